@@ -1,0 +1,59 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Rule names one rule of the authority specification (AUTH-nn) or one row of the hostile-input page
+// (HST-nnn). It is an error, so errors.Is(err, RulePushGap) finds it however often err was wrapped.
+type Rule string
+
+func (r Rule) Error() string { return string(r) }
+
+// The rules that an answer of the server can name so far.
+const (
+	RuleUnset          Rule = "AUTH-01" // no authority set yet: nobody enrols
+	RuleRelease        Rule = "AUTH-02" // a tenant of release 1911 or later starts as intune
+	RuleConsent        Rule = "AUTH-05" // data-sharing consent is missing
+	RuleIntune         Rule = "AUTH-11" // tenant intune: a device with a user is Intune's
+	RuleUserless       Rule = "AUTH-18" // a userless device stays where it is registered
+	RuleUserlessEnrol  Rule = "AUTH-19" // a userless device enrols with the tenant's authority
+	RuleUserSync       Rule = "AUTH-22" // a user can start a check-in by hand
+	RulePushGap        Rule = "AUTH-30" // Apple waits for a renewed push certificate
+	RuleOtherTopic     Rule = "AUTH-32" // another topic reaches no enrolled device
+	RulePushExpired    Rule = "AUTH-33" // the push certificate has ended
+	RuleUpload         Rule = "AUTH-34" // an uploaded push certificate is checked before it is taken
+	RuleLifetime       Rule = "AUTH-40" // each device has its own identity for one year
+	RuleRenewal        Rule = "AUTH-41" // identities renew inside their window
+	RuleNotRenewed     Rule = "AUTH-42" // expired, revoked or wiped: enrol again
+	RuleRecordKept     Rule = "AUTH-43" // records stay 180 days after the identity expired
+	RulePortal         Rule = "AUTH-45" // the registered authority decides the portal
+	RuleWake           Rule = "AUTH-52" // what wakes a device outside its schedule
+	RuleRetire         Rule = "AUTH-53" // retire and delete act at the next check-in
+	RuleUnassigned     Rule = "AUTH-55" // what ordinary unassignment removes
+	RuleUnsupportedBMS Rule = "AUTH-46" // what BMS manages
+	RuleGates          Rule = "AUTH-47" // the order of the checks at enrolment
+)
+
+// A Notice tells a device of the newest change of authority. The zero Notice tells nothing.
+type Notice struct {
+	Epoch     uint32
+	ChangedAt Time
+	Rule      Rule
+}
+
+// A Refusal is a "no" that a device, an administrator and a test can all read. The zero Refusal is none.
+type Refusal struct {
+	Rule       Rule
+	Reason     string        // lower case, no full stop
+	RetryAfter time.Duration // 0: asking again will not help
+	Notice     Notice        // the change the device should hear of; zero: none
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Rule, r.Reason) }
+func (r *Refusal) Unwrap() error { return r.Rule }
+
+// ErrMalformed is wrapped by every decoder's error: the peer sent bytes that are not what they should be.
+var ErrMalformed = errors.New("malformed message")

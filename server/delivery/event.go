@@ -1,0 +1,87 @@
+package delivery
+
+import "rollcall/protocol"
+
+// A Kind is what sort of event a device's state machine hears of.
+type Kind uint8
+
+// The kinds.
+const (
+	CheckInRound Kind = iota + 1 // a round of the device's own conversation
+	PushReport                   // what became of a wake-up
+	Administered                 // an administrator ordered something for this device
+)
+
+var kindNames = [...]string{"", "check-in", "push report", "administration"}
+
+func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
+
+// A Purpose is what an identity certificate was issued for.
+type Purpose uint8
+
+// The purposes: a new enrolment, or the renewal of one.
+const (
+	ForEnrolment Purpose = iota + 1
+	ForRenewal
+)
+
+// A Credential is the certificate a message came with, as the store knows it.
+type Credential struct {
+	Identity
+	Purpose   Purpose
+	Device    protocol.Device // bound to; 0: not bound yet
+	User      UserID          // whom it was issued for; 0: userless
+	Automated bool            // issued to an ADE enrolment
+	Serial    string          // serial number the ADE grant is bound to; empty: none
+	Revoked   bool
+}
+
+// Facts are what a device says of itself when it enrols; data, never deciding anything (HST-058).
+type Facts struct {
+	Name, Model, Product, Serial, OSVersion, Build, IMEI, MEID string
+}
+
+// A PushResult is what the push service said.
+type PushResult uint8
+
+// The results, as the table of the APNs answers sorts them.
+const (
+	Accepted   PushResult = iota + 1 // taken; says nothing of delivery
+	BadAddress                       // token unusable: unreachable until the next Ready
+	Inactive                         // 410: unusable since InactiveSince
+	TryLater                         // throttled or the service is ill: after RetryAfter
+)
+
+// A Message is one event's content. Strings and slices may alias a request's buffer: Decide copies what it keeps.
+type Message struct {
+	protocol.CheckIn
+	Credential Credential // CheckInRound
+	Platform   protocol.Platform
+
+	Topic, Magic  string // Ready
+	Token, Unlock []byte // Ready; Unlock nil: not given
+	Escrow        []byte // PutEscrow
+	Facts         *Facts // Enrol and reports that carry facts; nil: none
+	Result        []byte // Report: the raw report, kept with the command
+	Errors        string // Report: the error chain as text, top first
+
+	Push          PushResult    // PushReport
+	InactiveSince protocol.Time // PushReport, Inactive
+	RetryAfter    protocol.Time // PushReport, TryLater: not before
+	PushedAt      protocol.Time // PushReport: when it was sent; an older report than the address is ignored
+
+	Order protocol.Command // Administered: the command to queue; Kind NoCommand: only wake the device (sync)
+
+	Seed [2]uint64 // drawn by the shell; command ids of this decision come from it
+}
+
+// An Event is one thing that happened to one device.
+type Event struct {
+	Kind   Kind
+	Device protocol.Device
+	ID     string // the wire's name of the device: needed with Enrol, when there may be no record yet
+	Key    Key    // of a message that its protocol may repeat; zero: not kept
+	Message
+	// Encode, where given, writes the reply's bytes for the exchange record.
+	Encode func(dst []byte, r *protocol.Reply) []byte
+}

@@ -1,0 +1,96 @@
+package delivery
+
+import "rollcall/protocol"
+
+// A Key names a message whose protocol may repeat it; the zero Key names none.
+type Key [16]byte
+
+// An Exchange is what a repeated message gets again, byte for byte.
+type Exchange struct {
+	Key    Key
+	Answer []byte
+}
+
+// Parts says which parts of a State a decision changed and must be durable.
+type Parts uint8
+
+// The parts. A round that changes none of them is not written at all: LastSeen may lag on disk.
+const (
+	Core     Parts = 1 << iota // everything that is not below
+	Profiles                   // State.Profiles
+	Wakes                      // State.Wake
+	Secrets                    // Unlock, Escrow
+	FactsToo                   // Outcome.Facts
+)
+
+// An EffectKind is what is to happen beside the device's own state, in the same commit.
+type EffectKind uint8
+
+// The kinds of effect.
+const (
+	Journal   EffectKind = iota + 1 // a line for the journal: Rule, What, Detail
+	Bind                            // Credential now belongs to Device
+	Revoke                          // Credential is no longer accepted
+	Supersede                       // Credential was replaced by one that has been used since (AUTH-41)
+)
+
+// What names what happened to a device, for journal, event log and report.
+type What string
+
+// What can happen so far. The list grows with the server; scripts may rely on the words.
+const (
+	WhatEnrolled         What = "enrolled"
+	WhatEnded            What = "ended"
+	WhatRegistered       What = "registered" // with an authority: Detail names it
+	WhatRefused          What = "refused"
+	WhatQueued           What = "command queued"
+	WhatReported         What = "command reported"
+	WhatProfileInstalled What = "profile installed"
+	WhatProfileFailed    What = "profile failed"
+	WhatProfileRemoved   What = "profile removed"
+	WhatRenewalAsked     What = "renewal asked"
+	WhatRenewed          What = "identity renewed"
+	WhatOldIdentity      What = "old identity used"
+	WhatWrongIdentity    What = "identity of another device"
+	WhatDuplicate        What = "second device with this identifier"
+	WhatUnreachable      What = "push address unusable"
+	WhatReachable        What = "push address renewed"
+	WhatUnknownReport    What = "report of an unknown command"
+	WhatRecordRemoved    What = "record removed"
+)
+
+// An Effect is one thing to be kept or done in the same durable commit as the state.
+type Effect struct {
+	Kind        EffectKind
+	Device      protocol.Device
+	Fingerprint Fingerprint // Bind, Revoke, Supersede
+	Rule        protocol.Rule
+	What        What
+	Detail      string // one line; names of profiles and commands, never secrets
+}
+
+// A CommandChange is one row of the command history to be written.
+type CommandChange struct {
+	Queued
+	Status protocol.Status // NoStatus: newly queued; else how it was answered
+	Final  bool            // it has left the queue
+	Result []byte          // the raw report
+	Errors string
+}
+
+// An Outcome is all that one decision decided. The caller owns it and passes it again and again; its slices
+// are overwritten by the next decision, so a store copies what it keeps.
+type Outcome struct {
+	State     State
+	Changed   Parts
+	Reply     protocol.Reply
+	Refusal   protocol.Refusal // zero: none
+	Completed bool             // this round ended the check-in: only then may the device move (I2)
+	Commands  []CommandChange
+	Effects   []Effect
+	Facts     *Facts
+	Exchange  Exchange // zero key: none
+
+	queue    []Queued   // backing of State.Queue while it is being changed
+	profiles []Assigned // backing of State.Profiles
+}

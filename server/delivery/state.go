@@ -1,0 +1,143 @@
+package delivery
+
+import "rollcall/protocol"
+
+// A Life is how far an enrolment has come.
+type Life uint8
+
+// The lives. An Enrolling device has said hello (Apple: Authenticate) and is not listed yet; Ended keeps its record (AUTH-43).
+const (
+	NoLife Life = iota
+	Enrolling
+	Enrolled
+	Ended
+)
+
+var lifeNames = [...]string{"none", "enrolling", "enrolled", "ended"}
+
+func (l Life) String() string {
+	if int(l) < len(lifeNames) {
+		return lifeNames[l]
+	}
+	return "invalid"
+}
+
+// A UserID is a user's number in the tenant's [World], 0 for none.
+type UserID uint32
+
+// A Fingerprint is the SHA-256 of a certificate's DER; the zero value is none.
+type Fingerprint [32]byte
+
+// State is all that decisions about one device need; one row of a store. Byte slices and the Queue and Profiles
+// slices are never changed in place: a decision that changes one makes a new one.
+type State struct {
+	Device     protocol.Device
+	User       UserID // 0: userless
+	Platform   protocol.Platform
+	Life       Life
+	Registered protocol.Authority // who manages it; Unknown before the first completed check-in (I1)
+	Automated  bool               // enrolled by ADE
+	Awaiting   bool               // held in the setup assistant until Configured is acknowledged
+	Epoch      uint32             // in which it registered (I2)
+
+	RegisteredAt protocol.Time // when the registered authority took over
+	EnrolledAt   protocol.Time // when the first Ready of this enrolment was committed
+	EndedAt      protocol.Time // with Ended
+	LastSeen     protocol.Time // last completed round; may lag on disk, never in memory
+
+	Push     Push
+	Wake     Wake
+	Identity Identity // the one in use
+	Next     Identity // issued by a renewal and not used yet; zero: none
+	Renewal  Renewal
+
+	Unlock []byte // Apple's UnlockToken; nil: none
+	Escrow []byte // Apple's bootstrap token; nil: none
+
+	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with
+	Seq      uint64       // sequence number of the newest command
+	Profiles []Assigned   // on the device or on their way, by Profile number
+	Queue    []Queued     // not yet answered for good, oldest first
+	Reports  ReportCounts // commands by how they ended
+}
+
+// Push is where and how a device can be woken. Token nil: it cannot.
+type Push struct {
+	Topic       string
+	Magic       string
+	Token       []byte
+	Since       protocol.Time // when this address was told to us
+	Unreachable bool          // the push service refused it since; the next Ready clears it
+}
+
+// A WakeReason is why a device is to be woken; the larger wins when two meet.
+type WakeReason uint8
+
+// The reasons.
+const (
+	NoWake    WakeReason = iota
+	Scheduled            // the steady cadence or the quick phase after enrolment
+	Retry                // a NotNow or an unanswered wake-up is tried again
+	Changed              // something was assigned, unassigned or ordered (AUTH-52), or a user's sync (AUTH-22)
+)
+
+// A Wake is the one pending wake-up of a device: a row of the outbox. Due 0: none. A second wake-up before
+// the first went out is the same one, the sooner of the two.
+type Wake struct {
+	Due     protocol.Time
+	Reason  WakeReason
+	Attempt uint8 // how many went out for this reason already
+}
+
+// An Identity is a certificate that a device holds.
+type Identity struct {
+	Fingerprint         Fingerprint
+	NotBefore, NotAfter protocol.Time
+}
+
+// A Renewal is the state of renewing the identity (AUTH-41). The zero value: none is outstanding.
+type Renewal struct {
+	Asked   protocol.Time      // when the outstanding RenewIdentity was queued
+	Command protocol.CommandID // its id
+	Tries   uint8
+}
+
+// A ProfileState is how far one profile is on one device.
+type ProfileState uint8
+
+// The states of a profile on a device.
+const (
+	Installing ProfileState = iota + 1
+	Installed
+	InstallFailed
+	Removing
+	RemoveFailed
+)
+
+var profileStateNames = [...]string{"", "installing", "installed", "install failed", "removing", "remove failed"}
+
+func (p ProfileState) String() string {
+	return profileStateNames[p%ProfileState(len(profileStateNames))]
+}
+
+// Assigned is one profile of one device.
+type Assigned struct {
+	Profile protocol.Profile
+	State   ProfileState
+	Tries   uint8
+	At      protocol.Time // when State was reached
+}
+
+// Queued is a command that waits for its final answer.
+type Queued struct {
+	protocol.Command               // Payload is nil: the world knows the document
+	Seq              uint64        // order within the device
+	At               protocol.Time // when it was queued
+	NotNow           bool          // the last answer was NotNow
+	Offers           uint8         // in the present conversation; not kept on disk
+}
+
+// ReportCounts counts commands by how they ended.
+type ReportCounts struct {
+	Acknowledged, Failed, FormatError, NotNow uint32
+}

@@ -1,0 +1,58 @@
+package delivery
+
+import (
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+// A World is what decisions may read of the tenant: one immutable snapshot, replaced as a whole when an
+// administrator changes something.
+type World struct {
+	Tenant   authority.Tenant
+	Settings Settings
+	Users    []User    // by UserID; [0] is unused
+	Sets     []Set     // by User.Set; [0] is the empty set of the userless
+	Profiles []Profile // by protocol.Profile; [0] is unused
+	Push     PushSlot
+}
+
+// Settings are the times that the rules call settings. Zero means the default that is named.
+type Settings struct {
+	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
+	Window   time.Duration // before its end in which it renews; 42 days (AUTH-41)
+	Renew    time.Duration // between two tries to renew; 7 days
+}
+
+// A User is what decisions need of one user.
+type User struct {
+	authority.User
+	Set uint32 // index into World.Sets
+}
+
+// A Set is the profiles that some users should have.
+type Set struct {
+	Version  uint32             // changes whenever Profiles does; never 0 for a set with profiles
+	Profiles []protocol.Profile // ascending
+}
+
+// A Profile is one document of the catalogue.
+type Profile struct {
+	Name       string
+	Family     protocol.Family
+	Identifier string // what the device knows it by; the same in all versions of a name
+	Payload    []byte // as it is sent
+}
+
+// A PushSlot is the state of the place for the authority's push certificate.
+type PushSlot struct {
+	Topic     string        // empty: no certificate yet
+	NotAfter  protocol.Time // of the certificate
+	Suspended bool          // the push service refused the certificate: wake-ups are held (APL-102)
+}
+
+// Usable tells whether wake-ups can go out at now.
+func (p *PushSlot) Usable(now protocol.Time) bool {
+	return p.Topic != "" && !p.Suspended && now < p.NotAfter
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+// Catalogue keeps what administrators decide. It is small enough to be held whole; a change of it is one commit.
+type Catalogue interface {
+	// Load returns everything, as of the latest Apply.
+	Load(ctx context.Context) (*Content, error)
+
+	// Apply makes the change durable as one, wake-ups and journal lines included. Adding what exists replaces it.
+	Apply(ctx context.Context, now protocol.Time, c *Change) error
+}
+
+// Content is all that administrators decided.
+type Content struct {
+	Tenant      authority.Tenant // zero Release: the tenant was never set up
+	Settings    delivery.Settings
+	Users       []User // by ID; IDs are 1, 2, ... without gaps
+	Profiles    []Profile
+	Assignments []Assignment
+	Push        []PushCertificate // newest first within an authority's slot
+	Serials     []Serial          // ADE devices of the tenant
+	Tokens      []Token           // of the admin API
+	Secrets     map[string][]byte // the server's own keys by name
+}
+
+// A User is one user of the tenant.
+type User struct {
+	ID     delivery.UserID
+	UPN    string // unique, compared without case
+	Name   string
+	Groups []string
+	authority.User
+}
+
+// A Profile is one version of a named document. The newest version of a name is the one that is assigned.
+type Profile struct {
+	Number     protocol.Profile // 1, 2, ...
+	Name       string
+	Family     protocol.Family
+	Identifier string
+	Payload    []byte
+	Removed    bool // kept because devices may still hold it
+}
+
+// An Assignment gives a profile, by name, to a group of users.
+type Assignment struct{ Profile, Group string }
+
+// A PushCertificate is one upload into an authority's slot (AUTH-34).
+type PushCertificate struct {
+	Slot                protocol.Authority
+	Topic, AppleID      string
+	NotBefore, NotAfter protocol.Time
+	UploadedAt          protocol.Time
+	Suspended           bool
+	Certificate, Key    []byte // PEM
+}
+
+// A Serial is a device that Apple's enrolment service assigned to the tenant (ADE).
+type Serial struct {
+	Serial   string
+	User     delivery.UserID // 0: userless
+	Awaiting bool            // await_device_configured
+}
+
+// A Token opens the admin API; only its hash is kept.
+type Token struct {
+	Name    string
+	Hash    [32]byte
+	Made    protocol.Time
+	Expires protocol.Time // 0: never
+	Revoked bool
+}
+
+// A Change is one administrator's change. Fields left zero change nothing.
+type Change struct {
+	Tenant   *authority.Tenant
+	Settings *delivery.Settings
+	Users    []User
+	Profiles []Profile
+	Assign   []Assignment
+	Unassign []Assignment
+	Push     *PushCertificate // added to its slot, or the same one (by NotBefore and slot) updated
+	Serials  []Serial
+	Tokens   []Token
+	Secrets  map[string][]byte
+
+	Wake    []protocol.Device // to be woken from WakeAt on; Wake[i] at WakeAt + i*Spacing
+	WakeAt  protocol.Time
+	Spacing time.Duration
+	Lines   []delivery.Effect // Journal only
+}

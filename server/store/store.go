@@ -1,0 +1,150 @@
+// Package store is the server's port to whatever keeps its state: small interfaces over the state types of
+// delivery and authority, plus [Memory]. What each method promises is said at the method; storetest holds every
+// store against it.
+//
+// A promise that all methods share: when one that changes something returns nil, the change survives a crash of
+// the process and of the machine (Memory: of neither); when it returns an error, nothing of it was kept.
+package store
+
+import (
+	"context"
+	"errors"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// Errors that callers tell apart; every store wraps them.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrFull     = errors.New("no space left") // reads go on; the caller may try again (HST-092)
+	ErrClosed   = errors.New("store is closed")
+)
+
+// A Store keeps everything that the server must not lose. Safe for concurrent use.
+type Store interface {
+	Devices
+	Identities
+	Catalogue
+	Close() error
+}
+
+// Devices keeps the state machines, their queues and the outbox of wake-ups.
+type Devices interface {
+	// Device returns the number of the device that the wire calls id, or ErrNotFound.
+	Device(ctx context.Context, id string) (protocol.Device, error)
+
+	// Begin gives the caller the device alone until Tx.End; others wait for it, until their ctx ends. ErrNotFound
+	// when there is no such device.
+	Begin(ctx context.Context, d protocol.Device) (Tx, error)
+
+	// Create is Begin for the device that the wire calls id; where there is no record a new one (State zero but
+	// for its number) is made. The new record is kept only if the Tx commits.
+	Create(ctx context.Context, id string) (Tx, error)
+
+	// Records returns up to n records with numbers above after, ascending.
+	Records(ctx context.Context, after protocol.Device, n int) ([]Record, error)
+
+	// Record returns one record, or ErrNotFound.
+	Record(ctx context.Context, d protocol.Device) (Record, error)
+
+	// History returns the commands of d, newest first, at most n.
+	History(ctx context.Context, d protocol.Device, n int) ([]delivery.CommandChange, error)
+
+	// Due returns up to n reachable devices (Life Enrolled, Push.Unreachable false) whose Wake is due at now or
+	// before, by due time, then number.
+	Due(ctx context.Context, now protocol.Time, n int) ([]protocol.Device, error)
+
+	// NextDue returns when the next such wake-up is due; 0: none.
+	NextDue(ctx context.Context) (protocol.Time, error)
+
+	// JournalAfter returns up to n journal lines with sequence numbers above after, ascending.
+	JournalAfter(ctx context.Context, after uint64, n int) ([]Line, error)
+}
+
+// A Tx is one event's hold on one device.
+type Tx interface {
+	// State is the device's state; read only, valid until End.
+	State() *delivery.State
+
+	// Answered fills out.Exchange and returns true when a message with this key was answered before.
+	Answered(key delivery.Key, out *delivery.Outcome) bool
+
+	// Commit makes everything in out durable as one: what Changed names of the state, commands, effects, facts and
+	// exchange. With nothing to write it costs no I/O; State still becomes the one others see.
+	Commit(now protocol.Time, out *delivery.Outcome) error
+
+	// End gives the device back; what was not committed is forgotten.
+	End()
+}
+
+// A Record is one device as administrators see it.
+type Record struct {
+	ID    string // what the wire calls it
+	State delivery.State
+	Facts delivery.Facts
+}
+
+// A Line is one line of the journal.
+type Line struct {
+	Seq    uint64
+	At     protocol.Time
+	Device protocol.Device // 0: the tenant
+	Rule   protocol.Rule
+	What   delivery.What
+	Detail string
+}
+
+// A Grant is the right to one identity certificate: what stands behind one SCEP challenge or one enrolment link.
+type Grant struct {
+	Hash      [32]byte // of the challenge; the challenge itself is kept nowhere (HST-037)
+	Purpose   delivery.Purpose
+	User      delivery.UserID // 0: userless
+	Device    protocol.Device // bound to; 0: not yet known
+	ID        string          // the UDID it is bound to; empty: not known
+	Serial    string          // ADE: the serial number it is bound to
+	Automated bool
+	Expires   protocol.Time
+
+	UsedAt      protocol.Time // 0: not yet
+	Transaction string        // SCEP transaction that used it
+	Request     [32]byte      // SHA-256 of the CSR that used it
+	Key         [32]byte      // SHA-256 of that CSR's public key
+	Certificate []byte        // DER of what was issued
+}
+
+// Identities keeps grants and issued certificates.
+type Identities interface {
+	// AddGrant keeps a new grant.
+	AddGrant(ctx context.Context, g *Grant) error
+
+	// Redeem looks up the grant with this hash (nil: there is none) and calls decide, alone on that grant. What
+	// decide returns is committed as one: the grant as used and the credential of the certificate that it made. A nil
+	// credential: nothing is written. An error of decide is returned as it is and nothing is written.
+	Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant) (*Issued, error)) error
+
+	// Credential returns the certificate with this fingerprint, or ErrNotFound. It is asked on every handshake.
+	Credential(ctx context.Context, f delivery.Fingerprint) (delivery.Credential, error)
+
+	// KeyUsed tells whether a certificate for this public key (SHA-256 of its PKIX form) was issued before.
+	KeyUsed(ctx context.Context, key [32]byte) (bool, error)
+
+	// AddTicket keeps a single-use enrolment link, Redeem's elder sister: it is a grant to a profile, not to a
+	// certificate. TakeTicket uses it up; ErrNotFound when it is unknown, used or expired at now.
+	AddTicket(ctx context.Context, t *Ticket) error
+	TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time) (*Ticket, error)
+}
+
+// Issued is a certificate made for a grant.
+type Issued struct {
+	Grant      Grant // with the fields of its use filled in
+	Credential delivery.Credential
+}
+
+// A Ticket is an enrolment link: whoever opens it gets an enrolment profile for its user.
+type Ticket struct {
+	Hash    [32]byte
+	User    delivery.UserID // 0: userless
+	Expires protocol.Time
+	UsedAt  protocol.Time
+}
