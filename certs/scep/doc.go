@@ -1,0 +1,2 @@
+// Package scep speaks SCEP (RFC 8894), both sides.
+package scep
