@@ -1,0 +1,382 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+)
+
+const (
+	pageSize  = 1000     // rows that one request for a list asks for
+	maxAnswer = 64 << 20 // bytes that are read of one answer
+)
+
+// Rollcall is the client of our own server's admin API. Its fields are set before use.
+type Rollcall struct {
+	URL   string       // https://host:port, without the API's path
+	Token string       // bearer token
+	HTTP  *http.Client // nil: http.DefaultClient
+}
+
+var _ Target = (*Rollcall)(nil)
+
+// An Error is a server's "no". Where a rule of the authority specification decided, it unwraps to a
+// [*protocol.Refusal].
+type Error struct {
+	Status  int           `json:"-"` // HTTP
+	Rule    protocol.Rule `json:"rule"`
+	Message string        `json:"message"`
+	Field   string        `json:"field"` // of the request; empty: none in particular
+}
+
+func (e *Error) Error() string {
+	s := e.Message
+	if e.Field != "" {
+		s = e.Field + ": " + s
+	}
+	if e.Rule != "" {
+		s = string(e.Rule) + ": " + s
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error {
+	if strings.HasPrefix(string(e.Rule), "AUTH-") {
+		return &protocol.Refusal{Rule: e.Rule, Reason: e.Message}
+	}
+	return nil
+}
+
+// Health tells whether the server answers at all; it needs no token.
+func (r *Rollcall) Health(ctx context.Context) error {
+	return r.call(ctx, http.MethodGet, "/healthz", nil, nil)
+}
+
+// SetUp sets the tenant's authority and settings.
+func (r *Rollcall) SetUp(ctx context.Context, t Tenant) error {
+	t.Epoch, t.ChangedAt = 0, 0
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/authority", t, nil)
+}
+
+// Tenant returns the tenant's authority and settings.
+func (r *Rollcall) Tenant(ctx context.Context) (t Tenant, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/authority", nil, &t)
+	return t, err
+}
+
+// AddUsers adds users, or changes those that exist.
+func (r *Rollcall) AddUsers(ctx context.Context, users []User) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/users", map[string]any{"users": users}, nil)
+}
+
+// Users lists the tenant's users by UPN.
+func (r *Rollcall) Users(ctx context.Context) iter.Seq2[User, error] {
+	return list[User](ctx, r, "/rollcall/v1/users", "users", nil)
+}
+
+// Invite makes one enrolment link for each user.
+func (r *Rollcall) Invite(ctx context.Context, upns []string) ([]Invitation, error) {
+	var out struct {
+		Invitations []Invitation `json:"invitations"`
+	}
+	err := r.call(ctx, http.MethodPost, "/rollcall/v1/invitations", map[string]any{"users": upns}, &out)
+	if err == nil && len(out.Invitations) != len(upns) {
+		err = fmt.Errorf("%d invitations for %d users", len(out.Invitations), len(upns))
+	}
+	return out.Invitations, err
+}
+
+// A Serial is a device that Apple's enrolment service assigned to the tenant.
+type Serial struct {
+	Serial   string `json:"serial"`
+	User     string `json:"user,omitempty"`     // UPN; empty: userless
+	Awaiting bool   `json:"awaiting,omitempty"` // hold it in Setup Assistant until its first profiles are there
+}
+
+// AddSerials assigns devices to the tenant for automated enrolment.
+func (r *Rollcall) AddSerials(ctx context.Context, serials []Serial) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/ade/serials", map[string]any{"serials": serials}, nil)
+}
+
+// A Profile is one named profile of the tenant.
+type Profile struct {
+	Name       string          `json:"name"`
+	Number     uint32          `json:"number"` // of the newest version
+	Family     protocol.Family `json:"family"`
+	Identifier string          `json:"identifier"`
+	Size       int             `json:"size"` // bytes
+	Groups     []string        `json:"groups"`
+}
+
+// ApplyProfile stores a version of a profile and assigns it.
+func (r *Rollcall) ApplyProfile(ctx context.Context, name string, document []byte, groups []string) error {
+	body := struct {
+		Name     string   `json:"name"`
+		Document []byte   `json:"document,omitempty"`
+		Groups   []string `json:"groups,omitempty"`
+	}{name, document, groups}
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", body, nil)
+}
+
+// Profiles lists the tenant's profiles by name.
+func (r *Rollcall) Profiles(ctx context.Context) ([]Profile, error) {
+	var out struct {
+		Profiles []Profile `json:"profiles"`
+	}
+	err := r.call(ctx, http.MethodGet, "/rollcall/v1/profiles", nil, &out)
+	return out.Profiles, err
+}
+
+// RemoveProfile takes the profile from everybody.
+func (r *Rollcall) RemoveProfile(ctx context.Context, name string) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles/"+url.PathEscape(name), nil, nil)
+}
+
+// Unassign takes the profile from one group.
+func (r *Rollcall) Unassign(ctx context.Context, profile, group string) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles/"+url.PathEscape(profile)+"/groups/"+url.PathEscape(group), nil, nil)
+}
+
+// Order queues a command for a device, or only wakes it.
+func (r *Rollcall) Order(ctx context.Context, device string, o Order) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/"+url.PathEscape(string(o.Kind)), o, nil)
+}
+
+// Devices lists the devices by the order in which they first enrolled.
+func (r *Rollcall) Devices(ctx context.Context, f Filter) iter.Seq2[Device, error] {
+	query := url.Values{}
+	if f.Platform != protocol.NoPlatform {
+		query.Set("platform", f.Platform.String())
+	}
+	if f.User != "" {
+		query.Set("user", f.User)
+	}
+	path := "/rollcall/v1/devices"
+	if f.Registered != protocol.Unknown {
+		path = "/rollcall/v1/portals/" + f.Registered.String() + "/devices"
+	}
+	return list[Device](ctx, r, path, "devices", query)
+}
+
+// Device returns one device with its commands.
+func (r *Rollcall) Device(ctx context.Context, id string) (d Details, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/devices/"+url.PathEscape(id), nil, &d)
+	return d, err
+}
+
+// A Push is the state of the push certificate's slot. An empty Topic: there is no certificate yet.
+type Push struct {
+	Topic     string        `json:"topic"`
+	AppleID   string        `json:"apple_id"` // that it was made with; the renewal needs the same one
+	NotBefore protocol.Time `json:"not_before"`
+	NotAfter  protocol.Time `json:"not_after"`
+	Suspended bool          `json:"suspended"` // the push service refused it
+	Warnings  []Warning     `json:"warnings"`
+}
+
+// A Warning is what an administrator should know, with the rule that says so.
+type Warning struct {
+	Rule    protocol.Rule `json:"rule"`
+	Message string        `json:"message"`
+}
+
+// Push returns the state of the push certificate.
+func (r *Rollcall) Push(ctx context.Context) (p Push, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/apns", nil, &p)
+	return p, err
+}
+
+// A PushUpload is a push certificate with its key.
+type PushUpload struct {
+	Certificate []byte `json:"certificate"`        // PEM with the key, or PKCS#12
+	Password    string `json:"password,omitempty"` // of a PKCS#12
+	AppleID     string `json:"apple_id,omitempty"` // that it was made with; a renewal may leave it out
+	Confirm     bool   `json:"confirm,omitempty"`  // take another topic although it strands devices (AUTH-32)
+}
+
+// UploadPush gives the server a push certificate.
+func (r *Rollcall) UploadPush(ctx context.Context, u PushUpload) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/apns", u, nil)
+}
+
+// MakeTestPush has a server that uses simulated clouds make a push certificate, which only a simulated push service
+// takes. It is returned as PEM with its key, and not taken into use. An empty topic is the present one, or a new one.
+func (r *Rollcall) MakeTestPush(ctx context.Context, topic string, lifetime time.Duration) ([]byte, error) {
+	body := struct {
+		Topic    string  `json:"topic,omitempty"`
+		Lifetime Seconds `json:"lifetime_seconds,omitempty"`
+	}{topic, SecondsOf(lifetime)}
+	var out struct {
+		Certificate []byte `json:"certificate"`
+	}
+	err := r.call(ctx, http.MethodPost, "/rollcall/v1/apns/make-test", body, &out)
+	return out.Certificate, err
+}
+
+// A Line is one line of the server's journal.
+type Line struct {
+	Seq    uint64        `json:"seq"`
+	At     protocol.Time `json:"at"`
+	Device string        `json:"device"` // empty: the tenant
+	Rule   protocol.Rule `json:"rule"`
+	What   string        `json:"what"`
+	Detail string        `json:"detail"`
+}
+
+// Journal returns the journal's lines after the one with this sequence number, as far as it reaches now.
+func (r *Rollcall) Journal(ctx context.Context, after uint64) iter.Seq2[Line, error] {
+	return list[Line](ctx, r, "/rollcall/v1/journal", "lines", url.Values{"after": {strconv.FormatUint(after, 10)}})
+}
+
+// A Clock is the server's time.
+type Clock struct {
+	Now    protocol.Time `json:"now"`
+	Driven bool          `json:"driven"` // it stands still until it is stepped
+	Next   protocol.Time `json:"next"`   // when the server next has something to do; 0: never
+}
+
+// Clock reads the server's clock.
+func (r *Rollcall) Clock(ctx context.Context) (c Clock, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/clock", nil, &c)
+	return c, err
+}
+
+// Step sets a driven clock to to, which must not be before its present time, and returns when the server has done
+// what was due by then.
+func (r *Rollcall) Step(ctx context.Context, to protocol.Time) (c Clock, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/clock", map[string]any{"to": to}, &c)
+	return c, err
+}
+
+// A Token opens the admin API; the server knows only its hash.
+type Token struct {
+	Name    string        `json:"name"`
+	Made    protocol.Time `json:"made"`
+	Expires protocol.Time `json:"expires"` // 0: never
+	Revoked bool          `json:"revoked"`
+}
+
+// Tokens lists the tokens.
+func (r *Rollcall) Tokens(ctx context.Context) ([]Token, error) {
+	var out struct {
+		Tokens []Token `json:"tokens"`
+	}
+	err := r.call(ctx, http.MethodGet, "/rollcall/v1/tokens", nil, &out)
+	return out.Tokens, err
+}
+
+// MakeToken makes a token; it is shown this once. A lifetime of 0 never ends.
+func (r *Rollcall) MakeToken(ctx context.Context, name string, lifetime time.Duration) (string, error) {
+	body := struct {
+		Name     string  `json:"name"`
+		Lifetime Seconds `json:"lifetime_seconds,omitempty"`
+	}{name, SecondsOf(lifetime)}
+	var out struct {
+		Token string `json:"token"`
+	}
+	err := r.call(ctx, http.MethodPost, "/rollcall/v1/tokens", body, &out)
+	return out.Token, err
+}
+
+// RevokeToken makes a token useless.
+func (r *Rollcall) RevokeToken(ctx context.Context, name string) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/tokens/"+url.PathEscape(name), nil, nil)
+}
+
+// list walks a list page by page. Every page names the cursor of the next one; the last one names none.
+func list[T any](ctx context.Context, r *Rollcall, path, rows string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		query := maps.Clone(query)
+		if query == nil {
+			query = url.Values{}
+		}
+		for {
+			query.Set("limit", strconv.Itoa(pageSize))
+			var page map[string]json.RawMessage
+			var items []T
+			var next string
+			err := r.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page)
+			if err == nil {
+				err = errors.Join(json.Unmarshal(page[rows], &items), json.Unmarshal(page["next"], &next))
+			}
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			query.Set("after", next)
+		}
+	}
+}
+
+// call sends in as JSON (nil: no body) and decodes the answer into out (nil: it does not matter).
+func (r *Rollcall) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.URL, "/")+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.Token)
+	}
+	client := r.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		no := struct {
+			Error *Error `json:"error"`
+		}{&Error{}}
+		if json.Unmarshal(answer, &no) != nil || no.Error == nil || no.Error.Message == "" {
+			no.Error = &Error{Message: fmt.Sprintf("%s %s: the server answered %s", method, path, resp.Status)}
+		}
+		no.Error.Status = resp.StatusCode
+		return no.Error
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s %s: the server's answer: %w", method, path, err)
+	}
+	return nil
+}
