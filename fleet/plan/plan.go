@@ -1,0 +1,242 @@
+package plan
+
+import (
+	"time"
+
+	"rollcall/protocol"
+)
+
+// A Plan is one plan file. Each field's meaning is its description, which [Schema] shows to editors too.
+type Plan struct {
+	Name       string     `yaml:"name" jsonschema_description:"what reports call the plan; default: the file's name"`
+	Seed       uint64     `yaml:"seed" jsonschema_description:"same plan and seed, same story; default 0"`
+	Tenant     Tenant     `yaml:"tenant" jsonschema_description:"the tenant as the story begins"`
+	Population Population `yaml:"population" jsonschema_description:"who the devices and users are, and their habits"`
+	Profiles   []Profile  `yaml:"profiles" jsonschema_description:"profiles that the timeline assigns"`
+	Timeline   []Action   `yaml:"timeline" jsonschema_description:"what happens when, in order of time"`
+	Faults     []Fault    `yaml:"faults" jsonschema_description:"what fails meanwhile"`
+	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
+	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
+	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
+
+	where map[string]position // of each node, by its path
+}
+
+// A Tenant is who manages, and the tenant's settings.
+type Tenant struct {
+	Authority   protocol.Authority `yaml:"authority" jsonschema_description:"who manages devices; default intune"`
+	Coexistence bool               `yaml:"coexistence" jsonschema_description:"Intune has been added to an office365 tenant"`
+	Release     int                `yaml:"release" jsonschema_description:"service release in which the tenant was made (yymm); from 1911 on it starts as intune"`
+	APNs        APNs               `yaml:"apns" jsonschema_description:"the Apple push certificate"`
+	BMS         BMS                `yaml:"bms" jsonschema_description:"Basic Mobility and Security"`
+	Identity    Identity           `yaml:"identity" jsonschema_description:"the devices' own certificates"`
+}
+
+// APNs is the Apple push certificate in force as the story begins (AUTH-33).
+type APNs struct {
+	Topic   string   `yaml:"topic" jsonschema:"pattern=^com\\.apple\\.mgmt\\." jsonschema_description:"push topic; default: one made from the plan's name"`
+	Expires Duration `yaml:"expires" jsonschema_description:"its end, counted from the beginning; default 365d"`
+}
+
+// BMS holds the settings of Basic Mobility and Security.
+type BMS struct {
+	Userless Gate `yaml:"userless" jsonschema_description:"whether userless devices may enrol under office365 alone; default accept"`
+}
+
+// Identity is the life of the devices' own certificates (AUTH-40, AUTH-41).
+type Identity struct {
+	Lifetime Duration `yaml:"lifetime" jsonschema_description:"validity of an identity certificate; default 365d"`
+	Window   Duration `yaml:"window" jsonschema_description:"it is renewed within this time before its end; default 42d"`
+}
+
+// A Population is who the devices and users are. Devices that the timeline or Already name are beside Devices.
+type Population struct {
+	Devices        int            `yaml:"devices" jsonschema:"minimum=0" jsonschema_description:"devices with a user that the mix makes"`
+	Mix            ByPlatform     `yaml:"mix" jsonschema_description:"their platforms, in parts of 100"`
+	DevicesPerUser map[int]int    `yaml:"devices_per_user" jsonschema_description:"number of devices: parts of 100 of the users; default 1: 100"`
+	Licences       Licences       `yaml:"licences" jsonschema_description:"the users' licences, in parts of 100; default: what the tenant needs"`
+	Groups         map[string]int `yaml:"groups" jsonschema_description:"groups of users, in parts of 100; what is missing to 100 is in no group"`
+	Already        Already        `yaml:"already" jsonschema_description:"devices enrolled before the story begins"`
+	Offline        Offline        `yaml:"offline" jsonschema_description:"spells without a network"`
+	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
+}
+
+// ByPlatform is a number for each platform: parts of 100 or devices, as its key says.
+type ByPlatform struct {
+	IOS     int `yaml:"ios" jsonschema:"minimum=0"`
+	IPadOS  int `yaml:"ipados" jsonschema:"minimum=0"`
+	MacOS   int `yaml:"macos" jsonschema:"minimum=0"`
+	Android int `yaml:"android" jsonschema:"minimum=0"`
+	Windows int `yaml:"windows" jsonschema:"minimum=0"`
+}
+
+// Of returns p's number.
+func (b *ByPlatform) Of(p protocol.Platform) int {
+	if n := b.of(p); n != nil {
+		return *n
+	}
+	return 0
+}
+
+func (b *ByPlatform) of(p protocol.Platform) *int {
+	switch p {
+	case protocol.IOS:
+		return &b.IOS
+	case protocol.IPadOS:
+		return &b.IPadOS
+	case protocol.MacOS:
+		return &b.MacOS
+	case protocol.Android:
+		return &b.Android
+	case protocol.Windows:
+		return &b.Windows
+	}
+	return nil
+}
+
+// Total returns the sum over all platforms.
+func (b *ByPlatform) Total() int { return b.IOS + b.IPadOS + b.MacOS + b.Android + b.Windows }
+
+// Licences are classes of users in parts of 100: no licence, one that BMS serves, one that entitles Intune.
+type Licences struct {
+	None   int `yaml:"none" jsonschema:"minimum=0"`
+	Basic  int `yaml:"basic" jsonschema:"minimum=0"`
+	Intune int `yaml:"intune" jsonschema:"minimum=0"`
+}
+
+// Already are the devices that are enrolled before the story begins, Present's with a user.
+type Already struct {
+	Present
+	Userless Present `yaml:"userless" jsonschema_description:"of them those without a user"`
+}
+
+// Present is a number of enrolled devices and who manages them.
+type Present struct {
+	Registered protocol.Authority `yaml:"registered" jsonschema_description:"who manages them; default: the tenant's authority"`
+	ByPlatform
+}
+
+// Offline is the part of the devices that is without a network at any moment, and for how long at a time.
+type Offline struct {
+	Share Share        `yaml:"share" jsonschema_description:"part of the devices that is off line at any moment"`
+	Lasts Distribution `yaml:"lasts" jsonschema_description:"how long a spell lasts"`
+}
+
+// Habits are what devices and their users tend to do. A share is a share of the devices.
+type Habits struct {
+	NotNow           Share `yaml:"not_now" jsonschema_description:"devices that first answer NotNow to what may be put off"`
+	UnreachableNight Share `yaml:"unreachable_night" jsonschema_description:"devices that are switched off at night"`
+	SyncsByHand      Rate  `yaml:"syncs_by_hand" jsonschema_description:"how often the user of a device starts a check-in by hand (AUTH-22), such as 5%/d"`
+	ProfileFails     Share `yaml:"profile_fails" jsonschema_description:"devices on which a profile fails at first"`
+}
+
+// A Profile is one profile of the server's.
+type Profile struct {
+	Name   string          `yaml:"name" jsonschema_description:"its name; with the family it decides what overwrites what (AUTH-26)"`
+	Family protocol.Family `yaml:"family"`
+}
+
+// An Action is one line of the timeline: a moment and exactly one thing that happens then.
+type Action struct {
+	At             Duration    `yaml:"at" jsonschema_description:"when, counted from the beginning"`
+	Enrol          *Enrol      `yaml:"enrol" jsonschema_description:"devices enrol"`
+	Profiles       *Assignment `yaml:"profiles" jsonschema_description:"a profile is assigned to a group of users or unassigned"`
+	Command        *Command    `yaml:"command" jsonschema_description:"an administrator's command"`
+	APNs           *Upload     `yaml:"apns" jsonschema_description:"a push certificate is uploaded"`
+	AskUsersToSync *Target     `yaml:"ask_users_to_sync" jsonschema_description:"users start a check-in by hand within the hour (AUTH-22)"`
+	Absence        *Absence    `yaml:"absence" jsonschema_description:"devices leave the network and come back"`
+	Unenrol        *Target     `yaml:"unenrol" jsonschema_description:"users remove management from their devices (AUTH-44)"`
+	RestartServer  bool        `yaml:"restart_server" jsonschema_description:"the server stops and starts again"`
+}
+
+// Kind returns the key of what happens, such as "enrol", and "" for an action that does nothing.
+func (a *Action) Kind() string {
+	if k := a.kinds(); len(k) > 0 {
+		return k[0]
+	}
+	return ""
+}
+
+func (a *Action) kinds() []string {
+	var kinds []string
+	for _, k := range []struct {
+		name string
+		set  bool
+	}{
+		{"enrol", a.Enrol != nil}, {"profiles", a.Profiles != nil}, {"command", a.Command != nil}, {"apns", a.APNs != nil},
+		{"ask_users_to_sync", a.AskUsersToSync != nil}, {"absence", a.Absence != nil}, {"unenrol", a.Unenrol != nil},
+		{"restart_server", a.RestartServer},
+	} {
+		if k.set {
+			kinds = append(kinds, k.name)
+		}
+	}
+	return kinds
+}
+
+// Enrol lets devices enrol, spread over a time. Without numbers it is all of the population that has not
+// enrolled yet; with numbers it is so many new devices beside those of the population.
+type Enrol struct {
+	Over  Duration `yaml:"over" jsonschema_description:"the enrolments are spread over this time"`
+	Again bool     `yaml:"again" jsonschema_description:"those whose enrolment has ended, and nobody else"`
+	ByPlatform
+	Userless ByPlatform `yaml:"userless" jsonschema_description:"new devices without a user"`
+}
+
+// All tells whether e is about the devices of the population that have not enrolled yet.
+func (e *Enrol) All() bool { return !e.Again && e.Total() == 0 && e.Userless.Total() == 0 }
+
+// An Assignment gives a profile to a group of users, or takes it away.
+type Assignment struct {
+	Assign   string `yaml:"assign" jsonschema_description:"name of the profile to assign"`
+	Unassign string `yaml:"unassign" jsonschema_description:"name of the profile to unassign (AUTH-55)"`
+	Group    string `yaml:"group" jsonschema_description:"a group of the population, or all; default all"`
+}
+
+// A Command is an administrator's command for some devices.
+type Command struct {
+	Kind protocol.CommandKind `yaml:"kind"`
+	To   Target               `yaml:"to" jsonschema_description:"which devices; default all"`
+}
+
+// Commands are the kinds that a plan can send.
+var Commands = [...]protocol.CommandKind{
+	protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList,
+	protocol.InstalledApplicationList, protocol.Lock, protocol.Restart, protocol.Erase, protocol.Retire,
+}
+
+// An Upload puts a push certificate into the slot of the authority in force.
+type Upload struct {
+	Upload Certificate `yaml:"upload" jsonschema_description:"renewed: the same topic for another year (AUTH-32)"`
+}
+
+// An Absence takes devices off the network.
+type Absence struct {
+	Of    Target       `yaml:"of" jsonschema_description:"which devices"`
+	Lasts Distribution `yaml:"lasts" jsonschema_description:"how long each of them stays away"`
+}
+
+// A Fault is one thing that fails, from At on and For so long; without For until the end. Exactly one of the
+// last four fields is set. Share is the part of the requests that meet it; zero means all of them.
+type Fault struct {
+	At           Duration `yaml:"at" jsonschema_description:"from when on; default: from the beginning"`
+	For          Duration `yaml:"for" jsonschema_description:"for how long; default: until the end"`
+	Share        Share    `yaml:"share" jsonschema_description:"part of the requests that meet it; default all"`
+	Server       Trouble  `yaml:"server" jsonschema_description:"down: nobody answers; busy: it answers 503"`
+	DropResponse bool     `yaml:"drop_response" jsonschema_description:"the server's answer is lost on the way"`
+	Reset        bool     `yaml:"reset" jsonschema_description:"the connection is reset in the middle of the request"`
+}
+
+// Devices returns how many devices the plan makes in all.
+func (p *Plan) Devices() int {
+	n := p.Population.Devices + p.Population.Already.Total() + p.Population.Already.Userless.Total()
+	for i := range p.Timeline {
+		if e := p.Timeline[i].Enrol; e != nil {
+			n += e.Total() + e.Userless.Total()
+		}
+	}
+	return n
+}
+
+// Length returns how long the story lasts.
+func (p *Plan) Length() time.Duration { return time.Duration(p.Until) }
