@@ -1,0 +1,186 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rollcall/protocol"
+)
+
+// The verdicts of a [Result].
+const (
+	OK      = "ok"      // done, and within all limits
+	Failed  = "failed"  // done, and a limit, a check or an invariant failed, or the server refused by rule
+	Invalid = "invalid" // done, but the generator was at its own limit: nothing is said of the server
+	Partial = "partial" // interrupted
+	Error   = "error"   // could not run
+)
+
+// A Result is what every job reports alike. Its JSON begins with these keys in this order
+// (architecture.md, section 1); Sections follow.
+type Result struct {
+	Version        int        `json:"version"` // 1
+	Command        string     `json:"command"`
+	Verdict        string     `json:"verdict"` // ok, failed, invalid, partial, error
+	Reasons        []string   `json:"reasons"` // why the verdict is not ok, one sentence each
+	Devices        Devices    `json:"devices"`
+	CheckIns       CheckIns   `json:"checkins"`
+	Invariants     Invariants `json:"invariants"`
+	Limits         []Limit    `json:"limits"`
+	Seed           uint64     `json:"seed"`
+	EventLogSHA256 string     `json:"event_log_sha256"` // empty for live runs
+	VirtualSeconds float64    `json:"virtual_seconds"`
+	WallSeconds    float64    `json:"wall_seconds"`
+	CPUSeconds     float64    `json:"cpu_seconds"`
+	PeakRSSBytes   int64      `json:"peak_rss_bytes"`
+	Error          *Trouble   `json:"error,omitempty"` // with verdict error only
+
+	// Sections are the job's own keys, each an object, written after the common ones in the order of their
+	// names.
+	Sections map[string]any `json:"-"`
+}
+
+// Devices counts devices; each number by itself, so that one device can be in several.
+type Devices struct {
+	Total        int                                `json:"total"`       // records read or made
+	Enrolled     int                                `json:"enrolled"`    // with a record that nothing ended
+	Enrolling    int                                `json:"enrolling"`   // not enrolled yet
+	LeftOut      int                                `json:"left_out"`    // not taken into the population
+	LeftOutBy    map[string]int                     `json:"left_out_by"` // by reason
+	Moved        int                                `json:"moved"`       // and so on: the Words of authority.md
+	Reregistered int                                `json:"reregistered"`
+	Pending      int                                `json:"pending"`
+	Stale        int                                `json:"stale"`
+	Blocked      int                                `json:"blocked"`
+	Stranded     int                                `json:"stranded"`
+	NeedsSupport int                                `json:"needs_support"`
+	MustEnrol    int                                `json:"must_enrol_again"`
+	Unlicensed   int                                `json:"unlicensed"`
+	NotModelled  int                                `json:"not_modelled"` // of a platform without a wire; in Total, not in Enrolled
+	ByPlatform   map[protocol.Platform]PlatformSize `json:"by_platform"`  // without LeftOut
+}
+
+// A PlatformSize is how many devices of one platform there were, and whether its protocol was spoken.
+type PlatformSize struct {
+	Total int  `json:"total"`
+	Wire  bool `json:"wire"`
+}
+
+// CheckIns counts check-ins and their latency in milliseconds, from the moment each was meant to start.
+type CheckIns struct {
+	Offered   uint64  `json:"offered"`
+	Started   uint64  `json:"started"`
+	Done      uint64  `json:"done"`
+	Failed    uint64  `json:"failed"`
+	Refused   uint64  `json:"refused"`
+	PerSecond float64 `json:"per_second"` // done, in real time
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	P999      float64 `json:"p999_ms"`
+}
+
+// Invariants counts how often one was checked and how often it did not hold.
+type Invariants struct {
+	Checked  uint64 `json:"checked"`
+	Violated uint64 `json:"violated"`
+}
+
+// A Limit is one expression of the plan and what came of it. Got is the figure with its unit, or
+// "not applicable".
+type Limit struct {
+	Limit string `json:"limit"`
+	Got   string `json:"got"`
+	OK    bool   `json:"ok"`
+}
+
+// Trouble says why a job could not run.
+type Trouble struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Field   string `json:"field"`
+}
+
+// MarshalJSON writes the common keys and then the sections. A section may not have the name of a common key.
+func (r *Result) MarshalJSON() ([]byte, error) {
+	type common Result // without this method
+	c := common(*r)
+	c.Reasons, c.Limits = append([]string{}, r.Reasons...), append([]Limit{}, r.Limits...)
+	if c.Devices.LeftOutBy == nil {
+		c.Devices.LeftOutBy = map[string]int{}
+	}
+	if c.Devices.ByPlatform == nil {
+		c.Devices.ByPlatform = map[protocol.Platform]PlatformSize{}
+	}
+	b, err := json.Marshal(c)
+	if err != nil || len(r.Sections) == 0 {
+		return b, err
+	}
+	var taken map[string]json.RawMessage
+	if err := json.Unmarshal(b, &taken); err != nil {
+		return nil, err
+	}
+	out := bytes.NewBuffer(b[:len(b)-1])
+	for _, name := range slices.Sorted(maps.Keys(r.Sections)) {
+		if _, dup := taken[name]; dup || name == "error" {
+			return nil, fmt.Errorf("result: section %q has the name of a common key", name)
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		section, err := json.Marshal(r.Sections[name])
+		if err != nil {
+			return nil, fmt.Errorf("result: section %q: %w", name, err)
+		}
+		fmt.Fprintf(out, ",%s:%s", key, section)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+// Err returns the verdict as an error: nil if it is ok; for failed, invalid and partial one that has a method
+// Verdict, which main turns into the exit code; for error the message alone.
+func (r *Result) Err() error {
+	switch r.Verdict {
+	case OK:
+		return nil
+	case Error:
+		if r.Error == nil {
+			return errors.New("could not run")
+		}
+		return errors.New(r.Error.Message)
+	}
+	return verdict{r.Verdict, headline(r)}
+}
+
+// A verdict is the error of a job that ran.
+type verdict struct{ word, text string }
+
+func (v verdict) Error() string   { return v.text }
+func (v verdict) Verdict() string { return v.word }
+
+// headline says the verdict in one sentence without a full stop.
+func headline(r *Result) string {
+	why := strings.Join(r.Reasons, "; ")
+	if why != "" {
+		why = ": " + why
+	}
+	switch r.Verdict {
+	case OK:
+		return "everything held"
+	case Failed:
+		return "failed" + why
+	case Invalid:
+		return "invalid, the generator was at its own limit" + why
+	case Partial:
+		return "interrupted, the result is partial" + why
+	}
+	return "could not run" + why
+}

@@ -1,0 +1,111 @@
+package report
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A Story is what happened in a run, for people. Times are counted from its Start. Everything may be empty;
+// what is empty is not shown.
+type Story struct {
+	Title    string        // what was played, such as "Fourteen days with 1,000 Apple devices"
+	Start    time.Time     // of the story, not of the run
+	Until    time.Duration // its length; the time axis of all charts
+	Lead     []string      // one or two sentences under the headline
+	Figures  []Figure      // the numbers to see first
+	Charts   []Chart
+	Spans    []Span  // times of trouble, drawn into every chart
+	Acts     []Act   // what happened, in order; those with a Mark are drawn into every chart
+	Tables   []Table // platforms, delivery, renewals, refusals, faults, certificates, and what else there is
+	Latency  []Latency
+	Devices  Table    // devices of interest; at most 200 rows are shown, its Total says of how many
+	Plan     string   // the plan as text
+	NotShown []string // what this run does not show, one sentence each
+}
+
+// A Figure is one number to see first. Value is formatted like a cell of a [Table].
+type Figure struct {
+	Name  string
+	Value any
+	Note  string // small, below
+	Bad   bool   // shown as a problem
+}
+
+// A Chart shows series over the story's time, with one unit.
+type Chart struct {
+	Title   string
+	Caption string // one sentence: how to read it
+	Unit    string // of the values, such as "devices" or "per hour"
+	Kind    ChartKind
+	Series  []Series
+}
+
+// A ChartKind is how the series of a chart are drawn.
+type ChartKind uint8
+
+// Lines joins points, for states such as the number of enrolled devices: each holds until the next. Bars
+// stacks the series, for counts per span of time; the points of all series have the same times, which are
+// the beginnings of equal spans.
+const (
+	Lines ChartKind = iota
+	Bars
+)
+
+// A Series is one line or one colour of bars.
+type Series struct {
+	Name   string
+	Points []Point // in order of time
+}
+
+// A Point is a value at a time since the story's start.
+type Point struct {
+	At    time.Duration `json:"at"` // nanoseconds
+	Value float64       `json:"value"`
+}
+
+// A Span is a time of trouble: a server that was down, a push certificate that had ended.
+type Span struct {
+	From, To time.Duration
+	Name     string
+}
+
+// An Act is one thing that happened.
+type Act struct {
+	At     time.Duration
+	Title  string
+	Text   string   // one or two sentences; may be empty
+	Rules  []string // AUTH-nn, APL-nnn, HST-nnn
+	Mark   bool     // drawn into the charts
+	Failed bool     // it did not go as it should
+}
+
+// A Table has typed cells: numbers are aligned and grouped by thousands, a time.Duration and a time.Time are
+// written for people, a bool is yes or no, an empty cell is a dash; everything else is text.
+type Table struct {
+	Title   string
+	Caption string // one sentence: how to read it
+	Columns []Column
+	Rows    [][]any
+	Total   int // rows there would be; 0: as many as Rows
+}
+
+// A Column heads a table. With Bar, numbers have a bar beside them, as long as their share of the column's
+// greatest.
+type Column struct {
+	Name string
+	Bar  bool
+}
+
+// A Latency is one row of the latency table.
+type Latency struct {
+	Name                     string
+	Count                    int64
+	P50, P90, P99, P999, Max time.Duration
+}
+
+// LatencyOf reads a histogram whose values are in microseconds.
+func LatencyOf(name string, h *hdrhistogram.Histogram) Latency {
+	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) * time.Microsecond }
+	return Latency{Name: name, Count: h.TotalCount(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: time.Duration(h.Max()) * time.Microsecond}
+}
