@@ -7,12 +7,13 @@ type Kind uint8
 
 // The kinds.
 const (
-	CheckInRound Kind = iota + 1 // a round of the device's own conversation
-	PushReport                   // what became of a wake-up
-	Administered                 // an administrator ordered something for this device
+	CheckInRound   Kind = iota + 1 // a round of the device's own conversation
+	PushReport                     // what became of a wake-up
+	Administered                   // an administrator ordered something for this device
+	IdentityIssued                 // a renewal made a certificate for this device: Message.Credential
 )
 
-var kindNames = [...]string{"", "check-in", "push report", "administration"}
+var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued"}
 
 func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
 
@@ -32,6 +33,7 @@ type Credential struct {
 	Device    protocol.Device // bound to; 0: not bound yet
 	User      UserID          // whom it was issued for; 0: userless
 	Automated bool            // issued to an ADE enrolment
+	ID        string          // the UDID its grant is bound to; empty: none
 	Serial    string          // serial number the ADE grant is bound to; empty: none
 	Revoked   bool
 }
@@ -55,7 +57,7 @@ const (
 // A Message is one event's content. Strings and slices may alias a request's buffer: Decide copies what it keeps.
 type Message struct {
 	protocol.CheckIn
-	Credential Credential // CheckInRound
+	Credential Credential // CheckInRound, IdentityIssued
 	Platform   protocol.Platform
 
 	Topic, Magic  string // Ready
@@ -69,6 +71,7 @@ type Message struct {
 	InactiveSince protocol.Time // PushReport, Inactive
 	RetryAfter    protocol.Time // PushReport, TryLater: not before
 	PushedAt      protocol.Time // PushReport: when it was sent; an older report than the address is ignored
+	Sent          Wake          // PushReport: the wake-up that was sent; one asked for since then stays
 
 	Order protocol.Command // Administered: the command to queue; Kind NoCommand: only wake the device (sync)
 

@@ -57,6 +57,14 @@ const (
 	WhatReachable        What = "push address renewed"
 	WhatUnknownReport    What = "report of an unknown command"
 	WhatRecordRemoved    What = "record removed"
+	WhatIssued           What = "identity issued"  // to a renewal; it is not used yet
+	WhatDeferred         What = "command deferred" // NotNow
+	WhatRevoked          What = "identity revoked"
+	WhatWithdrawn        What = "commands withdrawn" // their enrolment is over
+	WhatConfigured       What = "configured"         // let out of the setup assistant
+	WhatTenant           What = "tenant changed"     // by an administrator: Detail says what
+	WhatPushCertificate  What = "push certificate changed"
+	WhatPushSuspended    What = "push certificate refused"
 )
 
 // An Effect is one thing to be kept or done in the same durable commit as the state.
@@ -78,8 +86,9 @@ type CommandChange struct {
 	Errors string
 }
 
-// An Outcome is all that one decision decided. The caller owns it and passes it again and again; its slices
-// are overwritten by the next decision, so a store copies what it keeps.
+// An Outcome is all that one decision decided. The caller owns it and passes it again and again: Commands, Effects
+// and Exchange.Answer are overwritten by the next decision, and Result and Errors of a command may alias the request,
+// so a store copies what it keeps of them. State and Facts may be kept as they are.
 type Outcome struct {
 	State     State
 	Changed   Parts
@@ -90,7 +99,4 @@ type Outcome struct {
 	Effects   []Effect
 	Facts     *Facts
 	Exchange  Exchange // zero key: none
-
-	queue    []Queued   // backing of State.Queue while it is being changed
-	profiles []Assigned // backing of State.Profiles
 }

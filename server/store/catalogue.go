@@ -92,7 +92,7 @@ type Change struct {
 	Tokens   []Token
 	Secrets  map[string][]byte
 
-	Wake    []protocol.Device // to be woken from WakeAt on; Wake[i] at WakeAt + i*Spacing
+	Wake    []protocol.Device // to be woken from WakeAt on; Wake[i] at WakeAt + i*Spacing, as delivery.Wake.Ask says
 	WakeAt  protocol.Time
 	Spacing time.Duration
 	Lines   []delivery.Effect // Journal only

@@ -115,7 +115,8 @@ type Grant struct {
 
 // Identities keeps grants and issued certificates.
 type Identities interface {
-	// AddGrant keeps a new grant.
+	// AddGrant keeps a new grant. One whose hash is known already is left as it is, its use included: a renewal that
+	// is handed out again brings the same challenge again.
 	AddGrant(ctx context.Context, g *Grant) error
 
 	// Redeem looks up the grant with this hash (nil: there is none) and calls decide, alone on that grant. What

@@ -1,0 +1,57 @@
+package renewal
+
+import (
+	"errors"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// Defaults of the settings (AUTH-40, AUTH-41).
+const (
+	Lifetime = 365 * 24 * time.Hour // of an identity
+	Window   = 42 * 24 * time.Hour  // before its end in which it renews
+	Retry    = 7 * 24 * time.Hour   // between two tries to renew
+)
+
+// Kept is how long a device's record outlives its identity certificate (AUTH-43).
+const Kept = 180 * 24 * time.Hour
+
+// ErrLifetime is wrapped when a certificate ends before it begins.
+var ErrLifetime = errors.New("validity ends before it begins")
+
+// DueAt returns when an identity becomes due for renewal: window before notAfter, but at most a third of its life
+// before, so that an identity with a short life is not due all of it (AUTH-41; window 0 means [Window]). Whole seconds,
+// as X.509 keeps them (RFC 5280, section 4.1.2.5). The error wraps [ErrLifetime] when notAfter is not after notBefore;
+// DueAt has no other error.
+func DueAt(notBefore, notAfter protocol.Time, window time.Duration) (protocol.Time, error) {
+	if notAfter <= notBefore {
+		return 0, ErrLifetime
+	}
+	if window <= 0 {
+		window = Window
+	}
+	window = min(window, notAfter.Sub(notBefore)/3)
+	due := notAfter.Add(-window)
+	return due - due%protocol.Time(time.Second/time.Microsecond), nil
+}
+
+// Due tells whether an identity that ends at notAfter is to be renewed at now: inside its window and not after its end,
+// when only a new enrolment helps (AUTH-42); never while a renewal is outstanding, and not sooner than retry after the
+// one before was asked (0 means [Retry]; asked 0: there was none).
+func Due(now, notBefore, notAfter, asked protocol.Time, outstanding bool, window, retry time.Duration) bool {
+	if outstanding || now >= notAfter {
+		return false
+	}
+	due, err := DueAt(notBefore, notAfter, window)
+	if err != nil || now < due {
+		return false
+	}
+	if retry <= 0 {
+		retry = Retry
+	}
+	return asked == 0 || now >= asked.Add(retry)
+}
+
+// RemovedAt returns when the record of a device is removed whose identity ends at notAfter (AUTH-43, I6).
+func RemovedAt(notAfter protocol.Time) protocol.Time { return notAfter.Add(Kept) }

@@ -1,0 +1,51 @@
+package renewal
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// A Push is what the rules know of a push certificate; the zero value is none.
+type Push struct {
+	Topic               string
+	NotBefore, NotAfter protocol.Time
+}
+
+// CheckUpload says whether next may take the place of present (AUTH-34): a certificate with a topic, valid at now, that
+// ends later than the present one. OtherTopic tells apart what AUTH-32 does: every enrolled device would be stranded;
+// that is no refusal, the caller counts, warns and asks.
+func CheckUpload(now protocol.Time, present, next Push) (otherTopic bool, no *protocol.Refusal) {
+	refuse := func(format string, args ...any) (bool, *protocol.Refusal) {
+		return false, &protocol.Refusal{Rule: protocol.RuleUpload, Reason: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case next.Topic == "":
+		return refuse("certificate has no topic, so it is no MDM push certificate")
+	case now < next.NotBefore:
+		return refuse("certificate is not valid before %s", next.NotBefore)
+	case now >= next.NotAfter:
+		return refuse("certificate expired on %s", next.NotAfter)
+	case present.Topic != "" && next.NotAfter <= present.NotAfter:
+		return refuse("certificate ends on %s, not later than the present one on %s", next.NotAfter, present.NotAfter)
+	}
+	return present.Topic != "" && next.Topic != present.Topic, nil
+}
+
+// warnings are the days before its end at which a push certificate is warned of (AUTH-33).
+var warnings = [...]int{1, 7, 14, 30}
+
+// Warning returns the smallest of 1, 7, 14 and 30 that is at least the days left of a push certificate, 0 when more are
+// left, and -1 once it has ended (AUTH-33).
+func Warning(now, notAfter protocol.Time) int {
+	if now >= notAfter {
+		return -1
+	}
+	for _, days := range warnings {
+		if notAfter.Sub(now) <= time.Duration(days)*24*time.Hour {
+			return days
+		}
+	}
+	return 0
+}
