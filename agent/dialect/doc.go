@@ -1,0 +1,31 @@
+// Package dialect is the device's side of each platform's conversation, without I/O: which request to make next,
+// and what the answer does to the device. The state behind it is package agent's.
+//
+// Start with [NewApple] and [Apple.Enrol]; from then on [Apple.Begin] starts a conversation, and every [Act] says what
+// to do: [Send] a request and tell [Apple.Answer] what came of it, [GetIdentity] and tell [Apple.GotIdentity], or
+// [Rest] until [Apple.Due] or a push whose magic [Apple.Woken] knows. Package link does all that over HTTP.
+//
+// A device asleep is about a kilobyte: what many devices have in common (model, habits, the server's side of the
+// enrolment, the outline of a profile) is held once for all of them; keys and certificates are bytes until they are
+// needed.
+//
+// # What an Apple device here does and does not
+//
+// It has a device channel only: no user channel, no declarative management, no bootstrap token, no account-driven
+// enrolment. Identities come by SCEP; ACME and PKCS#12 payloads fail the profile. Where Apple's behaviour is
+// unknown, [Doubts] has a switch for each way; its zero value is rollcall's choice. A binary plist is never
+// accepted (HST-005), so that question has no switch.
+//
+// # Divergences
+//
+// A simulated device remembers the last commands that it carried out beyond the 2xx for their report: a server that
+// forgot the report and hands the same CommandUUID out again gets the same Acknowledged without a second installation
+// (HST-055). Apple documents only the cache until the 2xx.
+//
+// Removing the MDM profile by command is reported first and done then, so that the server hears of it twice:
+// by the report and by the CheckOut.
+//
+// When the answer to the first word of a renewed identity is lost, the device tries again with the new identity
+// and falls back to the old one only when the new one was refused: the server may have retired the old one (AUTH-41,
+// HST-034). What real devices do there is not documented.
+package dialect
