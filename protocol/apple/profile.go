@@ -2,6 +2,7 @@ package apple
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"rollcall/protocol"
@@ -28,105 +29,95 @@ type Profile struct {
 	Encrypted         []byte // EncryptedPayloadContent: CMS in the place of Payloads
 }
 
-// A Payload is one dictionary of a profile: apple-schema/mdm/profiles/CommonPayloadKeys.yaml and one of MDM,
-// SCEP, Certificate, Settings, by its Type.
-type Payload struct {
-	Type         string
-	Identifier   string // unique inside the profile
-	UUID         string
-	DisplayName  string
-	Description  string
-	Organization string
-
-	MDM         *MDM           // com.apple.mdm
-	SCEP        *SCEP          // com.apple.security.scep
-	Certificate []byte         // com.apple.security.root, .pkcs1: DER; .pem: PEM; .pkcs12: DER
-	Settings    map[string]any // any other type: its own keys; for a .pkcs12 the keys beside the certificate
+// EncodeProfile returns p as an XML property list, unsigned.
+func EncodeProfile(p *Profile) []byte {
+	top := topLevel{
+		PayloadType: "Configuration", PayloadVersion: 1, PayloadIdentifier: p.Identifier, PayloadUUID: p.UUID,
+		PayloadDisplayName: p.DisplayName, PayloadDescription: p.Description, PayloadOrganization: p.Organization,
+		PayloadRemovalDisallowed: p.RemovalDisallowed, PayloadScope: p.Scope, RemovalDate: p.RemovalDate,
+		IsEncrypted: len(p.Encrypted) > 0, EncryptedPayloadContent: p.Encrypted,
+	}
+	if len(p.Encrypted) == 0 {
+		content := make([]payloadDict, len(p.Payloads))
+		for i := range p.Payloads {
+			content[i] = payloadDict(p.Payloads[i])
+		}
+		top.PayloadContent = &content
+	}
+	return encodePlist(&top)
 }
-
-// The payload types that this package reads itself.
-const (
-	MDMPayload    = "com.apple.mdm"
-	SCEPPayload   = "com.apple.security.scep"
-	RootPayload   = "com.apple.security.root"
-	PKCS1Payload  = "com.apple.security.pkcs1"
-	PEMPayload    = "com.apple.security.pem"
-	PKCS12Payload = "com.apple.security.pkcs12"
-)
-
-// MDM is the payload com.apple.mdm (apple.md section 2.2).
-type MDM struct {
-	IdentityCertificateUUID           string   // PayloadUUID of an identity payload of the same profile
-	Topic                             string   // com.apple.mgmt...., immutable on update
-	ServerURL                         string   // https, immutable on update
-	CheckInURL                        string   `plist:",omitempty"` // immutable on update; empty: ServerURL
-	SignMessage                       bool     `plist:",omitempty"` // adds the Mdm-Signature header
-	AccessRights                      int64    `plist:",omitempty"` // bits; absent for user enrolment; an update may not add one
-	UseDevelopmentAPNS                bool     `plist:",omitempty"`
-	ServerCapabilities                []string `plist:",omitempty"`
-	CheckOutWhenRemoved               bool     `plist:",omitempty"`
-	ServerURLPinningCertificateUUIDs  []string `plist:",omitempty"`
-	CheckInURLPinningCertificateUUIDs []string `plist:",omitempty"`
-	PinningRevocationCheckRequired    bool     `plist:",omitempty"`
-	EnrollmentMode                    string   `plist:",omitempty"` // BYOD, ADDE; immutable on update
-	AssignedManagedAppleID            string   `plist:",omitempty"` // immutable on update
-}
-
-// AllRights is every bit of AccessRights.
-const AllRights = 8191
-
-// Access rights by what they permit (apple.md section 2.2).
-const (
-	RightInspectProfiles  = 1
-	RightInstallProfiles  = 2 // needs RightInspectProfiles
-	RightLock             = 4 // lock, passcode removal, restart
-	RightErase            = 8
-	RightDeviceInfo       = 16
-	RightNetworkInfo      = 32
-	RightInspectProvision = 64
-	RightInstallProvision = 128 // needs RightInspectProvision
-	RightInspectApps      = 256
-	RightRestrictions     = 512
-	RightSecurity         = 1024
-	RightSettings         = 2048
-	RightApps             = 4096
-)
-
-// SCEP is the dictionary under PayloadContent of com.apple.security.scep (apple.md section 2.3).
-type SCEP struct {
-	URL           string
-	Name          string       `plist:",omitempty"` // sent as message of GetCACert
-	Subject       [][][]string `plist:",omitempty"` // RDNs of [OID or short name, value] pairs
-	Challenge     string       `plist:",omitempty"`
-	Keysize       int64        `plist:",omitempty"` // bits; absent means 1024
-	KeyType       string       `plist:"Key Type,omitempty"`
-	KeyUsage      int64        `plist:"Key Usage,omitempty"`
-	CAFingerprint []byte       `plist:",omitempty"` // SHA-256, SHA-1 or MD5 by its length
-	Retries       int64        `plist:",omitempty"` // on PENDING; absent means 3
-	RetryDelay    int64        `plist:",omitempty"` // seconds; absent means 10
-}
-
-// EncodeProfile returns p as an XML plist, unsigned.
-func EncodeProfile(p *Profile) []byte { panic("soon") }
 
 // DecodeProfile reads an unsigned profile and holds it against the required keys of apple.md section 2.1. The
 // error wraps [ErrSigned] for CMS, else [protocol.ErrMalformed], and names payload and key.
-func DecodeProfile(body []byte) (*Profile, error) { panic("soon") }
+func DecodeProfile(body []byte) (*Profile, error) {
+	if len(body) > 0 && body[0] == 0x30 { // the SEQUENCE that CMS begins with
+		return nil, ErrSigned
+	}
+	var top topLevel
+	if err := decodePlist(body, MaxMessage, &top); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	p := &Profile{
+		Identifier: top.PayloadIdentifier, UUID: top.PayloadUUID, DisplayName: top.PayloadDisplayName,
+		Description: top.PayloadDescription, Organization: top.PayloadOrganization,
+		RemovalDisallowed: top.PayloadRemovalDisallowed, Scope: top.PayloadScope, RemovalDate: top.RemovalDate,
+		Encrypted: top.EncryptedPayloadContent,
+	}
+	wrong := ""
+	switch {
+	case top.PayloadType != "Configuration":
+		wrong = "PayloadType is not Configuration"
+	case top.PayloadVersion != 1:
+		wrong = "PayloadVersion is not 1"
+	case p.Identifier == "":
+		wrong = "no PayloadIdentifier"
+	case p.UUID == "":
+		wrong = "no PayloadUUID"
+	case top.IsEncrypted != (len(p.Encrypted) > 0), top.IsEncrypted == (top.PayloadContent != nil):
+		wrong = "want PayloadContent, or IsEncrypted with EncryptedPayloadContent"
+	case p.Scope != "" && p.Scope != "System" && p.Scope != "User":
+		wrong = "PayloadScope is neither System nor User"
+	}
+	if wrong != "" {
+		return nil, fmt.Errorf("%w: profile: %s", protocol.ErrMalformed, wrong)
+	}
+	if top.PayloadContent != nil {
+		for _, d := range *top.PayloadContent {
+			p.Payloads = append(p.Payloads, Payload(d))
+		}
+	}
+	if err := unique(p.Payloads); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
 
-// Enrolment returns the MDM payload of p and the identity payload that it names. Both are nil, without error,
-// when p has no MDM payload. The error names the rule of apple.md section 2.2 or 2.3 that is broken.
-func (p *Profile) Enrolment() (mdm, identity *Payload, err error) { panic("soon") }
+// unique demands that no identifier and no UUID stands for two payloads.
+func unique(payloads []Payload) error {
+	identifiers, uuids := map[string]bool{}, map[string]bool{}
+	for i := range payloads {
+		p := &payloads[i]
+		if identifiers[p.Identifier] || uuids[p.UUID] {
+			return fmt.Errorf("%w: profile: payload %q: PayloadIdentifier or PayloadUUID is there twice", protocol.ErrMalformed, p.Identifier)
+		}
+		identifiers[p.Identifier], uuids[p.UUID] = true, true
+	}
+	return nil
+}
 
-// CheckUpdate tells whether a device that is enrolled by m may take next as its update: ServerURL, CheckInURL,
-// Topic, EnrollmentMode and AssignedManagedAppleID byte for byte the same, no right added (apple.md section 11).
-func (m *MDM) CheckUpdate(next *MDM) error { panic("soon") }
-
-// Family is the family of p's first payload; of a profile without payloads, Configuration.
-func (p *Profile) Family() protocol.Family { panic("soon") }
-
-// FamilyOf maps a payload type to the family that a change of authority treats it as (apple.md section 2.5).
-func FamilyOf(payloadType string) protocol.Family { panic("soon") }
-
-// NewProfile makes a small valid profile of a family, for tests and labs. UUIDs follow from identifier and
-// name, so that the same arguments give the same profile and another name gives a changed document.
-func NewProfile(identifier, name string, family protocol.Family) *Profile { panic("soon") }
+// topLevel is a profile as the library reads and writes it.
+type topLevel struct {
+	PayloadType              string
+	PayloadVersion           int64
+	PayloadIdentifier        string
+	PayloadUUID              string
+	PayloadDisplayName       string         `plist:",omitempty"`
+	PayloadDescription       string         `plist:",omitempty"`
+	PayloadOrganization      string         `plist:",omitempty"`
+	PayloadRemovalDisallowed bool           `plist:",omitempty"`
+	PayloadScope             string         `plist:",omitempty"`
+	RemovalDate              time.Time      `plist:",omitempty"`
+	IsEncrypted              bool           `plist:",omitempty"`
+	EncryptedPayloadContent  []byte         `plist:",omitempty"`
+	PayloadContent           *[]payloadDict `plist:",omitempty"`
+}

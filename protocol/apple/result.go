@@ -1,14 +1,16 @@
 package apple
 
+import "bytes"
+
 // A Result is what a command brought back beside its status: the response keys of apple-schema/mdm/commands.
-// Only the keys of the command that was asked are set.
+// Only the keys of the command that was asked are set; an empty list that is not nil is a key of its own.
 type Result struct {
-	QueryResponses           map[string]any    `plist:",omitempty"` // DeviceInformation: string, bool, uint64 or int64, float64, []any, map[string]any, []byte
-	SecurityInfo             *SecurityStatus   `plist:",omitempty"`
-	ProfileList              []ProfileListItem `plist:",omitempty"`
-	CertificateList          []CertificateItem `plist:",omitempty"`
-	InstalledApplicationList []ApplicationItem `plist:",omitempty"`
-	MessageResult            string            `plist:",omitempty"` // DeviceLock: Success, DeviceInLostMode, NoPasscodeSet, Unknown
+	QueryResponses           map[string]any // DeviceInformation: string, bool, int64 (uint64 as decoded), float64, []any, map[string]any, []byte
+	SecurityInfo             *SecurityStatus
+	ProfileList              []ProfileListItem
+	CertificateList          []CertificateItem
+	InstalledApplicationList []ApplicationItem
+	MessageResult            string // DeviceLock: Success, DeviceInLostMode, NoPasscodeSet, Unknown
 }
 
 // SecurityStatus is the dictionary SecurityInfo. A nil field is a key that this device does not have.
@@ -77,9 +79,46 @@ type ApplicationItem struct {
 	IsValidated  bool   `plist:",omitempty"`
 }
 
-// EncodeResult appends the report m together with what the command brought back: one XML plist.
-func EncodeResult(dst []byte, m *Message, r *Result) []byte { panic("soon") }
+// EncodeResult appends the report m together with what the command brought back: one XML property list.
+func EncodeResult(dst []byte, m *Message, r *Result) []byte {
+	w := writer{dst}
+	w.begin()
+	m.write(&w)
+	keys := bytes.TrimPrefix(encodePlist(r.keys()), []byte(head+"<dict>"))
+	w.b = append(w.b, keys...) // and the two closing tags
+	return w.b
+}
 
-// DecodeResult reads what a report brings back beside its status; [DecodeMessage] reads the report itself
-// from the same bytes. Keys of other commands are ignored. The error wraps [protocol.ErrMalformed].
-func DecodeResult(body []byte) (*Result, error) { panic("soon") }
+// keys are those of r that are there. The library's omitempty would leave out an empty list, which is an answer.
+func (r *Result) keys() map[string]any {
+	keys := map[string]any{}
+	if r.QueryResponses != nil {
+		keys["QueryResponses"] = r.QueryResponses
+	}
+	if r.SecurityInfo != nil {
+		keys["SecurityInfo"] = r.SecurityInfo
+	}
+	if r.ProfileList != nil {
+		keys["ProfileList"] = r.ProfileList
+	}
+	if r.CertificateList != nil {
+		keys["CertificateList"] = r.CertificateList
+	}
+	if r.InstalledApplicationList != nil {
+		keys["InstalledApplicationList"] = r.InstalledApplicationList
+	}
+	if r.MessageResult != "" {
+		keys["MessageResult"] = r.MessageResult
+	}
+	return keys
+}
+
+// DecodeResult reads what a report brings back beside its status; [DecodeMessage] reads the report itself from
+// the same bytes. The error wraps [protocol.ErrMalformed].
+func DecodeResult(body []byte) (*Result, error) {
+	r := new(Result)
+	if err := decodePlist(body, MaxMessage, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
