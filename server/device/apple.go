@@ -1,0 +1,291 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// retryUnknown is when a device is asked to come again after a failure of ours.
+const retryUnknown = "60"
+
+// keepBuffer is the largest buffer in bytes that is kept for the next request.
+const keepBuffer = 64 << 10
+
+// An exchange is what one request needs, used again for the next.
+type exchange struct {
+	ev     delivery.Event
+	out    delivery.Outcome
+	msg    apple.Message
+	facts  delivery.Facts
+	body   []byte
+	answer []byte
+}
+
+const (
+	commandPath = "/apple/mdm"
+	checkInPath = "/apple/checkin"
+	scepPath    = "/scep"
+)
+
+var answerType = []string{apple.AnswerType}
+
+// appleMessage serves one message of an Apple device. Check-in and command messages may come to either URL; what
+// they are, the message says (APL-030). The content type only bounds the size.
+func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPut {
+		w.Header().Set("Allow", http.MethodPut)
+		h.appleRefuse(w, r, nil, errMethod)
+		return
+	}
+	x := h.spare.Get().(*exchange)
+	defer h.release(x)
+	err := x.read(w, r)
+	var p *peer
+	if err == nil {
+		p, err = h.identify(r, x.body)
+	}
+	if err == nil {
+		err = apple.DecodeMessage(x.body, &x.msg)
+	}
+	if err == nil {
+		err = checkType(r.Header.Get("Content-Type"), &x.msg)
+	}
+	if err == nil {
+		err = h.appleHandle(r, x, p)
+	}
+	if err != nil {
+		h.appleRefuse(w, r, x, err)
+		return
+	}
+	if len(x.answer) > 0 {
+		w.Header()["Content-Type"] = answerType
+		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))
+		w.Write(x.answer)
+	}
+}
+
+// checkType refuses a command's report that calls itself a check-in and the reverse: a front end that sorts
+// by content type and one that sorts by content must not see two messages in one.
+func checkType(contentType string, m *apple.Message) error {
+	checkIn := strings.HasPrefix(contentType, apple.CheckInType)
+	if checkIn && m.MessageType == apple.NoMessageType {
+		return fmt.Errorf("MessageType is missing: %w", protocol.ErrMalformed)
+	}
+	return nil
+}
+
+// appleHandle has the server decide and leaves the answer in x.
+func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
+	m := &x.msg
+	x.answer = x.answer[:0]
+	switch m.MessageType {
+	case apple.UserAuthenticate:
+		return errNotOffered
+	case apple.GetToken, apple.DeclarativeManagement:
+		return errNotOffered
+	}
+	if m.UserChannel() {
+		return nil
+	}
+	if err := x.appleEvent(p); err != nil {
+		return err
+	}
+	err := h.cfg.Server.Handle(r.Context(), h.now(), &x.ev, &x.out)
+	if errors.Is(err, store.ErrNotFound) {
+		return errOther // no device of ours has that name
+	}
+	if bound(x.out.Effects) {
+		p.leaf = nil // what is known of this connection is no longer so
+	}
+	if err != nil {
+		return err
+	}
+	if x.out.Reply.Command.Kind == protocol.Retire {
+		x.out.Reply.Command.Text = EnrolmentIdentifier
+	}
+	x.answer = apple.EncodeReply(x.answer, &x.out.Reply)
+	return nil
+}
+
+// appleEvent says x.msg in the words of delivery.
+func (x *exchange) appleEvent(p *peer) error {
+	m := &x.msg
+	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device}
+	ev := &x.ev
+	m.CheckIn(&ev.CheckIn)
+	ev.Credential = p.cred
+	ev.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
+	if id := m.DeviceID(); id != "" && id != p.id {
+		if !validID(id) {
+			return fmt.Errorf("UDID or EnrollmentID: %w", protocol.ErrMalformed)
+		}
+		ev.ID = id // the core refuses it unless it is this identity's first message (HST-033)
+	}
+	if p.cred.Device == 0 && ev.Verb != protocol.Enrol {
+		return errUnbound
+	}
+	ev.Message.Device = ev.Device
+
+	ev.Round = 1
+	switch ev.Verb {
+	case protocol.Enrol:
+		x.facts = delivery.Facts{
+			Name: m.DeviceName, Model: m.Model, Product: m.ProductName, Serial: m.SerialNumber, OSVersion: m.OSVersion,
+			Build: m.BuildVersion, IMEI: m.IMEI, MEID: m.MEID,
+		}
+		ev.Facts = &x.facts
+		ev.Platform = platformOf(m)
+		ev.Topic = m.Topic
+	case protocol.Ready:
+		ev.Topic, ev.Magic, ev.Token, ev.Unlock = m.Topic, m.PushMagic, m.Token, m.UnlockToken
+	case protocol.Leave:
+		ev.Topic = m.Topic
+	case protocol.PutEscrow:
+		ev.Escrow = m.BootstrapToken
+	case protocol.Ask:
+		p.round = 1
+	case protocol.Report:
+		p.round++
+		ev.Round = p.round
+		ev.Result = x.body
+		ev.Errors = errorChain(m.ErrorChain)
+	}
+	return nil
+}
+
+// validID tells whether id is a text that an enrolment can have (HST-050): a UDID is 40 hex digits, 8-16 hex
+// digits or a UUID, an EnrollmentID some such text too.
+func validID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && (c != '_' && c != '.' || i == 0) {
+			return false
+		}
+	}
+	return len(id) > 0 && len(id) <= 64
+}
+
+// platformOf tells the platform by what Authenticate says of the device.
+func platformOf(m *apple.Message) protocol.Platform {
+	for _, s := range []string{m.ProductName, m.Model, m.ModelName} {
+		switch {
+		case strings.HasPrefix(s, "iPhone"), strings.HasPrefix(s, "iPod"):
+			return protocol.IOS
+		case strings.HasPrefix(s, "iPad"):
+			return protocol.IPadOS
+		case strings.Contains(s, "Mac"):
+			return protocol.MacOS
+		}
+	}
+	return protocol.IOS
+}
+
+// errorChain says an ErrorChain on one line, top first.
+func errorChain(chain []apple.ErrorItem) string {
+	if len(chain) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, e := range chain {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		text := e.USEnglishDescription
+		if text == "" {
+			text = e.LocalizedDescription
+		}
+		fmt.Fprintf(&b, "%s %d: %s", e.Domain, e.Code, text)
+	}
+	return b.String()
+}
+
+// bound tells whether an outcome changed which certificate belongs to whom.
+func bound(effects []delivery.Effect) bool {
+	for i := range effects {
+		if effects[i].Kind != delivery.Journal {
+			return true
+		}
+	}
+	return false
+}
+
+// appleRefuse logs err and answers it in Apple's way: a status, since the MDM protocol has no body for it. Never
+// 401, never 410: a device takes those for its removal (apple.md section 12).
+func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
+	status := http.StatusServiceUnavailable // ours to mend: the device comes again
+	level := logrus.WarnLevel
+	fields := logrus.Fields{"path": r.URL.Path, "remote": r.RemoteAddr}
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	switch {
+	case refused:
+		fields["rule"] = no.Rule
+		status = http.StatusForbidden
+		if strings.HasPrefix(string(no.Rule), "HST-") { // an identity that is not this device's (apple.md section 4.3)
+			status = http.StatusBadRequest
+		}
+		if no.RetryAfter > 0 {
+			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", seconds(no.RetryAfter.Seconds()))
+		}
+	case errors.Is(err, errMethod):
+		status, level = http.StatusMethodNotAllowed, logrus.InfoLevel
+	case errors.Is(err, errNotOffered):
+		status, level = http.StatusNotFound, logrus.InfoLevel
+	case errors.Is(err, errEncoding):
+		status = http.StatusUnsupportedMediaType
+		fields["rule"] = "HST-012"
+	case errors.Is(err, errTooLarge), errors.Is(err, apple.ErrTooLarge):
+		// A device repeats its report until it is taken: this one is stuck until somebody looks (apple.md section 14).
+		status, level = http.StatusRequestEntityTooLarge, logrus.ErrorLevel
+		fields["rule"] = "HST-001"
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		status = http.StatusBadRequest
+		fields["raw"] = withoutSecrets(x.body)
+	case unknown:
+		status = http.StatusBadRequest
+		fields["rule"] = who.rule
+		if who == errExpired {
+			w.Header().Set("Connection", "close") // the next handshake says it again
+		}
+	default:
+		level = logrus.ErrorLevel
+		w.Header().Set("Retry-After", retryUnknown)
+	}
+	if x != nil {
+		fields["device"] = x.msg.DeviceID()
+	}
+	h.cfg.Log.WithError(err).WithFields(fields).Log(level, "refused")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	if refused {
+		fmt.Fprintln(w, no.Error())
+	}
+}
+
+// withoutSecrets is a body as it may stand in a log: tokens and keys travel in data elements.
+func withoutSecrets(body []byte) string {
+	var b strings.Builder
+	rest := string(body[:min(len(body), keepBuffer)])
+	for {
+		before, after, found := strings.Cut(rest, "<data>")
+		b.WriteString(before)
+		if !found || b.Len() > keepBuffer {
+			return b.String()
+		}
+		secret, next, _ := strings.Cut(after, "</data>")
+		fmt.Fprintf(&b, "<data>(%d bytes)</data>", len(secret))
+		rest = next
+	}
+}

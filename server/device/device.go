@@ -1,0 +1,70 @@
+package device
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server"
+)
+
+// A Config says what a handler is made of.
+type Config struct {
+	Server    *server.Server
+	Enrolment *Enrolment       // its CA issued the identities that are let in
+	Now       func() time.Time // clock of certificates and decisions; nil: time.Now
+	Log       *logrus.Logger
+
+	// SignMessage takes an Mdm-Signature for an identity, alone or beside the same identity's TLS certificate.
+	SignMessage     bool
+	LegacySignature bool // and one with SHA-1 too, as every Mac makes them (legacyCMS, apple.md section 3.1)
+	LegacySCEP      bool // SCEP with SHA-1 and 3DES
+
+	// Factory are the roots of the factory identities that sign a MachineInfo. Empty: no automated enrolment.
+	Factory []*x509.Certificate
+	// MinimumOS is the OSVersion below which a device is sent to update itself before it enrols automatically, if it
+	// says that it can (APL-085). Empty: none.
+	MinimumOS string
+}
+
+// A Handler serves all that devices call.
+type Handler struct {
+	cfg   Config
+	ca    *certs.Authority
+	mux   *http.ServeMux
+	spare sync.Pool // of *exchange
+}
+
+// New makes a handler. The error says which field of cfg is missing.
+func New(cfg Config) (*Handler, error) {
+	switch {
+	case cfg.Server == nil:
+		return nil, errors.New("device: Config.Server is missing")
+	case cfg.Enrolment == nil || cfg.Enrolment.CA == nil || cfg.Enrolment.URL == "":
+		return nil, errors.New("device: Config.Enrolment is missing, or its CA or URL")
+	case cfg.Log == nil:
+		return nil, errors.New("device: Config.Log is missing")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	h := &Handler{cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
+	h.spare.New = func() any { return &exchange{body: make([]byte, 0, 4<<10)} }
+	h.mux.HandleFunc(commandPath, h.appleMessage)
+	h.mux.HandleFunc(checkInPath, h.appleMessage)
+	h.mux.HandleFunc("/e/{ticket}", h.enrol)
+	h.mux.HandleFunc("/apple/enrol", h.enrol)
+	h.mux.HandleFunc("/apple/ade", h.automated)
+	h.mux.Handle(scepPath, h.scep())
+	return h, nil
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+func (h *Handler) now() protocol.Time { return protocol.At(h.cfg.Now()) }

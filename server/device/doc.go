@@ -1,0 +1,23 @@
+// Package device has the endpoints that devices call, one file per platform, each with its protocol's own way to
+// say no. A handler decodes, calls the server core and encodes; it decides nothing about a device.
+//
+// Start with [New]. [Handler.TLSConfig] and [HTTPServer] put it on a listener: identity comes from the TLS client
+// certificate, which is held against the authority and the store at every handshake, resumed ones too, and against the
+// message on every request (HST-033). Where Config.SignMessage is set, an Mdm-Signature header may stand in for it.
+// [Enrolment] writes the profiles with which devices enrol and renew.
+//
+// Paths: PUT /apple/mdm and PUT /apple/checkin (either takes both kinds of message), GET /e/{ticket} and
+// /apple/enrol?ticket= for people, POST /apple/ade for devices of automated enrolment, /scep.
+//
+// # What a device never hears
+//
+// 401, 410 and the body com.apple.unrecognized.device make a device give up its management. No path of this
+// package answers with one of them, whatever went wrong (APL-094, HST-027): nobody can lose a fleet by a mistake
+// here. Retiring a device is a command like any other.
+//
+// # Divergences
+//
+// The user channel of a Mac is not managed: its messages are answered and change nothing. GetToken and
+// DeclarativeManagement are answered 404 until there is something to give. HTTP/2 is not offered: devices
+// hold one connection with one request at a time, and HTTP/1.1 costs less.
+package device

@@ -1,0 +1,227 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// maxMachineInfo bounds a MachineInfo with its signature and certificates.
+const maxMachineInfo = 128 << 10
+
+var (
+	errTicket   = errors.New("this enrolment link is unknown, used or too old")
+	errFactory  = errors.New("MachineInfo is not signed by a known factory")
+	errSerial   = errors.New("this serial number is not assigned to the tenant")
+	errOutdated = errors.New("the device must be updated first")
+)
+
+// enrol hands out the enrolment profile for a single-use link. A link that is only looked at (HEAD, as messengers
+// do for a preview) is not used up, nor is one whose user may not enrol now (HST-044).
+func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		h.enrolRefuse(w, r, errMethod)
+		return
+	}
+	token := r.PathValue("ticket")
+	if token == "" {
+		token = r.URL.Query().Get("ticket")
+	}
+	platform := platformOfBrowser(r)
+	now := h.now()
+	world := h.cfg.Server.World()
+	if no := tenantGate(world, platform, now); no != nil {
+		h.enrolRefuse(w, r, no)
+		return
+	}
+	ticket, err := h.cfg.Server.TakeTicket(r.Context(), now, token)
+	if errors.Is(err, store.ErrNotFound) {
+		err = errTicket
+	}
+	var body []byte
+	if err == nil {
+		body, err = h.profile(r, platform, store.Grant{User: ticket.User})
+	}
+	if err != nil {
+		h.enrolRefuse(w, r, err)
+		return
+	}
+	writeProfile(w, body)
+}
+
+// automated hands out the enrolment profile for a device in Setup Assistant, which shows who it is by its factory
+// identity (ADE). Serial numbers can be guessed: only the signature makes one count, and only one that is
+// assigned to the tenant gets a profile, bound to it (APL-084, HST-042).
+func (h *Handler) automated(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		h.enrolRefuse(w, r, errMethod)
+		return
+	}
+	body, err := h.automatedProfile(w, r)
+	if err != nil {
+		h.enrolRefuse(w, r, err)
+		return
+	}
+	writeProfile(w, body)
+}
+
+func (h *Handler) automatedProfile(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, errEncoding
+	}
+	body, err := io.ReadAll(io.LimitReader(Patient(w, r), maxMachineInfo+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	case len(body) > maxMachineInfo:
+		return nil, errTooLarge
+	}
+	signed, err := certs.VerifyMachineInfo(body, h.cfg.Factory)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errFactory, err)
+	}
+	info, err := apple.DecodeMachineInfo(signed.Content)
+	if err != nil {
+		return nil, err
+	}
+	if !validID(info.UDID) {
+		return nil, fmt.Errorf("UDID: %w", protocol.ErrMalformed)
+	}
+	serial, assigned := h.cfg.Server.Serial(info.Serial)
+	if !assigned {
+		return nil, errSerial
+	}
+	if h.cfg.MinimumOS != "" && info.CanRequestSoftwareUpdate && olderOS(info.OSVersion, h.cfg.MinimumOS) {
+		return nil, errOutdated
+	}
+	platform := platformOf(&apple.Message{ProductName: info.Product})
+	world := h.cfg.Server.World()
+	if no := authority.Admit(world.Tenant, userOf(world, serial.User), platform, world.Push.Usable(h.now())); no != nil {
+		return nil, no
+	}
+	return h.profile(r, platform, store.Grant{User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true})
+}
+
+// profile keeps g and returns the profile that redeems it.
+func (h *Handler) profile(r *http.Request, p protocol.Platform, g store.Grant) ([]byte, error) {
+	g.Purpose = delivery.ForEnrolment
+	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), g)
+	if err != nil {
+		return nil, err
+	}
+	return h.cfg.Enrolment.Profile(p, h.cfg.Server.World().Push.Topic, challenge, h.cfg.Now())
+}
+
+// tenantGate is what can be said before the user of a link is known.
+func tenantGate(w *delivery.World, p protocol.Platform, now protocol.Time) *protocol.Refusal {
+	no := authority.Admit(w.Tenant, &authority.User{IntuneLicence: true, BasicLicence: true}, p, w.Push.Usable(now))
+	if no != nil && no.Rule == protocol.RuleUnsupportedBMS {
+		return nil // the user's own licences decide it, at Authenticate
+	}
+	return no
+}
+
+func userOf(w *delivery.World, id delivery.UserID) *authority.User {
+	if id == 0 || int(id) >= len(w.Users) {
+		return nil
+	}
+	return &w.Users[id].User
+}
+
+// platformOfBrowser tells a Mac from other Apple devices by what its browser says, or by the link. It only chooses
+// what the profile offers; what enrols, Authenticate says.
+func platformOfBrowser(r *http.Request) protocol.Platform {
+	var p protocol.Platform
+	if p.UnmarshalText([]byte(r.URL.Query().Get("platform"))) == nil && p.Apple() {
+		return p
+	}
+	agent := r.UserAgent()
+	switch {
+	case strings.Contains(agent, "iPad"):
+		return protocol.IPadOS
+	case strings.Contains(agent, "Macintosh"):
+		return protocol.MacOS
+	}
+	return protocol.IOS
+}
+
+// olderOS compares dotted version numbers; what is no number counts as 0.
+func olderOS(got, want string) bool {
+	g, w := strings.Split(got, "."), strings.Split(want, ".")
+	for i := range w {
+		have := 0
+		if i < len(g) {
+			have, _ = strconv.Atoi(g[i])
+		}
+		if need, _ := strconv.Atoi(w[i]); have != need {
+			return have < need
+		}
+	}
+	return false
+}
+
+func writeProfile(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", apple.ProfileType)
+	w.Header().Set("Content-Disposition", `attachment; filename="enrol.mobileconfig"`)
+	w.Header().Set("Cache-Control", "no-store") // it holds a challenge
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body)
+}
+
+// enrolRefuse logs err and answers it to a browser or to a Setup Assistant.
+func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := http.StatusServiceUnavailable, "something failed here; please try again"
+	fields := logrus.Fields{"remote": r.RemoteAddr}
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	switch {
+	case refused:
+		fields["rule"] = no.Rule
+		status, text = http.StatusForbidden, no.Error()
+		if no.RetryAfter > 0 {
+			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", seconds(no.RetryAfter.Seconds()))
+		}
+	case errors.Is(err, errMethod):
+		status, text = http.StatusMethodNotAllowed, "wrong method"
+	case errors.Is(err, errTicket):
+		status, text = http.StatusNotFound, err.Error()
+	case errors.Is(err, errOutdated):
+		h.cfg.Log.WithFields(fields).WithField("rule", "APL-085").Info("enrolment refused: outdated")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		w.Write((&apple.Forbidden{
+			Code: apple.SoftwareUpdateRequired, Description: errOutdated.Error(), Details: &apple.ForbiddenDetails{OSVersion: h.cfg.MinimumOS},
+		}).JSON())
+		return
+	case errors.Is(err, errFactory), errors.Is(err, errSerial):
+		fields["rule"] = "HST-042"
+		status, text = http.StatusForbidden, "this device is not known here" // which of the two is nobody's business
+	case errors.Is(err, errEncoding):
+		status, text = http.StatusUnsupportedMediaType, err.Error()
+	case errors.Is(err, errTooLarge):
+		status, text = http.StatusRequestEntityTooLarge, err.Error()
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		status, text = http.StatusBadRequest, "malformed"
+	default:
+		w.Header().Set("Retry-After", retryUnknown)
+	}
+	h.cfg.Log.WithError(err).WithFields(fields).Warn("enrolment refused")
+	http.Error(w, text, status)
+}
+
+func seconds(s float64) string { return strconv.Itoa(int(math.Ceil(s))) }

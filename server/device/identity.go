@@ -1,0 +1,182 @@
+package device
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// A stranger says why an identity is refused. The device hears a plain 400, or a TLS alert at the handshake.
+type stranger struct {
+	rule   protocol.Rule
+	reason string
+}
+
+func (e *stranger) Error() string { return e.reason }
+
+var (
+	errNoIdentity = &stranger{"HST-030", "neither client certificate nor signature"}
+	errForeign    = &stranger{"HST-030", "certificate was not issued by this server"}
+	errNotYet     = &stranger{"HST-031", "certificate is not valid yet"}
+	errRevoked    = &stranger{"HST-032", "certificate is revoked or was replaced"}
+	errExpired    = &stranger{protocol.RuleNotRenewed, "certificate has expired"}
+	errUnbound    = &stranger{"HST-033", "certificate is not bound to a device"}
+	errOther      = &stranger{"HST-033", "message names another device than the certificate"}
+	errSignature  = &stranger{"HST-035", "signature does not verify"}
+)
+
+// A peer is what is known of the other end of one connection. HTTP/1.1 has one request at a time on it, so
+// it needs no lock.
+type peer struct {
+	leaf  *x509.Certificate   // whose credential this is; nil: none yet
+	cred  delivery.Credential // bound to a device
+	id    string              // what the wire calls that device
+	round uint16              // of the conversation at the command endpoint
+}
+
+type peerKey struct{}
+
+// connContext gives a new connection its peer.
+func connContext(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, new(peer))
+}
+
+// identify finds out whose request this is: from the certificate of the TLS connection or, as a setting,
+// from the signature over body. The error wraps one of those above, or is the store's.
+func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
+	p, _ := r.Context().Value(peerKey{}).(*peer)
+	if p == nil {
+		p = new(peer)
+	}
+	var leaf *x509.Certificate
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		leaf = r.TLS.PeerCertificates[0]
+	}
+	now := h.cfg.Now()
+	if header := r.Header.Get("Mdm-Signature"); header != "" && h.cfg.SignMessage {
+		signer, err := h.verifySignature(header, body)
+		if err != nil {
+			return nil, err
+		}
+		if leaf != nil && !leaf.Equal(signer) {
+			return nil, fmt.Errorf("%w: signed by another identity than the connection's", errSignature)
+		}
+		if leaf = signer; p.leaf != nil && p.leaf.Equal(signer) {
+			leaf = p.leaf
+		}
+	}
+	if leaf == nil {
+		return nil, errNoIdentity
+	}
+	if p.leaf != leaf {
+		cred, err := h.credential(r.Context(), leaf)
+		if err != nil {
+			return nil, err
+		}
+		*p = peer{cred: cred}
+		if cred.Device != 0 { // an unbound one is looked up again: its enrolment may go on on another connection
+			record, err := h.cfg.Server.Store().Record(r.Context(), cred.Device)
+			if err != nil {
+				return nil, err
+			}
+			p.leaf, p.id = leaf, record.ID
+		}
+	}
+	if now.After(p.cred.NotAfter.Time()) {
+		return nil, errExpired // inside a session: refused at the next request (HST-031)
+	}
+	return p, nil
+}
+
+// verifySignature checks an Mdm-Signature over the bytes received and returns its signer's certificate.
+func (h *Handler) verifySignature(header string, body []byte) (*x509.Certificate, error) {
+	sig, err := base64.StdEncoding.DecodeString(header)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSignature, err)
+	}
+	signer, err := certs.VerifyDetached(sig, body, h.ca, h.cfg.Now(), certs.Policy{Legacy: h.cfg.LegacySignature})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSignature, err)
+	}
+	return signer, nil
+}
+
+// credential returns what the store knows of a certificate that was verified before.
+func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (delivery.Credential, error) {
+	cred, err := h.cfg.Server.Credential(ctx, sha256.Sum256(leaf.Raw))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return cred, errForeign
+	case err != nil:
+		return cred, err
+	case cred.Revoked:
+		return cred, errRevoked
+	}
+	return cred, nil
+}
+
+// TLSConfig returns the configuration of a listener for devices, which presents cert. Client certificates are asked
+// for, not demanded, since SCEP and enrolment do without; one that is presented must be a living identity of
+// ours, at each handshake, resumed ones too (HST-025, 030 to 032). Times follow the handler's clock.
+func (h *Handler) TLSConfig(cert tls.Certificate) *tls.Config {
+	known := x509.NewCertPool()
+	known.AddCert(h.ca.Certificate())
+	return &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		MinVersion:   tls.VersionTLS12,
+		// Suites of TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 are not configurable.
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		// Go orders them itself: a client that offers the hybrid gets it, one that offers X25519 alone gets that.
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.X25519MLKEM768, tls.CurveP256, tls.CurveP384},
+		NextProtos:       []string{"http/1.1"},
+		ClientAuth:       tls.RequestClientCert,
+		ClientCAs:        known, // a hint which certificate to present
+		VerifyConnection: h.verifyConnection,
+		Time:             h.cfg.Now,
+	}
+}
+
+// verifyConnection is called at every handshake. Its error ends the handshake with an alert.
+func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
+	if len(cs.PeerCertificates) == 0 {
+		return nil
+	}
+	leaf := cs.PeerCertificates[0]
+	err := h.ca.Verify(leaf, h.cfg.Now())
+	switch {
+	case err == nil:
+		_, err = h.credential(context.Background(), leaf)
+	case errors.Is(err, certs.ErrExpired):
+		err = errExpired
+	case errors.Is(err, certs.ErrNotYetValid):
+		err = errNotYet
+	default:
+		err = fmt.Errorf("%w: %w", errForeign, err)
+	}
+	if err == nil {
+		return nil
+	}
+	fields := logrus.Fields{"certificate": leaf.SerialNumber.Text(16), "not_before": leaf.NotBefore.UTC(), "not_after": leaf.NotAfter.UTC()}
+	if no, ok := errors.AsType[*stranger](err); ok {
+		fields["rule"] = no.rule
+	}
+	h.cfg.Log.WithError(err).WithFields(fields).Warn("handshake refused")
+	return err
+}

@@ -1,0 +1,134 @@
+package device
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol/apple"
+	"rollcall/server/logs"
+)
+
+// Limits of every listener (HST-020, 028), on the real clock: networks do not know a driven one.
+const (
+	maxHeader   = 64 << 10 // an Mdm-Signature needs some KiB; apple.md section 14 asks for 32 KiB or more
+	patience    = 10 * time.Second
+	idle        = 60 * time.Second
+	bytesSecond = 1 << 10 // that a body must bring in after patience is over
+)
+
+var (
+	errMethod     = errors.New("only PUT")
+	errNotOffered = errors.New("not offered here")
+	errEncoding   = errors.New("a Content-Encoding that nobody asked for")
+	errTooLarge   = errors.New("body over its cap")
+	errBody       = errors.New("body was cut short")
+)
+
+// HTTPServer returns the server for a listener of devices, or of devices and administrators: h behind the limits
+// that keep slow and greedy clients from the others. The caller starts and stops it.
+func HTTPServer(h http.Handler, config *tls.Config, log *logrus.Logger) *http.Server {
+	var only http.Protocols
+	only.SetHTTP1(true)
+	return &http.Server{
+		Handler:           onePath(h),
+		TLSConfig:         config,
+		Protocols:         &only,
+		ConnContext:       connContext,
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: patience,
+		ReadTimeout:       patience, // of header and body; a body that keeps coming gets more, see Patient
+		IdleTimeout:       idle,
+		ErrorLog:          logs.Std(log),
+	}
+}
+
+// onePath refuses what a proxy in front and the router behind could take for two different paths (HST-022).
+// Nothing is redirected: a device would follow (apple.md section 6.3).
+func onePath(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.Path
+		if r.URL.IsAbs() || r.URL.Host != "" || p == "" || p[0] != '/' || strings.ContainsAny(p, ";\\\x00") || encodedPath(r.URL.RawPath) ||
+			p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// encodedPath tells whether a path hides a separator or a dot behind percent signs.
+func encodedPath(raw string) bool {
+	raw = strings.ToLower(raw)
+	return strings.Contains(raw, "%2f") || strings.Contains(raw, "%2e") || strings.Contains(raw, "%5c") || strings.Contains(raw, "%3b")
+}
+
+// Patient returns r's body for as long as it brings in a KiB a second (HST-020).
+func Patient(w http.ResponseWriter, r *http.Request) io.ReadCloser {
+	return &patient{ReadCloser: r.Body, control: http.NewResponseController(w), start: time.Now()}
+}
+
+type patient struct {
+	io.ReadCloser
+	control  *http.ResponseController
+	start    time.Time
+	n, moved int64 // bytes so far; at the latest change of the deadline
+}
+
+func (b *patient) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.n += int64(n); b.n-b.moved >= 4*bytesSecond {
+		b.moved = b.n
+		b.control.SetReadDeadline(b.start.Add(patience + time.Duration(b.n/bytesSecond)*time.Second))
+	}
+	return n, err
+}
+
+// read reads the body of r into x, at most apple.MaxMessage bytes of it.
+func (x *exchange) read(w http.ResponseWriter, r *http.Request) error {
+	x.body = x.body[:0]
+	x.msg = apple.Message{}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return errEncoding
+	}
+	if r.ContentLength > apple.MaxMessage {
+		return errTooLarge
+	}
+	body := io.Reader(r.Body)
+	if r.ContentLength < 0 || r.ContentLength > 4*bytesSecond {
+		body = Patient(w, r)
+	}
+	for {
+		if len(x.body) == cap(x.body) {
+			x.body = append(x.body, 0)[:len(x.body)]
+		}
+		n, err := body.Read(x.body[len(x.body):cap(x.body)])
+		x.body = x.body[:len(x.body)+n]
+		switch {
+		case len(x.body) > apple.MaxMessage:
+			return errTooLarge
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
+	}
+}
+
+// release keeps x for the next request, without what was large.
+func (h *Handler) release(x *exchange) {
+	if cap(x.body) > keepBuffer {
+		x.body = make([]byte, 0, 4<<10)
+	}
+	if cap(x.answer) > keepBuffer {
+		x.answer = nil
+	}
+	h.spare.Put(x)
+}

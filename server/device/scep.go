@@ -1,0 +1,89 @@
+package device
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/certs/scep"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/store"
+)
+
+// scep returns the SCEP service: package certs/scep speaks, the server decides by the challenge.
+func (h *Handler) scep() http.Handler {
+	s := &scep.Server{CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = Patient(w, r)
+		s.ServeHTTP(w, r)
+	})
+}
+
+// issue answers one request for a certificate. Why it is refused is in the log; the other side hears
+// badRequest for every reason (APL-007).
+func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate, error) {
+	if r.Type == scep.CertPoll { // nothing of ours is ever pending
+		return nil, &scep.Failure{Info: scep.BadCertID, Text: "no such request"}
+	}
+	public, err := x509.MarshalPKIXPublicKey(r.CSR.PublicKey)
+	if err != nil {
+		return nil, &scep.Failure{Info: scep.BadRequest, Text: "key of an unknown kind"}
+	}
+	now := h.now()
+	claim := server.Claim{
+		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),
+		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+			cert, err := h.ca.Issue(certs.IssueRequest{
+				Public: r.CSR.PublicKey, Handle: uuid.NewString(), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
+			})
+			if err != nil {
+				return nil, 0, 0, err
+			}
+			return cert.Raw, protocol.At(cert.NotBefore), protocol.At(cert.NotAfter), nil
+		},
+	}
+	var der []byte
+	if r.Type == scep.RenewalReq {
+		der, err = h.cfg.Server.Reissue(ctx, now, sha256.Sum256(r.Signer.Raw), claim)
+	} else {
+		der, err = h.cfg.Server.Issue(ctx, now, claim)
+	}
+	if err == nil {
+		return x509.ParseCertificate(der)
+	}
+	rule, refused := issueRule(err)
+	h.cfg.Log.WithError(err).WithFields(logrus.Fields{"rule": rule, "transaction": r.TransactionID}).Warn("no certificate")
+	if !refused {
+		return nil, err
+	}
+	return nil, &scep.Failure{Info: scep.BadRequest, Text: "not entitled to a certificate"}
+}
+
+// issueRule names the rule behind a refusal; false: the error is a failure of ours.
+func issueRule(err error) (protocol.Rule, bool) {
+	if no, ok := errors.AsType[*protocol.Refusal](err); ok {
+		return no.Rule, true
+	}
+	for _, known := range []struct {
+		err  error
+		rule protocol.Rule
+	}{
+		{server.ErrChallenge, "HST-037"},
+		{server.ErrSpent, "HST-037"},
+		{server.ErrExpired, "HST-037"},
+		{server.ErrKeyReused, "HST-040"},
+		{server.ErrPresent, protocol.RuleNotRenewed},
+	} {
+		if errors.Is(err, known.err) {
+			return known.rule, true
+		}
+	}
+	return "", false
+}
