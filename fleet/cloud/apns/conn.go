@@ -20,8 +20,8 @@ const (
 	frameHeaders = 0x1
 	frameReset   = 0x3
 	frameGoAway  = 0x7
+	endStream    = 0x1 // flag of DATA and HEADERS
 	codeNoError  = 0
-	lastStream   = 1<<31 - 1
 )
 
 var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -53,7 +53,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	t := tls.Server(raw, l.service.tls)
-	c := &conn{Conn: t, tls: t, raw: raw, listener: l}
+	c := &conn{Conn: t, tls: t, raw: raw, listener: l, open: map[uint32]struct{}{}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
@@ -85,19 +85,21 @@ type conn struct {
 	http2    atomic.Bool // the preface has been read
 	leaving  atomic.Bool // a fault makes it say GOAWAY
 
-	// Of the reading side.
+	// Used by the reading side only.
 	shaken bool
 	read   int // bytes of the preface that came; -1: something else came
 	in     frames
 	credit int
 	since  time.Time
 
-	// Of the writing side.
 	mu      sync.Mutex
 	out     frames
-	held    []byte // of a frame: a header cut off so far, or a GOAWAY
+	held    []byte // of a frame that goes out: a header cut off so far, or a GOAWAY
 	buf     []byte
-	goodbye bool // GOAWAY waits for the end of a frame
+	open    map[uint32]struct{} // streams that are not answered yet
+	last    uint32              // highest stream that came
+	goodbye bool                // GOAWAY waits for the end of a frame
+	parting bool                // GOAWAY is out: close after the last answer
 
 	identify sync.Once
 	who      provider
@@ -149,6 +151,8 @@ func (c *conn) watch(p []byte) {
 	if now := time.Now(); now.Sub(c.since) > time.Minute {
 		c.since, c.credit = now, credit
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for len(p) > 0 {
 		var begun bool
 		if _, p, begun = c.in.cut(p); !begun {
@@ -157,8 +161,13 @@ func (c *conn) watch(p []byte) {
 		switch {
 		case c.in.kind() == frameHeaders:
 			c.credit = min(c.credit+earnRequest, credit)
+			if id := c.in.stream(); id > c.last { // else trailers
+				c.last = id
+				c.open[id] = struct{}{}
+			}
 		case c.in.kind() == frameReset:
 			c.credit -= costReset
+			delete(c.open, c.in.stream())
 		case c.in.kind() != frameData || c.in.left == 0:
 			c.credit -= costIdle
 		}
@@ -186,18 +195,28 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 		c.buf = append(c.buf, c.held...)
 		c.held = c.held[:0]
-		if c.goodbye && c.out.left == 0 {
-			c.goodbye = false
-			c.buf = appendGoAway(c.buf, lastStream, c.reason())
+		if c.out.left > 0 {
+			continue
+		}
+		if c.out.kind() == frameReset || c.out.kind() <= frameHeaders && c.out.head[4]&endStream != 0 {
+			delete(c.open, c.out.stream())
+		}
+		if c.goodbye {
+			c.goodbye, c.parting = false, true
+			c.buf = appendGoAway(c.buf, c.last, c.reason())
 		}
 	}
 	if _, err := c.Conn.Write(c.buf); err != nil {
 		return 0, err
 	}
+	if c.parting && len(c.open) == 0 {
+		c.Close()
+	}
 	return len(p), nil
 }
 
-// sayGoodbye writes GOAWAY between two frames: this connection takes no more than what is on its way.
+// sayGoodbye writes GOAWAY between two frames and closes the connection when all that came before is answered.
+// net/http would leave it open for another second.
 func (c *conn) sayGoodbye() {
 	if !c.http2.Load() {
 		return
@@ -210,7 +229,10 @@ func (c *conn) sayGoodbye() {
 	}
 	c.SetWriteDeadline(time.Now().Add(patience / 4)) // the peer may not be reading
 	defer c.SetWriteDeadline(time.Time{})
-	c.Conn.Write(appendGoAway(nil, lastStream, c.reason())) // a peer that is gone needs none
+	c.Conn.Write(appendGoAway(nil, c.last, c.reason())) // a peer that is gone needs none
+	if c.parting = true; len(c.open) == 0 {
+		c.Close()
+	}
 }
 
 // reset cuts the connection as a failing network does.
@@ -261,7 +283,8 @@ type frames struct {
 	left int // bytes of payload to come
 }
 
-func (f *frames) kind() byte { return f.head[3] }
+func (f *frames) kind() byte     { return f.head[3] }
+func (f *frames) stream() uint32 { return binary.BigEndian.Uint32(f.head[5:]) &^ (1 << 31) }
 
 // cut takes from p what belongs to the frame at hand, of its header or of its payload. begun tells that the
 // header became whole.

@@ -224,7 +224,6 @@ func (s *Service) lookUp(tok string, n *Notification) (*device, answer) {
 	}
 	d := s.devices[t]
 	if d == nil && s.anyToken {
-		s.registered++
 		d = s.add(t, n.Topic)
 	}
 	switch {
@@ -277,7 +276,7 @@ func (s *Service) reply(w http.ResponseWriter, c *conn, p *Push, a answer) {
 	case HTML:
 		p.Status, p.Reason = http.StatusBadGateway, ""
 	}
-	if p.Reason != "" && p.Fault != Half {
+	if p.Reason != "" {
 		s.mu.Lock()
 		s.count.Refused[p.Reason]++
 		s.mu.Unlock()

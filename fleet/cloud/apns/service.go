@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -26,6 +27,7 @@ type Config struct {
 	Faults         Faults           // where the dials stand at first
 	Seed           uint64           // tokens and chance
 	Observe        func(Push)       // called once for each push, when its answer is decided; may be nil
+	ErrorLog       *log.Logger      // where net/http tells of broken connections; nil: the log package's own
 }
 
 // A Rate is so many pushes in each span of Per, all at once if need be. A negative Pushes is no limit.
@@ -40,7 +42,7 @@ type Push struct {
 	Topic  string
 	Token  string // as in the path
 	Status int    // 0: no answer, because of a fault
-	Reason Reason // empty: accepted
+	Reason Reason // empty: accepted, or what a fault sent was no answer of APNs
 	Fault  Fault  // what was done to it on purpose
 }
 
@@ -71,18 +73,19 @@ type Service struct {
 	strict   bool
 	anyToken bool
 	idle     time.Duration
+	log      *log.Logger
 	observe  func(Push)
 	ca       []byte
 	tls      *tls.Config
 
-	mu         sync.Mutex
-	devices    map[token]*device
-	names      map[[2]string]uint64 // generation of a token by topic and name
-	registered uint64
-	ids        *rand.ChaCha8
-	dials      dials
-	release    chan struct{} // closed by Release
-	count      Counters
+	mu       sync.Mutex
+	devices  map[token]*device
+	names    map[[2]string]uint64 // generation of a token by topic and name
+	nameless uint64               // devices registered without a name
+	ids      *rand.ChaCha8
+	dials    dials
+	release  chan struct{} // closed by Release
+	count    Counters
 }
 
 // New makes a Service. It fails if the faults cannot be or no certificate can be made.
@@ -92,7 +95,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		now: c.Now, seed: c.Seed, rate: c.PerToken, strict: c.RequireHeaders, anyToken: c.AnyToken, idle: c.IdleTimeout, observe: c.Observe,
+		now: c.Now, seed: c.Seed, rate: c.PerToken, strict: c.RequireHeaders, anyToken: c.AnyToken, idle: c.IdleTimeout, observe: c.Observe, log: c.ErrorLog,
 		devices: map[token]*device{},
 		names:   map[[2]string]uint64{},
 		ids:     rand.NewChaCha8([32]byte{byte(c.Seed), byte(c.Seed >> 8), byte(c.Seed >> 16), byte(c.Seed >> 24)}),
@@ -155,7 +158,6 @@ func (s *Service) Counters() Counters {
 	c := s.count
 	c.Refused = maps.Clone(c.Refused)
 	c.Faults = maps.Clone(c.Faults)
-	c.Registered = s.registered
 	return c
 }
 
@@ -175,6 +177,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second, // TLS handshake and preface
 		ReadTimeout:       time.Minute,      // body of a push
 		IdleTimeout:       s.idle,
+		ErrorLog:          s.log,
 		MaxHeaderBytes:    16 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

@@ -40,8 +40,8 @@ type device struct {
 func (s *Service) Register(topic string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registered++
-	return s.register(topic, "", s.registered)
+	s.nameless++
+	return s.register(topic, "", s.nameless)
 }
 
 // RegisterAs is Register for a device with a name of its own, by which the token is the same in every run
@@ -61,6 +61,16 @@ func (s *Service) RegisterAs(topic, name string) []byte {
 	}
 	s.names[key] = n
 	return s.register(topic, name, n)
+}
+
+// RegisterToken is Register for a device that brings its token, TokenSize bytes, along: one that was kept from an
+// earlier run. A token that is registered already, or of another size, is ignored.
+func (s *Service) RegisterToken(topic string, tok []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(tok) == TokenSize && s.find(tok) == nil {
+		s.add(token(tok), topic)
+	}
 }
 
 // Unregister ends a token: pushes to it get 410 with this moment. What was kept for it is discarded. An
@@ -142,6 +152,7 @@ func (s *Service) add(t token, topic string) *device {
 	d := &device{topic: topic}
 	d.chance.Seed(s.seed, binary.BigEndian.Uint64(t[:]))
 	s.devices[t] = d
+	s.count.Registered++
 	return d
 }
 
