@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"time"
-
-	"rollcall/protocol"
-)
+import "rollcall/protocol"
 
 // A Plan is one plan file. Each field's meaning is its description, which [Schema] shows to editors too.
 type Plan struct {
@@ -19,7 +15,8 @@ type Plan struct {
 	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
 	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
 
-	where map[string]position // of each node, by its path
+	file  string              // for messages
+	where map[string]position // of each key and list item, by its path
 }
 
 // A Tenant is who manages, and the tenant's settings.
@@ -72,26 +69,19 @@ type ByPlatform struct {
 
 // Of returns p's number.
 func (b *ByPlatform) Of(p protocol.Platform) int {
-	if n := b.of(p); n != nil {
-		return *n
-	}
-	return 0
-}
-
-func (b *ByPlatform) of(p protocol.Platform) *int {
 	switch p {
 	case protocol.IOS:
-		return &b.IOS
+		return b.IOS
 	case protocol.IPadOS:
-		return &b.IPadOS
+		return b.IPadOS
 	case protocol.MacOS:
-		return &b.MacOS
+		return b.MacOS
 	case protocol.Android:
-		return &b.Android
+		return b.Android
 	case protocol.Windows:
-		return &b.Windows
+		return b.Windows
 	}
-	return nil
+	return 0
 }
 
 // Total returns the sum over all platforms.
@@ -107,7 +97,7 @@ type Licences struct {
 // Already are the devices that are enrolled before the story begins, Present's with a user.
 type Already struct {
 	Present
-	Userless Present `yaml:"userless" jsonschema_description:"of them those without a user"`
+	Userless Present `yaml:"userless" jsonschema_description:"devices without a user, beside them"`
 }
 
 // Present is a number of enrolled devices and who manages them.
@@ -217,7 +207,7 @@ type Absence struct {
 }
 
 // A Fault is one thing that fails, from At on and For so long; without For until the end. Exactly one of the
-// last four fields is set. Share is the part of the requests that meet it; zero means all of them.
+// last three fields is set.
 type Fault struct {
 	At           Duration `yaml:"at" jsonschema_description:"from when on; default: from the beginning"`
 	For          Duration `yaml:"for" jsonschema_description:"for how long; default: until the end"`
@@ -229,14 +219,9 @@ type Fault struct {
 
 // Devices returns how many devices the plan makes in all.
 func (p *Plan) Devices() int {
-	n := p.Population.Devices + p.Population.Already.Total() + p.Population.Already.Userless.Total()
-	for i := range p.Timeline {
-		if e := p.Timeline[i].Enrol; e != nil {
-			n += e.Total() + e.Userless.Total()
-		}
+	n := 0
+	for _, c := range p.counts() {
+		n += *c
 	}
 	return n
 }
-
-// Length returns how long the story lasts.
-func (p *Plan) Length() time.Duration { return time.Duration(p.Until) }

@@ -264,11 +264,9 @@ func (t Target) String() string {
 // MarshalText gives what String gives.
 func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-const namePattern = `[\pL\pN][\pL\pN._-]*`
-
 // JSONSchema describes the text.
 func (Target) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: `^(` + sharePattern + `|(` + sharePattern + ` of )?` + namePattern + `)$`,
+	return &jsonschema.Schema{Type: "string", Pattern: `^(` + sharePattern + `|(` + sharePattern + ` of )?\S.*)$`,
 		Description: "which devices: all, userless, a platform, a group, or a share of them such as 5% of sales"}
 }
 

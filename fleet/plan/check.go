@@ -1,0 +1,368 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+)
+
+const (
+	ruleContradiction protocol.Rule = "HST-123"
+	ruleAuthorities   protocol.Rule = "AUTH-04"
+)
+
+// Check reports what contradicts itself in p: a time that goes back, an action that concerns nobody, shares that do
+// not add up, what a rule forbids from the start (HST-123). [Parse] has called it; call it again after changing a
+// plan. The error is [Errors], each with the rule.
+func (p *Plan) Check() error {
+	c := &checker{plan: p}
+	c.tenant()
+	c.population()
+	c.profiles()
+	c.timeline()
+	c.faults()
+	return c.errs.or()
+}
+
+type checker struct {
+	plan *Plan
+	errs Errors
+
+	// what the timeline has done so far
+	enrolled bool
+	offered  map[string]protocol.Family
+	assigned map[[2]string]bool // profile and group
+	pushEnd  time.Duration
+}
+
+func (c *checker) fail(path string, rule protocol.Rule, format string, args ...any) *Error {
+	e := &Error{File: c.plan.file, Field: path, Rule: rule, Message: fmt.Sprintf(format, args...)}
+	for at := path; ; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
+		if w, ok := c.plan.where[at]; ok || at == "" {
+			e.Line, e.Column = w.line, w.column
+			break
+		}
+	}
+	c.errs = append(c.errs, e)
+	return e
+}
+
+func (c *checker) tenant() {
+	t := &c.plan.Tenant
+	switch {
+	case t.Coexistence && t.Authority != protocol.Office365:
+		c.fail("tenant.coexistence", ruleAuthorities, "coexistence is a flag beside authority office365, not %s", t.Authority)
+	case t.Authority == protocol.Unknown && t.Release >= 1911:
+		c.fail("tenant.release", protocol.RuleRelease, "a tenant of release 1911 or later starts as intune, never as unknown")
+	}
+	if t.Release != 0 && (t.Release < 1000 || t.Release%100 == 0 || t.Release%100 > 12 || t.Release > 9912) {
+		c.fail("tenant.release", ruleContradiction, "%d is no release; want year and month such as 1910", t.Release)
+	}
+	if t.Identity.Window >= t.Identity.Lifetime {
+		c.fail("tenant.identity.window", protocol.RuleRenewal, "the renewal window (%s) must be shorter than the lifetime (%s)", t.Identity.Window, t.Identity.Lifetime)
+	}
+	if t.Identity.Lifetime < Duration(time.Hour) {
+		c.fail("tenant.identity.lifetime", protocol.RuleLifetime, "an identity must live at least 1h, X.509 and clocks being what they are")
+	}
+	if c.plan.Until == 0 {
+		c.fail("until", ruleContradiction, "the story has no length; want until: 14d or so")
+	}
+	if c.plan.Step > c.plan.Until && c.plan.Until > 0 {
+		c.fail("step", ruleContradiction, "a step (%s) is longer than the story (%s)", c.plan.Step, c.plan.Until)
+	}
+	c.pushEnd = time.Duration(t.APNs.Expires)
+}
+
+func (c *checker) population() {
+	p := &c.plan.Population
+	if c.plan.Devices() == 0 {
+		c.fail("population", ruleContradiction, "the plan makes no device; want devices: 1000 or so")
+	}
+	if c.plan.Devices() > maxCount {
+		c.fail("population", ruleContradiction, "the plan makes %d devices; at most %d", c.plan.Devices(), maxCount)
+	}
+	if p.Devices > 0 && p.Mix == (ByPlatform{}) {
+		c.fail("population.devices", ruleContradiction, "devices without a mix; want mix: {ios: 60, macos: 40} or so")
+	}
+	if p.Mix != (ByPlatform{}) {
+		c.hundred("population.mix", p.Mix.Total())
+	}
+	c.hundred("population.licences", p.Licences.None+p.Licences.Basic+p.Licences.Intune)
+	sum := 0
+	for n, parts := range p.DevicesPerUser {
+		sum += parts
+		if n < 1 || n > 100 {
+			c.fail("population.devices_per_user", ruleContradiction, "%d devices for one user; want 1 to 100", n)
+		}
+	}
+	c.hundred("population.devices_per_user", sum)
+	sum = 0
+	for _, name := range slices.Sorted(maps.Keys(p.Groups)) {
+		sum += p.Groups[name]
+		if reserved(name) || strings.Contains(name, " of ") || strings.Contains(name, "%") {
+			c.fail("population.groups."+name, ruleContradiction, "%q already means other devices; choose another name for the group", name)
+		}
+	}
+	if sum > 100 {
+		c.fail("population.groups", ruleContradiction, "the groups add up to %d parts of 100", sum)
+	}
+	if len(p.Groups) > math.MaxInt16 {
+		c.fail("population.groups", ruleContradiction, "%d groups; at most %d", len(p.Groups), math.MaxInt16)
+	}
+	if p.Offline.Share > 0 && p.Offline.Lasts.Longest() == 0 {
+		c.fail("population.offline", ruleContradiction, `devices off line for no time; want lasts: "lognormal(4h, 2)" or so`)
+	}
+	c.present("population.already", &p.Already.Present)
+	c.present("population.already.userless", &p.Already.Userless)
+	if c.plan.Tenant.Authority == protocol.Office365 && !c.plan.Tenant.Coexistence && p.Mix.MacOS > 0 {
+		c.fail("population.mix.macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365")
+	}
+}
+
+func (c *checker) hundred(path string, sum int) {
+	if sum != 100 {
+		c.fail(path, ruleContradiction, "the parts add up to %d, not 100", sum)
+	}
+}
+
+func (c *checker) present(path string, there *Present) {
+	t := &c.plan.Tenant
+	if there.Total() == 0 {
+		return
+	}
+	switch {
+	case t.Authority == protocol.Unknown:
+		c.fail(path, protocol.RuleUnset, "nobody is enrolled while the authority is unknown")
+	case there.Registered == protocol.SCCM || there.Registered == protocol.Unknown:
+		c.fail(path+".registered", ruleContradiction, "a device is registered with intune or office365")
+	case there.Registered == protocol.Office365 && there.MacOS > 0:
+		c.fail(path+".macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365")
+	case there.Registered == protocol.Intune && t.Authority == protocol.Office365 && !t.Coexistence:
+		c.fail(path+".registered", ruleAuthorities, "nobody is registered with intune in a tenant that has only office365")
+	}
+	c.enrolled = true
+}
+
+func (c *checker) profiles() {
+	c.offered = map[string]protocol.Family{}
+	for i := range c.plan.Profiles {
+		f := &c.plan.Profiles[i]
+		path := fmt.Sprintf("profiles[%d]", i)
+		switch _, twice := c.offered[f.Name]; {
+		case f.Name == "":
+			c.fail(path, ruleContradiction, "a profile without a name")
+		case twice:
+			c.fail(path+".name", ruleContradiction, "profile %q is there twice", f.Name)
+		case f.Family == protocol.NoFamily:
+			c.fail(path, ruleContradiction, "profile %q has no family; want one of %s", f.Name, strings.Join(list(protocol.Families[:]), ", "))
+		}
+		if t := &c.plan.Tenant; t.Authority == protocol.Office365 && !t.Coexistence && f.Family != protocol.Email && f.Family != protocol.Configuration {
+			c.fail(path+".family", protocol.RuleUnsupportedBMS, "office365 delivers email and configuration profiles only")
+		}
+		c.offered[f.Name] = f.Family
+	}
+}
+
+func (c *checker) timeline() {
+	c.assigned = map[[2]string]bool{}
+	before := Duration(0)
+	for i := range c.plan.Timeline {
+		a := &c.plan.Timeline[i]
+		path := fmt.Sprintf("timeline[%d]", i)
+		switch kinds := a.kinds(); {
+		case len(kinds) == 0:
+			c.fail(path, ruleContradiction, "nothing happens here; want one of enrol, profiles, command, apns, ask_users_to_sync, absence, unenrol, restart_server")
+		case len(kinds) > 1:
+			c.fail(path, ruleContradiction, "%s at once; want one of them on a line", strings.Join(kinds, " and "))
+		}
+		if a.At < before {
+			c.fail(path+".at", ruleContradiction, "time goes back from %s to %s", before, a.At)
+		}
+		if a.At > c.plan.Until {
+			c.fail(path+".at", ruleContradiction, "%s is after the end of the story (until: %s)", a.At, c.plan.Until)
+		}
+		before = max(before, a.At)
+		c.action(path, a)
+	}
+}
+
+func (c *checker) action(path string, a *Action) {
+	if a.Enrol != nil {
+		c.enrol(path+".enrol", a)
+	}
+	if a.Profiles != nil {
+		c.assignment(path+".profiles", a.Profiles)
+	}
+	if a.Command != nil {
+		if a.Command.Kind == protocol.NoCommand {
+			c.fail(path+".command", ruleContradiction, "a command without a kind; want one of %s", strings.Join(list(Commands[:]), ", "))
+		}
+		c.target(path+".command.to", a.Command.To)
+	}
+	if a.APNs != nil {
+		c.upload(path+".apns", a)
+	}
+	if a.AskUsersToSync != nil {
+		c.target(path+".ask_users_to_sync", *a.AskUsersToSync)
+	}
+	if a.Absence != nil {
+		if a.Absence.Lasts.Longest() == 0 {
+			c.fail(path+".absence", ruleContradiction, "an absence of no time; want lasts: 3d or so")
+		}
+		if a.Absence.Of == (Target{}) {
+			c.fail(path+".absence", ruleContradiction, "an absence of nobody; want of: 5%% or so")
+		} else {
+			c.target(path+".absence.of", a.Absence.Of)
+		}
+	}
+	if a.Unenrol != nil {
+		c.target(path+".unenrol", *a.Unenrol)
+	}
+}
+
+func (c *checker) enrol(path string, a *Action) {
+	t, e := &c.plan.Tenant, a.Enrol
+	alone := t.Authority == protocol.Office365 && !t.Coexistence
+	switch {
+	case t.Authority == protocol.Unknown:
+		c.fail(path, protocol.RuleUnset, "nobody can enrol while the authority is unknown")
+	case e.Again && e.Total()+e.Userless.Total() > 0:
+		c.fail(path+".again", ruleContradiction, "again is about devices that were enrolled, not about new ones")
+	case e.Again && !c.enrolled:
+		c.fail(path+".again", ruleContradiction, "nobody has been enrolled before this")
+	case e.All() && c.plan.Population.Devices == 0:
+		c.fail(path, ruleContradiction, "nobody is left to enrol: population.devices is 0 and no number is given")
+	case alone && e.MacOS+e.Userless.MacOS > 0:
+		c.fail(path, protocol.RuleUnsupportedBMS, "a Mac is never under office365")
+	case alone && e.Userless.Total() > 0 && t.BMS.Userless == Refuse:
+		c.fail(path+".userless", protocol.RuleUserlessEnrol, "bms.userless is refuse: no userless device enrols under office365")
+	}
+	if a.At+e.Over > c.plan.Until {
+		c.fail(path+".over", ruleContradiction, "the enrolments end after the story (until: %s)", c.plan.Until)
+	}
+	c.enrolled = true
+}
+
+func (c *checker) assignment(path string, a *Assignment) {
+	verb, name := "assign", a.Assign
+	if a.Assign == "" {
+		verb, name = "unassign", a.Unassign
+	}
+	if (a.Assign == "") == (a.Unassign == "") {
+		c.fail(path, ruleContradiction, "want either assign or unassign with the name of a profile")
+		return
+	}
+	if _, ok := c.offered[name]; !ok {
+		c.fail(path+"."+verb, ruleContradiction, "no profile %q", name).Nearest = nearest(name, slices.Sorted(maps.Keys(c.offered)))
+		return
+	}
+	if a.Group != All {
+		if _, ok := c.plan.Population.Groups[a.Group]; !ok {
+			c.fail(path+".group", ruleContradiction, "no group %q", a.Group).Nearest = nearest(a.Group, append(slices.Sorted(maps.Keys(c.plan.Population.Groups)), All))
+			return
+		}
+	}
+	key := [2]string{name, a.Group}
+	if verb == "unassign" && !c.assigned[key] {
+		c.fail(path+".unassign", ruleContradiction, "profile %q is not assigned to %s at this time", name, a.Group)
+	}
+	c.assigned[key] = verb == "assign"
+}
+
+// upload follows the push certificate: after its end there are 30 days of grace (AUTH-33).
+func (c *checker) upload(path string, a *Action) {
+	const grace, year = 30 * Day, 365 * Day
+	at := time.Duration(a.At)
+	switch {
+	case a.APNs.Upload == 0:
+		c.fail(path, ruleContradiction, "an upload of nothing; want upload: renewed")
+	case at > c.pushEnd+grace:
+		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after 30d of grace only one with another topic can be had", Duration(c.pushEnd))
+	case at+year <= c.pushEnd:
+		c.fail(path, protocol.RuleUpload, "a certificate renewed at %s ends no later than the present one, so it is not newer", a.At)
+	}
+	c.pushEnd = at + year
+}
+
+// target checks that t can mean somebody at this point of the story.
+func (c *checker) target(path string, t Target) {
+	if !c.enrolled {
+		c.fail(path, ruleContradiction, "nobody has been enrolled before this")
+		return
+	}
+	valid := []string{All, Userless}
+	if _, group := c.plan.Population.Groups[t.Whom]; group {
+		return
+	}
+	var platform protocol.Platform
+	switch {
+	case t.Share == 0:
+		c.fail(path, ruleContradiction, "%s is nobody", t)
+	case t.Whom == All:
+	case t.Whom == Userless:
+		if c.count(func(b *ByPlatform) int { return b.Total() }, true) == 0 {
+			c.fail(path, ruleContradiction, "the plan has no userless device")
+		}
+	case platform.UnmarshalText([]byte(t.Whom)) == nil:
+		if c.count(func(b *ByPlatform) int { return b.Of(platform) }, false) == 0 {
+			c.fail(path, ruleContradiction, "the plan has no %s device", t.Whom)
+		}
+	default:
+		valid = append(append(valid, list(protocol.Platforms[:])...), slices.Sorted(maps.Keys(c.plan.Population.Groups))...)
+		c.fail(path, ruleContradiction, "no devices are called %q; want one of %s", t.Whom, strings.Join(valid, ", ")).Nearest = nearest(t.Whom, valid)
+	}
+}
+
+// count adds up of over all numbers of devices in the plan, or over those of userless devices alone.
+func (c *checker) count(of func(*ByPlatform) int, userless bool) int {
+	p := &c.plan.Population
+	n := of(&p.Already.Userless.ByPlatform)
+	if !userless {
+		n += of(&p.Already.ByPlatform) + of(&p.Mix)
+	}
+	for i := range c.plan.Timeline {
+		if e := c.plan.Timeline[i].Enrol; e != nil {
+			n += of(&e.Userless)
+			if !userless {
+				n += of(&e.ByPlatform)
+			}
+		}
+	}
+	return n
+}
+
+func (c *checker) faults() {
+	for i := range c.plan.Faults {
+		f := &c.plan.Faults[i]
+		path := fmt.Sprintf("faults[%d]", i)
+		kinds := 0
+		for _, set := range []bool{f.Server != 0, f.DropResponse, f.Reset} {
+			if set {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			c.fail(path, ruleContradiction, "want exactly one of server, drop_response, reset")
+		}
+		if f.At > c.plan.Until {
+			c.fail(path+".at", ruleContradiction, "%s is after the end of the story (until: %s)", f.At, c.plan.Until)
+		}
+		if f.Server == Down && f.For == 0 {
+			c.fail(path, ruleContradiction, "a server that stays down to the end; want for: 3h or so")
+		}
+		if f.Server == Down && f.Share != Whole {
+			c.fail(path+".share", ruleContradiction, "a server is down for everybody; want server: busy for a share of the requests")
+		}
+	}
+}
+
+// reserved tells whether a target's word has a meaning of its own.
+func reserved(name string) bool {
+	var p protocol.Platform
+	return name == All || name == Userless || p.UnmarshalText([]byte(name)) == nil
+}

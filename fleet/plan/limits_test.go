@@ -1,0 +1,52 @@
+package plan
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEvaluate(t *testing.T) {
+	var result map[string]any
+	if err := json.Unmarshal([]byte(`{"verdict": "ok", "devices": {"total": 1000, "enrolled": 999, "by_platform": {"ios": {"total": 450}}},
+		"checkins": {"done": 5000, "failed": 3, "p99_ms": 11.2}, "moved": {"p95_seconds": 43201}, "wall_seconds": 59.5,
+		"invariants": {"violated": 0}, "certificates": {"renewed": 7}}`), &result); err != nil {
+		t.Fatal(err)
+	}
+	p := new(Plan)
+	var want []LimitResult
+	for _, r := range []LimitResult{
+		{"checkins.p99 < 50ms", "11.2ms", true},
+		{"checkins.p99 < 11ms", "11.2ms", false},
+		{"checkins.p99_ms < 50", "11.2", true},
+		{"moved.p95 < 12h", "12h1s", false},
+		{"wall < 1m", "59.5s", true},
+		{"invariants.violated == 0", "0", true},
+		{"devices.enrolled == devices.total", "devices.enrolled = 999, devices.total = 1000", false},
+		{"devices.enrolled >= devices.total - 1 and checkins.failed / checkins.done < 0.01",
+			"devices.enrolled = 999, devices.total = 1000, checkins.failed = 3, checkins.done = 5000", true},
+		{"not (devices.total < 1000) || false", "1000", true},
+		{"devices.by_platform.ios.total == 450", "450", true},
+		{`verdict == "ok"`, "ok", true},
+		{`verdict < 5`, "ok; not comparable", false},
+		{"devices.stranded == 0", "not applicable", true},
+		{"certificates.renewed > 0", "7", true},
+		{"certificates.lost == 0", "no figure certificates.lost in this result", false},
+	} {
+		var l Limit
+		if err := l.UnmarshalText([]byte(r.Limit)); err != nil {
+			t.Fatal(err)
+		}
+		p.Limits = append(p.Limits, l)
+		want = append(want, r)
+	}
+	before, _ := json.Marshal(result)
+	if diff := cmp.Diff(want, p.Evaluate(result)); diff != "" {
+		t.Errorf("Evaluate (-want +got):\n%s", diff)
+	}
+	if after, _ := json.Marshal(result); !reflect.DeepEqual(before, after) {
+		t.Errorf("Evaluate changed the result: %s", after)
+	}
+}

@@ -1,0 +1,251 @@
+package plan
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"rollcall/protocol"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files; read the diff before you keep it")
+
+// TestErrors holds every mistake that a plan can have against the text a person gets to read. The sections whose
+// names begin with HST-015, HST-016 or HST-123 are those rows.
+func TestErrors(t *testing.T) {
+	const golden = "testdata/errors.txtar"
+	archive, err := txtar.ParseFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &txtar.Archive{Comment: archive.Comment}
+	want := map[string]string{}
+	for _, f := range archive.Files {
+		if name, ok := strings.CutSuffix(f.Name, ".errors"); ok {
+			want[name] = string(f.Data)
+		}
+	}
+	for _, f := range archive.Files {
+		if !strings.HasSuffix(f.Name, ".yaml") {
+			continue
+		}
+		name := strings.TrimSuffix(f.Name, ".yaml")
+		t.Run(name, func(t *testing.T) {
+			p, err := Parse(f.Name, f.Data)
+			if err == nil || p != nil {
+				t.Fatalf("Parse took %s", f.Data)
+			}
+			var all Errors
+			if !errors.As(err, &all) {
+				t.Fatalf("Parse gives a %T, want Errors", err)
+			}
+			if strings.HasPrefix(name, "HST-") && !namesRule(err, name) {
+				t.Errorf("no error names the rule of %s:\n%v", name, err)
+			}
+			got := err.Error() + "\n"
+			out.Files = append(out.Files, f, txtar.File{Name: name + ".errors", Data: []byte(got)})
+			if !*update && got != want[name] {
+				t.Errorf("errors changed (-want +got):\n%s", cmp.Diff(want[name], got))
+			}
+		})
+	}
+	if *update {
+		if err := os.WriteFile(golden, txtar.Format(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// namesRule tells whether err names the rule of the section (HST-123-AUTH-33: both belong together, AUTH-33
+// is what the text shows).
+func namesRule(err error, name string) bool {
+	rule := name[:len("HST-123")]
+	if i := strings.Index(name, "AUTH-"); i > 0 {
+		rule = name[i : i+len("AUTH-33")]
+	}
+	return errors.Is(err, protocol.Rule(rule))
+}
+
+// TestHST015 is about what grows: depth, aliases, size. None of it may reach a parser that recurses.
+func TestHST015(t *testing.T) {
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c <= 'i'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 9))
+	}
+	list := "until: 1d\npopulation: {devices: 10, mix: {ios: 100}}\nprofiles:\n- &p {name: " + strings.Repeat("x", 90) + ", family: email}\n"
+	deep := "until: 1d\nlimits:\n- " + strings.Repeat("- ", 200) + "x"
+	for name, text := range map[string]string{
+		"alias bomb":     bomb,
+		"many brackets":  strings.Repeat("[", 500_000),
+		"many braces":    strings.Repeat("{a: ", 100_000),
+		"many dashes":    strings.Repeat("- ", 500_000) + "x",
+		"deep list":      deep,
+		"many colons":    strings.Repeat(": ", 500_000),
+		"many questions": strings.Repeat("? ", 500_000),
+		"many anchors":   strings.Repeat("&a ", 300_000) + "x",
+		"many keys":      list + strings.Repeat("- *p\n", 100_000),
+		"too large":      list + "#" + strings.Repeat("x", maxBytes),
+		"deep blocks":    blocks(200),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("bomb.yaml", []byte(text))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("Parse gives %v, want an *Error", err)
+			}
+			if e.Line == 0 && name != "too large" {
+				t.Errorf("%v: no line", e)
+			}
+			if len(err.Error()) > 100_000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func blocks(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%sa:\n", strings.Repeat(" ", i))
+	}
+	return b.String()
+}
+
+// TestHST015Aliases shows that aliases themselves are fine, up to the budget of nodes.
+func TestHST015Aliases(t *testing.T) {
+	const head = "until: 30d\npopulation: {devices: 10, mix: {ios: 100}}\ntimeline:\n- &a {at: 0s, enrol: {ios: 1, userless: {ios: 1, ipados: 1}}}\n"
+	p, err := Parse("alias.yaml", []byte(head+strings.Repeat("- *a\n", 3)))
+	if err != nil || len(p.Timeline) != 4 || p.Devices() != 10+4*3 {
+		t.Fatalf("Parse gives %+v, %v; want four equal actions", p, err)
+	}
+	d := &decoder{file: "alias.yaml", where: map[string]position{}, nodes: maxNodes - 20}
+	d.anchors = nil
+	root := d.parse([]byte(head))
+	if root == nil {
+		t.Fatal(d.errs)
+	}
+	d = &decoder{file: "alias.yaml", where: map[string]position{}, anchors: d.anchors, nodes: maxNodes - 5}
+	d.node(root, reflect.ValueOf(new(Plan)).Elem(), "", 0)
+	if err := d.errs.or(); !errors.Is(err, ruleYAML) || len(d.errs) != 1 {
+		t.Errorf("beyond %d nodes: %v, want one refusal by HST-015", maxNodes, err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	p, err := Parse("dir/small.plan.yaml", []byte("until: 1d12h\npopulation: {devices: 3, mix: {ios: 100}, already: {ios: 2}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "small" || p.Tenant.Authority != protocol.Intune || p.Population.Licences.Intune != 100 ||
+		p.Tenant.APNs.Expires.String() != "365d" || p.Tenant.Identity.Window.String() != "42d" || p.Step.String() != "10m" ||
+		p.Population.DevicesPerUser[1] != 100 || p.Tenant.BMS.Userless != Accept || p.Until.String() != "1d12h" ||
+		p.Population.Already.Registered != protocol.Intune || !strings.HasPrefix(p.Tenant.APNs.Topic, "com.apple.mgmt.External.") {
+		t.Errorf("defaults: %+v", p)
+	}
+	if p, err = Parse("b.yaml", []byte("until: 1d\ntenant: {authority: office365}\npopulation: {devices: 3, mix: {ios: 100}}\n")); err != nil || p.Population.Licences.Basic != 100 {
+		t.Errorf("licences of an office365 tenant: %+v, %v", p, err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load of no file: %v", err)
+	}
+	text := "until: 1d\npopulation: {devices: 3, mix: {ios: 100}}\n" + strings.Repeat("# a long file\n", 10_000)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Load(path); err != nil || p.Name != "mine" {
+		t.Errorf("Load: %+v, %v", p, err)
+	}
+}
+
+// TestLab holds the ready plan to what it is for.
+func TestLab(t *testing.T) {
+	p, err := BuiltIn("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Devices() != 1000 || p.Until != Duration(14*Day) || p.Tenant.Authority != protocol.Intune {
+		t.Errorf("lab has %d devices, %s, %s", p.Devices(), p.Until, p.Tenant.Authority)
+	}
+	kinds := map[string]int{}
+	last := Duration(0)
+	for i := range p.Timeline {
+		a := &p.Timeline[i]
+		kinds[a.Kind()]++
+		if a.Enrol != nil && a.Enrol.Again {
+			last = a.At
+		}
+		if a.Absence != nil && a.At+Duration(a.Absence.Lasts.Longest()) > Duration(12*Day) {
+			t.Errorf("an absence from %s on lasts up to %s: those devices would miss the last enrolment", a.At, a.Absence.Lasts.Longest())
+		}
+	}
+	for _, kind := range []string{"enrol", "profiles", "command", "apns", "ask_users_to_sync", "absence", "unenrol"} {
+		if kinds[kind] == 0 {
+			t.Errorf("the lab never shows %s", kind)
+		}
+	}
+	if end := Duration(p.Population.Offline.Lasts.Longest()) + last; end >= p.Until {
+		t.Errorf("a device off line at %s may come back at %s, after the end", last, end)
+	}
+	if p.Tenant.APNs.Expires >= p.Until {
+		t.Error("the push certificate outlives the story: nobody sees it renewed in time")
+	}
+	if _, err := BuiltIn("labb"); err == nil || !strings.Contains(err.Error(), `did you mean "lab"`) {
+		t.Errorf("BuiltIn(labb): %v", err)
+	}
+}
+
+func TestWithDevices(t *testing.T) {
+	lab, err := BuiltIn("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{2, 3, 10, 999, 1000, 1001, 100_000} {
+		p, err := lab.WithDevices(n)
+		if err != nil || p.Devices() != n || p.Check() != nil {
+			t.Errorf("WithDevices(%d): %d devices, %v", n, p.Devices(), err)
+		}
+	}
+	if lab.Devices() != 1000 {
+		t.Error("WithDevices changed the plan it was asked of")
+	}
+	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 2") {
+		t.Errorf("WithDevices(1): %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	archive, err := txtar.ParseFile("testdata/errors.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range archive.Files {
+		f.Add(file.Data)
+	}
+	lab, err := builtIn.ReadFile("plans/lab.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(lab)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Parse("fuzz.yaml", data)
+		var all Errors
+		switch {
+		case err == nil && p.Check() != nil:
+			t.Errorf("Parse took what Check refuses: %v", p.Check())
+		case err != nil && (!errors.As(err, &all) || len(all) == 0):
+			t.Errorf("Parse gives %T %v, want Errors", err, err)
+		}
+	})
+}

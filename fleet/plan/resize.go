@@ -1,0 +1,56 @@
+package plan
+
+import "fmt"
+
+// WithDevices returns p with n devices in all: every number of devices is scaled alike, none that was there
+// becomes zero. The error says how many devices the plan needs at least.
+func (p *Plan) WithDevices(n int) (*Plan, error) {
+	scaled := *p
+	scaled.Timeline = make([]Action, len(p.Timeline))
+	for i, a := range p.Timeline {
+		if a.Enrol != nil {
+			enrol := *a.Enrol
+			a.Enrol = &enrol
+		}
+		scaled.Timeline[i] = a
+	}
+	counts := scaled.counts()
+	total := p.Devices()
+	if n < len(counts) || n > maxCount {
+		return nil, Errors{{File: p.file, Field: "devices", Message: fmt.Sprintf("%d devices; this plan needs %d to %d", n, len(counts), maxCount)}}
+	}
+	// Each gets its share of what is left after the first device of each, rounded so that the sum is n.
+	left, before, given := n-len(counts), 0, 0
+	for _, c := range counts {
+		before += *c
+		upTo := int(int64(left) * int64(before) / int64(total))
+		*c = 1 + upTo - given
+		given = upTo
+	}
+	return &scaled, nil
+}
+
+// counts returns all numbers of devices in p that are not zero.
+func (p *Plan) counts() []*int {
+	var counts []*int
+	add := func(c *int) {
+		if *c > 0 {
+			counts = append(counts, c)
+		}
+	}
+	all := func(b *ByPlatform) {
+		for _, c := range []*int{&b.IOS, &b.IPadOS, &b.MacOS, &b.Android, &b.Windows} {
+			add(c)
+		}
+	}
+	add(&p.Population.Devices)
+	all(&p.Population.Already.ByPlatform)
+	all(&p.Population.Already.Userless.ByPlatform)
+	for i := range p.Timeline {
+		if e := p.Timeline[i].Enrol; e != nil {
+			all(&e.ByPlatform)
+			all(&e.Userless)
+		}
+	}
+	return counts
+}
