@@ -101,8 +101,7 @@ func (d *Device) answered(now protocol.Time, ev *Event, out *Actions) {
 	case readying:
 		d.flags &^= readyDue
 		if d.phase == Enrolling {
-			d.phase, d.enrolledAt = Enrolled, now
-			d.flags &^= spread
+			d.phase, d.enrolledAt, d.changedAt = Enrolled, now, 0
 		}
 		if d.flags&(reportDue|wanted) != 0 {
 			d.proceed(out)

@@ -1,0 +1,575 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+
+	"rollcall/protocol"
+)
+
+const start = protocol.Time(1_800_000_000_000_000)
+
+// step calls Step and returns the actions' kinds and the verb of a Send, as one word each.
+func step(d *Device, now protocol.Time, ev Event) []string {
+	var out Actions
+	d.Step(now, &ev, &out)
+	var said []string
+	for _, a := range out.List {
+		switch a.Kind {
+		case Send:
+			said = append(said, a.CheckIn.Verb.String())
+		case Execute:
+			said = append(said, "execute")
+		case Drop:
+			said = append(said, "drop")
+		case Forget:
+			said = append(said, "forget")
+		}
+	}
+	return said
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("actions %q, want %q", got, want)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("actions %q, want %q", got, want)
+		}
+	}
+}
+
+func enrolled(t *testing.T, p protocol.Platform) *Device {
+	t.Helper()
+	d := NewDevice(7, p, 1)
+	expect(t, step(&d, start, Event{Kind: Enrol, CheckOut: true}), "enrol")
+	expect(t, step(&d, start, Event{Kind: Answered}), "ready")
+	expect(t, step(&d, start, Event{Kind: Answered}))
+	if d.Phase() != Enrolled {
+		t.Fatalf("phase %s after the first Ready, want enrolled", d.Phase())
+	}
+	return &d
+}
+
+func work(id byte) Event {
+	return Event{Kind: Answered, Reply: protocol.Reply{Kind: protocol.Work, Command: protocol.Command{ID: protocol.CommandID{id}}}}
+}
+
+func TestConversation(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	if d.Due() != 0 {
+		t.Errorf("an enrolled Apple device is due at %s, want never: it does not poll", d.Due())
+	}
+	expect(t, step(d, start+1, Event{Kind: Woken}), "ask")
+	expect(t, step(d, start+1, work(1)), "execute")
+	expect(t, step(d, start+1, Event{Kind: Executed, Status: protocol.Acknowledged}), "report")
+	expect(t, step(d, start+1, work(2)), "execute")
+	expect(t, step(d, start+1, Event{Kind: Executed, Status: protocol.Failed}), "report")
+	expect(t, step(d, start+1, Event{Kind: Answered}))
+	if !d.Resting() || d.Owes() {
+		t.Error("the conversation has not ended")
+	}
+	expect(t, step(d, start+2, Event{Kind: Answered}))                                // an answer to nothing
+	expect(t, step(d, start+2, Event{Kind: Executed, Status: protocol.Acknowledged})) // and a command that nobody gave
+	expect(t, step(d, start+2, Event{Kind: Tick}))
+}
+
+func TestSchedule(t *testing.T) {
+	d := enrolled(t, protocol.Windows)
+	now := start
+	for i := range 5 { // every 3 min for 15 min
+		if got := d.Due().Sub(now); got != 3*time.Minute {
+			t.Fatalf("contact %d due after %s, want 3m", i, got)
+		}
+		now = d.Due()
+		expect(t, step(d, now-1, Event{Kind: Tick})) // too early: nothing
+		expect(t, step(d, now, Event{Kind: Tick}), "ask")
+		expect(t, step(d, now, Event{Kind: Answered}))
+	}
+	for now.Sub(start) < 2*time.Hour+15*time.Minute {
+		if got := d.Due().Sub(now); got != 15*time.Minute {
+			t.Fatalf("%s after enrolment the next contact is due after %s, want 15m", now.Sub(start), got)
+		}
+		now = d.Due()
+		expect(t, step(d, now, Event{Kind: Tick}), "ask")
+		expect(t, step(d, now, Event{Kind: Answered}))
+	}
+	first := d.Due().Sub(now)
+	if first <= 0 || first > 8*time.Hour {
+		t.Errorf("first steady contact after %s, want within 8h", first)
+	}
+	now = d.Due()
+	expect(t, step(d, now, Event{Kind: Tick}), "ask")
+	expect(t, step(d, now, Event{Kind: Answered}))
+	if got := d.Due().Sub(now); got != 8*time.Hour {
+		t.Errorf("second steady contact after %s, want 8h", got)
+	}
+}
+
+func TestBackOff(t *testing.T) {
+	d := enrolled(t, protocol.MacOS)
+	now := start
+	expect(t, step(d, now, Event{Kind: Woken}), "ask")
+	want := time.Minute
+	for range 10 {
+		expect(t, step(d, now, Event{Kind: Failed}))
+		got := d.Due().Sub(now)
+		if got > want || got < want*3/4 {
+			t.Errorf("wait %s, want %s less at most a quarter", got, want)
+		}
+		now, want = d.Due(), min(2*want, time.Hour)
+		expect(t, step(d, now, Event{Kind: Tick}), "ask")
+	}
+	expect(t, step(d, now, Event{Kind: Answered}))
+	expect(t, step(d, now, Event{Kind: Woken}), "ask")
+	expect(t, step(d, now, Event{Kind: Failed}))
+	if got := d.Due().Sub(now); got > time.Minute {
+		t.Errorf("after a good contact the wait begins with %s, want at most 1m", got)
+	}
+
+	for _, tt := range []struct{ asked, least, most time.Duration }{
+		{15 * time.Minute, 15 * time.Minute, 17 * time.Minute},
+		{1e9 * time.Second, MaxWait, MaxWait + time.Hour}, // HST-120
+	} {
+		expect(t, step(d, now, Event{Kind: Woken}), "ask")
+		expect(t, step(d, now, Event{Kind: Failed, RetryAfter: tt.asked}))
+		if got := d.Due().Sub(now); got < tt.least || got > tt.most {
+			t.Errorf("Retry-After %s: wait %s, want from %s to %s", tt.asked, got, tt.least, tt.most)
+		}
+	}
+}
+
+func TestAPL041ReadyIsRepeatedUntilConfirmed(t *testing.T) {
+	d := NewDevice(7, protocol.IOS, 1)
+	now := start
+	expect(t, step(&d, now, Event{Kind: Enrol}), "enrol")
+	expect(t, step(&d, now, Event{Kind: Answered}), "ready")
+	for range 3 {
+		expect(t, step(&d, now, Event{Kind: Failed}))
+		if d.Phase() != Enrolling || d.Due() == 0 {
+			t.Fatalf("phase %s, due %s; want enrolling and a time", d.Phase(), d.Due())
+		}
+		expect(t, step(&d, now, Event{Kind: Woken})) // not before it is enrolled
+		now = d.Due()
+		expect(t, step(&d, now, Event{Kind: Tick}), "ready")
+	}
+	expect(t, step(&d, now, Event{Kind: Answered}))
+	if d.Phase() != Enrolled {
+		t.Errorf("phase %s, want enrolled", d.Phase())
+	}
+	expect(t, step(&d, now, Event{Kind: NewToken}))
+	expect(t, step(&d, d.Due(), Event{Kind: Tick}), "ready")
+	expect(t, step(&d, now, Event{Kind: Answered}))
+	if d.Owes() || d.Due() != 0 {
+		t.Error("the new token is still owed after its 2xx")
+	}
+}
+
+func TestAPL058ReturnsByItselfOnlyIfNotNowWasLast(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	unlocks := start.Add(time.Hour)
+	expect(t, step(d, start, Event{Kind: Woken}), "ask")
+	expect(t, step(d, start, work(1)), "execute")
+	expect(t, step(d, start, Event{Kind: Executed, Status: protocol.NotNow, Until: unlocks}), "report")
+	expect(t, step(d, start, Event{Kind: Answered}))
+	if d.Due() != unlocks {
+		t.Errorf("NotNow last: due %s, want %s", d.Due(), unlocks)
+	}
+	expect(t, step(d, unlocks, Event{Kind: Tick}), "ask")
+	expect(t, step(d, unlocks, work(1)), "execute")
+	expect(t, step(d, unlocks, Event{Kind: Executed, Status: protocol.NotNow, Until: unlocks.Add(time.Hour)}), "report")
+	expect(t, step(d, unlocks, work(2)), "execute")
+	expect(t, step(d, unlocks, Event{Kind: Executed, Status: protocol.Acknowledged}), "report")
+	expect(t, step(d, unlocks, Event{Kind: Answered}))
+	if d.Due() != 0 {
+		t.Errorf("NotNow was not the last word, yet the device is due %s", d.Due())
+	}
+}
+
+func TestReportStaysOwed(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	now := start
+	expect(t, step(d, now, Event{Kind: Woken}), "ask")
+	expect(t, step(d, now, work(9)), "execute")
+	expect(t, step(d, now, Event{Kind: Executed, Status: protocol.Acknowledged}), "report")
+	expect(t, step(d, now, Event{Kind: Failed}))
+	expect(t, step(d, d.Due(), Event{Kind: Tick}), "report")
+	expect(t, step(d, now, Event{Kind: Refused}))
+	var out Actions
+	d.Step(now, &Event{Kind: Woken}, &out) // a push is no reason to forget it either
+	if c := out.List[0].CheckIn; c.Verb != protocol.Report || c.Command != (protocol.CommandID{9}) || c.Status != protocol.Acknowledged {
+		t.Errorf("said %+v, want the report of command 9", c)
+	}
+	expect(t, step(d, now, Event{Kind: Answered}))
+	if d.Owes() {
+		t.Error("the report is still owed after its answer")
+	}
+}
+
+func TestThen(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		then  Then
+		want  []string
+		phase Phase
+		off   bool
+	}{
+		{"wipe", Wipe, []string{"forget"}, Wiped, false},
+		{"leave", Leave, []string{"leave"}, Enrolled, false},
+		{"reboot", Reboot, nil, Enrolled, false},
+		{"halt", Halt, nil, Enrolled, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := enrolled(t, protocol.IOS)
+			expect(t, step(d, start, Event{Kind: Woken}), "ask")
+			expect(t, step(d, start, work(1)), "execute")
+			expect(t, step(d, start, Event{Kind: Executed, Status: protocol.Acknowledged, Then: tt.then}), "report")
+			if d.Phase() != Enrolled || d.Off() {
+				t.Fatal("acted before the report was delivered")
+			}
+			expect(t, step(d, start, work(2)), tt.want...) // the next command is not taken
+			if d.Phase() != tt.phase || d.Off() != tt.off {
+				t.Errorf("phase %s, off %v; want %s, %v", d.Phase(), d.Off(), tt.phase, tt.off)
+			}
+		})
+	}
+	t.Run("wipe unheard", func(t *testing.T) {
+		d := enrolled(t, protocol.IOS)
+		step(d, start, Event{Kind: Woken})
+		step(d, start, work(1))
+		step(d, start, Event{Kind: Executed, Status: protocol.Acknowledged, Then: Wipe})
+		expect(t, step(d, start, Event{Kind: Failed}), "forget")
+		if d.Phase() != Wiped {
+			t.Errorf("phase %s, want wiped: the report is sent once", d.Phase())
+		}
+	})
+	t.Run("off", func(t *testing.T) {
+		d := enrolled(t, protocol.IOS)
+		step(d, start, Event{Kind: Woken})
+		step(d, start, work(1))
+		step(d, start, Event{Kind: Executed, Status: protocol.Acknowledged, Then: Halt})
+		step(d, start, Event{Kind: Answered})
+		expect(t, step(d, start, Event{Kind: Woken}))
+		step(d, start, Event{Kind: PowerOn})
+		expect(t, step(d, start, Event{Kind: Woken}), "ask")
+	})
+}
+
+func TestAPL036LeavesOnce(t *testing.T) {
+	for _, answer := range []EventKind{Answered, Failed, Refused} {
+		d := enrolled(t, protocol.IOS)
+		expect(t, step(d, start, Event{Kind: Unenrol, CheckOut: true}), "leave")
+		expect(t, step(d, start, Event{Kind: answer}), "forget")
+		if d.Phase() != Removed || d.Due() != 0 {
+			t.Errorf("phase %s, due %s after CheckOut's answer %d; want removed, never", d.Phase(), d.Due(), answer)
+		}
+	}
+	d := enrolled(t, protocol.IOS)
+	d.flags &^= checksOut
+	expect(t, step(d, start, Event{Kind: Unenrol, CheckOut: true}), "forget") // none without the flag
+}
+
+func TestRenewal(t *testing.T) {
+	begin := func(t *testing.T) *Device {
+		d := enrolled(t, protocol.IOS)
+		expect(t, step(d, start, Event{Kind: Woken}), "ask")
+		expect(t, step(d, start, work(5)), "execute")
+		expect(t, step(d, start, Event{Kind: Enrol, CheckOut: true}), "enrol")
+		return d
+	}
+	t.Run("taken", func(t *testing.T) {
+		d := begin(t)
+		expect(t, step(d, start, Event{Kind: Answered}), "ready")
+		expect(t, step(d, start, Event{Kind: Answered}), "report")
+		expect(t, step(d, start, Event{Kind: Answered}))
+		if d.Phase() != Enrolled || d.Owes() {
+			t.Errorf("phase %s, owes %v; want enrolled and nothing", d.Phase(), d.Owes())
+		}
+	})
+	t.Run("HST-034 answer lost", func(t *testing.T) {
+		d := begin(t)
+		expect(t, step(d, start, Event{Kind: Failed}))
+		expect(t, step(d, d.Due(), Event{Kind: Tick}), "enrol")
+		expect(t, step(d, start, Event{Kind: Answered}), "ready")
+		expect(t, step(d, start, Event{Kind: Failed}))
+		expect(t, step(d, d.Due(), Event{Kind: Tick}), "ready")
+		expect(t, step(d, start, Event{Kind: Answered}), "report")
+		expect(t, step(d, start, Event{Kind: Answered}))
+	})
+	t.Run("refused", func(t *testing.T) {
+		d := begin(t)
+		var out Actions
+		d.Step(start, &Event{Kind: Refused}, &out)
+		if c := out.List[0].CheckIn; c.Verb != protocol.Report || c.Status != protocol.Failed || d.Phase() != Enrolled {
+			t.Errorf("said %+v in phase %s, want a report of failure, still enrolled", c, d.Phase())
+		}
+	})
+}
+
+func TestEnrolmentFails(t *testing.T) {
+	for _, k := range []EventKind{Failed, Refused} {
+		d := NewDevice(1, protocol.IOS, 1)
+		expect(t, step(&d, start, Event{Kind: Enrol}), "enrol")
+		expect(t, step(&d, start, Event{Kind: k}), "forget")
+		if d.Phase() != New || d.Due() != 0 {
+			t.Errorf("phase %s, due %s; want new, never: the user tries again, not the device", d.Phase(), d.Due())
+		}
+	}
+	d := enrolled(t, protocol.IOS)
+	expect(t, step(d, start, Event{Kind: Enrol})) // APL-004: not a second time
+}
+
+func TestHST057OnlyAHigherEpoch(t *testing.T) {
+	d := enrolled(t, protocol.Windows)
+	at := start.Add(time.Hour)
+	notice := func(epoch uint32, changed protocol.Time) Event {
+		return Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: epoch, ChangedAt: changed}}}
+	}
+	for _, tt := range []struct {
+		name      string
+		epoch     uint32
+		changed   protocol.Time
+		want      uint32
+		wantSince protocol.Time
+	}{
+		{"first", 3, at - 1, 3, at - 1},
+		{"replayed", 3, at + 5, 3, at - 1},
+		{"lower", 2, at + 5, 3, at - 1},
+		{"none", 0, 0, 3, at - 1},
+		{"from the future", 4, at.Add(1000 * time.Hour), 4, at},
+	} {
+		step(d, at, Event{Kind: Woken})
+		step(d, at, notice(tt.epoch, tt.changed))
+		if d.Epoch() != tt.want || d.changedAt != tt.wantSince {
+			t.Errorf("%s: epoch %d since %s, want %d since %s", tt.name, d.Epoch(), d.changedAt, tt.want, tt.wantSince)
+		}
+	}
+}
+
+func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	changed := start.Add(time.Hour)
+	d.Install(Profile{Name: 1, Content: 1, Family: protocol.Email})
+	d.Install(Profile{Name: 2, Content: 2, Family: protocol.Configuration})
+	step(d, changed, Event{Kind: Woken})
+	step(d, changed, Event{Kind: Refused, Notice: protocol.Notice{Epoch: 2, ChangedAt: changed}}) // a refused device knows too
+	d.Install(Profile{Name: 2, Content: 3, Family: protocol.Configuration})                       // a namesake overwrites (AUTH-26)
+	d.next = 0
+	if want := changed.Add(Grace); d.Due() != want {
+		t.Fatalf("due %s, want %s", d.Due(), want)
+	}
+	expect(t, step(d, changed.Add(Grace)-1, Event{Kind: Tick}))
+	expect(t, step(d, changed.Add(Grace), Event{Kind: Tick}), "drop")
+	if p := d.Profiles(); len(p) != 1 || p[0].Content != 3 {
+		t.Errorf("left: %+v, want the new authority's alone", p)
+	}
+
+	t.Run("learns late", func(t *testing.T) {
+		d := enrolled(t, protocol.IOS)
+		d.Install(Profile{Name: 1})
+		late := start.Add(30 * 24 * time.Hour)
+		step(d, late, Event{Kind: Woken})
+		expect(t, step(d, late, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: 1, ChangedAt: start + 1}}}), "drop")
+	})
+	t.Run("change before the enrolment", func(t *testing.T) {
+		d := enrolled(t, protocol.IOS)
+		d.Install(Profile{Name: 1})
+		late := start.Add(30 * 24 * time.Hour)
+		step(d, late, Event{Kind: Woken})
+		expect(t, step(d, late, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: 1, ChangedAt: start - 1}}}))
+		if len(d.Profiles()) != 1 {
+			t.Error("a profile that came after the change was dropped")
+		}
+	})
+}
+
+func TestProfiles(t *testing.T) {
+	d := NewDevice(1, protocol.IOS, 1)
+	for i, tt := range []struct {
+		p      Profile
+		at     int
+		old, n int
+	}{
+		{Profile{Name: 1, Content: 10}, 0, 0, 1},
+		{Profile{Name: 2, Content: 20}, 1, 0, 2},
+		{Profile{Name: 1, Content: 11}, 0, 10, 2},
+	} {
+		at, old := d.Install(tt.p)
+		if at != tt.at || old.Content != uint64(tt.old) || len(d.Profiles()) != tt.n {
+			t.Errorf("Install %d: at %d, old %d, %d profiles; want %d, %d, %d", i, at, old.Content, len(d.Profiles()), tt.at, tt.old, tt.n)
+		}
+	}
+	d.Uninstall(0)
+	if d.Find(1) >= 0 || d.Find(2) != 0 {
+		t.Error("Uninstall took the wrong one")
+	}
+}
+
+func TestDrawIsEven(t *testing.T) {
+	d := NewDevice(1, protocol.IOS, 1)
+	var seen [3]int
+	for range 3000 {
+		seen[d.Draw(3)]++
+	}
+	for i, n := range seen {
+		if n < 900 || n > 1100 {
+			t.Errorf("%d of 3000 draws gave %d", n, i)
+		}
+	}
+	if d.Draw(0) != 0 || d.Draw(1) != 0 {
+		t.Error("a draw of nothing is not 0")
+	}
+}
+
+// TestSameStory plays random events on a device twice, once through a file at every step where it rests, and demands the
+// same actions.
+func TestSameStory(t *testing.T) {
+	for seed := range uint64(50) {
+		chance := rand.New(rand.NewPCG(seed, 0))
+		a, b := NewDevice(1, protocol.Android, seed), NewDevice(1, protocol.Android, seed)
+		now := start
+		for range 200 {
+			now = now.Add(time.Duration(chance.Uint64N(uint64(2 * time.Hour))))
+			ev := Event{
+				Kind: EventKind(chance.IntN(int(PowerOn)) + 1), Status: protocol.Status(chance.IntN(4) + 1), Then: Then(chance.IntN(5)),
+				Notice: protocol.Notice{Epoch: uint32(chance.IntN(9)), ChangedAt: now}, CheckOut: true,
+			}
+			ev.Reply.Kind = protocol.ReplyKind(chance.IntN(2))
+			if chance.IntN(3) == 0 {
+				p := Profile{Name: chance.Uint64N(5) + 1, Content: chance.Uint64()}
+				a.Install(p)
+				b.Install(p)
+			}
+			var x, y Actions
+			a.Step(now, &ev, &x)
+			b.Step(now, &ev, &y)
+			if len(x.List) != len(y.List) {
+				t.Fatalf("seed %d: %+v and %+v", seed, x.List, y.List)
+			}
+			for i := range x.List {
+				if x.List[i].Kind != y.List[i].Kind || x.List[i].CheckIn != y.List[i].CheckIn {
+					t.Fatalf("seed %d: %+v and %+v", seed, x.List, y.List)
+				}
+			}
+			if b.Resting() {
+				kept, err := b.AppendBinary(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b = Device{}
+				if rest, err := b.Cut(kept); err != nil || len(rest) != 0 {
+					t.Fatalf("Cut: %v, %d bytes left", err, len(rest))
+				}
+			}
+		}
+	}
+}
+
+func TestKeptInTheMiddle(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	step(d, start, Event{Kind: Woken})
+	step(d, start, work(3))
+	step(d, start, Event{Kind: Executed, Status: protocol.Acknowledged})
+	kept, err := d.AppendBinary([]byte("before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Device
+	rest, err := e.Cut(append(kept[len("before"):], "after"...))
+	if err != nil || string(rest) != "after" {
+		t.Fatalf("Cut: %q, %v", rest, err)
+	}
+	if e.Due() == 0 || e.Due() > start {
+		t.Fatalf("due %s, want at once", e.Due())
+	}
+	expect(t, step(&e, start, Event{Kind: Tick}), "report") // APL-059: across a restart
+
+	n := NewDevice(1, protocol.IOS, 1)
+	step(&n, start, Event{Kind: Enrol})
+	kept, _ = n.AppendBinary(nil)
+	if _, err := e.Cut(kept); err != nil || e.Phase() != New {
+		t.Errorf("a device kept before its server took it is %s (%v), want new", e.Phase(), err)
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	d := NewDevice(1, protocol.IOS, 1)
+	d.Install(Profile{Name: 1, Content: 2, Family: protocol.Email})
+	seed, _ := d.AppendBinary(nil)
+	f.Add(seed)
+	f.Add(seed[:40])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d Device
+		rest, err := d.Cut(b)
+		if err != nil {
+			if !errors.Is(err, protocol.ErrMalformed) {
+				t.Fatalf("error %v does not wrap ErrMalformed", err)
+			}
+			return
+		}
+		once, err := d.AppendBinary(nil)
+		if err != nil || len(once) != len(b)-len(rest) {
+			t.Fatalf("read %d bytes, wrote %d (%v)", len(b)-len(rest), len(once), err)
+		}
+		var e Device
+		if _, err := e.Cut(once); err != nil {
+			t.Fatal(err)
+		}
+		if twice, _ := e.AppendBinary(nil); !bytes.Equal(once, twice) {
+			t.Fatal("decode of encode differs")
+		}
+		var out Actions
+		for k := Tick; k <= PowerOn; k++ {
+			d.Step(start, &Event{Kind: k}, &out)
+		}
+	})
+}
+
+func TestSteadyStepAllocatesNothing(t *testing.T) {
+	d := enrolled(t, protocol.Android)
+	var out Actions
+	now := start.Add(24 * time.Hour)
+	tick, answer := Event{Kind: Tick}, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: 1}}}
+	d.Step(now, &Event{Kind: Woken}, &out)
+	d.Step(now, &answer, &out)
+	if n := testing.AllocsPerRun(1000, func() {
+		now = d.Due()
+		d.Step(now, &tick, &out)
+		if len(out.List) != 1 {
+			t.Fatal("nothing was said")
+		}
+		d.Step(now, &answer, &out)
+	}); n != 0 {
+		t.Errorf("a steady check-in allocates %v times, want 0", n)
+	}
+	if size := unsafe.Sizeof(*d); size > 144 {
+		t.Errorf("a device is %d bytes, want at most 144", size)
+	}
+}
+
+// BenchmarkSteadyStep is one steady check-in (Tick, then Answered) of one of a million devices, in the order of their
+// numbers.
+func BenchmarkSteadyStep(b *testing.B) {
+	devices := make([]Device, 1_000_000)
+	for i := range devices {
+		devices[i] = NewDevice(protocol.Device(i+1), protocol.Android, uint64(i))
+		d := &devices[i]
+		d.phase, d.enrolledAt, d.next, d.flags = Enrolled, start, start.Add(24*time.Hour), spread
+	}
+	var out Actions
+	tick, answer := Event{Kind: Tick}, Event{Kind: Answered}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		d := &devices[i%len(devices)]
+		now := d.next
+		d.Step(now, &tick, &out)
+		d.Step(now, &answer, &out)
+	}
+}
