@@ -49,20 +49,20 @@ type Push struct {
 // Counters are what has happened since New. The sum of Delivered, Replaced, Expired, Discarded, Dropped and
 // Waiting is Accepted.
 type Counters struct {
-	Registered  uint64            // tokens given out
-	Connections uint64            // TLS handshakes that were completed
-	Handshakes  uint64            // TLS handshakes that failed
-	Accepted    uint64            // pushes answered 200
-	Delivered   uint64            // notifications handed to a device, at once or when it came online
-	Stored      uint64            // kept for an absent device
-	Replaced    uint64            // of those, displaced by a later one
-	Expired     uint64            // of those, too old when the device came; and those not to be kept for an absent one
-	Discarded   uint64            // of those, lost with their token
-	Dropped     uint64            // accepted and lost by a fault
-	Waiting     uint64            // kept now
-	Hanging     uint64            // pushes that a fault holds now
-	Refused     map[Reason]uint64 // by reason, faults included
-	Faults      map[Fault]uint64  // by fault
+	Registered  uint64            `json:"registered"`        // tokens given out
+	Connections uint64            `json:"connections"`       // TLS handshakes that were completed
+	Handshakes  uint64            `json:"handshakes_failed"` // TLS handshakes that failed
+	Accepted    uint64            `json:"accepted"`          // pushes answered 200
+	Delivered   uint64            `json:"delivered"`         // notifications handed to a device, at once or when it came online
+	Stored      uint64            `json:"stored"`            // kept for an absent device
+	Replaced    uint64            `json:"replaced"`          // of those, displaced by a later one
+	Expired     uint64            `json:"expired"`           // of those, too old when the device came; and those not to be kept for an absent one
+	Discarded   uint64            `json:"discarded"`         // of those, lost with their token
+	Dropped     uint64            `json:"dropped"`           // accepted and lost by a fault
+	Waiting     uint64            `json:"waiting"`           // kept now
+	Hanging     uint64            `json:"hanging"`           // pushes that a fault holds now
+	Refused     map[Reason]uint64 `json:"refused"`           // by reason, faults included
+	Faults      map[Fault]uint64  `json:"faults"`            // by fault
 }
 
 // A Service is a simulated push service; make one with [New]. Its methods are safe for concurrent use.
