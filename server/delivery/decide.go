@@ -1,7 +1,162 @@
 package delivery
 
-import "rollcall/protocol"
+import (
+	"rollcall/protocol"
+	"rollcall/server/renewal"
+)
 
 // Decide says what in means for the device in state s of world w, and overwrites out. It is pure: w, s and in are only
 // read, and the same arguments give the same outcome. A steady Ask, with nothing to do, allocates nothing.
-func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {}
+func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
+	out.State = *s
+	out.Changed, out.Completed, out.Facts = 0, false, nil
+	out.Reply, out.Refusal = protocol.Reply{}, protocol.Refusal{}
+	out.Commands, out.Effects = out.Commands[:0], out.Effects[:0]
+	out.Exchange.Key, out.Exchange.Answer = Key{}, out.Exchange.Answer[:0]
+
+	d := decision{now: now, w: w, s: s, in: in, out: out, n: &out.State}
+	switch in.Kind {
+	case CheckInRound:
+		if in.Verb == protocol.Enrol {
+			d.enrol()
+		} else if d.identify() {
+			d.round()
+		}
+	case PushReport:
+		d.pushed()
+	case Administered:
+		d.order()
+	case IdentityIssued:
+		d.n.Next = in.Credential.Identity
+		d.out.Changed |= Core
+		d.journal(WhatIssued, protocol.RuleRenewal, "")
+	case RecordDue:
+		d.cleanUp()
+	}
+}
+
+// A decision is one call of Decide. It never leaves the stack.
+type decision struct {
+	now protocol.Time
+	w   *World
+	s   *State // as it was
+	in  *Event
+	out *Outcome
+	n   *State // as it will be: &out.State
+
+	ownQueue, ownProfiles bool // n.Queue, n.Profiles are copies already
+}
+
+// round is a round of an identified device's conversation, other than Enrol.
+func (d *decision) round() {
+	if d.s.Life == Ended {
+		// The device may not have heard that it is over, or repeats itself: answered, and nothing changes (HST-052).
+		if d.in.Verb == protocol.Report {
+			d.journal(WhatUnknownReport, "HST-052", d.in.Command.String())
+		}
+		if d.in.Verb == protocol.GetEscrow {
+			d.out.Reply.Kind = protocol.Escrow
+		}
+		return
+	}
+	d.n.LastSeen = d.now
+	switch d.in.Verb {
+	case protocol.Ready:
+		d.ready()
+	case protocol.Ask:
+		d.ask()
+	case protocol.Report:
+		d.report()
+	case protocol.Leave:
+		d.end("", "the device left")
+	case protocol.PutEscrow:
+		d.n.Escrow = clone(d.in.Escrow)
+		d.out.Changed |= Secrets
+	case protocol.GetEscrow:
+		d.out.Reply.Kind, d.out.Reply.Escrow = protocol.Escrow, d.s.Escrow
+	}
+}
+
+// ask begins a conversation: whatever the device should have is queued, and the head of the queue handed out.
+func (d *decision) ask() {
+	if d.s.Life != Enrolled {
+		return // before Ready there is no work (APL-031)
+	}
+	d.reconcile(true)
+	if d.n.Awaiting && !d.queued(protocol.Configured) {
+		d.queue(protocol.Command{Kind: protocol.Configured})
+	}
+	id, set, r := &d.n.Identity, &d.w.Settings, &d.n.Renewal
+	if renewal.Due(d.now, id.NotBefore, id.NotAfter, r.Asked, r.Command != protocol.CommandID{}, set.Window, set.Renew) {
+		d.renew()
+	}
+	if len(d.n.Queue) > 0 {
+		for i := range d.changeQueue() {
+			d.n.Queue[i].Offers, d.n.Queue[i].NotNow = 0, false
+		}
+	}
+	d.next(protocol.NoStatus)
+}
+
+// order is an administrator's: a command, or only a wake-up.
+func (d *decision) order() {
+	order := &d.in.Order
+	switch {
+	case d.s.Life != Enrolled && order.Kind == protocol.Retire && order.Text == AndDelete:
+		if d.s.Identity.Fingerprint != (Fingerprint{}) { // nobody is there to be told
+			d.effect(Revoke, d.s.Identity.Fingerprint)
+		}
+		d.remove("an administrator deleted it")
+		return
+	case d.s.Life != Enrolled:
+		d.refuse(protocol.RuleNotRenewed, WhatRefused, "the device is not enrolled")
+		return
+	case order.Kind == protocol.Lock && d.queued(protocol.Lock):
+		d.refuse("APL-064", WhatRefused, "a lock is pending; a second one would leave the device with the first PIN")
+		return
+	case order.Kind != protocol.NoCommand:
+		d.queue(*order)
+	}
+	d.n.Wake = d.s.Wake.Ask(d.now, Changed)
+	d.out.Changed |= Wakes
+}
+
+// cleanUp removes the record of a device whose identity ended long ago (AUTH-43).
+func (d *decision) cleanUp() {
+	if d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter) {
+		d.remove("identity ended " + d.s.Identity.NotAfter.String())
+	}
+}
+
+func (d *decision) remove(why string) {
+	d.out.Changed |= Gone
+	d.journal(WhatRecordRemoved, protocol.RuleRecordKept, why)
+}
+
+// refuse says no: nothing changes, and the journal says why.
+func (d *decision) refuse(r protocol.Rule, what What, reason string) {
+	d.refusal(&protocol.Refusal{Rule: r, Reason: reason}, what)
+}
+
+func (d *decision) refusal(no *protocol.Refusal, what What) {
+	d.out.State, d.out.Changed, d.out.Facts = *d.s, 0, nil
+	d.out.Commands, d.out.Effects = d.out.Commands[:0], d.out.Effects[:0]
+	d.out.Refusal = *no
+	d.journal(what, no.Rule, no.Reason)
+}
+
+func (d *decision) journal(what What, r protocol.Rule, detail string) {
+	d.out.Effects = append(d.out.Effects, Effect{Kind: Journal, Device: d.s.Device, Rule: r, What: what, Detail: detail})
+}
+
+func (d *decision) effect(k EffectKind, f Fingerprint) {
+	d.out.Effects = append(d.out.Effects, Effect{Kind: k, Device: d.s.Device, Fingerprint: f})
+}
+
+// clone copies b; nothing becomes nil.
+func clone(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return append([]byte(nil), b...)
+}

@@ -11,9 +11,10 @@ const (
 	PushReport                     // what became of a wake-up
 	Administered                   // an administrator ordered something for this device
 	IdentityIssued                 // a renewal made a certificate for this device: Message.Credential
+	RecordDue                      // the record may have reached its end (AUTH-43)
 )
 
-var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued"}
+var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued", "clean-up"}
 
 func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
 
@@ -25,6 +26,10 @@ const (
 	ForEnrolment Purpose = iota + 1
 	ForRenewal
 )
+
+// AndDelete is the Text of an order to Retire after which the record is removed as well; of a device that is not
+// enrolled it is removed at once.
+const AndDelete = "delete"
 
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {

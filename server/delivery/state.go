@@ -54,7 +54,7 @@ type State struct {
 	Unlock []byte // Apple's UnlockToken; nil: none
 	Escrow []byte // Apple's bootstrap token; nil: none
 
-	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with
+	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with, or Unsettled
 	Seq      uint64       // sequence number of the newest command
 	Profiles []Assigned   // on the device or on their way, by Profile number
 	Queue    []Queued     // not yet answered for good, oldest first
@@ -98,7 +98,7 @@ type Identity struct {
 // A Renewal is the state of renewing the identity (AUTH-41). The zero value: none is outstanding.
 type Renewal struct {
 	Asked   protocol.Time      // when the outstanding RenewIdentity was queued
-	Command protocol.CommandID // its id
+	Command protocol.CommandID // its id, until it is reported; zero: none is outstanding, and Asked spaces the next
 	Tries   uint8
 }
 
@@ -133,7 +133,7 @@ type Queued struct {
 	protocol.Command               // Payload is nil: the world knows the document
 	Seq              uint64        // order within the device
 	At               protocol.Time // when it was queued
-	NotNow           bool          // the last answer was NotNow
+	NotNow           bool          // the last answer was NotNow; of the present conversation only, like Offers
 	Offers           uint8         // in the present conversation; not kept on disk
 }
 

@@ -1,0 +1,192 @@
+package delivery
+
+import (
+	"strconv"
+	"strings"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+// enrol is a device's hello: a new enrolment, or the first use of a renewed identity (apple.md section 11).
+func (d *decision) enrol() {
+	c, s := &d.in.Credential, d.s
+	switch {
+	case c.Device != 0 && c.Device != s.Device:
+		d.stranger()
+		return
+	case c.ID != "" && c.ID != d.in.ID:
+		d.refuse("HST-037", WhatWrongIdentity, "the certificate was issued for another device")
+		return
+	case c.Serial != "" && d.in.Facts != nil && d.in.Facts.Serial != "" && d.in.Facts.Serial != c.Serial:
+		d.refuse("HST-042", WhatWrongIdentity, "the certificate was issued for another serial number")
+		return
+	}
+	if !d.valid() {
+		return
+	}
+	if c.Purpose == ForRenewal && s.Life == Enrolled {
+		if c.Fingerprint != s.Identity.Fingerprint { // else the device says it again
+			d.promote()
+		}
+		d.n.LastSeen = d.now
+		d.facts()
+		return
+	}
+	d.begin()
+}
+
+// begin is a new enrolment: nothing of an old one is left but its history (APL-034).
+func (d *decision) begin() {
+	c, s := &d.in.Credential, d.s
+	mine := c.Device == s.Device || c.ID != "" || c.User != 0 && c.User == s.User
+	if s.Life == Enrolled && !mine {
+		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
+		return
+	}
+	if no := authority.Admit(d.w.Tenant, d.user(c.User), d.in.Platform, d.w.Push.Usable(d.now)); no != nil {
+		d.refusal(no, WhatRefused)
+		return
+	}
+	if !d.topic() {
+		return
+	}
+	d.withdraw()
+	*d.n = State{
+		Device: s.Device, User: c.User, Platform: d.in.Platform, Life: Enrolling, Automated: c.Automated, LastSeen: d.now,
+		Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, // of the enrolment before, until Ready (I2)
+		Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
+	}
+	if d.n.Platform == protocol.NoPlatform {
+		d.n.Platform = s.Platform
+	}
+	d.out.Changed |= Core | Profiles | Wakes | Secrets
+	if s.Life == Enrolled {
+		d.journal(WhatEnded, "", "the device enrols again")
+	}
+	if c.Device != s.Device {
+		d.effect(Bind, c.Fingerprint)
+	}
+	if old := s.Identity.Fingerprint; old != (Fingerprint{}) && old != c.Fingerprint {
+		d.effect(Supersede, old)
+	}
+	d.facts()
+}
+
+// topic refuses an enrolment with a profile of another push certificate: it could never be woken (AUTH-32).
+func (d *decision) topic() bool {
+	if have := d.w.Push.Topic; d.in.Topic != "" && have != "" && d.in.Topic != have {
+		d.refuse(protocol.RuleOtherTopic, WhatRefused, "the enrolment profile names another topic than the push certificate")
+		return false
+	}
+	return true
+}
+
+// ready tells where the device can be woken. The first one completes its enrolment (APL-031).
+func (d *decision) ready() {
+	in, n, s := d.in, d.n, d.s
+	first := s.Life == Enrolling
+	if s.Life == Enrolled && in.Awaiting && !s.Awaiting {
+		// Only a wiped device is in its setup assistant again, whatever identity it came with (apple.md section 11).
+		d.withdraw()
+		*n = State{
+			Device: s.Device, User: s.User, Platform: s.Platform, Life: Enrolling, Automated: s.Automated, LastSeen: d.now,
+			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
+		}
+		d.out.Changed |= Core | Profiles | Wakes | Secrets
+		d.journal(WhatEnded, "", "the device was wiped")
+		first = true
+	}
+	if first && !d.topic() {
+		return
+	}
+	unreachable := n.Push.Unreachable
+	n.Push = Push{Topic: d.ownTopic(), Magic: strings.Clone(in.Magic), Token: clone(in.Token), Since: d.now}
+	d.out.Changed |= Core
+	if in.Unlock != nil {
+		n.Unlock = clone(in.Unlock)
+		d.out.Changed |= Secrets
+	}
+	n.Awaiting = in.Awaiting
+	if first {
+		d.enrolled()
+		return
+	}
+	if unreachable {
+		d.journal(WhatReachable, "", "")
+	}
+}
+
+// ownTopic is the message's topic, without keeping the request or another copy of what the world has.
+func (d *decision) ownTopic() string {
+	if d.in.Topic == d.w.Push.Topic {
+		return d.w.Push.Topic
+	}
+	return strings.Clone(d.in.Topic)
+}
+
+// enrolled completes an enrolment: the device is listed, registers with the authority that is right now, and gets what it
+// should have. Apple's devices complete no round of commands before, so this is their first completed check-in (I1, I2).
+func (d *decision) enrolled() {
+	n := d.n
+	to, rule := authority.Resolve(d.w.Tenant, d.user(n.User), protocol.Unknown, n.Platform)
+	if to == protocol.Unknown {
+		d.refuse(rule, WhatRefused, "nobody manages this device")
+		return
+	}
+	n.Life, n.EnrolledAt, n.EndedAt = Enrolled, d.now, 0
+	n.Registered, n.RegisteredAt, n.Epoch = to, d.now, d.w.Tenant.Epoch
+	d.out.Completed = true
+	d.journal(WhatEnrolled, "", "")
+	d.journal(WhatRegistered, rule, to.String())
+	d.queue(protocol.Command{Kind: protocol.DeviceInformation})
+	d.queue(protocol.Command{Kind: protocol.SecurityInfo})
+	d.reconcile(true)
+	if n.Awaiting {
+		d.queue(protocol.Command{Kind: protocol.Configured})
+	}
+	n.Wake = Wake{Due: d.now, Reason: Changed}
+	d.out.Changed |= Wakes
+}
+
+// end ends the enrolment. The record stays (AUTH-43).
+func (d *decision) end(r protocol.Rule, why string) {
+	n := d.n
+	d.withdraw()
+	n.Life, n.EndedAt, n.Awaiting = Ended, d.now, false
+	n.Push, n.Wake, n.Renewal, n.Next = Push{}, Wake{}, Renewal{}, Identity{}
+	n.Profiles, n.Unlock, n.Escrow, n.Set = nil, nil, nil, 0
+	d.out.Changed |= Core | Profiles | Wakes | Secrets
+	d.journal(WhatEnded, r, why)
+}
+
+// withdraw empties the queue: its commands belong to an enrolment that is over.
+func (d *decision) withdraw() {
+	if len(d.n.Queue) == 0 {
+		return
+	}
+	for _, q := range d.n.Queue {
+		d.out.Commands = append(d.out.Commands, CommandChange{Queued: q, Final: true})
+	}
+	d.journal(WhatWithdrawn, "", strconv.Itoa(len(d.n.Queue)))
+	d.n.Queue = nil
+}
+
+// facts keeps what the device said of itself.
+func (d *decision) facts() {
+	if f := d.in.Facts; f != nil {
+		d.out.Facts = &Facts{
+			Name: strings.Clone(f.Name), Model: strings.Clone(f.Model), Product: strings.Clone(f.Product), Serial: strings.Clone(f.Serial),
+			OSVersion: strings.Clone(f.OSVersion), Build: strings.Clone(f.Build), IMEI: strings.Clone(f.IMEI), MEID: strings.Clone(f.MEID),
+		}
+		d.out.Changed |= FactsToo
+	}
+}
+
+// user returns what the rules know of a user, nil for a userless device.
+func (d *decision) user(id UserID) *authority.User {
+	if id == 0 || int(id) >= len(d.w.Users) {
+		return nil
+	}
+	return &d.w.Users[id].User
+}

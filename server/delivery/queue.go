@@ -1,0 +1,209 @@
+package delivery
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"strings"
+
+	"rollcall/protocol"
+)
+
+// maxOffers is how often one command is handed out in one conversation: without a limit two commands that are answered
+// NotNow would go round for ever (apple.md section 6.4).
+const maxOffers = 2
+
+// queue puts c at the end of the queue under a new id.
+func (d *decision) queue(c protocol.Command) protocol.CommandID {
+	d.n.Seq++
+	c.ID, c.Payload = d.id(), nil
+	q := Queued{Command: c, Seq: d.n.Seq, At: d.now}
+	d.n.Queue = append(d.changeQueue(), q)
+	d.out.Commands = append(d.out.Commands, CommandChange{Queued: q})
+	d.out.Changed |= Core
+	d.journal(WhatQueued, "", d.describe(&c))
+	return c.ID
+}
+
+// id makes the UUID (version 4) of the command that n.Seq counts. It differs between commands even when two events come
+// with the same seed.
+func (d *decision) id() (id protocol.CommandID) {
+	var p rand.PCG
+	p.Seed(d.in.Seed[0]^uint64(d.s.Device)<<32, d.in.Seed[1]^d.n.Seq)
+	binary.BigEndian.PutUint64(id[:8], p.Uint64())
+	binary.BigEndian.PutUint64(id[8:], p.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+// report records what became of a command and answers with the next.
+func (d *decision) report() {
+	if d.in.Facts != nil {
+		d.facts()
+	}
+	i := d.reported()
+	switch {
+	case i < 0 || d.in.Status == protocol.NoStatus:
+		// A repeat, or a command of a time that the store does not remember: the device must be answered, or it would
+		// say the same for ever (APL-052, APL-053).
+		d.journal(WhatUnknownReport, "HST-052", d.in.Command.String()+" "+d.in.Status.String())
+	case d.in.Status == protocol.NotNow:
+		q := &d.changeQueue()[i]
+		q.NotNow = true
+		d.n.Reports.NotNow++
+		d.answered(*q, false)
+		d.journal(WhatDeferred, "", d.describe(&q.Command))
+	default:
+		if !d.settle(i) {
+			return // that was its last
+		}
+	}
+	if d.s.Life == Enrolled {
+		d.reconcile(false)
+		d.next(d.in.Status)
+	}
+}
+
+// reported finds the command that a report is about, -1: there is none. A report of a format error may not say which: then it
+// is the one handed out last.
+func (d *decision) reported() int {
+	last := -1
+	for i := range d.n.Queue {
+		q := &d.n.Queue[i]
+		if q.ID == d.in.Command {
+			return i
+		}
+		if q.Offers > 0 && (last < 0 || q.Offers > d.n.Queue[last].Offers || !q.NotNow) {
+			last = i
+		}
+	}
+	if d.in.Command != (protocol.CommandID{}) || d.in.Status != protocol.CommandFormatError {
+		return -1
+	}
+	if last < 0 && len(d.n.Queue) > 0 {
+		last = 0 // we have been restarted since: what is handed out is the head
+	}
+	return last
+}
+
+// settle takes the command at i, which was answered for good, out of the queue. False: the enrolment ended with it.
+func (d *decision) settle(i int) bool {
+	q := d.n.Queue[i]
+	d.n.Queue = append(d.changeQueue()[:i], d.n.Queue[i+1:]...)
+	done := d.in.Status == protocol.Acknowledged
+	switch d.in.Status {
+	case protocol.Acknowledged:
+		d.n.Reports.Acknowledged++
+	case protocol.Failed:
+		d.n.Reports.Failed++
+	default:
+		d.n.Reports.FormatError++
+	}
+	d.answered(q, true)
+	detail := d.describe(&q.Command) + ": " + d.in.Status.String()
+	if d.in.Errors != "" {
+		detail += ": " + d.in.Errors
+	}
+	d.journal(WhatReported, "", strings.ReplaceAll(detail, "\n", " "))
+
+	switch q.Kind {
+	case protocol.InstallProfile:
+		d.installed(&q, done)
+	case protocol.RemoveProfile:
+		d.removed(&q, done)
+	case protocol.RenewIdentity:
+		if d.n.Renewal.Command == q.ID {
+			d.n.Renewal.Command = protocol.CommandID{}
+		}
+	case protocol.Configured:
+		if done {
+			d.n.Awaiting = false
+			d.journal(WhatConfigured, "", "")
+		}
+	case protocol.Erase, protocol.Retire:
+		if !done {
+			break
+		}
+		why := "erased"
+		if q.Kind == protocol.Retire {
+			why = "retired"
+		}
+		d.end(protocol.RuleRetire, why)
+		d.effect(Revoke, d.n.Identity.Fingerprint)
+		d.journal(WhatRevoked, protocol.RuleRetire, why)
+		if q.Kind == protocol.Retire && q.Text == AndDelete {
+			d.remove("an administrator deleted it")
+		}
+		return false
+	}
+	return true
+}
+
+// answered writes a command's row of the history.
+func (d *decision) answered(q Queued, final bool) {
+	d.out.Commands = append(d.out.Commands, CommandChange{
+		Queued: q, Status: d.in.Status, Final: final, Result: d.in.Result, Errors: d.in.Errors,
+	})
+	d.out.Changed |= Core
+}
+
+// next answers with the command to be done next, or ends the conversation. Last is what the device just said.
+func (d *decision) next(last protocol.Status) {
+	again := -1
+	for i := range d.n.Queue {
+		q := &d.n.Queue[i]
+		switch {
+		case q.Offers == 0, q.Offers < maxOffers && !q.NotNow: // new in this conversation, or handed out and not answered
+			d.offer(i)
+			return
+		case q.Offers < maxOffers && again < 0:
+			again = i
+		}
+	}
+	if again >= 0 && last != protocol.NotNow {
+		// A device comes back by itself only if NotNow was the last that it said.
+		d.offer(again)
+		return
+	}
+	d.out.Completed = true
+	d.rest()
+}
+
+func (d *decision) offer(i int) {
+	q := &d.changeQueue()[i]
+	q.Offers++
+	d.out.Reply = protocol.Reply{Kind: protocol.Work, Command: q.Command}
+}
+
+// queued tells whether a command of kind k waits for its answer.
+func (d *decision) queued(k protocol.CommandKind) bool {
+	for i := range d.n.Queue {
+		if d.n.Queue[i].Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+// changeQueue returns n.Queue as a slice that may be changed, with room for some more.
+func (d *decision) changeQueue() []Queued {
+	if !d.ownQueue {
+		d.n.Queue = append(make([]Queued, 0, len(d.n.Queue)+4), d.n.Queue...)
+		d.ownQueue = true
+	}
+	return d.n.Queue
+}
+
+// renew asks the device for a new identity. One such command at a time (APL-091).
+func (d *decision) renew() {
+	id := d.queue(protocol.Command{Kind: protocol.RenewIdentity})
+	d.n.Renewal = Renewal{Asked: d.now, Command: id, Tries: d.n.Renewal.Tries + 1}
+	d.journal(WhatRenewalAsked, protocol.RuleRenewal, "valid until "+d.n.Identity.NotAfter.String())
+}
+
+// describe says a command in a few words.
+func (d *decision) describe(c *protocol.Command) string {
+	if c.Profile == 0 {
+		return c.Kind.String()
+	}
+	return c.Kind.String() + " " + d.w.profile(c.Profile).Name
+}
