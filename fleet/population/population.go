@@ -1,10 +1,8 @@
 package population
 
 import (
-	"math/rand/v2"
 	"time"
 
-	"rollcall/fleet/plan"
 	"rollcall/protocol"
 )
 
@@ -257,22 +255,3 @@ type Finding struct {
 	Text    string
 	Devices int // concerned; 0: none in particular
 }
-
-// New makes the population of p, a checked plan: the devices of its mix, those already there and those that the
-// timeline adds, in this order. The error names what cannot be made.
-func New(p *plan.Plan) (*Population, error) { return nil, nil }
-
-// Adopt gives a population that was imported what only a plan can say: groups, habits, and when devices
-// that are not enrolled yet enrol. The devices of the plan itself are not added.
-func (p *Population) Adopt(pl *plan.Plan) error { return nil }
-
-// Resample returns a population of n devices like p's: each is a copy of one drawn from p, with its own name,
-// serial number, UDID and user; users keep as many devices each as in p. Same n and seed, same result.
-func (p *Population) Resample(n int, seed uint64) *Population { return nil }
-
-// Pick returns the devices that t means, ascending; salt tells draws of one plan apart (the action's index will
-// do). A share of few devices is at least one.
-func (p *Population) Pick(t plan.Target, seed, salt uint64) []int { return nil }
-
-// Source returns the random numbers of device i under seed.
-func Source(seed uint64, i int) *rand.PCG { return rand.NewPCG(seed, uint64(i)) }

@@ -1,0 +1,252 @@
+package population
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+)
+
+// What random numbers are for, beside the device's own story (1).
+const (
+	useDevice = iota + 2
+	useUser
+	useOrder
+	useHabits
+	useTarget
+	useSample
+)
+
+// New makes the population of p, a checked plan: the devices that were there before, those of the mix and those
+// that the timeline adds, in this order. Platforms come in exactly the proportions of the mix; whatever else is a
+// share of devices or users is drawn.
+func New(p *plan.Plan) *Population {
+	m := maker{plan: p, pop: &Population{Tenant: tenantOf(p), Total: p.Devices(), Groups: slices.Sorted(maps.Keys(p.Population.Groups))}}
+	m.pop.Devices = make([]Device, 0, p.Devices())
+	pop := &p.Population
+	m.already(&pop.Already.Present, true)
+	m.already(&pop.Already.Userless, false)
+	m.add(apportion(&pop.Mix, pop.Devices), true, Device{Joins: Never})
+	m.timeline()
+	m.users()
+	m.pop.habits(p)
+	return m.pop
+}
+
+func tenantOf(p *plan.Plan) Tenant {
+	t := &p.Tenant
+	return Tenant{Name: p.Name, Authority: t.Authority, Coexistence: t.Coexistence, Epoch: 1, APNs: APNs{Topic: t.APNs.Topic}}
+}
+
+type maker struct {
+	plan    *plan.Plan
+	pop     *Population
+	strings arena
+	scratch []byte
+}
+
+func (m *maker) already(there *plan.Present, user bool) {
+	m.add(there.ByPlatform, user, Device{Joins: Already, Registered: there.Registered, Current: true})
+}
+
+// add makes devices of all platforms in a drawn order. like holds what they have in common.
+func (m *maker) add(counts plan.ByPlatform, user bool, like Device) {
+	start := len(m.pop.Devices)
+	for _, p := range protocol.Platforms {
+		like.Platform = p
+		for range counts.Of(p) {
+			m.pop.Devices = append(m.pop.Devices, like)
+		}
+	}
+	added := m.pop.Devices[start:]
+	shuffle(source(m.plan.Seed, useOrder, uint64(start)), added)
+	for i := range added {
+		m.device(start+i, &added[i])
+		if !user {
+			added[i].User = Nobody
+			added[i].Enrolment, added[i].Traits = userlessWay(added[i].Platform)
+			added[i].Ownership = Company
+		}
+	}
+}
+
+// userlessWay is how userless devices of p enrol.
+func userlessWay(p protocol.Platform) (Enrolment, Traits) {
+	switch p {
+	case protocol.Android:
+		return Dedicated, AndroidAPI
+	case protocol.Windows:
+		return Bulk, 0
+	}
+	return Automated, Supervised
+}
+
+// device fills in what d is, with random numbers of its own.
+func (m *maker) device(i int, d *Device) {
+	r := source(m.plan.Seed, useDevice, uint64(i))
+	h, version := equip(r, d.Platform)
+	d.Model, d.OSVersion = &h.Model, version
+	d.Ownership = Company
+	if d.Platform != protocol.Windows && below(r, 2) == 0 {
+		d.Ownership = Personal
+	}
+	d.Name = m.keep(fmt.Appendf(m.scratch[:0], "%s-%06d", d.Platform, i+1))
+	d.Serial = m.keep(fmt.Appendf(m.scratch[:0], "ROLLCALL%06d", i+1))
+	d.UDID = m.keep(appendUDID(m.scratch[:0], d.Platform, h.chip, r.Uint64(), r.Uint64()))
+}
+
+func (m *maker) keep(b []byte) string {
+	m.scratch = b
+	return m.strings.keep(b)
+}
+
+// timeline adds the devices that the timeline brings, and sets when each device enrols.
+func (m *maker) timeline() {
+	for i := range m.plan.Timeline {
+		a := &m.plan.Timeline[i]
+		switch {
+		case a.Enrol == nil || a.Enrol.Again:
+		case a.Enrol.All():
+			m.pop.join(a)
+		default:
+			start := len(m.pop.Devices)
+			m.add(a.Enrol.ByPlatform, true, Device{})
+			m.add(a.Enrol.Userless, false, Device{})
+			added := m.pop.Devices[start:]
+			shuffle(source(m.plan.Seed, useOrder, uint64(start)<<1|1), added)
+			for k := range added {
+				added[k].Joins = moment(a, k, len(added))
+			}
+		}
+	}
+}
+
+// join lets all devices that no action has enrolled so far enrol by a.
+func (p *Population) join(a *plan.Action) {
+	var waiting []*Device
+	for i := range p.Devices {
+		if d := &p.Devices[i]; d.Joins == Never {
+			waiting = append(waiting, d)
+		}
+	}
+	for k, d := range waiting {
+		d.Joins = moment(a, k, len(waiting))
+	}
+}
+
+// moment is when the k-th of n devices enrols: they are spread evenly over the action's time.
+func moment(a *plan.Action, k, n int) time.Duration {
+	over := time.Duration(a.Enrol.Over)
+	return time.Duration(a.At) + over/time.Duration(n)*time.Duration(k) + over%time.Duration(n)*time.Duration(k)/time.Duration(n)
+}
+
+// apportion divides n devices in the proportions of mix.
+func apportion(mix *plan.ByPlatform, n int) plan.ByPlatform {
+	total, before, given := mix.Total(), 0, 0
+	var parts [len(protocol.Platforms)]int
+	for i, p := range protocol.Platforms {
+		before += mix.Of(p)
+		upTo := 0
+		if total > 0 {
+			upTo = n * before / total
+		}
+		parts[i], given = upTo-given, upTo
+	}
+	return plan.ByPlatform{IOS: parts[0], IPadOS: parts[1], MacOS: parts[2], Android: parts[3], Windows: parts[4]}
+}
+
+// users gives the devices that have a user their users, each with as many devices as the plan's table draws.
+func (m *maker) users() {
+	p := &m.plan.Population
+	counts := slices.Sorted(maps.Keys(p.DevicesPerUser))
+	weights := make([]int, len(counts))
+	for i, n := range counts {
+		weights[i] = p.DevicesPerUser[n]
+	}
+	groups := make([]int, len(m.pop.Groups))
+	for i, name := range m.pop.Groups {
+		groups[i] = p.Groups[name]
+	}
+	left := 0
+	for i := range m.pop.Devices {
+		d := &m.pop.Devices[i]
+		if d.Userless() {
+			continue
+		}
+		if left == 0 {
+			n := len(m.pop.Users)
+			r := source(m.plan.Seed, useUser, uint64(n))
+			left = counts[weighted(r, 100, weights...)]
+			m.pop.Users = append(m.pop.Users, User{
+				UPN:     m.keep(fmt.Appendf(m.scratch[:0], "user%06d@example.com", n+1)),
+				Licence: [...]Licence{NoLicence, BMSLicence, BMSLicence | IntuneLicence}[weighted(r, 100, p.Licences.None, p.Licences.Basic, p.Licences.Intune)],
+				Group:   int16(weighted(r, 100, groups...)),
+			})
+		}
+		left--
+		d.User = int32(len(m.pop.Users) - 1)
+	}
+}
+
+// habits draws who has which habit.
+func (p *Population) habits(pl *plan.Plan) {
+	h := &pl.Population.Habits
+	for i := range p.Devices {
+		r := source(pl.Seed, useHabits, uint64(i))
+		d := &p.Devices[i]
+		d.Habits = 0
+		for _, habit := range []struct {
+			share plan.Share
+			bit   Habits
+		}{{h.NotNow, NotNow}, {h.UnreachableNight, UnreachableNight}, {h.ProfileFails, ProfileFails}} {
+			if happens(r, habit.share) {
+				d.Habits |= habit.bit
+			}
+		}
+	}
+}
+
+// Adopt gives an imported population what only a plan can say: the groups of its users, habits, and when devices
+// that are not enrolled yet enrol. The devices that pl itself would make are not added.
+func (p *Population) Adopt(pl *plan.Plan) {
+	p.Groups = slices.Sorted(maps.Keys(pl.Population.Groups))
+	groups := make([]int, len(p.Groups))
+	for i, name := range p.Groups {
+		groups[i] = pl.Population.Groups[name]
+	}
+	for i := range p.Users {
+		p.Users[i].Group = int16(weighted(source(pl.Seed, useUser, uint64(i)), 100, groups...))
+	}
+	p.habits(pl)
+	for i := range pl.Timeline {
+		if a := &pl.Timeline[i]; a.Enrol != nil && a.Enrol.All() {
+			p.join(a)
+		}
+	}
+}
+
+// Pick returns the devices that t means, ascending: those of a share are drawn under seed, and there is at least
+// one if t means any. salt tells the draws of one story apart; the action's index will do.
+func (p *Population) Pick(t plan.Target, seed, salt uint64) []int {
+	var chosen []int
+	group := int16(slices.Index(p.Groups, t.Whom))
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		switch {
+		case t.Whom == plan.All, t.Whom == plan.Userless && d.Userless(), t.Whom == d.Platform.String(),
+			group >= 0 && !d.Userless() && p.Users[d.User].Group == group:
+			chosen = append(chosen, i)
+		}
+	}
+	n := t.Share.Of(len(chosen))
+	if n == len(chosen) {
+		return chosen
+	}
+	shuffle(source(seed, useTarget, salt), chosen)
+	chosen = chosen[:n]
+	slices.Sort(chosen)
+	return chosen
+}
