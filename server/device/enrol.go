@@ -72,7 +72,7 @@ func (h *Handler) automated(w http.ResponseWriter, r *http.Request) {
 		h.enrolRefuse(w, r, errMethod)
 		return
 	}
-	body, err := h.automatedProfile(w, r)
+	body, err := h.automatedProfile(r)
 	if err != nil {
 		h.enrolRefuse(w, r, err)
 		return
@@ -80,11 +80,11 @@ func (h *Handler) automated(w http.ResponseWriter, r *http.Request) {
 	writeProfile(w, body)
 }
 
-func (h *Handler) automatedProfile(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, errEncoding
 	}
-	body, err := io.ReadAll(io.LimitReader(Patient(w, r), maxMachineInfo+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxMachineInfo+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errBody, err)

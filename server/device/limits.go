@@ -44,7 +44,7 @@ func HTTPServer(h http.Handler, config *tls.Config, log *logrus.Logger) *http.Se
 		ConnContext:       connContext,
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: patience,
-		ReadTimeout:       patience, // of header and body; a body that keeps coming gets more, see Patient
+		ReadTimeout:       patience, // of header and body; see patient
 		IdleTimeout:       idle,
 		ErrorLog:          logs.Std(log),
 	}
@@ -60,6 +60,9 @@ func onePath(h http.Handler) http.Handler {
 			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
 			return
 		}
+		if r.Method == http.MethodPost { // a PUT is a device's message: its endpoint minds the pace itself
+			r.Body = newPatient(w, r)
+		}
 		h.ServeHTTP(w, r)
 	})
 }
@@ -70,11 +73,11 @@ func encodedPath(raw string) bool {
 	return strings.Contains(raw, "%2f") || strings.Contains(raw, "%2e") || strings.Contains(raw, "%5c") || strings.Contains(raw, "%3b")
 }
 
-// Patient returns r's body for as long as it brings in a KiB a second (HST-020).
-func Patient(w http.ResponseWriter, r *http.Request) io.ReadCloser {
+func newPatient(w http.ResponseWriter, r *http.Request) *patient {
 	return &patient{ReadCloser: r.Body, control: http.NewResponseController(w), start: time.Now()}
 }
 
+// A patient body may last beyond patience for as long as it brings in a KiB a second (HST-020).
 type patient struct {
 	io.ReadCloser
 	control  *http.ResponseController
@@ -103,7 +106,7 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := io.Reader(r.Body)
 	if r.ContentLength < 0 || r.ContentLength > 4*bytesSecond {
-		body = Patient(w, r)
+		body = newPatient(w, r)
 	}
 	for {
 		if len(x.body) == cap(x.body) {

@@ -19,11 +19,7 @@ import (
 
 // scep returns the SCEP service: package certs/scep speaks, the server decides by the challenge.
 func (h *Handler) scep() http.Handler {
-	s := &scep.Server{CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = Patient(w, r)
-		s.ServeHTTP(w, r)
-	})
+	return &scep.Server{CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue}
 }
 
 // issue answers one request for a certificate. Why it is refused is in the log; the other side hears

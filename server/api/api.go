@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/issuer"
+	"rollcall/server/store"
+)
+
+// A Clock is the time that the server lives by.
+type Clock interface {
+	Now() time.Time
+	Driven() bool // it stands still until Step
+	// Step sets a driven clock to to, which is not before Now.
+	Step(to time.Time)
+}
+
+// A Config says what the API administers.
+type Config struct {
+	Server *server.Server
+	Clock  Clock
+	URL    string // https://host[:port] that devices reach the server at; all links come from it (HST-024)
+	Log    *logrus.Logger
+
+	// TestPush makes a push certificate for a simulated push service, PEM with its key. Nil: the clouds are real.
+	TestPush func(topic string, notBefore, notAfter time.Time) ([]byte, error)
+}
+
+// A Handler serves the API.
+type Handler struct {
+	cfg Config
+	mux *http.ServeMux
+}
+
+// A call is one request of an administrator.
+type call struct {
+	*http.Request
+	now   protocol.Time
+	query map[string]string
+	body  any // what route.in made, decoded
+}
+
+var (
+	errToken    = errors.New("a bearer token of this server is needed")
+	errTooLarge = errors.New("the body is over its cap")
+	errType     = errors.New("the body must be application/json")
+	errNotFound = errors.New("there is no such thing here")
+)
+
+// A conflict is a request that does not fit the state of things.
+type conflict struct{ message string }
+
+func (e *conflict) Error() string { return e.message }
+
+// New makes a handler. The error says which field of cfg is missing.
+func New(cfg Config) (*Handler, error) {
+	switch {
+	case cfg.Server == nil:
+		return nil, errors.New("api: Config.Server is missing")
+	case cfg.Clock == nil:
+		return nil, errors.New("api: Config.Clock is missing")
+	case cfg.URL == "":
+		return nil, errors.New("api: Config.URL is missing")
+	case cfg.Log == nil:
+		return nil, errors.New("api: Config.Log is missing")
+	}
+	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
+	byPath := map[string][]*route{}
+	for _, r := range routes() {
+		byPath[r.path] = append(byPath[r.path], &r)
+	}
+	for path, rs := range byPath {
+		h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, rs) })
+	}
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, nil) })
+	return h, nil
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// serve answers a request for a path that has these routes. Who asks is settled before what is asked, in this one
+// place: a stranger cannot tell a path that exists from one that does not (HST-060).
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rs []*route) {
+	now := protocol.At(h.cfg.Clock.Now())
+	i := slices.IndexFunc(rs, func(rt *route) bool { return rt.method == r.Method })
+	if i < 0 || !rs[i].open {
+		if err := h.authorise(r, now); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+	}
+	if i < 0 && len(rs) > 0 {
+		for _, rt := range rs {
+			w.Header().Add("Allow", rt.method)
+		}
+		writeJSON(w, http.StatusMethodNotAllowed, failure{failureBody{Message: "no such method here"}})
+		return
+	}
+	if i < 0 {
+		h.fail(w, r, errNotFound)
+		return
+	}
+	rt := rs[i]
+	c := &call{Request: r, now: now}
+	answer, err := h.answer(rt, c)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	writeJSON(w, rt.success(), answer)
+}
+
+func (h *Handler) answer(rt *route, c *call) (_ any, err error) {
+	if c.query, err = queryOf(c.Request, rt.query); err != nil {
+		return nil, err
+	}
+	if rt.in != nil {
+		if kind, _, _ := strings.Cut(c.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" || c.Header.Get("Content-Encoding") != "" {
+			return nil, errType
+		}
+		c.body = rt.in()
+		if err := decode(c.Request, c.body); err != nil {
+			return nil, err
+		}
+	}
+	return rt.serve(h, c)
+}
+
+// authorise looks at the bearer token and nothing else: a device's certificate opens nothing here.
+func (h *Handler) authorise(r *http.Request, now protocol.Time) error {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return errToken
+	}
+	if _, err := issuer.Verify(token, h.cfg.Server.Content().Tokens, now); err != nil {
+		return errToken
+	}
+	return nil
+}
+
+type failure struct {
+	Error failureBody `json:"error"`
+}
+
+type failureBody struct {
+	Rule    protocol.Rule `json:"rule,omitempty"`
+	Message string        `json:"message"`
+	Field   string        `json:"field,omitempty"`
+}
+
+// fail logs err and answers it.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, body := http.StatusServiceUnavailable, failureBody{Message: "the server could not do it; its log says why"}
+	level := logrus.ErrorLevel
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	bad, isBad := errors.AsType[*invalid](err)
+	clash, isClash := errors.AsType[*conflict](err)
+	switch {
+	case errors.Is(err, errToken):
+		status, body = http.StatusUnauthorized, failureBody{Rule: "HST-060", Message: err.Error()}
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		level = logrus.WarnLevel
+	case refused:
+		status, body = http.StatusConflict, failureBody{Rule: no.Rule, Message: no.Reason}
+		if no.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.RetryAfter.Seconds()))))
+		}
+		level = logrus.InfoLevel
+	case isBad:
+		status, body = http.StatusBadRequest, failureBody{Rule: "HST-014", Message: bad.message, Field: bad.field}
+		level = logrus.InfoLevel
+	case isClash:
+		status, body = http.StatusConflict, failureBody{Message: clash.message}
+		level = logrus.InfoLevel
+	case errors.Is(err, errNotFound), errors.Is(err, store.ErrNotFound):
+		status, body = http.StatusNotFound, failureBody{Message: errNotFound.Error()}
+		level = logrus.InfoLevel
+	case errors.Is(err, errTooLarge):
+		status, body = http.StatusRequestEntityTooLarge, failureBody{Rule: "HST-001", Message: err.Error()}
+		level = logrus.WarnLevel
+	case errors.Is(err, errType):
+		status, body = http.StatusUnsupportedMediaType, failureBody{Rule: "HST-014", Message: err.Error()}
+		level = logrus.InfoLevel
+	case errors.Is(err, context.Canceled):
+		level = logrus.InfoLevel
+	default:
+		w.Header().Set("Retry-After", "60")
+	}
+	h.cfg.Log.WithError(err).WithFields(logrus.Fields{
+		"method": r.Method, "path": r.URL.Path, "status": status, "rule": body.Rule, "remote": r.RemoteAddr,
+	}).Log(level, "administration refused")
+	writeJSON(w, status, failure{body})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // an answer is made of plain structs
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+// pushRefusals are the reasons of certs for which an upload is refused by AUTH-34.
+var pushRefusals = []error{
+	certs.ErrMalformed, certs.ErrPEM, certs.ErrKeyMismatch, certs.ErrKey, certs.ErrAlgorithm, certs.ErrDecrypt, certs.ErrExpired, certs.ErrNotYetValid,
+	certs.ErrPushTopic, certs.ErrPushOlder,
+}

@@ -1,0 +1,334 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server/delivery"
+	"rollcall/server/issuer"
+	"rollcall/server/store"
+)
+
+type profile struct {
+	Name       string          `json:"name"`
+	Number     uint32          `json:"number"`
+	Family     protocol.Family `json:"family"`
+	Identifier string          `json:"identifier"`
+	Size       int             `json:"size"`
+	Groups     []string        `json:"groups"`
+}
+
+type profiles struct {
+	Profiles []profile `json:"profiles"`
+}
+
+type putProfile struct {
+	Name     string   `json:"name"`
+	Document []byte   `json:"document,omitempty"` // base64; left out: only assign it
+	Groups   []string `json:"groups,omitempty"`
+}
+
+func (h *Handler) getProfiles(*call) (any, error) {
+	byName := h.profilesByName()
+	return profiles{slices.SortedFunc(maps.Values(byName), func(a, b profile) int { return cmp.Compare(a.Name, b.Name) })}, nil
+}
+
+func (h *Handler) profilesByName() map[string]profile {
+	c := h.cfg.Server.Content()
+	out := map[string]profile{}
+	for _, p := range c.Profiles {
+		if p.Removed {
+			delete(out, p.Name)
+			continue
+		}
+		out[p.Name] = profile{p.Name, uint32(p.Number), p.Family, p.Identifier, len(p.Payload), []string{}}
+	}
+	for _, a := range c.Assignments {
+		if p, ok := out[a.Profile]; ok {
+			p.Groups = append(p.Groups, a.Group)
+			out[a.Profile] = p
+		}
+	}
+	return out
+}
+
+func (h *Handler) putProfile(c *call) (any, error) {
+	in := c.body.(*putProfile)
+	if err := goodName("name", in.Name); err != nil {
+		return nil, err
+	}
+	for i, g := range in.Groups {
+		if err := goodName(fmt.Sprintf("groups[%d]", i), g); err != nil {
+			return nil, err
+		}
+	}
+	if len(in.Document) == 0 && len(in.Groups) == 0 {
+		return nil, missing("document")
+	}
+	var document apple.Profile
+	if len(in.Document) > 0 {
+		parsed, err := readProfile(in.Document)
+		if err != nil {
+			return nil, err
+		}
+		document = *parsed
+	}
+	var payload []byte
+	if len(in.Document) > 0 {
+		payload = in.Document
+	}
+	err := h.cfg.Server.ApplyProfile(c.Context(), c.now, in.Name, document.Family(), document.Identifier, payload, in.Groups)
+	if err != nil {
+		return nil, err
+	}
+	return h.profilesByName()[in.Name], nil
+}
+
+// readProfile reads a document as a device will: XML, or CMS around it. A profile that would enrol the device
+// elsewhere is none of an administrator's documents.
+func readProfile(document []byte) (*apple.Profile, error) {
+	p, err := apple.DecodeProfile(document)
+	if errors.Is(err, apple.ErrSigned) {
+		signed, verifyErr := certs.VerifyAttached(document, certs.Policy{Legacy: true}) // the device judges the signer
+		if verifyErr != nil {
+			return nil, wrongValue("document", "%v", verifyErr)
+		}
+		p, err = apple.DecodeProfile(signed.Content)
+	}
+	if err != nil {
+		return nil, wrongValue("document", "%v", err)
+	}
+	if mdm, _, err := p.Enrolment(); mdm != nil || err != nil {
+		return nil, wrongValue("document", "holds an MDM payload: devices get theirs when they enrol")
+	}
+	return p, nil
+}
+
+func (h *Handler) deleteProfile(c *call) (any, error) {
+	name, group := c.query["name"], c.query["group"]
+	if name == "" {
+		return nil, missing("name")
+	}
+	if _, one := c.query["group"]; one {
+		return done{}, h.cfg.Server.Unassign(c.Context(), c.now, name, group)
+	}
+	return done{}, h.cfg.Server.RemoveProfile(c.Context(), c.now, name)
+}
+
+type warning struct {
+	Rule    protocol.Rule `json:"rule"`
+	Message string        `json:"message"`
+}
+
+type pushStatus struct {
+	Topic     string        `json:"topic"` // empty: there is no certificate
+	AppleID   string        `json:"apple_id"`
+	NotBefore protocol.Time `json:"not_before"`
+	NotAfter  protocol.Time `json:"not_after"`
+	Suspended bool          `json:"suspended"`
+	Warnings  []warning     `json:"warnings"`
+}
+
+func (h *Handler) getPush(c *call) (any, error) {
+	out := pushStatus{Warnings: []warning{}}
+	warn := func(rule protocol.Rule, format string, args ...any) {
+		out.Warnings = append(out.Warnings, warning{rule, fmt.Sprintf(format, args...)})
+	}
+	cert, days := h.cfg.Server.PushStatus(c.now)
+	if cert == nil {
+		warn(protocol.RulePushGap, "there is no push certificate: Apple devices can neither enrol nor be woken")
+		return out, nil
+	}
+	out.Topic, out.AppleID, out.NotBefore, out.NotAfter, out.Suspended = cert.Topic, cert.AppleID, cert.NotBefore, cert.NotAfter, cert.Suspended
+	with := ""
+	if cert.AppleID != "" {
+		with = " with Apple ID " + cert.AppleID
+	}
+	switch {
+	case days < 0:
+		warn(protocol.RulePushExpired, "the push certificate has ended: renew it%s", with)
+	case days > 0:
+		warn(protocol.RulePushExpired, "the push certificate ends within %d days: renew it%s", days, with)
+	}
+	if cert.Suspended {
+		warn(protocol.RulePushExpired, "the push service refuses the certificate: wake-ups are held until another one is uploaded")
+	}
+	return out, nil
+}
+
+type pushUpload struct {
+	Certificate []byte `json:"certificate"` // base64 of PEM with the key, or of PKCS#12
+	Password    string `json:"password,omitempty"`
+	AppleID     string `json:"apple_id,omitempty"`
+	Confirm     bool   `json:"confirm,omitempty"`
+}
+
+type pushUploaded struct {
+	OtherTopic bool `json:"other_topic"`
+	Stranded   int  `json:"stranded"` // devices that it cannot reach (AUTH-32)
+}
+
+func (h *Handler) uploadPush(c *call) (any, error) {
+	in := c.body.(*pushUpload)
+	if len(in.Certificate) == 0 {
+		return nil, missing("certificate")
+	}
+	up, err := h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Confirm)
+	for _, reason := range pushRefusals {
+		if errors.Is(err, reason) {
+			return nil, &protocol.Refusal{Rule: protocol.RuleUpload, Reason: err.Error()}
+		}
+	}
+	return pushUploaded{up.OtherTopic, up.Stranded}, err
+}
+
+type pushTest struct {
+	Topic    string `json:"topic,omitempty"` // left out: the present one, or a new one
+	Lifetime int64  `json:"lifetime_seconds,omitempty"`
+}
+
+type pushMade struct {
+	Certificate []byte        `json:"certificate"` // base64 of PEM with the key
+	Topic       string        `json:"topic"`
+	NotAfter    protocol.Time `json:"not_after"`
+}
+
+// makeTestPush makes what Apple's portal would give. It is not taken into use.
+func (h *Handler) makeTestPush(c *call) (any, error) {
+	in := c.body.(*pushTest)
+	if h.cfg.TestPush == nil {
+		return nil, &conflict{"this server uses the real push service, which takes Apple's certificates only"}
+	}
+	life, err := duration("lifetime_seconds", in.Lifetime, maxDuration/10)
+	if err != nil {
+		return nil, err
+	}
+	topic := in.Topic
+	if topic == "" {
+		topic = h.cfg.Server.World().Push.Topic
+	}
+	if topic == "" {
+		topic = "com.apple.mgmt.External." + uuid.NewString()
+	}
+	if life == 0 {
+		life = 365 * 24 * time.Hour
+	}
+	pem, err := h.cfg.TestPush(topic, c.now.Time(), c.now.Add(life).Time())
+	if errors.Is(err, certs.ErrPushTopic) {
+		return nil, wrongValue("topic", "%v", err)
+	}
+	return pushMade{pem, topic, c.now.Add(life)}, err
+}
+
+type journal struct {
+	Lines []line `json:"lines"`
+	Next  string `json:"next"`
+}
+
+type line struct {
+	Seq    uint64        `json:"seq"`
+	At     protocol.Time `json:"at"`
+	Device string        `json:"device"` // empty: the tenant
+	Rule   protocol.Rule `json:"rule"`
+	What   delivery.What `json:"what"`
+	Detail string        `json:"detail"`
+}
+
+func (h *Handler) getJournal(c *call) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	lines, err := h.cfg.Server.Store().JournalAfter(c.Context(), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := journal{Lines: make([]line, len(lines))}
+	name := h.names(c.Context())
+	for i, l := range lines {
+		id, err := name(l.Device)
+		if err != nil {
+			return nil, err
+		}
+		out.Lines[i] = line{l.Seq, l.At, id, l.Rule, l.What, l.Detail}
+	}
+	if len(lines) == limit {
+		out.Next = strconv.FormatUint(lines[limit-1].Seq, 10)
+	}
+	return out, nil
+}
+
+type token struct {
+	Name    string        `json:"name"`
+	Made    protocol.Time `json:"made"`
+	Expires protocol.Time `json:"expires"` // empty: never
+	Revoked bool          `json:"revoked"`
+}
+
+type tokens struct {
+	Tokens []token `json:"tokens"`
+}
+
+type newToken struct {
+	Name     string `json:"name"`
+	Lifetime int64  `json:"lifetime_seconds,omitempty"` // 0: it does not end
+}
+
+type tokenMade struct {
+	Token string `json:"token"`
+}
+
+func (h *Handler) getTokens(*call) (any, error) {
+	out := tokens{[]token{}}
+	for _, t := range h.cfg.Server.Content().Tokens {
+		out.Tokens = append(out.Tokens, token{t.Name, t.Made, t.Expires, t.Revoked})
+	}
+	return out, nil
+}
+
+func (h *Handler) makeToken(c *call) (any, error) {
+	in := c.body.(*newToken)
+	if err := goodName("name", in.Name); err != nil {
+		return nil, err
+	}
+	life, err := duration("lifetime_seconds", in.Lifetime, maxDuration)
+	if err != nil {
+		return nil, err
+	}
+	if old, ok := h.token(in.Name); ok && !old.Revoked {
+		return nil, &conflict{"there is a token of this name: revoke it, or choose another name"}
+	}
+	text, kept := issuer.New(in.Name, c.now, life)
+	return tokenMade{text}, h.cfg.Server.PutToken(c.Context(), c.now, kept)
+}
+
+func (h *Handler) revokeToken(c *call) (any, error) {
+	if c.query["name"] == "" {
+		return nil, missing("name")
+	}
+	t, ok := h.token(c.query["name"])
+	if !ok {
+		return nil, errNotFound
+	}
+	t.Revoked = true
+	return done{}, h.cfg.Server.PutToken(c.Context(), c.now, t)
+}
+
+func (h *Handler) token(name string) (store.Token, bool) {
+	for _, t := range h.cfg.Server.Content().Tokens {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return store.Token{}, false
+}

@@ -1,0 +1,277 @@
+package api
+
+import (
+	"encoding/hex"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+const (
+	historyRows = 50       // commands that one device shows
+	maxRaw      = 64 << 10 // bytes of a report that are shown
+	scanRows    = 1000     // records that are read at once while a list is filtered
+	scanPages   = 20       // and how often, before a page is handed out as it is
+)
+
+type devicePage struct {
+	Devices []device `json:"devices"`
+	Next    string   `json:"next"`
+}
+
+type device struct {
+	ID           string             `json:"id"`
+	Serial       string             `json:"serial"`
+	Name         string             `json:"name"`
+	Model        string             `json:"model"`
+	OSVersion    string             `json:"os_version"`
+	Platform     protocol.Platform  `json:"platform,omitzero"`
+	User         string             `json:"user"`
+	Life         string             `json:"life"`
+	Registered   protocol.Authority `json:"registered"`
+	Epoch        uint32             `json:"epoch"`
+	Automated    bool               `json:"automated"`
+	Awaiting     bool               `json:"awaiting"`
+	Reachable    bool               `json:"reachable"`
+	RegisteredAt protocol.Time      `json:"registered_at"`
+	EnrolledAt   protocol.Time      `json:"enrolled_at"`
+	EndedAt      protocol.Time      `json:"ended_at"`
+	LastSeen     protocol.Time      `json:"last_seen"`
+	Wake         protocol.Time      `json:"wake"`
+	Identity     identity           `json:"identity"`
+	Queue        int                `json:"queue"`
+	Reports      reports            `json:"reports"`
+	Profiles     []deviceProfile    `json:"profiles"`
+}
+
+type identity struct {
+	Fingerprint string        `json:"fingerprint"`
+	NotBefore   protocol.Time `json:"not_before"`
+	NotAfter    protocol.Time `json:"not_after"`
+}
+
+type reports struct {
+	Acknowledged uint32 `json:"acknowledged"`
+	Failed       uint32 `json:"failed"`
+	FormatError  uint32 `json:"format_error"`
+	NotNow       uint32 `json:"not_now"`
+}
+
+type deviceProfile struct {
+	Name       string          `json:"name"`
+	Number     uint32          `json:"number"`
+	Identifier string          `json:"identifier"`
+	Family     protocol.Family `json:"family,omitzero"`
+	State      string          `json:"state"`
+	At         protocol.Time   `json:"at"`
+}
+
+type details struct {
+	device
+	Head     *command  `json:"head"`
+	Commands []command `json:"commands"`
+	LastRaw  string    `json:"last_raw"`
+}
+
+type command struct {
+	ID      string        `json:"id"`
+	Kind    string        `json:"kind"`
+	Profile string        `json:"profile"`
+	Seq     uint64        `json:"seq"`
+	At      protocol.Time `json:"at"`
+	Status  string        `json:"status"`
+	Final   bool          `json:"final"`
+	Errors  string        `json:"errors"`
+}
+
+func (h *Handler) device(r *store.Record) device {
+	s := &r.State
+	w := h.cfg.Server.World()
+	d := device{
+		ID: r.ID, Serial: r.Facts.Serial, Name: r.Facts.Name, Model: r.Facts.Product, OSVersion: r.Facts.OSVersion,
+		Platform: s.Platform, Life: s.Life.String(), Registered: s.Registered, Epoch: s.Epoch, Automated: s.Automated, Awaiting: s.Awaiting,
+		Reachable:    s.Life == delivery.Enrolled && len(s.Push.Token) > 0 && !s.Push.Unreachable,
+		RegisteredAt: s.RegisteredAt, EnrolledAt: s.EnrolledAt, EndedAt: s.EndedAt, LastSeen: s.LastSeen, Wake: s.Wake.Due,
+		Queue:    len(s.Queue),
+		Reports:  reports{s.Reports.Acknowledged, s.Reports.Failed, s.Reports.FormatError, s.Reports.NotNow},
+		Profiles: make([]deviceProfile, len(s.Profiles)),
+	}
+	if s.Identity.NotAfter != 0 {
+		d.Identity = identity{hex.EncodeToString(s.Identity.Fingerprint[:]), s.Identity.NotBefore, s.Identity.NotAfter}
+	}
+	if users := h.cfg.Server.Content().Users; s.User > 0 && int(s.User) <= len(users) {
+		d.User = users[s.User-1].UPN
+	}
+	for i, p := range s.Profiles {
+		d.Profiles[i] = deviceProfile{Number: uint32(p.Profile), State: p.State.String(), At: p.At}
+		if int(p.Profile) < len(w.Profiles) {
+			known := &w.Profiles[p.Profile]
+			d.Profiles[i].Name, d.Profiles[i].Identifier, d.Profiles[i].Family = known.Name, known.Identifier, known.Family
+		}
+	}
+	return d
+}
+
+// getDevices lists devices that have enrolled, ended ones too; one that has only said hello is not a device yet
+// (APL-031).
+func (h *Handler) getDevices(c *call) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	var platform protocol.Platform
+	if s, ok := c.query["platform"]; ok {
+		if err := platform.UnmarshalText([]byte(s)); err != nil {
+			return nil, wrongValue("platform", "%v", err)
+		}
+	}
+	var who delivery.UserID
+	if upn, ok := c.query["user"]; ok {
+		u, known := h.cfg.Server.UserByUPN(upn)
+		if !known {
+			return nil, wrongValue("user", "there is no such user")
+		}
+		who = u.ID
+	}
+	if after > math.MaxUint32 {
+		return nil, wrongValue("after", "is not a cursor of this list")
+	}
+	out := devicePage{Devices: []device{}}
+	at := protocol.Device(after)
+	for range scanPages {
+		records, err := h.cfg.Server.Store().Records(c.Context(), at, scanRows)
+		if err != nil {
+			return nil, err
+		}
+		for i := range records {
+			s := &records[i].State
+			at = s.Device
+			if s.Life < delivery.Enrolled || platform != protocol.NoPlatform && s.Platform != platform || who != 0 && s.User != who {
+				continue
+			}
+			if out.Devices = append(out.Devices, h.device(&records[i])); len(out.Devices) == limit {
+				out.Next = cursor(at)
+				return out, nil
+			}
+		}
+		if len(records) < scanRows {
+			return out, nil
+		}
+	}
+	out.Next = cursor(at)
+	return out, nil
+}
+
+func (h *Handler) getPortal(c *call) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	var a protocol.Authority
+	if a.UnmarshalText([]byte(c.PathValue("authority"))) != nil || a == protocol.Unknown {
+		return nil, errNotFound
+	}
+	if after > math.MaxUint32 {
+		return nil, wrongValue("after", "is not a cursor of this list")
+	}
+	records, err := h.cfg.Server.Portal(c.Context(), a, protocol.Device(after), limit)
+	if err != nil {
+		return nil, err
+	}
+	out := devicePage{Devices: make([]device, len(records))}
+	for i := range records {
+		out.Devices[i] = h.device(&records[i])
+	}
+	if len(records) == limit {
+		out.Next = cursor(records[limit-1].State.Device)
+	}
+	return out, nil
+}
+
+func cursor(d protocol.Device) string { return strconv.FormatUint(uint64(d), 10) }
+
+func (h *Handler) getDevice(c *call) (any, error) {
+	record, err := h.record(c)
+	if err != nil {
+		return nil, err
+	}
+	history, err := h.cfg.Server.Store().History(c.Context(), record.State.Device, historyRows)
+	if err != nil {
+		return nil, err
+	}
+	out := details{device: h.device(&record), Commands: make([]command, len(history))}
+	for i := range history {
+		change := &history[i]
+		out.Commands[i] = h.command(&change.Queued)
+		out.Commands[i].Final, out.Commands[i].Errors = change.Final, change.Errors
+		if change.Status != protocol.NoStatus {
+			out.Commands[i].Status = change.Status.String()
+		}
+		if out.LastRaw == "" && len(change.Result) > 0 {
+			out.LastRaw = strings.ToValidUTF8(string(change.Result[:min(len(change.Result), maxRaw)]), "\uFFFD")
+		}
+	}
+	if len(record.State.Queue) > 0 {
+		head := h.command(&record.State.Queue[0])
+		out.Head = &head
+	}
+	return out, nil
+}
+
+func (h *Handler) command(q *delivery.Queued) command {
+	out := command{ID: q.ID.String(), Kind: q.Kind.String(), Seq: q.Seq, At: q.At}
+	if w := h.cfg.Server.World(); int(q.Profile) < len(w.Profiles) {
+		out.Profile = w.Profiles[q.Profile].Name
+	}
+	return out
+}
+
+func (h *Handler) record(c *call) (store.Record, error) {
+	d, err := h.cfg.Server.Store().Device(c.Context(), c.PathValue("id"))
+	if err != nil {
+		return store.Record{}, err
+	}
+	return h.cfg.Server.Store().Record(c.Context(), d)
+}
+
+type orderBody struct {
+	PIN     string `json:"pin,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+type ordered struct {
+	Command string `json:"command"` // its id; empty: only a wake-up
+}
+
+func (h *Handler) order(c *call, kind protocol.CommandKind) (any, error) {
+	in := c.body.(*orderBody)
+	switch {
+	case in.PIN != "" && kind != protocol.Lock && kind != protocol.Erase:
+		return nil, wrongValue("pin", "only a lock and a wipe have one")
+	case in.PIN != "" && (len(in.PIN) != 6 || strings.Trim(in.PIN, "0123456789") != ""):
+		return nil, wrongValue("pin", "want six digits")
+	case in.Message != "" && kind != protocol.Lock:
+		return nil, wrongValue("message", "only a lock has one")
+	}
+	if in.Message != "" {
+		if err := goodName("message", in.Message); err != nil {
+			return nil, err
+		}
+	}
+	record, err := h.record(c)
+	if err != nil {
+		return nil, err
+	}
+	id, err := h.cfg.Server.Order(c.Context(), c.now, record.State.Device, protocol.Command{Kind: kind, PIN: in.PIN, Text: in.Message})
+	if err != nil || id == (protocol.CommandID{}) {
+		return ordered{}, err
+	}
+	return ordered{id.String()}, nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }

@@ -1,0 +1,324 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+const (
+	defaultPage    = 100
+	maxPage        = 1000
+	maxName        = 256 // runes of a name (HST-010)
+	inviteLifetime = 30 * 24 * time.Hour
+	invitesAtOnce  = 64 // a store commits what comes together as one
+)
+
+type setUp struct {
+	Authority      protocol.Authority `json:"authority"`
+	Coexistence    bool               `json:"coexistence,omitempty"`
+	Release        uint16             `json:"release,omitempty"`
+	AcceptUserless bool               `json:"accept_userless,omitempty"`
+	Lifetime       int64              `json:"lifetime_seconds,omitempty"`
+	Window         int64              `json:"window_seconds,omitempty"`
+	Renew          int64              `json:"renew_seconds,omitempty"`
+}
+
+type tenant struct {
+	setUp
+	Epoch     uint32        `json:"epoch"`
+	ChangedAt protocol.Time `json:"changed_at"`
+}
+
+func (h *Handler) getTenant(*call) (any, error) {
+	c := h.cfg.Server.Content()
+	return tenant{
+		setUp{
+			c.Tenant.Authority, c.Tenant.Coexistence, c.Tenant.Release, c.Tenant.AcceptUserless,
+			inSeconds(c.Settings.Lifetime), inSeconds(c.Settings.Window), inSeconds(c.Settings.Renew),
+		},
+		c.Tenant.Epoch, c.Tenant.ChangedAt,
+	}, nil
+}
+
+func (h *Handler) setUp(c *call) (any, error) {
+	in := c.body.(*setUp)
+	var set delivery.Settings
+	for _, d := range []struct {
+		field   string
+		seconds int64
+		to      *time.Duration
+	}{
+		{"lifetime_seconds", in.Lifetime, &set.Lifetime}, {"window_seconds", in.Window, &set.Window}, {"renew_seconds", in.Renew, &set.Renew},
+	} {
+		var err error
+		if *d.to, err = duration(d.field, d.seconds, maxDuration); err != nil {
+			return nil, err
+		}
+	}
+	err := h.cfg.Server.SetUp(c.Context(), c.now,
+		authority.Tenant{Authority: in.Authority, Coexistence: in.Coexistence, Release: in.Release, AcceptUserless: in.AcceptUserless}, set)
+	if err != nil {
+		return nil, err
+	}
+	return h.getTenant(c)
+}
+
+const maxDuration = 100 * 365 * 24 * time.Hour
+
+func inSeconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+func duration(field string, seconds int64, most time.Duration) (time.Duration, error) {
+	if seconds < 0 || seconds > inSeconds(most) {
+		return 0, wrongValue(field, "want 0 to %d", inSeconds(most))
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+type clock struct {
+	Now    protocol.Time `json:"now"`
+	Driven bool          `json:"driven"`
+	Next   protocol.Time `json:"next"` // empty: never
+}
+
+type step struct {
+	To protocol.Time `json:"to"`
+}
+
+func (h *Handler) getClock(c *call) (any, error) {
+	next, err := h.cfg.Server.Next(c.Context())
+	return clock{protocol.At(h.cfg.Clock.Now()), h.cfg.Clock.Driven(), next}, err
+}
+
+func (h *Handler) step(c *call) (any, error) {
+	to := c.body.(*step).To
+	switch {
+	case !h.cfg.Clock.Driven():
+		return nil, &conflict{"this server's clock is the real one"}
+	case to == 0:
+		return nil, missing("to")
+	case to < c.now:
+		return nil, wrongValue("to", "is before the present time %s", c.now)
+	}
+	h.cfg.Clock.Step(to.Time())
+	if err := h.cfg.Server.Tick(c.Context(), to); err != nil {
+		return nil, err
+	}
+	return h.getClock(c)
+}
+
+type user struct {
+	UPN           string   `json:"upn"`
+	Name          string   `json:"name,omitempty"`
+	Groups        []string `json:"groups,omitempty"`
+	IntuneLicence bool     `json:"intune_licence,omitempty"`
+	BasicLicence  bool     `json:"basic_licence,omitempty"`
+	CoManaged     bool     `json:"co_managed,omitempty"`
+}
+
+type userPage struct {
+	Users []user `json:"users"`
+	Next  string `json:"next"`
+}
+
+type putUsers struct {
+	Users []user `json:"users"`
+}
+
+func (h *Handler) getUsers(c *call) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	all := h.cfg.Server.Content().Users
+	i, _ := slices.BinarySearchFunc(all, after+1, func(u store.User, id uint64) int { return cmp.Compare(uint64(u.ID), id) })
+	rows := all[i:min(i+limit, len(all))]
+	out := userPage{Users: make([]user, len(rows))}
+	for i, u := range rows {
+		out.Users[i] = user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged}
+	}
+	if i+len(rows) < len(all) {
+		out.Next = strconv.FormatUint(uint64(rows[len(rows)-1].ID), 10)
+	}
+	return out, nil
+}
+
+func (h *Handler) putUsers(c *call) (any, error) {
+	in := c.body.(*putUsers)
+	users := make([]store.User, len(in.Users))
+	seen := make(map[string]bool, len(users))
+	for i, u := range in.Users {
+		at := fmt.Sprintf("users[%d]", i)
+		if err := goodName(at+".upn", u.UPN); err != nil {
+			return nil, err
+		}
+		if upn := strings.ToLower(u.UPN); seen[upn] {
+			return nil, wrongValue(at+".upn", "given twice")
+		} else {
+			seen[upn] = true
+		}
+		for j, g := range u.Groups {
+			if err := goodName(fmt.Sprintf("%s.groups[%d]", at, j), g); err != nil {
+				return nil, err
+			}
+		}
+		if u.Name != "" {
+			if err := goodName(at+".name", u.Name); err != nil {
+				return nil, err
+			}
+		}
+		users[i] = store.User{
+			UPN: u.UPN, Name: u.Name, Groups: u.Groups,
+			User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged},
+		}
+	}
+	if len(users) > 0 {
+		if _, err := h.cfg.Server.PutUsers(c.Context(), c.now, users); err != nil {
+			return nil, err
+		}
+	}
+	return count{len(users)}, nil
+}
+
+// goodName refuses what is no name: nothing, spaces alone, control characters, more than a screen can show.
+func goodName(field, s string) error {
+	n := 0
+	for _, r := range s {
+		if n++; r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return wrongValue(field, "holds a control character or is not UTF-8")
+		}
+	}
+	switch {
+	case strings.TrimSpace(s) == "":
+		return missing(field)
+	case n > maxName:
+		return wrongValue(field, "is longer than %d characters", maxName)
+	}
+	return nil
+}
+
+type invite struct {
+	Users    []string `json:"users"` // UPN; empty: userless
+	Lifetime int64    `json:"lifetime_seconds,omitempty"`
+}
+
+type invitation struct {
+	User    string        `json:"user"`
+	URL     string        `json:"url"`
+	Expires protocol.Time `json:"expires"`
+}
+
+type invitations struct {
+	Invitations []invitation `json:"invitations"`
+}
+
+func (h *Handler) invite(c *call) (any, error) {
+	in := c.body.(*invite)
+	life, err := duration("lifetime_seconds", in.Lifetime, inviteLifetime)
+	if err != nil {
+		return nil, err
+	}
+	if life == 0 {
+		life = inviteLifetime
+	}
+	ids := make([]delivery.UserID, len(in.Users))
+	for i, upn := range in.Users {
+		if upn == "" {
+			continue
+		}
+		u, ok := h.cfg.Server.UserByUPN(upn)
+		if !ok {
+			return nil, wrongValue(fmt.Sprintf("users[%d]", i), "there is no such user")
+		}
+		ids[i] = u.ID
+	}
+	out := invitations{make([]invitation, len(ids))}
+	g, ctx := errgroup.WithContext(c.Context())
+	g.SetLimit(invitesAtOnce)
+	for i, id := range ids {
+		g.Go(func() error {
+			token, err := h.cfg.Server.Invite(ctx, c.now, id, life)
+			out.Invitations[i] = invitation{in.Users[i], h.cfg.URL + "/e/" + token, c.now.Add(life)}
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+type serial struct {
+	Serial   string `json:"serial"`
+	User     string `json:"user,omitempty"` // UPN; empty: userless
+	Awaiting bool   `json:"awaiting,omitempty"`
+}
+
+type putSerials struct {
+	Serials []serial `json:"serials"`
+}
+
+func (h *Handler) putSerials(c *call) (any, error) {
+	in := c.body.(*putSerials)
+	out := make([]store.Serial, len(in.Serials))
+	for i, s := range in.Serials {
+		at := fmt.Sprintf("serials[%d]", i)
+		if err := goodName(at+".serial", s.Serial); err != nil {
+			return nil, err
+		}
+		out[i] = store.Serial{Serial: s.Serial, Awaiting: s.Awaiting}
+		if s.User != "" {
+			u, ok := h.cfg.Server.UserByUPN(s.User)
+			if !ok {
+				return nil, wrongValue(at+".user", "there is no such user")
+			}
+			out[i].User = u.ID
+		}
+	}
+	if len(out) > 0 {
+		if err := h.cfg.Server.PutSerials(c.Context(), c.now, out); err != nil {
+			return nil, err
+		}
+	}
+	return count{len(out)}, nil
+}
+
+// page reads the cursor and the size of a page.
+func (c *call) page() (after uint64, limit int, err error) {
+	limit = defaultPage
+	if s, ok := c.query["limit"]; ok {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxPage {
+			return 0, 0, wrongValue("limit", "want a number from 1 to %d", maxPage)
+		}
+	}
+	if s, ok := c.query["after"]; ok {
+		if after, err = strconv.ParseUint(s, 10, 63); err != nil {
+			return 0, 0, wrongValue("after", "is not a cursor of this list")
+		}
+	}
+	return after, limit, nil
+}
+
+// names returns a function that tells what the wire calls a device, asking the store once for each.
+func (h *Handler) names(ctx context.Context) func(d protocol.Device) (string, error) {
+	known := map[protocol.Device]string{0: ""}
+	return func(d protocol.Device) (string, error) {
+		if id, ok := known[d]; ok {
+			return id, nil
+		}
+		record, err := h.cfg.Server.Store().Record(ctx, d)
+		if err != nil && !isNotFound(err) { // a record that is gone keeps its journal
+			return "", err
+		}
+		known[d] = record.ID
+		return record.ID, nil
+	}
+}
