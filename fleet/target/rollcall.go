@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 const (
 	pageSize  = 1000     // rows that one request for a list asks for
+	batchSize = 5000     // rows that one request brings; the server takes 16 MiB
 	maxAnswer = 64 << 20 // bytes that are read of one answer
 )
 
@@ -76,9 +78,15 @@ func (r *Rollcall) Tenant(ctx context.Context) (t Tenant, err error) {
 	return t, err
 }
 
-// AddUsers adds users, or changes those that exist.
+// AddUsers adds users, or changes those that exist; in batches, so that only the first error's batch and those after it
+// are missing.
 func (r *Rollcall) AddUsers(ctx context.Context, users []User) error {
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/users", map[string]any{"users": users}, nil)
+	for batch := range slices.Chunk(users, batchSize) {
+		if err := r.call(ctx, http.MethodPost, "/rollcall/v1/users", map[string]any{"users": batch}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Users lists the tenant's users by UPN.
@@ -86,16 +94,22 @@ func (r *Rollcall) Users(ctx context.Context) iter.Seq2[User, error] {
 	return list[User](ctx, r, "/rollcall/v1/users", "users", nil)
 }
 
-// Invite makes one enrolment link for each user.
+// Invite makes one enrolment link for each user, in batches.
 func (r *Rollcall) Invite(ctx context.Context, upns []string) ([]Invitation, error) {
-	var out struct {
-		Invitations []Invitation `json:"invitations"`
+	var all []Invitation
+	for batch := range slices.Chunk(upns, batchSize) {
+		var out struct {
+			Invitations []Invitation `json:"invitations"`
+		}
+		if err := r.call(ctx, http.MethodPost, "/rollcall/v1/invitations", map[string]any{"users": batch}, &out); err != nil {
+			return all, err
+		}
+		if len(out.Invitations) != len(batch) {
+			return all, fmt.Errorf("%d invitations for %d users", len(out.Invitations), len(batch))
+		}
+		all = append(all, out.Invitations...)
 	}
-	err := r.call(ctx, http.MethodPost, "/rollcall/v1/invitations", map[string]any{"users": upns}, &out)
-	if err == nil && len(out.Invitations) != len(upns) {
-		err = fmt.Errorf("%d invitations for %d users", len(out.Invitations), len(upns))
-	}
-	return out.Invitations, err
+	return all, nil
 }
 
 // A Serial is a device that Apple's enrolment service assigned to the tenant.
@@ -105,9 +119,14 @@ type Serial struct {
 	Awaiting bool   `json:"awaiting,omitempty"` // hold it in Setup Assistant until its first profiles are there
 }
 
-// AddSerials assigns devices to the tenant for automated enrolment.
+// AddSerials assigns devices to the tenant for automated enrolment, in batches.
 func (r *Rollcall) AddSerials(ctx context.Context, serials []Serial) error {
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/ade/serials", map[string]any{"serials": serials}, nil)
+	for batch := range slices.Chunk(serials, batchSize) {
+		if err := r.call(ctx, http.MethodPost, "/rollcall/v1/ade/serials", map[string]any{"serials": batch}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A Profile is one named profile of the tenant.
@@ -141,12 +160,12 @@ func (r *Rollcall) Profiles(ctx context.Context) ([]Profile, error) {
 
 // RemoveProfile takes the profile from everybody.
 func (r *Rollcall) RemoveProfile(ctx context.Context, name string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles/"+url.PathEscape(name), nil, nil)
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+url.Values{"name": {name}}.Encode(), nil, nil)
 }
 
 // Unassign takes the profile from one group.
 func (r *Rollcall) Unassign(ctx context.Context, profile, group string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles/"+url.PathEscape(profile)+"/groups/"+url.PathEscape(group), nil, nil)
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+url.Values{"name": {profile}, "group": {group}}.Encode(), nil, nil)
 }
 
 // Order queues a command for a device, or only wakes it.
@@ -292,7 +311,7 @@ func (r *Rollcall) MakeToken(ctx context.Context, name string, lifetime time.Dur
 
 // RevokeToken makes a token useless.
 func (r *Rollcall) RevokeToken(ctx context.Context, name string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/tokens/"+url.PathEscape(name), nil, nil)
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/tokens?"+url.Values{"name": {name}}.Encode(), nil, nil)
 }
 
 // list walks a list page by page. Every page names the cursor of the next one; the last one names none.
