@@ -1,0 +1,116 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+var epoch = protocol.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+
+func openTest(t testing.TB) *Store {
+	t.Helper()
+	return openDir(t, t.TempDir())
+}
+
+func openDir(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// enrol makes the device that the wire calls id, ready to be woken.
+func enrol(t testing.TB, s *Store, id string) protocol.Device {
+	t.Helper()
+	tx, err := s.Create(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.End()
+	var out delivery.Outcome
+	out.State = *tx.State()
+	out.State.Platform, out.State.Life, out.State.Registered, out.State.User = protocol.IOS, delivery.Enrolled, protocol.Office365, 7
+	out.State.Push = delivery.Push{Topic: "com.apple.mgmt.External.6f1c2f1e-5b5e-4f7c-9d59-0d8f3a1f2b77", Magic: "9B3C1C47-6A0E-4B6B-8C57-1B8C9C61B9F3",
+		Token: make([]byte, 32), Since: epoch}
+	out.State.Identity = delivery.Identity{Fingerprint: delivery.Fingerprint{1, 2, byte(out.State.Device)}, NotBefore: epoch, NotAfter: epoch.Add(365 * 24 * time.Hour)}
+	out.State.LastSeen = epoch
+	out.State.Wake = delivery.Wake{Due: epoch.Add(8 * time.Hour), Reason: delivery.Scheduled}
+	out.Changed = delivery.Core | delivery.Wakes
+	if err := tx.Commit(epoch, &out); err != nil {
+		t.Fatal(err)
+	}
+	return tx.State().Device
+}
+
+// benchDevices enrols n devices together.
+func benchDevices(b *testing.B, s *Store, n int) {
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for i := g; i < n; i += 64 {
+				enrol(b, s, fmt.Sprintf("00008103-%012X", i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// tokenUpdate is the whole of what one durable check-in asks of the store.
+func tokenUpdate(s *Store, out *delivery.Outcome, d protocol.Device, now protocol.Time) error {
+	tx, err := s.Begin(context.Background(), d)
+	if err != nil {
+		return err
+	}
+	defer tx.End()
+	out.State = *tx.State()
+	out.State.Push.Since, out.State.LastSeen = now, now
+	out.State.Wake.Due = now.Add(8 * time.Hour)
+	out.Changed = delivery.Core | delivery.Wakes
+	return tx.Commit(now, out)
+}
+
+func BenchmarkCommitTokenUpdate(b *testing.B) {
+	for _, callers := range []int{1, 64, 256} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			s := openTest(b)
+			const n = 10000
+			benchDevices(b, s, n)
+			groups := s.groups.Load()
+			var next atomic.Int64
+			b.ReportAllocs()
+			b.ResetTimer()
+			cpu, start := cpuTime(), time.Now()
+			var wg sync.WaitGroup
+			for g := range callers {
+				wg.Go(func() {
+					var out delivery.Outcome
+					r := rand.New(rand.NewPCG(1, uint64(g)))
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if err := tokenUpdate(s, &out, protocol.Device(1+r.IntN(n)), epoch.Add(time.Duration(i)*time.Second)); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			used, took := cpuTime()-cpu, time.Since(start)
+			b.ReportMetric(float64(b.N)/used.Seconds(), "rows/CPU-s")
+			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "CPU-us/op")
+			b.ReportMetric(float64(b.N)/float64(s.groups.Load()-groups), "rows/group")
+			b.ReportMetric(float64(b.N)/took.Seconds(), "rows/s")
+		})
+	}
+}

@@ -1,0 +1,189 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// Load returns everything that administrators decided.
+func (s *Store) Load(ctx context.Context) (*store.Content, error) {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // all of it as of one moment
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	c := &store.Content{Secrets: make(map[string][]byte)}
+	for _, table := range []struct {
+		text string
+		each func(*row)
+	}{
+		{"SELECT authority, coexistence, release, accept_userless, epoch, changed_at FROM tenant", func(r *row) {
+			c.Tenant = authority.Tenant{Authority: num[protocol.Authority](r), Coexistence: r.flag(), Release: num[uint16](r),
+				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time()}
+		}},
+		{"SELECT lifetime, window, renew FROM settings", func(r *row) {
+			c.Settings = delivery.Settings{Lifetime: num[time.Duration](r), Window: num[time.Duration](r), Renew: num[time.Duration](r)}
+		}},
+		{"SELECT id, upn, name, intune, basic, co_managed FROM users ORDER BY id", func(r *row) {
+			c.Users = append(c.Users, store.User{ID: num[delivery.UserID](r), UPN: r.text(), Name: r.text(),
+				User: authority.User{IntuneLicence: r.flag(), BasicLicence: r.flag(), CoManaged: r.flag()}})
+		}},
+		{"SELECT user_id, name FROM user_groups ORDER BY user_id, place", func(r *row) {
+			if u := userIn(c.Users, num[delivery.UserID](r)); u != nil {
+				u.Groups = append(u.Groups, r.text())
+			}
+		}},
+		{"SELECT number, name, family, identifier, payload, removed FROM profiles ORDER BY number", func(r *row) {
+			c.Profiles = append(c.Profiles, store.Profile{Number: num[protocol.Profile](r), Name: r.text(), Family: num[protocol.Family](r),
+				Identifier: r.text(), Payload: r.blob(), Removed: r.flag()})
+		}},
+		{"SELECT profile, grp FROM assignments ORDER BY profile, grp", func(r *row) {
+			c.Assignments = append(c.Assignments, store.Assignment{Profile: r.text(), Group: r.text()})
+		}},
+		{"SELECT slot, topic, apple_id, not_before, not_after, uploaded_at, suspended, certificate, key FROM push_certificates " +
+			"ORDER BY slot, uploaded_at DESC, not_before DESC", func(r *row) {
+			c.Push = append(c.Push, store.PushCertificate{Slot: num[protocol.Authority](r), Topic: r.text(), AppleID: r.text(), NotBefore: r.time(),
+				NotAfter: r.time(), UploadedAt: r.time(), Suspended: r.flag(), Certificate: r.blob(), Key: r.blob()})
+		}},
+		{"SELECT serial, user_id, awaiting FROM serials ORDER BY serial", func(r *row) {
+			c.Serials = append(c.Serials, store.Serial{Serial: r.text(), User: num[delivery.UserID](r), Awaiting: r.flag()})
+		}},
+		{"SELECT name, hash, made, expires, revoked FROM tokens ORDER BY name", func(r *row) {
+			c.Tokens = append(c.Tokens, store.Token{Name: r.text(), Hash: r.hash(), Made: r.time(), Expires: r.time(), Revoked: r.flag()})
+		}},
+		{"SELECT name, value FROM secrets", func(r *row) { c.Secrets[r.text()] = r.blob() }},
+	} {
+		if err := query(ctx, tx, table.text, table.each); err != nil {
+			return nil, fmt.Errorf("catalogue: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// userIn finds a user in a list by ID.
+func userIn(users []store.User, id delivery.UserID) *store.User {
+	if i := int(id) - 1; i >= 0 && i < len(users) && users[i].ID == id {
+		return &users[i]
+	}
+	return nil
+}
+
+// Apply makes a change durable as one.
+func (s *Store) Apply(ctx context.Context, now protocol.Time, c *store.Change) error {
+	s.tick(now)
+	s.applying.Lock() // one at a time: two that hold devices in different orders would wait for each other
+	defer s.applying.Unlock()
+	a := administration{Change: c, now: now}
+	defer a.release()
+	if err := a.hold(ctx, s); err != nil {
+		return err
+	}
+	if err := s.commit(&a); err != nil {
+		return err
+	}
+	for i := range a.wakes {
+		w := &a.wakes[i]
+		w.e.mu.Lock()
+		w.e.state.Wake = w.to
+		w.e.seen = w.e.state.LastSeen
+		w.e.mu.Unlock()
+		s.dues.set(w.e, dueOf(&w.e.state))
+	}
+	return nil
+}
+
+// An administration is a change of the catalogue, with the wake-ups that it brings.
+type administration struct {
+	*store.Change
+	now   protocol.Time
+	wakes []wake
+}
+
+// A wake is a device that is held until its new wake-up is kept: a round that was decided before must not undo it.
+type wake struct {
+	e  *entry
+	to delivery.Wake
+}
+
+func (a *administration) hold(ctx context.Context, s *Store) error {
+	at := make(map[protocol.Device]int)
+	for i, d := range a.Wake {
+		due := a.WakeAt.Add(time.Duration(i) * a.Spacing)
+		if k, twice := at[d]; twice {
+			a.wakes[k].to.Due = a.wakes[k].to.Due.Sooner(due)
+			continue
+		}
+		e, err := s.devs.find(d)
+		if err != nil {
+			return err
+		}
+		if err := e.hold(ctx); err != nil {
+			return fmt.Errorf("device %d: %w", d, err)
+		}
+		at[d] = len(a.wakes)
+		a.wakes = append(a.wakes, wake{e, delivery.Wake{Due: e.state.Wake.Due.Sooner(due), Reason: max(e.state.Wake.Reason, delivery.Changed)}})
+	}
+	return nil
+}
+
+func (a *administration) release() {
+	for i := range a.wakes {
+		a.wakes[i].e.release()
+	}
+}
+
+func (a *administration) write(w *writer) error {
+	b := batch{w: w}
+	if t := a.Tenant; t != nil {
+		b.do(putTenant, int64(1), int64(t.Authority), flag(t.Coexistence), int64(t.Release), flag(t.AcceptUserless), int64(t.Epoch), int64(t.ChangedAt))
+	}
+	if t := a.Settings; t != nil {
+		b.do(putSettings, int64(1), int64(t.Lifetime), int64(t.Window), int64(t.Renew))
+	}
+	for i := range a.Users {
+		u := &a.Users[i]
+		b.do(putUser, int64(u.ID), u.UPN, u.Name, flag(u.IntuneLicence), flag(u.BasicLicence), flag(u.CoManaged))
+		b.do(dropGroups, int64(u.ID))
+		for place, group := range u.Groups {
+			b.do(addGroup, int64(u.ID), int64(place), group)
+		}
+	}
+	for i := range a.Profiles {
+		p := &a.Profiles[i]
+		b.do(putCatalogueProfile, int64(p.Number), p.Name, int64(p.Family), p.Identifier, p.Payload, flag(p.Removed))
+	}
+	for _, x := range a.Assign {
+		b.do(assign, x.Profile, x.Group)
+	}
+	for _, x := range a.Unassign {
+		b.do(unassign, x.Profile, x.Group)
+	}
+	if p := a.Push; p != nil {
+		b.do(putPush, int64(p.Slot), int64(p.NotBefore), int64(p.NotAfter), p.Topic, p.AppleID, int64(p.UploadedAt), flag(p.Suspended),
+			p.Certificate, p.Key)
+	}
+	for _, x := range a.Serials {
+		b.do(putSerial, x.Serial, int64(x.User), flag(x.Awaiting))
+	}
+	for _, t := range a.Tokens {
+		b.do(putToken, t.Name, t.Hash[:], int64(t.Made), int64(t.Expires), flag(t.Revoked))
+	}
+	for name, value := range a.Secrets {
+		b.do(putSecret, name, value)
+	}
+	for i := range a.wakes {
+		x := &a.wakes[i]
+		b.do(putWake, int64(x.to.Due), int64(x.to.Reason), int64(x.to.Attempt), int64(x.e.state.LastSeen), int64(x.e.number))
+	}
+	for i := range a.Lines {
+		b.journal(a.now, &a.Lines[i])
+	}
+	return b.err
+}

@@ -1,0 +1,226 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// An entry is one device in memory.
+type entry struct {
+	id     string
+	number protocol.Device
+
+	mu      sync.Mutex // guards the lines below and every change of state
+	held    bool
+	waiting []chan struct{} // in order; a closed one has been given the device
+	gone    bool            // it was never committed; whoever waited looks again
+	kept    bool            // it is in the database, or will be when the commit that made it returns
+
+	state     delivery.State // its holder may read it without mu
+	exchanges *exchanges     // the holder's; nil: not looked for yet
+	seen      protocol.Time  // last_seen on disk
+	late      bool           // it is in Store.late
+
+	due   protocol.Time // guarded by dues.mu, as is
+	place int           // in the order
+}
+
+// hold waits for the device until ctx ends.
+func (e *entry) hold(ctx context.Context) error {
+	e.mu.Lock()
+	if !e.held {
+		e.held = true
+		e.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	e.waiting = append(e.waiting, turn)
+	e.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	e.mu.Lock()
+	i := slices.Index(e.waiting, turn)
+	if i >= 0 {
+		e.waiting = slices.Delete(e.waiting, i, i+1)
+	}
+	e.mu.Unlock()
+	if i < 0 { // it came at the same moment
+		e.release()
+	}
+	return ctx.Err()
+}
+
+// release gives the device to the next who waits.
+func (e *entry) release() {
+	e.mu.Lock()
+	if len(e.waiting) > 0 {
+		close(e.waiting[0])
+		e.waiting = slices.Delete(e.waiting, 0, 1)
+	} else {
+		e.held = false
+	}
+	e.mu.Unlock()
+}
+
+// snapshot returns what everybody may see, and whether there is such a device yet.
+func (e *entry) snapshot() (delivery.State, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state, e.kept
+}
+
+// devices are all devices of the store.
+type devices struct {
+	mu       sync.RWMutex
+	byID     map[string]*entry
+	byNumber []*entry // [0] is unused; nil: no such device
+
+	lateMu sync.Mutex
+	late   []*entry // last_seen on disk lags by seenLag or more
+}
+
+func (d *devices) find(n protocol.Device) (*entry, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if int64(n) < int64(len(d.byNumber)) && d.byNumber[n] != nil {
+		return d.byNumber[n], nil
+	}
+	return nil, fmt.Errorf("device %d: %w", n, store.ErrNotFound)
+}
+
+// after returns up to n entries with numbers above k, ascending.
+func (d *devices) after(k protocol.Device, n int) []*entry {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var out []*entry
+	for i := int64(k) + 1; i < int64(len(d.byNumber)) && len(out) < n; i++ {
+		if d.byNumber[i] != nil {
+			out = append(out, d.byNumber[i])
+		}
+	}
+	return out
+}
+
+// findOrMake returns the entry of id. A new one is held by the caller already.
+func (d *devices) findOrMake(id string) (e *entry, made bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e, ok := d.byID[id]; ok {
+		return e, false
+	}
+	e = &entry{id: id, number: protocol.Device(len(d.byNumber)), held: true}
+	e.state.Device = e.number
+	d.byID[id] = e
+	d.byNumber = append(d.byNumber, e)
+	return e, true
+}
+
+// forget takes out an entry that was never kept. Its number is used again only if it was the newest.
+func (d *devices) forget(e *entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.byID, e.id)
+	d.byNumber[e.number] = nil
+	if int(e.number) == len(d.byNumber)-1 {
+		d.byNumber = d.byNumber[:e.number]
+	}
+}
+
+// Device returns the number of the device that the wire calls id.
+func (s *Store) Device(_ context.Context, id string) (protocol.Device, error) {
+	s.devs.mu.RLock()
+	e := s.devs.byID[id]
+	s.devs.mu.RUnlock()
+	if e != nil {
+		if _, kept := e.snapshot(); kept {
+			return e.number, nil
+		}
+	}
+	return 0, fmt.Errorf("device %q: %w", id, store.ErrNotFound)
+}
+
+// Begin gives the caller the device alone.
+func (s *Store) Begin(ctx context.Context, d protocol.Device) (store.Tx, error) {
+	e, err := s.devs.find(d)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.hold(ctx); err != nil {
+		return nil, fmt.Errorf("device %d: %w", d, err)
+	}
+	if !e.kept {
+		e.release()
+		return nil, fmt.Errorf("device %d: %w", d, store.ErrNotFound)
+	}
+	return &tx{s: s, e: e}, nil
+}
+
+// Create is Begin for a device that may be new.
+func (s *Store) Create(ctx context.Context, id string) (store.Tx, error) {
+	for {
+		e, made := s.devs.findOrMake(id)
+		if !made {
+			if err := e.hold(ctx); err != nil {
+				return nil, fmt.Errorf("device %q: %w", id, err)
+			}
+			if e.gone {
+				e.release()
+				continue
+			}
+		}
+		return &tx{s: s, e: e}, nil
+	}
+}
+
+// seenLag is how far last_seen on disk may be behind when nothing else of a device changes; seenBatch, how many such
+// devices are written together while others wait.
+const (
+	seenLag   = 15 * time.Minute
+	seenBatch = 256
+)
+
+func (d *devices) addLate(e *entry) {
+	d.lateMu.Lock()
+	d.late = append(d.late, e)
+	d.lateMu.Unlock()
+}
+
+// takeSeen returns the devices whose last_seen is to be written, unless they are too few to be worth it now.
+func (d *devices) takeSeen(few bool) seen {
+	d.lateMu.Lock()
+	defer d.lateMu.Unlock()
+	if len(d.late) < seenBatch && !few {
+		return nil
+	}
+	late := d.late
+	d.late = nil
+	return late
+}
+
+// seen writes last_seen of some devices.
+type seen []*entry
+
+func (s seen) write(w *writer) error {
+	for _, e := range s {
+		e.mu.Lock()
+		at, stale := e.state.LastSeen, e.seen != e.state.LastSeen
+		e.seen, e.late = at, false
+		e.mu.Unlock()
+		if stale {
+			if _, err := w.exec(putSeen, int64(at), int64(e.number)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

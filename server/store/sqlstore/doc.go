@@ -1,0 +1,38 @@
+// Package sqlstore keeps the server's state in a SQL database: SQLite, in a folder that one process owns.
+//
+// Start with [Open]. Everything that is asked on every request (device states, certificates, due wake-ups) is held in
+// memory and written through, so that a round reads no disk and costs one row of one shared transaction. Lists and
+// history are read from the database, on connections of their own.
+//
+// # What is promised
+//
+// When a method that changes something returns nil, the change was written and synced. All changes go through one
+// goroutine, the committer: those that arrive together share one transaction and one sync. It waits up to a millisecond for as
+// many as came before, and not at all for a caller who is alone. A group first runs without savepoints, because a change
+// that fails is a defect or an attack, and savepoints cost a tenth of the whole; if one does fail, the group is rolled back and
+// run again with a savepoint for each, so that it fails alone.
+//
+// A disk without space fails the group with store.ErrFull; the next one tries again (HST-092). A sync that fails ends the
+// store: nothing is acknowledged any more, see [Store.Failed] (HST-093).
+//
+// # What is not
+//
+// LastSeen alone is not worth a sync: it goes along with whatever else of the device is written, and a round that changed
+// nothing writes it when the disk lags by a quarter of an hour, which is the shortest cadence of a device, in batches, at
+// leisure. After a crash it may lag by more.
+//
+// # What is kept, and for how long
+//
+//   - answers for repeated messages: the last 8 of each device;
+//   - commands without a final answer: until they have one; with one: the last 100 to 116 of each device;
+//   - grants and tickets: 7 days beyond their end;
+//   - certificates: a year beyond their end;
+//   - everything else, the journal too: for good.
+//
+// The age of these is told by the newest time that a caller gave.
+//
+// # Restoring
+//
+// A backup is a copy of rollcall.db made while the server is stopped, or by SQLite's VACUUM INTO. A damaged folder is
+// refused and left as it is: put the copy, alone, into an empty folder and start with that.
+package sqlstore

@@ -1,0 +1,55 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// exchangesKept is how many answers a device may ask for again. A device repeats its last message, or the few of a
+// conversation that broke.
+const exchangesKept = 8
+
+// exchanges are the keys of a device's latest answers; the answers are on disk, where they are hardly ever asked for. The
+// nth answer, counted from 0, is in slot nth modulo exchangesKept.
+type exchanges struct {
+	next uint64
+	keys [exchangesKept]delivery.Key
+}
+
+func (x *exchanges) add(k delivery.Key) {
+	x.keys[x.next%exchangesKept] = k
+	x.next++
+}
+
+// find returns the number of the newest answer with this key.
+func (x *exchanges) find(k delivery.Key) (nth uint64, ok bool) {
+	for i := uint64(1); i <= min(x.next, exchangesKept); i++ {
+		if x.keys[(x.next-i)%exchangesKept] == k {
+			return x.next - i, true
+		}
+	}
+	return 0, false
+}
+
+func (s *Store) loadExchanges(d protocol.Device, x *exchanges) error {
+	return query(context.Background(), s.read, selectFrom("exchanges", "nth", "key")+"WHERE device=? ORDER BY nth", func(r *row) {
+		x.next = num[uint64](r)
+		var k delivery.Key
+		copy(k[:], r.blob())
+		x.add(k)
+	}, int64(d))
+}
+
+func (s *Store) answer(d protocol.Device, nth uint64) ([]byte, error) {
+	var answer []byte
+	err := s.read.QueryRow("SELECT answer FROM exchanges WHERE device=? AND slot=? AND nth=?", int64(d), int64(nth%exchangesKept), int64(nth)).Scan(&answer)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("answer %d of device %d is gone", nth, d)
+	}
+	return answer, err
+}

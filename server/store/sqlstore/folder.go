@@ -1,0 +1,110 @@
+package sqlstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The files of a data folder.
+const (
+	dbName      = "rollcall.db"
+	lockName    = "lock"
+	reserveName = "reserve"
+)
+
+// A folder is a data folder that this process holds alone.
+type folder struct {
+	path string
+	lock *os.File
+}
+
+// openFolder makes the folder where it is missing and takes its lock (HST-095).
+func openFolder(path string) (*folder, error) {
+	err := os.MkdirAll(path, 0o700)
+	if err != nil {
+		return nil, unusable(path, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, unusable(path, err)
+	}
+	ok, err := tryLock(lock)
+	if err != nil {
+		lock.Close()
+		return nil, unusable(path, err)
+	}
+	if !ok {
+		holder, _ := io.ReadAll(io.LimitReader(lock, 32))
+		lock.Close()
+		return nil, fmt.Errorf("data folder %s is in use by another rollcall (process %s): stop that one, or choose another folder",
+			path, strings.TrimSpace(string(holder)))
+	}
+	if err := lock.Truncate(0); err == nil {
+		_, err = fmt.Fprintln(lock, os.Getpid())
+	}
+	if err != nil {
+		lock.Close()
+		return nil, unusable(path, err)
+	}
+	return &folder{path, lock}, nil
+}
+
+// close gives the folder back.
+func (f *folder) close() error { return f.lock.Close() }
+
+func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
+
+// prepare looks at the database file without opening it as one, and makes an empty one where there is none. SQLite
+// would take many a foreign file for an empty or a broken database, and write into it.
+func (f *folder) prepare() (fresh bool, err error) {
+	name := f.file(dbName)
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A log without its database is what a careless copy leaves; SQLite would delete it.
+		if st, err := os.Stat(name + "-wal"); err == nil && st.Size() > 0 {
+			return false, f.damaged(fmt.Errorf("%s-wal is there without %s", dbName, dbName))
+		}
+		// SQLite gives its other files the permissions of this one.
+		file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return false, unusable(f.path, err)
+		}
+		return true, file.Close()
+	}
+	if err != nil {
+		return false, unusable(f.path, err)
+	}
+	defer file.Close()
+	var head [16]byte
+	switch n, err := io.ReadFull(file, head[:]); {
+	case n == 0 && err == io.EOF: // killed right after it was made
+		return true, nil
+	case err != nil && err != io.ErrUnexpectedEOF:
+		return false, unusable(f.path, err)
+	case !bytes.Equal(head[:n], []byte("SQLite format 3\x00")):
+		return false, f.foreign()
+	}
+	return false, checkLog(name + "-wal")
+}
+
+func unusable(path string, err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err // the path is said already
+	}
+	return fmt.Errorf("data folder %s cannot be used: %w: give this user read and write access, or choose another folder", path, err)
+}
+
+func (f *folder) foreign() error {
+	return fmt.Errorf("data folder %s: %s was not made by rollcall; it is left as it is: choose another folder", f.path, dbName)
+}
+
+func (f *folder) damaged(err error) error {
+	return fmt.Errorf("data folder %s is damaged (%w); it is left as it is: put a backup of %s, alone, into an empty folder and start with that",
+		f.path, err, dbName)
+}

@@ -1,0 +1,269 @@
+package sqlstore
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"slices"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// A tx is one hold on one device, and the change that its commit writes.
+type tx struct {
+	s   *Store
+	e   *entry // nil: ended
+	err error  // what could not be read; nothing decided without it is kept
+
+	now protocol.Time
+	out *delivery.Outcome
+}
+
+func (t *tx) State() *delivery.State { return &t.e.state }
+
+func (t *tx) End() {
+	e := t.e
+	if e == nil {
+		return
+	}
+	t.e = nil
+	if !e.kept {
+		t.s.devs.forget(e)
+		e.gone = true
+	}
+	e.release()
+}
+
+func (t *tx) Answered(key delivery.Key, out *delivery.Outcome) bool {
+	if key == (delivery.Key{}) || !t.recall() {
+		return false
+	}
+	nth, ok := t.e.exchanges.find(key)
+	if !ok {
+		return false
+	}
+	var answer []byte
+	if answer, t.err = t.s.answer(t.e.number, nth); t.err != nil {
+		return false
+	}
+	out.Exchange.Key = key
+	out.Exchange.Answer = append(out.Exchange.Answer[:0], answer...)
+	return true
+}
+
+// recall has the device's exchanges in memory.
+func (t *tx) recall() bool {
+	if t.e.exchanges != nil {
+		return true
+	}
+	x := new(exchanges)
+	if t.e.kept {
+		if t.err = t.s.loadExchanges(t.e.number, x); t.err != nil {
+			return false
+		}
+	}
+	t.e.exchanges = x
+	return true
+}
+
+func (t *tx) Commit(now protocol.Time, out *delivery.Outcome) error {
+	t.s.tick(now)
+	if t.err != nil {
+		return fmt.Errorf("device %d: %w", t.e.number, t.err)
+	}
+	exchange := out.Exchange.Key != (delivery.Key{})
+	if t.e.kept && out.Changed == 0 && len(out.Commands) == 0 && len(out.Effects) == 0 && !exchange {
+		if t.s.over.Load() {
+			return t.s.err()
+		}
+		t.publish(out)
+		return nil
+	}
+	if exchange && !t.recall() {
+		return fmt.Errorf("device %d: %w", t.e.number, t.err)
+	}
+	t.now, t.out = now, out
+	err := t.s.commit(t)
+	t.out = nil
+	if err != nil {
+		return fmt.Errorf("device %d: %w", t.e.number, err)
+	}
+	if exchange {
+		t.e.exchanges.add(out.Exchange.Key)
+	}
+	t.s.certs.apply(t.e.number, out.Effects)
+	t.publish(out)
+	return nil
+}
+
+// publish makes out.State what others see.
+func (t *tx) publish(out *delivery.Outcome) {
+	e := t.e
+	// The outcome is used again, so slices that are its own are copied; a steady round has none.
+	queue, profiles := own(e.state.Queue, out.State.Queue), own(e.state.Profiles, out.State.Profiles)
+	e.mu.Lock()
+	written := !e.kept || out.Changed&(delivery.Core|delivery.Wakes) != 0
+	e.state = out.State
+	e.state.Device, e.state.Queue, e.state.Profiles = e.number, queue, profiles
+	e.kept = true
+	late := false
+	if written {
+		e.seen = e.state.LastSeen
+	} else if !e.late && e.state.LastSeen.Sub(e.seen) >= seenLag {
+		e.late, late = true, true
+	}
+	e.mu.Unlock()
+	if late {
+		t.s.devs.addLate(e)
+	}
+	if due := dueOf(&e.state); due != e.due {
+		t.s.dues.set(e, due)
+	}
+}
+
+// own returns next, copied unless it is what the store has already.
+func own[T any](have, next []T) []T {
+	if len(next) == 0 {
+		return nil
+	}
+	if len(have) == len(next) && &have[0] == &next[0] {
+		return have
+	}
+	return slices.Clone(next)
+}
+
+// write writes what the outcome names.
+func (t *tx) write(w *writer) error {
+	e, out := t.e, t.out
+	d, s := int64(e.number), &out.State
+	b := batch{w: w}
+	switch {
+	case !e.kept:
+		b.do(addDevice, append(append([]driver.Value{d}, deviceValues(s)...), e.id)...)
+	case out.Changed&delivery.Core != 0:
+		b.do(putDevice, append(deviceValues(s), d)...)
+	case out.Changed&delivery.Wakes != 0:
+		b.do(putWake, int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt), int64(s.LastSeen), d)
+	}
+	if out.Changed&delivery.Secrets != 0 {
+		b.do(putSecrets, d, s.Unlock, s.Escrow)
+	}
+	if f := out.Facts; f != nil && out.Changed&delivery.FactsToo != 0 {
+		b.do(putFacts, d, f.Name, f.Model, f.Product, f.Serial, f.OSVersion, f.Build, f.IMEI, f.MEID)
+	}
+	if out.Changed&delivery.Profiles != 0 {
+		b.profiles(d, e.state.Profiles, s.Profiles)
+	}
+	for i := range out.Commands {
+		b.command(d, &out.Commands[i])
+	}
+	for i := range out.Effects {
+		b.effect(t.now, e.number, &out.Effects[i])
+	}
+	if x := &out.Exchange; x.Key != (delivery.Key{}) {
+		nth := e.exchanges.next
+		b.do(putExchange, d, int64(nth%exchangesKept), int64(nth), x.Key[:], x.Answer)
+	}
+	return b.err
+}
+
+// profiles writes the difference of two lists, both by profile number.
+func (b *batch) profiles(d int64, have, want []delivery.Assigned) {
+	for len(have) > 0 || len(want) > 0 {
+		switch {
+		case len(want) == 0 || len(have) > 0 && have[0].Profile < want[0].Profile:
+			b.do(dropProfile, d, int64(have[0].Profile))
+			have = have[1:]
+		case len(have) > 0 && have[0] == want[0]:
+			have, want = have[1:], want[1:]
+		default:
+			if len(have) > 0 && have[0].Profile == want[0].Profile {
+				have = have[1:]
+			}
+			a := &want[0]
+			b.do(putProfile, d, int64(a.Profile), int64(a.State), int64(a.Tries), int64(a.At))
+			want = want[1:]
+		}
+	}
+}
+
+// Commands with a final answer that a device keeps: historyKept, and up to historySlack that wait to be dropped together.
+const (
+	historyKept  = 100
+	historySlack = 16
+)
+
+func (b *batch) command(d int64, c *delivery.CommandChange) {
+	seq := int64(c.Seq)
+	values := []driver.Value{d, seq, c.ID[:], int64(c.Kind), int64(c.Profile), c.PIN, c.Text, int64(c.At), flag(c.NotNow),
+		int64(c.Status), c.Result, c.Errors}
+	if !c.Final {
+		b.do(putQueued, values...)
+		return
+	}
+	b.do(dropQueued, d, seq)
+	b.do(addHistory, values...)
+	if seq%historySlack == 0 {
+		b.do(trimHistory, d, seq-historyKept)
+	}
+}
+
+func (b *batch) effect(now protocol.Time, d protocol.Device, e *delivery.Effect) {
+	switch e.Kind {
+	case delivery.Journal:
+		b.journal(now, e)
+	case delivery.Bind:
+		b.bind(d, e.Fingerprint)
+	case delivery.Revoke:
+		b.do(revokeCredential, e.Fingerprint[:])
+	case delivery.Supersede:
+		b.do(supersedeCredential, int64(now), e.Fingerprint[:])
+	}
+}
+
+// bind gives a certificate to the first device that uses it: of two that decide at once, each believes to be the first.
+func (b *batch) bind(d protocol.Device, f delivery.Fingerprint) {
+	if b.err != nil {
+		return
+	}
+	var n int64
+	n, b.err = b.w.exec(bindCredential, int64(d), f[:], int64(d))
+	if b.err == nil && n == 0 {
+		b.err = fmt.Errorf("certificate %x is unknown or belongs to another device", f[:8])
+	}
+}
+
+// deviceValues are the columns of deviceColumns but for the number.
+func deviceValues(s *delivery.State) []driver.Value {
+	return []driver.Value{
+		int64(s.User), int64(s.Platform), int64(s.Life), int64(s.Registered), flag(s.Automated), flag(s.Awaiting), int64(s.Epoch),
+		int64(s.RegisteredAt), int64(s.EnrolledAt), int64(s.EndedAt), int64(s.LastSeen),
+		s.Push.Topic, s.Push.Magic, s.Push.Token, int64(s.Push.Since), flag(s.Push.Unreachable),
+		known(s.Identity.Fingerprint[:]), int64(s.Identity.NotBefore), int64(s.Identity.NotAfter),
+		known(s.Next.Fingerprint[:]), int64(s.Next.NotBefore), int64(s.Next.NotAfter),
+		int64(s.Renewal.Asked), known(s.Renewal.Command[:]), int64(s.Renewal.Tries),
+		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
+		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt),
+	}
+}
+
+// scanDevice reads the columns of deviceColumns.
+func scanDevice(r *row, s *delivery.State) {
+	s.Device, s.User, s.Platform, s.Life = num[protocol.Device](r), num[delivery.UserID](r), num[protocol.Platform](r), num[delivery.Life](r)
+	s.Registered, s.Automated, s.Awaiting, s.Epoch = num[protocol.Authority](r), r.flag(), r.flag(), num[uint32](r)
+	s.RegisteredAt, s.EnrolledAt, s.EndedAt, s.LastSeen = r.time(), r.time(), r.time(), r.time()
+	s.Push = delivery.Push{Topic: r.text(), Magic: r.text(), Token: r.blob(), Since: r.time(), Unreachable: r.flag()}
+	s.Identity, s.Next = scanIdentity(r), scanIdentity(r)
+	s.Renewal.Asked = r.time()
+	copy(s.Renewal.Command[:], r.blob())
+	s.Renewal.Tries = num[uint8](r)
+	s.Set, s.Seq = num[uint32](r), num[uint64](r)
+	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}
+	s.Wake = delivery.Wake{Due: r.time(), Reason: num[delivery.WakeReason](r), Attempt: num[uint8](r)}
+}
+
+func scanIdentity(r *row) (i delivery.Identity) {
+	copy(i.Fingerprint[:], r.blob())
+	i.NotBefore, i.NotAfter = r.time(), r.time()
+	return i
+}
