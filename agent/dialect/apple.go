@@ -1,13 +1,13 @@
 package dialect
 
 import (
-	"crypto"
-	"crypto/x509"
-	"crypto/x509/pkix"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
 	"time"
+	"unique"
 
 	"rollcall/agent"
-	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 )
@@ -56,240 +56,184 @@ type Who struct {
 
 // Apple is one Apple device without I/O: device channel, profiles, identity. Not safe for concurrent use.
 type Apple struct {
-	core agent.Device
+	core   agent.Device
+	model  *Model
+	habits *Habits
+	who    string              // UDID, serial, name and IMEI with a separator between them
+	bond   unique.Handle[bond] // the enrolment; see bonded
+	uuids  string              // of the enrolment profile and its payloads, which differ from device to device
+	key    []byte              // of the identity: see packKey
+	cert   []byte              // DER
+	docs   []unique.Handle[outline]
+	magic  protocol.CommandID // PushMagic, new at each enrolment
+	token  [sha256.Size]byte  // at the push service
+	busy   protocol.Time      // locked until then
+	recent [4]uint64          // CommandUUIDs carried out last, hashed
+	ade    bool
+	awaits bool // in Setup Assistant until DeviceConfigured
+	*task       // what is under way or owed; nil: nothing
 }
 
-// NewApple makes a device that has never been managed.
-func NewApple(w Who, m *Model, h *Habits) *Apple { panic("soon") }
+// A task is what a device keeps only while it talks, or as long as the server has something to confirm.
+type task struct {
+	step     Step // of the request that was sent last
+	start    Start
+	uuid     string        // CommandUUID of the command being carried out or reported
+	command  string        // its RequestType
+	order    apple.Command // nil: it was not understood
+	report   []byte        // what came of it; nil: the message is made from the status alone
+	repeated bool          // the report was sent before
+	locks    bool          // the screen locks once the report is delivered
+	incoming *incoming     // an enrolment profile whose identity the server has not taken yet
+	old      *identity     // with Doubts.OldIdentityReports: of before the renewal, for its report
+}
 
-// Share gives a device that was read from bytes its model and habits.
-func (d *Apple) Share(m *Model, h *Habits) { panic("soon") }
+// An incoming is an enrolment profile on its way onto the device.
+type incoming struct {
+	bond  bond
+	uuids string
+	identity
+}
+
+// An identity is a key and its certificate at rest.
+type identity struct{ key, cert []byte }
+
+const separator = "\x1f" // a character that XML cannot carry
+
+// NewApple makes a device that has never been managed.
+func NewApple(w Who, m *Model, h *Habits) *Apple {
+	d := &Apple{core: agent.NewDevice(w.Number, m.Platform, w.Seed)}
+	d.who = strings.Join([]string{plain(w.UDID), plain(w.Serial), plain(w.Name), plain(w.IMEI)}, separator)
+	d.Share(m, h)
+	return d
+}
+
+func plain(s string) string { return strings.ReplaceAll(s, separator, "") }
+
+// Share gives a device its model and habits, which a device read from bytes does not have.
+func (d *Apple) Share(m *Model, h *Habits) { d.model, d.habits = m, h }
 
 // Who returns the device's names; Seed is 0.
-func (d *Apple) Who() Who { panic("soon") }
+func (d *Apple) Who() Who {
+	p := strings.SplitN(d.who, separator, 4)
+	return Who{Number: d.core.ID(), UDID: p[0], Serial: p[1], Name: p[2], IMEI: p[3]}
+}
+
+// UDID returns what Who has as UDID.
+func (d *Apple) UDID() string {
+	udid, _, _ := strings.Cut(d.who, separator)
+	return udid
+}
 
 // Model returns what NewApple or Share was given.
-func (d *Apple) Model() *Model { panic("soon") }
+func (d *Apple) Model() *Model { return d.model }
+
+// Number returns the number that the device was made with.
+func (d *Apple) Number() protocol.Device { return d.core.ID() }
 
 // Phase returns how far the device's management has come.
 func (d *Apple) Phase() agent.Phase { return d.core.Phase() }
 
 // Due returns when the device wants [Apple.Begin] with [Scheduled]; 0: not until something happens to it. Apple devices do
-// not poll: only a retry, a token that changed or the end of a NotNow is ever due.
+// not poll: only a retry, a token that changed, the end of a NotNow or of the old authority's profiles is ever due.
 func (d *Apple) Due() protocol.Time { return d.core.Due() }
 
 // Owes tells whether the server has still to confirm something: a TokenUpdate, a report or a renewed identity.
 func (d *Apple) Owes() bool { return d.core.Owes() }
 
+// Awaiting tells whether the device is held in Setup Assistant until DeviceConfigured.
+func (d *Apple) Awaiting() bool { return d.awaits }
+
 // Off tells whether a ShutDownDevice has switched the device off; PowerOn ends that.
 func (d *Apple) Off() bool { return d.core.Off() }
 
 // PowerOn switches the device on.
-func (d *Apple) PowerOn(now protocol.Time) { panic("soon") }
+func (d *Apple) PowerOn(now protocol.Time) { d.tell(now, &agent.Event{Kind: agent.PowerOn}) }
 
-// Push returns where the device is reached: topic, token and magic. Token nil: it is not enrolled. The fleet
+// Epoch returns the newest change of authority that the device has heard of.
+func (d *Apple) Epoch() uint32 { return d.core.Epoch() }
+
+// Push returns where the device is reached: topic, token and magic. Token nil: it is not managed. The fleet
 // registers the token at the push service, and removes it there when it changes.
-func (d *Apple) Push() (topic string, token []byte, magic string) { panic("soon") }
+func (d *Apple) Push() (topic string, token []byte, magic string) {
+	if !d.bonded() {
+		return "", nil, ""
+	}
+	return d.bond.Value().topic, d.token[:], d.magic.String()
+}
 
-// Woken tells whether a push with this magic wakes the device (APL-109). Begin with [Pushed] then.
-func (d *Apple) Woken(magic string) bool { panic("soon") }
+// Woken tells whether a push with this magic wakes the device (APL-109): call Begin with [Pushed] then.
+func (d *Apple) Woken(magic string) bool {
+	return d.Phase() == agent.Enrolled && !d.Off() && magic == d.magic.String()
+}
 
 // ChangeToken gives the device another push token, as happens after a restore. A TokenUpdate is due at once (APL-041).
-func (d *Apple) ChangeToken(now protocol.Time) { panic("soon") }
+func (d *Apple) ChangeToken(now protocol.Time) {
+	d.newToken()
+	d.tell(now, &agent.Event{Kind: agent.NewToken})
+}
 
 // Lock locks the screen until a time: commands that need it unlocked get NotNow. 0 unlocks.
-func (d *Apple) Lock(until protocol.Time) { panic("soon") }
+func (d *Apple) Lock(until protocol.Time) { d.busy = until }
 
-// An Identity is what is known of the device's certificate; Serial empty: it has none.
-type Identity struct {
-	Serial              string // hexadecimal
-	NotBefore, NotAfter protocol.Time
+// bonded tells whether there is an enrolment, finished or not.
+func (d *Apple) bonded() bool { return d.bond != unique.Handle[bond]{} }
+
+// tell gives the core an event that starts no conversation.
+func (d *Apple) tell(now protocol.Time, ev *agent.Event) {
+	var out agent.Actions
+	d.core.Step(now, ev, &out)
 }
 
-// Identity returns what is known of the certificate in use.
-func (d *Apple) Identity() Identity { panic("soon") }
-
-// A Profile is one installed profile.
-type Profile struct {
-	Identifier string
-	UUID       string
-	Family     protocol.Family
-	MDM        bool // the enrolment profile
+// newToken draws a push token out of the device's own chance.
+func (d *Apple) newToken() {
+	for i := 0; i < len(d.token); i += 8 {
+		binary.BigEndian.PutUint64(d.token[i:], d.core.Draw(1<<64-1))
+	}
 }
 
-// Profiles returns what is installed, the enrolment profile first.
-func (d *Apple) Profiles() []Profile { panic("soon") }
-
-// Signer returns an identity ready for use: parsed anew at each call.
-func (d *Apple) Signer(w Which) (certs.Signer, error) { panic("soon") }
-
-// A Start says where an enrolment begins.
-type Start struct {
-	URL      string // of the enrolment profile; https
-	ADE      bool   // the URL wants the signed MachineInfo, and the device is supervised
-	Awaiting bool   // ADE: held in Setup Assistant until DeviceConfigured
-	Profile  []byte // the profile itself, in place of URL
+func (d *Apple) newMagic() {
+	binary.BigEndian.PutUint64(d.magic[:8], d.core.Draw(1<<64-1))
+	binary.BigEndian.PutUint64(d.magic[8:], d.core.Draw(1<<64-1))
 }
 
-// Enrol begins an enrolment. The error tells what of s is wrong, or that the device is managed already (APL-004).
-func (d *Apple) Enrol(now protocol.Time, s Start, out *Act) error { panic("soon") }
-
-// A Why is what starts a conversation.
-type Why uint8
-
-// The reasons.
-const (
-	Scheduled   Why = iota // what Due named has come
-	Pushed                 // Woken said so
-	Synced                 // the user asked for it (AUTH-22)
-	UserRemoves            // the user removes the enrolment profile
-)
-
-func (w Why) String() string {
-	return [...]string{"scheduled", "pushed", "synced", "user removes"}[w%4]
+// unlockToken is what the device gave the server for ClearPasscode; iOS and iPadOS have one.
+func (d *Apple) unlockToken() []byte {
+	if d.model.Platform == protocol.MacOS {
+		return nil
+	}
+	sum := sha256.Sum256(append([]byte("unlock"), d.magic[:]...))
+	return sum[:]
 }
 
-// Begin starts a conversation and tells whether there is anything to do: out is then the first thing.
-func (d *Apple) Begin(now protocol.Time, why Why, out *Act) bool { panic("soon") }
-
-// Answer tells the device what its request brought, and what to do next.
-func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) { panic("soon") }
-
-// GotIdentity tells the device what became of GetIdentity: its key and certificate, or why there is none.
-func (d *Apple) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certificate, err error, out *Act) {
-	panic("soon")
+// happens draws whether something of a chance in millionths comes about.
+func (d *Apple) happens(millionths uint32) bool {
+	return millionths > 0 && d.core.Draw(1_000_000) < uint64(millionths)
 }
 
-// Abandon ends a conversation that nobody carries on. What the server has still to hear stays due.
-func (d *Apple) Abandon(now protocol.Time) { panic("soon") }
-
-// An ActKind is what a device wants done.
-type ActKind uint8
-
-// The kinds.
-const (
-	Rest        ActKind = iota // nothing: the conversation is over
-	Send                       // Act.Request, then call Answer
-	GetIdentity                // Act.SCEP, then call GotIdentity
-)
-
-// An Act is one thing that a device wants done. The caller owns it and passes it again and again; what it points to is
-// good until the next call.
-type Act struct {
-	Kind    ActKind
-	Request Request
-	SCEP    SCEP
-	Trust   Trust
-	Err     error // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
+// right tells whether the enrolment permits one of rights; 0 is permitted always.
+func (d *Apple) right(rights int64) bool {
+	return rights == 0 || d.bonded() && d.bond.Value().rights&rights == rights
 }
 
-// A Step names a request for reports.
-type Step uint8
-
-// The steps.
-const (
-	NoStep Step = iota
-	FetchProfile
-	FetchADE
-	Identify // SCEP
-	Authenticate
-	TokenUpdate
-	Idle
-	Report
-	CheckOut
-)
-
-var stepNames = [...]string{"", "profile", "ADE profile", "SCEP", "Authenticate", "TokenUpdate", "Idle", "Report", "CheckOut"}
-
-func (s Step) String() string { return stepNames[int(s)%len(stepNames)] }
-
-// Steps is how many steps there are: an array of this length counts by Step.
-const Steps = len(stepNames)
-
-// A Which is one of the identities that a request can come from.
-type Which uint8
-
-// The identities.
-const (
-	NoIdentity Which = iota
-	Current
-	Next // of a renewal that the server has not confirmed
-)
-
-// A Sign is how a request is signed.
-type Sign uint8
-
-// The ways.
-const (
-	NoSignature     Sign = iota
-	SignBody             // header Mdm-Signature: detached CMS over Body by the identity
-	SignLegacy           // the same as macOS makes it
-	SignMachineInfo      // the body sent is CMS around Body by the factory identity
-)
-
-// A Request is one HTTP request.
-type Request struct {
-	Step        Step
-	Method      string
-	URL         string
-	ContentType string
-	UserAgent   string
-	Body        []byte
-	Identity    Which // the TLS client certificate
-	Sign        Sign
-
-	// With Report: what is reported.
-	Command string // RequestType
-	Status  protocol.Status
-	Repeat  bool // sent before, and not confirmed
+// id is how the first bytes of a hash stand for a text.
+func id(s string) uint64 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
-// SCEP is what to ask a certificate authority for (apple.md section 3.3).
-type SCEP struct {
-	URL           string
-	Name          string // of the CA, sent as message of GetCACert
-	Subject       pkix.Name
-	Challenge     string
-	CAFingerprint []byte // empty: not checked
-	Retries       int    // polls after PENDING
-	RetryDelay    time.Duration
-	Keysize       int // bits, of an RSA key
+// remembers tells whether a command was carried out a short while ago (HST-055).
+func (d *Apple) remembers(uuid string) bool {
+	h := id(uuid)
+	for _, r := range d.recent {
+		if r == h {
+			return true
+		}
+	}
+	return false
 }
 
-// Trust is whom to believe beside the roots that the caller trusts anyway: certificates, DER, one after another. Pinned:
-// these alone.
-type Trust struct {
-	Anchors string
-	Pinned  bool
+func (d *Apple) remember(uuid string) {
+	copy(d.recent[1:], d.recent[:])
+	d.recent[0] = id(uuid)
 }
-
-// A Response is what a request brought.
-type Response struct {
-	Status      int  // HTTP; 0: there was no answer
-	Refused     bool // with Status 0: the server's TLS did not take our certificate
-	ContentType string
-	RetryAfter  time.Duration // 0: not said
-	Notice      protocol.Notice
-	Body        []byte
-	Err         error // with Status 0: why
-}
-
-// A Failure is a step that did not succeed.
-type Failure struct {
-	Step       Step
-	Status     int    // HTTP; 0: no answer
-	Code       string // of a 403 with a body that has one
-	RetryAfter time.Duration
-	Err        error
-}
-
-func (f *Failure) Error() string { panic("soon") }
-func (f *Failure) Unwrap() error { return f.Err }
-
-// AppendBinary appends the whole device, secrets included, for keeping in a file. A conversation under way is kept as
-// one that was cut off.
-func (d *Apple) AppendBinary(dst []byte) ([]byte, error) { panic("soon") }
-
-// UnmarshalBinary reads what AppendBinary wrote. The error wraps [protocol.ErrMalformed]; d is then unchanged. Call Share
-// before anything else.
-func (d *Apple) UnmarshalBinary(b []byte) error { panic("soon") }

@@ -1,0 +1,170 @@
+package dialect
+
+import (
+	"crypto/x509/pkix"
+	"fmt"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// A Start says where an enrolment begins.
+type Start struct {
+	URL      string // of the enrolment profile; https
+	ADE      bool   // the URL wants the signed MachineInfo, and the device is supervised
+	Awaiting bool   // ADE: held in Setup Assistant until DeviceConfigured
+	Profile  []byte // the profile itself, in place of URL
+}
+
+// A Why is what starts a conversation.
+type Why uint8
+
+// The reasons.
+const (
+	Scheduled   Why = iota // what Due named has come
+	Pushed                 // Woken said so
+	Synced                 // the user asked for it (AUTH-22)
+	UserRemoves            // the user removes the enrolment profile
+)
+
+func (w Why) String() string {
+	return [...]string{"scheduled", "pushed", "synced", "user removes"}[w%4]
+}
+
+// An ActKind is what a device wants done.
+type ActKind uint8
+
+// The kinds.
+const (
+	Rest        ActKind = iota // nothing: the conversation is over
+	Send                       // Act.Request, then call Answer
+	GetIdentity                // Act.SCEP, then call GotIdentity
+)
+
+// An Act is one thing that a device wants done. The caller owns it and passes it again and again; what it points to is
+// good until the next call.
+type Act struct {
+	Kind    ActKind
+	Request Request
+	SCEP    SCEP
+	Trust   Trust
+	Err     error // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
+
+	scratch []byte // Request.Body is made in it
+}
+
+// A Step names a request for reports.
+type Step uint8
+
+// The steps.
+const (
+	NoStep Step = iota
+	FetchProfile
+	FetchADE
+	Identify // SCEP
+	Authenticate
+	TokenUpdate
+	Idle
+	Report
+	CheckOut
+)
+
+var stepNames = [...]string{"", "profile", "ADE profile", "SCEP", "Authenticate", "TokenUpdate", "Idle", "Report", "CheckOut"}
+
+func (s Step) String() string { return stepNames[int(s)%len(stepNames)] }
+
+// Steps is how many steps there are: an array of this length counts by Step.
+const Steps = len(stepNames)
+
+// A Which is one of the identities that a request can come from.
+type Which uint8
+
+// The identities.
+const (
+	NoIdentity Which = iota
+	Current
+	Next     // of a renewal that the server has not confirmed
+	Previous // of before a renewal: see Doubts.OldIdentityReports
+)
+
+// A Sign is how a request is signed.
+type Sign uint8
+
+// The ways.
+const (
+	NoSignature     Sign = iota
+	SignBody             // header Mdm-Signature: detached CMS over Body by the identity
+	SignLegacy           // the same as macOS makes it
+	SignMachineInfo      // the body sent is CMS around Body by the factory identity
+)
+
+// A Request is one HTTP request.
+type Request struct {
+	Step        Step
+	Method      string
+	URL         string
+	ContentType string
+	UserAgent   string
+	Body        []byte
+	Identity    Which // the TLS client certificate
+	Sign        Sign
+
+	// With Report: what is reported.
+	Command string // RequestType
+	Status  protocol.Status
+	Repeat  bool // sent before, and not confirmed
+}
+
+// SCEP is what to ask a certificate authority for (apple.md section 3.3).
+type SCEP struct {
+	URL           string
+	Name          string // of the CA, sent as message of GetCACert
+	Subject       pkix.Name
+	Challenge     string
+	CAFingerprint []byte // empty: not checked
+	Retries       int    // polls after PENDING
+	RetryDelay    time.Duration
+	Keysize       int              // bits, of an RSA key
+	KeyUsage      []pkix.Extension // for the request
+}
+
+// Trust is whom to believe beside the roots that the caller trusts anyway: certificates, DER, one after another. Pinned:
+// these alone.
+type Trust struct {
+	Anchors string
+	Pinned  bool
+}
+
+// A Response is what a request brought.
+type Response struct {
+	Status      int  // HTTP; 0: there was no answer
+	Refused     bool // with Status 0: the server's TLS did not take our certificate
+	ContentType string
+	RetryAfter  time.Duration // 0: not said
+	Notice      protocol.Notice
+	Body        []byte
+	Err         error // with Status 0: why
+}
+
+// A Failure is a step that did not succeed.
+type Failure struct {
+	Step       Step
+	Status     int    // HTTP; 0: no answer
+	Code       string // of a 403 with a body that has one
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (f *Failure) Error() string {
+	switch {
+	case f.Status == 0:
+		return fmt.Sprintf("%s: %v", f.Step, f.Err)
+	case f.Code != "":
+		return fmt.Sprintf("%s: status %d, %s", f.Step, f.Status, f.Code)
+	case f.Err != nil:
+		return fmt.Sprintf("%s: status %d: %v", f.Step, f.Status, f.Err)
+	}
+	return fmt.Sprintf("%s: status %d", f.Step, f.Status)
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
