@@ -165,7 +165,8 @@ func EncodeCommand(dst []byte, uuid string, c Command) []byte {
 // package does not know gives [Unknown]. The error wraps [protocol.ErrMalformed] and names the key; a uuid that
 // comes with an error is that of a command which was not understood (CommandFormatError).
 func DecodeCommand(body []byte) (uuid string, c Command, err error) {
-	s := scanner{narrow: true}
+	s := newScanner(true)
+	defer s.release()
 	start := s.open(body, MaxMessage)
 	var name, identifier string
 	var payload []byte

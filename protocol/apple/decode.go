@@ -203,9 +203,10 @@ func (m *Message) data(f field) *[]byte {
 // ignored, a known key of the wrong type is refused, required keys are demanded (apple.md sections 5 and 6.1).
 // The error wraps [protocol.ErrMalformed] and names key and byte; m is then empty.
 func DecodeMessage(body []byte, m *Message) error {
-	var s scanner
+	s := newScanner(false)
+	defer s.release()
 	s.open(body, MaxMessage)
-	seen := m.scan(&s)
+	seen := m.scan(s)
 	s.finish()
 	err := s.err
 	if err == nil {
@@ -288,7 +289,7 @@ func (s *scanner) messageType() MessageType {
 			return MessageType(i)
 		}
 	}
-	s.fail(fmt.Sprintf("unknown MessageType %.64q", text))
+	s.fail(fmt.Sprintf("unknown MessageType %.64q", string(text)))
 	return NoMessageType
 }
 
@@ -306,7 +307,7 @@ func (s *scanner) status() protocol.Status {
 	case "CommandFormatError":
 		return protocol.CommandFormatError
 	}
-	s.fail(fmt.Sprintf("unknown Status %.64q", text))
+	s.fail(fmt.Sprintf("unknown Status %.64q", string(text)))
 	return protocol.NoStatus
 }
 

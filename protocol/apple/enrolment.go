@@ -65,7 +65,7 @@ func (p *Profile) CheckEnrolment(topic string) error {
 		wrong = "Keysize is below 2048, as it is by default"
 	}
 	for i := range p.Payloads {
-		if q := &p.Payloads[i]; q != mdm && q != identity && q.Type != RootPayload && q.Type != PKCS1Payload {
+		if q := &p.Payloads[i]; wrong == "" && q != mdm && q != identity && q.Type != RootPayload && q.Type != PKCS1Payload {
 			wrong = "payload of type " + q.Type + " is for InstallProfile, not for enrolment"
 		}
 	}

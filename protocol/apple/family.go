@@ -53,7 +53,7 @@ func NewProfile(identifier, name string, family protocol.Family) *Profile {
 			"UserDefinedName": name,
 			"VPNType":         "VPN",
 			"VPNSubType":      "com.example.vpn",
-			"VPN":             map[string]any{"AuthenticationMethod": "Password", "RemoteAddress": "vpn.example.com"},
+			"VPN":             map[string]any{"AuthenticationMethod": "Password"},
 		}
 	case protocol.Certificate:
 		payload.Type = RootPayload

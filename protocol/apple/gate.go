@@ -51,7 +51,8 @@ func decodeGated(doc []byte, v any) error {
 
 // gated returns the plist element of a body that passes the gate: the library never sees what stands around it.
 func gated(body []byte, limit int) ([]byte, error) {
-	s := scanner{narrow: true}
+	s := newScanner(true)
+	defer s.release()
 	start := s.open(body, limit)
 	s.skip(s.value())
 	end := s.finish()

@@ -96,7 +96,7 @@ func (r *Result) keys() map[string]any {
 		keys["QueryResponses"] = r.QueryResponses
 	}
 	if r.SecurityInfo != nil {
-		keys["SecurityInfo"] = r.SecurityInfo
+		keys["SecurityInfo"] = *r.SecurityInfo
 	}
 	if r.ProfileList != nil {
 		keys["ProfileList"] = r.ProfileList

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -93,6 +94,30 @@ type scanner struct {
 	inScratch bool // the latest text is there and not in b
 }
 
+// scanners are used again, with their buffers: a steady message costs no garbage.
+var scanners = sync.Pool{New: func() any { return new(scanner) }}
+
+// newScanner returns a scanner to be released.
+func newScanner(narrow bool) *scanner {
+	s := scanners.Get().(*scanner)
+	s.narrow = narrow
+	return s
+}
+
+// release gives s back without anything of the document that it went over. What a large one needed is dropped.
+func (s *scanner) release() {
+	const many = 256
+	if cap(s.keys) > many {
+		s.keys = nil
+	}
+	if cap(s.scratch) > many*1024 {
+		s.scratch = nil
+	}
+	clear(s.keys[:cap(s.keys)])
+	*s = scanner{keys: s.keys[:0], scratch: s.scratch[:0]}
+	scanners.Put(s)
+}
+
 // fail keeps the first error. what says what is wrong, never a value: values may be secrets.
 func (s *scanner) fail(what string) {
 	if s.err != nil {
@@ -100,7 +125,7 @@ func (s *scanner) fail(what string) {
 	}
 	where := ""
 	if len(s.at) > 0 {
-		where = fmt.Sprintf(" near key %.64q", s.at)
+		where = fmt.Sprintf(" near key %.64q", string(s.at))
 	}
 	s.err = fmt.Errorf("%w: plist: byte %d%s: %s", protocol.ErrMalformed, s.i, where, what)
 	s.i = len(s.b)
