@@ -128,15 +128,14 @@ func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (deliv
 	return cred, nil
 }
 
-// TLSConfig returns the configuration of a listener for devices, which presents cert. Client certificates are asked
-// for, not demanded, since SCEP and enrolment do without; one that is presented must be a living identity of
-// ours, at each handshake, resumed ones too (HST-025, 030 to 032). Times follow the handler's clock.
-func (h *Handler) TLSConfig(cert tls.Certificate) *tls.Config {
+// TLSConfig returns the configuration of a listener for devices; the caller says which certificate it presents. Client
+// certificates are asked for, not demanded, since SCEP and enrolment do without; one that is presented must be a living
+// identity of ours, at each handshake, resumed ones too (HST-025, 030 to 032). Times follow the handler's clock.
+func (h *Handler) TLSConfig() *tls.Config {
 	known := x509.NewCertPool()
 	known.AddCert(h.ca.Certificate())
 	return &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
+		MinVersion: tls.VersionTLS12,
 		// Suites of TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 are not configurable.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,

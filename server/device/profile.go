@@ -29,18 +29,24 @@ type Enrolment struct {
 	URL         string           // https://host[:port] that devices reach this server at; all links come from it (HST-024)
 	Name        string           // of the organisation, as the device shows it
 	CA          *certs.Authority // issues identities, and the certificate that this server shows
-	Signer      certs.Signer     // signs enrolment profiles; without a Key they go out unsigned
 	SignMessage bool             // devices sign their messages
+
+	// Signer signs enrolment profiles; nil: they go out unsigned.
+	Signer func() (certs.Signer, error)
 }
 
 // Profile returns the signed profile with which a device of platform p enrols. topic is the one that it will be woken
 // under, challenge the right to one certificate; now is the signing time.
 func (e *Enrolment) Profile(p protocol.Platform, topic, challenge string, now time.Time) ([]byte, error) {
 	profile := e.document(p, topic, challenge)
-	if e.Signer.Key == nil {
+	if e.Signer == nil {
 		return profile, nil
 	}
-	return certs.SignAttached(profile, e.Signer, now)
+	signer, err := e.Signer()
+	if err != nil {
+		return nil, err
+	}
+	return certs.SignAttached(profile, signer, now)
 }
 
 // Renewal returns the profile with which the device in state s renews its identity: that of its enrolment but for the

@@ -1,0 +1,111 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+)
+
+func apnsCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{Use: "apns", Short: "Look after the Apple push certificate"})
+	cmd.AddCommand(apnsStatusCommand(c), apnsUploadCommand(c), apnsMakeTestCommand(c))
+	return cmd
+}
+
+func apnsStatusCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the push certificate and what is wrong with it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			p, err := t.Push(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, p, func(w io.Writer) {
+				if p.Topic != "" {
+					row(w, "topic", p.Topic)
+					row(w, "Apple ID", p.AppleID)
+					row(w, "valid", when(p.NotBefore)+" to "+when(p.NotAfter))
+				}
+				for _, warning := range p.Warnings {
+					row(w, "warning", string(warning.Rule)+": "+warning.Message)
+				}
+			})
+		},
+	}
+}
+
+func apnsUploadCommand(c *client) *cobra.Command {
+	var u target.PushUpload
+	var password string
+	cmd := &cobra.Command{
+		Use: "upload FILE", Short: "Give the server a push certificate: PEM with its key, or PKCS#12", Args: cobra.ExactArgs(1),
+		Long: `Give the server a push certificate: PEM with its key, or PKCS#12.
+
+It is checked before it is taken (AUTH-34). One with another topic reaches no device that is enrolled (AUTH-32): it is
+refused, with their number, unless --confirm is given.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if u.Certificate, err = os.ReadFile(args[0]); err != nil {
+				return err
+			}
+			if password != "" {
+				b, err := os.ReadFile(password)
+				if err != nil {
+					return fmt.Errorf("--password-file: %w", err)
+				}
+				u.Password = firstLine(b)
+			}
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.UploadPush(cmd.Context(), u); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return show(cmd, map[string]any{"uploaded": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: taken\n", args[0]) })
+		},
+	}
+	cmd.Flags().StringVar(&u.AppleID, "apple-id", "", "Apple ID that the certificate was made with; its renewal needs the same one")
+	cmd.Flags().StringVar(&password, "password-file", "", "file with the password of a PKCS#12")
+	cmd.Flags().BoolVar(&u.Confirm, "confirm", false, "take another topic although it strands devices")
+	return cmd
+}
+
+func apnsMakeTestCommand(c *client) *cobra.Command {
+	var topic, out string
+	var lifetime time.Duration
+	cmd := &cobra.Command{
+		Use: "make-test", Short: "Make a push certificate that simulated push services take", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			pem, err := t.MakeTestPush(cmd.Context(), topic, lifetime)
+			if err != nil {
+				return err
+			}
+			if err := writeFile(out, pem, 0o600); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
+			return show(cmd, map[string]any{"file": out}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: written, with its key; rollcall apns upload takes it into use\n", out)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&topic, "topic", "", "topic (default: the present one, or a new one)")
+	cmd.Flags().DurationVar(&lifetime, "lifetime", 365*24*time.Hour, "how long it is valid")
+	cmd.Flags().StringVar(&out, "out", "push.pem", "file to write")
+	return cmd
+}

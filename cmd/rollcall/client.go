@@ -1,0 +1,120 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/server/logs"
+)
+
+const (
+	defaultListen = "127.0.0.1:8443"
+	defaultData   = "rollcall-data"
+)
+
+// A client is how a command of an administrator reaches the server.
+type client struct{ server, ca, tokenFile, data string }
+
+// clientCommand gives cmd and what is added below it the flags of a client.
+func clientCommand(cmd *cobra.Command) (*cobra.Command, *client) {
+	c := &client{}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&c.server, "server", "https://"+defaultListen, "the server's URL")
+	flags.StringVar(&c.ca, "ca", "", "trust the CAs in this PEM file (default: ca.pem in --data, else the system's)")
+	flags.StringVar(&c.tokenFile, "token-file", "", "read the token from this file (default: ROLLCALL_TOKEN, else admin.token in --data)")
+	flags.StringVar(&c.data, "data", defaultData, "data folder of a server on this machine, for its CA and its token")
+	return cmd, c
+}
+
+// target returns the API's client.
+func (c *client) target() (*target.Rollcall, error) {
+	token := os.Getenv("ROLLCALL_TOKEN")
+	if c.tokenFile != "" || token == "" {
+		name := c.tokenFile
+		if name == "" {
+			name = filepath.Join(c.data, tokenFile)
+		}
+		b, err := os.ReadFile(name)
+		if err != nil && c.tokenFile == "" {
+			return nil, fmt.Errorf("no token: set ROLLCALL_TOKEN, or give --token-file, or --data with the data folder of a server on this machine")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--token-file: %w", err)
+		}
+		token = strings.TrimSpace(string(b))
+	}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: transport}}, nil
+}
+
+func (c *client) roots() (*x509.CertPool, error) {
+	name := c.ca
+	if name == "" {
+		if name = filepath.Join(c.data, caFile); !exists(name) {
+			return nil, nil
+		}
+	}
+	list, err := readCertificates(name)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	for _, cert := range list {
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// show prints v as one JSON object, or else what human prints.
+func show(cmd *cobra.Command, v any, human func(w io.Writer)) error {
+	if asJSON(cmd) {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	human(w)
+	return w.Flush()
+}
+
+// row prints cells of a table, whatever is in them, on one line.
+func row(w io.Writer, cells ...string) {
+	for i, c := range cells {
+		if c = logs.Escape(c); c == "" {
+			c = "-"
+		}
+		cells[i] = c
+	}
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
+}
+
+// when shows a time as people read it.
+func when(t protocol.Time) string {
+	if t == 0 {
+		return ""
+	}
+	return t.Time().Format(time.DateTime)
+}

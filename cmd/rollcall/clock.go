@@ -1,0 +1,72 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// realClock is the machine's.
+type realClock struct{}
+
+func (realClock) Now() time.Time { return time.Now() }
+func (realClock) Driven() bool   { return false }
+func (realClock) Step(time.Time) {}
+
+// A drivenClock stands still until it is stepped. It remembers where it stood in a file, so that a server's time
+// does not go back when it starts again.
+type drivenClock struct {
+	now  atomic.Pointer[time.Time]
+	file string
+}
+
+const clockFile = "clock"
+
+// newDrivenClock goes on where the clock of this data folder stood, else at start.
+func newDrivenClock(dir string, start time.Time) *drivenClock {
+	c := &drivenClock{file: filepath.Join(dir, clockFile)}
+	if b, err := os.ReadFile(c.file); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(b))); err == nil {
+			start = t
+		}
+	}
+	start = start.UTC().Truncate(time.Microsecond)
+	c.now.Store(&start)
+	return c
+}
+
+func (c *drivenClock) Now() time.Time { return *c.now.Load() }
+func (c *drivenClock) Driven() bool   { return true }
+
+func (c *drivenClock) Step(to time.Time) {
+	c.now.Store(&to)
+	// Without the file a later start goes on at the machine's time; that is no reason to stop the present run.
+	_ = writeFile(c.file, []byte(to.Format(time.RFC3339Nano)+"\n"), 0o600)
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(name string, data []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	_, err = tmp.Write(data)
+	if err == nil {
+		err = tmp.Chmod(mode)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}

@@ -1,0 +1,12 @@
+//go:build !agentonly
+
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists what this program can do.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		serveCommand(), cloudCommand(), devicesCommand(), profilesCommand(), usersCommand(), apnsCommand(), tokenCommand(), versionCommand(),
+	}
+}

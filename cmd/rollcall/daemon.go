@@ -1,0 +1,386 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/api"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/device"
+	"rollcall/server/issuer"
+	"rollcall/server/logs"
+	"rollcall/server/push"
+	"rollcall/server/store/sqlstore"
+)
+
+const (
+	drainTime     = 10 * time.Second // for requests under way when the server stops (HST-102)
+	tlsLifetime   = 90 * 24 * time.Hour
+	tlsRenewAhead = 30 * 24 * time.Hour
+
+	caFile    = "ca.pem"
+	tokenFile = "admin.token"
+	tokenName = "admin"
+)
+
+// A serveConfig says what a server is made of. Its zero value, with Data and Clock, is a server on a free port of
+// loopback whose wake-ups go nowhere.
+type serveConfig struct {
+	Listen string            // host:port; empty: 127.0.0.1:0
+	Names  []string          // host names and addresses of this server, the first one in all links; empty: the host of Listen
+	Data   string            // folder; made where there is none
+	Clock  api.Clock         // a driven one is stepped through the API
+	Tenant *authority.Tenant // sets the tenant up if nobody did; nil: an administrator will
+	Log    *logrus.Logger    // nil: silent
+
+	Push      push.Config // push service; an empty URL: none, wake-ups stay due
+	Simulated bool        // it is a simulated one: the server makes push certificates for it
+
+	SignMessage     bool                // devices sign their messages too
+	LegacySignature bool                // SHA-1 in them, as Macs make it
+	LegacySCEP      bool                // SHA-1 and 3DES in SCEP
+	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
+	MinimumOS       string              // for ADE (APL-085)
+
+	// Observe is server.Config's.
+	Observe func(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+}
+
+// A runningServer is a server with its sockets and its clock. It can be started again on the same data folder
+// once it is closed or killed.
+type runningServer struct {
+	Addr        string // that it listens on, with the port it got
+	URL         string // https://name:port
+	CA          []byte // PEM of the certificate that clients trust
+	Fingerprint string // SHA-256 of it, in hex
+	CAFile      string // in the data folder
+	TokenFile   string // in the data folder
+	Token       string // of the admin API
+	Server      *server.Server
+
+	store  *sqlstore.Store
+	apns   *push.APNs
+	http   *http.Server
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	failed chan error
+	once   sync.Once
+	err    error
+}
+
+// startServer starts a server and returns when it answers. Every error is one sentence.
+func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err error) {
+	if cfg.Log == nil {
+		cfg.Log = logs.New(io.Discard, true)
+		cfg.Log.SetLevel(logrus.PanicLevel)
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
+	}
+	s := &runningServer{failed: make(chan error, 3)}
+	var life context.Context
+	life, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			s.stop(false)
+		}
+	}()
+	if s.store, err = sqlstore.Open(ctx, cfg.Data); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, cannotListen(cfg.Listen, err)
+	}
+	defer func() {
+		if err != nil {
+			listener.Close()
+		}
+	}()
+	s.Addr = listener.Addr().String()
+	if len(cfg.Names) == 0 {
+		host, _, _ := net.SplitHostPort(s.Addr)
+		cfg.Names = []string{host}
+	}
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.URL = "https://" + net.JoinHostPort(cfg.Names[0], port)
+
+	handler, tlsConfig, err := s.assemble(ctx, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.http = device.HTTPServer(handler, tlsConfig, cfg.Log)
+	s.tasks.Go(func() {
+		if err := s.http.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	})
+	if !cfg.Clock.Driven() { // a driven server does what is due when it is stepped
+		s.tasks.Go(func() {
+			if err := s.Server.Run(life, func() protocol.Time { return protocol.At(cfg.Clock.Now()) }); life.Err() == nil {
+				s.failed <- err
+			}
+		})
+	}
+	s.tasks.Go(func() {
+		select {
+		case err := <-s.store.Failed():
+			s.failed <- err
+		case <-life.Done():
+		}
+	})
+	return s, nil
+}
+
+// assemble makes core, edges and TLS of an open store.
+func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Handler, *tls.Config, error) {
+	now := func() time.Time { return cfg.Clock.Now() }
+	config := server.Config{Store: s.store, Log: cfg.Log, Observe: cfg.Observe}
+	if cfg.Push.URL != "" {
+		cfg.Push.Now = now
+		apns, err := push.New(cfg.Push)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.apns, config.Push, config.SetPushCertificate = apns, apns, apns.SetCertificate
+	}
+	enrolment := &device.Enrolment{URL: s.URL, Name: "rollcall", SignMessage: cfg.SignMessage}
+	config.Renewal = enrolment.Renewal
+	core, err := server.Open(ctx, protocol.At(now()), config)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Server = core
+	ca, err := authorityOf(ctx, core, now())
+	if err != nil {
+		return nil, nil, err
+	}
+	if ca.ExpiresSoon(now()) {
+		cfg.Log.WithField("rule", "HST-047").Warnf("the certificate authority ends on %s", ca.Certificate().NotAfter.UTC().Format(time.DateOnly))
+	}
+	s.CA = certs.CertificatesPEM(ca.Certificate())
+	sum := sha256.Sum256(ca.Certificate().Raw)
+	s.Fingerprint = hex.EncodeToString(sum[:])
+	face := &face{ca: ca, names: cfg.Names, now: now}
+	if _, err := face.certificate(nil); err != nil {
+		return nil, nil, err
+	}
+	enrolment.CA, enrolment.Signer = ca, face.signer
+	devices, err := device.New(device.Config{
+		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
+		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	testPush := func(topic string, notBefore, notAfter time.Time) ([]byte, error) {
+		p, err := certs.MakePush(ca, topic, notBefore, notAfter)
+		if err != nil {
+			return nil, err
+		}
+		return p.PEM()
+	}
+	if err := s.settle(ctx, cfg, testPush); err != nil {
+		return nil, nil, err
+	}
+	if !cfg.Simulated {
+		testPush = nil
+	}
+	administration, err := api.New(api.Config{Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, TestPush: testPush})
+	if err != nil {
+		return nil, nil, err
+	}
+	tlsConfig := devices.TLSConfig()
+	tlsConfig.GetCertificate = face.certificate
+	return edges{devices, administration}, tlsConfig, nil
+}
+
+// settle does what a new data folder needs: files for administrators, and a tenant if the configuration has one.
+func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush func(string, time.Time, time.Time) ([]byte, error)) error {
+	now := protocol.At(cfg.Clock.Now())
+	s.CAFile = filepath.Join(cfg.Data, caFile)
+	if err := writeFile(s.CAFile, s.CA, 0o644); err != nil {
+		return err
+	}
+	if err := s.administrator(ctx, cfg.Data, now); err != nil {
+		return err
+	}
+	if cfg.Tenant != nil && s.Server.Content().Tenant.Release == 0 {
+		if err := s.Server.SetUp(ctx, now, *cfg.Tenant, delivery.Settings{}); err != nil {
+			return err
+		}
+	}
+	if cert, _ := s.Server.PushStatus(now); cert == nil && cfg.Simulated && s.Server.Content().Tenant.Authority != protocol.Unknown {
+		pem, err := testPush("com.apple.mgmt.External."+uuid.NewString(), now.Time(), now.Add(365*24*time.Hour).Time())
+		if err == nil {
+			_, err = s.Server.UploadPush(ctx, now, pem, "", "", false)
+		}
+		return err
+	}
+	return nil
+}
+
+// administrator sees to it that the file in the data folder has a token that opens the API.
+func (s *runningServer) administrator(ctx context.Context, dir string, now protocol.Time) error {
+	s.TokenFile = filepath.Join(dir, tokenFile)
+	if b, err := os.ReadFile(s.TokenFile); err == nil {
+		s.Token = strings.TrimSpace(string(b))
+		if _, err := issuer.Verify(s.Token, s.Server.Content().Tokens, now); err == nil {
+			return nil
+		}
+	}
+	text, kept := issuer.New(tokenName, now, 0)
+	if err := s.Server.PutToken(ctx, now, kept); err != nil {
+		return err
+	}
+	s.Token = text
+	return writeFile(s.TokenFile, []byte(text+"\n"), 0o600)
+}
+
+// Failed tells why the server cannot go on; it is to be closed then.
+func (s *runningServer) Failed() <-chan error { return s.failed }
+
+// Close lets requests under way finish, for ten seconds at most, and stops. Later calls do nothing.
+func (s *runningServer) Close() error { return s.stop(true) }
+
+// Kill stops as a crash would: no request under way gets an answer.
+func (s *runningServer) Kill() error { return s.stop(false) }
+
+func (s *runningServer) stop(gently bool) error {
+	s.once.Do(func() {
+		if s.http != nil && gently {
+			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+			s.err = s.http.Shutdown(ctx)
+			cancel()
+		}
+		if s.http != nil {
+			s.http.Close()
+		}
+		s.cancel()
+		s.tasks.Wait()
+		if s.apns != nil {
+			s.apns.Close()
+		}
+		if s.store != nil {
+			s.err = errors.Join(s.err, s.store.Close())
+		}
+	})
+	return s.err
+}
+
+// cannotListen says in one sentence why an address cannot be had.
+func cannotListen(addr string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = sys.Err
+	}
+	return fmt.Errorf("cannot listen on %s: %w: stop what uses it, or choose another address with --listen", addr, err)
+}
+
+// edges gives each request to the edge it belongs to.
+type edges struct{ devices, administration http.Handler }
+
+func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/healthz" || strings.HasPrefix(r.URL.Path, "/rollcall/") {
+		e.administration.ServeHTTP(w, r)
+		return
+	}
+	e.devices.ServeHTTP(w, r)
+}
+
+// authorityOf returns the server's certificate authority, made at its first start and kept with its data.
+func authorityOf(ctx context.Context, s *server.Server, now time.Time) (*certs.Authority, error) {
+	type file struct{ Certificates, Keys []byte }
+	b, err := s.Secret(ctx, protocol.At(now), "authority", func() ([]byte, error) {
+		ca, err := certs.NewAuthority(certs.P256, "rollcall "+hex.EncodeToString(random(4)), now)
+		if err != nil {
+			return nil, err
+		}
+		var f file
+		if f.Certificates, f.Keys, err = ca.PEM(); err != nil {
+			return nil, err
+		}
+		return json.Marshal(f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var f file
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("the certificate authority in the data folder: %w", err)
+	}
+	return certs.LoadAuthority(f.Certificates, f.Keys)
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}
+
+// A face is the certificate that the server shows. Clients trust the authority, so it may change at any time.
+type face struct {
+	ca    *certs.Authority
+	names []string
+	now   func() time.Time
+
+	mu   sync.Mutex
+	cert *tls.Certificate
+}
+
+// certificate returns one that is valid for a while.
+func (f *face) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if f.cert != nil && now.Add(tlsRenewAhead).Before(f.cert.Leaf.NotAfter) && !now.Before(f.cert.Leaf.NotBefore) {
+		return f.cert, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := f.ca.IssueServer(f.names, key.Public(), now, tlsLifetime)
+	if err != nil {
+		return nil, err
+	}
+	f.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	return f.cert, nil
+}
+
+// signer signs enrolment profiles with the same key.
+func (f *face) signer() (certs.Signer, error) {
+	cert, err := f.certificate(nil)
+	if err != nil {
+		return certs.Signer{}, err
+	}
+	return certs.Signer{Certificate: cert.Leaf, Chain: []*x509.Certificate{f.ca.Certificate()}, Key: cert.PrivateKey.(*ecdsa.PrivateKey)}, nil
+}

@@ -1,0 +1,198 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+func devicesCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{Use: "devices", Short: "List, inspect and command enrolled devices"})
+	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c))
+	for _, o := range []struct {
+		kind  target.OrderKind
+		short string
+	}{
+		{target.Sync, "Wake a device, so that it comes for what is waiting"},
+		{target.Lock, "Lock a device's screen"},
+		{target.Wipe, "Erase a device"},
+		{target.Restart, "Restart a device"},
+		{target.Retire, "Take a device out of management; its personal data stay"},
+	} {
+		cmd.AddCommand(devicesOrderCommand(c, o.kind, o.short))
+	}
+	return cmd
+}
+
+func devicesListCommand(c *client) *cobra.Command {
+	var platform, user, portal string
+	var asCSV bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List devices", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f := target.Filter{User: user}
+			if platform != "" {
+				if err := f.Platform.UnmarshalText([]byte(platform)); err != nil {
+					return fmt.Errorf("--platform: %w", err)
+				}
+			}
+			if portal != "" {
+				if err := f.Registered.UnmarshalText([]byte(portal)); err != nil {
+					return fmt.Errorf("--portal: %w", err)
+				}
+				if f.Platform != protocol.NoPlatform || user != "" {
+					return fmt.Errorf("--portal cannot be combined with --platform or --user")
+				}
+			}
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			list := []target.Device{}
+			for d, err := range t.Devices(cmd.Context(), f) {
+				if err != nil {
+					return err
+				}
+				list = append(list, d)
+			}
+			if asCSV && !asJSON(cmd) {
+				return writeCSV(cmd.OutOrStdout(), list)
+			}
+			return show(cmd, map[string]any{"devices": list}, func(w io.Writer) {
+				row(w, "ID", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
+				for _, d := range list {
+					row(w, d.ID, d.Platform.String(), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&platform, "platform", "", "only this platform: ios, ipados, macos, android or windows")
+	cmd.Flags().StringVar(&user, "user", "", "only this user's, by UPN")
+	cmd.Flags().StringVar(&portal, "portal", "", "only those that this authority manages: intune or office365")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "print comma-separated values")
+	return cmd
+}
+
+// writeCSV writes a table for a spreadsheet. A cell that one would take for a formula is led by an apostrophe (HST-067).
+func writeCSV(w io.Writer, list []target.Device) error {
+	out := csv.NewWriter(w)
+	out.Write([]string{"id", "platform", "model", "serial", "name", "os_version", "user", "state", "authority", "last_seen", "certificate_ends"})
+	for _, d := range list {
+		cells := []string{
+			d.ID, d.Platform.String(), d.Model, d.Serial, d.Name, d.OSVersion, d.User, d.Life, d.Registered.String(), when(d.LastSeen), when(d.Identity.NotAfter),
+		}
+		for i, cell := range cells {
+			if strings.HasPrefix(strings.TrimLeft(cell, " \t\r\n"), "=") || cell != "" && strings.ContainsRune("+-@\t\r\n", rune(cell[0])) {
+				cells[i] = "'" + cell
+			}
+		}
+		out.Write(cells)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func devicesShowCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "show DEVICE", Short: "Show all that is known of a device", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			d, err := t.Device(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(cmd, d, func(w io.Writer) { printDevice(w, &d) })
+		},
+	}
+}
+
+func printDevice(w io.Writer, d *target.Details) {
+	row(w, "device", d.ID)
+	row(w, "name", d.Name)
+	row(w, "model", d.Model+", "+d.Platform.String()+" "+d.OSVersion)
+	row(w, "serial", d.Serial)
+	row(w, "user", d.User)
+	row(w, "state", d.Life)
+	row(w, "managed by", d.Registered.String()+", since "+when(d.RegisteredAt)+", epoch "+strconv.Itoa(int(d.Epoch)))
+	row(w, "enrolled", when(d.EnrolledAt))
+	row(w, "last seen", when(d.LastSeen))
+	row(w, "wake-up due", when(d.Wake))
+	row(w, "certificate", d.Identity.Fingerprint+", until "+when(d.Identity.NotAfter))
+	fmt.Fprintln(w)
+	row(w, "PROFILE", "VERSION", "FAMILY", "STATE", "SINCE")
+	for _, p := range d.Profiles {
+		row(w, p.Name, strconv.Itoa(int(p.Number)), p.Family.String(), p.State, when(p.At))
+	}
+	fmt.Fprintln(w)
+	row(w, "COMMAND", "PROFILE", "QUEUED", "ANSWER", "ERRORS")
+	for _, cmd := range d.Commands {
+		kind := cmd.Kind
+		if d.Head != nil && cmd.ID == d.Head.ID && !cmd.Final {
+			kind += " (next)"
+		}
+		row(w, kind, cmd.Profile, when(cmd.At), cmd.Status, cmd.Errors)
+	}
+}
+
+func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.Command {
+	o := target.Order{Kind: kind}
+	cmd := &cobra.Command{
+		Use: string(kind) + " DEVICE", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.Order(cmd.Context(), args[0], o); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"device": args[0], "order": kind}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: queued for %s\n", kind, args[0])
+			})
+		},
+	}
+	if kind == target.Lock || kind == target.Wipe {
+		cmd.Flags().StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
+	}
+	if kind == target.Lock {
+		cmd.Flags().StringVar(&o.Message, "message", "", "text on the locked screen")
+	}
+	return cmd
+}
+
+func devicesAssignCommand(c *client) *cobra.Command {
+	var user string
+	var awaiting bool
+	cmd := &cobra.Command{
+		Use: "assign SERIAL...", Short: "Let devices with these serial numbers enrol automatically (ADE)", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			serials := make([]target.Serial, len(args))
+			for i, s := range args {
+				serials[i] = target.Serial{Serial: s, User: user, Awaiting: awaiting}
+			}
+			if err := t.AddSerials(cmd.Context(), serials); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"serials": args}, func(w io.Writer) { fmt.Fprintf(w, "%d serial numbers assigned\n", len(args)) })
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "the devices' user, by UPN (default: userless)")
+	cmd.Flags().BoolVar(&awaiting, "awaiting", false, "hold each in its setup assistant until its first profiles are there")
+	return cmd
+}

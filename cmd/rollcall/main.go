@@ -1,0 +1,111 @@
+// Command rollcall is an MDM server, a device agent, and a fleet of simulated devices to try a server with.
+//
+// Each subcommand is a file: it fills a package's Config from flags and calls one function. [run] and [exitCode]
+// are the frame around all of them.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"rollcall/protocol"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	root := &cobra.Command{
+		Use:               "rollcall",
+		Short:             "An MDM server, a device agent, and a fleet of simulated devices to try a server with",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+	}
+	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
+	root.AddCommand(commands()...)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rollcall:", err)
+		if asJSON(cmd) {
+			writeError(os.Stdout, cmd, err)
+		}
+	}
+	return exitCode(err)
+}
+
+// fromEnvironment gives each flag that was not given the value of ROLLCALL_ and its name in upper case, if
+// there is one: flags before environment before defaults.
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "ROLLCALL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := os.Getenv(name); v != "" && !f.Changed && err == nil {
+			if wrong := flags.Set(f.Name, v); wrong != nil {
+				err = fmt.Errorf("environment variable %s: %w", name, wrong)
+			}
+		}
+	})
+	return err
+}
+
+// A verdict is the error of a job that ran; fleet/report has the type. Asking for the method keeps the
+// fleet out of an agent-only build.
+type verdict interface {
+	error
+	Verdict() string // "failed", "invalid" or "partial"
+}
+
+// exitCode is the one place that knows the numbers.
+func exitCode(err error) int {
+	v, ran := errors.AsType[verdict](err)
+	_, refused := errors.AsType[*protocol.Refusal](err)
+	switch {
+	case err == nil:
+		return 0 // done and within limits
+	case errors.Is(err, context.Canceled), ran && v.Verdict() == "partial":
+		return 130 // interrupted; the partial result is written
+	case ran && v.Verdict() == "invalid":
+		return 3 // ran, and the result may be the generator's own limit
+	case ran, refused:
+		return 2 // ran, and a limit or check failed; or refused by rule
+	}
+	return 1 // could not run
+}
+
+func asJSON(cmd *cobra.Command) bool {
+	v, err := cmd.Flags().GetBool("json")
+	return err == nil && v
+}
+
+// writeError writes the object of a job that could not run. One that ran has written its own.
+func writeError(w io.Writer, cmd *cobra.Command, err error) {
+	if _, ran := errors.AsType[verdict](err); ran {
+		return
+	}
+	type problem struct {
+		Rule    protocol.Rule `json:"rule,omitempty"`
+		Message string        `json:"message"`
+	}
+	p := problem{Message: err.Error()}
+	if rule, ok := errors.AsType[protocol.Rule](err); ok {
+		p.Rule = rule
+	}
+	json.NewEncoder(w).Encode(struct {
+		Version int     `json:"version"`
+		Command string  `json:"command"`
+		Verdict string  `json:"verdict"`
+		Error   problem `json:"error"`
+	}{1, strings.TrimPrefix(cmd.CommandPath(), "rollcall "), "error", p})
+}

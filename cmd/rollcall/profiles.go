@@ -1,0 +1,101 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+)
+
+func profilesCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{Use: "profiles", Short: "Give profiles to groups of users"})
+	cmd.AddCommand(profilesApplyCommand(c), profilesListCommand(c), profilesRemoveCommand(c))
+	return cmd
+}
+
+func profilesApplyCommand(c *client) *cobra.Command {
+	var name string
+	var groups []string
+	cmd := &cobra.Command{
+		Use: "apply FILE", Short: "Make FILE the newest version of a profile and assign it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			document, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = strings.TrimSuffix(filepath.Base(args[0]), ".mobileconfig")
+			}
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.ApplyProfile(cmd.Context(), name, document, groups); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return show(cmd, map[string]any{"profile": name, "groups": groups}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: applied, assigned to %s\n", name, strings.Join(groups, ", "))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "name of the profile (default: that of the file)")
+	cmd.Flags().StringSliceVar(&groups, "to", nil, "groups of users that get it, besides those that have it")
+	return cmd
+}
+
+func profilesListCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List profiles and who has them", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			list, err := t.Profiles(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string][]target.Profile{"profiles": list}, func(w io.Writer) {
+				row(w, "NAME", "VERSION", "FAMILY", "IDENTIFIER", "BYTES", "GROUPS")
+				for _, p := range list {
+					row(w, p.Name, strconv.Itoa(int(p.Number)), p.Family.String(), p.Identifier, strconv.Itoa(p.Size), strings.Join(p.Groups, ", "))
+				}
+			})
+		},
+	}
+}
+
+func profilesRemoveCommand(c *client) *cobra.Command {
+	var groups []string
+	cmd := &cobra.Command{
+		Use: "remove NAME", Short: "Take a profile from everybody, or from some groups", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if len(groups) == 0 {
+				err = t.RemoveProfile(cmd.Context(), args[0])
+			}
+			for _, g := range groups {
+				if err = t.Unassign(cmd.Context(), args[0], g); err != nil {
+					return fmt.Errorf("group %s: %w", g, err)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"profile": args[0], "groups": groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", args[0]) })
+		},
+	}
+	cmd.Flags().StringSliceVar(&groups, "from", nil, "only from these groups")
+	return cmd
+}

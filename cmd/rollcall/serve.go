@@ -1,0 +1,214 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/certs"
+	"rollcall/fleet/cloud/apns"
+	"rollcall/server/authority"
+	"rollcall/server/logs"
+	"rollcall/server/push"
+)
+
+// serveFlags are the flags of serve as they were given.
+type serveFlags struct {
+	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, minimumOS string
+	names, legacyCMS                                                            []string
+	release                                                                     uint16
+	acceptUserless, signMessage, lab                                            bool
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the MDM server", Args: cobra.NoArgs,
+		Long: `Run the MDM server: endpoints for devices and the admin API on one address, state in one folder.
+
+The first start makes a certificate authority, a TLS certificate and a token for the admin API. With simulated clouds it
+also runs a push service of its own, unless --apns-url names one, and makes a push certificate for it.`,
+		Example: `  rollcall serve
+  rollcall serve --listen 192.0.2.10:8443 --name mdm.example.org --clouds real`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", defaultListen, "address and port")
+	flags.StringSliceVar(&f.names, "name", nil, "names of this server in its certificate, the first one in all links (default: the host of --listen)")
+	flags.StringVar(&f.data, "data", defaultData, "folder for all state; made where there is none")
+	flags.StringVar(&f.clouds, "clouds", "sim", "vendors' services: sim (simulated) or real")
+	flags.StringVar(&f.clock, "clock", "real", "real, or driven: time stands still until the admin API steps it")
+	flags.StringVar(&f.authority, "authority", "", "set a new tenant's authority: intune, office365 or sccm (default: by --service-release)")
+	flags.Uint16Var(&f.release, "service-release", 2611, "release that a new tenant was created at; from 1911 on it starts as intune (AUTH-02)")
+	flags.BoolVar(&f.acceptUserless, "accept-userless", false, "take userless devices in a new tenant of office365 (AUTH-19)")
+	flags.StringVar(&f.apnsURL, "apns-url", "", "push service (default: Apple's with real clouds, one of its own with simulated ones)")
+	flags.StringVar(&f.apnsCA, "apns-ca", "", "PEM file of the CA that the push service's certificate must chain to")
+	flags.StringVar(&f.adeRoot, "ade-root", "", "PEM file of the roots of factory identities, for automated enrolment (ADE)")
+	flags.StringVar(&f.minimumOS, "ade-minimum-os", "", "version below which a device must update itself before it enrols automatically")
+	flags.StringSliceVar(&f.legacyCMS, "legacy-cms", []string{"signature"}, "where SHA-1 is still taken: signature (every Mac needs it), scep, or none")
+	flags.BoolVar(&f.signMessage, "sign-message", false, "have devices sign their messages (Mdm-Signature)")
+	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address")
+	return cmd
+}
+
+// serve runs the server until a signal stops it.
+func serve(cmd *cobra.Command, f *serveFlags) error {
+	ctx := cmd.Context()
+	notes := cmd.ErrOrStderr()
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	file, ok := notes.(*os.File)
+	cfg.Log = logs.New(notes, !ok || !term.IsTerminal(int(file.Fd())))
+	if cfg.Simulated && cfg.Push.URL == "" {
+		stop, err := simulatedPush(ctx, &cfg)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	s, err := startServer(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.announce(cmd, &cfg); err != nil {
+		s.Close()
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-s.Failed():
+	}
+	if closing := s.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// announce says how to reach the server.
+func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
+	if asJSON(cmd) {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
+			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "driven": cfg.Clock.Driven(),
+		})
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), `rollcall serves %s
+  CA certificate  %s (SHA-256 %s)
+  push service    %s
+  administration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
+`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, s.URL, s.CAFile, s.TokenFile)
+	return err
+}
+
+// config turns flags into what startServer takes.
+func (f *serveFlags) config() (cfg serveConfig, err error) {
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return cfg, fmt.Errorf("--listen %q: want host:port", f.listen)
+	}
+	cfg = serveConfig{Listen: f.listen, Names: f.names, Data: f.data, SignMessage: f.signMessage, MinimumOS: f.minimumOS}
+	if len(cfg.Names) == 0 && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		return cfg, fmt.Errorf("--listen %q is every address: say by --name what devices call this server", f.listen)
+	}
+	switch f.clouds {
+	case "sim":
+		cfg.Simulated = true
+	case "real":
+		cfg.Push.URL = push.Production
+	default:
+		return cfg, fmt.Errorf("--clouds %q: want sim or real", f.clouds)
+	}
+	if f.apnsURL != "" {
+		cfg.Push.URL = f.apnsURL
+	}
+	switch f.clock {
+	case "real":
+		cfg.Clock = realClock{}
+	case "driven":
+		if !f.lab && !net.ParseIP(host).IsLoopback() && host != "localhost" {
+			return cfg, fmt.Errorf("--clock driven on %s: certificates and tokens would follow a clock that others can step; add --lab if this is a lab", host)
+		}
+		cfg.Clock = newDrivenClock(f.data, time.Now())
+	default:
+		return cfg, fmt.Errorf("--clock %q: want real or driven", f.clock)
+	}
+	cfg.Tenant = &authority.Tenant{Release: f.release, AcceptUserless: f.acceptUserless}
+	if f.authority != "" {
+		if err := cfg.Tenant.Authority.UnmarshalText([]byte(f.authority)); err != nil {
+			return cfg, fmt.Errorf("--authority: %w", err)
+		}
+	} else {
+		cfg.Tenant.Authority = authority.Initial(f.release)
+	}
+	for _, place := range f.legacyCMS {
+		switch place {
+		case "signature":
+			cfg.LegacySignature = true
+		case "scep":
+			cfg.LegacySCEP = true
+		case "none":
+		default:
+			return cfg, fmt.Errorf("--legacy-cms %q: want signature, scep or none", place)
+		}
+	}
+	if f.apnsCA != "" {
+		list, err := readCertificates(f.apnsCA)
+		if err != nil {
+			return cfg, fmt.Errorf("--apns-ca: %w", err)
+		}
+		cfg.Push.Roots = x509.NewCertPool()
+		for _, c := range list {
+			cfg.Push.Roots.AddCert(c)
+		}
+	}
+	if f.adeRoot != "" {
+		if cfg.Factory, err = readCertificates(f.adeRoot); err != nil {
+			return cfg, fmt.Errorf("--ade-root: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
+func readCertificates(name string) ([]*x509.Certificate, error) {
+	pem, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := certs.ReadCertificatesPEM(pem)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return list, nil
+}
+
+// simulatedPush starts a push service beside the server.
+func simulatedPush(ctx context.Context, cfg *serveConfig) (stop func(), err error) {
+	service, err := apns.New(apns.Config{AnyToken: true, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)})
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Push.URL = "https://" + listener.Addr().String()
+	cfg.Push.Roots = x509.NewCertPool()
+	cfg.Push.Roots.AppendCertsFromPEM(service.CA())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		service.Serve(ctx, listener)
+	}()
+	return func() { cancel(); <-done }, nil
+}

@@ -1,0 +1,90 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func tokenCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{
+		Use: "token", Short: "Make, list and revoke tokens of the admin API",
+		Long: `Make, list and revoke tokens of the admin API.
+
+A server's first token is in the file admin.token of its data folder, which only its owner can read.`,
+	})
+	cmd.AddCommand(tokenMakeCommand(c), tokenListCommand(c), tokenRevokeCommand(c))
+	return cmd
+}
+
+func tokenMakeCommand(c *client) *cobra.Command {
+	var lifetime time.Duration
+	cmd := &cobra.Command{
+		Use: "make NAME", Short: "Make a token and print it, this once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			token, err := t.MakeToken(cmd.Context(), args[0], lifetime)
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"name": args[0], "token": token}, func(w io.Writer) { fmt.Fprintln(w, token) })
+		},
+	}
+	cmd.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it opens the API (default: until it is revoked)")
+	return cmd
+}
+
+func tokenListCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List tokens by name", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			list, err := t.Tokens(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"tokens": list}, func(w io.Writer) {
+				row(w, "NAME", "MADE", "ENDS", "STATE")
+				for _, token := range list {
+					state := "valid"
+					if token.Revoked {
+						state = "revoked"
+					}
+					row(w, token.Name, when(token.Made), when(token.Expires), state)
+				}
+			})
+		},
+	}
+}
+
+func tokenRevokeCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke NAME", Short: "Make a token useless", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.RevokeToken(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"revoked": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: revoked\n", args[0]) })
+		},
+	}
+}
+
+func firstLine(b []byte) string {
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSuffix(line, "\r")
+}
