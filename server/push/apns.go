@@ -1,14 +1,35 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/google/uuid"
+
+	"rollcall/server/delivery"
 )
 
 // Production is Apple's push service.
 const Production = "https://api.push.apple.com"
+
+const (
+	maxPayload = 4096 // of a notification
+	maxAnswer  = 4096 // more of an answer than that is not read
+)
 
 // Config says how to reach a push service. The zero value reaches Apple's.
 type Config struct {
@@ -20,18 +41,372 @@ type Config struct {
 }
 
 // APNs is the client of Apple's push service for one slot: HTTP/2 over TLS with the slot's push certificate.
-type APNs struct{ cfg Config }
+type APNs struct {
+	cfg     Config
+	room    chan struct{} // one place for each notification on its way
+	breaker breaker
+
+	mu   sync.Mutex
+	slot *slot // nil: no certificate
+}
+
+// A slot is one push certificate and the connections made with it.
+type slot struct {
+	cert      tls.Certificate
+	topic     string
+	client    *http.Client
+	inFlight  int  // guarded by APNs.mu, as are the lines below
+	retired   bool // another one took its place: its connections close with its last notification
+	suspended string
+}
 
 // New returns a client without a certificate: until SetCertificate every Push answers that the slot is suspended.
 // The error says what is wrong with cfg.URL.
-func New(cfg Config) (*APNs, error) { return &APNs{cfg: cfg}, nil }
+func New(cfg Config) (*APNs, error) {
+	if cfg.URL == "" {
+		cfg.URL = Production
+	}
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("push service: %w", err)
+	}
+	if u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("push service %q: want https://host or https://host:port", cfg.URL)
+	}
+	cfg.URL = "https://" + u.Host
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 20 * time.Second
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 500
+	}
+	return &APNs{cfg: cfg, room: make(chan struct{}, cfg.Concurrency)}, nil
+}
 
 // SetCertificate makes all further notifications travel under this push certificate, whose topic is topic. Connections
 // of the one before are closed as soon as their notifications are answered; a suspended slot is open again (APL-102).
-func (a *APNs) SetCertificate(cert tls.Certificate, topic string) {}
-
-// Push sends n and waits for the answer; see [Pusher].
-func (a *APNs) Push(ctx context.Context, n Notification) Answer { return Answer{} }
+func (a *APNs) SetCertificate(cert tls.Certificate, topic string) {
+	a.breaker.reset()
+	a.replace(a.newSlot(cert, topic))
+}
 
 // Close closes all connections. Pushes after it answer as a slot without a certificate does.
-func (a *APNs) Close() {}
+func (a *APNs) Close() { a.replace(nil) }
+
+func (a *APNs) newSlot(cert tls.Certificate, topic string) *slot {
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	return &slot{cert: cert, topic: topic, client: &http.Client{
+		// Whoever redirects is not the service that was configured.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Protocols:              &protocols,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: time.Hour, PingTimeout: a.cfg.Timeout},
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: 16 << 10,
+			TLSHandshakeTimeout:    a.cfg.Timeout,
+			TLSClientConfig: &tls.Config{
+				MinVersion: tls.VersionTLS12,
+				RootCAs:    a.cfg.Roots,
+				Time:       a.cfg.Now,
+				// Always this one: by itself the library keeps silent where the service's list of authorities lacks the issuer.
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
+			},
+		},
+	}}
+}
+
+// replace makes next the slot of all further notifications; nil: there is none.
+func (a *APNs) replace(next *slot) {
+	a.mu.Lock()
+	old := a.slot
+	a.slot = next
+	idle := old != nil && old.inFlight == 0
+	if old != nil {
+		old.retired = true
+	}
+	a.mu.Unlock()
+	if idle {
+		old.client.CloseIdleConnections()
+	}
+}
+
+// enter returns the slot for one notification; leave gives it back.
+func (a *APNs) enter() *slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.slot != nil {
+		a.slot.inFlight++
+	}
+	return a.slot
+}
+
+func (a *APNs) leave(s *slot) {
+	a.mu.Lock()
+	s.inFlight--
+	last := s.retired && s.inFlight == 0
+	a.mu.Unlock()
+	if last {
+		s.client.CloseIdleConnections()
+	}
+}
+
+// renew gives the slot new connections, unless somebody else has done so.
+func (a *APNs) renew(s *slot) {
+	a.mu.Lock()
+	current := a.slot == s
+	a.mu.Unlock()
+	if current {
+		a.replace(a.newSlot(s.cert, s.topic))
+	}
+}
+
+// suspend stops all notifications of s. False: another certificate has taken its place, and is not to blame.
+func (a *APNs) suspend(s *slot, why string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.slot == nil || a.slot.topic != s.topic || !bytes.Equal(leaf(a.slot), leaf(s)) {
+		return false
+	}
+	a.slot.suspended = why
+	return true
+}
+
+func leaf(s *slot) []byte {
+	if len(s.cert.Certificate) == 0 {
+		return nil
+	}
+	return s.cert.Certificate[0]
+}
+
+// suspended returns why the slot is suspended; empty: it is not.
+func (a *APNs) suspended(s *slot) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return s.suspended
+}
+
+// Push sends n and waits for the answer; see [Pusher].
+func (a *APNs) Push(ctx context.Context, n Notification) Answer {
+	body, err := payload(n.Magic)
+	switch {
+	case len(n.Token) == 0:
+		return Answer{Result: delivery.BadAddress, Reason: "no token"}
+	case err != nil:
+		return Answer{Result: delivery.BadAddress, Reason: err.Error()}
+	}
+	select {
+	case a.room <- struct{}{}:
+	case <-ctx.Done():
+		return a.later(n, "waited for others until "+ctx.Err().Error())
+	}
+	defer func() { <-a.room }()
+
+	s := a.enter()
+	if s == nil {
+		answer := a.later(n, "no push certificate")
+		answer.Suspend = true
+		return answer
+	}
+	defer a.leave(s)
+	if why := a.suspended(s); why != "" {
+		answer := a.later(n, why)
+		answer.Suspend = true
+		return answer
+	}
+	if n.Topic != s.topic {
+		// Apple would blame the slot for it. The device is reachable again when its own topic's certificate is back (AUTH-32).
+		return Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "enrolled with another push topic"}
+	}
+	if wait, ok := a.breaker.allow(a.cfg.Now()); !ok {
+		answer := a.later(n, "the push service is ill")
+		answer.RetryAfter = max(answer.RetryAfter, wait)
+		return answer
+	}
+	answer, h := a.exchange(ctx, s, n, body)
+	a.breaker.report(a.cfg.Now(), h)
+	if answer.Suspend {
+		answer.Suspend = a.suspend(s, answer.Reason)
+	}
+	return answer
+}
+
+// exchange sends n, once more on a new connection where the first one broke (APL-105): one notification too many is none,
+// since the service keeps only the last one.
+func (a *APNs) exchange(ctx context.Context, s *slot, n Notification, body []byte) (Answer, health) {
+	for try := 0; ; try++ {
+		answer, h, again := a.send(ctx, s, n, body)
+		if !again || try == 1 || ctx.Err() != nil {
+			return answer, h
+		}
+		s.client.CloseIdleConnections()
+	}
+}
+
+// send tries once. Again: the connection broke before there was an answer.
+func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (answer Answer, h health, again bool) {
+	sent := a.cfg.Now()
+	limited, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(limited, http.MethodPost, a.cfg.URL+"/3/device/"+hex.EncodeToString(n.Token), bytes.NewReader(body))
+	if err != nil {
+		return a.later(n, err.Error()), unknown, false
+	}
+	var expires int64
+	if !n.Expires.IsZero() {
+		expires = n.Expires.Unix()
+	}
+	req.Header.Set("apns-topic", n.Topic)
+	req.Header.Set("apns-push-type", "mdm")
+	req.Header.Set("apns-priority", "10")
+	req.Header.Set("apns-expiration", strconv.FormatInt(expires, 10))
+	req.Header.Set("apns-id", uuid.NewString())
+	resp, err := s.client.Do(req)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return a.later(n, ctx.Err().Error()), unknown, false
+	case refusedCertificate(err):
+		answer := a.later(n, "push certificate refused: "+reasonOf(err))
+		answer.Suspend = true
+		return answer, unknown, false
+	default:
+		timeout := limited.Err() != nil
+		if timeout {
+			a.renew(s) // that connection may hang for good
+		}
+		return a.later(n, reasonOf(err)), ill, !timeout
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return Answer{Result: delivery.Accepted}, well, false
+	}
+	var said reply
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil {
+		err = json.Unmarshal(text, &said)
+	}
+	if err != nil || said.Reason == "" {
+		// Without Apple's JSON it was not Apple who spoke: a proxy, or half an answer.
+		return a.later(n, fmt.Sprintf("status %d without a reason", resp.StatusCode)), ill, false
+	}
+	answer, h = a.judge(n, sent, resp, &said)
+	again = said.Reason == "IdleTimeout"
+	if again || h == ill {
+		a.renew(s)
+	}
+	return answer, h, again
+}
+
+// A reply is the body of every answer but 200.
+type reply struct {
+	Reason    string `json:"reason"`
+	Timestamp int64  `json:"timestamp"` // milliseconds, with 410
+}
+
+// judge maps what Apple says to what it means (apple.md, section 13.3).
+func (a *APNs) judge(n Notification, sent time.Time, resp *http.Response, said *reply) (Answer, health) {
+	reason := clean(said.Reason)
+	answer := a.later(n, reason)
+	switch resp.StatusCode {
+	case http.StatusBadRequest:
+		switch said.Reason {
+		case "BadDeviceToken", "DeviceTokenNotForTopic":
+			return Answer{Result: delivery.BadAddress, Reason: reason}, well
+		case "BadTopic", "TopicDisallowed", "MissingTopic":
+			answer.Suspend = true
+			return answer, well
+		}
+	case http.StatusForbidden:
+		answer.Suspend = true
+		return answer, well
+	case http.StatusGone:
+		since := sent // it said nothing better
+		if said.Timestamp > 0 {
+			since = time.UnixMilli(said.Timestamp)
+		}
+		return Answer{Result: delivery.Inactive, InactiveSince: since, Reason: reason}, well
+	case http.StatusTooManyRequests:
+		answer.RetryAfter += time.Minute
+		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp))
+		return answer, well
+	}
+	if resp.StatusCode >= 500 {
+		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp))
+		return answer, ill
+	}
+	// Our defect: the same request will be refused again, but a newer rollcall may do better.
+	if said.Reason != "IdleTimeout" {
+		answer.RetryAfter = max(answer.RetryAfter, time.Hour)
+	}
+	return answer, well
+}
+
+// later is an answer for a notification that is to be tried again.
+func (a *APNs) later(n Notification, reason string) Answer {
+	return Answer{Result: delivery.TryLater, RetryAfter: backOff(n.Attempt), Reason: clean(reason)}
+}
+
+// payload is the whole body of a notification: no aps, and the magic as the device gave it, escaped.
+func payload(magic string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(struct {
+		MDM string `json:"mdm"`
+	}{magic})
+	body := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if err == nil && len(body) > maxPayload {
+		err = fmt.Errorf("push magic of %d bytes is too long for a notification", len(magic))
+	}
+	return body, err
+}
+
+// retryAfter reads the header of that name; 0: none, or not in seconds.
+func retryAfter(resp *http.Response) time.Duration {
+	s, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || s < 0 {
+		return 0
+	}
+	return min(time.Duration(s)*time.Second, 24*time.Hour)
+}
+
+// refusedCertificate tells whether the peer ended the handshake because of our certificate. Alerts by RFC 8446, section 6.
+func refusedCertificate(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return false
+	}
+	for _, alert := range [...]tls.AlertError{40, 42, 43, 44, 45, 46, 48, 49, 116} {
+		if op.Err.Error() == alert.Error() {
+			return true
+		}
+	}
+	return false
+}
+
+// reasonOf is the innermost cause: the outer ones name the URL, and with it the device's token.
+func reasonOf(err error) string {
+	for {
+		switch e := err.(type) {
+		case *url.Error:
+			err = e.Err
+		default:
+			return err.Error()
+		}
+	}
+}
+
+// clean makes one short line of what a peer said.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	return s[:min(len(s), 200)]
+}
