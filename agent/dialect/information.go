@@ -98,12 +98,9 @@ func (d *Apple) security() *apple.SecurityStatus {
 
 // applications answers InstalledApplicationList out of the model. None of them is managed.
 func (d *Apple) applications(c apple.InstalledApplicationList) []apple.ApplicationItem {
-	if c.ManagedAppsOnly {
-		return nil
-	}
-	var list []apple.ApplicationItem
+	list := []apple.ApplicationItem{}
 	for _, a := range d.model.Apps {
-		if len(c.Identifiers) > 0 && !slices.Contains(c.Identifiers, a.Identifier) {
+		if c.ManagedAppsOnly || len(c.Identifiers) > 0 && !slices.Contains(c.Identifiers, a.Identifier) {
 			continue
 		}
 		if len(c.Items) > 0 {

@@ -5,10 +5,14 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
-	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/certs/scep"
@@ -18,92 +22,237 @@ import (
 // Config is how devices reach their servers. Zero values mean the default that is named.
 type Config struct {
 	Roots *x509.CertPool   // trusted for every device, beside what enrolment profiles bring; nil: the system's
-	Now   func() time.Time // also of TLS verification; nil: time.Now
-	// Dial opens connections; nil: a net.Dialer. The fleet gives each device its own source address with it.
+	Now   func() time.Time // the devices' clock, of TLS verification too; nil: time.Now
+	// Dial opens connections; nil: a net.Dialer. [DeviceOf] tells from its context for whom, so that a fleet can give each
+	// device its own source address.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	TransportKeys []*rsa.PrivateKey               // for SCEP messages; none: one is made at the first enrolment
-	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256
-	// Factory gives the identity that signs a device's MachineInfo; nil: ADE is refused.
+	// TransportKeys sign SCEP messages for devices whose identity is P-256 (apple.md section 3.3); none: one is made when
+	// it is needed first.
+	TransportKeys []*rsa.PrivateKey
+	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256 keys, made at once
+	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.
 	Factory func(udid string) (certs.Signer, error)
 
 	Sessions int           // devices whose latest TLS session is remembered for resumption; 0: none
-	Curves   []tls.CurveID // nil: X25519 alone, half the price of Go's default (said in reports)
-	KeepOpen bool          // keep the connection for the next conversation, until [Link.Close]
-	Timeout  time.Duration // for one request, on the real clock; 0: 30 s
+	Curves   []tls.CurveID // nil: X25519 alone, cheaper than Go's hybrid default (a report should say so)
+	KeepOpen bool          // keep a device's connection for its next conversation, until [Link.Close]
+	Timeout  time.Duration // for one request with its connection, on the real clock; 0: 30 s
 	MaxBody  int64         // bytes of an answer that are read; 0: 16 MiB (HST-120)
 
 	Faults  Faults  // nil: none
 	Watcher Watcher // nil: nobody
 }
 
-// Faults plays bad networks. Both methods are called from many goroutines.
+// Faults plays bad networks. Called from many goroutines.
 type Faults interface {
-	// BeforeSend may say no: the connection is reset in the middle of the request.
+	// BeforeSend may say no: the connection is then reset in the middle of the request.
 	BeforeSend(d protocol.Device, s dialect.Step) bool
-	// AfterSend may say no: the request has gone out whole, and the connection is dropped before the answer is read.
+	// AfterSend may say no: the server has then the whole request, and its answer is lost on the way.
 	AfterSend(d protocol.Device, s dialect.Step) bool
 }
 
-// A Watcher hears of every request as it ends. Called from many goroutines; what x points to is used again.
+// A Watcher hears of every request as it ends. Called from many goroutines; x is used again afterwards.
 type Watcher interface {
 	Exchanged(d protocol.Device, x *Exchange)
 }
 
-// An Exchange is one request and what it brought.
+// An Exchange is one request and what it brought. A SCEP enrolment, which is several requests, counts as one.
 type Exchange struct {
 	Step      dialect.Step
 	Status    int             // HTTP; 0: no answer
 	Command   string          // with Report: RequestType
 	Reported  protocol.Status // with Report
-	Repeat    bool            // the report had been sent before
+	Repeat    bool            // with Report: sent before
 	Begun     time.Time       // by the real clock
 	Took      time.Duration   // by the real clock, connection and handshake included
 	Sent      int             // bytes of the body
-	Received  int
-	Connected bool // made a new connection
-	Resumed   bool // its TLS session was resumed
-	Err       error
+	Received  int             // bytes of the body
+	Connected bool            // made a new connection
+	Resumed   bool            // its TLS session was resumed
+	Err       error           // with Status 0
 }
 
 // A Report is what one conversation came to.
 type Report struct {
-	Steps      [dialect.Steps]uint16 // requests by Step, that got a 2xx
+	Steps      [dialect.Steps]uint16 // requests by step that got a 2xx
 	Failed     uint16                // requests that did not
-	Commands   uint16                // reported, and confirmed
-	Errors     uint16                // of these: Error or CommandFormatError
-	NotNow     uint16                // of these
-	Repeats    uint16                // reports sent again
-	Resumed    bool
-	Handshake  time.Duration // of the first connection, by the real clock; 0: the connection was there
-	Sent       int64         // bytes of bodies
-	Received   int64
-	RetryAfter time.Duration // of the answer that ended the conversation
+	Commands   uint16                // reports that got a 2xx, other than NotNow
+	Errors     uint16                // of Commands: Error and CommandFormatError
+	NotNow     uint16                // reports of NotNow that got a 2xx
+	Repeats    uint16                // reports that had been sent before
+	Resumed    bool                  // a TLS session was resumed
+	Sent       int64                 // bytes of bodies
+	Received   int64                 // bytes of bodies
+	RetryAfter time.Duration         // of the answer that ended the conversation; 0: not said
 }
 
-// A Link carries the conversations of devices. Safe for concurrent use, but one device talks in one goroutine.
+func (r *Report) count(x *Exchange) {
+	r.Sent += int64(x.Sent)
+	r.Received += int64(x.Received)
+	r.Resumed = r.Resumed || x.Resumed
+	if x.Repeat {
+		r.Repeats++
+	}
+	switch {
+	case x.Status < 200 || x.Status > 299:
+		r.Failed++
+		return
+	case x.Step == dialect.Report && x.Reported == protocol.NotNow:
+		r.NotNow++
+	case x.Step == dialect.Report:
+		r.Commands++
+		if x.Reported != protocol.Acknowledged {
+			r.Errors++
+		}
+	}
+	r.Steps[x.Step]++
+}
+
+// A Link carries the conversations of devices. Safe for concurrent use; each device talks in one goroutine at a
+// time.
 type Link struct {
 	config Config
+
+	sessions sessions
+	trusts   trusts
+	cas      scep.CACache
+
+	transports []*scep.Transport
+	first      sync.Once // makes a transport when none was given
+	firstErr   error
+	turn       atomic.Uint32
+
+	mu   sync.Mutex
+	kept map[protocol.Device]*conn
 }
 
-// New checks c and makes a link.
-func New(c Config) (*Link, error) { panic("soon") }
+// New checks c and makes a link. The error is that of a transport key which cannot sign.
+func New(c Config) (*Link, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Curves == nil {
+		c.Curves = []tls.CurveID{tls.X25519}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = 16 << 20
+	}
+	if c.Roots == nil {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("link: the system's roots: %w", err)
+		}
+		c.Roots = pool
+	}
+	l := &Link{config: c, kept: make(map[protocol.Device]*conn)}
+	l.sessions.most = c.Sessions
+	for i, key := range c.TransportKeys {
+		t, err := scep.NewTransport(key, c.Now())
+		if err != nil {
+			return nil, fmt.Errorf("link: transport key %d: %w", i, err)
+		}
+		l.transports = append(l.transports, t)
+	}
+	return l, nil
+}
 
-// Enrol enrols d. The error is nil when d is enrolled, or has only its TokenUpdate left to say; otherwise why not.
+// Enrol enrols d. Without error d is enrolled; with one it is not, or it has only its TokenUpdate left to say, which its
+// phase and Due tell.
 func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Report, error) {
-	panic("soon")
+	c := conversation{link: l, device: d}
+	if err := d.Enrol(protocol.At(l.config.Now()), s, &c.act); err != nil {
+		return c.report, err
+	}
+	err := c.run(ctx)
+	if err == nil && d.Phase() != agent.Enrolled {
+		err = errors.New("enrolment: not completed")
+	}
+	return c.report, err
 }
 
 // Converse runs one whole conversation of d, and does nothing when d has nothing to say. The error tells why it ended
-// early: d has then set itself a time to try again, which Due gives.
+// early: d has then set itself a time to try again, which Due gives, or its enrolment has ended. An error of ctx
+// is among them.
 func (l *Link) Converse(ctx context.Context, d *dialect.Apple, why dialect.Why) (Report, error) {
-	panic("soon")
+	c := conversation{link: l, device: d}
+	if !d.Begin(protocol.At(l.config.Now()), why, &c.act) {
+		return c.report, nil
+	}
+	return c.report, c.run(ctx)
 }
 
 // Close ends kept connections.
-func (l *Link) Close() { panic("soon") }
+func (l *Link) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for d, c := range l.kept {
+		c.Close()
+		delete(l.kept, d)
+	}
+}
 
-var (
-	_ http.Handler
-	_ scep.CACache
-)
+// A conversation is one device talking, from the first act to rest.
+type conversation struct {
+	link   *Link
+	device *dialect.Apple
+	act    dialect.Act
+	report Report
+
+	conn   *conn
+	reused bool          // conn is one that was kept
+	which  dialect.Which // the identity that signer is of
+	signer certs.Signer
+	body   []byte // of the latest answer
+	out    []byte // the latest request
+}
+
+type deviceKey struct{}
+
+// DeviceOf returns the device for which a connection is dialled.
+func DeviceOf(ctx context.Context) (d protocol.Device, ok bool) {
+	d, ok = ctx.Value(deviceKey{}).(protocol.Device)
+	return d, ok
+}
+
+func (c *conversation) run(ctx context.Context) error {
+	now := func() protocol.Time { return protocol.At(c.link.config.Now()) }
+	ctx = context.WithValue(ctx, deviceKey{}, c.device.Number())
+	defer c.hangUp()
+	for c.act.Kind != dialect.Rest {
+		if err := ctx.Err(); err != nil {
+			c.device.Abandon(now())
+			return err
+		}
+		switch c.act.Kind {
+		case dialect.Send:
+			answer := c.exchange(ctx)
+			c.device.Answer(now(), &answer, &c.act)
+		case dialect.GetIdentity:
+			key, certificate, err := c.identify(ctx)
+			c.device.GotIdentity(now(), key, certificate, err, &c.act)
+		}
+	}
+	if f, ok := errors.AsType[*dialect.Failure](c.act.Err); ok {
+		c.report.RetryAfter = f.RetryAfter
+	}
+	if err := ctx.Err(); err != nil && c.act.Err != nil {
+		return err
+	}
+	return c.act.Err
+}
+
+// watch counts x and tells the watcher.
+func (c *conversation) watch(x *Exchange) {
+	x.Took = time.Since(x.Begun)
+	c.report.count(x)
+	if w := c.link.config.Watcher; w != nil {
+		w.Exchanged(c.device.Number(), x)
+	}
+}

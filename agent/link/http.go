@@ -1,0 +1,355 @@
+package link
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/certs"
+	"rollcall/protocol"
+)
+
+const (
+	maxHeader = 64 << 10 // bytes of an answer's header
+	maxHops   = 5        // redirects followed for one request
+)
+
+var (
+	errTooLong = errors.New("the answer is longer than is read")
+	errFault   = errors.New("connection lost")
+	errFactory = errors.New("no factory identity to sign the MachineInfo with")
+)
+
+// A conn is one connection of one device.
+type conn struct {
+	*tls.Conn
+	limit   io.LimitedReader // under in
+	in      *bufio.Reader
+	server  string        // host and port
+	trust   dialect.Trust // by which the server was verified
+	client  []byte        // the certificate presented, DER; nil: none
+	release func() bool   // ends the watch over the context
+	spoilt  bool          // not to be used again
+}
+
+// exchange carries out the request of the present act. Every failure is part of the answer.
+func (c *conversation) exchange(ctx context.Context) dialect.Response {
+	r := &c.act.Request
+	x := Exchange{Step: r.Step, Command: r.Command, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
+	defer c.watch(&x)
+	answer, err := c.request(ctx, r, &x)
+	if err != nil {
+		answer = dialect.Response{Err: err, Refused: refused(err) && r.Identity != dialect.NoIdentity}
+		x.Err = err
+	}
+	x.Status, x.Received = answer.Status, len(answer.Body)
+	return answer
+}
+
+// request sends r, following redirects within its host.
+func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Exchange) (dialect.Response, error) {
+	target, err := url.Parse(r.URL)
+	if err != nil || target.Scheme != "https" || target.Host == "" {
+		return dialect.Response{}, fmt.Errorf("%.200q is no https URL", r.URL)
+	}
+	if err := c.identity(r.Identity); err != nil {
+		return dialect.Response{}, err
+	}
+	body, signature, err := c.sign(r)
+	if err != nil {
+		return dialect.Response{}, err
+	}
+	x.Sent = len(body)
+	for range maxHops {
+		answer, location, err := c.once(ctx, r, target, body, signature, x)
+		if err != nil || location == "" {
+			return answer, err
+		}
+		next, err := target.Parse(location)
+		if err != nil || next.Scheme != target.Scheme || next.Host != target.Host {
+			return dialect.Response{}, errElsewhere
+		}
+		target = next
+	}
+	return dialect.Response{}, errElsewhere
+}
+
+// identity makes the signer that of w.
+func (c *conversation) identity(w dialect.Which) (err error) {
+	if w == c.which && w != dialect.NoIdentity {
+		return nil
+	}
+	c.which, c.signer = w, certs.Signer{}
+	if w != dialect.NoIdentity {
+		c.signer, err = c.device.Signer(w)
+	}
+	return err
+}
+
+// sign returns the body as it is sent, and the Mdm-Signature header where there is one.
+func (c *conversation) sign(r *dialect.Request) (body []byte, signature string, err error) {
+	now := c.link.config.Now()
+	var der []byte
+	switch r.Sign {
+	case dialect.SignMachineInfo:
+		factory := c.link.config.Factory
+		if factory == nil {
+			return nil, "", errFactory
+		}
+		s, err := factory(c.device.UDID())
+		if err != nil {
+			return nil, "", fmt.Errorf("factory identity: %w", err)
+		}
+		body, err = certs.SignAttached(r.Body, s, now)
+		return body, "", err
+	case dialect.SignBody:
+		der, err = certs.SignDetached(r.Body, c.signer, now)
+	case dialect.SignLegacy:
+		der, err = certs.SignLegacy(r.Body, c.signer)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("Mdm-Signature: %w", err)
+	}
+	return r.Body, base64.StdEncoding.EncodeToString(der), nil
+}
+
+// once sends one request and reads its answer. A connection that was kept may have been closed meanwhile: then once more on
+// a new one.
+func (c *conversation) once(ctx context.Context, r *dialect.Request, target *url.URL, body []byte, signature string, x *Exchange) (dialect.Response, string, error) {
+	if err := c.connect(ctx, target, x); err != nil {
+		return dialect.Response{}, "", err
+	}
+	c.compose(r, target, body, signature)
+	f, d := c.link.config.Faults, c.device.Number()
+	if f != nil && !f.BeforeSend(d, r.Step) {
+		c.conn.Write(c.out[:len(c.out)/2])
+		c.reset()
+		return dialect.Response{}, "", errFault
+	}
+	c.conn.limit.N = maxHeader
+	_, err := c.conn.Write(c.out)
+	if err == nil {
+		_, err = c.conn.in.Peek(1)
+	} else if _, told := c.conn.in.Peek(1); refused(told) {
+		err = told // why the server hung up
+	}
+	if err != nil && c.reused && ctx.Err() == nil && !refused(err) {
+		c.drop()
+		return c.once(ctx, r, target, body, signature, x)
+	}
+	var answer dialect.Response
+	location := ""
+	if err == nil {
+		answer, location, err = c.read()
+	}
+	if err != nil {
+		c.drop()
+		return dialect.Response{}, "", err
+	}
+	if f != nil && !f.AfterSend(d, r.Step) {
+		c.reset()
+		return dialect.Response{}, "", errFault
+	}
+	c.reused = false
+	if c.conn.spoilt {
+		c.drop()
+	}
+	return answer, location, nil
+}
+
+// compose writes the request into c.out, so that it goes out at once.
+func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte, signature string) {
+	b := append(c.out[:0], r.Method...)
+	b = append(append(append(b, ' '), target.RequestURI()...), " HTTP/1.1\r\n"...)
+	field := func(name, value string) {
+		if value != "" {
+			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+		}
+	}
+	field("Host", target.Host)
+	field("User-Agent", r.UserAgent)
+	field("Content-Type", r.ContentType)
+	field("Mdm-Signature", signature)
+	if r.Method != http.MethodGet {
+		field("Content-Length", strconv.Itoa(len(body)))
+	}
+	c.out = append(append(b, "\r\n"...), body...)
+}
+
+// read takes one answer off the connection. location is where a redirect points to.
+func (c *conversation) read() (answer dialect.Response, location string, err error) {
+	resp, err := http.ReadResponse(c.conn.in, nil)
+	for err == nil && resp.StatusCode >= 100 && resp.StatusCode < 200 {
+		resp, err = http.ReadResponse(c.conn.in, nil)
+	}
+	if err != nil {
+		if c.conn.limit.N <= 0 {
+			err = errTooLong
+		}
+		return answer, "", fmt.Errorf("answer: %w", err)
+	}
+	most := c.link.config.MaxBody
+	c.conn.limit.N = math.MaxInt64
+	buffer := bytes.NewBuffer(c.body[:0])
+	n, err := io.Copy(buffer, io.LimitReader(resp.Body, most+1))
+	c.body = buffer.Bytes()
+	switch {
+	case n > most:
+		return answer, "", errTooLong
+	case err != nil:
+		return answer, "", fmt.Errorf("answer: %w", err)
+	}
+	c.conn.spoilt = resp.Close || c.conn.in.Buffered() > 0 // nobody asked for more
+	if code := resp.StatusCode; code >= 300 && code < 400 {
+		if location = resp.Header.Get("Location"); location != "" {
+			return answer, location, nil
+		}
+	}
+	return dialect.Response{
+		Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: c.body,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.link.config.Now()),
+	}, "", nil
+}
+
+// retryAfter reads both forms of the header (RFC 9110, section 10.2.3); 0: absent, senseless or past.
+func retryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, uint64(math.MaxInt64/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
+	}
+	return max(at.Sub(now), 0)
+}
+
+// connect makes sure of a connection to target's host as the present identity.
+func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange) error {
+	host, port := target.Hostname(), target.Port()
+	if port == "" {
+		port = "443"
+	}
+	server := net.JoinHostPort(host, port)
+	l := c.link
+	var client []byte
+	if c.signer.Certificate != nil {
+		client = c.signer.Certificate.Raw
+	}
+	if c.conn == nil && l.config.KeepOpen {
+		c.conn = l.take(c.device.Number())
+		c.reused = c.conn != nil
+	}
+	deadline := time.Now().Add(l.config.Timeout)
+	if c.conn != nil {
+		if c.conn.server == server && c.conn.trust == c.act.Trust && bytes.Equal(c.conn.client, client) {
+			if c.conn.release == nil {
+				c.conn.watch(ctx)
+			}
+			return c.conn.SetDeadline(deadline)
+		}
+		c.drop()
+	}
+	trust, err := l.trusts.of(&l.config, c.act.Trust)
+	if err != nil {
+		return err
+	}
+	config := &tls.Config{
+		ServerName: host, RootCAs: trust.pool, Time: l.config.Now, MinVersion: tls.VersionTLS12,
+		CurvePreferences: l.config.Curves, ClientSessionCache: l.sessions.of(c.device.Number(), client), NextProtos: []string{"http/1.1"},
+	}
+	if client != nil {
+		own := &tls.Certificate{Certificate: [][]byte{client}, PrivateKey: c.signer.Key, Leaf: c.signer.Certificate}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	}
+	dialling, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	raw, err := l.config.Dial(dialling, "tcp", server)
+	if err != nil {
+		return err
+	}
+	t := tls.Client(raw, config)
+	if err := t.HandshakeContext(dialling); err != nil {
+		raw.Close()
+		return err
+	}
+	x.Connected, x.Resumed = true, t.ConnectionState().DidResume
+	c.conn = &conn{Conn: t, server: server, trust: c.act.Trust, client: client}
+	c.conn.limit.R = t
+	c.conn.in = bufio.NewReader(&c.conn.limit)
+	c.conn.watch(ctx)
+	return c.conn.SetDeadline(deadline)
+}
+
+// watch breaks the connection when ctx ends.
+func (c *conn) watch(ctx context.Context) {
+	c.release = context.AfterFunc(ctx, func() { c.NetConn().Close() })
+}
+
+// drop closes the connection in good manners.
+func (c *conversation) drop() {
+	if c.conn.release != nil {
+		c.conn.release()
+	}
+	c.conn.Close()
+	c.conn, c.reused = nil, false
+}
+
+// reset breaks the connection off.
+func (c *conversation) reset() {
+	if t, ok := c.conn.NetConn().(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	c.conn.NetConn().Close()
+	c.drop()
+}
+
+// hangUp ends the conversation's connection, or keeps it for the next.
+func (c *conversation) hangUp() {
+	if c.conn == nil {
+		return
+	}
+	if !c.link.config.KeepOpen || c.device.Phase() != agent.Enrolled || !c.conn.release() {
+		c.drop()
+		return
+	}
+	c.conn.release = nil
+	c.link.keep(c)
+}
+
+func (l *Link) take(d protocol.Device) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.kept[d]
+	delete(l.kept, d)
+	return c
+}
+
+func (l *Link) keep(c *conversation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept[c.device.Number()] = c.conn
+}
+
+// refused tells whether err is the server's alert that it does not take our certificate.
+func refused(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return false
+	}
+	text := op.Err.Error() // the type of alerts is not exported
+	return strings.Contains(text, "certificate") || strings.Contains(text, "access denied")
+}

@@ -1,0 +1,81 @@
+package link
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/certs"
+	"rollcall/certs/scep"
+)
+
+// identify makes a key and obtains its certificate by SCEP (apple.md section 3.3).
+func (c *conversation) identify(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
+	x := Exchange{Step: dialect.Identify, Status: http.StatusOK, Begun: time.Now()}
+	defer c.watch(&x)
+	key, certificate, err := c.scep(ctx)
+	if err != nil {
+		x.Status, x.Err = 0, err
+		if status, ok := errors.AsType[*scep.StatusError](err); ok {
+			x.Status = status.Status
+		}
+	}
+	return key, certificate, err
+}
+
+func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
+	l, s := c.link, &c.act.SCEP
+	trust, err := l.trusts.of(&l.config, c.act.Trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	request := scep.EnrolRequest{
+		Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: s.Retries, RetryDelay: s.RetryDelay,
+		Now: l.config.Now(),
+	}
+	if l.config.RSAKeys != nil {
+		key, err := l.config.RSAKeys()
+		if err != nil {
+			return nil, nil, fmt.Errorf("RSA key: %w", err)
+		}
+		request.Key = key
+	} else {
+		if request.Transport, err = l.transport(); err != nil {
+			return nil, nil, err
+		}
+		if request.Key, err = certs.GenerateKey(certs.P256); err != nil {
+			return nil, nil, err
+		}
+	}
+	client := scep.Client{URL: s.URL, Name: s.Name, CAFingerprint: s.CAFingerprint, HTTP: trust.client, Cache: &l.cas}
+	certificate, err := client.Enrol(ctx, request)
+	return request.Key, certificate, err
+}
+
+// transport returns the transport key whose turn it is.
+func (l *Link) transport() (*scep.Transport, error) {
+	l.first.Do(func() {
+		if len(l.transports) > 0 {
+			return
+		}
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err == nil {
+			var t *scep.Transport
+			if t, err = scep.NewTransport(key, l.config.Now()); err == nil {
+				l.transports = []*scep.Transport{t}
+			}
+		}
+		l.firstErr = err
+	})
+	if l.firstErr != nil {
+		return nil, fmt.Errorf("transport key: %w", l.firstErr)
+	}
+	return l.transports[int(l.turn.Add(1))%len(l.transports)], nil
+}
