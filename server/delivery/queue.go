@@ -107,9 +107,9 @@ func (d *decision) settle(i int) bool {
 
 	switch q.Kind {
 	case protocol.InstallProfile:
-		d.installed(&q, done)
+		d.installed(q.Profile, done)
 	case protocol.RemoveProfile:
-		d.removed(&q, done)
+		d.removed(q.Profile, done)
 	case protocol.RenewIdentity:
 		if d.n.Renewal.Command == q.ID {
 			d.n.Renewal.Command = protocol.CommandID{}

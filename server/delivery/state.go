@@ -54,7 +54,7 @@ type State struct {
 	Unlock []byte // Apple's UnlockToken; nil: none
 	Escrow []byte // Apple's bootstrap token; nil: none
 
-	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with, or Unsettled
+	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
 	Seq      uint64       // sequence number of the newest command
 	Profiles []Assigned   // on the device or on their way, by Profile number
 	Queue    []Queued     // not yet answered for good, oldest first

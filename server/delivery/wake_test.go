@@ -1,0 +1,161 @@
+package delivery_test
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+func TestScheduleAfterEnrolment(t *testing.T) {
+	p := newPhone(t)
+	p.enrol()
+	p.ready()
+	var waits []time.Duration
+	for p.now < p.s.EnrolledAt.Add(20*time.Hour) {
+		p.push(delivery.Accepted)
+		p.drain()
+		waits = append(waits, p.s.Wake.Due.Sub(p.now))
+		p.now = p.s.Wake.Due
+	}
+	quick, steady := 15*time.Minute, 8*time.Hour
+	equal(t, "wake-ups", waits, []time.Duration{quick, quick, quick, quick, steady, steady, steady})
+}
+
+func TestAUTH22Sync(t *testing.T) {
+	p := settled(t)
+	p.push(delivery.Accepted)
+	p.now = p.now.Add(2 * time.Minute)
+	p.order(protocol.Command{}) // only a wake-up
+	if p.s.Wake.Due > p.now || p.s.Wake.Reason != delivery.Changed || len(p.s.Queue) != 0 || p.out.Changed != delivery.Wakes {
+		t.Errorf("wake-up %+v, queue %v", p.s.Wake, p.s.Queue)
+	}
+}
+
+func TestAPL101Inactive(t *testing.T) {
+	p := settled(t)
+	since := p.s.Push.Since
+	inactive := func(at protocol.Time) {
+		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{
+			Push: delivery.Inactive, InactiveSince: at, PushedAt: p.now, Sent: p.s.Wake,
+		}})
+	}
+	p.now = p.now.Add(time.Minute)
+	inactive(since.Add(-time.Second)) // older than the last TokenUpdate
+	if p.s.Push.Unreachable || p.s.Wake.Due < p.now.Add(time.Minute) {
+		t.Errorf("push %+v, wake-up %+v, want it ignored and tried later", p.s.Push, p.s.Wake)
+	}
+	inactive(since.Add(time.Second))
+	if !p.s.Push.Unreachable || p.s.Life != delivery.Enrolled || p.count(delivery.WhatUnreachable) != 1 {
+		t.Errorf("push %+v, life %s, want unreachable and enrolled", p.s.Push, p.s.Life)
+	}
+	p.now = p.now.Add(time.Hour)
+	p.ready()
+	if p.s.Push.Unreachable || p.count(delivery.WhatReachable) != 1 || p.s.Wake.Due == 0 {
+		t.Errorf("push %+v, wake-up %+v after TokenUpdate, want it revived", p.s.Push, p.s.Wake)
+	}
+}
+
+func TestBadAddress(t *testing.T) {
+	p := settled(t)
+	p.push(delivery.BadAddress)
+	if !p.s.Push.Unreachable || p.s.Life != delivery.Enrolled {
+		t.Errorf("push %+v, life %s, want unreachable and enrolled", p.s.Push, p.s.Life)
+	}
+}
+
+func TestReportOfAnOlderAddress(t *testing.T) {
+	p := settled(t)
+	sent := p.now
+	p.now = p.now.Add(time.Second)
+	p.ready()
+	wake := p.s.Wake
+	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.BadAddress, PushedAt: sent, Sent: wake}})
+	if p.s.Push.Unreachable || p.s.Wake != wake {
+		t.Errorf("push %+v: the report of an address that was replaced since counts", p.s.Push)
+	}
+}
+
+func TestHST081APL104TryLater(t *testing.T) {
+	p := settled(t)
+	for _, wait := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, time.Hour, time.Hour} {
+		p.push(delivery.TryLater)
+		if got := p.s.Wake.Due.Sub(p.now); got != wait {
+			t.Fatalf("tried again in %s, want %s", got, wait)
+		}
+		for range 10 { // ten commands do not make it sooner
+			p.orders(protocol.SecurityInfo)
+		}
+		if got := p.s.Wake.Due.Sub(p.now); got < wait-time.Second {
+			t.Fatalf("tried again in %s after new orders, want %s", got, wait)
+		}
+		p.now = p.s.Wake.Due
+	}
+	after := p.now.Add(3 * time.Hour)
+	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.TryLater, RetryAfter: after, PushedAt: p.now, Sent: p.s.Wake}})
+	if p.s.Wake.Due != after {
+		t.Errorf("tried again at %s, want what the service asked for: %s", p.s.Wake.Due, after)
+	}
+}
+
+func TestAPL106OrderDuringAPush(t *testing.T) {
+	p := settled(t)
+	p.orders(protocol.SecurityInfo)
+	for range 5 { // at the very moment at which the push is under way
+		sent := p.s.Wake
+		p.orders(protocol.SecurityInfo)
+		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: sent}})
+		if p.s.Wake.Due > p.now || p.s.Wake.Reason != delivery.Changed {
+			t.Fatalf("wake-up %+v, want one for the newer command", p.s.Wake)
+		}
+	}
+}
+
+func TestHST056NotNowForEver(t *testing.T) {
+	p := settled(t)
+	p.push(delivery.Accepted)
+	p.now = p.now.Add(2 * time.Hour)
+	p.orders(protocol.InstalledApplicationList)
+	var waits []time.Duration
+	for range 8 {
+		p.push(delivery.Accepted)
+		p.ask()
+		p.report(protocol.NotNow)
+		p.gotNothing()
+		waits = append(waits, p.s.Wake.Due.Sub(p.now))
+		p.now = p.s.Wake.Due
+	}
+	equal(t, "wake-ups", waits, []time.Duration{
+		15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 8 * time.Hour, 8 * time.Hour,
+	})
+	p.drain()
+	if p.s.Wake.Reason != delivery.Scheduled {
+		t.Errorf("wake-up %+v with nothing left to do, want the schedule's", p.s.Wake)
+	}
+}
+
+func TestNoPushOutsideAnEnrolment(t *testing.T) {
+	p := newPhone(t)
+	p.enrol()
+	p.push(delivery.Accepted)
+	if p.s.Wake.Due != 0 {
+		t.Errorf("wake-up %+v before Ready", p.s.Wake)
+	}
+}
+
+func TestWakeAskAlwaysDiffers(t *testing.T) {
+	at := start
+	for _, w := range []delivery.Wake{
+		{}, {Due: at, Reason: delivery.Scheduled}, {Due: at, Reason: delivery.Changed}, {Due: at - 1, Reason: delivery.Changed},
+		{Due: at.Add(time.Hour), Reason: delivery.Changed, Attempt: 3}, {Due: at.Add(time.Hour), Reason: delivery.Retry, Attempt: 3},
+	} {
+		got := w.Ask(at, delivery.Changed)
+		if got == w || got.Reason != delivery.Changed {
+			t.Errorf("%+v.Ask = %+v", w, got)
+		}
+		if throttled := w.Attempt > 0 && w.Reason == delivery.Changed; got.Due <= at == throttled {
+			t.Errorf("%+v.Ask is due at %s, throttled %v", w, got.Due, throttled)
+		}
+	}
+}
