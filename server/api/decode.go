@@ -37,6 +37,9 @@ func decode(r *http.Request, v any) error {
 }
 
 func decodeStrict(body []byte, v any) error {
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return &invalid{message: "want a JSON object"}
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := checkValue(d, reflect.TypeOf(v).Elem(), "", 0); err != nil {
