@@ -104,10 +104,7 @@ func (c *Client) Enrol(ctx context.Context, r EnrolRequest) (*x509.Certificate, 
 	if !errors.Is(err, ErrPending) {
 		return certificate, err
 	}
-	poll, err := asn1.Marshal(issuerAndSubject{
-		Issuer:  asn1.RawValue{FullBytes: ca.ca.RawSubject},
-		Subject: asn1.RawValue{FullBytes: e.subject},
-	})
+	poll, err := asn1.Marshal([]asn1.RawValue{{FullBytes: ca.ca.RawSubject}, {FullBytes: e.subject}}) // IssuerAndSubject
 	if err != nil {
 		return nil, err
 	}

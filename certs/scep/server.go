@@ -228,8 +228,8 @@ func (s *Server) decide(ctx context.Context, m *message, now time.Time) (*x509.C
 	}
 	r := &Request{Type: m.kind, TransactionID: string(m.transactionID.Bytes), Signer: m.Signer}
 	if m.kind == CertPoll {
-		var poll issuerAndSubject
-		if rest, err := asn1.Unmarshal(content, &poll); err != nil || len(rest) > 0 {
+		var names []asn1.RawValue // issuer and subject (RFC 8894, section 3.3.3); the transactionID says it all
+		if rest, err := asn1.Unmarshal(content, &names); err != nil || len(rest) > 0 || len(names) != 2 {
 			return nil, unreadable
 		}
 		return s.Issue(ctx, r)
@@ -250,11 +250,6 @@ func (s *Server) decide(ctx context.Context, m *message, now time.Time) (*x509.C
 	}
 	r.CSRHash = sha256.Sum256(content)
 	return s.Issue(ctx, r)
-}
-
-// An issuerAndSubject is the content of a CertPoll (RFC 8894, section 3.3.3).
-type issuerAndSubject struct {
-	Issuer, Subject asn1.RawValue
 }
 
 // certRep builds the answer to m (RFC 8894, section 3.3.2): with a fresh senderNonce, and with the issued
