@@ -17,6 +17,10 @@ const (
 	AnswerType  = "application/xml; charset=UTF-8"
 )
 
+// maxKept is how large a buffer in bytes a message keeps for its next use: one status report of a Mac should not
+// stay in memory for every connection.
+const maxKept = 64 << 10
+
 // DecodeMessage reads one message into m, which may have been used before: its byte slices and ErrorChain are
 // filled again, so what is kept of them must be copied first. Gate and decoding are one pass. Unknown keys are
 // ignored, a known key of the wrong type is refused, required keys are demanded (apple.md sections 5 and 6.1).
@@ -85,7 +89,9 @@ func (m *Message) scan(s *scanner) (seen set) {
 	for f := firstData; f <= lastData; f++ {
 		if !seen.has(f) {
 			to := m.data(f)
-			*to = (*to)[:0]
+			if *to = (*to)[:0]; cap(*to) > maxKept {
+				*to = nil
+			}
 		}
 	}
 	for _, name := range [...]*string{&m.DeviceName, &m.Model, &m.ModelName, &m.UserLongName} {

@@ -37,6 +37,7 @@ func seed(f *testing.F, pattern string) {
 	} {
 		f.Add([]byte(idle(content)))
 	}
+	f.Add([]byte("<plist><dict><key>Status</key><string>Idle</string><key>UDID</key><string>a</string></dict></plist>"))
 	f.Add([]byte("\xEF\xBB\xBF" + idle("")))
 	f.Add([]byte("\xFE\xFF\x00<\x00a"))
 	f.Add([]byte("bplist00\xA1\x00"))

@@ -143,6 +143,19 @@ func TestMessageIsUsedAgain(t *testing.T) { // nothing of one device's message m
 	}
 }
 
+func TestMessageDropsLargeBuffers(t *testing.T) {
+	var m Message
+	large := &Message{MessageType: DeclarativeManagement, UDID: mac, Endpoint: "status", Data: make([]byte, MaxCheckIn)}
+	for _, msg := range []*Message{large, messages["idle"]} {
+		if err := DecodeMessage(EncodeMessage(nil, msg), &m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cap(m.Data) > maxKept {
+		t.Errorf("an idle message keeps %d bytes of the one before", cap(m.Data))
+	}
+}
+
 func TestAPL055ErrorChain(t *testing.T) {
 	var m Message
 	if err := DecodeMessage(EncodeMessage(nil, messages["error"]), &m); err != nil {

@@ -3,6 +3,7 @@ package apple
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -62,6 +63,9 @@ func readSchema(t *testing.T, dir string) *schema {
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = yaml.Unmarshal(b, &f)
+		}
+		if errors.Is(err, yaml.ErrExceededMaxDepth) {
+			return schemaFile{} // com.apple.applicationaccess.new contains itself; a payload of it would have no schema
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
