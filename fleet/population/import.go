@@ -1,24 +1,357 @@
 package population
 
 import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
+	"rollcall/fleet/plan"
 	"rollcall/protocol"
 )
 
+const ruleExport protocol.Rule = "HST-122"
+
 // Options say how an export is read. The zero value, with Path, is the careful default.
 type Options struct {
-	Path           string              // a folder, or one CSV (plain or zipped) or JSON file
-	AsOf           protocol.Time       // moment of the export (--as-of); 0: what the export says, else its latest contact
+	Path           string              // a folder, or one CSV (plain or zipped)
+	AsOf           protocol.Time       // moment of the export; 0: what the export says, else its latest contact
 	LicenceDefault string              // class of users that the export does not show: basic (default), intune, none
 	Coexistence    *bool               // nil: what the export says
 	Authority      *protocol.Authority // nil: what the export says
 	BMSAgent       []string            // management agents that mean BMS; nil: Microsoft's own, and in an office365 tenant mdm and easMdm
-	KeepNames      bool                // no tokens in place of names, UPNs, serial numbers
+	KeepNames      bool                // no tokens in place of names, user principal names, serial numbers
 	Lenient        bool                // leave bad rows out instead of refusing the export
 	APNs           APNs                // what the administrator answers about the push certificate; wins over the export
-	Labels         map[string]string   // more labels of the console: "managed by: Office 365" to "microsoft365ManagedMdm"
+	Labels         map[string]string   // more labels of the console: "Managed by: Office 365" means "microsoft365ManagedMdm"
 }
 
-// Import reads an export. Without Lenient the first hundred bad rows are its error, [plan.Errors] with file,
-// line, column and field; with it they are left out and counted. Rows stream: beside the population itself the
-// memory used does not grow with the file.
-func Import(o Options) (*Population, error) { return nil, nil }
+// maxBad is how many bad rows are told one by one.
+const maxBad = 100
+
+// Import reads an export. Without Lenient the bad rows, up to a hundred, are its error: [plan.Errors] with file, line,
+// column and field. With it they are left out, counted, and told in BadRows. Rows stream: beside the population itself
+// and an index of it the memory used does not grow with the file.
+func Import(o Options) (*Population, error) {
+	def, ok := licenceDefaults[o.LicenceDefault]
+	if !ok {
+		return nil, fmt.Errorf("licence default %q: want one of basic, intune, none", o.LicenceDefault)
+	}
+	files, err := recognise(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	im := &importer{o: o, pop: new(Population), fallback: def,
+		seen: map[uint64]struct{}{}, users: map[string]int32{}, models: map[Model]*Model{}, shared: map[string]string{},
+		left: map[LeftOut]int{}, doubted: map[doubtKey]bool{}, cat: catalogue{unknown: map[string]int{}}, assumed: map[[2]string]int{}}
+	if im.tokens, err = newTokens(files.all(), o.KeepNames); err != nil {
+		return nil, err
+	}
+	if im.labels, err = newLabels(o.Labels); err != nil {
+		return nil, err
+	}
+	if err := im.run(files); err != nil {
+		return nil, err
+	}
+	if len(im.bad) > 0 && !o.Lenient {
+		return nil, im.bad
+	}
+	im.finish(files)
+	return im.pop, nil
+}
+
+// An importer is one import under way.
+type importer struct {
+	o           Options
+	pop         *Population
+	row         tenantRow
+	coexistence *bool
+	fallback    Licence // of users that the export does not show
+	tokens      *tokens
+	labels      *labels
+	cat         catalogue
+
+	seen      map[uint64]struct{} // keys of the records so far
+	users     map[string]int32    // by "id " or "upn " and the value in lower case
+	userIDs   []string            // of the users so far; empty: not known
+	usersRead bool                // there is a file about users
+	owners    map[ownerKey]int32  // Entra: the device of this name and owner so far
+	models    map[Model]*Model
+	shared    map[string]string
+	strings   arena
+	scratch   []byte
+
+	bad     plan.Errors
+	left    map[LeftOut]int // Records stays 0 in the keys
+	doubted map[doubtKey]bool
+	assumed map[[2]string]int // what and how: devices
+}
+
+type doubtKey struct {
+	kind   DoubtKind
+	device int
+}
+
+// An export is the files of a folder by what they hold.
+type export struct {
+	managedJSON, entraJSON, usersJSON        []string
+	managedCSV, entraCSV, usersCSV           []string
+	tenant, organization, skus, apns, unused []string
+}
+
+// managed tells whether the devices come from Intune; if not, from the directory.
+func (x *export) managed() bool { return len(x.managedJSON)+len(x.managedCSV) > 0 && !x.directory() }
+
+// directory tells whether the directory's JSON outweighs a console's CSV: JSON wins over CSV.
+func (x *export) directory() bool { return len(x.managedJSON) == 0 && len(x.entraJSON) > 0 }
+
+func (x *export) all() []string {
+	return slices.Concat(x.managedJSON, x.entraJSON, x.usersJSON, x.managedCSV, x.entraCSV, x.usersCSV, x.tenant, x.organization, x.skus, x.apns)
+}
+
+// recognise sorts the files at path: JSON by its name, CSV by its columns.
+func recognise(path string) (*export, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	var x export
+	if !info.IsDir() {
+		if err := x.file(path); err != nil {
+			return nil, err
+		}
+	} else {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Type()&fs.ModeType == 0 {
+				if err := x.file(filepath.Join(path, e.Name())); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if len(x.managedJSON)+len(x.entraJSON)+len(x.managedCSV)+len(x.entraCSV) == 0 {
+		return nil, plan.Errors{{File: path, Rule: ruleExport, Message: "no devices here; want managedDevices.json, devices.json or the console's CSV"}}
+	}
+	return &x, nil
+}
+
+func (x *export) file(path string) error {
+	name := strings.ToLower(filepath.Base(path))
+	add := func(list *[]string) { *list = append(*list, path) }
+	switch ext := filepath.Ext(name); {
+	case ext == ".csv" || ext == ".zip":
+		return x.table(path)
+	case ext != ".json" && ext != ".jsonl" && ext != ".ndjson":
+	case strings.HasPrefix(name, "manageddevices"):
+		add(&x.managedJSON)
+	case strings.HasPrefix(name, "devices"):
+		add(&x.entraJSON)
+	case strings.HasPrefix(name, "users"):
+		add(&x.usersJSON)
+	case strings.HasPrefix(name, "tenant"):
+		add(&x.tenant)
+	case strings.HasPrefix(name, "organization"):
+		add(&x.organization)
+	case strings.HasPrefix(name, "subscribedskus"):
+		add(&x.skus)
+	case strings.HasPrefix(name, "apns"):
+		add(&x.apns)
+	}
+	return nil
+}
+
+// open returns the text of a file; a zip holds one CSV.
+func open(path string) (io.ReadCloser, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".zip") {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return textFile{plainText(f), f}, nil
+	}
+	archive, err := zip.OpenReader(path)
+	if err != nil {
+		return nil, plan.Errors{{File: path, Rule: ruleExport, Message: err.Error()}}
+	}
+	for _, f := range archive.File {
+		if strings.EqualFold(filepath.Ext(f.Name), ".csv") {
+			r, err := f.Open()
+			if err != nil {
+				archive.Close()
+				return nil, plan.Errors{{File: path, Rule: ruleExport, Message: err.Error()}}
+			}
+			return textFile{plainText(r), archive}, nil
+		}
+	}
+	archive.Close()
+	return nil, plan.Errors{{File: path, Rule: ruleExport, Message: "no CSV in this zip"}}
+}
+
+type textFile struct {
+	io.Reader
+	io.Closer
+}
+
+// plainText takes off a byte order mark, and makes UTF-8 of the UTF-16 that PowerShell's > writes.
+func plainText(r io.Reader) io.Reader {
+	return transform.NewReader(r, unicode.BOMOverride(transform.Nop))
+}
+
+// run reads everything in the order in which later files need earlier ones.
+func (im *importer) run(files *export) error {
+	if err := im.tenant(files); err != nil {
+		return err
+	}
+	if err := im.allUsers(files); err != nil {
+		return err
+	}
+	switch {
+	case len(files.managedJSON) > 0:
+		return im.records(files.managedJSON, im.managedRecord)
+	case len(files.entraJSON) > 0:
+		im.owners = map[ownerKey]int32{}
+		return im.records(files.entraJSON, im.entraRecord)
+	case len(files.managedCSV) > 0:
+		return im.tables(files.managedCSV, managedColumns, im.managedLine)
+	}
+	im.owners = map[ownerKey]int32{}
+	return im.tables(files.entraCSV, entraColumns, im.entraLine)
+}
+
+// errEnough ends an import that has more bad rows than anybody wants to read.
+var errEnough = errors.New("too many bad rows")
+
+// reject notes a bad row. It returns errEnough when reading on is of no use.
+func (im *importer) reject(e *plan.Error) error {
+	if e.Rule == "" {
+		e.Rule = ruleExport
+	}
+	im.pop.Total++
+	im.left[LeftOut{Reason: Unreadable}]++
+	if len(im.bad) < maxBad {
+		im.bad = append(im.bad, e)
+	} else if !im.o.Lenient {
+		return errEnough
+	}
+	return nil
+}
+
+// records reads the JSON files, each record by take.
+func (im *importer) records(files []string, take func(file string, at place, raw []byte) *plan.Error) error {
+	for _, path := range files {
+		r, err := open(path)
+		if err != nil {
+			return err
+		}
+		err = newElements(r).read(func(raw []byte, at place) error {
+			if e := take(path, at, raw); e != nil {
+				return im.reject(e)
+			}
+			return nil
+		}, func(at place, err error) error {
+			return im.reject(&plan.Error{File: path, Line: at.line, Column: at.column, Message: err.Error()})
+		})
+		r.Close()
+		if err != nil {
+			return im.ended(err)
+		}
+	}
+	return nil
+}
+
+func (im *importer) ended(err error) error {
+	if errors.Is(err, errEnough) {
+		return im.bad
+	}
+	return err
+}
+
+// jsonError gives an error of encoding/json its place in the file; data begins at start.
+func jsonError(file string, start place, data []byte, err error) *plan.Error {
+	e := &plan.Error{File: file, Line: start.line, Column: start.column, Rule: ruleExport, Message: err.Error()}
+	var offset int64
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset, e.Message = syntax.Offset, "not JSON: "+syntax.Error()
+	case errors.As(err, &kind):
+		offset, e.Field, e.Message = kind.Offset, kind.Field, fmt.Sprintf("a %s has no place here", kind.Value)
+	}
+	if before := data[:min(max(offset-1, 0), int64(len(data)))]; offset > 0 {
+		if lines := bytes.Count(before, []byte("\n")); lines > 0 {
+			e.Line += lines
+			e.Column = len(before) - bytes.LastIndexByte(before, '\n')
+		} else {
+			e.Column += len(before)
+		}
+	}
+	return e
+}
+
+// fresh notes a record's key and tells whether it is new.
+func (im *importer) fresh(key string) bool {
+	f := fnv.New64a()
+	io.WriteString(f, strings.ToLower(key))
+	h := mix(f.Sum64())
+	if _, there := im.seen[h]; there {
+		return false
+	}
+	im.seen[h] = struct{}{}
+	return true
+}
+
+// leave counts a record that is not taken.
+func (im *importer) leave(why Reason, p protocol.Platform) {
+	im.pop.Total++
+	im.left[LeftOut{Reason: why, Platform: p}]++
+}
+
+// doubt notes one for the device that is taken next or, with i, for that one; at most one of each kind.
+func (im *importer) doubt(kind DoubtKind, i int, text, other string) {
+	if key := (doubtKey{kind, i}); !im.doubted[key] {
+		im.doubted[key] = true
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: i, Text: text, Other: other})
+	}
+}
+
+// assume counts a device for which the export leaves something open.
+func (im *importer) assume(what, how string) { im.assumed[[2]string{what, how}]++ }
+
+func (im *importer) share(s string) string {
+	if have, ok := im.shared[s]; ok {
+		return have
+	}
+	s = im.keep(s)
+	im.shared[s] = s
+	return s
+}
+
+func (im *importer) keep(s string) string {
+	im.scratch = append(im.scratch[:0], s...)
+	return im.strings.keep(im.scratch)
+}
+
+func (im *importer) model(m Model) *Model {
+	if have, ok := im.models[m]; ok {
+		return have
+	}
+	m = Model{im.keep(m.Name), im.keep(m.Product), im.keep(m.Manufacturer)}
+	im.models[m] = &m
+	return &m
+}

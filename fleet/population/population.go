@@ -3,6 +3,7 @@ package population
 import (
 	"time"
 
+	"rollcall/fleet/plan"
 	"rollcall/protocol"
 )
 
@@ -19,6 +20,7 @@ type Population struct {
 	Doubts   []Doubt      // records taken that can be read in two ways
 	Assumed  []Assumption // what the export cannot say
 	Findings []Finding    // contradictions and warnings to see to before any run
+	BadRows  plan.Errors  // under Lenient, the first hundred
 }
 
 // A Tenant is the tenant's present state.

@@ -1,0 +1,365 @@
+package population
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"rollcall/fleet/plan"
+)
+
+// Columns are what one kind of table is made of: for each field the headers that mean it, written as [header] writes
+// them, and what must be there.
+type columns struct {
+	headers map[string][]string // by field
+	needed  [][]string          // of each of these lists one field
+	signs   [][]string          // headers by which the kind is recognised: all of one list
+}
+
+var managedColumns = columns{
+	headers: map[string][]string{
+		"id": {"deviceid"}, "deviceName": {"devicename"}, "enrolledDateTime": {"enrollmentdate", "createddate"},
+		"lastSyncDateTime": {"lastcheck-in", "lastcontact"}, "osVersion": {"osversion"}, "serialNumber": {"serialnumber"},
+		"manufacturer": {"manufacturer"}, "model": {"model"}, "userId": {"userid"}, "userPrincipalName": {"primaryuserupn", "upn"},
+		"complianceState": {"compliance", "compliantstate"}, "managementAgent": {"managedby", "managementagent", "managementagents"},
+		"managedDeviceOwnerType": {"ownership", "ownertype"}, "managementState": {"devicestate", "managementstate"},
+		"deviceRegistrationState": {"intuneregistered", "deviceregistrationstate"}, "isSupervised": {"supervised", "issupervised"},
+		"operatingSystem": {"os", "devicetype"}, "deviceEnrollmentType": {"enrollmenttype"},
+		"managementCertificateExpirationDate": {"managementcertificateexpirationdate", "certexpirationdate"}, "udid": {"udid"},
+	},
+	needed: [][]string{{"id"}, {"enrolledDateTime"}, {"lastSyncDateTime"}, {"managementAgent"}, {"managedDeviceOwnerType"}, {"operatingSystem"}, {"userId", "userPrincipalName"}},
+	signs:  [][]string{{"managedby"}, {"managementagent"}, {"managementagents"}},
+}
+
+var entraColumns = columns{
+	headers: map[string][]string{
+		"deviceId": {"deviceid"}, "displayName": {"displayname"}, "profileType": {"profiletype"}, "operatingSystem": {"operatingsystem", "deviceostype"},
+		"operatingSystemVersion": {"operatingsystemversion", "deviceosversion"}, "model": {"model"}, "manufacturer": {"manufacturer"},
+		"isManaged": {"ismanaged"}, "managementType": {"managementtype"}, "mdmAppId": {"mdmappid"},
+		"registeredOwners": {"registeredowners", "registeredownerobjectid"}, "registeredOwnerUpn": {"registeredownerupn"},
+		"deviceOwnership": {"deviceownership"}, "trustType": {"trusttype", "devicetrustlevel"}, "approximateLastSignInDateTime": {"approximatelastsignindatetime", "approximatelastlogontimestamp"},
+		"registrationDateTime": {"registrationdatetime"}, "isCompliant": {"iscompliant"}, "accountEnabled": {"accountenabled"},
+		"enrollmentType": {"enrollmenttype"}, "enrollmentProfileName": {"enrollmentprofilename"},
+	},
+	needed: [][]string{{"deviceId"}, {"isManaged"}, {"operatingSystem"}},
+	signs:  [][]string{{"deviceid", "displayname"}, {"deviceid", "operatingsystem"}, {"deviceid", "deviceostype"}},
+}
+
+var userColumns = columns{
+	headers: map[string][]string{"upn": {"userprincipalname"}, "licences": {"licenses", "licences"}},
+	needed:  [][]string{{"upn"}, {"licences"}},
+	signs:   [][]string{{"userprincipalname", "licenses"}, {"userprincipalname", "licences"}},
+}
+
+// header writes a column's name as the tables above do: case and spaces differ from export to export.
+func header(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), "")) }
+
+// table puts a CSV into x by its columns; one that none of the kinds has is not ours to read.
+func (x *export) table(path string) error {
+	t, err := newTable(path, nil)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	has := func(kind *columns) bool {
+		return slices.ContainsFunc(kind.signs, func(all []string) bool {
+			return !slices.ContainsFunc(all, func(name string) bool { return !slices.Contains(t.head, name) })
+		})
+	}
+	switch {
+	case has(&managedColumns):
+		x.managedCSV = append(x.managedCSV, path)
+	case has(&userColumns):
+		x.usersCSV = append(x.usersCSV, path)
+	case has(&entraColumns):
+		x.entraCSV = append(x.entraCSV, path)
+	default:
+		x.unused = append(x.unused, path)
+	}
+	return nil
+}
+
+// A table reads one CSV, a row at a time. A row may span lines; it has at most [maxRow] bytes.
+type table struct {
+	path  string
+	file  io.Closer
+	bound *bounded
+	csv   *csv.Reader
+	lines int      // before the present csv.Reader
+	head  []string // headers as [header] writes them
+	shown []string // as they are
+	index map[string]int
+}
+
+// newTable opens a CSV and reads its header. kind is nil while nobody knows what it is.
+func newTable(path string, kind *columns) (*table, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	t := &table{path: path, file: f, bound: &bounded{r: f}, index: map[string]int{}}
+	t.restart()
+	if t.shown, err = t.csv.Read(); err == io.EOF {
+		err = errors.New("the file is empty; want a line of column names")
+	}
+	if err != nil {
+		f.Close()
+		return nil, plan.Errors{t.fail(err)}
+	}
+	t.shown = slices.Clone(t.shown)
+	for _, name := range t.shown {
+		t.head = append(t.head, header(name))
+	}
+	if kind == nil {
+		return t, nil
+	}
+	for field, names := range kind.headers {
+		for _, name := range names {
+			if i := slices.Index(t.head, name); i >= 0 {
+				t.index[field] = i
+				break
+			}
+		}
+	}
+	var missing plan.Errors
+	for _, oneOf := range kind.needed {
+		if !slices.ContainsFunc(oneOf, func(field string) bool { _, ok := t.index[field]; return ok }) {
+			missing = append(missing, &plan.Error{File: path, Line: 1, Column: 1, Field: strings.Join(oneOf, " or "), Rule: ruleExport,
+				Message: "the column is missing; want a header such as " + kind.headers[oneOf[0]][0]})
+		}
+	}
+	if missing != nil {
+		f.Close()
+		return nil, missing
+	}
+	return t, nil
+}
+
+func (t *table) close() { t.file.Close() }
+
+// restart begins to read at the next byte.
+func (t *table) restart() {
+	t.bound.read = 0
+	t.csv = csv.NewReader(t.bound)
+	t.csv.ReuseRecord = true
+	t.csv.FieldsPerRecord = -1
+}
+
+// next returns the next row, or the error that is wrong with it; io.EOF is the end.
+func (t *table) next() (*line, *plan.Error, error) {
+	t.bound.read = 0
+	cells, err := t.csv.Read()
+	var parse *csv.ParseError
+	switch {
+	case err == io.EOF:
+		return nil, nil, io.EOF
+	case errors.Is(err, errLong):
+		e := t.fail(errLong)
+		e.Line = t.bound.lines + 1
+		if err := t.bound.skipLine(); err != nil {
+			return nil, e, err
+		}
+		t.lines = t.bound.lines
+		t.restart()
+		return nil, e, nil
+	case errors.As(err, &parse):
+		return nil, t.fail(err), nil
+	case err != nil:
+		return nil, t.fail(err), io.EOF
+	}
+	l := &line{table: t, cells: cells}
+	if len(cells) != len(t.head) {
+		return nil, l.at(0, "", fmt.Sprintf("%d fields; the header has %d", len(cells), len(t.head))), nil
+	}
+	return l, nil, nil
+}
+
+func (t *table) fail(err error) *plan.Error {
+	e := &plan.Error{File: t.path, Line: t.lines + 1, Column: 1, Rule: ruleExport, Message: err.Error()}
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		e.Line, e.Column, e.Message = t.lines+parse.Line, parse.Column, parse.Err.Error()
+	}
+	return e
+}
+
+// A line is one row, valid until the next is read.
+type line struct {
+	table *table
+	cells []string
+}
+
+// cell returns a field, or "" where the table has no such column.
+func (l *line) cell(field string) string {
+	if i, ok := l.table.index[field]; ok {
+		return plainCell(l.cells[i])
+	}
+	return ""
+}
+
+func (l *line) error(field, message string) *plan.Error {
+	i, ok := l.table.index[field]
+	if !ok {
+		return l.at(0, field, message)
+	}
+	return l.at(i, strings.TrimSpace(l.table.shown[i]), message)
+}
+
+func (l *line) at(i int, field, message string) *plan.Error {
+	e := &plan.Error{File: l.table.path, Field: field, Message: message, Rule: ruleExport}
+	if i < len(l.cells) {
+		e.Line, e.Column = l.table.csv.FieldPos(i)
+		e.Line += l.table.lines
+	}
+	return e
+}
+
+// A bounded reader refuses to give more than maxRow bytes for one row.
+type bounded struct {
+	r     io.Reader
+	read  int // since the row began, read-ahead included
+	lines int // in all
+	rest  []byte
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.read > maxRow {
+		return 0, errLong
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	var err error
+	if n == 0 {
+		n, err = b.r.Read(p)
+	}
+	b.read += n
+	b.lines += strings.Count(string(p[:n]), "\n")
+	return n, err
+}
+
+// skipLine drops what is left of the present line.
+func (b *bounded) skipLine() error {
+	buf := make([]byte, 32<<10)
+	for {
+		b.read = 0
+		n, err := b.Read(buf)
+		if i := strings.IndexByte(string(buf[:n]), '\n'); i >= 0 {
+			b.rest = append(slices.Clone(buf[i+1:n]), b.rest...)
+			b.lines -= strings.Count(string(buf[i+1:n]), "\n")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tables reads CSVs of one kind, each row by take.
+func (im *importer) tables(files []string, kind columns, take func(*line) *plan.Error) error {
+	for _, path := range files {
+		t, err := newTable(path, &kind)
+		if err != nil {
+			return err
+		}
+		for err == nil {
+			l, e, end := t.next()
+			if l != nil {
+				e = take(l)
+			}
+			if err = end; e != nil {
+				if stop := im.reject(e); stop != nil {
+					err = stop
+				}
+			}
+		}
+		t.close()
+		if err != io.EOF {
+			return im.ended(err)
+		}
+	}
+	return nil
+}
+
+// managedLine takes one row of the console's export.
+func (im *importer) managedLine(l *line) *plan.Error {
+	row := managedRow{
+		ID: text(l.cell("id")), Name: text(l.cell("deviceName")), Version: text(l.cell("osVersion")), Model: text(l.cell("model")),
+		Manufacturer: text(l.cell("manufacturer")), Serial: text(l.cell("serialNumber")), UDID: text(l.cell("udid")),
+		UserID: text(l.cell("userId")), UPN: text(l.cell("userPrincipalName")),
+		Owner: im.label(l, "managedDeviceOwnerType"), Agent: im.label(l, "managementAgent"), State: im.label(l, "managementState"),
+		Registration: im.label(l, "deviceRegistrationState"), Compliance: im.label(l, "complianceState"), Enrolment: im.label(l, "deviceEnrollmentType"),
+		inferred: true,
+	}
+	system := string(im.label(l, "operatingSystem"))
+	row.System = text(system)
+	if flavour, ok := strings.CutPrefix(system, "android "); ok {
+		row.System = "Android"
+		switch {
+		case flavour == "androidforwork":
+			row.Type = word(flavour)
+		case row.Enrolment == "":
+			row.Enrolment = word(flavour)
+		}
+	} else if _, number := typeNumbers[system]; number {
+		row.System, row.Type = "", word(system)
+	}
+	for field, into := range map[string]*when{"enrolledDateTime": &row.Enrolled, "lastSyncDateTime": &row.Contact, "managementCertificateExpirationDate": &row.CertEnd} {
+		t, err := parseTime(l.cell(field))
+		if err != nil {
+			return l.error(field, err.Error())
+		}
+		*into = when(t)
+	}
+	supervised, err := parseBool(l.cell("isSupervised"))
+	if err != nil {
+		return l.error("isSupervised", err.Error())
+	}
+	row.Supervised = flag(supervised)
+	return im.managedDevice(&row, l.error)
+}
+
+// entraLine takes one row of Get-MgDevice's CSV.
+func (im *importer) entraLine(l *line) *plan.Error {
+	row := entraRow{
+		DeviceID: text(l.cell("deviceId")), Name: text(l.cell("displayName")), ProfileType: text(l.cell("profileType")), System: text(l.cell("operatingSystem")),
+		Version: text(l.cell("operatingSystemVersion")), Model: text(l.cell("model")), Manufacturer: text(l.cell("manufacturer")),
+		Management: text(l.cell("managementType")), App: text(l.cell("mdmAppId")), Ownership: text(l.cell("deviceOwnership")), Trust: text(l.cell("trustType")),
+		Enrolment: word(l.cell("enrollmentType")), ProfileName: text(l.cell("enrollmentProfileName")),
+	}
+	for field, into := range map[string]*when{"approximateLastSignInDateTime": &row.SignIn, "registrationDateTime": &row.Registered} {
+		t, err := parseTime(l.cell(field))
+		if err != nil {
+			return l.error(field, err.Error())
+		}
+		*into = when(t)
+	}
+	for field, into := range map[string]func(flag){
+		"isManaged": func(f flag) { row.Managed = f }, "isCompliant": func(f flag) { row.Compliant = &f }, "accountEnabled": func(f flag) { row.Enabled = &f },
+	} {
+		if cell := l.cell(field); cell != "" {
+			b, err := parseBool(cell)
+			if err != nil {
+				return l.error(field, err.Error())
+			}
+			into(flag(b))
+		}
+	}
+	upns := strings.Split(l.cell("registeredOwnerUpn"), ";")
+	for i, id := range strings.Split(l.cell("registeredOwners"), ";") {
+		// Export-Csv writes a collection that nobody joined as the name of its type.
+		if id = strings.TrimSpace(id); strings.HasPrefix(id, "Microsoft.") || strings.HasPrefix(id, "System.") {
+			return l.error("registeredOwners", "a type's name in place of the owners; export them with RegisteredOwners.Id -join ';'")
+		}
+		owner := ownerRow{ID: text(id)}
+		if i < len(upns) {
+			owner.UPN = text(strings.TrimSpace(upns[i]))
+		}
+		if owner != (ownerRow{}) {
+			row.Owners = append(row.Owners, owner)
+		}
+	}
+	return im.entraDevice(&row, l.error)
+}

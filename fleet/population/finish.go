@@ -1,0 +1,200 @@
+package population
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// The kinds of doubt.
+const (
+	UserOnUserless  DoubtKind = "user_on_userless_type"
+	TwoUsers        DoubtKind = "two_users"
+	UserUnknown     DoubtKind = "user_unknown"
+	NoUsers         DoubtKind = "no_users"
+	AgentNotBMS     DoubtKind = "agent_not_bms"
+	NotCoManaged    DoubtKind = "not_comanaged"
+	WorkloadsDiffer DoubtKind = "workloads_differ"
+	SKUUnknown      DoubtKind = "sku_unknown"
+	LabelUnknown    DoubtKind = "label_unknown"
+	Coexisting      DoubtKind = "coexistence"
+	NoOwner         DoubtKind = "no_owner"
+	TwoOwners       DoubtKind = "two_owners"
+	IntunesApp      DoubtKind = "intune_app"
+	NoApp           DoubtKind = "no_app"
+	NoSignIn        DoubtKind = "no_sign_in"
+	ObjectDisabled  DoubtKind = "object_disabled"
+	ProfileOnBMS    DoubtKind = "profile_on_bms"
+	EnrolledAgain   DoubtKind = "enrolled_again"
+	CoarseEnd       DoubtKind = "certificate_end"
+	CoarseEpoch     DoubtKind = "epoch"
+)
+
+// finish does what needs all records: the moment of the export, what follows from it, and the lists.
+func (im *importer) finish(files *export) {
+	p, t := im.pop, &im.pop.Tenant
+	if t.AsOf == 0 {
+		for i := range p.Devices {
+			t.AsOf = max(t.AsOf, p.Devices[i].Contact.Earliest)
+		}
+	}
+	directory := im.owners != nil
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if directory && d.Contact.Earliest != 0 {
+			d.Contact.Latest = max(d.Contact.Earliest, min(d.Contact.Earliest.Add(coarse), t.AsOf))
+		}
+		im.certificate(i, d, directory)
+		im.epoch(i, d)
+	}
+	im.coexisting()
+	im.unknowns(files)
+	im.assumptions(directory)
+	for i := range p.Doubts {
+		if d := &p.Doubts[i]; d.Device >= 0 {
+			d.Name = p.Devices[d.Device].Name
+		}
+	}
+	slices.SortStableFunc(p.Doubts, func(a, b Doubt) int { return cmp.Compare(a.Device, b.Device) })
+	for key, n := range im.left {
+		key.Records = n
+		p.LeftOut = append(p.LeftOut, key)
+	}
+	slices.SortFunc(p.LeftOut, func(a, b LeftOut) int {
+		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Platform, b.Platform))
+	})
+	p.BadRows = im.bad
+	im.findings()
+}
+
+// certificate assumes an end where the export shows none: the first yearly one after the last contact.
+func (im *importer) certificate(i int, d *Device, directory bool) {
+	if d.CertEnd != 0 || d.Enrolled == 0 || d.Registered == protocol.Unknown {
+		return
+	}
+	d.CertEnd = certEnd(d.Enrolled, d.Contact.Latest)
+	d.Traits |= AssumedCertEnd
+	im.assume("end of the identity certificate", "enrolment + 365 days x n, the first after the last contact")
+	if other := certEnd(d.Enrolled, d.Contact.Earliest); directory && other != d.CertEnd {
+		im.doubt(CoarseEnd, i, "its last sign-in is too coarse to tell which yearly certificate it has; the later one was taken", fmt.Sprintf("its certificate ends on %s", other.Time().Format(time.DateOnly)))
+	}
+}
+
+// epoch tells whether d has been in contact since the tenant's last change (AUTH-21).
+func (im *importer) epoch(i int, d *Device) {
+	changed := im.pop.Tenant.ChangedAt
+	if changed == 0 || d.Registered == protocol.Unknown {
+		return
+	}
+	since := func(contact protocol.Time) bool {
+		if contact == 0 {
+			contact = d.Enrolled
+		}
+		return contact == 0 || contact > changed
+	}
+	d.Current = since(d.Contact.Latest)
+	if since(d.Contact.Earliest) != d.Current {
+		im.doubt(CoarseEpoch, i, "its last sign-in is too coarse to tell whether it has heard of the last change of authority; taken as yes", "it has not: pending or stale until its next check-in")
+	}
+}
+
+// coexisting takes authority intune beside devices of BMS's agent as coexistence, unless the export or a flag says.
+func (im *importer) coexisting() {
+	t := &im.pop.Tenant
+	if im.coexistence != nil || t.Authority != protocol.Intune {
+		return
+	}
+	n := 0
+	for i := range im.pop.Devices {
+		if im.pop.Devices[i].Registered == protocol.Office365 {
+			n++
+		}
+	}
+	if n > 0 {
+		t.Authority, t.Coexistence = protocol.Office365, true
+		im.doubt(Coexisting, -1, fmt.Sprintf("the authority is intune, yet %d devices are under BMS; taken as coexistence", n), "intune alone (--coexistence=false): those devices are stale data")
+	}
+}
+
+// unknowns notes what the tables of licences and labels do not know, and the absence of users.
+func (im *importer) unknowns(files *export) {
+	if !im.usersRead && len(im.pop.Users) > 0 {
+		im.doubt(NoUsers, -1, fmt.Sprintf("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback)), "what their licences say")
+	}
+	about := func(kind DoubtKind, text, other string) {
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Text: text, Other: other})
+	}
+	for _, sku := range slices.Sorted(maps.Keys(im.cat.unknown)) {
+		about(SKUUnknown, fmt.Sprintf("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), "it may bring a mailbox or entitle Intune")
+	}
+	for _, l := range im.labels.unmatched() {
+		about(LabelUnknown, fmt.Sprintf("the label %s is not known (%d rows)", clean(l.text), l.rows), "name its meaning with --label")
+	}
+	if len(files.unused) > 0 {
+		im.assume("other files", "not needed")
+	}
+}
+
+// assumptions lists what this kind of export never says.
+func (im *importer) assumptions(directory bool) {
+	p := im.pop
+	if n := len(p.Devices); directory && n > 0 {
+		for _, a := range []Assumption{
+			{"supervision", "no", n}, {"automated or bulk enrolment", "no: the user's own", n}, {"co-management", "none", n},
+			{"serial number and IMEI", "made up; no link to Apple's enrolment records", n}, {"queued actions", "none", n},
+			{"exact last check-in", "drawn between the last sign-in and 19 days after it", n},
+			{"families of the BMS policies", "email and configuration", n},
+		} {
+			im.assumed[[2]string{a.What, a.Assumed}] = a.Devices
+		}
+	}
+	for key, n := range im.assumed {
+		p.Assumed = append(p.Assumed, Assumption{key[0], key[1], n})
+	}
+	slices.SortFunc(p.Assumed, func(a, b Assumption) int { return cmp.Compare(a.What, b.What) })
+}
+
+// findings compares the tenant's papers with its devices.
+func (im *importer) findings() {
+	p, t := im.pop, &im.pop.Tenant
+	apple, work := 0, 0
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if d.Platform.Apple() {
+			apple++
+		}
+		if d.Platform == protocol.Android && d.Enrolment != ByUser || d.Has(AndroidAPI) {
+			work++
+		}
+	}
+	find := func(rule protocol.Rule, devices int, format string, args ...any) {
+		p.Findings = append(p.Findings, Finding{Rule: rule, Text: fmt.Sprintf(format, args...), Devices: devices})
+	}
+	if granted, said := t.Consents["androidManagedStore"]; said && !granted && work > 0 {
+		find(protocol.RuleConsent, work, "Google's consent is not granted, yet there are devices under Android Enterprise")
+	}
+	if granted, said := t.Consents["appleMDMPushCertificate"]; said && !granted && apple > 0 {
+		find(protocol.RuleConsent, apple, "Apple's consent is not granted, yet there are Apple devices")
+	}
+	if apple == 0 {
+		return
+	}
+	const day = 24 * time.Hour
+	switch end, left := t.APNs.Expires, t.APNs.Expires.Sub(t.AsOf); {
+	case end == 0:
+		find(protocol.RulePushExpired, apple, "the end of the Apple push certificate is not known")
+	case left < -30*day:
+		find(protocol.RulePushExpired, apple, "the Apple push certificate ended more than 30 days ago: another topic is needed, and every Apple device must enrol again")
+	case left < 0:
+		find(protocol.RulePushExpired, apple, "the Apple push certificate has ended: no Apple device checks in until it is renewed")
+	case left <= 30*day:
+		find(protocol.RulePushExpired, apple, "the Apple push certificate ends in %d days", left/day)
+	}
+	if t.APNs.Modified != 0 && t.APNs.Modified < t.ChangedAt {
+		find(protocol.RulePushGap, apple, "the Apple push certificate is older than the last change of authority: the gap is open")
+	}
+}

@@ -1,0 +1,158 @@
+package population
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"rollcall/fleet/plan"
+)
+
+// A userRow is one user of users.json.
+type userRow struct {
+	ID       text            `json:"id"`
+	UPN      text            `json:"userPrincipalName"`
+	Enabled  *flag           `json:"accountEnabled"`
+	Location json.RawMessage `json:"usageLocation"`
+	licencesRow
+}
+
+// allUsers reads what the export says of users; JSON wins over CSV.
+func (im *importer) allUsers(files *export) error {
+	switch {
+	case len(files.usersJSON) > 0:
+		im.usersRead = true
+		for _, path := range files.usersJSON {
+			if err := im.userFile(path); err != nil {
+				return err
+			}
+		}
+	case len(files.usersCSV) > 0:
+		im.usersRead = true
+		return im.tables(files.usersCSV, userColumns, func(l *line) *plan.Error {
+			upn := known(l.cell("upn"))
+			if upn == "" {
+				return l.error("upn", "want a user principal name")
+			}
+			im.addUser("", upn, User{Licence: im.cat.named(l.cell("licences"))})
+			return nil
+		})
+	}
+	return nil
+}
+
+// userFile reads one file of users. A bad row counts like one of a device, but is no record of the population.
+func (im *importer) userFile(path string) error {
+	r, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	bad := func(e *plan.Error) error {
+		defer func() { im.pop.Total-- }()
+		return im.reject(e)
+	}
+	err = newElements(r).read(func(raw []byte, at place) error {
+		var row userRow
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return bad(jsonError(path, at, raw, err))
+		}
+		if known(string(row.ID)) == "" && row.UPN == "" {
+			return bad(&plan.Error{File: path, Line: at.line, Column: at.column, Field: "id", Message: "a user without id and userPrincipalName"})
+		}
+		u := User{Licence: im.fallback, Assumed: true}
+		if row.shown() {
+			u.Licence, u.Assumed = im.cat.decide(&row.licencesRow), false
+		}
+		u.Disabled = row.Enabled != nil && !bool(*row.Enabled)
+		u.NoLocation = string(row.Location) == "null" || string(row.Location) == `""`
+		im.addUser(known(string(row.ID)), string(row.UPN), u)
+		return nil
+	}, func(at place, err error) error {
+		return bad(&plan.Error{File: path, Line: at.line, Column: at.column, Message: err.Error()})
+	})
+	if err != nil {
+		return im.ended(err)
+	}
+	return nil
+}
+
+// addUser adds u, unless it is there already, and returns its index.
+func (im *importer) addUser(id, upn string, u User) int32 {
+	if have, ok := im.userOf(id, upn); ok {
+		return have
+	}
+	u.Group = -1
+	u.UPN = im.keep(im.tokens.upn(upn))
+	if u.UPN == "" {
+		u.UPN = im.keep(im.tokens.upn(id))
+	}
+	n := int32(len(im.pop.Users))
+	im.pop.Users = append(im.pop.Users, u)
+	im.userIDs = append(im.userIDs, strings.ToLower(id))
+	if id != "" {
+		im.users["id "+strings.ToLower(id)] = n
+	}
+	if upn != "" {
+		im.users["upn "+strings.ToLower(upn)] = n
+	}
+	return n
+}
+
+// userOf finds a user by id, else by principal name.
+func (im *importer) userOf(id, upn string) (int32, bool) {
+	if n, ok := im.users["id "+strings.ToLower(id)]; ok && id != "" {
+		return n, true
+	}
+	n, ok := im.users["upn "+strings.ToLower(upn)]
+	return n, ok && upn != "" && (id == "" || im.userIDs[n] == "" || im.userIDs[n] == strings.ToLower(id))
+}
+
+// deviceUser returns the user whom a record names; device is the index that the device will have.
+func (im *importer) deviceUser(id, upn string, device int) (user int32, foreign bool) {
+	id, upn = known(id), known(upn)
+	if id == "" && upn == "" {
+		return Nobody, false
+	}
+	if byName, ok := im.users["upn "+strings.ToLower(upn)]; ok && id != "" && im.userIDs[byName] != "" && im.userIDs[byName] != strings.ToLower(id) {
+		im.doubt(TwoUsers, device, "its user id and its user principal name are of different users; the id was followed",
+			fmt.Sprintf("it would be %s's", im.pop.Users[byName].UPN))
+		upn = ""
+	}
+	user, shown := im.userOf(id, upn)
+	if !shown {
+		if im.usersRead && im.foreign(upn) {
+			return Nobody, true
+		}
+		user = im.addUser(id, upn, User{Licence: im.fallback, Assumed: true})
+	}
+	if im.usersRead && im.pop.Users[user].Assumed {
+		im.doubt(UserUnknown, device, fmt.Sprintf("its user's licences are not in the export; taken as %s", className(im.fallback)), "what that user's licences say")
+	}
+	return user, false
+}
+
+// foreign tells whether upn is of a domain that the tenant does not have. Guests keep their own address in front
+// of #EXT#.
+func (im *importer) foreign(upn string) bool {
+	_, domain, ok := strings.Cut(upn, "@")
+	if !ok || len(im.pop.Tenant.Domains) == 0 || strings.Contains(strings.ToUpper(upn), "#EXT#") {
+		return false
+	}
+	for _, d := range im.pop.Tenant.Domains {
+		if strings.EqualFold(d, domain) {
+			return false
+		}
+	}
+	return true
+}
+
+func className(l Licence) string {
+	switch {
+	case l&IntuneLicence != 0:
+		return "entitled to Intune"
+	case l&BMSLicence != 0:
+		return "Basic"
+	}
+	return "without a licence"
+}
