@@ -131,6 +131,9 @@ func (d *Apple) Model() *Model { return d.model }
 // Number returns the number that the device was made with.
 func (d *Apple) Number() protocol.Device { return d.core.ID() }
 
+// Habits returns what NewApple or Share was given.
+func (d *Apple) Habits() *Habits { return d.habits }
+
 // Phase returns how far the device's management has come.
 func (d *Apple) Phase() agent.Phase { return d.core.Phase() }
 

@@ -68,6 +68,9 @@ type serveConfig struct {
 	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
 	MinimumOS       string              // for ADE (APL-085)
 
+	// Devices wraps what devices call; nil: nothing does.
+	Devices func(http.Handler) http.Handler
+
 	// Observe is server.Config's.
 	Observe func(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
 }
@@ -218,7 +221,11 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	}
 	tlsConfig := devices.TLSConfig()
 	tlsConfig.GetCertificate = face.certificate
-	return edges{devices, administration}, tlsConfig, nil
+	var handler http.Handler = devices
+	if cfg.Devices != nil {
+		handler = cfg.Devices(devices)
+	}
+	return edges{handler, administration}, tlsConfig, nil
 }
 
 // settle does what a new data folder needs: files for administrators, and a tenant if the configuration has one.

@@ -1,0 +1,200 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+)
+
+// labFlags are the flags of lab as they were given.
+type labFlags struct {
+	who populationFlags
+
+	clock, keep, report string
+	length, together    time.Duration
+	parallel            int
+	restart, force      bool
+}
+
+func labCommand() *cobra.Command {
+	var f labFlags
+	cmd := &cobra.Command{
+		Use: "lab [PLAN]", Short: "Play a whole story: server, push service and a fleet in one process", Args: cobra.MaximumNArgs(1),
+		Long: `Start a server, a simulated push service and a fleet of simulated devices in this process, over real mutual TLS on
+loopback, and play a story: who enrols, what is assigned, who is away, what fails. Without an argument it is two weeks of
+1,000 iPhones, iPads and Macs under Intune, in less than a minute: server and devices share a clock that steps to the next
+moment at which anybody has something to do.
+
+The summary says what happened and whether everything held: exit code 0; 2 if a limit of the plan or an invariant did not.
+Ctrl-C ends the run with what is known so far, marked partial (130).`,
+		Example: `  rollcall lab
+  rollcall lab --report ./first
+  rollcall lab --export ./my-tenant --report ./mine
+  rollcall lab --devices 200 --clock real --for 2m`,
+		RunE: func(cmd *cobra.Command, args []string) error { return lab(cmd, args, &f) },
+	}
+	f.who.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.clock, "clock", "driven", "driven: weeks in seconds; real: as long as --for says")
+	flags.DurationVar(&f.length, "for", 0, "length of the story (default: the plan's); on the real clock the plan is squeezed into it (default 2m)")
+	flags.DurationVar(&f.together, "step", 0, "a driven clock takes together what is due within this (default: the plan's, 10m)")
+	flags.IntVar(&f.parallel, "parallel", 0, "conversations at a time (default 32)")
+	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
+	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
+	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
+	flags.BoolVar(&f.force, "force", false, "replace the report or the kept fleet of an earlier run")
+	return cmd
+}
+
+// lab plays the story and says what came of it.
+func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
+	p, pop, imported, err := f.who.load(cmd, args, f.fit)
+	if err != nil {
+		return err
+	}
+	if f.report != "" {
+		if err := report.CheckDir(f.report, f.force); err != nil {
+			return err
+		}
+	}
+	if f.keep != "" && !f.force {
+		if _, err := os.Stat(f.keep); err == nil {
+			return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
+		}
+	}
+	run := rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
+	run.Watch = rehearsal.NewWatch(run.Log)
+	start := fleet.Begin
+	if pop.Tenant.AsOf != 0 {
+		start = pop.Tenant.AsOf
+	}
+	l, err := newLaboratory(cmd.Context(), f, start, &run)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+
+	bar := newProgress(cmd.ErrOrStderr())
+	run.Fleet, err = l.fleet(f, &run, bar.show)
+	if err != nil {
+		bar.done()
+		return err
+	}
+	begun := time.Now()
+	err = run.Fleet.Run(cmd.Context())
+	bar.done()
+	run.Interrupted = cmd.Context().Err() != nil
+	if err != nil && !run.Interrupted {
+		return err
+	}
+	run.Start, run.Now = l.start, l.clock.Now()
+	run.Wall = time.Since(begun)
+	run.CPU, run.PeakRSS = usage()
+	run.Push = l.pushFigures()
+	result, story, err := l.tell(&run)
+	if err != nil {
+		return err
+	}
+	if err := f.write(&run, result, story); err != nil {
+		return err
+	}
+	if err := present(cmd, result, story); err != nil {
+		return err
+	}
+	return result.Err()
+}
+
+// fit makes the plan what the flags want.
+func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
+	if f.clock != "driven" && f.clock != "real" {
+		return nil, fmt.Errorf("--clock %q: want driven or real", f.clock)
+	}
+	if f.length < 0 || f.together < 0 {
+		return nil, errors.New("--for and --step: a length of time is not negative")
+	}
+	switch {
+	case f.clock == "real" && f.length == 0:
+		p = p.Squeezed(2 * time.Minute)
+	case f.clock == "real":
+		p = p.Squeezed(f.length)
+	case f.length > 0:
+		p.Until = plan.Duration(f.length)
+	}
+	if f.clock == "real" || f.length > 0 {
+		p.Limits = nil // they are about the story in its own time
+	}
+	if f.restart {
+		p.Timeline = append(p.Timeline, plan.Action{At: p.Until / 2, RestartServer: true})
+	}
+	return p, nil
+}
+
+// write writes report and kept fleet.
+func (f *labFlags) write(run *rehearsal.Run, result *report.Result, story *report.Story) error {
+	if f.report != "" {
+		events := func(w io.Writer) error { return rehearsal.Write(w, run.Log.Lines()) }
+		if err := report.WriteDir(f.report, result, story, events, f.force); err != nil {
+			return err
+		}
+	}
+	if f.keep != "" {
+		return keep(f.keep, run.Fleet)
+	}
+	return nil
+}
+
+// keep writes the fleet whole or not at all, for its owner's eyes only.
+func keep(name string, f *fleet.Fleet) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
+	if err != nil {
+		return fmt.Errorf("--keep: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	if err = f.Keep(tmp); err == nil {
+		err = tmp.Sync()
+	}
+	if closing := tmp.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		return fmt.Errorf("--keep %s: %w", name, err)
+	}
+	return nil
+}
+
+// present prints the result: one JSON object, or words and numbers.
+func present(cmd *cobra.Command, result *report.Result, story *report.Story) error {
+	if asJSON(cmd) {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", " ")
+		return enc.Encode(result)
+	}
+	file, ok := cmd.OutOrStdout().(*os.File)
+	color := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
+	return report.Summary(cmd.OutOrStdout(), result, story, color)
+}
+
+// tell asks the server for its view; a run that was interrupted asks in what time Ctrl-C leaves.
+func (l *laboratory) tell(run *rehearsal.Run) (*report.Result, *report.Story, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return run.Tell(ctx, l.target)
+}

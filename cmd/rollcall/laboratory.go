@@ -1,0 +1,221 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/agent/link"
+	"rollcall/certs"
+	"rollcall/fleet"
+	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/server/push"
+)
+
+// transportKeys is how many RSA keys the devices of a lab share for their SCEP messages. One of its own each would take
+// a minute for a thousand devices.
+const transportKeys = 4
+
+// A laboratory is a server, a push service and what devices need to reach both, in one process on loopback.
+type laboratory struct {
+	start   protocol.Time
+	clock   *fleet.Clock
+	cfg     serveConfig
+	server  *runningServer // nil: it is down
+	target  *target.Rollcall
+	apns    *apns.Service
+	factory *certs.Authority // signs the factory identities of devices in automated enrolment
+	keys    []*rsa.PrivateKey
+	busy    busy
+	dir     string
+	stop    context.CancelFunc // of the push service
+	ended   chan error         // its end
+}
+
+// newLaboratory starts everything but the fleet.
+func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *rehearsal.Run) (_ *laboratory, err error) {
+	l := &laboratory{start: start, clock: fleet.Driven(start)}
+	if f.clock == "real" {
+		l.clock = fleet.Real()
+		l.start = l.clock.Now()
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	if l.dir, err = os.MkdirTemp("", "rollcall-lab-"); err != nil {
+		return nil, fmt.Errorf("a folder for the server's data: %w", err)
+	}
+	if l.factory, err = certs.NewAuthority(certs.P256, "rollcall factory", l.clock.Time()); err != nil {
+		return nil, err
+	}
+	url, roots, err := l.startPush(ctx, run.Plan.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if l.keys, err = makeKeys(transportKeys); err != nil {
+		return nil, err
+	}
+	l.cfg = serveConfig{
+		Data: l.dir, Clock: realClock{}, Simulated: true, Factory: []*x509.Certificate{l.factory.Certificate()},
+		Push: push.Config{URL: url, Roots: roots}, Observe: run.Watch.Observe, Devices: l.busy.wrap, LegacySignature: true,
+	}
+	if f.clock == "driven" {
+		l.cfg.Clock = newDrivenClock(l.dir, start.Time())
+	}
+	return l, l.Start(ctx)
+}
+
+// startPush starts the push service.
+func (l *laboratory) startPush(ctx context.Context, seed uint64) (url string, roots *x509.CertPool, err error) {
+	// No rate for a token: a driven clock puts what an hour brings into one moment.
+	if l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}}); err != nil {
+		return "", nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, cannotListen("127.0.0.1:0", err)
+	}
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.ended = make(chan error, 1)
+	go func() { l.ended <- l.apns.Serve(ctx, listener) }()
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(l.apns.CA())
+	return "https://" + listener.Addr().String(), roots, nil
+}
+
+// makeKeys makes RSA keys, on all processors.
+func makeKeys(n int) ([]*rsa.PrivateKey, error) {
+	keys := make([]*rsa.PrivateKey, n)
+	var group errgroup.Group
+	for i := range keys {
+		group.Go(func() (err error) {
+			keys[i], err = rsa.GenerateKey(rand.Reader, 2048)
+			return err
+		})
+	}
+	return keys, group.Wait()
+}
+
+// fleet makes the devices.
+func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.Progress)) (*fleet.Fleet, error) {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(l.server.CA)
+	return fleet.New(fleet.Config{
+		Plan: run.Plan, Population: run.Population, Target: l.target, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
+		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
+		Notes: func(n fleet.Note) {
+			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
+		},
+		Link: link.Config{Roots: roots, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
+	})
+}
+
+// identity makes the factory identity of a device.
+func (l *laboratory) identity(udid string) (certs.Signer, error) {
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return certs.Signer{}, err
+	}
+	c, err := l.factory.Issue(certs.IssueRequest{Public: key.Public(), Handle: udid, Now: l.clock.Time()})
+	return certs.Signer{Certificate: c, Chain: []*x509.Certificate{l.factory.Certificate()}, Key: key}, err
+}
+
+// Start starts the server, on the address that it had before.
+func (l *laboratory) Start(ctx context.Context) error {
+	s, err := startServer(ctx, l.cfg)
+	if err != nil {
+		return err
+	}
+	l.server, l.cfg.Listen = s, s.Addr
+	if l.target == nil {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(s.CA)
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: l.clock.Time}}
+		l.target = &target.Rollcall{URL: s.URL, Token: s.Token, HTTP: &http.Client{Transport: transport}}
+	}
+	return nil
+}
+
+// Stop stops the server.
+func (l *laboratory) Stop(context.Context) error {
+	if l.server == nil {
+		return nil
+	}
+	err := l.server.Close()
+	l.server = nil
+	l.target.HTTP.CloseIdleConnections()
+	return err
+}
+
+// Busy has a share of the devices' requests answered 503.
+func (l *laboratory) Busy(share plan.Share) { l.busy.share.Store(uint32(share)) }
+
+// close stops everything and removes the server's data.
+func (l *laboratory) close() error {
+	err := l.Stop(context.Background())
+	if l.stop != nil {
+		l.stop()
+		err = errors.Join(err, <-l.ended)
+	}
+	return errors.Join(err, os.RemoveAll(l.dir))
+}
+
+// pushFigures are what the push service counted.
+func (l *laboratory) pushFigures() []report.Figure {
+	c := l.apns.Counters()
+	figures := []report.Figure{
+		{Name: "accepted", Value: c.Accepted}, {Name: "delivered", Value: c.Delivered}, {Name: "kept for an absent device", Value: c.Stored},
+		{Name: "of these replaced by a later one", Value: c.Replaced}, {Name: "expired", Value: c.Expired}, {Name: "discarded with its token", Value: c.Discarded},
+	}
+	for reason, n := range c.Refused {
+		figures = append(figures, report.Figure{Name: "refused: " + string(reason), Value: n})
+	}
+	return figures
+}
+
+// pushDevices is the devices' side of the push service.
+type pushDevices struct{ *apns.Service }
+
+func (p pushDevices) Connect(token []byte, deliver func(payload []byte)) {
+	p.Service.Connect(token, func(n apns.Notification) { deliver(n.Payload) })
+}
+
+// busy answers a share of the requests with 503 before the server sees them.
+type busy struct {
+	share atomic.Uint32 // a plan.Share
+	seen  atomic.Uint64
+}
+
+func (b *busy) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		share := uint64(b.share.Load())
+		n := b.seen.Add(1)
+		if n*share/uint64(plan.Whole) != (n-1)*share/uint64(plan.Whole) { // evenly spread
+			w.Header().Set("Retry-After", strconv.Itoa(int((15*time.Minute)/time.Second)))
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

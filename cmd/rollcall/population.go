@@ -1,0 +1,166 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+)
+
+// populationFlags say who the devices are: a plan's, or those of a tenant's export. All commands that play a story share
+// them.
+type populationFlags struct {
+	plan    string
+	export  string
+	devices int
+	seed    uint64
+
+	asOf, licenceDefault, authority, labels string
+	coexistence                             bool
+	bmsAgent                                []string
+	keepNames, lenient                      bool
+	apnsTopic, apnsAppleID, apnsExpires     string
+}
+
+func (f *populationFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.plan, "plan", "", "`PLAN` to play: a file, or the name of a ready plan (default: the argument, else lab)")
+	flags.StringVar(&f.export, "export", "", "play a tenant's own devices: `FOLDER` or FILE.csv")
+	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's; resamples an export")
+	flags.Uint64Var(&f.seed, "seed", 0, "another story by the same rules")
+
+	flags.StringVar(&f.asOf, "as-of", "", "export: the `MOMENT` it describes, RFC 3339 (default: what it says, else its latest contact)")
+	flags.StringVar(&f.licenceDefault, "licence-default", "", "export: `CLASS` of users that it does not show: basic, intune or none (default basic)")
+	flags.BoolVar(&f.coexistence, "coexistence", false, "export: Intune has been added to a BMS tenant; =false: it has not")
+	flags.StringVar(&f.authority, "authority", "", "export: the tenant's `AUTHORITY`: intune, sccm or office365")
+	flags.StringSliceVar(&f.bmsAgent, "bms-agent", nil, "export: management `AGENT`s that mean BMS")
+	flags.BoolVar(&f.keepNames, "keep-names", false, "export: keep names and serial numbers instead of tokens")
+	flags.BoolVar(&f.lenient, "lenient", false, "export: leave bad rows out instead of refusing it")
+	flags.StringVar(&f.labels, "labels", "", "export: JSON `FILE` with more labels of the console")
+	flags.StringVar(&f.apnsTopic, "apns-topic", "", "export: `TOPIC` of the push certificate (UID of its subject)")
+	flags.StringVar(&f.apnsAppleID, "apns-apple-id", "", "export: Apple `ID` that the push certificate was made with")
+	flags.StringVar(&f.apnsExpires, "apns-expires", "", "export: `MOMENT` at which the push certificate ends, RFC 3339")
+}
+
+// load returns the plan, after fit, and the population that args and flags ask for. imported: it is a tenant's own.
+func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan.Plan) (*plan.Plan, error)) (p *plan.Plan, pop *population.Population, imported bool, err error) {
+	name := f.plan
+	if len(args) > 0 {
+		if name != "" {
+			return nil, nil, false, fmt.Errorf("a plan was given twice: %s and --plan %s", args[0], name)
+		}
+		name = args[0]
+	}
+	if p, err = loadPlan(name); err != nil {
+		return nil, nil, false, err
+	}
+	if cmd.Flags().Changed("seed") {
+		p.Seed = f.seed
+	}
+	if p, err = fit(p); err != nil {
+		return nil, nil, false, err
+	}
+	if f.devices < 0 || cmd.Flags().Changed("devices") && f.devices == 0 {
+		return nil, nil, false, errors.New("--devices: at least 1")
+	}
+	if f.export == "" {
+		if err := f.onlyWithExport(cmd); err != nil {
+			return nil, nil, false, err
+		}
+		if f.devices > 0 {
+			if p, err = p.WithDevices(f.devices); err != nil {
+				return nil, nil, false, err
+			}
+		}
+		return p, population.New(p), false, nil
+	}
+	options, err := f.options(cmd)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if pop, err = population.Import(options); err != nil {
+		return nil, nil, false, err
+	}
+	if f.devices > 0 {
+		pop = pop.Resample(f.devices, p.Seed)
+	}
+	pop.Adopt(p)
+	return p, pop, true, nil
+}
+
+// loadPlan reads a file, or takes a ready plan; no name means lab.
+func loadPlan(name string) (*plan.Plan, error) {
+	if name == "" {
+		return plan.BuiltIn("lab")
+	}
+	if _, err := os.Stat(name); err == nil {
+		return plan.Load(name)
+	}
+	return plan.BuiltIn(name)
+}
+
+// exportFlags mean nothing without --export.
+var exportFlags = []string{
+	"as-of", "licence-default", "coexistence", "authority", "bms-agent", "keep-names", "lenient", "labels", "apns-topic", "apns-apple-id", "apns-expires",
+}
+
+func (f *populationFlags) onlyWithExport(cmd *cobra.Command) error {
+	for _, name := range exportFlags {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s says how an export is read: it needs --export", name)
+		}
+	}
+	return nil
+}
+
+func (f *populationFlags) options(cmd *cobra.Command) (o population.Options, err error) {
+	o = population.Options{
+		Path: f.export, LicenceDefault: f.licenceDefault, BMSAgent: f.bmsAgent, KeepNames: f.keepNames, Lenient: f.lenient,
+		APNs: population.APNs{Topic: f.apnsTopic, AppleID: f.apnsAppleID},
+	}
+	if o.AsOf, err = moment("as-of", f.asOf); err != nil {
+		return o, err
+	}
+	if o.APNs.Expires, err = moment("apns-expires", f.apnsExpires); err != nil {
+		return o, err
+	}
+	if cmd.Flags().Changed("coexistence") {
+		o.Coexistence = &f.coexistence
+	}
+	if f.authority != "" {
+		o.Authority = new(protocol.Authority)
+		if err := o.Authority.UnmarshalText([]byte(f.authority)); err != nil {
+			return o, fmt.Errorf("--authority: %w", err)
+		}
+	}
+	if f.labels != "" {
+		b, err := os.ReadFile(f.labels)
+		if err == nil {
+			err = json.Unmarshal(b, &o.Labels)
+		}
+		if err != nil {
+			return o, fmt.Errorf("--labels: %w", err)
+		}
+	}
+	return o, nil
+}
+
+func moment(flag, text string) (protocol.Time, error) {
+	if text == "" {
+		return 0, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, fmt.Errorf("--%s: want a moment such as 2026-11-01T08:00:00Z, not %q", flag, text)
+	}
+	return protocol.At(t), nil
+}

@@ -1,0 +1,68 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"rollcall/fleet"
+)
+
+// progress shows how far a story has come: a bar on a terminal, nothing in a pipe.
+type progress struct {
+	bars *mpb.Progress
+	bar  *mpb.Bar
+	last atomic.Pointer[fleet.Progress]
+}
+
+// newProgress shows progress on w if that is a terminal.
+func newProgress(w io.Writer) *progress {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return &progress{}
+	}
+	p := &progress{}
+	p.last.Store(&fleet.Progress{})
+	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	p.bar = p.bars.AddBar(1, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.day() })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.counts() })),
+	)
+	return p
+}
+
+func (p *progress) show(now fleet.Progress) {
+	if p.bar == nil {
+		return
+	}
+	p.last.Store(&now)
+	p.bar.SetTotal(int64(now.End-now.Start), false)
+	p.bar.SetCurrent(int64(now.Now - now.Start))
+}
+
+func (p *progress) done() {
+	if p.bar != nil {
+		p.bar.Abort(true)
+		p.bars.Wait()
+	}
+}
+
+func (p *progress) day() string {
+	last := p.last.Load()
+	at := last.Now.Sub(last.Start)
+	return fmt.Sprintf("day %d %02d:%02d ", int(at.Hours())/24, int(at.Hours())%24, int(at.Minutes())%60)
+}
+
+func (p *progress) counts() string {
+	last := p.last.Load()
+	c := &last.Counts
+	return fmt.Sprintf(" %d/%d enrolled · %d check-ins · %d pushes · %s", last.Enrolled, last.Devices, c.Done, c.Wakes, last.Act)
+}

@@ -1,0 +1,22 @@
+//go:build unix && !agentonly
+
+package main
+
+import (
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// usage returns the processor time that this process has used and the most memory it held, in bytes.
+func usage() (cpu time.Duration, peak int64) {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0, 0
+	}
+	peak = int64(u.Maxrss)
+	if runtime.GOOS != "darwin" { // where it is in KiB
+		peak *= 1024
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), peak
+}

@@ -1,0 +1,192 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// setUp makes the tenant what the story begins with: authority, users and push certificate.
+func (f *Fleet) setUp(ctx context.Context) error {
+	t := &f.plan.Tenant
+	tenant := target.Tenant{
+		Authority:      f.population.Tenant.Authority,
+		Coexistence:    f.population.Tenant.Coexistence,
+		Release:        uint16(t.Release),
+		AcceptUserless: t.BMS.Userless == plan.Accept,
+		Lifetime:       target.SecondsOf(time.Duration(t.Identity.Lifetime)),
+		Window:         target.SecondsOf(time.Duration(t.Identity.Window)),
+	}
+	if err := f.target.SetUp(ctx, tenant); err != nil {
+		return fmt.Errorf("set up the tenant: %w", err)
+	}
+	if err := f.addUsers(ctx, true); err != nil {
+		return err
+	}
+	slot, ok := f.target.(PushSlot)
+	if !ok {
+		return nil // the target has its own
+	}
+	return f.upload(ctx, slot, t.APNs.Topic, time.Duration(t.APNs.Expires))
+}
+
+// addUsers tells the target who the users are. While early, users of devices that an export shows under BMS have no
+// claim to Intune yet: their devices enrol as the export says, and their true licences follow.
+func (f *Fleet) addUsers(ctx context.Context, early bool) error {
+	held := map[int32]bool{}
+	if early {
+		for i := range f.population.Devices {
+			if d := &f.population.Devices[i]; d.Registered == protocol.Office365 && d.User != population.Nobody {
+				held[d.User] = true
+			}
+		}
+	}
+	users := make([]target.User, 0, len(f.population.Users))
+	for i := range f.population.Users {
+		u := &f.population.Users[i]
+		groups := []string{plan.All}
+		if u.Group >= 0 {
+			groups = append(groups, f.population.Groups[u.Group])
+		}
+		users = append(users, target.User{
+			UPN: u.UPN, Groups: groups,
+			IntuneLicence: u.Licence&population.IntuneLicence != 0 && !held[int32(i)],
+			BasicLicence:  u.Licence&population.BMSLicence != 0,
+			CoManaged:     u.CoManaged && !held[int32(i)],
+		})
+	}
+	for batch := range slices.Chunk(users, 1000) {
+		if err := f.target.AddUsers(ctx, batch); err != nil {
+			return fmt.Errorf("add users: %w", err)
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetime time.Duration) error {
+	certificate, err := slot.MakeTestPush(ctx, topic, lifetime)
+	if err != nil {
+		return fmt.Errorf("make a push certificate: %w", err)
+	}
+	if err := slot.UploadPush(ctx, target.PushUpload{Certificate: certificate, AppleID: "push@example.com"}); err != nil {
+		return fmt.Errorf("upload a push certificate: %w", err)
+	}
+	return nil
+}
+
+// renewPush uploads a certificate of the present topic for another year (AUTH-32).
+func (f *Fleet) renewPush(ctx context.Context, _ protocol.Time) error {
+	slot, ok := f.target.(PushSlot)
+	if !ok {
+		return errors.New("renew the push certificate: this target's cannot be renewed from here")
+	}
+	return f.upload(ctx, slot, "", 365*24*time.Hour)
+}
+
+// assign gives a profile of the plan to a group; the document is made the first time that it is used.
+func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
+	var document []byte
+	if !f.made[a.Assign] {
+		i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == a.Assign })
+		document = apple.EncodeProfile(apple.NewProfile("example."+a.Assign, a.Assign, f.plan.Profiles[i].Family))
+	}
+	if err := f.target.ApplyProfile(ctx, a.Assign, document, []string{a.Group}); err != nil {
+		return fmt.Errorf("assign profile %s: %w", a.Assign, err)
+	}
+	f.made[a.Assign] = true
+	return nil
+}
+
+func (f *Fleet) unassign(ctx context.Context, a *plan.Assignment) error {
+	if err := f.target.Unassign(ctx, a.Unassign, a.Group); err != nil {
+		return fmt.Errorf("unassign profile %s: %w", a.Unassign, err)
+	}
+	return nil
+}
+
+var orders = map[protocol.CommandKind]target.OrderKind{
+	protocol.DeviceInformation:        target.Information,
+	protocol.SecurityInfo:             target.Security,
+	protocol.ProfileList:              target.ProfileList,
+	protocol.CertificateList:          target.Certificates,
+	protocol.InstalledApplicationList: target.Applications,
+	protocol.Lock:                     target.Lock,
+	protocol.Restart:                  target.Restart,
+	protocol.Erase:                    target.Wipe,
+	protocol.Retire:                   target.Retire,
+}
+
+// order sends a command to the devices that are enrolled; the others could not take it.
+func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
+	for _, i := range f.population.Pick(c.To, f.seed, salt) {
+		if !f.enrolled(i) {
+			continue
+		}
+		d := &f.population.Devices[i]
+		order := target.Order{Kind: orders[c.Kind]}
+		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {
+			order.PIN = fmt.Sprintf("%06d", within(f.draw(i, forPIN, salt), 1_000_000))
+		}
+		var no *target.Error
+		if err := f.target.Order(ctx, d.UDID, order); errors.As(err, &no) {
+			f.note(f.clock.Now(), i, Refused, fmt.Sprintf("%s: %s", c.Kind, no.Message)) // such as a second lock
+		} else if err != nil {
+			return fmt.Errorf("%s for %s: %w", c.Kind, d.UDID, err)
+		}
+	}
+	return nil
+}
+
+// invite asks for one enrolment link for each of these devices with a user, and has ADE devices assigned.
+func (f *Fleet) invite(ctx context.Context, devices []int) (links map[int]string, err error) {
+	links = map[int]string{}
+	var users []string
+	var theirs []int
+	var serials []target.Serial
+	for _, i := range devices {
+		d := &f.population.Devices[i]
+		if d.Enrolment == population.Automated {
+			s := target.Serial{Serial: d.Serial, Awaiting: true}
+			if !d.Userless() {
+				s.User = f.population.Users[d.User].UPN
+			}
+			serials = append(serials, s)
+			links[i] = f.adeURL
+			continue
+		}
+		upn := ""
+		if !d.Userless() {
+			upn = f.population.Users[d.User].UPN
+		}
+		users, theirs = append(users, upn), append(theirs, i)
+	}
+	if len(serials) > 0 {
+		ade, ok := f.target.(interface {
+			AddSerials(ctx context.Context, serials []target.Serial) error
+		})
+		if !ok {
+			return nil, errors.New("automated enrolment: this target's devices cannot be assigned from here")
+		}
+		if err := ade.AddSerials(ctx, serials); err != nil {
+			return nil, fmt.Errorf("assign serial numbers: %w", err)
+		}
+	}
+	if len(users) > 0 {
+		invitations, err := f.target.Invite(ctx, users)
+		if err != nil {
+			return nil, fmt.Errorf("invite: %w", err)
+		}
+		for n, i := range theirs {
+			links[i] = invitations[n].URL
+		}
+	}
+	return links, nil
+}

@@ -1,0 +1,235 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// Push is the device side of a push service: store and forward by token.
+type Push interface {
+	RegisterToken(topic string, token []byte)
+	Unregister(token []byte)
+	Connect(token []byte, deliver func(payload []byte)) // what was kept is delivered before it returns
+	Disconnect(token []byte)
+}
+
+// A Config is what a fleet is made of.
+type Config struct {
+	Plan       *plan.Plan
+	Population *population.Population
+	Target     target.Target
+	Link       link.Config // Now, Faults and Watcher are the fleet's own
+	Push       Push
+	Server     Server // nil: its power switch is not ours
+	Clock      *Clock
+	Stepper    Stepper        // the server's clock; needed with a driven Clock
+	ADE        string         // where devices of Apple's automated enrolment get their profile; empty: nowhere
+	Parallel   int            // conversations at a time; 0: 32
+	Together   time.Duration  // a driven clock takes together what is due within this; 0: the plan's step
+	Progress   func(Progress) // called now and then by Run; nil: nobody
+	Notes      func(Note)     // called for each Note, by several goroutines; nil: nobody
+}
+
+// A Fleet is many devices and their story. Make one with [New]; Run it once.
+type Fleet struct {
+	plan       *plan.Plan
+	population *population.Population
+	target     target.Target
+	link       *link.Link
+	push       Push
+	server     Server
+	clock      *Clock
+	stepper    Stepper
+	adeURL     string
+	together   time.Duration
+	progress   func(Progress)
+	notes      func(Note)
+	seed       uint64
+	start, end protocol.Time
+	acts       []act
+	tally      *tally
+	slots      chan struct{} // one for each conversation at a time
+	talking    sync.WaitGroup
+	down       bool            // the server is stopped
+	drop       atomic.Uint32   // share of the answers that are lost now, as a plan.Share
+	reset      atomic.Uint32   // share of the connections that are reset now
+	made       map[string]bool // profiles whose document the target has
+
+	mu      sync.Mutex
+	devices []device
+	queue   queue
+	busy    int // devices that talk now
+	wired   int // devices with a wire
+	managed int // devices that are enrolled now
+	done    []Act
+
+	mailbox sync.Mutex // taken after mu, never before it
+	woken   []wake
+	nudge   chan struct{} // a conversation ended or a push came
+}
+
+// A device is what the fleet keeps of one device beside the device itself.
+type device struct {
+	apple  *dialect.Apple // nil: no wire for its platform yet
+	due    protocol.Time  // of the acts moment in the queue
+	spells uint32         // how many spells off the network were planned
+	sends  uint32         // requests so far, for chance
+	away   reach          // why it is off the network; 0: it is on it
+	busy   bool           // talking
+	locked bool           // its identity's end was noted
+}
+
+// A wake is a push that reached a device.
+type wake struct {
+	device int
+	magic  string
+}
+
+// Begin is the moment at which stories made from a plan begin: a Monday morning.
+var Begin = protocol.At(time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC))
+
+// New makes the fleet of c. The error names what the plan asks for and this target or run cannot give.
+func New(c Config) (*Fleet, error) {
+	f := &Fleet{
+		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
+		adeURL: c.ADE, together: c.Together, progress: c.Progress, notes: c.Notes, seed: c.Plan.Seed, made: map[string]bool{},
+		nudge: make(chan struct{}, 1),
+	}
+	if f.clock.driven && f.stepper == nil {
+		return nil, errors.New("a driven clock needs a server whose clock can be stepped")
+	}
+	if f.together == 0 {
+		f.together = time.Duration(c.Plan.Step)
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 32
+	}
+	f.slots = make(chan struct{}, c.Parallel)
+	f.start = f.clock.Now()
+	f.end = f.start.Add(time.Duration(c.Plan.Until))
+	f.tally = newTally(f.start)
+	var err error
+	if f.acts, err = f.script(); err != nil {
+		return nil, err
+	}
+	c.Link.Now, c.Link.Faults, c.Link.Watcher = f.clock.Time, f, f
+	if f.link, err = link.New(c.Link); err != nil {
+		return nil, err
+	}
+	f.populate()
+	return f, nil
+}
+
+// populate makes the devices, asleep and never managed, and queues when each of them enrols.
+func (f *Fleet) populate() {
+	models := map[modelKey]*dialect.Model{}
+	habits := map[population.Habits]*dialect.Habits{}
+	f.devices = make([]device, len(f.population.Devices))
+	for i := range f.population.Devices {
+		p := &f.population.Devices[i]
+		if !p.Platform.Apple() {
+			continue
+		}
+		f.wired++
+		f.devices[i].apple = dialect.NewApple(dialect.Who{
+			Number: protocol.Device(i + 1), Seed: f.draw(i, forDevice, 0).Uint64(), UDID: p.UDID, Serial: p.Serial, Name: p.Name,
+		}, modelOf(models, p), f.habitsOf(habits, p.Habits))
+		switch {
+		case p.Joins == population.Already:
+			f.at(i, f.start.Add(time.Duration(within(f.draw(i, forEnrolment, 0), uint64(f.together)))), enrols, 0)
+		case p.Joins >= 0:
+			f.at(i, f.start.Add(p.Joins), enrols, 0)
+		}
+		f.beginHabits(i, f.start)
+		f.silence(i)
+	}
+}
+
+type modelKey struct {
+	model     *population.Model
+	platform  protocol.Platform
+	osVersion string
+}
+
+// modelOf returns the one Model of all devices of p's kind.
+func modelOf(models map[modelKey]*dialect.Model, p *population.Device) *dialect.Model {
+	key := modelKey{p.Model, p.Platform, p.OSVersion}
+	m := models[key]
+	if m == nil {
+		m = &dialect.Model{Platform: p.Platform, OSVersion: p.OSVersion, Capacity: 128}
+		if p.Model != nil {
+			m.Name, m.Product = p.Model.Name, p.Model.Product
+		}
+		models[key] = m
+	}
+	return m
+}
+
+// habitsOf returns the one Habits of all devices with these.
+func (f *Fleet) habitsOf(all map[population.Habits]*dialect.Habits, h population.Habits) *dialect.Habits {
+	d := all[h]
+	if d == nil {
+		d = &dialect.Habits{}
+		if h&population.NotNow != 0 {
+			d.NotNow = notNowChance
+		}
+		if h&population.ProfileFails != 0 {
+			d.ProfileFails = profileFailsChance
+		}
+		all[h] = d
+	}
+	return d
+}
+
+// How often a device with a habit shows it, in millionths.
+const (
+	notNowChance       = 500_000
+	profileFailsChance = 500_000
+)
+
+// at puts a moment into the queue.
+func (f *Fleet) at(i int, at protocol.Time, k kind, why reach) {
+	f.queue.push(moment{at, uint32(i), k, why})
+}
+
+// enrolled tells whether device i is enrolled and was not told otherwise.
+func (f *Fleet) enrolled(i int) bool {
+	a := f.devices[i].apple
+	return a != nil && a.Phase() == agent.Enrolled
+}
+
+// Counts returns what happened so far.
+func (f *Fleet) Counts() Counts { return f.tally.snapshot() }
+
+// Hours returns what each hour of the story saw. Only while Run is not running.
+func (f *Fleet) Hours() []Hour { return f.tally.hours }
+
+// Latency returns how long the answered requests of a step took, in microseconds on the real clock; nil: there were none.
+// Only while Run is not running.
+func (f *Fleet) Latency(s dialect.Step) *hdrhistogram.Histogram { return f.tally.latency[s] }
+
+// Acts returns what the plan has done so far.
+func (f *Fleet) Acts() []Act {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done
+}
+
+// Device returns device i; nil: its platform has no wire yet. Only while Run is not running.
+func (f *Fleet) Device(i int) *dialect.Apple { return f.devices[i].apple }
+
+// fatal says what ended a run that should have gone on.
+func fatal(now protocol.Time, err error) error { return fmt.Errorf("at %s: %w", now, err) }

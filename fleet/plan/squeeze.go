@@ -1,0 +1,51 @@
+package plan
+
+import (
+	"math/bits"
+	"time"
+)
+
+// Squeezed returns p with its story told in d: every moment and length of the timeline and the faults shrinks alike. Lives
+// of certificates and cadences are not the story's, and stay. For a run on the real clock, which nobody waits weeks for.
+func (p *Plan) Squeezed(d time.Duration) *Plan {
+	shrink := func(t Duration) Duration { return Duration(scale(time.Duration(t), d, time.Duration(p.Until))) }
+	s := *p
+	s.Until = Duration(d)
+	s.Timeline = make([]Action, len(p.Timeline))
+	for i, a := range p.Timeline {
+		a.At = shrink(a.At)
+		if a.Enrol != nil {
+			e := *a.Enrol
+			e.Over = shrink(e.Over)
+			a.Enrol = &e
+		}
+		if a.Absence != nil {
+			absence := *a.Absence
+			absence.Lasts = absence.Lasts.squeezed(d, time.Duration(p.Until))
+			a.Absence = &absence
+		}
+		s.Timeline[i] = a
+	}
+	s.Faults = make([]Fault, len(p.Faults))
+	for i, f := range p.Faults {
+		f.At, f.For = shrink(f.At), shrink(f.For)
+		s.Faults[i] = f
+	}
+	return &s
+}
+
+// squeezed returns d with every length times to/from.
+func (d Distribution) squeezed(to, from time.Duration) Distribution {
+	cuts := make([]time.Duration, len(d.cuts))
+	for i, c := range d.cuts {
+		cuts[i] = scale(c, to, from)
+	}
+	return Distribution{text: d.text + " squeezed", cuts: cuts}
+}
+
+// scale returns t times to/from, to the microsecond, the same on every machine.
+func scale(t, to, from time.Duration) time.Duration {
+	hi, lo := bits.Mul64(uint64(t/time.Microsecond), uint64(to))
+	quotient, _ := bits.Div64(hi, lo, uint64(from))
+	return time.Duration(quotient) * time.Microsecond
+}

@@ -1,0 +1,209 @@
+package rehearsal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A Run is what is left of a fleet's run, for its result and story.
+type Run struct {
+	Command     string
+	Plan        *plan.Plan
+	Population  *population.Population
+	Fleet       *fleet.Fleet
+	Watch       *Watch // nil: the server was not ours to watch
+	Log         *Log
+	Start, Now  protocol.Time // of the story
+	Imported    bool          // the population is a tenant's own
+	Interrupted bool
+
+	Push      []report.Figure // what the push service counted; nil: not ours
+	Wall, CPU time.Duration
+	PeakRSS   int64 // bytes
+}
+
+// servers is what the server says of the devices at the end.
+type servers struct {
+	devices map[string]target.Device // by the wire's name
+	portals map[string]int           // in how many portals each is listed
+}
+
+// Tell asks the server for its view of the devices, holds it against the devices' own, and returns the result and the story.
+func (r *Run) Tell(ctx context.Context, t target.Target) (*report.Result, *report.Story, error) {
+	view := servers{devices: map[string]target.Device{}, portals: map[string]int{}}
+	for d, err := range t.Devices(ctx, target.Filter{}) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the devices: %w", err)
+		}
+		view.devices[d.ID] = d
+	}
+	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365} {
+		for d, err := range t.Devices(ctx, target.Filter{Registered: a}) {
+			if err != nil {
+				return nil, nil, fmt.Errorf("list the devices of %s: %w", a, err)
+			}
+			view.portals[d.ID]++
+		}
+	}
+	disagreements := r.disagreements(&view)
+	result := r.result(&view, disagreements)
+	return result, r.story(&view, result, disagreements), nil
+}
+
+// A disagreement is a device of which the server believes what is not so.
+type disagreement struct{ device, what string }
+
+// disagreements holds the server's word of each device against the device: who is enrolled, which profiles are there, and
+// that each enrolled device is in exactly one portal (I7).
+func (r *Run) disagreements(view *servers) (found []disagreement) {
+	for i := range r.Population.Devices {
+		d := r.Fleet.Device(i)
+		if d == nil {
+			continue
+		}
+		id := r.Population.Devices[i].UDID
+		of, known := view.devices[id]
+		say := func(format string, args ...any) {
+			found = append(found, disagreement{id, fmt.Sprintf(format, args...)})
+		}
+		if d.Phase() == agent.Enrolled && (!known || of.Life != "enrolled") {
+			say("I3: enrolled, and the server lists it as %q", of.Life)
+			continue
+		}
+		if of.Life == "enrolled" && view.portals[id] != 1 {
+			say("I7: listed in %d portals", view.portals[id])
+		}
+		if d.Phase() != agent.Enrolled {
+			continue // silent or gone: the server cannot know yet
+		}
+		on := map[string]bool{}
+		for _, p := range d.Profiles() {
+			if !p.MDM {
+				on[p.Identifier] = true
+			}
+		}
+		for _, p := range of.Profiles {
+			if p.State == "installed" && !on[p.Identifier] {
+				say("I3: the server holds %s for installed, and it is not there", p.Name)
+			}
+			delete(on, p.Identifier)
+		}
+		for identifier := range on {
+			say("I3: %s is there, and the server does not know", identifier)
+		}
+	}
+	return found
+}
+
+func (r *Run) result(view *servers, disagreements []disagreement) *report.Result {
+	c := r.Fleet.Counts()
+	result := &report.Result{
+		Version: 1, Command: r.Command, Verdict: report.OK, Seed: r.Plan.Seed,
+		VirtualSeconds: r.Now.Sub(r.Start).Seconds(), WallSeconds: r.Wall.Seconds(), CPUSeconds: r.CPU.Seconds(), PeakRSSBytes: r.PeakRSS,
+		CheckIns: report.CheckIns{Offered: c.Offered, Started: c.Started, Done: c.Done, Failed: c.Failed, Refused: c.Refused},
+	}
+	if r.Wall > 0 {
+		result.CheckIns.PerSecond = float64(c.Done) / r.Wall.Seconds()
+	}
+	if h := r.Fleet.Latency(dialect.Idle); h != nil {
+		ms := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1000 }
+		result.CheckIns.P50, result.CheckIns.P99, result.CheckIns.P999 = ms(50), ms(99), ms(99.9)
+	}
+	r.countDevices(&result.Devices, view)
+	var first []Violation
+	if r.Watch != nil {
+		result.Invariants.Checked, result.Invariants.Violated, first = r.Watch.Result()
+	}
+	result.Invariants.Checked += uint64(len(view.devices))
+	result.Invariants.Violated += uint64(len(disagreements))
+	for _, v := range first[:min(len(first), 3)] {
+		result.Reasons = append(result.Reasons, fmt.Sprintf("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
+	}
+	for _, d := range disagreements[:min(len(disagreements), 3)] {
+		result.Reasons = append(result.Reasons, d.device+": "+d.what)
+	}
+	r.judge(result)
+	return result
+}
+
+// judge evaluates the plan's limits and gives the verdict.
+func (r *Run) judge(result *report.Result) {
+	var figures map[string]any
+	b, err := json.Marshal(result)
+	if err == nil {
+		err = json.Unmarshal(b, &figures)
+	}
+	if err != nil {
+		result.Reasons = append(result.Reasons, "the limits could not be judged: "+err.Error())
+	}
+	for _, l := range r.Plan.Evaluate(figures) {
+		result.Limits = append(result.Limits, report.Limit(l))
+		if !l.OK && !r.Interrupted {
+			result.Reasons = append(result.Reasons, fmt.Sprintf("limit %s: got %s", l.Limit, l.Got))
+		}
+	}
+	switch {
+	case r.Interrupted:
+		result.Verdict = report.Partial
+	case len(result.Reasons) > 0 || result.Invariants.Violated > 0:
+		result.Verdict = report.Failed
+	}
+}
+
+func (r *Run) countDevices(d *report.Devices, view *servers) {
+	d.LeftOutBy = r.Population.LeftOutBy()
+	for _, n := range d.LeftOutBy {
+		d.LeftOut += n
+	}
+	d.Total = len(r.Population.Devices) + d.LeftOut
+	d.ByPlatform = map[protocol.Platform]report.PlatformSize{}
+	for i := range r.Population.Devices {
+		p := r.Population.Devices[i].Platform
+		size := d.ByPlatform[p]
+		size.Total++
+		size.Wire = p.Apple()
+		d.ByPlatform[p] = size
+		of, known := view.devices[r.Population.Devices[i].UDID]
+		switch {
+		case !size.Wire:
+			d.NotModelled++
+		case !known || of.Life == "enrolling":
+			d.Enrolling++
+		case of.Life == "enrolled":
+			d.Enrolled++
+			if end := of.Identity.NotAfter; end != 0 && end <= r.Now {
+				d.MustEnrol++
+			}
+		}
+	}
+}
+
+// lists joins what a person reads as a list.
+func lists(items []string) string { return strings.Join(items, ", ") }
+
+func sortedByCount[K comparable](m map[K]int, less func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int {
+		if m[a] != m[b] {
+			return m[b] - m[a]
+		}
+		return less(a, b)
+	})
+	return keys
+}

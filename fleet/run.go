@@ -1,0 +1,180 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A Stepper is a server whose clock can be driven.
+type Stepper interface {
+	// Step moves the server's clock and returns when all that was due by then is done.
+	Step(ctx context.Context, to protocol.Time) (target.Clock, error)
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Start, Now, End protocol.Time
+	Devices         int // with a wire
+	Enrolled        int
+	Busy            int
+	Act             string // what the plan did last
+	Counts          Counts
+}
+
+// Run plays the plan from beginning to end. It returns ctx's error when it was interrupted; what was counted until
+// then stays.
+func (f *Fleet) Run(ctx context.Context) error {
+	defer f.link.Close()
+	if err := f.setUp(ctx); err != nil {
+		return err
+	}
+	if f.clock.driven {
+		return f.drive(ctx)
+	}
+	return f.live(ctx)
+}
+
+// drive plays the plan on a driven clock: do all that is due, wait until nothing is in flight, step.
+func (f *Fleet) drive(ctx context.Context) error {
+	for {
+		now := f.clock.Now()
+		next, err := f.settle(ctx, now)
+		if err != nil {
+			return err
+		}
+		f.report()
+		if now >= f.end {
+			return nil
+		}
+		f.clock.step(f.stepTo(now, next))
+	}
+}
+
+// mostTurns is how often server and devices may wake each other within one step before it is called a fault.
+const mostTurns = 10_000
+
+// settle does all that is due by now, devices and server in turn, until nobody has anything to do, and returns when
+// the server has next.
+func (f *Fleet) settle(ctx context.Context, now protocol.Time) (next protocol.Time, err error) {
+	for range mostTurns {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if err := f.play(ctx, now); err != nil {
+			return 0, err
+		}
+		worked := f.dispatch(ctx, now)
+		f.talking.Wait()
+		if f.down {
+			if !worked {
+				return 0, nil
+			}
+			continue
+		}
+		c, err := f.stepper.Step(ctx, now)
+		if err != nil {
+			return 0, fatal(now, err)
+		}
+		if !worked && !f.pending(now) && (c.Next == 0 || c.Next > now) {
+			return c.Next, nil
+		}
+	}
+	return 0, fatal(now, errors.New("server and devices keep waking each other without end"))
+}
+
+// stepTo returns where the clock goes next: to the end of the span in which somebody has something to do, but not past
+// what the plan does.
+func (f *Fleet) stepTo(now, server protocol.Time) protocol.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.queue.next().Sooner(server)
+	if next == 0 || next > f.end {
+		next = f.end
+	}
+	together := protocol.Time(f.together / time.Microsecond)
+	to := max(next, now+1)
+	if together > 0 {
+		to = f.start + (to-f.start+together-1)/together*together
+	}
+	if len(f.acts) > 0 && f.acts[0].at < to {
+		to = max(f.acts[0].at, now+1)
+	}
+	return min(to, f.end)
+}
+
+// live plays the plan on the real clock; the server minds its own.
+func (f *Fleet) live(ctx context.Context) error {
+	defer f.talking.Wait()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		now := f.clock.Now()
+		if err := f.play(ctx, now); err != nil {
+			return err
+		}
+		if now >= f.end {
+			return nil
+		}
+		f.dispatch(ctx, now)
+		f.report()
+		f.mu.Lock()
+		next := f.queue.next().Sooner(f.end)
+		f.mu.Unlock()
+		timer := time.NewTimer(max(next.Sub(f.clock.Now()), 0))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-f.nudge:
+		case <-tick.C:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// play does what the plan does by now.
+func (f *Fleet) play(ctx context.Context, now protocol.Time) error {
+	for len(f.acts) > 0 && f.acts[0].at <= now {
+		a := f.acts[0]
+		f.acts = f.acts[1:]
+		if a.do != nil {
+			if err := a.do(ctx, now); err != nil {
+				return fatal(now, err)
+			}
+		}
+		f.mu.Lock()
+		f.done = append(f.done, Act{now, a.name, a.rule})
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+// pending tells whether anything is due to a device by now.
+func (f *Fleet) pending(now protocol.Time) bool {
+	f.mu.Lock()
+	next := f.queue.next()
+	f.mu.Unlock()
+	f.mailbox.Lock()
+	defer f.mailbox.Unlock()
+	return len(f.woken) > 0 || next != 0 && next <= now
+}
+
+// report notes how many are enrolled, and tells whoever wants to know how far the run has come.
+func (f *Fleet) report() {
+	f.mu.Lock()
+	p := Progress{Start: f.start, Now: f.clock.Now(), End: f.end, Devices: f.wired, Enrolled: f.managed, Busy: f.busy}
+	if n := len(f.done); n > 0 {
+		p.Act = f.done[n-1].Name
+	}
+	f.mu.Unlock()
+	f.tally.add(p.Now, func(_ *Counts, h *Hour) { h.Enrolled = p.Enrolled })
+	if f.progress != nil {
+		p.Counts = f.tally.snapshot()
+		f.progress(p)
+	}
+}

@@ -1,0 +1,334 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// A job is what one device is to do now. Several things that are due at once are one conversation.
+type job struct {
+	enrol bool
+	why   dialect.Why
+	link  string // where the enrolment begins
+}
+
+// dispatch takes what is due by now and starts a conversation for each device that has something to do. It returns
+// whether anything was due.
+func (f *Fleet) dispatch(ctx context.Context, now protocol.Time) (worked bool) {
+	jobs := map[int]job{}
+	f.mu.Lock()
+	for len(f.queue) > 0 && f.queue[0].at <= now {
+		worked = true
+		f.take(now, f.queue.pop(), jobs)
+	}
+	for _, w := range f.mail() {
+		worked = true
+		f.hear(now, w, jobs)
+	}
+	var joining []int
+	for i, j := range jobs {
+		f.devices[i].busy = true
+		f.busy++
+		if j.enrol {
+			joining = append(joining, i)
+		}
+	}
+	f.mu.Unlock()
+
+	slices.Sort(joining)
+	links, err := f.invite(ctx, joining)
+	for i, j := range jobs {
+		j.link = links[i]
+		if j.enrol && err != nil {
+			f.note(now, i, NotJoined, err.Error())
+			f.finish(i, func() { f.tryLater(now, i) })
+			continue
+		}
+		f.talking.Go(func() {
+			f.slots <- struct{}{}
+			defer func() { <-f.slots }()
+			f.work(ctx, now, i, j)
+		})
+	}
+	return worked
+}
+
+// take turns one due moment into a job, or into whatever else it means. f.mu is held.
+func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
+	i := int(m.device)
+	d := &f.devices[i]
+	if m.kind == syncs { // the habit goes on whatever becomes of this one
+		f.at(i, f.nextSync(i, now), syncs, 0)
+	}
+	switch {
+	case d.busy:
+		if m.kind == syncs {
+			m.kind = asked
+		}
+		m.at = now.Add(time.Second)
+		f.queue.push(m)
+	case m.kind == leaves || m.kind == returns:
+		f.moves(i, now, m)
+	case d.apple == nil:
+	case m.kind == acts:
+		if d.due == m.at {
+			d.due = 0
+			if d.away == 0 {
+				add(jobs, i, job{why: dialect.Scheduled})
+			}
+		}
+	case d.away != 0:
+		if m.kind == enrols || m.kind == unenrols {
+			f.at(i, now.Add(30*time.Minute), m.kind, 0)
+		}
+	case m.kind == enrols:
+		if !f.enrolled(i) || ended(d, now) {
+			add(jobs, i, job{enrol: true})
+		}
+	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
+		f.tally.add(now, func(c *Counts, _ *Hour) { c.ByHand++ })
+		add(jobs, i, job{why: dialect.Synced})
+	case m.kind == unenrols && f.enrolled(i):
+		add(jobs, i, job{why: dialect.UserRemoves})
+	}
+}
+
+// add joins j to what the device has to do already: an enrolment or a removal swallows the rest.
+func add(jobs map[int]job, i int, j job) {
+	if old, ok := jobs[i]; ok && (old.enrol || old.why > j.why && !j.enrol) {
+		return
+	}
+	jobs[i] = j
+}
+
+// hear gives a device a push. f.mu is held.
+func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
+	d := &f.devices[w.device]
+	if d.busy {
+		f.at(w.device, now.Add(time.Second), asked, 0) // once more when it has time
+		return
+	}
+	woken := d.apple.Woken(w.magic)
+	f.tally.add(now, func(c *Counts, h *Hour) {
+		c.Wakes++
+		h.Wakes++
+		if !woken {
+			c.Stale++
+		}
+	})
+	if woken {
+		add(jobs, w.device, job{why: dialect.Pushed})
+	}
+}
+
+// ended tells whether the device's identity is over, so that only a new enrolment helps (AUTH-42).
+func ended(d *device, now protocol.Time) bool {
+	end := d.apple.Identity().NotAfter
+	return end != 0 && end <= now
+}
+
+// work carries out j and sees what has changed.
+func (f *Fleet) work(ctx context.Context, now protocol.Time, i int, j job) {
+	switch {
+	case j.enrol && f.enrolled(i): // with an identity that is over: its user takes the old enrolment off first
+		removed := f.converse(ctx, now, i, dialect.UserRemoves)
+		joined := f.join(ctx, now, i, j.link)
+		f.finish(i, func() { removed(); joined() })
+	case j.enrol:
+		f.finish(i, f.join(ctx, now, i, j.link))
+	default:
+		f.finish(i, f.converse(ctx, now, i, j.why))
+	}
+}
+
+// converse runs one conversation of device i and returns what is to be done about it with f.mu held.
+func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dialect.Why) (then func()) {
+	a := f.devices[i].apple
+	identity := a.Identity()
+	_, token, _ := a.Push()
+	report, err := f.link.Converse(ctx, a, why)
+	if ctx.Err() != nil {
+		err = nil // cut off by us, not by the server
+	}
+	silent := err == nil && report.Failed == 0 && report.Steps == [dialect.Steps]uint16{}
+	f.tally.add(now, func(c *Counts, h *Hour) {
+		c.conversed(&report, err, silent)
+		if !silent {
+			h.CheckIns++
+		}
+		switch {
+		case refused(err):
+			h.Refused++
+		case err != nil:
+			h.Failed++
+		}
+	})
+	if refused(err) {
+		f.note(now, i, Refused, err.Error())
+	}
+	phase, next := a.Phase(), a.Identity()
+	return func() { f.after(now, i, phase, token, identity, next) }
+}
+
+// join enrols device i and returns what is to be done about it with f.mu held.
+func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) (then func()) {
+	p, a := &f.population.Devices[i], f.devices[i].apple
+	start := dialect.Start{URL: url, ADE: p.Enrolment == population.Automated, Awaiting: p.Enrolment == population.Automated}
+	report, err := f.link.Enrol(ctx, a, start)
+	joined := a.Phase() == agent.Enrolled
+	f.tally.add(now, func(c *Counts, h *Hour) {
+		c.spoke(&report)
+		if joined {
+			c.Enrolments++
+			h.Enrolments++
+		}
+	})
+	return func() {
+		if joined {
+			f.managed++
+			f.devices[i].locked = false
+			f.note(now, i, Joined, "")
+			f.schedule(i)
+			return
+		}
+		if err == nil {
+			err = errors.New("no answer")
+		}
+		f.note(now, i, NotJoined, err.Error())
+		f.tryLater(now, i)
+	}
+}
+
+// finish gives device i back and does then, with f.mu held.
+func (f *Fleet) finish(i int, then func()) {
+	f.mu.Lock()
+	f.devices[i].busy = false
+	f.busy--
+	then()
+	f.mu.Unlock()
+	select {
+	case f.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// tryLater has the user of device i try the enrolment again, within the hour. f.mu is held.
+func (f *Fleet) tryLater(now protocol.Time, i int) {
+	f.at(i, now.Add(10*time.Minute+time.Duration(within(f.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))), enrols, 0)
+}
+
+// after sees what a conversation has changed. f.mu is held.
+func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte, before, identity dialect.Identity) {
+	d := &f.devices[i]
+	switch phase {
+	case agent.Enrolled:
+		if identity.Serial != before.Serial {
+			f.tally.add(now, func(c *Counts, _ *Hour) { c.Renewals++ })
+			f.note(now, i, Renewed, "")
+		}
+		if ended(d, now) && !d.locked {
+			d.locked = true
+			f.note(now, i, Locked, "")
+		}
+	case agent.Wiped:
+		f.gone(now, i, token, Wiped)
+	default:
+		f.gone(now, i, token, Removed)
+	}
+	f.schedule(i)
+}
+
+// gone notes the end of an enrolment; the push service forgets the token. f.mu is held.
+func (f *Fleet) gone(now protocol.Time, i int, token []byte, what What) {
+	f.managed--
+	f.note(now, i, what, "")
+	if token != nil {
+		f.push.Unregister(token)
+	}
+}
+
+// schedule queues when the device next wants to act by itself. f.mu is held.
+func (f *Fleet) schedule(i int) {
+	d := &f.devices[i]
+	if due := d.apple.Due(); due != 0 && due != d.due {
+		d.due = due
+		f.at(i, due, acts, 0)
+	}
+}
+
+// plug connects device i to the push service, unplug takes it off.
+func (f *Fleet) plug(i int) {
+	if topic, token, _ := f.devices[i].apple.Push(); token != nil {
+		f.push.RegisterToken(topic, token)
+		f.push.Connect(token, func(payload []byte) { f.pushed(i, payload) })
+	}
+}
+
+func (f *Fleet) unplug(i int) {
+	if _, token, _ := f.devices[i].apple.Push(); token != nil {
+		f.push.Disconnect(token)
+	}
+}
+
+// pushed takes a push for device i; the device hears of it when the fleet next looks. Called by the push service, also
+// while f.mu is held.
+func (f *Fleet) pushed(i int, payload []byte) {
+	magic, err := apple.DecodePush(payload)
+	if err != nil {
+		return // a device drops what is no MDM push
+	}
+	f.mailbox.Lock()
+	f.woken = append(f.woken, wake{i, magic})
+	f.mailbox.Unlock()
+	select {
+	case f.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// mail takes the pushes that came.
+func (f *Fleet) mail() []wake {
+	f.mailbox.Lock()
+	defer f.mailbox.Unlock()
+	mail := f.woken
+	f.woken = nil
+	return mail
+}
+
+// refused tells whether a server's answer ended the conversation, not the network.
+func refused(err error) bool {
+	failure, ok := errors.AsType[*dialect.Failure](err)
+	return ok && failure.Status != 0
+}
+
+// conversed counts one conversation that was due.
+func (c *Counts) conversed(r *link.Report, err error, silent bool) {
+	c.spoke(r)
+	if silent {
+		return
+	}
+	c.Offered++
+	c.Started++
+	switch {
+	case err == nil:
+		c.Done++
+	case refused(err):
+		c.Refused++
+	default:
+		c.Failed++
+	}
+}
+
+func (c *Counts) spoke(r *link.Report) {
+	c.Commands += uint64(r.Commands)
+	c.NotNow += uint64(r.NotNow)
+}
