@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// TopicPrefix is how the topic of every MDM push certificate begins.
-const TopicPrefix = "com.apple.mgmt."
+// topicPrefix is how the topic of every MDM push certificate begins.
+const topicPrefix = "com.apple.mgmt."
 
-// UserEnrolment is the EnrollmentMode of a private device; without it a device is wholly managed.
-const UserEnrolment = "BYOD"
+// userEnrolment is the EnrollmentMode of a private device; without it a device is wholly managed.
+const userEnrolment = "BYOD"
 
 // Enrolment returns the MDM payload of p and the identity payload that it names. Both are nil, without error,
 // when p has no MDM payload. The error names what a device would refuse (apple.md section 2.2): two MDM
@@ -78,13 +78,13 @@ func (p *Profile) CheckEnrolment(topic string) error {
 func (m *MDM) wrong() string {
 	r := m.AccessRights
 	switch {
-	case !strings.HasPrefix(m.Topic, TopicPrefix):
-		return "Topic does not begin with " + TopicPrefix
+	case !strings.HasPrefix(m.Topic, topicPrefix):
+		return "Topic does not begin with " + topicPrefix
 	case !secure(m.ServerURL):
 		return "ServerURL is no https URL"
 	case m.CheckInURL != "" && !secure(m.CheckInURL):
 		return "CheckInURL is no https URL"
-	case m.EnrollmentMode == UserEnrolment:
+	case m.EnrollmentMode == userEnrolment:
 		return "" // rights do not apply
 	case r <= 0 || r > AllRights:
 		return "AccessRights are not from 1 to 8191"

@@ -95,7 +95,7 @@ func goldens() (all []golden) {
 	for _, name := range slices.Sorted(maps.Keys(replies())) {
 		r := replies()[name]
 		if r.Kind == protocol.Work {
-			add(name, ".plist", EncodeReply(nil, r), CommandOf(&r.Command), command)
+			add(name, ".plist", EncodeReply(nil, r), commandOf(&r.Command), command)
 		} else {
 			add(name, ".plist", EncodeReply(nil, r), r.Escrow, func(b []byte) (any, error) {
 				if len(b) == 0 {

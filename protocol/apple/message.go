@@ -42,7 +42,7 @@ const SharedUserID = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"
 // apple-schema/mdm/checkin and of apple.md section 6.1 under Apple's own names. A key that is absent is the
 // zero value. What a command brought back beyond its status is a [Result].
 //
-// A message with neither MessageType nor Status is Idle: see [Message.Idle].
+// A message with neither MessageType nor Status is Idle: the device reports nothing and asks for work.
 type Message struct {
 	MessageType MessageType
 	Status      protocol.Status // of CommandUUID; NoStatus in check-in messages and in Idle
@@ -104,9 +104,6 @@ type ErrorItem struct {
 	LocalizedDescription string
 	USEnglishDescription string // often absent
 }
-
-// Idle tells whether m asks for work and reports nothing.
-func (m *Message) Idle() bool { return m.MessageType == NoMessageType && m.Status == protocol.NoStatus }
 
 // UserChannel tells whether m belongs to a user of the device and not to the device itself. The two have
 // their own tokens, PushMagic and queue.

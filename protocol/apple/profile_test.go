@@ -75,7 +75,7 @@ func TestAPL003Identity(t *testing.T) {
 		}
 	}
 	private := enrolment()
-	private.Payloads[2].MDM.EnrollmentMode, private.Payloads[2].MDM.AccessRights = UserEnrolment, 0
+	private.Payloads[2].MDM.EnrollmentMode, private.Payloads[2].MDM.AccessRights = userEnrolment, 0
 	if _, _, err := private.Enrolment(); err != nil {
 		t.Errorf("user enrolment has no rights: %v", err)
 	}
@@ -93,7 +93,7 @@ func TestAPL090Update(t *testing.T) {
 		{"ServerURL", func(n *MDM) { n.ServerURL += "/" }, "ServerURL"},
 		{"CheckInURL", func(n *MDM) { n.CheckInURL = "" }, "CheckInURL"},
 		{"Topic", func(n *MDM) { n.Topic += "x" }, "Topic"},
-		{"EnrollmentMode", func(n *MDM) { n.EnrollmentMode = UserEnrolment }, "EnrollmentMode"},
+		{"EnrollmentMode", func(n *MDM) { n.EnrollmentMode = userEnrolment }, "EnrollmentMode"},
 		{"AssignedManagedAppleID", func(n *MDM) { n.AssignedManagedAppleID = "zoe@school.example" }, "AssignedManagedAppleID"},
 		{"a right more", func(n *MDM) { n.AccessRights |= RightErase }, "AccessRights"},
 	} {

@@ -2,15 +2,15 @@ package apple
 
 import "rollcall/protocol"
 
-// Queries are the facts that DeviceInformation asks for when rollcall's server sends it.
-var Queries = []string{
+// queries are the facts that DeviceInformation asks for when rollcall's server sends it.
+var queries = []string{
 	"UDID", "DeviceName", "OSVersion", "BuildVersion", "ModelName", "Model", "ProductName", "SerialNumber", "IMEI", "MEID",
 	"DeviceCapacity", "AvailableDeviceCapacity", "BatteryLevel", "IsSupervised", "AwaitingConfiguration",
 }
 
 // EncodeReply appends the body that answers a device: a command, a bootstrap token, or nothing at all (zero
 // bytes, as apple.md section 6.2 asks). RenewIdentity is an InstallProfile of Payload, Retire a RemoveProfile
-// of the MDM profile, whose identifier Text carries; DeviceInformation asks for [Queries].
+// of the MDM profile, whose identifier Text carries; DeviceInformation asks for a fixed list of facts.
 func EncodeReply(dst []byte, r *protocol.Reply) []byte {
 	switch r.Kind {
 	case protocol.Escrow:
@@ -20,15 +20,15 @@ func EncodeReply(dst []byte, r *protocol.Reply) []byte {
 		w.end()
 		return w.b
 	case protocol.Work:
-		if c := CommandOf(&r.Command); c != nil {
+		if c := commandOf(&r.Command); c != nil {
 			return EncodeCommand(dst, r.Command.ID.String(), c)
 		}
 	}
 	return dst
 }
 
-// CommandOf says c in Apple's words; nil for NoCommand.
-func CommandOf(c *protocol.Command) Command {
+// commandOf says c in Apple's words; nil for NoCommand.
+func commandOf(c *protocol.Command) Command {
 	switch c.Kind {
 	case protocol.InstallProfile, protocol.RenewIdentity:
 		return InstallProfile{c.Payload}
@@ -37,7 +37,7 @@ func CommandOf(c *protocol.Command) Command {
 	case protocol.Configured:
 		return DeviceConfigured{}
 	case protocol.DeviceInformation:
-		return DeviceInformation{Queries}
+		return DeviceInformation{queries}
 	case protocol.SecurityInfo:
 		return SecurityInfo{}
 	case protocol.ProfileList:

@@ -132,7 +132,7 @@ var results = map[string]struct {
 var orders = map[string]Command{
 	"command-installprofile":      InstallProfile{[]byte("<plist/>")},
 	"command-removeprofile":       RemoveProfile{"example.wifi"},
-	"command-deviceinformation":   DeviceInformation{Queries},
+	"command-deviceinformation":   DeviceInformation{queries},
 	"command-securityinfo":        SecurityInfo{},
 	"command-profilelist":         ProfileList{ManagedOnly: true},
 	"command-certificatelist-mac": CertificateList{},
