@@ -199,6 +199,7 @@ func TestHST006Duplicates(t *testing.T) {
 		idle("<key>a</key><dict><key>b</key><true/><key>b</key><true/></dict>"),
 		idle("<key>a</key><array><dict><key/><true/><key></key><true/></dict></array>"),
 		idle("<key>ErrorChain</key><array><dict><key>ErrorCode</key><integer>1</integer><key>ErrorCode</key><integer>2</integer></dict></array>"),
+		idle("<key>&#97;1</key><true/><key>&#98;2</key><true/><key>a1</key><true/>"),
 		idle(many(1000, "key 0")),
 		idle(many(1000, "key 999")),
 		idle("") + idle(""),
@@ -345,6 +346,11 @@ func TestHST010Text(t *testing.T) {
 		if got := name(tt.in); got != tt.want {
 			t.Errorf("DeviceName %.40q is kept as %.40q (%d bytes), want %.40q (%d)", tt.in, got, len(got), tt.want, len(tt.want))
 		}
+	}
+	// Line ends are XML's: a parser sees line feeds, unless the sender wrote a reference.
+	m := taken(t, idle("<key>DeviceName</key><string>a\r\nb\rc&#13;\nd<![CDATA[\r\n]]></string>"))
+	if want := "a\nb\nc\r\nd\n"; m.DeviceName != want {
+		t.Errorf("line ends are read as %q, want %q", m.DeviceName, want)
 	}
 	// What identifies is never folded together.
 	for _, short := range []string{"zoe\u0308", "zo\u00EB"} {
