@@ -90,8 +90,11 @@ type Invariants struct {
 	Violated uint64 `json:"violated"`
 }
 
+// NotApplicable is what a limit got that cannot be measured in this kind of run.
+const NotApplicable = "not applicable"
+
 // A Limit is one expression of the plan and what came of it. Got is the figure with its unit, or
-// "not applicable".
+// [NotApplicable], which is OK.
 type Limit struct {
 	Limit string `json:"limit"`
 	Got   string `json:"got"`
@@ -118,10 +121,11 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	if c.Devices.ByPlatform == nil {
 		c.Devices.ByPlatform = map[protocol.Platform]PlatformSize{}
 	}
-	b, err := json.Marshal(c)
+	b, err := encode(c)
 	if err != nil || len(r.Sections) == 0 {
 		return b, err
 	}
+	// Sections come after the common keys; encoding/json has no way to say so.
 	var taken map[string]json.RawMessage
 	if err := json.Unmarshal(b, &taken); err != nil {
 		return nil, err
@@ -131,11 +135,11 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		if _, dup := taken[name]; dup || name == "error" {
 			return nil, fmt.Errorf("result: section %q has the name of a common key", name)
 		}
-		key, err := json.Marshal(name)
+		key, err := encode(name)
 		if err != nil {
 			return nil, err
 		}
-		section, err := json.Marshal(r.Sections[name])
+		section, err := encode(r.Sections[name])
 		if err != nil {
 			return nil, fmt.Errorf("result: section %q: %w", name, err)
 		}
@@ -143,6 +147,16 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	}
 	out.WriteByte('}')
 	return out.Bytes(), nil
+}
+
+// encode is json.Marshal that leaves < as it is: limits are full of them. Whoever puts a result into a page
+// escapes it there.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // Err returns the verdict as an error: nil if it is ok; for failed, invalid and partial one that has a method
@@ -157,7 +171,11 @@ func (r *Result) Err() error {
 		}
 		return errors.New(r.Error.Message)
 	}
-	return verdict{r.Verdict, headline(r)}
+	text := strings.ToLower(headline(r)[:1]) + headline(r)[1:]
+	if len(r.Reasons) > 0 {
+		text += ": " + strings.Join(r.Reasons, "; ")
+	}
+	return verdict{r.Verdict, text}
 }
 
 // A verdict is the error of a job that ran.
@@ -165,22 +183,3 @@ type verdict struct{ word, text string }
 
 func (v verdict) Error() string   { return v.text }
 func (v verdict) Verdict() string { return v.word }
-
-// headline says the verdict in one sentence without a full stop.
-func headline(r *Result) string {
-	why := strings.Join(r.Reasons, "; ")
-	if why != "" {
-		why = ": " + why
-	}
-	switch r.Verdict {
-	case OK:
-		return "everything held"
-	case Failed:
-		return "failed" + why
-	case Invalid:
-		return "invalid, the generator was at its own limit" + why
-	case Partial:
-		return "interrupted, the result is partial" + why
-	}
-	return "could not run" + why
-}

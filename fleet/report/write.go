@@ -1,6 +1,18 @@
 package report
 
-import "io"
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
 
 // The files of a report's folder.
 const (
@@ -9,19 +21,124 @@ const (
 	EventsFile = "events.jsonl"
 )
 
-// CheckDir tells whether WriteDir could begin: long before there is anything to write.
-func CheckDir(dir string, force bool) error { return nil }
+// CheckDir makes dir if need be and tells whether [WriteDir] could write there. A job calls it before it
+// begins, so that nobody learns after an hour that there is no place for the result (HST-125).
+func CheckDir(dir string, force bool) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report folder: %w", err)
+	}
+	if !force {
+		for _, name := range []string{PageFile, ResultFile, EventsFile} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+				return fmt.Errorf("report folder %s holds a report already (%s): name another, or use --force to replace it", dir, name)
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("report folder: %w", err)
+			}
+		}
+	}
+	trial, err := create(dir, "trial")
+	if err != nil {
+		return explain(dir, err)
+	}
+	return errors.Join(trial.Close(), os.Remove(trial.Name()))
+}
 
 // WriteDir writes a report into dir, which it makes if need be: the page, the result, and, unless events is
 // nil, the event log that events writes. All files are written beside their places and synced before the
-// first is renamed into place, so an error leaves what was there. Without force a folder that holds a report
-// is left alone.
+// first is renamed into place, the result last; so an error before that leaves what was there, and a full disk
+// is such an error. Without force a folder that holds a report is left alone.
 func WriteDir(dir string, r *Result, s *Story, events func(io.Writer) error, force bool) error {
-	return nil
+	if err := CheckDir(dir, force); err != nil {
+		return err
+	}
+	parts := []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{EventsFile, events},
+		{PageFile, func(w io.Writer) error { return Page(w, r, s) }},
+		{ResultFile, func(w io.Writer) error { return WriteJSON(w, r) }},
+	}
+	ready := make([]string, len(parts)) // temporary names
+	defer func() {
+		for _, name := range ready {
+			if name != "" {
+				os.Remove(name) // fails for those that have been renamed
+			}
+		}
+	}()
+	for i, p := range parts {
+		if p.write == nil {
+			continue
+		}
+		f, err := create(dir, p.name)
+		if err != nil {
+			return explain(dir, err)
+		}
+		ready[i] = f.Name()
+		if err := fill(f, p.write); err != nil {
+			return explain(dir, fmt.Errorf("%s: %w", p.name, err))
+		}
+	}
+	for i, p := range parts {
+		place := filepath.Join(dir, p.name)
+		if ready[i] == "" { // an older run's file would be taken for this one's
+			if err := os.Remove(place); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return explain(dir, err)
+			}
+			continue
+		}
+		if err := os.Rename(ready[i], place); err != nil {
+			return explain(dir, err)
+		}
+	}
+	return explain(dir, syncDir(dir))
 }
 
-// Page writes the report as one HTML page of at most 500 KB.
-func Page(w io.Writer, r *Result, s *Story) error { return nil }
+// WriteJSON writes r as one JSON object on indented lines.
+func WriteJSON(w io.Writer, r *Result) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
 
-// Summary writes the result in words and numbers, at most 100 columns wide. color uses ANSI sequences.
-func Summary(w io.Writer, r *Result, s *Story, color bool) error { return nil }
+// create makes a new file in dir that nobody takes for part of a report.
+func create(dir, name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", name, rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+}
+
+func fill(f *os.File, write func(io.Writer) error) error {
+	b := bufio.NewWriterSize(f, 64<<10)
+	err := write(b)
+	if err == nil {
+		err = b.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncDir makes renames last. Windows has no such call and needs none.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// explain makes an error of writing into dir a sentence; nil stays nil.
+func explain(dir string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("report folder %s: no room: %w; an older report there is as it was: free some space, or name a folder on another disk", dir, err)
+	}
+	return fmt.Errorf("report folder %s: %w", dir, err)
+}

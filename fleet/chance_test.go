@@ -1,0 +1,76 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+)
+
+// What a device draws depends on seed, device, purpose and key alone (HST-124).
+func TestHST124Draws(t *testing.T) {
+	f, g := &Fleet{seed: 7}, &Fleet{seed: 8}
+	if a, b := f.draw(3, forSync, 9).Uint64(), f.draw(3, forSync, 9).Uint64(); a != b {
+		t.Errorf("the same draw gave %d and %d", a, b)
+	}
+	seen := map[uint64]string{}
+	for name, v := range map[string]uint64{
+		"as it is": f.draw(3, forSync, 9).Uint64(), "other seed": g.draw(3, forSync, 9).Uint64(), "other device": f.draw(4, forSync, 9).Uint64(),
+		"other purpose": f.draw(3, forSpell, 9).Uint64(), "other key": f.draw(3, forSync, 10).Uint64(),
+	} {
+		if other, ok := seen[v]; ok {
+			t.Errorf("%q drew the same as %q", name, other)
+		}
+		seen[v] = name
+	}
+}
+
+func TestMeets(t *testing.T) {
+	f := &Fleet{seed: 1}
+	met := 0
+	for i := range 10_000 {
+		if f.meets(50_000, i, forDrop, 0) { // 5%
+			met++
+		}
+		if f.meets(0, i, forDrop, 0) {
+			t.Fatal("a share of nothing was met")
+		}
+		if !f.meets(plan.Whole, i, forDrop, 0) {
+			t.Fatal("a share of all was missed")
+		}
+	}
+	if met < 400 || met > 600 {
+		t.Errorf("5%% of 10,000 was met %d times", met)
+	}
+}
+
+// A night begins at 23 and ends at 7, each device's own half-hour later at most; and a spell off the network takes the
+// plan's share of the time.
+func TestReach(t *testing.T) {
+	f := &Fleet{seed: 5, plan: &plan.Plan{}, population: &population.Population{}}
+	noon := protocol.At(time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC))
+	for i := range 100 {
+		begin := f.nextNight(i, noon, false)
+		end := f.nextNight(i, begin, true)
+		if h := begin.Time().Hour(); h != nightFrom || begin.Sub(noon) > 12*time.Hour {
+			t.Errorf("device %d: night begins %s", i, begin)
+		}
+		if h := end.Time().Hour(); h != nightTo || end.Sub(begin) != 8*time.Hour {
+			t.Errorf("device %d: night ends %s after %s", i, end, begin)
+		}
+	}
+	if err := f.plan.Population.Offline.Lasts.UnmarshalText([]byte("lognormal(4h, 2)")); err != nil {
+		t.Fatal(err)
+	}
+	f.plan.Population.Offline.Share = 40_000
+	var on, off time.Duration
+	for i := range 2000 {
+		a, b := f.spells(i, 0)
+		on, off = on+a, off+b
+	}
+	if share := off.Hours() / (on + off).Hours(); share < 0.03 || share > 0.06 {
+		t.Errorf("off the network for %.1f%% of the time, want about 4%%", 100*share)
+	}
+}

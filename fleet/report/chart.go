@@ -1,0 +1,418 @@
+package report
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Geometry of a chart in CSS pixels, vertically; horizontally everything is in per cent, so that one drawing
+// fits every width of screen and paper without its text being stretched.
+const (
+	plotTop    = 20 // room for the marks
+	plotHeight = 168
+	plotBottom = 26 // room for the time axis
+	pathWidth  = 1000
+	manyBars   = 400 // more are averaged
+	manySlots  = 60  // parts of the time axis with a tooltip each
+)
+
+// A drawing is a chart made ready for the template.
+type drawing struct {
+	Title, Caption, Unit string
+	Height               int
+	Lines                []stroke
+	XTicks, YTicks       []tick
+	Spans                []band
+	Marks                []mark
+	Cuts                 []band // bars that are higher than the chart, with their values
+	Slots                []band // with tooltips
+	Data                 grid   // the same as a table
+	Summary              string // for those who cannot see it
+}
+
+type stroke struct {
+	N          int // number of its colour
+	Name       string
+	Line, Area string // path data; one of them may be empty
+}
+
+type tick struct {
+	At    string // per cent or pixels
+	Label string
+	Minor bool   // left out on narrow screens
+	Side  string // start, middle or end
+}
+
+type band struct{ X, Width, Text string }
+
+type mark struct {
+	X, Text string
+	N       int
+	Label   bool // there is room for its number
+	Minor   bool // but not on a narrow screen
+}
+
+// draw lays a chart out. marks are the story's, the same in each chart.
+func draw(c Chart, s *Story, points int) drawing {
+	d := drawing{
+		Title: clean(c.Title), Caption: clean(c.Caption), Unit: clean(c.Unit),
+		Height: plotTop + plotHeight + plotBottom,
+		XTicks: timeTicks(s.Until),
+		Spans:  bands(s),
+		Marks:  marks(s),
+	}
+	series := make([]Series, len(c.Series))
+	for i, x := range c.Series {
+		series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points)}
+	}
+	highest, cuts := height(series, c.Kind)
+	top, ticks := scale(highest)
+	for _, p := range cuts {
+		d.Cuts = append(d.Cuts, band{share(p.At, s.Until), share(barWidth(series[0].Points, s.Until), s.Until), grouped(p.Value)})
+	}
+	for _, v := range ticks {
+		d.YTicks = append(d.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(v)})
+	}
+	base := make([]float64, 0)
+	for i, x := range series {
+		st := stroke{N: i%6 + 1, Name: x.Name}
+		if c.Kind == Bars {
+			st.Area, base = bars(x.Points, base, s.Until, top)
+		} else {
+			st.Line = steps(x.Points, s.Until, top)
+			if len(series) == 1 && st.Line != "" {
+				st.Area = st.Line + "V" + strconv.Itoa(plotHeight) + "H" + across(first(x.Points), s.Until) + "Z"
+			}
+		}
+		d.Lines = append(d.Lines, st)
+	}
+	d.Slots, d.Data = slots(c, s)
+	d.Summary = inWords(c, s)
+	return d
+}
+
+// thin leaves at most limit points: bars are averaged, of lines the extremes of each stretch are kept.
+func thin(points []Point, until time.Duration, kind ChartKind, limit int) []Point {
+	if kind == Bars {
+		limit = min(limit, manyBars)
+	}
+	if len(points) <= limit {
+		return points
+	}
+	var out []Point
+	if kind == Bars {
+		size := (len(points) + limit - 1) / limit
+		for part := range slices.Chunk(points, size) {
+			var sum float64
+			for _, p := range part {
+				sum += p.Value
+			}
+			out = append(out, Point{part[0].At, sum / float64(len(part))})
+		}
+		return out
+	}
+	size := (len(points)*3 + limit - 1) / limit
+	for part := range slices.Chunk(points, size) {
+		least, most, last := 0, 0, len(part)-1
+		for i, p := range part {
+			if p.Value < part[least].Value {
+				least = i
+			}
+			if p.Value > part[most].Value {
+				most = i
+			}
+		}
+		keep := []int{least, most, last}
+		slices.Sort(keep)
+		for _, i := range slices.Compact(keep) {
+			out = append(out, part[i])
+		}
+	}
+	return out
+}
+
+// height returns how high a chart must reach: to the highest line, or to the highest pile of bars, unless very
+// few piles (an enrolment of everybody) would make all others flat; those are cut, and returned.
+func height(series []Series, kind ChartKind) (top float64, cuts []Point) {
+	if kind == Lines {
+		for _, s := range series {
+			for _, p := range s.Points {
+				top = max(top, p.Value)
+			}
+		}
+		return top, nil
+	}
+	var piles []Point
+	for _, s := range series {
+		for i, p := range s.Points {
+			if i == len(piles) {
+				piles = append(piles, Point{At: p.At})
+			}
+			piles[i].Value += p.Value
+		}
+	}
+	sorted := slices.SortedFunc(slices.Values(piles), func(a, b Point) int { return cmp.Compare(a.Value, b.Value) })
+	if len(sorted) == 0 {
+		return 0, nil
+	}
+	few := len(sorted) / 50
+	usual := sorted[len(sorted)-1-few].Value * 1.2
+	if few == 0 || usual == 0 || sorted[len(sorted)-1].Value < 2*usual {
+		return sorted[len(sorted)-1].Value, nil
+	}
+	top, _ = scale(usual)
+	for _, p := range piles {
+		if p.Value > top {
+			cuts = append(cuts, p)
+		}
+	}
+	return usual, cuts
+}
+
+// barWidth is the time between points, or all of it if there is one alone.
+func barWidth(points []Point, until time.Duration) time.Duration {
+	if len(points) > 1 {
+		return points[1].At - points[0].At
+	}
+	return until
+}
+
+// scale returns the end of an axis that begins at 0 and its three to six round ticks.
+func scale(greatest float64) (top float64, ticks []float64) {
+	if !(greatest > 0) {
+		greatest = 1
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(greatest/4)))
+	step := 10 * unit
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if greatest <= 4*m*unit*1.1 && (m != 2.5 || unit >= 10) {
+			step = m * unit
+			break
+		}
+	}
+	n := math.Ceil(greatest/step - 1e-9)
+	for i := 0.0; i <= n; i++ {
+		ticks = append(ticks, float64(i*step))
+	}
+	return float64(n * step), ticks
+}
+
+// short writes the value of a tick.
+func short(v float64) string {
+	switch {
+	case v >= 1e6:
+		return grouped(v/1e6) + " M"
+	case v >= 1e5:
+		return grouped(v/1e3) + " k"
+	}
+	return grouped(v)
+}
+
+// steps is a line that holds each value until the next.
+func steps(points []Point, until time.Duration, top float64) string {
+	var b strings.Builder
+	for i, p := range points {
+		x, y := across(p.At, until), up(p.Value, top)
+		if i == 0 {
+			b.WriteString("M" + x + " " + y)
+			continue
+		}
+		b.WriteString("H" + x + "V" + y)
+	}
+	if len(points) > 0 {
+		b.WriteString("H" + strconv.Itoa(pathWidth))
+	}
+	return b.String()
+}
+
+// bars draws one bar a point on top of base and returns the new tops. The last bar is as wide as the others,
+// but ends with the story.
+func bars(points []Point, base []float64, until time.Duration, top float64) (string, []float64) {
+	var b strings.Builder
+	width := barWidth(points, until)
+	for i, p := range points {
+		if i == len(base) {
+			base = append(base, 0)
+		}
+		low := base[i]
+		base[i] += p.Value
+		if p.Value <= 0 {
+			continue
+		}
+		// A hair's breadth stays between bars.
+		b.WriteString("M" + across(p.At, until) + " " + up(low, top) + "V" + up(base[i], top) +
+			"H" + across(min(p.At+width*85/100, until), until) + "V" + up(low, top) + "Z")
+	}
+	return b.String(), base
+}
+
+func bands(s *Story) []band {
+	var out []band
+	for _, x := range s.Spans {
+		from, to := max(x.From, 0), min(x.To, s.Until)
+		if to > from {
+			out = append(out, band{share(from, s.Until), share(to-from, s.Until), clean(x.Name)})
+		}
+	}
+	return out
+}
+
+// marks numbers the marked acts from 1; a number is left out where there is no room for it.
+func marks(s *Story) []mark {
+	const room, narrow = 2.8, 7 // per cent
+	var out []mark
+	last, lastNarrow := -room, -float64(narrow)
+	for _, a := range s.Acts {
+		if !a.Mark {
+			continue
+		}
+		at := 100 * ratio(a.At, s.Until)
+		m := mark{X: share(a.At, s.Until), N: len(out) + 1, Text: moment(a.At, s.Until) + ": " + clean(a.Title), Label: at-last >= room && at <= 99}
+		if m.Label {
+			last = at
+			if m.Minor = at-lastNarrow < narrow; !m.Minor {
+				lastNarrow = at
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// Steps of a time axis.
+var roundSpans = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
+	24 * time.Hour, 2 * 24 * time.Hour, 7 * 24 * time.Hour, 14 * 24 * time.Hour, 28 * 24 * time.Hour, 91 * 24 * time.Hour, 364 * 24 * time.Hour,
+}
+
+// roundSpan returns the least round span of which at most n fit into until.
+func roundSpan(until time.Duration, n int) time.Duration {
+	for _, s := range roundSpans {
+		if until <= s*time.Duration(n) {
+			return s
+		}
+	}
+	return until
+}
+
+func timeTicks(until time.Duration) []tick {
+	const day = 24 * time.Hour
+	if until <= 0 {
+		return nil
+	}
+	step := roundSpan(until, 8)
+	var out []tick
+	for at := time.Duration(0); at <= until; at += step {
+		t := tick{At: share(at, until), Minor: len(out)%2 == 1, Side: "middle"}
+		switch {
+		case step >= day:
+			t.Label = "day " + strconv.FormatInt(int64(at/day), 10)
+		default:
+			t.Label = moment(at, min(until, 2*day-1))
+		}
+		if at == 0 {
+			t.Side = "start"
+		} else if until-at < step/4 {
+			t.Side = "end"
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// slots cuts the time axis into parts with a tooltip each, and the same numbers as a table: what came in each
+// part for bars, the state at its end for lines.
+func slots(c Chart, s *Story) ([]band, grid) {
+	g := grid{Columns: []heading{{Name: "From"}}}
+	for _, x := range c.Series {
+		g.Columns = append(g.Columns, heading{Name: clean(x.Name), Numeric: true})
+	}
+	if s.Until <= 0 {
+		return nil, g
+	}
+	step := roundSpan(s.Until, manySlots)
+	next := make([]int, len(c.Series)) // first point that is not used yet
+	state := make([]float64, len(c.Series))
+	var out []band
+	for from := time.Duration(0); from < s.Until; from += step {
+		to := min(from+step, s.Until)
+		row := []field{{Text: moment(from, s.Until)}}
+		text := moment(from, s.Until) + " to " + moment(to, s.Until)
+		for i, x := range c.Series {
+			if c.Kind == Bars {
+				state[i] = 0
+			}
+			for next[i] < len(x.Points) && (x.Points[next[i]].At < to || to == s.Until) {
+				if c.Kind == Bars {
+					state[i] += x.Points[next[i]].Value
+				} else {
+					state[i] = x.Points[next[i]].Value
+				}
+				next[i]++
+			}
+			v := grouped(state[i])
+			row = append(row, field{Text: v, Numeric: true})
+			text += "\n" + clean(x.Name) + ": " + v
+		}
+		g.Rows = append(g.Rows, row)
+		out = append(out, band{share(from, s.Until), share(to-from, s.Until), text})
+	}
+	return out, g
+}
+
+// inWords says what a chart shows at its end or in all.
+func inWords(c Chart, s *Story) string {
+	var parts []string
+	for _, x := range c.Series {
+		var sum, top, last float64
+		var when time.Duration
+		for _, p := range x.Points {
+			sum += p.Value
+			last = p.Value
+			if p.Value > top {
+				top, when = p.Value, p.At
+			}
+		}
+		end := "at the end " + grouped(last)
+		if c.Kind == Bars {
+			end = "in all " + grouped(sum)
+		}
+		parts = append(parts, clean(x.Name)+": most "+grouped(top)+" on "+moment(when, s.Until)+", "+end)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func first(points []Point) time.Duration {
+	if len(points) == 0 {
+		return 0
+	}
+	return points[0].At
+}
+
+func ratio(at, until time.Duration) float64 {
+	if until <= 0 {
+		return 0
+	}
+	return min(max(float64(at)/float64(until), 0), 1)
+}
+
+func across(at, until time.Duration) string { return decimal(pathWidth * ratio(at, until)) }
+func share(at, until time.Duration) string  { return decimal(100*ratio(at, until)) + "%" }
+
+func up(v, top float64) string {
+	if !(v > 0) {
+		v = 0
+	}
+	return decimal(plotHeight * (1 - min(v/top, 1)))
+}
+
+func decimal(v float64) string {
+	s := strconv.FormatFloat(v, 'f', 1, 64)
+	return strings.TrimSuffix(s, ".0")
+}

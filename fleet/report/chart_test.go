@@ -1,0 +1,118 @@
+package report
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestScaleHasRoundTicks(t *testing.T) {
+	for _, tt := range []struct {
+		greatest, top float64
+		ticks         int
+	}{
+		{0, 1, 5}, {1, 1, 5}, {3, 3, 4}, {4, 4, 5}, {7, 8, 5}, {10, 10, 6}, {13, 15, 4}, {99, 100, 5}, {998, 1000, 5}, {1010, 1250, 6}, {4981, 6000, 4}, {1e6, 1e6, 5}, {0.003, 0.003, 4},
+	} {
+		top, ticks := scale(tt.greatest)
+		if top < tt.greatest || len(ticks) < 3 || len(ticks) > 6 || ticks[0] != 0 || ticks[len(ticks)-1] != top {
+			t.Errorf("scale(%v) = %v, %v: want 3 to 6 ticks from 0 to at least it", tt.greatest, top, ticks)
+		}
+		if top > tt.top*1.001 {
+			t.Errorf("scale(%v) ends at %v, want at most %v", tt.greatest, top, tt.top)
+		}
+	}
+}
+
+func TestThinKeepsWhatMatters(t *testing.T) {
+	var points []Point
+	for i := range 10_000 {
+		points = append(points, Point{time.Duration(i) * time.Minute, 100})
+	}
+	points[4321].Value, points[7654].Value = 7, 300 // a dip and a peak of one minute
+	lines := thin(points, 10_000*time.Minute, Lines, 300)
+	if len(lines) > 300 || !slices.Contains(lines, points[4321]) || !slices.Contains(lines, points[7654]) || lines[len(lines)-1] != points[9999] {
+		t.Errorf("%d points; the dip, the peak or the end is lost", len(lines))
+	}
+	bars := thin(points, 10_000*time.Minute, Bars, 700)
+	if len(bars) > manyBars || bars[0] != points[0] {
+		t.Errorf("%d bars, the first %v", len(bars), bars[0])
+	}
+	var sum float64
+	for _, b := range bars {
+		sum += b.Value
+	}
+	if mean := sum / float64(len(bars)); mean < 99.9 || mean > 100.2 {
+		t.Errorf("the bars' mean is %v, want about 100", mean)
+	}
+	if got := thin(points[:5], time.Hour, Lines, 300); len(got) != 5 {
+		t.Errorf("few points: %d, want all 5", len(got))
+	}
+}
+
+func TestOneHighBarIsCut(t *testing.T) {
+	var points []Point
+	for i := range 100 {
+		points = append(points, Point{time.Duration(i) * time.Hour, 50})
+	}
+	points[3].Value = 5000
+	s := &Story{Until: 100 * time.Hour}
+	d := draw(Chart{Kind: Bars, Series: []Series{{"x", points}}}, s, 700)
+	if len(d.Cuts) != 1 || d.Cuts[0].Text != "5,000" || d.Cuts[0].X != "3%" {
+		t.Errorf("cuts %+v, want one at 3%% with 5,000", d.Cuts)
+	}
+	if top := d.YTicks[len(d.YTicks)-1].Label; top != "60" {
+		t.Errorf("the axis ends at %s, want 60", top)
+	}
+	points[3].Value = 55
+	if d := draw(Chart{Kind: Bars, Series: []Series{{"x", points}}}, s, 700); len(d.Cuts) != 0 {
+		t.Errorf("an ordinary bar is cut: %+v", d.Cuts)
+	}
+}
+
+func TestSlotsSumBarsAndHoldLines(t *testing.T) {
+	var hourly, state []Point
+	for i := range 48 {
+		hourly = append(hourly, Point{time.Duration(i) * time.Hour, 2})
+	}
+	state = []Point{{0, 1}, {30 * time.Hour, 9}}
+	s := &Story{Until: 48 * time.Hour}
+	bands, bars := slots(Chart{Kind: Bars, Series: []Series{{"n", hourly}}}, s)
+	_, lines := slots(Chart{Kind: Lines, Series: []Series{{"n", state}}}, s)
+	if len(bars.Rows) != 48 || bars.Rows[0][1].Text != "2" {
+		t.Errorf("%d rows, the first %v", len(bars.Rows), bars.Rows[0])
+	}
+	if !strings.Contains(bands[30].Text, "day 1, 06:00 to day 1, 07:00") || !strings.Contains(bands[30].Text, "n: 2") {
+		t.Errorf("tooltip %q", bands[30].Text)
+	}
+	if lines.Rows[29][1].Text != "1" || lines.Rows[30][1].Text != "9" || lines.Rows[47][1].Text != "9" {
+		t.Errorf("state before and after: %v %v %v", lines.Rows[29], lines.Rows[30], lines.Rows[47])
+	}
+	_, wide := slots(Chart{Kind: Bars, Series: []Series{{"n", hourly}}}, &Story{Until: 14 * day})
+	if len(wide.Rows) != 56 || wide.Rows[0][1].Text != "12" {
+		t.Errorf("14 days: %d rows, the first %v; want 56 of 6 hours", len(wide.Rows), wide.Rows[0])
+	}
+}
+
+func TestMarksLeaveRoom(t *testing.T) {
+	s := &Story{Until: 100 * time.Hour, Acts: []Act{
+		{At: 0, Mark: true}, {At: time.Hour, Mark: true}, {At: 5 * time.Hour}, {At: 5 * time.Hour, Mark: true}, {At: 20 * time.Hour, Mark: true},
+	}}
+	var labels []string
+	for _, m := range marks(s) {
+		switch {
+		case !m.Label:
+			labels = append(labels, "none")
+		case m.Minor:
+			labels = append(labels, "minor")
+		default:
+			labels = append(labels, "shown")
+		}
+	}
+	if got := strings.Join(labels, " "); got != "shown none minor shown" {
+		t.Errorf("labels: %s", got)
+	}
+	if m := marks(s); m[3].N != 4 || m[3].X != "20%" {
+		t.Errorf("fourth mark %+v", m[3])
+	}
+}

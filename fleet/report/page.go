@@ -1,0 +1,442 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("").Parse(pageHTML))
+
+// largestPage is what a page may weigh, in bytes.
+const largestPage = 500_000
+
+// A detail is how much of everything a page shows. The first at which the page is not too large is taken.
+type detail struct {
+	rows, points, acts, plan int
+	sections                 bool // the job's own keys in the JSON block
+}
+
+var details = []detail{
+	{200, 700, 200, 64 << 10, true},
+	{100, 300, 200, 16 << 10, true},
+	{50, 150, 100, 8 << 10, false},
+	{10, 60, 50, 2 << 10, false},
+}
+
+// Page writes the report as one HTML page of at most 500 KB: long tables, series and plans are shortened, and
+// say so.
+func Page(w io.Writer, r *Result, s *Story) error {
+	var b bytes.Buffer
+	s = finite(s)
+	for _, d := range details {
+		b.Reset()
+		p := newPage(r, s, d)
+		var err error
+		if p.Data, err = data(r, s, d); err != nil {
+			return fmt.Errorf("page: %w", err)
+		}
+		if err := pageTemplate.ExecuteTemplate(&b, "page", p); err != nil {
+			return fmt.Errorf("page: %w", err)
+		}
+		if b.Len() <= largestPage {
+			_, err := b.WriteTo(w)
+			return err
+		}
+	}
+	return fmt.Errorf("page: %d bytes at the least, %d at most", b.Len(), largestPage)
+}
+
+type page struct {
+	Policy   string
+	Style    template.CSS
+	Over     string
+	Title    string
+	Verdict  verdictView
+	Reasons  []string
+	Lead     []string
+	Parts    []part
+	Figures  []fact
+	Charts   []chartView
+	Marked   bool
+	Troubles []string
+	Acts     []actView
+	MoreActs string
+	Limits   *grid
+	Checks   string
+	Tables   []grid
+	Plan     string
+	Run      []fact
+	NotShown []string
+	Data     json.RawMessage
+}
+
+type verdictView struct{ Word, Short, Text string }
+type part struct{ ID, Name string }
+
+type fact struct {
+	Name, Text, Note string
+	Bad              bool
+}
+
+type chartView struct {
+	drawing
+	ID                     int
+	Top, Plot, Bottom, Cut int // pixels
+}
+
+type actView struct {
+	At, Title, Text string
+	N               int // 0: without a mark
+	Rules           []string
+	Failed          bool
+}
+
+// A grid is a table made ready for the template.
+type grid struct {
+	ID, Title, Caption, More string
+	Columns                  []heading
+	Rows                     [][]field
+	Long                     bool // scrolls within its frame
+}
+
+type heading struct {
+	Name         string
+	Numeric, Bar bool
+}
+
+type field struct {
+	Text    string
+	Numeric bool
+	Rule    bool
+	Bar     string // width in per cent
+	Class   string
+}
+
+func newPage(r *Result, s *Story, d detail) *page {
+	hash := sha256.Sum256([]byte(pageCSS))
+	p := &page{
+		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
+			"'; img-src data:; base-uri 'none'; form-action 'none'",
+		Style:    template.CSS(pageCSS),
+		Over:     over(r, s),
+		Title:    clean(s.Title),
+		Verdict:  verdictView{r.Verdict, headline(r), headline(r) + "."},
+		Reasons:  cleanAll(r.Reasons),
+		Lead:     cleanAll(s.Lead),
+		Checks:   checks(r),
+		Plan:     cleanLines(s.Plan, d.plan),
+		Run:      runFacts(r, s),
+		NotShown: cleanAll(s.NotShown),
+	}
+	if p.Title == "" {
+		p.Title = "rollcall " + clean(r.Command)
+	}
+	for _, f := range s.Figures {
+		text, _ := cell(f.Value)
+		p.Figures = append(p.Figures, fact{clean(f.Name), text, clean(f.Note), f.Bad})
+	}
+	for i, c := range s.Charts {
+		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7}
+		p.Charts = append(p.Charts, v)
+		p.Marked = p.Marked || len(v.Marks) > 0
+	}
+	for _, x := range s.Spans {
+		p.Troubles = append(p.Troubles, fmt.Sprintf("%s, %s to %s", clean(x.Name), moment(x.From, s.Until), moment(x.To, s.Until)))
+	}
+	p.Acts, p.MoreActs = acts(s, d.acts)
+	p.Limits = limits(r)
+	for _, t := range tables(r, s) {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		g := newGrid(t, d.rows)
+		g.ID = fmt.Sprintf("table-%d", len(p.Tables)+1)
+		p.Tables = append(p.Tables, g)
+	}
+	p.Parts = p.parts()
+	return p
+}
+
+// parts is the table of contents.
+func (p *page) parts() []part {
+	var out []part
+	add := func(shown bool, id, name string) {
+		if shown {
+			out = append(out, part{id, name})
+		}
+	}
+	add(len(p.Charts) > 0, "timeline", "Over time")
+	add(len(p.Acts) > 0, "acts", "What happened")
+	add(p.Limits != nil, "limits", "Limits")
+	for _, t := range p.Tables {
+		add(true, t.ID, t.Title)
+	}
+	add(p.Plan != "", "plan", "Plan")
+	add(true, "run", "Run")
+	add(len(p.NotShown) > 0, "not-shown", "What it does not show")
+	return out
+}
+
+// over is the line above the title.
+func over(r *Result, s *Story) string {
+	parts := []string{"rollcall " + clean(r.Command)}
+	if s.Until > 0 {
+		parts = append(parts, span(s.Until))
+	}
+	if !s.Start.IsZero() {
+		parts = append(parts, "from "+s.Start.UTC().Format("2 January 2006"))
+	}
+	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), " · ")
+}
+
+// tables lists all tables of a report in their order.
+func tables(r *Result, s *Story) []Table {
+	out := []Table{devicesTable(r), leftOutTable(r)}
+	out = append(out, s.Tables...)
+	out = append(out, latencyTable(s))
+	if len(s.Devices.Rows) > 0 {
+		t := s.Devices
+		if t.Title == "" {
+			t.Title = "Devices of interest"
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+func devicesTable(r *Result) Table {
+	t := Table{
+		Title: "Devices by platform", Caption: devicesInWords(r),
+		Columns: []Column{{Name: "Platform"}, {Name: "Devices", Bar: true}, {Name: "Share"}, {Name: "Protocol"}},
+	}
+	var sum int
+	for _, p := range r.Devices.ByPlatform {
+		sum += p.Total
+	}
+	for _, p := range protocol.Platforms {
+		if n, ok := r.Devices.ByPlatform[p]; ok && sum > 0 {
+			how := "by rule only"
+			if n.Wire {
+				how = "over the wire"
+			}
+			t.Rows = append(t.Rows, []any{p, n.Total, Share(float64(n.Total) / float64(sum)), how})
+		}
+	}
+	return t
+}
+
+func leftOutTable(r *Result) Table {
+	t := Table{
+		Title: "Left out", Caption: "Records that were read and not taken into the population.",
+		Columns: []Column{{Name: "Reason"}, {Name: "Records", Bar: true}},
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.Devices.LeftOutBy)) {
+		t.Rows = append(t.Rows, []any{reason, r.Devices.LeftOutBy[reason]})
+	}
+	return t
+}
+
+func latencyTable(s *Story) Table {
+	t := Table{
+		Title:   "Latency",
+		Caption: "From the moment a request was meant to start. Half of all were as quick as p50 or quicker, 99 in a hundred as p99.",
+		Columns: []Column{{Name: "Request"}, {Name: "Count"}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: "Longest"}},
+	}
+	for _, l := range s.Latency {
+		t.Rows = append(t.Rows, []any{l.Name, l.Count, l.P50, l.P90, l.P99, l.P999, l.Max})
+	}
+	return t
+}
+
+func limits(r *Result) *grid {
+	if len(r.Limits) == 0 && r.Invariants.Checked == 0 {
+		return nil
+	}
+	g := &grid{Title: "Limits", Columns: []heading{{Name: "Limit"}, {Name: "Got"}, {Name: "Outcome"}}}
+	for _, l := range r.Limits {
+		outcome := field{Text: "held", Class: "word ok"}
+		switch {
+		case l.Got == NotApplicable:
+			outcome = field{Text: "not measured", Class: "word soft"}
+		case !l.OK:
+			outcome = field{Text: "broken", Class: "word failed"}
+		}
+		g.Rows = append(g.Rows, []field{{Text: clean(l.Limit), Class: "word"}, {Text: clean(l.Got)}, outcome})
+	}
+	return g
+}
+
+func acts(s *Story, limit int) (out []actView, more string) {
+	n := 0
+	for _, a := range s.Acts {
+		v := actView{At: moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Rules: cleanAll(a.Rules), Failed: a.Failed}
+		if a.Mark {
+			n++
+			v.N = n
+		}
+		out = append(out, v)
+	}
+	if len(out) > limit {
+		more = fmt.Sprintf("%s more are not shown.", grouped(float64(len(out)-limit)))
+		out = out[:limit]
+	}
+	return out, more
+}
+
+// newGrid formats t. A column is numeric if all its cells are; a bar is as long as its number's share of the
+// column's greatest.
+func newGrid(t Table, limit int) grid {
+	g := grid{Title: clean(t.Title), Caption: clean(t.Caption)}
+	total := max(t.Total, len(t.Rows))
+	rows := t.Rows[:min(len(t.Rows), limit)]
+	if len(rows) < total {
+		g.More = fmt.Sprintf("%s of %s are shown.", grouped(float64(len(rows))), grouped(float64(total)))
+	}
+	g.Long = len(rows) > 30
+	for i, c := range t.Columns {
+		h := heading{Name: clean(c.Name), Numeric: true, Bar: c.Bar}
+		for _, row := range rows {
+			if i < len(row) {
+				_, numeric := cell(row[i])
+				h.Numeric = h.Numeric && (numeric || row[i] == nil)
+			}
+		}
+		g.Columns = append(g.Columns, h)
+	}
+	for _, row := range rows {
+		fields := make([]field, len(t.Columns))
+		for i := range t.Columns {
+			var v any
+			if i < len(row) {
+				v = row[i]
+			}
+			text, _ := cell(v)
+			_, isRule := v.(protocol.Rule)
+			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule}
+			if t.Columns[i].Bar {
+				fields[i].Bar = barOf(v, t.Rows, i)
+			}
+		}
+		g.Rows = append(g.Rows, fields)
+	}
+	return g
+}
+
+func barOf(v any, rows [][]any, column int) string {
+	var greatest float64
+	for _, row := range rows {
+		if column < len(row) {
+			if f, ok := number(row[column]); ok {
+				greatest = max(greatest, f)
+			}
+		}
+	}
+	f, _ := number(v)
+	if !(greatest > 0) {
+		return "0%"
+	}
+	return decimal(100*min(max(f/greatest, 0), 1)) + "%"
+}
+
+// runFacts tells how the run went by itself.
+func runFacts(r *Result, s *Story) []fact {
+	facts := []fact{{Name: "Seed", Text: fmt.Sprint(r.Seed)}}
+	add := func(name, text string) { facts = append(facts, fact{Name: name, Text: text}) }
+	if r.VirtualSeconds > 0 {
+		add("Time in the story", span(seconds(r.VirtualSeconds)))
+	}
+	add("Time it took", span(seconds(r.WallSeconds)))
+	if r.CPUSeconds > 0 {
+		add("Processor time", span(seconds(r.CPUSeconds)))
+	}
+	if r.PeakRSSBytes > 0 {
+		add("Memory at most", bytesInWords(r.PeakRSSBytes))
+	}
+	if c := r.CheckIns; c.Offered+c.Started+c.Done > 0 {
+		add("Check-ins", checkInsInWords(c))
+	}
+	if r.EventLogSHA256 != "" {
+		add("Event log, SHA-256", clean(r.EventLogSHA256))
+	}
+	if !s.Start.IsZero() {
+		add("The story begins", s.Start.UTC().Format("Monday, 2 January 2006, 15:04 MST"))
+	}
+	return facts
+}
+
+// data is the JSON block: the result and the series of the charts, each point as [seconds, value].
+func data(r *Result, s *Story, d detail) (json.RawMessage, error) {
+	type series struct {
+		Name   string       `json:"name"`
+		Points [][2]float64 `json:"points"`
+	}
+	type chart struct {
+		Title  string   `json:"title"`
+		Unit   string   `json:"unit"`
+		Series []series `json:"series"`
+	}
+	charts := []chart{}
+	for _, c := range s.Charts {
+		v := chart{Title: c.Title, Unit: c.Unit, Series: []series{}}
+		for _, x := range c.Series {
+			points := [][2]float64{}
+			for _, p := range thin(x.Points, s.Until, c.Kind, d.points) {
+				points = append(points, [2]float64{p.At.Seconds(), p.Value})
+			}
+			v.Series = append(v.Series, series{x.Name, points})
+		}
+		charts = append(charts, v)
+	}
+	result := *r
+	if !d.sections {
+		result.Sections = nil
+	}
+	return json.Marshal(struct {
+		Result *Result `json:"result"`
+		Charts []chart `json:"charts"`
+	}{&result, charts})
+}
+
+// finite returns s without points that are no numbers.
+func finite(s *Story) *Story {
+	out := *s
+	out.Charts = slices.Clone(s.Charts)
+	for i, c := range out.Charts {
+		out.Charts[i].Series = slices.Clone(c.Series)
+		for j, x := range c.Series {
+			out.Charts[i].Series[j].Points = slices.DeleteFunc(slices.Clone(x.Points), func(p Point) bool {
+				return math.IsNaN(p.Value) || math.IsInf(p.Value, 0)
+			})
+		}
+	}
+	return &out
+}
+
+func cleanAll(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		out[i] = clean(t)
+	}
+	return out
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

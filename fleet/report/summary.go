@@ -1,0 +1,238 @@
+package report
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	summaryWidth = 100 // columns
+	labelWidth   = 12
+	sparkWidth   = 56
+)
+
+// ANSI sequences of the summary.
+const (
+	plain  = "\x1b[0m"
+	bold   = "\x1b[1m"
+	faint  = "\x1b[2m"
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+)
+
+// Summary writes the result in words and numbers, at most 100 columns wide. color uses ANSI sequences.
+func Summary(w io.Writer, r *Result, s *Story, color bool) error {
+	t := &terminal{color: color}
+	t.verdict(r)
+	if s.Title != "" {
+		t.paragraph("", clean(s.Title))
+	}
+	for _, l := range s.Lead {
+		t.paragraph("", clean(l))
+	}
+	for _, reason := range r.Reasons {
+		t.paragraph("  - ", clean(reason))
+	}
+	t.gap()
+	devices := devicesInWords(r)
+	if p := platformsInWords(r); p != "" {
+		devices += " " + p + "."
+	}
+	t.row("devices", devices)
+	if c := r.CheckIns; c.Offered+c.Started+c.Done > 0 {
+		t.row("check-ins", checkInsInWords(c))
+	}
+	t.row("checks", checks(r))
+	for _, l := range r.Limits {
+		if !l.OK {
+			t.row("", t.in(red, "broken: ")+clean(l.Limit)+", got "+clean(l.Got))
+		}
+	}
+	t.row("run", runInWords(r))
+	t.figures(s.Figures)
+	t.charts(s)
+	t.acts(s)
+	if len(s.NotShown) > 0 {
+		t.heading("What this run does not show")
+		for _, n := range s.NotShown {
+			t.paragraph("  - ", clean(n))
+		}
+	}
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+// A terminal collects the summary's lines.
+type terminal struct {
+	strings.Builder
+	color bool
+}
+
+func (t *terminal) in(sequence, text string) string {
+	if !t.color {
+		return text
+	}
+	return sequence + text + plain
+}
+
+func (t *terminal) gap() { t.WriteByte('\n') }
+
+func (t *terminal) heading(text string) {
+	t.gap()
+	t.WriteString(t.in(bold, text) + "\n")
+}
+
+func (t *terminal) verdict(r *Result) {
+	c := yellow
+	switch r.Verdict {
+	case OK:
+		c = green
+	case Failed, Error:
+		c = red
+	}
+	t.WriteString(t.in(faint, "rollcall "+clean(r.Command)+": ") + t.in(bold+c, headline(r)) + "\n")
+}
+
+// row writes text beside a label.
+func (t *terminal) row(label, text string) {
+	pad := strings.Repeat(" ", labelWidth-utf8.RuneCountInString(label))
+	t.paragraph("  "+label+pad, text)
+}
+
+// paragraph breaks text at blanks; further lines are indented as far as lead is long.
+func (t *terminal) paragraph(lead, text string) {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(lead))
+	t.WriteString(lead)
+	column := len(indent)
+	for i, word := range strings.Fields(text) {
+		n := visible(word)
+		if i > 0 && column+1+n > summaryWidth {
+			t.WriteString("\n" + indent)
+			column = len(indent)
+		} else if i > 0 {
+			t.WriteByte(' ')
+			column++
+		}
+		t.WriteString(word)
+		column += n
+	}
+	t.WriteByte('\n')
+}
+
+// visible counts the characters of a word that take up room.
+func visible(word string) int {
+	n := 0
+	for rest := word; rest != ""; {
+		if strings.HasPrefix(rest, "\x1b[") {
+			_, rest, _ = strings.Cut(rest, "m")
+			continue
+		}
+		_, size := utf8.DecodeRuneInString(rest)
+		rest = rest[size:]
+		n++
+	}
+	return n
+}
+
+// figures writes names and right-aligned values below one another.
+func (t *terminal) figures(figures []Figure) {
+	if len(figures) == 0 {
+		return
+	}
+	t.heading("In numbers")
+	values := make([]string, len(figures))
+	width := 0
+	for i, f := range figures {
+		values[i], _ = cell(f.Value)
+		width = max(width, utf8.RuneCountInString(values[i]))
+	}
+	for i, f := range figures {
+		value := strings.Repeat(" ", width-utf8.RuneCountInString(values[i])) + values[i]
+		if f.Bad {
+			value = t.in(red, value)
+		}
+		text := clean(f.Name)
+		if f.Note != "" {
+			text += t.in(faint, " ("+clean(f.Note)+")")
+		}
+		t.paragraph("  "+value+"  ", text)
+	}
+}
+
+// charts draws each series as one line of blocks.
+func (t *terminal) charts(s *Story) {
+	if len(s.Charts) == 0 || s.Until <= 0 {
+		return
+	}
+	t.heading("Over " + span(s.Until))
+	s = finite(s)
+	width := 0
+	for _, c := range s.Charts {
+		for _, x := range c.Series {
+			width = max(width, min(utf8.RuneCountInString(clean(x.Name)), 22))
+		}
+	}
+	for _, c := range s.Charts {
+		for _, x := range c.Series {
+			name := []rune(clean(x.Name))
+			name = name[:min(len(name), width)]
+			line, top := spark(x.Points, s, c.Kind)
+			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, "to "+grouped(top)) + "\n")
+		}
+	}
+}
+
+// spark draws a series in sparkWidth characters, each as high as the greatest value in its part of the story,
+// and returns that of all.
+func spark(points []Point, s *Story, kind ChartKind) (string, float64) {
+	const blocks = " ▁▂▃▄▅▆▇█"
+	high := make([]float64, sparkWidth)
+	var top, state float64
+	next := 0
+	for i := range high {
+		if kind == Lines {
+			high[i] = state
+		}
+		for next < len(points) && (int(ratio(points[next].At, s.Until)*sparkWidth) <= i || i == sparkWidth-1) {
+			state = points[next].Value
+			high[i] = max(high[i], state)
+			next++
+		}
+		top = max(top, high[i])
+	}
+	line := make([]rune, sparkWidth)
+	for i, v := range high {
+		n := 0
+		if v > 0 {
+			n = 1 + int(v/top*7.999)
+		}
+		line[i] = []rune(blocks)[n]
+	}
+	return string(line), top
+}
+
+const mostActs = 40 // lines of what happened
+
+func (t *terminal) acts(s *Story) {
+	if len(s.Acts) == 0 {
+		return
+	}
+	t.heading("What happened")
+	for i, a := range s.Acts {
+		if i == mostActs {
+			t.paragraph("  ", plural(len(s.Acts)-mostActs, "more is", "more are")+" in the report.")
+			break
+		}
+		title := clean(a.Title)
+		if a.Failed {
+			title = t.in(red, title)
+		}
+		if len(a.Rules) > 0 {
+			title += t.in(faint, " ["+strings.Join(cleanAll(a.Rules), ", ")+"]")
+		}
+		at := moment(a.At, s.Until)
+		t.paragraph("  "+at+strings.Repeat(" ", max(1, 15-len(at))), title)
+	}
+}
