@@ -1,2 +1,37 @@
-// Package certs is the authority for device identities and the one home of CMS.
+// Package certs holds all that is certificate and CMS in rollcall: the authority that issues and verifies the
+// identities of devices, push certificates, and signed and enveloped messages. It knows no device and no
+// tenant, does no I/O, reads no clock and keeps no state: what was revoked or superseded, and which challenge
+// was spent, is the caller's to know.
+//
+// Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] and [CheckPush] for
+// push certificates; with [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and
+// [VerifyMachineInfo]; with [ParseSigned], [Message], [Encrypt] and [Decrypt] to build a protocol of CMS
+// messages, as certs/scep does.
+//
+// # The gate
+//
+// The CMS library reads BER by recursion, without bound, and in quadratic time where lengths are indefinite.
+// No byte from outside reaches it, or any other ASN.1 reader, but through one linear pass (ber.go), which
+// refuses depth above 64, size above a cap and anything after the outermost value, and hands on BER with
+// definite lengths and whole octet strings.
+//
+// # Which library does what
+//
+// go.mozilla.org/pkcs7 encodes and decodes CMS. Two things are done around it: verifying, because it goes by
+// the wall clock, knows no skew and cannot be asked for SHA-1 alone; and the signed attributes, because it
+// takes their signing time from the wall clock, which a driven clock is not. Decryption is by its fork
+// github.com/smallstep/pkcs7, in [Decrypt] alone: the given library wants the bare RSA key and returns its
+// padding error, the fork takes a crypto.Decrypter, behind which a failed key becomes a random one (HST-036).
+//
+// # Divergences
+//
+//   - A signer named by subject key identifier (RFC 5652, version 3) is refused: no device is known to send it.
+//   - A signed attribute twice, or with two values, is refused, and so is a detached signature that carries a
+//     content: nothing may be read in two ways.
+//   - Identities and signers are RSA of 2048 to 4096 bits with an exponent from 65537, or P-256. There is no
+//     list of known-weak keys; small factors and the ROCA fingerprint are tested by arithmetic.
+//   - [VerifyMachineInfo] takes SHA-1 and RSA-1024, whatever legacyCMS says: a factory identity is for life.
+//   - [DueAt] never lets the renewal window be more than a third of a certificate's life.
+//   - Rounds of key derivation that stand inside an encrypted part of a PKCS #12 file are not bounded; those
+//     of its MAC and of its parts are.
 package certs
