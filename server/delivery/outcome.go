@@ -32,7 +32,7 @@ const (
 	Journal   EffectKind = iota + 1 // a line for the journal: Rule, What, Detail
 	Bind                            // Credential now belongs to Device
 	Revoke                          // Credential is no longer accepted
-	Supersede                       // Credential was replaced by one that has been used since (AUTH-41)
+	Supersede                       // Credential was replaced by one that has been used since (AUTH-41): kept, so that Decide can say who still uses it
 )
 
 // What names what happened to a device, for journal, event log and report.

@@ -1,7 +1,422 @@
 package store
 
-// Memory is a Store that lives as long as the process.
-type Memory struct{ Store }
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// Memory is a Store that lives as long as the process: for rehearsals and tests. Of each device it keeps the answers of the
+// latest exchanges, and all commands.
+type Memory struct {
+	applying sync.Mutex // held by Apply
+
+	mu      sync.Mutex // guards everything below
+	closed  bool
+	byID    map[string]*record
+	records []*record // by number; [0] and those that are gone are nil
+	due     dueHeap
+	journal []Line
+	content *Content
+	identities
+}
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{} }
+func NewMemory() *Memory {
+	return &Memory{
+		byID: make(map[string]*record), records: make([]*record, 1), content: new(Content).With(new(Change)), identities: newIdentities(),
+	}
+}
+
+// exchangesKept is how many answers for repeated messages are kept of one device.
+const exchangesKept = 8
+
+// A record is one device. It is the Tx of whoever holds it, so that a round costs no memory.
+type record struct {
+	m      *Memory
+	id     string
+	number protocol.Device
+	kept   bool // a Tx has committed
+	gone   bool // who waits for it looks again
+
+	held    bool
+	waiting []chan struct{} // in order; a closed one has been given the device
+
+	state     delivery.State // its holder may read it without the lock
+	facts     delivery.Facts
+	history   []delivery.CommandChange // by Seq
+	exchanges []delivery.Exchange      // oldest first
+}
+
+// Close ends the store; what is held may still be given back.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}
+
+// Device returns the number of the device that the wire calls id.
+func (m *Memory) Device(_ context.Context, id string) (protocol.Device, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, ErrClosed
+	}
+	if r := m.byID[id]; r != nil && r.kept {
+		return r.number, nil
+	}
+	return 0, fmt.Errorf("device %q: %w", id, ErrNotFound)
+}
+
+// find returns the kept record of d, nil: there is none. The caller has the lock.
+func (m *Memory) find(d protocol.Device) *record {
+	if int(d) < len(m.records) && m.records[d] != nil && m.records[d].kept {
+		return m.records[d]
+	}
+	return nil
+}
+
+// Begin gives the caller the device alone.
+func (m *Memory) Begin(ctx context.Context, d protocol.Device) (Tx, error) {
+	m.mu.Lock()
+	r := m.find(d)
+	switch {
+	case m.closed:
+		m.mu.Unlock()
+		return nil, ErrClosed
+	case r == nil:
+		m.mu.Unlock()
+		return nil, fmt.Errorf("device %d: %w", d, ErrNotFound)
+	}
+	if err := r.hold(ctx); err != nil { // gives up the lock
+		return nil, fmt.Errorf("device %d: %w", d, err)
+	}
+	if r.gone {
+		r.End()
+		return nil, fmt.Errorf("device %d: %w", d, ErrNotFound)
+	}
+	return r, nil
+}
+
+// Create is Begin for a device that may be new.
+func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
+	for {
+		m.mu.Lock()
+		if m.closed {
+			m.mu.Unlock()
+			return nil, ErrClosed
+		}
+		r := m.byID[id]
+		if r == nil {
+			r = &record{m: m, id: strings.Clone(id), number: protocol.Device(len(m.records))}
+			r.state.Device = r.number
+			m.byID[r.id] = r
+			m.records = append(m.records, r)
+		}
+		if err := r.hold(ctx); err != nil {
+			return nil, fmt.Errorf("device %q: %w", id, err)
+		}
+		if !r.gone {
+			return r, nil
+		}
+		r.End()
+	}
+}
+
+// hold waits for the record until ctx ends. The caller has the lock, and has it no more afterwards.
+func (r *record) hold(ctx context.Context) error {
+	if !r.held {
+		r.held = true
+		r.m.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	r.waiting = append(r.waiting, turn)
+	r.m.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	r.m.mu.Lock()
+	i := slices.Index(r.waiting, turn)
+	if i < 0 { // it came at the same moment
+		r.release()
+	} else {
+		r.waiting = slices.Delete(r.waiting, i, i+1)
+	}
+	r.m.mu.Unlock()
+	return ctx.Err()
+}
+
+// release gives the record to the next who waits. The caller has the lock.
+func (r *record) release() {
+	if len(r.waiting) == 0 {
+		r.held = false
+		return
+	}
+	close(r.waiting[0])
+	r.waiting = slices.Delete(r.waiting, 0, 1)
+}
+
+// State is the state of the device.
+func (r *record) State() *delivery.State { return &r.state }
+
+// Answered finds the answer of a message that was answered before.
+func (r *record) Answered(key delivery.Key, out *delivery.Outcome) bool {
+	if key == (delivery.Key{}) {
+		return false
+	}
+	for i := range r.exchanges {
+		if x := &r.exchanges[i]; x.Key == key {
+			out.Exchange.Key = key
+			out.Exchange.Answer = append(out.Exchange.Answer[:0], x.Answer...)
+			return true
+		}
+	}
+	return false
+}
+
+// End gives the device back.
+func (r *record) End() {
+	r.m.mu.Lock()
+	if !r.kept && !r.gone {
+		r.forget()
+	}
+	r.release()
+	r.m.mu.Unlock()
+}
+
+// forget takes the record out of the store. The caller has the lock.
+func (r *record) forget() {
+	r.gone = true
+	delete(r.m.byID, r.id)
+	r.m.records[r.number] = nil
+	if int(r.number) == len(r.m.records)-1 {
+		r.m.records = r.m.records[:r.number]
+	}
+}
+
+// Commit keeps an outcome.
+func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
+	m := r.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return fmt.Errorf("device %d: %w", r.number, ErrClosed)
+	case r.gone:
+		return fmt.Errorf("device %d: %w", r.number, ErrNotFound)
+	}
+	for i := range out.Effects {
+		if e := &out.Effects[i]; e.Kind == delivery.Bind && !m.mayBind(e.Fingerprint, r.number) {
+			return fmt.Errorf("device %d: certificate %x is unknown or belongs to another device", r.number, e.Fingerprint[:8])
+		}
+	}
+	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
+		r.facts = *out.Facts
+	}
+	for i := range out.Commands {
+		r.command(&out.Commands[i])
+	}
+	for i := range out.Effects {
+		m.effect(now, r.number, &out.Effects[i])
+	}
+	if out.Exchange.Key != (delivery.Key{}) {
+		if len(r.exchanges) == exchangesKept {
+			r.exchanges = slices.Delete(r.exchanges, 0, 1)
+		}
+		r.exchanges = append(r.exchanges, delivery.Exchange{Key: out.Exchange.Key, Answer: bytes.Clone(out.Exchange.Answer)})
+	}
+	if out.Changed&delivery.Gone != 0 {
+		r.kept = false
+		r.forget()
+		return nil
+	}
+	r.kept = true
+	was := dueOf(&r.state)
+	r.state = out.State
+	r.state.Device = r.number
+	m.schedule(r, was)
+	return nil
+}
+
+// command keeps the newest answer of a command.
+func (r *record) command(c *delivery.CommandChange) {
+	kept := *c
+	kept.Result, kept.Errors = bytes.Clone(c.Result), strings.Clone(c.Errors)
+	i, found := slices.BinarySearchFunc(r.history, c.Seq, func(h delivery.CommandChange, seq uint64) int { return int(int64(h.Seq - seq)) })
+	if found {
+		r.history[i] = kept
+	} else {
+		r.history = slices.Insert(r.history, i, kept)
+	}
+}
+
+// effect does what an effect of device d says. The caller has the lock.
+func (m *Memory) effect(now protocol.Time, d protocol.Device, e *delivery.Effect) {
+	switch e.Kind {
+	case delivery.Journal:
+		m.journal = append(m.journal, Line{
+			Seq: uint64(len(m.journal)) + 1, At: now, Device: e.Device, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
+		})
+	case delivery.Bind:
+		m.bind(e.Fingerprint, d)
+	case delivery.Revoke:
+		m.revoke(e.Fingerprint)
+	}
+}
+
+// Records returns records by number.
+func (m *Memory) Records(_ context.Context, after protocol.Device, n int) ([]Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var out []Record
+	for i := int(after) + 1; i < len(m.records) && len(out) < n; i++ {
+		if r := m.records[i]; r != nil && r.kept {
+			out = append(out, Record{ID: r.id, State: r.state, Facts: r.facts})
+		}
+	}
+	return out, nil
+}
+
+// Record returns one record.
+func (m *Memory) Record(_ context.Context, d protocol.Device) (Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Record{}, ErrClosed
+	}
+	if r := m.find(d); r != nil {
+		return Record{ID: r.id, State: r.state, Facts: r.facts}, nil
+	}
+	return Record{}, fmt.Errorf("device %d: %w", d, ErrNotFound)
+}
+
+// History returns the commands of d.
+func (m *Memory) History(_ context.Context, d protocol.Device, n int) ([]delivery.CommandChange, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var out []delivery.CommandChange
+	if r := m.find(d); r != nil {
+		for i := len(r.history) - 1; i >= 0 && len(out) < n; i-- {
+			out = append(out, r.history[i])
+		}
+	}
+	return out, nil
+}
+
+// JournalAfter returns lines of the journal.
+func (m *Memory) JournalAfter(_ context.Context, after uint64, n int) ([]Line, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	rest := m.journal[min(after, uint64(len(m.journal))):]
+	return slices.Clone(rest[:min(n, len(rest))]), nil
+}
+
+// dueOf returns when a device is due by Devices.Due; 0: not at all.
+func dueOf(s *delivery.State) protocol.Time {
+	if s.Life != delivery.Enrolled || s.Push.Unreachable {
+		return 0
+	}
+	return s.Wake.Due
+}
+
+// schedule has the order of wake-ups know of r's, which was due at was. What it knew before is left behind and
+// passed over later. The caller has the lock.
+func (m *Memory) schedule(r *record, was protocol.Time) {
+	if due := dueOf(&r.state); due != 0 && due != was {
+		heap.Push(&m.due, wakeUp{due, r.number})
+	}
+}
+
+// A wakeUp is that device d was due at due; it may have changed since.
+type wakeUp struct {
+	due protocol.Time
+	d   protocol.Device
+}
+
+func (m *Memory) valid(w wakeUp) bool {
+	r := m.find(w.d)
+	return r != nil && dueOf(&r.state) == w.due
+}
+
+// Due returns the devices whose wake-up is due.
+func (m *Memory) Due(_ context.Context, now protocol.Time, n int) ([]protocol.Device, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var found []wakeUp
+	for len(found) < n && len(m.due) > 0 && m.due[0].due <= now {
+		w := heap.Pop(&m.due).(wakeUp)
+		if m.valid(w) && (len(found) == 0 || found[len(found)-1] != w) {
+			found = append(found, w)
+		}
+	}
+	var out []protocol.Device
+	for _, w := range found {
+		heap.Push(&m.due, w)
+		out = append(out, w.d)
+	}
+	return out, nil
+}
+
+// NextDue returns when the first wake-up is due.
+func (m *Memory) NextDue(context.Context) (protocol.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, ErrClosed
+	}
+	for len(m.due) > 0 {
+		if m.valid(m.due[0]) {
+			return m.due[0].due, nil
+		}
+		heap.Pop(&m.due)
+	}
+	return 0, nil
+}
+
+type dueHeap []wakeUp
+
+func (h dueHeap) Len() int { return len(h) }
+func (h dueHeap) Less(i, j int) bool {
+	return h[i].due < h[j].due || h[i].due == h[j].due && h[i].d < h[j].d
+}
+func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)   { *h = append(*h, x.(wakeUp)) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	w := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return w
+}
+
+// Load returns the catalogue.
+func (m *Memory) Load(context.Context) (*Content, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	return m.content, nil
+}

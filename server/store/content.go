@@ -1,0 +1,87 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"rollcall/protocol"
+)
+
+// With returns the content after change, with nothing of c changed: what Load returns after Apply of the same. Both
+// share what did not change, so neither may be changed in place.
+func (c *Content) With(change *Change) *Content {
+	n := *c
+	if change.Tenant != nil {
+		n.Tenant = *change.Tenant
+	}
+	if change.Settings != nil {
+		n.Settings = *change.Settings
+	}
+	n.Users = merge(c.Users, change.Users, func(a, b *User) int { return cmp.Compare(a.ID, b.ID) })
+	n.Profiles = merge(c.Profiles, change.Profiles, func(a, b *Profile) int { return cmp.Compare(a.Number, b.Number) })
+	n.Assignments = merge(c.Assignments, change.Assign, compareAssignments)
+	if len(change.Unassign) > 0 {
+		n.Assignments = slices.DeleteFunc(slices.Clone(n.Assignments), func(a Assignment) bool { return slices.Contains(change.Unassign, a) })
+	}
+	if change.Push != nil {
+		n.Push = merge(c.Push, []PushCertificate{*change.Push}, func(a, b *PushCertificate) int {
+			return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(b.NotBefore, a.NotBefore))
+		})
+		slices.SortStableFunc(n.Push, func(a, b PushCertificate) int {
+			return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(b.UploadedAt, a.UploadedAt), cmp.Compare(b.NotBefore, a.NotBefore))
+		})
+	}
+	n.Serials = merge(c.Serials, change.Serials, func(a, b *Serial) int { return cmp.Compare(a.Serial, b.Serial) })
+	n.Tokens = merge(c.Tokens, change.Tokens, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	n.Secrets = maps.Clone(c.Secrets)
+	if n.Secrets == nil {
+		n.Secrets = make(map[string][]byte)
+	}
+	maps.Copy(n.Secrets, change.Secrets)
+	return &n
+}
+
+func compareAssignments(a, b *Assignment) int {
+	return cmp.Or(cmp.Compare(a.Profile, b.Profile), cmp.Compare(a.Group, b.Group))
+}
+
+// merge returns have with the elements of add, in order; one that compares equal is replaced.
+func merge[T any](have, add []T, compare func(a, b *T) int) []T {
+	if len(add) == 0 {
+		return have
+	}
+	out := slices.Clone(have)
+	for i := range add {
+		k, found := slices.BinarySearchFunc(out, add[i], func(a, b T) int { return compare(&a, &b) })
+		if found {
+			out[k] = add[i]
+		} else {
+			out = slices.Insert(out, k, add[i])
+		}
+	}
+	return out
+}
+
+// Newest returns the newest version of the profile called name that is not removed; nil: there is none.
+func (c *Content) Newest(name string) *Profile {
+	for i := len(c.Profiles) - 1; i >= 0; i-- {
+		if p := &c.Profiles[i]; p.Name == name {
+			if p.Removed {
+				return nil
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+// Slot returns the certificate in use in an authority's slot; nil: there is none.
+func (c *Content) Slot(a protocol.Authority) *PushCertificate {
+	for i := range c.Push {
+		if c.Push[i].Slot == a {
+			return &c.Push[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// identities are Memory's grants, certificates and enrolment links.
+type identities struct {
+	grants  map[[32]byte]*Grant
+	busy    map[[32]byte]chan struct{} // grants that somebody decides on; closed when they are free again
+	issued  map[delivery.Fingerprint]delivery.Credential
+	keys    map[[32]byte]bool
+	tickets map[[32]byte]*Ticket
+}
+
+func newIdentities() identities {
+	return identities{
+		grants: make(map[[32]byte]*Grant), busy: make(map[[32]byte]chan struct{}),
+		issued: make(map[delivery.Fingerprint]delivery.Credential), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
+	}
+}
+
+// mayBind tells whether a certificate is free for device d. The caller has the lock, as in all that has no context.
+func (i *identities) mayBind(f delivery.Fingerprint, d protocol.Device) bool {
+	c, known := i.issued[f]
+	return known && (c.Device == 0 || c.Device == d)
+}
+
+func (i *identities) bind(f delivery.Fingerprint, d protocol.Device) {
+	c := i.issued[f]
+	c.Device = d
+	i.issued[f] = c
+}
+
+func (i *identities) revoke(f delivery.Fingerprint) {
+	if c, known := i.issued[f]; known {
+		c.Revoked = true
+		i.issued[f] = c
+	}
+}
+
+// AddGrant keeps a grant.
+func (m *Memory) AddGrant(_ context.Context, g *Grant) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if m.grants[g.Hash] == nil {
+		kept := *g
+		m.grants[g.Hash] = &kept
+	}
+	return nil
+}
+
+// Redeem decides on a grant.
+func (m *Memory) Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant) (*Issued, error)) error {
+	m.mu.Lock()
+	for m.busy[hash] != nil {
+		free := m.busy[hash]
+		m.mu.Unlock()
+		select {
+		case <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		m.mu.Lock()
+	}
+	if m.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	free := make(chan struct{})
+	m.busy[hash] = free
+	var g *Grant
+	if kept := m.grants[hash]; kept != nil {
+		copied := *kept
+		g = &copied
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.busy, hash)
+		m.mu.Unlock()
+		close(free)
+	}()
+
+	issued, err := decide(g)
+	if err != nil || issued == nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	used := issued.Grant
+	m.grants[hash] = &used
+	m.issued[issued.Credential.Fingerprint] = issued.Credential
+	m.keys[used.Key] = true
+	return nil
+}
+
+// Credential returns a certificate.
+func (m *Memory) Credential(_ context.Context, f delivery.Fingerprint) (delivery.Credential, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return delivery.Credential{}, ErrClosed
+	}
+	c, known := m.issued[f]
+	if !known {
+		return c, fmt.Errorf("certificate %x: %w", f[:8], ErrNotFound)
+	}
+	return c, nil
+}
+
+// KeyUsed tells whether a key has a certificate.
+func (m *Memory) KeyUsed(_ context.Context, key [32]byte) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.keys[key], nil
+}
+
+// AddTicket keeps an enrolment link.
+func (m *Memory) AddTicket(_ context.Context, t *Ticket) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	kept := *t
+	m.tickets[t.Hash] = &kept
+	return nil
+}
+
+// TakeTicket uses up an enrolment link.
+func (m *Memory) TakeTicket(_ context.Context, hash [32]byte, now protocol.Time) (*Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	t := m.tickets[hash]
+	if t == nil || t.UsedAt != 0 || now >= t.Expires {
+		return nil, fmt.Errorf("enrolment link: %w", ErrNotFound)
+	}
+	t.UsedAt = now
+	taken := *t
+	return &taken, nil
+}

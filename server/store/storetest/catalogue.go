@@ -1,0 +1,74 @@
+package storetest
+
+import (
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+func catalogue(s *suite) {
+	want := new(store.Content)
+	s.each(func(when string) { s.content(when+"empty", want) })
+	user := func(id delivery.UserID, upn string, groups ...string) store.User {
+		return store.User{ID: id, UPN: upn, Name: "Näme", Groups: groups, User: authority.User{IntuneLicence: true, CoManaged: id%2 == 0, BasicLicence: id%2 == 1}}
+	}
+	slot := func(a protocol.Authority, from, uploaded protocol.Time) *store.PushCertificate {
+		return &store.PushCertificate{
+			Slot: a, Topic: "com.apple.mgmt.External.1", AppleID: "a@example.org", NotBefore: from, NotAfter: from + 100, UploadedAt: uploaded,
+			Certificate: []byte("cert"), Key: []byte("key"),
+		}
+	}
+	suspended := slot(protocol.Intune, at, at+1)
+	suspended.Suspended = true
+	for _, step := range []struct {
+		name   string
+		change store.Change
+	}{
+		{"tenant", store.Change{Tenant: &authority.Tenant{
+			Authority: protocol.Office365, Coexistence: true, Release: 1910, AcceptUserless: true, Epoch: 3, ChangedAt: at,
+		}}},
+		{"settings", store.Change{Settings: &delivery.Settings{Lifetime: 1, Window: 2, Renew: 3}}},
+		{"settings again", store.Change{Settings: &delivery.Settings{Lifetime: 1 << 50}}},
+		{"users", store.Change{Users: []store.User{user(1, "a@example.org", "sales", "all"), user(2, "b@example.org")}}},
+		{"a user again, and one more", store.Change{Users: []store.User{user(3, "c@example.org", "all"), user(1, "a2@example.org", "field")}}},
+		{"profiles", store.Change{Profiles: []store.Profile{
+			{Number: 2, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>2\x00")},
+			{Number: 1, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>1")},
+		}}},
+		{"a profile removed", store.Change{Profiles: []store.Profile{
+			{Number: 1, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>1"), Removed: true},
+		}}},
+		{"assignments", store.Change{Assign: []store.Assignment{{Profile: "wifi", Group: "sales"}, {Profile: "mail", Group: "z"}, {Profile: "mail", Group: "all"}}}},
+		{"assigned twice", store.Change{Assign: []store.Assignment{{Profile: "wifi", Group: "sales"}}}},
+		{"unassigned", store.Change{Unassign: []store.Assignment{{Profile: "mail", Group: "z"}, {Profile: "never", Group: "z"}}}},
+		{"push certificate", store.Change{Push: slot(protocol.Intune, at, at+1)}},
+		{"a newer one", store.Change{Push: slot(protocol.Intune, at+50, at+51)}},
+		{"another slot's", store.Change{Push: slot(protocol.Office365, at, at+60)}},
+		{"suspended", store.Change{Push: suspended}},
+		{"serials", store.Change{Serials: []store.Serial{{Serial: "C2", User: 1, Awaiting: true}, {Serial: "C1"}}}},
+		{"a serial again", store.Change{Serials: []store.Serial{{Serial: "C2"}}}},
+		{"tokens", store.Change{Tokens: []store.Token{{Name: "b", Hash: [32]byte{1, 31: 2}, Made: at, Expires: at + 1}, {Name: "a", Hash: [32]byte{3}, Made: at}}}},
+		{"a token revoked", store.Change{Tokens: []store.Token{{Name: "a", Hash: [32]byte{3}, Made: at, Revoked: true}}}},
+		{"secrets", store.Change{Secrets: map[string][]byte{"ca": []byte("key\x00"), "renewal": {1}}}},
+		{"a secret again", store.Change{Secrets: map[string][]byte{"renewal": {2}}}},
+	} {
+		s.must(s.Apply(s.ctx, at, &step.change))
+		want = want.With(&step.change)
+		s.each(func(when string) { s.content(when+step.name, want) })
+	}
+	s.must(s.Apply(s.ctx, at, &store.Change{Lines: []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatTenant, Rule: "AUTH-02", Detail: "d"}}}))
+	lines, err := s.JournalAfter(s.ctx, 0, 10)
+	s.must(err)
+	if len(lines) != 1 || lines[0].What != delivery.WhatTenant || lines[0].Rule != "AUTH-02" || lines[0].Detail != "d" || lines[0].Device != 0 || lines[0].At != at {
+		s.Errorf("journal %+v, want one line of the tenant", lines)
+	}
+	s.content("a journal line", want)
+}
+
+func (s *suite) content(when string, want *store.Content) {
+	s.Helper()
+	got, err := s.Load(s.ctx)
+	s.must(err)
+	s.equal(when, got, want)
+}
