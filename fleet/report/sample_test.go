@@ -90,7 +90,7 @@ func sample(t testing.TB) (*Result, *Story) {
 			renewedSoFar = min(renewedSoFar+float64(10+rng.IntN(20)), 997)
 		}
 		renewed = append(renewed, Point{at, renewedSoFar})
-		load := 95 + 70*math.Sin(float64(h%24-9)/24*2*math.Pi) + float64(rng.IntN(25))
+		load := 95 + float64(70*math.Sin(float64(h%24-9)/24*2*math.Pi)) + float64(rng.IntN(25))
 		if h == 0 {
 			load = 1010
 		}
@@ -160,7 +160,7 @@ func sample(t testing.TB) (*Result, *Story) {
 	}
 	h := hdrhistogram.New(1, 60_000_000, 3)
 	for range 50_000 {
-		if err := h.RecordValue(int64(1500 + rng.ExpFloat64()*1800)); err != nil {
+		if err := h.RecordValue(int64(1500 + float64(rng.ExpFloat64()*1800))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -69,7 +69,12 @@ func violated(r *Result) string {
 	return "never violated"
 }
 
-func times(n uint64) string { return plural(n, "time", "times") }
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return plural(n, "time", "times")
+}
 
 // devicesInWords tells what became of the devices; what is zero is left out.
 func devicesInWords(r *Result) string {

@@ -1,0 +1,50 @@
+package report
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestSummaryFitsATerminal(t *testing.T) {
+	r, s := sample(t)
+	r.Verdict, r.Reasons = Failed, []string{strings.Repeat("one reason after another ", 20)}
+	r.Limits = append(r.Limits, Limit{"checkins.p50 < 1ms", "3.1ms", false})
+	var plainText, colored bytes.Buffer
+	if err := Summary(&plainText, r, s, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := Summary(&colored, r, s, true); err != nil {
+		t.Fatal(err)
+	}
+	stripped := regexp.MustCompile("\x1b\\[[0-9]+m").ReplaceAllString(colored.String(), "")
+	if stripped != plainText.String() {
+		t.Error("colour changed the words or the layout")
+	}
+	for line := range strings.Lines(plainText.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > summaryWidth {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, want := range []string{"Failed: 1 of 4 limits broken", "broken: checkins.p50 < 1ms, got 3.1ms", "What this run does not show"} {
+		if !strings.Contains(plainText.String(), want) {
+			t.Errorf("the summary lacks %q:\n%s", want, plainText.String())
+		}
+	}
+}
+
+func TestSummaryOfManyActs(t *testing.T) {
+	r, s := sample(t)
+	for range 100 {
+		s.Acts = append(s.Acts, Act{At: 13 * day, Title: "once more"})
+	}
+	var b bytes.Buffer
+	if err := Summary(&b, r, s, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "70 more are in the report.") {
+		t.Error("the summary does not say how many acts it leaves out")
+	}
+}
