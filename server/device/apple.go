@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -274,18 +275,10 @@ func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchang
 	}
 }
 
-// withoutSecrets is a body as it may stand in a log: tokens and keys travel in data elements.
-func withoutSecrets(body []byte) string {
-	var b strings.Builder
-	rest := string(body[:min(len(body), keepBuffer)])
-	for {
-		before, after, found := strings.Cut(rest, "<data>")
-		b.WriteString(before)
-		if !found || b.Len() > keepBuffer {
-			return b.String()
-		}
-		secret, next, _ := strings.Cut(after, "</data>")
-		fmt.Fprintf(&b, "<data>(%d bytes)</data>", len(secret))
-		rest = next
-	}
+// Tokens and keys travel in data elements, and PushMagic is a secret too.
+var secrets = regexp.MustCompile(`(?s)(<data[^>]*>).*?(</data>|$)|(<key>PushMagic</key>\s*<string>)[^<]*`)
+
+// withoutSecrets is the beginning of a body as it may stand in a log.
+func withoutSecrets(body []byte) []byte {
+	return secrets.ReplaceAll(body[:min(len(body), keepBuffer)], []byte("$1$3...$2"))
 }

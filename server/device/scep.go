@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"rollcall/certs"
 	"rollcall/certs/scep"
@@ -19,7 +19,12 @@ import (
 
 // scep returns the SCEP service: package certs/scep speaks, the server decides by the challenge.
 func (h *Handler) scep() http.Handler {
-	return &scep.Server{CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue}
+	return &scep.Server{
+		CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue,
+		Refused: func(_ context.Context, err error) {
+			h.cfg.Log.WithError(err).WithField("rule", issueRule(err)).Warn("no certificate")
+		},
+	}
 }
 
 // issue answers one request for a certificate. Why it is refused is in the log; the other side hears
@@ -54,18 +59,16 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	if err == nil {
 		return x509.ParseCertificate(der)
 	}
-	rule, refused := issueRule(err)
-	h.cfg.Log.WithError(err).WithFields(logrus.Fields{"rule": rule, "transaction": r.TransactionID}).Warn("no certificate")
-	if !refused {
-		return nil, err
+	if issueRule(err) == "" {
+		return nil, err // a failure of ours: the device may come again
 	}
-	return nil, &scep.Failure{Info: scep.BadRequest, Text: "not entitled to a certificate"}
+	return nil, fmt.Errorf("%w: %w", &scep.Failure{Info: scep.BadRequest, Text: "not entitled to a certificate"}, err)
 }
 
-// issueRule names the rule behind a refusal; false: the error is a failure of ours.
-func issueRule(err error) (protocol.Rule, bool) {
+// issueRule names the rule behind a refusal; empty: err is none of these.
+func issueRule(err error) protocol.Rule {
 	if no, ok := errors.AsType[*protocol.Refusal](err); ok {
-		return no.Rule, true
+		return no.Rule
 	}
 	for _, known := range []struct {
 		err  error
@@ -78,8 +81,8 @@ func issueRule(err error) (protocol.Rule, bool) {
 		{server.ErrPresent, protocol.RuleNotRenewed},
 	} {
 		if errors.Is(err, known.err) {
-			return known.rule, true
+			return known.rule
 		}
 	}
-	return "", false
+	return ""
 }

@@ -1,0 +1,301 @@
+package device
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// dial makes one handshake and waits for the server's word: with TLS 1.3 a refusal comes after the client is done.
+func (l *lab) dial(config *tls.Config) error {
+	conn, err := tls.Dial("tcp", l.addr, config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(conn)
+	if err == nil && !strings.HasPrefix(string(b), "HTTP/1.1 404") {
+		err = fmt.Errorf("answered %.40q", b)
+	}
+	return err
+}
+
+func (l *lab) presenting(leaf *x509.Certificate, key *ecdsa.PrivateKey) *tls.Config {
+	var present *tls.Certificate
+	if leaf != nil {
+		present = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
+	}
+	_, config := l.client(present)
+	return config
+}
+
+func TestHST025Versions(t *testing.T) {
+	l := newLab(t)
+	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+		config := l.presenting(nil, nil)
+		config.MinVersion, config.MaxVersion = version, version
+		if err := l.dial(config); err == nil {
+			t.Errorf("%s was accepted", tls.VersionName(version))
+		}
+	}
+	weak := l.presenting(nil, nil)
+	weak.MaxVersion, weak.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+	if err := l.dial(weak); err == nil {
+		t.Error("a weak suite was accepted")
+	}
+	two := l.presenting(nil, nil)
+	two.NextProtos = []string{"h2", "http/1.1"} // HST-021: what is not spoken cannot be flooded
+	conn, err := tls.Dial("tcp", l.addr, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if p := conn.ConnectionState().NegotiatedProtocol; p != "http/1.1" {
+		t.Errorf("negotiated %q, want http/1.1", p)
+	}
+	if got := conn.ConnectionState().CurveID; got != tls.X25519 {
+		t.Errorf("key exchange %v with a client that offers X25519, want it", got)
+	}
+}
+
+func TestHST025ResumedAfterRevocation(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			l := newLab(t)
+			p := l.phone(udid(1)).enrol()
+			config := p.tls.Clone()
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			config.MaxVersion = version
+			resumed := func() (bool, error) {
+				conn, err := tls.Dial("tcp", l.addr, config)
+				if err != nil {
+					return false, err
+				}
+				defer conn.Close()
+				io.WriteString(conn, "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				_, err = io.ReadAll(conn) // the ticket comes with it
+				return conn.ConnectionState().DidResume, err
+			}
+			if _, err := resumed(); err != nil {
+				t.Fatal(err)
+			}
+			if did, err := resumed(); !did || err != nil {
+				t.Fatalf("second handshake resumed: %v (%v), want it", did, err)
+			}
+			l.retire(p)
+			if did, err := resumed(); err == nil {
+				t.Errorf("a session of a revoked identity was let in (resumed: %v)", did)
+			}
+			if !l.logged("HST-032", "handshake refused") {
+				t.Error("the log does not say why")
+			}
+		})
+	}
+}
+
+// retire takes p through a retirement, at whose end its identity is revoked (AUTH-53).
+func (l *lab) retire(p *phone) {
+	l.t.Helper()
+	id := l.order(p.id, protocol.Retire)
+	idle := p.idle()
+	if a := p.send(idle); a.status != 200 || !strings.Contains(string(a.body), EnrolmentIdentifier) {
+		l.t.Fatalf("a retired device got %d %q, want RemoveProfile of %s", a.status, a.body, EnrolmentIdentifier)
+	}
+	idle.Status, idle.CommandUUID = protocol.Acknowledged, id.String()
+	if a := p.send(idle); a.status != 200 {
+		l.t.Fatalf("its acknowledgement was answered %d", a.status)
+	}
+	cred, err := l.core.Credential(context.Background(), fingerprint(p.who.Certificate))
+	if err != nil || !cred.Revoked {
+		l.t.Fatalf("after a retirement the identity is not revoked: %+v (%v)", cred, err)
+	}
+}
+
+func TestHST030ForeignCertificates(t *testing.T) {
+	l := newLab(t)
+	now := l.now()
+	ours := l.identity(store.Grant{Purpose: delivery.ForEnrolment, User: l.user})
+	twin, err := certs.NewAuthority(certs.P256, "test CA", now) // same subject
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newKey()
+	make := func(change func(*x509.Certificate), parent *x509.Certificate, signer any) *x509.Certificate {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "device"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+		}
+		if change != nil {
+			change(template)
+		}
+		if parent == nil {
+			parent = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	_, caKey, err := l.ca.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := certs.ReadKeyPEM([]byte(strings.SplitAfter(string(caKey), "-----END PRIVATE KEY-----\n")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := l.ca.Certificate()
+	foreign, err := twin.Issue(certs.IssueRequest{Public: key.Public(), Handle: "x", Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	face, err := l.ca.IssueServer([]string{testHost}, key.Public(), now, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		leaf *x509.Certificate
+	}{
+		{"self-signed", make(nil, nil, key)},
+		{"another CA with the same subject", foreign},
+		{"our CA's, but a CA itself", make(func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign }, root, signer)},
+		{"our CA's, for servers", make(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, root, signer)},
+		{"our server's own", face},
+		{"our CA's, for nothing in particular", make(func(c *x509.Certificate) { c.ExtKeyUsage = nil }, root, signer)},
+		{"our CA's, never recorded", make(nil, root, signer)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := l.dial(l.presenting(tt.leaf, key)); err == nil {
+				t.Error("was let in")
+			}
+			if !l.logged("HST-030", "handshake refused", tt.leaf.SerialNumber.Text(16)) {
+				t.Errorf("the log does not say why:\n%s", l.log)
+			}
+		})
+	}
+	if err := l.dial(l.presenting(ours.Certificate, ours.Key.(*ecdsa.PrivateKey))); err != nil {
+		t.Errorf("our own identity was refused: %v", err)
+	}
+	if err := l.dial(l.presenting(nil, nil)); err != nil {
+		t.Errorf("without a certificate SCEP and enrolment are out of reach: %v", err)
+	}
+}
+
+func TestHST031Times(t *testing.T) {
+	l := newLab(t)
+	p := l.phone(udid(1)).enrol()
+	who := p.who.Certificate
+	key := p.who.Key.(*ecdsa.PrivateKey)
+	config := l.presenting(who, key)
+	config.Time = func() time.Time { return who.NotBefore.Add(time.Hour) } // the device's own clock is wrong (HST-058)
+	start := l.now()
+	for _, tt := range []struct {
+		name string
+		at   time.Time
+		ok   bool
+	}{
+		{"not valid yet", who.NotBefore.Add(-time.Second), false},
+		{"valid since now", who.NotBefore, true},
+		{"valid for one second", who.NotAfter.Add(-time.Second), true},
+		{"expired", who.NotAfter.Add(time.Second), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l.setClock(tt.at)
+			if err := l.dial(config); (err == nil) != tt.ok {
+				t.Errorf("handshake: %v, want it to succeed: %v", err, tt.ok)
+			}
+		})
+	}
+	if !l.logged("AUTH-42", "handshake refused") || !l.logged("HST-031", "handshake refused") {
+		t.Error("the log does not say which")
+	}
+	l.setClock(start)
+	t.Run("inside a session", func(t *testing.T) {
+		if a := p.send(p.idle()); a.status != 200 {
+			t.Fatalf("before: %d", a.status)
+		}
+		l.setClock(who.NotAfter.Add(time.Second))
+		if a := p.send(p.idle()); a.status != http.StatusBadRequest {
+			t.Errorf("the next request answered %d, want 400", a.status)
+		}
+		if _, err := p.do(http.MethodPut, commandPath, nil, encode(p.idle())); err == nil {
+			t.Error("the connection stayed open: the next handshake should be refused")
+		}
+		if r := l.record(p.id); r.State.Life != delivery.Enrolled {
+			t.Errorf("life %v: an expired identity ends no enrolment", r.State.Life)
+		}
+	})
+}
+
+func TestHST032Superseded(t *testing.T) {
+	l := newLab(t)
+	old := l.phone(udid(1)).enrol()
+	d := l.record(old.id).State.Device
+	if a := old.send(old.idle()); a.status != 200 {
+		t.Fatal(a.status)
+	}
+	// A renewal as the core makes one: the window is reached, the device comes, and is given the profile again.
+	l.setClock(old.who.Certificate.NotAfter.AddDate(0, 0, -40))
+	l.uploadPush(testTopic)
+	a := old.send(old.idle())
+	if a.status != 200 || len(a.body) == 0 {
+		t.Fatalf("inside the renewal window Idle got %d %q, want the enrolment profile", a.status, a.body)
+	}
+	renewed := l.phoneOf(old.id, l.scepFrom(a.body, nil))
+	if got := l.record(old.id).State.Next; got.Fingerprint != fingerprint(renewed.who.Certificate) {
+		t.Error("the renewed identity is not linked at its issue (HST-034)")
+	}
+	if a := old.send(old.idle()); a.status != 200 {
+		t.Errorf("before the new one was used the old one got %d, want 200", a.status)
+	}
+	for _, m := range []any{0, 1} {
+		msg := renewed.authenticate()
+		if m == 1 {
+			msg = renewed.tokenUpdate()
+		}
+		if a := renewed.send(msg); a.status != 200 {
+			t.Fatalf("%s with the new identity answered %d\n%s", msg.MessageType, a.status, l.log)
+		}
+	}
+	if a := old.send(old.idle()); a.status != http.StatusBadRequest {
+		t.Errorf("after the new one was used the old one got %d on its old connection, want 400", a.status)
+	}
+	if err := l.dial(old.tls); err == nil {
+		t.Error("after the new one was used the old one was let in by a new handshake")
+	}
+	if !l.logged("HST-032") {
+		t.Error("no alarm in the log")
+	}
+	lines, _ := l.store.JournalAfter(context.Background(), 0, 1000)
+	found := false
+	for _, line := range lines {
+		found = found || line.What == delivery.WhatOldIdentity && line.Device == d
+	}
+	if !found {
+		t.Error(`no "old identity used" in the journal (AUTH-41)`)
+	}
+}
