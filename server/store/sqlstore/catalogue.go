@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -12,14 +11,18 @@ import (
 	"rollcall/server/store"
 )
 
-// Load returns everything that administrators decided.
-func (s *Store) Load(ctx context.Context) (*store.Content, error) {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // all of it as of one moment
-	if err != nil {
-		return nil, err
+// Load returns everything that administrators decided. It is held in memory, and nobody may change it.
+func (s *Store) Load(context.Context) (*store.Content, error) {
+	if s.over.Load() {
+		return nil, s.err()
 	}
-	defer tx.Rollback()
-	c := &store.Content{Secrets: make(map[string][]byte)}
+	s.catalogue.RLock()
+	defer s.catalogue.RUnlock()
+	return s.content, nil
+}
+
+func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
+	c := new(store.Content).With(new(store.Change))
 	for _, table := range []struct {
 		text string
 		each func(*row)
@@ -60,7 +63,7 @@ func (s *Store) Load(ctx context.Context) (*store.Content, error) {
 		}},
 		{"SELECT name, value FROM secrets", func(r *row) { c.Secrets[r.text()] = r.blob() }},
 	} {
-		if err := query(ctx, tx, table.text, table.each); err != nil {
+		if err := query(ctx, from, table.text, table.each); err != nil {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 	}
@@ -88,6 +91,9 @@ func (s *Store) Apply(ctx context.Context, now protocol.Time, c *store.Change) e
 	if err := s.commit(&a); err != nil {
 		return err
 	}
+	s.catalogue.Lock()
+	s.content = s.content.With(c)
+	s.catalogue.Unlock()
 	for i := range a.wakes {
 		w := &a.wakes[i]
 		w.e.mu.Lock()
@@ -106,7 +112,7 @@ type administration struct {
 	wakes []wake
 }
 
-// A wake is a device that is held until its new wake-up is kept: a round that was decided before must not undo it.
+// A wake is a device that is held until its new wake-up is kept: a round that was decided before it must not undo it.
 type wake struct {
 	e  *entry
 	to delivery.Wake
@@ -115,20 +121,17 @@ type wake struct {
 func (a *administration) hold(ctx context.Context, s *Store) error {
 	at := make(map[protocol.Device]int)
 	for i, d := range a.Wake {
-		due := a.WakeAt.Add(time.Duration(i) * a.Spacing)
-		if k, twice := at[d]; twice {
-			a.wakes[k].to.Due = a.wakes[k].to.Due.Sooner(due)
-			continue
+		k, twice := at[d]
+		if !twice {
+			held, err := s.Begin(ctx, d)
+			if err != nil {
+				return err
+			}
+			e := held.(*tx).e
+			k, at[d] = len(a.wakes), len(a.wakes)
+			a.wakes = append(a.wakes, wake{e, e.state.Wake})
 		}
-		e, err := s.devs.find(d)
-		if err != nil {
-			return err
-		}
-		if err := e.hold(ctx); err != nil {
-			return fmt.Errorf("device %d: %w", d, err)
-		}
-		at[d] = len(a.wakes)
-		a.wakes = append(a.wakes, wake{e, delivery.Wake{Due: e.state.Wake.Due.Sooner(due), Reason: max(e.state.Wake.Reason, delivery.Changed)}})
+		a.wakes[k].to = a.wakes[k].to.Ask(a.WakeAt.Add(time.Duration(i)*a.Spacing), delivery.Changed)
 	}
 	return nil
 }
@@ -182,8 +185,6 @@ func (a *administration) write(w *writer) error {
 		x := &a.wakes[i]
 		b.do(putWake, int64(x.to.Due), int64(x.to.Reason), int64(x.to.Attempt), int64(x.e.state.LastSeen), int64(x.e.number))
 	}
-	for i := range a.Lines {
-		b.journal(a.now, &a.Lines[i])
-	}
+	b.effects(a.now, 0, a.Lines)
 	return b.err
 }

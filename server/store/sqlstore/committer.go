@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	gather = time.Millisecond // how long a group may wait for those who came before
+	gather = time.Millisecond // how long a group waits at most for those who came before
 	idle   = time.Second      // without a change, the committer tidies up
 
 	// Changes between two checkpoints: about one page each, so that the log stays near 16 MiB, and a page that changes often
@@ -30,6 +30,7 @@ type committer struct {
 	done    chan struct{} // closed when run has returned
 
 	// The committer's own.
+	gather    time.Duration
 	expect    int           // how many come together of late
 	dirty     int           // changes since the last checkpoint
 	broke     bool          // the disk failed
@@ -99,7 +100,7 @@ func (s *Store) run() {
 	defer close(s.done)
 	rest := time.NewTimer(idle)
 	defer rest.Stop()
-	limit := time.NewTimer(gather)
+	limit := time.NewTimer(s.gather)
 	defer limit.Stop()
 	var spare []*job
 	for {
@@ -134,9 +135,9 @@ func (s *Store) run() {
 	}
 }
 
-// wait returns when as many as came before are there again, at the latest after gather.
+// wait returns when as many as came before are there again, or after s.gather.
 func (s *Store) wait(limit *time.Timer) {
-	limit.Reset(gather)
+	limit.Reset(s.gather)
 	for {
 		select {
 		case <-limit.C:

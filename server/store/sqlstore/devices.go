@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ type entry struct {
 	mu      sync.Mutex // guards the lines below and every change of state
 	held    bool
 	waiting []chan struct{} // in order; a closed one has been given the device
-	gone    bool            // it was never committed; whoever waited looks again
+	gone    bool            // it was removed, or never committed; whoever waited looks again
 	kept    bool            // it is in the database, or will be when the commit that made it returns
 
 	state     delivery.State // its holder may read it without mu
@@ -118,26 +119,26 @@ func (d *devices) findOrMake(id string) (e *entry, made bool) {
 	if e, ok := d.byID[id]; ok {
 		return e, false
 	}
-	e = &entry{id: id, number: protocol.Device(len(d.byNumber)), held: true}
+	e = &entry{id: strings.Clone(id), number: protocol.Device(len(d.byNumber)), held: true}
 	e.state.Device = e.number
-	d.byID[id] = e
+	d.byID[e.id] = e
 	d.byNumber = append(d.byNumber, e)
 	return e, true
 }
 
-// forget takes out an entry that was never kept. Its number is used again only if it was the newest.
+// forget takes out an entry.
 func (d *devices) forget(e *entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.byID, e.id)
 	d.byNumber[e.number] = nil
-	if int(e.number) == len(d.byNumber)-1 {
-		d.byNumber = d.byNumber[:e.number]
-	}
 }
 
 // Device returns the number of the device that the wire calls id.
 func (s *Store) Device(_ context.Context, id string) (protocol.Device, error) {
+	if s.over.Load() {
+		return 0, s.err()
+	}
 	s.devs.mu.RLock()
 	e := s.devs.byID[id]
 	s.devs.mu.RUnlock()
@@ -151,6 +152,9 @@ func (s *Store) Device(_ context.Context, id string) (protocol.Device, error) {
 
 // Begin gives the caller the device alone.
 func (s *Store) Begin(ctx context.Context, d protocol.Device) (store.Tx, error) {
+	if s.over.Load() {
+		return nil, s.err()
+	}
 	e, err := s.devs.find(d)
 	if err != nil {
 		return nil, err
@@ -158,7 +162,7 @@ func (s *Store) Begin(ctx context.Context, d protocol.Device) (store.Tx, error) 
 	if err := e.hold(ctx); err != nil {
 		return nil, fmt.Errorf("device %d: %w", d, err)
 	}
-	if !e.kept {
+	if e.gone || !e.kept {
 		e.release()
 		return nil, fmt.Errorf("device %d: %w", d, store.ErrNotFound)
 	}
@@ -168,6 +172,9 @@ func (s *Store) Begin(ctx context.Context, d protocol.Device) (store.Tx, error) 
 // Create is Begin for a device that may be new.
 func (s *Store) Create(ctx context.Context, id string) (store.Tx, error) {
 	for {
+		if s.over.Load() {
+			return nil, s.err()
+		}
 		e, made := s.devs.findOrMake(id)
 		if !made {
 			if err := e.hold(ctx); err != nil {

@@ -37,7 +37,7 @@ func (x *exchanges) find(k delivery.Key) (nth uint64, ok bool) {
 }
 
 func (s *Store) loadExchanges(d protocol.Device, x *exchanges) error {
-	return query(context.Background(), s.read, selectFrom("exchanges", "nth", "key")+"WHERE device=? ORDER BY nth", func(r *row) {
+	return s.query(context.Background(), selectFrom("exchanges", "nth", "key")+"WHERE device=? ORDER BY nth", func(r *row) {
 		x.next = num[uint64](r)
 		var k delivery.Key
 		copy(k[:], r.blob())

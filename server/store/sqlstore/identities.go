@@ -38,16 +38,19 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 }
 
 func (s *Store) loadCredentials(ctx context.Context) error {
-	return query(ctx, s.read, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
-		"serial", "revoked"), func(r *row) {
+	return s.query(ctx, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
+		"id", "serial", "revoked"), func(r *row) {
 		c := delivery.Credential{Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
-			User: num[delivery.UserID](r), Automated: r.flag(), Serial: r.text(), Revoked: r.flag()}
+			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Revoked: r.flag()}
 		s.certs.known[c.Fingerprint] = c
 	})
 }
 
 // Credential returns the certificate with this fingerprint.
 func (s *Store) Credential(_ context.Context, f delivery.Fingerprint) (delivery.Credential, error) {
+	if s.over.Load() {
+		return delivery.Credential{}, s.err()
+	}
 	s.certs.mu.RLock()
 	c, ok := s.certs.known[f]
 	s.certs.mu.RUnlock()
@@ -60,7 +63,7 @@ func (s *Store) Credential(_ context.Context, f delivery.Fingerprint) (delivery.
 // KeyUsed tells whether a certificate for this key was issued before.
 func (s *Store) KeyUsed(ctx context.Context, key [32]byte) (bool, error) {
 	used := false
-	err := query(ctx, s.read, "SELECT 1 FROM credentials WHERE key=? LIMIT 1", func(*row) { used = true }, key[:])
+	err := s.query(ctx, "SELECT 1 FROM credentials WHERE key=? LIMIT 1", func(*row) { used = true }, key[:])
 	return used, err
 }
 
@@ -69,7 +72,7 @@ type changeFunc func(w *writer) error
 
 func (f changeFunc) write(w *writer) error { return f(w) }
 
-// AddGrant keeps a new grant.
+// AddGrant keeps a grant, unless there is one with its hash.
 func (s *Store) AddGrant(_ context.Context, g *store.Grant) error {
 	return s.commit(changeFunc(func(w *writer) error {
 		_, err := w.exec(addGrant, grantValues(g)...)
@@ -85,7 +88,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	}
 	defer end()
 	var g *store.Grant
-	err = query(ctx, s.read, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
+	err = s.query(ctx, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
 		g = &store.Grant{Purpose: num[delivery.Purpose](r), User: num[delivery.UserID](r), Device: num[protocol.Device](r), ID: r.text(),
 			Serial: r.text(), Automated: r.flag(), Expires: r.time(), UsedAt: r.time(), Transaction: r.text(), Request: r.hash(), Key: r.hash(),
 			Certificate: r.blob(), Hash: r.hash()}
@@ -102,7 +105,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	err = s.commit(changeFunc(func(w *writer) error {
 		b := batch{w: w}
 		b.do(addCredential, c.Fingerprint[:], issued.Grant.Key[:], int64(c.NotBefore), int64(c.NotAfter), int64(c.Purpose), int64(c.Device),
-			int64(c.User), flag(c.Automated), c.Serial, flag(c.Revoked), int64(0))
+			int64(c.User), flag(c.Automated), c.ID, c.Serial, flag(c.Revoked), int64(0))
 		b.do(useGrant, grantValues(&issued.Grant)...)
 		return b.err
 	}))
@@ -138,7 +141,7 @@ func (s *Store) TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time
 	}
 	defer end()
 	var t *store.Ticket
-	err = query(ctx, s.read, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
+	err = s.query(ctx, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
 		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Expires: r.time(), UsedAt: r.time()}
 	}, hash[:])
 	if err != nil {

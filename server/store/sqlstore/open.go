@@ -21,14 +21,20 @@ type Store struct {
 	w      *writer
 
 	committer
-	devs     devices
-	dues     dues
-	certs    credentials
-	hashes   holds // of grants and tickets
-	applying sync.Mutex
+	devs   devices
+	dues   dues
+	certs  credentials
+	hashes holds // of grants and tickets
+
+	applying  sync.Mutex   // by whoever changes the catalogue
+	catalogue sync.RWMutex // guards content
+	content   *store.Content
 
 	clock  atomic.Int64 // newest time that a caller gave, a protocol.Time
 	failed chan error
+
+	closing sync.Once
+	closed  error // what Close returned
 }
 
 var _ store.Store = (*Store)(nil)
@@ -70,6 +76,7 @@ func open(ctx context.Context, f *folder) (_ *Store, err error) {
 
 	s := &Store{folder: f, failed: make(chan error, 1)}
 	s.wake, s.done = make(chan struct{}, 1), make(chan struct{})
+	s.gather = gather
 	s.devs.byID, s.devs.byNumber = make(map[string]*entry), make([]*entry, 1)
 	s.certs.known = make(map[delivery.Fingerprint]delivery.Credential)
 	defer func() {
@@ -83,7 +90,7 @@ func open(ctx context.Context, f *folder) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.w, err = newWriter(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, err
 	}
 	if s.read, err = openReaders(f.file(dbName)); err != nil {
 		return nil, err
@@ -98,12 +105,13 @@ func open(ctx context.Context, f *folder) (_ *Store, err error) {
 
 // Close finishes the changes that wait, refuses further ones with store.ErrClosed, and gives the folder back.
 func (s *Store) Close() error {
-	s.stop(store.ErrClosed)
-	<-s.done
-	if !s.broke {
+	s.closing.Do(func() {
+		s.stop(store.ErrClosed)
+		<-s.done
 		s.afterwards(true)
-	}
-	return errors.Join(s.closeFiles(), s.folder.close())
+		s.closed = errors.Join(s.closeFiles(), s.folder.close())
+	})
+	return s.closed
 }
 
 func (s *Store) closeFiles() error {
@@ -112,7 +120,7 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, s.read.Close())
 	}
 	if s.w != nil {
-		errs = append(errs, s.w.conn.Close()) // the last one: it empties the log and removes it
+		errs = append(errs, s.w.close()) // the last one: it empties the log and removes it
 	}
 	return errors.Join(errs...)
 }
@@ -144,6 +152,13 @@ func (s *Store) load(ctx context.Context) error {
 		s.devs.byID[e.id] = e
 		s.tick(e.state.LastSeen)
 	})
+	if err == nil { // numbers that were used before are not used again
+		err = query(ctx, s.read, "SELECT seq FROM sqlite_sequence WHERE name='devices'", func(r *row) {
+			for n := num[uint32](r); len(s.devs.byNumber) <= int(n); {
+				s.devs.byNumber = append(s.devs.byNumber, nil)
+			}
+		})
+	}
 	// A row of another table belongs to a device: the database holds them to it.
 	device := func(r *row) *delivery.State { return &s.devs.byNumber[num[protocol.Device](r)].state }
 	if err == nil {
@@ -167,6 +182,9 @@ func (s *Store) load(ctx context.Context) error {
 	}
 	if err == nil {
 		err = s.loadCredentials(ctx)
+	}
+	if err == nil {
+		s.content, err = loadCatalogue(ctx, s.read)
 	}
 	if err == nil {
 		err = query(ctx, s.read, selectFrom("journal", "seq", "at", "chain")+"ORDER BY seq DESC LIMIT 1", func(r *row) {

@@ -29,7 +29,7 @@ func (s *Store) Records(ctx context.Context, after protocol.Device, n int) ([]st
 	if len(out) == 0 {
 		return nil, nil
 	}
-	err := query(ctx, s.read, selectFrom("facts", factColumns...)+"WHERE device>? AND device<=?", func(r *row) {
+	err := s.query(ctx, selectFrom("facts", factColumns...)+"WHERE device>? AND device<=?", func(r *row) {
 		if i, ok := at[num[protocol.Device](r)]; ok {
 			out[i].Facts = scanFacts(r)
 		}
@@ -51,7 +51,7 @@ func (s *Store) Record(ctx context.Context, d protocol.Device) (store.Record, er
 		return store.Record{}, fmt.Errorf("device %d: %w", d, store.ErrNotFound)
 	}
 	rec := store.Record{ID: e.id, State: st}
-	err = query(ctx, s.read, selectFrom("facts", factColumns...)+"WHERE device=?", func(r *row) {
+	err = s.query(ctx, selectFrom("facts", factColumns...)+"WHERE device=?", func(r *row) {
 		r.at++
 		rec.Facts = scanFacts(r)
 	}, int64(d))
@@ -71,7 +71,7 @@ func (s *Store) History(ctx context.Context, d protocol.Device, n int) ([]delive
 	var out []delivery.CommandChange
 	text := selectFrom("(SELECT *, 0 AS final FROM queue WHERE device=?1 UNION ALL SELECT *, 1 FROM history WHERE device=?1)",
 		append(commandColumns, "final")...) + "ORDER BY seq DESC LIMIT ?2"
-	err := query(ctx, s.read, text, func(r *row) {
+	err := s.query(ctx, text, func(r *row) {
 		r.at++
 		c := scanCommand(r)
 		c.Final = r.flag()
@@ -82,16 +82,24 @@ func (s *Store) History(ctx context.Context, d protocol.Device, n int) ([]delive
 
 // Due returns up to n reachable devices whose wake-up is due.
 func (s *Store) Due(_ context.Context, now protocol.Time, n int) ([]protocol.Device, error) {
+	if s.over.Load() {
+		return nil, s.err()
+	}
 	return s.dues.until(now, n), nil
 }
 
 // NextDue returns when the next wake-up is due.
-func (s *Store) NextDue(context.Context) (protocol.Time, error) { return s.dues.next(), nil }
+func (s *Store) NextDue(context.Context) (protocol.Time, error) {
+	if s.over.Load() {
+		return 0, s.err()
+	}
+	return s.dues.next(), nil
+}
 
 // JournalAfter returns up to n lines of the journal.
 func (s *Store) JournalAfter(ctx context.Context, after uint64, n int) ([]store.Line, error) {
 	var out []store.Line
-	err := query(ctx, s.read, selectFrom("journal", lineColumns...)+"WHERE seq>? ORDER BY seq LIMIT ?", func(r *row) {
+	err := s.query(ctx, selectFrom("journal", lineColumns...)+"WHERE seq>? ORDER BY seq LIMIT ?", func(r *row) {
 		out = append(out, scanLine(r))
 	}, int64(after), n)
 	return out, err
@@ -110,7 +118,7 @@ func (s *Store) CheckJournal(ctx context.Context) error {
 	var seq uint64
 	var chain [32]byte
 	var broken error
-	err := query(ctx, s.read, selectFrom("journal", append(lineColumns, "chain")...)+"ORDER BY seq", func(r *row) {
+	err := s.query(ctx, selectFrom("journal", append(lineColumns, "chain")...)+"ORDER BY seq", func(r *row) {
 		l := scanLine(r)
 		seq++
 		chain = link(chain, l.Seq, l.At, l.Device, l.Rule, l.What, l.Detail)

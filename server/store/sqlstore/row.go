@@ -92,3 +92,11 @@ func query(ctx context.Context, from reader, text string, each func(*row), args 
 	}
 	return rows.Err()
 }
+
+// query reads for a caller, who is told where the store is closed.
+func (s *Store) query(ctx context.Context, text string, each func(*row), args ...any) error {
+	if s.over.Load() {
+		return s.err()
+	}
+	return query(ctx, s.read, text, each, args...)
+}

@@ -98,7 +98,7 @@ func checkDatabase(ctx context.Context, f *folder) error {
 	case err != nil:
 		return unusable(f.path, err)
 	case answer != "ok":
-		return f.damaged(errors.New(answer))
+		return f.damaged(errors.New(strings.ReplaceAll(answer, "\n", ": ")))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ const (
 
 	addDevice
 	putDevice // all of its columns but the name
+	dropDevice
 	putWake
 	putSeen
 	putSecrets
@@ -79,6 +80,7 @@ var texts = [statements]string{
 
 	addDevice:  insert("devices", append(deviceColumns, "id")...),
 	putDevice:  "UPDATE devices SET " + strings.Join(deviceColumns[1:], "=?, ") + "=? WHERE number=?",
+	dropDevice: "DELETE FROM devices WHERE number=?", // and all that belongs to it
 	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
 	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
@@ -98,9 +100,9 @@ var texts = [statements]string{
 	bindCredential:      "UPDATE credentials SET device=? WHERE fingerprint=? AND device IN (0, ?)",
 	revokeCredential:    "UPDATE credentials SET revoked=1 WHERE fingerprint=?",
 	supersedeCredential: "UPDATE credentials SET superseded=? WHERE fingerprint=? AND superseded=0",
-	addCredential: insert("credentials", "fingerprint", "key", "not_before", "not_after", "purpose", "device", "user_id", "automated", "serial",
-		"revoked", "superseded"),
-	addGrant: insert("grants", grantColumns...),
+	addCredential: insert("credentials", "fingerprint", "key", "not_before", "not_after", "purpose", "device", "user_id", "automated", "id",
+		"serial", "revoked", "superseded"),
+	addGrant: insert("grants", grantColumns...) + " ON CONFLICT (hash) DO NOTHING",
 	useGrant: "UPDATE grants SET purpose=?, user_id=?, device=?, id=?, serial=?, automated=?, expires=?, used_at=?, scep=?, request=?, key=?, " +
 		"certificate=? WHERE hash=?",
 	addTicket:        insert("tickets", "hash", "user_id", "expires", "used_at"),

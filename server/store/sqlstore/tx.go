@@ -3,10 +3,10 @@ package sqlstore
 import (
 	"database/sql/driver"
 	"fmt"
-	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // A tx is one hold on one device, and the change that its commit writes.
@@ -26,11 +26,10 @@ func (t *tx) End() {
 	if e == nil {
 		return
 	}
-	t.e = nil
-	if !e.kept {
-		t.s.devs.forget(e)
-		e.gone = true
+	if !e.kept && !e.gone {
+		t.remove()
 	}
+	t.e = nil
 	e.release()
 }
 
@@ -68,6 +67,9 @@ func (t *tx) recall() bool {
 
 func (t *tx) Commit(now protocol.Time, out *delivery.Outcome) error {
 	t.s.tick(now)
+	if t.e.gone {
+		return fmt.Errorf("device %d: %w", t.e.number, store.ErrNotFound)
+	}
 	if t.err != nil {
 		return fmt.Errorf("device %d: %w", t.e.number, t.err)
 	}
@@ -88,10 +90,14 @@ func (t *tx) Commit(now protocol.Time, out *delivery.Outcome) error {
 	if err != nil {
 		return fmt.Errorf("device %d: %w", t.e.number, err)
 	}
+	t.s.certs.apply(t.e.number, out.Effects)
+	if out.Changed&delivery.Gone != 0 {
+		t.remove()
+		return nil
+	}
 	if exchange {
 		t.e.exchanges.add(out.Exchange.Key)
 	}
-	t.s.certs.apply(t.e.number, out.Effects)
 	t.publish(out)
 	return nil
 }
@@ -99,12 +105,10 @@ func (t *tx) Commit(now protocol.Time, out *delivery.Outcome) error {
 // publish makes out.State what others see.
 func (t *tx) publish(out *delivery.Outcome) {
 	e := t.e
-	// The outcome is used again, so slices that are its own are copied; a steady round has none.
-	queue, profiles := own(e.state.Queue, out.State.Queue), own(e.state.Profiles, out.State.Profiles)
 	e.mu.Lock()
 	written := !e.kept || out.Changed&(delivery.Core|delivery.Wakes) != 0
 	e.state = out.State
-	e.state.Device, e.state.Queue, e.state.Profiles = e.number, queue, profiles
+	e.state.Device = e.number
 	e.kept = true
 	late := false
 	if written {
@@ -121,15 +125,14 @@ func (t *tx) publish(out *delivery.Outcome) {
 	}
 }
 
-// own returns next, copied unless it is what the store has already.
-func own[T any](have, next []T) []T {
-	if len(next) == 0 {
-		return nil
-	}
-	if len(have) == len(next) && &have[0] == &next[0] {
-		return have
-	}
-	return slices.Clone(next)
+// remove takes the device out of memory. Whoever waits for it finds that it is gone.
+func (t *tx) remove() {
+	e := t.e
+	e.mu.Lock()
+	e.gone, e.kept = true, false
+	e.mu.Unlock()
+	t.s.devs.forget(e)
+	t.s.dues.set(e, 0)
 }
 
 // write writes what the outcome names.
@@ -137,6 +140,11 @@ func (t *tx) write(w *writer) error {
 	e, out := t.e, t.out
 	d, s := int64(e.number), &out.State
 	b := batch{w: w}
+	if out.Changed&delivery.Gone != 0 {
+		b.do(dropDevice, d)
+		b.effects(t.now, e.number, out.Effects)
+		return b.err
+	}
 	switch {
 	case !e.kept:
 		b.do(addDevice, append(append([]driver.Value{d}, deviceValues(s)...), e.id)...)
@@ -157,9 +165,7 @@ func (t *tx) write(w *writer) error {
 	for i := range out.Commands {
 		b.command(d, &out.Commands[i])
 	}
-	for i := range out.Effects {
-		b.effect(t.now, e.number, &out.Effects[i])
-	}
+	b.effects(t.now, e.number, out.Effects)
 	if x := &out.Exchange; x.Key != (delivery.Key{}) {
 		nth := e.exchanges.next
 		b.do(putExchange, d, int64(nth%exchangesKept), int64(nth), x.Key[:], x.Answer)
@@ -208,16 +214,18 @@ func (b *batch) command(d int64, c *delivery.CommandChange) {
 	}
 }
 
-func (b *batch) effect(now protocol.Time, d protocol.Device, e *delivery.Effect) {
-	switch e.Kind {
-	case delivery.Journal:
-		b.journal(now, e)
-	case delivery.Bind:
-		b.bind(d, e.Fingerprint)
-	case delivery.Revoke:
-		b.do(revokeCredential, e.Fingerprint[:])
-	case delivery.Supersede:
-		b.do(supersedeCredential, int64(now), e.Fingerprint[:])
+func (b *batch) effects(now protocol.Time, d protocol.Device, effects []delivery.Effect) {
+	for i := range effects {
+		switch e := &effects[i]; e.Kind {
+		case delivery.Journal:
+			b.journal(now, e)
+		case delivery.Bind:
+			b.bind(d, e.Fingerprint)
+		case delivery.Revoke:
+			b.do(revokeCredential, e.Fingerprint[:])
+		case delivery.Supersede:
+			b.do(supersedeCredential, int64(now), e.Fingerprint[:])
+		}
 	}
 }
 

@@ -32,11 +32,22 @@ func newWriter(conn driver.Conn) (*writer, error) {
 	for i := range w.stmts {
 		st, err := conn.Prepare(texts[i])
 		if err != nil {
+			w.close()
 			return nil, fmt.Errorf("statement %q: %w", texts[i], err)
 		}
 		w.stmts[i] = st.(driver.StmtExecContext)
 	}
 	return w, nil
+}
+
+// close closes the connection. SQLite keeps one open that still has statements.
+func (w *writer) close() error {
+	for _, st := range w.stmts {
+		if st != nil {
+			st.(driver.Stmt).Close()
+		}
+	}
+	return w.conn.Close()
 }
 
 // exec runs one statement and returns how many rows it changed.

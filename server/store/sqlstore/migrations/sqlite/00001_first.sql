@@ -5,7 +5,7 @@
 PRAGMA application_id = 1919904867; -- "rolc": this file is ours
 
 CREATE TABLE devices (
-  number        INTEGER PRIMARY KEY,
+  number        INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: certificates and journal may still name it
   id            TEXT    NOT NULL UNIQUE, -- what the wire calls it
   user_id       INTEGER NOT NULL,        -- 0: userless
   platform      INTEGER NOT NULL,
@@ -132,6 +132,7 @@ CREATE TABLE credentials (
   device      INTEGER NOT NULL, -- 0: not bound yet
   user_id     INTEGER NOT NULL,
   automated   INTEGER NOT NULL,
+  id          TEXT    NOT NULL, -- UDID that its grant was bound to
   serial      TEXT    NOT NULL,
   revoked     INTEGER NOT NULL,
   superseded  INTEGER NOT NULL  -- when its successor was first used; 0: not

@@ -1,0 +1,416 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// refused opens a folder that must not open, wants its one sentence to have all words, and returns it.
+func refused(t *testing.T, dir string, words ...string) {
+	t.Helper()
+	s, err := Open(context.Background(), dir)
+	if err == nil {
+		s.Close()
+		t.Fatal("Open took it")
+	}
+	for _, w := range append(words, dir) {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("Open = %v, want %q in it", err, w)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("Open = %q, want one line", err)
+	}
+}
+
+// filled returns a closed data folder with some devices in it.
+func filled(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	for _, id := range []string{"A", "B", "C"} {
+		enrol(t, s, id)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestHST095SecondProcess(t *testing.T) {
+	if dir := os.Getenv("ROLLCALL_TEST_SECOND"); dir != "" {
+		_, err := Open(context.Background(), dir)
+		os.Stdout.WriteString(err.Error())
+		os.Exit(3)
+	}
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHST095SecondProcess$")
+	cmd.Env = append(os.Environ(), "ROLLCALL_TEST_SECOND="+dir)
+	out, _ := cmd.Output()
+	if want := "data folder " + dir + " is in use by another rollcall"; !strings.HasPrefix(string(out), want) {
+		t.Errorf("the second process says %q, want %q", out, want)
+	}
+	enrol(t, s, "A") // the first one has not noticed
+	s.Close()
+	openDir(t, dir).Close()
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	s := openDir(t, dir)
+	enrol(t, s, "A")
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has permissions %o", path, info.Mode().Perm())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHST094Folder(t *testing.T) {
+	t.Run("a file", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "file")
+		os.WriteFile(name, nil, 0o600)
+		refused(t, name, "cannot be used")
+	})
+	t.Run("unreadable", func(t *testing.T) {
+		if os.Geteuid() <= 0 {
+			t.Skip("this user may read everything")
+		}
+		dir := filled(t)
+		os.Chmod(filepath.Join(dir, dbName), 0)
+		refused(t, dir, "cannot be used", "access")
+	})
+	t.Run("database is a folder", func(t *testing.T) {
+		dir := t.TempDir()
+		os.Mkdir(filepath.Join(dir, dbName), 0o700)
+		refused(t, dir, "cannot be used")
+	})
+	t.Run("foreign file", func(t *testing.T) {
+		dir := t.TempDir()
+		leftAlone(t, dir, []byte("dear diary, this is not a database\n"), "not made by rollcall")
+	})
+	t.Run("foreign database", func(t *testing.T) {
+		other := filepath.Join(t.TempDir(), "other.db")
+		db, err := sql.Open("sqlite", other)
+		if err == nil {
+			_, err = db.Exec("CREATE TABLE t (x)")
+		}
+		if err == nil {
+			err = db.Close()
+		}
+		b, rerr := os.ReadFile(other)
+		if err != nil || rerr != nil {
+			t.Fatal(err, rerr)
+		}
+		leftAlone(t, t.TempDir(), b, "not made by rollcall")
+	})
+	t.Run("half a header", func(t *testing.T) {
+		leftAlone(t, t.TempDir(), []byte("SQLite for"), "not made by rollcall")
+	})
+	t.Run("killed while it was made", func(t *testing.T) {
+		dir := t.TempDir()
+		os.WriteFile(filepath.Join(dir, dbName), nil, 0o600)
+		enrol(t, openDir(t, dir), "A")
+	})
+	t.Run("log without its database", func(t *testing.T) {
+		dir := t.TempDir()
+		os.WriteFile(filepath.Join(dir, dbName+"-wal"), []byte("something"), 0o600)
+		refused(t, dir, "damaged", "backup")
+	})
+}
+
+// leftAlone wants a database file of these bytes refused and unchanged.
+func leftAlone(t *testing.T, dir string, content []byte, words ...string) {
+	t.Helper()
+	name := filepath.Join(dir, dbName)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, words...)
+	if got, _ := os.ReadFile(name); !bytes.Equal(got, content) {
+		t.Errorf("the refused file has changed")
+	}
+}
+
+func TestHST094DamageAndRestore(t *testing.T) {
+	dir := filled(t)
+	backup, err := os.ReadFile(filepath.Join(dir, dbName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func([]byte) []byte{
+		"half a file":   func(b []byte) []byte { return b[:len(b)/2/4096*4096] },
+		"a torn page":   func(b []byte) []byte { clear(b[2*4096 : 3*4096]); return b },
+		"schema page":   func(b []byte) []byte { b[101] ^= 0xff; return b },
+		"header's size": func(b []byte) []byte { b[16] = 7; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			leftAlone(t, t.TempDir(), damage(bytes.Clone(backup)), "damaged", "backup of "+dbName)
+		})
+	}
+	restored := t.TempDir()
+	os.WriteFile(filepath.Join(restored, dbName), backup, 0o600)
+	s := openDir(t, restored)
+	if r, err := s.Records(context.Background(), 0, 10); err != nil || len(r) != 3 {
+		t.Errorf("restored: %d records, %v; want 3", len(r), err)
+	}
+}
+
+// TestHST094Log damages every frame of a log in turn. SQLite by itself would take each for the log's end.
+func TestHST094Log(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	for _, id := range []string{"A", "B", "C", "D"} {
+		enrol(t, s, id)
+	}
+	// What a crash leaves: copies of both files while the store is open.
+	db, err1 := os.ReadFile(filepath.Join(dir, dbName))
+	log, err2 := os.ReadFile(filepath.Join(dir, dbName+"-wal"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	const frame = 24 + 4096
+	frames := (len(log) - 32) / frame
+	var commits []int // frames that end a transaction
+	salt := log[16:24]
+	for i := range frames {
+		f := log[32+i*frame:]
+		if !bytes.Equal(f[8:16], salt) {
+			frames = i // from before the log began anew
+			break
+		}
+		if binary.BigEndian.Uint32(f[4:]) != 0 {
+			commits = append(commits, i)
+		}
+	}
+	if len(commits) < 4 {
+		t.Fatalf("%d transactions in the log, want 4 at least", len(commits))
+	}
+	last := commits[len(commits)-2] // after it the last transaction begins
+	open := func(t *testing.T, log []byte) (*Store, error) {
+		dir := t.TempDir()
+		os.WriteFile(filepath.Join(dir, dbName), db, 0o600)
+		os.WriteFile(filepath.Join(dir, dbName+"-wal"), log, 0o600)
+		return Open(context.Background(), dir)
+	}
+	for i := range frames {
+		for _, at := range []int{0, 9, 17, 24 + 100} { // page number, salt, checksum, content
+			log := bytes.Clone(log)
+			log[32+i*frame+at] ^= 1
+			s, err := open(t, log)
+			found := i < last || i == last && at != 9 // by its salt that frame might be an older one, left by a torn end
+			switch {
+			case found && (err == nil || !strings.Contains(err.Error(), "damaged")):
+				t.Errorf("frame %d damaged at %d: Open = %v, want it found", i+1, at, err)
+			case !found && err != nil:
+				t.Errorf("frame %d, at the end, damaged at %d: Open = %v, want it taken for a torn end", i+1, at, err)
+			}
+			if s != nil {
+				s.Close()
+			}
+		}
+	}
+	for _, at := range []int{0, 9, 20, 25} {
+		log := bytes.Clone(log)
+		log[at] ^= 1
+		if s, err := open(t, log); err == nil {
+			s.Close()
+			t.Errorf("header damaged at %d: Open took it", at)
+		}
+	}
+	s, err := open(t, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := s.Records(context.Background(), 0, 10); len(r) != 4 {
+		t.Errorf("%d records from a sound log, want 4", len(r))
+	}
+	s.Close()
+}
+
+func FuzzCheckLog(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(make([]byte, 32))
+	f.Add([]byte{0x37, 0x7f, 0x06, 0x82, 0, 0, 0, 0, 0, 0, 0x10, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name := filepath.Join(t.TempDir(), "wal")
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkLog(name); err != nil {
+			if _, ok := err.(damagedLog); !ok {
+				t.Errorf("checkLog = %v", err)
+			}
+		}
+	})
+}
+
+// TestHST096Walk upgrades from every version that ever was to the newest, and opens what came of it.
+func TestHST096Walk(t *testing.T) {
+	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for v := range len(files) + 1 {
+		dir := t.TempDir()
+		name := filepath.Join(dir, dbName)
+		os.WriteFile(name, nil, 0o600)
+		if v > 0 {
+			if err := migrate(context.Background(), name, migrations, int64(v)); err != nil {
+				t.Fatalf("up to %d: %v", v, err)
+			}
+		}
+		s, err := Open(context.Background(), dir)
+		if err != nil {
+			t.Fatalf("from %d: %v", v, err)
+		}
+		enrol(t, s, "A")
+		s.Close()
+		openDir(t, dir).Close()
+	}
+}
+
+func TestHST096NewerSchema(t *testing.T) {
+	dir := filled(t)
+	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := fstest.MapFS{"90000_later.sql": {Data: []byte("-- +goose Up\nCREATE TABLE later (x INTEGER) STRICT;\n")}}
+	files, _ := fs.Glob(migrations, "*.sql")
+	for _, f := range files {
+		b, err := fs.ReadFile(migrations, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer[f] = &fstest.MapFile{Data: b}
+	}
+	if err := migrate(context.Background(), filepath.Join(dir, dbName), newer, 0); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "version 90000", "use a newer rollcall")
+}
+
+// TestHST096Interrupted fails a migration in its middle: nothing of it is kept, and the next one makes it whole.
+func TestHST096Interrupted(t *testing.T) {
+	dir := filled(t)
+	migrations, _ := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	first, err := fs.ReadFile(migrations, "00001_first.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, dbName)
+	step := func(second string) error {
+		return migrate(context.Background(), name, fstest.MapFS{"00001_first.sql": {Data: first},
+			"00002_second.sql": {Data: []byte("-- +goose Up\nCREATE TABLE second (x INTEGER) STRICT;\n" + second)}}, 2)
+	}
+	if err := step("INSERT INTO nowhere VALUES (1);\n"); err == nil {
+		t.Fatal("a broken migration passed")
+	}
+	openDir(t, dir).Close() // still version 1
+	if err := step(""); err != nil {
+		t.Errorf("after an interrupted one: %v", err)
+	}
+}
+
+func TestVersionNumber(t *testing.T) {
+	for v, ok := range map[string]bool{"3.51.2": false, "3.51.3": true, "3.54.1": true, "4.0.0": true, "3.9.99": false, "": false, "3.51": false, "a.b.c": false} {
+		if n, err := versionNumber(v); (err == nil && n >= oldestSQLite) != ok {
+			t.Errorf("version %q: %d, %v; want it taken: %t", v, n, err, ok)
+		}
+	}
+}
+
+func TestHST074Journal(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	d := enrol(t, s, "A")
+	for i := range 6 {
+		line(t, s, d, strings.Repeat("x", i))
+	}
+	if err := s.CheckJournal(context.Background()); err != nil {
+		t.Errorf("CheckJournal = %v", err)
+	}
+	s.Close()
+	s = openDir(t, dir) // the chain goes on
+	line(t, s, d, "after")
+	if err := s.CheckJournal(context.Background()); err != nil {
+		t.Errorf("CheckJournal after a restart = %v", err)
+	}
+	s.Close()
+	for change, want := range map[string]string{
+		"UPDATE journal SET detail='y' WHERE seq=3":                                                      "line 3 is not",
+		"UPDATE journal SET device=9 WHERE seq=1":                                                        "line 1 is not",
+		"UPDATE journal SET at=at+1 WHERE seq=7":                                                         "line 7 is not",
+		"UPDATE journal SET rule='x', what=substr(what,2) WHERE seq=2":                                   "line 2 is not",
+		"DELETE FROM journal WHERE seq=4":                                                                "line 4 is missing",
+		"DELETE FROM journal WHERE seq=1":                                                                "line 1 is missing",
+		"UPDATE journal SET seq=seq+100 WHERE seq>5":                                                     "line 6 is missing",
+		"UPDATE journal SET chain=zeroblob(32) WHERE seq=5":                                              "line 5 is not",
+		"INSERT INTO journal SELECT 8, at, device, rule, what, 'forged', chain FROM journal WHERE seq=7": "line 8 is not",
+	} {
+		copied := t.TempDir()
+		b, _ := os.ReadFile(filepath.Join(dir, dbName))
+		name := filepath.Join(copied, dbName)
+		os.WriteFile(name, b, 0o600)
+		db, err := sql.Open("sqlite", name)
+		if err == nil {
+			_, err = db.Exec(change)
+		}
+		if err == nil {
+			err = db.Close()
+		}
+		if err != nil {
+			t.Fatal(change, err)
+		}
+		s := openDir(t, copied)
+		if err := s.CheckJournal(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("after %s: CheckJournal = %v, want %q", change, err, want)
+		}
+		s.Close()
+	}
+}
+
+// line appends one line to the journal.
+func line(t *testing.T, s *Store, d protocol.Device, detail string) {
+	t.Helper()
+	tx, err := s.Begin(context.Background(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.End()
+	out := delivery.Outcome{State: *tx.State(), Effects: []delivery.Effect{{Kind: delivery.Journal, Device: d, Rule: "AUTH-22", What: delivery.WhatQueued, Detail: detail}}}
+	if err := tx.Commit(epoch, &out); err != nil {
+		t.Fatal(err)
+	}
+}
