@@ -55,7 +55,7 @@ func (d *Device) Cut(b []byte) (rest []byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("device: too short: %w", protocol.ErrMalformed)
 	}
-	if k.Platform > protocol.Windows || k.Phase > Wiped || k.Before > Wiped || k.Talk > uint8(leaving) || k.Status > protocol.NotNow || k.Then > Halt {
+	if k.Platform > protocol.Windows || k.Phase > Wiped || k.Before > Wiped || k.Before.managed() || k.Talk > uint8(leaving) || k.Status > protocol.NotNow || k.Then > Halt {
 		return nil, fmt.Errorf("device: unknown state: %w", protocol.ErrMalformed)
 	}
 	v := Device{
@@ -75,6 +75,9 @@ func (d *Device) Cut(b []byte) (rest []byte, err error) {
 		rest = rest[n:]
 	}
 	v.resume()
+	if !v.phase.managed() {
+		v.strip(v.phase)
+	}
 	*d = v
 	return rest, nil
 }

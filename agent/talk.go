@@ -32,7 +32,7 @@ func (d *Device) woken(out *Actions) {
 
 // free tells whether a conversation may begin: an enrolling device has only its Ready to say.
 func (d *Device) free() bool {
-	return d.talk == quiet && d.flags&off == 0 && (d.phase == Enrolled || d.phase == Enrolling)
+	return d.talk == quiet && d.flags&off == 0 && d.phase.managed()
 }
 
 // enrol says the first word of an enrolment, or of a new identity inside the one that there is.
@@ -40,7 +40,7 @@ func (d *Device) enrol(ev *Event, out *Actions) {
 	switch {
 	case d.talk == executing:
 		d.flags |= renewing
-	case d.talk != quiet || d.phase == Enrolled || d.phase == Enrolling || d.flags&off != 0:
+	case d.talk != quiet || d.phase.managed() || d.flags&off != 0:
 		return
 	default:
 		d.before, d.phase, d.round, d.tries = d.phase, Enrolling, 0, 0
@@ -214,7 +214,7 @@ func (d *Device) scheduled(now protocol.Time) protocol.Time {
 
 // unenrol removes the enrolment by a decision that is not a command's.
 func (d *Device) unenrol(checkOut bool, out *Actions) {
-	if d.phase != Enrolled && d.phase != Enrolling {
+	if !d.phase.managed() {
 		return
 	}
 	if checkOut && d.phase == Enrolled {
@@ -233,16 +233,24 @@ func (d *Device) leave(out *Actions) {
 	d.say(leaving, protocol.CheckIn{Verb: protocol.Leave}, out)
 }
 
-// end leaves nothing of the enrolment but the phase and what the device is.
+// end ends the enrolment.
 func (d *Device) end(p Phase, out *Actions) {
-	*d = Device{id: d.id, platform: d.platform, dice: d.dice, phase: p} // the next server counts its own epochs
+	d.strip(p)
 	out.add(Action{Kind: Forget})
 }
+
+// strip leaves nothing but the phase and what the device is. The next server counts its own epochs.
+func (d *Device) strip(p Phase) {
+	*d = Device{id: d.id, platform: d.platform, dice: d.dice, phase: p}
+}
+
+// managed tells whether there is an enrolment, finished or not.
+func (p Phase) managed() bool { return p == Enrolled || p == Enrolling }
 
 // learn takes what the server says of the newest change of authority: only a higher epoch counts (HST-057), and
 // a change cannot lie ahead of the moment in which it is told.
 func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
-	if n.Epoch <= d.epoch {
+	if n.Epoch <= d.epoch || d.talk == quiet {
 		return
 	}
 	d.epoch, d.changedAt = n.Epoch, min(n.ChangedAt, now)

@@ -98,7 +98,10 @@ type incoming struct {
 // An identity is a key and its certificate at rest.
 type identity struct{ key, cert []byte }
 
-const separator = "\x1f" // a character that XML cannot carry
+const (
+	separator = "\x1f" // a character that XML cannot carry
+	names     = 4      // in Apple.who
+)
 
 // NewApple makes a device that has never been managed.
 func NewApple(w Who, m *Model, h *Habits) *Apple {
@@ -115,7 +118,7 @@ func (d *Apple) Share(m *Model, h *Habits) { d.model, d.habits = m, h }
 
 // Who returns the device's names; Seed is 0.
 func (d *Apple) Who() Who {
-	p := strings.SplitN(d.who, separator, 4)
+	p := strings.SplitN(d.who, separator, names)
 	return Who{Number: d.core.ID(), UDID: p[0], Serial: p[1], Name: p[2], IMEI: p[3]}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"unique"
 
 	"rollcall/agent"
@@ -76,6 +77,7 @@ func (d *Apple) UnmarshalBinary(b []byte) error {
 	}
 	r := eye{b: rest}
 	v.who = r.text()
+	r.bad = r.bad || strings.Count(v.who, separator) != names-1
 	if r.flag() {
 		v.bond = unique.Make(r.bond())
 	}
