@@ -312,6 +312,7 @@ func newGrid(t Table, limit int) grid {
 		g.More = fmt.Sprintf("%s of %s are shown.", grouped(float64(len(rows))), grouped(float64(total)))
 	}
 	g.Long = len(rows) > 30
+	tops := greatest(t)
 	for i, c := range t.Columns {
 		h := heading{Name: clean(c.Name), Numeric: true, Bar: c.Bar}
 		for _, row := range rows {
@@ -333,7 +334,7 @@ func newGrid(t Table, limit int) grid {
 			_, isRule := v.(protocol.Rule)
 			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule}
 			if t.Columns[i].Bar {
-				fields[i].Bar = barOf(v, t.Rows, i)
+				fields[i].Bar = barOf(v, tops[i])
 			}
 		}
 		g.Rows = append(g.Rows, fields)
@@ -341,20 +342,25 @@ func newGrid(t Table, limit int) grid {
 	return g
 }
 
-func barOf(v any, rows [][]any, column int) string {
-	var greatest float64
-	for _, row := range rows {
-		if column < len(row) {
-			if f, ok := number(row[column]); ok {
-				greatest = max(greatest, f)
+// greatest is the highest number of each column.
+func greatest(t Table) []float64 {
+	out := make([]float64, len(t.Columns))
+	for _, row := range t.Rows {
+		for i := range min(len(row), len(out)) {
+			if f, ok := number(row[i]); ok {
+				out[i] = max(out[i], f)
 			}
 		}
 	}
+	return out
+}
+
+func barOf(v any, greatest float64) string {
 	f, _ := number(v)
-	if !(greatest > 0) {
+	if !(greatest > 0) || !(f > 0) {
 		return "0%"
 	}
-	return decimal(100*min(max(f/greatest, 0), 1)) + "%"
+	return decimal(100*min(f/greatest, 1)) + "%"
 }
 
 // runFacts tells how the run went by itself.

@@ -202,6 +202,12 @@ var hostile = []string{
 // spoiled is sample with hostile text in every place that takes text.
 func spoiled(t testing.TB, bad string) (*Result, *Story) {
 	r, s := sample(t)
+	spoil(r, s, bad)
+	return r, s
+}
+
+// spoil puts bad wherever a result and a story take text.
+func spoil(r *Result, s *Story, bad string) {
 	r.Verdict, r.Command, r.Reasons = Failed, bad, []string{bad}
 	r.Limits = append(r.Limits, Limit{bad, bad, false})
 	r.Devices.LeftOutBy[bad] = 1
@@ -215,7 +221,6 @@ func spoiled(t testing.TB, bad string) (*Result, *Story) {
 	s.Tables = append(s.Tables, Table{bad, bad, []Column{{bad, true}, {bad, false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9})
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad
-	return r, s
 }
 
 type errText string

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"runtime"
 	"slices"
 	"strings"
@@ -226,13 +227,27 @@ func TestRefusedAtTheDoor(t *testing.T) {
 		tok := b.Register(topic)
 		c := b.clientTLS(identity(t, func(c *x509.Certificate) { c.NotAfter = noon.Add(time.Hour) }))
 		c.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-		tr := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true}
-		defer tr.CloseIdleConnections()
-		client := &http.Client{Transport: tr}
-		b.do(client, b.request(tok, nil))
-		tr.CloseIdleConnections()
+		resumed := false
+		connect := func() (*http.Response, error) { // with a connection of its own and the session of the one before
+			tr := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true}
+			defer tr.CloseIdleConnections()
+			trace := &httptrace.ClientTrace{TLSHandshakeDone: func(state tls.ConnectionState, _ error) { resumed = state.DidResume }}
+			r := b.request(tok, nil)
+			return (&http.Client{Transport: tr}).Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+		}
+		for i := range 2 {
+			resp, err := connect()
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resumed != (i == 1) {
+				t.Fatalf("connection %d: resumed %v", i+1, resumed)
+			}
+		}
 		b.advance(2 * time.Hour)
-		if resp, err := client.Do(b.request(tok, nil)); err == nil {
+		if resp, err := connect(); err == nil {
 			resp.Body.Close()
 			t.Errorf("answered %d, want a failed handshake", resp.StatusCode)
 		}

@@ -21,5 +21,9 @@
 //   - A topic that no topic can be is BadTopic; a good one that the certificate lacks is TopicDisallowed.
 //   - Without apns-expiration a notification is kept for [MaxKept].
 //   - Apple publishes no rate per token; [Config.PerToken] is ours.
+//   - A push certificate that has ended fails the handshake, and is 403 BadCertificate if it ends later; both by
+//     [Config.Now]. The alert tells the cause only if [Config.Issuers] is set.
+//   - 429 and the refusals that a fault makes up carry Retry-After.
+//   - A connection with very many frames that ask for no push (resets, settings, pings) is cut (HST-021).
 //   - Requests are checked in a fixed order: path, method, certificate, headers, body, token, rate.
 package apns
