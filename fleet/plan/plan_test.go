@@ -217,8 +217,21 @@ func TestWithDevices(t *testing.T) {
 			t.Errorf("WithDevices(%d): %d devices, %v", n, p.Devices(), err)
 		}
 	}
+	if p, _ := lab.WithDevices(1000); p.Population.Devices != lab.Population.Devices {
+		t.Errorf("the same number of devices: %d with a user, %d before", p.Population.Devices, lab.Population.Devices)
+	}
 	if lab.Devices() != 1000 {
 		t.Error("WithDevices changed the plan it was asked of")
+	}
+	many, err := Parse("many.yaml", []byte("until: 1d\npopulation: {devices: 500, mix: {ios: 100}, already: {ios: 499, macos: 1, userless: {ipados: 1, ios: 1}}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 5; n < 20; n++ {
+		p, err := many.WithDevices(n)
+		if err != nil || p.Devices() != n || len(p.counts()) != 5 {
+			t.Errorf("WithDevices(%d) of five numbers: %+v, %v", n, p, err)
+		}
 	}
 	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 2") {
 		t.Errorf("WithDevices(1): %v", err)

@@ -1,6 +1,9 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // WithDevices returns p with n devices in all: every number of devices is scaled alike, none that was there
 // becomes zero. The error says how many devices the plan needs at least.
@@ -19,13 +22,17 @@ func (p *Plan) WithDevices(n int) (*Plan, error) {
 	if n < len(counts) || n > maxCount {
 		return nil, Errors{{File: p.file, Field: "devices", Message: fmt.Sprintf("%d devices; this plan needs %d to %d", n, len(counts), maxCount)}}
 	}
-	// Each gets its share of what is left after the first device of each, rounded so that the sum is n.
-	left, before, given := n-len(counts), 0, 0
+	before, given := 0, 0
 	for _, c := range counts {
 		before += *c
-		upTo := int(int64(left) * int64(before) / int64(total))
-		*c = 1 + upTo - given
-		given = upTo
+		upTo := int(int64(n) * int64(before) / int64(total))
+		*c, given = upTo-given, upTo
+	}
+	for _, c := range counts {
+		if *c == 0 {
+			*slices.MaxFunc(counts, func(a, b *int) int { return *a - *b })--
+			*c = 1
+		}
 	}
 	return &scaled, nil
 }

@@ -59,7 +59,7 @@ func header(s string) string { return strings.ToLower(strings.Join(strings.Field
 
 // table puts a CSV into x by its columns; one that none of the kinds has is not ours to read.
 func (x *export) table(path string) error {
-	t, err := newTable(path, nil)
+	t, err := newTable(path)
 	if err != nil {
 		return err
 	}
@@ -69,17 +69,20 @@ func (x *export) table(path string) error {
 			return !slices.ContainsFunc(all, func(name string) bool { return !slices.Contains(t.head, name) })
 		})
 	}
+	kind, list := (*columns)(nil), &x.unused
 	switch {
 	case has(&managedColumns):
-		x.managedCSV = append(x.managedCSV, path)
+		kind, list = &managedColumns, &x.managedCSV
 	case has(&userColumns):
-		x.usersCSV = append(x.usersCSV, path)
+		kind, list = &userColumns, &x.usersCSV
 	case has(&entraColumns):
-		x.entraCSV = append(x.entraCSV, path)
-	default:
-		x.unused = append(x.unused, path)
+		kind, list = &entraColumns, &x.entraCSV
 	}
-	return nil
+	*list = append(*list, path)
+	if kind == nil {
+		return nil
+	}
+	return t.columns(kind)
 }
 
 // A table reads one CSV, a row at a time. A row may span lines; it has at most [maxRow] bytes.
@@ -94,8 +97,8 @@ type table struct {
 	index map[string]int
 }
 
-// newTable opens a CSV and reads its header. kind is nil while nobody knows what it is.
-func newTable(path string, kind *columns) (*table, error) {
+// newTable opens a CSV and reads its header.
+func newTable(path string) (*table, error) {
 	f, err := open(path)
 	if err != nil {
 		return nil, err
@@ -113,9 +116,11 @@ func newTable(path string, kind *columns) (*table, error) {
 	for _, name := range t.shown {
 		t.head = append(t.head, header(name))
 	}
-	if kind == nil {
-		return t, nil
-	}
+	return t, nil
+}
+
+// columns finds kind's fields among the headers. The error names those that are missing.
+func (t *table) columns(kind *columns) error {
 	for field, names := range kind.headers {
 		for _, name := range names {
 			if i := slices.Index(t.head, name); i >= 0 {
@@ -127,15 +132,14 @@ func newTable(path string, kind *columns) (*table, error) {
 	var missing plan.Errors
 	for _, oneOf := range kind.needed {
 		if !slices.ContainsFunc(oneOf, func(field string) bool { _, ok := t.index[field]; return ok }) {
-			missing = append(missing, &plan.Error{File: path, Line: 1, Column: 1, Field: strings.Join(oneOf, " or "), Rule: ruleExport,
+			missing = append(missing, &plan.Error{File: t.path, Line: 1, Column: 1, Field: strings.Join(oneOf, " or "), Rule: ruleExport,
 				Message: "the column is missing; want a header such as " + kind.headers[oneOf[0]][0]})
 		}
 	}
 	if missing != nil {
-		f.Close()
-		return nil, missing
+		return missing
 	}
-	return t, nil
+	return nil
 }
 
 func (t *table) close() { t.file.Close() }
@@ -260,11 +264,11 @@ func (b *bounded) skipLine() error {
 // tables reads CSVs of one kind, each row by take.
 func (im *importer) tables(files []string, kind columns, take func(*line) *plan.Error) error {
 	for _, path := range files {
-		t, err := newTable(path, &kind)
+		t, err := newTable(path)
 		if err != nil {
 			return err
 		}
-		for err == nil {
+		for err = t.columns(&kind); err == nil; {
 			l, e, end := t.next()
 			if l != nil {
 				e = take(l)
@@ -317,7 +321,7 @@ func (im *importer) managedLine(l *line) *plan.Error {
 	if err != nil {
 		return l.error("isSupervised", err.Error())
 	}
-	row.Supervised = flag(supervised)
+	row.Supervised = boolean(supervised)
 	return im.managedDevice(&row, l.error)
 }
 
@@ -336,15 +340,15 @@ func (im *importer) entraLine(l *line) *plan.Error {
 		}
 		*into = when(t)
 	}
-	for field, into := range map[string]func(flag){
-		"isManaged": func(f flag) { row.Managed = f }, "isCompliant": func(f flag) { row.Compliant = &f }, "accountEnabled": func(f flag) { row.Enabled = &f },
+	for field, into := range map[string]func(boolean){
+		"isManaged": func(f boolean) { row.Managed = f }, "isCompliant": func(f boolean) { row.Compliant = &f }, "accountEnabled": func(f boolean) { row.Enabled = &f },
 	} {
 		if cell := l.cell(field); cell != "" {
 			b, err := parseBool(cell)
 			if err != nil {
 				return l.error(field, err.Error())
 			}
-			into(flag(b))
+			into(boolean(b))
 		}
 	}
 	upns := strings.Split(l.cell("registeredOwnerUpn"), ";")

@@ -20,7 +20,7 @@ type entraRow struct {
 	Version      text       `json:"operatingSystemVersion"`
 	Model        text       `json:"model"`
 	Manufacturer text       `json:"manufacturer"`
-	Managed      flag       `json:"isManaged"`
+	Managed      boolean    `json:"isManaged"`
 	Management   text       `json:"managementType"`
 	App          text       `json:"mdmAppId"`
 	Owners       []ownerRow `json:"registeredOwners"`
@@ -28,8 +28,8 @@ type entraRow struct {
 	Trust        text       `json:"trustType"`
 	SignIn       when       `json:"approximateLastSignInDateTime"`
 	Registered   when       `json:"registrationDateTime"`
-	Compliant    *flag      `json:"isCompliant"`
-	Enabled      *flag      `json:"accountEnabled"`
+	Compliant    *boolean   `json:"isCompliant"`
+	Enabled      *boolean   `json:"accountEnabled"`
 	Enrolment    word       `json:"enrollmentType"`
 	ProfileName  text       `json:"enrollmentProfileName"`
 }
@@ -58,7 +58,7 @@ type ownerKey struct {
 func (im *importer) entraRecord(file string, at place, raw []byte) *plan.Error {
 	var row entraRow
 	if err := json.Unmarshal(raw, &row); err != nil {
-		return jsonError(file, at, raw, err)
+		return jsonError(file, at, raw, &row, err)
 	}
 	return im.entraDevice(&row, func(field, message string) *plan.Error {
 		return &plan.Error{File: file, Line: at.line, Column: at.column, Field: field, Message: message}

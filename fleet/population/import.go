@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -281,27 +282,52 @@ func (im *importer) ended(err error) error {
 	return err
 }
 
-// jsonError gives an error of encoding/json its place in the file; data begins at start.
-func jsonError(file string, start place, data []byte, err error) *plan.Error {
+// jsonError gives an error of encoding/json its place in the file; data, which begins at start, was meant for row.
+func jsonError(file string, start place, data []byte, row any, err error) *plan.Error {
 	e := &plan.Error{File: file, Line: start.line, Column: start.column, Rule: ruleExport, Message: err.Error()}
-	var offset int64
+	var offset int64 // of the byte where it is
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		offset, e.Message = syntax.Offset, "not JSON: "+syntax.Error()
+		offset, e.Message = syntax.Offset-1, "not JSON: "+syntax.Error()
 	case errors.As(err, &kind):
-		offset, e.Field, e.Message = kind.Offset, kind.Field, fmt.Sprintf("a %s has no place here", kind.Value)
+		offset, e.Field, e.Message = kind.Offset-1, kind.Field, fmt.Sprintf("a %s has no place here", kind.Value)
+	default:
+		offset, e.Field = culprit(data, row)
 	}
-	if before := data[:min(max(offset-1, 0), int64(len(data)))]; offset > 0 {
-		if lines := bytes.Count(before, []byte("\n")); lines > 0 {
-			e.Line += lines
-			e.Column = len(before) - bytes.LastIndexByte(before, '\n')
-		} else {
-			e.Column += len(before)
-		}
+	before := data[:min(max(offset, 0), int64(len(data)))]
+	if lines := bytes.Count(before, []byte("\n")); lines > 0 {
+		e.Line += lines
+		e.Column = len(before) - bytes.LastIndexByte(before, '\n')
+	} else {
+		e.Column += len(before)
 	}
 	return e
+}
+
+// culprit finds the member of the object data that row's field of that name does not take: our own types' errors do
+// not say where they happened.
+func culprit(data []byte, row any) (offset int64, field string) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if _, err := dec.Token(); err != nil {
+		return 0, ""
+	}
+	fields := reflect.VisibleFields(reflect.TypeOf(row).Elem())
+	for dec.More() {
+		key, err := dec.Token()
+		var value json.RawMessage
+		if err != nil || dec.Decode(&value) != nil {
+			return 0, ""
+		}
+		for _, f := range fields {
+			name := f.Tag.Get("json")
+			if text, ok := key.(string); ok && name != "" && strings.EqualFold(text, name) && json.Unmarshal(value, reflect.New(f.Type).Interface()) != nil {
+				return dec.InputOffset() - int64(len(value)), name
+			}
+		}
+	}
+	return 0, ""
 }
 
 // fresh notes a record's key and tells whether it is new.

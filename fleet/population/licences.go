@@ -1,6 +1,7 @@
 package population
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -140,6 +141,18 @@ func (l *licencesRow) deviceOnly(c *catalogue) bool {
 		}
 	}
 	return device
+}
+
+// planOff tells whether one of l's licences would entitle Intune if its plan were switched on.
+func (c *catalogue) planOff(l *licencesRow) bool {
+	all := licencesRow{Assigned: slices.Clone(l.Assigned)}
+	for i := range all.Assigned {
+		all.Assigned[i].Disabled = nil
+		if c.assigned(&all, i, false)&IntuneLicence != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // assigned returns what l's i-th SKU opens; note counts it when nothing knows it.

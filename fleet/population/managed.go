@@ -35,26 +35,26 @@ type managedRow struct {
 	Contact      when       `json:"lastSyncDateTime"`
 	CertEnd      when       `json:"managementCertificateExpirationDate"`
 	Compliance   word       `json:"complianceState"`
-	Supervised   flag       `json:"isSupervised"`
+	Supervised   boolean    `json:"isSupervised"`
 	Workloads    *workloads `json:"configurationManagerClientEnabledFeatures"`
 
 	inferred bool // the source has no enrolment types
 }
 
 type workloads struct {
-	ModernApps          flag `json:"modernApps"`
-	ResourceAccess      flag `json:"resourceAccess"`
-	DeviceConfiguration flag `json:"deviceConfiguration"`
-	CompliancePolicy    flag `json:"compliancePolicy"`
-	Update              flag `json:"windowsUpdateForBusiness"`
-	EndpointProtection  flag `json:"endpointProtection"`
-	OfficeApps          flag `json:"officeApps"`
+	ModernApps          boolean `json:"modernApps"`
+	ResourceAccess      boolean `json:"resourceAccess"`
+	DeviceConfiguration boolean `json:"deviceConfiguration"`
+	CompliancePolicy    boolean `json:"compliancePolicy"`
+	Update              boolean `json:"windowsUpdateForBusiness"`
+	EndpointProtection  boolean `json:"endpointProtection"`
+	OfficeApps          boolean `json:"officeApps"`
 }
 
 func (w *workloads) intune() Workloads {
 	var bits Workloads
 	for _, l := range []struct {
-		on  flag
+		on  boolean
 		bit Workloads
 	}{
 		{w.CompliancePolicy, Compliance}, {w.ResourceAccess, ResourceAccess}, {w.DeviceConfiguration, DeviceConfiguration},
@@ -70,7 +70,7 @@ func (w *workloads) intune() Workloads {
 func (im *importer) managedRecord(file string, at place, raw []byte) *plan.Error {
 	var row managedRow
 	if err := json.Unmarshal(raw, &row); err != nil {
-		return jsonError(file, at, raw, err)
+		return jsonError(file, at, raw, &row, err)
 	}
 	return im.managedDevice(&row, func(field, message string) *plan.Error {
 		return &plan.Error{File: file, Line: at.line, Column: at.column, Field: field, Message: message}

@@ -70,6 +70,7 @@ type User struct {
 	CoManaged  bool  // a PC of this user is co-managed (AUTH-15)
 	Disabled   bool  // the account is disabled
 	NoLocation bool  // no usage location: a licence cannot be assigned
+	PlanOff    bool  // has a licence whose Intune plan is switched off: no unit is needed to entitle this user (AUTH-09)
 	Assumed    bool  // the export does not show this user; Licence is the default
 }
 

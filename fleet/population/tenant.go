@@ -66,8 +66,8 @@ type pushRow struct {
 }
 
 type consentRow struct {
-	ID      text `json:"id"`
-	Granted flag `json:"granted"`
+	ID      text    `json:"id"`
+	Granted boolean `json:"granted"`
 }
 
 type skuRow struct {
@@ -162,7 +162,7 @@ func (im *importer) whole(path string, v any) error {
 		return plan.Errors{{File: path, Rule: ruleExport, Message: "a file about the tenant is at most 64 MiB"}}
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return plan.Errors{jsonError(path, place{1, 1}, data, err)}
+		return plan.Errors{jsonError(path, place{1, 1}, data, v, err)}
 	}
 	return nil
 }
@@ -252,10 +252,10 @@ func (im *importer) answers() {
 
 // Values of JSON that come in more than one spelling. Each takes null as nothing.
 type (
-	text string // a string; a number as its digits
-	word string // a member of an enumeration: string or number
-	flag bool   // true, "True"
-	when protocol.Time
+	text    string // a string; a number as its digits
+	word    string // a member of an enumeration: string or number
+	boolean bool   // true, "True"
+	when    protocol.Time
 )
 
 func scalarOf(data []byte) (string, error) {
@@ -284,13 +284,13 @@ func (w *word) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-func (f *flag) UnmarshalJSON(data []byte) error {
+func (f *boolean) UnmarshalJSON(data []byte) error {
 	s, err := scalarOf(data)
 	if err != nil {
 		return err
 	}
 	b, err := parseBool(s)
-	*f = flag(b)
+	*f = boolean(b)
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 type userRow struct {
 	ID       text            `json:"id"`
 	UPN      text            `json:"userPrincipalName"`
-	Enabled  *flag           `json:"accountEnabled"`
+	Enabled  *boolean        `json:"accountEnabled"`
 	Location json.RawMessage `json:"usageLocation"`
 	licencesRow
 }
@@ -55,7 +55,7 @@ func (im *importer) userFile(path string) error {
 	err = newElements(r).read(func(raw []byte, at place) error {
 		var row userRow
 		if err := json.Unmarshal(raw, &row); err != nil {
-			return bad(jsonError(path, at, raw, err))
+			return bad(jsonError(path, at, raw, &row, err))
 		}
 		if known(string(row.ID)) == "" && row.UPN == "" {
 			return bad(&plan.Error{File: path, Line: at.line, Column: at.column, Field: "id", Message: "a user without id and userPrincipalName"})
@@ -63,6 +63,7 @@ func (im *importer) userFile(path string) error {
 		u := User{Licence: im.fallback, Assumed: true}
 		if row.shown() {
 			u.Licence, u.Assumed = im.cat.decide(&row.licencesRow), false
+			u.PlanOff = u.Licence&IntuneLicence == 0 && im.cat.planOff(&row.licencesRow)
 		}
 		u.Disabled = row.Enabled != nil && !bool(*row.Enabled)
 		u.NoLocation = string(row.Location) == "null" || string(row.Location) == `""`
