@@ -70,7 +70,7 @@ func (w *Watch) Observe(now protocol.Time, ev *delivery.Event, before, after *de
 	checkAuthority(ev, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(before, after, out, fail)
-	d.checkRemoval(now, after, out, fail)
+	d.checkRemoval(now, before, after, out, fail)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
 			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: e.Detail})
@@ -175,7 +175,8 @@ func checkProfiles(before, after *delivery.State, out *delivery.Outcome, fail fa
 }
 
 // checkRemoval holds I6: no record is removed by itself earlier than 180 days after its certificate ended.
-func (d *watched) checkRemoval(now protocol.Time, after *delivery.State, out *delivery.Outcome, fail failer) {
+func (d *watched) checkRemoval(now protocol.Time, before, after *delivery.State, out *delivery.Outcome, fail failer) {
+	d.ended = max(d.ended, before.Identity.NotAfter)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.What == delivery.WhatRecordRemoved && now < d.ended.Add(keptFor) {
 			fail("I6", "record removed %s after the certificate's end", now.Sub(d.ended))
