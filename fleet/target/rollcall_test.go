@@ -1,0 +1,178 @@
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// A seen is one request that the fake server got.
+type seen struct {
+	method, target, authorization string
+	body                          map[string]any
+}
+
+// fake answers each request by its method and path, in turn.
+func fake(t *testing.T, answers map[string][]string) (*Rollcall, *[]seen) {
+	t.Helper()
+	var got []seen
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		one := seen{method: r.Method, target: r.URL.RequestURI(), authorization: r.Header.Get("Authorization")}
+		json.Unmarshal(b, &one.body)
+		got = append(got, one)
+		key := r.Method + " " + r.URL.EscapedPath()
+		list := answers[key]
+		if len(list) == 0 {
+			t.Errorf("no answer for %s", key)
+			w.WriteHeader(500)
+			return
+		}
+		if len(list) > 1 {
+			answers[key] = list[1:]
+		}
+		status, text, _ := strings.Cut(list[0], " ")
+		var n int
+		fmt.Sscan(status, &n)
+		w.WriteHeader(n)
+		io.WriteString(w, text)
+	}))
+	t.Cleanup(s.Close)
+	return &Rollcall{URL: s.URL + "/", Token: "rollcall_x", HTTP: s.Client()}, &got
+}
+
+func TestListsComeInPages(t *testing.T) {
+	r, got := fake(t, map[string][]string{"GET /rollcall/v1/devices": {
+		`200 {"devices":[{"id":"A","platform":"ios","registered":"intune","last_seen":"2026-03-02T09:00:00Z","ended_at":""},{"id":"B","registered":"unknown"}],"next":"2"}`,
+		`200 {"devices":[{"id":"C","registered":"office365"}],"next":""}`,
+	}})
+	var ids []string
+	for d, err := range r.Devices(context.Background(), Filter{Platform: protocol.IOS, User: "a+b@x"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, d.ID)
+		if d.ID == "A" && (d.Platform != protocol.IOS || d.LastSeen == 0 || d.EndedAt != 0) {
+			t.Errorf("device %+v", d)
+		}
+	}
+	if strings.Join(ids, "") != "ABC" {
+		t.Errorf("listed %v, want A B C", ids)
+	}
+	if want := "/rollcall/v1/devices?limit=1000&platform=ios&user=a%2Bb%40x"; (*got)[0].target != want {
+		t.Errorf("asked %s, want %s", (*got)[0].target, want)
+	}
+	if want := "/rollcall/v1/devices?after=2&limit=1000&platform=ios&user=a%2Bb%40x"; (*got)[1].target != want {
+		t.Errorf("asked %s, want %s", (*got)[1].target, want)
+	}
+	if (*got)[0].authorization != "Bearer rollcall_x" {
+		t.Errorf("authorization %q", (*got)[0].authorization)
+	}
+}
+
+func TestAListEndsWithItsError(t *testing.T) {
+	r, _ := fake(t, map[string][]string{"GET /rollcall/v1/portals/intune/devices": {`200 {"devices":[{"id":"A"}],"next":"1"}`, `503 busy`}})
+	n, failed := 0, 0
+	for _, err := range r.Devices(context.Background(), Filter{Registered: protocol.Intune}) {
+		if n++; err != nil {
+			failed++
+		}
+	}
+	if n != 2 || failed != 1 {
+		t.Errorf("%d rows, %d errors; want one device and one error", n, failed)
+	}
+	for range r.Devices(context.Background(), Filter{Registered: protocol.Intune}) {
+		break // a caller may stop at any row
+	}
+}
+
+func TestErrorsNameTheRule(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		refused      bool
+		text         string
+	}{
+		{"a rule refuses", `409 {"error":{"rule":"AUTH-32","message":"another topic"}}`, true, "AUTH-32: another topic"},
+		{"bad input", `400 {"error":{"rule":"HST-014","message":"unknown field","field":"users[0].x"}}`, false, "HST-014: users[0].x: unknown field"},
+		{"no JSON", `502 <html>`, false, "POST /rollcall/v1/apns: the server answered 502 Bad Gateway"},
+		{"JSON of somebody else", `500 {"error":null}`, false, "POST /rollcall/v1/apns: the server answered 500 Internal Server Error"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, _ := fake(t, map[string][]string{"POST /rollcall/v1/apns": {tt.answer}})
+			err := r.UploadPush(context.Background(), PushUpload{Certificate: []byte("x")})
+			if _, ok := errors.AsType[*protocol.Refusal](err); ok != tt.refused {
+				t.Errorf("a refusal: %v, want %v", ok, tt.refused)
+			}
+			if err == nil || err.Error() != tt.text {
+				t.Errorf("error %q, want %q", err, tt.text)
+			}
+		})
+	}
+}
+
+func TestRequests(t *testing.T) {
+	ctx := context.Background()
+	at := protocol.At(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+	for _, tt := range []struct {
+		name         string
+		call         func(r *Rollcall) error
+		method, path string
+		answer, body string
+	}{
+		{"SetUp", func(r *Rollcall) error {
+			return r.SetUp(ctx, Tenant{Authority: protocol.Office365, Release: 1910, Epoch: 7, ChangedAt: at, Lifetime: SecondsOf(1500 * time.Millisecond)})
+		}, "POST", "/rollcall/v1/authority", "{}", `{"authority":"office365","lifetime_seconds":2,"release":1910}`},
+		{"Order", func(r *Rollcall) error { return r.Order(ctx, "A/B", Order{Kind: Lock, PIN: "123456"}) }, "POST", "/rollcall/v1/devices/A%2FB/lock", "{}", `{"pin":"123456"}`},
+		{"ApplyProfile", func(r *Rollcall) error { return r.ApplyProfile(ctx, "wifi", []byte("<x>"), []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"document":"PHg+","groups":["g"],"name":"wifi"}`},
+		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},
+		{"RemoveProfile", func(r *Rollcall) error { return r.RemoveProfile(ctx, "a b") }, "DELETE", "/rollcall/v1/profiles?name=a+b", "{}", `null`},
+		{"AddSerials", func(r *Rollcall) error { return r.AddSerials(ctx, []Serial{{Serial: "C1", Awaiting: true}}) }, "POST", "/rollcall/v1/ade/serials", "{}", `{"serials":[{"awaiting":true,"serial":"C1"}]}`},
+		{"Step", func(r *Rollcall) error { _, err := r.Step(ctx, at); return err }, "POST", "/rollcall/v1/clock", `{"now":"2026-03-02T09:00:00Z","next":""}`, `{"to":"2026-03-02T09:00:00Z"}`},
+		{"MakeTestPush", func(r *Rollcall) error { _, err := r.MakeTestPush(ctx, "", time.Hour); return err }, "POST", "/rollcall/v1/apns/make-test", `{"certificate":"eA=="}`, `{"lifetime_seconds":3600}`},
+		{"MakeToken", func(r *Rollcall) error { _, err := r.MakeToken(ctx, "x", 0); return err }, "POST", "/rollcall/v1/tokens", `{"token":"t"}`, `{"name":"x"}`},
+		{"RevokeToken", func(r *Rollcall) error { return r.RevokeToken(ctx, "x") }, "DELETE", "/rollcall/v1/tokens?name=x", "{}", `null`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path, _, _ := strings.Cut(tt.path, "?")
+			r, got := fake(t, map[string][]string{tt.method + " " + path: {"200 " + tt.answer}})
+			if err := tt.call(r); err != nil {
+				t.Fatal(err)
+			}
+			body, _ := json.Marshal((*got)[0].body)
+			if one := (*got)[0]; one.target != tt.path || string(body) != tt.body {
+				t.Errorf("sent %s %s %s, want %s %s", one.method, one.target, body, tt.path, tt.body)
+			}
+		})
+	}
+}
+
+func TestBulkGoesInBatches(t *testing.T) {
+	users := make([]User, batchSize+1)
+	upns := make([]string, batchSize+1)
+	for i := range users {
+		users[i].UPN = fmt.Sprint(i)
+		upns[i] = fmt.Sprint(i)
+	}
+	links := func(n int) string {
+		return fmt.Sprintf(`200 {"invitations":[%s]}`, strings.TrimSuffix(strings.Repeat(`{"url":"u"},`, n), ","))
+	}
+	r, got := fake(t, map[string][]string{"POST /rollcall/v1/users": {"200 {}"}, "POST /rollcall/v1/invitations": {links(batchSize), links(1), links(1)}})
+	if err := r.AddUsers(context.Background(), users); err != nil || len(*got) != 2 {
+		t.Errorf("%d requests (%v), want 2", len(*got), err)
+	}
+	if list, err := r.Invite(context.Background(), upns); err != nil || len(list) != len(upns) {
+		t.Errorf("%d links (%v), want %d", len(list), err, len(upns))
+	}
+	if _, err := r.Invite(context.Background(), []string{"a", "b"}); err == nil {
+		t.Error("one link for two users was taken")
+	}
+}
