@@ -5,10 +5,27 @@ go 1.26.0
 require rollcall v0.0.0
 
 require (
-	github.com/micromdm/nanohub v0.2.0 // indirect
-	github.com/micromdm/nanomdm v0.9.0 // indirect
-	github.com/micromdm/scep/v2 v2.3.0 // indirect
-	github.com/smallstep/pkcs7 v0.2.3 // indirect
+	github.com/go-kit/kit v0.4.0
+	github.com/micromdm/nanomdm v0.9.0
+	github.com/micromdm/scep/v2 v2.3.0
+	github.com/smallstep/pkcs7 v0.2.3
+	github.com/smallstep/scep v0.0.0-20260331191114-261f960a40d1
+)
+
+require (
+	github.com/go-logfmt/logfmt v0.5.1 // indirect
+	github.com/go-stack/stack v1.6.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/gorilla/context v0.0.0-20160226214623-1ea25387ff6f // indirect
+	github.com/gorilla/mux v1.4.0 // indirect
+	github.com/groob/finalizer v0.0.0-20170707115354-4c2ed49aabda // indirect
+	github.com/micromdm/plist v0.2.2 // indirect
+	github.com/pkg/errors v0.8.0 // indirect
+	go.mozilla.org/pkcs7 v0.10.0 // indirect
+	golang.org/x/crypto v0.59.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
+	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
 )
 
 replace rollcall => ../..
