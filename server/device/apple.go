@@ -3,7 +3,6 @@ package device
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -40,6 +39,9 @@ const (
 )
 
 var answerType = []string{apple.AnswerType}
+
+// noCommand is an id that is never given out: it is no UUID of version 4.
+var noCommand = protocol.CommandID{0: 0xff, 15: 0xff}
 
 // appleMessage serves one message of an Apple device. Check-in and command messages may come to either URL; what
 // they are, the message says (APL-030). The content type only bounds the size.
@@ -122,16 +124,16 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 // appleEvent says x.msg in the words of delivery.
 func (x *exchange) appleEvent(p *peer) error {
 	m := &x.msg
-	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device}
+	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}
 	ev := &x.ev
 	m.CheckIn(&ev.CheckIn)
 	ev.Credential = p.cred
-	ev.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	if id := m.DeviceID(); id != "" && id != p.id {
 		if !validID(id) {
 			return fmt.Errorf("UDID or EnrollmentID: %w", protocol.ErrMalformed)
 		}
-		ev.ID = id // the core refuses it unless it is this identity's first message (HST-033)
+		// The core looks the device up that the message names, and refuses what does not belong to it (HST-033).
+		ev.Device, ev.ID = 0, id
 	}
 	if p.cred.Device == 0 && ev.Verb != protocol.Enrol {
 		return errUnbound
@@ -159,6 +161,9 @@ func (x *exchange) appleEvent(p *peer) error {
 	case protocol.Report:
 		p.round++
 		ev.Round = p.round
+		if m.CommandUUID != "" && ev.Command == (protocol.CommandID{}) {
+			ev.Command = noCommand // it says which, and it is none of ours; saying nothing would be another matter
+		}
 		ev.Result = x.body
 		ev.Errors = errorChain(m.ErrorChain)
 	}

@@ -342,6 +342,7 @@ func TestAPL053CommandRound(t *testing.T) {
 		{p.idle(), first.String()},
 		{p.idle(), first.String()},                                       // APL-051: unreported, so the same again
 		{report("00000000-0000-4000-8000-000000000000"), first.String()}, // unknown: 200 and on
+		{p.idle(), first.String()},
 		{report("no UUID at all"), first.String()},
 		{report(first.String()), second.String()},
 		{report(first.String()), second.String()}, // APL-052

@@ -142,7 +142,7 @@ func (l *lab) uploadPush(topic string) {
 
 func (l *lab) serverCertificate() tls.Certificate {
 	key := newKey()
-	leaf, err := l.ca.IssueServer([]string{testHost, "127.0.0.1"}, key.Public(), l.now(), 90*24*time.Hour)
+	leaf, err := l.ca.IssueServer([]string{testHost, "127.0.0.1"}, key.Public(), l.now(), 5*365*24*time.Hour)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -289,13 +289,20 @@ func (p *phone) tokenUpdate() apple.Message {
 
 func (p *phone) idle() apple.Message { return apple.Message{UDID: p.id} }
 
-// enrol goes through the two messages of an enrolment.
+// enrol goes through the two messages of an enrolment and does all that the server then wants.
 func (p *phone) enrol() *phone {
 	p.lab.t.Helper()
 	for _, m := range []apple.Message{p.authenticate(), p.tokenUpdate()} {
 		if a := p.send(m); a.status != 200 || len(a.body) != 0 {
 			p.lab.t.Fatalf("%s of %s answered %d %q, want 200 and nothing\n%s", m.MessageType, p.id, a.status, a.body, p.lab.log)
 		}
+	}
+	for a := p.send(p.idle()); len(a.body) > 0; {
+		id, _, err := apple.DecodeCommand(a.body)
+		if err != nil {
+			p.lab.t.Fatal(err)
+		}
+		a = p.send(apple.Message{UDID: p.id, Status: protocol.Acknowledged, CommandUUID: id})
 	}
 	return p
 }
