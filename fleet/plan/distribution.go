@@ -16,14 +16,14 @@ import (
 // that one seed draws the same on every machine; the outermost steps end at the one in a thousand.
 type Distribution struct {
 	text string
-	cuts []time.Duration // 257 ascending cut points; nil: always zero
+	cuts []time.Duration // 257 ascending cut points; none: always zero
 }
 
 const steps = 256
 
 // Draw returns one length of time.
 func (d *Distribution) Draw(r *rand.PCG) time.Duration {
-	if d.cuts == nil {
+	if len(d.cuts) == 0 {
 		return 0
 	}
 	u := r.Uint64()
@@ -35,17 +35,26 @@ func (d *Distribution) Draw(r *rand.PCG) time.Duration {
 	return low + width/fine*within + width%fine*within/fine
 }
 
-// Median returns the middle of d, Longest its end: no draw is above it.
+// Median returns the middle of d: half of the draws are below it.
 func (d *Distribution) Median() time.Duration { return d.cut(steps / 2) }
 
 // Longest returns the end of d: no draw is above it.
 func (d *Distribution) Longest() time.Duration { return d.cut(steps) }
 
 func (d *Distribution) cut(i int) time.Duration {
-	if d.cuts == nil {
+	if len(d.cuts) == 0 {
 		return 0
 	}
 	return d.cuts[i]
+}
+
+// Mean returns the mean of all draws.
+func (d *Distribution) Mean() time.Duration {
+	var sum time.Duration
+	for i := 1; i < len(d.cuts); i++ {
+		sum += (d.cuts[i-1] + d.cuts[i]) / (2 * steps)
+	}
+	return sum
 }
 
 func (d Distribution) String() string { return d.text }

@@ -157,6 +157,9 @@ func TestDefaults(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if p, err := Load(filepath.Dir(path)); err == nil || p != nil {
+		t.Errorf("Load of a folder: %v, %v", p, err)
+	}
 	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Load of no file: %v", err)
 	}

@@ -58,8 +58,8 @@ var userColumns = columns{
 func header(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), "")) }
 
 // table puts a CSV into x by its columns; one that none of the kinds has is not ours to read.
-func (x *export) table(path string) error {
-	t, err := newTable(path)
+func (x *export) table(f input) error {
+	t, err := newTable(f)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (x *export) table(path string) error {
 	case has(&entraColumns):
 		kind, list = &entraColumns, &x.entraCSV
 	}
-	*list = append(*list, path)
+	*list = append(*list, f)
 	if kind == nil {
 		return nil
 	}
@@ -98,18 +98,18 @@ type table struct {
 }
 
 // newTable opens a CSV and reads its header.
-func newTable(path string) (*table, error) {
-	f, err := open(path)
+func newTable(f input) (*table, error) {
+	r, err := f.text()
 	if err != nil {
 		return nil, err
 	}
-	t := &table{path: path, file: f, bound: &bounded{r: f}, index: map[string]int{}}
+	t := &table{path: f.path, file: r, bound: &bounded{r: r}, index: map[string]int{}}
 	t.restart()
 	if t.shown, err = t.csv.Read(); err == io.EOF {
 		err = errors.New("the file is empty; want a line of column names")
 	}
 	if err != nil {
-		f.Close()
+		r.Close()
 		return nil, plan.Errors{t.fail(err)}
 	}
 	t.shown = slices.Clone(t.shown)
@@ -261,10 +261,10 @@ func (b *bounded) skipLine() error {
 	}
 }
 
-// tables reads CSVs of one kind, each row by take.
-func (im *importer) tables(files []string, kind columns, take func(*line) *plan.Error) error {
-	for _, path := range files {
-		t, err := newTable(path)
+// tables reads CSVs of one kind, each row by take; bad takes those that cannot be read.
+func (im *importer) tables(files []input, kind columns, bad func(*plan.Error) error, take func(*line) *plan.Error) error {
+	for _, f := range files {
+		t, err := newTable(f)
 		if err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (im *importer) tables(files []string, kind columns, take func(*line) *plan.
 				e = take(l)
 			}
 			if err = end; e != nil {
-				if stop := im.reject(e); stop != nil {
+				if stop := bad(e); stop != nil {
 					err = stop
 				}
 			}

@@ -1,7 +1,6 @@
 package population
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,14 +8,8 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
-
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
@@ -49,7 +42,16 @@ func Import(o Options) (*Population, error) {
 	if !ok {
 		return nil, fmt.Errorf("licence default %q: want one of basic, intune, none", o.LicenceDefault)
 	}
-	files, err := recognise(o.Path)
+	fsys, only, err := folder(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	return load(o, fsys, only, def)
+}
+
+// load imports from fsys: everything in it, or only one file.
+func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) {
+	files, err := recognise(fsys, o.Path, only)
 	if err != nil {
 		return nil, err
 	}
@@ -104,115 +106,6 @@ type doubtKey struct {
 	device int
 }
 
-// An export is the files of a folder by what they hold.
-type export struct {
-	managedJSON, entraJSON, usersJSON        []string
-	managedCSV, entraCSV, usersCSV           []string
-	tenant, organization, skus, apns, unused []string
-}
-
-// managed tells whether the devices come from Intune; if not, from the directory.
-func (x *export) managed() bool { return len(x.managedJSON)+len(x.managedCSV) > 0 && !x.directory() }
-
-// directory tells whether the directory's JSON outweighs a console's CSV: JSON wins over CSV.
-func (x *export) directory() bool { return len(x.managedJSON) == 0 && len(x.entraJSON) > 0 }
-
-func (x *export) all() []string {
-	return slices.Concat(x.managedJSON, x.entraJSON, x.usersJSON, x.managedCSV, x.entraCSV, x.usersCSV, x.tenant, x.organization, x.skus, x.apns)
-}
-
-// recognise sorts the files at path: JSON by its name, CSV by its columns.
-func recognise(path string) (*export, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	var x export
-	if !info.IsDir() {
-		if err := x.file(path); err != nil {
-			return nil, err
-		}
-	} else {
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.Type()&fs.ModeType == 0 {
-				if err := x.file(filepath.Join(path, e.Name())); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	if len(x.managedJSON)+len(x.entraJSON)+len(x.managedCSV)+len(x.entraCSV) == 0 {
-		return nil, plan.Errors{{File: path, Rule: ruleExport, Message: "no devices here; want managedDevices.json, devices.json or the console's CSV"}}
-	}
-	return &x, nil
-}
-
-func (x *export) file(path string) error {
-	name := strings.ToLower(filepath.Base(path))
-	add := func(list *[]string) { *list = append(*list, path) }
-	switch ext := filepath.Ext(name); {
-	case ext == ".csv" || ext == ".zip":
-		return x.table(path)
-	case ext != ".json" && ext != ".jsonl" && ext != ".ndjson":
-	case strings.HasPrefix(name, "manageddevices"):
-		add(&x.managedJSON)
-	case strings.HasPrefix(name, "devices"):
-		add(&x.entraJSON)
-	case strings.HasPrefix(name, "users"):
-		add(&x.usersJSON)
-	case strings.HasPrefix(name, "tenant"):
-		add(&x.tenant)
-	case strings.HasPrefix(name, "organization"):
-		add(&x.organization)
-	case strings.HasPrefix(name, "subscribedskus"):
-		add(&x.skus)
-	case strings.HasPrefix(name, "apns"):
-		add(&x.apns)
-	}
-	return nil
-}
-
-// open returns the text of a file; a zip holds one CSV.
-func open(path string) (io.ReadCloser, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".zip") {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		return textFile{plainText(f), f}, nil
-	}
-	archive, err := zip.OpenReader(path)
-	if err != nil {
-		return nil, plan.Errors{{File: path, Rule: ruleExport, Message: err.Error()}}
-	}
-	for _, f := range archive.File {
-		if strings.EqualFold(filepath.Ext(f.Name), ".csv") {
-			r, err := f.Open()
-			if err != nil {
-				archive.Close()
-				return nil, plan.Errors{{File: path, Rule: ruleExport, Message: err.Error()}}
-			}
-			return textFile{plainText(r), archive}, nil
-		}
-	}
-	archive.Close()
-	return nil, plan.Errors{{File: path, Rule: ruleExport, Message: "no CSV in this zip"}}
-}
-
-type textFile struct {
-	io.Reader
-	io.Closer
-}
-
-// plainText takes off a byte order mark, and makes UTF-8 of the UTF-16 that PowerShell's > writes.
-func plainText(r io.Reader) io.Reader {
-	return transform.NewReader(r, unicode.BOMOverride(transform.Nop))
-}
-
 // run reads everything in the order in which later files need earlier ones.
 func (im *importer) run(files *export) error {
 	if err := im.tenant(files); err != nil {
@@ -228,22 +121,26 @@ func (im *importer) run(files *export) error {
 		im.owners = map[ownerKey]int32{}
 		return im.records(files.entraJSON, im.entraRecord)
 	case len(files.managedCSV) > 0:
-		return im.tables(files.managedCSV, managedColumns, im.managedLine)
+		return im.tables(files.managedCSV, managedColumns, im.reject, im.managedLine)
 	}
 	im.owners = map[ownerKey]int32{}
-	return im.tables(files.entraCSV, entraColumns, im.entraLine)
+	return im.tables(files.entraCSV, entraColumns, im.reject, im.entraLine)
 }
 
 // errEnough ends an import that has more bad rows than anybody wants to read.
 var errEnough = errors.New("too many bad rows")
 
-// reject notes a bad row. It returns errEnough when reading on is of no use.
+// reject leaves out a record that cannot be read. It returns errEnough when reading on is of no use.
 func (im *importer) reject(e *plan.Error) error {
+	im.leave(Unreadable, protocol.NoPlatform)
+	return im.tell(e)
+}
+
+// tell notes a bad row, of whatever file.
+func (im *importer) tell(e *plan.Error) error {
 	if e.Rule == "" {
 		e.Rule = ruleExport
 	}
-	im.pop.Total++
-	im.left[LeftOut{Reason: Unreadable}]++
 	if len(im.bad) < maxBad {
 		im.bad = append(im.bad, e)
 	} else if !im.o.Lenient {
@@ -253,19 +150,19 @@ func (im *importer) reject(e *plan.Error) error {
 }
 
 // records reads the JSON files, each record by take.
-func (im *importer) records(files []string, take func(file string, at place, raw []byte) *plan.Error) error {
-	for _, path := range files {
-		r, err := open(path)
+func (im *importer) records(files []input, take func(file string, at place, raw []byte) *plan.Error) error {
+	for _, f := range files {
+		r, err := f.text()
 		if err != nil {
 			return err
 		}
 		err = newElements(r).read(func(raw []byte, at place) error {
-			if e := take(path, at, raw); e != nil {
+			if e := take(f.path, at, raw); e != nil {
 				return im.reject(e)
 			}
 			return nil
 		}, func(at place, err error) error {
-			return im.reject(&plan.Error{File: path, Line: at.line, Column: at.column, Message: err.Error()})
+			return im.reject(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
 		})
 		r.Close()
 		if err != nil {

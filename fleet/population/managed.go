@@ -37,6 +37,10 @@ type managedRow struct {
 	Compliance   word       `json:"complianceState"`
 	Supervised   boolean    `json:"isSupervised"`
 	Workloads    *workloads `json:"configurationManagerClientEnabledFeatures"`
+	Actions      []struct {
+		Name  word `json:"actionName"`
+		State word `json:"actionState"`
+	} `json:"deviceActionResults"`
 
 	inferred bool // the source has no enrolment types
 }
@@ -164,6 +168,14 @@ func (im *importer) managedState(d *Device, row *managedRow, state, registration
 	switch state {
 	case "retirepending", "retireissued", "wipepending", "wipeissued", "deletepending":
 		d.Traits |= Leaving
+	}
+	for _, a := range row.Actions {
+		if state := member(actionNumbers, string(a.State)); state == "pending" || state == "active" {
+			switch strings.ToLower(string(a.Name)) {
+			case "retire", "wipe", "delete":
+				d.Traits |= Leaving
+			}
+		}
 	}
 	switch registration {
 	case "notregisteredpendingenrollment", "approvalpending":

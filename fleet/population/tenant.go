@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"rollcall/fleet/plan"
@@ -148,21 +147,21 @@ func (r *tenantRow) merge(more *tenantRow) {
 }
 
 // whole reads one small file.
-func (im *importer) whole(path string, v any) error {
-	f, err := os.Open(path)
+func (im *importer) whole(f input, v any) error {
+	r, err := f.text()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(plainText(f), maxTenantFile+1))
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxTenantFile+1))
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", f.path, err)
 	}
 	if len(data) > maxTenantFile {
-		return plan.Errors{{File: path, Rule: ruleExport, Message: "a file about the tenant is at most 64 MiB"}}
+		return plan.Errors{{File: f.path, Rule: ruleExport, Message: "a file about the tenant is at most 64 MiB"}}
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return plan.Errors{jsonError(path, place{1, 1}, data, v, err)}
+		return plan.Errors{jsonError(f.path, place{1, 1}, data, v, err)}
 	}
 	return nil
 }

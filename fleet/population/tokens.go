@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"hash"
 	"io"
-	"os"
 	"strings"
 
 	"rollcall/protocol"
@@ -24,15 +23,15 @@ type tokens struct {
 var tokenText = base32.NewEncoding("ABCDEFGHJKLMNPQRSTUVWXYZ23456789").WithPadding(base32.NoPadding)
 
 // newTokens makes the key of the content of files.
-func newTokens(files []string, keep bool) (*tokens, error) {
+func newTokens(files []input, keep bool) (*tokens, error) {
 	content := sha256.New()
-	for _, path := range files {
-		f, err := os.Open(path)
+	for _, f := range files {
+		r, err := f.fsys.Open(f.name)
 		if err != nil {
 			return nil, err
 		}
-		_, err = io.Copy(content, f)
-		f.Close()
+		_, err = io.Copy(content, r)
+		r.Close()
 		if err != nil {
 			return nil, err
 		}

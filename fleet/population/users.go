@@ -22,14 +22,14 @@ func (im *importer) allUsers(files *export) error {
 	switch {
 	case len(files.usersJSON) > 0:
 		im.usersRead = true
-		for _, path := range files.usersJSON {
-			if err := im.userFile(path); err != nil {
+		for _, f := range files.usersJSON {
+			if err := im.userFile(f); err != nil {
 				return err
 			}
 		}
 	case len(files.usersCSV) > 0:
 		im.usersRead = true
-		return im.tables(files.usersCSV, userColumns, func(l *line) *plan.Error {
+		return im.tables(files.usersCSV, userColumns, im.tell, func(l *line) *plan.Error {
 			upn := known(l.cell("upn"))
 			if upn == "" {
 				return l.error("upn", "want a user principal name")
@@ -41,24 +41,20 @@ func (im *importer) allUsers(files *export) error {
 	return nil
 }
 
-// userFile reads one file of users. A bad row counts like one of a device, but is no record of the population.
-func (im *importer) userFile(path string) error {
-	r, err := open(path)
+// userFile reads one file of users. A bad row is told like one of a device, but is no record of the population.
+func (im *importer) userFile(f input) error {
+	r, err := f.text()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	bad := func(e *plan.Error) error {
-		defer func() { im.pop.Total-- }()
-		return im.reject(e)
-	}
 	err = newElements(r).read(func(raw []byte, at place) error {
 		var row userRow
 		if err := json.Unmarshal(raw, &row); err != nil {
-			return bad(jsonError(path, at, raw, &row, err))
+			return im.tell(jsonError(f.path, at, raw, &row, err))
 		}
 		if known(string(row.ID)) == "" && row.UPN == "" {
-			return bad(&plan.Error{File: path, Line: at.line, Column: at.column, Field: "id", Message: "a user without id and userPrincipalName"})
+			return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Field: "id", Message: "a user without id and userPrincipalName"})
 		}
 		u := User{Licence: im.fallback, Assumed: true}
 		if row.shown() {
@@ -70,7 +66,7 @@ func (im *importer) userFile(path string) error {
 		im.addUser(known(string(row.ID)), string(row.UPN), u)
 		return nil
 	}, func(at place, err error) error {
-		return bad(&plan.Error{File: path, Line: at.line, Column: at.column, Message: err.Error()})
+		return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
 	})
 	if err != nil {
 		return im.ended(err)

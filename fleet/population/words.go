@@ -41,6 +41,7 @@ var (
 	complianceNumbers = map[string]string{
 		"0": "unknown", "1": "compliant", "2": "noncompliant", "3": "conflict", "4": "error", "254": "ingraceperiod", "255": "configmanager",
 	}
+	actionNumbers    = map[string]string{"0": "none", "1": "pending", "2": "canceled", "3": "active", "4": "done", "5": "failed", "6": "notsupported"}
 	authorityNumbers = map[string]string{"0": "unknown", "1": "intune", "2": "sccm", "3": "office365"}
 )
 

@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"rollcall/protocol"
+)
+
+// Load reads the plan in the file path. An error about its content is [Errors].
+func Load(path string) (*Plan, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Parse reads one plan, fills in the defaults and checks it; name is what its errors call the file. The error
+// is [Errors]: every mistake, except that contradictions are looked for only where nothing else is wrong.
+func Parse(name string, data []byte) (*Plan, error) {
+	d := &decoder{file: name, where: map[string]position{}, anchors: map[string]ast.Node{}}
+	p := new(Plan)
+	if root := d.parse(data); root != nil {
+		d.node(root, reflect.ValueOf(p).Elem(), "", 0)
+	}
+	if err := d.errs.or(); err != nil {
+		return nil, err
+	}
+	p.where = d.where
+	p.file = name
+	p.fill()
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// fill puts the defaults in place of what the plan does not say.
+func (p *Plan) fill() {
+	set := func(path string) bool { _, ok := p.where[path]; return ok }
+	or := func(d *Duration, otherwise Duration) {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	if p.Name == "" {
+		p.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(p.file), filepath.Ext(p.file)), ".plan")
+	}
+	if !set("tenant.authority") {
+		p.Tenant.Authority = protocol.Intune
+	}
+	if p.Tenant.APNs.Topic == "" {
+		p.Tenant.APNs.Topic = "com.apple.mgmt.External." + topicOf(p.Name)
+	}
+	or(&p.Tenant.APNs.Expires, Duration(365*Day))
+	if p.Tenant.BMS.Userless == 0 {
+		p.Tenant.BMS.Userless = Accept
+	}
+	or(&p.Tenant.Identity.Lifetime, Duration(365*Day))
+	if !set("tenant.identity.window") {
+		p.Tenant.Identity.Window = min(Duration(42*Day), p.Tenant.Identity.Lifetime/3)
+	}
+	or(&p.Step, min(Duration(10*time.Minute), max(p.Until, 1)))
+	pop := &p.Population
+	if pop.DevicesPerUser == nil {
+		pop.DevicesPerUser = map[int]int{1: 100}
+	}
+	if pop.Licences == (Licences{}) {
+		pop.Licences.Intune = 100
+		if p.Tenant.Authority == protocol.Office365 {
+			pop.Licences = Licences{Basic: 100}
+		}
+	}
+	for _, there := range []*Present{&pop.Already.Present, &pop.Already.Userless} {
+		if there.Registered == protocol.Unknown {
+			there.Registered = p.Tenant.Authority
+		}
+	}
+	for i := range p.Timeline {
+		a := &p.Timeline[i]
+		if a.Profiles != nil && a.Profiles.Group == "" {
+			a.Profiles.Group = All
+		}
+		if a.Command != nil && a.Command.To == (Target{}) {
+			a.Command.To = Target{Share: Whole, Whom: All}
+		}
+	}
+	for i := range p.Faults {
+		if p.Faults[i].Share == 0 {
+			p.Faults[i].Share = Whole
+		}
+	}
+}
+
+// topicOf makes the changing part of a push topic of a plan's name.
+func topicOf(name string) string {
+	const prime, offset = 1099511628211, 14695981039346656037 // FNV-1a
+	h := uint64(offset)
+	for _, b := range []byte(name) {
+		h = (h ^ uint64(b)) * prime
+	}
+	return fmt.Sprintf("%016x", h)
+}

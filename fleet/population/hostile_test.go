@@ -1,0 +1,235 @@
+package population
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+)
+
+// TestHST122 is the table of bad exports: each row is named by file, line, column and field; nothing is loaded, or
+// the rest under Lenient.
+func TestHST122(t *testing.T) {
+	const head = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN,Device name\n"
+	const good = "d1,2026-01-01T00:00:00Z,2026-10-01T00:00:00Z,Intune,Personal,Windows,a@example.com,n1\n"
+	device := func(members string) string {
+		return `{"id":"d9","managementAgent":"mdm","operatingSystem":"Windows"` + members + `}`
+	}
+	for _, tt := range []struct {
+		name, file, text, want string
+		rest                   int // devices under Lenient; -1: even then nothing
+	}{
+		{"no such column", "a.csv", "Device ID,Managed by,OS,Ownership,UserId\nd1,Intune,Windows,x,\n",
+			"a.csv:1:1: enrolledDateTime: the column is missing; want a header such as enrollmentdate (HST-122)\n" +
+				"a.csv:1:1: lastSyncDateTime: the column is missing; want a header such as lastcheck-in (HST-122)", -1},
+		{"stale-device example", "a.csv", "AccountEnabled,DeviceId,OperatingSystem,DisplayName\nTrue,d1,Windows,x\n",
+			"a.csv:1:1: isManaged: the column is missing; want a header such as ismanaged (HST-122)", -1},
+		{"empty CSV", "a.csv", "", "a.csv:1:1: the file is empty; want a line of column names (HST-122)", -1},
+		{"not ours", "a.csv", "a,b\n1,2\n", "FOLDER: no devices here; want managedDevices.json, devices.json or the console's CSV (HST-122)", -1},
+		{"bad time", "a.csv", head + good + "d2,31.10.2026,2026-10-01T00:00:00Z,Intune,Personal,Windows,,n2\n",
+			"a.csv:3:4: Enrollment date: want a time such as 2026-11-01T08:00:00Z; in PowerShell write it by .ToString('o') (HST-122)", 1},
+		{"fields", "a.csv", head + good + "d2,x\n", "a.csv:3:1: 2 fields; the header has 8 (HST-122)", 1},
+		{"quotes", "a.csv", head + "d2,\"x\"y,z\n" + good, "a.csv:2:6: extraneous or missing \" in quoted-field (HST-122)", 1},
+		{"no id", "a.csv", head + good + "," + good[3:], "a.csv:3:1: Device ID: a device without id (HST-122)", 1},
+		{"twice", "a.csv", head + good + "D1" + good[2:], "a.csv:3:1: Device ID: device D1 is there twice (HST-122)", 1},
+		{"byte order mark", "a.csv", "\ufeff" + head + good + good, "a.csv:3:1: Device ID: device d1 is there twice (HST-122)", 1},
+		{"long line", "a.csv", head + good + "d2," + strings.Repeat("x", 3*maxRow) + "\nd3" + good[2:], "a.csv:3:1: a record is at most 1048576 bytes (HST-122)", 2},
+		{"bad rows around a long one", "a.csv", head + "d2,x\n" + good + "d2," + strings.Repeat("x", 2*maxRow) + "\nd3,x\n", "a.csv:2:1: 2 fields; the header has 8 (HST-122)\n" +
+			"a.csv:4:1: a record is at most 1048576 bytes (HST-122)\na.csv:5:1: 2 fields; the header has 8 (HST-122)", 1},
+		{"quote without end", "a.csv", head + good + "\"" + strings.Repeat("x\n", maxRow) + "\nd3" + good[2:], "", 2},
+		{"JSON cut off", "managedDevices.json", `{"value":[` + device("") + `,{"id":"d2`,
+			"managedDevices.json:1:75: the file ends inside this record (HST-122)", 1},
+		{"JSON of another kind", "managedDevices.json", "[\n" + device("") + ",\n" + device(`,"osVersion":{"a":1}`)[:7] + `8"` + device(`,"osVersion":{"a":1}`)[10:] + "]",
+			"managedDevices.json:3:75: osVersion: want a single value (HST-122)", 1},
+		{"JSON time", "managedDevices.json", device(`,"enrolledDateTime":"0000-13-40"`), "", 0},
+		{"JSON garbage", "managedDevices.json", device("") + "\nfoo bar\n" + device("")[:7] + `8"` + device("")[10:], "managedDevices.json:2:1: want an object {...} here (HST-122)", 2},
+		{"JSON numbers", "managedDevices.json", "[1, 2]", "", 0},
+		{"JSON too deep", "managedDevices.json", `{"id":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "managedDevices.json:1:1: nested more than 64 deep (HST-122)", 0},
+		{"JSON pages too deep", "managedDevices.json", strings.Repeat(`{"value":[`, 1000), "", 0},
+		{"JSON too long", "managedDevices.json", "[" + device(`,"notes":"`+strings.Repeat("x", 2*maxRow)+`"`) + "," + device("") + "]", "managedDevices.json:1:2: a record is at most 1048576 bytes (HST-122)", 1},
+		{"JSON without id", "managedDevices.json", `[{"ID2":"x"}]`, "managedDevices.json:1:2: id: a device without id (HST-122)", 0},
+		{"bad tenant", "tenant.json", "{\n\"organization\": [}", "tenant.json:2:18: not JSON: invalid character '}' looking for beginning of value (HST-122)", -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.file == "tenant.json" {
+				must(t, os.WriteFile(filepath.Join(dir, "a.csv"), []byte(head+good), 0o600))
+			}
+			must(t, os.WriteFile(filepath.Join(dir, tt.file), []byte(tt.text), 0o600))
+			p, err := Import(Options{Path: dir})
+			var all plan.Errors
+			if p != nil || !errors.As(err, &all) || !errors.Is(err, ruleExport) {
+				t.Fatalf("Import gives %v, %v; want errors by HST-122", p, err)
+			}
+			got := strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""), dir, "FOLDER")
+			if tt.want != "" && got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			p, err = Import(Options{Path: dir, Lenient: true})
+			switch {
+			case tt.rest < 0 && err == nil:
+				t.Errorf("Lenient loads %d devices of a file that cannot be read", len(p.Devices))
+			case tt.rest >= 0 && err != nil:
+				t.Errorf("Lenient: %v", err)
+			case tt.rest >= 0 && (len(p.Devices) != tt.rest || p.LeftOutBy()["unreadable"] == 0 || len(p.BadRows) == 0 || p.Total != len(p.Devices)+p.LeftOutBy()["unreadable"]):
+				t.Errorf("Lenient: %d devices, want %d; %d records, left out %v, %v", len(p.Devices), tt.rest, p.Total, p.LeftOut, p.BadRows)
+			}
+		})
+	}
+}
+
+// TestHST122Many bounds what is told of a file that is wrong throughout.
+func TestHST122Many(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "managedDevices.json"), []byte("["+strings.Repeat("{},\n", 5000)+"{}]"), 0o600))
+	_, err := Import(Options{Path: dir})
+	var all plan.Errors
+	if !errors.As(err, &all) || len(all) != maxBad {
+		t.Errorf("%d errors, want %d", len(all), maxBad)
+	}
+	p, err := Import(Options{Path: dir, Lenient: true})
+	if err != nil || p.LeftOutBy()["unreadable"] != 5001 || len(p.BadRows) != maxBad {
+		t.Errorf("Lenient: %v, %v", err, p)
+	}
+}
+
+// TestHST122Foreign refuses a user of another tenant, by line and field; a guest is none.
+func TestHST122Foreign(t *testing.T) {
+	const foreign = `{"id":"d77","managementAgent":"mdm","operatingSystem":"Windows","userPrincipalName":"x@elsewhere.example"}`
+	guest := strings.Replace(foreign, "x@elsewhere.example", "x_elsewhere.example#EXT#@tenant.example", 1)
+	_, err := Import(Options{Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", "[\n"+foreign+"]")})
+	if err == nil || !strings.Contains(err.Error(), "managedDevices.json:2:1: userPrincipalName: a user of another tenant") {
+		t.Errorf("a user of another tenant: %v", err)
+	}
+	p, err := Import(Options{Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", guest)})
+	if err != nil || len(p.Devices) != 1 || p.Doubts[0].Kind != UserUnknown {
+		t.Errorf("a guest: %v, %v; want one device and a doubt", p, err)
+	}
+}
+
+// manyRows is a file of so many rows of some 2 KB, none of which exists before it is read.
+type manyRows struct {
+	fstest.MapFS
+	rows int
+}
+
+func (m manyRows) Open(name string) (fs.File, error) {
+	f, err := m.MapFS.Open(name)
+	if name != "managedDevices.json" || err != nil {
+		return f, err
+	}
+	return &rowsFile{File: f, left: m.rows}, nil
+}
+
+type rowsFile struct {
+	fs.File
+	left int
+	text []byte
+}
+
+func (f *rowsFile) Read(p []byte) (int, error) {
+	if len(f.text) == 0 {
+		if f.left == 0 {
+			return 0, io.EOF
+		}
+		f.left--
+		f.text = fmt.Appendf(f.text, `{"id":"device %d","managementAgent":"jamf","notes":"%02000d"}`+"\n", f.left, 0)
+	}
+	n := copy(p, f.text)
+	f.text = f.text[n:]
+	return n, nil
+}
+
+// TestHST122Memory reads 100 MB of rows; what grows is the index of their ids alone.
+func TestHST122Memory(t *testing.T) {
+	const rows = 50_000
+	fsys := manyRows{fstest.MapFS{"managedDevices.json": {}, "tenant.json": {Data: []byte("{}")}}, rows}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	p, err := load(Options{}, fsys, "", BMSLicence)
+	runtime.ReadMemStats(&after)
+	if err != nil || p.Total != rows || p.LeftOutBy()["agent"] != rows {
+		t.Fatalf("%v, %+v", err, p)
+	}
+	if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 24<<20 {
+		t.Errorf("reading %d rows took %d MB of memory", rows, grown>>20)
+	}
+}
+
+// TestHST067 takes off what a careful spreadsheet put in front of a formula.
+func TestHST067(t *testing.T) {
+	const csv = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,UserId,Device name\nd1,,,Intune,Personal,Windows,,'=cmd|x\nd2,,,Intune,Personal,Windows,,'quoted\n"
+	path := filepath.Join(t.TempDir(), "a.csv")
+	must(t, os.WriteFile(path, []byte(csv), 0o600))
+	p := mustImport(t, Options{Path: path, KeepNames: true})
+	if p.Devices[0].Name != "=cmd|x" || p.Devices[1].Name != "'quoted" {
+		t.Errorf("names %q, %q", p.Devices[0].Name, p.Devices[1].Name)
+	}
+}
+
+// FuzzJSON feeds one file of devices and one of users.
+func FuzzJSON(f *testing.F) {
+	for _, path := range []string{"testdata/coexistence/managedDevices.json", "testdata/coexistence/users.json", "testdata/bms-only/devices.json", "testdata/coexistence/tenant.json"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data[:min(len(data), 3000)], data[:min(len(data), 2000)], data[:min(len(data), 2000)])
+	}
+	f.Add([]byte(`{"value":[{"value":[{"id":"x"}]}]`), []byte(`[]`), []byte(`{"organization":{}}`))
+	f.Fuzz(func(t *testing.T, devices, users, tenant []byte) {
+		for _, name := range []string{"managedDevices.json", "devices.json"} {
+			holds(t, fstest.MapFS{name: {Data: devices}, "users.json": {Data: users}, "tenant.json": {Data: tenant}})
+		}
+	})
+}
+
+// FuzzCSV feeds the console's table.
+func FuzzCSV(f *testing.F) {
+	data, err := os.ReadFile("testdata/console/DevicesWithInventory.csv")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data[:3000])
+	f.Add([]byte("DeviceId,IsManaged,OperatingSystem,RegisteredOwners\nd,True,iPad,a;b\n"))
+	f.Add([]byte("UserPrincipalName,Licenses\na@example.com,Microsoft 365 E3+Enterprise Mobility + Security E3\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		holds(t, fstest.MapFS{"a.csv": {Data: data}})
+	})
+}
+
+// holds imports fsys both ways and checks what every population promises.
+func holds(t *testing.T, fsys fstest.MapFS) {
+	strict, err := load(Options{}, fsys, "", BMSLicence)
+	if (strict == nil) == (err == nil) {
+		t.Fatalf("load gives %v, %v", strict, err)
+	}
+	p, err := load(Options{Lenient: true}, fsys, "", BMSLicence)
+	if err != nil {
+		return
+	}
+	left := 0
+	for _, l := range p.LeftOut {
+		left += l.Records
+	}
+	if p.Total != left+len(p.Devices) {
+		t.Errorf("%d records, %d left out, %d devices", p.Total, left, len(p.Devices))
+	}
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if d.Platform == protocol.NoPlatform || int(d.User) >= len(p.Users) || d.Model == nil || d.Name == "" || d.Serial == "" || d.UDID == "" {
+			t.Errorf("device %+v", d)
+		}
+	}
+	_ = p.Resample(len(p.Devices)+1, 1)
+}
