@@ -29,17 +29,21 @@ func (d *Apple) Identity() Identity {
 }
 
 // Signer returns an identity ready for use, parsed anew at each call. The error tells that there is none.
-func (d *Apple) Signer(w Which) (certs.Signer, error) {
-	i := identity{d.key, d.cert}
+func (d *Apple) Signer(w Which) (certs.Signer, error) { return d.identityOf(w).signer() }
+
+// Certificate returns the certificate of an identity, DER, not to be changed; nil: there is none.
+func (d *Apple) Certificate(w Which) []byte { return d.identityOf(w).cert }
+
+func (d *Apple) identityOf(w Which) identity {
 	switch {
+	case w == Current:
+		return identity{d.key, d.cert}
 	case w == Next && d.task != nil && d.incoming != nil:
-		i = d.incoming.identity
+		return d.incoming.identity
 	case w == Previous && d.task != nil && d.old != nil:
-		i = *d.old
-	case w != Current:
-		return certs.Signer{}, errNoIdentity
+		return *d.old
 	}
-	return i.signer()
+	return identity{}
 }
 
 var errNoIdentity = errors.New("the device has no identity")

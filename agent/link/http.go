@@ -66,9 +66,7 @@ func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Excha
 	if err != nil || target.Scheme != "https" || target.Host == "" {
 		return dialect.Response{}, fmt.Errorf("%.200q is no https URL", r.URL)
 	}
-	if err := c.identity(r.Identity); err != nil {
-		return dialect.Response{}, err
-	}
+	c.identity(r.Identity)
 	body, signature, err := c.sign(r)
 	if err != nil {
 		return dialect.Response{}, err
@@ -88,23 +86,31 @@ func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Excha
 	return dialect.Response{}, errElsewhere
 }
 
-// identity makes the signer that of w.
-func (c *conversation) identity(w dialect.Which) (err error) {
-	if w == c.which && w != dialect.NoIdentity {
-		return nil
+// identity makes the identity that of w. The signer is parsed when it is needed: on a kept connection it is not.
+func (c *conversation) identity(w dialect.Which) {
+	if certificate := c.device.Certificate(w); !bytes.Equal(certificate, c.certificate) {
+		c.certificate, c.signer = certificate, nil
 	}
-	c.which, c.signer = w, certs.Signer{}
-	if w != dialect.NoIdentity {
-		c.signer, err = c.device.Signer(w)
+	c.which = w
+}
+
+func (c *conversation) signing() (certs.Signer, error) {
+	if c.signer == nil {
+		s, err := c.device.Signer(c.which)
+		if err != nil {
+			return s, err
+		}
+		c.signer = &s
 	}
-	return err
+	return *c.signer, nil
 }
 
 // sign returns the body as it is sent, and the Mdm-Signature header where there is one.
 func (c *conversation) sign(r *dialect.Request) (body []byte, signature string, err error) {
 	now := c.link.config.Now()
-	var der []byte
 	switch r.Sign {
+	case dialect.NoSignature:
+		return r.Body, "", nil
 	case dialect.SignMachineInfo:
 		factory := c.link.config.Factory
 		if factory == nil {
@@ -116,10 +122,16 @@ func (c *conversation) sign(r *dialect.Request) (body []byte, signature string, 
 		}
 		body, err = certs.SignAttached(r.Body, s, now)
 		return body, "", err
-	case dialect.SignBody:
-		der, err = certs.SignDetached(r.Body, c.signer, now)
-	case dialect.SignLegacy:
-		der, err = certs.SignLegacy(r.Body, c.signer)
+	}
+	s, err := c.signing()
+	if err != nil {
+		return nil, "", err
+	}
+	var der []byte
+	if r.Sign == dialect.SignLegacy {
+		der, err = certs.SignLegacy(r.Body, s)
+	} else {
+		der, err = certs.SignDetached(r.Body, s, now)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("Mdm-Signature: %w", err)
@@ -245,10 +257,7 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 	}
 	server := net.JoinHostPort(host, port)
 	l := c.link
-	var client []byte
-	if c.signer.Certificate != nil {
-		client = c.signer.Certificate.Raw
-	}
+	client := c.certificate
 	if c.conn == nil && l.config.KeepOpen {
 		c.conn = l.take(c.device.Number())
 		c.reused = c.conn != nil
@@ -272,8 +281,10 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 		CurvePreferences: l.config.Curves, ClientSessionCache: l.sessions.of(c.device.Number(), client), NextProtos: []string{"http/1.1"},
 	}
 	if client != nil {
-		own := &tls.Certificate{Certificate: [][]byte{client}, PrivateKey: c.signer.Key, Leaf: c.signer.Certificate}
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // not when resumed
+			s, err := c.signing()
+			return &tls.Certificate{Certificate: [][]byte{client}, PrivateKey: s.Key, Leaf: s.Certificate}, err
+		}
 	}
 	dialling, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()

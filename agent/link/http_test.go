@@ -117,7 +117,7 @@ func TestHST120(t *testing.T) {
 			if d.Phase() != agent.Enrolled || d.Identity() != identity {
 				t.Fatalf("phase %s, identity %+v", d.Phase(), d.Identity())
 			}
-			if wait := d.Due().Time().Sub(s.now); wait <= 0 || wait > time.Hour {
+			if wait := d.Due().Time().Sub(s.now()); wait <= 0 || wait > time.Hour {
 				t.Errorf("comes back after %s", wait)
 			}
 		})
@@ -137,7 +137,7 @@ func TestHST120(t *testing.T) {
 			if r, err := l.Converse(t.Context(), d, dialect.Pushed); err == nil || r.RetryAfter < agent.MaxWait {
 				t.Errorf("%s: %v, %s", value, err, r.RetryAfter)
 			}
-			if wait := d.Due().Time().Sub(s.now); wait < agent.MaxWait || wait > agent.MaxWait+2*time.Hour {
+			if wait := d.Due().Time().Sub(s.now()); wait < agent.MaxWait || wait > agent.MaxWait+2*time.Hour {
 				t.Errorf("%s: comes back after %s", value, wait)
 			}
 		}

@@ -205,12 +205,13 @@ type conversation struct {
 	act    dialect.Act
 	report Report
 
-	conn   *conn
-	reused bool          // conn is one that was kept
-	which  dialect.Which // the identity that signer is of
-	signer certs.Signer
-	body   []byte // of the latest answer
-	out    []byte // the latest request
+	conn        *conn
+	reused      bool // conn is one that was kept
+	which       dialect.Which
+	certificate []byte        // of the identity that requests come from, DER; nil: none
+	signer      *certs.Signer // the same, once it was needed
+	body        []byte        // of the latest answer
+	out         []byte        // the latest request
 }
 
 type deviceKey struct{}

@@ -230,7 +230,7 @@ func TestSignMessage(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if _, err := certs.VerifyDetached(der, body, s.ca, s.now, certs.Policy{Legacy: legacy}); err != nil {
+			if _, err := certs.VerifyDetached(der, body, s.ca, s.now(), certs.Policy{Legacy: legacy}); err != nil {
 				t.Errorf("legacy %v: %v", legacy, err)
 			}
 			verified++
@@ -299,7 +299,7 @@ func TestAPL093TLS(t *testing.T) {
 		s := serve(t, nil)
 		l := s.link(Config{})
 		d := s.enrolled(l, 1)
-		s.now = noon.AddDate(2, 0, 0) // the devices' clock decides, not the machine's
+		s.set(noon.AddDate(2, 0, 0)) // the devices' clock decides, not the machine's
 		stays(t, l, d)
 	})
 	t.Run("wrong name", func(t *testing.T) {
@@ -409,7 +409,8 @@ func TestHST055(t *testing.T) {
 		if !errors.Is(err, errFault) {
 			t.Fatal(err)
 		}
-		s.now, why = d.Due().Time(), dialect.Scheduled
+		s.set(d.Due().Time().Add(time.Second))
+		why = dialect.Scheduled
 	}
 	want := []string{
 		"Idle",           // its answer is lost; the Idle before it did not get here

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ type server struct {
 	*httptest.Server
 	t    testing.TB
 	ca   *certs.Authority
-	now  time.Time
+	time atomic.Int64 // Unix seconds: the clock of server and devices
 	scep scep.Server
 
 	mu      sync.Mutex
@@ -45,6 +46,9 @@ type server struct {
 	edit    func(p *apple.Profile)                                         // of the enrolment profile
 	before  func(w http.ResponseWriter, r *http.Request, body []byte) bool // true: it has answered
 }
+
+func (s *server) now() time.Time  { return time.Unix(s.time.Load(), 0).UTC() }
+func (s *server) set(t time.Time) { s.time.Store(t.Unix()) }
 
 type order struct {
 	uuid string
@@ -58,8 +62,9 @@ func serve(t testing.TB, change func(s *server, c *tls.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, ca: ca, now: noon, serials: map[string]int{}}
-	s.scep = scep.Server{CA: ca, Now: func() time.Time { return s.now }, Issue: s.issue}
+	s := &server{t: t, ca: ca, serials: map[string]int{}}
+	s.set(noon)
+	s.scep = scep.Server{CA: ca, Now: s.now, Issue: s.issue}
 	key, err := certs.GenerateKey(certs.P256)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +77,7 @@ func serve(t testing.TB, change func(s *server, c *tls.Config)) *server {
 	clients.AddCert(ca.Certificate())
 	config := &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}},
-		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: clients, Time: func() time.Time { return s.now },
+		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: clients, Time: s.now,
 	}
 	if change != nil {
 		change(s, config)
@@ -97,7 +102,7 @@ func (s *server) issue(_ context.Context, r *scep.Request) (*x509.Certificate, e
 		if r.Challenge != "secret" {
 			return nil, &scep.Failure{Info: scep.BadRequest}
 		}
-		return s.ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "handle", Now: s.now})
+		return s.ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "handle", Now: s.now()})
 	}
 	return nil, &scep.Failure{Info: scep.BadCertID}
 }
@@ -209,7 +214,7 @@ func (s *server) link(c Config) *Link {
 		c.Roots = s.roots()
 	}
 	if c.Now == nil {
-		c.Now = func() time.Time { return s.now }
+		c.Now = s.now
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
