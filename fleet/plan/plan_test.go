@@ -265,3 +265,39 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestExample reads the plan of the architecture page, as far as its keys exist: with lengths of time whose comma
+// YAML would take for its own.
+func TestExample(t *testing.T) {
+	p, err := Parse("example.yaml", []byte(`
+name: adding Intune, with a late push certificate
+seed: 7
+tenant: {authority: office365, release: 1910, apns: {topic: com.apple.mgmt.External.6f1c, expires: +200d}}
+population:
+  devices: 10000
+  mix: {ios: 50, ipados: 10, android: 25, windows: 15}       # no Macs yet: they are never under BMS
+  devices_per_user: {1: 70, 2: 25, 3: 5}
+  licences: {basic: 65, intune: 35}
+  groups: {sales: 30, field: 70}
+  already: {userless: {registered: office365, ipados: 300}}
+  offline: {share: 4%, lasts: lognormal(3d, 2.5)}
+  habits: {not_now: 8%, unreachable_night: 30%, syncs_by_hand: 5%/d, profile_fails: 1%}
+timeline:
+  - {at: 0s, enrol: {over: 10m}}
+  - {at: 4d, apns: {upload: renewed}}
+  - {at: 4d, enrol: {userless: {ipados: 200}, over: 8h}}
+  - {at: 6d, ask_users_to_sync: 40%}
+faults:
+  - {at: 2d, for: 6h, server: down}
+  - {share: 1%, drop_response: true}
+until: 14d
+limits: ["moved.p95 < 12h", "checkins.p99 < 50ms", "invariants.violated == 0"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Population.Offline.Lasts.String() != "lognormal(3d, 2.5)" || p.Devices() != 10_500 || p.Population.Habits.SyncsByHand != (Rate{50_000, Day}) ||
+		p.Faults[0].Share != Whole || p.Faults[1].Share != 10_000 || len(p.Limits) != 3 || p.Timeline[0].Enrol.Over.String() != "10m" || !p.Timeline[0].Enrol.All() {
+		t.Errorf("the example reads as %+v", p)
+	}
+}
