@@ -114,9 +114,6 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 			s.stop(false)
 		}
 	}()
-	if s.store, err = sqlstore.Open(ctx, cfg.Data); err != nil {
-		return nil, err
-	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, cannotListen(cfg.Listen, err)
@@ -126,6 +123,9 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 			listener.Close()
 		}
 	}()
+	if s.store, err = sqlstore.Open(ctx, cfg.Data); err != nil { // whoever connects meanwhile waits
+		return nil, err
+	}
 	s.Addr = listener.Addr().String()
 	if len(cfg.Names) == 0 {
 		host, _, _ := net.SplitHostPort(s.Addr)

@@ -312,6 +312,7 @@ func TestRoutesAnswer(t *testing.T) {
 		t.Errorf("lifetime %v, want what was set", got)
 	}
 
+	o.call("GET", "/rollcall/v1/profiles", nil, 200) // none yet, and still a list
 	if got := o.call("POST", "/rollcall/v1/profiles", map[string]any{"name": "wifi", "document": document, "groups": []string{"field"}}, 200); got["family"] != "wifi" || got["identifier"] != "example.wifi" {
 		t.Errorf("profile: %v", got)
 	}

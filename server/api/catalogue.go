@@ -39,8 +39,9 @@ type putProfile struct {
 }
 
 func (h *Handler) getProfiles(*call) (any, error) {
-	byName := h.profilesByName()
-	return profiles{slices.SortedFunc(maps.Values(byName), func(a, b profile) int { return cmp.Compare(a.Name, b.Name) })}, nil
+	list := slices.AppendSeq([]profile{}, maps.Values(h.profilesByName()))
+	slices.SortFunc(list, func(a, b profile) int { return cmp.Compare(a.Name, b.Name) })
+	return profiles{list}, nil
 }
 
 func (h *Handler) profilesByName() map[string]profile {

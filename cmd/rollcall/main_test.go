@@ -1,0 +1,111 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"rollcall/protocol"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rollcall": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits,
+		},
+	})
+}
+
+// freeport NAME sets the variable to an address on loopback that nobody listens on.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
+}
+
+// takeport NAME listens on loopback until the script ends, and sets the variable to the address.
+func takePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Defer(func() { l.Close() })
+}
+
+// waitfor ADDRESS waits until a server answers there.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for {
+		c, err := tls.Dial("tcp", args[0], &tls.Config{InsecureSkipVerify: true}) // waits for the handshake once somebody listens
+		if err == nil {
+			c.Close()
+			return
+		}
+	}
+}
+
+// mode FILE 600 checks a file's permissions.
+func fileMode(ts *testscript.TestScript, _ bool, args []string) {
+	st, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatInt(int64(st.Mode().Perm()), 8); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// exits CODE rollcall ARGUMENTS... runs the program and checks its exit code; stdout and stderr can be matched afterwards.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if coded, ok := err.(interface{ ExitCode() int }); ok {
+		code = coded.ExitCode()
+	} else if err != nil {
+		code = -1
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s: %s", code, args[0], strings.Join(args[1:], " "))
+	}
+}
+
+type testVerdict string
+
+func (v testVerdict) Error() string   { return string(v) }
+func (v testVerdict) Verdict() string { return string(v) }
+
+func TestExitCode(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"done", nil, 0},
+		{"could not run", errors.New("port in use"), 1},
+		{"failed", testVerdict("failed"), 2},
+		{"refused by rule", fmt.Errorf("upload: %w", &protocol.Refusal{Rule: protocol.RuleOtherTopic}), 2},
+		{"invalid", fmt.Errorf("run: %w", testVerdict("invalid")), 3},
+		{"partial", testVerdict("partial"), 130},
+		{"interrupted", fmt.Errorf("run: %w", context.Canceled), 130},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%s: exitCode(%v) = %d, want %d", tt.name, tt.err, got, tt.want)
+		}
+	}
+}
