@@ -2,7 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"time"
 
 	"rollcall/protocol"
@@ -15,14 +19,39 @@ var (
 	ErrChallenge = errors.New("challenge is unknown")           // HST-037
 	ErrSpent     = errors.New("challenge was used")             // HST-037, APL-008
 	ErrExpired   = errors.New("challenge expired")              // HST-037
-	ErrKeyReused = errors.New("key belongs to another device")  // HST-040
+	ErrKeyReused = errors.New("key has a certificate already")  // HST-040
 	ErrPresent   = errors.New("present identity is not usable") // APL-011
 )
 
+const (
+	grantLife  = time.Hour      // of the challenge in an enrolment profile
+	repeatable = 24 * time.Hour // in which a claim gets the same answer again
+)
+
+// secretText makes a secret of 128 bits and its hash. Only the hash is ever kept.
+func secretText() (text string, hash [32]byte) {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: it ends the process instead
+	text = base64.RawURLEncoding.EncodeToString(b[:])
+	return text, sha256.Sum256([]byte(text))
+}
+
 // Grant keeps g as the right to one identity certificate and returns its challenge, 128 bits of chance as text. Hash is
-// filled in; g.Expires zero means one hour after now.
+// filled in, and Device where g.ID is known already; g.Expires zero means one hour after now.
 func (s *Server) Grant(ctx context.Context, now protocol.Time, g store.Grant) (challenge string, err error) {
-	return "", nil
+	challenge, g.Hash = secretText()
+	if g.Expires == 0 {
+		g.Expires = now.Add(grantLife)
+	}
+	if g.ID != "" && g.Device == 0 {
+		if g.Device, err = s.store.Device(ctx, g.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return "", fmt.Errorf("grant: %w", err)
+		}
+	}
+	if err := s.store.AddGrant(ctx, &g); err != nil {
+		return "", fmt.Errorf("grant: %w", err)
+	}
+	return challenge, nil
 }
 
 // A Claim asks for the certificate that a challenge stands for.
@@ -41,13 +70,95 @@ type Claim struct {
 // gets the same certificate again; a device enrolling by ADE also for another request with the same key, since it may
 // try again with the profile it has. The errors are the ones above, Make's and the store's.
 func (s *Server) Issue(ctx context.Context, now protocol.Time, c Claim) (der []byte, err error) {
-	return nil, nil
+	return s.redeem(ctx, now, sha256.Sum256([]byte(c.Challenge)), c)
 }
 
 // Reissue renews the identity that present is, without a challenge (SCEP RenewalReq, APL-011): it must be the one that
 // its device uses, neither expired nor revoked. c.Challenge is not looked at.
 func (s *Server) Reissue(ctx context.Context, now protocol.Time, present delivery.Fingerprint, c Claim) (der []byte, err error) {
-	return nil, nil
+	cred, err := s.store.Credential(ctx, present)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, fmt.Errorf("renewal: %w", ErrPresent)
+	case err != nil:
+		return nil, fmt.Errorf("renewal: %w", err)
+	case cred.Device == 0, cred.Revoked, now < cred.NotBefore, now >= cred.NotAfter:
+		return nil, fmt.Errorf("renewal: %w", ErrPresent)
+	}
+	r, err := s.store.Record(ctx, cred.Device)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, fmt.Errorf("renewal: %w", err)
+	case err != nil, r.State.Life != delivery.Enrolled, r.State.Identity.Fingerprint != present:
+		return nil, fmt.Errorf("renewal: device %d: %w", cred.Device, ErrPresent)
+	}
+	// The request itself is the challenge: the same one again gets the same answer.
+	h := sha256.New()
+	fmt.Fprintf(h, "reissue\x00%s\x00%s\x00%s", present[:], c.Request[:], c.Transaction)
+	g := store.Grant{
+		Hash: [32]byte(h.Sum(nil)), Purpose: delivery.ForRenewal, Device: cred.Device, User: r.State.User, Automated: r.State.Automated,
+		Expires: now.Add(repeatable),
+	}
+	if err := s.store.AddGrant(ctx, &g); err != nil {
+		return nil, fmt.Errorf("renewal: %w", err)
+	}
+	return s.redeem(ctx, now, g.Hash, c)
+}
+
+// redeem issues the certificate that a grant stands for.
+func (s *Server) redeem(ctx context.Context, now protocol.Time, hash [32]byte, c Claim) (der []byte, err error) {
+	lock := &s.keys[c.Key[0]%byte(len(s.keys))] // of two claims for one key, the second sees the first's certificate
+	lock.Lock()
+	defer lock.Unlock()
+	used, err := s.store.KeyUsed(ctx, c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("issue: %w", err)
+	}
+	var made delivery.Credential
+	err = s.store.Redeem(ctx, hash, func(g *store.Grant) (*store.Issued, error) {
+		switch {
+		case g == nil:
+			return nil, ErrChallenge
+		case g.UsedAt != 0 && now < g.UsedAt.Add(repeatable) && g.Key == c.Key &&
+			(g.Automated || g.Transaction == c.Transaction && g.Request == c.Request):
+			der = g.Certificate
+			return nil, nil
+		case g.UsedAt != 0:
+			return nil, ErrSpent
+		case now >= g.Expires:
+			return nil, ErrExpired
+		case used:
+			return nil, ErrKeyReused
+		}
+		var id delivery.Identity
+		if der, id.NotBefore, id.NotAfter, err = c.Make(g); err != nil {
+			return nil, err
+		}
+		id.Fingerprint = sha256.Sum256(der)
+		issued := &store.Issued{Grant: *g, Credential: delivery.Credential{
+			Identity: id, Purpose: g.Purpose, Device: g.Device, User: g.User, Automated: g.Automated, ID: g.ID, Serial: g.Serial,
+		}}
+		issued.Grant.UsedAt, issued.Grant.Transaction, issued.Grant.Request = now, c.Transaction, c.Request
+		issued.Grant.Key, issued.Grant.Certificate = c.Key, der
+		made = issued.Credential
+		return issued, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("issue: %w", err)
+	}
+	if made.Purpose == delivery.ForRenewal {
+		s.issued(ctx, now, made)
+	}
+	return der, nil
+}
+
+// issued tells a device's record of its next identity. The certificate is bound to the device already, so that nothing but
+// the display depends on this (HST-034).
+func (s *Server) issued(ctx context.Context, now protocol.Time, c delivery.Credential) {
+	ev := delivery.Event{Kind: delivery.IdentityIssued, Device: c.Device, Message: delivery.Message{Credential: c}}
+	if err := s.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil {
+		s.log.WithError(err).WithField("device", c.Device).Warn("renewed identity is not shown yet")
+	}
 }
 
 // Credential returns what is known of a certificate; store.ErrNotFound: it is not ours.
@@ -57,10 +168,14 @@ func (s *Server) Credential(ctx context.Context, f delivery.Fingerprint) (delive
 
 // Invite makes a single-use enrolment link for a user (0: userless) and returns its token, which is kept nowhere.
 func (s *Server) Invite(ctx context.Context, now protocol.Time, user delivery.UserID, lifetime time.Duration) (token string, err error) {
-	return "", nil
+	token, hash := secretText()
+	if err := s.store.AddTicket(ctx, &store.Ticket{Hash: hash, User: user, Expires: now.Add(lifetime)}); err != nil {
+		return "", fmt.Errorf("invitation: %w", err)
+	}
+	return token, nil
 }
 
 // TakeTicket uses up an enrolment link; store.ErrNotFound when it is unknown, used or expired.
 func (s *Server) TakeTicket(ctx context.Context, now protocol.Time, token string) (*store.Ticket, error) {
-	return nil, nil
+	return s.store.TakeTicket(ctx, sha256.Sum256([]byte(token)), now)
 }

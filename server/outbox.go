@@ -2,17 +2,261 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/push"
+	"rollcall/server/renewal"
+	"rollcall/server/store"
 )
+
+const (
+	pushesAtOnce = 256
+	batch        = 1024        // wake-ups that are taken from the store at once
+	retryTick    = time.Second // real time before Run tries again what failed
+)
+
+// An outbox sends the wake-ups that the store holds. It keeps nothing that a crash could lose.
+type outbox struct {
+	nudged  chan struct{} // has one when something may be due sooner than it was
+	ticking sync.Mutex
+	held    atomic.Bool  // the push certificate was found unusable, and none was uploaded since
+	sweep   atomic.Int64 // protocol.Time of the next clean-up
+	warned  atomic.Int64 // the latest warning of the push certificate's end
+}
+
+func (o *outbox) nudge() {
+	select {
+	case o.nudged <- struct{}{}:
+	default:
+	}
+}
 
 // Next returns when Tick has something to do; 0: nothing is due ever. Wake-ups that are held because the push
 // certificate is unusable do not count.
-func (s *Server) Next(ctx context.Context) (protocol.Time, error) { return 0, nil }
+func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
+	next := protocol.Time(s.outbox.sweep.Load())
+	w := s.World()
+	if s.cfg.Push == nil || s.outbox.held.Load() || w.Push.Topic == "" || w.Push.Suspended {
+		return next, nil
+	}
+	due, err := s.store.NextDue(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("outbox: %w", err)
+	}
+	return next.Sooner(due), nil
+}
 
 // Tick does everything that is due at now: wake-ups, at least once each, and the clean-up of records. It returns when
 // all of it is answered and committed.
-func (s *Server) Tick(ctx context.Context, now protocol.Time) error { return nil }
+func (s *Server) Tick(ctx context.Context, now protocol.Time) error {
+	s.outbox.ticking.Lock()
+	defer s.outbox.ticking.Unlock()
+	if now >= protocol.Time(s.outbox.sweep.Load()) {
+		if err := s.cleanUp(ctx, now); err != nil {
+			return fmt.Errorf("clean-up: %w", err)
+		}
+	}
+	if err := s.wakeAll(ctx, now); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
+}
 
-// Run calls Tick whenever something is due by clock, until ctx ends. Only a failing store ends it sooner.
-func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error { return nil }
+// wakeAll sends every wake-up that is due. One that fails to be kept does not hold up the others (HST-083).
+func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
+	if s.cfg.Push == nil {
+		return nil
+	}
+	s.warn(now)
+	var mu sync.Mutex
+	var failed error
+	tried := map[protocol.Device]delivery.Wake{}
+	for {
+		snap := s.snap.Load()
+		if !snap.world.Push.Usable(now) {
+			s.outbox.held.Store(snap.world.Push.Topic != "")
+			return failed
+		}
+		due, err := s.store.Due(ctx, now, batch+len(tried))
+		if err != nil {
+			return err
+		}
+		var g errgroup.Group
+		g.SetLimit(pushesAtOnce)
+		fresh := 0
+		for _, d := range due {
+			r, err := s.store.Record(ctx, d)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			} else if err != nil {
+				g.Wait()
+				return err
+			}
+			if sent, again := tried[d]; again && sent == r.State.Wake {
+				continue
+			}
+			tried[d] = r.State.Wake
+			fresh++
+			g.Go(func() error {
+				if err := s.wake(ctx, now, snap, &r.State); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
+				}
+				return nil
+			})
+		}
+		g.Wait()
+		if fresh == 0 || ctx.Err() != nil {
+			return errors.Join(failed, ctx.Err())
+		}
+	}
+}
+
+// wake sends one wake-up, then keeps what became of it: a crash between the two sends it again.
+func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st *delivery.State) error {
+	ev := delivery.Event{Kind: delivery.PushReport, Device: st.Device, Message: delivery.Message{PushedAt: now, Sent: st.Wake}}
+	if st.Push.Topic != snap.world.Push.Topic {
+		ev.Push = delivery.BadAddress // the certificate of another topic cannot reach it (AUTH-32)
+	} else {
+		n := push.Notification{Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt)}
+		if st.Wake.Reason != delivery.Scheduled || len(st.Queue) > 0 {
+			n.Expires = now.Add(push.KeepWork).Time()
+		}
+		a := s.cfg.Push.Push(ctx, n)
+		if a.Suspend {
+			return s.suspend(ctx, now, snap, a.Reason)
+		}
+		if ctx.Err() != nil {
+			return nil // given up, not answered: it stays due
+		}
+		ev.Push, ev.InactiveSince = a.Result, protocol.At(a.InactiveSince)
+		if a.RetryAfter > 0 {
+			ev.RetryAfter = now.Add(a.RetryAfter)
+		}
+	}
+	err := s.Handle(ctx, now, &ev, new(delivery.Outcome))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // removed meanwhile
+	}
+	return err
+}
+
+// suspend holds all wake-ups until another push certificate is uploaded, and raises one alarm (APL-102).
+func (s *Server) suspend(ctx context.Context, now protocol.Time, sent *snapshot, reason string) error {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	slot := slotOf(sent.content.Tenant)
+	refused, present := sent.content.Slot(slot), s.Content().Slot(slot)
+	if present == nil || present.Suspended || present.NotBefore != refused.NotBefore {
+		return nil // known, or mended meanwhile
+	}
+	cert := *present
+	cert.Suspended = true
+	s.log.WithFields(logrus.Fields{"rule": protocol.RulePushExpired, "topic": cert.Topic, "reason": reason}).
+		Error("the push service refuses the push certificate: all wake-ups are held")
+	return s.change(ctx, now, &store.Change{Push: &cert, Lines: line(delivery.WhatPushSuspended, protocol.RulePushExpired, reason)})
+}
+
+// warn says once for each of its thresholds that the push certificate ends (AUTH-33).
+func (s *Server) warn(now protocol.Time) {
+	cert, days := s.PushStatus(now)
+	if cert == nil || s.outbox.warned.Swap(int64(days)) == int64(days) || days == 0 {
+		return
+	}
+	log := s.log.WithFields(logrus.Fields{"rule": protocol.RulePushExpired, "topic": cert.Topic, "apple_id": cert.AppleID, "not_after": cert.NotAfter.Time()})
+	if days < 0 {
+		log.Error("the push certificate has ended: Apple devices cannot be reached until a renewed one is uploaded")
+		return
+	}
+	log.Warnf("the push certificate ends within %d days", days)
+}
+
+// Clean-up looks at all records; it need not look again before one can have reached its end.
+const (
+	sweepPage  = 1000
+	sweepLeast = 24 * time.Hour
+)
+
+// cleanUp removes the records whose identity ended long ago (AUTH-43).
+func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
+	next := now.Add(renewal.Kept) // nothing issued from now on can end sooner
+	var out delivery.Outcome
+	for after := protocol.Device(0); ; {
+		page, err := s.store.Records(ctx, after, sweepPage)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			st := &page[i].State
+			end := renewal.RemovedAt(st.Identity.NotAfter)
+			if now < end {
+				next = next.Sooner(end)
+				continue
+			}
+			ev := delivery.Event{Kind: delivery.RecordDue, Device: st.Device}
+			if err := s.Handle(ctx, now, &ev, &out); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		if len(page) < sweepPage {
+			break
+		}
+		after = page[len(page)-1].State.Device
+	}
+	s.outbox.sweep.Store(int64(max(next, now.Add(sweepLeast))))
+	return nil
+}
+
+// Run calls Tick whenever something is due by clock, until ctx ends. Only a closed store ends it sooner; what else fails
+// is logged and tried again.
+func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
+	for ctx.Err() == nil {
+		next, err := s.Next(ctx)
+		wait := time.Duration(-1)
+		now := clock()
+		switch {
+		case err != nil:
+		case next == 0:
+		case next <= now:
+			if err = s.Tick(ctx, now); err == nil {
+				continue
+			}
+		default:
+			wait = next.Sub(now)
+		}
+		if errors.Is(err, store.ErrClosed) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.WithError(err).Error("wake-ups are late")
+			wait = retryTick
+		}
+		s.outbox.wait(ctx, wait)
+	}
+	return nil
+}
+
+// wait returns after d (negative: never), at a nudge, or when ctx ends.
+func (o *outbox) wait(ctx context.Context, d time.Duration) {
+	var due <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-o.nudged:
+	case <-due:
+	}
+}

@@ -2,7 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	randv2 "math/rand/v2"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -19,7 +26,8 @@ type Config struct {
 
 	// Renewal returns the enrolment profile of a device for the renewal of its identity, with this challenge in its
 	// SCEP payload and all else as the device has it (APL-090). The same arguments must give the same bytes: a profile
-	// may be handed out again. Called while the device is held, so it must not call Handle for it. Nil: no identity renews.
+	// may be handed out again. Called while the device is held, so it must not call Handle for it. Nil: a device whose
+	// identity is due cannot be answered.
 	Renewal func(ctx context.Context, now protocol.Time, s *delivery.State, challenge string) ([]byte, error)
 
 	// SetPushCertificate is told the certificate that wake-ups go out with, by Open and after each upload. Nil: nobody.
@@ -30,31 +38,67 @@ type Config struct {
 	Observe func(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
 
 	Log  logrus.FieldLogger // nil: silent
-	Rand func() uint64      // seeds of command ids and jitter, never secrets; safe for concurrent use; nil: math/rand/v2
+	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2
 }
 
 // Server is a tenant's MDM server without its sockets and its clock. Safe for concurrent use.
 type Server struct {
 	store store.Store
 	cfg   Config
+	log   logrus.FieldLogger
+
+	renewals []byte // key of the challenges of renewals
+
+	snap  atomic.Pointer[snapshot]
+	admin sync.Mutex // one change of the catalogue at a time
+
+	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
+
+	outbox outbox
 }
 
 // Open makes a server of what cfg.Store keeps.
-func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) { return nil, nil }
+func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("server: Config.Store is missing")
+	}
+	s := &Server{store: cfg.Store, cfg: cfg, log: cfg.Log}
+	if s.log == nil {
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		s.log = silent
+	}
+	if s.cfg.Rand == nil {
+		s.cfg.Rand = randv2.Uint64
+	}
+	s.outbox.nudged = make(chan struct{}, 1)
+	s.outbox.sweep.Store(int64(now))
+	content, err := s.store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("catalogue: %w", err)
+	}
+	s.snap.Store(newSnapshot(content))
+	s.renewals, err = s.Secret(ctx, now, "renewal challenges", func() ([]byte, error) {
+		key := make([]byte, 32)
+		rand.Read(key) // never fails: it ends the process instead
+		return key, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cert := content.Slot(slotOf(content.Tenant)); cert != nil {
+		if err := s.usePushCertificate(cert); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
 
 // World is the present snapshot of what the tenant wants. Read only.
-func (s *Server) World() *delivery.World { return nil }
+func (s *Server) World() *delivery.World { return s.snap.Load().world }
 
 // Content is the present snapshot of what administrators decided. Read only.
-func (s *Server) Content() *store.Content { return nil }
+func (s *Server) Content() *store.Content { return s.snap.Load().content }
 
 // Store is where the server keeps its state; for reading.
 func (s *Server) Store() store.Store { return s.store }
-
-// Handle takes one event: a round of a check-in, the report of a push, an administrator's order. New state, effects and
-// answer are one durable commit; until then nothing has left the process. A refusal is committed as well (its journal
-// line counts) and comes back as a [*protocol.Refusal], wrapped. Of a check-in round the device is found by ev.ID where
-// that is given, else by ev.Device; a device that is unknown is store.ErrNotFound.
-func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
-	return nil
-}

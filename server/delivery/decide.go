@@ -142,7 +142,12 @@ func (d *decision) refusal(no *protocol.Refusal, what What) {
 	d.out.State, d.out.Changed, d.out.Facts = *d.s, 0, nil
 	d.out.Commands, d.out.Effects = d.out.Commands[:0], d.out.Effects[:0]
 	d.out.Refusal = *no
-	d.journal(what, no.Rule, no.Reason)
+	if d.s.Life != NoLife {
+		d.journal(what, no.Rule, no.Reason)
+		return
+	}
+	d.out.Changed = Gone // there is no record of it, and this does not make one
+	d.out.Effects = append(d.out.Effects, Effect{Kind: Journal, Rule: no.Rule, What: what, Detail: "device " + d.in.ID + ": " + no.Reason})
 }
 
 func (d *decision) journal(what What, r protocol.Rule, detail string) {

@@ -113,6 +113,7 @@ func (d *decision) ready() {
 		return
 	}
 	if unreachable {
+		d.out.Changed |= Wakes // it can go out again
 		d.journal(WhatReachable, "", "")
 	}
 }

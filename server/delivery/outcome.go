@@ -21,7 +21,7 @@ const (
 	Wakes                      // State.Wake
 	Secrets                    // Unlock, Escrow
 	FactsToo                   // Outcome.Facts
-	Gone                       // the record itself is removed, with its commands, facts and exchanges; its journal stays
+	Gone                       // the record itself is removed, or not made, with its commands, facts and exchanges; its journal stays
 )
 
 // An EffectKind is what is to happen beside the device's own state, in the same commit.

@@ -533,6 +533,21 @@ func gone(s *suite) {
 			s.Errorf("%sjournal %+v, want its last line", when, lines)
 		}
 	})
+	tx, err := s.Create(s.ctx, "B") // refused before it had a record: only its journal is kept
+	s.must(err)
+	out := delivery.Outcome{State: *tx.State(), Changed: delivery.Gone, Effects: []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRefused}}}
+	s.must(tx.Commit(at, &out))
+	tx.End()
+	s.each(func(when string) {
+		_, err := s.Device(s.ctx, "B")
+		s.wantErr(when+"Device of a refused one", err, store.ErrNotFound)
+		lines, err := s.JournalAfter(s.ctx, 0, 10)
+		s.must(err)
+		if len(lines) != 2 || lines[1].What != delivery.WhatRefused {
+			s.Errorf("%sjournal %+v, want the refusal too", when, lines)
+		}
+	})
+
 	again := s.make("A", nil) // it enrols again
 	h, err := s.History(s.ctx, again, 10)
 	s.must(err)

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// Handle takes one event: a round of a check-in, the report of a push, an administrator's order. New state, effects and
+// answer are one durable commit; until then nothing has left the process. A refusal is committed as well (its journal
+// line counts) and comes back as a [*protocol.Refusal], wrapped. An Enrol finds its device by ev.ID and makes it where there
+// is none; any other event by ev.Device or, where that is 0, by ev.ID. A device that is unknown is store.ErrNotFound.
+func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+	tx, err := s.begin(ctx, ev)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ev.Kind, err)
+	}
+	defer tx.End() // gives up what was not committed
+	if tx.Answered(ev.Key, out) {
+		return nil // a repeat: the bytes of the first time, nothing decided again
+	}
+	if ev.Seed == ([2]uint64{}) {
+		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
+	}
+	var before *delivery.State
+	if s.cfg.Observe != nil {
+		kept := *tx.State()
+		before = &kept
+	}
+	// The world is looked at while the device is held, so that a device never goes back to an older one.
+	world := s.World()
+	delivery.Decide(now, world, tx.State(), ev, out) // pure
+	if err := s.fill(ctx, now, world, out); err != nil {
+		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
+	}
+	if ev.Encode != nil && out.Refusal.Rule == "" { // a refused round is decided afresh when it comes again
+		out.Exchange.Key = ev.Key
+		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
+	}
+	if err := tx.Commit(now, out); err != nil { // state, outbox, exchange
+		return fmt.Errorf("%s: %w", ev.Kind, err)
+	}
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(now, ev, before, &out.State, out)
+	}
+	if out.Changed&delivery.Wakes != 0 {
+		s.outbox.nudge() // its worker sends the wake-up, at least once; a crash here loses none
+	}
+	if out.Refusal.Rule != "" {
+		no := out.Refusal // out will be used again
+		return fmt.Errorf("%s: %w", ev.Kind, &no)
+	}
+	return nil
+}
+
+// begin takes hold of the event's device.
+func (s *Server) begin(ctx context.Context, ev *delivery.Event) (store.Tx, error) {
+	d := ev.Device
+	if ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Enrol {
+		if ev.ID == "" {
+			return nil, fmt.Errorf("device without identifier: %w", protocol.ErrMalformed)
+		}
+		return s.store.Create(ctx, ev.ID)
+	}
+	if d == 0 {
+		var err error
+		if d, err = s.store.Device(ctx, ev.ID); err != nil {
+			return nil, err
+		}
+	}
+	return s.store.Begin(ctx, d)
+}
+
+// fill adds the document to the command that is handed out.
+func (s *Server) fill(ctx context.Context, now protocol.Time, w *delivery.World, out *delivery.Outcome) error {
+	if out.Reply.Kind != protocol.Work {
+		return nil
+	}
+	switch c := &out.Reply.Command; c.Kind {
+	case protocol.InstallProfile:
+		c.Payload = w.Profiles[c.Profile].Payload
+	case protocol.RenewIdentity:
+		if s.cfg.Renewal == nil {
+			return errors.New("an identity is due and Config.Renewal is missing")
+		}
+		challenge, err := s.renewalChallenge(ctx, now, &out.State)
+		if err != nil {
+			return err
+		}
+		c.Payload, err = s.cfg.Renewal(ctx, now, &out.State, challenge)
+		return err
+	}
+	return nil
+}
+
+// renewalPeriod is how long a renewal that is handed out again brings the same challenge, which then lives for as long
+// again: 14 days at most (apple.md section 3.4).
+const renewalPeriod = 7 * 24 * time.Hour
+
+// renewalChallenge grants the renewal that st asked for. The challenge is derived from the command, so that the same
+// command brings the same bytes however often it is handed out.
+func (s *Server) renewalChallenge(ctx context.Context, now protocol.Time, st *delivery.State) (string, error) {
+	period := now.Sub(st.Renewal.Asked) / renewalPeriod
+	mac := hmac.New(sha256.New, s.renewals)
+	mac.Write(st.Renewal.Command[:])
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(period)))
+	challenge := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return challenge, s.store.AddGrant(ctx, &store.Grant{
+		Hash: sha256.Sum256([]byte(challenge)), Purpose: delivery.ForRenewal, Device: st.Device, User: st.User, Automated: st.Automated,
+		Expires: st.Renewal.Asked.Add((period + 2) * renewalPeriod),
+	})
+}

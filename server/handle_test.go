@@ -1,0 +1,179 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+func TestHandle(t *testing.T) {
+	x := newTenant(t)
+	x.wifi("<wifi>", "sales")
+	p := x.newPhone(1)
+	if err := p.says(protocol.CheckIn{Verb: protocol.Ask}, delivery.Message{}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Ask of an unknown device = %v, want ErrNotFound", err)
+	}
+	p.must(p.enrol())
+	p.must(p.ready("a"))
+	commands := p.drain()
+	if len(commands) != 3 || commands[2].Kind != protocol.InstallProfile || string(commands[2].Payload) != "<wifi>" {
+		t.Errorf("commands %+v, want the profile with its document", commands)
+	}
+	history, err := x.store.History(x.ctx, p.number, 10)
+	x.must(err)
+	for _, c := range history {
+		if !c.Final || c.Status != protocol.Acknowledged || c.Payload != nil {
+			t.Errorf("history %+v", c)
+		}
+	}
+}
+
+func TestHandleRefusalIsKeptInTheJournal(t *testing.T) {
+	x := newTenant(t)
+	a, b := x.enrolled(1), x.enrolled(2)
+	before := [2]delivery.State{a.state(), b.state()}
+	id := a.id
+	a.id = b.id // HST-033
+	x.refused(a.says(protocol.CheckIn{Verb: protocol.Leave}, delivery.Message{}), "HST-033")
+	a.id = id
+	x.equal("states", [2]delivery.State{a.state(), b.state()}, before)
+	lines := x.journal(delivery.WhatWrongIdentity)
+	if len(lines) != 2 || lines[0].Device != b.number || lines[1].Device != a.number {
+		t.Errorf("journal %+v, want a line for both", lines)
+	}
+}
+
+func TestHandleRefusedEnrolmentMakesNoRecord(t *testing.T) {
+	x := newTenant(t)
+	p := x.newPhone(1)
+	x.now = x.now.Add(400 * day) // both the identity and the push certificate have ended
+	x.refused(p.enrol(), protocol.RuleNotRenewed)
+	if _, err := x.store.Device(x.ctx, p.id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Device = %v, want none", err)
+	}
+	lines := x.journal(delivery.WhatRefused)
+	if len(lines) != 1 || lines[0].Device != 0 || !strings.Contains(lines[0].Detail, p.id) {
+		t.Errorf("journal %+v, want one line that names the device", lines)
+	}
+}
+
+func TestHandleRepeat(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	_, err := x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: protocol.Restart})
+	x.must(err)
+	cred, err := x.Credential(x.ctx, p.cert)
+	x.must(err)
+	encoded := 0
+	ask := func() string {
+		ev := delivery.Event{
+			Kind: delivery.CheckInRound, ID: p.id, Key: delivery.Key{1}, Message: delivery.Message{CheckIn: protocol.CheckIn{Verb: protocol.Ask}, Credential: cred},
+			Encode: func(dst []byte, r *protocol.Reply) []byte {
+				encoded++
+				return append(dst, r.Command.ID.String()...)
+			},
+		}
+		x.must(x.Handle(x.ctx, x.now, &ev, &p.out))
+		return string(p.out.Exchange.Answer)
+	}
+	first := ask()
+	p.drain()
+	if again := ask(); again != first || encoded != 1 || first == "" {
+		t.Errorf("the repeat was answered %q, the first %q; encoded %d times", again, first, encoded)
+	}
+}
+
+func TestHandleObserves(t *testing.T) {
+	x := newTenant(t)
+	var seen []string
+	x.cfg.Observe = func(_ protocol.Time, ev *delivery.Event, before, after *delivery.State, _ *delivery.Outcome) {
+		seen = append(seen, ev.Kind.String()+": "+before.Life.String()+" to "+after.Life.String())
+	}
+	x.reopen()
+	p := x.newPhone(1)
+	p.must(p.enrol())
+	p.must(p.ready("a"))
+	x.tick()
+	x.equal("observed", seen, []string{"check-in: none to enrolling", "check-in: enrolling to enrolled", "push report: enrolled to enrolled"})
+}
+
+// failing is a store whose commits fail while it says so.
+type failing struct {
+	store.Store
+	fail func(d protocol.Device) bool
+}
+
+var errDisk = errors.New("disk")
+
+func (f *failing) Begin(ctx context.Context, d protocol.Device) (store.Tx, error) {
+	tx, err := f.Store.Begin(ctx, d)
+	return &failingTx{tx, f}, err
+}
+
+type failingTx struct {
+	store.Tx
+	f *failing
+}
+
+func (t *failingTx) Commit(now protocol.Time, out *delivery.Outcome) error {
+	if t.f.fail(out.State.Device) {
+		return errDisk
+	}
+	return t.Tx.Commit(now, out)
+}
+
+func TestAPL054CommitFails(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	id, err := x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: protocol.Restart})
+	x.must(err)
+	down := false
+	x.cfg.Store = &failing{x.store, func(protocol.Device) bool { return down }}
+	x.reopen()
+	p.must(p.says(protocol.CheckIn{Verb: protocol.Ask}, delivery.Message{}))
+	report := func() error {
+		return p.says(protocol.CheckIn{Verb: protocol.Report, Command: id, Status: protocol.Acknowledged}, delivery.Message{})
+	}
+	before := p.state().Reports.Acknowledged
+	down = true
+	if err := report(); !errors.Is(err, errDisk) {
+		t.Errorf("report = %v, want the store's error", err)
+	}
+	if got := p.state(); got.Reports.Acknowledged != before || len(got.Queue) != 1 {
+		t.Errorf("state %+v: a report that was not kept counts", got)
+	}
+	down = false
+	p.must(report()) // the device says it again
+	p.must(report())
+	if got := p.state(); got.Reports.Acknowledged != before+1 || len(got.Queue) != 0 {
+		t.Errorf("state %+v, want the report counted once (I3)", got)
+	}
+}
+
+func TestHST053OldMagicIsNeverUsed(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	p.certify(store.Grant{Purpose: delivery.ForEnrolment, User: 1})
+	p.must(p.enrol())
+	n := len(x.pushes.Sent())
+	x.later(9 * time.Hour) // no push between Authenticate and TokenUpdate
+	if got := x.since(n); len(got) != 0 {
+		t.Errorf("pushes %v before the first TokenUpdate", got)
+	}
+	p.must(p.ready("new"))
+	x.later(9 * time.Hour)
+	for _, n := range x.pushes.Sent()[n:] {
+		if n.Magic != "magic new" || string(n.Token) != "new" {
+			t.Errorf("push with %q for %q, of the old enrolment", n.Magic, n.Token)
+		}
+	}
+	if len(x.since(n)) == 0 {
+		t.Error("no push after the new enrolment")
+	}
+}

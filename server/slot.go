@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/renewal"
+	"rollcall/server/store"
+)
+
+// A PushUpload is what an upload of a push certificate did or would do.
+type PushUpload struct {
+	OtherTopic bool // than the present one: AUTH-32
+	Stranded   int  // enrolled Apple devices that the new topic cannot reach
+}
+
+// UploadPush takes data (see certs.ReadPush) as the push certificate of the tenant's slot (AUTH-34). One with another
+// topic is refused without confirm (AUTH-32); the result says how many devices it strands, also when it is refused. Held
+// wake-ups go out at once (AUTH-31).
+func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (PushUpload, error) {
+	read, err := certs.ReadPush(data, password)
+	if err != nil {
+		return PushUpload{}, err
+	}
+	key, err := certs.KeyPEM(read.Key)
+	if err != nil {
+		return PushUpload{}, err
+	}
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	content := s.Content()
+	if content.Tenant.Authority == protocol.Unknown {
+		return PushUpload{}, refuse(protocol.RuleUnset, "no authority is set yet, so there is no slot for a push certificate")
+	}
+	cert := store.PushCertificate{
+		Slot: slotOf(content.Tenant), Topic: read.Topic, AppleID: appleID, UploadedAt: now,
+		NotBefore: protocol.At(read.Certificate.NotBefore), NotAfter: protocol.At(read.Certificate.NotAfter),
+		Certificate: certs.CertificatesPEM(append([]*x509.Certificate{read.Certificate}, read.Chain...)...), Key: key,
+	}
+	var present renewal.Push
+	if p := content.Slot(cert.Slot); p != nil {
+		present = renewal.Push{Topic: p.Topic, NotBefore: p.NotBefore, NotAfter: p.NotAfter}
+		if cert.AppleID == "" && p.Topic == cert.Topic {
+			cert.AppleID = p.AppleID // renewed under the same one
+		}
+	}
+	other, no := renewal.CheckUpload(now, present, renewal.Push{Topic: cert.Topic, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter})
+	if no != nil {
+		return PushUpload{}, no
+	}
+	up := PushUpload{OtherTopic: other}
+	detail := "topic " + cert.Topic + ", valid until " + cert.NotAfter.String()
+	if other {
+		err := s.eachRecord(ctx, func(r *store.Record) {
+			if st := &r.State; st.Life == delivery.Enrolled && st.Platform.Apple() && st.Push.Topic != cert.Topic {
+				up.Stranded++
+			}
+		})
+		if err != nil {
+			return PushUpload{}, err
+		}
+		if !confirm {
+			return up, refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
+		}
+		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
+	}
+	rule := protocol.RuleUpload
+	if other {
+		rule = protocol.RuleOtherTopic
+	}
+	if err := s.change(ctx, now, &store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}); err != nil {
+		return PushUpload{}, err
+	}
+	s.outbox.held.Store(false)
+	s.outbox.nudge()
+	return up, nil
+}
+
+// usePushCertificate tells who sends wake-ups under which certificate.
+func (s *Server) usePushCertificate(cert *store.PushCertificate) error {
+	if s.cfg.SetPushCertificate == nil {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(cert.Certificate, cert.Key)
+	if err != nil {
+		return fmt.Errorf("push certificate: %w", err)
+	}
+	s.cfg.SetPushCertificate(pair, cert.Topic)
+	return nil
+}
+
+// PushStatus returns the push certificate in use, nil: none, and the warning of renewal.Warning.
+func (s *Server) PushStatus(now protocol.Time) (cert *store.PushCertificate, warning int) {
+	content := s.Content()
+	cert = content.Slot(slotOf(content.Tenant))
+	if cert == nil {
+		return nil, 0
+	}
+	return cert, renewal.Warning(now, cert.NotAfter)
+}
