@@ -190,6 +190,15 @@ func TestAPL058ReturnsByItselfOnlyIfNotNowWasLast(t *testing.T) {
 	if d.Due() != 0 {
 		t.Errorf("NotNow was not the last word, yet the device is due %s", d.Due())
 	}
+	expect(t, step(d, unlocks, Event{Kind: Woken}), "ask")
+	expect(t, step(d, unlocks, work(1)), "execute")
+	expect(t, step(d, unlocks, Event{Kind: Executed, Status: protocol.NotNow, Until: unlocks.Add(time.Hour)}), "report")
+	expect(t, step(d, unlocks, Event{Kind: Answered}))
+	expect(t, step(d, unlocks, Event{Kind: Woken}), "ask")
+	expect(t, step(d, unlocks, Event{Kind: Answered}))
+	if d.Due() != 0 {
+		t.Errorf("the last word was Idle, yet the device is due %s", d.Due())
+	}
 }
 
 func TestReportStaysOwed(t *testing.T) {

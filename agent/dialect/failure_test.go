@@ -112,6 +112,7 @@ func renewal(t *testing.T, s *scene, change ...func(*apple.Profile)) {
 	p.Payloads[1].SCEP.Challenge = "second secret"
 	s.now = s.now.Add(330 * 24 * time.Hour)
 	s.wake()
+	s.give("R-0", apple.ProfileList{}) // in the same conversation
 	s.answer(200, apple.EncodeCommand(nil, "R-1", apple.InstallProfile{Payload: apple.EncodeProfile(p)}))
 }
 
@@ -216,6 +217,9 @@ func TestRenewalFails(t *testing.T) {
 		m, _ := s.reported("R-1")
 		if m.Status != protocol.Failed || s.act.Request.Identity != Current || s.d.Identity() != old {
 			t.Fatalf("report %s by identity %d, want Error by the old", m.Status, s.act.Request.Identity)
+		}
+		if s.d.Certificate(Next) != nil {
+			t.Error("the refused identity is kept")
 		}
 		s.answer(200, nil)
 		s.rests()
