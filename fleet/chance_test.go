@@ -70,7 +70,7 @@ func TestReach(t *testing.T) {
 		a, b := f.spells(i, 0)
 		on, off = on+a, off+b
 	}
-	if share := off.Hours() / (on + off).Hours(); share < 0.03 || share > 0.06 {
+	if share := off.Hours() / (on + off).Hours(); share < 0.036 || share > 0.044 {
 		t.Errorf("off the network for %.1f%% of the time, want about 4%%", 100*share)
 	}
 }

@@ -169,13 +169,24 @@ func modelOf(models map[modelKey]*dialect.Model, p *population.Device) *dialect.
 	key := modelKey{p.Model, p.Platform, p.OSVersion}
 	m := models[key]
 	if m == nil {
-		m = &dialect.Model{Platform: p.Platform, OSVersion: p.OSVersion, Capacity: 128}
+		m = &dialect.Model{Platform: p.Platform, OSVersion: p.OSVersion, Build: build(p.Platform, p.OSVersion), Capacity: 128}
 		if p.Model != nil {
 			m.Name, m.Product = p.Model.Name, p.Model.Product
 		}
 		models[key] = m
 	}
 	return m
+}
+
+// build returns a build number of the form that Apple gives this version: 17.6 is of the 21st line, macOS 14.6 of the 23rd.
+func build(p protocol.Platform, version string) string {
+	major, minor := 17, 0
+	fmt.Sscanf(version, "%d.%d", &major, &minor) // what cannot be read stays
+	line := major + 4
+	if p == protocol.MacOS {
+		line = major + 9
+	}
+	return fmt.Sprintf("%d%c%d", line, 'A'+minor%26, 60+minor)
 }
 
 // habitsOf returns the one Habits of all devices with these.

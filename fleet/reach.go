@@ -46,7 +46,7 @@ func (f *Fleet) spells(i int, n uint64) (on, off time.Duration) {
 	r := f.draw(i, forSpell, n)
 	off = offline.Lasts.Draw(r)
 	share := uint64(offline.Share)
-	mean := uint64(offline.Lasts.Median()/time.Second) * (uint64(plan.Whole) - share) / share
+	mean := uint64(offline.Lasts.Mean()/time.Second) * (uint64(plan.Whole) - share) / share
 	on = time.Duration(within(r, 2*mean)) * time.Second
 	return on, off
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,10 +24,10 @@ import (
 type labFlags struct {
 	who populationFlags
 
-	clock, keep, report string
-	length, together    time.Duration
-	parallel            int
-	restart, force      bool
+	clock, keep, report, log string
+	length, together         time.Duration
+	parallel                 int
+	restart, force           bool
 }
 
 func labCommand() *cobra.Command {
@@ -56,6 +55,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	flags.IntVar(&f.parallel, "parallel", 0, "conversations at a time (default 32)")
 	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
+	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
 	flags.BoolVar(&f.force, "force", false, "replace the report or the kept fleet of an earlier run")
 	return cmd
@@ -183,9 +183,7 @@ func keep(name string, f *fleet.Fleet) (err error) {
 // present prints the result: one JSON object, or words and numbers.
 func present(cmd *cobra.Command, result *report.Result, story *report.Story) error {
 	if asJSON(cmd) {
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetIndent("", " ")
-		return enc.Encode(result)
+		return report.WriteJSON(cmd.OutOrStdout(), result)
 	}
 	file, ok := cmd.OutOrStdout().(*os.File)
 	color := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""

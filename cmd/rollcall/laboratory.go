@@ -28,6 +28,7 @@ import (
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/server/logs"
 	"rollcall/server/push"
 )
 
@@ -47,6 +48,7 @@ type laboratory struct {
 	keys    []*rsa.PrivateKey
 	busy    busy
 	dir     string
+	log     *os.File           // nil: nobody reads it
 	stop    context.CancelFunc // of the push service
 	ended   chan error         // its end
 }
@@ -80,6 +82,12 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 		Data: l.dir, Clock: realClock{}, Simulated: true, Factory: []*x509.Certificate{l.factory.Certificate()},
 		Push: push.Config{URL: url, Roots: roots}, Observe: run.Watch.Observe, Devices: l.busy.wrap, LegacySignature: true,
 	}
+	if f.log != "" {
+		if l.log, err = os.Create(f.log); err != nil {
+			return nil, fmt.Errorf("--server-log: %w", err)
+		}
+		l.cfg.Log = logs.New(l.log, true)
+	}
 	if f.clock == "driven" {
 		l.cfg.Clock = newDrivenClock(l.dir, start.Time())
 	}
@@ -89,7 +97,7 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 // startPush starts the push service.
 func (l *laboratory) startPush(ctx context.Context, seed uint64) (url string, roots *x509.CertPool, err error) {
 	// No rate for a token: a driven clock puts what an hour brings into one moment.
-	if l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}}); err != nil {
+	if l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}, RequireHeaders: true}); err != nil {
 		return "", nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -177,6 +185,9 @@ func (l *laboratory) close() error {
 	if l.stop != nil {
 		l.stop()
 		err = errors.Join(err, <-l.ended)
+	}
+	if l.log != nil {
+		err = errors.Join(err, l.log.Close())
 	}
 	return errors.Join(err, os.RemoveAll(l.dir))
 }
