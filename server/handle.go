@@ -28,7 +28,7 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if tx.Answered(ev.Key, out) {
 		return nil // a repeat: the bytes of the first time, nothing decided again
 	}
-	if ev.Seed == ([2]uint64{}) {
+	if ev.Seed == ([2]uint64{}) && (ev.Kind == delivery.CheckInRound || ev.Kind == delivery.Administered) {
 		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
 	}
 	var before *delivery.State

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,14 +56,14 @@ type tenant struct {
 // empty is a tenant that was never set up.
 func empty(t *testing.T) *tenant {
 	x := &tenant{T: t, ctx: t.Context(), store: store.NewMemory(), now: start}
-	seed := uint64(0)
+	var seed atomic.Uint64
 	x.cfg = server.Config{
 		Store: x.store, Push: &x.pushes,
 		Renewal: func(_ context.Context, _ protocol.Time, s *delivery.State, challenge string) ([]byte, error) {
 			x.renewal = challenge
 			return fmt.Appendf(nil, "profile of %d with %s", s.Device, challenge), nil
 		},
-		Rand: func() uint64 { seed++; return seed },
+		Rand: func() uint64 { return seed.Add(1) },
 	}
 	x.cfg.SetPushCertificate = func(_ tls.Certificate, topic string) { x.topics = append(x.topics, topic) }
 	x.reopen()

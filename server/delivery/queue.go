@@ -8,7 +8,7 @@ import (
 	"rollcall/protocol"
 )
 
-// maxOffers is how often one command is handed out in one conversation: without a limit two commands that are answered
+// maxOffers is how often a command that is answered NotNow is handed out in one conversation: without a limit two commands that are answered
 // NotNow would go round for ever (apple.md section 6.4).
 const maxOffers = 2
 
@@ -72,7 +72,7 @@ func (d *decision) reported() int {
 		if q.ID == d.in.Command {
 			return i
 		}
-		if q.Offers > 0 && (last < 0 || q.Offers > d.n.Queue[last].Offers || !q.NotNow) {
+		if q.Offers > 0 && !q.NotNow {
 			last = i
 		}
 	}
@@ -80,7 +80,7 @@ func (d *decision) reported() int {
 		return -1
 	}
 	if last < 0 && len(d.n.Queue) > 0 {
-		last = 0 // we have been restarted since: what is handed out is the head
+		return 0 // we have been restarted since: what is handed out is the head
 	}
 	return last
 }
@@ -152,7 +152,7 @@ func (d *decision) next(last protocol.Status) {
 	for i := range d.n.Queue {
 		q := &d.n.Queue[i]
 		switch {
-		case q.Offers == 0, q.Offers < maxOffers && !q.NotNow: // new in this conversation, or handed out and not answered
+		case !q.NotNow: // new in this conversation, or handed out and not answered
 			d.offer(i)
 			return
 		case q.Offers < maxOffers && again < 0:
@@ -170,7 +170,10 @@ func (d *decision) next(last protocol.Status) {
 
 func (d *decision) offer(i int) {
 	q := &d.changeQueue()[i]
-	q.Offers++
+	if q.Offers == 0 || q.NotNow { // else our answer was lost, and this is the same offer again
+		q.Offers++
+	}
+	q.NotNow = false
 	d.out.Reply = protocol.Reply{Kind: protocol.Work, Command: q.Command}
 }
 

@@ -133,7 +133,7 @@ type Queued struct {
 	protocol.Command               // Payload is nil: the world knows the document
 	Seq              uint64        // order within the device
 	At               protocol.Time // when it was queued
-	NotNow           bool          // the last answer was NotNow; of the present conversation only, like Offers
+	NotNow           bool          // answered so in the present conversation; on disk: the last answer
 	Offers           uint8         // in the present conversation; not kept on disk
 }
 
