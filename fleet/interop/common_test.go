@@ -6,6 +6,8 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -39,6 +41,9 @@ var (
 	rsaKey   = sync.OnceValue(makeKey)
 	spareKey = sync.OnceValue(makeKey)
 )
+
+// oneKey signs the SCEP messages of our devices.
+func oneKey() []*rsa.PrivateKey { return []*rsa.PrivateKey{rsaKey()} }
 
 func makeKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -88,16 +93,17 @@ func poolOf(list ...*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-// serve puts h behind TLS on loopback with a certificate of ca that asks for client certificates of ca, and returns
-// its URL.
-func serve(t testing.TB, ca *certs.Authority, h http.Handler) string {
+// serve puts h behind TLS on loopback with a certificate of ca and returns its URL. It asks for client certificates
+// of clients, unless that is nil.
+func serve(t testing.TB, ca *certs.Authority, h http.Handler, clients *x509.Certificate) string {
 	t.Helper()
 	key := must(certs.GenerateKey(certs.P256))(t)
 	face := must(ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0))(t)
 	s := httptest.NewUnstartedServer(h)
-	s.TLS = &tls.Config{
-		Certificates: []tls.Certificate{*tlsCertificate(certs.Signer{Certificate: face, Key: key})},
-		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: poolOf(ca.Certificate()),
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{*tlsCertificate(certs.Signer{Certificate: face, Key: key})}}
+	if clients != nil {
+		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.VerifyClientCertIfGiven, poolOf(clients)
 	}
 	s.StartTLS()
 	t.Cleanup(s.Close)

@@ -6,21 +6,28 @@ require rollcall v0.0.0
 
 require (
 	github.com/go-kit/kit v0.4.0
+	github.com/jessepeterson/mdmcommands v0.0.0-20251210055310-75943edf7c59
+	github.com/micromdm/nanohub v0.2.0
+	github.com/micromdm/nanolib v0.5.0
 	github.com/micromdm/nanomdm v0.9.0
+	github.com/micromdm/plist v0.2.2
 	github.com/micromdm/scep/v2 v2.3.0
 	github.com/smallstep/pkcs7 v0.2.3
 	github.com/smallstep/scep v0.0.0-20260331191114-261f960a40d1
 )
 
 require (
+	github.com/cespare/xxhash v1.1.0 // indirect
 	github.com/go-logfmt/logfmt v0.5.1 // indirect
 	github.com/go-stack/stack v1.6.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/context v0.0.0-20160226214623-1ea25387ff6f // indirect
 	github.com/gorilla/mux v1.4.0 // indirect
 	github.com/groob/finalizer v0.0.0-20170707115354-4c2ed49aabda // indirect
-	github.com/micromdm/plist v0.2.2 // indirect
+	github.com/jessepeterson/kmfddm v0.8.3 // indirect
+	github.com/micromdm/nanocmd v0.7.0 // indirect
 	github.com/pkg/errors v0.8.0 // indirect
+	github.com/valyala/fastjson v1.6.4 // indirect
 	go.mozilla.org/pkcs7 v0.10.0 // indirect
 	golang.org/x/crypto v0.59.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
