@@ -216,6 +216,10 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 	case r.gone:
 		return fmt.Errorf("device %d: %w", r.number, ErrNotFound)
 	}
+	if r.kept && out.Changed == 0 && len(out.Commands) == 0 && len(out.Effects) == 0 && out.Exchange.Key == (delivery.Key{}) {
+		r.state.LastSeen, r.state.Queue = out.State.LastSeen, out.State.Queue // all that a round can change without saying so
+		return nil
+	}
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Bind && !m.mayBind(e.Fingerprint, r.number) {
 			return fmt.Errorf("device %d: certificate %x is unknown or belongs to another device", r.number, e.Fingerprint[:8])
