@@ -505,6 +505,12 @@ func TestKeptInTheMiddle(t *testing.T) {
 	if _, err := e.Cut(kept); err != nil || e.Phase() != New {
 		t.Errorf("a device kept before its server took it is %s (%v), want new", e.Phase(), err)
 	}
+	d.phase = Removed // bytes that no device makes: an enrolment's remains without the enrolment
+	d.Install(Profile{Name: 1})
+	kept, _ = d.AppendBinary(nil)
+	if _, err := e.Cut(kept); err != nil || len(e.Profiles()) != 0 || e.Owes() {
+		t.Errorf("%v, profiles %v, owes %v", err, e.Profiles(), e.Owes())
+	}
 }
 
 func FuzzCut(f *testing.F) {

@@ -124,8 +124,7 @@ type SCEP struct {
 	CAFingerprint []byte // empty: not checked
 	Retries       int    // polls after PENDING
 	RetryDelay    time.Duration
-	Keysize       int              // bits, of an RSA key
-	KeyUsage      []pkix.Extension // for the request
+	KeyUsage      []pkix.Extension // of the request
 }
 
 // Trust is whom to believe beside the roots that the caller trusts anyway: certificates, DER, one after another. Pinned:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -55,61 +56,113 @@ func TestBinaryRefuses(t *testing.T) {
 	if err := d.UnmarshalBinary(append([]byte{version + 1}, b[1:]...)); err == nil {
 		t.Error("another version was taken")
 	}
+	s.d.who = "only a UDID"
+	if b, err = s.d.AppendBinary(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.UnmarshalBinary(b); !errors.Is(err, protocol.ErrMalformed) {
+		t.Errorf("a device without names: %v", err)
+	}
+}
+
+// seeds are kept devices in three states: at rest, with a report to repeat, in a renewal. They are small, since
+// the fuzzer shortens what it finds byte by byte: no certificates, short names.
+func seeds(t testing.TB) (list [][]byte) {
+	short := func(p *apple.Profile) {
+		p.Payloads, p.DisplayName = p.Payloads[:2], ""
+		m := p.Payloads[0].MDM
+		m.ServerURL, m.CheckInURL, m.Topic = "https://s", "", "com.apple.mgmt.x"
+	}
+	keep := func(s *scene) {
+		s.d.cert, s.d.who = []byte("c"), "u"+separator+separator+separator
+		if s.d.task != nil && s.d.incoming != nil {
+			s.d.incoming.cert = s.d.cert
+		}
+		b, err := s.d.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, b)
+	}
+	s := enrolled(t, iPhone, plainHabits, short)
+	keep(s)
+	s = enrolled(t, iPhone, plainHabits, short)
+	s.command("1", mail("a", "A"))
+	s.wake()
+	s.give("2", apple.RestartDevice{})
+	s.lost()
+	keep(s)
+	s = enrolled(t, iPhone, plainHabits, short)
+	s.wake()
+	s.answer(200, apple.EncodeCommand(nil, "3", apple.InstallProfile{Payload: apple.EncodeProfile(s.profile(short))}))
+	s.issue()
+	s.lost()
+	keep(s)
+	return list
 }
 
 func FuzzUnmarshalBinary(f *testing.F) {
-	s := enrolled(f, iPhone, plainHabits)
-	s.command("1", mail("com.example.mail", "Mail"))
-	seed, _ := s.d.AppendBinary(nil)
-	f.Add(seed)
-	s.wake()
-	s.give("2", apple.ProfileList{})
-	s.lost()
-	owes, _ := s.d.AppendBinary(nil)
-	f.Add(owes)
-	r := enrolled(f, iPhone, &Habits{Doubts: Doubts{OldIdentityReports: true}})
-	r.wake()
-	r.answer(200, apple.EncodeCommand(nil, "3", apple.InstallProfile{Payload: apple.EncodeProfile(r.profile())}))
-	r.issue()
-	r.lost()
-	renews, _ := r.d.AppendBinary(nil)
-	f.Add(renews)
-	f.Add(renews[:len(renews)/2])
+	for _, b := range seeds(f) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var d Apple
+		var d, e Apple
 		if err := d.UnmarshalBinary(b); err != nil {
 			if !errors.Is(err, protocol.ErrMalformed) {
 				t.Fatalf("error %v does not wrap ErrMalformed", err)
 			}
 			return
 		}
-		d.Share(iPhone, plainHabits)
 		once, err := d.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var e Apple
 		if err := e.UnmarshalBinary(once); err != nil {
 			t.Fatal(err)
 		}
 		if twice, _ := e.AppendBinary(nil); !bytes.Equal(once, twice) {
 			t.Fatal("decode of encode differs")
 		}
-		// Whatever the bytes say, the device must be able to live with it.
-		var act Act
-		d.Identity()
-		d.Signer(Current)
-		d.Begin(noon, Pushed, &act)
-		for _, c := range []apple.Command{
-			apple.ProfileList{}, apple.CertificateList{}, mail("a", "A"), apple.DeviceInformation{Queries: []string{"UDID"}},
-			apple.RemoveProfile{Identifier: "com.example.mail"},
-		} {
-			d.Answer(noon, &Response{Status: 200, Body: apple.EncodeCommand(nil, "9", c)}, &act)
-		}
-		d.Answer(noon, &Response{Status: 503, Notice: protocol.Notice{Epoch: 1 << 31, ChangedAt: 1}}, &act)
-		d.Begin(noon, UserRemoves, &act)
-		d.Enrol(noon, Start{Profile: apple.EncodeProfile(apple.NewProfile("a", "A", protocol.Email))}, &act)
 	})
+}
+
+// TestHST121 changes bytes of kept devices: whatever is still taken for a device can live with what it then is.
+func TestHST121(t *testing.T) {
+	commands := [][]byte{nil}
+	for _, c := range []apple.Command{
+		apple.ProfileList{}, apple.CertificateList{}, mail("a", "A"), apple.DeviceInformation{Queries: []string{"UDID", "WiFiMAC"}},
+		apple.RemoveProfile{Identifier: "a"},
+	} {
+		commands = append(commands, apple.EncodeCommand(nil, "9", c))
+	}
+	chance, taken := rand.New(rand.NewPCG(1, 1)), 0
+	for _, seed := range seeds(t) {
+		for range 1000 {
+			b := bytes.Clone(seed)
+			for range 1 + chance.IntN(3) {
+				b[chance.IntN(len(b))] = byte(chance.Uint32())
+			}
+			var d Apple
+			if d.UnmarshalBinary(b) != nil {
+				continue
+			}
+			taken++
+			d.Share(iPhone, plainHabits)
+			var act Act
+			d.Identity()
+			d.Signer(Current)
+			d.Profiles()
+			d.Begin(noon, Pushed, &act)
+			for _, c := range commands {
+				d.Answer(noon, &Response{Status: 200, Body: c}, &act)
+			}
+			d.Answer(noon, &Response{Status: 503, Notice: protocol.Notice{Epoch: 1 << 31, ChangedAt: 1}}, &act)
+			d.Begin(noon, UserRemoves, &act)
+		}
+	}
+	if taken < 100 {
+		t.Errorf("only %d devices were taken: the test says little", taken)
+	}
 }
 
 // asleep makes n enrolled devices with an identity each, five profiles in common and the UUIDs of the

@@ -126,7 +126,7 @@ func (d *Apple) ask(p *apple.Payload, out *Act) {
 	out.SCEP = SCEP{
 		URL: s.URL, Name: s.Name, Subject: d.subject(p), Challenge: s.Challenge, CAFingerprint: s.CAFingerprint,
 		Retries: clamp(s.Retries, 3, 10), RetryDelay: time.Duration(clamp(s.RetryDelay, 10, 300)) * time.Second,
-		Keysize: clamp(s.Keysize, 1024, 4096), KeyUsage: keyUsage(s.KeyUsage),
+		KeyUsage: keyUsage(s.KeyUsage),
 	}
 	d.step = Identify
 }

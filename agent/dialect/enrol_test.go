@@ -22,9 +22,9 @@ func TestEnrolment(t *testing.T) {
 		t.Errorf("request for the profile: %+v", r)
 	}
 	s.answer(200, apple.EncodeProfile(s.profile()))
-	want := SCEP{URL: "https://mdm.example/scep", Name: "CA", Challenge: "secret", Keysize: 2048}
+	want := SCEP{URL: "https://mdm.example/scep", Name: "CA", Challenge: "secret"}
 	got := s.act.SCEP
-	if got.URL != want.URL || got.Name != want.Name || got.Challenge != want.Challenge || got.Keysize != want.Keysize || string(got.CAFingerprint) != "sixteen bytes at" {
+	if got.URL != want.URL || got.Name != want.Name || got.Challenge != want.Challenge || string(got.CAFingerprint) != "sixteen bytes at" {
 		t.Errorf("SCEP %+v, want %+v", got, want)
 	}
 	if name := got.Subject.String(); !strings.Contains(name, "ROLLCALL0001") {
