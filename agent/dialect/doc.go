@@ -12,7 +12,8 @@
 // # What an Apple device here does and does not
 //
 // It has a device channel only: no user channel, no declarative management, no bootstrap token, no account-driven
-// enrolment. Identities come by SCEP; ACME and PKCS#12 payloads fail the profile. Where Apple's behaviour is
+// enrolment. Identities come by SCEP, with the kind of key that the caller makes, whatever Keysize the profile names; ACME
+// and PKCS#12 payloads fail the profile. ReturnToService and ObliterationBehavior of EraseDevice change nothing. Where Apple's behaviour is
 // unknown, [Doubts] has a switch for each way; its zero value is rollcall's choice. A binary plist is never
 // accepted (HST-005), so that question has no switch.
 //
