@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -424,6 +426,37 @@ func TestAPL094NoAnswerUnenrols(t *testing.T) {
 			t.Errorf("Authenticate answered %d %q, Retry-After %q; want 503 and a time", a.status, a.body, a.header.Get("Retry-After"))
 		}
 	})
+}
+
+// No line of this package can write what makes a device unenrol, whatever calls it.
+func TestHST027NoSuchAnswerIsWritten(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"StatusUnauthorized", "StatusGone", "UnrecognizedDevice", "WriteHeader(4", "http.Redirect"} {
+			if bytes.Contains(source, []byte(word)) {
+				t.Errorf("%s has %s", name, word)
+			}
+		}
+	}
+	l := newLab(t)
+	l.h.mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("a defect") })
+	if a, err := l.phone(udid(1)).do(http.MethodPut, "/panic", nil, nil); err == nil {
+		t.Errorf("a panic answered %d, want a cut connection: the device comes again", a.status)
+	}
+	p := l.phone(udid(1)).enrol()
+	if a := p.send(p.idle()); a.status != 200 {
+		t.Errorf("after a panic Idle answered %d, want 200 (HST-099)", a.status)
+	}
 }
 
 // A brokenStore fails to begin anything while fail is set.

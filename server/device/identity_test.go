@@ -61,9 +61,23 @@ func TestHST025Versions(t *testing.T) {
 	if err := l.dial(weak); err == nil {
 		t.Error("a weak suite was accepted")
 	}
-	two := l.presenting(nil, nil)
-	two.NextProtos = []string{"h2", "http/1.1"} // HST-021: what is not spoken cannot be flooded
-	conn, err := tls.Dial("tcp", l.addr, two)
+	any := l.presenting(nil, nil)
+	conn, err := tls.Dial("tcp", l.addr, any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := conn.ConnectionState().CurveID; got != tls.X25519 {
+		t.Errorf("key exchange %v with a client that offers X25519, want it", got)
+	}
+}
+
+// What is not spoken cannot be flooded.
+func TestHST021NoHTTP2(t *testing.T) {
+	l := newLab(t)
+	config := l.presenting(nil, nil)
+	config.NextProtos = []string{"h2", "http/1.1"}
+	conn, err := tls.Dial("tcp", l.addr, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +85,9 @@ func TestHST025Versions(t *testing.T) {
 	if p := conn.ConnectionState().NegotiatedProtocol; p != "http/1.1" {
 		t.Errorf("negotiated %q, want http/1.1", p)
 	}
-	if got := conn.ConnectionState().CurveID; got != tls.X25519 {
-		t.Errorf("key exchange %v with a client that offers X25519, want it", got)
+	io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	if b, _ := io.ReadAll(conn); !strings.HasPrefix(string(b), "HTTP/1.1 4") && !strings.HasPrefix(string(b), "HTTP/1.1 505") {
+		t.Errorf("the preface of HTTP/2 was answered %.60q, want a refusal", b)
 	}
 }
 
