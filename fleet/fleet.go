@@ -83,13 +83,14 @@ type Fleet struct {
 
 // A device is what the fleet keeps of one device beside the device itself.
 type device struct {
-	apple  *dialect.Apple // nil: no wire for its platform yet
-	due    protocol.Time  // of the acts moment in the queue
-	spells uint32         // how many spells off the network were planned
-	sends  uint32         // requests so far, for chance
-	away   reach          // why it is off the network; 0: it is on it
-	busy   bool           // talking
-	locked bool           // its identity's end was noted
+	apple   *dialect.Apple // nil: no wire for its platform yet
+	due     protocol.Time  // of the acts moment in the queue
+	spells  uint32         // how many spells off the network were planned
+	sends   uint32         // requests so far, for chance
+	away    reach          // why it is off the network; 0: it is on it
+	busy    bool           // talking
+	managed bool           // counted as enrolled
+	locked  bool           // its identity's end was noted
 }
 
 // A wake is a push that reached a device.

@@ -91,7 +91,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 			f.at(i, now.Add(30*time.Minute), m.kind, 0)
 		}
 	case m.kind == enrols:
-		if !f.enrolled(i) || ended(d, now) {
+		if phase := d.apple.Phase(); phase != agent.Enrolling && (phase != agent.Enrolled || ended(d, now)) {
 			add(jobs, i, job{enrol: true})
 		}
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
@@ -184,20 +184,11 @@ func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) 
 	p, a := &f.population.Devices[i], f.devices[i].apple
 	start := dialect.Start{URL: url, ADE: p.Enrolment == population.Automated, Awaiting: p.Enrolment == population.Automated}
 	report, err := f.link.Enrol(ctx, a, start)
-	joined := a.Phase() == agent.Enrolled
-	f.tally.add(now, func(c *Counts, h *Hour) {
-		c.spoke(&report)
-		if joined {
-			c.Enrolments++
-			h.Enrolments++
-		}
-	})
+	f.tally.add(now, func(c *Counts, _ *Hour) { c.spoke(&report) })
+	phase := a.Phase()
 	return func() {
-		if joined {
-			f.managed++
-			f.devices[i].locked = false
-			f.note(now, i, Joined, "")
-			f.schedule(i)
+		if phase == agent.Enrolled || phase == agent.Enrolling { // the latter has its TokenUpdate left to say, and will
+			f.after(now, i, phase, nil, a.Identity(), a.Identity())
 			return
 		}
 		if err == nil {
@@ -231,7 +222,9 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte,
 	d := &f.devices[i]
 	switch phase {
 	case agent.Enrolled:
-		if identity.Serial != before.Serial {
+		if !d.managed {
+			f.joined(now, i)
+		} else if identity.Serial != before.Serial {
 			f.tally.add(now, func(c *Counts, _ *Hour) { c.Renewals++ })
 			f.note(now, i, Renewed, "")
 		}
@@ -241,14 +234,31 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte,
 		}
 	case agent.Wiped:
 		f.gone(now, i, token, Wiped)
-	default:
+	case agent.Removed, agent.New:
 		f.gone(now, i, token, Removed)
 	}
 	f.schedule(i)
 }
 
+// joined notes that device i is enrolled. f.mu is held.
+func (f *Fleet) joined(now protocol.Time, i int) {
+	d := &f.devices[i]
+	d.managed, d.locked = true, false
+	f.managed++
+	f.tally.add(now, func(c *Counts, h *Hour) {
+		c.Enrolments++
+		h.Enrolments++
+	})
+	f.note(now, i, Joined, "")
+}
+
 // gone notes the end of an enrolment; the push service forgets the token. f.mu is held.
 func (f *Fleet) gone(now protocol.Time, i int, token []byte, what What) {
+	d := &f.devices[i]
+	if !d.managed {
+		return // known already
+	}
+	d.managed = false
 	f.managed--
 	f.note(now, i, what, "")
 	if token != nil {
