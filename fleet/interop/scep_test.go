@@ -174,7 +174,7 @@ func (q *theirRequest) enrol(t testing.TB, url string) (answer *smallstep.PKIMes
 	return answer, answer.CertRepMessage.Certificate
 }
 
-func device() pkix.Name { return pkix.Name{CommonName: "device"} }
+func subject() pkix.Name { return pkix.Name{CommonName: "device"} }
 
 // TestAPL005MicromdmClient: micromdm's client obtains a certificate from our server, whether the CA decrypts itself or
 // has a registration authority for it; a challenge is good for one.
@@ -191,7 +191,7 @@ func TestAPL005MicromdmClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := &desk{ca: tt.ca, unused: []string{"right"}}
 			url := d.serve(t, certs.Policy{})
-			q := theirRequest{challenge: "right", subject: device(), key: rsaKey(), selector: tt.selector}
+			q := theirRequest{challenge: "right", subject: subject(), key: rsaKey(), selector: tt.selector}
 			answer, c := q.enrol(t, url)
 			if c == nil {
 				t.Fatalf("status %s, failInfo %s", answer.PKIStatus, answer.FailInfo)
@@ -228,7 +228,7 @@ func TestAPL011MicromdmClientRenews(t *testing.T) {
 		want    bool
 	}{
 		{"present certificate", present, present.Subject, true},
-		{"other subject", present, device(), false},
+		{"other subject", present, subject(), false},
 		{"foreign certificate", rsaIdentity(t, authority(t), "handle").Certificate, pkix.Name{CommonName: "handle"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestAPL007MicromdmClientLegacy(t *testing.T) {
 				}
 			}
 			d := &desk{ca: must(rsaAuthority())(t), unused: []string{"right"}}
-			q := theirRequest{challenge: "right", subject: device(), key: rsaKey()}
+			q := theirRequest{challenge: "right", subject: subject(), key: rsaKey()}
 			answer, c := q.enrol(t, d.serve(t, certs.Policy{Legacy: tt.legacy}))
 			if (c != nil) != tt.want || c == nil && answer.FailInfo != smallstep.BadAlg {
 				t.Errorf("status %s, failInfo %s; want a certificate: %t, else badAlg", answer.PKIStatus, answer.FailInfo, tt.want)
@@ -280,7 +280,7 @@ func TestAPL007MicromdmClientLegacy(t *testing.T) {
 func TestMicromdmClientRecipients(t *testing.T) {
 	d := &desk{ca: authority(t)}
 	client := must(scepclient.New(d.serve(t, certs.Policy{}), kitlog.NewNopLogger()))(t)
-	q := theirRequest{subject: device(), key: rsaKey()}
+	q := theirRequest{subject: subject(), key: rsaKey()}
 	if _, list, _, err := q.message(t, client); len(list) != 2 || !errors.Is(err, pkcs7.ErrUnsupportedKeyType) {
 		t.Errorf("%d certificates, %v; if the client chooses by itself now, say so in doc.go", len(list), err)
 	}
@@ -293,7 +293,7 @@ func TestAPL005MicromdmClientGET(t *testing.T) {
 	d := &desk{ca: must(rsaAuthority())(t), unused: []string{"right"}}
 	url := d.serve(t, certs.Policy{})
 	endpoints := must(scepserver.MakeClientEndpoints(url))(t)
-	q := theirRequest{challenge: "right", subject: device(), key: rsaKey()}
+	q := theirRequest{challenge: "right", subject: subject(), key: rsaKey()}
 	m, _, _, err := q.message(t, endpoints)
 	if err != nil {
 		t.Fatal(err)
@@ -359,7 +359,7 @@ func ourRequest(t testing.TB, challenge string) scep.EnrolRequest {
 	t.Helper()
 	now := time.Now()
 	return scep.EnrolRequest{
-		Key: must(certs.GenerateKey(certs.P256))(t), Transport: must(scep.NewTransport(rsaKey(), now))(t), Subject: device(), Challenge: challenge, Now: now,
+		Key: must(certs.GenerateKey(certs.P256))(t), Transport: must(scep.NewTransport(rsaKey(), now))(t), Subject: subject(), Challenge: challenge, Now: now,
 	}
 }
 
