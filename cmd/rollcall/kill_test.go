@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -185,31 +184,28 @@ func (c *crashed) enrol(t *testing.T, i int) {
 // load has all devices and their administrators talk to the server until it is killed, in the middle of it, once so many
 // more answers were given.
 func (c *crashed) load(t *testing.T, answers int64) {
-	ctx, cancel := context.WithCancel(t.Context())
+	var killed atomic.Bool
 	goal := c.acked.Load() + answers
 	var group sync.WaitGroup
-	for i := range c.devices {
-		m := c.devices[i]
+	for _, m := range c.devices {
 		group.Go(func() {
-			for ctx.Err() == nil {
+			for !killed.Load() {
 				m.asked++
 				c.orders.Add(1)
-				if err := c.api.Order(ctx, m.apple.UDID(), target.Order{Kind: target.Information}); err != nil {
+				if err := c.api.Order(t.Context(), m.apple.UDID(), target.Order{Kind: target.Information}); err != nil {
 					continue
 				}
 				m.confirmed++
 				m.apple.ChangeToken(protocol.At(time.Now()))
-				c.link.Converse(ctx, m.apple, dialect.Scheduled) // the error is the kill's
-				c.link.Converse(ctx, m.apple, dialect.Synced)
-				if c.acked.Load() >= goal {
+				c.link.Converse(t.Context(), m.apple, dialect.Scheduled) // the error is the kill's
+				c.link.Converse(t.Context(), m.apple, dialect.Synced)
+				if c.acked.Load() >= goal && killed.CompareAndSwap(false, true) {
 					c.process.Process.Kill()
-					cancel()
 				}
 			}
 		})
 	}
 	group.Wait()
-	cancel()
 	c.process.Wait() // killed: its error says no more
 }
 
