@@ -30,6 +30,21 @@ func openDir(t testing.TB, dir string) *Store {
 	return s
 }
 
+// openSlow opens an empty store whose committer never tires of waiting: what has to wait for it does so for good.
+func openSlow(t testing.TB, dir string) *Store {
+	t.Helper()
+	f, err := openFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(context.Background(), f, pace{gather: time.Hour, idle: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 // enrol makes the device that the wire calls id, ready to be woken.
 func enrol(t testing.TB, s *Store, id string) protocol.Device {
 	t.Helper()

@@ -10,17 +10,22 @@ import (
 	"rollcall/server/store"
 )
 
-const (
-	gather = time.Millisecond // how long a group waits at most for those who came before
-	idle   = time.Second      // without a change, the committer tidies up
+// A pace is how long the committer waits for what.
+type pace struct {
+	gather time.Duration // a group, at most, for as many as came before
+	idle   time.Duration // without a change, before it tidies up
+}
 
-	// Changes between two checkpoints: about one page each, so that the log stays near 16 MiB, and a page that changes often
-	// is copied once.
-	checkpointEvery = 4096
-)
+var usual = pace{gather: time.Millisecond, idle: time.Second}
+
+// checkpointEvery is the number of changes between two checkpoints: about one page each, so that the log stays near 16 MiB,
+// and a page that changes often is copied once.
+const checkpointEvery = 4096
 
 // A committer takes the changes of all callers and makes each group of them one transaction.
 type committer struct {
+	pace
+
 	mu      sync.Mutex
 	queue   []*job
 	want    int           // length of the queue that ends a wait; 0: nobody waits
@@ -30,7 +35,6 @@ type committer struct {
 	done    chan struct{} // closed when run has returned
 
 	// The committer's own.
-	gather    time.Duration
 	expect    int           // how many come together of late
 	dirty     int           // changes since the last checkpoint
 	broke     bool          // the disk failed
@@ -98,7 +102,7 @@ func (c *committer) stop(err error) {
 // run is the committer's goroutine.
 func (s *Store) run() {
 	defer close(s.done)
-	rest := time.NewTimer(idle)
+	rest := time.NewTimer(s.idle)
 	defer rest.Stop()
 	limit := time.NewTimer(s.gather)
 	defer limit.Stop()
@@ -108,7 +112,7 @@ func (s *Store) run() {
 		case <-s.wake:
 		case <-rest.C:
 			s.afterwards(true)
-			rest.Reset(idle)
+			rest.Reset(s.idle)
 			continue
 		}
 		s.mu.Lock()
@@ -125,7 +129,7 @@ func (s *Store) run() {
 		if len(group) > 0 {
 			s.expect = max(len(group), s.expect*3/4)
 			s.perform(group)
-			rest.Reset(idle)
+			rest.Reset(s.idle)
 		}
 		clear(group)
 		spare = group
@@ -157,6 +161,7 @@ func (s *Store) wait(limit *time.Timer) {
 // perform writes a group and tells each caller what became of it.
 func (s *Store) perform(group []*job) {
 	err := s.settle(group)
+	s.groups.Add(1)
 	for _, j := range group {
 		if err != nil {
 			j.err = err
@@ -165,7 +170,6 @@ func (s *Store) perform(group []*job) {
 			j.done <- j.err
 		}
 	}
-	s.groups.Add(1)
 	s.dirty += len(group)
 	s.afterwards(false)
 }

@@ -77,6 +77,25 @@ func together(t *testing.T, s *Store, changes ...change) []error {
 	return errs
 }
 
+// breaks has f decide about every statement of the committer from now on.
+func breaks(t *testing.T, s *Store, f func(statement) error) {
+	t.Helper()
+	armed := false
+	err := s.commit(changeFunc(func(w *writer) error {
+		w.broken = func(q statement) error {
+			if !armed { // this change is still to be kept
+				armed = q == commit
+				return nil
+			}
+			return f(q)
+		}
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func lineChange(detail string) change {
 	return changeFunc(func(w *writer) error {
 		b := batch{w: w}
@@ -127,8 +146,7 @@ func TestOneFailsAlone(t *testing.T) {
 }
 
 func TestGroupDoesNotWaitAlone(t *testing.T) {
-	s := openTest(t)
-	s.gather = time.Hour // whoever waits, waits for ever
+	s := openSlow(t, t.TempDir())
 	for range 3 {
 		if err := s.commit(lineChange("alone")); err != nil {
 			t.Fatal(err)
@@ -137,24 +155,20 @@ func TestGroupDoesNotWaitAlone(t *testing.T) {
 }
 
 func TestGroupEndsWhenAllAreThere(t *testing.T) {
-	s := openTest(t)
-	const callers = 8
-	changes := make([]change, callers)
+	s := openSlow(t, t.TempDir())
+	changes := make([]change, 8)
 	for i := range changes {
 		changes[i] = lineChange("")
 	}
-	together(t, s, changes...)
-	// The committer now expects as many again. It is asleep, or about to be, and a change brings it to look.
-	var wg sync.WaitGroup
-	done := make(chan struct{})
+	together(t, s, changes...) // the committer expects as many again
 	groups := s.groups.Load()
-	for range callers - 1 {
-		wg.Go(func() { s.commit(lineChange("")) })
+	var wg sync.WaitGroup
+	for _, c := range changes {
+		wg.Go(func() { s.commit(c) })
 	}
 	wg.Wait()
-	close(done)
-	if n := s.groups.Load() - groups; n > callers-1 {
-		t.Errorf("%d groups of %d changes", n, callers-1)
+	if n := s.groups.Load() - groups; n != 1 {
+		t.Errorf("%d groups, want one", n)
 	}
 }
 
@@ -167,14 +181,19 @@ func TestHST093SyncFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	commits := 0
-	s.w.broken = func(q statement) error {
+	breaks(t, s, func(q statement) error {
 		if q == commit {
 			commits++
 			return coded(1034)
 		}
 		return nil
+	})
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() { errs[i] = s.commit(lineChange("lost")) })
 	}
-	errs := together(t, s, lineChange("lost"), lineChange("lost too"))
+	wg.Wait()
 	for _, err := range errs {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("commit = %v, want ErrClosed", err)
@@ -229,7 +248,7 @@ func failNth(t *testing.T, from string, code coded, n int) bool {
 	}
 	s := openDir(t, dir)
 	seen := 0
-	s.w.broken = func(q statement) error {
+	breaks(t, s, func(q statement) error {
 		if q == rollback {
 			return nil
 		}
@@ -237,7 +256,7 @@ func failNth(t *testing.T, from string, code coded, n int) bool {
 			return code
 		}
 		return nil
-	}
+	})
 	const steps = 2
 	acked := uint64(0)
 	for k := range uint64(steps) {
@@ -259,12 +278,12 @@ func failNth(t *testing.T, from string, code coded, n int) bool {
 	if code != 1034 {
 		verify(t, s, 1, acked, acked)
 	}
-	s.w.broken = nil
 	s.Close()
+	finished := seen < n
 	s = openDir(t, dir)
 	verify(t, s, 1, acked, acked)
 	s.Close()
-	return seen < n
+	return finished
 }
 
 // step is one change of device d that touches every table of a device. All parts of the k-th step say k.
@@ -406,7 +425,7 @@ func TestHST095LogIsBounded(t *testing.T) {
 
 func TestLastSeenLags(t *testing.T) {
 	dir := t.TempDir()
-	s := openDir(t, dir)
+	s := openSlow(t, dir)
 	d := enrol(t, s, "A")
 	see := func(at protocol.Time) {
 		t.Helper()

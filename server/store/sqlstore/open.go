@@ -47,7 +47,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, f)
+	s, err := open(ctx, f, usual)
 	if err != nil {
 		f.close()
 		return nil, err
@@ -55,7 +55,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	return s, nil
 }
 
-func open(ctx context.Context, f *folder) (_ *Store, err error) {
+func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	fresh, err := f.prepare()
 	if damage, ok := errors.AsType[damagedLog](err); ok {
 		return nil, f.damaged(damage)
@@ -76,7 +76,7 @@ func open(ctx context.Context, f *folder) (_ *Store, err error) {
 
 	s := &Store{folder: f, failed: make(chan error, 1)}
 	s.wake, s.done = make(chan struct{}, 1), make(chan struct{})
-	s.gather = gather
+	s.pace = p
 	s.devs.byID, s.devs.byNumber = make(map[string]*entry), make([]*entry, 1)
 	s.certs.known = make(map[delivery.Fingerprint]delivery.Credential)
 	defer func() {
