@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -24,13 +23,16 @@ type drivenClock struct {
 	file string
 }
 
-const clockFile = "clock"
+const (
+	clockFile   = "clock"
+	clockFormat = "2006-01-02T15:04:05.000000Z\n"
+)
 
 // newDrivenClock goes on where the clock of this data folder stood, else at start.
 func newDrivenClock(dir string, start time.Time) *drivenClock {
 	c := &drivenClock{file: filepath.Join(dir, clockFile)}
 	if b, err := os.ReadFile(c.file); err == nil {
-		if t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(b))); err == nil {
+		if t, err := time.Parse(clockFormat, string(b)); err == nil {
 			start = t
 		}
 	}
@@ -44,8 +46,14 @@ func (c *drivenClock) Driven() bool   { return true }
 
 func (c *drivenClock) Step(to time.Time) {
 	c.now.Store(&to)
-	// Without the file a later start goes on at the machine's time; that is no reason to stop the present run.
-	_ = writeFile(c.file, []byte(to.Format(time.RFC3339Nano)+"\n"), 0o600)
+	// Without the file a later start goes on at the machine's time; that is no reason to stop the present run. The text
+	// always has the same length, so that one write replaces it, and it is not flushed: a lab steps thousands of times.
+	f, err := os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_, _ = f.WriteString(to.UTC().Format(clockFormat))
 }
 
 // writeFile writes a file whole or not at all.
