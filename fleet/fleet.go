@@ -31,6 +31,7 @@ type Config struct {
 	Plan       *plan.Plan
 	Population *population.Population
 	Target     target.Target
+	URL        string      // of the target, which is loopback or named by the plan (HST-127)
 	Link       link.Config // Now, Faults and Watcher are the fleet's own
 	Push       Push
 	Server     Server // nil: its power switch is not ours
@@ -104,6 +105,9 @@ var Begin = protocol.At(time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC))
 
 // New makes the fleet of c. The error names what the plan asks for and this target or run cannot give.
 func New(c Config) (*Fleet, error) {
+	if err := Own(c.URL, c.Plan.IOwn); err != nil {
+		return nil, err
+	}
 	f := &Fleet{
 		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
 		adeURL: c.ADE, together: c.Together, progress: c.Progress, notes: c.Notes, seed: c.Plan.Seed, made: map[string]bool{},

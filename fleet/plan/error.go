@@ -39,6 +39,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Place returns where the mistake is, for programs that show it.
+func (e *Error) Place() (file string, line int, field string) { return e.File, e.Line, e.Field }
+
 func (e *Error) Unwrap() error {
 	if e.Rule == "" {
 		return nil

@@ -14,6 +14,7 @@ type Plan struct {
 	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
 	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
 	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
+	IOwn       []string   `yaml:"i_own" jsonschema_description:"hosts that the plan may be played against; loopback needs no name"`
 
 	file  string              // for messages
 	where map[string]position // of each key and list item, by its path

@@ -301,3 +301,25 @@ limits: ["moved.p95 < 12h", "checkins.p99 < 50ms", "invariants.violated == 0"]
 		t.Errorf("the example reads as %+v", p)
 	}
 }
+
+func TestHST127IOwn(t *testing.T) {
+	p, err := Parse("own.yaml", []byte("until: 1d\npopulation: {devices: 1, mix: {ios: 100}}\ni_own: [mdm.example.org, 192.0.2.7]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"mdm.example.org", "192.0.2.7"}, p.IOwn); diff != "" {
+		t.Errorf("i_own (-want +got):\n%s", diff)
+	}
+}
+
+// A program that shows a mistake asks the error where it is; of several it is the first.
+func TestPlace(t *testing.T) {
+	_, err := Parse("two.yaml", []byte("until: 1d\npopulation: {devices: 1, mix: {ios: 100}}\nseed: x\nstep: never\n"))
+	var at interface{ Place() (string, int, string) }
+	if !errors.As(err, &at) {
+		t.Fatalf("%v has no place", err)
+	}
+	if file, line, field := at.Place(); file != "two.yaml" || line != 3 || field != "seed" {
+		t.Errorf("Place() = %s, %d, %s", file, line, field)
+	}
+}
