@@ -130,7 +130,7 @@ func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.server.CA)
 	return fleet.New(fleet.Config{
-		Plan: run.Plan, Population: run.Population, Target: l.target, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
+		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Notes: func(n fleet.Note) {
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})

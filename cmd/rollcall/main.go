@@ -89,18 +89,32 @@ func asJSON(cmd *cobra.Command) bool {
 	return err == nil && v
 }
 
+// A placed error knows where in a file of input the mistake is; fleet/plan has the type.
+type placed interface {
+	error
+	Place() (file string, line int, field string) // line 0: the file as a whole
+}
+
+// A problem is why a job could not run, as JSON. What is not known is empty.
+type problem struct {
+	Rule    protocol.Rule `json:"rule"`
+	Message string        `json:"message"`
+	File    string        `json:"file"`
+	Line    int           `json:"line"`
+	Field   string        `json:"field"`
+}
+
 // writeError writes the object of a job that could not run. One that ran has written its own.
 func writeError(w io.Writer, cmd *cobra.Command, err error) {
 	if _, ran := errors.AsType[verdict](err); ran {
 		return
 	}
-	type problem struct {
-		Rule    protocol.Rule `json:"rule,omitempty"`
-		Message string        `json:"message"`
-	}
 	p := problem{Message: err.Error()}
 	if rule, ok := errors.AsType[protocol.Rule](err); ok {
 		p.Rule = rule
+	}
+	if at, ok := errors.AsType[placed](err); ok {
+		p.File, p.Line, p.Field = at.Place()
 	}
 	json.NewEncoder(w).Encode(struct {
 		Version int     `json:"version"`
