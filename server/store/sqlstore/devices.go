@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -25,9 +24,10 @@ type entry struct {
 	kept    bool            // it is in the database, or will be when the commit that made it returns
 
 	state     delivery.State // its holder may read it without mu
-	exchanges *exchanges     // the holder's; nil: not looked for yet
-	seen      protocol.Time  // last_seen on disk
-	late      bool           // it is in Store.late
+	facts     delivery.Facts
+	exchanges *exchanges    // the holder's; nil: not looked for yet
+	seen      protocol.Time // last_seen on disk
+	late      bool          // it is in devices.late
 
 	due   protocol.Time // guarded by dues.mu, as is
 	place int           // in the order
@@ -73,11 +73,11 @@ func (e *entry) release() {
 	e.mu.Unlock()
 }
 
-// snapshot returns what everybody may see, and whether there is such a device yet.
-func (e *entry) snapshot() (delivery.State, bool) {
+// record returns what everybody may see, and whether there is such a device yet.
+func (e *entry) record() (store.Record, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.state, e.kept
+	return store.Record{ID: e.id, State: e.state, Facts: e.facts}, e.kept
 }
 
 // devices are all devices of the store.
@@ -143,7 +143,10 @@ func (s *Store) Device(_ context.Context, id string) (protocol.Device, error) {
 	e := s.devs.byID[id]
 	s.devs.mu.RUnlock()
 	if e != nil {
-		if _, kept := e.snapshot(); kept {
+		e.mu.Lock()
+		kept := e.kept
+		e.mu.Unlock()
+		if kept {
 			return e.number, nil
 		}
 	}
@@ -187,47 +190,4 @@ func (s *Store) Create(ctx context.Context, id string) (store.Tx, error) {
 		}
 		return &tx{s: s, e: e}, nil
 	}
-}
-
-// seenLag is how far last_seen on disk may be behind when nothing else of a device changes; seenBatch, how many such
-// devices are written together while others wait.
-const (
-	seenLag   = 15 * time.Minute
-	seenBatch = 256
-)
-
-func (d *devices) addLate(e *entry) {
-	d.lateMu.Lock()
-	d.late = append(d.late, e)
-	d.lateMu.Unlock()
-}
-
-// takeSeen returns the devices whose last_seen is to be written, unless they are too few to be worth it now.
-func (d *devices) takeSeen(few bool) seen {
-	d.lateMu.Lock()
-	defer d.lateMu.Unlock()
-	if len(d.late) < seenBatch && !few {
-		return nil
-	}
-	late := d.late
-	d.late = nil
-	return late
-}
-
-// seen writes last_seen of some devices.
-type seen []*entry
-
-func (s seen) write(w *writer) error {
-	for _, e := range s {
-		e.mu.Lock()
-		at, stale := e.state.LastSeen, e.seen != e.state.LastSeen
-		e.seen, e.late = at, false
-		e.mu.Unlock()
-		if stale {
-			if _, err := w.exec(putSeen, int64(at), int64(e.number)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -159,24 +159,35 @@ func (s *Store) load(ctx context.Context) error {
 			}
 		})
 	}
-	// A row of another table belongs to a device: the database holds them to it.
-	device := func(r *row) *delivery.State { return &s.devs.byNumber[num[protocol.Device](r)].state }
+	owner := func(r *row) *entry {
+		e, err := s.devs.find(num[protocol.Device](r))
+		if err != nil {
+			e, r.err = new(entry), fmt.Errorf("it has rows of a device that is not there: %w", err)
+		}
+		return e
+	}
 	if err == nil {
 		err = query(ctx, s.read, selectFrom("device_secrets", "device", "unlock", "escrow"), func(r *row) {
-			st := device(r)
+			st := &owner(r).state
 			st.Unlock, st.Escrow = r.blob(), r.blob()
 		})
 	}
 	if err == nil {
+		err = query(ctx, s.read, "SELECT device, name, model, product, serial, os_version, build, imei, meid FROM facts", func(r *row) {
+			owner(r).facts = delivery.Facts{Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(),
+				Build: r.text(), IMEI: r.text(), MEID: r.text()}
+		})
+	}
+	if err == nil {
 		err = query(ctx, s.read, selectFrom("device_profiles", "device", "profile", "state", "tries", "at")+"ORDER BY device, profile", func(r *row) {
-			st := device(r)
+			st := &owner(r).state
 			st.Profiles = append(st.Profiles, delivery.Assigned{Profile: num[protocol.Profile](r), State: num[delivery.ProfileState](r),
 				Tries: num[uint8](r), At: r.time()})
 		})
 	}
 	if err == nil {
 		err = query(ctx, s.read, selectFrom("queue", commandColumns...)+"ORDER BY device, seq", func(r *row) {
-			st := device(r)
+			st := &owner(r).state
 			st.Queue = append(st.Queue, scanCommand(r).Queued)
 		})
 	}

@@ -414,3 +414,18 @@ func line(t *testing.T, s *Store, d protocol.Device, detail string) {
 		t.Fatal(err)
 	}
 }
+
+func TestHST094RowsWithoutTheirDevice(t *testing.T) {
+	dir := filled(t)
+	db, err := sql.Open("sqlite", filepath.Join(dir, dbName))
+	if err == nil {
+		_, err = db.Exec("INSERT INTO device_secrets (device) VALUES (99)")
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "device 99")
+}

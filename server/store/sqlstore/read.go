@@ -10,60 +10,40 @@ import (
 )
 
 // Records returns up to n records with numbers above after, ascending.
-func (s *Store) Records(ctx context.Context, after protocol.Device, n int) ([]store.Record, error) {
+func (s *Store) Records(_ context.Context, after protocol.Device, n int) ([]store.Record, error) {
+	if s.over.Load() {
+		return nil, s.err()
+	}
 	var out []store.Record
-	at := make(map[protocol.Device]int)
-	for first := after; len(out) < n; {
-		entries := s.devs.after(first, n-len(out))
+	for len(out) < n {
+		entries := s.devs.after(after, n-len(out))
 		if len(entries) == 0 {
 			break
 		}
 		for _, e := range entries {
-			first = e.number
-			if st, kept := e.snapshot(); kept {
-				at[e.number] = len(out)
-				out = append(out, store.Record{ID: e.id, State: st})
+			after = e.number
+			if rec, kept := e.record(); kept {
+				out = append(out, rec)
 			}
 		}
-	}
-	if len(out) == 0 {
-		return nil, nil
-	}
-	err := s.query(ctx, selectFrom("facts", factColumns...)+"WHERE device>? AND device<=?", func(r *row) {
-		if i, ok := at[num[protocol.Device](r)]; ok {
-			out[i].Facts = scanFacts(r)
-		}
-	}, int64(after), int64(out[len(out)-1].State.Device))
-	if err != nil {
-		return nil, fmt.Errorf("records: %w", err)
 	}
 	return out, nil
 }
 
 // Record returns one record.
-func (s *Store) Record(ctx context.Context, d protocol.Device) (store.Record, error) {
+func (s *Store) Record(_ context.Context, d protocol.Device) (store.Record, error) {
+	if s.over.Load() {
+		return store.Record{}, s.err()
+	}
 	e, err := s.devs.find(d)
 	if err != nil {
 		return store.Record{}, err
 	}
-	st, kept := e.snapshot()
+	rec, kept := e.record()
 	if !kept {
 		return store.Record{}, fmt.Errorf("device %d: %w", d, store.ErrNotFound)
 	}
-	rec := store.Record{ID: e.id, State: st}
-	err = s.query(ctx, selectFrom("facts", factColumns...)+"WHERE device=?", func(r *row) {
-		r.at++
-		rec.Facts = scanFacts(r)
-	}, int64(d))
-	return rec, err
-}
-
-var factColumns = []string{"device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid"}
-
-// scanFacts reads factColumns after the device.
-func scanFacts(r *row) delivery.Facts {
-	return delivery.Facts{Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(), Build: r.text(),
-		IMEI: r.text(), MEID: r.text()}
+	return rec, nil
 }
 
 // History returns the commands of d, newest first.

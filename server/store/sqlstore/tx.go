@@ -109,6 +109,9 @@ func (t *tx) publish(out *delivery.Outcome) {
 	written := !e.kept || out.Changed&(delivery.Core|delivery.Wakes) != 0
 	e.state = out.State
 	e.state.Device = e.number
+	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
+		e.facts = *out.Facts
+	}
 	e.kept = true
 	late := false
 	if written {
