@@ -1,6 +1,8 @@
 package device
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,7 +46,7 @@ var answerType = []string{apple.AnswerType}
 var noCommand = protocol.CommandID{0: 0xff, 15: 0xff}
 
 // appleMessage serves one message of an Apple device. Check-in and command messages may come to either URL; what
-// they are, the message says (APL-030). The content type only bounds the size.
+// they are, the message says (APL-030).
 func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPut {
 		w.Header().Set("Allow", http.MethodPut)
@@ -78,11 +80,10 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// checkType refuses a command's report that calls itself a check-in and the reverse: a front end that sorts
-// by content type and one that sorts by content must not see two messages in one.
+// checkType refuses a message of the command endpoint that calls itself a check-in: a front end that sorts by
+// content type must not see another kind of message than this server. The reverse is allowed (apple.md section 5).
 func checkType(contentType string, m *apple.Message) error {
-	checkIn := strings.HasPrefix(contentType, apple.CheckInType)
-	if checkIn && m.MessageType == apple.NoMessageType {
+	if m.MessageType == apple.NoMessageType && strings.HasPrefix(contentType, apple.CheckInType) {
 		return fmt.Errorf("MessageType is missing: %w", protocol.ErrMalformed)
 	}
 	return nil
@@ -93,9 +94,7 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	m := &x.msg
 	x.answer = x.answer[:0]
 	switch m.MessageType {
-	case apple.UserAuthenticate:
-		return errNotOffered
-	case apple.GetToken, apple.DeclarativeManagement:
+	case apple.UserAuthenticate, apple.GetToken, apple.DeclarativeManagement:
 		return errNotOffered
 	}
 	if m.UserChannel() {
@@ -103,6 +102,11 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	}
 	if err := x.appleEvent(p); err != nil {
 		return err
+	}
+	if x.ev.Verb == protocol.Report && x.ev.Device != 0 && bytes.Contains(x.body, []byte("<key>QueryResponses</key>")) {
+		if err := h.reportedFacts(r.Context(), x); err != nil {
+			return err
+		}
 	}
 	err := h.cfg.Server.Handle(r.Context(), h.now(), &x.ev, &x.out)
 	if errors.Is(err, store.ErrNotFound) {
@@ -167,6 +171,30 @@ func (x *exchange) appleEvent(p *peer) error {
 		ev.Result = x.body
 		ev.Errors = errorChain(m.ErrorChain)
 	}
+	return nil
+}
+
+// reportedFacts adds what a DeviceInformation brought back to what is known of the device. A report is never refused
+// for it: the device would repeat it for ever.
+func (h *Handler) reportedFacts(ctx context.Context, x *exchange) error {
+	result, err := apple.DecodeResult(x.body)
+	if err != nil || len(result.QueryResponses) == 0 {
+		return nil
+	}
+	record, err := h.cfg.Server.Store().Record(ctx, x.ev.Device)
+	if err != nil {
+		return err
+	}
+	x.facts = record.Facts
+	for name, to := range map[string]*string{
+		"DeviceName": &x.facts.Name, "Model": &x.facts.Model, "ProductName": &x.facts.Product, "SerialNumber": &x.facts.Serial,
+		"OSVersion": &x.facts.OSVersion, "BuildVersion": &x.facts.Build, "IMEI": &x.facts.IMEI, "MEID": &x.facts.MEID,
+	} {
+		if text, ok := result.QueryResponses[name].(string); ok && text != "" {
+			*to = text
+		}
+	}
+	x.ev.Facts = &x.facts
 	return nil
 }
 

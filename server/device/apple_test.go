@@ -356,6 +356,25 @@ func TestAPL053CommandRound(t *testing.T) {
 	}
 }
 
+func TestDeviceInformationIsKept(t *testing.T) {
+	l := newLab(t)
+	p := l.phone(udid(1)).enrol()
+	id := l.order(p.id, protocol.DeviceInformation)
+	p.send(p.idle())
+	report := apple.Message{UDID: p.id, Status: protocol.Acknowledged, CommandUUID: id.String()}
+	body := apple.EncodeResult(nil, &report, &apple.Result{QueryResponses: map[string]any{"DeviceName": "Ada's phone", "OSVersion": "18.2", "IsSupervised": true}})
+	if a := p.put(commandPath, apple.CommandType, body); a.status != 200 {
+		t.Fatalf("answered %d", a.status)
+	}
+	if f := l.record(p.id).Facts; f.Name != "Ada's phone" || f.OSVersion != "18.2" || f.Product != "iPhone15,2" || f.Serial == "" {
+		t.Errorf("facts %+v, want the new ones and the old", f)
+	}
+	broken := bytes.Replace(body, []byte("<key>QueryResponses</key><dict>"), []byte("<key>QueryResponses</key><string>x</string><key>X</key><dict>"), 1)
+	if a := p.put(commandPath, apple.CommandType, broken); a.status != 200 {
+		t.Errorf("responses that are no dictionary were answered %d, want 200: the device would repeat them for ever", a.status)
+	}
+}
+
 func TestUserChannelAndUnknownServices(t *testing.T) {
 	l := newLab(t)
 	p := l.phone(udid(1)).enrol()

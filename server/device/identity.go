@@ -89,6 +89,9 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 		*p = peer{cred: cred}
 		if cred.Device != 0 { // an unbound one is looked up again: its enrolment may go on on another connection
 			record, err := h.cfg.Server.Store().Record(r.Context(), cred.Device)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil, errUnbound // the record was removed (AUTH-43)
+			}
 			if err != nil {
 				return nil, err
 			}
