@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -78,6 +79,9 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 		defer stop()
 	}
 	s, err := startServer(ctx, cfg)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started
+	}
 	if err != nil {
 		return err
 	}
