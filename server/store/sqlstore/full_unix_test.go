@@ -75,6 +75,9 @@ func TestHST092FileSizeLimit(t *testing.T) {
 		t.Errorf("step on a full disk = %v, want ErrFull", err)
 	}
 	verify(t, s, d, acked, acked) // reads go on
+	if _, err := os.Stat(filepath.Join(dir, reserveName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the reserve on a full disk: %v, want it given up", err)
+	}
 	restore()
 	acked++
 	if err := step(s, d, acked); err != nil {
@@ -86,6 +89,9 @@ func TestHST092FileSizeLimit(t *testing.T) {
 	s.Close()
 	s = openDir(t, dir)
 	verify(t, s, d, acked, acked)
+	if st, err := os.Stat(filepath.Join(dir, reserveName)); err != nil || st.Size() != reserveSize {
+		t.Errorf("no reserve after there is space again: %v", err)
+	}
 	if err := s.CheckJournal(context.Background()); err != nil {
 		t.Error(err)
 	}

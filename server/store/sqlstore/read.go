@@ -98,7 +98,7 @@ func (s *Store) CheckJournal(ctx context.Context) error {
 	var seq uint64
 	var chain [32]byte
 	var broken error
-	err := s.query(ctx, selectFrom("journal", append(lineColumns, "chain")...)+"ORDER BY seq", func(r *row) {
+	err := query(ctx, s.read, selectFrom("journal", append(lineColumns, "chain")...)+"ORDER BY seq", func(r *row) {
 		l := scanLine(r)
 		seq++
 		chain = link(chain, l.Seq, l.At, l.Device, l.Rule, l.What, l.Detail)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"time"
 
 	"rollcall/protocol"
 )
@@ -93,10 +94,15 @@ func query(ctx context.Context, from reader, text string, each func(*row), args 
 	return rows.Err()
 }
 
+// readLimit is how long one query may take, below what a request may (HST-073).
+const readLimit = 5 * time.Second
+
 // query reads for a caller, who is told where the store is closed.
 func (s *Store) query(ctx context.Context, text string, each func(*row), args ...any) error {
 	if s.over.Load() {
 		return s.err()
 	}
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
 	return query(ctx, s.read, text, each, args...)
 }

@@ -60,13 +60,13 @@ const (
 
 // deviceColumns is the order in which deviceValues and scanDevice have the columns of a device.
 var deviceColumns = []string{
-	"number", "user_id", "platform", "life", "registered", "automated", "awaiting", "epoch",
+	"user_id", "platform", "life", "registered", "automated", "awaiting", "epoch",
 	"registered_at", "enrolled_at", "ended_at", "last_seen",
 	"push_topic", "push_magic", "push_token", "push_since", "unreachable",
 	"identity", "identity_from", "identity_end", "next", "next_from", "next_end",
 	"renewal_asked", "renewal_id", "renewal_tries",
 	"set_version", "seq", "acknowledged", "failed", "format_error", "not_now",
-	"wake_due", "wake_reason", "wake_attempt",
+	"wake_due", "wake_reason", "wake_attempt", "number",
 }
 
 // texts are what both dialects understand, but for the mark of a parameter.
@@ -79,7 +79,7 @@ var texts = [statements]string{
 	rollbackTo: "ROLLBACK TO one",
 
 	addDevice:  insert("devices", append(deviceColumns, "id")...),
-	putDevice:  "UPDATE devices SET " + strings.Join(deviceColumns[1:], "=?, ") + "=? WHERE number=?",
+	putDevice:  "UPDATE devices SET " + strings.Join(deviceColumns[:len(deviceColumns)-1], "=?, ") + "=? WHERE number=?",
 	dropDevice: "DELETE FROM devices WHERE number=?", // and all that belongs to it
 	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",

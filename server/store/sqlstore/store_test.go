@@ -2,8 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +151,62 @@ func TestDuesAgreeWithSorting(t *testing.T) {
 			if got[i] != want[i].number {
 				t.Fatalf("number %d of those due at %d is device %d, want %d", i, now, got[i], want[i].number)
 			}
+		}
+	}
+}
+
+func TestHST073NamesAreOnlyParameters(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	names := []string{"'; DROP TABLE devices; --", "' OR 1=1 --", "%", "_", "\x00", "\"", "?1", ":a", strings.Repeat("x", 1<<20), "\xff\xfe"}
+	numbers := make(map[string]protocol.Device)
+	for _, name := range names {
+		d := enrol(t, s, name)
+		numbers[name] = d
+		line(t, s, d, name)
+	}
+	s.Close()
+	s = openDir(t, dir)
+	for i, name := range names {
+		if d, err := s.Device(context.Background(), name); err != nil || d != numbers[name] {
+			t.Errorf("Device(%.20q) = %d, %v; want %d", name, d, err, numbers[name])
+		}
+		if l, err := s.JournalAfter(context.Background(), uint64(i), 1); err != nil || len(l) != 1 || l[0].Detail != name {
+			t.Errorf("line %d has changed: %v", i+1, err)
+		}
+	}
+	if _, err := s.Device(context.Background(), "%%"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Device of a pattern = %v, want ErrNotFound", err)
+	}
+}
+
+// TestHST091Settings: what no test can see fail without cutting the power.
+func TestHST091Settings(t *testing.T) {
+	s := openTest(t)
+	for pragma, want := range map[string]driver.Value{"journal_mode": "wal", "synchronous": int64(2), "foreign_keys": int64(1), "busy_timeout": int64(5000),
+		"wal_autocheckpoint": int64(0)} {
+		err := s.commit(changeFunc(func(w *writer) error {
+			st, err := w.conn.Prepare("PRAGMA " + pragma)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			rows, err := st.(driver.StmtQueryContext).QueryContext(context.Background(), nil)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			got := make([]driver.Value, 1)
+			if err := rows.Next(got); err != nil {
+				return err
+			}
+			if got[0] != want {
+				t.Errorf("%s = %v, want %v", pragma, got[0], want)
+			}
+			return nil
+		}))
+		if err != nil {
+			t.Errorf("%s: %v", pragma, err)
 		}
 	}
 }

@@ -150,9 +150,9 @@ func (t *tx) write(w *writer) error {
 	}
 	switch {
 	case !e.kept:
-		b.do(addDevice, append(append([]driver.Value{d}, deviceValues(s)...), e.id)...)
+		b.do(addDevice, append(deviceValues(w.values[:0], s), d, e.id)...)
 	case out.Changed&delivery.Core != 0:
-		b.do(putDevice, append(deviceValues(s), d)...)
+		b.do(putDevice, append(deviceValues(w.values[:0], s), d)...)
 	case out.Changed&delivery.Wakes != 0:
 		b.do(putWake, int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt), int64(s.LastSeen), d)
 	}
@@ -244,9 +244,9 @@ func (b *batch) bind(d protocol.Device, f delivery.Fingerprint) {
 	}
 }
 
-// deviceValues are the columns of deviceColumns but for the number.
-func deviceValues(s *delivery.State) []driver.Value {
-	return []driver.Value{
+// deviceValues appends the columns of deviceColumns but for the number, which is the last of them.
+func deviceValues(to []driver.Value, s *delivery.State) []driver.Value {
+	return append(to,
 		int64(s.User), int64(s.Platform), int64(s.Life), int64(s.Registered), flag(s.Automated), flag(s.Awaiting), int64(s.Epoch),
 		int64(s.RegisteredAt), int64(s.EnrolledAt), int64(s.EndedAt), int64(s.LastSeen),
 		s.Push.Topic, s.Push.Magic, s.Push.Token, int64(s.Push.Since), flag(s.Push.Unreachable),
@@ -254,13 +254,12 @@ func deviceValues(s *delivery.State) []driver.Value {
 		known(s.Next.Fingerprint[:]), int64(s.Next.NotBefore), int64(s.Next.NotAfter),
 		int64(s.Renewal.Asked), known(s.Renewal.Command[:]), int64(s.Renewal.Tries),
 		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
-		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt),
-	}
+		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt))
 }
 
 // scanDevice reads the columns of deviceColumns.
 func scanDevice(r *row, s *delivery.State) {
-	s.Device, s.User, s.Platform, s.Life = num[protocol.Device](r), num[delivery.UserID](r), num[protocol.Platform](r), num[delivery.Life](r)
+	s.User, s.Platform, s.Life = num[delivery.UserID](r), num[protocol.Platform](r), num[delivery.Life](r)
 	s.Registered, s.Automated, s.Awaiting, s.Epoch = num[protocol.Authority](r), r.flag(), r.flag(), num[uint32](r)
 	s.RegisteredAt, s.EnrolledAt, s.EndedAt, s.LastSeen = r.time(), r.time(), r.time(), r.time()
 	s.Push = delivery.Push{Topic: r.text(), Magic: r.text(), Token: r.blob(), Since: r.time(), Unreachable: r.flag()}
@@ -271,6 +270,7 @@ func scanDevice(r *row, s *delivery.State) {
 	s.Set, s.Seq = num[uint32](r), num[uint64](r)
 	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}
 	s.Wake = delivery.Wake{Due: r.time(), Reason: num[delivery.WakeReason](r), Attempt: num[uint8](r)}
+	s.Device = num[protocol.Device](r)
 }
 
 func scanIdentity(r *row) (i delivery.Identity) {

@@ -14,9 +14,10 @@ import (
 // A writer is the one connection that writes, with its statements prepared. The committer alone uses it. It goes to the driver
 // directly: database/sql costs more than the statement it carries.
 type writer struct {
-	conn  driver.Conn
-	stmts [statements]driver.StmtExecContext
-	args  []driver.NamedValue
+	conn   driver.Conn
+	stmts  [statements]driver.StmtExecContext
+	args   []driver.NamedValue
+	values []driver.Value // room for those of a device
 
 	line  uint64   // newest of the journal
 	chain [32]byte // its link
@@ -28,7 +29,7 @@ type writer struct {
 type change interface{ write(w *writer) error }
 
 func newWriter(conn driver.Conn) (*writer, error) {
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, values: make([]driver.Value, 0, len(deviceColumns)+1)}
 	for i := range w.stmts {
 		st, err := conn.Prepare(texts[i])
 		if err != nil {
