@@ -51,11 +51,13 @@ type office struct {
 	log    bytes.Buffer
 	device string
 	who    delivery.Fingerprint
+
+	answered map[string]bool // routes that succeeded
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, device: "00008101-000A1B2C3D4E001E"}
+	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, device: "00008101-000A1B2C3D4E001E", answered: map[string]bool{}}
 	ctx := context.Background()
 	var err error
 	if o.ca, err = certs.NewAuthority(certs.P256, "test CA", o.clock.now); err != nil {
@@ -163,6 +165,9 @@ func (o *office) call(method, target string, body any, want int) map[string]any 
 	}
 	if r := routeOf(method, target); r != nil {
 		checkAnswer(o.t, r, status, answer)
+		if status == r.success() {
+			o.answered[r.method+" "+r.path] = true
+		}
 	}
 	var v map[string]any
 	if err := json.Unmarshal(answer, &v); err != nil {
@@ -393,9 +398,19 @@ func TestRoutesAnswer(t *testing.T) {
 	if len(lines) == 0 || lines[0].(map[string]any)["seq"] == float64(0) {
 		t.Errorf("journal: %v", lines)
 	}
+	o.call("GET", "/rollcall/v1/devices", nil, 200)
+	o.call("GET", "/rollcall/v1/portals/intune/devices", nil, 200)
+	o.call("POST", "/rollcall/v1/clock", map[string]any{"to": o.call("GET", "/rollcall/v1/clock", nil, 200)["now"]}, 200)
+	o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "ci", "lifetime_seconds": 60}, 201)
 	o.call("GET", "/rollcall/v1/tokens", nil, 200)
+	o.call("DELETE", "/rollcall/v1/tokens?name=ci", nil, 200)
 	o.call("GET", "/rollcall/v1/openapi.json", nil, 200)
 	o.call("GET", "/healthz", nil, 200)
+	for _, r := range routes() {
+		if !o.answered[r.method+" "+r.path] {
+			t.Errorf("no answer of %s %s was held against the document", r.method, r.path)
+		}
+	}
 }
 
 func TestAUTH33Warnings(t *testing.T) {
