@@ -156,6 +156,18 @@ func (c *cloud) inbox(token []byte) <-chan apns.Notification {
 	return box
 }
 
+// arrived is what has reached a device. APNs answers a push after it has delivered it, so there is nothing to wait for.
+func arrived(t testing.TB, box <-chan apns.Notification) apns.Notification {
+	t.Helper()
+	select {
+	case n := <-box:
+		return n
+	default:
+		t.Fatal("no push reached the device")
+		return apns.Notification{}
+	}
+}
+
 // pushCertificate is one that the portal might have made for topic.
 func pushCertificate(t testing.TB, topic string) *certs.Push {
 	t.Helper()

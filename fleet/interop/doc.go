@@ -4,21 +4,27 @@
 //
 //	(cd fleet/interop && go test ./...)
 //
-// Everything runs in one process over TLS on loopback; the tests with openssl skip themselves where it is not
-// installed. The peers are micromdm's nanomdm (push client, device), nanohub (server) and scep (client and server).
+// Start with nanohub_test.go and server_test.go. Everything runs in one process over loopback, by TLS except for
+// micromdm's SCEP client, which cannot be told whom to trust; the tests with openssl skip themselves where it is not
+// installed. The peers are micromdm's nanohub (server), nanomdm (push client, device) and scep (client and server).
+// Commands for nanohub are made, and results and our commands read, by mdmcommands, which is generated from Apple's
+// schema by yet another hand.
 //
-// # Where they differ
+// # Divergences
 //
-// A test that meets a peer's fault asserts the fault and names the statement that it breaks, so that it says when the
-// peer was mended:
+// Where a peer is wrong, a test asserts its fault and names the statement that it breaks, so that it fails when the peer
+// was mended and this list is to be shortened:
 //
-//   - nanopush sends neither apns-topic nor apns-push-type nor apns-priority, and glues PushMagic into its JSON
-//     (APL-100).
-//   - scep, client and server, signs with SHA-1 and encrypts with single DES, whatever the other side announces
-//     (APL-007, APL-012); package globals of its CMS library change that. Its client encrypts to every certificate of
-//     GetCACert unless told to choose. Its server copies the request's senderNonce into its answer (APL-006).
-//   - nanohub answers a broken or unauthorised request but goes on and writes the body of the answer as well; an
-//     Authenticate clears the queue and forgets the bootstrap token even when it only renews an identity (APL-035).
-//   - nanomdm's device signs with SHA-1 as Macs do, and its certificate cannot be chosen: the tests sign again with one
-//     that the server issued.
+//   - nanopush sends no header but apns-expiration, and glues PushMagic into its JSON (APL-100).
+//   - scep signs with SHA-1 and encrypts with single DES, client and server, whatever the other side announces (APL-007,
+//     APL-012). Only package globals of its CMS library, which its programs do not set, change that; the tests do.
+//   - scep's client encrypts to every certificate of GetCACert unless a selector is given, and by GET sends an alphabet
+//     of base64 that RFC 8894 does not have (APL-005).
+//   - scep's server copies the request's senderNonce into its answer (APL-006), and its static challenge is wanted of a
+//     renewal too (APL-011).
+//   - nanohub takes the Authenticate of a renewed identity for a new enrolment and empties the queue (APL-035), and lets any
+//     certificate of its CA take over an enrolled UDID (APL-023). The certificate that is bound to nobody gets 500, not 400.
+//   - nanomdm's store in memory still hands out the push address of a device that checked out (APL-036).
+//   - nanomdm's device makes a certificate of its own and push tokens of 64 bytes. The tests sign and connect with an
+//     identity that the server issued, and have a recorder in the place of APNs.
 package interop

@@ -337,19 +337,26 @@ func startTheirs(t testing.TB, challenge string) *theirCA {
 // A tape records the answers to PKIOperation, or plays one in place of the server's.
 type tape struct {
 	answers [][]byte
+	methods []string
 	play    []byte // nil: record
+	caps    []byte // in place of the server's capabilities; nil: those
 }
 
 func (p *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil || r.URL.Query().Get("operation") != "PKIOperation" {
-		return resp, err
+	if err != nil {
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	p.answers = append(p.answers, body)
-	if p.play != nil {
-		body = p.play
+	switch operation := r.URL.Query().Get("operation"); {
+	case operation == "GetCACaps" && p.caps != nil:
+		body = p.caps
+	case operation == "PKIOperation":
+		p.answers, p.methods = append(p.answers, body), append(p.methods, r.Method)
+		if p.play != nil {
+			body = p.play
+		}
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp, err
@@ -391,6 +398,20 @@ func TestMicromdmServer(t *testing.T) {
 			t.Errorf("error %v, want %v", err, scep.ErrCA)
 		}
 	})
+}
+
+// TestMicromdmServerGET: our client sends its message by GET where the CA announces no POST, and micromdm's server reads
+// it.
+func TestMicromdmServerGET(t *testing.T) {
+	modernise(t)
+	theirs := startTheirs(t, "static")
+	recorder := &tape{caps: []byte("AES\nSHA-256\n")}
+	client := &scep.Client{URL: theirs.url, HTTP: &http.Client{Transport: recorder}}
+	r := ourRequest(t, "static")
+	checkIdentity(t, must(client.Enrol(context.Background(), r))(t), theirs.certificate, r.Key)
+	if !slices.Equal(recorder.methods, []string{http.MethodGet}) {
+		t.Errorf("sent by %q, want GET", recorder.methods)
+	}
 }
 
 // TestMicromdmServerRenews: micromdm's static challenge is wanted of a RenewalReq too, though the present certificate
