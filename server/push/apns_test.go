@@ -13,6 +13,7 @@ import (
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,8 +72,9 @@ func (a *authority) issue(t testing.TB, end time.Time) tls.Certificate {
 // A service is a push service that answers as handler does, and a client of it.
 type service struct {
 	*httptest.Server
-	apns *APNs
-	ca   *authority
+	apns   *APNs
+	ca     *authority
+	closed chan struct{} // one for each connection that has ended
 
 	mu  sync.Mutex
 	now time.Time
@@ -92,9 +94,14 @@ func (s *service) pass(d time.Duration) {
 
 func newService(t testing.TB, cfg Config, handler http.HandlerFunc) *service {
 	t.Helper()
-	s := &service{Server: httptest.NewUnstartedServer(handler), ca: newAuthority(t), now: start}
+	s := &service{Server: httptest.NewUnstartedServer(handler), ca: newAuthority(t), now: start, closed: make(chan struct{}, 100)}
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it says what the tests do to it
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			s.closed <- struct{}{}
+		}
+	}
 	clients := x509.NewCertPool()
 	clients.AddCert(s.ca.cert)
 	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, Time: s.time}
@@ -416,10 +423,28 @@ func TestAPL102OldAnswerNewCertificate(t *testing.T) {
 	if a := <-got; a.Suspend || a.Result != delivery.TryLater {
 		t.Errorf("Push = %+v, want it later under the new certificate", a)
 	}
+	<-s.closed // its connection ends with its last answer
 	s.apns.mu.Lock()
 	defer s.apns.mu.Unlock()
 	if s.apns.slot.suspended != "" {
 		t.Errorf("the new certificate is suspended: %s", s.apns.slot.suspended)
+	}
+}
+
+func TestNewCertificateNewConnections(t *testing.T) {
+	s := newService(t, Config{}, answers(200, ""))
+	for range 3 {
+		if a := s.apns.Push(t.Context(), notification()); a.Result != delivery.Accepted {
+			t.Errorf("Push = %+v, want it accepted", a)
+		}
+	}
+	s.apns.SetCertificate(s.ca.issue(t, start.Add(time.Hour)), topic)
+	<-s.closed // the one connection of all three
+	if a := s.apns.Push(t.Context(), notification()); a.Result != delivery.Accepted {
+		t.Errorf("Push with the new certificate = %+v, want it accepted", a)
+	}
+	if n := len(s.closed); n != 0 {
+		t.Errorf("%d more connections have ended, want one to be used by all", n)
 	}
 }
 

@@ -210,3 +210,29 @@ func TestHST091Settings(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableAnswer: where it cannot be told whether a message is a repeat, nothing that was decided about it is kept.
+func TestUnreadableAnswer(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	d := enrol(t, s, "A")
+	if err := step(s, d, 1); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = openDir(t, dir)
+	s.read.Close()
+	tx, err := s.Begin(context.Background(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.End()
+	var out delivery.Outcome
+	if tx.Answered(delivery.Key{1, 0, 1}, &out) {
+		t.Error("Answered from nowhere")
+	}
+	out.State, out.Changed = *tx.State(), delivery.Core
+	if err := tx.Commit(epoch, &out); err == nil {
+		t.Error("Commit of what may be a repeat succeeded")
+	}
+}
