@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,13 @@ func TestHST040KeyReuse(t *testing.T) {
 	for range 8 { // eight devices with one key at once
 		c := x.claim(grant())
 		c.Key = key
+		slow := c.Make
+		c.Make = func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+			for range 1000 {
+				runtime.Gosched()
+			}
+			return slow(g)
+		}
 		go func() {
 			_, err := x.Issue(x.ctx, x.now, c)
 			done <- err

@@ -48,10 +48,7 @@ func newWorld(c *store.Content) *delivery.World {
 			w.Profiles = append(w.Profiles, delivery.Profile{})
 		}
 		w.Profiles[p.Number] = delivery.Profile{Name: p.Name, Family: p.Family, Identifier: p.Identifier, Payload: p.Payload}
-		newest[p.Name] = p.Number
-		if p.Removed {
-			delete(newest, p.Name)
-		}
+		newest[p.Name] = p.Number // nothing assigns one that is removed
 	}
 	byGroup := map[string][]protocol.Profile{}
 	for _, a := range c.Assignments {

@@ -46,7 +46,13 @@ func TestHST030UnboundIdentity(t *testing.T) {
 	for _, v := range verbs {
 		p.says(protocol.CheckIn{Verb: v}, delivery.Message{Topic: topic})
 		p.refused("HST-033", delivery.WhatWrongIdentity)
+		if len(p.out.Effects) != 1 {
+			t.Errorf("journal %+v, want one line", p.out.Effects)
+		}
 	}
+	p.bound[p.cred.Fingerprint] = 1 // issued for this very device, which has to enrol with it first
+	p.ask()
+	p.refused("HST-032", delivery.WhatOldIdentity)
 	q := newPhone(t) // no record at all
 	q.ask()
 	q.refused("HST-033", delivery.WhatWrongIdentity)
@@ -125,7 +131,7 @@ func TestAPL091Renewal(t *testing.T) {
 		t.Fatalf("reply %+v, want a renewal", p.out.Reply)
 	}
 	p.report(protocol.NotNow)
-	for range 3 { // retried, and not doubled
+	for range 30 { // retried, and not doubled
 		p.now = p.now.Add(8 * time.Hour)
 		if p.ask(); p.out.Reply.Command.ID != asked.ID || len(p.s.Queue) != 1 {
 			t.Fatalf("reply %+v, queue %+v, want the same renewal again", p.out.Reply, p.s.Queue)

@@ -177,9 +177,17 @@ func TestAPL056BothNotNow(t *testing.T) {
 		p.report(protocol.NotNow)
 		p.gotNothing()
 	}
-	if len(p.s.Queue) != 2 {
-		t.Errorf("queue %+v, want both still there", p.s.Queue)
+	if len(p.s.Queue) != 2 || p.s.Reports.NotNow != 6 {
+		t.Errorf("queue %+v, counts %+v, want both still there", p.s.Queue, p.s.Reports)
 	}
+	p.reportOf(protocol.CommandID{1}, protocol.Acknowledged) // a device that does not stop
+	p.got(ids[0])
+	p.report(protocol.NotNow)
+	p.reportOf(protocol.CommandID{1}, protocol.Acknowledged)
+	p.got(ids[1])
+	p.report(protocol.NotNow)
+	p.reportOf(protocol.CommandID{1}, protocol.Acknowledged)
+	p.gotNothing()
 	// However it is answered, nothing is offered more than twice.
 	for _, answers := range [][]protocol.Status{
 		{protocol.NotNow, protocol.NotNow}, {protocol.NotNow, protocol.Acknowledged}, {protocol.Acknowledged, protocol.NotNow},

@@ -151,7 +151,7 @@ func TestWakeAskAlwaysDiffers(t *testing.T) {
 		{Due: at.Add(time.Hour), Reason: delivery.Changed, Attempt: 3}, {Due: at.Add(time.Hour), Reason: delivery.Retry, Attempt: 3},
 	} {
 		got := w.Ask(at, delivery.Changed)
-		if got == w || got.Reason != delivery.Changed {
+		if got == w || got.Reason != delivery.Changed || w.Reason != delivery.Changed && got.Attempt != 0 {
 			t.Errorf("%+v.Ask = %+v", w, got)
 		}
 		if throttled := w.Attempt > 0 && w.Reason == delivery.Changed; got.Due <= at == throttled {
