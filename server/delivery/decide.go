@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"time"
+
 	"rollcall/protocol"
 	"rollcall/server/renewal"
 )
@@ -82,6 +84,9 @@ func (d *decision) ask() {
 	if d.s.Life != Enrolled {
 		return // before Ready there is no work (APL-031)
 	}
+	if !d.pace() {
+		return
+	}
 	d.reconcile(true)
 	if d.n.Awaiting && !d.queued(protocol.Configured) {
 		d.queue(protocol.Command{Kind: protocol.Configured})
@@ -98,6 +103,33 @@ func (d *decision) ask() {
 	d.next(protocol.NoStatus)
 }
 
+// A device may ask this often in a minute (HST-056): a thousand times a second, which no device has a reason to and a load
+// test with few devices may come near to, and which leaves most of the server to the others.
+const (
+	paceAsks   = 60_000
+	paceWindow = time.Minute
+)
+
+// pace refuses a device that asks as fast as the line lets it. The journal hears of it once a minute.
+func (d *decision) pace() bool {
+	p := &d.n.Pace
+	if d.now.Sub(p.Since) >= paceWindow || d.now < p.Since {
+		*p = Pace{Since: d.now}
+	}
+	if p.Asks < paceAsks {
+		p.Asks++
+		return true
+	}
+	again, first := p.Since.Add(paceWindow).Sub(d.now), p.Asks == paceAsks
+	d.refusal(&protocol.Refusal{Rule: "HST-056", Reason: "the device asks too often", RetryAfter: again}, WhatRefused)
+	if first {
+		d.n.Pace.Asks++
+	} else {
+		d.out.Effects = d.out.Effects[:0]
+	}
+	return false
+}
+
 // order is an administrator's: a command, or only a wake-up.
 func (d *decision) order() {
 	order := &d.in.Order
@@ -106,7 +138,7 @@ func (d *decision) order() {
 		if d.s.Identity.Fingerprint != (Fingerprint{}) { // nobody is there to be told
 			d.effect(Revoke, d.s.Identity.Fingerprint)
 		}
-		d.remove("an administrator deleted it")
+		d.remove(protocol.RuleRetire, "an administrator deleted it")
 		return
 	case d.s.Life != Enrolled:
 		d.refuse(protocol.RuleNotRenewed, WhatRefused, "the device is not enrolled")
@@ -124,13 +156,13 @@ func (d *decision) order() {
 // cleanUp removes the record of a device whose identity ended long ago (AUTH-43).
 func (d *decision) cleanUp() {
 	if d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter) {
-		d.remove("identity ended " + d.s.Identity.NotAfter.String())
+		d.remove(protocol.RuleRecordKept, "identity ended "+d.s.Identity.NotAfter.String())
 	}
 }
 
-func (d *decision) remove(why string) {
+func (d *decision) remove(r protocol.Rule, why string) {
 	d.out.Changed |= Gone
-	d.journal(WhatRecordRemoved, protocol.RuleRecordKept, why)
+	d.journal(WhatRecordRemoved, r, why)
 }
 
 // refuse says no: nothing changes, and the journal says why.

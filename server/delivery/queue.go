@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"strings"
+	"unicode/utf8"
 
 	"rollcall/protocol"
 )
@@ -103,7 +104,7 @@ func (d *decision) settle(i int) bool {
 	if d.in.Errors != "" {
 		detail += ": " + d.in.Errors
 	}
-	d.journal(WhatReported, "", strings.ReplaceAll(detail, "\n", " "))
+	d.journal(WhatReported, "", oneLine(detail))
 
 	switch q.Kind {
 	case protocol.InstallProfile:
@@ -131,7 +132,7 @@ func (d *decision) settle(i int) bool {
 		d.effect(Revoke, d.n.Identity.Fingerprint)
 		d.journal(WhatRevoked, protocol.RuleRetire, why)
 		if q.Kind == protocol.Retire && q.Text == AndDelete {
-			d.remove("an administrator deleted it")
+			d.remove(protocol.RuleRetire, "an administrator deleted it")
 		}
 		return false
 	}
@@ -201,6 +202,27 @@ func (d *decision) renew() {
 	id := d.queue(protocol.Command{Kind: protocol.RenewIdentity})
 	d.n.Renewal = Renewal{Asked: d.now, Command: id, Tries: d.n.Renewal.Tries + 1}
 	d.journal(WhatRenewalAsked, protocol.RuleRenewal, "valid until "+d.n.Identity.NotAfter.String())
+}
+
+// maxDetail is how many bytes of what a device says go into one line of the journal. The report itself is kept whole.
+const maxDetail = 1024
+
+// oneLine makes one line of what a device says (HST-068).
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= maxDetail {
+		return s
+	}
+	cut := maxDetail
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
 }
 
 // describe says a command in a few words.

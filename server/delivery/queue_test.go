@@ -1,8 +1,10 @@
 package delivery_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -218,6 +220,55 @@ func TestAPL057EndsOnNotNow(t *testing.T) {
 	p.push(delivery.Accepted) // for the orders
 	if got := p.s.Wake.Due.Sub(p.now); p.s.Wake.Reason != delivery.Retry || got > 15*time.Minute {
 		t.Errorf("wake-up %+v in %s, want a retry as well", p.s.Wake, got)
+	}
+}
+
+func TestHST056AsksTooFast(t *testing.T) {
+	p := settled(t)
+	p.orders(protocol.SecurityInfo)
+	p.now = p.now.Add(time.Hour)
+	p.ask()
+	if p.s.Pace != (delivery.Pace{Since: p.now, Asks: 1}) {
+		t.Fatalf("pace %+v after one Ask", p.s.Pace)
+	}
+	p.s.Pace.Asks = 59_999
+	if p.ask(); p.out.Refusal.Rule != "" {
+		t.Fatalf("refused at the 60,000th time: %+v", p.out.Refusal)
+	}
+	p.now = p.now.Add(20 * time.Second)
+	before := p.s
+	for i := range 3 {
+		p.ask()
+		if no := p.out.Refusal; no.Rule != "HST-056" || no.RetryAfter != 40*time.Second || p.out.Changed != 0 {
+			t.Fatalf("refusal %+v, want HST-056 for 40 s", no)
+		}
+		if want := 1 - min(i, 1); len(p.out.Effects) != want {
+			t.Errorf("%d lines in the journal at refusal %d, want %d", len(p.out.Effects), i+1, want)
+		}
+	}
+	equal(t, "queue", p.s.Queue, before.Queue)
+	if p.reportOf(p.s.Queue[0].ID, protocol.Acknowledged); p.out.Refusal.Rule != "" {
+		t.Errorf("a report is refused: %+v", p.out.Refusal)
+	}
+	p.now = p.now.Add(40 * time.Second)
+	if p.ask(); p.out.Refusal.Rule != "" {
+		t.Errorf("refused after the time it was told: %+v", p.out.Refusal)
+	}
+}
+
+func TestHST068JournalOfADevicesWords(t *testing.T) {
+	p := settled(t)
+	ids := p.orders(protocol.Restart)
+	p.says(protocol.CheckIn{Verb: protocol.Report, Command: ids[0], Status: protocol.Failed}, delivery.Message{
+		Errors: "a\r\nb\x1b[31m\xff" + strings.Repeat("é", 5000),
+	})
+	for _, e := range p.out.Effects {
+		if strings.ContainsAny(e.Detail, "\r\n\x1b\xff") || len(e.Detail) > 1024 || !utf8.ValidString(e.Detail) {
+			t.Errorf("detail of %d bytes: %.80q", len(e.Detail), e.Detail)
+		}
+	}
+	if len(p.out.Commands[0].Errors) < 10000 {
+		t.Error("the error chain in the history was cut")
 	}
 }
 

@@ -51,6 +51,8 @@ type State struct {
 	Next     Identity // issued by a renewal and not used yet; zero: none
 	Renewal  Renewal
 
+	Pace Pace // not kept on disk
+
 	Unlock []byte // Apple's UnlockToken; nil: none
 	Escrow []byte // Apple's bootstrap token; nil: none
 
@@ -87,6 +89,12 @@ type Wake struct {
 	Due     protocol.Time
 	Reason  WakeReason
 	Attempt uint8 // how many went out for this reason already
+}
+
+// Pace is how often a device has asked since a moment.
+type Pace struct {
+	Since protocol.Time
+	Asks  uint32
 }
 
 // An Identity is a certificate that a device holds.

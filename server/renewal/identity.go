@@ -7,11 +7,10 @@ import (
 	"rollcall/protocol"
 )
 
-// Defaults of the settings (AUTH-40, AUTH-41).
+// Defaults of the settings (AUTH-41).
 const (
-	Lifetime = 365 * 24 * time.Hour // of an identity
-	Window   = 42 * 24 * time.Hour  // before its end in which it renews
-	Retry    = 7 * 24 * time.Hour   // between two tries to renew
+	defaultWindow = 42 * 24 * time.Hour // before the end of an identity in which it renews
+	defaultRetry  = 7 * 24 * time.Hour  // between two tries to renew
 )
 
 // Kept is how long a device's record outlives its identity certificate (AUTH-43).
@@ -21,7 +20,7 @@ const Kept = 180 * 24 * time.Hour
 var ErrLifetime = errors.New("validity ends before it begins")
 
 // DueAt returns when an identity becomes due for renewal: window before notAfter, but at most a third of its life
-// before, so that an identity with a short life is not due all of it (AUTH-41; window 0 means [Window]). Whole seconds,
+// before, so that an identity with a short life is not due all of it (AUTH-41; window 0 means 42 days). Whole seconds,
 // as X.509 keeps them (RFC 5280, section 4.1.2.5). The error wraps [ErrLifetime] when notAfter is not after notBefore;
 // DueAt has no other error.
 func DueAt(notBefore, notAfter protocol.Time, window time.Duration) (protocol.Time, error) {
@@ -29,7 +28,7 @@ func DueAt(notBefore, notAfter protocol.Time, window time.Duration) (protocol.Ti
 		return 0, ErrLifetime
 	}
 	if window <= 0 {
-		window = Window
+		window = defaultWindow
 	}
 	window = min(window, notAfter.Sub(notBefore)/3)
 	due := notAfter.Add(-window)
@@ -38,7 +37,7 @@ func DueAt(notBefore, notAfter protocol.Time, window time.Duration) (protocol.Ti
 
 // Due tells whether an identity that ends at notAfter is to be renewed at now: inside its window and not after its end,
 // when only a new enrolment helps (AUTH-42); never while a renewal is outstanding, and not sooner than retry after the
-// one before was asked (0 means [Retry]; asked 0: there was none).
+// one before was asked (0 means 7 days; asked 0: there was none).
 func Due(now, notBefore, notAfter, asked protocol.Time, outstanding bool, window, retry time.Duration) bool {
 	if outstanding || now >= notAfter {
 		return false
@@ -48,7 +47,7 @@ func Due(now, notBefore, notAfter, asked protocol.Time, outstanding bool, window
 		return false
 	}
 	if retry <= 0 {
-		retry = Retry
+		retry = defaultRetry
 	}
 	return asked == 0 || now >= asked.Add(retry)
 }

@@ -24,10 +24,9 @@ func (c *Content) With(change *Change) *Content {
 	if len(change.Unassign) > 0 {
 		n.Assignments = slices.DeleteFunc(slices.Clone(n.Assignments), func(a Assignment) bool { return slices.Contains(change.Unassign, a) })
 	}
-	if change.Push != nil {
-		n.Push = merge(c.Push, []PushCertificate{*change.Push}, func(a, b *PushCertificate) int {
-			return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(b.NotBefore, a.NotBefore))
-		})
+	if p := change.Push; p != nil {
+		n.Push = slices.DeleteFunc(slices.Clone(c.Push), func(q PushCertificate) bool { return q.Slot == p.Slot && q.NotBefore == p.NotBefore })
+		n.Push = append(n.Push, *p)
 		slices.SortStableFunc(n.Push, func(a, b PushCertificate) int {
 			return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(b.UploadedAt, a.UploadedAt), cmp.Compare(b.NotBefore, a.NotBefore))
 		})

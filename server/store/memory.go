@@ -217,7 +217,7 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		return fmt.Errorf("device %d: %w", r.number, ErrNotFound)
 	}
 	if r.kept && out.Changed == 0 && len(out.Commands) == 0 && len(out.Effects) == 0 && out.Exchange.Key == (delivery.Key{}) {
-		r.state.LastSeen, r.state.Queue = out.State.LastSeen, out.State.Queue // all that a round can change without saying so
+		r.state.LastSeen, r.state.Queue, r.state.Pace = out.State.LastSeen, out.State.Queue, out.State.Pace // all that may change without a word
 		return nil
 	}
 	for i := range out.Effects {

@@ -44,6 +44,7 @@ func catalogue(s *suite) {
 		{"unassigned", store.Change{Unassign: []store.Assignment{{Profile: "mail", Group: "z"}, {Profile: "never", Group: "z"}}}},
 		{"push certificate", store.Change{Push: slot(protocol.Intune, at, at+1)}},
 		{"a newer one", store.Change{Push: slot(protocol.Intune, at+50, at+51)}},
+		{"one that is older and came later", store.Change{Push: slot(protocol.Intune, at-20, at+55)}},
 		{"another slot's", store.Change{Push: slot(protocol.Office365, at, at+60)}},
 		{"suspended", store.Change{Push: suspended}},
 		{"serials", store.Change{Serials: []store.Serial{{Serial: "C2", User: 1, Awaiting: true}, {Serial: "C1"}}}},

@@ -270,14 +270,14 @@ func notWritten(s *suite) {
 		out.State.Queue = []delivery.Queued{queued(1)}
 		out.Commands = []delivery.CommandChange{{Queued: queued(1)}}
 	})
-	seen, offered := at.Add(time.Second), queued(1)
+	seen, offered, pace := at.Add(time.Second), queued(1), delivery.Pace{Since: at, Asks: 3}
 	offered.Offers = 1
 	s.change(d, func(out *delivery.Outcome) {
-		out.State.LastSeen, out.State.Queue = seen, []delivery.Queued{offered}
+		out.State.LastSeen, out.State.Queue, out.State.Pace = seen, []delivery.Queued{offered}, pace
 	})
 	got := s.state(d)
-	if got.LastSeen != seen {
-		s.Errorf("last seen %s, want %s", got.LastSeen, seen)
+	if got.LastSeen != seen || got.Pace != pace {
+		s.Errorf("last seen %s, pace %+v, want %s, %+v", got.LastSeen, got.Pace, seen, pace)
 	}
 	s.equal("queue", got.Queue, []delivery.Queued{offered})
 }
