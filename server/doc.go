@@ -2,7 +2,23 @@
 //
 // Start with [Open] and [Server.Handle]: everything that happens to a device is an event, decided by package delivery,
 // made durable by a store in one commit, and only then answered. [Server.Tick] does what is due (wake-ups,
-// clean-up); [Server.Next] says when. Administration is one commit for each change as well.
+// clean-up); [Server.Next] says when; [Server.Run] is the two on a real clock. Administration is one commit for each change
+// as well: it makes the next [Server.World], a snapshot that decisions read without a lock.
 //
-// It will not speak any protocol: packages device and api above it do.
+// The outbox is the wake-up in each device's state: one row, however many reasons there are to wake the device. A
+// notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. While
+// the push certificate is refused or has ended, wake-ups are held, and an upload lets them go without a restart.
+//
+// Grants and links are kept as hashes. The challenge of a renewal is derived from its command under a kept secret, so that
+// a renewal that is handed out again brings the same bytes.
+//
+// It will not speak any protocol: packages device and api above it do. It keeps no secret in a log.
+//
+// # Divergences
+//
+//   - A tenant whose authority is set cannot change it yet; SetUp says so by AUTH-04.
+//   - A device that has another topic than the push certificate is not pushed at all: Apple's service would refuse the
+//     certificate for it, and the slot of all others with it.
+//   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
+//   - Groups are names in the users' rows; a group without users does not exist.
 package server

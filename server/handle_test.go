@@ -177,3 +177,40 @@ func TestHST053OldMagicIsNeverUsed(t *testing.T) {
 		t.Error("no push after the new enrolment")
 	}
 }
+
+// TestAPL065ManyConnections: one device on several connections at once gets each command done once.
+func TestAPL065ManyConnections(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	const commands, connections = 50, 4
+	for range commands {
+		_, err := x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: protocol.SecurityInfo})
+		x.must(err)
+	}
+	before := p.state().Reports.Acknowledged
+	cred, err := x.Credential(x.ctx, p.cert)
+	x.must(err)
+	done := make(chan error)
+	for range connections {
+		go func() {
+			var out delivery.Outcome
+			ev := delivery.Event{Kind: delivery.CheckInRound, Device: p.number, Message: delivery.Message{
+				CheckIn: protocol.CheckIn{Verb: protocol.Ask}, Credential: cred,
+			}}
+			for {
+				ev.Seed = [2]uint64{}
+				if err := x.Handle(x.ctx, x.now, &ev, &out); err != nil || out.Reply.Kind != protocol.Work {
+					done <- err
+					return
+				}
+				ev.CheckIn = protocol.CheckIn{Verb: protocol.Report, Command: out.Reply.Command.ID, Status: protocol.Acknowledged}
+			}
+		}()
+	}
+	for range connections {
+		x.must(<-done)
+	}
+	if st := p.state(); st.Reports.Acknowledged != before+commands || len(st.Queue) != 0 {
+		t.Errorf("%d acknowledged, %d left, want %d and none", st.Reports.Acknowledged-before, len(st.Queue), commands)
+	}
+}

@@ -178,7 +178,7 @@ func (s *Server) warn(now protocol.Time) {
 		log.Error("the push certificate has ended: Apple devices cannot be reached until a renewed one is uploaded")
 		return
 	}
-	log.Warnf("the push certificate ends within %d days", days)
+	log.WithField("days", days).Warn("the push certificate ends soon")
 }
 
 // Clean-up looks at all records; it need not look again before one can have reached its end.

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sirupsen/logrus/hooks/test"
+
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/push"
@@ -260,5 +262,31 @@ func TestRun(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
 		}
+	})
+}
+
+func TestAUTH33Warnings(t *testing.T) {
+	x := newTenant(t)
+	log, hook := test.NewNullLogger()
+	x.cfg.Log = log
+	x.reopen()
+	x.enrolled(1)
+	var said []string
+	for x.now = start.Add(330 * day); x.now < start.Add(367*day); x.now = x.now.Add(8 * time.Hour) {
+		x.tick()
+		for _, e := range hook.AllEntries() {
+			said = append(said, fmt.Sprint(int64(x.now.Sub(start)/day), ": ", e.Message, " ", e.Data["days"]))
+			if e.Data["apple_id"] != "admin@example.org" {
+				t.Errorf("%s: fields %v, want the Apple ID to renew it with", e.Message, e.Data)
+			}
+		}
+		hook.Reset()
+	}
+	x.equal("warnings", said, []string{
+		"335: the push certificate ends soon 30",
+		"351: the push certificate ends soon 14",
+		"358: the push certificate ends soon 7",
+		"364: the push certificate ends soon 1",
+		"365: the push certificate has ended: Apple devices cannot be reached until a renewed one is uploaded <nil>",
 	})
 }

@@ -3,4 +3,23 @@
 //
 // Start with [Decide]. [Event] goes in, [State] is what is known, [World] is what the tenant wants, and
 // [Outcome] is everything that one decision decided: the server commits it as one, then answers.
+//
+// One file, one idea: binding.go holds certificates against devices, enrolment.go begins and ends enrolments, queue.go
+// hands out commands, profiles.go keeps a device's profiles as they should be, wake.go says when to wake it.
+//
+// It will not resolve authorities (package authority does), read certificates or know any wire.
+//
+// # Divergences
+//
+//   - Which device a message is from, the certificate decides. A certificate that a renewal issued is bound to its device
+//     from the start, and counts from its first use on, whatever message that is; the one before is then refused by
+//     name. NanoMDM takes any certificate of the authority for an Authenticate, and keeps old ones for ever.
+//   - A second enrolment of an enrolled identifier is taken only with a certificate that was issued for this very
+//     device or its user; else it is refused and noted (HST-051), and the first device goes on undisturbed.
+//   - A wiped device that comes back under its old identity is recognised by AwaitingConfiguration alone.
+//   - At most one command about a profile is outstanding. What is unassigned before it is installed is installed and then
+//     removed: a command that may be on its way is never taken back, because nobody could tell what the device did.
+//   - The end of an enrolment empties its queue; nothing of it is delivered to the next one.
+//   - A device that left is still answered, with nothing, until its certificate ends: refusing it would teach it nothing.
+//   - Repeats of a report and reports of commands that never were look alike here, and are noted alike.
 package delivery
