@@ -12,11 +12,12 @@ import (
 type kept struct {
 	Next, EnrolledAt, Until, ChangedAt, NotBefore, NotAfter protocol.Time
 
-	Dice     [20]byte // as rand.PCG marshals itself
+	Seed     uint64
 	Command  protocol.CommandID
 	ID       protocol.Device
 	Epoch    uint32
 	Round    uint16
+	Enrolled uint16
 	Platform protocol.Platform
 	Phase    Phase
 	Before   Phase
@@ -33,15 +34,11 @@ type kept struct {
 func (d *Device) AppendBinary(dst []byte) ([]byte, error) {
 	k := kept{
 		d.next, d.enrolledAt, d.until, d.changedAt, d.identity.NotBefore, d.identity.NotAfter,
-		[20]byte{}, d.command, d.id, d.epoch, d.round, d.platform, d.phase, d.before, uint8(d.talk), uint8(d.flags), d.status, d.then, d.tries,
+		d.seed, d.command, d.id, d.epoch, d.round, d.enrolments, d.platform, d.phase, d.before, uint8(d.talk), uint8(d.flags), d.status, d.then, d.tries,
 		uint16(len(d.profiles)),
 	}
-	dice, err := d.dice.MarshalBinary()
+	dst, err := binary.Append(dst, binary.BigEndian, &k)
 	if err != nil {
-		return nil, err
-	}
-	copy(k.Dice[:], dice)
-	if dst, err = binary.Append(dst, binary.BigEndian, &k); err != nil {
 		return nil, err
 	}
 	return binary.Append(dst, binary.BigEndian, d.profiles)
@@ -60,11 +57,8 @@ func (d *Device) Cut(b []byte) (rest []byte, err error) {
 	}
 	v := Device{
 		next: k.Next, enrolledAt: k.EnrolledAt, until: k.Until, changedAt: k.ChangedAt, identity: Identity{k.NotBefore, k.NotAfter},
-		command: k.Command, id: k.ID, epoch: k.Epoch, round: k.Round, platform: k.Platform, phase: k.Phase, before: k.Before,
+		seed: k.Seed, command: k.Command, id: k.ID, epoch: k.Epoch, round: k.Round, enrolments: k.Enrolled, platform: k.Platform, phase: k.Phase, before: k.Before,
 		talk: talk(k.Talk), flags: flag(k.Flags), status: k.Status, then: k.Then, tries: k.Tries,
-	}
-	if err := v.dice.UnmarshalBinary(k.Dice[:]); err != nil {
-		return nil, fmt.Errorf("device: chance: %w", protocol.ErrMalformed)
 	}
 	rest = b[n:]
 	if k.Profiles > 0 {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"rollcall/protocol"
@@ -75,12 +74,13 @@ type Device struct {
 	until      protocol.Time // when the reason of the latest NotNow will have gone; 0: unknown or none
 	changedAt  protocol.Time // of the newest change of authority heard of, while profiles of the old one are left
 	identity   Identity
-	dice       rand.PCG
+	seed       uint64 // of all its chance
 	profiles   []Profile
 	command    protocol.CommandID // being executed, or reported and not confirmed
 	id         protocol.Device
 	epoch      uint32 // newest change of authority heard of
 	round      uint16 // of this conversation
+	enrolments uint16 // begun so far
 	platform   protocol.Platform
 	phase      Phase
 	before     Phase // what to fall back to when the enrolment fails
@@ -99,7 +99,7 @@ type Identity struct {
 // NewDevice makes a device that has never been managed. The seed is the source of all its chance: two devices of
 // a fleet should not share one.
 func NewDevice(id protocol.Device, platform protocol.Platform, seed uint64) Device {
-	return Device{id: id, platform: platform, dice: *rand.NewPCG(seed, uint64(id))}
+	return Device{id: id, platform: platform, seed: seed}
 }
 
 // ID returns the number that the device was made with.
@@ -123,24 +123,14 @@ func (d *Device) Owes() bool { return d.flags&(readyDue|reportDue|renewing) != 0
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Device) Epoch() uint32 { return d.epoch }
 
+// Enrolments returns how many enrolments were begun, those that did not come about among them; after 65,535 it starts again.
+func (d *Device) Enrolments() uint16 { return d.enrolments }
+
 // Identity returns the life of the device's certificate; zero: it has none.
 func (d *Device) Identity() Identity { return d.identity }
 
 // SetIdentity tells the device of its certificate.
 func (d *Device) SetIdentity(i Identity) { d.identity = i }
-
-// Draw returns a number from 0 up to n-1 out of the device's own chance.
-func (d *Device) Draw(n uint64) uint64 {
-	if n == 0 {
-		return 0
-	}
-	limit := -n % n // 2^64 mod n: what would favour small numbers is thrown away
-	for {
-		if v := d.dice.Uint64(); v >= limit {
-			return v % n
-		}
-	}
-}
 
 // Due returns when the device wants a [Tick]; 0: not until something happens to it.
 func (d *Device) Due() protocol.Time {

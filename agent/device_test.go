@@ -423,16 +423,29 @@ func TestProfiles(t *testing.T) {
 func TestDrawIsEven(t *testing.T) {
 	d := NewDevice(1, protocol.IOS, 1)
 	var seen [3]int
-	for range 3000 {
-		seen[d.Draw(3)]++
+	for i := range uint64(3000) {
+		seen[d.Draw(3, ChanceOfDialect, i)]++
 	}
 	for i, n := range seen {
 		if n < 900 || n > 1100 {
 			t.Errorf("%d of 3000 draws gave %d", n, i)
 		}
 	}
-	if d.Draw(0) != 0 || d.Draw(1) != 0 {
+	if d.Draw(0, 0, 0) != 0 || d.Draw(1, 0, 0) != 0 {
 		t.Error("a draw of nothing is not 0")
+	}
+	const all = 1<<64 - 1
+	first := d.Draw(all, ChanceOfDialect, 7)
+	other := NewDevice(2, protocol.IOS, 1)
+	for what, v := range map[string]uint64{
+		"another purpose": d.Draw(all, ChanceOfDialect+1, 7), "another key": d.Draw(all, ChanceOfDialect, 8), "another device": other.Draw(all, ChanceOfDialect, 7),
+	} {
+		if v == first {
+			t.Errorf("%s draws the same", what)
+		}
+	}
+	if again := d.Draw(all, ChanceOfDialect, 7); again != first {
+		t.Errorf("the same draw gives %d, then %d", first, again)
 	}
 }
 

@@ -44,6 +44,7 @@ func (d *Device) enrol(ev *Event, out *Actions) {
 		return
 	default:
 		d.before, d.phase, d.round, d.tries = d.phase, Enrolling, 0, 0
+		d.enrolments++
 	}
 	d.flags &^= checksOut
 	if ev.CheckOut {
@@ -165,12 +166,12 @@ func (d *Device) failed(now protocol.Time, ev *Event, out *Actions) {
 	default:
 		d.talk = quiet
 		d.flags &^= again
-		d.next = now.Add(d.wait(ev.RetryAfter))
+		d.next = now.Add(d.wait(now, ev.RetryAfter))
 	}
 }
 
 // wait draws the time until the next try.
-func (d *Device) wait(asked time.Duration) time.Duration {
+func (d *Device) wait(now protocol.Time, asked time.Duration) time.Duration {
 	back := LastRetry
 	if d.tries < 6 { // 1 min << 6 is more than an hour
 		back = FirstRetry << d.tries
@@ -178,9 +179,9 @@ func (d *Device) wait(asked time.Duration) time.Duration {
 	}
 	if asked > 0 { // not one moment sooner than asked, and not all devices at the same one
 		asked = min(asked, MaxWait)
-		return asked + time.Duration(d.Draw(uint64(min(asked/8, back)/time.Microsecond)))*time.Microsecond
+		return asked + d.someOf(min(asked/8, back), chanceRetry, now)
 	}
-	return back - time.Duration(d.Draw(uint64(back/4/time.Microsecond)))*time.Microsecond
+	return back - d.someOf(back/4, chanceRetry, now)
 }
 
 // finish ends a conversation that went well.
@@ -207,7 +208,7 @@ func (d *Device) scheduled(now protocol.Time) protocol.Time {
 	at := s.After(d.enrolledAt, now)
 	if d.flags&spread == 0 && at.Sub(now) == s.Steady {
 		d.flags |= spread
-		at = now.Add(s.Steady - time.Duration(d.Draw(uint64(s.Steady/time.Microsecond)))*time.Microsecond)
+		at = now.Add(s.Steady - d.someOf(s.Steady, chanceSpread, d.enrolledAt))
 	}
 	return at
 }
@@ -241,7 +242,7 @@ func (d *Device) end(p Phase, out *Actions) {
 
 // strip leaves nothing but the phase and what the device is. The next server counts its own epochs.
 func (d *Device) strip(p Phase) {
-	*d = Device{id: d.id, platform: d.platform, dice: d.dice, phase: p}
+	*d = Device{id: d.id, platform: d.platform, seed: d.seed, enrolments: d.enrolments, phase: p}
 }
 
 // managed tells whether there is an enrolment, finished or not.

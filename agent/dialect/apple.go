@@ -175,7 +175,7 @@ func (d *Apple) Woken(magic string) bool {
 
 // ChangeToken gives the device another push token, as happens after a restore. A TokenUpdate is due at once (APL-041).
 func (d *Apple) ChangeToken(now protocol.Time) {
-	d.newToken()
+	d.newToken(now)
 	d.tell(now, &agent.Event{Kind: agent.NewToken})
 }
 
@@ -191,16 +191,24 @@ func (d *Apple) tell(now protocol.Time, ev *agent.Event) {
 	d.core.Step(now, ev, &out)
 }
 
-// newToken draws a push token out of the device's own chance.
-func (d *Apple) newToken() {
-	for i := 0; i < len(d.token); i += 8 {
-		binary.BigEndian.PutUint64(d.token[i:], d.core.Draw(1<<64-1))
-	}
-}
+// What a device draws numbers for.
+const (
+	chanceToken = agent.ChanceOfDialect + iota
+	chanceMagic
+	chanceLocked
+	chanceUnlocks
+	chanceProfile
+)
 
-func (d *Apple) newMagic() {
-	binary.BigEndian.PutUint64(d.magic[:8], d.core.Draw(1<<64-1))
-	binary.BigEndian.PutUint64(d.magic[8:], d.core.Draw(1<<64-1))
+// newToken draws a push token, newMagic a PushMagic: others in each enrolment.
+func (d *Apple) newToken(now protocol.Time) { d.fill(now, d.token[:], chanceToken) }
+func (d *Apple) newMagic(now protocol.Time) { d.fill(now, d.magic[:], chanceMagic) }
+
+func (d *Apple) fill(now protocol.Time, b []byte, what agent.Chance) {
+	key := uint64(now)<<10 | uint64(d.core.Enrolments()%256)<<2 // two bits for the place
+	for i := 0; i < len(b); i += 8 {
+		binary.BigEndian.PutUint64(b[i:], d.core.Draw(1<<64-1, what, key|uint64(i/8)))
+	}
 }
 
 // unlockToken is what the device gave the server for ClearPasscode; iOS and iPadOS have one.
@@ -213,8 +221,8 @@ func (d *Apple) unlockToken() []byte {
 }
 
 // happens draws whether something of a chance in millionths comes about.
-func (d *Apple) happens(millionths uint32) bool {
-	return millionths > 0 && d.core.Draw(1_000_000) < uint64(millionths)
+func (d *Apple) happens(millionths uint32, what agent.Chance, key uint64) bool {
+	return millionths > 0 && d.core.Draw(1_000_000, what, key) < uint64(millionths)
 }
 
 // right tells whether the enrolment permits one of rights; 0 is permitted always.

@@ -103,7 +103,7 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 				return
 			}
 		} else if err == nil {
-			err = d.install(&o)
+			err = d.install(now, &o)
 		}
 		if err != nil {
 			failed(profileFailed, err)
@@ -199,24 +199,25 @@ func changes(c apple.Command) bool {
 	return false
 }
 
-// heldUp tells whether the command must wait until the device is unlocked; a habit may find it locked just now.
+// heldUp tells whether the command must wait until the device is unlocked; a habit may find it locked just now, for all
+// commands of this moment.
 func (d *Apple) heldUp(now protocol.Time) bool {
 	if !d.waits() {
 		return false
 	}
-	if d.busy <= now && d.happens(d.habits.NotNow) {
-		d.busy = now.Add(d.lockedFor())
+	if d.busy <= now && d.happens(d.habits.NotNow, chanceLocked, uint64(now)) {
+		d.busy = now.Add(d.lockedFor(now))
 	}
 	return d.busy > now
 }
 
 // lockedFor draws how long the device stays locked: the habit, more or less by half.
-func (d *Apple) lockedFor() time.Duration {
+func (d *Apple) lockedFor(now protocol.Time) time.Duration {
 	usual := d.habits.Locked
 	if usual <= 0 {
 		usual = 30 * time.Minute
 	}
-	return usual/2 + time.Duration(d.core.Draw(uint64(usual/time.Microsecond)))*time.Microsecond
+	return usual/2 + time.Duration(d.core.Draw(uint64(usual/time.Microsecond), chanceUnlocks, uint64(now)))*time.Microsecond
 }
 
 // waits tells whether a lock can hold the command up (apple.md section 6.4). iOS: those that were seen to wait, which

@@ -227,8 +227,8 @@ func (d *Apple) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certif
 	in.cert = append([]byte(nil), c.Raw...)
 	if !d.bonded() {
 		d.commit()
-		d.newMagic()
-		d.newToken()
+		d.newMagic(now)
+		d.newToken(now)
 		d.ade, d.awaits = d.start.ADE, d.start.ADE && d.start.Awaiting
 		d.start = Start{}
 	}

@@ -187,7 +187,7 @@ func (b *bond) mdm() *apple.MDM {
 
 // install puts an ordinary profile on the device, in the place of the one with its identifier (APL-062). The
 // error leaves what was there.
-func (d *Apple) install(o *opened) error {
+func (d *Apple) install(now protocol.Time, o *opened) error {
 	for i := range o.Payloads {
 		switch p := &o.Payloads[i]; p.Type {
 		case apple.SCEPPayload, apple.PKCS12Payload, "com.apple.security.acme":
@@ -201,7 +201,7 @@ func (d *Apple) install(o *opened) error {
 	if err != nil {
 		return err
 	}
-	if d.happens(d.habits.ProfileFails) {
+	if d.happens(d.habits.ProfileFails, chanceProfile, id(o.Identifier)^uint64(now)) {
 		return fmt.Errorf("profile %q: could not be installed", o.Identifier)
 	}
 	h := unique.Make(x)
