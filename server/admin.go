@@ -22,7 +22,7 @@ const wakeSpacing = time.Millisecond
 func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change) error {
 	next := newSnapshot(s.Content().With(c))
 	changed := changedSets(s.World(), next.world)
-	c.WakeAt, c.Spacing = now, wakeSpacing
+	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing // after now, the first one too: which one it is must not matter
 	for {
 		c.Wake = nil
 		err := s.affected(ctx, changed, c)
