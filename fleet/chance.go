@@ -21,6 +21,7 @@ const (
 	forPIN
 	forDrop
 	forReset
+	forBusy
 	forNight
 )
 

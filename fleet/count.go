@@ -29,6 +29,7 @@ type Counts struct {
 	Renewals   uint64 // identities replaced
 	Dropped    uint64 // answers lost on purpose
 	Resets     uint64 // connections reset on purpose
+	Busied     uint64 // requests answered 503 on purpose
 	Resumed    uint64 // TLS sessions resumed
 	Handshakes uint64 // full TLS handshakes
 	Keys       uint64 // RSA transport keys that enrolments shared

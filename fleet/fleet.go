@@ -67,6 +67,7 @@ type Fleet struct {
 	down       bool            // the server is stopped
 	drop       atomic.Uint32   // share of the answers that are lost now, as a plan.Share
 	reset      atomic.Uint32   // share of the connections that are reset now
+	busyShare  atomic.Uint32   // share of the requests that are answered 503 now
 	made       map[string]bool // profiles whose document the target has
 
 	mu      sync.Mutex
@@ -87,11 +88,13 @@ type device struct {
 	apple   *dialect.Apple // nil: no wire for its platform yet
 	due     protocol.Time  // of the acts moment in the queue
 	spells  uint32         // how many spells off the network were planned
-	sends   uint32         // requests so far, for chance
+	hour    uint32         // of the story in which it sent last
+	sends   uint32         // requests in that hour, for chance
 	away    reach          // why it is off the network; 0: it is on it
 	busy    bool           // talking
 	managed bool           // counted as enrolled
 	locked  bool           // its identity's end was noted
+	refused atomic.Bool    // its present request is to be answered 503
 }
 
 // A wake is a push that reached a device.

@@ -19,7 +19,9 @@ import (
 type Server interface {
 	Stop(ctx context.Context) error  // nobody answers from here on
 	Start(ctx context.Context) error // the same data, the same address
-	Busy(share plan.Share)           // this part of the devices' requests is answered 503
+	// Busy has those requests answered 503 for whose device refuses says so; nil: none any more. refuses may be called by
+	// many goroutines.
+	Busy(refuses func(protocol.Device) bool)
 }
 
 // PushSlot is what a target offers whose push certificate a plan can renew.
@@ -137,10 +139,12 @@ func (f *Fleet) addFault(fault *plan.Fault, add func(plan.Duration, string, prot
 		}
 		name = fmt.Sprintf("the server is busy: 503 for %s", share)
 		turn = func(_ context.Context, on bool) error {
-			if !on {
-				share = 0
+			f.busyShare.Store(when(on, share))
+			if on {
+				f.server.Busy(f.refuses)
+			} else {
+				f.server.Busy(nil)
 			}
-			f.server.Busy(share)
 			return nil
 		}
 	case fault.DropResponse:

@@ -16,6 +16,7 @@ import (
 
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 )
@@ -77,46 +78,53 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 			return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
 		}
 	}
-	run := rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
+	run, result, story, err := f.play(cmd.Context(), p, pop, imported, cmd.ErrOrStderr())
+	if result == nil {
+		return err
+	}
+	if failed := f.write(run, result, story); failed != nil {
+		if !asJSON(cmd) { // its object is the error's
+			err = errors.Join(err, present(cmd, result, story))
+		}
+		return errors.Join(failed, err)
+	}
+	if err := present(cmd, result, story); err != nil {
+		return err
+	}
+	return errors.Join(result.Err(), err)
+}
+
+// play plays p with pop from beginning to end, or until ctx ends, and shows its progress on w. Where something went wrong
+// only in tidying up there are a result and an error.
+func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, w io.Writer) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
+	run = &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
 	run.Watch = rehearsal.NewWatch(run.Log)
 	start := fleet.Begin
 	if pop.Tenant.AsOf != 0 {
 		start = pop.Tenant.AsOf
 	}
-	l, err := newLaboratory(cmd.Context(), f, start, &run)
+	l, err := newLaboratory(ctx, f, start, run)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-
-	bar := newProgress(cmd.ErrOrStderr())
-	run.Fleet, err = l.fleet(f, &run, bar.show)
-	if err != nil {
-		bar.done()
-		return err
+	bar := newProgress(w)
+	defer bar.done()
+	if run.Fleet, err = l.fleet(f, run, bar.show); err != nil {
+		return nil, nil, nil, err
 	}
 	begun := time.Now()
-	err = run.Fleet.Run(cmd.Context())
-	bar.done()
-	run.Interrupted = cmd.Context().Err() != nil
+	err = run.Fleet.Run(ctx)
+	run.Interrupted = ctx.Err() != nil
 	if err != nil && !run.Interrupted {
-		return err
+		return nil, nil, nil, err
 	}
 	run.Start, run.Now = l.start, l.clock.Now()
 	run.Wall = time.Since(begun)
 	run.CPU, run.PeakRSS = usage()
 	run.Push = l.pushFigures()
-	result, story, err := l.tell(&run)
-	if err != nil {
-		return err
-	}
-	if err := f.write(&run, result, story); err != nil {
-		return err
-	}
-	if err := present(cmd, result, story); err != nil {
-		return err
-	}
-	return result.Err()
+	result, story, err = l.tell(run)
+	return run, result, story, err
 }
 
 // fit makes the plan what the flags want.
@@ -190,9 +198,15 @@ func present(cmd *cobra.Command, result *report.Result, story *report.Story) err
 	return report.Summary(cmd.OutOrStdout(), result, story, color)
 }
 
-// tell asks the server for its view; a run that was interrupted asks in what time Ctrl-C leaves.
+// tell asks the server for its view; a run that was interrupted asks in what time Ctrl-C leaves. A server that the plan has
+// down at this moment starts for it.
 func (l *laboratory) tell(run *rehearsal.Run) (*report.Result, *report.Story, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	if l.server == nil {
+		if err := l.Start(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	return run.Tell(ctx, l.target)
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,6 @@ import (
 	"rollcall/certs"
 	"rollcall/fleet"
 	"rollcall/fleet/cloud/apns"
-	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
@@ -135,7 +135,7 @@ func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.
 		Notes: func(n fleet.Note) {
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
-		Link: link.Config{Roots: roots, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
+		Link: link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
 	})
 }
 
@@ -176,8 +176,13 @@ func (l *laboratory) Stop(context.Context) error {
 	return err
 }
 
-// Busy has a share of the devices' requests answered 503.
-func (l *laboratory) Busy(share plan.Share) { l.busy.share.Store(uint32(share)) }
+// Busy has those requests answered 503 for whose device refuses says so.
+func (l *laboratory) Busy(refuses func(protocol.Device) bool) {
+	l.busy.refuses.Store(nil)
+	if refuses != nil {
+		l.busy.refuses.Store(&refuses)
+	}
+}
 
 // close stops everything and removes the server's data.
 func (l *laboratory) close() error {
@@ -212,20 +217,31 @@ func (p pushDevices) Connect(token []byte, deliver func(payload []byte)) {
 	p.Service.Connect(token, func(n apns.Notification) { deliver(n.Payload) })
 }
 
-// busy answers a share of the requests with 503 before the server sees them.
+// busy answers 503 before the server sees a request. It knows whose request it is by the address that the device's
+// connection comes from.
 type busy struct {
-	share atomic.Uint32 // a plan.Share
-	seen  atomic.Uint64
+	refuses atomic.Pointer[func(protocol.Device) bool] // nil: nobody is refused
+	callers sync.Map                                   // address: protocol.Device, of the latest connection from there
+}
+
+// dial opens the devices' connections.
+func (b *busy) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if d, ok := link.DeviceOf(ctx); ok && err == nil {
+		b.callers.Store(c.LocalAddr().String(), d)
+	}
+	return c, err
 }
 
 func (b *busy) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		share := uint64(b.share.Load())
-		n := b.seen.Add(1)
-		if n*share/uint64(plan.Whole) != (n-1)*share/uint64(plan.Whole) { // evenly spread
-			w.Header().Set("Retry-After", strconv.Itoa(int((15*time.Minute)/time.Second)))
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
+		refuses := b.refuses.Load()
+		if refuses != nil && r.URL.Path != "/scep" { // devices share the connections that they make SCEP requests on
+			if d, ok := b.callers.Load(r.RemoteAddr); ok && (*refuses)(d.(protocol.Device)) {
+				w.Header().Set("Retry-After", strconv.Itoa(int((15*time.Minute)/time.Second)))
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
