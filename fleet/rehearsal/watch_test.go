@@ -96,13 +96,19 @@ func TestWatch(t *testing.T) {
 		{"a record is removed 179 days after its certificate", func() event {
 			e := event{ev: round, before: enrolledState(), after: enrolledState()}
 			e.before.Identity.NotAfter = now.Add(-179 * 24 * time.Hour)
-			e.out.Effects = []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRecordRemoved}}
+			e.out.Effects = []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRecordRemoved, Rule: protocol.RuleRecordKept}}
 			return e
 		}, "I6"},
 		{"a record is removed 181 days after its certificate", func() event {
 			e := event{ev: round, before: enrolledState(), after: enrolledState()}
 			e.before.Identity.NotAfter = now.Add(-181 * 24 * time.Hour)
-			e.out.Effects = []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRecordRemoved}}
+			e.out.Effects = []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRecordRemoved, Rule: protocol.RuleRecordKept}}
+			return e
+		}, ""},
+		{"an administrator deletes a record", func() event {
+			e := event{ev: round, before: enrolledState(), after: enrolledState()}
+			e.before.Identity.NotAfter = now
+			e.out.Effects = []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatRecordRemoved, Rule: protocol.RuleRetire}}
 			return e
 		}, ""},
 		{"listed in no portal", func() event {
