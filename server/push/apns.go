@@ -43,21 +43,12 @@ type Config struct {
 // APNs is the client of Apple's push service for one slot: HTTP/2 over TLS with the slot's push certificate.
 type APNs struct {
 	cfg     Config
+	address string        // host and port of the service
 	room    chan struct{} // one place for each notification on its way
 	breaker breaker
 
 	mu   sync.Mutex
 	slot *slot // nil: no certificate
-}
-
-// A slot is one push certificate and the connections made with it.
-type slot struct {
-	cert      tls.Certificate
-	topic     string
-	client    *http.Client
-	inFlight  int  // guarded by APNs.mu, as are the lines below
-	retired   bool // another one took its place: its connections close with its last notification
-	suspended string
 }
 
 // New returns a client without a certificate: until SetCertificate every Push answers that the slot is suspended.
@@ -83,7 +74,11 @@ func New(cfg Config) (*APNs, error) {
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 500
 	}
-	return &APNs{cfg: cfg, room: make(chan struct{}, cfg.Concurrency)}, nil
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return &APNs{cfg: cfg, address: net.JoinHostPort(u.Hostname(), port), room: make(chan struct{}, cfg.Concurrency)}, nil
 }
 
 // SetCertificate makes all further notifications travel under this push certificate, whose topic is topic. Connections
@@ -95,99 +90,6 @@ func (a *APNs) SetCertificate(cert tls.Certificate, topic string) {
 
 // Close closes all connections. Pushes after it answer as a slot without a certificate does.
 func (a *APNs) Close() { a.replace(nil) }
-
-func (a *APNs) newSlot(cert tls.Certificate, topic string) *slot {
-	var protocols http.Protocols
-	protocols.SetHTTP2(true)
-	return &slot{cert: cert, topic: topic, client: &http.Client{
-		// Whoever redirects is not the service that was configured.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Protocols:              &protocols,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: time.Hour, PingTimeout: a.cfg.Timeout},
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 16 << 10,
-			TLSHandshakeTimeout:    a.cfg.Timeout,
-			TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS12,
-				RootCAs:    a.cfg.Roots,
-				Time:       a.cfg.Now,
-				// Always this one: by itself the library keeps silent where the service's list of authorities lacks the issuer.
-				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
-			},
-		},
-	}}
-}
-
-// replace makes next the slot of all further notifications; nil: there is none.
-func (a *APNs) replace(next *slot) {
-	a.mu.Lock()
-	old := a.slot
-	a.slot = next
-	idle := old != nil && old.inFlight == 0
-	if old != nil {
-		old.retired = true
-	}
-	a.mu.Unlock()
-	if idle {
-		old.client.CloseIdleConnections()
-	}
-}
-
-// enter returns the slot for one notification; leave gives it back.
-func (a *APNs) enter() *slot {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.slot != nil {
-		a.slot.inFlight++
-	}
-	return a.slot
-}
-
-func (a *APNs) leave(s *slot) {
-	a.mu.Lock()
-	s.inFlight--
-	last := s.retired && s.inFlight == 0
-	a.mu.Unlock()
-	if last {
-		s.client.CloseIdleConnections()
-	}
-}
-
-// renew gives the slot new connections, unless somebody else has done so.
-func (a *APNs) renew(s *slot) {
-	a.mu.Lock()
-	current := a.slot == s
-	a.mu.Unlock()
-	if current {
-		a.replace(a.newSlot(s.cert, s.topic))
-	}
-}
-
-// suspend stops all notifications of s. False: another certificate has taken its place, and is not to blame.
-func (a *APNs) suspend(s *slot, why string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.slot == nil || a.slot.topic != s.topic || !bytes.Equal(leaf(a.slot), leaf(s)) {
-		return false
-	}
-	a.slot.suspended = why
-	return true
-}
-
-func leaf(s *slot) []byte {
-	if len(s.cert.Certificate) == 0 {
-		return nil
-	}
-	return s.cert.Certificate[0]
-}
-
-// suspended returns why the slot is suspended; empty: it is not.
-func (a *APNs) suspended(s *slot) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return s.suspended
-}
 
 // Push sends n and waits for the answer; see [Pusher].
 func (a *APNs) Push(ctx context.Context, n Notification) Answer {
@@ -205,15 +107,15 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 	}
 	defer func() { <-a.room }()
 
-	s := a.enter()
+	s, suspended := a.enter()
 	if s == nil {
 		answer := a.later(n, "no push certificate")
 		answer.Suspend = true
 		return answer
 	}
 	defer a.leave(s)
-	if why := a.suspended(s); why != "" {
-		answer := a.later(n, why)
+	if suspended != "" {
+		answer := a.later(n, suspended)
 		answer.Suspend = true
 		return answer
 	}
@@ -237,13 +139,43 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 // exchange sends n, once more on a new connection where the first one broke (APL-105): one notification too many is none,
 // since the service keeps only the last one.
 func (a *APNs) exchange(ctx context.Context, s *slot, n Notification, body []byte) (Answer, health) {
-	for try := 0; ; try++ {
-		answer, h, again := a.send(ctx, s, n, body)
-		if !again || try == 1 || ctx.Err() != nil {
-			return answer, h
-		}
-		s.client.CloseIdleConnections()
+	answer, h, again := a.send(ctx, s, n, body)
+	if !again || ctx.Err() != nil {
+		return answer, h
 	}
+	answer, h, again = a.send(ctx, s, n, body)
+	if !again || ctx.Err() != nil {
+		return answer, h
+	}
+	if err := a.listen(ctx, s); refusedCertificate(err) {
+		return a.refused(n, err), unknown
+	}
+	return answer, h
+}
+
+// listen makes a connection, sends nothing on it, and returns what the service says of our certificate. In TLS 1.3 that comes
+// after the handshake, and is lost where we have sent a request before it arrived: then all that is seen is a reset.
+func (a *APNs) listen(ctx context.Context, s *slot) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	defer cancel()
+	config := s.tls.Clone()
+	config.NextProtos = []string{"h2"}
+	dialer := tls.Dialer{Config: config}
+	conn, err := dialer.DialContext(ctx, "tcp", a.address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	_, err = conn.Read(make([]byte, 1)) // HTTP/2 servers speak first
+	return err
+}
+
+// refused is the answer where the service does not take the slot's certificate.
+func (a *APNs) refused(n Notification, err error) Answer {
+	answer := a.later(n, "push certificate refused: "+reasonOf(err))
+	answer.Suspend = true
+	return answer
 }
 
 // send tries once. Again: the connection broke before there was an answer.
@@ -270,9 +202,7 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 	case ctx.Err() != nil:
 		return a.later(n, ctx.Err().Error()), unknown, false
 	case refusedCertificate(err):
-		answer := a.later(n, "push certificate refused: "+reasonOf(err))
-		answer.Suspend = true
-		return answer, unknown, false
+		return a.refused(n, err), unknown, false
 	default:
 		timeout := limited.Err() != nil
 		if timeout {
@@ -294,11 +224,10 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 		return a.later(n, fmt.Sprintf("status %d without a reason", resp.StatusCode)), ill, false
 	}
 	answer, h = a.judge(n, sent, resp, &said)
-	again = said.Reason == "IdleTimeout"
-	if again || h == ill {
+	if h == ill {
 		a.renew(s)
 	}
-	return answer, h, again
+	return answer, h, said.Reason == "IdleTimeout" // it closes that connection
 }
 
 // A reply is the body of every answer but 200.

@@ -102,11 +102,11 @@ func serveSome(c net.Conn, n int, last bool, answered *atomic.Int64) {
 				f.WriteGoAway(frame.StreamID-2, http2.ErrCodeNo, []byte(`{"reason":"Shutdown"}`))
 				return
 			}
+			answered.Add(1) // before anybody can know
 			var head writer
 			e := hpack.NewEncoder(&head)
 			e.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
 			f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, BlockFragment: head, EndHeaders: true, EndStream: true})
-			answered.Add(1)
 		}
 	}
 }
