@@ -14,7 +14,7 @@ import (
 	"rollcall/protocol/apple"
 )
 
-// setUp makes the tenant what the story begins with: authority, users and push certificate.
+// setUp makes the tenant what the story begins with: authority and push certificate.
 func (f *Fleet) setUp(ctx context.Context) error {
 	t := &f.plan.Tenant
 	tenant := target.Tenant{
@@ -28,25 +28,28 @@ func (f *Fleet) setUp(ctx context.Context) error {
 	if err := f.target.SetUp(ctx, tenant); err != nil {
 		return fmt.Errorf("set up the tenant: %w", err)
 	}
-	if err := f.addUsers(ctx, true); err != nil {
-		return err
-	}
 	slot, ok := f.target.(PushSlot)
 	if !ok {
 		return nil // the target has its own
 	}
-	return f.upload(ctx, slot, t.APNs.Topic, time.Duration(t.APNs.Expires))
+	topic, end := t.APNs.Topic, f.start.Add(time.Duration(t.APNs.Expires))
+	own := &f.population.Tenant.APNs // an export may know better
+	if own.Topic != "" {
+		topic = own.Topic
+	}
+	if own.Expires > f.start {
+		end = own.Expires
+	}
+	return f.upload(ctx, slot, topic, end.Sub(f.clock.Now()))
 }
 
-// addUsers tells the target who the users are. While early, users of devices that an export shows under BMS have no
-// claim to Intune yet: their devices enrol as the export says, and their true licences follow.
-func (f *Fleet) addUsers(ctx context.Context, early bool) error {
-	held := map[int32]bool{}
-	if early {
-		for i := range f.population.Devices {
-			if d := &f.population.Devices[i]; d.Registered == protocol.Office365 && d.User != population.Nobody {
-				held[d.User] = true
-			}
+// addUsers tells the target who the users are, with the licences that they have in truth: as Unknown. As Office365, those who
+// have a device there have no claim to Intune; as Intune, those who have a device there have one (see found).
+func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
+	theirs := map[int32]bool{}
+	for i := range f.population.Devices {
+		if d := &f.population.Devices[i]; as != protocol.Unknown && here(d) && d.Registered == as && !d.Userless() {
+			theirs[d.User] = true
 		}
 	}
 	users := make([]target.User, 0, len(f.population.Users))
@@ -56,12 +59,14 @@ func (f *Fleet) addUsers(ctx context.Context, early bool) error {
 		if u.Group >= 0 {
 			groups = append(groups, f.population.Groups[u.Group])
 		}
-		users = append(users, target.User{
-			UPN: u.UPN, Groups: groups,
-			IntuneLicence: u.Licence&population.IntuneLicence != 0 && !held[int32(i)],
-			BasicLicence:  u.Licence&population.BMSLicence != 0,
-			CoManaged:     u.CoManaged && !held[int32(i)],
-		})
+		user := target.User{
+			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged,
+			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
+		}
+		if theirs[int32(i)] {
+			user.IntuneLicence, user.CoManaged = as == protocol.Intune, false
+		}
+		users = append(users, user)
 	}
 	for batch := range slices.Chunk(users, 1000) {
 		if err := f.target.AddUsers(ctx, batch); err != nil {

@@ -14,7 +14,6 @@ const (
 	forDevice purpose = iota + 1
 	forSpell
 	forSync
-	forEnrolment
 	forAbsence
 	forAsk
 	forAgain

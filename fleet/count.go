@@ -59,6 +59,10 @@ func newTally(start protocol.Time) *tally {
 func (t *tally) add(now protocol.Time, f func(*Counts, *Hour)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if now < t.start { // no hour of the story
+		f(&t.counts, new(Hour))
+		return
+	}
 	h := int(now.Sub(t.start) / time.Hour)
 	for len(t.hours) <= h {
 		next := Hour{}
@@ -67,7 +71,7 @@ func (t *tally) add(now protocol.Time, f func(*Counts, *Hour)) {
 		}
 		t.hours = append(t.hours, next)
 	}
-	f(&t.counts, &t.hours[max(h, 0)])
+	f(&t.counts, &t.hours[h])
 }
 
 // took counts one request and how long it took.

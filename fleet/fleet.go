@@ -34,8 +34,8 @@ type Config struct {
 	URL        string      // of the target, which is loopback or named by the plan (HST-127)
 	Link       link.Config // Now, Faults and Watcher are the fleet's own
 	Push       Push
-	Server     Server // nil: its power switch is not ours
-	Clock      *Clock
+	Server     Server         // nil: its power switch is not ours
+	Clock      *Clock         // a driven one begins Foreword before the story
 	Stepper    Stepper        // the server's clock; needed with a driven Clock
 	ADE        string         // where devices of Apple's automated enrolment get their profile; empty: nowhere
 	Parallel   int            // conversations at a time; 0: 32
@@ -59,7 +59,9 @@ type Fleet struct {
 	progress   func(Progress)
 	notes      func(Note)
 	seed       uint64
-	start, end protocol.Time
+	begin      protocol.Time // of the clock
+	start, end protocol.Time // of the story
+	founding   bool          // before its beginning
 	acts       []act
 	tally      *tally
 	slots      chan struct{} // one for each conversation at a time
@@ -126,7 +128,11 @@ func New(c Config) (*Fleet, error) {
 		c.Parallel = 32
 	}
 	f.slots = make(chan struct{}, c.Parallel)
-	f.start = f.clock.Now()
+	f.begin = f.clock.Now()
+	f.start = f.begin
+	if f.clock.driven {
+		f.start = f.begin.Add(Foreword(f.population))
+	}
 	f.end = f.start.Add(time.Duration(c.Plan.Until))
 	f.tally = newTally(f.start)
 	var err error
@@ -155,14 +161,10 @@ func (f *Fleet) populate() {
 		f.devices[i].apple = dialect.NewApple(dialect.Who{
 			Number: protocol.Device(i + 1), Seed: f.draw(i, forDevice, 0).Uint64(), UDID: p.UDID, Serial: p.Serial, Name: p.Name,
 		}, modelOf(models, p), f.habitsOf(habits, p.Habits))
-		switch {
-		case p.Joins == population.Already:
-			f.at(i, f.start.Add(time.Duration(within(f.draw(i, forEnrolment, 0), uint64(f.together)))), enrols, 0)
-		case p.Joins >= 0:
+		if p.Joins >= 0 {
 			f.at(i, f.start.Add(p.Joins), enrols, 0)
 		}
 		f.beginHabits(i, f.start)
-		f.silence(i)
 	}
 }
 
@@ -229,6 +231,9 @@ func (f *Fleet) enrolled(i int) bool {
 	a := f.devices[i].apple
 	return a != nil && a.Phase() == agent.Enrolled
 }
+
+// Start returns the moment at which the story begins.
+func (f *Fleet) Start() protocol.Time { return f.start }
 
 // Counts returns what happened so far.
 func (f *Fleet) Counts() Counts { return f.tally.snapshot() }

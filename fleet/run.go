@@ -32,14 +32,17 @@ func (f *Fleet) Run(ctx context.Context) error {
 	if err := f.setUp(ctx); err != nil {
 		return err
 	}
+	if err := f.found(ctx); err != nil {
+		return err
+	}
 	if f.clock.driven {
-		return f.drive(ctx)
+		return f.drive(ctx, f.end)
 	}
 	return f.live(ctx)
 }
 
-// drive plays the plan on a driven clock: do all that is due, wait until nothing is in flight, step.
-func (f *Fleet) drive(ctx context.Context) error {
+// drive plays the plan on a driven clock until a moment: do all that is due, wait until nothing is in flight, step.
+func (f *Fleet) drive(ctx context.Context, until protocol.Time) error {
 	for {
 		now := f.clock.Now()
 		next, err := f.settle(ctx, now)
@@ -47,10 +50,10 @@ func (f *Fleet) drive(ctx context.Context) error {
 			return err
 		}
 		f.report()
-		if now >= f.end {
+		if now >= until {
 			return nil
 		}
-		f.clock.step(f.stepTo(now, next))
+		f.clock.step(f.stepTo(now, next, until))
 	}
 }
 
@@ -87,23 +90,23 @@ func (f *Fleet) settle(ctx context.Context, now protocol.Time) (next protocol.Ti
 }
 
 // stepTo returns where the clock goes next: to the end of the span in which somebody has something to do, but not past
-// what the plan does.
-func (f *Fleet) stepTo(now, server protocol.Time) protocol.Time {
+// what the plan does, nor past until.
+func (f *Fleet) stepTo(now, server, until protocol.Time) protocol.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := f.queue.next().Sooner(server)
-	if next == 0 || next > f.end {
-		next = f.end
+	if next == 0 || next > until {
+		next = until
 	}
 	together := protocol.Time(f.together / time.Microsecond)
 	to := max(next, now+1)
 	if together > 0 {
-		to = f.start + (to-f.start+together-1)/together*together
+		to = f.begin + (to-f.begin+together-1)/together*together
 	}
 	if len(f.acts) > 0 && f.acts[0].at < to {
 		to = max(f.acts[0].at, now+1)
 	}
-	return min(to, f.end)
+	return min(to, until)
 }
 
 // live plays the plan on the real clock; the server minds its own.
@@ -139,7 +142,7 @@ func (f *Fleet) live(ctx context.Context) error {
 
 // play does what the plan does by now.
 func (f *Fleet) play(ctx context.Context, now protocol.Time) error {
-	for len(f.acts) > 0 && f.acts[0].at <= now {
+	for !f.founding && len(f.acts) > 0 && f.acts[0].at <= now {
 		a := f.acts[0]
 		f.acts = f.acts[1:]
 		if a.do != nil {

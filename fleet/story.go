@@ -206,11 +206,3 @@ func (f *Fleet) restart(ctx context.Context) error {
 	}
 	return f.power(ctx, true)
 }
-
-// silence keeps off the network, to the end, those whom an export shows silent for over 30 days: a snapshot cannot tell
-// when they return.
-func (f *Fleet) silence(i int) {
-	if least, _, ok := f.population.Devices[i].Contact.Silent(f.start); ok && least > 30*24*time.Hour {
-		f.at(i, f.start.Add(f.together*4), leaves, absence)
-	}
-}

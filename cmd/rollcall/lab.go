@@ -119,7 +119,8 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 	if err != nil && !run.Interrupted {
 		return nil, nil, nil, err
 	}
-	run.Start, run.Now = l.start, l.clock.Now()
+	run.Start = run.Fleet.Start()
+	run.Now = max(run.Start, l.clock.Now()) // it may have ended before it began
 	run.Wall = time.Since(begun)
 	run.CPU, run.PeakRSS = usage()
 	run.Push = l.pushFigures()

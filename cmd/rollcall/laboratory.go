@@ -38,7 +38,6 @@ const transportKeys = 4
 
 // A laboratory is a server, a push service and what devices need to reach both, in one process on loopback.
 type laboratory struct {
-	start   protocol.Time
 	clock   *fleet.Clock
 	cfg     serveConfig
 	server  *runningServer // nil: it is down
@@ -53,12 +52,12 @@ type laboratory struct {
 	ended   chan error         // its end
 }
 
-// newLaboratory starts everything but the fleet.
+// newLaboratory starts everything but the fleet. On a driven clock the story begins at start.
 func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *rehearsal.Run) (_ *laboratory, err error) {
-	l := &laboratory{start: start, clock: fleet.Driven(start)}
+	begin := start.Add(-fleet.Foreword(run.Population))
+	l := &laboratory{clock: fleet.Driven(begin)}
 	if f.clock == "real" {
 		l.clock = fleet.Real()
-		l.start = l.clock.Now()
 	}
 	defer func() {
 		if err != nil {
@@ -89,7 +88,7 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 		l.cfg.Log = logs.New(l.log, true)
 	}
 	if f.clock == "driven" {
-		l.cfg.Clock = newDrivenClock(l.dir, start.Time())
+		l.cfg.Clock = newDrivenClock(l.dir, begin.Time())
 	}
 	return l, l.Start(ctx)
 }

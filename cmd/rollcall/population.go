@@ -33,7 +33,7 @@ type populationFlags struct {
 
 func (f *populationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.plan, "plan", "", "`PLAN` to play: a file, or the name of a ready plan (default: the argument, else lab)")
+	flags.StringVar(&f.plan, "plan", "", "`PLAN` to play: a file, or the name of a ready plan (default: the argument, else lab; with --export tenant)")
 	flags.StringVar(&f.export, "export", "", "play a tenant's own devices: `FOLDER` or FILE.csv")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's; resamples an export")
 	flags.Uint64Var(&f.seed, "seed", 0, "another story by the same rules")
@@ -59,6 +59,9 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 			return nil, nil, false, fmt.Errorf("a plan was given twice: %s and --plan %s", args[0], name)
 		}
 		name = args[0]
+	}
+	if name == "" && f.export != "" {
+		name = "tenant"
 	}
 	if p, err = loadPlan(name); err != nil {
 		return nil, nil, false, err

@@ -45,7 +45,7 @@ func (p *progress) show(now fleet.Progress) {
 	}
 	p.last.Store(&now)
 	p.bar.SetTotal(int64(now.End-now.Start), false)
-	p.bar.SetCurrent(int64(now.Now - now.Start))
+	p.bar.SetCurrent(int64(max(now.Now-now.Start, 0)))
 }
 
 func (p *progress) done() {
@@ -58,6 +58,9 @@ func (p *progress) done() {
 func (p *progress) day() string {
 	last := p.last.Load()
 	at := last.Now.Sub(last.Start)
+	if at < 0 {
+		return "before the story "
+	}
 	return fmt.Sprintf("day %d %02d:%02d ", int(at.Hours())/24, int(at.Hours())%24, int(at.Minutes())%60)
 }
 
