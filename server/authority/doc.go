@@ -1,4 +1,10 @@
-// Package authority decides who manages a device and who may enrol: pure functions, no I/O, clock or goroutines.
+// Package authority decides who manages a device, who may enrol, and what a change of authority does: pure functions for
+// AUTH-01 to 19, 23 to 28, 30, 33, 35 to 37, 46, 47 and 55. No I/O, clock or goroutines.
 //
-// Start with [Resolve] (who should manage this device?) and [Admit] (may this device enrol now?).
+// Start with [Resolve] (who should manage this device?), [Admit] (may this device enrol now?), [Transition] (may the
+// tenant's authority change so?) and [Plan] (what would this change do?). A preview and the change that it previews call
+// the same [Plan] (AUTH-35, I10); it asks [Judge] about each device.
+//
+// It counts nobody's licences and reads no certificate: facts come in as small structs whose zero fields mean "no
+// objection", so that a caller who does not know a fact yet passes nothing.
 package authority

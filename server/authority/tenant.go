@@ -12,9 +12,39 @@ type Tenant struct {
 	ChangedAt      protocol.Time
 }
 
+// coexists tells whether each user's licences decide.
+func (t *Tenant) coexists() bool { return t.Coexistence && t.Authority == protocol.Office365 }
+
+// alone tells whether Basic Mobility and Security is all that the tenant has.
+func (t *Tenant) alone() bool { return t.Authority == protocol.Office365 && !t.Coexistence }
+
+// Same tells whether t and o have the same authority, whatever their epochs.
+func (t *Tenant) Same(o *Tenant) bool {
+	return t.Authority == o.Authority && t.coexists() == o.coexists()
+}
+
+// Name is the authority's name, "coexistence" where Intune was added beside office365.
+func (t *Tenant) Name() string {
+	if t.coexists() {
+		return "coexistence"
+	}
+	return t.Authority.String()
+}
+
 // A User is what the rules know of a device's user.
 type User struct {
 	IntuneLicence bool // holds a licence that entitles Intune
 	BasicLicence  bool // holds a licence that BMS serves
 	CoManaged     bool // is under co-management (AUTH-15)
 }
+
+// A Device is what the rules know of a device to say who should manage it.
+type Device struct {
+	Platform   protocol.Platform
+	Registered protocol.Authority // who manages it now; Unknown: it is enrolling
+	AndroidAPI bool               // managed through Android Management API (AUTH-46)
+	CoManaged  bool               // Windows 10 1709 or later with Configuration Manager's client (AUTH-12)
+}
+
+// underBMS tells whether Basic Mobility and Security can manage d (AUTH-46).
+func (d *Device) underBMS() bool { return d.Platform != protocol.MacOS && !d.AndroidAPI }

@@ -44,7 +44,7 @@ func (d *decision) begin() {
 		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
 		return
 	}
-	if no := authority.Admit(d.w.Tenant, d.user(c.User), d.in.Platform, d.w.Push.Usable(d.now)); no != nil {
+	if _, no := authority.Admit(d.w.Tenant, d.user(c.User), d.w.Enrolment(d.now, d.in.Platform)); no != nil {
 		d.refusal(no, WhatRefused)
 		return
 	}
@@ -130,16 +130,16 @@ func (d *decision) ownTopic() string {
 // should have. Apple's devices complete no round of commands before, so this is their first completed check-in (I1, I2).
 func (d *decision) enrolled() {
 	n := d.n
-	to, rule := authority.Resolve(d.w.Tenant, d.user(n.User), protocol.Unknown, n.Platform)
-	if to == protocol.Unknown {
-		d.refuse(rule, WhatRefused, "nobody manages this device")
+	to := authority.Resolve(d.w.Tenant, d.user(n.User), authority.Device{Platform: n.Platform})
+	if to.Authority == protocol.Unknown {
+		d.refuse(to.Rule, WhatRefused, "nobody manages this device")
 		return
 	}
 	n.Life, n.EnrolledAt, n.EndedAt = Enrolled, d.now, 0
-	n.Registered, n.RegisteredAt, n.Epoch = to, d.now, d.w.Tenant.Epoch
+	n.Registered, n.RegisteredAt, n.Epoch = to.Authority, d.now, d.w.Tenant.Epoch
 	d.out.Completed = true
 	d.journal(WhatEnrolled, "", "")
-	d.journal(WhatRegistered, rule, to.String())
+	d.journal(WhatRegistered, to.Rule, to.Authority.String())
 	d.queue(protocol.Command{Kind: protocol.DeviceInformation})
 	d.queue(protocol.Command{Kind: protocol.SecurityInfo})
 	d.reconcile(true)

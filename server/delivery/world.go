@@ -56,3 +56,12 @@ type PushSlot struct {
 func (p *PushSlot) Usable(now protocol.Time) bool {
 	return p.Topic != "" && !p.Suspended && now < p.NotAfter
 }
+
+// Enrolment is what the gates of AUTH-47 know of a device of p that wants to enrol at now.
+func (w *World) Enrolment(now protocol.Time, p protocol.Platform) authority.Enrolment {
+	e := authority.Enrolment{Device: authority.Device{Platform: p}}
+	if !w.Push.Usable(now) {
+		e.Push = authority.PushEnded
+	}
+	return e
+}

@@ -111,7 +111,7 @@ func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
 	}
 	platform := platformOf(&apple.Message{ProductName: info.Product})
 	world := h.cfg.Server.World()
-	if no := authority.Admit(world.Tenant, userOf(world, serial.User), platform, world.Push.Usable(h.now())); no != nil {
+	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), platform)); no != nil {
 		return nil, no
 	}
 	return h.profile(r, platform, store.Grant{User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true})
@@ -129,7 +129,7 @@ func (h *Handler) profile(r *http.Request, p protocol.Platform, g store.Grant) (
 
 // tenantGate is what can be said before the user of a link is known.
 func tenantGate(w *delivery.World, p protocol.Platform, now protocol.Time) *protocol.Refusal {
-	no := authority.Admit(w.Tenant, &authority.User{IntuneLicence: true, BasicLicence: true}, p, w.Push.Usable(now))
+	_, no := authority.Admit(w.Tenant, &authority.User{IntuneLicence: true, BasicLicence: true}, w.Enrolment(now, p))
 	if no != nil && no.Rule == protocol.RuleUnsupportedBMS {
 		return nil // the user's own licences decide it, at Authenticate
 	}
