@@ -60,30 +60,29 @@ func (f *Fleet) drive(ctx context.Context, until protocol.Time) error {
 // mostTurns is how often server and devices may wake each other within one step before it is called a fault.
 const mostTurns = 10_000
 
-// settle does all that is due by now, devices and server in turn, until nobody has anything to do, and returns when
-// the server has next.
+// settle does all that is due by now, server and devices in turn, until nobody has anything to do, and returns when
+// the server has next; 0: it is down, or has nothing. The server's clock goes first, so that nobody talks to yesterday's.
 func (f *Fleet) settle(ctx context.Context, now protocol.Time) (next protocol.Time, err error) {
 	for range mostTurns {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if err := f.play(ctx, now); err != nil {
+		next = 0
+		if !f.down {
+			c, err := f.stepper.Step(ctx, now)
+			if err != nil {
+				return 0, fatal(now, err)
+			}
+			next = c.Next
+		}
+		played, err := f.play(ctx, now)
+		if err != nil {
 			return 0, err
 		}
 		worked := f.dispatch(ctx, now)
 		f.talking.Wait()
-		if f.down {
-			if !worked {
-				return 0, nil
-			}
-			continue
-		}
-		c, err := f.stepper.Step(ctx, now)
-		if err != nil {
-			return 0, fatal(now, err)
-		}
-		if !worked && !f.pending(now) && (c.Next == 0 || c.Next > now) {
-			return c.Next, nil
+		if !played && !worked && !f.pending(now) && (next == 0 || next > now) {
+			return next, nil
 		}
 	}
 	return 0, fatal(now, errors.New("server and devices keep waking each other without end"))
@@ -116,7 +115,7 @@ func (f *Fleet) live(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		now := f.clock.Now()
-		if err := f.play(ctx, now); err != nil {
+		if _, err := f.play(ctx, now); err != nil {
 			return err
 		}
 		if now >= f.end {
@@ -140,21 +139,22 @@ func (f *Fleet) live(ctx context.Context) error {
 	}
 }
 
-// play does what the plan does by now.
-func (f *Fleet) play(ctx context.Context, now protocol.Time) error {
+// play does what the plan does by now, and tells whether that was anything.
+func (f *Fleet) play(ctx context.Context, now protocol.Time) (played bool, err error) {
 	for !f.founding && len(f.acts) > 0 && f.acts[0].at <= now {
 		a := f.acts[0]
 		f.acts = f.acts[1:]
 		if a.do != nil {
 			if err := a.do(ctx, now); err != nil {
-				return fatal(now, err)
+				return false, fatal(now, err)
 			}
 		}
+		played = true
 		f.mu.Lock()
 		f.done = append(f.done, Act{now, a.name, a.rule})
 		f.mu.Unlock()
 	}
-	return nil
+	return played, nil
 }
 
 // pending tells whether anything is due to a device by now.

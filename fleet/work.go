@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -155,6 +156,7 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 	a := f.devices[i].apple
 	identity := a.Identity()
 	_, token, _ := a.Push()
+	token = bytes.Clone(token) // the device's own is soon another
 	report, err := f.link.Converse(ctx, a, why)
 	if ctx.Err() != nil {
 		err = nil // cut off by us, not by the server
