@@ -17,6 +17,7 @@ const (
 	RuleUnset          Rule = "AUTH-01" // no authority set yet: nobody enrols
 	RuleRelease        Rule = "AUTH-02" // a tenant of release 1911 or later starts as intune
 	RuleConsent        Rule = "AUTH-05" // data-sharing consent is missing
+	RuleRoles          Rule = "AUTH-08" // who may change what; every attempt is audited
 	RuleUnknown        Rule = "AUTH-10" // no authority set: nobody manages the device
 	RuleIntune         Rule = "AUTH-11" // tenant intune: a device with a user is Intune's
 	RuleCoManaged      Rule = "AUTH-12" // tenant sccm: a device with a user is Intune's too
@@ -43,6 +44,7 @@ const (
 	RuleUnassigned     Rule = "AUTH-55" // what ordinary unassignment removes
 	RuleUnsupportedBMS Rule = "AUTH-46" // what BMS manages
 	RuleGates          Rule = "AUTH-47" // the order of the checks at enrolment
+	RuleJournal        Rule = "HST-074" // the journal is not what the server wrote
 )
 
 // A Notice tells a device of the newest change of authority. The zero Notice tells nothing.

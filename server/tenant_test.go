@@ -149,7 +149,7 @@ func (x *tenant) later(d time.Duration) {
 
 func (x *tenant) journal(what delivery.What) (lines []store.Line) {
 	x.Helper()
-	all, err := x.store.JournalAfter(x.ctx, 0, 1<<20)
+	all, err := x.store.Journal(x.ctx, store.LineFilter{}, 1<<20)
 	x.must(err)
 	for _, l := range all {
 		if l.What == what {

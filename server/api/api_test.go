@@ -230,7 +230,7 @@ func TestHST060Matrix(t *testing.T) {
 	short := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "short", "lifetime_seconds": 1}, 201)["token"].(string)
 	o.clock.now = o.clock.now.Add(2 * time.Second)
 	certificate := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte("a device's")}}, HandshakeComplete: true}
-	before, _ := o.core.Store().JournalAfter(context.Background(), 0, 10000)
+	before, _ := o.core.Store().Journal(context.Background(), store.LineFilter{}, 10000)
 	for _, r := range routes() {
 		for _, nobody := range []struct {
 			name, authorization string
@@ -265,7 +265,7 @@ func TestHST060Matrix(t *testing.T) {
 			})
 		}
 	}
-	after, _ := o.core.Store().JournalAfter(context.Background(), 0, 10000)
+	after, _ := o.core.Store().Journal(context.Background(), store.LineFilter{}, 10000)
 	if len(after) != len(before) {
 		t.Errorf("%d lines came into the journal", len(after)-len(before))
 	}

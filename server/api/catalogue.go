@@ -250,7 +250,7 @@ func (h *Handler) getJournal(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := h.cfg.Server.Store().JournalAfter(c.Context(), after, limit)
+	lines, err := h.cfg.Server.Store().Journal(c.Context(), store.LineFilter{After: after}, limit)
 	if err != nil {
 		return nil, err
 	}

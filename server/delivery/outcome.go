@@ -76,6 +76,7 @@ type Effect struct {
 	Rule        protocol.Rule
 	What        What
 	Detail      string // one line; names of profiles and commands, never secrets
+	Actor       string // Journal: who did it; filled in by the shell
 }
 
 // A CommandChange is one row of the command history to be written.

@@ -149,7 +149,7 @@ func TestHST033OtherDevice(t *testing.T) {
 	if !l.logged("HST-033") {
 		t.Error("no security event in the log")
 	}
-	lines, err := l.store.JournalAfter(context.Background(), 0, 1000)
+	lines, err := l.store.Journal(context.Background(), store.LineFilter{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -306,7 +306,7 @@ func TestHST032Superseded(t *testing.T) {
 	if !l.logged("HST-032") {
 		t.Error("no alarm in the log")
 	}
-	lines, _ := l.store.JournalAfter(context.Background(), 0, 1000)
+	lines, _ := l.store.Journal(context.Background(), store.LineFilter{}, 1000)
 	found := false
 	for _, line := range lines {
 		found = found || line.What == delivery.WhatOldIdentity && line.Device == d

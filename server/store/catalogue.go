@@ -77,6 +77,7 @@ type Token struct {
 	Made    protocol.Time
 	Expires protocol.Time // 0: never
 	Revoked bool
+	Role    Role
 }
 
 // A Change is one administrator's change. Fields left zero change nothing.

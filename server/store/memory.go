@@ -270,7 +270,7 @@ func (m *Memory) effect(now protocol.Time, d protocol.Device, e *delivery.Effect
 	switch e.Kind {
 	case delivery.Journal:
 		m.journal = append(m.journal, Line{
-			Seq: uint64(len(m.journal)) + 1, At: now, Device: e.Device, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
+			Seq: uint64(len(m.journal)) + 1, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
 		})
 	case delivery.Bind:
 		m.bind(e.Fingerprint, d)
@@ -324,15 +324,33 @@ func (m *Memory) History(_ context.Context, d protocol.Device, n int) ([]deliver
 	return out, nil
 }
 
-// JournalAfter returns lines of the journal.
-func (m *Memory) JournalAfter(_ context.Context, after uint64, n int) ([]Line, error) {
+// Journal returns lines of the journal.
+func (m *Memory) Journal(_ context.Context, f LineFilter, n int) ([]Line, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, ErrClosed
 	}
-	rest := m.journal[min(after, uint64(len(m.journal))):]
-	return slices.Clone(rest[:min(n, len(rest))]), nil
+	var out []Line
+	for i := min(f.After, uint64(len(m.journal))); i < uint64(len(m.journal)) && len(out) < n; i++ {
+		if f.Picks(&m.journal[i]) {
+			out = append(out, m.journal[i])
+		}
+	}
+	return out, nil
+}
+
+// VerifyJournal makes the chain of a journal that nobody else can reach, so that it has a head too.
+func (m *Memory) VerifyJournal(context.Context) (head Head, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return head, ErrClosed
+	}
+	for i := range m.journal {
+		head = head.Next(&m.journal[i])
+	}
+	return head, nil
 }
 
 // dueOf returns when a device is due by Devices.Due; 0: not at all.

@@ -58,8 +58,12 @@ type Devices interface {
 	// NextDue returns when the next such wake-up is due; 0: none.
 	NextDue(ctx context.Context) (protocol.Time, error)
 
-	// JournalAfter returns up to n journal lines with sequence numbers above after, ascending.
-	JournalAfter(ctx context.Context, after uint64, n int) ([]Line, error)
+	// Journal returns the first n journal lines, or fewer, that f picks, ascending.
+	Journal(ctx context.Context, f LineFilter, n int) ([]Line, error)
+
+	// VerifyJournal follows the journal from its first line to its head and returns the head. The error is a [*Break]
+	// where a line was changed, removed, moved or slipped in since it was written, at the end too (HST-074).
+	VerifyJournal(ctx context.Context) (Head, error)
 }
 
 // A Tx is one event's hold on one device.
@@ -83,16 +87,6 @@ type Record struct {
 	ID    string // what the wire calls it
 	State delivery.State
 	Facts delivery.Facts
-}
-
-// A Line is one line of the journal.
-type Line struct {
-	Seq    uint64
-	At     protocol.Time
-	Device protocol.Device // 0: the tenant
-	Rule   protocol.Rule
-	What   delivery.What
-	Detail string
 }
 
 // A Grant is the right to one identity certificate: what stands behind one SCEP challenge or one enrolment link.

@@ -58,10 +58,10 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		{"SELECT serial, user_id, awaiting FROM serials ORDER BY serial", func(r *row) {
 			c.Serials = append(c.Serials, store.Serial{Serial: r.text(), User: num[delivery.UserID](r), Awaiting: r.flag()})
 		}},
-		{"SELECT name, hash, made, expires, revoked FROM tokens ORDER BY name", func(r *row) {
-			c.Tokens = append(c.Tokens, store.Token{Name: r.text(), Hash: r.hash(), Made: r.time(), Expires: r.time(), Revoked: r.flag()})
+		{"SELECT name, hash, made, expires, revoked, role FROM tokens ORDER BY name", func(r *row) {
+			c.Tokens = append(c.Tokens, store.Token{Name: r.text(), Hash: r.hash(), Made: r.time(), Expires: r.time(), Revoked: r.flag(), Role: num[store.Role](r)})
 		}},
-		{"SELECT name, value FROM secrets", func(r *row) { c.Secrets[r.text()] = r.blob() }},
+		{"SELECT name, value FROM secrets WHERE name<>'" + journalSecret + "'", func(r *row) { c.Secrets[r.text()] = r.blob() }},
 	} {
 		if err := query(ctx, from, table.text, table.each); err != nil {
 			return nil, fmt.Errorf("catalogue: %w", err)
@@ -176,7 +176,7 @@ func (a *administration) write(w *writer) error {
 		b.do(putSerial, x.Serial, int64(x.User), flag(x.Awaiting))
 	}
 	for _, t := range a.Tokens {
-		b.do(putToken, t.Name, t.Hash[:], int64(t.Made), int64(t.Expires), flag(t.Revoked))
+		b.do(putToken, t.Name, t.Hash[:], int64(t.Made), int64(t.Expires), flag(t.Revoked), int64(t.Role))
 	}
 	for name, value := range a.Secrets {
 		b.do(putSecret, name, value)

@@ -106,7 +106,7 @@ func lineChange(detail string) change {
 
 func journal(t *testing.T, s *Store) (details []string) {
 	t.Helper()
-	lines, err := s.JournalAfter(context.Background(), 0, 1000)
+	lines, err := s.Journal(context.Background(), store.LineFilter{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestOneFailsAlone(t *testing.T) {
 	if got := strings.Join(journal(t, s), ","); got != "first,second,third" {
 		t.Errorf("journal = %s", got)
 	}
-	if err := s.CheckJournal(context.Background()); err != nil {
+	if _, err := s.VerifyJournal(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

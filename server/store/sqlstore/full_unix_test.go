@@ -92,7 +92,7 @@ func TestHST092FileSizeLimit(t *testing.T) {
 	if st, err := os.Stat(filepath.Join(dir, reserveName)); err != nil || st.Size() != reserveSize {
 		t.Errorf("no reserve after there is space again: %v", err)
 	}
-	if err := s.CheckJournal(context.Background()); err != nil {
+	if _, err := s.VerifyJournal(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

@@ -55,7 +55,7 @@ func TestHST090Kill(t *testing.T) {
 		if err := s.read.QueryRow("SELECT count(*) FROM journal").Scan(&n); err != nil || n != lines {
 			t.Errorf("cycle %d: %d lines in the journal, %v; want one for each of %d steps", cycle, n, err, lines)
 		}
-		if err := s.CheckJournal(context.Background()); err != nil {
+		if _, err := s.VerifyJournal(context.Background()); err != nil {
 			t.Errorf("cycle %d: %v", cycle, err)
 		}
 		if err := s.Close(); err != nil {

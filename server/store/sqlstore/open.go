@@ -198,11 +198,10 @@ func (s *Store) load(ctx context.Context) error {
 		s.content, err = loadCatalogue(ctx, s.read)
 	}
 	if err == nil {
-		err = query(ctx, s.read, selectFrom("journal", "seq", "at", "chain")+"ORDER BY seq DESC LIMIT 1", func(r *row) {
-			s.w.line = num[uint64](r)
-			s.tick(r.time())
-			s.w.chain = r.hash()
-		})
+		err = query(ctx, s.read, "SELECT at FROM journal ORDER BY seq DESC LIMIT 1", func(r *row) { s.tick(r.time()) })
+	}
+	if err == nil {
+		err = s.openJournal(ctx)
 	}
 	for _, e := range s.devs.byID {
 		if due := dueOf(&e.state); due != 0 {

@@ -15,9 +15,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"rollcall/protocol"
-	"rollcall/server/delivery"
 )
 
 // refused opens a folder that must not open, wants its one sentence to have all words, and returns it.
@@ -353,21 +350,28 @@ func TestHST096Walk(t *testing.T) {
 	}
 }
 
-func TestHST096NewerSchema(t *testing.T) {
-	dir := filled(t)
+// withMigration returns all migrations and one more.
+func withMigration(t *testing.T, name, text string) fs.FS {
+	t.Helper()
 	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := fstest.MapFS{"90000_later.sql": {Data: []byte("-- +goose Up\nCREATE TABLE later (x INTEGER) STRICT;\n")}}
+	out := fstest.MapFS{name: {Data: []byte("-- +goose Up\n" + text)}}
 	files, _ := fs.Glob(migrations, "*.sql")
 	for _, f := range files {
 		b, err := fs.ReadFile(migrations, f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		newer[f] = &fstest.MapFile{Data: b}
+		out[f] = &fstest.MapFile{Data: b}
 	}
+	return out
+}
+
+func TestHST096NewerSchema(t *testing.T) {
+	dir := filled(t)
+	newer := withMigration(t, "90000_later.sql", "CREATE TABLE later (x INTEGER) STRICT;\n")
 	if err := migrate(context.Background(), filepath.Join(dir, dbName), newer, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -377,20 +381,14 @@ func TestHST096NewerSchema(t *testing.T) {
 // TestHST096Interrupted fails a migration in its middle: nothing of it is kept, and the next one makes it whole.
 func TestHST096Interrupted(t *testing.T) {
 	dir := filled(t)
-	migrations, _ := fs.Sub(sqliteMigrations, "migrations/sqlite")
-	first, err := fs.ReadFile(migrations, "00001_first.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	name := filepath.Join(dir, dbName)
-	step := func(second string) error {
-		return migrate(context.Background(), name, fstest.MapFS{"00001_first.sql": {Data: first},
-			"00002_second.sql": {Data: []byte("-- +goose Up\nCREATE TABLE second (x INTEGER) STRICT;\n" + second)}}, 2)
+	step := func(rest string) error {
+		return migrate(context.Background(), name, withMigration(t, "90000_later.sql", "CREATE TABLE later (x INTEGER) STRICT;\n"+rest), 0)
 	}
 	if err := step("INSERT INTO nowhere VALUES (1);\n"); err == nil {
 		t.Fatal("a broken migration passed")
 	}
-	openDir(t, dir).Close() // still version 1
+	openDir(t, dir).Close() // still the version it was
 	if err := step(""); err != nil {
 		t.Errorf("after an interrupted one: %v", err)
 	}
@@ -401,70 +399,6 @@ func TestVersionNumber(t *testing.T) {
 		if n, err := versionNumber(v); (err == nil && n >= oldestSQLite) != ok {
 			t.Errorf("version %q: %d, %v; want it taken: %t", v, n, err, ok)
 		}
-	}
-}
-
-func TestHST074Journal(t *testing.T) {
-	dir := t.TempDir()
-	s := openDir(t, dir)
-	d := enrol(t, s, "A")
-	for i := range 6 {
-		line(t, s, d, strings.Repeat("x", i))
-	}
-	if err := s.CheckJournal(context.Background()); err != nil {
-		t.Errorf("CheckJournal = %v", err)
-	}
-	s.Close()
-	s = openDir(t, dir) // the chain goes on
-	line(t, s, d, "after")
-	if err := s.CheckJournal(context.Background()); err != nil {
-		t.Errorf("CheckJournal after a restart = %v", err)
-	}
-	s.Close()
-	for change, want := range map[string]string{
-		"UPDATE journal SET detail='y' WHERE seq=3":                                                      "line 3 is not",
-		"UPDATE journal SET device=9 WHERE seq=1":                                                        "line 1 is not",
-		"UPDATE journal SET at=at+1 WHERE seq=7":                                                         "line 7 is not",
-		"UPDATE journal SET rule='x', what=substr(what,2) WHERE seq=2":                                   "line 2 is not",
-		"DELETE FROM journal WHERE seq=4":                                                                "line 4 is missing",
-		"DELETE FROM journal WHERE seq=1":                                                                "line 1 is missing",
-		"UPDATE journal SET seq=seq+100 WHERE seq>5":                                                     "line 6 is missing",
-		"UPDATE journal SET chain=zeroblob(32) WHERE seq=5":                                              "line 5 is not",
-		"INSERT INTO journal SELECT 8, at, device, rule, what, 'forged', chain FROM journal WHERE seq=7": "line 8 is not",
-	} {
-		copied := t.TempDir()
-		b, _ := os.ReadFile(filepath.Join(dir, dbName))
-		name := filepath.Join(copied, dbName)
-		os.WriteFile(name, b, 0o600)
-		db, err := sql.Open("sqlite", name)
-		if err == nil {
-			_, err = db.Exec(change)
-		}
-		if err == nil {
-			err = db.Close()
-		}
-		if err != nil {
-			t.Fatal(change, err)
-		}
-		s := openDir(t, copied)
-		if err := s.CheckJournal(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("after %s: CheckJournal = %v, want %q", change, err, want)
-		}
-		s.Close()
-	}
-}
-
-// line appends one line to the journal.
-func line(t *testing.T, s *Store, d protocol.Device, detail string) {
-	t.Helper()
-	tx, err := s.Begin(context.Background(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.End()
-	out := delivery.Outcome{State: *tx.State(), Effects: []delivery.Effect{{Kind: delivery.Journal, Device: d, Rule: "AUTH-22", What: delivery.WhatQueued, Detail: detail}}}
-	if err := tx.Commit(epoch, &out); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 	trimHistory
 	putExchange
 	addLine
+	putJournalHead
 
 	bindCredential
 	revokeCredential
@@ -94,8 +95,9 @@ var texts = [statements]string{
 	addHistory:  upsert("history", 2, commandColumns...),
 	trimHistory: "DELETE FROM history WHERE device=? AND seq<=?",
 
-	putExchange: upsert("exchanges", 2, "device", "slot", "nth", "key", "answer"),
-	addLine:     insert("journal", "seq", "at", "device", "rule", "what", "detail", "chain"),
+	putExchange:    upsert("exchanges", 2, "device", "slot", "nth", "key", "answer"),
+	addLine:        insert("journal", "seq", "at", "device", "rule", "what", "detail", "actor", "chain"),
+	putJournalHead: upsert("journal_head", 1, "one", "seq", "chain", "mac"),
 
 	bindCredential:      "UPDATE credentials SET device=? WHERE fingerprint=? AND device IN (0, ?)",
 	revokeCredential:    "UPDATE credentials SET revoked=1 WHERE fingerprint=?",
@@ -122,7 +124,7 @@ var texts = [statements]string{
 	putPush: upsert("push_certificates", 2, "slot", "not_before", "not_after", "topic", "apple_id", "uploaded_at", "suspended",
 		"certificate", "key"),
 	putSerial: upsert("serials", 1, "serial", "user_id", "awaiting"),
-	putToken:  upsert("tokens", 1, "name", "hash", "made", "expires", "revoked"),
+	putToken:  upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
 	putSecret: upsert("secrets", 1, "name", "value"),
 
 	checkpointLog: "PRAGMA wal_checkpoint(PASSIVE)",

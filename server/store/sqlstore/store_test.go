@@ -171,7 +171,7 @@ func TestHST073NamesAreOnlyParameters(t *testing.T) {
 		if d, err := s.Device(context.Background(), name); err != nil || d != numbers[name] {
 			t.Errorf("Device(%.20q) = %d, %v; want %d", name, d, err, numbers[name])
 		}
-		if l, err := s.JournalAfter(context.Background(), uint64(i), 1); err != nil || len(l) != 1 || l[0].Detail != name {
+		if l, err := s.Journal(context.Background(), store.LineFilter{After: uint64(i)}, 1); err != nil || len(l) != 1 || l[0].Detail != name {
 			t.Errorf("line %d has changed: %v", i+1, err)
 		}
 	}

@@ -2,13 +2,10 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql/driver"
-	"encoding/binary"
 	"fmt"
 
-	"rollcall/protocol"
-	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // A writer is the one connection that writes, with its statements prepared. The committer alone uses it. It goes to the driver
@@ -19,8 +16,8 @@ type writer struct {
 	args   []driver.NamedValue
 	values []driver.Value // room for those of a device
 
-	line  uint64   // newest of the journal
-	chain [32]byte // its link
+	head       store.Head // of the journal
+	journalKey []byte     // that signs it
 
 	broken func(statement) error // tests: an error instead of the statement
 }
@@ -77,13 +74,13 @@ func (w *writer) exec(q statement, args ...driver.Value) (int64, error) {
 // transact writes changes in one transaction. The error of one change is its own, in errs; an error of the whole is
 // returned, and then nothing was kept. Without care the first change that fails is such an error too.
 func (w *writer) transact(changes []*job, care bool) (err error) {
-	line, chain := w.line, w.chain
+	head := w.head
 	if _, err := w.exec(begin); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			w.line, w.chain = line, chain
+			w.head = head
 			// SQLite has rolled back by itself after some errors; then this says so, and nothing else is to be done.
 			w.exec(rollback)
 		}
@@ -91,6 +88,11 @@ func (w *writer) transact(changes []*job, care bool) (err error) {
 	for _, j := range changes {
 		if j.err = w.one(j.change, care); j.err != nil && (!care || classify(j.err) != itsOwn) {
 			return j.err
+		}
+	}
+	if w.head != head {
+		if err := w.putHead(); err != nil {
+			return err
 		}
 	}
 	_, err = w.exec(commit)
@@ -102,13 +104,13 @@ func (w *writer) one(c change, care bool) error {
 	if !care {
 		return c.write(w)
 	}
-	line, chain := w.line, w.chain
+	head := w.head
 	if _, err := w.exec(savepoint); err != nil {
 		return err
 	}
 	err := c.write(w)
 	if err != nil {
-		w.line, w.chain = line, chain
+		w.head = head
 		if _, err := w.exec(rollbackTo); err != nil {
 			return err
 		}
@@ -129,27 +131,4 @@ func (b *batch) do(q statement, args ...driver.Value) {
 	if b.err == nil {
 		_, b.err = b.w.exec(q, args...)
 	}
-}
-
-// journal appends one line.
-func (b *batch) journal(now protocol.Time, e *delivery.Effect) {
-	w := b.w
-	w.line++
-	w.chain = link(w.chain, w.line, now, e.Device, e.Rule, e.What, e.Detail)
-	b.do(addLine, int64(w.line), int64(now), int64(e.Device), string(e.Rule), string(e.What), e.Detail, w.chain[:])
-}
-
-// link is the chain's link of one journal line (HST-074): SHA-256 over the link before, the numbers in eight bytes each,
-// big-endian, and the texts, each behind its length.
-func link(before [32]byte, seq uint64, at protocol.Time, d protocol.Device, rule protocol.Rule, what delivery.What, detail string) [32]byte {
-	b := make([]byte, 0, 256)
-	b = append(b, before[:]...)
-	b = binary.BigEndian.AppendUint64(b, seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(at))
-	b = binary.BigEndian.AppendUint64(b, uint64(d))
-	for _, s := range [...]string{string(rule), string(what), detail} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	return sha256.Sum256(b)
 }

@@ -49,7 +49,7 @@ func catalogue(s *suite) {
 		{"suspended", store.Change{Push: suspended}},
 		{"serials", store.Change{Serials: []store.Serial{{Serial: "C2", User: 1, Awaiting: true}, {Serial: "C1"}}}},
 		{"a serial again", store.Change{Serials: []store.Serial{{Serial: "C2"}}}},
-		{"tokens", store.Change{Tokens: []store.Token{{Name: "b", Hash: [32]byte{1, 31: 2}, Made: at, Expires: at + 1}, {Name: "a", Hash: [32]byte{3}, Made: at}}}},
+		{"tokens", store.Change{Tokens: []store.Token{{Name: "b", Hash: [32]byte{1, 31: 2}, Made: at, Expires: at + 1, Role: store.GlobalAdministrator}, {Name: "a", Hash: [32]byte{3}, Made: at}}}},
 		{"a token revoked", store.Change{Tokens: []store.Token{{Name: "a", Hash: [32]byte{3}, Made: at, Revoked: true}}}},
 		{"secrets", store.Change{Secrets: map[string][]byte{"ca": []byte("key\x00"), "renewal": {1}}}},
 		{"a secret again", store.Change{Secrets: map[string][]byte{"renewal": {2}}}},
@@ -59,7 +59,7 @@ func catalogue(s *suite) {
 		s.each(func(when string) { s.content(when+step.name, want) })
 	}
 	s.must(s.Apply(s.ctx, at, &store.Change{Lines: []delivery.Effect{{Kind: delivery.Journal, What: delivery.WhatTenant, Rule: "AUTH-02", Detail: "d"}}}))
-	lines, err := s.JournalAfter(s.ctx, 0, 10)
+	lines, err := s.Journal(s.ctx, store.LineFilter{}, 10)
 	s.must(err)
 	if len(lines) != 1 || lines[0].What != delivery.WhatTenant || lines[0].Rule != "AUTH-02" || lines[0].Detail != "d" || lines[0].Device != 0 || lines[0].At != at {
 		s.Errorf("journal %+v, want one line of the tenant", lines)

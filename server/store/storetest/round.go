@@ -129,7 +129,7 @@ func atomic(s *suite) {
 		r, err := s.Record(s.ctx, d)
 		s.must(err)
 		s.equal(when+"record", r, store.Record{ID: "A", State: want})
-		lines, err := s.JournalAfter(s.ctx, 0, 10)
+		lines, err := s.Journal(s.ctx, store.LineFilter{}, 10)
 		s.must(err)
 		s.equal(when+"journal", lines, []store.Line(nil))
 		h, err := s.History(s.ctx, d, 10)
@@ -170,7 +170,7 @@ func gone(s *suite) {
 		if next != 0 {
 			s.Errorf("%sa removed device is to be woken at %s", when, next)
 		}
-		lines, err := s.JournalAfter(s.ctx, 0, 10)
+		lines, err := s.Journal(s.ctx, store.LineFilter{}, 10)
 		s.must(err)
 		if len(lines) != 1 || lines[0].What != delivery.WhatRecordRemoved {
 			s.Errorf("%sjournal %+v, want its last line", when, lines)
@@ -184,7 +184,7 @@ func gone(s *suite) {
 	s.each(func(when string) {
 		_, err := s.Device(s.ctx, "B")
 		s.wantErr(when+"Device of a refused one", err, store.ErrNotFound)
-		lines, err := s.JournalAfter(s.ctx, 0, 10)
+		lines, err := s.Journal(s.ctx, store.LineFilter{}, 10)
 		s.must(err)
 		if len(lines) != 2 || lines[1].What != delivery.WhatRefused {
 			s.Errorf("%sjournal %+v, want the refusal too", when, lines)
@@ -197,45 +197,4 @@ func gone(s *suite) {
 	if len(h) != 0 || s.state(again).Wake.Due != 0 {
 		s.Errorf("the new record has something of the old one: %+v", h)
 	}
-}
-
-func journal(s *suite) {
-	d := s.make("A", nil)
-	want := []store.Line{
-		{Seq: 1, At: at, Device: d, Rule: "AUTH-11", What: delivery.WhatRegistered, Detail: "intune"},
-		{Seq: 2, At: at, Device: d + 5, Rule: "HST-033", What: delivery.WhatWrongIdentity, Detail: "é\n"},
-		{Seq: 3, At: at, Device: d, What: delivery.WhatEnded},
-	}
-	s.change(d, func(out *delivery.Outcome) {
-		for _, l := range want[:2] {
-			out.Effects = append(out.Effects, delivery.Effect{Kind: delivery.Journal, Device: l.Device, Rule: l.Rule, What: l.What, Detail: l.Detail})
-		}
-	})
-	s.change(d, func(out *delivery.Outcome) {
-		out.Effects = []delivery.Effect{{Kind: delivery.Journal, Device: d, What: want[2].What}}
-	})
-	s.each(func(when string) {
-		var got []store.Line
-		for after := uint64(0); ; { // two at a time
-			lines, err := s.JournalAfter(s.ctx, after, 2)
-			s.must(err)
-			if len(lines) == 0 {
-				break
-			}
-			got = append(got, lines...)
-			after = lines[len(lines)-1].Seq
-		}
-		for i := range got {
-			if i > 0 && got[i].Seq <= got[i-1].Seq {
-				s.Errorf("%ssequence numbers %d, %d", when, got[i-1].Seq, got[i].Seq)
-			}
-			got[i].Seq = uint64(i) + 1
-		}
-		s.equal(when+"journal", got, want)
-		rest, err := s.JournalAfter(s.ctx, 1<<60, 2)
-		s.must(err)
-		if len(rest) != 0 {
-			s.Errorf("%slines after the last: %+v", when, rest)
-		}
-	})
 }

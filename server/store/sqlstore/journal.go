@@ -1,0 +1,190 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// journalSecret names the secret that the head is signed with. It is the store's own: Content.Secrets has it not.
+const journalSecret = "journal"
+
+var lineColumns = []string{"seq", "at", "device", "rule", "what", "detail", "actor"}
+
+func scanLine(r *row) store.Line {
+	return store.Line{Seq: num[uint64](r), At: r.time(), Device: num[protocol.Device](r), Rule: protocol.Rule(r.text()),
+		What: delivery.What(r.text()), Detail: r.text(), Actor: r.text()}
+}
+
+// A signedHead is the row of journal_head.
+type signedHead struct {
+	store.Head
+	mac [32]byte
+}
+
+// sign makes the row of a head.
+func sign(key []byte, h store.Head) signedHead {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("rollcall journal head"))
+	m.Write(binary.BigEndian.AppendUint64(nil, h.Seq))
+	m.Write(h.Hash[:])
+	return signedHead{h, [32]byte(m.Sum(nil))}
+}
+
+func (h *signedHead) genuine(key []byte) bool {
+	want := sign(key, h.Head)
+	return hmac.Equal(h.mac[:], want.mac[:])
+}
+
+// journal appends one line.
+func (b *batch) journal(now protocol.Time, e *delivery.Effect) {
+	l := store.Line{Seq: b.w.head.Seq + 1, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: e.Detail}
+	b.w.head = b.w.head.Next(&l)
+	b.do(addLine, int64(l.Seq), int64(now), int64(l.Device), string(l.Rule), string(l.What), l.Detail, l.Actor, b.w.head.Hash[:])
+}
+
+// putHead writes the head of the lines of one transaction.
+func (w *writer) putHead() error {
+	h := sign(w.journalKey, w.head)
+	_, err := w.exec(putJournalHead, int64(1), int64(h.Seq), h.Hash[:], h.mac[:])
+	return err
+}
+
+// openJournal has the writer go on where the journal ends. A data folder that has no secret for it yet is new, or of
+// version 1, and gets one.
+func (s *Store) openJournal(ctx context.Context) error {
+	w := s.w
+	err := query(ctx, s.read, "SELECT value FROM secrets WHERE name=?", func(r *row) { w.journalKey = r.blob() }, journalSecret)
+	if err != nil {
+		return err
+	}
+	newest, err := newestLine(ctx, s.read)
+	if err != nil {
+		return err
+	}
+	if len(w.journalKey) == 0 {
+		w.journalKey = make([]byte, sha256.Size)
+		rand.Read(w.journalKey) // never fails
+		w.head = newest
+		return w.transact([]*job{{change: changeFunc(func(w *writer) error {
+			b := batch{w: w}
+			b.do(putSecret, journalSecret, w.journalKey)
+			if b.err == nil {
+				b.err = w.putHead()
+			}
+			return b.err
+		})}}, false)
+	}
+	kept, err := loadHead(ctx, s.read)
+	if err != nil {
+		return err
+	}
+	w.head = kept.Head
+	if !kept.genuine(w.journalKey) {
+		// Nobody knows where the journal ended. A new signature must not heal that, so what comes now follows no line.
+		w.head = store.Head{Seq: newest.Seq, Hash: sha256.Sum256(append(kept.mac[:], "not genuine"...))}
+	}
+	// Where lines were cut off, or slipped in, at the end, the chain goes on from the head that was kept: the place stays
+	// visible.
+	w.head.Seq = max(w.head.Seq, newest.Seq)
+	return nil
+}
+
+func newestLine(ctx context.Context, from reader) (h store.Head, err error) {
+	err = query(ctx, from, selectFrom("journal", "seq", "chain")+"ORDER BY seq DESC LIMIT 1", func(r *row) {
+		h = store.Head{Seq: num[uint64](r), Hash: r.hash()}
+	})
+	return h, err
+}
+
+func loadHead(ctx context.Context, from reader) (h signedHead, err error) {
+	err = query(ctx, from, selectFrom("journal_head", "seq", "chain", "mac"), func(r *row) {
+		h = signedHead{store.Head{Seq: num[uint64](r), Hash: r.hash()}, r.hash()}
+	})
+	return h, err
+}
+
+// Journal returns the first n lines of the journal, or fewer, that f picks.
+func (s *Store) Journal(ctx context.Context, f store.LineFilter, n int) ([]store.Line, error) {
+	text, args := selectFrom("journal", lineColumns...)+"WHERE seq>?", []any{int64(f.After)}
+	add := func(condition string, value any) {
+		text, args = text+" AND "+condition, append(args, value)
+	}
+	if f.Since != 0 {
+		add("at>=?", int64(f.Since))
+	}
+	if f.Device != 0 {
+		add("device=?", int64(f.Device))
+	}
+	if f.Actor != "" {
+		add("actor=?", f.Actor)
+	}
+	if f.Rule != "" {
+		add("rule=?", string(f.Rule))
+	}
+	if f.What != "" {
+		add("what=?", string(f.What))
+	}
+	var out []store.Line
+	err := s.query(ctx, text+" ORDER BY seq LIMIT ?", func(r *row) { out = append(out, scanLine(r)) }, append(args, n)...)
+	return out, err
+}
+
+// VerifyJournal follows the chain and compares its end with the head, both as of one moment.
+func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
+	if s.over.Load() {
+		return store.Head{}, s.err()
+	}
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return store.Head{}, err
+	}
+	defer tx.Rollback() // it only read
+	kept, err := loadHead(ctx, tx)
+	if err != nil {
+		return store.Head{}, err
+	}
+	if !kept.genuine(s.w.journalKey) {
+		kept.Seq = 0 // it says nothing
+	}
+	var at store.Head
+	var broken *store.Break
+	err = query(ctx, tx, selectFrom("journal", append(lineColumns, "chain")...)+"ORDER BY seq", func(r *row) {
+		if broken != nil {
+			return
+		}
+		l := scanLine(r)
+		next := at.Next(&l)
+		switch {
+		case l.Seq != at.Seq+1:
+			broken = &store.Break{Seq: at.Seq + 1, Reason: "is missing"}
+		case r.hash() != next.Hash:
+			broken = &store.Break{Seq: l.Seq, Reason: "is not as it was written"}
+		}
+		at = next
+	})
+	switch {
+	case err != nil:
+		return store.Head{}, err
+	case broken != nil:
+		return store.Head{}, broken
+	case at == (store.Head{}) && kept.Head == (store.Head{}):
+		return at, nil
+	case at.Seq < kept.Seq:
+		return store.Head{}, &store.Break{Seq: at.Seq + 1, Reason: fmt.Sprintf("and all after it are missing, up to line %d", kept.Seq)}
+	case kept.Seq == 0:
+		return store.Head{}, &store.Break{Seq: at.Seq + 1, Reason: "may be missing: the journal's end is not signed by this server"}
+	case at.Seq > kept.Seq:
+		return store.Head{}, &store.Break{Seq: kept.Seq + 1, Reason: "was not written by this server"}
+	case at.Hash != kept.Hash:
+		return store.Head{}, &store.Break{Seq: at.Seq, Reason: "is not the one that the journal ends with"}
+	}
+	return at, nil
+}
