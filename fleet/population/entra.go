@@ -166,6 +166,9 @@ func (im *importer) entraOwner(row *entraRow, n int) (user int32, foreign bool) 
 		}
 	}
 	im.doubt(TwoOwners, n, text, reading)
+	if shown {
+		im.pop.Doubts[len(im.pop.Doubts)-1].Owner = other
+	}
 	return user, false
 }
 

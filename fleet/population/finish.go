@@ -126,7 +126,7 @@ func (im *importer) unknowns(files *export) {
 		im.doubt(NoUsers, -1, fmt.Sprintf("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback)), "what their licences say")
 	}
 	about := func(kind DoubtKind, text, other string) {
-		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Text: text, Other: other})
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Owner: Nobody, Text: text, Other: other})
 	}
 	for _, sku := range slices.Sorted(maps.Keys(im.cat.unknown)) {
 		about(SKUUnknown, fmt.Sprintf("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), "it may bring a mailbox or entitle Intune")

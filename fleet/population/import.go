@@ -28,6 +28,7 @@ type Options struct {
 	KeepNames      bool                // no tokens in place of names, user principal names, serial numbers
 	Lenient        bool                // leave bad rows out instead of refusing the export
 	APNs           APNs                // what the administrator answers about the push certificate; wins over the export
+	LicenceFile    string              // the users' licences after a change, see [Population.Later]; empty: none
 	Labels         map[string]string   // more labels of the console: "Managed by: Office 365" means "microsoft365ManagedMdm"
 }
 
@@ -65,6 +66,9 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 		return nil, err
 	}
 	if err := im.run(files); err != nil {
+		return nil, err
+	}
+	if err := im.later(o.LicenceFile); err != nil {
 		return nil, err
 	}
 	if len(im.bad) > 0 && !o.Lenient {
@@ -249,7 +253,7 @@ func (im *importer) leave(why Reason, p protocol.Platform) {
 func (im *importer) doubt(kind DoubtKind, i int, text, other string) {
 	if key := (doubtKey{kind, i}); !im.doubted[key] {
 		im.doubted[key] = true
-		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: i, Text: text, Other: other})
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: i, Owner: Nobody, Text: text, Other: other})
 	}
 }
 

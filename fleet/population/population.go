@@ -11,6 +11,7 @@ import (
 type Population struct {
 	Tenant  Tenant
 	Users   []User
+	Later   []User // Users with the licences of [Options.LicenceFile]; nil: without one
 	Devices []Device
 	Groups  []string // their names; User.Groups counts in this order
 
@@ -238,6 +239,7 @@ type Doubt struct {
 	Kind   DoubtKind
 	Device int    // index in Population.Devices; -1: about the tenant
 	Name   string // the device's name or token
+	Owner  int32  // TwoOwners: the user of the other reading; else Nobody
 	Text   string // what is contradictory and how it was read
 	Other  string // what the other reading would change
 }

@@ -23,26 +23,34 @@ func (im *importer) allUsers(files *export) error {
 	case len(files.usersJSON) > 0:
 		im.usersRead = true
 		for _, f := range files.usersJSON {
-			if err := im.userFile(f); err != nil {
+			if err := im.userFile(f, im.add); err != nil {
 				return err
 			}
 		}
 	case len(files.usersCSV) > 0:
 		im.usersRead = true
-		return im.tables(files.usersCSV, userColumns, im.tell, func(l *line) *plan.Error {
-			upn := known(l.cell("upn"))
-			if upn == "" {
-				return l.error("upn", "want a user principal name")
-			}
-			im.addUser("", upn, User{Licence: im.cat.named(l.cell("licences"))})
-			return nil
-		})
+		return im.userTables(files.usersCSV, im.add)
 	}
 	return nil
 }
 
-// userFile reads one file of users. A bad row is told like one of a device, but is no record of the population.
-func (im *importer) userFile(f input) error {
+func (im *importer) add(id, upn string, u User) { im.addUser(id, upn, u) }
+
+// userTables reads CSVs of users, each user by add.
+func (im *importer) userTables(files []input, add func(id, upn string, u User)) error {
+	return im.tables(files, userColumns, im.tell, func(l *line) *plan.Error {
+		upn := known(l.cell("upn"))
+		if upn == "" {
+			return l.error("upn", "want a user principal name")
+		}
+		add("", upn, User{Licence: im.cat.named(l.cell("licences"))})
+		return nil
+	})
+}
+
+// userFile reads one file of users, each by add. A bad row is told like one of a device, but is no record of the
+// population.
+func (im *importer) userFile(f input, add func(id, upn string, u User)) error {
 	r, err := f.text()
 	if err != nil {
 		return err
@@ -63,7 +71,7 @@ func (im *importer) userFile(f input) error {
 		}
 		u.Disabled = row.Enabled != nil && !bool(*row.Enabled)
 		u.NoLocation = string(row.Location) == "null" || string(row.Location) == `""`
-		im.addUser(known(string(row.ID)), string(row.UPN), u)
+		add(known(string(row.ID)), string(row.UPN), u)
 		return nil
 	}, func(at place, err error) error {
 		return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
