@@ -139,7 +139,7 @@ func newPage(r *Result, s *Story, d detail) *page {
 		Style:    template.CSS(pageCSS),
 		Over:     over(r, s),
 		Title:    clean(s.Title),
-		Verdict:  verdictView{r.Verdict, headline(r), headline(r) + "."},
+		Verdict:  verdictView{r.Verdict, told(r, s), told(r, s) + "."},
 		Reasons:  cleanAll(r.Reasons),
 		Lead:     cleanAll(s.Lead),
 		Checks:   checks(r),

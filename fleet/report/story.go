@@ -9,6 +9,7 @@ import (
 // A Story is what happened in a run, for people. Times are counted from its Start. Everything may be empty;
 // what is empty is not shown.
 type Story struct {
+	Headline string        // in place of the verdict in words, where a job has an answer; without a full stop
 	Title    string        // what was played, such as "Fourteen days with 1,000 Apple devices"
 	Start    time.Time     // of the story, not of the run
 	Until    time.Duration // its length; the time axis of all charts

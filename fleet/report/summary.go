@@ -25,7 +25,7 @@ const (
 // Summary writes the result in words and numbers, at most 100 columns wide. color uses ANSI sequences.
 func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 	t := &terminal{color: color}
-	t.verdict(r)
+	t.verdict(r, s)
 	if s.Title != "" {
 		t.paragraph("", clean(s.Title))
 	}
@@ -84,7 +84,7 @@ func (t *terminal) heading(text string) {
 	t.WriteString(t.in(bold, text) + "\n")
 }
 
-func (t *terminal) verdict(r *Result) {
+func (t *terminal) verdict(r *Result, s *Story) {
 	c := yellow
 	switch r.Verdict {
 	case OK:
@@ -92,7 +92,7 @@ func (t *terminal) verdict(r *Result) {
 	case Failed, Error:
 		c = red
 	}
-	t.WriteString(t.in(faint, "rollcall "+clean(r.Command)+": ") + t.in(bold+c, headline(r)) + "\n")
+	t.WriteString(t.in(faint, "rollcall "+clean(r.Command)+": ") + t.in(bold+c, told(r, s)) + "\n")
 }
 
 // row writes text beside a label.

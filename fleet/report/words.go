@@ -8,6 +8,14 @@ import (
 	"rollcall/protocol"
 )
 
+// told is the story's headline, else the verdict's.
+func told(r *Result, s *Story) string {
+	if s.Headline != "" {
+		return clean(s.Headline)
+	}
+	return headline(r)
+}
+
 // headline says the verdict in one sentence without a full stop.
 func headline(r *Result) string {
 	switch r.Verdict {
@@ -79,7 +87,10 @@ func times(n uint64) string {
 // devicesInWords tells what became of the devices; what is zero is left out.
 func devicesInWords(r *Result) string {
 	d := &r.Devices
-	parts := []string{fmt.Sprintf("%s of %s enrolled at the end", grouped(float64(d.Enrolled)), plural(d.Total, "device", "devices"))}
+	parts := []string{fmt.Sprintf("%s of %s enrolled", grouped(float64(d.Enrolled)), plural(d.Total, "device", "devices"))}
+	if r.VirtualSeconds > 0 || r.CheckIns.Offered > 0 { // else nothing happened: it was only looked at
+		parts[0] += " at the end"
+	}
 	for _, x := range []struct {
 		n    int
 		what string

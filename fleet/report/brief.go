@@ -1,0 +1,78 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// briefRows is the most rows of a table on a terminal.
+const briefRows = 12
+
+// Brief writes a story that is an answer and no run: headline, lead, and its tables in aligned columns of at most 100
+// characters a line, the last column broken where it must be. Long tables are shortened, and say so. color uses ANSI
+// sequences.
+func Brief(w io.Writer, r *Result, s *Story, color bool) error {
+	t := &terminal{color: color}
+	t.verdict(r, s)
+	if s.Title != "" {
+		t.paragraph("", clean(s.Title))
+	}
+	for _, reason := range r.Reasons {
+		t.paragraph("  ! ", t.in(red, clean(reason)))
+	}
+	for _, l := range s.Lead {
+		t.gap()
+		t.paragraph("", clean(l))
+	}
+	for _, table := range s.Tables {
+		t.table(table)
+	}
+	if len(s.NotShown) > 0 {
+		t.heading("What this does not show")
+		for _, n := range s.NotShown {
+			t.paragraph("  - ", clean(n))
+		}
+	}
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+// table writes t's columns below one another.
+func (t *terminal) table(table Table) {
+	if len(table.Rows) == 0 {
+		return
+	}
+	t.heading(clean(table.Title))
+	rows := table.Rows[:min(len(table.Rows), briefRows)]
+	cells := make([][]string, len(rows))
+	widths := make([]int, len(table.Columns))
+	numeric := make([]bool, len(table.Columns))
+	for i, row := range rows {
+		cells[i] = make([]string, len(table.Columns))
+		for j := range min(len(row), len(table.Columns)) {
+			text, number := cell(row[j])
+			cells[i][j] = text
+			numeric[j] = number
+			widths[j] = max(widths[j], utf8.RuneCountInString(text))
+		}
+	}
+	for _, row := range cells {
+		lead := " "
+		last := len(row) - 1
+		for j, text := range row[:last] {
+			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(text))
+			if numeric[j] {
+				text = pad + text
+			} else {
+				text += pad
+			}
+			lead += " " + text + " "
+		}
+		t.paragraph(lead+" ", row[last])
+	}
+	if total := max(table.Total, len(table.Rows)); total > len(rows) {
+		t.paragraph("  ", fmt.Sprintf("… and %s more.", grouped(float64(total-len(rows)))))
+	}
+}
