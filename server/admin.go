@@ -27,7 +27,7 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 		c.Wake = nil
 		err := s.affected(ctx, changed, c)
 		if err == nil {
-			err = s.store.Apply(ctx, now, c)
+			err = s.apply(ctx, now, c)
 		}
 		if errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 			continue // one of them was removed meanwhile

@@ -46,8 +46,12 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 		out.Exchange.Key = ev.Key
 		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
 	}
+	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
 	if err := tx.Commit(now, out); err != nil { // state, outbox, exchange
 		return fmt.Errorf("%s: %w", ev.Kind, err)
+	}
+	if lines {
+		s.journal.ring()
 	}
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(now, ev, before, &out.State, out)

@@ -55,6 +55,8 @@ type Server struct {
 	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
 
 	outbox outbox
+
+	journal bell
 }
 
 // Open makes a server of what cfg.Store keeps.
