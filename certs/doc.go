@@ -5,8 +5,8 @@
 //
 // Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] and [CheckPush] for
 // push certificates; with [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and
-// [VerifyMachineInfo]; with [ParseSigned], [Message], [Encrypt] and [Decrypt] to build a protocol of CMS
-// messages, as certs/scep does.
+// [VerifyMachineInfo]; with [Seal] for short statements without CMS; with [ParseSigned], [Message], [Encrypt]
+// and [Decrypt] to build a protocol of CMS messages, as certs/scep does.
 //
 // # The gate
 //

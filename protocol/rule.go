@@ -62,7 +62,8 @@ const (
 type Notice struct {
 	Epoch     uint32
 	ChangedAt Time
-	Rule      Rule
+	Rule      Rule // by which the change concerns this device
+	Keeps     bool // its profiles outlive the change (AUTH-21); else they have seven days (AUTH-27)
 }
 
 // A Refusal is a "no" that a device, an administrator and a test can all read. The zero Refusal is none.

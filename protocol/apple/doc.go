@@ -19,6 +19,14 @@
 //
 // Keys that this package does not know are ignored, because Apple adds keys; a key in another case is such a key.
 //
+// # The notice
+//
+// Apple's protocol cannot tell a device of a change of authority. Rollcall's server does it in a header of its own on any
+// answer, refusals included ([NoticeHeader]), which other devices ignore. It is signed; the key's certificate comes as an
+// ordinary certificate payload of the enrolment profile ([NoticeIdentifier]): every Apple device knows that type and merely
+// stores it, whereas a key added to the MDM payload or a payload type of our own might be refused. The key is not the
+// authority's that issues identities, so a notice can stand for nothing else, and each tenant has its own (HST-057).
+//
 // # Divergences
 //
 //   - Attributes other than version of plist, processing instructions and CDATA between elements are refused;

@@ -1,0 +1,56 @@
+package apple
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"rollcall/protocol"
+)
+
+var notices = []protocol.Notice{
+	{},
+	{Epoch: 2, ChangedAt: 1_767_603_600_000_000, Rule: "AUTH-16", Keeps: true},
+	{Epoch: 1<<32 - 1, ChangedAt: 1_767_603_600_000_001, Rule: "AUTH-14"},
+}
+
+func TestNotice(t *testing.T) {
+	const want = `epoch=2, changed="2026-01-05T09:00:00Z", rule="AUTH-16", keeps, sig=:c2lnbmVk:`
+	if got := NoticeValue(NoticeWords(notices[1]), []byte("signed")); got != want {
+		t.Errorf("NoticeValue = %s, want %s", got, want)
+	}
+	for _, n := range notices {
+		got, words, signature, err := DecodeNotice(NoticeValue(NoticeWords(n), []byte("signed")))
+		if err != nil || got != n || words != NoticeWords(n) || string(signature) != "signed" {
+			t.Errorf("DecodeNotice of %+v = %+v, %q, %q, %v", n, got, words, signature, err)
+		}
+	}
+}
+
+func TestNoticeHasOneForm(t *testing.T) {
+	good := NoticeValue(NoticeWords(notices[1]), []byte("signed"))
+	for _, bad := range []string{
+		"", "epoch=2", good + " ", " " + good, good[:len(good)-1], strings.Replace(good, ", ", ",", 1),
+		strings.Replace(good, "epoch=2", "epoch=02", 1), strings.Replace(good, "epoch=2", "epoch=4294967296", 1),
+		strings.Replace(good, "epoch=2", "epoch=-1", 1), strings.Replace(good, "09:00:00Z", "10:00:00+01:00", 1),
+		strings.Replace(good, "keeps", "keeps, keeps", 1), strings.Replace(good, "keeps", "Keeps", 1),
+		strings.Replace(good, "c2lnbmVk", "c2lnbmVk!", 1), strings.Replace(good, "AUTH-16", "AUTH\x0016", 1),
+		strings.Replace(good, "AUTH-16", strings.Repeat("A", 600), 1),
+	} {
+		if n, _, _, err := DecodeNotice(bad); !errors.Is(err, protocol.ErrMalformed) || n != (protocol.Notice{}) {
+			t.Errorf("DecodeNotice(%q) = %+v, %v; want nothing and ErrMalformed", bad, n, err)
+		}
+	}
+}
+
+func FuzzDecodeNotice(f *testing.F) {
+	for _, n := range notices {
+		f.Add(NoticeValue(NoticeWords(n), []byte("signed")))
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		n, words, signature, err := DecodeNotice(value)
+		if err == nil && NoticeValue(NoticeWords(n), signature) != value {
+			t.Errorf("%q was read as %+v, %q, which is %q", value, n, words, NoticeValue(NoticeWords(n), signature))
+		}
+	})
+}
