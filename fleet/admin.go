@@ -131,10 +131,10 @@ var orders = map[protocol.CommandKind]target.OrderKind{
 
 // order sends a command to the devices that are enrolled; the others could not take it.
 func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
-	for _, i := range f.population.Pick(c.To, f.seed, salt) {
-		if !f.enrolled(i) {
-			continue
-		}
+	f.mu.Lock()
+	devices := slices.DeleteFunc(f.population.Pick(c.To, f.seed, salt), func(i int) bool { return !f.devices[i].managed })
+	f.mu.Unlock()
+	for _, i := range devices {
 		d := &f.population.Devices[i]
 		order := target.Order{Kind: orders[c.Kind]}
 		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {

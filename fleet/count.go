@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"errors"
 	"maps"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -27,14 +29,30 @@ type Counts struct {
 	Commands   uint64 // executed
 	NotNow     uint64 // answers of NotNow
 	Renewals   uint64 // identities replaced
+	Nights     uint64 // devices switched off for a night
+	Spells     uint64 // spells off the network
+	Absences   uint64 // departures that the timeline brought
 	Dropped    uint64 // answers lost on purpose
-	Resets     uint64 // connections reset on purpose
+	Resets     uint64 // requests cut off on purpose
 	Busied     uint64 // requests answered 503 on purpose
+	Unreached  uint64 // requests that found no server
+	Barred     uint64 // TLS handshakes refused for the device's certificate
 	Resumed    uint64 // TLS sessions resumed
 	Handshakes uint64 // full TLS handshakes
-	Keys       uint64 // RSA transport keys that enrolments shared
 
 	Status map[int]uint64 // answers other than 200, by HTTP status
+}
+
+// left counts a departure from the network.
+func (c *Counts) left(why reach) {
+	switch why {
+	case night:
+		c.Nights++
+	case spell:
+		c.Spells++
+	case absence:
+		c.Absences++
+	}
 }
 
 // A tally counts for many goroutines.
@@ -49,7 +67,7 @@ type tally struct {
 // An Hour is what one hour of the story saw.
 type Hour struct {
 	CheckIns, Enrolments, Wakes, Refused, Failed uint32
-	Enrolled                                     int // at its end
+	Enrolled, Away                               int // at its end; Away: off the network
 }
 
 func newTally(start protocol.Time) *tally {
@@ -67,7 +85,7 @@ func (t *tally) add(now protocol.Time, f func(*Counts, *Hour)) {
 	for len(t.hours) <= h {
 		next := Hour{}
 		if n := len(t.hours); n > 0 {
-			next.Enrolled = t.hours[n-1].Enrolled // nobody was heard of in between
+			next.Enrolled, next.Away = t.hours[n-1].Enrolled, t.hours[n-1].Away // nothing changed in between
 		}
 		t.hours = append(t.hours, next)
 	}
@@ -84,8 +102,13 @@ func (t *tally) took(x *link.Exchange) {
 	case x.Connected:
 		t.counts.Handshakes++
 	}
-	if x.Status != 0 && x.Status != 200 {
+	switch {
+	case x.Status != 0 && x.Status != 200:
 		t.counts.Status[x.Status]++
+	case errors.Is(x.Err, syscall.ECONNREFUSED):
+		t.counts.Unreached++
+	case link.Barred(x.Err):
+		t.counts.Barred++
 	}
 	if x.Status != 200 {
 		return

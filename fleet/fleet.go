@@ -78,6 +78,7 @@ type Fleet struct {
 	busy    int // devices that talk now
 	wired   int // devices with a wire
 	managed int // devices that are enrolled now
+	away    int // devices that are off the network now
 	done    []Act
 
 	mailbox sync.Mutex // taken after mu, never before it

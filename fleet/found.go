@@ -91,7 +91,10 @@ func (f *Fleet) found(ctx context.Context) error {
 				f.at(i, f.start, leaves, absence)
 			}
 		}
-		f.done = append(f.done, Act{At: f.start, Name: fmt.Sprintf("%d devices are enrolled already", n)})
+		f.done = append(f.done, Act{
+			At: f.start, Name: fmt.Sprintf("%d devices are enrolled already", n),
+			Text: "They enrolled in the eight hours before, each registered with the authority that manages it.",
+		})
 		f.mu.Unlock()
 	}
 	return nil

@@ -106,14 +106,22 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	case m.why == spell && m.kind == returns:
 		f.spell(i, now)
 	}
-	if d.apple == nil || (before == 0) == (d.away == 0) {
+	if d.apple == nil {
+		return
+	}
+	if before&m.why < d.away&m.why {
+		f.tally.add(now, func(c *Counts, _ *Hour) { c.left(m.why) })
+	}
+	if (before == 0) == (d.away == 0) {
 		return
 	}
 	if d.away != 0 {
+		f.away++
 		f.unplug(i)
 		f.note(now, i, Left, "")
 		return
 	}
+	f.away--
 	f.note(now, i, Returned, "")
 	f.plug(i)
 	if due := d.apple.Due(); due != 0 && due <= now {

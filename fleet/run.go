@@ -151,7 +151,7 @@ func (f *Fleet) play(ctx context.Context, now protocol.Time) (played bool, err e
 		}
 		played = true
 		f.mu.Lock()
-		f.done = append(f.done, Act{now, a.name, a.rule})
+		f.done = append(f.done, Act{now, a.name, a.text, a.rule, a.fault})
 		f.mu.Unlock()
 	}
 	return played, nil
@@ -174,8 +174,9 @@ func (f *Fleet) report() {
 	if n := len(f.done); n > 0 {
 		p.Act = f.done[n-1].Name
 	}
+	away := f.away
 	f.mu.Unlock()
-	f.tally.add(p.Now, func(_ *Counts, h *Hour) { h.Enrolled = p.Enrolled })
+	f.tally.add(p.Now, func(_ *Counts, h *Hour) { h.Enrolled, h.Away = p.Enrolled, away })
 	if f.progress != nil {
 		p.Counts = f.tally.snapshot()
 		f.progress(p)

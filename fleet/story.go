@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,17 +31,19 @@ type PushSlot interface {
 
 // An act is one thing that the plan does at a moment.
 type act struct {
-	at   protocol.Time
-	name string // what progress and report call it
-	rule protocol.Rule
-	do   func(ctx context.Context, now protocol.Time) error
+	at protocol.Time
+	words
+	fault bool
+	do    func(ctx context.Context, now protocol.Time) error // nil: the population knows who and when
 }
 
 // An Act is one thing that the plan did, for the report.
 type Act struct {
-	At   protocol.Time
-	Name string
-	Rule protocol.Rule
+	At    protocol.Time
+	Name  string        // a sentence without its full stop
+	Text  string        // why it matters; empty: said before
+	Rule  protocol.Rule // empty: none
+	Fault bool          // something went wrong on purpose, or ceased to
 }
 
 // errNoSwitch refuses a plan that needs a server of our own.
@@ -51,93 +52,100 @@ var errNoSwitch = errors.New("the plan stops or restarts the server, which only 
 // script returns what the plan does, in order of time; at the same time in the plan's order.
 func (f *Fleet) script() ([]act, error) {
 	var list []act
-	add := func(at plan.Duration, name string, rule protocol.Rule, do func(context.Context, protocol.Time) error) {
-		list = append(list, act{f.start.Add(time.Duration(at)), name, rule, do})
-	}
 	for i := range f.plan.Timeline {
 		a := &f.plan.Timeline[i]
-		salt := uint64(i)
-		switch {
-		case a.Enrol != nil && a.Enrol.Again:
-			add(a.At, "those whose enrolment ended enrol again", "AUTH-44", func(_ context.Context, now protocol.Time) error {
-				f.enrolAgain(now, time.Duration(a.Enrol.Over), salt)
-				return nil
-			})
-		case a.Enrol != nil:
-			add(a.At, fmt.Sprintf("%s enrol over %s", joining(a.Enrol), a.Enrol.Over), "AUTH-01", nil) // the population knows who and when
-		case a.Profiles != nil && a.Profiles.Assign != "":
-			add(a.At, fmt.Sprintf("profile %s is assigned to %s", a.Profiles.Assign, a.Profiles.Group), protocol.RuleWake, func(ctx context.Context, _ protocol.Time) error {
-				return f.assign(ctx, a.Profiles)
-			})
-		case a.Profiles != nil:
-			add(a.At, fmt.Sprintf("profile %s is unassigned from %s", a.Profiles.Unassign, a.Profiles.Group), protocol.RuleUnassigned, func(ctx context.Context, _ protocol.Time) error {
-				return f.unassign(ctx, a.Profiles)
-			})
-		case a.Command != nil:
-			add(a.At, fmt.Sprintf("%s for %s", a.Command.Kind, a.Command.To), protocol.RuleWake, func(ctx context.Context, _ protocol.Time) error {
-				return f.order(ctx, a.Command, salt)
-			})
-		case a.APNs != nil:
-			add(a.At, "a renewed push certificate is uploaded", protocol.RuleUpload, f.renewPush)
-		case a.AskUsersToSync != nil:
-			add(a.At, fmt.Sprintf("users are asked to sync: %s", a.AskUsersToSync), protocol.RuleUserSync, func(_ context.Context, now protocol.Time) error {
-				for _, d := range f.population.Pick(*a.AskUsersToSync, f.seed, salt) {
-					f.at(d, now.Add(time.Duration(within(f.draw(d, forAsk, salt), uint64(time.Hour)))), asked, 0)
-				}
-				return nil
-			})
-		case a.Absence != nil:
-			add(a.At, fmt.Sprintf("absent: %s, for %s", a.Absence.Of, a.Absence.Lasts), "AUTH-42", func(_ context.Context, now protocol.Time) error {
-				for _, d := range f.population.Pick(a.Absence.Of, f.seed, salt) {
-					f.at(d, now, leaves, absence)
-					f.at(d, now.Add(a.Absence.Lasts.Draw(f.draw(d, forAbsence, salt))), returns, absence)
-				}
-				return nil
-			})
-		case a.Unenrol != nil:
-			add(a.At, fmt.Sprintf("users remove management: %s", a.Unenrol), "AUTH-44", func(_ context.Context, now protocol.Time) error {
-				for _, d := range f.population.Pick(*a.Unenrol, f.seed, salt) {
-					f.at(d, now, unenrols, 0)
-				}
-				return nil
-			})
-		case a.RestartServer:
-			if f.server == nil {
-				return nil, errNoSwitch
-			}
-			add(a.At, "the server restarts", "", func(ctx context.Context, _ protocol.Time) error { return f.restart(ctx) })
+		do, err := f.action(a, uint64(i))
+		if err != nil {
+			return nil, err
+		}
+		if w := f.say(a); w.name != "" {
+			list = append(list, act{at: f.start.Add(time.Duration(a.At)), words: w, do: do})
 		}
 	}
 	for i := range f.plan.Faults {
-		fault := &f.plan.Faults[i]
-		if err := f.addFault(fault, add); err != nil {
+		turn, err := f.fault(&f.plan.Faults[i])
+		if err != nil {
 			return nil, err
+		}
+		at, length := f.start.Add(time.Duration(f.plan.Faults[i].At)), time.Duration(f.plan.Faults[i].For)
+		begins, ends := sayFault(&f.plan.Faults[i])
+		list = append(list, act{at, begins, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, true) }})
+		if length > 0 {
+			list = append(list, act{at.Add(length), ends, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, false) }})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b act) int { return cmp.Compare(a.at, b.at) })
+	said := map[string]bool{}
+	for i := range list {
+		if text := list[i].text; said[text] {
+			list[i].text = ""
+		} else {
+			said[text] = true
+		}
+	}
 	return list, nil
 }
 
-// addFault adds the beginning of a fault and, where it has one, its end.
-func (f *Fleet) addFault(fault *plan.Fault, add func(plan.Duration, string, protocol.Rule, func(context.Context, protocol.Time) error)) error {
-	var name string
-	var turn func(ctx context.Context, on bool) error
+// action returns how a is done; nil: the population knows who and when. salt tells the draws of one action apart from
+// those of another.
+func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, protocol.Time) error, err error) {
+	switch {
+	case a.Enrol != nil && a.Enrol.Again:
+		do = func(_ context.Context, now protocol.Time) error {
+			f.enrolAgain(now, time.Duration(a.Enrol.Over), salt)
+			return nil
+		}
+	case a.Profiles != nil && a.Profiles.Assign != "":
+		do = func(ctx context.Context, _ protocol.Time) error { return f.assign(ctx, a.Profiles) }
+	case a.Profiles != nil:
+		do = func(ctx context.Context, _ protocol.Time) error { return f.unassign(ctx, a.Profiles) }
+	case a.Command != nil:
+		do = func(ctx context.Context, _ protocol.Time) error { return f.order(ctx, a.Command, salt) }
+	case a.APNs != nil:
+		do = f.renewPush
+	case a.AskUsersToSync != nil:
+		do = f.each(*a.AskUsersToSync, salt, func(d int, now protocol.Time) {
+			f.at(d, now.Add(time.Duration(within(f.draw(d, forAsk, salt), uint64(time.Hour)))), asked, 0)
+		})
+	case a.Absence != nil:
+		do = f.each(a.Absence.Of, salt, func(d int, now protocol.Time) {
+			f.at(d, now, leaves, absence)
+			f.at(d, now.Add(a.Absence.Lasts.Draw(f.draw(d, forAbsence, salt))), returns, absence)
+		})
+	case a.Unenrol != nil:
+		do = f.each(*a.Unenrol, salt, func(d int, now protocol.Time) { f.at(d, now, unenrols, 0) })
+	case a.RestartServer && f.server == nil:
+		return nil, errNoSwitch
+	case a.RestartServer:
+		do = func(ctx context.Context, _ protocol.Time) error { return f.restart(ctx) }
+	}
+	return do, nil
+}
+
+// each queues something for each device that t means.
+func (f *Fleet) each(t plan.Target, salt uint64, do func(d int, now protocol.Time)) func(context.Context, protocol.Time) error {
+	return func(_ context.Context, now protocol.Time) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, d := range f.population.Pick(t, f.seed, salt) {
+			do(d, now)
+		}
+		return nil
+	}
+}
+
+// fault returns how a fault is turned on and off.
+func (f *Fleet) fault(fault *plan.Fault) (turn func(ctx context.Context, on bool) error, err error) {
 	share := fault.Share
 	if share == 0 {
 		share = plan.Whole
 	}
 	switch {
+	case fault.Server != 0 && f.server == nil:
+		return nil, errNoSwitch
 	case fault.Server == plan.Down:
-		if f.server == nil {
-			return errNoSwitch
-		}
-		name = "the server is down"
 		turn = func(ctx context.Context, on bool) error { return f.power(ctx, !on) }
 	case fault.Server == plan.Busy:
-		if f.server == nil {
-			return errNoSwitch
-		}
-		name = fmt.Sprintf("the server is busy: 503 for %s", share)
 		turn = func(_ context.Context, on bool) error {
 			f.busyShare.Store(when(on, share))
 			if on {
@@ -148,17 +156,11 @@ func (f *Fleet) addFault(fault *plan.Fault, add func(plan.Duration, string, prot
 			return nil
 		}
 	case fault.DropResponse:
-		name = fmt.Sprintf("answers are lost: %s", share)
 		turn = func(_ context.Context, on bool) error { f.drop.Store(when(on, share)); return nil }
 	case fault.Reset:
-		name = fmt.Sprintf("connections are reset: %s", share)
 		turn = func(_ context.Context, on bool) error { f.reset.Store(when(on, share)); return nil }
 	}
-	add(fault.At, name, "", func(ctx context.Context, _ protocol.Time) error { return turn(ctx, true) })
-	if fault.For > 0 {
-		add(fault.At+fault.For, name+": over", "", func(ctx context.Context, _ protocol.Time) error { return turn(ctx, false) })
-	}
-	return nil
+	return turn, nil
 }
 
 func when(on bool, share plan.Share) uint32 {
@@ -166,14 +168,6 @@ func when(on bool, share plan.Share) uint32 {
 		return uint32(share)
 	}
 	return 0
-}
-
-// joining says who an enrolment is about.
-func joining(e *plan.Enrol) string {
-	if e.All() {
-		return "all devices"
-	}
-	return fmt.Sprintf("%d new devices", e.Total()+e.Userless.Total())
 }
 
 // enrolAgain has those enrol whose enrolment has ended, or whose identity has (AUTH-42, AUTH-44).
@@ -185,10 +179,16 @@ func (f *Fleet) enrolAgain(now protocol.Time, over time.Duration, salt uint64) {
 		if d.apple == nil || f.population.Devices[i].Joins == population.Never {
 			continue
 		}
-		if phase := d.apple.Phase(); phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && ended(d, now) {
+		if d.busy || f.mustEnrol(d, now) { // a busy one is looked at when it is due
 			f.at(i, now.Add(time.Duration(within(f.draw(i, forAgain, salt), max(uint64(over), 1)))), enrols, 0)
 		}
 	}
+}
+
+// mustEnrol tells whether d was enrolled and only a new enrolment helps.
+func (f *Fleet) mustEnrol(d *device, now protocol.Time) bool {
+	phase := d.apple.Phase()
+	return phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && ended(d, now)
 }
 
 // power stops or starts the server.

@@ -53,7 +53,7 @@ func (c *conversation) exchange(ctx context.Context) dialect.Response {
 	defer c.watch(&x)
 	answer, err := c.request(ctx, r, &x)
 	if err != nil {
-		answer = dialect.Response{Err: err, Refused: refused(err) && r.Identity != dialect.NoIdentity}
+		answer = dialect.Response{Err: err, Refused: Barred(err) && r.Identity != dialect.NoIdentity}
 		x.Err = err
 	}
 	x.Status, x.Received = answer.Status, len(answer.Body)
@@ -156,10 +156,10 @@ func (c *conversation) once(ctx context.Context, r *dialect.Request, target *url
 	_, err := c.conn.Write(c.out)
 	if err == nil {
 		_, err = c.conn.in.Peek(1)
-	} else if _, told := c.conn.in.Peek(1); refused(told) {
+	} else if _, told := c.conn.in.Peek(1); Barred(told) {
 		err = told // why the server hung up
 	}
-	if err != nil && c.reused && ctx.Err() == nil && !refused(err) {
+	if err != nil && c.reused && ctx.Err() == nil && !Barred(err) {
 		c.drop()
 		return c.once(ctx, r, target, body, signature, x)
 	}
@@ -355,8 +355,8 @@ func (l *Link) keep(c *conversation) {
 	l.kept[c.device.Number()] = c.conn
 }
 
-// refused tells whether err is the server's alert that it does not take our certificate.
-func refused(err error) bool {
+// Barred tells whether err, of an [Exchange], is the server's alert that it does not take the device's certificate.
+func Barred(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "remote error" {
 		return false

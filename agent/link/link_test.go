@@ -336,7 +336,7 @@ func TestAPL093TLS(t *testing.T) {
 			l := s.link(Config{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, strict.Listener.Addr().String())
 			}})
-			if err := stays(t, l, d); !refused(err) {
+			if err := stays(t, l, d); !Barred(err) {
 				t.Errorf("%v is not taken for the server's refusal", err)
 			}
 		}

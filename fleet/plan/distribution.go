@@ -38,7 +38,10 @@ func (d *Distribution) Draw(r *rand.PCG) time.Duration {
 // Median returns the middle of d: half of the draws are below it.
 func (d *Distribution) Median() time.Duration { return d.cut(steps / 2) }
 
-// Longest returns the end of d: no draw is above it.
+// Shortest and Longest return the ends of d: no draw is below or above them.
+func (d *Distribution) Shortest() time.Duration { return d.cut(0) }
+
+// Longest is described at [Distribution.Shortest].
 func (d *Distribution) Longest() time.Duration { return d.cut(steps) }
 
 func (d *Distribution) cut(i int) time.Duration {

@@ -1,110 +1,174 @@
 package rehearsal
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 )
 
+// A telling is a run, what both sides say at its end, and what its log counts.
+type telling struct {
+	*Run
+	view          *servers
+	result        *report.Result
+	disagreements []disagreement
+	lines         []Line
+	seen          map[sight]int
+}
+
+// A sight is what one side saw happen.
+type sight struct {
+	side Side
+	what string
+}
+
+func (r *Run) telling(view *servers, result *report.Result, disagreements []disagreement) *telling {
+	t := &telling{Run: r, view: view, result: result, disagreements: disagreements, lines: r.Log.Lines(), seen: map[sight]int{}}
+	for i := range t.lines {
+		t.seen[sight{t.lines[i].Side, t.lines[i].What}]++
+	}
+	return t
+}
+
+func (t *telling) server(w delivery.What) int { return t.seen[sight{OfServer, string(w)}] }
+func (t *telling) device(w fleet.What) int    { return t.seen[sight{OfDevice, string(w)}] }
+
+// wired is how many devices spoke.
+func (t *telling) wired() int {
+	d := &t.result.Devices
+	return d.Total - d.LeftOut - d.NotModelled
+}
+
 // story tells the run for people.
-func (r *Run) story(view *servers, result *report.Result, disagreements []disagreement) *report.Story {
-	c := r.Fleet.Counts()
-	lines := r.Log.Lines()
-	s := &report.Story{
-		Title: r.title(result), Start: r.Start.Time(), Until: r.Now.Sub(r.Start),
-		Lead: r.lead(result, lines),
+func (t *telling) story() *report.Story {
+	c, d := t.Fleet.Counts(), &t.result.Devices
+	return &report.Story{
+		Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
 		Figures: []report.Figure{
-			{Name: "enrolled", Value: result.Devices.Enrolled, Note: fmt.Sprintf("of %d with a wire", result.Devices.Total-result.Devices.LeftOut-result.Devices.NotModelled)},
-			{Name: "check-ins", Value: c.Done, Note: fmt.Sprintf("%d failed, %d refused", c.Failed, c.Refused), Bad: c.Done == 0},
-			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("%d put off with NotNow", c.NotNow)},
-			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%d enrolments in all", c.Enrolments)},
-			{Name: "invariants broken", Value: result.Invariants.Violated, Note: fmt.Sprintf("%d checks", result.Invariants.Checked), Bad: result.Invariants.Violated > 0},
+			{Name: "devices enrolled at the end", Value: d.Enrolled, Note: fmt.Sprintf("of %s; %s enrolments in all", count(t.wired()), count(c.Enrolments)), Bad: t.lost() > 0},
+			{Name: "check-ins done", Value: c.Done, Note: fmt.Sprintf("%s failed and %s were refused, to be tried again", count(c.Failed), count(c.Refused)), Bad: c.Done == 0},
+			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("%s answers of NotNow", count(c.NotNow))},
+			{Name: "profiles installed", Value: t.server(delivery.WhatProfileInstalled), Note: fmt.Sprintf("%s removed, %s failed", count(t.server(delivery.WhatProfileRemoved)), count(t.server(delivery.WhatProfileFailed)))},
+			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
+			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
 		},
-		Charts:   r.charts(),
-		Spans:    r.spans(),
-		Acts:     r.acts(),
-		Tables:   r.tables(view, result, lines),
-		Latency:  r.latencies(),
-		Devices:  r.devicesOfInterest(view, disagreements),
-		NotShown: r.notShown(),
+		Charts: t.charts(), Spans: t.spans(), Acts: t.acts(), Tables: t.tables(), Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(),
 	}
-	return s
 }
 
-func (r *Run) title(result *report.Result) string {
-	days := r.Now.Sub(r.Start).Hours() / 24
-	wired := result.Devices.Total - result.Devices.LeftOut - result.Devices.NotModelled
-	who := "devices"
-	if r.Imported {
-		who = "devices of a tenant's export"
+// lost is how many devices had an enrolment and have none at the end.
+func (t *telling) lost() (n int) {
+	for _, d := range t.view.devices {
+		if d.Life == ended {
+			n++
+		}
 	}
-	if days >= 1 {
-		return fmt.Sprintf("%.0f days with %d Apple %s", days, wired, who)
-	}
-	return fmt.Sprintf("%s with %d Apple %s", r.Now.Sub(r.Start).Round(time.Second), wired, who)
+	return n
 }
 
-func (r *Run) lead(result *report.Result, lines []Line) []string {
-	count := map[string]int{}
-	for i := range lines {
-		count[string(lines[i].Side)+lines[i].What]++
+func (t *telling) title() string {
+	names := map[protocol.Platform][2]string{protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"}}
+	var who []string
+	for _, p := range protocol.Platforms {
+		if size := t.result.Devices.ByPlatform[p]; size.Wire && size.Total == 1 {
+			who = append(who, "1 "+names[p][0])
+		} else if size.Wire && size.Total > 0 {
+			who = append(who, count(size.Total)+" "+names[p][1])
+		}
 	}
-	lead := []string{
-		fmt.Sprintf("%d of %d devices are enrolled at the end; profiles were installed %d times and removed %d times.",
-			result.Devices.Enrolled, result.Devices.Total-result.Devices.LeftOut-result.Devices.NotModelled,
-			count[string(OfServer)+string(delivery.WhatProfileInstalled)], count[string(OfServer)+string(delivery.WhatProfileRemoved)]),
+	owner := ""
+	if t.Imported {
+		owner = " of a tenant's export"
 	}
-	if n := result.Devices.NotModelled; n > 0 {
-		lead = append(lead, fmt.Sprintf("%d devices of platforms whose protocol is not spoken yet were read and stayed out.", n))
+	return fmt.Sprintf("%s with %s%s", length(t.Now.Sub(t.Start)), enumerate(who), owner)
+}
+
+// length says a length of time roughly.
+func length(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		if n := int(d.Round(u.unit) / u.unit); n == 1 {
+			return "1 " + u.name
+		} else if d >= u.unit {
+			return fmt.Sprintf("%d %ss", n, u.name)
+		}
+	}
+	return fmt.Sprintf("%d seconds", int(d.Round(time.Second)/time.Second))
+}
+
+func (t *telling) lead() (lead []string) {
+	d := &t.result.Devices
+	if t.Interrupted {
+		lead = append(lead, fmt.Sprintf("Interrupted after %s of %s; this is what was known then.", length(t.Now.Sub(t.Start)), length(time.Duration(t.Plan.Until))))
+	}
+	wired := t.wired()
+	switch {
+	case wired == 0:
+		lead = append(lead, "None of the devices is of a platform whose protocol is spoken yet.")
+	case d.Enrolled == wired:
+		lead = append(lead, "Every device is enrolled at the end.")
+	default:
+		lead = append(lead, fmt.Sprintf("%s of %s devices are enrolled at the end.", count(d.Enrolled), count(wired)))
+	}
+	if n := t.server(delivery.WhatEnded); n > 0 {
+		lead = append(lead, fmt.Sprintf("On the way %s came to an end, by a wipe, by a user's hand or with an identity that ran out; "+
+			"%s enrolled again.", plural(n, "enrolment"), count(n-t.lost())))
+	}
+	switch {
+	case len(t.disagreements) > 0:
+		lead = append(lead, fmt.Sprintf("Server and devices disagree on %s.", plural(len(t.disagreements), "point")))
+	case wired > 0:
+		lead = append(lead, "Server and devices agree, device by device, on who is enrolled and which profiles are where.")
+	}
+	if n := d.NotModelled; n > 0 {
+		lead = append(lead, fmt.Sprintf("%s of platforms whose protocol is not spoken yet were read and stayed out.", plural(n, "device")))
 	}
 	return lead
 }
 
-func (r *Run) charts() []report.Chart {
-	hours := r.Fleet.Hours()
-	series := func(name string, of func(i int) float64) report.Series {
+func (t *telling) charts() []report.Chart {
+	hours := t.Fleet.Hours()
+	series := func(name string, of func(h *fleet.Hour) int) report.Series {
 		s := report.Series{Name: name}
 		for i := range hours {
-			s.Points = append(s.Points, report.Point{At: time.Duration(i) * time.Hour, Value: of(i)})
+			s.Points = append(s.Points, report.Point{At: time.Duration(i) * time.Hour, Value: float64(of(&hours[i]))})
 		}
 		return s
 	}
 	return []report.Chart{
 		{
-			Title: "Enrolled devices", Caption: "Devices whose enrolment stands, as they see it.", Unit: "devices", Kind: report.Lines,
-			Series: []report.Series{series("enrolled", func(i int) float64 { return float64(hours[i].Enrolled) })},
+			Title: "Enrolled, and off the network", Caption: "Devices that are enrolled, as they see it themselves; and those without a network, at night, for a spell, or because the plan says so.",
+			Unit: "devices", Kind: report.Lines,
+			Series: []report.Series{series("enrolled", func(h *fleet.Hour) int { return h.Enrolled }), series("off the network", func(h *fleet.Hour) int { return h.Away })},
 		},
 		{
 			Title: "Check-ins", Caption: "Conversations of devices with the server, by how they ended.", Unit: "per hour", Kind: report.Bars,
 			Series: []report.Series{
-				series("done", func(i int) float64 {
-					return float64(hours[i].CheckIns) - float64(hours[i].Refused) - float64(hours[i].Failed)
-				}),
-				series("refused", func(i int) float64 { return float64(hours[i].Refused) }),
-				series("failed", func(i int) float64 { return float64(hours[i].Failed) }),
+				series("done", func(h *fleet.Hour) int { return int(h.CheckIns) - int(h.Refused) - int(h.Failed) }),
+				series("refused", func(h *fleet.Hour) int { return int(h.Refused) }),
+				series("failed", func(h *fleet.Hour) int { return int(h.Failed) }),
 			},
 		},
 		{
 			Title: "Pushes and enrolments", Caption: "Pushes that reached a device, and enrolments that were completed.", Unit: "per hour", Kind: report.Bars,
-			Series: []report.Series{
-				series("pushes", func(i int) float64 { return float64(hours[i].Wakes) }),
-				series("enrolments", func(i int) float64 { return float64(hours[i].Enrolments) }),
-			},
+			Series: []report.Series{series("pushes", func(h *fleet.Hour) int { return int(h.Wakes) }), series("enrolments", func(h *fleet.Hour) int { return int(h.Enrolments) })},
 		},
 	}
 }
 
 // spans are the plan's faults that have an end.
-func (r *Run) spans() (spans []report.Span) {
-	for _, f := range r.Plan.Faults {
+func (t *telling) spans() (spans []report.Span) {
+	for _, f := range t.Plan.Faults {
 		if f.For == 0 {
 			continue
 		}
@@ -115,16 +179,16 @@ func (r *Run) spans() (spans []report.Span) {
 		case f.Server == plan.Busy:
 			name = "server busy"
 		case f.Reset:
-			name = "connections reset"
+			name = "requests cut off"
 		}
 		spans = append(spans, report.Span{From: time.Duration(f.At), To: time.Duration(f.At + f.For), Name: name})
 	}
 	return spans
 }
 
-func (r *Run) acts() (acts []report.Act) {
-	for _, a := range r.Fleet.Acts() {
-		act := report.Act{At: a.At.Sub(r.Start), Title: a.Name, Mark: a.Rule != ""}
+func (t *telling) acts() (acts []report.Act) {
+	for _, a := range t.Fleet.Acts() {
+		act := report.Act{At: a.At.Sub(t.Start), Title: a.Name, Text: a.Text, Mark: !a.Fault}
 		if a.Rule != "" {
 			act.Rules = []string{string(a.Rule)}
 		}
@@ -133,212 +197,66 @@ func (r *Run) acts() (acts []report.Act) {
 	return acts
 }
 
-func (r *Run) tables(view *servers, result *report.Result, lines []Line) []report.Table {
-	tables := []report.Table{r.platforms(view, result), r.profiles(view), r.happened(lines), r.troubles()}
-	if len(r.Push) > 0 {
-		push := report.Table{Title: "Push service", Caption: "What the simulated push service counted.", Columns: []report.Column{{Name: "what"}, {Name: "count", Bar: true}}}
-		for _, f := range r.Push {
-			push.Rows = append(push.Rows, []any{f.Name, f.Value})
-		}
-		tables = append(tables, push)
-	}
-	if r.Imported {
-		tables = append(tables, r.doubts())
-	}
-	return tables
-}
-
-func (r *Run) platforms(view *servers, result *report.Result) report.Table {
-	t := report.Table{
-		Title: "Platforms", Caption: "Enrolled as the server lists them at the end.",
-		Columns: []report.Column{{Name: "platform"}, {Name: "devices", Bar: true}, {Name: "enrolled"}, {Name: "protocol spoken"}},
-	}
-	enrolled := map[protocol.Platform]int{}
-	for _, d := range view.devices {
-		if d.Life == "enrolled" {
-			enrolled[d.Platform]++
-		}
-	}
-	for _, p := range protocol.Platforms {
-		if size, ok := result.Devices.ByPlatform[p]; ok {
-			t.Rows = append(t.Rows, []any{p.String(), size.Total, enrolled[p], size.Wire})
-		}
-	}
-	return t
-}
-
-// profiles counts where each profile stands at the end.
-func (r *Run) profiles(view *servers) report.Table {
-	t := report.Table{
-		Title: "Profiles", Caption: "On how many devices each profile stands how, at the end.",
-		Columns: []report.Column{{Name: "profile"}, {Name: "family"}, {Name: "installed", Bar: true}, {Name: "on its way"}, {Name: "failed"}},
-	}
-	type row struct{ installed, moving, failed int }
-	rows := map[string]*row{}
-	families := map[string]protocol.Family{}
-	for _, d := range view.devices {
-		if d.Life != "enrolled" {
-			continue
-		}
-		for _, p := range d.Profiles {
-			of := rows[p.Name]
-			if of == nil {
-				of = &row{}
-				rows[p.Name] = of
-				families[p.Name] = p.Family
-			}
-			switch {
-			case p.State == "installed":
-				of.installed++
-			case strings.HasSuffix(p.State, "failed"):
-				of.failed++
-			default:
-				of.moving++
-			}
-		}
-	}
-	names := make([]string, 0, len(rows))
-	for name := range rows {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		t.Rows = append(t.Rows, []any{name, families[name].String(), rows[name].installed, rows[name].moving, rows[name].failed})
-	}
-	return t
-}
-
-// happened counts what the log says, by who saw it.
-func (r *Run) happened(lines []Line) report.Table {
-	type key struct {
-		side Side
-		what string
-		rule protocol.Rule
-	}
-	count := map[key]int{}
-	for i := range lines {
-		count[key{lines[i].Side, lines[i].What, lines[i].Rule}]++
-	}
-	t := report.Table{
-		Title: "What happened", Caption: "Lines of the event log, by who saw it and by which rule.",
-		Columns: []report.Column{{Name: "seen by"}, {Name: "what"}, {Name: "rule"}, {Name: "times", Bar: true}},
-	}
-	for _, k := range sortedByCount(count, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.what, b.what), cmp.Compare(a.rule, b.rule))
-	}) {
-		t.Rows = append(t.Rows, []any{string(k.side), k.what, string(k.rule), count[k]})
-	}
-	return t
-}
-
-func (r *Run) troubles() report.Table {
-	c := r.Fleet.Counts()
-	t := report.Table{
-		Title: "Troubles and habits", Caption: "What the plan's faults and habits came to, and the server's answers other than 200.",
-		Columns: []report.Column{{Name: "what"}, {Name: "count", Bar: true}},
-		Rows: [][]any{
-			{"check-ins started by a user's hand (AUTH-22)", c.ByHand},
-			{"commands put off with NotNow", c.NotNow},
-			{"answers lost on the way", c.Dropped},
-			{"connections reset", c.Resets},
-			{"pushes with a magic of the past", c.Stale},
-			{"TLS sessions resumed", c.Resumed},
-			{"full TLS handshakes", c.Handshakes},
-		},
-	}
-	statuses := make([]int, 0, len(c.Status))
-	for status := range c.Status {
-		statuses = append(statuses, status)
-	}
-	slices.Sort(statuses)
-	for _, status := range statuses {
-		name := fmt.Sprintf("answers of HTTP %d", status)
-		if status == 0 {
-			name = "no answer at all"
-		}
-		t.Rows = append(t.Rows, []any{name, c.Status[status]})
-	}
-	return t
-}
-
-func (r *Run) doubts() report.Table {
-	t := report.Table{
-		Title: "Doubts of the export", Caption: "Records that can be read in two ways, and what the other reading would change.",
-		Columns: []report.Column{{Name: "device"}, {Name: "read as"}, {Name: "the other reading"}}, Total: len(r.Population.Doubts),
-	}
-	for i, d := range r.Population.Doubts {
-		if i == rows {
-			break
-		}
-		t.Rows = append(t.Rows, []any{d.Name, d.Text, d.Other})
-	}
-	return t
-}
-
-// rows is the most rows of a list that a page shows.
-const rows = 200
-
-// devicesOfInterest are those on which server and device disagree, then those that must enrol again, whose enrolment
-// ended, or on which a profile failed.
-func (r *Run) devicesOfInterest(view *servers, disagreements []disagreement) report.Table {
-	t := report.Table{
-		Title: "Devices to look at", Caption: "Where something is not as it should be at the end.",
-		Columns: []report.Column{{Name: "device"}, {Name: "platform"}, {Name: "user"}, {Name: "what"}},
-	}
-	add := func(device, platform, user, what string) {
-		t.Total++
-		if len(t.Rows) < rows {
-			t.Rows = append(t.Rows, []any{device, platform, user, what})
-		}
-	}
-	for _, d := range disagreements {
-		of := view.devices[d.device]
-		add(d.device, of.Platform.String(), of.User, d.what)
-	}
-	ids := make([]string, 0, len(view.devices))
-	for id := range view.devices {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		d := view.devices[id]
-		var what []string
-		if end := d.Identity.NotAfter; d.Life == "enrolled" && end != 0 && end <= r.Now {
-			what = append(what, "its identity has ended: it must enrol again (AUTH-42)")
-		}
-		if d.Life != "enrolled" {
-			what = append(what, d.Life)
-		}
-		if !d.Reachable && d.Life == "enrolled" {
-			what = append(what, "cannot be woken")
-		}
-		for _, p := range d.Profiles {
-			if d.Life == "enrolled" && strings.HasSuffix(p.State, "failed") {
-				what = append(what, p.Name+": "+p.State)
-			}
-		}
-		if len(what) > 0 {
-			add(id, d.Platform.String(), d.User, lists(what))
-		}
-	}
-	return t
-}
-
-func (r *Run) latencies() (all []report.Latency) {
+func (t *telling) latencies() (all []report.Latency) {
 	for s := dialect.FetchProfile; int(s) < dialect.Steps; s++ {
-		if h := r.Fleet.Latency(s); h != nil {
+		if h := t.Fleet.Latency(s); h != nil {
 			all = append(all, report.LatencyOf(s.String(), h))
 		}
 	}
 	return all
 }
 
-func (r *Run) notShown() []string {
-	return []string{
+func (t *telling) notShown() []string {
+	not := []string{
 		"No capacity: server, push service and devices share one machine and its processors, and latencies are those of loopback.",
-		"No real Apple service was asked: the push service is simulated, as is the factory identity of devices in automated enrolment.",
+		"No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment.",
 		"Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each.",
 		"Every TLS handshake uses X25519 alone, which costs half of Go's own choice.",
-		"Android and Windows devices are counted and stay out; the authority is set once and does not change.",
+		"The tenant's authority is set once and does not change; Android and Windows devices are counted and stay out.",
 	}
+	if t.Imported {
+		not = append(not, "Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played.")
+	}
+	return not
+}
+
+// count writes a number with its thousands apart.
+func count[N int | uint64](n N) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + one + "s"
+}
+
+// enumerate joins what a person reads as one list.
+func enumerate(items []string) string {
+	if n := len(items); n > 1 {
+		return strings.Join(items[:n-1], ", ") + " and " + items[n-1]
+	} else if n == 1 {
+		return items[0]
+	}
+	return "no device"
+}
+
+// sortedKeys returns the keys of m that are counted most first.
+func sortedKeys[K comparable](m map[K]int, less func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int {
+		if m[a] != m[b] {
+			return m[b] - m[a]
+		}
+		return less(a, b)
+	})
+	return keys
 }

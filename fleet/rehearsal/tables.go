@@ -1,0 +1,395 @@
+package rehearsal
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"rollcall/fleet"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// rows is the most rows of a list that a page shows.
+const rows = 200
+
+// What the server calls a device's life.
+const (
+	enrolled  = "enrolled"
+	enrolling = "enrolling"
+	ended     = "ended"
+)
+
+func (t *telling) tables() []report.Table {
+	tables := []report.Table{t.enrolments(), t.profiles(), t.commands(), t.certificates(), t.habits(), t.faults(), t.refusals(), t.pushes(), t.connections()}
+	if t.Imported {
+		tables = append([]report.Table{t.registered()}, append(tables, t.doubts(), t.assumptions())...)
+	}
+	return tables
+}
+
+// counted is a table of things that were counted; what did not happen at all is left out.
+func counted(title, caption string, list ...counting) report.Table {
+	t := report.Table{Title: title, Caption: caption, Columns: []report.Column{{Name: "What"}, {Name: "Times", Bar: true}, {Name: "Rule"}, {Name: "And then"}}}
+	for _, c := range list {
+		if c.n > 0 {
+			t.Rows = append(t.Rows, []any{c.what, c.n, c.rule, c.then})
+		}
+	}
+	return t
+}
+
+// A counting is one row of it.
+type counting struct {
+	what string
+	n    uint64
+	rule string
+	then string // what comes of it
+}
+
+func (t *telling) enrolments() report.Table {
+	c := t.Fleet.Counts()
+	by := map[string]uint64{} // why enrolments ended, as the server says
+	automated := uint64(0)
+	for i := range t.lines {
+		if l := &t.lines[i]; l.Side == OfServer && l.What == string(delivery.WhatEnded) {
+			by[l.Detail]++
+		}
+	}
+	for _, d := range t.view.devices {
+		if d.Automated {
+			automated++
+		}
+	}
+	list := []counting{
+		{"completed, repeated ones included", c.Enrolments, "", "listed, registered and woken from the first TokenUpdate on"},
+		{"devices in automated enrolment", automated, "AUTH-19", "held in Setup Assistant until they were configured"},
+		{"tries that broke off", uint64(t.device(fleet.NotJoined)), "", "the user tries again within the hour"},
+	}
+	for _, why := range slices.Sorted(maps.Keys(by)) {
+		end := counting{"ended: " + why, by[why], "", "the record stays"}
+		switch why {
+		case "erased", "retired":
+			end.rule = string(protocol.RuleRetire)
+		case "the device left":
+			end.what, end.rule = "ended: the user removed it", "AUTH-44"
+		case "the device enrols again":
+			end.what, end.rule, end.then = "ended: by a new enrolment in its place", "AUTH-44", "the identity before had ended, or its CheckOut was lost"
+		}
+		list = append(list, end)
+	}
+	return counted("Enrolments", "How enrolments came about and how they ended.", list...)
+}
+
+// profiles counts where each profile stands at the end.
+func (t *telling) profiles() report.Table {
+	table := report.Table{
+		Title: "Profiles", Caption: "On how many devices each profile stands how at the end, as the server lists them. On its way: the device has not answered yet.",
+		Columns: []report.Column{{Name: "Profile"}, {Name: "Family"}, {Name: "Installed", Bar: true}, {Name: "On its way"}, {Name: "Failed for good"}},
+	}
+	type row struct {
+		family                    protocol.Family
+		installed, moving, failed int
+	}
+	byName := map[string]*row{}
+	for _, d := range t.view.devices {
+		if d.Life != enrolled {
+			continue
+		}
+		for _, p := range d.Profiles {
+			of := byName[p.Name]
+			if of == nil {
+				of = &row{family: p.Family}
+				byName[p.Name] = of
+			}
+			switch {
+			case p.State == "installed":
+				of.installed++
+			case strings.HasSuffix(p.State, "failed"):
+				of.failed++
+			default:
+				of.moving++
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		of := byName[name]
+		table.Rows = append(table.Rows, []any{name, of.family, of.installed, of.moving, of.failed})
+	}
+	return table
+}
+
+// commands counts by kind what the server sent and the devices answered.
+func (t *telling) commands() report.Table {
+	type row struct{ queued, done, failed, put int }
+	kinds := map[string]*row{}
+	waiting := 0
+	for i := range t.lines {
+		l := &t.lines[i]
+		if l.Side != OfServer {
+			continue
+		}
+		kind, rest, _ := strings.Cut(l.Detail, ":")
+		kind, _, _ = strings.Cut(kind, " ")
+		of := kinds[kind]
+		if of == nil {
+			of = &row{}
+		}
+		switch delivery.What(l.What) {
+		case delivery.WhatQueued:
+			of.queued++
+		case delivery.WhatDeferred:
+			of.put++
+		case delivery.WhatReported:
+			if strings.HasPrefix(rest, " "+protocol.Acknowledged.String()) {
+				of.done++
+			} else {
+				of.failed++
+			}
+		default:
+			continue
+		}
+		kinds[kind] = of
+	}
+	for _, d := range t.view.devices {
+		waiting += d.Queue
+	}
+	table := report.Table{
+		Title: "Commands", Caption: fmt.Sprintf("What the server queued, by kind, and what the devices answered. %s still waiting at the end; the rest of the difference went with an enrolment that ended.", areOf(waiting)),
+		Columns: []report.Column{{Name: "Command"}, {Name: "Queued", Bar: true}, {Name: "Done"}, {Name: "Error"}, {Name: "NotNow"}},
+	}
+	queued := map[string]int{}
+	for kind, of := range kinds {
+		queued[kind] = of.queued
+	}
+	for _, kind := range sortedKeys(queued, strings.Compare) {
+		of := kinds[kind]
+		table.Rows = append(table.Rows, []any{kind, of.queued, of.done, of.failed, of.put})
+	}
+	return table
+}
+
+func areOf(n int) string {
+	switch n {
+	case 0:
+		return "None is"
+	case 1:
+		return "One is"
+	}
+	return count(n) + " are"
+}
+
+func (t *telling) certificates() report.Table {
+	table := report.Table{
+		Title: "Certificates", Caption: "The devices' identities and the push certificate.",
+		Columns: []report.Column{{Name: "What"}, {Name: "Number or moment"}, {Name: "Rule"}},
+	}
+	add := func(what string, value any, rule protocol.Rule) {
+		table.Rows = append(table.Rows, []any{what, value, string(rule)})
+	}
+	add("renewals that the server asked for", t.server(delivery.WhatRenewalAsked), protocol.RuleRenewal)
+	add("renewals done, as the server saw it", t.server(delivery.WhatRenewed), protocol.RuleRenewal)
+	add("renewals done, as the devices saw it", int(t.Fleet.Counts().Renewals), protocol.RuleRenewal)
+	add("identities that ended before a renewal", t.device(fleet.Locked), protocol.RuleNotRenewed)
+	add("identities revoked", t.server(delivery.WhatRevoked), protocol.RuleRetire)
+	var first, last protocol.Time
+	for _, d := range t.view.devices {
+		if end := d.Identity.NotAfter; d.Life == enrolled && end != 0 {
+			first, last = first.Sooner(end), max(last, end)
+		}
+	}
+	if first != 0 {
+		add("first end of an identity in force", first.Time(), "")
+		add("last end of an identity in force", last.Time(), "")
+	}
+	if end := t.view.push.NotAfter; end != 0 {
+		add("end of the push certificate in force", end.Time(), protocol.RulePushExpired)
+	}
+	return table
+}
+
+func (t *telling) habits() report.Table {
+	c := t.Fleet.Counts()
+	return counted("Habits", "What devices and their users did of their own accord, as the plan's habits have it.",
+		counting{"nights that a device was switched off", c.Nights, "", "pushes wait, the last one of each device"},
+		counting{"spells without a network", c.Spells, "", "pushes wait, the last one of each device"},
+		counting{"absences that the timeline brought", c.Absences, "", "commands wait too; an identity may end meanwhile"},
+		counting{"check-ins started by a user's hand", c.ByHand, string(protocol.RuleUserSync), "as if a push had come"},
+		counting{"answers of NotNow", c.NotNow, "", "the command is offered again, at the latest with the next push"},
+		counting{"profiles that did not install", uint64(t.server(delivery.WhatProfileFailed)), "", "tried three times in all"},
+		counting{"pushes that a device ignored for their magic", c.Stale, "", "they were meant for an enrolment before"},
+	)
+}
+
+func (t *telling) faults() report.Table {
+	c := t.Fleet.Counts()
+	return counted("Faults", "What went wrong on purpose, request by request, and what came of it.",
+		counting{"answers lost on the way", c.Dropped, "", "the device says it again; the server knows it and counts it once"},
+		counting{"requests cut off in the middle", c.Resets, "", "the server saw half a message and did nothing"},
+		counting{"requests that found no server", c.Unreached, "", "tried again after 1 min, doubling to 1 h"},
+		counting{"requests answered 503 by a busy server", c.Busied, "", "tried again, not before Retry-After"},
+		counting{"reports that the server knew already", uint64(t.server(delivery.WhatUnknownReport)), "HST-052", "answered with the next command, and not counted again"},
+	)
+}
+
+func (t *telling) connections() report.Table {
+	c := t.Fleet.Counts()
+	return counted("Connections", "How devices connected; enrolments by SCEP share connections and are not in it.",
+		counting{"TLS handshakes in full", c.Handshakes, "", "two signatures and a key exchange"},
+		counting{"TLS sessions resumed", c.Resumed, "", "the server checks the identity again all the same"},
+	)
+}
+
+// instant finds the moments in the server's reasons.
+var instant = regexp.MustCompile(` on \d{4}-\d\d-\d\dT\S+`)
+
+// refusals counts the server's noes, by rule where one decided and by status where the protocol has nothing else.
+func (t *telling) refusals() report.Table {
+	table := report.Table{
+		Title: "Refusals", Caption: "What the server refused: by rule and reason as its journal has it, and by status as the devices got it. One refusal can be in both.",
+		Columns: []report.Column{{Name: "Seen by"}, {Name: "Rule or status"}, {Name: "Reason"}, {Name: "Times", Bar: true}},
+	}
+	type no struct{ rule, reason string }
+	byRule := map[no]int{}
+	for i := range t.lines {
+		l := &t.lines[i]
+		switch delivery.What(l.What) {
+		case delivery.WhatRefused, delivery.WhatWrongIdentity, delivery.WhatOldIdentity, delivery.WhatDuplicate:
+			if l.Side == OfServer {
+				byRule[no{string(l.Rule), instant.ReplaceAllString(l.Detail, "")}]++
+			}
+		}
+	}
+	for _, k := range sortedKeys(byRule, func(a, b no) int { return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.reason, b.reason)) }) {
+		table.Rows = append(table.Rows, []any{"server", k.rule, k.reason, byRule[k]})
+	}
+	c := t.Fleet.Counts()
+	for _, status := range slices.Sorted(maps.Keys(c.Status)) {
+		table.Rows = append(table.Rows, []any{"device", fmt.Sprintf("HTTP %d", status), http.StatusText(status), c.Status[status]})
+	}
+	if c.Barred > 0 {
+		table.Rows = append(table.Rows, []any{"device", "TLS alert", "the handshake with an identity that had ended or was revoked", c.Barred})
+	}
+	return table
+}
+
+func (t *telling) pushes() report.Table {
+	table := report.Table{Title: "Push service", Caption: "What the simulated push service did with the server's notifications.", Columns: []report.Column{{Name: "What"}, {Name: "Count", Bar: true}}}
+	for _, f := range t.Push {
+		table.Rows = append(table.Rows, []any{f.Name, f.Value})
+	}
+	return table
+}
+
+// registered holds what the export says against the server's lists.
+func (t *telling) registered() report.Table {
+	table := report.Table{
+		Title: "Registered authority", Caption: "Who manages the devices, as the export says and as the server lists them at the end.",
+		Columns: []report.Column{{Name: "Authority"}, {Name: "Export", Bar: true}, {Name: "Server"}},
+	}
+	said, listed := map[protocol.Authority]int{}, map[protocol.Authority]int{}
+	for i := range t.Population.Devices {
+		d := &t.Population.Devices[i]
+		if d.Platform.Apple() {
+			said[d.Registered]++
+			listed[t.view.devices[d.UDID].Registered]++
+		}
+	}
+	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365, protocol.Unknown} {
+		name := a.String()
+		if a == protocol.Unknown {
+			name = "none yet"
+		}
+		if said[a]+listed[a] > 0 {
+			table.Rows = append(table.Rows, []any{name, said[a], listed[a]})
+		}
+	}
+	return table
+}
+
+func (t *telling) doubts() report.Table {
+	table := report.Table{
+		Title: "Doubts", Caption: "Records of the export that can be read in two ways, and what the other reading would change.",
+		Columns: []report.Column{{Name: "Device"}, {Name: "Read as"}, {Name: "The other reading"}}, Total: len(t.Population.Doubts),
+	}
+	for _, d := range t.Population.Doubts[:min(rows, len(t.Population.Doubts))] {
+		table.Rows = append(table.Rows, []any{d.Name, d.Text, d.Other})
+	}
+	return table
+}
+
+func (t *telling) assumptions() report.Table {
+	table := report.Table{
+		Title: "Assumptions", Caption: "What the export cannot say, and what was taken instead.",
+		Columns: []report.Column{{Name: "About"}, {Name: "Taken as"}, {Name: "Devices", Bar: true}},
+	}
+	for _, a := range t.Population.Assumed {
+		table.Rows = append(table.Rows, []any{a.What, a.Assumed, a.Devices})
+	}
+	return table
+}
+
+// devicesOfInterest are those on which server and device disagree, then those that must enrol again, whose enrolment
+// ended, or on which a profile failed.
+func (t *telling) devicesOfInterest() report.Table {
+	table := report.Table{
+		Title: "Devices to look at", Caption: "Where something is not as it should be at the end.",
+		Columns: []report.Column{{Name: "Device"}, {Name: "Platform"}, {Name: "User"}, {Name: "What"}},
+	}
+	add := func(device, platform, user, what string) {
+		table.Total++
+		if len(table.Rows) < rows {
+			table.Rows = append(table.Rows, []any{device, platform, user, what})
+		}
+	}
+	for _, d := range t.disagreements {
+		of := t.view.devices[d.device]
+		add(d.device, of.Platform.String(), of.User, d.what)
+	}
+	for i := range t.Population.Devices {
+		p := &t.Population.Devices[i]
+		if !p.Platform.Apple() {
+			continue
+		}
+		if what := t.wrong(i); len(what) > 0 {
+			user := ""
+			if !p.Userless() {
+				user = t.Population.Users[p.User].UPN
+			}
+			add(p.UDID, p.Platform.String(), user, strings.Join(what, ", "))
+		}
+	}
+	return table
+}
+
+// wrong lists what is not as it should be with device i.
+func (t *telling) wrong(i int) (what []string) {
+	p := &t.Population.Devices[i]
+	d, known := t.view.devices[p.UDID]
+	switch {
+	case !known:
+		return []string{"never enrolled"}
+	case d.Life != enrolled:
+		return []string{d.Life}
+	}
+	if t.Imported && p.Registered != protocol.Unknown && p.Registered != d.Registered {
+		what = append(what, fmt.Sprintf("registered with %s, not with %s as the export says", d.Registered, p.Registered))
+	}
+	if t.mustEnrol(i, &d) {
+		what = append(what, "its identity has ended: it must enrol again (AUTH-42)")
+	}
+	if !d.Reachable {
+		what = append(what, "cannot be woken")
+	}
+	for _, p := range d.Profiles {
+		if strings.HasSuffix(p.State, "failed") {
+			what = append(what, p.Name+": "+p.State)
+		}
+	}
+	return what
+}

@@ -1,0 +1,164 @@
+package fleet
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+)
+
+// words say what one act is: a sentence, why it matters, and the rule behind it.
+type words struct {
+	name, text string
+	rule       protocol.Rule
+}
+
+// say puts a line of the timeline into words; no name: it concerns nobody of this population.
+func (f *Fleet) say(a *plan.Action) words {
+	switch {
+	case a.Enrol != nil && a.Enrol.Again:
+		return words{"Whoever is not enrolled any more enrols again", "After a wipe, a removal or the end of an identity there is no other way back.", "AUTH-44"}
+	case a.Enrol != nil:
+		return f.sayEnrol(a)
+	case a.Profiles != nil && a.Profiles.Assign != "":
+		return words{
+			fmt.Sprintf("Profile %q is assigned to %s", a.Profiles.Assign, group(a.Profiles.Group)),
+			"Their devices are woken at once and take it at that contact; whoever is away takes it on return.", protocol.RuleWake,
+		}
+	case a.Profiles != nil:
+		return words{
+			fmt.Sprintf("Profile %q is unassigned from %s", a.Profiles.Unassign, group(a.Profiles.Group)),
+			"It leaves their devices, which are woken for it.", protocol.RuleUnassigned,
+		}
+	case a.Command != nil:
+		return sayCommand(a.Command)
+	case a.APNs != nil:
+		return words{"A renewed push certificate is uploaded", "It has the topic of the old one, so every device stays within reach and nobody has to enrol again.", "AUTH-32"}
+	case a.AskUsersToSync != nil:
+		return words{"The users of " + whom(*a.AskUsersToSync) + " are asked to sync", "They start a check-in by hand, within the hour.", protocol.RuleUserSync}
+	case a.Absence != nil:
+		return f.sayAbsence(a.Absence)
+	case a.Unenrol != nil:
+		return words{"The users of " + whom(*a.Unenrol) + " remove management", "The device says CheckOut and takes the profiles off; the server keeps its record.", "AUTH-44"}
+	}
+	return words{"The server is restarted", "On the same data and address: what it acknowledged before must hold afterwards (I3).", ""}
+}
+
+func (f *Fleet) sayEnrol(a *plan.Action) words {
+	e := a.Enrol
+	w := words{text: "Each opens its user's link, obtains an identity by SCEP, and is managed from its first TokenUpdate on."}
+	who := "All devices"
+	switch imported := f.population.Tenant.AsOf != 0; {
+	case e.All() && !f.somebodyJoins(a), !e.All() && imported: // an export has no other devices than its own
+		return words{}
+	case e.All() && imported:
+		who = "Devices whose enrolment was not complete"
+	case !e.All() && e.Total() == 0:
+		who = fmt.Sprintf("%d devices without a user", e.Userless.Total())
+		w.text = "Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."
+		w.rule = "AUTH-19"
+	case !e.All():
+		who = fmt.Sprintf("%d more devices", e.Total()+e.Userless.Total())
+	}
+	w.name = who + " enrol"
+	if e.Over > 0 {
+		w.name += " within " + e.Over.String()
+	}
+	return w
+}
+
+// somebodyJoins tells whether a device enrols by a.
+func (f *Fleet) somebodyJoins(a *plan.Action) bool {
+	for i := range f.population.Devices {
+		if j := f.population.Devices[i].Joins; j >= time.Duration(a.At) && j <= time.Duration(a.At+a.Enrol.Over) {
+			return true
+		}
+	}
+	return false
+}
+
+func sayCommand(c *plan.Command) words {
+	to := whom(c.To)
+	switch c.Kind {
+	case protocol.Lock:
+		return words{sentence(to) + " are locked", "The device reports before it locks; a second lock is refused while one waits.", protocol.RuleWake}
+	case protocol.Erase:
+		return words{sentence(to) + " are wiped", "The device reports first, then nothing is left of its enrolment; its identity is revoked.", protocol.RuleRetire}
+	case protocol.Retire:
+		return words{sentence(to) + " are retired", "Management and its profiles leave, personal data stays; the identity is revoked.", protocol.RuleRetire}
+	case protocol.Restart:
+		return words{sentence(to) + " are restarted", "The device reports first, and is back at the next push.", protocol.RuleWake}
+	}
+	return words{
+		sentence(to) + " are asked for " + c.Kind.String(),
+		"One command and one push each; a device that is off the network finds the latest push, and the command, on return.", protocol.RuleWake,
+	}
+}
+
+func (f *Fleet) sayAbsence(a *plan.Absence) words {
+	shortest, longest := a.Lasts.Shortest(), a.Lasts.Longest()
+	length := plan.Duration(shortest).String()
+	if longest > shortest {
+		length += " to " + plan.Duration(longest).String()
+	}
+	w := words{name: sentence(whom(a.Of)) + " leave the network for " + length, text: "Commands wait at the server, and of all pushes the last one at the push service."}
+	if shortest > time.Duration(f.plan.Tenant.Identity.Window) {
+		w.text, w.rule = "Most of their identities end meanwhile: the server then refuses the handshake, and only a new enrolment helps.", protocol.RuleNotRenewed
+	}
+	return w
+}
+
+// sayFault says how a fault begins, and how it ends.
+func sayFault(f *plan.Fault) (begins, ends words) {
+	length := ""
+	if f.For > 0 {
+		length = " for " + f.For.String()
+	}
+	share := fmt.Sprintf("%s of", f.Share)
+	if f.Share == plan.Whole {
+		share = "all"
+	}
+	switch {
+	case f.Server == plan.Down:
+		return words{name: "The server is down" + length, text: "Devices find nobody there and try again, each time after a longer while."}, words{name: "The server is up again"}
+	case f.Server == plan.Busy:
+		return words{name: "The server answers 503 to " + share + " the requests" + length, text: "Devices come back, not sooner than Retry-After says."},
+			words{name: "The server answers everybody again"}
+	case f.DropResponse:
+		return words{
+			name: "From here on " + share + " the server's answers are lost on the way" + length,
+			text: "The server has done its part and the device cannot know: it says the same again, and it must count once.",
+		}, words{name: "No answer is lost any more"}
+	}
+	return words{name: "From here on " + share + " the requests are cut off in the middle" + length, text: "The server must not act on half a message."},
+		words{name: "No request is cut off any more"}
+}
+
+// whom says in words which devices t means.
+func whom(t plan.Target) string {
+	names := map[string]string{
+		plan.All: "all devices", plan.Userless: "the devices without a user",
+		protocol.IOS.String(): "the iPhones", protocol.IPadOS.String(): "the iPads", protocol.MacOS.String(): "the Macs",
+		protocol.Android.String(): "the Android devices", protocol.Windows.String(): "the Windows devices",
+	}
+	name, ok := names[t.Whom]
+	if !ok {
+		name = "the devices of " + group(t.Whom)
+	}
+	if t.Share != plan.Whole {
+		return t.Share.String() + " of " + name
+	}
+	return name
+}
+
+func group(name string) string {
+	if name == plan.All {
+		return "everybody"
+	}
+	return "group " + name
+}
+
+// sentence begins s with a capital letter.
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
