@@ -10,7 +10,7 @@ import (
 
 // kept is what a device is in a file, in this order, big-endian; its profiles follow.
 type kept struct {
-	Next, EnrolledAt, Until, ChangedAt, NotBefore, NotAfter protocol.Time
+	Next, EnrolledAt, Until, Drops, NotBefore, NotAfter protocol.Time
 
 	Seed     uint64
 	Command  protocol.CommandID
@@ -33,7 +33,7 @@ type kept struct {
 // devices in a file writes one.
 func (d *Device) AppendBinary(dst []byte) ([]byte, error) {
 	k := kept{
-		d.next, d.enrolledAt, d.until, d.changedAt, d.identity.NotBefore, d.identity.NotAfter,
+		d.next, d.enrolledAt, d.until, d.drops, d.identity.NotBefore, d.identity.NotAfter,
 		d.seed, d.command, d.id, d.epoch, d.round, d.enrolments, d.platform, d.phase, d.before, uint8(d.talk), uint8(d.flags), d.status, d.then, d.tries,
 		uint16(len(d.profiles)),
 	}
@@ -56,7 +56,7 @@ func (d *Device) Cut(b []byte) (rest []byte, err error) {
 		return nil, fmt.Errorf("device: unknown state: %w", protocol.ErrMalformed)
 	}
 	v := Device{
-		next: k.Next, enrolledAt: k.EnrolledAt, until: k.Until, changedAt: k.ChangedAt, identity: Identity{k.NotBefore, k.NotAfter},
+		next: k.Next, enrolledAt: k.EnrolledAt, until: k.Until, drops: k.Drops, identity: Identity{k.NotBefore, k.NotAfter},
 		seed: k.Seed, command: k.Command, id: k.ID, epoch: k.Epoch, round: k.Round, enrolments: k.Enrolled, platform: k.Platform, phase: k.Phase, before: k.Before,
 		talk: talk(k.Talk), flags: flag(k.Flags), status: k.Status, then: k.Then, tries: k.Tries,
 	}

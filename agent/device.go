@@ -72,7 +72,7 @@ type Device struct {
 	next       protocol.Time // next contact by schedule or retry; 0: none
 	enrolledAt protocol.Time // when the server took the device; 0: never
 	until      protocol.Time // when the reason of the latest NotNow will have gone; 0: unknown or none
-	changedAt  protocol.Time // of the newest change of authority heard of, while profiles of the old one are left
+	drops      protocol.Time // when the first profile leaves by itself, or might have; 0: none will
 	identity   Identity
 	seed       uint64 // of all its chance
 	profiles   []Profile
@@ -137,10 +137,7 @@ func (d *Device) Due() protocol.Time {
 	if d.flags&off != 0 || d.talk != quiet {
 		return 0
 	}
-	if d.changedAt != 0 {
-		return d.next.Sooner(d.changedAt.Add(Grace))
-	}
-	return d.next
+	return d.next.Sooner(d.drops)
 }
 
 // Step tells d what happened at now and overwrites out with what d wants done. A steady check-in

@@ -337,26 +337,24 @@ func TestEnrolmentFails(t *testing.T) {
 func TestHST057OnlyAHigherEpoch(t *testing.T) {
 	d := enrolled(t, protocol.Windows)
 	at := start.Add(time.Hour)
-	notice := func(epoch uint32, changed protocol.Time) Event {
-		return Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: epoch, ChangedAt: changed}}}
-	}
 	for _, tt := range []struct {
-		name      string
-		epoch     uint32
-		changed   protocol.Time
-		want      uint32
-		wantSince protocol.Time
+		name    string
+		epoch   uint32
+		changed protocol.Time
+		want    uint32
+		until   protocol.Time // of a profile that came just before
 	}{
-		{"first", 3, at - 1, 3, at - 1},
-		{"replayed", 3, at + 5, 3, at - 1},
-		{"lower", 2, at + 5, 3, at - 1},
-		{"none", 0, 0, 3, at - 1},
-		{"from the future", 4, at.Add(1000 * time.Hour), 4, at},
+		{"first", 3, at - 1, 3, at.Add(Grace) - 1},
+		{"replayed", 3, at + 5, 3, 0},
+		{"lower", 2, at + 5, 3, 0},
+		{"none", 0, 0, 3, 0},
+		{"from the future", 4, at.Add(1000 * time.Hour), 4, at.Add(Grace)},
 	} {
+		d.Install(Profile{Name: 1})
 		step(d, at, Event{Kind: Woken})
-		step(d, at, notice(tt.epoch, tt.changed))
-		if d.Epoch() != tt.want || d.changedAt != tt.wantSince {
-			t.Errorf("%s: epoch %d since %s, want %d since %s", tt.name, d.Epoch(), d.changedAt, tt.want, tt.wantSince)
+		step(d, at, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: tt.epoch, ChangedAt: tt.changed}}})
+		if until := d.Profiles()[0].Until; d.Epoch() != tt.want || until != tt.until {
+			t.Errorf("%s: epoch %d, profile until %s; want %d, %s", tt.name, d.Epoch(), until, tt.want, tt.until)
 		}
 	}
 }
@@ -386,6 +384,26 @@ func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
 		step(d, late, Event{Kind: Woken})
 		expect(t, step(d, late, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: 1, ChangedAt: start + 1}}}), "drop")
 	})
+	t.Run("two changes", func(t *testing.T) { // each takes what came before it, and later ones give no respite
+		d := enrolled(t, protocol.IOS)
+		hear := func(n protocol.Notice) {
+			step(d, n.ChangedAt, Event{Kind: Woken})
+			step(d, n.ChangedAt, Event{Kind: Answered, Reply: protocol.Reply{Notice: n}})
+		}
+		first, second := start.Add(time.Hour), start.Add(72*time.Hour)
+		d.Install(Profile{Name: 1})
+		hear(protocol.Notice{Epoch: 2, ChangedAt: first})
+		d.Install(Profile{Name: 2})
+		hear(protocol.Notice{Epoch: 3, ChangedAt: second})
+		expect(t, step(d, first.Add(Grace), Event{Kind: Tick}), "drop")
+		if due := d.Due(); len(d.Profiles()) != 1 || due != second.Add(Grace) {
+			t.Errorf("left: %+v, due %s; want the second profile, %s", d.Profiles(), due, second.Add(Grace))
+		}
+		expect(t, step(d, second.Add(Grace), Event{Kind: Tick}), "drop")
+		if due := d.Due(); due != 0 {
+			t.Errorf("due %s with nothing left to drop", due)
+		}
+	})
 	t.Run("change before the enrolment", func(t *testing.T) {
 		d := enrolled(t, protocol.IOS)
 		d.Install(Profile{Name: 1})
@@ -396,6 +414,22 @@ func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
 			t.Error("a profile that came after the change was dropped")
 		}
 	})
+}
+
+func TestAUTH21BMSProfilesOutliveCoexistence(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	d.Install(Profile{Name: 1, Family: protocol.Email})
+	changed := start.Add(time.Hour)
+	step(d, changed, Event{Kind: Woken})
+	step(d, changed, Event{Kind: Refused, Notice: protocol.Notice{Epoch: 2, ChangedAt: changed, Keeps: true}})
+	d.next = 0
+	if d.Epoch() != 2 || d.Due() != 0 {
+		t.Errorf("epoch %d, due %s; want 2, and nothing to drop", d.Epoch(), d.Due())
+	}
+	expect(t, step(d, changed.Add(2*Grace), Event{Kind: Tick}))
+	if len(d.Profiles()) != 1 {
+		t.Error("a profile that outlives the change was dropped")
+	}
 }
 
 func TestProfiles(t *testing.T) {

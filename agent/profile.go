@@ -5,9 +5,9 @@ import "rollcall/protocol"
 // A Profile is one installed profile, in numbers whose meaning is the caller's: a rehearsal takes those of its
 // catalogue, a dialect takes them from hashes.
 type Profile struct {
-	Name    uint64 // the same for all versions of a profile: a new one replaces the old by it
-	Content uint64 // differs between versions
-	Epoch   uint32 // what the device knew of the authority when it installed the profile
+	Name    uint64        // the same for all versions of a profile: a new one replaces the old by it
+	Content uint64        // differs between versions
+	Until   protocol.Time // when it leaves by itself: it came from an authority that is no longer in force (AUTH-27); 0: never
 	Family  protocol.Family
 }
 
@@ -16,9 +16,9 @@ type Profile struct {
 func (d *Device) Profiles() []Profile { return d.profiles }
 
 // Install puts p on the device, replacing the profile of the same name in its place, and returns where it now
-// stands and what was there (Name 0: nothing). The profile's epoch is the device's.
+// stands and what was there (Name 0: nothing). Whatever the device heard before does not concern p (AUTH-26).
 func (d *Device) Install(p Profile) (at int, old Profile) {
-	p.Epoch = d.epoch
+	p.Until = 0
 	if at = d.Find(p.Name); at >= 0 {
 		old, d.profiles[at] = d.profiles[at], p
 		return at, old

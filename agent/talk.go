@@ -102,7 +102,7 @@ func (d *Device) answered(now protocol.Time, ev *Event, out *Actions) {
 	case readying:
 		d.flags &^= readyDue
 		if d.phase == Enrolling {
-			d.phase, d.enrolledAt, d.changedAt = Enrolled, now, 0
+			d.phase, d.enrolledAt = Enrolled, now
 		}
 		if d.flags&(reportDue|wanted) != 0 {
 			d.proceed(out)
@@ -249,33 +249,40 @@ func (d *Device) strip(p Phase) {
 func (p Phase) managed() bool { return p == Enrolled || p == Enrolling }
 
 // learn takes what the server says of the newest change of authority: only a higher epoch counts (HST-057), and
-// a change cannot lie ahead of the moment in which it is told.
+// a change cannot lie ahead of the moment in which it is told. What is on the device leaves with the seven days of the first
+// change that it does not outlive, however many follow.
 func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
 	if n.Epoch <= d.epoch || d.talk == quiet {
 		return
 	}
-	d.epoch, d.changedAt = n.Epoch, min(n.ChangedAt, now)
-	if d.changedAt < d.enrolledAt { // all that is here came after that change
-		d.changedAt = 0
-		for i := range d.profiles {
-			d.profiles[i].Epoch = d.epoch
+	d.epoch = n.Epoch
+	changed := min(n.ChangedAt, now)
+	if n.Keeps || changed < d.enrolledAt { // the latter: all that is here came after that change
+		return
+	}
+	for i := range d.profiles {
+		if p := &d.profiles[i]; p.Until == 0 {
+			p.Until = changed.Add(Grace)
 		}
 	}
+	d.drops = now
 	d.expire(now, out)
 }
 
 // expire drops the old authority's profiles once their time is over (AUTH-27).
 func (d *Device) expire(now protocol.Time, out *Actions) {
-	if d.changedAt == 0 || now < d.changedAt.Add(Grace) {
+	if d.drops == 0 || now < d.drops {
 		return
 	}
-	d.changedAt = 0
+	d.drops = 0
 	for i := 0; i < len(d.profiles); {
-		if p := d.profiles[i]; p.Epoch < d.epoch {
+		p := d.profiles[i]
+		if p.Until != 0 && p.Until <= now {
 			d.Uninstall(i)
 			out.add(Action{Kind: Drop, Profile: p})
 			continue
 		}
+		d.drops = d.drops.Sooner(p.Until)
 		i++
 	}
 }

@@ -140,7 +140,7 @@ type Response struct {
 	Refused     bool // with Status 0: the server's TLS did not take our certificate
 	ContentType string
 	RetryAfter  time.Duration // 0: not said
-	Notice      protocol.Notice
+	Notice      string        // header Rollcall-Notice; empty: none
 	Body        []byte
 	Err         error // with Status 0: why
 }

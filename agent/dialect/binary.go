@@ -8,11 +8,12 @@ import (
 	"unique"
 
 	"rollcall/agent"
+	"rollcall/certs"
 	"rollcall/protocol"
 )
 
 // version begins the bytes of a device; another one is refused.
-const version = 1
+const version = 2
 
 // AppendBinary appends the whole device, secrets included, for keeping in a file. A conversation under way is kept as
 // one that was cut off.
@@ -149,7 +150,7 @@ func (w *pen) outline(o *outline) {
 }
 
 func (w *pen) bond(b *bond) {
-	for _, s := range [...]string{b.serverURL, b.checkInURL, b.topic, b.mode, b.appleID, b.serverPins, b.checkInPins} {
+	for _, s := range [...]string{b.serverURL, b.checkInURL, b.topic, b.mode, b.appleID, b.serverPins, b.checkInPins, b.anchors, string(b.notices)} {
 		w.text(s)
 	}
 	w.number(uint64(b.rights))
@@ -226,9 +227,10 @@ func (r *eye) outline() (o outline) {
 }
 
 func (r *eye) bond() (b bond) {
-	for _, s := range [...]*string{&b.serverURL, &b.checkInURL, &b.topic, &b.mode, &b.appleID, &b.serverPins, &b.checkInPins} {
+	for _, s := range [...]*string{&b.serverURL, &b.checkInURL, &b.topic, &b.mode, &b.appleID, &b.serverPins, &b.checkInPins, &b.anchors} {
 		*s = r.text()
 	}
+	b.notices = certs.SealKey(r.text())
 	b.rights = int64(r.number())
 	b.signs, b.checksOut = r.flag(), r.flag()
 	b.outline = r.outline()

@@ -135,6 +135,8 @@ func TestHST121(t *testing.T) {
 	} {
 		commands = append(commands, apple.EncodeCommand(nil, "9", c))
 	}
+	seal := newSeal(t)
+	news := notice(t, seal, protocol.Notice{Epoch: 1 << 31, ChangedAt: 1})
 	chance, taken := rand.New(rand.NewPCG(1, 1)), 0
 	for _, seed := range seeds(t) {
 		for range 1000 {
@@ -156,7 +158,7 @@ func TestHST121(t *testing.T) {
 			for _, c := range commands {
 				d.Answer(noon, &Response{Status: 200, Body: c}, &act)
 			}
-			d.Answer(noon, &Response{Status: 503, Notice: protocol.Notice{Epoch: 1 << 31, ChangedAt: 1}}, &act)
+			d.Answer(noon, &Response{Status: 503, Notice: news}, &act)
 			d.Begin(noon, UserRemoves, &act)
 		}
 	}

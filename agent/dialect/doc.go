@@ -17,6 +17,8 @@
 // unknown, [Doubts] has a switch for each way; its zero value is rollcall's choice. A binary plist is never
 // accepted (HST-005), so that question has no switch.
 //
+// Of a change of authority it hears by rollcall's own header, which real devices ignore (see package protocol/apple).
+//
 // # Divergences
 //
 // A simulated device remembers the last commands that it carried out beyond the 2xx for their report: a server that

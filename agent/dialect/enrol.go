@@ -122,7 +122,7 @@ func (d *Apple) take(o *opened) (*apple.Payload, error) {
 func (d *Apple) ask(p *apple.Payload, out *Act) {
 	s := p.SCEP
 	out.Kind = GetIdentity
-	out.Trust = Trust{Anchors: d.incoming.bond.outline.certificates}
+	out.Trust = Trust{Anchors: d.incoming.bond.anchors}
 	out.SCEP = SCEP{
 		URL: s.URL, Name: s.Name, Subject: d.subject(p), Challenge: s.Challenge, CAFingerprint: s.CAFingerprint,
 		Retries: clamp(s.Retries, 3, 10), RetryDelay: time.Duration(clamp(s.RetryDelay, 10, 300)) * time.Second,

@@ -300,12 +300,13 @@ func TestAUTH42AnExpiredIdentityOnlyWaits(t *testing.T) {
 }
 
 func TestAUTH27OldProfilesGo(t *testing.T) {
-	s := enrolled(t, iPhone, plainHabits)
+	seal := newSeal(t)
+	s := enrolled(t, iPhone, plainHabits, withNotices(seal))
 	s.command("1", mail("com.example.old", "Old"))
 	s.command("2", mail("com.example.both", "Old"))
 	s.now++
 	s.wake()
-	s.d.Answer(s.now, &Response{Status: 503, Notice: protocol.Notice{Epoch: 1, ChangedAt: s.now}}, &s.act) // a refused device knows too
+	s.d.Answer(s.now, &Response{Status: 503, Notice: notice(t, seal, protocol.Notice{Epoch: 1, ChangedAt: s.now})}, &s.act) // a refused device knows too
 	changed := s.now
 	s.command("3", mail("com.example.both", "New"))
 	if s.identifiers() != "com.example.mdm com.example.old com.example.both" {

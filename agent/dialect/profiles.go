@@ -59,6 +59,8 @@ type bond struct {
 	rights                  int64
 	signs, checksOut        bool
 	serverPins, checkInPins string // DER, one after another; empty: not pinned
+	anchors                 string // of TLS, DER, one after another: the certificates of the profile but that of notices
+	notices                 certs.SealKey
 	outline                 outline
 }
 
@@ -150,6 +152,15 @@ func (o *opened) bondOf(m *apple.MDM) (b bond, uuids string, err error) {
 	}
 	if b.outline, err = o.outline(); err != nil {
 		return b, "", err
+	}
+	for i := range o.Payloads {
+		p := &o.Payloads[i]
+		der, _ := certificateOf(p) // was read before
+		if p.Identifier == apple.NoticeIdentifier {
+			b.notices, _ = certs.SealKeyOf(der) // without a key that can be used there are no notices
+		} else {
+			b.anchors += string(der)
+		}
 	}
 	uuids = b.outline.uuids
 	b.outline.uuids, b.outline.content, b.outline.family = "", 0, protocol.NoFamily

@@ -48,7 +48,7 @@ func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) {
 		d.fetched(now, r, out)
 		return
 	}
-	ev := agent.Event{Kind: agent.Failed, Notice: r.Notice, RetryAfter: r.RetryAfter}
+	ev := agent.Event{Kind: agent.Failed, Notice: d.heard(r.Notice), RetryAfter: r.RetryAfter}
 	if d.habits.Doubts.IgnoresRetryAfter {
 		ev.RetryAfter = 0
 	}
@@ -56,7 +56,7 @@ func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) {
 	switch {
 	case r.Status >= 200 && r.Status < 300:
 		ev.Kind = agent.Answered
-		ev.Reply.Notice = r.Notice
+		ev.Reply.Notice = ev.Notice
 		err = d.read(now, step, r, &ev)
 	case step != Authenticate && step != CheckOut && d.unenrols(r):
 		ev.Kind, err = agent.Unenrol, failure(step, r)
@@ -216,7 +216,7 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 		}
 	}
 	out.Kind, out.Request = Send, r
-	out.Trust = Trust{Anchors: b.outline.certificates}
+	out.Trust = Trust{Anchors: b.anchors}
 	if pins != "" {
 		out.Trust = Trust{Anchors: pins, Pinned: true}
 	}

@@ -21,6 +21,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 )
 
 const (
@@ -234,6 +235,7 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 	return dialect.Response{
 		Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: c.body,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.link.config.Now()),
+		Notice:     strings.Join(resp.Header.Values(apple.NoticeHeader), ", "),
 	}, "", nil
 }
 
