@@ -421,7 +421,7 @@ func TestAUTH21BMSProfilesOutliveCoexistence(t *testing.T) {
 	d.Install(Profile{Name: 1, Family: protocol.Email})
 	changed := start.Add(time.Hour)
 	step(d, changed, Event{Kind: Woken})
-	step(d, changed, Event{Kind: Refused, Notice: protocol.Notice{Epoch: 2, ChangedAt: changed, Keeps: true}})
+	step(d, changed, Event{Kind: Refused, Notice: protocol.Notice{Epoch: 2, ChangedAt: changed, Rule: protocol.RuleRegistered}})
 	d.next = 0
 	if d.Epoch() != 2 || d.Due() != 0 {
 		t.Errorf("epoch %d, due %s; want 2, and nothing to drop", d.Epoch(), d.Due())

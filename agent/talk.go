@@ -257,7 +257,7 @@ func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
 	}
 	d.epoch = n.Epoch
 	changed := min(n.ChangedAt, now)
-	if n.Keeps || changed < d.enrolledAt { // the latter: all that is here came after that change
+	if n.Rule == protocol.RuleRegistered || changed < d.enrolledAt { // the latter: all that is here came after that change
 		return
 	}
 	for i := range d.profiles {

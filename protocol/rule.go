@@ -62,8 +62,7 @@ const (
 type Notice struct {
 	Epoch     uint32
 	ChangedAt Time
-	Rule      Rule // by which the change concerns this device
-	Keeps     bool // its profiles outlive the change (AUTH-21); else they have seven days (AUTH-27)
+	Rule      Rule // what becomes of the profiles that the device had before: by AUTH-21 they stay, else they have the seven days of AUTH-27
 }
 
 // A Refusal is a "no" that a device, an administrator and a test can all read. The zero Refusal is none.

@@ -40,7 +40,7 @@ func notice(t testing.TB, seal *certs.Seal, n protocol.Notice) string {
 
 func TestHST057OnlyItsOwnServersNotice(t *testing.T) {
 	seal, tenant := newSeal(t), newSeal(t) // tenant: another one
-	third := protocol.Notice{Epoch: 3, ChangedAt: noon, Rule: "AUTH-14"}
+	third := protocol.Notice{Epoch: 3, ChangedAt: noon, Rule: protocol.RuleSevenDays}
 	own := notice(t, seal, third)
 	for _, tt := range []struct {
 		name   string
@@ -53,7 +53,7 @@ func TestHST057OnlyItsOwnServersNotice(t *testing.T) {
 		{"from the future", notice(t, seal, protocol.Notice{Epoch: 3, ChangedAt: noon.Add(1e18)}), 3},
 		{"another tenant's", notice(t, tenant, third), 2},
 		{"changed on the way", strings.Replace(own, "epoch=3", "epoch=4", 1), 2},
-		{"to be kept, which was not signed", strings.Replace(own, `14"`, `14", keeps`, 1), 2},
+		{"of another rule on the way", strings.Replace(own, "AUTH-27", "AUTH-21", 1), 2},
 		{"two in one", own + ", " + own, 2},
 		{"nonsense", "epoch=3", 2},
 		{"signed for another purpose", func() string {

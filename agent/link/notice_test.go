@@ -21,7 +21,7 @@ func TestAUTH27ARefusedDeviceHearsOfTheChange(t *testing.T) {
 	}
 	l := s.link(Config{})
 	d := s.enrolled(l, 1)
-	words := apple.NoticeWords(protocol.Notice{Epoch: 2, ChangedAt: protocol.At(noon), Rule: "AUTH-14"})
+	words := apple.NoticeWords(protocol.Notice{Epoch: 2, ChangedAt: protocol.At(noon), Rule: protocol.RuleSevenDays})
 	signature, err := seal.Sign(apple.NoticeHeader, words)
 	if err != nil {
 		t.Fatal(err)

@@ -23,11 +23,7 @@ const maxNotice = 512
 // notices have equal words. Rule must be made of ASCII letters, digits and hyphens.
 func NoticeWords(n protocol.Notice) string {
 	changed, _ := n.ChangedAt.MarshalText() // has no error
-	words := fmt.Sprintf(`epoch=%d, changed="%s", rule="%s"`, n.Epoch, changed, n.Rule)
-	if n.Keeps {
-		words += ", keeps"
-	}
-	return words
+	return fmt.Sprintf(`epoch=%d, changed="%s", rule="%s"`, n.Epoch, changed, n.Rule)
 }
 
 const noticeSignature = ", sig=:"
@@ -69,7 +65,6 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 		return wrong("changed")
 	}
 	n.Epoch, n.Rule = uint32(epoch), protocol.Rule(next(` rule="`, `"`))
-	n.Keeps = strings.HasSuffix(rest, "keeps")
 	if strings.Trim(string(n.Rule), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" || NoticeWords(n) != words {
 		return wrong("not in its one form")
 	}

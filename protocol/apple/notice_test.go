@@ -10,12 +10,12 @@ import (
 
 var notices = []protocol.Notice{
 	{},
-	{Epoch: 2, ChangedAt: 1_767_603_600_000_000, Rule: "AUTH-16", Keeps: true},
+	{Epoch: 2, ChangedAt: 1_767_603_600_000_000, Rule: "AUTH-21"},
 	{Epoch: 1<<32 - 1, ChangedAt: 1_767_603_600_000_001, Rule: "AUTH-14"},
 }
 
 func TestNotice(t *testing.T) {
-	const want = `epoch=2, changed="2026-01-05T09:00:00Z", rule="AUTH-16", keeps, sig=:c2lnbmVk:`
+	const want = `epoch=2, changed="2026-01-05T09:00:00Z", rule="AUTH-21", sig=:c2lnbmVk:`
 	if got := NoticeValue(NoticeWords(notices[1]), []byte("signed")); got != want {
 		t.Errorf("NoticeValue = %s, want %s", got, want)
 	}
@@ -33,9 +33,9 @@ func TestNoticeHasOneForm(t *testing.T) {
 		"", "epoch=2", good + " ", " " + good, good[:len(good)-1], strings.Replace(good, ", ", ",", 1),
 		strings.Replace(good, "epoch=2", "epoch=02", 1), strings.Replace(good, "epoch=2", "epoch=4294967296", 1),
 		strings.Replace(good, "epoch=2", "epoch=-1", 1), strings.Replace(good, "09:00:00Z", "10:00:00+01:00", 1),
-		strings.Replace(good, "keeps", "keeps, keeps", 1), strings.Replace(good, "keeps", "Keeps", 1),
-		strings.Replace(good, "c2lnbmVk", "c2lnbmVk!", 1), strings.Replace(good, "AUTH-16", "AUTH\x0016", 1),
-		strings.Replace(good, "AUTH-16", strings.Repeat("A", 600), 1),
+		strings.Replace(good, `", sig`, `", more, sig`, 1), strings.Replace(good, `", rule`, `",rule`, 1),
+		strings.Replace(good, "c2lnbmVk", "c2lnbmVk!", 1), strings.Replace(good, "AUTH-21", "AUTH\x0021", 1),
+		strings.Replace(good, "AUTH-21", strings.Repeat("A", 600), 1),
 	} {
 		if n, _, _, err := DecodeNotice(bad); !errors.Is(err, protocol.ErrMalformed) || n != (protocol.Notice{}) {
 			t.Errorf("DecodeNotice(%q) = %+v, %v; want nothing and ErrMalformed", bad, n, err)
