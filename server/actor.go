@@ -7,6 +7,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/logs"
 	"rollcall/server/store"
 )
 
@@ -21,22 +22,31 @@ var System = Actor{Name: "system", Role: store.GlobalAdministrator}
 
 // attempt holds an actor against what the change needs, and journals the refusal, of the role or of the change itself:
 // every attempt is in the journal, the taken ones by the change's own line (AUTH-08). The caller has s.admin.
-func (s *Server) attempt(ctx context.Context, now protocol.Time, who Actor, what string, may bool, do func() error) error {
+func (s *Server) attempt(ctx context.Context, now protocol.Time, who Actor, what string, may bool, do func(ctx context.Context) error) error {
+	ctx = As(ctx, who.Name)
 	err := error(nil)
 	if !may {
 		err = refuse(protocol.RuleRoles, "%s needs the role of an Intune or a global administrator; %s has %s", what, who.Name, who.Role)
 	} else {
-		err = do()
+		err = do(ctx)
 	}
 	no, ok := errors.AsType[*protocol.Refusal](err)
 	if !ok {
 		return err
 	}
-	lines := who.sign(line(delivery.WhatDenied, no.Rule, what+": "+no.Reason))
-	if kept := s.store.Apply(ctx, now, &store.Change{Lines: lines}); kept != nil {
-		return fmt.Errorf("%s is refused, and the journal cannot say so: %w", what, kept)
+	if kept := s.Deny(ctx, now, who, what, no); kept != nil {
+		return kept
 	}
 	return err
+}
+
+// Deny writes into the journal that who was refused what.
+func (s *Server) Deny(ctx context.Context, now protocol.Time, who Actor, what string, no *protocol.Refusal) error {
+	lines := who.sign(line(delivery.WhatDenied, no.Rule, logs.Escape(what+": "+no.Reason)))
+	if err := s.apply(ctx, now, &store.Change{Lines: lines}); err != nil {
+		return fmt.Errorf("%s is refused, and the journal cannot say so: %w", what, err)
+	}
+	return nil
 }
 
 // sign says in journal lines who did it.
@@ -46,3 +56,9 @@ func (a Actor) sign(lines []delivery.Effect) []delivery.Effect {
 	}
 	return lines
 }
+
+// administers tells whether a may change the authority and what belongs to the tenant.
+func (a Actor) administers() bool { return a.Role >= store.IntuneAdministrator }
+
+// helps tells whether a may give orders to devices.
+func (a Actor) helps() bool { return a.Role >= store.Helpdesk }

@@ -21,7 +21,7 @@ const wakeSpacing = time.Millisecond
 // takes it into use. The caller has s.admin.
 func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change) error {
 	next := newSnapshot(s.Content().With(c))
-	changed := changedSets(s.World(), next.world)
+	changed := changedUsers(s.World(), next.world)
 	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing // after now, the first one too: which one it is must not matter
 	for {
 		c.Wake = nil
@@ -122,7 +122,7 @@ func (s *Server) SetUp(ctx context.Context, now protocol.Time, t authority.Tenan
 	case t.Coexistence && t.Authority != protocol.Office365:
 		return refuse("AUTH-04", "coexistence stands beside office365 only")
 	case old.Authority != protocol.Unknown && (t.Authority != old.Authority || t.Coexistence != old.Coexistence):
-		return refuse("AUTH-04", "the authority is %s; this server cannot change it yet", old.Authority)
+		return refuse("AUTH-04", "the authority is %s; a change of authority changes it", old.Name())
 	}
 	t.Epoch, t.ChangedAt = old.Epoch, old.ChangedAt
 	if t.Authority != old.Authority {
@@ -162,71 +162,107 @@ func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.
 	return ids, s.change(ctx, now, &c)
 }
 
-// ApplyProfile makes payload the newest version of the profile called name, unless it is already, and assigns it to
-// groups besides those that have it. A nil payload changes assignments only. Family and identifier belong to the name
-// and are those of payload; one identifier belongs to one name.
-func (s *Server) ApplyProfile(ctx context.Context, now protocol.Time, name string, family protocol.Family, identifier string, payload []byte, groups []string) error {
+// A ProfileChange is a new version of a profile, new assignments of it, or both.
+type ProfileChange struct {
+	Authority  protocol.Authority // whose profile it is: Intune, SCCM (Intune's in a co-managed tenant) or Office365; Unknown: of the tenant's
+	Name       string
+	Family     protocol.Family
+	Identifier string
+	Payload    []byte // nil: assignments only
+	Groups     []string
+}
+
+// PutProfile makes p.Payload the newest version of the authority's profile called p.Name, unless it is already, and
+// assigns it to groups besides those that have it. Family and identifier belong to the name and are those of the
+// payload; one identifier belongs to one name, whichever authorities have a profile so called: on the device it is the
+// name (AUTH-26). Basic Mobility and Security has email and configuration only (AUTH-46).
+func (s *Server) PutProfile(ctx context.Context, now protocol.Time, who Actor, p ProfileChange) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
+	return s.attempt(ctx, now, who, "profile "+p.Name, who.administers(), func(ctx context.Context) error { return s.putProfile(ctx, now, p) })
+}
+
+func (s *Server) putProfile(ctx context.Context, now protocol.Time, p ProfileChange) error {
 	content := s.Content()
-	present := content.Newest(name)
-	c := store.Change{Lines: line(delivery.WhatTenant, protocol.RuleWake, "profile "+name)}
-	for _, g := range groups {
-		c.Assign = append(c.Assign, store.Assignment{Profile: name, Group: g})
+	if p.Authority == protocol.Unknown {
+		p.Authority = owner(content.Tenant)
+	}
+	present := content.Newest(p.Authority, p.Name)
+	c := store.Change{Lines: line(delivery.WhatTenant, protocol.RuleWake, "profile "+p.Name)}
+	for _, g := range p.Groups {
+		c.Assign = append(c.Assign, store.Assignment{Profile: p.Name, Group: g, Authority: p.Authority})
 	}
 	switch {
-	case payload == nil && present == nil:
-		return fmt.Errorf("profile %q: %w", name, store.ErrNotFound)
-	case payload == nil, present != nil && string(present.Payload) == string(payload):
+	case p.Payload == nil && present == nil:
+		return fmt.Errorf("profile %q: %w", p.Name, store.ErrNotFound)
+	case p.Payload == nil, present != nil && string(present.Payload) == string(p.Payload):
 		return s.change(ctx, now, &c)
-	case name == "" || identifier == "" || family == protocol.NoFamily:
+	case p.Name == "" || p.Identifier == "" || p.Family == protocol.NoFamily:
 		return refuse("HST-014", "a profile needs a name, an identifier and a family")
-	case present != nil && (present.Identifier != identifier || present.Family != family):
-		return refuse("AUTH-26", "profile %q is %s with identifier %s; another document needs another name", name, present.Family, present.Identifier)
+	case p.Authority == protocol.Office365 && p.Family != protocol.Email && p.Family != protocol.Configuration:
+		return refuse(protocol.RuleUnsupportedBMS, "basic mobility and security has email and configuration profiles only; %q is %s", p.Name, p.Family)
+	case present != nil && (present.Identifier != p.Identifier || present.Family != p.Family):
+		return refuse(protocol.RuleNamesake, "profile %q is %s with identifier %s; another document needs another name", p.Name, present.Family, present.Identifier)
 	}
 	for i := range content.Profiles {
-		if p := &content.Profiles[i]; p.Identifier == identifier && p.Name != name {
-			return refuse("AUTH-26", "identifier %s belongs to profile %q, which it would replace", identifier, p.Name)
+		if q := &content.Profiles[i]; q.Identifier == p.Identifier && q.Name != p.Name {
+			return refuse(protocol.RuleNamesake, "identifier %s belongs to profile %q, which it would replace", p.Identifier, q.Name)
 		}
 	}
 	c.Profiles = []store.Profile{{
-		Number: protocol.Profile(len(s.World().Profiles)), Name: name, Family: family, Identifier: identifier, Payload: slices.Clone(payload),
+		Number: protocol.Profile(len(s.World().Profiles)), Authority: p.Authority, Name: p.Name, Family: p.Family, Identifier: p.Identifier,
+		Payload: slices.Clone(p.Payload),
 	}}
 	return s.change(ctx, now, &c)
 }
 
-// Unassign takes a profile from a group; RemoveProfile takes it from all and forgets it. The devices of the users drop
-// it (AUTH-55). The error wraps store.ErrNotFound when there is no such profile or assignment.
+// ApplyProfile is PutProfile by the server itself, of the tenant's authority.
+func (s *Server) ApplyProfile(ctx context.Context, now protocol.Time, name string, family protocol.Family, identifier string, payload []byte, groups []string) error {
+	return s.PutProfile(ctx, now, System, ProfileChange{Name: name, Family: family, Identifier: identifier, Payload: payload, Groups: groups})
+}
+
+// Unassign takes a profile of the tenant's authority from a group; RemoveProfile takes it from all and forgets it. The
+// devices of the users drop it (AUTH-55). The error wraps store.ErrNotFound when there is no such profile or assignment.
 func (s *Server) Unassign(ctx context.Context, now protocol.Time, name, group string) error {
-	s.admin.Lock()
-	defer s.admin.Unlock()
-	a := store.Assignment{Profile: name, Group: group}
-	if !slices.Contains(s.Content().Assignments, a) {
-		return fmt.Errorf("profile %q of group %q: %w", name, group, store.ErrNotFound)
-	}
-	return s.change(ctx, now, &store.Change{
-		Unassign: []store.Assignment{a}, Lines: line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" unassigned from "+group),
-	})
+	return s.TakeProfile(ctx, now, System, protocol.Unknown, name, group)
 }
 
 // RemoveProfile is described at [Server.Unassign].
 func (s *Server) RemoveProfile(ctx context.Context, now protocol.Time, name string) error {
+	return s.TakeProfile(ctx, now, System, protocol.Unknown, name, "")
+}
+
+// TakeProfile is [Server.Unassign] or, without a group, [Server.RemoveProfile] of a's profile; Unknown: the tenant's.
+func (s *Server) TakeProfile(ctx context.Context, now protocol.Time, who Actor, a protocol.Authority, name, group string) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	content := s.Content()
-	p := content.Newest(name)
-	if p == nil {
-		return fmt.Errorf("profile %q: %w", name, store.ErrNotFound)
-	}
-	removed := *p
-	removed.Removed = true
-	c := store.Change{Profiles: []store.Profile{removed}, Lines: line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" removed")}
-	for _, a := range content.Assignments {
-		if a.Profile == name {
-			c.Unassign = append(c.Unassign, a)
+	return s.attempt(ctx, now, who, "profile "+name, who.administers(), func(ctx context.Context) error {
+		content := s.Content()
+		if a == protocol.Unknown {
+			a = owner(content.Tenant)
 		}
-	}
-	return s.change(ctx, now, &c)
+		if group != "" {
+			x := store.Assignment{Profile: name, Group: group, Authority: a}
+			if !slices.Contains(content.Assignments, x) {
+				return fmt.Errorf("profile %q of group %q: %w", name, group, store.ErrNotFound)
+			}
+			lines := line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" unassigned from "+group)
+			return s.change(ctx, now, &store.Change{Unassign: []store.Assignment{x}, Lines: lines})
+		}
+		p := content.Newest(a, name)
+		if p == nil {
+			return fmt.Errorf("profile %q: %w", name, store.ErrNotFound)
+		}
+		removed := *p
+		removed.Removed = true
+		c := store.Change{Profiles: []store.Profile{removed}, Lines: line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" removed")}
+		for _, x := range content.Assignments {
+			if x.Profile == name && x.Authority == a {
+				c.Unassign = append(c.Unassign, x)
+			}
+		}
+		return s.change(ctx, now, &c)
+	})
 }
 
 // PutSerials assigns devices to the tenant for automated enrolment.

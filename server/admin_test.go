@@ -152,7 +152,7 @@ func TestApplyProfileRefuses(t *testing.T) {
 	x.must(x.RemoveProfile(x.ctx, x.now, "wifi"))
 	x.wantErr("RemoveProfile again", x.RemoveProfile(x.ctx, x.now, "wifi"), store.ErrNotFound)
 	x.wifi("3", "all") // and it may come back
-	if p := x.Content().Newest("wifi"); p == nil || string(p.Payload) != "3" {
+	if p := x.Content().Newest(protocol.Intune, "wifi"); p == nil || string(p.Payload) != "3" {
 		t.Errorf("newest %+v", p)
 	}
 }

@@ -2,41 +2,114 @@ package server
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // PreviewAuthority says what change would do now, without changing anything (AUTH-35). A refused change comes back as
 // its refusal. Change.At is not looked at.
 func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change authority.Change) (*Preview, error) {
-	return nil, errors.ErrUnsupported
+	return s.planAuthority(ctx, now, s.Content(), change)
 }
 
-// SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of wake-ups.
-// Devices move later, each at its own completed check-in. Confirm is the ID of a preview of the same change, or empty;
-// needed where Preview.Confirm says so. A refusal changes nothing and is in the journal; by HST-070 when what was previewed
-// is not what would happen now: its reason names the difference. The preview comes back with HST-070 and RuleConfirm
-// refusals too, so that the caller can show it.
-func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string) (*Preview, error) {
-	return nil, errors.ErrUnsupported
+// SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of
+// wake-ups. Devices move later, each at its own completed check-in. Confirm is the ID of a preview of the same change, or
+// empty; AUTH-35 refuses an empty one where Preview.Confirm says that it is needed. A refusal changes nothing and is in
+// the journal; by HST-070 when what was previewed is not what would happen now: its reason names the difference. What
+// would happen now comes back with these two, so that the caller can show it.
+func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string) (p *Preview, err error) {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	what := "authority " + (&authority.Tenant{Authority: change.Authority, Coexistence: change.Coexistence}).Name()
+	err = s.attempt(ctx, now, who, what, who.administers(), func(ctx context.Context) error {
+		content := s.Content()
+		if p, err = s.planAuthority(ctx, now, content, change); err != nil {
+			return err
+		}
+		if err := p.confirmed(confirm); err != nil {
+			return err
+		}
+		if p.After == p.Before {
+			return nil
+		}
+		return s.change(ctx, now, authorityChange(now, content, p))
+	})
+	return p, err
 }
 
-// A GapState is the gap in Apple's push certificates (AUTH-30, AUTH-33).
-type GapState struct {
-	Open      bool
-	Since     protocol.Time
-	Platforms []protocol.Platform // whose check-ins and enrolments are refused
-	Slot      protocol.Authority  // whose certificate is waited for, or in use
-	Topic     string              // that the upload should have: the one that enrolled devices know; empty: none yet
-	AppleID   string              // whose certificate that is (AUTH-33)
-	Ended     bool                // the certificate in use has ended or is refused by the push service (AUTH-33)
-	Held      int                 // devices whose wake-up waits for the upload
-	Blocked   int                 // of these pending or stale
+// authorityChange is the commit of a change of authority.
+func authorityChange(now protocol.Time, content *store.Content, p *Preview) *store.Change {
+	detail := fmt.Sprintf("from %s to %s, epoch %d: %d pending, %d stale, %d stranded", p.Before.Name(), p.After.Name(), p.After.Epoch, p.Pending, p.Stale, p.Stranded)
+	rule := protocol.Rule("AUTH-04")
+	if p.Unsupported {
+		detail += ", unsupported and forced"
+	}
+	c := &store.Change{
+		Tenant: &p.After, Campaign: &store.Campaign{Gap: content.Campaign.Gap, Wakes: delivery.Campaign{From: now}},
+		Lines: line(delivery.WhatAuthority, rule, detail),
+	}
+	switch cert := inUse(content); {
+	case p.OpensGap:
+		if c.Campaign.Gap == 0 {
+			c.Campaign.Gap = now
+		}
+		c.Lines = append(c.Lines, line(delivery.WhatGapOpened, protocol.RulePushGap, "until a renewed certificate is uploaded for "+p.After.Slot().String())...)
+	case cert != nil && c.Campaign.Gap == 0 && cert.Slot != p.After.Slot(): // the tenant keeps its one certificate (gap.onCoexistence off)
+		kept := *cert
+		kept.Slot = p.After.Slot()
+		c.Push = &kept
+	}
+	return c
 }
 
-// Gap says how the gap stands at now. It looks at all devices.
-func (s *Server) Gap(ctx context.Context, now protocol.Time) (GapState, error) {
-	return GapState{}, errors.ErrUnsupported
+// planAuthority previews a change of content.
+func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *store.Content, change authority.Change) (*Preview, error) {
+	before := content.Tenant
+	change.At = now
+	users, err := s.onBMS(ctx, content)
+	if err != nil {
+		return nil, err
+	}
+	after, no := authority.Transition(before, change, authority.Facts{UnitsKnown: content.Settings.UnitsKnown, Units: content.Settings.Units, OnBMS: users})
+	if no != nil {
+		return nil, no
+	}
+	next := *content
+	next.Tenant = after
+	opens := authority.OpensGap(before, after, content.Settings.Gap)
+	if opens && next.Campaign.Gap == 0 {
+		next.Campaign.Gap = now
+	}
+	p, err := s.plan(ctx, now, content, &next)
+	if err != nil {
+		return nil, err
+	}
+	p.OpensGap, p.Unsupported = opens, authority.Unsupported(before, after)
+	enables := after != before && after.Authority == protocol.Office365 && after.Coexistence
+	p.Confirm = after != before && before.Authority != protocol.Unknown && (enables || p.Stranded > 0)
+	p.warn(enables)
+	return p, nil
+}
+
+// onBMS counts the users whose devices resolve to office365 under coexistence (AUTH-04).
+func (s *Server) onBMS(ctx context.Context, content *store.Content) (n int, err error) {
+	t := content.Tenant
+	if t.Authority != protocol.Office365 || !t.Coexistence {
+		return 0, nil
+	}
+	w := s.World()
+	seen := map[delivery.UserID]bool{}
+	err = s.eachRecord(ctx, func(r *store.Record) {
+		st := &r.State
+		if u := w.User(st.User); st.Life == delivery.Enrolled && u != nil && !seen[st.User] {
+			if authority.Resolve(t, u, st.Subject()).Authority == protocol.Office365 {
+				seen[st.User] = true
+			}
+		}
+	})
+	return len(seen), err
 }

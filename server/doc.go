@@ -16,7 +16,6 @@
 //
 // # Divergences
 //
-//   - A tenant whose authority is set cannot change it yet; SetUp says so by AUTH-04.
 //   - A device that has another topic than the push certificate is not pushed at all: Apple's service would refuse the
 //     certificate for it, and the slot of all others with it.
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).

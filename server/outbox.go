@@ -45,8 +45,11 @@ func (o *outbox) nudge() {
 func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 	next := protocol.Time(s.outbox.sweep.Load())
 	w := s.World()
-	if s.cfg.Push == nil || s.outbox.held.Load() || w.Push.Topic == "" || w.Push.Suspended {
+	if s.cfg.Push == nil || s.outbox.held.Load() || w.Push.Topic == "" || w.Push.Suspended || s.holds(0, w) {
 		return next, nil
+	}
+	if running(w) { // others wait until it is over
+		return next.Sooner(w.Wakes.Turn(w.Wakes.Cursor + 1)), nil
 	}
 	due, err := s.store.NextDue(ctx)
 	if err != nil {
@@ -77,6 +80,9 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
 		return nil
 	}
 	s.warn(now)
+	if more, err := s.campaign(ctx, now); more || err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var failed error
 	tried := map[protocol.Device]delivery.Wake{}
@@ -84,6 +90,9 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
 		snap := s.snap.Load()
 		if !snap.world.Push.Usable(now) {
 			s.outbox.held.Store(snap.world.Push.Topic != "")
+			return failed
+		}
+		if s.holds(now, snap.world) {
 			return failed
 		}
 		due, err := s.store.Due(ctx, now, batch+len(tried))
@@ -125,12 +134,14 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
 // wake sends one wake-up, then keeps what became of it: a crash between the two sends it again.
 func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st *delivery.State) error {
 	ev := delivery.Event{Kind: delivery.PushReport, Device: st.Device, Message: delivery.Message{PushedAt: now, Sent: st.Wake}}
-	if st.Push.Topic != snap.world.Push.Topic {
+	switch {
+	case snap.world.InGap(st.Platform): // only some platforms are in the gap; the upload wakes all (AUTH-31)
+		ev.Push, ev.RetryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
+	case st.Push.Topic != snap.world.Push.Topic:
 		ev.Push = delivery.BadAddress // the certificate of another topic cannot reach it (AUTH-32)
-	} else {
-		n := push.Notification{Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt)}
-		if st.Wake.Reason != delivery.Scheduled || len(st.Queue) > 0 {
-			n.Expires = now.Add(push.KeepWork).Time()
+	default:
+		n := push.Notification{
+			Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt), Expires: expires(now, snap.world, st),
 		}
 		a := s.cfg.Push.Push(ctx, n)
 		if a.Suspend {
@@ -155,9 +166,8 @@ func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st
 func (s *Server) suspend(ctx context.Context, now protocol.Time, sent *snapshot, reason string) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	slot := slotOf(sent.content.Tenant)
-	refused, present := sent.content.Slot(slot), s.Content().Slot(slot)
-	if present == nil || present.Suspended || present.NotBefore != refused.NotBefore {
+	refused, present := inUse(sent.content), inUse(s.Content())
+	if present == nil || present.Suspended || present.Slot != refused.Slot || present.NotBefore != refused.NotBefore {
 		return nil // known, or mended meanwhile
 	}
 	cert := *present

@@ -1,26 +1,179 @@
 package server
 
 import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
-// A Preview is what a change would do, or did: the same code answers both (AUTH-35, I10). Its ID stands for all of it:
-// the state of the tenant and what becomes of each device. A change that is given another ID is refused and the
-// difference named (HST-070).
+// A Preview is what a change would do, or did: the same code answers both (AUTH-35, I10). Its ID stands for all of it: the
+// change and what becomes of each device. A change that is given another ID is refused and the difference named
+// (HST-070).
 type Preview struct {
-	authority.Preview // its ID is this one's
-	Before            authority.Tenant
-	After             authority.Tenant // of a change that is no change of authority: Before
-	Unsupported       bool             // only force does it (AUTH-04)
-	Confirm           bool             // the change needs the ID: it enables coexistence, or strands devices
-	OpensGap          bool             // Apple devices wait for a renewed push certificate afterwards (AUTH-30)
-
-	Warnings []Warning
+	authority.Preview
+	Before      authority.Tenant
+	After       authority.Tenant // of a change that is no change of authority: Before
+	Unsupported bool             // only force does it (AUTH-04)
+	Confirm     bool             // the change needs the ID: it enables coexistence, or devices would be stranded
+	OpensGap    bool             // Apple devices wait for a renewed push certificate afterwards (AUTH-30)
+	Warnings    []Warning
 }
 
 // A Warning is advice that goes with a preview, by rule: one sentence.
 type Warning struct {
 	Rule protocol.Rule
 	Text string
+}
+
+// plan previews the step from one content to another.
+func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
+	scene := &authority.Scene{
+		Before: before.Tenant, After: after.Tenant, Now: now, Leaving: after.Settings.Leaving,
+		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap},
+		Units: unitsOf(after),
+	}
+	topic := ""
+	if cert := inUse(after); cert != nil {
+		topic, scene.Push.Ends = cert.Topic, cert.NotAfter
+	}
+	was, is := s.World(), newWorld(after)
+	var failed error
+	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), nil)
+	if failed != nil {
+		return nil, failed
+	}
+	p := &Preview{Preview: plan, Before: before.Tenant, After: after.Tenant}
+	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, plan.ID)
+	return p, nil
+}
+
+// unitsOf are the licence units of a tenant.
+func unitsOf(c *store.Content) authority.Units {
+	u := authority.Units{Known: c.Settings.UnitsKnown, Owned: c.Settings.Units, Free: c.Settings.Units}
+	for i := range c.Users {
+		if c.Users[i].IntuneLicence {
+			u.Free--
+		}
+	}
+	return u
+}
+
+// subjects are the enrolled devices, as the rules see them. One Subject is used again and again.
+func (s *Server) subjects(ctx context.Context, was, is *delivery.World, topic string, failed *error) iter.Seq[*authority.Subject] {
+	return func(yield func(*authority.Subject) bool) {
+		gets := make([][]authority.Profile, len(is.Sets)) // by set
+		for i := range is.Sets {
+			for _, p := range is.Sets[i].Profiles {
+				gets[i] = append(gets[i], profileOf(is, p))
+			}
+		}
+		c := authority.Subject{Assigned: true}
+		more := true
+		*failed = s.eachRecord(ctx, func(r *store.Record) {
+			st := &r.State
+			if !more || st.Life != delivery.Enrolled {
+				return
+			}
+			c.Device, c.Number, c.Owner, c.Epoch = st.Subject(), st.Device, uint32(st.User), st.Epoch
+			c.Was, c.Is = was.User(st.User), is.User(st.User)
+			c.CertEnd, c.Contact = st.Identity.NotAfter, st.LastSeen
+			c.OtherTopic = topic != "" && st.Push.Topic != topic
+			c.Leaving = leaving(st)
+			c.Has = c.Has[:0]
+			for i := range st.Profiles {
+				if x := st.Profiles[i].State; x != delivery.Installing && x != delivery.InstallFailed {
+					c.Has = append(c.Has, profileOf(is, st.Profiles[i].Profile))
+				}
+			}
+			c.Gets = gets[is.SetOf(st)]
+			more = yield(&c)
+		})
+	}
+}
+
+func profileOf(w *delivery.World, p protocol.Profile) authority.Profile {
+	if int(p) >= len(w.Profiles) {
+		return authority.Profile{}
+	}
+	q := &w.Profiles[p]
+	a := q.Authority
+	if a == protocol.SCCM {
+		a = protocol.Intune // who manages the device, whatever the tenant is called
+	}
+	return authority.Profile{Name: q.Name, Family: q.Family, Authority: a}
+}
+
+// leaving tells whether the device goes away at its next check-in (AUTH-53).
+func leaving(st *delivery.State) bool {
+	for i := range st.Queue {
+		if k := st.Queue[i].Kind; k == protocol.Retire || k == protocol.Erase {
+			return true
+		}
+	}
+	return false
+}
+
+// confirmed holds the ID of an earlier preview against what would happen now.
+func (p *Preview) confirmed(id string) error {
+	switch {
+	case id == p.ID:
+		return nil
+	case id == "" && !p.Confirm:
+		return nil
+	case id == "":
+		return refuse(protocol.RulePreview, "this change is previewed first; confirm it with the preview's id %s", p.ID)
+	}
+	return refuse(protocol.RuleOutdated, "the preview %s is not what would happen now: %s", id, p.difference(id))
+}
+
+// difference says in words what is other than in the preview with this ID.
+func (p *Preview) difference(id string) string {
+	was, is := strings.Split(id, "-"), strings.Split(p.ID, "-")
+	if len(was) != len(is) {
+		return "it is no preview's id"
+	}
+	var out []string
+	for i, what := range [...]string{"the change is to", "the tenant's epoch is", "devices pending:", "devices stale:", "devices stranded:"} {
+		if was[i] != is[i] {
+			out = append(out, what+" "+is[i]+", was "+was[i])
+		}
+	}
+	if out == nil {
+		return "as many devices, but not the same ones"
+	}
+	return strings.Join(out, "; ")
+}
+
+// warn adds the advice that goes with the numbers.
+func (p *Preview) warn(enables bool) {
+	say := func(r protocol.Rule, format string, args ...any) {
+		p.Warnings = append(p.Warnings, Warning{r, fmt.Sprintf(format, args...)})
+	}
+	if p.Unsupported {
+		say("AUTH-04", "the service does not offer this change: it is unsupported, and only force makes it")
+	}
+	if enables && p.WouldMove > 0 {
+		say(protocol.RulePreview, "%d devices of users who hold an Intune licence move at once: assign no Intune licences before coexistence is on, or assign Intune policies to those users first", p.WouldMove)
+	}
+	if p.Unprotected > 0 {
+		say(protocol.RuleLicenceMoves, "%d devices lose all profiles and get none in their place", p.Unprotected)
+	}
+	if p.Prompts > 0 {
+		say("AUTH-37", "the users of %d devices may be asked to sign in to mail again", p.Prompts)
+	}
+	if p.OpensGap {
+		say(protocol.RulePushGap, "Apple devices cannot check in or enrol until a renewed push certificate is uploaded for %s", p.After.Slot())
+	}
+	if p.NeedsSupport > 0 {
+		say(protocol.RuleUserless, "%d userless devices stay where they are until support moves them", p.NeedsSupport)
+	}
+	if p.Need.Units.Known && p.Need.Short > 0 {
+		say("AUTH-09", "%d licence units are missing to move every user", p.Need.Short)
+	}
 }

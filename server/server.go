@@ -88,7 +88,7 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cert := content.Slot(slotOf(content.Tenant)); cert != nil {
+	if cert := inUse(content); cert != nil {
 		if err := s.usePushCertificate(cert); err != nil {
 			return nil, err
 		}

@@ -19,31 +19,40 @@ type PushUpload struct {
 	Stranded   int  // enrolled Apple devices that the new topic cannot reach
 }
 
-// UploadPush takes data (see certs.ReadPush) as the push certificate of the tenant's slot (AUTH-34). One with another
-// topic is refused without confirm (AUTH-32); the result says how many devices it strands, also when it is refused. Held
-// wake-ups go out at once (AUTH-31).
-func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (PushUpload, error) {
-	read, err := certs.ReadPush(data, password)
+// UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
+// with another topic than the devices know is refused without confirm (AUTH-32); the result says how many devices it
+// strands, also when it is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31).
+func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (up PushUpload, err error) {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	who := Actor{actorIn(ctx), store.GlobalAdministrator}
+	err = s.attempt(ctx, now, who, "push certificate", true, func(ctx context.Context) error {
+		up, err = s.uploadPush(ctx, now, data, password, appleID, confirm)
+		return err
+	})
+	return up, err
+}
+
+func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (up PushUpload, err error) {
+	content := s.Content()
+	read, err := s.readPush(data, password)
 	if err != nil {
-		return PushUpload{}, err
+		return up, err
 	}
 	key, err := certs.KeyPEM(read.Key)
 	if err != nil {
-		return PushUpload{}, err
+		return up, err
 	}
-	s.admin.Lock()
-	defer s.admin.Unlock()
-	content := s.Content()
 	if content.Tenant.Authority == protocol.Unknown {
-		return PushUpload{}, refuse(protocol.RuleUnset, "no authority is set yet, so there is no slot for a push certificate")
+		return up, refuse(protocol.RuleUnset, "no authority is set yet, so there is no slot for a push certificate")
 	}
 	cert := store.PushCertificate{
-		Slot: slotOf(content.Tenant), Topic: read.Topic, AppleID: appleID, UploadedAt: now,
+		Slot: content.Tenant.Slot(), Topic: read.Topic, AppleID: appleID, UploadedAt: now,
 		NotBefore: protocol.At(read.Certificate.NotBefore), NotAfter: protocol.At(read.Certificate.NotAfter),
 		Certificate: certs.CertificatesPEM(append([]*x509.Certificate{read.Certificate}, read.Chain...)...), Key: key,
 	}
 	var present renewal.Push
-	if p := content.Slot(cert.Slot); p != nil {
+	if p := content.Latest(); p != nil { // in the gap it is another slot's: that one is to be renewed
 		present = renewal.Push{Topic: p.Topic, NotBefore: p.NotBefore, NotAfter: p.NotAfter}
 		if cert.AppleID == "" && p.Topic == cert.Topic {
 			cert.AppleID = p.AppleID // renewed under the same one
@@ -51,10 +60,10 @@ func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte,
 	}
 	other, no := renewal.CheckUpload(now, present, renewal.Push{Topic: cert.Topic, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter})
 	if no != nil {
-		return PushUpload{}, no
+		return up, no
 	}
-	up := PushUpload{OtherTopic: other}
-	detail := "topic " + cert.Topic + ", valid until " + cert.NotAfter.String()
+	up.OtherTopic = other
+	rule, detail := protocol.RuleUpload, "topic "+cert.Topic+", valid until "+cert.NotAfter.String()
 	if other {
 		err := s.eachRecord(ctx, func(r *store.Record) {
 			if st := &r.State; st.Life == delivery.Enrolled && st.Platform.Apple() && st.Push.Topic != cert.Topic {
@@ -62,23 +71,30 @@ func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte,
 			}
 		})
 		if err != nil {
-			return PushUpload{}, err
+			return up, err
 		}
 		if !confirm {
 			return up, refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
 		}
+		rule = protocol.RuleOtherTopic
 		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
 	}
-	rule := protocol.RuleUpload
-	if other {
-		rule = protocol.RuleOtherTopic
+	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
+	if since := content.Campaign.Gap; since != 0 {
+		c.Campaign = &store.Campaign{Wakes: delivery.Campaign{From: now}}
+		c.Lines = append(c.Lines, line(delivery.WhatGapClosed, protocol.RuleGapClosed, "it was open since "+since.String())...)
 	}
-	if err := s.change(ctx, now, &store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}); err != nil {
-		return PushUpload{}, err
+	if err := s.change(ctx, now, &c); err != nil {
+		return up, err
 	}
 	s.outbox.held.Store(false)
 	s.outbox.nudge()
 	return up, nil
+}
+
+// readPush reads an upload: a certificate with its key, or one for a key that PushCSR made.
+func (s *Server) readPush(data []byte, password string) (*certs.Push, error) {
+	return certs.ReadPush(data, password)
 }
 
 // usePushCertificate tells who sends wake-ups under which certificate.
@@ -97,7 +113,7 @@ func (s *Server) usePushCertificate(cert *store.PushCertificate) error {
 // PushStatus returns the push certificate in use, nil: none, and the warning of renewal.Warning.
 func (s *Server) PushStatus(now protocol.Time) (cert *store.PushCertificate, warning int) {
 	content := s.Content()
-	cert = content.Slot(slotOf(content.Tenant))
+	cert = inUse(content)
 	if cert == nil {
 		return nil, 0
 	}

@@ -28,32 +28,47 @@ func newSnapshot(c *store.Content) *snapshot {
 	return s
 }
 
-// slotOf is the authority whose push certificate the tenant's Apple devices are woken with: each has a slot of its own.
-func slotOf(t authority.Tenant) protocol.Authority {
-	if t.Authority == protocol.Office365 && t.Coexistence {
-		return protocol.Intune
+// owner is whose profiles a tenant's administrators make unless they say otherwise.
+func owner(t authority.Tenant) protocol.Authority {
+	if a := t.Slot(); a != protocol.Unknown {
+		return a
 	}
-	return t.Authority
+	return protocol.Intune
+}
+
+// inUse is the push certificate that wake-ups go out with; nil: there is none. In the gap it is the one of the authority
+// before: whom the gap does not hold is woken with it (AUTH-30).
+func inUse(c *store.Content) *store.PushCertificate {
+	if c.Campaign.Gap != 0 {
+		return c.Latest()
+	}
+	return c.Slot(c.Tenant.Slot())
 }
 
 func newWorld(c *store.Content) *delivery.World {
-	w := &delivery.World{Tenant: c.Tenant, Settings: c.Settings, Profiles: make([]delivery.Profile, 1), Sets: make([]delivery.Set, 1)}
-	if cert := c.Slot(slotOf(c.Tenant)); cert != nil {
+	w := &delivery.World{
+		Tenant: c.Tenant, Settings: c.Settings, Gap: c.Campaign.Gap, Wakes: c.Campaign.Wakes,
+		Profiles: make([]delivery.Profile, 1), Sets: make([]delivery.Set, 1),
+	}
+	if cert := inUse(c); cert != nil {
 		w.Push = delivery.PushSlot{Topic: cert.Topic, NotAfter: cert.NotAfter, Suspended: cert.Suspended}
 	}
-	newest := map[string]protocol.Profile{}
-	for i := range c.Profiles { // by number
+	newest := map[store.Assignment]protocol.Profile{} // by name and authority
+	for i := range c.Profiles {                       // by number
 		p := &c.Profiles[i]
 		for int(p.Number) >= len(w.Profiles) {
 			w.Profiles = append(w.Profiles, delivery.Profile{})
 		}
-		w.Profiles[p.Number] = delivery.Profile{Name: p.Name, Family: p.Family, Identifier: p.Identifier, Payload: p.Payload}
-		newest[p.Name] = p.Number // nothing assigns one that is removed
+		w.Profiles[p.Number] = delivery.Profile{Name: p.Name, Family: p.Family, Authority: p.Authority, Identifier: p.Identifier, Payload: p.Payload}
+		newest[store.Assignment{Profile: p.Name, Authority: p.Authority}] = p.Number // nothing assigns one that is removed
 	}
-	byGroup := map[string][]protocol.Profile{}
+	byGroup := [len(delivery.User{}.Sets)]map[string][]protocol.Profile{}
+	for i := range byGroup {
+		byGroup[i] = map[string][]protocol.Profile{}
+	}
 	for _, a := range c.Assignments {
-		if p := newest[a.Profile]; p != 0 {
-			byGroup[a.Group] = append(byGroup[a.Group], p)
+		if p := newest[store.Assignment{Profile: a.Profile, Authority: a.Authority}]; p != 0 {
+			byGroup[a.Authority][a.Group] = append(byGroup[a.Authority][a.Group], p)
 		}
 	}
 
@@ -62,22 +77,27 @@ func newWorld(c *store.Content) *delivery.World {
 		last = c.Users[n-1].ID
 	}
 	w.Users = make([]delivery.User, last+1)
-	sets := map[string]uint32{"": 0} // by the names of the groups
+	type sets = [len(delivery.User{}.Sets)]uint32
+	known := map[string]sets{"": {}} // by the names of the groups
 	same := map[uint32]uint32{0: 0}  // by version
 	for i := range c.Users {
 		u := &c.Users[i]
 		groups := strings.Join(u.Groups, "\x00")
-		n, known := sets[groups]
-		if !known {
-			set := setOf(u.Groups, byGroup)
-			if n, known = same[set.Version]; !known {
-				n = uint32(len(w.Sets))
-				w.Sets = append(w.Sets, set)
-				same[set.Version] = n
+		s, ok := known[groups]
+		if !ok {
+			for a := range s {
+				set := setOf(u.Groups, byGroup[a])
+				n, ok := same[set.Version]
+				if !ok {
+					n = uint32(len(w.Sets))
+					w.Sets = append(w.Sets, set)
+					same[set.Version] = n
+				}
+				s[a] = n
 			}
-			sets[groups] = n
+			known[groups] = s
 		}
-		w.Users[u.ID] = delivery.User{User: u.User, Set: n}
+		w.Users[u.ID] = delivery.User{User: u.User, Sets: s}
 	}
 	return w
 }
@@ -98,16 +118,23 @@ func setOf(groups []string, byGroup map[string][]protocol.Profile) (s delivery.S
 		h.Write([]byte{byte(p), byte(p >> 8), byte(p >> 16), byte(p >> 24)})
 	}
 	s.Version = h.Sum32()
-	if s.Version == 0 || s.Version >= delivery.Unfinished { // these mean something else
+	if s.Version == 0 || s.Version >= delivery.Leftover { // these mean something else
 		s.Version = 1
 	}
 	return s
 }
 
-// changedSets tells whose profiles differ between two worlds, by UserID; nil: nobody's.
-func changedSets(old, new *delivery.World) (changed []bool) {
+// changedUsers tells whose devices a change of the world concerns, by UserID; nil: nobody's: whose profiles differ, of the
+// authority that the user's devices are with, or whose licences do, where those decide (AUTH-23, AUTH-24, AUTH-52).
+func changedUsers(old, new *delivery.World) (changed []bool) {
+	decide := new.Tenant.Authority == protocol.Office365 && new.Tenant.Coexistence
 	for u := 1; u < min(len(old.Users), len(new.Users)); u++ {
-		if old.Sets[old.Users[u].Set].Version == new.Sets[new.Users[u].Set].Version {
+		before, after := &old.Users[u], &new.Users[u]
+		same := !decide || before.User == after.User
+		for a := 0; a < len(before.Sets) && same; a++ {
+			same = !inForce(&new.Tenant, protocol.Authority(a)) || old.Sets[before.Sets[a]].Version == new.Sets[after.Sets[a]].Version
+		}
+		if same {
 			continue
 		}
 		if changed == nil {
@@ -116,6 +143,11 @@ func changedSets(old, new *delivery.World) (changed []bool) {
 		changed[u] = true
 	}
 	return changed
+}
+
+// inForce tells whether devices of t may have a's profiles because those are assigned.
+func inForce(t *authority.Tenant, a protocol.Authority) bool {
+	return a == t.Slot() || a == t.Authority
 }
 
 // UserByUPN finds a user; false: there is none.

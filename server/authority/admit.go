@@ -137,7 +137,7 @@ func (e *Enrolment) shut(t *Tenant, u *User, to Resolution) Gate {
 		return GateUserless
 	case to.Authority == protocol.Unknown:
 		return GatePlatform
-	case e.Push == PushGap && e.Gap.covers(e.Platform):
+	case e.Push == PushGap && e.Gap.Covers(e.Platform):
 		return GateGap
 	case e.Push == PushEnded && e.Platform.Apple():
 		return GatePushEnded

@@ -13,8 +13,8 @@ type GapSettings struct {
 	Platforms        []protocol.Platform // gap.platforms; nil: iOS, iPadOS, macOS
 }
 
-// covers tells whether the gap holds devices of p.
-func (s *GapSettings) covers(p protocol.Platform) bool {
+// Covers tells whether the gap holds devices of p.
+func (s *GapSettings) Covers(p protocol.Platform) bool {
 	if s.Platforms == nil {
 		return p.Apple()
 	}
@@ -47,7 +47,7 @@ type Push struct {
 // held returns the rule that keeps devices of p from checking in at now; empty: none.
 func (s *Push) held(now protocol.Time, p protocol.Platform) protocol.Rule {
 	switch {
-	case s.Gap && s.Settings.covers(p):
+	case s.Gap && s.Settings.Covers(p):
 		return protocol.RulePushGap
 	case p.Apple() && s.Ends != 0 && s.Ends <= now:
 		return protocol.RulePushExpired

@@ -48,3 +48,11 @@ type Device struct {
 
 // underBMS tells whether Basic Mobility and Security can manage d (AUTH-46).
 func (d *Device) underBMS() bool { return d.Platform != protocol.MacOS && !d.AndroidAPI }
+
+// Slot is the authority whose push certificate wakes the tenant's Apple devices: each has a slot of its own.
+func (t *Tenant) Slot() protocol.Authority {
+	if t.coexists() {
+		return protocol.Intune
+	}
+	return t.Authority
+}

@@ -21,9 +21,10 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	case CheckInRound:
 		if in.Verb == protocol.Enrol {
 			d.enrol()
-		} else if d.identify() {
+		} else if d.identify() && !d.blocked() {
 			d.round()
 		}
+		d.notify()
 	case PushReport:
 		d.pushed()
 	case Administered:
@@ -34,6 +35,18 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 		d.journal(WhatIssued, protocol.RuleRenewal, "")
 	case RecordDue:
 		d.cleanUp()
+	}
+}
+
+// notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27).
+func (d *decision) notify() {
+	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" {
+		return
+	}
+	d.out.Reply.Notice = d.w.Notice(d.n)
+	if d.n.Heard != d.w.Tenant.Epoch {
+		d.n.Heard = d.w.Tenant.Epoch
+		d.out.Changed |= Core
 	}
 }
 

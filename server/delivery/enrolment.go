@@ -26,6 +26,9 @@ func (d *decision) enrol() {
 		return
 	}
 	if c.Purpose == ForRenewal && s.Life == Enrolled {
+		if d.blocked() {
+			return
+		}
 		if c.Fingerprint != s.Identity.Fingerprint { // else the device says it again
 			d.promote()
 		}
@@ -44,7 +47,10 @@ func (d *decision) begin() {
 		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
 		return
 	}
-	if _, no := authority.Admit(d.w.Tenant, d.user(c.User), d.w.Enrolment(d.now, d.in.Platform)); no != nil {
+	e := d.w.Enrolment(d.now, d.in.Platform)
+	e.AndroidAPI, e.CoManaged, e.Way, e.Devices = d.in.AndroidAPI, d.in.CoManaged, d.in.Way, d.in.Devices
+	if _, no := authority.Admit(d.w.Tenant, d.w.User(c.User), e); no != nil {
+		no.Notice = d.w.Notice(s)
 		d.refusal(no, WhatRefused)
 		return
 	}
@@ -55,7 +61,7 @@ func (d *decision) begin() {
 	*d.n = State{
 		Device: s.Device, User: c.User, Platform: d.in.Platform, Life: Enrolling, Automated: c.Automated, LastSeen: d.now,
 		Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, // of the enrolment before, until Ready (I2)
-		Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
+		AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged, Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
 	}
 	if d.n.Platform == protocol.NoPlatform {
 		d.n.Platform = s.Platform
@@ -91,7 +97,7 @@ func (d *decision) ready() {
 		d.withdraw()
 		*n = State{
 			Device: s.Device, User: s.User, Platform: s.Platform, Life: Enrolling, Automated: s.Automated, LastSeen: d.now,
-			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
+			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, AndroidAPI: s.AndroidAPI, CoManaged: s.CoManaged, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
 		}
 		d.out.Changed |= Core | Profiles | Wakes | Secrets
 		d.journal(WhatEnded, "", "the device was wiped")
@@ -130,13 +136,16 @@ func (d *decision) ownTopic() string {
 // should have. Apple's devices complete no round of commands before, so this is their first completed check-in (I1, I2).
 func (d *decision) enrolled() {
 	n := d.n
-	to := authority.Resolve(d.w.Tenant, d.user(n.User), authority.Device{Platform: n.Platform})
+	device := n.Subject()
+	device.Registered = protocol.Unknown // this enrolment's first (AUTH-44)
+	to := authority.Resolve(d.w.Tenant, d.w.User(n.User), device)
 	if to.Authority == protocol.Unknown {
 		d.refuse(to.Rule, WhatRefused, "nobody manages this device")
 		return
 	}
 	n.Life, n.EnrolledAt, n.EndedAt = Enrolled, d.now, 0
 	n.Registered, n.RegisteredAt, n.Epoch = to.Authority, d.now, d.w.Tenant.Epoch
+	n.Heard = n.Epoch
 	d.out.Completed = true
 	d.journal(WhatEnrolled, "", "")
 	d.journal(WhatRegistered, to.Rule, to.Authority.String())
@@ -182,12 +191,4 @@ func (d *decision) facts() {
 		}
 		d.out.Changed |= FactsToo
 	}
-}
-
-// user returns what the rules know of a user, nil for a userless device.
-func (d *decision) user(id UserID) *authority.User {
-	if id == 0 || int(id) >= len(d.w.Users) {
-		return nil
-	}
-	return &d.w.Users[id].User
 }

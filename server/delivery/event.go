@@ -1,6 +1,9 @@
 package delivery
 
-import "rollcall/protocol"
+import (
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
 
 // A Kind is what sort of event a device's state machine hears of.
 type Kind uint8
@@ -64,12 +67,17 @@ type Message struct {
 	protocol.CheckIn
 	Credential Credential // CheckInRound, IdentityIssued
 	Platform   protocol.Platform
+	CoManaged  bool          // Enrol: Configuration Manager's client is there (AUTH-12)
+	AndroidAPI bool          // Enrol: through Android Management API (AUTH-46)
+	Way        authority.Way // Enrol: how it enrols (AUTH-47)
+	Devices    int           // Enrol: of the same user, that count against the limit
 
 	Topic, Magic  string // Ready
 	Token, Unlock []byte // Ready; Unlock nil: not given
 	Escrow        []byte // PutEscrow
 	Facts         *Facts // Enrol and reports that carry facts; nil: none
 	Result        []byte // Report: the raw report, kept with the command
+	Missing       bool   // Report of a RemoveProfile: it failed because the profile is not there
 	Errors        string // Report: the error chain as text, top first
 
 	Push          PushResult    // PushReport

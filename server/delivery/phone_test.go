@@ -33,14 +33,14 @@ const (
 func newWorld() *delivery.World {
 	return &delivery.World{
 		Tenant: authority.Tenant{Authority: protocol.Intune, Epoch: 1, ChangedAt: start},
-		Users:  []delivery.User{{}, {Set: 1}, {}},
+		Users:  []delivery.User{{}, {Sets: [4]uint32{protocol.Intune: 1}}, {}},
 		Sets:   []delivery.Set{{}, {Version: 11, Profiles: []protocol.Profile{wifi1, mail}}},
 		Profiles: []delivery.Profile{
 			{},
-			{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi"},
-			{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi"},
-			{Name: "mail", Family: protocol.Email, Identifier: "org.mail"},
-			{Name: "restrictions", Family: protocol.Configuration, Identifier: "org.restrictions"},
+			{Name: "wifi", Family: protocol.WiFi, Authority: protocol.Intune, Identifier: "org.wifi"},
+			{Name: "wifi", Family: protocol.WiFi, Authority: protocol.Intune, Identifier: "org.wifi"},
+			{Name: "mail", Family: protocol.Email, Authority: protocol.Intune, Identifier: "org.mail"},
+			{Name: "restrictions", Family: protocol.Configuration, Authority: protocol.Intune, Identifier: "org.restrictions"},
 		},
 		Push: delivery.PushSlot{Topic: topic, NotAfter: start.Add(1000 * day)},
 	}

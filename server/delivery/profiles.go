@@ -4,12 +4,14 @@ import (
 	"slices"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 )
 
 // Values of State.Set that no set of a world has for its version.
 const (
 	Unsettled  = 1<<32 - 1 // a profile failed, and the next conversation tries again
 	Unfinished = 1<<32 - 2 // a change waits for the answer to a command about the same profile
+	Leftover   = 1<<32 - 3 // profiles of the authority before are left, and each conversation looks whether they have to go
 )
 
 // maxTries is how often the installation or removal of a profile is tried.
@@ -23,11 +25,19 @@ func (w *World) profile(p protocol.Profile) *Profile {
 	return &w.Profiles[p]
 }
 
-// set returns the profiles that a user's devices should have.
-func (w *World) set(u UserID) *Set {
+// SetOf returns the index into w.Sets of the profiles that the device in state s should have.
+func (w *World) SetOf(s *State) int {
+	if int(s.User) >= len(w.Users) {
+		return 0
+	}
+	return int(w.Users[s.User].Sets[w.ownerOf(s)])
+}
+
+// set returns the profiles of owner that a user's devices should have.
+func (w *World) set(u UserID, owner protocol.Authority) *Set {
 	var i uint32
 	if int(u) < len(w.Users) {
-		i = w.Users[u].Set
+		i = w.Users[u].Sets[owner]
 	}
 	if int(i) >= len(w.Sets) {
 		return &Set{}
@@ -35,43 +45,20 @@ func (w *World) set(u UserID) *Set {
 	return &w.Sets[i]
 }
 
-// leaves tells whether a profile that is unassigned leaves the device (AUTH-55).
-func leaves(p protocol.Platform, f protocol.Family) bool {
-	return f != protocol.Configuration || p != protocol.Android
-}
-
-// reconcile queues what it takes to give the device the profiles it should have. One command at a time is outstanding for
-// one identifier, so that what is on the device is always known; what must wait for its answer is looked at again after
-// each report. Again: what failed in an earlier conversation is tried once more.
+// reconcile queues what it takes to give the device the profiles it should have: those of the authority that its next
+// completed check-in registers it with. One command at a time is outstanding for one identifier, so that what is on the
+// device is always known; what must wait for its answer is looked at again after each report. Again: what failed in an
+// earlier conversation is tried once more.
 func (d *decision) reconcile(again bool) {
 	n := d.n
-	set := d.w.set(n.User)
+	owner := d.w.ownerOf(n)
+	set := d.w.set(n.User, owner)
 	if n.Set == set.Version || n.Set == Unsettled && !again {
 		return
 	}
 	was := n.Set
 	n.Set = set.Version
-	for i := 0; i < len(n.Profiles); i++ {
-		a := n.Profiles[i]
-		identifier := d.w.profile(a.Profile).Identifier
-		switch {
-		case a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile): // not there, and nobody wants it there
-			d.drop(a.Profile)
-			i--
-		case d.wanted(set, identifier):
-		case d.pending(identifier):
-			n.Set = Unfinished
-		case !leaves(n.Platform, d.w.profile(a.Profile).Family): // there to stay
-			d.drop(a.Profile)
-			i--
-		case a.State == RemoveFailed && a.Tries >= maxTries:
-		case a.State == RemoveFailed && !again:
-			d.unsettle()
-		default:
-			d.put(a.Profile, Removing, a.Tries)
-			d.queue(protocol.Command{Kind: protocol.RemoveProfile, Profile: a.Profile, Text: identifier})
-		}
-	}
+	d.takeOff(set, owner, false, again)
 	for _, p := range set.Profiles {
 		a := d.assigned(p)
 		switch {
@@ -89,9 +76,73 @@ func (d *decision) reconcile(again bool) {
 			d.queue(protocol.Command{Kind: protocol.InstallProfile, Profile: p})
 		}
 	}
+	d.takeOff(set, owner, true, again) // after what takes their place
 	if n.Set != was {
 		d.out.Changed |= Core
 	}
+}
+
+// takeOff queues the removal of the profiles that are not in set: those of the owner, or, with old, those of the authority
+// before.
+func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) {
+	n := d.n
+	for i := 0; i < len(n.Profiles); i++ {
+		a := n.Profiles[i]
+		p := d.w.profile(a.Profile)
+		switch {
+		case d.w.old(a.Profile, owner) != old:
+		case a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile): // not there, and nobody wants it there
+			d.drop(a.Profile)
+			i--
+		case d.wanted(set, p.Identifier):
+		case d.pending(p.Identifier):
+			n.Set = Unfinished
+		case old && !d.ends(set, p):
+			if n.Set == set.Version {
+				n.Set = Leftover
+			}
+		case !old && !authority.Leaves(n.Subject(), p.Family, d.w.Settings.Leaving): // there to stay
+			d.drop(a.Profile)
+			i--
+		case a.State == RemoveFailed && a.Tries >= maxTries:
+		case a.State == RemoveFailed && !again:
+			d.unsettle()
+		default:
+			d.put(a.Profile, Removing, a.Tries)
+			d.queue(protocol.Command{Kind: protocol.RemoveProfile, Profile: a.Profile, Text: p.Identifier})
+		}
+	}
+}
+
+// ends tells whether a profile of the authority before has to go now, where set is what the device should have: under
+// coexistence at once (AUTH-23, AUTH-24), else as soon as its namesake is there (AUTH-26), and seven days after the
+// change at the latest (AUTH-27).
+func (d *decision) ends(set *Set, p *Profile) bool {
+	if d.w.coexists() || d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept) {
+		return true
+	}
+	for _, s := range set.Profiles {
+		if q := d.w.profile(s); q.Name == p.Name && q.Family == p.Family {
+			return d.assigned(s).State == Installed
+		}
+	}
+	return false
+}
+
+// whyGone is the rule by which a profile leaves the device, and what the journal calls it.
+func (d *decision) whyGone(p protocol.Profile) (protocol.Rule, What) {
+	owner := d.w.ownerOf(d.n)
+	switch {
+	case !d.w.old(p, owner):
+		return protocol.RuleUnassigned, WhatProfileRemoved
+	case d.w.coexists() && owner == protocol.Office365:
+		return protocol.RuleLicenceLost, WhatProfileRemoved
+	case d.w.coexists():
+		return protocol.RuleLicenceMoves, WhatProfileRemoved
+	case d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept):
+		return protocol.RuleSevenDays, WhatProfileRemoved
+	}
+	return protocol.RuleNamesake, WhatOverwritten
 }
 
 // unsettle has the next conversation try again.
@@ -125,6 +176,7 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 	name, identifier := d.w.profile(p).Name, d.w.profile(p).Identifier
 	if done { // what had this identifier before is replaced
 		d.put(p, Installed, 0)
+		d.overwritten(identifier, p)
 		d.dropAll(identifier, p)
 		d.journal(WhatProfileInstalled, "", name)
 		return
@@ -138,15 +190,25 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 // removed is the end of a RemoveProfile, which has left the queue.
 func (d *decision) removed(p protocol.Profile, done bool) {
 	name, identifier := d.w.profile(p).Name, d.w.profile(p).Identifier
-	if done {
+	rule, what := d.whyGone(p)
+	if done || d.in.Missing { // it is not there, and it should not be
 		d.dropAll(identifier, 0)
-		d.journal(WhatProfileRemoved, protocol.RuleUnassigned, name)
+		d.journal(what, rule, name)
 		return
 	}
 	a := d.assigned(p)
 	d.put(p, RemoveFailed, a.Tries+1)
 	d.unsettle()
-	d.journal(WhatProfileFailed, protocol.RuleUnassigned, name)
+	d.journal(WhatProfileFailed, rule, name)
+}
+
+// overwritten notes that profiles of the authority before were replaced by p, which has their identifier (AUTH-26).
+func (d *decision) overwritten(identifier string, p protocol.Profile) {
+	for _, a := range d.n.Profiles {
+		if q := d.w.profile(a.Profile); a.Profile != p && q.Identifier == identifier && q.Authority != d.w.profile(p).Authority {
+			d.journal(WhatOverwritten, protocol.RuleNamesake, q.Name)
+		}
+	}
 }
 
 // assigned returns the entry of p, zero: there is none.

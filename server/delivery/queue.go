@@ -166,6 +166,7 @@ func (d *decision) next(last protocol.Status) {
 		return
 	}
 	d.out.Completed = true
+	d.register()
 	d.rest()
 }
 

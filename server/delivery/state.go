@@ -45,6 +45,11 @@ type State struct {
 	EndedAt      protocol.Time // with Ended
 	LastSeen     protocol.Time // last completed round; may lag on disk, never in memory
 
+	Support    bool   // it moves at its next completed check-in, though it is userless (AUTH-18)
+	AndroidAPI bool   // managed through Android Management API (AUTH-46)
+	CoManaged  bool   // Windows with Configuration Manager's client (AUTH-12)
+	Heard      uint32 // newest change of authority that it was told of (AUTH-27)
+
 	Push     Push
 	Wake     Wake
 	Identity Identity // the one in use

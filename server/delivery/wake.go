@@ -80,6 +80,9 @@ func (d *decision) pushed() {
 // waits on the device.
 func (d *decision) afterPush() Wake {
 	next := d.scheduled()
+	if at := d.attempt(); at != 0 && at < next.Due {
+		next = Wake{Due: at, Reason: Retry}
+	}
 	first := awaitingRetry
 	if !d.n.Awaiting {
 		first = notNowRetry
@@ -99,10 +102,54 @@ func (d *decision) afterPush() Wake {
 	return Wake{Due: due, Reason: Retry, Attempt: attempt}
 }
 
+// attempts are how long after its first wake-up of a change a device that has not answered is woken again (AUTH-20).
+var attempts = [...]time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour}
+
+// attempt is when a pending or stale device has the next further attempt; 0: it waits for its schedule.
+func (d *decision) attempt() protocol.Time {
+	first := d.w.Wakes.Turn(d.s.Device)
+	if first == 0 {
+		return 0
+	}
+	if _, pending, stale := d.w.Target(d.s); !pending && !stale {
+		return 0
+	}
+	for i, after := range attempts {
+		if set := d.w.Settings.Attempts[i]; set != 0 {
+			after = set
+		}
+		if at := first.Add(after); at > d.now {
+			return at
+		}
+	}
+	return 0
+}
+
 // backoff doubles first for each attempt, up to most.
 func backoff(first time.Duration, attempt uint8, most time.Duration) time.Duration {
 	for ; attempt > 0 && first < most; attempt-- {
 		first *= 2
 	}
 	return min(first, most)
+}
+
+// A Campaign is the wake-up of every enrolled device after a change of authority (AUTH-20). When a device's turn is
+// follows from its number, so that no device needs a row for it. The zero Campaign is none.
+type Campaign struct {
+	From   protocol.Time   // the turn of the device with number 0
+	Cursor protocol.Device // all devices up to this one had their turn; they may have further attempts to come
+}
+
+// Over is the cursor of a campaign in which all devices had their turn.
+const Over protocol.Device = 1<<32 - 1
+
+// turnSpacing is between the turns of two devices: no two have the same, so that their order is always the same.
+const turnSpacing = 100 * time.Microsecond
+
+// Turn is when d is to be woken; 0: never, there is no campaign.
+func (c *Campaign) Turn(d protocol.Device) protocol.Time {
+	if c.From == 0 {
+		return 0
+	}
+	return c.From.Add(time.Duration(d) * turnSpacing)
 }

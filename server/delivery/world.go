@@ -12,6 +12,8 @@ import (
 type World struct {
 	Tenant   authority.Tenant
 	Settings Settings
+	Gap      protocol.Time // since when Apple devices wait for a renewed push certificate (AUTH-30); 0: they do not
+	Wakes    Campaign
 	Users    []User    // by UserID; [0] is unused
 	Sets     []Set     // by User.Set; [0] is the empty set of the userless
 	Profiles []Profile // by protocol.Profile; [0] is unused
@@ -23,12 +25,25 @@ type Settings struct {
 	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
 	Window   time.Duration // before its end in which it renews; 42 days (AUTH-41)
 	Renew    time.Duration // between two tries to renew; 7 days
+
+	Attempts [3]time.Duration          // further wake-ups of a change, after the first; 15 min, 1 h, 4 h (AUTH-20)
+	Gap      authority.GapSettings     // whom the gap of AUTH-30 holds
+	Leaving  authority.LeavingSettings // what becomes of configuration that is unassigned (AUTH-55)
+
+	Validity time.Duration // of a report of compliance; 30 days (AUTH-49)
+	Lag      time.Duration // of the console's figures after a change; 7 days (AUTH-29)
+	Silent   time.Duration // records silent for so long are deleted; none are (AUTH-48)
+
+	UnitsKnown     bool // the tenant's licences are known: enrolment asks for them (AUTH-09, AUTH-47)
+	Units          int  // licences that entitle Intune, owned
+	DeviceLicences bool // there are device licences for userless devices
+	DeviceLimit    int  // devices a user may have under Intune; 15 (AUTH-47)
 }
 
 // A User is what decisions need of one user.
 type User struct {
 	authority.User
-	Set uint32 // index into World.Sets
+	Sets [4]uint32 // what the devices should have, by whose profiles those are: indices into World.Sets
 }
 
 // A Set is the profiles that some users should have.
@@ -41,8 +56,9 @@ type Set struct {
 type Profile struct {
 	Name       string
 	Family     protocol.Family
-	Identifier string // what the device knows it by; the same in all versions of a name
-	Payload    []byte // as it is sent
+	Authority  protocol.Authority // whose it is: Intune, SCCM (Intune's in a co-managed tenant) or Office365
+	Identifier string             // what the device knows it by; the same in all versions of a name
+	Payload    []byte             // as it is sent
 }
 
 // A PushSlot is the state of the place for the authority's push certificate.
@@ -59,8 +75,15 @@ func (p *PushSlot) Usable(now protocol.Time) bool {
 
 // Enrolment is what the gates of AUTH-47 know of a device of p that wants to enrol at now.
 func (w *World) Enrolment(now protocol.Time, p protocol.Platform) authority.Enrolment {
-	e := authority.Enrolment{Device: authority.Device{Platform: p}}
-	if !w.Push.Usable(now) {
+	set := &w.Settings
+	e := authority.Enrolment{
+		Device: authority.Device{Platform: p}, Gap: set.Gap, RetryAfter: gapAgain,
+		Licences: set.UnitsKnown, DeviceLicence: set.DeviceLicences, Limit: set.DeviceLimit,
+	}
+	switch {
+	case w.InGap(p):
+		e.Push = authority.PushGap
+	case !w.Push.Usable(now):
 		e.Push = authority.PushEnded
 	}
 	return e

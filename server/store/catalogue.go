@@ -21,11 +21,13 @@ type Catalogue interface {
 // Content is all that administrators decided.
 type Content struct {
 	Tenant      authority.Tenant // zero Release: the tenant was never set up
+	Campaign    Campaign
 	Settings    delivery.Settings
 	Users       []User // by ID; IDs are 1, 2, ... without gaps
 	Profiles    []Profile
 	Assignments []Assignment
 	Push        []PushCertificate // newest first within an authority's slot
+	Consents    []Consent         // granted ones, by Service
 	Serials     []Serial          // ADE devices of the tenant
 	Tokens      []Token           // of the admin API
 	Secrets     map[string][]byte // the server's own keys by name
@@ -40,9 +42,23 @@ type User struct {
 	authority.User
 }
 
-// A Profile is one version of a named document. The newest version of a name is the one that is assigned.
+// A Campaign is what a change of authority leaves to be done: one row, however many devices there are.
+type Campaign struct {
+	Gap   protocol.Time // since when Apple waits for a renewed push certificate (AUTH-30); 0: it does not
+	Wakes delivery.Campaign
+}
+
+// A Consent is a data-sharing consent that was granted (AUTH-05).
+type Consent struct {
+	Service string // Graph's id
+	By      string
+	At      protocol.Time
+}
+
+// A Profile is one version of a named document. The newest version of an authority's name is the one that is assigned.
 type Profile struct {
-	Number     protocol.Profile // 1, 2, ...
+	Number     protocol.Profile   // 1, 2, ...
+	Authority  protocol.Authority // whose it is: see delivery.Profile
 	Name       string
 	Family     protocol.Family
 	Identifier string
@@ -50,8 +66,11 @@ type Profile struct {
 	Removed    bool // kept because devices may still hold it
 }
 
-// An Assignment gives a profile, by name, to a group of users.
-type Assignment struct{ Profile, Group string }
+// An Assignment gives a profile of an authority, by name, to a group of users.
+type Assignment struct {
+	Profile, Group string
+	Authority      protocol.Authority
+}
 
 // A PushCertificate is one upload into an authority's slot (AUTH-34).
 type PushCertificate struct {
@@ -83,12 +102,14 @@ type Token struct {
 // A Change is one administrator's change. Fields left zero change nothing.
 type Change struct {
 	Tenant   *authority.Tenant
+	Campaign *Campaign
 	Settings *delivery.Settings
 	Users    []User
 	Profiles []Profile
 	Assign   []Assignment
 	Unassign []Assignment
 	Push     *PushCertificate // added to its slot, or the same one (by NotBefore and slot) updated
+	Consents []Consent
 	Serials  []Serial
 	Tokens   []Token
 	Secrets  map[string][]byte

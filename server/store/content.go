@@ -15,6 +15,9 @@ func (c *Content) With(change *Change) *Content {
 	if change.Tenant != nil {
 		n.Tenant = *change.Tenant
 	}
+	if change.Campaign != nil {
+		n.Campaign = *change.Campaign
+	}
 	if change.Settings != nil {
 		n.Settings = *change.Settings
 	}
@@ -31,6 +34,7 @@ func (c *Content) With(change *Change) *Content {
 			return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(b.UploadedAt, a.UploadedAt), cmp.Compare(b.NotBefore, a.NotBefore))
 		})
 	}
+	n.Consents = merge(c.Consents, change.Consents, func(a, b *Consent) int { return cmp.Compare(a.Service, b.Service) })
 	n.Serials = merge(c.Serials, change.Serials, func(a, b *Serial) int { return cmp.Compare(a.Serial, b.Serial) })
 	n.Tokens = merge(c.Tokens, change.Tokens, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	n.Secrets = maps.Clone(c.Secrets)
@@ -42,7 +46,7 @@ func (c *Content) With(change *Change) *Content {
 }
 
 func compareAssignments(a, b *Assignment) int {
-	return cmp.Or(cmp.Compare(a.Profile, b.Profile), cmp.Compare(a.Group, b.Group))
+	return cmp.Or(cmp.Compare(a.Profile, b.Profile), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Authority, b.Authority))
 }
 
 // merge returns have with the elements of add, in order; one that compares equal is replaced.
@@ -62,10 +66,10 @@ func merge[T any](have, add []T, compare func(a, b *T) int) []T {
 	return out
 }
 
-// Newest returns the newest version of the profile called name that is not removed; nil: there is none.
-func (c *Content) Newest(name string) *Profile {
+// Newest returns the newest version of a's profile called name that is not removed; nil: there is none.
+func (c *Content) Newest(a protocol.Authority, name string) *Profile {
 	for i := len(c.Profiles) - 1; i >= 0; i-- {
-		if p := &c.Profiles[i]; p.Name == name {
+		if p := &c.Profiles[i]; p.Name == name && p.Authority == a {
 			if p.Removed {
 				return nil
 			}
@@ -83,4 +87,15 @@ func (c *Content) Slot(a protocol.Authority) *PushCertificate {
 		}
 	}
 	return nil
+}
+
+// Latest returns the certificate that was uploaded last, whatever its slot: the one that enrolled Apple devices know; nil:
+// there is none.
+func (c *Content) Latest() (latest *PushCertificate) {
+	for i := range c.Push {
+		if p := &c.Push[i]; latest == nil || p.UploadedAt > latest.UploadedAt || p.UploadedAt == latest.UploadedAt && p.Slot == c.Tenant.Slot() {
+			latest = p
+		}
+	}
+	return latest
 }

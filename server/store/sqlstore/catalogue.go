@@ -31,8 +31,16 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 			c.Tenant = authority.Tenant{Authority: num[protocol.Authority](r), Coexistence: r.flag(), Release: num[uint16](r),
 				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time()}
 		}},
-		{"SELECT lifetime, window, renew FROM settings", func(r *row) {
-			c.Settings = delivery.Settings{Lifetime: num[time.Duration](r), Window: num[time.Duration](r), Renew: num[time.Duration](r)}
+		{selectFrom("campaign", campaignColumns...), func(r *row) {
+			r.at++ // the key
+			c.Campaign = store.Campaign{Gap: r.time(), Wakes: delivery.Campaign{From: r.time(), Cursor: num[protocol.Device](r)}}
+		}},
+		{selectFrom("settings", settingsColumns...), func(r *row) {
+			r.at++
+			c.Settings = scanSettings(r)
+		}},
+		{"SELECT service, granted_by, granted_at FROM consents ORDER BY service", func(r *row) {
+			c.Consents = append(c.Consents, store.Consent{Service: r.text(), By: r.text(), At: r.time()})
 		}},
 		{"SELECT id, upn, name, intune, basic, co_managed FROM users ORDER BY id", func(r *row) {
 			c.Users = append(c.Users, store.User{ID: num[delivery.UserID](r), UPN: r.text(), Name: r.text(),
@@ -43,12 +51,12 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 				u.Groups = append(u.Groups, r.text())
 			}
 		}},
-		{"SELECT number, name, family, identifier, payload, removed FROM profiles ORDER BY number", func(r *row) {
-			c.Profiles = append(c.Profiles, store.Profile{Number: num[protocol.Profile](r), Name: r.text(), Family: num[protocol.Family](r),
+		{"SELECT number, authority, name, family, identifier, payload, removed FROM profiles ORDER BY number", func(r *row) {
+			c.Profiles = append(c.Profiles, store.Profile{Number: num[protocol.Profile](r), Authority: num[protocol.Authority](r), Name: r.text(), Family: num[protocol.Family](r),
 				Identifier: r.text(), Payload: r.blob(), Removed: r.flag()})
 		}},
-		{"SELECT profile, grp FROM assignments ORDER BY profile, grp", func(r *row) {
-			c.Assignments = append(c.Assignments, store.Assignment{Profile: r.text(), Group: r.text()})
+		{"SELECT profile, grp, authority FROM assignments ORDER BY profile, grp, authority", func(r *row) {
+			c.Assignments = append(c.Assignments, store.Assignment{Profile: r.text(), Group: r.text(), Authority: num[protocol.Authority](r)})
 		}},
 		{"SELECT slot, topic, apple_id, not_before, not_after, uploaded_at, suspended, certificate, key FROM push_certificates " +
 			"ORDER BY slot, uploaded_at DESC, not_before DESC", func(r *row) {
@@ -148,7 +156,10 @@ func (a *administration) write(w *writer) error {
 		b.do(putTenant, int64(1), int64(t.Authority), flag(t.Coexistence), int64(t.Release), flag(t.AcceptUserless), int64(t.Epoch), int64(t.ChangedAt))
 	}
 	if t := a.Settings; t != nil {
-		b.do(putSettings, int64(1), int64(t.Lifetime), int64(t.Window), int64(t.Renew))
+		b.do(putSettings, settingsValues(t)...)
+	}
+	if t := a.Campaign; t != nil {
+		b.do(putCampaign, int64(1), int64(t.Gap), int64(t.Wakes.From), int64(t.Wakes.Cursor))
 	}
 	for i := range a.Users {
 		u := &a.Users[i]
@@ -160,17 +171,20 @@ func (a *administration) write(w *writer) error {
 	}
 	for i := range a.Profiles {
 		p := &a.Profiles[i]
-		b.do(putCatalogueProfile, int64(p.Number), p.Name, int64(p.Family), p.Identifier, p.Payload, flag(p.Removed))
+		b.do(putCatalogueProfile, int64(p.Number), int64(p.Authority), p.Name, int64(p.Family), p.Identifier, p.Payload, flag(p.Removed))
 	}
 	for _, x := range a.Assign {
-		b.do(assign, x.Profile, x.Group)
+		b.do(assign, x.Profile, x.Group, int64(x.Authority))
 	}
 	for _, x := range a.Unassign {
-		b.do(unassign, x.Profile, x.Group)
+		b.do(unassign, x.Profile, x.Group, int64(x.Authority))
 	}
 	if p := a.Push; p != nil {
 		b.do(putPush, int64(p.Slot), int64(p.NotBefore), int64(p.NotAfter), p.Topic, p.AppleID, int64(p.UploadedAt), flag(p.Suspended),
 			p.Certificate, p.Key)
+	}
+	for _, x := range a.Consents {
+		b.do(putConsent, x.Service, x.By, int64(x.At))
 	}
 	for _, x := range a.Serials {
 		b.do(putSerial, x.Serial, int64(x.User), flag(x.Awaiting))

@@ -43,6 +43,7 @@ const (
 	pruneCredentials
 
 	putTenant
+	putCampaign
 	putSettings
 	putUser
 	dropGroups
@@ -51,6 +52,7 @@ const (
 	assign
 	unassign
 	putPush
+	putConsent
 	putSerial
 	putToken
 	putSecret
@@ -67,6 +69,7 @@ var deviceColumns = []string{
 	"identity", "identity_from", "identity_end", "next", "next_from", "next_end",
 	"renewal_asked", "renewal_id", "renewal_tries",
 	"set_version", "seq", "acknowledged", "failed", "format_error", "not_now",
+	"support", "heard", "android_api", "co_managed",
 	"wake_due", "wake_reason", "wake_attempt", "number",
 }
 
@@ -114,18 +117,20 @@ var texts = [statements]string{
 	pruneCredentials: "DELETE FROM credentials WHERE not_after<?",
 
 	putTenant:           upsert("tenant", 1, "one", "authority", "coexistence", "release", "accept_userless", "epoch", "changed_at"),
-	putSettings:         upsert("settings", 1, "one", "lifetime", "window", "renew"),
+	putCampaign:         upsert("campaign", 1, campaignColumns...),
+	putSettings:         upsert("settings", 1, settingsColumns...),
 	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed"),
 	dropGroups:          "DELETE FROM user_groups WHERE user_id=?",
 	addGroup:            insert("user_groups", "user_id", "place", "name"),
-	putCatalogueProfile: upsert("profiles", 1, "number", "name", "family", "identifier", "payload", "removed"),
-	assign:              "INSERT INTO assignments (profile, grp) VALUES (?, ?) ON CONFLICT DO NOTHING",
-	unassign:            "DELETE FROM assignments WHERE profile=? AND grp=?",
+	putCatalogueProfile: upsert("profiles", 1, "number", "authority", "name", "family", "identifier", "payload", "removed"),
+	assign:              "INSERT INTO assignments (profile, grp, authority) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+	unassign:            "DELETE FROM assignments WHERE profile=? AND grp=? AND authority=?",
 	putPush: upsert("push_certificates", 2, "slot", "not_before", "not_after", "topic", "apple_id", "uploaded_at", "suspended",
 		"certificate", "key"),
-	putSerial: upsert("serials", 1, "serial", "user_id", "awaiting"),
-	putToken:  upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
-	putSecret: upsert("secrets", 1, "name", "value"),
+	putConsent: upsert("consents", 1, "service", "granted_by", "granted_at"),
+	putSerial:  upsert("serials", 1, "serial", "user_id", "awaiting"),
+	putToken:   upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
+	putSecret:  upsert("secrets", 1, "name", "value"),
 
 	checkpointLog: "PRAGMA wal_checkpoint(PASSIVE)",
 }

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"time"
+
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
@@ -29,17 +31,27 @@ func catalogue(s *suite) {
 			Authority: protocol.Office365, Coexistence: true, Release: 1910, AcceptUserless: true, Epoch: 3, ChangedAt: at,
 		}}},
 		{"settings", store.Change{Settings: &delivery.Settings{Lifetime: 1, Window: 2, Renew: 3}}},
+		{"all settings", store.Change{Settings: &delivery.Settings{
+			Attempts: [3]time.Duration{4, 5, 6}, Gap: authority.GapSettings{NotOnCoexistence: true, Platforms: []protocol.Platform{protocol.IOS, protocol.MacOS}},
+			Leaving: authority.LeavingSettings{WindowsKeeps: true, AndroidAPIDrops: true}, Validity: 7, Lag: 8, Silent: 9,
+			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11,
+		}}},
+		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
+		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},
+		{"campaign over", store.Change{Campaign: &store.Campaign{}}},
+		{"consents", store.Change{Consents: []store.Consent{{Service: "b", By: "x", At: at}, {Service: "a", By: "y", At: at + 1}}}},
 		{"settings again", store.Change{Settings: &delivery.Settings{Lifetime: 1 << 50}}},
 		{"users", store.Change{Users: []store.User{user(1, "a@example.org", "sales", "all"), user(2, "b@example.org")}}},
 		{"a user again, and one more", store.Change{Users: []store.User{user(3, "c@example.org", "all"), user(1, "a2@example.org", "field")}}},
 		{"profiles", store.Change{Profiles: []store.Profile{
 			{Number: 2, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>2\x00")},
-			{Number: 1, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>1")},
+			{Number: 1, Authority: protocol.SCCM, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>1")},
 		}}},
 		{"a profile removed", store.Change{Profiles: []store.Profile{
 			{Number: 1, Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("<plist>1"), Removed: true},
 		}}},
 		{"assignments", store.Change{Assign: []store.Assignment{{Profile: "wifi", Group: "sales"}, {Profile: "mail", Group: "z"}, {Profile: "mail", Group: "all"}}}},
+		{"assigned by another authority", store.Change{Assign: []store.Assignment{{Profile: "mail", Group: "all", Authority: protocol.Office365}}}},
 		{"assigned twice", store.Change{Assign: []store.Assignment{{Profile: "wifi", Group: "sales"}}}},
 		{"unassigned", store.Change{Unassign: []store.Assignment{{Profile: "mail", Group: "z"}, {Profile: "never", Group: "z"}}}},
 		{"push certificate", store.Change{Push: slot(protocol.Intune, at, at+1)}},

@@ -1,0 +1,159 @@
+package delivery
+
+import (
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+// coexists tells whether each user's licences decide.
+func (w *World) coexists() bool {
+	return w.Tenant.Authority == protocol.Office365 && w.Tenant.Coexistence
+}
+
+// ownerOf is whose profiles the device in state s should have: those of the authority that its next completed check-in
+// registers it with. In a co-managed tenant Intune's are another authority's than those of Intune alone (AUTH-21). Those
+// of a userless device end with the tenant's authority, though it stays where it is registered (AUTH-28).
+func (w *World) ownerOf(s *State) protocol.Authority {
+	to, _, _ := w.Target(s)
+	switch {
+	case s.User == 0 && !w.coexists():
+		return w.Tenant.Authority
+	case to.Authority == protocol.Intune && w.Tenant.Authority == protocol.SCCM:
+		return protocol.SCCM
+	}
+	return to.Authority
+}
+
+// Subject is what the rules know of an enrolled device's state.
+func (s *State) Subject() authority.Device {
+	return authority.Device{Platform: s.Platform, Registered: s.Registered, AndroidAPI: s.AndroidAPI, CoManaged: s.CoManaged}
+}
+
+// User returns what the rules know of a user; nil: a userless device.
+func (w *World) User(id UserID) *authority.User {
+	if id == 0 || int(id) >= len(w.Users) {
+		return nil
+	}
+	return &w.Users[id].User
+}
+
+// entitled is the user whom a userless device has for the support action (AUTH-18).
+var entitled = authority.User{IntuneLicence: true, BasicLicence: true}
+
+// Target says who should manage the device in state s, and whether it is pending or stale: its next completed check-in
+// registers it. The support action counts as pending.
+func (w *World) Target(s *State) (to authority.Resolution, pending, stale bool) {
+	u := w.User(s.User)
+	if u != nil && s.Epoch == w.Tenant.Epoch && !w.coexists() { // nothing has changed since it registered
+		return authority.Resolution{Authority: s.Registered}, false, false
+	}
+	if u == nil {
+		if !s.Support {
+			return authority.Resolution{Authority: s.Registered, Rule: protocol.RuleUserless}, false, false
+		}
+		u = &entitled
+	}
+	to = authority.Resolve(w.Tenant, u, s.Subject())
+	if to.Authority == protocol.Unknown {
+		to.Authority = s.Registered
+	}
+	pending = to.Authority != s.Registered
+	return to, pending, !pending && s.Epoch < w.Tenant.Epoch
+}
+
+// register makes the device's authority the one that resolves, in the tenant's epoch, at the end of a completed check-in
+// (AUTH-21, I2).
+func (d *decision) register() {
+	n := d.n
+	to, pending, stale := d.w.Target(n)
+	switch {
+	case pending:
+		rule := to.Rule
+		switch {
+		case n.Support:
+			rule = protocol.RuleUserless
+		case d.w.coexists() && to.Authority == protocol.Office365:
+			rule = protocol.RuleLicenceLost
+		case n.Epoch == d.w.Tenant.Epoch:
+			rule = protocol.RuleLicenceMoves
+		}
+		d.journal(WhatMoved, rule, n.Registered.String()+" to "+to.Authority.String())
+		n.Registered, n.RegisteredAt = to.Authority, d.now
+	case stale:
+		d.journal(WhatReregistered, protocol.RuleRegistered, to.Authority.String())
+	default:
+		if n.Support { // nothing is left to move
+			n.Support = false
+			d.out.Changed |= Core
+		}
+		return
+	}
+	n.Epoch, n.Support = d.w.Tenant.Epoch, false
+	d.out.Changed |= Core
+	if n.Wake.Reason == Retry { // it need not be asked again to move
+		n.Wake = d.scheduled()
+		d.out.Changed |= Wakes
+	}
+	for i := range n.Profiles {
+		if p := n.Profiles[i].Profile; n.Profiles[i].State != Removing && d.w.old(p, d.w.ownerOf(n)) {
+			d.journal(WhatRedundant, protocol.RuleNamesake, d.w.profile(p).Name)
+		}
+	}
+}
+
+// Notice is what the device in state s is told of the newest change of authority (AUTH-27). Its rule says what becomes of
+// the profiles that the device had before: by AUTH-27 they end seven days after the change, by AUTH-21 they stay. A
+// tenant's first authority is no change.
+func (w *World) Notice(s *State) protocol.Notice {
+	if w.Tenant.Epoch <= 1 {
+		return protocol.Notice{}
+	}
+	n := protocol.Notice{Epoch: w.Tenant.Epoch, ChangedAt: w.Tenant.ChangedAt, Rule: protocol.RuleRegistered}
+	owner := w.ownerOf(s)
+	for i := range s.Profiles {
+		if w.old(s.Profiles[i].Profile, owner) {
+			n.Rule = protocol.RuleSevenDays
+		}
+	}
+	return n
+}
+
+// old tells whether a profile is of another authority than the one whose profiles a device should have, so that it ends
+// with that. What is outside the five families has no such end (AUTH-36).
+func (w *World) old(p protocol.Profile, owner protocol.Authority) bool {
+	q := w.profile(p)
+	return q.Authority != owner && q.Family != protocol.NoFamily
+}
+
+// gapAgain is when a device that is refused in the gap is asked to come again; the upload wakes it sooner (AUTH-31).
+const gapAgain = time.Hour
+
+// InGap tells whether devices of p are refused because Apple's push certificate is not renewed yet (AUTH-30).
+func (w *World) InGap(p protocol.Platform) bool {
+	if w.Gap == 0 {
+		return false
+	}
+	return w.Settings.Gap.Covers(p)
+}
+
+// blocked refuses a device in the gap: it may come again, nothing of it is lost, and it hears of the change (I5). The
+// journal says so once for each change. A farewell is no check-in.
+func (d *decision) blocked() bool {
+	if d.in.Verb == protocol.Leave || d.s.Life == Ended || !d.w.InGap(d.s.Platform) {
+		return false
+	}
+	heard := d.s.Heard
+	d.refusal(&protocol.Refusal{
+		Rule: protocol.RulePushGap, Reason: "the authority has changed, and its Apple push certificate is not renewed yet",
+		RetryAfter: gapAgain, Notice: d.w.Notice(d.s),
+	}, WhatBlocked)
+	if heard == d.w.Tenant.Epoch {
+		d.out.Effects = d.out.Effects[:0]
+		return true
+	}
+	d.n.Heard = d.w.Tenant.Epoch
+	d.out.Changed |= Core
+	return true
+}

@@ -1,0 +1,51 @@
+package sqlstore
+
+import (
+	"database/sql/driver"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+var campaignColumns = []string{"one", "gap_since", "wake_from", "wake_cursor"}
+
+// settingsColumns is the order in which settingsValues and scanSettings have the settings; the first is the key.
+var settingsColumns = []string{
+	"one", "lifetime", "window", "renew", "attempt_1", "attempt_2", "attempt_3", "gap_not_on_coexistence", "gap_platforms",
+	"windows_keeps", "android_api_drops", "validity", "lag", "silent", "units_known", "units", "device_licences", "device_limit",
+}
+
+func settingsValues(s *delivery.Settings) []driver.Value {
+	var platforms []byte // NULL: the default
+	if s.Gap.Platforms != nil {
+		platforms = make([]byte, len(s.Gap.Platforms))
+		for i, p := range s.Gap.Platforms {
+			platforms[i] = byte(p)
+		}
+	}
+	return []driver.Value{
+		int64(1), int64(s.Lifetime), int64(s.Window), int64(s.Renew), int64(s.Attempts[0]), int64(s.Attempts[1]), int64(s.Attempts[2]),
+		flag(s.Gap.NotOnCoexistence), platforms, flag(s.Leaving.WindowsKeeps), flag(s.Leaving.AndroidAPIDrops),
+		int64(s.Validity), int64(s.Lag), int64(s.Silent), flag(s.UnitsKnown), int64(s.Units), flag(s.DeviceLicences), int64(s.DeviceLimit),
+	}
+}
+
+func scanSettings(r *row) delivery.Settings {
+	s := delivery.Settings{
+		Lifetime: num[time.Duration](r), Window: num[time.Duration](r), Renew: num[time.Duration](r),
+		Attempts: [3]time.Duration{num[time.Duration](r), num[time.Duration](r), num[time.Duration](r)},
+		Gap:      authority.GapSettings{NotOnCoexistence: r.flag()},
+	}
+	if b := r.blob(); b != nil {
+		s.Gap.Platforms = make([]protocol.Platform, len(b))
+		for i := range b {
+			s.Gap.Platforms[i] = protocol.Platform(b[i])
+		}
+	}
+	s.Leaving = authority.LeavingSettings{WindowsKeeps: r.flag(), AndroidAPIDrops: r.flag()}
+	s.Validity, s.Lag, s.Silent = num[time.Duration](r), num[time.Duration](r), num[time.Duration](r)
+	s.UnitsKnown, s.Units, s.DeviceLicences, s.DeviceLimit = r.flag(), int(next[int64](r)), r.flag(), int(next[int64](r))
+	return s
+}
