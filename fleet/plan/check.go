@@ -33,23 +33,38 @@ type checker struct {
 	plan *Plan
 	errs Errors
 
+	offered map[string]protocol.Family
+
 	// what the timeline has done so far
 	enrolled bool
-	offered  map[string]protocol.Family
-	assigned map[[2]string]bool // profile and group
+	now      Regime // of the tenant
+	changes  int    // of it
+	granted  map[Consent]bool
+	assigned map[assigned]bool
 	pushEnd  time.Duration
 }
 
+// An assigned is a profile of an authority in the hands of a group.
+type assigned struct {
+	profile, group string
+	of             protocol.Authority
+}
+
 func (c *checker) fail(path string, rule protocol.Rule, format string, args ...any) *Error {
-	e := &Error{File: c.plan.file, Field: path, Rule: rule, Message: fmt.Sprintf(format, args...)}
-	for at := path; ; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
-		if w, ok := c.plan.where[at]; ok || at == "" {
-			e.Line, e.Column = w.line, w.column
-			break
-		}
-	}
+	e := c.plan.Mistake(path, rule, format, args...)
 	c.errs = append(c.errs, e)
 	return e
+}
+
+// Mistake makes the error that the part of p at a path, such as timeline[2].licences, is refused by a rule.
+func (p *Plan) Mistake(path string, rule protocol.Rule, format string, args ...any) *Error {
+	e := &Error{File: p.file, Field: path, Rule: rule, Message: fmt.Sprintf(format, args...)}
+	for at := path; ; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
+		if w, ok := p.where[at]; ok || at == "" {
+			e.Line, e.Column = w.line, w.column
+			return e
+		}
+	}
 }
 
 func (c *checker) tenant() {
@@ -63,6 +78,11 @@ func (c *checker) tenant() {
 	if t.Release != 0 && (t.Release < 1000 || t.Release%100 == 0 || t.Release%100 > 12 || t.Release > 9912) {
 		c.fail("tenant.release", ruleContradiction, "%d is no release; want year and month such as 1910", t.Release)
 	}
+	c.now = unset + Regime(t.Authority)
+	if t.Coexistence {
+		c.now = coexistence
+	}
+	c.consents()
 	if t.Identity.Window >= t.Identity.Lifetime {
 		c.fail("tenant.identity.window", protocol.RuleRenewal, "the renewal window (%s) must be shorter than the lifetime (%s)", t.Identity.Window, t.Identity.Lifetime)
 	}
@@ -119,9 +139,6 @@ func (c *checker) population() {
 	}
 	c.present("population.already", &p.Already.Present)
 	c.present("population.already.userless", &p.Already.Userless)
-	if c.plan.Tenant.Authority == protocol.Office365 && !c.plan.Tenant.Coexistence && p.Mix.MacOS > 0 {
-		c.fail("population.mix.macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365")
-	}
 }
 
 func (c *checker) hundred(path string, sum int) {
@@ -161,22 +178,19 @@ func (c *checker) profiles() {
 		case f.Family == protocol.NoFamily:
 			c.fail(path, ruleContradiction, "profile %q has no family; want one of %s", f.Name, strings.Join(list(protocol.Families[:]), ", "))
 		}
-		if t := &c.plan.Tenant; t.Authority == protocol.Office365 && !t.Coexistence && f.Family != protocol.Email && f.Family != protocol.Configuration {
-			c.fail(path+".family", protocol.RuleUnsupportedBMS, "office365 delivers email and configuration profiles only")
-		}
 		c.offered[f.Name] = f.Family
 	}
 }
 
 func (c *checker) timeline() {
-	c.assigned = map[[2]string]bool{}
+	c.assigned = map[assigned]bool{}
 	before := Duration(0)
 	for i := range c.plan.Timeline {
 		a := &c.plan.Timeline[i]
 		path := fmt.Sprintf("timeline[%d]", i)
 		switch kinds := a.kinds(); {
 		case len(kinds) == 0:
-			c.fail(path, ruleContradiction, "nothing happens here; want one of enrol, profiles, command, apns, ask_users_to_sync, absence, unenrol, restart_server")
+			c.fail(path, ruleContradiction, "nothing happens here; want one of enrol, authority, consent, licences, support_move, profiles, command, apns, ask_users_to_sync, absence, unenrol, restart_server")
 		case len(kinds) > 1:
 			c.fail(path, ruleContradiction, "%s at once; want one of them on a line", strings.Join(kinds, " and "))
 		}
@@ -194,6 +208,18 @@ func (c *checker) timeline() {
 func (c *checker) action(path string, a *Action) {
 	if a.Enrol != nil {
 		c.enrol(path+".enrol", a)
+	}
+	if a.Authority != nil {
+		c.setting(path+".authority", a.Authority)
+	}
+	if a.Consent != 0 {
+		c.consent(path+".consent", a.Consent)
+	}
+	if a.Licences != nil {
+		c.licensing(path+".licences", a)
+	}
+	if a.SupportMove != nil {
+		c.supportMove(path+".support_move", *a.SupportMove)
 	}
 	if a.Profiles != nil {
 		c.assignment(path+".profiles", a.Profiles)
@@ -226,10 +252,9 @@ func (c *checker) action(path string, a *Action) {
 }
 
 func (c *checker) enrol(path string, a *Action) {
-	t, e := &c.plan.Tenant, a.Enrol
-	alone := t.Authority == protocol.Office365 && !t.Coexistence
+	e, alone := a.Enrol, c.now == office365
 	switch {
-	case t.Authority == protocol.Unknown:
+	case c.now == unset:
 		c.fail(path, protocol.RuleUnset, "nobody can enrol while the authority is unknown")
 	case e.Again && e.Total()+e.Userless.Total() > 0:
 		c.fail(path+".again", ruleContradiction, "again is about devices that were enrolled, not about new ones")
@@ -237,10 +262,18 @@ func (c *checker) enrol(path string, a *Action) {
 		c.fail(path+".again", ruleContradiction, "nobody has been enrolled before this")
 	case e.All() && c.plan.Population.Devices == 0:
 		c.fail(path, ruleContradiction, "nobody is left to enrol: population.devices is 0 and no number is given")
+	case alone && e.All() && c.plan.Population.Mix.MacOS > 0:
+		c.fail("population.mix.macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365, which is in force when they enrol")
 	case alone && e.MacOS+e.Userless.MacOS > 0:
 		c.fail(path, protocol.RuleUnsupportedBMS, "a Mac is never under office365")
-	case alone && e.Userless.Total() > 0 && t.BMS.Userless == Refuse:
+	case alone && e.Userless.Total() > 0 && c.plan.Tenant.BMS.Userless == Refuse:
 		c.fail(path+".userless", protocol.RuleUserlessEnrol, "bms.userless is refuse: no userless device enrols under office365")
+	}
+	if apple(&e.ByPlatform)+apple(&e.Userless) > 0 || e.All() && apple(&c.plan.Population.Mix) > 0 {
+		c.needs(path, ApplePush, "Apple devices enrol")
+	}
+	if apple(&e.Userless) > 0 {
+		c.needs(path+".userless", AutomatedEnrolment, "userless Apple devices enrol by Apple's automated enrolment")
 	}
 	if a.At+e.Over > c.plan.Until {
 		c.fail(path+".over", ruleContradiction, "the enrolments end after the story (until: %s)", c.plan.Until)
@@ -267,26 +300,14 @@ func (c *checker) assignment(path string, a *Assignment) {
 			return
 		}
 	}
-	key := [2]string{name, a.Group}
+	if f := c.offered[name]; c.now == office365 && f != protocol.Email && f != protocol.Configuration {
+		c.fail(path, protocol.RuleUnsupportedBMS, "profile %q is of family %s; office365 delivers email and configuration only", name, f)
+	}
+	key := assigned{name, a.Group, c.now.slot()}
 	if verb == "unassign" && !c.assigned[key] {
 		c.fail(path+".unassign", ruleContradiction, "profile %q is not assigned to %s at this time", name, a.Group)
 	}
 	c.assigned[key] = verb == "assign"
-}
-
-// upload follows the push certificate: after its end there are 30 days of grace (AUTH-33).
-func (c *checker) upload(path string, a *Action) {
-	const grace, year = 30 * Day, 365 * Day
-	at := time.Duration(a.At)
-	switch {
-	case a.APNs.Upload == 0:
-		c.fail(path, ruleContradiction, "an upload of nothing; want upload: renewed")
-	case at > c.pushEnd+grace:
-		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after 30d of grace only one with another topic can be had", Duration(c.pushEnd))
-	case at+year <= c.pushEnd:
-		c.fail(path, protocol.RuleUpload, "a certificate renewed at %s ends no later than the present one, so it is not newer", a.At)
-	}
-	c.pushEnd = at + year
 }
 
 // target checks that t can mean somebody at this point of the story.
@@ -364,5 +385,5 @@ func (c *checker) faults() {
 // reserved tells whether a target's word has a meaning of its own.
 func reserved(name string) bool {
 	var p protocol.Platform
-	return name == All || name == Userless || p.UnmarshalText([]byte(name)) == nil
+	return name == All || name == Userless || name == NoLicence || name == OnlyBasic || name == WithIntune || p.UnmarshalText([]byte(name)) == nil
 }

@@ -277,6 +277,12 @@ func words(t reflect.Type) []string {
 		return troubleNames[1:]
 	case reflect.TypeFor[Certificate]():
 		return certificateNames[1:]
+	case reflect.TypeFor[Regime]():
+		return regimeNames[1:]
+	case reflect.TypeFor[Licence]():
+		return licenceNames[1:]
+	case reflect.TypeFor[Consent]():
+		return consentNames[1:]
 	}
 	return nil
 }

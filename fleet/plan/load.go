@@ -89,8 +89,14 @@ func (p *Plan) fill() {
 			there.Registered = p.Tenant.Authority
 		}
 	}
+	if !set("tenant.consents") {
+		p.Tenant.Consents = Consents[:]
+	}
 	for i := range p.Timeline {
 		a := &p.Timeline[i]
+		if a.Licences != nil && a.Licences.To == (Target{}) {
+			a.Licences.To = Target{Share: Whole, Whom: All}
+		}
 		if a.Profiles != nil && a.Profiles.Group == "" {
 			a.Profiles.Group = All
 		}

@@ -25,6 +25,8 @@ type Tenant struct {
 	Authority   protocol.Authority `yaml:"authority" jsonschema_description:"who manages devices; default intune"`
 	Coexistence bool               `yaml:"coexistence" jsonschema_description:"Intune has been added to an office365 tenant"`
 	Release     int                `yaml:"release" jsonschema_description:"service release in which the tenant was made (yymm); from 1911 on it starts as intune"`
+	Units       *int               `yaml:"units" jsonschema:"minimum=0" jsonschema_description:"licences that entitle Intune, owned (AUTH-09); default: not known, never short"`
+	Consents    []Consent          `yaml:"consents" jsonschema_description:"data-sharing consents granted before the beginning (AUTH-05); default: all"`
 	APNs        APNs               `yaml:"apns" jsonschema_description:"the Apple push certificate"`
 	BMS         BMS                `yaml:"bms" jsonschema_description:"Basic Mobility and Security"`
 	Identity    Identity           `yaml:"identity" jsonschema_description:"the devices' own certificates"`
@@ -131,6 +133,10 @@ type Profile struct {
 type Action struct {
 	At             Duration    `yaml:"at" jsonschema_description:"when, counted from the beginning"`
 	Enrol          *Enrol      `yaml:"enrol" jsonschema_description:"devices enrol"`
+	Authority      *Setting    `yaml:"authority" jsonschema_description:"the tenant's authority changes (AUTH-04)"`
+	Consent        Consent     `yaml:"consent" jsonschema_description:"a data-sharing consent is granted (AUTH-05)"`
+	Licences       *Licensing  `yaml:"licences" jsonschema_description:"users get a licence or lose it (AUTH-23, AUTH-24)"`
+	SupportMove    *Target     `yaml:"support_move" jsonschema_description:"support moves userless devices (AUTH-18)"`
 	Profiles       *Assignment `yaml:"profiles" jsonschema_description:"a profile is assigned to a group of users or unassigned"`
 	Command        *Command    `yaml:"command" jsonschema_description:"an administrator's command"`
 	APNs           *Upload     `yaml:"apns" jsonschema_description:"a push certificate is uploaded"`
@@ -154,7 +160,8 @@ func (a *Action) kinds() []string {
 		name string
 		set  bool
 	}{
-		{"enrol", a.Enrol != nil}, {"profiles", a.Profiles != nil}, {"command", a.Command != nil}, {"apns", a.APNs != nil},
+		{"enrol", a.Enrol != nil}, {"authority", a.Authority != nil}, {"consent", a.Consent != 0}, {"licences", a.Licences != nil},
+		{"support_move", a.SupportMove != nil}, {"profiles", a.Profiles != nil}, {"command", a.Command != nil}, {"apns", a.APNs != nil},
 		{"ask_users_to_sync", a.AskUsersToSync != nil}, {"absence", a.Absence != nil}, {"unenrol", a.Unenrol != nil},
 		{"restart_server", a.RestartServer},
 	} {
@@ -177,7 +184,22 @@ type Enrol struct {
 // All tells whether e is about the devices of the population that have not enrolled yet.
 func (e *Enrol) All() bool { return !e.Again && e.Total() == 0 && e.Userless.Total() == 0 }
 
-// An Assignment gives a profile to a group of users, or takes it away.
+// A Setting sets the tenant's authority.
+type Setting struct {
+	Set   Regime `yaml:"set" jsonschema_description:"the authority; coexistence adds Intune to office365"`
+	Force bool   `yaml:"force" jsonschema_description:"make a change that is unsupported (AUTH-04)"`
+}
+
+// A Licensing gives users a licence, or takes it away. Those of an Over get it hour by hour.
+type Licensing struct {
+	Assign Licence  `yaml:"assign" jsonschema_description:"the licence that users get"`
+	Remove Licence  `yaml:"remove" jsonschema_description:"the licence that users lose"`
+	To     Target   `yaml:"to" jsonschema_description:"which users, by their licences now: all, none, basic, intune, a group, or a share of them; default all"`
+	Over   Duration `yaml:"over" jsonschema_description:"spread over this time"`
+}
+
+// An Assignment gives a profile to a group of users, or takes it away. The profile is the authority's in force: under
+// coexistence Intune's.
 type Assignment struct {
 	Assign   string `yaml:"assign" jsonschema_description:"name of the profile to assign"`
 	Unassign string `yaml:"unassign" jsonschema_description:"name of the profile to unassign (AUTH-55)"`
@@ -196,9 +218,10 @@ var Commands = [...]protocol.CommandKind{
 	protocol.InstalledApplicationList, protocol.Lock, protocol.Restart, protocol.Erase, protocol.Retire,
 }
 
-// An Upload puts a push certificate into the slot of the authority in force.
+// An Upload puts a push certificate into the slot of the authority in force; where Slot names one, it must be that.
 type Upload struct {
-	Upload Certificate `yaml:"upload" jsonschema_description:"renewed: the same topic for another year (AUTH-32)"`
+	Upload Certificate        `yaml:"upload" jsonschema_description:"renewed: the same topic for another year; other-topic: reaches no enrolled device (AUTH-32)"`
+	Slot   protocol.Authority `yaml:"slot" jsonschema_description:"whose certificate it is; default: that of the authority in force, under coexistence intune"`
 }
 
 // An Absence takes devices off the network.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -236,6 +237,13 @@ func TestWithDevices(t *testing.T) {
 			t.Errorf("WithDevices(%d) of five numbers: %+v, %v", n, p, err)
 		}
 	}
+	few, err := Parse("few.yaml", []byte("until: 1d\ntenant: {units: 100}\npopulation: {devices: 300, mix: {ios: 100}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := few.WithDevices(10); err != nil || *p.Tenant.Units != 4 || *few.Tenant.Units != 100 {
+		t.Errorf("units of ten devices: %d, %v", *p.Tenant.Units, err)
+	}
 	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 2") {
 		t.Errorf("WithDevices(1): %v", err)
 	}
@@ -266,8 +274,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestExample reads the plan of the architecture page, as far as its keys exist: with lengths of time whose comma
-// YAML would take for its own.
+// TestExample reads the plan of the architecture page, with lengths of time whose comma YAML would take for its own.
 func TestExample(t *testing.T) {
 	p, err := Parse("example.yaml", []byte(`
 name: adding Intune, with a late push certificate
@@ -284,8 +291,10 @@ population:
   habits: {not_now: 8%, unreachable_night: 30%, syncs_by_hand: 5%/d, profile_fails: 1%}
 timeline:
   - {at: 0s, enrol: {over: 10m}}
+  - {at: 1h, authority: {set: coexistence}}
   - {at: 4d, apns: {upload: renewed}}
-  - {at: 4d, enrol: {userless: {ipados: 200}, over: 8h}}
+  - {at: 4d, enrol: {macos: 500, userless: {ipados: 200}, over: 8h}}
+  - {at: 5d, licences: {assign: intune, to: 50% of basic, over: 2d}}
   - {at: 6d, ask_users_to_sync: 40%}
 faults:
   - {at: 2d, for: 6h, server: down}
@@ -296,9 +305,16 @@ limits: ["moved.p95 < 12h", "checkins.p99 < 50ms", "invariants.violated == 0"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Population.Offline.Lasts.String() != "lognormal(3d, 2.5)" || p.Devices() != 10_500 || p.Population.Habits.SyncsByHand != (Rate{50_000, Day}) ||
+	if p.Population.Offline.Lasts.String() != "lognormal(3d, 2.5)" || p.Devices() != 11_000 || p.Population.Habits.SyncsByHand != (Rate{50_000, Day}) ||
 		p.Faults[0].Share != Whole || p.Faults[1].Share != 10_000 || len(p.Limits) != 3 || p.Timeline[0].Enrol.Over.String() != "10m" || !p.Timeline[0].Enrol.All() {
 		t.Errorf("the example reads as %+v", p)
+	}
+	a, added := p.Timeline[1].Authority.Set.Authority()
+	if l := p.Timeline[4].Licences; a != protocol.Office365 || !added || l.Assign != IntuneLicence || l.To != (Target{500_000, OnlyBasic}) || l.Over.String() != "2d" {
+		t.Errorf("the change reads as %+v, the licences as %+v", p.Timeline[1].Authority, l)
+	}
+	if s := p.Squeezed(14 * time.Hour); s.Timeline[4].Licences.Over.String() != "2h" || p.Timeline[4].Licences.Over.String() != "2d" {
+		t.Errorf("squeezed, the licences take %s; before %s", s.Timeline[4].Licences.Over, p.Timeline[4].Licences.Over)
 	}
 }
 

@@ -22,6 +22,10 @@ func (p *Plan) WithDevices(n int) (*Plan, error) {
 	if n < len(counts) || n > maxCount {
 		return nil, Errors{{File: p.file, Field: "devices", Message: fmt.Sprintf("%d devices; this plan needs %d to %d", n, len(counts), maxCount)}}
 	}
+	if units := p.Tenant.Units; units != nil { // as many for each user as before
+		u := int((int64(*units)*int64(n) + int64(total) - 1) / int64(total))
+		scaled.Tenant.Units = &u
+	}
 	before, given := 0, 0
 	for _, c := range counts {
 		before += *c

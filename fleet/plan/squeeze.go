@@ -19,6 +19,11 @@ func (p *Plan) Squeezed(d time.Duration) *Plan {
 			e.Over = shrink(e.Over)
 			a.Enrol = &e
 		}
+		if a.Licences != nil {
+			l := *a.Licences
+			l.Over = shrink(l.Over)
+			a.Licences = &l
+		}
 		if a.Absence != nil {
 			absence := *a.Absence
 			absence.Lasts = absence.Lasts.squeezed(d, time.Duration(p.Until))

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/invopop/jsonschema"
+
+	"rollcall/protocol"
 )
 
 // A Duration is a length of time such as 90s, 10m, 8h, 1d12h or 50ms; a leading + is allowed, a sign - is not.
@@ -311,18 +313,112 @@ func (t *Trouble) UnmarshalText(b []byte) error { return word((*uint8)(t), troub
 // A Certificate is which push certificate is uploaded.
 type Certificate uint8
 
-// Renewed is a certificate of the same topic for another year.
-const Renewed Certificate = 1
+// Renewed is a certificate of the same topic for another year, OtherTopic one that no enrolled device knows.
+const (
+	Renewed Certificate = iota + 1
+	OtherTopic
+)
 
-var certificateNames = []string{"", "renewed"}
+var certificateNames = []string{"", "renewed", "other-topic"}
 
 func (c Certificate) String() string { return certificateNames[c] }
 
 // MarshalText gives what String gives.
 func (c Certificate) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText takes renewed.
+// UnmarshalText takes renewed and other-topic.
 func (c *Certificate) UnmarshalText(b []byte) error { return word((*uint8)(c), certificateNames, b) }
+
+// A Regime is what the authority of a tenant can be set to: an authority, or coexistence.
+type Regime uint8
+
+// The regimes. Unset is the authority unknown, which no tenant goes back to.
+const (
+	unset Regime = iota + 1
+	intune
+	sccm
+	office365
+	coexistence
+)
+
+var regimeNames = []string{"", "unknown", "intune", "sccm", "office365", "coexistence"}
+
+func (r Regime) String() string { return regimeNames[r] }
+
+// Authority returns the authority, and whether Intune was added beside it.
+func (r Regime) Authority() (a protocol.Authority, added bool) {
+	if r == coexistence {
+		return protocol.Office365, true
+	}
+	return protocol.Authority(r - unset), false
+}
+
+// MarshalText gives what String gives.
+func (r Regime) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText takes the names that String gives.
+func (r *Regime) UnmarshalText(b []byte) error { return word((*uint8)(r), regimeNames, b) }
+
+// slot returns whose push certificate and profiles are in use.
+func (r Regime) slot() protocol.Authority {
+	if r == coexistence {
+		return protocol.Intune
+	}
+	a, _ := r.Authority()
+	return a
+}
+
+// A Licence is what a user can be given: BasicLicence is one that BMS serves, IntuneLicence one that entitles Intune.
+type Licence uint8
+
+// The licences.
+const (
+	BasicLicence Licence = iota + 1
+	IntuneLicence
+)
+
+var licenceNames = []string{"", "basic", "intune"}
+
+func (l Licence) String() string { return licenceNames[l] }
+
+// MarshalText gives what String gives.
+func (l Licence) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText takes basic and intune.
+func (l *Licence) UnmarshalText(b []byte) error { return word((*uint8)(l), licenceNames, b) }
+
+// A [Target] of a [Licensing] names users by their licences with one of these, beside all and the groups.
+const (
+	NoLicence  = "none"   // neither
+	OnlyBasic  = "basic"  // one that BMS serves, and none that entitles Intune
+	WithIntune = "intune" // one that entitles Intune
+)
+
+// A Consent is a data-sharing consent (AUTH-05).
+type Consent uint8
+
+// The consents, by what needs them.
+const (
+	ApplePush Consent = iota + 1
+	AndroidEnterprise
+	AutomatedEnrolment
+	SchoolManager
+	VolumePurchase
+)
+
+// Consents lists them.
+var Consents = [...]Consent{ApplePush, AndroidEnterprise, AutomatedEnrolment, SchoolManager, VolumePurchase}
+
+// Graph's ids, and where it has none rollcall's (graph.md).
+var consentNames = []string{"", "appleMDMPushCertificate", "androidManagedStore", "appleDeviceEnrollment", "appleSchoolManager", "appleVolumePurchase"}
+
+func (c Consent) String() string { return consentNames[c] }
+
+// MarshalText gives what String gives.
+func (c Consent) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText takes the ids that String gives.
+func (c *Consent) UnmarshalText(b []byte) error { return word((*uint8)(c), consentNames, b) }
 
 func word(v *uint8, names []string, b []byte) error {
 	for i, n := range names[1:] {

@@ -17,6 +17,7 @@ const (
 	useOrder
 	useHabits
 	useTarget
+	useLicence
 	useSample
 )
 

@@ -1,0 +1,104 @@
+package population
+
+import (
+	"fmt"
+	"slices"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+)
+
+// Holders is which licences each user has as a story goes on, by the user's index.
+type Holders []Licence
+
+// Holders returns what the users have as the story begins.
+func (p *Population) Holders() Holders {
+	h := make(Holders, len(p.Users))
+	for i := range p.Users {
+		h[i] = p.Users[i].Licence
+	}
+	return h
+}
+
+// PickUsers returns the users that t means while they have the licences h, ascending: those of a share are drawn under
+// seed and salt as [Population.Pick] draws devices.
+func (p *Population) PickUsers(t plan.Target, h Holders, seed, salt uint64) []int {
+	var chosen []int
+	group := int16(slices.Index(p.Groups, t.Whom))
+	for i, l := range h {
+		switch {
+		case t.Whom == plan.All, t.Whom == plan.NoLicence && l == NoLicence, t.Whom == plan.OnlyBasic && l == BMSLicence,
+			t.Whom == plan.WithIntune && l&IntuneLicence != 0, group >= 0 && p.Users[i].Group == group:
+			chosen = append(chosen, i)
+		}
+	}
+	n := t.Share.Of(len(chosen))
+	if n < len(chosen) {
+		shuffle(source(seed, useLicence, salt), chosen)
+		chosen = chosen[:n]
+		slices.Sort(chosen)
+	}
+	return chosen
+}
+
+// Apply gives user i what l assigns, or takes what it removes.
+func (h Holders) Apply(l *plan.Licensing, i int) {
+	bits := func(l plan.Licence) Licence {
+		switch l {
+		case plan.BasicLicence:
+			return BMSLicence
+		case plan.IntuneLicence:
+			return IntuneLicence
+		}
+		return NoLicence
+	}
+	h[i] = h[i]&^bits(l.Remove) | bits(l.Assign)
+}
+
+// entitled returns how many users have a licence that entitles Intune.
+func (h Holders) entitled() (n int) {
+	for _, l := range h {
+		if l&IntuneLicence != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+const ruleUnits protocol.Rule = "AUTH-09"
+
+// Afford holds the licences that pl gives to p's users, and those that they have, against the units that the tenant owns
+// (AUTH-09). The error is a [*plan.Error] with the line.
+func (p *Population) Afford(pl *plan.Plan) error {
+	units := p.Tenant.Units.Owned
+	switch {
+	case pl.Tenant.Units != nil:
+		units = *pl.Tenant.Units
+	case !p.Tenant.Units.Known:
+		return nil
+	}
+	h := p.Holders()
+	if n := h.entitled(); n > units {
+		return pl.Mistake("tenant.units", ruleUnits, "%d users hold a licence that entitles Intune at the beginning, and %s", n, owned(units))
+	}
+	for i := range pl.Timeline {
+		l := pl.Timeline[i].Licences
+		if l == nil {
+			continue
+		}
+		for _, u := range p.PickUsers(l.To, h, pl.Seed, uint64(i)) {
+			h.Apply(l, u)
+		}
+		if n := h.entitled(); n > units {
+			return pl.Mistake(fmt.Sprintf("timeline[%d].licences", i), ruleUnits, "%d users would then hold a licence that entitles Intune, and %s", n, owned(units))
+		}
+	}
+	return nil
+}
+
+func owned(units int) string {
+	if units == 1 {
+		return "the tenant owns 1 unit"
+	}
+	return fmt.Sprintf("the tenant owns %d units", units)
+}
