@@ -36,6 +36,7 @@ import (
 	"rollcall/server/issuer"
 	"rollcall/server/logs"
 	"rollcall/server/push"
+	"rollcall/server/store"
 	"rollcall/server/store/sqlstore"
 )
 
@@ -89,6 +90,7 @@ type runningServer struct {
 
 	store  *sqlstore.Store
 	apns   *push.APNs
+	api    *api.Handler
 	http   *http.Server
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -139,6 +141,7 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 		return nil, err
 	}
 	s.http = device.HTTPServer(handler, tlsConfig, cfg.Log)
+	s.http.RegisterOnShutdown(s.api.End)
 	s.tasks.Go(func() {
 		if err := s.http.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
@@ -215,7 +218,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if !cfg.Simulated {
 		testPush = nil
 	}
-	administration, err := api.New(api.Config{Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, TestPush: testPush})
+	s.api, err = api.New(api.Config{Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, TestPush: testPush})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -225,7 +228,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if cfg.Devices != nil {
 		handler = cfg.Devices(devices)
 	}
-	return edges{handler, administration}, tlsConfig, nil
+	return edges{handler, s.api}, tlsConfig, nil
 }
 
 // settle does what a new data folder needs: files for administrators, and a tenant if the configuration has one.
@@ -262,7 +265,7 @@ func (s *runningServer) administrator(ctx context.Context, dir string, now proto
 			return nil
 		}
 	}
-	text, kept := issuer.New(tokenName, now, 0)
+	text, kept := issuer.New(tokenName, store.GlobalAdministrator, now, 0)
 	if err := s.Server.PutToken(ctx, now, kept); err != nil {
 		return err
 	}

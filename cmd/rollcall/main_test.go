@@ -3,12 +3,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +37,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits,
+			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow,
 		},
 	})
 }
@@ -82,6 +89,46 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s: %s", code, args[0], strings.Join(args[1:], " "))
+	}
+}
+
+// sql FILE STATEMENT changes a database behind the server's back.
+func changeDatabase(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = db.Exec(args[1])
+	ts.Check(err)
+	ts.Check(db.Close())
+}
+
+// follow PATTERN ARGUMENTS... -- ARGUMENTS... runs the program with the first arguments, and with the second ones when the
+// first has printed something; waits for a line of the first that matches, and stops it by a signal.
+func follow(ts *testscript.TestScript, _ bool, args []string) {
+	split := slices.Index(args, "--")
+	pattern := regexp.MustCompile(args[0])
+	var program string
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if name := filepath.Join(dir, "rollcall"); program == "" && exists(name) {
+			program = name
+		}
+	}
+	first := exec.Command(program, args[1:split]...)
+	first.Dir, first.Env = ts.MkAbs("."), append(os.Environ(), "ROLLCALL_SERVER="+ts.Getenv("ROLLCALL_SERVER"))
+	out, err := first.StdoutPipe()
+	ts.Check(err)
+	ts.Check(first.Start())
+	lines := bufio.NewScanner(out)
+	found := false
+	for n := 0; !found && lines.Scan(); n++ {
+		if n == 0 {
+			ts.Check(ts.Exec("rollcall", args[split+1:]...))
+		}
+		found = pattern.MatchString(lines.Text())
+	}
+	ts.Check(first.Process.Signal(os.Interrupt))
+	io.Copy(io.Discard, out)
+	if err := first.Wait(); err != nil || !found {
+		ts.Fatalf("%v: found %t, %v", args[1:split], found, err)
 	}
 }
 

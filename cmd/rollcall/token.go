@@ -24,20 +24,29 @@ A server's first token is in the file admin.token of its data folder, which only
 
 func tokenMakeCommand(c *client) *cobra.Command {
 	var lifetime time.Duration
+	var role string
 	cmd := &cobra.Command{
 		Use: "make NAME", Short: "Make a token and print it, this once", Args: cobra.ExactArgs(1),
+		Long: `Make a token and print it, this once.
+
+Its role says how far it reaches (AUTH-08), each role as far as those before it and further:
+  reader    sees everything but tokens, changes nothing
+  helpdesk  orders devices about, makes enrolment links
+  intune    the tenant: authority, consents, push certificates, users, licences, profiles, settings
+  global    tokens too`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {
 				return err
 			}
-			token, err := t.MakeToken(cmd.Context(), args[0], lifetime)
+			token, err := t.MakeToken(cmd.Context(), args[0], role, lifetime)
 			if err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"name": args[0], "token": token}, func(w io.Writer) { fmt.Fprintln(w, token) })
+			return show(cmd, map[string]any{"name": args[0], "role": role, "token": token}, func(w io.Writer) { fmt.Fprintln(w, token) })
 		},
 	}
+	cmd.Flags().StringVar(&role, "role", "reader", "how far it reaches: reader, helpdesk, intune or global")
 	cmd.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it opens the API (default: until it is revoked)")
 	return cmd
 }
@@ -55,13 +64,13 @@ func tokenListCommand(c *client) *cobra.Command {
 				return err
 			}
 			return show(cmd, map[string]any{"tokens": list}, func(w io.Writer) {
-				row(w, "NAME", "MADE", "ENDS", "STATE")
+				row(w, "NAME", "ROLE", "MADE", "ENDS", "STATE")
 				for _, token := range list {
 					state := "valid"
 					if token.Revoked {
 						state = "revoked"
 					}
-					row(w, token.Name, when(token.Made), when(token.Expires), state)
+					row(w, token.Name, token.Role, when(token.Made), when(token.Expires), state)
 				}
 			})
 		},

@@ -244,21 +244,6 @@ func (r *Rollcall) MakeTestPush(ctx context.Context, topic string, lifetime time
 	return out.Certificate, err
 }
 
-// A Line is one line of the server's journal.
-type Line struct {
-	Seq    uint64        `json:"seq"`
-	At     protocol.Time `json:"at"`
-	Device string        `json:"device"` // empty: the tenant
-	Rule   protocol.Rule `json:"rule"`
-	What   string        `json:"what"`
-	Detail string        `json:"detail"`
-}
-
-// Journal returns the journal's lines after the one with this sequence number, as far as it reaches now.
-func (r *Rollcall) Journal(ctx context.Context, after uint64) iter.Seq2[Line, error] {
-	return list[Line](ctx, r, "/rollcall/v1/journal", "lines", url.Values{"after": {strconv.FormatUint(after, 10)}})
-}
-
 // A Clock is the server's time.
 type Clock struct {
 	Now    protocol.Time `json:"now"`
@@ -277,41 +262,6 @@ func (r *Rollcall) Clock(ctx context.Context) (c Clock, err error) {
 func (r *Rollcall) Step(ctx context.Context, to protocol.Time) (c Clock, err error) {
 	err = r.call(ctx, http.MethodPost, "/rollcall/v1/clock", map[string]any{"to": to}, &c)
 	return c, err
-}
-
-// A Token opens the admin API; the server knows only its hash.
-type Token struct {
-	Name    string        `json:"name"`
-	Made    protocol.Time `json:"made"`
-	Expires protocol.Time `json:"expires"` // 0: never
-	Revoked bool          `json:"revoked"`
-}
-
-// Tokens lists the tokens.
-func (r *Rollcall) Tokens(ctx context.Context) ([]Token, error) {
-	var out struct {
-		Tokens []Token `json:"tokens"`
-	}
-	err := r.call(ctx, http.MethodGet, "/rollcall/v1/tokens", nil, &out)
-	return out.Tokens, err
-}
-
-// MakeToken makes a token; it is shown this once. A lifetime of 0 never ends.
-func (r *Rollcall) MakeToken(ctx context.Context, name string, lifetime time.Duration) (string, error) {
-	body := struct {
-		Name     string  `json:"name"`
-		Lifetime Seconds `json:"lifetime_seconds,omitempty"`
-	}{name, SecondsOf(lifetime)}
-	var out struct {
-		Token string `json:"token"`
-	}
-	err := r.call(ctx, http.MethodPost, "/rollcall/v1/tokens", body, &out)
-	return out.Token, err
-}
-
-// RevokeToken makes a token useless.
-func (r *Rollcall) RevokeToken(ctx context.Context, name string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/tokens?"+url.Values{"name": {name}}.Encode(), nil, nil)
 }
 
 // list walks a list page by page. Every page names the cursor of the next one; the last one names none.

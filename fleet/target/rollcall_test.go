@@ -138,7 +138,7 @@ func TestRequests(t *testing.T) {
 		{"AddSerials", func(r *Rollcall) error { return r.AddSerials(ctx, []Serial{{Serial: "C1", Awaiting: true}}) }, "POST", "/rollcall/v1/ade/serials", "{}", `{"serials":[{"awaiting":true,"serial":"C1"}]}`},
 		{"Step", func(r *Rollcall) error { _, err := r.Step(ctx, at); return err }, "POST", "/rollcall/v1/clock", `{"now":"2026-03-02T09:00:00Z","next":""}`, `{"to":"2026-03-02T09:00:00Z"}`},
 		{"MakeTestPush", func(r *Rollcall) error { _, err := r.MakeTestPush(ctx, "", time.Hour); return err }, "POST", "/rollcall/v1/apns/make-test", `{"certificate":"eA=="}`, `{"lifetime_seconds":3600}`},
-		{"MakeToken", func(r *Rollcall) error { _, err := r.MakeToken(ctx, "x", 0); return err }, "POST", "/rollcall/v1/tokens", `{"token":"t"}`, `{"name":"x"}`},
+		{"MakeToken", func(r *Rollcall) error { _, err := r.MakeToken(ctx, "x", "reader", 0); return err }, "POST", "/rollcall/v1/tokens", `{"token":"t"}`, `{"name":"x","role":"reader"}`},
 		{"RevokeToken", func(r *Rollcall) error { return r.RevokeToken(ctx, "x") }, "DELETE", "/rollcall/v1/tokens?name=x", "{}", `null`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -43,12 +45,16 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	mux *http.ServeMux
+
+	ending chan struct{} // closed by End
+	end    sync.Once
 }
 
 // A call is one request of an administrator.
 type call struct {
 	*http.Request
 	now   protocol.Time
+	who   server.Actor
 	query map[string]string
 	body  any // what route.in made, decoded
 }
@@ -77,7 +83,7 @@ func New(cfg Config) (*Handler, error) {
 	case cfg.Log == nil:
 		return nil, errors.New("api: Config.Log is missing")
 	}
-	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
+	h := &Handler{cfg: cfg, mux: http.NewServeMux(), ending: make(chan struct{})}
 	byPath := map[string][]*route{}
 	for _, r := range routes() {
 		byPath[r.path] = append(byPath[r.path], &r)
@@ -96,8 +102,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rs []*route) {
 	now := protocol.At(h.cfg.Clock.Now())
 	i := slices.IndexFunc(rs, func(rt *route) bool { return rt.method == r.Method })
+	c := &call{Request: r, now: now}
 	if i < 0 || !rs[i].open {
-		if err := h.authorise(r, now); err != nil {
+		var err error
+		if c.who, err = h.authenticate(r, now); err != nil {
 			h.fail(w, r, err)
 			return
 		}
@@ -114,14 +122,40 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rs []*route) {
 		return
 	}
 	rt := rs[i]
-	c := &call{Request: r, now: now}
-	answer, err := h.answer(rt, c)
+	if !rt.open {
+		c.Request = r.WithContext(server.As(r.Context(), c.who.Name))
+	}
+	answer, err := h.authorised(rt, c)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	writeJSON(w, rt.success(), answer)
 }
+
+// authorised answers a call whose role reaches as far as its route. A refusal by rule, of the role or of what is asked,
+// stands in the journal (AUTH-08).
+func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
+	if rt.open || rt.admits(c.who.Role) {
+		answer, err = h.answer(rt, c)
+	} else if err = errNotFound; rt.changes() {
+		err = &roleRefusal{protocol.Refusal{Rule: protocol.RuleRoles, Reason: fmt.Sprintf("this needs the role %s; %s has %s", rt.needs, c.who.Name, c.who.Role)}}
+	}
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	_, role := errors.AsType[*roleRefusal](err)
+	if refused && rt.changes() && (role || !rt.journals) {
+		if kept := h.cfg.Server.Deny(c.Context(), c.now, c.who, c.Method+" "+c.URL.Path, no); kept != nil {
+			return nil, kept
+		}
+	}
+	return answer, err
+}
+
+// A roleRefusal is a no to an administrator whose role does not reach that far.
+type roleRefusal struct{ no protocol.Refusal }
+
+func (r *roleRefusal) Error() string { return r.no.Error() }
+func (r *roleRefusal) Unwrap() error { return &r.no }
 
 func (h *Handler) answer(rt *route, c *call) (_ any, err error) {
 	if c.query, err = queryOf(c.Request, rt.query); err != nil {
@@ -139,16 +173,17 @@ func (h *Handler) answer(rt *route, c *call) (_ any, err error) {
 	return rt.serve(h, c)
 }
 
-// authorise looks at the bearer token and nothing else: a device's certificate opens nothing here.
-func (h *Handler) authorise(r *http.Request, now protocol.Time) error {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+// authenticate looks at the bearer token and nothing else: a device's certificate opens nothing here.
+func (h *Handler) authenticate(r *http.Request, now protocol.Time) (server.Actor, error) {
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return errToken
+		return server.Actor{}, errToken
 	}
-	if _, err := issuer.Verify(token, h.cfg.Server.Content().Tokens, now); err != nil {
-		return errToken
+	token, err := issuer.Verify(text, h.cfg.Server.Content().Tokens, now)
+	if err != nil {
+		return server.Actor{}, errToken
 	}
-	return nil
+	return server.Actor{Name: "token:" + token.Name, Role: token.Role}, nil
 }
 
 type failure struct {
@@ -167,11 +202,15 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	level := logrus.ErrorLevel
 	no, refused := errors.AsType[*protocol.Refusal](err)
 	bad, isBad := errors.AsType[*invalid](err)
+	_, isRole := errors.AsType[*roleRefusal](err)
 	clash, isClash := errors.AsType[*conflict](err)
 	switch {
 	case errors.Is(err, errToken):
 		status, body = http.StatusUnauthorized, failureBody{Rule: "HST-060", Message: err.Error()}
 		w.Header().Set("WWW-Authenticate", "Bearer")
+		level = logrus.WarnLevel
+	case isRole:
+		status, body = http.StatusForbidden, failureBody{Rule: no.Rule, Message: no.Reason}
 		level = logrus.WarnLevel
 	case refused:
 		status, body = http.StatusConflict, failureBody{Rule: no.Rule, Message: no.Reason}

@@ -76,7 +76,7 @@ func newOffice(t *testing.T) *office {
 	if o.h, err = New(Config{Server: o.core, Clock: o.clock, URL: testURL, Log: logs.New(&o.log, true), TestPush: testPush}); err != nil {
 		t.Fatal(err)
 	}
-	text, kept := issuer.New("admin", o.now(), 0)
+	text, kept := issuer.New("admin", store.GlobalAdministrator, o.now(), 0)
 	o.token = text
 	must := func(err error) {
 		t.Helper()
@@ -225,9 +225,9 @@ func (o *office) target(r *route) string {
 // Each route of the table against each way to be nobody.
 func TestHST060Matrix(t *testing.T) {
 	o := newOffice(t)
-	revoked := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "old"}, 201)["token"].(string)
+	revoked := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "old", "role": "global"}, 201)["token"].(string)
 	o.call("DELETE", "/rollcall/v1/tokens?name=old", nil, 200)
-	short := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "short", "lifetime_seconds": 1}, 201)["token"].(string)
+	short := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "short", "role": "global", "lifetime_seconds": 1}, 201)["token"].(string)
 	o.clock.now = o.clock.now.Add(2 * time.Second)
 	certificate := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte("a device's")}}, HandshakeComplete: true}
 	before, _ := o.core.Store().Journal(context.Background(), store.LineFilter{}, 10000)
@@ -398,10 +398,13 @@ func TestRoutesAnswer(t *testing.T) {
 	if len(lines) == 0 || lines[0].(map[string]any)["seq"] == float64(0) {
 		t.Errorf("journal: %v", lines)
 	}
+	if v := o.call("GET", "/rollcall/v1/audit/verify", nil, 200); v["sound"] != true || v["lines"] != float64(len(lines)) {
+		t.Errorf("verify: %v, want %d sound lines", v, len(lines))
+	}
 	o.call("GET", "/rollcall/v1/devices", nil, 200)
 	o.call("GET", "/rollcall/v1/portals/intune/devices", nil, 200)
 	o.call("POST", "/rollcall/v1/clock", map[string]any{"to": o.call("GET", "/rollcall/v1/clock", nil, 200)["now"]}, 200)
-	o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "ci", "lifetime_seconds": 60}, 201)
+	o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "ci", "role": "reader", "lifetime_seconds": 60}, 201)
 	o.call("GET", "/rollcall/v1/tokens", nil, 200)
 	o.call("DELETE", "/rollcall/v1/tokens?name=ci", nil, 200)
 	o.call("GET", "/rollcall/v1/openapi.json", nil, 200)
@@ -501,7 +504,7 @@ func TestHST014Requests(t *testing.T) {
 func TestHST068NoTokensInTheLog(t *testing.T) {
 	o := newOffice(t)
 	o.h.cfg.Log.SetLevel(6)
-	made := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "x"}, 201)["token"].(string)
+	made := o.call("POST", "/rollcall/v1/tokens", map[string]any{"name": "x", "role": "global"}, 201)["token"].(string)
 	o.ask("GET", "/rollcall/v1/devices", nil, "Bearer "+made+"x")
 	o.ask("GET", "/rollcall/v1/nothing", nil, "Bearer "+made)
 	o.call("POST", "/rollcall/v1/devices/"+o.device+"/lock", map[string]any{"pin": "246813"}, 200)

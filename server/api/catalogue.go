@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,9 +13,6 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
-	"rollcall/server/delivery"
-	"rollcall/server/issuer"
-	"rollcall/server/store"
 )
 
 type profile struct {
@@ -229,107 +225,4 @@ func (h *Handler) makeTestPush(c *call) (any, error) {
 		return nil, wrongValue("topic", "%v", err)
 	}
 	return pushMade{pem, topic, c.now.Add(life)}, err
-}
-
-type journal struct {
-	Lines []line `json:"lines"`
-	Next  string `json:"next"`
-}
-
-type line struct {
-	Seq    uint64        `json:"seq"`
-	At     protocol.Time `json:"at"`
-	Device string        `json:"device"` // empty: the tenant
-	Rule   protocol.Rule `json:"rule"`
-	What   delivery.What `json:"what"`
-	Detail string        `json:"detail"`
-}
-
-func (h *Handler) getJournal(c *call) (any, error) {
-	after, limit, err := c.page()
-	if err != nil {
-		return nil, err
-	}
-	lines, err := h.cfg.Server.Store().Journal(c.Context(), store.LineFilter{After: after}, limit)
-	if err != nil {
-		return nil, err
-	}
-	out := journal{Lines: make([]line, len(lines))}
-	name := h.names(c.Context())
-	for i, l := range lines {
-		id, err := name(l.Device)
-		if err != nil {
-			return nil, err
-		}
-		out.Lines[i] = line{l.Seq, l.At, id, l.Rule, l.What, l.Detail}
-	}
-	if len(lines) == limit {
-		out.Next = strconv.FormatUint(lines[limit-1].Seq, 10)
-	}
-	return out, nil
-}
-
-type token struct {
-	Name    string        `json:"name"`
-	Made    protocol.Time `json:"made"`
-	Expires protocol.Time `json:"expires"` // empty: never
-	Revoked bool          `json:"revoked"`
-}
-
-type tokens struct {
-	Tokens []token `json:"tokens"`
-}
-
-type newToken struct {
-	Name     string `json:"name"`
-	Lifetime int64  `json:"lifetime_seconds,omitempty"` // 0: it does not end
-}
-
-type tokenMade struct {
-	Token string `json:"token"`
-}
-
-func (h *Handler) getTokens(*call) (any, error) {
-	out := tokens{[]token{}}
-	for _, t := range h.cfg.Server.Content().Tokens {
-		out.Tokens = append(out.Tokens, token{t.Name, t.Made, t.Expires, t.Revoked})
-	}
-	return out, nil
-}
-
-func (h *Handler) makeToken(c *call) (any, error) {
-	in := c.body.(*newToken)
-	if err := goodName("name", in.Name); err != nil {
-		return nil, err
-	}
-	life, err := duration("lifetime_seconds", in.Lifetime, maxDuration)
-	if err != nil {
-		return nil, err
-	}
-	if old, ok := h.token(in.Name); ok && !old.Revoked {
-		return nil, &conflict{"there is a token of this name: revoke it, or choose another name"}
-	}
-	text, kept := issuer.New(in.Name, c.now, life)
-	return tokenMade{text}, h.cfg.Server.PutToken(c.Context(), c.now, kept)
-}
-
-func (h *Handler) revokeToken(c *call) (any, error) {
-	if c.query["name"] == "" {
-		return nil, missing("name")
-	}
-	t, ok := h.token(c.query["name"])
-	if !ok {
-		return nil, errNotFound
-	}
-	t.Revoked = true
-	return done{}, h.cfg.Server.PutToken(c.Context(), c.now, t)
-}
-
-func (h *Handler) token(name string) (store.Token, bool) {
-	for _, t := range h.cfg.Server.Content().Tokens {
-		if t.Name == name {
-			return t, true
-		}
-	}
-	return store.Token{}, false
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"rollcall/protocol"
+	"rollcall/server/store"
 )
 
 var update = flag.Bool("update", false, "rewrite openapi.json")
@@ -99,6 +100,7 @@ var texts = map[reflect.Type][]string{
 	reflect.TypeFor[protocol.Authority](): names(protocol.Unknown, protocol.Intune, protocol.SCCM, protocol.Office365),
 	reflect.TypeFor[protocol.Platform]():  names(protocol.Platforms[:]...),
 	reflect.TypeFor[protocol.Family]():    names(protocol.Families[:]...),
+	reflect.TypeFor[store.Role]():         names(store.NoRole, store.Reader, store.Helpdesk, store.IntuneAdministrator, store.GlobalAdministrator),
 }
 
 func names[T fmt.Stringer](list ...T) []string {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"rollcall/protocol"
+	"rollcall/server/store"
 )
 
 // A route is one thing that the API can do. The table is data: handler, authorisation test and OpenAPI document
@@ -11,13 +12,21 @@ import (
 type route struct {
 	method, path string
 	summary      string
-	open         bool // needs no token
+	open         bool       // needs no token
+	needs        store.Role // the least role that may; NoRole: nobody
+	journals     bool       // its method puts refusals into the journal itself
 	query        []param
 	in           func() any // a new body for decode; nil: the request has none
 	out          any        // an answer, for its type
 	made         bool       // success is 201
 	serve        func(h *Handler, c *call) (any, error)
 }
+
+// admits tells whether an administrator of this role may.
+func (r *route) admits(role store.Role) bool { return r.needs != store.NoRole && role >= r.needs }
+
+// changes tells whether the route is there to change something.
+func (r *route) changes() bool { return r.method != http.MethodGet }
 
 func (r *route) success() int {
 	if r.made {
@@ -65,74 +74,79 @@ func routes() []route {
 		{method: "GET", path: "/healthz", summary: "is the server there", open: true, out: health{}, serve: (*Handler).health},
 		{method: "GET", path: "/rollcall/v1/openapi.json", summary: "this document", open: true, out: document{}, serve: (*Handler).openAPI},
 
-		{method: "GET", path: "/rollcall/v1/authority", summary: "the tenant's authority and settings", out: tenant{}, serve: (*Handler).getTenant},
-		{method: "POST", path: "/rollcall/v1/authority", summary: "set the tenant up (AUTH-01)", in: body[setUp](), out: tenant{}, serve: (*Handler).setUp},
-		{method: "GET", path: "/rollcall/v1/clock", summary: "the server's time and when it next has something to do", out: clock{}, serve: (*Handler).getClock},
+		{method: "GET", path: "/rollcall/v1/authority", needs: store.Reader, summary: "the tenant's authority and settings", out: tenant{}, serve: (*Handler).getTenant},
+		{method: "POST", path: "/rollcall/v1/authority", needs: store.IntuneAdministrator, summary: "set the tenant up (AUTH-01)", in: body[setUp](), out: tenant{}, serve: (*Handler).setUp},
+		{method: "GET", path: "/rollcall/v1/clock", needs: store.Reader, summary: "the server's time and when it next has something to do", out: clock{}, serve: (*Handler).getClock},
 		{
-			method: "POST", path: "/rollcall/v1/clock", summary: "step a driven clock and do what is due by then", in: body[step](), out: clock{},
+			method: "POST", path: "/rollcall/v1/clock", needs: store.IntuneAdministrator, summary: "step a driven clock and do what is due by then", in: body[step](), out: clock{},
 			serve: (*Handler).step,
 		},
 
-		{method: "GET", path: "/rollcall/v1/users", summary: "list users", query: page, out: userPage{}, serve: (*Handler).getUsers},
-		{method: "POST", path: "/rollcall/v1/users", summary: "add users, or change them by UPN", in: body[putUsers](), out: count{}, serve: (*Handler).putUsers},
+		{method: "GET", path: "/rollcall/v1/users", needs: store.Reader, summary: "list users", query: page, out: userPage{}, serve: (*Handler).getUsers},
+		{method: "POST", path: "/rollcall/v1/users", needs: store.IntuneAdministrator, summary: "add users, or change them by UPN", in: body[putUsers](), out: count{}, serve: (*Handler).putUsers},
 		{
-			method: "POST", path: "/rollcall/v1/invitations", summary: "make single-use enrolment links", in: body[invite](), out: invitations{}, made: true,
+			method: "POST", path: "/rollcall/v1/invitations", needs: store.Helpdesk, summary: "make single-use enrolment links", in: body[invite](), out: invitations{}, made: true,
 			serve: (*Handler).invite,
 		},
 		{
-			method: "POST", path: "/rollcall/v1/ade/serials", summary: "assign devices to the tenant for automated enrolment", in: body[putSerials](), out: count{},
+			method: "POST", path: "/rollcall/v1/ade/serials", needs: store.IntuneAdministrator, summary: "assign devices to the tenant for automated enrolment", in: body[putSerials](), out: count{},
 			serve: (*Handler).putSerials,
 		},
 
-		{method: "GET", path: "/rollcall/v1/profiles", summary: "list profiles", out: profiles{}, serve: (*Handler).getProfiles},
+		{method: "GET", path: "/rollcall/v1/profiles", needs: store.Reader, summary: "list profiles", out: profiles{}, serve: (*Handler).getProfiles},
 		{
-			method: "POST", path: "/rollcall/v1/profiles", summary: "store the newest version of a profile, or assign it", in: body[putProfile](), out: profile{},
+			method: "POST", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "store the newest version of a profile, or assign it", in: body[putProfile](), out: profile{},
 			serve: (*Handler).putProfile,
 		},
 		{
-			method: "DELETE", path: "/rollcall/v1/profiles", summary: "take a profile from a group, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
+			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from a group, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
 			query: []param{{"name", "string", "of the profile"}, {"group", "string", "the group that loses it; left out: all, and the profile is forgotten"}},
 		},
 
-		{method: "GET", path: "/rollcall/v1/apns", summary: "the push certificate and what is wrong with it", out: pushStatus{}, serve: (*Handler).getPush},
+		{method: "GET", path: "/rollcall/v1/apns", needs: store.Reader, summary: "the push certificate and what is wrong with it", out: pushStatus{}, serve: (*Handler).getPush},
 		{
-			method: "POST", path: "/rollcall/v1/apns", summary: "upload a push certificate (AUTH-34)", in: body[pushUpload](), out: pushUploaded{},
+			method: "POST", path: "/rollcall/v1/apns", needs: store.IntuneAdministrator, summary: "upload a push certificate (AUTH-34)", in: body[pushUpload](), out: pushUploaded{},
 			serve: (*Handler).uploadPush,
 		},
 		{
-			method: "POST", path: "/rollcall/v1/apns/make-test", summary: "make a push certificate for a simulated push service", in: body[pushTest](),
+			method: "POST", path: "/rollcall/v1/apns/make-test", needs: store.IntuneAdministrator, summary: "make a push certificate for a simulated push service", in: body[pushTest](),
 			out: pushMade{}, made: true, serve: (*Handler).makeTestPush,
 		},
 
 		{
-			method: "GET", path: "/rollcall/v1/journal", summary: "what happened, oldest first", query: page, out: journal{}, serve: (*Handler).getJournal,
+			method: "GET", path: "/rollcall/v1/journal", needs: store.Reader, summary: "what happened, oldest first; with wait, as soon as it happens",
+			query: journalQuery, out: journal{}, serve: (*Handler).getJournal,
 		},
-		{method: "GET", path: "/rollcall/v1/tokens", summary: "list tokens of this API", out: tokens{}, serve: (*Handler).getTokens},
 		{
-			method: "POST", path: "/rollcall/v1/tokens", summary: "make a token; it is shown this once", in: body[newToken](), out: tokenMade{}, made: true,
+			method: "GET", path: "/rollcall/v1/audit/verify", needs: store.Reader, summary: "is the journal as it was written (HST-074)", out: verified{},
+			serve: (*Handler).verifyJournal,
+		},
+		{method: "GET", path: "/rollcall/v1/tokens", needs: store.GlobalAdministrator, summary: "list tokens of this API", out: tokens{}, serve: (*Handler).getTokens},
+		{
+			method: "POST", path: "/rollcall/v1/tokens", needs: store.GlobalAdministrator, summary: "make a token; it is shown this once", in: body[newToken](), out: tokenMade{}, made: true,
 			serve: (*Handler).makeToken,
 		},
 		{
-			method: "DELETE", path: "/rollcall/v1/tokens", summary: "revoke a token", query: []param{{"name", "string", "of the token"}}, out: done{},
+			method: "DELETE", path: "/rollcall/v1/tokens", needs: store.GlobalAdministrator, summary: "revoke a token", query: []param{{"name", "string", "of the token"}}, out: done{},
 			serve: (*Handler).revokeToken,
 		},
 
 		{
-			method: "GET", path: "/rollcall/v1/devices", summary: "list devices", out: devicePage{}, serve: (*Handler).getDevices,
+			method: "GET", path: "/rollcall/v1/devices", needs: store.Reader, summary: "list devices", out: devicePage{}, serve: (*Handler).getDevices,
 			query: append([]param{{"platform", "string", "ios, ipados, macos, android or windows"}, {"user", "string", "UPN"}}, page...),
 		},
 		{
-			method: "GET", path: "/rollcall/v1/devices/{id}", summary: "one device: its commands, profiles, identity and latest report", out: details{},
+			method: "GET", path: "/rollcall/v1/devices/{id}", needs: store.Reader, summary: "one device: its commands, profiles, identity and latest report", out: details{},
 			serve: (*Handler).getDevice,
 		},
 		{
-			method: "GET", path: "/rollcall/v1/portals/{authority}/devices", summary: "list the devices that an authority manages (AUTH-45)", query: page,
+			method: "GET", path: "/rollcall/v1/portals/{authority}/devices", needs: store.Reader, summary: "list the devices that an authority manages (AUTH-45)", query: page,
 			out: devicePage{}, serve: (*Handler).getPortal,
 		},
 	}
 	for _, o := range orders {
 		rs = append(rs, route{
-			method: "POST", path: "/rollcall/v1/devices/{id}/" + o.name, summary: o.summary, in: body[orderBody](), out: ordered{},
+			method: "POST", path: "/rollcall/v1/devices/{id}/" + o.name, needs: store.Helpdesk, journals: true, summary: o.summary, in: body[orderBody](), out: ordered{},
 			serve: func(h *Handler, c *call) (any, error) { return h.order(c, o.kind) },
 		})
 	}

@@ -23,11 +23,11 @@ var ErrToken = errors.New("no such token, or it is revoked or expired")
 
 // New makes a token. It is shown once, to whoever asked for it, and kept nowhere: the store gets the second result,
 // which has its hash. A lifetime of 0 never ends.
-func New(name string, now protocol.Time, lifetime time.Duration) (token string, kept store.Token) {
+func New(name string, role store.Role, now protocol.Time, lifetime time.Duration) (token string, kept store.Token) {
 	var secret [secretBytes]byte
 	rand.Read(secret[:]) // never fails: it ends the process instead
 	token = Prefix + base64.RawURLEncoding.EncodeToString(secret[:])
-	kept = store.Token{Name: name, Hash: sha256.Sum256([]byte(token)), Made: now}
+	kept = store.Token{Name: name, Role: role, Hash: sha256.Sum256([]byte(token)), Made: now}
 	if lifetime > 0 {
 		kept.Expires = now.Add(lifetime)
 	}

@@ -13,8 +13,8 @@ import (
 var now = protocol.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 
 func TestVerify(t *testing.T) {
-	token, kept := New("ci", now, time.Hour)
-	other, keptOther := New("other", now, 0)
+	token, kept := New("ci", store.Reader, now, time.Hour)
+	other, keptOther := New("other", store.Reader, now, 0)
 	known := []store.Token{keptOther, kept}
 	for _, tt := range []struct {
 		name  string
@@ -45,8 +45,8 @@ func TestVerify(t *testing.T) {
 }
 
 func TestNewTokens(t *testing.T) {
-	a, kept := New("x", now, 0)
-	b, _ := New("x", now, 0)
+	a, kept := New("x", store.Reader, now, 0)
+	b, _ := New("x", store.Reader, now, 0)
 	if a == b || !strings.HasPrefix(a, Prefix) || len(a) < len(Prefix)+22 {
 		t.Errorf("tokens %q and %q: want two of at least 128 bits behind %q", a, b, Prefix)
 	}
@@ -56,7 +56,7 @@ func TestNewTokens(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	token, kept := New("ci", now, 0)
+	token, kept := New("ci", store.Reader, now, 0)
 	f.Add(token)
 	f.Add(Prefix)
 	f.Fuzz(func(t *testing.T, s string) {

@@ -340,6 +340,16 @@ func (m *Memory) Journal(_ context.Context, f LineFilter, n int) ([]Line, error)
 	return out, nil
 }
 
+// JournalEnd returns the number of the newest line.
+func (m *Memory) JournalEnd(context.Context) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, ErrClosed
+	}
+	return uint64(len(m.journal)), nil
+}
+
 // VerifyJournal makes the chain of a journal that nobody else can reach, so that it has a head too.
 func (m *Memory) VerifyJournal(context.Context) (head Head, err error) {
 	m.mu.Lock()

@@ -61,6 +61,9 @@ type Devices interface {
 	// Journal returns the first n journal lines, or fewer, that f picks, ascending.
 	Journal(ctx context.Context, f LineFilter, n int) ([]Line, error)
 
+	// JournalEnd returns the sequence number of the newest journal line; 0: there is none.
+	JournalEnd(ctx context.Context) (uint64, error)
+
 	// VerifyJournal follows the journal from its first line to its head and returns the head. The error is a [*Break]
 	// where a line was changed, removed, moved or slipped in since it was written, at the end too (HST-074).
 	VerifyJournal(ctx context.Context) (Head, error)

@@ -137,6 +137,12 @@ func (s *Store) Journal(ctx context.Context, f store.LineFilter, n int) ([]store
 	return out, err
 }
 
+// JournalEnd returns the number of the newest line.
+func (s *Store) JournalEnd(ctx context.Context) (end uint64, err error) {
+	err = s.query(ctx, "SELECT max(seq) FROM journal", func(r *row) { end = num[uint64](r) })
+	return end, err
+}
+
 // VerifyJournal follows the chain and compares its end with the head, both as of one moment.
 func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 	if s.over.Load() {

@@ -24,6 +24,9 @@ func journal(s *suite) {
 	if err != nil || head != (store.Head{}) {
 		s.Errorf("VerifyJournal of an empty journal = %+v, %v", head, err)
 	}
+	if end, err := s.JournalEnd(s.ctx); err != nil || end != 0 {
+		s.Errorf("JournalEnd of an empty journal = %d, %v", end, err)
+	}
 	s.change(d, func(out *delivery.Outcome) { out.Effects = effects(want[:2]) })
 	s.change(d, func(out *delivery.Outcome) { out.Effects = effects(want[2:3]) })
 	s.must(s.Apply(s.ctx, at+5, &store.Change{Lines: effects(want[3:])}))
@@ -31,6 +34,9 @@ func journal(s *suite) {
 		head = head.Next(&want[i])
 	}
 	s.each(func(when string) {
+		if end, err := s.JournalEnd(s.ctx); err != nil || end != head.Seq {
+			s.Errorf("%sJournalEnd = %d, %v, want %d", when, end, err, head.Seq)
+		}
 		var got []store.Line
 		for after := uint64(0); ; { // two at a time
 			lines, err := s.Journal(s.ctx, store.LineFilter{After: after}, 2)
