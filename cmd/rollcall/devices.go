@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -91,9 +90,7 @@ func writeCSV(w io.Writer, list []target.Device) error {
 			d.ID, d.Platform.String(), d.Model, d.Serial, d.Name, d.OSVersion, d.User, d.Life, d.Registered.String(), when(d.LastSeen), when(d.Identity.NotAfter),
 		}
 		for i, cell := range cells {
-			if strings.HasPrefix(strings.TrimLeft(cell, " \t\r\n"), "=") || cell != "" && strings.ContainsRune("+-@\t\r\n", rune(cell[0])) {
-				cells[i] = "'" + cell
-			}
+			cells[i] = harmless(cell)
 		}
 		out.Write(cells)
 	}

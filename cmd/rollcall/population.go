@@ -37,7 +37,12 @@ func (f *populationFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.export, "export", "", "play a tenant's own devices: `FOLDER` or FILE.csv")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's; resamples an export")
 	flags.Uint64Var(&f.seed, "seed", 0, "another story by the same rules")
+	f.registerReading(cmd)
+}
 
+// registerReading registers the flags that say how an export is read.
+func (f *populationFlags) registerReading(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&f.asOf, "as-of", "", "export: the `MOMENT` it describes, RFC 3339 (default: what it says, else its latest contact)")
 	flags.StringVar(&f.licenceDefault, "licence-default", "", "export: `CLASS` of users that it does not show: basic, intune or none (default basic)")
 	flags.BoolVar(&f.coexistence, "coexistence", false, "export: Intune has been added to a BMS tenant; =false: it has not")

@@ -78,6 +78,10 @@ const (
 	Stays               // where it is registered
 )
 
+var fateNames = [...]string{"leaves", "moves", "stranded", "stays"}
+
+func (f Fate) String() string { return fateNames[f%Fate(len(fateNames))] }
+
 // Judgement is what is true of one device right after a change, before any check-in, in the Words of authority.md.
 type Judgement struct {
 	Before, After Resolution // who should manage it

@@ -1,0 +1,318 @@
+package rehearsal
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+// Result is the preview in numbers: the moment right after the change, before any check-in. Names are those of names, the
+// same export read with or without tokens.
+func (p *Preview) Result(names *population.Population) *report.Result {
+	pop := p.Population
+	r := &report.Result{Version: 1, Command: "preview", Verdict: report.OK}
+	r.Devices = report.Devices{
+		Total: pop.Total, Enrolled: p.Enrolled, Enrolling: len(pop.Devices) - p.Enrolled, LeftOutBy: pop.LeftOutBy(),
+		Pending: p.Pending, Stale: p.Stale, Blocked: p.Blocked, Stranded: p.Stranded, NeedsSupport: p.NeedsSupport,
+		MustEnrol: p.MustEnrol, Unlicensed: p.Unlicensed, ByPlatform: map[protocol.Platform]report.PlatformSize{},
+	}
+	for _, n := range r.Devices.LeftOutBy {
+		r.Devices.LeftOut += n
+	}
+	for i := range pop.Devices {
+		size := r.Devices.ByPlatform[pop.Devices[i].Platform]
+		size.Total++
+		r.Devices.ByPlatform[pop.Devices[i].Platform] = size
+	}
+	if p.Refused != nil {
+		r.Verdict, r.Reasons = report.Failed, []string{"refused as things are: " + p.Refused.Error()}
+	}
+	r.Sections = map[string]any{
+		"preview": section{p.WouldMove, p.WouldMoveReachable, p.WouldMoveBlocked, p.WouldStay, p.Leaving, len(pop.Doubts), p.Need.Short},
+		"change":  p.change(names),
+	}
+	return r
+}
+
+// A section is the result's section that every preview has (architecture.md, section 1).
+type section struct {
+	WouldMove          int `json:"would_move"`
+	WouldMoveReachable int `json:"would_move_reachable"`
+	WouldMoveBlocked   int `json:"would_move_blocked"`
+	WouldStay          int `json:"would_stay"`
+	Leaving            int `json:"leaving"`
+	Doubts             int `json:"doubts"`
+	UnitsShort         int `json:"intune_units_short"`
+}
+
+// change is the result's section of its own: what is previewed, by group.
+func (p *Preview) change(names *population.Population) map[string]any {
+	stranded, groups, profiles := map[string]int{}, []any{}, []any{}
+	for _, r := range authority.Reasons {
+		if p.By[r] > 0 {
+			stranded[r.String()] = p.By[r]
+		}
+	}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		by := map[protocol.Platform]int{}
+		for _, platform := range protocol.Platforms {
+			if g.Platforms[platform] > 0 {
+				by[platform] = g.Platforms[platform]
+			}
+		}
+		groups = append(groups, map[string]any{
+			"fate": g.Fate.String(), "registered": g.From, "resolved": g.To, "rule": g.Rule, "rule_before": g.Before, "stranded": g.Stranded.String(),
+			"devices": g.Devices, "reachable": g.Reachable, "blocked": g.Blocked, "stale": g.Stale, "must_enrol_again": g.MustEnrol, "unlicensed": g.Unlicensed,
+			"licences_assumed": g.Unsure, "by_platform": by,
+		})
+	}
+	for i := range p.Profiles {
+		g := &p.Profiles[i]
+		profiles = append(profiles, map[string]any{"family": g.Family, "effect": g.Effect.String(), "rule": g.Rule, "until": g.Until, "devices": g.Count})
+	}
+	dates, doubts, findings := []any{}, []any{}, []any{}
+	for _, d := range p.dates(names) {
+		dates = append(dates, map[string]any{"at": d.At, "days": days(d.At, p.Scene.Now), "rule": d.Rule, "what": d.What})
+	}
+	for i := range names.Doubts {
+		d := &names.Doubts[i]
+		doubts = append(doubts, map[string]any{"kind": d.Kind, "device": d.Name, "text": d.Text, "other": p.other(&p.Population.Doubts[i], d)})
+	}
+	for _, f := range names.Findings {
+		findings = append(findings, map[string]any{"rule": f.Rule, "text": f.Text, "devices": f.Devices})
+	}
+	out := map[string]any{
+		"id": p.ID, "from": p.Scene.Before.Name(), "to": p.Scene.After.Name(), "as_of": p.Scene.Now, "opens_gap": p.OpensGap, "gap_open": p.Scene.Push.Gap,
+		"unsupported": authority.Unsupported(p.Scene.Before, p.Scene.After), "stranded_by": stranded, "groups": groups, "profiles": profiles,
+		"mail_prompts": p.Prompts, "would_move_reachable_blocked": p.ReachableBlocked, "dates": dates, "doubts": doubts, "findings": findings,
+		"units": map[string]any{"known": p.Need.Units.Known, "owned": p.Need.Units.Owned, "free": p.Need.Units.Free, "users": p.Need.Users, "plans_off": p.Need.PlansOff, "short": p.Need.Short},
+	}
+	if p.Refused != nil {
+		out["refused"] = map[string]any{"rule": p.Refused.Rule, "reason": p.Refused.Reason}
+	}
+	return out
+}
+
+// days is how far off at is, in whole days; negative: it is past.
+func days(at, now protocol.Time) int { return int(at.Sub(now) / oneDay) }
+
+// other is what the other reading of a doubt would change, counted where it can be. Named is the doubt as it is shown.
+func (p *Preview) other(d, named *population.Doubt) string {
+	r, ok := p.otherwise(d)
+	if !ok {
+		return named.Other
+	}
+	return fmt.Sprintf("%s (%d enrolled, %d move, %d stay)", named.Other, r.enrolled, r.move, r.stay)
+}
+
+// Story is the preview for people, with lists of at most 200 devices. Names are those of names.
+func (p *Preview) Story(names *population.Population) *report.Story {
+	s := &report.Story{Headline: p.headline(), Title: p.title(names), Lead: p.lead(), Start: p.Scene.Now.Time(), Figures: p.figures()}
+	s.Tables = append(s.Tables, p.groups())
+	s.Tables = append(s.Tables, p.lists(names)...)
+	s.Tables = append(s.Tables, p.lost(), p.licences(), p.dateTable(names), p.doubtTable(names), findingTable(names), assumedTable(names))
+	s.NotShown = []string{
+		"Nothing was changed and no server was asked: this is what the rules of authority.md make of the export.",
+		"It models Microsoft's published guidance and is not Intune; where the guidance is silent the choice is the model's, such as the gap when coexistence begins.",
+	}
+	return s
+}
+
+// question names what is asked.
+func (p *Preview) question() string {
+	b, a := &p.Scene.Before, &p.Scene.After
+	switch {
+	case b.Same(a) && p.Population.Later != nil:
+		return "with these licences"
+	case b.Same(a):
+		return "at the next check-ins"
+	case !b.Coexistence && a.Coexistence:
+		return "if Intune is added now"
+	}
+	return fmt.Sprintf("if the authority changes from %s to %s now", b.Name(), a.Name())
+}
+
+func (p *Preview) headline() string {
+	verb := "would move"
+	if p.Scene.Before.Same(&p.Scene.After) && p.Population.Later == nil {
+		verb = "move"
+	}
+	return fmt.Sprintf("%d of %d enrolled devices %s %s", p.WouldMove, p.Enrolled, verb, p.question())
+}
+
+func (p *Preview) title(names *population.Population) string {
+	name := names.Tenant.Name
+	if name == "" {
+		name = "A tenant's export"
+	}
+	return fmt.Sprintf("%s as of %s: authority %s", name, p.Scene.Now.Time().Format("2006-01-02 15:04"), p.Scene.Before.Name())
+}
+
+func (p *Preview) lead() []string {
+	first := fmt.Sprintf("%d records were read and %d left out. Of %d enrolled devices %d move, %d stay and %d leave.",
+		p.Population.Total, p.Population.Total-len(p.Population.Devices), p.Enrolled, p.WouldMove, p.WouldStay, p.Leaving)
+	if silent := p.WouldMove - p.WouldMoveReachable; silent > 0 {
+		first += fmt.Sprintf(" %d of those that move are reachable; %d silent for more than 90 days.", p.WouldMoveReachable, silent)
+	}
+	lead := []string{first}
+	if p.Blocked > 0 {
+		lead = append(lead, fmt.Sprintf("%d Apple devices are held until a renewed push certificate is uploaded: %d that would move, %d of them reachable, and %d others (AUTH-30, AUTH-33). Windows and Android are untouched.",
+			p.Blocked, p.WouldMoveBlocked, p.ReachableBlocked, p.Blocked-p.WouldMoveBlocked))
+	}
+	if p.Scene.Before.Authority == protocol.Office365 && !p.Scene.Before.Coexistence && p.Scene.After.Coexistence && p.WouldMove > 0 {
+		lead = append(lead, "Users who hold an Intune licence already move at once, and lose what Basic Mobility and Security set. Assign them Intune policies before, or assign no Intune licence until coexistence is on (AUTH-35).")
+	}
+	return lead
+}
+
+func (p *Preview) figures() []report.Figure {
+	return []report.Figure{
+		{Name: "would move", Value: p.WouldMove, Note: fmt.Sprintf("%d reachable", p.WouldMoveReachable)},
+		{Name: "would stay", Value: p.WouldStay, Note: fmt.Sprintf("%d of them register again", p.Stale)},
+		{Name: "held by the push certificate", Value: p.Blocked, Note: fmt.Sprintf("%d that would move", p.WouldMoveBlocked), Bad: p.Blocked > 0},
+		{Name: "never move by themselves", Value: p.Stranded, Note: fmt.Sprintf("%d need support", p.NeedsSupport), Bad: p.Stranded > 0},
+		{Name: "must enrol again", Value: p.MustEnrol, Bad: p.MustEnrol > 0},
+		{Name: "licence units short", Value: p.Need.Short, Bad: p.Need.Short > 0},
+	}
+}
+
+func (p *Preview) groups() report.Table {
+	t := report.Table{
+		Title: "What the devices do", Caption: "Each line is the devices that one rule treats alike, with who registered them and who should manage them.",
+		Columns: []report.Column{{Name: "devices", Bar: true}, {Name: "authority"}, {Name: "rule"}, {Name: "what and why"}},
+	}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		change, text := p.group(g)
+		t.Rows = append(t.Rows, []any{g.Devices, change, g.Rule, text})
+	}
+	return t
+}
+
+// lists are the devices to act on: those that move, that never will, that must enrol again, that nobody licenses.
+func (p *Preview) lists(names *population.Population) []report.Table {
+	columns := []report.Column{{Name: "device"}, {Name: "platform"}, {Name: "user"}, {Name: "what to do"}}
+	moves := report.Table{Title: "Devices that move", Columns: columns}
+	never := report.Table{Title: "Devices that never move by themselves", Columns: columns}
+	again := report.Table{Title: "Devices that must enrol again", Columns: columns}
+	bare := report.Table{Title: "Devices of users without the licence", Columns: columns}
+	leave := report.Table{Title: "Devices that leave", Columns: columns}
+	p.each(func(i int, c *authority.Subject, j *authority.Judgement) {
+		add := func(t *report.Table, what string) {
+			if t.Total++; len(t.Rows) < rows {
+				t.Rows = append(t.Rows, []any{names.Devices[i].Name, c.Platform, userName(names, i), what})
+			}
+		}
+		what := p.action(c, j)
+		if j.Fate == authority.Moves {
+			add(&moves, what)
+		}
+		if j.Stranded != authority.NotStranded {
+			add(&never, whyStranded[j.Stranded]+": "+what)
+		}
+		if j.MustEnrol {
+			why := "its identity certificate was revoked: "
+			if !c.Revoked {
+				why = "its identity certificate ended on " + day(c.CertEnd) + ": "
+			}
+			add(&again, why+what)
+		}
+		if j.After.Unlicensed {
+			add(&bare, "assign a licence to its user, or retire it")
+		}
+		if j.Leaving {
+			add(&leave, "a retire, wipe or delete is pending")
+		}
+	})
+	return []report.Table{moves, never, again, bare, leave}
+}
+
+func (p *Preview) lost() report.Table {
+	t := report.Table{
+		Title: "Mail and settings", Caption: "What becomes of profiles on the devices. The export does not say which there are: these are the families that the authority can have put there.",
+		Columns: []report.Column{{Name: "devices", Bar: true}, {Name: "family"}, {Name: "rule"}, {Name: "what becomes of them"}},
+	}
+	for i := range p.Profiles {
+		g := &p.Profiles[i]
+		t.Rows = append(t.Rows, []any{g.Count, g.Family, g.Rule, effect(g)})
+	}
+	if p.Prompts > 0 {
+		t.Rows = append(t.Rows, []any{p.Prompts, protocol.Email, protocol.Rule("AUTH-37"), "may ask their users to sign in to mail again, even when an Intune profile replaces the old one"})
+	}
+	return t
+}
+
+func (p *Preview) licences() report.Table {
+	n := &p.Need
+	t := report.Table{
+		Title: "Intune licences", Caption: "What it takes to move every user whose devices stay with Basic Mobility and Security (AUTH-09).",
+		Columns: []report.Column{{Name: "number"}, {Name: "of"}, {Name: "note"}},
+	}
+	if !n.Units.Known && n.Users == 0 {
+		return t
+	}
+	t.Rows = append(t.Rows, []any{n.Users + n.PlansOff, "users whose devices stay", fmt.Sprintf("%d need a unit, %d only need a plan switched on", n.Users, n.PlansOff)})
+	if n.Units.Known {
+		t.Rows = append(t.Rows, []any{n.Units.Owned, "units owned that entitle Intune", fmt.Sprintf("%d free", n.Units.Free)})
+	} else {
+		t.Rows = append(t.Rows, []any{nil, "units owned", "the export has no subscribedSkus.json, so none is counted as free"})
+	}
+	t.Rows = append(t.Rows, []any{n.Short, "units short", "to buy, so that all of them can move"})
+	return t
+}
+
+func (p *Preview) dateTable(names *population.Population) report.Table {
+	t := report.Table{
+		Title: "Dates that matter", Caption: "Counted from the moment of the export.",
+		Columns: []report.Column{{Name: "date"}, {Name: "away"}, {Name: "rule"}, {Name: "what happens then"}},
+	}
+	for _, d := range p.dates(names) {
+		var away any = d.At.Sub(p.Scene.Now).Truncate(oneDay)
+		if away == time.Duration(0) {
+			away = "now"
+		}
+		t.Rows = append(t.Rows, []any{day(d.At), away, d.Rule, d.What})
+	}
+	return t
+}
+
+func (p *Preview) doubtTable(names *population.Population) report.Table {
+	t := report.Table{
+		Title: fmt.Sprintf("Doubts of the export (%d)", len(names.Doubts)), Caption: "Records that can be read in two ways, and what the other reading would change.",
+		Columns: []report.Column{{Name: "device"}, {Name: "read as, and the other reading"}}, Total: len(names.Doubts),
+	}
+	for i := range names.Doubts {
+		if i == rows {
+			break
+		}
+		d := &names.Doubts[i]
+		t.Rows = append(t.Rows, []any{d.Name, d.Text + ". Otherwise: " + p.other(&p.Population.Doubts[i], d)})
+	}
+	return t
+}
+
+func findingTable(names *population.Population) report.Table {
+	t := report.Table{
+		Title: "To see to first", Caption: "Contradictions and warnings in the export.",
+		Columns: []report.Column{{Name: "devices"}, {Name: "rule"}, {Name: "finding"}},
+	}
+	for _, f := range names.Findings {
+		t.Rows = append(t.Rows, []any{f.Devices, f.Rule, f.Text})
+	}
+	return t
+}
+
+func assumedTable(names *population.Population) report.Table {
+	t := report.Table{
+		Title: "What the export cannot say", Columns: []report.Column{{Name: "devices"}, {Name: "what"}, {Name: "assumed"}},
+	}
+	for _, a := range names.Assumed {
+		t.Rows = append(t.Rows, []any{a.Devices, a.What, a.Assumed})
+	}
+	return t
+}
