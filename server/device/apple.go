@@ -73,6 +73,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 		h.appleRefuse(w, r, x, err)
 		return
 	}
+	h.notify(w, &x.out.Reply.Notice)
 	if len(x.answer) > 0 {
 		w.Header()["Content-Type"] = answerType
 		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))
@@ -92,7 +93,7 @@ func checkType(contentType string, m *apple.Message) error {
 // appleHandle has the server decide and leaves the answer in x.
 func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	m := &x.msg
-	x.answer = x.answer[:0]
+	x.answer, x.out.Reply = x.answer[:0], protocol.Reply{}
 	switch m.MessageType {
 	case apple.UserAuthenticate, apple.GetToken, apple.DeclarativeManagement:
 		return errNotOffered
@@ -265,6 +266,7 @@ func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchang
 	switch {
 	case refused:
 		fields["rule"] = no.Rule
+		h.notify(w, &no.Notice)
 		status = http.StatusForbidden
 		if strings.HasPrefix(string(no.Rule), "HST-") { // an identity that is not this device's (apple.md section 4.3)
 			status = http.StatusBadRequest

@@ -39,6 +39,7 @@ type Handler struct {
 	ca    *certs.Authority
 	mux   *http.ServeMux
 	spare sync.Pool // of *exchange
+	notes notices
 }
 
 // New makes a handler. The error says which field of cfg is missing.

@@ -9,6 +9,11 @@
 // Paths: PUT /apple/mdm and PUT /apple/checkin (either takes both kinds of message), GET /e/{ticket} and
 // /apple/enrol?ticket= for people, POST /apple/ade for devices of automated enrolment, /scep.
 //
+// # The notice
+//
+// Of a change of authority a device hears with any answer, by the header Rollcall-Notice (package protocol/apple). It is
+// signed with a key of the server's own, whose certificate is in the enrolment profile.
+//
 // # What a device never hears
 //
 // 401, 410 and the body com.apple.unrecognized.device make a device give up its management. No path of this

@@ -33,6 +33,9 @@ type Enrolment struct {
 
 	// Signer signs enrolment profiles; nil: they go out unsigned.
 	Signer func() (certs.Signer, error)
+
+	// Seal signs the notices of a change of authority; its certificate is part of the profile. Nil: there are none.
+	Seal *certs.Seal
 }
 
 // Profile returns the signed profile with which a device of platform p enrols. topic is the one that it will be woken
@@ -67,7 +70,7 @@ func (e *Enrolment) document(p protocol.Platform, topic, challenge string) []byt
 	if p == protocol.MacOS {
 		mdm.ServerCapabilities = []string{"com.apple.mdm.bootstraptoken"}
 	}
-	return apple.EncodeProfile(&apple.Profile{
+	profile := &apple.Profile{
 		Identifier: EnrolmentIdentifier, UUID: e.uuid("profile"), DisplayName: "Management by " + e.Name, Organization: e.Name,
 		Description: "Lets " + e.Name + " manage this device.", Scope: scope(p),
 		Payloads: []apple.Payload{
@@ -84,7 +87,14 @@ func (e *Enrolment) document(p protocol.Platform, topic, challenge string) []byt
 			},
 			{Type: apple.MDMPayload, Identifier: EnrolmentIdentifier + ".mdm", UUID: e.uuid("mdm"), DisplayName: "Management", MDM: mdm},
 		},
-	})
+	}
+	if e.Seal != nil {
+		profile.Payloads = append(profile.Payloads, apple.Payload{
+			Type: apple.PKCS1Payload, Identifier: apple.NoticeIdentifier, UUID: e.uuid("notice"), DisplayName: "Notices of " + e.Name,
+			Certificate: e.Seal.Certificate().Raw,
+		})
+	}
+	return apple.EncodeProfile(profile)
 }
 
 // uuid is the same for the same server and part, so that a renewal updates in place.
