@@ -198,6 +198,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		return nil, nil, err
 	}
 	enrolment.CA, enrolment.Signer = ca, face.signer
+	if enrolment.Seal, err = sealOf(ctx, core, now()); err != nil {
+		return nil, nil, err
+	}
 	devices, err := device.New(device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
 		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS,
@@ -350,6 +353,25 @@ func authorityOf(ctx context.Context, s *server.Server, now time.Time) (*certs.A
 		return nil, fmt.Errorf("the certificate authority in the data folder: %w", err)
 	}
 	return certs.LoadAuthority(f.Certificates, f.Keys)
+}
+
+// sealOf returns the key of the server's notices, made at its first start and kept with its data.
+func sealOf(ctx context.Context, s *server.Server, now time.Time) (*certs.Seal, error) {
+	b, err := s.Secret(ctx, protocol.At(now), "notices", func() ([]byte, error) {
+		seal, err := certs.NewSeal("rollcall notices", now)
+		if err != nil {
+			return nil, err
+		}
+		return seal.PEM()
+	})
+	if err != nil {
+		return nil, err
+	}
+	seal, err := certs.LoadSeal(b)
+	if err != nil {
+		return nil, fmt.Errorf("the key of notices in the data folder: %w", err)
+	}
+	return seal, nil
 }
 
 func random(n int) []byte {
