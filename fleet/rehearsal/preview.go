@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"fmt"
 	"iter"
 
 	"rollcall/fleet/population"
@@ -60,6 +61,9 @@ func NewPreview(pop *population.Population, want *authority.Change, gap authorit
 		Push: authority.Push{Settings: gap, Ends: t.APNs.Expires, Gap: p.OpensGap || t.APNs.Modified != 0 && t.APNs.Modified < t.ChangedAt},
 	}
 	p.Preview = authority.Plan(&p.Scene, p.subjects(), nil)
+	if u := p.Scene.Units; p.Refused == nil && pop.Later != nil && u.Known && u.Free < 0 {
+		p.Refused = &protocol.Refusal{Rule: "AUTH-09", Reason: fmt.Sprintf("%d licences that entitle Intune would be assigned beyond the %d units owned", -u.Free, u.Owned)}
+	}
 	return p, nil
 }
 

@@ -2,6 +2,9 @@ package rehearsal
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"rollcall/fleet/population"
@@ -154,8 +157,11 @@ func (p *Preview) title(names *population.Population) string {
 }
 
 func (p *Preview) lead() []string {
-	first := fmt.Sprintf("%d records were read and %d left out. Of %d enrolled devices %d move, %d stay and %d leave.",
-		p.Population.Total, p.Population.Total-len(p.Population.Devices), p.Enrolled, p.WouldMove, p.WouldStay, p.Leaving)
+	first := fmt.Sprintf("%d records were read and %d left out%s. Of %d enrolled devices %d move, %d stay and %d leave.",
+		p.Population.Total, p.Population.Total-len(p.Population.Devices), p.leftOut(), p.Enrolled, p.WouldMove, p.WouldStay, p.Leaving)
+	if n := len(p.Population.Devices) - p.Enrolled; n > 0 {
+		first += fmt.Sprintf(" %d are not enrolled yet.", n)
+	}
 	if silent := p.WouldMove - p.WouldMoveReachable; silent > 0 {
 		first += fmt.Sprintf(" %d of those that move are reachable; %d silent for more than 90 days.", p.WouldMoveReachable, silent)
 	}
@@ -168,6 +174,19 @@ func (p *Preview) lead() []string {
 		lead = append(lead, "Users who hold an Intune licence already move at once, and lose what Basic Mobility and Security set. Assign them Intune policies before, or assign no Intune licence until coexistence is on (AUTH-35).")
 	}
 	return lead
+}
+
+// leftOut tells why records were left out.
+func (p *Preview) leftOut() string {
+	by := p.Population.LeftOutBy()
+	var all []string
+	for _, reason := range slices.Sorted(maps.Keys(by)) {
+		all = append(all, fmt.Sprintf("%s %d", strings.ReplaceAll(reason, "_", " "), by[reason]))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
 }
 
 func (p *Preview) figures() []report.Figure {
@@ -303,6 +322,9 @@ func findingTable(names *population.Population) report.Table {
 	}
 	for _, f := range names.Findings {
 		t.Rows = append(t.Rows, []any{f.Devices, f.Rule, f.Text})
+	}
+	for _, e := range names.BadRows {
+		t.Rows = append(t.Rows, []any{nil, e.Rule, "left out: " + e.Error()})
 	}
 	return t
 }

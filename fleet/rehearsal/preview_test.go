@@ -100,6 +100,10 @@ func TestPreviewQuestions(t *testing.T) {
 	later := tenant()
 	later.Later = append([]population.User{}, later.Users...)
 	later.Later[0].Licence, later.Later[1].Licence = population.BMSLicence, population.BMSLicence|population.IntuneLicence
+	generous := tenant()
+	generous.Later = append([]population.User{}, generous.Users...)
+	generous.Later[1].Licence |= population.IntuneLicence
+	generous.Later[2].Licence |= population.IntuneLicence
 	poor := tenant()
 	poor.Tenant.Units = population.Units{Known: true}
 	set := func(a protocol.Authority) *authority.Change { return &authority.Change{Authority: a} }
@@ -116,6 +120,7 @@ func TestPreviewQuestions(t *testing.T) {
 		{"AUTH-35 adding Intune", tenant(), Wanted(&tenant().Tenant), "coexistence", 1, 4, 1, 1, 1, "", ""},
 		{"AUTH-09 adding Intune without units", poor, Wanted(&poor.Tenant), "coexistence", 1, 4, 1, 1, 2, "AUTH-09", ""},
 		{"AUTH-23 with other licences", later, Wanted(&later.Tenant), "coexistence", 1, 4, 1, 1, 1, "", ""},
+		{"AUTH-09 more licences than units", generous, Wanted(&generous.Tenant), "coexistence", 3, 2, 3, 1, 1, "AUTH-09", ""},
 		{"next check-ins under coexistence", coexisting, Wanted(&coexisting.Tenant), "coexistence", 1, 4, 1, 1, 1, "", ""},
 		{"next check-ins under intune", intune, Wanted(&intune.Tenant), "intune", 4, 1, 4, 1, 1, "", ""},
 		{"AUTH-04 only by force", tenant(), set(protocol.Intune), "intune", 4, 1, 4, 1, 1, "AUTH-04", ""},

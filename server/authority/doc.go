@@ -7,4 +7,10 @@
 //
 // It counts nobody's licences and reads no certificate: facts come in as small structs whose zero fields mean "no
 // objection", so that a caller who does not know a fact yet passes nothing.
+//
+// # Divergences
+//
+// Where authority.md leaves room: the device limit is asked of devices that Intune would manage, for only those count
+// against it; the move from coexistence to intune opens the push certificate's gap like any other change of the tenant's
+// authority; where the latest change of an intune tenant is past, a stale device's profiles are taken as those of AUTH-21.
 package authority
