@@ -78,7 +78,9 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 			return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
 		}
 	}
-	run, result, story, err := f.play(cmd.Context(), p, pop, imported, cmd.ErrOrStderr())
+	bar := newProgress(cmd.ErrOrStderr())
+	run, result, story, err := f.play(cmd.Context(), p, pop, imported, bar.show)
+	bar.done()
 	if result == nil {
 		return err
 	}
@@ -94,9 +96,9 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 	return errors.Join(result.Err(), err)
 }
 
-// play plays p with pop from beginning to end, or until ctx ends, and shows its progress on w. Where something went wrong
-// only in tidying up there are a result and an error.
-func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, w io.Writer) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
+// play plays p with pop from beginning to end, or until ctx ends, and tells progress of it now and then. Where something
+// went wrong only in tidying up there are a result and an error.
+func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
 	run = &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
 	run.Watch = rehearsal.NewWatch(run.Log)
 	start := fleet.Begin
@@ -108,9 +110,7 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 		return nil, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	bar := newProgress(w)
-	defer bar.done()
-	if run.Fleet, err = l.fleet(f, run, bar.show); err != nil {
+	if run.Fleet, err = l.fleet(f, run, progress); err != nil {
 		return nil, nil, nil, err
 	}
 	begun := time.Now()

@@ -24,6 +24,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	takeLimits()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
