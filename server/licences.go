@@ -2,9 +2,13 @@ package server
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"strings"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // A Licence is what one user holds after a change of licences.
@@ -17,17 +21,99 @@ type Licence struct {
 
 // PreviewLicences says what SetLicences with the same list would do now (AUTH-23, AUTH-24, AUTH-35).
 func (s *Server) PreviewLicences(ctx context.Context, now protocol.Time, licences []Licence) (*Preview, error) {
-	return nil, errors.ErrUnsupported
+	content := s.Content()
+	users, err := s.licensed(licences)
+	if err != nil {
+		return nil, err
+	}
+	return s.planUsers(ctx, now, content, users)
 }
 
-// SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the units owned are
-// refused. Under coexistence the devices of these users re-resolve at once, are woken, and move at their next check-in; elsewhere
-// nothing moves (I9). Confirm as with SetAuthority; it is never needed. An unknown user is store.ErrNotFound.
-func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, licences []Licence, confirm string) (*Preview, error) {
-	return nil, errors.ErrUnsupported
+// SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the
+// units owned are refused. Under coexistence the devices of these users re-resolve at once, are woken, and move at their
+// next check-in; elsewhere nothing moves (I9). Confirm is the ID of a preview of the same list, or empty. An unknown user
+// is store.ErrNotFound.
+func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, licences []Licence, confirm string) (p *Preview, err error) {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	err = s.attempt(ctx, now, who, "licences", who.administers(), func(ctx context.Context) error {
+		content := s.Content()
+		users, err := s.licensed(licences)
+		if err != nil {
+			return err
+		}
+		if p, err = s.planUsers(ctx, now, content, users); err != nil {
+			return err
+		}
+		if err := p.confirmed(confirm); err != nil {
+			return err
+		}
+		c := store.Change{Users: users}
+		for i := range users {
+			was := s.World().Users[users[i].ID].User
+			if was == users[i].User {
+				continue
+			}
+			rule := protocol.RuleLicenceMoves
+			if was.IntuneLicence && !users[i].IntuneLicence {
+				rule = protocol.RuleLicenceLost
+			}
+			c.Lines = append(c.Lines, line(delivery.WhatLicences, rule, users[i].UPN+": "+holds(&users[i].User))...)
+		}
+		return s.change(ctx, now, &c)
+	})
+	return p, err
 }
 
-// SetUnits says how many licences that entitle Intune the tenant owns; negative: not known (AUTH-09).
+// holds says a user's licences in a few words.
+func holds(u *authority.User) string {
+	var out []string
+	if u.IntuneLicence {
+		out = append(out, "intune")
+	}
+	if u.BasicLicence {
+		out = append(out, "basic")
+	}
+	if u.CoManaged {
+		out = append(out, "co-managed")
+	}
+	if out == nil {
+		return "none"
+	}
+	return strings.Join(out, ", ")
+}
+
+// licensed are the users with their new licences.
+func (s *Server) licensed(licences []Licence) ([]store.User, error) {
+	users := make([]store.User, len(licences))
+	for i, l := range licences {
+		u, ok := s.UserByUPN(l.UPN)
+		if !ok {
+			return nil, fmt.Errorf("user %q: %w", l.UPN, store.ErrNotFound)
+		}
+		u.User = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged}
+		users[i] = u
+	}
+	return users, nil
+}
+
+// planUsers previews a change of users. It refuses more licences than there are units (AUTH-09).
+func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *store.Content, users []store.User) (*Preview, error) {
+	next := content.With(&store.Change{Users: users})
+	if before, after := unitsOf(content), unitsOf(next); after.Known && after.Free < 0 && after.Free < before.Free {
+		return nil, refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", after.Owned, after.Owned-after.Free)
+	}
+	p, err := s.plan(ctx, now, content, next)
+	if err == nil {
+		p.warn(false)
+	}
+	return p, err
+}
+
+// SetUnits says how many licences that entitle Intune the tenant owns; negative: not known (AUTH-09). While it is known,
+// enrolment asks for licences (AUTH-47).
 func (s *Server) SetUnits(ctx context.Context, now protocol.Time, who Actor, units int) error {
-	return errors.ErrUnsupported
+	set := s.Content().Settings
+	set.UnitsKnown, set.Units = units >= 0, max(units, 0)
+	return s.SetSettings(ctx, now, who, set)
 }

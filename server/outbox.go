@@ -200,6 +200,10 @@ const (
 // cleanUp removes the records whose identity ended long ago (AUTH-43).
 func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	next := now.Add(renewal.Kept) // nothing issued from now on can end sooner
+	silent := s.World().Settings.Silent
+	if silent != 0 {
+		next = next.Sooner(now.Add(silent))
+	}
 	var out delivery.Outcome
 	for after := protocol.Device(0); ; {
 		page, err := s.store.Records(ctx, after, sweepPage)
@@ -209,6 +213,9 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 		for i := range page {
 			st := &page[i].State
 			end := renewal.RemovedAt(st.Identity.NotAfter)
+			if silent != 0 && st.LastSeen != 0 && st.Life != delivery.Deleted {
+				end = end.Sooner(st.LastSeen.Add(silent))
+			}
 			if now < end {
 				next = next.Sooner(end)
 				continue

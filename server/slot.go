@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -94,6 +95,11 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 
 // readPush reads an upload: a certificate with its key, or one for a key that PushCSR made.
 func (s *Server) readPush(data []byte, password string) (*certs.Push, error) {
+	content := s.Content()
+	if key := content.Secrets[pendingKey(content.Tenant.Slot())]; key != nil && bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) &&
+		!bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		data = append(append(bytes.Clone(data), '\n'), key...)
+	}
 	return certs.ReadPush(data, password)
 }
 

@@ -35,6 +35,8 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 		d.journal(WhatIssued, protocol.RuleRenewal, "")
 	case RecordDue:
 		d.cleanUp()
+	case Supported:
+		d.support()
 	}
 }
 
@@ -64,6 +66,9 @@ type decision struct {
 
 // round is a round of an identified device's conversation, other than Enrol.
 func (d *decision) round() {
+	if d.s.Life == Deleted {
+		d.restore()
+	}
 	if d.s.Life == Ended {
 		// The device may not have heard that it is over, or repeats itself: answered, and nothing changes (HST-052).
 		if d.in.Verb == protocol.Report {
@@ -166,11 +171,30 @@ func (d *decision) order() {
 	d.out.Changed |= Wakes
 }
 
-// cleanUp removes the record of a device whose identity ended long ago (AUTH-43).
+// cleanUp removes the record of a device whose identity ended long ago (AUTH-43), or that the clean-up rule calls silent
+// (AUTH-48).
 func (d *decision) cleanUp() {
-	if d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter) {
+	switch silent := d.w.Settings.Silent; {
+	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter):
 		d.remove(protocol.RuleRecordKept, "identity ended "+d.s.Identity.NotAfter.String())
+	case silent == 0 || d.s.LastSeen == 0 || d.now < d.s.LastSeen.Add(silent) || d.s.Life == Deleted:
+	case d.s.Life == Enrolled:
+		d.n.Life = Deleted
+		d.out.Changed |= Core
+		d.journal(WhatRecordRemoved, protocol.RuleCleanUp, "silent since "+d.s.LastSeen.String())
+	default:
+		d.remove(protocol.RuleCleanUp, "silent since "+d.s.LastSeen.String())
 	}
+}
+
+// restore gives a device its record back (AUTH-48).
+func (d *decision) restore() {
+	was := *d.s
+	was.Life = Enrolled
+	d.s, d.n.Life = &was, Enrolled
+	d.n.Wake = d.scheduled()
+	d.out.Changed |= Core | Wakes
+	d.journal(WhatRestored, protocol.RuleCleanUp, "")
 }
 
 func (d *decision) remove(r protocol.Rule, why string) {

@@ -14,10 +14,11 @@ const (
 	PushReport                     // what became of a wake-up
 	Administered                   // an administrator ordered something for this device
 	IdentityIssued                 // a renewal made a certificate for this device: Message.Credential
-	RecordDue                      // the record may have reached its end (AUTH-43)
+	RecordDue                      // the record may have reached its end (AUTH-43, AUTH-48)
+	Supported                      // an administrator has a userless device move (AUTH-18)
 )
 
-var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued", "clean-up"}
+var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued", "clean-up", "support move"}
 
 func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
 

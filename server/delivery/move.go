@@ -157,3 +157,23 @@ func (d *decision) blocked() bool {
 	d.out.Changed |= Core
 	return true
 }
+
+// support has a userless device move at its next completed check-in (AUTH-18).
+func (d *decision) support() {
+	n := d.n
+	to := authority.Resolve(d.w.Tenant, &entitled, n.Subject())
+	switch {
+	case d.s.Life != Enrolled:
+		d.refuse(protocol.RuleNotRenewed, WhatRefused, "the device is not enrolled")
+	case d.s.User != 0:
+		d.refuse(protocol.RuleUserless, WhatRefused, "the device has a user: it moves by itself")
+	case to.Authority == protocol.Unknown || to.Authority == d.s.Registered:
+		d.refuse(protocol.RuleUserless, WhatRefused, "the device is managed by "+d.s.Registered.String()+", where a user's device would be too")
+	case d.s.Support:
+	default:
+		n.Support = true
+		n.Wake = d.s.Wake.Ask(d.now, Changed)
+		d.out.Changed |= Core | Wakes
+		d.journal(WhatSupportMove, protocol.RuleUserless, "to "+to.Authority.String())
+	}
+}

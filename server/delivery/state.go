@@ -5,15 +5,18 @@ import "rollcall/protocol"
 // A Life is how far an enrolment has come.
 type Life uint8
 
-// The lives. An Enrolling device has said hello (Apple: Authenticate) and is not listed yet; Ended keeps its record (AUTH-43).
+// The lives. An Enrolling device has said hello (Apple: Authenticate) and is not listed yet; Ended keeps its record
+// (AUTH-43). Deleted is an enrolment whose record the clean-up rule took from all lists, until the device is heard of again
+// (AUTH-48).
 const (
 	NoLife Life = iota
 	Enrolling
 	Enrolled
 	Ended
+	Deleted
 )
 
-var lifeNames = [...]string{"none", "enrolling", "enrolled", "ended"}
+var lifeNames = [...]string{"none", "enrolling", "enrolled", "ended", "deleted"}
 
 func (l Life) String() string {
 	if int(l) < len(lifeNames) {
