@@ -38,6 +38,10 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time) (more bool, er
 		}
 		if now.Sub(turn) > turnsLate { // the further attempts count from here
 			c.From = c.From.Add(now.Sub(turn))
+			if err := s.advance(ctx, now, snap, c); err != nil {
+				return true, errors.Join(failed, err)
+			}
+			continue
 		}
 		page, err := s.store.Records(ctx, c.Cursor, batch)
 		if err != nil {

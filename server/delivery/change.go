@@ -13,7 +13,7 @@ const (
 	WhatConsent      What = "consent granted"   // AUTH-05
 	WhatLicences     What = "licences changed"  // of one user: Detail names it
 	WhatSettings     What = "settings changed"  // of the tenant
-	WhatRestored  What = "record restored" // the device was heard of again (AUTH-48)
+	WhatRestored     What = "record restored"   // the device was heard of again (AUTH-48)
 	WhatRedundant    What = "profile redundant" // left behind by a change (AUTH-26)
 	WhatOverwritten  What = "profile overwritten"
 )

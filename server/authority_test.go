@@ -1,0 +1,630 @@
+package server_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+var (
+	coexistence = authority.Change{Authority: protocol.Office365, Coexistence: true}
+	sccm        = authority.Change{Authority: protocol.SCCM}
+	intune      = authority.Change{Authority: protocol.Intune}
+	boss        = server.Actor{Name: "boss@example.org", Role: store.IntuneAdministrator}
+)
+
+// bms is a tenant of release 1910 with Basic Mobility and Security: user 1 holds an Intune licence already, user 2 a basic
+// one. Both have a mail and a restrictions profile.
+func bms(t *testing.T) *tenant {
+	x := empty(t)
+	x.must(x.SetUp(x.ctx, x.now, authority.Tenant{Authority: protocol.Office365, Release: 1910, AcceptUserless: true}, delivery.Settings{}))
+	x.upload(topic, 300*day)
+	_, err := x.PutUsers(x.ctx, x.now, []store.User{
+		{UPN: "a@example.org", Groups: []string{"all"}, User: authority.User{IntuneLicence: true, BasicLicence: true}},
+		{UPN: "b@example.org", Groups: []string{"all"}, User: authority.User{BasicLicence: true}},
+	})
+	x.must(err)
+	x.profile(protocol.Office365, "mail", protocol.Email, "org.bms.mail")
+	x.profile(protocol.Office365, "restrictions", protocol.Configuration, "org.bms.restrictions")
+	return x
+}
+
+func (x *tenant) profile(a protocol.Authority, name string, f protocol.Family, identifier string) {
+	x.Helper()
+	x.must(x.PutProfile(x.ctx, x.now, server.System, server.ProfileChange{
+		Authority: a, Name: name, Family: f, Identifier: identifier, Payload: fmt.Appendf(nil, "%s of %s", name, a), Groups: []string{"all"},
+	}))
+}
+
+// set changes the authority after a preview.
+func (x *tenant) set(c authority.Change) *server.Preview {
+	x.Helper()
+	p, err := x.PreviewAuthority(x.ctx, x.now, c)
+	x.must(err)
+	done, err := x.SetAuthority(x.ctx, x.now, boss, c, p.ID)
+	x.must(err)
+	x.equal("the change does what was previewed (I10)", done, p)
+	return p
+}
+
+// renew uploads a renewed push certificate.
+func (x *tenant) renew() {
+	x.Helper()
+	x.upload(topic, x.Content().Latest().NotAfter.Sub(x.now)+day)
+}
+
+// has are the profiles that the server knows on the phone, as name:authority.
+func (p *phone) has() (names []string) {
+	p.Helper()
+	w := p.World()
+	for _, a := range p.state().Profiles {
+		if a.State == delivery.Installed {
+			names = append(names, w.Profiles[a.Profile].Name+":"+w.Profiles[a.Profile].Authority.String())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (p *phone) registered(a protocol.Authority, epoch uint32) {
+	p.Helper()
+	if st := p.state(); st.Registered != a || st.Epoch != epoch {
+		p.Errorf("%s: registered with %s in epoch %d, want %s in %d", p.id, st.Registered, st.Epoch, a, epoch)
+	}
+}
+
+// ask is the beginning of a check-in.
+func (p *phone) ask() error {
+	p.Helper()
+	return p.says(protocol.CheckIn{Verb: protocol.Ask}, delivery.Message{})
+}
+
+func (x *tenant) last(what delivery.What) store.Line {
+	x.Helper()
+	lines := x.journal(what)
+	if len(lines) == 0 {
+		x.Fatalf("no line %q in the journal", what)
+	}
+	return lines[len(lines)-1]
+}
+
+// TestAUTH20Campaign: a change is one commit that changes no device; each enrolled device is woken, and a pending or
+// stale one that does not answer three times more.
+func TestAUTH20Campaign(t *testing.T) {
+	x := newTenant(t)
+	a, b, u := x.enrolled(1), x.enrolled(2), x.enrolled(0)
+	x.later(time.Hour) // out of the phase of quick wake-ups
+	for range 3 {
+		x.later(9 * time.Hour)
+	}
+	n := len(x.since(0))
+	before := []delivery.State{a.state(), b.state(), u.state()}
+	x.now = x.now.Add(time.Minute)
+	x.set(sccm)
+	x.equal("devices after the commit", []delivery.State{a.state(), b.state(), u.state()}, before)
+	x.renew()
+	changed := x.now
+	x.later(time.Second)
+	x.equal("woken", slices.Sorted(slices.Values(x.since(n))), []string{"token of " + a.id, "token of " + b.id, "token of " + u.id})
+
+	a.drain()
+	a.registered(protocol.Intune, 2)
+	n = len(x.since(0))
+	var got []string
+	for x.now < changed.Add(7*time.Hour) {
+		x.later(time.Minute)
+		for _, token := range x.since(n) {
+			got = append(got, fmt.Sprintf("%s %s", token, x.now.Sub(changed).Round(time.Minute)))
+		}
+		n = len(x.since(0))
+	}
+	x.equal("further attempts", got, []string{"token of " + b.id + " 15m0s", "token of " + b.id + " 1h0m0s", "token of " + b.id + " 4h0m0s"})
+	x.later(6 * time.Hour)
+	x.equal("then the schedule", slices.Contains(x.since(n), "token of "+b.id), true)
+}
+
+// TestAUTH20Restart: a crash between the commit and the wake-ups loses none.
+func TestAUTH20Restart(t *testing.T) {
+	x := newTenant(t)
+	a, b := x.enrolled(1), x.enrolled(2)
+	x.set(sccm)
+	x.reopen()
+	x.renew()
+	n := len(x.since(0))
+	x.reopen()
+	x.later(time.Minute)
+	x.equal("woken after the restart", slices.Sorted(slices.Values(x.since(n))), []string{"token of " + a.id, "token of " + b.id})
+	n = len(x.since(0))
+	x.reopen()
+	x.later(time.Second)
+	x.equal("not again", x.since(n), []string(nil))
+	// A server that was away for longer than the attempts last begins again where it stands.
+	x.set(intune)
+	x.renew()
+	x.now = x.now.Add(6 * time.Hour)
+	x.reopen()
+	x.tick()
+	n = len(x.since(0))
+	x.later(16 * time.Minute)
+	x.equal("a further attempt", len(x.since(n)), 2)
+}
+
+// TestAUTH21Moves: a device with a user registers at the end of its first completed check-in, not before.
+func TestAUTH21Moves(t *testing.T) {
+	x := newTenant(t)
+	p, u := x.enrolled(1), x.enrolled(0)
+	_, err := x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: protocol.SecurityInfo})
+	x.must(err)
+	x.set(sccm)
+	x.renew()
+	p.registered(protocol.Intune, 1)
+	x.must(p.ask())
+	p.registered(protocol.Intune, 1) // its loop goes on (I2)
+	if got := p.out.Reply.Notice; got != (protocol.Notice{Epoch: 2, ChangedAt: x.now, Rule: protocol.RuleRegistered}) {
+		t.Errorf("notice %+v", got)
+	}
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	if l := x.last(delivery.WhatReregistered); l.Rule != protocol.RuleRegistered || l.Device != p.number {
+		t.Errorf("journal %+v", l)
+	}
+	u.drain()
+	u.registered(protocol.Intune, 1) // AUTH-18
+}
+
+// TestAUTH23LicencePath: under coexistence BMS's profiles go at the check-in that moves the device, replaced or not.
+func TestAUTH23LicencePath(t *testing.T) {
+	x := bms(t)
+	p, q := x.enrolled(1), x.enrolled(2)
+	x.profile(protocol.Intune, "mail", protocol.Email, "org.intune.mail")
+	x.equal("before", p.has(), []string{"mail:office365", "restrictions:office365"})
+	x.set(coexistence)
+	x.renew()
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	x.equal("moved", p.has(), []string{"mail:intune"})
+	for _, l := range x.journal(delivery.WhatProfileRemoved) {
+		if l.Rule != protocol.RuleLicenceMoves {
+			t.Errorf("removed by %s: %+v", l.Rule, l)
+		}
+	}
+	q.drain()
+	q.registered(protocol.Office365, 2) // stale, and its profiles stay (AUTH-21)
+	x.equal("stays", q.has(), []string{"mail:office365", "restrictions:office365"})
+	if q.out.Reply.Notice.Rule != protocol.RuleRegistered {
+		t.Errorf("notice %+v", q.out.Reply.Notice)
+	}
+	x.later(8 * day)
+	q.drain()
+	x.equal("stays after seven days", q.has(), []string{"mail:office365", "restrictions:office365"})
+
+	n := len(x.since(0))
+	preview, err := x.PreviewLicences(x.ctx, x.now, []server.Licence{{UPN: "B@example.org", Intune: true, Basic: true}})
+	x.must(err)
+	if preview.WouldMove != 1 || preview.Prompts != 1 {
+		t.Errorf("preview %+v", preview)
+	}
+	_, err = x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "B@example.org", Intune: true, Basic: true}}, preview.ID)
+	x.must(err)
+	x.later(time.Second)
+	x.equal("woken", x.since(n), []string{"token of " + q.id})
+	q.drain()
+	q.registered(protocol.Intune, 2)
+	x.equal("moved by licence", q.has(), []string{"mail:intune"})
+	if l := x.last(delivery.WhatMoved); l.Rule != protocol.RuleLicenceMoves || l.Detail != "office365 to intune" {
+		t.Errorf("journal %+v", l)
+	}
+	// AUTH-24: and back.
+	_, err = x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "b@example.org", Basic: true}}, "")
+	x.must(err)
+	q.drain()
+	q.registered(protocol.Office365, 2)
+	x.equal("back", q.has(), []string{"mail:office365", "restrictions:office365"})
+	if l := x.last(delivery.WhatMoved); l.Rule != protocol.RuleLicenceLost {
+		t.Errorf("journal %+v", l)
+	}
+}
+
+// TestI9Licences: no licence moves a device in a tenant without coexistence.
+func TestI9Licences(t *testing.T) {
+	x := bms(t)
+	q := x.enrolled(2)
+	_, err := x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "b@example.org", Intune: true}}, "")
+	x.must(err)
+	q.drain()
+	q.registered(protocol.Office365, 1)
+	y := newTenant(t)
+	p := y.enrolled(1)
+	_, err = y.SetLicences(y.ctx, y.now, boss, []server.Licence{{UPN: "a@example.org"}}, "")
+	y.must(err)
+	p.drain()
+	p.registered(protocol.Intune, 1)
+}
+
+// TestAUTH26Namesakes: after a change of the tenant a namesake overwrites, whatever its identifier, and the rest goes after
+// seven days (AUTH-27): all five families (AUTH-21).
+func TestAUTH26Namesakes(t *testing.T) {
+	x := newTenant(t)
+	x.profile(protocol.Intune, "wifi", protocol.WiFi, "org.wifi")
+	x.profile(protocol.Intune, "mail", protocol.Email, "org.mail.1")
+	x.profile(protocol.Intune, "vpn", protocol.VPN, "org.vpn")
+	p := x.enrolled(1)
+	x.profile(protocol.SCCM, "wifi", protocol.WiFi, "org.wifi")
+	x.profile(protocol.SCCM, "mail", protocol.Email, "org.mail.2")
+	x.equal("before", p.has(), []string{"mail:intune", "vpn:intune", "wifi:intune"})
+	x.set(sccm)
+	x.renew()
+	p.drain()
+	x.equal("after the check-in", p.has(), []string{"mail:sccm", "vpn:intune", "wifi:sccm"})
+	x.equal("overwritten", len(x.journal(delivery.WhatOverwritten)), 2)
+	if l := x.last(delivery.WhatRedundant); l.Rule != protocol.RuleNamesake || l.Detail != "vpn" {
+		t.Errorf("journal %+v", l)
+	}
+	if p.out.Reply.Notice.Rule != protocol.RuleSevenDays {
+		t.Errorf("notice %+v", p.out.Reply.Notice)
+	}
+	x.later(7*day - time.Second)
+	p.drain()
+	x.equal("a second before the seven days are over", p.has(), []string{"mail:sccm", "vpn:intune", "wifi:sccm"})
+	x.later(time.Second)
+	x.must(p.ask())
+	if p.out.Reply.Command.Kind != protocol.RemoveProfile || p.out.Reply.Command.Text != "org.vpn" {
+		t.Fatalf("reply %+v, want the removal of vpn", p.out.Reply)
+	}
+	// The device has dropped it by itself.
+	x.must(p.says(protocol.CheckIn{Verb: protocol.Report, Command: p.out.Reply.Command.ID, Status: protocol.Failed}, delivery.Message{Missing: true}))
+	x.equal("seven days later", p.has(), []string{"mail:sccm", "wifi:sccm"})
+	if l := x.last(delivery.WhatProfileRemoved); l.Rule != protocol.RuleSevenDays {
+		t.Errorf("journal %+v", l)
+	}
+}
+
+// TestAUTH30Gap: in the gap Apple's check-ins and enrolments are refused so that they come again; nothing is lost, no
+// wake-up goes out; the upload closes it and wakes everybody (AUTH-31).
+func TestAUTH30Gap(t *testing.T) {
+	x := bms(t)
+	p := x.enrolled(1)
+	id, err := x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: protocol.SecurityInfo})
+	x.must(err)
+	late := x.newPhone(2)
+	x.set(coexistence)
+	if l := x.last(delivery.WhatGapOpened); l.Rule != protocol.RulePushGap {
+		t.Errorf("journal %+v", l)
+	}
+	n := len(x.since(0))
+	before := p.state()
+	changed := x.now
+	for range 3 {
+		x.later(9 * time.Hour)
+		err := p.ask()
+		x.refused(err, protocol.RulePushGap)
+		no := p.out.Refusal
+		if no.RetryAfter <= 0 || no.Notice.Epoch != 2 || no.Notice.ChangedAt != changed || no.Notice.Rule != protocol.RuleSevenDays {
+			t.Errorf("refusal %+v, want one that comes again, with the notice", no)
+		}
+		x.refused(p.says(protocol.CheckIn{Verb: protocol.Report, Command: id, Status: protocol.Acknowledged}, delivery.Message{}), protocol.RulePushGap)
+		x.refused(p.ready("another"), protocol.RulePushGap)
+		x.refused(late.enrol(), protocol.RulePushGap)
+	}
+	after := p.state()
+	before.Heard = after.Heard
+	x.equal("the device", after, before)
+	x.equal("lines of the first refusal", len(x.journal(delivery.WhatBlocked)), 1)
+	x.equal("wake-ups in the gap", x.since(n), []string(nil))
+	gap, err := x.Gap(x.ctx, x.now)
+	x.must(err)
+	x.equal("gap", gap, server.GapState{
+		Open: true, Since: changed, Platforms: []protocol.Platform{protocol.IOS, protocol.IPadOS, protocol.MacOS}, Slot: protocol.Intune,
+		Topic: topic, AppleID: "admin@example.org", Held: 1, Blocked: 1,
+	})
+	x.reopen()
+	x.refused(p.ask(), protocol.RulePushGap)
+	_, err = x.UploadPush(x.ctx, x.now, x.pem(topic, 200*day), "", "", false) // not renewed
+	x.refused(err, protocol.RuleUpload)
+	x.renew()
+	x.later(time.Second)
+	x.equal("wake-ups after the upload", x.since(n), []string{"token of " + p.id})
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	x.must(late.enrol())
+	x.must(late.ready("late"))
+	if cert, _ := x.PushStatus(x.now); cert.Slot != protocol.Intune || cert.AppleID != "admin@example.org" {
+		t.Errorf("certificate %+v", cert)
+	}
+}
+
+// TestAUTH30Settings: the settings of the Open points.
+func TestAUTH30Settings(t *testing.T) {
+	t.Run("gap.onCoexistence off", func(t *testing.T) {
+		x := bms(t)
+		p := x.enrolled(1)
+		x.must(x.SetSettings(x.ctx, x.now, boss, delivery.Settings{Gap: authority.GapSettings{NotOnCoexistence: true}}))
+		x.set(coexistence)
+		n := len(x.since(0))
+		x.later(time.Second)
+		x.equal("woken", x.since(n), []string{"token of " + p.id})
+		p.drain()
+		p.registered(protocol.Intune, 2)
+	})
+	t.Run("gap.platforms", func(t *testing.T) {
+		x := newTenant(t)
+		p := x.enrolled(1)
+		mac := x.newPhone(2)
+		x.must(mac.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: protocol.MacOS, Topic: topic}))
+		mac.number = mac.out.State.Device
+		x.must(mac.ready("mac"))
+		mac.drain()
+		x.must(x.SetSettings(x.ctx, x.now, boss, delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{protocol.IOS, protocol.IPadOS}}}))
+		x.set(sccm)
+		n := len(x.since(0))
+		x.later(time.Second)
+		x.equal("woken", x.since(n), []string{"mac"})
+		mac.drain()
+		mac.registered(protocol.Intune, 2)
+		for range 4 {
+			x.later(9 * time.Hour)
+		}
+		for _, token := range x.since(n) {
+			x.equal("woken in the gap", token, "mac")
+		}
+		x.refused(p.ask(), protocol.RulePushGap)
+		if next := x.next(); next <= x.now {
+			t.Errorf("Next = %s at %s: what is held keeps the server busy", next, x.now)
+		}
+		n = len(x.since(0))
+		x.renew()
+		x.later(time.Second)
+		x.equal("woken after the upload", slices.Contains(x.since(n), "token of "+p.id), true)
+	})
+}
+
+// TestAUTH08Roles: only some roles change the authority, and every attempt is in the journal.
+func TestAUTH08Roles(t *testing.T) {
+	x := bms(t)
+	before := x.Content()
+	for _, role := range []store.Role{store.NoRole, store.Reader, store.Helpdesk} {
+		_, err := x.SetAuthority(x.ctx, x.now, server.Actor{Name: "eve@example.org", Role: role}, coexistence, "")
+		x.refused(err, protocol.RuleRoles)
+		if l := x.last(delivery.WhatDenied); l.Actor != "eve@example.org" || l.Rule != protocol.RuleRoles || !strings.Contains(l.Detail, "coexistence") {
+			t.Errorf("journal %+v", l)
+		}
+	}
+	_, err := x.SetAuthority(x.ctx, x.now, boss, authority.Change{Authority: protocol.Unknown}, "")
+	x.refused(err, "AUTH-03")
+	_, err = x.SetAuthority(x.ctx, x.now, boss, sccm, "")
+	x.refused(err, "AUTH-04")
+	x.equal("what a refusal changes", x.Content() == before, true)
+	x.equal("attempts in the journal", len(x.journal(delivery.WhatDenied)), 5)
+	x.set(coexistence)
+	if l := x.last(delivery.WhatAuthority); l.Actor != boss.Name {
+		t.Errorf("journal %+v", l)
+	}
+}
+
+// TestAUTH35Confirm: enabling coexistence always shows the preview first.
+func TestAUTH35Confirm(t *testing.T) {
+	x := bms(t)
+	x.enrolled(1)
+	p, err := x.SetAuthority(x.ctx, x.now, boss, coexistence, "")
+	x.refused(err, protocol.RulePreview)
+	if p == nil || p.WouldMove != 1 || len(p.Warnings) == 0 || p.Warnings[0].Rule != protocol.RulePreview {
+		t.Errorf("preview %+v", p)
+	}
+	x.must(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)))
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestHST070Outdated: a preview of yesterday, or of before another administrator's change, changes nothing, and the refusal
+// names the difference.
+func TestHST070Outdated(t *testing.T) {
+	x := bms(t)
+	x.enrolled(1)
+	p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
+	x.must(err)
+	x.enrolled(1)
+	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+	x.refused(err, protocol.RuleOutdated)
+	if !strings.Contains(err.Error(), "devices pending: 2, was 1") {
+		t.Errorf("%v does not name the difference", err)
+	}
+	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, "nonsense")
+	x.refused(err, protocol.RuleOutdated)
+
+	// Two at once: one of them wins.
+	p, err = x.PreviewAuthority(x.ctx, x.now, coexistence)
+	x.must(err)
+	var wg sync.WaitGroup
+	errs := make([]error, 2)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID) })
+	}
+	wg.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) {
+		t.Fatalf("errors %v, want one", errs)
+	}
+	for _, err := range errs {
+		if err != nil {
+			x.refused(err, protocol.RuleOutdated)
+		}
+	}
+	if e := x.World().Tenant.Epoch; e != 2 {
+		t.Errorf("epoch %d", e)
+	}
+}
+
+// TestPreviewBesideCheckIns: previews, a change and check-ins at once; each device ends up where the change has it.
+func TestPreviewBesideCheckIns(t *testing.T) {
+	x := newTenant(t)
+	phones := make([]*phone, 20)
+	for i := range phones {
+		phones[i] = x.enrolled(delivery.UserID(i%2 + 1))
+	}
+	var wg sync.WaitGroup
+	for _, p := range phones {
+		wg.Go(func() {
+			for range 20 {
+				p.ask() // refused in the gap
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 20 {
+			if _, err := x.PreviewAuthority(x.ctx, x.now, sccm); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, "")))
+	x.renew()
+	wg.Wait()
+	x.later(time.Second)
+	for _, p := range phones {
+		p.drain()
+		p.registered(protocol.Intune, 2)
+	}
+	v, err := x.Verify(x.ctx, x.now)
+	x.must(err)
+	if v.Pending+v.Stale != 0 || v.ThisEpoch != len(phones) || v.Listed[protocol.Intune] != len(phones) {
+		t.Errorf("verification %+v (AUTH-39)", v)
+	}
+}
+
+// TestAUTH18Support: only the support action moves a userless device, at a completed check-in.
+func TestAUTH18Support(t *testing.T) {
+	x := bms(t)
+	u, p := x.enrolled(0), x.enrolled(2)
+	x.refused(x.SupportMove(x.ctx, x.now, boss, u.number), protocol.RuleUserless) // where a user's device would be too
+	x.set(coexistence)
+	x.renew()
+	x.later(time.Second)
+	u.drain()
+	u.registered(protocol.Office365, 1)
+	x.refused(x.SupportMove(x.ctx, x.now, boss, p.number), protocol.RuleUserless)
+	x.refused(x.SupportMove(x.ctx, x.now, server.Actor{Name: "r", Role: store.Reader}, u.number), protocol.RuleRoles)
+	helper := server.Actor{Name: "h", Role: store.Helpdesk}
+	x.must(x.SupportMove(x.ctx, x.now, helper, u.number))
+	x.must(x.SupportMove(x.ctx, x.now, helper, u.number))
+	x.equal("journal", len(x.journal(delivery.WhatSupportMove)), 1)
+	u.registered(protocol.Office365, 1)
+	u.drain()
+	u.registered(protocol.Intune, 2)
+	if l := x.last(delivery.WhatMoved); l.Rule != protocol.RuleUserless {
+		t.Errorf("journal %+v", l)
+	}
+}
+
+// TestAUTH09Units: no more licences than units, and a tenant without any cannot add Intune.
+func TestAUTH09Units(t *testing.T) {
+	x := bms(t)
+	x.must(x.SetUnits(x.ctx, x.now, boss, 0))
+	x.refused(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, "")), "AUTH-09")
+	x.must(x.SetUnits(x.ctx, x.now, boss, 1))
+	_, err := x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "b@example.org", Intune: true}}, "")
+	x.refused(err, "AUTH-09")
+	x.must(x.SetUnits(x.ctx, x.now, boss, 2))
+	_, err = x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "b@example.org", Intune: true}}, "")
+	x.must(err)
+	if u, _ := x.UserByUPN("b@example.org"); !u.IntuneLicence || u.BasicLicence || !slices.Equal(u.Groups, []string{"all"}) {
+		t.Errorf("user %+v", u)
+	}
+}
+
+// TestAUTH05Consent: who, when, which; once and for all.
+func TestAUTH05Consent(t *testing.T) {
+	x := empty(t)
+	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentPush))
+	x.now = x.now.Add(time.Hour)
+	x.must(x.Consent(x.ctx, x.now, server.Actor{Name: "other", Role: store.GlobalAdministrator}, server.ConsentPush))
+	x.reopen()
+	granted := 0
+	for _, c := range x.Consents() {
+		if len(c.Shared) == 0 || c.With == "" {
+			t.Errorf("AUTH-07: %+v says not what is shared", c)
+		}
+		if c.Granted {
+			granted++
+			x.equal("consent", c.Consent, store.Consent{Service: server.ConsentPush, By: boss.Name, At: start})
+		}
+	}
+	x.equal("granted", granted, 1)
+	x.wantErr("Consent", x.Consent(x.ctx, x.now, boss, "x"), store.ErrNotFound)
+	x.refused(x.Consent(x.ctx, x.now, server.Actor{}, server.ConsentADE), protocol.RuleRoles)
+}
+
+// TestAUTH48CleanUp: an enabled clean-up rule takes silent records away; a device that is heard of again gets it back.
+func TestAUTH48CleanUp(t *testing.T) {
+	x := newTenant(t)
+	x.refused(x.SetCleanUp(x.ctx, x.now, boss, 29), protocol.RuleCleanUp)
+	x.refused(x.SetCleanUp(x.ctx, x.now, boss, 271), protocol.RuleCleanUp)
+	p, q := x.enrolled(1), x.enrolled(2)
+	x.must(x.SetCleanUp(x.ctx, x.now, boss, 30))
+	x.later(29 * day)
+	q.drain()
+	x.later(day)
+	if p.state().Life != delivery.Deleted || q.state().Life != delivery.Enrolled {
+		t.Errorf("lives %s and %s", p.state().Life, q.state().Life)
+	}
+	if l := x.last(delivery.WhatRecordRemoved); l.Rule != protocol.RuleCleanUp || l.Device != p.number {
+		t.Errorf("journal %+v", l)
+	}
+	p.drain()
+	p.registered(protocol.Intune, 1)
+	if p.state().Life != delivery.Enrolled || len(x.journal(delivery.WhatRestored)) != 1 {
+		t.Errorf("life %s", p.state().Life)
+	}
+}
+
+// TestAUTH44Again: unenrol and enrol again attaches the device to the authority that resolves then.
+func TestAUTH44Again(t *testing.T) {
+	x := bms(t)
+	u := x.enrolled(0)
+	x.set(coexistence)
+	x.renew()
+	ticket, err := x.Reenrol(x.ctx, x.now, boss, u.number, time.Hour)
+	x.must(err)
+	u.drain()
+	if u.state().Life != delivery.Ended {
+		t.Fatalf("life %s", u.state().Life)
+	}
+	x.must(second(x.TakeTicket(x.ctx, x.now, ticket)))
+	u.certify(store.Grant{Purpose: delivery.ForEnrolment})
+	number := u.number
+	x.must(u.enrol())
+	x.must(u.ready("again"))
+	if u.number != number {
+		t.Errorf("another record (AUTH-43)")
+	}
+	u.registered(protocol.Intune, 2)
+}
+
+// TestAUTH38Readiness: users with devices and nothing assigned, before and after a change.
+func TestAUTH38Readiness(t *testing.T) {
+	x := bms(t)
+	x.enrolled(1)
+	x.enrolled(2)
+	before, err := x.Readiness(x.ctx, x.now, coexistence)
+	x.must(err)
+	x.equal("before", before, []server.Finding{{User: 1, UPN: "a@example.org", Devices: 1, Families: protocol.Families[:]}})
+	x.set(coexistence)
+	x.profile(protocol.Intune, "mail", protocol.Email, "org.mail")
+	after, err := x.Readiness(x.ctx, x.now, authority.Change{})
+	x.must(err)
+	x.equal("after", after, []server.Finding{{User: 1, UPN: "a@example.org", Devices: 1, Families: protocol.Families[1:], Since: x.now}})
+}
+
+// TestAUTH46Profiles: BMS has email and configuration only.
+func TestAUTH46Profiles(t *testing.T) {
+	x := bms(t)
+	err := x.PutProfile(x.ctx, x.now, boss, server.ProfileChange{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("x")})
+	x.refused(err, protocol.RuleUnsupportedBMS)
+}
