@@ -56,6 +56,9 @@ type tenant struct {
 // empty is a tenant that was never set up.
 func empty(t *testing.T) *tenant {
 	x := &tenant{T: t, ctx: t.Context(), store: store.NewMemory(), now: start}
+	if x.ctx == nil { // a benchmark's
+		x.ctx = context.Background()
+	}
 	var seed atomic.Uint64
 	x.cfg = server.Config{
 		Store: x.store, Push: &x.pushes,

@@ -1,0 +1,93 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+	"rollcall/server/store/sqlstore"
+)
+
+// BenchmarkChange is a change of authority for a hundred thousand enrolled devices in SQLite, on a disk of this machine:
+// previewed, committed, and the first wake-up out.
+func BenchmarkChange(b *testing.B) {
+	const devices, users = 100_000, 60_000
+	x := empty(&testing.T{})
+	db, err := sqlstore.Open(x.ctx, b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	x.store, x.cfg.Store = db, db
+	x.reopen()
+	x.must(x.SetUp(x.ctx, x.now, authority.Tenant{Authority: protocol.Intune}, delivery.Settings{}))
+	x.upload(topic, 365*day)
+	list := make([]store.User, users)
+	for i := range list {
+		list[i] = store.User{UPN: fmt.Sprintf("u%d@example.org", i), Groups: []string{"all"}, User: authority.User{IntuneLicence: true}}
+	}
+	_, err = x.PutUsers(x.ctx, x.now, list)
+	x.must(err)
+	x.wifi("wifi", "all")
+	var g errgroup.Group
+	g.SetLimit(256)
+	for i := range devices {
+		g.Go(func() error { return plant(x, db, i, users) })
+	}
+	x.must(g.Wait())
+	to := []authority.Change{sccm, intune}
+	var previewed, committed, first time.Duration
+	n := 0
+	for b.Loop() {
+		change := to[n%2]
+		n++
+		began := time.Now()
+		_, err := x.PreviewAuthority(x.ctx, x.now, change)
+		x.must(err)
+		previewed += time.Since(began)
+		began = time.Now()
+		p, err := x.SetAuthority(x.ctx, x.now, boss, change, "")
+		x.must(err)
+		committed += time.Since(began)
+		if p.Stale != devices {
+			b.Fatalf("%d stale", p.Stale)
+		}
+		x.upload(topic, x.Content().Latest().NotAfter.Sub(x.now)+day)
+		began = time.Now()
+		x.reopen() // a crash after the commit
+		x.now = x.now.Add(time.Millisecond)
+		woken := len(x.pushes.Sent())
+		x.must(x.Tick(x.ctx, x.now))
+		if len(x.pushes.Sent()) == woken {
+			b.Fatal("nobody was woken")
+		}
+		first += time.Since(began)
+	}
+	b.ReportMetric(previewed.Seconds()/float64(n), "s/preview")
+	b.ReportMetric(committed.Seconds()/float64(n), "s/commit")
+	b.ReportMetric(first.Seconds()/float64(n), "s/first-wake-up")
+}
+
+// plant puts one enrolled device with its profile into a store.
+func plant(x *tenant, db store.Store, i, users int) error {
+	tx, err := db.Create(x.ctx, fmt.Sprintf("UDID-%d", i))
+	if err != nil {
+		return err
+	}
+	defer tx.End()
+	out := delivery.Outcome{State: *tx.State(), Changed: delivery.Core | delivery.Wakes | delivery.Profiles}
+	s := &out.State
+	s.User, s.Platform, s.Life, s.Registered, s.Epoch = delivery.UserID(1+i%users), protocol.IOS, delivery.Enrolled, protocol.Intune, 1
+	s.Push = delivery.Push{Topic: topic, Magic: "magic", Token: fmt.Appendf(nil, "%032d", i), Since: x.now}
+	s.Identity = delivery.Identity{Fingerprint: delivery.Fingerprint{byte(i), byte(i >> 8), byte(i >> 16), 1}, NotBefore: x.now, NotAfter: x.now.Add(365 * day)}
+	s.LastSeen, s.EnrolledAt = x.now, x.now
+	s.Wake = delivery.Wake{Due: x.now.Add(8 * time.Hour), Reason: delivery.Scheduled}
+	s.Profiles = []delivery.Assigned{{Profile: 1, State: delivery.Installed, At: x.now}}
+	return tx.Commit(x.now, &out)
+}
