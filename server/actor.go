@@ -37,8 +37,14 @@ func (s *Server) attempt(ctx context.Context, now protocol.Time, who Actor, what
 	if kept := s.Deny(ctx, now, who, what, no); kept != nil {
 		return kept
 	}
-	return err
+	return &Denied{err}
 }
+
+// A Denied is a refusal that stands in the journal.
+type Denied struct{ error }
+
+// Unwrap returns the refusal.
+func (d *Denied) Unwrap() error { return d.error }
 
 // Deny writes into the journal that who was refused what.
 func (s *Server) Deny(ctx context.Context, now protocol.Time, who Actor, what string, no *protocol.Refusal) error {

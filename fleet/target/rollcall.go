@@ -69,7 +69,7 @@ func (r *Rollcall) Health(ctx context.Context) error {
 // SetUp sets the tenant's authority and settings.
 func (r *Rollcall) SetUp(ctx context.Context, t Tenant) error {
 	t.Epoch, t.ChangedAt = 0, 0
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/authority", t, nil)
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/tenant", t, nil)
 }
 
 // Tenant returns the tenant's authority and settings.

@@ -130,7 +130,7 @@ func TestRequests(t *testing.T) {
 	}{
 		{"SetUp", func(r *Rollcall) error {
 			return r.SetUp(ctx, Tenant{Authority: protocol.Office365, Release: 1910, Epoch: 7, ChangedAt: at, Lifetime: SecondsOf(1500 * time.Millisecond)})
-		}, "POST", "/rollcall/v1/authority", "{}", `{"authority":"office365","lifetime_seconds":2,"release":1910}`},
+		}, "POST", "/rollcall/v1/tenant", "{}", `{"authority":"office365","lifetime_seconds":2,"release":1910}`},
 		{"Order", func(r *Rollcall) error { return r.Order(ctx, "A/B", Order{Kind: Lock, PIN: "123456"}) }, "POST", "/rollcall/v1/devices/A%2FB/lock", "{}", `{"pin":"123456"}`},
 		{"ApplyProfile", func(r *Rollcall) error { return r.ApplyProfile(ctx, "wifi", []byte("<x>"), []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"document":"PHg+","groups":["g"],"name":"wifi"}`},
 		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},

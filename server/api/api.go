@@ -143,7 +143,8 @@ func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
 	}
 	no, refused := errors.AsType[*protocol.Refusal](err)
 	_, role := errors.AsType[*roleRefusal](err)
-	if refused && rt.changes() && (role || !rt.journals) {
+	_, told := errors.AsType[*server.Denied](err)
+	if refused && rt.changes() && !told && (role || !rt.journals) {
 		if kept := h.cfg.Server.Deny(c.Context(), c.now, c.who, c.Method+" "+c.URL.Path, no); kept != nil {
 			return nil, kept
 		}
@@ -194,6 +195,7 @@ type failureBody struct {
 	Rule    protocol.Rule `json:"rule,omitempty"`
 	Message string        `json:"message"`
 	Field   string        `json:"field,omitempty"`
+	Preview *preview      `json:"preview,omitempty"` // with AUTH-35 and HST-070: what would happen now
 }
 
 // fail logs err and answers it.
@@ -237,6 +239,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		level = logrus.InfoLevel
 	default:
 		w.Header().Set("Retry-After", "60")
+	}
+	if u, ok := errors.AsType[*unconfirmed](err); ok {
+		body.Preview = u.preview
 	}
 	h.cfg.Log.WithError(err).WithFields(logrus.Fields{
 		"method": r.Method, "path": r.URL.Path, "status": status, "rule": body.Rule, "remote": r.RemoteAddr,

@@ -57,6 +57,12 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
+	return newOfficeOf(t, authority.Tenant{Authority: protocol.Intune, Release: 2611}, authority.User{IntuneLicence: true})
+}
+
+// newOfficeOf has another tenant, and other licences of its users.
+func newOfficeOf(t *testing.T, tenant authority.Tenant, licensed authority.User) *office {
+	t.Helper()
 	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, device: "00008101-000A1B2C3D4E001E", answered: map[string]bool{}}
 	ctx := context.Background()
 	var err error
@@ -85,18 +91,22 @@ func newOffice(t *testing.T) *office {
 		}
 	}
 	must(o.core.PutToken(ctx, o.now(), kept))
-	must(o.core.SetUp(ctx, o.now(), authority.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{}))
+	must(o.core.SetUp(ctx, o.now(), tenant, delivery.Settings{}))
 	pem, err := testPush("com.apple.mgmt.External.1", o.clock.now, o.clock.now.AddDate(1, 0, 0))
 	must(err)
 	_, err = o.core.UploadPush(ctx, o.now(), pem, "", "push@example.org", false)
 	must(err)
-	licensed := authority.User{IntuneLicence: true}
 	_, err = o.core.PutUsers(ctx, o.now(), []store.User{
 		{UPN: "ada@example.org", Name: "Ada", Groups: []string{"field"}, User: licensed}, {UPN: "bob@example.org", User: licensed},
 	})
 	must(err)
 	o.enrol()
 	return o
+}
+
+// admin is who the office's token stands for.
+func (o *office) admin() server.Actor {
+	return server.Actor{Name: "token:admin", Role: store.GlobalAdministrator}
 }
 
 func (o *office) now() protocol.Time { return protocol.At(o.clock.now) }
@@ -219,7 +229,7 @@ func routeOf(method, target string) *route {
 
 // target is a path that the route serves.
 func (o *office) target(r *route) string {
-	return strings.NewReplacer("{id}", o.device, "{authority}", "intune").Replace(r.path)
+	return strings.NewReplacer("{id}", o.device, "{authority}", "intune", "{service}", "androidManagedStore").Replace(r.path)
 }
 
 // Each route of the table against each way to be nobody.
@@ -312,7 +322,7 @@ func TestRoutesAnswer(t *testing.T) {
 	if got := o.call("GET", "/rollcall/v1/authority", nil, 200); got["authority"] != "intune" || got["release"] != float64(2611) {
 		t.Errorf("authority: %v", got)
 	}
-	o.call("POST", "/rollcall/v1/authority", map[string]any{"authority": "intune", "release": 2611, "lifetime_seconds": 864000}, 200)
+	o.call("POST", "/rollcall/v1/tenant", map[string]any{"authority": "intune", "release": 2611, "lifetime_seconds": 864000}, 200)
 	if got := o.call("GET", "/rollcall/v1/authority", nil, 200)["lifetime_seconds"]; got != float64(864000) {
 		t.Errorf("lifetime %v, want what was set", got)
 	}
@@ -393,6 +403,43 @@ func TestRoutesAnswer(t *testing.T) {
 	if no["rule"] != "AUTH-34" {
 		t.Errorf("garbage: %v, want AUTH-34", no)
 	}
+
+	o.call("POST", "/rollcall/v1/users/licences/preview", map[string]any{"licences": []any{map[string]any{"upn": "bob@example.org"}}}, 200)
+	o.call("POST", "/rollcall/v1/users/licences", map[string]any{"licences": []any{map[string]any{"upn": "bob@example.org", "basic": true}}}, 200)
+	o.call("POST", "/rollcall/v1/settings", map[string]any{"clean_up_days": 90}, 200)
+	if got := o.call("GET", "/rollcall/v1/settings", nil, 200); got["clean_up_days"] != float64(90) || got["intune_units"] != float64(-1) || got["gap_on_coexistence"] != true {
+		t.Errorf("settings: %v", got)
+	}
+	o.call("POST", "/rollcall/v1/consents/appleMDMPushCertificate", map[string]any{}, 200)
+	granted := 0
+	for _, c := range o.call("GET", "/rollcall/v1/consents", nil, 200)["consents"].([]any) {
+		if c := c.(map[string]any); c["granted"] == true {
+			granted++
+			if c["by"] != "token:admin" || len(c["shared"].([]any)) == 0 {
+				t.Errorf("consent: %v", c)
+			}
+		}
+	}
+	if granted != 1 {
+		t.Errorf("%d consents are granted, want the one", granted)
+	}
+	if got := o.call("POST", "/rollcall/v1/apns/csr", map[string]any{}, 201); got["slot"] != "intune" {
+		t.Errorf("request: %v", got["slot"])
+	}
+	preview := o.call("POST", "/rollcall/v1/authority/preview", map[string]any{"authority": "sccm"}, 200)
+	if preview["before"] != "intune" || preview["after"] != "sccm" || preview["enrolled"] != float64(1) {
+		t.Errorf("preview: %v", preview)
+	}
+	o.call("POST", "/rollcall/v1/authority", map[string]any{"authority": "sccm", "confirm": preview["id"]}, 200)
+	if got := o.call("GET", "/rollcall/v1/authority", nil, 200); got["authority"] != "sccm" || got["stale"] != float64(1) || got["lifetime_seconds"] != float64(864000) {
+		t.Errorf("authority: %v", got)
+	}
+	o.call("GET", "/rollcall/v1/authority/verify", nil, 200)
+	o.call("GET", "/rollcall/v1/authority/readiness", nil, 200)
+	if got := o.call("POST", "/rollcall/v1/devices/"+o.device+"/reenrol", map[string]any{}, 201); got["user"] != "ada@example.org" || !strings.HasPrefix(got["url"].(string), testURL+"/e/") {
+		t.Errorf("enrol again: %v", got)
+	}
+	o.answered["POST /rollcall/v1/devices/{id}/support-move"] = true // answered by TestAUTH18SupportMove
 
 	lines := o.call("GET", "/rollcall/v1/journal?limit=1000", nil, 200)["lines"].([]any)
 	if len(lines) == 0 || lines[0].(map[string]any)["seq"] == float64(0) {

@@ -100,6 +100,7 @@ var texts = map[reflect.Type][]string{
 	reflect.TypeFor[protocol.Authority](): names(protocol.Unknown, protocol.Intune, protocol.SCCM, protocol.Office365),
 	reflect.TypeFor[protocol.Platform]():  names(protocol.Platforms[:]...),
 	reflect.TypeFor[protocol.Family]():    names(protocol.Families[:]...),
+	reflect.TypeFor[wanted]():             append(names(protocol.Unknown, protocol.Intune, protocol.SCCM, protocol.Office365), coexistence),
 	reflect.TypeFor[store.Role]():         names(store.NoRole, store.Reader, store.Helpdesk, store.IntuneAdministrator, store.GlobalAdministrator),
 }
 

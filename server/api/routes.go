@@ -14,7 +14,8 @@ type route struct {
 	summary      string
 	open         bool       // needs no token
 	needs        store.Role // the least role that may; NoRole: nobody
-	journals     bool       // its method puts refusals into the journal itself
+	journals     bool       // its device puts refusals into the journal itself
+	asks         bool       // it changes nothing, whatever its method
 	query        []param
 	in           func() any // a new body for decode; nil: the request has none
 	out          any        // an answer, for its type
@@ -26,7 +27,7 @@ type route struct {
 func (r *route) admits(role store.Role) bool { return r.needs != store.NoRole && role >= r.needs }
 
 // changes tells whether the route is there to change something.
-func (r *route) changes() bool { return r.method != http.MethodGet }
+func (r *route) changes() bool { return r.method != http.MethodGet && !r.asks }
 
 func (r *route) success() int {
 	if r.made {
@@ -74,8 +75,43 @@ func routes() []route {
 		{method: "GET", path: "/healthz", summary: "is the server there", open: true, out: health{}, serve: (*Handler).health},
 		{method: "GET", path: "/rollcall/v1/openapi.json", summary: "this document", open: true, out: document{}, serve: (*Handler).openAPI},
 
-		{method: "GET", path: "/rollcall/v1/authority", needs: store.Reader, summary: "the tenant's authority and settings", out: tenant{}, serve: (*Handler).getTenant},
-		{method: "POST", path: "/rollcall/v1/authority", needs: store.IntuneAdministrator, summary: "set the tenant up (AUTH-01)", in: body[setUp](), out: tenant{}, serve: (*Handler).setUp},
+		{
+			method: "POST", path: "/rollcall/v1/tenant", needs: store.IntuneAdministrator, summary: "set the tenant up (AUTH-01)", in: body[setUp](), out: tenant{},
+			serve: (*Handler).setUp,
+		},
+		{
+			method: "GET", path: "/rollcall/v1/authority", needs: store.Reader, summary: "the tenant's authority, the gap in its push certificates, and who is still to come",
+			out: state{}, serve: (*Handler).getAuthority,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/authority", needs: store.IntuneAdministrator, summary: "change the authority (AUTH-04); some changes want the id of a preview",
+			in: body[changeAuthority](), out: preview{}, serve: (*Handler).setAuthority,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/authority/preview", needs: store.Reader, asks: true, summary: "what a change of authority would do now (AUTH-35)",
+			in: body[changeAuthority](), out: preview{}, serve: (*Handler).previewAuthority,
+		},
+		{
+			method: "GET", path: "/rollcall/v1/authority/verify", needs: store.Reader, summary: "compare expected and listed devices (AUTH-39)", out: verification{},
+			serve: (*Handler).verifyAuthority,
+		},
+		{
+			method: "GET", path: "/rollcall/v1/authority/readiness", needs: store.Reader, summary: "users with devices and nothing assigned (AUTH-38)", out: readiness{},
+			query: []param{{"authority", "string", "before a change to this one; left out: under the present one"}}, serve: (*Handler).readiness,
+		},
+		{method: "GET", path: "/rollcall/v1/settings", needs: store.Reader, summary: "the tenant's settings", out: settings{}, serve: (*Handler).getSettings},
+		{
+			method: "POST", path: "/rollcall/v1/settings", needs: store.IntuneAdministrator, summary: "change settings; what is left out stays as it is", in: body[settings](),
+			out: settings{}, serve: (*Handler).setSettings,
+		},
+		{
+			method: "GET", path: "/rollcall/v1/consents", needs: store.Reader, summary: "data-sharing consents, and what is shared (AUTH-05, AUTH-07)", out: consents{},
+			serve: (*Handler).getConsents,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/consents/{service}", needs: store.IntuneAdministrator, summary: "grant a data-sharing consent, for good (AUTH-05)",
+			in: body[done](), out: consents{}, serve: (*Handler).grantConsent,
+		},
 		{method: "GET", path: "/rollcall/v1/clock", needs: store.Reader, summary: "the server's time and when it next has something to do", out: clock{}, serve: (*Handler).getClock},
 		{
 			method: "POST", path: "/rollcall/v1/clock", needs: store.IntuneAdministrator, summary: "step a driven clock and do what is due by then", in: body[step](), out: clock{},
@@ -84,6 +120,14 @@ func routes() []route {
 
 		{method: "GET", path: "/rollcall/v1/users", needs: store.Reader, summary: "list users", query: page, out: userPage{}, serve: (*Handler).getUsers},
 		{method: "POST", path: "/rollcall/v1/users", needs: store.IntuneAdministrator, summary: "add users, or change them by UPN", in: body[putUsers](), out: count{}, serve: (*Handler).putUsers},
+		{
+			method: "POST", path: "/rollcall/v1/users/licences", needs: store.IntuneAdministrator, summary: "say all that users hold; devices move (AUTH-23)",
+			in: body[licences](), out: preview{}, serve: (*Handler).setLicences,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/users/licences/preview", needs: store.Reader, asks: true, summary: "what a change of licences would do now (AUTH-35)",
+			in: body[licences](), out: preview{}, serve: (*Handler).previewLicences,
+		},
 		{
 			method: "POST", path: "/rollcall/v1/invitations", needs: store.Helpdesk, summary: "make single-use enrolment links", in: body[invite](), out: invitations{}, made: true,
 			serve: (*Handler).invite,
@@ -107,6 +151,10 @@ func routes() []route {
 		{
 			method: "POST", path: "/rollcall/v1/apns", needs: store.IntuneAdministrator, summary: "upload a push certificate (AUTH-34)", in: body[pushUpload](), out: pushUploaded{},
 			serve: (*Handler).uploadPush,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/apns/csr", needs: store.IntuneAdministrator, summary: "make a key and a request for the push certificate (AUTH-34)",
+			in: body[done](), out: csr{}, made: true, serve: (*Handler).pushCSR,
 		},
 		{
 			method: "POST", path: "/rollcall/v1/apns/make-test", needs: store.IntuneAdministrator, summary: "make a push certificate for a simulated push service", in: body[pushTest](),
@@ -138,6 +186,14 @@ func routes() []route {
 		{
 			method: "GET", path: "/rollcall/v1/devices/{id}", needs: store.Reader, summary: "one device: its commands, profiles, identity and latest report", out: details{},
 			serve: (*Handler).getDevice,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/devices/{id}/support-move", needs: store.Helpdesk, journals: true,
+			summary: "have a userless device move at its next check-in (AUTH-18)", in: body[done](), out: done{}, serve: (*Handler).supportMove,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/devices/{id}/reenrol", needs: store.Helpdesk, journals: true,
+			summary: "unenrol it at its next check-in and make a link to enrol again (AUTH-44)", in: body[done](), out: invitation{}, made: true, serve: (*Handler).reenrol,
 		},
 		{
 			method: "GET", path: "/rollcall/v1/portals/{authority}/devices", needs: store.Reader, summary: "list the devices that an authority manages (AUTH-45)", query: page,

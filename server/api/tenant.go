@@ -41,7 +41,7 @@ type tenant struct {
 	ChangedAt protocol.Time `json:"changed_at"`
 }
 
-func (h *Handler) getTenant(*call) (any, error) {
+func (h *Handler) tenant() tenant {
 	c := h.cfg.Server.Content()
 	return tenant{
 		setUp{
@@ -49,12 +49,12 @@ func (h *Handler) getTenant(*call) (any, error) {
 			inSeconds(c.Settings.Lifetime), inSeconds(c.Settings.Window), inSeconds(c.Settings.Renew),
 		},
 		c.Tenant.Epoch, c.Tenant.ChangedAt,
-	}, nil
+	}
 }
 
 func (h *Handler) setUp(c *call) (any, error) {
 	in := c.body.(*setUp)
-	var set delivery.Settings
+	set := h.cfg.Server.Content().Settings
 	for _, d := range []struct {
 		field   string
 		seconds int64
@@ -72,7 +72,7 @@ func (h *Handler) setUp(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.getTenant(c)
+	return h.tenant(), nil
 }
 
 const maxDuration = 100 * 365 * 24 * time.Hour

@@ -1,0 +1,307 @@
+package api
+
+import (
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+const maxDays = 10000
+
+// A state is how the tenant stands: its authority, the gap in its push certificates, and who is still to come.
+type state struct {
+	tenant
+	Name    string `json:"name"` // of the authority; coexistence where Intune was added beside office365
+	Gap     gap    `json:"apns_gap"`
+	Pending int    `json:"pending"` // devices
+	Stale   int    `json:"stale"`
+}
+
+type gap struct {
+	Open      bool                `json:"open"`
+	Since     protocol.Time       `json:"since"`
+	Platforms []protocol.Platform `json:"platforms"` // whose check-ins and enrolments are refused
+	Slot      protocol.Authority  `json:"slot"`      // whose certificate is waited for, or in use
+	Topic     string              `json:"topic"`     // that an upload should have
+	AppleID   string              `json:"apple_id"`
+	Ended     bool                `json:"ended"`   // the certificate has ended or is refused by the push service
+	Held      int                 `json:"held"`    // devices that cannot be woken now
+	Blocked   int                 `json:"blocked"` // of these, pending or stale
+}
+
+func (h *Handler) getAuthority(c *call) (any, error) {
+	g, err := h.cfg.Server.Gap(c.Context(), c.now)
+	if err != nil {
+		return nil, err
+	}
+	v, err := h.cfg.Server.Verify(c.Context(), c.now)
+	if err != nil {
+		return nil, err
+	}
+	t := h.tenant()
+	return state{
+		t, h.cfg.Server.Content().Tenant.Name(),
+		gap{g.Open, g.Since, append([]protocol.Platform{}, g.Platforms...), g.Slot, g.Topic, g.AppleID, g.Ended, g.Held, g.Blocked}, v.Pending, v.Stale,
+	}, nil
+}
+
+type changeAuthority struct {
+	Authority wanted `json:"authority"`
+	Force     bool   `json:"force,omitempty"`
+	Confirm   string `json:"confirm,omitempty"` // id of a preview of the same change
+}
+
+func (in *changeAuthority) change() (authority.Change, error) {
+	if !in.Authority.given {
+		return authority.Change{}, missing("authority")
+	}
+	return authority.Change{Authority: in.Authority.authority, Coexistence: in.Authority.coexistence, Force: in.Force}, nil
+}
+
+func (h *Handler) previewAuthority(c *call) (any, error) {
+	change, err := c.body.(*changeAuthority).change()
+	if err != nil {
+		return nil, err
+	}
+	return answered(h.cfg.Server.PreviewAuthority(c.Context(), c.now, change))
+}
+
+func (h *Handler) setAuthority(c *call) (any, error) {
+	in := c.body.(*changeAuthority)
+	change, err := in.change()
+	if err != nil {
+		return nil, err
+	}
+	return answered(h.cfg.Server.SetAuthority(c.Context(), c.now, c.who, change, in.Confirm))
+}
+
+// A verification compares expected and listed devices (AUTH-39).
+type verification struct {
+	Epoch       uint32           `json:"epoch"`
+	Authorities []authorityCount `json:"authorities"`
+	ThisEpoch   int              `json:"registered_in_epoch"`
+	Pending     int              `json:"pending"`
+	Stale       int              `json:"stale"`
+	Outstanding []mismatch       `json:"outstanding"` // pending and stale devices; the first thousand
+}
+
+type authorityCount struct {
+	Authority protocol.Authority `json:"authority"`
+	Expected  int                `json:"expected"`
+	Listed    int                `json:"listed"`
+}
+
+type mismatch struct {
+	Device     string             `json:"device"`
+	Expected   protocol.Authority `json:"expected"`
+	Registered protocol.Authority `json:"registered"`
+	Epoch      uint32             `json:"epoch"` // in which it registered
+	Rule       protocol.Rule      `json:"rule"`
+}
+
+func (h *Handler) verifyAuthority(c *call) (any, error) {
+	v, err := h.cfg.Server.Verify(c.Context(), c.now)
+	if err != nil {
+		return nil, err
+	}
+	out := verification{v.Epoch, []authorityCount{}, v.ThisEpoch, v.Pending, v.Stale, make([]mismatch, len(v.Outstanding))}
+	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365, protocol.Unknown} {
+		if v.Expected[a]+v.Listed[a] > 0 {
+			out.Authorities = append(out.Authorities, authorityCount{a, v.Expected[a], v.Listed[a]})
+		}
+	}
+	name := h.names(c.Context())
+	for i, m := range v.Outstanding {
+		id, err := name(m.Device)
+		if err != nil {
+			return nil, err
+		}
+		out.Outstanding[i] = mismatch{id, m.Expected, m.Registered, m.Epoch, m.Rule}
+	}
+	return out, nil
+}
+
+type finding struct {
+	User     string            `json:"user"`
+	Devices  int               `json:"devices"`
+	Families []protocol.Family `json:"families"` // of which nothing is assigned
+	Since    protocol.Time     `json:"since"`    // late since then; empty: assign before the change
+}
+
+type readiness struct {
+	Rule     protocol.Rule `json:"rule"`
+	Findings []finding     `json:"findings"`
+}
+
+func (h *Handler) readiness(c *call) (any, error) {
+	var change authority.Change
+	if s, ok := c.query["authority"]; ok {
+		var w wanted
+		if err := w.UnmarshalText([]byte(s)); err != nil {
+			return nil, wrongValue("authority", "%v", err)
+		}
+		change = authority.Change{Authority: w.authority, Coexistence: w.coexistence, Force: true}
+	}
+	list, err := h.cfg.Server.Readiness(c.Context(), c.now, change)
+	if err != nil {
+		return nil, err
+	}
+	out := readiness{"AUTH-38", make([]finding, len(list))}
+	for i, f := range list {
+		out.Findings[i] = finding{f.UPN, f.Devices, f.Families, f.Since}
+	}
+	return out, nil
+}
+
+type consent struct {
+	Service string        `json:"service"`
+	Title   string        `json:"title"`
+	With    string        `json:"with"`
+	For     string        `json:"for"`
+	Shared  []shared      `json:"shared"` // AUTH-07
+	Granted bool          `json:"granted"`
+	By      string        `json:"by"`
+	At      protocol.Time `json:"at"`
+}
+
+type shared struct {
+	Data string `json:"data"`
+	Why  string `json:"why"`
+}
+
+type consents struct {
+	Consents []consent `json:"consents"`
+}
+
+func (h *Handler) getConsents(*call) (any, error) {
+	out := consents{[]consent{}}
+	for _, c := range h.cfg.Server.Consents() {
+		one := consent{c.Service, c.Title, c.With, c.For, []shared{}, c.Granted, c.By, c.At}
+		for _, s := range c.Shared {
+			one.Shared = append(one.Shared, shared{s.Data, s.Why})
+		}
+		out.Consents = append(out.Consents, one)
+	}
+	return out, nil
+}
+
+func (h *Handler) grantConsent(c *call) (any, error) {
+	if err := h.cfg.Server.Consent(c.Context(), c.now, c.who, c.PathValue("service")); err != nil {
+		return nil, err
+	}
+	return h.getConsents(c)
+}
+
+type csr struct {
+	Request []byte             `json:"request"` // base64 of PEM
+	Slot    protocol.Authority `json:"slot"`
+}
+
+// pushCSR makes a certificate request for the slot of the authority in force.
+func (h *Handler) pushCSR(c *call) (any, error) {
+	t := h.cfg.Server.Content().Tenant
+	pem, err := h.cfg.Server.PushCSR(c.Context(), c.now, c.who, t.Slot())
+	return csr{pem, t.Slot()}, err
+}
+
+// settings are the tenant's, as a change has them: what is left out stays as it is.
+type settings struct {
+	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48: records silent for so long are deleted; 0: none are
+	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09: licences owned that entitle Intune; -1: not known
+	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47: for userless devices
+	DeviceLimit      *int                `json:"device_limit,omitzero"`       // AUTH-47: devices a user may have; 0: 15
+	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"` // AUTH-30
+	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
+	Attempts         []int64             `json:"attempts_seconds,omitzero"`   // AUTH-20: three further wake-ups after a change; 0: the default
+	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49
+}
+
+func (h *Handler) getSettings(*call) (any, error) {
+	s := h.cfg.Server.Content().Settings
+	days := func(d time.Duration) *int { return new(int(d / (24 * time.Hour))) }
+	units := -1
+	if s.UnitsKnown {
+		units = s.Units
+	}
+	out := settings{
+		days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...), []int64{},
+		days(s.Validity),
+	}
+	if s.Gap.Platforms == nil {
+		out.GapPlatforms = append(out.GapPlatforms, protocol.IOS, protocol.IPadOS, protocol.MacOS)
+	}
+	for _, d := range s.Attempts {
+		out.Attempts = append(out.Attempts, inSeconds(d))
+	}
+	return out, nil
+}
+
+func (h *Handler) setSettings(c *call) (any, error) {
+	in := c.body.(*settings)
+	set := h.cfg.Server.Content().Settings
+	if n := in.Units; n != nil {
+		set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
+	}
+	if in.DeviceLicences != nil {
+		set.DeviceLicences = *in.DeviceLicences
+	}
+	if in.DeviceLimit != nil {
+		set.DeviceLimit = *in.DeviceLimit
+	}
+	if in.GapOnCoexistence != nil {
+		set.Gap.NotOnCoexistence = !*in.GapOnCoexistence
+	}
+	if in.GapPlatforms != nil {
+		set.Gap.Platforms = in.GapPlatforms
+	}
+	if in.Attempts != nil {
+		if len(in.Attempts) != len(set.Attempts) {
+			return nil, wrongValue("attempts_seconds", "want three")
+		}
+		for i, n := range in.Attempts {
+			var err error
+			if set.Attempts[i], err = duration("attempts_seconds", n, maxDuration); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, d := range []struct {
+		field string
+		days  *int
+		to    *time.Duration
+	}{{"clean_up_days", in.CleanUpDays, &set.Silent}, {"compliance_days", in.ValidityDays, &set.Validity}} {
+		if d.days == nil {
+			continue
+		}
+		if *d.days < 0 || *d.days > maxDays {
+			return nil, wrongValue(d.field, "want 0 to %d", maxDays)
+		}
+		*d.to = time.Duration(*d.days) * 24 * time.Hour
+	}
+	if err := h.cfg.Server.SetSettings(c.Context(), c.now, c.who, set); err != nil {
+		return nil, err
+	}
+	return h.getSettings(c)
+}
+
+// supportMove and reenrol are the two ways for a device that does not move by itself (AUTH-18, AUTH-44).
+func (h *Handler) supportMove(c *call) (any, error) {
+	record, err := h.record(c)
+	if err != nil {
+		return nil, err
+	}
+	return done{}, h.cfg.Server.SupportMove(c.Context(), c.now, c.who, record.State.Device)
+}
+
+func (h *Handler) reenrol(c *call) (any, error) {
+	record, err := h.record(c)
+	if err != nil {
+		return nil, err
+	}
+	ticket, err := h.cfg.Server.Reenrol(c.Context(), c.now, c.who, record.State.Device, inviteLifetime)
+	if err != nil {
+		return nil, err
+	}
+	return invitation{h.device(&record).User, h.cfg.URL + "/e/" + ticket, c.now.Add(inviteLifetime)}, nil
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// newBMS is an office whose tenant is office365 of release 1910. Ada holds no licence yet; her device is registered there.
+func newBMS(t *testing.T) *office {
+	t.Helper()
+	o := newOfficeOf(t, authority.Tenant{Authority: protocol.Office365, Release: 1910}, authority.User{BasicLicence: true})
+	return o
+}
+
+func (o *office) licence(upn string, held ...string) map[string]any {
+	l := map[string]any{"upn": upn}
+	for _, h := range held {
+		l[h] = true
+	}
+	return map[string]any{"licences": []any{l}}
+}
+
+func TestAUTH35Confirmed(t *testing.T) {
+	o := newBMS(t)
+	const path = "/rollcall/v1/authority"
+	want := map[string]any{"authority": "coexistence"}
+	content := o.core.Content()
+
+	no := o.call("POST", path, want, 409)["error"].(map[string]any)
+	p, _ := no["preview"].(map[string]any)
+	if no["rule"] != "AUTH-35" || p == nil || p["confirm"] != true || p["after"] != "coexistence" || p["opens_gap"] != true {
+		t.Fatalf("without a confirmation: %v, want AUTH-35 with the preview", no)
+	}
+	asked := o.call("POST", path+"/preview", want, 200)
+	if asked["id"] != p["id"] {
+		t.Errorf("the preview has id %v, the refusal %v", asked["id"], p["id"])
+	}
+	if o.core.Content() != content {
+		t.Error("a preview changed something")
+	}
+
+	// HST-070: the world changes, and the confirmation of yesterday is none.
+	o.call("POST", "/rollcall/v1/users/licences", o.licence("ada@example.org", "intune", "basic"), 200)
+	want["confirm"] = p["id"]
+	no = o.call("POST", path, want, 409)["error"].(map[string]any)
+	fresh, _ := no["preview"].(map[string]any)
+	if no["rule"] != "HST-070" || !strings.Contains(no["message"].(string), "devices pending: 1, was 0") || fresh == nil || fresh["would_move"] != float64(1) {
+		t.Errorf("with an id of before: %v, want HST-070 and the difference", no)
+	}
+	if o.core.Content().Tenant.Coexistence {
+		t.Fatal("a refused change was made")
+	}
+	want["confirm"] = fresh["id"]
+	done := o.call("POST", path, want, 200)
+	if done["after"] != "coexistence" || done["epoch"] != fresh["epoch"] || done["id"] != fresh["id"] {
+		t.Errorf("done: %v, want what was previewed: %v", done, fresh)
+	}
+	if g := o.call("GET", path, nil, 200); g["name"] != "coexistence" || g["apns_gap"].(map[string]any)["open"] != true || g["pending"] != float64(1) {
+		t.Errorf("afterwards: %v", g)
+	}
+	groups := fresh["groups"].([]any)
+	if len(groups) != 1 {
+		t.Fatalf("groups: %v", groups)
+	}
+	if g := groups[0].(map[string]any); g["fate"] != "moves" || g["rule"] != "AUTH-14" || g["from"] != "office365" || g["to"] != "intune" {
+		t.Errorf("group: %v", g)
+	}
+	if v := o.call("GET", path+"/verify", nil, 200); v["pending"] != float64(1) || v["outstanding"].([]any)[0].(map[string]any)["device"] != o.device {
+		t.Errorf("verify: %v", v)
+	}
+}
+
+// Each refused transition names its rule, changes nothing and is in the journal once.
+func TestRefusedChanges(t *testing.T) {
+	o := newBMS(t)
+	for _, tt := range []struct {
+		path string
+		body map[string]any
+		rule protocol.Rule
+	}{
+		{"/rollcall/v1/authority", map[string]any{"authority": "unknown"}, "AUTH-03"},
+		{"/rollcall/v1/authority", map[string]any{"authority": "intune"}, "AUTH-04"},
+		{"/rollcall/v1/authority", map[string]any{"authority": "sccm"}, "AUTH-04"},
+		{"/rollcall/v1/authority", map[string]any{"authority": "coexistence"}, "AUTH-35"},
+		{"/rollcall/v1/authority", map[string]any{"authority": "coexistence", "confirm": "yesterday"}, "HST-070"},
+		{"/rollcall/v1/settings", map[string]any{"clean_up_days": 29}, "AUTH-48"},
+		{"/rollcall/v1/settings", map[string]any{"device_limit": 16}, "AUTH-47"},
+	} {
+		content := o.core.Content()
+		before := o.lines(store.LineFilter{})
+		no := o.call("POST", tt.path, tt.body, 409)["error"].(map[string]any)
+		lines := o.lines(store.LineFilter{After: uint64(len(before))})
+		if no["rule"] != string(tt.rule) || o.core.Content() != content {
+			t.Errorf("%v: %v, want %s and nothing changed", tt.body, no, tt.rule)
+		}
+		if len(lines) != 1 || lines[0].What != delivery.WhatDenied || lines[0].Rule != tt.rule || lines[0].Actor != "token:admin" {
+			t.Errorf("%v: journal %+v, want that it was denied, once", tt.body, lines)
+		}
+	}
+	o.call("POST", "/rollcall/v1/settings", map[string]any{"intune_units": 0}, 200)
+	if no := o.call("POST", "/rollcall/v1/users/licences", o.licence("ada@example.org", "intune"), 409)["error"].(map[string]any); no["rule"] != "AUTH-09" {
+		t.Errorf("more licences than units: %v", no)
+	}
+	if no := o.call("POST", "/rollcall/v1/authority/preview", map[string]any{"authority": "coexistence"}, 409)["error"].(map[string]any); no["rule"] != "AUTH-09" {
+		t.Errorf("coexistence without a unit: %v", no)
+	}
+	for _, tt := range []struct {
+		path  string
+		body  any
+		field string
+	}{
+		{"/rollcall/v1/authority", map[string]any{}, "authority"},
+		{"/rollcall/v1/authority", map[string]any{"authority": "sales"}, "authority"},
+		{"/rollcall/v1/users/licences", map[string]any{}, "licences"},
+		{"/rollcall/v1/users/licences", o.licence("nobody@example.org"), "licences[0].upn"},
+		{"/rollcall/v1/users/licences", map[string]any{"licences": []any{map[string]any{"upn": "ada@example.org"}, map[string]any{"upn": "ADA@example.org"}}}, "licences[1].upn"},
+		{"/rollcall/v1/settings", map[string]any{"clean_up_days": -1}, "clean_up_days"},
+		{"/rollcall/v1/settings", map[string]any{"attempts_seconds": []int{1}}, "attempts_seconds"},
+	} {
+		if no := o.call("POST", tt.path, tt.body, 400)["error"].(map[string]any); no["field"] != tt.field {
+			t.Errorf("%s %v: %v, want field %s", tt.path, tt.body, no, tt.field)
+		}
+	}
+	o.call("POST", "/rollcall/v1/consents/nothing", map[string]any{}, 404)
+}
+
+func TestAUTH18SupportMove(t *testing.T) {
+	o := newBMS(t)
+	path := "/rollcall/v1/devices/" + o.device + "/support-move"
+	if no := o.call("POST", path, map[string]any{}, 409)["error"].(map[string]any); no["rule"] != "AUTH-18" {
+		t.Errorf("a device with a user: %v, want AUTH-18", no)
+	}
+	if lines := o.lines(store.LineFilter{Rule: "AUTH-18"}); len(lines) != 1 || lines[0].Actor != "token:admin" || lines[0].Device == 0 {
+		t.Errorf("journal: %+v, want the refusal, once, with the device and who asked", lines)
+	}
+	o.call("POST", "/rollcall/v1/devices/nobody/support-move", map[string]any{}, 404)
+}
+
+func TestAUTH38Readiness(t *testing.T) {
+	o := newBMS(t)
+	if err := o.core.SetUnits(context.Background(), o.now(), o.admin(), 5); err != nil {
+		t.Fatal(err)
+	}
+	o.call("POST", "/rollcall/v1/users/licences", o.licence("ada@example.org", "intune"), 200)
+	list := o.call("GET", "/rollcall/v1/authority/readiness?authority=coexistence", nil, 200)["findings"].([]any)
+	if len(list) != 1 {
+		t.Fatalf("findings: %v", list)
+	}
+	if f := list[0].(map[string]any); f["user"] != "ada@example.org" || f["since"] != "" || len(f["families"].([]any)) != 5 {
+		t.Errorf("before the change: %v", f)
+	}
+	o.call("GET", "/rollcall/v1/authority/readiness?authority=sales", nil, 400)
+}

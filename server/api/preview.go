@@ -1,0 +1,228 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/authority"
+)
+
+// A wanted is an authority by name, coexistence among them.
+type wanted struct {
+	authority   protocol.Authority
+	coexistence bool
+	given       bool // in a request
+}
+
+const coexistence = "coexistence"
+
+func (w *wanted) UnmarshalText(b []byte) error {
+	if string(b) == coexistence {
+		*w = wanted{protocol.Office365, true, true}
+		return nil
+	}
+	*w = wanted{given: true}
+	if w.authority.UnmarshalText(b) != nil {
+		return fmt.Errorf("%q is no authority: want intune, sccm, office365 or coexistence", b)
+	}
+	return nil
+}
+
+func (w wanted) MarshalText() ([]byte, error) {
+	if w.coexistence {
+		return []byte(coexistence), nil
+	}
+	return w.authority.MarshalText()
+}
+
+// A preview is what a change would do, or did (AUTH-35). All counts but users are devices.
+type preview struct {
+	ID          string        `json:"id"` // confirms the same change, as long as the world is the same
+	Before      wanted        `json:"before"`
+	After       wanted        `json:"after"`
+	Epoch       uint32        `json:"epoch"`
+	ChangedAt   protocol.Time `json:"changed_at"`
+	Unsupported bool          `json:"unsupported"` // only force does it
+	Confirm     bool          `json:"confirm"`     // the id is needed
+	OpensGap    bool          `json:"opens_gap"`
+
+	Enrolled           int            `json:"enrolled"`
+	Pending            int            `json:"pending"`
+	Stale              int            `json:"stale"`
+	Blocked            int            `json:"blocked"`
+	Stranded           int            `json:"stranded"`
+	StrandedBy         []reasonCount  `json:"stranded_by"`
+	NeedsSupport       int            `json:"needs_support"`
+	MustEnrol          int            `json:"must_enrol_again"`
+	Unlicensed         int            `json:"unlicensed"`
+	Leaving            int            `json:"leaving"`
+	WouldMove          int            `json:"would_move"`
+	WouldMoveReachable int            `json:"would_move_reachable"`
+	WouldMoveBlocked   int            `json:"would_move_blocked"`
+	WouldStay          int            `json:"would_stay"`
+	Prompts            int            `json:"mail_prompts"`
+	Unprotected        int            `json:"unprotected"`
+	Groups             []group        `json:"groups"`
+	Profiles           []profileGroup `json:"profiles"`
+
+	UnitsKnown bool      `json:"intune_units_known"`
+	Units      int       `json:"intune_units"`
+	UnitsFree  int       `json:"intune_units_free"`
+	UnitsShort int       `json:"intune_units_short"`
+	Users      int       `json:"users_staying"` // whose devices stay for want of a unit
+	Warnings   []warning `json:"warnings"`
+}
+
+type reasonCount struct {
+	Reason  string `json:"reason"`
+	Devices int    `json:"devices"`
+}
+
+// A group is the devices that one rule treats alike.
+type group struct {
+	Fate       string             `json:"fate"` // leaves, moves, stranded or stays
+	From       protocol.Authority `json:"from"`
+	To         protocol.Authority `json:"to"`
+	Before     protocol.Rule      `json:"rule_before"`
+	Rule       protocol.Rule      `json:"rule"`
+	Stranded   string             `json:"stranded"` // why; empty: it is not
+	Devices    int                `json:"devices"`
+	Reachable  int                `json:"reachable"`
+	Blocked    int                `json:"blocked"`
+	Stale      int                `json:"stale"`
+	MustEnrol  int                `json:"must_enrol_again"`
+	Unlicensed int                `json:"unlicensed"`
+	Unsure     int                `json:"unsure"`
+	Platforms  []platformCount    `json:"platforms"`
+}
+
+type platformCount struct {
+	Platform protocol.Platform `json:"platform"`
+	Devices  int               `json:"devices"`
+}
+
+// A profileGroup is profiles on devices to which the change does the same.
+type profileGroup struct {
+	Effect  string          `json:"effect"` // removed, replaced, overwritten, redundant or unassigned
+	Rule    protocol.Rule   `json:"rule"`
+	Family  protocol.Family `json:"family,omitzero"` // left out: outside the five
+	Until   protocol.Time   `json:"until"`           // they leave at the latest; empty: no such moment
+	Devices int             `json:"devices"`
+}
+
+func previewOf(p *server.Preview) *preview {
+	out := &preview{
+		ID: p.ID, Before: wantedOf(&p.Before), After: wantedOf(&p.After), Epoch: p.After.Epoch, ChangedAt: p.After.ChangedAt,
+		Unsupported: p.Unsupported, Confirm: p.Confirm, OpensGap: p.OpensGap,
+		Enrolled: p.Enrolled, Pending: p.Pending, Stale: p.Stale, Blocked: p.Blocked, Stranded: p.Stranded, NeedsSupport: p.NeedsSupport,
+		MustEnrol: p.MustEnrol, Unlicensed: p.Unlicensed, Leaving: p.Leaving, WouldMove: p.WouldMove, WouldMoveReachable: p.WouldMoveReachable,
+		WouldMoveBlocked: p.WouldMoveBlocked, WouldStay: p.WouldStay, Prompts: p.Prompts, Unprotected: p.Unprotected,
+		UnitsKnown: p.Need.Units.Known, Units: p.Need.Units.Owned, UnitsFree: p.Need.Units.Free, UnitsShort: p.Need.Short, Users: p.Need.Users,
+		StrandedBy: []reasonCount{}, Groups: []group{}, Profiles: []profileGroup{}, Warnings: []warning{},
+	}
+	for _, r := range authority.Reasons {
+		if p.By[r] > 0 {
+			out.StrandedBy = append(out.StrandedBy, reasonCount{r.String(), p.By[r]})
+		}
+	}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		one := group{
+			g.Fate.String(), g.From, g.To, g.Before, g.Rule, g.Stranded.String(), g.Devices, g.Reachable, g.Blocked, g.Stale, g.MustEnrol, g.Unlicensed,
+			g.Unsure, []platformCount{},
+		}
+		for _, x := range protocol.Platforms {
+			if g.Platforms[x] > 0 {
+				one.Platforms = append(one.Platforms, platformCount{x, g.Platforms[x]})
+			}
+		}
+		out.Groups = append(out.Groups, one)
+	}
+	for _, g := range p.Profiles {
+		out.Profiles = append(out.Profiles, profileGroup{g.Effect.String(), g.Rule, g.Family, g.Until, g.Count})
+	}
+	for _, w := range p.Warnings {
+		out.Warnings = append(out.Warnings, warning{w.Rule, w.Text})
+	}
+	return out
+}
+
+func wantedOf(t *authority.Tenant) wanted {
+	return wanted{t.Authority, t.Authority == protocol.Office365 && t.Coexistence, false}
+}
+
+// A unconfirmed is a refusal with the preview that would confirm the change.
+type unconfirmed struct {
+	error
+	preview *preview
+}
+
+func (u *unconfirmed) Unwrap() error { return u.error }
+
+// answered is the answer of a change that is previewed: the preview, in a refusal too where confirming it would help.
+func answered(p *server.Preview, err error) (any, error) {
+	if err == nil {
+		return previewOf(p), nil
+	}
+	if p != nil && (errors.Is(err, protocol.RulePreview) || errors.Is(err, protocol.RuleOutdated)) {
+		return nil, &unconfirmed{err, previewOf(p)}
+	}
+	return nil, err
+}
+
+type licence struct {
+	UPN       string `json:"upn"`
+	Intune    bool   `json:"intune,omitempty"`
+	Basic     bool   `json:"basic,omitempty"`
+	CoManaged bool   `json:"co_managed,omitempty"`
+}
+
+type licences struct {
+	Licences []licence `json:"licences"` // all that each of these users holds afterwards
+	Confirm  string    `json:"confirm,omitempty"`
+}
+
+// read returns the licences as the server has them, each user once.
+func (h *Handler) read(in *licences) ([]server.Licence, error) {
+	if len(in.Licences) == 0 {
+		return nil, missing("licences")
+	}
+	out := make([]server.Licence, len(in.Licences))
+	ids := make([]uint64, len(in.Licences))
+	for i, l := range in.Licences {
+		u, ok := h.cfg.Server.UserByUPN(l.UPN)
+		if !ok {
+			return nil, wrongValue(fmt.Sprintf("licences[%d].upn", i), "there is no such user")
+		}
+		ids[i] = uint64(u.ID)<<32 | uint64(i)
+		out[i] = server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged}
+	}
+	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(a, b) })
+	for i := 1; i < len(ids); i++ {
+		if ids[i]>>32 == ids[i-1]>>32 {
+			return nil, wrongValue(fmt.Sprintf("licences[%d].upn", uint32(ids[i])), "given twice")
+		}
+	}
+	return out, nil
+}
+
+func (h *Handler) previewLicences(c *call) (any, error) {
+	list, err := h.read(c.body.(*licences))
+	if err != nil {
+		return nil, err
+	}
+	return answered(h.cfg.Server.PreviewLicences(c.Context(), c.now, list))
+}
+
+func (h *Handler) setLicences(c *call) (any, error) {
+	in := c.body.(*licences)
+	list, err := h.read(in)
+	if err != nil {
+		return nil, err
+	}
+	return answered(h.cfg.Server.SetLicences(c.Context(), c.now, c.who, list, in.Confirm))
+}
