@@ -54,7 +54,7 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 		s.journal.ring()
 	}
 	if s.cfg.Observe != nil {
-		s.cfg.Observe(now, ev, before, &out.State, out)
+		s.cfg.Observe(now, world, ev, before, &out.State, out)
 	}
 	if out.Changed&delivery.Wakes != 0 {
 		s.outbox.nudge() // its worker sends the wake-up, at least once; a crash here loses none

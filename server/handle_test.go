@@ -92,7 +92,7 @@ func TestHandleRepeat(t *testing.T) {
 func TestHandleObserves(t *testing.T) {
 	x := newTenant(t)
 	var seen []string
-	x.cfg.Observe = func(_ protocol.Time, ev *delivery.Event, before, after *delivery.State, _ *delivery.Outcome) {
+	x.cfg.Observe = func(_ protocol.Time, _ *delivery.World, ev *delivery.Event, before, after *delivery.State, _ *delivery.Outcome) {
 		seen = append(seen, ev.Kind.String()+": "+before.Life.String()+" to "+after.Life.String())
 	}
 	x.reopen()

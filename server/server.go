@@ -33,9 +33,9 @@ type Config struct {
 	// SetPushCertificate is told the certificate that wake-ups go out with, by Open and after each upload. Nil: nobody.
 	SetPushCertificate func(cert tls.Certificate, topic string)
 
-	// Observe is called after each commit, before anybody else gets the device. What it is given is only read and not
-	// kept. Nil: nobody.
-	Observe func(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+	// Observe is called after each commit, before anybody else gets the device, with the world that decided. What it is
+	// given is only read and, but for the world, not kept. Nil: nobody.
+	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
 
 	Log  logrus.FieldLogger // nil: silent
 	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2

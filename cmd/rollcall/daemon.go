@@ -73,7 +73,7 @@ type serveConfig struct {
 	Devices func(http.Handler) http.Handler
 
 	// Observe is server.Config's.
-	Observe func(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
 }
 
 // A runningServer is a server with its sockets and its clock. It can be started again on the same data folder

@@ -209,5 +209,6 @@ func (l *laboratory) tell(run *rehearsal.Run) (*report.Result, *report.Story, er
 			return nil, nil, err
 		}
 	}
+	l.watch.Turn(l.clock.Now(), l.server.Server.World())
 	return run.Tell(ctx, l.target)
 }

@@ -46,6 +46,7 @@ type laboratory struct {
 	factory *certs.Authority // signs the factory identities of devices in automated enrolment
 	keys    []*rsa.PrivateKey
 	busy    busy
+	watch   *rehearsal.Watch
 	dir     string
 	log     *os.File           // nil: nobody reads it
 	stop    context.CancelFunc // of the push service
@@ -55,7 +56,7 @@ type laboratory struct {
 // newLaboratory starts everything but the fleet. On a driven clock the story begins at start.
 func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *rehearsal.Run) (_ *laboratory, err error) {
 	begin := start.Add(-fleet.Foreword(run.Population))
-	l := &laboratory{clock: fleet.Driven(begin)}
+	l := &laboratory{clock: fleet.Driven(begin), watch: run.Watch}
 	if f.clock == "real" {
 		l.clock = fleet.Real()
 	}
@@ -132,6 +133,9 @@ func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Notes: func(n fleet.Note) {
+			if n.What == fleet.Left || n.What == fleet.Returned {
+				l.watch.Reach(n.At, run.Population.Devices[n.Device].UDID, n.What == fleet.Returned)
+			}
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
 		Link: link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
@@ -155,6 +159,7 @@ func (l *laboratory) Start(ctx context.Context) error {
 		return err
 	}
 	l.server, l.cfg.Listen = s, s.Addr
+	l.watch.Up(l.clock.Now())
 	if l.target == nil {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(s.CA)

@@ -69,6 +69,9 @@ func (r *Run) Tell(ctx context.Context, t target.Target) (*report.Result, *repor
 	for _, a := range r.Fleet.Acts() {
 		r.Log.Add(Line{At: a.At, Side: OfPlan, What: a.Name, Rule: a.Rule})
 	}
+	if r.Watch != nil {
+		r.Watch.Close(r.Now)
+	}
 	disagreements := r.disagreements(&view)
 	result := r.result(&view, disagreements)
 	return result, r.telling(&view, result, disagreements).story(), nil
@@ -195,6 +198,10 @@ func (r *Run) countDevices(d *report.Devices, view *servers) {
 			d.Enrolling++
 		case of.Life == enrolled:
 			d.Enrolled++
+			if r.Watch != nil {
+				s := r.Watch.Standing(r.Now, of.ID)
+				s.count(d)
+			}
 			if r.mustEnrol(i, &of) {
 				d.MustEnrol++
 			}

@@ -17,14 +17,18 @@ type Violation struct {
 	What      string
 }
 
-// A Watch holds every event of a server against the invariants I1, I2, I3, I6 and I7 of the authority specification
-// and keeps the server's side of the log. It outlives restarts of the server. The zero Watch is not ready: use
+// A Watch holds every event of a server against the invariants of the authority specification and keeps the server's side
+// of the log. It outlives restarts of the server. Of I4 it sees the server's word, the device's is held against that at the
+// end ([Run.Tell]); for I8 it hears who is off the network, for I10 what was previewed. The zero Watch is not ready: use
 // [NewWatch].
 type Watch struct {
 	log *Log
 
 	mu         sync.Mutex
 	devices    map[protocol.Device]*watched
+	names      map[string]*watched // by what the wire calls them
+	away       map[string]bool     // off the network
+	world      *delivery.World     // of the latest event
 	checked    uint64
 	violations []Violation
 	violated   uint64
@@ -35,6 +39,10 @@ type watched struct {
 	id    string
 	queue []protocol.CommandID // not yet answered for good
 	ended protocol.Time        // end of its identity certificate, as last known
+	state delivery.State       // as far as the rules of authority ask
+	since protocol.Time        // since when it could have moved, and should; 0: it should not, or cannot
+	moved bool                 // its registered authority changed
+	again bool                 // it took a newer epoch, its authority unchanged
 }
 
 // Kept is how many violations a Watch keeps; the rest is counted.
@@ -42,11 +50,11 @@ const Kept = 100
 
 // NewWatch makes a Watch that writes what it sees to log.
 func NewWatch(log *Log) *Watch {
-	return &Watch{log: log, devices: map[protocol.Device]*watched{}}
+	return &Watch{log: log, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]bool{}}
 }
 
 // Observe sees one committed event; it is a server's Config.Observe.
-func (w *Watch) Observe(now protocol.Time, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
+func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.devices[after.Device]
@@ -59,22 +67,33 @@ func (w *Watch) Observe(now protocol.Time, ev *delivery.Event, before, after *de
 	}
 	if ev.ID != "" {
 		d.id = ev.ID
+		w.names[d.id] = d
 	}
+	w.turn(now, world)
 	w.checked++
-	fail := func(invariant, format string, args ...any) {
-		w.violated++
-		if len(w.violations) < Kept {
-			w.violations = append(w.violations, Violation{now, d.id, invariant, fmt.Sprintf(format, args...)})
-		}
-	}
+	fail := func(invariant, format string, args ...any) { w.fail(now, d, invariant, format, args...) }
 	checkAuthority(ev, before, after, out, fail)
+	checkGap(world, ev, before, out, fail)
+	checkLicences(world, before, after, fail)
+	checkOld(now, world, after, out, fail)
+	d.checkMove(now, world, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(before, after, out, fail)
 	d.checkRemoval(now, before, after, out, fail)
+	d.state = *after
+	d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
+	d.settle(now, world, w.away[d.id])
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
 			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: e.Detail})
 		}
+	}
+}
+
+func (w *Watch) fail(now protocol.Time, d *watched, invariant, format string, args ...any) {
+	w.violated++
+	if len(w.violations) < Kept {
+		w.violations = append(w.violations, Violation{now, d.id, invariant, fmt.Sprintf(format, args...)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
 
@@ -120,7 +121,7 @@ func TestWatch(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWatch(&Log{})
 			e := tt.event()
-			w.Observe(now, &e.ev, &e.before, &e.after, &e.out)
+			w.Observe(now, &delivery.World{Tenant: authority.Tenant{Authority: protocol.Intune, Epoch: 1}}, &e.ev, &e.before, &e.after, &e.out)
 			checked, violated, first := w.Result()
 			if checked != 1 {
 				t.Errorf("checked %d events, want 1", checked)
@@ -145,9 +146,9 @@ func TestWatchBetweenEvents(t *testing.T) {
 	ev := delivery.Event{Kind: delivery.CheckInRound, Device: 1, ID: "udid-1"}
 	before, after := enrolledState(), enrolledState()
 	after.Queue = []delivery.Queued{queued(1)}
-	w.Observe(now, &ev, &before, &after, &delivery.Outcome{Commands: []delivery.CommandChange{{Queued: queued(1)}}})
+	w.Observe(now, &delivery.World{Tenant: authority.Tenant{Authority: protocol.Intune, Epoch: 1}}, &ev, &before, &after, &delivery.Outcome{Commands: []delivery.CommandChange{{Queued: queued(1)}}})
 	lost := enrolledState()
-	w.Observe(now, &ev, &lost, &lost, &delivery.Outcome{})
+	w.Observe(now, &delivery.World{Tenant: authority.Tenant{Authority: protocol.Intune, Epoch: 1}}, &ev, &lost, &lost, &delivery.Outcome{})
 	if _, violated, first := w.Result(); violated == 0 || first[0].Invariant != "I3" || first[0].Device != "udid-1" {
 		t.Errorf("a command lost between two events: %+v, want I3 of udid-1", first)
 	}

@@ -1,0 +1,215 @@
+package rehearsal
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+// Users of the worlds below.
+const (
+	licensed delivery.UserID = iota + 1
+	basic
+	nothing
+)
+
+func worldOf(t authority.Tenant) *delivery.World {
+	return &delivery.World{
+		Tenant: t, Push: delivery.PushSlot{Topic: "topic", NotAfter: now.Add(365 * plan.Day)},
+		Users: []delivery.User{{}, {User: authority.User{IntuneLicence: true, BasicLicence: true}}, {User: authority.User{BasicLicence: true}}, {}},
+		Profiles: []delivery.Profile{
+			{}, {Name: "mail", Family: protocol.Email, Authority: protocol.Office365}, {Name: "wifi", Family: protocol.WiFi, Authority: protocol.Intune},
+		},
+	}
+}
+
+// deviceOf is an iPhone of a user that was enrolled under BMS alone, in the first epoch.
+func deviceOf(u delivery.UserID) delivery.State {
+	return delivery.State{
+		Device: 1, User: u, Platform: protocol.IOS, Life: delivery.Enrolled, Registered: protocol.Office365, Epoch: 1,
+		Push: delivery.Push{Topic: "topic", Token: []byte("token")}, Identity: delivery.Identity{NotAfter: now.Add(300 * plan.Day)},
+	}
+}
+
+var (
+	alone   = authority.Tenant{Authority: protocol.Office365, Epoch: 1}
+	coexist = authority.Tenant{Authority: protocol.Office365, Coexistence: true, Epoch: 2, ChangedAt: now}
+	round   = delivery.Event{Kind: delivery.CheckInRound, Device: 1, ID: "udid-1", Message: delivery.Message{CheckIn: protocol.CheckIn{Verb: protocol.Ask}}}
+)
+
+// broken returns the invariants that a Watch found broken.
+func broken(w *Watch) string {
+	_, _, first := w.Result()
+	var names []string
+	for _, v := range first {
+		names = append(names, v.Invariant)
+	}
+	return strings.Join(names, " ")
+}
+
+func TestWatchGapAndLicences(t *testing.T) {
+	gap := worldOf(coexist)
+	gap.Gap = now
+	refused := delivery.Outcome{Refusal: protocol.Refusal{Rule: protocol.RulePushGap}}
+	registered := func(a protocol.Authority, epoch uint32) (s delivery.State) {
+		s = deviceOf(basic)
+		s.Registered, s.Epoch = a, epoch
+		return s
+	}
+	for _, tt := range []struct {
+		name          string
+		world         *delivery.World
+		platform      protocol.Platform
+		before, after delivery.State
+		out           delivery.Outcome
+		want          string
+	}{
+		{"I5: an iPhone is answered in the gap", gap, protocol.IOS, deviceOf(basic), deviceOf(basic), delivery.Outcome{}, "I5"},
+		{"I5: an iPhone is refused in the gap", gap, protocol.IOS, deviceOf(basic), deviceOf(basic), refused, ""},
+		{"I5: a PC is answered in the gap", gap, protocol.Windows, deviceOf(basic), deviceOf(basic), delivery.Outcome{}, ""},
+		{"I5: a PC is refused for the gap", gap, protocol.Windows, deviceOf(basic), deviceOf(basic), refused, "I5"},
+		{"I5: an iPhone is refused after the gap", worldOf(coexist), protocol.IOS, deviceOf(basic), deviceOf(basic), refused, "I5"},
+		{"I9: a licence moves a device of BMS alone", worldOf(alone), protocol.IOS, registered(protocol.Office365, 1), registered(protocol.Intune, 1), delivery.Outcome{Completed: true}, "I9"},
+		{"I9: a licence moves a device under coexistence", worldOf(coexist), protocol.IOS, registered(protocol.Intune, 2), registered(protocol.Office365, 2), delivery.Outcome{Completed: true}, ""},
+		{"I8: a completed check-in leaves it pending", worldOf(coexist), protocol.IOS, deviceOf(licensed), deviceOf(licensed), delivery.Outcome{Completed: true}, "I8"},
+		{"I8: a completed check-in leaves it stale", worldOf(coexist), protocol.IOS, deviceOf(basic), deviceOf(basic), delivery.Outcome{Completed: true}, "I8"},
+		{"I8: a round that did not complete", worldOf(coexist), protocol.IOS, deviceOf(licensed), deviceOf(licensed), delivery.Outcome{}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			tt.before.Platform, tt.after.Platform = tt.platform, tt.platform
+			w.Observe(now, tt.world, &round, &tt.before, &tt.after, &tt.out)
+			if got := broken(w); got != tt.want {
+				t.Errorf("broken: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWatchI4(t *testing.T) {
+	intune := authority.Tenant{Authority: protocol.Intune, Epoch: 3, ChangedAt: now}
+	managed := authority.Tenant{Authority: protocol.SCCM, Epoch: 3, ChangedAt: now}
+	for _, tt := range []struct {
+		name    string
+		tenant  authority.Tenant
+		user    delivery.UserID
+		profile protocol.Profile
+		heard   uint32
+		at      protocol.Time
+		want    string
+	}{
+		{"in time", intune, licensed, 1, 3, now.Add(7*plan.Day) - 1, ""},
+		{"too late", intune, licensed, 1, 3, now.Add(7 * plan.Day), "I4"},
+		{"too late, and does not know", intune, licensed, 1, 2, now.Add(7 * plan.Day), ""},
+		{"of the authority in force", intune, licensed, 2, 3, now.Add(7 * plan.Day), ""},
+		{"co-managed now", managed, licensed, 2, 3, now.Add(7 * plan.Day), "I4"},
+		{"userless", intune, 0, 1, 3, now.Add(7 * plan.Day), "I4"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			s := deviceOf(tt.user)
+			s.Registered, s.Epoch, s.Heard = protocol.Intune, 3, tt.heard
+			if tt.user == 0 {
+				s.Registered, s.Epoch = protocol.Office365, 1
+			}
+			s.Profiles = []delivery.Assigned{{Profile: tt.profile, State: delivery.Installed}}
+			w.Observe(tt.at, worldOf(tt.tenant), &round, &s, &s, &delivery.Outcome{Completed: true})
+			if got := broken(w); got != tt.want {
+				t.Errorf("broken: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A device is enrolled under BMS, Intune is added, and it registers late: what it was kept from does not count.
+func TestWatchI8(t *testing.T) {
+	late := now.Add(bound + time.Minute)
+	for _, tt := range []struct {
+		name  string
+		story func(w *Watch, coexisting *delivery.World)
+		at    protocol.Time // when it registers; 0: never
+		want  string
+	}{
+		{"in time", nil, now.Add(bound), ""},
+		{"too late", nil, late, "I8"},
+		{"never", nil, 0, "I8"},
+		{"off the network meanwhile", func(w *Watch, _ *delivery.World) {
+			w.Reach(now.Add(time.Hour), "udid-1", false)
+			w.Reach(now.Add(2*time.Hour), "udid-1", true)
+		}, late, ""},
+		{"off the network for good", func(w *Watch, _ *delivery.World) { w.Reach(now.Add(time.Hour), "udid-1", false) }, 0, ""},
+		{"the server was down", func(w *Watch, _ *delivery.World) { w.Up(now.Add(time.Hour)) }, late, ""},
+		{"held by the gap", func(w *Watch, coexisting *delivery.World) {
+			gap := *coexisting
+			gap.Gap = now
+			w.Turn(now, &gap)
+			w.Turn(now.Add(2*time.Hour), coexisting)
+		}, late, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			before, after := deviceOf(licensed), deviceOf(licensed)
+			w.Observe(now-1, worldOf(alone), &round, &before, &before, &delivery.Outcome{Completed: true})
+			coexisting := worldOf(coexist)
+			w.Turn(now, coexisting)
+			if s := w.Standing(now, "udid-1"); !s.Pending || s.Stale || s.Moved {
+				t.Fatalf("after the change it stands so: %+v", s)
+			}
+			if tt.story != nil {
+				tt.story(w, coexisting)
+			}
+			if tt.at != 0 {
+				after.Registered, after.Epoch = protocol.Intune, 2
+				w.Observe(tt.at, coexisting, &round, &before, &after, &delivery.Outcome{Completed: true})
+				if s := w.Standing(now, "udid-1"); !s.Moved || s.Pending {
+					t.Errorf("after the move it stands so: %+v", s)
+				}
+			}
+			w.Close(late)
+			if got := broken(w); got != tt.want {
+				t.Errorf("broken: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestStanding(t *testing.T) {
+	other, ended := deviceOf(licensed), deviceOf(licensed)
+	other.Push.Topic = "another"
+	ended.Identity.NotAfter = now
+	gap := worldOf(coexist)
+	gap.Gap = now
+	for _, tt := range []struct {
+		name  string
+		world *delivery.World
+		state delivery.State
+		want  Standing
+	}{
+		{"AUTH-14", worldOf(coexist), deviceOf(licensed), Standing{Pending: true}},
+		{"AUTH-16", worldOf(coexist), deviceOf(basic), Standing{Stale: true}},
+		{"AUTH-17", worldOf(coexist), deviceOf(nothing), Standing{Stale: true, Unlicensed: true}},
+		{"AUTH-18", worldOf(coexist), deviceOf(0), Standing{Stranded: true, NeedsSupport: true}},
+		{"AUTH-18 before the change", worldOf(alone), deviceOf(0), Standing{}},
+		{"AUTH-24", worldOf(authority.Tenant{Authority: protocol.Intune, Epoch: 1}), func() delivery.State {
+			s := deviceOf(basic)
+			s.Registered = protocol.Intune
+			return s
+		}(), Standing{Unlicensed: true}},
+		{"AUTH-30", gap, deviceOf(licensed), Standing{Pending: true, Blocked: true}},
+		{"AUTH-32", worldOf(coexist), other, Standing{Pending: true, Stranded: true}},
+		{"AUTH-42", worldOf(coexist), ended, Standing{Pending: true, Stranded: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			w.Observe(now, tt.world, &round, &tt.state, &tt.state, &delivery.Outcome{})
+			if got := w.Standing(now, "udid-1"); got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
