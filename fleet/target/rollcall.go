@@ -34,13 +34,14 @@ type Rollcall struct {
 
 var _ Target = (*Rollcall)(nil)
 
-// An Error is a server's "no". Where a rule of the authority specification decided, it unwraps to a
+// An Error is a server's "no". Where a rule of the authority specification or HST-070 decided, it unwraps to a
 // [*protocol.Refusal].
 type Error struct {
 	Status  int           `json:"-"` // HTTP
 	Rule    protocol.Rule `json:"rule"`
 	Message string        `json:"message"`
-	Field   string        `json:"field"` // of the request; empty: none in particular
+	Field   string        `json:"field"`   // of the request; empty: none in particular
+	Preview *Preview      `json:"preview"` // with AUTH-35 and HST-070: what would happen now
 }
 
 func (e *Error) Error() string {
@@ -55,7 +56,7 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error {
-	if strings.HasPrefix(string(e.Rule), "AUTH-") {
+	if strings.HasPrefix(string(e.Rule), "AUTH-") || e.Rule == protocol.RuleOutdated {
 		return &protocol.Refusal{Rule: e.Rule, Reason: e.Message}
 	}
 	return nil

@@ -139,6 +139,43 @@ func TestRequests(t *testing.T) {
 		{"Step", func(r *Rollcall) error { _, err := r.Step(ctx, at); return err }, "POST", "/rollcall/v1/clock", `{"now":"2026-03-02T09:00:00Z","next":""}`, `{"to":"2026-03-02T09:00:00Z"}`},
 		{"MakeTestPush", func(r *Rollcall) error { _, err := r.MakeTestPush(ctx, "", time.Hour); return err }, "POST", "/rollcall/v1/apns/make-test", `{"certificate":"eA=="}`, `{"lifetime_seconds":3600}`},
 		{"MakeToken", func(r *Rollcall) error { _, err := r.MakeToken(ctx, "x", "reader", 0); return err }, "POST", "/rollcall/v1/tokens", `{"token":"t"}`, `{"name":"x","role":"reader"}`},
+		{"PreviewAuthority", func(r *Rollcall) error {
+			p, err := r.PreviewAuthority(ctx, Change{Authority: "coexistence", Force: true, Confirm: "not sent"})
+			if p.ID != "x" || p.Groups[0].To != protocol.Intune || p.Groups[0].Platforms[0].Devices != 3 {
+				return fmt.Errorf("read %+v", p)
+			}
+			return err
+		}, "POST", "/rollcall/v1/authority/preview", `{"id":"x","groups":[{"to":"intune","platforms":[{"platform":"ios","devices":3}]}]}`, `{"authority":"coexistence","force":true}`},
+		{"SetAuthority", func(r *Rollcall) error {
+			_, err := r.SetAuthority(ctx, Change{Authority: "sccm", Confirm: "x"})
+			return err
+		}, "POST", "/rollcall/v1/authority", `{}`, `{"authority":"sccm","confirm":"x"}`},
+		{"SetLicences", func(r *Rollcall) error {
+			_, err := r.SetLicences(ctx, []Licence{{UPN: "a@x", Intune: true}}, "")
+			return err
+		}, "POST", "/rollcall/v1/users/licences", `{}`, `{"licences":[{"intune":true,"upn":"a@x"}]}`},
+		{"PreviewLicences", func(r *Rollcall) error { _, err := r.PreviewLicences(ctx, []Licence{{UPN: "a@x"}}); return err }, "POST", "/rollcall/v1/users/licences/preview", `{}`, `{"licences":[{"upn":"a@x"}]}`},
+		{"Authority", func(r *Rollcall) error {
+			s, err := r.Authority(ctx)
+			if !s.Gap.Open || s.Authority != protocol.Office365 || s.Name != "coexistence" {
+				return fmt.Errorf("read %+v", s)
+			}
+			return err
+		}, "GET", "/rollcall/v1/authority", `{"authority":"office365","name":"coexistence","apns_gap":{"open":true}}`, `null`},
+		{"VerifyAuthority", func(r *Rollcall) error { _, err := r.VerifyAuthority(ctx); return err }, "GET", "/rollcall/v1/authority/verify", `{}`, `null`},
+		{"Readiness", func(r *Rollcall) error { _, err := r.Readiness(ctx, "intune"); return err }, "GET", "/rollcall/v1/authority/readiness?authority=intune", `{}`, `null`},
+		{"SetSettings", func(r *Rollcall) error { return r.SetSettings(ctx, Settings{CleanUpDays: new(0), Units: new(-1)}) }, "POST", "/rollcall/v1/settings", `{}`, `{"clean_up_days":0,"intune_units":-1}`},
+		{"Consent", func(r *Rollcall) error { return r.Consent(ctx, "a/b") }, "POST", "/rollcall/v1/consents/a%2Fb", `{}`, `{}`},
+		{"PushCSR", func(r *Rollcall) error {
+			pem, slot, err := r.PushCSR(ctx)
+			if string(pem) != "x" || slot != protocol.Intune {
+				return fmt.Errorf("read %q, %s", pem, slot)
+			}
+			return err
+		}, "POST", "/rollcall/v1/apns/csr", `{"request":"eA==","slot":"intune"}`, `{}`},
+		{"SupportMove", func(r *Rollcall) error { return r.SupportMove(ctx, "A") }, "POST", "/rollcall/v1/devices/A/support-move", `{}`, `{}`},
+		{"Reenrol", func(r *Rollcall) error { _, err := r.Reenrol(ctx, "A"); return err }, "POST", "/rollcall/v1/devices/A/reenrol", `{"url":"u"}`, `{}`},
+		{"VerifyJournal", func(r *Rollcall) error { _, err := r.VerifyJournal(ctx); return err }, "GET", "/rollcall/v1/audit/verify", `{"sound":true}`, `null`},
 		{"RevokeToken", func(r *Rollcall) error { return r.RevokeToken(ctx, "x") }, "DELETE", "/rollcall/v1/tokens?name=x", "{}", `null`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,168 @@
+package target
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"rollcall/protocol"
+)
+
+// A State is how the tenant stands.
+type State struct {
+	Tenant
+	Name    string `json:"name"` // of the authority; coexistence where Intune was added beside office365
+	Gap     Gap    `json:"apns_gap"`
+	Pending int    `json:"pending"` // devices
+	Stale   int    `json:"stale"`
+}
+
+// A Gap is the gap in Apple's push certificates (AUTH-30, AUTH-33).
+type Gap struct {
+	Open      bool                `json:"open"`
+	Since     protocol.Time       `json:"since"`
+	Platforms []protocol.Platform `json:"platforms"` // whose check-ins and enrolments are refused
+	Slot      protocol.Authority  `json:"slot"`      // whose certificate is waited for, or in use
+	Topic     string              `json:"topic"`     // that an upload should have
+	AppleID   string              `json:"apple_id"`  // with which that certificate was made
+	Ended     bool                `json:"ended"`     // the certificate has ended or is refused by the push service
+	Held      int                 `json:"held"`      // devices that cannot be woken now
+	Blocked   int                 `json:"blocked"`   // of these, pending or stale
+}
+
+// Authority tells how the tenant stands. It looks at all devices.
+func (r *Rollcall) Authority(ctx context.Context) (s State, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/authority", nil, &s)
+	return s, err
+}
+
+// A Verification compares expected and listed devices (AUTH-39).
+type Verification struct {
+	Epoch       uint32           `json:"epoch"`
+	Authorities []AuthorityCount `json:"authorities"`
+	ThisEpoch   int              `json:"registered_in_epoch"`
+	Pending     int              `json:"pending"`
+	Stale       int              `json:"stale"`
+	Outstanding []Mismatch       `json:"outstanding"` // the first thousand pending and stale devices
+}
+
+// An AuthorityCount is devices by the authority that should manage them, and by the portal that lists them.
+type AuthorityCount struct {
+	Authority protocol.Authority `json:"authority"`
+	Expected  int                `json:"expected"`
+	Listed    int                `json:"listed"`
+}
+
+// A Mismatch is a device that is not where it should be, or not yet in the present epoch.
+type Mismatch struct {
+	Device     string             `json:"device"`
+	Expected   protocol.Authority `json:"expected"`
+	Registered protocol.Authority `json:"registered"`
+	Epoch      uint32             `json:"epoch"` // in which it registered
+	Rule       protocol.Rule      `json:"rule"`
+}
+
+// VerifyAuthority compares who should manage each device with the portals.
+func (r *Rollcall) VerifyAuthority(ctx context.Context) (v Verification, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/authority/verify", nil, &v)
+	return v, err
+}
+
+// A Finding is a user with enrolled devices to whom nothing of some families is assigned (AUTH-38).
+type Finding struct {
+	User     string            `json:"user"`
+	Devices  int               `json:"devices"`
+	Families []protocol.Family `json:"families"`
+	Since    protocol.Time     `json:"since"` // late since then; 0: assign before the change
+}
+
+// Readiness lists users who lack assignments, under the authority that a change to the one named would bring; empty: under
+// the present one.
+func (r *Rollcall) Readiness(ctx context.Context, authority string) ([]Finding, error) {
+	path := "/rollcall/v1/authority/readiness"
+	if authority != "" {
+		path += "?" + url.Values{"authority": {authority}}.Encode()
+	}
+	var out struct {
+		Findings []Finding `json:"findings"`
+	}
+	err := r.call(ctx, http.MethodGet, path, nil, &out)
+	return out.Findings, err
+}
+
+// Settings are the tenant's settings. In a change nil leaves one as it is.
+type Settings struct {
+	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48; 0: no record is deleted for its silence
+	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09; -1: not known
+	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47
+	DeviceLimit      *int                `json:"device_limit,omitzero"`       // AUTH-47; 0: 15
+	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"` // AUTH-30
+	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
+	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`   // AUTH-20; 0: the default
+	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49; 0: the default
+}
+
+// Settings returns the tenant's settings.
+func (r *Rollcall) Settings(ctx context.Context) (s Settings, err error) {
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/settings", nil, &s)
+	return s, err
+}
+
+// SetSettings changes those that are not nil.
+func (r *Rollcall) SetSettings(ctx context.Context, s Settings) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/settings", s, nil)
+}
+
+// A Consent is a data-sharing consent, granted or not (AUTH-05), with what is shared under it (AUTH-07).
+type Consent struct {
+	Service string        `json:"service"` // Graph's id
+	Title   string        `json:"title"`
+	With    string        `json:"with"`
+	For     string        `json:"for"`
+	Shared  []Shared      `json:"shared"`
+	Granted bool          `json:"granted"`
+	By      string        `json:"by"`
+	At      protocol.Time `json:"at"`
+}
+
+// Shared is one thing that goes to a third party.
+type Shared struct {
+	Data string `json:"data"`
+	Why  string `json:"why"`
+}
+
+// Consents lists the data-sharing consents.
+func (r *Rollcall) Consents(ctx context.Context) ([]Consent, error) {
+	var out struct {
+		Consents []Consent `json:"consents"`
+	}
+	err := r.call(ctx, http.MethodGet, "/rollcall/v1/consents", nil, &out)
+	return out.Consents, err
+}
+
+// Consent grants the data-sharing consent of a service, for good.
+func (r *Rollcall) Consent(ctx context.Context, service string) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/consents/"+url.PathEscape(service), struct{}{}, nil)
+}
+
+// PushCSR has the server make a key and a request (PEM) for the push certificate of the authority in force, whose slot
+// comes back too.
+func (r *Rollcall) PushCSR(ctx context.Context) (csr []byte, slot protocol.Authority, err error) {
+	var out struct {
+		Request []byte             `json:"request"`
+		Slot    protocol.Authority `json:"slot"`
+	}
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/apns/csr", struct{}{}, &out)
+	return out.Request, out.Slot, err
+}
+
+// SupportMove has a userless device move at its next check-in (AUTH-18).
+func (r *Rollcall) SupportMove(ctx context.Context, device string) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/support-move", struct{}{}, nil)
+}
+
+// Reenrol unenrols a device at its next check-in and makes a link for its user to enrol it again (AUTH-44).
+func (r *Rollcall) Reenrol(ctx context.Context, device string) (i Invitation, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/reenrol", struct{}{}, &i)
+	return i, err
+}
