@@ -286,27 +286,39 @@ func (t *telling) pushes() report.Table {
 	return table
 }
 
-// registered holds what the export says against the server's lists.
+// registered holds what the export says against what the devices registered with, at first and at the end.
 func (t *telling) registered() report.Table {
 	table := report.Table{
-		Title: "Registered authority", Caption: "Who manages the devices, as the export says and as the server lists them at the end.",
-		Columns: []report.Column{{Name: "Authority"}, {Name: "Export", Bar: true}, {Name: "Server"}},
+		Title: "Registered authority", Caption: "Who manages the devices: as the export says, as they registered before the story, and as the server lists them at the end.",
+		Columns: []report.Column{{Name: "Authority"}, {Name: "Export", Bar: true}, {Name: "At first"}, {Name: "At the end"}},
 	}
-	said, listed := map[protocol.Authority]int{}, map[protocol.Authority]int{}
+	var counts [3]map[string]int
+	for i := range counts {
+		counts[i] = map[string]int{}
+	}
+	first := map[string]string{}
+	for i := range t.lines {
+		if l := &t.lines[i]; l.Side == OfServer && l.What == string(delivery.WhatRegistered) && first[l.Device] == "" {
+			first[l.Device] = l.Detail
+		}
+	}
 	for i := range t.Population.Devices {
 		d := &t.Population.Devices[i]
-		if d.Platform.Apple() {
-			said[d.Registered]++
-			listed[t.view.devices[d.UDID].Registered]++
+		if !d.Platform.Apple() {
+			continue
 		}
+		counts[0][d.Registered.String()]++
+		counts[1][cmp.Or(first[d.UDID], protocol.Unknown.String())]++
+		counts[2][t.view.devices[d.UDID].Registered.String()]++
 	}
 	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365, protocol.Unknown} {
 		name := a.String()
+		row := []any{name, counts[0][name], counts[1][name], counts[2][name]}
 		if a == protocol.Unknown {
-			name = "none yet"
+			row[0] = "none yet"
 		}
-		if said[a]+listed[a] > 0 {
-			table.Rows = append(table.Rows, []any{name, said[a], listed[a]})
+		if counts[0][name]+counts[1][name]+counts[2][name] > 0 {
+			table.Rows = append(table.Rows, row)
 		}
 	}
 	return table
@@ -376,9 +388,6 @@ func (t *telling) wrong(i int) (what []string) {
 		return []string{"never enrolled"}
 	case d.Life != enrolled:
 		return []string{d.Life}
-	}
-	if t.Imported && p.Registered != protocol.Unknown && p.Registered != d.Registered {
-		what = append(what, fmt.Sprintf("registered with %s, not with %s as the export says", d.Registered, p.Registered))
 	}
 	if t.mustEnrol(i, &d) {
 		what = append(what, "its identity has ended: it must enrol again (AUTH-42)")
