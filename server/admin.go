@@ -269,7 +269,15 @@ func (s *Server) TakeProfile(ctx context.Context, now protocol.Time, who Actor, 
 func (s *Server) PutSerials(ctx context.Context, now protocol.Time, serials []store.Serial) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	return s.change(ctx, now, &store.Change{Serials: serials, Lines: line(delivery.WhatTenant, "", fmt.Sprintf("%d serial numbers", len(serials)))})
+	who := Actor{actorIn(ctx), store.GlobalAdministrator}
+	return s.attempt(ctx, now, who, "serial numbers", true, func(ctx context.Context) error {
+		if len(s.Content().Serials) == 0 { // the first use of automated enrolment
+			if err := s.needsConsent(ConsentADE); err != nil {
+				return err
+			}
+		}
+		return s.change(ctx, now, &store.Change{Serials: serials, Lines: line(delivery.WhatTenant, "", fmt.Sprintf("%d serial numbers", len(serials)))})
+	})
 }
 
 // PutToken keeps a token of the admin API, or changes the one with its name.

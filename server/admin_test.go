@@ -8,6 +8,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
@@ -345,6 +346,7 @@ func TestSecret(t *testing.T) {
 
 func TestSerials(t *testing.T) {
 	x := newTenant(t)
+	x.must(x.Consent(x.ctx, x.now, server.System, server.ConsentADE))
 	x.must(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C2", User: 1, Awaiting: true}, {Serial: "C1"}}))
 	if s, ok := x.Serial("C2"); !ok || s.User != 1 || !s.Awaiting {
 		t.Errorf("Serial = %+v, %v", s, ok)

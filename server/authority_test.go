@@ -1,6 +1,10 @@
 package server_test
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -559,6 +564,41 @@ func TestAUTH05Consent(t *testing.T) {
 	x.equal("granted", granted, 1)
 	x.wantErr("Consent", x.Consent(x.ctx, x.now, boss, "x"), store.ErrNotFound)
 	x.refused(x.Consent(x.ctx, x.now, server.Actor{}, server.ConsentADE), protocol.RuleRoles)
+}
+
+// TestAUTH05Needed: without consent neither a first push certificate nor automated enrolment.
+func TestAUTH05Needed(t *testing.T) {
+	x := empty(t)
+	x.must(x.SetUp(x.ctx, x.now, authority.Tenant{Authority: protocol.Intune}, delivery.Settings{}))
+	x.refused(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false)), protocol.RuleConsent)
+	x.refused(second(x.PushCSR(x.ctx, x.now, boss, protocol.Intune)), protocol.RuleConsent)
+	x.refused(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C1"}}), protocol.RuleConsent)
+	x.equal("in the journal", len(x.journal(delivery.WhatDenied)), 3)
+	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentPush))
+	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentADE))
+	x.must(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false)))
+	x.must(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C1"}}))
+}
+
+// TestAUTH34CSR: a certificate for the key of a request needs no key of its own.
+func TestAUTH34CSR(t *testing.T) {
+	x := newTenant(t)
+	csr, err := x.PushCSR(x.ctx, x.now, boss, protocol.Intune)
+	x.must(err)
+	block, _ := pem.Decode(csr)
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	x.must(err)
+	x.must(request.CheckSignature())
+	_, err = x.PushCSR(x.ctx, x.now, server.Actor{Role: store.Helpdesk}, protocol.Intune)
+	x.refused(err, protocol.RuleRoles)
+	other := x.pem(topic, 400*day)
+	cut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
+	if cut < 0 {
+		cut = bytes.Index(other, []byte("-----BEGIN EC PRIVATE KEY"))
+	}
+	if _, err := x.UploadPush(x.ctx, x.now, other[:cut], "", "", false); !errors.Is(err, certs.ErrKeyMismatch) && err == nil {
+		t.Errorf("a certificate for another key: %v", err)
+	}
 }
 
 // TestAUTH48CleanUp: an enabled clean-up rule takes silent records away; a device that is heard of again gets it back.

@@ -47,6 +47,11 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	if content.Tenant.Authority == protocol.Unknown {
 		return up, refuse(protocol.RuleUnset, "no authority is set yet, so there is no slot for a push certificate")
 	}
+	if len(content.Push) == 0 { // its first use
+		if err := s.needsConsent(ConsentPush); err != nil {
+			return up, err
+		}
+	}
 	cert := store.PushCertificate{
 		Slot: content.Tenant.Slot(), Topic: read.Topic, AppleID: appleID, UploadedAt: now,
 		NotBefore: protocol.At(read.Certificate.NotBefore), NotAfter: protocol.At(read.Certificate.NotAfter),

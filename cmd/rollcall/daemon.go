@@ -249,6 +249,13 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 			return err
 		}
 	}
+	if cfg.Simulated { // nothing goes to anybody (AUTH-05)
+		for _, service := range []string{server.ConsentPush, server.ConsentADE} {
+			if err := s.Server.Consent(ctx, now, server.System, service); err != nil {
+				return err
+			}
+		}
+	}
 	if cert, _ := s.Server.PushStatus(now); cert == nil && cfg.Simulated && s.Server.Content().Tenant.Authority != protocol.Unknown {
 		pem, err := testPush("com.apple.mgmt.External."+uuid.NewString(), now.Time(), now.Add(365*24*time.Hour).Time())
 		if err == nil {

@@ -91,6 +91,9 @@ func startServer(t testing.TB, configure func(*device.Config)) *house {
 	if err := h.core.SetUp(ctx, h.at(), tenants.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{}); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.core.Consent(ctx, h.at(), server.System, server.ConsentPush); err != nil {
+		t.Fatal(err)
+	}
 	must(h.core.UploadPush(ctx, h.at(), must(pushCertificate(t, topic).PEM())(t), "", "", false))(t)
 	h.users = must(h.core.PutUsers(ctx, h.at(), []store.User{
 		{UPN: "ann@example.org", Groups: []string{"all"}, User: tenants.User{IntuneLicence: true}},

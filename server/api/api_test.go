@@ -94,6 +94,9 @@ func newOfficeOf(t *testing.T, tenant authority.Tenant, licensed authority.User)
 	must(o.core.SetUp(ctx, o.now(), tenant, delivery.Settings{}))
 	pem, err := testPush("com.apple.mgmt.External.1", o.clock.now, o.clock.now.AddDate(1, 0, 0))
 	must(err)
+	for _, service := range []string{server.ConsentPush, server.ConsentADE} {
+		must(o.core.Consent(ctx, o.now(), server.System, service))
+	}
 	_, err = o.core.UploadPush(ctx, o.now(), pem, "", "push@example.org", false)
 	must(err)
 	_, err = o.core.PutUsers(ctx, o.now(), []store.User{
@@ -410,18 +413,18 @@ func TestRoutesAnswer(t *testing.T) {
 	if got := o.call("GET", "/rollcall/v1/settings", nil, 200); got["clean_up_days"] != float64(90) || got["intune_units"] != float64(-1) || got["gap_on_coexistence"] != true {
 		t.Errorf("settings: %v", got)
 	}
-	o.call("POST", "/rollcall/v1/consents/appleMDMPushCertificate", map[string]any{}, 200)
+	o.call("POST", "/rollcall/v1/consents/androidManagedStore", map[string]any{}, 200)
 	granted := 0
 	for _, c := range o.call("GET", "/rollcall/v1/consents", nil, 200)["consents"].([]any) {
 		if c := c.(map[string]any); c["granted"] == true {
 			granted++
-			if c["by"] != "token:admin" || len(c["shared"].([]any)) == 0 {
+			if (c["by"] == "token:admin") != (c["service"] == "androidManagedStore") || len(c["shared"].([]any)) == 0 {
 				t.Errorf("consent: %v", c)
 			}
 		}
 	}
-	if granted != 1 {
-		t.Errorf("%d consents are granted, want the one", granted)
+	if granted != 3 {
+		t.Errorf("%d consents are granted, want two of the setting up and the one", granted)
 	}
 	if got := o.call("POST", "/rollcall/v1/apns/csr", map[string]any{}, 201); got["slot"] != "intune" {
 		t.Errorf("request: %v", got["slot"])

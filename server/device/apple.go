@@ -42,6 +42,9 @@ const (
 
 var answerType = []string{apple.AnswerType}
 
+// profileMissing is MDMErrorDomain's code for the removal of a profile that is not installed.
+const profileMissing = 12075
+
 // noCommand is an id that is never given out: it is no UUID of version 4.
 var noCommand = protocol.CommandID{0: 0xff, 15: 0xff}
 
@@ -171,6 +174,7 @@ func (x *exchange) appleEvent(p *peer) error {
 		}
 		ev.Result = x.body
 		ev.Errors = errorChain(m.ErrorChain)
+		ev.Missing = len(m.ErrorChain) > 0 && m.ErrorChain[0].Domain == "MDMErrorDomain" && m.ErrorChain[0].Code == profileMissing
 	}
 	return nil
 }

@@ -132,6 +132,11 @@ func (l *lab) uploadPush(topic string) {
 		l.t.Fatal(err)
 	}
 	pem, err := p.PEM()
+	for _, service := range []string{server.ConsentPush, server.ConsentADE} {
+		if err == nil {
+			err = l.core.Consent(context.Background(), l.pnow(), server.System, service)
+		}
+	}
 	if err == nil {
 		_, err = l.core.UploadPush(context.Background(), l.pnow(), pem, "", "", true)
 	}
