@@ -207,7 +207,7 @@ func (p *Preview) groups() report.Table {
 	}
 	for i := range p.Groups {
 		g := &p.Groups[i]
-		change, text := p.group(g)
+		change, text := Tell(g)
 		t.Rows = append(t.Rows, []any{g.Devices, change, g.Rule, text})
 	}
 	return t
@@ -258,7 +258,7 @@ func (p *Preview) lost() report.Table {
 	}
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
-		t.Rows = append(t.Rows, []any{g.Count, g.Family, g.Rule, effect(g)})
+		t.Rows = append(t.Rows, []any{g.Count, g.Family, g.Rule, TellProfiles(g)})
 	}
 	if p.Prompts > 0 {
 		t.Rows = append(t.Rows, []any{p.Prompts, protocol.Email, protocol.Rule("AUTH-37"), "may ask their users to sign in to mail again, even when an Intune profile replaces the old one"})

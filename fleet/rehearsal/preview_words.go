@@ -127,8 +127,8 @@ func userName(names *population.Population, device int) string {
 	return ""
 }
 
-// group tells what a group of devices does, and why.
-func (p *Preview) group(g *authority.Group) (change, text string) {
+// Tell says what a group of devices does: who manages them, as in "office365 → intune", and what and why in a few words.
+func Tell(g *authority.Group) (change, text string) {
 	var s strings.Builder
 	change = g.From.String()
 	switch g.Fate {
@@ -181,8 +181,8 @@ var platformName = map[protocol.Platform]string{
 	protocol.IOS: "iOS", protocol.IPadOS: "iPadOS", protocol.MacOS: "macOS", protocol.Android: "Android", protocol.Windows: "Windows",
 }
 
-// effect tells what becomes of profiles.
-func effect(g *authority.ProfileGroup) string {
+// TellProfiles says what becomes of profiles, to follow their name.
+func TellProfiles(g *authority.ProfileGroup) string {
 	switch g.Effect {
 	case authority.Removed:
 		return "stop applying and are removed at the check-in; nothing is known to take their place"
