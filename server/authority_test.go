@@ -668,3 +668,28 @@ func TestAUTH46Profiles(t *testing.T) {
 	err := x.PutProfile(x.ctx, x.now, boss, server.ProfileChange{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("x")})
 	x.refused(err, protocol.RuleUnsupportedBMS)
 }
+
+// TestAUTH47Gates: each gate by its own rule, in their order; what a refusal finds shut uses nothing up (HST-044).
+func TestAUTH47Gates(t *testing.T) {
+	x := newTenant(t)
+	x.must(x.SetSettings(x.ctx, x.now, boss, delivery.Settings{UnitsKnown: true, Units: 9, DeviceLimit: 2}))
+	_, err := x.PutUsers(x.ctx, x.now, []store.User{{UPN: "c@example.org"}})
+	x.must(err)
+	x.refused(x.newPhone(3).enrol(), protocol.RuleGates) // no licence
+	x.refused(x.newPhone(0).enrol(), protocol.RuleGates) // no device licence
+	x.enrolled(1)
+	second := x.enrolled(1)
+	third := x.newPhone(1)
+	x.refused(third.enrol(), protocol.RuleGates) // the limit
+	second.certify(store.Grant{Purpose: delivery.ForEnrolment, User: 1})
+	x.must(second.enrol()) // is no third one
+	x.must(second.ready("again"))
+	x.reopen()
+	x.refused(third.enrol(), protocol.RuleGates)
+	x.set(sccm)
+	x.refused(third.enrol(), protocol.RulePushGap) // comes before
+	x.renew()
+	x.later(91 * day) // devices that are silent do not count
+	third.certify(store.Grant{Purpose: delivery.ForEnrolment, User: 1})
+	x.must(third.enrol())
+}

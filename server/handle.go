@@ -31,6 +31,12 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if ev.Seed == ([2]uint64{}) && (ev.Kind == delivery.CheckInRound || ev.Kind == delivery.Administered) {
 		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
 	}
+	enrols := ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Enrol && ev.Credential.User != 0
+	if enrols {
+		if ev.Devices, err = s.counted(ctx, now, ev.Credential.User, tx.State().Device); err != nil {
+			return fmt.Errorf("%s: %w", ev.Kind, err)
+		}
+	}
 	var before *delivery.State
 	if s.cfg.Observe != nil {
 		kept := *tx.State()
@@ -52,6 +58,9 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	}
 	if lines {
 		s.journal.ring()
+	}
+	if enrols && out.Refusal.Rule == "" {
+		s.owners.add(out.State.User, out.State.Device)
 	}
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(now, world, ev, before, &out.State, out)

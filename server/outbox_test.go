@@ -83,7 +83,7 @@ func TestAPL102Suspended(t *testing.T) {
 	x := newTenant(t)
 	var all []*phone
 	for range 20 {
-		all = append(all, x.enrolled(1))
+		all = append(all, x.enrolled(0))
 	}
 	x.pushes.Answer = func(push.Notification) push.Answer {
 		return push.Answer{Result: delivery.TryLater, Suspend: true, Reason: "BadCertificate"}
@@ -155,7 +155,7 @@ func TestAPL105ServiceFailsInABatch(t *testing.T) {
 	x := newTenant(t)
 	want := map[string]bool{}
 	for range 50 {
-		p := x.newPhone(1)
+		p := x.newPhone(0)
 		p.must(p.enrol())
 		p.must(p.ready(p.id))
 		want[p.id] = true
@@ -223,7 +223,7 @@ func TestDueStorm(t *testing.T) {
 	x := newTenant(t)
 	const n = 2500 // more than one batch
 	for i := range n {
-		p := x.newPhone(1)
+		p := x.newPhone(0)
 		p.must(p.enrol())
 		p.must(p.ready(fmt.Sprint(i)))
 	}

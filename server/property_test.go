@@ -94,7 +94,7 @@ func BenchmarkSteadyHandle(b *testing.B) {
 	const n = 100_000
 	events := make([]delivery.Event, n)
 	for i := range events {
-		p := x.newPhone(1)
+		p := x.newPhone(0)
 		p.must(p.enrol())
 		p.must(p.ready("token"))
 		p.drain()

@@ -54,6 +54,8 @@ type Server struct {
 
 	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
 
+	owners owners
+
 	outbox outbox
 
 	journal bell
@@ -80,6 +82,10 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	s.snap.Store(newSnapshot(content))
+	s.owners.of = make(map[delivery.UserID][]protocol.Device)
+	if err := s.eachRecord(ctx, func(r *store.Record) { s.owners.add(r.State.User, r.State.Device) }); err != nil {
+		return nil, fmt.Errorf("devices: %w", err)
+	}
 	s.renewals, err = s.Secret(ctx, now, "renewal challenges", func() ([]byte, error) {
 		key := make([]byte, 32)
 		rand.Read(key) // never fails: it ends the process instead
