@@ -73,9 +73,9 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 			return err
 		}
 	}
-	if f.keep != "" && !f.force {
-		if _, err := os.Stat(f.keep); err == nil {
-			return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
+	if f.keep != "" {
+		if err := f.checkKeep(); err != nil {
+			return err
 		}
 	}
 	bar := newProgress(cmd.ErrOrStderr())
@@ -136,6 +136,9 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	if f.length < 0 || f.together < 0 {
 		return nil, errors.New("--for and --step: a length of time is not negative")
 	}
+	if f.parallel < 0 {
+		return nil, errors.New("--parallel: at least 1; 0 is the default")
+	}
 	switch {
 	case f.clock == "real" && f.length == 0:
 		p = p.Squeezed(2 * time.Minute)
@@ -165,6 +168,21 @@ func (f *labFlags) write(run *rehearsal.Run, result *report.Result, story *repor
 		return keep(f.keep, run.Fleet)
 	}
 	return nil
+}
+
+// checkKeep tells whether the fleet could be kept, so that nobody learns after the run that there is no place for it.
+func (f *labFlags) checkKeep() error {
+	switch st, err := os.Stat(f.keep); {
+	case err == nil && st.IsDir():
+		return fmt.Errorf("--keep: %s is a folder: name a file", f.keep)
+	case err == nil && !f.force:
+		return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
+	}
+	trial, err := os.CreateTemp(filepath.Dir(f.keep), filepath.Base(f.keep)+".*")
+	if err != nil {
+		return fmt.Errorf("--keep: %w", err)
+	}
+	return errors.Join(trial.Close(), os.Remove(trial.Name()))
 }
 
 // keep writes the fleet whole or not at all, for its owner's eyes only.

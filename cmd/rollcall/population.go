@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,6 +99,9 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		return nil, nil, false, err
 	}
 	if pop, err = population.Import(options); err != nil {
+		if _, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("--export: %w", err)
+		}
 		return nil, nil, false, err
 	}
 	if f.devices > 0 {
@@ -110,8 +116,12 @@ func loadPlan(name string) (*plan.Plan, error) {
 	if name == "" {
 		return plan.BuiltIn("lab")
 	}
-	if _, err := os.Stat(name); err == nil {
+	_, err := os.Stat(name)
+	switch {
+	case err == nil:
 		return plan.Load(name)
+	case strings.ContainsAny(name, "./"+string(filepath.Separator)): // no name of a ready plan
+		return nil, plan.Errors{{File: name, Message: "no such file; the ready plans are " + strings.Join(plan.BuiltIns(), ", ")}}
 	}
 	return plan.BuiltIn(name)
 }

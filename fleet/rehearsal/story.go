@@ -53,9 +53,9 @@ func (t *telling) story() *report.Story {
 	return &report.Story{
 		Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
 		Figures: []report.Figure{
-			{Name: "devices enrolled at the end", Value: d.Enrolled, Note: fmt.Sprintf("of %s; %s enrolments in all", count(t.wired()), count(c.Enrolments)), Bad: t.lost() > 0},
+			{Name: "devices enrolled at the end", Value: d.Enrolled, Note: fmt.Sprintf("of %s; %s in all", count(t.wired()), plural(int(c.Enrolments), "enrolment")), Bad: t.lost() > 0},
 			{Name: "check-ins done", Value: c.Done, Note: fmt.Sprintf("%s failed and %s were refused, to be tried again", count(c.Failed), count(c.Refused)), Bad: c.Done == 0},
-			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("%s answers of NotNow", count(c.NotNow))},
+			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("NotNow was answered %s", plural(int(c.NotNow), "time"))},
 			{Name: "profiles installed", Value: t.server(delivery.WhatProfileInstalled), Note: fmt.Sprintf("%s removed, %s failed", count(t.server(delivery.WhatProfileRemoved)), count(t.server(delivery.WhatProfileFailed)))},
 			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
 			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
@@ -118,7 +118,7 @@ func (t *telling) lead() (lead []string) {
 	case d.Enrolled == wired:
 		lead = append(lead, "Every device is enrolled at the end.")
 	default:
-		lead = append(lead, fmt.Sprintf("%s of %s devices are enrolled at the end.", count(d.Enrolled), count(wired)))
+		lead = append(lead, fmt.Sprintf("Enrolled at the end: %s of %s.", count(d.Enrolled), plural(wired, "device")))
 	}
 	if n := t.server(delivery.WhatEnded); n > 0 {
 		lead = append(lead, fmt.Sprintf("On the way %s came to an end, by a wipe, by a user's hand or with an identity that ran out; "+
