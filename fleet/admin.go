@@ -28,6 +28,9 @@ func (f *Fleet) setUp(ctx context.Context) error {
 	if err := f.target.SetUp(ctx, tenant); err != nil {
 		return fmt.Errorf("set up the tenant: %w", err)
 	}
+	if err := f.permit(ctx); err != nil {
+		return err
+	}
 	slot, ok := f.target.(PushSlot)
 	if !ok {
 		return nil // the target has its own
@@ -81,32 +84,59 @@ func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetim
 	if err != nil {
 		return fmt.Errorf("make a push certificate: %w", err)
 	}
-	if err := slot.UploadPush(ctx, target.PushUpload{Certificate: certificate, AppleID: "push@example.com"}); err != nil {
+	u := target.PushUpload{Certificate: certificate, AppleID: "push@example.com", Confirm: topic != f.topic} // the plan means it
+	if err := slot.UploadPush(ctx, u); err != nil {
 		return fmt.Errorf("upload a push certificate: %w", err)
 	}
+	f.mu.Lock()
+	f.topic = topic
+	f.mu.Unlock()
 	return nil
 }
 
-// renewPush uploads a certificate of the present topic for another year (AUTH-32).
-func (f *Fleet) renewPush(ctx context.Context, _ protocol.Time) error {
+// changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
+func (f *Fleet) changePush(ctx context.Context, c plan.Certificate) error {
 	slot, ok := f.target.(PushSlot)
 	if !ok {
 		return errors.New("renew the push certificate: this target's cannot be renewed from here")
 	}
-	return f.upload(ctx, slot, "", 365*24*time.Hour)
+	topic := f.topic
+	if c == plan.OtherTopic {
+		topic += "-2"
+	}
+	if err := f.upload(ctx, slot, topic, 365*24*time.Hour); err != nil {
+		return err
+	}
+	f.gap.Store(false)
+	return nil
+}
+
+// An ownProfile is a profile of an authority: its namesake at another one is another profile.
+type ownProfile struct {
+	name  string
+	owner protocol.Authority
+}
+
+// slotOf is the authority whose profiles are assigned, and whose push certificate is in use, as the story begins.
+func slotOf(p *population.Population) protocol.Authority {
+	if p.Tenant.Coexistence {
+		return protocol.Intune
+	}
+	return p.Tenant.Authority
 }
 
 // assign gives a profile of the plan to a group; the document is made the first time that it is used.
 func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
 	var document []byte
-	if !f.made[a.Assign] {
+	made := ownProfile{a.Assign, f.owner}
+	if !f.made[made] {
 		i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == a.Assign })
 		document = apple.EncodeProfile(apple.NewProfile("example."+a.Assign, a.Assign, f.plan.Profiles[i].Family))
 	}
 	if err := f.target.ApplyProfile(ctx, a.Assign, document, []string{a.Group}); err != nil {
 		return fmt.Errorf("assign profile %s: %w", a.Assign, err)
 	}
-	f.made[a.Assign] = true
+	f.made[made] = true
 	return nil
 }
 

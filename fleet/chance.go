@@ -22,6 +22,7 @@ const (
 	forReset
 	forBusy
 	forNight
+	forLicence
 )
 
 // draw returns the random numbers of device i for one purpose and key; the same arguments, the same numbers.

@@ -41,7 +41,9 @@ type Config struct {
 	Parallel   int            // conversations at a time; 0: 32
 	Together   time.Duration  // a driven clock takes together what is due within this; 0: the plan's step
 	Progress   func(Progress) // called now and then by Run; nil: nobody
-	Notes      func(Note)     // called for each Note, by several goroutines; nil: nobody
+	// Changed is called after a change of authority or licences with the preview that was confirmed for it; nil: nobody.
+	Changed func(now protocol.Time, p *target.Preview)
+	Notes   func(Note) // called for each Note, by several goroutines; nil: nobody
 }
 
 // A Fleet is many devices and their story. Make one with [New]; Run it once.
@@ -57,6 +59,7 @@ type Fleet struct {
 	adeURL     string
 	together   time.Duration
 	progress   func(Progress)
+	changed    func(now protocol.Time, p *target.Preview)
 	notes      func(Note)
 	seed       uint64
 	begin      protocol.Time // of the clock
@@ -66,19 +69,23 @@ type Fleet struct {
 	tally      *tally
 	slots      chan struct{} // one for each conversation at a time
 	talking    sync.WaitGroup
-	down       bool            // the server is stopped
-	drop       atomic.Uint32   // share of the answers that are lost now, as a plan.Share
-	reset      atomic.Uint32   // share of the connections that are reset now
-	busyShare  atomic.Uint32   // share of the requests that are answered 503 now
-	made       map[string]bool // profiles whose document the target has
+	down       bool                // the server is stopped
+	drop       atomic.Uint32       // share of the answers that are lost now, as a plan.Share
+	reset      atomic.Uint32       // share of the connections that are reset now
+	busyShare  atomic.Uint32       // share of the requests that are answered 503 now
+	made       map[ownProfile]bool // profiles whose document the target has
+	owner      protocol.Authority  // whose profiles are assigned now
+	outcome    string              // of the act that was played last; empty: nothing to be said
+	gap        atomic.Bool         // Apple devices wait for a renewed push certificate (AUTH-30)
 
 	mu      sync.Mutex
 	devices []device
 	queue   queue
-	busy    int // devices that talk now
-	wired   int // devices with a wire
-	managed int // devices that are enrolled now
-	away    int // devices that are off the network now
+	busy    int    // devices that talk now
+	wired   int    // devices with a wire
+	managed int    // devices that are enrolled now
+	topic   string // of the push certificate in use
+	away    int    // devices that are off the network now
 	done    []Act
 
 	mailbox sync.Mutex // taken after mu, never before it
@@ -116,7 +123,7 @@ func New(c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
-		adeURL: c.ADE, together: c.Together, progress: c.Progress, notes: c.Notes, seed: c.Plan.Seed, made: map[string]bool{},
+		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, made: map[ownProfile]bool{}, owner: slotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}
 	if f.clock.driven && f.stepper == nil {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"rollcall/fleet/target"
@@ -22,6 +23,9 @@ type Progress struct {
 	Enrolled        int
 	Busy            int
 	Act             string // what the plan did last
+	Part, Parts     int    // act of the plan, from 1, of so many; 0: it has none
+	PartName        string
+	Gap             bool // Apple devices wait for a renewed push certificate (AUTH-30)
 	Counts          Counts
 }
 
@@ -144,14 +148,18 @@ func (f *Fleet) play(ctx context.Context, now protocol.Time) (played bool, err e
 	for !f.founding && len(f.acts) > 0 && f.acts[0].at <= now {
 		a := f.acts[0]
 		f.acts = f.acts[1:]
+		f.outcome = ""
 		if a.do != nil {
 			if err := a.do(ctx, now); err != nil {
 				return false, fatal(now, err)
 			}
 		}
 		played = true
+		if a.name == "" {
+			continue // part of one that was said before
+		}
 		f.mu.Lock()
-		f.done = append(f.done, Act{now, a.name, a.text, a.rule, a.fault})
+		f.done = append(f.done, Act{now, a.name, strings.TrimSpace(a.text + " " + f.outcome), a.rule, a.fault})
 		f.mu.Unlock()
 	}
 	return played, nil
@@ -173,6 +181,12 @@ func (f *Fleet) report() {
 	p := Progress{Start: f.start, Now: f.clock.Now(), End: f.end, Devices: f.wired, Enrolled: f.managed, Busy: f.busy}
 	if n := len(f.done); n > 0 {
 		p.Act = f.done[n-1].Name
+	}
+	p.Parts, p.Gap = len(f.plan.Acts), f.gap.Load()
+	for i, a := range f.plan.Acts {
+		if p.Now >= f.start.Add(time.Duration(a.At)) {
+			p.Part, p.PartName = i+1, a.Name
+		}
 	}
 	away := f.away
 	f.mu.Unlock()

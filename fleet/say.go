@@ -34,6 +34,16 @@ func (f *Fleet) say(a *plan.Action) words {
 		}
 	case a.Command != nil:
 		return sayCommand(a.Command)
+	case a.Authority != nil:
+		return saySetting(a.Authority)
+	case a.Consent != 0:
+		return words{"The consent " + a.Consent.String() + " is granted", "From now on what that service needs may go to its vendor; a consent is never taken back.", protocol.RuleConsent}
+	case a.Licences != nil:
+		return sayLicensing(a.Licences)
+	case a.SupportMove != nil:
+		return words{"Support moves " + whom(*a.SupportMove), "A device without a user moves only by this action and its next completed check-in.", protocol.RuleUserless}
+	case a.APNs != nil && a.APNs.Upload == plan.OtherTopic:
+		return words{"A push certificate with another topic is uploaded", "No enrolled device listens to it: each must enrol again.", protocol.RuleOtherTopic}
 	case a.APNs != nil:
 		return words{"A renewed push certificate is uploaded", "It has the topic of the old one, so every device stays within reach and nobody has to enrol again.", "AUTH-32"}
 	case a.AskUsersToSync != nil:
@@ -56,13 +66,16 @@ func (f *Fleet) sayEnrol(a *plan.Action) words {
 	case e.All() && imported:
 		who = "Devices whose enrolment was not complete"
 	case !e.All() && e.Total() == 0:
-		who = fmt.Sprintf("%d devices without a user", e.Userless.Total())
+		who = devices(e.Userless.Total(), "device") + " without a user"
 		w.text = "Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."
 		w.rule = "AUTH-19"
 	case !e.All():
-		who = fmt.Sprintf("%d more devices", e.Total()+e.Userless.Total())
+		who = devices(e.Total()+e.Userless.Total(), "more device")
 	}
 	w.name = who + " enrol"
+	if strings.HasPrefix(who, "1 ") {
+		w.name += "s"
+	}
 	if e.Over > 0 {
 		w.name += " within " + e.Over.String()
 	}
@@ -136,6 +149,38 @@ func sayFault(f *plan.Fault) (begins, ends words) {
 		words{name: "No request is cut off any more"}
 }
 
+func saySetting(s *plan.Setting) words {
+	w := words{"The authority is set to " + s.Set.String(), "Each device registers with it at its next completed check-in, and keeps what it has until then.", "AUTH-04"}
+	switch a, added := s.Set.Authority(); {
+	case added:
+		w.name = "Intune is added beside Basic Mobility and Security"
+		w.text = "From here on each user's licences decide. Devices keep working as they are until their own next completed check-in."
+	case a == protocol.SCCM:
+		w.name = "Configuration Manager joins in: the authority is sccm"
+		w.text = "Intune manages the devices as before, in a new epoch: each registers anew, and the profiles of before have seven days."
+	}
+	return w
+}
+
+func sayLicensing(l *plan.Licensing) words {
+	names := map[string]string{plan.All: "all users", plan.NoLicence: "the users without a licence", plan.OnlyBasic: "the users with a basic licence", plan.WithIntune: "the users with an Intune licence"}
+	who, ok := names[l.To.Whom]
+	if !ok {
+		who = "the users of " + group(l.To.Whom)
+	}
+	if l.To.Share != plan.Whole {
+		who = l.To.Share.String() + " of " + who
+	}
+	w := words{sentence(who) + " get a licence: " + l.Assign.String(), "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
+	if l.Assign == 0 {
+		w = words{sentence(who) + " lose a licence: " + l.Remove.String(), "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
+	}
+	if l.Over > 0 {
+		w.name += ", within " + l.Over.String()
+	}
+	return w
+}
+
 // whom says in words which devices t means.
 func whom(t plan.Target) string {
 	names := map[string]string{
@@ -151,6 +196,13 @@ func whom(t plan.Target) string {
 		return t.Share.String() + " of " + name
 	}
 	return name
+}
+
+func devices(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func group(name string) string {

@@ -34,7 +34,7 @@ type act struct {
 	at protocol.Time
 	words
 	fault bool
-	do    func(ctx context.Context, now protocol.Time) error // nil: the population knows who and when
+	do    func(ctx context.Context, now protocol.Time) error // nil: the population knows who and when. It may leave f.outcome
 }
 
 // An Act is one thing that the plan did, for the report.
@@ -52,11 +52,20 @@ var errNoSwitch = errors.New("the plan stops or restarts the server, which only 
 // script returns what the plan does, in order of time; at the same time in the plan's order.
 func (f *Fleet) script() ([]act, error) {
 	var list []act
+	holders := f.population.Holders()
 	for i := range f.plan.Timeline {
 		a := &f.plan.Timeline[i]
 		do, err := f.action(a, uint64(i))
 		if err != nil {
 			return nil, err
+		}
+		if a.Licences != nil {
+			waves, err := f.waves(a, uint64(i), holders)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, waves...)
+			continue
 		}
 		if w := f.say(a); w.name != "" {
 			list = append(list, act{at: f.start.Add(time.Duration(a.At)), words: w, do: do})
@@ -101,8 +110,10 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 		do = func(ctx context.Context, _ protocol.Time) error { return f.unassign(ctx, a.Profiles) }
 	case a.Command != nil:
 		do = func(ctx context.Context, _ protocol.Time) error { return f.order(ctx, a.Command, salt) }
+	case a.Authority != nil, a.Consent != 0, a.SupportMove != nil:
+		return f.tenantAction(a, salt)
 	case a.APNs != nil:
-		do = f.renewPush
+		do = func(ctx context.Context, _ protocol.Time) error { return f.changePush(ctx, a.APNs.Upload) }
 	case a.AskUsersToSync != nil:
 		do = f.each(*a.AskUsersToSync, salt, func(d int, now protocol.Time) {
 			f.at(d, now.Add(time.Duration(within(f.draw(d, forAsk, salt), uint64(time.Hour)))), asked, 0)
@@ -188,7 +199,7 @@ func (f *Fleet) enrolAgain(now protocol.Time, over time.Duration, salt uint64) {
 // mustEnrol tells whether d was enrolled and only a new enrolment helps.
 func (f *Fleet) mustEnrol(d *device, now protocol.Time) bool {
 	phase := d.apple.Phase()
-	return phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && ended(d, now)
+	return phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && f.cut(d, now)
 }
 
 // power stops or starts the server.

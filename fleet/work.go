@@ -92,7 +92,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 			f.at(i, now.Add(30*time.Minute), m.kind, 0)
 		}
 	case m.kind == enrols:
-		if phase := d.apple.Phase(); phase != agent.Enrolling && (phase != agent.Enrolled || ended(d, now)) {
+		if phase := d.apple.Phase(); phase != agent.Enrolling && (phase != agent.Enrolled || f.cut(d, now)) {
 			add(jobs, i, job{enrol: true})
 		}
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
@@ -135,6 +135,13 @@ func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
 func ended(d *device, now protocol.Time) bool {
 	end := d.apple.Identity().NotAfter
 	return end != 0 && end <= now
+}
+
+// cut tells whether the device is enrolled and nobody can reach it any more: its identity is over, or the push certificate
+// has another topic (AUTH-32). f.mu is held.
+func (f *Fleet) cut(d *device, now protocol.Time) bool {
+	topic, _, _ := d.apple.Push()
+	return ended(d, now) || f.topic != "" && topic != "" && topic != f.topic
 }
 
 // work carries out j and sees what has changed.

@@ -132,6 +132,10 @@ func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.
 	return fleet.New(fleet.Config{
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
+		Changed: func(now protocol.Time, p *target.Preview) {
+			l.watch.Turn(now, l.server.Server.World())
+			l.watch.Previewed(now, p)
+		},
 		Notes: func(n fleet.Note) {
 			if n.What == fleet.Left || n.What == fleet.Returned {
 				l.watch.Reach(n.At, run.Population.Devices[n.Device].UDID, n.What == fleet.Returned)

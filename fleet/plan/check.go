@@ -24,6 +24,7 @@ func (p *Plan) Check() error {
 	c.tenant()
 	c.population()
 	c.profiles()
+	c.acts()
 	c.timeline()
 	c.faults()
 	return c.errs.or()
@@ -179,6 +180,22 @@ func (c *checker) profiles() {
 			c.fail(path, ruleContradiction, "profile %q has no family; want one of %s", f.Name, strings.Join(list(protocol.Families[:]), ", "))
 		}
 		c.offered[f.Name] = f.Family
+	}
+}
+
+func (c *checker) acts() {
+	before := Duration(0)
+	for i, a := range c.plan.Acts {
+		path := fmt.Sprintf("acts[%d]", i)
+		switch {
+		case a.Name == "":
+			c.fail(path, ruleContradiction, "an act without a name")
+		case a.At < before || a.At == before && i > 0:
+			c.fail(path+".at", ruleContradiction, "an act at %s begins no later than the one before, at %s", a.At, before)
+		case a.At >= c.plan.Until:
+			c.fail(path+".at", ruleContradiction, "%s is no earlier than the end of the story (until: %s)", a.At, c.plan.Until)
+		}
+		before = max(before, a.At)
 	}
 }
 

@@ -9,6 +9,7 @@ type Plan struct {
 	Tenant     Tenant     `yaml:"tenant" jsonschema_description:"the tenant as the story begins"`
 	Population Population `yaml:"population" jsonschema_description:"who the devices and users are, and their habits"`
 	Profiles   []Profile  `yaml:"profiles" jsonschema_description:"profiles that the timeline assigns"`
+	Acts       []Act      `yaml:"acts" jsonschema_description:"the acts of the story, for progress and report"`
 	Timeline   []Action   `yaml:"timeline" jsonschema_description:"what happens when, in order of time"`
 	Faults     []Fault    `yaml:"faults" jsonschema_description:"what fails meanwhile"`
 	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
@@ -127,6 +128,12 @@ type Habits struct {
 type Profile struct {
 	Name   string          `yaml:"name" jsonschema_description:"its name; with the family it decides what overwrites what (AUTH-26)"`
 	Family protocol.Family `yaml:"family"`
+}
+
+// An Act is one part of the story, until the next begins.
+type Act struct {
+	At   Duration `yaml:"at" jsonschema_description:"when it begins, counted from the beginning"`
+	Name string   `yaml:"name" jsonschema_description:"what it is called"`
 }
 
 // An Action is one line of the timeline: a moment and exactly one thing that happens then.

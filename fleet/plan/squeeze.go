@@ -11,6 +11,10 @@ func (p *Plan) Squeezed(d time.Duration) *Plan {
 	shrink := func(t Duration) Duration { return Duration(scale(time.Duration(t), d, time.Duration(p.Until))) }
 	s := *p
 	s.Until = Duration(d)
+	s.Acts = make([]Act, len(p.Acts))
+	for i, a := range p.Acts {
+		s.Acts[i] = Act{shrink(a.At), a.Name}
+	}
 	s.Timeline = make([]Action, len(p.Timeline))
 	for i, a := range p.Timeline {
 		a.At = shrink(a.At)

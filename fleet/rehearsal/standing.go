@@ -5,6 +5,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/fleet/report"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
@@ -152,6 +153,36 @@ func (w *Watch) Close(now protocol.Time) {
 		if d.since != 0 && now.Sub(d.since) > bound {
 			w.fail(now, d, "I8", "reachable and free to move since %s, and it has not", d.since)
 		}
+	}
+}
+
+// Previewed holds what a change was said to do against the devices as they stand right after it (I10).
+func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.world == nil {
+		return
+	}
+	w.checked++
+	var n target.Preview
+	for _, d := range w.devices {
+		if d.state.Life != delivery.Enrolled {
+			continue
+		}
+		n.Enrolled++
+		s := d.standing(now, w.world)
+		for _, x := range [...]struct {
+			is bool
+			n  *int
+		}{{s.Pending, &n.Pending}, {s.Stale, &n.Stale}, {s.Blocked, &n.Blocked}} {
+			if x.is {
+				*x.n++
+			}
+		}
+	}
+	if n.Enrolled != p.Enrolled || n.Pending != p.Pending || n.Stale != p.Stale || n.Blocked != p.Blocked {
+		w.fail(now, &watched{}, "I10", "the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d",
+			p.Enrolled, p.Pending, p.Stale, p.Blocked, n.Enrolled, n.Pending, n.Stale, n.Blocked)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
@@ -209,6 +210,33 @@ func TestStanding(t *testing.T) {
 			w.Observe(now, tt.world, &round, &tt.state, &tt.state, &delivery.Outcome{})
 			if got := w.Standing(now, "udid-1"); got != tt.want {
 				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWatchI10(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		preview target.Preview
+		want    string
+	}{
+		{"as previewed", target.Preview{Enrolled: 2, Pending: 1, Stale: 1}, ""},
+		{"one more", target.Preview{Enrolled: 2, Pending: 2, Stale: 1}, "I10"},
+		{"blocked, and they are not", target.Preview{Enrolled: 2, Pending: 1, Stale: 1, Blocked: 2}, "I10"},
+		{"others enrolled", target.Preview{Enrolled: 3, Pending: 1, Stale: 1}, "I10"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			for i, u := range []delivery.UserID{licensed, basic} {
+				s, ev := deviceOf(u), round
+				s.Device = protocol.Device(i + 1)
+				w.Observe(now, worldOf(alone), &ev, &s, &s, &delivery.Outcome{})
+			}
+			w.Turn(now, worldOf(coexist))
+			w.Previewed(now, &tt.preview)
+			if got := broken(w); got != tt.want {
+				t.Errorf("broken: %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -1,0 +1,164 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A Tenancy is what a target offers whose tenant a plan can change.
+type Tenancy interface {
+	PreviewAuthority(ctx context.Context, c target.Change) (target.Preview, error)
+	SetAuthority(ctx context.Context, c target.Change) (target.Preview, error)
+	PreviewLicences(ctx context.Context, list []target.Licence) (target.Preview, error)
+	SetLicences(ctx context.Context, list []target.Licence, confirm string) (target.Preview, error)
+	SetSettings(ctx context.Context, s target.Settings) error
+	Consent(ctx context.Context, service string) error
+	SupportMove(ctx context.Context, device string) error
+}
+
+// errNoTenancy refuses a plan that changes what this target does not let change.
+var errNoTenancy = errors.New("the plan changes the tenant's authority, licences or consents, which this target's administration cannot")
+
+// permit grants the consents that the plan begins with, and says how many licences there are.
+func (f *Fleet) permit(ctx context.Context) error {
+	t, ok := f.target.(Tenancy)
+	if !ok {
+		return nil
+	}
+	for _, c := range f.plan.Tenant.Consents {
+		if err := t.Consent(ctx, c.String()); err != nil {
+			return fmt.Errorf("grant the consent %s: %w", c, err)
+		}
+	}
+	units := f.plan.Tenant.Units
+	if units == nil {
+		return nil
+	}
+	devices := true // those without a user have a licence of their own: Units is about users
+	if err := t.SetSettings(ctx, target.Settings{Units: units, DeviceLicences: &devices}); err != nil {
+		return fmt.Errorf("say how many licences there are: %w", err)
+	}
+	return nil
+}
+
+// tenantAction returns how a change of the tenant is done.
+func (f *Fleet) tenantAction(a *plan.Action, salt uint64) (do func(context.Context, protocol.Time) error, err error) {
+	t, ok := f.target.(Tenancy)
+	switch {
+	case !ok:
+		return nil, errNoTenancy
+	case a.Authority != nil:
+		do = func(ctx context.Context, now protocol.Time) error { return f.setAuthority(ctx, now, t, a.Authority) }
+	case a.Consent != 0:
+		do = func(ctx context.Context, _ protocol.Time) error { return t.Consent(ctx, a.Consent.String()) }
+	default:
+		do = func(ctx context.Context, _ protocol.Time) error { return f.supportMove(ctx, t, *a.SupportMove, salt) }
+	}
+	return do, nil
+}
+
+// setAuthority asks what the change would do, and confirms it (AUTH-35).
+func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, s *plan.Setting) error {
+	c := target.Change{Authority: s.Set.String(), Force: s.Force}
+	p, err := t.PreviewAuthority(ctx, c)
+	if err == nil {
+		c.Confirm = p.ID
+		p, err = t.SetAuthority(ctx, c)
+	}
+	if err != nil {
+		return fmt.Errorf("set the authority to %s: %w", s.Set, err)
+	}
+	f.gap.Store(p.OpensGap || f.gap.Load())
+	f.owner, _ = s.Set.Authority()
+	if _, added := s.Set.Authority(); added {
+		f.owner = protocol.Intune
+	}
+	f.outcome = fmt.Sprintf("The preview that was confirmed: of %d devices %d move, %d register anew, %d are without a user and stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
+	if p.OpensGap {
+		f.outcome += " The gap is open: Apple devices get 503 until a renewed push certificate is uploaded."
+	}
+	if f.changed != nil {
+		f.changed(now, &p)
+	}
+	return nil
+}
+
+// supportMove has support move those of the devices that have no user and are enrolled.
+func (f *Fleet) supportMove(ctx context.Context, t Tenancy, whom plan.Target, salt uint64) error {
+	moved := 0
+	for _, i := range f.population.Pick(whom, f.seed, salt) {
+		d := &f.population.Devices[i]
+		if !d.Userless() || !f.enrolled(i) {
+			continue
+		}
+		var no *target.Error
+		if err := t.SupportMove(ctx, d.UDID); errors.As(err, &no) {
+			f.note(f.clock.Now(), i, Refused, "support move: "+no.Message) // it is where it belongs
+		} else if err != nil {
+			return fmt.Errorf("support move for %s: %w", d.UDID, err)
+		} else {
+			moved++
+		}
+	}
+	f.outcome = fmt.Sprintf("%d of them are to move.", moved)
+	return nil
+}
+
+// waves returns how the users of a get their licence: those of an Over hour by hour, each at an hour of its own. Holders is
+// who has what before, and then after, whatever comes later in the plan.
+func (f *Fleet) waves(a *plan.Action, salt uint64, holders population.Holders) ([]act, error) {
+	t, ok := f.target.(Tenancy)
+	if !ok {
+		return nil, errNoTenancy
+	}
+	l := a.Licences
+	n := 1
+	if l.Over > 0 {
+		n = max(1, int(time.Duration(l.Over)/time.Hour))
+	}
+	lists := make([][]target.Licence, n)
+	total := 0
+	for _, u := range f.population.PickUsers(l.To, holders, f.seed, salt) {
+		holders.Apply(l, u)
+		user := &f.population.Users[u]
+		at := within(f.draw(u, forLicence, salt), uint64(n))
+		lists[at] = append(lists[at], target.Licence{
+			UPN: user.UPN, Intune: holders[u]&population.IntuneLicence != 0, Basic: holders[u]&population.BMSLicence != 0, CoManaged: user.CoManaged,
+		})
+		total++
+	}
+	w := f.say(a)
+	waves := []act{{at: f.start.Add(time.Duration(a.At)), words: w, do: func(context.Context, protocol.Time) error {
+		f.outcome = fmt.Sprintf("They are %d users.", total)
+		return nil
+	}}}
+	for k, list := range lists {
+		if len(list) > 0 {
+			at := f.start.Add(time.Duration(a.At) + time.Duration(l.Over)*time.Duration(k)/time.Duration(n))
+			waves = append(waves, act{at: at, do: func(ctx context.Context, now protocol.Time) error { return f.license(ctx, now, t, list) }})
+		}
+	}
+	return waves, nil
+}
+
+// license says what some users hold from now on.
+func (f *Fleet) license(ctx context.Context, now protocol.Time, t Tenancy, list []target.Licence) error {
+	p, err := t.PreviewLicences(ctx, list)
+	if err == nil {
+		p, err = t.SetLicences(ctx, list, p.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("licences of %d users: %w", len(list), err)
+	}
+	if f.changed != nil {
+		f.changed(now, &p)
+	}
+	return nil
+}
