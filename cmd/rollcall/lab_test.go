@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
 	"rollcall/agent"
@@ -533,6 +534,15 @@ func TestLabJSON(t *testing.T) {
 	}
 	if want := []string{"version", "command", "verdict", "reasons", "devices"}; !slices.Equal(got, want) {
 		t.Errorf("the object begins with %v, want %v", got, want)
+	}
+}
+
+// empty FOLDER checks that nothing was left behind in it.
+func emptyFolder(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, e := range entries {
+		ts.Fatalf("%s was left behind in %s", e.Name(), args[0])
 	}
 }
 

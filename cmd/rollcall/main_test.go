@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow,
+			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow, "empty": emptyFolder,
 		},
 	})
 }
