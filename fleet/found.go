@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"rollcall/fleet/population"
@@ -92,7 +91,7 @@ func (f *Fleet) found(ctx context.Context) error {
 			}
 		}
 		f.done = append(f.done, Act{
-			At: f.start, Name: fmt.Sprintf("%d devices are enrolled already", n),
+			At: f.start, Name: "Enrolled already: " + devices(n, "device"),
 			Text: "They enrolled in the eight hours before, each registered with the authority that manages it.",
 		})
 		f.mu.Unlock()
