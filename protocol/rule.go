@@ -55,6 +55,7 @@ const (
 	RuleOutdated       Rule = "HST-070" // the world is not what was previewed
 	RuleUnsupportedBMS Rule = "AUTH-46" // what BMS manages
 	RuleGates          Rule = "AUTH-47" // the order of the checks at enrolment
+	RuleClock          Rule = "HST-110" // a clock that was set is not trusted with what cannot be undone
 	RuleJournal        Rule = "HST-074" // the journal is not what the server wrote
 )
 

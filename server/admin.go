@@ -42,6 +42,7 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 			return err
 		}
 	}
+	next.world.Doubt = s.doubted
 	s.snap.Store(next)
 	s.outbox.nudge()
 	return nil

@@ -26,11 +26,12 @@ const (
 
 // An outbox sends the wake-ups that the store holds. It keeps nothing that a crash could lose.
 type outbox struct {
-	nudged  chan struct{} // has one when something may be due sooner than it was
-	ticking sync.Mutex
-	held    atomic.Bool  // the push certificate was found unusable, and none was uploaded since
-	sweep   atomic.Int64 // protocol.Time of the next clean-up
-	warned  atomic.Int64 // the latest warning of the push certificate's end
+	nudged    chan struct{} // has one when something may be due sooner than it was
+	ticking   sync.Mutex
+	held      atomic.Bool  // the push certificate was found unusable, and none was uploaded since
+	sweep     atomic.Int64 // protocol.Time of the next clean-up
+	confirmed atomic.Bool  // somebody has confirmed the clock since Run looked
+	warned    atomic.Int64 // the latest warning of the push certificate's end
 }
 
 func (o *outbox) nudge() {
@@ -63,7 +64,10 @@ func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 func (s *Server) Tick(ctx context.Context, now protocol.Time) error {
 	s.outbox.ticking.Lock()
 	defer s.outbox.ticking.Unlock()
-	if now >= protocol.Time(s.outbox.sweep.Load()) {
+	switch due := now >= protocol.Time(s.outbox.sweep.Load()); {
+	case due && s.World().Doubt:
+		s.outbox.sweep.Store(int64(now.Add(doubtAgain)))
+	case due:
 		if err := s.cleanUp(ctx, now); err != nil {
 			return fmt.Errorf("clean-up: %w", err)
 		}
@@ -234,13 +238,19 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	return nil
 }
 
-// Run calls Tick whenever something is due by clock, until ctx ends. Only a closed store ends it sooner; what else fails
+// Run calls Tick whenever something is due by clock, until ctx ends. Whoever steps a clock by hand calls Tick instead: to
+// Run, a clock that jumps is in doubt (HST-110). Only a closed store ends it sooner; what else fails
 // is logged and tried again.
 func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
+	began, w := time.Now(), watch{}
 	for ctx.Err() == nil {
 		next, err := s.Next(ctx)
 		wait := time.Duration(-1)
 		now := clock()
+		if s.outbox.confirmed.Swap(false) {
+			w.off = 0
+		}
+		s.watchClock(&w, now, time.Since(began))
 		switch {
 		case err != nil:
 		case next == 0:

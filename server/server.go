@@ -52,6 +52,8 @@ type Server struct {
 	snap  atomic.Pointer[snapshot]
 	admin sync.Mutex // one change of the catalogue at a time
 
+	doubted bool // guarded by admin: World.Doubt of the next snapshot, too
+
 	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
 
 	owners owners

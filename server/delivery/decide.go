@@ -175,6 +175,7 @@ func (d *decision) order() {
 // (AUTH-48).
 func (d *decision) cleanUp() {
 	switch silent := d.w.Settings.Silent; {
+	case d.w.Doubt:
 	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter):
 		d.remove(protocol.RuleRecordKept, "identity ended "+d.s.Identity.NotAfter.String())
 	case silent == 0 || d.s.LastSeen == 0 || d.now < d.s.LastSeen.Add(silent) || d.s.Life == Deleted:

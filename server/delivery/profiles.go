@@ -118,7 +118,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 // coexistence at once (AUTH-23, AUTH-24), else as soon as its namesake is there (AUTH-26), and seven days after the
 // change at the latest (AUTH-27).
 func (d *decision) ends(set *Set, p *Profile) bool {
-	if d.w.coexists() || d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept) {
+	if d.w.coexists() || d.over() {
 		return true
 	}
 	for _, s := range set.Profiles {
@@ -127,6 +127,11 @@ func (d *decision) ends(set *Set, p *Profile) bool {
 		}
 	}
 	return false
+}
+
+// over tells whether the time of the profiles of the authority before is up (AUTH-27).
+func (d *decision) over() bool {
+	return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept)
 }
 
 // whyGone is the rule by which a profile leaves the device, and what the journal calls it.
@@ -139,7 +144,7 @@ func (d *decision) whyGone(p protocol.Profile) (protocol.Rule, What) {
 		return protocol.RuleLicenceLost, WhatProfileRemoved
 	case d.w.coexists():
 		return protocol.RuleLicenceMoves, WhatProfileRemoved
-	case d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept):
+	case d.over():
 		return protocol.RuleSevenDays, WhatProfileRemoved
 	}
 	return protocol.RuleNamesake, WhatOverwritten
