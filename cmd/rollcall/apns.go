@@ -15,7 +15,7 @@ import (
 
 func apnsCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "apns", Short: "Look after the Apple push certificate"})
-	cmd.AddCommand(apnsStatusCommand(c), apnsUploadCommand(c), apnsMakeTestCommand(c))
+	cmd.AddCommand(apnsStatusCommand(c), apnsUploadCommand(c), apnsCSRCommand(c), apnsMakeTestCommand(c))
 	return cmd
 }
 
@@ -79,6 +79,32 @@ refused, with their number, unless --confirm is given.`,
 	cmd.Flags().StringVar(&u.AppleID, "apple-id", "", "Apple ID that the certificate was made with; its renewal needs the same one")
 	cmd.Flags().StringVar(&password, "password-file", "", "file with the password of a PKCS#12")
 	cmd.Flags().BoolVar(&u.Confirm, "confirm", false, "take another topic although it strands devices")
+	return cmd
+}
+
+func apnsCSRCommand(c *client) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "csr", Short: "Make a key in the server and a certificate request to take to the push certificates portal", Args: cobra.NoArgs,
+		Long: `Make a key for the push certificate of the authority in force, and a certificate request for it. The key stays in the server
+until rollcall apns upload brings the certificate. A renewal uses the Apple ID of the first certificate (rollcall apns
+status), else all devices must enrol again (AUTH-32). Needs the consent appleMDMPushCertificate (AUTH-05).`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			pem, slot, err := t.PushCSR(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := writeFile(out, pem, 0o644); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
+			return show(cmd, map[string]any{"file": out, "slot": slot}, func(w io.Writer) { fmt.Fprintf(w, "%s: written, for the slot of %s\n", out, slot) })
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "push.csr", "file to write")
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 
 func devicesCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "devices", Short: "List, inspect and command enrolled devices"})
-	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c))
+	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c))
 	for _, o := range []struct {
 		kind  target.OrderKind
 		short string
@@ -192,4 +192,43 @@ func devicesAssignCommand(c *client) *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "the devices' user, by UPN (default: userless)")
 	cmd.Flags().BoolVar(&awaiting, "awaiting", false, "hold each in its setup assistant until its first profiles are there")
 	return cmd
+}
+
+func devicesSupportMoveCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "support-move DEVICE", Short: "Have a userless device move to the tenant's authority at its next check-in", Args: cobra.ExactArgs(1),
+		Long: `Have a userless device move to the authority that a user's device would have, at its next completed check-in (AUTH-18).
+Nothing else moves it. A device with a user, or one that is where it belongs, is refused.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.SupportMove(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"device": args[0], "order": "support-move"}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: moves at its next check-in\n", args[0])
+			})
+		},
+	}
+}
+
+func devicesReenrolCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "reenrol DEVICE", Short: "Unenrol a device and make a link to enrol it again", Args: cobra.ExactArgs(1),
+		Long: `Unenrol a device at its next check-in and make a link for its user to enrol it again, with the authority that resolves then
+(AUTH-44). Its record stays.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			link, err := t.Reenrol(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(cmd, link, func(w io.Writer) { row(w, link.User, link.URL, "until "+when(link.Expires)) })
+		},
+	}
 }

@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow, "empty": emptyFolder,
+			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow, "confirmed": confirmed, "empty": emptyFolder,
 		},
 	})
 }
@@ -130,6 +130,18 @@ func follow(ts *testscript.TestScript, _ bool, args []string) {
 	if err := first.Wait(); err != nil || !found {
 		ts.Fatalf("%v: found %t, %v", args[1:split], found, err)
 	}
+}
+
+// confirmed rollcall ARGUMENTS... runs a command that wants to be confirmed, and again with the id that it was shown with.
+func confirmed(ts *testscript.TestScript, _ bool, args []string) {
+	if ts.Exec(args[0], args[1:]...) == nil {
+		ts.Fatalf("%v was not refused", args)
+	}
+	_, id, found := strings.Cut(ts.ReadFile("stdout"), "--confirm ")
+	if !found {
+		ts.Fatalf("%v names no id", args)
+	}
+	ts.Check(ts.Exec(args[0], append(args[1:], "--confirm", strings.TrimSpace(id))...))
 }
 
 type testVerdict string

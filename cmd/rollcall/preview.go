@@ -34,8 +34,8 @@ type previewFlags struct {
 
 func previewCommand() *cobra.Command {
 	var f previewFlags
-	cmd := &cobra.Command{
-		Use: "preview --export FOLDER", Short: "Say what happens if the authority changes now: who moves, stays, is held or stranded", Args: cobra.NoArgs,
+	cmd, c := clientCommand(&cobra.Command{
+		Use: "preview [--export FOLDER]", Short: "Say what happens if the authority changes now: who moves, stays, is held or stranded", Args: cobra.NoArgs,
 		Long: `Read a tenant's own export and say what a change of its MDM authority would do to every device of every platform: who moves
 at once and by which rule, who stays, who is held by Apple's push certificate, who can never move, what mail and settings
 are lost, how many licence units are short, and the dates that matter. No server and no plan are needed, and nothing is
@@ -45,12 +45,20 @@ In a tenant that has Basic Mobility and Security alone the question is what addi
 Intune, what the next check-ins do. --set asks for another change, --licence-file for other licences.
 
 On the terminal and in --csv devices and users have their names; in --json and --html they have tokens, unless --keep-names
-is given. Exit code 2 when the change would be refused as things are.`,
+is given. Exit code 2 when the change would be refused as things are.
+
+Without --export a running server is asked about its own devices; --set alone applies then.`,
 		Example: `  rollcall preview --export ./my-tenant
   rollcall preview --export ./my-tenant --csv to-do.csv --html preview.html
   rollcall preview --export ./my-tenant --licence-file licences-after.csv
-  rollcall preview --export DevicesWithInventory.csv --coexistence --set intune --json`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return preview(cmd, &f) },
+  rollcall preview --export DevicesWithInventory.csv --coexistence --set intune --json
+  rollcall preview --set coexistence --server https://mdm.example.org:8443`,
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if f.who.export == "" {
+			return previewLive(cmd, c, f.set)
+		}
+		return preview(cmd, &f)
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.who.export, "export", "", "a tenant's own devices: `FOLDER` or FILE.csv")
@@ -133,8 +141,6 @@ func (f *previewFlags) read(cmd *cobra.Command, o population.Options) (named, to
 // question is what the flags ask.
 func (f *previewFlags) question(cmd *cobra.Command) (o population.Options, want *authority.Change, gap authority.GapSettings, err error) {
 	switch {
-	case f.who.export == "":
-		return o, nil, gap, errors.New("--export is missing: a folder with a tenant's devices, or the console's CSV")
 	case f.csv == "-" && asJSON(cmd):
 		return o, nil, gap, errors.New("--csv -: stdout has room for one of --csv and --json; write the list to a file")
 	}

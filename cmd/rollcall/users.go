@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 func usersCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "users", Short: "Add, list and invite users"})
-	cmd.AddCommand(usersAddCommand(c), usersListCommand(c), usersInviteCommand(c))
+	cmd.AddCommand(usersAddCommand(c), usersListCommand(c), usersInviteCommand(c), usersLicencesCommand(c))
 	return cmd
 }
 
@@ -68,6 +69,83 @@ func usersListCommand(c *client) *cobra.Command {
 			})
 		},
 	}
+}
+
+func usersLicencesCommand(c *client) *cobra.Command {
+	var assign, remove []string
+	var preview bool
+	var confirm string
+	cmd := &cobra.Command{
+		Use: "licences UPN...", Short: "Assign licences to users, or remove them; under coexistence their devices move", Args: cobra.MinimumNArgs(1),
+		Long: `Assign licences to users, or remove them. Under coexistence the devices of a user who gains a licence that entitles Intune
+move to Intune at their next check-in, and lose what Basic Mobility and Security set (AUTH-23); elsewhere nothing moves. More
+licences than the tenant owns are refused (AUTH-09). What it does is printed; --preview prints it and changes nothing.`,
+		Example: `  rollcall users licences ada@example.org --assign intune --preview
+  rollcall users licences ada@example.org bob@example.org --assign intune`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if len(assign)+len(remove) == 0 {
+				return errors.New("say what to --assign or to --remove: intune, basic or co-managed")
+			}
+			list, err := licensed(cmd, t, args, assign, remove)
+			if err != nil {
+				return err
+			}
+			var p target.Preview
+			done := fmt.Sprintf("the licences of %d users are changed", len(list))
+			if preview {
+				done = "nothing was changed"
+				p, err = t.PreviewLicences(cmd.Context(), list)
+			} else {
+				p, err = t.SetLicences(cmd.Context(), list, confirm)
+			}
+			return tell(cmd, &p, err, done, func(id string) string { return "the same command with --confirm " + id })
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&assign, "assign", nil, "licences to assign: intune, basic, or co-managed for co-management")
+	flags.StringSliceVar(&remove, "remove", nil, "licences to remove")
+	flags.BoolVar(&preview, "preview", false, "print what it would do, and change nothing")
+	flags.StringVar(&confirm, "confirm", "", "`ID` of a preview: do exactly that, or nothing (HST-070)")
+	return cmd
+}
+
+// licensed are all licences that the users named hold after a change.
+func licensed(cmd *cobra.Command, t *target.Rollcall, upns, assign, remove []string) ([]target.Licence, error) {
+	have := map[string]target.User{}
+	for u, err := range t.Users(cmd.Context()) {
+		if err != nil {
+			return nil, err
+		}
+		have[strings.ToLower(u.UPN)] = u
+	}
+	out := make([]target.Licence, len(upns))
+	for i, upn := range upns {
+		u, ok := have[strings.ToLower(upn)]
+		if !ok {
+			return nil, fmt.Errorf("there is no user %s", upn)
+		}
+		l := target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged}
+		for value, names := range map[bool][]string{true: assign, false: remove} {
+			for _, name := range names {
+				switch name {
+				case "intune":
+					l.Intune = value
+				case "basic":
+					l.Basic = value
+				case "co-managed":
+					l.CoManaged = value
+				default:
+					return nil, fmt.Errorf("licence %q: want intune, basic or co-managed", name)
+				}
+			}
+		}
+		out[i] = l
+	}
+	return out, nil
 }
 
 func licences(u target.User) string {

@@ -1,0 +1,272 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+func authorityCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{Use: "authority", Short: "Show, change and verify who manages the tenant's devices"})
+	cmd.AddCommand(
+		authorityShowCommand(c), authoritySetCommand(c), authorityVerifyCommand(c), authorityReadinessCommand(c), authorityCheckCommand(c), authoritySettingsCommand(c),
+	)
+	return cmd
+}
+
+func authorityShowCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "show", Short: "Show the authority, the gap in its push certificates, and who is still to come", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			s, err := t.Authority(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, s, func(w io.Writer) { printState(w, &s) })
+		},
+	}
+}
+
+func printState(w io.Writer, s *target.State) {
+	row(w, "authority", s.Name)
+	if s.Name == protocol.Unknown.String() {
+		row(w, "warning", "AUTH-01: no device enrols until an authority is set")
+		return
+	}
+	row(w, "epoch", fmt.Sprintf("%d, since %s", s.Epoch, when(s.ChangedAt)))
+	row(w, "still to come", fmt.Sprintf("%d devices pending, %d stale", s.Pending, s.Stale))
+	g := &s.Gap
+	switch {
+	case g.Open:
+		row(w, "push gap", fmt.Sprintf("AUTH-30: open since %s: %d devices held, %d of them pending or stale; upload a renewed certificate for %s", when(g.Since), g.Held, g.Blocked, g.Slot))
+	case g.Ended:
+		row(w, "push gap", fmt.Sprintf("AUTH-33: the certificate of %s has ended or is refused: %d devices held; renew it", g.Slot, g.Held))
+	default:
+		row(w, "push gap", "none")
+	}
+	if (g.Open || g.Ended) && g.Topic != "" {
+		row(w, "renew", "topic "+g.Topic+", Apple ID "+dash(g.AppleID))
+	}
+}
+
+func authoritySetCommand(c *client) *cobra.Command {
+	var change target.Change
+	cmd := &cobra.Command{
+		Use: "set intune|sccm|office365|coexistence", Short: "Change the authority", Args: cobra.ExactArgs(1),
+		Long: `Change the tenant's authority. What it does is printed as a plan: one line for each group of devices that a rule treats
+alike, and one that sums up. Devices move later, each at its own completed check-in.
+
+A change that adds Intune, or strands devices, is only shown at first (AUTH-35), with an id; --confirm with that id makes
+exactly what was shown. When the world has changed since, the change is refused and the difference named (HST-070). rollcall
+preview shows any change without making it.`,
+		Example: `  rollcall authority set coexistence
+  rollcall authority set coexistence --confirm coexistence-1-9-23-1-5d41402abc4b2a76b9719d91`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			change.Authority = args[0]
+			p, err := t.SetAuthority(cmd.Context(), change)
+			return tell(cmd, &p, err, fmt.Sprintf("the authority is %s now, in epoch %d", p.After, p.Epoch), func(id string) string {
+				again := "rollcall authority set " + args[0]
+				if change.Force {
+					again += " --force"
+				}
+				return again + " --confirm " + id
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&change.Force, "force", false, "make a change that the service does not offer (AUTH-04)")
+	cmd.Flags().StringVar(&change.Confirm, "confirm", "", "`ID` that the change was shown with")
+	return cmd
+}
+
+// tell prints what a change did; or, where it is refused for want of a confirmation, what it would do.
+func tell(cmd *cobra.Command, p *target.Preview, err error, done string, again func(id string) string) error {
+	no, ok := errors.AsType[*target.Error](err)
+	switch {
+	case err == nil && asJSON(cmd):
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
+	case err == nil:
+		return printPreview(cmd, p, done)
+	case !ok || no.Preview == nil:
+		return err
+	case asJSON(cmd):
+		out := struct {
+			Version int             `json:"version"`
+			Command string          `json:"command"`
+			Verdict string          `json:"verdict"`
+			Error   problem         `json:"error"`
+			Preview *target.Preview `json:"preview"`
+		}{1, strings.TrimPrefix(cmd.CommandPath(), "rollcall "), "error", problem{Rule: no.Rule, Message: no.Error()}, no.Preview}
+		return errors.Join(&shown{err}, json.NewEncoder(cmd.OutOrStdout()).Encode(out))
+	}
+	if bad := printPreview(cmd, no.Preview, "nothing was changed; this makes what is shown:\n  "+again(no.Preview.ID)); bad != nil {
+		return bad
+	}
+	return err
+}
+
+// A shown is an error whose JSON object is written already.
+type shown struct{ error }
+
+func (s *shown) Unwrap() error   { return s.error }
+func (s *shown) Verdict() string { return "error" }
+
+func authorityVerifyCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify", Short: "Compare who should manage each device with the portal that lists it", Args: cobra.NoArgs,
+		Long: `Compare who should manage each device with the portal that lists it (AUTH-39). Exit code 2 while devices are pending or
+stale: each is named, with the rule that says where it belongs.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			v, err := t.VerifyAuthority(cmd.Context())
+			if err != nil {
+				return err
+			}
+			err = show(cmd, v, func(w io.Writer) {
+				row(w, "PORTAL", "EXPECTED", "LISTED")
+				listed := 0
+				for _, a := range v.Authorities {
+					row(w, a.Authority.String(), strconv.Itoa(a.Expected), strconv.Itoa(a.Listed))
+					listed += a.Listed
+				}
+				fmt.Fprintf(w, "\n%d of %d registered in epoch %d; %d pending, %d stale\n", v.ThisEpoch, listed, v.Epoch, v.Pending, v.Stale)
+				if len(v.Outstanding) > 0 {
+					fmt.Fprintln(w)
+					row(w, "DEVICE", "REGISTERED", "EPOCH", "SHOULD BE", "RULE")
+				}
+				for _, m := range v.Outstanding {
+					row(w, m.Device, m.Registered.String(), strconv.Itoa(int(m.Epoch)), m.Expected.String(), string(m.Rule))
+				}
+			})
+			if err == nil && v.Pending+v.Stale > 0 {
+				err = &shown{&protocol.Refusal{Rule: "AUTH-39", Reason: fmt.Sprintf("%d devices are not where they should be yet", v.Pending+v.Stale)}}
+			}
+			return err
+		},
+	}
+}
+
+func authorityReadinessCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "readiness [AUTHORITY]", Short: "List users with devices and nothing assigned", Args: cobra.MaximumNArgs(1),
+		Long: `List users with enrolled devices to whom nothing of some profile families is assigned (AUTH-38): under the authority named,
+before a change to it, or under the present one, where it is late. Exit code 2 when there are any.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			list, err := t.Readiness(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			err = show(cmd, map[string]any{"findings": list}, func(w io.Writer) {
+				for _, f := range list {
+					names := make([]string, len(f.Families))
+					for i, family := range f.Families {
+						names[i] = family.String()
+					}
+					what := "assign before"
+					if f.Since != 0 {
+						what = "late since " + when(f.Since)
+					}
+					row(w, f.User, fmt.Sprintf("%d devices", f.Devices), "AUTH-38", what+": "+strings.Join(names, ", "))
+				}
+				fmt.Fprintf(w, "%d users lack assignments\n", len(list))
+			})
+			if err == nil && len(list) > 0 {
+				err = &shown{&protocol.Refusal{Rule: "AUTH-38", Reason: fmt.Sprintf("%d users lack assignments", len(list))}}
+			}
+			return err
+		},
+	}
+}
+
+func authoritySettingsCommand(c *client) *cobra.Command {
+	var cleanUp, units, limit, validity int
+	var onCoexistence, deviceLicences bool
+	cmd := &cobra.Command{
+		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			var s target.Settings
+			given := false
+			for name, set := range map[string]func(){
+				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() { s.Units = &units }, "device-limit": func() { s.DeviceLimit = &limit },
+				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
+				"device-licences": func() { s.DeviceLicences = &deviceLicences },
+			} {
+				if cmd.Flags().Changed(name) {
+					given = true
+					set()
+				}
+			}
+			if given {
+				if err := t.SetSettings(cmd.Context(), s); err != nil {
+					return err
+				}
+			}
+			if s, err = t.Settings(cmd.Context()); err != nil {
+				return err
+			}
+			return show(cmd, s, func(w io.Writer) { printSettings(w, &s) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records that are silent for so long, 30 to 270; 0: none (AUTH-48)")
+	flags.IntVar(&units, "intune-units", -1, "licences owned that entitle Intune; -1: not known (AUTH-09)")
+	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
+	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
+	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
+	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
+	return cmd
+}
+
+func printSettings(w io.Writer, s *target.Settings) {
+	or := func(n *int, none int, text, unit string) string {
+		if n == nil || *n == none {
+			return text
+		}
+		return strconv.Itoa(*n) + unit
+	}
+	yes := func(b *bool) string {
+		if b != nil && *b {
+			return "yes"
+		}
+		return "no"
+	}
+	row(w, "silent records are deleted", or(s.CleanUpDays, 0, "never", " days"))
+	row(w, "licences that entitle Intune", or(s.Units, -1, "not known", ""))
+	row(w, "device licences", yes(s.DeviceLicences))
+	row(w, "devices a user may have", or(s.DeviceLimit, 0, "15", ""))
+	row(w, "compliance is valid for", or(s.ValidityDays, 0, "30 days", " days"))
+	row(w, "gap when Intune is added", yes(s.GapOnCoexistence))
+	names := make([]string, len(s.GapPlatforms))
+	for i, p := range s.GapPlatforms {
+		names[i] = p.String()
+	}
+	row(w, "platforms in the gap", strings.Join(names, ", "))
+}
