@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -72,5 +73,38 @@ func TestReach(t *testing.T) {
 	}
 	if share := off.Hours() / (on + off).Hours(); share < 0.036 || share > 0.044 {
 		t.Errorf("off the network for %.1f%% of the time, want about 4%%", 100*share)
+	}
+}
+
+// Nights go on through leap days, ends of years and of 32-bit time, whatever the machine's own time zone thinks of summer
+// (HST-110, HST-124).
+func TestHST110Nights(t *testing.T) {
+	defer func(before *time.Location) { time.Local = before }(time.Local)
+	f := &Fleet{seed: 5}
+	zones := []*time.Location{time.UTC, time.FixedZone("far east", 14*3600), time.FixedZone("far west", -12*3600)}
+	for _, day := range []string{"2028-02-28", "2026-12-31", "2038-01-18", "2049-12-31", "2026-03-28", "2026-10-24", "2100-02-27"} {
+		from, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first []protocol.Time
+		for _, zone := range zones {
+			time.Local = zone
+			var nights []protocol.Time
+			at := protocol.At(from.Add(12 * time.Hour))
+			for range 4 {
+				begin := f.nextNight(1, at, false)
+				end := f.nextNight(1, begin, true)
+				if begin <= at || end.Sub(begin) != (24-nightFrom+nightTo)*time.Hour || begin.Sub(at) > 24*time.Hour {
+					t.Errorf("after %s a night from %s to %s", at, begin, end)
+				}
+				nights, at = append(nights, begin, end), end
+			}
+			if first == nil {
+				first = nights
+			} else if !slices.Equal(first, nights) {
+				t.Errorf("%s: nights in %s are %v, elsewhere %v", day, zone, nights, first)
+			}
+		}
 	}
 }
