@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -183,7 +184,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		return nil, nil, err
 	}
 	s.Server = core
-	ca, err := authorityOf(ctx, core, now())
+	ca, err := authorityOf(ctx, core, cfg.Data, now())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -338,10 +339,14 @@ func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.devices.ServeHTTP(w, r)
 }
 
-// authorityOf returns the server's certificate authority, made at its first start and kept with its data.
-func authorityOf(ctx context.Context, s *server.Server, now time.Time) (*certs.Authority, error) {
+// authorityOf returns the server's certificate authority, made at its first start and kept with its data. It is not made
+// where dir has a certificate of it already: that is written later, so those data were lost (HST-047).
+func authorityOf(ctx context.Context, s *server.Server, dir string, now time.Time) (*certs.Authority, error) {
 	type file struct{ Certificates, Keys []byte }
 	b, err := s.Secret(ctx, protocol.At(now), "authority", func() ([]byte, error) {
+		if _, err := os.Stat(filepath.Join(dir, caFile)); !errors.Is(err, fs.ErrNotExist) {
+			return nil, sqlstore.Lost(dir, caFile+" is there, but not the key of that certificate authority")
+		}
 		ca, err := certs.NewAuthority(certs.P256, "rollcall "+hex.EncodeToString(random(4)), now)
 		if err != nil {
 			return nil, err

@@ -113,6 +113,49 @@ func TestAdministratorsToken(t *testing.T) {
 	}
 }
 
+// Whatever of its data a server has lost, it makes no new certificate authority where there was one.
+func TestHST047LostAuthority(t *testing.T) {
+	for name, lost := range map[string][]string{
+		"database":                  {"rollcall.db"},
+		"all that the store knows":  {"rollcall.db", "reserve"},
+		"all but the CA":            {"rollcall.db", "reserve", "lock", tokenFile},
+		"the store's files, not db": {"reserve", "lock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			cfg := serveConfig{Data: dir, Clock: realClock{}}
+			s := startTestServer(t, cfg)
+			ca := s.CA
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range lost {
+				if err := os.Remove(filepath.Join(dir, f)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // the second start finds what the first one left
+				s, err := startServer(t.Context(), cfg)
+				switch kept := lost[0] != "rollcall.db"; {
+				case err == nil && !kept:
+					s.Close()
+					t.Fatal("it started without its data")
+				case kept:
+					if err != nil || !bytes.Equal(s.CA, ca) {
+						t.Fatalf("with its database it starts as %v", err)
+					}
+					s.Close()
+				case !strings.Contains(err.Error(), "has lost its data") || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n"):
+					t.Errorf("it says %q", err)
+				}
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, caFile)); err != nil || !bytes.Equal(b, ca) {
+				t.Errorf("%s has changed, %v", caFile, err)
+			}
+		})
+	}
+}
+
 // A start that fails leaves neither port nor folder taken.
 func TestFailedStartLeavesNothing(t *testing.T) {
 	dir := t.TempDir()

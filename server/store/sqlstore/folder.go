@@ -66,9 +66,8 @@ func (f *folder) prepare() (fresh bool, err error) {
 	name := f.file(dbName)
 	file, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		// A log without its database is what a careless copy leaves; SQLite would delete it.
-		if st, err := os.Stat(name + "-wal"); err == nil && st.Size() > 0 {
-			return false, f.damaged(fmt.Errorf("%s-wal is there without %s", dbName, dbName))
+		if err := f.unused("is gone"); err != nil {
+			return false, err
 		}
 		// SQLite gives its other files the permissions of this one.
 		file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -83,14 +82,29 @@ func (f *folder) prepare() (fresh bool, err error) {
 	defer file.Close()
 	var head [16]byte
 	switch n, err := io.ReadFull(file, head[:]); {
-	case n == 0 && err == io.EOF: // killed right after it was made
-		return true, nil
+	case n == 0 && err == io.EOF: // perhaps killed right after it was made
+		return true, f.unused("is empty")
 	case err != nil && err != io.ErrUnexpectedEOF:
 		return false, unusable(f.path, err)
 	case !bytes.Equal(head[:n], []byte("SQLite format 3\x00")):
 		return false, f.foreign()
 	}
 	return false, checkLog(name + "-wal")
+}
+
+// unused tells whether a folder whose database is not there, or empty, never had one: all other files are made after it
+// was written and synced. A new database in place of a lost one would be a new certificate authority, which no device
+// knows (HST-047), and SQLite deletes a log without its database.
+func (f *folder) unused(what string) error {
+	for _, name := range []string{reserveName, dbName + "-wal"} {
+		switch st, err := os.Stat(f.file(name)); {
+		case err == nil && st.Size() > 0:
+			return Lost(f.path, fmt.Sprintf("%s %s, but %s is there", dbName, what, name))
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return unusable(f.path, err)
+		}
+	}
+	return nil
 }
 
 func unusable(path string, err error) error {
@@ -107,4 +121,10 @@ func (f *folder) foreign() error {
 func (f *folder) damaged(err error) error {
 	return fmt.Errorf("data folder %s is damaged (%w); it is left as it is: put a backup of %s, alone, into an empty folder and start with that",
 		f.path, err, dbName)
+}
+
+// Lost is the error of a data folder that had a server's data once and has them no more (HST-047); how tells.
+func Lost(path, how string) error {
+	return fmt.Errorf("data folder %s has lost its data (%s): put a backup of %s, alone, into an empty folder and start with that, "+
+		"or start afresh with an empty folder, in which no device is enrolled", path, how, dbName)
 }

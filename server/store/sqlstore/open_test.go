@@ -139,8 +139,64 @@ func TestHST094Folder(t *testing.T) {
 	t.Run("log without its database", func(t *testing.T) {
 		dir := t.TempDir()
 		os.WriteFile(filepath.Join(dir, dbName+"-wal"), []byte("something"), 0o600)
-		refused(t, dir, "damaged", "backup")
+		refused(t, dir, dbName+" is gone", dbName+"-wal is there", "backup")
 	})
+}
+
+// TestHST047LostDatabase takes the database from a folder that had a life: a new one is not made in its place. A folder
+// that was killed at any step of its first start is started all the same.
+func TestHST047LostDatabase(t *testing.T) {
+	for what, lose := range map[string]func(name string) error{
+		"is gone":  os.Remove,
+		"is empty": func(name string) error { return os.Truncate(name, 0) },
+	} {
+		t.Run("stopped, it "+what, func(t *testing.T) {
+			dir := filled(t)
+			name := filepath.Join(dir, dbName)
+			if err := lose(name); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the refusal has not healed it
+				refused(t, dir, dbName+" "+what, "backup", "start afresh")
+			}
+			if st, err := os.Stat(name); err == nil && st.Size() > 0 {
+				t.Error("the refused folder has a database")
+			}
+		})
+		t.Run("killed, it "+what, func(t *testing.T) {
+			was, dir := t.TempDir(), t.TempDir()
+			enrol(t, openDir(t, was), "A")
+			for _, name := range []string{dbName, dbName + "-wal"} { // what a crash leaves, on a disk too full for the reserve
+				b, err := os.ReadFile(filepath.Join(was, name))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := lose(filepath.Join(dir, dbName)); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, dir, dbName+" "+what, dbName+"-wal is there")
+		})
+	}
+	for step, files := range map[string][]string{
+		"lock":     {lockName},
+		"database": {lockName, dbName},
+		"journal":  {lockName, dbName, dbName + "-journal"}, // SQLite's, while the first page is written
+		"log":      {lockName, dbName, dbName + "-wal", dbName + "-shm"},
+	} {
+		t.Run("killed in its first start, at the "+step, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range files {
+				if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			enrol(t, openDir(t, dir), "A")
+		})
+	}
 }
 
 // leftAlone wants a database file of these bytes refused and unchanged.
