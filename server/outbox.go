@@ -141,8 +141,6 @@ func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st
 	switch {
 	case snap.world.InGap(st.Platform): // only some platforms are in the gap; the upload wakes all (AUTH-31)
 		ev.Push, ev.RetryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
-	case st.Push.Topic != snap.world.Push.Topic:
-		ev.Push = delivery.BadAddress // the certificate of another topic cannot reach it (AUTH-32)
 	default:
 		n := push.Notification{
 			Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt), Expires: expires(now, snap.world, st),

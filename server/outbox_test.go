@@ -206,15 +206,40 @@ func TestHST083PoisonIsAlone(t *testing.T) {
 	}
 }
 
-func TestAUTH32OtherTopicIsNotPushed(t *testing.T) {
+// TestAUTH32WrongTopicIsUndone: an upload with another topic strands every device; one with the old topic, even one that
+// ends sooner, reaches them all again.
+func TestAUTH32WrongTopicIsUndone(t *testing.T) {
 	x := newTenant(t)
+	var accepted int
+	x.pushes.Answer = func(n push.Notification) push.Answer { // as push.APNs answers
+		if n.Topic != x.topics[len(x.topics)-1] {
+			return push.Answer{Result: delivery.TryLater, RetryAfter: day}
+		}
+		accepted++
+		return push.Answer{Result: delivery.Accepted}
+	}
 	p := x.enrolled(1)
+	old := x.pem(topic, 300*day)
 	_, err := x.UploadPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 730*day), "", "", true)
 	x.must(err)
-	n := len(x.since(0))
-	x.later(day)
-	if got := x.since(n); len(got) != 0 || !p.state().Push.Unreachable || len(x.journal(delivery.WhatUnreachable)) != 1 {
-		t.Errorf("pushes %v, unreachable %v: a stranded device was pushed", got, p.state().Push.Unreachable)
+	accepted = 0
+	for range 3 {
+		x.later(day)
+	}
+	if accepted != 0 || p.state().Push.Unreachable || len(x.journal(delivery.WhatUnreachable)) != 0 {
+		t.Errorf("%d pushes reached a stranded device; unreachable %v, want it only stranded", accepted, p.state().Push.Unreachable)
+	}
+	up, err := x.UploadPush(x.ctx, x.now, old, "", "", false)
+	x.refused(err, protocol.RuleOtherTopic)
+	if up.Stranded != 0 {
+		t.Errorf("going back strands %d devices, want none", up.Stranded)
+	}
+	if _, err = x.UploadPush(x.ctx, x.now, old, "", "", true); err != nil {
+		t.Fatalf("a wrong upload cannot be undone (AUTH-34): %v", err)
+	}
+	x.later(time.Second)
+	if accepted != 1 {
+		t.Errorf("%d pushes at once after the old topic is back, want one (AUTH-31)", accepted)
 	}
 }
 

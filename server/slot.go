@@ -22,7 +22,8 @@ type PushUpload struct {
 
 // UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
 // with another topic than the devices know is refused without confirm (AUTH-32); the result says how many devices it
-// strands, also when it is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31).
+// strands, also when it is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31);
+// so do those of devices whose topic is back.
 func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (up PushUpload, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -70,9 +71,15 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	}
 	up.OtherTopic = other
 	rule, detail := protocol.RuleUpload, "topic "+cert.Topic+", valid until "+cert.NotAfter.String()
+	back := false // devices were enrolled with this topic before
 	if other {
 		err := s.eachRecord(ctx, func(r *store.Record) {
-			if st := &r.State; st.Life == delivery.Enrolled && st.Platform.Apple() && st.Push.Topic != cert.Topic {
+			st := &r.State
+			switch {
+			case st.Life != delivery.Enrolled || !st.Platform.Apple():
+			case st.Push.Topic == cert.Topic:
+				back = true
+			default:
 				up.Stranded++
 			}
 		})
@@ -86,8 +93,11 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
 	}
 	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
-	if since := content.Campaign.Gap; since != 0 {
+	since := content.Campaign.Gap
+	if since != 0 || back {
 		c.Campaign = &store.Campaign{Wakes: delivery.Campaign{From: now}}
+	}
+	if since != 0 {
 		c.Lines = append(c.Lines, line(delivery.WhatGapClosed, protocol.RuleGapClosed, "it was open since "+since.String())...)
 	}
 	if err := s.change(ctx, now, &c); err != nil {

@@ -95,7 +95,8 @@ func (h *Handler) device(r *store.Record) device {
 	d := device{
 		ID: r.ID, Serial: r.Facts.Serial, Name: r.Facts.Name, Model: r.Facts.Product, OSVersion: r.Facts.OSVersion,
 		Platform: s.Platform, Life: s.Life.String(), Registered: s.Registered, Epoch: s.Epoch, Automated: s.Automated, Awaiting: s.Awaiting,
-		Reachable:    s.Life == delivery.Enrolled && len(s.Push.Token) > 0 && !s.Push.Unreachable,
+		Reachable: s.Life == delivery.Enrolled && len(s.Push.Token) > 0 && !s.Push.Unreachable &&
+			(w.Push.Topic == "" || s.Push.Topic == w.Push.Topic),
 		RegisteredAt: s.RegisteredAt, EnrolledAt: s.EnrolledAt, EndedAt: s.EndedAt, LastSeen: s.LastSeen, Wake: s.Wake.Due,
 		Queue:    len(s.Queue),
 		Reports:  reports{s.Reports.Acknowledged, s.Reports.Failed, s.Reports.FormatError, s.Reports.NotNow},

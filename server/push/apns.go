@@ -120,8 +120,9 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 		return answer
 	}
 	if n.Topic != s.topic {
-		// Apple would blame the slot for it. The device is reachable again when its own topic's certificate is back (AUTH-32).
-		return Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "enrolled with another push topic"}
+		// Apple would blame the slot for it. The device is reachable again when its own topic's certificate is back (AUTH-32);
+		// who uploads that wakes it.
+		return Answer{Result: delivery.TryLater, RetryAfter: 24 * time.Hour, Reason: "enrolled with another push topic"}
 	}
 	if wait, ok := a.breaker.allow(a.cfg.Now()); !ok {
 		answer := a.later(n, "the push service is ill")

@@ -31,7 +31,8 @@ type Answer struct {
 }
 
 // A Pusher delivers notifications to one push service. Safe for concurrent use. It returns when the service has
-// answered, when it gave up or when ctx ends.
+// answered, when it gave up or when ctx ends. A device that was enrolled with another topic than the certificate's is
+// [delivery.TryLater]: the fault is not its address's (AUTH-32).
 type Pusher interface {
 	Push(ctx context.Context, n Notification) Answer
 }

@@ -14,7 +14,8 @@ type Push struct {
 }
 
 // CheckUpload says whether next may take the place of present (AUTH-34): a certificate with a topic, valid at now, that
-// ends later than the present one. OtherTopic tells apart what AUTH-32 does: every enrolled device would be stranded;
+// ends later than the present one of the same topic: going back to the topic before undoes a wrong upload, and the
+// certificate of that topic may well be the older one (apple.md section 13.1). OtherTopic tells apart what AUTH-32 does: every enrolled device would be stranded;
 // that is no refusal, the caller counts, warns and asks.
 func CheckUpload(now protocol.Time, present, next Push) (otherTopic bool, no *protocol.Refusal) {
 	refuse := func(format string, args ...any) (bool, *protocol.Refusal) {
@@ -27,7 +28,7 @@ func CheckUpload(now protocol.Time, present, next Push) (otherTopic bool, no *pr
 		return refuse("certificate is not valid before %s", next.NotBefore)
 	case now >= next.NotAfter:
 		return refuse("certificate expired on %s", next.NotAfter)
-	case present.Topic != "" && next.NotAfter <= present.NotAfter:
+	case next.Topic == present.Topic && next.NotAfter <= present.NotAfter:
 		return refuse("certificate ends on %s, not later than the present one on %s", next.NotAfter, present.NotAfter)
 	}
 	return present.Topic != "" && next.Topic != present.Topic, nil

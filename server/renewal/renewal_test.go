@@ -71,6 +71,7 @@ func TestCheckUpload(t *testing.T) {
 		{"AUTH-34 first", renewal.Push{}, next(present.Topic, 359*day, 724*day), false, ""},
 		{"AUTH-34 renewed", present, next(present.Topic, 359*day, 724*day), false, ""},
 		{"AUTH-32 other topic", present, next("com.apple.mgmt.External.b", 359*day, 724*day), true, ""},
+		{"AUTH-34 another topic's may end sooner, so that a wrong upload can be undone", present, next("com.apple.mgmt.External.b", 0, 364*day), true, ""},
 		{"AUTH-34 no topic", present, next("", 359*day, 724*day), false, "topic"},
 		{"AUTH-34 expired", present, next(present.Topic, 0, 359*day), false, "expired"},
 		{"AUTH-34 not yet valid", present, next(present.Topic, 361*day, 724*day), false, "not valid before"},
