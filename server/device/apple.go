@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,6 +57,10 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 		h.appleRefuse(w, r, nil, errMethod)
 		return
 	}
+	if !h.presents(r) {
+		h.appleRefuse(w, r, nil, errNoIdentity) // nobody makes us hold a body (HST-001)
+		return
+	}
 	x := h.spare.Get().(*exchange)
 	defer h.release(x)
 	err := x.read(w, r)
@@ -97,13 +102,6 @@ func checkType(contentType string, m *apple.Message) error {
 func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	m := &x.msg
 	x.answer, x.out.Reply = x.answer[:0], protocol.Reply{}
-	switch m.MessageType {
-	case apple.UserAuthenticate, apple.GetToken, apple.DeclarativeManagement:
-		return errNotOffered
-	}
-	if m.UserChannel() {
-		return nil
-	}
 	if err := x.appleEvent(p); err != nil {
 		return err
 	}
@@ -122,6 +120,12 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if err != nil {
 		return err
 	}
+	switch m.MessageType {
+	case apple.UserAuthenticate:
+		return errUser
+	case apple.GetToken, apple.DeclarativeManagement:
+		return errNotOffered
+	}
 	if x.out.Reply.Command.Kind == protocol.Retire {
 		x.out.Reply.Command.Text = EnrolmentIdentifier
 	}
@@ -135,6 +139,9 @@ func (x *exchange) appleEvent(p *peer) error {
 	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}
 	ev := &x.ev
 	m.CheckIn(&ev.CheckIn)
+	if m.UserChannel() {
+		ev.CheckIn = protocol.CheckIn{} // whose message it is, is held against the certificate; it changes nothing
+	}
 	ev.Credential = p.cred
 	if id := m.DeviceID(); id != "" && id != p.id {
 		if !validID(id) {
@@ -260,7 +267,7 @@ func bound(effects []delivery.Effect) bool {
 }
 
 // appleRefuse logs err and answers it in Apple's way: a status, since the MDM protocol has no body for it. Never
-// 401, never 410: a device takes those for its removal (apple.md section 12).
+// 401, and never 410 on the device channel: a device takes those for its removal (apple.md section 12).
 func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	status := http.StatusServiceUnavailable // ours to mend: the device comes again
 	level := logrus.WarnLevel
@@ -283,6 +290,8 @@ func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchang
 		status, level = http.StatusMethodNotAllowed, logrus.InfoLevel
 	case errors.Is(err, errNotOffered):
 		status, level = http.StatusNotFound, logrus.InfoLevel
+	case errors.Is(err, errUser):
+		status, level = http.StatusGone, logrus.InfoLevel // of this user at this login, not of the device (apple.md section 9.2)
 	case errors.Is(err, errEncoding):
 		status = http.StatusUnsupportedMediaType
 		fields["rule"] = "HST-012"
@@ -292,7 +301,7 @@ func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchang
 		fields["rule"] = "HST-001"
 	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
 		status = http.StatusBadRequest
-		fields["raw"] = withoutSecrets(x.body)
+		fields["raw"], fields["raw_bytes"], fields["raw_sha256"] = withoutSecrets(x.body), len(x.body), fmt.Sprintf("%x", sha256.Sum256(x.body))
 	case unknown:
 		status = http.StatusBadRequest
 		fields["rule"] = who.rule
@@ -314,10 +323,26 @@ func (h *Handler) appleRefuse(w http.ResponseWriter, r *http.Request, x *exchang
 	}
 }
 
-// Tokens and keys travel in data elements, and PushMagic is a secret too.
-var secrets = regexp.MustCompile(`(?s)(<data[^>]*>).*?(</data>|$)|(<key>PushMagic</key>\s*<string>)[^<]*`)
+// harmless is all of a body that may stand in a log: elements of a property list, keys, and the words by which a message
+// says what it is. A PushMagic, a token and a challenge may be in anything else, in comments too.
+var harmless = regexp.MustCompile(`<key>(?:MessageType|Status)</key>\s*<string>[A-Za-z]{1,40}</string>|<key>[A-Za-z]{1,40}</key>|` +
+	`</?(?:plist|dict|array|key|string|data|integer|real|date|true|false)(?: version="1\.0")?/?>`)
 
-// withoutSecrets is the beginning of a body as it may stand in a log.
-func withoutSecrets(body []byte) []byte {
-	return secrets.ReplaceAll(body[:min(len(body), keepBuffer)], []byte("$1$3...$2"))
+// withoutSecrets is the beginning of a body as it may stand in a log, whatever the body is.
+func withoutSecrets(body []byte) string {
+	body = body[:min(len(body), keepBuffer)]
+	var b strings.Builder
+	end := 0
+	gap := func(upTo int) {
+		if len(bytes.TrimSpace(body[end:upTo])) > 0 {
+			b.WriteString("...")
+		}
+	}
+	for _, at := range harmless.FindAllIndex(body, -1) {
+		gap(at[0])
+		b.Write(body[at[0]:at[1]])
+		end = at[1]
+	}
+	gap(len(body))
+	return b.String()
 }

@@ -388,13 +388,102 @@ func TestUserChannelAndUnknownServices(t *testing.T) {
 		t.Errorf("a user's TokenUpdate changed the device's PushMagic to %q", got)
 	}
 	for _, m := range []apple.Message{
-		{MessageType: apple.UserAuthenticate, UDID: p.id, UserID: user.UserID},
 		{MessageType: apple.GetToken, UDID: p.id, TokenServiceType: "com.apple.maid"},
 		{MessageType: apple.DeclarativeManagement, UDID: p.id, Endpoint: "tokens"},
 	} {
 		if a := p.send(m); a.status != http.StatusNotFound {
 			t.Errorf("%s answered %d, want 404", m.MessageType, a.status)
 		}
+	}
+}
+
+func TestAPL038UserAuthenticate(t *testing.T) {
+	l := newLab(t)
+	p := l.phone(udid(1)).enrol()
+	m := apple.Message{MessageType: apple.UserAuthenticate, UDID: p.id, UserID: "6A1F2C30-0000-4000-8000-000000000001"}
+	for range 2 {
+		if a := p.send(m); a.status != http.StatusGone || len(a.body) != 0 {
+			t.Errorf("UserAuthenticate answered %d %q, want 410 and nothing", a.status, a.body)
+		}
+	}
+	if a := p.send(p.idle()); a.status != 200 {
+		t.Errorf("then the device channel answered %d, want 200", a.status)
+	}
+}
+
+// TestHST033UserChannel: a message of a user's channel, and one that is not offered, says whose it is like any other.
+func TestHST033UserChannel(t *testing.T) {
+	l := newLab(t)
+	a, b := l.phone(udid(1)).enrol(), l.phone(udid(2)).enrol()
+	unbound := l.phone(udid(3))
+	user := "6A1F2C30-0000-4000-8000-000000000001"
+	events := func() (n int) {
+		lines, err := l.store.Journal(context.Background(), store.LineFilter{}, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			if line.What == delivery.WhatWrongIdentity && line.Device == l.record(b.id).State.Device {
+				n++
+			}
+		}
+		return n
+	}
+	update := b.tokenUpdate()
+	update.UserID, update.UserShortName = user, "ada"
+	for _, m := range []apple.Message{
+		update, {UDID: b.id, UserID: user}, {Status: protocol.Acknowledged, UDID: b.id, UserID: user},
+		{MessageType: apple.UserAuthenticate, UDID: b.id, UserID: user},
+		{MessageType: apple.GetToken, UDID: b.id, TokenServiceType: "com.apple.maid"},
+		{MessageType: apple.DeclarativeManagement, UDID: b.id, Endpoint: "tokens"},
+	} {
+		for range 2 { // every one counts
+			before := events()
+			if got := a.send(m); got.status != http.StatusBadRequest {
+				t.Errorf("APL-023: %s of another device answered %d, want 400", m.MessageType, got.status)
+			}
+			if events() != before+1 {
+				t.Errorf("%s of another device is no security event", m.MessageType)
+			}
+			lines := strings.Count(l.log.String(), errUnbound.reason)
+			if got := unbound.send(m); got.status != http.StatusBadRequest {
+				t.Errorf("%s with an unbound certificate answered %d, want 400", m.MessageType, got.status)
+			}
+			if strings.Count(l.log.String(), errUnbound.reason) != lines+1 {
+				t.Errorf("%s with an unbound certificate is no security event", m.MessageType)
+			}
+		}
+	}
+	update.UDID, update.PushMagic = a.id, "a user's"
+	if got := a.send(update); got.status != 200 || l.record(a.id).State.Push.Magic == update.PushMagic {
+		t.Errorf("its own user's message answered %d, magic %q", got.status, l.record(a.id).State.Push.Magic)
+	}
+}
+
+// TestAPL040NoSecretInLog: however a message is malformed, what is secret in it stays out of the log.
+func TestAPL040NoSecretInLog(t *testing.T) {
+	l := newLab(t)
+	p := l.phone(udid(1)).enrol()
+	for _, body := range []string{
+		`<plist version="1.0"><dict><key>MessageType</key><string>Sing</string><key>PushMagic</key><string>s3cret</string></dict></plist>`,
+		`<plist version="1.0"><dict><key>PushMagic</key><!-- here --><string>s3cret</string>`,
+		`<plist version="1.0"><dict><key>PushMagic</key><string><![CDATA[s3cret]]></string>`,
+		`<plist version="1.0"><dict><!-- s3cret --><key>Push&#77;agic</key><string x="s3cret">s3cret`,
+		`<plist version="1.0"><dict><key>Token</key><data>s3cret`, `<dict><key>Challenge</key><string>a<b/>s3cret</string>`, `s3cret`,
+	} {
+		p.put(checkInPath, apple.CheckInType, []byte(body))
+		wide := []byte{0xff, 0xfe}
+		for _, r := range body {
+			wide = append(wide, byte(r), 0)
+		}
+		p.put(checkInPath, apple.CheckInType, wide)
+	}
+	log := strings.ReplaceAll(strings.ReplaceAll(l.log.String(), `\u0000`, ""), "\x00", "")
+	if strings.Contains(log, "s3cret") || strings.Contains(log, base64.StdEncoding.EncodeToString([]byte("s3cret"))[:6]) {
+		t.Errorf("a secret is in the log:\n%s", log)
+	}
+	if !l.logged("Sing", "raw_sha256", "PushMagic") {
+		t.Error("the log does not say what came")
 	}
 }
 
@@ -460,6 +549,9 @@ func TestHST027NoSuchAnswerIsWritten(t *testing.T) {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if name == "apple.go" { // APL-038: of a user, not of the device
+			source = bytes.Replace(source, []byte("case errors.Is(err, errUser):\n\t\tstatus, level = http.StatusGone"), nil, 1)
 		}
 		for _, word := range []string{"StatusUnauthorized", "StatusGone", "UnrecognizedDevice", "WriteHeader(4", "http.Redirect"} {
 			if bytes.Contains(source, []byte(word)) {

@@ -17,12 +17,15 @@
 // # What a device never hears
 //
 // 401, 410 and the body com.apple.unrecognized.device make a device give up its management. No path of this
-// package answers with one of them, whatever went wrong (APL-094, HST-027): nobody can lose a fleet by a mistake
-// here. Retiring a device is a command like any other.
+// package answers a device with one of them, whatever went wrong (APL-094, HST-027): nobody can lose a fleet by a mistake
+// here. Retiring a device is a command like any other. The one 410 there is answers UserAuthenticate, where it says that
+// this user is not managed (APL-038).
 //
 // # Divergences
 //
-// The user channel of a Mac is not managed: its messages are answered and change nothing. GetToken and
-// DeclarativeManagement are answered 404 until there is something to give. HTTP/2 is not offered: devices
+// The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
+// other messages are answered and change nothing, once their certificate is the device's. GetToken and
+// DeclarativeManagement are answered 404 until there is something to give. Of a malformed message the log has its
+// elements and keys, its length and its SHA-256, not its bytes: they may hold secrets. HTTP/2 is not offered: devices
 // hold one connection with one request at a time, and HTTP/1.1 costs less.
 package device

@@ -54,6 +54,11 @@ func connContext(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, new(peer))
 }
 
+// presents tells whether r brings anything that could identify it.
+func (h *Handler) presents(r *http.Request) bool {
+	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || h.cfg.SignMessage && r.Header.Get("Mdm-Signature") != ""
+}
+
 // identify finds out whose request this is: from the certificate of the TLS connection or, as a setting,
 // from the signature over body. The error wraps one of those above, or is the store's.
 func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {

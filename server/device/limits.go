@@ -27,6 +27,7 @@ const (
 var (
 	errMethod     = errors.New("only PUT")
 	errNotOffered = errors.New("not offered here")
+	errUser       = errors.New("users are not managed")
 	errEncoding   = errors.New("a Content-Encoding that nobody asked for")
 	errTooLarge   = errors.New("body over its cap")
 	errBody       = errors.New("body was cut short")

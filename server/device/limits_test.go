@@ -54,6 +54,17 @@ func TestHST001BodyCaps(t *testing.T) {
 			t.Errorf("answered %.40q, want 413 before the body is there", got)
 		}
 	})
+	t.Run("nobody's body is not read", func(t *testing.T) {
+		for _, path := range []string{commandPath, checkInPath} {
+			got := l.raw(l.phoneOf(udid(1), certs.Signer{}), "PUT "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
+			if !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+				t.Errorf("answered %.40q, want 400", got)
+			}
+		}
+		if l.logged("cut short") || !l.logged("HST-030") {
+			t.Error("a body without identity was read")
+		}
+	})
 	t.Run("chunked without end", func(t *testing.T) {
 		pr, pw := io.Pipe()
 		go func() {
