@@ -100,6 +100,7 @@ type device struct {
 	spells  uint32         // how many spells off the network were planned
 	hour    uint32         // of the story in which it sent last
 	sends   uint32         // requests in that hour, for chance
+	tries   uint8          // enrolments that failed in a row, up to 5
 	away    reach          // why it is off the network; 0: it is on it
 	busy    bool           // talking
 	managed bool           // counted as enrolled

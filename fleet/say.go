@@ -163,7 +163,11 @@ func saySetting(s *plan.Setting) words {
 }
 
 func sayLicensing(l *plan.Licensing) words {
-	names := map[string]string{plan.All: "all users", plan.NoLicence: "the users without a licence", plan.OnlyBasic: "the users with a basic licence", plan.WithIntune: "the users with an Intune licence"}
+	names := map[string]string{
+		protocol.IOS.String(): "the users of iPhones", protocol.IPadOS.String(): "the users of iPads", protocol.MacOS.String(): "the users of Macs",
+		protocol.Android.String(): "the users of Android devices", protocol.Windows.String(): "the users of Windows devices",
+		plan.All: "all users", plan.NoLicence: "the users without a licence", plan.OnlyBasic: "the users with a basic licence", plan.WithIntune: "the users with an Intune licence",
+	}
 	who, ok := names[l.To.Whom]
 	if !ok {
 		who = "the users of " + group(l.To.Whom)
@@ -171,9 +175,10 @@ func sayLicensing(l *plan.Licensing) words {
 	if l.To.Share != plan.Whole {
 		who = l.To.Share.String() + " of " + who
 	}
-	w := words{sentence(who) + " get a licence: " + l.Assign.String(), "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
+	kinds := map[plan.Licence]string{plan.BasicLicence: "a basic licence", plan.IntuneLicence: "a licence that entitles Intune"}
+	w := words{sentence(who) + " get " + kinds[l.Assign], "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
 	if l.Assign == 0 {
-		w = words{sentence(who) + " lose a licence: " + l.Remove.String(), "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
+		w = words{sentence(who) + " lose " + kinds[l.Remove], "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
 	}
 	if l.Over > 0 {
 		w.name += ", within " + l.Over.String()

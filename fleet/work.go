@@ -221,9 +221,13 @@ func (f *Fleet) finish(i int, then func()) {
 	}
 }
 
-// tryLater has the user of device i try the enrolment again, within the hour. f.mu is held.
+// tryLater has the user of device i try the enrolment again: within the hour, and each time after twice as long, up to a
+// day. f.mu is held.
 func (f *Fleet) tryLater(now protocol.Time, i int) {
-	f.at(i, now.Add(10*time.Minute+time.Duration(within(f.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))), enrols, 0)
+	d := &f.devices[i]
+	wait := 10*time.Minute + time.Duration(within(f.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))
+	f.at(i, now.Add(min(wait<<d.tries, 24*time.Hour)), enrols, 0)
+	d.tries = min(d.tries+1, 5)
 }
 
 // after sees what a conversation has changed. f.mu is held.
@@ -252,7 +256,7 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte,
 // joined notes that device i is enrolled. f.mu is held.
 func (f *Fleet) joined(now protocol.Time, i int) {
 	d := &f.devices[i]
-	d.managed, d.locked = true, false
+	d.managed, d.locked, d.tries = true, false, 0
 	f.managed++
 	f.tally.add(now, func(c *Counts, h *Hour) {
 		c.Enrolments++

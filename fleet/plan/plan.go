@@ -201,7 +201,7 @@ type Setting struct {
 type Licensing struct {
 	Assign Licence  `yaml:"assign" jsonschema_description:"the licence that users get"`
 	Remove Licence  `yaml:"remove" jsonschema_description:"the licence that users lose"`
-	To     Target   `yaml:"to" jsonschema_description:"which users, by their licences now: all, none, basic, intune, a group, or a share of them; default all"`
+	To     Target   `yaml:"to" jsonschema_description:"which users: all, by their licences now none, basic or intune, those with a device of a platform, a group, or a share of one of these; default all"`
 	Over   Duration `yaml:"over" jsonschema_description:"spread over this time"`
 }
 

@@ -91,10 +91,14 @@ func (c *checker) licensing(path string, a *Action) {
 	if a.At+l.Over > c.plan.Until {
 		c.fail(path+".over", ruleContradiction, "the last users get theirs after the story (until: %s)", c.plan.Until)
 	}
-	valid := append([]string{All, NoLicence, OnlyBasic, WithIntune}, slices.Sorted(maps.Keys(c.plan.Population.Groups))...)
+	valid := append([]string{All, NoLicence, OnlyBasic, WithIntune}, list(protocol.Platforms[:])...)
+	valid = append(valid, slices.Sorted(maps.Keys(c.plan.Population.Groups))...)
+	var platform protocol.Platform
 	switch {
 	case !slices.Contains(valid, l.To.Whom):
 		c.fail(path+".to", ruleContradiction, "no users are called %q; want one of %s", l.To.Whom, strings.Join(valid, ", ")).Nearest = nearest(l.To.Whom, valid)
+	case platform.UnmarshalText([]byte(l.To.Whom)) == nil && c.count(func(b *ByPlatform) int { return b.Of(platform) }, false) == 0:
+		c.fail(path+".to", ruleContradiction, "no user has a device of %s", l.To.Whom)
 	case l.To.Share == 0:
 		c.fail(path+".to", ruleContradiction, "%s is nobody", l.To)
 	case l.Assign == IntuneLicence && l.To.Whom == WithIntune, l.Assign == BasicLicence && l.To.Whom == OnlyBasic:

@@ -387,7 +387,7 @@ func (l Licence) MarshalText() ([]byte, error) { return []byte(l.String()), nil 
 // UnmarshalText takes basic and intune.
 func (l *Licence) UnmarshalText(b []byte) error { return word((*uint8)(l), licenceNames, b) }
 
-// A [Target] of a [Licensing] names users by their licences with one of these, beside all and the groups.
+// A [Target] of a [Licensing] names users by their licences with one of these, beside all, the platforms of their devices, and the groups.
 const (
 	NoLicence  = "none"   // neither
 	OnlyBasic  = "basic"  // one that BMS serves, and none that entitles Intune

@@ -25,10 +25,11 @@ func (p *Population) Holders() Holders {
 func (p *Population) PickUsers(t plan.Target, h Holders, seed, salt uint64) []int {
 	var chosen []int
 	group := int16(slices.Index(p.Groups, t.Whom))
+	owners := p.owners(t.Whom)
 	for i, l := range h {
 		switch {
 		case t.Whom == plan.All, t.Whom == plan.NoLicence && l == NoLicence, t.Whom == plan.OnlyBasic && l == BMSLicence,
-			t.Whom == plan.WithIntune && l&IntuneLicence != 0, group >= 0 && p.Users[i].Group == group:
+			t.Whom == plan.WithIntune && l&IntuneLicence != 0, owners[int32(i)], group >= 0 && p.Users[i].Group == group:
 			chosen = append(chosen, i)
 		}
 	}
@@ -39,6 +40,21 @@ func (p *Population) PickUsers(t plan.Target, h Holders, seed, salt uint64) []in
 		slices.Sort(chosen)
 	}
 	return chosen
+}
+
+// owners returns the users with a device of the platform that a word names; nil: it names none.
+func (p *Population) owners(word string) map[int32]bool {
+	var platform protocol.Platform
+	if platform.UnmarshalText([]byte(word)) != nil {
+		return nil
+	}
+	owners := map[int32]bool{}
+	for i := range p.Devices {
+		if d := &p.Devices[i]; d.Platform == platform && !d.Userless() {
+			owners[d.User] = true
+		}
+	}
+	return owners
 }
 
 // Apply gives user i what l assigns, or takes what it removes.

@@ -55,6 +55,11 @@ func TestPickUsers(t *testing.T) {
 	if left := pop.PickUsers(plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}, h, p.Seed, 2); len(left) != len(basic)-len(half) {
 		t.Errorf("%d users are left with basic alone, want %d", len(left), len(basic)-len(half))
 	}
+	for whom, want := range map[string]int{"ios": len(pop.Users), "macos": 0} {
+		if got := pop.PickUsers(plan.Target{Share: plan.Whole, Whom: whom}, h, p.Seed, 2); len(got) != want {
+			t.Errorf("%d users have a device of %s, want %d", len(got), whom, want)
+		}
+	}
 	sales := pop.PickUsers(p.Timeline[3].Licences.To, h, p.Seed, 3)
 	for _, u := range sales {
 		if h.Apply(p.Timeline[3].Licences, u); h[u]&IntuneLicence != 0 {
