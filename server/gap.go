@@ -44,7 +44,7 @@ func (s *Server) Gap(ctx context.Context, now protocol.Time) (GapState, error) {
 			return
 		}
 		g.Held++
-		if _, pending, stale := w.Target(st); pending || stale {
+		if _, pending, stale := w.Target(st); st.User != 0 && (pending || stale) {
 			g.Blocked++
 		}
 	})

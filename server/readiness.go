@@ -109,6 +109,7 @@ func (s *Server) Verify(ctx context.Context, _ protocol.Time) (*Verification, er
 			return
 		}
 		to, pending, stale := w.Target(st)
+		pending = pending && st.User != 0 // a userless device is not; support moves it (AUTH-18)
 		v.Expected[to.Authority]++
 		v.Listed[st.Registered]++
 		if st.Epoch == w.Tenant.Epoch {

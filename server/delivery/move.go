@@ -60,7 +60,7 @@ func (w *World) Target(s *State) (to authority.Resolution, pending, stale bool) 
 		to.Authority = s.Registered
 	}
 	pending = to.Authority != s.Registered
-	return to, pending, !pending && s.Epoch < w.Tenant.Epoch
+	return to, pending, !pending && s.User != 0 && s.Epoch < w.Tenant.Epoch
 }
 
 // register makes the device's authority the one that resolves, in the tenant's epoch, at the end of a completed check-in
@@ -111,13 +111,28 @@ func (w *World) Notice(s *State) protocol.Notice {
 		return protocol.Notice{}
 	}
 	n := protocol.Notice{Epoch: w.Tenant.Epoch, ChangedAt: w.Tenant.ChangedAt, Rule: protocol.RuleRegistered}
-	owner := w.ownerOf(s)
-	for i := range s.Profiles {
-		if w.old(s.Profiles[i].Profile, owner) {
-			n.Rule = protocol.RuleSevenDays
-		}
+	if w.leavesOld(s, w.ownerOf(s)) {
+		n.Rule = protocol.RuleSevenDays
 	}
 	return n
+}
+
+// refreshes tells whether the device in state s, before it registers, may have dropped or be about to drop profiles that
+// the owner wants it to have: then they come again. It drops whatever is on it from before a change that it hears of with
+// profiles of the authority before, and where it missed to register in an epoch, nobody knows what it heard (AUTH-21,
+// AUTH-27).
+func (w *World) refreshes(s *State, owner protocol.Authority) bool {
+	return s.User != 0 && s.Epoch != 0 && s.Epoch < w.Tenant.Epoch && (w.Tenant.Epoch-s.Epoch > 1 || w.leavesOld(s, owner))
+}
+
+// leavesOld tells whether the device in state s has profiles of the authority before.
+func (w *World) leavesOld(s *State, owner protocol.Authority) bool {
+	for i := range s.Profiles {
+		if w.old(s.Profiles[i].Profile, owner) {
+			return true
+		}
+	}
+	return false
 }
 
 // old tells whether a profile is of another authority than the one whose profiles a device should have, so that it ends

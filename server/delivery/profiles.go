@@ -53,7 +53,8 @@ func (d *decision) reconcile(again bool) {
 	n := d.n
 	owner := d.w.ownerOf(n)
 	set := d.w.set(n.User, owner)
-	if n.Set == set.Version || n.Set == Unsettled && !again {
+	refresh := again && d.w.refreshes(n, owner)
+	if !refresh && (n.Set == set.Version || n.Set == Unsettled && !again) {
 		return
 	}
 	was := n.Set
@@ -65,7 +66,7 @@ func (d *decision) reconcile(again bool) {
 		case a.State == Installing:
 		case d.pending(d.w.profile(p).Identifier):
 			n.Set = Unfinished
-		case a.State == Installed:
+		case a.State == Installed && !(refresh && a.At <= d.w.Tenant.ChangedAt):
 		case a.State == RemoveFailed: // wanted again before it was gone
 			d.put(p, Installed, 0)
 		case a.State == InstallFailed && a.Tries >= maxTries:
