@@ -30,8 +30,8 @@ func benchDevices(b *testing.B, s *Store, n int) {
 	wg.Wait()
 }
 
-// tokenUpdate is the whole of what one durable check-in asks of the store.
-func tokenUpdate(s *Store, out *delivery.Outcome, d protocol.Device, now protocol.Time) error {
+// tokenUpdate is the whole of what one durable check-in asks of the store, with lines for the journal.
+func tokenUpdate(s *Store, out *delivery.Outcome, d protocol.Device, now protocol.Time, lines []delivery.Effect) error {
 	tx, err := s.Begin(context.Background(), d)
 	if err != nil {
 		return err
@@ -40,13 +40,17 @@ func tokenUpdate(s *Store, out *delivery.Outcome, d protocol.Device, now protoco
 	out.State = *tx.State()
 	out.State.Push.Since, out.State.LastSeen = now, now
 	out.State.Wake.Due = now.Add(8 * time.Hour)
-	out.Changed = delivery.Core | delivery.Wakes
+	out.Changed, out.Effects = delivery.Core|delivery.Wakes, lines
 	return tx.Commit(now, out)
 }
 
 func BenchmarkCommitTokenUpdate(b *testing.B) {
-	for _, callers := range []int{1, 64, 256} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+	for _, of := range []struct{ callers, lines int }{{1, 0}, {64, 0}, {256, 0}, {256, 1}} {
+		b.Run(fmt.Sprintf("callers=%d/lines=%d", of.callers, of.lines), func(b *testing.B) {
+			callers, lines := of.callers, make([]delivery.Effect, of.lines)
+			for i := range lines {
+				lines[i] = delivery.Effect{Kind: delivery.Journal, Device: 1, Rule: "AUTH-21", What: delivery.WhatReported, Detail: "InstallProfile wifi: Acknowledged"}
+			}
 			s := openTest(b)
 			const n = 10000
 			benchDevices(b, s, n)
@@ -61,7 +65,7 @@ func BenchmarkCommitTokenUpdate(b *testing.B) {
 					var out delivery.Outcome
 					r := rand.New(rand.NewPCG(1, uint64(g)))
 					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-						if err := tokenUpdate(s, &out, protocol.Device(1+r.IntN(n)), epoch.Add(time.Duration(i)*time.Second)); err != nil {
+						if err := tokenUpdate(s, &out, protocol.Device(1+r.IntN(n)), epoch.Add(time.Duration(i)*time.Second), lines); err != nil {
 							b.Error(err)
 							return
 						}
