@@ -175,6 +175,11 @@ func (s *Server) Invite(ctx context.Context, now protocol.Time, user delivery.Us
 	return token, nil
 }
 
+// Ticket looks at an enrolment link; store.ErrNotFound when it is unknown, used or expired.
+func (s *Server) Ticket(ctx context.Context, now protocol.Time, token string) (*store.Ticket, error) {
+	return s.store.Ticket(ctx, sha256.Sum256([]byte(token)), now)
+}
+
 // TakeTicket uses up an enrolment link; store.ErrNotFound when it is unknown, used or expired.
 func (s *Server) TakeTicket(ctx context.Context, now protocol.Time, token string) (*store.Ticket, error) {
 	return s.store.TakeTicket(ctx, sha256.Sum256([]byte(token)), now)

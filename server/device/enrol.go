@@ -30,7 +30,8 @@ var (
 )
 
 // enrol hands out the enrolment profile for a single-use link. A link that is only looked at (HEAD, as messengers
-// do for a preview) is not used up, nor is one whose user may not enrol now (HST-044).
+// do for a preview) is not used up, nor is one whose user may not enrol now (HST-044). How many devices the user has is
+// looked at when the device says which one it is (AUTH-47): it may be one of them.
 func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -41,14 +42,16 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if token == "" {
 		token = r.URL.Query().Get("ticket")
 	}
-	platform := platformOfBrowser(r)
+	platform, sure := platformOfBrowser(r)
 	now := h.now()
-	world := h.cfg.Server.World()
-	if no := tenantGate(world, platform, now); no != nil {
-		h.enrolRefuse(w, r, no)
-		return
+	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
+	if err == nil {
+		if no := gate(h.cfg.Server.World(), ticket.User, platform, sure, now); no != nil {
+			h.enrolRefuse(w, r, no)
+			return
+		}
+		ticket, err = h.cfg.Server.TakeTicket(r.Context(), now, token)
 	}
-	ticket, err := h.cfg.Server.TakeTicket(r.Context(), now, token)
 	if errors.Is(err, store.ErrNotFound) {
 		err = errTicket
 	}
@@ -127,11 +130,11 @@ func (h *Handler) profile(r *http.Request, p protocol.Platform, g store.Grant) (
 	return h.cfg.Enrolment.Profile(p, h.cfg.Server.World().Push.Topic, challenge, h.cfg.Now())
 }
 
-// tenantGate is what can be said before the user of a link is known.
-func tenantGate(w *delivery.World, p protocol.Platform, now protocol.Time) *protocol.Refusal {
-	_, no := authority.Admit(w.Tenant, &authority.User{IntuneLicence: true, BasicLicence: true}, w.Enrolment(now, p))
-	if no != nil && no.Rule == protocol.RuleUnsupportedBMS {
-		return nil // the user's own licences decide it, at Authenticate
+// gate is what can be said before the device says who it is. Where the platform is a guess, it is no objection.
+func gate(w *delivery.World, user delivery.UserID, p protocol.Platform, sure bool, now protocol.Time) *protocol.Refusal {
+	_, no := authority.Admit(w.Tenant, userOf(w, user), w.Enrolment(now, p))
+	if no != nil && no.Rule == protocol.RuleUnsupportedBMS && !sure {
+		return nil
 	}
 	return no
 }
@@ -143,21 +146,20 @@ func userOf(w *delivery.World, id delivery.UserID) *authority.User {
 	return &w.Users[id].User
 }
 
-// platformOfBrowser tells a Mac from other Apple devices by what its browser says, or by the link. It only chooses
-// what the profile offers; what enrols, Authenticate says.
-func platformOfBrowser(r *http.Request) protocol.Platform {
-	var p protocol.Platform
+// platformOfBrowser tells a Mac from other Apple devices by the link or by what its browser says. It chooses what the
+// profile offers; what enrols, Authenticate says. An iPad's browser may call itself a Mac's: that is not sure.
+func platformOfBrowser(r *http.Request) (p protocol.Platform, sure bool) {
 	if p.UnmarshalText([]byte(r.URL.Query().Get("platform"))) == nil && p.Apple() {
-		return p
+		return p, true
 	}
 	agent := r.UserAgent()
 	switch {
 	case strings.Contains(agent, "iPad"):
-		return protocol.IPadOS
+		return protocol.IPadOS, true
 	case strings.Contains(agent, "Macintosh"):
-		return protocol.MacOS
+		return protocol.MacOS, false
 	}
-	return protocol.IOS
+	return protocol.IOS, true
 }
 
 // olderOS compares dotted version numbers; what is no number counts as 0.

@@ -178,7 +178,6 @@ func TestTicketIsUsedOnce(t *testing.T) {
 func TestAUTH01NobodyEnrols(t *testing.T) {
 	kept := store.NewMemory()
 	l := newLabOn(t, kept)
-	ticket := l.invite()
 	l.setClock(l.now().AddDate(1, 0, 1)) // the push certificate has ended
 	again := l.invite()
 	if a := l.get("/e/"+again, nil); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "AUTH-3") {
@@ -188,12 +187,66 @@ func TestAUTH01NobodyEnrols(t *testing.T) {
 	if a := l.get("/e/"+again, nil); a.status != 200 {
 		t.Errorf("the link was used up by a refusal: %d %q", a.status, a.body)
 	}
-	_ = ticket
 	w := *l.core.World()
 	w.Tenant = authority.Tenant{}
-	if no := tenantGate(&w, protocol.IOS, l.pnow()); no == nil || no.Rule != protocol.RuleUnset {
-		t.Errorf("tenantGate of an unset tenant = %v, want AUTH-01", no)
+	if no := gate(&w, l.user, protocol.IOS, true, l.pnow()); no == nil || no.Rule != protocol.RuleUnset {
+		t.Errorf("gate of an unset tenant = %v, want AUTH-01", no)
 	}
+}
+
+// TestHST044LinkSurvivesARefusal: whatever gate is shut for the link's user, the link is good once it is open.
+func TestHST044LinkSurvivesARefusal(t *testing.T) {
+	const mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)"
+	for _, tt := range []struct {
+		name, query, agent string
+		authority          protocol.Authority
+		user               authority.User
+		rule               string // empty: let in
+	}{
+		{"AUTH-46 a Mac", "?platform=macos", "", protocol.Office365, authority.User{BasicLicence: true}, "AUTH-46"},
+		{"what may be an iPad", "", mac, protocol.Office365, authority.User{BasicLicence: true}, ""},
+		{"AUTH-47 no licence", "", "", protocol.Intune, authority.User{}, "AUTH-47"},
+		{"a licence", "", "", protocol.Intune, authority.User{IntuneLicence: true}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t)
+			w := *l.core.World()
+			w.Tenant.Authority, w.Settings.UnitsKnown = tt.authority, true
+			w.Users = append([]delivery.User(nil), w.Users...)
+			w.Users[l.user].User = tt.user
+			req, _ := http.NewRequest(http.MethodGet, "/e/x"+tt.query, nil)
+			req.Header.Set("User-Agent", tt.agent)
+			p, sure := platformOfBrowser(req)
+			no := gate(&w, l.user, p, sure, l.pnow())
+			if (no == nil) != (tt.rule == "") || no != nil && string(no.Rule) != tt.rule {
+				t.Errorf("gate = %v, want %q", no, tt.rule)
+			}
+		})
+	}
+	t.Run("the link", func(t *testing.T) {
+		l := newLab(t)
+		set := l.core.Content().Settings
+		set.UnitsKnown = true
+		put := func(licensed bool) {
+			t.Helper()
+			_, err := l.core.PutUsers(context.Background(), l.pnow(), []store.User{{UPN: "ada@example.org", Groups: []string{"all"}, User: authority.User{IntuneLicence: licensed}}})
+			if err == nil {
+				err = l.core.SetUp(context.Background(), l.pnow(), authority.Tenant{}, set)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ticket := l.invite()
+		put(false)
+		if a := l.get("/e/"+ticket, nil); a.status != http.StatusForbidden || !strings.Contains(string(a.body), "AUTH-47") {
+			t.Fatalf("without a licence: %d %q, want 403 and AUTH-47", a.status, a.body)
+		}
+		put(true)
+		if a := l.get("/e/"+ticket, nil); a.status != 200 {
+			t.Errorf("the link was used up by the refusal: %d %q", a.status, a.body)
+		}
+	})
 }
 
 var transportKey = sync.OnceValue(func() *rsa.PrivateKey {

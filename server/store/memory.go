@@ -195,14 +195,14 @@ func (r *record) End() {
 	r.m.mu.Unlock()
 }
 
-// forget takes the record out of the store. The caller has the lock.
+// forget takes the record out of the store. The number of one that was never kept is free again. The caller has the lock.
 func (r *record) forget() {
-	r.gone = true
 	delete(r.m.byID, r.id)
 	r.m.records[r.number] = nil
-	if int(r.number) == len(r.m.records)-1 {
+	if !r.kept && int(r.number) == len(r.m.records)-1 {
 		r.m.records = r.m.records[:r.number]
 	}
+	r.gone, r.kept = true, false
 }
 
 // Commit keeps an outcome.
@@ -217,7 +217,8 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		return fmt.Errorf("device %d: %w", r.number, ErrNotFound)
 	}
 	if r.kept && out.Changed == 0 && len(out.Commands) == 0 && len(out.Effects) == 0 && out.Exchange.Key == (delivery.Key{}) {
-		r.state.LastSeen, r.state.Queue, r.state.Pace = out.State.LastSeen, out.State.Queue, out.State.Pace // all that may change without a word
+		s := &out.State // all that may change without a word
+		r.state.LastSeen, r.state.Queue, r.state.Pace, r.state.Push.Since = s.LastSeen, s.Queue, s.Pace, s.Push.Since
 		return nil
 	}
 	for i := range out.Effects {
@@ -241,7 +242,6 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		r.exchanges = append(r.exchanges, delivery.Exchange{Key: out.Exchange.Key, Answer: bytes.Clone(out.Exchange.Answer)})
 	}
 	if out.Changed&delivery.Gone != 0 {
-		r.kept = false
 		r.forget()
 		return nil
 	}

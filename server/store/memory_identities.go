@@ -145,11 +145,34 @@ func (m *Memory) TakeTicket(_ context.Context, hash [32]byte, now protocol.Time)
 	if m.closed {
 		return nil, ErrClosed
 	}
-	t := m.tickets[hash]
-	if t == nil || t.UsedAt != 0 || now >= t.Expires {
-		return nil, fmt.Errorf("enrolment link: %w", ErrNotFound)
+	t, err := m.ticket(hash, now)
+	if err != nil {
+		return nil, err
 	}
 	t.UsedAt = now
 	taken := *t
 	return &taken, nil
+}
+
+// Ticket looks at an enrolment link.
+func (m *Memory) Ticket(_ context.Context, hash [32]byte, now protocol.Time) (*Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	t, err := m.ticket(hash, now)
+	if err != nil {
+		return nil, err
+	}
+	seen := *t
+	return &seen, nil
+}
+
+func (m *Memory) ticket(hash [32]byte, now protocol.Time) (*Ticket, error) {
+	t := m.tickets[hash]
+	if t == nil || t.UsedAt != 0 || now >= t.Expires {
+		return nil, fmt.Errorf("enrolment link: %w", ErrNotFound)
+	}
+	return t, nil
 }

@@ -128,8 +128,9 @@ type Identities interface {
 	KeyUsed(ctx context.Context, key [32]byte) (bool, error)
 
 	// AddTicket keeps a single-use enrolment link, Redeem's elder sister: it is a grant to a profile, not to a
-	// certificate. TakeTicket uses it up; ErrNotFound when it is unknown, used or expired at now.
+	// certificate. TakeTicket uses it up, Ticket only looks; ErrNotFound when it is unknown, used or expired at now.
 	AddTicket(ctx context.Context, t *Ticket) error
+	Ticket(ctx context.Context, hash [32]byte, now protocol.Time) (*Ticket, error)
 	TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time) (*Ticket, error)
 }
 

@@ -126,12 +126,16 @@ func (d *devices) findOrMake(id string) (e *entry, made bool) {
 	return e, true
 }
 
-// forget takes out an entry.
-func (d *devices) forget(e *entry) {
+// forget takes out an entry. The number of one that was never kept is free again, so that who is refused for ever takes up
+// nothing (HST-045).
+func (d *devices) forget(e *entry, kept bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.byID, e.id)
 	d.byNumber[e.number] = nil
+	if last := len(d.byNumber) - 1; !kept && int(e.number) == last {
+		d.byNumber = d.byNumber[:last]
+	}
 }
 
 // Device returns the number of the device that the wire calls id.

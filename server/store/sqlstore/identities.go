@@ -140,15 +140,9 @@ func (s *Store) TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time
 		return nil, err
 	}
 	defer end()
-	var t *store.Ticket
-	err = s.query(ctx, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
-		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Expires: r.time(), UsedAt: r.time()}
-	}, hash[:])
+	t, err := s.Ticket(ctx, hash, now)
 	if err != nil {
 		return nil, err
-	}
-	if t == nil || t.UsedAt != 0 || now >= t.Expires {
-		return nil, fmt.Errorf("enrolment link: %w", store.ErrNotFound)
 	}
 	t.UsedAt = now
 	err = s.commit(changeFunc(func(w *writer) error {
@@ -157,6 +151,21 @@ func (s *Store) TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time
 	}))
 	if err != nil {
 		return nil, err
+	}
+	return t, nil
+}
+
+// Ticket looks at an enrolment link.
+func (s *Store) Ticket(ctx context.Context, hash [32]byte, now protocol.Time) (*store.Ticket, error) {
+	var t *store.Ticket
+	err := s.query(ctx, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
+		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Expires: r.time(), UsedAt: r.time()}
+	}, hash[:])
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || t.UsedAt != 0 || now >= t.Expires {
+		return nil, fmt.Errorf("enrolment link: %w", store.ErrNotFound)
 	}
 	return t, nil
 }

@@ -132,9 +132,10 @@ func (t *tx) publish(out *delivery.Outcome) {
 func (t *tx) remove() {
 	e := t.e
 	e.mu.Lock()
+	kept := e.kept
 	e.gone, e.kept = true, false
 	e.mu.Unlock()
-	t.s.devs.forget(e)
+	t.s.devs.forget(e, kept)
 	t.s.dues.set(e, 0)
 }
 

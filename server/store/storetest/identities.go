@@ -162,6 +162,13 @@ func tickets(s *suite) {
 	s.must(s.AddTicket(s.ctx, &store.Ticket{Hash: [32]byte{2}, Expires: at}))
 	_, err := s.TakeTicket(s.ctx, [32]byte{3}, at)
 	s.wantErr("an unknown link", err, store.ErrNotFound)
+	_, err = s.Ticket(s.ctx, [32]byte{3}, at)
+	s.wantErr("looking at an unknown link", err, store.ErrNotFound)
+	for range 2 {
+		seen, err := s.Ticket(s.ctx, ticket.Hash, at)
+		s.must(err)
+		s.equal("a link that is only looked at", seen, &ticket)
+	}
 	_, err = s.TakeTicket(s.ctx, [32]byte{2}, at)
 	s.wantErr("an expired link", err, store.ErrNotFound)
 
@@ -194,5 +201,7 @@ func tickets(s *suite) {
 	s.each(func(when string) {
 		_, err := s.TakeTicket(s.ctx, ticket.Hash, at+protocol.Time(2))
 		s.wantErr(when+"a used link", err, store.ErrNotFound)
+		_, err = s.Ticket(s.ctx, ticket.Hash, at+protocol.Time(2))
+		s.wantErr(when+"looking at a used link", err, store.ErrNotFound)
 	})
 }

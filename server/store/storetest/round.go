@@ -191,7 +191,23 @@ func gone(s *suite) {
 		}
 	})
 
+	var number protocol.Device
+	for i := range 3 { // refused for ever, they take up nothing: no numbers either (HST-045)
+		tx, err := s.Create(s.ctx, "B")
+		s.must(err)
+		out := delivery.Outcome{State: *tx.State(), Changed: delivery.Gone}
+		if n := out.State.Device; i > 0 && n != number {
+			s.Errorf("the same refused device has number %d, then %d", number, n)
+		}
+		number = out.State.Device
+		s.must(tx.Commit(at, &out))
+		tx.End()
+	}
+
 	again := s.make("A", nil) // it enrols again
+	if again == d {
+		s.Errorf("the number %d of a removed device is used again", d)
+	}
 	h, err := s.History(s.ctx, again, 10)
 	s.must(err)
 	if len(h) != 0 || s.state(again).Wake.Due != 0 {

@@ -271,14 +271,14 @@ func notWritten(s *suite) {
 		out.State.Queue = []delivery.Queued{queued(1)}
 		out.Commands = []delivery.CommandChange{{Queued: queued(1)}}
 	})
-	seen, offered, pace := at.Add(time.Second), queued(1), delivery.Pace{Since: at, Asks: 3}
+	seen, offered, pace := at.Add(time.Second), queued(1), delivery.Pace{Since: at, Times: 3}
 	offered.Offers = 1
 	s.change(d, func(out *delivery.Outcome) {
-		out.State.LastSeen, out.State.Queue, out.State.Pace = seen, []delivery.Queued{offered}, pace
+		out.State.LastSeen, out.State.Queue, out.State.Pace, out.State.Push.Since = seen, []delivery.Queued{offered}, pace, seen
 	})
 	got := s.state(d)
-	if got.LastSeen != seen || got.Pace != pace {
-		s.Errorf("last seen %s, pace %+v, want %s, %+v", got.LastSeen, got.Pace, seen, pace)
+	if got.LastSeen != seen || got.Pace != pace || got.Push.Since != seen {
+		s.Errorf("last seen %s, pace %+v, address of %s, want %s, %+v, %s", got.LastSeen, got.Pace, got.Push.Since, seen, pace, seen)
 	}
 	s.equal("queue", got.Queue, []delivery.Queued{offered})
 }
