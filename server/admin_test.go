@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -68,6 +69,68 @@ func TestAUTH04SetUpAgain(t *testing.T) {
 	if w := x.World(); w.Tenant.Authority != protocol.Intune || w.Tenant.Epoch != 1 || !w.Tenant.AcceptUserless || w.Settings.Renew != 7 {
 		t.Errorf("%+v %+v, want other settings and the same authority", w.Tenant, w.Settings)
 	}
+}
+
+// TestChangeThatIsNotKept: a change that the store refuses, and one that ends with its caller, leave what is in force.
+func TestChangeThatIsNotKept(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	disk := &readOnly{Store: x.store}
+	x.cfg.Store = disk
+	x.reopen()
+	world, topics, lines := x.World(), len(x.topics), len(x.journal(delivery.WhatTenant))
+	changes := map[string]func() error{
+		"authority": func() error {
+			return x.SetUp(x.ctx, x.now, authority.Tenant{AcceptUserless: true}, delivery.Settings{Renew: 7})
+		},
+		"users": func() error {
+			_, err := x.PutUsers(x.ctx, x.now, []store.User{{UPN: "new@example.org"}})
+			return err
+		},
+		"profile": func() error {
+			return x.ApplyProfile(x.ctx, x.now, "wifi", protocol.WiFi, "org.wifi", []byte("1"), []string{"all"})
+		},
+		"push certificate": func() error {
+			_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, 900*day), "", "", false)
+			return err
+		},
+		"token": func() error { return x.PutToken(x.ctx, x.now, store.Token{Name: "new"}) },
+	}
+	disk.failing = true
+	for what, change := range changes {
+		if err := change(); !errors.Is(err, errDisk) {
+			t.Errorf("%s: %v, want the store's error", what, err)
+		}
+		if x.World() != world || len(x.topics) != topics || len(x.journal(delivery.WhatTenant)) != lines {
+			t.Fatalf("%s: it is in force, and a restart forgets it", what)
+		}
+	}
+	if _, ok := x.UserByUPN("new@example.org"); ok || len(x.Content().Tokens) != 0 {
+		t.Error("a user or a token that nobody has kept")
+	}
+	if got := p.drain(); len(got) != 0 {
+		t.Errorf("the device gets %v", got)
+	}
+	disk.failing = false
+	for what, change := range changes {
+		if err := change(); err != nil || x.World() == world {
+			t.Errorf("%s, when it can be kept: %v", what, err)
+		}
+		world = x.World()
+	}
+}
+
+// readOnly is a store that keeps no change of the catalogue while it is failing.
+type readOnly struct {
+	store.Store
+	failing bool
+}
+
+func (r *readOnly) Apply(ctx context.Context, now protocol.Time, c *store.Change) error {
+	if r.failing {
+		return errDisk
+	}
+	return r.Store.Apply(ctx, now, c)
 }
 
 func TestPutUsers(t *testing.T) {

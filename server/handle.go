@@ -62,6 +62,12 @@ func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if enrols && out.Refusal.Rule == "" {
 		s.owners.add(out.State.User, out.State.Device)
 	}
+	if out.Changed&delivery.Gone != 0 {
+		s.owners.remove(out.State.User, out.State.Device)
+	}
+	if out.State.Life == delivery.Enrolling && ev.Kind == delivery.CheckInRound {
+		s.outbox.began(now)
+	}
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(now, world, ev, before, &out.State, out)
 	}

@@ -63,6 +63,53 @@ func TestHandleRefusedEnrolmentMakesNoRecord(t *testing.T) {
 	}
 }
 
+// TestHST045RefusedEnrolments: a first Enrol that is refused, by each of the ways to be, makes no record, however often.
+func TestHST045RefusedEnrolments(t *testing.T) {
+	x := newTenant(t)
+	for range 50 {
+		p := x.newPhone(1)
+		x.refused(p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: protocol.IOS, Topic: topic + "other"}), protocol.RuleOtherTopic)
+		id := p.id
+		p.id = "another"
+		p.certify(store.Grant{Purpose: delivery.ForEnrolment, User: 1, ID: id}) // bound to it
+		x.refused(p.enrol(), "HST-037")
+	}
+	list, err := x.store.Records(x.ctx, 0, 100)
+	x.must(err)
+	if len(list) != 0 {
+		t.Errorf("%d records of devices that were refused", len(list))
+	}
+	if p := x.enrolled(1); p.number != 1 {
+		t.Errorf("the first device has number %d", p.number)
+	}
+}
+
+// TestHST045UnfinishedEnrolments: a thousand hellos that nothing follows are gone a day later, by Tick alone.
+func TestHST045UnfinishedEnrolments(t *testing.T) {
+	x := newTenant(t)
+	x.tick() // the clean-up that a start does
+	whole := x.enrolled(1)
+	count := func() (n int) {
+		list, err := x.store.Records(x.ctx, 0, 20_000)
+		x.must(err)
+		return len(list)
+	}
+	for range 1000 {
+		x.must(x.newPhone(1).enrol())
+	}
+	begun := x.now
+	for x.now < begun.Add(3*day) && count() > 1 {
+		if n := count(); x.now < begun.Add(day) && n != 1001 {
+			t.Fatalf("%d records %s after they were made", n, x.now.Sub(begun))
+		}
+		x.now = x.next()
+		x.tick()
+	}
+	if left := x.now.Sub(begun); count() != 1 || left > 2*day || whole.state().Life != delivery.Enrolled {
+		t.Errorf("%s later there are %d records, want the one that finished", left, count())
+	}
+}
+
 func TestHandleRepeat(t *testing.T) {
 	x := newTenant(t)
 	p := x.enrolled(1)

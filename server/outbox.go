@@ -30,6 +30,7 @@ type outbox struct {
 	ticking   sync.Mutex
 	held      atomic.Bool  // the push certificate was found unusable, and none was uploaded since
 	sweep     atomic.Int64 // protocol.Time of the next clean-up
+	begun     atomic.Int64 // protocol.Time of the first enrolment that was begun since the latest one; 0: none was
 	confirmed atomic.Bool  // somebody has confirmed the clock since Run looked
 	warned    atomic.Int64 // the latest warning of the push certificate's end
 }
@@ -41,10 +42,26 @@ func (o *outbox) nudge() {
 	}
 }
 
+// nextSweep returns when records are looked at next: in time for those of enrolments that are not finished, too.
+func (o *outbox) nextSweep() protocol.Time {
+	next := protocol.Time(o.sweep.Load())
+	if begun := protocol.Time(o.begun.Load()); begun != 0 {
+		next = next.Sooner(begun.Add(renewal.Unfinished))
+	}
+	return next
+}
+
+// began takes note that an enrolment was begun at now.
+func (o *outbox) began(now protocol.Time) {
+	if o.begun.Load() == 0 && o.begun.CompareAndSwap(0, int64(now)) {
+		o.nudge()
+	}
+}
+
 // Next returns when Tick has something to do; 0: nothing is due ever. Wake-ups that are held because the push
 // certificate is unusable do not count.
 func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
-	next := protocol.Time(s.outbox.sweep.Load())
+	next := s.outbox.nextSweep()
 	w := s.World()
 	if s.cfg.Push == nil || s.outbox.held.Load() || w.Push.Topic == "" || w.Push.Suspended || s.holds(0, w) {
 		return next, nil
@@ -64,8 +81,9 @@ func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 func (s *Server) Tick(ctx context.Context, now protocol.Time) error {
 	s.outbox.ticking.Lock()
 	defer s.outbox.ticking.Unlock()
-	switch due := now >= protocol.Time(s.outbox.sweep.Load()); {
+	switch due := now >= s.outbox.nextSweep(); {
 	case due && s.World().Doubt:
+		s.outbox.begun.Store(0) // it will find all
 		s.outbox.sweep.Store(int64(now.Add(doubtAgain)))
 	case due:
 		if err := s.cleanUp(ctx, now); err != nil {
@@ -199,9 +217,12 @@ const (
 	sweepLeast = 24 * time.Hour
 )
 
-// cleanUp removes the records whose identity ended long ago (AUTH-43).
+// cleanUp removes the records whose identity ended long ago (AUTH-43), that never finished their enrolment (HST-045), and
+// that the clean-up rule calls silent (AUTH-48).
 func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
-	next := now.Add(renewal.Kept) // nothing issued from now on can end sooner
+	s.outbox.sweep.Store(int64(now)) // until it is done
+	s.outbox.begun.Store(0)          // before the first record is looked at
+	next := now.Add(renewal.Kept)    // nothing issued from now on can end sooner
 	silent := s.World().Settings.Silent
 	if silent != 0 {
 		next = next.Sooner(now.Add(silent))
@@ -217,6 +238,9 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 			end := renewal.RemovedAt(st.Identity.NotAfter)
 			if silent != 0 && st.LastSeen != 0 && st.Life != delivery.Deleted {
 				end = end.Sooner(st.LastSeen.Add(silent))
+			}
+			if st.Life == delivery.Enrolling {
+				end = end.Sooner(st.LastSeen.Add(renewal.Unfinished))
 			}
 			if now < end {
 				next = next.Sooner(end)

@@ -21,7 +21,7 @@ func TestAPL106PushAfterCommit(t *testing.T) {
 	x := newTenant(t)
 	p := x.newPhone(1)
 	p.must(p.enrol())
-	x.later(24 * time.Hour)
+	x.later(23 * time.Hour)
 	if got := x.since(0); len(got) != 0 {
 		t.Fatalf("pushes %v before the first TokenUpdate", got)
 	}

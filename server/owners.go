@@ -12,7 +12,7 @@ import (
 	"rollcall/server/store"
 )
 
-// owners are the devices of each user, for the device limit (AUTH-47). A device that is another user's since, or gone, may
+// owners are the devices of each user, for the device limit (AUTH-47). A device that is another user's since may
 // still be among them: the record decides.
 type owners struct {
 	mu sync.Mutex
@@ -27,6 +27,14 @@ func (o *owners) add(u delivery.UserID, d protocol.Device) {
 	defer o.mu.Unlock()
 	if !slices.Contains(o.of[u], d) {
 		o.of[u] = append(o.of[u], d)
+	}
+}
+
+func (o *owners) remove(u delivery.UserID, d protocol.Device) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if i := slices.Index(o.of[u], d); i >= 0 {
+		o.of[u] = slices.Delete(o.of[u], i, i+1)
 	}
 }
 

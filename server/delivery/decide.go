@@ -72,7 +72,7 @@ func (d *decision) round() {
 	if d.s.Life == Ended {
 		// The device may not have heard that it is over, or repeats itself: answered, and nothing changes (HST-052).
 		if d.in.Verb == protocol.Report {
-			d.journal(WhatUnknownReport, "HST-052", d.in.Command.String())
+			d.stray(d.in.Command.String())
 		}
 		if d.in.Verb == protocol.GetEscrow {
 			d.out.Reply.Kind = protocol.Escrow
@@ -134,14 +134,14 @@ func (d *decision) pace() bool {
 	if d.now.Sub(p.Since) >= paceWindow || d.now < p.Since {
 		*p = Pace{Since: d.now}
 	}
-	if p.Asks < paceAsks {
-		p.Asks++
+	if p.Times < paceAsks {
+		p.Times++
 		return true
 	}
-	again, first := p.Since.Add(paceWindow).Sub(d.now), p.Asks == paceAsks
+	again, first := p.Since.Add(paceWindow).Sub(d.now), p.Times == paceAsks
 	d.refusal(&protocol.Refusal{Rule: "HST-056", Reason: "the device asks too often", RetryAfter: again}, WhatRefused)
 	if first {
-		d.n.Pace.Asks++
+		d.n.Pace.Times++
 	} else {
 		d.out.Effects = d.out.Effects[:0]
 	}
@@ -171,11 +171,13 @@ func (d *decision) order() {
 	d.out.Changed |= Wakes
 }
 
-// cleanUp removes the record of a device whose identity ended long ago (AUTH-43), or that the clean-up rule calls silent
-// (AUTH-48).
+// cleanUp removes the record of a device whose identity ended long ago (AUTH-43), that never finished its enrolment
+// (HST-045), or that the clean-up rule calls silent (AUTH-48).
 func (d *decision) cleanUp() {
 	switch silent := d.w.Settings.Silent; {
 	case d.w.Doubt:
+	case d.s.Life == Enrolling && d.now >= d.s.LastSeen.Add(renewal.Unfinished):
+		d.unfinished()
 	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter):
 		d.remove(protocol.RuleRecordKept, "identity ended "+d.s.Identity.NotAfter.String())
 	case silent == 0 || d.s.LastSeen == 0 || d.now < d.s.LastSeen.Add(silent) || d.s.Life == Deleted:
@@ -186,6 +188,17 @@ func (d *decision) cleanUp() {
 	default:
 		d.remove(protocol.RuleCleanUp, "silent since "+d.s.LastSeen.String())
 	}
+}
+
+// unfinished ends an enrolment whose Ready never came: of a device that was never enrolled nothing is kept.
+func (d *decision) unfinished() {
+	const why = "the enrolment was not finished"
+	d.effect(Revoke, d.s.Identity.Fingerprint)
+	if d.s.Registered == protocol.Unknown {
+		d.remove("HST-045", why)
+		return
+	}
+	d.end("HST-045", why)
 }
 
 // restore gives a device its record back (AUTH-48).

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -106,6 +107,10 @@ func (d *decision) ready() {
 	if first && !d.topic() {
 		return
 	}
+	if !first && d.same() {
+		n.Push.Since = d.now
+		return
+	}
 	unreachable := n.Push.Unreachable
 	n.Push = Push{Topic: d.ownTopic(), Magic: strings.Clone(in.Magic), Token: clone(in.Token), Since: d.now}
 	d.out.Changed |= Core
@@ -122,6 +127,13 @@ func (d *decision) ready() {
 		d.out.Changed |= Wakes // it can go out again
 		d.journal(WhatReachable, "", "")
 	}
+}
+
+// same tells whether a Ready says nothing that is worth a write.
+func (d *decision) same() bool {
+	in, s, p := d.in, d.s, &d.s.Push
+	return !p.Unreachable && in.Awaiting == s.Awaiting && in.Topic == p.Topic && in.Magic == p.Magic && bytes.Equal(in.Token, p.Token) &&
+		(in.Unlock == nil || bytes.Equal(in.Unlock, s.Unlock))
 }
 
 // ownTopic is the message's topic, without keeping the request or another copy of what the world has.

@@ -367,3 +367,61 @@ func TestAUTH43CleanUp(t *testing.T) {
 		t.Errorf("outcome %+v, want the record gone", out)
 	}
 }
+
+// TestHST045Unfinished: an enrolment that is begun and never finished leaves nothing, and one of a device that was enrolled
+// before leaves the record of that (AUTH-43).
+func TestHST045Unfinished(t *testing.T) {
+	due := func(p *phone) *delivery.Outcome { return p.event(delivery.Event{Kind: delivery.RecordDue}) }
+	p := newPhone(t)
+	p.enrol()
+	p.now = p.now.Add(day) - 1
+	if out := due(p); out.Changed != 0 {
+		t.Error("removed before its time")
+	}
+	p.now++
+	if out := due(p); out.Changed&delivery.Gone == 0 || !p.noted(delivery.WhatRecordRemoved, "HST-045") || !p.revoked[p.cred.Fingerprint] {
+		t.Errorf("outcome %+v, want the record gone", out)
+	}
+
+	p = settled(t)
+	p.enrol()
+	p.now = p.now.Add(day)
+	if out := due(p); out.Changed&delivery.Gone != 0 || p.s.Life != delivery.Ended || p.s.Registered != protocol.Intune || !p.noted(delivery.WhatEnded, "HST-045") {
+		t.Errorf("state %+v, want the enrolment ended and its record kept", p.s)
+	}
+
+	p = newPhone(t)
+	p.enrol()
+	p.w.Doubt = true // HST-110
+	p.now = p.now.Add(day)
+	if out := due(p); out.Changed != 0 {
+		t.Errorf("outcome %+v while the clock is in doubt", out)
+	}
+}
+
+// TestAPL031ReadySaysNothingNew: TokenUpdates that change nothing are not written, and anything new is.
+func TestAPL031ReadySaysNothingNew(t *testing.T) {
+	p := settled(t)
+	written := 0
+	for range 3 * 24 {
+		p.now = p.now.Add(time.Hour)
+		if p.ready(); p.out.Changed != 0 || len(p.out.Effects) > 0 || len(p.out.Commands) > 0 {
+			written++
+		}
+		if p.s.Push.Since != p.now {
+			t.Fatalf("address of %s at %s: an older report of the push service would be believed", p.s.Push.Since, p.now)
+		}
+	}
+	if written != 0 {
+		t.Errorf("%d of them were written", written)
+	}
+	for name, change := range map[string]func(s *delivery.State){
+		"token": func(s *delivery.State) { s.Push.Token = []byte("another") }, "magic": func(s *delivery.State) { s.Push.Magic = "another" },
+		"topic": func(s *delivery.State) { s.Push.Topic = "another" }, "unreachable": func(s *delivery.State) { s.Push.Unreachable = true },
+	} {
+		change(&p.s)
+		if p.ready(); p.out.Changed&delivery.Core == 0 {
+			t.Errorf("%s: nothing is written", name)
+		}
+	}
+}

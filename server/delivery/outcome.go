@@ -14,7 +14,7 @@ type Exchange struct {
 // Parts says which parts of a State a decision changed and must be durable.
 type Parts uint8
 
-// The parts. A round that changes none of them is not written at all: LastSeen may lag on disk.
+// The parts. A round that changes none of them is not written at all: LastSeen and Push.Since may lag on disk.
 const (
 	Core     Parts = 1 << iota // everything that is not below
 	Profiles                   // State.Profiles

@@ -111,7 +111,10 @@ func (p *phone) event(in delivery.Event) *delivery.Outcome {
 	}
 	if p.out.Changed == 0 && p.out.Refusal.Rule == "" {
 		after := p.out.State // what may change without being written
-		after.LastSeen, after.Pace = before.LastSeen, before.Pace
+		after.LastSeen, after.Pace, after.Push.Since = before.LastSeen, before.Pace, before.Push.Since
+		if len(p.out.Effects) > 0 {
+			after.Strays = before.Strays
+		}
 		after.Queue = slices.Clone(after.Queue)
 		for i := range min(len(after.Queue), len(before.Queue)) {
 			after.Queue[i].Offers, after.Queue[i].NotNow = before.Queue[i].Offers, before.Queue[i].NotNow

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"rollcall/protocol"
@@ -46,7 +47,7 @@ func (d *decision) report() {
 	case i < 0 || d.in.Status == protocol.NoStatus:
 		// A repeat, or a command of a time that the store does not remember: the device must be answered, or it would
 		// say the same for ever (APL-052, APL-053).
-		d.journal(WhatUnknownReport, "HST-052", d.in.Command.String()+" "+d.in.Status.String())
+		d.stray(d.in.Command.String() + " " + d.in.Status.String())
 	case d.in.Status == protocol.NotNow:
 		q := &d.changeQueue()[i]
 		q.NotNow = true
@@ -62,6 +63,28 @@ func (d *decision) report() {
 		d.reconcile(false)
 		d.next(d.in.Status)
 	}
+}
+
+// The journal hears of so many reports of unknown commands of one device in a day: enough for every answer that was lost,
+// too few to fill a disk (HST-052).
+const (
+	maxStrays   = 20
+	strayWindow = 24 * time.Hour
+)
+
+// stray writes a report of an unknown command into the journal.
+func (d *decision) stray(detail string) {
+	p := &d.n.Strays
+	if d.now.Sub(p.Since) >= strayWindow || d.now < p.Since {
+		*p = Pace{Since: d.now}
+	}
+	if p.Times == maxStrays {
+		return
+	}
+	if p.Times++; p.Times == maxStrays {
+		detail += ": more of them are not written today"
+	}
+	d.journal(WhatUnknownReport, "HST-052", detail)
 }
 
 // reported finds the command that a report is about, -1: there is none. A report of a format error may not say which: then it

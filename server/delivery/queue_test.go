@@ -109,7 +109,31 @@ func TestAPL053HST052UnknownReport(t *testing.T) {
 	if out := p.reportOf(ids[0], protocol.Acknowledged); out.Refusal.Rule != "" || out.Reply.Kind != protocol.Done || !p.noted(delivery.WhatUnknownReport, "HST-052") {
 		t.Errorf("report after CheckOut = %+v, want it answered", out)
 	}
+	before.Strays = p.s.Strays
 	equal(t, "state after CheckOut", p.s, before)
+}
+
+// TestHST052JournalIsBounded: each is answered, and a device that says them all day long fills no disk.
+func TestHST052JournalIsBounded(t *testing.T) {
+	for name, after := range map[string]func(p *phone){"enrolled": func(*phone) {}, "after CheckOut": func(p *phone) { p.leave() }} {
+		t.Run(name, func(t *testing.T) {
+			p := settled(t)
+			after(p)
+			for i := range 3 * 24 * 60 { // one a minute
+				p.now = p.now.Add(time.Minute)
+				out := p.reportOf(protocol.CommandID{1, byte(i), byte(i >> 8)}, protocol.Acknowledged)
+				if out.Refusal.Rule != "" || out.Reply.Kind != protocol.Done {
+					t.Fatalf("report %d = %+v, want it answered", i, out)
+				}
+				if len(out.Effects) == 0 && (out.Changed != 0 || len(out.Commands) != 0) {
+					t.Fatalf("report %d, of which the journal hears nothing, is written: %+v", i, out)
+				}
+			}
+			if n := p.count(delivery.WhatUnknownReport); n != 3*20 {
+				t.Errorf("%d lines in three days, want 20 a day", n)
+			}
+		})
+	}
 }
 
 func TestHST055AfterRestart(t *testing.T) {
@@ -228,10 +252,10 @@ func TestHST056AsksTooFast(t *testing.T) {
 	p.orders(protocol.SecurityInfo)
 	p.now = p.now.Add(time.Hour)
 	p.ask()
-	if p.s.Pace != (delivery.Pace{Since: p.now, Asks: 1}) {
+	if p.s.Pace != (delivery.Pace{Since: p.now, Times: 1}) {
 		t.Fatalf("pace %+v after one Ask", p.s.Pace)
 	}
-	p.s.Pace.Asks = 59_999
+	p.s.Pace.Times = 59_999
 	if p.ask(); p.out.Refusal.Rule != "" {
 		t.Fatalf("refused at the 60,000th time: %+v", p.out.Refusal)
 	}

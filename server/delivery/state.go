@@ -59,7 +59,8 @@ type State struct {
 	Next     Identity // issued by a renewal and not used yet; zero: none
 	Renewal  Renewal
 
-	Pace Pace // not kept on disk
+	Pace   Pace // not kept on disk
+	Strays Pace // reports of unknown commands in the journal (HST-052); not kept on disk
 
 	Unlock []byte // Apple's UnlockToken; nil: none
 	Escrow []byte // Apple's bootstrap token; nil: none
@@ -76,7 +77,7 @@ type Push struct {
 	Topic       string
 	Magic       string
 	Token       []byte
-	Since       protocol.Time // when this address was told to us
+	Since       protocol.Time // when this address was told to us last; may lag on disk
 	Unreachable bool          // the push service refused it since; the next Ready clears it
 }
 
@@ -99,10 +100,10 @@ type Wake struct {
 	Attempt uint8 // how many went out for this reason already
 }
 
-// Pace is how often a device has asked since a moment.
+// Pace is how often a device has done something since a moment.
 type Pace struct {
 	Since protocol.Time
-	Asks  uint32
+	Times uint32
 }
 
 // An Identity is a certificate that a device holds.

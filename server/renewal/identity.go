@@ -16,6 +16,9 @@ const (
 // Kept is how long a device's record outlives its identity certificate (AUTH-43).
 const Kept = 180 * 24 * time.Hour
 
+// Unfinished is how long an enrolment may wait for its first Ready after the device was last heard of (HST-045).
+const Unfinished = 24 * time.Hour
+
 // ErrLifetime is wrapped when a certificate ends before it begins.
 var ErrLifetime = errors.New("validity ends before it begins")
 
