@@ -38,7 +38,10 @@ func labCommand() *cobra.Command {
 		Long: `Start a server, a simulated push service and a fleet of simulated devices in this process, over real mutual TLS on
 loopback, and play a story: who enrols, what is assigned, who is away, what fails. Without an argument it is two weeks of
 1,000 iPhones, iPads and Macs under Intune, in less than a minute: server and devices share a clock that steps to the next
-moment at which anybody has something to do.
+moment at which anybody has something to do. With --export it is two ordinary weeks of a tenant's own iPhones, iPads and
+Macs, registered as the export says (the ready plan tenant); its other devices are counted and stay out.
+
+On the driven clock one plan and --seed tell the same story of each device every time, --restart-server or not.
 
 The summary says what happened and whether everything held: exit code 0; 2 if a limit of the plan or an invariant did not.
 Ctrl-C ends the run with what is known so far, marked partial (130).`,

@@ -279,7 +279,7 @@ func (t *telling) refusals() report.Table {
 }
 
 func (t *telling) pushes() report.Table {
-	table := report.Table{Title: "Push service", Caption: "What the simulated push service did with the server's notifications.", Columns: []report.Column{{Name: "What"}, {Name: "Count", Bar: true}}}
+	table := report.Table{Title: "Push service", Caption: "What became of the server's notifications. Each that was accepted was delivered, at once or later, or replaced by a later one, or expired, or waits still.", Columns: []report.Column{{Name: "What"}, {Name: "Count", Bar: true}}}
 	for _, f := range t.Push {
 		table.Rows = append(table.Rows, []any{f.Name, f.Value})
 	}
