@@ -41,7 +41,7 @@ type desk struct {
 	ca *certs.Authority
 
 	mu      sync.Mutex
-	unspent map[ChallengeHash]bool
+	unspent map[[sha256.Size]byte]bool
 	issued  map[string]*x509.Certificate // by transaction and CSR hash
 	revoked map[string]bool              // serials
 	calls   int
@@ -50,9 +50,9 @@ type desk struct {
 }
 
 func newDesk(ca *certs.Authority, challenges ...string) *desk {
-	d := &desk{ca: ca, unspent: make(map[ChallengeHash]bool), issued: make(map[string]*x509.Certificate), revoked: make(map[string]bool)}
+	d := &desk{ca: ca, unspent: make(map[[sha256.Size]byte]bool), issued: make(map[string]*x509.Certificate), revoked: make(map[string]bool)}
 	for _, c := range challenges {
-		d.unspent[HashChallenge(c)] = true
+		d.unspent[sha256.Sum256([]byte(c))] = true
 	}
 	return d
 }
@@ -87,8 +87,8 @@ func (d *desk) issue(_ context.Context, r *Request) (*x509.Certificate, error) {
 		}
 		public, handle = r.CSR.PublicKey, r.Signer.Subject.CommonName
 	default:
-		hash := HashChallenge(r.Challenge)
-		if !d.unspent[hash] || !hash.Matches(r.Challenge) {
+		hash := sha256.Sum256([]byte(r.Challenge))
+		if !d.unspent[hash] {
 			return nil, &Failure{BadRequest, "challenge refused"}
 		}
 		delete(d.unspent, hash)

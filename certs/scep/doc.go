@@ -1,5 +1,5 @@
-// Package scep speaks SCEP (RFC 8894; apple.md section 3), both sides: [Server] answers, [Client] enrols. The
-// challenge is the server's to keep; [NewChallenge] and [HashChallenge] are how.
+// Package scep speaks SCEP (RFC 8894; apple.md section 3), both sides: [Server] answers, [Client] enrols. Making
+// challenges and keeping them, as hashes only, is the server's (HST-037).
 //
 // Start with [Server.Issue], the one decision that is asked of the caller, and with [Client.Enrol]. A P-256
 // identity comes through SCEP with an RSA [Transport]; a fleet shares a few of them, and one [CACache].

@@ -45,7 +45,7 @@ type Server struct {
 	// TransactionID with the same CSRHash must get the same certificate.
 	Issue func(ctx context.Context, r *Request) (*x509.Certificate, error)
 	// Refused, if set, is told why a request was refused, for the log: a *Failure, what wraps
-	// certs.ErrMalformed, or the other error of Issue.
+	// certs.ErrMalformed, an *http.MaxBytesError, or the other error of Issue.
 	Refused func(ctx context.Context, err error)
 }
 
@@ -61,6 +61,7 @@ const (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	operation := r.URL.Query()["operation"]
 	if len(operation) != 1 {
+		s.refused(r.Context(), fmt.Errorf("%w: %d parameters operation", certs.ErrMalformed, len(operation)))
 		http.Error(w, "want one parameter operation", http.StatusBadRequest)
 		return
 	}
@@ -81,6 +82,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "PKIOperation":
 		body, status := readBody(w, r)
 		if status != http.StatusOK {
+			err := fmt.Errorf("%w: %s", certs.ErrMalformed, http.StatusText(status))
+			if status == http.StatusRequestEntityTooLarge {
+				err = &http.MaxBytesError{Limit: maxMessage}
+			}
+			s.refused(r.Context(), err)
 			http.Error(w, http.StatusText(status), status)
 			return
 		}
@@ -94,6 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer(w, typeMessage, rep)
 		}
 	default:
+		s.refused(r.Context(), fmt.Errorf("%w: operation %.40q", certs.ErrMalformed, operation[0]))
 		http.Error(w, "unknown operation", http.StatusBadRequest)
 	}
 }

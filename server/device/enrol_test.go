@@ -307,6 +307,39 @@ func TestEnrolmentByLink(t *testing.T) {
 	}
 }
 
+// TestHST002SCEPRefusalIsLogged: what is no SCEP at all is answered 400, and one line says so.
+func TestHST002SCEPRefusalIsLogged(t *testing.T) {
+	l := newLab(t)
+	p := l.phoneOf("", certs.Signer{})
+	for _, tt := range []struct {
+		name, query, body string
+		status            int
+		rule              string
+	}{
+		{"no operation", "", "", 400, "HST-002"},
+		{"two operations", "?operation=GetCACaps&operation=GetCACert", "", 400, "HST-002"},
+		{"unknown operation", "?operation=Sing", "", 400, "HST-002"},
+		{"empty", "?operation=PKIOperation", "", 400, "HST-002"},
+		{"garbage", "?operation=PKIOperation", "x", 400, "HST-002"},
+		{"too large", "?operation=PKIOperation", strings.Repeat("x", 129<<10), 413, "HST-001"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := strings.Count(l.log.String(), tt.rule)
+			method := http.MethodPost
+			if tt.body == "" && tt.name != "empty" {
+				method = http.MethodGet
+			}
+			a, err := p.do(method, scepPath+tt.query, nil, []byte(tt.body))
+			if err != nil || a.status != tt.status {
+				t.Errorf("answered %d (%v), want %d", a.status, err, tt.status)
+			}
+			if n := strings.Count(l.log.String(), tt.rule) - before; n != 1 {
+				t.Errorf("%d lines with %s, want one:\n%s", n, tt.rule, l.log)
+			}
+		})
+	}
+}
+
 func TestAPL007WrongChallenge(t *testing.T) {
 	l := newLab(t)
 	p := l.open(l.get("/e/"+l.invite(), nil).body)

@@ -21,7 +21,8 @@ const (
 	maxHeader   = 64 << 10 // an Mdm-Signature needs some KiB; apple.md section 14 asks for 32 KiB or more
 	patience    = 10 * time.Second
 	idle        = 60 * time.Second
-	bytesSecond = 1 << 10 // that a body must bring in after patience is over
+	bytesSecond = 1 << 10  // that a body must bring in after patience is over
+	piece       = 32 << 10 // of an answer: the other side must take it within patience
 )
 
 var (
@@ -39,7 +40,7 @@ func HTTPServer(h http.Handler, config *tls.Config, log *logrus.Logger) *http.Se
 	var only http.Protocols
 	only.SetHTTP1(true)
 	return &http.Server{
-		Handler:           onePath(h),
+		Handler:           takenUp(onePath(h, log)),
 		TLSConfig:         config,
 		Protocols:         &only,
 		ConnContext:       connContext,
@@ -51,13 +52,59 @@ func HTTPServer(h http.Handler, config *tls.Config, log *logrus.Logger) *http.Se
 	}
 }
 
+// takenUp ends an answer that nobody takes: each piece of it has patience from when it is written.
+func takenUp(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control, ok := w.(deadliner)
+		if !ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		out := &paced{w, control}
+		out.extend() // for a 100 Continue
+		h.ServeHTTP(out, r)
+		out.extend() // what is in buffers is written after us
+	})
+}
+
+type deadliner interface{ SetWriteDeadline(time.Time) error }
+
+// A paced answer goes out piece by piece.
+type paced struct {
+	http.ResponseWriter
+	control deadliner
+}
+
+func (w *paced) extend() { w.control.SetWriteDeadline(time.Now().Add(patience)) }
+
+// Unwrap is for http.ResponseController.
+func (w *paced) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *paced) WriteHeader(status int) {
+	w.extend()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *paced) Write(p []byte) (n int, err error) {
+	for {
+		part := p[n:min(len(p), n+piece)]
+		w.extend()
+		m, err := w.ResponseWriter.Write(part)
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
 // onePath refuses what a proxy in front and the router behind could take for two different paths (HST-022).
 // Nothing is redirected: a device would follow (apple.md section 6.3).
-func onePath(h http.Handler) http.Handler {
+func onePath(h http.Handler, log *logrus.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
 		if r.URL.IsAbs() || r.URL.Host != "" || p == "" || p[0] != '/' || strings.ContainsAny(p, ";\\\x00") || encodedPath(r.URL.RawPath) ||
 			p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+			log.WithFields(logrus.Fields{"rule": "HST-022", "method": r.Method, "target": r.RequestURI[:min(len(r.RequestURI), 200)], "remote": r.RemoteAddr}).Warn("refused")
 			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
 			return
 		}

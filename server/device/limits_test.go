@@ -173,6 +173,9 @@ func TestHST022OnePath(t *testing.T) {
 			}
 		})
 	}
+	if !l.logged(`"rule":"HST-022"`, "/e/%2e%2e/apple/mdm") || strings.Count(l.log.String(), `"rule":"HST-022"`) != 10 {
+		t.Errorf("the log does not have one line for each path that was refused:\n%s", l.log)
+	}
 	t.Run("length beside chunks", func(t *testing.T) {
 		// Chunks win (RFC 9112, section 6.1), so that the rest is one body and never a second request.
 		got := l.raw(p, fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", commandPath, len(body), body))
@@ -248,6 +251,14 @@ func TestHST020Slowloris(t *testing.T) {
 			drip(c, strings.Repeat("b", 1000), 1, time.Second)
 		}, patience, 10},
 		{"nothing after the handshake", func(net.Conn) {}, patience, 0},
+		{"a message of one byte a second", func(c net.Conn) {
+			io.WriteString(c, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+			drip(c, strings.Repeat("b", 1000), 1, time.Second)
+		}, patience, 10},
+		{"a message of 2 KiB a second for a minute", func(c net.Conn) {
+			io.WriteString(c, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 122880\r\n\r\n")
+			drip(c, strings.Repeat("b", 120<<10), 2<<10, time.Second)
+		}, time.Minute + idle, 120 << 10},
 		{"2 KiB a second for a minute", func(c net.Conn) {
 			io.WriteString(c, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 122880\r\n\r\n")
 			drip(c, strings.Repeat("b", 120<<10), 2<<10, time.Second)
@@ -257,6 +268,12 @@ func TestHST020Slowloris(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got int
 				s := HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPut {
+						var x exchange
+						x.read(w, r)
+						got = len(x.body)
+						return
+					}
 					b, _ := io.ReadAll(r.Body)
 					got = len(b)
 				}), nil, logs.New(io.Discard, true))
@@ -282,6 +299,56 @@ func TestHST020Slowloris(t *testing.T) {
 				if got < tt.reads-2 || got > tt.reads+2 {
 					t.Errorf("the handler got %d bytes, want %d", got, tt.reads)
 				}
+			})
+		})
+	}
+}
+
+// An answer that nobody reads ends; one that is read slowly does not.
+func TestHST020AnswerNobodyReads(t *testing.T) {
+	const size = 1 << 20
+	for _, tt := range []struct {
+		name string
+		read int           // bytes each second
+		want time.Duration // the handler is done, at the latest
+		ok   bool
+	}{
+		{"nothing is read", 0, patience + time.Second, false},
+		{"8 KiB a second", 8 << 10, 3 * time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				done := make(chan error, 1)
+				s := HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, err := w.Write(make([]byte, size))
+					done <- err
+				}), nil, logs.New(io.Discard, true))
+				ours, theirs := net.Pipe()
+				l := &oneConn{conn: theirs}
+				go s.Serve(l)
+				io.WriteString(ours, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				go func() {
+					for tt.read > 0 {
+						if _, err := io.ReadFull(ours, make([]byte, tt.read)); err != nil {
+							return
+						}
+						time.Sleep(time.Second)
+					}
+				}()
+				var err error
+				select {
+				case err = <-done:
+				case <-time.After(time.Hour):
+					t.Error("the answer never ended")
+				}
+				if took := time.Since(start); (err == nil) != tt.ok || took > tt.want {
+					t.Errorf("the answer ended after %v: %v", took, err)
+				}
+				ours.Close()
+				s.Close()
+				l.Close()
+				time.Sleep(2 * time.Second)
 			})
 		})
 	}

@@ -39,27 +39,31 @@ type Enrolment struct {
 }
 
 // Profile returns the signed profile with which a device of platform p enrols. topic is the one that it will be woken
-// under, challenge the right to one certificate; now is the signing time.
+// under, challenge the right to one certificate; now is the signing time. One that a device would refuse, because of URL or
+// topic, is an error (APL-001).
 func (e *Enrolment) Profile(p protocol.Platform, topic, challenge string, now time.Time) ([]byte, error) {
 	profile := e.document(p, topic, challenge)
+	if err := profile.CheckEnrolment(topic); err != nil {
+		return nil, err
+	}
 	if e.Signer == nil {
-		return profile, nil
+		return apple.EncodeProfile(profile), nil
 	}
 	signer, err := e.Signer()
 	if err != nil {
 		return nil, err
 	}
-	return certs.SignAttached(profile, signer, now)
+	return certs.SignAttached(apple.EncodeProfile(profile), signer, now)
 }
 
 // Renewal returns the profile with which the device in state s renews its identity: that of its enrolment but for the
 // challenge (APL-090). It is not signed, as a profile that a managed device gets by command need not be
 // (apple.md section 2.6), so that the same arguments give the same bytes.
 func (e *Enrolment) Renewal(_ context.Context, _ protocol.Time, s *delivery.State, challenge string) ([]byte, error) {
-	return e.document(s.Platform, s.Push.Topic, challenge), nil
+	return apple.EncodeProfile(e.document(s.Platform, s.Push.Topic, challenge)), nil
 }
 
-func (e *Enrolment) document(p protocol.Platform, topic, challenge string) []byte {
+func (e *Enrolment) document(p protocol.Platform, topic, challenge string) *apple.Profile {
 	root := e.CA.Certificate()
 	fingerprint := sha256.Sum256(root.Raw)
 	identity := e.uuid("identity")
@@ -94,7 +98,7 @@ func (e *Enrolment) document(p protocol.Platform, topic, challenge string) []byt
 			Certificate: e.Seal.Certificate().Raw,
 		})
 	}
-	return apple.EncodeProfile(profile)
+	return profile
 }
 
 // uuid is the same for the same server and part, so that a renewal updates in place.

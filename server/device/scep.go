@@ -22,7 +22,13 @@ func (h *Handler) scep() http.Handler {
 	return &scep.Server{
 		CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue,
 		Refused: func(_ context.Context, err error) {
-			h.cfg.Log.WithError(err).WithField("rule", issueRule(err)).Warn("no certificate")
+			rule := issueRule(err)
+			if _, large := errors.AsType[*http.MaxBytesError](err); large {
+				rule = "HST-001"
+			} else if errors.Is(err, certs.ErrMalformed) {
+				rule = "HST-002"
+			}
+			h.cfg.Log.WithError(err).WithField("rule", rule).Warn("no certificate")
 		},
 	}
 }
