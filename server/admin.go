@@ -200,6 +200,8 @@ func (s *Server) putProfile(ctx context.Context, now protocol.Time, p ProfileCha
 		return s.change(ctx, now, &c)
 	case p.Name == "" || p.Identifier == "" || p.Family == protocol.NoFamily:
 		return refuse("HST-014", "a profile needs a name, an identifier and a family")
+	case p.Identifier == EnrolmentIdentifier: // installed, it would replace that; removed, it would end the enrolment
+		return refuse(protocol.RuleNamesake, "PayloadIdentifier %s is the enrolment profile's", p.Identifier)
 	case p.Authority == protocol.Office365 && p.Family != protocol.Email && p.Family != protocol.Configuration:
 		return refuse(protocol.RuleUnsupportedBMS, "basic mobility and security has email and configuration profiles only; %q is %s", p.Name, p.Family)
 	case present != nil && (present.Identifier != p.Identifier || present.Family != p.Family):
@@ -216,6 +218,10 @@ func (s *Server) putProfile(ctx context.Context, now protocol.Time, p ProfileCha
 	}}
 	return s.change(ctx, now, &c)
 }
+
+// EnrolmentIdentifier is the top-level PayloadIdentifier of every enrolment profile, and of no other: what makes a renewal
+// replace the profile of the enrolment, and what a device is told to remove when it is retired.
+const EnrolmentIdentifier = "rollcall.enrolment"
 
 // ApplyProfile is PutProfile by the server itself, of the tenant's authority.
 func (s *Server) ApplyProfile(ctx context.Context, now protocol.Time, name string, family protocol.Family, identifier string, payload []byte, groups []string) error {

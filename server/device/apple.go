@@ -15,6 +15,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -127,7 +128,7 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 		return errNotOffered
 	}
 	if x.out.Reply.Command.Kind == protocol.Retire {
-		x.out.Reply.Command.Text = EnrolmentIdentifier
+		x.out.Reply.Command.Text = server.EnrolmentIdentifier
 	}
 	x.answer = apple.EncodeReply(x.answer, &x.out.Reply)
 	return nil

@@ -19,6 +19,7 @@ import (
 	"rollcall/certs/scep"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
@@ -82,7 +83,7 @@ func TestAPL001EnrolmentProfile(t *testing.T) {
 		{"no signatures asked for", !m.SignMessage},
 		{"SCEP", s.URL == "https://"+testHost+scepPath && s.Keysize >= 2048 && s.Challenge != ""},
 		{"fingerprint of the CA", bytes.Equal(s.CAFingerprint, fp[:])},
-		{"identifier", p.Identifier == EnrolmentIdentifier},
+		{"identifier", p.Identifier == server.EnrolmentIdentifier},
 		{"root first", bytes.Equal(p.Payloads[0].Certificate, l.ca.Certificate().Raw)},
 		{"no capabilities of a Mac", m.ServerCapabilities == nil},
 	} {

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -131,8 +132,8 @@ func (l *lab) retire(p *phone) {
 	l.t.Helper()
 	id := l.order(p.id, protocol.Retire)
 	idle := p.idle()
-	if a := p.send(idle); a.status != 200 || !strings.Contains(string(a.body), EnrolmentIdentifier) {
-		l.t.Fatalf("a retired device got %d %q, want RemoveProfile of %s", a.status, a.body, EnrolmentIdentifier)
+	if a := p.send(idle); a.status != 200 || !strings.Contains(string(a.body), server.EnrolmentIdentifier) {
+		l.t.Fatalf("a retired device got %d %q, want RemoveProfile of %s", a.status, a.body, server.EnrolmentIdentifier)
 	}
 	idle.Status, idle.CommandUUID = protocol.Acknowledged, id.String()
 	if a := p.send(idle); a.status != 200 {

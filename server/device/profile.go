@@ -10,12 +10,9 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/server"
 	"rollcall/server/delivery"
 )
-
-// EnrolmentIdentifier is the top-level PayloadIdentifier of every enrolment profile: what makes a renewal replace
-// the profile of the enrolment, and what a device is told to remove when it is retired.
-const EnrolmentIdentifier = "rollcall.enrolment"
 
 const (
 	scepRetries    = 3
@@ -75,21 +72,21 @@ func (e *Enrolment) document(p protocol.Platform, topic, challenge string) *appl
 		mdm.ServerCapabilities = []string{"com.apple.mdm.bootstraptoken"}
 	}
 	profile := &apple.Profile{
-		Identifier: EnrolmentIdentifier, UUID: e.uuid("profile"), DisplayName: "Management by " + e.Name, Organization: e.Name,
+		Identifier: server.EnrolmentIdentifier, UUID: e.uuid("profile"), DisplayName: "Management by " + e.Name, Organization: e.Name,
 		Description: "Lets " + e.Name + " manage this device.", Scope: scope(p),
 		Payloads: []apple.Payload{
 			{
-				Type: apple.RootPayload, Identifier: EnrolmentIdentifier + ".root", UUID: e.uuid("root"),
+				Type: apple.RootPayload, Identifier: server.EnrolmentIdentifier + ".root", UUID: e.uuid("root"),
 				DisplayName: root.Subject.CommonName, Certificate: root.Raw,
 			},
 			{
-				Type: apple.SCEPPayload, Identifier: EnrolmentIdentifier + ".identity", UUID: identity, DisplayName: "Device identity",
+				Type: apple.SCEPPayload, Identifier: server.EnrolmentIdentifier + ".identity", UUID: identity, DisplayName: "Device identity",
 				SCEP: &apple.SCEP{
 					URL: e.URL + scepPath, Name: "rollcall", Subject: [][][]string{{{"O", e.Name}}, {{"CN", "device"}}}, Challenge: challenge,
 					Keysize: keyBits, KeyType: "RSA", KeyUsage: 5, CAFingerprint: fingerprint[:], Retries: scepRetries, RetryDelay: scepRetryDelay,
 				},
 			},
-			{Type: apple.MDMPayload, Identifier: EnrolmentIdentifier + ".mdm", UUID: e.uuid("mdm"), DisplayName: "Management", MDM: mdm},
+			{Type: apple.MDMPayload, Identifier: server.EnrolmentIdentifier + ".mdm", UUID: e.uuid("mdm"), DisplayName: "Management", MDM: mdm},
 		},
 	}
 	if e.Seal != nil {
