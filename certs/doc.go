@@ -3,9 +3,8 @@
 // tenant, does no I/O, reads no clock and keeps no state: what was revoked or superseded, and which challenge
 // was spent, is the caller's to know.
 //
-// Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] and [CheckPush] for
-// push certificates; with [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and
-// [VerifyMachineInfo]; with [Seal] for short statements without CMS; with [ParseSigned], [Message], [Encrypt]
+// Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] for push certificates; with
+// [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and [VerifyMachineInfo]; with [Seal] for short statements without CMS; with [ParseSigned], [Message], [Encrypt]
 // and [Decrypt] to build a protocol of CMS messages, as certs/scep does.
 //
 // # The gate
@@ -31,7 +30,6 @@
 //   - Identities and signers are RSA of 2048 to 4096 bits with an exponent from 65537, or P-256. There is no
 //     list of known-weak keys; small factors and the ROCA fingerprint are tested by arithmetic.
 //   - [VerifyMachineInfo] takes SHA-1 and RSA-1024, whatever legacyCMS says: a factory identity is for life.
-//   - [DueAt] never lets the renewal window be more than a third of a certificate's life.
 //   - Rounds of key derivation that stand inside an encrypted part of a PKCS #12 file are not bounded; those
 //     of its MAC and of its parts are.
 package certs

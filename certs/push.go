@@ -32,7 +32,7 @@ var oidUserID = asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1} // RFC 45
 
 // ReadPush reads an uploaded push certificate and its private key: either PEM with the certificate first,
 // perhaps intermediates, and one key in any place; or PKCS #12 (DER), which password opens. It checks what
-// belongs to the file alone; see [CheckPush] for the rest. The errors: [ErrPEM]; [ErrMalformed] (PKCS #12
+// belongs to the file alone; whether it may replace another one is the caller's to say. The errors: [ErrPEM]; [ErrMalformed] (PKCS #12
 // that cannot be read, a wrong password, or a key derivation of more than a million rounds, HST-046);
 // [ErrKeyMismatch]; [ErrPushTopic].
 func ReadPush(data []byte, password string) (*Push, error) {
@@ -109,25 +109,6 @@ func (p *Push) PEM() ([]byte, error) {
 		return nil, err
 	}
 	return append(CertificatesPEM(append([]*x509.Certificate{p.Certificate}, p.Chain...)...), key...), nil
-}
-
-// CheckPush says whether candidate may take the place of present, which is nil at the first upload
-// (AUTH-34). The errors are [ErrNotYetValid], [ErrExpired], and [ErrPushOlder] when candidate does not end
-// later than present. sameTopic tells apart what AUTH-32 does: false means that every enrolled device would
-// be stranded, and is no error; the caller warns, counts and asks. It is true when present is nil.
-func CheckPush(candidate, present *Push, now time.Time) (sameTopic bool, err error) {
-	sameTopic = present == nil || candidate.Topic == present.Topic
-	from, until := candidate.Certificate.NotBefore, candidate.Certificate.NotAfter
-	switch {
-	case now.Before(from):
-		err = fmt.Errorf("push certificate %s: %w before %s", candidate.Topic, ErrNotYetValid, from.Format(time.RFC3339))
-	case !now.Before(until):
-		err = fmt.Errorf("push certificate %s: %w on %s", candidate.Topic, ErrExpired, until.Format(time.RFC3339))
-	case present != nil && !until.After(present.Certificate.NotAfter):
-		err = fmt.Errorf("push certificate %s: %w: ends %s, the present one %s", candidate.Topic, ErrPushOlder,
-			until.Format(time.RFC3339), present.Certificate.NotAfter.Format(time.RFC3339))
-	}
-	return sameTopic, err
 }
 
 // MakePush makes a push certificate (P-256) as Apple's portal would, but signed by ca, which a simulated

@@ -45,36 +45,6 @@ func TestMakePush(t *testing.T) {
 	}
 }
 
-func TestAUTH34CheckPush(t *testing.T) {
-	const other = "com.apple.mgmt.External.99999999-2222-4333-8444-555555555555"
-	year := func(topic string, from time.Time) *Push { return push(t, topic, from, from.AddDate(1, 0, 0)) }
-	present := year(testTopic, at.AddDate(0, -11, 0))
-	for _, tt := range []struct {
-		name      string
-		candidate *Push
-		present   *Push
-		same      bool
-		want      error
-	}{
-		{"first", year(testTopic, at), nil, true, nil},
-		{"renewed", year(testTopic, at), present, true, nil},
-		{"another topic is told, not refused (AUTH-32)", year(other, at), present, false, nil},
-		{"expired", year(testTopic, at.AddDate(-2, 0, 0)), nil, true, ErrExpired},
-		{"ends this second", push(t, testTopic, at.AddDate(-1, 0, 0), at), nil, true, ErrExpired},
-		{"not yet valid", year(testTopic, at.Add(time.Hour)), present, true, ErrNotYetValid},
-		{"the same again", present, present, true, ErrPushOlder},
-		{"older than the present one", year(testTopic, at.AddDate(0, -11, -1)), present, true, ErrPushOlder},
-		{"older, another topic", year(other, at.AddDate(0, -11, -1)), present, false, ErrPushOlder},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			same, err := CheckPush(tt.candidate, tt.present, at)
-			if same != tt.same || !errors.Is(err, tt.want) {
-				t.Errorf("CheckPush = %t, %v, want %t, %v", same, err, tt.same, tt.want)
-			}
-		})
-	}
-}
-
 func TestHST046ReadPush(t *testing.T) {
 	p := push(t, testTopic, at, at.AddDate(1, 0, 0))
 	chain := []*x509.Certificate{rsaAuthority().Certificate()}

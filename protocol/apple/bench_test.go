@@ -58,7 +58,7 @@ func BenchmarkGate(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Gate(body, MaxMessage); err != nil {
+		if err := gate(body, MaxMessage); err != nil {
 			b.Fatal(err)
 		}
 	}

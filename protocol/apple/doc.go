@@ -15,7 +15,7 @@
 // XML's five, processing instructions, attributes, encodings other than UTF-8 and UTF-16 with a byte order mark,
 // characters that XML forbids, numbers and dates that do not exist. [DecodeMessage] fills its message in the
 // same scan, since it runs at every check-in; all other property lists go to github.com/micromdm/plist behind
-// [Gate]. A fuzz test holds the two ways against each other.
+// the gate. A fuzz test holds the two ways against each other.
 //
 // Keys that this package does not know are ignored, because Apple adds keys; a key in another case is such a key.
 //
@@ -33,7 +33,7 @@
 //     no device writes them.
 //   - A document type with SYSTEM is refused (HST-003), though the oldest Macs wrote such files.
 //   - Integers: [DecodeMessage] takes what Apple takes, -2^63 to 2^64-1 with either sign, and stops at 2^63-1
-//     where it keeps one. Behind [Gate] they end at 2^63-1 and have no plus sign, because the library would wrap
+//     where it keeps one. Behind the gate they end at 2^63-1 and have no plus sign, because the library would wrap
 //     the one and refuse the other.
 //   - Dates are years 1 to 9999 in whole seconds UTC, written with Z; there is no leap second.
 //   - DeviceName, Model, ModelName and UserLongName are brought to NFC and cut after 256 characters (HST-010).

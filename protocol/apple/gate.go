@@ -24,14 +24,6 @@ const (
 // ErrTooLarge is wrapped by the error of bytes over their cap; it wraps [protocol.ErrMalformed].
 var ErrTooLarge = fmt.Errorf("%w: too large (HST-001)", protocol.ErrMalformed)
 
-// Gate is the strict pass that stands before everything decoded by a library: it tells whether body is an XML
-// property list of at most limit bytes that every parser reads alike. The error wraps [protocol.ErrMalformed]
-// and names the byte. The package comment says what is refused.
-func Gate(body []byte, limit int) error {
-	_, err := gated(body, limit)
-	return err
-}
-
 // decodePlist decodes what passes the gate.
 func decodePlist(body []byte, limit int, v any) error {
 	doc, err := gated(body, limit)
@@ -49,7 +41,10 @@ func decodeGated(doc []byte, v any) error {
 	return nil
 }
 
-// gated returns the plist element of a body that passes the gate: the library never sees what stands around it.
+// gated is the gate, the strict pass that stands before everything decoded by a library: body must be an XML property
+// list of at most limit bytes that every parser reads alike. It returns the plist element, for the library never sees
+// what stands around it. The error wraps [protocol.ErrMalformed] and names the byte. The package comment says what is
+// refused.
 func gated(body []byte, limit int) ([]byte, error) {
 	s := newScanner(true)
 	defer s.release()

@@ -24,7 +24,7 @@ func idle(more string) string {
 
 // decoders are all that read bytes from outside.
 var decoders = map[string]func([]byte) error{
-	"Gate":                 func(b []byte) error { return Gate(b, MaxMessage) },
+	"gate":                 func(b []byte) error { return gate(b, MaxMessage) },
 	"DecodeMessage":        func(b []byte) error { return DecodeMessage(b, new(Message)) },
 	"DecodeResult":         func(b []byte) error { _, err := DecodeResult(b); return err },
 	"DecodeCommand":        func(b []byte) error { _, _, err := DecodeCommand(b); return err },
@@ -53,8 +53,8 @@ func taken(t *testing.T, body string) *Message {
 	if err := DecodeMessage([]byte(body), &m); err != nil {
 		t.Errorf("DecodeMessage(%.200q) = %v", body, err)
 	}
-	if err := Gate([]byte(body), MaxMessage); err != nil {
-		t.Errorf("Gate(%.200q) = %v", body, err)
+	if err := gate([]byte(body), MaxMessage); err != nil {
+		t.Errorf("gate(%.200q) = %v", body, err)
 	}
 	if err := twin([]byte(body), &n); err != nil {
 		t.Errorf("twin(%.200q) = %v", body, err)
@@ -93,8 +93,8 @@ func TestHST001Sizes(t *testing.T) {
 	if n := testing.AllocsPerRun(1, func() { _ = DecodeMessage(make([]byte, MaxMessage+1), new(Message)) }); n > 30 {
 		t.Errorf("refusing a large body takes %v allocations: it was looked at", n)
 	}
-	if err := Gate([]byte(idle("")), 10); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("Gate with a limit of 10 = %v, want %q", err, ErrTooLarge)
+	if err := gate([]byte(idle("")), 10); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("gate with a limit of 10 = %v, want %q", err, ErrTooLarge)
 	}
 	refused(t, []byte(doc("<array>"+strings.Repeat("<true/>", maxElements)+"</array>")))
 }
@@ -304,8 +304,8 @@ func TestHST009Numbers(t *testing.T) {
 		if err := DecodeMessage([]byte(value(v)), new(Message)); err != nil {
 			t.Errorf("%s: %v", v, err)
 		}
-		if err := Gate([]byte(value(v)), MaxMessage); !errors.Is(err, protocol.ErrMalformed) {
-			t.Errorf("Gate lets %s through to the library: %v", v, err)
+		if err := gate([]byte(value(v)), MaxMessage); !errors.Is(err, protocol.ErrMalformed) {
+			t.Errorf("the gate lets %s through to the library: %v", v, err)
 		}
 	}
 	var m Message
@@ -442,4 +442,10 @@ func TestHST050Identifiers(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", m, err, protocol.ErrMalformed)
 		}
 	}
+}
+
+// gate tells whether body passes the gate.
+func gate(body []byte, limit int) error {
+	_, err := gated(body, limit)
+	return err
 }

@@ -265,5 +265,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // pushRefusals are the reasons of certs for which an upload is refused by AUTH-34.
 var pushRefusals = []error{
 	certs.ErrMalformed, certs.ErrPEM, certs.ErrKeyMismatch, certs.ErrKey, certs.ErrAlgorithm, certs.ErrDecrypt, certs.ErrExpired, certs.ErrNotYetValid,
-	certs.ErrPushTopic, certs.ErrPushOlder,
+	certs.ErrPushTopic,
 }

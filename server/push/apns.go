@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"rollcall/protocol/apple"
 	"rollcall/server/delivery"
 )
 
@@ -280,19 +281,13 @@ func (a *APNs) later(n Notification, reason string) Answer {
 	return Answer{Result: delivery.TryLater, RetryAfter: backOff(n.Attempt), Reason: clean(reason)}
 }
 
-// payload is the whole body of a notification: no aps, and the magic as the device gave it, escaped.
+// payload is the whole body of a notification.
 func payload(magic string) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(struct {
-		MDM string `json:"mdm"`
-	}{magic})
-	body := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	if err == nil && len(body) > maxPayload {
-		err = fmt.Errorf("push magic of %d bytes is too long for a notification", len(magic))
+	body := apple.EncodePush(nil, magic)
+	if len(body) > maxPayload {
+		return nil, fmt.Errorf("push magic of %d bytes is too long for a notification", len(magic))
 	}
-	return body, err
+	return body, nil
 }
 
 // retryAfter reads the header of that name; 0: none, or not in seconds.
