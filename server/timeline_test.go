@@ -254,10 +254,11 @@ func (x *timeline) check() {
 		if st.Life == delivery.Enrolled && portals[st.Device] != 1 {
 			x.rt.Fatalf("I7: device %d is in %d portals", st.Device, portals[st.Device])
 		}
-		// I4, and the other way round: what stays with its authority is never dropped.
+		if w.Tenant.Authority == protocol.Office365 && (w.Tenant.Coexistence || h.platform == protocol.MacOS) {
+			continue // licences decide; a Mac stays with Intune, and so do its profiles
+		}
 		for identifier, p := range h.on {
-			if h.notice.Epoch == w.Tenant.Epoch && !(w.Tenant.Authority == protocol.Office365 && w.Tenant.Coexistence) &&
-				x.now > w.Tenant.ChangedAt.Add(7*day) && p.epoch < h.notice.Epoch && p.authority != w.Tenant.Authority {
+			if h.notice.Epoch == w.Tenant.Epoch && x.now > w.Tenant.ChangedAt.Add(7*day) && p.epoch < h.notice.Epoch && p.authority != w.Tenant.Authority {
 				x.rt.Fatalf("I4: %s of %s is on device %d %s after the change", identifier, p.authority, st.Device, x.now.Sub(w.Tenant.ChangedAt))
 			}
 		}
@@ -283,7 +284,7 @@ func (x *timeline) settle() {
 		}
 		for _, a := range st.Profiles {
 			p := w.Profiles[a.Profile]
-			if p.Authority != w.Tenant.Authority && p.Authority != st.Registered {
+			if p.Authority != x.owner(h) {
 				continue // of the authority before: the device may have dropped it already
 			}
 			if on, ok := h.on[p.Identifier]; a.State == delivery.Installed && (!ok || on.authority != p.Authority) {
@@ -298,10 +299,7 @@ func (x *timeline) settle() {
 		if h.user == 0 {
 			continue
 		}
-		owner := h.state().Registered
-		if w.Tenant.Authority == protocol.SCCM {
-			owner = protocol.SCCM
-		}
+		owner := x.owner(h)
 		want := []string{"org.mail." + owner.String(), "org.restrictions"}
 		if owner != protocol.Office365 {
 			want = append(want, "org.vpn."+owner.String())
@@ -317,6 +315,14 @@ func (x *timeline) settle() {
 			x.rt.Errorf("device %d of %s has %v, want %v", h.number, owner, got, want)
 		}
 	}
+}
+
+// owner is whose profiles a settled handset should have.
+func (x *timeline) owner(h *handset) protocol.Authority {
+	if x.World().Tenant.Authority == protocol.SCCM {
+		return protocol.SCCM
+	}
+	return h.state().Registered
 }
 
 // belongs says plainly who should manage a handset.
