@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 func profilesCommand() *cobra.Command {
@@ -22,7 +23,7 @@ func profilesCommand() *cobra.Command {
 }
 
 func profilesApplyCommand(c *client) *cobra.Command {
-	var name string
+	var name, of string
 	var groups []string
 	cmd := &cobra.Command{
 		Use: "apply FILE", Short: "Make FILE the newest version of a profile and assign it", Args: cobra.ExactArgs(1),
@@ -34,11 +35,15 @@ func profilesApplyCommand(c *client) *cobra.Command {
 			if name == "" {
 				name = strings.TrimSuffix(filepath.Base(args[0]), ".mobileconfig")
 			}
+			whose, err := authorityNamed(of)
+			if err != nil {
+				return err
+			}
 			t, err := c.target()
 			if err != nil {
 				return err
 			}
-			if err := t.ApplyProfile(cmd.Context(), name, document, groups); err != nil {
+			if err := t.ApplyProfileOf(cmd.Context(), whose, name, document, groups); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			return show(cmd, map[string]any{"profile": name, "groups": groups}, func(w io.Writer) {
@@ -47,8 +52,19 @@ func profilesApplyCommand(c *client) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the profile (default: that of the file)")
+	cmd.Flags().StringVar(&of, "authority", "", "whose profile it is, before a change of authority too: intune, sccm or office365 (default: the tenant's)")
 	cmd.Flags().StringSliceVar(&groups, "to", nil, "groups of users that get it, besides those that have it")
 	return cmd
+}
+
+// authorityNamed reads a flag; empty: Unknown, the tenant's.
+func authorityNamed(s string) (a protocol.Authority, err error) {
+	if s != "" {
+		if err := a.UnmarshalText([]byte(s)); err != nil {
+			return a, fmt.Errorf("--authority: %w", err)
+		}
+	}
+	return a, nil
 }
 
 func profilesListCommand(c *client) *cobra.Command {
@@ -64,9 +80,9 @@ func profilesListCommand(c *client) *cobra.Command {
 				return err
 			}
 			return show(cmd, map[string][]target.Profile{"profiles": list}, func(w io.Writer) {
-				row(w, "NAME", "VERSION", "FAMILY", "IDENTIFIER", "BYTES", "GROUPS")
+				row(w, "NAME", "VERSION", "AUTHORITY", "FAMILY", "IDENTIFIER", "BYTES", "GROUPS")
 				for _, p := range list {
-					row(w, p.Name, strconv.Itoa(int(p.Number)), p.Family.String(), p.Identifier, strconv.Itoa(p.Size), strings.Join(p.Groups, ", "))
+					row(w, p.Name, strconv.Itoa(int(p.Number)), p.Authority.String(), p.Family.String(), p.Identifier, strconv.Itoa(p.Size), strings.Join(p.Groups, ", "))
 				}
 			})
 		},
@@ -74,6 +90,7 @@ func profilesListCommand(c *client) *cobra.Command {
 }
 
 func profilesRemoveCommand(c *client) *cobra.Command {
+	var of string
 	var groups []string
 	cmd := &cobra.Command{
 		Use: "remove NAME", Short: "Take a profile from everybody, or from some groups", Args: cobra.ExactArgs(1),
@@ -82,11 +99,15 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			whose, err := authorityNamed(of)
+			if err != nil {
+				return err
+			}
 			if len(groups) == 0 {
-				err = t.RemoveProfile(cmd.Context(), args[0])
+				err = t.TakeProfileOf(cmd.Context(), whose, args[0], "")
 			}
 			for _, g := range groups {
-				if err = t.Unassign(cmd.Context(), args[0], g); err != nil {
+				if err = t.TakeProfileOf(cmd.Context(), whose, args[0], g); err != nil {
 					return fmt.Errorf("group %s: %w", g, err)
 				}
 			}
@@ -96,6 +117,7 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 			return show(cmd, map[string]any{"profile": args[0], "groups": groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", args[0]) })
 		},
 	}
+	cmd.Flags().StringVar(&of, "authority", "", "whose profile: intune, sccm or office365 (default: the tenant's)")
 	cmd.Flags().StringSliceVar(&groups, "from", nil, "only from these groups")
 	return cmd
 }

@@ -161,6 +161,11 @@ func (r *Rollcall) SupportMove(ctx context.Context, device string) error {
 	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/support-move", struct{}{}, nil)
 }
 
+// Delete retires a device and removes its record once it has heard of it; at once where it is not enrolled (AUTH-53).
+func (r *Rollcall) Delete(ctx context.Context, device string) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/devices/"+url.PathEscape(device), nil, nil)
+}
+
 // Reenrol unenrols a device at its next check-in and makes a link for its user to enrol it again (AUTH-44).
 func (r *Rollcall) Reenrol(ctx context.Context, device string) (i Invitation, err error) {
 	err = r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/reenrol", struct{}{}, &i)

@@ -132,21 +132,28 @@ func (r *Rollcall) AddSerials(ctx context.Context, serials []Serial) error {
 
 // A Profile is one named profile of the tenant.
 type Profile struct {
-	Name       string          `json:"name"`
-	Number     uint32          `json:"number"` // of the newest version
-	Family     protocol.Family `json:"family"`
-	Identifier string          `json:"identifier"`
-	Size       int             `json:"size"` // bytes
-	Groups     []string        `json:"groups"`
+	Name       string             `json:"name"`
+	Number     uint32             `json:"number"`    // of the newest version
+	Authority  protocol.Authority `json:"authority"` // whose it is
+	Family     protocol.Family    `json:"family"`
+	Identifier string             `json:"identifier"`
+	Size       int                `json:"size"` // bytes
+	Groups     []string           `json:"groups"`
 }
 
-// ApplyProfile stores a version of a profile and assigns it.
+// ApplyProfile stores a version of a profile of the tenant's authority and assigns it.
 func (r *Rollcall) ApplyProfile(ctx context.Context, name string, document []byte, groups []string) error {
+	return r.ApplyProfileOf(ctx, protocol.Unknown, name, document, groups)
+}
+
+// ApplyProfileOf is ApplyProfile for a profile of a's, which need not be the tenant's authority yet (AUTH-38).
+func (r *Rollcall) ApplyProfileOf(ctx context.Context, a protocol.Authority, name string, document []byte, groups []string) error {
 	body := struct {
-		Name     string   `json:"name"`
-		Document []byte   `json:"document,omitempty"`
-		Groups   []string `json:"groups,omitempty"`
-	}{name, document, groups}
+		Name      string             `json:"name"`
+		Authority protocol.Authority `json:"authority,omitzero"`
+		Document  []byte             `json:"document,omitempty"`
+		Groups    []string           `json:"groups,omitempty"`
+	}{name, a, document, groups}
 	return r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", body, nil)
 }
 
@@ -159,14 +166,26 @@ func (r *Rollcall) Profiles(ctx context.Context) ([]Profile, error) {
 	return out.Profiles, err
 }
 
-// RemoveProfile takes the profile from everybody.
+// RemoveProfile takes a profile of the tenant's authority from everybody.
 func (r *Rollcall) RemoveProfile(ctx context.Context, name string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+url.Values{"name": {name}}.Encode(), nil, nil)
+	return r.TakeProfileOf(ctx, protocol.Unknown, name, "")
 }
 
-// Unassign takes the profile from one group.
+// Unassign takes a profile of the tenant's authority from one group.
 func (r *Rollcall) Unassign(ctx context.Context, profile, group string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+url.Values{"name": {profile}, "group": {group}}.Encode(), nil, nil)
+	return r.TakeProfileOf(ctx, protocol.Unknown, profile, group)
+}
+
+// TakeProfileOf takes a's profile from one group; without a group from everybody.
+func (r *Rollcall) TakeProfileOf(ctx context.Context, a protocol.Authority, profile, group string) error {
+	query := url.Values{"name": {profile}}
+	if group != "" {
+		query.Set("group", group)
+	}
+	if a != protocol.Unknown {
+		query.Set("authority", a.String())
+	}
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+query.Encode(), nil, nil)
 }
 
 // Order queues a command for a device, or only wakes it.

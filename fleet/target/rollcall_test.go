@@ -135,6 +135,8 @@ func TestRequests(t *testing.T) {
 		{"ApplyProfile", func(r *Rollcall) error { return r.ApplyProfile(ctx, "wifi", []byte("<x>"), []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"document":"PHg+","groups":["g"],"name":"wifi"}`},
 		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},
 		{"RemoveProfile", func(r *Rollcall) error { return r.RemoveProfile(ctx, "a b") }, "DELETE", "/rollcall/v1/profiles?name=a+b", "{}", `null`},
+		{"ApplyProfileOf", func(r *Rollcall) error { return r.ApplyProfileOf(ctx, protocol.Office365, "mail", nil, []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"authority":"office365","groups":["g"],"name":"mail"}`},
+		{"TakeProfileOf", func(r *Rollcall) error { return r.TakeProfileOf(ctx, protocol.Office365, "mail", "") }, "DELETE", "/rollcall/v1/profiles?authority=office365&name=mail", "{}", `null`},
 		{"AddSerials", func(r *Rollcall) error { return r.AddSerials(ctx, []Serial{{Serial: "C1", Awaiting: true}}) }, "POST", "/rollcall/v1/ade/serials", "{}", `{"serials":[{"awaiting":true,"serial":"C1"}]}`},
 		{"Step", func(r *Rollcall) error { _, err := r.Step(ctx, at); return err }, "POST", "/rollcall/v1/clock", `{"now":"2026-03-02T09:00:00Z","next":""}`, `{"to":"2026-03-02T09:00:00Z"}`},
 		{"MakeTestPush", func(r *Rollcall) error { _, err := r.MakeTestPush(ctx, "", time.Hour); return err }, "POST", "/rollcall/v1/apns/make-test", `{"certificate":"eA=="}`, `{"lifetime_seconds":3600}`},
@@ -175,6 +177,7 @@ func TestRequests(t *testing.T) {
 		}, "POST", "/rollcall/v1/apns/csr", `{"request":"eA==","slot":"intune"}`, `{}`},
 		{"SupportMove", func(r *Rollcall) error { return r.SupportMove(ctx, "A") }, "POST", "/rollcall/v1/devices/A/support-move", `{}`, `{}`},
 		{"Reenrol", func(r *Rollcall) error { _, err := r.Reenrol(ctx, "A"); return err }, "POST", "/rollcall/v1/devices/A/reenrol", `{"url":"u"}`, `{}`},
+		{"Delete", func(r *Rollcall) error { return r.Delete(ctx, "A/B") }, "DELETE", "/rollcall/v1/devices/A%2FB", `{}`, `null`},
 		{"VerifyJournal", func(r *Rollcall) error { _, err := r.VerifyJournal(ctx); return err }, "GET", "/rollcall/v1/audit/verify", `{"sound":true}`, `null`},
 		{"RevokeToken", func(r *Rollcall) error { return r.RevokeToken(ctx, "x") }, "DELETE", "/rollcall/v1/tokens?name=x", "{}", `null`},
 	} {

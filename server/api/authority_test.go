@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"rollcall/protocol"
@@ -73,6 +74,34 @@ func TestAUTH35Confirmed(t *testing.T) {
 	}
 	if v := o.call("GET", path+"/verify", nil, 200); v["pending"] != float64(1) || v["outstanding"].([]any)[0].(map[string]any)["device"] != o.device {
 		t.Errorf("verify: %v", v)
+	}
+}
+
+// Two administrators confirm the same preview at once: one of them makes the change, and the other is told that the world
+// is another one now.
+func TestHST070TwoAdministrators(t *testing.T) {
+	o := newBMS(t)
+	id := o.call("POST", "/rollcall/v1/authority/preview", map[string]any{"authority": "coexistence"}, 200)["id"]
+	var answers [2]struct {
+		status int
+		body   []byte
+	}
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			answers[i].status, answers[i].body = o.ask("POST", "/rollcall/v1/authority", map[string]any{"authority": "coexistence", "confirm": id}, "Bearer "+o.token)
+		})
+	}
+	wg.Wait()
+	first, second := answers[0], answers[1]
+	if first.status != 200 {
+		first, second = second, first
+	}
+	if first.status != 200 || second.status != 409 || ruleOf(second.body) != "HST-070" {
+		t.Errorf("answered %d and %d %s, want 200 and HST-070", first.status, second.status, second.body)
+	}
+	if epoch := o.core.Content().Tenant.Epoch; epoch != 2 {
+		t.Errorf("epoch %d, want 2: the change is made once", epoch)
 	}
 }
 

@@ -13,15 +13,17 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/server"
 )
 
 type profile struct {
-	Name       string          `json:"name"`
-	Number     uint32          `json:"number"`
-	Family     protocol.Family `json:"family"`
-	Identifier string          `json:"identifier"`
-	Size       int             `json:"size"`
-	Groups     []string        `json:"groups"`
+	Name       string             `json:"name"`
+	Number     uint32             `json:"number"`
+	Authority  protocol.Authority `json:"authority"` // whose it is
+	Family     protocol.Family    `json:"family"`
+	Identifier string             `json:"identifier"`
+	Size       int                `json:"size"`
+	Groups     []string           `json:"groups"`
 }
 
 type profiles struct {
@@ -29,34 +31,42 @@ type profiles struct {
 }
 
 type putProfile struct {
-	Name     string   `json:"name"`
-	Document []byte   `json:"document,omitempty"` // base64; left out: only assign it
-	Groups   []string `json:"groups,omitempty"`
+	Name      string             `json:"name"`
+	Authority protocol.Authority `json:"authority,omitempty"` // whose it is; left out: the tenant's
+	Document  []byte             `json:"document,omitempty"`  // base64; left out: only assign it
+	Groups    []string           `json:"groups,omitempty"`
 }
 
-func (h *Handler) getProfiles(*call) (any, error) {
-	list := slices.AppendSeq([]profile{}, maps.Values(h.profilesByName()))
-	slices.SortFunc(list, func(a, b profile) int { return cmp.Compare(a.Name, b.Name) })
-	return profiles{list}, nil
-}
+func (h *Handler) getProfiles(*call) (any, error) { return profiles{h.profiles()}, nil }
 
-func (h *Handler) profilesByName() map[string]profile {
+// profiles lists the newest version of each authority's profiles, by name.
+func (h *Handler) profiles() []profile {
+	type key struct {
+		authority protocol.Authority
+		name      string
+	}
 	c := h.cfg.Server.Content()
-	out := map[string]profile{}
+	newest := map[key]profile{}
 	for _, p := range c.Profiles {
+		k := key{p.Authority, p.Name}
 		if p.Removed {
-			delete(out, p.Name)
+			delete(newest, k)
 			continue
 		}
-		out[p.Name] = profile{p.Name, uint32(p.Number), p.Family, p.Identifier, len(p.Payload), []string{}}
+		newest[k] = profile{p.Name, uint32(p.Number), p.Authority, p.Family, p.Identifier, len(p.Payload), []string{}}
 	}
 	for _, a := range c.Assignments {
-		if p, ok := out[a.Profile]; ok {
+		k := key{a.Authority, a.Profile}
+		if p, ok := newest[k]; ok {
 			p.Groups = append(p.Groups, a.Group)
-			out[a.Profile] = p
+			newest[k] = p
 		}
 	}
-	return out
+	list := slices.AppendSeq([]profile{}, maps.Values(newest))
+	slices.SortFunc(list, func(a, b profile) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Authority, b.Authority))
+	})
+	return list
 }
 
 func (h *Handler) putProfile(c *call) (any, error) {
@@ -84,11 +94,15 @@ func (h *Handler) putProfile(c *call) (any, error) {
 	if len(in.Document) > 0 {
 		payload = in.Document
 	}
-	err := h.cfg.Server.ApplyProfile(c.Context(), c.now, in.Name, document.Family(), document.Identifier, payload, in.Groups)
+	err := h.cfg.Server.PutProfile(c.Context(), c.now, c.who, server.ProfileChange{
+		Authority: in.Authority, Name: in.Name, Family: document.Family(), Identifier: document.Identifier, Payload: payload, Groups: in.Groups,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return h.profilesByName()[in.Name], nil
+	whose := cmp.Or(in.Authority, h.cfg.Server.Content().Tenant.Slot(), protocol.Intune)
+	list := h.profiles()
+	return list[slices.IndexFunc(list, func(p profile) bool { return p.Name == in.Name && p.Authority == whose })], nil
 }
 
 // readProfile reads a document as a device will: XML, or CMS around it. A profile that would enrol the device
@@ -116,10 +130,16 @@ func (h *Handler) deleteProfile(c *call) (any, error) {
 	if name == "" {
 		return nil, missing("name")
 	}
-	if _, one := c.query["group"]; one {
-		return done{}, h.cfg.Server.Unassign(c.Context(), c.now, name, group)
+	if _, one := c.query["group"]; one && group == "" {
+		return nil, missing("group")
 	}
-	return done{}, h.cfg.Server.RemoveProfile(c.Context(), c.now, name)
+	var whose protocol.Authority
+	if s, ok := c.query["authority"]; ok {
+		if err := whose.UnmarshalText([]byte(s)); err != nil {
+			return nil, wrongValue("authority", "%v", err)
+		}
+	}
+	return done{}, h.cfg.Server.TakeProfile(c.Context(), c.now, c.who, whose, name, group)
 }
 
 type warning struct {

@@ -144,7 +144,7 @@ func routes() []route {
 		},
 		{
 			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from a group, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
-			query: []param{{"name", "string", "of the profile"}, {"group", "string", "the group that loses it; left out: all, and the profile is forgotten"}},
+			query: []param{{"name", "string", "of the profile"}, {"group", "string", "the group that loses it; left out: all, and the profile is forgotten"}, {"authority", "string", "whose profile; left out: the tenant's"}},
 		},
 
 		{method: "GET", path: "/rollcall/v1/apns", needs: store.Reader, summary: "the push certificate and what is wrong with it", out: pushStatus{}, serve: (*Handler).getPush},
@@ -186,6 +186,10 @@ func routes() []route {
 		{
 			method: "GET", path: "/rollcall/v1/devices/{id}", needs: store.Reader, summary: "one device: its commands, profiles, identity and latest report", out: details{},
 			serve: (*Handler).getDevice,
+		},
+		{
+			method: "DELETE", path: "/rollcall/v1/devices/{id}", needs: store.Helpdesk, journals: true,
+			summary: "retire it, and remove its record once it has heard; at once where it is not enrolled (AUTH-53)", out: done{}, serve: (*Handler).deleteDevice,
 		},
 		{
 			method: "POST", path: "/rollcall/v1/devices/{id}/support-move", needs: store.Helpdesk, journals: true,

@@ -31,6 +31,14 @@
 //
 // The age of these is told by the newest time that a caller gave.
 //
+// # The journal
+//
+// Each line carries a hash over itself and the line before. Where the chain ends is kept apart from it, signed under a
+// secret that only this database has, and written with the lines of each transaction; [Store.VerifyJournal] names the first
+// line that is not as it was written (HST-074). After lines were cut off or slipped in at the end, the chain goes on from the
+// end that was signed, and after the end itself was forged from nowhere: a later line does not heal the place. Who can read
+// the secret can forge all of it.
+//
 // # Restoring
 //
 // A backup is a copy of rollcall.db made while the server is stopped, or by SQLite's VACUUM INTO. A damaged folder is
