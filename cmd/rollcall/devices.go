@@ -16,7 +16,7 @@ import (
 
 func devicesCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "devices", Short: "List, inspect and command enrolled devices"})
-	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c))
+	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c), devicesDeleteCommand(c))
 	for _, o := range []struct {
 		kind  target.OrderKind
 		short string
@@ -209,6 +209,26 @@ Nothing else moves it. A device with a user, or one that is where it belongs, is
 			}
 			return show(cmd, map[string]any{"device": args[0], "order": "support-move"}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: moves at its next check-in\n", args[0])
+			})
+		},
+	}
+}
+
+func devicesDeleteCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete DEVICE", Short: "Take a device out of management and remove its record", Args: cobra.ExactArgs(1),
+		Long: `Take a device out of management at its next check-in, and remove its record once it has heard of it (AUTH-53). The record of
+a device that is not enrolled is removed at once. What happened to it stays in the journal.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.Delete(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"device": args[0], "order": "delete"}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: removed, once it has heard that it is managed no more\n", args[0])
 			})
 		},
 	}

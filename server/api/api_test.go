@@ -442,6 +442,11 @@ func TestRoutesAnswer(t *testing.T) {
 	if got := o.call("POST", "/rollcall/v1/devices/"+o.device+"/reenrol", map[string]any{}, 201); got["user"] != "ada@example.org" || !strings.HasPrefix(got["url"].(string), testURL+"/e/") {
 		t.Errorf("enrol again: %v", got)
 	}
+	o.call("DELETE", "/rollcall/v1/devices/"+o.device, nil, 200) // AUTH-53: until it has heard, it is listed
+	if got := o.call("GET", "/rollcall/v1/devices/"+o.device, nil, 200); got["life"] != "enrolled" {
+		t.Errorf("life %v of a device that has not heard that it is deleted", got["life"])
+	}
+	o.call("DELETE", "/rollcall/v1/devices/nobody", nil, 404)
 	o.answered["POST /rollcall/v1/devices/{id}/support-move"] = true // answered by TestAUTH18SupportMove
 
 	lines := o.call("GET", "/rollcall/v1/journal?limit=1000", nil, 200)["lines"].([]any)

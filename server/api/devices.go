@@ -240,6 +240,14 @@ func (h *Handler) record(c *call) (store.Record, error) {
 	return h.cfg.Server.Store().Record(c.Context(), d)
 }
 
+func (h *Handler) deleteDevice(c *call) (any, error) {
+	record, err := h.record(c)
+	if err != nil {
+		return nil, err
+	}
+	return done{}, h.cfg.Server.Delete(c.Context(), c.now, record.State.Device)
+}
+
 type orderBody struct {
 	PIN     string `json:"pin,omitempty"`
 	Message string `json:"message,omitempty"`

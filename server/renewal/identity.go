@@ -33,8 +33,7 @@ func DueAt(notBefore, notAfter protocol.Time, window time.Duration) (protocol.Ti
 	if window <= 0 {
 		window = defaultWindow
 	}
-	window = min(window, notAfter.Sub(notBefore)/3)
-	due := notAfter.Add(-window)
+	due := max(notAfter.Add(-window), notAfter-(notAfter-notBefore)/3) // a life until 9999 is longer than a Duration
 	return due - due%protocol.Time(time.Second/time.Microsecond), nil
 }
 

@@ -41,11 +41,38 @@ func TestAUTH41Due(t *testing.T) {
 			}
 		})
 	}
-	if _, err := renewal.DueAt(start, start, 0); !errors.Is(err, renewal.ErrLifetime) {
-		t.Errorf("DueAt of no life = %v, want ErrLifetime", err)
+}
+
+func TestAUTH41DueAt(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		life, window time.Duration
+		want         time.Duration // before the end
+		err          error
+	}{
+		{"a year, by default 42 days", 365 * day, 0, 42 * day, nil},
+		{"a year, another window", 365 * day, 60 * day, 60 * day, nil},
+		{"window of a year", 365 * day, 365 * day, 365 * day / 3, nil},
+		{"126 days is where a third begins", 126 * day, 0, 42 * day, nil},
+		{"5 days of a plan", 5 * day, 0, 40 * time.Hour, nil},
+		{"one second", time.Second, 0, time.Second, nil}, // whole seconds: due at once
+		{"no life", 0, 0, 0, renewal.ErrLifetime},
+		{"backwards", -day, 0, 0, renewal.ErrLifetime},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			end := start.Add(tt.life)
+			due, err := renewal.DueAt(start, end, tt.window)
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("DueAt error %v, want %v", err, tt.err)
+			}
+			if err == nil && end.Sub(due) != tt.want {
+				t.Errorf("due %s before the end, want %s", end.Sub(due), tt.want)
+			}
+		})
 	}
-	if got, err := renewal.DueAt(start, year, 0); err != nil || got != year.Add(-42*day) {
-		t.Errorf("DueAt of a year = %s, %v, want 42 days before its end", got, err)
+	far := protocol.At(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)) // X.509's "no end"
+	if due, err := renewal.DueAt(start, far, 0); err != nil || due != far.Add(-42*day) {
+		t.Errorf("DueAt until 9999 = %s, %v", due, err)
 	}
 }
 
