@@ -54,7 +54,7 @@ With --json each line of it is one JSON object on a line of its own, with --foll
 				err = print(&line)
 			}
 			if err != nil {
-				return err
+				return named(err, "device", f.Device) // nothing else of a filter can be missing
 			}
 		}
 		return print(nil)

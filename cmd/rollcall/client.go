@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -50,10 +52,13 @@ func (c *client) target() (*target.Rollcall, error) {
 			name = filepath.Join(c.data, tokenFile)
 		}
 		b, err := os.ReadFile(name)
-		if err != nil && c.tokenFile == "" {
+		switch {
+		case err == nil:
+		case c.tokenFile == "" && errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("no token: set ROLLCALL_TOKEN, or give --token-file, or --data with the data folder of a server on this machine")
-		}
-		if err != nil {
+		case c.tokenFile == "":
+			return nil, fmt.Errorf("the token in --data: %w", err)
+		default:
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 		token = strings.TrimSpace(string(b))
@@ -83,6 +88,14 @@ func (c *client) roots() (*x509.CertPool, error) {
 		pool.AddCert(cert)
 	}
 	return pool, nil
+}
+
+// named says what it is that the server does not have.
+func named(err error, what, name string) error {
+	if e, ok := errors.AsType[*target.Error](err); ok && e.Status == http.StatusNotFound {
+		return fmt.Errorf("there is no %s %q", what, name)
+	}
+	return err
 }
 
 func exists(name string) bool {

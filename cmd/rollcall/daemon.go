@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -155,14 +156,17 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 			}
 		})
 	}
-	s.tasks.Go(func() {
-		select {
-		case err := <-s.store.Failed():
-			s.failed <- err
-		case <-life.Done():
-		}
-	})
+	s.tasks.Go(func() { s.pass(life, s.store.Failed()) })
 	return s, nil
+}
+
+// pass makes a failure of the store the server's.
+func (s *runningServer) pass(life context.Context, failed <-chan error) {
+	select {
+	case err := <-failed:
+		s.failed <- err
+	case <-life.Done():
+	}
 }
 
 // assemble makes core, edges and TLS of an open store.
@@ -188,13 +192,10 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if err != nil {
 		return nil, nil, err
 	}
-	if ca.ExpiresSoon(now()) {
-		cfg.Log.WithField("rule", "HST-047").Warnf("the certificate authority ends on %s", ca.Certificate().NotAfter.UTC().Format(time.DateOnly))
-	}
 	s.CA = certs.CertificatesPEM(ca.Certificate())
 	sum := sha256.Sum256(ca.Certificate().Raw)
 	s.Fingerprint = hex.EncodeToString(sum[:])
-	face := &face{ca: ca, names: cfg.Names, clock: cfg.Clock}
+	face := &face{ca: ca, names: cfg.Names, clock: cfg.Clock, log: cfg.Log}
 	if _, err := face.certificate(nil); err != nil {
 		return nil, nil, err
 	}
@@ -209,18 +210,12 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if err != nil {
 		return nil, nil, err
 	}
-	testPush := func(topic string, notBefore, notAfter time.Time) ([]byte, error) {
-		p, err := certs.MakePush(ca, topic, notBefore, notAfter)
-		if err != nil {
-			return nil, err
-		}
-		return p.PEM()
+	var testPush func(topic string, notBefore, notAfter time.Time) ([]byte, error)
+	if cfg.Simulated {
+		testPush = testPushes(now)
 	}
 	if err := s.settle(ctx, cfg, testPush); err != nil {
 		return nil, nil, err
-	}
-	if !cfg.Simulated {
-		testPush = nil
 	}
 	s.api, err = api.New(api.Config{Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, TestPush: testPush})
 	if err != nil {
@@ -233,6 +228,25 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		handler = cfg.Devices(devices)
 	}
 	return edges{handler, s.api}, tlsConfig, nil
+}
+
+// testPushes makes push certificates as Apple's portal would. Its authority is its own, made for the first one: a push
+// certificate is a client's, and one by the CA of identities would be let in where devices are.
+func testPushes(now func() time.Time) func(topic string, notBefore, notAfter time.Time) ([]byte, error) {
+	portal := sync.OnceValues(func() (*certs.Authority, error) {
+		return certs.NewAuthority(certs.RSA2048, "rollcall test push", now())
+	})
+	return func(topic string, notBefore, notAfter time.Time) ([]byte, error) {
+		ca, err := portal()
+		if err != nil {
+			return nil, err
+		}
+		p, err := certs.MakePush(ca, topic, notBefore, notAfter)
+		if err != nil {
+			return nil, err
+		}
+		return p.PEM()
+	}
 }
 
 // settle does what a new data folder needs: files for administrators, and a tenant if the configuration has one.
@@ -270,11 +284,14 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 // administrator sees to it that the file in the data folder has a token that opens the API.
 func (s *runningServer) administrator(ctx context.Context, dir string, now protocol.Time) error {
 	s.TokenFile = filepath.Join(dir, tokenFile)
-	if b, err := os.ReadFile(s.TokenFile); err == nil {
+	switch b, err := os.ReadFile(s.TokenFile); {
+	case err == nil:
 		s.Token = strings.TrimSpace(string(b))
 		if _, err := issuer.Verify(s.Token, s.Server.Content().Tokens, now); err == nil {
 			return nil
 		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the administrator's token: %w", err)
 	}
 	text, kept := issuer.New(tokenName, store.GlobalAdministrator, now, 0)
 	if err := s.Server.PutToken(ctx, now, kept); err != nil {
@@ -282,6 +299,18 @@ func (s *runningServer) administrator(ctx context.Context, dir string, now proto
 	}
 	s.Token = text
 	return writeFile(s.TokenFile, []byte(text+"\n"), 0o600)
+}
+
+// until serves until ctx ends or the server fails (HST-093), and closes it.
+func (s *runningServer) until(ctx context.Context) (err error) {
+	select {
+	case <-ctx.Done():
+	case err = <-s.Failed():
+	}
+	if closing := s.Close(); err == nil {
+		err = closing
+	}
+	return err
 }
 
 // Failed tells why the server cannot go on; it is to be closed then.
@@ -325,7 +354,10 @@ func cannotListen(addr string, err error) error {
 	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = sys.Err
 	}
-	return fmt.Errorf("cannot listen on %s: %w: stop what uses it, or choose another address with --listen", addr, err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("cannot listen on %s: %w: stop what uses it, or choose another address with --listen", addr, err)
+	}
+	return fmt.Errorf("cannot listen on %s: %w: choose another address with --listen", addr, err)
 }
 
 // edges gives each request to the edge it belongs to.
@@ -362,9 +394,13 @@ func authorityOf(ctx context.Context, s *server.Server, dir string, now time.Tim
 	}
 	var f file
 	if err := json.Unmarshal(b, &f); err != nil {
-		return nil, fmt.Errorf("the certificate authority in the data folder: %w", err)
+		return nil, fmt.Errorf("the certificate authority in the data folder is damaged: %w", err)
 	}
-	return certs.LoadAuthority(f.Certificates, f.Keys)
+	ca, err := certs.LoadAuthority(f.Certificates, f.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate authority in the data folder is damaged: %w", err)
+	}
+	return ca, nil
 }
 
 // sealOf returns the key of the server's notices, made at its first start and kept with its data.
@@ -397,9 +433,11 @@ type face struct {
 	ca    *certs.Authority
 	names []string
 	clock api.Clock
+	log   *logrus.Logger
 
-	mu   sync.Mutex
-	cert *tls.Certificate
+	mu     sync.Mutex
+	cert   *tls.Certificate
+	warned time.Time // of the authority's end
 }
 
 // certificate returns one that is valid for a while. Under a driven clock it is valid as long as the authority: an
@@ -408,6 +446,10 @@ func (f *face) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now, lifetime := f.clock.Now(), tlsLifetime
+	if f.ca.ExpiresSoon(now) && now.Sub(f.warned) >= 24*time.Hour { // while it runs too (HST-047)
+		f.warned = now
+		f.log.WithField("rule", "HST-047").Warnf("the certificate authority ends on %s", f.ca.Certificate().NotAfter.UTC().Format(time.DateOnly))
+	}
 	if f.clock.Driven() {
 		root := f.ca.Certificate()
 		now, lifetime = root.NotBefore, root.NotAfter.Sub(root.NotBefore)

@@ -108,7 +108,7 @@ func devicesShowCommand(c *client) *cobra.Command {
 			}
 			d, err := t.Device(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return named(err, "device", args[0])
 			}
 			return show(cmd, d, func(w io.Writer) { printDevice(w, &d) })
 		},
@@ -153,7 +153,7 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 				return err
 			}
 			if err := t.Order(cmd.Context(), args[0], o); err != nil {
-				return err
+				return named(err, "device", args[0])
 			}
 			return show(cmd, map[string]any{"device": args[0], "order": kind}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: queued for %s\n", kind, args[0])
@@ -205,7 +205,7 @@ Nothing else moves it. A device with a user, or one that is where it belongs, is
 				return err
 			}
 			if err := t.SupportMove(cmd.Context(), args[0]); err != nil {
-				return err
+				return named(err, "device", args[0])
 			}
 			return show(cmd, map[string]any{"device": args[0], "order": "support-move"}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: moves at its next check-in\n", args[0])
@@ -225,7 +225,7 @@ a device that is not enrolled is removed at once. What happened to it stays in t
 				return err
 			}
 			if err := t.Delete(cmd.Context(), args[0]); err != nil {
-				return err
+				return named(err, "device", args[0])
 			}
 			return show(cmd, map[string]any{"device": args[0], "order": "delete"}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: removed, once it has heard that it is managed no more\n", args[0])
@@ -246,7 +246,7 @@ func devicesReenrolCommand(c *client) *cobra.Command {
 			}
 			link, err := t.Reenrol(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return named(err, "device", args[0])
 			}
 			return show(cmd, link, func(w io.Writer) { row(w, link.User, link.URL, "until "+when(link.Expires)) })
 		},

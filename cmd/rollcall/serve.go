@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
+	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/logs"
 	"rollcall/server/push"
@@ -89,14 +92,7 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 		s.Close()
 		return err
 	}
-	select {
-	case <-ctx.Done():
-	case err = <-s.Failed():
-	}
-	if closing := s.Close(); err == nil {
-		err = closing
-	}
-	return err
+	return s.until(ctx)
 }
 
 // announce says how to reach the server.
@@ -114,11 +110,27 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 	return err
 }
 
+var (
+	hostName      = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?))*$`) // RFC 1123, section 2.1
+	versionNumber = regexp.MustCompile(`^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$`)
+)
+
 // config turns flags into what startServer takes.
 func (f *serveFlags) config() (cfg serveConfig, err error) {
-	host, _, err := net.SplitHostPort(f.listen)
+	host, port, err := net.SplitHostPort(f.listen)
 	if err != nil {
 		return cfg, fmt.Errorf("--listen %q: want host:port", f.listen)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return cfg, fmt.Errorf("--listen %q: the port is a number up to 65535", f.listen)
+	}
+	for _, name := range f.names {
+		if !hostName.MatchString(name) && net.ParseIP(name) == nil || len(name) > 253 {
+			return cfg, fmt.Errorf("--name %q: want a host name or an address", name)
+		}
+	}
+	if f.minimumOS != "" && !versionNumber.MatchString(f.minimumOS) {
+		return cfg, fmt.Errorf("--ade-minimum-os %q: want a version such as 17.4", f.minimumOS)
 	}
 	cfg = serveConfig{Listen: f.listen, Names: f.names, Data: f.data, SignMessage: f.signMessage, MinimumOS: f.minimumOS}
 	if len(cfg.Names) == 0 && (host == "" || net.ParseIP(host).IsUnspecified()) {
@@ -150,6 +162,9 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 	if f.authority != "" {
 		if err := cfg.Tenant.Authority.UnmarshalText([]byte(f.authority)); err != nil {
 			return cfg, fmt.Errorf("--authority: %w", err)
+		}
+		if cfg.Tenant.Authority == protocol.Unknown {
+			return cfg, fmt.Errorf("--authority %q: want intune, office365 or sccm; a release before 1911 starts without one", f.authority)
 		}
 	} else {
 		cfg.Tenant.Authority = authority.Initial(f.release)

@@ -86,7 +86,7 @@ func tokenRevokeCommand(c *client) *cobra.Command {
 				return err
 			}
 			if err := t.RevokeToken(cmd.Context(), args[0]); err != nil {
-				return err
+				return named(err, "token", args[0])
 			}
 			return show(cmd, map[string]any{"revoked": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: revoked\n", args[0]) })
 		},
