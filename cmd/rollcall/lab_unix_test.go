@@ -26,7 +26,7 @@ func TestHST125CtrlC(t *testing.T) {
 		when time.Time // on the run's clock
 	}{
 		{"at once", fleet.Begin.Time()},
-		{"in the middle", fleet.Begin.Time().Add(36 * time.Hour)},
+		{"in the middle", fleet.Begin.Time().Add(20 * time.Hour)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -35,7 +35,7 @@ func TestHST125CtrlC(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out, errs bytes.Buffer
-			lab := exec.Command("rollcall", "lab", "testdata/days.yaml", "--devices", "60", "--for", "1000h", "--json", "--report", filepath.Join(dir, "report"))
+			lab := exec.Command("rollcall", "lab", "testdata/days.yaml", "--devices", "30", "--for", "1000h", "--json", "--report", filepath.Join(dir, "report"))
 			lab.Env = append(os.Environ(), "TMPDIR="+tmp)
 			lab.Stdout, lab.Stderr = &out, &errs
 			if err := lab.Start(); err != nil {

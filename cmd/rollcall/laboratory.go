@@ -32,9 +32,19 @@ import (
 	"rollcall/server/push"
 )
 
-// transportKeys is how many RSA keys the devices of a lab share for their SCEP messages. One of its own each would take
-// a minute for a thousand devices.
-const transportKeys = 4
+// transportKeys makes the RSA keys that all devices of this process share for their SCEP messages, once. One of its own
+// each would take a minute for a thousand devices.
+var transportKeys = sync.OnceValues(func() ([]*rsa.PrivateKey, error) {
+	keys := make([]*rsa.PrivateKey, 4)
+	var group errgroup.Group // on all processors
+	for i := range keys {
+		group.Go(func() (err error) {
+			keys[i], err = rsa.GenerateKey(rand.Reader, 2048)
+			return err
+		})
+	}
+	return keys, group.Wait()
+})
 
 // A laboratory is a server, a push service and what devices need to reach both, in one process on loopback.
 type laboratory struct {
@@ -75,7 +85,7 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	if err != nil {
 		return nil, err
 	}
-	if l.keys, err = makeKeys(transportKeys); err != nil {
+	if l.keys, err = transportKeys(); err != nil {
 		return nil, err
 	}
 	l.cfg = serveConfig{
@@ -110,19 +120,6 @@ func (l *laboratory) startPush(ctx context.Context, seed uint64) (url string, ro
 	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.apns.CA())
 	return "https://" + listener.Addr().String(), roots, nil
-}
-
-// makeKeys makes RSA keys, on all processors.
-func makeKeys(n int) ([]*rsa.PrivateKey, error) {
-	keys := make([]*rsa.PrivateKey, n)
-	var group errgroup.Group
-	for i := range keys {
-		group.Go(func() (err error) {
-			keys[i], err = rsa.GenerateKey(rand.Reader, 2048)
-			return err
-		})
-	}
-	return keys, group.Wait()
 }
 
 // fleet makes the devices.
