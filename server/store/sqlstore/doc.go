@@ -1,8 +1,9 @@
 // Package sqlstore keeps the server's state in a SQL database: SQLite, in a folder that one process owns.
 //
 // Start with [Open]. Everything that is asked on every request (device states, certificates, due wake-ups) is held in
-// memory and written through, so that a round reads no disk and costs one row of one shared transaction. Lists and
-// history are read from the database, on connections of their own.
+// memory and written through, so that a round reads no disk and costs one row of one shared transaction. What rounds rarely need
+// (grants, tickets, answers to be repeated) is looked up in the database, and lists and history on connections of
+// their own, so that a slow list holds up nobody (HST-100).
 //
 // # What is promised
 //
@@ -27,6 +28,7 @@
 //   - commands without a final answer: until they have one; with one: the last 100 to 116 of each device;
 //   - grants and tickets: 7 days beyond their end;
 //   - certificates: a year beyond their end;
+//   - enrolments that were begun and not finished: the server ends them after a day (HST-045);
 //   - everything else, the journal too: for good.
 //
 // The age of these is told by the newest time that a caller gave.
@@ -41,6 +43,9 @@
 //
 // # Restoring
 //
-// A backup is a copy of rollcall.db made while the server is stopped, or by SQLite's VACUUM INTO. A damaged folder is
-// refused and left as it is: put the copy, alone, into an empty folder and start with that.
+// [Backup] copies the database while the server runs (HST-101); a copy of rollcall.db alone made while the server is
+// stopped is as good, one made while it runs is not: what is in the log would be missing. A damaged folder is refused and
+// left as it is: put the copy, alone, into an empty folder and start with that. What happened after the backup is
+// unknown then; a device that is ahead of it is answered and kept, its reports of commands that the backup does not have
+// are counted as unknown (HST-052).
 package sqlstore

@@ -2,8 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"rollcall/protocol"
@@ -37,7 +35,7 @@ func (x *exchanges) find(k delivery.Key) (nth uint64, ok bool) {
 }
 
 func (s *Store) loadExchanges(d protocol.Device, x *exchanges) error {
-	return s.query(context.Background(), selectFrom("exchanges", "nth", "key")+"WHERE device=? ORDER BY nth", func(r *row) {
+	return s.query(context.Background(), s.read, selectFrom("exchanges", "nth", "key")+"WHERE device=? ORDER BY nth", func(r *row) {
 		x.next = num[uint64](r)
 		var k delivery.Key
 		copy(k[:], r.blob())
@@ -47,8 +45,11 @@ func (s *Store) loadExchanges(d protocol.Device, x *exchanges) error {
 
 func (s *Store) answer(d protocol.Device, nth uint64) ([]byte, error) {
 	var answer []byte
-	err := s.read.QueryRow("SELECT answer FROM exchanges WHERE device=? AND slot=? AND nth=?", int64(d), int64(nth%exchangesKept), int64(nth)).Scan(&answer)
-	if errors.Is(err, sql.ErrNoRows) {
+	found := false
+	err := s.query(context.Background(), s.read, "SELECT answer FROM exchanges WHERE device=? AND slot=? AND nth=?", func(r *row) {
+		answer, found = r.blob(), true
+	}, int64(d), int64(nth%exchangesKept), int64(nth))
+	if err == nil && !found {
 		err = fmt.Errorf("answer %d of device %d is gone", nth, d)
 	}
 	return answer, err

@@ -38,7 +38,7 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 }
 
 func (s *Store) loadCredentials(ctx context.Context) error {
-	return s.query(ctx, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
+	return s.query(ctx, s.read, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
 		"id", "serial", "revoked"), func(r *row) {
 		c := delivery.Credential{Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
 			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Revoked: r.flag()}
@@ -63,7 +63,7 @@ func (s *Store) Credential(_ context.Context, f delivery.Fingerprint) (delivery.
 // KeyUsed tells whether a certificate for this key was issued before.
 func (s *Store) KeyUsed(ctx context.Context, key [32]byte) (bool, error) {
 	used := false
-	err := s.query(ctx, "SELECT 1 FROM credentials WHERE key=? LIMIT 1", func(*row) { used = true }, key[:])
+	err := s.query(ctx, s.read, "SELECT 1 FROM credentials WHERE key=? LIMIT 1", func(*row) { used = true }, key[:])
 	return used, err
 }
 
@@ -88,7 +88,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	}
 	defer end()
 	var g *store.Grant
-	err = s.query(ctx, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
+	err = s.query(ctx, s.read, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
 		g = &store.Grant{Purpose: num[delivery.Purpose](r), User: num[delivery.UserID](r), Device: num[protocol.Device](r), ID: r.text(),
 			Serial: r.text(), Automated: r.flag(), Expires: r.time(), UsedAt: r.time(), Transaction: r.text(), Request: r.hash(), Key: r.hash(),
 			Certificate: r.blob(), Hash: r.hash()}
@@ -158,7 +158,7 @@ func (s *Store) TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time
 // Ticket looks at an enrolment link.
 func (s *Store) Ticket(ctx context.Context, hash [32]byte, now protocol.Time) (*store.Ticket, error) {
 	var t *store.Ticket
-	err := s.query(ctx, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
+	err := s.query(ctx, s.read, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
 		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Expires: r.time(), UsedAt: r.time()}
 	}, hash[:])
 	if err != nil {

@@ -133,13 +133,13 @@ func (s *Store) Journal(ctx context.Context, f store.LineFilter, n int) ([]store
 		add("what=?", string(f.What))
 	}
 	var out []store.Line
-	err := s.query(ctx, text+" ORDER BY seq LIMIT ?", func(r *row) { out = append(out, scanLine(r)) }, append(args, n)...)
+	err := s.query(ctx, s.lists, text+" ORDER BY seq LIMIT ?", func(r *row) { out = append(out, scanLine(r)) }, append(args, n)...)
 	return out, err
 }
 
 // JournalEnd returns the number of the newest line.
 func (s *Store) JournalEnd(ctx context.Context) (end uint64, err error) {
-	err = s.query(ctx, "SELECT max(seq) FROM journal", func(r *row) { end = num[uint64](r) })
+	err = s.query(ctx, s.lists, "SELECT max(seq) FROM journal", func(r *row) { end = num[uint64](r) })
 	return end, err
 }
 
@@ -148,7 +148,7 @@ func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 	if s.over.Load() {
 		return store.Head{}, s.err()
 	}
-	tx, err := s.read.BeginTx(ctx, nil)
+	tx, err := s.lists.BeginTx(ctx, nil)
 	if err != nil {
 		return store.Head{}, err
 	}

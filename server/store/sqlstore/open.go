@@ -17,7 +17,8 @@ import (
 // A Store is a [store.Store] in a data folder.
 type Store struct {
 	folder *folder
-	read   *sql.DB
+	read   *sql.DB // for the single rows that rounds need
+	lists  *sql.DB // for lists and the journal, which may take long: they never hold up a round (HST-100)
 	w      *writer
 
 	committer
@@ -95,6 +96,9 @@ func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	if s.read, err = openReaders(f.file(dbName)); err != nil {
 		return nil, err
 	}
+	if s.lists, err = openReaders(f.file(dbName)); err != nil {
+		return nil, err
+	}
 	if err := s.load(ctx); err != nil {
 		return nil, err
 	}
@@ -116,8 +120,10 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var errs []error
-	if s.read != nil {
-		errs = append(errs, s.read.Close())
+	for _, db := range []*sql.DB{s.read, s.lists} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
 	}
 	if s.w != nil {
 		errs = append(errs, s.w.close()) // the last one: it empties the log and removes it

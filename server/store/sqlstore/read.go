@@ -51,7 +51,7 @@ func (s *Store) History(ctx context.Context, d protocol.Device, n int) ([]delive
 	var out []delivery.CommandChange
 	text := selectFrom("(SELECT *, 0 AS final FROM queue WHERE device=?1 UNION ALL SELECT *, 1 FROM history WHERE device=?1)",
 		append(commandColumns, "final")...) + "ORDER BY seq DESC LIMIT ?2"
-	err := s.query(ctx, text, func(r *row) {
+	err := s.query(ctx, s.lists, text, func(r *row) {
 		r.at++
 		c := scanCommand(r)
 		c.Final = r.flag()

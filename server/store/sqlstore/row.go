@@ -98,11 +98,11 @@ func query(ctx context.Context, from reader, text string, each func(*row), args 
 const readLimit = 5 * time.Second
 
 // query reads for a caller, who is told where the store is closed.
-func (s *Store) query(ctx context.Context, text string, each func(*row), args ...any) error {
+func (s *Store) query(ctx context.Context, from *sql.DB, text string, each func(*row), args ...any) error {
 	if s.over.Load() {
 		return s.err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	return query(ctx, s.read, text, each, args...)
+	return query(ctx, from, text, each, args...)
 }
