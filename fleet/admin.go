@@ -95,7 +95,7 @@ func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetim
 }
 
 // changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
-func (f *Fleet) changePush(ctx context.Context, c plan.Certificate) error {
+func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) error {
 	slot, ok := f.target.(PushSlot)
 	if !ok {
 		return errors.New("renew the push certificate: this target's cannot be renewed from here")
@@ -103,11 +103,14 @@ func (f *Fleet) changePush(ctx context.Context, c plan.Certificate) error {
 	topic := f.topic
 	if c == plan.OtherTopic {
 		topic += "-2"
+		f.mu.Lock()
+		f.outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", f.managed)
+		f.mu.Unlock()
 	}
 	if err := f.upload(ctx, slot, topic, 365*24*time.Hour); err != nil {
 		return err
 	}
-	f.gap.Store(false)
+	f.turnGap(now, false)
 	return nil
 }
 

@@ -29,6 +29,7 @@ type Counts struct {
 	Commands   uint64 // executed
 	NotNow     uint64 // answers of NotNow
 	Renewals   uint64 // identities replaced
+	Expired    uint64 // profiles that left devices by themselves, seven days after a change of authority (AUTH-27)
 	Nights     uint64 // devices switched off for a night
 	Spells     uint64 // spells off the network
 	Absences   uint64 // departures that the timeline brought

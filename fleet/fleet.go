@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,7 +77,6 @@ type Fleet struct {
 	made       map[ownProfile]bool // profiles whose document the target has
 	owner      protocol.Authority  // whose profiles are assigned now
 	outcome    string              // of the act that was played last; empty: nothing to be said
-	gap        atomic.Bool         // Apple devices wait for a renewed push certificate (AUTH-30)
 
 	mu      sync.Mutex
 	devices []device
@@ -85,7 +85,8 @@ type Fleet struct {
 	wired   int    // devices with a wire
 	managed int    // devices that are enrolled now
 	topic   string // of the push certificate in use
-	away    int    // devices that are off the network now
+	gaps    []Gap
+	away    int // devices that are off the network now
 	done    []Act
 
 	mailbox sync.Mutex // taken after mu, never before it
@@ -253,6 +254,13 @@ func (f *Fleet) Hours() []Hour { return f.tally.hours }
 // Latency returns how long the answered requests of a step took, in microseconds on the real clock; nil: there were none.
 // Only while Run is not running.
 func (f *Fleet) Latency(s dialect.Step) *hdrhistogram.Histogram { return f.tally.latency[s] }
+
+// Gaps returns the gaps in Apple's push certificates that the plan has opened so far.
+func (f *Fleet) Gaps() []Gap {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.gaps)
+}
 
 // Acts returns what the plan has done so far.
 func (f *Fleet) Acts() []Act {

@@ -12,8 +12,9 @@ const (
 	NotJoined What = "enrolment failed" // Detail: why
 	Left      What = "left the network" // at night, for a spell or because the plan says so
 	Returned  What = "back on the network"
-	Renewed   What = "identity replaced"  // Detail: its end
-	Removed   What = "management removed" // Detail: by whom
+	Renewed   What = "identity replaced"           // Detail: its end
+	Outlived  What = "profiles left by themselves" // seven days after a change of authority (AUTH-27); Detail: how many
+	Removed   What = "management removed"          // Detail: by whom
 	Wiped     What = "wiped"
 	Refused   What = "refused"        // Detail: by what
 	Locked    What = "identity ended" // it must enrol again (AUTH-42)

@@ -182,7 +182,7 @@ func (f *Fleet) report() {
 	if n := len(f.done); n > 0 {
 		p.Act = f.done[n-1].Name
 	}
-	p.Parts, p.Gap = len(f.plan.Acts), f.gap.Load()
+	p.Parts, p.Gap = len(f.plan.Acts), f.gap()
 	for i, a := range f.plan.Acts {
 		if p.Now >= f.start.Add(time.Duration(a.At)) {
 			p.Part, p.PartName = i+1, a.Name

@@ -113,7 +113,7 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 	case a.Authority != nil, a.Consent != 0, a.SupportMove != nil:
 		return f.tenantAction(a, salt)
 	case a.APNs != nil:
-		do = func(ctx context.Context, _ protocol.Time) error { return f.changePush(ctx, a.APNs.Upload) }
+		do = func(ctx context.Context, now protocol.Time) error { return f.changePush(ctx, now, a.APNs.Upload) }
 	case a.AskUsersToSync != nil:
 		do = f.each(*a.AskUsersToSync, salt, func(d int, now protocol.Time) {
 			f.at(d, now.Add(time.Duration(within(f.draw(d, forAsk, salt), uint64(time.Hour)))), asked, 0)

@@ -75,7 +75,9 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	if err != nil {
 		return fmt.Errorf("set the authority to %s: %w", s.Set, err)
 	}
-	f.gap.Store(p.OpensGap || f.gap.Load())
+	if p.OpensGap {
+		f.turnGap(now, true)
+	}
 	f.owner, _ = s.Set.Authority()
 	if _, added := s.Set.Authority(); added {
 		f.owner = protocol.Intune
@@ -89,6 +91,25 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	}
 	return nil
 }
+
+// A Gap is a time in which Apple devices wait for a renewed push certificate (AUTH-30).
+type Gap struct{ Opened, Closed protocol.Time } // Closed 0: it is open
+
+// turnGap notes that the gap is open, or not.
+func (f *Fleet) turnGap(now protocol.Time, open bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case open == f.gap():
+	case open:
+		f.gaps = append(f.gaps, Gap{Opened: now})
+	default:
+		f.gaps[len(f.gaps)-1].Closed = now
+	}
+}
+
+// gap tells whether the gap is open. f.mu is held.
+func (f *Fleet) gap() bool { return len(f.gaps) > 0 && f.gaps[len(f.gaps)-1].Closed == 0 }
 
 // supportMove has support move those of the devices that have no user and are enrolled.
 func (f *Fleet) supportMove(ctx context.Context, t Tenancy, whom plan.Target, salt uint64) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"rollcall/agent"
@@ -184,6 +185,9 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 	if refused(err) {
 		f.note(now, i, Refused, err.Error())
 	}
+	if report.Dropped > 0 {
+		f.note(now, i, Outlived, strconv.Itoa(int(report.Dropped)))
+	}
 	phase, next := a.Phase(), a.Identity()
 	return func() { f.after(now, i, phase, token, identity, next) }
 }
@@ -352,6 +356,7 @@ func (c *Counts) conversed(r *link.Report, err error, silent bool) {
 }
 
 func (c *Counts) spoke(r *link.Report) {
+	c.Expired += uint64(r.Dropped)
 	c.Commands += uint64(r.Commands)
 	c.NotNow += uint64(r.NotNow)
 }

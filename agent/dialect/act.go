@@ -48,7 +48,8 @@ type Act struct {
 	Request Request
 	SCEP    SCEP
 	Trust   Trust
-	Err     error // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
+	Dropped uint16 // profiles that have just left by themselves, seven days after a change of authority (AUTH-27)
+	Err     error  // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
 
 	scratch []byte // Request.Body is made in it
 }

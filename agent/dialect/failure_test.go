@@ -316,8 +316,8 @@ func TestAUTH27OldProfilesGo(t *testing.T) {
 		t.Errorf("due %s", s.d.Due())
 	}
 	s.now = s.d.Due()
-	if s.d.Begin(s.now, Scheduled, &s.act) || s.identifiers() != "com.example.mdm com.example.both" {
-		t.Errorf("installed: %s", s.identifiers())
+	if s.d.Begin(s.now, Scheduled, &s.act) || s.identifiers() != "com.example.mdm com.example.both" || s.act.Dropped != 1 {
+		t.Errorf("installed: %s; %d dropped, want 1", s.identifiers(), s.act.Dropped)
 	}
 }
 

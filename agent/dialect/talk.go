@@ -149,6 +149,7 @@ func (d *Apple) advance(now protocol.Time, ev *agent.Event, out *Act) {
 			d.execute(now, out)
 		case agent.Drop:
 			d.dropped(a.Profile)
+			out.Dropped++
 		case agent.Forget:
 			d.forget()
 		}

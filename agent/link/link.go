@@ -81,6 +81,7 @@ type Report struct {
 	Errors     uint16                // of Commands: Error and CommandFormatError
 	NotNow     uint16                // reports of NotNow that got a 2xx
 	Repeats    uint16                // reports that had been sent before
+	Dropped    uint16                // profiles that left by themselves (AUTH-27)
 	Resumed    bool                  // a TLS session was resumed
 	Sent       int64                 // bytes of bodies
 	Received   int64                 // bytes of bodies
@@ -177,12 +178,14 @@ func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Re
 	return c.report, err
 }
 
-// Converse runs one whole conversation of d, and does nothing when d has nothing to say. The error tells why it ended
+// Converse runs one whole conversation of d, and sends nothing when d has nothing to say. The error tells why it ended
 // early: d has then set itself a time to try again, which Due gives, or its enrolment has ended. An error of ctx
 // is among them.
 func (l *Link) Converse(ctx context.Context, d *dialect.Apple, why dialect.Why) (Report, error) {
 	c := conversation{link: l, device: d}
-	if !d.Begin(protocol.At(l.config.Now()), why, &c.act) {
+	begun := d.Begin(protocol.At(l.config.Now()), why, &c.act)
+	c.report.Dropped = c.act.Dropped
+	if !begun {
 		return c.report, nil
 	}
 	return c.report, c.run(ctx)
@@ -235,6 +238,7 @@ func (c *conversation) run(ctx context.Context) error {
 		case dialect.Send:
 			answer := c.exchange(ctx)
 			c.device.Answer(now(), &answer, &c.act)
+			c.report.Dropped += c.act.Dropped
 		case dialect.GetIdentity:
 			key, certificate, err := c.identify(ctx)
 			c.device.GotIdentity(now(), key, certificate, err, &c.act)

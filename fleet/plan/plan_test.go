@@ -179,8 +179,8 @@ func TestLab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Devices() != 1000 || p.Until != Duration(14*Day) || p.Tenant.Authority != protocol.Intune {
-		t.Errorf("lab has %d devices, %s, %s", p.Devices(), p.Until, p.Tenant.Authority)
+	if p.Devices() != 1000 || p.Until != Duration(14*Day) || p.Tenant.Authority != protocol.Office365 || p.Tenant.Release != 1910 || len(p.Acts) != 5 {
+		t.Errorf("lab has %d devices, %s, %s of release %d, %d acts", p.Devices(), p.Until, p.Tenant.Authority, p.Tenant.Release, len(p.Acts))
 	}
 	kinds := map[string]int{}
 	last := Duration(0)
@@ -194,16 +194,13 @@ func TestLab(t *testing.T) {
 			t.Errorf("an absence from %s on lasts up to %s: those devices would miss the last enrolment", a.At, a.Absence.Lasts.Longest())
 		}
 	}
-	for _, kind := range []string{"enrol", "profiles", "command", "apns", "ask_users_to_sync", "absence", "unenrol"} {
+	for _, kind := range []string{"enrol", "authority", "apns", "licences", "profiles", "command", "ask_users_to_sync", "absence", "unenrol"} {
 		if kinds[kind] == 0 {
 			t.Errorf("the lab never shows %s", kind)
 		}
 	}
 	if end := Duration(p.Population.Offline.Lasts.Longest()) + last; end >= p.Until {
 		t.Errorf("a device off line at %s may come back at %s, after the end", last, end)
-	}
-	if p.Tenant.APNs.Expires >= p.Until {
-		t.Error("the push certificate outlives the story: nobody sees it renewed in time")
 	}
 	if _, err := BuiltIn("labb"); err == nil || !strings.Contains(err.Error(), `did you mean "lab"`) {
 		t.Errorf("BuiltIn(labb): %v", err)
@@ -215,7 +212,7 @@ func TestWithDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{2, 3, 10, 999, 1000, 1001, 100_000} {
+	for _, n := range []int{4, 5, 10, 999, 1000, 1001, 100_000} {
 		p, err := lab.WithDevices(n)
 		if err != nil || p.Devices() != n || p.Check() != nil {
 			t.Errorf("WithDevices(%d): %d devices, %v", n, p.Devices(), err)
@@ -244,7 +241,7 @@ func TestWithDevices(t *testing.T) {
 	if p, err := few.WithDevices(10); err != nil || *p.Tenant.Units != 4 || *few.Tenant.Units != 100 {
 		t.Errorf("units of ten devices: %d, %v", *p.Tenant.Units, err)
 	}
-	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 2") {
+	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 4") {
 		t.Errorf("WithDevices(1): %v", err)
 	}
 }

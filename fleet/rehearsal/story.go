@@ -50,6 +50,11 @@ func (t *telling) wired() int {
 // story tells the run for people.
 func (t *telling) story() *report.Story {
 	c, d := t.Fleet.Counts(), &t.result.Devices
+	charts, tables := t.charts(), t.tables()
+	if t.changes() {
+		charts = append(charts, t.moves())
+		tables = append([]report.Table{t.left(), t.authorities()}, tables...)
+	}
 	return &report.Story{
 		Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
 		Figures: []report.Figure{
@@ -60,7 +65,7 @@ func (t *telling) story() *report.Story {
 			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
 			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
 		},
-		Charts: t.charts(), Spans: t.spans(), Acts: t.acts(), Tables: t.tables(), Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(),
+		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(),
 	}
 }
 
@@ -120,6 +125,9 @@ func (t *telling) lead() (lead []string) {
 	default:
 		lead = append(lead, fmt.Sprintf("Enrolled at the end: %s of %s.", count(d.Enrolled), plural(wired, "device")))
 	}
+	if s := t.standings(); s != "" {
+		lead = append(lead, s)
+	}
 	if n := t.server(delivery.WhatEnded); n > 0 {
 		lead = append(lead, fmt.Sprintf("On the way %s came to an end, by a wipe, by a user's hand or with an identity that ran out; "+
 			"%s enrolled again.", plural(n, "enrolment"), count(n-t.lost())))
@@ -166,7 +174,7 @@ func (t *telling) charts() []report.Chart {
 	}
 }
 
-// spans are the plan's faults that have an end.
+// spans are the plan's faults that have an end, and the gaps that it opened.
 func (t *telling) spans() (spans []report.Span) {
 	for _, f := range t.Plan.Faults {
 		if f.For == 0 {
@@ -183,18 +191,14 @@ func (t *telling) spans() (spans []report.Span) {
 		}
 		spans = append(spans, report.Span{From: time.Duration(f.At), To: time.Duration(f.At + f.For), Name: name})
 	}
-	return spans
-}
-
-func (t *telling) acts() (acts []report.Act) {
-	for _, a := range t.Fleet.Acts() {
-		act := report.Act{At: a.At.Sub(t.Start), Title: a.Name, Text: a.Text, Mark: !a.Fault}
-		if a.Rule != "" {
-			act.Rules = []string{string(a.Rule)}
+	for _, g := range t.Fleet.Gaps() {
+		to := g.Closed
+		if to == 0 {
+			to = t.Now
 		}
-		acts = append(acts, act)
+		spans = append(spans, report.Span{From: g.Opened.Sub(t.Start), To: to.Sub(t.Start), Name: "gap in Apple's push certificates"})
 	}
-	return acts
+	return spans
 }
 
 func (t *telling) latencies() (all []report.Latency) {
@@ -212,7 +216,10 @@ func (t *telling) notShown() []string {
 		"No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment.",
 		"Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each.",
 		"Every TLS handshake uses X25519 alone, which costs half of Go's own choice.",
-		"The tenant's authority is set once and does not change; Android and Windows devices are counted and stay out.",
+		"Android and Windows devices are counted and stay out.",
+	}
+	if !t.changes() {
+		not = append(not, "The tenant's authority is set once and does not change.")
 	}
 	if t.Imported {
 		not = append(not, "Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played.")

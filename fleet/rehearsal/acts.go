@@ -1,0 +1,207 @@
+package rehearsal
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// acts are what the plan did, under the acts of the story that it names.
+func (t *telling) acts() (acts []report.Act) {
+	var done []report.Act
+	for _, a := range t.Fleet.Acts() {
+		act := report.Act{At: a.At.Sub(t.Start), Title: a.Name, Text: a.Text, Mark: !a.Fault && len(t.Plan.Acts) == 0}
+		if a.Rule != "" {
+			act.Rules = []string{string(a.Rule)}
+		}
+		done = append(done, act)
+	}
+	for i := range t.Plan.Acts {
+		from, to := time.Duration(t.Plan.Acts[i].At), t.Now.Sub(t.Start)+1
+		if i+1 < len(t.Plan.Acts) {
+			to = time.Duration(t.Plan.Acts[i+1].At)
+		}
+		if from >= to { // the run ended before
+			break
+		}
+		text, rules := t.happened(t.Start.Add(from), t.Start.Add(to))
+		acts = append(acts, report.Act{At: from, Title: fmt.Sprintf("Act %d: %s", i+1, t.Plan.Acts[i].Name), Text: text, Rules: rules, Mark: true})
+		for len(done) > 0 && done[0].At < to {
+			acts = append(acts, done[0])
+			done = done[1:]
+		}
+	}
+	return append(acts, done...)
+}
+
+// happenings are what an act counts, in the order of its sentence.
+var happenings = []struct {
+	side Side
+	what string
+	name string // of one
+}{
+	{OfDevice, string(fleet.Joined), "enrolment"},
+	{OfDevice, string(fleet.NotJoined), "failed enrolment"},
+	{OfServer, string(delivery.WhatBlocked), "device held by the gap"},
+	{OfServer, string(delivery.WhatMoved), "device moved"},
+	{OfServer, string(delivery.WhatReregistered), "device registered anew"},
+	{OfServer, string(delivery.WhatProfileInstalled), "profile installed"},
+	{OfServer, string(delivery.WhatOverwritten), "profile overwritten by a namesake"},
+	{OfServer, string(delivery.WhatProfileRemoved), "profile removed"},
+	{OfDevice, string(fleet.Outlived), "device dropped what was left after seven days"},
+	{OfServer, string(delivery.WhatEnded), "enrolment ended"},
+	{OfServer, string(delivery.WhatRenewed), "identity renewed"},
+}
+
+// happened says what the log counts from a moment on to another, and by which rules of authority.
+func (t *telling) happened(from, to protocol.Time) (text string, rules []string) {
+	counts := map[sight]int{}
+	seen := map[protocol.Rule]bool{}
+	for i := range t.lines {
+		l := &t.lines[i]
+		if l.At < from || l.At >= to {
+			continue
+		}
+		counts[sight{l.Side, l.What}]++
+		if strings.HasPrefix(string(l.Rule), "AUTH-") {
+			seen[l.Rule] = true
+		}
+	}
+	var parts []string
+	for _, h := range happenings {
+		if n := counts[sight{h.side, h.what}]; n > 0 {
+			one, rest, _ := strings.Cut(h.name, " ")
+			if one == "failed" { // the noun comes second
+				one, rest = h.name, ""
+			}
+			parts = append(parts, strings.TrimSpace(plural(n, one)+" "+rest))
+		}
+	}
+	for r := range seen {
+		rules = append(rules, string(r))
+	}
+	slices.Sort(rules)
+	if len(parts) == 0 {
+		return "Nothing that changes where a device stands.", rules
+	}
+	return "Counted: " + strings.Join(parts, ", ") + ".", rules
+}
+
+// changes tells whether the plan changes who manages devices, or who should.
+func (t *telling) changes() bool {
+	return slices.ContainsFunc(t.Plan.Timeline, func(a plan.Action) bool { return a.Authority != nil || a.Licences != nil || a.SupportMove != nil })
+}
+
+// standings is the sentence on where the devices stand between the authorities; empty: nothing changed that.
+func (t *telling) standings() string {
+	d := &t.result.Devices
+	if !t.changes() {
+		return ""
+	}
+	s := fmt.Sprintf("%s moved to another authority and %s registered anew", plural(d.Moved, "device"), count(d.Reregistered))
+	if d.NeedsSupport > 0 {
+		s += fmt.Sprintf("; %s without a user and stay where they are until support moves them", plural(d.NeedsSupport, "device")+are(d.NeedsSupport))
+	}
+	if n := d.Pending + d.Stale; n > 0 {
+		s += fmt.Sprintf("; %s still to come", count(n)+are(n))
+	}
+	return s + "."
+}
+
+func are(n int) string {
+	if n == 1 {
+		return " is"
+	}
+	return " are"
+}
+
+// authorities counts what the changes did, by rule.
+func (t *telling) authorities() report.Table {
+	what := map[string]string{
+		string(delivery.WhatMoved): "devices moved", string(delivery.WhatReregistered): "devices registered anew", string(delivery.WhatBlocked): "devices held by the gap",
+		string(delivery.WhatSupportMove): "support moves asked for", string(delivery.WhatOverwritten): "profiles overwritten by their namesakes",
+		string(delivery.WhatRedundant): "profiles left behind for a while", string(delivery.WhatProfileRemoved): "profiles removed",
+	}
+	type key struct {
+		what string
+		rule protocol.Rule
+	}
+	counts := map[key]int{}
+	for i := range t.lines {
+		if l := &t.lines[i]; l.Side == OfServer && what[l.What] != "" && l.Rule != protocol.RuleUnassigned {
+			counts[key{what[l.What], l.Rule}]++
+		}
+	}
+	table := counted("Between the authorities", "What the changes of authority and of licences did, and by which rule.")
+	for _, k := range sortedKeys(counts, func(a, b key) int { return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.rule, b.rule)) }) {
+		table.Rows = append(table.Rows, []any{k.what, counts[k], string(k.rule), ""})
+	}
+	if n := t.Fleet.Counts().Expired; n > 0 {
+		table.Rows = append(table.Rows, []any{"profiles that devices dropped by themselves", n, string(protocol.RuleSevenDays), "seven days were over"})
+	}
+	return table
+}
+
+// left lists by name the devices that the changes left behind, and what would help.
+func (t *telling) left() report.Table {
+	table := report.Table{
+		Title: "Left behind", Caption: "Devices that are not where the authority would have them, and what moves them.",
+		Columns: []report.Column{{Name: "Name"}, {Name: "Serial number"}, {Name: "Managed by"}, {Name: "Why"}, {Name: "What helps"}},
+	}
+	if t.Watch == nil {
+		return table
+	}
+	for i := range t.Population.Devices {
+		p := &t.Population.Devices[i]
+		s := t.Watch.Standing(t.Now, p.UDID)
+		why, help := "", ""
+		switch {
+		case s.NeedsSupport:
+			why, help = "it has no user (AUTH-18)", "rollcall devices support-move"
+		case s.Stranded:
+			why, help = "nobody can reach it any more (AUTH-32, AUTH-42)", "it enrols again (AUTH-44)"
+		case s.Blocked:
+			why, help = "Apple's push certificate holds it (AUTH-30)", "a renewed certificate is uploaded"
+		case s.Pending || s.Stale:
+			why, help = "it has not completed a check-in since", "it comes by itself (AUTH-21)"
+		case s.Unlicensed:
+			why, help = "its user holds no licence for who manages it (AUTH-17, AUTH-24)", "a licence is assigned"
+		default:
+			continue
+		}
+		if table.Total++; len(table.Rows) < rows {
+			table.Rows = append(table.Rows, []any{p.Name, p.Serial, t.view.devices[p.UDID].Registered.String(), why, help})
+		}
+	}
+	return table
+}
+
+// moves is the chart of devices that changed hands.
+func (t *telling) moves() report.Chart {
+	hours := int(t.Now.Sub(t.Start)/time.Hour) + 1
+	series := func(name string, what delivery.What) report.Series {
+		n := make([]int, hours)
+		for i := range t.lines {
+			if l := &t.lines[i]; l.Side == OfServer && l.What == string(what) && l.At >= t.Start {
+				n[min(int(l.At.Sub(t.Start)/time.Hour), hours-1)]++
+			}
+		}
+		s := report.Series{Name: name}
+		for h, v := range n {
+			s.Points = append(s.Points, report.Point{At: time.Duration(h) * time.Hour, Value: float64(v)})
+		}
+		return s
+	}
+	return report.Chart{
+		Title: "Moves", Caption: "Devices that registered with another authority, and those that took a newer epoch of the same.", Unit: "per hour", Kind: report.Bars,
+		Series: []report.Series{series("moved", delivery.WhatMoved), series("registered anew", delivery.WhatReregistered)},
+	}
+}
