@@ -496,3 +496,22 @@ func TestHST068NoSecretsInTheLog(t *testing.T) {
 		t.Error("a key is in the log")
 	}
 }
+
+// TestAPL001NoProfileThatDevicesRefuse: a server that could only hand out profiles that no device installs says so instead.
+func TestAPL001NoProfileThatDevicesRefuse(t *testing.T) {
+	l := newLab(t)
+	good := *l.h.cfg.Enrolment
+	if _, err := good.Profile(protocol.IOS, testTopic, "challenge", l.now()); err != nil {
+		t.Fatal(err)
+	}
+	plain := good
+	plain.URL = "http://mdm.example.org"
+	for name, tt := range map[string]struct {
+		e     *Enrolment
+		topic string
+	}{"a link without TLS": {&plain, testTopic}, "the topic of an app": {&good, "com.example.app"}, "no topic": {&good, ""}} {
+		if p, err := tt.e.Profile(protocol.IOS, tt.topic, "challenge", l.now()); err == nil || p != nil {
+			t.Errorf("%s: %d bytes of profile, %v; want an error", name, len(p), err)
+		}
+	}
+}
