@@ -166,10 +166,11 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 	_, token, _ := a.Push()
 	token = bytes.Clone(token) // the device's own is soon another
 	report, err := f.link.Converse(ctx, a, why)
-	if ctx.Err() != nil {
-		err = nil // cut off by us, not by the server
+	cut := ctx.Err() != nil // off by us, not by the server: neither done nor failed
+	if cut {
+		err = nil
 	}
-	silent := err == nil && report.Failed == 0 && report.Steps == [dialect.Steps]uint16{}
+	silent := cut || err == nil && report.Failed == 0 && report.Steps == [dialect.Steps]uint16{}
 	f.tally.add(now, func(c *Counts, h *Hour) {
 		c.conversed(&report, err, silent)
 		if !silent {

@@ -39,7 +39,7 @@ func newProgress(w io.Writer) *progress {
 	p := &progress{color: os.Getenv("NO_COLOR") == ""}
 	p.last.Store(&fleet.Progress{})
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
-	p.bar = p.bars.AddBar(1, mpb.BarRemoveOnComplete(),
+	p.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
 			_, err := io.WriteString(w, p.gap())
 			return err
