@@ -20,6 +20,18 @@ import (
 // line counts) and comes back as a [*protocol.Refusal], wrapped. An Enrol finds its device by ev.ID and makes it where there
 // is none; any other event by ev.Device or, where that is 0, by ev.ID. A device that is unknown is store.ErrNotFound.
 func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+	ready := ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Ready
+	if ready {
+		out.State = delivery.State{} // of the call before; a repeat does not fill it
+	}
+	err := s.handle(ctx, now, ev, out)
+	if err == nil && ready { // while no device is held
+		err = s.displace(ctx, now, &out.State)
+	}
+	return err
+}
+
+func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
 	tx, err := s.begin(ctx, ev)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ev.Kind, err)

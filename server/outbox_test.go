@@ -206,6 +206,36 @@ func TestHST083PoisonIsAlone(t *testing.T) {
 	}
 }
 
+// TestHST084NewerClaimWins: a token that another enrolment says is its own is no longer the older one's, after a restart too,
+// until that says so again.
+func TestHST084NewerClaimWins(t *testing.T) {
+	x := newTenant(t)
+	a, b := x.enrolled(1), x.enrolled(1)
+	x.reopen()
+	x.must(b.ready("token of " + a.id))
+	if !a.state().Push.Unreachable || b.state().Push.Unreachable {
+		t.Errorf("unreachable: older %v, newer %v; want the older one alone", a.state().Push.Unreachable, b.state().Push.Unreachable)
+	}
+	x.must(b.ready("token of " + a.id)) // the same again changes nothing
+	n := len(x.since(0))
+	for _, p := range []*phone{a, b} {
+		_, err := x.Order(x.ctx, x.now, p.number, protocol.Command{})
+		x.must(err)
+	}
+	x.tick()
+	if got := len(x.since(n)); got != 1 {
+		t.Errorf("%d pushes to one token, want one", got)
+	}
+	x.must(a.ready("token of " + a.id))
+	if a.state().Push.Unreachable || !b.state().Push.Unreachable {
+		t.Errorf("unreachable: claimed again %v, displaced %v", a.state().Push.Unreachable, b.state().Push.Unreachable)
+	}
+	x.must(b.ready("its own")) // and a token of its own is nobody else's business
+	if a.state().Push.Unreachable || b.state().Push.Unreachable {
+		t.Error("a new token displaced somebody")
+	}
+}
+
 // TestAUTH32WrongTopicIsUndone: an upload with another topic strands every device; one with the old topic, even one that
 // ends sooner, reaches them all again.
 func TestAUTH32WrongTopicIsUndone(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	randv2 "math/rand/v2"
 	"sync"
@@ -56,7 +57,8 @@ type Server struct {
 
 	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
 
-	owners owners
+	owners    owners
+	addresses addresses
 
 	outbox outbox
 
@@ -85,7 +87,12 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 	}
 	s.snap.Store(newSnapshot(content))
 	s.owners.of = make(map[delivery.UserID][]protocol.Device)
-	if err := s.eachRecord(ctx, func(r *store.Record) { s.owners.add(r.State.User, r.State.Device) }); err != nil {
+	s.addresses.seed, s.addresses.of = maphash.MakeSeed(), make(map[uint64]protocol.Device)
+	err = s.eachRecord(ctx, func(r *store.Record) {
+		s.owners.add(r.State.User, r.State.Device)
+		s.addresses.add(r.State.Push.Token, r.State.Device)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
 	s.renewals, err = s.Secret(ctx, now, "renewal challenges", func() ([]byte, error) {

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// addresses tell which device said last that a push token is its own (HST-084). An entry may be out of date: the record
+// decides.
+type addresses struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	of   map[uint64]protocol.Device // by hash of the token
+}
+
+func (a *addresses) add(token []byte, d protocol.Device) {
+	if len(token) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.of[maphash.Bytes(a.seed, token)] = d
+}
+
+func (a *addresses) device(token []byte) protocol.Device {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.of[maphash.Bytes(a.seed, token)]
+}
+
+// displace gives the token of st, which has just said that it is its own, to it alone: whoever else had it is no longer there,
+// and a push for it would wake this one.
+func (s *Server) displace(ctx context.Context, now protocol.Time, st *delivery.State) error {
+	token, topic, d := st.Push.Token, st.Push.Topic, st.Device
+	if len(token) == 0 || st.Life != delivery.Enrolled {
+		return nil
+	}
+	if other := s.addresses.device(token); other != 0 && other != d {
+		r, err := s.store.Record(ctx, other)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("device %d, whose push token it was: %w", other, err)
+		}
+		if p := &r.State.Push; err == nil && p.Topic == topic && bytes.Equal(p.Token, token) {
+			ev := delivery.Event{Kind: delivery.PushReport, Device: other, Message: delivery.Message{PushedAt: now, Push: delivery.BadAddress}}
+			if err := s.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	s.addresses.add(token, d)
+	return nil
+}
