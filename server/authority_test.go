@@ -421,7 +421,7 @@ func TestAUTH35Confirm(t *testing.T) {
 	x.enrolled(1)
 	p, err := x.SetAuthority(x.ctx, x.now, boss, coexistence, "")
 	x.refused(err, protocol.RulePreview)
-	if p == nil || p.WouldMove != 1 || len(p.Warnings) == 0 || p.Warnings[0].Rule != protocol.RulePreview {
+	if p == nil || p.WouldMove != 1 || p.Blocked != 1 || !p.OpensGap || len(p.Warnings) == 0 || p.Warnings[0].Rule != protocol.RulePreview {
 		t.Errorf("preview %+v", p)
 	}
 	x.must(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)))

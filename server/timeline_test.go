@@ -103,6 +103,10 @@ func TestTimelines(t *testing.T) {
 			},
 			"support": func(*rapid.T) { x.SupportMove(x.ctx, x.now, boss, pick().number) },
 			"away":    func(*rapid.T) { h := pick(); h.away = !h.away },
+			"late report": func(*rapid.T) { // the rest of a conversation that was cut off
+				h := pick()
+				h.says(protocol.CheckIn{Verb: protocol.Report, Command: protocol.CommandID{9}, Status: protocol.Acknowledged}, delivery.Message{})
+			},
 			"sync":    func(*rapid.T) { pick().talk() },
 			"restart": func(*rapid.T) { x.reopen() },
 			"time": func(rt *rapid.T) {
@@ -300,6 +304,11 @@ func (x *timeline) settle() {
 			continue
 		}
 		owner := x.owner(h)
+		for _, a := range h.state().Profiles {
+			if p := w.Profiles[a.Profile]; p.Authority != owner {
+				x.rt.Errorf("device %d of %s: the server still lists %s of %s", h.number, owner, p.Name, p.Authority)
+			}
+		}
 		want := []string{"org.mail." + owner.String(), "org.restrictions"}
 		if owner != protocol.Office365 {
 			want = append(want, "org.vpn."+owner.String())

@@ -122,7 +122,7 @@ func (w *World) Notice(s *State) protocol.Notice {
 // profiles of the authority before, and where it missed to register in an epoch, nobody knows what it heard (AUTH-21,
 // AUTH-27).
 func (w *World) refreshes(s *State, owner protocol.Authority) bool {
-	return s.User != 0 && s.Epoch != 0 && s.Epoch < w.Tenant.Epoch && (w.Tenant.Epoch-s.Epoch > 1 || w.leavesOld(s, owner))
+	return s.User != 0 && s.Epoch != 0 && s.Epoch < w.Tenant.Epoch && s.Fresh != w.Tenant.Epoch && (w.Tenant.Epoch-s.Epoch > 1 || w.leavesOld(s, owner))
 }
 
 // leavesOld tells whether the device in state s has profiles of the authority before.

@@ -53,12 +53,16 @@ func (d *decision) reconcile(again bool) {
 	n := d.n
 	owner := d.w.ownerOf(n)
 	set := d.w.set(n.User, owner)
-	refresh := again && d.w.refreshes(n, owner)
+	refresh := d.w.refreshes(n, owner)
 	if !refresh && (n.Set == set.Version || n.Set == Unsettled && !again) {
 		return
 	}
 	was := n.Set
 	n.Set = set.Version
+	if refresh {
+		n.Fresh = d.w.Tenant.Epoch
+		d.out.Changed |= Core
+	}
 	d.takeOff(set, owner, false, again)
 	for _, p := range set.Profiles {
 		a := d.assigned(p)
@@ -66,7 +70,7 @@ func (d *decision) reconcile(again bool) {
 		case a.State == Installing:
 		case d.pending(d.w.profile(p).Identifier):
 			n.Set = Unfinished
-		case a.State == Installed && !(refresh && a.At <= d.w.Tenant.ChangedAt):
+		case a.State == Installed && !refresh:
 		case a.State == RemoveFailed: // wanted again before it was gone
 			d.put(p, Installed, 0)
 		case a.State == InstallFailed && a.Tries >= maxTries:

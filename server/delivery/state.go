@@ -52,6 +52,7 @@ type State struct {
 	AndroidAPI bool   // managed through Android Management API (AUTH-46)
 	CoManaged  bool   // Windows with Configuration Manager's client (AUTH-12)
 	Heard      uint32 // newest change of authority that it was told of (AUTH-27)
+	Fresh      uint32 // epoch for which its profiles were ordered to come again (AUTH-21)
 
 	Push     Push
 	Wake     Wake

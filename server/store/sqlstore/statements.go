@@ -69,7 +69,7 @@ var deviceColumns = []string{
 	"identity", "identity_from", "identity_end", "next", "next_from", "next_end",
 	"renewal_asked", "renewal_id", "renewal_tries",
 	"set_version", "seq", "acknowledged", "failed", "format_error", "not_now",
-	"support", "heard", "android_api", "co_managed",
+	"support", "heard", "fresh", "android_api", "co_managed",
 	"wake_due", "wake_reason", "wake_attempt", "number",
 }
 

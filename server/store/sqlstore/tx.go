@@ -255,7 +255,7 @@ func deviceValues(to []driver.Value, s *delivery.State) []driver.Value {
 		known(s.Next.Fingerprint[:]), int64(s.Next.NotBefore), int64(s.Next.NotAfter),
 		int64(s.Renewal.Asked), known(s.Renewal.Command[:]), int64(s.Renewal.Tries),
 		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
-		flag(s.Support), int64(s.Heard), flag(s.AndroidAPI), flag(s.CoManaged),
+		flag(s.Support), int64(s.Heard), int64(s.Fresh), flag(s.AndroidAPI), flag(s.CoManaged),
 		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt))
 }
 
@@ -271,7 +271,7 @@ func scanDevice(r *row, s *delivery.State) {
 	s.Renewal.Tries = num[uint8](r)
 	s.Set, s.Seq = num[uint32](r), num[uint64](r)
 	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}
-	s.Support, s.Heard, s.AndroidAPI, s.CoManaged = r.flag(), num[uint32](r), r.flag(), r.flag()
+	s.Support, s.Heard, s.Fresh, s.AndroidAPI, s.CoManaged = r.flag(), num[uint32](r), num[uint32](r), r.flag(), r.flag()
 	s.Wake = delivery.Wake{Due: r.time(), Reason: num[delivery.WakeReason](r), Attempt: num[uint8](r)}
 	s.Device = num[protocol.Device](r)
 }
