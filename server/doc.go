@@ -9,6 +9,10 @@
 // notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. While
 // the push certificate is refused or has ended, wake-ups are held, and an upload lets them go without a restart.
 //
+// A change of authority ([Server.SetAuthority], previewed by [Server.PreviewAuthority] with the same code) is one commit of the
+// tenant's row and a campaign: whose turn it is to be woken follows from a device's number and the campaign's cursor. While
+// Apple's push certificate is not renewed, delivery refuses Apple's devices, and the campaign waits for the upload.
+//
 // Grants and links are kept as hashes. The challenge of a renewal is derived from its command under a kept secret, so that
 // a renewal that is handed out again brings the same bytes.
 //
@@ -18,6 +22,12 @@
 //
 //   - A device that has another topic than the push certificate is not pushed at all: Apple's service would refuse the
 //     certificate for it, and the slot of all others with it.
+//   - While a campaign runs, wake-ups for other reasons wait for its end: ten thousand devices have their turn in a second.
+//   - A restart of the process is taken as a confirmation of its clock; a clock that is set while the process runs needs
+//     [Server.ConfirmClock] or to be set back (HST-110).
+//   - Consents are asked for before the first push certificate and the first serial number; a tenant that has one already
+//     goes on (AUTH-05).
+//   - Enrolment asks for licences only where the tenant's units are known ([Server.SetUnits], AUTH-47).
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
 //   - Groups are names in the users' rows; a group without users does not exist.
 package server

@@ -5,7 +5,12 @@
 // [Outcome] is everything that one decision decided: the server commits it as one, then answers.
 //
 // One file, one idea: binding.go holds certificates against devices, enrolment.go begins and ends enrolments, queue.go
-// hands out commands, profiles.go keeps a device's profiles as they should be, wake.go says when to wake it.
+// hands out commands, profiles.go keeps a device's profiles as they should be, wake.go says when to wake it, move.go
+// registers it with another authority and refuses it in the gap, compliance.go says who believes what of it.
+//
+// A device moves at the end of a completed round of its own. Until then it is pending or stale, which nothing stores: it
+// follows from the tenant and the state ([World.Target]). Its profiles are those of the authority that it moves to from the
+// first round on, so that the check-in that moves it brings them.
 //
 // It will not resolve authorities (package authority does), read certificates or know any wire.
 //
@@ -22,4 +27,10 @@
 //   - The end of an enrolment empties its queue; nothing of it is delivered to the next one.
 //   - A device that left is still answered, with nothing, until its certificate ends: refusing it would teach it nothing.
 //   - Repeats of a report and reports of commands that never were look alike here, and are noted alike.
+//   - In the gap (AUTH-30) a farewell (CheckOut) is still taken: it is no check-in, and a device leaves whatever it hears.
+//     The journal has the first refusal of each device and change, not all of them.
+//   - A profile belongs to one of Intune, SCCM (Intune's in a co-managed tenant) and Office365. A tenant that goes back to
+//     an authority finds that one's profiles assigned as they were.
+//   - A device that missed to register in an epoch gets all its profiles once more: nobody knows what it heard meanwhile and
+//     has dropped (AUTH-27).
 package delivery

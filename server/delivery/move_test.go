@@ -1,0 +1,70 @@
+package delivery_test
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+// TestAUTH29Compliance: the device's own state and the directory's are right at once, the console may lag.
+func TestAUTH29Compliance(t *testing.T) {
+	p := settled(t)
+	at := p.now
+	p.now = p.now.Add(day)
+	equal(t, "in contact", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: at, Directory: true, Console: true, ConsoleSince: at})
+	p.w.Settings.Validity = 3 * day
+	equal(t, "AUTH-49: no report", p.w.Compliance(p.now.Add(3*day), &p.s), delivery.Compliance{Device: true, Reported: at, ConsoleSince: at})
+
+	p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+	p.w.Profiles = append(p.w.Profiles, delivery.Profile{Name: "new", Family: protocol.WiFi, Authority: protocol.SCCM, Identifier: "org.new"})
+	p.w.Sets = append(p.w.Sets, delivery.Set{Version: 99, Profiles: []protocol.Profile{protocol.Profile(len(p.w.Profiles) - 1)}})
+	p.w.Users[1].Sets[protocol.SCCM] = 2
+	changed := p.now
+	equal(t, "right after the change", p.w.Compliance(p.now, &p.s), delivery.Compliance{Reported: at, Console: true, ConsoleSince: changed})
+	p.drain()
+	p.now = p.now.Add(day)
+	equal(t, "moved, and the console lags", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: changed, Directory: true, Console: true, ConsoleSince: changed})
+	p.now = changed.Add(7 * day)
+	p.ask()
+	equal(t, "seven days later", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: p.now, Directory: true, Console: true, ConsoleSince: p.now})
+}
+
+// TestSteadyAskAfterAChange costs no memory under coexistence either.
+func TestSteadyAskAfterAChange(t *testing.T) {
+	p := settled(t)
+	p.w.Tenant = authority.Tenant{Authority: protocol.Office365, Coexistence: true, Epoch: 2, ChangedAt: p.now}
+	p.w.Users[1].IntuneLicence = true
+	p.drain()
+	if p.s.Epoch != 2 || p.s.Registered != protocol.Intune {
+		t.Fatalf("registered with %s in epoch %d", p.s.Registered, p.s.Epoch)
+	}
+	m := delivery.Message{CheckIn: protocol.CheckIn{Verb: protocol.Ask}, Credential: p.cred}
+	m.Credential.Device = 1
+	in := delivery.Event{Kind: delivery.CheckInRound, Device: 1, Message: m}
+	now := p.now.Add(time.Hour)
+	if n := testing.AllocsPerRun(100, func() { delivery.Decide(now, p.w, &p.s, &in, &p.out) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if p.out.Changed != 0 || p.out.Reply.Notice.Epoch != 2 {
+		t.Errorf("outcome %+v", p.out)
+	}
+}
+
+// TestAUTH31GapWithRenewal: an identity that was renewed in the gap is used afterwards; in the gap nothing changes.
+func TestAUTH31GapWithRenewal(t *testing.T) {
+	p := settled(t)
+	p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+	p.w.Gap = p.now
+	old := p.cred
+	p.cred = p.issue(delivery.ForRenewal)
+	p.enrol()
+	if p.out.Refusal.Rule != protocol.RulePushGap || p.s.Identity != old.Identity || p.revoked[old.Fingerprint] {
+		t.Fatalf("refusal %+v, identity %+v: in the gap nothing changes", p.out.Refusal, p.s.Identity)
+	}
+	if p.leave(); p.out.Refusal.Rule != "" {
+		t.Errorf("a farewell is refused by %s", p.out.Refusal.Rule)
+	}
+}
