@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"rollcall/protocol"
@@ -80,29 +81,43 @@ func (d *decision) pushed() {
 // waits on the device.
 func (d *decision) afterPush() Wake {
 	next := d.scheduled()
+	tried := uint8(0) // how often again, for the same
+	if d.s.Wake.Reason == Retry {
+		tried = min(d.s.Wake.Attempt, 254) + 1
+	}
 	if at := d.attempt(); at != 0 && at < next.Due {
-		next = Wake{Due: at, Reason: Retry}
+		next = Wake{Due: at, Reason: Retry, Attempt: tried}
 	}
 	first := awaitingRetry
 	if !d.n.Awaiting {
 		first = notNowRetry
-		waiting := false
-		for i := range d.n.Queue {
-			waiting = waiting || d.n.Queue[i].NotNow
-		}
-		if !waiting {
-			return next
+		if !slices.ContainsFunc(d.n.Queue, func(q Queued) bool { return q.NotNow }) {
+			return d.unheard(next, tried)
 		}
 	}
-	attempt := uint8(0)
-	if d.s.Wake.Reason == Retry {
-		attempt = min(d.s.Wake.Attempt, 254) + 1
-	}
-	due := d.now.Add(backoff(first, attempt, next.Due.Sub(d.now)))
-	return Wake{Due: due, Reason: Retry, Attempt: attempt}
+	due := d.now.Add(backoff(first, tried, next.Due.Sub(d.now)))
+	return Wake{Due: due, Reason: Retry, Attempt: tried}
 }
 
-// attempts are how long after its first wake-up of a change a device that has not answered is woken again (AUTH-20).
+// unheard is the wake-up that follows where the device may not come: a push service's yes proves nothing. Work that waits gets
+// three more attempts, then the schedule (HST-082).
+func (d *decision) unheard(next Wake, tried uint8) Wake {
+	came := d.s.LastSeen >= d.in.PushedAt
+	if d.s.Wake.Reason < Retry || int(tried) >= len(attempts) || len(d.n.Queue) == 0 && came {
+		return next
+	}
+	wait := attempts[tried]
+	if tried > 0 {
+		wait -= attempts[tried-1]
+	}
+	if at := d.now.Add(wait); at < next.Due {
+		return Wake{Due: at, Reason: Retry, Attempt: tried}
+	}
+	return next
+}
+
+// attempts are how long after its first wake-up of a change, or for work, a device that has not answered is woken again
+// (AUTH-20, HST-082).
 var attempts = [...]time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour}
 
 // attempt is when a pending or stale device has the next further attempt; 0: it waits for its schedule.

@@ -135,6 +135,71 @@ func TestHST056NotNowForEver(t *testing.T) {
 	}
 }
 
+// TestHST082NobodyComes: the push service says yes and delivers nothing. Work gets three more attempts, then the schedule.
+func TestHST082NobodyComes(t *testing.T) {
+	steady := func(t *testing.T) *phone {
+		p := settled(t)
+		p.now = p.s.EnrolledAt.Add(25 * time.Hour)
+		return p
+	}
+	waits := func(p *phone, n int) (all []time.Duration) {
+		for range n {
+			p.push(delivery.Accepted)
+			all = append(all, p.s.Wake.Due.Sub(p.now))
+			p.now = p.s.Wake.Due
+		}
+		return all
+	}
+	quarter, rest, last := 15*time.Minute, 45*time.Minute, 3*time.Hour
+	t.Run("an order", func(t *testing.T) {
+		p := steady(t)
+		p.orders(protocol.SecurityInfo)
+		got := waits(p, 6)
+		equal(t, "attempts", got[:3], []time.Duration{quarter, rest, last})
+		for _, w := range got[4:] {
+			if w != 8*time.Hour {
+				t.Errorf("then it waits %v, want the schedule", got[3:])
+			}
+		}
+		if p.s.Wake.Reason != delivery.Scheduled || len(p.s.Queue) != 1 {
+			t.Errorf("wake-up %+v, queue %v; want the schedule, and the order kept", p.s.Wake, p.s.Queue)
+		}
+	})
+	t.Run("a sync", func(t *testing.T) {
+		p := steady(t)
+		p.order(protocol.Command{})
+		equal(t, "attempts", waits(p, 3), []time.Duration{quarter, rest, last})
+	})
+	t.Run("nothing waits", func(t *testing.T) {
+		p := steady(t)
+		p.push(delivery.Accepted)
+		p.drain()
+		p.now = p.s.Wake.Due
+		p.push(delivery.Accepted)
+		if p.s.Wake.Reason != delivery.Scheduled {
+			t.Errorf("wake-up %+v: a scheduled one is not repeated", p.s.Wake)
+		}
+	})
+	t.Run("it comes", func(t *testing.T) {
+		p := steady(t)
+		p.orders(protocol.SecurityInfo)
+		waits(p, 2)
+		p.drain()
+		if p.s.Wake.Reason != delivery.Scheduled {
+			t.Errorf("wake-up %+v once it came, want the schedule's", p.s.Wake)
+		}
+		p.order(protocol.Command{})
+		sent := p.s.Wake
+		at := p.now
+		p.now = p.now.Add(time.Second)
+		p.drain() // before the push service's answer is here
+		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: at, Sent: sent}})
+		if p.s.Wake.Reason != delivery.Scheduled {
+			t.Errorf("wake-up %+v though it came, want the schedule's", p.s.Wake)
+		}
+	})
+}
+
 func TestNoPushOutsideAnEnrolment(t *testing.T) {
 	p := newPhone(t)
 	p.enrol()
