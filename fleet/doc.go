@@ -17,5 +17,16 @@
 // changes nothing about the rest of its life. So one plan and seed tell the same history of each device, whatever the
 // network did in between.
 //
+// On the real clock that holds for what is drawn, not for the moments at which it takes effect.
+//
+// # Before the story
+//
+// Devices that are there when the story begins enrol in the hours before it ([Foreword]), registered as the population
+// says, while nothing fails; what an export shows silent, expired or revoked is then off the network to the end.
+//
+// # Whose server
+//
+// A target that is not loopback is refused unless the plan names its host ([Own]).
+//
 // The package decides nothing that a device would decide; that is agent and its dialect.
 package fleet
