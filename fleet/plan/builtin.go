@@ -15,7 +15,7 @@ func BuiltIn(name string) (*Plan, error) {
 	data, err := builtIn.ReadFile(path.Join("plans", name+".yaml"))
 	if err != nil || !slices.Contains(BuiltIns(), name) {
 		e := &Error{File: name, Message: "no ready plan of this name; there are " + strings.Join(BuiltIns(), ", ")}
-		e.Nearest = nearest(name, BuiltIns())
+		e.Nearest = Nearest(name, BuiltIns())
 		return nil, Errors{e}
 	}
 	return Parse(name+".yaml", data)

@@ -308,12 +308,12 @@ func (c *checker) assignment(path string, a *Assignment) {
 		return
 	}
 	if _, ok := c.offered[name]; !ok {
-		c.fail(path+"."+verb, ruleContradiction, "no profile %q", name).Nearest = nearest(name, slices.Sorted(maps.Keys(c.offered)))
+		c.fail(path+"."+verb, ruleContradiction, "no profile %q", name).Nearest = Nearest(name, slices.Sorted(maps.Keys(c.offered)))
 		return
 	}
 	if a.Group != All {
 		if _, ok := c.plan.Population.Groups[a.Group]; !ok {
-			c.fail(path+".group", ruleContradiction, "no group %q", a.Group).Nearest = nearest(a.Group, append(slices.Sorted(maps.Keys(c.plan.Population.Groups)), All))
+			c.fail(path+".group", ruleContradiction, "no group %q", a.Group).Nearest = Nearest(a.Group, append(slices.Sorted(maps.Keys(c.plan.Population.Groups)), All))
 			return
 		}
 	}
@@ -352,7 +352,7 @@ func (c *checker) target(path string, t Target) {
 		}
 	default:
 		valid = append(append(valid, list(protocol.Platforms[:])...), slices.Sorted(maps.Keys(c.plan.Population.Groups))...)
-		c.fail(path, ruleContradiction, "no devices are called %q; want one of %s", t.Whom, strings.Join(valid, ", ")).Nearest = nearest(t.Whom, valid)
+		c.fail(path, ruleContradiction, "no devices are called %q; want one of %s", t.Whom, strings.Join(valid, ", ")).Nearest = Nearest(t.Whom, valid)
 	}
 }
 

@@ -65,7 +65,7 @@ func (d *decoder) node(n ast.Node, v reflect.Value, path string, depth int) {
 		name := n.Value.GetToken()
 		to, ok := d.anchors[name.Value]
 		if !ok {
-			d.fail(name, path, "no anchor &%s before this", name.Value).Nearest = nearest(name.Value, slices.Sorted(maps.Keys(d.anchors)))
+			d.fail(name, path, "no anchor &%s before this", name.Value).Nearest = Nearest(name.Value, slices.Sorted(maps.Keys(d.anchors)))
 			return
 		}
 		d.node(to, v, path, depth+1)
@@ -175,7 +175,7 @@ func (d *decoder) pairs(n ast.Node, path, want string, do func(key *token.Token,
 // unknownKey names the nearest key that is valid here, or else all of them.
 func (d *decoder) unknownKey(key *token.Token, path string, valid []string) {
 	e := d.fail(key, path, "unknown key %q", key.Value)
-	if e.Nearest = nearest(key.Value, valid); e.Nearest == "" {
+	if e.Nearest = Nearest(key.Value, valid); e.Nearest == "" {
 		e.Message += "; want one of " + strings.Join(valid, ", ")
 	}
 }
@@ -189,7 +189,7 @@ func (d *decoder) text(n ast.Node, u encoding.TextUnmarshaler, t reflect.Type, p
 	valid := words(t)
 	if valid != nil && !slices.Contains(valid, s) {
 		e := d.fail(n.GetToken(), path, "%s; want one of %s", got(n), strings.Join(valid, ", "))
-		e.Nearest = nearest(s, valid)
+		e.Nearest = Nearest(s, valid)
 		return
 	}
 	err := u.UnmarshalText([]byte(s))

@@ -82,9 +82,9 @@ func (es Errors) or() error {
 	return es
 }
 
-// nearest returns the word that differs least from s, or "" when none is near: at most a third of its
+// Nearest returns the word that differs least from s, or "" when none is near: at most a third of its
 // letters may differ, where two letters that changed places count as one difference.
-func nearest(s string, words []string) string {
+func Nearest(s string, words []string) string {
 	if len(s) > 64 {
 		return ""
 	}

@@ -250,7 +250,7 @@ func knownFigure(key string) (near string, known bool) {
 	section, rest, _ := strings.Cut(key, ".")
 	inside, common := figures[section]
 	if !common {
-		near = nearest(section, slices.Sorted(maps.Keys(figures)))
+		near = Nearest(section, slices.Sorted(maps.Keys(figures)))
 		return near, near == ""
 	}
 	first, _, _ := strings.Cut(rest, ".")
@@ -260,7 +260,7 @@ func knownFigure(key string) (near string, known bool) {
 	if slices.Contains(inside, first) {
 		return "", true
 	}
-	if near = nearest(first, inside); near != "" {
+	if near = Nearest(first, inside); near != "" {
 		near = section + "." + near
 	}
 	return near, false

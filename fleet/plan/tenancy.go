@@ -96,7 +96,7 @@ func (c *checker) licensing(path string, a *Action) {
 	var platform protocol.Platform
 	switch {
 	case !slices.Contains(valid, l.To.Whom):
-		c.fail(path+".to", ruleContradiction, "no users are called %q; want one of %s", l.To.Whom, strings.Join(valid, ", ")).Nearest = nearest(l.To.Whom, valid)
+		c.fail(path+".to", ruleContradiction, "no users are called %q; want one of %s", l.To.Whom, strings.Join(valid, ", ")).Nearest = Nearest(l.To.Whom, valid)
 	case platform.UnmarshalText([]byte(l.To.Whom)) == nil && c.count(func(b *ByPlatform) int { return b.Of(platform) }, false) == 0:
 		c.fail(path+".to", ruleContradiction, "no user has a device of %s", l.To.Whom)
 	case l.To.Share == 0:

@@ -120,8 +120,8 @@ func TestHST124Distribution(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{"ipad": "ipados", "isos": "ios", "andriod": "android", "window": "windows", "zebra": "", "IOS": "ios"} {
-		if got := nearest(word, []string{"ios", "ipados", "macos", "android", "windows"}); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, []string{"ios", "ipados", "macos", "android", "windows"}); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

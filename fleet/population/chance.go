@@ -8,9 +8,6 @@ import (
 	"rollcall/fleet/plan"
 )
 
-// Source returns the random numbers with which device i plays its story under seed.
-func Source(seed uint64, i int) *rand.PCG { return source(seed, 1, uint64(i)) }
-
 // source mixes the three numbers so that neighbours have nothing in common. use tells apart what the numbers
 // are for: what a device is must not change with what it does.
 func source(seed, use, i uint64) *rand.PCG {

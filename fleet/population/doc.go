@@ -2,7 +2,7 @@
 // tenant's own export ([Import]). Either way the result is one [Population], which the fleet plays.
 //
 // Start with [Population] and [Device]. Both ways are deterministic: the same plan and seed, or the same files
-// and options, give the same population on every machine. [Source] gives each device its own random numbers.
+// and options, give the same population on every machine.
 //
 // An import takes nothing for granted: each row is taken, left out with a reason, or taken with a [Doubt]
 // that says what the other reading would change; what the files cannot say is listed as [Assumption]. It decides

@@ -28,6 +28,7 @@ type export struct {
 	managedJSON, entraJSON, usersJSON        []input
 	managedCSV, entraCSV, usersCSV           []input
 	tenant, organization, skus, apns, unused []input
+	empty                                    []input // of devices, without a record
 }
 
 // managed tells whether the devices come from Intune; if not, from the directory.
@@ -35,6 +36,16 @@ func (x *export) managed() bool { return len(x.managedJSON)+len(x.managedCSV) > 
 
 // directory tells whether the directory's JSON outweighs a console's CSV: JSON wins over CSV.
 func (x *export) directory() bool { return len(x.managedJSON) == 0 && len(x.entraJSON) > 0 }
+
+// devices are the files that the devices are read from.
+func (x *export) devices() []input {
+	for _, list := range [][]input{x.managedJSON, x.entraJSON, x.managedCSV} {
+		if len(list) > 0 {
+			return list
+		}
+	}
+	return x.entraCSV
+}
 
 func (x *export) all() []input {
 	return slices.Concat(x.managedJSON, x.entraJSON, x.usersJSON, x.managedCSV, x.entraCSV, x.usersCSV, x.tenant, x.organization, x.skus, x.apns)
@@ -74,12 +85,73 @@ func recognise(fsys fs.FS, dir, only string) (*export, error) {
 	if len(x.managedJSON)+len(x.entraJSON)+len(x.managedCSV)+len(x.entraCSV) == 0 {
 		return nil, plan.Errors{{File: dir, Rule: ruleExport, Message: "no devices here; want managedDevices.json, devices.json or the console's CSV"}}
 	}
+	if err := x.withoutEmpty(); err != nil {
+		return nil, err
+	}
 	return &x, nil
 }
 
+// withoutEmpty takes away the files of devices that hold not one record, as long as another does: an empty page must
+// not win over a full one of another kind. The error names them where there is no other: no tenant is empty (HST-122).
+func (x *export) withoutEmpty() error {
+	lists := []*[]input{&x.managedJSON, &x.entraJSON, &x.managedCSV, &x.entraCSV}
+	for _, list := range lists {
+		var full []input
+		for _, f := range *list {
+			empty, err := f.empty()
+			switch {
+			case err != nil:
+				return err
+			case empty:
+				x.empty = append(x.empty, f)
+			default:
+				full = append(full, f)
+			}
+		}
+		*list = full
+	}
+	for _, list := range lists {
+		if len(*list) > 0 {
+			return nil
+		}
+	}
+	return noRecord(x.empty)
+}
+
+// noRecord is the error that files of devices hold none.
+func noRecord(files []input) error {
+	var errs plan.Errors
+	for _, f := range files {
+		errs = append(errs, &plan.Error{File: f.path, Rule: ruleExport, Message: "no device record in this file; export the devices again, all pages of them"})
+	}
+	return errs
+}
+
+// empty tells whether f ends before a first record, good or bad.
+func (f input) empty() (bool, error) {
+	if !f.json() {
+		t, err := newTable(f)
+		if err != nil {
+			return false, err
+		}
+		defer t.close()
+		_, bad, err := t.next()
+		return bad == nil && err == io.EOF, nil
+	}
+	r, err := f.text()
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	return newElements(r).read(func([]byte, place) error { return errEnough }, func(place, error) error { return errEnough }) == nil, nil
+}
+
+// json tells JSON from a table.
+func (f input) json() bool { return strings.Contains(strings.ToLower(path.Ext(f.name)), "json") }
+
 func (x *export) add(f input) error {
 	name := strings.ToLower(f.name)
-	switch ext := path.Ext(name); ext {
+	switch path.Ext(name) {
 	case ".csv", ".zip":
 		return x.table(f)
 	case ".json", ".jsonl", ".ndjson":

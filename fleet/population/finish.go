@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -69,6 +70,9 @@ func (im *importer) finish(files *export) {
 	})
 	p.BadRows = im.bad
 	im.findings()
+	for _, f := range files.empty {
+		p.Findings = append(p.Findings, Finding{Rule: ruleExport, Text: clean(filepath.Base(f.path)) + " holds no device record; the devices were read from other files"})
+	}
 }
 
 // certificate assumes an end where the export shows none: the first yearly one after the last contact.
@@ -132,7 +136,7 @@ func (im *importer) unknowns(files *export) {
 		about(SKUUnknown, fmt.Sprintf("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), "it may bring a mailbox or entitle Intune")
 	}
 	for _, l := range im.labels.unmatched() {
-		about(LabelUnknown, fmt.Sprintf("the label %s is not known (%d rows)", clean(l.text), l.rows), "name its meaning with --label")
+		about(LabelUnknown, fmt.Sprintf("the label %s is not known (%d rows)", clean(l.text), l.rows), "name its meaning with --labels FILE")
 	}
 	if len(files.unused) > 0 {
 		im.assume("other files", "not needed")

@@ -83,8 +83,9 @@ func (h Holders) entitled() (n int) {
 
 const ruleUnits protocol.Rule = "AUTH-09"
 
-// Afford holds the licences that pl gives to p's users, and those that they have, against the units that the tenant owns
-// (AUTH-09). The error is a [*plan.Error] with the line.
+// Afford holds the licences that pl gives to p's users, and those that it says they have, against the units that the tenant
+// owns (AUTH-09). An export may have more assigned than owned; then a plan may not add to that. The error is a [*plan.Error]
+// with the line.
 func (p *Population) Afford(pl *plan.Plan) error {
 	units := p.Tenant.Units.Owned
 	switch {
@@ -94,7 +95,7 @@ func (p *Population) Afford(pl *plan.Plan) error {
 		return nil
 	}
 	h := p.Holders()
-	if n := h.entitled(); n > units {
+	if n := h.entitled(); n > units && pl.Tenant.Units != nil {
 		return pl.Mistake("tenant.units", ruleUnits, "%d users hold a licence that entitles Intune at the beginning, and %s", n, owned(units))
 	}
 	for i := range pl.Timeline {
@@ -102,10 +103,11 @@ func (p *Population) Afford(pl *plan.Plan) error {
 		if l == nil {
 			continue
 		}
+		before := h.entitled()
 		for _, u := range p.PickUsers(l.To, h, pl.Seed, uint64(i)) {
 			h.Apply(l, u)
 		}
-		if n := h.entitled(); n > units {
+		if n := h.entitled(); n > units && n > before {
 			return pl.Mistake(fmt.Sprintf("timeline[%d].licences", i), ruleUnits, "%d users would then hold a licence that entitles Intune, and %s", n, owned(units))
 		}
 	}

@@ -102,8 +102,9 @@ func TestAUTH09MoreThanTheUnitsOwned(t *testing.T) {
 		}
 	}
 	p.Tenant.Units = nil
-	pop.Tenant.Units = Units{Known: true, Owned: before}
-	if err := pop.Afford(p); !errors.Is(err, protocol.Rule("AUTH-09")) {
-		t.Errorf("an export's units do not count: %v", err)
+	pop.Tenant.Units = Units{Known: true, Owned: before - 1}
+	var at *plan.Error
+	if err := pop.Afford(p); !errors.As(err, &at) || at.Field != "timeline[2].licences" {
+		t.Errorf("an export's units: %v, want AUTH-09 of the first licences that are added", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,13 +51,19 @@ func TestHST122(t *testing.T) {
 			"managedDevices.json:1:75: the file ends inside this record (HST-122)", 1},
 		{"JSON of another kind", "managedDevices.json", "[\n" + device("") + ",\n" + device(`,"osVersion":{"a":1}`)[:7] + `8"` + device(`,"osVersion":{"a":1}`)[10:] + "]",
 			"managedDevices.json:3:75: osVersion: want a single value (HST-122)", 1},
-		{"JSON time", "managedDevices.json", device(`,"enrolledDateTime":"0000-13-40"`), "", 0},
+		{"JSON time", "managedDevices.json", device(`,"enrolledDateTime":"0000-13-40"`), "", -1},
 		{"JSON garbage", "managedDevices.json", device("") + "\nfoo bar\n" + device("")[:7] + `8"` + device("")[10:], "managedDevices.json:2:1: want an object {...} here (HST-122)", 2},
-		{"JSON numbers", "managedDevices.json", "[1, 2]", "", 0},
-		{"JSON too deep", "managedDevices.json", `{"id":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "managedDevices.json:1:1: nested more than 64 deep (HST-122)", 0},
-		{"JSON pages too deep", "managedDevices.json", strings.Repeat(`{"value":[`, 1000), "", 0},
+		{"JSON numbers", "managedDevices.json", "[1, 2]", "", -1},
+		{"JSON too deep", "managedDevices.json", `{"id":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "managedDevices.json:1:1: nested more than 64 deep (HST-122)", -1},
+		{"JSON pages too deep", "managedDevices.json", strings.Repeat(`{"value":[`, 1000), "", -1},
 		{"JSON too long", "managedDevices.json", "[" + device(`,"notes":"`+strings.Repeat("x", 2*maxRow)+`"`) + "," + device("") + "]", "managedDevices.json:1:2: a record is at most 1048576 bytes (HST-122)", 1},
-		{"JSON without id", "managedDevices.json", `[{"ID2":"x"}]`, "managedDevices.json:1:2: id: a device without id (HST-122)", 0},
+		{"JSON without id", "managedDevices.json", `[{"ID2":"x"}]`, "managedDevices.json:1:2: id: a device without id (HST-122)", -1},
+		{"nothing at all", "managedDevices.json", "", "managedDevices.json: no device record in this file; export the devices again, all pages of them (HST-122)", -1},
+		{"a page of nothing", "managedDevices.json", `{"value":[]}`, "managedDevices.json: no device record in this file; export the devices again, all pages of them (HST-122)", -1},
+		{"a list of nothing", "devices.json", " [\n]\n", "devices.json: no device record in this file; export the devices again, all pages of them (HST-122)", -1},
+		{"headers alone", "a.csv", head, "a.csv: no device record in this file; export the devices again, all pages of them (HST-122)", -1},
+		{"brackets alone", "managedDevices.json", strings.Repeat("[", 200_000), "managedDevices.json:1:1: the file ends inside this list (HST-122)", -1},
+		{"list cut off", "managedDevices.json", "[" + device("") + ",\n", "managedDevices.json:1:1: the file ends inside this list (HST-122)", 1},
 		{"bad tenant", "tenant.json", "{\n\"organization\": [}", "tenant.json:2:18: not JSON: invalid character '}' looking for beginning of value (HST-122)", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,7 +97,7 @@ func TestHST122(t *testing.T) {
 // TestHST122Many bounds what is told of a file that is wrong throughout.
 func TestHST122Many(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "managedDevices.json"), []byte("["+strings.Repeat("{},\n", 5000)+"{}]"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "managedDevices.json"), []byte("["+strings.Repeat("{},\n", 5001)+`{"id":"d1","managementAgent":"mdm","operatingSystem":"Windows"}]`), 0o600))
 	_, err := Import(Options{Path: dir})
 	var all plan.Errors
 	if !errors.As(err, &all) || len(all) != maxBad {
@@ -99,6 +106,33 @@ func TestHST122Many(t *testing.T) {
 	p, err := Import(Options{Path: dir, Lenient: true})
 	if err != nil || p.LeftOutBy()["unreadable"] != 5001 || len(p.BadRows) != maxBad {
 		t.Errorf("Lenient: %v, %v", err, p)
+	}
+}
+
+// TestHST122Empty: a file of devices that holds none, beside one that holds some, does not win over it; it is told.
+func TestHST122Empty(t *testing.T) {
+	office := protocol.Office365
+	const entra = `{"deviceId":"d1","isManaged":true,"operatingSystem":"iPad","registeredOwners":[]}`
+	const console = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN\n"
+	const row = "d1,2026-01-01T00:00:00Z,2026-10-01T00:00:00Z,Intune,Personal,Windows,a@example.com\n"
+	for name, files := range map[string]fstest.MapFS{
+		"JSON of Intune beside the directory's":             {"managedDevices.json": {}, "devices.json": {Data: []byte(entra)}},
+		"JSON of Intune beside the console's CSV":           {"managedDevices.json": {Data: []byte(`{"value":[]}`)}, "a.csv": {Data: []byte(console + row)}},
+		"JSON of the directory beside the same":             {"devices.json": {Data: []byte(`[]`)}, "a.csv": {Data: []byte(console + row)}},
+		"headers of the console beside the directory's CSV": {"a.csv": {Data: []byte(console)}, "b.csv": {Data: []byte("DeviceId,IsManaged,OperatingSystem\nd1,True,iPad\n")}},
+		"a last page": {"managedDevices-1.json": {Data: []byte(`{"id":"d1","managementAgent":"mdm","operatingSystem":"Windows"}`)}, "managedDevices-2.json": {Data: []byte(`{"value":[]}`)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := load(Options{Path: "FOLDER", Authority: &office}, files, "", BMSLicence)
+			if err != nil || len(p.Devices) != 1 {
+				t.Fatalf("load gives %v, %v; want the one device", p, err)
+			}
+			if !slices.ContainsFunc(p.Findings, func(f Finding) bool {
+				return f.Rule == ruleExport && strings.Contains(f.Text, "holds no device record")
+			}) {
+				t.Errorf("findings %v say nothing of the empty file", p.Findings)
+			}
+		})
 	}
 }
 

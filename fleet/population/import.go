@@ -8,7 +8,9 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"rollcall/fleet/plan"
@@ -43,11 +45,26 @@ func Import(o Options) (*Population, error) {
 	if !ok {
 		return nil, fmt.Errorf("licence default %q: want one of basic, intune, none", o.LicenceDefault)
 	}
+	for _, agent := range o.BMSAgent {
+		if err := knownAgent(agent); err != nil {
+			return nil, err
+		}
+	}
 	fsys, only, err := folder(o.Path)
 	if err != nil {
 		return nil, err
 	}
 	return load(o, fsys, only, def)
+}
+
+// knownAgent refuses what is no management agent of Graph's, by name or number: it would match no device, without a word.
+func knownAgent(agent string) error {
+	words := slices.Sorted(maps.Values(agentNumbers))
+	if slices.Contains(words, member(agentNumbers, agent)) {
+		return nil
+	}
+	return &plan.Error{File: "--bms-agent", Field: agent, Message: "no such management agent; want one of " + strings.Join(words, ", "),
+		Nearest: plan.Nearest(agent, words), Rule: ruleExport}
 }
 
 // load imports from fsys: everything in it, or only one file.
@@ -73,6 +90,9 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 	}
 	if len(im.bad) > 0 && !o.Lenient {
 		return nil, im.bad
+	}
+	if im.pop.Total == im.unreadable() {
+		return nil, append(noRecord(files.devices()).(plan.Errors), im.bad...)
 	}
 	im.finish(files)
 	return im.pop, nil
@@ -247,6 +267,11 @@ func (im *importer) fresh(key string) bool {
 func (im *importer) leave(why Reason, p protocol.Platform) {
 	im.pop.Total++
 	im.left[LeftOut{Reason: why, Platform: p}]++
+}
+
+// unreadable returns how many records could not be read.
+func (im *importer) unreadable() int {
+	return im.left[LeftOut{Reason: Unreadable}]
 }
 
 // doubt notes one for the device that is taken next or, with i, for that one; at most one of each kind.

@@ -273,8 +273,11 @@ func TestFlags(t *testing.T) {
 	if p.Tenant.AsOf != 1 || p.LeftOutBy()["agent"] == 0 || p.Tenant.APNs.Topic != "t" || p.Tenant.APNs.Expires != 5 {
 		t.Errorf("flags: %+v, %v", p.Tenant, p.LeftOut)
 	}
+	if _, err := Import(Options{Path: csv, BMSAgent: []string{"258", "microsoft365ManagedMdn"}}); err == nil || !strings.Contains(err.Error(), `did you mean "microsoft365managedmdm"?`) {
+		t.Errorf("an agent that is none: %v", err)
+	}
 	for _, o := range []Options{
-		{Path: csv, LicenceDefault: "premium"}, {Path: csv, Labels: map[string]string{"Intune": "jamf"}}, {Path: csv, Labels: map[string]string{"Colour: red": "x"}},
+		{Path: csv, LicenceDefault: "premium"}, {Path: csv, BMSAgent: []string{"zork"}}, {Path: csv, Labels: map[string]string{"Intune": "jamf"}}, {Path: csv, Labels: map[string]string{"Colour: red": "x"}},
 		{Path: "testdata/none"}, {Path: copyFolder(t, "testdata/bms-only", "organization.json", "{}")},
 	} {
 		if p, err := Import(o); err == nil || p != nil {

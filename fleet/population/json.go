@@ -36,6 +36,7 @@ var (
 	errDeep  = fmt.Errorf("nested more than %d deep", maxDepth)
 	errStray = errors.New("want an object {...} here")
 	errCut   = errors.New("the file ends inside this record")
+	errOpen  = errors.New("the file ends inside this list")
 	errEnd   = errors.New("nothing more to read") // what is wrong has been told
 )
 
@@ -76,9 +77,12 @@ func (e *elements) peek() (byte, error) {
 // of the two returns an error. raw is used again.
 func (e *elements) read(take func(raw []byte, at place) error, bad func(at place, err error) error) error {
 	stray := false
+	open, lists := place{}, 0 // bare arrays that have not ended, the outermost at open
 	for {
 		c, err := e.next()
 		switch {
+		case err == io.EOF && lists > 0:
+			return bad(open, errOpen)
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -92,6 +96,14 @@ func (e *elements) read(take func(raw []byte, at place) error, bad func(at place
 			}
 		case c == '[' || c == ']' || c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			stray = stray && c != '\n' && c != ','
+			switch c {
+			case '[':
+				if lists++; lists == 1 {
+					open = e.at
+				}
+			case ']':
+				lists = max(0, lists-1)
+			}
 		case !stray: // once for each run of them
 			stray = true
 			if err := bad(e.at, errStray); err != nil {
