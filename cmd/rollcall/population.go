@@ -92,7 +92,8 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 				return nil, nil, false, err
 			}
 		}
-		return p, population.New(p), false, nil
+		pop = population.New(p)
+		return p, pop, false, pop.Afford(p)
 	}
 	options, err := f.options(cmd)
 	if err != nil {
@@ -108,7 +109,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		pop = pop.Resample(f.devices, p.Seed)
 	}
 	pop.Adopt(p)
-	return p, pop, true, nil
+	return p, pop, true, pop.Afford(p)
 }
 
 // loadPlan reads a file, or takes a ready plan; no name means lab.

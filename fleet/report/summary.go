@@ -213,7 +213,7 @@ func spark(points []Point, s *Story, kind ChartKind) (string, float64) {
 	return string(line), top
 }
 
-const mostActs = 40 // lines of what happened
+const mostActs = 60 // lines of what happened
 
 func (t *terminal) acts(s *Story) {
 	if len(s.Acts) == 0 {

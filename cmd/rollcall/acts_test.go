@@ -1,0 +1,130 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+	"rollcall/server/delivery"
+)
+
+// ready plays a ready plan with few devices.
+func ready(t *testing.T, name string, devices int, f labFlags, progress func(fleet.Progress)) played {
+	t.Helper()
+	p, err := plan.BuiltIn(name)
+	if err == nil {
+		p, err = p.WithDevices(devices)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return playLab(t, t.Context(), p, f, progress)
+}
+
+// seen counts lines of the log: what, then the rule.
+func (p played) seen() map[string]int {
+	n := map[string]int{}
+	for _, l := range p.run.Log.Lines() {
+		n[strings.TrimSpace(l.What+" "+string(l.Rule))]++
+	}
+	return n
+}
+
+// The ready plans hold, and show what they are there for.
+func TestReadyPlans(t *testing.T) {
+	for _, tt := range []struct {
+		plan    string
+		devices int
+		seen    []string // lines of the log
+		shows   func(d *report.Devices) bool
+	}{
+		{
+			"lab", 24, []string{
+				"registered AUTH-13", "registered AUTH-19", string(delivery.WhatBlocked) + " AUTH-30", string(delivery.WhatReregistered) + " AUTH-21",
+				string(delivery.WhatMoved) + " AUTH-23", string(delivery.WhatOverwritten) + " AUTH-26",
+			},
+			func(d *report.Devices) bool {
+				return d.Moved > 0 && d.Reregistered > d.Moved && d.NeedsSupport == 1 && d.Stranded == 1
+			},
+		},
+		{
+			"from-intune", 16, []string{
+				string(delivery.WhatReregistered) + " AUTH-21", string(delivery.WhatOverwritten) + " AUTH-26", string(delivery.WhatProfileRemoved) + " AUTH-27",
+				string(fleet.Outlived),
+			},
+			func(d *report.Devices) bool { return d.Moved == 0 && d.Reregistered == 14 },
+		},
+		{
+			"wrong-topic", 12, []string{"A push certificate with another topic is uploaded AUTH-32", string(delivery.WhatBlocked) + " AUTH-30", string(fleet.Removed)},
+			func(d *report.Devices) bool { return d.Stranded == 0 && d.Moved > 0 },
+		},
+	} {
+		t.Run(tt.plan, func(t *testing.T) {
+			parts, gap := map[int]bool{}, false
+			p := ready(t, tt.plan, tt.devices, labFlags{}, func(now fleet.Progress) {
+				parts[now.Part] = true
+				gap = gap || now.Gap
+			})
+			if r := p.result; r.Verdict != report.OK || r.Invariants.Violated != 0 {
+				t.Errorf("verdict %s: %v; %+v", r.Verdict, r.Reasons, r.Invariants)
+			}
+			if d := &p.result.Devices; !tt.shows(d) || d.Pending+d.Stale+d.Blocked != 0 {
+				t.Errorf("devices: %+v", d)
+			}
+			seen := p.seen()
+			for _, what := range tt.seen {
+				if seen[what] == 0 {
+					t.Errorf("%q never happened, among %v", what, seen)
+				}
+			}
+			acts := len(p.run.Plan.Acts)
+			if len(parts) < acts || !gap || len(p.run.Fleet.Gaps()) != 1 || p.run.Fleet.Gaps()[0].Closed == 0 {
+				t.Errorf("progress showed the acts %v of %d, the gap: %t %v", parts, acts, gap, p.run.Fleet.Gaps())
+			}
+			headings := 0
+			for _, a := range p.story.Acts {
+				if strings.HasPrefix(a.Title, "Act ") && len(a.Rules) > 0 && a.Text != "" {
+					headings++
+				}
+			}
+			if headings != acts {
+				t.Errorf("the story explains %d of %d acts", headings, acts)
+			}
+			left := p.story.Tables[0]
+			if left.Title != "Left behind" || left.Total != p.result.Devices.NeedsSupport {
+				t.Errorf("%s: %d devices by name, want %d", left.Title, left.Total, p.result.Devices.NeedsSupport)
+			}
+		})
+	}
+}
+
+// What a plan does to the tenant survives a restart of the server in the middle of it: campaign, gap, licences (I3).
+func TestActsAcrossARestart(t *testing.T) {
+	once, restarted := ready(t, "lab", 12, labFlags{}, nil), ready(t, "lab", 12, labFlags{restart: true}, nil)
+	same(t, once, restarted)
+}
+
+func TestProgressShowsTheGap(t *testing.T) {
+	for _, tt := range []struct {
+		color, gap bool
+		want       string
+	}{{true, true, orange}, {false, true, "the gap is open"}, {true, false, ""}} {
+		p := &progress{color: tt.color}
+		p.last.Store(&fleet.Progress{Gap: tt.gap, Part: 2, Parts: 5})
+		got := p.gap()
+		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") || !tt.color && strings.Contains(got, "\x1b") {
+			t.Errorf("gap %t, colour %t: %q", tt.gap, tt.color, got)
+		}
+		if day := p.day(); day != "act 2 of 5, day 0 00:00 " {
+			t.Errorf("%q", day)
+		}
+		if fmt.Sprint(p.counts()) == "" {
+			t.Error("no counts")
+		}
+	}
+}
