@@ -333,14 +333,16 @@ func (c *checker) target(path string, t Target) {
 		c.fail(path, ruleContradiction, "nobody has been enrolled before this")
 		return
 	}
+	if t.Share == 0 {
+		c.fail(path, ruleContradiction, "%s is nobody", t)
+		return
+	}
 	valid := []string{All, Userless}
 	if _, group := c.plan.Population.Groups[t.Whom]; group {
 		return
 	}
 	var platform protocol.Platform
 	switch {
-	case t.Share == 0:
-		c.fail(path, ruleContradiction, "%s is nobody", t)
 	case t.Whom == All:
 	case t.Whom == Userless:
 		if c.count(func(b *ByPlatform) int { return b.Total() }, true) == 0 {
@@ -372,31 +374,6 @@ func (c *checker) count(of func(*ByPlatform) int, userless bool) int {
 		}
 	}
 	return n
-}
-
-func (c *checker) faults() {
-	for i := range c.plan.Faults {
-		f := &c.plan.Faults[i]
-		path := fmt.Sprintf("faults[%d]", i)
-		kinds := 0
-		for _, set := range []bool{f.Server != 0, f.DropResponse, f.Reset} {
-			if set {
-				kinds++
-			}
-		}
-		if kinds != 1 {
-			c.fail(path, ruleContradiction, "want exactly one of server, drop_response, reset")
-		}
-		if f.At > c.plan.Until {
-			c.fail(path+".at", ruleContradiction, "%s is after the end of the story (until: %s)", f.At, c.plan.Until)
-		}
-		if f.Server == Down && f.For == 0 {
-			c.fail(path, ruleContradiction, "a server that stays down to the end; want for: 3h or so")
-		}
-		if f.Server == Down && f.Share != Whole {
-			c.fail(path+".share", ruleContradiction, "a server is down for everybody; want server: busy for a share of the requests")
-		}
-	}
 }
 
 // reserved tells whether a target's word has a meaning of its own.

@@ -105,7 +105,7 @@ func (p *Plan) fill() {
 		}
 	}
 	for i := range p.Faults {
-		if p.Faults[i].Share == 0 {
+		if !set(fmt.Sprintf("faults[%d].share", i)) {
 			p.Faults[i].Share = Whole
 		}
 	}

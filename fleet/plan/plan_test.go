@@ -65,6 +65,63 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestHST016 and TestHST123 hold the sections of their rules to this: refused before any run, by line and by the rule.
+func TestHST016(t *testing.T) { refused(t, "HST-016") }
+
+func TestHST123(t *testing.T) { refused(t, "HST-123") }
+
+func refused(t *testing.T, rule string) {
+	t.Helper()
+	archive, err := txtar.ParseFile("testdata/errors.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := 0
+	for _, f := range archive.Files {
+		name, ok := strings.CutSuffix(f.Name, ".yaml")
+		if !ok || !strings.HasPrefix(name, rule) {
+			continue
+		}
+		sections++
+		_, err := Parse(f.Name, f.Data)
+		var all Errors
+		if !errors.As(err, &all) || !namesRule(err, name) {
+			t.Errorf("%s: %v, want a refusal by its rule", name, err)
+			continue
+		}
+		for _, e := range all {
+			if e.Line == 0 || e.Column == 0 || e.Message == "" {
+				t.Errorf("%s: %v: no line or no sentence", name, e)
+			}
+		}
+	}
+	if sections == 0 {
+		t.Errorf("no section of %s", rule)
+	}
+}
+
+// TestHST123Follow: faults of one kind may follow one another, and what needs no server may happen while it is down.
+func TestHST123Follow(t *testing.T) {
+	_, err := Parse("follow.yaml", []byte(`
+until: 2d
+population: {devices: 10, mix: {ios: 100}}
+timeline:
+  - {at: 0s, enrol: {}}
+  - {at: 90m, ask_users_to_sync: 10%}
+  - {at: 150m, restart_server: true}
+faults:
+  - {at: 1h, for: 1h, server: down}
+  - {at: 3h, for: 1h, server: down}
+  - {at: 1h, for: 1h, server: busy}
+  - {at: 2h, server: busy, share: 10%}
+  - {reset: true, share: 1%}
+  - {drop_response: true, share: 1%}
+`))
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // namesRule tells whether err names the rule of the section (HST-123-AUTH-33: both belong together, AUTH-33
 // is what the text shows).
 func namesRule(err error, name string) bool {

@@ -10,7 +10,7 @@ import (
 	"rollcall/protocol"
 )
 
-// What random numbers are for, beside the device's own story (1).
+// What random numbers are for. Another number is another population under every seed: none is given twice, or anew.
 const (
 	useDevice = iota + 2
 	useUser
