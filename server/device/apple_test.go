@@ -559,14 +559,45 @@ func TestHST027NoSuchAnswerIsWritten(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHST099HandlerPanic: one request fails; connections that were there and new ones live on, and the log says why.
+func TestHST099HandlerPanic(t *testing.T) {
 	l := newLab(t)
 	l.h.mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("a defect") })
-	if a, err := l.phone(udid(1)).do(http.MethodPut, "/panic", nil, nil); err == nil {
-		t.Errorf("a panic answered %d, want a cut connection: the device comes again", a.status)
+	p := l.phone(udid(1)).enrol() // its connection stays open
+	for range 3 {
+		if a, err := l.phone(udid(2)).do(http.MethodPut, "/panic", nil, nil); err == nil {
+			t.Errorf("a panic answered %d, want a cut connection: the device comes again", a.status)
+		}
+		for _, who := range []*phone{p, l.phone(udid(3)).enrol()} {
+			if a := who.send(who.idle()); a.status != 200 {
+				t.Errorf("after a panic Idle of %s answered %d, want 200", who.id, a.status)
+			}
+		}
 	}
+	if !l.logged("a defect", `"level":"error"`) && !l.logged("a defect", `"level":"warning"`) {
+		t.Errorf("the log does not say what failed:\n%s", l.log)
+	}
+}
+
+// TestHST058DevicesClock: a device whose clock is wrong by years is one like any other; what it says of time orders nothing.
+func TestHST058DevicesClock(t *testing.T) {
+	l := newLab(t)
 	p := l.phone(udid(1)).enrol()
-	if a := p.send(p.idle()); a.status != 200 {
-		t.Errorf("after a panic Idle answered %d, want 200 (HST-099)", a.status)
+	for _, off := range []time.Duration{-30 * 365 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
+		l.setClock(l.now().Add(time.Minute))
+		id := l.order(p.id, protocol.DeviceInformation)
+		p.send(p.idle())
+		report := apple.Message{UDID: p.id, Status: protocol.Acknowledged, CommandUUID: id.String()}
+		body := apple.EncodeResult(nil, &report, &apple.Result{QueryResponses: map[string]any{"DeviceName": "Ada's", "LastCloudBackupDate": l.now().Add(off)}})
+		a, err := p.do(http.MethodPut, commandPath, http.Header{"Date": {l.now().Add(off).Format(http.TimeFormat)}}, body)
+		if err != nil || a.status != 200 {
+			t.Errorf("a clock off by %v: answered %d (%v), want 200\n%s", off, a.status, err, l.log)
+		}
+		if s := l.record(p.id).State; s.LastSeen != l.pnow() || len(s.Queue) != 0 || s.Wake.Due > l.pnow().Add(24*time.Hour) {
+			t.Errorf("a clock off by %v: last seen %s, wake-up %+v at %s", off, s.LastSeen, s.Wake, l.pnow())
+		}
 	}
 }
 

@@ -101,6 +101,27 @@ func TestAPL001EnrolmentProfile(t *testing.T) {
 	}
 }
 
+// TestHST024HostHeader: links come from configuration, whatever host a request names.
+func TestHST024HostHeader(t *testing.T) {
+	l := newLab(t)
+	for _, host := range []string{"evil.example", "other.example:8443", "127.0.0.1"} {
+		got := l.raw(l.phoneOf("", certs.Signer{}), "GET /e/"+l.invite()+" HTTP/1.1\r\nHost: "+host+"\r\nX-Forwarded-Host: "+host+"\r\nConnection: close\r\n\r\n")
+		head, body, _ := strings.Cut(got, "\r\n\r\n")
+		if !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+			t.Fatalf("Host %s: %.80q", host, head)
+		}
+		mdm, identity, err := l.open([]byte(body)).Enrolment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range []string{mdm.MDM.ServerURL, mdm.MDM.CheckInURL, identity.SCEP.URL} {
+			if !strings.HasPrefix(link, "https://"+testHost+"/") {
+				t.Errorf("Host %s: link %s", host, link)
+			}
+		}
+	}
+}
+
 func TestAPL002SignedProfile(t *testing.T) {
 	l := newLab(t)
 	s, err := certs.VerifyAttached(l.get("/e/"+l.invite(), nil).body, certs.Policy{})
