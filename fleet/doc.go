@@ -5,6 +5,9 @@
 // ([Push]). A device that has something to do is a goroutine for as long as that takes; one asleep is a record of about
 // a kilobyte and an entry in a queue of due times.
 //
+// What a plan does to the tenant (authority, licences, push certificate) goes through the target's administration where it
+// offers that ([Tenancy], [PushSlot]), previewed and confirmed as an administrator would.
+//
 // # Two clocks
 //
 // On the real clock everything happens when it is due. A driven [Clock] steps to the next moment at which anybody,

@@ -154,7 +154,7 @@ func saySetting(s *plan.Setting) words {
 	switch a, added := s.Set.Authority(); {
 	case added:
 		w.name = "Intune is added beside Basic Mobility and Security"
-		w.text = "From here on each user's licences decide. Devices keep working as they are until their own next completed check-in."
+		w.text = "Each user's licences decide from now on; devices keep working as they are until their next completed check-in."
 	case a == protocol.SCCM:
 		w.name = "Configuration Manager joins in: the authority is sccm"
 		w.text = "Intune manages the devices as before, in a new epoch: each registers anew, and the profiles of before have seven days."

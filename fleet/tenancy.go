@@ -82,9 +82,9 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	if _, added := s.Set.Authority(); added {
 		f.owner = protocol.Intune
 	}
-	f.outcome = fmt.Sprintf("The preview that was confirmed: of %d devices %d move, %d register anew, %d are without a user and stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
+	f.outcome = fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
 	if p.OpensGap {
-		f.outcome += " The gap is open: Apple devices get 503 until a renewed push certificate is uploaded."
+		f.outcome += " The gap opens: Apple devices get 503."
 	}
 	if f.changed != nil {
 		f.changed(now, &p)

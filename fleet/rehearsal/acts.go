@@ -58,7 +58,7 @@ var happenings = []struct {
 	{OfServer, string(delivery.WhatProfileRemoved), "profile removed"},
 	{OfDevice, string(fleet.Outlived), "device dropped what was left after seven days"},
 	{OfServer, string(delivery.WhatEnded), "enrolment ended"},
-	{OfServer, string(delivery.WhatRenewed), "identity renewed"},
+	{OfServer, string(delivery.WhatRenewed), "certificate renewed"},
 }
 
 // happened says what the log counts from a moment on to another, and by which rules of authority.
