@@ -117,6 +117,7 @@ func TestHST036NoPaddingOracle(t *testing.T) {
 		if _, err := Decrypt(read(t, name), Signer{Certificate: mac.Certificate, Key: spy}, Policy{}); err != nil {
 			t.Fatal(err)
 		}
+		//lint:ignore SA1019 see guardedKey
 		o, ok := spy.options[0].(*rsa.PKCS1v15DecryptOptions)
 		if !ok || o.SessionKeyLen != want {
 			t.Errorf("%s: decrypted with %#v, want SessionKeyLen %d", name, spy.options[0], want)

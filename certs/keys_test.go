@@ -44,7 +44,8 @@ func TestHST040Keys(t *testing.T) {
 	ec := func(c elliptic.Curve) crypto.PublicKey { return must(ecdsa.GenerateKey(c, rand.Reader)).Public() }
 	exponent := func(e int) crypto.PublicKey { return &rsa.PublicKey{N: honest.N, E: e} }
 	off := *ec(elliptic.P256()).(*ecdsa.PublicKey)
-	off.X = new(big.Int).Add(off.X, big.NewInt(1)) //nolint:staticcheck // a broken point is what is wanted
+	//lint:ignore SA1019 a broken point is what is wanted
+	off.X = new(big.Int).Add(off.X, big.NewInt(1))
 	for _, tt := range []struct {
 		name string
 		key  crypto.PublicKey

@@ -396,7 +396,7 @@ func TestSecret(t *testing.T) {
 		x.must(err)
 		return string(b)
 	}
-	if secret() != "1" || secret() != "1" {
+	if first, second := secret(), secret(); first != "1" || second != "1" {
 		t.Error("a secret is made twice")
 	}
 	x.reopen()

@@ -42,8 +42,9 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 	if len(value) > maxNotice {
 		return wrong("too long")
 	}
-	words, sig, ok := strings.Cut(value, noticeSignature)
-	if sig, ok = strings.CutSuffix(sig, ":"); !ok {
+	words, sig, _ := strings.Cut(value, noticeSignature)
+	sig, ok := strings.CutSuffix(sig, ":")
+	if !ok {
 		return wrong("no signature")
 	}
 	if signature, err = base64.StdEncoding.Strict().DecodeString(sig); err != nil {

@@ -45,7 +45,7 @@ func openFolder(path string) (*folder, error) {
 		return nil, fmt.Errorf("data folder %s is in use by another rollcall (process %s): stop that one, or choose another folder",
 			path, strings.TrimSpace(string(holder)))
 	}
-	if err := lock.Truncate(0); err == nil {
+	if err = lock.Truncate(0); err == nil {
 		_, err = fmt.Fprintln(lock, os.Getpid())
 	}
 	if err != nil {
