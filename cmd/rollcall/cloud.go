@@ -34,7 +34,7 @@ func cloudAPNsCommand() *cobra.Command {
 		listen, caOut, issuers, rate string
 		faults                       []string
 		seed                         uint64
-		strict, asJSON               bool
+		strict, asJSON, force        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "apns",
@@ -69,13 +69,16 @@ token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), print
 			if f, ok := notes.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 				c.Observe = apnsLines(notes)
 			}
+			if caOut != "" && !force && exists(caOut) {
+				return fmt.Errorf("--ca-out: %s is there already; --force replaces it", caOut)
+			}
 			service, err := apns.New(c)
 			if err != nil {
 				return err
 			}
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {
-				return err
+				return cannotListen(listen, err)
 			}
 			if caOut == "" {
 				fmt.Fprintf(notes, "trust this CA (or have it written by --ca-out FILE):\n%s", service.CA())
@@ -99,6 +102,7 @@ token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), print
 	flags := cmd.Flags()
 	flags.StringVar(&listen, "listen", "127.0.0.1:2197", "address and port")
 	flags.StringVar(&caOut, "ca-out", "", "write the CA that clients must trust to this file (PEM)")
+	flags.BoolVar(&force, "force", false, "replace the file of --ca-out if it is there already")
 	flags.StringVar(&issuers, "issuers", "", "take push certificates of the CAs in this PEM file only (default: any with a topic)")
 	flags.StringVar(&rate, "rate", "60/1m", "pushes to one token in each span of time before 429, or none")
 	flags.StringArrayVar(&faults, "fault", nil, "share of pushes that meet a fault, as NAME=SHARE: Drop, GoAway, Half, HTML, Reset or a reason of APNs; may be given again")

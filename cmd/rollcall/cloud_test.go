@@ -3,7 +3,25 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,5 +67,119 @@ func TestCloudAPNsBadInput(t *testing.T) {
 		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("cloud apns %s: %v, want an error with %q", tt.flag, err, tt.want)
 		}
+	}
+}
+
+// TestCloudAPNs runs the command as a person would: a client of another make pushes to tokens that nobody has registered,
+// and both are kept. The signal that ends it has it count.
+func TestCloudAPNs(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	read, write := io.Pipe()
+	var out bytes.Buffer
+	cmd := cloudCommand()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetOut(&out)
+	cmd.SetErr(write)
+	cmd.SetArgs([]string{"apns", "--listen=127.0.0.1:0", "--json", "--ca-out", ca})
+	done := make(chan error, 1)
+	go func() {
+		err := cmd.ExecuteContext(ctx)
+		write.CloseWithError(err)
+		done <- err
+	}()
+	lines := bufio.NewScanner(read)
+	url := ""
+	for url == "" && lines.Scan() {
+		_, url, _ = strings.Cut(lines.Text(), "listens on ")
+	}
+	go io.Copy(io.Discard, read)
+	if url == "" {
+		t.Fatalf("it does not listen: %v", <-done)
+	}
+	roots := x509.NewCertPool()
+	if pem, err := os.ReadFile(ca); err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatalf("--ca-out: no certificate: %v", err)
+	}
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pushIdentity(t)}}}
+	defer transport.CloseIdleConnections()
+	for _, token := range []string{strings.Repeat("00ff", 16), strings.Repeat("c0de", 16), "not hexadecimal"} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/3/device/"+strings.ReplaceAll(token, " ", "%20"), strings.NewReader(`{"mdm":"magic"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("apns-topic", pushTopic)
+		r.Header.Set("apns-push-type", "mdm")
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if want := map[bool]int{true: http.StatusOK, false: http.StatusBadRequest}[len(token) == 64]; answer.StatusCode != want || answer.ProtoMajor != 2 {
+			t.Errorf("token %s: %d by %s, want %d", token, answer.StatusCode, answer.Proto, want)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("ended by a signal: %v", err)
+	}
+	var counted struct{ Accepted, Waiting int }
+	if err := json.Unmarshal(out.Bytes(), &counted); err != nil || counted.Accepted != 2 || counted.Waiting != 2 {
+		t.Errorf("it counted %s, %v; want 2 accepted and kept", out.Bytes(), err)
+	}
+}
+
+const pushTopic = "com.apple.mgmt.External.2b9e"
+
+// pushIdentity is a push certificate that its owner signed.
+func pushIdentity(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		Subject:     pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}, Value: pushTopic}}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// TestCloudAPNsTaken: a port in use is said in the sentence of serve, and nobody's file is replaced unasked.
+func TestCloudAPNsTaken(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken := cannotListen(ln.Addr().String(), syscall.EADDRINUSE).Error()
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--listen", ln.Addr().String()}, taken},
+		{[]string{"--listen", ln.Addr().String(), "--ca-out", ca}, "--ca-out: " + ca + " is there already; --force replaces it"},
+		{[]string{"--listen", ln.Addr().String(), "--ca-out", ca, "--force"}, taken},
+	} {
+		cmd := cloudCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetErr(io.Discard)
+		cmd.SetArgs(append([]string{"apns"}, tt.args...))
+		if err := cmd.Execute(); err == nil || err.Error() != tt.want {
+			t.Errorf("cloud apns %v:\ngot  %v\nwant %s", tt.args, err, tt.want)
+		}
+	}
+	if got, err := os.ReadFile(ca); err != nil || string(got) != "mine" {
+		t.Errorf("the file holds %q now, %v", got, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -105,11 +106,29 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		}
 		return nil, nil, false, err
 	}
+	tellBad(cmd.ErrOrStderr(), pop)
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)
 	}
 	pop.Adopt(p)
 	return p, pop, true, pop.Afford(p)
+}
+
+// fewBad is how many bad rows are told one by one.
+const fewBad = 20
+
+// tellBad says which rows of an export --lenient left out: their place, and how many there are in all (HST-122).
+func tellBad(w io.Writer, pop *population.Population) {
+	if pop.Bad == 0 {
+		return
+	}
+	shown := pop.BadRows[:min(fewBad, len(pop.BadRows))]
+	for _, e := range shown {
+		fmt.Fprintln(w, "left out:", e)
+	}
+	if pop.Bad > len(shown) {
+		fmt.Fprintf(w, "left out: %d rows in all; these are the first %d\n", pop.Bad, len(shown))
+	}
 }
 
 // loadPlan reads a file, or takes a ready plan; no name means lab.
@@ -163,12 +182,13 @@ func (f *populationFlags) options(cmd *cobra.Command) (o population.Options, err
 	}
 	if f.labels != "" {
 		b, err := os.ReadFile(f.labels)
-		if err == nil {
-			err = json.Unmarshal(b, &o.Labels)
-		}
 		if err != nil {
 			return o, fmt.Errorf("--labels: %w", err)
 		}
+		if err := json.Unmarshal(b, &o.Labels); err != nil {
+			return o, fmt.Errorf(`--labels: %s: want one JSON object such as {"Managed by: Office 365": "microsoft365ManagedMdm"}: %w`, f.labels, err)
+		}
+		o.LabelFile = f.labels
 	}
 	return o, nil
 }

@@ -86,6 +86,7 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 	if err != nil {
 		return err
 	}
+	tellBad(cmd.ErrOrStderr(), named)
 	if f.set == "" {
 		want = rehearsal.Wanted(&named.Tenant)
 	}

@@ -104,7 +104,7 @@ func TestHST122Many(t *testing.T) {
 		t.Errorf("%d errors, want %d", len(all), maxBad)
 	}
 	p, err := Import(Options{Path: dir, Lenient: true})
-	if err != nil || p.LeftOutBy()["unreadable"] != 5001 || len(p.BadRows) != maxBad {
+	if err != nil || p.LeftOutBy()["unreadable"] != 5001 || len(p.BadRows) != maxBad || p.Bad != 5001 {
 		t.Errorf("Lenient: %v, %v", err, p)
 	}
 }

@@ -21,7 +21,8 @@ type Population struct {
 	Doubts   []Doubt      // records taken that can be read in two ways
 	Assumed  []Assumption // what the export cannot say
 	Findings []Finding    // contradictions and warnings to see to before any run
-	BadRows  plan.Errors  // under Lenient, the first hundred
+	BadRows  plan.Errors  // under Lenient, the first hundred of Bad
+	Bad      int          // rows that could not be read, of whatever file
 }
 
 // A Tenant is the tenant's present state.

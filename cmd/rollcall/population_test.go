@@ -1,0 +1,75 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/plan"
+)
+
+// readExport reads an export by flags, and returns what was said on the way.
+func readExport(t *testing.T, flags ...string) (said string, err error) {
+	t.Helper()
+	var who populationFlags
+	var notes bytes.Buffer
+	cmd := &cobra.Command{Use: "test", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, args []string) error {
+		_, _, _, err := who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+		return err
+	}}
+	who.register(cmd)
+	cmd.SetErr(&notes)
+	cmd.SetArgs(flags)
+	err = cmd.Execute()
+	return notes.String(), err
+}
+
+// TestHST122Lenient: rows that --lenient leaves out are told by file, line and column: the first twenty, and how many there
+// are.
+func TestHST122Lenient(t *testing.T) {
+	const good = `{"id":"d1","managementAgent":"mdm","operatingSystem":"Windows"}`
+	for bad, want := range map[int]int{0: 0, 3: 3, 20: 20, 150: 21} {
+		file := filepath.Join(t.TempDir(), "managedDevices.json")
+		if err := os.WriteFile(file, []byte(good+"\n"+strings.Repeat("{}\n", bad)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := readExport(t, "--export", filepath.Dir(file), "--authority", "intune", "--lenient")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(said, "\n"); n != want || bad > 0 && !strings.HasPrefix(said, "left out: "+file+":2:1: id: a device without id (HST-122)\n") {
+			t.Errorf("%d bad rows: %d lines, want %d:\n%s", bad, n, want, said)
+		}
+		if total := fmt.Sprintf("left out: %d rows in all", bad); strings.Contains(said, total) != (bad > fewBad) {
+			t.Errorf("%d bad rows: %s", bad, said)
+		}
+	}
+}
+
+// TestExportMistakes: each flag that says how an export is read names itself, and its file.
+func TestExportMistakes(t *testing.T) {
+	const export = "../../fleet/population/testdata/coexistence"
+	labels := filepath.Join(t.TempDir(), "labels.json")
+	for _, tt := range []struct{ labels, flag, want string }{
+		{"[]", "--labels=" + labels, "--labels: " + labels + ": want one JSON object"},
+		{"{", "--labels=" + labels, "--labels: " + labels + ": want one JSON object"},
+		{`{"Colour: red": "mdm"}`, "--labels=" + labels, labels + `: label "Colour: red": want "column: label"`},
+		{"", "--labels=" + labels + ".none", labels + ".none"},
+		{"", "--bms-agent=zork", "--bms-agent: zork: no such management agent; want one of "},
+		{"", "--bms-agent=easmdn", `did you mean "easmdm"?`},
+	} {
+		if err := os.WriteFile(labels, []byte(tt.labels), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readExport(t, "--export", export, tt.flag); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s of %q: %v, want %q", tt.flag, tt.labels, err, tt.want)
+		}
+	}
+}
