@@ -130,7 +130,10 @@ func FuzzUnmarshalBinary(f *testing.F) {
 func TestHST121(t *testing.T) {
 	commands := [][]byte{nil}
 	for _, c := range []apple.Command{
-		apple.ProfileList{}, apple.CertificateList{}, mail("a", "A"), apple.DeviceInformation{Queries: []string{"UDID", "WiFiMAC"}},
+		apple.ProfileList{},
+		apple.CertificateList{},
+		mail("a", "A"),
+		apple.DeviceInformation{Queries: []string{"UDID", "WiFiMAC"}},
 		apple.RemoveProfile{Identifier: "a"},
 	} {
 		commands = append(commands, apple.EncodeCommand(nil, "9", c))

@@ -35,8 +35,13 @@ func TestAPL036(t *testing.T) {
 
 func TestAPL058(t *testing.T) {
 	never := []apple.Command{
-		apple.DeviceInformation{Queries: []string{"UDID"}}, apple.ProfileList{}, apple.DeviceLock{}, apple.EraseDevice{},
-		apple.ClearPasscode{UnlockToken: []byte{1}}, apple.Unknown{Name: "ProvisioningProfileList"}, apple.InstalledApplicationList{},
+		apple.DeviceInformation{Queries: []string{"UDID"}},
+		apple.ProfileList{},
+		apple.DeviceLock{},
+		apple.EraseDevice{},
+		apple.ClearPasscode{UnlockToken: []byte{1}},
+		apple.Unknown{Name: "ProvisioningProfileList"},
+		apple.InstalledApplicationList{},
 		apple.Unknown{Name: "Restrictions"},
 	}
 	for _, c := range never {
@@ -176,9 +181,16 @@ func TestRightsOfCommands(t *testing.T) {
 		c     apple.Command
 		right int64
 	}{
-		{apple.ProfileList{}, 1}, {apple.CertificateList{}, 1}, {mail("a", "A"), 2}, {apple.RemoveProfile{Identifier: "a"}, 2},
-		{apple.DeviceLock{}, 4}, {apple.RestartDevice{}, 4}, {apple.ShutDownDevice{}, 4}, {apple.EraseDevice{}, 8},
-		{apple.InstalledApplicationList{}, 256}, {apple.SecurityInfo{}, 1024},
+		{apple.ProfileList{}, 1},
+		{apple.CertificateList{}, 1},
+		{mail("a", "A"), 2},
+		{apple.RemoveProfile{Identifier: "a"}, 2},
+		{apple.DeviceLock{}, 4},
+		{apple.RestartDevice{}, 4},
+		{apple.ShutDownDevice{}, 4},
+		{apple.EraseDevice{}, 8},
+		{apple.InstalledApplicationList{}, 256},
+		{apple.SecurityInfo{}, 1024},
 	} {
 		rights := apple.AllRights &^ tt.right
 		if tt.right == 1 {

@@ -63,9 +63,14 @@ func TestDialogue(t *testing.T) {
 			s.wake()
 			hear()
 			for _, c := range []apple.Command{
-				mail("com.example.mail", "Mail"), apple.ProfileList{}, apple.SecurityInfo{}, apple.InstalledApplicationList{},
+				mail("com.example.mail", "Mail"),
+				apple.ProfileList{},
+				apple.SecurityInfo{},
+				apple.InstalledApplicationList{},
 				apple.DeviceInformation{Queries: []string{"UDID", "OSVersion", "BatteryLevel", "DeviceCapacity", "IsSupervised", "Unheard"}},
-				apple.DeviceLock{Message: "Lost"}, apple.Unknown{Name: "Dance"}, apple.DeviceConfigured{},
+				apple.DeviceLock{Message: "Lost"},
+				apple.Unknown{Name: "Dance"},
+				apple.DeviceConfigured{},
 				apple.RemoveProfile{Identifier: "com.example.none"},
 			} {
 				say(c)

@@ -74,9 +74,11 @@ func (s *scene) profile(change ...func(*apple.Profile)) *apple.Profile {
 				IdentityCertificateUUID: "AAAAAAAA-0000-4000-8000-000000000003", Topic: topic, ServerURL: "https://mdm.example/mdm",
 				CheckInURL: "https://mdm.example/checkin", AccessRights: apple.AllRights, CheckOutWhenRemoved: true,
 			}},
-			{Type: apple.SCEPPayload, Identifier: "com.example.mdm.scep", UUID: "AAAAAAAA-0000-4000-8000-000000000003", SCEP: &apple.SCEP{
-				URL: "https://mdm.example/scep", Name: "CA", Challenge: "secret", Keysize: 2048, KeyUsage: 5,
-				Subject: [][][]string{{{"O", "Example"}}, {{"CN", "%SerialNumber%"}}}, CAFingerprint: []byte("sixteen bytes at")},
+			{
+				Type: apple.SCEPPayload, Identifier: "com.example.mdm.scep", UUID: "AAAAAAAA-0000-4000-8000-000000000003", SCEP: &apple.SCEP{
+					URL: "https://mdm.example/scep", Name: "CA", Challenge: "secret", Keysize: 2048, KeyUsage: 5,
+					Subject: [][][]string{{{"O", "Example"}}, {{"CN", "%SerialNumber%"}}}, CAFingerprint: []byte("sixteen bytes at"),
+				},
 			},
 			{Type: apple.RootPayload, Identifier: "com.example.mdm.root", UUID: "AAAAAAAA-0000-4000-8000-000000000004", Certificate: s.ca.Certificate().Raw},
 		},

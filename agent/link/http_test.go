@@ -208,8 +208,13 @@ func TestRetryAfter(t *testing.T) {
 		value string
 		want  time.Duration
 	}{
-		{"", 0}, {"120", 2 * time.Minute}, {"0", 0}, {"-5", 0}, {"soon", 0},
-		{noon.Add(time.Hour).Format(http.TimeFormat), time.Hour}, {noon.Add(-time.Hour).Format(http.TimeFormat), 0},
+		{"", 0},
+		{"120", 2 * time.Minute},
+		{"0", 0},
+		{"-5", 0},
+		{"soon", 0},
+		{noon.Add(time.Hour).Format(http.TimeFormat), time.Hour},
+		{noon.Add(-time.Hour).Format(http.TimeFormat), 0},
 	} {
 		if got := retryAfter(tt.value, noon); got != tt.want {
 			t.Errorf("retryAfter(%q) = %s, want %s", tt.value, got, tt.want)

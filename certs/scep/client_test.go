@@ -223,8 +223,11 @@ func TestAPL009Answers(t *testing.T) {
 				out := certs.Message{
 					Content: must(certs.Encrypt(must(certs.Degenerate(rep.certificate)), rep.to)),
 					Attributes: []certs.Attribute{
-						{Type: oidMessageType, Value: rep.kind}, {Type: oidPKIStatus, Value: rep.status}, {Type: oidTransactionID, Value: rep.id},
-						{Type: oidSenderNonce, Value: newNonce()}, {Type: oidRecipientNonce, Value: rep.nonce},
+						{Type: oidMessageType, Value: rep.kind},
+						{Type: oidPKIStatus, Value: rep.status},
+						{Type: oidTransactionID, Value: rep.id},
+						{Type: oidSenderNonce, Value: newNonce()},
+						{Type: oidRecipientNonce, Value: rep.nonce},
 					},
 				}
 				w.Write(rep.after(must(out.Sign(rep.signer))))

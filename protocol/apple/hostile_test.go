@@ -425,7 +425,8 @@ func TestHST012Compressed(t *testing.T) { // nothing here inflates; the endpoint
 func TestHST050Identifiers(t *testing.T) {
 	for _, id := range []string{"", strings.Repeat("x", 10<<10), "../../x", "%00", "'; drop", "a:b", "a b", "a\nb", "Zoë"} {
 		for _, m := range []*Message{
-			{UDID: id}, {EnrollmentID: id},
+			{UDID: id},
+			{EnrollmentID: id},
 			{MessageType: Authenticate, Topic: topic, UDID: id},
 			{MessageType: TokenUpdate, Topic: topic, EnrollmentID: id, Token: []byte{1}, PushMagic: "m"},
 		} {
@@ -435,7 +436,9 @@ func TestHST050Identifiers(t *testing.T) {
 		}
 	}
 	for _, m := range []*Message{
-		{UDID: mac, UserID: "a\nb"}, {UDID: mac, UserID: strings.Repeat("x", 256)}, {UDID: tablet, UserID: SharedUserID, UserShortName: "\tzoe"},
+		{UDID: mac, UserID: "a\nb"},
+		{UDID: mac, UserID: strings.Repeat("x", 256)},
+		{UDID: tablet, UserID: SharedUserID, UserShortName: "\tzoe"},
 		{EnrollmentID: byod, EnrollmentUserID: strings.Repeat("x", 256)},
 	} {
 		if err := DecodeMessage(EncodeMessage(nil, m), new(Message)); !errors.Is(err, protocol.ErrMalformed) {

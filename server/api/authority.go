@@ -42,7 +42,8 @@ func (h *Handler) getAuthority(c *call) (any, error) {
 	t := h.tenant()
 	return state{
 		t, h.cfg.Server.Content().Tenant.Name(),
-		gap{g.Open, g.Since, append([]protocol.Platform{}, g.Platforms...), g.Slot, g.Topic, g.AppleID, g.Ended, g.Held, g.Blocked}, v.Pending, v.Stale,
+		gap{g.Open, g.Since, append([]protocol.Platform{}, g.Platforms...), g.Slot, g.Topic, g.AppleID, g.Ended, g.Held, g.Blocked},
+		v.Pending, v.Stale,
 	}, nil
 }
 
@@ -225,7 +226,8 @@ func (h *Handler) getSettings(*call) (any, error) {
 		units = s.Units
 	}
 	out := settings{
-		days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...), []int64{},
+		days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
+		[]int64{},
 		days(s.Validity),
 	}
 	if s.Gap.Platforms == nil {

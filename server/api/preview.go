@@ -133,7 +133,8 @@ func previewOf(p *server.Preview) *preview {
 		g := &p.Groups[i]
 		one := group{
 			g.Fate.String(), g.From, g.To, g.Before, g.Rule, g.Stranded.String(), g.Devices, g.Reachable, g.Blocked, g.Stale, g.MustEnrol, g.Unlicensed,
-			g.Unsure, []platformCount{},
+			g.Unsure,
+			[]platformCount{},
 		}
 		for _, x := range protocol.Platforms {
 			if g.Platforms[x] > 0 {

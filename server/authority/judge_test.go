@@ -80,10 +80,16 @@ func TestJudge(t *testing.T) {
 		{"AUTH-53 leaves, whatever else holds", adding, with(pc(entitled), func(c *authority.Subject) { c.Leaving = true }), "AUTH-14", authority.Judgement{Pending: true, Leaving: true, Fate: authority.Goes}},
 		{"AUTH-24 licence lost", settled, with(of(protocol.Android, in, entitled), func(c *authority.Subject) { c.Is, c.Epoch = basic, 2 }), "AUTH-16", authority.Judgement{Pending: true, Fate: authority.Moves}},
 		{"AUTH-24 a Mac stays", settled, with(of(protocol.MacOS, in, entitled), func(c *authority.Subject) { c.Is, c.Epoch = basic, 2 }), "AUTH-24", authority.Judgement{Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}}},
-		{"AUTH-24 moves nothing in intune", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(of(protocol.IOS, in, entitled), func(c *authority.Subject) { c.Is = none }), "AUTH-11",
-			authority.Judgement{Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}}},
-		{"AUTH-37 asked to sign in again", adding, with(pc(entitled), func(c *authority.Subject) { c.Has = []authority.Profile{{Family: protocol.Email, Authority: o365}} }), "AUTH-14",
-			authority.Judgement{Pending: true, Fate: authority.Moves, Prompt: true}},
+		{
+			"AUTH-24 moves nothing in intune",
+			authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now},
+			with(of(protocol.IOS, in, entitled), func(c *authority.Subject) { c.Is = none }), "AUTH-11",
+			authority.Judgement{Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}},
+		},
+		{
+			"AUTH-37 asked to sign in again", adding, with(pc(entitled), func(c *authority.Subject) { c.Has = []authority.Profile{{Family: protocol.Email, Authority: o365}} }), "AUTH-14",
+			authority.Judgement{Pending: true, Fate: authority.Moves, Prompt: true},
+		},
 		{"AUTH-23 ends unprotected", adding, with(pc(entitled), func(c *authority.Subject) {
 			c.Has, c.Assigned = []authority.Profile{{Name: "pin", Family: protocol.Configuration, Authority: o365}}, true
 		}), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves, Unprotected: true}},

@@ -126,11 +126,21 @@ func (p *planner) count(c *Subject, j *Judgement) {
 		n  *int
 		is bool
 	}{
-		{&o.Pending, j.Pending}, {&o.Stale, j.Stale}, {&o.Blocked, j.Blocked != ""}, {&o.Stranded, j.Stranded != NotStranded},
-		{&o.NeedsSupport, j.NeedsSupport}, {&o.MustEnrol, j.MustEnrol}, {&o.Unlicensed, j.After.Unlicensed}, {&o.Leaving, j.Leaving},
-		{&o.WouldMove, j.Fate == Moves}, {&o.WouldMoveReachable, j.Fate == Moves && j.Reachable},
-		{&o.WouldMoveBlocked, j.Fate == Moves && j.Blocked != ""}, {&o.ReachableBlocked, j.Fate == Moves && j.Reachable && j.Blocked != ""},
-		{&o.WouldStay, j.Fate == Stays || j.Fate == Strands}, {&o.Prompts, j.Prompt}, {&o.Unprotected, j.Unprotected},
+		{&o.Pending, j.Pending},
+		{&o.Stale, j.Stale},
+		{&o.Blocked, j.Blocked != ""},
+		{&o.Stranded, j.Stranded != NotStranded},
+		{&o.NeedsSupport, j.NeedsSupport},
+		{&o.MustEnrol, j.MustEnrol},
+		{&o.Unlicensed, j.After.Unlicensed},
+		{&o.Leaving, j.Leaving},
+		{&o.WouldMove, j.Fate == Moves},
+		{&o.WouldMoveReachable, j.Fate == Moves && j.Reachable},
+		{&o.WouldMoveBlocked, j.Fate == Moves && j.Blocked != ""},
+		{&o.ReachableBlocked, j.Fate == Moves && j.Reachable && j.Blocked != ""},
+		{&o.WouldStay, j.Fate == Stays || j.Fate == Strands},
+		{&o.Prompts, j.Prompt},
+		{&o.Unprotected, j.Unprotected},
 	} {
 		if x.is {
 			*x.n++
@@ -170,8 +180,12 @@ func (p *planner) group(c *Subject, j *Judgement) {
 		n  *int
 		is bool
 	}{
-		{&g.Reachable, j.Reachable}, {&g.Blocked, j.Blocked != ""}, {&g.Stale, j.Stale}, {&g.MustEnrol, j.MustEnrol},
-		{&g.Unlicensed, j.After.Unlicensed}, {&g.Unsure, c.Unsure},
+		{&g.Reachable, j.Reachable},
+		{&g.Blocked, j.Blocked != ""},
+		{&g.Stale, j.Stale},
+		{&g.MustEnrol, j.MustEnrol},
+		{&g.Unlicensed, j.After.Unlicensed},
+		{&g.Unsure, c.Unsure},
 	} {
 		if x.is {
 			*x.n++

@@ -212,8 +212,12 @@ func TestNoPushOutsideAnEnrolment(t *testing.T) {
 func TestWakeAskAlwaysDiffers(t *testing.T) {
 	at := start
 	for _, w := range []delivery.Wake{
-		{}, {Due: at, Reason: delivery.Scheduled}, {Due: at, Reason: delivery.Changed}, {Due: at - 1, Reason: delivery.Changed},
-		{Due: at.Add(time.Hour), Reason: delivery.Changed, Attempt: 3}, {Due: at.Add(time.Hour), Reason: delivery.Retry, Attempt: 3},
+		{},
+		{Due: at, Reason: delivery.Scheduled},
+		{Due: at, Reason: delivery.Changed},
+		{Due: at - 1, Reason: delivery.Changed},
+		{Due: at.Add(time.Hour), Reason: delivery.Changed, Attempt: 3},
+		{Due: at.Add(time.Hour), Reason: delivery.Retry, Attempt: 3},
 	} {
 		got := w.Ask(at, delivery.Changed)
 		if got == w || got.Reason != delivery.Changed || w.Reason != delivery.Changed && got.Attempt != 0 {

@@ -432,7 +432,9 @@ func TestHST033UserChannel(t *testing.T) {
 	update := b.tokenUpdate()
 	update.UserID, update.UserShortName = user, "ada"
 	for _, m := range []apple.Message{
-		update, {UDID: b.id, UserID: user}, {Status: protocol.Acknowledged, UDID: b.id, UserID: user},
+		update,
+		{UDID: b.id, UserID: user},
+		{Status: protocol.Acknowledged, UDID: b.id, UserID: user},
 		{MessageType: apple.UserAuthenticate, UDID: b.id, UserID: user},
 		{MessageType: apple.GetToken, UDID: b.id, TokenServiceType: "com.apple.maid"},
 		{MessageType: apple.DeclarativeManagement, UDID: b.id, Endpoint: "tokens"},

@@ -33,8 +33,10 @@ func TestAPL100Request(t *testing.T) {
 	if got.Method != "POST" || got.URL.Path != "/3/device/abcd01" || got.ProtoMajor != 2 {
 		t.Errorf("%s %s by %s, want POST /3/device/abcd01 by HTTP/2", got.Method, got.URL.Path, got.Proto)
 	}
-	for name, want := range map[string]string{"apns-topic": topic, "apns-push-type": "mdm", "apns-priority": "10",
-		"apns-expiration": fmt.Sprint(start.Add(7 * 24 * time.Hour).Unix()), "Accept-Encoding": ""} {
+	for name, want := range map[string]string{
+		"apns-topic": topic, "apns-push-type": "mdm", "apns-priority": "10",
+		"apns-expiration": fmt.Sprint(start.Add(7 * 24 * time.Hour).Unix()), "Accept-Encoding": "",
+	} {
 		if v := got.Header.Get(name); v != want {
 			t.Errorf("header %s = %q, want %q", name, v, want)
 		}
@@ -88,12 +90,16 @@ func TestHST081Answers(t *testing.T) {
 	for _, reason := range []string{"BadTopic", "TopicDisallowed", "MissingTopic"} {
 		rows = append(rows, row{400, `{"reason":"` + reason + `"}`, later, true, 0})
 	}
-	for _, reason := range []string{"BadCollapseId", "BadExpirationDate", "BadMessageId", "BadPriority", "DuplicateHeaders", "InvalidPushType",
-		"MissingDeviceToken", "PayloadEmpty"} {
+	for _, reason := range []string{
+		"BadCollapseId", "BadExpirationDate", "BadMessageId", "BadPriority", "DuplicateHeaders", "InvalidPushType",
+		"MissingDeviceToken", "PayloadEmpty",
+	} {
 		rows = append(rows, row{400, `{"reason":"` + reason + `"}`, later, false, time.Hour})
 	}
-	for _, reason := range []string{"BadCertificate", "BadCertificateEnvironment", "Forbidden", "ExpiredProviderToken", "InvalidProviderToken",
-		"MissingProviderToken", "UnrelatedKeyIdInToken"} {
+	for _, reason := range []string{
+		"BadCertificate", "BadCertificateEnvironment", "Forbidden", "ExpiredProviderToken", "InvalidProviderToken",
+		"MissingProviderToken", "UnrelatedKeyIdInToken",
+	} {
 		rows = append(rows, row{403, `{"reason":"` + reason + `"}`, later, true, 0})
 	}
 	for _, tt := range rows {

@@ -52,8 +52,12 @@ func (b *bench) headers(tok []byte) []byte {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "https"}, {":authority", "api.push.apple.com"}, {":path", pathPrefix + hex.EncodeToString(tok)},
-		{"apns-topic", topic}, {"apns-push-type", "mdm"},
+		{":method", "POST"},
+		{":scheme", "https"},
+		{":authority", "api.push.apple.com"},
+		{":path", pathPrefix + hex.EncodeToString(tok)},
+		{"apns-topic", topic},
+		{"apns-push-type", "mdm"},
 	} {
 		enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}

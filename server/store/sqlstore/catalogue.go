@@ -28,8 +28,10 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		each func(*row)
 	}{
 		{"SELECT authority, coexistence, release, accept_userless, epoch, changed_at FROM tenant", func(r *row) {
-			c.Tenant = authority.Tenant{Authority: num[protocol.Authority](r), Coexistence: r.flag(), Release: num[uint16](r),
-				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time()}
+			c.Tenant = authority.Tenant{
+				Authority: num[protocol.Authority](r), Coexistence: r.flag(), Release: num[uint16](r),
+				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time(),
+			}
 		}},
 		{selectFrom("campaign", campaignColumns...), func(r *row) {
 			r.at++ // the key
@@ -43,8 +45,10 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 			c.Consents = append(c.Consents, store.Consent{Service: r.text(), By: r.text(), At: r.time()})
 		}},
 		{"SELECT id, upn, name, intune, basic, co_managed FROM users ORDER BY id", func(r *row) {
-			c.Users = append(c.Users, store.User{ID: num[delivery.UserID](r), UPN: r.text(), Name: r.text(),
-				User: authority.User{IntuneLicence: r.flag(), BasicLicence: r.flag(), CoManaged: r.flag()}})
+			c.Users = append(c.Users, store.User{
+				ID: num[delivery.UserID](r), UPN: r.text(), Name: r.text(),
+				User: authority.User{IntuneLicence: r.flag(), BasicLicence: r.flag(), CoManaged: r.flag()},
+			})
 		}},
 		{"SELECT user_id, name FROM user_groups ORDER BY user_id, place", func(r *row) {
 			if u := userIn(c.Users, num[delivery.UserID](r)); u != nil {
@@ -52,16 +56,20 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 			}
 		}},
 		{"SELECT number, authority, name, family, identifier, payload, removed FROM profiles ORDER BY number", func(r *row) {
-			c.Profiles = append(c.Profiles, store.Profile{Number: num[protocol.Profile](r), Authority: num[protocol.Authority](r), Name: r.text(), Family: num[protocol.Family](r),
-				Identifier: r.text(), Payload: r.blob(), Removed: r.flag()})
+			c.Profiles = append(c.Profiles, store.Profile{
+				Number: num[protocol.Profile](r), Authority: num[protocol.Authority](r), Name: r.text(), Family: num[protocol.Family](r),
+				Identifier: r.text(), Payload: r.blob(), Removed: r.flag(),
+			})
 		}},
 		{"SELECT profile, grp, authority FROM assignments ORDER BY profile, grp, authority", func(r *row) {
 			c.Assignments = append(c.Assignments, store.Assignment{Profile: r.text(), Group: r.text(), Authority: num[protocol.Authority](r)})
 		}},
 		{"SELECT slot, topic, apple_id, not_before, not_after, uploaded_at, suspended, certificate, key FROM push_certificates " +
 			"ORDER BY slot, uploaded_at DESC, not_before DESC", func(r *row) {
-			c.Push = append(c.Push, store.PushCertificate{Slot: num[protocol.Authority](r), Topic: r.text(), AppleID: r.text(), NotBefore: r.time(),
-				NotAfter: r.time(), UploadedAt: r.time(), Suspended: r.flag(), Certificate: r.blob(), Key: r.blob()})
+			c.Push = append(c.Push, store.PushCertificate{
+				Slot: num[protocol.Authority](r), Topic: r.text(), AppleID: r.text(), NotBefore: r.time(),
+				NotAfter: r.time(), UploadedAt: r.time(), Suspended: r.flag(), Certificate: r.blob(), Key: r.blob(),
+			})
 		}},
 		{"SELECT serial, user_id, awaiting FROM serials ORDER BY serial", func(r *row) {
 			c.Serials = append(c.Serials, store.Serial{Serial: r.text(), User: num[delivery.UserID](r), Awaiting: r.flag()})

@@ -53,8 +53,10 @@ func enrol(t testing.TB, s *Store, id string) protocol.Device {
 	var out delivery.Outcome
 	out.State = *tx.State()
 	out.State.Platform, out.State.Life, out.State.Registered, out.State.User = protocol.IOS, delivery.Enrolled, protocol.Office365, 7
-	out.State.Push = delivery.Push{Topic: "com.apple.mgmt.External.6f1c2f1e-5b5e-4f7c-9d59-0d8f3a1f2b77", Magic: "9B3C1C47-6A0E-4B6B-8C57-1B8C9C61B9F3",
-		Token: make([]byte, 32), Since: epoch}
+	out.State.Push = delivery.Push{
+		Topic: "com.apple.mgmt.External.6f1c2f1e-5b5e-4f7c-9d59-0d8f3a1f2b77", Magic: "9B3C1C47-6A0E-4B6B-8C57-1B8C9C61B9F3",
+		Token: make([]byte, 32), Since: epoch,
+	}
 	out.State.Identity = delivery.Identity{Fingerprint: delivery.Fingerprint{1, 2, byte(out.State.Device)}, NotBefore: epoch, NotAfter: epoch.Add(365 * 24 * time.Hour)}
 	out.State.LastSeen = epoch
 	out.State.Wake = delivery.Wake{Due: epoch.Add(8 * time.Hour), Reason: delivery.Scheduled}

@@ -40,8 +40,10 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 func (s *Store) loadCredentials(ctx context.Context) error {
 	return s.query(ctx, s.read, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
 		"id", "serial", "revoked"), func(r *row) {
-		c := delivery.Credential{Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
-			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Revoked: r.flag()}
+		c := delivery.Credential{
+			Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
+			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Revoked: r.flag(),
+		}
 		s.certs.known[c.Fingerprint] = c
 	})
 }
@@ -89,9 +91,11 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	defer end()
 	var g *store.Grant
 	err = s.query(ctx, s.read, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
-		g = &store.Grant{Purpose: num[delivery.Purpose](r), User: num[delivery.UserID](r), Device: num[protocol.Device](r), ID: r.text(),
+		g = &store.Grant{
+			Purpose: num[delivery.Purpose](r), User: num[delivery.UserID](r), Device: num[protocol.Device](r), ID: r.text(),
 			Serial: r.text(), Automated: r.flag(), Expires: r.time(), UsedAt: r.time(), Transaction: r.text(), Request: r.hash(), Key: r.hash(),
-			Certificate: r.blob(), Hash: r.hash()}
+			Certificate: r.blob(), Hash: r.hash(),
+		}
 	}, hash[:])
 	if err != nil {
 		return err
@@ -120,8 +124,10 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 
 // grantValues are grantColumns.
 func grantValues(g *store.Grant) []driver.Value {
-	return []driver.Value{int64(g.Purpose), int64(g.User), int64(g.Device), g.ID, g.Serial, flag(g.Automated), int64(g.Expires), int64(g.UsedAt),
-		g.Transaction, known(g.Request[:]), known(g.Key[:]), g.Certificate, g.Hash[:]}
+	return []driver.Value{
+		int64(g.Purpose), int64(g.User), int64(g.Device), g.ID, g.Serial, flag(g.Automated), int64(g.Expires), int64(g.UsedAt),
+		g.Transaction, known(g.Request[:]), known(g.Key[:]), g.Certificate, g.Hash[:],
+	}
 }
 
 // AddTicket keeps an enrolment link.

@@ -19,8 +19,10 @@ const journalSecret = "journal"
 var lineColumns = []string{"seq", "at", "device", "rule", "what", "detail", "actor"}
 
 func scanLine(r *row) store.Line {
-	return store.Line{Seq: num[uint64](r), At: r.time(), Device: num[protocol.Device](r), Rule: protocol.Rule(r.text()),
-		What: delivery.What(r.text()), Detail: r.text(), Actor: r.text()}
+	return store.Line{
+		Seq: num[uint64](r), At: r.time(), Device: num[protocol.Device](r), Rule: protocol.Rule(r.text()),
+		What: delivery.What(r.text()), Detail: r.text(), Actor: r.text(),
+	}
 }
 
 // A signedHead is the row of journal_head.

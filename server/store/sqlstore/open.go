@@ -180,15 +180,19 @@ func (s *Store) load(ctx context.Context) error {
 	}
 	if err == nil {
 		err = query(ctx, s.read, "SELECT device, name, model, product, serial, os_version, build, imei, meid FROM facts", func(r *row) {
-			owner(r).facts = delivery.Facts{Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(),
-				Build: r.text(), IMEI: r.text(), MEID: r.text()}
+			owner(r).facts = delivery.Facts{
+				Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(),
+				Build: r.text(), IMEI: r.text(), MEID: r.text(),
+			}
 		})
 	}
 	if err == nil {
 		err = query(ctx, s.read, selectFrom("device_profiles", "device", "profile", "state", "tries", "at")+"ORDER BY device, profile", func(r *row) {
 			st := &owner(r).state
-			st.Profiles = append(st.Profiles, delivery.Assigned{Profile: num[protocol.Profile](r), State: num[delivery.ProfileState](r),
-				Tries: num[uint8](r), At: r.time()})
+			st.Profiles = append(st.Profiles, delivery.Assigned{
+				Profile: num[protocol.Profile](r), State: num[delivery.ProfileState](r),
+				Tries: num[uint8](r), At: r.time(),
+			})
 		})
 	}
 	if err == nil {

@@ -137,8 +137,10 @@ var texts = [statements]string{
 
 var commandColumns = []string{"device", "seq", "id", "kind", "profile", "pin", "text", "at", "not_now", "status", "result", "errors"}
 
-var grantColumns = []string{"purpose", "user_id", "device", "id", "serial", "automated", "expires", "used_at", "scep", "request", "key",
-	"certificate", "hash"}
+var grantColumns = []string{
+	"purpose", "user_id", "device", "id", "serial", "automated", "expires", "used_at", "scep", "request", "key",
+	"certificate", "hash",
+}
 
 func insert(table string, columns ...string) string {
 	return "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"

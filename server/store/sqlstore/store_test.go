@@ -183,8 +183,10 @@ func TestHST073NamesAreOnlyParameters(t *testing.T) {
 // TestHST091Settings: what no test can see fail without cutting the power.
 func TestHST091Settings(t *testing.T) {
 	s := openTest(t)
-	for pragma, want := range map[string]driver.Value{"journal_mode": "wal", "synchronous": int64(2), "foreign_keys": int64(1), "busy_timeout": int64(5000),
-		"wal_autocheckpoint": int64(0)} {
+	for pragma, want := range map[string]driver.Value{
+		"journal_mode": "wal", "synchronous": int64(2), "foreign_keys": int64(1), "busy_timeout": int64(5000),
+		"wal_autocheckpoint": int64(0),
+	} {
 		err := s.commit(changeFunc(func(w *writer) error {
 			st, err := w.conn.Prepare("PRAGMA " + pragma)
 			if err != nil {

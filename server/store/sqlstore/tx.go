@@ -205,8 +205,10 @@ const (
 
 func (b *batch) command(d int64, c *delivery.CommandChange) {
 	seq := int64(c.Seq)
-	values := []driver.Value{d, seq, c.ID[:], int64(c.Kind), int64(c.Profile), c.PIN, c.Text, int64(c.At), flag(c.NotNow),
-		int64(c.Status), c.Result, c.Errors}
+	values := []driver.Value{
+		d, seq, c.ID[:], int64(c.Kind), int64(c.Profile), c.PIN, c.Text, int64(c.At), flag(c.NotNow),
+		int64(c.Status), c.Result, c.Errors,
+	}
 	if !c.Final {
 		b.do(putQueued, values...)
 		return
