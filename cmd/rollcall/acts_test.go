@@ -44,7 +44,8 @@ func TestReadyPlans(t *testing.T) {
 		shows   func(d *report.Devices) bool
 	}{
 		{
-			"lab", 24, []string{
+			"lab", 24,
+			[]string{
 				"registered AUTH-13", "registered AUTH-19", string(delivery.WhatBlocked) + " AUTH-30", string(delivery.WhatReregistered) + " AUTH-21",
 				string(delivery.WhatMoved) + " AUTH-23", string(delivery.WhatOverwritten) + " AUTH-26",
 			},
@@ -53,14 +54,16 @@ func TestReadyPlans(t *testing.T) {
 			},
 		},
 		{
-			"from-intune", 16, []string{
+			"from-intune", 16,
+			[]string{
 				string(delivery.WhatReregistered) + " AUTH-21", string(delivery.WhatOverwritten) + " AUTH-26", string(delivery.WhatProfileRemoved) + " AUTH-27",
 				string(fleet.Outlived),
 			},
 			func(d *report.Devices) bool { return d.Moved == 0 && d.Reregistered == 14 },
 		},
 		{
-			"wrong-topic", 12, []string{"A push certificate with another topic is uploaded AUTH-32", string(delivery.WhatBlocked) + " AUTH-30", string(fleet.Removed)},
+			"wrong-topic", 12,
+			[]string{"A push certificate with another topic is uploaded AUTH-32", string(delivery.WhatBlocked) + " AUTH-30", string(fleet.Removed)},
 			func(d *report.Devices) bool { return d.Stranded == 0 && d.Moved > 0 },
 		},
 	} {

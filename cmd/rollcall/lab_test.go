@@ -349,8 +349,10 @@ func TestLabExport(t *testing.T) {
 		intune      int // registered with Intune, with a wire
 	}{
 		{
-			samples + "/bms-only", 20, map[string]int{"management_type": 1, "not_managed": 2, "other_mdm": 1, "profile_type": 1},
-			map[protocol.Platform]int{protocol.Android: 5, protocol.Windows: 2}, 2, 0,
+			samples + "/bms-only", 20,
+			map[string]int{"management_type": 1, "not_managed": 2, "other_mdm": 1, "profile_type": 1},
+			map[protocol.Platform]int{protocol.Android: 5, protocol.Windows: 2},
+			2, 0,
 		},
 		{samples + "/coexistence", 15, nil, map[protocol.Platform]int{protocol.Android: 5, protocol.Windows: 3}, 1, 3},
 		{samples + "/console/DevicesWithInventory.csv", 15, nil, map[protocol.Platform]int{protocol.Android: 5, protocol.Windows: 3}, 1, 3},
@@ -365,8 +367,10 @@ func TestLabExport(t *testing.T) {
 			intune      int
 		}{
 			{
-				shared + "/data/bms-only", 44, map[string]int{"management_type": 1, "not_managed": 8, "other_mdm": 1, "profile_type": 1},
-				map[protocol.Platform]int{protocol.Android: 11, protocol.Windows: 5}, 2, 0,
+				shared + "/data/bms-only", 44,
+				map[string]int{"management_type": 1, "not_managed": 8, "other_mdm": 1, "profile_type": 1},
+				map[protocol.Platform]int{protocol.Android: 11, protocol.Windows: 5},
+				2, 0,
 			},
 			{shared + "/data/coexistence", 60, nil, map[protocol.Platform]int{protocol.Android: 18, protocol.Windows: 14}, 2, 20},
 			{shared + "/data/coexistence/DevicesWithInventory.csv", 60, nil, map[protocol.Platform]int{protocol.Android: 18, protocol.Windows: 14}, 2, 20},

@@ -206,8 +206,12 @@ func (l *laboratory) close() error {
 func (l *laboratory) pushFigures() []report.Figure {
 	c := l.apns.Counters()
 	figures := []report.Figure{
-		{Name: "accepted", Value: c.Accepted}, {Name: "delivered", Value: c.Delivered}, {Name: "kept for an absent device", Value: c.Stored},
-		{Name: "of these replaced by a later one", Value: c.Replaced}, {Name: "expired", Value: c.Expired}, {Name: "discarded with its token", Value: c.Discarded},
+		{Name: "accepted", Value: c.Accepted},
+		{Name: "delivered", Value: c.Delivered},
+		{Name: "kept for an absent device", Value: c.Stored},
+		{Name: "of these replaced by a later one", Value: c.Replaced},
+		{Name: "expired", Value: c.Expired},
+		{Name: "discarded with its token", Value: c.Discarded},
 	}
 	for reason, n := range c.Refused {
 		figures = append(figures, report.Figure{Name: "refused: " + string(reason), Value: n})

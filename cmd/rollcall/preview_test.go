@@ -75,9 +75,11 @@ func TestPreviewSamples(t *testing.T) {
 		devices      counts
 		preview      preview
 	}{
-		{"bms-only", filepath.Join(shared, "data", "bms-only"),
+		{
+			"bms-only", filepath.Join(shared, "data", "bms-only"),
 			counts{Total: 44, Enrolled: 33, LeftOut: 11, Pending: 9, Stale: 23, Blocked: 17, Stranded: 1, NeedsSupport: 1, MustEnrol: 2, Unlicensed: 1},
-			preview{WouldMove: 9, Reachable: 8, Blocked: 5, WouldStay: 24, Doubts: 7, UnitsShort: 14}},
+			preview{WouldMove: 9, Reachable: 8, Blocked: 5, WouldStay: 24, Doubts: 7, UnitsShort: 14},
+		},
 		{"coexistence", coexistence, settled, next},
 		{"coexistence, CSV", table, settled, next},
 	} {

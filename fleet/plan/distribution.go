@@ -153,7 +153,9 @@ var normal = [steps/2 + 1]int16{
 
 // JSONSchema describes the text.
 func (Distribution) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string",
+	return &jsonschema.Schema{
+		Type:        "string",
 		Pattern:     "^(" + durationPattern + "|uniform\\([^,]+,[^,]+\\)|lognormal\\([^,]+,[^,]+\\))$",
-		Description: "a length of time (3d), uniform(1d, 3d) or lognormal(3d, 2.5)"}
+		Description: "a length of time (3d), uniform(1d, 3d) or lognormal(3d, 2.5)",
+	}
 }

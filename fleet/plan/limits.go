@@ -235,13 +235,17 @@ func condition(n ast.Node) bool {
 // figures are the common keys of every result (architecture, section 1). A key that is absent from a result
 // belongs to another kind of run. A section not named here is a job's own, and only its result knows what is in it.
 var figures = map[string][]string{
-	"devices": {"total", "enrolled", "enrolling", "left_out", "left_out_by", "moved", "reregistered", "pending", "stale", "blocked",
-		"stranded", "needs_support", "must_enrol_again", "unlicensed", "not_modelled", "by_platform"},
+	"devices": {
+		"total", "enrolled", "enrolling", "left_out", "left_out_by", "moved", "reregistered", "pending", "stale", "blocked",
+		"stranded", "needs_support", "must_enrol_again", "unlicensed", "not_modelled", "by_platform",
+	},
 	"checkins":   {"offered", "started", "done", "failed", "refused", "per_second", "p50", "p99", "p999", "p50_ms", "p99_ms", "p999_ms"},
 	"invariants": {"checked", "violated"},
 	"moved":      {"p50", "p95", "p100", "p50_ms", "p95_ms", "p100_ms"},
-	"preview": {"would_move", "would_move_reachable", "would_move_blocked", "would_stay", "leaving", "doubts",
-		"intune_units_short"},
+	"preview": {
+		"would_move", "would_move_reachable", "would_move_blocked", "would_stay", "leaving", "doubts",
+		"intune_units_short",
+	},
 	"verdict": nil, "seed": nil, "virtual_seconds": nil, "wall_seconds": nil, "cpu_seconds": nil, "virtual": nil, "wall": nil, "cpu": nil,
 	"peak_rss_bytes": nil, "version": nil, "command": nil,
 }

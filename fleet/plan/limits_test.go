@@ -25,8 +25,10 @@ func TestEvaluate(t *testing.T) {
 		{"wall < 1m", "59.5s", true},
 		{"invariants.violated == 0", "0", true},
 		{"devices.enrolled == devices.total", "devices.enrolled = 999, devices.total = 1000", false},
-		{"devices.enrolled >= devices.total - 1 and checkins.failed / checkins.done < 0.01",
-			"devices.enrolled = 999, devices.total = 1000, checkins.failed = 3, checkins.done = 5000", true},
+		{
+			"devices.enrolled >= devices.total - 1 and checkins.failed / checkins.done < 0.01",
+			"devices.enrolled = 999, devices.total = 1000, checkins.failed = 3, checkins.done = 5000", true,
+		},
 		{"not (devices.total < 1000) || false", "1000", true},
 		{"devices.by_platform.ios.total == 450", "450", true},
 		{`verdict == "ok"`, "ok", true},

@@ -167,9 +167,17 @@ func (a *Action) kinds() []string {
 		name string
 		set  bool
 	}{
-		{"enrol", a.Enrol != nil}, {"authority", a.Authority != nil}, {"consent", a.Consent != 0}, {"licences", a.Licences != nil},
-		{"support_move", a.SupportMove != nil}, {"profiles", a.Profiles != nil}, {"command", a.Command != nil}, {"apns", a.APNs != nil},
-		{"ask_users_to_sync", a.AskUsersToSync != nil}, {"absence", a.Absence != nil}, {"unenrol", a.Unenrol != nil},
+		{"enrol", a.Enrol != nil},
+		{"authority", a.Authority != nil},
+		{"consent", a.Consent != 0},
+		{"licences", a.Licences != nil},
+		{"support_move", a.SupportMove != nil},
+		{"profiles", a.Profiles != nil},
+		{"command", a.Command != nil},
+		{"apns", a.APNs != nil},
+		{"ask_users_to_sync", a.AskUsersToSync != nil},
+		{"absence", a.Absence != nil},
+		{"unenrol", a.Unenrol != nil},
 		{"restart_server", a.RestartServer},
 	} {
 		if k.set {

@@ -24,8 +24,14 @@ var units = []struct {
 	name string
 	unit time.Duration
 }{ // ms before m, longest first
-	{"ms", time.Millisecond}, {"us", time.Microsecond}, {"ns", time.Nanosecond},
-	{"w", 7 * Day}, {"d", Day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second},
+	{"ms", time.Millisecond},
+	{"us", time.Microsecond},
+	{"ns", time.Nanosecond},
+	{"w", 7 * Day},
+	{"d", Day},
+	{"h", time.Hour},
+	{"m", time.Minute},
+	{"s", time.Second},
 }
 
 const durationPattern = `(\d+(\.\d+)?(w|d|h|ms|us|ns|m|s))+`
@@ -268,8 +274,10 @@ func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // JSONSchema describes the text.
 func (Target) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: `^(` + sharePattern + `|(` + sharePattern + ` of )?\S.*)$`,
-		Description: "which devices: all, userless, a platform, a group, or a share of them such as 5% of sales"}
+	return &jsonschema.Schema{
+		Type: "string", Pattern: `^(` + sharePattern + `|(` + sharePattern + ` of )?\S.*)$`,
+		Description: "which devices: all, userless, a platform, a group, or a share of them such as 5% of sales",
+	}
 }
 
 // A Gate is whether something is let in.

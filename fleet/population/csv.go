@@ -132,8 +132,10 @@ func (t *table) columns(kind *columns) error {
 	var missing plan.Errors
 	for _, oneOf := range kind.needed {
 		if !slices.ContainsFunc(oneOf, func(field string) bool { _, ok := t.index[field]; return ok }) {
-			missing = append(missing, &plan.Error{File: t.path, Line: 1, Column: 1, Field: strings.Join(oneOf, " or "), Rule: ruleExport,
-				Message: "the column is missing; want a header such as " + kind.headers[oneOf[0]][0]})
+			missing = append(missing, &plan.Error{
+				File: t.path, Line: 1, Column: 1, Field: strings.Join(oneOf, " or "), Rule: ruleExport,
+				Message: "the column is missing; want a header such as " + kind.headers[oneOf[0]][0],
+			})
 		}
 	}
 	if missing != nil {

@@ -162,8 +162,13 @@ func (x *export) add(f input) error {
 		prefix string
 		list   *[]input
 	}{
-		{"manageddevices", &x.managedJSON}, {"devices", &x.entraJSON}, {"users", &x.usersJSON}, {"tenant", &x.tenant},
-		{"organization", &x.organization}, {"subscribedskus", &x.skus}, {"apns", &x.apns},
+		{"manageddevices", &x.managedJSON},
+		{"devices", &x.entraJSON},
+		{"users", &x.usersJSON},
+		{"tenant", &x.tenant},
+		{"organization", &x.organization},
+		{"subscribedskus", &x.skus},
+		{"apns", &x.apns},
 	} {
 		if strings.HasPrefix(name, kind.prefix) {
 			*kind.list = append(*kind.list, f)

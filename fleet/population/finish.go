@@ -148,8 +148,11 @@ func (im *importer) assumptions(directory bool) {
 	p := im.pop
 	if n := len(p.Devices); directory && n > 0 {
 		for _, a := range []Assumption{
-			{"supervision", "no", n}, {"automated or bulk enrolment", "no: the user's own", n}, {"co-management", "none", n},
-			{"serial number and IMEI", "made up; no link to Apple's enrolment records", n}, {"queued actions", "none", n},
+			{"supervision", "no", n},
+			{"automated or bulk enrolment", "no: the user's own", n},
+			{"co-management", "none", n},
+			{"serial number and IMEI", "made up; no link to Apple's enrolment records", n},
+			{"queued actions", "none", n},
 			{"exact last check-in", "drawn between the last sign-in and 19 days after it", n},
 			{"families of the BMS policies", "email and configuration", n},
 		} {

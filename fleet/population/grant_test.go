@@ -88,8 +88,12 @@ func TestAUTH09MoreThanTheUnitsOwned(t *testing.T) {
 		field string
 		line  int
 	}{
-		{len(pop.Users), "", 0}, {len(pop.Users) - 1, "timeline[4].licences", 11}, {after, "timeline[4].licences", 11},
-		{after - 1, "timeline[2].licences", 9}, {before, "timeline[2].licences", 9}, {before - 1, "tenant.units", 4},
+		{len(pop.Users), "", 0},
+		{len(pop.Users) - 1, "timeline[4].licences", 11},
+		{after, "timeline[4].licences", 11},
+		{after - 1, "timeline[2].licences", 9},
+		{before, "timeline[2].licences", 9},
+		{before - 1, "tenant.units", 4},
 	} {
 		p.Tenant.Units = &tt.units
 		err := pop.Afford(p)

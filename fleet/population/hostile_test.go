@@ -29,15 +29,21 @@ func TestHST122(t *testing.T) {
 		name, file, text, want string
 		rest                   int // devices under Lenient; -1: even then nothing
 	}{
-		{"no such column", "a.csv", "Device ID,Managed by,OS,Ownership,UserId\nd1,Intune,Windows,x,\n",
+		{
+			"no such column", "a.csv", "Device ID,Managed by,OS,Ownership,UserId\nd1,Intune,Windows,x,\n",
 			"a.csv:1:1: enrolledDateTime: the column is missing; want a header such as enrollmentdate (HST-122)\n" +
-				"a.csv:1:1: lastSyncDateTime: the column is missing; want a header such as lastcheck-in (HST-122)", -1},
-		{"stale-device example", "a.csv", "AccountEnabled,DeviceId,OperatingSystem,DisplayName\nTrue,d1,Windows,x\n",
-			"a.csv:1:1: isManaged: the column is missing; want a header such as ismanaged (HST-122)", -1},
+				"a.csv:1:1: lastSyncDateTime: the column is missing; want a header such as lastcheck-in (HST-122)", -1,
+		},
+		{
+			"stale-device example", "a.csv", "AccountEnabled,DeviceId,OperatingSystem,DisplayName\nTrue,d1,Windows,x\n",
+			"a.csv:1:1: isManaged: the column is missing; want a header such as ismanaged (HST-122)", -1,
+		},
 		{"empty CSV", "a.csv", "", "a.csv:1:1: the file is empty; want a line of column names (HST-122)", -1},
 		{"not ours", "a.csv", "a,b\n1,2\n", "FOLDER: no devices here; want managedDevices.json, devices.json or the console's CSV (HST-122)", -1},
-		{"bad time", "a.csv", head + good + "d2,31.10.2026,2026-10-01T00:00:00Z,Intune,Personal,Windows,,n2\n",
-			"a.csv:3:4: Enrollment date: want a time such as 2026-11-01T08:00:00Z; in PowerShell write it by .ToString('o') (HST-122)", 1},
+		{
+			"bad time", "a.csv", head + good + "d2,31.10.2026,2026-10-01T00:00:00Z,Intune,Personal,Windows,,n2\n",
+			"a.csv:3:4: Enrollment date: want a time such as 2026-11-01T08:00:00Z; in PowerShell write it by .ToString('o') (HST-122)", 1,
+		},
 		{"fields", "a.csv", head + good + "d2,x\n", "a.csv:3:1: 2 fields; the header has 8 (HST-122)", 1},
 		{"quotes", "a.csv", head + "d2,\"x\"y,z\n" + good, "a.csv:2:6: extraneous or missing \" in quoted-field (HST-122)", 1},
 		{"no id", "a.csv", head + good + "," + good[3:], "a.csv:3:1: Device ID: a device without id (HST-122)", 1},
@@ -47,10 +53,14 @@ func TestHST122(t *testing.T) {
 		{"bad rows around a long one", "a.csv", head + "d2,x\n" + good + "d2," + strings.Repeat("x", 2*maxRow) + "\nd3,x\n", "a.csv:2:1: 2 fields; the header has 8 (HST-122)\n" +
 			"a.csv:4:1: a record is at most 1048576 bytes (HST-122)\na.csv:5:1: 2 fields; the header has 8 (HST-122)", 1},
 		{"quote without end", "a.csv", head + good + "\"" + strings.Repeat("x\n", maxRow) + "\nd3" + good[2:], "", 2},
-		{"JSON cut off", "managedDevices.json", `{"value":[` + device("") + `,{"id":"d2`,
-			"managedDevices.json:1:75: the file ends inside this record (HST-122)", 1},
-		{"JSON of another kind", "managedDevices.json", "[\n" + device("") + ",\n" + device(`,"osVersion":{"a":1}`)[:7] + `8"` + device(`,"osVersion":{"a":1}`)[10:] + "]",
-			"managedDevices.json:3:75: osVersion: want a single value (HST-122)", 1},
+		{
+			"JSON cut off", "managedDevices.json", `{"value":[` + device("") + `,{"id":"d2`,
+			"managedDevices.json:1:75: the file ends inside this record (HST-122)", 1,
+		},
+		{
+			"JSON of another kind", "managedDevices.json", "[\n" + device("") + ",\n" + device(`,"osVersion":{"a":1}`)[:7] + `8"` + device(`,"osVersion":{"a":1}`)[10:] + "]",
+			"managedDevices.json:3:75: osVersion: want a single value (HST-122)", 1,
+		},
 		{"JSON time", "managedDevices.json", device(`,"enrolledDateTime":"0000-13-40"`), "", -1},
 		{"JSON garbage", "managedDevices.json", device("") + "\nfoo bar\n" + device("")[:7] + `8"` + device("")[10:], "managedDevices.json:2:1: want an object {...} here (HST-122)", 2},
 		{"JSON numbers", "managedDevices.json", "[1, 2]", "", -1},

@@ -65,8 +65,10 @@ func knownAgent(agent string) error {
 	if slices.Contains(words, member(agentNumbers, agent)) {
 		return nil
 	}
-	return &plan.Error{File: "--bms-agent", Field: agent, Message: "no such management agent; want one of " + strings.Join(words, ", "),
-		Nearest: plan.Nearest(agent, words), Rule: ruleExport}
+	return &plan.Error{
+		File: "--bms-agent", Field: agent, Message: "no such management agent; want one of " + strings.Join(words, ", "),
+		Nearest: plan.Nearest(agent, words), Rule: ruleExport,
+	}
 }
 
 // load imports from fsys: everything in it, or only one file.
@@ -75,9 +77,11 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 	if err != nil {
 		return nil, err
 	}
-	im := &importer{o: o, pop: new(Population), fallback: def,
+	im := &importer{
+		o: o, pop: new(Population), fallback: def,
 		seen: map[uint64]struct{}{}, users: map[string]int32{}, models: map[Model]*Model{}, shared: map[string]string{},
-		left: map[LeftOut]int{}, doubted: map[doubtKey]bool{}, cat: catalogue{unknown: map[string]int{}}, assumed: map[[2]string]int{}}
+		left: map[LeftOut]int{}, doubted: map[doubtKey]bool{}, cat: catalogue{unknown: map[string]int{}}, assumed: map[[2]string]int{},
+	}
 	if im.tokens, err = newTokens(files.all(), o.KeepNames); err != nil {
 		return nil, err
 	}

@@ -277,8 +277,12 @@ func TestFlags(t *testing.T) {
 		t.Errorf("an agent that is none: %v", err)
 	}
 	for _, o := range []Options{
-		{Path: csv, LicenceDefault: "premium"}, {Path: csv, BMSAgent: []string{"zork"}}, {Path: csv, Labels: map[string]string{"Intune": "jamf"}}, {Path: csv, Labels: map[string]string{"Colour: red": "x"}},
-		{Path: "testdata/none"}, {Path: copyFolder(t, "testdata/bms-only", "organization.json", "{}")},
+		{Path: csv, LicenceDefault: "premium"},
+		{Path: csv, BMSAgent: []string{"zork"}},
+		{Path: csv, Labels: map[string]string{"Intune": "jamf"}},
+		{Path: csv, Labels: map[string]string{"Colour: red": "x"}},
+		{Path: "testdata/none"},
+		{Path: copyFolder(t, "testdata/bms-only", "organization.json", "{}")},
 	} {
 		if p, err := Import(o); err == nil || p != nil {
 			t.Errorf("Import(%+v) is taken", o)
@@ -297,32 +301,54 @@ func TestDoubts(t *testing.T) {
 		record      string
 		check       func(p *Population, d *Device) bool
 	}{
-		{UserOnUserless, "managedDevices.json", true, `"operatingSystem":"iPadOS","managementAgent":"mdm","deviceEnrollmentType":4,"userId":"u1"`,
-			func(p *Population, d *Device) bool { return d.User == 0 && d.Enrolment == Automated }},
-		{TwoUsers, "managedDevices.json", true, `"operatingSystem":"iOS","managementAgent":2,"userId":"u1","userPrincipalName":"Two@example.com"`,
-			func(p *Population, d *Device) bool { return d.User == 0 }},
-		{UserUnknown, "managedDevices.json", true, `"operatingSystem":"iOS","managementAgent":"mdm","userId":"u2"`,
-			func(p *Population, d *Device) bool { return d.User == 1 && p.Users[1].Licence == BMSLicence }},
-		{NotCoManaged, "managedDevices.json", true, `"operatingSystem":"Windows","osVersion":"10.0.15063.1","managementAgent":10,"userId":"u1"`,
-			func(p *Population, d *Device) bool { return !d.Has(CoManaged) && !p.Users[0].CoManaged }},
-		{NotCoManaged, "managedDevices.json", true, `"operatingSystem":"Windows","osVersion":"10.0.26100","managementAgent":"mdm","deviceEnrollmentType":"windowsCoManagement","userId":"u1"`,
-			func(p *Population, d *Device) bool { return !d.Has(CoManaged) && d.Enrolment == CoManagement }},
-		{WorkloadsDiffer, "managedDevices.json", true, `"operatingSystem":"Windows","managementAgent":"mdm","userId":"u1","configurationManagerClientEnabledFeatures":{"deviceConfiguration":true,"officeApps":true}`,
+		{
+			UserOnUserless, "managedDevices.json", true, `"operatingSystem":"iPadOS","managementAgent":"mdm","deviceEnrollmentType":4,"userId":"u1"`,
+			func(p *Population, d *Device) bool { return d.User == 0 && d.Enrolment == Automated },
+		},
+		{
+			TwoUsers, "managedDevices.json", true, `"operatingSystem":"iOS","managementAgent":2,"userId":"u1","userPrincipalName":"Two@example.com"`,
+			func(p *Population, d *Device) bool { return d.User == 0 },
+		},
+		{
+			UserUnknown, "managedDevices.json", true, `"operatingSystem":"iOS","managementAgent":"mdm","userId":"u2"`,
+			func(p *Population, d *Device) bool { return d.User == 1 && p.Users[1].Licence == BMSLicence },
+		},
+		{
+			NotCoManaged, "managedDevices.json", true, `"operatingSystem":"Windows","osVersion":"10.0.15063.1","managementAgent":10,"userId":"u1"`,
+			func(p *Population, d *Device) bool { return !d.Has(CoManaged) && !p.Users[0].CoManaged },
+		},
+		{
+			NotCoManaged, "managedDevices.json", true, `"operatingSystem":"Windows","osVersion":"10.0.26100","managementAgent":"mdm","deviceEnrollmentType":"windowsCoManagement","userId":"u1"`,
+			func(p *Population, d *Device) bool { return !d.Has(CoManaged) && d.Enrolment == CoManagement },
+		},
+		{
+			WorkloadsDiffer, "managedDevices.json", true, `"operatingSystem":"Windows","managementAgent":"mdm","userId":"u1","configurationManagerClientEnabledFeatures":{"deviceConfiguration":true,"officeApps":true}`,
 			func(p *Population, d *Device) bool {
 				return d.Has(CoManaged) && p.Users[0].CoManaged && d.Workloads == DeviceConfiguration|ResourceAccess|EndpointProtection|OfficeApps
-			}},
-		{NoApp, "devices.json", true, `"operatingSystem":"iPhone","isManaged":true,"registeredOwners":[{"id":"u1"}]`,
-			func(p *Population, d *Device) bool { return d.Registered == protocol.Office365 }},
-		{AgentNotBMS, "devices.json", false, `"operatingSystem":"Android","isManaged":true,"managementType":"googleCloudDevicePolicyController","registeredOwners":[{"id":"u1"}]`,
-			func(p *Population, d *Device) bool { return d.Registered == protocol.Intune && d.Has(AndroidAPI) }},
-		{ProfileOnBMS, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"enrollmentProfileName":"ADE","registeredOwners":[{"id":"u1"}]`,
-			func(p *Population, d *Device) bool { return d.Registered == protocol.Office365 }},
-		{CoarseEpoch, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"approximateLastSignInDateTime":"2026-10-01T00:00:00Z","registeredOwners":[{"id":"u1"}]`,
-			func(p *Population, d *Device) bool { return d.Current }},
-		{CoarseEnd, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"approximateLastSignInDateTime":"2026-10-11T00:00:00Z","registrationDateTime":"2025-10-20T00:00:00Z","registeredOwners":[{"id":"u1"}]`,
+			},
+		},
+		{
+			NoApp, "devices.json", true, `"operatingSystem":"iPhone","isManaged":true,"registeredOwners":[{"id":"u1"}]`,
+			func(p *Population, d *Device) bool { return d.Registered == protocol.Office365 },
+		},
+		{
+			AgentNotBMS, "devices.json", false, `"operatingSystem":"Android","isManaged":true,"managementType":"googleCloudDevicePolicyController","registeredOwners":[{"id":"u1"}]`,
+			func(p *Population, d *Device) bool { return d.Registered == protocol.Intune && d.Has(AndroidAPI) },
+		},
+		{
+			ProfileOnBMS, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"enrollmentProfileName":"ADE","registeredOwners":[{"id":"u1"}]`,
+			func(p *Population, d *Device) bool { return d.Registered == protocol.Office365 },
+		},
+		{
+			CoarseEpoch, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"approximateLastSignInDateTime":"2026-10-01T00:00:00Z","registeredOwners":[{"id":"u1"}]`,
+			func(p *Population, d *Device) bool { return d.Current },
+		},
+		{
+			CoarseEnd, "devices.json", false, `"operatingSystem":"iPad","isManaged":true,"approximateLastSignInDateTime":"2026-10-11T00:00:00Z","registrationDateTime":"2025-10-20T00:00:00Z","registeredOwners":[{"id":"u1"}]`,
 			func(p *Population, d *Device) bool {
 				return d.CertEnd == mustTime("2027-10-20T00:00:00Z") && d.Has(AssumedCertEnd)
-			}},
+			},
+		},
 	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			dir := t.TempDir()

@@ -61,8 +61,13 @@ func (w *workloads) intune() Workloads {
 		on  boolean
 		bit Workloads
 	}{
-		{w.CompliancePolicy, Compliance}, {w.ResourceAccess, ResourceAccess}, {w.DeviceConfiguration, DeviceConfiguration},
-		{w.EndpointProtection, EndpointProtection}, {w.Update, Update}, {w.OfficeApps, OfficeApps}, {w.ModernApps, ClientApps},
+		{w.CompliancePolicy, Compliance},
+		{w.ResourceAccess, ResourceAccess},
+		{w.DeviceConfiguration, DeviceConfiguration},
+		{w.EndpointProtection, EndpointProtection},
+		{w.Update, Update},
+		{w.OfficeApps, OfficeApps},
+		{w.ModernApps, ClientApps},
 	} {
 		if l.on {
 			bits |= l.bit

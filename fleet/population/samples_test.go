@@ -64,8 +64,12 @@ func TestSampleBMSOnly(t *testing.T) {
 	everything := func(*Device) bool { return true }
 	expect(t, "enrolled", count(p, everything), map[string]int{"ios": 12, "ipados": 5, "android": 11, "windows": 5, "all": 33})
 	expect(t, "left out", p.LeftOut, []LeftOut{
-		{ManagementType, protocol.IOS, 1}, {NotManaged, protocol.MacOS, 3}, {NotManaged, protocol.Android, 1}, {NotManaged, protocol.Windows, 4},
-		{OtherMDM, protocol.Windows, 1}, {ProfileType, protocol.Windows, 1},
+		{ManagementType, protocol.IOS, 1},
+		{NotManaged, protocol.MacOS, 3},
+		{NotManaged, protocol.Android, 1},
+		{NotManaged, protocol.Windows, 4},
+		{OtherMDM, protocol.Windows, 1},
+		{ProfileType, protocol.Windows, 1},
 	})
 	expect(t, "records", p.Total, 44)
 	expect(t, "would move", count(p, p.entitled), map[string]int{"ios": 3, "ipados": 2, "android": 3, "windows": 1, "all": 9})
@@ -73,8 +77,10 @@ func TestSampleBMSOnly(t *testing.T) {
 	for _, d := range p.Doubts {
 		kinds[d.Kind] += d.Name
 	}
-	expect(t, "doubts", kinds, map[DoubtKind]string{TwoOwners: "EB-IPAD-005", NoOwner: "EB-WIN-005", UserUnknown: "EB-AND-011", IntunesApp: "EB-IOS-004",
-		EnrolledAgain: "user12_iPhone", NoSignIn: "EB-IOS-007", ObjectDisabled: "EB-AND-005"})
+	expect(t, "doubts", kinds, map[DoubtKind]string{
+		TwoOwners: "EB-IPAD-005", NoOwner: "EB-WIN-005", UserUnknown: "EB-AND-011", IntunesApp: "EB-IOS-004",
+		EnrolledAgain: "user12_iPhone", NoSignIn: "EB-IOS-007", ObjectDisabled: "EB-AND-005",
+	})
 	silent := func(over time.Duration) map[string]int {
 		return count(p, func(d *Device) bool { least, _, ok := d.Contact.Silent(asOf); return ok && least > over })
 	}

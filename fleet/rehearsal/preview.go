@@ -127,8 +127,11 @@ func (p *Preview) units() authority.Units {
 var (
 	onBMS    = []authority.Profile{{Family: protocol.Email, Authority: protocol.Office365}, {Family: protocol.Configuration, Authority: protocol.Office365}}
 	onIntune = []authority.Profile{
-		{Family: protocol.Email, Authority: protocol.Intune}, {Family: protocol.VPN, Authority: protocol.Intune}, {Family: protocol.Certificate, Authority: protocol.Intune},
-		{Family: protocol.WiFi, Authority: protocol.Intune}, {Family: protocol.Configuration, Authority: protocol.Intune},
+		{Family: protocol.Email, Authority: protocol.Intune},
+		{Family: protocol.VPN, Authority: protocol.Intune},
+		{Family: protocol.Certificate, Authority: protocol.Intune},
+		{Family: protocol.WiFi, Authority: protocol.Intune},
+		{Family: protocol.Configuration, Authority: protocol.Intune},
 	}
 )
 

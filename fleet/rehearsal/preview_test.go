@@ -73,7 +73,9 @@ func tenant() *population.Population {
 	pop := &population.Population{
 		Tenant: population.Tenant{Authority: protocol.Office365, Epoch: 1, AsOf: now, Units: population.Units{Known: true, Owned: 5, Free: 1}},
 		Users: []population.User{
-			{UPN: "in", Licence: population.IntuneLicence | population.BMSLicence}, {UPN: "basic", Licence: population.BMSLicence}, {UPN: "none"},
+			{UPN: "in", Licence: population.IntuneLicence | population.BMSLicence},
+			{UPN: "basic", Licence: population.BMSLicence},
+			{UPN: "none"},
 			{UPN: "off", Licence: population.BMSLicence, PlanOff: true},
 		},
 		Total: 6,

@@ -37,8 +37,14 @@ func (s *Standing) count(d *report.Devices) {
 		is bool
 		n  *int
 	}{
-		{s.Moved, &d.Moved}, {s.Reregistered, &d.Reregistered}, {s.Pending, &d.Pending}, {s.Stale, &d.Stale}, {s.Blocked, &d.Blocked},
-		{s.Stranded, &d.Stranded}, {s.NeedsSupport, &d.NeedsSupport}, {s.Unlicensed, &d.Unlicensed},
+		{s.Moved, &d.Moved},
+		{s.Reregistered, &d.Reregistered},
+		{s.Pending, &d.Pending},
+		{s.Stale, &d.Stale},
+		{s.Blocked, &d.Blocked},
+		{s.Stranded, &d.Stranded},
+		{s.NeedsSupport, &d.NeedsSupport},
+		{s.Unlicensed, &d.Unlicensed},
 	} {
 		if x.is {
 			*x.n++
