@@ -35,7 +35,7 @@ type drawing struct {
 }
 
 type stroke struct {
-	N          int // number of its colour
+	N          string // of its colour: a number, or a word that has one of its own
 	Name       string
 	Line, Area string // path data; one of them may be empty
 }
@@ -77,11 +77,15 @@ func draw(c Chart, s *Story, points int) drawing {
 	for _, v := range ticks {
 		d.YTicks = append(d.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(v)})
 	}
-	base := make([]float64, 0)
+	var piled []string
+	if c.Kind == Bars {
+		piled = piles(series, s.Until, top)
+	}
+	colours := colours(series)
 	for i, x := range series {
-		st := stroke{N: i%6 + 1, Name: x.Name}
+		st := stroke{N: colours[i], Name: x.Name}
 		if c.Kind == Bars {
-			st.Area, base = bars(x.Points, base, s.Until, top)
+			st.Area = piled[i]
 		} else {
 			st.Line = steps(x.Points, s.Until, top)
 			if len(series) == 1 && st.Line != "" {
@@ -229,25 +233,59 @@ func steps(points []Point, until time.Duration, top float64) string {
 	return b.String()
 }
 
-// bars draws one bar a point on top of base and returns the new tops. The last bar is as wide as the others,
-// but ends with the story.
-func bars(points []Point, base []float64, until time.Duration, top float64) (string, []float64) {
-	var b strings.Builder
-	width := barWidth(points, until)
-	for i, p := range points {
-		if i == len(base) {
-			base = append(base, 0)
+// leastBar is how high a bar is at least, in pixels: one failure among thousands must be seen.
+const leastBar = 2
+
+// piles draws the series on top of one another, one bar a point, and returns the path of each. The last bar is as wide as the
+// others, but ends with the story. A pile that is higher than the chart keeps room for the bars on its top.
+func piles(series []Series, until time.Duration, top float64) []string {
+	paths := make([]strings.Builder, len(series))
+	longest := slices.MaxFunc(append([]Series{{}}, series...), func(a, b Series) int { return cmp.Compare(len(a.Points), len(b.Points)) }).Points
+	width := barWidth(longest, until)
+	for i, p := range longest {
+		above, used := 0, 0.0 // bars still to come, pixels
+		for _, x := range series {
+			if i < len(x.Points) && x.Points[i].Value > 0 {
+				above++
+			}
 		}
-		low := base[i]
-		base[i] += p.Value
-		if p.Value <= 0 {
+		for k, x := range series {
+			if i >= len(x.Points) || !(x.Points[i].Value > 0) {
+				continue
+			}
+			above--
+			high := min(max(plotHeight*x.Points[i].Value/top, leastBar), plotHeight-used-float64(leastBar*above))
+			// A hair's breadth stays between bars.
+			paths[k].WriteString("M" + across(p.At, until) + " " + decimal(plotHeight-used) + "V" + decimal(plotHeight-used-high) +
+				"H" + across(min(p.At+width*85/100, until), until) + "V" + decimal(plotHeight-used) + "Z")
+			used += high
+		}
+	}
+	out := make([]string, len(series))
+	for k := range paths {
+		out[k] = paths[k].String()
+	}
+	return out
+}
+
+// colours gives each series one of six colours. What failed and what was refused look alike in every chart: red, and the
+// orange that no other series of that chart then has.
+func colours(series []Series) []string {
+	free := []string{"1", "2", "3", "4", "5", "6"}
+	if slices.ContainsFunc(series, func(x Series) bool { return x.Name == "refused" }) {
+		free = slices.Delete(free, 1, 2)
+	}
+	var out []string
+	next := 0
+	for _, x := range series {
+		if x.Name == "failed" || x.Name == "refused" {
+			out = append(out, x.Name)
 			continue
 		}
-		// A hair's breadth stays between bars.
-		b.WriteString("M" + across(p.At, until) + " " + up(low, top) + "V" + up(base[i], top) +
-			"H" + across(min(p.At+width*85/100, until), until) + "V" + up(low, top) + "Z")
+		out = append(out, free[next%len(free)])
+		next++
 	}
-	return b.String(), base
+	return out
 }
 
 func bands(s *Story) []band {

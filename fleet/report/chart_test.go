@@ -116,3 +116,44 @@ func TestMarksLeaveRoom(t *testing.T) {
 		t.Errorf("fourth mark %+v", m[3])
 	}
 }
+
+// TestPilesShowTheLeast: one failure on top of thousands is a bar of two pixels, also where the pile is cut off.
+func TestPilesShowTheLeast(t *testing.T) {
+	at := func(values ...float64) []Point {
+		var points []Point
+		for i, v := range values {
+			points = append(points, Point{time.Duration(i) * time.Hour, v})
+		}
+		return points
+	}
+	got := piles([]Series{{"done", at(1000, 5000)}, {"refused", at(1, 1)}, {"failed", at(0, 1)}}, 2*time.Hour, 1000)
+	for i, want := range []string{
+		"M0 168V2H425V168ZM500 168V4H925V168Z", // in each pile room is left for the others
+		"M0 2V0H425V2ZM500 4V2H925V4Z",
+		"M500 2V0H925V2Z",
+	} {
+		if got[i] != want {
+			t.Errorf("series %d: %s, want %s", i, got[i], want)
+		}
+	}
+	if got := piles(nil, time.Hour, 1); len(got) != 0 {
+		t.Errorf("no series: %v", got)
+	}
+}
+
+func TestColours(t *testing.T) {
+	for _, tt := range []struct{ names, want string }{
+		{"done refused failed", "1 refused failed"},
+		{"failed a b c", "failed 1 2 3"},
+		{"a b refused c d e f", "1 3 refused 4 5 6 1"}, // 2 is the orange
+		{"a b c d e f g", "1 2 3 4 5 6 1"},
+	} {
+		var series []Series
+		for name := range strings.FieldsSeq(tt.names) {
+			series = append(series, Series{Name: name})
+		}
+		if got := strings.Join(colours(series), " "); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.names, got, tt.want)
+		}
+	}
+}

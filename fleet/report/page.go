@@ -258,7 +258,7 @@ func leftOutTable(r *Result) Table {
 func latencyTable(s *Story) Table {
 	t := Table{
 		Title:   "Latency",
-		Caption: "From the moment a request was meant to start. Half of all were as quick as p50 or quicker, 99 in a hundred as p99.",
+		Caption: "From the moment a request was sent to the end of its answer, on the real clock; a request that had to wait to be sent does not show it here. Half of all were as quick as p50 or quicker, 99 in a hundred as p99.",
 		Columns: []Column{{Name: "Request"}, {Name: "Count"}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: "Longest"}},
 	}
 	for _, l := range s.Latency {

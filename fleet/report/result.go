@@ -71,7 +71,7 @@ type PlatformSize struct {
 	Wire  bool `json:"wire"`
 }
 
-// CheckIns counts check-ins and their latency in milliseconds, from the moment each was meant to start.
+// CheckIns counts check-ins and their latency in milliseconds, on the real clock from the moment each request was sent.
 type CheckIns struct {
 	Offered   uint64  `json:"offered"`
 	Started   uint64  `json:"started"`

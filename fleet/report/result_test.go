@@ -94,6 +94,22 @@ func TestResultRefusesBadSections(t *testing.T) {
 	}
 }
 
+// What was not judged did not hold.
+func TestHeadlineOfNoLimits(t *testing.T) {
+	for _, tt := range []struct {
+		limits []Limit
+		want   string
+	}{
+		{nil, "Nothing broke; no limits were judged"},
+		{[]Limit{{"a", NotApplicable, true}}, "Nothing broke; no limits were judged"},
+		{[]Limit{{"a", NotApplicable, true}, {"b", "1", true}}, "Everything held"},
+	} {
+		if got := headline(&Result{Verdict: OK, Limits: tt.limits}); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.limits, got, tt.want)
+		}
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	for _, tt := range []struct {
 		r             Result

@@ -20,6 +20,9 @@ func told(r *Result, s *Story) string {
 func headline(r *Result) string {
 	switch r.Verdict {
 	case OK:
+		if held, _, _ := limitsHeld(r); held == 0 { // nothing was there to hold
+			return "Nothing broke; no limits were judged"
+		}
 		return "Everything held"
 	case Invalid:
 		return "Invalid: the generator was at its own limit, so this says nothing of the server"

@@ -108,7 +108,8 @@ func create(dir, name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", name, rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
-func fill(f *os.File, write func(io.Writer) error) error {
+// fill writes a file, and has it on the disk before it closes it.
+func fill(f syncFile, write func(io.Writer) error) error {
 	b := bufio.NewWriterSize(f, 64<<10)
 	err := write(b)
 	if err == nil {
@@ -118,6 +119,12 @@ func fill(f *os.File, write func(io.Writer) error) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// A syncFile is what fill needs of an [os.File].
+type syncFile interface {
+	io.WriteCloser
+	Sync() error
 }
 
 // syncDir makes renames last. Windows has no such call and needs none.

@@ -109,6 +109,35 @@ func TestWriteDirLeavesNothingOfAFailure(t *testing.T) {
 	}
 }
 
+// A noted file says what was done to it, and fails where it is told to.
+type noted struct {
+	did  []string
+	fail string
+}
+
+func (n *noted) note(what string) error {
+	n.did = append(n.did, what)
+	if what == n.fail {
+		return syscall.EIO
+	}
+	return nil
+}
+
+func (n *noted) Write(p []byte) (int, error) { return len(p), n.note("write") }
+func (n *noted) Sync() error                 { return n.note("sync") }
+func (n *noted) Close() error                { return n.note("close") }
+
+// TestHST125Sync: what is renamed into place is on the disk; a disk that cannot take it is an error, and the file is closed.
+func TestHST125Sync(t *testing.T) {
+	for fail, want := range map[string]string{"": "write sync close", "write": "write close", "sync": "write sync close", "close": "write sync close"} {
+		f := &noted{fail: fail}
+		err := fill(f, events("a line\n"))
+		if got := strings.Join(f.did, " "); got != want || errors.Is(err, syscall.EIO) != (fail != "") {
+			t.Errorf("%s fails: did %s, want %s; error %v", fail, got, want, err)
+		}
+	}
+}
+
 func TestCheckDir(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
