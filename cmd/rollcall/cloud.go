@@ -5,7 +5,6 @@ package main
 import (
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -154,7 +153,7 @@ func apnsFaults(args []string) (apns.Faults, error) {
 			x /= 100
 		}
 		if apns.Fault(name) == apns.Hang {
-			return f, errors.New("Hang: nobody is there to release it; use Reset or Half")
+			return f, fmt.Errorf("%s: nobody is there to release it; use %s or %s", apns.Hang, apns.Reset, apns.Half)
 		}
 		f.Share[apns.Fault(name)] = x
 	}
