@@ -89,8 +89,10 @@ type page struct {
 	Data     json.RawMessage
 }
 
-type verdictView struct{ Word, Short, Text string }
-type part struct{ ID, Name string }
+type (
+	verdictView struct{ Word, Short, Text string }
+	part        struct{ ID, Name string }
+)
 
 type fact struct {
 	Name, Text, Note string

@@ -112,11 +112,15 @@ func sample(t testing.TB) (*Result, *Story) {
 		pushes = append(pushes, Point{at, math.Floor(p)})
 	}
 	s.Charts = []Chart{
-		{"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
-			[]Series{{"answered", checkins}, {"failed or refused", refusals}}},
+		{
+			"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
+			[]Series{{"answered", checkins}, {"failed or refused", refusals}},
+		},
 		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{"enrolled", enrolled}}},
-		{"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
-			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}}},
+		{
+			"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
+			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}},
+		},
 		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{"pushes", pushes}}},
 	}
 	s.Tables = []Table{
@@ -135,8 +139,11 @@ func sample(t testing.TB) (*Result, *Story) {
 			Title: "Faults and habits", Caption: "What the plan did on purpose, and how often it struck.",
 			Columns: []Column{{"What", false}, {"Times", true}, {"Share", false}},
 			Rows: [][]any{
-				{"NotNow", 4102, Share(0.0791)}, {"answer dropped", 519, Share(0.01)}, {"503 of the server", 112, Share(0.00216)},
-				{"profile failed on the device", 9, Share(0.0018)}, {"connection reset", 0, Share(0)},
+				{"NotNow", 4102, Share(0.0791)},
+				{"answer dropped", 519, Share(0.01)},
+				{"503 of the server", 112, Share(0.00216)},
+				{"profile failed on the device", 9, Share(0.0018)},
+				{"connection reset", 0, Share(0)},
 			},
 		},
 		{

@@ -98,9 +98,18 @@ func devicesInWords(r *Result) string {
 		n    int
 		what string
 	}{
-		{d.Enrolling, "not enrolled yet"}, {d.LeftOut, "left out"}, {d.Moved, "moved"}, {d.Reregistered, "registered anew"},
-		{d.Pending, "pending"}, {d.Stale, "stale"}, {d.Blocked, "blocked"}, {d.Stranded, "stranded"}, {d.NeedsSupport, "in need of support"},
-		{d.MustEnrol, "to enrol again"}, {d.Unlicensed, "without a licence"}, {d.NotModelled, "of a platform without a wire"},
+		{d.Enrolling, "not enrolled yet"},
+		{d.LeftOut, "left out"},
+		{d.Moved, "moved"},
+		{d.Reregistered, "registered anew"},
+		{d.Pending, "pending"},
+		{d.Stale, "stale"},
+		{d.Blocked, "blocked"},
+		{d.Stranded, "stranded"},
+		{d.NeedsSupport, "in need of support"},
+		{d.MustEnrol, "to enrol again"},
+		{d.Unlicensed, "without a licence"},
+		{d.NotModelled, "of a platform without a wire"},
 	} {
 		if x.n > 0 {
 			parts = append(parts, grouped(float64(x.n))+" "+x.what)
