@@ -153,11 +153,19 @@ func (t *telling) charts() []report.Chart {
 		}
 		return s
 	}
+	states := func(name string, of func(h *fleet.Hour) int) report.Series { // at the end of each hour
+		s := series(name, of)
+		for i := range s.Points {
+			s.Points[i].At += time.Hour
+		}
+		s.Points = append([]report.Point{{}}, s.Points...)
+		return s
+	}
 	return []report.Chart{
 		{
 			Title: "Enrolled, and off the network", Caption: "Devices that are enrolled, as they see it themselves; and those without a network, at night, for a spell, or because the plan says so.",
 			Unit: "devices", Kind: report.Lines,
-			Series: []report.Series{series("enrolled", func(h *fleet.Hour) int { return h.Enrolled }), series("off the network", func(h *fleet.Hour) int { return h.Away })},
+			Series: []report.Series{states("enrolled", func(h *fleet.Hour) int { return h.Enrolled }), states("off the network", func(h *fleet.Hour) int { return h.Away })},
 		},
 		{
 			Title: "Check-ins", Caption: "Conversations of devices with the server, by how they ended.", Unit: "per hour", Kind: report.Bars,
