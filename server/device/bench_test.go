@@ -26,6 +26,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 	"rollcall/server/store/sqlstore"
 )
 
@@ -252,7 +253,7 @@ func TestBenchServer(t *testing.T) {
 	l := newLabOn(t, kept)
 	s := benchServer{Addr: l.addr, CA: certs.CertificatesPEM(l.ca.Certificate())}
 	for i := range benchDevices {
-		p := l.phone(udid(i)).enrol()
+		p := l.phoneOf(udid(i), l.identity(store.Grant{Purpose: delivery.ForEnrolment})).enrol() // userless: AUTH-47 gives a user 15
 		p.http.CloseIdleConnections()
 		key, err := certs.KeyPEM(p.who.Key)
 		if err != nil {
