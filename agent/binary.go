@@ -22,10 +22,10 @@ type kept struct {
 	Phase    Phase
 	Before   Phase
 	Talk     uint8
-	Flags    uint8
 	Status   protocol.Status
 	Then     Then
 	Tries    uint8
+	Flags    uint16
 	Profiles uint16
 }
 
@@ -34,7 +34,7 @@ type kept struct {
 func (d *Device) AppendBinary(dst []byte) ([]byte, error) {
 	k := kept{
 		d.next, d.enrolledAt, d.until, d.drops, d.identity.NotBefore, d.identity.NotAfter,
-		d.seed, d.command, d.id, d.epoch, d.round, d.enrolments, d.platform, d.phase, d.before, uint8(d.talk), uint8(d.flags), d.status, d.then, d.tries,
+		d.seed, d.command, d.id, d.epoch, d.round, d.enrolments, d.platform, d.phase, d.before, uint8(d.talk), d.status, d.then, d.tries, uint16(d.flags),
 		uint16(len(d.profiles)),
 	}
 	dst, err := binary.Append(dst, binary.BigEndian, &k)

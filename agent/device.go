@@ -52,7 +52,7 @@ const (
 )
 
 // A flag is a thing that a device must not forget between two conversations.
-type flag uint8
+type flag uint16
 
 const (
 	readyDue  flag = 1 << iota // the server has not confirmed the push address
@@ -63,6 +63,7 @@ const (
 	checksOut                  // the enrolment says good-bye when it is removed
 	off                        // switched off
 	spread                     // the steady cadence has been spread
+	grace                      // told that what it had at the change of epoch has seven days (AUTH-27)
 )
 
 // A Device is one managed device without its network, disk and clock. The caller brings an event and the
@@ -85,10 +86,10 @@ type Device struct {
 	phase      Phase
 	before     Phase // what to fall back to when the enrolment fails
 	talk       talk
-	flags      flag
 	status     protocol.Status // of command
 	then       Then            // once the report is delivered
 	tries      uint8           // contacts that failed in a row
+	flags      flag
 }
 
 // An Identity is the life of the certificate by which a device is known: whole seconds, as X.509 keeps them.
@@ -122,6 +123,12 @@ func (d *Device) Owes() bool { return d.flags&(readyDue|reportDue|renewing) != 0
 
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Device) Epoch() uint32 { return d.epoch }
+
+// News tells whether n says what the device has not heard: of a newer change of authority (HST-057), or of the same one that
+// the seven days of AUTH-27 hold after all, which no notice takes back: a licence may come while a gap holds the device.
+func (d *Device) News(n protocol.Notice) bool {
+	return n.Epoch > d.epoch || n.Epoch == d.epoch && n.Epoch != 0 && n.Rule != protocol.RuleRegistered && d.flags&grace == 0
+}
 
 // Enrolments returns how many enrolments were begun, those that did not come about among them; after 65,535 it starts again.
 func (d *Device) Enrolments() uint16 { return d.enrolments }

@@ -416,6 +416,49 @@ func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
 	})
 }
 
+// TestHST057TheSevenDaysOfTheSameChange: that profiles outlive a change is taken back by a notice of the same change, once,
+// and never given again.
+func TestHST057TheSevenDaysOfTheSameChange(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	d.Install(Profile{Name: 1, Family: protocol.Email})
+	changed := start.Add(time.Hour)
+	hear := func(rule protocol.Rule, refused bool) {
+		t.Helper()
+		n := protocol.Notice{Epoch: 2, ChangedAt: changed, Rule: rule}
+		step(d, changed, Event{Kind: Woken})
+		if refused {
+			step(d, changed, Event{Kind: Refused, Notice: n})
+		} else {
+			step(d, changed, Event{Kind: Answered, Reply: protocol.Reply{Notice: n}})
+		}
+	}
+	hear(protocol.RuleRegistered, true)
+	if d.drops != 0 || d.News(protocol.Notice{Epoch: 2, Rule: protocol.RuleRegistered}) {
+		t.Fatal("a profile that outlives the change is to go")
+	}
+	hear(protocol.RuleSevenDays, true) // a licence came
+	if until := d.Profiles()[0].Until; until != changed.Add(Grace) {
+		t.Errorf("the profile goes at %s, want %s", until, changed.Add(Grace))
+	}
+	b, err := d.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Cut(b); err != nil { // among what a device keeps
+		t.Fatal(err)
+	}
+	d.Install(Profile{Name: 2, Family: protocol.WiFi}) // the new authority's
+	for _, rule := range []protocol.Rule{protocol.RuleSevenDays, protocol.RuleRegistered} {
+		hear(rule, false)
+		if p := d.Profiles(); p[0].Until == 0 || p[1].Until != 0 {
+			t.Errorf("after another notice by %s: %+v", rule, p)
+		}
+	}
+	if !d.News(protocol.Notice{Epoch: 3, Rule: protocol.RuleRegistered}) || d.News(protocol.Notice{Epoch: 1, Rule: protocol.RuleSevenDays}) || d.News(protocol.Notice{}) {
+		t.Error("what is news does not follow the epoch")
+	}
+}
+
 func TestAUTH21BMSProfilesOutliveCoexistence(t *testing.T) {
 	d := enrolled(t, protocol.IOS)
 	d.Install(Profile{Name: 1, Family: protocol.Email})

@@ -248,16 +248,21 @@ func (d *Device) strip(p Phase) {
 // managed tells whether there is an enrolment, finished or not.
 func (p Phase) managed() bool { return p == Enrolled || p == Enrolling }
 
-// learn takes what the server says of the newest change of authority: only a higher epoch counts (HST-057), and
-// a change cannot lie ahead of the moment in which it is told. What is on the device leaves with the seven days of the first
+// learn takes what the server says of the newest change of authority, where that is news, and a change cannot lie ahead of the
+// moment in which it is told. What is on the device leaves with the seven days of the first
 // change that it does not outlive, however many follow.
 func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
-	if n.Epoch <= d.epoch || d.talk == quiet {
+	if d.talk == quiet || !d.News(n) {
 		return
 	}
 	d.epoch = n.Epoch
+	d.flags &^= grace
+	if n.Rule == protocol.RuleRegistered {
+		return
+	}
+	d.flags |= grace
 	changed := min(n.ChangedAt, now)
-	if n.Rule == protocol.RuleRegistered || changed < d.enrolledAt { // the latter: all that is here came after that change
+	if changed < d.enrolledAt { // all that is here came after that change
 		return
 	}
 	for i := range d.profiles {

@@ -93,6 +93,12 @@ func (p *phone) ask() error {
 	return p.says(protocol.CheckIn{Verb: protocol.Ask}, delivery.Message{})
 }
 
+func (x *tenant) licences(list ...server.Licence) {
+	x.Helper()
+	_, err := x.SetLicences(x.ctx, x.now, boss, list, "")
+	x.must(err)
+}
+
 func (x *tenant) last(what delivery.What) store.Line {
 	x.Helper()
 	lines := x.journal(what)
@@ -291,6 +297,38 @@ func TestAUTH26Namesakes(t *testing.T) {
 	if l := x.last(delivery.WhatProfileRemoved); l.Rule != protocol.RuleSevenDays {
 		t.Errorf("journal %+v", l)
 	}
+}
+
+// TestAUTH27ALicenceInTheGap: each refusal says what becomes of the device's profiles as things stand then; once the device
+// is registered in the epoch, a licence brings no seven days, for the check-in removes what is old (AUTH-23).
+func TestAUTH27ALicenceInTheGap(t *testing.T) {
+	x := bms(t)
+	p := x.enrolled(1)
+	x.set(coexistence)
+	hears := func(want protocol.Rule) {
+		t.Helper()
+		x.refused(p.ask(), protocol.RulePushGap)
+		if n := p.out.Refusal.Notice; n.Epoch != 2 || n.Rule != want {
+			t.Errorf("notice %+v, want %s", n, want)
+		}
+	}
+	hears(protocol.RuleSevenDays) // the user holds an Intune licence
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+	hears(protocol.RuleRegistered)
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true, Intune: true})
+	hears(protocol.RuleSevenDays)
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+	x.renew()
+	p.drain()
+	p.registered(protocol.Office365, 2)
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true, Intune: true})
+	x.must(p.ask())
+	if n := p.out.Reply.Notice; n.Rule != protocol.RuleRegistered {
+		t.Errorf("notice %+v", n)
+	}
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	x.equal("profiles", p.has(), []string(nil))
 }
 
 // TestAUTH30Gap: in the gap Apple's check-ins and enrolments are refused so that they come again; nothing is lost, no

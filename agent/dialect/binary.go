@@ -13,7 +13,7 @@ import (
 )
 
 // version begins the bytes of a device; another one is refused.
-const version = 2
+const version = 3
 
 // AppendBinary appends the whole device, secrets included, for keeping in a file. A conversation under way is kept as
 // one that was cut off.

@@ -12,7 +12,7 @@ func (d *Apple) heard(value string) protocol.Notice {
 		return protocol.Notice{}
 	}
 	n, words, signature, err := apple.DecodeNotice(value)
-	if err != nil || n.Epoch <= d.core.Epoch() || !d.bond.Value().notices.Verified(apple.NoticeHeader, words, signature) {
+	if err != nil || !d.core.News(n) || !d.bond.Value().notices.Verified(apple.NoticeHeader, words, signature) {
 		return protocol.Notice{}
 	}
 	return n

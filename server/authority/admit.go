@@ -86,8 +86,8 @@ func Counts(now protocol.Time, registered protocol.Authority, contact protocol.T
 	return registered == protocol.Intune && now.Sub(contact) <= limitAfter
 }
 
-// Admit says whether a device may enrol now: [Open] and nil, or the first gate of AUTH-47 that is shut and its refusal.
-// A nil u is a userless device.
+// Admit says whether a device may enrol now: [Open] and nil, or the first gate of AUTH-47 that is shut and its refusal, which
+// tells of the newest change of authority. A nil u is a userless device.
 func Admit(t Tenant, u *User, e Enrolment) (Gate, *protocol.Refusal) {
 	e.Registered = protocol.Unknown
 	to := Resolve(t, u, e.Device)
@@ -95,7 +95,7 @@ func Admit(t Tenant, u *User, e Enrolment) (Gate, *protocol.Refusal) {
 	if g == Open {
 		return Open, nil
 	}
-	no := &protocol.Refusal{Rule: protocol.RuleGates}
+	no := &protocol.Refusal{Rule: protocol.RuleGates, Notice: t.Notice()}
 	switch g {
 	case GateUnset:
 		no.Rule, no.Reason = protocol.RuleUnset, "no authority is set yet, so no device can enrol"

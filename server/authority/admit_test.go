@@ -87,6 +87,20 @@ func TestAUTH47Admit(t *testing.T) {
 	}
 }
 
+// TestAUTH30EnrolmentRefusalsCarryTheNotice: whoever is refused hears of the change, but for the tenant's first authority.
+func TestAUTH30EnrolmentRefusalsCarryTheNotice(t *testing.T) {
+	changed := coexist
+	changed.Epoch, changed.ChangedAt = 2, 77
+	e := authority.Enrolment{Device: authority.Device{Platform: protocol.IOS}, Push: authority.PushGap}
+	if _, no := authority.Admit(changed, entitled, e); no == nil || no.Notice != (protocol.Notice{Epoch: 2, ChangedAt: 77, Rule: protocol.RuleRegistered}) {
+		t.Errorf("refusal %+v", no)
+	}
+	changed.Epoch = 1
+	if _, no := authority.Admit(changed, entitled, e); no == nil || no.Notice != (protocol.Notice{}) {
+		t.Errorf("refusal %+v after the first authority", no)
+	}
+}
+
 func TestAUTH47WhoCounts(t *testing.T) {
 	const day = 24 * time.Hour
 	now := protocol.At(time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC))

@@ -31,6 +31,15 @@ func (t *Tenant) Name() string {
 	return t.Authority.String()
 }
 
+// Notice is what a device without profiles is told of the newest change of authority (AUTH-30): nothing that it has ends. A
+// tenant's first authority is no change.
+func (t *Tenant) Notice() protocol.Notice {
+	if t.Epoch <= 1 {
+		return protocol.Notice{}
+	}
+	return protocol.Notice{Epoch: t.Epoch, ChangedAt: t.ChangedAt, Rule: protocol.RuleRegistered}
+}
+
 // A User is what the rules know of a device's user.
 type User struct {
 	IntuneLicence bool // holds a licence that entitles Intune

@@ -29,6 +29,9 @@
 //   - Repeats of a report and reports of commands that never were look alike here, and are noted alike.
 //   - In the gap (AUTH-30) a farewell (CheckOut) is still taken: it is no check-in, and a device leaves whatever it hears.
 //     The journal has the first refusal of each device and change, not all of them.
+//   - A licence that comes while the gap holds its device ends BMS's profiles seven days after the tenant's change, at once where
+//     those are over: of AUTH-25 and I4 the latter wins. Once the device is registered in the epoch no notice speaks of seven
+//     days under coexistence; its check-in removes what is old.
 //   - A profile belongs to one of Intune, SCCM (Intune's in a co-managed tenant) and Office365. A tenant that goes back to
 //     an authority finds that one's profiles assigned as they were.
 //   - A device that missed to register in an epoch gets all its profiles once more: nobody knows what it heard meanwhile and

@@ -83,7 +83,9 @@ func (d *decision) begin() {
 // topic refuses an enrolment with a profile of another push certificate: it could never be woken (AUTH-32).
 func (d *decision) topic() bool {
 	if have := d.w.Push.Topic; d.in.Topic != "" && have != "" && d.in.Topic != have {
-		d.refuse(protocol.RuleOtherTopic, WhatRefused, "the enrolment profile names another topic than the push certificate")
+		d.refusal(&protocol.Refusal{
+			Rule: protocol.RuleOtherTopic, Reason: "the enrolment profile names another topic than the push certificate", Notice: d.w.Notice(d.s),
+		}, WhatRefused)
 		return false
 	}
 	return true

@@ -107,10 +107,10 @@ func (d *decision) register() {
 // the profiles that the device had before: by AUTH-27 they end seven days after the change, by AUTH-21 they stay. A
 // tenant's first authority is no change.
 func (w *World) Notice(s *State) protocol.Notice {
-	if w.Tenant.Epoch <= 1 {
-		return protocol.Notice{}
+	n := w.Tenant.Notice()
+	if n.Epoch == 0 || s.Epoch == n.Epoch && w.coexists() { // in its epoch only a licence moves it, and the check-in removes what is old (AUTH-23)
+		return n
 	}
-	n := protocol.Notice{Epoch: w.Tenant.Epoch, ChangedAt: w.Tenant.ChangedAt, Rule: protocol.RuleRegistered}
 	if w.leavesOld(s, w.ownerOf(s)) {
 		n.Rule = protocol.RuleSevenDays
 	}

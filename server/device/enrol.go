@@ -193,6 +193,7 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, err error)
 	switch {
 	case refused:
 		fields["rule"] = no.Rule
+		h.notify(w, &no.Notice)
 		status, text = http.StatusForbidden, no.Error()
 		if no.RetryAfter > 0 {
 			status = http.StatusServiceUnavailable

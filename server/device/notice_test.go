@@ -73,6 +73,8 @@ func TestAUTH30ARefusalCarriesTheNotice(t *testing.T) {
 	if refused.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	check(l.get("/e/"+l.invite(), nil), 503)                                                         // the page of an enrolment link
+	check(p.send(apple.Message{MessageType: apple.Authenticate, UDID: p.id, Topic: testTopic}), 503) // and the hello of one that enrols
 	l.setClock(l.now().Add(time.Hour))
 	l.uploadPush(testTopic)
 	check(p.send(p.idle()), 200)
