@@ -112,6 +112,9 @@ type Request struct {
 
 	// With Report: what is reported.
 	Command string // RequestType
+	UUID    string // CommandUUID
+	Profile string // identifier of the profile that was to be installed or removed; empty: none, or not known any more
+	Version string // its PayloadUUID, of one that was to be installed
 	Status  protocol.Status
 	Repeat  bool // sent before, and not confirmed
 }

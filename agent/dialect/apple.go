@@ -81,6 +81,8 @@ type task struct {
 	uuid     string        // CommandUUID of the command being carried out or reported
 	command  string        // its RequestType
 	order    apple.Command // nil: it was not understood
+	profile  string        // identifier of the profile that it installs or removes; empty: none
+	version  string        // PayloadUUID of the one that it installs
 	report   []byte        // what came of it; nil: the message is made from the status alone
 	repeated bool          // the report was sent before
 	locks    bool          // the screen locks once the report is delivered

@@ -41,7 +41,7 @@ func chain(f fault, cause error) []apple.ErrorItem {
 
 // execute carries out the command that came last, or begins to, and reports it.
 func (d *Apple) execute(now protocol.Time, out *Act) {
-	d.command = ""
+	d.command, d.profile, d.version = "", "", ""
 	if d.order != nil {
 		d.command = d.order.RequestType()
 	}
@@ -103,6 +103,7 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 				return
 			}
 		} else if err == nil {
+			d.profile, d.version = o.Identifier, o.UUID
 			err = d.install(now, &o)
 		}
 		if err != nil {
@@ -111,14 +112,16 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 		}
 		done(nil)
 	case apple.RemoveProfile:
-		switch {
-		case d.removesItself():
+		if d.removesItself() {
 			then(agent.Leave)
-		case d.uninstall(c.Identifier):
-			done(nil)
-		default:
-			failed(profileMissing, nil)
+			return
 		}
+		d.profile = c.Identifier
+		if !d.uninstall(c.Identifier) {
+			failed(profileMissing, nil)
+			return
+		}
+		done(nil)
 	case apple.DeviceInformation:
 		done(&apple.Result{QueryResponses: d.information(c.Queries)})
 	case apple.SecurityInfo:

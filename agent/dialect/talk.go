@@ -191,7 +191,8 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 		m.Topic = ""
 		r.Step = Idle
 		if c.Verb == protocol.Report {
-			r.Step, r.Command, r.Status, r.Repeat = Report, d.command, c.Status, d.repeated
+			r.Step, r.Command, r.UUID, r.Status, r.Repeat = Report, d.command, d.uuid, c.Status, d.repeated
+			r.Profile, r.Version = d.profile, d.version
 			d.repeated = true
 			if d.old != nil {
 				r.Identity = Previous

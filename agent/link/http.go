@@ -50,7 +50,7 @@ type conn struct {
 // exchange carries out the request of the present act. Every failure is part of the answer.
 func (c *conversation) exchange(ctx context.Context) dialect.Response {
 	r := &c.act.Request
-	x := Exchange{Step: r.Step, Command: r.Command, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
+	x := Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
 	defer c.watch(&x)
 	answer, err := c.request(ctx, r, &x)
 	if err != nil {

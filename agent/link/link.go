@@ -60,8 +60,11 @@ type Watcher interface {
 // An Exchange is one request and what it brought. A SCEP enrolment, which is several requests, counts as one.
 type Exchange struct {
 	Step      dialect.Step
-	Status    int             // HTTP; 0: no answer
-	Command   string          // with Report: RequestType
+	Status    int    // HTTP; 0: no answer
+	Command   string // with Report: RequestType
+	UUID      string // with Report: CommandUUID
+	Profile   string // with Report: as in dialect.Request, as Version is
+	Version   string
 	Reported  protocol.Status // with Report
 	Repeat    bool            // with Report: sent before
 	Begun     time.Time       // by the real clock

@@ -30,7 +30,8 @@ var rooms = map[string]room{
 	"fleet/population": {line: 3, tower: "device"},
 	"fleet/target":     {line: 3, tower: "device"},
 	"fleet/cloud/apns": {line: 3, tower: "device"},
-	"fleet":            {line: 4, tower: "device"},
+	"fleet":            {line: 4, tower: "device", beside: []string{"fleet/ledger"}},
+	"fleet/ledger":     {line: 4, tower: "device"},
 	"fleet/report":     {line: 4, tower: "device"},
 	"fleet/load":       {line: 5, tower: "device"},
 
@@ -63,7 +64,7 @@ var homes = map[string]string{
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.
-var pure = []string{"protocol", "protocol/apple", "agent", "agent/dialect", "server/authority", "server/delivery", "server/renewal"}
+var pure = []string{"protocol", "protocol/apple", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/delivery", "server/renewal"}
 
 var impure = []string{"os", "net", "net/http", "log", "log/slog", "context", "os/exec", "math/rand", "github.com/sirupsen/logrus"}
 

@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"rollcall/protocol"
+)
+
+// Check names what is beyond its bound at now. It looks at all that is open, so call it now and then.
+func (l *Ledger) Check(now protocol.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judge(now, false)
+}
+
+// Close names what has gone wrong in the end: besides what is beyond its bound, all of which the server has told the
+// device that there was nothing. Nothing is to be written into l any more.
+func (l *Ledger) Close(now protocol.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judge(now, true)
+	l.closed = true
+}
+
+func (l *Ledger) judge(now protocol.Time, end bool) {
+	if l.held {
+		return
+	}
+	for d := range l.devices {
+		a := &l.devices[d]
+		if !a.enrolled || a.away {
+			continue
+		}
+		late := func(from protocol.Time) bool { return now.Sub(max(from, a.since, l.since)) > l.bound }
+		for at := a.orders; at != 0; at = l.orders.list[at].next {
+			o := &l.orders.list[at]
+			if o.is&(taken|named) != taken {
+				continue
+			}
+			f := Finding{Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}
+			switch missing := o.is&delivered == 0; {
+			case missing && o.is&denied != 0 && (end || late(o.from)):
+				f.Fault, f.Detail = Lost, "the server has told the device since that there was no work"
+			case !late(o.from):
+				continue
+			case missing:
+				f.Fault, f.Detail = Stuck, "taken and not delivered within "+l.bound.String()
+			default:
+				f.Fault, f.Detail = Stuck, "delivered, and the report not confirmed within "+l.bound.String()
+			}
+			o.is |= named
+			l.find(f, protocol.Device(d))
+		}
+		for at := a.profiles; at != 0; at = l.profiles.list[at].next {
+			p := &l.profiles.list[at]
+			if p.settled() || p.is&(named|refused) != 0 || !late(p.from) && (!end || p.is&denied == 0) {
+				continue
+			}
+			p.is |= named
+			f := Finding{Fault: NeverConverged, Profile: l.ids.list[p.name], At: now, Detail: "wanted, and not there"}
+			switch {
+			case p.want == 0:
+				f.Detail = "not wanted any more, and still there"
+			case p.have != 0:
+				f.Detail = "there in another version than the wanted one"
+			}
+			l.find(f, protocol.Device(d))
+		}
+	}
+}
+
+// find counts a finding about d and keeps it while there is room.
+func (l *Ledger) find(f Finding, d protocol.Device) {
+	*l.counts.of(f.Fault)++
+	if len(l.findings) < Kept {
+		f.Device = l.name(d)
+		l.findings = append(l.findings, f)
+	}
+}
+
+// Result returns what was found so far.
+func (l *Ledger) Result() Result {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := Result{Counts: l.counts, Findings: append([]Finding{}, l.findings...)}
+	for i := range l.orders.list {
+		if o := &l.orders.list[i]; o.device != 0 && o.is&named == 0 {
+			r.Open++
+		}
+	}
+	for i := range l.profiles.list {
+		if p := &l.profiles.list[i]; p.is&refused != 0 && !p.settled() {
+			r.Refused++
+		}
+	}
+	if !l.closed {
+		return r
+	}
+	for _, id := range l.latest {
+		if d, is := l.strays[id]; is {
+			r.Strays = append(r.Strays, Stray{l.name(d), id})
+		}
+	}
+	return r
+}

@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"rollcall/protocol"
+)
+
+// A Fault is a way in which a command or a profile went wrong.
+type Fault uint8
+
+// The faults.
+const (
+	// Lost: taken by the administration, never delivered, and the server told the device afterwards that there was no work.
+	Lost Fault = iota
+	// Doubled: delivered again after the server had confirmed its final report.
+	Doubled
+	// Reordered: delivered after one that was asked for later.
+	Reordered
+	// Stuck: not answered for good within the bound, and nobody said that there was nothing.
+	Stuck
+	// Misdelivered: reached a device that it was not meant for.
+	Misdelivered
+	// NeverConverged: a profile that should be on the device, or should not, and within the bound that did not come about.
+	NeverConverged
+
+	faults = iota
+)
+
+var faultNames = [faults]string{"lost", "doubled", "reordered", "stuck", "misdelivered", "never converged"}
+
+func (f Fault) String() string { return faultNames[f%faults] }
+
+// MarshalText gives the name that String gives.
+func (f Fault) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// A Finding is one command or profile that went wrong.
+type Finding struct {
+	Fault   Fault         `json:"fault"`
+	Device  string        `json:"device"`            // by Config.Name
+	Command string        `json:"command,omitempty"` // its id as the server writes it; empty: the finding is about Profile
+	Kind    string        `json:"kind,omitempty"`    // RequestType of Command; empty: not known
+	Profile string        `json:"profile,omitempty"` // identifier
+	At      protocol.Time `json:"at"`                // when it was found
+	Detail  string        `json:"detail,omitempty"`
+}
+
+func (f Finding) String() string {
+	what := "profile " + f.Profile
+	if f.Command != "" {
+		what = cmp.Or(f.Kind, "command") + " " + f.Command
+	}
+	s := fmt.Sprintf("%s: %s of device %s", f.Fault, what, f.Device)
+	if f.Detail != "" {
+		s += ": " + f.Detail
+	}
+	return s
+}
+
+// Counts are how many commands and profiles a ledger saw, and how many went wrong.
+type Counts struct {
+	Ordered   uint64 `json:"ordered"`   // asked for
+	Taken     uint64 `json:"taken"`     // of these, by the administration
+	Delivered uint64 `json:"delivered"` // of Ordered, to their device
+	Confirmed uint64 `json:"confirmed"` // of these, reported for good, and the server heard it
+	Void      uint64 `json:"void"`      // ended with the enrolment before that
+	Retries   uint64 `json:"retries"`   // delivered again before they were confirmed
+	Unordered uint64 `json:"unordered"` // deliveries that the server began by itself
+	Open      uint64 `json:"open"`      // not confirmed, and no fault yet
+
+	Profiles uint64 `json:"profiles"` // wanted on a device, or taken off it
+	Refused  uint64 `json:"refused"`  // of these, the device did not install it when last asked
+
+	Lost           uint64 `json:"lost"`
+	Doubled        uint64 `json:"doubled"`
+	Reordered      uint64 `json:"reordered"`
+	Stuck          uint64 `json:"stuck"`
+	Misdelivered   uint64 `json:"misdelivered"`
+	NeverConverged uint64 `json:"never_converged"`
+}
+
+// Faults returns how many commands and profiles went wrong.
+func (c *Counts) Faults() uint64 {
+	return c.Lost + c.Doubled + c.Reordered + c.Stuck + c.Misdelivered + c.NeverConverged
+}
+
+func (c *Counts) of(f Fault) *uint64 {
+	return [faults]*uint64{&c.Lost, &c.Doubled, &c.Reordered, &c.Stuck, &c.Misdelivered, &c.NeverConverged}[f]
+}
+
+// each returns the counters, in one order.
+func (c *Counts) each() []*uint64 {
+	return []*uint64{
+		&c.Ordered, &c.Taken, &c.Delivered, &c.Confirmed, &c.Void, &c.Retries, &c.Unordered, &c.Open, &c.Profiles, &c.Refused,
+		&c.Lost, &c.Doubled, &c.Reordered, &c.Stuck, &c.Misdelivered, &c.NeverConverged,
+	}
+}
+
+// A Result is what a ledger found. Its JSON is the section "ledger" of a job's result.
+type Result struct {
+	Counts
+	Findings []Finding `json:"findings"` // the first [Kept] of them
+	Strays   []Stray   `json:"-"`        // of a closed ledger, for Merge: the latest deliveries that nobody ordered
+}
+
+// A Stray is a delivery that nobody ordered, as far as its own ledger knows.
+type Stray struct {
+	Device  string
+	Command protocol.CommandID // or what stands for an id that is no UUID
+}
+
+// Merge puts the results of ledgers with different devices together. A command that one of them lost and that reached a
+// device of another was misdelivered.
+func Merge(list ...Result) Result {
+	all := Result{Findings: []Finding{}}
+	strays := map[protocol.CommandID]string{}
+	for i := range list {
+		r := &list[i]
+		from := r.each()
+		for j, n := range all.each() {
+			*n += *from[j]
+		}
+		all.Findings = append(all.Findings, r.Findings...)
+		all.Strays = append(all.Strays, r.Strays...)
+		for _, s := range r.Strays {
+			strays[s.Command] = s.Device
+		}
+	}
+	for i := range all.Findings {
+		f := &all.Findings[i]
+		key, _ := keyOf(f.Command)
+		if got := strays[key]; f.Fault == Lost && got != "" {
+			all.Lost--
+			all.Misdelivered++
+			f.Fault, f.Detail, f.Device = Misdelivered, "meant for "+f.Device, got
+		}
+	}
+	slices.SortStableFunc(all.Findings, func(a, b Finding) int { return cmp.Compare(a.At, b.At) })
+	all.Findings = all.Findings[:min(len(all.Findings), Kept)]
+	return all
+}
