@@ -68,7 +68,12 @@ func TestFaults(t *testing.T) {
 			s.NoWork(begun, 1)
 		}, ""},
 		{"never taken", func(s *story) { s.Ordered(s.tick(), 1, one, "RestartDevice", 0); s.idle(1); later(s) }, ""},
-		{"refused", func(s *story) { s.Ordered(s.tick(), 1, one, "RestartDevice", 0); s.NotTaken(1, one); s.idle(1); later(s) }, ""},
+		{"refused", func(s *story) {
+			s.Ordered(s.tick(), 1, one, "RestartDevice", 0)
+			s.NotTaken(1, one)
+			s.idle(1)
+			later(s)
+		}, ""},
 
 		{"doubled", func(s *story) { s.order(1, one); s.does(1, one); s.does(1, one) },
 			"doubled: RestartDevice " + one + " of device D1: delivered again after its report was confirmed"},
@@ -154,7 +159,12 @@ func TestFaults(t *testing.T) {
 		{"an id that is no UUID", func(s *story) { s.order(1, "restart-7"); s.idle(1) },
 			"lost: RestartDevice restart-7 of device D1: the server has told the device since that there was no work"},
 
-		{"profile arrives", func(s *story) { s.Wanted(s.tick(), 1, "wifi", "2"); s.Installed(s.tick(), 1, "wifi", "2"); s.idle(1); later(s) }, ""},
+		{"profile arrives", func(s *story) {
+			s.Wanted(s.tick(), 1, "wifi", "2")
+			s.Installed(s.tick(), 1, "wifi", "2")
+			s.idle(1)
+			later(s)
+		}, ""},
 		{"profile dropped", func(s *story) { s.Wanted(s.tick(), 1, "wifi", "2"); s.idle(1) },
 			"never converged: profile wifi of device D1: wanted, and not there"},
 		{"profile late", func(s *story) { s.Wanted(s.tick(), 1, "wifi", ""); later(s) },
@@ -187,7 +197,11 @@ func TestFaults(t *testing.T) {
 			s.Enrolled(s.tick(), 1)
 			s.idle(1)
 		}, "never converged: profile wifi of device D1: wanted, and not there"},
-		{"another device's profile", func(s *story) { s.Wanted(s.tick(), 1, "wifi", ""); s.Installed(s.tick(), 1, "wifi", "1"); s.Installed(s.tick(), 2, "wifi", "1") },
+		{"another device's profile", func(s *story) {
+			s.Wanted(s.tick(), 1, "wifi", "")
+			s.Installed(s.tick(), 1, "wifi", "1")
+			s.Installed(s.tick(), 2, "wifi", "1")
+		},
 			"misdelivered: profile wifi of device D2: installed, and never meant for this device"},
 		{"the server's own profile", func(s *story) { s.Installed(s.tick(), 1, "agent", "1"); s.idle(1) }, ""},
 	} {
