@@ -30,7 +30,7 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 		if p, err = s.planAuthority(ctx, now, content, change); err != nil {
 			return err
 		}
-		if err := p.confirmed(confirm); err != nil {
+		if err := s.confirmed(ctx, p, confirm); err != nil {
 			return err
 		}
 		if p.After == p.Before {
@@ -84,7 +84,7 @@ func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *
 	if opens && next.Campaign.Gap == 0 {
 		next.Campaign.Gap = now
 	}
-	p, err := s.plan(ctx, now, content, &next)
+	p, err := s.plan(ctx, now, content, &next, "")
 	if err != nil {
 		return nil, err
 	}

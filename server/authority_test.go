@@ -467,6 +467,71 @@ func TestAUTH35Confirm(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// TestI10ByName: a preview and its change name the same devices, and where the world has changed, a refusal names those that
+// make the difference, by name, though their number be the same; whatever process remembers none counts.
+func TestI10ByName(t *testing.T) {
+	x := bms(t)
+	var phones []*phone
+	for i := range 8 {
+		phones = append(phones, x.enrolled(delivery.UserID(1+i%2)))
+	}
+	says := func(change func(), want string) {
+		t.Helper()
+		p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
+		x.must(err)
+		change()
+		_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+		x.refused(err, protocol.RuleOutdated)
+		if err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\ndoes not say %q", err, want)
+		}
+	}
+	swap := func(a, b bool) {
+		x.licences(server.Licence{UPN: "a@example.org", Basic: true, Intune: a}, server.Licence{UPN: "b@example.org", Basic: true, Intune: b})
+	}
+	says(func() { swap(false, true) }, "not what would happen now: 8 devices differ: UDID-1 registers anew, held by AUTH-30 (AUTH-16), was: moves to intune, held by AUTH-30 (AUTH-14); UDID-2 moves")
+	says(func() { swap(true, false) }, "and 3 more")
+	says(func() { x.profile(protocol.Intune, "mail", protocol.Email, "org.intune.mail") }, "4 devices differ: UDID-1 keeps or loses other profiles; UDID-3 keeps")
+	says(func() {
+		_, err := x.Retire(x.ctx, x.now, boss, phones[0].number)
+		x.must(err)
+	}, "UDID-1 leaves, held by AUTH-30 (AUTH-14), was: moves to intune")
+	says(func() {
+		x.must(x.Delete(x.ctx, x.now, phones[0].number))
+		phones[0].drain()
+		x.enrolled(1)
+	}, "2 devices differ: UDID-1 is no longer enrolled, and it was: leaves, held by AUTH-30 (AUTH-14); UDID-9 is new: moves")
+	says(func() { x.reopen(); swap(false, true); swap(false, true); swap(true, true); x.enrolled(2) }, "devices pending: 9, was 4")
+	says(func() {
+		x.reopen()
+		x.must(x.TakeProfile(x.ctx, x.now, boss, protocol.Intune, "mail", ""))
+	}, "as many devices, but not the same ones; which, nobody remembers")
+
+	// The licences that were shown, not others that do the same.
+	list := []server.Licence{{UPN: "a@example.org", Basic: true}}
+	other := []server.Licence{{UPN: "a@example.org", Basic: true}, {UPN: "b@example.org", Basic: true, Intune: true}}
+	p, err := x.PreviewLicences(x.ctx, x.now, list)
+	x.must(err)
+	_, err = x.SetLicences(x.ctx, x.now, boss, other, p.ID)
+	x.refused(err, protocol.RuleOutdated)
+	x.licences(list...)
+
+	p = x.set(coexistence)
+	v, err := x.Verify(x.ctx, x.now)
+	x.must(err)
+	var want []protocol.Device
+	for _, m := range v.Outstanding {
+		want = append(want, m.Device)
+	}
+	var got []protocol.Device
+	for i := range p.Devices {
+		if n := &p.Devices[i]; n.Concerned() {
+			got = append(got, n.Device)
+		}
+	}
+	x.equal("devices named", got, want)
+}
+
 // TestHST070Outdated: a preview of yesterday, or of before another administrator's change, changes nothing, and the refusal
 // names the difference.
 func TestHST070Outdated(t *testing.T) {
@@ -477,7 +542,7 @@ func TestHST070Outdated(t *testing.T) {
 	x.enrolled(1)
 	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
 	x.refused(err, protocol.RuleOutdated)
-	if !strings.Contains(err.Error(), "devices pending: 2, was 1") {
+	if !strings.Contains(err.Error(), "devices pending: 2, was 1; 1 device differs: UDID-2 is new: moves to intune, held by AUTH-30 (AUTH-14)") {
 		t.Errorf("%v does not name the difference", err)
 	}
 	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, "nonsense")

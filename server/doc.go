@@ -27,6 +27,8 @@
 //     [Server.ConfirmClock] or to be set back (HST-110).
 //   - Consents are asked for before the first push certificate and the first serial number; a tenant that has one already
 //     goes on (AUTH-05).
+//   - What was previewed is kept by this process only, and the last few: after a restart a confirmation that is outdated is refused
+//     all the same, and the refusal can count but not name the devices (HST-070, I10).
 //   - Enrolment asks for licences only where the tenant's units are known ([Server.SetUnits], AUTH-47).
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
 //   - Groups are names in the users' rows; a group without users does not exist.

@@ -45,7 +45,7 @@ func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, 
 		if p, err = s.planUsers(ctx, now, content, users); err != nil {
 			return err
 		}
-		if err := p.confirmed(confirm); err != nil {
+		if err := s.confirmed(ctx, p, confirm); err != nil {
 			return err
 		}
 		c := store.Change{Users: users}
@@ -103,7 +103,11 @@ func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *stor
 	if before, after := unitsOf(content), unitsOf(next); after.Known && after.Free < 0 && after.Free < before.Free {
 		return nil, refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", after.Owned, after.Owned-after.Free)
 	}
-	p, err := s.plan(ctx, now, content, next)
+	var what strings.Builder
+	for i := range users {
+		fmt.Fprintf(&what, "%d: %s\n", users[i].ID, holds(&users[i].User))
+	}
+	p, err := s.plan(ctx, now, content, next, what.String())
 	if err == nil {
 		p.warn(false)
 	}

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"strings"
@@ -23,6 +25,7 @@ type Preview struct {
 	Confirm     bool             // the change needs the ID: it enables coexistence, or devices would be stranded
 	OpensGap    bool             // Apple devices wait for a renewed push certificate afterwards (AUTH-30)
 	Warnings    []Warning
+	Devices     []Named // all enrolled ones, by number
 }
 
 // A Warning is advice that goes with a preview, by rule: one sentence.
@@ -31,8 +34,8 @@ type Warning struct {
 	Text string
 }
 
-// plan previews the step from one content to another.
-func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
+// plan previews the step from one content to another. What says what it is that changes, besides the tenant.
+func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content, what string) (*Preview, error) {
 	scene := &authority.Scene{
 		Before: before.Tenant, After: after.Tenant, Now: now, Leaving: after.Settings.Leaving,
 		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap},
@@ -44,12 +47,17 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 	}
 	was, is := s.World(), newWorld(after)
 	var failed error
-	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), nil)
+	p := &Preview{Before: before.Tenant, After: after.Tenant}
+	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), func(c *authority.Subject, j *authority.Judgement) {
+		p.Devices = append(p.Devices, namedOf(c, j))
+	})
 	if failed != nil {
 		return nil, failed
 	}
-	p := &Preview{Preview: plan, Before: before.Tenant, After: after.Tenant}
-	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, plan.ID)
+	p.Preview = plan
+	sum := sha256.Sum256([]byte(plan.ID + what))
+	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
+	s.previews.keep(p)
 	return p, nil
 }
 
@@ -119,8 +127,8 @@ func leaving(st *delivery.State) bool {
 	return false
 }
 
-// confirmed holds the ID of an earlier preview against what would happen now.
-func (p *Preview) confirmed(id string) error {
+// confirmed holds the ID of an earlier preview against p, what would happen now.
+func (s *Server) confirmed(ctx context.Context, p *Preview, id string) error {
 	switch {
 	case id == p.ID:
 		return nil
@@ -129,14 +137,19 @@ func (p *Preview) confirmed(id string) error {
 	case id == "":
 		return refuse(protocol.RulePreview, "this change is previewed first; confirm it with the preview's id %s", p.ID)
 	}
-	return refuse(protocol.RuleOutdated, "the preview %s is not what would happen now: %s", id, p.difference(id))
+	what, err := s.difference(ctx, p, id)
+	if err != nil {
+		return err
+	}
+	return refuse(protocol.RuleOutdated, "the preview %s is not what would happen now: %s", id, what)
 }
 
-// difference says in words what is other than in the preview with this ID.
-func (p *Preview) difference(id string) string {
+// difference says in words what is other than in the preview with this ID: counts, which the ID has, and devices by name, as
+// long as this process remembers that preview.
+func (s *Server) difference(ctx context.Context, p *Preview, id string) (string, error) {
 	was, is := strings.Split(id, "-"), strings.Split(p.ID, "-")
 	if len(was) != len(is) {
-		return "it is no preview's id"
+		return "it is no preview's id", nil
 	}
 	var out []string
 	for i, what := range [...]string{"the change is to", "the tenant's epoch is", "devices pending:", "devices stale:", "devices stranded:"} {
@@ -144,10 +157,21 @@ func (p *Preview) difference(id string) string {
 			out = append(out, what+" "+is[i]+", was "+was[i])
 		}
 	}
-	if out == nil {
-		return "as many devices, but not the same ones"
+	if before := s.previews.find(id); before != nil {
+		devices, err := s.differing(ctx, before, p)
+		if err != nil {
+			return "", err
+		}
+		if devices != "" {
+			out = append(out, devices)
+		}
+	} else if out == nil {
+		out = append(out, "as many devices, but not the same ones; which, nobody remembers: the server has started since, or showed others")
 	}
-	return strings.Join(out, "; ")
+	if out == nil {
+		return "it does the same to every device, and it is not the change that was shown", nil
+	}
+	return strings.Join(out, "; "), nil
 }
 
 // warn adds the advice that goes with the numbers.

@@ -62,6 +62,8 @@ type Server struct {
 
 	outbox outbox
 
+	previews previews
+
 	journal bell
 }
 

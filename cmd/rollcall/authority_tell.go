@@ -46,9 +46,33 @@ func groupTable(p *target.Preview) report.Table {
 	for i := range p.Groups {
 		g := &p.Groups[i]
 		change, text := rehearsal.Tell(groupOf(g))
+		if names := firstOf(p, g); names != "" {
+			text += ": " + names
+		}
 		t.Rows = append(t.Rows, []any{g.Devices, change, g.Rule, text})
 	}
 	return t
+}
+
+// namesShown is how many devices of a group are named, and others counted.
+const namesShown = 3
+
+// firstOf names the first devices of a group; empty: the change does nothing to them.
+func firstOf(p *target.Preview, g *target.Group) string {
+	var names []string
+	for i := range p.Devices {
+		n := &p.Devices[i]
+		if n.Fate != g.Fate || n.From != g.From || n.To != g.To || n.Rule != g.Rule || n.Stranded != g.Stranded || n.Fate == authority.Stays.String() && !n.MustEnrol {
+			continue
+		}
+		if names = append(names, n.Device); len(names) == namesShown {
+			break
+		}
+	}
+	if more := g.Devices - len(names); more > 0 && len(names) > 0 && len(names) == namesShown {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // groupOf is a group as the words know it.

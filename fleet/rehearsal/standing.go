@@ -1,6 +1,8 @@
 package rehearsal
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"rollcall/agent"
@@ -28,7 +30,7 @@ func (w *Watch) Standing(now protocol.Time, name string) Standing {
 	if d == nil || d.state.Life != delivery.Enrolled || w.world == nil {
 		return Standing{}
 	}
-	return d.standing(now, w.world)
+	return w.standing(now, d)
 }
 
 // count adds a device that stands so.
@@ -52,33 +54,58 @@ func (s *Standing) count(d *report.Devices) {
 	}
 }
 
-func (d *watched) standing(now protocol.Time, world *delivery.World) Standing {
-	s := &d.state
-	to, pending, stale := world.Target(s)
-	v := Standing{Moved: d.moved, Reregistered: d.again, Pending: pending, Stale: stale, Unlicensed: unlicensed(world, s, to)}
-	v.Blocked = (pending || stale) && held(now, world, s)
+func (w *Watch) standing(now protocol.Time, d *watched) Standing {
+	s, world := &d.state, w.world
+	u := world.User(s.User)
+	v := Standing{Moved: d.moved, Reregistered: d.again, Unlicensed: unlicensed(world, s, u)}
+	if u != nil { // a userless device is neither, for nothing moves it by itself
+		v.Pending = belongs(world, s, u) != s.Registered
+		v.Stale = !v.Pending && s.Epoch < world.Tenant.Epoch
+	}
+	v.Blocked = (v.Pending || v.Stale) && held(now, world, s)
 	other := s.Platform.Apple() && otherTopic(world, s)
-	if s.User == 0 && !s.Support {
-		v.NeedsSupport = authority.Resolve(world.Tenant, &authority.User{IntuneLicence: true, BasicLicence: true}, s.Subject()).Authority != s.Registered && s.Epoch < world.Tenant.Epoch
-	}
-	v.Stranded = other || v.NeedsSupport || pending && mustEnrol(now, s)
-	if mustEnrol(now, s) || other { // the first reason counts
-		v.NeedsSupport = false
-	}
+	userless := u == nil && !s.Support && belongs(world, s, &anybody) != s.Registered
+	over := (v.Pending || userless) && mustEnrol(now, s)
+	v.NeedsSupport = userless && !over && !other // the first reason counts
+	v.Stranded = over || other || userless || v.Pending && w.over && gone(now, w.away[d.id])
 	return v
 }
 
-// unlicensed tells whether the device's user holds no licence for who manages it (AUTH-17, AUTH-24).
-func unlicensed(world *delivery.World, s *delivery.State, to authority.Resolution) bool {
-	u := world.User(s.User)
+// anybody is a user whose devices are Intune's wherever the tenant lets them.
+var anybody = authority.User{IntuneLicence: true, BasicLicence: true}
+
+// belongs says who should manage an enrolled device of u. It is the specification's tables once more, so that the server's
+// own reading of them is held against another one (AUTH-10 to 17, AUTH-24, AUTH-46).
+func belongs(world *delivery.World, s *delivery.State, u *authority.User) protocol.Authority {
+	switch t := &world.Tenant; {
+	case t.Authority == protocol.Unknown:
+		return s.Registered
+	case t.Authority != protocol.Office365:
+		return protocol.Intune
+	case t.Coexistence && (u.IntuneLicence || u.CoManaged):
+		return protocol.Intune
+	case s.Platform == protocol.MacOS || s.AndroidAPI: // never under BMS
+		return s.Registered
+	}
+	return protocol.Office365
+}
+
+// unlicensed tells whether the device's user holds no licence for who should manage it (AUTH-17, AUTH-24).
+func unlicensed(world *delivery.World, s *delivery.State, u *authority.User) bool {
 	switch {
 	case u == nil:
 		return false
-	case to.Authority == protocol.Office365:
+	case belongs(world, s, u) == protocol.Office365:
 		return !u.BasicLicence && !u.IntuneLicence
 	}
-	return !u.IntuneLicence && !u.CoManaged && !s.CoManaged
+	return !u.IntuneLicence && !u.CoManaged && !(s.CoManaged && s.Platform == protocol.Windows)
 }
+
+// nightLong is how long a device may have been off the network at the end of the story and not count as offline beyond the
+// horizon, which is that end: the next morning finds it there.
+const nightLong = 24 * time.Hour
+
+func gone(now, since protocol.Time) bool { return since != 0 && now.Sub(since) >= nightLong }
 
 func mustEnrol(now protocol.Time, s *delivery.State) bool {
 	return s.Identity.NotAfter != 0 && s.Identity.NotAfter <= now
@@ -98,12 +125,12 @@ func held(now protocol.Time, world *delivery.World, s *delivery.State) bool {
 const bound = 8*time.Hour + agent.LastRetry + 10*time.Minute
 
 // settle notes since when the device should have moved, and could.
-func (d *watched) settle(now protocol.Time, world *delivery.World, away bool) {
+func (w *Watch) settle(now protocol.Time, d *watched) {
 	s := &d.state
-	could := s.Life == delivery.Enrolled && !away && s.Push.Token != nil && !s.Push.Unreachable && !mustEnrol(now, s)
+	could := s.Life == delivery.Enrolled && w.away[d.id] == 0 && s.Push.Token != nil && !s.Push.Unreachable && !mustEnrol(now, s)
 	if could {
-		v := d.standing(now, world)
-		could = (v.Pending || v.Stale) && !v.Blocked && !v.Stranded
+		v := w.standing(now, d)
+		could = (v.Pending || v.Stale || s.Support && !held(now, w.world, s)) && !v.Blocked && !v.Stranded
 	}
 	switch {
 	case !could:
@@ -126,7 +153,7 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 	}
 	w.world = world
 	for _, d := range w.devices {
-		d.settle(now, world, w.away[d.id])
+		w.settle(now, d)
 	}
 }
 
@@ -134,9 +161,14 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 func (w *Watch) Reach(now protocol.Time, name string, there bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.away[name] = !there
+	switch {
+	case there:
+		delete(w.away, name)
+	case w.away[name] == 0:
+		w.away[name] = now
+	}
 	if d := w.names[name]; d != nil && w.world != nil {
-		d.settle(now, w.world, !there)
+		w.settle(now, d)
 	}
 }
 
@@ -151,10 +183,12 @@ func (w *Watch) Up(now protocol.Time) {
 	}
 }
 
-// Close holds those that should have moved by now against I8.
+// Close ends the story: those that should have moved by now are held against I8, and who is off the network then is so beyond
+// the horizon.
 func (w *Watch) Close(now protocol.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.over = true
 	for _, d := range w.devices {
 		if d.since != 0 && now.Sub(d.since) > bound {
 			w.fail(now, d, "I8", "reachable and free to move since %s, and it has not", d.since)
@@ -162,7 +196,8 @@ func (w *Watch) Close(now protocol.Time) {
 	}
 }
 
-// Previewed holds what a change was said to do against the devices as they stand right after it (I10).
+// Previewed holds what a change was said to do against the devices as they stand right after it: as many, and the same ones
+// (I10). A preview names the devices that it concerns, but no more than named.
 func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,12 +206,17 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 	}
 	w.checked++
 	var n target.Preview
-	for _, d := range w.devices {
+	said := make(map[string]*target.Named, len(p.Devices))
+	for i := range p.Devices {
+		said[p.Devices[i].Device] = &p.Devices[i]
+	}
+	for _, number := range slices.Sorted(maps.Keys(w.devices)) {
+		d := w.devices[number]
 		if d.state.Life != delivery.Enrolled {
 			continue
 		}
 		n.Enrolled++
-		s := d.standing(now, w.world)
+		s := w.standing(now, d)
 		for _, x := range [...]struct {
 			is bool
 			n  *int
@@ -185,12 +225,26 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 				*x.n++
 			}
 		}
+		one := said[d.id]
+		switch {
+		case one == nil && len(p.Devices) < named && (s.Pending || s.Stale || s.Stranded):
+			w.fail(now, d, "I10", "the preview did not name it, and after the change it stands so: %+v", s)
+		case one != nil && (one.Pending != s.Pending || one.Stale != s.Stale || (one.Blocked != "") != s.Blocked || (one.Stranded != "") != s.Stranded):
+			w.fail(now, d, "I10", "the preview said %+v, and after the change it stands so: %+v", *one, s)
+		}
+		delete(said, d.id)
+	}
+	for _, id := range slices.Sorted(maps.Keys(said)) {
+		w.fail(now, &watched{id: id}, "I10", "the preview named it, and it is not enrolled")
 	}
 	if n.Enrolled != p.Enrolled || n.Pending != p.Pending || n.Stale != p.Stale || n.Blocked != p.Blocked {
 		w.fail(now, &watched{}, "I10", "the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d",
 			p.Enrolled, p.Pending, p.Stale, p.Blocked, n.Enrolled, n.Pending, n.Stale, n.Blocked)
 	}
 }
+
+// named is how many devices a preview names at most.
+const named = 1000
 
 // checkMove holds I8: a completed check-in leaves no device pending or stale, and no device that could come takes longer
 // than it may.

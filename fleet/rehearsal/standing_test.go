@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,21 @@ func TestStanding(t *testing.T) {
 		{"AUTH-17", worldOf(coexist), deviceOf(nothing), Standing{Stale: true, Unlicensed: true}},
 		{"AUTH-18", worldOf(coexist), deviceOf(0), Standing{Stranded: true, NeedsSupport: true}},
 		{"AUTH-18 before the change", worldOf(alone), deviceOf(0), Standing{}},
+		{"AUTH-18 ordered to move", worldOf(coexist), func() delivery.State {
+			s := deviceOf(0)
+			s.Support = true
+			return s
+		}(), Standing{}},
+		{"AUTH-42 before AUTH-18", worldOf(coexist), func() delivery.State {
+			s := deviceOf(0)
+			s.Identity.NotAfter = now
+			return s
+		}(), Standing{Stranded: true}},
+		{"AUTH-46 a Mac of nobody entitled", worldOf(coexist), func() delivery.State {
+			s := deviceOf(basic)
+			s.Platform, s.Registered, s.Epoch = protocol.MacOS, protocol.Intune, 2
+			return s
+		}(), Standing{Unlicensed: true}},
 		{"AUTH-24", worldOf(authority.Tenant{Authority: protocol.Intune, Epoch: 1}), func() delivery.State {
 			s := deviceOf(basic)
 			s.Registered = protocol.Intune
@@ -215,28 +231,78 @@ func TestStanding(t *testing.T) {
 	}
 }
 
+// Two phones under BMS: one's user holds an Intune licence, the other's does not. A third, of the first user, is away.
 func TestWatchI10(t *testing.T) {
+	moves := target.Named{Device: "udid-1", Fate: "moves", Pending: true}
+	anew := target.Named{Device: "udid-2", Fate: "stays", Stale: true}
+	preview := func(change func(p *target.Preview)) *target.Preview {
+		p := target.Preview{Enrolled: 2, Pending: 1, Stale: 1, Devices: []target.Named{moves, anew}}
+		change(&p)
+		return &p
+	}
 	for _, tt := range []struct {
 		name    string
-		preview target.Preview
+		preview *target.Preview
 		want    string
 	}{
-		{"as previewed", target.Preview{Enrolled: 2, Pending: 1, Stale: 1}, ""},
-		{"one more", target.Preview{Enrolled: 2, Pending: 2, Stale: 1}, "I10"},
-		{"blocked, and they are not", target.Preview{Enrolled: 2, Pending: 1, Stale: 1, Blocked: 2}, "I10"},
-		{"others enrolled", target.Preview{Enrolled: 3, Pending: 1, Stale: 1}, "I10"},
+		{"as previewed", preview(func(*target.Preview) {}), ""},
+		{"one more", preview(func(p *target.Preview) { p.Pending = 2 }), "I10"},
+		{"others enrolled", preview(func(p *target.Preview) { p.Enrolled = 3 }), "I10"},
+		{"blocked, and they are not", preview(func(p *target.Preview) { p.Blocked = 2 }), "I10"},
+		{"as many, but the other one moves", preview(func(p *target.Preview) {
+			p.Devices[0].Device, p.Devices[1].Device = "udid-2", "udid-1"
+		}), "I10 I10"},
+		{"one is not named", preview(func(p *target.Preview) { p.Devices = p.Devices[:1] }), "I10"},
+		{"one is named that is not there", preview(func(p *target.Preview) {
+			p.Devices = append(p.Devices, target.Named{Device: "udid-3", Fate: "stranded", Stranded: "userless"})
+		}), "I10"},
+		{"stranded, and it is not", preview(func(p *target.Preview) { p.Devices[0].Stranded = "topic_changed" }), "I10"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWatch(&Log{})
 			for i, u := range []delivery.UserID{licensed, basic} {
 				s, ev := deviceOf(u), round
-				s.Device = protocol.Device(i + 1)
+				s.Device, ev.ID = protocol.Device(i+1), fmt.Sprintf("udid-%d", i+1)
 				w.Observe(now, worldOf(alone), &ev, &s, &s, &delivery.Outcome{})
 			}
 			w.Turn(now, worldOf(coexist))
-			w.Previewed(now, &tt.preview)
+			w.Previewed(now, tt.preview)
 			if got := broken(w); got != tt.want {
 				t.Errorf("broken: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestStandingOffline: who is off the network when the story ends, and not only for a night, is stranded, if pending.
+func TestStandingOffline(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		of   delivery.UserID
+		left protocol.Time
+		back protocol.Time // 0: it does not come back
+		want bool
+	}{
+		{"since days", licensed, now, 0, true},
+		{"for a night", licensed, now.Add(2*plan.Day - 8*time.Hour), 0, false},
+		{"back again", licensed, now, now.Add(plan.Day), false},
+		{"it has nowhere to move", basic, now, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := NewWatch(&Log{})
+			s := deviceOf(tt.of)
+			w.Observe(now, worldOf(coexist), &round, &s, &s, &delivery.Outcome{})
+			w.Reach(tt.left, "udid-1", false)
+			if tt.back != 0 {
+				w.Reach(tt.back, "udid-1", true)
+			}
+			end := now.Add(2 * plan.Day)
+			if w.Standing(end, "udid-1").Stranded {
+				t.Error("stranded before the story has ended")
+			}
+			w.Close(end)
+			if got := w.Standing(end, "udid-1"); got.Stranded != tt.want {
+				t.Errorf("%+v, want stranded: %v", got, tt.want)
 			}
 		})
 	}

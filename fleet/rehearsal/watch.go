@@ -26,9 +26,10 @@ type Watch struct {
 
 	mu         sync.Mutex
 	devices    map[protocol.Device]*watched
-	names      map[string]*watched // by what the wire calls them
-	away       map[string]bool     // off the network
-	world      *delivery.World     // of the latest event
+	names      map[string]*watched      // by what the wire calls them
+	away       map[string]protocol.Time // off the network, since when
+	over       bool                     // the story has ended
+	world      *delivery.World          // of the latest event
 	checked    uint64
 	violations []Violation
 	violated   uint64
@@ -50,7 +51,7 @@ const Kept = 100
 
 // NewWatch makes a Watch that writes what it sees to log.
 func NewWatch(log *Log) *Watch {
-	return &Watch{log: log, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]bool{}}
+	return &Watch{log: log, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]protocol.Time{}}
 }
 
 // Observe sees one committed event; it is a server's Config.Observe.
@@ -82,7 +83,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	d.checkRemoval(now, before, after, out, fail)
 	d.state = *after
 	d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
-	d.settle(now, world, w.away[d.id])
+	w.settle(now, d)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
 			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: e.Detail})

@@ -36,6 +36,7 @@ type Preview struct {
 	Prompts            int            `json:"mail_prompts"` // AUTH-37
 	Unprotected        int            `json:"unprotected"`  // AUTH-23
 	Groups             []Group        `json:"groups"`
+	Devices            []Named        `json:"devices"` // those that it concerns; the first thousand
 	Profiles           []ProfileGroup `json:"profiles"`
 
 	UnitsKnown bool      `json:"intune_units_known"` // AUTH-09
@@ -68,6 +69,21 @@ type Group struct {
 	Unlicensed int                `json:"unlicensed"`
 	Unsure     int                `json:"unsure"`
 	Platforms  []PlatformCount    `json:"platforms"`
+}
+
+// A Named is one device that a change concerns.
+type Named struct {
+	Device     string             `json:"device"` // what the wire calls it
+	Fate       string             `json:"fate"`   // as its group's
+	From       protocol.Authority `json:"from"`
+	To         protocol.Authority `json:"to"`
+	Rule       protocol.Rule      `json:"rule"`
+	Stranded   string             `json:"stranded"`
+	Blocked    protocol.Rule      `json:"blocked"` // what holds it
+	Pending    bool               `json:"pending"`
+	Stale      bool               `json:"stale"`
+	MustEnrol  bool               `json:"must_enrol_again"`
+	Unlicensed bool               `json:"unlicensed"`
 }
 
 // A PlatformCount is devices of one platform.

@@ -65,7 +65,8 @@ func (h *Handler) previewAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answered(h.cfg.Server.PreviewAuthority(c.Context(), c.now, change))
+	p, err := h.cfg.Server.PreviewAuthority(c.Context(), c.now, change)
+	return h.answered(c.Context(), p, err)
 }
 
 func (h *Handler) setAuthority(c *call) (any, error) {
@@ -74,7 +75,8 @@ func (h *Handler) setAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answered(h.cfg.Server.SetAuthority(c.Context(), c.now, c.who, change, in.Confirm))
+	p, err := h.cfg.Server.SetAuthority(c.Context(), c.now, c.who, change, in.Confirm)
+	return h.answered(c.Context(), p, err)
 }
 
 // A verification compares expected and listed devices (AUTH-39).

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,6 +68,7 @@ type preview struct {
 	Prompts            int            `json:"mail_prompts"`
 	Unprotected        int            `json:"unprotected"`
 	Groups             []group        `json:"groups"`
+	Devices            []named        `json:"devices"` // those that it concerns, by number; the first thousand
 	Profiles           []profileGroup `json:"profiles"`
 
 	UnitsKnown bool      `json:"intune_units_known"`
@@ -100,6 +102,24 @@ type group struct {
 	Platforms  []platformCount    `json:"platforms"`
 }
 
+// A named is one device that the change concerns.
+type named struct {
+	Device     string             `json:"device"`
+	Fate       string             `json:"fate"` // as its group's
+	From       protocol.Authority `json:"from"`
+	To         protocol.Authority `json:"to"`
+	Rule       protocol.Rule      `json:"rule"`
+	Stranded   string             `json:"stranded"`
+	Blocked    protocol.Rule      `json:"blocked"` // what holds it; empty: nothing
+	Pending    bool               `json:"pending"`
+	Stale      bool               `json:"stale"`
+	MustEnrol  bool               `json:"must_enrol_again"`
+	Unlicensed bool               `json:"unlicensed"`
+}
+
+// maxNamed bounds the devices that a preview names.
+const maxNamed = 1000
+
 type platformCount struct {
 	Platform protocol.Platform `json:"platform"`
 	Devices  int               `json:"devices"`
@@ -114,7 +134,7 @@ type profileGroup struct {
 	Devices int             `json:"devices"`
 }
 
-func previewOf(p *server.Preview) *preview {
+func (h *Handler) preview(ctx context.Context, p *server.Preview) (*preview, error) {
 	out := &preview{
 		ID: p.ID, Before: wantedOf(&p.Before), After: wantedOf(&p.After), Epoch: p.After.Epoch, ChangedAt: p.After.ChangedAt,
 		Unsupported: p.Unsupported, Confirm: p.Confirm, OpensGap: p.OpensGap,
@@ -122,7 +142,7 @@ func previewOf(p *server.Preview) *preview {
 		MustEnrol: p.MustEnrol, Unlicensed: p.Unlicensed, Leaving: p.Leaving, WouldMove: p.WouldMove, WouldMoveReachable: p.WouldMoveReachable,
 		WouldMoveBlocked: p.WouldMoveBlocked, WouldStay: p.WouldStay, Prompts: p.Prompts, Unprotected: p.Unprotected,
 		UnitsKnown: p.Need.Units.Known, Units: p.Need.Units.Owned, UnitsFree: p.Need.Units.Free, UnitsShort: p.Need.Short, Users: p.Need.Users,
-		StrandedBy: []reasonCount{}, Groups: []group{}, Profiles: []profileGroup{}, Warnings: []warning{},
+		StrandedBy: []reasonCount{}, Groups: []group{}, Devices: []named{}, Profiles: []profileGroup{}, Warnings: []warning{},
 	}
 	for _, r := range authority.Reasons {
 		if p.By[r] > 0 {
@@ -149,7 +169,24 @@ func previewOf(p *server.Preview) *preview {
 	for _, w := range p.Warnings {
 		out.Warnings = append(out.Warnings, warning{w.Rule, w.Text})
 	}
-	return out
+	name := h.names(ctx)
+	for i := range p.Devices {
+		n := &p.Devices[i]
+		if !n.Concerned() {
+			continue
+		}
+		if len(out.Devices) == maxNamed {
+			break
+		}
+		id, err := name(n.Device)
+		if err != nil {
+			return nil, err
+		}
+		out.Devices = append(out.Devices, named{
+			id, n.Fate.String(), n.From, n.To, n.Rule, n.Stranded.String(), n.Blocked, n.Pending, n.Stale, n.MustEnrol, n.Unlicensed,
+		})
+	}
+	return out, nil
 }
 
 func wantedOf(t *authority.Tenant) wanted {
@@ -165,14 +202,19 @@ type unconfirmed struct {
 func (u *unconfirmed) Unwrap() error { return u.error }
 
 // answered is the answer of a change that is previewed: the preview, in a refusal too where confirming it would help.
-func answered(p *server.Preview, err error) (any, error) {
-	if err == nil {
-		return previewOf(p), nil
+func (h *Handler) answered(ctx context.Context, p *server.Preview, err error) (any, error) {
+	confirms := p != nil && (errors.Is(err, protocol.RulePreview) || errors.Is(err, protocol.RuleOutdated))
+	if err != nil && !confirms {
+		return nil, err
 	}
-	if p != nil && (errors.Is(err, protocol.RulePreview) || errors.Is(err, protocol.RuleOutdated)) {
-		return nil, &unconfirmed{err, previewOf(p)}
+	out, failed := h.preview(ctx, p)
+	switch {
+	case failed != nil:
+		return nil, failed
+	case confirms:
+		return nil, &unconfirmed{err, out}
 	}
-	return nil, err
+	return out, nil
 }
 
 type licence struct {
@@ -216,7 +258,8 @@ func (h *Handler) previewLicences(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answered(h.cfg.Server.PreviewLicences(c.Context(), c.now, list))
+	p, err := h.cfg.Server.PreviewLicences(c.Context(), c.now, list)
+	return h.answered(c.Context(), p, err)
 }
 
 func (h *Handler) setLicences(c *call) (any, error) {
@@ -225,5 +268,6 @@ func (h *Handler) setLicences(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answered(h.cfg.Server.SetLicences(c.Context(), c.now, c.who, list, in.Confirm))
+	p, err := h.cfg.Server.SetLicences(c.Context(), c.now, c.who, list, in.Confirm)
+	return h.answered(c.Context(), p, err)
 }

@@ -96,6 +96,8 @@ type Judgement struct {
 	Fate           Fate
 	Prompt         bool // moves, and its user may be asked to sign in to mail again (AUTH-37)
 	Unprotected    bool // loses its profiles, and nothing is assigned in their place (AUTH-23)
+
+	Falls uint64 // stands for what becomes of its profiles; only [Plan] says it
 }
 
 // silent is how long a device may be so and still count as reachable.

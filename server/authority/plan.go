@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"hash/fnv"
 	"iter"
 	"slices"
 
@@ -14,7 +15,8 @@ import (
 
 // A Preview is what a change does to all devices: what is true right after it, before any check-in.
 type Preview struct {
-	// ID names what was previewed: the change, and of each device who should manage it, by which rule, and what holds it.
+	// ID names what was previewed: the change, and of each device who should manage it, by which rule, what holds it, and
+	// what becomes of its profiles.
 	// The same world gives the same ID; whoever confirms the change names it.
 	ID string
 
@@ -120,6 +122,7 @@ func flag(b bool) byte {
 
 func (p *planner) count(c *Subject, j *Judgement) {
 	o := &p.out
+	j.Falls = p.falls(c, j)
 	p.name(c, j)
 	o.Enrolled++
 	for _, x := range [...]struct {
@@ -150,18 +153,31 @@ func (p *planner) count(c *Subject, j *Judgement) {
 		o.By[j.Stranded]++
 	}
 	p.group(c, j)
-	for i := range c.Has {
-		if f := p.s.Fall(c, j, c.Has[i]); f.Effect != Keeps {
-			p.profiles[profileKey{f, c.Has[i].Family}]++
-		}
-	}
 	p.need(c)
+}
+
+// falls counts what becomes of c's profiles, and returns a number that stands for it: FNV-1a over the names of those that do
+// not stay, and how they go. Until when is not part of it, for that follows from the moment of the change.
+func (p *planner) falls(c *Subject, j *Judgement) uint64 {
+	h := fnv.New64a()
+	for i := range c.Has {
+		has := &c.Has[i]
+		f := p.s.Fall(c, j, *has)
+		if f.Effect == Keeps {
+			continue
+		}
+		p.profiles[profileKey{f, has.Family}]++
+		p.buf = append(append(append(p.buf[:0], has.Name...), 0, byte(has.Family), byte(has.Authority), byte(f.Effect)), f.Rule...)
+		h.Write(p.buf)
+	}
+	return h.Sum64()
 }
 
 // name adds to the identity what a confirmation must find again.
 func (p *planner) name(c *Subject, j *Judgement) {
 	p.buf = binary.LittleEndian.AppendUint32(p.buf[:0], uint32(c.Number))
 	p.buf = append(p.buf, byte(c.Registered), byte(j.After.Authority), flag(j.Pending), flag(j.Stale), byte(j.Stranded), byte(j.Fate), flag(j.After.Unlicensed), flag(j.MustEnrol))
+	p.buf = binary.LittleEndian.AppendUint64(p.buf, j.Falls)
 	p.buf = append(p.buf, j.After.Rule...)
 	p.buf = append(append(append(p.buf, '/'), j.Blocked...), '\n')
 	p.hash.Write(p.buf)
