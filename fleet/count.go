@@ -16,9 +16,9 @@ import (
 
 // Counts are what happened to a fleet so far. A check-in is one conversation of a device with its server.
 type Counts struct {
-	Offered uint64 // check-ins that were due to a device on the network
-	Started uint64
-	Done    uint64 // to the empty answer
+	Offered uint64 // due to a device on the network
+	Started uint64 // of these, begun; the others wait for their turn
+	Done    uint64 // of these, carried on to the empty answer
 	Failed  uint64 // ended by the network, or by nonsense
 	Refused uint64 // ended by the server's no
 
@@ -61,36 +61,57 @@ type tally struct {
 	mu      sync.Mutex
 	counts  Counts
 	latency [dialect.Steps]*hdrhistogram.Histogram // of answers of 200, in microseconds; nil: none
-	hours   []Hour
+	bins    []Bin
 	start   protocol.Time
+	width   time.Duration // of a bin
 }
 
-// An Hour is what one hour of the story saw.
-type Hour struct {
-	CheckIns, Enrolments, Wakes, Refused, Failed uint32
-	Enrolled, Away                               int // at its end; Away: off the network
+// A Bin is what one stretch of the story saw; all are equally long, see [Fleet.Bins].
+type Bin struct {
+	Done, Failed, Refused, Enrolments, Wakes uint32
+	Enrolled, Away                           int // at its end; Away: off the network
 }
 
-func newTally(start protocol.Time) *tally {
-	return &tally{start: start, counts: Counts{Status: map[int]uint64{}}}
+// mostBins is how many stretches a story is counted in at most: as many as a chart can show apart.
+const mostBins = 200
+
+// binWidths are the lengths that a person reads easily, the shortest first.
+var binWidths = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 
-func (t *tally) add(now protocol.Time, f func(*Counts, *Hour)) {
+// binWidth returns how long the bins of a story of this length are. One over mostBins days has bins of a day all the same.
+func binWidth(story time.Duration) time.Duration {
+	for _, w := range binWidths {
+		if story <= mostBins*w {
+			return w
+		}
+	}
+	return binWidths[len(binWidths)-1]
+}
+
+func newTally(start protocol.Time, story time.Duration) *tally {
+	return &tally{start: start, width: binWidth(story), counts: Counts{Status: map[int]uint64{}}}
+}
+
+func (t *tally) add(now protocol.Time, f func(*Counts, *Bin)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now < t.start { // no hour of the story
-		f(&t.counts, new(Hour))
+	if now < t.start { // no part of the story
+		f(&t.counts, new(Bin))
 		return
 	}
-	h := int(now.Sub(t.start) / time.Hour)
-	for len(t.hours) <= h {
-		next := Hour{}
-		if n := len(t.hours); n > 0 {
-			next.Enrolled, next.Away = t.hours[n-1].Enrolled, t.hours[n-1].Away // nothing changed in between
+	i := int(now.Sub(t.start) / t.width)
+	for len(t.bins) <= i {
+		next := Bin{}
+		if n := len(t.bins); n > 0 {
+			next.Enrolled, next.Away = t.bins[n-1].Enrolled, t.bins[n-1].Away // nothing changed in between
 		}
-		t.hours = append(t.hours, next)
+		t.bins = append(t.bins, next)
 	}
-	f(&t.counts, &t.hours[h])
+	f(&t.counts, &t.bins[i])
 }
 
 // took counts one request and how long it took.

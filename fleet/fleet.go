@@ -144,7 +144,7 @@ func New(c Config) (*Fleet, error) {
 		f.start = f.begin.Add(Foreword(f.population))
 	}
 	f.end = f.start.Add(time.Duration(c.Plan.Until))
-	f.tally = newTally(f.start)
+	f.tally = newTally(f.start, time.Duration(c.Plan.Until))
 	var err error
 	if f.acts, err = f.script(); err != nil {
 		return nil, err
@@ -248,8 +248,8 @@ func (f *Fleet) Start() protocol.Time { return f.start }
 // Counts returns what happened so far.
 func (f *Fleet) Counts() Counts { return f.tally.snapshot() }
 
-// Hours returns what each hour of the story saw. Only while Run is not running.
-func (f *Fleet) Hours() []Hour { return f.tally.hours }
+// Bins returns what each stretch of the story saw, and how long one is. Only while Run is not running.
+func (f *Fleet) Bins() (bins []Bin, width time.Duration) { return f.tally.bins, f.tally.width }
 
 // Latency returns how long the answered requests of a step took, in microseconds on the real clock; nil: there were none.
 // Only while Run is not running.

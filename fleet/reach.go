@@ -110,7 +110,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 		return
 	}
 	if before&m.why < d.away&m.why {
-		f.tally.add(now, func(c *Counts, _ *Hour) { c.left(m.why) })
+		f.tally.add(now, func(c *Counts, _ *Bin) { c.left(m.why) })
 	}
 	if (before == 0) == (d.away == 0) {
 		return

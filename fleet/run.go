@@ -190,7 +190,7 @@ func (f *Fleet) report() {
 	}
 	away := f.away
 	f.mu.Unlock()
-	f.tally.add(p.Now, func(_ *Counts, h *Hour) { h.Enrolled, h.Away = p.Enrolled, away })
+	f.tally.add(p.Now, func(_ *Counts, b *Bin) { b.Enrolled, b.Away = p.Enrolled, away })
 	if f.progress != nil {
 		p.Counts = f.tally.snapshot()
 		f.progress(p)

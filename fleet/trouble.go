@@ -24,7 +24,7 @@ func (f *Fleet) BeforeSend(d protocol.Device, s dialect.Step) bool {
 	reset := f.struck(i, forReset, f.reset.Load())
 	of.refused.Store(!reset && f.struck(i, forBusy, f.busyShare.Load()))
 	if reset {
-		f.tally.add(f.clock.Now(), func(c *Counts, _ *Hour) { c.Resets++ })
+		f.tally.add(f.clock.Now(), func(c *Counts, _ *Bin) { c.Resets++ })
 	}
 	return !reset
 }
@@ -34,7 +34,7 @@ func (f *Fleet) AfterSend(d protocol.Device, _ dialect.Step) bool {
 	if !f.struck(int(d)-1, forDrop, f.drop.Load()) {
 		return true
 	}
-	f.tally.add(f.clock.Now(), func(c *Counts, _ *Hour) { c.Dropped++ })
+	f.tally.add(f.clock.Now(), func(c *Counts, _ *Bin) { c.Dropped++ })
 	return false
 }
 
@@ -51,7 +51,7 @@ func (f *Fleet) refuses(d protocol.Device) bool {
 	if i < 0 || i >= len(f.devices) || !f.devices[i].refused.Load() {
 		return false
 	}
-	f.tally.add(f.clock.Now(), func(c *Counts, _ *Hour) { c.Busied++ })
+	f.tally.add(f.clock.Now(), func(c *Counts, _ *Bin) { c.Busied++ })
 	return true
 }
 

@@ -37,14 +37,18 @@ func (f *Fleet) dispatch(ctx context.Context, now protocol.Time) (worked bool) {
 		f.hear(now, w, jobs)
 	}
 	var joining []int
+	offered := uint64(0)
 	for i, j := range jobs {
 		f.devices[i].busy = true
 		f.busy++
 		if j.enrol {
 			joining = append(joining, i)
+		} else {
+			offered++
 		}
 	}
 	f.mu.Unlock()
+	f.tally.add(now, func(c *Counts, _ *Bin) { c.Offered += offered })
 
 	slices.Sort(joining)
 	links, err := f.invite(ctx, joining)
@@ -97,7 +101,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 			add(jobs, i, job{enrol: true})
 		}
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
-		f.tally.add(now, func(c *Counts, _ *Hour) { c.ByHand++ })
+		f.tally.add(now, func(c *Counts, _ *Bin) { c.ByHand++ })
 		add(jobs, i, job{why: dialect.Synced})
 	case m.kind == unenrols && f.enrolled(i):
 		add(jobs, i, job{why: dialect.UserRemoves})
@@ -116,13 +120,15 @@ func add(jobs map[int]job, i int, j job) {
 func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
 	d := &f.devices[w.device]
 	if d.busy {
-		f.at(w.device, now.Add(time.Second), asked, 0) // once more when it has time
+		f.mailbox.Lock()
+		f.woken = append(f.woken, w) // it hears of it when it has time
+		f.mailbox.Unlock()
 		return
 	}
 	woken := d.apple.Woken(w.magic)
-	f.tally.add(now, func(c *Counts, h *Hour) {
+	f.tally.add(now, func(c *Counts, b *Bin) {
 		c.Wakes++
-		h.Wakes++
+		b.Wakes++
 		if !woken {
 			c.Stale++
 		}
@@ -149,6 +155,7 @@ func (f *Fleet) cut(d *device, now protocol.Time) bool {
 func (f *Fleet) work(ctx context.Context, now protocol.Time, i int, j job) {
 	switch {
 	case j.enrol && f.enrolled(i): // with an identity that is over: its user takes the old enrolment off first
+		f.tally.add(now, func(c *Counts, _ *Bin) { c.Offered++ })
 		removed := f.converse(ctx, now, i, dialect.UserRemoves)
 		joined := f.join(ctx, now, i, j.link)
 		f.finish(i, func() { removed(); joined() })
@@ -165,24 +172,12 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 	identity := a.Identity()
 	_, token, _ := a.Push()
 	token = bytes.Clone(token) // the device's own is soon another
-	report, err := f.link.Converse(ctx, a, why)
-	cut := ctx.Err() != nil // off by us, not by the server: neither done nor failed
-	if cut {
-		err = nil
+	begun := ctx.Err() == nil  // else it stays offered
+	if begun {
+		f.tally.add(now, func(c *Counts, _ *Bin) { c.Started++ })
 	}
-	silent := cut || err == nil && report.Failed == 0 && report.Steps == [dialect.Steps]uint16{}
-	f.tally.add(now, func(c *Counts, h *Hour) {
-		c.conversed(&report, err, silent)
-		if !silent {
-			h.CheckIns++
-		}
-		switch {
-		case refused(err):
-			h.Refused++
-		case err != nil:
-			h.Failed++
-		}
-	})
+	report, err := f.link.Converse(ctx, a, why)
+	f.tally.add(now, func(c *Counts, b *Bin) { c.conversed(b, &report, err, begun, ctx.Err() != nil) })
 	if refused(err) {
 		f.note(now, i, Refused, err.Error())
 	}
@@ -198,7 +193,7 @@ func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) 
 	p, a := &f.population.Devices[i], f.devices[i].apple
 	start := dialect.Start{URL: url, ADE: p.Enrolment == population.Automated, Awaiting: p.Enrolment == population.Automated}
 	report, err := f.link.Enrol(ctx, a, start)
-	f.tally.add(now, func(c *Counts, _ *Hour) { c.spoke(&report) })
+	f.tally.add(now, func(c *Counts, _ *Bin) { c.spoke(&report) })
 	phase := a.Phase()
 	return func() {
 		if phase == agent.Enrolled || phase == agent.Enrolling { // the latter has its TokenUpdate left to say, and will
@@ -243,7 +238,7 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte,
 		if !d.managed {
 			f.joined(now, i)
 		} else if identity.Serial != before.Serial {
-			f.tally.add(now, func(c *Counts, _ *Hour) { c.Renewals++ })
+			f.tally.add(now, func(c *Counts, _ *Bin) { c.Renewals++ })
 			f.note(now, i, Renewed, "")
 		}
 		if ended(d, now) && !d.locked {
@@ -263,9 +258,9 @@ func (f *Fleet) joined(now protocol.Time, i int) {
 	d := &f.devices[i]
 	d.managed, d.locked, d.tries = true, false, 0
 	f.managed++
-	f.tally.add(now, func(c *Counts, h *Hour) {
+	f.tally.add(now, func(c *Counts, b *Bin) {
 		c.Enrolments++
-		h.Enrolments++
+		b.Enrolments++
 	})
 	f.note(now, i, Joined, "")
 }
@@ -338,21 +333,26 @@ func refused(err error) bool {
 	return ok && failure.Status != 0
 }
 
-// conversed counts one conversation that was due.
-func (c *Counts) conversed(r *link.Report, err error, silent bool) {
+// conversed counts how one conversation ended that was offered, and started if begun. One that we broke off ourselves (cut),
+// because the run was interrupted, is neither done nor failed nor refused. A device that had nothing to say had no check-in.
+func (c *Counts) conversed(b *Bin, r *link.Report, err error, begun, cut bool) {
 	c.spoke(r)
-	if silent {
-		return
-	}
-	c.Offered++
-	c.Started++
 	switch {
+	case err == nil && r.Failed == 0 && r.Steps == [dialect.Steps]uint16{}:
+		c.Offered--
+		if begun {
+			c.Started--
+		}
 	case err == nil:
 		c.Done++
+		b.Done++
+	case cut:
 	case refused(err):
 		c.Refused++
+		b.Refused++
 	default:
 		c.Failed++
+		b.Failed++
 	}
 }
 

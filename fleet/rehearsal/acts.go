@@ -186,22 +186,23 @@ func (t *telling) left() report.Table {
 
 // moves is the chart of devices that changed hands.
 func (t *telling) moves() report.Chart {
-	hours := int(t.Now.Sub(t.Start)/time.Hour) + 1
+	_, width := t.Fleet.Bins()
+	bins := int(t.Now.Sub(t.Start)/width) + 1
 	series := func(name string, what delivery.What) report.Series {
-		n := make([]int, hours)
+		n := make([]int, bins)
 		for i := range t.lines {
 			if l := &t.lines[i]; l.Side == OfServer && l.What == string(what) && l.At >= t.Start {
-				n[min(int(l.At.Sub(t.Start)/time.Hour), hours-1)]++
+				n[min(int(l.At.Sub(t.Start)/width), bins-1)]++
 			}
 		}
 		s := report.Series{Name: name}
-		for h, v := range n {
-			s.Points = append(s.Points, report.Point{At: time.Duration(h) * time.Hour, Value: float64(v)})
+		for i, v := range n {
+			s.Points = append(s.Points, report.Point{At: time.Duration(i) * width, Value: float64(v)})
 		}
 		return s
 	}
 	return report.Chart{
-		Title: "Moves", Caption: "Devices that registered with another authority, and those that took a newer epoch of the same.", Unit: "per hour", Kind: report.Bars,
+		Title: "Moves", Caption: "Devices that registered with another authority, and those that took a newer epoch of the same.", Unit: per(width), Kind: report.Bars,
 		Series: []report.Series{series("moved", delivery.WhatMoved), series("registered anew", delivery.WhatReregistered)},
 	}
 }

@@ -145,18 +145,18 @@ func (t *telling) lead() (lead []string) {
 }
 
 func (t *telling) charts() []report.Chart {
-	hours := t.Fleet.Hours()
-	series := func(name string, of func(h *fleet.Hour) int) report.Series {
+	bins, width := t.Fleet.Bins()
+	series := func(name string, of func(b *fleet.Bin) int) report.Series {
 		s := report.Series{Name: name}
-		for i := range hours {
-			s.Points = append(s.Points, report.Point{At: time.Duration(i) * time.Hour, Value: float64(of(&hours[i]))})
+		for i := range bins {
+			s.Points = append(s.Points, report.Point{At: time.Duration(i) * width, Value: float64(of(&bins[i]))})
 		}
 		return s
 	}
-	states := func(name string, of func(h *fleet.Hour) int) report.Series { // at the end of each hour
+	states := func(name string, of func(b *fleet.Bin) int) report.Series { // at the end of each bin
 		s := series(name, of)
 		for i := range s.Points {
-			s.Points[i].At += time.Hour
+			s.Points[i].At += width
 		}
 		s.Points = append([]report.Point{{}}, s.Points...)
 		return s
@@ -165,22 +165,25 @@ func (t *telling) charts() []report.Chart {
 		{
 			Title: "Enrolled, and off the network", Caption: "Devices that are enrolled, as they see it themselves; and those without a network, at night, for a spell, or because the plan says so.",
 			Unit: "devices", Kind: report.Lines,
-			Series: []report.Series{states("enrolled", func(h *fleet.Hour) int { return h.Enrolled }), states("off the network", func(h *fleet.Hour) int { return h.Away })},
+			Series: []report.Series{states("enrolled", func(b *fleet.Bin) int { return b.Enrolled }), states("off the network", func(b *fleet.Bin) int { return b.Away })},
 		},
 		{
-			Title: "Check-ins", Caption: "Conversations of devices with the server, by how they ended.", Unit: "per hour", Kind: report.Bars,
+			Title: "Check-ins", Caption: "Conversations of devices with the server, by how they ended.", Unit: per(width), Kind: report.Bars,
 			Series: []report.Series{
-				series("done", func(h *fleet.Hour) int { return int(h.CheckIns) - int(h.Refused) - int(h.Failed) }),
-				series("refused", func(h *fleet.Hour) int { return int(h.Refused) }),
-				series("failed", func(h *fleet.Hour) int { return int(h.Failed) }),
+				series("done", func(b *fleet.Bin) int { return int(b.Done) }),
+				series("refused", func(b *fleet.Bin) int { return int(b.Refused) }),
+				series("failed", func(b *fleet.Bin) int { return int(b.Failed) }),
 			},
 		},
 		{
-			Title: "Pushes and enrolments", Caption: "Pushes that reached a device, and enrolments that were completed.", Unit: "per hour", Kind: report.Bars,
-			Series: []report.Series{series("pushes", func(h *fleet.Hour) int { return int(h.Wakes) }), series("enrolments", func(h *fleet.Hour) int { return int(h.Enrolments) })},
+			Title: "Pushes and enrolments", Caption: "Pushes that reached a device, and enrolments that were completed.", Unit: per(width), Kind: report.Bars,
+			Series: []report.Series{series("pushes", func(b *fleet.Bin) int { return int(b.Wakes) }), series("enrolments", func(b *fleet.Bin) int { return int(b.Enrolments) })},
 		},
 	}
 }
+
+// per says what the counts of bins of this width are: per hour, per 10 minutes.
+func per(width time.Duration) string { return "per " + strings.TrimPrefix(length(width), "1 ") }
 
 // spans are the plan's faults that have an end, and the gaps that it opened.
 func (t *telling) spans() (spans []report.Span) {

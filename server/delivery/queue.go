@@ -48,6 +48,8 @@ func (d *decision) report() {
 		// A repeat, or a command of a time that the store does not remember: the device must be answered, or it would
 		// say the same for ever (APL-052, APL-053).
 		d.stray(d.in.Command.String() + " " + d.in.Status.String())
+	case d.in.Status == protocol.NotNow && d.n.Queue[i].NotNow: // not handed out again since: our answer was lost
+		d.stray(d.in.Command.String() + " " + d.in.Status.String())
 	case d.in.Status == protocol.NotNow:
 		q := &d.changeQueue()[i]
 		q.NotNow = true

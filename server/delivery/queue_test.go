@@ -192,6 +192,25 @@ func TestFormatErrorWithoutCommandIsTheLast(t *testing.T) {
 	}
 }
 
+// A NotNow whose answer was lost comes again, and counts once (apple.md section 6.3).
+func TestAPL052NotNowTwice(t *testing.T) {
+	p := settled(t)
+	ids := p.orders(protocol.SecurityInfo, protocol.CertificateList)
+	p.ask()
+	p.reportOf(ids[0], protocol.NotNow)
+	p.got(ids[1])
+	p.reportOf(ids[0], protocol.NotNow)
+	p.got(ids[1])
+	if p.s.Reports.NotNow != 1 || len(p.out.Commands) != 0 || p.s.Strays.Times != 1 {
+		t.Errorf("counts %+v, %d strays, commands %+v; want one NotNow", p.s.Reports, p.s.Strays.Times, p.out.Commands)
+	}
+	p.ask() // a new conversation: it is offered again, and another NotNow is another
+	p.reportOf(ids[0], protocol.NotNow)
+	if p.s.Reports.NotNow != 2 {
+		t.Errorf("counts %+v, want two NotNow", p.s.Reports)
+	}
+}
+
 func TestAPL056BothNotNow(t *testing.T) {
 	p := settled(t)
 	ids := p.orders(protocol.InstalledApplicationList, protocol.CertificateList)
