@@ -384,6 +384,8 @@ func (t *telling) wrong(i int) (what []string) {
 	p := &t.Population.Devices[i]
 	d, known := t.view.devices[p.UDID]
 	switch {
+	case t.forgotten(i, known):
+		return []string{"its record was removed 180 days after its identity had ended (AUTH-43): it must enrol again"}
 	case !known:
 		return []string{"never enrolled"}
 	case d.Life != enrolled:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
@@ -77,46 +76,13 @@ func (r *Run) Tell(ctx context.Context, t target.Target) (*report.Result, *repor
 	return result, r.telling(&view, result, disagreements).story(), nil
 }
 
-// A disagreement is a device of which the server believes what is not so.
-type disagreement struct{ device, what string }
-
-// disagreements holds the server's word of each device against the device: who is enrolled, which profiles are there, and
-// that each enrolled device is in exactly one portal (I7).
+// disagreements holds the server's word of each device against the device.
 func (r *Run) disagreements(view *servers) (found []disagreement) {
 	for i := range r.Population.Devices {
-		d := r.Fleet.Device(i)
-		if d == nil {
-			continue
-		}
-		id := r.Population.Devices[i].UDID
-		of, known := view.devices[id]
-		say := func(format string, args ...any) {
-			found = append(found, disagreement{id, fmt.Sprintf(format, args...)})
-		}
-		if d.Phase() == agent.Enrolled && (!known || of.Life != enrolled) {
-			say("I3: enrolled, and the server lists it as %q", of.Life)
-			continue
-		}
-		if of.Life == enrolled && view.portals[id] != 1 {
-			say("I7: listed in %d portals", view.portals[id])
-		}
-		if d.Phase() != agent.Enrolled {
-			continue // silent or gone: the server cannot know yet
-		}
-		on := map[string]bool{}
-		for _, p := range d.Profiles() {
-			if !p.MDM {
-				on[p.Identifier] = true
-			}
-		}
-		for _, p := range of.Profiles {
-			if p.State == "installed" && !on[p.Identifier] {
-				say("I3: the server holds %s for installed, and it is not there", p.Name)
-			}
-			delete(on, p.Identifier)
-		}
-		for identifier := range on {
-			say("I3: %s is there, and the server does not know", identifier)
+		if d := r.Fleet.Device(i); d != nil {
+			id, own := r.Population.Devices[i].UDID, wordOf(d)
+			of, known := view.devices[id]
+			found = append(found, compare(r.Now, id, &own, &of, known, view.portals[id])...)
 		}
 	}
 	return found
@@ -194,6 +160,8 @@ func (r *Run) countDevices(d *report.Devices, view *servers) {
 		switch {
 		case !size.Wire:
 			d.NotModelled++
+		case r.forgotten(i, known): // neither enrolled nor on the way there
+			d.MustEnrol++
 		case !known || of.Life == enrolling:
 			d.Enrolling++
 		case of.Life == enrolled:
@@ -207,6 +175,16 @@ func (r *Run) countDevices(d *report.Devices, view *servers) {
 			}
 		}
 	}
+}
+
+// forgotten tells whether the server's record of device i is gone (AUTH-43).
+func (r *Run) forgotten(i int, known bool) bool {
+	d := r.Fleet.Device(i)
+	if d == nil {
+		return false
+	}
+	own := wordOf(d)
+	return own.forgotten(r.Now, known)
 }
 
 // mustEnrol tells whether only a new enrolment helps device i (AUTH-42). Of one that an export shows out of reach, the

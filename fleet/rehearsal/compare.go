@@ -1,0 +1,76 @@
+package rehearsal
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A disagreement is a device of which the server believes what is not so.
+type disagreement struct{ device, what string }
+
+// A word is what a device says of itself.
+type word struct {
+	phase agent.Phase
+	end   protocol.Time   // of its identity; 0: it has none
+	on    map[string]bool // identifiers of the profiles that the server gave it
+}
+
+func wordOf(d *dialect.Apple) word {
+	w := word{phase: d.Phase(), end: d.Identity().NotAfter, on: map[string]bool{}}
+	for _, p := range d.Profiles() {
+		if !p.MDM {
+			w.on[p.Identifier] = true
+		}
+	}
+	return w
+}
+
+// forgotten tells whether the device believes at now that it is enrolled while its record is gone since its identity ended
+// (AUTH-43): nobody can tell it.
+func (w *word) forgotten(now protocol.Time, known bool) bool {
+	return !known && w.phase == agent.Enrolled && w.end != 0 && w.end <= now
+}
+
+// compare holds the server's word of one device, which it lists in so many portals, against the device's own: whether it is
+// enrolled, which profiles are there (I3), and that an enrolled device is in exactly one portal (I7). known: the server has
+// a record of it.
+func compare(now protocol.Time, id string, d *word, of *target.Device, known bool, portals int) (found []disagreement) {
+	say := func(format string, args ...any) {
+		found = append(found, disagreement{id, fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case d.forgotten(now, known):
+		return nil
+	case d.phase == agent.Enrolled && !known:
+		say("I3: enrolled, and the server does not list it")
+		return found
+	case d.phase == agent.Enrolled && of.Life != enrolled:
+		say("I3: enrolled, and the server lists it as %s", of.Life)
+		return found
+	}
+	if of.Life == enrolled && portals != 1 {
+		say("I7: listed in %d portals", portals)
+	}
+	if d.phase != agent.Enrolled {
+		return found // silent or gone: the server cannot know yet
+	}
+	there := map[string]bool{}
+	for _, p := range of.Profiles {
+		if p.State == "installed" && !d.on[p.Identifier] {
+			say("I3: the server holds %s for installed, and it is not there", p.Name)
+		}
+		there[p.Identifier] = true
+	}
+	for _, identifier := range slices.Sorted(maps.Keys(d.on)) {
+		if !there[identifier] {
+			say("I3: %s is there, and the server does not know", identifier)
+		}
+	}
+	return found
+}
