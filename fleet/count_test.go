@@ -15,7 +15,9 @@ import (
 // network's and the server's nonsense a failure, and one that we broke off ourselves is none of these.
 func TestConversed(t *testing.T) {
 	said := link.Report{Steps: [dialect.Steps]uint16{dialect.Idle: 1}, Commands: 2, NotNow: 1, Dropped: 3}
-	failure := func(status int) error { return &dialect.Failure{Step: dialect.Idle, Status: status, Err: errors.New("so it is")} }
+	failure := func(status int) error {
+		return &dialect.Failure{Step: dialect.Idle, Status: status, Err: errors.New("so it is")}
+	}
 	for _, tt := range []struct {
 		name       string
 		report     link.Report

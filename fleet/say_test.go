@@ -49,3 +49,73 @@ func TestSay(t *testing.T) {
 		t.Errorf("new devices beside an export: %q", got.name)
 	}
 }
+
+// Each thing that a plan does names the rule that it is about.
+func TestSayRules(t *testing.T) {
+	all := plan.Target{Share: plan.Whole, Whom: plan.All}
+	lasts := func(text string) (d plan.Distribution) {
+		if err := d.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	regime := func(text string) (r plan.Regime) {
+		if err := r.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	f := &Fleet{plan: &plan.Plan{}, population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
+	f.plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
+	for _, tt := range []struct {
+		rule   protocol.Rule
+		action plan.Action
+	}{
+		{"", plan.Action{Enrol: &plan.Enrol{Over: plan.Duration(4 * time.Hour)}}},
+		{"", plan.Action{Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{MacOS: 3}}}},
+		{"AUTH-19", plan.Action{Enrol: &plan.Enrol{Userless: plan.ByPlatform{IPadOS: 2}}}},
+		{"AUTH-44", plan.Action{Enrol: &plan.Enrol{Again: true}}},
+		{"AUTH-52", plan.Action{Profiles: &plan.Assignment{Assign: "wifi", Group: plan.All}}},
+		{"AUTH-55", plan.Action{Profiles: &plan.Assignment{Unassign: "wifi", Group: plan.All}}},
+		{"AUTH-52", plan.Action{Command: &plan.Command{Kind: protocol.DeviceInformation, To: all}}},
+		{"AUTH-52", plan.Action{Command: &plan.Command{Kind: protocol.Lock, To: all}}},
+		{"AUTH-52", plan.Action{Command: &plan.Command{Kind: protocol.Restart, To: all}}},
+		{"AUTH-53", plan.Action{Command: &plan.Command{Kind: protocol.Erase, To: all}}},
+		{"AUTH-53", plan.Action{Command: &plan.Command{Kind: protocol.Retire, To: all}}},
+		{"AUTH-44", plan.Action{Unenrol: &all}},
+		{"AUTH-22", plan.Action{AskUsersToSync: &all}},
+		{"", plan.Action{Absence: &plan.Absence{Of: all, Lasts: lasts("1d")}}},
+		{"AUTH-42", plan.Action{Absence: &plan.Absence{Of: all, Lasts: lasts("3d")}}}, // longer than the window of renewal
+		{"AUTH-05", plan.Action{Consent: plan.ApplePush}},
+		{"AUTH-04", plan.Action{Authority: &plan.Setting{Set: regime("coexistence")}}},
+		{"AUTH-04", plan.Action{Authority: &plan.Setting{Set: regime("sccm")}}},
+		{"AUTH-32", plan.Action{APNs: &plan.Upload{Upload: plan.Renewed}}},
+		{"AUTH-32", plan.Action{APNs: &plan.Upload{Upload: plan.OtherTopic}}},
+		{"AUTH-23", plan.Action{Licences: &plan.Licensing{Assign: plan.IntuneLicence, To: all}}},
+		{"AUTH-24", plan.Action{Licences: &plan.Licensing{Remove: plan.IntuneLicence, To: all}}},
+		{"AUTH-18", plan.Action{SupportMove: &all}},
+		{"", plan.Action{RestartServer: true}},
+	} {
+		if got := f.say(&tt.action); got.rule != tt.rule || got.name == "" || got.text == "" {
+			t.Errorf("%s is said as %q by %q, want %q; %q", tt.action.Kind(), got.name, got.rule, tt.rule, got.text)
+		}
+	}
+}
+
+// What goes wrong on purpose is said with its share and its length, and so is its end.
+func TestSayFaults(t *testing.T) {
+	for _, tt := range []struct {
+		fault        plan.Fault
+		begins, ends string
+	}{
+		{plan.Fault{Server: plan.Down, For: plan.Duration(3 * time.Hour)}, "The server is down for 3h", "The server is up again"},
+		{plan.Fault{Server: plan.Busy, Share: plan.Whole / 5, For: plan.Duration(time.Hour)}, "The server answers 503 to 20% of the requests for 1h", "The server answers everybody again"},
+		{plan.Fault{DropResponse: true, Share: plan.Whole / 200}, "From here on 0.5% of the server's answers are lost on the way", "No answer is lost any more"},
+		{plan.Fault{Reset: true, Share: plan.Whole}, "From here on all the requests are cut off in the middle", "No request is cut off any more"},
+	} {
+		begins, ends := sayFault(&tt.fault)
+		if begins.name != tt.begins || ends.name != tt.ends || begins.text == "" {
+			t.Errorf("%+v begins as %q (%q) and ends as %q", tt.fault, begins.name, begins.text, ends.name)
+		}
+	}
+}

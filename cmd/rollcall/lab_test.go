@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/certs"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
@@ -268,6 +271,9 @@ func keptAndReported(t *testing.T, p played) {
 		if d.UDID() != was.UDID() || d.Phase() != agent.Enrolled || d.Identity() != was.Identity() || d.Identity().NotAfter == 0 {
 			t.Errorf("%s came back as %s, %s, %+v", was.UDID(), d.UDID(), d.Phase(), d.Identity())
 		}
+		if signer, err := d.Signer(dialect.Current); err != nil || !holdsKey(signer) {
+			t.Errorf("%s came back without the key of its certificate: %v", was.UDID(), err)
+		}
 	}
 	var names []string
 	entries, err := os.ReadDir(f.report)
@@ -292,6 +298,12 @@ func keptAndReported(t *testing.T, p played) {
 	if err := f.write(p.run, p.result, p.story); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("over an older report: %v", err)
 	}
+}
+
+// holdsKey tells whether s has the private key of its certificate.
+func holdsKey(s certs.Signer) bool {
+	public, ok := s.Key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(s.Certificate.PublicKey)
 }
 
 // A run that is interrupted at any moment has a partial result, whoever is down just then (HST-125).
@@ -410,6 +422,7 @@ func TestLabExport(t *testing.T) {
 				t.Errorf("left out (-want +got):\n%s", diff)
 			}
 			registeredAsSaid(t, run, story, wired, tt.intune)
+			keptSilent(t, run)
 		})
 	}
 }
@@ -449,6 +462,30 @@ func registeredAsSaid(t *testing.T, run *rehearsal.Run, story *report.Story, wir
 	}
 	if table.Title != "Registered authority" || began != wired || ended != wired {
 		t.Errorf("table %q counts %d and %d devices, want %d", table.Title, began, ended, wired)
+	}
+}
+
+// keptSilent: devices that the export shows out of reach leave the network as the story begins, and nobody hears of them again.
+func keptSilent(t *testing.T, run *rehearsal.Run) {
+	last := map[string]rehearsal.Line{} // that a device said or that the server said of its check-ins
+	for _, l := range run.Log.Lines() {
+		switch l.What {
+		case string(fleet.Left), string(fleet.Returned), string(fleet.Refused), string(delivery.WhatRegistered), string(delivery.WhatReported), string(delivery.WhatProfileInstalled):
+			last[l.Device] = l
+		}
+	}
+	silent := 0
+	for i := range run.Population.Devices {
+		if !run.Fleet.Silent(i) {
+			continue
+		}
+		silent++
+		if l := last[run.Population.Devices[i].UDID]; l.What != string(fleet.Left) || l.At > run.Start {
+			t.Errorf("%s is silent in the export; in the story %+v", run.Population.Devices[i].Name, l)
+		}
+	}
+	if silent == 0 {
+		t.Error("no device of the export is silent: this shows nothing")
 	}
 }
 

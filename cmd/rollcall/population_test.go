@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 )
 
 // readExport reads an export by flags, and returns what was said on the way.
@@ -70,6 +72,37 @@ func TestExportMistakes(t *testing.T) {
 		}
 		if _, err := readExport(t, "--export", export, tt.flag); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s of %q: %v, want %q", tt.flag, tt.labels, err, tt.want)
+		}
+	}
+}
+
+// --seed is the plan's seed and makes another population by the same rules; the same one makes the same again.
+func TestSeed(t *testing.T) {
+	made := func(flags ...string) (uint64, []population.Device) {
+		var who populationFlags
+		var p *plan.Plan
+		var pop *population.Population
+		cmd := &cobra.Command{Use: "test", RunE: func(cmd *cobra.Command, args []string) (err error) {
+			p, pop, _, err = who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+			return err
+		}}
+		who.register(cmd)
+		cmd.SetArgs(append(flags, "--devices", "40"))
+		if err := cmd.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		return p.Seed, pop.Devices
+	}
+	for _, from := range [][]string{{"--plan", "lab"}, {"--export", "../../fleet/population/testdata/coexistence"}} {
+		own, as := made(from...)
+		nine, other := made(append(from, "--seed", "9")...)
+		_, again := made(append(from, "--seed", "9")...)
+		zero, _ := made(append(from, "--seed", "0")...)
+		if own == 9 || nine != 9 || zero != 0 {
+			t.Errorf("%v: seeds %d, %d, %d; want the plan's own, 9, 0", from, own, nine, zero)
+		}
+		if !reflect.DeepEqual(other, again) || reflect.DeepEqual(as, other) {
+			t.Errorf("%v: the same seed gave the same population: %t; another seed another: %t", from, reflect.DeepEqual(other, again), !reflect.DeepEqual(as, other))
 		}
 	}
 }
