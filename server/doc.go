@@ -16,6 +16,12 @@
 // Grants and links are kept as hashes. The challenge of a renewal is derived from its command under a kept secret, so that
 // a renewal that is handed out again brings the same bytes.
 //
+// Where the store was restored from a backup (HST-101), [Open] begins a new epoch, far above any that devices heard of since:
+// each device is woken, gets its profiles again and says what is on it; what can harm it and was ordered before the backup is
+// taken back. A certificate that was issued since is taken again ([Server.Recall]) when its subject, which only this server can
+// make, names the device that uses it. A device that enrolled since is refused, stays enrolled, and has to enrol again: the
+// journal says which.
+//
 // It will not speak any protocol: packages device and api above it do. It keeps no secret in a log.
 //
 // # Divergences
@@ -31,5 +37,7 @@
 //     all the same, and the refusal can count but not name the devices (HST-070, I10).
 //   - Enrolment asks for licences only where the tenant's units are known ([Server.SetUnits], AUTH-47).
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
+//   - After a restoration whatever was revoked since the backup (an identity, a token, a role) is good again, and the journal
+//     says so: nobody remembers it. A device whose enrolment was half done at the backup has to enrol again.
 //   - Groups are names in the users' rows; a group without users does not exist.
 package server

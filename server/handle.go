@@ -145,8 +145,12 @@ func (s *Server) renewalChallenge(ctx context.Context, now protocol.Time, st *de
 	mac.Write(st.Renewal.Command[:])
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(period)))
 	challenge := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	record, err := s.store.Record(ctx, st.Device)
+	if err != nil {
+		return "", err
+	}
 	return challenge, s.store.AddGrant(ctx, &store.Grant{
-		Hash: sha256.Sum256([]byte(challenge)), Purpose: delivery.ForRenewal, Device: st.Device, User: st.User, Automated: st.Automated,
+		Hash: sha256.Sum256([]byte(challenge)), Purpose: delivery.ForRenewal, Device: st.Device, ID: record.ID, User: st.User, Automated: st.Automated,
 		Expires: st.Renewal.Asked.Add((period + 2) * renewalPeriod),
 	})
 }

@@ -96,7 +96,7 @@ func (s *Server) Reissue(ctx context.Context, now protocol.Time, present deliver
 	h := sha256.New()
 	fmt.Fprintf(h, "reissue\x00%s\x00%s\x00%s", present[:], c.Request[:], c.Transaction)
 	g := store.Grant{
-		Hash: [32]byte(h.Sum(nil)), Purpose: delivery.ForRenewal, Device: cred.Device, User: r.State.User, Automated: r.State.Automated,
+		Hash: [32]byte(h.Sum(nil)), Purpose: delivery.ForRenewal, Device: cred.Device, ID: r.ID, User: r.State.User, Automated: r.State.Automated,
 		Expires: now.Add(repeatable),
 	}
 	if err := s.store.AddGrant(ctx, &g); err != nil {

@@ -59,6 +59,7 @@ type Server struct {
 
 	owners    owners
 	addresses addresses
+	unknown   unknowns
 
 	outbox outbox
 
@@ -109,6 +110,9 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 		if err := s.usePushCertificate(cert); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.takeUpBackup(ctx, now); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -47,7 +47,7 @@ func inUse(c *store.Content) *store.PushCertificate {
 
 func newWorld(c *store.Content) *delivery.World {
 	w := &delivery.World{
-		Tenant: c.Tenant, Settings: c.Settings, Gap: c.Campaign.Gap, Wakes: c.Campaign.Wakes,
+		Tenant: c.Tenant, Settings: c.Settings, Gap: c.Campaign.Gap, Wakes: c.Campaign.Wakes, Restored: c.Restored,
 		Profiles: make([]delivery.Profile, 1), Sets: make([]delivery.Set, 1),
 	}
 	if cert := inUse(c); cert != nil {

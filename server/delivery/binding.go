@@ -22,7 +22,7 @@ func (d *decision) identify() bool {
 	case !d.valid():
 	case present:
 		return true
-	case c.Purpose == ForRenewal && s.Life == Enrolled:
+	case c.Purpose == ForRenewal && (s.Life == Enrolled || s.Life == Deleted):
 		d.promote()
 		return true
 	default:

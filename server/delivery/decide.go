@@ -175,7 +175,7 @@ func (d *decision) order() {
 // (HST-045), or that the clean-up rule calls silent (AUTH-48).
 func (d *decision) cleanUp() {
 	switch silent := d.w.Settings.Silent; {
-	case d.w.Doubt:
+	case !d.aged():
 	case d.s.Life == Enrolling && d.now >= d.s.LastSeen.Add(renewal.Unfinished):
 		d.unfinished()
 	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter):

@@ -73,13 +73,14 @@ type Message struct {
 	Way        authority.Way // Enrol: how it enrols (AUTH-47)
 	Devices    int           // Enrol: of the same user, that count against the limit
 
-	Topic, Magic  string // Ready
-	Token, Unlock []byte // Ready; Unlock nil: not given
-	Escrow        []byte // PutEscrow
-	Facts         *Facts // Enrol and reports that carry facts; nil: none
-	Result        []byte // Report: the raw report, kept with the command
-	Missing       bool   // Report of a RemoveProfile: it failed because the profile is not there
-	Errors        string // Report: the error chain as text, top first
+	Topic, Magic  string   // Ready
+	Token, Unlock []byte   // Ready; Unlock nil: not given
+	Escrow        []byte   // PutEscrow
+	Facts         *Facts   // Enrol and reports that carry facts; nil: none
+	Result        []byte   // Report: the raw report, kept with the command
+	Installed     []string // Report of a ProfileList: identifiers of the managed profiles but that of the enrolment
+	Missing       bool     // Report of a RemoveProfile: it failed because the profile is not there
+	Errors        string   // Report: the error chain as text, top first
 
 	Push          PushResult    // PushReport
 	InactiveSince protocol.Time // PushReport, Inactive

@@ -118,10 +118,13 @@ func (w *World) Notice(s *State) protocol.Notice {
 }
 
 // refreshes tells whether the device in state s, before it registers, may have dropped or be about to drop profiles that
-// the owner wants it to have: then they come again. It drops whatever is on it from before a change that it hears of with
+// the owner wants it to have, or lost them in a time that the server does not know of: then they come again. It drops whatever is on it from before a change that it hears of with
 // profiles of the authority before, and where it missed to register in an epoch, nobody knows what it heard (AUTH-21,
 // AUTH-27).
 func (w *World) refreshes(s *State, owner protocol.Authority) bool {
+	if w.behind(s) {
+		return true
+	}
 	return s.User != 0 && s.Epoch != 0 && s.Epoch < w.Tenant.Epoch && s.Fresh != w.Tenant.Epoch && (w.Tenant.Epoch-s.Epoch > 1 || w.leavesOld(s, owner))
 }
 

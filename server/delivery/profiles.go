@@ -59,6 +59,9 @@ func (d *decision) reconcile(again bool) {
 	}
 	was := n.Set
 	n.Set = set.Version
+	if d.w.behind(n) {
+		d.resynchronise()
+	}
 	if refresh {
 		n.Fresh = d.w.Tenant.Epoch
 		d.out.Changed |= Core

@@ -135,7 +135,15 @@ func (d *decision) settle(i int) bool {
 	case protocol.InstallProfile:
 		d.installed(q.Profile, done)
 	case protocol.RemoveProfile:
+		if q.Profile == 0 { // one that the server never knew
+			d.journal(WhatProfileRemoved, protocol.RuleRestored, q.Text)
+			break
+		}
 		d.removed(q.Profile, done)
+	case protocol.ProfileList:
+		if done && q.Text == FromBackup {
+			d.listed(d.in.Installed)
+		}
 	case protocol.RenewIdentity:
 		if d.n.Renewal.Command == q.ID {
 			d.n.Renewal.Command = protocol.CommandID{}

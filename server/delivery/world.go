@@ -14,6 +14,7 @@ type World struct {
 	Settings Settings
 	Gap      protocol.Time // since when Apple devices wait for a renewed push certificate (AUTH-30); 0: they do not
 	Wakes    Campaign
+	Restored Restoration
 	Doubt    bool      // the clock was set and nobody has confirmed it: nothing goes by time (HST-110)
 	Users    []User    // by UserID; [0] is unused
 	Sets     []Set     // by User.Set; [0] is the empty set of the userless

@@ -103,6 +103,11 @@ func checkType(contentType string, m *apple.Message) error {
 func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	m := &x.msg
 	x.answer, x.out.Reply = x.answer[:0], protocol.Reply{}
+	if p.forgotten != nil {
+		if err := h.recall(r.Context(), p, m.DeviceID()); err != nil {
+			return err
+		}
+	}
 	if err := x.appleEvent(p); err != nil {
 		return err
 	}
@@ -110,6 +115,9 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 		if err := h.reportedFacts(r.Context(), x); err != nil {
 			return err
 		}
+	}
+	if x.ev.Verb == protocol.Report && bytes.Contains(x.body, []byte("<key>ProfileList</key>")) {
+		x.ev.Installed = managed(x.body)
 	}
 	err := h.cfg.Server.Handle(r.Context(), h.now(), &x.ev, &x.out)
 	if errors.Is(err, store.ErrNotFound) {
@@ -209,6 +217,20 @@ func (h *Handler) reportedFacts(ctx context.Context, x *exchange) error {
 	}
 	x.ev.Facts = &x.facts
 	return nil
+}
+
+// managed returns the identifiers of the managed profiles in the report of a ProfileList, but that of the enrolment.
+func managed(report []byte) (identifiers []string) {
+	result, err := apple.DecodeResult(report)
+	if err != nil {
+		return nil
+	}
+	for i := range result.ProfileList {
+		if p := &result.ProfileList[i]; p.IsManaged && p.PayloadIdentifier != server.EnrolmentIdentifier {
+			identifiers = append(identifiers, p.PayloadIdentifier)
+		}
+	}
+	return identifiers
 }
 
 // validID tells whether id is a text that an enrolment can have (HST-050): a UDID is 40 hex digits, 8-16 hex

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -34,6 +35,7 @@ var (
 	errRevoked    = &stranger{"HST-032", "certificate is revoked or was replaced"}
 	errExpired    = &stranger{protocol.RuleNotRenewed, "certificate has expired"}
 	errUnbound    = &stranger{"HST-033", "certificate is not bound to a device"}
+	errForgotten  = &stranger{protocol.RuleRestored, "certificate was issued after the backup that this server was restored from"}
 	errOther      = &stranger{"HST-033", "message names another device than the certificate"}
 	errSignature  = &stranger{"HST-035", "signature does not verify"}
 )
@@ -45,6 +47,8 @@ type peer struct {
 	cred  delivery.Credential // bound to a device
 	id    string              // what the wire calls that device
 	round uint16              // of the conversation at the command endpoint
+
+	forgotten *x509.Certificate // a living one of ours that the store does not know (HST-101)
 }
 
 type peerKey struct{}
@@ -88,10 +92,13 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	}
 	if p.leaf != leaf {
 		cred, err := h.credential(r.Context(), leaf)
+		*p = peer{cred: cred}
+		if errors.Is(err, errForgotten) { // the message will say whose it is
+			p.forgotten, err = leaf, nil
+		}
 		if err != nil {
 			return nil, err
 		}
-		*p = peer{cred: cred}
 		if cred.Device != 0 { // an unbound one is looked up again: its enrolment may go on on another connection
 			record, err := h.cfg.Server.Store().Record(r.Context(), cred.Device)
 			if errors.Is(err, store.ErrNotFound) {
@@ -126,6 +133,10 @@ func (h *Handler) verifySignature(header string, body []byte) (*x509.Certificate
 func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (delivery.Credential, error) {
 	cred, err := h.cfg.Server.Credential(ctx, sha256.Sum256(leaf.Raw))
 	switch {
+	case errors.Is(err, store.ErrNotFound) && h.cfg.Server.Forgets(protocol.At(leaf.NotBefore)):
+		return delivery.Credential{Identity: delivery.Identity{
+			Fingerprint: sha256.Sum256(leaf.Raw), NotBefore: protocol.At(leaf.NotBefore), NotAfter: protocol.At(leaf.NotAfter),
+		}}, errForgotten
 	case errors.Is(err, store.ErrNotFound):
 		return cred, errForeign
 	case err != nil:
@@ -169,7 +180,9 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 	err := h.ca.Verify(leaf, h.cfg.Now())
 	switch {
 	case err == nil:
-		_, err = h.credential(context.Background(), leaf)
+		if _, err = h.credential(context.Background(), leaf); errors.Is(err, errForgotten) {
+			err = nil // told, or recalled, at the first message
+		}
 	case errors.Is(err, certs.ErrExpired):
 		err = errExpired
 	case errors.Is(err, certs.ErrNotYetValid):
@@ -185,5 +198,25 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 		fields["rule"] = no.rule
 	}
 	h.cfg.Log.WithError(err).WithFields(fields).Warn("handshake refused")
+	return err
+}
+
+// recall has the server know a certificate again that it issued and forgot, where it was issued for the device that the
+// message names (HST-101).
+func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
+	leaf := p.forgotten
+	if !validID(id) {
+		return errUnbound
+	}
+	public, err := x509.MarshalPKIXPublicKey(leaf.PublicKey)
+	if err != nil {
+		return errForeign
+	}
+	cred, err := h.cfg.Server.Recall(ctx, h.now(), &server.Forgotten{
+		Identity: p.cred.Identity, Subject: leaf.Subject.CommonName, Key: sha256.Sum256(public), Certificate: leaf.Raw,
+	}, id)
+	if err == nil {
+		*p = peer{leaf: leaf, cred: cred, id: id}
+	}
 	return err
 }

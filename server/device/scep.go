@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"rollcall/certs"
 	"rollcall/certs/scep"
 	"rollcall/protocol"
@@ -46,9 +44,9 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	now := h.now()
 	claim := server.Claim{
 		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),
-		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
 			cert, err := h.ca.Issue(certs.IssueRequest{
-				Public: r.CSR.PublicKey, Handle: uuid.NewString(), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
+				Public: r.CSR.PublicKey, Handle: h.cfg.Server.Subject(g), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
 			})
 			if err != nil {
 				return nil, 0, 0, err

@@ -22,6 +22,7 @@ type Catalogue interface {
 type Content struct {
 	Tenant      authority.Tenant // zero Release: the tenant was never set up
 	Campaign    Campaign
+	Restored    delivery.Restoration // At zero, Since not: a backup was put in place, and the server has not noted it yet
 	Settings    delivery.Settings
 	Users       []User // by ID; IDs are 1, 2, ... without gaps
 	Profiles    []Profile
@@ -103,6 +104,7 @@ type Token struct {
 type Change struct {
 	Tenant   *authority.Tenant
 	Campaign *Campaign
+	Restored *delivery.Restoration
 	Settings *delivery.Settings
 	Users    []User
 	Profiles []Profile

@@ -18,6 +18,9 @@ func (c *Content) With(change *Change) *Content {
 	if change.Campaign != nil {
 		n.Campaign = *change.Campaign
 	}
+	if change.Restored != nil {
+		n.Restored = *change.Restored
+	}
 	if change.Settings != nil {
 		n.Settings = *change.Settings
 	}

@@ -51,5 +51,23 @@ func Backup(ctx context.Context, dir, file string) (err error) {
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
 		return err
 	}
+	if err := mark(ctx, path); err != nil {
+		return err
+	}
 	return out.Sync()
+}
+
+// mark has a copy say that it is one: the server that starts with it is behind its devices (HST-101).
+func mark(ctx context.Context, file string) error {
+	name, err := dsn(file, "rw", "synchronous(full)")
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, markCopy)
+	return err
 }

@@ -37,6 +37,9 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 			r.at++ // the key
 			c.Campaign = store.Campaign{Gap: r.time(), Wakes: delivery.Campaign{From: r.time(), Cursor: num[protocol.Device](r)}}
 		}},
+		{"SELECT since, at, epoch FROM restoration", func(r *row) {
+			c.Restored = delivery.Restoration{Since: r.time(), At: r.time(), Epoch: num[uint32](r)}
+		}},
 		{selectFrom("settings", settingsColumns...), func(r *row) {
 			r.at++
 			c.Settings = scanSettings(r)
@@ -168,6 +171,9 @@ func (a *administration) write(w *writer) error {
 	}
 	if t := a.Campaign; t != nil {
 		b.do(putCampaign, int64(1), int64(t.Gap), int64(t.Wakes.From), int64(t.Wakes.Cursor))
+	}
+	if t := a.Restored; t != nil {
+		b.do(putRestoration, int64(1), int64(t.Since), int64(t.At), int64(t.Epoch))
 	}
 	for i := range a.Users {
 		u := &a.Users[i]

@@ -45,7 +45,8 @@
 //
 // [Backup] copies the database while the server runs (HST-101); a copy of rollcall.db alone made while the server is
 // stopped is as good, one made while it runs is not: what is in the log would be missing. A damaged folder is refused and
-// left as it is: put the copy, alone, into an empty folder and start with that. What happened after the backup is
-// unknown then; a device that is ahead of it is answered and kept, its reports of commands that the backup does not have
-// are counted as unknown (HST-052).
+// left as it is: put the copy, alone, into an empty folder and start with that. A copy that Backup made knows that it is
+// one, and a folder knows that its database was put there alone: [Open] then ends unused enrolment links and notes a
+// restoration (store.Content.Restored), of which the server makes a new epoch. A database that only starts again has
+// neither mark.
 package sqlstore

@@ -13,9 +13,10 @@ import (
 
 // The files of a data folder.
 const (
-	dbName      = "rollcall.db"
-	lockName    = "lock"
-	reserveName = "reserve"
+	dbName       = "rollcall.db"
+	lockName     = "lock"
+	reserveName  = "reserve"
+	restoredName = "restored" // there until a database that was put into the folder is taken up
 )
 
 // A folder is a data folder that this process holds alone.
@@ -45,6 +46,11 @@ func openFolder(path string) (*folder, error) {
 		return nil, fmt.Errorf("data folder %s is in use by another rollcall (process %s): stop that one, or choose another folder",
 			path, strings.TrimSpace(string(holder)))
 	}
+	f := &folder{path, lock}
+	if err := f.putThere(); err != nil {
+		lock.Close()
+		return nil, unusable(path, err)
+	}
 	if err = lock.Truncate(0); err == nil {
 		_, err = fmt.Fprintln(lock, os.Getpid())
 	}
@@ -52,7 +58,21 @@ func openFolder(path string) (*folder, error) {
 		lock.Close()
 		return nil, unusable(path, err)
 	}
-	return &folder{path, lock}, nil
+	return f, nil
+}
+
+// putThere notes that the database was put into the folder: it is alone there, and all other files are made after the lock,
+// whose file nobody has written into yet (HST-101).
+func (f *folder) putThere() error {
+	st, err := f.lock.Stat()
+	if err != nil || st.Size() > 0 {
+		return err
+	}
+	entries, err := os.ReadDir(f.path)
+	if err != nil || len(entries) != 2 || !entries[0].Type().IsRegular() || entries[1].Name() != dbName {
+		return err // sorted: the lock is the first
+	}
+	return os.WriteFile(f.file(restoredName), nil, 0o600)
 }
 
 // close gives the folder back.

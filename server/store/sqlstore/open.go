@@ -74,6 +74,9 @@ func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	if err := migrate(ctx, f.file(dbName), migrations, 0); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", f.path, err)
 	}
+	if err := f.takeUp(ctx); err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", f.path, err)
+	}
 
 	s := &Store{folder: f, failed: make(chan error, 1)}
 	s.wake, s.done = make(chan struct{}, 1), make(chan struct{})

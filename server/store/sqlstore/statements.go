@@ -44,6 +44,7 @@ const (
 
 	putTenant
 	putCampaign
+	putRestoration
 	putSettings
 	putUser
 	dropGroups
@@ -118,6 +119,7 @@ var texts = [statements]string{
 
 	putTenant:           upsert("tenant", 1, "one", "authority", "coexistence", "release", "accept_userless", "epoch", "changed_at"),
 	putCampaign:         upsert("campaign", 1, campaignColumns...),
+	putRestoration:      upsert("restoration", 1, "one", "since", "at", "epoch"),
 	putSettings:         upsert("settings", 1, settingsColumns...),
 	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed"),
 	dropGroups:          "DELETE FROM user_groups WHERE user_id=?",

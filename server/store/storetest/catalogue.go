@@ -38,6 +38,7 @@ func catalogue(s *suite) {
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
 		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},
+		{"restored", store.Change{Restored: &delivery.Restoration{Since: at, At: at + 1, Epoch: 4_000_000_000}}},
 		{"campaign over", store.Change{Campaign: &store.Campaign{}}},
 		{"consents", store.Change{Consents: []store.Consent{{Service: "b", By: "x", At: at}, {Service: "a", By: "y", At: at + 1}}}},
 		{"settings again", store.Change{Settings: &delivery.Settings{Lifetime: 1 << 50}}},
