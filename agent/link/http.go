@@ -48,17 +48,17 @@ type conn struct {
 }
 
 // exchange carries out the request of the present act. Every failure is part of the answer.
-func (c *conversation) exchange(ctx context.Context) dialect.Response {
+func (c *conversation) exchange(ctx context.Context) (x Exchange, answer dialect.Response) {
 	r := &c.act.Request
-	x := Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
-	defer c.watch(&x)
+	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
 	answer, err := c.request(ctx, r, &x)
+	x.Took = time.Since(x.Begun)
 	if err != nil {
 		answer = dialect.Response{Err: err, Refused: Barred(err) && r.Identity != dialect.NoIdentity}
 		x.Err = err
 	}
 	x.Status, x.Received = answer.Status, len(answer.Body)
-	return answer
+	return x, answer
 }
 
 // request sends r, following redirects within its host.
@@ -80,11 +80,11 @@ func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Excha
 		}
 		next, err := target.Parse(location)
 		if err != nil || next.Scheme != target.Scheme || next.Host != target.Host {
-			return dialect.Response{}, errElsewhere
+			return dialect.Response{}, ErrElsewhere
 		}
 		target = next
 	}
-	return dialect.Response{}, errElsewhere
+	return dialect.Response{}, ErrElsewhere
 }
 
 // identity makes the identity that of w. The signer is parsed when it is needed: on a kept connection it is not.
@@ -197,6 +197,9 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 	field("User-Agent", r.UserAgent)
 	field("Content-Type", r.ContentType)
 	field("Mdm-Signature", signature)
+	if name := c.link.config.CertificateHeader; name != "" && c.certificate != nil {
+		field(name, ":"+base64.StdEncoding.EncodeToString(c.certificate)+":")
+	}
 	if r.Method != http.MethodGet {
 		field("Content-Length", strconv.Itoa(len(body)))
 	}
@@ -260,6 +263,9 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 	server := net.JoinHostPort(host, port)
 	l := c.link
 	client := c.certificate
+	if l.config.CertificateHeader != "" {
+		client = nil
+	}
 	if c.conn == nil && l.config.KeepOpen {
 		c.conn = l.take(c.device.Number())
 		c.reused = c.conn != nil

@@ -81,15 +81,15 @@ func TestHST120(t *testing.T) {
 		{"redirect to another host", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, elsewhere.URL+"/mdm", http.StatusTemporaryRedirect)
 			return true
-		}, errElsewhere},
+		}, ErrElsewhere},
 		{"redirect without TLS", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, strings.Replace(s.URL, "https", "http", 1), http.StatusTemporaryRedirect)
 			return true
-		}, errElsewhere},
+		}, ErrElsewhere},
 		{"redirect in a circle", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			return true
-		}, errElsewhere},
+		}, ErrElsewhere},
 		{"no HTTP", func(w http.ResponseWriter, r *http.Request) bool { return hijack(w, "220 mail.example ESMTP\r\n") }, nil},
 		{"two lengths", func(w http.ResponseWriter, r *http.Request) bool {
 			return hijack(w, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")

@@ -16,11 +16,21 @@ import (
 	"rollcall/certs/scep"
 )
 
-// identify makes a key and obtains its certificate by SCEP (apple.md section 3.3).
+// identify makes a key and obtains its certificate by SCEP (apple.md section 3.3), or is given both.
 func (c *conversation) identify(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
 	x := Exchange{Step: dialect.Identify, Status: http.StatusOK, Begun: time.Now()}
-	defer c.watch(&x)
-	key, certificate, err := c.scep(ctx)
+	defer func() {
+		x.Took = time.Since(x.Begun)
+		c.watch(&x)
+	}()
+	var key crypto.Signer
+	var certificate *x509.Certificate
+	var err error
+	if mint := c.link.config.Identity; mint != nil {
+		key, certificate, err = mint(c.device, &c.act.SCEP)
+	} else {
+		key, certificate, err = c.scep(ctx)
+	}
 	if err != nil {
 		x.Status, x.Err = 0, err
 		if status, ok := errors.AsType[*scep.StatusError](err); ok {

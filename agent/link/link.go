@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,6 +32,11 @@ type Config struct {
 	// it is needed first.
 	TransportKeys []*rsa.PrivateKey
 	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256 keys, made at once
+	// Identity gives keys with their certificates in place of SCEP; nil: there is none.
+	Identity func(d *dialect.Apple, s *dialect.SCEP) (crypto.Signer, *x509.Certificate, error)
+	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
+	// link then stands where a proxy in front of the server would. Empty: certificates are TLS's.
+	CertificateHeader string
 	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.
 	Factory func(udid string) (certs.Signer, error)
 
@@ -40,6 +46,8 @@ type Config struct {
 	Timeout  time.Duration // for one request with its connection, on the real clock; 0: 30 s
 	MaxBody  int64         // bytes of an answer that are read; 0: 16 MiB (HST-120)
 
+	// Before is called before each request, and may wait; nil: nobody. A SCEP enrolment counts as one request.
+	Before  func(ctx context.Context, d protocol.Device, s dialect.Step)
 	Faults  Faults  // nil: none
 	Watcher Watcher // nil: nobody
 }
@@ -73,7 +81,7 @@ type Exchange struct {
 	Received  int             // bytes of the body
 	Connected bool            // made a new connection
 	Resumed   bool            // its TLS session was resumed
-	Err       error           // with Status 0
+	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
 }
 
 // A Report is what one conversation came to.
@@ -239,10 +247,16 @@ func (c *conversation) run(ctx context.Context) error {
 		}
 		switch c.act.Kind {
 		case dialect.Send:
-			answer := c.exchange(ctx)
+			c.before(ctx, c.act.Request.Step)
+			x, answer := c.exchange(ctx)
 			c.device.Answer(now(), &answer, &c.act)
+			if x.Err == nil && c.act.Kind == dialect.Rest && x.Status >= 200 && x.Status <= 299 {
+				x.Err = c.act.Err
+			}
+			c.watch(&x)
 			c.report.Dropped += c.act.Dropped
 		case dialect.GetIdentity:
+			c.before(ctx, dialect.Identify)
 			key, certificate, err := c.identify(ctx)
 			c.device.GotIdentity(now(), key, certificate, err, &c.act)
 		}
@@ -256,9 +270,14 @@ func (c *conversation) run(ctx context.Context) error {
 	return c.act.Err
 }
 
+func (c *conversation) before(ctx context.Context, s dialect.Step) {
+	if before := c.link.config.Before; before != nil {
+		before(ctx, c.device.Number(), s)
+	}
+}
+
 // watch counts x and tells the watcher.
 func (c *conversation) watch(x *Exchange) {
-	x.Took = time.Since(x.Begun)
 	c.report.count(x)
 	if w := c.link.config.Watcher; w != nil {
 		w.Exchanged(c.device.Number(), x)

@@ -75,11 +75,12 @@ func scepClient(c *Config, pool *x509.CertPool) *http.Client {
 		},
 		CheckRedirect: func(r *http.Request, before []*http.Request) error {
 			if r.URL.Host != before[0].URL.Host || r.URL.Scheme != before[0].URL.Scheme || len(before) > maxHops {
-				return errElsewhere
+				return ErrElsewhere
 			}
 			return nil
 		},
 	}
 }
 
-var errElsewhere = errors.New("redirected to another host, or too often")
+// ErrElsewhere is wrapped by the error of a request that was redirected out of its host.
+var ErrElsewhere = errors.New("redirected to another host, or too often")

@@ -1,0 +1,377 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/fleet"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// A Config is one load.
+type Config struct {
+	Devices []*dialect.Apple
+	Link    link.Config // Before and Watcher are the load's own
+
+	// Enrolments makes each arrival the enrolment of a device that is not enrolled yet; otherwise it is a check-in of one
+	// that is.
+	Enrolments bool
+	// Start says where devices enrol, in the order given; nil: nobody can.
+	Start func(ctx context.Context, devices []*dialect.Apple) ([]dialect.Start, error)
+
+	Pace   Pace          // arrivals: the open loop
+	Closed int           // in place of Pace: so many devices talk at a time, each again as soon as one has done; 0: open loop
+	For    time.Duration // length of a closed loop
+
+	// Think is the time that is planned from a step of a conversation to the next: what a device takes for a command, and the
+	// answer to the step before. 0: DefaultThink.
+	Think time.Duration
+	// Retry has devices that were turned away come again when they themselves would; otherwise they come when it is their turn.
+	Retry bool
+	Drain time.Duration // how long what is under way at the end may take; 0: the link's timeout
+
+	// Wake asks the server to push to a device, in place of a device's coming by itself; Push brings what it pushes. Both or
+	// none.
+	Wake func(ctx context.Context, udid string) error
+	Push fleet.Push
+
+	Parallel int // enrolments at a time before the load; 0: 32
+
+	Progress func(Progress) // called every second by Run; nil: nobody
+}
+
+// DefaultThink is the planned time between two steps of a conversation.
+const DefaultThink = 100 * time.Millisecond
+
+// Progress is how far a load has come.
+type Progress struct {
+	Enrolling     bool // before the load
+	At, Length    time.Duration
+	Devices       int
+	Enrolled      int
+	Offered       uint64
+	Started, Done uint64
+	Failed        uint64 // refused ones included
+	Busy          int
+}
+
+// A Load is a load on one server. Make one with [New]; call Enrol and then Run, once each.
+type Load struct {
+	config Config
+	link   *link.Link
+	number map[protocol.Device]int32 // index of each device
+
+	books []*book
+	begin time.Time
+	paced bool          // an open loop runs
+	width time.Duration // of a window
+
+	mu    sync.Mutex
+	turns               // a bed's moments are its conversation's while that lasts
+	wakes []wake        // pushes that came
+	lost  int           // devices whose enrolment ended
+	news  chan struct{} // something above has changed
+
+	offered  atomic.Uint64
+	enrolled atomic.Int64
+	jobs     chan job
+	working  sync.WaitGroup
+	stopping atomic.Bool
+	ended    time.Duration          // when all was over
+	trouble  atomic.Pointer[string] // the first one
+}
+
+// A job is one conversation, meant to begin at a moment.
+type job struct {
+	device int32
+	at     time.Duration // intended
+	could  time.Duration // from then on nothing but the generator held it up
+	why    dialect.Why
+	order  bool          // ask the server to push, in place of a conversation
+	asked  time.Duration // Pushed: when the push was meant to be ordered; below 0: nobody here did
+	retry  bool
+}
+
+type wake struct {
+	device int32
+	magic  string
+	at     time.Duration
+}
+
+// New checks c. The error names what is wrong with it.
+func New(c Config) (*Load, error) {
+	switch {
+	case len(c.Devices) == 0:
+		return nil, errors.New("load: no devices")
+	case c.Closed < 0 || c.Think < 0 || c.Drain < 0 || c.Parallel < 0:
+		return nil, errors.New("load: a number below 0")
+	case c.Closed == 0 && c.Pace.Length() <= 0:
+		return nil, errors.New("load: without an end: say how long it lasts")
+	case c.Closed == 0 && c.Pace.Total() == 0:
+		return nil, errors.New("load: a rate of 0 asks for nothing")
+	case c.Closed > 0 && c.For <= 0:
+		return nil, errors.New("load: without an end: say how long the closed loop lasts")
+	case (c.Wake == nil) != (c.Push == nil):
+		return nil, errors.New("load: wake-ups need a push service, and the other way round")
+	}
+	if c.Think == 0 {
+		c.Think = DefaultThink
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 32
+	}
+	if c.Link.Timeout <= 0 {
+		c.Link.Timeout = 30 * time.Second
+	}
+	if c.Drain == 0 {
+		c.Drain = c.Link.Timeout
+	}
+	l := &Load{config: c, number: make(map[protocol.Device]int32, len(c.Devices)), news: make(chan struct{}, 1), jobs: make(chan job)}
+	l.beds = make([]bed, len(c.Devices))
+	l.count[out] = len(c.Devices)
+	for i, d := range c.Devices {
+		if _, twice := l.number[d.Number()]; twice {
+			return nil, fmt.Errorf("load: two devices have the number %d", d.Number())
+		}
+		l.number[d.Number()] = int32(i)
+	}
+	l.width = max(time.Second, (l.Length()+mostWindows-1)/mostWindows)
+	l.open()
+	c.Link.Before, c.Link.Watcher = l.before, l
+	var err error
+	l.link, err = link.New(c.Link)
+	return l, err
+}
+
+// mostWindows is into how many windows a run is divided at most.
+const mostWindows = 600
+
+// open begins new books.
+func (l *Load) open() {
+	l.books = make([]*book, max(runtime.GOMAXPROCS(0), 1))
+	for i := range l.books {
+		l.books[i] = new(book)
+	}
+}
+
+// Length is how long the load lasts, without what is under way at its end.
+func (l *Load) Length() time.Duration {
+	if l.config.Closed > 0 {
+		return l.config.For
+	}
+	return l.config.Pace.Length()
+}
+
+// Close ends the devices' connections.
+func (l *Load) Close() { l.link.Close() }
+
+// Enrol enrols the devices that are not, as fast as the server takes so many at a time; it is no part of the load. The
+// error is the first device's that could not. Where each arrival is an enrolment it does nothing.
+func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
+	var joining []*dialect.Apple
+	for _, d := range l.config.Devices {
+		if d.Phase() != agent.Enrolled {
+			joining = append(joining, d)
+		} else {
+			l.enrolled.Add(1)
+		}
+	}
+	if len(joining) == 0 || l.config.Enrolments {
+		return Enrolled{}, nil
+	}
+	l.begin = time.Now()
+	err := l.join(ctx, joining)
+	e := Enrolled{Devices: len(joining), Seconds: time.Since(l.begin).Seconds(), Steps: stepsOf(l.total())}
+	l.open()
+	return e, err
+}
+
+// join enrols devices, some at a time.
+func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
+	if l.config.Start == nil {
+		return fmt.Errorf("%d devices are not enrolled, and nobody says where they could", len(joining))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type joiner struct {
+		device *dialect.Apple
+		start  dialect.Start
+	}
+	todo := make(chan joiner)
+	var working sync.WaitGroup
+	for range min(l.config.Parallel, len(joining)) {
+		working.Go(func() {
+			for j := range todo {
+				if err := l.enrolOne(ctx, j.device, j.start); err != nil {
+					cancel(fmt.Errorf("enrol device %s: %w", j.device.UDID(), err))
+				}
+			}
+		})
+	}
+	report := l.reporter(true)
+	const batch = 1000 // invitations end: not all at once
+	for from := 0; from < len(joining) && ctx.Err() == nil; from += batch {
+		part := joining[from:min(from+batch, len(joining))]
+		starts, err := l.config.Start(ctx, part)
+		if err != nil {
+			cancel(err)
+			break
+		}
+		for i, d := range part {
+			select {
+			case todo <- joiner{d, starts[i]}:
+				report()
+			case <-ctx.Done():
+			}
+		}
+	}
+	close(todo)
+	working.Wait()
+	return context.Cause(ctx)
+}
+
+// enrolOne enrols one device. A wave that is too fast for the server is its right: the device comes again a few times.
+func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Start) (err error) {
+	for try := range 5 {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Duration(try) * time.Second):
+			}
+		}
+		l.rise(l.number[d.Number()], time.Now())
+		if d.Phase() == agent.Enrolling {
+			_, err = l.link.Converse(ctx, d, dialect.Scheduled)
+		} else {
+			_, err = l.link.Enrol(ctx, d, start)
+		}
+		if d.Phase() == agent.Enrolled {
+			l.enrolled.Add(1)
+			return nil
+		}
+		if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Status != 503 && f.Status != 429 {
+			break
+		}
+	}
+	if err == nil {
+		err = errors.New("the server never took it")
+	}
+	return err
+}
+
+// rise begins a conversation in a bed.
+func (l *Load) rise(i int32, intended time.Time) {
+	b := &l.beds[i]
+	b.intended, b.steps = intended, 0
+}
+
+// before holds a step back until the moment that was planned for it.
+func (l *Load) before(ctx context.Context, d protocol.Device, _ dialect.Step) {
+	b := &l.beds[l.number[d]]
+	b.steps++
+	if b.steps == 1 || !l.paced {
+		return
+	}
+	// What was planned counts, not when the answer before came: a server that stalls does not make the next step's wait vanish.
+	b.intended = b.intended.Add(l.config.Think)
+	now := time.Now()
+	wait := b.intended.Sub(now)
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		l.late(l.number[d], time.Since(b.intended))
+	case <-ctx.Done():
+	}
+}
+
+// late notes what the generator itself added to a step.
+func (l *Load) late(device int32, d time.Duration) {
+	b := l.book(device)
+	b.mu.Lock()
+	put(&b.late, d)
+	b.mu.Unlock()
+}
+
+func (l *Load) book(device int32) *book { return l.books[int(device)%len(l.books)] }
+
+// Exchanged implements [link.Watcher].
+func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
+	i := l.number[d]
+	bed := &l.beds[i]
+	from := bed.intended
+	if !l.paced {
+		from = x.Begun
+	}
+	took := time.Since(from)
+	o := outcomeOf(x)
+	if o != Good && x.Status == 0 && l.stopping.Load() {
+		o = Stopped
+	}
+	if o != Stopped && x.Err != nil {
+		l.tell(x.Step.String(), x.Err)
+	}
+	b := l.book(i)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	put(&b.steps[x.Step][o], took)
+	if o == Good {
+		b.at(from.Sub(l.begin), l.width).put(took)
+	}
+	if x.Connected && x.Resumed {
+		b.resumed++
+	} else if x.Connected {
+		b.full++
+	}
+	b.sent += int64(x.Sent)
+	b.received += int64(x.Received)
+}
+
+// tell keeps the first trouble that there was.
+func (l *Load) tell(what string, err error) {
+	if l.trouble.Load() == nil {
+		text := fmt.Sprintf("%s: %v", what, err)
+		l.trouble.CompareAndSwap(nil, &text)
+	}
+}
+
+// total merges the books.
+func (l *Load) total() *book {
+	all := new(book)
+	for _, b := range l.books {
+		all.merge(b)
+	}
+	return all
+}
+
+// pushed takes a push for a device. Called by the push service.
+func (l *Load) pushed(i int32, payload []byte) {
+	magic, err := apple.DecodePush(payload)
+	if err != nil {
+		return // a device drops what is no MDM push
+	}
+	l.mu.Lock()
+	l.wakes = append(l.wakes, wake{i, magic, time.Since(l.begin)})
+	l.mu.Unlock()
+	l.nudge()
+}
+
+func (l *Load) nudge() {
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+}

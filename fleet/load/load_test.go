@@ -1,0 +1,377 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol/apple"
+)
+
+// A server that stalls for two seconds shows it in the percentiles of an open loop; a closed loop, which stops asking
+// while nobody answers, hides it (HST-126).
+func TestHST126StallShows(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		config   Config
+		from, to time.Duration // p99
+	}{
+		{"open loop", Config{Pace: Constant(20, 10*time.Second)}, 1900 * time.Millisecond, 2100 * time.Millisecond},
+		{"by chance", Config{Pace: Constant(20, 10*time.Second).Poisson(1)}, 1700 * time.Millisecond, 2100 * time.Millisecond},
+		{"closed loop", Config{Closed: 2, For: 10 * time.Second}, 5 * time.Millisecond, 10 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var begin time.Time
+				r := newRig(t, func(http.ResponseWriter, *http.Request) {
+					time.Sleep(5 * time.Millisecond)
+					if stall := 5*time.Second - time.Since(begin); !begin.IsZero() && stall > 0 && stall < 2*time.Second {
+						time.Sleep(stall)
+					}
+				})
+				defer r.close()
+				tt.config.Link = kept
+				l := r.load(60, tt.config)
+				defer l.Close()
+				if _, err := l.Enrol(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				begin = time.Now()
+				if err := l.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				all := l.total()
+				p99 := time.Duration(all.answers().ValueAtQuantile(99)) * time.Microsecond
+				if p99 < tt.from || p99 > tt.to {
+					t.Errorf("p99 %v, want between %v and %v", p99, tt.from, tt.to)
+				}
+				if s := all.sessions; s.started != l.offered.Load() || s.done != s.started {
+					t.Errorf("%d offered, %+v", l.offered.Load(), s)
+				}
+			})
+		})
+	}
+}
+
+// With fewer devices than arrivals during a stall, those that had to wait for a device are offered all the same, and count
+// from the moment at which they were meant to begin.
+func TestArrivalsWaitForDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begin time.Time
+		r := newRig(t, func(http.ResponseWriter, *http.Request) {
+			if stall := time.Second - time.Since(begin); !begin.IsZero() && stall > 0 {
+				time.Sleep(stall)
+			}
+		})
+		defer r.close()
+		l := r.load(2, Config{Link: kept, Pace: Constant(10, time.Second)})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begin = time.Now()
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := l.total()
+		if s := all.sessions; l.offered.Load() != 10 || s.started != 10 || s.done != 10 {
+			t.Errorf("%d offered, %+v, want 10 each", l.offered.Load(), s)
+		}
+		h := all.steps[dialect.Idle][Good]
+		if got, want := time.Duration(h.Mean())*time.Microsecond, 550*time.Millisecond; (got - want).Abs() > 5*time.Millisecond { // 1 s, 0.9 s, ...
+			t.Errorf("mean %v, want %v", got, want)
+		}
+		if late := all.late.Max(); late > 1000 { // it was the server that held them up
+			t.Errorf("start delay of %d µs put on the generator", late)
+		}
+	})
+}
+
+// A step of a conversation counts from the moment that was planned for it, however late the answer before it came: what a
+// stall in the first step does to the second is part of the second's latency too.
+func TestDependentSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var loaded time.Time
+		asked := map[string]int{}
+		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+			var m apple.Message
+			body, err := io.ReadAll(r.Body)
+			if err == nil {
+				err = apple.DecodeMessage(body, &m)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			if loaded.IsZero() || m.MessageType != apple.NoMessageType {
+				return
+			}
+			asked[m.UDID]++
+			switch asked[m.UDID] {
+			case 1:
+				time.Sleep(time.Second)
+				w.Write(apple.EncodeCommand(nil, "one", apple.SecurityInfo{}))
+			case 2:
+				time.Sleep(30 * time.Millisecond)
+				w.Write(apple.EncodeCommand(nil, "two", apple.SecurityInfo{}))
+			}
+		})
+		defer r.close()
+		l := r.load(1, Config{Link: kept, Pace: Constant(1, time.Second), Think: 400 * time.Millisecond})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		loaded = time.Now()
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := l.total()
+		// Planned: Idle at 0, the first report at 0.4 s, the second at 0.8 s. Happened: answers at 1 s, 1.03 s and 1.03 s.
+		idle, reports := all.steps[dialect.Idle][Good], all.steps[dialect.Report][Good]
+		near := func(us int64, want time.Duration) bool {
+			return (time.Duration(us)*time.Microsecond - want).Abs() < 2*time.Millisecond
+		}
+		if !near(idle.Max(), time.Second) || reports.TotalCount() != 2 || !near(reports.Max(), 630*time.Millisecond) || !near(reports.Min(), 230*time.Millisecond) {
+			t.Errorf("Idle %d µs; reports %d, %d to %d µs", idle.Max(), reports.TotalCount(), reports.Min(), reports.Max())
+		}
+		if all.commands != 2 || all.sessions.done != 1 {
+			t.Errorf("%d commands, %+v", all.commands, all.sessions)
+		}
+	})
+}
+
+// What a server does to a request is told apart (HST-126), and one that is turned away comes again by itself where that is
+// wanted.
+func TestOutcomes(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   http.HandlerFunc
+		want Outcome
+	}{
+		{"503", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, Shed},
+		{"429", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, Shed},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, Broken},
+		{"400", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) }, Refused},
+		{"elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", 302) }, Elsewhere},
+		{"in circles", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/mdm", 302) }, Elsewhere},
+		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, Elsewhere},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html><body>Sign in</body></html>") }, Nonsense},
+		{"no HTTP", raw("\x00\x01garbage\r\n\r\n"), Nonsense},
+		{"nothing", raw(""), Cut},
+		{"half a header", raw("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"), Cut},
+		{"half a body", raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Cut},
+		{"never", func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // only then does the server see that the device has gone
+			<-r.Context().Done()
+		}, Silent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				on := false
+				r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+					if on {
+						tt.do(w, r)
+					}
+				})
+				defer r.close()
+				l := r.load(1, Config{Link: link.Config{Timeout: 5 * time.Second}, Pace: Constant(1, time.Second), Drain: time.Minute})
+				defer l.Close()
+				if _, err := l.Enrol(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				on = true
+				if err := l.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				got := stepsOf(l.total())
+				if len(got) != 1 || got[0].Outcome != tt.want.String() {
+					t.Errorf("%+v (%v), want one that is %s", got, l.trouble.Load(), tt.want)
+				}
+				if all := l.total(); all.sessions.done != 0 || all.sessions.started != 1 {
+					t.Errorf("%+v", all.sessions)
+				}
+			})
+		})
+	}
+}
+
+// raw answers with bytes and hangs up.
+func raw(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(c, s)
+		c.Close()
+	}
+}
+
+// A post is a push service without a network: what is pushed to a token reaches the device that connected with it.
+type post struct {
+	mu      sync.Mutex
+	devices map[string]func([]byte)
+}
+
+func (p *post) RegisterToken(string, []byte) {}
+func (p *post) Unregister([]byte)            {}
+func (p *post) Disconnect(token []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.devices, string(token))
+}
+
+func (p *post) Connect(token []byte, deliver func([]byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.devices[string(token)] = deliver
+}
+
+func (p *post) push(d *dialect.Apple) {
+	_, token, magic := d.Push()
+	p.mu.Lock()
+	deliver := p.devices[string(token)]
+	p.mu.Unlock()
+	deliver(apple.EncodePush(nil, magic))
+}
+
+// Devices that are pushed come when the push does; how long the server took to push is told apart, and a push that nobody
+// asked for is an arrival of its own.
+func TestPushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
+		defer r.close()
+		service := &post{devices: map[string]func([]byte){}}
+		var l *Load
+		asked := 0
+		l = r.load(5, Config{
+			Link: kept, Pace: Constant(10, time.Second), Drain: 2 * time.Second, Push: service,
+			Wake: func(_ context.Context, udid string) error {
+				asked++
+				switch asked {
+				case 3:
+					return errors.New("no")
+				case 7:
+					return nil // and forgets it
+				case 8:
+					service.push(l.config.Devices[4])
+				}
+				time.Sleep(30 * time.Millisecond)
+				i := slices.IndexFunc(l.config.Devices, func(d *dialect.Apple) bool { return d.UDID() == udid })
+				service.push(l.config.Devices[i])
+				return nil
+			},
+		})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := l.total()
+		if asked != 10 || all.woken.TotalCount() != 8 || time.Duration(all.woken.Max())*time.Microsecond > 31*time.Millisecond {
+			t.Errorf("%d orders, %d pushes, the longest took %d µs", asked, all.woken.TotalCount(), all.woken.Max())
+		}
+		if s := all.sessions; l.offered.Load() != 11 || s.done != 9 || s.failed != 1 || l.count[ordered] != 1 {
+			t.Errorf("%d offered, %+v, %d not woken; want 11, 9 done, 1 failed and 1 not woken", l.offered.Load(), s, l.count[ordered])
+		}
+		if h := all.steps[dialect.Idle][Good]; h.Max() > 12_000 {
+			t.Errorf("a check-in took %d µs: it counts from the push", h.Max())
+		}
+	})
+}
+
+// Devices that were turned away come again when they were told to, until all have been served.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begin time.Time
+		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+			if !begin.IsZero() && time.Since(begin) < 10*time.Second {
+				w.Header().Set("Retry-After", "15")
+				w.WriteHeader(503)
+			}
+		})
+		defer r.close()
+		l := r.load(20, Config{Link: kept, Pace: Everyone(20, time.Second), Retry: true, Drain: time.Minute})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begin = time.Now()
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := l.total().sessions; s.refused != 20 || s.retries != 20 || s.done != 20 || l.offered.Load() != 20 {
+			t.Errorf("%+v, want 20 refused, who came again and were served", s)
+		}
+		if l.ended < 15*time.Second || l.ended > 20*time.Second {
+			t.Errorf("over after %v", l.ended)
+		}
+	})
+}
+
+// An interrupted load ends at once and keeps what it noted (HST-126).
+func TestInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			time.Sleep(700 * time.Millisecond)
+		})
+		defer r.close()
+		l := r.load(20, Config{Link: kept, Pace: Constant(10, time.Hour)})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeoutCause(t.Context(), 5*time.Second, context.Canceled)
+		defer stop()
+		if err := l.Run(ctx); err == nil {
+			t.Error("it was not told that it was interrupted")
+		}
+		all := l.total()
+		if l.ended > 6*time.Second || all.sessions.done < 40 || all.steps[dialect.Idle][Stopped] == nil {
+			t.Errorf("over after %v, %+v", l.ended, all.sessions)
+		}
+	})
+}
+
+// Where each arrival is an enrolment, all of it is part of the load.
+func TestEnrolments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
+		defer r.close()
+		l, all := r.run(20, Config{Enrolments: true, Pace: Constant(10, time.Second)})
+		if all.sessions.done != 10 || l.enrolled.Load() != 10 || all.steps[dialect.Authenticate][Good].TotalCount() != 10 || all.steps[dialect.Idle][Good] != nil {
+			t.Errorf("%+v, %d enrolled", all.sessions, l.enrolled.Load())
+		}
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	one := []*dialect.Apple{newPhone(1)}
+	for _, tt := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{Pace: Constant(1, time.Second)}, "no devices"},
+		{Config{Devices: one}, "without an end"},
+		{Config{Devices: one, Closed: 2}, "without an end"},
+		{Config{Devices: one, Pace: Constant(0, time.Second)}, "rate of 0"},
+		{Config{Devices: one, Pace: Constant(1, time.Second), Push: &post{}}, "push service"},
+		{Config{Devices: []*dialect.Apple{newPhone(1), newPhone(1)}, Pace: Constant(1, time.Second)}, "two devices have the number 2"},
+	} {
+		if _, err := New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v, want %q", err, tt.want)
+		}
+	}
+}

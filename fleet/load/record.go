@@ -1,0 +1,114 @@
+package load
+
+import (
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"rollcall/agent/dialect"
+)
+
+// Latencies are kept in microseconds to three digits, up to an hour.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
+}
+
+func put(h **hdrhistogram.Histogram, d time.Duration) {
+	if *h == nil {
+		*h = newHistogram()
+	}
+	(*h).RecordValue(max(min(d, time.Hour), 0).Microseconds()) // within its bounds: no error
+}
+
+// A window's latencies are kept to two digits, up to a minute: there are hundreds of windows.
+func (w *window) put(d time.Duration) {
+	if w.latency == nil {
+		w.latency = hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 2)
+	}
+	w.latency.RecordValue(max(min(d, time.Minute), 0).Microseconds())
+}
+
+// A book is what one worker noted. Books merge into one without loss.
+type book struct {
+	mu      sync.Mutex
+	steps   [dialect.Steps][outcomes]*hdrhistogram.Histogram // from the intended moment to the end of the answer
+	woken   *hdrhistogram.Histogram                          // from the intended wake-up to its push
+	late    *hdrhistogram.Histogram                          // start delay: what the generator itself added
+	windows []window
+
+	sessions sessions
+	commands uint64
+	full     uint64 // handshakes
+	resumed  uint64
+	sent     int64
+	received int64
+}
+
+// sessions count conversations.
+type sessions struct{ started, done, failed, refused, retries uint64 }
+
+// A window is a part of the run of a fixed length, by the intended moments of what happened in it.
+type window struct {
+	offered, done, failed uint64
+	latency               *hdrhistogram.Histogram // of good answers; nil: there were none
+}
+
+// at returns the window of a moment since the beginning. b.mu is held.
+func (b *book) at(since, length time.Duration) *window {
+	i := max(int(since/length), 0)
+	for len(b.windows) <= i {
+		b.windows = append(b.windows, window{})
+	}
+	return &b.windows[i]
+}
+
+// merge adds what o noted.
+func (b *book) merge(o *book) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	join := func(to **hdrhistogram.Histogram, from *hdrhistogram.Histogram) {
+		switch {
+		case from == nil:
+		case *to == nil:
+			*to = hdrhistogram.Import(from.Export()) // a copy
+		default:
+			(*to).Merge(from) // the same bounds: nothing is dropped
+		}
+	}
+	for s := range b.steps {
+		for k := range b.steps[s] {
+			join(&b.steps[s][k], o.steps[s][k])
+		}
+	}
+	join(&b.woken, o.woken)
+	join(&b.late, o.late)
+	for i := range o.windows {
+		from, to := &o.windows[i], b.at(time.Duration(i), 1)
+		to.offered += from.offered
+		to.done += from.done
+		to.failed += from.failed
+		join(&to.latency, from.latency)
+	}
+	b.sessions.started += o.sessions.started
+	b.sessions.done += o.sessions.done
+	b.sessions.failed += o.sessions.failed
+	b.sessions.refused += o.sessions.refused
+	b.sessions.retries += o.sessions.retries
+	b.commands += o.commands
+	b.full += o.full
+	b.resumed += o.resumed
+	b.sent += o.sent
+	b.received += o.received
+}
+
+// answers merges what all good answers took.
+func (b *book) answers() *hdrhistogram.Histogram {
+	all := newHistogram()
+	for s := range b.steps {
+		if h := b.steps[s][Good]; h != nil {
+			all.Merge(h)
+		}
+	}
+	return all
+}

@@ -1,0 +1,385 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+)
+
+// Run is the load: it returns when all that was meant to happen has, or has had its time. The error is ctx's when it was
+// interrupted; what was noted until then stays.
+func (l *Load) Run(ctx context.Context) error {
+	if err := l.fill(); err != nil {
+		return err
+	}
+	life, stop := context.WithCancel(ctx)
+	defer stop()
+	l.begin, l.paced = time.Now(), l.config.Closed == 0
+	l.plug()
+	defer l.unplug()
+	if l.config.Closed > 0 {
+		l.loop(life)
+	} else {
+		l.dispatch(life)
+	}
+	l.stopping.Store(true)
+	stop()
+	close(l.jobs)
+	l.working.Wait()
+	l.ended = time.Since(l.begin)
+	return ctx.Err()
+}
+
+// fill makes ready whoever can take an arrival.
+func (l *Load) fill() error {
+	for i, d := range l.config.Devices {
+		if (d.Phase() == agent.Enrolled) != l.config.Enrolments {
+			l.sleep(int32(i))
+		}
+	}
+	if l.count[resting] > 0 {
+		return nil
+	}
+	if l.config.Enrolments {
+		return errors.New("load: all devices are enrolled already")
+	}
+	return errors.New("load: no device is enrolled")
+}
+
+// plug connects the devices to the push service.
+func (l *Load) plug() {
+	if l.config.Push == nil {
+		return
+	}
+	for i, d := range l.config.Devices {
+		if topic, token, _ := d.Push(); token != nil {
+			l.config.Push.RegisterToken(topic, token)
+			l.config.Push.Connect(token, func(payload []byte) { l.pushed(int32(i), payload) })
+		}
+	}
+}
+
+func (l *Load) unplug() {
+	if l.config.Push == nil {
+		return
+	}
+	for _, d := range l.config.Devices {
+		if _, token, _ := d.Push(); token != nil {
+			l.config.Push.Disconnect(token)
+		}
+	}
+}
+
+// dispatch starts conversations when they are due until the load is over.
+func (l *Load) dispatch(ctx context.Context) {
+	offer, take := l.config.Pace.cursor(), l.config.Pace.cursor()
+	next, more := offer.next()
+	pending := 0 // offered, and no device had time yet
+	end := l.config.Pace.Length() + l.config.Drain
+	report := l.reporter(false)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		now := time.Since(l.begin)
+		for more && next <= now {
+			l.offer(next)
+			pending++
+			next, more = offer.next()
+		}
+		wait, idle := l.start(ctx, now, &pending, take)
+		if now >= end || !more && pending == 0 && idle {
+			return
+		}
+		report()
+		if more {
+			wait = min(wait, next-now)
+		}
+		timer.Reset(min(max(wait, 0), end-now, time.Second))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-l.news:
+		}
+	}
+}
+
+func (l *Load) offer(at time.Duration) {
+	l.offered.Add(1)
+	b := l.books[0]
+	b.mu.Lock()
+	b.at(at, l.width).offered++
+	b.mu.Unlock()
+}
+
+// start starts what can start now: what devices do by themselves, what pushes want of them, and arrivals. wait is when
+// there is next something of the former; idle: nobody talks or will.
+func (l *Load) start(ctx context.Context, now time.Duration, pending *int, take *cursor) (wait time.Duration, idle bool) {
+	var starting []job
+	l.mu.Lock()
+	at, ok := l.visits()
+	for ; ok && at <= now; at, ok = l.visits() {
+		v := l.visitor()
+		starting = append(starting, job{device: v.device, at: v.at, could: v.at, why: v.why, asked: -1, retry: v.why == dialect.Scheduled})
+	}
+	wait = math.MaxInt64
+	if ok {
+		wait = at - now
+	}
+	for _, w := range l.wakes {
+		if j, ok := l.hear(w); ok {
+			starting = append(starting, j)
+		}
+	}
+	l.wakes = l.wakes[:0]
+	for *pending > 0 && l.count[resting] > 0 {
+		*pending--
+		j := job{why: dialect.Synced, order: l.config.Wake != nil}
+		j.at, _ = take.next()
+		if j.order {
+			j.device = l.next(ordered)
+			l.beds[j.device].ordered = j.at
+		} else {
+			j.device = l.next(talking)
+		}
+		j.could = max(j.at, l.beds[j.device].freed)
+		starting = append(starting, j)
+	}
+	idle = l.count[talking]+l.count[waiting]+l.count[ordered] == 0
+	l.mu.Unlock()
+	for _, j := range starting {
+		l.hand(ctx, j)
+	}
+	return wait, idle
+}
+
+// hear turns a push into a conversation. A device that is talking talks again afterwards. l.mu is held.
+func (l *Load) hear(w wake) (j job, ok bool) {
+	b := &l.beds[w.device]
+	if b.place == talking {
+		b.again = true
+		return j, false
+	}
+	if !l.config.Devices[w.device].Woken(w.magic) {
+		return j, false
+	}
+	j = job{device: w.device, at: w.at, could: w.at, why: dialect.Pushed, asked: -1}
+	if b.place == ordered {
+		j.asked = b.ordered
+	}
+	l.move(w.device, talking)
+	return j, true
+}
+
+// hand gives j to a worker that has nothing to do, or to a new one: stacks that have grown stay so.
+func (l *Load) hand(ctx context.Context, j job) {
+	select {
+	case l.jobs <- j:
+	default:
+		l.working.Go(func() {
+			for ok := true; ok; j, ok = <-l.jobs {
+				l.work(ctx, j)
+			}
+		})
+	}
+}
+
+// work is one conversation.
+func (l *Load) work(ctx context.Context, j job) {
+	l.late(j.device, time.Since(l.begin)-j.could)
+	if j.order {
+		l.order(ctx, j)
+		return
+	}
+	d := l.config.Devices[j.device]
+	l.rise(j.device, l.begin.Add(j.at))
+	var report link.Report
+	var err error
+	if l.config.Enrolments && d.Phase() != agent.Enrolling {
+		report, err = l.enrolArrival(ctx, d)
+	} else {
+		report, err = l.link.Converse(ctx, d, j.why)
+	}
+	if d.Phase() == agent.Enrolled && l.config.Enrolments {
+		l.enrolled.Add(1)
+	}
+	l.note(j, &report, err)
+	l.lie(j.device)
+}
+
+// enrolArrival is the enrolment of one device, with whatever it takes to be let in.
+func (l *Load) enrolArrival(ctx context.Context, d *dialect.Apple) (link.Report, error) {
+	if l.config.Start == nil {
+		return link.Report{}, errors.New("nobody says where devices enrol")
+	}
+	starts, err := l.config.Start(ctx, []*dialect.Apple{d})
+	if err != nil {
+		return link.Report{}, err
+	}
+	return l.link.Enrol(ctx, d, starts[0])
+}
+
+// order has the server push to a device, which comes when the push does.
+func (l *Load) order(ctx context.Context, j job) {
+	err := l.config.Wake(ctx, l.config.Devices[j.device].UDID())
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	l.tell("wake-up", err)
+	b := l.book(j.device)
+	b.mu.Lock()
+	b.sessions.started++
+	b.sessions.failed++
+	b.at(j.at, l.width).failed++
+	b.mu.Unlock()
+	l.mu.Lock()
+	if l.beds[j.device].place == ordered { // no push came all the same
+		l.beds[j.device].freed = time.Since(l.begin)
+		l.sleep(j.device)
+	}
+	l.mu.Unlock()
+	l.nudge()
+}
+
+// note counts a conversation.
+func (l *Load) note(j job, r *link.Report, err error) {
+	b := l.book(j.device)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case j.why == dialect.Pushed && j.asked >= 0:
+		put(&b.woken, j.at-j.asked)
+	case j.why == dialect.Pushed: // nobody here asked for it
+		b.at(j.at, l.width).offered++
+		l.offered.Add(1)
+	}
+	b.sessions.started++
+	b.commands += uint64(r.Commands)
+	if j.retry {
+		b.sessions.retries++
+	}
+	w := b.at(j.at, l.width)
+	f, ok := errors.AsType[*dialect.Failure](err)
+	switch {
+	case err == nil:
+		b.sessions.done++
+		w.done++
+		return
+	case ok && f.Status != 0:
+		b.sessions.refused++
+	default:
+		b.sessions.failed++
+	}
+	w.failed++
+}
+
+// lie puts a device back to bed, or on its way again.
+func (l *Load) lie(i int32) {
+	now := time.Since(l.begin)
+	d := l.config.Devices[i]
+	due, phase := d.Due(), d.Phase()
+	l.mu.Lock()
+	b := &l.beds[i]
+	b.freed = now
+	switch {
+	case b.again && phase == agent.Enrolled:
+		b.again = false
+		l.come(i, now, dialect.Pushed)
+	case due != 0 && (l.config.Retry || phase == agent.Enrolling):
+		const rounding = time.Millisecond // the device's clock counts in microseconds: it must not be early
+		l.come(i, now+max(due.Time().Sub(l.now()), 0)+rounding, dialect.Scheduled)
+	case phase == agent.Enrolled && l.config.Enrolments:
+		l.move(i, out)
+	case phase == agent.Enrolled, l.config.Enrolments:
+		l.sleep(i)
+	default:
+		l.move(i, out)
+		l.lost++
+	}
+	l.mu.Unlock()
+	l.nudge()
+}
+
+// now is the devices' clock.
+func (l *Load) now() time.Time {
+	if l.config.Link.Now != nil {
+		return l.config.Link.Now()
+	}
+	return time.Now()
+}
+
+// loop is the closed loop: each of some devices talks again as soon as its turn has come and it has been answered.
+func (l *Load) loop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, l.config.For+l.config.Drain)
+	defer cancel()
+	report := l.reporter(false)
+	for range min(l.config.Closed, l.count[resting]) {
+		l.working.Go(func() {
+			for {
+				l.mu.Lock()
+				now := time.Since(l.begin)
+				if now >= l.config.For || l.count[resting] == 0 || ctx.Err() != nil {
+					l.mu.Unlock()
+					return
+				}
+				j := job{device: l.next(talking), at: now, could: now, why: dialect.Synced, asked: -1}
+				l.mu.Unlock()
+				l.offer(now)
+				l.work(ctx, j)
+			}
+		})
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for over := l.over(); ; {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+			report()
+		}
+	}
+}
+
+// over is closed when nobody talks any more.
+func (l *Load) over() <-chan struct{} {
+	c := make(chan struct{})
+	go func() {
+		l.working.Wait()
+		close(c)
+	}()
+	return c
+}
+
+// reporter returns what tells of progress, at most once a second.
+func (l *Load) reporter(enrolling bool) func() {
+	last := time.Time{}
+	return func() {
+		if now := time.Now(); l.config.Progress != nil && now.Sub(last) >= time.Second {
+			last = now
+			l.config.Progress(l.progress(enrolling))
+		}
+	}
+}
+
+func (l *Load) progress(enrolling bool) Progress {
+	p := Progress{
+		Enrolling: enrolling, At: time.Since(l.begin), Length: l.Length(), Devices: len(l.config.Devices), Enrolled: int(l.enrolled.Load()),
+		Offered: l.offered.Load(),
+	}
+	for _, b := range l.books {
+		b.mu.Lock()
+		p.Started += b.sessions.started
+		p.Done += b.sessions.done
+		p.Failed += b.sessions.failed + b.sessions.refused
+		b.mu.Unlock()
+	}
+	l.mu.Lock()
+	p.Busy = l.count[talking]
+	l.mu.Unlock()
+	return p
+}
