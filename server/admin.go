@@ -135,10 +135,20 @@ func (s *Server) SetUp(ctx context.Context, now protocol.Time, t authority.Tenan
 }
 
 // PutUsers adds users or changes those that exist, by UPN without case; ID is not looked at. It returns their IDs in the
-// same order. Devices whose profiles change are woken (AUTH-52).
-func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.User) ([]delivery.UserID, error) {
+// same order. Devices whose profiles change are woken (AUTH-52). More licences that entitle Intune than the tenant owns are
+// refused (AUTH-09).
+func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.User) (ids []delivery.UserID, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
+	who := Actor{actorIn(ctx), store.GlobalAdministrator}
+	err = s.attempt(ctx, now, who, "users", true, func(ctx context.Context) error {
+		ids, err = s.putUsers(ctx, now, users)
+		return err
+	})
+	return ids, err
+}
+
+func (s *Server) putUsers(ctx context.Context, now protocol.Time, users []store.User) ([]delivery.UserID, error) {
 	snap := s.snap.Load()
 	next := delivery.UserID(len(snap.world.Users))
 	fresh := map[string]delivery.UserID{}
@@ -159,6 +169,9 @@ func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.
 		}
 		u.ID, ids[i] = id, id
 		c.Users[i] = u
+	}
+	if err := withinUnits(snap.content, snap.content.With(&c)); err != nil {
+		return nil, err
 	}
 	return ids, s.change(ctx, now, &c)
 }

@@ -100,8 +100,8 @@ func (s *Server) licensed(licences []Licence) ([]store.User, error) {
 // planUsers previews a change of users. It refuses more licences than there are units (AUTH-09).
 func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *store.Content, users []store.User) (*Preview, error) {
 	next := content.With(&store.Change{Users: users})
-	if before, after := unitsOf(content), unitsOf(next); after.Known && after.Free < 0 && after.Free < before.Free {
-		return nil, refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", after.Owned, after.Owned-after.Free)
+	if err := withinUnits(content, next); err != nil {
+		return nil, err
 	}
 	var what strings.Builder
 	for i := range users {
@@ -114,10 +114,16 @@ func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *stor
 	return p, err
 }
 
+// withinUnits refuses a change after which more users hold an Intune licence than the tenant owns, and more than before it.
+func withinUnits(content, next *store.Content) error {
+	if before, after := unitsOf(content), unitsOf(next); after.Known && after.Free < 0 && after.Free < before.Free {
+		return refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", after.Owned, after.Owned-after.Free)
+	}
+	return nil
+}
+
 // SetUnits says how many licences that entitle Intune the tenant owns; negative: not known (AUTH-09). While it is known,
 // enrolment asks for licences (AUTH-47).
 func (s *Server) SetUnits(ctx context.Context, now protocol.Time, who Actor, units int) error {
-	set := s.Content().Settings
-	set.UnitsKnown, set.Units = units >= 0, max(units, 0)
-	return s.SetSettings(ctx, now, who, set)
+	return s.ChangeSettings(ctx, now, who, "", func(set *delivery.Settings) { set.UnitsKnown, set.Units = units >= 0, max(units, 0) })
 }

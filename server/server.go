@@ -64,6 +64,7 @@ type Server struct {
 	outbox outbox
 
 	previews previews
+	settings pastSettings
 
 	journal bell
 }

@@ -2,6 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"rollcall/protocol"
@@ -11,16 +16,80 @@ import (
 
 const aDay = 24 * time.Hour
 
+// A SettingsVersion stands for the values of all settings.
+func SettingsVersion(set *delivery.Settings) string {
+	sum := sha256.Sum256(fmt.Append(nil, *set))
+	return hex.EncodeToString(sum[:8])
+}
+
 // SetSettings replaces the tenant's settings. Values outside what the rules allow are refused by rule.
 func (s *Server) SetSettings(ctx context.Context, now protocol.Time, who Actor, set delivery.Settings) error {
+	return s.ChangeSettings(ctx, now, who, "", func(to *delivery.Settings) { *to = set })
+}
+
+// ChangeSettings has change turn the present settings into other ones, with nobody else's change between. Version is the
+// version of the settings that the administrator has seen, or empty: where they are others now, the change is refused and
+// the difference named (HST-070). Values outside what the rules allow are refused by rule.
+func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Actor, version string, change func(*delivery.Settings)) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	return s.attempt(ctx, now, who, "settings", who.administers(), func(ctx context.Context) error {
+		present := s.Content().Settings
+		if is := SettingsVersion(&present); version != "" && version != is {
+			return refuse(protocol.RuleOutdated, "the settings are not those of version %s any more, but of %s: %s", version, is, s.settings.since(version, &present))
+		}
+		set := present
+		change(&set)
 		if err := checkSettings(&set); err != nil {
 			return err
 		}
-		return s.change(ctx, now, &store.Change{Settings: &set, Lines: line(delivery.WhatSettings, "", "")})
+		s.settings.keep(&present)
+		return s.change(ctx, now, &store.Change{Settings: &set, Lines: line(delivery.WhatSettings, "", differs(&present, &set))})
 	})
+}
+
+// settingsKept is how many settings of before are remembered, to name what has changed since.
+const settingsKept = 16
+
+// pastSettings are the latest settings of before, by version. Guarded by Server.admin.
+type pastSettings struct {
+	versions []string
+	of       map[string]delivery.Settings
+}
+
+func (p *pastSettings) keep(set *delivery.Settings) {
+	v := SettingsVersion(set)
+	if _, known := p.of[v]; known {
+		return
+	}
+	if p.of == nil {
+		p.of = map[string]delivery.Settings{}
+	}
+	p.of[v] = *set
+	if p.versions = append(p.versions, v); len(p.versions) > settingsKept {
+		delete(p.of, p.versions[0])
+		p.versions = p.versions[1:]
+	}
+}
+
+func (p *pastSettings) since(version string, present *delivery.Settings) string {
+	was, known := p.of[version]
+	if !known {
+		return "what has changed, nobody remembers"
+	}
+	return differs(&was, present)
+}
+
+// differs says in words which settings are others, and what they were; empty: none is.
+func differs(was, is *delivery.Settings) string {
+	var out []string
+	a, b := reflect.ValueOf(*was), reflect.ValueOf(*is)
+	for i := range a.NumField() {
+		if x, y := a.Field(i).Interface(), b.Field(i).Interface(); !reflect.DeepEqual(x, y) {
+			out = append(out, fmt.Sprintf("%s %+v, was %+v", a.Type().Field(i).Name, y, x))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 func checkSettings(set *delivery.Settings) error {
@@ -47,9 +116,7 @@ func checkSettings(set *delivery.Settings) error {
 // SetCleanUp sets the clean-up rule: records silent for this many days, 30 to 270, are deleted; 0 switches it off
 // (AUTH-48).
 func (s *Server) SetCleanUp(ctx context.Context, now protocol.Time, who Actor, days int) error {
-	set := s.Content().Settings
-	set.Silent = time.Duration(days) * aDay
-	err := s.SetSettings(ctx, now, who, set)
+	err := s.ChangeSettings(ctx, now, who, "", func(set *delivery.Settings) { set.Silent = time.Duration(days) * aDay })
 	if err == nil {
 		s.outbox.sweep.Store(int64(now)) // it may concern some right now
 		s.outbox.nudge()

@@ -205,6 +205,7 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 func authoritySettingsCommand(c *client) *cobra.Command {
 	var cleanUp, units, limit, validity int
 	var onCoexistence, deviceLicences bool
+	var version string
 	cmd := &cobra.Command{
 		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -225,6 +226,13 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 				}
 			}
 			if given {
+				if s.Version = version; version == "" {
+					present, err := t.Settings(cmd.Context())
+					if err != nil {
+						return err
+					}
+					s.Version = present.Version
+				}
 				if err := t.SetSettings(cmd.Context(), s); err != nil {
 					return err
 				}
@@ -236,6 +244,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&version, "version", "", "`VERSION` of the settings as they were shown: change nothing where they are others by now (HST-070)")
 	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records that are silent for so long, 30 to 270; 0: none (AUTH-48)")
 	flags.IntVar(&units, "intune-units", -1, "licences owned that entitle Intune; -1: not known (AUTH-09)")
 	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
@@ -258,6 +267,7 @@ func printSettings(w io.Writer, s *target.Settings) {
 		}
 		return "no"
 	}
+	row(w, "version", s.Version)
 	row(w, "silent records are deleted", or(s.CleanUpDays, 0, "never", " days"))
 	row(w, "licences that entitle Intune", or(s.Units, -1, "not known", ""))
 	row(w, "device licences", yes(s.DeviceLicences))

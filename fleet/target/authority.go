@@ -92,6 +92,7 @@ func (r *Rollcall) Readiness(ctx context.Context, authority string) ([]Finding, 
 
 // Settings are the tenant's settings. In a change nil leaves one as it is.
 type Settings struct {
+	Version          string              `json:"version,omitempty"`           // of those that were read: a change of others is refused (HST-070); empty: of whatever they are
 	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48; 0: no record is deleted for its silence
 	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09; -1: not known
 	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47

@@ -269,11 +269,18 @@ type Clock struct {
 	Now    protocol.Time `json:"now"`
 	Driven bool          `json:"driven"` // it stands still until it is stepped
 	Next   protocol.Time `json:"next"`   // when the server next has something to do; 0: never
+	Doubt  bool          `json:"doubt"`  // it was set, and nobody has confirmed it (HST-110)
 }
 
 // Clock reads the server's clock.
 func (r *Rollcall) Clock(ctx context.Context) (c Clock, err error) {
 	err = r.call(ctx, http.MethodGet, "/rollcall/v1/clock", nil, &c)
+	return c, err
+}
+
+// ConfirmClock says that the server's clock is right after it was set (HST-110).
+func (r *Rollcall) ConfirmClock(ctx context.Context) (c Clock, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/clock/confirm", struct{}{}, &c)
 	return c, err
 }
 

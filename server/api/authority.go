@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
 )
 
 const maxDays = 10000
@@ -210,6 +212,7 @@ func (h *Handler) pushCSR(c *call) (any, error) {
 
 // settings are the tenant's, as a change has them: what is left out stays as it is.
 type settings struct {
+	Version          string              `json:"version,omitempty"`           // of the settings as they were read; in a change: refused where they are others by now (HST-070)
 	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48: records silent for so long are deleted; 0: none are
 	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09: licences owned that entitle Intune; -1: not known
 	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47: for userless devices
@@ -228,7 +231,7 @@ func (h *Handler) getSettings(*call) (any, error) {
 		units = s.Units
 	}
 	out := settings{
-		days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
+		server.SettingsVersion(&s), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
 		days(s.Validity),
 	}
@@ -243,47 +246,48 @@ func (h *Handler) getSettings(*call) (any, error) {
 
 func (h *Handler) setSettings(c *call) (any, error) {
 	in := c.body.(*settings)
-	set := h.cfg.Server.Content().Settings
-	if n := in.Units; n != nil {
-		set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
+	var attempts [3]time.Duration
+	if in.Attempts != nil && len(in.Attempts) != len(attempts) {
+		return nil, wrongValue("attempts_seconds", "want three")
 	}
-	if in.DeviceLicences != nil {
-		set.DeviceLicences = *in.DeviceLicences
-	}
-	if in.DeviceLimit != nil {
-		set.DeviceLimit = *in.DeviceLimit
-	}
-	if in.GapOnCoexistence != nil {
-		set.Gap.NotOnCoexistence = !*in.GapOnCoexistence
-	}
-	if in.GapPlatforms != nil {
-		set.Gap.Platforms = in.GapPlatforms
-	}
-	if in.Attempts != nil {
-		if len(in.Attempts) != len(set.Attempts) {
-			return nil, wrongValue("attempts_seconds", "want three")
-		}
-		for i, n := range in.Attempts {
-			var err error
-			if set.Attempts[i], err = duration("attempts_seconds", n, maxDuration); err != nil {
-				return nil, err
-			}
+	for i, n := range in.Attempts {
+		var err error
+		if attempts[i], err = duration("attempts_seconds", n, maxDuration); err != nil {
+			return nil, err
 		}
 	}
-	for _, d := range []struct {
-		field string
-		days  *int
-		to    *time.Duration
-	}{{"clean_up_days", in.CleanUpDays, &set.Silent}, {"compliance_days", in.ValidityDays, &set.Validity}} {
-		if d.days == nil {
-			continue
+	for field, days := range map[string]*int{"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays} {
+		if days != nil && (*days < 0 || *days > maxDays) {
+			return nil, wrongValue(field, "want 0 to %d", maxDays)
 		}
-		if *d.days < 0 || *d.days > maxDays {
-			return nil, wrongValue(d.field, "want 0 to %d", maxDays)
-		}
-		*d.to = time.Duration(*d.days) * 24 * time.Hour
 	}
-	if err := h.cfg.Server.SetSettings(c.Context(), c.now, c.who, set); err != nil {
+	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *delivery.Settings) {
+		if n := in.Units; n != nil {
+			set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
+		}
+		if in.DeviceLicences != nil {
+			set.DeviceLicences = *in.DeviceLicences
+		}
+		if in.DeviceLimit != nil {
+			set.DeviceLimit = *in.DeviceLimit
+		}
+		if in.GapOnCoexistence != nil {
+			set.Gap.NotOnCoexistence = !*in.GapOnCoexistence
+		}
+		if in.GapPlatforms != nil {
+			set.Gap.Platforms = in.GapPlatforms
+		}
+		if in.Attempts != nil {
+			set.Attempts = attempts
+		}
+		if in.CleanUpDays != nil {
+			set.Silent = time.Duration(*in.CleanUpDays) * 24 * time.Hour
+		}
+		if in.ValidityDays != nil {
+			set.Validity = time.Duration(*in.ValidityDays) * 24 * time.Hour
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	return h.getSettings(c)

@@ -105,6 +105,61 @@ func TestHST070TwoAdministrators(t *testing.T) {
 	}
 }
 
+// TestHST070Settings: of two administrators who have seen the same settings, the second is told what the first has changed;
+// without a version only what is given changes.
+func TestHST070Settings(t *testing.T) {
+	o := newOffice(t)
+	const path = "/rollcall/v1/settings"
+	seen := o.call("GET", path, nil, 200)["version"]
+	first := o.call("POST", path, map[string]any{"device_limit": 5, "version": seen}, 200)
+	if first["version"] == seen || first["device_limit"] != float64(5) {
+		t.Fatalf("answered %v", first)
+	}
+	no := o.call("POST", path, map[string]any{"clean_up_days": 90, "device_limit": 3, "version": seen}, 409)["error"].(map[string]any)
+	if no["rule"] != "HST-070" || !strings.Contains(no["message"].(string), "DeviceLimit 5, was 0") {
+		t.Errorf("answered %v, want HST-070 and the difference", no)
+	}
+	if line := lastLine(o); line["rule"] != "HST-070" || line["what"] != "change denied" || line["actor"] != "token:admin" {
+		t.Errorf("journal: %v", line)
+	}
+	if got := o.call("GET", path, nil, 200); got["version"] != first["version"] || got["clean_up_days"] != float64(0) {
+		t.Errorf("a refused change was made: %v", got)
+	}
+	o.call("POST", path, map[string]any{"clean_up_days": 90, "version": first["version"]}, 200)
+	if got := o.call("POST", path, map[string]any{"compliance_days": 20}, 200); got["clean_up_days"] != float64(90) || got["device_limit"] != float64(5) {
+		t.Errorf("settings: %v", got)
+	}
+	if no := o.call("POST", path, map[string]any{"version": "yesterday"}, 409)["error"].(map[string]any); !strings.Contains(no["message"].(string), "nobody remembers") {
+		t.Errorf("answered %v", no)
+	}
+}
+
+func lastLine(o *office) map[string]any {
+	lines := o.call("GET", "/rollcall/v1/journal?limit=1000", nil, 200)["lines"].([]any)
+	return lines[len(lines)-1].(map[string]any)
+}
+
+// TestAUTH09Users: who adds users with licences is held to the units that the tenant owns, too.
+func TestAUTH09Users(t *testing.T) {
+	o := newOffice(t) // two users hold an Intune licence
+	o.call("POST", "/rollcall/v1/settings", map[string]any{"intune_units": 2}, 200)
+	carol := map[string]any{"users": []any{map[string]any{"upn": "carol@example.org", "intune_licence": true}}}
+	if no := o.call("POST", "/rollcall/v1/users", carol, 409)["error"].(map[string]any); no["rule"] != "AUTH-09" {
+		t.Errorf("answered %v, want AUTH-09", no)
+	}
+	if line := lastLine(o); line["rule"] != "AUTH-09" || line["what"] != "change denied" || line["actor"] != "token:admin" {
+		t.Errorf("journal: %v", line)
+	}
+	if _, there := o.core.UserByUPN("carol@example.org"); there {
+		t.Error("a refused user was added")
+	}
+	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{
+		map[string]any{"upn": "bob@example.org"}, map[string]any{"upn": "carol@example.org", "intune_licence": true},
+	}}, 200)
+	o.call("POST", "/rollcall/v1/settings", map[string]any{"intune_units": 0}, 200)
+	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{map[string]any{"upn": "ada@example.org", "intune_licence": true, "name": "Ada"}}}, 200) // no more than before
+}
+
 // Each refused transition names its rule, changes nothing and is in the journal once.
 func TestRefusedChanges(t *testing.T) {
 	o := newBMS(t)

@@ -117,6 +117,10 @@ func routes() []route {
 			method: "POST", path: "/rollcall/v1/clock", needs: store.IntuneAdministrator, summary: "step a driven clock and do what is due by then", in: body[step](), out: clock{},
 			serve: (*Handler).step,
 		},
+		{
+			method: "POST", path: "/rollcall/v1/clock/confirm", needs: store.IntuneAdministrator,
+			summary: "say that the clock is right after it was set: what waited for that goes on (HST-110)", in: body[done](), out: clock{}, serve: (*Handler).confirmClock,
+		},
 
 		{method: "GET", path: "/rollcall/v1/users", needs: store.Reader, summary: "list users", query: page, out: userPage{}, serve: (*Handler).getUsers},
 		{method: "POST", path: "/rollcall/v1/users", needs: store.IntuneAdministrator, summary: "add users, or change them by UPN", in: body[putUsers](), out: count{}, serve: (*Handler).putUsers},

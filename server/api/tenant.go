@@ -89,7 +89,8 @@ func duration(field string, seconds int64, most time.Duration) (time.Duration, e
 type clock struct {
 	Now    protocol.Time `json:"now"`
 	Driven bool          `json:"driven"`
-	Next   protocol.Time `json:"next"` // empty: never
+	Next   protocol.Time `json:"next"`  // empty: never
+	Doubt  bool          `json:"doubt"` // it was set, and nobody has confirmed it: no record and no profile goes by time (HST-110)
 }
 
 type step struct {
@@ -98,7 +99,15 @@ type step struct {
 
 func (h *Handler) getClock(c *call) (any, error) {
 	next, err := h.cfg.Server.Next(c.Context())
-	return clock{protocol.At(h.cfg.Clock.Now()), h.cfg.Clock.Driven(), next}, err
+	return clock{protocol.At(h.cfg.Clock.Now()), h.cfg.Clock.Driven(), next, h.cfg.Server.World().Doubt}, err
+}
+
+// confirmClock says that a clock which was set is right.
+func (h *Handler) confirmClock(c *call) (any, error) {
+	if err := h.cfg.Server.ConfirmClock(c.Context(), c.now, c.who); err != nil {
+		return nil, err
+	}
+	return h.getClock(c)
 }
 
 func (h *Handler) step(c *call) (any, error) {

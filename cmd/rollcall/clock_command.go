@@ -1,0 +1,55 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
+)
+
+func clockCommand() *cobra.Command {
+	cmd, c := clientCommand(&cobra.Command{
+		Use: "clock", Short: "Show the server's clock, or confirm it after it was set",
+		Long: `Show the server's clock, or confirm it. When the clock of a server that runs is set by more than five minutes, no record is
+removed and no profile taken away for its age until an administrator confirms the time, or it is set back (HST-110).`,
+	})
+	read := func(use, short string, get func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error)) *cobra.Command {
+		return &cobra.Command{
+			Use: use, Short: short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				t, err := c.target()
+				if err != nil {
+					return err
+				}
+				clock, err := get(cmd, t)
+				if err != nil {
+					return err
+				}
+				return show(cmd, clock, func(w io.Writer) { printClock(w, &clock) })
+			},
+		}
+	}
+	cmd.AddCommand(
+		read("show", "Show the server's time, and whether it is trusted", func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error) { return t.Clock(cmd.Context()) }),
+		read("confirm", "Say that the clock is right after it was set", func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error) {
+			return t.ConfirmClock(cmd.Context())
+		}),
+	)
+	return cmd
+}
+
+func printClock(w io.Writer, c *target.Clock) {
+	row(w, "time", when(c.Now)+" UTC")
+	kind := "this machine's"
+	if c.Driven {
+		kind = "driven: it stands still until it is stepped"
+	}
+	row(w, "clock", kind)
+	row(w, "next at work", when(c.Next))
+	if c.Doubt {
+		row(w, "warning", "HST-110: the clock was set; nothing goes by time until rollcall clock confirm, or until it is set back")
+	}
+}
