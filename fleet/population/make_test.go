@@ -278,3 +278,40 @@ func BenchmarkNew(b *testing.B) {
 		New(p)
 	}
 }
+
+// Everything that is drawn follows the seed, each kind of it by itself (HST-124).
+func TestHST124Seed(t *testing.T) {
+	made := func(seed uint64) map[string]string {
+		p, err := plan.BuiltIn("lab")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Seed = seed
+		pop := New(p)
+		drawn := map[string]string{}
+		for i := range pop.Devices {
+			d := &pop.Devices[i]
+			drawn["platform"] += d.Platform.String()
+			drawn["id"] += d.UDID
+			drawn["version"] += d.OSVersion
+			drawn["model"] += d.Model.Name
+			drawn["habits"] += fmt.Sprint(d.Habits)
+			drawn["user"] += fmt.Sprint(d.User, ",")
+		}
+		for _, u := range pop.Users {
+			drawn["licence"] += fmt.Sprint(u.Licence)
+			drawn["group"] += fmt.Sprint(u.Group)
+		}
+		drawn["picked"] = fmt.Sprint(pop.Pick(plan.Target{Share: plan.Whole / 2, Whom: plan.All}, p.Seed, 3))
+		return drawn
+	}
+	one, again, other := made(1), made(1), made(2)
+	for what := range one {
+		if one[what] != again[what] {
+			t.Errorf("%s: the same seed drew twice, and differently", what)
+		}
+		if one[what] == other[what] {
+			t.Errorf("%s: another seed drew the same", what)
+		}
+	}
+}

@@ -68,3 +68,71 @@ func TestAUTH31GapWithRenewal(t *testing.T) {
 		t.Errorf("a farewell is refused by %s", p.out.Refusal.Rule)
 	}
 }
+
+// TestAUTH23Failed: at the check-in that a licence moves it with, every profile of BMS leaves, also one whose namesake did
+// not install in its place. That is tried again as any other.
+func TestAUTH23Failed(t *testing.T) {
+	p := newPhone(t)
+	p.w.Tenant = authority.Tenant{Authority: protocol.Office365, Coexistence: true, Epoch: 1, ChangedAt: start}
+	p.w.Profiles = append(p.w.Profiles, delivery.Profile{Name: "mail", Family: protocol.Email, Authority: protocol.Office365, Identifier: "org.mail"})
+	bms := protocol.Profile(len(p.w.Profiles) - 1)
+	p.w.Sets = append(p.w.Sets, delivery.Set{Version: 12, Profiles: []protocol.Profile{bms}})
+	p.w.Users[1].BasicLicence, p.w.Users[1].Sets[protocol.Office365] = true, 2
+	p.enrol()
+	p.ready()
+	p.drain()
+	equal(t, "under BMS", p.profiles(), "mail5 installed")
+
+	p.w.Users[1].IntuneLicence = true
+	p.now = p.now.Add(day)
+	var said []string
+	p.ask()
+	for p.out.Reply.Kind == protocol.Work {
+		c := p.out.Reply.Command
+		said = append(said, c.Kind.String()+" "+p.w.Profiles[c.Profile].Name)
+		if len(said) > 20 {
+			t.Fatalf("the conversation does not end: %v", said)
+		}
+		if c.Kind == protocol.InstallProfile && c.Profile == mail {
+			p.report(protocol.Failed)
+		} else {
+			p.report(protocol.Acknowledged)
+		}
+	}
+	equal(t, "the check-in", said, []string{"InstallProfile wifi", "InstallProfile mail", "RemoveProfile mail"})
+	if p.s.Registered != protocol.Intune || p.count(delivery.WhatRedundant) != 0 || p.count(delivery.WhatMoved) != 1 {
+		t.Errorf("registered with %s, journal %+v", p.s.Registered, p.lines)
+	}
+	p.drain()
+	equal(t, "at the next check-in", p.profiles(), "wifi1 installed; mail3 installed")
+}
+
+// TestAUTH27Failed: where the tenant changed, a profile whose namesake does not install has its seven days, and no more,
+// however often that was tried.
+func TestAUTH27Failed(t *testing.T) {
+	p := settled(t)
+	p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+	p.w.Profiles = append(p.w.Profiles, delivery.Profile{Name: "mail", Family: protocol.Email, Authority: protocol.SCCM, Identifier: "org.mail"})
+	next := protocol.Profile(len(p.w.Profiles) - 1)
+	p.w.Sets = append(p.w.Sets, delivery.Set{Version: 99, Profiles: []protocol.Profile{next}})
+	p.w.Users[1].Sets[protocol.SCCM] = 2
+	removed := map[string]int{}
+	for range 5 * 8 {
+		p.now = p.now.Add(day / 5)
+		p.ask()
+		for p.out.Reply.Kind == protocol.Work {
+			c := p.out.Reply.Command
+			if c.Kind == protocol.RemoveProfile {
+				if removed[p.w.Profiles[c.Profile].Name]++; p.now < p.w.Tenant.ChangedAt.Add(7*day) {
+					t.Errorf("%s taken off after %s", p.w.Profiles[c.Profile].Name, p.now.Sub(p.w.Tenant.ChangedAt))
+				}
+			}
+			if c.Kind == protocol.InstallProfile {
+				p.report(protocol.Failed)
+			} else {
+				p.report(protocol.Acknowledged)
+			}
+		}
+	}
+	equal(t, "taken off", removed, map[string]int{"wifi": 1, "mail": 1})
+}

@@ -102,7 +102,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile): // not there, and nobody wants it there
 			d.drop(a.Profile)
 			i--
-		case d.wanted(set, p.Identifier):
+		case d.wanted(set, p.Identifier) && !(old && d.failed(set, p.Identifier)):
 		case d.pending(p.Identifier):
 			n.Set = Unfinished
 		case old && !d.ends(set, p):
@@ -135,6 +135,14 @@ func (d *decision) ends(set *Set, p *Profile) bool {
 		}
 	}
 	return false
+}
+
+// failed tells whether the profile with this identifier that the device should have did not install: what was there before
+// is not replaced, and goes when it has to all the same (AUTH-23, AUTH-27).
+func (d *decision) failed(set *Set, identifier string) bool {
+	return slices.ContainsFunc(set.Profiles, func(p protocol.Profile) bool {
+		return d.w.profile(p).Identifier == identifier && d.assigned(p).State == InstallFailed
+	})
 }
 
 // over tells whether the time of the profiles of the authority before is up (AUTH-27).
@@ -197,6 +205,11 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 	a := d.assigned(p) // what was there before is there again
 	d.put(p, InstallFailed, a.Tries+1)
 	d.unsettle()
+	if slices.ContainsFunc(d.n.Profiles, func(b Assigned) bool {
+		return b.State == Installed && d.w.profile(b.Profile).Identifier == identifier && d.w.profile(b.Profile).Authority != d.w.profile(p).Authority
+	}) {
+		d.n.Set = Unfinished // that may have to go all the same
+	}
 	d.journal(WhatProfileFailed, "", name)
 }
 
