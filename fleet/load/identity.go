@@ -60,3 +60,5 @@ func (e *Endpoint) Profile() ([]byte, error) {
 
 // phone is what calibration's devices are.
 var phone = &dialect.Model{Platform: protocol.IOS, Name: "iPhone", Product: "iPhone14,5", OSVersion: "17.6", Build: "21G80", Capacity: 128}
+
+func deviceNumber(i int) protocol.Device { return protocol.Device(i + 1) }

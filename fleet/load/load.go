@@ -81,6 +81,9 @@ type Load struct {
 	lost  int           // devices whose enrolment ended
 	news  chan struct{} // something above has changed
 
+	pending int     // offered, and no device had time yet; the dispatcher's
+	take    *cursor // to the first of these
+
 	offered  atomic.Uint64
 	enrolled atomic.Int64
 	jobs     chan job

@@ -102,12 +102,15 @@ func (b *book) merge(o *book) {
 	b.received += o.received
 }
 
-// answers merges what all good answers took.
-func (b *book) answers() *hdrhistogram.Histogram {
+// answers merges what all good answers took and, where unanswered says so, how long at least those took that never came:
+// leaving them out would make a server look the better the less it answers.
+func (b *book) answers(unanswered bool) *hdrhistogram.Histogram {
 	all := newHistogram()
 	for s := range b.steps {
-		if h := b.steps[s][Good]; h != nil {
-			all.Merge(h)
+		for o, h := range b.steps[s] {
+			if h != nil && (Outcome(o) == Good || unanswered && (Outcome(o) == Silent || Outcome(o) == Stopped)) {
+				all.Merge(h)
+			}
 		}
 	}
 	return all

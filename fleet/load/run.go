@@ -77,9 +77,9 @@ func (l *Load) unplug() {
 
 // dispatch starts conversations when they are due until the load is over.
 func (l *Load) dispatch(ctx context.Context) {
-	offer, take := l.config.Pace.cursor(), l.config.Pace.cursor()
+	offer := l.config.Pace.cursor()
 	next, more := offer.next()
-	pending := 0 // offered, and no device had time yet
+	l.take = l.config.Pace.cursor()
 	end := l.config.Pace.Length() + l.config.Drain
 	report := l.reporter(false)
 	timer := time.NewTimer(0)
@@ -88,11 +88,11 @@ func (l *Load) dispatch(ctx context.Context) {
 		now := time.Since(l.begin)
 		for more && next <= now {
 			l.offer(next)
-			pending++
+			l.pending++
 			next, more = offer.next()
 		}
-		wait, idle := l.start(ctx, now, &pending, take)
-		if now >= end || !more && pending == 0 && idle {
+		wait, idle := l.start(ctx, now)
+		if now >= end || !more && l.pending == 0 && idle {
 			return
 		}
 		report()
@@ -118,7 +118,7 @@ func (l *Load) offer(at time.Duration) {
 
 // start starts what can start now: what devices do by themselves, what pushes want of them, and arrivals. wait is when
 // there is next something of the former; idle: nobody talks or will.
-func (l *Load) start(ctx context.Context, now time.Duration, pending *int, take *cursor) (wait time.Duration, idle bool) {
+func (l *Load) start(ctx context.Context, now time.Duration) (wait time.Duration, idle bool) {
 	var starting []job
 	l.mu.Lock()
 	at, ok := l.visits()
@@ -136,10 +136,10 @@ func (l *Load) start(ctx context.Context, now time.Duration, pending *int, take 
 		}
 	}
 	l.wakes = l.wakes[:0]
-	for *pending > 0 && l.count[resting] > 0 {
-		*pending--
+	for l.pending > 0 && l.count[resting] > 0 {
+		l.pending--
 		j := job{why: dialect.Synced, order: l.config.Wake != nil}
-		j.at, _ = take.next()
+		j.at, _ = l.take.next()
 		if j.order {
 			j.device = l.next(ordered)
 			l.beds[j.device].ordered = j.at

@@ -260,13 +260,21 @@ func leftOutTable(r *Result) Table {
 func latencyTable(s *Story) Table {
 	t := Table{
 		Title:   "Latency",
-		Caption: "From the moment a request was sent to the end of its answer, on the real clock; a request that had to wait to be sent does not show it here. Half of all were as quick as p50 or quicker, 99 in a hundred as p99.",
+		Caption: latencyCaption(s),
 		Columns: []Column{{Name: "Request"}, {Name: "Count"}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: "Longest"}},
 	}
 	for _, l := range s.Latency {
 		t.Rows = append(t.Rows, []any{l.Name, l.Count, l.P50, l.P90, l.P99, l.P999, l.Max})
 	}
 	return t
+}
+
+func latencyCaption(s *Story) string {
+	from := "From the moment a request was sent to the end of its answer, on the real clock; a request that had to wait to be sent does not show it here."
+	if s.LatencyFrom != "" {
+		from = "Each request " + clean(s.LatencyFrom) + ", to the end of its answer, on the real clock."
+	}
+	return from + " Half of all were as quick as p50 or quicker, 99 in a hundred as p99."
 }
 
 func limits(r *Result) *grid {

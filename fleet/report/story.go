@@ -20,9 +20,11 @@ type Story struct {
 	Acts     []Act   // what happened, in order; those with a Mark are drawn into every chart
 	Tables   []Table // platforms, delivery, renewals, refusals, faults, certificates, and what else there is
 	Latency  []Latency
-	Devices  Table    // devices of interest; at most 200 rows are shown, its Total says of how many
-	Plan     string   // the plan as text
-	NotShown []string // what this run does not show, one sentence each
+	// LatencyFrom ends the sentence that says since when Latency counts; empty: since each request was sent.
+	LatencyFrom string
+	Devices     Table    // devices of interest; at most 200 rows are shown, its Total says of how many
+	Plan        string   // the plan as text
+	NotShown    []string // what this run does not show, one sentence each
 }
 
 // A Figure is one number to see first. Value is formatted like a cell of a [Table].

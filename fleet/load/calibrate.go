@@ -1,0 +1,95 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"rollcall/agent/dialect"
+)
+
+// A Calibration is what the generator reached against a server that does nothing, in this process and over loopback, with the
+// load's own connections and handshakes. The null server takes its share of the processors, so that for a target on another
+// machine the true ceiling is higher.
+type Calibration struct {
+	Seconds      float64 `json:"seconds"`
+	Ceiling      float64 `json:"ceiling_per_second" jsonschema_description:"arrivals a second that this generator reached against a null server"`
+	PerCPUSecond float64 `json:"ceiling_per_cpu_second" jsonschema_description:"for one second of processor time of generator and null server together"`
+	Asked        float64 `json:"asked_per_second" jsonschema_description:"highest rate that the run asks for; 0: a closed loop"`
+	Headroom     float64 `json:"headroom" jsonschema_description:"ceiling by asked"`
+}
+
+// mostCalibrated is how many devices calibrate: enough to keep the processors busy.
+const mostCalibrated = 64
+
+// Calibrate measures for about d what this generator can do at most with c's connections. cpu is the processor time that the
+// process has used.
+func Calibrate(ctx context.Context, c Config, d time.Duration, cpu func() time.Duration) (*Calibration, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	n, err := startNull(listener, time.Now)
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	defer n.close()
+	e := Endpoint{ServerURL: n.url() + "/mdm", CheckInURL: n.url() + "/checkin", Topic: "com.apple.mgmt.External.calibration"}
+	profile, err := e.Profile()
+	if err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	own := Config{
+		Link: c.Link, Closed: mostCalibrated, For: d, Parallel: mostCalibrated,
+		Start: func(_ context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
+			starts := make([]dialect.Start, len(devices))
+			for i := range starts {
+				starts[i].Profile = profile
+			}
+			return starts, nil
+		},
+	}
+	own.Link.Roots, own.Link.Identity, own.Link.Dial, own.Link.Faults, own.Link.Now = n.roots(), Mint(n.ca, time.Now), nil, nil, nil
+	devices := mostCalibrated
+	if c.Enrolments {
+		own.Enrolments = true
+		const fastest = 5000 // enrolments a second that no machine reaches
+		devices = int(math.Ceil(d.Seconds() * fastest))
+	}
+	for i := range devices {
+		who := dialect.Who{Number: deviceNumber(i), Seed: uint64(i), UDID: fmt.Sprintf("CA1B0000-%016X", i), Serial: fmt.Sprintf("CA%08d", i)}
+		own.Devices = append(own.Devices, dialect.NewApple(who, phone, &dialect.Habits{}))
+	}
+	l, err := New(own)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	if _, err := l.Enrol(ctx); err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	before := cpu()
+	if err := l.Run(ctx); err != nil {
+		return nil, err
+	}
+	done := float64(l.total().sessions.done)
+	k := &Calibration{Seconds: l.ended.Seconds(), Ceiling: done / l.ended.Seconds(), Asked: c.Pace.Peak()}
+	if used := (cpu() - before).Seconds(); used > 0 {
+		k.PerCPUSecond = done / used
+	}
+	if k.Asked > 0 {
+		k.Headroom = k.Ceiling / k.Asked
+	}
+	return k, nil
+}
+
+// Refuses tells why a run that asks for as much gets no verdict; empty: it may have one (HST-126).
+func (k *Calibration) Refuses() string {
+	if k.Asked <= k.Ceiling {
+		return ""
+	}
+	return fmt.Sprintf("generator saturated: %.0f a second were asked for, and against a server that does nothing this generator reaches %.0f here", k.Asked, k.Ceiling)
+}

@@ -1,0 +1,240 @@
+package load
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+)
+
+// A Section is the key "load" of a result: what was asked for and how, what came of each request, and how the generator
+// fared meanwhile. Latencies are in milliseconds.
+type Section struct {
+	Loop           string  `json:"loop" jsonschema:"enum=open,enum=closed" jsonschema_description:"open: arrivals whatever the server does, latency from the intended moment; closed: latency from the moment each request was sent, which hides stalls"`
+	Arrivals       string  `json:"arrivals" jsonschema:"enum=check-ins,enum=enrolments"`
+	Pace           string  `json:"pace"`
+	Seconds        float64 `json:"seconds" jsonschema_description:"that the load was to last"`
+	Target         string  `json:"target"`
+	Server         string  `json:"server" jsonschema_description:"what kind of server it was driven as"`
+	SharedHost     bool    `json:"shared_host" jsonschema_description:"the target was on the generator's machine: no capacity is claimed"`
+	Identity       string  `json:"identity" jsonschema:"enum=scep,enum=minted,enum=kept"`
+	Authentication string  `json:"authentication" jsonschema:"enum=mutual TLS,enum=Mdm-Signature,enum=header"`
+	WokenBy        string  `json:"woken_by" jsonschema:"enum=themselves,enum=push"`
+	Connections    string  `json:"connections" jsonschema:"enum=closed after the empty answer,enum=kept"`
+	Handshakes     string  `json:"handshakes" jsonschema:"enum=full,enum=resumed"`
+	KeyExchange    string  `json:"key_exchange"`
+	Sources        int     `json:"source_addresses"`
+	Think          float64 `json:"think_ms" jsonschema_description:"planned from a step of a conversation to the next"`
+	Retries        bool    `json:"retries" jsonschema_description:"devices that were turned away came again by themselves"`
+
+	Retried       uint64        `json:"retried"`
+	NotStarted    uint64        `json:"not_started" jsonschema_description:"arrivals for which no device was free until the end"`
+	NotWoken      int           `json:"not_woken" jsonschema_description:"devices that the server was asked to push to, and that no push reached"`
+	Lost          int           `json:"lost" jsonschema_description:"devices that the server threw out"`
+	Commands      uint64        `json:"commands"`
+	Full          uint64        `json:"full_handshakes"`
+	Resumed       uint64        `json:"resumed_handshakes"`
+	SentBytes     int64         `json:"sent_bytes"`
+	ReceivedBytes int64         `json:"received_bytes"`
+	Steps         []StepFigures `json:"steps"`
+	Woken         Quantiles     `json:"woken" jsonschema_description:"from the intended order to the push"`
+	Enrolment     *Enrolled     `json:"enrolment,omitempty"`
+	Generator     Generator     `json:"generator"`
+	WindowSeconds float64       `json:"window_seconds"`
+	Windows       []Window      `json:"windows"`
+	Histogram     string        `json:"histogram" jsonschema_description:"latencies of all answers in microseconds, as an HdrHistogram of version 2, compressed, in base64"`
+	Trouble       string        `json:"trouble" jsonschema_description:"the first request that went wrong, in words"`
+	Baseline      *Comparison   `json:"baseline,omitempty"`
+}
+
+// A Window is a part of the run by intended moments.
+type Window struct {
+	Offered uint64  `json:"offered"`
+	Done    uint64  `json:"done"`
+	Failed  uint64  `json:"failed"`
+	Count   int64   `json:"count"` // of answers
+	P50     float64 `json:"p50_ms"`
+	P99     float64 `json:"p99_ms"`
+}
+
+// A Setting is what a result says of a load beside what its [Config] does.
+type Setting struct {
+	Command        string // of the result
+	Target, Server string
+	Identity       string
+	Authentication string
+	SharedHost     bool
+	Sources        int
+	KeyExchange    string
+	Seed           uint64
+	Title          string
+	Plan           string // as text; empty: none
+	Limits         []plan.Limit
+	CPU            time.Duration
+	PeakRSS        int64
+	Interrupted    bool
+	Baseline       *Section // nil: none
+}
+
+// Tell makes the result of a load that ran, or was refused one by its calibration, and the story for people. g is what the
+// watch saw, or holds the calibration alone.
+func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report.Story, error) {
+	all := l.total()
+	if !s.Interrupted {
+		l.unstarted(all)
+	}
+	for i := range all.steps {
+		if h := all.steps[i][Exhausted]; h != nil {
+			g.Exhausted += h.TotalCount()
+		}
+	}
+	g.StartDelay = quantiles(all.late)
+	answers := all.answers(!s.Interrupted)
+	section, err := l.section(&s, &e, &g, all, answers)
+	if err != nil {
+		return nil, nil, err
+	}
+	q := quantiles(answers)
+	r := &report.Result{
+		Version: 1, Command: s.Command, Verdict: report.OK, Seed: s.Seed, WallSeconds: l.ended.Seconds(), CPUSeconds: s.CPU.Seconds(), PeakRSSBytes: s.PeakRSS,
+		Devices: l.devices(),
+		CheckIns: report.CheckIns{
+			Offered: l.offered.Load(), Started: all.sessions.started, Done: all.sessions.done, Failed: all.sessions.failed, Refused: all.sessions.refused,
+			P50: q.P50, P99: q.P99, P999: q.P999,
+		},
+		Sections: map[string]any{"load": section},
+	}
+	if l.ended > 0 {
+		r.CheckIns.PerSecond = float64(all.sessions.done) / l.ended.Seconds()
+	}
+	if s.Baseline != nil {
+		section.Baseline = Compare(s.Baseline, section)
+	}
+	if err := l.judge(r, section, &s); err != nil {
+		return nil, nil, err
+	}
+	return r, l.story(r, section, &s, all), nil
+}
+
+// unstarted adds the arrivals that no device was free for: they took at least until the end.
+func (l *Load) unstarted(all *book) {
+	first := dialect.Idle
+	if l.config.Enrolments {
+		first = dialect.Authenticate
+	}
+	for range l.pending {
+		at, _ := l.take.next()
+		put(&all.steps[first][Stopped], l.ended-at)
+	}
+}
+
+func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers *hdrhistogram.Histogram) (*Section, error) {
+	encoded, err := answers.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return nil, fmt.Errorf("histogram: %w", err)
+	}
+	c := &l.config
+	word := func(first bool, a, b string) string {
+		if first {
+			return a
+		}
+		return b
+	}
+	x := &Section{
+		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.Pace.String(), Seconds: l.Length().Seconds(),
+		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
+		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
+		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: s.KeyExchange, Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
+		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Commands: all.commands,
+		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
+		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
+	}
+	if c.Closed > 0 {
+		x.Pace = fmt.Sprintf("%d devices at a time, each again as soon as it was answered, for %s", c.Closed, plan.Duration(c.For))
+	}
+	if e.Devices > 0 {
+		x.Enrolment = e
+	}
+	if t := l.trouble.Load(); t != nil {
+		x.Trouble = *t
+	}
+	x.Windows = make([]Window, len(all.windows))
+	for i := range all.windows {
+		w := &all.windows[i]
+		q := quantiles(w.latency)
+		x.Windows[i] = Window{w.offered, w.done, w.failed, q.Count, q.P50, q.P99}
+	}
+	return x, nil
+}
+
+// devices counts who took part.
+func (l *Load) devices() report.Devices {
+	d := report.Devices{Total: len(l.config.Devices), ByPlatform: map[protocol.Platform]report.PlatformSize{}}
+	for _, a := range l.config.Devices {
+		switch a.Phase() {
+		case agent.Enrolled:
+			d.Enrolled++
+		case agent.New, agent.Enrolling:
+			d.Enrolling++
+		default:
+			d.MustEnrol++
+		}
+		size := d.ByPlatform[a.Model().Platform]
+		d.ByPlatform[a.Model().Platform] = report.PlatformSize{Total: size.Total + 1, Wire: true}
+	}
+	return d
+}
+
+// judge decides the verdict: a generator that was the bottleneck says nothing of the server, whatever the limits say.
+func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
+	held := true
+	if len(s.Limits) > 0 {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		var object map[string]any
+		if err := json.Unmarshal(b, &object); err != nil {
+			return err
+		}
+		p := plan.Plan{Limits: s.Limits}
+		for _, got := range p.Evaluate(object) {
+			r.Limits = append(r.Limits, report.Limit(got))
+			if !got.OK {
+				held = false
+				r.Reasons = append(r.Reasons, fmt.Sprintf("the limit %s is broken: %s", got.Limit, got.Got))
+			}
+		}
+	}
+	c := &r.CheckIns
+	if c.Done == 0 && c.Offered > 0 && !s.Interrupted {
+		held = false
+		text := fmt.Sprintf("not one of %d %s was completed", c.Offered, x.Arrivals)
+		if x.Trouble != "" {
+			text += "; the first that went wrong: " + x.Trouble
+		}
+		r.Reasons = append(r.Reasons, text)
+	}
+	k := x.Generator.Calibration
+	convicted := x.Generator.judge(tightest(s.Limits))
+	if k != nil && k.Refuses() != "" {
+		convicted = append([]string{k.Refuses()}, convicted...)
+	}
+	switch {
+	case s.Interrupted:
+		r.Verdict = report.Partial
+		r.Reasons = append([]string{"interrupted; what was measured until then is kept"}, r.Reasons...)
+	case len(convicted) > 0:
+		r.Verdict, r.Reasons = report.Invalid, append(convicted, r.Reasons...)
+	case !held:
+		r.Verdict = report.Failed
+	}
+	return nil
+}

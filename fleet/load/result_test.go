@@ -1,0 +1,319 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rollcall/agent/link"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+)
+
+var update = flag.Bool("update", false, "rewrite the files that tests compare with")
+
+func limits(t testing.TB, texts ...string) []plan.Limit {
+	t.Helper()
+	list := make([]plan.Limit, len(texts))
+	for i, text := range texts {
+		if err := list[i].UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
+}
+
+// tell enrols and runs in a bubble and returns the result.
+func (r *rig) tell(n int, c Config, s Setting) (*report.Result, *Section, *report.Story) {
+	r.t.Helper()
+	l := r.load(n, c)
+	defer l.Close()
+	e, err := l.Enrol(r.t.Context())
+	if err == nil {
+		err = l.Run(r.t.Context())
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	result, story, err := l.Tell(s, e, Generator{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return result, result.Sections["load"].(*Section), story
+}
+
+// A generator that is kept from its work says so, and nothing of the server (HST-126).
+func TestHST126Strangled(t *testing.T) {
+	for name, strangled := range map[string]bool{"left alone": false, "strangled": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(time.Millisecond) })
+				defer r.close()
+				c := Config{Link: kept, Pace: Constant(50, 3*time.Second)}
+				if strangled {
+					c.Progress = func(p Progress) {
+						if !p.Enrolling {
+							time.Sleep(200 * time.Millisecond) // in the way of the dispatcher
+						}
+					}
+				}
+				got, _, story := r.tell(20, c, Setting{Limits: limits(t, "checkins.p99 < 1s")})
+				if !strangled {
+					if got.Verdict != report.OK || got.Err() != nil {
+						t.Errorf("%s: %q", got.Verdict, got.Reasons)
+					}
+					return
+				}
+				if got.Verdict != report.Invalid || len(got.Reasons) != 1 || !strings.Contains(got.Reasons[0], "generator saturated") {
+					t.Errorf("%s: %q", got.Verdict, got.Reasons)
+				}
+				if !strings.Contains(strings.Join(story.NotShown, " "), "generator was at its own limit") {
+					t.Errorf("not shown: %q", story.NotShown)
+				}
+			})
+		})
+	}
+}
+
+// Each thing that convicts a generator, and how much of it is still allowed.
+func TestHST126Judge(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		g     Generator
+		tight time.Duration
+		want  string // a part of the reason; empty: not convicted
+	}{
+		{"nothing", Generator{}, 0, ""},
+		{"late", Generator{StartDelay: Quantiles{P99: 11}}, 0, "began 11 ms or more after"},
+		{"a little late", Generator{StartDelay: Quantiles{P99: 9}}, 0, ""},
+		{"late for its limit", Generator{StartDelay: Quantiles{P99: 9}}, 50 * time.Millisecond, "a tenth of the limit of 50ms"},
+		{"in time for its limit", Generator{StartDelay: Quantiles{P99: 4}}, 50 * time.Millisecond, ""},
+		{"no processor", Generator{SchedulingP99: 20}, 0, "waited 20 ms for a processor"},
+		{"no files", Generator{Exhausted: 3}, 0, "no more sockets, ports or files for 3 requests"},
+		{"garbage", Generator{GCPause: 30}, 0, "garbage collector stopped it for 30 ms"},
+		{"stopped", Generator{Standstill: 1500}, 0, "stood still for 1.5 s"},
+		{"clock", Generator{ClockStep: 3600_000}, 0, "clock was set by 3600.0 s"},
+	} {
+		got := strings.Join(tt.g.judge(tt.tight), "; ")
+		if got == "" != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if got := tightest(limits(t, "checkins.p99 < 50ms", "checkins.p999_ms <= 20", "checkins.failed == 0", "checkins.p50 < 1s")); got != 20*time.Millisecond {
+		t.Errorf("tightest limit %v, want 20ms", got)
+	}
+}
+
+// A rate above what the generator reaches against a server that does nothing is refused a verdict (HST-126).
+func TestHST126Ceiling(t *testing.T) {
+	c := Config{Link: link.Config{KeepOpen: true}, Pace: Constant(1e6, time.Second)}
+	k, err := Calibrate(t.Context(), c, 200*time.Millisecond, func() time.Duration { return 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Ceiling < 100 || k.Headroom >= 1 || !strings.Contains(k.Refuses(), "generator saturated: 1000000 a second") {
+		t.Errorf("%+v: %q", k, k.Refuses())
+	}
+	c.Pace = Constant(10, time.Second)
+	if k.Asked, k.Headroom = 10, k.Ceiling/10; k.Refuses() != "" {
+		t.Errorf("%+v: %q", k, k.Refuses())
+	}
+	c.Devices = append(c.Devices, newPhone(1))
+	l, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Asked = 2 * k.Ceiling
+	got, _, err := l.Tell(Setting{}, Enrolled{}, Generator{Calibration: k})
+	if err != nil || got.Verdict != report.Invalid || got.Err() == nil {
+		t.Errorf("%+v (%v)", got, err)
+	}
+}
+
+func TestCalibrateEnrolments(t *testing.T) {
+	c := Config{Enrolments: true, Pace: Constant(1, time.Second)}
+	k, err := Calibrate(t.Context(), c, 50*time.Millisecond, func() time.Duration { return 0 })
+	if err != nil || k.Ceiling < 5 {
+		t.Errorf("%+v (%v)", k, err)
+	}
+}
+
+// A verdict follows the limits; a server that answers nothing well fails without any, and what was never answered, or never
+// begun, counts as long as it was waited for.
+func TestVerdict(t *testing.T) {
+	ok := func(http.ResponseWriter, *http.Request) { time.Sleep(time.Millisecond) }
+	for _, tt := range []struct {
+		name    string
+		do      http.HandlerFunc
+		limits  []string
+		verdict string
+		reason  string
+		p99     float64 // at least, in ms
+	}{
+		{"held", ok, []string{"checkins.p99 < 50ms", "checkins.failed == 0", "load.not_started == 0"}, report.OK, "", 0},
+		{"broken", ok, []string{"checkins.per_second > 1000"}, report.Failed, "the limit checkins.per_second > 1000 is broken", 0},
+		{"all refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, nil, report.Failed, "not one of 10 check-ins was completed", 0},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { time.Sleep(20 * time.Second) }, []string{"checkins.p99 < 5s"}, report.Failed, "is broken: 1", 10_000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				on := false
+				r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+					if on {
+						tt.do(w, r)
+					}
+				})
+				defer r.close()
+				l := r.load(2, Config{Link: link.Config{KeepOpen: true, Timeout: 12 * time.Second}, Pace: Constant(10, time.Second)})
+				defer l.Close()
+				e, err := l.Enrol(t.Context())
+				on = true
+				if err == nil {
+					err = l.Run(t.Context())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, _, err := l.Tell(Setting{Limits: limits(t, tt.limits...)}, e, Generator{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Verdict != tt.verdict || !strings.Contains(strings.Join(got.Reasons, "; "), tt.reason) || got.CheckIns.P99 < tt.p99 {
+					t.Errorf("%s %q, %+v; want %s %q", got.Verdict, got.Reasons, got.CheckIns, tt.verdict, tt.reason)
+				}
+			})
+		})
+	}
+}
+
+// A result says how the load was made, reads as its schema says, and is a page.
+func TestResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(w http.ResponseWriter, q *http.Request) { time.Sleep(3 * time.Millisecond) })
+		defer r.close()
+		setting := Setting{
+			Command: "fleet run", Target: "https://127.0.0.1", Server: "nanomdm", Identity: "minted", Authentication: "mutual TLS", SharedHost: true,
+			KeyExchange: "X25519", Seed: 7, Title: "A load", Sources: 1,
+		}
+		got, x, story := r.tell(5, Config{Pace: Constant(20, 6*time.Second)}, setting)
+		if x.Full != 120 || x.Resumed != 0 || x.Windows[3].Done != 20 || x.Windows[3].P50 < 2.9 || x.Enrolment.Devices != 5 || x.Handshakes != "full" {
+			t.Errorf("%+v", x)
+		}
+		var page, text, object bytes.Buffer
+		if err := report.Page(&page, got, story); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(page.String(), "Each request from the moment that was planned for it") {
+			t.Error("the page does not say since when latencies count")
+		}
+		if err := report.Summary(&text, got, story, false); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text.String(), "Shared host: server and generator share a machine") {
+			t.Errorf("the summary claims too much:\n%s", &text)
+		}
+		if err := report.WriteJSON(&object, got); err != nil {
+			t.Fatal(err)
+		}
+		back, err := ReadBaseline(bytes.NewReader(object.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := Compare(back, x); !c.Comparable || c.Pairs != 6 || c.P99.Percent != 0 || c.P99.Clear() {
+			t.Errorf("a run compared with itself: %+v", c)
+		}
+		for cut := range object.Len() - 2 {
+			if cut%97 != 0 {
+				continue
+			}
+			if _, err := ReadBaseline(bytes.NewReader(object.Bytes()[:cut])); err == nil || !strings.Contains(err.Error(), "cut off") {
+				t.Errorf("cut at %d: %v", cut, err)
+				break
+			}
+		}
+	})
+}
+
+// The published schema is that of today's types.
+func TestSchema(t *testing.T) {
+	got, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "result.schema.json"
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.TrimSpace(want), got) {
+		t.Errorf("%s is not of today's types: go test ./fleet/load -run Schema -update", file)
+	}
+	if !json.Valid(got) || !bytes.Contains(got, []byte(`"not_started"`)) || !bytes.Contains(got, []byte(`"checkins"`)) {
+		t.Error("the schema lacks parts")
+	}
+}
+
+// Two runs that were not made alike are not compared; a change is told with its uncertainty.
+func TestCompare(t *testing.T) {
+	section := func(slower float64) *Section {
+		x := &Section{Loop: "open", Pace: "1/s for 60s", WindowSeconds: 1}
+		for i := range 60 {
+			wobble := 1 + 0.1*math.Sin(float64(i)*float64(1+slower))
+			x.Windows = append(x.Windows, Window{Offered: 100, Done: 100, Count: 100, P50: 5 * wobble, P99: 20 * wobble * slower})
+		}
+		return x
+	}
+	c := Compare(section(1), section(1.3))
+	if !c.Comparable || !c.P99.Clear() || math.Abs(c.P99.Percent-30) > 8 || c.P99.Least > 30 || c.P99.Most < 30 || c.P50.Clear() {
+		t.Errorf("%+v", c)
+	}
+	if !strings.Contains(c.P50.String(), "no change that these runs could show") || !strings.Contains(c.P99.String(), "95%") {
+		t.Errorf("%s; %s", c.P50, c.P99)
+	}
+	other := section(1)
+	other.Pace, other.Connections = "2/s for 60s", "kept"
+	if c := Compare(section(1), other); c.Comparable || len(c.Why) != 2 || !strings.HasPrefix(c.Why[0], "pace: ") {
+		t.Errorf("%+v", c)
+	}
+	short := section(1)
+	short.Windows = short.Windows[:3]
+	if c := Compare(section(1), short); c.Comparable || !strings.Contains(c.Why[0], "only 3 pairs") {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestReadBaselineRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                "cut off",
+		"<html>":                          "no result",
+		`{"version":1}`:                   "no version 1 and load",
+		`{"version":2,"load":{}}`:         "no version 1",
+		`{"version":1,"load":{"loop":1}}`: "no result of a fleet run",
+		`{"version":1,"verdict":"invalid","load":{}}`: "the verdict of that run is invalid",
+	} {
+		if _, err := ReadBaseline(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzReadBaseline(f *testing.F) {
+	f.Add([]byte(`{"version":1,"load":{"windows":[{"count":20,"p50_ms":1,"p99_ms":-1}],"window_seconds":1}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if x, err := ReadBaseline(bytes.NewReader(b)); err == nil {
+			Compare(x, x)
+		}
+	})
+}
