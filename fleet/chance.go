@@ -26,8 +26,10 @@ const (
 )
 
 // draw returns the random numbers of device i for one purpose and key; the same arguments, the same numbers.
-func (f *Fleet) draw(i int, p purpose, key uint64) *rand.PCG {
-	return rand.NewPCG(mix(f.seed, uint64(i)), mix(uint64(p), key))
+func (f *Fleet) draw(i int, p purpose, key uint64) *rand.PCG { return draw(f.seed, i, p, key) }
+
+func draw(seed uint64, i int, p purpose, key uint64) *rand.PCG {
+	return rand.NewPCG(mix(seed, uint64(i)), mix(uint64(p), key))
 }
 
 // meets tells whether device i is one of share's, for this purpose and key.

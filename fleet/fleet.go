@@ -159,23 +159,35 @@ func New(c Config) (*Fleet, error) {
 
 // populate makes the devices, asleep and never managed, and queues when each of them enrols.
 func (f *Fleet) populate() {
-	models := map[modelKey]*dialect.Model{}
-	habits := map[population.Habits]*dialect.Habits{}
 	f.devices = make([]device, len(f.population.Devices))
-	for i := range f.population.Devices {
-		p := &f.population.Devices[i]
-		if !p.Platform.Apple() {
+	for i, a := range Devices(f.population, f.seed) {
+		if a == nil {
 			continue
 		}
 		f.wired++
-		f.devices[i].apple = dialect.NewApple(dialect.Who{
-			Number: protocol.Device(i + 1), Seed: f.draw(i, forDevice, 0).Uint64(), UDID: p.UDID, Serial: p.Serial, Name: p.Name,
-		}, modelOf(models, p), f.habitsOf(habits, p.Habits))
-		if p.Joins >= 0 {
-			f.at(i, f.start.Add(p.Joins), enrols, 0)
+		f.devices[i].apple = a
+		if joins := f.population.Devices[i].Joins; joins >= 0 {
+			f.at(i, f.start.Add(joins), enrols, 0)
 		}
 		f.beginHabits(i, f.start)
 	}
+}
+
+// Devices makes p's devices, never managed, each with its number from 1 on; nil stands for one of a platform without a wire.
+func Devices(p *population.Population, seed uint64) []*dialect.Apple {
+	models := map[modelKey]*dialect.Model{}
+	habits := map[population.Habits]*dialect.Habits{}
+	devices := make([]*dialect.Apple, len(p.Devices))
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if !d.Platform.Apple() {
+			continue
+		}
+		devices[i] = dialect.NewApple(dialect.Who{
+			Number: protocol.Device(i + 1), Seed: draw(seed, i, forDevice, 0).Uint64(), UDID: d.UDID, Serial: d.Serial, Name: d.Name,
+		}, modelOf(models, d), habitsOf(habits, d.Habits))
+	}
+	return devices
 }
 
 type modelKey struct {
@@ -210,7 +222,7 @@ func build(p protocol.Platform, version string) string {
 }
 
 // habitsOf returns the one Habits of all devices with these.
-func (f *Fleet) habitsOf(all map[population.Habits]*dialect.Habits, h population.Habits) *dialect.Habits {
+func habitsOf(all map[population.Habits]*dialect.Habits, h population.Habits) *dialect.Habits {
 	d := all[h]
 	if d == nil {
 		d = &dialect.Habits{}

@@ -32,15 +32,24 @@ var ErrKept = errors.New("not a whole file of a kept fleet")
 
 // Keep writes all devices with a wire, keys and certificates included. Only while Run is not running.
 func (f *Fleet) Keep(w io.Writer) error {
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	b := bufio.NewWriter(io.MultiWriter(w, sum))
-	head := keptHead{Devices: f.wired}
-	models, habits := map[*dialect.Model]int{}, map[*dialect.Habits]int{}
+	var devices []*dialect.Apple
 	for i := range f.devices {
 		if a := f.devices[i].apple; a != nil {
-			index(models, &head.Models, a.Model())
-			index(habits, &head.Habits, a.Habits())
+			devices = append(devices, a)
 		}
+	}
+	return Keep(w, devices)
+}
+
+// Keep writes devices, keys and certificates included. Nobody may use them meanwhile.
+func Keep(w io.Writer, devices []*dialect.Apple) error {
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	b := bufio.NewWriter(io.MultiWriter(w, sum))
+	head := keptHead{Devices: len(devices)}
+	models, habits := map[*dialect.Model]int{}, map[*dialect.Habits]int{}
+	for _, a := range devices {
+		index(models, &head.Models, a.Model())
+		index(habits, &head.Habits, a.Habits())
 	}
 	h, err := json.Marshal(head)
 	if err != nil {
@@ -50,11 +59,7 @@ func (f *Fleet) Keep(w io.Writer) error {
 	b.Write(binary.AppendUvarint(nil, uint64(len(h))))
 	b.Write(h)
 	var one, place []byte
-	for i := range f.devices {
-		a := f.devices[i].apple
-		if a == nil {
-			continue
-		}
+	for _, a := range devices {
 		if one, err = a.AppendBinary(one[:0]); err != nil {
 			return fmt.Errorf("device %s: %w", a.Who().UDID, err)
 		}

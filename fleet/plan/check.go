@@ -27,6 +27,7 @@ func (p *Plan) Check() error {
 	c.acts()
 	c.timeline()
 	c.faults()
+	c.arrival()
 	return c.errs.or()
 }
 

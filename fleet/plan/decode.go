@@ -283,6 +283,10 @@ func words(t reflect.Type) []string {
 		return licenceNames[1:]
 	case reflect.TypeFor[Consent]():
 		return consentNames[1:]
+	case reflect.TypeFor[Handshakes]():
+		return handshakeNames[1:]
+	case reflect.TypeFor[Keeping]():
+		return keepingNames[1:]
 	}
 	return nil
 }

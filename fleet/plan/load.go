@@ -104,6 +104,19 @@ func (p *Plan) fill() {
 			a.Command.To = Target{Share: Whole, Whom: All}
 		}
 	}
+	if a := p.Arrival; a != nil {
+		if a.Everyone != nil {
+			or(&a.Everyone.Over, Duration(10*time.Second))
+		}
+		or(&a.Think, Duration(100*time.Millisecond))
+		or(&a.Drain, Duration(30*time.Second))
+		if a.Handshakes == 0 {
+			a.Handshakes = Full
+		}
+		if a.Connections == 0 {
+			a.Connections = Closed
+		}
+	}
 	for i := range p.Faults {
 		if !set(fmt.Sprintf("faults[%d].share", i)) {
 			p.Faults[i].Share = Whole

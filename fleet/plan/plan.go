@@ -12,6 +12,7 @@ type Plan struct {
 	Acts       []Act      `yaml:"acts" jsonschema_description:"the acts of the story, for progress and report"`
 	Timeline   []Action   `yaml:"timeline" jsonschema_description:"what happens when, in order of time"`
 	Faults     []Fault    `yaml:"faults" jsonschema_description:"what fails meanwhile"`
+	Arrival    *Arrival   `yaml:"arrival" jsonschema_description:"how devices arrive in a live load; a rehearsal does without it"`
 	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
 	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
 	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
