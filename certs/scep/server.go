@@ -112,6 +112,7 @@ func answer(w http.ResponseWriter, contentType string, body []byte) {
 
 func (s *Server) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	s.refused(r.Context(), err)
+	w.Header().Set("Retry-After", "60")
 	http.Error(w, "try again later", http.StatusServiceUnavailable)
 }
 

@@ -19,6 +19,8 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/store"
 )
 
 // labFlags are the flags of lab as they were given.
@@ -86,7 +88,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 	run, result, story, err := f.play(cmd.Context(), p, pop, imported, bar.show)
 	bar.done()
 	if result == nil {
-		return err
+		return ofFullDisk(err)
 	}
 	if failed := f.write(run, result, story); failed != nil {
 		if !asJSON(cmd) { // its object is the error's
@@ -98,6 +100,14 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 		return err
 	}
 	return errors.Join(result.Err(), err)
+}
+
+// ofFullDisk says what a lab's data are, where there is no room for them (HST-092). Their server says it through its API too.
+func ofFullDisk(err error) error {
+	if rule, _ := errors.AsType[protocol.Rule](err); rule == "HST-092" || errors.Is(err, store.ErrFull) {
+		return fmt.Errorf("%w, or set TMPDIR to a folder on another disk", err)
+	}
+	return err
 }
 
 // play plays p with pop from beginning to end, or until ctx ends, and tells progress of it now and then. Where something
@@ -186,7 +196,11 @@ func (f *labFlags) checkKeep() error {
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}
-	return errors.Join(trial.Close(), os.Remove(trial.Name()))
+	_, err = trial.Write(make([]byte, 64<<10)) // a disk that is full already
+	if err = errors.Join(err, trial.Close(), os.Remove(trial.Name())); err != nil {
+		return fmt.Errorf("--keep: %w", err)
+	}
+	return nil
 }
 
 // keep writes the fleet whole or not at all, for its owner's eyes only.

@@ -40,8 +40,12 @@ func CheckDir(dir string, force bool) error {
 	if err != nil {
 		return explain(dir, err)
 	}
-	return errors.Join(trial.Close(), os.Remove(trial.Name()))
+	_, err = trial.Write(make([]byte, trialSize))
+	return explain(dir, errors.Join(err, trial.Close(), os.Remove(trial.Name())))
 }
+
+// trialSize is about the least that a report takes: a disk without it is full already.
+const trialSize = 64 << 10
 
 // WriteDir writes a report into dir, which it makes if need be: the page, the result, and, unless events is
 // nil, the event log that events writes. All files are written beside their places and synced before the

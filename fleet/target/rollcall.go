@@ -35,7 +35,7 @@ type Rollcall struct {
 var _ Target = (*Rollcall)(nil)
 
 // An Error is a server's "no". Where a rule of the authority specification or HST-070 decided, it unwraps to a
-// [*protocol.Refusal].
+// [*protocol.Refusal]; where another one did, to that.
 type Error struct {
 	Status  int           `json:"-"` // HTTP
 	Rule    protocol.Rule `json:"rule"`
@@ -58,6 +58,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error {
 	if strings.HasPrefix(string(e.Rule), "AUTH-") || e.Rule == protocol.RuleOutdated {
 		return &protocol.Refusal{Rule: e.Rule, Reason: e.Message}
+	}
+	if e.Rule != "" {
+		return e.Rule
 	}
 	return nil
 }

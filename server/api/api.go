@@ -205,6 +205,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	no, refused := errors.AsType[*protocol.Refusal](err)
 	bad, isBad := errors.AsType[*invalid](err)
 	_, isRole := errors.AsType[*roleRefusal](err)
+	full, isFull := errors.AsType[*store.Full](err)
 	clash, isClash := errors.AsType[*conflict](err)
 	switch {
 	case errors.Is(err, errToken):
@@ -237,6 +238,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		level = logrus.InfoLevel
 	case errors.Is(err, context.Canceled):
 		level = logrus.InfoLevel
+	case isFull:
+		body = failureBody{Rule: "HST-092", Message: full.Error()}
+		w.Header().Set("Retry-After", "60")
 	default:
 		w.Header().Set("Retry-After", "60")
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -20,10 +21,13 @@ import (
 // MaxField is how many bytes of one field, or of the message, are written.
 const MaxField = 1024
 
-// New returns a logger that writes to w: JSON for programs, or text for a person at a terminal.
-func New(w io.Writer, json bool) *logrus.Logger {
+// New returns a logger that writes to w: JSON for programs, or text for a person at a terminal. What cannot be written is
+// lost, which standard error hears.
+func New(w io.Writer, json bool) *logrus.Logger { return newTo(w, os.Stderr, json) }
+
+func newTo(w, notes io.Writer, json bool) *logrus.Logger {
 	l := logrus.New()
-	l.SetOutput(w)
+	l.SetOutput(&sink{to: w, notes: notes})
 	var inner logrus.Formatter = &logrus.TextFormatter{DisableColors: true, FullTimestamp: true}
 	if json {
 		inner = &logrus.JSONFormatter{}

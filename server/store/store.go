@@ -21,6 +21,19 @@ var (
 	ErrClosed   = errors.New("store is closed")
 )
 
+// A Full is an [ErrFull] in a sentence for whoever can make room.
+type Full struct {
+	Place string // a folder or a file
+	Err   error  // what the system or the database said
+}
+
+func (f *Full) Error() string {
+	return "the disk of " + f.Place + " is full, or a quota or limit on its files is reached: make free space there, then try again"
+}
+
+// Unwrap returns ErrFull and what the system said.
+func (f *Full) Unwrap() []error { return []error{ErrFull, f.Err} }
+
 // A Store keeps everything that the server must not lose. Safe for concurrent use.
 type Store interface {
 	Devices

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"rollcall/server/store"
 )
 
 // Backup writes what the database of the data folder dir holds at one moment into a new file, while a server may be
@@ -32,7 +34,9 @@ func Backup(ctx context.Context, dir, file string) (err error) {
 		err = errors.Join(err, out.Close())
 		if err != nil {
 			os.Remove(file)
-			err = fmt.Errorf("backup of %s: %w", dir, err)
+			if err = roomFor(file, err); !errors.Is(err, store.ErrFull) {
+				err = fmt.Errorf("backup of %s: %w", dir, err)
+			}
 		}
 	}()
 	path, err := filepath.Abs(file)

@@ -197,7 +197,7 @@ func (s *Store) judge(err error) error {
 	switch classify(err) {
 	case noSpace:
 		s.full = true
-		return fmt.Errorf("%w: %w", store.ErrFull, err)
+		return &store.Full{Place: s.folder.path, Err: err}
 	case theEnd:
 		err = fmt.Errorf("%w: the disk failed, and only a restart can tell what it holds: %w", store.ErrClosed, err)
 		s.broke = true

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"rollcall/server/store"
 )
 
 // The files of a data folder.
@@ -128,6 +130,9 @@ func (f *folder) unused(what string) error {
 }
 
 func unusable(path string, err error) error {
+	if full := roomFor(path, err); errors.Is(full, store.ErrFull) {
+		return full
+	}
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err // the path is said already
 	}

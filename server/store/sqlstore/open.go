@@ -51,7 +51,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	s, err := open(ctx, f, usual)
 	if err != nil {
 		f.close()
-		return nil, err
+		return nil, roomFor(dir, err)
 	}
 	return s, nil
 }

@@ -185,15 +185,24 @@ const (
 	codeIOFsync, codeIODirFsync, codeIOAuth, codeIOBeginAtomic  = codeIO | 4<<8, codeIO | 5<<8, codeIO | 28<<8, codeIO | 29<<8
 )
 
-func classify(err error) failure {
+// codeOf returns the extended result code of a database's error.
+func codeOf(err error) (code int, ok bool) {
 	coded, ok := errors.AsType[interface {
 		error
 		Code() int
 	}](err)
 	if !ok {
+		return 0, false
+	}
+	return coded.Code(), true
+}
+
+func classify(err error) failure {
+	code, ok := codeOf(err)
+	if !ok {
 		return itsOwn
 	}
-	switch code := coded.Code(); code {
+	switch code {
 	case codeIOWrite, codeIOTruncate, codeIOShmOpen, codeIOShmSize, codeIOShmMap:
 		return noSpace // a quota and a limit on file sizes come as failed writes, which SQLite rolls back
 	case codeIONoMem:
@@ -212,6 +221,6 @@ func classify(err error) failure {
 }
 
 func isDamage(err error) bool {
-	coded, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (coded.Code()&0xff == codeCorrupt || coded.Code()&0xff == codeNotADB)
+	code, ok := codeOf(err)
+	return ok && (code&0xff == codeCorrupt || code&0xff == codeNotADB)
 }

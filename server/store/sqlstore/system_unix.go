@@ -17,3 +17,6 @@ func tryLock(f *os.File) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// noRoom are what the system says when nothing more can be written: disk, quota, limit on the size of files.
+var noRoom = []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG}
