@@ -1,0 +1,67 @@
+package load
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// What a load shows to Prometheus while it runs is what its result says, and names no device.
+func TestMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Millisecond) })
+		defer r.close()
+		l, _ := r.run(4, Config{Link: kept, Pace: Constant(10, time.Second)})
+		registry := prometheus.NewPedanticRegistry()
+		if err := registry.Register(l.Metrics()); err != nil {
+			t.Fatal(err)
+		}
+		want := `
+# HELP rollcall_fleet_conversations_total Conversations that ended, by how.
+# TYPE rollcall_fleet_conversations_total counter
+rollcall_fleet_conversations_total{outcome="done"} 10
+rollcall_fleet_conversations_total{outcome="failed"} 0
+rollcall_fleet_conversations_total{outcome="refused"} 0
+# HELP rollcall_fleet_offered_total Arrivals that the pace has offered.
+# TYPE rollcall_fleet_offered_total counter
+rollcall_fleet_offered_total 10
+`
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "rollcall_fleet_conversations_total", "rollcall_fleet_offered_total"); err != nil {
+			t.Error(err)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := false
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				for _, label := range m.GetLabel() {
+					if strings.Contains(label.GetValue(), "00008101") {
+						t.Errorf("%s names a device", f.GetName())
+					}
+				}
+				if h := m.GetHistogram(); f.GetName() == "rollcall_fleet_request_seconds" && h != nil {
+					for _, b := range h.GetBucket() {
+						if want := uint64(10); b.GetUpperBound() == .025 {
+							seen = true
+							if b.GetCumulativeCount() != want {
+								t.Errorf("%d within 25 ms, want %d", b.GetCumulativeCount(), want)
+							}
+						} else if b.GetUpperBound() == .01 && b.GetCumulativeCount() != 0 {
+							t.Errorf("%d within 10 ms", b.GetCumulativeCount())
+						}
+					}
+				}
+			}
+		}
+		if !seen {
+			t.Error("no latencies")
+		}
+	})
+}
