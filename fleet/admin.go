@@ -104,6 +104,7 @@ func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certif
 	if c == plan.OtherTopic {
 		topic += "-2"
 		f.mu.Lock()
+		f.strands()
 		f.outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", f.managed)
 		f.mu.Unlock()
 	}
@@ -128,14 +129,18 @@ func slotOf(p *population.Population) protocol.Authority {
 	return p.Tenant.Authority
 }
 
+// identifierOf is the identifier of a profile that a plan names.
+func identifierOf(profile string) string { return "example." + profile }
+
 // assign gives a profile of the plan to a group; the document is made the first time that it is used.
 func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
 	var document []byte
 	made := ownProfile{a.Assign, f.owner}
 	if !f.made[made] {
 		i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == a.Assign })
-		document = apple.EncodeProfile(apple.NewProfile("example."+a.Assign, a.Assign, f.plan.Profiles[i].Family))
+		document = apple.EncodeProfile(apple.NewProfile(identifierOf(a.Assign), a.Assign, f.plan.Profiles[i].Family))
 	}
+	f.assigns(f.clock.Now(), a.Assign, a.Group, true)
 	if err := f.target.ApplyProfile(ctx, a.Assign, document, []string{a.Group}); err != nil {
 		return fmt.Errorf("assign profile %s: %w", a.Assign, err)
 	}
@@ -144,6 +149,7 @@ func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
 }
 
 func (f *Fleet) unassign(ctx context.Context, a *plan.Assignment) error {
+	f.assigns(f.clock.Now(), a.Unassign, a.Group, false)
 	if err := f.target.Unassign(ctx, a.Unassign, a.Group); err != nil {
 		return fmt.Errorf("unassign profile %s: %w", a.Unassign, err)
 	}
@@ -173,12 +179,14 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {
 			order.PIN = fmt.Sprintf("%06d", within(f.draw(i, forPIN, salt), 1_000_000))
 		}
-		var no *target.Error
-		if err := f.target.Order(ctx, d.UDID, order); errors.As(err, &no) {
+		asked := f.clock.Now()
+		id, err := f.target.Order(ctx, d.UDID, order)
+		if no, refused := errors.AsType[*target.Error](err); refused {
 			f.note(f.clock.Now(), i, Refused, fmt.Sprintf("%s: %s", c.Kind, no.Message)) // such as a second lock
 		} else if err != nil {
 			return fmt.Errorf("%s for %s: %w", c.Kind, d.UDID, err)
 		}
+		f.ordered(asked, i, id, c.Kind)
 	}
 	return nil
 }

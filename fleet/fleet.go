@@ -13,6 +13,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/target"
@@ -45,6 +46,8 @@ type Config struct {
 	// Changed is called after a change of authority or licences with the preview that was confirmed for it; nil: nobody.
 	Changed func(now protocol.Time, p *target.Preview)
 	Notes   func(Note) // called for each Note, by several goroutines; nil: nobody
+	// Ledger is told what was asked for and what the devices saw, each by its index in the population plus 1; nil: nobody.
+	Ledger *ledger.Ledger
 }
 
 // A Fleet is many devices and their story. Make one with [New]; Run it once.
@@ -62,6 +65,7 @@ type Fleet struct {
 	progress   func(Progress)
 	changed    func(now protocol.Time, p *target.Preview)
 	notes      func(Note)
+	intent     intent
 	seed       uint64
 	begin      protocol.Time // of the clock
 	start, end protocol.Time // of the story
@@ -145,6 +149,7 @@ func New(c Config) (*Fleet, error) {
 	}
 	f.end = f.start.Add(time.Duration(c.Plan.Until))
 	f.tally = newTally(f.start, time.Duration(c.Plan.Until))
+	f.intent = newIntent(&c)
 	var err error
 	if f.acts, err = f.script(); err != nil {
 		return nil, err

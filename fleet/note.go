@@ -29,6 +29,7 @@ type Note struct {
 }
 
 func (f *Fleet) note(at protocol.Time, device int, what What, detail string) {
+	f.lives(at, device, what)
 	if f.notes != nil {
 		f.notes(Note{at, device, what, detail})
 	}

@@ -39,10 +39,15 @@ func (f *Fleet) Run(ctx context.Context) error {
 	if err := f.found(ctx); err != nil {
 		return err
 	}
+	play := f.live
 	if f.clock.driven {
-		return f.drive(ctx, f.end)
+		play = func(ctx context.Context) error { return f.drive(ctx, f.end) }
 	}
-	return f.live(ctx)
+	err := play(ctx)
+	if l := f.intent.ledger; l != nil && err == nil {
+		l.Close(f.clock.Now())
+	}
+	return err
 }
 
 // drive plays the plan on a driven clock until a moment: do all that is due, wait until nothing is in flight, step.
@@ -190,6 +195,8 @@ func (f *Fleet) report() {
 	}
 	away := f.away
 	f.mu.Unlock()
+	f.holds(p.Now, f.down || p.Gap)
+	f.checks(p.Now)
 	f.tally.add(p.Now, func(_ *Counts, b *Bin) { b.Enrolled, b.Away = p.Enrolled, away })
 	if f.progress != nil {
 		p.Counts = f.tally.snapshot()

@@ -56,6 +56,7 @@ func (f *Fleet) refuses(d protocol.Device) bool {
 }
 
 // Exchanged counts one request.
-func (f *Fleet) Exchanged(_ protocol.Device, x *link.Exchange) {
+func (f *Fleet) Exchanged(d protocol.Device, x *link.Exchange) {
 	f.tally.took(x)
+	f.saw(d, x)
 }

@@ -198,7 +198,7 @@ func (k *check) inPortal(ctx context.Context, a protocol.Authority) error {
 // ordered gives an order, has the device check in, and looks for its answer.
 func (k *check) ordered(ctx context.Context, l *link.Link, device *dialect.Apple, o target.OrderKind) error {
 	name := string(o)
-	if err := k.t.Order(ctx, k.udid, target.Order{Kind: o}); err != nil {
+	if _, err := k.t.Order(ctx, k.udid, target.Order{Kind: o}); err != nil {
 		return k.step(name, "", err)
 	}
 	// A retired device says goodbye with an identity that is revoked already, and is not heard; its answer came before.

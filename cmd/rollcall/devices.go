@@ -152,7 +152,7 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 			if err != nil {
 				return err
 			}
-			if err := t.Order(cmd.Context(), args[0], o); err != nil {
+			if _, err := t.Order(cmd.Context(), args[0], o); err != nil {
 				return named(err, "device", args[0])
 			}
 			return show(cmd, map[string]any{"device": args[0], "order": kind}, func(w io.Writer) {

@@ -192,7 +192,7 @@ func (c *crashed) load(t *testing.T, answers int64) {
 			for !killed.Load() {
 				m.asked++
 				c.orders.Add(1)
-				if err := c.api.Order(t.Context(), m.apple.UDID(), target.Order{Kind: target.Information}); err != nil {
+				if _, err := c.api.Order(t.Context(), m.apple.UDID(), target.Order{Kind: target.Information}); err != nil {
 					continue
 				}
 				m.confirmed++

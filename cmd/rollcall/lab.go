@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
@@ -113,8 +114,7 @@ func ofFullDisk(err error) error {
 // play plays p with pop from beginning to end, or until ctx ends, and tells progress of it now and then. Where something
 // went wrong only in tidying up there are a result and an error.
 func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
-	run = &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
-	run.Watch = rehearsal.NewWatch(run.Log)
+	run = newRun(f, p, pop, imported)
 	start := fleet.Begin
 	if pop.Tenant.AsOf != 0 {
 		start = pop.Tenant.AsOf
@@ -140,6 +140,25 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 	run.Push = l.pushFigures()
 	result, story, err = l.tell(run)
 	return run, result, story, err
+}
+
+// newRun is a run that nothing has happened in.
+func newRun(f *labFlags, p *plan.Plan, pop *population.Population, imported bool) *rehearsal.Run {
+	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
+	run.Watch = rehearsal.NewWatch(run.Log)
+	run.Ledger = ledger.New(ledger.Config{
+		Devices: len(pop.Devices), Bound: bound(f.clock), Name: func(d protocol.Device) string { return pop.Devices[d-1].UDID },
+	})
+	return run
+}
+
+// bound is how long a command may take in a lab: on a driven clock a day on the network, in which a device has tried again and
+// again after answers that were lost.
+func bound(clock string) time.Duration {
+	if clock == "driven" {
+		return 24 * time.Hour
+	}
+	return ledger.DefaultBound
 }
 
 // fit makes the plan what the flags want.

@@ -24,6 +24,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
@@ -99,6 +100,9 @@ func holds(t *testing.T, p played) {
 	}
 	if d := &r.Devices; d.Total != 23 || d.Enrolled != 23 || d.Enrolling+d.LeftOut+d.NotModelled+d.MustEnrol != 0 {
 		t.Errorf("devices %+v, want all 23 enrolled", d)
+	}
+	if l := r.Sections["ledger"].(ledger.Result); l.Faults() != 0 || l.Ordered < 50 || l.Profiles < 20 || l.Retries == 0 {
+		t.Errorf("ledger %+v: %v", l.Counts, l.Findings)
 	}
 	if i := r.Invariants; i.Checked < 1000 || i.Violated != 0 {
 		t.Errorf("invariants %+v", i)

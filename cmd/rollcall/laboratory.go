@@ -139,7 +139,8 @@ func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.
 			}
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
-		Link: link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
+		Ledger: run.Ledger,
+		Link:   link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
 	})
 }
 

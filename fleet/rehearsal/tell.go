@@ -8,6 +8,7 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
@@ -21,7 +22,8 @@ type Run struct {
 	Plan        *plan.Plan
 	Population  *population.Population
 	Fleet       *fleet.Fleet
-	Watch       *Watch // nil: the server was not ours to watch
+	Watch       *Watch         // nil: the server was not ours to watch
+	Ledger      *ledger.Ledger // nil: nobody kept one
 	Log         *Log
 	Start, Now  protocol.Time // of the story
 	Imported    bool          // the population is a tenant's own
@@ -115,8 +117,23 @@ func (r *Run) result(view *servers, disagreements []disagreement) *report.Result
 	for _, d := range disagreements[:min(len(disagreements), 3)] {
 		result.Reasons = append(result.Reasons, d.device+": "+d.what)
 	}
+	if r.Ledger != nil {
+		r.books(result)
+	}
 	r.judge(result)
 	return result
+}
+
+// books puts what the ledger found into the result: reasons, if it is not clean.
+func (r *Run) books(result *report.Result) {
+	l := r.Ledger.Result()
+	result.Sections = map[string]any{"ledger": l}
+	if n := l.Faults(); n > 0 {
+		result.Reasons = append(result.Reasons, fmt.Sprintf("ledger: %d commands or profiles of %d went wrong", n, l.Ordered+l.Profiles))
+	}
+	for _, f := range l.Findings[:min(len(l.Findings), 3)] {
+		result.Reasons = append(result.Reasons, "ledger: "+f.String())
+	}
 }
 
 // judge evaluates the plan's limits and gives the verdict.

@@ -192,8 +192,12 @@ func (r *Rollcall) TakeProfileOf(ctx context.Context, a protocol.Authority, prof
 }
 
 // Order queues a command for a device, or only wakes it.
-func (r *Rollcall) Order(ctx context.Context, device string, o Order) error {
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/"+url.PathEscape(string(o.Kind)), o, nil)
+func (r *Rollcall) Order(ctx context.Context, device string, o Order) (id string, err error) {
+	var queued struct {
+		Command string `json:"command"`
+	}
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/"+url.PathEscape(string(o.Kind)), o, &queued)
+	return queued.Command, err
 }
 
 // Devices lists the devices by the order in which they first enrolled.

@@ -131,7 +131,13 @@ func TestRequests(t *testing.T) {
 		{"SetUp", func(r *Rollcall) error {
 			return r.SetUp(ctx, Tenant{Authority: protocol.Office365, Release: 1910, Epoch: 7, ChangedAt: at, Lifetime: SecondsOf(1500 * time.Millisecond)})
 		}, "POST", "/rollcall/v1/tenant", "{}", `{"authority":"office365","lifetime_seconds":2,"release":1910}`},
-		{"Order", func(r *Rollcall) error { return r.Order(ctx, "A/B", Order{Kind: Lock, PIN: "123456"}) }, "POST", "/rollcall/v1/devices/A%2FB/lock", "{}", `{"pin":"123456"}`},
+		{"Order", func(r *Rollcall) error {
+			id, err := r.Order(ctx, "A/B", Order{Kind: Lock, PIN: "123456"})
+			if err == nil && id != "C-1" {
+				err = fmt.Errorf("ordered as %q, want C-1", id)
+			}
+			return err
+		}, "POST", "/rollcall/v1/devices/A%2FB/lock", `{"command":"C-1"}`, `{"pin":"123456"}`},
 		{"ApplyProfile", func(r *Rollcall) error { return r.ApplyProfile(ctx, "wifi", []byte("<x>"), []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"document":"PHg+","groups":["g"],"name":"wifi"}`},
 		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},
 		{"RemoveProfile", func(r *Rollcall) error { return r.RemoveProfile(ctx, "a b") }, "DELETE", "/rollcall/v1/profiles?name=a+b", "{}", `null`},

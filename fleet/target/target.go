@@ -26,8 +26,9 @@ type Target interface {
 	// Unassign takes the profile from the group.
 	Unassign(ctx context.Context, profile, group string) error
 
-	// Order queues a command for a device, or only wakes it.
-	Order(ctx context.Context, device string, o Order) error
+	// Order queues a command for a device, or only wakes it. The id is the one under which the device will get the command;
+	// empty: it is only woken.
+	Order(ctx context.Context, device string, o Order) (id string, err error)
 
 	// Devices lists devices, in an order that does not change while nothing else does. An error ends the list.
 	Devices(ctx context.Context, f Filter) iter.Seq2[Device, error]
