@@ -24,7 +24,7 @@ func running(w *delivery.World) bool { return w.Wakes.From != 0 && w.Wakes.Curso
 
 // campaign wakes the devices whose turn in the campaign has come (AUTH-20), and tells whether there are others to come. The
 // cursor is kept after each batch: a crash wakes the devices of one batch again.
-func (s *Server) campaign(ctx context.Context, now protocol.Time) (more bool, err error) {
+func (s *Server) campaign(ctx context.Context, now protocol.Time, p *pace) (more bool, err error) {
 	var failed error
 	for {
 		snap := s.snap.Load()
@@ -43,7 +43,10 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time) (more bool, er
 			}
 			continue
 		}
-		page, err := s.store.Records(ctx, c.Cursor, batch)
+		if p.holds() {
+			return true, failed
+		}
+		page, err := s.store.Records(ctx, c.Cursor, p.burst())
 		if err != nil {
 			return true, errors.Join(failed, err)
 		}
@@ -59,7 +62,7 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time) (more bool, er
 			return true, failed // the service refused the certificate: this batch has its turn again
 		}
 		switch {
-		case n > 0 && (n < len(page) || len(page) == batch):
+		case n > 0 && (n < len(page) || len(page) == p.burst()):
 			c.Cursor = page[n-1].State.Device
 		case n == len(page):
 			c.Cursor = delivery.Over

@@ -22,6 +22,8 @@ const (
 	pushesAtOnce = 256
 	batch        = 1024        // wake-ups that are taken from the store at once
 	retryTick    = time.Second // real time before Run tries again what failed
+	strainTick   = 50 * time.Millisecond
+	strainMost   = 10 * time.Second // a few wake-ups go out however strained the server is
 )
 
 // An outbox sends the wake-ups that the store holds. It keeps nothing that a crash could lose.
@@ -79,6 +81,37 @@ func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 // Tick does everything that is due at now: wake-ups, at least once each, and the clean-up of records. It returns when
 // all of it is answered and committed.
 func (s *Server) Tick(ctx context.Context, now protocol.Time) error {
+	return s.tick(ctx, now, new(pace))
+}
+
+// A pace keeps wake-ups from calling more devices than can be served. The zero pace does not.
+type pace struct {
+	strained func() bool // nil: never
+	passed   time.Time   // when the latest wake-ups went out, on the real clock
+	held     bool        // since it was last set back
+}
+
+// burst is how many wake-ups may go out before the pace is asked again.
+func (p *pace) burst() int {
+	if p.strained == nil {
+		return batch
+	}
+	return pushesAtOnce
+}
+
+// holds tells whether no wake-ups are to go out now.
+func (p *pace) holds() bool {
+	if p.strained == nil {
+		return false
+	}
+	p.held = p.strained() && time.Since(p.passed) < strainMost
+	if !p.held {
+		p.passed = time.Now()
+	}
+	return p.held
+}
+
+func (s *Server) tick(ctx context.Context, now protocol.Time, p *pace) error {
 	s.outbox.ticking.Lock()
 	defer s.outbox.ticking.Unlock()
 	switch due := now >= s.outbox.nextSweep(); {
@@ -90,19 +123,19 @@ func (s *Server) Tick(ctx context.Context, now protocol.Time) error {
 			return fmt.Errorf("clean-up: %w", err)
 		}
 	}
-	if err := s.wakeAll(ctx, now); err != nil {
+	if err := s.wakeAll(ctx, now, p); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil
 }
 
 // wakeAll sends every wake-up that is due. One that fails to be kept does not hold up the others (HST-083).
-func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
+func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error {
 	if s.cfg.Push == nil {
 		return nil
 	}
 	s.warn(now)
-	if more, err := s.campaign(ctx, now); more || err != nil {
+	if more, err := s.campaign(ctx, now, p); more || err != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -114,10 +147,10 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time) error {
 			s.outbox.held.Store(snap.world.Push.Topic != "")
 			return failed
 		}
-		if s.holds(now, snap.world) {
+		if s.holds(now, snap.world) || p.holds() {
 			return failed
 		}
-		due, err := s.store.Due(ctx, now, batch+len(tried))
+		due, err := s.store.Due(ctx, now, p.burst()+len(tried))
 		if err != nil {
 			return err
 		}
@@ -264,7 +297,7 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 // Run, a clock that jumps is in doubt (HST-110). Only a closed store ends it sooner; what else fails
 // is logged and tried again.
 func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
-	began, w := time.Now(), watch{}
+	began, w, p := time.Now(), watch{}, &pace{strained: s.cfg.Strained}
 	for ctx.Err() == nil {
 		next, err := s.Next(ctx)
 		wait := time.Duration(-1)
@@ -277,9 +310,11 @@ func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
 		case err != nil:
 		case next == 0:
 		case next <= now:
-			if err = s.Tick(ctx, now); err == nil {
+			p.held = false
+			if err = s.tick(ctx, now, p); err == nil && !p.held {
 				continue
 			}
+			wait = strainTick
 		default:
 			wait = next.Sub(now)
 		}

@@ -345,3 +345,45 @@ func TestAUTH33Warnings(t *testing.T) {
 		"365: the push certificate has ended: Apple devices cannot be reached until a renewed one is uploaded <nil>",
 	})
 }
+
+// While those who come have to wait, wake-ups go out few and far between: whom they reach comes too.
+func TestHST111WakeUpsWait(t *testing.T) {
+	const n = 600
+	x := newTenant(t)
+	for range n {
+		x.enrolled(0)
+	}
+	x.later(time.Hour)
+	var strained atomic.Bool
+	strained.Store(true)
+	x.cfg.Strained = strained.Load
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		x.ctx = ctx
+		x.reopen()
+		x.set(sccm)
+		x.renew()
+		before := len(x.since(0))
+		clock := func() protocol.Time { return x.now.Add(time.Since(began)) }
+		done := make(chan error)
+		go func() { done <- x.Server.Run(ctx, clock) }()
+		time.Sleep(9 * time.Second)
+		if got := len(x.since(before)); got > 256 {
+			t.Errorf("%d pushes within nine seconds of strain, want 256", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := len(x.since(before)); got < 257 || got > 512 {
+			t.Errorf("%d pushes within eleven seconds of strain, want 512: nobody is left out for ever", got)
+		}
+		strained.Store(false)
+		time.Sleep(time.Second)
+		if got := len(x.since(before)); got != n {
+			t.Errorf("%d pushes in all, want %d", got, n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}

@@ -34,6 +34,10 @@ type Config struct {
 	// SetPushCertificate is told the certificate that wake-ups go out with, by Open and after each upload. Nil: nobody.
 	SetPushCertificate func(cert tls.Certificate, topic string)
 
+	// Strained tells whether devices that come already have to wait: wake-ups are not sent meanwhile, since whom they reach
+	// comes too (HST-111). Nil: never. It is asked by Run, Tick sends what is due.
+	Strained func() bool
+
 	// Observe is called after each commit, before anybody else gets the device, with the world that decided. What it is
 	// given is only read and, but for the world, not kept. Nil: nobody.
 	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)

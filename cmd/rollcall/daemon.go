@@ -70,6 +70,7 @@ type serveConfig struct {
 	LegacySCEP      bool                // SHA-1 and 3DES in SCEP
 	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
 	MinimumOS       string              // for ADE (APL-085)
+	MaxConnections  int                 // kept at once; 0: device.MaxConnections
 
 	// Devices wraps what devices call; nil: nothing does.
 	Devices func(http.Handler) http.Handler
@@ -90,15 +91,16 @@ type runningServer struct {
 	Token       string // of the admin API
 	Server      *server.Server
 
-	store  *sqlstore.Store
-	apns   *push.APNs
-	api    *api.Handler
-	http   *http.Server
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
-	failed chan error
-	once   sync.Once
-	err    error
+	store     *sqlstore.Store
+	apns      *push.APNs
+	admission *device.Admission
+	api       *api.Handler
+	http      *http.Server
+	cancel    context.CancelFunc
+	tasks     sync.WaitGroup
+	failed    chan error
+	once      sync.Once
+	err       error
 }
 
 // startServer starts a server and returns when it answers. Every error is one sentence.
@@ -144,6 +146,7 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 	}
 	s.http = device.HTTPServer(handler, tlsConfig, cfg.Log)
 	s.http.RegisterOnShutdown(s.api.End)
+	listener = s.admission.Guard(s.http, listener)
 	s.tasks.Go(func() {
 		if err := s.http.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
@@ -172,7 +175,8 @@ func (s *runningServer) pass(life context.Context, failed <-chan error) {
 // assemble makes core, edges and TLS of an open store.
 func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Handler, *tls.Config, error) {
 	now := func() time.Time { return cfg.Clock.Now() }
-	config := server.Config{Store: s.store, Log: cfg.Log, Observe: cfg.Observe}
+	s.admission = device.NewAdmission(cfg.MaxConnections, cfg.Log)
+	config := server.Config{Store: s.store, Log: cfg.Log, Observe: cfg.Observe, Strained: s.admission.Strained}
 	if cfg.Push.URL != "" {
 		cfg.Push.Now = now
 		apns, err := push.New(cfg.Push)
@@ -204,7 +208,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		return nil, nil, err
 	}
 	devices, err := device.New(device.Config{
-		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
+		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
 		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS,
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ type Config struct {
 	Enrolment *Enrolment       // its CA issued the identities that are let in
 	Now       func() time.Time // clock of certificates and decisions; nil: time.Now
 	Log       *logrus.Logger
+	Admission *Admission // nil: everybody is let in
 
 	// SignMessage takes an Mdm-Signature for an identity, alone or beside the same identity's TLS certificate.
 	SignMessage     bool
@@ -38,7 +39,8 @@ type Handler struct {
 	cfg   Config
 	ca    *certs.Authority
 	mux   *http.ServeMux
-	spare sync.Pool // of *exchange
+	edge  http.Handler // mux behind the admission
+	spare sync.Pool    // of *exchange
 	notes notices
 }
 
@@ -63,9 +65,10 @@ func New(cfg Config) (*Handler, error) {
 	h.mux.HandleFunc("/apple/enrol", h.enrol)
 	h.mux.HandleFunc("/apple/ade", h.automated)
 	h.mux.Handle(scepPath, h.scep())
+	h.edge = cfg.Admission.admit(h.mux)
 	return h, nil
 }
 
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.edge.ServeHTTP(w, r) }
 
 func (h *Handler) now() protocol.Time { return protocol.At(h.cfg.Now()) }

@@ -101,6 +101,9 @@ func newLabOn(t testing.TB, kept store.Store, change ...func(*Config)) *lab {
 		f(&cfg)
 	}
 	enrolment.SignMessage = cfg.SignMessage
+	if cfg.Admission == nil {
+		cfg.Admission = NewAdmission(0, cfg.Log)
+	}
 	if l.h, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +119,7 @@ func (l *lab) listen(h http.Handler, face tls.Certificate) string {
 	config := l.h.TLSConfig()
 	config.Certificates = []tls.Certificate{face}
 	s := HTTPServer(h, config, l.h.cfg.Log)
+	listener = l.h.cfg.Admission.Guard(s, listener)
 	go s.ServeTLS(listener, "", "")
 	l.t.Cleanup(func() { s.Close() })
 	return listener.Addr().String()
