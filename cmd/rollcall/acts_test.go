@@ -3,9 +3,9 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
@@ -119,15 +119,36 @@ func TestProgressShowsTheGap(t *testing.T) {
 	}{{true, true, orange}, {false, true, "the gap is open"}, {true, false, ""}} {
 		p := &progress{color: tt.color}
 		p.last.Store(&fleet.Progress{Gap: tt.gap, Part: 2, Parts: 5})
-		got := p.gap()
+		got := p.gap(200)
 		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") || !tt.color && strings.Contains(got, "\x1b") {
 			t.Errorf("gap %t, colour %t: %q", tt.gap, tt.color, got)
 		}
 		if day := p.day(); day != "act 2 of 5, day 0 00:00 " {
 			t.Errorf("%q", day)
 		}
-		if fmt.Sprint(p.counts()) == "" {
-			t.Error("no counts")
+	}
+}
+
+// What stands beside and below the bar fits the terminal, and leaves the bar its room.
+func TestProgressFits(t *testing.T) {
+	p := &progress{}
+	p.last.Store(&fleet.Progress{
+		Gap: true, Devices: 1000, Enrolled: 857, Act: "The users of 1% of the devices of group sales remove management", Counts: fleet.Counts{Done: 40_421, Wakes: 39_390, Refused: 2_892},
+	})
+	for _, tt := range []struct {
+		width int
+		want  string // what is said behind the bar
+	}{
+		{54, " 857/1000 enrolled · 40421 check-ins · 39390 pushes"},
+		{108, " 857/1000 enrolled · 40421 check-ins · 39390 pushes"},
+		{112, " 857/1000 enrolled · 40421 check-ins · 39390 pushes · The users of 1%…"},
+		{300, " 857/1000 enrolled · 40421 check-ins · 39390 pushes · The users of 1% of the devices of group sales remove management"},
+	} {
+		if got := p.counts(tt.width); got != tt.want {
+			t.Errorf("%d columns: %q, want %q", tt.width, got, tt.want)
+		}
+		if n := utf8.RuneCountInString(strings.TrimSuffix(p.gap(tt.width), "\n")); n > tt.width || n < 50 {
+			t.Errorf("%d columns: the gap's line has %d characters", tt.width, n)
 		}
 	}
 }

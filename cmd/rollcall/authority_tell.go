@@ -4,11 +4,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
@@ -19,17 +17,16 @@ import (
 
 // printPreview prints a preview as a plan, with the words of the preview of an export, and last what comes of it.
 func printPreview(cmd *cobra.Command, p *target.Preview, last string) error {
-	file, ok := cmd.OutOrStdout().(*os.File)
-	color := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
+	out, color := screenOf(cmd.OutOrStdout())
 	r := &report.Result{Command: strings.TrimPrefix(cmd.CommandPath(), "rollcall "), Verdict: report.OK}
 	story := &report.Story{
 		Headline: headlineOf(p), Title: fmt.Sprintf("epoch %d; %s", p.Epoch, p.ID),
 		Tables: []report.Table{groupTable(p), profileTable(p), unitTable(p), warningTable(p)},
 	}
-	if err := report.Brief(cmd.OutOrStdout(), r, story, color); err != nil {
+	if err := report.Brief(out, r, story, color); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%d enrolled: %d move, %d of them held; %d stay, %d leave; %d stranded, %d to enrol again\n%s\n",
+	_, err := fmt.Fprintf(out, "\n%d enrolled: %d move, %d of them held; %d stay, %d leave; %d stranded, %d to enrol again\n%s\n",
 		p.Enrolled, p.WouldMove, p.WouldMoveBlocked, p.WouldStay, p.Leaving, p.Stranded, p.MustEnrol, last)
 	return err
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"rollcall/fleet"
 	"rollcall/fleet/ledger"
@@ -100,6 +99,11 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 	if err := present(cmd, result, story); err != nil {
 		return err
 	}
+	if f.report != "" && !asJSON(cmd) {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\nThe report is %s.\n", filepath.Join(f.report, report.PageFile)); err != nil {
+			return err
+		}
+	}
 	return errors.Join(result.Err(), err)
 }
 
@@ -144,7 +148,7 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 
 // newRun is a run that nothing has happened in.
 func newRun(f *labFlags, p *plan.Plan, pop *population.Population, imported bool) *rehearsal.Run {
-	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Log: &rehearsal.Log{}}
+	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Log: &rehearsal.Log{}}
 	run.Watch = rehearsal.NewWatch(run.Log)
 	run.Ledger = ledger.New(ledger.Config{
 		Devices: len(pop.Devices), Bound: bound(f.clock), Name: func(d protocol.Device) string { return pop.Devices[d-1].UDID },
@@ -249,9 +253,8 @@ func present(cmd *cobra.Command, result *report.Result, story *report.Story) err
 	if asJSON(cmd) {
 		return report.WriteJSON(cmd.OutOrStdout(), result)
 	}
-	file, ok := cmd.OutOrStdout().(*os.File)
-	color := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
-	return report.Summary(cmd.OutOrStdout(), result, story, color)
+	out, color := screenOf(cmd.OutOrStdout())
+	return report.Summary(out, result, story, color)
 }
 
 // tell asks the server for its view; a run that was interrupted asks in what time Ctrl-C leaves. A server that the plan has

@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
@@ -107,9 +105,8 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 	if asJSON(cmd) {
 		err = report.WriteJSON(cmd.OutOrStdout(), result)
 	} else {
-		file, ok := cmd.OutOrStdout().(*os.File)
-		color := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
-		err = report.Brief(cmd.OutOrStdout(), result, p.Story(named), color)
+		out, color := screenOf(cmd.OutOrStdout())
+		err = report.Brief(out, result, p.Story(named), color)
 	}
 	return errors.Join(result.Err(), err)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -30,6 +31,9 @@ const (
 	plain  = "\x1b[0m"
 )
 
+// barWidth is the length of the bar, where there is room.
+const barWidth = 40
+
 // newProgress shows progress on w if that is a terminal.
 func newProgress(w io.Writer) *progress {
 	file, ok := w.(*os.File)
@@ -38,14 +42,14 @@ func newProgress(w io.Writer) *progress {
 	}
 	p := &progress{color: os.Getenv("NO_COLOR") == ""}
 	p.last.Store(&fleet.Progress{})
-	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth), mpb.WithRefreshRate(100*time.Millisecond))
 	p.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(),
-		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
-			_, err := io.WriteString(w, p.gap())
+		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			_, err := io.WriteString(w, p.gap(s.AvailableWidth))
 			return err
 		}), false),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.day() })),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.counts() })),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return p.counts(s.AvailableWidth) })),
 	)
 	return p
 }
@@ -79,21 +83,60 @@ func (p *progress) day() string {
 	return day
 }
 
-// gap is a line for as long as Apple devices wait for a renewed push certificate (AUTH-30), else nothing.
-func (p *progress) gap() string {
+// gap is a line of at most so many characters for as long as Apple devices wait for a renewed push certificate (AUTH-30), else
+// nothing: one that is broken would spoil the bar above it.
+func (p *progress) gap(width int) string {
 	last := p.last.Load()
 	if !last.Gap {
 		return ""
 	}
-	line := fmt.Sprintf("the gap is open: Apple devices get 503 until a renewed push certificate is uploaded (AUTH-30); %d refused so far", last.Counts.Refused)
+	line := fit(fmt.Sprintf("the gap is open: Apple devices get 503 until a renewed push certificate is there (AUTH-30); %d check-ins refused so far", last.Counts.Refused), width)
 	if p.color {
 		line = orange + line + plain
 	}
 	return line + "\n"
 }
 
-func (p *progress) counts() string {
+// barRoom is what is left for the bar when the line is full, so that it keeps its length whatever the plan did last.
+const barRoom = barWidth + 2
+
+// counts is what stands behind the bar, where width characters are left for both.
+func (p *progress) counts(width int) string {
 	last := p.last.Load()
 	c := &last.Counts
-	return fmt.Sprintf(" %d/%d enrolled · %d check-ins · %d pushes · %s", last.Enrolled, last.Devices, c.Done, c.Wakes, last.Act)
+	counts := fmt.Sprintf(" %d/%d enrolled · %d check-ins · %d pushes", last.Enrolled, last.Devices, c.Done, c.Wakes)
+	room := width - barRoom - utf8.RuneCountInString(counts+" · ")
+	if room < 16 || last.Act == "" {
+		return counts
+	}
+	return counts + " · " + fit(last.Act, room)
+}
+
+// fit cuts text to width characters.
+func fit(text string, width int) string {
+	if runes := []rune(text); len(runes) > width {
+		return string(runes[:max(width-1, 0)]) + "…"
+	}
+	return text
+}
+
+// A screen is a terminal that knows how wide it is.
+type screen struct{ *os.File }
+
+// Columns returns how many characters fit on a line.
+func (s screen) Columns() int {
+	width, _, err := term.GetSize(int(s.Fd()))
+	if err != nil {
+		return 80
+	}
+	return width
+}
+
+// screenOf returns w so that it knows its width, and whether colours may be used on it.
+func screenOf(w io.Writer) (to io.Writer, color bool) {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return w, false
+	}
+	return screen{file}, os.Getenv("NO_COLOR") == ""
 }

@@ -50,7 +50,7 @@ var happenings = []struct {
 }{
 	{OfDevice, string(fleet.Joined), "enrolment"},
 	{OfDevice, string(fleet.NotJoined), "failed enrolment"},
-	{OfServer, string(delivery.WhatBlocked), "device held by the gap"},
+	{OfServer, string(delivery.WhatBlocked), "device turned away by the gap"},
 	{OfServer, string(delivery.WhatMoved), "device moved"},
 	{OfServer, string(delivery.WhatReregistered), "device registered anew"},
 	{OfServer, string(delivery.WhatProfileInstalled), "profile installed"},
@@ -126,7 +126,7 @@ func are(n int) string {
 // authorities counts what the changes did, by rule.
 func (t *telling) authorities() report.Table {
 	what := map[string]string{
-		string(delivery.WhatMoved): "devices moved", string(delivery.WhatReregistered): "devices registered anew", string(delivery.WhatBlocked): "devices held by the gap",
+		string(delivery.WhatMoved): "devices moved", string(delivery.WhatReregistered): "devices registered anew", string(delivery.WhatBlocked): "devices turned away by the gap",
 		string(delivery.WhatSupportMove): "support moves asked for", string(delivery.WhatOverwritten): "profiles overwritten by their namesakes",
 		string(delivery.WhatRedundant): "profiles left behind for a while", string(delivery.WhatProfileRemoved): "profiles removed",
 	}
@@ -142,19 +142,52 @@ func (t *telling) authorities() report.Table {
 	}
 	table := counted("Between the authorities", "What the changes of authority and of licences did, and by which rule.")
 	for _, k := range sortedKeys(counts, func(a, b key) int { return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.rule, b.rule)) }) {
-		table.Rows = append(table.Rows, []any{k.what, counts[k], string(k.rule), ""})
+		table.Rows = append(table.Rows, []any{k.what, counts[k], k.rule, ""})
+	}
+	moved, again := t.byEnrolment()
+	for _, x := range []struct {
+		what string
+		n    int
+	}{{"devices that came to another authority by a new enrolment", moved}, {"devices that took the newer epoch by a new enrolment", again}} {
+		if x.n > 0 {
+			table.Rows = append(table.Rows, []any{x.what, x.n, protocol.RuleAgain, ""})
+		}
 	}
 	if n := t.Fleet.Counts().Expired; n > 0 {
-		table.Rows = append(table.Rows, []any{"profiles that devices dropped by themselves", n, string(protocol.RuleSevenDays), "seven days were over"})
+		table.Rows = append(table.Rows, []any{"profiles that devices dropped by themselves", n, protocol.RuleSevenDays, "seven days were over"})
 	}
 	return table
+}
+
+// byEnrolment counts the devices that moved, or took a newer epoch, by nothing else than a new enrolment.
+func (t *telling) byEnrolment() (moved, again int) {
+	if t.Watch == nil {
+		return 0, 0
+	}
+	seen := map[string]map[string]bool{string(delivery.WhatMoved): {}, string(delivery.WhatReregistered): {}}
+	for i := range t.lines {
+		if of := seen[t.lines[i].What]; of != nil && t.lines[i].Side == OfServer {
+			of[t.lines[i].Device] = true
+		}
+	}
+	for i := range t.Population.Devices {
+		name := t.Population.Devices[i].UDID
+		s := t.Watch.Standing(t.Now, name)
+		if s.Moved && !seen[string(delivery.WhatMoved)][name] {
+			moved++
+		}
+		if s.Reregistered && !seen[string(delivery.WhatReregistered)][name] {
+			again++
+		}
+	}
+	return moved, again
 }
 
 // left lists by name the devices that the changes left behind, and what would help.
 func (t *telling) left() report.Table {
 	table := report.Table{
 		Title: "Left behind", Caption: "Devices that are not where the authority would have them, and what moves them.",
-		Columns: []report.Column{{Name: "Name"}, {Name: "Serial number"}, {Name: "Managed by"}, {Name: "Why"}, {Name: "What helps"}},
+		Columns: []report.Column{{Name: "Name", Whole: true}, {Name: "Serial number", Whole: true}, {Name: "Managed by"}, {Name: "Why"}, {Name: "What helps"}},
 	}
 	if t.Watch == nil {
 		return table

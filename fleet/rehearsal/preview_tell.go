@@ -119,6 +119,7 @@ func (p *Preview) Story(names *population.Population) *report.Story {
 	s.Tables = append(s.Tables, p.groups())
 	s.Tables = append(s.Tables, p.lists(names)...)
 	s.Tables = append(s.Tables, p.lost(), p.licences(), p.dateTable(names), p.doubtTable(names), findingTable(names), assumedTable(names))
+	s.Rules = ruleWords
 	s.NotShown = []string{
 		"Nothing was changed and no server was asked: this is what the rules of authority.md make of the export.",
 		"It models Microsoft's published guidance and is not Intune; where the guidance is silent the choice is the model's, such as the gap when coexistence begins.",
@@ -203,7 +204,7 @@ func (p *Preview) figures() []report.Figure {
 func (p *Preview) groups() report.Table {
 	t := report.Table{
 		Title: "What the devices do", Caption: "Each line is the devices that one rule treats alike, with who registered them and who should manage them.",
-		Columns: []report.Column{{Name: "devices", Bar: true}, {Name: "authority"}, {Name: "rule"}, {Name: "what and why"}},
+		Columns: []report.Column{{Name: "Devices", Bar: true}, {Name: "Authority", Whole: true}, {Name: "Rule"}, {Name: "What and why"}},
 	}
 	for i := range p.Groups {
 		g := &p.Groups[i]
@@ -215,7 +216,7 @@ func (p *Preview) groups() report.Table {
 
 // lists are the devices to act on: those that move, that never will, that must enrol again, that nobody licenses.
 func (p *Preview) lists(names *population.Population) []report.Table {
-	columns := []report.Column{{Name: "device"}, {Name: "platform"}, {Name: "user"}, {Name: "what to do"}}
+	columns := []report.Column{{Name: "Device", Whole: true}, {Name: "Platform"}, {Name: "User", Whole: true}, {Name: "What to do"}}
 	moves := report.Table{Title: "Devices that move", Columns: columns}
 	never := report.Table{Title: "Devices that never move by themselves", Columns: columns}
 	again := report.Table{Title: "Devices that must enrol again", Columns: columns}
@@ -254,7 +255,7 @@ func (p *Preview) lists(names *population.Population) []report.Table {
 func (p *Preview) lost() report.Table {
 	t := report.Table{
 		Title: "Mail and settings", Caption: "What becomes of profiles on the devices. The export does not say which there are: these are the families that the authority can have put there.",
-		Columns: []report.Column{{Name: "devices", Bar: true}, {Name: "family"}, {Name: "rule"}, {Name: "what becomes of them"}},
+		Columns: []report.Column{{Name: "Devices", Bar: true}, {Name: "Family"}, {Name: "Rule"}, {Name: "What becomes of them"}},
 	}
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
@@ -270,7 +271,7 @@ func (p *Preview) licences() report.Table {
 	n := &p.Need
 	t := report.Table{
 		Title: "Intune licences", Caption: "What it takes to move every user whose devices stay with Basic Mobility and Security (AUTH-09).",
-		Columns: []report.Column{{Name: "number"}, {Name: "of"}, {Name: "note"}},
+		Columns: []report.Column{{Name: "Number"}, {Name: "Of"}, {Name: "Note"}},
 	}
 	if !n.Units.Known && n.Users == 0 {
 		return t
@@ -288,7 +289,7 @@ func (p *Preview) licences() report.Table {
 func (p *Preview) dateTable(names *population.Population) report.Table {
 	t := report.Table{
 		Title: "Dates that matter", Caption: "Counted from the moment of the export.",
-		Columns: []report.Column{{Name: "date"}, {Name: "away"}, {Name: "rule"}, {Name: "what happens then"}},
+		Columns: []report.Column{{Name: "Date", Whole: true}, {Name: "Away", Whole: true}, {Name: "Rule"}, {Name: "What happens then"}},
 	}
 	for _, d := range p.dates(names) {
 		var away any = d.At.Sub(p.Scene.Now).Truncate(oneDay)
@@ -303,7 +304,7 @@ func (p *Preview) dateTable(names *population.Population) report.Table {
 func (p *Preview) doubtTable(names *population.Population) report.Table {
 	t := report.Table{
 		Title: fmt.Sprintf("Doubts of the export (%d)", len(names.Doubts)), Caption: "Records that can be read in two ways, and what the other reading would change.",
-		Columns: []report.Column{{Name: "device"}, {Name: "read as, and the other reading"}}, Total: len(names.Doubts),
+		Columns: []report.Column{{Name: "Device", Whole: true}, {Name: "Read as, and the other reading"}}, Total: len(names.Doubts),
 	}
 	for i := range names.Doubts {
 		if i == rows {
@@ -318,7 +319,7 @@ func (p *Preview) doubtTable(names *population.Population) report.Table {
 func findingTable(names *population.Population) report.Table {
 	t := report.Table{
 		Title: "To see to first", Caption: "Contradictions and warnings in the export.",
-		Columns: []report.Column{{Name: "devices"}, {Name: "rule"}, {Name: "finding"}},
+		Columns: []report.Column{{Name: "Devices"}, {Name: "Rule"}, {Name: "Finding"}},
 	}
 	for _, f := range names.Findings {
 		t.Rows = append(t.Rows, []any{f.Devices, f.Rule, f.Text})
@@ -331,7 +332,7 @@ func findingTable(names *population.Population) report.Table {
 
 func assumedTable(names *population.Population) report.Table {
 	t := report.Table{
-		Title: "What the export cannot say", Columns: []report.Column{{Name: "devices"}, {Name: "what"}, {Name: "assumed"}},
+		Title: "What the export cannot say", Columns: []report.Column{{Name: "Devices"}, {Name: "What"}, {Name: "Assumed"}},
 	}
 	for _, a := range names.Assumed {
 		t.Rows = append(t.Rows, []any{a.Devices, a.What, a.Assumed})

@@ -65,7 +65,7 @@ func (t *telling) story() *report.Story {
 			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
 			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
 		},
-		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(),
+		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: ruleWords, PlanName: t.Plan.Name,
 	}
 }
 
@@ -231,6 +231,9 @@ func (t *telling) notShown() []string {
 	}
 	if !t.changes() {
 		not = append(not, "The tenant's authority is set once and does not change.")
+	}
+	if t.Squeezed {
+		not = append(not, "The plan's moments were squeezed into the time there was; the lives of certificates, eight-hour schedules and the waits between tries are not, so what takes hours did not happen.")
 	}
 	if t.Imported {
 		not = append(not, "Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played.")

@@ -1,6 +1,8 @@
 package rehearsal
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -28,6 +30,16 @@ func TestWords(t *testing.T) {
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+// Every rule of authority has its sentence for the report's reader; there is no AUTH-54.
+func TestRuleWords(t *testing.T) {
+	for n := 1; n <= 55; n++ {
+		name := fmt.Sprintf("AUTH-%02d", n)
+		if text := ruleWords[name]; (text == "") != (n == 54) || strings.HasSuffix(text, ".") {
+			t.Errorf("%s: %q", name, text)
 		}
 	}
 }

@@ -48,8 +48,8 @@ func counted(title, caption string, list ...counting) report.Table {
 type counting struct {
 	what string
 	n    uint64
-	rule string
-	then string // what comes of it
+	rule protocol.Rule // empty: none
+	then string        // what comes of it
 }
 
 func (t *telling) enrolments() report.Table {
@@ -75,7 +75,7 @@ func (t *telling) enrolments() report.Table {
 		end := counting{"ended: " + why, by[why], "", "the record stays"}
 		switch why {
 		case "erased", "retired":
-			end.rule = string(protocol.RuleRetire)
+			end.rule = protocol.RuleRetire
 		case "the device left":
 			end.what, end.rule = "ended: the user removed it", "AUTH-44"
 		case "the device enrols again":
@@ -190,7 +190,7 @@ func (t *telling) certificates() report.Table {
 		Columns: []report.Column{{Name: "What"}, {Name: "Number or moment"}, {Name: "Rule"}},
 	}
 	add := func(what string, value any, rule protocol.Rule) {
-		table.Rows = append(table.Rows, []any{what, value, string(rule)})
+		table.Rows = append(table.Rows, []any{what, value, rule})
 	}
 	add("renewals that the server asked for", t.server(delivery.WhatRenewalAsked), protocol.RuleRenewal)
 	add("renewals done, as the server saw it", t.server(delivery.WhatRenewed), protocol.RuleRenewal)
@@ -219,7 +219,7 @@ func (t *telling) habits() report.Table {
 		counting{"nights that a device was switched off", c.Nights, "", "pushes wait, the last one of each device"},
 		counting{"spells without a network", c.Spells, "", "pushes wait, the last one of each device"},
 		counting{"absences that the timeline brought", c.Absences, "", "commands wait too; an identity may end meanwhile"},
-		counting{"check-ins started by a user's hand", c.ByHand, string(protocol.RuleUserSync), "as if a push had come"},
+		counting{"check-ins started by a user's hand", c.ByHand, protocol.RuleUserSync, "as if a push had come"},
 		counting{"answers of NotNow", c.NotNow, "", "the command is offered again, at the latest with the next push"},
 		counting{"profiles that did not install", uint64(t.server(delivery.WhatProfileFailed)), "", "tried three times in all"},
 		counting{"pushes that a device ignored for their magic", c.Stale, "", "they were meant for an enrolment before"},
@@ -270,7 +270,14 @@ func (t *telling) refusals() report.Table {
 	}
 	c := t.Fleet.Counts()
 	for _, status := range slices.Sorted(maps.Keys(c.Status)) {
-		table.Rows = append(table.Rows, []any{"device", fmt.Sprintf("HTTP %d", status), http.StatusText(status), c.Status[status]})
+		reason := http.StatusText(status)
+		if gaps := t.Fleet.Gaps(); status == http.StatusServiceUnavailable && len(gaps) > 0 {
+			reason += ": in the gap, until a renewed push certificate is there (AUTH-30)"
+			if c.Busied > 0 {
+				reason += fmt.Sprintf("; %s of them by a busy server, on purpose", count(c.Busied))
+			}
+		}
+		table.Rows = append(table.Rows, []any{"device", fmt.Sprintf("HTTP %d", status), reason, c.Status[status]})
 	}
 	if c.Barred > 0 {
 		table.Rows = append(table.Rows, []any{"device", "TLS alert", "the handshake with an identity that had ended or was revoked", c.Barred})
@@ -351,9 +358,9 @@ func (t *telling) assumptions() report.Table {
 func (t *telling) devicesOfInterest() report.Table {
 	table := report.Table{
 		Title: "Devices to look at", Caption: "Where something is not as it should be at the end.",
-		Columns: []report.Column{{Name: "Device"}, {Name: "Platform"}, {Name: "User"}, {Name: "What"}},
+		Columns: []report.Column{{Name: "Device", Whole: true}, {Name: "Platform"}, {Name: "User", Whole: true}, {Name: "What"}},
 	}
-	add := func(device, platform, user, what string) {
+	add := func(device string, platform protocol.Platform, user, what string) {
 		table.Total++
 		if len(table.Rows) < rows {
 			table.Rows = append(table.Rows, []any{device, platform, user, what})
@@ -361,7 +368,7 @@ func (t *telling) devicesOfInterest() report.Table {
 	}
 	for _, d := range t.disagreements {
 		of := t.view.devices[d.device]
-		add(d.device, of.Platform.String(), of.User, d.what)
+		add(d.device, of.Platform, of.User, d.what)
 	}
 	for i := range t.Population.Devices {
 		p := &t.Population.Devices[i]
@@ -373,7 +380,7 @@ func (t *telling) devicesOfInterest() report.Table {
 			if !p.Userless() {
 				user = t.Population.Users[p.User].UPN
 			}
-			add(p.UDID, p.Platform.String(), user, strings.Join(what, ", "))
+			add(p.UDID, p.Platform, user, strings.Join(what, ", "))
 		}
 	}
 	return table

@@ -27,6 +27,7 @@ type Run struct {
 	Log         *Log
 	Start, Now  protocol.Time // of the story
 	Imported    bool          // the population is a tenant's own
+	Squeezed    bool          // the plan's moments were brought nearer together, for the real clock
 	Interrupted bool
 
 	Push      []report.Figure // what the push service counted; nil: not ours

@@ -11,10 +11,10 @@ import (
 const briefRows = 12
 
 // Brief writes a story that is an answer and no run: headline, lead, and its tables in aligned columns of at most 100
-// characters a line, the last column broken where it must be. Long tables are shortened, and say so. color uses ANSI
+// characters a line, as [Summary], the last column broken where it must be. Long tables are shortened, and say so. color uses ANSI
 // sequences.
 func Brief(w io.Writer, r *Result, s *Story, color bool) error {
-	t := &terminal{color: color}
+	t := &terminal{color: color, columns: columns(w)}
 	t.verdict(r, s)
 	if s.Title != "" {
 		t.paragraph("", clean(s.Title))

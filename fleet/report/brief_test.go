@@ -41,7 +41,7 @@ func TestBrief(t *testing.T) {
 		t.Errorf("an empty table, or a sequence from outside:\n%s", b.String())
 	}
 	for line := range strings.Lines(b.String()) {
-		if n := len([]rune(strings.TrimRight(line, "\n"))); n > summaryWidth {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > mostColumns {
 			t.Errorf("%d characters: %s", n, line)
 		}
 	}

@@ -87,6 +87,9 @@ func cell(v any) (text string, numeric bool) {
 	case fmt.Stringer:
 		return clean(v.String()), false
 	case error: // a protocol.Rule
+		if v.Error() == "" {
+			return "–", false
+		}
 		return clean(v.Error()), false
 	}
 	if f, ok := number(v); ok {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,7 @@ type page struct {
 	Limits   *grid
 	Checks   string
 	Tables   []grid
+	Rules    []ruleView
 	Plan     string
 	Run      []fact
 	NotShown []string
@@ -108,9 +110,12 @@ type chartView struct {
 type actView struct {
 	At, Title, Text string
 	N               int // 0: without a mark
-	Rules           []string
+	Rules           []ruleView
 	Failed          bool
 }
+
+// A ruleView is a rule that is named, and what it is about; empty: nobody says.
+type ruleView struct{ Name, Text string }
 
 // A grid is a table made ready for the template.
 type grid struct {
@@ -174,9 +179,37 @@ func newPage(r *Result, s *Story, d detail) *page {
 		g.ID = fmt.Sprintf("table-%d", len(p.Tables)+1)
 		p.Tables = append(p.Tables, g)
 	}
+	p.Rules = p.named(s)
 	p.Parts = p.parts()
 	return p
 }
+
+// named are the rules that the page names and the story explains, in order.
+func (p *page) named(s *Story) (rules []ruleView) {
+	seen := map[string]bool{}
+	for _, a := range p.Acts {
+		for _, r := range a.Rules {
+			seen[r.Name] = true
+		}
+	}
+	for _, g := range p.Tables {
+		for _, row := range g.Rows {
+			for _, f := range row {
+				for _, name := range ruleNames.FindAllString(f.Text, -1) {
+					seen[name] = true
+				}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		if text := s.Rules[name]; text != "" {
+			rules = append(rules, ruleView{name, clean(text)})
+		}
+	}
+	return rules
+}
+
+var ruleNames = regexp.MustCompile(`\b(AUTH|APL|HST)-\d+\b`)
 
 // parts is the table of contents.
 func (p *page) parts() []part {
@@ -192,6 +225,7 @@ func (p *page) parts() []part {
 	for _, t := range p.Tables {
 		add(true, t.ID, t.Title)
 	}
+	add(len(p.Rules) > 0, "rules", "Rules")
 	add(p.Plan != "", "plan", "Plan")
 	add(true, "run", "Run")
 	add(len(p.NotShown) > 0, "not-shown", "What it does not show")
@@ -201,14 +235,23 @@ func (p *page) parts() []part {
 // over is the line above the title.
 func over(r *Result, s *Story) string {
 	parts := []string{"rollcall " + clean(r.Command)}
+	if s.PlanName != "" {
+		parts = append(parts, "plan "+clean(s.PlanName))
+	}
 	if s.Until > 0 {
 		parts = append(parts, span(s.Until))
 	}
 	if !s.Start.IsZero() {
 		parts = append(parts, "from "+s.Start.UTC().Format("2 January 2006"))
 	}
-	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), " · ")
+	if played(r) {
+		parts = append(parts, fmt.Sprintf("seed %d", r.Seed))
+	}
+	return strings.Join(parts, " · ")
 }
+
+// played tells whether anything was played, rather than looked at: only then does a seed mean anything.
+func played(r *Result) bool { return r.VirtualSeconds > 0 || r.CheckIns.Offered > 0 }
 
 // tables lists all tables of a report in their order.
 func tables(r *Result, s *Story) []Table {
@@ -252,7 +295,7 @@ func leftOutTable(r *Result) Table {
 		Columns: []Column{{Name: "Reason"}, {Name: "Records", Bar: true}},
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Devices.LeftOutBy)) {
-		t.Rows = append(t.Rows, []any{reason, r.Devices.LeftOutBy[reason]})
+		t.Rows = append(t.Rows, []any{strings.ReplaceAll(reason, "_", " "), r.Devices.LeftOutBy[reason]})
 	}
 	return t
 }
@@ -298,7 +341,10 @@ func limits(r *Result) *grid {
 func acts(s *Story, limit int) (out []actView, more string) {
 	n := 0
 	for _, a := range s.Acts {
-		v := actView{At: moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Rules: cleanAll(a.Rules), Failed: a.Failed}
+		v := actView{At: moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Failed: a.Failed}
+		for _, name := range a.Rules {
+			v.Rules = append(v.Rules, ruleView{clean(name), clean(s.Rules[name])})
+		}
 		if a.Mark {
 			n++
 			v.N = n
@@ -315,6 +361,7 @@ func acts(s *Story, limit int) (out []actView, more string) {
 // newGrid formats t. A column is numeric if all its cells are; a bar is as long as its number's share of the
 // column's greatest.
 func newGrid(t Table, limit int) grid {
+	t = withoutEmpty(t)
 	g := grid{Title: clean(t.Title), Caption: clean(t.Caption)}
 	total := max(t.Total, len(t.Rows))
 	rows := t.Rows[:min(len(t.Rows), limit)]
@@ -342,7 +389,10 @@ func newGrid(t Table, limit int) grid {
 			}
 			text, _ := cell(v)
 			_, isRule := v.(protocol.Rule)
-			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule}
+			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule && text != "–"}
+			if t.Columns[i].Whole {
+				fields[i].Class = "one"
+			}
 			if t.Columns[i].Bar {
 				fields[i].Bar = barOf(v, tops[i])
 			}
@@ -350,6 +400,41 @@ func newGrid(t Table, limit int) grid {
 		g.Rows = append(g.Rows, fields)
 	}
 	return g
+}
+
+// withoutEmpty returns t without the columns that have nothing in any row.
+func withoutEmpty(t Table) Table {
+	empty := func(i int) bool {
+		return len(t.Rows) > 0 && !slices.ContainsFunc(t.Rows, func(row []any) bool {
+			if i >= len(row) {
+				return false
+			}
+			text, _ := cell(row[i])
+			return text != "–"
+		})
+	}
+	var keep []int
+	for i := range t.Columns {
+		if !empty(i) {
+			keep = append(keep, i)
+		}
+	}
+	if len(keep) == len(t.Columns) {
+		return t
+	}
+	columns, rows := t.Columns, t.Rows
+	t.Columns, t.Rows = nil, make([][]any, len(rows))
+	for _, i := range keep {
+		t.Columns = append(t.Columns, columns[i])
+		for n, row := range rows {
+			var v any
+			if i < len(row) {
+				v = row[i]
+			}
+			t.Rows[n] = append(t.Rows[n], v)
+		}
+	}
+	return t
 }
 
 // greatest is the highest number of each column.
@@ -375,8 +460,11 @@ func barOf(v any, greatest float64) string {
 
 // runFacts tells how the run went by itself.
 func runFacts(r *Result, s *Story) []fact {
-	facts := []fact{{Name: "Seed", Text: fmt.Sprint(r.Seed)}}
+	var facts []fact
 	add := func(name, text string) { facts = append(facts, fact{Name: name, Text: text}) }
+	if played(r) {
+		add("Seed", fmt.Sprint(r.Seed))
+	}
 	if r.VirtualSeconds > 0 {
 		add("Time in the story", span(seconds(r.VirtualSeconds)))
 	}

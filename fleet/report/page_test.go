@@ -225,7 +225,7 @@ func TestOddStories(t *testing.T) {
 		"no points":        {Until: day, Charts: []Chart{{Series: []Series{{Name: "x"}}}, {Kind: Bars, Series: []Series{{Name: "x"}}}, {}}},
 		"outside":          {Until: day, Charts: []Chart{{Series: point(-day, -5)}, {Kind: Bars, Series: point(3*day, 1)}}, Spans: []Span{{-day, 5 * day, "x"}, {day, 0, "back"}}},
 		"not numbers":      {Until: day, Charts: []Chart{{Series: point(0, math.NaN())}, {Series: point(0, math.Inf(1))}, {Series: point(0, 1e300)}}},
-		"rows of any size": {Devices: Table{Columns: []Column{{"a", true}, {"b", true}}, Rows: [][]any{{}, {1, 2, 3}, {nil, "x"}, {math.NaN(), -3}}}},
+		"rows of any size": {Devices: Table{Columns: []Column{{Name: "a", Bar: true}, {Name: "b", Bar: true}}, Rows: [][]any{{}, {1, 2, 3}, {nil, "x"}, {math.NaN(), -3}}}},
 		"one second":       {Until: time.Second, Charts: []Chart{{Series: point(0, 0.001)}}},
 		"a century":        {Until: 100 * 365 * day, Charts: []Chart{{Series: point(0, 5)}}},
 	} {

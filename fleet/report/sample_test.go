@@ -126,7 +126,7 @@ func sample(t testing.TB) (*Result, *Story) {
 	s.Tables = []Table{
 		{
 			Title: "Profile delivery", Caption: "From assignment to the device's acknowledgement.",
-			Columns: []Column{{"Family", false}, {"Assigned", false}, {"Installed", true}, {"Failed", false}, {"Half within", false}, {"95 in 100 within", false}},
+			Columns: []Column{{Name: "Family", Bar: false}, {Name: "Assigned", Bar: false}, {Name: "Installed", Bar: true}, {Name: "Failed", Bar: false}, {Name: "Half within", Bar: false}, {Name: "95 in 100 within", Bar: false}},
 			Rows: [][]any{
 				{protocol.Email, 1000, 998, 2, 4 * time.Minute, 9 * time.Hour},
 				{protocol.WiFi, 1000, 996, 4, 4 * time.Minute, 9*time.Hour + 20*time.Minute},
@@ -137,7 +137,7 @@ func sample(t testing.TB) (*Result, *Story) {
 		},
 		{
 			Title: "Faults and habits", Caption: "What the plan did on purpose, and how often it struck.",
-			Columns: []Column{{"What", false}, {"Times", true}, {"Share", false}},
+			Columns: []Column{{Name: "What", Bar: false}, {Name: "Times", Bar: true}, {Name: "Share", Bar: false}},
 			Rows: [][]any{
 				{"NotNow", 4102, Share(0.0791)},
 				{"answer dropped", 519, Share(0.01)},
@@ -148,7 +148,7 @@ func sample(t testing.TB) (*Result, *Story) {
 		},
 		{
 			Title: "Refusals", Caption: "By rule.",
-			Columns: []Column{{"Rule", false}, {"Why", false}, {"Times", true}},
+			Columns: []Column{{Name: "Rule", Bar: false}, {Name: "Why", Bar: false}, {Name: "Times", Bar: true}},
 			Rows: [][]any{
 				{protocol.RuleNotRenewed, "the identity certificate has ended", 2},
 				{protocol.Rule("HST-033"), "the message names another device than the certificate", 0},
@@ -157,7 +157,7 @@ func sample(t testing.TB) (*Result, *Story) {
 		},
 		{
 			Title: "Certificates", Caption: "Valid is at the end of the story.",
-			Columns: []Column{{"Kind", false}, {"Issued", false}, {"Renewed", false}, {"Expired", false}, {"Valid", false}, {"Next to end", false}},
+			Columns: []Column{{Name: "Kind", Bar: false}, {Name: "Issued", Bar: false}, {Name: "Renewed", Bar: false}, {Name: "Expired", Bar: false}, {Name: "Valid", Bar: false}, {Name: "Next to end", Bar: false}},
 			Rows: [][]any{
 				{"identity, P-256", 1000, 997, 2, 998, s.Start.Add(41 * day)},
 				{"push", 2, 1, 0, 1, s.Start.Add(374 * day)},
@@ -178,7 +178,7 @@ func sample(t testing.TB) (*Result, *Story) {
 	}
 	s.Devices = Table{
 		Caption: "Those that failed, were refused or came late.",
-		Columns: []Column{{"Device", false}, {"Platform", false}, {"State", false}, {"What happened", false}, {"Last contact", false}, {"Check-ins", true}},
+		Columns: []Column{{Name: "Device", Bar: false}, {Name: "Platform", Bar: false}, {Name: "State", Bar: false}, {Name: "What happened", Bar: false}, {Name: "Last contact", Bar: false}, {Name: "Check-ins", Bar: true}},
 		Total:   431,
 	}
 	for i := range 220 {
@@ -225,7 +225,7 @@ func spoil(r *Result, s *Story, bad string) {
 	s.Spans = append(s.Spans, Span{day, 2 * day, bad})
 	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true})
 	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{bad, []Point{{0, 3}}}}})
-	s.Tables = append(s.Tables, Table{bad, bad, []Column{{bad, true}, {bad, false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9})
+	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9})
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad
 }

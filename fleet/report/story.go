@@ -23,8 +23,13 @@ type Story struct {
 	// LatencyFrom ends the sentence that says since when Latency counts; empty: since each request was sent.
 	LatencyFrom string
 	Devices     Table    // devices of interest; at most 200 rows are shown, its Total says of how many
+	PlanName    string   // of the plan that was played
 	Plan        string   // the plan as text
 	NotShown    []string // what this run does not show, one sentence each
+
+	// Rules says what the rules are about that acts and tables name, one sentence each without a full stop. Those that are
+	// not named are not shown.
+	Rules map[string]string
 }
 
 // A Figure is one number to see first. Value is formatted like a cell of a [Table].
@@ -96,8 +101,9 @@ type Table struct {
 // A Column heads a table. With Bar, numbers have a bar beside them, as long as their share of the column's
 // greatest.
 type Column struct {
-	Name string
-	Bar  bool
+	Name  string
+	Bar   bool
+	Whole bool // its cells stay on one line each: names, dates
 }
 
 // A Latency is one row of the latency table.

@@ -7,10 +7,20 @@ import (
 )
 
 const (
-	summaryWidth = 100 // columns
+	mostColumns  = 100 // of a line
+	leastColumns = 50  // narrower terminals break lines themselves
 	labelWidth   = 12
-	sparkWidth   = 56
+	mostSpark    = 56
 )
+
+// columns returns how long lines on w may be: 100 characters, or as many as it has where it says so by a method Columns, as
+// a narrow terminal does.
+func columns(w io.Writer) int {
+	if t, ok := w.(interface{ Columns() int }); ok {
+		return max(leastColumns, min(t.Columns(), mostColumns))
+	}
+	return mostColumns
+}
 
 // ANSI sequences of the summary.
 const (
@@ -22,9 +32,10 @@ const (
 	yellow = "\x1b[33m"
 )
 
-// Summary writes the result in words and numbers, at most 100 columns wide. color uses ANSI sequences.
+// Summary writes the result in words and numbers, at most 100 columns wide; narrower where w has a method Columns that says
+// so. color uses ANSI sequences.
 func Summary(w io.Writer, r *Result, s *Story, color bool) error {
-	t := &terminal{color: color}
+	t := &terminal{color: color, columns: columns(w)}
 	t.verdict(r, s)
 	if s.Title != "" {
 		t.paragraph("", clean(s.Title))
@@ -67,7 +78,8 @@ func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 // A terminal collects the summary's lines.
 type terminal struct {
 	strings.Builder
-	color bool
+	color   bool
+	columns int
 }
 
 func (t *terminal) in(sequence, text string) string {
@@ -108,7 +120,7 @@ func (t *terminal) paragraph(lead, text string) {
 	column := len(indent)
 	for i, word := range strings.Fields(text) {
 		n := visible(word)
-		if i > 0 && column+1+n > summaryWidth {
+		if i > 0 && column+1+n > t.columns {
 			t.WriteString("\n" + indent)
 			column = len(indent)
 		} else if i > 0 {
@@ -174,35 +186,44 @@ func (t *terminal) charts(s *Story) {
 			width = max(width, min(utf8.RuneCountInString(clean(x.Name)), 22))
 		}
 	}
+	units := t.columns >= 80 // else they would leave no room for the line
+	scale := len("to 1,000,000")
+	if units {
+		scale += len(" per 10 minutes")
+	}
 	for _, c := range s.Charts {
 		for _, x := range c.Series {
 			name := []rune(clean(x.Name))
 			name = name[:min(len(name), width)]
-			line, top := spark(x.Points, s, c.Kind)
-			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, "to "+grouped(top)) + "\n")
+			line, top := spark(x.Points, s, c.Kind, max(8, min(mostSpark, t.columns-width-6-scale)))
+			unit := ""
+			if c.Kind == Bars && units { // of a state the name says enough
+				unit = " " + clean(c.Unit)
+			}
+			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, "to "+grouped(top)+unit) + "\n")
 		}
 	}
 }
 
-// spark draws a series in sparkWidth characters, each as high as the greatest value in its part of the story,
-// and returns that of all.
-func spark(points []Point, s *Story, kind ChartKind) (string, float64) {
+// spark draws a series in so many characters, each as high as the greatest value in its part of the story, and returns that
+// of all.
+func spark(points []Point, s *Story, kind ChartKind, width int) (string, float64) {
 	const blocks = " ▁▂▃▄▅▆▇█"
-	high := make([]float64, sparkWidth)
+	high := make([]float64, width)
 	var top, state float64
 	next := 0
 	for i := range high {
 		if kind == Lines {
 			high[i] = state
 		}
-		for next < len(points) && (int(ratio(points[next].At, s.Until)*sparkWidth) <= i || i == sparkWidth-1) {
+		for next < len(points) && (int(ratio(points[next].At, s.Until)*float64(width)) <= i || i == width-1) {
 			state = points[next].Value
 			high[i] = max(high[i], state)
 			next++
 		}
 		top = max(top, high[i])
 	}
-	line := make([]rune, sparkWidth)
+	line := make([]rune, width)
 	for i, v := range high {
 		n := 0
 		if v > 0 {
@@ -233,6 +254,10 @@ func (t *terminal) acts(s *Story) {
 			title += t.in(faint, " ["+strings.Join(cleanAll(a.Rules), ", ")+"]")
 		}
 		at := moment(a.At, s.Until)
-		t.paragraph("  "+at+strings.Repeat(" ", max(1, 15-len(at))), title)
+		lead := "  " + at + strings.Repeat(" ", max(1, 15-len(at)))
+		t.paragraph(lead, title)
+		if a.Mark && a.Text != "" {
+			t.paragraph(strings.Repeat(" ", len(lead)), clean(a.Text))
+		}
 	}
 }

@@ -24,7 +24,7 @@ func TestSummaryFitsATerminal(t *testing.T) {
 		t.Error("colour changed the words or the layout")
 	}
 	for line := range strings.Lines(plainText.String()) {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > summaryWidth {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > mostColumns {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}

@@ -91,7 +91,7 @@ func times(n uint64) string {
 func devicesInWords(r *Result) string {
 	d := &r.Devices
 	parts := []string{fmt.Sprintf("%s of %s enrolled", grouped(float64(d.Enrolled)), plural(d.Total, "device", "devices"))}
-	if r.VirtualSeconds > 0 || r.CheckIns.Offered > 0 { // else nothing happened: it was only looked at
+	if played(r) { // else nothing happened: it was only looked at
 		parts[0] += " at the end"
 	}
 	for _, x := range []struct {
