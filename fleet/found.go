@@ -90,10 +90,11 @@ func (f *Fleet) found(ctx context.Context) error {
 				f.at(i, f.start, leaves, absence)
 			}
 		}
-		f.done = append(f.done, Act{
-			At: f.start, Name: "Enrolled already: " + devices(n, "device"),
-			Text: "They enrolled in the eight hours before, each registered with the authority that manages it.",
-		})
+		text := "They enrolled in the eight hours before, each registered with the authority that manages it."
+		if !f.clock.driven {
+			text = "They enrolled as the run began, each registered with the authority that manages it."
+		}
+		f.done = append(f.done, Act{At: f.start, Name: "Enrolled already: " + devices(n, "device"), Text: text})
 		f.mu.Unlock()
 	}
 	return nil

@@ -77,7 +77,7 @@ func (f *Fleet) sayEnrol(a *plan.Action) words {
 		w.name += "s"
 	}
 	if e.Over > 0 {
-		w.name += " within " + e.Over.String()
+		w.name += " within " + short(e.Over)
 	}
 	return w
 }
@@ -112,9 +112,9 @@ func sayCommand(c *plan.Command) words {
 
 func (f *Fleet) sayAbsence(a *plan.Absence) words {
 	shortest, longest := a.Lasts.Shortest(), a.Lasts.Longest()
-	length := plan.Duration(shortest).String()
+	length := short(plan.Duration(shortest))
 	if longest > shortest {
-		length += " to " + plan.Duration(longest).String()
+		length += " to " + short(plan.Duration(longest))
 	}
 	w := words{name: sentence(whom(a.Of)) + " leave the network for " + length, text: "Commands wait at the server, and of all pushes the last one at the push service."}
 	if shortest > time.Duration(f.plan.Tenant.Identity.Window) {
@@ -127,7 +127,7 @@ func (f *Fleet) sayAbsence(a *plan.Absence) words {
 func sayFault(f *plan.Fault) (begins, ends words) {
 	length := ""
 	if f.For > 0 {
-		length = " for " + f.For.String()
+		length = " for " + short(f.For)
 	}
 	share := fmt.Sprintf("%s of", f.Share)
 	if f.Share == plan.Whole {
@@ -181,9 +181,17 @@ func sayLicensing(l *plan.Licensing) words {
 		w = words{sentence(who) + " lose " + kinds[l.Remove], "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
 	}
 	if l.Over > 0 {
-		w.name += ", within " + l.Over.String()
+		w.name += ", within " + short(l.Over)
 	}
 	return w
+}
+
+// short writes a length as plans do, rounded where a plan was squeezed: nobody reads 1s428.571ms.
+func short(d plan.Duration) string {
+	if time.Duration(d) >= time.Second {
+		d = plan.Duration(time.Duration(d).Round(time.Second))
+	}
+	return d.String()
 }
 
 // whom says in words which devices t means.

@@ -119,3 +119,14 @@ func TestSayFaults(t *testing.T) {
 		}
 	}
 }
+
+// Lengths of a squeezed plan are told as a person would.
+func TestShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		8 * time.Hour: "8h", 36 * time.Hour: "1d12h", 10 * time.Minute: "10m", 1_428_571 * time.Microsecond: "1s", 64_285_714 * time.Microsecond: "1m4s", 3 * time.Millisecond: "3ms", 0: "0s",
+	} {
+		if got := short(plan.Duration(d)); got != want {
+			t.Errorf("%s is told as %s, want %s", d, got, want)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func length(d time.Duration) string {
 			return fmt.Sprintf("%d %ss", n, u.name)
 		}
 	}
-	return fmt.Sprintf("%d seconds", int(d.Round(time.Second)/time.Second))
+	return plural(int(d.Round(time.Second)/time.Second), "second")
 }
 
 func (t *telling) lead() (lead []string) {

@@ -26,7 +26,13 @@ func TestWords(t *testing.T) {
 		{length(5 * time.Hour), "5 hours"},
 		{length(2 * time.Minute), "2 minutes"},
 		{length(3 * time.Second), "3 seconds"},
+		{length(time.Second), "1 second"},
 		{length(0), "0 seconds"},
+		{per(time.Second), "per second"},
+		{per(10 * time.Second), "per 10 seconds"},
+		{per(time.Minute), "per minute"},
+		{per(2 * time.Hour), "per 2 hours"},
+		{per(24 * time.Hour), "per day"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%q, want %q", tt.got, tt.want)
