@@ -59,6 +59,11 @@ func (f *Fleet) found(ctx context.Context) error {
 		}
 		phases[as] = append(phases[as], i)
 	}
+	if n > 0 { // licences may have gone since they enrolled
+		if err := f.gate(ctx, "never"); err != nil {
+			return err
+		}
+	}
 	f.founding = true
 	from, done := f.clock.Now(), 0
 	for _, as := range []protocol.Authority{protocol.Office365, protocol.Intune, protocol.Unknown} {
@@ -84,6 +89,9 @@ func (f *Fleet) found(ctx context.Context) error {
 	}
 	f.founding = false
 	if n > 0 {
+		if err := f.gate(ctx, "where-known"); err != nil {
+			return err
+		}
 		f.mu.Lock()
 		for i := range f.devices {
 			if f.Silent(i) {

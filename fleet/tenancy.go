@@ -48,6 +48,18 @@ func (f *Fleet) permit(ctx context.Context) error {
 	return nil
 }
 
+// gate says whether an enrolment asks for the user's licence (AUTH-47), where the target knows such a gate.
+func (f *Fleet) gate(ctx context.Context, when string) error {
+	t, ok := f.target.(Tenancy)
+	if !ok {
+		return nil
+	}
+	if err := t.SetSettings(ctx, target.Settings{LicenceGate: &when}); err != nil {
+		return fmt.Errorf("say when enrolments ask for licences: %w", err)
+	}
+	return nil
+}
+
 // tenantAction returns how a change of the tenant is done.
 func (f *Fleet) tenantAction(a *plan.Action, salt uint64) (do func(context.Context, protocol.Time) error, err error) {
 	t, ok := f.target.(Tenancy)

@@ -55,6 +55,7 @@ const (
 	RuleOutdated       Rule = "HST-070" // the world is not what was previewed
 	RuleUnsupportedBMS Rule = "AUTH-46" // what BMS manages
 	RuleGates          Rule = "AUTH-47" // the order of the checks at enrolment
+	RuleBlast          Rule = "HST-071" // what touches many devices is counted before it is done
 	RuleClock          Rule = "HST-110" // a clock that was set is not trusted with what cannot be undone
 	RuleRestored       Rule = "HST-101" // the server was restored from a backup that is older than its devices
 	RuleJournal        Rule = "HST-074" // the journal is not what the server wrote

@@ -21,11 +21,12 @@ const wakeSpacing = time.Millisecond
 // takes it into use. The caller has s.admin.
 func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change) error {
 	next := newSnapshot(s.Content().With(c))
-	changed := changedUsers(s.World(), next.world)
+	old := s.World()
+	changed, switched := changedUsers(old, next.world), old.Settings.Workloads != next.world.Settings.Workloads || old.Settings.Pilots != next.world.Settings.Pilots
 	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing // after now, the first one too: which one it is must not matter
 	for {
 		c.Wake = nil
-		err := s.affected(ctx, changed, c)
+		err := s.affected(ctx, changed, switched, c)
 		if err == nil {
 			err = s.apply(ctx, now, c)
 		}
@@ -48,13 +49,14 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 	return nil
 }
 
-// affected has c wake the enrolled devices of the users whose profiles change.
-func (s *Server) affected(ctx context.Context, changed []bool, c *store.Change) error {
-	if changed == nil {
+// affected has c wake the enrolled devices of the users whose profiles change, and, where workloads were switched, the
+// co-managed ones.
+func (s *Server) affected(ctx context.Context, changed []bool, switched bool, c *store.Change) error {
+	if changed == nil && !switched {
 		return nil
 	}
 	return s.eachRecord(ctx, func(r *store.Record) {
-		if st := &r.State; st.Life == delivery.Enrolled && int(st.User) < len(changed) && changed[st.User] {
+		if st := &r.State; st.Life == delivery.Enrolled && (int(st.User) < len(changed) && changed[st.User] || switched && st.CoManaged) {
 			c.Wake = append(c.Wake, st.Device)
 		}
 	})
@@ -174,6 +176,34 @@ func (s *Server) putUsers(ctx context.Context, now protocol.Time, users []store.
 		return nil, err
 	}
 	return ids, s.change(ctx, now, &c)
+}
+
+// RemoveUser takes a user with all licences from the tenant. One with enrolled devices is refused: they would have nobody.
+// The error wraps store.ErrNotFound when there is no such user.
+func (s *Server) RemoveUser(ctx context.Context, now protocol.Time, who Actor, upn string) error {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	return s.attempt(ctx, now, who, "user "+upn, who.administers(), func(ctx context.Context) error {
+		u, ok := s.UserByUPN(upn)
+		if !ok {
+			return fmt.Errorf("user %q: %w", upn, store.ErrNotFound)
+		}
+		n := 0
+		for _, d := range s.owners.devices(u.ID) {
+			r, err := s.store.Record(ctx, d)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			if err == nil && r.State.User == u.ID && (r.State.Life == delivery.Enrolling || r.State.Life == delivery.Enrolled || r.State.Life == delivery.Deleted) {
+				n++
+			}
+		}
+		if n > 0 {
+			return refuse(protocol.RuleRetire, "%s has %d enrolled devices: retire them first", u.UPN, n)
+		}
+		gone := store.User{ID: u.ID, UPN: u.UPN, Name: u.Name, Removed: true}
+		return s.change(ctx, now, &store.Change{Users: []store.User{gone}, Lines: line(delivery.WhatTenant, "", "user "+u.UPN+" removed")})
+	})
 }
 
 // A ProfileChange is a new version of a profile, new assignments of it, or both.

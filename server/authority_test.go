@@ -359,7 +359,8 @@ func TestAUTH30Gap(t *testing.T) {
 		x.refused(late.enrol(), protocol.RulePushGap)
 	}
 	after := p.state()
-	before.Heard = after.Heard
+	x.equal("report of before", after.Before, delivery.Report{At: before.LastSeen, Complied: true})
+	before.Heard, before.Before = after.Heard, after.Before
 	x.equal("the device", after, before)
 	x.equal("lines of the first refusal", len(x.journal(delivery.WhatBlocked)), 1)
 	x.equal("wake-ups in the gap", x.since(n), []string(nil))

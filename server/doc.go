@@ -35,7 +35,12 @@
 //     goes on (AUTH-05).
 //   - What was previewed is kept by this process only, and the last few: after a restart a confirmation that is outdated is refused
 //     all the same, and the refusal can count but not name the devices (HST-070, I10).
-//   - Enrolment asks for licences only where the tenant's units are known ([Server.SetUnits], AUTH-47).
+//   - Enrolment asks for the user's licence where licences are known: the units are ([Server.SetUnits]), or any user holds one
+//     (AUTH-47). A tenant of which nobody has said who holds what would else enrol nobody; the settings can ask always, or
+//     never. Of device licences nothing is assumed: userless devices are asked for one where the units are known, or always.
+//   - Workloads begin as Configuration Manager's, as there (AUTH-51). What the client tells of its own counts more than the
+//     tenant's deciders. Which settings Configuration Manager has put on a PC nobody tells us, so of its endpoint protection,
+//     which stays until Intune's overwrites it, nothing is known here.
 //   - A key gets one certificate, ever: a renewal with the old key is refused like any other reuse (HST-040).
 //   - After a restoration whatever was revoked since the backup (an identity, a token, a role) is good again, and the journal
 //     says so: nobody remembers it. A device whose enrolment was half done at the backup has to enrol again.

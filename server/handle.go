@@ -12,6 +12,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/logs"
 	"rollcall/server/store"
 )
 
@@ -60,6 +61,11 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if err := s.fill(ctx, now, world, out); err != nil {
 		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
 	}
+	if out.Changed&delivery.Gone != 0 {
+		if err := s.nameRemoved(ctx, out); err != nil {
+			return fmt.Errorf("%s: %w", ev.Kind, err)
+		}
+	}
 	if ev.Encode != nil && out.Refusal.Rule == "" { // a refused round is decided afresh when it comes again
 		out.Exchange.Key = ev.Key
 		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
@@ -89,6 +95,25 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if out.Refusal.Rule != "" {
 		no := out.Refusal // out will be used again
 		return fmt.Errorf("%s: %w", ev.Kind, &no)
+	}
+	return nil
+}
+
+// nameRemoved puts the name of a record that is removed into its last journal line, where it stays.
+func (s *Server) nameRemoved(ctx context.Context, out *delivery.Outcome) error {
+	for i := range out.Effects {
+		e := &out.Effects[i]
+		if e.What != delivery.WhatRecordRemoved {
+			continue
+		}
+		r, err := s.store.Record(ctx, out.State.Device)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // it never had one
+		}
+		if err != nil {
+			return err
+		}
+		e.Detail = logs.Escape(r.ID) + ": " + e.Detail
 	}
 	return nil
 }

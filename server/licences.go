@@ -17,6 +17,7 @@ type Licence struct {
 	Intune    bool   // a licence that entitles Intune
 	Basic     bool   // a licence that BMS serves
 	CoManaged bool   // under co-management (AUTH-15)
+	Premium   bool   // Azure AD Premium (AUTH-51)
 }
 
 // PreviewLicences says what SetLicences with the same list would do now (AUTH-23, AUTH-24, AUTH-35).
@@ -77,6 +78,9 @@ func holds(u *authority.User) string {
 	if u.CoManaged {
 		out = append(out, "co-managed")
 	}
+	if u.Premium {
+		out = append(out, "premium")
+	}
 	if out == nil {
 		return "none"
 	}
@@ -91,7 +95,7 @@ func (s *Server) licensed(licences []Licence) ([]store.User, error) {
 		if !ok {
 			return nil, fmt.Errorf("user %q: %w", l.UPN, store.ErrNotFound)
 		}
-		u.User = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged}
+		u.User = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
 		users[i] = u
 	}
 	return users, nil

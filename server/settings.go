@@ -102,6 +102,10 @@ func checkSettings(set *delivery.Settings) error {
 		return refuse(protocol.RuleGates, "a user may have 1 to 15 devices")
 	case a[0] < 0, a[0] > a[1] && a[1] != 0, a[1] > a[2] && a[2] != 0:
 		return refuse(protocol.RuleCampaign, "each further wake-up comes later than the one before")
+	case set.Blast < -1:
+		return refuse(protocol.RuleBlast, "an hour may touch a number of devices, 0 for the default, or -1 for any number")
+	case set.Licences > delivery.NeverAsked:
+		return refuse(protocol.RuleGates, "licences are asked for where they are known, always or never")
 	case set.Units < 0:
 		return refuse("AUTH-09", "a tenant owns no fewer than 0 licences")
 	}

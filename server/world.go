@@ -22,7 +22,9 @@ type snapshot struct {
 func newSnapshot(c *store.Content) *snapshot {
 	s := &snapshot{content: c, users: make(map[string]delivery.UserID, len(c.Users))}
 	for i := range c.Users {
-		s.users[strings.ToLower(c.Users[i].UPN)] = c.Users[i].ID
+		if !c.Users[i].Removed {
+			s.users[strings.ToLower(c.Users[i].UPN)] = c.Users[i].ID
+		}
 	}
 	s.world = newWorld(c)
 	return s
@@ -78,26 +80,34 @@ func newWorld(c *store.Content) *delivery.World {
 	}
 	w.Users = make([]delivery.User, last+1)
 	type sets = [len(delivery.User{}.Sets)]uint32
-	known := map[string]sets{"": {}} // by the names of the groups
-	same := map[uint32]uint32{0: 0}  // by version
+	ofGroups := map[string]sets{"": {}} // by their names
+	same := map[uint32]uint32{0: 0}     // by version
+	known := func(set delivery.Set) uint32 {
+		n, ok := same[set.Version]
+		if !ok {
+			n = uint32(len(w.Sets))
+			w.Sets = append(w.Sets, set)
+			same[set.Version] = n
+		}
+		return n
+	}
 	for i := range c.Users {
 		u := &c.Users[i]
 		groups := strings.Join(u.Groups, "\x00")
-		s, ok := known[groups]
+		s, ok := ofGroups[groups]
 		if !ok {
 			for a := range s {
-				set := setOf(u.Groups, byGroup[a])
-				n, ok := same[set.Version]
-				if !ok {
-					n = uint32(len(w.Sets))
-					w.Sets = append(w.Sets, set)
-					same[set.Version] = n
-				}
-				s[a] = n
+				s[a] = known(setOf(u.Groups, byGroup[a]))
 			}
-			known[groups] = s
+			ofGroups[groups] = s
 		}
-		w.Users[u.ID] = delivery.User{User: u.User, Sets: s}
+		w.Users[u.ID] = delivery.User{User: u.User, Sets: s, Pilot: c.Settings.Pilots != "" && slices.Contains(u.Groups, c.Settings.Pilots)}
+		w.Licensed = w.Licensed || u.IntuneLicence || u.BasicLicence
+	}
+	w.Licensed = w.Licensed || c.Settings.UnitsKnown
+	for i := 1; i < len(w.Sets); i++ { // parts are whole parts of themselves
+		access, outside := known(partOf(w, i, authority.ResourceAccess)), known(partOf(w, i, 0))
+		w.Sets[i].Access, w.Sets[i].Outside = access, outside
 	}
 	return w
 }
@@ -109,10 +119,25 @@ func setOf(groups []string, byGroup map[string][]protocol.Profile) (s delivery.S
 		s.Profiles = append(s.Profiles, byGroup[g]...)
 	}
 	slices.Sort(s.Profiles)
-	s.Profiles = slices.Compact(s.Profiles)
-	if len(s.Profiles) == 0 {
+	return versioned(slices.Compact(s.Profiles))
+}
+
+// partOf is what of a set applies to a co-managed device while Intune decides these workloads (AUTH-51).
+func partOf(w *delivery.World, set int, on authority.Workloads) delivery.Set {
+	var part []protocol.Profile
+	for _, p := range w.Sets[set].Profiles {
+		if on.Brings(w.Profiles[p].Family) {
+			part = append(part, p)
+		}
+	}
+	return versioned(part)
+}
+
+func versioned(profiles []protocol.Profile) (s delivery.Set) {
+	if len(profiles) == 0 {
 		return delivery.Set{}
 	}
+	s.Profiles = profiles
 	h := fnv.New32a()
 	for _, p := range s.Profiles {
 		h.Write([]byte{byte(p), byte(p >> 8), byte(p >> 16), byte(p >> 24)})

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -205,7 +207,9 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 func authoritySettingsCommand(c *client) *cobra.Command {
 	var cleanUp, units, limit, validity int
 	var onCoexistence, deviceLicences bool
-	var version string
+	var version, gate, pilots string
+	var blast int
+	workloads := map[string]string{}
 	cmd := &cobra.Command{
 		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -218,7 +222,13 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			for name, set := range map[string]func(){
 				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() { s.Units = &units }, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
-				"device-licences": func() { s.DeviceLicences = &deviceLicences },
+				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "licence-gate": func() { s.LicenceGate = &gate },
+				"pilot-group": func() { s.PilotGroup = &pilots }, "blast-limit": func() { s.Blast = &blast },
+				"workload": func() {
+					for _, name := range slices.Sorted(maps.Keys(workloads)) {
+						s.Workloads = append(s.Workloads, target.Workload{Workload: name, Decider: workloads[name]})
+					}
+				},
 			} {
 				if cmd.Flags().Changed(name) {
 					given = true
@@ -248,6 +258,10 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records that are silent for so long, 30 to 270; 0: none (AUTH-48)")
 	flags.IntVar(&units, "intune-units", -1, "licences owned that entitle Intune; -1: not known (AUTH-09)")
 	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
+	flags.StringVar(&gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
+	flags.StringToStringVar(&workloads, "workload", nil, "who decides a workload of co-managed PCs, as in compliance=pilot: configmgr, pilot or intune (AUTH-51)")
+	flags.StringVar(&pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
+	flags.IntVar(&blast, "blast-limit", 0, "devices that wipes and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
 	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
 	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
@@ -271,6 +285,9 @@ func printSettings(w io.Writer, s *target.Settings) {
 	row(w, "silent records are deleted", or(s.CleanUpDays, 0, "never", " days"))
 	row(w, "licences that entitle Intune", or(s.Units, -1, "not known", ""))
 	row(w, "device licences", yes(s.DeviceLicences))
+	if s.LicenceGate != nil {
+		row(w, "enrolment asks for licences", *s.LicenceGate)
+	}
 	row(w, "devices a user may have", or(s.DeviceLimit, 0, "15", ""))
 	row(w, "compliance is valid for", or(s.ValidityDays, 0, "30 days", " days"))
 	row(w, "gap when Intune is added", yes(s.GapOnCoexistence))
@@ -279,4 +296,11 @@ func printSettings(w io.Writer, s *target.Settings) {
 		names[i] = p.String()
 	}
 	row(w, "platforms in the gap", strings.Join(names, ", "))
+	row(w, "devices touched in an hour", strings.Replace(or(s.Blast, 0, "1000", ""), "-1", "any number", 1))
+	for _, x := range s.Workloads {
+		row(w, "workload "+x.Workload, x.Decider)
+	}
+	if s.PilotGroup != nil {
+		row(w, "pilot group", *s.PilotGroup)
+	}
 }

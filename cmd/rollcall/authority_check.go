@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,7 +37,8 @@ func authorityCheckCommand(c *client) *cobra.Command {
 		Use: "check", Short: "Enrol a fresh device, find it listed, lock it, and see the lock acknowledged", Args: cobra.NoArgs,
 		Long: `Validate the set-up with a simulated iPhone (AUTH-06): it enrols, appears under the authority that should manage it, is
 locked from afar and acknowledges the lock. Basic Mobility and Security has no remote lock: there it is retired. At the end it
-is retired in any case; its record stays. This machine must reach the server as a device does. Exit code 2 when a step fails.`,
+is retired in any case, and its record and the user that was added for it are removed again; what happened stays in the
+journal. This machine must reach the server as a device does. Exit code 2 when a step fails.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -51,7 +53,7 @@ is retired in any case; its record stays. This machine must reach the server as 
 			if err != nil {
 				return err
 			}
-			failed := k.run(cmd.Context(), clock, roots)
+			failed := errors.Join(k.run(cmd.Context(), clock, roots), k.cleanUp(cmd.Context()))
 			if err := show(cmd, map[string]any{"device": k.udid, "steps": k.steps}, k.print); err != nil {
 				return err
 			}
@@ -70,6 +72,8 @@ type check struct {
 	t     *target.Rollcall
 	udid  string
 	user  string
+	added bool // the user was added for this check
+	asked bool // the device may have a record
 	steps []checkStep
 }
 
@@ -142,11 +146,17 @@ func (k *check) enrol(ctx context.Context, l *link.Link, device *dialect.Apple, 
 	}
 	if k.user == "" {
 		k.user = checkUser
-		err := k.t.AddUsers(ctx, []target.User{{UPN: checkUser, Name: "rollcall authority check", IntuneLicence: true, BasicLicence: true}})
+		there, err := k.hasUser(ctx)
+		if err == nil && !there {
+			k.added = true
+			err = k.t.AddUsers(ctx, []target.User{{UPN: checkUser, Name: "rollcall authority check", IntuneLicence: true, BasicLicence: true}})
+		}
 		if err != nil {
+			k.added = false
 			return k.step("enrol", "", err)
 		}
 	}
+	k.asked = true
 	links, err := k.t.Invite(ctx, []string{k.user})
 	if err != nil {
 		return k.step("enrol", "", err)
@@ -159,6 +169,39 @@ func (k *check) enrol(ctx context.Context, l *link.Link, device *dialect.Apple, 
 		err = &protocol.Refusal{Rule: protocol.RulePushExpired, Reason: "refused, as it should be without a usable push certificate"}
 	}
 	return k.step("enrol", k.udid+" of "+k.user, err)
+}
+
+func (k *check) hasUser(ctx context.Context) (bool, error) {
+	for u, err := range k.t.Users(ctx) {
+		if err != nil || u.UPN == k.user {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// cleanUp removes what the check brought: the device's record, where it got one, and the user. It goes on where the check was
+// interrupted.
+func (k *check) cleanUp(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	if k.asked {
+		if err = k.t.Delete(ctx, k.udid); gone(err) {
+			err = nil // it never got that far
+		}
+	}
+	if k.added && err == nil {
+		err = k.t.RemoveUser(ctx, k.user)
+	}
+	if !k.asked && !k.added {
+		return nil
+	}
+	return k.step("clean up", "nothing is left but lines of the journal", err)
+}
+
+func gone(err error) bool {
+	no, ok := errors.AsType[*target.Error](err)
+	return ok && no.Status == http.StatusNotFound
 }
 
 // listed has the device check in, and looks for it in the portals.

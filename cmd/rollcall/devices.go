@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -127,6 +128,19 @@ func printDevice(w io.Writer, d *target.Details) {
 	row(w, "last seen", when(d.LastSeen))
 	row(w, "wake-up due", when(d.Wake))
 	row(w, "certificate", d.Identity.Fingerprint+", until "+when(d.Identity.NotAfter))
+	if k := d.Compliance; k != nil {
+		yes := map[bool]string{true: "compliant", false: "not compliant"}
+		row(w, "itself", yes[k.Device]+", as of "+when(k.Reported))
+		directory := yes[k.Directory]
+		if k.ConfigMgr {
+			directory = "as Configuration Manager says (AUTH-51)"
+		}
+		row(w, "in the directory", directory)
+		row(w, "in the console", yes[k.Console]+", as of "+when(k.ConsoleSince)+" (AUTH-29)")
+	}
+	if d.CoManaged {
+		row(w, "Intune decides", strings.Join(d.Workloads, ", "))
+	}
 	fmt.Fprintln(w)
 	row(w, "PROFILE", "VERSION", "FAMILY", "STATE", "SINCE")
 	for _, p := range d.Profiles {

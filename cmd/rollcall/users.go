@@ -15,7 +15,7 @@ import (
 
 func usersCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "users", Short: "Add, list and invite users"})
-	cmd.AddCommand(usersAddCommand(c), usersListCommand(c), usersInviteCommand(c), usersLicencesCommand(c))
+	cmd.AddCommand(usersAddCommand(c), usersListCommand(c), usersInviteCommand(c), usersLicencesCommand(c), usersRemoveCommand(c))
 	return cmd
 }
 
@@ -88,7 +88,7 @@ licences than the tenant owns are refused (AUTH-09). What it does is printed; --
 				return err
 			}
 			if len(assign)+len(remove) == 0 {
-				return errors.New("say what to --assign or to --remove: intune, basic or co-managed")
+				return errors.New("say what to --assign or to --remove: intune, basic, premium or co-managed")
 			}
 			list, err := licensed(cmd, t, args, assign, remove)
 			if err != nil {
@@ -106,7 +106,7 @@ licences than the tenant owns are refused (AUTH-09). What it does is printed; --
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&assign, "assign", nil, "licences to assign: intune, basic, or co-managed for co-management")
+	flags.StringSliceVar(&assign, "assign", nil, "licences to assign: intune, basic, premium for Azure AD Premium, or co-managed for co-management")
 	flags.StringSliceVar(&remove, "remove", nil, "licences to remove")
 	flags.BoolVar(&preview, "preview", false, "print what it would do, and change nothing")
 	flags.StringVar(&confirm, "confirm", "", "`ID` of a preview: do exactly that, or nothing (HST-070)")
@@ -128,7 +128,7 @@ func licensed(cmd *cobra.Command, t *target.Rollcall, upns, assign, remove []str
 		if !ok {
 			return nil, fmt.Errorf("there is no user %s", upn)
 		}
-		l := target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged}
+		l := target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}
 		for value, names := range map[bool][]string{true: assign, false: remove} {
 			for _, name := range names {
 				switch name {
@@ -138,8 +138,10 @@ func licensed(cmd *cobra.Command, t *target.Rollcall, upns, assign, remove []str
 					l.Basic = value
 				case "co-managed":
 					l.CoManaged = value
+				case "premium":
+					l.Premium = value
 				default:
-					return nil, fmt.Errorf("licence %q: want intune, basic or co-managed", name)
+					return nil, fmt.Errorf("licence %q: want intune, basic, premium or co-managed", name)
 				}
 			}
 		}
@@ -156,7 +158,29 @@ func licences(u target.User) string {
 	if u.BasicLicence {
 		held = append(held, "basic")
 	}
+	if u.Premium {
+		held = append(held, "premium")
+	}
+	if u.CoManaged {
+		held = append(held, "co-managed")
+	}
 	return strings.Join(held, ", ")
+}
+
+func usersRemoveCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove UPN", Short: "Remove a user who has no enrolled device", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			if err := t.RemoveUser(cmd.Context(), args[0]); err != nil {
+				return named(err, "user", args[0])
+			}
+			return show(cmd, map[string]any{"removed": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", args[0]) })
+		},
+	}
 }
 
 func usersInviteCommand(c *client) *cobra.Command {

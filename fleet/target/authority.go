@@ -101,6 +101,16 @@ type Settings struct {
 	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
 	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`   // AUTH-20; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49; 0: the default
+	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
+	Workloads        []Workload          `json:"workloads,omitzero"`          // AUTH-51
+	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
+	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices an hour; 0: the default; -1: any number
+}
+
+// A Workload of co-managed clients, and who decides it: configmgr, pilot or intune.
+type Workload struct {
+	Workload string `json:"workload"`
+	Decider  string `json:"decider"`
 }
 
 // Settings returns the tenant's settings.
@@ -160,6 +170,11 @@ func (r *Rollcall) PushCSR(ctx context.Context) (csr []byte, slot protocol.Autho
 // SupportMove has a userless device move at its next check-in (AUTH-18).
 func (r *Rollcall) SupportMove(ctx context.Context, device string) error {
 	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/support-move", struct{}{}, nil)
+}
+
+// RemoveUser takes a user who has no enrolled device from the tenant.
+func (r *Rollcall) RemoveUser(ctx context.Context, upn string) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/users?"+url.Values{"upn": {upn}}.Encode(), nil, nil)
 }
 
 // Delete retires a device and removes its record once it has heard of it; at once where it is not enrolled (AUTH-53).

@@ -128,6 +128,7 @@ type Licence struct {
 	Intune    bool   `json:"intune,omitempty"`
 	Basic     bool   `json:"basic,omitempty"`
 	CoManaged bool   `json:"co_managed,omitempty"`
+	Premium   bool   `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
 }
 
 type licences struct {

@@ -61,6 +61,7 @@ type User struct {
 	IntuneLicence bool     `json:"intune_licence,omitempty"`
 	BasicLicence  bool     `json:"basic_licence,omitempty"`
 	CoManaged     bool     `json:"co_managed,omitempty"`
+	Premium       bool     `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
 }
 
 // An Invitation is an enrolment link for one device.
@@ -155,9 +156,22 @@ type DeviceProfile struct {
 // Details are what a server knows of one device beyond a list's row.
 type Details struct {
 	Device
-	Head     *Command  `json:"head"`     // of the queue; nil: it is empty
-	Commands []Command `json:"commands"` // newest first
-	LastRaw  string    `json:"last_raw"` // the latest report as it came, at most 64 KiB of it
+	Compliance *Compliance `json:"compliance"` // nil: it is not enrolled
+	CoManaged  bool        `json:"co_managed"` // Configuration Manager's client is there (AUTH-12)
+	Workloads  []string    `json:"workloads"`  // of a co-managed device, that Intune decides (AUTH-51)
+	Head       *Command    `json:"head"`       // of the queue; nil: it is empty
+	Commands   []Command   `json:"commands"`   // newest first
+	LastRaw    string      `json:"last_raw"`   // the latest report as it came, at most 64 KiB of it
+}
+
+// A Compliance is what three parties believe of one device, and since when (AUTH-29).
+type Compliance struct {
+	Device       bool          `json:"device"` // it has what it should have
+	Reported     protocol.Time `json:"reported"`
+	Directory    bool          `json:"directory"`     // and has said so lately (AUTH-49)
+	Console      bool          `json:"console"`       // what the console shows, which may lag after a change
+	ConsoleSince protocol.Time `json:"console_since"` // the report that it shows
+	ConfigMgr    bool          `json:"config_mgr"`    // Configuration Manager decides (AUTH-51)
 }
 
 // A Command is one command for a device.

@@ -373,7 +373,17 @@ func TestRoutesAnswer(t *testing.T) {
 	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&group=field", nil, 200)
 	o.call("DELETE", "/rollcall/v1/profiles?name=wifi", nil, 200)
 
-	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{map[string]any{"upn": "cy@example.org", "basic_licence": true}}}, 200)
+	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{map[string]any{"upn": "cy@example.org", "basic_licence": true}, map[string]any{"upn": "di@example.org"}}}, 200)
+	o.call("DELETE", "/rollcall/v1/users?upn=DI@example.org", nil, 200)
+	o.call("DELETE", "/rollcall/v1/users?upn=di@example.org", nil, 404)
+	if list := o.call("GET", "/rollcall/v1/users", nil, 200)["users"].([]any); len(list) != 3 {
+		t.Errorf("users: %v", list)
+	}
+	if no := o.call("DELETE", "/rollcall/v1/users?upn=ada@example.org", nil, 409)["error"].(map[string]any); no["rule"] != "AUTH-53" {
+		t.Errorf("answered %v, want AUTH-53", no)
+	}
+	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{map[string]any{"upn": "di@example.org"}}}, 200) // another one of that name
+	o.call("DELETE", "/rollcall/v1/users?upn=di@example.org", nil, 200)
 	first := o.call("GET", "/rollcall/v1/users?limit=2", nil, 200)
 	rest := o.call("GET", "/rollcall/v1/users?limit=2&after="+first["next"].(string), nil, 200)
 	if len(first["users"].([]any)) != 2 || len(rest["users"].([]any)) != 1 || rest["next"] != "" {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/protocol"
@@ -221,6 +223,16 @@ type settings struct {
 	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
 	Attempts         []int64             `json:"attempts_seconds,omitzero"`   // AUTH-20: three further wake-ups after a change; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49
+	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
+	Workloads        []workload          `json:"workloads,omitzero"`          // AUTH-51; in a change those that are switched
+	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
+	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
+}
+
+// A workload of co-managed clients, and who decides it: configmgr, pilot or intune.
+type workload struct {
+	Workload string `json:"workload"`
+	Decider  string `json:"decider"`
 }
 
 func (h *Handler) getSettings(*call) (any, error) {
@@ -233,7 +245,10 @@ func (h *Handler) getSettings(*call) (any, error) {
 	out := settings{
 		server.SettingsVersion(&s), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
-		days(s.Validity),
+		days(s.Validity), new(s.Licences.String()), nil, &s.Pilots, &s.Blast,
+	}
+	for i, name := range authority.WorkloadNames {
+		out.Workloads = append(out.Workloads, workload{name, s.Workloads[i].String()})
 	}
 	if s.Gap.Platforms == nil {
 		out.GapPlatforms = append(out.GapPlatforms, protocol.IOS, protocol.IPadOS, protocol.MacOS)
@@ -261,6 +276,32 @@ func (h *Handler) setSettings(c *call) (any, error) {
 			return nil, wrongValue(field, "want 0 to %d", maxDays)
 		}
 	}
+	var gate delivery.LicenceGate
+	if in.LicenceGate != nil {
+		if err := gate.UnmarshalText([]byte(*in.LicenceGate)); err != nil {
+			return nil, wrongValue("licence_gate", "%v", err)
+		}
+	}
+	if in.PilotGroup != nil && *in.PilotGroup != "" {
+		if err := goodName("pilot_group", *in.PilotGroup); err != nil {
+			return nil, err
+		}
+	}
+	if in.Blast != nil && *in.Blast < -1 {
+		return nil, wrongValue("blast_limit", "want a number of devices, 0 for the default, or -1 for any number")
+	}
+	switched := map[int]authority.Decider{}
+	for i, w := range in.Workloads {
+		at := slices.Index(authority.WorkloadNames[:], w.Workload)
+		by, ok := authority.DeciderNamed(w.Decider)
+		if at < 0 {
+			return nil, wrongValue(fmt.Sprintf("workloads[%d].workload", i), "want one of %q", authority.WorkloadNames)
+		}
+		if !ok {
+			return nil, wrongValue(fmt.Sprintf("workloads[%d].decider", i), "want configmgr, pilot or intune")
+		}
+		switched[at] = by
+	}
 	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *delivery.Settings) {
 		if n := in.Units; n != nil {
 			set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
@@ -285,6 +326,18 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		}
 		if in.ValidityDays != nil {
 			set.Validity = time.Duration(*in.ValidityDays) * 24 * time.Hour
+		}
+		if in.LicenceGate != nil {
+			set.Licences = gate
+		}
+		for i, by := range switched {
+			set.Workloads[i] = by
+		}
+		if in.PilotGroup != nil {
+			set.Pilots = *in.PilotGroup
+		}
+		if in.Blast != nil {
+			set.Blast = *in.Blast
 		}
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -73,9 +74,22 @@ type deviceProfile struct {
 
 type details struct {
 	device
-	Head     *command  `json:"head"`
-	Commands []command `json:"commands"`
-	LastRaw  string    `json:"last_raw"`
+	Compliance *compliance `json:"compliance"` // null: it is not enrolled
+	CoManaged  bool        `json:"co_managed"` // Configuration Manager's client is there (AUTH-12)
+	Workloads  []string    `json:"workloads"`  // of a co-managed device, that Intune decides (AUTH-51)
+	Head       *command    `json:"head"`
+	Commands   []command   `json:"commands"`
+	LastRaw    string      `json:"last_raw"`
+}
+
+// A compliance is what three parties believe of one device, and since when (AUTH-29).
+type compliance struct {
+	Device       bool          `json:"device"` // it has what it should have
+	Reported     protocol.Time `json:"reported"`
+	Directory    bool          `json:"directory"`     // and has said so lately (AUTH-49)
+	Console      bool          `json:"console"`       // what the console shows, which may lag after a change
+	ConsoleSince protocol.Time `json:"console_since"` // the report that it shows
+	ConfigMgr    bool          `json:"config_mgr"`    // Configuration Manager decides (AUTH-51)
 }
 
 type command struct {
@@ -205,7 +219,17 @@ func (h *Handler) getDevice(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := details{device: h.device(&record), Commands: make([]command, len(history))}
+	out := details{device: h.device(&record), CoManaged: record.State.CoManaged, Workloads: []string{}, Commands: make([]command, len(history))}
+	w := h.cfg.Server.World()
+	if s := &record.State; s.Life == delivery.Enrolled {
+		k := w.Compliance(c.now, s)
+		out.Compliance = &compliance{k.Device, k.Reported, k.Directory, k.Console, k.ConsoleSince, k.ConfigMgr}
+		for i, name := range authority.WorkloadNames {
+			if s.CoManaged && w.Workloads(s)&(1<<i) != 0 {
+				out.Workloads = append(out.Workloads, name)
+			}
+		}
+	}
 	for i := range history {
 		change := &history[i]
 		out.Commands[i] = h.command(&change.Queued)

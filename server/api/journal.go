@@ -82,7 +82,7 @@ func (h *Handler) lineFilter(c *call) (f store.LineFilter, limit int, wait time.
 	}
 	f.Actor, f.Rule, f.What = c.query["actor"], protocol.Rule(c.query["rule"]), delivery.What(c.query["what"])
 	if id := c.query["device"]; id != "" {
-		if f.Device, err = h.cfg.Server.Store().Device(c.Context(), id); err != nil {
+		if f.Devices, err = h.numbers(c.Context(), id); err != nil {
 			return f, 0, 0, err
 		}
 	}
@@ -98,6 +98,21 @@ func (h *Handler) lineFilter(c *call) (f store.LineFilter, limit int, wait time.
 		}
 	}
 	return f, limit, wait, nil
+}
+
+// numbers are those under which the journal has a device, its removed records among them.
+func (h *Handler) numbers(ctx context.Context, id string) ([]protocol.Device, error) {
+	numbers, err := h.cfg.Server.Store().Removed(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch d, err := h.cfg.Server.Store().Device(ctx, id); {
+	case err == nil:
+		return append(numbers, d), nil
+	case !isNotFound(err) || len(numbers) == 0:
+		return nil, err
+	}
+	return numbers, nil
 }
 
 func (h *Handler) journal(c *call, after uint64, lines []store.Line, limit int) (any, error) {

@@ -222,6 +222,7 @@ type licence struct {
 	Intune    bool   `json:"intune,omitempty"`
 	Basic     bool   `json:"basic,omitempty"`
 	CoManaged bool   `json:"co_managed,omitempty"`
+	Premium   bool   `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
 }
 
 type licences struct {
@@ -242,7 +243,7 @@ func (h *Handler) read(in *licences) ([]server.Licence, error) {
 			return nil, wrongValue(fmt.Sprintf("licences[%d].upn", i), "there is no such user")
 		}
 		ids[i] = uint64(u.ID)<<32 | uint64(i)
-		out[i] = server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged}
+		out[i] = server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
 	}
 	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(a, b) })
 	for i := 1; i < len(ids); i++ {

@@ -125,6 +125,10 @@ func routes() []route {
 		{method: "GET", path: "/rollcall/v1/users", needs: store.Reader, summary: "list users", query: page, out: userPage{}, serve: (*Handler).getUsers},
 		{method: "POST", path: "/rollcall/v1/users", needs: store.IntuneAdministrator, summary: "add users, or change them by UPN", in: body[putUsers](), out: count{}, serve: (*Handler).putUsers},
 		{
+			method: "DELETE", path: "/rollcall/v1/users", needs: store.IntuneAdministrator, summary: "remove a user who has no enrolled device",
+			query: []param{{"upn", "string", "of the user"}}, out: done{}, serve: (*Handler).removeUser,
+		},
+		{
 			method: "POST", path: "/rollcall/v1/users/licences", needs: store.IntuneAdministrator, summary: "say all that users hold; devices move (AUTH-23)",
 			in: body[licences](), out: preview{}, serve: (*Handler).setLicences,
 		},

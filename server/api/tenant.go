@@ -134,6 +134,7 @@ type user struct {
 	IntuneLicence bool     `json:"intune_licence,omitempty"`
 	BasicLicence  bool     `json:"basic_licence,omitempty"`
 	CoManaged     bool     `json:"co_managed,omitempty"`
+	Premium       bool     `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
 }
 
 type userPage struct {
@@ -152,15 +153,28 @@ func (h *Handler) getUsers(c *call) (any, error) {
 	}
 	all := h.cfg.Server.Content().Users
 	i, _ := slices.BinarySearchFunc(all, after+1, func(u store.User, id uint64) int { return cmp.Compare(uint64(u.ID), id) })
-	rows := all[i:min(i+limit, len(all))]
-	out := userPage{Users: make([]user, len(rows))}
-	for i, u := range rows {
-		out.Users[i] = user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged}
-	}
-	if i+len(rows) < len(all) {
-		out.Next = strconv.FormatUint(uint64(rows[len(rows)-1].ID), 10)
+	out := userPage{Users: []user{}}
+	for ; i < len(all); i++ {
+		u := &all[i]
+		if u.Removed {
+			continue
+		}
+		if len(out.Users) == limit {
+			out.Next = strconv.FormatUint(uint64(all[i-1].ID), 10)
+			break
+		}
+		out.Users = append(out.Users, user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium})
 	}
 	return out, nil
+}
+
+// removeUser takes a user without devices from the tenant.
+func (h *Handler) removeUser(c *call) (any, error) {
+	upn := c.query["upn"]
+	if upn == "" {
+		return nil, missing("upn")
+	}
+	return done{}, h.cfg.Server.RemoveUser(c.Context(), c.now, c.who, upn)
 }
 
 func (h *Handler) putUsers(c *call) (any, error) {
@@ -189,7 +203,7 @@ func (h *Handler) putUsers(c *call) (any, error) {
 		}
 		users[i] = store.User{
 			UPN: u.UPN, Name: u.Name, Groups: u.Groups,
-			User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged},
+			User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium},
 		}
 	}
 	if len(users) > 0 {
@@ -324,10 +338,14 @@ func (h *Handler) names(ctx context.Context) func(d protocol.Device) (string, er
 			return id, nil
 		}
 		record, err := h.cfg.Server.Store().Record(ctx, d)
-		if err != nil && !isNotFound(err) { // a record that is gone keeps its journal
+		id := record.ID
+		if isNotFound(err) { // a record that is gone keeps its journal
+			id, err = h.cfg.Server.Store().RemovedID(ctx, d)
+		}
+		if err != nil && !isNotFound(err) {
 			return "", err
 		}
-		known[d] = record.ID
-		return record.ID, nil
+		known[d] = id
+		return id, nil
 	}
 }

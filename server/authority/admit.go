@@ -21,13 +21,14 @@ const (
 	GatePushEnded
 	GateLicence
 	GateDeviceLicence
+	GatePremium // of the user of a client that Configuration Manager enrols (AUTH-51)
 	GateLimit
 	GateOtherMDM
 )
 
 var gateNames = [...]string{
 	"", "authority_unset", "consent_missing", "platform_not_offered", "userless_not_offered", "push_gap", "push_certificate", "licence_missing", "device_licence_missing",
-	"device_limit", "other_mdm",
+	"premium_missing", "device_limit", "other_mdm",
 }
 
 // String is the gate's code; empty: none is shut.
@@ -40,7 +41,7 @@ type Way uint8
 const (
 	ByUser Way = iota
 	ByManager
-	CoManagement
+	CoManagement // Configuration Manager enrols its client by itself (AUTH-51)
 	GroupPolicy
 	DirectoryJoin
 	BulkEnrolment
@@ -90,6 +91,9 @@ func Counts(now protocol.Time, registered protocol.Authority, contact protocol.T
 // tells of the newest change of authority. A nil u is a userless device.
 func Admit(t Tenant, u *User, e Enrolment) (Gate, *protocol.Refusal) {
 	e.Registered = protocol.Unknown
+	if e.Way == CoManagement { // it has Configuration Manager's client
+		e.CoManaged = true
+	}
 	to := Resolve(t, u, e.Device)
 	g := e.shut(&t, u, to)
 	if g == Open {
@@ -113,6 +117,8 @@ func Admit(t Tenant, u *User, e Enrolment) (Gate, *protocol.Refusal) {
 		no.Reason = "the user has no licence for " + service(to.Authority)
 	case GateDeviceLicence:
 		no.Reason = "there is no device licence for a device without a user"
+	case GatePremium:
+		no.Rule, no.Reason = ruleWorkloads, "the user has no Azure AD Premium, which an enrolment by Configuration Manager needs"
 	case GateLimit:
 		no.Reason = fmt.Sprintf("the user has %d devices already, the most that are allowed", e.Devices)
 	case GateOtherMDM:
@@ -145,6 +151,8 @@ func (e *Enrolment) shut(t *Tenant, u *User, to Resolution) Gate {
 		return GateDeviceLicence
 	case e.Licences && u != nil && !e.licensed(u, to):
 		return GateLicence
+	case e.Licences && u != nil && e.Way == CoManagement && !u.Premium:
+		return GatePremium
 	case u != nil && to.Authority == protocol.Intune && e.Way == ByUser && !to.CoManaged && e.Devices >= e.limit():
 		return GateLimit
 	case e.OtherMDM:

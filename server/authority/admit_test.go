@@ -58,6 +58,12 @@ func TestAUTH47Admit(t *testing.T) {
 		{"AUTH-47", "licence_missing", "AUTH-17", coexist, none, phone, false},
 		{"AUTH-47", "licence_missing", "phone of a co-managed user", intune, coManaged, phone, false},
 		{"", "", "co-managed PC is exempt", intune, none, with(protocol.Windows, func(e *authority.Enrolment) { e.CoManaged, e.Devices = true, 99 }), false},
+		{"", "", "auto-enrolment has a client, so no licence is asked for", intune, premium, with(protocol.Windows, func(e *authority.Enrolment) { e.Way, e.Devices = authority.CoManagement, 99 }), false},
+		{"AUTH-51", "premium_missing", "auto-enrolment without Azure AD Premium", intune, none, with(protocol.Windows, func(e *authority.Enrolment) {
+			e.Way, e.OtherMDM = authority.CoManagement, true
+		}), false},
+		{"AUTH-51", "premium_missing", "an Intune licence is none", sccm, entitled, with(protocol.Windows, func(e *authority.Enrolment) { e.Way = authority.CoManagement }), false},
+		{"", "", "auto-enrolment where licences are not looked at", intune, none, authority.Enrolment{Device: pc.Device, Way: authority.CoManagement}, false},
 		{"", "", "licences not looked at", intune, none, authority.Enrolment{Device: phone.Device}, false},
 		{"AUTH-47", "device_licence_missing", "userless", intune, nil, phone, false},
 		{"", "", "userless with a device licence", intune, nil, with(protocol.IOS, func(e *authority.Enrolment) { e.DeviceLicence, e.Devices = true, 99 }), false},
@@ -67,6 +73,10 @@ func TestAUTH47Admit(t *testing.T) {
 		{"AUTH-47", "device_limit", "a setting", intune, entitled, with(protocol.IOS, func(e *authority.Enrolment) { e.Devices, e.Limit = 1, 1 }), false},
 		{"AUTH-47", "device_limit", "at most 15", intune, entitled, with(protocol.IOS, func(e *authority.Enrolment) { e.Devices, e.Limit = 15, 40 }), false},
 		{"", "", "an enrolment manager has no limit", intune, entitled, with(protocol.IOS, func(e *authority.Enrolment) { e.Devices, e.Way = 99, authority.ByManager }), false},
+		{"", "", "no limit: GroupPolicy", intune, entitled, with(protocol.Windows, func(e *authority.Enrolment) { e.Devices, e.Way = 99, authority.GroupPolicy }), false},
+		{"", "", "no limit: DirectoryJoin", intune, entitled, with(protocol.Windows, func(e *authority.Enrolment) { e.Devices, e.Way = 99, authority.DirectoryJoin }), false},
+		{"", "", "no limit: BulkEnrolment", intune, entitled, with(protocol.Windows, func(e *authority.Enrolment) { e.Devices, e.Way = 99, authority.BulkEnrolment }), false},
+		{"", "", "no limit: Autopilot", intune, entitled, with(protocol.Windows, func(e *authority.Enrolment) { e.Devices, e.Way = 99, authority.Autopilot }), false},
 		{"", "", "BMS has no limit", bms, basic, with(protocol.IOS, func(e *authority.Enrolment) { e.Devices = 99 }), false},
 		{"AUTH-47", "other_mdm", "the last", intune, entitled, with(protocol.IOS, func(e *authority.Enrolment) { e.OtherMDM = true }), false},
 		{"", "", "open", intune, entitled, mac, false},

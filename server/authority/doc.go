@@ -1,5 +1,5 @@
 // Package authority decides who manages a device, who may enrol, and what a change of authority does: pure functions for
-// AUTH-01 to 19, 23 to 28, 30, 33, 35 to 37, 46, 47 and 55. No I/O, clock or goroutines.
+// AUTH-01 to 19, 23 to 28, 30, 33, 35 to 37, 46, 47, 51 and 55. No I/O, clock or goroutines.
 //
 // Start with [Resolve] (who should manage this device?), [Admit] (may this device enrol now?), [Transition] (may the
 // tenant's authority change so?) and [Plan] (what would this change do?). A preview and the change that it previews call

@@ -19,6 +19,7 @@ var (
 	coManaged = &authority.User{CoManaged: true, BasicLicence: true}
 	basic     = &authority.User{BasicLicence: true}
 	none      = &authority.User{}
+	premium   = &authority.User{Premium: true}
 )
 
 func TestResolve(t *testing.T) {

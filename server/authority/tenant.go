@@ -45,6 +45,7 @@ type User struct {
 	IntuneLicence bool // holds a licence that entitles Intune
 	BasicLicence  bool // holds a licence that BMS serves
 	CoManaged     bool // is under co-management (AUTH-15)
+	Premium       bool // holds Azure AD Premium, which Configuration Manager's enrolment needs (AUTH-51)
 }
 
 // A Device is what the rules know of a device to say who should manage it.

@@ -11,6 +11,8 @@ const (
 	ruleNoReturn protocol.Rule = "AUTH-03"
 	ruleChanges  protocol.Rule = "AUTH-04"
 	ruleUnits    protocol.Rule = "AUTH-09"
+
+	ruleWorkloads protocol.Rule = "AUTH-51"
 )
 
 // A Change is an authority that somebody wants for the tenant. Coexistence stands beside Office365.

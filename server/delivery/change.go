@@ -18,4 +18,6 @@ const (
 	WhatForgotten    What = "unknown since the restoration" // a device that enrolled after the backup (HST-101)
 	WhatRedundant    What = "profile redundant"             // left behind by a change (AUTH-26)
 	WhatOverwritten  What = "profile overwritten"
+	WhatWorkloads    What = "workloads changed" // of a co-managed client (AUTH-51)
+	WhatBlast        What = "many devices"      // are about to be wiped or stranded: written before it is done (HST-071)
 )

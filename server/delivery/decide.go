@@ -47,9 +47,15 @@ func (d *decision) notify() {
 	}
 	d.out.Reply.Notice = d.w.Notice(d.n)
 	if d.n.Heard != d.w.Tenant.Epoch {
-		d.n.Heard = d.w.Tenant.Epoch
-		d.out.Changed |= Core
+		d.hear()
 	}
+}
+
+// hear notes that the device is told of the newest change, and what it had reported until then (AUTH-29).
+func (d *decision) hear() {
+	d.n.Heard = d.w.Tenant.Epoch
+	d.n.Before = d.s.latest()
+	d.out.Changed |= Core
 }
 
 // A decision is one call of Decide. It never leaves the stack.
@@ -80,6 +86,9 @@ func (d *decision) round() {
 		return
 	}
 	d.n.LastSeen = d.now
+	if d.in.WorkloadsKnown {
+		d.workloads()
+	}
 	switch d.in.Verb {
 	case protocol.Ready:
 		d.ready()

@@ -49,7 +49,7 @@ func (d *decision) begin() {
 		return
 	}
 	e := d.w.Enrolment(d.now, d.in.Platform)
-	e.AndroidAPI, e.CoManaged, e.Way, e.Devices = d.in.AndroidAPI, d.in.CoManaged, d.in.Way, d.in.Devices
+	e.AndroidAPI, e.CoManaged, e.Way, e.OtherMDM, e.Devices = d.in.AndroidAPI, d.in.CoManaged, d.in.Way, d.in.OtherMDM, d.in.Devices
 	if _, no := authority.Admit(d.w.Tenant, d.w.User(c.User), e); no != nil {
 		no.Notice = d.w.Notice(s)
 		d.refusal(no, WhatRefused)
@@ -62,7 +62,8 @@ func (d *decision) begin() {
 	*d.n = State{
 		Device: s.Device, User: c.User, Platform: d.in.Platform, Life: Enrolling, Automated: c.Automated, LastSeen: d.now,
 		Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, // of the enrolment before, until Ready (I2)
-		AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged, Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
+		AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged || d.in.Way == authority.CoManagement, Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
+		Workloads: d.in.Workloads, Told: d.in.WorkloadsKnown,
 	}
 	if d.n.Platform == protocol.NoPlatform {
 		d.n.Platform = s.Platform
@@ -100,7 +101,7 @@ func (d *decision) ready() {
 		d.withdraw()
 		*n = State{
 			Device: s.Device, User: s.User, Platform: s.Platform, Life: Enrolling, Automated: s.Automated, LastSeen: d.now,
-			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, AndroidAPI: s.AndroidAPI, CoManaged: s.CoManaged, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
+			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, AndroidAPI: s.AndroidAPI, CoManaged: s.CoManaged, Workloads: s.Workloads, Told: s.Told, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
 		}
 		d.out.Changed |= Core | Profiles | Wakes | Secrets
 		d.journal(WhatEnded, "", "the device was wiped")

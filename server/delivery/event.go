@@ -71,7 +71,11 @@ type Message struct {
 	CoManaged  bool          // Enrol: Configuration Manager's client is there (AUTH-12)
 	AndroidAPI bool          // Enrol: through Android Management API (AUTH-46)
 	Way        authority.Way // Enrol: how it enrols (AUTH-47)
+	OtherMDM   bool          // Enrol: it is managed elsewhere (AUTH-47)
 	Devices    int           // Enrol: of the same user, that count against the limit
+
+	Workloads      authority.Workloads // CheckInRound of a co-managed client: those that Intune decides (AUTH-51)
+	WorkloadsKnown bool                // it says so; else what it said last, or the tenant's deciders
 
 	Topic, Magic  string   // Ready
 	Token, Unlock []byte   // Ready; Unlock nil: not given

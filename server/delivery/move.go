@@ -171,9 +171,19 @@ func (d *decision) blocked() bool {
 		d.out.Effects = d.out.Effects[:0]
 		return true
 	}
-	d.n.Heard = d.w.Tenant.Epoch
-	d.out.Changed |= Core
+	d.hear()
 	return true
+}
+
+// workloads takes what the client says of its workloads; its profiles follow (AUTH-51).
+func (d *decision) workloads() {
+	n, in := d.n, d.in
+	if !n.CoManaged || n.Told && n.Workloads == in.Workloads {
+		return
+	}
+	n.Workloads, n.Told = in.Workloads, true
+	d.out.Changed |= Core
+	d.journal(WhatWorkloads, "AUTH-51", "Intune decides "+in.Workloads.Whole().String())
 }
 
 // support has a userless device move at its next completed check-in (AUTH-18).

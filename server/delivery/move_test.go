@@ -23,13 +23,59 @@ func TestAUTH29Compliance(t *testing.T) {
 	p.w.Sets = append(p.w.Sets, delivery.Set{Version: 99, Profiles: []protocol.Profile{protocol.Profile(len(p.w.Profiles) - 1)}})
 	p.w.Users[1].Sets[protocol.SCCM] = 2
 	changed := p.now
-	equal(t, "right after the change", p.w.Compliance(p.now, &p.s), delivery.Compliance{Reported: at, Console: true, ConsoleSince: changed})
+	equal(t, "right after the change", p.w.Compliance(p.now, &p.s), delivery.Compliance{Reported: at, Console: true, ConsoleSince: at})
 	p.drain()
 	p.now = p.now.Add(day)
-	equal(t, "moved, and the console lags", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: changed, Directory: true, Console: true, ConsoleSince: changed})
+	equal(t, "moved, and the console lags", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: changed, Directory: true, Console: true, ConsoleSince: at})
 	p.now = changed.Add(7 * day)
 	p.ask()
 	equal(t, "seven days later", p.w.Compliance(p.now, &p.s), delivery.Compliance{Device: true, Reported: p.now, Directory: true, Console: true, ConsoleSince: p.now})
+}
+
+// TestAUTH29TheReportOfBefore: the console shows what the device had reported when the tenant changed, be that good or bad or
+// too old, and whatever the gap holds back; not what it reports since.
+func TestAUTH29TheReportOfBefore(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(p *phone)
+		want   bool
+	}{
+		{"it complied", func(*phone) {}, true},
+		{"a profile had failed", func(p *phone) {
+			p.s.Profiles[0].State, p.s.Set = delivery.InstallFailed, delivery.Unsettled
+		}, false},
+		{"a change was under way", func(p *phone) { p.s.Set = delivery.Unfinished }, false},
+		{"a profile was on its way", func(p *phone) { p.s.Profiles[0].State = delivery.Installing }, false},
+		{"the report had been too old", func(p *phone) { p.now = p.now.Add(31 * day) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := settled(t)
+			at := p.now
+			p.now = p.now.Add(day)
+			tt.before(p)
+			p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+			p.w.Gap = p.now
+			check := func(when string) {
+				t.Helper()
+				if c := p.w.Compliance(p.now, &p.s); c.Console != tt.want || c.ConsoleSince != at {
+					t.Errorf("%s the console shows %v as of %s, want %v as of %s", when, c.Console, c.ConsoleSince, tt.want, at)
+				}
+			}
+			check("right after the change")
+			p.now = p.now.Add(time.Hour)
+			p.ask()
+			if p.out.Refusal.Rule != protocol.RulePushGap {
+				t.Fatalf("refusal %+v", p.out.Refusal)
+			}
+			check("in the gap")
+			p.w.Gap = 0
+			p.drain()
+			check("afterwards")
+			if c := p.w.Compliance(p.now, &p.s); !c.Device || !c.Directory || c.Reported == at {
+				t.Errorf("the device and the directory: %+v", c)
+			}
+		})
+	}
 }
 
 // TestSteadyAskAfterAChange costs no memory under coexistence either.

@@ -26,19 +26,39 @@ func (w *World) profile(p protocol.Profile) *Profile {
 }
 
 // SetOf returns the index into w.Sets of the profiles that the device in state s should have.
-func (w *World) SetOf(s *State) int {
+func (w *World) SetOf(s *State) int { return int(w.index(s, w.ownerOf(s))) }
+
+// index returns the index of the profiles of owner that the device in state s should have: those of its user's sets that its
+// workloads bring, where Configuration Manager decides the others (AUTH-12, AUTH-51).
+func (w *World) index(s *State, owner protocol.Authority) uint32 {
 	if int(s.User) >= len(w.Users) {
 		return 0
 	}
-	return int(w.Users[s.User].Sets[w.ownerOf(s)])
+	i := w.Users[s.User].Sets[owner]
+	if !s.CoManaged || s.Platform != protocol.Windows || owner == protocol.Office365 || int(i) >= len(w.Sets) {
+		return i
+	}
+	switch on := w.Workloads(s); {
+	case on.Brings(protocol.Configuration):
+		return i
+	case on.Brings(protocol.Email):
+		return w.Sets[i].Access
+	}
+	return w.Sets[i].Outside
 }
 
-// set returns the profiles of owner that a user's devices should have.
-func (w *World) set(u UserID, owner protocol.Authority) *Set {
-	var i uint32
-	if int(u) < len(w.Users) {
-		i = w.Users[u].Sets[owner]
+// Workloads are those of a co-managed device that Intune decides: what its client told, or what the tenant's deciders say
+// (AUTH-51).
+func (w *World) Workloads(s *State) authority.Workloads {
+	if s.Told {
+		return s.Workloads.Whole()
 	}
+	return w.Settings.Workloads.Of(int(s.User) < len(w.Users) && w.Users[s.User].Pilot)
+}
+
+// set returns the profiles of owner that the device in state s should have.
+func (w *World) set(s *State, owner protocol.Authority) *Set {
+	i := w.index(s, owner)
 	if int(i) >= len(w.Sets) {
 		return &Set{}
 	}
@@ -52,7 +72,7 @@ func (w *World) set(u UserID, owner protocol.Authority) *Set {
 func (d *decision) reconcile(again bool) {
 	n := d.n
 	owner := d.w.ownerOf(n)
-	set := d.w.set(n.User, owner)
+	set := d.w.set(n, owner)
 	refresh := d.w.refreshes(n, owner)
 	if !refresh && (n.Set == set.Version || n.Set == Unsettled && !again) {
 		return

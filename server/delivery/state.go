@@ -1,6 +1,9 @@
 package delivery
 
-import "rollcall/protocol"
+import (
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
 
 // A Life is how far an enrolment has come.
 type Life uint8
@@ -48,11 +51,14 @@ type State struct {
 	EndedAt      protocol.Time // with Ended
 	LastSeen     protocol.Time // last completed round; may lag on disk, never in memory
 
-	Support    bool   // it moves at its next completed check-in, though it is userless (AUTH-18)
-	AndroidAPI bool   // managed through Android Management API (AUTH-46)
-	CoManaged  bool   // Windows with Configuration Manager's client (AUTH-12)
-	Heard      uint32 // newest change of authority that it was told of (AUTH-27)
-	Fresh      uint32 // epoch for which its profiles were ordered to come again (AUTH-21)
+	Support    bool                // it moves at its next completed check-in, though it is userless (AUTH-18)
+	AndroidAPI bool                // managed through Android Management API (AUTH-46)
+	CoManaged  bool                // Windows with Configuration Manager's client (AUTH-12)
+	Workloads  authority.Workloads // that Intune decides, as the client told (AUTH-51)
+	Told       bool                // it told Workloads; else the tenant's deciders count
+	Heard      uint32              // newest change of authority that it was told of (AUTH-27)
+	Before     Report              // its latest report before it was told of that (AUTH-29)
+	Fresh      uint32              // epoch for which its profiles were ordered to come again (AUTH-21)
 
 	Push     Push
 	Wake     Wake
@@ -118,6 +124,12 @@ type Renewal struct {
 	Asked   protocol.Time      // when the outstanding RenewIdentity was queued
 	Command protocol.CommandID // its id, until it is reported; zero: none is outstanding, and Asked spaces the next
 	Tries   uint8
+}
+
+// A Report is what a device's report said of its compliance: it had all profiles that it should have had then.
+type Report struct {
+	At       protocol.Time
+	Complied bool
 }
 
 // A ProfileState is how far one profile is on one device.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"time"
 
 	"rollcall/protocol"
@@ -16,6 +17,7 @@ type World struct {
 	Wakes    Campaign
 	Restored Restoration
 	Doubt    bool      // the clock was set and nobody has confirmed it: nothing goes by time (HST-110)
+	Licensed bool      // licences are known: see WhereKnown
 	Users    []User    // by UserID; [0] is unused
 	Sets     []Set     // by User.Set; [0] is the empty set of the userless
 	Profiles []Profile // by protocol.Profile; [0] is unused
@@ -40,18 +42,52 @@ type Settings struct {
 	Units          int  // licences that entitle Intune, owned
 	DeviceLicences bool // there are device licences for userless devices
 	DeviceLimit    int  // devices a user may have under Intune; 15 (AUTH-47)
+
+	Licences  LicenceGate        // whether enrolment asks for the user's licence (AUTH-47)
+	Workloads authority.Deciders // of co-managed clients (AUTH-51)
+	Pilots    string             // group of the users whose clients are in the pilot; empty: there is none
+	Blast     int                // devices that wipes and changes may touch in an hour; 1000; negative: any number (HST-071)
+}
+
+// A LicenceGate says whether an enrolment asks for the user's licence (AUTH-47).
+type LicenceGate uint8
+
+// The gates. By default it does where licences are known: the tenant's units are, or any user holds one.
+const (
+	WhereKnown LicenceGate = iota
+	Always
+	NeverAsked
+)
+
+var licenceGateNames = [...]string{"where-known", "always", "never"}
+
+func (g LicenceGate) String() string               { return licenceGateNames[g%LicenceGate(len(licenceGateNames))] }
+func (g LicenceGate) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText takes the names that String gives.
+func (g *LicenceGate) UnmarshalText(b []byte) error {
+	for i, name := range licenceGateNames {
+		if name == string(b) {
+			*g = LicenceGate(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("licence gate %q: want one of %q", b, licenceGateNames)
 }
 
 // A User is what decisions need of one user.
 type User struct {
 	authority.User
-	Sets [4]uint32 // what the devices should have, by whose profiles those are: indices into World.Sets
+	Pilot bool      // in the group of Settings.Pilots
+	Sets  [4]uint32 // what the devices should have, by whose profiles those are: indices into World.Sets
 }
 
 // A Set is the profiles that some users should have.
 type Set struct {
 	Version  uint32             // changes whenever Profiles does; never 0 for a set with profiles
 	Profiles []protocol.Profile // ascending
+
+	Access, Outside uint32 // parts of it, as indices into World.Sets: without configuration; without any family (AUTH-51)
 }
 
 // A Profile is one document of the catalogue.
@@ -80,7 +116,8 @@ func (w *World) Enrolment(now protocol.Time, p protocol.Platform) authority.Enro
 	set := &w.Settings
 	e := authority.Enrolment{
 		Device: authority.Device{Platform: p}, Gap: set.Gap, RetryAfter: gapAgain,
-		Licences: set.UnitsKnown, DeviceLicence: set.DeviceLicences, Limit: set.DeviceLimit,
+		Licences: set.Licences == Always || set.Licences == WhereKnown && w.Licensed, Limit: set.DeviceLimit,
+		DeviceLicence: set.DeviceLicences || set.Licences != Always && !set.UnitsKnown, // of those nobody says by default how many there are
 	}
 	switch {
 	case w.InGap(p):

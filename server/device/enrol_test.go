@@ -248,7 +248,7 @@ func TestHST044LinkSurvivesARefusal(t *testing.T) {
 	t.Run("the link", func(t *testing.T) {
 		l := newLab(t)
 		set := l.core.Content().Settings
-		set.UnitsKnown = true
+		set.UnitsKnown, set.Units = true, 1
 		put := func(licensed bool) {
 			t.Helper()
 			_, err := l.core.PutUsers(context.Background(), l.pnow(), []store.User{{UPN: "ada@example.org", Groups: []string{"all"}, User: authority.User{IntuneLicence: licensed}}})

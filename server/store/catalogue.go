@@ -41,6 +41,7 @@ type User struct {
 	Name   string
 	Groups []string
 	authority.User
+	Removed bool // kept for its number, and for the records of its devices
 }
 
 // A Campaign is what a change of authority leaves to be done: one row, however many devices there are.

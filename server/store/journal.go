@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -23,17 +24,17 @@ type Line struct {
 
 // A LineFilter picks lines of the journal. Zero fields pick all.
 type LineFilter struct {
-	After  uint64 // sequence number
-	Since  protocol.Time
-	Device protocol.Device
-	Actor  string
-	Rule   protocol.Rule
-	What   delivery.What
+	After   uint64 // sequence number
+	Since   protocol.Time
+	Devices []protocol.Device // about one of these; a few
+	Actor   string
+	Rule    protocol.Rule
+	What    delivery.What
 }
 
 // Picks tells whether f picks l.
 func (f *LineFilter) Picks(l *Line) bool {
-	return l.Seq > f.After && l.At >= f.Since && (f.Device == 0 || l.Device == f.Device) && (f.Actor == "" || l.Actor == f.Actor) &&
+	return l.Seq > f.After && l.At >= f.Since && (len(f.Devices) == 0 || slices.Contains(f.Devices, l.Device)) && (f.Actor == "" || l.Actor == f.Actor) &&
 		(f.Rule == "" || l.Rule == f.Rule) && (f.What == "" || l.What == f.What)
 }
 

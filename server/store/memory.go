@@ -24,6 +24,7 @@ type Memory struct {
 	records []*record // by number; [0] and those that are gone are nil
 	due     dueHeap
 	journal []Line
+	removed map[protocol.Device]string // what the wire called those that are gone
 	content *Content
 	identities
 }
@@ -31,7 +32,7 @@ type Memory struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		byID: make(map[string]*record), records: make([]*record, 1), content: new(Content).With(new(Change)), identities: newIdentities(),
+		byID: make(map[string]*record), records: make([]*record, 1), removed: make(map[protocol.Device]string), content: new(Content).With(new(Change)), identities: newIdentities(),
 	}
 }
 
@@ -242,6 +243,9 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		r.exchanges = append(r.exchanges, delivery.Exchange{Key: out.Exchange.Key, Answer: bytes.Clone(out.Exchange.Answer)})
 	}
 	if out.Changed&delivery.Gone != 0 {
+		if r.kept {
+			m.removed[r.number] = r.id
+		}
 		r.forget()
 		return nil
 	}
@@ -338,6 +342,36 @@ func (m *Memory) Journal(_ context.Context, f LineFilter, n int) ([]Line, error)
 		}
 	}
 	return out, nil
+}
+
+// Removed returns the numbers of the removed records that the wire called id.
+func (m *Memory) Removed(_ context.Context, id string) (numbers []protocol.Device, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	for d, name := range m.removed {
+		if name == id {
+			numbers = append(numbers, d)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// RemovedID returns what the wire called a device whose record was removed.
+func (m *Memory) RemovedID(_ context.Context, d protocol.Device) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return "", ErrClosed
+	}
+	id, ok := m.removed[d]
+	if !ok {
+		return "", fmt.Errorf("removed device %d: %w", d, ErrNotFound)
+	}
+	return id, nil
 }
 
 // JournalEnd returns the number of the newest line.

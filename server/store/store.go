@@ -74,6 +74,11 @@ type Devices interface {
 	// Journal returns the first n journal lines, or fewer, that f picks, ascending.
 	Journal(ctx context.Context, f LineFilter, n int) ([]Line, error)
 
+	// Removed returns the numbers of the removed records that the wire called id, ascending, and RemovedID what it called
+	// one, or ErrNotFound: the journal has their numbers still.
+	Removed(ctx context.Context, id string) ([]protocol.Device, error)
+	RemovedID(ctx context.Context, d protocol.Device) (string, error)
+
 	// JournalEnd returns the sequence number of the newest journal line; 0: there is none.
 	JournalEnd(ctx context.Context) (uint64, error)
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -122,8 +123,11 @@ func (s *Store) Journal(ctx context.Context, f store.LineFilter, n int) ([]store
 	if f.Since != 0 {
 		add("at>=?", int64(f.Since))
 	}
-	if f.Device != 0 {
-		add("device=?", int64(f.Device))
+	if len(f.Devices) > 0 {
+		text += " AND device IN (?" + strings.Repeat(", ?", len(f.Devices)-1) + ")"
+		for _, d := range f.Devices {
+			args = append(args, int64(d))
+		}
 	}
 	if f.Actor != "" {
 		add("actor=?", f.Actor)
@@ -137,6 +141,22 @@ func (s *Store) Journal(ctx context.Context, f store.LineFilter, n int) ([]store
 	var out []store.Line
 	err := s.query(ctx, s.lists, text+" ORDER BY seq LIMIT ?", func(r *row) { out = append(out, scanLine(r)) }, append(args, n)...)
 	return out, err
+}
+
+// Removed returns the numbers of the removed records that the wire called id.
+func (s *Store) Removed(ctx context.Context, id string) (numbers []protocol.Device, err error) {
+	err = s.query(ctx, s.lists, "SELECT number FROM removed WHERE id=? ORDER BY number", func(r *row) { numbers = append(numbers, num[protocol.Device](r)) }, id)
+	return numbers, err
+}
+
+// RemovedID returns what the wire called a device whose record was removed.
+func (s *Store) RemovedID(ctx context.Context, d protocol.Device) (id string, err error) {
+	found := false
+	err = s.query(ctx, s.lists, "SELECT id FROM removed WHERE number=?", func(r *row) { id, found = r.text(), true }, int64(d))
+	if err == nil && !found {
+		err = fmt.Errorf("removed device %d: %w", d, store.ErrNotFound)
+	}
+	return id, err
 }
 
 // JournalEnd returns the number of the newest line.

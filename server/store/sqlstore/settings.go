@@ -15,6 +15,7 @@ var campaignColumns = []string{"one", "gap_since", "wake_from", "wake_cursor"}
 var settingsColumns = []string{
 	"one", "lifetime", "window", "renew", "attempt_1", "attempt_2", "attempt_3", "gap_not_on_coexistence", "gap_platforms",
 	"windows_keeps", "android_api_drops", "validity", "lag", "silent", "units_known", "units", "device_licences", "device_limit",
+	"blast", "licences", "workloads", "pilots",
 }
 
 func settingsValues(s *delivery.Settings) []driver.Value {
@@ -25,10 +26,17 @@ func settingsValues(s *delivery.Settings) []driver.Value {
 			platforms[i] = byte(p)
 		}
 	}
+	var workloads []byte // NULL: all Configuration Manager's
+	if s.Workloads != (authority.Deciders{}) {
+		for _, d := range s.Workloads {
+			workloads = append(workloads, byte(d))
+		}
+	}
 	return []driver.Value{
 		int64(1), int64(s.Lifetime), int64(s.Window), int64(s.Renew), int64(s.Attempts[0]), int64(s.Attempts[1]), int64(s.Attempts[2]),
 		flag(s.Gap.NotOnCoexistence), platforms, flag(s.Leaving.WindowsKeeps), flag(s.Leaving.AndroidAPIDrops),
 		int64(s.Validity), int64(s.Lag), int64(s.Silent), flag(s.UnitsKnown), int64(s.Units), flag(s.DeviceLicences), int64(s.DeviceLimit),
+		int64(s.Blast), int64(s.Licences), workloads, s.Pilots,
 	}
 }
 
@@ -47,5 +55,12 @@ func scanSettings(r *row) delivery.Settings {
 	s.Leaving = authority.LeavingSettings{WindowsKeeps: r.flag(), AndroidAPIDrops: r.flag()}
 	s.Validity, s.Lag, s.Silent = num[time.Duration](r), num[time.Duration](r), num[time.Duration](r)
 	s.UnitsKnown, s.Units, s.DeviceLicences, s.DeviceLimit = r.flag(), int(next[int64](r)), r.flag(), int(next[int64](r))
+	s.Blast, s.Licences = int(next[int64](r)), num[delivery.LicenceGate](r)
+	for i, d := range r.blob() {
+		if i < len(s.Workloads) {
+			s.Workloads[i] = authority.Decider(d)
+		}
+	}
+	s.Pilots = r.text()
 	return s
 }

@@ -16,6 +16,7 @@ const (
 	addDevice
 	putDevice // all of its columns but the name
 	dropDevice
+	addRemoved
 	putWake
 	putSeen
 	putSecrets
@@ -70,7 +71,7 @@ var deviceColumns = []string{
 	"identity", "identity_from", "identity_end", "next", "next_from", "next_end",
 	"renewal_asked", "renewal_id", "renewal_tries",
 	"set_version", "seq", "acknowledged", "failed", "format_error", "not_now",
-	"support", "heard", "fresh", "android_api", "co_managed",
+	"support", "heard", "fresh", "android_api", "co_managed", "workloads", "workloads_known", "before_at", "before_complied",
 	"wake_due", "wake_reason", "wake_attempt", "number",
 }
 
@@ -86,6 +87,7 @@ var texts = [statements]string{
 	addDevice:  insert("devices", append(deviceColumns, "id")...),
 	putDevice:  "UPDATE devices SET " + strings.Join(deviceColumns[:len(deviceColumns)-1], "=?, ") + "=? WHERE number=?",
 	dropDevice: "DELETE FROM devices WHERE number=?", // and all that belongs to it
+	addRemoved: upsert("removed", 1, "number", "id"),
 	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
 	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
@@ -121,7 +123,7 @@ var texts = [statements]string{
 	putCampaign:         upsert("campaign", 1, campaignColumns...),
 	putRestoration:      upsert("restoration", 1, "one", "since", "at", "epoch"),
 	putSettings:         upsert("settings", 1, settingsColumns...),
-	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed"),
+	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed", "premium", "removed"),
 	dropGroups:          "DELETE FROM user_groups WHERE user_id=?",
 	addGroup:            insert("user_groups", "user_id", "place", "name"),
 	putCatalogueProfile: upsert("profiles", 1, "number", "authority", "name", "family", "identifier", "payload", "removed"),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -145,6 +146,9 @@ func (t *tx) write(w *writer) error {
 	d, s := int64(e.number), &out.State
 	b := batch{w: w}
 	if out.Changed&delivery.Gone != 0 {
+		if e.kept {
+			b.do(addRemoved, d, e.id)
+		}
 		b.do(dropDevice, d)
 		b.effects(t.now, e.number, out.Effects)
 		return b.err
@@ -257,7 +261,7 @@ func deviceValues(to []driver.Value, s *delivery.State) []driver.Value {
 		known(s.Next.Fingerprint[:]), int64(s.Next.NotBefore), int64(s.Next.NotAfter),
 		int64(s.Renewal.Asked), known(s.Renewal.Command[:]), int64(s.Renewal.Tries),
 		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
-		flag(s.Support), int64(s.Heard), int64(s.Fresh), flag(s.AndroidAPI), flag(s.CoManaged),
+		flag(s.Support), int64(s.Heard), int64(s.Fresh), flag(s.AndroidAPI), flag(s.CoManaged), int64(s.Workloads), flag(s.Told), int64(s.Before.At), flag(s.Before.Complied),
 		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt))
 }
 
@@ -274,6 +278,7 @@ func scanDevice(r *row, s *delivery.State) {
 	s.Set, s.Seq = num[uint32](r), num[uint64](r)
 	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}
 	s.Support, s.Heard, s.Fresh, s.AndroidAPI, s.CoManaged = r.flag(), num[uint32](r), num[uint32](r), r.flag(), r.flag()
+	s.Workloads, s.Told, s.Before = num[authority.Workloads](r), r.flag(), delivery.Report{At: r.time(), Complied: r.flag()}
 	s.Wake = delivery.Wake{Due: r.time(), Reason: num[delivery.WakeReason](r), Attempt: num[uint8](r)}
 	s.Device = num[protocol.Device](r)
 }

@@ -13,7 +13,7 @@ func catalogue(s *suite) {
 	want := new(store.Content)
 	s.each(func(when string) { s.content(when+"empty", want) })
 	user := func(id delivery.UserID, upn string, groups ...string) store.User {
-		return store.User{ID: id, UPN: upn, Name: "Näme", Groups: groups, User: authority.User{IntuneLicence: true, CoManaged: id%2 == 0, BasicLicence: id%2 == 1}}
+		return store.User{ID: id, UPN: upn, Name: "Näme", Groups: groups, User: authority.User{IntuneLicence: true, CoManaged: id%2 == 0, Premium: id%2 == 0, BasicLicence: id%2 == 1}, Removed: id == 3}
 	}
 	slot := func(a protocol.Authority, from, uploaded protocol.Time) *store.PushCertificate {
 		return &store.PushCertificate{
@@ -35,6 +35,7 @@ func catalogue(s *suite) {
 			Attempts: [3]time.Duration{4, 5, 6}, Gap: authority.GapSettings{NotOnCoexistence: true, Platforms: []protocol.Platform{protocol.IOS, protocol.MacOS}},
 			Leaving: authority.LeavingSettings{WindowsKeeps: true, AndroidAPIDrops: true}, Validity: 7, Lag: 8, Silent: 9,
 			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11,
+			Licences: delivery.NeverAsked, Workloads: authority.Deciders{authority.ByPilot, 6: authority.ByIntune}, Pilots: "pilöts", Blast: -12,
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
 		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},

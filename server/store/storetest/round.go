@@ -204,6 +204,19 @@ func gone(s *suite) {
 		tx.End()
 	}
 
+	s.each(func(when string) { // the journal has its number still
+		numbers, err := s.Removed(s.ctx, "A")
+		s.must(err)
+		s.equal(when+"removed records called A", numbers, []protocol.Device{d})
+		id, err := s.RemovedID(s.ctx, d)
+		s.must(err)
+		s.equal(when+"name of a removed record", id, "A")
+		numbers, err = s.Removed(s.ctx, "B")
+		s.must(err)
+		s.equal(when+"removed records of one that had none", numbers, []protocol.Device(nil))
+		_, err = s.RemovedID(s.ctx, 77)
+		s.wantErr(when+"RemovedID", err, store.ErrNotFound)
+	})
 	again := s.make("A", nil) // it enrols again
 	if again == d {
 		s.Errorf("the number %d of a removed device is used again", d)

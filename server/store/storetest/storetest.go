@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -140,6 +141,7 @@ func full(d protocol.Device) delivery.State {
 		RegisteredAt: at + 1, EnrolledAt: at + 2, EndedAt: at + 3, LastSeen: at + 4,
 		Push:    delivery.Push{Topic: "com.apple.mgmt.External.1", Magic: "m\"\x00é", Token: []byte{0, 255, 1}, Since: at + 5, Unreachable: true},
 		Support: true, AndroidAPI: true, CoManaged: true, Heard: 4_000_000_001, Fresh: 4_000_000_002,
+		Workloads: authority.AllWorkloads, Told: true, Before: delivery.Report{At: at + 14, Complied: true},
 		Wake:     delivery.Wake{Due: at + 6, Reason: delivery.Retry, Attempt: 255},
 		Identity: delivery.Identity{Fingerprint: delivery.Fingerprint{1, 31: 2}, NotBefore: at - 7, NotAfter: at + 8},
 		Next:     delivery.Identity{Fingerprint: delivery.Fingerprint{3, 31: 4}, NotBefore: at - 9, NotAfter: at + 10},
