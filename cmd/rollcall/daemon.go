@@ -71,6 +71,7 @@ type serveConfig struct {
 	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
 	MinimumOS       string              // for ADE (APL-085)
 	MaxConnections  int                 // kept at once; 0: device.MaxConnections
+	EnrolRate       float64             // device.Config's (HST-045); 0: no limit
 
 	// Devices wraps what devices call; nil: nothing does.
 	Devices func(http.Handler) http.Handler
@@ -209,7 +210,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	}
 	devices, err := device.New(device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
-		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS,
+		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate,
 	})
 	if err != nil {
 		return nil, nil, err

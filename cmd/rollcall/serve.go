@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"regexp"
@@ -21,6 +22,7 @@ import (
 	"rollcall/fleet/cloud/apns"
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/device"
 	"rollcall/server/logs"
 	"rollcall/server/push"
 )
@@ -31,6 +33,7 @@ type serveFlags struct {
 	names, legacyCMS                                                            []string
 	release                                                                     uint16
 	acceptUserless, signMessage, lab                                            bool
+	enrolRate                                                                   float64
 }
 
 func serveCommand() *cobra.Command {
@@ -60,7 +63,8 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringVar(&f.minimumOS, "ade-minimum-os", "", "version below which a device must update itself before it enrols automatically")
 	flags.StringSliceVar(&f.legacyCMS, "legacy-cms", []string{"signature"}, "where SHA-1 is still taken: signature (every Mac needs it), scep, or none")
 	flags.BoolVar(&f.signMessage, "sign-message", false, "have devices sign their messages (Mdm-Signature)")
-	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address")
+	flags.Float64Var(&f.enrolRate, "enrol-rate", device.DefaultEnrolRate, "devices of one network (IPv4 address, IPv6 /64) that may enrol in a second, beyond a hundred times as many at once; 0: no limit (HST-045)")
+	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")
 	return cmd
 }
 
@@ -135,6 +139,12 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 	cfg = serveConfig{Listen: f.listen, Names: f.names, Data: f.data, SignMessage: f.signMessage, MinimumOS: f.minimumOS}
 	if len(cfg.Names) == 0 && (host == "" || net.ParseIP(host).IsUnspecified()) {
 		return cfg, fmt.Errorf("--listen %q is every address: say by --name what devices call this server", f.listen)
+	}
+	if f.enrolRate < 0 || math.IsNaN(f.enrolRate) || math.IsInf(f.enrolRate, 0) {
+		return cfg, fmt.Errorf("--enrol-rate %g: want a number of devices a second, or 0", f.enrolRate)
+	}
+	if !f.lab {
+		cfg.EnrolRate = f.enrolRate
 	}
 	switch f.clouds {
 	case "sim":

@@ -22,6 +22,10 @@ type Config struct {
 	Log       *logrus.Logger
 	Admission *Admission // nil: everybody is let in
 
+	// EnrolRate is how many devices of one network may begin to enrol in a second, beyond a burst of a hundred times as many,
+	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.
+	EnrolRate float64
+
 	// SignMessage takes an Mdm-Signature for an identity, alone or beside the same identity's TLS certificate.
 	SignMessage     bool
 	LegacySignature bool // and one with SHA-1 too, as every Mac makes them (legacyCMS, apple.md section 3.1)
@@ -42,6 +46,7 @@ type Handler struct {
 	edge  http.Handler // mux behind the admission
 	spare sync.Pool    // of *exchange
 	notes notices
+	rates *rates // nil: enrolments are not bounded
 }
 
 // New makes a handler. The error says which field of cfg is missing.
@@ -57,14 +62,18 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &Handler{cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
+	bounds, err := newRates(cfg.EnrolRate, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{rates: bounds, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
 	h.spare.New = func() any { return &exchange{body: make([]byte, 0, 4<<10)} }
 	h.mux.HandleFunc(commandPath, h.appleMessage)
 	h.mux.HandleFunc(checkInPath, h.appleMessage)
 	h.mux.HandleFunc("/e/{ticket}", h.enrol)
 	h.mux.HandleFunc("/apple/enrol", h.enrol)
 	h.mux.HandleFunc("/apple/ade", h.automated)
-	h.mux.Handle(scepPath, h.scep())
+	h.mux.Handle(scepPath, h.certificates(h.scep()))
 	h.edge = cfg.Admission.admit(h.mux)
 	return h, nil
 }

@@ -21,6 +21,12 @@
 // here. Retiring a device is a command like any other. The one 410 there is answers UserAuthenticate, where it says that
 // this user is not managed (APL-038).
 //
+// # Enrolments are bounded
+//
+// Where Config.EnrolRate is set, a network has so many enrolment profiles a second and as many certificates, and a link,
+// serial number or challenge a few uses (HST-045). One too many is refused by 503 with a time to come again, before anything
+// of it is read or used up. Networks are told by the socket's address: behind a proxy all devices are one.
+//
 // # Divergences
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the

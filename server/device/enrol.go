@@ -42,6 +42,10 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if token == "" {
 		token = r.URL.Query().Get("ticket")
 	}
+	if no := h.tooMany(r, token); no != nil {
+		h.enrolRefuse(w, r, no)
+		return
+	}
 	platform, sure := platformOfBrowser(r)
 	now := h.now()
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
@@ -73,6 +77,10 @@ func (h *Handler) automated(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		h.enrolRefuse(w, r, errMethod)
+		return
+	}
+	if no := h.tooMany(r, ""); no != nil {
+		h.enrolRefuse(w, r, no)
 		return
 	}
 	body, err := h.automatedProfile(r)
@@ -108,6 +116,9 @@ func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
 	serial, assigned := h.cfg.Server.Serial(info.Serial)
 	if !assigned {
 		return nil, errSerial
+	}
+	if wait := h.rates.token(info.Serial); wait > 0 {
+		return nil, refusalOf("device", wait)
 	}
 	if h.cfg.MinimumOS != "" && info.CanRequestSoftwareUpdate && olderOS(info.OSVersion, h.cfg.MinimumOS) {
 		return nil, errOutdated

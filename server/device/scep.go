@@ -25,6 +25,8 @@ func (h *Handler) scep() http.Handler {
 				rule = "HST-001"
 			} else if errors.Is(err, certs.ErrMalformed) {
 				rule = "HST-002"
+			} else if errors.Is(err, errAgain) {
+				rule = "HST-045"
 			}
 			h.cfg.Log.WithError(err).WithField("rule", rule).Warn("no certificate")
 		},
@@ -40,6 +42,9 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	public, err := x509.MarshalPKIXPublicKey(r.CSR.PublicKey)
 	if err != nil {
 		return nil, &scep.Failure{Info: scep.BadRequest, Text: "key of an unknown kind"}
+	}
+	if h.rates.token(r.Challenge) > 0 {
+		return nil, errAgain
 	}
 	now := h.now()
 	claim := server.Claim{
