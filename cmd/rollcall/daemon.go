@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,8 @@ type serveConfig struct {
 	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
 	MinimumOS       string              // for ADE (APL-085)
 	MaxConnections  int                 // kept at once; 0: device.MaxConnections
+	Proxies         []netip.Prefix      // whose word is taken for whose request they pass on
+	ProxyHeader     string              // that has the device's certificate; empty: device.ProxyHeader
 	EnrolRate       float64             // device.Config's (HST-045); 0: no limit
 
 	// Devices wraps what devices call; nil: nothing does.
@@ -209,7 +212,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		return nil, nil, err
 	}
 	devices, err := device.New(device.Config{
-		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
+		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
 		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate,
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
@@ -32,6 +33,9 @@ type serveFlags struct {
 	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, minimumOS string
 	names, legacyCMS                                                            []string
 	release                                                                     uint16
+	proxies                                                                     []string
+	proxyHeader                                                                 string
+	maxConnections                                                              int
 	acceptUserless, signMessage, lab                                            bool
 	enrolRate                                                                   float64
 }
@@ -64,6 +68,9 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringSliceVar(&f.legacyCMS, "legacy-cms", []string{"signature"}, "where SHA-1 is still taken: signature (every Mac needs it), scep, or none")
 	flags.BoolVar(&f.signMessage, "sign-message", false, "have devices sign their messages (Mdm-Signature)")
 	flags.Float64Var(&f.enrolRate, "enrol-rate", device.DefaultEnrolRate, "devices of one network (IPv4 address, IPv6 /64) that may enrol in a second, beyond a hundred times as many at once; 0: no limit (HST-045)")
+	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "addresses or networks of proxies in front, which check certificates and pass them on in --proxy-header")
+	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "header with a device's certificate (RFC 9440, or PEM with percent signs); taken from trusted proxies alone")
+	flags.IntVar(&f.maxConnections, "max-connections", device.MaxConnections, "connections that are kept at once")
 	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")
 	return cmd
 }
@@ -116,6 +123,7 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 
 var (
 	hostName      = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?))*$`) // RFC 1123, section 2.1
+	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")                                                    // RFC 9110, section 5.6.2
 	versionNumber = regexp.MustCompile(`^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$`)
 )
 
@@ -167,6 +175,28 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		cfg.Clock = newDrivenClock(f.data, time.Now())
 	default:
 		return cfg, fmt.Errorf("--clock %q: want real or driven", f.clock)
+	}
+	if f.maxConnections < 1 {
+		return cfg, fmt.Errorf("--max-connections %d: want at least 1", f.maxConnections)
+	}
+	cfg.MaxConnections = f.maxConnections
+	if !headerName.MatchString(f.proxyHeader) {
+		return cfg, fmt.Errorf("--proxy-header %q: want the name of a header, such as %s", f.proxyHeader, device.ProxyHeader)
+	}
+	cfg.ProxyHeader = f.proxyHeader
+	for _, text := range f.proxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				return cfg, fmt.Errorf("--trusted-proxies %q: want an address or a network such as 192.0.2.0/24", text)
+			}
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if network.Bits() == 0 {
+			return cfg, fmt.Errorf("--trusted-proxies %q is everybody: whoever reaches the server could say that it is any device", text)
+		}
+		cfg.Proxies = append(cfg.Proxies, network)
 	}
 	cfg.Tenant = &authority.Tenant{Release: f.release, AcceptUserless: f.acceptUserless}
 	if f.authority != "" {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,6 +27,12 @@ type Config struct {
 	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.
 	EnrolRate float64
 
+	// Proxies are the networks of peers who may say, in the header ProxyHeader (empty: [ProxyHeader]) and in X-Forwarded-For,
+	// whose request they pass on (APL-024, HST-023). A proxy must have checked that the client has the certificate's key, and take
+	// the header out of what comes from outside. Empty: nobody may.
+	Proxies     []netip.Prefix
+	ProxyHeader string
+
 	// SignMessage takes an Mdm-Signature for an identity, alone or beside the same identity's TLS certificate.
 	SignMessage     bool
 	LegacySignature bool // and one with SHA-1 too, as every Mac makes them (legacyCMS, apple.md section 3.1)
@@ -40,13 +47,14 @@ type Config struct {
 
 // A Handler serves all that devices call.
 type Handler struct {
-	cfg   Config
-	ca    *certs.Authority
-	mux   *http.ServeMux
-	edge  http.Handler // mux behind the admission
-	spare sync.Pool    // of *exchange
-	notes notices
-	rates *rates // nil: enrolments are not bounded
+	cfg     Config
+	ca      *certs.Authority
+	mux     *http.ServeMux
+	edge    http.Handler // mux behind the admission
+	spare   sync.Pool    // of *exchange
+	notes   notices
+	proxies proxies
+	rates   *rates // nil: enrolments are not bounded
 }
 
 // New makes a handler. The error says which field of cfg is missing.
@@ -66,7 +74,11 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{rates: bounds, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
+	front, err := newProxies(cfg.Proxies, cfg.ProxyHeader)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{rates: bounds, proxies: front, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
 	h.spare.New = func() any { return &exchange{body: make([]byte, 0, 4<<10)} }
 	h.mux.HandleFunc(commandPath, h.appleMessage)
 	h.mux.HandleFunc(checkInPath, h.appleMessage)
@@ -74,7 +86,7 @@ func New(cfg Config) (*Handler, error) {
 	h.mux.HandleFunc("/apple/enrol", h.enrol)
 	h.mux.HandleFunc("/apple/ade", h.automated)
 	h.mux.Handle(scepPath, h.certificates(h.scep()))
-	h.edge = cfg.Admission.admit(h.mux)
+	h.edge = h.proxies.receive(cfg.Admission.admit(h.mux))
 	return h, nil
 }
 

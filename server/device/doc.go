@@ -3,7 +3,9 @@
 //
 // Start with [New]. [Handler.TLSConfig] and [HTTPServer] put it on a listener: identity comes from the TLS client
 // certificate, which is held against the authority and the store at every handshake, resumed ones too, and against the
-// message on every request (HST-033). Where Config.SignMessage is set, an Mdm-Signature header may stand in for it.
+// message on every request (HST-033). Where Config.SignMessage is set, an Mdm-Signature header may stand in for it; from
+// Config.Proxies a header with the certificate may (APL-024). [Admission] stands before all of it when more devices come than
+// can be served.
 // [Enrolment] writes the profiles with which devices enrol and renew.
 //
 // Paths: PUT /apple/mdm and PUT /apple/checkin (either takes both kinds of message), GET /e/{ticket} and

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -60,11 +61,11 @@ func connContext(ctx context.Context, _ net.Conn) context.Context {
 
 // presents tells whether r brings anything that could identify it.
 func (h *Handler) presents(r *http.Request) bool {
-	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || h.cfg.SignMessage && r.Header.Get("Mdm-Signature") != ""
+	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(passedOn(r)) > 0 || h.cfg.SignMessage && r.Header.Get("Mdm-Signature") != ""
 }
 
-// identify finds out whose request this is: from the certificate of the TLS connection or, as a setting,
-// from the signature over body. The error wraps one of those above, or is the store's.
+// identify finds out whose request this is: from the certificate of the TLS connection, from that which a trusted proxy passes
+// on or, as a setting, from the signature over body. The error wraps one of those above, or is the store's.
 func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	p, _ := r.Context().Value(peerKey{}).(*peer)
 	if p == nil {
@@ -73,6 +74,15 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	var leaf *x509.Certificate
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		leaf = r.TLS.PeerCertificates[0]
+	}
+	switch seen, err := h.proxied(r); {
+	case err != nil:
+		return nil, err
+	case seen == nil:
+	case leaf != nil && !leaf.Equal(seen):
+		return nil, fmt.Errorf("%w: and the connection has another one of ours", errHeader)
+	default:
+		p, leaf = new(peer), seen // the connection is the proxy's, for many devices
 	}
 	now := h.cfg.Now()
 	if header := r.Header.Get("Mdm-Signature"); header != "" && h.cfg.SignMessage {
@@ -109,6 +119,10 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 			}
 			p.leaf, p.id = leaf, record.ID
 		}
+	} else if cred, err := h.cfg.Server.Credential(r.Context(), p.cred.Fingerprint); err != nil {
+		return nil, err
+	} else if p.cred = cred; cred.Revoked {
+		return nil, errRevoked // since this connection began
 	}
 	if now.After(p.cred.NotAfter.Time()) {
 		return nil, errExpired // inside a session: refused at the next request (HST-031)
@@ -219,4 +233,18 @@ func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
 		*p = peer{leaf: leaf, cred: cred, id: id}
 	}
 	return err
+}
+
+// trusted tells why leaf is no identity of ours that is valid at now.
+func (h *Handler) trusted(leaf *x509.Certificate, now time.Time) error {
+	err := h.ca.Verify(leaf, now)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, certs.ErrExpired):
+		return errExpired
+	case errors.Is(err, certs.ErrNotYetValid):
+		return errNotYet
+	}
+	return fmt.Errorf("%w: %w", errForeign, err)
 }
