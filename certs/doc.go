@@ -27,6 +27,11 @@
 //   - A signer named by subject key identifier (RFC 5652, version 3) is refused: no device is known to send it.
 //   - A signed attribute twice, or with two values, is refused, and so is a detached signature that carries a
 //     content: nothing may be read in two ways.
+//   - The signing time of an Mdm-Signature is the one time of a device that decides anything: HST-058 gives way to HST-035
+//     and APL-022 here. Whether the certificate holds is judged by our own clock all the same, so the check keeps nobody
+//     out who has the key; it refuses a signature that was plainly made for another time. No Mac sends a signing
+//     time. An Apple TV whose clock is off by more than validity allows is answered 400, keeps its enrolment, and is served
+//     again once its clock is set; over TLS without signatures, whatever its clock says.
 //   - Identities and signers are RSA of 2048 to 4096 bits with an exponent from 65537, or P-256. There is no
 //     list of known-weak keys; small factors and the ROCA fingerprint are tested by arithmetic.
 //   - [VerifyMachineInfo] takes SHA-1 and RSA-1024, whatever legacyCMS says: a factory identity is for life.

@@ -131,7 +131,7 @@ func apnsMakeTestCommand(c *client) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&topic, "topic", "", "topic (default: the present one, or a new one)")
-	cmd.Flags().DurationVar(&lifetime, "lifetime", 365*24*time.Hour, "how long it is valid")
+	durationVar(cmd.Flags(), &lifetime, "lifetime", 365*24*time.Hour, "how long it is valid")
 	cmd.Flags().StringVar(&out, "out", "push.pem", "file to write")
 	return cmd
 }

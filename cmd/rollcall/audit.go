@@ -8,10 +8,10 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/logs"
@@ -64,7 +64,7 @@ With --json each line of it is one JSON object on a line of its own, with --foll
 	flags.StringVar(&f.Actor, "actor", "", "only what it did: token:NAME, device, push service or system")
 	flags.StringVar(&rule, "rule", "", "only by this rule, as in AUTH-23")
 	flags.StringVar(&f.What, "what", "", `only what happened so, as in "moved"`)
-	flags.StringVar(&since, "since", "", "only from this time on (RFC 3339), or for so long (as in 24h)")
+	flags.StringVar(&since, "since", "", "only from this time on (RFC 3339), or for so long (as in 24h or 7d)")
 	flags.BoolVar(&follow, "follow", false, "go on with each line as it comes, until a signal")
 	cmd.AddCommand(auditVerifyCommand(c))
 	return cmd
@@ -72,10 +72,10 @@ With --json each line of it is one JSON object on a line of its own, with --foll
 
 // sinceWhen reads a time, or how long ago it was by the server's clock, which may be a driven one.
 func sinceWhen(cmd *cobra.Command, t *target.Rollcall, s string) (at protocol.Time, err error) {
-	ago, err := time.ParseDuration(s)
+	ago, err := plan.ParseDuration(s)
 	if err != nil {
 		if err := at.UnmarshalText([]byte(s)); err != nil {
-			return 0, fmt.Errorf("--since %q: want a time as in 2026-03-02T09:00:00Z, or a duration as in 24h", s)
+			return 0, fmt.Errorf("--since %q: want a time as in 2026-03-02T09:00:00Z, or a duration as in 24h or 7d", s)
 		}
 		return at, nil
 	}

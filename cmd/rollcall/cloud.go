@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/plan"
 )
 
 // cloudCommand runs one vendor's simulated service alone, for people who test their own server.
@@ -132,7 +133,7 @@ func apnsRate(s string) (apns.Rate, error) {
 	}
 	count, span, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
-	per, err2 := time.ParseDuration(span)
+	per, err2 := plan.ParseDuration(span)
 	if err != nil || err2 != nil || n <= 0 || per <= 0 {
 		return apns.Rate{}, fmt.Errorf("%q: want pushes and a span of time, such as 60/1m, or none", s)
 	}

@@ -57,14 +57,14 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	f.who.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.clock, "clock", "driven", "driven: weeks in seconds; real: as long as --for says")
-	flags.DurationVar(&f.length, "for", 0, "length of the story (default: the plan's); on the real clock the plan is squeezed into it (default 2m)")
-	flags.DurationVar(&f.together, "step", 0, "a driven clock takes together what is due within this (default: the plan's, 10m)")
+	durationVar(flags, &f.length, "for", 0, "length of the story (default: the plan's); on the real clock the plan is squeezed into it (default 2m)")
+	durationVar(flags, &f.together, "step", 0, "a driven clock takes together what is due within this (default: the plan's, 10m)")
 	flags.IntVar(&f.parallel, "parallel", 0, "conversations at a time (default 32)")
 	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
-	flags.BoolVar(&f.force, "force", false, "replace the report or the kept fleet of an earlier run")
+	flags.BoolVar(&f.force, "force", false, "replace report, kept fleet and server log of an earlier run")
 	return cmd
 }
 
@@ -83,6 +83,9 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 		if err := f.checkKeep(); err != nil {
 			return err
 		}
+	}
+	if st, err := os.Stat(f.log); f.log != "" && err == nil && st.Mode().IsRegular() && !f.force {
+		return fmt.Errorf("--server-log: %s is there already; --force replaces it", f.log)
 	}
 	bar := newProgress(cmd.ErrOrStderr())
 	run, result, story, err := f.play(cmd.Context(), p, pop, imported, bar.show)
@@ -169,9 +172,6 @@ func bound(clock string) time.Duration {
 func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	if f.clock != "driven" && f.clock != "real" {
 		return nil, fmt.Errorf("--clock %q: want driven or real", f.clock)
-	}
-	if f.length < 0 || f.together < 0 {
-		return nil, errors.New("--for and --step: a length of time is not negative")
 	}
 	if f.parallel < 0 {
 		return nil, errors.New("--parallel: at least 1; 0 is the default")

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -185,10 +184,9 @@ func (f *populationFlags) options(cmd *cobra.Command) (o population.Options, err
 		if err != nil {
 			return o, fmt.Errorf("--labels: %w", err)
 		}
-		if err := json.Unmarshal(b, &o.Labels); err != nil {
-			return o, fmt.Errorf(`--labels: %s: want one JSON object such as {"Managed by: Office 365": "microsoft365ManagedMdm"}: %w`, f.labels, err)
+		if o.Labels, err = population.ReadLabels(f.labels, b); err != nil {
+			return o, fmt.Errorf("--labels: %w", err)
 		}
-		o.LabelFile = f.labels
 	}
 	return o, nil
 }

@@ -104,15 +104,14 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 				return err
 			}
 			if len(groups) == 0 {
-				err = t.TakeProfileOf(cmd.Context(), whose, args[0], "")
-			}
-			for _, g := range groups {
-				if err = t.TakeProfileOf(cmd.Context(), whose, args[0], g); err != nil {
-					return fmt.Errorf("group %s: %w", g, err)
+				if err := t.TakeProfileOf(cmd.Context(), whose, args[0], ""); err != nil {
+					return named(err, "profile", args[0])
 				}
 			}
-			if err != nil {
-				return err
+			for _, g := range groups {
+				if err := t.TakeProfileOf(cmd.Context(), whose, args[0], g); err != nil {
+					return fmt.Errorf("group %s: %w", g, named(err, "profile assigned to it that is called", args[0]))
+				}
 			}
 			return show(cmd, map[string]any{"profile": args[0], "groups": groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", args[0]) })
 		},

@@ -47,7 +47,7 @@ Its role says how far it reaches (AUTH-08), each role as far as those before it 
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "reader", "how far it reaches: reader, helpdesk, intune or global")
-	cmd.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it opens the API (default: until it is revoked)")
+	durationVar(cmd.Flags(), &lifetime, "lifetime", 0, "how long it opens the API (default: until it is revoked)")
 	return cmd
 }
 

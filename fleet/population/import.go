@@ -2,7 +2,6 @@ package population
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +32,6 @@ type Options struct {
 	APNs           APNs                // what the administrator answers about the push certificate; wins over the export
 	LicenceFile    string              // the users' licences after a change, see [Population.Later]; empty: none
 	Labels         map[string]string   // more labels of the console: "Managed by: Office 365" means "microsoft365ManagedMdm"
-	LabelFile      string              // where Labels are from, for messages
 }
 
 // maxBad is how many bad rows are told one by one.
@@ -86,7 +84,7 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 		return nil, err
 	}
 	if im.labels, err = newLabels(o.Labels); err != nil {
-		return nil, &plan.Error{File: cmp.Or(o.LabelFile, "labels"), Rule: ruleExport, Message: err.Error()}
+		return nil, err
 	}
 	if err := im.run(files); err != nil {
 		return nil, err

@@ -1,11 +1,16 @@
 package population
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
+
+	"rollcall/fleet/plan"
 )
 
 // The labels that the console shows in place of members, by field. They vary with its age and language, so that
@@ -53,19 +58,79 @@ type labels struct {
 func newLabels(own map[string]string) (*labels, error) {
 	l := &labels{added: map[[2]string]string{}, unknown: map[[2]string]int{}}
 	for key, member := range own {
-		column, label, ok := strings.Cut(key, ":")
-		field := ""
-		for f, names := range managedColumns.headers {
-			if _, labelled := consoleLabels[f]; labelled && (slices.Contains(names, header(column)) || header(f) == header(column)) {
-				field = f
-			}
+		added, err := labelled(key, member)
+		if err != nil {
+			err.File = "labels"
+			return nil, err
 		}
-		if !ok || field == "" {
-			return nil, fmt.Errorf(`label %q: want "column: label", with a column such as Managed by, OS, Ownership`, key)
-		}
-		l.added[[2]string{field, header(label)}] = strings.ToLower(member)
+		l.added[added] = strings.ToLower(member)
 	}
 	return l, nil
+}
+
+// labelled returns field and label of an own label, whose meaning must be a member of the field, in any case. The error is
+// without a place.
+func labelled(key, member string) (added [2]string, err *plan.Error) {
+	column, label, ok := strings.Cut(key, ":")
+	field := ""
+	for f, names := range managedColumns.headers {
+		if _, labelled := consoleLabels[f]; labelled && (slices.Contains(names, header(column)) || header(f) == header(column)) {
+			field = f
+		}
+	}
+	if !ok || field == "" {
+		return added, &plan.Error{Rule: ruleExport, Field: key, Message: `want "column: label", with a column such as Managed by, OS, Ownership`}
+	}
+	members := slices.Sorted(maps.Values(consoleLabels[field]))
+	members = append(members, slices.Sorted(maps.Values(memberNumbers[field]))...)
+	if m := strings.ToLower(member); !slices.Contains(members, m) {
+		return added, &plan.Error{
+			Rule: ruleExport, Field: key, Message: fmt.Sprintf("%q is no member of %s", member, field), Nearest: plan.Nearest(m, members),
+		}
+	}
+	return [2]string{field, header(label)}, nil
+}
+
+// ReadLabels reads [Options.Labels] of a file: one JSON object such as {"Managed by: Office 365": "microsoft365ManagedMdm"}. A
+// label that is there twice, of no column, or with a meaning that is no member of its field is an error that names the line.
+func ReadLabels(file string, b []byte) (map[string]string, error) {
+	own := map[string]string{}
+	d := json.NewDecoder(bytes.NewReader(b))
+	fail := func(e *plan.Error) error {
+		before := b[:min(d.InputOffset(), int64(len(b)))]
+		e.File, e.Line, e.Column = file, 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
+		return e
+	}
+	const want = `want one JSON object such as {"Managed by: Office 365": "microsoft365ManagedMdm"}`
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, fail(&plan.Error{Rule: ruleExport, Message: want})
+	}
+	for d.More() {
+		name, err := d.Token()
+		key, _ := name.(string)
+		if err != nil {
+			return nil, fail(&plan.Error{Rule: ruleExport, Message: want})
+		}
+		value, err := d.Token()
+		member, ok := value.(string)
+		if err != nil || !ok {
+			return nil, fail(&plan.Error{Rule: ruleExport, Field: key, Message: "want a text"})
+		}
+		if _, twice := own[key]; twice {
+			return nil, fail(&plan.Error{Rule: ruleExport, Field: key, Message: "is there twice"})
+		}
+		if _, err := labelled(key, member); err != nil {
+			return nil, fail(err)
+		}
+		own[key] = member
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fail(&plan.Error{Rule: ruleExport, Message: want})
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fail(&plan.Error{Rule: ruleExport, Message: "something follows the object"})
+	}
+	return own, nil
 }
 
 // label returns a cell's member. What is not known is noted and stays as it is.

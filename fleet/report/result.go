@@ -159,8 +159,8 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// Err returns the verdict as an error: nil if it is ok; for failed, invalid and partial one that has a method
-// Verdict, which main turns into the exit code; for error the message alone.
+// Err returns the verdict as an error: nil if it is ok; for failed, invalid and partial the headline, with a method
+// Verdict, which main turns into the exit code; for error the message alone. The reasons are for whoever shows the result.
 func (r *Result) Err() error {
 	switch r.Verdict {
 	case OK:
@@ -171,11 +171,7 @@ func (r *Result) Err() error {
 		}
 		return errors.New(r.Error.Message)
 	}
-	text := strings.ToLower(headline(r)[:1]) + headline(r)[1:]
-	if len(r.Reasons) > 0 {
-		text += ": " + strings.Join(r.Reasons, "; ")
-	}
-	return verdict{r.Verdict, text}
+	return verdict{r.Verdict, strings.ToLower(headline(r)[:1]) + headline(r)[1:]}
 }
 
 // A verdict is the error of a job that ran.
