@@ -10,6 +10,10 @@
 // Commands for nanohub are made, and results and our commands read, by mdmcommands, which is generated from Apple's
 // schema by yet another hand.
 //
+// BenchmarkPeer measures our server beside nanomdm's, in memory and on a PostgreSQL of its own where one is installed:
+//
+//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x)
+//
 // # Divergences
 //
 // Where a peer is wrong, a test asserts its fault and names the statement that it breaks, so that it fails when the peer

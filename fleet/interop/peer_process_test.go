@@ -1,0 +1,257 @@
+//go:build linux
+
+package interop
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	nanolog "github.com/micromdm/nanolib/log"
+	"github.com/micromdm/nanolib/log/stdlogfmt"
+	"github.com/micromdm/nanomdm/certverify"
+	nanohttp "github.com/micromdm/nanomdm/http/mdm"
+	"github.com/micromdm/nanomdm/mdm"
+	"github.com/micromdm/nanomdm/service/certauth"
+	"github.com/micromdm/nanomdm/service/nanomdm"
+	"github.com/micromdm/nanomdm/storage"
+	"github.com/micromdm/nanomdm/storage/inmem"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server"
+	tenants "rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/device"
+	"rollcall/server/logs"
+	"rollcall/server/push"
+	"rollcall/server/store"
+	"rollcall/server/store/sqlstore"
+)
+
+// A contender is one server, as its process sees it.
+type contender struct {
+	peerHello
+	order func() error                                    // queues peerCommands commands for each device
+	also  func(used time.Duration) (time.Duration, error) // adds the CPU time of other processes; nil: there are none
+}
+
+// TestPeerProcess is a server process of BenchmarkPeer: it says how to reach it, and then answers a line with a line.
+func TestPeerProcess(t *testing.T) {
+	name := os.Getenv(peerVariable)
+	if name == "" {
+		t.Skip("only as a process of BenchmarkPeer")
+	}
+	out := json.NewEncoder(os.Stdout)
+	var c *contender
+	switch {
+	case name == "rollcall":
+		c = ourselves(t)
+	case strings.Contains(name, "PostgreSQL"):
+		kept, cpu, err := startPostgres(t)
+		if err != nil {
+			out.Encode(peerHello{Error: err.Error()})
+			return
+		}
+		c = nanomdmOn(t, kept, true)
+		c.also = cpu
+	default:
+		c = nanomdmOn(t, inmem.New(), strings.Contains(name, "front"))
+	}
+	out.Encode(c.peerHello)
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var r peerReply
+		var err error
+		if in.Text() == "order" {
+			err = c.order()
+		}
+		var u syscall.Rusage
+		if err == nil {
+			err = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+		}
+		r.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		if err == nil && c.also != nil {
+			r.CPU, err = c.also(r.CPU)
+		}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		out.Encode(r)
+	}
+}
+
+// everyDevice calls do for each device at the same time.
+func everyDevice(do func(i int) error) error {
+	errs := make([]error, peerDevices)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = do(i) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ourselves is our server as serve runs it, over SQLite.
+func ourselves(t *testing.T) *contender {
+	ctx := context.Background()
+	ca := authority(t)
+	key := must(certs.GenerateKey(certs.P256))(t)
+	face := must(ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0))(t)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	kept := must(sqlstore.Open(ctx, t.TempDir()))(t)
+	t.Cleanup(func() { kept.Close() })
+	now := func() protocol.Time { return protocol.At(time.Now()) }
+	signer := certs.Signer{Certificate: face, Chain: []*x509.Certificate{ca.Certificate()}, Key: key}
+	enrolment := &device.Enrolment{
+		URL: "https://" + listener.Addr().String(), Name: "Example", CA: ca, Signer: func() (certs.Signer, error) { return signer, nil },
+	}
+	core := must(server.Open(ctx, now(), server.Config{Store: kept, Push: new(push.Recorder), Renewal: enrolment.Renewal}))(t)
+	err := core.SetUp(ctx, now(), tenants.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{})
+	if err == nil {
+		err = core.Consent(ctx, now(), server.System, server.ConsentPush)
+	}
+	if err == nil {
+		_, err = core.UploadPush(ctx, now(), must(pushCertificate(t, topic).PEM())(t), "", "", false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &contender{peerHello: peerHello{Addr: listener.Addr().String(), CheckIn: "/apple/checkin", Command: "/apple/mdm", CA: ca.Certificate().Raw}}
+	for range peerDevices {
+		challenge := must(core.Grant(ctx, now(), store.Grant{Purpose: delivery.ForEnrolment}))(t)
+		c.issue(t, func(public any, sum [32]byte) []byte {
+			return must(core.Issue(ctx, now(), server.Claim{
+				Challenge: challenge, Transaction: challenge, Request: sum, Key: sum,
+				Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+					leaf, err := ca.Issue(certs.IssueRequest{Public: public, Handle: challenge, Now: time.Now()})
+					if err != nil {
+						return nil, 0, 0, err
+					}
+					return leaf.Raw, protocol.At(leaf.NotBefore), protocol.At(leaf.NotAfter), nil
+				},
+			}))(t)
+		})
+	}
+	c.order = func() error {
+		return everyDevice(func(i int) error {
+			d, err := kept.Device(ctx, peerUDID(i))
+			for n := 0; err == nil && n < peerCommands; n++ {
+				_, err = core.Order(ctx, now(), d, protocol.Command{Kind: protocol.SecurityInfo})
+			}
+			return err
+		})
+	}
+	logger := logs.New(os.Stderr, false)
+	handler := must(device.New(device.Config{Server: core, Enrolment: enrolment, Log: logger}))(t)
+	config := handler.TLSConfig()
+	config.Certificates = []tls.Certificate{*tlsCertificate(signer)}
+	go device.HTTPServer(handler, config, logger).ServeTLS(listener, "", "")
+	return c
+}
+
+// issue makes one more identity with the certificate that make returns for its key.
+func (c *contender) issue(t *testing.T, make func(public any, sum [32]byte) []byte) {
+	key := must(certs.GenerateKey(certs.P256))(t)
+	public := must(x509.MarshalPKIXPublicKey(key.Public()))(t)
+	c.Identities = append(c.Identities, peerIdentity{make(key.Public(), sha256.Sum256(public)), must(x509.MarshalPKCS8PrivateKey(key))(t)})
+}
+
+// nanoStore is what nanomdm's program wants of a store.
+type nanoStore interface {
+	storage.ServiceStore
+	storage.CertAuthStore
+	storage.CommandEnqueuer
+}
+
+// nanomdmOn is nanomdm as its program puts it together and behind a front, or called from the TLS server and silent.
+func nanomdmOn(t *testing.T, kept nanoStore, front bool) *contender {
+	ca := authority(t)
+	logger := nanolog.Logger(nanolog.NopLogger)
+	if front {
+		lines := must(os.Create(filepath.Join(t.TempDir(), "log")))(t)
+		t.Cleanup(func() { lines.Close() })
+		logger = stdlogfmt.New(stdlogfmt.WithLogger(log.New(lines, "", log.LstdFlags)))
+	}
+	verifier := must(certverify.NewPoolVerifier(certs.CertificatesPEM(ca.Certificate()), nil, x509.ExtKeyUsageClientAuth))(t)
+	core := certauth.New(nanomdm.New(kept, nanomdm.WithLogger(logger)), kept, certauth.WithLogger(logger))
+	var handler http.Handler = nanohttp.CheckinAndCommandHandler(core, logger)
+	handler = nanohttp.CertVerifyMiddleware(handler, verifier, logger)
+	if front {
+		handler = behind(t, nanohttp.CertExtractPEMHeaderMiddleware(handler, certHeader, logger))
+	} else {
+		handler = nanohttp.CertExtractTLSMiddleware(handler, logger)
+	}
+	key := must(certs.GenerateKey(certs.P256))(t)
+	face := must(ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0))(t)
+	listener := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{*tlsCertificate(certs.Signer{Certificate: face, Key: key})},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: poolOf(ca.Certificate()), NextProtos: []string{"http/1.1"},
+	}))(t)
+	go http.Serve(listener, handler)
+	c := &contender{peerHello: peerHello{Addr: listener.Addr().String(), CheckIn: "/mdm", Command: "/mdm", CA: ca.Certificate().Raw}}
+	for range peerDevices {
+		c.issue(t, func(public any, sum [32]byte) []byte {
+			return must(ca.Issue(certs.IssueRequest{Public: public, Handle: fmt.Sprintf("%x", sum[:8]), Now: time.Now()}))(t).Raw
+		})
+	}
+	c.order = func() error {
+		return everyDevice(func(i int) error {
+			for range peerCommands {
+				cmd, err := mdm.DecodeCommand(securityInfo())
+				if err == nil {
+					_, err = kept.EnqueueCommand(context.Background(), []string{peerUDID(i)}, cmd)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+// behind puts nanomdm on a plain listener and returns the reverse proxy before it, which passes the certificate on. It holds
+// as many connections to it as there are devices.
+func behind(t *testing.T, nano http.Handler) http.Handler {
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	go http.Serve(listener, nano)
+	to := &url.URL{Scheme: "http", Host: listener.Addr().String()}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Header.Set(certHeader, url.QueryEscape(string(certs.CertificatesPEM(r.In.TLS.PeerCertificates[0]))))
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * peerDevices},
+		ErrorLog:  log.New(io.Discard, "", 0),
+	}
+}
+
+// securityInfo is a SecurityInfo command with an id of its own.
+func securityInfo() []byte {
+	return apple.EncodeReply(nil, &protocol.Reply{Kind: protocol.Work, Command: protocol.Command{ID: protocol.CommandID([]byte(rand.Text()[:16])), Kind: protocol.SecurityInfo}})
+}

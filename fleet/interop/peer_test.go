@@ -1,0 +1,302 @@
+//go:build linux
+
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+const (
+	peerDevices  = 64 // each on a connection of its own
+	peerCommands = 5  // for each device at a time, as many as wait when it asks
+	peerRounds   = 5
+)
+
+// BenchmarkPeer has the same devices do the same work at our server and at nanomdm, in turn, five times, and prints for
+// each what one CPU-second of its processes is good for (medians) and how many times a peer's that is ours:
+//
+//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x)
+//
+// Every server is a process of its own. 64 devices hold one connection each, TLS 1.3 with mutual authentication, P-256
+// throughout, X25519. token updates are TokenUpdates with a new token; commands are fetched and acknowledged, five waiting
+// for each device (they are queued inside the process, and that does not count).
+//
+// Ours keeps everything in SQLite, WAL, synchronous=FULL: each answer is durable. nanomdm is the library that its program
+// is made of, put together in the same way, with its log in a file; it speaks no TLS, so that a reverse proxy stands
+// before it, in the same process, and passes the certificate on in a header. "bare" has neither proxy nor log: the TLS
+// server calls its handlers. Nobody can run it so, but it is the most that can be said for it. In memory it keeps nothing;
+// on PostgreSQL, as installed, with two connections (its pool as shipped has no bound and churns), the database's
+// processes count too.
+func BenchmarkPeer(b *testing.B) {
+	b.Run("memory", func(b *testing.B) {
+		comparePeers(b, "rollcall", "nanomdm in memory behind a front", "nanomdm in memory, bare")
+	})
+	b.Run("postgresql", func(b *testing.B) {
+		if _, err := postgresBin(); err != nil {
+			b.Skip(err)
+		}
+		comparePeers(b, "rollcall", "nanomdm on PostgreSQL behind a front")
+	})
+}
+
+// comparePeers measures ours and the others in turn. It works for as long as it has to, whatever b.N is.
+func comparePeers(b *testing.B, ours string, others ...string) {
+	names := append([]string{ours}, others...)
+	peers := make([]*peer, len(names))
+	updates, commands := make([][]float64, len(names)), make([][]float64, len(names))
+	for i, name := range names {
+		peers[i] = startPeer(b, name)
+	}
+	for b.Loop() {
+		for range peerRounds {
+			for i, p := range peers {
+				n := 4000
+				if strings.Contains(p.name, "PostgreSQL") {
+					n = 640
+				}
+				updates[i] = append(updates[i], p.updates(b, n))
+				commands[i] = append(commands[i], p.commands(b, n))
+			}
+		}
+	}
+	b.Logf("%-40s %24s %24s", "median, per CPU-second", "token updates", "commands")
+	ourUpdates, ourCommands := median(updates[0]), median(commands[0])
+	b.Logf("%-40s %24.0f %24.0f", names[0], ourUpdates, ourCommands)
+	for i := 1; i < len(names); i++ {
+		u, c := median(updates[i]), median(commands[i])
+		b.Logf("%-40s %8.0f, ours are %4.1fx %8.0f, ours are %4.1fx", names[i], u, ourUpdates/u, c, ourCommands/c)
+	}
+	b.ReportMetric(ourUpdates/median(updates[1]), "x-token-updates")
+	b.ReportMetric(ourCommands/median(commands[1]), "x-commands")
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// A peer is a server under measurement in a process of its own, with its devices connected and enrolled.
+type peer struct {
+	name string
+	peerHello
+	in     io.WriteCloser
+	out    *bufio.Reader
+	phones []*peerPhone
+}
+
+// peerHello is the first thing a server process says.
+type peerHello struct {
+	Addr             string
+	CheckIn, Command string // paths
+	CA               []byte // DER
+	Identities       []peerIdentity
+	Error            string
+}
+
+type peerIdentity struct{ Certificate, Key []byte } // DER, PKCS #8
+
+// A peerReply answers a line that was sent to the process: cpu, or order with how many commands for each device.
+type peerReply struct {
+	CPU   time.Duration
+	Error string
+}
+
+const peerVariable = "ROLLCALL_INTEROP_PEER"
+
+func startPeer(b *testing.B, name string) *peer {
+	cmd := exec.Command(must(os.Executable())(b), "-test.run", "^TestPeerProcess$")
+	cmd.Env = append(os.Environ(), peerVariable+"="+name)
+	cmd.Stderr = os.Stderr
+	p := &peer{name: name, in: must(cmd.StdinPipe())(b)}
+	p.out = bufio.NewReader(must(cmd.StdoutPipe())(b))
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		for _, phone := range p.phones {
+			phone.conn.Close()
+		}
+		p.in.Close()
+		io.Copy(io.Discard, p.out)
+		cmd.Wait()
+	})
+	p.read(b, &p.peerHello)
+	if p.Error != "" {
+		b.Fatalf("%s: %s", name, p.Error)
+	}
+	for i := range p.Identities {
+		phone := must(p.connect(i))(b)
+		p.phones = append(p.phones, phone)
+		if err := phone.enrol(p); err != nil {
+			b.Fatalf("%s: device %d: %v", name, i, err)
+		}
+	}
+	return p
+}
+
+func (p *peer) read(b *testing.B, into any) {
+	line, err := p.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, into)
+	}
+	if err != nil {
+		b.Fatalf("%s: %v in %.200q", p.name, err, line)
+	}
+}
+
+func (p *peer) ask(b *testing.B, what string) time.Duration {
+	fmt.Fprintln(p.in, what)
+	var r peerReply
+	if p.read(b, &r); r.Error != "" {
+		b.Fatalf("%s: %s: %s", p.name, what, r.Error)
+	}
+	return r.CPU
+}
+
+// together has all devices do something at the same time, and returns how often n is for one CPU-second of the server.
+func (p *peer) together(b *testing.B, n int, do func(*peerPhone) error) float64 {
+	errs := make([]error, len(p.phones))
+	before := p.ask(b, "cpu")
+	var wg sync.WaitGroup
+	for i, phone := range p.phones {
+		wg.Go(func() { errs[i] = do(phone) })
+	}
+	wg.Wait()
+	used := p.ask(b, "cpu") - before
+	for i, err := range errs {
+		if err != nil {
+			b.Fatalf("%s: device %d: %v", p.name, i, err)
+		}
+	}
+	return float64(n) / used.Seconds()
+}
+
+// updates sends n TokenUpdates, each with a new token.
+func (p *peer) updates(b *testing.B, n int) float64 {
+	each := n / len(p.phones)
+	return p.together(b, each*len(p.phones), func(phone *peerPhone) error {
+		for range each {
+			phone.token++
+			if body, err := phone.do(p.CheckIn, apple.CheckInType, phone.tokenUpdate()); err != nil || len(body) > 0 {
+				return fmt.Errorf("TokenUpdate: %w %q", err, body)
+			}
+		}
+		return nil
+	})
+}
+
+// commands fetches and acknowledges about n commands and returns how many for one CPU-second, over all turns.
+func (p *peer) commands(b *testing.B, n int) float64 {
+	total, seconds := 0.0, 0.0
+	for turn := peerCommands * len(p.phones); total < float64(n); total += float64(turn) {
+		p.ask(b, "order")
+		seconds += float64(turn) / p.together(b, turn, func(phone *peerPhone) error {
+			got, err := phone.drain(p)
+			if err == nil && got != peerCommands {
+				err = fmt.Errorf("%d commands, want %d", got, peerCommands)
+			}
+			return err
+		})
+	}
+	return total / seconds
+}
+
+// A peerPhone is one device on one connection, as cheap as it can be.
+type peerPhone struct {
+	udid  string
+	conn  *tls.Conn
+	in    *bufio.Reader
+	token uint32
+	out   bytes.Buffer
+}
+
+func peerUDID(i int) string { return fmt.Sprintf("00008101-%016X", i+1) }
+
+func (p *peer) connect(i int) (*peerPhone, error) {
+	ca, err := x509.ParseCertificate(p.CA)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(p.Identities[i].Key)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := tls.Dial("tcp", p.Addr, &tls.Config{
+		RootCAs: poolOf(ca), Certificates: []tls.Certificate{{Certificate: [][]byte{p.Identities[i].Certificate}, PrivateKey: key}},
+		CurvePreferences: []tls.CurveID{tls.X25519}, NextProtos: []string{"http/1.1"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &peerPhone{udid: peerUDID(i), conn: conn, in: bufio.NewReader(conn)}, nil
+}
+
+func (d *peerPhone) tokenUpdate() *apple.Message {
+	return &apple.Message{
+		MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %026d", d.token), PushMagic: "magic of " + d.udid,
+	}
+}
+
+// enrol enrols the device and does what the server wants of a new one.
+func (d *peerPhone) enrol(p *peer) error {
+	hello := &apple.Message{
+		MessageType: apple.Authenticate, UDID: d.udid, Topic: topic, OSVersion: "18.1", BuildVersion: "22B83", ProductName: "iPhone15,2", SerialNumber: "C0" + d.udid[17:],
+	}
+	for _, m := range []*apple.Message{hello, d.tokenUpdate()} {
+		if _, err := d.do(p.CheckIn, apple.CheckInType, m); err != nil {
+			return err
+		}
+	}
+	_, err := d.drain(p)
+	return err
+}
+
+// drain asks for commands and acknowledges each until there are none.
+func (d *peerPhone) drain(p *peer) (n int, err error) {
+	body, err := d.do(p.Command, apple.CommandType, &apple.Message{UDID: d.udid})
+	for err == nil && len(body) > 0 {
+		var uuid string
+		if uuid, _, err = apple.DecodeCommand(body); err == nil {
+			n++
+			body, err = d.do(p.Command, apple.CommandType, &apple.Message{UDID: d.udid, Status: protocol.Acknowledged, CommandUUID: uuid})
+		}
+	}
+	return n, err
+}
+
+// do sends one message and returns the body of its answer, which must be a 200.
+func (d *peerPhone) do(path, contentType string, m *apple.Message) ([]byte, error) {
+	body := apple.EncodeMessage(nil, m)
+	d.out.Reset()
+	fmt.Fprintf(&d.out, "PUT %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: MDM/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, contentType, len(body))
+	d.out.Write(body)
+	if _, err := d.conn.Write(d.out.Bytes()); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(d.in, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %q", resp.Status, answer)
+	}
+	return answer, err
+}
