@@ -46,6 +46,7 @@ var rooms = map[string]room{
 	"server/issuer":          {line: 2, tower: "server", beside: []string{"server/store"}},
 	"server":                 {line: 3, tower: "server"},
 	"server/device":          {line: 4, tower: "server"},
+	"server/metrics":         {line: 4, tower: "server"},
 	"server/api":             {line: 4, tower: "server"},
 
 	"fleet/rehearsal": {line: 5},

@@ -38,6 +38,7 @@ import (
 	"rollcall/server/device"
 	"rollcall/server/issuer"
 	"rollcall/server/logs"
+	"rollcall/server/metrics"
 	"rollcall/server/push"
 	"rollcall/server/store"
 	"rollcall/server/store/sqlstore"
@@ -71,6 +72,7 @@ type serveConfig struct {
 	LegacySCEP      bool                // SHA-1 and 3DES in SCEP
 	Factory         []*x509.Certificate // roots of the factory identities of ADE devices; empty: no ADE
 	MinimumOS       string              // for ADE (APL-085)
+	Metrics         string              // host:port for metrics and probes; empty: nobody watches
 	MaxConnections  int                 // kept at once; 0: device.MaxConnections
 	Proxies         []netip.Prefix      // whose word is taken for whose request they pass on
 	ProxyHeader     string              // that has the device's certificate; empty: device.ProxyHeader
@@ -93,18 +95,21 @@ type runningServer struct {
 	CAFile      string // in the data folder
 	TokenFile   string // in the data folder
 	Token       string // of the admin API
+	MetricsURL  string // http://host:port; empty: nobody watches
 	Server      *server.Server
 
-	store     *sqlstore.Store
-	apns      *push.APNs
-	admission *device.Admission
-	api       *api.Handler
-	http      *http.Server
-	cancel    context.CancelFunc
-	tasks     sync.WaitGroup
-	failed    chan error
-	once      sync.Once
-	err       error
+	store      *sqlstore.Store
+	apns       *push.APNs
+	admission  *device.Admission
+	metrics    *metrics.Metrics // nil: nobody watches
+	monitoring *http.Server
+	api        *api.Handler
+	http       *http.Server
+	cancel     context.CancelFunc
+	tasks      sync.WaitGroup
+	failed     chan error
+	once       sync.Once
+	err        error
 }
 
 // startServer starts a server and returns when it answers. Every error is one sentence.
@@ -133,6 +138,19 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 			listener.Close()
 		}
 	}()
+	var watched net.Listener
+	if cfg.Metrics != "" {
+		if watched, err = net.Listen("tcp", cfg.Metrics); err != nil {
+			return nil, fmt.Errorf("--metrics: %w", err)
+		}
+		defer func() {
+			if err != nil {
+				watched.Close()
+			}
+		}()
+		s.metrics = metrics.New(s.state)
+		cfg.Log.AddHook(s.metrics)
+	}
 	if s.store, err = sqlstore.Open(ctx, cfg.Data); err != nil { // whoever connects meanwhile waits
 		return nil, err
 	}
@@ -147,6 +165,10 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 	handler, tlsConfig, err := s.assemble(ctx, &cfg)
 	if err != nil {
 		return nil, err
+	}
+	if watched != nil {
+		s.monitor(watched, &cfg)
+		s.MetricsURL = "http://" + watched.Addr().String()
 	}
 	s.http = device.HTTPServer(handler, tlsConfig, cfg.Log)
 	s.http.RegisterOnShutdown(s.api.End)
@@ -188,6 +210,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 			return nil, nil, err
 		}
 		s.apns, config.Push, config.SetPushCertificate = apns, apns, apns.SetCertificate
+		if s.metrics != nil {
+			config.Push = s.metrics.Pusher(apns)
+		}
 	}
 	enrolment := &device.Enrolment{URL: s.URL, Name: "rollcall", SignMessage: cfg.SignMessage}
 	config.Renewal = enrolment.Renewal
@@ -211,10 +236,15 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if enrolment.Seal, err = sealOf(ctx, core, now()); err != nil {
 		return nil, nil, err
 	}
-	devices, err := device.New(device.Config{
-		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader, SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature,
-		LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory, MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate,
-	})
+	edge := device.Config{
+		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
+		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
+		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate,
+	}
+	if s.metrics != nil {
+		edge.Meter = s.metrics
+	}
+	devices, err := device.New(edge)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -235,7 +265,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if cfg.Devices != nil {
 		handler = cfg.Devices(devices)
 	}
-	return edges{handler, s.api}, tlsConfig, nil
+	return edges{handler, s.api, metrics.Probe(s.ready)}, tlsConfig, nil
 }
 
 // testPushes makes push certificates as Apple's portal would. Its authority is its own, made for the first one: a push
@@ -339,8 +369,10 @@ func (s *runningServer) stop(gently bool) error {
 			}
 			cancel()
 		}
-		if s.http != nil {
-			s.http.Close()
+		for _, server := range []*http.Server{s.http, s.monitoring} {
+			if server != nil {
+				server.Close()
+			}
 		}
 		s.cancel()
 		s.tasks.Wait()
@@ -369,11 +401,15 @@ func cannotListen(addr string, err error) error {
 }
 
 // edges gives each request to the edge it belongs to.
-type edges struct{ devices, administration http.Handler }
+type edges struct{ devices, administration, readiness http.Handler }
 
 func (e edges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/healthz" || strings.HasPrefix(r.URL.Path, "/rollcall/") {
 		e.administration.ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/readyz" {
+		e.readiness.ServeHTTP(w, r)
 		return
 	}
 	e.devices.ServeHTTP(w, r)

@@ -34,7 +34,7 @@ type serveFlags struct {
 	names, legacyCMS                                                            []string
 	release                                                                     uint16
 	proxies                                                                     []string
-	proxyHeader                                                                 string
+	proxyHeader, metrics                                                        string
 	maxConnections                                                              int
 	acceptUserless, signMessage, lab                                            bool
 	enrolRate                                                                   float64
@@ -70,6 +70,7 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.Float64Var(&f.enrolRate, "enrol-rate", device.DefaultEnrolRate, "devices of one network (IPv4 address, IPv6 /64) that may enrol in a second, beyond a hundred times as many at once; 0: no limit (HST-045)")
 	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "addresses or networks of proxies in front, which check certificates and pass them on in --proxy-header")
 	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "header with a device's certificate (RFC 9440, or PEM with percent signs); taken from trusted proxies alone")
+	flags.StringVar(&f.metrics, "metrics", "", "address and port for /metrics (Prometheus), /healthz and /readyz, without TLS or token: keep it inside (default: none)")
 	flags.IntVar(&f.maxConnections, "max-connections", device.MaxConnections, "connections that are kept at once")
 	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")
 	return cmd
@@ -111,13 +112,18 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 	if asJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
 			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "driven": cfg.Clock.Driven(),
+			"metrics": s.MetricsURL,
 		})
+	}
+	watched := ""
+	if s.MetricsURL != "" {
+		watched = fmt.Sprintf("metrics         %s/metrics\n  ", s.MetricsURL)
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), `rollcall serves %s
   CA certificate  %s (SHA-256 %s)
   push service    %s
-  administration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
-`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, s.URL, s.CAFile, s.TokenFile)
+  %sadministration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
+`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, watched, s.URL, s.CAFile, s.TokenFile)
 	return err
 }
 
@@ -180,6 +186,11 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		return cfg, fmt.Errorf("--max-connections %d: want at least 1", f.maxConnections)
 	}
 	cfg.MaxConnections = f.maxConnections
+	if cfg.Metrics = f.metrics; f.metrics != "" {
+		if _, _, err := net.SplitHostPort(f.metrics); err != nil {
+			return cfg, fmt.Errorf("--metrics %q: want host:port", f.metrics)
+		}
+	}
 	if !headerName.MatchString(f.proxyHeader) {
 		return cfg, fmt.Errorf("--proxy-header %q: want the name of a header, such as %s", f.proxyHeader, device.ProxyHeader)
 	}

@@ -38,9 +38,9 @@ type Admission struct {
 	moments    moments
 	log        *logrus.Logger
 
-	turned   atomic.Uint64 // away, in all
-	latest   atomic.Int64  // when that was last, in nanoseconds since 1970
-	overload atomic.Bool   // it has begun, and its end was not seen yet
+	turned   [2]atomic.Uint64 // away: handshakes, requests
+	latest   atomic.Int64     // when that was last, in nanoseconds since 1970
+	overload atomic.Bool      // it has begun, and its end was not seen yet
 }
 
 // NewAdmission makes an admission that keeps most connections at once; 0: [MaxConnections].
@@ -63,7 +63,7 @@ func (a *Admission) admit(h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.requests.enter(false) {
-			a.turnedAway()
+			a.turnedAway(request)
 			w.Header().Set("Retry-After", seconds(a.moments.take(time.Now(), a.requests.passed(), rand.Float64()).Seconds()))
 			http.Error(w, "HST-111: too many devices at once", http.StatusServiceUnavailable)
 			return
@@ -74,15 +74,23 @@ func (a *Admission) admit(h http.Handler) http.Handler {
 }
 
 // turnedAway takes note that somebody was. The log has one line when overload begins and one when it is over.
-func (a *Admission) turnedAway() {
+func (a *Admission) turnedAway(what int) {
 	a.latest.Store(time.Now().UnixNano())
-	before := a.turned.Add(1) - 1
+	before := a.total()
+	a.turned[what].Add(1)
 	if a.overload.Swap(true) {
 		return
 	}
 	a.log.WithField("rule", "HST-111").Warn("overload: more devices come than can be served, some are turned away")
 	a.until(before)
 }
+
+const (
+	handshake = iota
+	request
+)
+
+func (a *Admission) total() uint64 { return a.turned[handshake].Load() + a.turned[request].Load() }
 
 // until looks again for the end of an overload that began when before had been turned away.
 func (a *Admission) until(before uint64) {
@@ -92,7 +100,7 @@ func (a *Admission) until(before uint64) {
 			return
 		}
 		a.overload.Store(false)
-		a.log.WithFields(logrus.Fields{"rule": "HST-111", "turned_away": a.turned.Load() - before}).Warn("overload is over")
+		a.log.WithFields(logrus.Fields{"rule": "HST-111", "turned_away": a.total() - before}).Warn("overload is over")
 	})
 }
 
@@ -103,24 +111,25 @@ func (a *Admission) Shedding() bool {
 
 // Strained tells whether those who come have to wait: it is no time to call more devices.
 func (a *Admission) Strained() bool {
-	_, handshake := a.handshakes.queue()
-	_, request := a.requests.queue()
-	return max(handshake, request) >= strain
+	_, first := a.handshakes.queue()
+	_, second := a.requests.queue()
+	return max(first, second) >= strain
 }
 
-// An AdmissionState is what an Admission can be asked at any time.
+// An AdmissionState is how an Admission stands; counters are since its start.
 type AdmissionState struct {
-	Connections, Idle    int           // kept; of these between two requests
-	Handshakes, Requests int           // that wait in line
-	HandshakeAge, Age    time.Duration // how long the first of each line has waited
-	Evicted, TurnedAway  uint64        // connections closed for room; handshakes and requests refused; since the start
+	Connections, Idle            int           // kept; of these between two requests
+	Handshakes, Requests         int           // that wait in line
+	HandshakeAge, RequestAge     time.Duration // how long the first of each line has waited
+	HandshakesAway, RequestsAway uint64        // turned away
+	Evicted                      uint64        // connections that were closed for room
 }
 
 // State returns how things stand.
 func (a *Admission) State() (s AdmissionState) {
 	s.Handshakes, s.HandshakeAge = a.handshakes.queue()
-	s.Requests, s.Age = a.requests.queue()
-	s.TurnedAway = a.turned.Load()
+	s.Requests, s.RequestAge = a.requests.queue()
+	s.HandshakesAway, s.RequestsAway = a.turned[handshake].Load(), a.turned[request].Load()
 	a.conns.mu.Lock()
 	defer a.conns.mu.Unlock()
 	s.Connections, s.Idle, s.Evicted = a.conns.kept, a.conns.idle.Len(), a.conns.evicted

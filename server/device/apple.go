@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -53,12 +54,15 @@ var noCommand = protocol.CommandID{0: 0xff, 15: 0xff}
 // appleMessage serves one message of an Apple device. Check-in and command messages may come to either URL; what
 // they are, the message says (APL-030).
 func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
 	if r.Method != http.MethodPut {
 		w.Header().Set("Allow", http.MethodPut)
+		h.metered(nil, began, errMethod)
 		h.appleRefuse(w, r, nil, errMethod)
 		return
 	}
 	if !h.presents(r) {
+		h.metered(nil, began, errNoIdentity)
 		h.appleRefuse(w, r, nil, errNoIdentity) // nobody makes us hold a body (HST-001)
 		return
 	}
@@ -78,6 +82,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = h.appleHandle(r, x, p)
 	}
+	h.metered(x, began, err)
 	if err != nil {
 		h.appleRefuse(w, r, x, err)
 		return

@@ -174,7 +174,7 @@ func (c *conn) theirs(do func([]byte) (int, error), p []byte) (int, error) {
 		return n, err
 	}
 	if !c.a.handshakes.enter(c.began) {
-		c.a.turnedAway()
+		c.a.turnedAway(handshake)
 		return 0, errBusy
 	}
 	c.began = true

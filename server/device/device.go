@@ -22,6 +22,7 @@ type Config struct {
 	Now       func() time.Time // clock of certificates and decisions; nil: time.Now
 	Log       *logrus.Logger
 	Admission *Admission // nil: everybody is let in
+	Meter     Meter      // nil: nobody counts
 
 	// EnrolRate is how many devices of one network may begin to enrol in a second, beyond a burst of a hundred times as many,
 	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.

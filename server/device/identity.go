@@ -188,6 +188,7 @@ func (h *Handler) TLSConfig() *tls.Config {
 // verifyConnection is called at every handshake. Its error ends the handshake with an alert.
 func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
+		h.shaken(cs, "")
 		return nil
 	}
 	leaf := cs.PeerCertificates[0]
@@ -205,11 +206,14 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 		err = fmt.Errorf("%w: %w", errForeign, err)
 	}
 	if err == nil {
+		h.shaken(cs, "")
 		return nil
 	}
 	fields := logrus.Fields{"certificate": leaf.SerialNumber.Text(16), "not_before": leaf.NotBefore.UTC(), "not_after": leaf.NotAfter.UTC()}
-	if no, ok := errors.AsType[*stranger](err); ok {
+	no, ok := errors.AsType[*stranger](err)
+	if ok {
 		fields["rule"] = no.rule
+		h.shaken(cs, no.rule)
 	}
 	h.cfg.Log.WithError(err).WithFields(fields).Warn("handshake refused")
 	return err

@@ -28,6 +28,8 @@ type committer struct {
 
 	mu      sync.Mutex
 	queue   []*job
+	since   time.Time     // of the first in the queue
+	working time.Time     // since of the group that is being written; zero: none
 	want    int           // length of the queue that ends a wait; 0: nobody waits
 	stopped error         // why nothing is taken any more
 	over    atomic.Bool   // stopped is set
@@ -42,6 +44,7 @@ type committer struct {
 	nextPrune protocol.Time // when old rows are looked for
 
 	groups atomic.Int64 // made durable so far
+	tally  tally
 }
 
 // A job is a change on its way.
@@ -61,6 +64,9 @@ func (s *Store) commit(c change) error {
 	if err := s.stopped; err != nil {
 		s.mu.Unlock()
 		return err
+	}
+	if len(s.queue) == 0 {
+		s.since = time.Now()
 	}
 	s.queue = append(s.queue, j)
 	signal := len(s.queue) == 1 || len(s.queue) == s.want
@@ -124,6 +130,9 @@ func (s *Store) run() {
 		}
 		group := s.queue
 		s.queue, s.want = spare[:0], 0
+		if len(group) > 0 {
+			s.working = s.since
+		}
 		stopped := s.stopped != nil
 		s.mu.Unlock()
 		if len(group) > 0 {
@@ -162,6 +171,10 @@ func (s *Store) wait(limit *time.Timer) {
 func (s *Store) perform(group []*job) {
 	err := s.settle(group)
 	s.groups.Add(1)
+	s.tally.group(len(group))
+	s.mu.Lock()
+	s.working = time.Time{}
+	s.mu.Unlock()
 	for _, j := range group {
 		if err != nil {
 			j.err = err
@@ -197,6 +210,7 @@ func (s *Store) judge(err error) error {
 	switch classify(err) {
 	case noSpace:
 		s.full = true
+		s.tally.full.Store(true)
 		return &store.Full{Place: s.folder.path, Err: err}
 	case theEnd:
 		err = fmt.Errorf("%w: the disk failed, and only a restart can tell what it holds: %w", store.ErrClosed, err)
@@ -213,8 +227,11 @@ func (s *Store) afterwards(quiet bool) {
 	if s.broke {
 		return
 	}
-	if s.full {
+	switch {
+	case s.full:
 		s.makeRoom()
+	case quiet && s.tally.full.Load():
+		s.keepReserve()
 	}
 	if seen := s.devs.takeSeen(quiet); len(seen) > 0 {
 		s.judge(s.w.transact([]*job{{change: seen}}, false))

@@ -74,6 +74,9 @@ func TestHST092FileSizeLimit(t *testing.T) {
 	if err != nil && !errors.Is(err, store.ErrFull) {
 		t.Errorf("step on a full disk = %v, want ErrFull", err)
 	}
+	if err := s.Ready(); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Ready on a full disk = %v, want ErrFull", err)
+	}
 	verify(t, s, d, acked, acked) // reads go on
 	if _, err := os.Stat(filepath.Join(dir, reserveName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the reserve on a full disk: %v, want it given up", err)
@@ -85,6 +88,10 @@ func TestHST092FileSizeLimit(t *testing.T) {
 	}
 	if err := s.commit(huge); err != nil {
 		t.Errorf("the large change after there is space again = %v", err)
+	}
+	acked++
+	if err := errors.Join(step(s, d, acked), s.Ready()); err != nil { // what follows a group is done before the next one
+		t.Errorf("ready after there is space again: %v", err)
 	}
 	s.Close()
 	s = openDir(t, dir)

@@ -46,7 +46,8 @@ func (s *Store) checkpoint() {
 // reserveSize is space that is given up when the disk is full, so that the log can be copied and made short (HST-092).
 const reserveSize = 4 << 20
 
-// keepReserve makes the reserve where there is none. That it cannot be made is no error: the disk is full already.
+// keepReserve makes the reserve where there is none. That it cannot be made is no error: the disk is full already, and
+// where it can, it is so no more.
 func (s *Store) keepReserve() {
 	name := s.folder.file(reserveName)
 	if st, err := os.Stat(name); err == nil && st.Size() == reserveSize {
@@ -55,7 +56,9 @@ func (s *Store) keepReserve() {
 	// Written, not only made long: a hole reserves nothing.
 	if err := os.WriteFile(name, make([]byte, reserveSize), 0o600); err != nil {
 		os.Remove(name)
+		return
 	}
+	s.tally.full.Store(false)
 }
 
 // makeRoom is called while the disk is full.

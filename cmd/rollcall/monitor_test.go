@@ -1,0 +1,59 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+func TestMonitor(t *testing.T) {
+	s := startTestServer(t, serveConfig{
+		Data: t.TempDir(), Clock: realClock{}, Simulated: true, Tenant: &authority.Tenant{Release: 2611, Authority: protocol.Intune}, Metrics: "127.0.0.1:0",
+	})
+	get := func(c *http.Client, url string) (int, string) {
+		t.Helper()
+		resp, err := c.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	main := clientOf(s).HTTP
+	for _, url := range []string{s.MetricsURL + "/healthz", s.MetricsURL + "/readyz", s.URL + "/healthz", s.URL + "/readyz"} {
+		if status, body := get(main, url); status != 200 {
+			t.Errorf("%s answered %d %q", url, status, body)
+		}
+	}
+	if status, _ := get(main, s.URL+"/metrics"); status != 404 {
+		t.Errorf("metrics on the devices' address answered %d", status)
+	}
+	status, body := get(http.DefaultClient, s.MetricsURL+"/metrics")
+	for _, want := range []string{
+		"rollcall_devices 0\n", "rollcall_ready 1\n", "rollcall_push_gap_open 0\n", `rollcall_tls_handshakes_total{kind="full",rule=""} `,
+		"rollcall_commit_group_changes_count ", "rollcall_push_certificate_expires_timestamp_seconds ",
+	} {
+		if status != 200 || !strings.Contains(body, want) {
+			t.Errorf("answered %d without %q", status, want)
+		}
+	}
+	s.store.Close()
+	for _, url := range []string{s.MetricsURL, s.URL} {
+		if status, body := get(main, url+"/readyz"); status != 503 || !strings.Contains(body, "closed") {
+			t.Errorf("readyz without a store answered %d %q", status, body)
+		}
+	}
+	if status, _ := get(main, s.MetricsURL+"/healthz"); status != 200 {
+		t.Errorf("healthz without a store answered %d", status)
+	}
+}
