@@ -113,6 +113,15 @@ func TestSilent(t *testing.T) {
 	if f.Silent(0) || !f.Silent(2) {
 		t.Error("silence is counted to the story's beginning, not to the export's moment")
 	}
+	// An older export knows better how long silence lasts; what has ended stays so.
+	f.population.Returns = population.Returns{Between: 5 * day, Bands: []population.Return{{From: 30 * day, To: 90 * day, Silent: 4, Back: 1}}}
+	if f.Silent(2) || !f.Silent(4) || !f.Silent(6) {
+		t.Error("a device like those that came back stays away, or one that has ended does not")
+	}
+	f.population.Returns.Bands[0].Back = 0
+	if !f.Silent(2) {
+		t.Error("a device like those that never came back is not silent")
+	}
 }
 
 // The tenant's push certificate is the plan's, or the one that an export shows: its topic, and its end.

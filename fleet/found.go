@@ -26,7 +26,8 @@ func Foreword(p *population.Population) time.Duration {
 func here(d *population.Device) bool { return d.Joins == population.Already && d.Platform.Apple() }
 
 // Silent tells whether device i was out of reach before the story and stays so to its end: its identity is over or
-// revoked, or it has been silent for over 30 days, and a snapshot cannot tell when it returns.
+// revoked, or none like it ever came back. Where no older export says how they come back it is over 30 days of silence: a
+// snapshot cannot tell when it returns.
 func (f *Fleet) Silent(i int) bool {
 	d := &f.population.Devices[i]
 	if !here(d) {
@@ -36,8 +37,14 @@ func (f *Fleet) Silent(i int) bool {
 	if asOf == 0 {
 		asOf = f.start
 	}
+	if d.Has(population.Revoked) || d.CertEnd != 0 && d.CertEnd <= asOf {
+		return true
+	}
+	if after, known := f.population.Comeback(i, f.seed); known {
+		return after == population.Never
+	}
 	least, _, ok := d.Contact.Silent(asOf)
-	return ok && least > 30*24*time.Hour || d.Has(population.Revoked) || d.CertEnd != 0 && d.CertEnd <= asOf
+	return ok && least > 30*24*time.Hour
 }
 
 // found gives the target its users and enrols the devices that are there when the story begins, registered as the
@@ -94,8 +101,16 @@ func (f *Fleet) found(ctx context.Context) error {
 		}
 		f.mu.Lock()
 		for i := range f.devices {
-			if f.Silent(i) {
+			after, known := time.Duration(0), false
+			if here(&f.population.Devices[i]) {
+				after, known = f.population.Comeback(i, f.seed)
+			}
+			switch {
+			case f.Silent(i):
 				f.at(i, f.start, leaves, absence)
+			case known && after > 0:
+				f.at(i, f.start, leaves, absence)
+				f.at(i, f.start.Add(after), returns, absence)
 			}
 		}
 		text := "They enrolled in the eight hours before, each registered with the authority that manages it."

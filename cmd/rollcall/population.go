@@ -22,10 +22,11 @@ import (
 // populationFlags say who the devices are: a plan's, or those of a tenant's export. All commands that play a story share
 // them.
 type populationFlags struct {
-	plan    string
-	export  string
-	devices int
-	seed    uint64
+	plan     string
+	export   string
+	previous string
+	devices  int
+	seed     uint64
 
 	asOf, licenceDefault, authority, labels string
 	coexistence                             bool
@@ -38,6 +39,7 @@ func (f *populationFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.plan, "plan", "", "`PLAN` to play: a file, or the name of a ready plan (default: the argument, else lab; with --export tenant)")
 	flags.StringVar(&f.export, "export", "", "play a tenant's own devices: `FOLDER` or FILE.csv")
+	flags.StringVar(&f.previous, "previous", "", "export: an older one of the same tenant, `FOLDER` or FILE.csv: how silent devices come back")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's; resamples an export")
 	flags.Uint64Var(&f.seed, "seed", 0, "another story by the same rules")
 	f.registerReading(cmd)
@@ -106,11 +108,31 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		return nil, nil, false, err
 	}
 	tellBad(cmd.ErrOrStderr(), pop)
+	if f.previous != "" {
+		if err := since(pop, f.previous, options); err != nil {
+			return nil, nil, false, err
+		}
+	}
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)
 	}
 	pop.Adopt(p)
 	return p, pop, true, pop.Afford(p)
+}
+
+// since learns from an older export, read as the newer one, how silent devices come back.
+func since(pop *population.Population, path string, o population.Options) error {
+	o.Path, o.AsOf, o.LicenceFile = path, 0, ""
+	old, err := population.Import(o)
+	if _, ok := errors.AsType[*fs.PathError](err); err == nil {
+		err = pop.Since(old)
+	} else if !ok {
+		return err // it names the file
+	}
+	if err != nil {
+		return fmt.Errorf("--previous %s: %w", path, err)
+	}
+	return nil
 }
 
 // fewBad is how many bad rows are told one by one.
@@ -147,7 +169,7 @@ func loadPlan(name string) (*plan.Plan, error) {
 
 // exportFlags mean nothing without --export.
 var exportFlags = []string{
-	"as-of", "licence-default", "coexistence", "authority", "bms-agent", "keep-names", "lenient", "labels", "apns-topic", "apns-apple-id", "apns-expires",
+	"previous", "as-of", "licence-default", "coexistence", "authority", "bms-agent", "keep-names", "lenient", "labels", "apns-topic", "apns-apple-id", "apns-expires",
 }
 
 func (f *populationFlags) onlyWithExport(cmd *cobra.Command) error {

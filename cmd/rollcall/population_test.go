@@ -106,3 +106,23 @@ func TestSeed(t *testing.T) {
 		}
 	}
 }
+
+// --previous needs an older export of the same tenant, and says what is wrong with another.
+func TestPrevious(t *testing.T) {
+	const export = "../../fleet/population/testdata/coexistence"
+	for _, tt := range []struct {
+		flags []string
+		want  string // empty: no error
+	}{
+		{[]string{"--export", export, "--as-of", "2026-11-09T08:00:00Z", "--previous", export}, ""},
+		{[]string{"--export", export, "--previous", export}, "--previous " + export + ": it describes 2026-11-01T08:00:00Z, which is not before"},
+		{[]string{"--export", export, "--previous", "../../fleet/population/testdata/bms-only"}, "--previous "},
+		{[]string{"--export", export, "--previous", "nowhere"}, "--previous nowhere: "},
+		{[]string{"--previous", export}, "--previous says how an export is read: it needs --export"},
+	} {
+		_, err := readExport(t, tt.flags...)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: %v, want %q", tt.flags, err, tt.want)
+		}
+	}
+}

@@ -114,6 +114,7 @@ type importer struct {
 	cat         catalogue
 
 	seen      map[uint64]struct{} // keys of the records so far
+	key       uint64              // of the present one
 	users     map[string]int32    // by "id " or "upn " and the value in lower case
 	userIDs   []string            // of the users so far; empty: not known
 	usersRead bool                // there is a file about users
@@ -265,6 +266,7 @@ func (im *importer) fresh(key string) bool {
 		return false
 	}
 	im.seen[h] = struct{}{}
+	im.key = h
 	return true
 }
 

@@ -19,6 +19,7 @@ const (
 	useTarget
 	useLicence
 	useSample
+	useReturn
 )
 
 // New makes the population of p, a checked plan: the devices that were there before, those of the mix and those

@@ -280,7 +280,7 @@ func (im *importer) identify(d *Device, key string, row *managedRow) {
 // take adds d to the population.
 func (im *importer) take(d Device) {
 	im.pop.Total++
-	im.pop.Devices = append(im.pop.Devices, d)
+	im.pop.Devices, im.pop.keys = append(im.pop.Devices, d), append(im.pop.keys, im.key)
 }
 
 // year is how long an identity certificate lives where the export does not say (AUTH-40), as a [protocol.Time].

@@ -23,6 +23,9 @@ type Population struct {
 	Findings []Finding    // contradictions and warnings to see to before any run
 	BadRows  plan.Errors  // under Lenient, the first hundred of Bad
 	Bad      int          // rows that could not be read, of whatever file
+	Returns  Returns      // how silent devices come back; zero: no older export says, see Since
+
+	keys []uint64 // of the records of Devices, the same in every export of the tenant; nil: made from a plan, or resampled
 }
 
 // A Tenant is the tenant's present state.

@@ -7,7 +7,7 @@ import "fmt"
 // proportions stay, and what belongs together stays together. Doubts are about the original and are not copied. Same
 // n and seed, same result; an empty p gives an empty result.
 func (p *Population) Resample(n int, seed uint64) *Population {
-	out := &Population{Tenant: p.Tenant, Groups: p.Groups, Total: n, Assumed: p.Assumed, Findings: p.Findings}
+	out := &Population{Tenant: p.Tenant, Groups: p.Groups, Total: n, Assumed: p.Assumed, Findings: p.Findings, Returns: p.Returns}
 	out.Tenant.Units = Units{}
 	units := p.units()
 	if len(units) == 0 {

@@ -28,7 +28,7 @@ const (
 func (t *telling) tables() []report.Table {
 	tables := []report.Table{t.enrolments(), t.profiles(), t.commands(), t.certificates(), t.habits(), t.faults(), t.refusals(), t.pushes(), t.connections()}
 	if t.Imported {
-		tables = append([]report.Table{t.registered()}, append(tables, t.doubts(), t.assumptions())...)
+		tables = append([]report.Table{t.registered()}, append(tables, t.comebacks(), t.doubts(), t.assumptions())...)
 	}
 	return tables
 }
@@ -326,6 +326,21 @@ func (t *telling) registered() report.Table {
 		}
 		if counts[0][name]+counts[1][name]+counts[2][name] > 0 {
 			table.Rows = append(table.Rows, row)
+		}
+	}
+	return table
+}
+
+// comebacks are what an older export says of devices that had been silent.
+func (t *telling) comebacks() report.Table {
+	r := &t.Population.Returns
+	table := report.Table{
+		Title: "Silent devices", Caption: fmt.Sprintf("Of the devices that were silent in the older export, how many had been in contact again %s later. In the story they come back at that rate.", length(r.Between)),
+		Columns: []report.Column{{Name: "Silent for", Whole: true}, {Name: "Devices", Bar: true}, {Name: "Back"}, {Name: "Share"}},
+	}
+	for i := range r.Bands {
+		if b := &r.Bands[i]; b.Silent > 0 {
+			table.Rows = append(table.Rows, []any{b.Length(), b.Silent, b.Back, report.Share(float64(b.Back) / float64(b.Silent))})
 		}
 	}
 	return table

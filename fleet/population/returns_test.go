@@ -1,0 +1,87 @@
+package population
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/protocol"
+)
+
+// snapshot imports an export of iPhones, by id, that were last in contact so many days before asOf.
+func snapshot(t *testing.T, asOf protocol.Time, silent map[string]float64) *Population {
+	t.Helper()
+	var b strings.Builder
+	for id, days := range silent {
+		at := asOf.Add(-time.Duration(days * float64(oneDay)))
+		fmt.Fprintf(&b, `{"id":%q,"managementAgent":"mdm","operatingSystem":"iOS","enrolledDateTime":"2026-01-01T00:00:00Z","lastSyncDateTime":%q}`+"\n", id, at.Time().Format(time.RFC3339))
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "managedDevices.json"), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	intune := protocol.Intune
+	return mustImport(t, Options{Path: dir, AsOf: asOf, Authority: &intune})
+}
+
+// Two exports of one tenant say how silent devices come back, by how long they had been silent.
+func TestSince(t *testing.T) {
+	later := protocol.At(time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC))
+	earlier := later.Add(-10 * oneDay)
+	old := snapshot(t, earlier, map[string]float64{"A": 0.1, "b": 2, "c": 6.9, "d": 7, "e": 20, "f": 29, "g": 40, "h": 80, "i": 120, "gone": 3})
+	p := snapshot(t, later, map[string]float64{"a": 0.2, "B": 1, "c": 16.9, "d": 17, "e": 1, "f": 0.1, "g": 50, "h": 2, "i": 130, "new": 1})
+	if err := p.Since(old); err != nil {
+		t.Fatal(err)
+	}
+	want := Returns{10 * oneDay, []Return{{oneDay, 7 * oneDay, 2, 1}, {7 * oneDay, 30 * oneDay, 3, 2}, {30 * oneDay, 90 * oneDay, 2, 1}, {90 * oneDay, 0, 1, 0}}}
+	if diff := cmp.Diff(want, p.Returns); diff != "" {
+		t.Errorf("Since (-want +got):\n%s", diff)
+	}
+	if err := old.Since(p); err == nil || !strings.Contains(err.Error(), "which is not before") {
+		t.Errorf("the newer as the older: %v", err)
+	}
+	if err := p.Since(snapshot(t, earlier, map[string]float64{"x": 1})); err == nil || !strings.Contains(err.Error(), "same tenant") {
+		t.Errorf("another tenant: %v", err)
+	}
+	if r := p.Resample(100, 1); r.Returns.Between != want.Between {
+		t.Error("a larger population forgets it")
+	}
+}
+
+// A device comes back at the rate of those that had been silent as long: in the time between the exports that share of them.
+func TestComeback(t *testing.T) {
+	asOf := protocol.At(time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC))
+	p := &Population{Tenant: Tenant{AsOf: asOf}}
+	for range 2000 {
+		for _, days := range []int{0, 3, 10, 40, 100} {
+			at := asOf.Add(-time.Duration(days) * oneDay)
+			p.Devices = append(p.Devices, Device{Contact: Span{at, at}})
+		}
+	}
+	if _, known := p.Comeback(1, 7); known {
+		t.Error("known without an older export")
+	}
+	p.Returns = Returns{5 * oneDay, []Return{{oneDay, 7 * oneDay, 4, 3}, {7 * oneDay, 30 * oneDay, 10, 2}, {30 * oneDay, 90 * oneDay, 0, 0}, {90 * oneDay, 0, 6, 0}}}
+	var within [5]int
+	for i := range p.Devices {
+		after, known := p.Comeback(i, 7)
+		kind := i % 5
+		if again, _ := p.Comeback(i, 7); again != after {
+			t.Fatalf("device %d comes back after %s, and after %s", i, after, again)
+		}
+		switch {
+		case kind == 0 && (after != 0 || !known), kind == 3 && known, kind == 4 && (after != Never || !known):
+			t.Fatalf("silent for the %dth length: back after %s, known %t", kind, after, known)
+		case after > 0 && after < 5*oneDay:
+			within[kind]++
+		}
+	}
+	if within[1] < 1400 || within[1] > 1600 || within[2] < 320 || within[2] > 480 {
+		t.Errorf("of 2,000 devices each %v came back within the time between the exports, want about 1,500 and 400", within[1:3])
+	}
+}
