@@ -28,7 +28,7 @@ func Own(target string, named []string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("target %s: %s is not this machine: a server that is yours is named in the plan (i_own: [%s]) (%w)", target, host, host, ruleOwn)
+	return fmt.Errorf("target %s: %s is not this machine: a server that is yours is named by --i-own-this %s, or in the plan by i_own: [%s] (%w)", target, host, host, host, ruleOwn)
 }
 
 // hostOf writes one host in one way.

@@ -80,7 +80,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 		}
 	}
 	if f.keep != "" {
-		if err := f.checkKeep(); err != nil {
+		if err := checkKeep(f.keep, f.force); err != nil {
 			return err
 		}
 	}
@@ -202,20 +202,20 @@ func (f *labFlags) write(run *rehearsal.Run, result *report.Result, story *repor
 		}
 	}
 	if f.keep != "" {
-		return keep(f.keep, run.Fleet)
+		return keep(f.keep, run.Fleet.Keep)
 	}
 	return nil
 }
 
 // checkKeep tells whether the fleet could be kept, so that nobody learns after the run that there is no place for it.
-func (f *labFlags) checkKeep() error {
-	switch st, err := os.Stat(f.keep); {
+func checkKeep(name string, force bool) error {
+	switch st, err := os.Stat(name); {
 	case err == nil && st.IsDir():
-		return fmt.Errorf("--keep: %s is a folder: name a file", f.keep)
-	case err == nil && !f.force:
-		return fmt.Errorf("--keep: %s is there already; --force replaces it", f.keep)
+		return fmt.Errorf("--keep: %s is a folder: name a file", name)
+	case err == nil && !force:
+		return fmt.Errorf("--keep: %s is there already; --force replaces it", name)
 	}
-	trial, err := os.CreateTemp(filepath.Dir(f.keep), filepath.Base(f.keep)+".*")
+	trial, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}
@@ -227,13 +227,13 @@ func (f *labFlags) checkKeep() error {
 }
 
 // keep writes the fleet whole or not at all, for its owner's eyes only.
-func keep(name string, f *fleet.Fleet) (err error) {
+func keep(name string, write func(io.Writer) error) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}
 	defer os.Remove(tmp.Name()) // fails once it is renamed
-	if err = f.Keep(tmp); err == nil {
+	if err = write(tmp); err == nil {
 		err = tmp.Sync()
 	}
 	if closing := tmp.Close(); err == nil {

@@ -20,3 +20,12 @@ func usage() (cpu time.Duration, peak int64) {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), peak
 }
+
+// openFiles returns how many files this process may have open; 0: not known.
+func openFiles() uint64 {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return uint64(l.Cur)
+}

@@ -174,6 +174,17 @@ func (l *Load) Length() time.Duration {
 	return l.config.Pace.Length()
 }
 
+// Enrolled returns the devices that are enrolled. Only while neither Enrol nor Run is running.
+func (l *Load) Enrolled() []*dialect.Apple {
+	var list []*dialect.Apple
+	for _, d := range l.config.Devices {
+		if d.Phase() == agent.Enrolled {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
 // Close ends the devices' connections.
 func (l *Load) Close() { l.link.Close() }
 
@@ -260,6 +271,11 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 		}
 		if d.Phase() == agent.Enrolled {
 			l.enrolled.Add(1)
+			// The server has first questions, and would push: they are no part of the load.
+			l.rise(l.number[d.Number()], time.Now())
+			if _, err := l.link.Converse(ctx, d, dialect.Synced); ctx.Err() != nil {
+				return err
+			}
 			return nil
 		}
 		if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Status != 503 && f.Status != 429 {
@@ -279,8 +295,12 @@ func (l *Load) rise(i int32, intended time.Time) {
 }
 
 // before holds a step back until the moment that was planned for it.
-func (l *Load) before(ctx context.Context, d protocol.Device, _ dialect.Step) {
+func (l *Load) before(ctx context.Context, d protocol.Device, s dialect.Step) {
 	b := &l.beds[l.number[d]]
+	if s == dialect.Authenticate && l.config.Push != nil { // from its TokenUpdate on the server may push to it
+		topic, token, _ := l.config.Devices[l.number[d]].Push()
+		l.config.Push.RegisterToken(topic, token)
+	}
 	b.steps++
 	if b.steps == 1 || !l.paced {
 		return

@@ -97,7 +97,7 @@ func TestHST126Judge(t *testing.T) {
 		{"in time for its limit", Generator{StartDelay: Quantiles{P99: 4}}, 50 * time.Millisecond, ""},
 		{"no processor", Generator{SchedulingP99: 20}, 0, "waited 20 ms for a processor"},
 		{"no files", Generator{Exhausted: 3}, 0, "no more sockets, ports or files for 3 requests"},
-		{"garbage", Generator{GCPause: 30}, 0, "garbage collector stopped it for 30 ms"},
+		{"garbage", Generator{GCPause: 60}, 0, "garbage collector stopped it for 60 ms"},
 		{"stopped", Generator{Standstill: 1500}, 0, "stood still for 1.5 s"},
 		{"clock", Generator{ClockStep: 3600_000}, 0, "clock was set by 3600.0 s"},
 	} {

@@ -26,7 +26,7 @@ type Generator struct {
 // What convicts a generator.
 const (
 	mostLate  = 10 * time.Millisecond // p99 of start delay and of scheduling
-	mostPause = 10 * time.Millisecond // one of the garbage collector's
+	mostPause = 50 * time.Millisecond // one of the garbage collector's
 	mostStill = time.Second
 	mostStep  = 50 * time.Millisecond
 )
@@ -80,8 +80,8 @@ func tightest(limits []plan.Limit) (tight time.Duration) {
 	return tight
 }
 
-// A watch looks after the generator while it runs.
-type watch struct {
+// A Watch looks after the generator while it runs.
+type Watch struct {
 	stop  chan struct{}
 	ended sync.WaitGroup
 	still time.Duration
@@ -105,13 +105,14 @@ func samples() []metrics.Sample {
 	return s
 }
 
-func startWatch() *watch {
-	w := &watch{stop: make(chan struct{}), begin: samples()}
+// StartWatch begins to watch; call [Watch.End] when the load is over.
+func StartWatch() *Watch {
+	w := &Watch{stop: make(chan struct{}), begin: samples()}
 	w.ended.Go(w.run)
 	return w
 }
 
-func (w *watch) run() {
+func (w *Watch) run() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	begin := time.Now()
@@ -130,8 +131,8 @@ func (w *watch) run() {
 	}
 }
 
-// end returns what was seen.
-func (w *watch) end() (g Generator) {
+// End returns what was seen.
+func (w *Watch) End() (g Generator) {
 	close(w.stop)
 	w.ended.Wait()
 	now := samples()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Squeezed returns p with its story told in d: every moment and length of the timeline and the faults shrinks alike. Lives
+// Squeezed returns p with its story told in d: every moment and length of the timeline, the faults and the arrival shrinks alike. Lives
 // of certificates and cadences are not the story's, and stay. For a run on the real clock, which nobody waits weeks for.
 func (p *Plan) Squeezed(d time.Duration) *Plan {
 	shrink := func(t Duration) Duration { return Duration(scale(time.Duration(t), d, time.Duration(p.Until))) }
@@ -40,6 +40,22 @@ func (p *Plan) Squeezed(d time.Duration) *Plan {
 		f.At, f.For = shrink(f.At), shrink(f.For)
 		s.Faults[i] = f
 	}
+	if p.Arrival != nil {
+		a := *p.Arrival
+		a.Ramp = shrink(a.Ramp)
+		a.Steps = make([]RateStep, len(p.Arrival.Steps))
+		for i, step := range p.Arrival.Steps {
+			a.Steps[i] = RateStep{shrink(step.At), step.Rate}
+		}
+		if a.Spike != nil {
+			a.Spike = &Spike{shrink(a.Spike.At), shrink(a.Spike.For), a.Spike.Rate}
+		}
+		if a.Everyone != nil {
+			a.Everyone = &Wave{shrink(a.Everyone.At), shrink(a.Everyone.Over)}
+		}
+		s.Arrival = &a
+	}
+	s.Step = min(s.Step, s.Until)
 	return &s
 }
 

@@ -107,6 +107,23 @@ func WriteJSON(w io.Writer, r *Result) error {
 	return e.Encode(r)
 }
 
+// WriteFile writes one file beside its place and puts it there only when it is whole and on the disk (HST-125).
+func WriteFile(name string, write func(io.Writer) error) error {
+	dir := filepath.Dir(name)
+	f, err := create(dir, filepath.Base(name))
+	if err != nil {
+		return explain(dir, err)
+	}
+	defer os.Remove(f.Name()) // fails once it is renamed
+	if err = fill(f, write); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	return explain(dir, err)
+}
+
 // create makes a new file in dir that nobody takes for part of a report.
 func create(dir, name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", name, rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)

@@ -1,0 +1,85 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet"
+	"rollcall/fleet/load"
+)
+
+func fleetMakeCommand() *cobra.Command {
+	var f targetFlags
+	var keeping string
+	var devices, parallel int
+	var seed uint64
+	var force bool
+	cmd := &cobra.Command{
+		Use: "make --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: cobra.NoArgs,
+		Long: `Enrol simulated devices with a live server, as fast as it takes them, and keep them in a file, keys and certificates
+included: whoever has the file is the fleet. rollcall fleet run --fleet FILE takes them from there. Ctrl-C keeps those that are
+enrolled by then.`,
+		Example: `  rollcall fleet make --target https://127.0.0.1:8443 --devices 100000 --keep hundred-thousand.fleet`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if keeping == "" {
+				return errors.New("--keep: which file?")
+			}
+			if devices < 1 {
+				return errors.New("--devices: at least 1")
+			}
+			if parallel < 0 {
+				return errors.New("--parallel: at least 1; 0 is the default")
+			}
+			if err := checkKeep(keeping, force); err != nil {
+				return err
+			}
+			a, err := f.aim(cmd.Context(), nil)
+			if err != nil {
+				return err
+			}
+			p, err := loadPlan("load")
+			if err != nil {
+				return err
+			}
+			p.Seed = seed
+			if p, err = p.WithDevices(devices); err != nil {
+				return err
+			}
+			bar := newLoadProgress(cmd.ErrOrStderr())
+			c := load.Config{
+				Devices: wired(p), Link: a.link(1), Start: a.start, Parallel: parallel, Progress: bar.show,
+				Closed: 1, For: time.Second, // there will be no load
+			}
+			l, err := load.New(c)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			enrolled, err := l.Enrol(cmd.Context())
+			bar.done()
+			kept := l.Enrolled()
+			if len(kept) == 0 {
+				return err
+			}
+			err = errors.Join(err, keep(keeping, func(w io.Writer) error { return fleet.Keep(w, kept) }))
+			figures := map[string]any{"command": "fleet make", "devices": len(kept), "seconds": enrolled.Seconds, "file": keeping, "steps": enrolled.Steps}
+			return errors.Join(err, show(cmd, figures, func(w io.Writer) {
+				fmt.Fprintf(w, "%d devices enrolled in %.1f s (%.0f a second) and kept in %s\n", len(kept), enrolled.Seconds, float64(len(kept))/enrolled.Seconds, keeping)
+			}))
+		},
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.IntVar(&devices, "devices", 0, "`N` devices")
+	flags.StringVar(&keeping, "keep", "", "`FILE` to keep them in")
+	flags.IntVar(&parallel, "parallel", 0, "enrolments at a time (default 32)")
+	flags.Uint64Var(&seed, "seed", 0, "other devices by the same rules")
+	flags.BoolVar(&force, "force", false, "replace the file")
+	return cmd
+}

@@ -1,0 +1,463 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"rollcall/agent/dialect"
+	"rollcall/fleet"
+	"rollcall/fleet/load"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/fleet/target"
+)
+
+// fleetRunFlags are the flags of fleet run as they were given.
+type fleetRunFlags struct {
+	targetFlags
+	plan, from, keep, report, baseline, junit, metrics string
+	rate, enrolments                                   plan.PerSecond
+	length, ramp, everyone, think, drain, calibrate    time.Duration
+	poisson, resumed, kept, retries, force, schema     bool
+	devices, closed, parallel                          int
+	seed                                               uint64
+	limits                                             []string
+}
+
+func fleetRunCommand() *cobra.Command {
+	var f fleetRunFlags
+	cmd := &cobra.Command{
+		Use: "run [PLAN] --target URL", Short: "Load a live MDM server and say what it took", Args: cobra.MaximumNArgs(1),
+		Long: `Enrol simulated devices with a live server, ours or another's, and have them check in by a plan, whatever the server does.
+Latencies count from the moment that was planned for each request, so that a stall shows in all who had to wait. A PLAN with
+an arrival says who the devices are and when they come; without one it is the ready plan load, with --devices, --rate and
+--for.
+
+Before the load the generator measures what it can do at most against a server that does nothing. A run in which it was
+itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, or nothing
+was done at all. Ctrl-C ends the run with what is known so far, marked partial (130).
+
+A server that insists on Apple's host name for pushes reaches --apns-listen when that name is an alias of this machine for
+it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) and it trusts the CA of rollcall fleet push-ca.`,
+		Example: `  rollcall fleet run --target https://127.0.0.1:8443
+  rollcall fleet run --target https://127.0.0.1:8443 --devices 5000 --rate 500/s --for 2m --limit 'checkins.p99 < 50ms'
+  rollcall fleet run --target https://mdm.example.org --i-own-this mdm.example.org --server nanomdm --topic com.apple.mgmt.External.x \
+    --identity minted --identity-ca ca.pem --identity-key ca.key --rate 200/s --for 1m --report ./first
+  rollcall fleet run storm.yaml --target https://127.0.0.1:8443 --fleet kept.fleet --baseline ./first/result.json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.schema {
+				b, err := load.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
+				return err
+			}
+			return fleetRun(cmd, args, &f)
+		},
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.plan, "plan", "", "`PLAN` with an arrival: a file, or the name of a ready plan (default: the argument, else load)")
+	flags.StringVar(&f.from, "fleet", "", "take the devices of a kept fleet from `FILE` (rollcall fleet make), keys and certificates included")
+	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`")
+	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's")
+	flags.Uint64Var(&f.seed, "seed", 0, "other devices, and other chance, by the same rules")
+	flags.TextVar(&f.rate, "rate", plan.PerSecond(0), "check-ins in a time, such as 500/s or 30/m, instead of the plan's arrival")
+	flags.TextVar(&f.enrolments, "enrolments", plan.PerSecond(0), "in place of check-ins: enrolments in a time")
+	flags.DurationVar(&f.length, "for", 0, "how long the load lasts")
+	flags.DurationVar(&f.ramp, "ramp", 0, "with --rate: the rate rises from 0 in this time")
+	flags.DurationVar(&f.everyone, "everyone", 0, "every device checks in once within this time, beside the rate")
+	flags.BoolVar(&f.poisson, "poisson", false, "arrivals by chance, not evenly")
+	flags.IntVar(&f.closed, "closed", 0, "closed loop: `N` devices at a time, each again as soon as it was answered; hides stalls, and says so")
+	flags.DurationVar(&f.think, "think", 0, "planned from a step of a conversation to the next (default 100ms)")
+	flags.BoolVar(&f.resumed, "resume", false, "devices resume their TLS sessions instead of making full handshakes")
+	flags.BoolVar(&f.kept, "keep-open", false, "devices keep their connections; real ones close them after the empty answer")
+	flags.BoolVar(&f.retries, "retries", false, "devices that were turned away come again when they themselves would (on with --everyone)")
+	flags.DurationVar(&f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
+	flags.IntVar(&f.parallel, "parallel", 0, "enrolments at a time before the load (default 32)")
+	flags.DurationVar(&f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
+	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's")
+	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
+	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
+	flags.StringVar(&f.junit, "junit", "", "write the verdict and the limits as JUnit's XML to `FILE`")
+	flags.StringVar(&f.metrics, "metrics", "", "serve figures for Prometheus on this `ADDRESS` while the load runs")
+	flags.BoolVar(&f.force, "force", false, "replace the report or the kept fleet of an earlier run")
+	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of the result, and do nothing else")
+	return cmd
+}
+
+// fleetRun loads a server and says what came of it.
+func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
+	ctx := cmd.Context()
+	p, err := f.load(cmd, args)
+	if err != nil {
+		return err
+	}
+	var earlier *load.Section
+	if f.baseline != "" {
+		if earlier, err = readBaseline(f.baseline); err != nil {
+			return err
+		}
+	}
+	if err := f.places(); err != nil {
+		return err
+	}
+	a, err := f.aim(ctx, p.IOwn)
+	if err != nil {
+		return err
+	}
+	config, err := f.config(a, p)
+	if err != nil {
+		return err
+	}
+	service, stop, err := f.push(ctx, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if service != nil {
+		config.Push = service
+		config.Wake = func(ctx context.Context, udid string) error {
+			return a.order(ctx, udid, target.Order{Kind: target.Sync})
+		}
+	}
+	bar := newLoadProgress(cmd.ErrOrStderr())
+	config.Progress = bar.show
+	result, story, devices, err := f.run(ctx, a, p, config, earlier)
+	bar.done()
+	if result == nil {
+		return err
+	}
+	return errors.Join(f.write(cmd, result, story, devices), result.Err())
+}
+
+// load returns the plan that args and flags ask for; it has an arrival.
+func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, error) {
+	changed := cmd.Flags().Changed
+	name := f.plan
+	if len(args) > 0 {
+		if name != "" {
+			return nil, fmt.Errorf("a plan was given twice: %s and --plan %s", args[0], name)
+		}
+		name = args[0]
+	}
+	own := name == ""
+	if own {
+		name = "load"
+	}
+	p, err := loadPlan(name)
+	if err != nil {
+		return nil, err
+	}
+	if changed("seed") {
+		p.Seed = f.seed
+	}
+	if changed("for") {
+		if f.length <= 0 {
+			return nil, errors.New("--for: without an end; say how long, such as 2m")
+		}
+		p = p.Squeezed(f.length)
+	}
+	if changed("rate") || changed("enrolments") || changed("everyone") || changed("closed") {
+		was := p.Arrival
+		a := &plan.Arrival{CheckIns: f.rate, Enrolments: f.enrolments, Think: plan.Duration(load.DefaultThink), Drain: plan.Duration(30 * time.Second), Handshakes: plan.Full, Connections: plan.Closed}
+		if was != nil {
+			a.Think, a.Drain, a.Handshakes, a.Connections = was.Think, was.Drain, was.Handshakes, was.Connections
+		}
+		if f.everyone > 0 {
+			a.Everyone, a.Retries = &plan.Wave{Over: plan.Duration(f.everyone)}, true
+			if !changed("for") {
+				p = p.Squeezed(f.everyone)
+			}
+		}
+		p.Arrival = a
+	}
+	if p.Arrival == nil {
+		return nil, fmt.Errorf("the plan %s has no arrival, so nobody would come: give it one, or say --rate and --for", p.Name)
+	}
+	f.fit(changed, p)
+	for _, text := range f.limits {
+		var l plan.Limit
+		if err := l.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("--limit: %w", err)
+		}
+		if own {
+			p.Limits, own = nil, false
+		}
+		p.Limits = append(p.Limits, l)
+	}
+	if f.closed == 0 {
+		if err := p.Check(); err != nil {
+			return nil, err
+		}
+	}
+	if f.devices < 0 || changed("devices") && f.devices == 0 {
+		return nil, errors.New("--devices: at least 1")
+	}
+	if f.devices > 0 && f.from == "" {
+		return p.WithDevices(f.devices)
+	}
+	return p, nil
+}
+
+// fit makes the arrival what the flags want.
+func (f *fleetRunFlags) fit(changed func(string) bool, p *plan.Plan) {
+	a := *p.Arrival
+	p.Arrival = &a
+	if changed("ramp") {
+		a.Ramp = plan.Duration(f.ramp)
+	}
+	if changed("poisson") {
+		a.Poisson = f.poisson
+	}
+	if f.think > 0 {
+		a.Think = plan.Duration(f.think)
+	}
+	if f.drain > 0 {
+		a.Drain = plan.Duration(f.drain)
+	}
+	if changed("retries") {
+		a.Retries = f.retries
+	}
+	if changed("resume") {
+		a.Handshakes = map[bool]plan.Handshakes{true: plan.Resumed, false: plan.Full}[f.resumed]
+	}
+	if changed("keep-open") {
+		a.Connections = map[bool]plan.Keeping{true: plan.Kept, false: plan.Closed}[f.kept]
+	}
+	*p.Arrival = a
+}
+
+// places tells whether what is to be written could be, so that nobody learns after the run that there is no place for it.
+func (f *fleetRunFlags) places() error {
+	if f.report != "" {
+		if err := report.CheckDir(f.report, f.force); err != nil {
+			return err
+		}
+	}
+	if f.keep != "" {
+		return checkKeep(f.keep, f.force || f.keep == f.from)
+	}
+	return nil
+}
+
+func readBaseline(name string) (*load.Section, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--baseline: %w", err)
+	}
+	defer file.Close()
+	x, err := load.ReadBaseline(file)
+	if err != nil {
+		return nil, fmt.Errorf("--baseline %s: %w", name, err)
+	}
+	return x, nil
+}
+
+// openFleet reads a kept fleet, the first n devices of it; 0: all.
+func openFleet(name string, n int) ([]*dialect.Apple, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--fleet: %w", err)
+	}
+	defer file.Close()
+	devices, err := fleet.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("--fleet %s: %w", name, err)
+	}
+	if n > len(devices) {
+		return nil, fmt.Errorf("--devices %d: the kept fleet has %d", n, len(devices))
+	}
+	if n > 0 {
+		devices = devices[:n]
+	}
+	return devices, nil
+}
+
+// wired makes the devices of a plan that have a wire.
+func wired(p *plan.Plan) []*dialect.Apple {
+	var devices []*dialect.Apple
+	for _, d := range fleet.Devices(population.New(p), p.Seed) {
+		if d != nil {
+			devices = append(devices, d)
+		}
+	}
+	return devices
+}
+
+// config makes the load that the plan and the flags ask for.
+func (f *fleetRunFlags) config(a *aim, p *plan.Plan) (c load.Config, err error) {
+	for i := range p.Timeline {
+		if kind := p.Timeline[i].Kind(); kind != "enrol" {
+			return c, p.Mistake(fmt.Sprintf("timeline[%d].%s", i, kind), "", "a load on a live server plays the arrival alone, after all have enrolled")
+		}
+	}
+	kept := p.Arrival.Connections == plan.Kept
+	if f.from != "" {
+		c.Devices, err = openFleet(f.from, f.devices)
+	} else if err = enoughFiles(p.Devices(), kept); err == nil {
+		c.Devices = wired(p)
+	}
+	if err != nil {
+		return c, err
+	}
+	if len(c.Devices) == 0 {
+		return c, errors.New("no device of the plan has a wire: want iOS, iPadOS or macOS")
+	}
+	arrival := p.Arrival
+	c.Enrolments, c.Think, c.Retry, c.Drain = arrival.Enrolments > 0, time.Duration(arrival.Think), arrival.Retries, time.Duration(arrival.Drain)
+	c.Closed, c.For, c.Parallel, c.Start = f.closed, time.Duration(p.Until), f.parallel, a.start
+	if f.closed == 0 {
+		c.Pace = load.PaceOf(p, len(c.Devices))
+	}
+	if c.Enrolments && c.Pace.Total() > float64(len(c.Devices)) {
+		return c, fmt.Errorf("--enrolments: %.0f of them are asked for, and there are %d devices; say --devices %.0f", c.Pace.Total(), len(c.Devices), math.Ceil(c.Pace.Total()))
+	}
+	if f.apnsListen != "" && a.order == nil {
+		return c, errors.New("--apns-listen: nobody could ask this server to push; say by --admin-command how")
+	}
+	if err := enoughFiles(len(c.Devices), kept); err != nil {
+		return c, err
+	}
+	if f.sources == 0 {
+		f.sources = f.sourcesFor(len(c.Devices), kept, c.Pace.Peak(), a.shared)
+	}
+	c.Link = a.link(f.sources)
+	c.Link.KeepOpen = kept
+	if arrival.Handshakes == plan.Resumed {
+		c.Link.Sessions = len(c.Devices)
+	}
+	return c, nil
+}
+
+// portsOf is how many sockets one source address has for one server, with some to spare.
+const portsOf = 20_000
+
+// sourcesFor is how many source addresses the load needs: a port is in use as long as its connection, and a minute longer.
+func (f *fleetRunFlags) sourcesFor(devices int, kept bool, peak float64, shared bool) int {
+	if !shared {
+		return 1 // the system's own addresses
+	}
+	ports := 60 * peak
+	if kept {
+		ports = float64(devices)
+	}
+	return 1 + int(ports/portsOf)
+}
+
+// enoughFiles tells whether the system gives as many files as the sockets of these devices need.
+func enoughFiles(devices int, kept bool) error {
+	limit := openFiles()
+	need := uint64(devices) + 200
+	if !kept || limit == 0 || need <= limit {
+		return nil
+	}
+	return fmt.Errorf("%d devices keep as many sockets open, and the system gives this process %d files: raise that (ulimit -n %d), or take fewer devices", devices, limit, need)
+}
+
+// run calibrates, enrols and loads. Without a result there is an error.
+func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Config, earlier *load.Section) (*report.Result, *report.Story, []*dialect.Apple, error) {
+	l, err := load.New(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer l.Close()
+	setting := load.Setting{
+		Command: "fleet run", Target: f.target, Server: f.kind, Identity: f.identity, SharedHost: a.shared, Sources: f.sources, Seed: p.Seed, Limits: p.Limits,
+		Authentication: map[string]string{"mtls": "mutual TLS", "signature": "Mdm-Signature", "header": "header"}[f.auth],
+		KeyExchange:    map[string]string{"x25519": "X25519", "hybrid": "X25519MLKEM768"}[f.exchange],
+		Title:          fmt.Sprintf("%s: %d devices on %s", p.Name, len(c.Devices), f.target), Baseline: earlier,
+	}
+	if f.from != "" {
+		setting.Identity = "kept"
+	}
+	cpu := func() time.Duration {
+		used, _ := usage()
+		return used
+	}
+	var calibration *load.Calibration
+	if f.calibrate > 0 {
+		if calibration, err = load.Calibrate(ctx, c, f.calibrate, cpu); err != nil {
+			return nil, nil, nil, err
+		}
+		if calibration.Refuses() != "" {
+			result, story, err := l.Tell(setting, load.Enrolled{}, load.Generator{Calibration: calibration})
+			return result, story, nil, err
+		}
+	}
+	if f.metrics != "" {
+		stop, err := serveMetrics(f.metrics, l)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer stop()
+	}
+	enrolled, err := l.Enrol(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	watch := load.StartWatch()
+	before := cpu()
+	err = l.Run(ctx)
+	g := watch.End()
+	g.Calibration = calibration
+	setting.Interrupted = ctx.Err() != nil
+	if err != nil && !setting.Interrupted {
+		return nil, nil, nil, err
+	}
+	_, setting.PeakRSS = usage()
+	setting.CPU = cpu() - before
+	result, story, err := l.Tell(setting, enrolled, g)
+	return result, story, c.Devices, err
+}
+
+// serveMetrics serves what a load shows until stop.
+func serveMetrics(address string, l *load.Load) (stop func(), err error) {
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(l.Metrics()); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(listener) }()
+	return func() {
+		s.Close()
+		<-ended
+	}, nil
+}
+
+// write prints the result and writes what the flags ask for; one that cannot be written hinders no other.
+func (f *fleetRunFlags) write(cmd *cobra.Command, result *report.Result, story *report.Story, devices []*dialect.Apple) error {
+	err := present(cmd, result, story)
+	if f.report != "" {
+		err = errors.Join(err, report.WriteDir(f.report, result, story, nil, f.force))
+	}
+	if f.junit != "" {
+		err = errors.Join(err, report.WriteFile(f.junit, func(w io.Writer) error { return report.WriteJUnit(w, result) }))
+	}
+	if f.keep != "" && devices != nil {
+		err = errors.Join(err, keep(f.keep, func(w io.Writer) error { return fleet.Keep(w, devices) }))
+	}
+	return err
+}

@@ -1,0 +1,326 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/certs"
+	"rollcall/fleet/load"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/push"
+)
+
+// serving starts a server on loopback for a test.
+func serving(t *testing.T, change func(*serveConfig)) (s *runningServer, data string) {
+	t.Helper()
+	cfg := serveConfig{Data: t.TempDir(), Clock: realClock{}, Simulated: true, Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611}}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := startServer(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, cfg.Data
+}
+
+// told is what one call of the program printed and came to.
+type told struct {
+	out, notes string
+	err        error
+}
+
+// call calls a command as the program would.
+func call(ctx context.Context, cmd *cobra.Command, args ...string) told {
+	var out, notes bytes.Buffer
+	root := &cobra.Command{Use: "rollcall", SilenceUsage: true, SilenceErrors: true}
+	root.PersistentFlags().Bool("json", false, "")
+	root.AddCommand(cmd)
+	root.SetOut(&out)
+	root.SetErr(&notes)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return told{out.String(), notes.String(), err}
+}
+
+// A loaded is what a load printed with --json.
+type loaded struct {
+	report.Result
+	Load load.Section `json:"load"`
+}
+
+// run calls fleet run. How busy the machine is decides whether the generator convicts itself: both are right.
+func runLoad(t *testing.T, args ...string) loaded {
+	t.Helper()
+	got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run", "--json", "--calibrate", "100ms"}, args...)...)
+	if code := exitCode(got.err); code != 0 && code != 3 {
+		t.Fatalf("exit code %d: %v\n%s", code, got.err, got.out)
+	}
+	var l loaded
+	if err := json.Unmarshal([]byte(got.out), &l); err != nil {
+		t.Fatalf("%v\n%s", err, got.out)
+	}
+	return l
+}
+
+// A fleet enrols with our server by SCEP over real mutual TLS, loads it, is kept, and loads it again from the file,
+// resuming its sessions; the second run is compared with the first.
+func TestFleetRun(t *testing.T) {
+	s, data := serving(t, nil)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	first := runLoad(t, "--target", s.URL, "--data", data, "--devices", "20", "--rate", "50/s", "--for", "1s", "--keep", file("kept"),
+		"--report", file("report"), "--junit", file("junit.xml"), "--limit", "checkins.failed == 0", "--metrics", "127.0.0.1:0")
+	if c := first.CheckIns; c.Offered != 50 || c.Started != 50 || c.Done != 50 || c.P99 <= 0 {
+		t.Errorf("check-ins %+v, want 50", c)
+	}
+	x := &first.Load
+	if x.Enrolment == nil || x.Enrolment.Devices != 20 || x.Identity != "scep" || x.Full != 50 || !x.SharedHost || x.Loop != "open" || x.WokenBy != "themselves" {
+		t.Errorf("%+v", x)
+	}
+	if x.Generator.Calibration == nil || x.Generator.Calibration.Ceiling < 50 {
+		t.Errorf("calibration %+v", x.Generator.Calibration)
+	}
+	if first.Devices.Enrolled != 20 || len(first.Limits) != 1 || !first.Limits[0].OK {
+		t.Errorf("%+v, %+v", first.Devices, first.Limits)
+	}
+	for _, name := range []string{"report/report.html", "report/result.json", "junit.xml"} {
+		if st, err := os.Stat(file(name)); err != nil || st.Size() < 100 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var suite struct {
+		Tests int `xml:"tests,attr"`
+	}
+	b, err := os.ReadFile(file("junit.xml"))
+	if err == nil {
+		err = xml.Unmarshal(b, &suite)
+	}
+	if err != nil || suite.Tests != 2 {
+		t.Errorf("%+v (%v)", suite, err)
+	}
+
+	if first.Verdict == report.Invalid { // nothing is compared with such a run; here it is not about its figures
+		b, err := os.ReadFile(file("report/result.json"))
+		if err == nil {
+			err = os.WriteFile(file("report/result.json"), bytes.Replace(b, []byte(`"verdict": "invalid"`), []byte(`"verdict": "ok"`), 1), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := []string{"--target", s.URL, "--data", data, "--fleet", file("kept"), "--rate", "50/s", "--for", "1s", "--resume"}
+	second := runLoad(t, append(again, "--baseline", file("report/result.json"))...)
+	x = &second.Load
+	if c := second.CheckIns; c.Done != 50 || x.Enrolment != nil || x.Identity != "kept" || x.Resumed != 30 || x.Full != 20 {
+		t.Errorf("%+v, %+v", c, x)
+	}
+	if b := x.Baseline; b == nil || b.Comparable || !strings.Contains(strings.Join(b.Why, " "), "handshakes: full then, resumed now") {
+		t.Errorf("%+v", b)
+	}
+}
+
+// A fleet that is made once can be loaded from its file; where arrivals are enrolments, each is one.
+func TestFleetMake(t *testing.T) {
+	s, data := serving(t, nil)
+	file := filepath.Join(t.TempDir(), "made")
+	got := call(t.Context(), fleetCommand(), "fleet", "make", "--target", s.URL, "--data", data, "--devices", "12", "--keep", file)
+	if got.err != nil || !strings.Contains(got.out, "12 devices enrolled in ") {
+		t.Fatalf("%+v", got)
+	}
+	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st, err)
+	}
+	l := runLoad(t, "--target", s.URL, "--data", data, "--fleet", file, "--devices", "10", "--everyone", "500ms", "--keep-open")
+	if c := l.CheckIns; c.Offered != 10 || c.Done != 10 || l.Load.Connections != "kept" || !l.Load.Retries || l.Devices.Total != 10 {
+		t.Errorf("%+v, %+v", c, l.Load)
+	}
+	if l := runLoad(t, "--target", s.URL, "--data", data, "--devices", "10", "--enrolments", "10/s", "--for", "1s", "--seed", "9"); l.CheckIns.Done != 10 || l.Devices.Enrolled != 10 || l.Load.Arrivals != "enrolments" {
+		t.Errorf("%+v, %+v", l.CheckIns, l.Load)
+	}
+	if l := runLoad(t, "--target", s.URL, "--data", data, "--fleet", file, "--closed", "3", "--for", "1s"); l.Load.Loop != "closed" || l.CheckIns.Done < 3 || !strings.Contains(l.Load.Pace, "3 devices at a time") {
+		t.Errorf("%+v, %+v", l.CheckIns, l.Load)
+	}
+}
+
+// Devices are woken by the server's pushes through our push service, and the result says so.
+func TestFleetPushed(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "push.pem")
+	if got := call(t.Context(), fleetCommand(), "fleet", "push-ca", ca); got.err != nil {
+		t.Fatal(got.err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	authority, err := pushCA(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, data := serving(t, func(c *serveConfig) {
+		c.Push = push.Config{URL: "https://" + address, Roots: x509.NewCertPool()}
+		c.Push.Roots.AddCert(authority.Certificate())
+	})
+	got := runLoad(t, "--target", s.URL, "--data", data, "--devices", "10", "--rate", "20/s", "--for", "1s", "--apns-listen", address, "--apns-ca", ca)
+	if x := &got.Load; x.WokenBy != "push" || x.Woken.Count != 20 || got.CheckIns.Done < 20 {
+		t.Errorf("%+v, %+v", got.CheckIns, x)
+	}
+}
+
+// Nobody is loaded who was not meant to be, and what cannot be played is said in one sentence before anything is sent
+// (HST-127, HST-126).
+func TestFleetRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const here = "https://127.0.0.1:1"
+	plan := "population: {devices: 3, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {}}]\n"
+	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := ca.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	caName, keyName := file("ca.pem", string(certificate)), file("ca.key", string(key))
+	t.Setenv("ROLLCALL_TOKEN", "x")
+	for _, tt := range []struct{ args, want string }{
+		{"", "--target: which server?"},
+		{"--target http://127.0.0.1:1", "want a URL such as https://127.0.0.1:8443"},
+		{"--target https://mdm.example.org", "HST-127"},
+		{"--target https://mdm.example.org --i-own-this other.example.org", "--i-own-this mdm.example.org"},
+		{"--target " + here + " --admin https://mdm.example.org", "HST-127"},
+		{"--target " + here + " --server nanodm", "did you mean nanomdm?"},
+		{"--target " + here + " --identity minted", "needs --identity-ca FILE"},
+		{"--target " + here + " --server nanomdm --identity scep", "NanoMDM hands out no enrolment profiles"},
+		{"--target " + here + " --server nanomdm --identity-ca " + caName + " --identity-key " + keyName, "--topic: which?"},
+		{"--target " + here + " --server nanomdm --identity-ca " + keyName + " --identity-key " + caName, "--identity-ca and --identity-key: "},
+		{"--target " + here + " --server other", "by --admin-command"},
+		{"--target " + here + " --rate fast", "such as 500/s"},
+		{"--target " + here + " --rate 0/s", "nobody arrives"},
+		{"--target " + here + " --for 0s", "without an end"},
+		{"--target " + here + " --limit checkins.p99", "is no condition"},
+		{"--target " + here + " --devices 0", "--devices: at least 1"},
+		{"--target " + here + " " + file("endless.yaml", plan+"arrival: {checkins: 1/s}\n"), "until"},
+		{"--target " + here + " " + file("quiet.yaml", plan+"until: 1m\n"), "has no arrival"},
+		{"--target " + here + " " + file("story.yaml", strings.Replace(plan, "}}]", "}}, {at: 1s, restart_server: true}]", 1)+"until: 1m\narrival: {checkins: 1/s}\n"), "plays the arrival alone"},
+		{"--target " + here + " --fleet " + file("bad.fleet", "rollcall fleet 1\nxx"), "not a whole file of a kept fleet"},
+		{"--target " + here + " --baseline " + file("cut.json", `{"version":1,"load":{"lo`), "the file is cut off"},
+		{"--target " + here + " --keep-open --devices 90000000", "ulimit -n"},
+		{"--target " + here + " --calibrate 50ms --rate 900000/s --for 1s", "generator saturated"},
+		{"--target " + here + " --calibrate 0 --devices 2", "connection refused"},
+		{"--target " + here + " --report " + file("file", ""), "report folder"},
+	} {
+		got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run"}, strings.Fields(tt.args)...)...)
+		if got.err == nil || !strings.Contains(got.err.Error(), tt.want) {
+			t.Errorf("fleet run %s: %v, want %q", tt.args, got.err, tt.want)
+		}
+	}
+	if got := call(t.Context(), fleetCommand(), "fleet", "run", "--schema"); got.err != nil || !json.Valid([]byte(got.out)) {
+		t.Errorf("schema: %v", got.err)
+	}
+}
+
+// Ctrl-C in the middle of a load keeps what was measured until then, marked partial; the exit code is 130 (HST-126).
+func TestHST126Interrupted(t *testing.T) {
+	s, data := serving(t, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	dir := filepath.Join(t.TempDir(), "report")
+	ended := make(chan told, 1)
+	go func() {
+		ended <- call(ctx, fleetCommand(), "fleet", "run", "--json", "--target", s.URL, "--data", data, "--devices", "4", "--rate", "50/s", "--for", "1h",
+			"--calibrate", "50ms", "--metrics", address, "--report", dir)
+	}()
+	for interrupted := false; ; {
+		select {
+		case got := <-ended:
+			if !interrupted {
+				t.Fatalf("it ended by itself: %+v", got)
+			}
+			var r loaded
+			if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+				t.Fatal(err)
+			}
+			if exitCode(got.err) != 130 || r.Verdict != report.Partial || r.CheckIns.Done < 5 || !strings.Contains(r.Reasons[0], "interrupted") {
+				t.Errorf("%v: %s %q, %+v", got.err, r.Verdict, r.Reasons, r.CheckIns)
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, "result.json")); err != nil || !bytes.Contains(b, []byte(`"partial"`)) {
+				t.Errorf("the report: %v", err)
+			}
+			return
+		default:
+		}
+		if n := scraped(address, `rollcall_fleet_conversations_total{outcome="done"}`); n >= 5 && !interrupted {
+			interrupted = true
+			stop()
+		}
+	}
+}
+
+// scraped reads one figure from a metrics endpoint; 0: it is not there yet.
+func scraped(address, name string) (n float64) {
+	resp, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0
+	}
+	if _, after, ok := strings.Cut(string(b), "\n"+name+" "); ok {
+		fmt.Sscan(after, &n)
+	}
+	return n
+}
+
+// Results that cannot be written hinder no other, and each says why.
+func TestFleetWriteFails(t *testing.T) {
+	f := fleetRunFlags{junit: filepath.Join(t.TempDir(), "no", "such", "junit.xml"), keep: filepath.Join(t.TempDir(), "no", "kept")}
+	var out bytes.Buffer
+	cmd := fleetRunCommand()
+	cmd.SetOut(&out)
+	err := f.write(cmd, &report.Result{Command: "fleet run", Verdict: report.OK}, &report.Story{}, nil)
+	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(out.String(), "rollcall fleet run") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
