@@ -80,7 +80,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "wake devices by push: run a simulated APNs for the server on this `ADDRESS`")
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "`FILE` with the CA of that push service, as rollcall fleet push-ca makes it: the server must trust it (default: a new one, in apns-ca.pem)")
 	flags.IntVar(&f.sources, "sources", 0, "loopback addresses that devices come from (default: as many as their sockets need)")
-	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "for one request with its connection")
+	durationVar(flags, &f.timeout, "timeout", 30*time.Second, "for one request with its connection")
 }
 
 // An aim is a server with what devices and administrators need to reach it.
@@ -92,7 +92,7 @@ type aim struct {
 	shared bool
 
 	rollcall *target.Rollcall
-	order    func(ctx context.Context, device string, o target.Order) error // nil: nobody can
+	order    func(ctx context.Context, device string, o target.Order) (id string, err error) // nil: nobody can
 	invite   func(ctx context.Context, upns []string) ([]target.Invitation, error)
 	profile  []byte // where nobody invites
 }

@@ -79,18 +79,18 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	flags.Uint64Var(&f.seed, "seed", 0, "other devices, and other chance, by the same rules")
 	flags.TextVar(&f.rate, "rate", plan.PerSecond(0), "check-ins in a time, such as 500/s or 30/m, instead of the plan's arrival")
 	flags.TextVar(&f.enrolments, "enrolments", plan.PerSecond(0), "in place of check-ins: enrolments in a time")
-	flags.DurationVar(&f.length, "for", 0, "how long the load lasts")
-	flags.DurationVar(&f.ramp, "ramp", 0, "with --rate: the rate rises from 0 in this time")
-	flags.DurationVar(&f.everyone, "everyone", 0, "every device checks in once within this time, beside the rate")
+	durationVar(flags, &f.length, "for", 0, "how long the load lasts")
+	durationVar(flags, &f.ramp, "ramp", 0, "with --rate: the rate rises from 0 in this time")
+	durationVar(flags, &f.everyone, "everyone", 0, "every device checks in once within this time, beside the rate")
 	flags.BoolVar(&f.poisson, "poisson", false, "arrivals by chance, not evenly")
 	flags.IntVar(&f.closed, "closed", 0, "closed loop: `N` devices at a time, each again as soon as it was answered; hides stalls, and says so")
-	flags.DurationVar(&f.think, "think", 0, "planned from a step of a conversation to the next (default 100ms)")
+	durationVar(flags, &f.think, "think", 0, "planned from a step of a conversation to the next (default 100ms)")
 	flags.BoolVar(&f.resumed, "resume", false, "devices resume their TLS sessions instead of making full handshakes")
 	flags.BoolVar(&f.kept, "keep-open", false, "devices keep their connections; real ones close them after the empty answer")
 	flags.BoolVar(&f.retries, "retries", false, "devices that were turned away come again when they themselves would (on with --everyone)")
-	flags.DurationVar(&f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
+	durationVar(flags, &f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
 	flags.IntVar(&f.parallel, "parallel", 0, "enrolments at a time before the load (default 32)")
-	flags.DurationVar(&f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
+	durationVar(flags, &f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
 	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
@@ -133,7 +133,8 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if service != nil {
 		config.Push = service
 		config.Wake = func(ctx context.Context, udid string) error {
-			return a.order(ctx, udid, target.Order{Kind: target.Sync})
+			_, err := a.order(ctx, udid, target.Order{Kind: target.Sync})
+			return err
 		}
 	}
 	bar := newLoadProgress(cmd.ErrOrStderr())

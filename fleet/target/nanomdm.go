@@ -22,19 +22,20 @@ type NanoMDM struct {
 	HTTP *http.Client // nil: http.DefaultClient
 }
 
-// Order queues a command for a device and has it pushed, or only has it pushed.
-func (n *NanoMDM) Order(ctx context.Context, device string, o Order) error {
+// Order queues a command for a device and has it pushed, or only has it pushed; id is the command's, empty: there is none.
+func (n *NanoMDM) Order(ctx context.Context, device string, o Order) (id string, err error) {
 	method, path, body := http.MethodGet, "/v1/push/", []byte(nil)
 	if o.Kind != Sync {
 		command := commandOf(o)
 		if command == nil {
-			return fmt.Errorf("%s: not a command that NanoMDM's adapter knows", o.Kind)
+			return "", fmt.Errorf("%s: not a command that NanoMDM's adapter knows", o.Kind)
 		}
-		method, path, body = http.MethodPut, "/v1/enqueue/", apple.EncodeCommand(nil, strings.ToUpper(uuid.NewString()), command)
+		id = strings.ToUpper(uuid.NewString())
+		method, path, body = http.MethodPut, "/v1/enqueue/", apple.EncodeCommand(nil, id, command)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(n.URL, "/")+path+url.PathEscape(device), bytes.NewReader(body))
 	if err != nil {
-		return err
+		return id, err
 	}
 	req.SetBasicAuth("nanomdm", n.Key)
 	client := n.HTTP
@@ -43,17 +44,17 @@ func (n *NanoMDM) Order(ctx context.Context, device string, o Order) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return id, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return id, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
+		return id, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
 	}
-	return nil
+	return id, nil
 }
 
 // commandOf returns Apple's command for an order; nil: there is none here.

@@ -37,8 +37,8 @@ func TestNanoMDM(t *testing.T) {
 	defer s.Close()
 	n := &target.NanoMDM{URL: s.URL + "/", Key: "secret"}
 	for _, kind := range []target.OrderKind{target.Sync, target.Information, target.Security, target.ProfileList, target.Certificates, target.Applications, target.Restart} {
-		if err := n.Order(t.Context(), "A B", target.Order{Kind: kind}); err != nil {
-			t.Error(err)
+		if id, err := n.Order(t.Context(), "A B", target.Order{Kind: kind}); err != nil || (id == "") != (kind == target.Sync) {
+			t.Error(id, err)
 		}
 	}
 	want := []string{
@@ -51,10 +51,10 @@ func TestNanoMDM(t *testing.T) {
 		}
 	}
 	var no *target.Error
-	if err := n.Order(t.Context(), "gone", target.Order{Kind: target.Sync}); !errors.As(err, &no) || no.Status != 404 || strings.Contains(err.Error(), "secret") {
+	if _, err := n.Order(t.Context(), "gone", target.Order{Kind: target.Sync}); !errors.As(err, &no) || no.Status != 404 || strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v, want the 404 in words", err)
 	}
-	if err := n.Order(t.Context(), "x", target.Order{Kind: target.Wipe}); err == nil {
+	if _, err := n.Order(t.Context(), "x", target.Order{Kind: target.Wipe}); err == nil {
 		t.Error("an order that it does not know was taken")
 	}
 }
@@ -67,7 +67,7 @@ func TestProgram(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "admin")
 	script := "#!/bin/sh\necho \"$@\" >>" + dir + "/calls\n" +
-		"case $1 in invite) echo https://a.example/1; echo; echo https://a.example/2;; order) [ \"$3\" = bad ] && { echo no such device >&2; exit 3; };; esac\nexit 0\n"
+		"case $1 in invite) echo https://a.example/1; echo; echo https://a.example/2;; order) [ \"$3\" = bad ] && { echo no such device >&2; exit 3; }; echo an-id;; esac\nexit 0\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -79,10 +79,10 @@ func TestProgram(t *testing.T) {
 	if _, err := p.Invite(t.Context(), []string{""}); err == nil || !strings.Contains(err.Error(), "printed 2 links") {
 		t.Errorf("one link wanted: %v", err)
 	}
-	if err := p.Order(t.Context(), "UDID", target.Order{Kind: target.Sync}); err != nil {
-		t.Error(err)
+	if id, err := p.Order(t.Context(), "UDID", target.Order{Kind: target.Sync}); err != nil || id != "an-id" {
+		t.Error(id, err)
 	}
-	if err := p.Order(t.Context(), "bad", target.Order{Kind: target.Lock}); err == nil || !strings.Contains(err.Error(), "no such device") {
+	if _, err := p.Order(t.Context(), "bad", target.Order{Kind: target.Lock}); err == nil || !strings.Contains(err.Error(), "no such device") {
 		t.Errorf("%v, want what the program said", err)
 	}
 	calls, err := os.ReadFile(filepath.Join(dir, "calls"))

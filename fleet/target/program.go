@@ -13,14 +13,14 @@ import (
 // A Program administers a server that has no adapter of its own: each administrative action is one call of it. It must end with
 // 0; what it writes on its standard error is part of the error otherwise.
 //
-//	PROGRAM order KIND DEVICE   queue a command of this kind (as in [OrderKind]; sync: only push)
+//	PROGRAM order KIND DEVICE   queue a command of this kind (as in [OrderKind]; sync: only push), and print its CommandUUID
 //	PROGRAM invite N            print N enrolment links, one a line
 type Program struct{ Path string }
 
-// Order queues a command for a device, or only wakes it.
-func (p *Program) Order(ctx context.Context, device string, o Order) error {
-	_, err := p.run(ctx, "order", string(o.Kind), device)
-	return err
+// Order queues a command for a device, or only wakes it; id is what the program printed.
+func (p *Program) Order(ctx context.Context, device string, o Order) (id string, err error) {
+	out, err := p.run(ctx, "order", string(o.Kind), device)
+	return strings.TrimSpace(string(out)), err
 }
 
 // Invite makes one enrolment link for each user; the program is only told how many.
