@@ -85,6 +85,15 @@ func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetim
 		return fmt.Errorf("make a push certificate: %w", err)
 	}
 	u := target.PushUpload{Certificate: certificate, AppleID: "push@example.com", Confirm: topic != f.topic} // the plan means it
+	if asks, ok := slot.(interface {
+		PreviewPush(ctx context.Context, u target.PushUpload) (target.PushChange, error)
+	}); ok && u.Confirm {
+		change, err := asks.PreviewPush(ctx, u)
+		if err != nil {
+			return fmt.Errorf("preview a push certificate: %w", err)
+		}
+		u.Count = change.Stranded
+	}
 	if err := slot.UploadPush(ctx, u); err != nil {
 		return fmt.Errorf("upload a push certificate: %w", err)
 	}

@@ -81,7 +81,7 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	c := target.Change{Authority: s.Set.String(), Force: s.Force}
 	p, err := t.PreviewAuthority(ctx, c)
 	if err == nil {
-		c.Confirm = p.ID
+		c.Confirm, c.Count = p.ID, p.Stranded
 		p, err = t.SetAuthority(ctx, c)
 	}
 	if err != nil {

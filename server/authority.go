@@ -21,7 +21,12 @@ func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change
 // empty; AUTH-35 refuses an empty one where Preview.Confirm says that it is needed. A refusal changes nothing and is in
 // the journal; by HST-070 when what was previewed is not what would happen now: its reason names the difference. What
 // would happen now comes back with these two, so that the caller can show it.
-func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string) (p *Preview, err error) {
+func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string) (*Preview, error) {
+	return s.setAuthority(ctx, now, who, change, confirm, func(context.Context, *Preview) error { return nil })
+}
+
+// setAuthority changes the authority unless the preview, or consent to it, is refused.
+func (s *Server) setAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string, consent func(context.Context, *Preview) error) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	what := "authority " + (&authority.Tenant{Authority: change.Authority, Coexistence: change.Coexistence}).Name()
@@ -31,6 +36,9 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 			return err
 		}
 		if err := s.confirmed(ctx, p, confirm); err != nil {
+			return err
+		}
+		if err := consent(ctx, p); err != nil {
 			return err
 		}
 		if p.After == p.Before {

@@ -68,6 +68,7 @@ type Server struct {
 	outbox outbox
 
 	previews previews
+	blasts   blasts
 	settings pastSettings
 
 	journal bell

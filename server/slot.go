@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"rollcall/certs"
@@ -24,18 +25,46 @@ type PushUpload struct {
 // with another topic than the devices know is refused without confirm (AUTH-32); the result says how many devices it
 // strands, also when it is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31);
 // so do those of devices whose topic is back.
-func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (up PushUpload, err error) {
+func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (PushUpload, error) {
+	return s.takePush(ctx, now, data, password, appleID, func(_ context.Context, up *PushUpload, _ string) error {
+		if !confirm {
+			return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
+		}
+		return nil
+	})
+}
+
+// A strander consents to an upload with another topic, or refuses it.
+type strander func(ctx context.Context, up *PushUpload, topic string) error
+
+func (s *Server) takePush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, consent strander) (up PushUpload, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	who := Actor{actorIn(ctx), store.GlobalAdministrator}
 	err = s.attempt(ctx, now, who, "push certificate", true, func(ctx context.Context) error {
-		up, err = s.uploadPush(ctx, now, data, password, appleID, confirm)
+		up, err = s.uploadPush(ctx, now, data, password, appleID, consent)
 		return err
 	})
 	return up, err
 }
 
-func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (up PushUpload, err error) {
+// errPreviewed ends an upload that was only to be previewed.
+var errPreviewed = errors.New("previewed")
+
+// PreviewPush says what an upload would do, and changes nothing (AUTH-35); one that would be refused whoever confirmed it
+// comes back as its refusal.
+func (s *Server) PreviewPush(ctx context.Context, now protocol.Time, data []byte, password string) (PushUpload, error) {
+	s.admin.Lock()
+	defer s.admin.Unlock()
+	up, err := s.uploadPush(ctx, now, data, password, "", nil)
+	if errors.Is(err, errPreviewed) {
+		err = nil
+	}
+	return up, err
+}
+
+// uploadPush takes a certificate; without consent it stops before that.
+func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, consent strander) (up PushUpload, err error) {
 	content := s.Content()
 	read, err := s.readPush(data, password)
 	if err != nil {
@@ -86,11 +115,16 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 		if err != nil {
 			return up, err
 		}
-		if !confirm {
-			return up, refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
+		if consent != nil {
+			if err := consent(ctx, &up, cert.Topic); err != nil {
+				return up, err
+			}
 		}
 		rule = protocol.RuleOtherTopic
 		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
+	}
+	if consent == nil {
+		return up, errPreviewed
 	}
 	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
 	since := content.Campaign.Gap

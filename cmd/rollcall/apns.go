@@ -48,12 +48,14 @@ func apnsStatusCommand(c *client) *cobra.Command {
 func apnsUploadCommand(c *client) *cobra.Command {
 	var u target.PushUpload
 	var password string
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "upload FILE", Short: "Give the server a push certificate: PEM with its key, or PKCS#12", Args: cobra.ExactArgs(1),
 		Long: `Give the server a push certificate: PEM with its key, or PKCS#12.
 
 It is checked before it is taken (AUTH-34). One with another topic reaches no device that is enrolled (AUTH-32): it is
-refused, with their number, unless --confirm is given.`,
+refused, with their number, unless --confirm and --count with that number are given (HST-071). --dry-run says what it would
+do.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if u.Certificate, err = os.ReadFile(args[0]); err != nil {
@@ -70,6 +72,19 @@ refused, with their number, unless --confirm is given.`,
 			if err != nil {
 				return err
 			}
+			if dry {
+				p, err := t.PreviewPush(cmd.Context(), u)
+				if err != nil {
+					return fmt.Errorf("%s: %w", args[0], err)
+				}
+				return show(cmd, p, func(w io.Writer) {
+					text := "renews the present one"
+					if p.OtherTopic {
+						text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
+					}
+					fmt.Fprintf(w, "%s: %s; nothing was changed\n", args[0], text)
+				})
+			}
 			if err := t.UploadPush(cmd.Context(), u); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -79,6 +94,8 @@ refused, with their number, unless --confirm is given.`,
 	cmd.Flags().StringVar(&u.AppleID, "apple-id", "", "Apple ID that the certificate was made with; its renewal needs the same one")
 	cmd.Flags().StringVar(&password, "password-file", "", "file with the password of a PKCS#12")
 	cmd.Flags().BoolVar(&u.Confirm, "confirm", false, "take another topic although it strands devices")
+	cmd.Flags().IntVar(&u.Count, "count", 0, "with --confirm: how many it strands, to say that they are meant (HST-071)")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what the upload would do, and change nothing")
 	return cmd
 }
 

@@ -73,7 +73,7 @@ func authoritySetCommand(c *client) *cobra.Command {
 alike, and one that sums up. Devices move later, each at its own completed check-in.
 
 A change that adds Intune, or strands devices, is only shown at first (AUTH-35), with an id; --confirm with that id makes
-exactly what was shown. When the world has changed since, the change is refused and the difference named (HST-070). rollcall
+exactly what was shown. Where it strands devices, --count says how many (HST-071). When the world has changed since, the change is refused and the difference named (HST-070). rollcall
 preview shows any change without making it.`,
 		Example: `  rollcall authority set coexistence
   rollcall authority set coexistence --confirm coexistence-1-9-23-1-5d41402abc4b2a76b9719d91`,
@@ -84,17 +84,24 @@ preview shows any change without making it.`,
 			}
 			change.Authority = args[0]
 			p, err := t.SetAuthority(cmd.Context(), change)
+			if no, ok := errors.AsType[*target.Error](err); ok && no.Preview != nil {
+				p = *no.Preview
+			}
 			return tell(cmd, &p, err, fmt.Sprintf("the authority is %s now, in epoch %d", p.After, p.Epoch), func(id string) string {
 				again := "rollcall authority set " + args[0]
 				if change.Force {
 					again += " --force"
 				}
-				return again + " --confirm " + id
+				if again += " --confirm " + id; p.Stranded > 0 {
+					again += " --count NUMBER" // of those that it strands, which is to be read and typed
+				}
+				return again
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&change.Force, "force", false, "make a change that the service does not offer (AUTH-04)")
 	cmd.Flags().StringVar(&change.Confirm, "confirm", "", "`ID` that the change was shown with")
+	cmd.Flags().IntVar(&change.Count, "count", 0, "number of the devices that it strands, to say that they are meant (HST-071)")
 	return cmd
 }
 

@@ -17,14 +17,13 @@ import (
 
 func devicesCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{Use: "devices", Short: "List, inspect and command enrolled devices"})
-	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c), devicesDeleteCommand(c))
+	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c), devicesDeleteCommand(c), devicesWipeCommand(c))
 	for _, o := range []struct {
 		kind  target.OrderKind
 		short string
 	}{
 		{target.Sync, "Wake a device, so that it comes for what is waiting"},
 		{target.Lock, "Lock a device's screen"},
-		{target.Wipe, "Erase a device"},
 		{target.Restart, "Restart a device"},
 		{target.Retire, "Take a device out of management; its personal data stay"},
 	} {
@@ -174,7 +173,7 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 			})
 		},
 	}
-	if kind == target.Lock || kind == target.Wipe {
+	if kind == target.Lock {
 		cmd.Flags().StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
 	}
 	if kind == target.Lock {

@@ -167,6 +167,7 @@ func (l *laboratory) Start(ctx context.Context) error {
 		roots.AppendCertsFromPEM(s.CA)
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: l.clock.Time}}
 		l.target = &target.Rollcall{URL: s.URL, Token: s.Token, HTTP: &http.Client{Transport: transport}}
+		return l.target.SetSettings(ctx, target.Settings{Blast: new(-1)}) // a plan means what it does, to however many devices
 	}
 	return nil
 }

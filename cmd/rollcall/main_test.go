@@ -34,10 +34,12 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
+			e.Values[phonesKey{}] = map[string]*scriptPhone{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow, "confirmed": confirmed, "empty": emptyFolder,
+			"phone": phone,
 		},
 	})
 }
@@ -133,7 +135,7 @@ func follow(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // confirmed rollcall ARGUMENTS... runs a command that wants to be confirmed, and again with the id that it was shown with.
-func confirmed(ts *testscript.TestScript, _ bool, args []string) {
+func confirmed(ts *testscript.TestScript, fails bool, args []string) {
 	if ts.Exec(args[0], args[1:]...) == nil {
 		ts.Fatalf("%v was not refused", args)
 	}
@@ -141,7 +143,9 @@ func confirmed(ts *testscript.TestScript, _ bool, args []string) {
 	if !found {
 		ts.Fatalf("%v names no id", args)
 	}
-	ts.Check(ts.Exec(args[0], append(args[1:], "--confirm", strings.TrimSpace(id))...))
+	if err := ts.Exec(args[0], append(args[1:], "--confirm", strings.Fields(id)[0])...); (err != nil) != fails {
+		ts.Fatalf("%v, confirmed: %v", args, err)
+	}
 }
 
 type testVerdict string

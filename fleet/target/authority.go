@@ -172,6 +172,39 @@ func (r *Rollcall) SupportMove(ctx context.Context, device string) error {
 	return r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/support-move", struct{}{}, nil)
 }
 
+// A Wiping is one device of a wipe.
+type Wiping struct {
+	Device  string        `json:"device"`
+	Command string        `json:"command"` // id of the order; empty: none was given
+	Rule    protocol.Rule `json:"rule"`    // why it is not erased; empty: it is
+	Reason  string        `json:"reason"`
+}
+
+// A WipeOrder is devices to be erased.
+type WipeOrder struct {
+	Devices []string `json:"devices"`
+	PIN     string   `json:"pin,omitempty"`   // six digits, for Macs
+	Count   int      `json:"count,omitempty"` // of the devices, as whoever wants it has typed (HST-071)
+}
+
+// PreviewWipe tells which devices a wipe would erase. Nothing is changed.
+func (r *Rollcall) PreviewWipe(ctx context.Context, w WipeOrder) ([]Wiping, error) {
+	return r.wipe(ctx, w, "/preview")
+}
+
+// Wipe erases devices at their next check-in; one that cannot be is named with its reason.
+func (r *Rollcall) Wipe(ctx context.Context, w WipeOrder) ([]Wiping, error) {
+	return r.wipe(ctx, w, "")
+}
+
+func (r *Rollcall) wipe(ctx context.Context, w WipeOrder, what string) ([]Wiping, error) {
+	var out struct {
+		Devices []Wiping `json:"devices"`
+	}
+	err := r.call(ctx, http.MethodPost, "/rollcall/v1/orders/wipe"+what, w, &out)
+	return out.Devices, err
+}
+
 // RemoveUser takes a user who has no enrolled device from the tenant.
 func (r *Rollcall) RemoveUser(ctx context.Context, upn string) error {
 	return r.call(ctx, http.MethodDelete, "/rollcall/v1/users?"+url.Values{"upn": {upn}}.Encode(), nil, nil)

@@ -106,11 +106,12 @@ type Change struct {
 	Authority string `json:"authority"` // intune, sccm, office365 or coexistence
 	Force     bool   `json:"force,omitempty"`
 	Confirm   string `json:"confirm,omitempty"` // id of a preview of the same change
+	Count     int    `json:"count,omitempty"`   // devices that it strands, as whoever wants it has typed (HST-071)
 }
 
 // PreviewAuthority tells what a change would do now. Nothing is changed.
 func (r *Rollcall) PreviewAuthority(ctx context.Context, c Change) (p Preview, err error) {
-	c.Confirm = ""
+	c.Confirm, c.Count = "", 0
 	err = r.call(ctx, http.MethodPost, "/rollcall/v1/authority/preview", c, &p)
 	return p, err
 }

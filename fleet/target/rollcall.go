@@ -34,8 +34,8 @@ type Rollcall struct {
 
 var _ Target = (*Rollcall)(nil)
 
-// An Error is a server's "no". Where a rule of the authority specification or HST-070 decided, it unwraps to a
-// [*protocol.Refusal]; where another one did, to that.
+// An Error is a server's "no". Where a rule decided on what was asked, it unwraps to a [*protocol.Refusal]; where what was
+// asked could not be read, to the rule alone.
 type Error struct {
 	Status  int           `json:"-"` // HTTP
 	Rule    protocol.Rule `json:"rule"`
@@ -56,7 +56,7 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error {
-	if strings.HasPrefix(string(e.Rule), "AUTH-") || e.Rule == protocol.RuleOutdated {
+	if e.Rule != "" && (e.Status == http.StatusConflict || e.Status == http.StatusForbidden) { // else what was asked could not be read
 		return &protocol.Refusal{Rule: e.Rule, Reason: e.Message}
 	}
 	if e.Rule != "" {
@@ -250,6 +250,20 @@ type PushUpload struct {
 	Password    string `json:"password,omitempty"` // of a PKCS#12
 	AppleID     string `json:"apple_id,omitempty"` // that it was made with; a renewal may leave it out
 	Confirm     bool   `json:"confirm,omitempty"`  // take another topic although it strands devices (AUTH-32)
+	Count       int    `json:"count,omitempty"`    // with Confirm: how many, as whoever wants it has typed (HST-071)
+}
+
+// A PushChange is what the upload of a push certificate would do.
+type PushChange struct {
+	OtherTopic bool `json:"other_topic"`
+	Stranded   int  `json:"stranded"` // devices that it cannot reach (AUTH-32)
+}
+
+// PreviewPush tells what an upload would do now. Nothing is changed.
+func (r *Rollcall) PreviewPush(ctx context.Context, u PushUpload) (p PushChange, err error) {
+	u.Confirm, u.Count = false, 0
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/apns/preview", u, &p)
+	return p, err
 }
 
 // UploadPush gives the server a push certificate.

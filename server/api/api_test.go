@@ -404,12 +404,17 @@ func TestRoutesAnswer(t *testing.T) {
 	if got := o.call("GET", "/rollcall/v1/apns", nil, 200); got["apple_id"] != "push@example.org" || len(got["warnings"].([]any)) != 0 {
 		t.Errorf("push certificate: %v", got)
 	}
+	o.call("POST", "/rollcall/v1/orders/wipe/preview", map[string]any{"devices": []any{o.device}}, 200)
+	o.call("POST", "/rollcall/v1/orders/wipe", map[string]any{"devices": []any{o.device}, "count": 1}, 200)
 	made := o.call("POST", "/rollcall/v1/apns/make-test", map[string]any{"topic": "com.apple.mgmt.External.2", "lifetime_seconds": 40000000}, 201)
+	if got := o.call("POST", "/rollcall/v1/apns/preview", map[string]any{"certificate": made["certificate"]}, 200); got["other_topic"] != true || got["stranded"] != float64(1) {
+		t.Errorf("preview of an upload: %v", got)
+	}
 	no := o.call("POST", "/rollcall/v1/apns", map[string]any{"certificate": made["certificate"]}, 409)["error"].(map[string]any)
 	if no["rule"] != "AUTH-32" || !strings.Contains(no["message"].(string), "1") {
 		t.Errorf("another topic without confirmation: %v, want AUTH-32 and one stranded device", no)
 	}
-	if got := o.call("POST", "/rollcall/v1/apns", map[string]any{"certificate": made["certificate"], "confirm": true}, 200); got["stranded"] != float64(1) {
+	if got := o.call("POST", "/rollcall/v1/apns", map[string]any{"certificate": made["certificate"], "confirm": true, "count": 1}, 200); got["stranded"] != float64(1) {
 		t.Errorf("confirmed: %v", got)
 	}
 	no = o.call("POST", "/rollcall/v1/apns", map[string]any{"certificate": []byte("nothing")}, 409)["error"].(map[string]any)
@@ -444,7 +449,7 @@ func TestRoutesAnswer(t *testing.T) {
 	if preview["before"] != "intune" || preview["after"] != "sccm" || preview["enrolled"] != float64(1) {
 		t.Errorf("preview: %v", preview)
 	}
-	o.call("POST", "/rollcall/v1/authority", map[string]any{"authority": "sccm", "confirm": preview["id"]}, 200)
+	o.call("POST", "/rollcall/v1/authority", map[string]any{"authority": "sccm", "confirm": preview["id"], "count": 1}, 200)
 	if got := o.call("GET", "/rollcall/v1/authority", nil, 200); got["authority"] != "sccm" || got["stale"] != float64(1) || got["lifetime_seconds"] != float64(864000) {
 		t.Errorf("authority: %v", got)
 	}

@@ -55,6 +55,7 @@ type changeAuthority struct {
 	Authority wanted `json:"authority"`
 	Force     bool   `json:"force,omitempty"`
 	Confirm   string `json:"confirm,omitempty"` // id of a preview of the same change
+	Count     int    `json:"count,omitempty"`   // devices that it strands, as whoever wants it has typed (HST-071)
 }
 
 func (in *changeAuthority) change() (authority.Change, error) {
@@ -79,7 +80,7 @@ func (h *Handler) setAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.cfg.Server.SetAuthority(c.Context(), c.now, c.who, change, in.Confirm)
+	p, err := h.cfg.Server.ChangeAuthority(c.Context(), c.now, c.who, change, in.Confirm, in.Count)
 	return h.answered(c.Context(), p, err)
 }
 

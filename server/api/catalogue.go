@@ -188,6 +188,7 @@ type pushUpload struct {
 	Password    string `json:"password,omitempty"`
 	AppleID     string `json:"apple_id,omitempty"`
 	Confirm     bool   `json:"confirm,omitempty"`
+	Count       int    `json:"count,omitempty"` // with confirm: devices that it strands, as whoever wants it has typed (HST-071)
 }
 
 type pushUploaded struct {
@@ -200,13 +201,34 @@ func (h *Handler) uploadPush(c *call) (any, error) {
 	if len(in.Certificate) == 0 {
 		return nil, missing("certificate")
 	}
-	up, err := h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Confirm)
+	var up server.PushUpload
+	var err error
+	if in.Confirm {
+		up, err = h.cfg.Server.ReplacePush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Count)
+	} else {
+		up, err = h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, false)
+	}
+	return pushUploaded{up.OtherTopic, up.Stranded}, pushRefusal(err)
+}
+
+// previewPush says what an upload would do (AUTH-35).
+func (h *Handler) previewPush(c *call) (any, error) {
+	in := c.body.(*pushUpload)
+	if len(in.Certificate) == 0 {
+		return nil, missing("certificate")
+	}
+	up, err := h.cfg.Server.PreviewPush(c.Context(), c.now, in.Certificate, in.Password)
+	return pushUploaded{up.OtherTopic, up.Stranded}, pushRefusal(err)
+}
+
+// pushRefusal has what certs refuses refused by rule.
+func pushRefusal(err error) error {
 	for _, reason := range pushRefusals {
 		if errors.Is(err, reason) {
-			return nil, &protocol.Refusal{Rule: protocol.RuleUpload, Reason: err.Error()}
+			return &protocol.Refusal{Rule: protocol.RuleUpload, Reason: err.Error()}
 		}
 	}
-	return pushUploaded{up.OtherTopic, up.Stranded}, err
+	return err
 }
 
 type pushTest struct {

@@ -161,6 +161,10 @@ func routes() []route {
 			serve: (*Handler).uploadPush,
 		},
 		{
+			method: "POST", path: "/rollcall/v1/apns/preview", needs: store.Reader, asks: true, summary: "what the upload of a push certificate would do now (AUTH-35)",
+			in: body[pushUpload](), out: pushUploaded{}, serve: (*Handler).previewPush,
+		},
+		{
 			method: "POST", path: "/rollcall/v1/apns/csr", needs: store.IntuneAdministrator, summary: "make a key and a request for the push certificate (AUTH-34)",
 			in: body[done](), out: csr{}, made: true, serve: (*Handler).pushCSR,
 		},
@@ -206,6 +210,14 @@ func routes() []route {
 		{
 			method: "POST", path: "/rollcall/v1/devices/{id}/reenrol", needs: store.Helpdesk, journals: true,
 			summary: "unenrol it at its next check-in and make a link to enrol again (AUTH-44)", in: body[done](), out: invitation{}, made: true, serve: (*Handler).reenrol,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/orders/wipe", needs: store.Helpdesk, journals: true,
+			summary: "erase several devices; wants their number, and an hour has a bound (HST-071)", in: body[wipe](), out: wiped{}, serve: (*Handler).wipe,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/orders/wipe/preview", needs: store.Reader, asks: true, summary: "which devices a wipe would erase (HST-071)",
+			in: body[wipe](), out: wiped{}, serve: (*Handler).previewWipe,
 		},
 		{
 			method: "GET", path: "/rollcall/v1/portals/{authority}/devices", needs: store.Reader, summary: "list the devices that an authority manages (AUTH-45)", query: page,
