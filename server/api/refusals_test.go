@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/issuer"
+	"rollcall/server/logs"
+	"rollcall/server/store"
+)
+
+// newBare is an office that nobody has consented to anything in, without users, devices and push certificate.
+func newBare(t *testing.T, tenant authority.Tenant) *office {
+	t.Helper()
+	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, answered: map[string]bool{}}
+	var err error
+	if o.ca, err = certs.NewAuthority(certs.P256, "test CA", o.clock.now); err != nil {
+		t.Fatal(err)
+	}
+	if o.core, err = server.Open(context.Background(), o.now(), server.Config{Store: store.NewMemory()}); err != nil {
+		t.Fatal(err)
+	}
+	if o.h, err = New(Config{Server: o.core, Clock: o.clock, URL: testURL, Log: logs.New(&o.log, true), TestPush: func(topic string, notBefore, notAfter time.Time) ([]byte, error) {
+		p, err := certs.MakePush(o.ca, topic, notBefore, notAfter)
+		if err != nil {
+			return nil, err
+		}
+		return p.PEM()
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	text, kept := issuer.New("admin", store.GlobalAdministrator, o.now(), 0)
+	o.token = text
+	if err := o.core.PutToken(context.Background(), o.now(), kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.core.SetUp(context.Background(), o.now(), tenant, delivery.Settings{}); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// push is a push certificate for this topic that is valid for so many days, as it is uploaded.
+func (o *office) push(topic string, days int, more ...any) map[string]any {
+	o.t.Helper()
+	pem, err := o.h.cfg.TestPush(topic, o.clock.now, o.clock.now.AddDate(0, 0, days))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	body := map[string]any{"certificate": pem}
+	for i := 0; i+1 < len(more); i += 2 {
+		body[more[i].(string)] = more[i+1]
+	}
+	return body
+}
+
+// TestRefusals: each refused transition, upload, consent, role and licence, and what else administrators are refused, names its
+// rule, changes nothing of the tenant or a device, and stands in the journal once with who tried. The status is one that the
+// client takes as a refusal by rule: exit code 2.
+func TestRefusals(t *testing.T) {
+	const present, other = "com.apple.mgmt.External.1", "com.apple.mgmt.External.2"
+	intune := func(t *testing.T) *office { return newOffice(t) }
+	bms := func(t *testing.T) *office { return newBMS(t) }
+	both := func(t *testing.T) *office {
+		o := newBMS(t)
+		if _, err := o.core.SetAuthority(context.Background(), o.now(), server.System, authority.Change{Authority: protocol.Office365, Coexistence: true}, o.previewID("coexistence")); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	bare := func(t *testing.T) *office { return newBare(t, authority.Tenant{Authority: protocol.Intune}) }
+	unset := func(t *testing.T) *office { return newBare(t, authority.Tenant{Release: 1910}) }
+	old := func(t *testing.T) *office {
+		return newBare(t, authority.Tenant{Authority: protocol.Office365, Release: 1910})
+	}
+	after := func(begin func(t *testing.T) *office, method, path string, body any) func(t *testing.T) *office {
+		return func(t *testing.T) *office {
+			o := begin(t)
+			o.call(method, strings.ReplaceAll(path, "DEVICE", o.device), body, 200)
+			return o
+		}
+	}
+	type object = map[string]any
+	as := store.GlobalAdministrator
+	rows := []struct {
+		name   string
+		office func(t *testing.T) *office
+		method string
+		path   string
+		body   func(o *office) any
+		rule   protocol.Rule
+		role   store.Role
+	}{
+		// Transitions.
+		{"back to unknown", intune, "POST", "authority", nil, "AUTH-03", as},
+		{"a change that there is not", bms, "POST", "authority", func(*office) any { return object{"authority": "sccm"} }, "AUTH-04", as},
+		{"in one step", bms, "POST", "authority", func(*office) any { return object{"authority": "intune"} }, "AUTH-04", as},
+		{"users are left behind", both, "POST", "authority", func(*office) any { return object{"authority": "intune"} }, "AUTH-04", as},
+		{"coexistence of nothing", unset, "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-04", as},
+		{"no units", after(bms, "POST", "/rollcall/v1/settings", object{"intune_units": 0}), "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-09", as},
+		{"not previewed", bms, "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-35", as},
+		{"previewed yesterday", bms, "POST", "authority", func(*office) any { return object{"authority": "coexistence", "confirm": "yesterday"} }, "HST-070", as},
+		{"set up again as another", intune, "POST", "tenant", func(*office) any { return object{"authority": "office365"} }, "AUTH-04", as},
+		{"set up as what its release is not", func(t *testing.T) *office {
+			return newBare(t, authority.Tenant{Release: 2611, Authority: protocol.Intune})
+		}, "POST", "tenant", func(*office) any { return object{"authority": "sccm"} }, "AUTH-04", as},
+		// Uploads.
+		{"no certificate", intune, "POST", "apns", func(*office) any { return object{"certificate": []byte("x\nforged line")} }, "AUTH-34", as},
+		{"not newer", intune, "POST", "apns", func(o *office) any { return o.push(present, 30) }, "AUTH-34", as},
+		{"another topic", intune, "POST", "apns", func(o *office) any { return o.push(other, 500) }, "AUTH-32", as},
+		{"another topic, not counted", intune, "POST", "apns", func(o *office) any { return o.push(other, 500, "confirm", true) }, "HST-071", as},
+		{"another topic, wrongly counted", intune, "POST", "apns", func(o *office) any { return o.push(other, 500, "confirm", true, "count", 2) }, "HST-071", as},
+		{"an upload without an authority", unset, "POST", "apns", func(o *office) any { return o.push(present, 500) }, "AUTH-01", as},
+		{"a request without an authority", unset, "POST", "apns/csr", nil, "AUTH-01", as},
+		// Consents.
+		{"an upload that nobody consented to", bare, "POST", "apns", func(o *office) any { return o.push(present, 500) }, "AUTH-05", as},
+		{"a request that nobody consented to", bare, "POST", "apns/csr", nil, "AUTH-05", as},
+		{"serial numbers that nobody consented to", bare, "POST", "ade/serials", func(*office) any { return object{"serials": []any{object{"serial": "C01"}}} }, "AUTH-05", as},
+		// Roles.
+		{"a reader", intune, "POST", "authority", func(*office) any { return object{"authority": "sccm"} }, "AUTH-08", store.Reader},
+		{"helpdesk changes the tenant", intune, "POST", "consents/appleMDMPushCertificate", nil, "AUTH-08", store.Helpdesk},
+		{"helpdesk confirms the clock", intune, "POST", "clock/confirm", nil, "AUTH-08", store.Helpdesk},
+		{"a reader wipes", intune, "POST", "devices/DEVICE/wipe", nil, "AUTH-08", store.Reader},
+		{"who administers Intune makes tokens", intune, "POST", "tokens", func(*office) any { return object{"name": "x"} }, "AUTH-08", store.IntuneAdministrator},
+		// Licences.
+		{"more than there are", after(bms, "POST", "/rollcall/v1/settings", object{"intune_units": 0}), "POST", "users/licences", func(o *office) any { return o.licence("ada@example.org", "intune") }, "AUTH-09", as},
+		{"more, with new users", after(intune, "POST", "/rollcall/v1/settings", object{"intune_units": 2}), "POST", "users", func(*office) any {
+			return object{"users": []any{object{"upn": "c@example.org", "intune_licence": true}}}
+		}, "AUTH-09", as},
+		{"licences previewed yesterday", both, "POST", "users/licences", func(o *office) any {
+			body := o.licence("ada@example.org", "intune")
+			body["confirm"] = "yesterday"
+			return body
+		}, "HST-070", as},
+		{"a user with devices", intune, "DELETE", "users?upn=ada@example.org", nil, "AUTH-53", as},
+		// Settings.
+		{"further wake-ups in no order", intune, "POST", "settings", func(*office) any { return object{"attempts_seconds": []int{3, 2, 1}} }, "AUTH-20", as},
+		{"a gap that is not Apple's", intune, "POST", "settings", func(*office) any { return object{"gap_platforms": []string{"windows"}} }, "AUTH-30", as},
+		{"a device limit beyond", intune, "POST", "settings", func(*office) any { return object{"device_limit": 16} }, "AUTH-47", as},
+		{"a clean-up too soon", intune, "POST", "settings", func(*office) any { return object{"clean_up_days": 29} }, "AUTH-48", as},
+		{"a validity beyond", intune, "POST", "settings", func(*office) any { return object{"compliance_days": 121} }, "AUTH-49", as},
+		{"settings of yesterday", intune, "POST", "settings", func(*office) any { return object{"device_limit": 5, "version": "yesterday"} }, "HST-070", as},
+		// Profiles.
+		{"Wi-Fi by BMS", old, "POST", "profiles", func(*office) any {
+			return object{"name": "wifi", "document": apple.EncodeProfile(apple.NewProfile("org.wifi", "Wi-Fi", protocol.WiFi))}
+		}, "AUTH-46", as},
+		{"the enrolment's own identifier", intune, "POST", "profiles", func(*office) any {
+			return object{"name": "x", "document": apple.EncodeProfile(apple.NewProfile(server.EnrolmentIdentifier, "Wi-Fi", protocol.WiFi))}
+		}, "AUTH-26", as},
+		// Devices.
+		{"support for a device with a user", intune, "POST", "devices/DEVICE/support-move", nil, "AUTH-18", as},
+		{"a second lock", after(intune, "POST", "/rollcall/v1/devices/DEVICE/lock", object{}), "POST", "devices/DEVICE/lock", nil, "APL-064", as},
+		{"too many in an hour", after(after(intune, "POST", "/rollcall/v1/devices/DEVICE/wipe", object{}), "POST", "/rollcall/v1/settings", object{"blast_limit": 1}), "POST", "devices/DEVICE/wipe", nil, "HST-071", as},
+	}
+	seen := map[protocol.Rule]bool{}
+	for _, tt := range rows {
+		seen[tt.rule] = true
+		t.Run(string(tt.rule)+" "+tt.name, func(t *testing.T) {
+			o := tt.office(t)
+			o.t = t
+			token := "Bearer " + o.token
+			actor := "token:admin"
+			if tt.role != as {
+				token, actor = o.as(tt.role), "token:"+tt.role.String()
+			}
+			var body any
+			if tt.method == "POST" {
+				body = object{}
+			}
+			if tt.rule == "AUTH-03" {
+				body = object{"authority": "unknown"}
+			}
+			if tt.body != nil {
+				body = tt.body(o)
+			}
+			content, device := o.core.Content(), o.state()
+			before := o.lines(store.LineFilter{})
+			status, answer := o.ask(tt.method, "/rollcall/v1/"+strings.ReplaceAll(tt.path, "DEVICE", o.device), body, token)
+			want := 409
+			if tt.rule == "AUTH-08" {
+				want = 403
+			}
+			if status != want || ruleOf(answer) != string(tt.rule) {
+				t.Fatalf("answered %d %s, want %d by %s", status, answer, want, tt.rule)
+			}
+			if o.core.Content() != content {
+				t.Error("it changed something of the tenant")
+			}
+			if now := o.state(); now.Seq != device.Seq || now.Registered != device.Registered || now.Wake != device.Wake || len(now.Queue) != len(device.Queue) {
+				t.Errorf("it changed the device: %+v, was %+v", now, device)
+			}
+			lines := o.lines(store.LineFilter{After: uint64(len(before))})
+			if len(lines) != 1 || lines[0].Rule != tt.rule || lines[0].Actor != actor || strings.Contains(lines[0].Detail, "\n") ||
+				lines[0].What != delivery.WhatDenied && lines[0].What != delivery.WhatRefused {
+				t.Errorf("journal %+v, want one line by %s of %s", lines, tt.rule, actor)
+			}
+		})
+	}
+	for _, rule := range []protocol.Rule{"AUTH-01", "AUTH-03", "AUTH-04", "AUTH-05", "AUTH-08", "AUTH-09", "AUTH-18", "AUTH-32", "AUTH-34", "AUTH-35", "HST-070", "HST-071"} {
+		if !seen[rule] {
+			t.Errorf("no row is refused by %s", rule)
+		}
+	}
+}
+
+// state is that of the office's device, where there is one.
+func (o *office) state() delivery.State {
+	d, err := o.core.Store().Device(context.Background(), o.device)
+	if err != nil {
+		return delivery.State{}
+	}
+	r, err := o.core.Store().Record(context.Background(), d)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r.State
+}
+
+func (o *office) previewID(authority string) string {
+	o.t.Helper()
+	return o.call("POST", "/rollcall/v1/authority/preview", map[string]any{"authority": authority}, 200)["id"].(string)
+}
