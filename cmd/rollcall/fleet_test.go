@@ -240,11 +240,11 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --baseline " + file("cut.json", `{"version":1,"load":{"lo`), "the file is cut off"},
 		{"--target " + here + " --keep-open --devices 90000000", "ulimit -n"},
 		{"--target " + here + " --calibrate 50ms --rate 900000/s --for 1s", "generator saturated"},
-		{"--target " + here + " --calibrate 0 --devices 2", "connection refused"},
+		{"--target " + here + " --calibrate 0s --devices 2", "connection refused"},
 		{"--target " + here + " --report " + file("file", ""), "report folder"},
 	} {
 		got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run"}, strings.Fields(tt.args)...)...)
-		if got.err == nil || !strings.Contains(got.err.Error(), tt.want) {
+		if got.err == nil || !strings.Contains(got.err.Error()+got.out, tt.want) {
 			t.Errorf("fleet run %s: %v, want %q", tt.args, got.err, tt.want)
 		}
 	}
