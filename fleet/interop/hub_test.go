@@ -109,7 +109,9 @@ func startHub(t testing.TB, f front, theirs *theirCA) *hub {
 	mux.Handle("/scep", &scep.Server{CA: ca, Issue: func(_ context.Context, r *scep.Request) (*x509.Certificate, error) {
 		return h.issuer.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "handle", Now: time.Now()})
 	}})
-	nanoapi.HandleAPIv1("/api", mux, logger, h.store, pusher)
+	for _, prefix := range []string{"/api", "/v1"} { // the latter is nanomdm's own
+		nanoapi.HandleAPIv1(prefix, mux, logger, h.store, pusher)
+	}
 	if f.sign {
 		root = nil
 	}
