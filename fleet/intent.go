@@ -104,8 +104,6 @@ func (f *Fleet) lives(now protocol.Time, i int, what What) {
 		if !f.devices[i].locked {
 			l.Returned(now, d)
 		}
-	case Outlived:
-		l.Holds(now, f.devices[i].apple)
 	}
 }
 
@@ -129,6 +127,15 @@ func (f *Fleet) strands() {
 			f.intent.ledger.Left(protocol.Device(i + 1))
 		}
 	}
+}
+
+// faults is how many commands and profiles went wrong so far.
+func (f *Fleet) faults() uint64 {
+	if f.intent.ledger == nil {
+		return 0
+	}
+	c := f.intent.ledger.Counts()
+	return c.Faults()
 }
 
 // checks has the ledger look now and then.

@@ -27,6 +27,7 @@ type Progress struct {
 	PartName        string
 	Gap             bool // Apple devices wait for a renewed push certificate (AUTH-30)
 	Counts          Counts
+	Faults          uint64 // commands and profiles that went wrong, as far as the ledger knows
 }
 
 // Run plays the plan from beginning to end. It returns ctx's error when it was interrupted; what was counted until
@@ -200,6 +201,7 @@ func (f *Fleet) report() {
 	f.tally.add(p.Now, func(_ *Counts, b *Bin) { b.Enrolled, b.Away = p.Enrolled, away })
 	if f.progress != nil {
 		p.Counts = f.tally.snapshot()
+		p.Faults = f.faults()
 		f.progress(p)
 	}
 }

@@ -105,6 +105,9 @@ func (p *progress) counts(width int) string {
 	last := p.last.Load()
 	c := &last.Counts
 	counts := fmt.Sprintf(" %d/%d enrolled · %d check-ins · %d pushes", last.Enrolled, last.Devices, c.Done, c.Wakes)
+	if last.Faults > 0 {
+		counts += fmt.Sprintf(" · %d went wrong", last.Faults)
+	}
 	room := width - barRoom - utf8.RuneCountInString(counts+" · ")
 	if room < 16 || last.Act == "" {
 		return counts

@@ -34,26 +34,3 @@ func (l *Ledger) reported(now protocol.Time, d protocol.Device, x *link.Exchange
 	}
 	l.Answered(now, d, x.UUID, x.Reported, heard)
 }
-
-// Holds takes what is on a device beside its enrolment profile, also what came and went without a command.
-func (l *Ledger) Holds(now protocol.Time, a *dialect.Apple) {
-	d := a.Number()
-	list := a.Profiles()
-	for _, p := range list {
-		if !p.MDM {
-			l.Installed(now, d, p.Identifier, p.UUID)
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for at := l.account(d).profiles; at != 0; at = l.profiles.list[at].next {
-		p := &l.profiles.list[at]
-		there := false
-		for i := range list {
-			there = there || !list[i].MDM && list[i].Identifier == l.ids.list[p.name]
-		}
-		if !there {
-			p.have = 0
-		}
-	}
-}

@@ -76,6 +76,13 @@ func (l *Ledger) find(f Finding, d protocol.Device) {
 	}
 }
 
+// Counts returns what was counted so far, but Open and Refused, for which all has to be looked at.
+func (l *Ledger) Counts() Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
+
 // Result returns what was found so far.
 func (l *Ledger) Result() Result {
 	l.mu.Lock()

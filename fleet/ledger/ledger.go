@@ -121,6 +121,9 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 	defer l.mu.Unlock()
 	a := l.account(d)
 	key, is := keyOf(id)
+	if l.order(a, key) != nil {
+		return // asked for once more, since the first answer was lost
+	}
 	l.counts.Ordered++
 	if a.remembers(key) { // all over before its id was known here
 		l.counts.Delivered++
@@ -329,13 +332,13 @@ func (l *Ledger) Removed(d protocol.Device, identifier string) {
 	}
 }
 
-// Enrolled notes a new enrolment of d. What was ordered before it is void.
+// Enrolled notes a new enrolment of d, which is on the network then. What was ordered before it is void.
 func (l *Ledger) Enrolled(now protocol.Time, d protocol.Device) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(d)
 	l.void(a, now)
-	a.enrolled, a.since = true, now
+	a.enrolled, a.away, a.since = true, false, now
 	for at := a.profiles; at != 0; at = l.profiles.list[at].next {
 		p := &l.profiles.list[at]
 		p.have, p.from = 0, max(p.from, now)

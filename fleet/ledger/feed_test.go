@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"strings"
+	"testing"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol"
+)
+
+// What the requests of a device tell, one exchange after another.
+func TestExchanged(t *testing.T) {
+	report := func(uuid string, s protocol.Status, status int) link.Exchange {
+		return link.Exchange{Step: dialect.Report, Command: "RestartDevice", UUID: uuid, Reported: s, Status: status, Received: 100}
+	}
+	last := func(x link.Exchange) link.Exchange { x.Received = 0; return x }
+	repeat := func(x link.Exchange) link.Exchange { x.Repeat = true; return x }
+	profile := func(x link.Exchange, command, identifier string) link.Exchange {
+		x.Command, x.Profile, x.Version = command, identifier, "1"
+		return x
+	}
+	idle := link.Exchange{Step: dialect.Idle, Status: 200}
+	ack := protocol.Acknowledged
+	for _, tt := range []struct {
+		name string
+		list []link.Exchange
+		want string // faults in order
+	}{
+		{"both done", []link.Exchange{report(one, ack, 200), last(report(two, ack, 200))}, ""},
+		{"answer lost, report repeated", []link.Exchange{report(one, ack, 0), repeat(report(one, ack, 200)), last(report(two, ack, 200))}, ""},
+		{"503, report repeated", []link.Exchange{report(one, ack, 503), repeat(report(one, ack, 503)), repeat(report(one, ack, 200)), last(report(two, ack, 200))}, ""},
+		{"handed out again after 503", []link.Exchange{report(one, ack, 503), report(one, ack, 200), last(report(two, ack, 200))}, ""},
+		{"handed out again after 200", []link.Exchange{report(one, ack, 200), report(one, ack, 200), last(report(two, ack, 200))}, "doubled"},
+		{"NotNow, and then done", []link.Exchange{report(one, protocol.NotNow, 200), last(report(two, ack, 200)), last(report(one, ack, 200))}, ""},
+		{"error is an answer too", []link.Exchange{report(one, protocol.Failed, 200), last(report(two, protocol.CommandFormatError, 200))}, ""},
+		{"no work, and two to do", []link.Exchange{idle}, "lost lost"},
+		{"no work by 503 is none", []link.Exchange{{Step: dialect.Idle, Status: 503}}, ""},
+		{"another step's empty answer says nothing of work", []link.Exchange{{Step: dialect.TokenUpdate, Status: 200}}, ""},
+		{"one left out", []link.Exchange{last(report(two, ack, 200))}, "lost"},
+		{"the wrong way round", []link.Exchange{report(two, ack, 200), last(report(one, ack, 200))}, "reordered"},
+		{"profile installed and removed", []link.Exchange{
+			report(one, ack, 200), report(two, ack, 200), profile(report(three, ack, 200), "InstallProfile", "mail"),
+			profile(last(report("", ack, 200)), "RemoveProfile", "mail"),
+		}, "never converged"},
+		{"profile failed", []link.Exchange{
+			report(one, ack, 200), report(two, ack, 200), profile(last(report(three, protocol.Failed, 200)), "InstallProfile", "mail"),
+		}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(1)
+			s.order(1, one)
+			s.order(1, two)
+			if strings.HasPrefix(tt.name, "profile") {
+				s.Wanted(s.tick(), 1, "mail", "1")
+			}
+			for i := range tt.list {
+				at := s.tick()
+				s.Exchanged(at, s.tick(), 1, &tt.list[i])
+			}
+			s.Close(s.tick())
+			var got []string
+			for _, f := range s.Result().Findings {
+				got = append(got, f.Fault.String())
+			}
+			if g := strings.Join(got, " "); g != tt.want {
+				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
+			}
+		})
+	}
+}
