@@ -334,6 +334,9 @@ func TestHST125Interrupted(t *testing.T) {
 			if p.result.Invariants.Violated != 0 {
 				t.Errorf("invariants %+v", p.result.Invariants)
 			}
+			if c := p.result.CheckIns; c.Offered < c.Started || c.Started < c.Done+c.Failed+c.Refused {
+				t.Errorf("check-ins %+v: more began than were due, or ended than began", c)
+			}
 		})
 	}
 }

@@ -154,7 +154,7 @@ func (p *Preview) title(names *population.Population) string {
 	if name == "" {
 		name = "A tenant's export"
 	}
-	return fmt.Sprintf("%s as of %s: authority %s", name, p.Scene.Now.Time().Format("2006-01-02 15:04"), p.Scene.Before.Name())
+	return fmt.Sprintf("%s: authority %s, on %s", name, p.Scene.Before.Name(), p.Scene.Now.Time().Format("2 January 2006, 15:04"))
 }
 
 func (p *Preview) lead() []string {
@@ -182,7 +182,7 @@ func (p *Preview) leftOut() string {
 	by := p.Population.LeftOutBy()
 	var all []string
 	for _, reason := range slices.Sorted(maps.Keys(by)) {
-		all = append(all, fmt.Sprintf("%s %d", strings.ReplaceAll(reason, "_", " "), by[reason]))
+		all = append(all, fmt.Sprintf("%s %d", report.Spoken(reason), by[reason]))
 	}
 	if len(all) == 0 {
 		return ""

@@ -243,6 +243,11 @@ func familyName(f protocol.Family) string {
 	return f.String()
 }
 
+var spoken = strings.NewReplacer("_", " ", "mdm", "MDM", "bms", "BMS")
+
+// Spoken writes a word of the JSON for people: other_mdm is other MDM.
+func Spoken(word string) string { return spoken.Replace(word) }
+
 // plural writes a number and its noun.
 func plural[N int | int64 | uint64](n N, one, many string) string {
 	if n == 1 {

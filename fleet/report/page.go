@@ -295,7 +295,7 @@ func leftOutTable(r *Result) Table {
 		Columns: []Column{{Name: "Reason"}, {Name: "Records", Bar: true}},
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Devices.LeftOutBy)) {
-		t.Rows = append(t.Rows, []any{strings.ReplaceAll(reason, "_", " "), r.Devices.LeftOutBy[reason]})
+		t.Rows = append(t.Rows, []any{Spoken(reason), r.Devices.LeftOutBy[reason]})
 	}
 	return t
 }
