@@ -38,6 +38,9 @@ func run() int {
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
 	root.AddCommand(commands()...)
 	cmd, err := root.ExecuteContextC(ctx)
+	if _, ran := errors.AsType[verdict](err); !ran && errors.Is(err, context.Canceled) {
+		err = interrupted{err}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rollcall:", err)
 		if asJSON(cmd) {
@@ -67,6 +70,12 @@ type verdict interface {
 	error
 	Verdict() string // "failed", "invalid" or "partial"
 }
+
+// An interrupted is the error of a job that a signal ended before it had a result. What it was at does not matter.
+type interrupted struct{ error }
+
+func (interrupted) Error() string   { return "interrupted" }
+func (i interrupted) Unwrap() error { return i.error }
 
 // exitCode is the one place that knows the numbers.
 func exitCode(err error) int {

@@ -165,7 +165,7 @@ func TestExitCode(t *testing.T) {
 		{"refused by rule", fmt.Errorf("upload: %w", &protocol.Refusal{Rule: protocol.RuleOtherTopic}), 2},
 		{"invalid", fmt.Errorf("run: %w", testVerdict("invalid")), 3},
 		{"partial", testVerdict("partial"), 130},
-		{"interrupted", fmt.Errorf("run: %w", context.Canceled), 130},
+		{"interrupted", interrupted{fmt.Errorf("run: %w", context.Canceled)}, 130},
 	} {
 		if got := exitCode(tt.err); got != tt.want {
 			t.Errorf("%s: exitCode(%v) = %d, want %d", tt.name, tt.err, got, tt.want)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,8 +112,13 @@ func TestHST101BackupRefuses(t *testing.T) {
 	if b, err := os.ReadFile(there); err != nil || string(b) != "something" {
 		t.Errorf("the file that was there has changed: %q, %v", b, err)
 	}
-	if _, err := os.Stat(fresh); err == nil {
-		t.Error("a refused backup left a file")
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := Backup(canceled, dir, fresh); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(fresh)); err != nil || len(left) != 0 {
+		t.Errorf("a refused backup left %v, %v", left, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -108,10 +109,36 @@ func (f *folder) prepare() (fresh bool, err error) {
 		return true, f.unused("is empty")
 	case err != nil && err != io.ErrUnexpectedEOF:
 		return false, unusable(f.path, err)
-	case !bytes.Equal(head[:n], []byte("SQLite format 3\x00")):
+	case !bytes.Equal(head[:n], []byte("SQLite format 3\x00")) && !f.rollsBack():
 		return false, f.foreign()
 	}
 	return false, checkLog(name + "-wal")
+}
+
+// rollsBack tells whether a transaction of ours was ended in its middle before the database had its log: at a first start, or
+// when a backup is taken into use. Its journal says that there was nothing before, or the file that it is ours (formats:
+// sqlite.org/fileformat2.html, sections 1.3 and 3).
+func (f *folder) rollsBack() bool {
+	var journal [20]byte
+	var head [72]byte
+	if readHead(f.file(dbName+"-journal"), journal[:]) != nil || string(journal[:8]) != "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" {
+		return false
+	}
+	if binary.BigEndian.Uint32(journal[16:]) == 0 { // pages that there were
+		return true
+	}
+	return readHead(f.file(dbName), head[:]) == nil && binary.BigEndian.Uint32(head[68:]) == applicationID
+}
+
+// readHead fills b with the beginning of a file.
+func readHead(name string, b []byte) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.ReadFull(file, b)
+	return err
 }
 
 // unused tells whether a folder whose database is not there, or empty, never had one: all other files are made after it

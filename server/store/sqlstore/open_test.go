@@ -450,6 +450,51 @@ func TestHST096Interrupted(t *testing.T) {
 	}
 }
 
+// TestHST096FirstStartInterrupted: a first start that was ended between any two of its steps is begun again, and taken for
+// nobody else's.
+func TestHST096FirstStartInterrupted(t *testing.T) {
+	for name, texts := range map[string][]string{
+		"no header yet": nil,
+		"a header":      {"PRAGMA journal_mode=wal"},
+		"the table of versions": {
+			"PRAGMA journal_mode=wal",
+			"CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))",
+			"INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)",
+		},
+	} {
+		dir := t.TempDir()
+		f, err := openFolder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", f.file(dbName))
+		for _, text := range texts {
+			if err == nil {
+				_, err = db.Exec(text)
+			}
+		}
+		if err == nil {
+			err = errors.Join(db.Close(), f.close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), dir)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if c, err := s.Load(t.Context()); err != nil || c.Restored.Since != 0 {
+			t.Errorf("%s: taken for a backup: %+v, %v", name, c.Restored, err)
+		}
+		enrol(t, s, "A")
+		s.Close()
+	}
+}
+
 func TestVersionNumber(t *testing.T) {
 	for v, ok := range map[string]bool{"3.51.2": false, "3.51.3": true, "3.54.1": true, "4.0.0": true, "3.9.99": false, "": false, "3.51": false, "a.b.c": false} {
 		if n, err := versionNumber(v); (err == nil && n >= oldestSQLite) != ok {

@@ -70,9 +70,14 @@ func openWriter(file string) (driver.Conn, error) {
 	return new(sqlite.Driver).Open(name)
 }
 
-// checkDatabase looks at an existing file through a connection that cannot write: whose it is, and whether it is whole.
+// checkDatabase looks at an existing file: whose it is, and whether it is whole. Its connection cannot write, unless the
+// file is ours for sure and has to be rolled back first.
 func checkDatabase(ctx context.Context, f *folder) error {
-	name, err := dsn(f.file(dbName), "ro")
+	mode := "ro"
+	if f.rollsBack() {
+		mode = "rw"
+	}
+	name, err := dsn(f.file(dbName), mode)
 	if err != nil {
 		return err
 	}
@@ -82,7 +87,9 @@ func checkDatabase(ctx context.Context, f *folder) error {
 	}
 	defer db.Close()
 	var id, tables int64
-	err = db.QueryRowContext(ctx, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_master)").Scan(&id, &tables)
+	// The table of versions is made before the first migration, which makes the file ours: a start may end between the two.
+	err = db.QueryRowContext(ctx, "SELECT (SELECT application_id FROM pragma_application_id), "+
+		"(SELECT count(*) FROM sqlite_master WHERE tbl_name NOT IN ('goose_db_version', 'sqlite_sequence'))").Scan(&id, &tables)
 	if err == nil && id != applicationID && tables > 0 {
 		return f.foreign()
 	}
