@@ -2,10 +2,15 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -703,6 +708,32 @@ func TestAUTH34CSR(t *testing.T) {
 	if _, err := x.UploadPush(x.ctx, x.now, other[:cut], "", "", false); !errors.Is(err, certs.ErrKeyMismatch) && err == nil {
 		t.Errorf("a certificate for another key: %v", err)
 	}
+
+	// What the portal makes of the request is taken without a key, and wake-ups go out with it, after a restart too.
+	p := x.enrolled(1)
+	model, err := certs.ReadPush(other, "")
+	x.must(err)
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	x.must(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), RawSubject: model.Certificate.RawSubject, NotBefore: model.Certificate.NotBefore, NotAfter: model.Certificate.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	issuer := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the portal"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, request.PublicKey, signer)
+	x.must(err)
+	up, err := x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "portal@example.org", false)
+	x.must(err)
+	if cert, _ := x.PushStatus(x.now); up.OtherTopic || cert.Topic != topic || cert.AppleID != "portal@example.org" || cert.NotAfter != protocol.At(template.NotAfter) {
+		t.Errorf("%+v, %+v", up, cert)
+	}
+	x.reopen()
+	n := len(x.since(0))
+	_, err = x.Order(x.ctx, x.now, p.number, protocol.Command{})
+	x.must(err)
+	x.later(time.Second)
+	x.equal("woken", x.since(n), []string{"token of " + p.id})
+	x.equal("taken into use", len(x.topics), 3) // at first, by the upload, and by the restart
 }
 
 // TestAUTH48CleanUp: an enabled clean-up rule takes silent records away; a device that is heard of again gets it back.
