@@ -63,7 +63,7 @@ func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
 			groups = append(groups, f.population.Groups[u.Group])
 		}
 		user := target.User{
-			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged,
+			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
 			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
 		}
 		if theirs[int32(i)] {

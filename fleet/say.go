@@ -70,7 +70,7 @@ func (f *Fleet) sayEnrol(a *plan.Action) words {
 		w.text = "Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."
 		w.rule = "AUTH-19"
 	case !e.All():
-		who = devices(e.Total()+e.Userless.Total(), "more device")
+		who = devices(e.New(), "more device")
 	}
 	w.name = who + " enrol"
 	if strings.HasPrefix(who, "1 ") {

@@ -163,7 +163,7 @@ func (f *Fleet) waves(a *plan.Action, salt uint64, holders population.Holders) (
 		user := &f.population.Users[u]
 		at := within(f.draw(u, forLicence, salt), uint64(n))
 		lists[at] = append(lists[at], target.Licence{
-			UPN: user.UPN, Intune: holders[u]&population.IntuneLicence != 0, Basic: holders[u]&population.BMSLicence != 0, CoManaged: user.CoManaged,
+			UPN: user.UPN, Intune: holders[u]&population.IntuneLicence != 0, Basic: holders[u]&population.BMSLicence != 0, CoManaged: user.CoManaged, Premium: user.CoManaged,
 		})
 		total++
 	}

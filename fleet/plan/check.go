@@ -139,8 +139,21 @@ func (c *checker) population() {
 	if p.Offline.Share > 0 && p.Offline.Lasts.Longest() == 0 {
 		c.fail("population.offline", ruleContradiction, `devices off line for no time; want lasts: "lognormal(4h, 2)" or so`)
 	}
+	if sum := p.Ways.Total(); sum > 100 {
+		c.fail("population.ways", ruleContradiction, "the ways add up to %d parts of 100", sum)
+	}
+	if m := &c.plan.Tenant.CoManaged; m.Pilot != "" && p.Groups[m.Pilot] == 0 {
+		c.fail("tenant.co_management.pilot", ruleContradiction, "no group is called %q", m.Pilot).Nearest = Nearest(m.Pilot, slices.Sorted(maps.Keys(p.Groups)))
+	} else if m.Pilot == "" && slices.Contains(list(deciders(m)), ByPilot.String()) {
+		c.fail("tenant.co_management", "AUTH-51", "a workload is the pilot's, and no pilot group is named")
+	}
 	c.present("population.already", &p.Already.Present)
 	c.present("population.already.userless", &p.Already.Userless)
+}
+
+func deciders(m *CoManagement) []Decider {
+	d := m.Deciders()
+	return d[:]
 }
 
 func (c *checker) hundred(path string, sum int) {
@@ -274,7 +287,7 @@ func (c *checker) enrol(path string, a *Action) {
 	switch {
 	case c.now == unset:
 		c.fail(path, protocol.RuleUnset, "nobody can enrol while the authority is unknown")
-	case e.Again && e.Total()+e.Userless.Total() > 0:
+	case e.Again && e.New() > 0:
 		c.fail(path+".again", ruleContradiction, "again is about devices that were enrolled, not about new ones")
 	case e.Again && !c.enrolled:
 		c.fail(path+".again", ruleContradiction, "nobody has been enrolled before this")
@@ -286,6 +299,8 @@ func (c *checker) enrol(path string, a *Action) {
 		c.fail(path, protocol.RuleUnsupportedBMS, "a Mac is never under office365")
 	case alone && e.Userless.Total() > 0 && c.plan.Tenant.BMS.Userless == Refuse:
 		c.fail(path+".userless", protocol.RuleUserlessEnrol, "bms.userless is refuse: no userless device enrols under office365")
+	case alone && e.CoManaged > 0:
+		c.fail(path+".co_managed", "AUTH-51", "Configuration Manager enrols its clients with Intune, and the authority is office365 alone at this time")
 	}
 	if apple(&e.ByPlatform)+apple(&e.Userless) > 0 || e.All() && apple(&c.plan.Population.Mix) > 0 {
 		c.needs(path, ApplePush, "Apple devices enrol")
@@ -370,7 +385,7 @@ func (c *checker) count(of func(*ByPlatform) int, userless bool) int {
 		if e := c.plan.Timeline[i].Enrol; e != nil {
 			n += of(&e.Userless)
 			if !userless {
-				n += of(&e.ByPlatform)
+				n += of(&e.ByPlatform) + of(&ByPlatform{Windows: e.CoManaged})
 			}
 		}
 	}

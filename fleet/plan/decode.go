@@ -273,6 +273,8 @@ func words(t reflect.Type) []string {
 		return list(Commands[:])
 	case reflect.TypeFor[Gate]():
 		return gateNames[1:]
+	case reflect.TypeFor[Decider]():
+		return deciderNames[1:]
 	case reflect.TypeFor[Trouble]():
 		return troubleNames[1:]
 	case reflect.TypeFor[Certificate]():

@@ -32,6 +32,24 @@ type Tenant struct {
 	APNs        APNs               `yaml:"apns" jsonschema_description:"the Apple push certificate"`
 	BMS         BMS                `yaml:"bms" jsonschema_description:"Basic Mobility and Security"`
 	Identity    Identity           `yaml:"identity" jsonschema_description:"the devices' own certificates"`
+	CoManaged   CoManagement       `yaml:"co_management" jsonschema_description:"who decides the workloads of co-managed PCs (AUTH-51)"`
+}
+
+// CoManagement says who decides each workload of co-managed PCs; default: Configuration Manager.
+type CoManagement struct {
+	Pilot               string  `yaml:"pilot" jsonschema_description:"group of the population whose PCs are in the pilot"`
+	Compliance          Decider `yaml:"compliance"`
+	ResourceAccess      Decider `yaml:"resource_access"`
+	DeviceConfiguration Decider `yaml:"device_configuration" jsonschema_description:"with resource access and endpoint protection"`
+	EndpointProtection  Decider `yaml:"endpoint_protection"`
+	Update              Decider `yaml:"update"`
+	OfficeApps          Decider `yaml:"office_apps"`
+	ClientApps          Decider `yaml:"client_apps"`
+}
+
+// Deciders lists who decides, in the order of the fields.
+func (c *CoManagement) Deciders() [7]Decider {
+	return [...]Decider{c.Compliance, c.ResourceAccess, c.DeviceConfiguration, c.EndpointProtection, c.Update, c.OfficeApps, c.ClientApps}
 }
 
 // APNs is the Apple push certificate in force as the story begins (AUTH-33).
@@ -60,6 +78,8 @@ type Population struct {
 	Groups         map[string]int `yaml:"groups" jsonschema_description:"groups of users, in parts of 100; what is missing to 100 is in no group"`
 	Already        Already        `yaml:"already" jsonschema_description:"devices enrolled before the story begins"`
 	Offline        Offline        `yaml:"offline" jsonschema_description:"spells without a network"`
+	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs of users enrol, in parts of 100; what is missing to 100, by the user (AUTH-47); by rule only"`
+	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47); by rule only"`
 	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
 }
 
@@ -98,6 +118,17 @@ type Licences struct {
 	Basic  int `yaml:"basic" jsonschema:"minimum=0"`
 	Intune int `yaml:"intune" jsonschema:"minimum=0"`
 }
+
+// Ways are how Windows PCs enrol that the device limit does not count (AUTH-47), in parts of 100.
+type Ways struct {
+	Manager     int `yaml:"manager" jsonschema:"minimum=0" jsonschema_description:"a device-enrolment manager's account"`
+	GroupPolicy int `yaml:"group_policy" jsonschema:"minimum=0"`
+	Joined      int `yaml:"joined" jsonschema:"minimum=0" jsonschema_description:"joined to Azure AD"`
+	Autopilot   int `yaml:"autopilot" jsonschema:"minimum=0"`
+}
+
+// Total is the parts that are not the user's own enrolment.
+func (w *Ways) Total() int { return w.Manager + w.GroupPolicy + w.Joined + w.Autopilot }
 
 // Already are the devices that are enrolled before the story begins, Present's with a user.
 type Already struct {
@@ -194,11 +225,15 @@ type Enrol struct {
 	Over  Duration `yaml:"over" jsonschema_description:"the enrolments are spread over this time"`
 	Again bool     `yaml:"again" jsonschema_description:"those whose enrolment has ended, and nobody else"`
 	ByPlatform
-	Userless ByPlatform `yaml:"userless" jsonschema_description:"new devices without a user"`
+	Userless  ByPlatform `yaml:"userless" jsonschema_description:"new devices without a user"`
+	CoManaged int        `yaml:"co_managed" jsonschema:"minimum=0" jsonschema_description:"new Windows PCs that Configuration Manager's client enrols by itself (AUTH-51)"`
 }
 
+// New is how many new devices e brings.
+func (e *Enrol) New() int { return e.Total() + e.Userless.Total() + e.CoManaged }
+
 // All tells whether e is about the devices of the population that have not enrolled yet.
-func (e *Enrol) All() bool { return !e.Again && e.Total() == 0 && e.Userless.Total() == 0 }
+func (e *Enrol) All() bool { return !e.Again && e.New() == 0 }
 
 // A Setting sets the tenant's authority.
 type Setting struct {

@@ -61,6 +61,7 @@ func (p *Plan) counts() []*int {
 		if e := p.Timeline[i].Enrol; e != nil {
 			all(&e.ByPlatform)
 			all(&e.Userless)
+			add(&e.CoManaged)
 		}
 	}
 	return counts

@@ -299,6 +299,26 @@ func (g Gate) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 // UnmarshalText takes accept and refuse.
 func (g *Gate) UnmarshalText(b []byte) error { return word((*uint8)(g), gateNames, b) }
 
+// A Decider is who decides a workload of co-managed PCs (AUTH-51).
+type Decider uint8
+
+// The deciders. The zero value is ByConfigMgr too.
+const (
+	ByConfigMgr Decider = iota + 1
+	ByPilot             // Intune for those of the pilot
+	ByIntune
+)
+
+var deciderNames = []string{"", "configmgr", "pilot", "intune"}
+
+func (d Decider) String() string { return deciderNames[d] }
+
+// MarshalText gives what String gives.
+func (d Decider) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText takes configmgr, pilot and intune.
+func (d *Decider) UnmarshalText(b []byte) error { return word((*uint8)(d), deciderNames, b) }
+
 // A Trouble is how the server fails.
 type Trouble uint8
 

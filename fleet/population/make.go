@@ -20,6 +20,7 @@ const (
 	useLicence
 	useSample
 	useReturn
+	useWay
 )
 
 // New makes the population of p, a checked plan: the devices that were there before, those of the mix and those
@@ -34,6 +35,7 @@ func New(p *plan.Plan) *Population {
 	m.add(apportion(&pop.Mix, pop.Devices), true, Device{Joins: Never})
 	m.timeline()
 	m.users()
+	m.ways()
 	m.pop.habits(p)
 	return m.pop
 }
@@ -117,6 +119,7 @@ func (m *maker) timeline() {
 			start := len(m.pop.Devices)
 			m.add(a.Enrol.ByPlatform, true, Device{})
 			m.add(a.Enrol.Userless, false, Device{})
+			m.add(plan.ByPlatform{Windows: a.Enrol.CoManaged}, true, Device{Enrolment: CoManagement, Traits: CoManaged})
 			added := m.pop.Devices[start:]
 			shuffle(source(m.plan.Seed, useOrder, uint64(start)<<1|1), added)
 			for k := range added {
@@ -190,6 +193,44 @@ func (m *maker) users() {
 		}
 		left--
 		d.User = int32(len(m.pop.Users) - 1)
+		if u := &m.pop.Users[d.User]; d.Has(CoManaged) {
+			u.CoManaged = true // which takes all of the user's devices to Intune (AUTH-15)
+			d.Workloads = m.workloads(u)
+		}
+	}
+}
+
+// workloads are those that Intune decides of the co-managed PCs of u (AUTH-51).
+func (m *maker) workloads(u *User) (w Workloads) {
+	c := &m.plan.Tenant.CoManaged
+	pilot := u.Group >= 0 && m.pop.Groups[u.Group] == c.Pilot
+	for i, by := range c.Deciders() {
+		if by == plan.ByIntune || by == plan.ByPilot && pilot {
+			w |= 1 << i
+		}
+	}
+	if w&DeviceConfiguration != 0 {
+		w |= ResourceAccess | EndpointProtection
+	}
+	return w
+}
+
+// ways draws how Windows PCs enrol, and what is managed elsewhere: what no wire of Apple's tells (AUTH-47).
+func (m *maker) ways() {
+	p := &m.plan.Population
+	w := &p.Ways
+	for i := range m.pop.Devices {
+		d := &m.pop.Devices[i]
+		if d.Platform.Apple() || w.Total() == 0 && p.OtherMDM == 0 {
+			continue
+		}
+		r := source(m.plan.Seed, useWay, uint64(i))
+		if way := weighted(r, 100, w.Manager, w.GroupPolicy, w.Joined, w.Autopilot); way >= 0 && d.Platform == protocol.Windows && !d.Userless() && d.Enrolment == ByUser {
+			d.Enrolment = [...]Enrolment{ByManager, GroupPolicy, Joined, Autopilot}[way]
+		}
+		if d.Joins != Already && happens(r, p.OtherMDM) {
+			d.Traits |= Elsewhere
+		}
 	}
 }
 

@@ -160,6 +160,8 @@ const (
 	FullyManaged                  // Android fully managed
 	WorkProfile                   // Android work profile
 	CloudPC                       // an Azure virtual machine
+	GroupPolicy                   // Windows by group policy
+	Autopilot                     // Windows Autopilot
 )
 
 // Traits are yes-or-no facts of a device.
@@ -177,6 +179,7 @@ const (
 	Noncompliant          // in the directory
 	InGracePeriod         // noncompliant, with time left
 	AssumedCertEnd        // CertEnd is an assumption
+	Elsewhere             // another MDM manages it when it wants to enrol (AUTH-47)
 )
 
 // Has tells whether all of t's bits are in d.
