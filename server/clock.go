@@ -39,8 +39,16 @@ func (w *watch) look(now protocol.Time, passed time.Duration) (jumped time.Durat
 	return jumped
 }
 
-// watchClock puts the clock in doubt when it was set, and out of it when it was set back.
-func (s *Server) watchClock(w *watch, now protocol.Time, passed time.Duration) {
+// WatchClock tells the server that its clock says now when the time that has passed since some moment is passed. A clock that
+// was set by more than five minutes since the last look is in doubt until it is set back or confirmed (HST-110). Run looks
+// by itself.
+func (s *Server) WatchClock(now protocol.Time, passed time.Duration) {
+	s.outbox.ticking.Lock()
+	defer s.outbox.ticking.Unlock()
+	w := &s.outbox.clock
+	if s.outbox.confirmed.Swap(false) {
+		w.off = 0
+	}
 	jumped := w.look(now, passed)
 	if jumped == 0 {
 		return

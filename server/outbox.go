@@ -30,6 +30,7 @@ const (
 type outbox struct {
 	nudged    chan struct{} // has one when something may be due sooner than it was
 	ticking   sync.Mutex
+	clock     watch        // guarded by ticking
 	held      atomic.Bool  // the push certificate was found unusable, and none was uploaded since
 	sweep     atomic.Int64 // protocol.Time of the next clean-up
 	begun     atomic.Int64 // protocol.Time of the first enrolment that was begun since the latest one; 0: none was
@@ -297,15 +298,12 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 // Run, a clock that jumps is in doubt (HST-110). Only a closed store ends it sooner; what else fails
 // is logged and tried again.
 func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
-	began, w, p := time.Now(), watch{}, &pace{strained: s.cfg.Strained}
+	began, p := time.Now(), &pace{strained: s.cfg.Strained}
 	for ctx.Err() == nil {
 		next, err := s.Next(ctx)
 		wait := time.Duration(-1)
 		now := clock()
-		if s.outbox.confirmed.Swap(false) {
-			w.off = 0
-		}
-		s.watchClock(&w, now, time.Since(began))
+		s.WatchClock(now, time.Since(began))
 		switch {
 		case err != nil:
 		case next == 0:

@@ -1,0 +1,440 @@
+package rehearsal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/delivery"
+	"rollcall/server/push"
+	"rollcall/server/store"
+)
+
+// A LoopConfig says what a [Loop] is made of.
+type LoopConfig struct {
+	Start    protocol.Time
+	Seed     uint64        // of all chance: the same seed and the same calls tell the same story
+	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
+
+	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
+	Contact func(c *Contact)                                                                                                     // told the end of each conversation; nil: nobody
+
+	// Arrives tells whether the server's answer to a round comes back to its device; nil: each does.
+	Arrives func(device int, c *protocol.CheckIn) bool
+}
+
+// A Handset is who a device is. All five platforms take part by rule: Apple's are woken by pushes, the others poll.
+type Handset struct {
+	ID         string // what the wire calls it
+	Platform   protocol.Platform
+	User       delivery.UserID // 0: userless
+	AndroidAPI bool            // managed through Android Management API: it drops nothing by itself (AUTH-27)
+	CoManaged  bool            // Windows with Configuration Manager's client
+}
+
+// A Contact is one conversation of a device, whole or not.
+type Contact struct {
+	Device   int // as [Loop.Add] counted it
+	At       protocol.Time
+	Began    protocol.Verb      // the first word
+	Done     bool               // the server said that there is nothing more to do
+	Refusal  protocol.Rule      // by which the server ended it; empty: it did not
+	Executed []protocol.Command // what the device carried out; valid during the call only
+}
+
+// A Loop is devices and their server in virtual time: device cores and the server's core over a store in memory, with
+// time, chance and pushes as arguments. Nothing waits and nothing runs beside it. Not safe for concurrent use.
+type Loop struct {
+	cfg    LoopConfig
+	ctx    context.Context
+	server *server.Server
+	store  *store.Memory
+
+	now  protocol.Time // of the devices
+	off  time.Duration // how far the server's clock is set ahead
+	down bool          // nobody reaches the server
+
+	devices []agent.Device // by index; with them places and the calendar
+	places  []place
+	due     *calendar
+	chance  rand.PCG
+	issued  uint64 // identities so far
+
+	mu    sync.Mutex
+	woken []uint32 // whom the push service has reached
+
+	ev      delivery.Event // of the round under way, used again and again
+	out     delivery.Outcome
+	step    agent.Event
+	actions agent.Actions
+	missing bool // the profile to be removed was not there
+	contact Contact
+}
+
+// A place is what the loop keeps of one device beside its core.
+type place struct {
+	handset Handset
+	number  protocol.Device // at the server
+	cert    delivery.Fingerprint
+	topic   string    // that it enrolled with
+	mail    time.Time // until when the push service keeps a wake-up for it; zero: it has none
+	away    bool
+}
+
+// NewLoop makes a loop with an empty store and a tenant that was never set up.
+func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
+	if cfg.Lifetime == 0 {
+		cfg.Lifetime = 365 * 24 * time.Hour
+	}
+	l := &Loop{cfg: cfg, ctx: ctx, store: store.NewMemory(), now: cfg.Start, due: newCalendar(0, cfg.Start)}
+	l.chance.Seed(cfg.Seed, 0)
+	return l, l.Restart()
+}
+
+// Restart ends the server and opens it again over what it has kept.
+func (l *Loop) Restart() (err error) {
+	l.server, err = server.Open(l.ctx, l.Clock(), server.Config{
+		Store: l.store, Push: l, Observe: l.cfg.Observe, Rand: l.chance.Uint64,
+		Renewal: func(_ context.Context, _ protocol.Time, _ *delivery.State, challenge string) ([]byte, error) {
+			return []byte(challenge), nil
+		},
+	})
+	return err
+}
+
+// Server is the server, until the next restart.
+func (l *Loop) Server() *server.Server { return l.server }
+
+// Now is the moment of the devices.
+func (l *Loop) Now() protocol.Time { return l.now }
+
+// Clock is what the server's clock says.
+func (l *Loop) Clock() protocol.Time { return l.now.Add(l.off) }
+
+// SetClock sets the server's clock ahead of time as it passes (HST-110).
+func (l *Loop) SetClock(off time.Duration) {
+	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+	l.off = off
+	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+}
+
+// Down has nobody reach the server, or everybody again.
+func (l *Loop) Down(is bool) { l.down = is }
+
+// Device is the core of a device. Read only.
+func (l *Loop) Device(i int) *agent.Device { return &l.devices[i] }
+
+// Number is what the server calls a device; 0: it has not heard of it.
+func (l *Loop) Number(i int) protocol.Device { return l.places[i].number }
+
+// Add makes a device that has never been managed, and returns its index.
+func (l *Loop) Add(h Handset) int {
+	i := len(l.devices)
+	l.devices = append(l.devices, agent.NewDevice(protocol.Device(i+1), h.Platform, l.cfg.Seed))
+	l.places = append(l.places, place{handset: h})
+	l.due.grow(len(l.devices))
+	return i
+}
+
+// Enrol has a device obtain an identity and enrol with it.
+func (l *Loop) Enrol(i int) error {
+	p := &l.places[i]
+	if l.reaches(p) && !managed(&l.devices[i]) {
+		g := store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID}
+		challenge, err := l.server.Grant(l.ctx, l.Clock(), g)
+		if err == nil {
+			err = l.certify(i, challenge)
+		}
+		if err != nil {
+			return fmt.Errorf("device %s: %w", p.handset.ID, err)
+		}
+		p.topic = ""
+		if p.handset.Platform.Apple() {
+			p.topic = l.server.World().Push.Topic
+		}
+	}
+	return l.tell(i, agent.Event{Kind: agent.Enrol, CheckOut: true})
+}
+
+// Unenrol has the user of a device take the enrolment off.
+func (l *Loop) Unenrol(i int) error {
+	return l.tell(i, agent.Event{Kind: agent.Unenrol, CheckOut: true})
+}
+
+// Sync has the user of a device start a check-in by hand (AUTH-22).
+func (l *Loop) Sync(i int) error { return l.tell(i, agent.Event{Kind: agent.Woken}) }
+
+// Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept.
+func (l *Loop) Reach(i int, there bool) error {
+	p := &l.places[i]
+	p.away = !there
+	if kept := p.mail; there && !kept.IsZero() {
+		p.mail = time.Time{}
+		if kept.After(l.now.Time()) {
+			return l.Sync(i)
+		}
+	}
+	return nil
+}
+
+func managed(d *agent.Device) bool {
+	return d.Phase() == agent.Enrolling || d.Phase() == agent.Enrolled
+}
+
+func (l *Loop) reaches(p *place) bool { return !p.away && !l.down }
+
+// certify gets the device the identity that a challenge stands for.
+func (l *Loop) certify(i int, challenge string) error {
+	l.issued++
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], l.issued)
+	from := l.Clock()
+	from -= from % protocol.Time(time.Second/time.Microsecond) // as X.509 keeps it
+	until := from.Add(l.cfg.Lifetime)
+	der, err := l.server.Issue(l.ctx, l.Clock(), server.Claim{
+		Challenge: challenge, Request: key, Key: key,
+		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) { return key[:], from, until, nil },
+	})
+	if err != nil {
+		return err
+	}
+	l.places[i].cert = sha256.Sum256(der)
+	l.devices[i].SetIdentity(agent.Identity{NotBefore: from, NotAfter: until})
+	return nil
+}
+
+// mostIdle is how often in a row the server may be due for something that it then leaves undone.
+const mostIdle = 1000
+
+// Run lets time pass until a moment, and does all that is due up to then.
+func (l *Loop) Run(until protocol.Time) error {
+	again, idle := protocol.Time(0), 0
+	for {
+		at, tick := protocol.Time(0), false
+		if !l.down {
+			next, err := l.server.Next(l.ctx)
+			if err != nil {
+				return err
+			}
+			if idle++; next > l.Clock() || next == 0 {
+				idle = 0
+			}
+			if idle > mostIdle {
+				return fmt.Errorf("the server is due since %s, and at %s it has still not done it", next, l.Clock())
+			}
+			if next != 0 {
+				at, tick = max(next.Add(-l.off), l.now, again), true
+			}
+		}
+		d, any := l.due.first()
+		if any && (!tick || d.at < at) {
+			at, tick = d.at, false
+		}
+		if at == 0 || at > until {
+			break
+		}
+		l.now = max(l.now, at)
+		if tick {
+			if err := l.Tick(); err != nil {
+				return err
+			}
+			again = l.now.Add(time.Second) // what could not be done now is tried later
+			continue
+		}
+		l.due.set(d.device, 0)
+		if err := l.tell(int(d.device), agent.Event{Kind: agent.Tick}); err != nil {
+			return err
+		}
+	}
+	l.now = max(l.now, until)
+	return nil
+}
+
+// Tick has the server do what is due, and those who are woken by it check in.
+func (l *Loop) Tick() error {
+	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
+		return err
+	}
+	slices.Sort(l.woken)
+	for _, i := range l.woken {
+		if err := l.tell(int(i), agent.Event{Kind: agent.Woken}); err != nil {
+			return err
+		}
+	}
+	l.woken = l.woken[:0]
+	return nil
+}
+
+// Push is the push service: it reaches Apple's devices at once and keeps the latest wake-up for one that is away. The
+// other platforms have none yet.
+func (l *Loop) Push(_ context.Context, n push.Notification) push.Answer {
+	i := binary.BigEndian.Uint32(n.Token)
+	d, p := &l.devices[i], &l.places[i]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case n.Topic != l.server.World().Push.Topic && d.Platform().Apple():
+		return push.Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "DeviceTokenNotForTopic"}
+	case d.Phase() != agent.Enrolled || binary.BigEndian.Uint16(n.Token[4:]) != d.Enrolments():
+		return push.Answer{Result: delivery.Inactive, InactiveSince: l.Clock().Time(), Reason: "Unregistered"}
+	case !d.Platform().Apple():
+	case !p.away:
+		l.woken = append(l.woken, i)
+	case !n.Expires.IsZero():
+		p.mail = n.Expires.Add(-l.off)
+	}
+	return push.Answer{Result: delivery.Accepted}
+}
+
+// tell has something happen to a device, and carries out what it then wants done until it rests.
+func (l *Loop) tell(i int, ev agent.Event) error {
+	d := &l.devices[i]
+	l.step = ev
+	l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0]}
+	for {
+		d.Step(l.now, &l.step, &l.actions)
+		l.step = agent.Event{}
+		for k := range l.actions.List {
+			a := &l.actions.List[k]
+			var err error
+			switch a.Kind {
+			case agent.Send:
+				err = l.send(i, &a.CheckIn)
+			case agent.Execute:
+				err = l.execute(i, &a.Command)
+			}
+			if err != nil {
+				return fmt.Errorf("device %s: %w", l.places[i].handset.ID, err)
+			}
+		}
+		if l.step.Kind == 0 {
+			break
+		}
+	}
+	l.due.set(uint32(i), d.Due())
+	if l.contact.Began != protocol.NoVerb && l.cfg.Contact != nil {
+		l.cfg.Contact(&l.contact)
+	}
+	return nil
+}
+
+// send takes one round to the server, and its answer back.
+func (l *Loop) send(i int, c *protocol.CheckIn) error {
+	p := &l.places[i]
+	if l.contact.Began == protocol.NoVerb {
+		l.contact.Began = c.Verb
+	}
+	l.contact.Done = false
+	if !l.reaches(p) {
+		l.step.Kind = agent.Failed
+		return nil
+	}
+	cred, err := l.server.Credential(l.ctx, p.cert)
+	if err != nil {
+		return err
+	}
+	l.ev = delivery.Event{Kind: delivery.CheckInRound, ID: p.handset.ID, Message: delivery.Message{CheckIn: *c, Credential: cred, Missing: l.missing}}
+	l.missing = false
+	m := &l.ev.Message
+	switch c.Verb {
+	case protocol.Enrol:
+		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic = p.handset.Platform, p.handset.AndroidAPI, p.handset.CoManaged, p.topic
+	case protocol.Ready:
+		m.Topic, m.Token = p.topic, l.token(i)
+	}
+	l.ev.Device, m.Device = p.number, p.number // the certificate decides
+	if c.Verb == protocol.Enrol {
+		l.ev.Device = 0
+	}
+	arrives := l.cfg.Arrives == nil || l.cfg.Arrives(i, c)
+	err = l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
+	no := new(protocol.Refusal)
+	switch {
+	case !arrives:
+		l.step.Kind = agent.Failed
+	case errors.As(err, &no):
+		l.contact.Refusal = no.Rule
+		l.step.Kind = agent.Refused
+		if no.RetryAfter > 0 {
+			l.step.Kind, l.step.RetryAfter = agent.Failed, no.RetryAfter
+		}
+		l.step.Notice = p.heard(no.Notice)
+	case errors.Is(err, store.ErrNotFound):
+		l.contact.Refusal = protocol.RuleRecordKept
+		l.step.Kind = agent.Refused
+	case err != nil:
+		return err
+	default:
+		p.number = l.out.State.Device
+		l.contact.Done = l.out.Reply.Kind != protocol.Work
+		l.step.Kind, l.step.Reply = agent.Answered, l.out.Reply
+		l.step.Reply.Notice = p.heard(l.out.Reply.Notice)
+	}
+	return nil
+}
+
+// heard is what a device makes of a notice: nothing, where the vendor's cloud manages it.
+func (p *place) heard(n protocol.Notice) protocol.Notice {
+	if p.handset.AndroidAPI {
+		return protocol.Notice{}
+	}
+	return n
+}
+
+// token is the address of a device: its place, and its enrolment.
+func (l *Loop) token(i int) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(nil, uint32(i)), l.devices[i].Enrolments())
+}
+
+// execute carries out a command, by rule.
+func (l *Loop) execute(i int, c *protocol.Command) error {
+	d := &l.devices[i]
+	l.contact.Executed = append(l.contact.Executed, *c)
+	l.step = agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged}
+	switch c.Kind {
+	case protocol.InstallProfile:
+		p := &l.server.World().Profiles[c.Profile]
+		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
+	case protocol.RemoveProfile:
+		if at := d.Find(nameOf(c.Text)); at >= 0 {
+			d.Uninstall(at)
+		} else {
+			l.step.Status, l.missing = protocol.Failed, true
+		}
+	case protocol.RenewIdentity:
+		err := l.certify(i, string(c.Payload))
+		switch {
+		case errors.Is(err, server.ErrChallenge), errors.Is(err, server.ErrSpent), errors.Is(err, server.ErrExpired):
+			l.step.Status = protocol.Failed
+		case err != nil:
+			return err
+		default:
+			l.step = agent.Event{Kind: agent.Enrol, CheckOut: true}
+		}
+	case protocol.Erase:
+		l.step.Then = agent.Wipe
+	case protocol.Retire:
+		l.step.Then = agent.Leave
+	case protocol.Restart:
+		l.step.Then = agent.Reboot
+	}
+	return nil
+}
+
+// nameOf is the number by which a device core knows a profile of this identifier.
+func nameOf(identifier string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(identifier))
+	return h.Sum64()
+}
