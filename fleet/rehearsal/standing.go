@@ -63,7 +63,7 @@ func (w *Watch) standing(now protocol.Time, d *watched) Standing {
 		v.Stale = !v.Pending && s.Epoch < world.Tenant.Epoch
 	}
 	v.Blocked = (v.Pending || v.Stale) && held(now, world, s)
-	other := s.Platform.Apple() && otherTopic(world, s)
+	other := s.Platform.Apple() && (otherTopic(world, s) || lost(now, world))
 	userless := u == nil && !s.Support && belongs(world, s, &anybody) != s.Registered
 	over := (v.Pending || userless) && mustEnrol(now, s)
 	v.NeedsSupport = userless && !over && !other // the first reason counts
@@ -113,6 +113,11 @@ func mustEnrol(now protocol.Time, s *delivery.State) bool {
 
 func otherTopic(world *delivery.World, s *delivery.State) bool {
 	return world.Push.Topic != "" && s.Push.Topic != world.Push.Topic
+}
+
+// lost tells whether the push certificate ended so long ago that only one with another topic can be had (AUTH-33).
+func lost(now protocol.Time, world *delivery.World) bool {
+	return world.Push.Topic != "" && now > world.Push.NotAfter.Add(30*24*time.Hour)
 }
 
 // held tells whether the push certificate keeps the device from checking in (AUTH-30, AUTH-33).

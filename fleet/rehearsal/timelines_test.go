@@ -3,23 +3,183 @@ package rehearsal_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 )
 
+// TestTimelines plays random timelines, each of its own seed, on the real code and on the twin: they must never differ, and I1
+// to I10 hold. ROLLCALL_TIMELINES says how many, ROLLCALL_SEED which comes first. A timeline that fails is made as short as
+// it can be; the line that is printed plays it again with ROLLCALL_TIMELINE, and kept in testdata/timelines it is played for
+// ever.
 func TestTimelines(t *testing.T) {
-	from, to := 0, 300
-	fmt.Sscan(os.Getenv("FROM"), &from)
-	fmt.Sscan(os.Getenv("TO"), &to)
-	bad := 0
-	for seed := from; seed < to; seed++ {
-		tl := drawTimeline(uint64(seed))
-		broken, err := play(tl)
-		if err != nil || len(broken) > 0 {
-			bad++
-			if bad < 4 {
-				t.Errorf("seed %d: %v %v\n%s", seed, broken, err, tl)
+	if line := os.Getenv("ROLLCALL_TIMELINE"); line != "" {
+		if name, what := fails(parseTimeline(line)); name != "" {
+			t.Fatal(what)
+		}
+		return
+	}
+	n, first := number(t, "ROLLCALL_TIMELINES", 400), number(t, "ROLLCALL_SEED", 0)
+	const batch = 64
+	for from := first; from < first+n; from += batch {
+		for i, name := range playAll(from, min(batch, first+n-from)) {
+			if name == "" {
+				continue
+			}
+			seed := from + i
+			short := shrink(drawTimeline(uint64(seed)), name)
+			_, what := fails(short)
+			t.Fatalf("found after %d timelines\nseed %d: %s\nROLLCALL_TIMELINE=%q", seed-first+1, seed, what, short)
+		}
+	}
+	t.Logf("%d timelines", n)
+}
+
+func number(t *testing.T, variable string, otherwise int) int {
+	s := os.Getenv(variable)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
+
+// playAll plays n timelines, as many at once as there are processors, and says of each what it breaks.
+func playAll(from, n int) []string {
+	broken := make([]string, n)
+	next := make(chan int)
+	var done sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		done.Go(func() {
+			for i := range next {
+				broken[i], _ = fails(drawTimeline(uint64(from + i)))
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	done.Wait()
+	return broken
+}
+
+// fails plays a timeline: the name of what does not hold first, and all in words; empty: nothing.
+func fails(t timeline) (name, what string) {
+	defer func() {
+		if x := recover(); x != nil {
+			name, what = "panic", fmt.Sprint("panic: ", x)
+		}
+	}()
+	broken, err := play(t)
+	if err != nil {
+		return "error", strings.Join(append(broken, "error: "+err.Error()), "\n")
+	}
+	if len(broken) == 0 {
+		return "", ""
+	}
+	name, _, _ = strings.Cut(broken[0], ":")
+	return name, strings.Join(broken, "\n")
+}
+
+// shrink makes a timeline that breaks name shorter, as long as it still does: fewer acts, fewer devices, shorter waits.
+func shrink(t timeline, name string) timeline {
+	still := func(s timeline) bool { got, _ := fails(s); return got == name }
+	for again := true; again; {
+		again = false
+		for size := len(t) / 2; size >= 1; size /= 2 {
+			for at := 1; at+size <= len(t); {
+				if s := slices.Delete(slices.Clone(t), at, at+size); still(s) {
+					t, again = s, true
+				} else {
+					at++
+				}
+			}
+		}
+		for at := 1; at < len(t); at++ {
+			for _, s := range simpler(t, at) {
+				if still(s) {
+					t, again = s, true
+					break
+				}
 			}
 		}
 	}
-	t.Logf("%d bad", bad)
+	return t
+}
+
+// simpler are timelines that are t but for one act that is simpler.
+func simpler(t timeline, at int) (all []timeline) {
+	with := func(act string) { s := slices.Clone(t); s[at] = act; all = append(all, s) }
+	f := strings.Fields(t[at])
+	switch f[0] {
+	case "enrol": // without this device, whoever comes after it one place further in front
+		s, before := slices.Delete(slices.Clone(t), at, at+1), 0
+		for _, act := range t[:at] {
+			if strings.HasPrefix(act, "enrol ") {
+				before++
+			}
+		}
+		for i, act := range s {
+			g := strings.Fields(act)
+			if len(g) == 2 && slices.Contains(onDevice, g[0]) {
+				if d, _ := strconv.Atoi(g[1]); d > before {
+					s[i] = fmt.Sprintf("%s %d", g[0], d-1)
+				}
+			}
+		}
+		all = append(all, s)
+	case "wait":
+		for _, shorter := range []string{"1m", "20m", "2h", "9h", "30h", "3d", "8d"} {
+			if shorter == f[1] {
+				break
+			}
+			with("wait " + shorter)
+		}
+	case "set", "upload":
+		if len(f) > 2 {
+			with(strings.TrimSuffix(strings.TrimSuffix(t[at], " force"), " confirm"))
+		}
+	case "cut":
+		with("lose " + f[1])
+	}
+	return all
+}
+
+// TestTimelinesKept plays the timelines that once found something.
+func TestTimelinesKept(t *testing.T) {
+	files, err := filepath.Glob("testdata/timelines/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no timelines are kept: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			if name, what := fails(parseTimeline(line)); name != "" {
+				t.Errorf("%s: %s\nROLLCALL_TIMELINE=%q", file, what, line)
+			}
+		}
+	}
+}
+
+// TestShrink: a long timeline that breaks something is made short, and stays one that breaks the same.
+func TestShrink(t *testing.T) {
+	long := parseTimeline("tenant intune 365; upload A 300; enrol phone 0; enrol pc 1; wait 2h; order 1; put 1 all; wait 9h; nonsense; wait 9h")
+	name, _ := fails(long)
+	if got := shrink(long, name).String(); name != "error" || got != "tenant intune 365; nonsense" {
+		t.Errorf("shrunk to %q, which is %q", got, name)
+	}
 }

@@ -2,7 +2,6 @@ package rehearsal_test
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -69,9 +68,14 @@ const profiles = `
 // plansOf says what a letter of an action stands for: a licence's service plan.
 var plansOf = map[string]string{"I": "INTUNE_A", "i": "INTUNE_A, disabled", "O": "INTUNE_O365", "M": "EXCHANGE_S_STANDARD", "A": "AAD_PREMIUM"}
 
-func rows(table string) (all [][]string) {
+// rows are the lines of a table by column; a column may name several words.
+func rows(table string) (all [][][]string) {
 	for line := range strings.Lines(strings.TrimSpace(table)) {
-		all = append(all, strings.Fields(line))
+		var row [][]string
+		for _, column := range strings.Fields(line) {
+			row = append(row, strings.Split(column, ","))
+		}
+		all = append(all, row)
 	}
 	return all
 }
@@ -79,11 +83,16 @@ func rows(table string) (all [][]string) {
 var (
 	managers = rows(whoManages)
 	changes  = rows(whatChanges)
-	shelf    = rows(profiles)
+	shelf    = func() (all [][]string) {
+		for line := range strings.Lines(strings.TrimSpace(profiles)) {
+			all = append(all, strings.Fields(line))
+		}
+		return all
+	}()
 )
 
-func fits(column, word string) bool {
-	return column == "any" || slices.Contains(strings.Split(column, ","), word)
+func fits(column []string, word string) bool {
+	return column[0] == "any" || slices.Contains(column, word)
 }
 
 func manages(tenant, user, registered string, apart bool) (who, rule string) {
@@ -93,7 +102,7 @@ func manages(tenant, user, registered string, apart bool) (who, rule string) {
 	}
 	for _, f := range managers {
 		if fits(f[1], tenant) && fits(f[2], user) && fits(f[3], place) && fits(f[4], registered) {
-			return f[6], f[0]
+			return f[6][0], f[0][0]
 		}
 	}
 	return "nobody", "no row"
@@ -138,14 +147,17 @@ type unit struct {
 	epoch      int
 	topic      string
 	from, ends protocol.Time // its identity
+	joined     protocol.Time // by its own clock
 	revoked    bool
 	seen       protocol.Time // by the server's clock
 	heard      int
 	support    bool
 	queue      []string // what administrators and the enrolment have ordered, in order
 	on         map[string]*setting
-	kept       map[string]bool // identifiers that were unassigned and stay (AUTH-55): settings of nobody
-	unsure     bool            // an answer to it was lost: what the server has taken shows at its next contact
+	ordered    map[string]*setting // what it was to get when the server spoke to it last, and it may not have heard
+	kept       map[string]bool     // identifiers that were unassigned and stay (AUTH-55): settings of nobody
+	unsure     bool                // an answer to it was lost: what the server has taken shows at its next contact
+	going      string              // and that was to the order that ends its enrolment
 
 	waits protocol.Time // since when it should move and could; 0: it need not or cannot
 	soon  bool          // it has been woken for it
@@ -194,11 +206,19 @@ func (w *twin) class(u *unit) string {
 }
 
 // target is who should manage an enrolled device.
-func (w *twin) target(u *unit) (who, rule string) {
+func (w *twin) target(u *unit) (who, rule string) { return w.resolve(u, w.class(u)) }
+
+// next is who manages it after its next completed check-in: support has a userless device move (AUTH-18).
+func (w *twin) next(u *unit) string {
 	class := w.class(u)
 	if u.support {
 		class = "entitled"
 	}
+	who, _ := w.resolve(u, class)
+	return who
+}
+
+func (w *twin) resolve(u *unit, class string) (who, rule string) {
 	who, rule = manages(w.tenant, class, u.registered, u.apart())
 	if who == "nobody" {
 		who = u.registered
@@ -206,9 +226,19 @@ func (w *twin) target(u *unit) (who, rule string) {
 	return who, rule
 }
 
+// held tells whether the push certificate keeps a device away (AUTH-30, AUTH-33).
+func (w *twin) held(u *unit) bool {
+	return u.apple() && (w.gap || w.topic == "" || w.clock >= w.ends)
+}
+
+// unheard tells whether no push reaches a device any more (AUTH-32; AUTH-33: after the grace only another topic can be had).
+func (w *twin) unheard(u *unit) bool {
+	return u.apple() && w.topic != "" && (u.topic != w.topic || w.clock > w.ends.Add(30*day))
+}
+
 // profilesOf is whose profiles a device should have.
 func (w *twin) profilesOf(u *unit) string {
-	who, _ := w.target(u)
+	who := w.next(u)
 	if who == "intune" && w.tenant == "sccm" {
 		return "sccm"
 	}
@@ -236,70 +266,77 @@ func (w *twin) wanted(u *unit) map[string]*setting {
 	return all
 }
 
-// words says what is true of one device (the Words of authority.md). Changed: the tenant's authority is about to.
-func (w *twin) words(u *unit, changed bool) map[string]bool {
-	is := map[string]bool{}
-	to, rule := w.target(u)
-	is["to "+to], is["by "+rule], is["from "+u.registered] = true, true, true
-	user := u.owner >= 0 || u.support
-	is["pending"] = user && to != u.registered
-	is["stale"] = u.owner >= 0 && to == u.registered && (changed || u.epoch < w.epoch)
-	ended := w.topic != "" && w.clock >= w.ends
-	lost := w.topic != "" && w.clock > w.ends.Add(30*day)
-	if is["pending"] || is["stale"] {
-		is["blocked"] = u.apple() && (w.gap || ended)
+// Words are what is true of one device, as authority.md names it.
+type words uint16
+
+const (
+	enrolled words = 1 << iota
+	pending
+	stale
+	blocked
+	stranded
+	needsSupport
+	mustEnrol
+	unlicensed
+	leaving
+	moves
+	movesBlocked
+)
+
+var wordNames = [...]string{
+	"enrolled", "pending", "stale", "blocked", "stranded", "needs support", "must enrol again", "unlicensed", "leaving", "would move", "would move, blocked",
+}
+
+// words says what is true of an enrolled device. Changed: the tenant's authority is about to.
+func (w *twin) words(u *unit, changed bool) words {
+	is := enrolled
+	say := func(x words, holds bool) {
+		if holds {
+			is |= x
+		}
 	}
+	to, _ := w.target(u)
+	user := u.owner >= 0
 	expired := u.ends <= w.clock
-	is["must enrol again"] = expired || u.revoked
-	topic := u.apple() && (lost || w.topic != "" && u.topic != w.topic)
-	would := is["pending"]
-	if u.owner < 0 { // had it an entitled user
+	say(pending, user && to != u.registered)
+	say(stale, user && to == u.registered && (changed || u.epoch < w.epoch))
+	say(blocked, is&(pending|stale) != 0 && w.held(u))
+	say(mustEnrol, expired || u.revoked)
+	would := is&pending != 0
+	if !user { // had it an entitled user
 		elsewhere, _ := manages(w.tenant, "entitled", u.registered, u.apart())
 		would = elsewhere != "nobody" && elsewhere != u.registered
 	}
-	switch {
-	case topic && !(would && (expired || u.revoked)):
-		is["stranded"], is["stranded: topic"] = true, true
-	case !would:
-	case expired || u.revoked:
-		is["stranded"] = true
-	case u.owner < 0 && !u.support:
-		is["stranded"], is["needs support"] = true, true
+	say(stranded, w.unheard(u) || would && (expired || u.revoked || !user))
+	say(needsSupport, would && !user && !expired && !u.revoked && !w.unheard(u))
+	if user {
+		mail, class := strings.Contains(w.people[u.owner].plans, "M"), w.class(u)
+		say(unlicensed, to == "office365" && !mail && class != "entitled" || to == "intune" && (class == "basic" || class == "none") && u.kind != "client")
 	}
-	class := w.class(u)
-	is["unlicensed"] = u.owner >= 0 && (to == "office365" && class == "none" || to == "office365" && class == "comanaged" && !strings.Contains(w.people[u.owner].plans, "M") ||
-		to == "intune" && (class == "basic" || class == "none") && u.kind != "client")
-	is["leaving"] = slices.Contains(u.queue, "retire") || slices.Contains(u.queue, "delete") || slices.Contains(u.queue, "wipe")
-	is["moves"] = is["pending"] && !is["stranded"] && !is["leaving"]
-	for k, v := range is {
-		if !v {
-			delete(is, k)
-		}
-	}
+	say(leaving, slices.Contains(u.queue, "retire") || slices.Contains(u.queue, "delete") || slices.Contains(u.queue, "wipe"))
+	say(moves, is&pending != 0 && is&(stranded|leaving) == 0)
+	say(movesBlocked, is&(moves|blocked) == moves|blocked)
 	return is
 }
 
 // foretell says in one text, and in counts, what is true of all enrolled devices right after a change to a tenant.
-func (w *twin) foretell(to string) (text string, counts map[string]int) {
+func (w *twin) foretell(to string) (text string, counts [len(wordNames)]int) {
 	before, gap := w.tenant, w.gap
 	changes := to != before
-	w.tenant = to
-	w.gap = gap || changes && before != "unknown"
-	counts = map[string]int{}
+	w.tenant, w.gap = to, gap || changes && before != "unknown"
 	b := fmt.Appendf(nil, "%s %d", to, w.epoch)
 	for i, u := range w.devices {
 		if u.life != "enrolled" {
 			continue
 		}
 		is := w.words(u, changes)
-		counts["enrolled"]++
-		for k := range is {
-			counts[k]++
+		for k := range wordNames {
+			if is>>k&1 != 0 {
+				counts[k]++
+			}
 		}
-		if is["moves"] && is["blocked"] {
-			counts["moves, blocked"]++
-		}
-		b = fmt.Appendf(b, "\n%d %v", i, slices.Sorted(maps.Keys(is)))
+		who, rule := w.target(u)
+		b = fmt.Appendf(b, "\n%d %s to %s by %s, %b, held %v", i, u.registered, who, rule, is, w.held(u))
 	}
 	w.tenant, w.gap = before, gap
 	return string(b), counts
@@ -314,10 +351,10 @@ func (w *twin) mayChange(to string, force bool) string {
 		if !fits(f[0], w.tenant) || !fits(f[1], to) {
 			continue
 		}
-		for _, need := range strings.Split(f[2], ",") {
+		for _, need := range f[2] {
 			switch {
 			case need == "units" && w.units == 0:
-				if strings.Contains(f[2], "force") && !force {
+				if slices.Contains(f[2], "force") && !force {
 					return "AUTH-04"
 				}
 				return "AUTH-09"
@@ -367,6 +404,8 @@ func (w *twin) upload(topic string, ends protocol.Time) { w.topic, w.ends, w.gap
 func (w *twin) mayEnrol(u *unit) string {
 	to, rule := manages(w.tenant, w.class(u), "new", u.apart())
 	switch {
+	case u.life != "" && u.life != "removed" && w.clock < u.from: // the clock was set back: its new identity looks older than the one before
+		return "HST-032"
 	case w.tenant == "unknown":
 		return "AUTH-01"
 	case to == "nobody":
@@ -406,16 +445,17 @@ func (w *twin) mayEnrol(u *unit) string {
 func (w *twin) enrolled(u *unit) {
 	u.registered, _ = manages(w.tenant, w.class(u), "new", u.apart())
 	u.life, u.managed, u.epoch, u.heard, u.seen = "enrolled", true, w.epoch, w.epoch, w.clock
-	u.topic = ""
+	u.topic, u.joined = "", w.now
 	if u.apple() {
 		u.topic = w.topic
 	}
 	second := protocol.Time(time.Second / time.Microsecond)
 	u.from = w.clock - w.clock%second
 	u.ends = u.from.Add(w.life)
-	u.support, u.revoked, u.unsure = false, false, false
+	u.support, u.revoked, u.unsure, u.going = false, false, false, ""
 	u.queue = []string{"DeviceInformation", "SecurityInfo"}
 	u.on, u.kept = map[string]*setting{}, map[string]bool{}
+	u.ordered = w.wanted(u)
 }
 
 // mayCheckIn is the answer to a device that checks in.
@@ -448,6 +488,7 @@ func (w *twin) hear(u *unit) {
 	}
 	for _, s := range u.on {
 		switch {
+		case s.whose != whose && w.changed < u.joined: // the server's clock was wrong: to the device all that is here came later
 		case s.whose != whose && s.dies == 0:
 			s.dies = min(w.changed, w.now).Add(7 * day)
 		case s.whose == whose && old: // the device is told of the change, not of each profile: until it checks in it takes them for old
@@ -509,13 +550,14 @@ func (w *twin) checkIn(u *unit) {
 		u.on[id] = s
 		delete(u.kept, id)
 	}
-	is := w.words(u, false)
-	to, _ := w.target(u)
-	switch {
-	case is["pending"]:
+	for id, s := range u.ordered { // it was on its way when it was unassigned, and is there to stay now
+		if wanted[id] == nil && s.family == "configuration" && (u.kind == "android" || u.kind == "api") && s.whose == whose {
+			u.kept[id] = true
+		}
+	}
+	u.ordered = nil
+	if to := w.next(u); to != u.registered || u.owner >= 0 {
 		u.registered, u.epoch = to, w.epoch
-	case is["stale"]:
-		u.epoch = w.epoch
 	}
 	u.support = false
 	if w.renews(u) {
@@ -529,21 +571,32 @@ func (w *twin) checkIn(u *unit) {
 // leaves is the end of an enrolment that the server knows of.
 func (w *twin) leaves(u *unit, revoked bool) {
 	u.life, u.managed, u.revoked = "ended", false, revoked
-	u.on, u.queue, u.support, u.unsure = map[string]*setting{}, nil, false, false
+	u.on, u.queue, u.support, u.unsure, u.going = map[string]*setting{}, nil, false, false, ""
 }
 
-// settle notes for every device since when it should move, and could (I8). Soon: it is woken for what has just happened.
+// vague tells whether nobody can say how a device stands.
+func (w *twin) vague() bool {
+	return slices.ContainsFunc(w.devices, func(u *unit) bool { return u.unsure })
+}
+
+// settle notes since when each device should move, and could (I8). Soon: it is woken for what has just happened.
 func (w *twin) settle(soon bool) {
 	for _, u := range w.devices {
+		w.settleOne(u, soon)
+	}
+}
+
+func (w *twin) settleOne(u *unit, soon bool) {
+	could := u.life == "enrolled" && u.managed && !u.away && !w.down && !u.unsure && !w.held(u) && !w.unheard(u) && w.clock >= u.from
+	if could {
 		is := w.words(u, false)
-		could := u.life == "enrolled" && u.managed && !u.away && !w.down && !u.unsure && (is["pending"] || is["stale"]) && !is["blocked"] && !is["stranded"] &&
-			!is["must enrol again"] && w.clock >= u.from && !(u.apple() && w.topic == "")
-		switch {
-		case !could:
-			u.waits = 0
-		case u.waits == 0:
-			u.waits, u.soon = w.now, soon && u.apple()
-		}
+		could = is&mustEnrol == 0 && (is&(pending|stale) != 0 || u.support && w.next(u) != u.registered)
+	}
+	switch {
+	case !could:
+		u.waits = 0
+	case u.waits == 0:
+		u.waits, u.soon = w.now, soon && u.apple()
 	}
 }
 

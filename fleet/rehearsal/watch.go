@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"rollcall/protocol"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
 
@@ -79,7 +80,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	checkOld(now, world, after, out, fail)
 	d.checkMove(now, world, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
-	checkProfiles(before, after, out, fail)
+	checkProfiles(world, before, after, out, fail)
 	d.checkRemoval(now, before, after, out, fail)
 	d.state = *after
 	d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
@@ -177,13 +178,13 @@ func sameQueue(ids []protocol.CommandID, queue []delivery.Queued) bool {
 }
 
 // checkProfiles holds I3 for profiles: one that the device confirmed leaves the list only by a removal that the
-// device confirmed, a newer version, or with the enrolment.
-func checkProfiles(before, after *delivery.State, out *delivery.Outcome, fail failer) {
+// device confirmed, a newer version, with the enrolment, or because it is unassigned and stays on such a device (AUTH-55).
+func checkProfiles(world *delivery.World, before, after *delivery.State, out *delivery.Outcome, fail failer) {
 	if after.Life != delivery.Enrolled || before.Life != delivery.Enrolled || len(out.Commands) == 0 && len(before.Profiles) <= len(after.Profiles) {
 		return
 	}
 	for _, p := range before.Profiles {
-		if p.State != delivery.Installed {
+		if p.State != delivery.Installed || int(p.Profile) < len(world.Profiles) && !authority.Leaves(before.Subject(), world.Profiles[p.Profile].Family, world.Settings.Leaving) {
 			continue
 		}
 		if !slices.ContainsFunc(after.Profiles, func(q delivery.Assigned) bool { return q.Profile == p.Profile }) {

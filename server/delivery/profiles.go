@@ -125,7 +125,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case d.wanted(set, p.Identifier) && !(old && d.failed(set, p.Identifier)):
 		case d.pending(p.Identifier):
 			n.Set = Unfinished
-		case old && !d.ends(set, p):
+		case old && !d.ends(set, p, a.At):
 			if n.Set == set.Version {
 				n.Set = Leftover
 			}
@@ -144,9 +144,9 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 
 // ends tells whether a profile of the authority before has to go now, where set is what the device should have: under
 // coexistence at once (AUTH-23, AUTH-24), else as soon as its namesake is there (AUTH-26), and seven days after the
-// change at the latest (AUTH-27).
-func (d *decision) ends(set *Set, p *Profile) bool {
-	if d.w.coexists() || d.over() {
+// change at the latest (AUTH-27). One that came after the change, for it was on its way, was not there to be kept.
+func (d *decision) ends(set *Set, p *Profile, came protocol.Time) bool {
+	if d.w.coexists() || d.over() || came >= d.w.Tenant.ChangedAt {
 		return true
 	}
 	for _, s := range set.Profiles {

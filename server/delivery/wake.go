@@ -53,7 +53,8 @@ func (d *decision) scheduled() Wake {
 // pushed is the report of a wake-up.
 func (d *decision) pushed() {
 	in, s := d.in, d.s
-	if s.Life != Enrolled || in.PushedAt < s.Push.Since {
+	newer := in.PushedAt < s.Push.Since && s.Push.Since <= d.now // else the clock was set back meanwhile (HST-110)
+	if s.Life != Enrolled || newer {
 		return // it went to an address that is no longer the device's
 	}
 	switch {
