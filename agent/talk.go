@@ -257,7 +257,11 @@ func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
 	}
 	d.epoch = n.Epoch
 	d.flags &^= grace
-	if n.Rule == protocol.RuleRegistered {
+	if n.Rule == protocol.RuleRegistered { // all that is here is of the authority in force, also what an earlier change was to end
+		for i := range d.profiles {
+			d.profiles[i].Until = 0
+		}
+		d.drops = 0
 		return
 	}
 	d.flags |= grace

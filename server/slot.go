@@ -89,6 +89,7 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	}
 	var present renewal.Push
 	if p := content.Latest(); p != nil { // in the gap it is another slot's: that one is to be renewed
+		cert.UploadedAt = max(now, p.UploadedAt+1) // the clock may have been set back since (HST-110)
 		present = renewal.Push{Topic: p.Topic, NotBefore: p.NotBefore, NotAfter: p.NotAfter}
 		if cert.AppleID == "" && p.Topic == cert.Topic {
 			cert.AppleID = p.AppleID // renewed under the same one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -907,7 +908,14 @@ func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact) {
 		w.hear(u)
 	case got != "":
 	case !c.Done: // an answer was lost
-		u.unsure, u.going, u.ordered = true, gone, w.wanted(u)
+		if id := p.loop.Device(d).Identity(); id.NotAfter != u.ends { // it has renewed it before that
+			u.from, u.ends = id.NotBefore, id.NotAfter
+		}
+		u.unsure, u.going = true, gone
+		if u.ordered == nil {
+			u.ordered = map[string]*setting{}
+		}
+		maps.Copy(u.ordered, w.wanted(u))
 	default:
 		if len(u.queue) > 0 {
 			w.breaks("I3", "device %d was not asked for %q", d, u.queue)

@@ -125,7 +125,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case d.wanted(set, p.Identifier) && !(old && d.failed(set, p.Identifier)):
 		case d.pending(p.Identifier):
 			n.Set = Unfinished
-		case old && !d.ends(set, p, a.At):
+		case old && !d.ends(set, p) && !d.came(a.Profile):
 			if n.Set == set.Version {
 				n.Set = Leftover
 			}
@@ -144,9 +144,9 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 
 // ends tells whether a profile of the authority before has to go now, where set is what the device should have: under
 // coexistence at once (AUTH-23, AUTH-24), else as soon as its namesake is there (AUTH-26), and seven days after the
-// change at the latest (AUTH-27). One that came after the change, for it was on its way, was not there to be kept.
-func (d *decision) ends(set *Set, p *Profile, came protocol.Time) bool {
-	if d.w.coexists() || d.over() || came >= d.w.Tenant.ChangedAt {
+// change at the latest (AUTH-27).
+func (d *decision) ends(set *Set, p *Profile) bool {
+	if d.w.coexists() || d.over() {
 		return true
 	}
 	for _, s := range set.Profiles {
@@ -163,6 +163,12 @@ func (d *decision) failed(set *Set, identifier string) bool {
 	return slices.ContainsFunc(set.Profiles, func(p protocol.Profile) bool {
 		return d.w.profile(p).Identifier == identifier && d.assigned(p).State == InstallFailed
 	})
+}
+
+// came tells whether this round brought p: one of the authority before that was still on its way was not there to be kept.
+func (d *decision) came(p protocol.Profile) bool {
+	i, ok := slices.BinarySearchFunc(d.s.Profiles, p, byProfile)
+	return ok && d.s.Profiles[i].State == Installing && d.assigned(p).State == Installed
 }
 
 // over tells whether the time of the profiles of the authority before is up (AUTH-27).
