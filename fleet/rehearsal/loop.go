@@ -172,7 +172,14 @@ func (l *Loop) Unenrol(i int) error {
 }
 
 // Sync has the user of a device start a check-in by hand (AUTH-22).
-func (l *Loop) Sync(i int) error { return l.tell(i, agent.Event{Kind: agent.Woken}) }
+func (l *Loop) Sync(i int) error {
+	if at := l.devices[i].Due(); at != 0 && at <= l.now { // what is due at the same moment comes first
+		if err := l.tell(i, agent.Event{Kind: agent.Tick}); err != nil {
+			return err
+		}
+	}
+	return l.tell(i, agent.Event{Kind: agent.Woken})
+}
 
 // Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept.
 func (l *Loop) Reach(i int, there bool) error {
@@ -219,6 +226,7 @@ const mostIdle = 1000
 // Run lets time pass until a moment, and does all that is due up to then.
 func (l *Loop) Run(until protocol.Time) error {
 	again, idle := protocol.Time(0), 0
+	moment, here := protocol.Time(0), 0
 	for {
 		at, tick := protocol.Time(0), false
 		if !l.down {
@@ -243,7 +251,12 @@ func (l *Loop) Run(until protocol.Time) error {
 		if at == 0 || at > until {
 			break
 		}
-		l.now = max(l.now, at)
+		if l.now = max(l.now, at); l.now > moment {
+			moment, here = l.now, 0
+		}
+		if here++; here > mostIdle*(1+len(l.devices)) {
+			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.device].handset.ID)
+		}
 		if tick {
 			if err := l.Tick(); err != nil {
 				return err
@@ -268,7 +281,7 @@ func (l *Loop) Tick() error {
 	}
 	slices.Sort(l.woken)
 	for _, i := range l.woken {
-		if err := l.tell(int(i), agent.Event{Kind: agent.Woken}); err != nil {
+		if err := l.Sync(int(i)); err != nil {
 			return err
 		}
 	}

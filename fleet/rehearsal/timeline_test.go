@@ -908,10 +908,10 @@ func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact) {
 		w.hear(u)
 	case got != "":
 	case !c.Done: // an answer was lost
-		if id := p.loop.Device(d).Identity(); id.NotAfter != u.ends { // it has renewed it before that
+		if id := p.loop.Device(d).Identity(); id.NotAfter != 0 { // it has renewed it before that
 			u.from, u.ends = id.NotBefore, id.NotAfter
 		}
-		u.unsure, u.going = true, gone
+		u.unsure, u.going, u.managed = true, gone, p.managed(d)
 		if u.ordered == nil {
 			u.ordered = map[string]*setting{}
 		}

@@ -117,7 +117,12 @@ func shrink(t timeline, name string) timeline {
 
 // simpler are timelines that are t but for one act that is simpler.
 func simpler(t timeline, at int) (all []timeline) {
-	with := func(act string) { s := slices.Clone(t); s[at] = act; all = append(all, s) }
+	with := func(act string) {
+		if s := slices.Clone(t); act != t[at] {
+			s[at] = act
+			all = append(all, s)
+		}
+	}
 	f := strings.Fields(t[at])
 	switch f[0] {
 	case "enrol": // without this device, whoever comes after it one place further in front
