@@ -679,3 +679,27 @@ func BenchmarkSteadyStep(b *testing.B) {
 		d.Step(now, &answer, &out)
 	}
 }
+
+// AUTH-27: a device that hears that its profiles are of the authority in force again forgets when they were to go.
+func TestAUTH27InForceAgain(t *testing.T) {
+	now := protocol.Time(1_767_600_000_000_000)
+	d := NewDevice(1, protocol.Windows, 1)
+	var out Actions
+	step := func(at protocol.Time, ev Event) { d.Step(at, &ev, &out) }
+	step(now, Event{Kind: Enrol})
+	step(now, Event{Kind: Answered})
+	step(now, Event{Kind: Answered})
+	d.Install(Profile{Name: 1})
+	for i, rule := range []protocol.Rule{protocol.RuleSevenDays, protocol.RuleRegistered} {
+		now = now.Add(time.Hour)
+		step(now, Event{Kind: Woken})
+		step(now, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: uint32(i) + 2, ChangedAt: now, Rule: rule}}})
+		if goes := d.Profiles()[0].Until != 0; goes != (rule == protocol.RuleSevenDays) {
+			t.Errorf("after a notice of %s the profile leaves by itself: %v", rule, goes)
+		}
+	}
+	step(now.Add(8*24*time.Hour), Event{Kind: Tick})
+	if len(d.Profiles()) != 1 {
+		t.Error("the profile of the authority in force is gone")
+	}
+}
