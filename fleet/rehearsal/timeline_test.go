@@ -35,7 +35,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	set AUTHORITY [force]     previewed and confirmed
 //	look AUTHORITY, confirm   an administrator's preview, and a later confirmation of the last one
 //	plans U LETTERS           a user's service plans; lower case c: under co-management
-//	units N, limit N, silent DAYS
+//	units N, limit N, silent DAYS, workload W WHO
 //	upload TOPIC DAYS [confirm]
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
@@ -107,6 +107,9 @@ func drawTimeline(seed uint64) timeline {
 		{2, func() string { return "restart" }},
 		{2, func() string { return one("down", "up", "up") }},
 		{1, func() string { return "units " + one("-1", "-1", "0", "2", "5") }},
+		{1, func() string {
+			return "workload " + one("resource_access", "device_configuration") + " " + one("intune", "intune", "configmgr")
+		}},
 		{1, func() string { return "limit " + one("1", "2", "15") }},
 		{1, func() string { return "silent " + one("0", "30") }},
 		{1, func() string { return "clock " + one("1h", "-1h", "8d", "365d", "-365d", "0h", "0h", "0h") }},
@@ -167,7 +170,7 @@ func play(t timeline) (broken []string, err error) {
 		watch: rehearsal.NewWatch(&rehearsal.Log{}), ctx: context.Background(), units: map[protocol.Device]int{}, lost: map[int]bool{}, cut: map[int]bool{},
 		ran: map[int]map[protocol.CommandID]bool{},
 	}
-	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, versions: map[string]int{}, assigned: map[string]string{}}
+	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]bool{}}
 	life := 365
 	if len(t) > 0 {
 		if f := strings.Fields(t[0]); len(f) == 3 && f[0] == "tenant" {
@@ -298,6 +301,18 @@ func (p *player) act(f []string) error {
 			return err
 		}
 		w.limit = number(1)
+	case "workload":
+		set := s.Content().Settings
+		decider, _ := authority.DeciderNamed(arg(2))
+		at := slices.Index(authority.WorkloadNames[:], arg(1))
+		if at < 0 {
+			return fmt.Errorf("there is no workload %q", arg(1))
+		}
+		set.Workloads[at] = decider
+		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
+			return err
+		}
+		w.workloads[arg(1)] = arg(2) == "intune"
 	case "silent":
 		if err := s.SetCleanUp(p.ctx, now, boss, number(1)); err != nil {
 			return err

@@ -185,10 +185,11 @@ type twin struct {
 	silent  time.Duration
 	life    time.Duration
 
-	people   []person
-	devices  []*unit
-	versions map[string]int    // by place on the shelf
-	assigned map[string]string // by place on the shelf: groups
+	workloads map[string]bool // that Intune decides
+	people    []person
+	devices   []*unit
+	versions  map[string]int    // by place on the shelf
+	assigned  map[string]string // by place on the shelf: groups
 
 	broken []string
 }
@@ -245,6 +246,12 @@ func (w *twin) profilesOf(u *unit) string {
 	return who
 }
 
+// brings tells whether Intune, not Configuration Manager, decides a family on its clients (AUTH-12, AUTH-51): device
+// configuration includes access to resources.
+func (w *twin) brings(family string) bool {
+	return w.workloads["device_configuration"] || family != "configuration" && w.workloads["resource_access"]
+}
+
 // wanted are the profiles that a device should have, by identifier.
 func (w *twin) wanted(u *unit) map[string]*setting {
 	all := map[string]*setting{}
@@ -254,6 +261,9 @@ func (w *twin) wanted(u *unit) map[string]*setting {
 	whose := w.profilesOf(u)
 	for _, f := range shelf {
 		groups := w.assigned[f[0]]
+		if u.kind == "client" && whose != "office365" && !w.brings(f[3]) {
+			continue
+		}
 		if f[1] != whose || w.versions[f[0]] == 0 {
 			continue
 		}
@@ -415,16 +425,19 @@ func (w *twin) mayEnrol(u *unit) string {
 	case u.apple() && (w.topic == "" || w.clock >= w.ends):
 		return "AUTH-33"
 	}
-	if w.units >= 0 {
-		switch {
-		case u.owner < 0 && to == "intune":
-			return "AUTH-47"
-		case u.owner < 0 || to == "intune" && u.kind == "client":
-		case to == "intune" && w.class(u) != "entitled":
-			return "AUTH-47"
-		case to == "office365" && !strings.Contains(w.people[u.owner].plans, "M"):
+	asked := w.units >= 0 // licences are asked for where they are known
+	for i := range w.people {
+		asked = asked || strings.ContainsAny(w.people[i].plans, "IM")
+	}
+	switch {
+	case !asked:
+	case u.owner < 0:
+		if to == "intune" && w.units >= 0 { // a device licence; there are none
 			return "AUTH-47"
 		}
+	case to == "intune" && u.kind == "client":
+	case to == "intune" && w.class(u) != "entitled", to == "office365" && !strings.Contains(w.people[u.owner].plans, "M"):
+		return "AUTH-47"
 	}
 	if u.owner < 0 || to != "intune" || u.kind == "client" {
 		return ""
