@@ -39,6 +39,7 @@ func TestHST101Recall(t *testing.T) {
 		issued   time.Duration // after the backup; the restoration is a week after it
 		of, says string        // whom it was issued for, and who the message says it is of; empty of: nobody in particular
 		ended    bool          // the device had left before the backup
+		foreign  bool          // issued by another authority of the same name
 		status   int           // 0: the handshake fails
 	}{
 		{name: "renewed after the backup", restored: true, issued: day, of: udid(1), says: udid(1), status: 200},
@@ -47,6 +48,7 @@ func TestHST101Recall(t *testing.T) {
 		{name: "of an enrolment with a link", restored: true, issued: day, says: udid(1), status: 400},
 		{name: "of no name that a device can have", restored: true, issued: day, of: "../1", says: "../1", status: 400},
 		{name: "of a device that had left", restored: true, issued: day, of: udid(1), says: udid(1), ended: true, status: 400},
+		{name: "by another authority", restored: true, issued: day, of: udid(1), says: udid(1), foreign: true},
 		{name: "issued before the backup", restored: true, issued: -day, of: udid(1), says: udid(1)},
 		{name: "issued after the restoration", restored: true, issued: 8 * day, of: udid(1), says: udid(1)},
 		{name: "without a restoration", issued: day, of: udid(1), says: udid(1)},
@@ -75,7 +77,16 @@ func TestHST101Recall(t *testing.T) {
 			l.setClock(backup.Add(9 * day))
 			before := [2]store.Record{l.record(udid(1)), l.record(udid(2))}
 			subject := l.core.Subject(&store.Grant{ID: tt.of})
+			ours := l.ca
+			if tt.foreign {
+				fake, err := certs.NewAuthority(certs.P256, ours.Certificate().Subject.CommonName, backup)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.ca = fake
+			}
 			who := l.forgotten(subject, backup.Add(tt.issued))
+			l.ca = ours
 			p := l.phoneOf(tt.says, who)
 			body := []byte(`<?xml version="1.0"?><plist version="1.0"><dict><key>UDID</key><string>` + tt.says + `</string><key>Status</key><string>Idle</string></dict></plist>`)
 			var a answer
