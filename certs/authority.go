@@ -126,6 +126,15 @@ func LoadAuthority(certPEM, keyPEM []byte) (*Authority, error) {
 	return a, nil
 }
 
+// Foreign is the authority of others, by its certificate: it verifies, and issues nothing. The error is that of a certificate
+// which is no CA ([ErrMalformed]).
+func Foreign(c *x509.Certificate) (*Authority, error) {
+	if !c.BasicConstraintsValid || !c.IsCA {
+		return nil, fmt.Errorf("certificate %q is not a CA: %w", c.Subject.CommonName, ErrMalformed)
+	}
+	return &Authority{ca: Signer{Certificate: c}}, nil
+}
+
 // PEM writes the authority for [LoadAuthority]. keyPEM is secret.
 func (a *Authority) PEM() (certPEM, keyPEM []byte, err error) {
 	certPEM = CertificatesPEM(a.ca.Certificate)

@@ -76,6 +76,7 @@ type serveConfig struct {
 	MaxConnections  int                 // kept at once; 0: device.MaxConnections
 	Proxies         []netip.Prefix      // whose word is taken for whose request they pass on
 	ProxyHeader     string              // that has the device's certificate; empty: device.ProxyHeader
+	Lab             []*x509.Certificate // device.Config's
 	EnrolRate       float64             // device.Config's (HST-045); 0: no limit
 
 	// Devices wraps what devices call; nil: nothing does.
@@ -239,7 +240,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	edge := device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
 		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
-		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate,
+		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab,
 	}
 	if s.metrics != nil {
 		edge.Meter = s.metrics

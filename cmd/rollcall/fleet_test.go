@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,6 +164,35 @@ func TestFleetMake(t *testing.T) {
 	}
 	if l := runLoad(t, "--target", s.URL, "--data", data, "--fleet", file, "--closed", "3", "--for", "1s"); l.Load.Loop != "closed" || l.CheckIns.Done < 3 || !strings.Contains(l.Load.Pace, "3 devices at a time") {
 		t.Errorf("%+v, %+v", l.CheckIns, l.Load)
+	}
+}
+
+// A fleet mints its identities from a lab CA that the server trusts, and shows them as TLS has them or as a proxy would pass
+// them on.
+func TestFleetMinted(t *testing.T) {
+	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := ca.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	caName, keyName := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key")
+	if err := errors.Join(os.WriteFile(caName, certificate, 0o600), os.WriteFile(keyName, key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s, data := serving(t, func(c *serveConfig) {
+		c.Lab = []*x509.Certificate{ca.Certificate()}
+		c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	for i, auth := range []string{"mtls", "header"} {
+		got := runLoad(t, "--target", s.URL, "--data", data, "--devices", "10", "--rate", "20/s", "--for", "1s", "--seed", fmt.Sprint(i),
+			"--identity", "minted", "--identity-ca", caName, "--identity-key", keyName, "--auth", auth)
+		if x := &got.Load; got.CheckIns.Done != 20 || x.Identity != "minted" || x.Enrolment.Devices != 10 || got.Devices.Enrolled != 10 {
+			t.Errorf("%s: %+v, %+v", auth, got.CheckIns, x)
+		}
 	}
 }
 

@@ -30,14 +30,14 @@ import (
 
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
-	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, minimumOS string
-	names, legacyCMS                                                            []string
-	release                                                                     uint16
-	proxies                                                                     []string
-	proxyHeader, metrics                                                        string
-	maxConnections                                                              int
-	acceptUserless, signMessage, lab                                            bool
-	enrolRate                                                                   float64
+	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, identityCA, minimumOS string
+	names, legacyCMS                                                                        []string
+	release                                                                                 uint16
+	proxies                                                                                 []string
+	proxyHeader, metrics                                                                    string
+	maxConnections                                                                          int
+	acceptUserless, signMessage, lab                                                        bool
+	enrolRate                                                                               float64
 }
 
 func serveCommand() *cobra.Command {
@@ -72,6 +72,7 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "header with a device's certificate (RFC 9440, or PEM with percent signs); taken from trusted proxies alone")
 	flags.StringVar(&f.metrics, "metrics", "", "address and port for /metrics (Prometheus), /healthz and /readyz, without TLS or token: keep it inside (default: none)")
 	flags.IntVar(&f.maxConnections, "max-connections", device.MaxConnections, "connections that are kept at once")
+	flags.StringVar(&f.identityCA, "identity-ca", "", "PEM `FILE` of CAs whose identities are taken too, each for the device that its common name says: for labs and load tests, where whoever has that key can be every device")
 	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")
 	return cmd
 }
@@ -239,6 +240,11 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		cfg.Push.Roots = x509.NewCertPool()
 		for _, c := range list {
 			cfg.Push.Roots.AddCert(c)
+		}
+	}
+	if f.identityCA != "" {
+		if cfg.Lab, err = readCertificates(f.identityCA); err != nil {
+			return cfg, fmt.Errorf("--identity-ca: %w", err)
 		}
 	}
 	if f.adeRoot != "" {

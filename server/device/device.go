@@ -3,6 +3,7 @@ package device
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -27,6 +28,10 @@ type Config struct {
 	// EnrolRate is how many devices of one network may begin to enrol in a second, beyond a burst of a hundred times as many,
 	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.
 	EnrolRate float64
+
+	// Lab are authorities beside our own whose identities are taken too, each for the device that its common name says, over TLS
+	// or from a proxy. Whoever has such an authority's key can be every device: for labs and load tests.
+	Lab []*x509.Certificate
 
 	// Proxies are the networks of peers who may say, in the header ProxyHeader (empty: [ProxyHeader]) and in X-Forwarded-For,
 	// whose request they pass on (APL-024, HST-023). A proxy must have checked that the client has the certificate's key, and take
@@ -56,6 +61,7 @@ type Handler struct {
 	notes   notices
 	proxies proxies
 	rates   *rates // nil: enrolments are not bounded
+	lab     []*certs.Authority
 }
 
 // New makes a handler. The error says which field of cfg is missing.
@@ -80,6 +86,16 @@ func New(cfg Config) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{rates: bounds, proxies: front, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
+	for _, c := range cfg.Lab {
+		a, err := certs.Foreign(c)
+		if err != nil {
+			return nil, err
+		}
+		if string(c.RawSubject) == string(h.ca.Certificate().RawSubject) {
+			return nil, fmt.Errorf("device: Config.Lab: %q is what our own authority is called", c.Subject.CommonName)
+		}
+		h.lab = append(h.lab, a)
+	}
 	h.spare.New = func() any { return &exchange{body: make([]byte, 0, 4<<10)} }
 	h.mux.HandleFunc(commandPath, h.appleMessage)
 	h.mux.HandleFunc(checkInPath, h.appleMessage)

@@ -37,6 +37,7 @@ var (
 	errExpired    = &stranger{protocol.RuleNotRenewed, "certificate has expired"}
 	errUnbound    = &stranger{"HST-033", "certificate is not bound to a device"}
 	errForgotten  = &stranger{protocol.RuleRestored, "certificate was issued after the backup that this server was restored from"}
+	errNew        = &stranger{"HST-033", "certificate of a laboratory's, not seen before"}
 	errOther      = &stranger{"HST-033", "message names another device than the certificate"}
 	errSignature  = &stranger{"HST-035", "signature does not verify"}
 )
@@ -102,6 +103,9 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	}
 	if p.leaf != leaf {
 		cred, err := h.credential(r.Context(), leaf)
+		if errors.Is(err, errNew) {
+			cred, err = h.adopt(r.Context(), leaf)
+		}
 		*p = peer{cred: cred}
 		if errors.Is(err, errForgotten) { // the message will say whose it is
 			p.forgotten, err = leaf, nil
@@ -147,10 +151,12 @@ func (h *Handler) verifySignature(header string, body []byte) (*x509.Certificate
 func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (delivery.Credential, error) {
 	cred, err := h.cfg.Server.Credential(ctx, sha256.Sum256(leaf.Raw))
 	switch {
-	case errors.Is(err, store.ErrNotFound) && h.cfg.Server.Forgets(protocol.At(leaf.NotBefore)):
+	case errors.Is(err, store.ErrNotFound) && h.cfg.Server.Forgets(protocol.At(leaf.NotBefore)) && !h.fromLab(leaf):
 		return delivery.Credential{Identity: delivery.Identity{
 			Fingerprint: sha256.Sum256(leaf.Raw), NotBefore: protocol.At(leaf.NotBefore), NotAfter: protocol.At(leaf.NotAfter),
 		}}, errForgotten
+	case errors.Is(err, store.ErrNotFound) && h.fromLab(leaf):
+		return cred, errNew
 	case errors.Is(err, store.ErrNotFound):
 		return cred, errForeign
 	case err != nil:
@@ -167,6 +173,9 @@ func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (deliv
 func (h *Handler) TLSConfig() *tls.Config {
 	known := x509.NewCertPool()
 	known.AddCert(h.ca.Certificate())
+	for _, ca := range h.lab {
+		known.AddCert(ca.Certificate())
+	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		// Suites of TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 are not configurable.
@@ -192,18 +201,11 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 		return nil
 	}
 	leaf := cs.PeerCertificates[0]
-	err := h.ca.Verify(leaf, h.cfg.Now())
-	switch {
-	case err == nil:
-		if _, err = h.credential(context.Background(), leaf); errors.Is(err, errForgotten) {
-			err = nil // told, or recalled, at the first message
+	err := h.trusted(leaf, h.cfg.Now())
+	if err == nil {
+		if _, err = h.credential(context.Background(), leaf); errors.Is(err, errForgotten) || errors.Is(err, errNew) {
+			err = nil // told, recalled or adopted at the first message
 		}
-	case errors.Is(err, certs.ErrExpired):
-		err = errExpired
-	case errors.Is(err, certs.ErrNotYetValid):
-		err = errNotYet
-	default:
-		err = fmt.Errorf("%w: %w", errForeign, err)
 	}
 	if err == nil {
 		h.shaken(cs, "")
@@ -239,9 +241,45 @@ func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
 	return err
 }
 
-// trusted tells why leaf is no identity of ours that is valid at now.
+// fromLab tells whether leaf, whose signature was checked before, is of a laboratory's authority.
+func (h *Handler) fromLab(leaf *x509.Certificate) bool {
+	for _, ca := range h.lab {
+		if string(leaf.RawIssuer) == string(ca.Certificate().RawSubject) {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt has the server know a laboratory's certificate, for the device that it is made out to.
+func (h *Handler) adopt(ctx context.Context, leaf *x509.Certificate) (delivery.Credential, error) {
+	id := leaf.Subject.CommonName
+	if !validID(id) {
+		return delivery.Credential{}, fmt.Errorf("%w: its common name is no device's", errUnbound)
+	}
+	public, err := x509.MarshalPKIXPublicKey(leaf.PublicKey)
+	if err == nil {
+		err = certs.CheckPublicKey(leaf.PublicKey)
+	}
+	if err != nil {
+		return delivery.Credential{}, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	i := delivery.Identity{Fingerprint: sha256.Sum256(leaf.Raw), NotBefore: protocol.At(leaf.NotBefore), NotAfter: protocol.At(leaf.NotAfter)}
+	cred, err := h.cfg.Server.Adopt(ctx, h.now(), i, leaf.Raw, sha256.Sum256(public), id)
+	if errors.Is(err, server.ErrKeyReused) {
+		err = fmt.Errorf("%w: %w", errForeign, err)
+	}
+	return cred, err
+}
+
+// trusted tells why leaf is no identity of ours, or of a laboratory's, that is valid at now.
 func (h *Handler) trusted(leaf *x509.Certificate, now time.Time) error {
 	err := h.ca.Verify(leaf, now)
+	for _, ca := range h.lab {
+		if errors.Is(err, certs.ErrForeign) {
+			err = ca.Verify(leaf, now)
+		}
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -1,0 +1,81 @@
+package device
+
+import (
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"testing"
+
+	"rollcall/certs"
+	"rollcall/server/delivery"
+)
+
+// An identity of a laboratory's authority is taken for the device that it is made out to, and for no other; without that
+// setting it is a foreign one (HST-030, HST-033).
+func TestHST033LabIdentities(t *testing.T) {
+	var outside *certs.Authority
+	lab := func(c *Config) {
+		var err error
+		if outside, err = certs.NewAuthority(certs.P256, "lab CA", c.Now()); err != nil {
+			t.Fatal(err)
+		}
+		c.Lab = []*x509.Certificate{outside.Certificate()}
+	}
+	l := newLab(t, lab)
+	mint := func(name string) certs.Signer {
+		key := newKey()
+		c, err := outside.Issue(certs.IssueRequest{Public: key.Public(), Handle: name, Now: l.now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certs.Signer{Certificate: c, Key: key}
+	}
+	p := l.phoneOf(udid(1), mint(udid(1))).enrol()
+	if r, err := l.store.Record(t.Context(), 1); err != nil || r.State.Life != delivery.Enrolled || r.ID != p.id || r.State.User != 0 {
+		t.Errorf("%+v (%v), want enrolled without a user", r.State, err)
+	}
+	if a, _ := p.do(http.MethodPut, commandPath, nil, encode(p.idle())); a.status != 200 {
+		t.Errorf("Idle answered %d", a.status)
+	}
+	for name, thief := range map[string]*phone{
+		"made out to another device":     l.phoneOf(udid(1), mint(udid(2))),
+		"made out to nobody":             l.phoneOf(udid(3), mint("a name that no device has")),
+		"for a device that is enrolled ": l.phoneOf(udid(1), mint(udid(1))),
+	} {
+		m := thief.idle()
+		if a, _ := thief.do(http.MethodPut, commandPath, nil, encode(m)); a.status != 400 {
+			t.Errorf("%s: answered %d, want 400", name, a.status)
+		}
+	}
+	if a, _ := p.do(http.MethodPut, commandPath, nil, encode(p.idle())); a.status != 200 {
+		t.Errorf("Idle of the device itself answered %d after that", a.status)
+	}
+
+	plain := newLab(t)
+	stranger := mint(udid(1))
+	if err := plain.dial(plain.presenting(stranger.Certificate, newKey())); err == nil {
+		t.Error("was let in without the setting")
+	}
+	if !plain.logged("HST-030", "handshake refused") {
+		t.Errorf("the log does not say why:\n%s", plain.log)
+	}
+}
+
+func TestLabAuthorityRefused(t *testing.T) {
+	l := newLab(t)
+	twin, err := certs.NewAuthority(certs.P256, "test CA", l.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := twin.Issue(certs.IssueRequest{Public: newKey().Public(), Handle: "x", Now: l.now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]*x509.Certificate{"what our own authority is called": twin.Certificate(), "is not a CA": leaf} {
+		cfg := l.h.cfg
+		cfg.Lab = []*x509.Certificate{c}
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
