@@ -66,6 +66,14 @@ func TestReadyPlans(t *testing.T) {
 			[]string{"A push certificate with another topic is uploaded AUTH-32", string(delivery.WhatBlocked) + " AUTH-30", string(fleet.Removed)},
 			func(d *report.Devices) bool { return d.Stranded == 0 && d.Moved > 0 },
 		},
+		{
+			"support", 20,
+			[]string{
+				string(delivery.WhatSupportMove) + " AUTH-18", string(delivery.WhatMoved) + " AUTH-18", string(delivery.WhatMoved) + " AUTH-14",
+				string(delivery.WhatEnded), string(fleet.Removed),
+			},
+			func(d *report.Devices) bool { return d.Stranded == 0 && d.NeedsSupport == 0 && d.Moved > 3 },
+		},
 	} {
 		t.Run(tt.plan, func(t *testing.T) {
 			parts, gap := map[int]bool{}, false
@@ -97,6 +105,9 @@ func TestReadyPlans(t *testing.T) {
 			}
 			if headings != acts {
 				t.Errorf("the story explains %d of %d acts", headings, acts)
+			}
+			if says := strings.Contains(strings.Join(p.story.Lead, " "), "a push certificate with another topic stranded"); says != (tt.plan == "wrong-topic") {
+				t.Errorf("the story begins: %q", p.story.Lead)
 			}
 			left := p.story.Tables[0]
 			if left.Title != "Left behind" || left.Total != p.result.Devices.NeedsSupport {

@@ -110,10 +110,20 @@ func (t *telling) standings() string {
 	if d.NeedsSupport > 0 {
 		s += fmt.Sprintf("; %s without a user and stay where they are until support moves them", plural(d.NeedsSupport, "device")+are(d.NeedsSupport))
 	}
+	if n := t.cut(); n > 0 {
+		s += fmt.Sprintf("; a push certificate with another topic stranded %s, until they enrol again (AUTH-32)", plural(n, "device"))
+	}
 	if n := d.Pending + d.Stale; n > 0 {
 		s += fmt.Sprintf("; %s still to come", count(n)+are(n))
 	}
 	return s + "."
+}
+
+func (t *telling) cut() int {
+	if t.Watch == nil {
+		return 0
+	}
+	return t.Watch.Cut()
 }
 
 func are(n int) string {
@@ -152,6 +162,9 @@ func (t *telling) authorities() report.Table {
 		if x.n > 0 {
 			table.Rows = append(table.Rows, []any{x.what, x.n, protocol.RuleAgain, ""})
 		}
+	}
+	if n := t.cut(); n > 0 {
+		table.Rows = append(table.Rows, []any{"devices stranded by another topic", n, string(protocol.RuleOtherTopic), "renew under the same Apple ID instead"})
 	}
 	if n := t.Fleet.Counts().Expired; n > 0 {
 		table.Rows = append(table.Rows, []any{"profiles that devices dropped by themselves", n, protocol.RuleSevenDays, "seven days were over"})

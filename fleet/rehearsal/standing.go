@@ -156,10 +156,26 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 	if w.world == world {
 		return
 	}
+	cuts := w.world != nil && w.world.Push.Topic != "" && world.Push.Topic != w.world.Push.Topic
 	w.world = world
 	for _, d := range w.devices {
+		if s := &d.state; cuts && s.Life == delivery.Enrolled && s.Platform.Apple() && otherTopic(world, s) {
+			d.cut = true
+		}
 		w.settle(now, d)
 	}
+}
+
+// Cut returns how many devices a push certificate with another topic has stranded, whatever became of them since (AUTH-32).
+func (w *Watch) Cut() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.devices {
+		if d.cut {
+			n++
+		}
+	}
+	return n
 }
 
 // Reach tells that a device went off the network or came back.

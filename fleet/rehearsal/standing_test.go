@@ -307,3 +307,31 @@ func TestStandingOffline(t *testing.T) {
 		})
 	}
 }
+
+// TestAUTH32Cut: who was stranded by another topic stays counted, though it enrol again.
+func TestAUTH32Cut(t *testing.T) {
+	w := NewWatch(&Log{})
+	for i := range 3 {
+		s, ev := deviceOf(basic), round
+		s.Device, ev.ID = protocol.Device(i+1), fmt.Sprintf("udid-%d", i+1)
+		if i == 2 {
+			s.Platform = protocol.Windows
+		}
+		w.Observe(now, worldOf(coexist), &ev, &s, &s, &delivery.Outcome{})
+	}
+	renewed := worldOf(coexist)
+	renewed.Push.NotAfter = now.Add(700 * plan.Day)
+	if w.Turn(now, renewed); w.Cut() != 0 {
+		t.Errorf("%d stranded by the same topic", w.Cut())
+	}
+	other := worldOf(coexist)
+	other.Push.Topic = "other"
+	if w.Turn(now, other); w.Cut() != 2 {
+		t.Errorf("%d stranded, want both iPhones", w.Cut())
+	}
+	s, ev := deviceOf(basic), round
+	s.Push.Topic = "other"
+	if w.Observe(now, other, &ev, &s, &s, &delivery.Outcome{}); w.Cut() != 2 || w.Standing(now, "udid-1").Stranded {
+		t.Errorf("%d stranded after one has enrolled again; it stands so: %+v", w.Cut(), w.Standing(now, "udid-1"))
+	}
+}

@@ -45,6 +45,7 @@ type watched struct {
 	since protocol.Time        // since when it could have moved, and should; 0: it should not, or cannot
 	moved bool                 // its registered authority changed
 	again bool                 // it took a newer epoch, its authority unchanged
+	cut   bool                 // a push certificate with another topic stranded it
 }
 
 // Kept is how many violations a Watch keeps; the rest is counted.
