@@ -259,6 +259,15 @@ func (a *Authority) Verify(leaf *x509.Certificate, now time.Time) error {
 	if err := a.issued(leaf); err != nil {
 		return err
 	}
+	return a.Usable(leaf, now)
+}
+
+// Usable is [Authority.Verify] of a certificate whose every byte is known to be the authority's, if it names the authority at all:
+// it checks no signature.
+func (a *Authority) Usable(leaf *x509.Certificate, now time.Time) error {
+	if string(leaf.RawIssuer) != string(a.ca.Certificate.RawSubject) {
+		return fmt.Errorf("%w: issuer %.80q", ErrForeign, leaf.Issuer.String())
+	}
 	clientAuth := false
 	for _, usage := range leaf.ExtKeyUsage {
 		clientAuth = clientAuth || usage == x509.ExtKeyUsageClientAuth

@@ -56,7 +56,7 @@ type benchSize struct{ Devices, Connected int }
 
 // A benchAsk is one thing that the server process is asked for; a benchReply what it says, with its CPU time.
 type benchAsk struct {
-	Do   string   // cpu, rss, order, challenges or mint
+	Do   string   // cpu, rss, calm, peak, order, challenges or mint
 	N    int      // order: commands for each of the connected devices; challenges: how many
 	Keys [][]byte // mint: public keys, PKIX
 }
@@ -64,6 +64,7 @@ type benchAsk struct {
 type benchReply struct {
 	CPU          time.Duration
 	RSS          int64
+	State        AdmissionState
 	Challenges   []string
 	Certificates [][]byte // DER
 	Error        string
@@ -210,15 +211,13 @@ func (r *benchReply) answer(l *lab, a *benchAsk, connected []protocol.Device) er
 	switch a.Do {
 	case "rss":
 		debug.FreeOSMemory()
-		status, err := os.ReadFile("/proc/self/status")
-		if err != nil {
-			return err
-		}
-		_, line, _ := strings.Cut(string(status), "VmRSS:")
-		if _, err := fmt.Sscan(line, &r.RSS); err != nil {
-			return err
-		}
-		r.RSS *= 1024
+		return r.memory("VmRSS:")
+	case "calm": // the peak of memory counts from here
+		debug.FreeOSMemory()
+		return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+	case "peak":
+		r.State = l.h.cfg.Admission.State()
+		return r.memory("VmHWM:")
 	case "order":
 		return together(len(connected), func(i int) error {
 			for range a.N {
@@ -242,6 +241,18 @@ func (r *benchReply) answer(l *lab, a *benchAsk, connected []protocol.Device) er
 		})
 	}
 	return nil
+}
+
+// memory reads a line of what the kernel says of this process.
+func (r *benchReply) memory(name string) error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	_, line, _ := strings.Cut(string(status), name)
+	_, err = fmt.Sscan(line, &r.RSS)
+	r.RSS *= 1024
+	return err
 }
 
 // mint has the core issue an identity for a key, with no protocol around it.

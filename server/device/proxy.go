@@ -22,7 +22,7 @@ const ProxyHeader = "Client-Cert"
 
 const (
 	forwardedFor = "X-Forwarded-For"
-	knownLeaves  = 8192 // certificates whose signature was checked, kept for the next request
+	knownLeaves  = 8192 // certificates that were read, kept for the next request
 )
 
 var errHeader = &stranger{"HST-023", "a proxy's header has no certificate that can be read"}
@@ -117,7 +117,7 @@ func passedOn(r *http.Request) []string {
 }
 
 // proxied returns the certificate that a trusted proxy vouches for having seen the key of, checked as at a handshake of ours; nil:
-// there is none. The signature is checked once; time and revocation are looked at in every request.
+// there is none. It is read once; whose it is, time and revocation are looked at in every request.
 func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
 	values := passedOn(r)
 	switch {
@@ -134,18 +134,10 @@ func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
 			return nil, fmt.Errorf("%w: %w", errHeader, err)
 		}
 	}
-	now := h.cfg.Now()
-	switch {
-	case !ok:
-		if err := h.trusted(leaf, now); err != nil {
-			return nil, err
-		}
-		h.proxies.known.Add(sum, leaf)
-	case now.Before(leaf.NotBefore):
-		return nil, errNotYet
-	case now.After(leaf.NotAfter):
-		return nil, errExpired
+	if err := h.trusted(leaf, h.cfg.Now()); err != nil {
+		return nil, err
 	}
+	h.proxies.known.Add(sum, leaf)
 	return leaf, nil
 }
 

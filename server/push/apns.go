@@ -47,6 +47,7 @@ type APNs struct {
 	address string        // host and port of the service
 	room    chan struct{} // one place for each notification on its way
 	breaker breaker
+	budget  budget
 
 	mu   sync.Mutex
 	slot *slot // nil: no certificate
@@ -139,10 +140,11 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 }
 
 // exchange sends n, once more on a new connection where the first one broke (APL-105): one notification too many is none,
-// since the service keeps only the last one.
+// since the service keeps only the last one. How often that may be is bounded (HST-112).
 func (a *APNs) exchange(ctx context.Context, s *slot, n Notification, body []byte) (Answer, health) {
+	a.budget.earn()
 	answer, h, again := a.send(ctx, s, n, body)
-	if !again || ctx.Err() != nil {
+	if !again || ctx.Err() != nil || !a.budget.take() {
 		return answer, h
 	}
 	answer, h, again = a.send(ctx, s, n, body)
