@@ -265,3 +265,19 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *medd
 	}
 	return result
 }
+
+// What waits because devices are away, or because the server has to hold them off (AUTH-30), is not stuck.
+func TestLedgerIsPatient(t *testing.T) {
+	p, err := plan.Load("testdata/patience.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := playLab(t, t.Context(), p, labFlags{}, nil).result
+	books := r.Sections["ledger"].(ledger.Result)
+	if r.Verdict != report.OK || books.Faults() != 0 {
+		t.Errorf("verdict %s: %q, %v", r.Verdict, r.Reasons, books.Findings)
+	}
+	if books.Ordered != 12 || books.Confirmed != 12 {
+		t.Errorf("counts %+v, want 12 commands ordered and confirmed", books.Counts)
+	}
+}
