@@ -403,3 +403,34 @@ func TestOtherCommands(t *testing.T) {
 		t.Errorf("DeviceInformation of a Mac: %v", r.QueryResponses)
 	}
 }
+
+// A report's request says which command it is about, and which profile came or went with it.
+func TestReportSaysWhatItIsAbout(t *testing.T) {
+	s := enrolled(t, iPhone, plainHabits)
+	first := apple.NewProfile("com.example.a", "first", protocol.Email).UUID
+	for _, tt := range []struct {
+		uuid             string
+		command          apple.Command
+		habits           *Habits
+		profile, version string
+		status           protocol.Status
+	}{
+		{"c1", mail("com.example.a", "first"), plainHabits, "com.example.a", first, protocol.Acknowledged},
+		{"c2", apple.ProfileList{}, plainHabits, "", "", protocol.Acknowledged},
+		{"c3", mail("com.example.b", "first"), &Habits{ProfileFails: 1_000_000}, "com.example.b", apple.NewProfile("com.example.b", "first", protocol.Email).UUID, protocol.Failed},
+		{"c4", apple.InstallProfile{Payload: []byte("<?xml nonsense")}, plainHabits, "", "", protocol.Failed},
+		{"c5", mail("com.example.b", "first"), &Habits{NotNow: 1_000_000}, "", "", protocol.NotNow},
+		{"c6", apple.RemoveProfile{Identifier: "com.example.a"}, plainHabits, "com.example.a", "", protocol.Acknowledged},
+		{"c6", apple.RemoveProfile{Identifier: "com.example.a"}, plainHabits, "", "", protocol.Acknowledged}, // carried out before
+	} {
+		s.d.habits, s.now = tt.habits, s.now+1
+		s.wake()
+		s.wants(Idle)
+		s.give(tt.uuid, tt.command)
+		if r := s.act.Request; r.UUID != tt.uuid || r.Profile != tt.profile || r.Version != tt.version || r.Status != tt.status {
+			t.Errorf("%s %s is reported as %q, profile %q %q, %s; want %q %q, %s",
+				tt.uuid, tt.command.RequestType(), r.UUID, r.Profile, r.Version, r.Status, tt.profile, tt.version, tt.status)
+		}
+		s.answer(200, nil)
+	}
+}

@@ -266,6 +266,25 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *medd
 	return result
 }
 
+// Answers that are lost, connections that are reset and a busy server make devices and server try again. That is no fault.
+func TestLedgerTakesRetriesForRetries(t *testing.T) {
+	p, err := plan.Load("testdata/ledger.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fifth := plan.Whole / 5
+	p.Faults = []plan.Fault{{Share: fifth, DropResponse: true}, {Share: fifth, Reset: true}, {Share: fifth, Server: plan.Busy, For: p.Until}}
+	played := playLab(t, t.Context(), p, labFlags{}, nil)
+	books := played.result.Sections["ledger"].(ledger.Result)
+	if played.result.Verdict != report.OK || books.Faults() != 0 {
+		t.Errorf("verdict %s: %q, %v", played.result.Verdict, played.result.Reasons, books.Findings)
+	}
+	c := played.run.Fleet.Counts()
+	if books.Ordered < 10 || books.Confirmed != books.Ordered || books.Profiles != 8 || c.Dropped == 0 || c.Resets == 0 || c.Busied == 0 {
+		t.Errorf("ledger %+v, fleet %+v: want all commands confirmed, and every kind of trouble", books.Counts, c)
+	}
+}
+
 // What waits because devices are away, or because the server has to hold them off (AUTH-30), is not stuck.
 func TestLedgerIsPatient(t *testing.T) {
 	p, err := plan.Load("testdata/patience.yaml")

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -302,50 +301,5 @@ func TestSteadyPathAllocatesNothing(t *testing.T) {
 	}
 	if r := l.Result(); r.Faults() != 0 {
 		t.Errorf("found %v", r.Findings[0])
-	}
-}
-
-// BenchmarkLedger writes five entries for each of b.N commands: ordered, taken, delivered, confirmed, and the empty answer
-// after it, at a million devices with two profiles each.
-func BenchmarkLedger(b *testing.B) {
-	const devices = 1_000_000
-	list := ids(1 << 16)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	l := New(Config{Devices: devices})
-	for d := protocol.Device(1); d <= devices; d++ {
-		l.Enrolled(1, d)
-		for _, p := range []string{"wifi", "mail"} {
-			l.Wanted(1, d, p, "1")
-			l.Installed(1, d, p, "1")
-		}
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		steady(l, protocol.Time(i+1)*10, protocol.Device(1+uint64(i)*7919%devices), list[i%len(list)])
-	}
-	b.StopTimer()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/5/float64(b.N), "ns/entry")
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/devices, "B/device")
-	if r := l.Result(); r.Faults() != 0 {
-		b.Errorf("found %v", r.Findings[0])
-	}
-}
-
-// BenchmarkCheck looks once at a million devices.
-func BenchmarkCheck(b *testing.B) {
-	const devices = 1_000_000
-	l := New(Config{Devices: devices})
-	for d := protocol.Device(1); d <= devices; d++ {
-		l.Enrolled(1, d)
-		l.Wanted(1, d, "wifi", "1")
-		l.Installed(1, d, "wifi", "1")
-	}
-	for b.Loop() {
-		l.Check(2)
 	}
 }
