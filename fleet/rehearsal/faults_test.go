@@ -2,7 +2,6 @@ package rehearsal_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +74,7 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := fmt.Sprintf("%-4s %-52s %9s  %s\n", "", "fault", "timelines", "found as")
+	t.Logf("%-4s %-52s %9s  %s", "", "fault", "timelines", "found as")
 	missing := map[string]bool{"I1": true, "I2": true, "I3": true, "I4": true, "I5": true, "I6": true, "I7": true, "I8": true, "I9": true, "I10": true}
 	for _, f := range faults {
 		out := f.plant(t, root)
@@ -86,9 +85,8 @@ func TestFaults(t *testing.T) {
 		}
 		delete(missing, f.invariant)
 		name, _, _ := strings.Cut(m[2], ":")
-		table += fmt.Sprintf("%-4s %-52s %9s  %s\n", f.invariant, f.what, m[1], name)
+		t.Logf("%-4s %-52s %9s  %s", f.invariant, f.what, m[1], name)
 	}
-	t.Log("\n" + table)
 	if len(missing) > 0 {
 		t.Errorf("no fault found for %v", missing)
 	}

@@ -151,6 +151,7 @@ type player struct {
 		change authority.Change
 		to, id string
 		text   string
+		has    string
 	}
 	ran     map[int]map[protocol.CommandID]bool // by device: what it has carried out
 	stepped bool                                // the server's clock was set: the watch has no other
@@ -283,7 +284,7 @@ func (p *player) act(f []string) error {
 		pre, err := s.PreviewAuthority(p.ctx, now, c)
 		if p.answered("AUTH-04", strings.Join(f, " "), err, w.mayChange(arg(1), false)) {
 			p.looked.change, p.looked.to, p.looked.id = c, arg(1), pre.ID
-			p.looked.text, _ = w.foretell(arg(1))
+			p.looked.text, p.looked.has, _ = w.foretell(arg(1))
 		}
 	case "confirm":
 		p.confirm()
@@ -522,7 +523,7 @@ func (p *player) plans(i int, plans string) {
 		return
 	}
 	w.people[i] = next
-	_, counts := w.foretell(w.tenant)
+	_, _, counts := w.foretell(w.tenant)
 	p.counts("a preview of licences", pre, counts)
 	_, err = s.SetLicences(p.ctx, now, boss, list, pre.ID)
 	p.answered("AUTH-09", "licences", err, "")
@@ -602,7 +603,7 @@ func (p *player) set(to string, force bool) {
 		}
 		return
 	}
-	_, counts := w.foretell(to)
+	_, _, counts := w.foretell(to)
 	p.counts("the preview of "+to+" from "+w.tenant, pre, counts)
 	done, err := s.SetAuthority(p.ctx, now, boss, c, pre.ID)
 	if p.answered("AUTH-04", to+" from "+w.tenant, err, "") {
@@ -620,10 +621,14 @@ func (p *player) confirm() {
 		return
 	}
 	want := w.mayChange(l.to, false)
-	if text, _ := w.foretell(l.to); want == "" && text != l.text {
+	text, has, _ := w.foretell(l.to)
+	if want == "" && text != l.text {
 		want = "HST-070"
 	}
 	_, err := p.loop.Server().SetAuthority(p.ctx, p.loop.Clock(), boss, l.change, l.id)
+	if want == "" && has != l.has && errors.Is(err, protocol.RuleOutdated) { // other profiles may be another preview
+		want = "HST-070"
+	}
 	if p.answered("I10", "the confirmation of "+l.to+" from "+w.tenant, err, want) {
 		w.change(l.to)
 	}

@@ -2,6 +2,7 @@ package rehearsal_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -150,7 +151,8 @@ type unit struct {
 	joined     protocol.Time // by its own clock
 	revoked    bool
 	seen       protocol.Time // by the server's clock
-	heard      int
+	heard      int           // the epoch of which it was told
+	ending     bool          // and that what it had has seven days
 	support    bool
 	queue      []string // what administrators and the enrolment have ordered, in order
 	on         map[string]*setting
@@ -329,12 +331,13 @@ func (w *twin) words(u *unit, changed bool) words {
 	return is
 }
 
-// foretell says in one text, and in counts, what is true of all enrolled devices right after a change to a tenant.
-func (w *twin) foretell(to string) (text string, counts [len(wordNames)]int) {
+// foretell says in one text, and in counts, what is true of all enrolled devices right after a change to a tenant. Has is
+// what they have then and are to get: the same words and other profiles may or may not come to the same.
+func (w *twin) foretell(to string) (text, has string, counts [len(wordNames)]int) {
 	before, gap := w.tenant, w.gap
 	changes := to != before
 	w.tenant, w.gap = to, gap || changes && before != "unknown"
-	b := fmt.Appendf(nil, "%s %d", to, w.epoch)
+	b, h := fmt.Appendf(nil, "%s %d", to, w.epoch), []byte(nil)
 	for i, u := range w.devices {
 		if u.life != "enrolled" {
 			continue
@@ -347,9 +350,10 @@ func (w *twin) foretell(to string) (text string, counts [len(wordNames)]int) {
 		}
 		who, rule := w.target(u)
 		b = fmt.Appendf(b, "\n%d %s to %s by %s, %b, held %v", i, u.registered, who, rule, is, w.held(u))
+		h = fmt.Appendf(h, "%d has %q, gets %q\n", i, slices.Sorted(maps.Keys(u.on)), slices.Sorted(maps.Keys(w.wanted(u))))
 	}
 	w.tenant, w.gap = before, gap
-	return string(b), counts
+	return string(b), string(h), counts
 }
 
 // mayChange is the answer to a change of authority: empty, or the rule that refuses it.
@@ -487,18 +491,17 @@ func (w *twin) mayCheckIn(u *unit) string {
 }
 
 // hear is a device that hears of the newest change: the profiles of the authority before have seven days (AUTH-27). What
-// the present authority wants to have on it stays.
+// the present authority wants to have on it stays. A licence that comes later, while the gap holds the device, makes its
+// profiles the authority before's too.
 func (w *twin) hear(u *unit) {
-	if w.epoch <= 1 || u.kind == "api" || u.heard == w.epoch {
-		u.heard = w.epoch
-		return
-	}
-	u.heard = w.epoch
-	whose := w.profilesOf(u)
-	old := false
+	whose, old, newer := w.profilesOf(u), false, u.heard != w.epoch
 	for _, s := range u.on {
 		old = old || s.whose != whose
 	}
+	if w.epoch <= 1 || u.kind == "api" || !newer && (u.ending || !old) {
+		return
+	}
+	u.heard, u.ending = w.epoch, old
 	for _, s := range u.on {
 		switch {
 		case s.whose != whose && w.changed < u.joined: // the server's clock was wrong: to the device all that is here came later
