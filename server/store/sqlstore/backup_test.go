@@ -137,7 +137,7 @@ func TestHST100SlowLists(t *testing.T) {
 	s = openDir(t, dir) // so that nothing is in memory that a round may have to look up
 	busy := func(slow bool) (free func()) {
 		t.Helper()
-		db := s.read
+		db := s.read.db
 		if slow {
 			db = s.lists
 		}

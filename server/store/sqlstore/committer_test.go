@@ -298,7 +298,7 @@ func TestHistoryAndExchangesAreBounded(t *testing.T) {
 	verify(t, s, d, steps, steps)
 	for table, most := range map[string]int{"history": historyKept + historySlack, "exchanges": exchangesKept, "queue": 1} {
 		var n int
-		if err := s.read.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n > most {
+		if err := s.read.db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n > most {
 			t.Errorf("%d rows of %s, %v; want %d at most", n, table, err, most)
 		}
 	}
@@ -418,7 +418,7 @@ func TestPrune(t *testing.T) {
 	}
 	for table, want := range map[string]int{"grants": 1, "tickets": 1, "credentials": 1} {
 		var n int
-		if err := s.read.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != want {
+		if err := s.read.db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != want {
 			t.Errorf("%d rows of %s, %v; want %d", n, table, err, want)
 		}
 	}

@@ -38,7 +38,7 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 }
 
 func (s *Store) loadCredentials(ctx context.Context) error {
-	return s.query(ctx, s.read, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
+	return s.query(ctx, s.lists, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
 		"id", "serial", "revoked"), func(r *row) {
 		c := delivery.Credential{
 			Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),

@@ -64,11 +64,11 @@ func (w *writer) putHead() error {
 // version 1, and gets one.
 func (s *Store) openJournal(ctx context.Context) error {
 	w := s.w
-	err := query(ctx, s.read, "SELECT value FROM secrets WHERE name=?", func(r *row) { w.journalKey = r.blob() }, journalSecret)
+	err := query(ctx, s.lists, "SELECT value FROM secrets WHERE name=?", func(r *row) { w.journalKey = r.blob() }, journalSecret)
 	if err != nil {
 		return err
 	}
-	newest, err := newestLine(ctx, s.read)
+	newest, err := newestLine(ctx, s.lists)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *Store) openJournal(ctx context.Context) error {
 			return b.err
 		})}}, false)
 	}
-	kept, err := loadHead(ctx, s.read)
+	kept, err := loadHead(ctx, s.lists)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func TestHST090Kill(t *testing.T) {
 			lines += acked[d]
 		}
 		var n uint64
-		if err := s.read.QueryRow("SELECT count(*) FROM journal").Scan(&n); err != nil || n != lines {
+		if err := s.read.db.QueryRow("SELECT count(*) FROM journal").Scan(&n); err != nil || n != lines {
 			t.Errorf("cycle %d: %d lines in the journal, %v; want one for each of %d steps", cycle, n, err, lines)
 		}
 		if _, err := s.VerifyJournal(context.Background()); err != nil {

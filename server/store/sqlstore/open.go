@@ -17,8 +17,8 @@ import (
 // A Store is a [store.Store] in a data folder.
 type Store struct {
 	folder *folder
-	read   *sql.DB // for the single rows that rounds need
-	lists  *sql.DB // for lists and the journal, which may take long: they never hold up a round (HST-100)
+	read   *lookups // for the single rows that rounds need
+	lists  *sql.DB  // for lists and the journal, which may take long: they never hold up a round (HST-100)
 	w      *writer
 
 	committer
@@ -96,9 +96,11 @@ func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	if s.w, err = newWriter(conn); err != nil {
 		return nil, err
 	}
-	if s.read, err = openReaders(f.file(dbName)); err != nil {
+	single, err := openReaders(f.file(dbName))
+	if err != nil {
 		return nil, err
 	}
+	s.read = &lookups{db: single}
 	if s.lists, err = openReaders(f.file(dbName)); err != nil {
 		return nil, err
 	}
@@ -123,10 +125,11 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.lists} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.read != nil {
+		errs = append(errs, s.read.close())
+	}
+	if s.lists != nil {
+		errs = append(errs, s.lists.Close())
 	}
 	if s.w != nil {
 		errs = append(errs, s.w.close()) // the last one: it empties the log and removes it
@@ -150,7 +153,7 @@ func (s *Store) tick(now protocol.Time) {
 
 // load reads what is held in memory.
 func (s *Store) load(ctx context.Context) error {
-	err := query(ctx, s.read, selectFrom("devices", append(deviceColumns, "id")...)+"ORDER BY number", func(r *row) {
+	err := query(ctx, s.lists, selectFrom("devices", append(deviceColumns, "id")...)+"ORDER BY number", func(r *row) {
 		e := new(entry)
 		scanDevice(r, &e.state)
 		e.number, e.id, e.kept, e.seen = e.state.Device, r.text(), true, e.state.LastSeen
@@ -162,7 +165,7 @@ func (s *Store) load(ctx context.Context) error {
 		s.tick(e.state.LastSeen)
 	})
 	if err == nil { // numbers that were used before are not used again
-		err = query(ctx, s.read, "SELECT seq FROM sqlite_sequence WHERE name='devices'", func(r *row) {
+		err = query(ctx, s.lists, "SELECT seq FROM sqlite_sequence WHERE name='devices'", func(r *row) {
 			for n := num[uint32](r); len(s.devs.byNumber) <= int(n); {
 				s.devs.byNumber = append(s.devs.byNumber, nil)
 			}
@@ -176,13 +179,13 @@ func (s *Store) load(ctx context.Context) error {
 		return e
 	}
 	if err == nil {
-		err = query(ctx, s.read, selectFrom("device_secrets", "device", "unlock", "escrow"), func(r *row) {
+		err = query(ctx, s.lists, selectFrom("device_secrets", "device", "unlock", "escrow"), func(r *row) {
 			st := &owner(r).state
 			st.Unlock, st.Escrow = r.blob(), r.blob()
 		})
 	}
 	if err == nil {
-		err = query(ctx, s.read, "SELECT device, name, model, product, serial, os_version, build, imei, meid FROM facts", func(r *row) {
+		err = query(ctx, s.lists, "SELECT device, name, model, product, serial, os_version, build, imei, meid FROM facts", func(r *row) {
 			owner(r).facts = delivery.Facts{
 				Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(),
 				Build: r.text(), IMEI: r.text(), MEID: r.text(),
@@ -190,7 +193,7 @@ func (s *Store) load(ctx context.Context) error {
 		})
 	}
 	if err == nil {
-		err = query(ctx, s.read, selectFrom("device_profiles", "device", "profile", "state", "tries", "at")+"ORDER BY device, profile", func(r *row) {
+		err = query(ctx, s.lists, selectFrom("device_profiles", "device", "profile", "state", "tries", "at")+"ORDER BY device, profile", func(r *row) {
 			st := &owner(r).state
 			st.Profiles = append(st.Profiles, delivery.Assigned{
 				Profile: num[protocol.Profile](r), State: num[delivery.ProfileState](r),
@@ -199,7 +202,7 @@ func (s *Store) load(ctx context.Context) error {
 		})
 	}
 	if err == nil {
-		err = query(ctx, s.read, selectFrom("queue", commandColumns...)+"ORDER BY device, seq", func(r *row) {
+		err = query(ctx, s.lists, selectFrom("queue", commandColumns...)+"ORDER BY device, seq", func(r *row) {
 			st := &owner(r).state
 			st.Queue = append(st.Queue, scanCommand(r).Queued)
 		})
@@ -208,10 +211,10 @@ func (s *Store) load(ctx context.Context) error {
 		err = s.loadCredentials(ctx)
 	}
 	if err == nil {
-		s.content, err = loadCatalogue(ctx, s.read)
+		s.content, err = loadCatalogue(ctx, s.lists)
 	}
 	if err == nil {
-		err = query(ctx, s.read, "SELECT at FROM journal ORDER BY seq DESC LIMIT 1", func(r *row) { s.tick(r.time()) })
+		err = query(ctx, s.lists, "SELECT at FROM journal ORDER BY seq DESC LIMIT 1", func(r *row) { s.tick(r.time()) })
 	}
 	if err == nil {
 		err = s.openJournal(ctx)

@@ -61,7 +61,7 @@ func known(b []byte) driver.Value {
 	return nil
 }
 
-// A reader is a pool of connections, or one transaction.
+// A reader is a pool of connections, with statements prepared or not, or one transaction.
 type reader interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
@@ -98,7 +98,7 @@ func query(ctx context.Context, from reader, text string, each func(*row), args 
 const readLimit = 5 * time.Second
 
 // query reads for a caller, who is told where the store is closed.
-func (s *Store) query(ctx context.Context, from *sql.DB, text string, each func(*row), args ...any) error {
+func (s *Store) query(ctx context.Context, from reader, text string, each func(*row), args ...any) error {
 	if s.over.Load() {
 		return s.err()
 	}

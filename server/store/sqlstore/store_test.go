@@ -70,7 +70,7 @@ func TestGoneForGood(t *testing.T) {
 	}
 	for _, table := range []string{"devices", "device_secrets", "device_profiles", "facts", "queue", "history", "exchanges"} {
 		var n int
-		if err := s.read.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != 0 {
+		if err := s.read.db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d rows of %s, %v", n, table, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestUnreadableAnswer(t *testing.T) {
 	}
 	s.Close()
 	s = openDir(t, dir)
-	s.read.Close()
+	s.read.close()
 	tx, err := s.Begin(context.Background(), d)
 	if err != nil {
 		t.Fatal(err)
