@@ -8,6 +8,8 @@
 // What a plan does to the tenant (authority, licences, push certificate) goes through the target's administration where it
 // offers that ([Tenancy], [PushSlot]), previewed and confirmed as an administrator would.
 //
+// What was ordered and assigned, and what the devices saw of it, goes into a [ledger.Ledger] where [Config] has one.
+//
 // # Two clocks
 //
 // On the real clock everything happens when it is due. A driven [Clock] steps to the next moment at which anybody,
