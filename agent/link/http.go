@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"rollcall/agent"
@@ -220,9 +221,12 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 	}
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64
-	buffer := bytes.NewBuffer(c.body[:0])
-	n, err := io.Copy(buffer, io.LimitReader(resp.Body, most+1))
-	c.body = buffer.Bytes()
+	n := int64(0)
+	if c.body = c.body[:0]; resp.ContentLength != 0 {
+		buffer := bytes.NewBuffer(c.body)
+		n, err = io.Copy(buffer, io.LimitReader(resp.Body, most+1))
+		c.body = buffer.Bytes()
+	}
 	switch {
 	case n > most:
 		return answer, "", errTooLong
@@ -295,23 +299,34 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 		}
 	}
 	dialling, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	raw, err := l.config.Dial(dialling, "tcp", server)
+	cancel()
 	if err != nil {
 		return err
 	}
-	t := tls.Client(raw, config)
-	if err := t.HandshakeContext(dialling); err != nil {
+	made := &conn{Conn: tls.Client(raw, config), server: server, trust: c.act.Trust, client: client}
+	made.watch(ctx)
+	if err = raw.SetDeadline(deadline); err == nil {
+		err = made.Handshake() // which both of the above can end
+	}
+	if err != nil {
+		made.release()
 		raw.Close()
 		return err
 	}
-	x.Connected, x.Resumed = true, t.ConnectionState().DidResume
-	c.conn = &conn{Conn: t, server: server, trust: c.act.Trust, client: client}
-	c.conn.limit.R = t
-	c.conn.in = bufio.NewReader(&c.conn.limit)
-	c.conn.watch(ctx)
-	return c.conn.SetDeadline(deadline)
+	x.Connected, x.Resumed = true, made.ConnectionState().DidResume
+	made.limit.R = made.Conn
+	made.in, _ = readers.Get().(*bufio.Reader)
+	if made.in == nil {
+		made.in = bufio.NewReader(nil)
+	}
+	made.in.Reset(&made.limit)
+	c.conn = made
+	return nil
 }
+
+// readers are those of connections that have ended, for the next ones.
+var readers sync.Pool
 
 // watch breaks the connection when ctx ends.
 func (c *conn) watch(ctx context.Context) {
@@ -324,6 +339,8 @@ func (c *conversation) drop() {
 		c.conn.release()
 	}
 	c.conn.Close()
+	c.conn.in.Reset(nil)
+	readers.Put(c.conn.in)
 	c.conn, c.reused = nil, false
 }
 

@@ -178,7 +178,8 @@ func New(c Config) (*Link, error) {
 // Enrol enrols d. Without error d is enrolled; with one it is not, or it has only its TokenUpdate left to say, which its
 // phase and Due tell.
 func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Report, error) {
-	c := conversation{link: l, device: d}
+	c := l.conversation(d)
+	defer c.end()
 	if err := d.Enrol(protocol.At(l.config.Now()), s, &c.act); err != nil {
 		return c.report, err
 	}
@@ -193,13 +194,15 @@ func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Re
 // early: d has then set itself a time to try again, which Due gives, or its enrolment has ended. An error of ctx
 // is among them.
 func (l *Link) Converse(ctx context.Context, d *dialect.Apple, why dialect.Why) (Report, error) {
-	c := conversation{link: l, device: d}
+	c := l.conversation(d)
+	defer c.end()
 	begun := d.Begin(protocol.At(l.config.Now()), why, &c.act)
 	c.report.Dropped = c.act.Dropped
 	if !begun {
 		return c.report, nil
 	}
-	return c.report, c.run(ctx)
+	err := c.run(ctx)
+	return c.report, err
 }
 
 // Close ends kept connections.
@@ -226,6 +229,29 @@ type conversation struct {
 	signer      *certs.Signer // the same, once it was needed
 	body        []byte        // of the latest answer
 	out         []byte        // the latest request
+}
+
+// conversations that have ended, for their buffers.
+var conversations sync.Pool
+
+const keepBuffer = 64 << 10 // largest buffer in bytes that is kept for the next conversation
+
+func (l *Link) conversation(d *dialect.Apple) *conversation {
+	c, _ := conversations.Get().(*conversation)
+	if c == nil {
+		c = new(conversation)
+	}
+	c.link, c.device = l, d
+	return c
+}
+
+// end gives the conversation back; nothing of it may be used after that.
+func (c *conversation) end() {
+	*c = conversation{act: c.act, body: c.body, out: c.out}
+	if cap(c.body) > keepBuffer {
+		c.body = nil
+	}
+	conversations.Put(c)
 }
 
 type deviceKey struct{}

@@ -61,6 +61,7 @@ enrolled by then.`,
 				return err
 			}
 			defer l.Close()
+			defer load.Tune(devices, false)()
 			enrolled, err := l.Enrol(cmd.Context())
 			bar.done()
 			kept := l.Enrolled()

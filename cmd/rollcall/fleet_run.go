@@ -378,6 +378,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		return nil, nil, nil, err
 	}
 	defer l.Close()
+	defer load.Tune(len(c.Devices), c.Link.KeepOpen)()
 	setting := load.Setting{
 		Command: "fleet run", Target: f.target, Server: f.kind, Identity: f.identity, SharedHost: a.shared, Sources: f.sources, Seed: p.Seed, Limits: p.Limits,
 		Authentication: map[string]string{"mtls": "mutual TLS", "signature": "Mdm-Signature", "header": "header"}[f.auth],

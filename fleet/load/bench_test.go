@@ -3,13 +3,19 @@ package load
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,14 +25,23 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
+	"rollcall/certs/scep"
 	"rollcall/protocol"
 )
+
+// The figures of a fleet (architecture, section 8), for one second of processor time of its process:
+//
+//	go test ./fleet/load -run xxx -bench .
 
 // TestMain lets the test's own program be the null server of a benchmark: it must not share the process whose processor
 // time is measured.
 func TestMain(m *testing.M) {
-	if os.Getenv("ROLLCALL_NULL_SERVER") == "" {
+	switch os.Getenv("ROLLCALL_NULL_SERVER") {
+	case "":
 		os.Exit(m.Run())
+	case "scep":
+		serveSCEP()
+		return
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,13 +51,44 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	cert, key, err := n.ca.PEM()
+	announce(n.url(), n.ca)
+	n.close()
+}
+
+// announce says where the server is, and returns when the other end is gone.
+func announce(url string, ca *certs.Authority) {
+	cert, key, err := ca.PEM()
 	if err != nil {
 		panic(err)
 	}
-	json.NewEncoder(os.Stdout).Encode(elsewhere{n.url(), cert, key})
-	io.Copy(io.Discard, os.Stdin) // until the other end is gone
-	n.close()
+	json.NewEncoder(os.Stdout).Encode(elsewhere{url, cert, key})
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// serveSCEP is the null server with SCEP.
+func serveSCEP() {
+	ca, err := certs.NewAuthority(certs.P256, "bench CA", time.Now())
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/mdm/scep", &scep.Server{CA: ca, Issue: func(_ context.Context, r *scep.Request) (*x509.Certificate, error) {
+		return ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "device", Now: time.Now()})
+	}})
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		panic(err)
+	}
+	own, err := ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0)
+	if err != nil {
+		panic(err)
+	}
+	s := httptest.NewUnstartedServer(mux)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}}, ClientAuth: tls.RequestClientCert}
+	s.StartTLS()
+	defer s.Close()
+	announce(s.URL, ca)
 }
 
 // An elsewhere is a null server in another process.
@@ -51,10 +97,10 @@ type elsewhere struct {
 	Cert, Key []byte
 }
 
-func startElsewhere(b *testing.B) (url string, ca *certs.Authority) {
+func startElsewhere(b *testing.B, kind string) (url string, ca *certs.Authority) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ROLLCALL_NULL_SERVER=1")
+	cmd.Env = append(os.Environ(), "ROLLCALL_NULL_SERVER="+kind)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -89,10 +135,17 @@ func cpu() time.Duration {
 // benchmark has 128 devices do something until it was done b.N times, and prints how often the fleet's process can do it in a
 // second of processor time.
 func benchmark(b *testing.B, config link.Config, do func(l *link.Link, d *dialect.Apple, start dialect.Start) error) {
-	url, ca := startElsewhere(b)
+	defer Tune(128, config.KeepOpen)()
+	kind := "null"
+	if config.TransportKeys != nil {
+		kind = "scep"
+	}
+	url, ca := startElsewhere(b, kind)
 	config.Roots = x509.NewCertPool()
 	config.Roots.AddCert(ca.Certificate())
-	config.Identity = Mint(ca, time.Now)
+	if kind == "null" {
+		config.Identity = Mint(ca, time.Now)
+	}
 	l, err := link.New(config)
 	if err != nil {
 		b.Fatal(err)
@@ -146,11 +199,66 @@ func BenchmarkCheckIn(b *testing.B) {
 }
 
 func BenchmarkEnrol(b *testing.B) {
-	b.Run("minted", func(b *testing.B) {
+	enrol := func(b *testing.B, config link.Config) {
 		var n atomic.Int64
-		benchmark(b, link.Config{}, func(l *link.Link, _ *dialect.Apple, start dialect.Start) error {
+		benchmark(b, config, func(l *link.Link, _ *dialect.Apple, start dialect.Start) error {
 			_, err := l.Enrol(context.Background(), newPhone(1000+int(n.Add(1))), start)
 			return err
 		})
+	}
+	b.Run("minted", func(b *testing.B) { enrol(b, link.Config{}) })
+	b.Run("scep", func(b *testing.B) {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			b.Fatal(err)
+		}
+		enrol(b, link.Config{TransportKeys: []*rsa.PrivateKey{key}})
 	})
+}
+
+// BenchmarkAsleep tells what an enrolled device costs while it does nothing, key, certificate and its place in the load
+// included.
+func BenchmarkAsleep(b *testing.B) {
+	const devices = 1000
+	url, ca := startElsewhere(b, "null")
+	config := link.Config{Roots: x509.NewCertPool(), Identity: Mint(ca, time.Now)}
+	config.Roots.AddCert(ca.Certificate())
+	e := Endpoint{ServerURL: url + "/mdm", CheckInURL: url + "/checkin", Topic: "com.apple.mgmt.External.x"}
+	profile, err := e.Profile()
+	if err != nil {
+		b.Fatal(err)
+	}
+	heap := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	for b.Loop() {
+		before := heap()
+		c := Config{
+			Link: config, Pace: Constant(1, time.Second), Devices: make([]*dialect.Apple, devices),
+			Start: func(_ context.Context, list []*dialect.Apple) ([]dialect.Start, error) {
+				starts := make([]dialect.Start, len(list))
+				for i := range starts {
+					starts[i].Profile = profile
+				}
+				return starts, nil
+			},
+		}
+		for i := range c.Devices {
+			c.Devices[i] = newPhone(i)
+		}
+		l, err := New(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := l.Enrol(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric((heap()-before)/devices, "B/device")
+		runtime.KeepAlive(l)
+		l.Close()
+	}
 }
