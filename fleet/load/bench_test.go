@@ -219,7 +219,7 @@ func BenchmarkEnrol(b *testing.B) {
 // BenchmarkAsleep tells what an enrolled device costs while it does nothing, key, certificate and its place in the load
 // included.
 func BenchmarkAsleep(b *testing.B) {
-	const devices = 1000
+	const devices = 4000
 	url, ca := startElsewhere(b, "null")
 	config := link.Config{Roots: x509.NewCertPool(), Identity: Mint(ca, time.Now)}
 	config.Roots.AddCert(ca.Certificate())

@@ -68,7 +68,7 @@ type Progress struct {
 type Load struct {
 	config Config
 	link   *link.Link
-	number map[protocol.Device]int32 // index of each device
+	number indices
 
 	books []*book
 	begin time.Time
@@ -138,19 +138,16 @@ func New(c Config) (*Load, error) {
 	if c.Drain == 0 {
 		c.Drain = c.Link.Timeout
 	}
-	l := &Load{config: c, number: make(map[protocol.Device]int32, len(c.Devices)), news: make(chan struct{}, 1), jobs: make(chan job)}
+	l := &Load{config: c, news: make(chan struct{}, 1), jobs: make(chan job)}
 	l.beds = make([]bed, len(c.Devices))
 	l.count[out] = len(c.Devices)
-	for i, d := range c.Devices {
-		if _, twice := l.number[d.Number()]; twice {
-			return nil, fmt.Errorf("load: two devices have the number %d", d.Number())
-		}
-		l.number[d.Number()] = int32(i)
+	var err error
+	if l.number, err = indicesOf(c.Devices); err != nil {
+		return nil, err
 	}
 	l.width = max(time.Second, (l.Length()+mostWindows-1)/mostWindows)
 	l.open()
 	c.Link.Before, c.Link.Watcher = l.before, l
-	var err error
 	l.link, err = link.New(c.Link)
 	return l, err
 }
@@ -263,7 +260,7 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 			case <-time.After(time.Duration(try) * time.Second):
 			}
 		}
-		l.rise(l.number[d.Number()], time.Now())
+		l.rise(l.number.of(d.Number()), time.Since(l.begin))
 		if d.Phase() == agent.Enrolling {
 			_, err = l.link.Converse(ctx, d, dialect.Scheduled)
 		} else {
@@ -272,7 +269,7 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 		if d.Phase() == agent.Enrolled {
 			l.enrolled.Add(1)
 			// The server has first questions, and would push: they are no part of the load.
-			l.rise(l.number[d.Number()], time.Now())
+			l.rise(l.number.of(d.Number()), time.Since(l.begin))
 			if _, err := l.link.Converse(ctx, d, dialect.Synced); ctx.Err() != nil {
 				return err
 			}
@@ -289,26 +286,25 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 }
 
 // rise begins a conversation in a bed.
-func (l *Load) rise(i int32, intended time.Time) {
+func (l *Load) rise(i int32, intended time.Duration) {
 	b := &l.beds[i]
 	b.intended, b.steps = intended, 0
 }
 
 // before holds a step back until the moment that was planned for it.
 func (l *Load) before(ctx context.Context, d protocol.Device, s dialect.Step) {
-	b := &l.beds[l.number[d]]
+	b := &l.beds[l.number.of(d)]
 	if s == dialect.Authenticate && l.config.Push != nil { // from its TokenUpdate on the server may push to it
-		topic, token, _ := l.config.Devices[l.number[d]].Push()
+		topic, token, _ := l.config.Devices[l.number.of(d)].Push()
 		l.config.Push.RegisterToken(topic, token)
 	}
-	b.steps++
-	if b.steps == 1 || !l.paced {
+	if first := b.steps == 0; first || !l.paced {
+		b.steps = 1
 		return
 	}
 	// What was planned counts, not when the answer before came: a server that stalls does not make the next step's wait vanish.
-	b.intended = b.intended.Add(l.config.Think)
-	now := time.Now()
-	wait := b.intended.Sub(now)
+	b.intended += l.config.Think
+	wait := b.intended - time.Since(l.begin)
 	if wait <= 0 {
 		return
 	}
@@ -316,7 +312,7 @@ func (l *Load) before(ctx context.Context, d protocol.Device, s dialect.Step) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		l.late(l.number[d], time.Since(b.intended))
+		l.late(l.number.of(d), time.Since(l.begin)-b.intended)
 	case <-ctx.Done():
 	}
 }
@@ -333,13 +329,13 @@ func (l *Load) book(device int32) *book { return l.books[int(device)%len(l.books
 
 // Exchanged implements [link.Watcher].
 func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
-	i := l.number[d]
+	i := l.number.of(d)
 	bed := &l.beds[i]
 	from := bed.intended
 	if !l.paced {
-		from = x.Begun
+		from = x.Begun.Sub(l.begin)
 	}
-	took := time.Since(from)
+	took := time.Since(l.begin) - from
 	o := outcomeOf(x)
 	if o != Good && x.Status == 0 && l.stopping.Load() {
 		o = Stopped
@@ -352,7 +348,7 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 	defer b.mu.Unlock()
 	put(&b.steps[x.Step][o], took)
 	if o == Good {
-		b.at(from.Sub(l.begin), l.width).put(took)
+		b.at(from, l.width).put(took)
 	}
 	if x.Connected && x.Resumed {
 		b.resumed++

@@ -196,7 +196,7 @@ func (l *Load) work(ctx context.Context, j job) {
 		return
 	}
 	d := l.config.Devices[j.device]
-	l.rise(j.device, l.begin.Add(j.at))
+	l.rise(j.device, j.at)
 	var report link.Report
 	var err error
 	if l.config.Enrolments && d.Phase() != agent.Enrolling {

@@ -2,9 +2,11 @@ package load
 
 import (
 	"container/heap"
+	"fmt"
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/protocol"
 )
 
 // A place is where a device is.
@@ -27,13 +29,13 @@ type turns struct {
 	wait  waits
 }
 
-// A bed is what the load keeps of one device.
+// A bed is what the load keeps of one device; moments count from the beginning.
 type bed struct {
-	intended time.Time     // moment of the present step
-	steps    int           // of the conversation so far
+	intended time.Duration // moment of the present step
 	freed    time.Duration // when it last had nothing to do
 	ordered  time.Duration // when its wake-up was meant to be ordered
 	turn     uint32        // grows with each change of place
+	steps    uint8         // 0: the conversation has not begun
 	place    place
 	again    bool // pushed while it talked
 }
@@ -116,3 +118,26 @@ func (w *waits) Pop() any {
 	*w = old[:len(old)-1]
 	return last
 }
+
+// indices finds a device's place among a load's by its number. Numbers mostly are those from 1 on, so it is a list.
+type indices []int32 // of place and one; 0: nobody
+
+func indicesOf(devices []*dialect.Apple) (indices, error) {
+	var all indices
+	for i, d := range devices {
+		n := int(d.Number())
+		if n >= 4*(len(devices)+1000) {
+			return nil, fmt.Errorf("load: a device has the number %d, and there are %d", n, len(devices))
+		}
+		for len(all) <= n {
+			all = append(all, 0)
+		}
+		if all[n] != 0 {
+			return nil, fmt.Errorf("load: two devices have the number %d", n)
+		}
+		all[n] = int32(i + 1)
+	}
+	return all, nil
+}
+
+func (x indices) of(d protocol.Device) int32 { return x[d] - 1 }
