@@ -99,9 +99,15 @@ const (
 // Epoch and ChangedAt of t are not looked at. Setting up again with the same authority, or with none, changes the other
 // settings; another authority is refused.
 func (s *Server) SetUp(ctx context.Context, now protocol.Time, t authority.Tenant, set delivery.Settings) error {
+	return s.SetUpWith(ctx, now, t, func(to *delivery.Settings) { *to = set })
+}
+
+// SetUpWith is SetUp that has change turn the present settings into other ones, with nobody else's change between.
+func (s *Server) SetUpWith(ctx context.Context, now protocol.Time, t authority.Tenant, change func(*delivery.Settings)) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	old := s.Content().Tenant
+	old, set := s.Content().Tenant, s.Content().Settings
+	change(&set)
 	switch {
 	case t.Release != 0:
 	case old.Release != 0:

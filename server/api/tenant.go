@@ -54,21 +54,21 @@ func (h *Handler) tenant() tenant {
 
 func (h *Handler) setUp(c *call) (any, error) {
 	in := c.body.(*setUp)
-	set := h.cfg.Server.Content().Settings
-	for _, d := range []struct {
+	var to [3]time.Duration
+	for i, d := range []struct {
 		field   string
 		seconds int64
-		to      *time.Duration
 	}{
-		{"lifetime_seconds", in.Lifetime, &set.Lifetime}, {"window_seconds", in.Window, &set.Window}, {"renew_seconds", in.Renew, &set.Renew},
+		{"lifetime_seconds", in.Lifetime}, {"window_seconds", in.Window}, {"renew_seconds", in.Renew},
 	} {
 		var err error
-		if *d.to, err = duration(d.field, d.seconds, maxDuration); err != nil {
+		if to[i], err = duration(d.field, d.seconds, maxDuration); err != nil {
 			return nil, err
 		}
 	}
-	err := h.cfg.Server.SetUp(c.Context(), c.now,
-		authority.Tenant{Authority: in.Authority, Coexistence: in.Coexistence, Release: in.Release, AcceptUserless: in.AcceptUserless}, set)
+	err := h.cfg.Server.SetUpWith(c.Context(), c.now,
+		authority.Tenant{Authority: in.Authority, Coexistence: in.Coexistence, Release: in.Release, AcceptUserless: in.AcceptUserless},
+		func(set *delivery.Settings) { set.Lifetime, set.Window, set.Renew = to[0], to[1], to[2] })
 	if err != nil {
 		return nil, err
 	}
