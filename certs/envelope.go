@@ -119,3 +119,17 @@ func (k guardedKey) Decrypt(rand io.Reader, msg []byte, _ crypto.DecrypterOpts) 
 	//lint:ignore SA1019 SCEP's peers know no other key transport (RFC 8894, section 3.5.2), and this is its safe form
 	return k.Decrypter.Decrypt(rand, msg, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: k.length})
 }
+
+// ContentCipher returns the cipher that an EnvelopedData names, one that [Decrypt] does not take too. The error is
+// [ErrMalformed].
+func ContentCipher(data []byte) (asn1.ObjectIdentifier, error) {
+	der, err := readCMS(data)
+	if err != nil {
+		return nil, fmt.Errorf("CMS envelope: %w", err)
+	}
+	var e envelope
+	if _, err := asn1.Unmarshal(der, &e); err != nil || !e.Type.Equal(pkcs7.OIDEnvelopedData) {
+		return nil, fmt.Errorf("CMS envelope: %w", ErrMalformed)
+	}
+	return e.Data.Encrypted.Algorithm.Algorithm, nil
+}

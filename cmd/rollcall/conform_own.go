@@ -1,0 +1,184 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/conformance"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+)
+
+// An ownServer is a server of ours with its clock and push service, started to be asked.
+type ownServer struct {
+	*runningServer
+	pushes *pushView
+	target *target.Rollcall
+	roots  *x509.CertPool
+
+	dir     string
+	factory *certs.Authority
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+// startOwn starts a server whose clock is driven. Change, unless nil, has the last word on its configuration.
+func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err error) {
+	o := &ownServer{}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	if o.dir, err = os.MkdirTemp("", "rollcall-conform-"); err != nil {
+		return nil, err
+	}
+	clock := newDrivenClock(o.dir, time.Now())
+	if o.factory, err = certs.NewAuthority(certs.P256, "rollcall conform factory", clock.Now()); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	if o.pushes, err = newPushView(clock.Now); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	var serving context.Context
+	serving, o.stop = context.WithCancel(context.WithoutCancel(ctx))
+	o.ended = make(chan error, 1)
+	go func() { o.ended <- o.pushes.Serve(serving, listener) }()
+
+	cfg := serveConfig{
+		Data: o.dir, Clock: clock, Simulated: true, SignMessage: true, LegacySignature: true, MinimumOS: "16.0", Factory: []*x509.Certificate{o.factory.Certificate()},
+		Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611},
+	}
+	cfg.Push.URL = "https://" + listener.Addr().String()
+	cfg.Push.Roots = x509.NewCertPool()
+	cfg.Push.Roots.AppendCertsFromPEM(o.pushes.CA())
+	if change != nil {
+		change(&cfg)
+	}
+	if o.runningServer, err = startServer(ctx, cfg); err != nil {
+		return nil, err
+	}
+	o.roots = x509.NewCertPool()
+	o.roots.AppendCertsFromPEM(o.CA)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: o.roots, Time: clock.Now}}
+	o.target = &target.Rollcall{URL: o.URL, Token: o.Token, HTTP: &http.Client{Transport: transport}}
+	return o, nil
+}
+
+// config is how the server is asked all that there is.
+func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
+	steps, err := o.target.Steps(ctx, conformDomain)
+	if err != nil {
+		return conformance.Config{}, err
+	}
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return conformance.Config{}, err
+	}
+	c, err := o.factory.Issue(certs.IssueRequest{Public: key.Public(), Handle: "factory", Now: time.Now()})
+	if err != nil {
+		return conformance.Config{}, err
+	}
+	return conformance.Config{
+		Server: o.URL, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap},
+		AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
+	}, nil
+}
+
+func (o *ownServer) close() error {
+	var err error
+	if o.runningServer != nil {
+		err = o.runningServer.Close()
+		o.target.HTTP.CloseIdleConnections()
+	}
+	if o.stop != nil {
+		o.stop()
+		err = errors.Join(err, <-o.ended)
+	}
+	return errors.Join(err, os.RemoveAll(o.dir))
+}
+
+// conformDomain has the users of a run's devices. No domain ends in .invalid.
+const conformDomain = "rollcall.invalid"
+
+// A pushView is our simulated push service as conformance wants to see one.
+type pushView struct {
+	*apns.Service
+
+	mu      sync.Mutex
+	got     map[string][]conformance.Push
+	watched map[string]func()
+	drop    bool // mischief: what was answered GOAWAY is lost when it comes again
+}
+
+func newPushView(now func() time.Time) (*pushView, error) {
+	v := &pushView{got: map[string][]conformance.Push{}, watched: map[string]func(){}}
+	var err error
+	v.Service, err = apns.New(apns.Config{AnyToken: true, RequireHeaders: true, Now: now, PerToken: apns.Rate{Pushes: -1}, ErrorLog: log.New(io.Discard, "", 0)})
+	return v, err
+}
+
+func (v *pushView) Register(topic string) []byte {
+	token := v.Service.Register(topic)
+	v.Connect(token, func(n apns.Notification) {
+		v.mu.Lock()
+		v.got[string(token)] = append(v.got[string(token)], conformance.Push{Topic: n.Topic, Body: n.Payload, Priority: n.Priority, Expires: n.Expires})
+		f := v.watched[string(token)]
+		v.mu.Unlock()
+		if f != nil {
+			f()
+		}
+	})
+	return token
+}
+
+func (v *pushView) Got(token []byte) []conformance.Push {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.got[string(token)]
+}
+
+func (v *pushView) Watch(token []byte, f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.watched[string(token)] = f
+}
+
+func (v *pushView) GoAway() {
+	script := []apns.Fault{apns.GoAway}
+	v.mu.Lock()
+	if v.drop {
+		script = append(script, apns.Drop)
+	}
+	v.mu.Unlock()
+	if err := v.SetFaults(apns.Faults{Script: script}); err != nil {
+		panic(err) // a fault of this file
+	}
+}
+
+func (v *pushView) Refused() map[string]int {
+	out := map[string]int{}
+	for reason, n := range v.Counters().Refused {
+		out[string(reason)] = int(n)
+	}
+	return out
+}

@@ -1,0 +1,152 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// An asking is one statement being asked. As in package testing, what ends a check ends its goroutine.
+type asking struct {
+	*run
+	ctx     context.Context
+	finding Finding
+	slot    int // whose devices these are
+	last    *Exchange
+	phones  []*phone
+	joined  []*phone // of these, that may be enrolled
+}
+
+// ask asks one statement, within its time.
+func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, r.Check)
+	defer cancel()
+	a := &asking{run: r, ctx: ctx, slot: slot, finding: newFinding(s)}
+	a.finding.Outcome = Pass
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if why := r.gone(); why != "" {
+			a.unasked("%s", why)
+		}
+		s.check(a)
+	}()
+	<-ended // every request in it obeys ctx
+	r.leave(ctx, a.joined)
+	if a.finding.Outcome == Fail || a.finding.Outcome == Unasked {
+		a.finding.Exchange = a.last
+	}
+	a.finding.Seconds = time.Since(began).Seconds()
+	r.tell(a.finding)
+	return a.finding
+}
+
+func (a *asking) end(o Outcome, format string, args []any) {
+	a.finding.Outcome, a.finding.Reason = o, fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// fail ends the check: the server does not keep the statement. The latest exchange decided.
+func (a *asking) fail(format string, args ...any) { a.end(Fail, format, args) }
+
+// failBy is fail where another exchange decided.
+func (a *asking) failBy(x *Exchange, format string, args ...any) {
+	a.last = x
+	a.end(Fail, format, args)
+}
+
+// skip ends the check: the statement is not asked of this server, or not in this run.
+func (a *asking) skip(format string, args ...any) { a.end(NotApplicable, format, args) }
+
+// unasked ends the check: it could not get as far as its question.
+func (a *asking) unasked(format string, args ...any) { a.end(Unasked, format, args) }
+
+// needs skips the check unless the step is there.
+func (a *asking) needs(there bool, what string) {
+	if !there {
+		a.skip("the adapter %s cannot %s", a.Steps.Name, what)
+	}
+}
+
+// administrator gives the administrator's steps their time.
+func (a *asking) administrator() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.ctx, max(3*a.Request, 35*time.Second)) // a command line has 30
+}
+
+// gone tells why the server is not asked any more; empty: it is.
+func (r *run) gone() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.barred
+}
+
+// heard takes note whether a request got an answer.
+func (r *run) heard(x *Exchange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.Status != 0 {
+		r.silent = 0
+		return
+	}
+	if r.silent++; r.silent >= silence && r.barred == "" {
+		r.barred = fmt.Sprintf("the server has not answered for %d requests in a row: %s", silence, x.Error)
+	}
+}
+
+// settle has the server do what is due.
+func (a *asking) settle() {
+	if a.Steps.Step == nil {
+		a.sleep(a.Settle)
+		return
+	}
+	a.step(func(now time.Time) time.Time { return now })
+}
+
+// pass lets some time go by, where time can be set.
+func (a *asking) pass(d time.Duration) {
+	if a.Steps.Step != nil {
+		a.step(func(now time.Time) time.Time { return now.Add(d) })
+	}
+}
+
+// stepTo sets the clock ahead; a time that is past changes nothing.
+func (a *asking) stepTo(to time.Time) {
+	a.step(func(now time.Time) time.Time {
+		if to.Before(now) {
+			return now
+		}
+		return to
+	})
+}
+
+// step sets a driven clock, one check at a time.
+func (a *asking) step(to func(now time.Time) time.Time) {
+	a.stepping.Lock()
+	defer a.stepping.Unlock()
+	ctx, cancel := a.administrator()
+	defer cancel()
+	at := to(a.now())
+	if err := a.Steps.Step(ctx, at); err != nil {
+		a.unasked("the server's clock cannot be set to %s: %v", at.UTC().Format(time.RFC3339), err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock = at
+}
+
+func (a *asking) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-a.ctx.Done():
+		a.unasked("the time for this check is over")
+	}
+}
+
+// platforms are those that speak this protocol.
+var platforms = []protocol.Platform{protocol.IOS, protocol.IPadOS, protocol.MacOS}

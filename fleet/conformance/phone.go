@@ -1,0 +1,370 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// A phone is one device of a run: it says what a check has it say.
+type phone struct {
+	a        *asking
+	name     string // A, B, ... in exchanges
+	platform protocol.Platform
+	udid     string
+	serial   string
+	enrolment
+	identity certs.Signer
+	client   *http.Client
+
+	token, unlock []byte
+	magic         string
+	seen          int // pushes that were looked at
+}
+
+// udidMark is where the UDIDs of all runs say whose they are.
+const udidMark = "C0F0"
+
+// ours tells whether a device is one of some run.
+func ours(id string) bool {
+	return len(id) == 25 && strings.HasPrefix(id, "0000"+udidMark+"-")
+}
+
+// products are what devices of a platform say they are.
+var products = map[protocol.Platform][2]string{
+	protocol.IOS: {"iPhone14,5", "18.1"}, protocol.IPadOS: {"iPad13,4", "18.1"}, protocol.MacOS: {"Mac14,2", "15.1"},
+}
+
+// phone makes a device that has nothing yet.
+func (a *asking) phone(p protocol.Platform) *phone {
+	a.mu.Lock()
+	a.made++
+	n := a.made
+	a.mu.Unlock()
+	d := &phone{
+		a: a, name: string(rune('A' + len(a.phones)%26)), platform: p, udid: fmt.Sprintf("0000%s-%s%08X", udidMark, a.label, n),
+		serial: fmt.Sprintf("RC%s%04d", a.label, n), magic: fmt.Sprintf("magic-%s-%d", a.label, n),
+	}
+	d.token, d.unlock = make([]byte, 32), []byte("unlock-"+d.udid)
+	rand.Read(d.token)
+	a.phones = append(a.phones, d)
+	return d
+}
+
+// invited is a device with its enrolment profile.
+func (a *asking) invited(platform protocol.Platform) *phone {
+	p := a.phone(platform)
+	if err := p.fetch(); err != nil {
+		a.unasked("no enrolment profile: %v", err)
+	}
+	return p
+}
+
+// identified is a device with the identity that its profile lets it have.
+func (a *asking) identified(platform protocol.Platform) *phone {
+	p := a.invited(platform)
+	p.identify()
+	return p
+}
+
+// enrolled is a device that is enrolled and has nothing left to do.
+func (a *asking) enrolled(platform protocol.Platform) *phone {
+	p := a.identified(platform)
+	p.enrol()
+	p.drain()
+	return p
+}
+
+// as gives p an identity.
+func (p *phone) as(who certs.Signer) {
+	p.identity = who
+	p.client = p.a.clients.of(who, p.anchors)
+}
+
+// enrol says the two messages of an enrolment.
+func (p *phone) enrol() {
+	p.register()
+	for _, m := range []apple.Message{p.authenticate(), p.tokenUpdate()} {
+		if x := p.send(m); x.Status != http.StatusOK {
+			p.a.unasked("no device could be enrolled: %s was answered %s", m.MessageType, x.answer())
+		}
+	}
+}
+
+// register has the device counted among those that are to leave, and known to the push service.
+func (p *phone) register() {
+	p.a.joined = append(p.a.joined, p)
+	if p.a.Pushes != nil {
+		p.token = p.a.Pushes.Register(p.mdm.Topic)
+	}
+}
+
+func (p *phone) authenticate() apple.Message {
+	product := products[p.platform]
+	m := apple.Message{MessageType: apple.Authenticate, UDID: p.udid, Topic: p.mdm.Topic, OSVersion: product[1], BuildVersion: "22B83", ProductName: product[0], SerialNumber: p.serial}
+	if p.platform == protocol.MacOS {
+		m.DeviceName, m.Model, m.ModelName = "rollcall conform", "MNEH3", "MacBook Air"
+	}
+	return m
+}
+
+func (p *phone) tokenUpdate() apple.Message {
+	m := apple.Message{MessageType: apple.TokenUpdate, UDID: p.udid, Topic: p.mdm.Topic, Token: p.token, PushMagic: p.magic}
+	if p.platform != protocol.MacOS {
+		m.UnlockToken = p.unlock
+	}
+	return m
+}
+
+func (p *phone) idle() apple.Message { return apple.Message{UDID: p.udid} }
+
+func (p *phone) report(id string, s protocol.Status) apple.Message {
+	return apple.Message{UDID: p.udid, Status: s, CommandUUID: id}
+}
+
+// drain acknowledges what the server has for the device, and returns the ids.
+func (p *phone) drain() (ids []string) {
+	x := p.say(p.idle())
+	for range 200 {
+		id, _ := p.command(x)
+		if id == "" {
+			return ids
+		}
+		ids = append(ids, id)
+		x = p.say(p.report(id, protocol.Acknowledged))
+	}
+	p.a.unasked("the server handed out 200 commands to a device that acknowledged each of them")
+	return nil
+}
+
+// command reads the command of an answer; an empty id: there is none.
+func (p *phone) command(x *Exchange) (string, apple.Command) {
+	if len(bytes.TrimSpace(x.body)) == 0 {
+		return "", nil
+	}
+	id, c, err := apple.DecodeCommand(x.body)
+	if err != nil || id == "" {
+		p.a.last = x
+		p.a.unasked("the answer is no command: %v", err)
+	}
+	return id, c
+}
+
+// say sends what a device in good order sends, and wants 200.
+func (p *phone) say(m apple.Message) *Exchange {
+	x := p.send(m)
+	if x.Status != http.StatusOK {
+		p.a.unasked("%s was answered %s", x.What, x.answer())
+	}
+	return x
+}
+
+// send sends m where its kind belongs.
+func (p *phone) send(m apple.Message) *Exchange {
+	url, kind := p.mdm.ServerURL, apple.CommandType+"; charset=UTF-8"
+	if m.MessageType != apple.NoMessageType {
+		kind = apple.CheckInType
+		if p.mdm.CheckInURL != "" {
+			url = p.mdm.CheckInURL
+		}
+	}
+	return p.put(what(&m), url, kind, apple.EncodeMessage(nil, &m), nil)
+}
+
+// what says a message in a few words.
+func what(m *apple.Message) string {
+	switch {
+	case m.MessageType != apple.NoMessageType:
+		return m.MessageType.String()
+	case m.Status == protocol.NoStatus:
+		return "Idle"
+	}
+	return m.Status.String() + " of " + m.CommandUUID
+}
+
+// put sends any body as a device would, signed if the profile says so.
+func (p *phone) put(what, url, kind string, body []byte, header http.Header) *Exchange {
+	h := http.Header{}
+	if kind != "" {
+		h.Set("Content-Type", kind)
+	}
+	h = p.signature(h, body)
+	for name, values := range header {
+		h[name] = values
+	}
+	return p.do(http.MethodPut, url, what, h, body)
+}
+
+// signature adds the device's signature over body to h, where its profile asks for one.
+func (p *phone) signature(h http.Header, body []byte) http.Header {
+	if p.mdm.SignMessage && p.identity.Certificate != nil {
+		// What cannot be signed goes out unsigned, and the server says what it thinks of it.
+		if sig, err := certs.SignDetached(body, p.identity, p.a.now()); err == nil {
+			h.Set("Mdm-Signature", base64.StdEncoding.EncodeToString(sig))
+		}
+	}
+	return h
+}
+
+// do sends one request and makes it the latest exchange. One that gets no answer has a status of 0.
+func (p *phone) do(method, url, what string, header http.Header, body []byte) *Exchange {
+	client := p.client
+	if client == nil {
+		client = p.a.clients.of(certs.Signer{}, p.anchors)
+	}
+	x := p.a.exchange(p.a.ctx, client, method, url, "device "+p.name+": "+what, header, body)
+	p.a.last = x
+	if p.a.ctx.Err() != nil {
+		p.a.unasked("the time for this check, or the run, is over")
+	}
+	return x
+}
+
+// exchange sends one request.
+func (r *run) exchange(ctx context.Context, client *http.Client, method, url, what string, header http.Header, body []byte) *Exchange {
+	x := &Exchange{What: what, Request: method + " " + url, Header: shownHeader(header), Sent: shown(body, mostShown), length: -1}
+	defer r.heard(x)
+	ctx, cancel := context.WithTimeout(ctx, r.Request)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		x.err = err
+		x.Error = err.Error()
+		return x
+	}
+	req.Header = header
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	resp, err := client.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		x.body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	}
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("nothing within %s: %w", r.Request, err)
+		}
+		x.err, x.Error = err, err.Error()
+		return x
+	}
+	x.Status, x.header, x.length = resp.StatusCode, resp.Header, resp.ContentLength
+	x.Answer, x.Received = shownHeader(resp.Header), shown(x.body, mostShown)
+	return x
+}
+
+// answer says how an exchange was answered.
+func (x *Exchange) answer() string {
+	if x.Status == 0 {
+		return "by nothing: " + x.Error
+	}
+	return fmt.Sprintf("%d %s", x.Status, http.StatusText(x.Status))
+}
+
+// timedOut tells whether the server kept silent, where it could have broken the connection.
+func (x *Exchange) timedOut() bool {
+	return x.Status == 0 && (errors.Is(x.err, context.DeadlineExceeded) || isTimeout(x.err))
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// unenrols tells whether a device would take the answer for the end of its enrolment (apple.md section 12).
+func (x *Exchange) unenrols() bool {
+	if x.Status == http.StatusUnauthorized || x.Status == http.StatusGone {
+		return true
+	}
+	if x.Status != http.StatusForbidden {
+		return false
+	}
+	no, err := apple.DecodeForbidden(x.header.Get("Content-Type"), x.body)
+	return err == nil && no.Code == apple.UnrecognizedDevice
+}
+
+// leave ends the device's enrolment.
+func (p *phone) leave(ctx context.Context) error {
+	r := p.a.run
+	m := apple.Message{MessageType: apple.CheckOut, UDID: p.udid, Topic: p.mdm.Topic}
+	url := p.mdm.CheckInURL
+	if url == "" {
+		url = p.mdm.ServerURL
+	}
+	body := apple.EncodeMessage(nil, &m)
+	header := p.signature(http.Header{"Content-Type": {apple.CheckInType}}, body)
+	x := r.exchange(ctx, p.client, http.MethodPut, url, "CheckOut", header, body)
+	if r.Steps.Forget == nil {
+		if x.Status != http.StatusOK {
+			return fmt.Errorf("CheckOut was answered %s", x.answer())
+		}
+		return nil
+	}
+	if err := r.Steps.Forget(ctx, p.udid); !target.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// clients are the connections of a run's devices.
+type clients struct {
+	run *run
+	mu  sync.Mutex
+	all []*http.Transport
+}
+
+func newClients(r *run) *clients { return &clients{run: r} }
+
+// of makes a client that presents who, whatever the server hints at, and trusts what the run and the device's profile do.
+func (c *clients) of(who certs.Signer, anchors []*x509.Certificate) *http.Client {
+	roots := c.run.Roots
+	if roots == nil {
+		if system, err := x509.SystemCertPool(); err == nil {
+			roots = system
+		} else {
+			roots = x509.NewCertPool()
+		}
+	}
+	if len(anchors) > 0 {
+		roots = roots.Clone()
+		for _, a := range anchors {
+			roots.AddCert(a)
+		}
+	}
+	config := &tls.Config{RootCAs: roots, Time: c.run.now, MinVersion: tls.VersionTLS12}
+	if who.Certificate != nil {
+		present := &tls.Certificate{Certificate: [][]byte{who.Certificate.Raw}, PrivateKey: who.Key}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return present, nil }
+	}
+	var only http.Protocols
+	only.SetHTTP1(true)
+	t := &http.Transport{TLSClientConfig: config, Protocols: &only, DisableCompression: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: c.run.Request}
+	c.mu.Lock()
+	c.all = append(c.all, t)
+	c.mu.Unlock()
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (c *clients) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.all {
+		t.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,227 @@
+package conformance
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"rollcall/fleet/report"
+)
+
+// An Outcome is what came of asking a statement.
+type Outcome string
+
+// The outcomes.
+const (
+	Pass          Outcome = "pass"
+	Fail          Outcome = "fail"
+	Known         Outcome = "known"      // it failed, as the list of known deviations says
+	Unexpected    Outcome = "unexpected" // it passed, which that list does not expect: the list is to be shortened
+	NotApplicable Outcome = "not applicable"
+	Unasked       Outcome = "not asked" // the server kept the check from its question
+)
+
+// A Finding is what came of one statement.
+type Finding struct {
+	ID       string    `json:"id"`
+	Suite    Suite     `json:"suite"`
+	Class    Class     `json:"class"`
+	Level    string    `json:"level"` // must or should
+	Says     string    `json:"statement"`
+	Source   string    `json:"source"`
+	Outcome  Outcome   `json:"outcome"`
+	Reason   string    `json:"reason"` // why the outcome is not pass
+	Exchange *Exchange `json:"exchange,omitempty"`
+	Seconds  float64   `json:"seconds"`
+}
+
+func newFinding(s *Statement) Finding {
+	return Finding{ID: s.ID, Suite: s.Suite, Class: s.Class, Level: s.level(), Says: s.Says, Source: s.Source}
+}
+
+// failed tells whether it fails a run.
+func (f *Finding) failed() bool {
+	return f.Outcome == Unexpected || f.Outcome == Fail && f.Level == "must"
+}
+
+// Others is what became of the devices that were not the run's.
+type Others struct {
+	Checked bool     `json:"checked"` // the adapter lists devices
+	Devices int      `json:"devices"`
+	Changed []string `json:"changed"`
+}
+
+// A Result is what a run came to.
+type Result struct {
+	Server      string    `json:"server"`
+	Adapter     string    `json:"adapter"`
+	Suites      []Suite   `json:"suites"`
+	Intune      bool      `json:"as_intune"`
+	Findings    []Finding `json:"findings"`
+	Enrolled    int       `json:"enrolled"` // devices of the run
+	Left        []string  `json:"left"`     // of these, that could not be taken out again
+	Others      Others    `json:"others"`
+	Interrupted bool      `json:"interrupted"`
+	Seconds     float64   `json:"seconds"`
+}
+
+// Count returns how many findings have an outcome.
+func (r *Result) Count(o Outcome) (n int) {
+	for i := range r.Findings {
+		if r.Findings[i].Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Apply holds the findings against the known deviations. A known failure becomes known, an unexpected pass fails the run.
+func (r *Result) Apply(list []Deviation) {
+	for _, d := range list {
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			if f.ID != d.ID {
+				continue
+			}
+			switch f.Outcome {
+			case Fail:
+				f.Outcome, f.Reason = Known, d.Reason+" ("+f.Reason+")"
+			case Pass:
+				f.Outcome, f.Reason = Unexpected, "it passes, and the list of known deviations says that it fails: "+d.Reason
+			}
+		}
+	}
+}
+
+// Report returns the result as every job reports: verdict failed where a must failed, a pass was not expected or another's
+// device changed; partial when the run was interrupted; invalid when a must could not be asked.
+func (r *Result) Report() *report.Result {
+	out := &report.Result{Version: 1, Command: "conform", Verdict: report.OK, WallSeconds: r.Seconds, Sections: map[string]any{"conformance": r}}
+	out.Devices.Total = r.Enrolled
+	unasked := 0
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		switch {
+		case f.failed():
+			out.Reasons = append(out.Reasons, fmt.Sprintf("%s: %s", f.ID, f.Reason))
+		case f.Outcome == Unasked && f.Level == "must":
+			unasked++
+		}
+		if f.Outcome != NotApplicable {
+			out.Limits = append(out.Limits, report.Limit{Limit: f.ID + " " + f.Says, Got: string(f.Outcome), OK: !f.failed() && f.Outcome != Unasked})
+		}
+	}
+	if len(r.Others.Changed) > 0 {
+		out.Reasons = append(out.Reasons, fmt.Sprintf("%d of the server's other devices changed meanwhile", len(r.Others.Changed)))
+	}
+	switch {
+	case len(out.Reasons) > 0:
+		out.Verdict = report.Failed
+	case r.Interrupted:
+		out.Verdict = report.Partial
+	case unasked > 0:
+		out.Verdict = report.Invalid
+		out.Reasons = append(out.Reasons, fmt.Sprintf("%d statements could not be asked", unasked))
+	}
+	return out
+}
+
+// Err is the verdict as an error; nil: all that was asked is kept.
+func (r *Result) Err() error {
+	out := r.Report()
+	if out.Verdict == report.OK {
+		return nil
+	}
+	words := map[string]string{
+		report.Failed: "the server does not keep all that it must", report.Partial: "interrupted: what was found so far is told", report.Invalid: "no verdict",
+	}
+	text := words[out.Verdict]
+	if n := len(out.Reasons); n > 0 {
+		text += ": " + out.Reasons[0]
+		if n > 1 {
+			text += fmt.Sprintf("; and %d more", n-1)
+		}
+	}
+	return verdict{out.Verdict, text}
+}
+
+// A verdict is the error of a run that ended.
+type verdict struct{ word, text string }
+
+func (v verdict) Error() string   { return v.text }
+func (v verdict) Verdict() string { return v.word }
+
+// Summary writes the result for people: each statement on a line, what failed with the exchange that decided.
+func (r *Result) Summary(w io.Writer) error {
+	var b strings.Builder
+	for _, suite := range r.suites() {
+		fmt.Fprintf(&b, "%s\n", suite)
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			if f.Suite != suite {
+				continue
+			}
+			fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", f.Outcome, f.ID, f.Level, f.Says)
+			if f.Reason != "" {
+				fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", "", "", "", f.Reason)
+			}
+			if f.Exchange != nil && (f.failed() || f.Outcome == Unasked || f.Outcome == Fail) {
+				for line := range strings.Lines(f.Exchange.String()) {
+					fmt.Fprintf(&b, "        | %s", line)
+				}
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", r.Headline())
+	switch {
+	case len(r.Others.Changed) > 0:
+		fmt.Fprintf(&b, "the server's other devices: %d, and these changed meanwhile:\n  %s\n", r.Others.Devices, strings.Join(r.Others.Changed, "\n  "))
+	case r.Others.Checked:
+		fmt.Fprintf(&b, "the server's other devices: %d, untouched\n", r.Others.Devices)
+	default:
+		fmt.Fprintf(&b, "the server's other devices: not looked at, the adapter %s does not list them\n", r.Adapter)
+	}
+	if len(r.Left) > 0 {
+		fmt.Fprintf(&b, "%d devices of this run could not be taken out again:\n  %s\n", len(r.Left), strings.Join(r.Left, "\n  "))
+	}
+	_, err := io.WriteString(w, printable(b.String()))
+	return err
+}
+
+// Headline counts the outcomes in one line.
+func (r *Result) Headline() string {
+	asked := len(r.Findings) - r.Count(NotApplicable) - r.Count(Unasked)
+	text := fmt.Sprintf("%d of %d statements pass", r.Count(Pass), asked)
+	for _, o := range []Outcome{Fail, Known, Unexpected, Unasked, NotApplicable} {
+		if n := r.Count(o); n > 0 {
+			text += fmt.Sprintf(", %d %s", n, o)
+		}
+	}
+	return text + fmt.Sprintf("; %d devices enrolled and taken out, %.1f s", r.Enrolled-len(r.Left), r.Seconds)
+}
+
+func (r *Result) suites() []Suite {
+	var all []Suite
+	for i := range r.Findings {
+		if !slices.Contains(all, r.Findings[i].Suite) {
+			all = append(all, r.Findings[i].Suite)
+		}
+	}
+	slices.SortFunc(all, func(a, b Suite) int { return cmp.Compare(a, b) })
+	return all
+}
+
+// printable shows what a stranger's text may do to a terminal instead of doing it (HST-066).
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,267 @@
+package conformance
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/certs/scep"
+	"rollcall/fleet/target"
+)
+
+// A Config is what a run needs. Zero values mean the default that is named.
+type Config struct {
+	Server string // as the user called it, for the result
+	Steps  *target.Steps
+	Pushes Pushes         // the push service that the server sends to; nil: pushes are not seen
+	Roots  *x509.CertPool // that the server's certificate chains to, beside what profiles bring; nil: the system's
+
+	Suites  []Suite  // nil: Apple
+	Only    []string // ids; empty: all of the suites
+	Intune  bool     // ask statements of class intune too
+	Mine    bool     // the tenant is there for this run: its clock, push certificate and authority may be changed
+	Factory *certs.Signer
+	// Factory is the factory identity of devices that enrol automatically, its root known to the server; nil: they cannot.
+	AutomatedURL string // where they enrol; empty: they cannot
+
+	RSAKeys bool          // devices have RSA identities, as real ones do; else P-256 by an RSA transport key, made at once
+	AtOnce  int           // checks at the same time; 0: 4
+	Request time.Duration // that one request may take; 0: 10 s
+	Check   time.Duration // that one check may take; 0: 45 s
+	Total   time.Duration // that the run may take; 0: 10 min
+	Settle  time.Duration // that a server with a true clock has to send what is due; 0: 3 s
+
+	Progress func(Finding) // hears of each statement as it is decided; nil: nobody
+}
+
+// A run is one run's state.
+type run struct {
+	Config
+	clients *clients
+	key     func() (*scep.Transport, error)
+	label   string // of this run's devices
+
+	stepping sync.Mutex // of whoever sets the clock
+
+	mu       sync.Mutex
+	made     int               // devices
+	enrolled int               // of these
+	left     map[string]string // of these, by UDID: why they could not be taken out again
+	silent   int               // requests in a row without an answer
+	barred   string
+	off      time.Duration // how far the server's clock is ahead of the true one, unless it is driven
+	clock    time.Time     // a driven one, as it stood when it was last looked at; zero: it is not
+}
+
+// silence is how many requests in a row may be without an answer before the server counts as gone.
+const silence = 6
+
+// Run asks the statements. The error is that of a run which could not begin; whatever the server does later is in the
+// result, ctx's end too.
+func Run(ctx context.Context, c Config) (*Result, error) {
+	if c.Steps == nil || c.Steps.Enrol == nil {
+		return nil, errors.New("conformance: there is no way to enrol a device: give an enrolment profile, a link, or an adapter that has the step enrol")
+	}
+	if len(c.Suites) == 0 {
+		c.Suites = []Suite{Apple}
+	}
+	for value, otherwise := range map[*time.Duration]time.Duration{&c.Request: 10 * time.Second, &c.Check: 45 * time.Second, &c.Total: 10 * time.Minute, &c.Settle: 3 * time.Second} {
+		if *value <= 0 {
+			*value = otherwise
+		}
+	}
+	if c.AtOnce <= 0 {
+		c.AtOnce = 4
+	}
+	chosen, err := c.chosen()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	r := &run{Config: c, label: fmt.Sprintf("%08X", uint32(began.UnixNano()/1e6)), key: transportOnce(), left: map[string]string{}}
+	r.clients = newClients(r)
+	whole, cancel := context.WithTimeout(ctx, c.Total)
+	defer cancel()
+	if err := r.readClock(whole); err != nil {
+		return nil, fmt.Errorf("conformance: the server's clock: %w", err)
+	}
+	result := &Result{Server: c.Server, Adapter: c.Steps.Name, Suites: c.Suites, Intune: c.Intune}
+	before, beforeErr := r.others(whole)
+	crowded := ""
+	if beforeErr == nil {
+		for id := range before {
+			crowded = "the server has other devices, " + id + " among them, which this would change too"
+			break
+		}
+	}
+
+	var together, serial, alone []int
+	findings := make([]Finding, len(chosen))
+	for i := range chosen {
+		s := &chosen[i]
+		findings[i] = newFinding(s)
+		switch {
+		case s.Until != "":
+			findings[i].Outcome, findings[i].Reason = NotApplicable, "not applicable until "+s.Until
+		case s.alone && !c.Mine:
+			findings[i].Outcome, findings[i].Reason = NotApplicable, "it changes the whole tenant or its time, which this run may not (--tenant-is-mine)"
+		case s.alone && crowded != "":
+			findings[i].Outcome, findings[i].Reason = NotApplicable, crowded
+		case s.alone:
+			alone = append(alone, i)
+			continue
+		case s.serial:
+			serial = append(serial, i)
+			continue
+		default:
+			together = append(together, i)
+			continue
+		}
+		r.tell(findings[i])
+	}
+	slots := make(chan int, c.AtOnce)
+	for i := range c.AtOnce {
+		slots <- i + 1
+	}
+	var wait sync.WaitGroup
+	for _, i := range together {
+		slot := <-slots
+		wait.Go(func() {
+			findings[i] = r.ask(whole, &chosen[i], slot)
+			slots <- slot
+		})
+	}
+	wait.Wait()
+	for _, i := range append(serial, alone...) {
+		findings[i] = r.ask(whole, &chosen[i], 1)
+	}
+	result.Findings = findings
+	result.Interrupted = ctx.Err() != nil
+
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*c.Request)
+	defer stop()
+	result.Enrolled, result.Left = r.enrolled, slices.Sorted(maps.Keys(r.left))
+	for i, id := range result.Left {
+		result.Left[i] = id + ": " + r.left[id]
+	}
+	r.clients.close()
+	result.Others = r.compare(late, before, beforeErr)
+	result.Seconds = time.Since(began).Seconds()
+	return result, nil
+}
+
+// chosen are the statements to ask.
+func (c *Config) chosen() ([]Statement, error) {
+	for _, id := range c.Only {
+		if _, known := Find(id); !known {
+			return nil, fmt.Errorf("conformance: there is no statement %q; rollcall conform --list shows them", id)
+		}
+	}
+	var out []Statement
+	for _, s := range List() {
+		switch {
+		case len(c.Only) > 0 && !slices.Contains(c.Only, s.ID):
+		case len(c.Only) == 0 && !slices.Contains(c.Suites, s.Suite):
+		case s.Class == OfIntune && !c.Intune:
+		default:
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("conformance: no statement is left to ask; those of class intune want --as intune")
+	}
+	return out, nil
+}
+
+func (r *run) tell(f Finding) {
+	if r.Progress != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.Progress(f)
+	}
+}
+
+// readClock looks at the server's clock, so that devices live in its time.
+func (r *run) readClock(ctx context.Context) error {
+	if r.Steps.Clock == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Request)
+	defer cancel()
+	now, err := r.Steps.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Steps.Step != nil {
+		r.clock = now
+	} else {
+		r.off = time.Until(now)
+	}
+	return nil
+}
+
+// now is the server's time.
+func (r *run) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.clock.IsZero() {
+		return r.clock
+	}
+	return time.Now().Add(r.off)
+}
+
+// others are the devices that are not of this run; nil without error: the adapter does not list devices.
+func (r *run) others(ctx context.Context) (map[string]string, error) {
+	if r.Steps.Devices == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*r.Request)
+	defer cancel()
+	all, err := r.Steps.Devices(ctx)
+	maps.DeleteFunc(all, func(id string, _ string) bool { return ours(id) })
+	return all, err
+}
+
+// compare holds the server's other devices against what they were.
+func (r *run) compare(ctx context.Context, before map[string]string, err error) Others {
+	out := Others{Checked: r.Steps.Devices != nil && err == nil, Devices: len(before)}
+	if !out.Checked {
+		return out
+	}
+	after, err := r.others(ctx)
+	if err != nil {
+		return Others{Devices: len(before)}
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		switch now, there := after[id]; {
+		case !there:
+			out.Changed = append(out.Changed, id+": it is gone")
+		case now != before[id]:
+			out.Changed = append(out.Changed, fmt.Sprintf("%s: was %s; is %s", id, before[id], now))
+		}
+	}
+	return out
+}
+
+// leave has devices check out and be forgotten, whatever ended their check.
+func (r *run) leave(ctx context.Context, devices []*phone) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
+	defer cancel()
+	for _, p := range devices {
+		err := p.leave(ctx)
+		r.mu.Lock()
+		r.enrolled++
+		if err != nil {
+			r.left[p.udid] = err.Error()
+		}
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,72 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Suite is statements that are asked together.
+type Suite string
+
+// The suites.
+const (
+	Apple Suite = "apple"    // section 15 of the Apple specification, and hostile input
+	Gap   Suite = "apns-gap" // what a server does while Apple's push certificate is not renewed
+)
+
+// A Class says of whom a statement is demanded.
+type Class string
+
+// The classes. Intune's are asked of a server that means to be like Intune.
+const (
+	OfApple  Class = "apple"
+	OfIntune Class = "intune"
+)
+
+// A Statement is one promise of a server.
+type Statement struct {
+	ID     string // of the specification; with .apple behind it where a rule of Intune's has a part that binds everybody
+	Suite  Suite
+	Class  Class
+	Must   bool   // else should
+	Says   string // the statement, in one sentence
+	Source string // where it is written
+	Why    string // what happens to those whose server does not keep it, with the report that tells
+	How    string // it is asked
+	Fix    string
+	Until  string // what it waits for, where it cannot be asked of anybody yet; empty: it is asked
+
+	check  func(a *asking)
+	serial bool // it counts what other checks would count among
+	alone  bool // it changes what other checks stand on: the tenant, or time
+}
+
+// List returns all statements, by suite and id.
+func List() []Statement {
+	all := slices.Concat(profileStatements, scepStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
+		renewalStatements, pushStatements, gapStatements, laterStatements)
+	slices.SortStableFunc(all, func(a, b Statement) int {
+		if a.Suite != b.Suite {
+			return strings.Compare(string(a.Suite), string(b.Suite))
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return all
+}
+
+// Find returns the statement with this id; ok is false where there is none.
+func Find(id string) (s Statement, ok bool) {
+	all := List()
+	i := slices.IndexFunc(all, func(s Statement) bool { return strings.EqualFold(s.ID, id) })
+	if i < 0 {
+		return Statement{}, false
+	}
+	return all[i], true
+}
+
+func (s *Statement) level() string {
+	if s.Must {
+		return "must"
+	}
+	return "should"
+}

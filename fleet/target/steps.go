@@ -1,0 +1,181 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// Steps are what an administrator of some server can do, one by one. A step that is nil cannot be done there: whoever
+// wants it says so instead. Safe for concurrent use.
+type Steps struct {
+	Name string // of the adapter, for reports
+
+	// Enrol gets the right to enrol one device of the platform: a profile, or where the device finds it. Devices of one owner
+	// may be the same user's; at most ten of an owner's are enrolled at once.
+	Enrol func(ctx context.Context, p protocol.Platform, owner int) (Enrolment, error)
+	// Queue queues a command for a device and wakes it. The id is the command's UUID; empty: the server did not say.
+	Queue func(ctx context.Context, device string, o Order) (id string, err error)
+	// Known tells how a device stands. An error that [IsNotFound] takes is no device.
+	Known func(ctx context.Context, device string) (Standing, error)
+	// Forget removes what the server keeps of a device that is not enrolled any more.
+	Forget func(ctx context.Context, device string) error
+	// Devices lists the devices that the server has, each in a few words that change when anything of it does.
+	Devices func(ctx context.Context) (map[string]string, error)
+	// Assign assigns a serial number to the tenant for automated enrolment by an owner.
+	Assign func(ctx context.Context, serial string, owner int, awaiting bool) error
+
+	// UploadPush gives the server a push certificate, PEM with its key. Confirm takes another topic too.
+	UploadPush func(ctx context.Context, pem []byte, confirm bool) error
+	// PushState tells what the server says of its push certificate.
+	PushState func(ctx context.Context) (Push, error)
+	// SetAuthority changes the tenant's authority to another one and back when it is called again; it opens the gap of AUTH-30.
+	SetAuthority func(ctx context.Context) error
+
+	// Clock reads the server's clock, Step sets it ahead. Step is nil where the server's time is the true one.
+	Clock func(ctx context.Context) (time.Time, error)
+	Step  func(ctx context.Context, to time.Time) error
+}
+
+// An Enrolment is an enrolment profile, or the URL behind which it is.
+type Enrolment struct {
+	Profile []byte
+	URL     string
+}
+
+// A Standing is how a device stands with its server. What a server does not tell is zero.
+type Standing struct {
+	Enrolled  bool
+	Reachable bool
+	Queue     int       // commands without a final answer
+	Commands  []Command // newest first
+	Identity  string    // fingerprint
+	Platform  protocol.Platform
+}
+
+// IsNotFound tells whether err is a server's word that it does not have what was asked for.
+func IsNotFound(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Status == http.StatusNotFound
+}
+
+// Queue is Order that tells the command's id.
+func (r *Rollcall) Queue(ctx context.Context, device string, o Order) (id string, err error) {
+	var out struct {
+		Command string `json:"command"`
+	}
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/devices/"+url.PathEscape(device)+"/"+url.PathEscape(string(o.Kind)), o, &out)
+	return out.Command, err
+}
+
+// Steps are the steps of our own server. Devices enrol for users of the domain, which are added if they are not there.
+func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
+	clock, err := r.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user := func(ctx context.Context, owner int) (string, error) {
+		upn := fmt.Sprintf("conform-%d@%s", owner, domain)
+		return upn, r.AddUsers(ctx, []User{{UPN: upn, Name: "rollcall conform", IntuneLicence: true, BasicLicence: true}})
+	}
+	s := &Steps{
+		Name: "rollcall",
+		Enrol: func(ctx context.Context, p protocol.Platform, owner int) (Enrolment, error) {
+			upn, err := user(ctx, owner)
+			if err != nil {
+				return Enrolment{}, err
+			}
+			links, err := r.Invite(ctx, []string{upn})
+			if err != nil {
+				return Enrolment{}, err
+			}
+			return Enrolment{URL: links[0].URL + "?platform=" + p.String()}, nil
+		},
+		Queue: r.Queue,
+		Known: func(ctx context.Context, device string) (Standing, error) {
+			d, err := r.Device(ctx, device)
+			if err != nil {
+				return Standing{}, err
+			}
+			return Standing{
+				Enrolled: d.Life == "enrolled", Reachable: d.Reachable, Queue: d.Queue, Commands: d.Commands, Identity: d.Identity.Fingerprint, Platform: d.Platform,
+			}, nil
+		},
+		Forget: r.Delete,
+		Devices: func(ctx context.Context) (map[string]string, error) {
+			all := map[string]string{}
+			for d, err := range r.Devices(ctx, Filter{}) {
+				if err != nil {
+					return nil, err
+				}
+				all[d.ID] = fmt.Sprintf("%s, registered with %s in epoch %d, identity %.16s, reachable %t", d.Life, d.Registered, d.Epoch, d.Identity.Fingerprint, d.Reachable)
+			}
+			return all, nil
+		},
+		Assign: func(ctx context.Context, serial string, owner int, awaiting bool) error {
+			upn, err := user(ctx, owner)
+			if err != nil {
+				return err
+			}
+			return r.AddSerials(ctx, []Serial{{Serial: serial, User: upn, Awaiting: awaiting}})
+		},
+		UploadPush: func(ctx context.Context, pem []byte, confirm bool) error {
+			return r.UploadPush(ctx, PushUpload{Certificate: pem, Confirm: confirm})
+		},
+		PushState:    r.Push,
+		SetAuthority: r.turn,
+		Clock: func(ctx context.Context) (time.Time, error) {
+			c, err := r.Clock(ctx)
+			return c.Now.Time(), err
+		},
+	}
+	if clock.Driven {
+		s.Step = func(ctx context.Context, to time.Time) error {
+			_, err := r.Step(ctx, protocol.At(to))
+			return err
+		}
+	}
+	return s, nil
+}
+
+// turn changes the authority as far as the tenant allows it: between Intune alone and co-management (AUTH-04).
+func (r *Rollcall) turn(ctx context.Context) error {
+	state, err := r.Authority(ctx)
+	if err != nil {
+		return err
+	}
+	to := Change{Authority: "sccm"}
+	switch state.Name {
+	case "sccm":
+		to.Authority = "intune"
+	case "intune":
+	default:
+		return fmt.Errorf("the tenant is under %s: only one under intune or sccm can be changed there and back (AUTH-04)", state.Name)
+	}
+	p, err := r.PreviewAuthority(ctx, to)
+	if err == nil {
+		to.Confirm = p.ID
+		_, err = r.SetAuthority(ctx, to)
+	}
+	return err
+}
+
+// FromProfile are the steps of a server of which no more is known than a profile with which anybody may enrol.
+func FromProfile(profile []byte) *Steps {
+	return &Steps{Name: "profile", Enrol: func(context.Context, protocol.Platform, int) (Enrolment, error) {
+		return Enrolment{Profile: profile}, nil
+	}}
+}
+
+// FromLink are the steps of a server that hands out an enrolment profile to whoever asks at address.
+func FromLink(address string) *Steps {
+	return &Steps{Name: "link", Enrol: func(_ context.Context, p protocol.Platform, _ int) (Enrolment, error) {
+		return Enrolment{URL: strings.ReplaceAll(address, "{platform}", p.String())}, nil
+	}}
+}
