@@ -175,6 +175,12 @@ func (v *pushView) GoAway() {
 	}
 }
 
+func (v *pushView) Refuse(reason string) {
+	if err := v.SetFaults(apns.Faults{Script: []apns.Fault{apns.Fault(reason)}}); err != nil {
+		panic(err) // a fault of this file
+	}
+}
+
 func (v *pushView) Refused() map[string]int {
 	out := map[string]int{}
 	for reason, n := range v.Counters().Refused {

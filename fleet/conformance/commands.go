@@ -7,7 +7,6 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"sync"
-	"time"
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
@@ -429,6 +428,3 @@ func checkAPL067(a *asking) {
 		a.fail("%d commands came of %d", n, len(kinds)+2)
 	}
 }
-
-// deadline is for what has to happen soon on a server with a true clock.
-const deadline = 10 * time.Second

@@ -42,8 +42,7 @@ func (p *phone) fetch() error {
 	raw := e.Profile
 	var from *Exchange
 	if e.URL != "" {
-		from = p.do(http.MethodGet, e.URL, "asks for its enrolment profile", http.Header{"User-Agent": {browsers[p.platform.String()]}}, nil)
-		from.Request, from.Received = "GET (the enrolment link)", shown(from.body, 600) // the link is a secret, and so is the challenge
+		from = p.link(e.URL)
 		if from.Status != http.StatusOK {
 			return fmt.Errorf("the enrolment link was answered %s", from.answer())
 		}
@@ -54,6 +53,13 @@ func (p *phone) fetch() error {
 	}
 	p.from = from
 	return nil
+}
+
+// link opens an enrolment link. It is a secret, as is the challenge behind it.
+func (p *phone) link(url string) *Exchange {
+	x := p.do(http.MethodGet, url, "opens its enrolment link", http.Header{"User-Agent": {browsers[p.platform.String()]}}, nil)
+	x.Request, x.Received = "GET (the enrolment link)", shown(x.body, 600)
+	return x
 }
 
 var browsers = map[string]string{
