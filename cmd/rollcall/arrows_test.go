@@ -49,8 +49,10 @@ var rooms = map[string]room{
 	"server/metrics":         {line: 4, tower: "server"},
 	"server/api":             {line: 4, tower: "server"},
 
-	"fleet/rehearsal": {line: 5},
-	"cmd/rollcall":    {line: 6},
+	"fleet/rehearsal":            {line: 5},
+	"fleet/conformance":          {line: 5, tower: "device"},
+	"fleet/conformance/mischief": {line: 1, tower: "device"},
+	"cmd/rollcall":               {line: 6},
 }
 
 // Borrowed packages with one home each; what stands below a home may use it too.

@@ -74,6 +74,9 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 	if change != nil {
 		change(&cfg)
 	}
+	if cfg.Mischief != nil {
+		o.pushes.loses = cfg.Mischief.LosesAfterGoAway
+	}
 	if o.runningServer, err = startServer(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -127,7 +130,7 @@ type pushView struct {
 	mu      sync.Mutex
 	got     map[string][]conformance.Push
 	watched map[string]func()
-	drop    bool // mischief: what was answered GOAWAY is lost when it comes again
+	loses   func() bool // whether what was answered GOAWAY is lost when it comes again; nil: it is not
 }
 
 func newPushView(now func() time.Time) (*pushView, error) {
@@ -165,11 +168,9 @@ func (v *pushView) Watch(token []byte, f func()) {
 
 func (v *pushView) GoAway() {
 	script := []apns.Fault{apns.GoAway}
-	v.mu.Lock()
-	if v.drop {
+	if v.loses != nil && v.loses() {
 		script = append(script, apns.Drop)
 	}
-	v.mu.Unlock()
 	if err := v.SetFaults(apns.Faults{Script: script}); err != nil {
 		panic(err) // a fault of this file
 	}

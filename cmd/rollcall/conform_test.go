@@ -3,10 +3,16 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"rollcall/fleet/conformance"
+	"rollcall/fleet/conformance/mischief"
 )
 
 // TestConform asks a server of ours everything.
@@ -32,5 +38,103 @@ func TestConform(t *testing.T) {
 	}
 	if err := r.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// startBroken starts a server of ours that can be broken, and says how it is asked.
+func startBroken(t *testing.T) (*ownServer, *mischief.Mischief, conformance.Config) {
+	t.Helper()
+	m, err := mischief.New("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := startOwn(context.Background(), func(c *serveConfig) { c.Mischief = m })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := o.config(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AtOnce = 1
+	return o, m, c
+}
+
+// TestConformanceCatches plants the fault against each statement, and holds that this statement then fails. It prints the
+// table of what passes and what is caught. With ROLLCALL_CONFORM=whole every statement is asked beside every fault, of a
+// server of its own, and no other may fail; that takes minutes.
+func TestConformanceCatches(t *testing.T) {
+	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
+	var asked []string
+	for _, s := range conformance.List() {
+		if s.Until == "" {
+			asked = append(asked, s.ID)
+		}
+	}
+	rows := make([]string, len(asked))
+	next := make(chan int, len(asked))
+	for i := range asked {
+		next <- i
+	}
+	close(next)
+	var caught atomic.Int32
+	var wait sync.WaitGroup
+	for range 4 { // most of the time goes into waiting for a disk
+		wait.Go(func() {
+			o, m, c := startBroken(t)
+			defer func() { o.close() }()
+			for i := range next {
+				id := asked[i]
+				if whole {
+					o.close()
+					o, m, c = startBroken(t)
+				}
+				c.Only = []string{id}
+				healthy, err := conformance.Run(context.Background(), c)
+				if err == nil {
+					err = m.Set(id)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", id, err)
+					continue
+				}
+				if whole {
+					o.close()
+					o, m, c = startBroken(t)
+					m.Set(id) // there is one, as was seen above
+				}
+				broken, err := conformance.Run(context.Background(), c)
+				m.Set("") // none is always known
+				if err != nil {
+					t.Errorf("%s: %v", id, err)
+					continue
+				}
+				passes, found := healthy.Findings[0].Outcome == conformance.Pass, false
+				for _, f := range broken.Findings {
+					switch {
+					case f.ID == id:
+						found = f.Outcome == conformance.Fail
+						rows[i] = fmt.Sprintf("%-16s ours passes: %-5t its fault is caught: %-5t %s", id, passes, found, f.Reason)
+					case f.Outcome != conformance.Pass && f.Outcome != conformance.NotApplicable:
+						t.Errorf("the fault against %s is found by %s too: %s: %s", id, f.ID, f.Outcome, f.Reason)
+					}
+				}
+				if passes && found {
+					caught.Add(1)
+				} else {
+					t.Errorf("%s does not count: ours passes: %t (%s), its fault is caught: %t", id, passes, healthy.Findings[0].Reason, found)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for _, row := range rows {
+		t.Log(row)
+	}
+	t.Logf("%d of %d statements pass and catch their fault", caught.Load(), len(asked))
+	for _, id := range mischief.List() {
+		if !slices.Contains(asked, id) {
+			t.Errorf("there is a fault against %s, and no such statement", id)
+		}
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"rollcall/certs"
+	"rollcall/fleet/conformance/mischief"
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/api"
@@ -78,6 +79,9 @@ type serveConfig struct {
 	ProxyHeader     string              // that has the device's certificate; empty: device.ProxyHeader
 	Lab             []*x509.Certificate // device.Config's
 	EnrolRate       float64             // device.Config's (HST-045); 0: no limit
+
+	// Mischief breaks a statement on purpose; nil: none.
+	Mischief *mischief.Mischief
 
 	// Devices wraps what devices call; nil: nothing does.
 	Devices func(http.Handler) http.Handler
@@ -266,7 +270,11 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if cfg.Devices != nil {
 		handler = cfg.Devices(devices)
 	}
-	return edges{handler, s.api, metrics.Probe(s.ready)}, tlsConfig, nil
+	handler = edges{handler, s.api, metrics.Probe(s.ready)}
+	if cfg.Mischief != nil {
+		handler = cfg.Mischief.Before(handler, ca, tlsConfig)
+	}
+	return handler, tlsConfig, nil
 }
 
 // testPushes makes push certificates as Apple's portal would. Its authority is its own, made for the first one: a push

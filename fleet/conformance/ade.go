@@ -74,6 +74,13 @@ func checkAPL084(a *asking) {
 	a.automated()
 	p := a.phone(protocol.IOS)
 	p.assign(false)
+	x := p.machineInfo("MachineInfo", *a.Factory, "18.1")
+	if x.Status != http.StatusOK || media(x) != apple.ProfileType {
+		a.fail("an assigned device was answered %s as %q", x.answer(), media(x))
+	}
+	if _, err := readEnrolment(x.body); err != nil {
+		a.fail("the profile: %v", err)
+	}
 	key, err := certs.GenerateKey(certs.P256)
 	if err != nil {
 		a.unasked("no key: %v", err)
@@ -85,13 +92,6 @@ func checkAPL084(a *asking) {
 	other := a.phone(protocol.IOS)
 	if x := other.machineInfo("MachineInfo with a serial number that is not assigned", *a.Factory, "18.1"); x.Status/100 == 2 || x.timedOut() {
 		a.fail("a serial number of nobody's was answered %s", x.answer())
-	}
-	x := p.machineInfo("MachineInfo", *a.Factory, "18.1")
-	if x.Status != http.StatusOK || media(x) != apple.ProfileType {
-		a.fail("an assigned device was answered %s as %q", x.answer(), media(x))
-	}
-	if _, err := readEnrolment(x.body); err != nil {
-		a.fail("the profile: %v", err)
 	}
 }
 

@@ -17,7 +17,8 @@ type asking struct {
 	slot    int // whose devices these are
 	last    *Exchange
 	phones  []*phone
-	joined  []*phone // of these, that may be enrolled
+	joined  []*phone                  // of these, that may be enrolled
+	restore func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
 }
 
 // ask asks one statement, within its time.
@@ -36,6 +37,11 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 		s.check(a)
 	}()
 	<-ended // every request in it obeys ctx
+	if a.restore != nil {
+		late, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
+		a.restore(late)
+		stop()
+	}
 	r.leave(ctx, a.joined)
 	if a.finding.Outcome == Fail || a.finding.Outcome == Unasked {
 		a.finding.Exchange = a.last

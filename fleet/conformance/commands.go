@@ -298,12 +298,14 @@ func checkAPL056(a *asking) {
 func checkAPL057(a *asking) {
 	p := a.enrolled(protocol.IOS)
 	p.queue(2)
+	if a.Pushes != nil {
+		p.settleAll() // what is pushed for the queue has been
+	}
 	later, _ := p.command(p.say(p.idle()))
 	id, _ := p.command(p.say(p.report(later, protocol.NotNow)))
 	if id == "" {
 		return // the conversation ended on NotNow
 	}
-	p.missed()
 	x := p.say(p.report(id, protocol.Acknowledged))
 	last := protocol.Acknowledged
 	for range 5 {

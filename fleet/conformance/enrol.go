@@ -103,17 +103,8 @@ func readEnrolment(raw []byte) (e enrolment, err error) {
 	return e, nil
 }
 
-// transportOnce makes the RSA key with which devices ask for P-256 identities, when it is needed first.
-func transportOnce() func() (*scep.Transport, error) {
-	key := sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
-	return func() (*scep.Transport, error) {
-		k, err := key()
-		if err != nil {
-			return nil, err
-		}
-		return &scep.Transport{Key: k}, nil
-	}
-}
+// transport is the RSA key with which devices ask for P-256 identities, made when it is needed first.
+var transport = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 // A request is one SCEP enrolment, taken apart so that each part can be wrong.
 type request struct {
@@ -186,11 +177,11 @@ func (p *phone) request() *request {
 	if r.Recipient == nil {
 		p.a.unasked("the SCEP service has no RSA certificate to encrypt to")
 	}
-	transport, err := p.a.key()
+	outer, err := transport()
 	if err != nil {
 		p.a.unasked("no RSA key: %v", err)
 	}
-	if r.key = transport.Key; p.a.RSAKeys {
+	if p.a.RSAKeys {
 		r.key, err = rsa.GenerateKey(rand.Reader, 2048)
 	} else {
 		r.key, err = certs.GenerateKey(certs.P256)
@@ -198,7 +189,6 @@ func (p *phone) request() *request {
 	if err != nil {
 		p.a.unasked("no key: %v", err)
 	}
-	outer := transport.Key
 	if k, ok := r.key.(*rsa.PrivateKey); ok {
 		outer = k
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rollcall/certs"
-	"rollcall/certs/scep"
 	"rollcall/fleet/target"
 )
 
@@ -44,7 +43,6 @@ type Config struct {
 type run struct {
 	Config
 	clients *clients
-	key     func() (*scep.Transport, error)
 	label   string // of this run's devices
 
 	stepping sync.Mutex // of whoever sets the clock
@@ -84,7 +82,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	began := time.Now()
-	r := &run{Config: c, label: fmt.Sprintf("%08X", uint32(began.UnixNano()/1e6)), key: transportOnce(), left: map[string]string{}}
+	r := &run{Config: c, label: fmt.Sprintf("%08X", uint32(began.UnixNano()/1e6)), left: map[string]string{}}
 	r.clients = newClients(r)
 	whole, cancel := context.WithTimeout(ctx, c.Total)
 	defer cancel()

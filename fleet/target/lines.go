@@ -66,7 +66,7 @@ func (l Lines) Steps(profile []byte) *Steps {
 				_, err := run(ctx, l["push"], nil, "ROLLCALL_DEVICE="+device)
 				return "", err
 			}
-			id, body, err := command(o)
+			id, body, err := rawCommand(o)
 			if err == nil {
 				_, err = run(ctx, line, body, "ROLLCALL_DEVICE="+device, "ROLLCALL_COMMAND="+id)
 			}

@@ -3,14 +3,17 @@ package target
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
+	"rollcall/protocol"
 	"rollcall/protocol/apple"
 )
 
@@ -24,18 +27,43 @@ type NanoMDM struct {
 
 // Order queues a command for a device and has it pushed, or only has it pushed; id is the command's, empty: there is none.
 func (n *NanoMDM) Order(ctx context.Context, device string, o Order) (id string, err error) {
-	method, path, body := http.MethodGet, "/v1/push/", []byte(nil)
-	if o.Kind != Sync {
-		command := commandOf(o)
-		if command == nil {
-			return "", fmt.Errorf("%s: not a command that NanoMDM's adapter knows", o.Kind)
-		}
-		id = strings.ToUpper(uuid.NewString())
-		method, path, body = http.MethodPut, "/v1/enqueue/", apple.EncodeCommand(nil, id, command)
+	if o.Kind == Sync {
+		return "", n.call(ctx, http.MethodGet, "/v1/push/"+url.PathEscape(device), nil, nil)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(n.URL, "/")+path+url.PathEscape(device), bytes.NewReader(body))
+	id, body, err := rawCommand(o)
 	if err != nil {
-		return id, err
+		return "", err
+	}
+	return id, n.call(ctx, http.MethodPut, "/v1/enqueue/"+url.PathEscape(device), body, nil)
+}
+
+// Steps are the steps that NanoMDM's API has. Devices enrol with profile, since it makes no invitations. Topic is that of its
+// push certificate; empty: it cannot be asked about it.
+func (n *NanoMDM) Steps(profile []byte, topic string) *Steps {
+	s := FromProfile(profile)
+	s.Name = "nanomdm"
+	s.Queue = n.Order
+	s.UploadPush = func(ctx context.Context, pem []byte, _ bool) error {
+		return n.call(ctx, http.MethodPut, "/v1/pushcert", pem, nil)
+	}
+	if topic != "" {
+		s.PushState = func(ctx context.Context) (Push, error) {
+			var out struct {
+				Topic    string    `json:"topic"`
+				NotAfter time.Time `json:"not_after"`
+			}
+			err := n.call(ctx, http.MethodGet, "/v1/pushcert?"+url.Values{"topic": {topic}}.Encode(), nil, &out)
+			return Push{Topic: out.Topic, NotAfter: protocol.At(out.NotAfter)}, err
+		}
+	}
+	return s
+}
+
+// call does one request and decodes its answer into out (nil: it does not matter).
+func (n *NanoMDM) call(ctx context.Context, method, path string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(n.URL, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return err
 	}
 	req.SetBasicAuth("nanomdm", n.Key)
 	client := n.HTTP
@@ -44,17 +72,32 @@ func (n *NanoMDM) Order(ctx context.Context, device string, o Order) (id string,
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return id, err
+		return err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return id, fmt.Errorf("%s %s: %w", method, path, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	case resp.StatusCode != http.StatusOK:
+		return &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
+	case out == nil:
+		return nil
 	}
-	if resp.StatusCode != http.StatusOK {
-		return id, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s %s: the server's answer: %w", method, path, err)
 	}
-	return id, nil
+	return nil
+}
+
+// rawCommand is o as an API that takes Apple's commands wants it.
+func rawCommand(o Order) (id string, body []byte, err error) {
+	command := commandOf(o)
+	if command == nil {
+		return "", nil, fmt.Errorf("%s: not a command of Apple's", o.Kind)
+	}
+	id = strings.ToUpper(uuid.NewString())
+	return id, apple.EncodeCommand(nil, id, command), nil
 }
 
 // commandOf returns Apple's command for an order; nil: there is none here.
@@ -72,6 +115,10 @@ func commandOf(o Order) apple.Command {
 		return apple.InstalledApplicationList{}
 	case Restart:
 		return apple.RestartDevice{}
+	case Lock:
+		return apple.DeviceLock{PIN: o.PIN, Message: o.Message}
+	case Wipe:
+		return apple.EraseDevice{PIN: o.PIN}
 	}
 	return nil
 }

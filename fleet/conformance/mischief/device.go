@@ -1,0 +1,394 @@
+package mischief
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// faults are the mistakes, by the statement that each breaks.
+var faults map[string]func(c *call)
+
+func init() {
+	faults = map[string]func(c *call){
+		"APL-001": wrongType, "APL-002": noChain,
+		"APL-005": noGet, "APL-006": copiedNonce, "APL-007": anyChallenge, "APL-008": onceOnly, "APL-011": anyRenewal, "APL-012": weakCapabilities,
+		"APL-013": failsOnGarbage, "HST-037": raced, "HST-038": anyMessage, "HST-039": namesOfTheRequest,
+
+		"APL-020": noIdentity, "APL-021": anyBody, "APL-022": anySigner, "APL-023": anyDeviceChecksIn, "APL-025": userIsDevice, "HST-023": trustsHeaders,
+		"HST-027": goneForStrangers, "HST-030": anyCertificate, "HST-033": anyQueue,
+
+		"APL-030": wholeType, "APL-031": authenticateEnrols, "APL-032": firstToken, "APL-033": knownKeysOnly, "APL-034": othersQueueGoes, "APL-036": oneCheckOut,
+		"APL-037": noTokenIsAnError, "APL-038": userFails, "APL-040": anyMessageType, "APL-094": unauthorizedMethod, "HST-001": smallReports,
+
+		"APL-050": endlessNothing, "APL-051": newUUID, "APL-052": oneReport, "APL-053": knownReports, "APL-054": oneConnection, "APL-055": errorIsNotNow,
+		"APL-056": offersForEver, "APL-057": endsOnSuccess, "APL-064": anyLock, "APL-065": oneHead, "APL-066": userGetsDevices, "APL-067": plainText,
+
+		"APL-084": anyFactory, "APL-085": untypedRefusal, "APL-086": configuredTwice, "HST-042": anySerial,
+		"APL-035": renewalClears, "APL-090": anotherProfile, "APL-091": oldIdentity, "APL-092": renewalForgets,
+
+		"APL-100": quotesGo, "APL-101": unreachableIsGone, "APL-104": pushEach, "APL-105": (*call).pass, "APL-106": pushBeforeCommit,
+		"APL-095": whenever, "APL-102": silentSuspension, "APL-103": anyTopic, "AUTH-30": noGap, "AUTH-30.apple": unauthorizedInGap, "AUTH-31": gapLoses,
+		"AUTH-32": noWayBack, "AUTH-33": tooLate, "AUTH-33.warnings": noWarning, "AUTH-34": endedCertificate, "HST-044": linkIsSpent,
+	}
+}
+
+// bound remembers whose certificate the client's is, from its Authenticate on, and tells it; empty: nobody's yet.
+func (c *call) bound() string {
+	leaf := c.leaf()
+	if leaf == nil {
+		return ""
+	}
+	return c.m.noted("bound " + string(leaf))
+}
+
+func (c *call) bind() {
+	if leaf := c.leaf(); leaf != nil && c.bound() == "" {
+		c.m.note("bound "+string(leaf), c.msg.UDID)
+		c.m.note("newest "+c.msg.UDID, string(leaf))
+	}
+}
+
+// passBinding lets the request through and binds an Authenticate that was taken.
+func (c *call) passBinding() *answer {
+	a := c.ask(c.body)
+	if c.says(apple.Authenticate) && a.status == http.StatusOK {
+		c.bind()
+	}
+	return a
+}
+
+// profile tells whether an answer is an enrolment profile for a link.
+func (c *call) link(a *answer) bool {
+	return c.r.Method == http.MethodGet && a.header.Get("Content-Type") == apple.ProfileType
+}
+
+func wrongType(c *call) {
+	a := c.ask(c.body)
+	if c.link(a) {
+		a.header.Set("Content-Type", "text/xml")
+	}
+	c.give(a)
+}
+
+func noIdentity(c *call) {
+	if c.device && c.leaf() == nil && c.r.Header.Get("Mdm-Signature") == "" && !passedOn(c.r) {
+		c.say(http.StatusOK)
+		return
+	}
+	c.pass()
+}
+
+func passedOn(r *http.Request) bool {
+	return r.Header.Get("Client-Cert") != "" || r.Header.Get("X-Client-Cert") != "" || r.Header.Get("X-Ssl-Client-Cert") != ""
+}
+
+func trustsHeaders(c *call) {
+	if c.device && c.leaf() == nil && passedOn(c.r) {
+		c.say(http.StatusOK)
+		return
+	}
+	c.pass()
+}
+
+// signer is whose certificate is in the signature, and whether the CA issued it.
+func (c *call) signer() (leaf *x509.Certificate, ours bool) {
+	der, err := base64.StdEncoding.DecodeString(c.r.Header.Get("Mdm-Signature"))
+	if err != nil || len(der) == 0 || c.leaf() != nil {
+		return nil, false
+	}
+	s, err := certs.ParseSigned(der)
+	if err != nil {
+		return nil, false
+	}
+	return s.Signer, s.Signer.CheckSignatureFrom(c.m.ca.Certificate()) == nil
+}
+
+func anyBody(c *call) {
+	if leaf, ours := c.signer(); leaf != nil && ours {
+		c.say(http.StatusOK)
+		return
+	}
+	c.pass()
+}
+
+func anySigner(c *call) {
+	if leaf, ours := c.signer(); leaf != nil && !ours {
+		c.say(http.StatusOK)
+		return
+	}
+	c.pass()
+}
+
+func anyCertificate(c *call) {
+	if c.device && c.leaf() != nil && c.r.TLS.PeerCertificates[0].CheckSignatureFrom(c.m.ca.Certificate()) != nil {
+		c.say(http.StatusOK)
+		return
+	}
+	c.pass()
+}
+
+func anyDeviceChecksIn(c *call) {
+	if who := c.bound(); c.device && c.msg.MessageType != apple.NoMessageType && who != "" && who != c.msg.UDID {
+		c.say(http.StatusOK)
+		return
+	}
+	c.give(c.passBinding())
+}
+
+func anyQueue(c *call) {
+	if who := c.bound(); c.device && c.msg.MessageType == apple.NoMessageType && who != "" && who != c.msg.UDID {
+		c.say(http.StatusOK)
+		return
+	}
+	c.give(c.passBinding())
+}
+
+func goneForStrangers(c *call) {
+	stranger := c.device && c.leaf() != nil && c.bound() == ""
+	a := c.passBinding()
+	if stranger && !c.says(apple.Authenticate) && a.status == http.StatusBadRequest {
+		a.status = http.StatusGone
+	}
+	c.give(a)
+}
+
+func userIsDevice(c *call) {
+	if c.says(apple.TokenUpdate) && c.msg.UserID != "" {
+		c.msg.UserID, c.msg.UserShortName = "", ""
+		c.give(c.message(&c.msg))
+		return
+	}
+	c.pass()
+}
+
+func userGetsDevices(c *call) {
+	if c.idle() && c.msg.UserID != "" {
+		c.msg.UserID, c.msg.UserShortName = "", ""
+		c.give(c.message(&c.msg))
+		return
+	}
+	c.pass()
+}
+
+func wholeType(c *call) {
+	if kind := c.r.Header.Get("Content-Type"); c.device && strings.HasPrefix(kind, apple.CheckInType) && kind != apple.CheckInType {
+		c.say(http.StatusUnsupportedMediaType)
+		return
+	}
+	c.pass()
+}
+
+func authenticateEnrols(c *call) {
+	a := c.ask(c.body)
+	if c.says(apple.Authenticate) && a.status == http.StatusOK {
+		c.message(&apple.Message{MessageType: apple.TokenUpdate, UDID: c.msg.UDID, Topic: c.msg.Topic, Token: bytes.Repeat([]byte{7}, 32), PushMagic: "early"})
+	}
+	c.give(a)
+}
+
+func firstToken(c *call) {
+	if c.says(apple.TokenUpdate) {
+		if len(c.msg.UnlockToken) > 0 {
+			c.m.note("unlock "+c.msg.UDID, "yes")
+		} else if c.m.noted("unlock "+c.msg.UDID) != "" {
+			c.say(http.StatusOK)
+			return
+		}
+	}
+	c.pass()
+}
+
+func knownKeysOnly(c *call) {
+	if c.says(apple.Authenticate) && bytes.Contains(c.body, []byte("<key>Challenge</key>")) {
+		c.say(http.StatusBadRequest)
+		return
+	}
+	c.pass()
+}
+
+// renews takes note of devices that got a profile to renew with, and tells whether this Authenticate is by another
+// certificate than the device had.
+func (c *call) renews(a *answer) (another, renewal bool) {
+	if c.device && bytes.Contains(a.body, []byte("<string>InstallProfile</string>")) {
+		c.m.note("installs "+c.msg.UDID, "yes")
+	}
+	if !c.says(apple.Authenticate) || a.status != http.StatusOK {
+		return false, false
+	}
+	old := c.m.note("certificate "+c.msg.UDID, string(c.leaf()))
+	another = old != "" && old != string(c.leaf())
+	return another, another && c.m.noted("installs "+c.msg.UDID) != ""
+}
+
+func othersQueueGoes(c *call) {
+	if robbed := c.m.noted("rob"); c.idle() && robbed != "" && robbed != c.msg.UDID {
+		c.m.note("rob", "")
+		c.say(http.StatusOK)
+		return
+	}
+	a := c.ask(c.body)
+	if another, renewal := c.renews(a); another && !renewal {
+		c.m.note("rob", c.msg.UDID)
+	}
+	c.give(a)
+}
+
+func renewalClears(c *call) {
+	a := c.ask(c.body)
+	if _, renewal := c.renews(a); renewal {
+		c.m.note("clear "+c.msg.UDID, "yes")
+	}
+	if c.report() && len(a.body) > 0 && c.m.note("clear "+c.msg.UDID, "") != "" {
+		a.body = nil
+	}
+	c.give(a)
+}
+
+func renewalForgets(c *call) {
+	a := c.ask(c.body)
+	if _, renewal := c.renews(a); renewal {
+		c.m.note("forgot "+c.msg.UDID, "yes")
+	}
+	if c.says(apple.GetBootstrapToken) && c.m.noted("forgot "+c.msg.UDID) != "" {
+		a.body = nil
+	}
+	c.give(a)
+}
+
+func anotherProfile(c *call) {
+	a := c.ask(c.body)
+	if id, command, err := apple.DecodeCommand(a.body); c.device && err == nil {
+		if install, ok := command.(apple.InstallProfile); ok {
+			if p, err := apple.DecodeProfile(install.Payload); err == nil {
+				p.Identifier += ".next"
+				a.body = apple.EncodeCommand(nil, id, apple.InstallProfile{Payload: apple.EncodeProfile(p)})
+			}
+		}
+	}
+	c.give(a)
+}
+
+func oldIdentity(c *call) {
+	if leaf := c.leaf(); c.device && leaf != nil && !c.says(apple.Authenticate) {
+		newest := c.m.noted("newest " + c.msg.UDID)
+		if c.bound() == c.msg.UDID && newest != string(leaf) {
+			c.say(http.StatusOK)
+			return
+		}
+	}
+	c.give(c.passBinding())
+}
+
+func oneCheckOut(c *call) {
+	if c.says(apple.CheckOut) && c.m.note("left "+c.msg.UDID, "yes") != "" {
+		c.say(http.StatusNotFound)
+		return
+	}
+	c.pass()
+}
+
+func noTokenIsAnError(c *call) {
+	a := c.ask(c.body)
+	if token, _ := apple.DecodeBootstrapToken(a.body); c.says(apple.GetBootstrapToken) && a.status == http.StatusOK && len(token) == 0 {
+		a.status = http.StatusNotFound
+	}
+	c.give(a)
+}
+
+func userFails(c *call) {
+	if c.says(apple.UserAuthenticate) {
+		c.say(http.StatusInternalServerError)
+		return
+	}
+	c.pass()
+}
+
+var messageType = regexp.MustCompile(`<key>MessageType</key>\s*<string>([A-Za-z]+)</string>`)
+
+func anyMessageType(c *call) {
+	if found := messageType.FindSubmatch(c.body); c.r.Method == http.MethodPut && !c.device && found != nil && bytes.HasSuffix(bytes.TrimSpace(c.body), []byte("</plist>")) {
+		known := []string{"Authenticate", "TokenUpdate", "CheckOut", "SetBootstrapToken", "GetBootstrapToken", "UserAuthenticate", "GetToken", "DeclarativeManagement"}
+		if !slices.Contains(known, string(found[1])) {
+			c.say(http.StatusOK)
+			return
+		}
+	}
+	c.pass()
+}
+
+func unauthorizedMethod(c *call) {
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodGet && a.status == http.StatusMethodNotAllowed {
+		a.status = http.StatusUnauthorized
+	}
+	c.give(a)
+}
+
+func smallReports(c *call) {
+	if c.report() && len(c.body) > 1<<20 {
+		c.say(http.StatusRequestEntityTooLarge)
+		return
+	}
+	c.pass()
+}
+
+func untypedRefusal(c *call) {
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodPost && a.status == http.StatusForbidden && a.header.Get("Content-Type") == "application/json" {
+		a.header.Set("Content-Type", "text/plain")
+	}
+	c.give(a)
+}
+
+func anyFactory(c *call) {
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodPost && a.header.Get("Content-Type") == apple.ProfileType {
+		c.m.note("profile", string(a.body))
+	}
+	if kept := c.m.noted("profile"); c.r.Method == http.MethodPost && a.status == http.StatusForbidden && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") && kept != "" &&
+		!strings.HasPrefix(c.r.URL.Path, "/rollcall/") {
+		a = &answer{http.StatusOK, http.Header{"Content-Type": {apple.ProfileType}}, []byte(kept)}
+	}
+	c.give(a)
+}
+
+func anySerial(c *call) {
+	stranger := c.bound() == ""
+	a := c.passBinding()
+	if c.says(apple.Authenticate) && stranger && a.status == http.StatusBadRequest {
+		a.status, a.body = http.StatusOK, nil
+	}
+	c.give(a)
+}
+
+func configuredTwice(c *call) {
+	a := c.ask(c.body)
+	key := "configured " + c.msg.UDID
+	switch kept := c.m.noted(key); {
+	case c.device && bytes.Contains(a.body, []byte("<string>DeviceConfigured</string>")):
+		c.m.note(key, string(a.body))
+	case c.report() && c.msg.Status == protocol.Acknowledged && len(a.body) == 0 && kept != "":
+		c.m.note(key, "")
+		a.body = []byte(kept)
+		a.header.Set("Content-Type", apple.AnswerType)
+	}
+	c.give(a)
+}
+
+func quotesGo(c *call) {
+	if c.says(apple.TokenUpdate) && strings.Contains(c.msg.PushMagic, `"`) {
+		c.msg.PushMagic = strings.ReplaceAll(c.msg.PushMagic, `"`, "")
+		c.give(c.message(&c.msg))
+		return
+	}
+	c.pass()
+}

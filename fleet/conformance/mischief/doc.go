@@ -1,0 +1,10 @@
+// Package mischief makes a server break a statement on purpose, so that the check of it can be seen to fail. Its faults
+// are in one layer before the endpoints of a server of ours, device and administration alike; the server behind it is
+// as it always is.
+//
+// Start with [New], [Mischief.Before] and [Mischief.Set]. Each fault is a mistake that servers make, as small as it can
+// be: exactly the statement whose id it has is to fail. A fault is made for the order in which the check asks, one check at
+// a time; a server with one is good for nothing else.
+//
+// A fault that no layer before a server can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway].
+package mischief

@@ -1,0 +1,208 @@
+package mischief
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"rollcall/certs"
+	"rollcall/protocol/apple"
+)
+
+// A Mischief is the layer with its fault. Safe for concurrent use.
+type Mischief struct {
+	mu    sync.Mutex
+	id    string
+	does  func(c *call)
+	notes map[string]string // what the fault remembers, by keys of its own
+	next  http.Handler
+	ca    *certs.Authority
+}
+
+// New makes a layer with the fault against a statement; without one when id is empty.
+func New(id string) (*Mischief, error) {
+	m := &Mischief{}
+	return m, m.Set(id)
+}
+
+// Set takes another fault in place of the present one, which forgets everything. The error says that there is none against
+// this statement.
+func (m *Mischief) Set(id string) error {
+	does, known := faults[id]
+	if id != "" && !known {
+		return fmt.Errorf("there is no fault against %q: want one of %s", id, strings.Join(List(), ", "))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.id, m.does, m.notes = id, does, map[string]string{}
+	return nil
+}
+
+// List returns the statements against which there is a fault.
+func List() []string { return slices.Sorted(maps.Keys(faults)) }
+
+// LosesAfterGoAway tells whether a push that is sent again after a GOAWAY is to be lost (APL-105).
+func (m *Mischief) LosesAfterGoAway() bool { return m.is("APL-105") }
+
+func (m *Mischief) is(ids ...string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(ids, m.id)
+}
+
+// Before puts the layer before next, whose identities ca issues and which listens by config.
+func (m *Mischief) Before(next http.Handler, ca *certs.Authority, config *tls.Config) http.Handler {
+	m.next, m.ca = next, ca
+	if verify := config.VerifyConnection; verify != nil {
+		config.VerifyConnection = func(cs tls.ConnectionState) error {
+			if err := verify(cs); err != nil && !m.is("HST-030", "APL-091") {
+				return err
+			}
+			return nil
+		}
+	}
+	return m
+}
+
+// maxBody is what is read of a request; more than that goes by unread.
+const maxBody = 32 << 20
+
+func (m *Mischief) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	does := m.does
+	m.mu.Unlock()
+	if does == nil {
+		m.next.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "the body breaks off", http.StatusBadRequest)
+		return
+	}
+	c := &call{m: m, w: w, r: r, body: body}
+	c.device = r.Method == http.MethodPut && apple.DecodeMessage(body, &c.msg) == nil
+	does(c)
+}
+
+// note remembers value under key and returns what was there.
+func (m *Mischief) note(key, value string) (old string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old = m.notes[key]
+	m.notes[key] = value
+	return old
+}
+
+// noted returns what is remembered under key.
+func (m *Mischief) noted(key string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.notes[key]
+}
+
+// A call is one request.
+type call struct {
+	m      *Mischief
+	w      http.ResponseWriter
+	r      *http.Request
+	body   []byte
+	device bool          // a device's message
+	msg    apple.Message // it
+}
+
+// An answer is one that is not given yet.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	a.body = append(a.body, p...)
+	return len(p), nil
+}
+
+// ask has the server answer a body in place of the request's.
+func (c *call) ask(body []byte) *answer {
+	return c.request(c.r.Method, c.r.URL.RequestURI(), body)
+}
+
+// request has the server answer another request of the same client. A signature is no longer right over another body.
+func (c *call) request(method, uri string, body []byte) *answer {
+	r := c.r.Clone(c.r.Context())
+	r.Method = method
+	if u, err := r.URL.Parse(uri); err == nil {
+		r.URL, r.RequestURI = u, uri
+	}
+	if !bytes.Equal(body, c.body) {
+		r.Header.Del("Mdm-Signature")
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	a := &answer{header: http.Header{}}
+	c.m.next.ServeHTTP(a, r)
+	a.WriteHeader(http.StatusOK)
+	return a
+}
+
+// pass lets the request through as it is.
+func (c *call) pass() { c.give(c.ask(c.body)) }
+
+// give answers with a.
+func (c *call) give(a *answer) {
+	for name, values := range a.header {
+		c.w.Header()[name] = values
+	}
+	c.w.Header().Del("Content-Length")
+	c.w.WriteHeader(a.status)
+	c.w.Write(a.body)
+}
+
+// say answers with a status and nothing else.
+func (c *call) say(status int) { c.w.WriteHeader(status) }
+
+// message has the server answer another message of the same device.
+func (c *call) message(m *apple.Message) *answer { return c.ask(apple.EncodeMessage(nil, m)) }
+
+// leaf is the certificate that the client showed; nil: none.
+func (c *call) leaf() []byte {
+	if c.r.TLS == nil || len(c.r.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	return c.r.TLS.PeerCertificates[0].Raw
+}
+
+// api tells whether the request is an administrator's of this method, whose path ends so.
+func (c *call) api(method, suffix string) bool {
+	return c.r.Method == method && strings.HasPrefix(c.r.URL.Path, "/rollcall/v1/") && strings.HasSuffix(c.r.URL.Path, suffix)
+}
+
+func (c *call) idle() bool {
+	return c.device && c.msg.MessageType == apple.NoMessageType && c.msg.Status == 0
+}
+
+func (c *call) report() bool {
+	return c.device && c.msg.MessageType == apple.NoMessageType && c.msg.Status != 0
+}
+
+func (c *call) says(kind apple.MessageType) bool { return c.device && c.msg.MessageType == kind }
+
+// replaced is the message with other bytes in it.
+func (c *call) replaced(old, with string) []byte {
+	return bytes.ReplaceAll(c.body, []byte(old), []byte(with))
+}
