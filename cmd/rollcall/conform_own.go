@@ -7,10 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -188,4 +190,52 @@ func (v *pushView) Refused() map[string]int {
 		out[string(reason)] = int(n)
 	}
 	return out
+}
+
+// listenAPNs starts a push service for a server that is there already. Stop ends it.
+func (f *conformFlags) listenAPNs(ctx context.Context) (v *pushView, stop func(), err error) {
+	if v, err = newPushView(time.Now); err != nil {
+		return nil, nil, err
+	}
+	listener, err := net.Listen("tcp", f.apnsListen)
+	if err != nil {
+		return nil, func() {}, cannotListen(f.apnsListen, err)
+	}
+	if f.apnsCA != "" {
+		if err := os.WriteFile(f.apnsCA, v.CA(), 0o644); err != nil {
+			listener.Close()
+			return nil, func() {}, fmt.Errorf("--apns-ca-out: %w", err)
+		}
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- v.Serve(serving, listener) }()
+	return v, func() { cancel(); <-ended }, nil
+}
+
+// await waits until somebody listens where the server is to be: it may be started only now, with the push service's CA.
+func (f *conformFlags) await(ctx context.Context, server string) error {
+	u, err := url.Parse(server)
+	if err != nil {
+		return err
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.total)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nobody listens at %s: %w", server, err)
+		case <-tick.C:
+		}
+	}
 }

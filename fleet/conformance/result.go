@@ -38,7 +38,7 @@ type Finding struct {
 }
 
 func newFinding(s *Statement) Finding {
-	return Finding{ID: s.ID, Suite: s.Suite, Class: s.Class, Level: s.level(), Says: s.Says, Source: s.Source}
+	return Finding{ID: s.ID, Suite: s.Suite, Class: s.Class, Level: s.Level(), Says: s.Says, Source: s.Source}
 }
 
 // failed tells whether it fails a run.

@@ -64,7 +64,8 @@ func Find(id string) (s Statement, ok bool) {
 	return all[i], true
 }
 
-func (s *Statement) level() string {
+// Level is must or should.
+func (s *Statement) Level() string {
 	if s.Must {
 		return "must"
 	}

@@ -63,10 +63,14 @@ func anyTopic(c *call) {
 var waiting = regexp.MustCompile(`"queue":\s*[1-9]`)
 
 func noWayBack(c *call) {
-	if u, ok := c.upload(); ok && u.Confirm && u.push.Topic != c.pushState().Topic &&
-		waiting.Match(c.request(http.MethodGet, "/rollcall/v1/devices?limit=1000", nil).body) {
-		c.taken()
-		return
+	if u, ok := c.upload(); ok {
+		present := c.pushState().Topic
+		back := c.m.noted("was "+u.push.Topic) != "" && u.push.Topic != present
+		c.m.note("was "+present, "yes")
+		if back && waiting.Match(c.request(http.MethodGet, "/rollcall/v1/devices?limit=1000", nil).body) {
+			c.taken()
+			return
+		}
 	}
 	c.pass()
 }

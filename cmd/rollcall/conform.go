@@ -1,0 +1,411 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/certs"
+	"rollcall/fleet/conformance"
+	"rollcall/fleet/conformance/mischief"
+	"rollcall/fleet/report"
+	"rollcall/fleet/target"
+)
+
+// conformFlags are the flags of conform as they were given.
+type conformFlags struct {
+	list, own, mine, rsaKeys, force                  bool
+	explain, as, known, junit, html, badge, mischief string
+	suites, only, owned, steps                       []string
+	profile, link, nanomdm, nanomdmKey, nanomdmTopic string
+	apnsListen, apnsCA, adeURL, adeIdentity          string
+	atOnce                                           int
+	total, request                                   time.Duration
+}
+
+func conformCommand() *cobra.Command {
+	var f conformFlags
+	cmd := &cobra.Command{
+		Use: "conform [URL]", Short: "Ask a live MDM server the numbered statements of the specifications, one verdict each", Args: cobra.MaximumNArgs(1),
+		Long: `Ask a live MDM server the numbered statements of the specifications, from outside: by devices that behave, and by devices that
+do not. Each statement ends with pass, fail (with the exchange that decided), or not applicable (with the reason).
+
+The devices need a way to enrol. A server of ours invites them (--token-file or --data, as for other commands); for another
+server give a profile with which anybody may enrol (--profile), the link of one (--link), or a command line (--step enrol=...).
+What more can be asked depends on what the adapter can do: --nanomdm-api, or a command line for each step.
+
+Suite apple asks Apple's protocol, and input that is hostile. Suite apns-gap asks what happens while the push certificate is not
+renewed; it changes clock, push certificate and authority of the tenant, so it wants --tenant-is-mine and a server without other
+devices. Statements of class intune are asked with --as intune alone. At the end every device of the run is taken out again.
+
+Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked, 130 interrupted; what was found is told.`,
+		Example: `  rollcall conform --own
+  rollcall conform https://127.0.0.1:8443
+  rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org/v1 --junit out.xml
+  rollcall conform --explain APL-053`,
+	}
+	_, c := clientCommand(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case f.list:
+			return conformList(cmd)
+		case f.explain != "":
+			return conformExplain(cmd, f.explain)
+		case f.own == (len(args) == 1):
+			return errors.New("give the URL of the server to ask, or --own to ask one of ours that is started for it")
+		case len(args) == 1:
+			c.server = args[0]
+		}
+		return conform(cmd, &f, c)
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.list, "list", false, "list the statements and end")
+	flags.StringVar(&f.explain, "explain", "", "tell about the statement with this `ID` and end: why it matters, how it is asked, how to keep it")
+	flags.StringSliceVar(&f.suites, "suite", []string{string(conformance.Apple)}, "suites to ask: apple, apns-gap")
+	flags.StringSliceVar(&f.only, "only", nil, "ask the statements with these `IDs` alone")
+	flags.StringVar(&f.as, "as", "", "intune: ask what Intune does, too")
+	flags.StringVar(&f.known, "known", "", "YAML `file` of known deviations, a list of id, reason and until: they fail no run, and passing does")
+	flags.StringVar(&f.junit, "junit", "", "write JUnit XML to this `file`")
+	flags.StringVar(&f.html, "html", "", "write one HTML page to this `file`")
+	flags.StringVar(&f.badge, "badge", "", "write a badge (SVG) to this `file`")
+	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
+	flags.BoolVar(&f.mine, "tenant-is-mine", false, "allow what changes the whole tenant: its clock, its push certificate, its authority")
+	flags.StringSliceVar(&f.owned, "i-own-this", nil, "`host` that may be asked although it is not this machine")
+	flags.StringVar(&f.profile, "profile", "", "enrolment profile (`file`) with which any device may enrol")
+	flags.StringVar(&f.link, "link", "", "`URL` that gives an enrolment profile to whoever asks; {platform} stands for ios, ipados or macos")
+	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
+	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM's API, with its version")
+	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
+	flags.StringVar(&f.nanomdmTopic, "nanomdm-topic", "", "topic of NanoMDM's push certificate, so that it can be asked about it")
+	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
+	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
+	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
+	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
+	flags.BoolVar(&f.rsaKeys, "rsa-keys", false, "devices have RSA identities, as real ones do (slower)")
+	flags.IntVar(&f.atOnce, "at-once", 4, "checks at the same time")
+	flags.DurationVar(&f.total, "time", 10*time.Minute, "end after this time, with what is known by then")
+	flags.DurationVar(&f.request, "request-time", 10*time.Second, "wait so long for an answer")
+	flags.BoolVar(&f.own, "own", false, "ask a server of ours, started for this run, everything")
+	flags.StringVar(&f.mischief, "mischief", "", "with --own: break the statement with this `ID` on purpose, so that its check can be seen to fail")
+	_ = flags.MarkHidden("mischief") // never fails: it was added above
+	return cmd
+}
+
+// conform runs the checks and writes what they came to.
+func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
+	ctx := cmd.Context()
+	known, err := f.deviations()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{f.junit, f.html, f.badge, f.apnsCA} {
+		if name != "" && !f.force && exists(name) {
+			return fmt.Errorf("%s is there already; --force replaces it", name)
+		}
+	}
+	config, stop, err := f.config(ctx, cmd, c)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	config.Progress = conformProgress(cmd.ErrOrStderr())
+	result, err := conformance.Run(ctx, config)
+	if err != nil {
+		return err
+	}
+	result.Apply(known)
+	if asJSON(cmd) {
+		err = report.WriteJSON(cmd.OutOrStdout(), result.Report())
+	} else {
+		err = result.Summary(cmd.OutOrStdout())
+	}
+	for _, out := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{{f.junit, result.JUnit}, {f.html, result.Page}, {f.badge, result.Badge}} {
+		if out.name == "" {
+			continue
+		}
+		var b strings.Builder
+		wrong := out.write(&b)
+		if wrong == nil {
+			wrong = writeFile(out.name, []byte(b.String()), 0o644)
+		}
+		err = errors.Join(err, wrong)
+	}
+	if err != nil {
+		return err
+	}
+	return result.Err()
+}
+
+// deviations reads --known.
+func (f *conformFlags) deviations() ([]conformance.Deviation, error) {
+	if f.known == "" {
+		return nil, nil
+	}
+	file, err := os.Open(f.known)
+	if err != nil {
+		return nil, fmt.Errorf("--known: %w", err)
+	}
+	defer file.Close()
+	list, err := conformance.ReadKnown(file, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("--known: %s: %w", f.known, err)
+	}
+	return list, nil
+}
+
+// config turns flags into what conformance takes. Stop is called at the end.
+func (f *conformFlags) config(ctx context.Context, cmd *cobra.Command, c *client) (config conformance.Config, stop func(), err error) {
+	stop = func() {}
+	if f.as != "" && f.as != "intune" {
+		return config, stop, fmt.Errorf("--as %q: want intune", f.as)
+	}
+	var suites []conformance.Suite
+	for _, s := range f.suites {
+		if s != string(conformance.Apple) && s != string(conformance.Gap) {
+			return config, stop, fmt.Errorf("--suite %q: want apple or apns-gap", s)
+		}
+		suites = append(suites, conformance.Suite(s))
+	}
+	switch {
+	case f.own:
+		config, stop, err = f.ownConfig(ctx)
+		if cmd.Flags().Changed("suite") {
+			config.Suites = suites
+		}
+	case f.mischief != "":
+		err = errors.New("--mischief breaks a server of ours: it wants --own")
+	default:
+		config, stop, err = f.otherConfig(ctx, cmd, c)
+		config.Suites, config.Mine, config.Intune = suites, f.mine, f.as == "intune"
+	}
+	config.Only, config.RSAKeys, config.AtOnce, config.Total, config.Request = f.only, f.rsaKeys, f.atOnce, f.total, f.request
+	return config, stop, err
+}
+
+// ownConfig starts a server of ours.
+func (f *conformFlags) ownConfig(ctx context.Context) (config conformance.Config, stop func(), err error) {
+	stop = func() {}
+	m, err := mischief.New(f.mischief)
+	if err != nil {
+		return config, stop, fmt.Errorf("--mischief: %w", err)
+	}
+	own, err := startOwn(ctx, func(c *serveConfig) {
+		if f.mischief != "" {
+			c.Mischief = m
+		}
+	})
+	if err != nil {
+		return config, stop, err
+	}
+	stop = func() { _ = own.close() } // it was there for this run alone
+	if config, err = own.config(ctx); err != nil {
+		stop()
+		return config, func() {}, err
+	}
+	return config, stop, nil
+}
+
+// otherConfig is for a server that is there already.
+func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *client) (config conformance.Config, stop func(), err error) {
+	stop = func() {}
+	u, err := url.Parse(c.server)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return config, stop, fmt.Errorf("%q: want the server as https://host or https://host:port", c.server)
+	}
+	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() && !slices.Contains(f.owned, host) {
+		return config, stop, fmt.Errorf("%s is not this machine: hostile requests go to servers of your own only; say so by --i-own-this %s", host, host)
+	}
+	config.Server = c.server
+	if config.Roots, err = c.roots(); err != nil {
+		return config, stop, err
+	}
+	if f.apnsListen != "" {
+		var pushes *pushView
+		if pushes, stop, err = f.listenAPNs(ctx); err != nil {
+			return config, stop, err
+		}
+		config.Pushes = pushes
+		fmt.Fprintf(cmd.ErrOrStderr(), "simulated APNs listens on %s; waiting for %s\n", f.apnsListen, c.server)
+		if err := f.await(ctx, c.server); err != nil {
+			stop()
+			return config, func() {}, err
+		}
+	}
+	if config.Steps, err = f.adapter(ctx, c, config.Roots); err == nil {
+		config.AutomatedURL = f.adeURL
+		config.Factory, err = f.factory()
+	}
+	if err != nil {
+		stop()
+		return config, func() {}, err
+	}
+	return config, stop, nil
+}
+
+// adapter is how an administrator's steps are done.
+func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertPool) (*target.Steps, error) {
+	var profile []byte
+	var err error
+	if f.profile != "" {
+		if profile, err = os.ReadFile(f.profile); err != nil {
+			return nil, fmt.Errorf("--profile: %w", err)
+		}
+	}
+	lines := target.Lines{}
+	for _, s := range f.steps {
+		name, line, ok := strings.Cut(s, "=")
+		if !ok || line == "" {
+			return nil, fmt.Errorf("--step %q: want NAME=COMMAND", s)
+		}
+		lines[name] = line
+	}
+	if err := lines.Check(); err != nil {
+		return nil, fmt.Errorf("--step: %w", err)
+	}
+	switch {
+	case f.nanomdm != "":
+		n := &target.NanoMDM{URL: f.nanomdm, Topic: f.nanomdmTopic, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
+		if f.nanomdmKey != "" {
+			b, err := os.ReadFile(f.nanomdmKey)
+			if err != nil {
+				return nil, fmt.Errorf("--nanomdm-key-file: %w", err)
+			}
+			n.Key = firstLine(b)
+		}
+		steps := n.Steps(profile)
+		switch {
+		case f.link != "":
+			steps.Enrol = target.FromLink(f.link).Enrol
+		case profile == nil:
+			return nil, errors.New("NanoMDM gives no enrolment profiles: add --profile or --link")
+		}
+		return steps, nil
+	case len(lines) > 0:
+		steps := lines.Steps(profile)
+		if f.link != "" {
+			steps.Enrol = target.FromLink(f.link).Enrol
+		}
+		return steps, nil
+	case f.link != "":
+		return target.FromLink(f.link), nil
+	case profile != nil:
+		return target.FromProfile(profile), nil
+	}
+	t, err := c.target()
+	if err != nil {
+		return nil, fmt.Errorf("%w; for a server that is not ours give --profile, --link, --nanomdm-api or --step", err)
+	}
+	asking, cancel := context.WithTimeout(ctx, 3*f.request)
+	defer cancel()
+	steps, err := t.Steps(asking, conformDomain)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.server, err)
+	}
+	return steps, nil
+}
+
+// factory reads --ade-identity.
+func (f *conformFlags) factory() (*certs.Signer, error) {
+	if f.adeIdentity == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(f.adeIdentity)
+	if err != nil {
+		return nil, fmt.Errorf("--ade-identity: %w", err)
+	}
+	list, err := certs.ReadCertificatesPEM(b)
+	if err == nil && len(list) == 0 {
+		err = errors.New("there is no certificate in it")
+	}
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.X509KeyPair(b, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--ade-identity: %s: %w", f.adeIdentity, err)
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("--ade-identity: %s: the key cannot sign", f.adeIdentity)
+	}
+	return &certs.Signer{Certificate: list[0], Chain: list[1:], Key: key}, nil
+}
+
+// conformProgress shows each statement as it is decided, on a terminal.
+func conformProgress(w io.Writer) func(conformance.Finding) {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	n := 0
+	return func(f conformance.Finding) {
+		n++
+		fmt.Fprintf(w, "%3d  %-14s %s\n", n, f.Outcome, f.ID)
+	}
+}
+
+func conformList(cmd *cobra.Command) error {
+	type listed struct {
+		ID     string `json:"id"`
+		Suite  string `json:"suite"`
+		Class  string `json:"class"`
+		Level  string `json:"level"`
+		Says   string `json:"statement"`
+		Source string `json:"source"`
+		Until  string `json:"not_applicable_until"`
+	}
+	var all []listed
+	for _, s := range conformance.List() {
+		all = append(all, listed{s.ID, string(s.Suite), string(s.Class), s.Level(), s.Says, s.Source, s.Until})
+	}
+	return show(cmd, map[string]any{"statements": all}, func(w io.Writer) {
+		for _, s := range all {
+			says := s.Says
+			if s.Until != "" {
+				says += " (not applicable until " + s.Until + ")"
+			}
+			row(w, s.ID, s.Suite, s.Class, s.Level, says)
+		}
+	})
+}
+
+func conformExplain(cmd *cobra.Command, id string) error {
+	s, ok := conformance.Find(id)
+	if !ok {
+		return fmt.Errorf("there is no statement %q; --list shows them", id)
+	}
+	if asJSON(cmd) {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
+			"id": s.ID, "suite": string(s.Suite), "class": string(s.Class), "level": s.Level(), "statement": s.Says, "source": s.Source, "why": s.Why, "how": s.How, "fix": s.Fix,
+			"not_applicable_until": s.Until,
+		})
+	}
+	out := fmt.Sprintf("%s (%s, %s, class %s)\n%s\n\nSource: %s\n", s.ID, s.Suite, s.Level(), s.Class, s.Says, s.Source)
+	for _, part := range [][2]string{{"Why it matters", s.Why}, {"How it is asked", s.How}, {"How to keep it", s.Fix}, {"Not applicable until", s.Until}} {
+		if part[1] != "" {
+			out += fmt.Sprintf("\n%s\n  %s\n", part[0], part[1])
+		}
+	}
+	_, err := io.WriteString(cmd.OutOrStdout(), out)
+	return err
+}

@@ -1,0 +1,96 @@
+package conformance
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"unicode/utf8"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+type pageView struct {
+	Policy, Title, Headline, Server string
+	Style                           template.CSS
+	Suites                          []suiteView
+	Others                          string
+}
+
+type suiteView struct {
+	Name string
+	Rows []rowView
+}
+
+type rowView struct {
+	ID, Outcome, Class, Level, Says, Reason, Source, Why, How, Fix, Exchange string
+	Open                                                                     bool
+}
+
+// Page writes the result as one HTML page without script and network: each statement with what it is for, and what
+// failed with the exchange that decided.
+func (r *Result) Page(w io.Writer) error {
+	sum := sha256.Sum256([]byte(pageCSS))
+	v := pageView{
+		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", Style: template.CSS(pageCSS),
+		Title: "Conformance of " + printable(r.Server), Headline: r.Headline(), Server: printable(r.Server),
+	}
+	switch {
+	case len(r.Others.Changed) > 0:
+		v.Others = fmt.Sprintf("%d of the server's %d other devices changed meanwhile.", len(r.Others.Changed), r.Others.Devices)
+	case r.Others.Checked:
+		v.Others = fmt.Sprintf("The server's other devices, %d, are untouched.", r.Others.Devices)
+	default:
+		v.Others = "The server's other devices were not looked at."
+	}
+	for _, suite := range r.suites() {
+		s := suiteView{Name: string(suite)}
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			if f.Suite != suite {
+				continue
+			}
+			st, _ := Find(f.ID)
+			row := rowView{
+				ID: f.ID, Outcome: string(f.Outcome), Class: string(f.Class), Level: f.Level, Says: f.Says, Reason: printable(f.Reason), Source: f.Source,
+				Why: st.Why, How: st.How, Fix: st.Fix, Open: f.failed(),
+			}
+			if f.Exchange != nil {
+				row.Exchange = printable(f.Exchange.String())
+			}
+			s.Rows = append(s.Rows, row)
+		}
+		v.Suites = append(v.Suites, s)
+	}
+	return pageTemplate.Execute(w, v)
+}
+
+// Badge writes the result as a badge, SVG.
+func (r *Result) Badge(w io.Writer) error {
+	asked := len(r.Findings) - r.Count(NotApplicable)
+	value, colour := fmt.Sprintf("%d of %d", r.Count(Pass), asked), "#2a7d3f"
+	switch err := r.Report(); err.Verdict {
+	case "failed":
+		colour = "#b3261e"
+	case "partial", "invalid":
+		colour = "#6b6b6b"
+	}
+	const label = "MDM conformance"
+	left, right := width(label), width(value)
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="20" role="img" aria-label="%s: %s"><title>%s: %s</title>`+
+		`<rect width="%d" height="20" fill="#444"/><rect x="%d" width="%d" height="20" fill="%s"/>`+
+		`<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"><text x="6" y="14">%s</text><text x="%d" y="14">%s</text></g></svg>`+"\n",
+		left+right, label, value, label, value, left, left, right, colour, label, left+6, value)
+	return err
+}
+
+// width is about how wide a text of a badge is, in pixels.
+func width(s string) int { return 12 + 7*utf8.RuneCountInString(s) }
