@@ -218,11 +218,11 @@ func checkAPL054(a *asking) {
 	}
 }
 
-// cut sends m and breaks the connection off before the answer is read.
+// cut sends m and breaks the connection off when the answer begins to come, so that it is lost.
 func (p *phone) cut(m apple.Message) {
 	ctx, cancel := context.WithCancel(p.a.ctx)
 	defer cancel()
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
 	body := apple.EncodeMessage(nil, &m)
 	header := p.signature(http.Header{"Content-Type": {apple.CommandType}}, body)
 	p.a.last = p.a.exchange(traced, p.client, http.MethodPut, p.mdm.ServerURL, "device "+p.name+": "+what(&m)+", and hangs up", header, body)

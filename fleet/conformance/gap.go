@@ -172,7 +172,10 @@ func (a *asking) upload(pem []byte, confirm bool) error {
 	ctx, cancel := a.administrator()
 	defer cancel()
 	err := a.Steps.UploadPush(ctx, pem, confirm)
-	a.settle()
+	a.pass(time.Second) // no two uploads at the same moment
+	if a.Steps.Step == nil {
+		a.settle()
+	}
 	return err
 }
 

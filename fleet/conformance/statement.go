@@ -71,3 +71,6 @@ func (s *Statement) Level() string {
 	}
 	return "should"
 }
+
+// Alone tells whether asking changes the whole tenant, or its time.
+func (s *Statement) Alone() bool { return s.alone }
