@@ -58,7 +58,7 @@ devices. Statements of class intune are asked with --as intune alone. At the end
 Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked, 130 interrupted; what was found is told.`,
 		Example: `  rollcall conform --own
   rollcall conform https://127.0.0.1:8443
-  rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org/v1 --junit out.xml
+  rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org --junit out.xml
   rollcall conform --explain APL-053`,
 	}
 	_, c := clientCommand(cmd)
@@ -91,7 +91,7 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	flags.StringVar(&f.profile, "profile", "", "enrolment profile (`file`) with which any device may enrol")
 	flags.StringVar(&f.link, "link", "", "`URL` that gives an enrolment profile to whoever asks; {platform} stands for ios, ipados or macos")
 	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
-	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM's API, with its version")
+	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM, https://host:port, for its API")
 	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
 	flags.StringVar(&f.nanomdmTopic, "nanomdm-topic", "", "topic of NanoMDM's push certificate, so that it can be asked about it")
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
@@ -284,7 +284,7 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 	}
 	switch {
 	case f.nanomdm != "":
-		n := &target.NanoMDM{URL: f.nanomdm, Topic: f.nanomdmTopic, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
+		n := &target.NanoMDM{URL: f.nanomdm, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
 		if f.nanomdmKey != "" {
 			b, err := os.ReadFile(f.nanomdmKey)
 			if err != nil {
@@ -292,7 +292,7 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 			}
 			n.Key = firstLine(b)
 		}
-		steps := n.Steps(profile)
+		steps := n.Steps(profile, f.nanomdmTopic)
 		switch {
 		case f.link != "":
 			steps.Enrol = target.FromLink(f.link).Enrol

@@ -21,6 +21,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/conformance/mischief"
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/device"
@@ -30,7 +31,7 @@ import (
 
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
-	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, identityCA, minimumOS string
+	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, identityCA, minimumOS, mischief string
 	names, legacyCMS                                                                        []string
 	release                                                                                 uint16
 	proxies                                                                                 []string
@@ -73,6 +74,8 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringVar(&f.metrics, "metrics", "", "address and port for /metrics (Prometheus), /healthz and /readyz, without TLS or token: keep it inside (default: none)")
 	flags.IntVar(&f.maxConnections, "max-connections", device.MaxConnections, "connections that are kept at once")
 	flags.StringVar(&f.identityCA, "identity-ca", "", "PEM `FILE` of CAs whose identities are taken too, each for the device that its common name says: for labs and load tests, where whoever has that key can be every device")
+	flags.StringVar(&f.mischief, "mischief", "", "break the statement with this `ID` on purpose, to see rollcall conform find it")
+	_ = flags.MarkHidden("mischief") // never fails: it was added above
 	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")
 	return cmd
 }
@@ -209,6 +212,11 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 			return cfg, fmt.Errorf("--trusted-proxies %q is everybody: whoever reaches the server could say that it is any device", text)
 		}
 		cfg.Proxies = append(cfg.Proxies, network)
+	}
+	if f.mischief != "" {
+		if cfg.Mischief, err = mischief.New(f.mischief); err != nil {
+			return cfg, fmt.Errorf("--mischief: %w", err)
+		}
 	}
 	cfg.Tenant = &authority.Tenant{Release: f.release, AcceptUserless: f.acceptUserless}
 	if f.authority != "" {

@@ -1,0 +1,384 @@
+package conformance
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/certs/scep"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// A toy is the least that passes for an MDM server: it issues identities, takes every message, and knows no commands.
+type toy struct {
+	*httptest.Server
+	ca      *certs.Authority
+	left    atomic.Int32                                                        // CheckOuts
+	message func(w http.ResponseWriter, r *http.Request, m *apple.Message) bool // answers in its place when it says so
+}
+
+var toyCA = sync.OnceValues(func() (*certs.Authority, error) { return certs.NewAuthority(certs.P256, "toy", time.Now()) })
+
+func startToy(t *testing.T) *toy {
+	t.Helper()
+	ca, err := toyCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &toy{ca: ca}
+	mux := http.NewServeMux()
+	mux.Handle("/scep", &scep.Server{CA: ca, Issue: func(_ context.Context, r *scep.Request) (*x509.Certificate, error) {
+		if r.CSR == nil {
+			return nil, &scep.Failure{Info: scep.BadRequest}
+		}
+		return ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "toy", Now: time.Now()})
+	}})
+	mux.HandleFunc("/enrol", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", apple.ProfileType)
+		w.Write(s.profile())
+	})
+	mux.HandleFunc("/mdm", func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		var m apple.Message
+		if apple.DecodeMessage(b, &m) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if s.message != nil && s.message(w, r, &m) {
+			return
+		}
+		if m.MessageType == apple.CheckOut {
+			s.left.Add(1)
+		}
+	})
+	s.Server = httptest.NewUnstartedServer(mux)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *toy) profile() []byte {
+	return apple.EncodeProfile(&apple.Profile{
+		Identifier: "toy", UUID: "AAAAAAAA-0000-4000-8000-000000000001",
+		Payloads: []apple.Payload{
+			{Type: apple.MDMPayload, Identifier: "toy.mdm", UUID: "AAAAAAAA-0000-4000-8000-000000000002", MDM: &apple.MDM{
+				IdentityCertificateUUID: "AAAAAAAA-0000-4000-8000-000000000003", Topic: "com.apple.mgmt.toy", ServerURL: s.URL + "/mdm", AccessRights: apple.AllRights,
+			}},
+			{Type: apple.SCEPPayload, Identifier: "toy.scep", UUID: "AAAAAAAA-0000-4000-8000-000000000003", SCEP: &apple.SCEP{URL: s.URL + "/scep", Challenge: "c", Keysize: 2048}},
+		},
+	})
+}
+
+// config asks the toy by the link that it has.
+func (s *toy) config(only ...string) Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return Config{Server: s.URL, Steps: target.FromLink(s.URL + "/enrol"), Roots: roots, Only: only, Request: time.Hour, Check: time.Hour}
+}
+
+func ask(t *testing.T, c Config) *Result {
+	t.Helper()
+	r, err := Run(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *Result) of(id string) Finding {
+	for _, f := range r.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	return Finding{}
+}
+
+// TestDevicesLeave: every device that was enrolled checks out, that of a check which failed too.
+func TestDevicesLeave(t *testing.T) {
+	s := startToy(t)
+	s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if m.MessageType == apple.GetBootstrapToken {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	}
+	r := ask(t, s.config("APL-037", "APL-050"))
+	if f := r.of("APL-037"); f.Outcome != Fail || f.Exchange == nil || f.Exchange.Status != http.StatusNotFound {
+		t.Errorf("APL-037: %+v", f)
+	}
+	if f := r.of("APL-050"); f.Outcome != Pass || f.Exchange != nil {
+		t.Errorf("APL-050: %+v", f)
+	}
+	if r.Enrolled != 2 || s.left.Load() != 2 || len(r.Left) != 0 {
+		t.Errorf("%d enrolled, %d left, %v remain", r.Enrolled, s.left.Load(), r.Left)
+	}
+	if err := r.Err(); err == nil || err.(interface{ Verdict() string }).Verdict() != "failed" {
+		t.Errorf("verdict %v", err)
+	}
+}
+
+// TestDeviceThatCannotLeave is told.
+func TestDeviceThatCannotLeave(t *testing.T) {
+	s := startToy(t)
+	s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if m.MessageType == apple.CheckOut {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+		return false
+	}
+	if r := ask(t, s.config("APL-050")); len(r.Left) != 1 || !strings.Contains(r.Left[0], "500") {
+		t.Errorf("left %v, want the one device with 500", r.Left)
+	}
+}
+
+// TestServerThatHangs: the run ends when its time is over, with what it knows, and says what it could not ask.
+func TestServerThatHangs(t *testing.T) {
+	s := startToy(t)
+	hang := make(chan struct{})
+	defer close(hang)
+	s.message = func(_ http.ResponseWriter, r *http.Request, m *apple.Message) bool {
+		if m.MessageType == apple.TokenUpdate {
+			select {
+			case <-hang:
+			case <-r.Context().Done():
+			}
+			return true
+		}
+		return false
+	}
+	c := s.config("APL-001", "APL-050", "APL-037", "APL-040")
+	c.Request, c.AtOnce = 30*time.Millisecond, 1
+	r := ask(t, c)
+	if f := r.of("APL-001"); f.Outcome != Pass {
+		t.Skipf("this machine is too busy for answers within %s: %s", c.Request, f.Reason)
+	}
+	for _, id := range []string{"APL-050", "APL-037", "APL-040"} {
+		if f := r.of(id); f.Outcome != Unasked {
+			t.Errorf("%s: %s %s, want it not asked", id, f.Outcome, f.Reason)
+		}
+	}
+	if err := r.Err(); err == nil || err.(interface{ Verdict() string }).Verdict() != "invalid" {
+		t.Errorf("verdict %v, want invalid", err)
+	}
+}
+
+// TestSilentServerIsGivenUp: after some requests without an answer nobody waits for more.
+func TestSilentServerIsGivenUp(t *testing.T) {
+	s := startToy(t)
+	c := s.config()
+	s.Close()
+	c.Suites, c.AtOnce = []Suite{Apple}, 1
+	r := ask(t, c)
+	for _, f := range r.Findings {
+		if f.Outcome != Unasked && f.Outcome != NotApplicable {
+			t.Errorf("%s: %s", f.ID, f.Outcome)
+		}
+	}
+	if f := r.of("APL-101"); !strings.Contains(f.Reason, "in a row") && f.Outcome != NotApplicable {
+		t.Errorf("the last: %s", f.Reason)
+	}
+	if f := r.of("HST-030"); !strings.Contains(f.Reason, "has not answered for 6 requests in a row") {
+		t.Errorf("a late one: %s", f.Reason)
+	}
+}
+
+// TestServerThatAnswersHTML, and nothing else.
+func TestServerThatAnswersHTML(t *testing.T) {
+	s := startToy(t)
+	html := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<!DOCTYPE html><html><body>welcome</body></html>")
+	}))
+	html.StartTLS()
+	defer html.Close()
+	c := s.config("APL-001", "APL-050")
+	c.Steps = target.FromLink(html.URL)
+	c.Roots = x509.NewCertPool()
+	c.Roots.AddCert(html.Certificate())
+	r := ask(t, c)
+	if f := r.of("APL-001"); f.Outcome != Fail || !strings.Contains(f.Exchange.Received, "welcome") {
+		t.Errorf("APL-001: %+v", f)
+	}
+	if f := r.of("APL-050"); f.Outcome != Unasked {
+		t.Errorf("APL-050: %+v", f)
+	}
+}
+
+// TestServerThatChangesItsMind half-way is found where it does.
+func TestServerThatChangesItsMind(t *testing.T) {
+	s := startToy(t)
+	var n atomic.Int32
+	s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if n.Add(1) > 10 && m.MessageType != apple.CheckOut {
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	}
+	c := s.config("APL-030", "APL-050", "APL-094")
+	c.AtOnce = 1
+	r := ask(t, c)
+	failed := r.Count(Fail) + r.Count(Unasked)
+	if failed == 0 || r.Enrolled == 0 {
+		t.Errorf("%s", r.Headline())
+	}
+}
+
+// TestWrongCA: a server whose certificate nobody vouches for is not asked.
+func TestWrongCA(t *testing.T) {
+	s := startToy(t)
+	c := s.config("APL-050")
+	c.Roots = x509.NewCertPool()
+	if f := ask(t, c).of("APL-050"); f.Outcome != Unasked || !strings.Contains(f.Reason, "certificate") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestAdapters that fail, or print rubbish.
+func TestAdapters(t *testing.T) {
+	for name, tt := range map[string]struct {
+		enrol target.Enrolment
+		err   error
+		want  string
+	}{
+		"fails":   {err: errors.New("no such tenant"), want: "no such tenant"},
+		"rubbish": {enrol: target.Enrolment{Profile: []byte("rubbish\x00\x01")}, want: "malformed"},
+		"nothing": {want: "malformed"},
+		"no URL":  {enrol: target.Enrolment{URL: "http://[::1"}, want: "link"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Config{Steps: &target.Steps{Enrol: func(context.Context, protocol.Platform, int) (target.Enrolment, error) { return tt.enrol, tt.err }}, Only: []string{"APL-050"}, Roots: x509.NewCertPool()}
+			if f := ask(t, c).of("APL-050"); f.Outcome != Unasked || !strings.Contains(f.Reason, tt.want) {
+				t.Errorf("%+v, want %q", f, tt.want)
+			}
+		})
+	}
+}
+
+// TestInterrupted: a run whose context ends tells what it has, and its devices leave all the same.
+func TestInterrupted(t *testing.T) {
+	s := startToy(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.message = func(_ http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if m.MessageType == apple.NoMessageType {
+			cancel()
+		}
+		return false
+	}
+	c := s.config("APL-050", "APL-037")
+	c.AtOnce = 1
+	r, err := Run(ctx, c)
+	if err != nil || !r.Interrupted || s.left.Load() == 0 {
+		t.Errorf("%+v, %v, %d left", r, err, s.left.Load())
+	}
+	if err := r.Err(); err == nil || err.(interface{ Verdict() string }).Verdict() != "partial" {
+		t.Errorf("verdict %v, want partial", err)
+	}
+}
+
+// TestOthers: what changes on a device that is not the run's is told.
+func TestOthers(t *testing.T) {
+	s := startToy(t)
+	for _, tt := range []struct {
+		after map[string]string
+		want  string
+	}{
+		{map[string]string{"X": "enrolled", "0000C0F0-0000000000000001": "enrolled"}, ""},
+		{map[string]string{}, "X: it is gone"},
+		{map[string]string{"X": "ended"}, "X: was enrolled; is ended"},
+	} {
+		c := s.config("APL-050")
+		asked := 0
+		c.Steps.Devices = func(context.Context) (map[string]string, error) {
+			if asked++; asked == 1 {
+				return map[string]string{"X": "enrolled"}, nil
+			}
+			return tt.after, nil
+		}
+		r := ask(t, c)
+		if got := strings.Join(r.Others.Changed, ""); got != tt.want || !r.Others.Checked || r.Others.Devices != 1 {
+			t.Errorf("%+v, want %q", r.Others, tt.want)
+		}
+		if (r.Err() == nil) != (tt.want == "") {
+			t.Errorf("verdict %v", r.Err())
+		}
+	}
+}
+
+// TestAloneStatements are not asked of a tenant that is not the run's, nor of one with other devices.
+func TestAloneStatements(t *testing.T) {
+	s := startToy(t)
+	c := s.config("APL-090")
+	if f := ask(t, c).of("APL-090"); f.Outcome != NotApplicable || !strings.Contains(f.Reason, "--tenant-is-mine") {
+		t.Errorf("%+v", f)
+	}
+	c.Mine = true
+	c.Steps.Devices = func(context.Context) (map[string]string, error) { return map[string]string{"X": "enrolled"}, nil }
+	if f := ask(t, c).of("APL-090"); f.Outcome != NotApplicable || !strings.Contains(f.Reason, "other devices, X among them") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestStatements are whole: each has what a reader needs, and an id of its own.
+func TestStatements(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range List() {
+		if seen[s.ID] || s.Says == "" || s.Source == "" || (s.Until == "") != (s.check != nil) {
+			t.Errorf("%+v", s)
+		}
+		if s.Until == "" && (s.Why == "" || s.How == "" || s.Fix == "") {
+			t.Errorf("%s: why, how and fix are due", s.ID)
+		}
+		seen[s.ID] = true
+	}
+	if _, ok := Find("apl-053"); !ok {
+		t.Error("ids are found in any case")
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	if _, err := Run(t.Context(), Config{}); err == nil {
+		t.Error("a run without a way to enrol")
+	}
+	steps := target.FromProfile(nil)
+	if _, err := Run(t.Context(), Config{Steps: steps, Only: []string{"APL-999"}}); err == nil || !strings.Contains(err.Error(), "APL-999") {
+		t.Errorf("an unknown id: %v", err)
+	}
+	if _, err := Run(t.Context(), Config{Steps: steps, Only: []string{"AUTH-30"}}); err == nil || !strings.Contains(err.Error(), "--as intune") {
+		t.Errorf("a statement of class intune: %v", err)
+	}
+}
+
+// TestNoSecretsAreShown: what a report shows of an exchange has no secret in it.
+func TestNoSecretsAreShown(t *testing.T) {
+	m := apple.Message{MessageType: apple.TokenUpdate, UDID: "U", Topic: "t", Token: []byte("secret-token"), PushMagic: "secret-magic", UnlockToken: []byte("secret-unlock")}
+	for _, cut := range []int{0, 40} {
+		body := apple.EncodeMessage(nil, &m)
+		got := shown(body[:len(body)-cut], mostShown)
+		if strings.Contains(got, "secret") || strings.Contains(got, "c2VjcmV0") || !strings.Contains(got, "TokenUpdate") {
+			t.Errorf("shown: %s", got)
+		}
+	}
+	if got := shown([]byte("\x1b[31mred"), 100); strings.Contains(got, "\x1b") {
+		t.Errorf("shown: %q", got)
+	}
+	if got := shown([]byte(strings.Repeat("x", 9000)), 100); len(got) > 200 || !strings.Contains(got, "9000 bytes in all") {
+		t.Errorf("shown: %d bytes, %s", len(got), got)
+	}
+}

@@ -1,0 +1,162 @@
+package target
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+func TestRollcallSteps(t *testing.T) {
+	ctx := context.Background()
+	r, got := fake(t, map[string][]string{
+		"GET /rollcall/v1/clock":               {`200 {"now":"2026-03-02T09:00:00Z","driven":true,"next":""}`},
+		"POST /rollcall/v1/users":              {`200 {}`},
+		"POST /rollcall/v1/invitations":        {`201 {"invitations":[{"url":"https://x/e/1"}]}`},
+		"POST /rollcall/v1/devices/A/security": {`200 {"command":"C-1"}`},
+		"GET /rollcall/v1/devices/A":           {`200 {"id":"A","life":"enrolled","queue":2,"reachable":true}`, `404 {"error":{"message":"no such device"}}`},
+		"GET /rollcall/v1/devices":             {`200 {"devices":[{"id":"A","life":"enrolled"}],"next":""}`},
+		"POST /rollcall/v1/clock":              {`200 {"now":"2026-03-02T09:00:00Z"}`},
+		"GET /rollcall/v1/authority":           {`200 {"authority":"intune","name":"intune"}`, `200 {"authority":"sccm","name":"sccm"}`, `200 {"authority":"office365","name":"coexistence"}`},
+		"POST /rollcall/v1/authority/preview":  {`200 {"id":"p"}`},
+		"POST /rollcall/v1/authority":          {`200 {}`},
+		"POST /rollcall/v1/ade/serials":        {`200 {}`},
+	})
+	s, err := r.Steps(ctx, "x.invalid")
+	if err != nil || s.Step == nil {
+		t.Fatalf("steps %+v, %v: the clock is driven", s, err)
+	}
+	if e, err := s.Enrol(ctx, protocol.MacOS, 3); err != nil || e.URL != "https://x/e/1?platform=macos" {
+		t.Errorf("enrolment %+v, %v", e, err)
+	}
+	if id, err := s.Queue(ctx, "A", Order{Kind: Security}); err != nil || id != "C-1" {
+		t.Errorf("queued %q, %v", id, err)
+	}
+	if st, err := s.Known(ctx, "A"); err != nil || !st.Enrolled || st.Queue != 2 || !st.Reachable {
+		t.Errorf("standing %+v, %v", st, err)
+	}
+	if _, err := s.Known(ctx, "A"); !IsNotFound(err) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if all, err := s.Devices(ctx); err != nil || len(all) != 1 || !strings.HasPrefix(all["A"], "enrolled") {
+		t.Errorf("devices %v, %v", all, err)
+	}
+	if err := s.Assign(ctx, "C1", 3, true); err != nil {
+		t.Error(err)
+	}
+	for i, want := range []string{"sccm", "intune", ""} {
+		err := s.SetAuthority(ctx)
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), "coexistence") {
+				t.Errorf("an authority that cannot be changed back: %v", err)
+			}
+			continue
+		}
+		if last := (*got)[len(*got)-1]; err != nil || last.body["authority"] != want || last.body["confirm"] != "p" {
+			t.Errorf("change %d: %v, %v", i, last.body, err)
+		}
+	}
+}
+
+func TestNanoMDMSteps(t *testing.T) {
+	ctx := context.Background()
+	var asked []string
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, key, _ := r.BasicAuth()
+		asked = append(asked, r.Method+" "+r.URL.RequestURI()+" "+key)
+		switch {
+		case strings.Contains(r.URL.Path, "missing"):
+			w.WriteHeader(http.StatusNotFound)
+		case strings.HasPrefix(r.URL.Path, "/v1/enqueue/"):
+			b := make([]byte, r.ContentLength)
+			r.Body.Read(b)
+			if id, c, err := apple.DecodeCommand(b); err != nil || id == "" || c.RequestType() != "SecurityInfo" {
+				t.Errorf("queued %q, %v, %v", id, c, err)
+			}
+		case r.Method == http.MethodGet && r.URL.Path == "/v1/pushcert":
+			w.Write([]byte(`{"topic":"com.apple.mgmt.x","not_after":"2027-03-02T09:00:00Z"}`))
+		}
+	}))
+	defer h.Close()
+	n := &NanoMDM{URL: h.URL + "/", Key: "k"}
+	s := n.Steps([]byte("profile"), "com.apple.mgmt.x")
+	if e, err := s.Enrol(ctx, protocol.IOS, 1); err != nil || string(e.Profile) != "profile" {
+		t.Errorf("enrolment %+v, %v", e, err)
+	}
+	if id, err := s.Queue(ctx, "A/B", Order{Kind: Security}); err != nil || id == "" {
+		t.Errorf("queued %q, %v", id, err)
+	}
+	if _, err := s.Queue(ctx, "A", Order{Kind: Sync}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Queue(ctx, "missing", Order{Kind: Security}); !IsNotFound(err) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if _, err := s.Queue(ctx, "A", Order{Kind: Retire}); err == nil {
+		t.Error("retire is no command of Apple's")
+	}
+	if p, err := s.PushState(ctx); err != nil || p.Topic != "com.apple.mgmt.x" || p.NotAfter == 0 {
+		t.Errorf("push certificate %+v, %v", p, err)
+	}
+	if err := s.UploadPush(ctx, []byte("pem"), false); err != nil {
+		t.Error(err)
+	}
+	want := []string{"PUT /v1/enqueue/A%2FB k", "GET /v1/push/A k", "PUT /v1/enqueue/missing k", "GET /v1/pushcert?topic=com.apple.mgmt.x k", "PUT /v1/pushcert k"}
+	if strings.Join(asked, "\n") != strings.Join(want, "\n") {
+		t.Errorf("asked\n%s\nwant\n%s", strings.Join(asked, "\n"), strings.Join(want, "\n"))
+	}
+	if s.Known != nil || s.Step != nil {
+		t.Error("NanoMDM can neither tell how a device stands nor set its clock")
+	}
+}
+
+func TestLines(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the lines of this test are for sh")
+	}
+	ctx := context.Background()
+	out := filepath.Join(t.TempDir(), "out")
+	l := Lines{
+		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > ` + out, "push": "true",
+		"upload": `test "$ROLLCALL_CONFIRM" = yes || { echo never mind >&2; echo another topic >&2; exit 3; }`, "forget": "head -c 2000000 /dev/zero",
+	}
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	s := l.Steps(nil)
+	if e, err := s.Enrol(ctx, protocol.IPadOS, 1); err != nil || e.URL != "https://x/ipados" {
+		t.Errorf("enrolment %+v, %v", e, err)
+	}
+	id, err := s.Queue(ctx, "A", Order{Kind: Lock, PIN: "123456"})
+	if b, _ := os.ReadFile(out); err != nil || string(b) != "A "+id+"\n" {
+		t.Errorf("queue wrote %q, %v", b, err)
+	}
+	if err := s.UploadPush(ctx, []byte("pem"), false); err == nil || !strings.HasSuffix(err.Error(), "another topic") {
+		t.Errorf("a line that fails: %v", err)
+	}
+	if err := s.UploadPush(ctx, []byte("pem"), true); err != nil {
+		t.Error(err)
+	}
+	if err := s.Forget(ctx, "A"); err == nil || !strings.Contains(err.Error(), "printed more") {
+		t.Errorf("a line that prints without end: %v", err)
+	}
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	if _, err := (Lines{"enrol": "sleep 600"}).Steps(nil).Enrol(short, protocol.IOS, 1); err == nil {
+		t.Error("a line that hangs was waited for")
+	}
+	if err := (Lines{"dance": "true"}).Check(); err == nil {
+		t.Error("dance is no step")
+	}
+	if s := (Lines{"push": "true"}).Steps([]byte("p")); s.Enrol == nil || s.Queue != nil {
+		t.Error("without a line for queue nothing can be queued; with a profile devices can enrol")
+	}
+}
