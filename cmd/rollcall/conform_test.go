@@ -6,14 +6,18 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
 	"rollcall/fleet/conformance"
 	"rollcall/fleet/conformance/mischief"
+	"rollcall/protocol"
 )
 
 // patient has a run wait as long as a busy machine takes: no test fails by time.
@@ -143,5 +147,64 @@ func TestConformanceCatches(t *testing.T) {
 		if !slices.Contains(asked, id) {
 			t.Errorf("there is a fault against %s, and no such statement", id)
 		}
+	}
+}
+
+// TestConformLeavesOthersAlone: a device that was there before a run is as it was after it.
+func TestConformLeavesOthersAlone(t *testing.T) {
+	o, err := startOwn(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	c, err := o.config(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	patient(&c)
+	l, err := link.New(link.Config{Roots: o.roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const udid = "00008101-000A1B2C3D4E001E"
+	device := dialect.NewApple(dialect.Who{Number: 1, Seed: 1, UDID: udid, Serial: "C0OTHER", Name: "Ada's"},
+		&dialect.Model{Platform: protocol.IOS, Name: "iPhone", Number: "MLPF3", Product: "iPhone14,5", OSVersion: "18.1", Build: "22B83", Capacity: 128}, &dialect.Habits{})
+	e, err := c.Steps.Enrol(t.Context(), protocol.IOS, 0)
+	if err == nil {
+		_, err = l.Enrol(t.Context(), device, dialect.Start{URL: e.URL})
+	}
+	if err == nil {
+		_, err = l.Converse(t.Context(), device, dialect.Synced)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := o.target.Device(t.Context(), udid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := conformance.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		if f.Outcome == conformance.Fail || f.Outcome == conformance.Unasked {
+			t.Errorf("%s: %s %s", f.ID, f.Outcome, f.Reason)
+		}
+		if s, _ := conformance.Find(f.ID); s.Alone() && f.Outcome != conformance.NotApplicable {
+			t.Errorf("%s was asked although somebody else's device is there", f.ID)
+		}
+	}
+	after, err := o.target.Device(t.Context(), udid)
+	before.Wake, after.Wake = 0, 0 // time has gone by
+	if err != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("%v; the device was\n%+v\nand is\n%+v", err, before, after)
+	}
+	if r.Others.Devices != 1 || !r.Others.Checked || len(r.Others.Changed) != 0 {
+		t.Errorf("others %+v", r.Others)
+	}
+	if _, err := l.Converse(t.Context(), device, dialect.Synced); err != nil {
+		t.Errorf("afterwards the device is refused: %v", err)
 	}
 }

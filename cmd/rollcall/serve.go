@@ -32,13 +32,13 @@ import (
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
 	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, identityCA, minimumOS, mischief string
-	names, legacyCMS                                                                        []string
-	release                                                                                 uint16
-	proxies                                                                                 []string
-	proxyHeader, metrics                                                                    string
-	maxConnections                                                                          int
-	acceptUserless, signMessage, lab                                                        bool
-	enrolRate                                                                               float64
+	names, legacyCMS                                                                                  []string
+	release                                                                                           uint16
+	proxies                                                                                           []string
+	proxyHeader, metrics                                                                              string
+	maxConnections                                                                                    int
+	acceptUserless, signMessage, lab                                                                  bool
+	enrolRate                                                                                         float64
 }
 
 func serveCommand() *cobra.Command {

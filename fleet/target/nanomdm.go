@@ -117,8 +117,6 @@ func commandOf(o Order) apple.Command {
 		return apple.RestartDevice{}
 	case Lock:
 		return apple.DeviceLock{PIN: o.PIN, Message: o.Message}
-	case Wipe:
-		return apple.EraseDevice{PIN: o.PIN}
 	}
 	return nil
 }

@@ -126,7 +126,16 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			return r.AddSerials(ctx, []Serial{{Serial: serial, User: upn, Awaiting: awaiting}})
 		},
 		UploadPush: func(ctx context.Context, pem []byte, confirm bool) error {
-			return r.UploadPush(ctx, PushUpload{Certificate: pem, Confirm: confirm})
+			u := PushUpload{Certificate: pem}
+			if !confirm {
+				return r.UploadPush(ctx, u)
+			}
+			change, err := r.PreviewPush(ctx, u)
+			if err != nil {
+				return err
+			}
+			u.Confirm, u.Count = true, change.Stranded
+			return r.UploadPush(ctx, u)
 		},
 		PushState:    r.Push,
 		SetAuthority: r.turn,
