@@ -177,6 +177,9 @@ var orders = map[protocol.CommandKind]target.OrderKind{
 	protocol.Retire:                   target.Retire,
 }
 
+// OrderOf is what the administration calls a plan's command.
+func OrderOf(k protocol.CommandKind) target.OrderKind { return orders[k] }
+
 // order sends a command to the devices that are enrolled; the others could not take it.
 func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 	f.mu.Lock()
@@ -184,7 +187,7 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 	f.mu.Unlock()
 	for _, i := range devices {
 		d := &f.population.Devices[i]
-		order := target.Order{Kind: orders[c.Kind]}
+		order := target.Order{Kind: OrderOf(c.Kind)}
 		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {
 			order.PIN = fmt.Sprintf("%06d", within(f.draw(i, forPIN, salt), 1_000_000))
 		}

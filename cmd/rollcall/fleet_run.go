@@ -19,11 +19,13 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/load"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 // fleetRunFlags are the flags of fleet run as they were given.
@@ -36,6 +38,8 @@ type fleetRunFlags struct {
 	devices, closed, parallel                          int
 	seed                                               uint64
 	limits                                             []string
+
+	loading *load.Load
 }
 
 func fleetRunCommand() *cobra.Command {
@@ -303,10 +307,8 @@ func wired(p *plan.Plan) []*dialect.Apple {
 
 // config makes the load that the plan and the flags ask for.
 func (f *fleetRunFlags) config(a *aim, p *plan.Plan) (c load.Config, err error) {
-	for i := range p.Timeline {
-		if kind := p.Timeline[i].Kind(); kind != "enrol" {
-			return c, p.Mistake(fmt.Sprintf("timeline[%d].%s", i, kind), "", "a load on a live server plays the arrival alone, after all have enrolled")
-		}
+	if c.Acts, err = f.acts(a, p); err != nil {
+		return c, err
 	}
 	kept := p.Arrival.Connections == plan.Kept
 	if f.from != "" {
@@ -338,12 +340,56 @@ func (f *fleetRunFlags) config(a *aim, p *plan.Plan) (c load.Config, err error) 
 	if f.sources == 0 {
 		f.sources = f.sourcesFor(len(c.Devices), kept, c.Pace.Peak(), a.shared)
 	}
+	if len(c.Acts) > 0 {
+		names := make(map[protocol.Device]string, len(c.Devices))
+		for _, d := range c.Devices {
+			names[d.Number()] = d.UDID()
+		}
+		c.Ledger = ledger.New(ledger.Config{Devices: len(c.Devices), Name: func(d protocol.Device) string { return names[d] }})
+	}
 	c.Link = a.link(f.sources)
 	c.Link.KeepOpen = kept
 	if arrival.Handshakes == plan.Resumed {
 		c.Link.Sessions = len(c.Devices)
 	}
 	return c, nil
+}
+
+// acts are what the timeline does to the server's tenant meanwhile; before it, all enrol.
+func (f *fleetRunFlags) acts(a *aim, p *plan.Plan) (acts []load.Act, err error) {
+	for i := range p.Timeline {
+		action := &p.Timeline[i]
+		act := load.Act{At: time.Duration(action.At)}
+		switch kind := action.Kind(); {
+		case kind == "enrol":
+			continue
+		case kind == "authority" && a.rollcall != nil:
+			act.Name = fmt.Sprintf("The authority is set to %s", action.Authority.Set)
+			act.Do = func(ctx context.Context) (string, error) { return a.setAuthority(ctx, action.Authority) }
+		case kind == "command" && a.order != nil && action.Command.To == (plan.Target{Share: plan.Whole, Whom: plan.All}):
+			act.Name = fmt.Sprintf("%s is ordered for all devices", action.Command.Kind)
+			act.Do = func(ctx context.Context) (string, error) {
+				return f.loading.Order(ctx, action.Command.Kind.String(), func(ctx context.Context, udid string) (string, error) {
+					return a.order(ctx, udid, target.Order{Kind: fleet.OrderOf(action.Command.Kind)})
+				})
+			}
+		default:
+			return nil, p.Mistake(fmt.Sprintf("timeline[%d].%s", i, kind), "", "a load plays its arrival after all have enrolled, and of the timeline only authority (of a rollcall server) and command (to: all)")
+		}
+		acts = append(acts, act)
+	}
+	return acts, nil
+}
+
+// setAuthority asks what the change would do, and confirms it (AUTH-35).
+func (a *aim) setAuthority(ctx context.Context, s *plan.Setting) (outcome string, err error) {
+	c := target.Change{Authority: s.Set.String(), Force: s.Force}
+	p, err := a.rollcall.PreviewAuthority(ctx, c)
+	if err == nil {
+		c.Confirm, c.Count = p.ID, p.Stranded
+		p, err = a.rollcall.SetAuthority(ctx, c)
+	}
+	return fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew.", p.Enrolled, p.Pending, p.Stale), err
 }
 
 // portsOf is how many sockets one source address has for one server, with some to spare.
@@ -378,6 +424,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		return nil, nil, nil, err
 	}
 	defer l.Close()
+	f.loading = l
 	defer load.Tune(len(c.Devices), c.Link.KeepOpen)()
 	setting := load.Setting{
 		Command: "fleet run", Target: f.target, Server: f.kind, Identity: f.identity, SharedHost: a.shared, Sources: f.sources, Seed: p.Seed, Limits: p.Limits,

@@ -223,6 +223,32 @@ func TestFleetPushed(t *testing.T) {
 	}
 }
 
+// A plan's timeline is played while the load runs: every device gets the command that was ordered, and the ledger says so.
+func TestFleetPlan(t *testing.T) {
+	s, data := serving(t, nil)
+	name := filepath.Join(t.TempDir(), "commands.yaml")
+	text := `population: {devices: 8, mix: {ios: 50, macos: 50}}
+timeline:
+  - {at: 0s, enrol: {}}
+  - {at: 200ms, command: {kind: SecurityInfo, to: all}}
+arrival: {checkins: 20/s, think: 10ms, connections: kept}
+until: 1s
+limits: [ledger.confirmed == 8, ledger.lost == 0, load.commands > 0]
+`
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := runLoad(t, name, "--target", s.URL, "--data", data, "--report", filepath.Join(t.TempDir(), "report"))
+	for _, l := range got.Limits {
+		if !l.OK {
+			t.Errorf("%+v", l)
+		}
+	}
+	if got.CheckIns.Done != 20 || got.Load.Connections != "kept" || len(got.Limits) != 3 {
+		t.Errorf("%+v, %+v", got.CheckIns, got.Load)
+	}
+}
+
 // Nobody is loaded who was not meant to be, and what cannot be played is said in one sentence before anything is sent
 // (HST-127, HST-126).
 func TestFleetRefuses(t *testing.T) {
@@ -265,7 +291,7 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --devices 0", "--devices: at least 1"},
 		{"--target " + here + " " + file("endless.yaml", plan+"arrival: {checkins: 1/s}\n"), "until"},
 		{"--target " + here + " " + file("quiet.yaml", plan+"until: 1m\n"), "has no arrival"},
-		{"--target " + here + " " + file("story.yaml", strings.Replace(plan, "}}]", "}}, {at: 1s, restart_server: true}]", 1)+"until: 1m\narrival: {checkins: 1/s}\n"), "plays the arrival alone"},
+		{"--target " + here + " " + file("story.yaml", strings.Replace(plan, "}}]", "}}, {at: 1s, restart_server: true}]", 1)+"until: 1m\narrival: {checkins: 1/s}\n"), "of the timeline only authority"},
 		{"--target " + here + " --fleet " + file("bad.fleet", "rollcall fleet 1\nxx"), "not a whole file of a kept fleet"},
 		{"--target " + here + " --baseline " + file("cut.json", `{"version":1,"load":{"lo`), "the file is cut off"},
 		{"--target " + here + " --keep-open --devices 90000000", "ulimit -n"},

@@ -1,9 +1,33 @@
 // Package load is load on an MDM server that can be trusted: devices of package dialect that check in at moments that a
 // [Pace] fixed beforehand, and a result that convicts itself where the generator, not the server, was the limit.
 //
+// Start with [New]; [Load.Enrol] enrols the devices that are not, [Load.Run] is the load, and [Load.Tell] says what came of it.
+// [Calibrate] goes before that and a [Watch] beside it. [PaceOf] makes the pace of a plan, [Compare] holds a result against an
+// earlier one, [Schema] describes it, and [Load.Metrics] shows the load while it runs.
+//
 // # Open loop
 //
 // Arrivals follow the [Pace] whatever the server does. The latency of a request counts from the moment that was planned for
 // it; in a conversation that moment follows the planned answer to the step before, never the actual one, so that a stall cannot
-// hide in a device that had to wait. A closed loop is there for comparison and says that it is one.
+// hide in a device that had to wait. An arrival for which no device is free waits, and counts from its own moment. A request
+// that was never answered, or never begun, counts for as long as it was waited for. A closed loop is there for comparison and
+// says that it is one.
+//
+// # Who was the bottleneck
+//
+// What the generator itself adds is measured apart: how much later than it could have a step began, how long its own turns
+// waited for a processor, pauses of its garbage collector, steps of the clock, sockets and files that ran out. One of them
+// beyond its bound makes the result invalid, and so does a rate above what the generator reached against a server that does
+// nothing, in this process: with the target on another machine the true ceiling is higher (HST-126).
+//
+// # Where devices come from
+//
+// Identities come by SCEP from the server, are minted from a CA that it trusts ([Mint]), or were kept from an earlier fleet. A
+// device that has just enrolled has one conversation before the load: a server has first questions, which are no part of it.
+// Devices close their connections after the empty answer, as real ones do, unless the link keeps them.
+//
+// # What it does not do
+//
+// It plays no story (package fleet does) and knows no administration: how devices are invited, woken and given commands comes
+// in as functions. Connections have no faults and no distance but those of the network in between.
 package load

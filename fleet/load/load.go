@@ -13,6 +13,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 )
@@ -46,6 +47,9 @@ type Config struct {
 
 	Parallel int // enrolments at a time before the load; 0: 32
 
+	Acts   []Act          // what is done to the server meanwhile
+	Ledger *ledger.Ledger // hears what was ordered and what the devices saw; nil: nobody does
+
 	Progress func(Progress) // called every second by Run; nil: nobody
 }
 
@@ -70,10 +74,13 @@ type Load struct {
 	link   *link.Link
 	number indices
 
-	books []*book
-	begin time.Time
-	paced bool          // an open loop runs
-	width time.Duration // of a window
+	books   []*book
+	all     atomic.Pointer[book] // of the load, once it is over
+	members []*dialect.Apple     // enrolled as the load begins
+	played  played
+	begin   time.Time
+	paced   bool          // an open loop runs
+	width   time.Duration // of a window
 
 	mu    sync.Mutex
 	turns               // a bed's moments are its conversation's while that lasts
@@ -343,6 +350,12 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 	if o != Stopped && x.Err != nil {
 		l.tell(x.Step.String(), x.Err)
 	}
+	if l.config.Ledger != nil {
+		l.config.Ledger.Exchanged(protocol.At(x.Begun), protocol.At(l.now()), d, x)
+		if x.Step == dialect.TokenUpdate && o == Good {
+			l.config.Ledger.Enrolled(protocol.At(l.now()), d)
+		}
+	}
 	b := l.book(i)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -369,6 +382,9 @@ func (l *Load) tell(what string, err error) {
 
 // total merges the books.
 func (l *Load) total() *book {
+	if all := l.all.Load(); all != nil {
+		return all
+	}
 	all := new(book)
 	for _, b := range l.books {
 		all.merge(b)

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
@@ -110,6 +111,9 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 			P50: q.P50, P99: q.P99, P999: q.P999,
 		},
 		Sections: map[string]any{"load": section},
+	}
+	if l.config.Ledger != nil {
+		r.Sections["ledger"] = l.config.Ledger.Result()
 	}
 	if l.ended > 0 {
 		r.CheckIns.PerSecond = float64(all.sessions.done) / l.ended.Seconds()
@@ -222,6 +226,18 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 		r.Reasons = append(r.Reasons, text)
 	}
+	for _, a := range l.played.list {
+		if a.Failed {
+			held = false
+			r.Reasons = append(r.Reasons, fmt.Sprintf("%s: %s", a.Title, a.Text))
+		}
+	}
+	if l.config.Ledger != nil && !s.Interrupted {
+		if found := l.config.Ledger.Result(); found.Faults() > 0 {
+			held = false
+			r.Reasons = append(r.Reasons, faults(&found))
+		}
+	}
 	k := x.Generator.Calibration
 	convicted := x.Generator.judge(tightest(s.Limits))
 	if k != nil && k.Refuses() != "" {
@@ -237,4 +253,14 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		r.Verdict = report.Failed
 	}
 	return nil
+}
+
+// faults says what a ledger found, the first by its name.
+func faults(found *ledger.Result) string {
+	text := fmt.Sprintf("the ledger found %d faults: %d lost, %d doubled, %d reordered, %d stuck, %d misdelivered, %d never converged", found.Faults(),
+		found.Lost, found.Doubled, found.Reordered, found.Stuck, found.Misdelivered, found.NeverConverged)
+	if len(found.Findings) > 0 {
+		text += "; the first: " + found.Findings[0].String()
+	}
+	return text
 }

@@ -9,6 +9,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/protocol"
 )
 
 // Run is the load: it returns when all that was meant to happen has, or has had its time. The error is ctx's when it was
@@ -19,7 +20,14 @@ func (l *Load) Run(ctx context.Context) error {
 	}
 	life, stop := context.WithCancel(ctx)
 	defer stop()
+	l.members = l.Enrolled()
+	if l.config.Ledger != nil {
+		for _, d := range l.members {
+			l.config.Ledger.Enrolled(protocol.At(l.now()), d.Number())
+		}
+	}
 	l.begin, l.paced = time.Now(), l.config.Closed == 0
+	l.play(life)
 	l.plug()
 	defer l.unplug()
 	if l.config.Closed > 0 {
@@ -31,7 +39,10 @@ func (l *Load) Run(ctx context.Context) error {
 	stop()
 	close(l.jobs)
 	l.working.Wait()
+	l.played.went.Wait()
 	l.ended = time.Since(l.begin)
+	l.all.Store(l.total())
+	l.settle(ctx)
 	return ctx.Err()
 }
 

@@ -43,6 +43,13 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 			Name: "headroom", Value: fmt.Sprintf("%.1f", k.Headroom), Note: fmt.Sprintf("the generator reaches %.0f/s here, %.0f/s were asked for", k.Ceiling, k.Asked), Bad: k.Headroom < 1,
 		})
 	}
+	if l.config.Ledger != nil {
+		found := l.config.Ledger.Result()
+		st.Figures = append(st.Figures, report.Figure{
+			Name: "faults in the ledger", Value: found.Faults(), Note: fmt.Sprintf("of %d orders, %d confirmed", found.Ordered, found.Confirmed), Bad: found.Faults() > 0,
+		})
+	}
+	st.Acts = l.played.list
 	st.Charts = x.charts()
 	st.Tables = []report.Table{x.requests("Requests", x.Steps), x.made(), x.generator()}
 	if x.Enrolment != nil {

@@ -1,0 +1,120 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+)
+
+// An Act is one thing that is done to the server's tenant while the load runs.
+type Act struct {
+	At   time.Duration // since the beginning
+	Name string
+	Do   func(ctx context.Context) (outcome string, err error) // outcome: in a sentence; may be empty
+}
+
+// played are the acts of a load as they went.
+type played struct {
+	mu   sync.Mutex
+	list []report.Act
+	went sync.WaitGroup
+}
+
+// play does the acts when they are due, one after another; the load does not wait for them.
+func (l *Load) play(ctx context.Context) {
+	acts := slices.Clone(l.config.Acts)
+	slices.SortStableFunc(acts, func(a, b Act) int { return int(a.At - b.At) })
+	if len(acts) == 0 {
+		return
+	}
+	l.played.went.Go(func() {
+		for _, a := range acts {
+			timer := time.NewTimer(a.At - time.Since(l.begin))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			}
+			done := report.Act{At: time.Since(l.begin), Title: a.Name, Mark: true}
+			outcome, err := a.Do(ctx)
+			if done.Text = outcome; err != nil {
+				done.Text, done.Failed = err.Error(), true
+			}
+			l.played.mu.Lock()
+			l.played.list = append(l.played.list, done)
+			l.played.mu.Unlock()
+		}
+	})
+}
+
+// Order asks the administration for a command for each device that is enrolled, some at a time, and keeps account of it. The
+// error is the first one; the others were asked for all the same.
+func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Context, udid string) (id string, err error)) (outcome string, err error) {
+	var mu sync.Mutex
+	asked, refused := 0, 0
+	todo := make(chan *dialect.Apple)
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for d := range todo {
+				at := protocol.At(l.now())
+				id, no := ask(ctx, d.UDID())
+				if no == nil && id != "" && l.config.Ledger != nil {
+					l.config.Ledger.Ordered(at, d.Number(), id, kind, 0)
+					l.config.Ledger.Taken(protocol.At(l.now()), d.Number(), id)
+				}
+				mu.Lock()
+				asked++
+				if no != nil {
+					refused++
+					if err == nil {
+						err = fmt.Errorf("%s for %s: %w", kind, d.UDID(), no)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, d := range l.members {
+		select {
+		case todo <- d:
+		case <-ctx.Done():
+		}
+	}
+	close(todo)
+	asking.Wait()
+	return fmt.Sprintf("Asked for %d, of which %d were refused.", asked, refused), err
+}
+
+// settle lets devices ask for work once more, after the load and apart from it, so that the ledger can be closed.
+func (l *Load) settle(ctx context.Context) {
+	if l.config.Ledger == nil {
+		return
+	}
+	l.paced = false
+	todo := make(chan *dialect.Apple)
+	var talking sync.WaitGroup
+	for range l.config.Parallel {
+		talking.Go(func() {
+			for d := range todo {
+				l.link.Converse(ctx, d, dialect.Synced) // what comes of it, the ledger hears
+			}
+		})
+	}
+	for _, d := range l.config.Devices {
+		if d.Phase() == agent.Enrolled && ctx.Err() == nil {
+			todo <- d
+		}
+	}
+	close(todo)
+	talking.Wait()
+	l.config.Ledger.Close(protocol.At(l.now()))
+}
