@@ -2,5 +2,6 @@
 // event log, and holds every event against the invariants of the authority specification.
 //
 // Start with [Watch], whose Observe hangs on a server, and [Log]. lab uses both over a real wire; virtual time comes on
-// top of the same two. [NewPreview] needs neither: it asks an export what a change of the authority would do.
+// top of the same two: a [Loop] is devices of all five platforms and the server in one process, with time, chance and pushes as
+// arguments, and no goroutine or socket of its own. [NewPreview] needs neither: it asks an export what a change of the authority would do.
 package rehearsal

@@ -18,48 +18,90 @@ type fault struct {
 }
 
 var faults = []fault{
-	{"I1", "an enrolment registers with nobody", "server/delivery/enrolment.go",
-		"n.Registered, n.RegisteredAt, n.Epoch = to.Authority, d.now, d.w.Tenant.Epoch", "n.Registered, n.RegisteredAt, n.Epoch = protocol.Unknown, d.now, d.w.Tenant.Epoch"},
-	{"I2", "the report of a push registers the device", "server/delivery/wake.go",
-		"		d.n.Wake = d.afterPush()\n", "		d.register()\n		d.n.Wake = d.afterPush()\n"},
-	{"I2", "the support action moves the device itself", "server/delivery/move.go",
-		"		n.Support = true\n", "		n.Support, n.Registered = true, to.Authority\n"},
-	{"I3", "a command is applied twice after a restart", "agent/device.go",
-		"d.flags = d.flags&^renewing | reportDue\n			d.report(out)", "d.flags = d.flags &^ (renewing | reportDue)\n			d.report(out)"},
-	{"I3", "an order is not queued", "server/delivery/decide.go",
-		"		d.queue(*order)\n", "		d.journal(WhatQueued, \"\", d.describe(order))\n"},
-	{"I4", "the seven days of a device never end", "agent/device.go",
-		"= 7 * 24 * time.Hour // how long profiles", "= 7000 * 24 * time.Hour // how long profiles"},
-	{"I4", "the seven days of the server never end", "server/delivery/profiles.go",
-		"return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept)", "return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(1000*authority.Kept)"},
-	{"I5", "reports are let through in the gap", "server/delivery/move.go",
-		"	if d.in.Verb == protocol.Leave || d.s.Life == Ended", "	if d.in.Verb == protocol.Report || d.in.Verb == protocol.Leave || d.s.Life == Ended"},
-	{"I5", "enrolments are let through in the gap", "server/delivery/world.go",
-		"	case w.InGap(p):\n		e.Push = authority.PushGap\n", "	case w.InGap(p):\n"},
-	{"I5", "the gap holds every platform", "server/authority/gap.go",
-		"		return p.Apple()\n", "		return p != protocol.NoPlatform\n"},
-	{"I6", "a record is removed too early", "server/renewal/identity.go",
-		"const Kept = 180 * 24 * time.Hour", "const Kept = 170 * 24 * time.Hour"},
-	{"I6", "a clock in doubt removes records", "server/delivery/decide.go",
-		"	case d.w.Doubt:\n", "	case d.w.Doubt && d.s.Life == NoLife:\n"},
-	{"I7", "a portal lists another's devices", "server/orders.go",
-		"st.Registered == a && len(out) < n", "(st.Registered == a || a == protocol.SCCM && st.User == 0) && len(out) < n"},
-	{"I8", "a pending device never moves", "server/delivery/move.go",
-		"n.Registered, n.RegisteredAt = to.Authority, d.now", "n.RegisteredAt = d.now"},
-	{"I8", "a change wakes nobody", "server/campaign.go",
-		"if st.Life != delivery.Enrolled || st.Push.Unreachable", "if st.Life == delivery.Enrolled || st.Push.Unreachable"},
-	{"I9", "INTUNE_O365 moves a device", "fleet/population/licences.go",
-		"	intunePlans = set(\n", "	intunePlans = set(\n		\"882e1d05-acd1-4ccb-8699-6ee03927d771\",\n"},
-	{"I9", "a licence decides without coexistence", "server/authority/resolve.go",
-		"	case t.alone():\n", "	case t.alone() && !u.IntuneLicence:\n"},
-	{"I9", "a userless device moves by itself", "server/delivery/move.go",
-		"		if !s.Support {\n", "		if !s.Support && !w.coexists() {\n"},
-	{"I10", "a stale confirmation is taken", "server/preview.go",
-		"	case id == p.ID:\n", "	case id != \"\":\n"},
-	{"I10", "preview and change name different devices", "server/authority.go",
-		"	return s.planAuthority(ctx, now, s.Content(), change)\n", "	content := *s.Content()\n	content.Tenant.Epoch++\n	return s.planAuthority(ctx, now, &content, change)\n"},
-	{"I10", "a preview counts a stale device as one that stays", "server/authority/judge.go",
-		"c.Epoch < s.After.Epoch\n", "c.Epoch < s.Before.Epoch\n"},
+	{
+		"I1", "an enrolment registers with nobody", "server/delivery/enrolment.go",
+		"n.Registered, n.RegisteredAt, n.Epoch = to.Authority, d.now, d.w.Tenant.Epoch", "n.Registered, n.RegisteredAt, n.Epoch = protocol.Unknown, d.now, d.w.Tenant.Epoch",
+	},
+	{
+		"I2", "the report of a push registers the device", "server/delivery/wake.go",
+		"		d.n.Wake = d.afterPush()\n", "		d.register()\n		d.n.Wake = d.afterPush()\n",
+	},
+	{
+		"I2", "the support action moves the device itself", "server/delivery/move.go",
+		"		n.Support = true\n", "		n.Support, n.Registered = true, to.Authority\n",
+	},
+	{
+		"I3", "a command is applied twice after a restart", "agent/device.go",
+		"d.flags = d.flags&^renewing | reportDue\n			d.report(out)", "d.flags = d.flags &^ (renewing | reportDue)\n			d.report(out)",
+	},
+	{
+		"I3", "an order is not queued", "server/delivery/decide.go",
+		"		d.queue(*order)\n", "		d.journal(WhatQueued, \"\", d.describe(order))\n",
+	},
+	{
+		"I4", "the seven days of a device never end", "agent/device.go",
+		"= 7 * 24 * time.Hour // how long profiles", "= 7000 * 24 * time.Hour // how long profiles",
+	},
+	{
+		"I4", "the seven days of the server never end", "server/delivery/profiles.go",
+		"return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept)", "return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(1000*authority.Kept)",
+	},
+	{
+		"I5", "reports are let through in the gap", "server/delivery/move.go",
+		"	if d.in.Verb == protocol.Leave || d.s.Life == Ended", "	if d.in.Verb == protocol.Report || d.in.Verb == protocol.Leave || d.s.Life == Ended",
+	},
+	{
+		"I5", "enrolments are let through in the gap", "server/delivery/world.go",
+		"	case w.InGap(p):\n		e.Push = authority.PushGap\n", "	case w.InGap(p):\n",
+	},
+	{
+		"I5", "the gap holds every platform", "server/authority/gap.go",
+		"		return p.Apple()\n", "		return p != protocol.NoPlatform\n",
+	},
+	{
+		"I6", "a record is removed too early", "server/renewal/identity.go",
+		"const Kept = 180 * 24 * time.Hour", "const Kept = 170 * 24 * time.Hour",
+	},
+	{
+		"I6", "a clock in doubt removes records", "server/delivery/decide.go",
+		"	case d.w.Doubt:\n", "	case d.w.Doubt && d.s.Life == NoLife:\n",
+	},
+	{
+		"I7", "a portal lists another's devices", "server/orders.go",
+		"st.Registered == a && len(out) < n", "(st.Registered == a || a == protocol.SCCM && st.User == 0) && len(out) < n",
+	},
+	{
+		"I8", "a pending device never moves", "server/delivery/move.go",
+		"n.Registered, n.RegisteredAt = to.Authority, d.now", "n.RegisteredAt = d.now",
+	},
+	{
+		"I8", "a change wakes nobody", "server/campaign.go",
+		"if st.Life != delivery.Enrolled || st.Push.Unreachable", "if st.Life == delivery.Enrolled || st.Push.Unreachable",
+	},
+	{
+		"I9", "INTUNE_O365 moves a device", "fleet/population/licences.go",
+		"	intunePlans = set(\n", "	intunePlans = set(\n		\"882e1d05-acd1-4ccb-8699-6ee03927d771\",\n",
+	},
+	{
+		"I9", "a licence decides without coexistence", "server/authority/resolve.go",
+		"	case t.alone():\n", "	case t.alone() && !u.IntuneLicence:\n",
+	},
+	{
+		"I9", "a userless device moves by itself", "server/delivery/move.go",
+		"		if !s.Support {\n", "		if !s.Support && !w.coexists() {\n",
+	},
+	{
+		"I10", "a stale confirmation is taken", "server/preview.go",
+		"	case id == p.ID:\n", "	case id != \"\":\n",
+	},
+	{
+		"I10", "preview and change name different devices", "server/authority.go",
+		"	return s.planAuthority(ctx, now, s.Content(), change)\n", "	content := *s.Content()\n	content.Tenant.Epoch++\n	return s.planAuthority(ctx, now, &content, change)\n",
+	},
+	{
+		"I10", "a preview counts a stale device as one that stays", "server/authority/judge.go",
+		"c.Epoch < s.After.Epoch\n", "c.Epoch < s.Before.Epoch\n",
+	},
 }
 
 var foundAfter = regexp.MustCompile(`found after (\d+) timelines\s+seed \d+: ([^\n]*)`)

@@ -29,8 +29,8 @@ type LoopConfig struct {
 	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
 	Contact func(c *Contact)                                                                                                     // told the end of each conversation; nil: nobody
 
-	// Arrives tells whether the server's answer to a round comes back to its device; nil: each does.
-	Arrives func(device int, c *protocol.CheckIn) bool
+	// Arrives tells whether a round reaches the server, and whether the answer to it comes back; nil: always.
+	Arrives func(device int, c *protocol.CheckIn) (there, back bool)
 }
 
 // A Handset is who a device is. All five platforms take part by rule: Apple's are woken by pushes, the others poll.
@@ -370,11 +370,18 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	if c.Verb == protocol.Enrol {
 		l.ev.Device = 0
 	}
-	arrives := l.cfg.Arrives == nil || l.cfg.Arrives(i, c)
+	there, back := true, true
+	if l.cfg.Arrives != nil {
+		there, back = l.cfg.Arrives(i, c)
+	}
+	if !there {
+		l.step.Kind = agent.Failed
+		return nil
+	}
 	err = l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
 	no := new(protocol.Refusal)
 	switch {
-	case !arrives:
+	case !back:
 		l.step.Kind = agent.Failed
 	case errors.As(err, &no):
 		l.contact.Refusal = no.Rule

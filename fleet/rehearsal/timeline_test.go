@@ -34,12 +34,12 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	assign P GROUP, unassign P GROUP, drop P
 //	set AUTHORITY [force]     previewed and confirmed
 //	look AUTHORITY, confirm   an administrator's preview, and a later confirmation of the last one
-//	plans U LETTERS           a user's service plans; lower case c: under co-management
+//	plans U LETTERS           a user's service plans, see opened; c: under co-management
 //	units N, limit N, silent DAYS, workload W WHO
 //	upload TOPIC DAYS [confirm]
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
-//	lose D                    the next answer to it is lost; cut D: and the server restarts
+//	lose D                    the next answer to a report of it is lost; cut D: the report itself, and the server restarts
 //	down, up, restart
 //	clock OFF, confirmclock
 //	wait TIME
@@ -770,13 +770,13 @@ func (p *player) clock(f []string) error {
 	return nil
 }
 
-// arrives loses an answer.
-func (p *player) arrives(d int, c *protocol.CheckIn) bool {
+// arrives loses an answer, or what a device says to a server that is being restarted.
+func (p *player) arrives(d int, c *protocol.CheckIn) (there, back bool) {
 	if !p.lost[d] || c.Verb != protocol.Ask && c.Verb != protocol.Report || c.Round < 2 {
-		return true
+		return true, true
 	}
 	delete(p.lost, d)
-	return false
+	return !p.cut[d], false
 }
 
 // observe sees what the server commits.

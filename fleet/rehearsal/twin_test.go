@@ -66,9 +66,6 @@ const profiles = `
 9 office365 extra        configuration org.extra
 `
 
-// plansOf says what a letter of an action stands for: a licence's service plan.
-var plansOf = map[string]string{"I": "INTUNE_A", "i": "INTUNE_A, disabled", "O": "INTUNE_O365", "M": "EXCHANGE_S_STANDARD", "A": "AAD_PREMIUM"}
-
 // rows are the lines of a table by column; a column may name several words.
 func rows(table string) (all [][][]string) {
 	for line := range strings.Lines(strings.TrimSpace(table)) {
@@ -111,7 +108,7 @@ func manages(tenant, user, registered string, apart bool) (who, rule string) {
 
 // A person is a user.
 type person struct {
-	plans   string // letters of plansOf
+	plans   string // letters: I INTUNE_A, i the same but disabled, O INTUNE_O365, M EXCHANGE_S_STANDARD, A AAD_PREMIUM
 	managed bool   // under co-management
 	groups  string
 }
