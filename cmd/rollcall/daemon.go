@@ -206,7 +206,12 @@ func (s *runningServer) pass(life context.Context, failed <-chan error) {
 // assemble makes core, edges and TLS of an open store.
 func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Handler, *tls.Config, error) {
 	now := func() time.Time { return cfg.Clock.Now() }
-	s.admission = device.NewAdmission(cfg.MaxConnections, cfg.Log)
+	most := affordable(cfg.MaxConnections, openFiles())
+	if most < cfg.MaxConnections {
+		cfg.Log.WithFields(logrus.Fields{"rule": "HST-099", "max_connections": most}).
+			Warn("this process may not open as many files as --max-connections needs: fewer are kept")
+	}
+	s.admission = device.NewAdmission(most, cfg.Log)
 	config := server.Config{Store: s.store, Log: cfg.Log, Observe: cfg.Observe, Strained: s.admission.Strained}
 	if cfg.Push.URL != "" {
 		cfg.Push.Now = now
@@ -275,6 +280,21 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		handler = cfg.Mischief.Before(handler, ca, tlsConfig)
 	}
 	return handler, tlsConfig, nil
+}
+
+// spareFiles are those that a server needs beside its connections: for its store, pushes, administrators and a backup.
+const spareFiles = 256
+
+// affordable returns how many connections a process can keep that may have this many files (0: not known) open; asked: 0 is
+// device.MaxConnections.
+func affordable(asked int, files uint64) int {
+	if asked == 0 {
+		asked = device.MaxConnections
+	}
+	if files == 0 || files > uint64(asked)+spareFiles {
+		return asked
+	}
+	return int(max(files, 2*spareFiles) - spareFiles)
 }
 
 // testPushes makes push certificates as Apple's portal would. Its authority is its own, made for the first one: a push

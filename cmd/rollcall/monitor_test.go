@@ -57,3 +57,18 @@ func TestMonitor(t *testing.T) {
 		t.Errorf("healthz without a store answered %d", status)
 	}
 }
+
+// A server that runs out of files can neither keep a change nor send a wake-up (HST-099).
+func TestHST099Files(t *testing.T) {
+	for _, tt := range []struct {
+		asked int
+		files uint64
+		want  int
+	}{
+		{0, 0, 25_000}, {0, 1 << 20, 25_000}, {100, 0, 100}, {100, 1024, 100}, {0, 20_000, 19_744}, {1000, 1024, 768}, {1000, 64, 256},
+	} {
+		if got := affordable(tt.asked, tt.files); got != tt.want {
+			t.Errorf("affordable(%d, %d) = %d, want %d", tt.asked, tt.files, got, tt.want)
+		}
+	}
+}
