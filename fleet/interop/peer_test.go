@@ -4,7 +4,6 @@ package interop
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -192,9 +191,8 @@ func (p *peer) together(b *testing.B, n int, do func(*peerPhone) error) float64 
 func (p *peer) updates(b *testing.B, n int) float64 {
 	each := n / len(p.phones)
 	return p.together(b, each*len(p.phones), func(phone *peerPhone) error {
-		for range each {
-			phone.token++
-			if body, err := phone.do(p.CheckIn, apple.CheckInType, phone.tokenUpdate()); err != nil || len(body) > 0 {
+		for k := range each {
+			if body, err := phone.do(phone.updates[k&1]); err != nil || len(body) > 0 {
 				return fmt.Errorf("TokenUpdate: %w %q", err, body)
 			}
 		}
@@ -218,13 +216,14 @@ func (p *peer) commands(b *testing.B, n int) float64 {
 	return total / seconds
 }
 
-// A peerPhone is one device on one connection, as cheap as it can be.
+// A peerPhone is one device on one connection, as cheap as it can be: where the devices are slow, requests come one by one and
+// nothing is measured of a server under load.
 type peerPhone struct {
-	udid  string
-	conn  *tls.Conn
-	in    *bufio.Reader
-	token uint32
-	out   bytes.Buffer
+	udid    string
+	conn    *tls.Conn
+	in      *bufio.Reader
+	updates [2][]byte // TokenUpdates, in turn, so that each token is news
+	idle    []byte
 }
 
 func peerUDID(i int) string { return fmt.Sprintf("00008101-%016X", i+1) }
@@ -245,13 +244,14 @@ func (p *peer) connect(i int) (*peerPhone, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &peerPhone{udid: peerUDID(i), conn: conn, in: bufio.NewReader(conn)}, nil
-}
-
-func (d *peerPhone) tokenUpdate() *apple.Message {
-	return &apple.Message{
-		MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %026d", d.token), PushMagic: "magic of " + d.udid,
+	d := &peerPhone{udid: peerUDID(i), conn: conn, in: bufio.NewReader(conn)}
+	for k := range d.updates {
+		d.updates[k] = wire(p.CheckIn, apple.CheckInType, &apple.Message{
+			MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %026d", k), PushMagic: "magic of " + d.udid,
+		})
 	}
+	d.idle = wire(p.Command, apple.CommandType, &apple.Message{UDID: d.udid})
+	return d, nil
 }
 
 // enrol enrols the device and does what the server wants of a new one.
@@ -259,8 +259,8 @@ func (d *peerPhone) enrol(p *peer) error {
 	hello := &apple.Message{
 		MessageType: apple.Authenticate, UDID: d.udid, Topic: topic, OSVersion: "18.1", BuildVersion: "22B83", ProductName: "iPhone15,2", SerialNumber: "C0" + d.udid[17:],
 	}
-	for _, m := range []*apple.Message{hello, d.tokenUpdate()} {
-		if _, err := d.do(p.CheckIn, apple.CheckInType, m); err != nil {
+	for _, request := range [][]byte{wire(p.CheckIn, apple.CheckInType, hello), d.updates[1]} {
+		if _, err := d.do(request); err != nil {
 			return err
 		}
 	}
@@ -270,24 +270,26 @@ func (d *peerPhone) enrol(p *peer) error {
 
 // drain asks for commands and acknowledges each until there are none.
 func (d *peerPhone) drain(p *peer) (n int, err error) {
-	body, err := d.do(p.Command, apple.CommandType, &apple.Message{UDID: d.udid})
+	body, err := d.do(d.idle)
 	for err == nil && len(body) > 0 {
 		var uuid string
 		if uuid, _, err = apple.DecodeCommand(body); err == nil {
 			n++
-			body, err = d.do(p.Command, apple.CommandType, &apple.Message{UDID: d.udid, Status: protocol.Acknowledged, CommandUUID: uuid})
+			body, err = d.do(wire(p.Command, apple.CommandType, &apple.Message{UDID: d.udid, Status: protocol.Acknowledged, CommandUUID: uuid}))
 		}
 	}
 	return n, err
 }
 
-// do sends one message and returns the body of its answer, which must be a 200.
-func (d *peerPhone) do(path, contentType string, m *apple.Message) ([]byte, error) {
+// wire is one message as it goes out.
+func wire(path, contentType string, m *apple.Message) []byte {
 	body := apple.EncodeMessage(nil, m)
-	d.out.Reset()
-	fmt.Fprintf(&d.out, "PUT %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: MDM/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, contentType, len(body))
-	d.out.Write(body)
-	if _, err := d.conn.Write(d.out.Bytes()); err != nil {
+	return append(fmt.Appendf(nil, "PUT %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: MDM/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, contentType, len(body)), body...)
+}
+
+// do sends one request and returns the body of its answer, which must be a 200.
+func (d *peerPhone) do(request []byte) ([]byte, error) {
+	if _, err := d.conn.Write(request); err != nil {
 		return nil, err
 	}
 	resp, err := http.ReadResponse(d.in, nil)
