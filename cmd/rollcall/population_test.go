@@ -60,9 +60,9 @@ func TestExportMistakes(t *testing.T) {
 	const export = "../../fleet/population/testdata/coexistence"
 	labels := filepath.Join(t.TempDir(), "labels.json")
 	for _, tt := range []struct{ labels, flag, want string }{
-		{"[]", "--labels=" + labels, "--labels: " + labels + ": want one JSON object"},
-		{"{", "--labels=" + labels, "--labels: " + labels + ": want one JSON object"},
-		{`{"Colour: red": "mdm"}`, "--labels=" + labels, labels + `: label "Colour: red": want "column: label"`},
+		{"[]", "--labels=" + labels, "--labels: " + labels + ":1:2: want one JSON object"},
+		{"{", "--labels=" + labels, "--labels: " + labels + ":1:2: want one JSON object"},
+		{`{"Colour: red": "mdm"}`, "--labels=" + labels, labels + `:1:22: Colour: red: want "column: label"`},
 		{"", "--labels=" + labels + ".none", labels + ".none"},
 		{"", "--bms-agent=zork", "--bms-agent: zork: no such management agent; want one of "},
 		{"", "--bms-agent=easmdn", `did you mean "easmdm"?`},
