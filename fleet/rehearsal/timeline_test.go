@@ -380,7 +380,8 @@ func (p *player) act(f []string) error {
 			p.watch.Up(now)
 		}
 	case "restart":
-		w.doubt, w.calm, soon = false, w.clock, false
+		w.trust()
+		soon = false
 		if err := p.loop.Restart(); err != nil {
 			return err
 		}
@@ -750,7 +751,7 @@ func (p *player) order(what string, d int, u *unit) {
 func (p *player) clock(f []string) error {
 	w := p.twin
 	if f[0] == "confirmclock" {
-		w.doubt, w.calm = false, w.clock
+		w.trust()
 		return p.loop.Server().ConfirmClock(p.ctx, p.loop.Clock(), boss)
 	}
 	to, err := span(f[1])
@@ -761,7 +762,7 @@ func (p *player) clock(f []string) error {
 	p.loop.SetClock(to)
 	p.stepped = true
 	p.time()
-	w.doubt = p.loop.Server().World().Doubt
+	w.doubt = (to - w.trusted).Abs() > 5*time.Minute // HST-110
 	w.calm = w.clock
 	w.stepped = (to - was).Abs()
 	for _, u := range w.devices {
@@ -812,7 +813,7 @@ func (p *player) contact(c *rehearsal.Contact) {
 	}
 	if p.cut[d] && !p.lost[d] {
 		delete(p.cut, d)
-		w.doubt, w.calm = false, w.clock
+		w.trust()
 		if err := p.loop.Restart(); err != nil && p.err == nil {
 			p.err = err
 		}

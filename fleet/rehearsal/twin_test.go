@@ -170,6 +170,7 @@ type twin struct {
 	now, clock protocol.Time // of the devices; of the server
 	down       bool
 	doubt      bool
+	trusted    time.Duration // how far the clock was ahead when it was last taken for right
 	calm       protocol.Time // since when nothing kept the server from its housekeeping, by its clock
 	stepped    time.Duration // how far the clock was set lately
 
@@ -586,6 +587,9 @@ func (w *twin) leaves(u *unit, revoked bool) {
 	u.life, u.managed, u.revoked = "ended", false, revoked
 	u.on, u.queue, u.support, u.unsure, u.going = map[string]*setting{}, nil, false, false, ""
 }
+
+// trust is somebody, or a start of the server, that takes the clock for right (HST-110).
+func (w *twin) trust() { w.doubt, w.trusted, w.calm = false, w.clock.Sub(w.now), w.clock }
 
 // vague tells whether nobody can say how a device stands.
 func (w *twin) vague() bool {
