@@ -1006,7 +1006,7 @@ func (p *player) compareOne(d int, u *unit, contact bool) {
 		switch {
 		case registered == "unknown":
 			name = "I1"
-		case contact && epoch < u.epoch:
+		case contact && (epoch < u.epoch || registered == u.was && registered != u.registered):
 			name = "I8"
 		case registered != u.registered && epoch == u.epoch:
 			name = "I9"

@@ -142,6 +142,7 @@ type unit struct {
 	away    bool
 
 	registered string
+	was        string // registered before its latest check-in
 	epoch      int
 	topic      string
 	from, ends protocol.Time // its identity
@@ -569,7 +570,7 @@ func (w *twin) checkIn(u *unit) {
 			u.kept[id] = true
 		}
 	}
-	u.ordered = nil
+	u.ordered, u.was = nil, u.registered
 	if to := w.next(u); to != u.registered || u.owner >= 0 {
 		u.registered, u.epoch = to, w.epoch
 	}
