@@ -1,3 +1,5 @@
+//go:build unix
+
 package load
 
 import (
@@ -8,7 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,7 +27,6 @@ import (
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/certs/scep"
-	"rollcall/protocol"
 )
 
 // The figures of a fleet (architecture, section 8), for one second of processor time of its process:
@@ -182,11 +182,6 @@ func benchmark(b *testing.B, config link.Config, do func(l *link.Link, d *dialec
 	b.ReportMetric(float64(b.N)/(cpu()-before).Seconds(), "/CPU-s")
 }
 
-func newPhone(i int) *dialect.Apple {
-	who := dialect.Who{Number: protocol.Device(i + 1), Seed: uint64(i), UDID: fmt.Sprintf("00008101-%016X", i), Serial: fmt.Sprintf("RC%08d", i)}
-	return dialect.NewApple(who, phone, &dialect.Habits{})
-}
-
 func converse(l *link.Link, d *dialect.Apple, _ dialect.Start) error {
 	_, err := l.Converse(context.Background(), d, dialect.Synced)
 	return err
@@ -260,5 +255,51 @@ func BenchmarkAsleep(b *testing.B) {
 		b.ReportMetric((heap()-before)/devices, "B/device")
 		runtime.KeepAlive(l)
 		l.Close()
+	}
+}
+
+// BenchmarkLoad is a check-in as a load makes it, with its bookkeeping.
+func BenchmarkLoad(b *testing.B) {
+	for name, config := range map[string]link.Config{"kept": {KeepOpen: true}, "resumed": {Sessions: 1000}} {
+		b.Run(name, func(b *testing.B) {
+			defer Tune(128, config.KeepOpen)()
+			url, ca := startElsewhere(b, "null")
+			config.Roots = x509.NewCertPool()
+			config.Roots.AddCert(ca.Certificate())
+			config.Identity = Mint(ca, time.Now)
+			e := Endpoint{ServerURL: url + "/mdm", CheckInURL: url + "/checkin", Topic: "com.apple.mgmt.External.x"}
+			profile, err := e.Profile()
+			if err != nil {
+				b.Fatal(err)
+			}
+			c := Config{Link: config, Closed: 128, For: time.Second, Start: func(_ context.Context, list []*dialect.Apple) ([]dialect.Start, error) {
+				starts := make([]dialect.Start, len(list))
+				for i := range starts {
+					starts[i].Profile = profile
+				}
+				return starts, nil
+			}}
+			for i := range 256 {
+				c.Devices = append(c.Devices, newPhone(i))
+			}
+			done, used := 0.0, time.Duration(0)
+			for b.Loop() {
+				l, err := New(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := l.Enrol(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				before := cpu()
+				if err := l.Run(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				used += cpu() - before
+				done += float64(l.total().sessions.done)
+				l.Close()
+			}
+			b.ReportMetric(done/used.Seconds(), "/CPU-s")
+		})
 	}
 }

@@ -5,17 +5,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
+	"rollcall/protocol"
 )
 
 // A wire is a network of pipes: what listens on it and what dials it can live in a bubble of package synctest, where time
@@ -24,6 +27,8 @@ type wire struct {
 	calls chan net.Conn
 	end   chan struct{}
 	once  sync.Once
+
+	refusal atomic.Pointer[error] // of all that dial; nil: none
 }
 
 func newWire() *wire { return &wire{calls: make(chan net.Conn), end: make(chan struct{})} }
@@ -50,6 +55,9 @@ func (n name) String() string { return string(n) }
 func (w *wire) Addr() net.Addr { return name("127.0.0.1:443") }
 
 func (w *wire) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if no := w.refusal.Load(); no != nil {
+		return nil, *no
+	}
 	ours, theirs := net.Pipe()
 	select {
 	case w.calls <- theirs:
@@ -148,3 +156,8 @@ func (r *rig) run(n int, c Config) (*Load, *book) {
 }
 
 var kept = link.Config{KeepOpen: true}
+
+func newPhone(i int) *dialect.Apple {
+	who := dialect.Who{Number: protocol.Device(i + 1), Seed: uint64(i), UDID: fmt.Sprintf("00008101-%016X", i), Serial: fmt.Sprintf("RC%08d", i)}
+	return dialect.NewApple(who, phone, &dialect.Habits{})
+}

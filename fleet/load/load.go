@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/certs/scep"
 	"rollcall/fleet"
 	"rollcall/fleet/ledger"
 	"rollcall/protocol"
@@ -257,14 +259,17 @@ func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
 	return context.Cause(ctx)
 }
 
-// enrolOne enrols one device. A wave that is too fast for the server is its right: the device comes again a few times.
+// mostTries is how often a device comes again that the server asked for patience before its load began.
+const mostTries = 20
+
+// enrolOne enrols one device. A wave that is too fast for the server is its right to turn away: the device then comes again.
 func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Start) (err error) {
-	for try := range 5 {
-		if try > 0 {
+	for try := range mostTries {
+		if err != nil {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(time.Duration(try) * time.Second):
+			case <-time.After(patience(err, try)):
 			}
 		}
 		l.rise(l.number.of(d.Number()), time.Since(l.begin))
@@ -277,19 +282,33 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 			l.enrolled.Add(1)
 			// The server has first questions, and would push: they are no part of the load.
 			l.rise(l.number.of(d.Number()), time.Since(l.begin))
-			if _, err := l.link.Converse(ctx, d, dialect.Synced); ctx.Err() != nil {
-				return err
-			}
-			return nil
+			_, err = l.link.Converse(ctx, d, dialect.Synced)
+			return ctx.Err() // how that went is the server's business
 		}
-		if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Status != 503 && f.Status != 429 {
+		if err == nil {
+			err = errors.New("the server did not take it")
+		}
+		if patience(err, try) == 0 {
 			break
 		}
 	}
-	if err == nil {
-		err = errors.New("the server never took it")
-	}
 	return err
+}
+
+// patience is how long a device waits that was told to come again; 0: it was told something else.
+func patience(err error, try int) time.Duration {
+	f, ok := errors.AsType[*dialect.Failure](err)
+	if !ok {
+		return 0
+	}
+	status := f.Status
+	if s, ok := errors.AsType[*scep.StatusError](err); ok {
+		status = s.Status
+	}
+	if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+		return 0
+	}
+	return min(max(f.RetryAfter, time.Duration(try+1)*time.Second), time.Minute)
 }
 
 // rise begins a conversation in a bed.

@@ -3,17 +3,22 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet/report"
 	"rollcall/protocol/apple"
 )
 
@@ -374,4 +379,71 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
+}
+
+// Devices that a server turns away while they enrol, before the load, come again when it said; any other no ends the run.
+func TestEnrolIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		status := 429
+		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+			if time.Since(begin) < 50*time.Second {
+				w.Header().Set("Retry-After", "20")
+				w.WriteHeader(status)
+			}
+		})
+		defer r.close()
+		l := r.load(3, Config{Link: kept, Pace: Constant(1, time.Second)})
+		defer l.Close()
+		e, err := l.Enrol(t.Context())
+		if err != nil || len(l.Enrolled()) != 3 || e.Seconds < 50 || e.Seconds > 70 {
+			t.Errorf("%v, %d enrolled in %v s", err, len(l.Enrolled()), e.Seconds)
+		}
+		begin, status = time.Now(), 403
+		other := r.load(1, Config{Link: kept, Pace: Constant(1, time.Second)})
+		defer other.Close()
+		if _, err := other.Enrol(t.Context()); err == nil || !strings.Contains(err.Error(), "403") || time.Since(begin) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+// What our own system could not give is told apart from what the server did not (HST-126).
+func TestHST126Exhausted(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want Outcome
+	}{
+		{syscall.EMFILE, Exhausted},
+		{syscall.ENFILE, Exhausted},
+		{syscall.EADDRNOTAVAIL, Exhausted},
+		{syscall.ECONNREFUSED, Unreachable},
+		{syscall.ECONNRESET, Cut},
+		{context.Canceled, Stopped},
+		{context.DeadlineExceeded, Silent},
+	} {
+		err := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", tt.err)}
+		if got := outcomeOf(&link.Exchange{Err: fmt.Errorf("dial: %w", err)}); got != tt.want {
+			t.Errorf("%v: %s, want %s", tt.err, got, tt.want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) {})
+		defer r.close()
+		l := r.load(2, Config{Pace: Constant(10, time.Second)})
+		defer l.Close()
+		e, err := l.Enrol(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.wire.Close()
+		r.wire.refusal.Store(new(error(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})))
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := l.Tell(Setting{}, e, Generator{})
+		if err != nil || got.Verdict != report.Invalid || !strings.Contains(got.Reasons[0], "no more sockets, ports or files for 10 requests") {
+			t.Errorf("%s %q (%v)", got.Verdict, got.Reasons, err)
+		}
+	})
 }

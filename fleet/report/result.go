@@ -71,7 +71,8 @@ type PlatformSize struct {
 	Wire  bool `json:"wire"`
 }
 
-// CheckIns counts check-ins and their latency in milliseconds, on the real clock from the moment each request was sent.
+// CheckIns counts check-ins and their latency in milliseconds, on the real clock: from the moment each request was sent or, in a
+// load, from the moment that was planned for it.
 type CheckIns struct {
 	Offered   uint64  `json:"offered"`
 	Started   uint64  `json:"started"`
