@@ -34,7 +34,7 @@ type conformFlags struct {
 	list, own, mine, rsaKeys, force                  bool
 	explain, as, known, junit, html, badge, mischief string
 	suites, only, owned, steps                       []string
-	profile, link, nanomdm, nanomdmKey, nanomdmTopic string
+	profile, link, nanomdm, nanomdmKey               string
 	apnsListen, apnsCA, adeURL, adeIdentity          string
 	atOnce                                           int
 	total, request                                   time.Duration
@@ -93,7 +93,6 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
 	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM, https://host:port, for its API")
 	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
-	flags.StringVar(&f.nanomdmTopic, "nanomdm-topic", "", "topic of NanoMDM's push certificate, so that it can be asked about it")
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
 	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
 	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
@@ -292,7 +291,7 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 			}
 			n.Key = firstLine(b)
 		}
-		steps := n.Steps(profile, f.nanomdmTopic)
+		steps := n.Steps(profile)
 		switch {
 		case f.link != "":
 			steps.Enrol = target.FromLink(f.link).Enrol

@@ -124,8 +124,10 @@ func checkAPL030(a *asking) {
 		url, kind string
 		m         *apple.Message
 	}{
-		{checkIn, apple.CheckInType, &update}, {checkIn, apple.CheckInType + "; charset=UTF-8", &update},
-		{p.mdm.ServerURL, apple.CommandType, &idle}, {p.mdm.ServerURL, apple.CommandType + "; charset=UTF-8", &idle},
+		{checkIn, apple.CheckInType, &update},
+		{checkIn, apple.CheckInType + "; charset=UTF-8", &update},
+		{p.mdm.ServerURL, apple.CommandType, &idle},
+		{p.mdm.ServerURL, apple.CommandType + "; charset=UTF-8", &idle},
 	} {
 		x := p.put(what(tt.m), tt.url, tt.kind, apple.EncodeMessage(nil, tt.m), nil)
 		if x.Status != http.StatusOK {
@@ -320,7 +322,7 @@ func checkAPL094(a *asking) {
 		{"a POST", http.MethodPost, p.mdm.ServerURL, apple.CommandType, body},
 		{"an unknown path", http.MethodPut, p.mdm.ServerURL + "/nowhere", apple.CommandType, body},
 		{"a body that is no property list", http.MethodPut, p.mdm.ServerURL, apple.CommandType, []byte("not found")},
-		{"a binary property list", http.MethodPut, p.mdm.ServerURL, apple.CommandType, []byte("bplist00\xa1\x00\x08\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0a")},
+		{"a binary property list", http.MethodPut, p.mdm.ServerURL, apple.CommandType, []byte("bplist00\xd0\x08" + "\x00\x00\x00\x00\x00\x00\x01\x01" + "\x00\x00\x00\x00\x00\x00\x00\x01" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x09")}, // a sound one: what kills a process is no question of conformance
 		{"a property list 200 levels deep", http.MethodPut, p.mdm.ServerURL, apple.CommandType, deep},
 		{"an unknown Status", http.MethodPut, p.mdm.ServerURL, apple.CommandType, bytes.Replace(body, []byte("Idle"), []byte("Sulking"), 1)},
 		{"a TokenUpdate with nothing in it", http.MethodPut, p.mdm.ServerURL, apple.CheckInType, []byte(`<plist version="1.0"><dict><key>MessageType</key><string>TokenUpdate</string></dict></plist>`)},

@@ -301,7 +301,8 @@ func (a *asking) sameName(ca *x509.Certificate, p *phone) certs.Signer {
 	if err != nil {
 		a.unasked("no key: %v", err)
 	}
-	template := *p.identity.Certificate
+	own := p.identity.Certificate
+	template := x509.Certificate{SerialNumber: own.SerialNumber, Subject: own.Subject, NotBefore: own.NotBefore, NotAfter: own.NotAfter, KeyUsage: own.KeyUsage, ExtKeyUsage: own.ExtKeyUsage}
 	c, err := issue(&template, root, key, caKey)
 	if err != nil {
 		a.unasked("no certificate: %v", err)

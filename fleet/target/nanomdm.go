@@ -9,11 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
-	"rollcall/protocol"
 	"rollcall/protocol/apple"
 )
 
@@ -25,45 +23,46 @@ type NanoMDM struct {
 	HTTP *http.Client // nil: http.DefaultClient
 }
 
-// Order queues a command for a device and has it pushed, or only has it pushed; id is the command's, empty: there is none.
+// Order queues a command for a device and has it pushed, or only has it pushed; id is the command's, empty: there is none. A
+// command that was queued and could not be pushed is no error: the device gets it when it comes.
 func (n *NanoMDM) Order(ctx context.Context, device string, o Order) (id string, err error) {
 	if o.Kind == Sync {
-		return "", n.call(ctx, http.MethodGet, "/v1/push/"+url.PathEscape(device), nil, nil)
+		_, err := n.call(ctx, http.MethodGet, "/v1/push/"+url.PathEscape(device), nil)
+		return "", err
 	}
 	id, body, err := rawCommand(o)
 	if err != nil {
 		return "", err
 	}
-	return id, n.call(ctx, http.MethodPut, "/v1/enqueue/"+url.PathEscape(device), body, nil)
+	answer, err := n.call(ctx, http.MethodPut, "/v1/enqueue/"+url.PathEscape(device), body)
+	var said struct {
+		Command string          `json:"command_uuid"`
+		Error   json.RawMessage `json:"command_error"`
+	}
+	if err != nil && json.Unmarshal(answer, &said) == nil && said.Command == id && len(said.Error) == 0 {
+		err = nil
+	}
+	return id, err
 }
 
-// Steps are the steps that NanoMDM's API has. Devices enrol with profile, since it makes no invitations. Topic is that of its
-// push certificate; empty: it cannot be asked about it.
-func (n *NanoMDM) Steps(profile []byte, topic string) *Steps {
+// Steps are the steps that NanoMDM's API has. Devices enrol with profile, since it makes no invitations. Of its push
+// certificates it tells nothing.
+func (n *NanoMDM) Steps(profile []byte) *Steps {
 	s := FromProfile(profile)
 	s.Name = "nanomdm"
 	s.Queue = n.Order
 	s.UploadPush = func(ctx context.Context, pem []byte, _ bool) error {
-		return n.call(ctx, http.MethodPut, "/v1/pushcert", pem, nil)
-	}
-	if topic != "" {
-		s.PushState = func(ctx context.Context) (Push, error) {
-			var out struct {
-				Topic    string    `json:"topic"`
-				NotAfter time.Time `json:"not_after"`
-			}
-			err := n.call(ctx, http.MethodGet, "/v1/pushcert?"+url.Values{"topic": {topic}}.Encode(), nil, &out)
-			return Push{Topic: out.Topic, NotAfter: protocol.At(out.NotAfter)}, err
-		}
+		_, err := n.call(ctx, http.MethodPut, "/v1/pushcert", pem)
+		return err
 	}
 	return s
 }
 
-// call does one request and decodes its answer into out (nil: it does not matter).
-func (n *NanoMDM) call(ctx context.Context, method, path string, body []byte, out any) error {
+// call does one request and returns its answer, with an error too.
+func (n *NanoMDM) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(n.URL, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.SetBasicAuth("nanomdm", n.Key)
 	client := n.HTTP
@@ -72,22 +71,17 @@ func (n *NanoMDM) call(ctx context.Context, method, path string, body []byte, ou
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	case resp.StatusCode != http.StatusOK:
-		return &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
-	case out == nil:
-		return nil
+		return answer, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("%s %s: the server answered %s: %.200q", method, path, resp.Status, answer)}
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%s %s: the server's answer: %w", method, path, err)
-	}
-	return nil
+	return answer, nil
 }
 
 // rawCommand is o as an API that takes Apple's commands wants it.

@@ -40,7 +40,7 @@ func TestRollcallSteps(t *testing.T) {
 	if id, err := s.Queue(ctx, "A", Order{Kind: Security}); err != nil || id != "C-1" {
 		t.Errorf("queued %q, %v", id, err)
 	}
-	if st, err := s.Known(ctx, "A"); err != nil || !st.Enrolled || st.Queue != 2 || !st.Reachable {
+	if st, err := s.Known(ctx, "A"); err != nil || !st.Enrolled || st.Queue != 2 {
 		t.Errorf("standing %+v, %v", st, err)
 	}
 	if _, err := s.Known(ctx, "A"); !IsNotFound(err) {
@@ -78,16 +78,19 @@ func TestNanoMDMSteps(t *testing.T) {
 		case strings.HasPrefix(r.URL.Path, "/v1/enqueue/"):
 			b := make([]byte, r.ContentLength)
 			r.Body.Read(b)
-			if id, c, err := apple.DecodeCommand(b); err != nil || id == "" || c.RequestType() != "SecurityInfo" {
+			id, c, err := apple.DecodeCommand(b)
+			if err != nil || id == "" || c.RequestType() != "SecurityInfo" {
 				t.Errorf("queued %q, %v, %v", id, c, err)
 			}
-		case r.Method == http.MethodGet && r.URL.Path == "/v1/pushcert":
-			w.Write([]byte(`{"topic":"com.apple.mgmt.x","not_after":"2027-03-02T09:00:00Z"}`))
+			if strings.HasSuffix(r.URL.Path, "/unpushed") {
+				w.WriteHeader(http.StatusInternalServerError)
+				w.Write([]byte(`{"status":{"unpushed":{"push_error":"no"}},"command_uuid":"` + id + `","request_type":"SecurityInfo"}`))
+			}
 		}
 	}))
 	defer h.Close()
 	n := &NanoMDM{URL: h.URL + "/", Key: "k"}
-	s := n.Steps([]byte("profile"), "com.apple.mgmt.x")
+	s := n.Steps([]byte("profile"))
 	if e, err := s.Enrol(ctx, protocol.IOS, 1); err != nil || string(e.Profile) != "profile" {
 		t.Errorf("enrolment %+v, %v", e, err)
 	}
@@ -100,16 +103,16 @@ func TestNanoMDMSteps(t *testing.T) {
 	if _, err := s.Queue(ctx, "missing", Order{Kind: Security}); !IsNotFound(err) {
 		t.Errorf("a device that is not there: %v", err)
 	}
+	if id, err := s.Queue(ctx, "unpushed", Order{Kind: Security}); err != nil || id == "" {
+		t.Errorf("a command that was queued and not pushed: %q, %v", id, err)
+	}
 	if _, err := s.Queue(ctx, "A", Order{Kind: Retire}); err == nil {
 		t.Error("retire is no command of Apple's")
-	}
-	if p, err := s.PushState(ctx); err != nil || p.Topic != "com.apple.mgmt.x" || p.NotAfter == 0 {
-		t.Errorf("push certificate %+v, %v", p, err)
 	}
 	if err := s.UploadPush(ctx, []byte("pem"), false); err != nil {
 		t.Error(err)
 	}
-	want := []string{"PUT /v1/enqueue/A%2FB k", "GET /v1/push/A k", "PUT /v1/enqueue/missing k", "GET /v1/pushcert?topic=com.apple.mgmt.x k", "PUT /v1/pushcert k"}
+	want := []string{"PUT /v1/enqueue/A%2FB k", "GET /v1/push/A k", "PUT /v1/enqueue/missing k", "PUT /v1/enqueue/unpushed k", "PUT /v1/pushcert k"}
 	if strings.Join(asked, "\n") != strings.Join(want, "\n") {
 		t.Errorf("asked\n%s\nwant\n%s", strings.Join(asked, "\n"), strings.Join(want, "\n"))
 	}

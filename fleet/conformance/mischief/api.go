@@ -32,7 +32,8 @@ func (c *call) upload() (u upload, ok bool) {
 func (c *call) pushState() (s struct {
 	Topic    string    `json:"topic"`
 	NotAfter time.Time `json:"not_after"`
-}) {
+},
+) {
 	json.Unmarshal(c.request(http.MethodGet, "/rollcall/v1/apns", nil).body, &s) // what cannot be read is zero
 	return s
 }

@@ -126,8 +126,9 @@ func endsOnSuccess(c *call) {
 
 func oneHead(c *call) {
 	if c.idle() && c.leaf() != nil {
-		last := c.m.note("last "+c.msg.UDID, c.r.RemoteAddr)
-		seen := c.m.note("seen "+c.msg.UDID+c.r.RemoteAddr, "yes")
+		who := string(c.leaf())
+		last := c.m.note("last "+who, c.r.RemoteAddr)
+		seen := c.m.note("seen "+c.r.RemoteAddr+who, "yes")
 		if seen != "" && last != c.r.RemoteAddr {
 			c.say(http.StatusOK)
 			return
