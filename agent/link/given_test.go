@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"rollcall/agent/dialect"
 	"rollcall/certs"
@@ -88,5 +90,32 @@ func TestCertificateHeader(t *testing.T) {
 	l = s.link(Config{CertificateHeader: "X-Client-Cert"})
 	if _, err := l.Enrol(t.Context(), d, dialect.Start{URL: s.URL + "/enrol"}); err != nil || headers != 2 {
 		t.Errorf("%v, %d headers", err, headers)
+	}
+}
+
+// A server that does not answer on a kept connection has the request: the device does not send it again by itself, which
+// would double the load of a server that is slow already (HST-112).
+func TestHST112SilentServerIsAskedOnce(t *testing.T) {
+	s := serve(t, nil)
+	var watched record
+	l := s.link(Config{KeepOpen: true, Watcher: &watched, Timeout: time.Second})
+	d := s.enrolled(l, 1)
+	release := make(chan struct{})
+	defer close(release)
+	var asked atomic.Int32
+	s.mu.Lock()
+	s.before = func(http.ResponseWriter, *http.Request, []byte) bool {
+		asked.Add(1)
+		s.mu.Unlock()
+		<-release
+		s.mu.Lock()
+		return true
+	}
+	s.mu.Unlock()
+	if _, err := l.Converse(t.Context(), d, dialect.Synced); err == nil {
+		t.Error("nobody answered, and that was taken for an answer")
+	}
+	if last := watched.list[len(watched.list)-1]; asked.Load() != 1 || last.Connected || last.Status != 0 {
+		t.Errorf("asked %d times, %+v; want once, on the connection that was kept", asked.Load(), last)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,7 +162,7 @@ func (c *conversation) once(ctx context.Context, r *dialect.Request, target *url
 	} else if _, told := c.conn.in.Peek(1); Barred(told) {
 		err = told // why the server hung up
 	}
-	if err != nil && c.reused && ctx.Err() == nil && !Barred(err) {
+	if err != nil && c.reused && ctx.Err() == nil && !Barred(err) && !errors.Is(err, os.ErrDeadlineExceeded) { // the last: it has the request (HST-112)
 		c.drop()
 		return c.once(ctx, r, target, body, signature, x)
 	}
@@ -171,6 +172,7 @@ func (c *conversation) once(ctx context.Context, r *dialect.Request, target *url
 		answer, location, err = c.read()
 	}
 	if err != nil {
+		c.conn.NetConn().Close() // nobody is there to take leave of
 		c.drop()
 		return dialect.Response{}, "", err
 	}

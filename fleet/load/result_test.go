@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -184,6 +185,12 @@ func TestVerdict(t *testing.T) {
 				got, _, err := l.Tell(Setting{Limits: limits(t, tt.limits...)}, e, Generator{})
 				if err != nil {
 					t.Fatal(err)
+				}
+				if x := got.Sections["load"].(*Section); tt.p99 > 0 {
+					unfinished := slices.IndexFunc(x.Steps, func(s StepFigures) bool { return s.Outcome == Stopped.String() })
+					if x.NotStarted != 6 || unfinished < 0 || x.Steps[unfinished].Count != 8 || x.Steps[unfinished].Max < 11_000 {
+						t.Errorf("%d not started, %+v; want 6 that count, beside the 2 that were cut short", x.NotStarted, x.Steps)
+					}
 				}
 				if got.Verdict != tt.verdict || !strings.Contains(strings.Join(got.Reasons, "; "), tt.reason) || got.CheckIns.P99 < tt.p99 {
 					t.Errorf("%s %q, %+v; want %s %q", got.Verdict, got.Reasons, got.CheckIns, tt.verdict, tt.reason)
