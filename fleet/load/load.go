@@ -155,7 +155,10 @@ func New(c Config) (*Load, error) {
 		return nil, err
 	}
 	l.width = max(time.Second, (l.Length()+mostWindows-1)/mostWindows)
-	l.open()
+	l.books = make([]*book, max(runtime.GOMAXPROCS(0), 1))
+	for i := range l.books {
+		l.books[i] = new(book)
+	}
 	c.Link.Before, c.Link.Watcher = l.before, l
 	l.link, err = link.New(c.Link)
 	return l, err
@@ -163,14 +166,6 @@ func New(c Config) (*Load, error) {
 
 // mostWindows is into how many windows a run is divided at most.
 const mostWindows = 600
-
-// open begins new books.
-func (l *Load) open() {
-	l.books = make([]*book, max(runtime.GOMAXPROCS(0), 1))
-	for i := range l.books {
-		l.books[i] = new(book)
-	}
-}
 
 // Length is how long the load lasts, without what is under way at its end.
 func (l *Load) Length() time.Duration {
@@ -211,7 +206,9 @@ func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
 	l.begin = time.Now()
 	err := l.join(ctx, joining)
 	e := Enrolled{Devices: len(joining), Seconds: time.Since(l.begin).Seconds(), Steps: stepsOf(l.total())}
-	l.open()
+	for _, b := range l.books {
+		b.clear()
+	}
 	return e, err
 }
 

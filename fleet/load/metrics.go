@@ -57,10 +57,12 @@ func (s scrape) Collect(c chan<- prometheus.Metric) {
 		}
 	}
 	histogram(descLate, all.late)
-	p := s.progress(false)
-	gauge(descBusy, p.Busy)
-	gauge(descDevices, p.Devices)
-	gauge(descEnrolled, p.Enrolled)
+	s.mu.Lock()
+	busy := s.count[talking]
+	s.mu.Unlock()
+	gauge(descBusy, busy)
+	gauge(descDevices, len(s.config.Devices))
+	gauge(descEnrolled, int(s.enrolled.Load()))
 }
 
 // bounds of the buckets, in seconds.

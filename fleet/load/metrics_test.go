@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,9 +17,34 @@ func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Millisecond) })
 		defer r.close()
-		l, _ := r.run(4, Config{Link: kept, Pace: Constant(10, time.Second)})
 		registry := prometheus.NewPedanticRegistry()
+		l := r.load(4, Config{Link: kept, Pace: Constant(10, time.Second)})
+		defer l.Close()
 		if err := registry.Register(l.Metrics()); err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan struct{})
+		scraping := make(chan error)
+		go func() { // all the while
+			for {
+				select {
+				case <-over:
+					scraping <- nil
+					return
+				case <-time.After(50 * time.Millisecond):
+				}
+				if _, err := registry.Gather(); err != nil {
+					scraping <- err
+					return
+				}
+			}
+		}()
+		_, err := l.Enrol(t.Context())
+		if err == nil {
+			err = l.Run(t.Context())
+		}
+		close(over)
+		if err := errors.Join(err, <-scraping); err != nil {
 			t.Fatal(err)
 		}
 		want := `

@@ -31,7 +31,12 @@ func (w *window) put(d time.Duration) {
 
 // A book is what one worker noted. Books merge into one without loss.
 type book struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	notes
+}
+
+// notes are what is in a book.
+type notes struct {
 	steps   [dialect.Steps][outcomes]*hdrhistogram.Histogram // from the intended moment to the end of the answer
 	woken   *hdrhistogram.Histogram                          // from the intended wake-up to its push
 	late    *hdrhistogram.Histogram                          // start delay: what the generator itself added
@@ -52,6 +57,13 @@ type sessions struct{ started, done, failed, refused, retries uint64 }
 type window struct {
 	offered, done, failed uint64
 	latency               *hdrhistogram.Histogram // of good answers; nil: there were none
+}
+
+// clear begins the book anew.
+func (b *book) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notes = notes{}
 }
 
 // at returns the window of a moment since the beginning. b.mu is held.
