@@ -235,9 +235,6 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 		return config, stop, fmt.Errorf("%s is not this machine: hostile requests go to servers of your own only; say so by --i-own-this %s", host, host)
 	}
 	config.Server = c.server
-	if config.Roots, err = c.roots(); err != nil {
-		return config, stop, err
-	}
 	if f.apnsListen != "" {
 		var pushes *pushView
 		if pushes, stop, err = f.listenAPNs(ctx); err != nil {
@@ -250,7 +247,10 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 			return config, func() {}, err
 		}
 	}
-	if config.Steps, err = f.adapter(ctx, c, config.Roots); err == nil {
+	if config.Roots, err = c.roots(); err == nil { // a server that was waited for has written its CA by now
+		config.Steps, err = f.adapter(ctx, c, config.Roots)
+	}
+	if err == nil {
 		config.AutomatedURL = f.adeURL
 		config.Factory, err = f.factory()
 	}

@@ -298,9 +298,7 @@ func checkAPL056(a *asking) {
 func checkAPL057(a *asking) {
 	p := a.enrolled(protocol.IOS)
 	p.queue(2)
-	if a.Pushes != nil {
-		p.settleAll() // what is pushed for the queue has been
-	}
+	a.quiet(p) // what is pushed for the queue has been
 	later, _ := p.command(p.say(p.idle()))
 	id, _ := p.command(p.say(p.report(later, protocol.NotNow)))
 	if id == "" {

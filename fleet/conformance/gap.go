@@ -171,9 +171,6 @@ func (a *asking) upload(pem []byte, confirm bool) error {
 	defer cancel()
 	err := a.Steps.UploadPush(ctx, pem, confirm)
 	a.pass(time.Second) // no two uploads at the same moment
-	if a.Steps.Step == nil {
-		a.settle()
-	}
 	return err
 }
 
@@ -277,11 +274,7 @@ func (a *asking) fleet() []*phone {
 	for i, p := range platforms {
 		phones[i] = a.enrolled(p)
 	}
-	if a.Pushes != nil {
-		for _, p := range phones {
-			p.settleAll()
-		}
-	}
+	a.quiet(phones...)
 	return phones
 }
 

@@ -163,7 +163,7 @@ func checkAPL101(a *asking) {
 func checkAPL104(a *asking) {
 	a.seesPushes()
 	p := a.enrolled(protocol.IOS)
-	p.settleAll()
+	a.quiet(p)
 	p.queue(10)
 	a.settle()
 	if n := len(a.Pushes.Got(p.token)) - p.seen; n > 3 {
@@ -171,10 +171,15 @@ func checkAPL104(a *asking) {
 	}
 }
 
-// settleAll lets the server send what it still has for the device.
-func (p *phone) settleAll() {
-	p.a.settle()
-	p.missed()
+// quiet lets the server send what it still has for devices, and takes note of it.
+func (a *asking) quiet(phones ...*phone) {
+	if a.Pushes == nil {
+		return
+	}
+	a.settle()
+	for _, p := range phones {
+		p.missed()
+	}
 }
 
 func checkAPL105(a *asking) {
@@ -183,9 +188,7 @@ func checkAPL105(a *asking) {
 	for i := range phones {
 		phones[i] = a.enrolled(protocol.IOS)
 	}
-	for _, p := range phones {
-		p.settleAll()
-	}
+	a.quiet(phones...)
 	a.Pushes.GoAway()
 	for _, p := range phones {
 		p.queue(1)
@@ -204,7 +207,7 @@ func checkAPL105(a *asking) {
 func checkAPL106(a *asking) {
 	a.seesPushes()
 	p := a.enrolled(protocol.IOS)
-	p.settleAll()
+	a.quiet(p)
 	idle := p.idle()
 	body := apple.EncodeMessage(nil, &idle)
 	header := p.signature(http.Header{"Content-Type": {apple.CommandType}}, body)

@@ -125,7 +125,7 @@ func checkAPL090(a *asking) {
 
 func checkAPL091(a *asking) {
 	p := a.late(protocol.IOS)
-	id, e := p.renewal()
+	id, _ := p.renewal()
 	x := p.say(p.report(id, protocol.NotNow))
 	for range 5 { // it may be offered once more
 		again, _ := p.command(x)
@@ -137,11 +137,10 @@ func checkAPL091(a *asking) {
 		}
 		x = p.say(p.report(again, protocol.NotNow))
 	}
-	again, e2 := p.renewal()
+	again, e := p.renewal()
 	if again != id {
 		a.fail("the renewal that was answered NotNow came again as another command")
 	}
-	e = e2
 	if x := p.send(p.idle()); x.Status != http.StatusOK {
 		a.fail("before the new identity was used, the old one is answered %s", x.answer())
 	}
