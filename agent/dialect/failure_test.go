@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -347,5 +348,21 @@ func TestPins(t *testing.T) {
 	s.due()
 	if s.act.Trust.Pinned {
 		t.Error("the CheckInURL is pinned too")
+	}
+}
+
+// A refusal says in its failure what the server gave as the reason, on one line that nobody can forge (HST-068).
+func TestFailureSaysWhy(t *testing.T) {
+	for _, tt := range []struct{ kind, body, want string }{
+		{"text/plain; charset=utf-8", "AUTH-47: no licence\n", "profile: status 403: AUTH-47: no licence"},
+		{"text/plain", "one\nlevel=error two", "profile: status 403: one"},
+		{"text/plain", "a\x1b[31m\rb", `profile: status 403: a\x1b[31m\rb`},
+		{"text/plain", strings.Repeat("x", 10_000), "profile: status 403: " + strings.Repeat("x", 200)},
+		{"text/html", "<h1>no</h1>", "profile: status 403"},
+		{"text/plain", "", "profile: status 403"},
+	} {
+		if got := failure(FetchProfile, &Response{Status: 403, ContentType: tt.kind, Body: []byte(tt.body)}).Error(); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.body, got, tt.want)
+		}
 	}
 }

@@ -1,7 +1,11 @@
 package dialect
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"rollcall/agent"
 	"rollcall/protocol"
@@ -133,7 +137,24 @@ func forbidden(r *Response) string {
 }
 
 func failure(s Step, r *Response) *Failure {
-	return &Failure{Step: s, Status: r.Status, Code: forbidden(r), RetryAfter: r.RetryAfter, Err: r.Err}
+	f := &Failure{Step: s, Status: r.Status, Code: forbidden(r), RetryAfter: r.RetryAfter, Err: r.Err}
+	if why := reason(r); f.Err == nil && why != "" {
+		f.Err = errors.New(why)
+	}
+	return f
+}
+
+// mostReason is how much of a server's word about a refusal is passed on, in bytes.
+const mostReason = 200
+
+// reason returns what a refusal says of itself: the first line of its text, escaped where somebody might forge a line with it (HST-068).
+func reason(r *Response) string {
+	if r.Status < 300 || !strings.HasPrefix(r.ContentType, "text/plain") {
+		return ""
+	}
+	line, _, _ := bytes.Cut(bytes.TrimSpace(r.Body[:min(len(r.Body), mostReason)]), []byte("\n"))
+	quoted := strconv.Quote(string(bytes.ToValidUTF8(bytes.TrimSpace(line), nil)))
+	return quoted[1 : len(quoted)-1]
 }
 
 // advance gives the core an event and turns what it wants into the next act.
