@@ -41,7 +41,10 @@ func (s *Server) setAuthority(ctx context.Context, now protocol.Time, who Actor,
 		if err := consent(ctx, p); err != nil {
 			return err
 		}
-		if p.After == p.Before {
+		switch {
+		case p.After == p.Before && p.After.Authority == protocol.Unknown: // it was the choice of none
+			return s.change(ctx, now, &store.Change{Lines: line(delivery.WhatTenant, protocol.RuleRelease, "none is chosen: the authority stays unknown")})
+		case p.After == p.Before:
 			return nil
 		}
 		return s.change(ctx, now, authorityChange(now, content, p))

@@ -671,7 +671,7 @@ func TestAUTH05Consent(t *testing.T) {
 		}
 	}
 	x.equal("granted", granted, 1)
-	x.wantErr("Consent", x.Consent(x.ctx, x.now, boss, "x"), store.ErrNotFound)
+	x.refused(x.Consent(x.ctx, x.now, boss, "x"), protocol.RuleConsent)
 	x.refused(x.Consent(x.ctx, x.now, server.Actor{}, server.ConsentADE), protocol.RuleRoles)
 }
 

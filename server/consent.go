@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"rollcall/protocol"
@@ -81,14 +80,14 @@ func grantedIn(c *store.Content, service string) *store.Consent {
 }
 
 // Consent grants the data-sharing consent of service, once and for all (AUTH-05). One that is granted stays as it is:
-// who and when are those of the first time. The error wraps store.ErrNotFound when there is no such service.
+// who and when are those of the first time. One that there is not is refused.
 func (s *Server) Consent(ctx context.Context, now protocol.Time, who Actor, service string) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	if !slices.ContainsFunc(consents, func(c Consent) bool { return c.Service == service }) {
-		return fmt.Errorf("data-sharing consent %q: %w", service, store.ErrNotFound)
-	}
 	return s.attempt(ctx, now, who, "consent "+service, who.administers(), func(ctx context.Context) error {
+		if !slices.ContainsFunc(consents, func(c Consent) bool { return c.Service == service }) {
+			return refuse(protocol.RuleConsent, "there is no data-sharing consent %q", service)
+		}
 		if grantedIn(s.Content(), service) != nil {
 			return nil
 		}

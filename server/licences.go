@@ -33,7 +33,7 @@ func (s *Server) PreviewLicences(ctx context.Context, now protocol.Time, licence
 // SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the
 // units owned are refused. Under coexistence the devices of these users re-resolve at once, are woken, and move at their
 // next check-in; elsewhere nothing moves (I9). Confirm is the ID of a preview of the same list, or empty. An unknown user
-// is store.ErrNotFound.
+// is refused by AUTH-09.
 func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, licences []Licence, confirm string) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -93,7 +93,7 @@ func (s *Server) licensed(licences []Licence) ([]store.User, error) {
 	for i, l := range licences {
 		u, ok := s.UserByUPN(l.UPN)
 		if !ok {
-			return nil, fmt.Errorf("user %q: %w", l.UPN, store.ErrNotFound)
+			return nil, refuse("AUTH-09", "there is no user %q to hold a licence", l.UPN)
 		}
 		u.User = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
 		users[i] = u

@@ -68,13 +68,15 @@ func printState(w io.Writer, s *target.State) {
 func authoritySetCommand(c *client) *cobra.Command {
 	var change target.Change
 	cmd := &cobra.Command{
-		Use: "set intune|sccm|office365|coexistence", Short: "Change the authority", Args: cobra.ExactArgs(1),
+		Use: "set intune|sccm|office365|coexistence|none", Short: "Change the authority", Args: cobra.ExactArgs(1),
 		Long: `Change the tenant's authority. What it does is printed as a plan: one line for each group of devices that a rule treats
 alike, and one that sums up. Devices move later, each at its own completed check-in.
 
 A change that adds Intune, or strands devices, is only shown at first (AUTH-35), with an id; --confirm with that id makes
 exactly what was shown. Where it strands devices, --count says how many (HST-071). When the world has changed since, the change is refused and the difference named (HST-070). rollcall
-preview shows any change without making it.`,
+preview shows any change without making it.
+
+None leaves a tenant unknown whose authority was never set (AUTH-02); one that is set never returns to that (AUTH-03).`,
 		Example: `  rollcall authority set coexistence
   rollcall authority set coexistence --confirm coexistence-1-9-23-1-5d41402abc4b2a76b9719d91`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,7 +89,11 @@ preview shows any change without making it.`,
 			if no, ok := errors.AsType[*target.Error](err); ok && no.Preview != nil {
 				p = *no.Preview
 			}
-			return tell(cmd, &p, err, fmt.Sprintf("the authority is %s now, in epoch %d", p.After, p.Epoch), func(id string) string {
+			done := fmt.Sprintf("the authority is %s now, in epoch %d", p.After, p.Epoch)
+			if p.After == protocol.Unknown.String() {
+				done = "the authority stays unknown: no device enrols until one is set (AUTH-01, AUTH-02)"
+			}
+			return tell(cmd, &p, err, done, func(id string) string {
 				again := "rollcall authority set " + args[0]
 				if change.Force {
 					again += " --force"

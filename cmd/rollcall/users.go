@@ -124,11 +124,8 @@ func licensed(cmd *cobra.Command, t *target.Rollcall, upns, assign, remove []str
 	}
 	out := make([]target.Licence, len(upns))
 	for i, upn := range upns {
-		u, ok := have[strings.ToLower(upn)]
-		if !ok {
-			return nil, fmt.Errorf("there is no user %s", upn)
-		}
-		l := target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}
+		u := have[strings.ToLower(upn)] // of one that there is not it is the server that says so
+		l := target.Licence{UPN: upn, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}
 		for value, names := range map[bool][]string{true: assign, false: remove} {
 			for _, name := range names {
 				switch name {

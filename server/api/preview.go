@@ -27,8 +27,11 @@ func (w *wanted) UnmarshalText(b []byte) error {
 		return nil
 	}
 	*w = wanted{given: true}
+	if string(b) == "none" { // AUTH-02: leaves a tenant unknown that is
+		return nil
+	}
 	if w.authority.UnmarshalText(b) != nil {
-		return fmt.Errorf("%q is no authority: want intune, sccm, office365 or coexistence", b)
+		return fmt.Errorf("%q is no authority: want intune, sccm, office365, coexistence or none", b)
 	}
 	return nil
 }
@@ -230,19 +233,17 @@ type licences struct {
 	Confirm  string    `json:"confirm,omitempty"`
 }
 
-// read returns the licences as the server has them, each user once.
+// read returns the licences as the server has them, each user that there is once.
 func (h *Handler) read(in *licences) ([]server.Licence, error) {
 	if len(in.Licences) == 0 {
 		return nil, missing("licences")
 	}
 	out := make([]server.Licence, len(in.Licences))
-	ids := make([]uint64, len(in.Licences))
+	ids := make([]uint64, 0, len(in.Licences))
 	for i, l := range in.Licences {
-		u, ok := h.cfg.Server.UserByUPN(l.UPN)
-		if !ok {
-			return nil, wrongValue(fmt.Sprintf("licences[%d].upn", i), "there is no such user")
+		if u, ok := h.cfg.Server.UserByUPN(l.UPN); ok {
+			ids = append(ids, uint64(u.ID)<<32|uint64(i))
 		}
-		ids[i] = uint64(u.ID)<<32 | uint64(i)
 		out[i] = server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
 	}
 	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(a, b) })

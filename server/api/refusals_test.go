@@ -64,7 +64,8 @@ func (o *office) push(topic string, days int, more ...any) map[string]any {
 
 // TestRefusals: each refused transition, upload, consent, role and licence, and what else administrators are refused, names its
 // rule, changes nothing of the tenant or a device, and stands in the journal once with who tried. The status is one that the
-// client takes as a refusal by rule: exit code 2.
+// client takes as a refusal by rule: exit code 2. What is no request at all is a usage error instead, exit code 1, and nobody
+// audits it: TestUsage has those.
 func TestRefusals(t *testing.T) {
 	const present, other = "com.apple.mgmt.External.1", "com.apple.mgmt.External.2"
 	intune := func(t *testing.T) *office { return newOffice(t) }
@@ -100,7 +101,8 @@ func TestRefusals(t *testing.T) {
 		role   store.Role
 	}{
 		// Transitions.
-		{"back to unknown", intune, "POST", "authority", nil, "AUTH-03", as},
+		{"back to unknown", intune, "POST", "authority", func(*office) any { return object{"authority": "unknown"} }, "AUTH-03", as},
+		{"none, once it is set", intune, "POST", "authority", func(*office) any { return object{"authority": "none"} }, "AUTH-03", as},
 		{"a change that there is not", bms, "POST", "authority", func(*office) any { return object{"authority": "sccm"} }, "AUTH-04", as},
 		{"in one step", bms, "POST", "authority", func(*office) any { return object{"authority": "intune"} }, "AUTH-04", as},
 		{"users are left behind", both, "POST", "authority", func(*office) any { return object{"authority": "intune"} }, "AUTH-04", as},
@@ -122,6 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"a request without an authority", unset, "POST", "apns/csr", nil, "AUTH-01", as},
 		// Consents.
 		{"an upload that nobody consented to", bare, "POST", "apns", func(o *office) any { return o.push(present, 500) }, "AUTH-05", as},
+		{"a consent that there is not", bare, "POST", "consents/bogus", nil, "AUTH-05", as},
 		{"a request that nobody consented to", bare, "POST", "apns/csr", nil, "AUTH-05", as},
 		{"serial numbers that nobody consented to", bare, "POST", "ade/serials", func(*office) any { return object{"serials": []any{object{"serial": "C01"}}} }, "AUTH-05", as},
 		// Roles.
@@ -132,6 +135,7 @@ func TestRefusals(t *testing.T) {
 		{"who administers Intune makes tokens", intune, "POST", "tokens", func(*office) any { return object{"name": "x"} }, "AUTH-08", store.IntuneAdministrator},
 		// Licences.
 		{"more than there are", after(bms, "POST", "/rollcall/v1/settings", object{"intune_units": 0}), "POST", "users/licences", func(o *office) any { return o.licence("ada@example.org", "intune") }, "AUTH-09", as},
+		{"of a user that there is not", bms, "POST", "users/licences", func(o *office) any { return o.licence("nobody@example.org", "intune") }, "AUTH-09", as},
 		{"more, with new users", after(intune, "POST", "/rollcall/v1/settings", object{"intune_units": 2}), "POST", "users", func(*office) any {
 			return object{"users": []any{object{"upn": "c@example.org", "intune_licence": true}}}
 		}, "AUTH-09", as},
@@ -175,9 +179,6 @@ func TestRefusals(t *testing.T) {
 			if tt.method == "POST" {
 				body = object{}
 			}
-			if tt.rule == "AUTH-03" {
-				body = object{"authority": "unknown"}
-			}
 			if tt.body != nil {
 				body = tt.body(o)
 			}
@@ -208,6 +209,51 @@ func TestRefusals(t *testing.T) {
 		if !seen[rule] {
 			t.Errorf("no row is refused by %s", rule)
 		}
+	}
+}
+
+// TestUsage: a word that nothing is called, or a document that says nothing, is a mistake in how it was asked, and no try to
+// do what a rule forbids. It names the field, and leaves no line.
+func TestUsage(t *testing.T) {
+	type object = map[string]any
+	for _, tt := range []struct {
+		name, path, field string
+		body              object
+	}{
+		{"an authority that nothing is called", "authority", "authority", object{"authority": "sales"}},
+		{"no authority", "authority", "authority", object{}},
+		{"a licence that nothing is called", "users/licences", "licences[0].bogus", object{"licences": []any{object{"upn": "ada@example.org", "bogus": true}}}},
+		{"no licences", "users/licences", "licences", object{}},
+		{"a user without a name", "users", "users[0].upn", object{"users": []any{object{"name": "x"}}}},
+		{"a gate that nothing is called", "settings", "licence_gate", object{"licence_gate": "perhaps"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newBMS(t)
+			content, before := o.core.Content(), len(o.lines(store.LineFilter{}))
+			status, answer := o.ask("POST", "/rollcall/v1/"+tt.path, tt.body, "Bearer "+o.token)
+			if status != 400 || !strings.Contains(string(answer), `"field":"`+tt.field+`"`) {
+				t.Errorf("answered %d %s, want 400 for %s", status, answer, tt.field)
+			}
+			if o.core.Content() != content || len(o.lines(store.LineFilter{})) != before {
+				t.Error("it changed something, or stands in the journal")
+			}
+		})
+	}
+}
+
+// TestAUTH02None: none is a choice too, of a tenant whose authority is unknown: it changes nothing and stands in the journal.
+func TestAUTH02None(t *testing.T) {
+	o := newBare(t, authority.Tenant{Release: 1910})
+	tenant, before := o.core.Content().Tenant, len(o.lines(store.LineFilter{}))
+	if got := o.call("POST", "/rollcall/v1/authority", map[string]any{"authority": "none"}, 200); got["after"] != "unknown" || got["epoch"] != 0.0 {
+		t.Errorf("answered %v", got)
+	}
+	if now := o.core.Content().Tenant; now != tenant {
+		t.Errorf("the tenant is %+v, was %+v", now, tenant)
+	}
+	lines := o.lines(store.LineFilter{After: uint64(before)})
+	if len(lines) != 1 || lines[0].Rule != protocol.RuleRelease || lines[0].Actor != "token:admin" || !strings.Contains(lines[0].Detail, "none") {
+		t.Errorf("journal %+v", lines)
 	}
 }
 
