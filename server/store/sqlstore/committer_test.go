@@ -225,6 +225,50 @@ func TestHST093SyncFails(t *testing.T) {
 	line(t, s, d, "works again")
 }
 
+// TestHST093QueuedBehindAFailedSync: what waited while a sync failed is not written by a second one, though that would succeed.
+func TestHST093QueuedBehindAFailedSync(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	commits, failing, fail := 0, make(chan struct{}), make(chan struct{})
+	breaks(t, s, func(q statement) error {
+		if q != commit {
+			return nil
+		}
+		if commits++; commits > 1 {
+			return nil // the second sync would lie
+		}
+		close(failing)
+		<-fail
+		return coded(1034)
+	})
+	errs := make([]error, 4)
+	var wg sync.WaitGroup
+	wg.Go(func() { errs[0] = s.commit(lineChange("failed")) })
+	<-failing
+	for i := range errs[1:] {
+		wg.Go(func() { errs[1+i] = s.commit(lineChange("queued")) })
+	}
+	for queued := 0; queued < len(errs)-1; {
+		s.mu.Lock()
+		queued = len(s.queue)
+		s.mu.Unlock()
+	}
+	close(fail)
+	wg.Wait()
+	for i, err := range errs {
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("commit %d = %v, want ErrClosed", i, err)
+		}
+	}
+	s.Close()
+	if commits != 1 {
+		t.Errorf("%d tries to commit, want the one that failed", commits)
+	}
+	if got := journal(t, openDir(t, dir)); len(got) != 0 {
+		t.Errorf("journal after a restart = %q", got)
+	}
+}
+
 // TestHST092HST093EveryStatement fails the n-th statement of a script, for every n, as a full disk, a failing disk, a busy database and a
 // defect do. What was acknowledged is there afterwards, what was not is wholly not, in memory and after a restart.
 func TestHST092HST093EveryStatement(t *testing.T) {
