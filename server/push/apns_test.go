@@ -67,8 +67,8 @@ func TestHST081Answers(t *testing.T) {
 	rows := []row{
 		{200, "", delivery.Accepted, false, 0},
 		{200, "<html>", delivery.Accepted, false, 0},
-		{410, `{"reason":"Unregistered","timestamp":1767323045000}`, delivery.Inactive, false, 0},
-		{410, `{"reason":"ExpiredToken","timestamp":1767323045000}`, delivery.Inactive, false, 0},
+		{410, `{"reason":"Unregistered","timestamp":1767236645000}`, delivery.Inactive, false, 0},
+		{410, `{"reason":"ExpiredToken","timestamp":1767236645000}`, delivery.Inactive, false, 0},
 		{429, `{"reason":"TooManyRequests"}`, later, false, time.Minute},
 		{302, ``, later, false, 0},
 		{500, `{"reason":"InternalServerError"}`, later, false, 0},
@@ -109,8 +109,9 @@ func TestHST081Answers(t *testing.T) {
 			if a.Result != tt.result || a.Suspend != tt.suspend || a.RetryAfter < tt.least || a.RetryAfter > tt.least+longWait {
 				t.Errorf("Push = %+v, want result %d, suspend %t, at least %s later", a, tt.result, tt.suspend, tt.least)
 			}
-			if a.Result == delivery.Inactive && !a.InactiveSince.Equal(time.UnixMilli(1767323045000)) {
-				t.Errorf("inactive since %s, want %s", a.InactiveSince, time.UnixMilli(1767323045000))
+			// APL-101: what Apple says, a day before the moment of this push.
+			if since := time.UnixMilli(1767236645000); a.Result == delivery.Inactive && !a.InactiveSince.Equal(since) {
+				t.Errorf("inactive since %s, want %s", a.InactiveSince, since)
 			}
 			if a.Result != delivery.Accepted && a.Reason == "" {
 				t.Error("no reason")
