@@ -57,6 +57,17 @@ func TestAPL101Inactive(t *testing.T) {
 	}
 }
 
+// TestAPL101SameMoment: an address that became inactive in the very millisecond in which the device told it is inactive.
+func TestAPL101SameMoment(t *testing.T) {
+	p := settled(t)
+	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{
+		Push: delivery.Inactive, InactiveSince: p.s.Push.Since, PushedAt: p.now, Sent: p.s.Wake,
+	}})
+	if !p.s.Push.Unreachable {
+		t.Errorf("push %+v, want unreachable", p.s.Push)
+	}
+}
+
 func TestBadAddress(t *testing.T) {
 	p := settled(t)
 	p.push(delivery.BadAddress)
