@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,31 @@ func TestAPL059(t *testing.T) {
 		}
 		if s.d.Owes() || s.d.task != nil {
 			t.Error("the report is kept after its 2xx")
+		}
+	}
+}
+
+// TestAPL059Contents: it is the report that is repeated, with all that it says, not only its status.
+func TestAPL059Contents(t *testing.T) {
+	for _, status := range []int{0, 400, 403, 404, 413, 429, 500, 503} {
+		for _, reborn := range []bool{false, true} {
+			s := enrolled(t, iPhone, plainHabits)
+			s.command("AAAA-1", mail("com.example.mail", "Mail"))
+			s.wake()
+			m, _ := s.give("AAAA-2", apple.ProfileList{})
+			want := string(s.act.Request.Body)
+			if m.Status != protocol.Acknowledged || !strings.Contains(want, "com.example.mail") {
+				t.Fatalf("%s: %s", m.Status, want)
+			}
+			s.answer(status, nil)
+			if reborn {
+				s.reborn()
+			}
+			s.due()
+			s.reported("AAAA-2")
+			if got := string(s.act.Request.Body); got != want {
+				t.Errorf("after %d, reborn %t, another report: %s", status, reborn, got)
+			}
 		}
 	}
 }
