@@ -112,6 +112,20 @@ func TestAPL022ForeignSignature(t *testing.T) {
 			}
 		})
 	}
+	// One that has a device of its own, and speaks as that one: each alone would be let in (HST-033, HST-035).
+	neighbour := l.phone(udid(2)).enrol()
+	body = encode(neighbour.idle())
+	sig, err := certs.SignDetached(body, neighbour.who, l.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := http.Header{"Mdm-Signature": {base64.StdEncoding.EncodeToString(sig)}}
+	if a, err := neighbour.do(http.MethodPut, commandPath, signed, body); err != nil || a.status != 200 {
+		t.Errorf("a device with its own signature on its own connection got %d (%v), want 200", a.status, err)
+	}
+	if a, err := p.do(http.MethodPut, commandPath, signed, body); err != nil || a.status != 400 || !l.logged("HST-035", "another identity than the connection's") {
+		t.Errorf("another device's message and signature on this connection got %d (%v), want 400 and why in the log\n%s", a.status, err, l.log)
+	}
 	if a, err := p.do(http.MethodPut, commandPath, http.Header{"Mdm-Signature": {"%%%"}}, body); err != nil || a.status != 400 {
 		t.Errorf("a signature that is no base64 answered %d (%v), want 400", a.status, err)
 	}
