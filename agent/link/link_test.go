@@ -205,6 +205,40 @@ func TestAPL009(t *testing.T) {
 	}
 }
 
+// TestHST120SCEPElsewhere: a SCEP client that is sent to another host, out of TLS or in a circle does not go; the challenge and the
+// key's request are for the host of the profile.
+func TestHST120SCEPElsewhere(t *testing.T) {
+	elsewhere := serve(t, nil)
+	for _, tt := range []struct {
+		name string
+		to   func(s *server) string
+	}{
+		{"another host", func(*server) string { return elsewhere.URL + "/scep" }},
+		{"without TLS", func(s *server) string { return strings.Replace(s.URL, "https", "http", 1) + "/scep" }},
+		{"in a circle", func(s *server) string { return s.URL + "/circle" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, nil)
+			s.edit = func(p *apple.Profile) { p.Payloads[1].SCEP.URL = s.URL + "/circle" }
+			s.before = func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+				if r.URL.Path != "/circle" {
+					return false
+				}
+				http.Redirect(w, r, tt.to(s)+"?"+r.URL.RawQuery, http.StatusTemporaryRedirect)
+				return true
+			}
+			d := device(1)
+			_, err := s.link(Config{}).Enrol(t.Context(), d, dialect.Start{URL: s.URL + "/enrol"})
+			if !errors.Is(err, ErrElsewhere) || d.Phase() != agent.New {
+				t.Errorf("%v, phase %s; want ErrElsewhere and no enrolment", err, d.Phase())
+			}
+		})
+	}
+	if got := elsewhere.told(); len(got) != 0 {
+		t.Errorf("the other host heard %q", got)
+	}
+}
+
 func TestAPL010(t *testing.T) {
 	s := serve(t, nil)
 	s.pending = 1 // the first poll follows at once; it fails here, but it came
