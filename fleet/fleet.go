@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,8 +123,8 @@ type wake struct {
 // Begin is the moment at which stories made from a plan begin: a Monday morning.
 var Begin = protocol.At(time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC))
 
-// New makes the fleet of c. The error names what the plan asks for and this target or run cannot give.
-func New(c Config) (*Fleet, error) {
+// New makes the fleet of c. The error names what the plan asks for and this target or run cannot give, or is ctx's.
+func New(ctx context.Context, c Config) (*Fleet, error) {
 	if err := Own(c.URL, c.Plan.IOwn); err != nil {
 		return nil, err
 	}
@@ -158,14 +159,20 @@ func New(c Config) (*Fleet, error) {
 	if f.link, err = link.New(c.Link); err != nil {
 		return nil, err
 	}
-	f.populate()
-	return f, nil
+	return f, f.populate(ctx)
 }
 
 // populate makes the devices, asleep and never managed, and queues when each of them enrols.
-func (f *Fleet) populate() {
-	f.devices = make([]device, len(f.population.Devices))
-	for i, a := range Devices(f.population, f.seed) {
+func (f *Fleet) populate(ctx context.Context) error {
+	made, err := Devices(ctx, f.population, f.seed)
+	if err != nil {
+		return err
+	}
+	f.devices = make([]device, len(made))
+	for i, a := range made {
+		if i%often == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if a == nil {
 			continue
 		}
@@ -176,14 +183,22 @@ func (f *Fleet) populate() {
 		}
 		f.beginHabits(i, f.start)
 	}
+	return nil
 }
 
+// often is after how many devices it is looked whether they are still wanted.
+const often = 4096
+
 // Devices makes p's devices, never managed, each with its number from 1 on; nil stands for one of a platform without a wire.
-func Devices(p *population.Population, seed uint64) []*dialect.Apple {
+// Where ctx ends first, there are none and its error.
+func Devices(ctx context.Context, p *population.Population, seed uint64) ([]*dialect.Apple, error) {
 	models := map[modelKey]*dialect.Model{}
 	habits := map[population.Habits]*dialect.Habits{}
 	devices := make([]*dialect.Apple, len(p.Devices))
 	for i := range p.Devices {
+		if i%often == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		d := &p.Devices[i]
 		if !d.Platform.Apple() {
 			continue
@@ -192,7 +207,7 @@ func Devices(p *population.Population, seed uint64) []*dialect.Apple {
 			Number: protocol.Device(i + 1), Seed: draw(seed, i, forDevice, 0).Uint64(), UDID: d.UDID, Serial: d.Serial, Name: d.Name,
 		}, modelOf(models, d), habitsOf(habits, d.Habits))
 	}
-	return devices
+	return devices, nil
 }
 
 type modelKey struct {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func stood(t *testing.T, text string) *Fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := New(Config{Plan: p, Population: population.New(p), URL: "https://127.0.0.1", Target: &tenant{}, Server: &powered{}, Push: &tokens{}, Clock: Driven(Begin), Stepper: still{}})
+	f, err := New(t.Context(), Config{Plan: p, Population: population.New(p), URL: "https://127.0.0.1", Target: &tenant{}, Server: &powered{}, Push: &tokens{}, Clock: Driven(Begin), Stepper: still{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,5 +320,19 @@ func TestPushWhileTalking(t *testing.T) {
 	f.hear(Begin, wake{2, "magic"}, jobs)
 	if len(jobs) != 0 || len(f.woken) != 1 || len(f.mail()) != 1 || f.Counts().Wakes != 0 {
 		t.Errorf("jobs %v, %d pushes wait, counted %+v", jobs, len(f.woken), f.Counts())
+	}
+}
+
+// A fleet that nobody wants any more is not made.
+func TestNewEnds(t *testing.T) {
+	p, err := plan.Parse("test.yaml", []byte(few))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = New(ctx, Config{Plan: p, Population: population.New(p), URL: "https://127.0.0.1", Target: &tenant{}, Server: &powered{}, Push: &tokens{}, Clock: Driven(Begin), Stepper: still{}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

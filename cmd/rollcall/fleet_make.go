@@ -51,9 +51,13 @@ enrolled by then.`,
 			if p, err = p.WithDevices(devices); err != nil {
 				return err
 			}
+			devices, err := wired(cmd.Context(), cmd.ErrOrStderr(), p, false)
+			if err != nil {
+				return err
+			}
 			bar := newLoadProgress(cmd.ErrOrStderr())
 			c := load.Config{
-				Devices: wired(p), Link: a.link(1), Start: a.start, Parallel: parallel, Progress: bar.show,
+				Devices: devices, Link: a.link(1), Start: a.start, Parallel: parallel, Progress: bar.show,
 				Closed: 1, For: time.Second, // there will be no load
 			}
 			l, err := load.New(c)
@@ -61,7 +65,7 @@ enrolled by then.`,
 				return err
 			}
 			defer l.Close()
-			defer load.Tune(devices, false)()
+			defer load.Tune(len(devices), false)()
 			enrolled, err := l.Enrol(cmd.Context())
 			bar.done()
 			kept := l.Enrolled()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,6 @@ import (
 	"rollcall/fleet/ledger"
 	"rollcall/fleet/load"
 	"rollcall/fleet/plan"
-	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
@@ -125,7 +125,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	config, err := f.config(a, p)
+	config, err := f.config(ctx, cmd.ErrOrStderr(), a, p)
 	if err != nil {
 		return err
 	}
@@ -294,19 +294,26 @@ func openFleet(name string, n int) ([]*dialect.Apple, error) {
 	return devices, nil
 }
 
-// wired makes the devices of a plan that have a wire.
-func wired(p *plan.Plan) []*dialect.Apple {
-	var devices []*dialect.Apple
-	for _, d := range fleet.Devices(population.New(p), p.Seed) {
-		if d != nil {
-			devices = append(devices, d)
-		}
+// wired makes the devices of a plan that have a wire, as many as the memory holds, until ctx ends; kept: each with its
+// connection open.
+func wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool) ([]*dialect.Apple, error) {
+	each := int64(loadedDevice)
+	if kept {
+		each += keptConnection
 	}
-	return devices
+	if err := enoughMemory(p.Devices(), each, freeMemory()); err != nil {
+		return nil, err
+	}
+	pop, err := makePopulation(ctx, w, p)
+	if err != nil {
+		return nil, err
+	}
+	all, err := fleet.Devices(ctx, pop, p.Seed)
+	return slices.DeleteFunc(all, func(d *dialect.Apple) bool { return d == nil }), err
 }
 
 // config makes the load that the plan and the flags ask for.
-func (f *fleetRunFlags) config(a *aim, p *plan.Plan) (c load.Config, err error) {
+func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan.Plan) (c load.Config, err error) {
 	if c.Acts, err = f.acts(a, p); err != nil {
 		return c, err
 	}
@@ -314,7 +321,7 @@ func (f *fleetRunFlags) config(a *aim, p *plan.Plan) (c load.Config, err error) 
 	if f.from != "" {
 		c.Devices, err = openFleet(f.from, f.devices)
 	} else if err = enoughFiles(p.Devices(), kept); err == nil {
-		c.Devices = wired(p)
+		c.Devices, err = wired(ctx, w, p, kept)
 	}
 	if err != nil {
 		return c, err

@@ -131,7 +131,7 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 		return nil, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	if run.Fleet, err = l.fleet(f, run, progress); err != nil {
+	if run.Fleet, err = l.fleet(ctx, f, run, progress); err != nil {
 		return nil, nil, nil, err
 	}
 	begun := time.Now()

@@ -519,7 +519,7 @@ func TestLabExportLicences(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if run.Fleet, err = l.fleet(&f, run, nil); err != nil {
+	if run.Fleet, err = l.fleet(t.Context(), &f, run, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := run.Fleet.Run(t.Context()); err != nil {
@@ -599,12 +599,12 @@ func emptyFolder(ts *testscript.TestScript, _ bool, args []string) {
 // A plan that names a foreign host is still played against loopback alone; the fleet refuses a target that nobody named.
 func TestHST127LabTarget(t *testing.T) {
 	p := days(t)
-	_, err := fleet.New(fleet.Config{Plan: p, Population: population.New(p), URL: "https://mdm.example.org", Clock: fleet.Real()})
+	_, err := fleet.New(t.Context(), fleet.Config{Plan: p, Population: population.New(p), URL: "https://mdm.example.org", Clock: fleet.Real()})
 	if !errors.Is(err, protocol.Rule("HST-127")) {
 		t.Errorf("New for a foreign host: %v", err)
 	}
 	p.IOwn = []string{"mdm.example.org"}
-	if _, err := fleet.New(fleet.Config{Plan: p, Population: population.New(p), URL: "https://mdm.example.org", Clock: fleet.Real()}); errors.Is(err, protocol.Rule("HST-127")) {
+	if _, err := fleet.New(t.Context(), fleet.Config{Plan: p, Population: population.New(p), URL: "https://mdm.example.org", Clock: fleet.Real()}); errors.Is(err, protocol.Rule("HST-127")) {
 		t.Errorf("New for a host that the plan names: %v", err)
 	}
 }

@@ -123,10 +123,10 @@ func (l *laboratory) startPush(ctx context.Context, seed uint64) (url string, ro
 }
 
 // fleet makes the devices.
-func (l *laboratory) fleet(f *labFlags, run *rehearsal.Run, progress func(fleet.Progress)) (*fleet.Fleet, error) {
+func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run, progress func(fleet.Progress)) (*fleet.Fleet, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.server.CA)
-	return fleet.New(fleet.Config{
+	return fleet.New(ctx, fleet.Config{
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Changed: func(now protocol.Time, p *target.Preview) {

@@ -252,7 +252,7 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *medd
 	if err := l.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if run.Fleet, err = l.fleet(f, run, nil); err != nil {
+	if run.Fleet, err = l.fleet(t.Context(), f, run, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := run.Fleet.Run(context.WithoutCancel(t.Context())); err != nil {

@@ -94,7 +94,12 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 				return nil, nil, false, err
 			}
 		}
-		pop = population.New(p)
+		if err := enoughMemory(p.Devices(), labDevice, freeMemory()); err != nil {
+			return nil, nil, false, err
+		}
+		if pop, err = makePopulation(cmd.Context(), cmd.ErrOrStderr(), p); err != nil {
+			return nil, nil, false, err
+		}
 		return p, pop, false, pop.Afford(p)
 	}
 	options, err := f.options(cmd)
@@ -112,6 +117,9 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		if err := since(pop, f.previous, options); err != nil {
 			return nil, nil, false, err
 		}
+	}
+	if err := enoughMemory(max(f.devices, len(pop.Devices)), labDevice, freeMemory()); err != nil {
+		return nil, nil, false, err
 	}
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)

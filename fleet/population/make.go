@@ -1,6 +1,7 @@
 package population
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +28,14 @@ const (
 // that the timeline adds, in this order. Platforms come in exactly the proportions of the mix; whatever else is a
 // share of devices or users is drawn.
 func New(p *plan.Plan) *Population {
-	m := maker{plan: p, pop: &Population{Tenant: tenantOf(p), Total: p.Devices(), Groups: slices.Sorted(maps.Keys(p.Population.Groups))}}
+	pop, _ := Make(context.Background(), p, nil) // nothing ends it
+	return pop
+}
+
+// Make makes the population of p as [New] does, and gives ctx's error where that ends first. progress is called now and then
+// with how many devices there are; nil: nobody.
+func Make(ctx context.Context, p *plan.Plan, progress func(made int)) (*Population, error) {
+	m := maker{ctx: ctx, progress: progress, plan: p, pop: &Population{Tenant: tenantOf(p), Total: p.Devices(), Groups: slices.Sorted(maps.Keys(p.Population.Groups))}}
 	m.pop.Devices = make([]Device, 0, p.Devices())
 	pop := &p.Population
 	m.already(&pop.Already.Present, true)
@@ -36,8 +44,11 @@ func New(p *plan.Plan) *Population {
 	m.timeline()
 	m.users()
 	m.ways()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	m.pop.habits(p)
-	return m.pop
+	return m.pop, ctx.Err()
 }
 
 func tenantOf(p *plan.Plan) Tenant {
@@ -46,11 +57,19 @@ func tenantOf(p *plan.Plan) Tenant {
 }
 
 type maker struct {
-	plan    *plan.Plan
-	pop     *Population
-	strings arena
-	scratch []byte
+	ctx      context.Context
+	progress func(made int) // nil: nobody
+	plan     *plan.Plan
+	pop      *Population
+	strings  arena
+	scratch  []byte
 }
+
+// often is after how many devices a maker looks whether it is still wanted.
+const often = 4096
+
+// ended tells whether nobody wants the population any more, at the i-th device.
+func (m *maker) ended(i int) bool { return i%often == 0 && m.ctx.Err() != nil }
 
 func (m *maker) already(there *plan.Present, user bool) {
 	m.add(there.ByPlatform, user, Device{Joins: Already, Registered: there.Registered, Current: true})
@@ -68,6 +87,12 @@ func (m *maker) add(counts plan.ByPlatform, user bool, like Device) {
 	added := m.pop.Devices[start:]
 	shuffle(source(m.plan.Seed, useOrder, uint64(start)), added)
 	for i := range added {
+		if m.ended(i) {
+			return
+		}
+		if m.progress != nil && i%often == 0 {
+			m.progress(start + i)
+		}
 		m.device(start+i, &added[i])
 		if !user {
 			added[i].User = Nobody
@@ -177,6 +202,9 @@ func (m *maker) users() {
 	}
 	left := 0
 	for i := range m.pop.Devices {
+		if m.ended(i) {
+			return
+		}
 		d := &m.pop.Devices[i]
 		if d.Userless() {
 			continue
@@ -220,6 +248,9 @@ func (m *maker) ways() {
 	p := &m.plan.Population
 	w := &p.Ways
 	for i := range m.pop.Devices {
+		if m.ended(i) {
+			return
+		}
 		d := &m.pop.Devices[i]
 		if d.Platform.Apple() || w.Total() == 0 && p.OtherMDM == 0 {
 			continue

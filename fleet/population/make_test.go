@@ -1,7 +1,9 @@
 package population
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -313,5 +315,24 @@ func TestHST124Seed(t *testing.T) {
 		if one[what] == other[what] {
 			t.Errorf("%s: another seed drew the same", what)
 		}
+	}
+}
+
+// Whoever makes a big population can leave off at any moment.
+func TestMakeEnds(t *testing.T) {
+	p, err := plan.Parse("big.yaml", []byte("until: 1d\npopulation: {devices: 100000, mix: {ios: 50, windows: 50}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	last := 0
+	pop, err := Make(ctx, p, func(made int) {
+		last = made
+		if made > 20_000 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || pop != nil || last > 30_000 {
+		t.Errorf("got %v after %d devices", err, last)
 	}
 }

@@ -104,7 +104,7 @@ func rested(t *testing.T, server *register) *Run {
 		t.Fatal(err)
 	}
 	pop := population.New(p)
-	f, err := fleet.New(fleet.Config{Plan: p, Population: pop, Target: server, URL: "https://127.0.0.1", Clock: fleet.Driven(now), Stepper: server})
+	f, err := fleet.New(t.Context(), fleet.Config{Plan: p, Population: pop, Target: server, URL: "https://127.0.0.1", Clock: fleet.Driven(now), Stepper: server})
 	if err != nil {
 		t.Fatal(err)
 	}
