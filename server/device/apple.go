@@ -128,9 +128,6 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return errOther // no device of ours has that name
 	}
-	if bound(x.out.Effects) {
-		p.leaf = nil // what is known of this connection is no longer so
-	}
 	if err != nil {
 		return err
 	}
@@ -282,16 +279,6 @@ func errorChain(chain []apple.ErrorItem) string {
 		fmt.Fprintf(&b, "%s %d: %s", e.Domain, e.Code, text)
 	}
 	return b.String()
-}
-
-// bound tells whether an outcome changed which certificate belongs to whom.
-func bound(effects []delivery.Effect) bool {
-	for i := range effects {
-		if effects[i].Kind != delivery.Journal {
-			return true
-		}
-	}
-	return false
 }
 
 // appleRefuse logs err and answers it in Apple's way: a status, since the MDM protocol has no body for it. Never

@@ -123,6 +123,7 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 			}
 			p.leaf, p.id = leaf, record.ID
 		}
+		// Whose it is, never changes from now on; whether it still counts, may with every message on any connection.
 	} else if cred, err := h.cfg.Server.Credential(r.Context(), p.cred.Fingerprint); err != nil {
 		return nil, err
 	} else if p.cred = cred; cred.Revoked {

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
@@ -265,6 +266,45 @@ func TestHST031Times(t *testing.T) {
 			t.Errorf("life %v: an expired identity ends no enrolment", r.State.Life)
 		}
 	})
+}
+
+// TestHST033KeptConnection: what one connection knows of its certificate is not older than what happened on another one.
+func TestHST033KeptConnection(t *testing.T) {
+	l := newLab(t)
+	kept := l.phone(udid(1))
+	other := l.phoneOf(kept.id, kept.who)
+	if a := kept.send(kept.idle()); a.status != http.StatusBadRequest {
+		t.Fatalf("an identity that is not bound yet got %d, want 400", a.status)
+	}
+	other.enrol()
+	if a := kept.send(kept.idle()); a.status != 200 {
+		t.Fatalf("after its enrolment on another connection it got %d, want 200\n%s", a.status, l.log)
+	}
+	if a := kept.send(kept.authenticate()); a.status != 200 { // the device enrols again, with the identity that it has
+		t.Fatalf("Authenticate again got %d", a.status)
+	}
+	for _, p := range []*phone{kept, other} {
+		if a := p.send(p.tokenUpdate()); a.status != 200 {
+			t.Fatalf("TokenUpdate on either connection got %d", a.status)
+		}
+	}
+	l.order(other.id, protocol.Erase)
+	for a := other.send(other.idle()); len(a.body) > 0; {
+		id, _, err := apple.DecodeCommand(a.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a = other.send(apple.Message{UDID: other.id, Status: protocol.Acknowledged, CommandUUID: id})
+	}
+	before := l.record(kept.id).State
+	for _, m := range []apple.Message{kept.idle(), kept.tokenUpdate(), kept.authenticate()} {
+		if a := kept.send(m); a.status != http.StatusBadRequest {
+			t.Errorf("%s after a wipe on another connection got %d, want 400", m.MessageType, a.status)
+		}
+	}
+	if after := l.record(kept.id).State; after.Life != before.Life || after.LastSeen != before.LastSeen {
+		t.Errorf("the revoked identity changed its device: %+v", after)
+	}
 }
 
 func TestHST032Superseded(t *testing.T) {
