@@ -36,4 +36,7 @@
 // DeclarativeManagement are answered 404 until there is something to give. Of a malformed message the log has its
 // elements and keys, its length and its SHA-256, not its bytes: they may hold secrets. HTTP/2 is not offered: devices
 // hold one connection with one request at a time, and HTTP/1.1 costs less.
+// A request with chunks and a Content-Length is read by its chunks and answered, not refused by 400 (HST-022): net/http hides the
+// length. RFC 9112, section 6.3, allows that where the connection is closed afterwards, as it is after every request with
+// chunks. Two equal Content-Lengths are one (RFC 9110, section 8.6); two that differ are refused.
 package device

@@ -98,13 +98,19 @@ func (w *paced) Write(p []byte) (n int, err error) {
 }
 
 // onePath refuses what a proxy in front and the router behind could take for two different paths (HST-022).
-// Nothing is redirected: a device would follow (apple.md section 6.3).
+// Nothing is redirected: a device would follow (apple.md section 6.3). Where such a proxy could disagree about the end of a request,
+// the connection ends with it, so that nothing behind is taken for another one (RFC 9112, section 6.1): net/http does not show
+// a Content-Length beside chunks, nor chunks in HTTP/1.0.
 func onePath(h http.Handler, log *logrus.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close")
+		}
 		p := r.URL.Path
 		if r.URL.IsAbs() || r.URL.Host != "" || p == "" || p[0] != '/' || strings.ContainsAny(p, ";\\\x00") || encodedPath(r.URL.RawPath) ||
 			p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
 			log.WithFields(logrus.Fields{"rule": "HST-022", "method": r.Method, "target": r.RequestURI[:min(len(r.RequestURI), 200)], "remote": r.RemoteAddr}).Warn("refused")
+			w.Header().Set("Connection", "close")
 			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
 			return
 		}

@@ -191,6 +191,43 @@ func TestHST022OnePath(t *testing.T) {
 	})
 }
 
+// TestHST022NothingBehind: where the end of a request is in doubt, what follows it is never a second one.
+func TestHST022NothingBehind(t *testing.T) {
+	l := newLab(t)
+	p := l.phone(udid(1)).enrol()
+	body := string(encode(p.idle()))
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	chunks := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	second := "PUT " + commandPath + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body
+	for _, tt := range []struct {
+		name, line, headers, body string
+		status, answers           int
+	}{
+		{"plain", commandPath + " HTTP/1.1", length, body, 200, 2}, // only this one may go on
+		{"two equal lengths", commandPath + " HTTP/1.1", length + length, body, 200, 2},
+		{"two lengths", commandPath + " HTTP/1.1", "Content-Length: 0\r\n" + length, body, 400, 1},
+		{"chunks", commandPath + " HTTP/1.1", "Transfer-Encoding: chunked\r\n", chunks, 200, 1},
+		{"a length, then chunks", commandPath + " HTTP/1.1", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunks, 200, 1},
+		{"chunks, then a length", commandPath + " HTTP/1.1", "Transfer-Encoding: chunked\r\n" + length, chunks, 200, 1},
+		{"no length beside chunks", commandPath + " HTTP/1.1", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", chunks, 200, 1},
+		{"chunks twice", commandPath + " HTTP/1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks, 501, 1},
+		{"chunks that nobody reads", "/nothing HTTP/1.1", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunks, 404, 1},
+		{"chunks in HTTP/1.0", commandPath + " HTTP/1.0", "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n" + length, body, 200, 1},
+		{"a bad path", "/e/../apple/mdm HTTP/1.1", length, body, 400, 1},
+		{"a bad path without a body", "/e/%2e%2e/x HTTP/1.1", "", "", 400, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := l.raw(p, "PUT "+tt.line+"\r\nHost: x\r\n"+tt.headers+"\r\n"+tt.body+second)
+			if want := fmt.Sprint(tt.status, " "); !strings.HasPrefix(strings.TrimPrefix(got, "HTTP/1.1 "), want) && !strings.HasPrefix(strings.TrimPrefix(got, "HTTP/1.0 "), want) {
+				t.Errorf("answered %.40q, want %d", got, tt.status)
+			}
+			if n := strings.Count(got, "HTTP/1."); n != tt.answers {
+				t.Errorf("%d answers, want %d: %q", n, tt.answers, got)
+			}
+		})
+	}
+}
+
 func TestHST023ForgedHeaders(t *testing.T) {
 	l := newLab(t)
 	a := l.phone(udid(1)).enrol()
