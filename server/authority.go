@@ -95,15 +95,10 @@ func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *
 	if opens && next.Campaign.Gap == 0 {
 		next.Campaign.Gap = now
 	}
-	p, err := s.plan(ctx, now, content, &next, "")
-	if err != nil {
-		return nil, err
-	}
-	p.OpensGap, p.Unsupported = opens, authority.Unsupported(before, after)
-	enables := after != before && after.Authority == protocol.Office365 && after.Coexistence
-	p.Confirm = after != before && before.Authority != protocol.Unknown && (enables || p.Stranded > 0)
-	p.warn(enables)
-	return p, nil
+	return s.plan(ctx, now, content, &next, step{
+		enables:  after != before && after.Authority == protocol.Office365 && after.Coexistence,
+		opensGap: opens, unsupported: authority.Unsupported(before, after),
+	})
 }
 
 // onBMS counts the users whose devices resolve to office365 under coexistence (AUTH-04).

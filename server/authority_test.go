@@ -497,7 +497,7 @@ func TestI10ByName(t *testing.T) {
 	}
 	says(func() { swap(false, true) }, "not what would happen now: 8 devices differ: UDID-1 registers anew, held by AUTH-30 (AUTH-16), was: moves to intune, held by AUTH-30 (AUTH-14); UDID-2 moves")
 	says(func() { swap(true, false) }, "and 3 more")
-	says(func() { x.profile(protocol.Intune, "mail", protocol.Email, "org.intune.mail") }, "4 devices differ: UDID-1 keeps or loses other profiles; UDID-3 keeps")
+	says(func() { x.profile(protocol.Intune, "mail", protocol.Email, "org.intune.mail") }, "4 devices differ: UDID-1 gets, keeps or loses other profiles; UDID-3 gets")
 	says(func() {
 		_, err := x.Retire(x.ctx, x.now, boss, phones[0].number)
 		x.must(err)
@@ -511,7 +511,7 @@ func TestI10ByName(t *testing.T) {
 	says(func() {
 		x.reopen()
 		x.must(x.TakeProfile(x.ctx, x.now, boss, protocol.Intune, "mail", ""))
-	}, "as many devices, but not the same ones; which, nobody remembers")
+	}, "as many devices, but not the same ones, or not the same done to them; which, nobody remembers")
 
 	// The licences that were shown, not others that do the same.
 	list := []server.Licence{{UPN: "a@example.org", Basic: true}}
@@ -573,6 +573,52 @@ func TestHST070Outdated(t *testing.T) {
 	}
 	if e := x.World().Tenant.Epoch; e != 2 {
 		t.Errorf("epoch %d", e)
+	}
+}
+
+// TestHST070Shown: whatever a preview shows is confirmed with it, also what no device is counted by.
+func TestHST070Shown(t *testing.T) {
+	gap := func(on bool) func(*tenant) {
+		return func(x *tenant) { x.decide(func(set *delivery.Settings) { set.Gap.NotOnCoexistence = !on }) }
+	}
+	for name, c := range map[string]struct {
+		begin, change func(*tenant)
+		says          string
+	}{
+		"a device is left without profiles": {
+			func(x *tenant) {
+				x.enrolled(1).drain()
+				x.profile(protocol.Intune, "other", protocol.Configuration, "org.intune.other")
+			},
+			func(x *tenant) { x.must(x.TakeProfile(x.ctx, x.now, boss, protocol.Intune, "other", "")) },
+			"now 1 devices lose all profiles",
+		},
+		"another profile is meant for it": {
+			func(x *tenant) { x.enrolled(1).drain() },
+			func(x *tenant) { x.profile(protocol.Intune, "other", protocol.Configuration, "org.intune.other") },
+			"UDID-1 gets, keeps or loses other profiles",
+		},
+		"the gap opens for an empty tenant":                   {gap(false), gap(true), "now Apple devices cannot check in"},
+		"the gap does not open":                               {gap(true), gap(false), "no longer Apple devices cannot check in"},
+		"the gap opens for devices that do not register anew": {func(x *tenant) { gap(false)(x); x.enrolled(0) }, gap(true), "now Apple devices cannot check in"},
+		"other licence units": {
+			func(x *tenant) { x.must(x.SetUnits(x.ctx, x.now, boss, 5)) },
+			func(x *tenant) { x.must(x.SetUnits(x.ctx, x.now, boss, 6)) },
+			"not the change that was shown",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := bms(t)
+			c.begin(x)
+			p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
+			x.must(err)
+			c.change(x)
+			_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+			x.refused(err, protocol.RuleOutdated)
+			if err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v\ndoes not say %q", err, c.says)
+			}
+		})
 	}
 }
 

@@ -111,11 +111,7 @@ func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *stor
 	for i := range users {
 		fmt.Fprintf(&what, "%d: %s\n", users[i].ID, holds(&users[i].User))
 	}
-	p, err := s.plan(ctx, now, content, next, what.String())
-	if err == nil {
-		p.warn(false)
-	}
-	return p, err
+	return s.plan(ctx, now, content, next, step{what: what.String()})
 }
 
 // withinUnits refuses a change after which more users hold an Intune licence than the tenant owns, and more than before it.

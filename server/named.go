@@ -143,7 +143,7 @@ func (s *Server) differing(ctx context.Context, was, p *Preview) (string, error)
 			case a[0].From != b[0].From:
 				err = say(b[0].Device, "is registered with %s, was with %s", b[0].From, a[0].From)
 			case a[0] != b[0]:
-				err = say(b[0].Device, "keeps or loses other profiles")
+				err = say(b[0].Device, "gets, keeps or loses other profiles")
 			}
 			a, b = a[1:], b[1:]
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"rollcall/protocol"
@@ -34,8 +35,16 @@ type Warning struct {
 	Text string
 }
 
-// plan previews the step from one content to another. What says what it is that changes, besides the tenant.
-func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content, what string) (*Preview, error) {
+// A step is what a plan does not find in the two contents that it compares.
+type step struct {
+	what        string // changes, besides the tenant
+	enables     bool   // coexistence
+	opensGap    bool
+	unsupported bool
+}
+
+// plan previews the step from one content to another.
+func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content, step step) (*Preview, error) {
 	scene := &authority.Scene{
 		Before: before.Tenant, After: after.Tenant, Now: now, Leaving: after.Settings.Leaving,
 		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap},
@@ -47,7 +56,7 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 	}
 	was, is := s.World(), newWorld(after)
 	var failed error
-	p := &Preview{Before: before.Tenant, After: after.Tenant}
+	p := &Preview{Before: before.Tenant, After: after.Tenant, OpensGap: step.opensGap, Unsupported: step.unsupported}
 	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), func(c *authority.Subject, j *authority.Judgement) {
 		p.Devices = append(p.Devices, namedOf(c, j))
 	})
@@ -55,7 +64,9 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 		return nil, failed
 	}
 	p.Preview = plan
-	sum := sha256.Sum256([]byte(plan.ID + what))
+	p.Confirm = p.After != p.Before && p.Before.Authority != protocol.Unknown && (step.enables || p.Stranded > 0)
+	p.warn(step.enables)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", plan.ID, p.Confirm, p.Warnings, step.what))
 	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
 	s.previews.keep(p)
 	return p, nil
@@ -157,7 +168,9 @@ func (s *Server) difference(ctx context.Context, p *Preview, id string) (string,
 			out = append(out, what+" "+is[i]+", was "+was[i])
 		}
 	}
-	if before := s.previews.find(id); before != nil {
+	before := s.previews.find(id)
+	switch {
+	case before != nil:
 		devices, err := s.differing(ctx, before, p)
 		if err != nil {
 			return "", err
@@ -165,8 +178,18 @@ func (s *Server) difference(ctx context.Context, p *Preview, id string) (string,
 		if devices != "" {
 			out = append(out, devices)
 		}
-	} else if out == nil {
-		out = append(out, "as many devices, but not the same ones; which, nobody remembers: the server has started since, or showed others")
+		for _, w := range p.Warnings {
+			if !slices.Contains(before.Warnings, w) {
+				out = append(out, "now "+w.Text)
+			}
+		}
+		for _, w := range before.Warnings {
+			if !slices.Contains(p.Warnings, w) {
+				out = append(out, "no longer "+w.Text)
+			}
+		}
+	case out == nil:
+		out = append(out, "as many devices, but not the same ones, or not the same done to them; which, nobody remembers: the server has started since, or showed others")
 	}
 	if out == nil {
 		return "it does the same to every device, and it is not the change that was shown", nil

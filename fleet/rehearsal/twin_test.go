@@ -336,11 +336,23 @@ func (w *twin) foretell(to string) (text, has string, counts [len(wordNames)]int
 	before, gap := w.tenant, w.gap
 	changes := to != before
 	w.tenant, w.gap = to, gap || changes && before != "unknown"
-	b, h := fmt.Appendf(nil, "%s %d", to, w.epoch), []byte(nil)
+	b, h := fmt.Appendf(nil, "%s %d, gap %t", to, w.epoch, w.gap), []byte(nil)
+	if w.units >= 0 {
+		held := 0
+		for i := range w.people {
+			if w.people[i].class() == "entitled" {
+				held++
+			}
+		}
+		b = fmt.Appendf(b, ", %d of %d units", held, w.units)
+	}
 	for i, u := range w.devices {
 		if u.life != "enrolled" {
 			continue
 		}
+		w.tenant = before
+		_, by := w.target(u)
+		w.tenant = to
 		is := w.words(u, changes)
 		for k := range wordNames {
 			if is>>k&1 != 0 {
@@ -348,8 +360,8 @@ func (w *twin) foretell(to string) (text, has string, counts [len(wordNames)]int
 			}
 		}
 		who, rule := w.target(u)
-		b = fmt.Appendf(b, "\n%d %s to %s by %s, %b, held %v", i, u.registered, who, rule, is, w.held(u))
-		h = fmt.Appendf(h, "%d has %q, gets %q\n", i, slices.Sorted(maps.Keys(u.on)), slices.Sorted(maps.Keys(w.wanted(u))))
+		b = fmt.Appendf(b, "\n%d %s by %s to %s by %s, %b, held %v, gets %q", i, u.registered, by, who, rule, is, w.held(u), slices.Sorted(maps.Keys(w.wanted(u))))
+		h = fmt.Appendf(h, "%d has %q, seen lately %t\n", i, slices.Sorted(maps.Keys(u.on)), w.clock.Sub(u.seen) <= 90*day)
 	}
 	w.tenant, w.gap = before, gap
 	return string(b), string(h), counts

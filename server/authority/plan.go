@@ -15,8 +15,8 @@ import (
 
 // A Preview is what a change does to all devices: what is true right after it, before any check-in.
 type Preview struct {
-	// ID names what was previewed: the change, and of each device who should manage it, by which rule, what holds it, and
-	// what becomes of its profiles.
+	// ID names what was previewed: the change, and of each device who manages it before and after, by which rule, what holds
+	// it, which profiles are meant for it and what becomes of those that it has.
 	// The same world gives the same ID; whoever confirms the change names it.
 	ID string
 
@@ -67,7 +67,7 @@ type Need struct {
 // during the call only. A device that no authority has registered yet is no part of it. The same code answers a preview
 // and makes the change (AUTH-35, I10).
 func Plan(s *Scene, devices iter.Seq[*Subject], each func(*Subject, *Judgement)) Preview {
-	p := planner{s: s, hash: sha256.New(), groups: map[groupKey]*Group{}, profiles: map[profileKey]int{}}
+	p := planner{s: s, hash: sha256.New(), fall: fnv.New64a(), groups: map[groupKey]*Group{}, profiles: map[profileKey]int{}}
 	p.begin()
 	for c := range devices {
 		if c.Registered == protocol.Unknown {
@@ -98,6 +98,7 @@ type planner struct {
 	s        *Scene
 	out      Preview
 	hash     hash.Hash
+	fall     hash.Hash64
 	buf      []byte
 	groups   map[groupKey]*Group
 	profiles map[profileKey]int
@@ -109,6 +110,14 @@ func (p *planner) begin() {
 	for _, t := range []*Tenant{&p.s.Before, &p.s.After} {
 		p.buf = append(p.buf, byte(t.Authority), flag(t.coexists()), flag(t.AcceptUserless))
 		p.buf = binary.LittleEndian.AppendUint32(p.buf, t.Epoch)
+	}
+	p.buf = append(p.buf, flag(p.s.Push.Gap))
+	for _, x := range protocol.Platforms {
+		p.buf = append(p.buf, flag(p.s.Push.Settings.Covers(x)))
+	}
+	if u := &p.s.Units; u.Known {
+		p.buf = binary.LittleEndian.AppendUint64(p.buf, uint64(u.Owned))
+		p.buf = binary.LittleEndian.AppendUint64(p.buf, uint64(u.Free))
 	}
 	p.hash.Write(p.buf)
 }
@@ -156,10 +165,19 @@ func (p *planner) count(c *Subject, j *Judgement) {
 	p.need(c)
 }
 
-// falls counts what becomes of c's profiles, and returns a number that stands for it: FNV-1a over the names of those that do
-// not stay, and how they go. Until when is not part of it, for that follows from the moment of the change.
-func (p *planner) falls(c *Subject, j *Judgement) uint64 {
-	h := fnv.New64a()
+// falls counts what becomes of c's profiles, and returns a number that stands for it, whatever their order: the sum of FNV-1a
+// over the names of those that are meant for the device, and of those that do not stay on it, and how they go. Until when is
+// not part of it, for that follows from the moment of the change.
+func (p *planner) falls(c *Subject, j *Judgement) (sum uint64) {
+	add := func(x *Profile, f Fall) {
+		p.buf = append(append(append(p.buf[:0], x.Name...), 0, byte(x.Family), byte(x.Authority), byte(f.Effect)), f.Rule...)
+		p.fall.Reset()
+		p.fall.Write(p.buf)
+		sum += p.fall.Sum64()
+	}
+	for i := range c.Gets {
+		add(&c.Gets[i], Fall{})
+	}
 	for i := range c.Has {
 		has := &c.Has[i]
 		f := p.s.Fall(c, j, *has)
@@ -167,18 +185,18 @@ func (p *planner) falls(c *Subject, j *Judgement) uint64 {
 			continue
 		}
 		p.profiles[profileKey{f, has.Family}]++
-		p.buf = append(append(append(p.buf[:0], has.Name...), 0, byte(has.Family), byte(has.Authority), byte(f.Effect)), f.Rule...)
-		h.Write(p.buf)
+		add(has, f)
 	}
-	return h.Sum64()
+	return sum
 }
 
 // name adds to the identity what a confirmation must find again.
 func (p *planner) name(c *Subject, j *Judgement) {
 	p.buf = binary.LittleEndian.AppendUint32(p.buf[:0], uint32(c.Number))
-	p.buf = append(p.buf, byte(c.Registered), byte(j.After.Authority), flag(j.Pending), flag(j.Stale), byte(j.Stranded), byte(j.Fate), flag(j.After.Unlicensed), flag(j.MustEnrol))
+	p.buf = append(p.buf, byte(c.Registered), byte(j.After.Authority), flag(j.Pending), flag(j.Stale), byte(j.Stranded), byte(j.Fate), flag(j.After.Unlicensed), flag(j.MustEnrol),
+		flag(j.Reachable), flag(j.Prompt), flag(j.Unprotected), flag(c.PlanOff), flag(c.Unsure))
 	p.buf = binary.LittleEndian.AppendUint64(p.buf, j.Falls)
-	p.buf = append(p.buf, j.After.Rule...)
+	p.buf = append(append(append(p.buf, j.Before.Rule...), '/'), j.After.Rule...)
 	p.buf = append(append(append(p.buf, '/'), j.Blocked...), '\n')
 	p.hash.Write(p.buf)
 }

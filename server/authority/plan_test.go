@@ -44,7 +44,9 @@ func TestAUTH35Identity(t *testing.T) {
 	}
 	open := adding
 	open.Push.Gap = false
-	for name, scene := range map[string]authority.Scene{"another change": forced, "no gap": open} {
+	units := adding
+	units.Units = authority.Units{Known: true}
+	for name, scene := range map[string]authority.Scene{"another change": forced, "no gap": open, "other units": units} {
 		if got := authority.Plan(&scene, pointers(all), nil); got.ID == first.ID {
 			t.Errorf("%s has the same identity", name)
 		}
@@ -52,6 +54,8 @@ func TestAUTH35Identity(t *testing.T) {
 	for name, change := range map[string]func(*authority.Subject){
 		"a licence": func(c *authority.Subject) { c.Is = entitled }, "a registration": func(c *authority.Subject) { c.Registered = protocol.Intune },
 		"a retire": func(c *authority.Subject) { c.Leaving = true }, "another device": func(c *authority.Subject) { c.Number = 99 },
+		"what is meant for it": func(c *authority.Subject) { c.Gets = []authority.Profile{{Name: "n", Family: protocol.WiFi}} },
+		"its last contact":     func(c *authority.Subject) { c.Contact = 1 },
 	} {
 		other := slices.Clone(all)
 		change(&other[3])
