@@ -61,10 +61,8 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if err := s.fill(ctx, now, world, out); err != nil {
 		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
 	}
-	if out.Changed&delivery.Gone != 0 {
-		if err := s.nameRemoved(ctx, out); err != nil {
-			return fmt.Errorf("%s: %w", ev.Kind, err)
-		}
+	if err := s.name(ctx, out); err != nil {
+		return fmt.Errorf("%s: %w", ev.Kind, err)
 	}
 	if ev.Encode != nil && out.Refusal.Rule == "" { // a refused round is decided afresh when it comes again
 		out.Exchange.Key = ev.Key
@@ -99,11 +97,12 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	return nil
 }
 
-// nameRemoved puts the name of a record that is removed into its last journal line, where it stays.
-func (s *Server) nameRemoved(ctx context.Context, out *delivery.Outcome) error {
+// name puts the device's name into the lines of its enrolment and of the removal of its record: there the journal's chain
+// covers it (HST-074), and it stays.
+func (s *Server) name(ctx context.Context, out *delivery.Outcome) error {
 	for i := range out.Effects {
 		e := &out.Effects[i]
-		if e.What != delivery.WhatRecordRemoved {
+		if e.Kind != delivery.Journal || e.What != delivery.WhatEnrolled && e.What != delivery.WhatRecordRemoved {
 			continue
 		}
 		r, err := s.store.Record(ctx, out.State.Device)
@@ -113,7 +112,11 @@ func (s *Server) nameRemoved(ctx context.Context, out *delivery.Outcome) error {
 		if err != nil {
 			return err
 		}
-		e.Detail = logs.Escape(r.ID) + ": " + e.Detail
+		name := logs.Escape(r.ID)
+		if e.Detail != "" {
+			name += ": " + e.Detail
+		}
+		e.Detail = name
 	}
 	return nil
 }

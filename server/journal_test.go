@@ -23,6 +23,8 @@ func TestJournalSaysWhoActed(t *testing.T) {
 	x.must(x.PutToken(x.ctx, x.now, store.Token{Name: "t"}))
 	lines, err := x.store.Journal(x.ctx, store.LineFilter{}, 1000)
 	x.must(err)
+	record, err := x.store.Record(x.ctx, p.number)
+	x.must(err)
 	got := map[delivery.What]string{}
 	for _, l := range lines {
 		if l.Actor == "" {
@@ -31,7 +33,7 @@ func TestJournalSaysWhoActed(t *testing.T) {
 		got[l.What+" "+delivery.What(l.Detail)] = l.Actor
 	}
 	for what, want := range map[delivery.What]string{
-		"enrolled ": "device", "command queued DeviceLock": "token:ada", "tenant changed 1 users": "token:ada", "tenant changed token t": "system",
+		"enrolled " + delivery.What(record.ID): "device", "command queued DeviceLock": "token:ada", "tenant changed 1 users": "token:ada", "tenant changed token t": "system",
 	} {
 		found := false
 		for key, actor := range got {

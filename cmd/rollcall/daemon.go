@@ -159,6 +159,9 @@ func startServer(ctx context.Context, cfg serveConfig) (_ *runningServer, err er
 	if s.store, err = sqlstore.Open(ctx, cfg.Data); err != nil { // whoever connects meanwhile waits
 		return nil, err
 	}
+	if broken := s.store.EndUnsigned(); broken != nil {
+		cfg.Log.WithField("rule", protocol.RuleJournal).Error(broken.Error() + ": somebody changed the database; see rollcall audit verify")
+	}
 	s.Addr = listener.Addr().String()
 	if len(cfg.Names) == 0 {
 		host, _, _ := net.SplitHostPort(s.Addr)

@@ -38,8 +38,9 @@
 // Each line carries a hash over itself and the line before. Where the chain ends is kept apart from it, signed under a
 // secret that only this database has, and written with the lines of each transaction; [Store.VerifyJournal] names the first
 // line that is not as it was written (HST-074). After lines were cut off or slipped in at the end, the chain goes on from the
-// end that was signed, and after the end itself was forged from nowhere: a later line does not heal the place. Who can read
-// the secret can forge all of it.
+// end that was signed, and after the end itself was forged from nowhere: a later line does not heal the place, nor does a new
+// secret where the old one is gone. A line has only the number of its device; what that is called is in the line of its
+// enrolment, and compared with its record. Who can read the secret can forge all of it.
 //
 // # Restoring
 //

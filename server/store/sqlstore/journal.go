@@ -11,11 +11,17 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/logs"
 	"rollcall/server/store"
 )
 
 // journalSecret names the secret that the head is signed with. It is the store's own: Content.Secrets has it not.
 const journalSecret = "journal"
+
+// firstSigned is the first version of the tables with a head.
+const firstSigned = 2
+
+const notSigned = "may be missing: the journal's end is not signed by this server"
 
 var lineColumns = []string{"seq", "at", "device", "rule", "what", "detail", "actor"}
 
@@ -60,8 +66,8 @@ func (w *writer) putHead() error {
 	return err
 }
 
-// openJournal has the writer go on where the journal ends. A data folder that has no secret for it yet is new, or of
-// version 1, and gets one.
+// openJournal has the writer go on where the journal ends. A data folder that is new, or was of version 1, has neither secret
+// nor head yet, and gets both.
 func (s *Store) openJournal(ctx context.Context) error {
 	w := s.w
 	err := query(ctx, s.lists, "SELECT value FROM secrets WHERE name=?", func(r *row) { w.journalKey = r.blob() }, journalSecret)
@@ -72,33 +78,53 @@ func (s *Store) openJournal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept, err := loadHead(ctx, s.lists)
+	if err != nil {
+		return err
+	}
 	if len(w.journalKey) == 0 {
+		first, err := s.unsigned(ctx)
+		if err != nil {
+			return err
+		}
 		w.journalKey = make([]byte, sha256.Size)
 		rand.Read(w.journalKey) // never fails
 		w.head = newest
-		return w.transact([]*job{{change: changeFunc(func(w *writer) error {
+		err = w.transact([]*job{{change: changeFunc(func(w *writer) error {
 			b := batch{w: w}
 			b.do(putSecret, journalSecret, w.journalKey)
-			if b.err == nil {
+			if b.err == nil && first { // else nothing that is there is this server's word
 				b.err = w.putHead()
 			}
 			return b.err
 		})}}, false)
-	}
-	kept, err := loadHead(ctx, s.lists)
-	if err != nil {
-		return err
+		if err != nil || first {
+			return err
+		}
 	}
 	w.head = kept.Head
 	if !kept.genuine(w.journalKey) {
 		// Nobody knows where the journal ended. A new signature must not heal that, so what comes now follows no line.
 		w.head = store.Head{Seq: newest.Seq, Hash: sha256.Sum256(append(kept.mac[:], "not genuine"...))}
+		s.unsignedEnd = &store.Break{Seq: newest.Seq + 1, Reason: notSigned}
 	}
 	// Where lines were cut off, or slipped in, at the end, the chain goes on from the head that was kept: the place stays
 	// visible.
 	w.head.Seq = max(w.head.Seq, newest.Seq)
 	return nil
 }
+
+// unsigned tells whether a journal without a secret has never had one: it has no head, and it is of version 1, which kept no
+// actors, or nothing was ever kept in this database.
+func (s *Store) unsigned(ctx context.Context) (yes bool, err error) {
+	err = query(ctx, s.lists, `SELECT NOT EXISTS (SELECT 1 FROM journal_head) AND NOT EXISTS (SELECT 1 FROM journal WHERE actor<>'') AND
+		(EXISTS (SELECT 1 FROM journal) OR NOT EXISTS (SELECT 1 FROM secrets))`, func(r *row) { yes = r.flag() })
+	return yes || s.before < firstSigned, err
+}
+
+// EndUnsigned says that [Open] found the journal's end without this server's signature; nil: it did not. Verifying says the
+// same for good.
+func (s *Store) EndUnsigned() *store.Break { return s.unsignedEnd }
 
 func newestLine(ctx context.Context, from reader) (h store.Head, err error) {
 	err = query(ctx, from, selectFrom("journal", "seq", "chain")+"ORDER BY seq DESC LIMIT 1", func(r *row) {
@@ -165,7 +191,18 @@ func (s *Store) JournalEnd(ctx context.Context) (end uint64, err error) {
 	return end, err
 }
 
-// VerifyJournal follows the chain and compares its end with the head, both as of one moment.
+// names are what the journal's readers are told that devices are called, as lines say it.
+func names(ctx context.Context, from reader) (map[protocol.Device]string, error) {
+	of := map[protocol.Device]string{}
+	err := query(ctx, from, "SELECT number, id FROM removed UNION ALL SELECT number, id FROM devices", func(r *row) {
+		d := num[protocol.Device](r)
+		of[d] = logs.Escape(r.text())
+	})
+	return of, err
+}
+
+// VerifyJournal follows the chain, compares its end with the head and the names of devices with those that they enrolled
+// under, all as of one moment.
 func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 	if s.over.Load() {
 		return store.Head{}, s.err()
@@ -179,8 +216,10 @@ func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 	if err != nil {
 		return store.Head{}, err
 	}
-	if !kept.genuine(s.w.journalKey) {
-		kept.Seq = 0 // it says nothing
+	signed := kept.genuine(s.w.journalKey)
+	names, err := names(ctx, tx)
+	if err != nil {
+		return store.Head{}, err
 	}
 	var at store.Head
 	var broken *store.Break
@@ -195,6 +234,8 @@ func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 			broken = &store.Break{Seq: at.Seq + 1, Reason: "is missing"}
 		case r.hash() != next.Hash:
 			broken = &store.Break{Seq: l.Seq, Reason: "is not as it was written"}
+		case l.What == delivery.WhatEnrolled && l.Detail != "" && l.Detail != names[l.Device]:
+			broken = &store.Break{Seq: l.Seq, Reason: fmt.Sprintf("is about %s, whose record now says %q", l.Detail, names[l.Device])}
 		}
 		at = next
 	})
@@ -203,12 +244,10 @@ func (s *Store) VerifyJournal(ctx context.Context) (store.Head, error) {
 		return store.Head{}, err
 	case broken != nil:
 		return store.Head{}, broken
-	case at == (store.Head{}) && kept.Head == (store.Head{}):
-		return at, nil
+	case !signed:
+		return store.Head{}, &store.Break{Seq: at.Seq + 1, Reason: notSigned}
 	case at.Seq < kept.Seq:
 		return store.Head{}, &store.Break{Seq: at.Seq + 1, Reason: fmt.Sprintf("and all after it are missing, up to line %d", kept.Seq)}
-	case kept.Seq == 0:
-		return store.Head{}, &store.Break{Seq: at.Seq + 1, Reason: "may be missing: the journal's end is not signed by this server"}
 	case at.Seq > kept.Seq:
 		return store.Head{}, &store.Break{Seq: kept.Seq + 1, Reason: "was not written by this server"}
 	case at.Hash != kept.Hash:

@@ -76,6 +76,9 @@ func TestHST074Journal(t *testing.T) {
 	}
 	line(t, s, d, "after")
 	verified(t, s, "after a restart and a line", 7)
+	if err := s.Apply(context.Background(), epoch, &store.Change{Secrets: map[string][]byte{"another": {1}}}); err != nil { // as every server has
+		t.Fatal(err)
+	}
 	s.Close()
 
 	const columns = "at, device, rule, what, detail, chain, actor"
@@ -101,6 +104,12 @@ func TestHST074Journal(t *testing.T) {
 		{"UPDATE journal_head SET mac=zeroblob(32)", "line 8 may be missing: the journal's end is not signed", "line 8 is not as it was written"},
 		{"UPDATE journal_head SET seq=8", "line 8 may be missing: the journal's end is not signed", "line 8 is not as it was written"},
 		{"DELETE FROM journal_head", "line 8 may be missing: the journal's end is not signed", "line 8 is not as it was written"},
+		// The secret that the end is signed with is gone: a new one must not heal anything.
+		{"DELETE FROM secrets WHERE name='journal'", "line 8 may be missing: the journal's end is not signed", "line 8 is not as it was written"},
+		{"DELETE FROM secrets WHERE name='journal'; DELETE FROM journal WHERE seq>5", "line 6 may be missing: the journal's end is not signed", "line 6 is not as it was written"},
+		{"DELETE FROM secrets WHERE name='journal'; DELETE FROM journal_head; DELETE FROM journal WHERE seq>5", "line 6 may be missing: the journal's end is not signed", "line 6 is not as it was written"},
+		{"DELETE FROM secrets WHERE name='journal'; DELETE FROM journal_head; DELETE FROM journal", "line 1 may be missing: the journal's end is not signed", "line 1 is not as it was written"},
+		{"DELETE FROM journal_head; DELETE FROM journal", "line 1 may be missing: the journal's end is not signed", "line 1 is not as it was written"},
 		{ // cut off with care, but for what only the server can sign
 			"DELETE FROM journal WHERE seq>5; UPDATE journal_head SET seq=5, chain=(SELECT chain FROM journal WHERE seq=5)",
 			"line 6 may be missing: the journal's end is not signed", "line 6 is not as it was written",
@@ -111,6 +120,9 @@ func TestHST074Journal(t *testing.T) {
 		os.WriteFile(filepath.Join(copied, dbName), b, 0o600)
 		edit(t, copied, tt.change)
 		s := openDir(t, copied)
+		if unsigned := strings.Contains(tt.found, "not signed"); (s.EndUnsigned() != nil) != unsigned {
+			t.Errorf("%s: the start says %v", tt.change, s.EndUnsigned())
+		}
 		check := func(when, want string) {
 			t.Helper()
 			_, err := s.VerifyJournal(context.Background())
@@ -151,6 +163,44 @@ func TestHST074Journal(t *testing.T) {
 	s.Close()
 }
 
+// TestHST074Names renames devices behind the journal's back: its readers would be told of others than it happened to.
+func TestHST074Names(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	for _, id := range []string{"A", "B"} {
+		tx, err := s.Begin(context.Background(), enrol(t, s, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := delivery.Outcome{State: *tx.State(), Effects: []delivery.Effect{
+			{Kind: delivery.Journal, Device: tx.State().Device, What: delivery.WhatEnrolled, Detail: id, Actor: "device"},
+			{Kind: delivery.Journal, Device: tx.State().Device, What: delivery.WhatMoved, Actor: "device"},
+		}}
+		if id == "B" {
+			out.Changed = delivery.Gone
+		}
+		if err := tx.Commit(epoch, &out); err != nil {
+			t.Fatal(err)
+		}
+		tx.End()
+	}
+	verified(t, s, "as they enrolled", 4)
+	s.Close()
+	for _, tt := range []struct{ change, back, found string }{
+		{"UPDATE devices SET id='EVE'", "UPDATE devices SET id='A'", `line 1 is about A, whose record now says "EVE"`},
+		{"UPDATE removed SET id='EVE'", "UPDATE removed SET id='B'", `line 3 is about B, whose record now says "EVE"`},
+		{"DELETE FROM removed", "INSERT INTO removed VALUES (2, 'B')", `line 3 is about B, whose record now says ""`},
+	} {
+		edit(t, dir, tt.change)
+		s := openDir(t, dir)
+		if _, err := s.VerifyJournal(context.Background()); err == nil || !strings.Contains(err.Error(), tt.found) {
+			t.Errorf("%s: VerifyJournal = %v, want %q", tt.change, err, tt.found)
+		}
+		s.Close()
+		edit(t, dir, tt.back)
+	}
+}
+
 // TestHST096JournalOfVersion1 upgrades a journal that was written before actors and the head were kept.
 func TestHST096JournalOfVersion1(t *testing.T) {
 	dir := t.TempDir()
@@ -160,7 +210,7 @@ func TestHST096JournalOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := migrate(context.Background(), name, migrations, 1); err != nil {
+	if _, err := migrate(context.Background(), name, migrations, 1); err != nil {
 		t.Fatal(err)
 	}
 	var head store.Head

@@ -31,6 +31,9 @@ type Store struct {
 	catalogue sync.RWMutex // guards content
 	content   *store.Content
 
+	before      int64        // version of the tables that Open found
+	unsignedEnd *store.Break // of the journal that Open found
+
 	clock  atomic.Int64 // newest time that a caller gave, a protocol.Time
 	failed chan error
 
@@ -71,14 +74,15 @@ func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, f.file(dbName), migrations, 0); err != nil {
+	before, err := migrate(ctx, f.file(dbName), migrations, 0)
+	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", f.path, err)
 	}
 	if err := f.takeUp(ctx); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", f.path, err)
 	}
 
-	s := &Store{folder: f, failed: make(chan error, 1)}
+	s := &Store{folder: f, failed: make(chan error, 1), before: before}
 	s.wake, s.done = make(chan struct{}, 1), make(chan struct{})
 	s.pace = p
 	s.devs.byID, s.devs.byNumber = make(map[string]*entry), make([]*entry, 1)

@@ -392,7 +392,7 @@ func TestHST096Walk(t *testing.T) {
 		name := filepath.Join(dir, dbName)
 		os.WriteFile(name, nil, 0o600)
 		if v > 0 {
-			if err := migrate(context.Background(), name, migrations, int64(v)); err != nil {
+			if _, err := migrate(context.Background(), name, migrations, int64(v)); err != nil {
 				t.Fatalf("up to %d: %v", v, err)
 			}
 		}
@@ -428,7 +428,7 @@ func withMigration(t *testing.T, name, text string) fs.FS {
 func TestHST096NewerSchema(t *testing.T) {
 	dir := filled(t)
 	newer := withMigration(t, "90000_later.sql", "CREATE TABLE later (x INTEGER) STRICT;\n")
-	if err := migrate(context.Background(), filepath.Join(dir, dbName), newer, 0); err != nil {
+	if _, err := migrate(context.Background(), filepath.Join(dir, dbName), newer, 0); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, dir, "version 90000", "use a newer rollcall")
@@ -439,7 +439,8 @@ func TestHST096Interrupted(t *testing.T) {
 	dir := filled(t)
 	name := filepath.Join(dir, dbName)
 	step := func(rest string) error {
-		return migrate(context.Background(), name, withMigration(t, "90000_later.sql", "CREATE TABLE later (x INTEGER) STRICT;\n"+rest), 0)
+		_, err := migrate(context.Background(), name, withMigration(t, "90000_later.sql", "CREATE TABLE later (x INTEGER) STRICT;\n"+rest), 0)
+		return err
 	}
 	if err := step("INSERT INTO nowhere VALUES (1);\n"); err == nil {
 		t.Fatal("a broken migration passed")

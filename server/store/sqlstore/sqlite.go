@@ -118,41 +118,41 @@ func (n newerSchema) Error() string {
 		n.have, n.know)
 }
 
-// migrate brings the database up to version, each step a transaction of its own (HST-096); 0: up to the newest.
-func migrate(ctx context.Context, file string, migrations fs.FS, version int64) error {
+// migrate brings the database up to version, each step a transaction of its own (HST-096); 0: up to the newest. It was at version before.
+func migrate(ctx context.Context, file string, migrations fs.FS, version int64) (before int64, err error) {
 	name, err := dsn(file, "rw", "journal_mode(wal)", "synchronous(full)")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	db, err := sql.Open("sqlite", name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	var v string
 	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&v); err != nil {
-		return err
+		return 0, err
 	}
 	if n, err := versionNumber(v); err != nil || n < oldestSQLite {
-		return fmt.Errorf("this program was built with SQLite %s, 3.51.3 or newer is needed", v)
+		return 0, fmt.Errorf("this program was built with SQLite %s, 3.51.3 or newer is needed", v)
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, db, migrations, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	have, know, err := p.GetVersions(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if have > know {
-		return newerSchema{have, know}
+		return 0, newerSchema{have, know}
 	}
 	if version == 0 {
 		version = know
 	}
 	_, err = p.UpTo(ctx, version)
-	return err
+	return have, err
 }
 
 // versionNumber makes 3051003 of "3.51.3".
