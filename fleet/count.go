@@ -23,6 +23,7 @@ type Counts struct {
 	Refused uint64 // ended by the server's no
 
 	Enrolments uint64 // completed, first and repeated ones
+	BrokeOff   uint64 // tries to enrol that ended in none
 	Wakes      uint64 // pushes that reached a device
 	Stale      uint64 // of those, ignored for their wrong magic
 	ByHand     uint64 // check-ins that a user started (AUTH-22)

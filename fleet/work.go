@@ -55,7 +55,7 @@ func (f *Fleet) dispatch(ctx context.Context, now protocol.Time) (worked bool) {
 	for i, j := range jobs {
 		j.link = links[i]
 		if j.enrol && err != nil {
-			f.note(now, i, NotJoined, err.Error())
+			f.notJoined(now, i, err)
 			f.finish(i, func() { f.tryLater(now, i) })
 			continue
 		}
@@ -203,9 +203,15 @@ func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) 
 		if err == nil {
 			err = errors.New("no answer")
 		}
-		f.note(now, i, NotJoined, err.Error())
+		f.notJoined(now, i, err)
 		f.tryLater(now, i)
 	}
+}
+
+// notJoined counts and notes a try to enrol that ended in none.
+func (f *Fleet) notJoined(now protocol.Time, i int, err error) {
+	f.tally.add(now, func(c *Counts, _ *Bin) { c.BrokeOff++ })
+	f.note(now, i, NotJoined, err.Error())
 }
 
 // finish gives device i back and does then, with f.mu held.

@@ -57,16 +57,35 @@ func (t *telling) story() *report.Story {
 	}
 	return &report.Story{
 		Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
-		Figures: []report.Figure{
+		Figures: append([]report.Figure{
 			{Name: "devices enrolled at the end", Value: d.Enrolled, Note: fmt.Sprintf("of %s; %s in all", count(t.wired()), plural(int(c.Enrolments), "enrolment")), Bad: t.lost() > 0},
 			{Name: "check-ins done", Value: c.Done, Note: fmt.Sprintf("%s failed and %s were refused, to be tried again", count(c.Failed), count(c.Refused)), Bad: c.Done == 0},
 			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("NotNow was answered %s", plural(int(c.NotNow), "time"))},
 			{Name: "profiles installed", Value: t.server(delivery.WhatProfileInstalled), Note: fmt.Sprintf("%s removed, %s failed", count(t.server(delivery.WhatProfileRemoved)), count(t.server(delivery.WhatProfileFailed)))},
 			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
 			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
-		},
+		}, t.troubles(&c)...),
 		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: ruleWords, PlanName: t.Plan.Name,
 	}
+}
+
+// troubles are what went wrong, request by request, on purpose or not; what did not happen at all is left out.
+func (t *telling) troubles(c *fleet.Counts) (figures []report.Figure) {
+	for _, f := range []struct {
+		name string
+		n    uint64
+		note string
+	}{
+		{"tries to enrol broke off", c.BrokeOff, "the user tries again"},
+		{"answers lost on the way", c.Dropped, "as the plan's faults have it, also those to enrolments"},
+		{"requests cut off", c.Resets, "as the plan's faults have it"},
+		{"requests answered 503", c.Busied, "as the plan's faults have it"},
+	} {
+		if f.n > 0 {
+			figures = append(figures, report.Figure{Name: f.name, Value: f.n, Note: f.note})
+		}
+	}
+	return figures
 }
 
 // lost is how many devices had an enrolment and have none at the end.

@@ -118,17 +118,29 @@ func (r *Run) result(view *servers, disagreements []disagreement) *report.Result
 	for _, d := range disagreements[:min(len(disagreements), 3)] {
 		result.Reasons = append(result.Reasons, d.device+": "+d.what)
 	}
+	result.Sections = map[string]any{
+		"enrolments": map[string]uint64{"done": c.Enrolments, "broke_off": c.BrokeOff},
+		"faults":     map[string]uint64{"dropped_responses": c.Dropped, "resets": c.Resets, "busy": c.Busied},
+	}
 	if r.Ledger != nil {
 		r.books(result)
 	}
+	r.attendance(result, &c)
 	r.judge(result)
 	return result
+}
+
+// attendance gives a reason where devices tried to enrol, and none ever was: such a run shows nothing.
+func (r *Run) attendance(result *report.Result, c *fleet.Counts) {
+	if result.Devices.Enrolled == 0 && c.Enrolments == 0 && c.BrokeOff > 0 {
+		result.Reasons = append(result.Reasons, fmt.Sprintf("nobody enrolled: %s broke off", plural(int(c.BrokeOff), "attempt")))
+	}
 }
 
 // books puts what the ledger found into the result: reasons, if it is not clean.
 func (r *Run) books(result *report.Result) {
 	l := r.Ledger.Result()
-	result.Sections = map[string]any{"ledger": l}
+	result.Sections["ledger"] = l
 	if n := l.Faults(); n > 0 {
 		result.Reasons = append(result.Reasons, fmt.Sprintf("ledger: %d commands or profiles of %d went wrong", n, l.Ordered+l.Profiles))
 	}
