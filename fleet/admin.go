@@ -46,9 +46,38 @@ func (f *Fleet) setUp(ctx context.Context) error {
 	return f.upload(ctx, slot, topic, end.Sub(f.clock.Now()))
 }
 
-// addUsers tells the target who the users are, with the licences that they have in truth: as Unknown. As Office365, those who
-// have a device there have no claim to Intune; as Intune, those who have a device there have one (see found).
+// addUsers tells the target who the users are, with the licences of usersAs.
 func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
+	for batch := range slices.Chunk(f.usersAs(as), 1000) {
+		if err := f.target.AddUsers(ctx, batch); err != nil {
+			return fmt.Errorf("add users: %w", err)
+		}
+	}
+	return nil
+}
+
+// relicense gives the users, who are there with the licences of usersAs(was), those of usersAs(as). Devices may move by it, so
+// it is no mere change of users.
+func (f *Fleet) relicense(ctx context.Context, was, as protocol.Authority) error {
+	before, list := f.usersAs(was), []target.Licence(nil)
+	for i, u := range f.usersAs(as) {
+		if u.IntuneLicence != before[i].IntuneLicence || u.CoManaged != before[i].CoManaged {
+			list = append(list, target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium})
+		}
+	}
+	if list == nil {
+		return nil
+	}
+	t, ok := f.target.(Tenancy)
+	if !ok {
+		return errNoTenancy
+	}
+	return setLicences(ctx, t, list, nil)
+}
+
+// usersAs are the users, with the licences that they have in truth: as Unknown. As Office365, those who
+// have a device there have no claim to Intune; as Intune, those who have a device there have one (see found).
+func (f *Fleet) usersAs(as protocol.Authority) []target.User {
 	theirs := map[int32]bool{}
 	for i := range f.population.Devices {
 		if d := &f.population.Devices[i]; as != protocol.Unknown && here(d) && d.Registered == as && !d.Userless() {
@@ -71,12 +100,7 @@ func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
 		}
 		users = append(users, user)
 	}
-	for batch := range slices.Chunk(users, 1000) {
-		if err := f.target.AddUsers(ctx, batch); err != nil {
-			return fmt.Errorf("add users: %w", err)
-		}
-	}
-	return nil
+	return users
 }
 
 func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetime time.Duration) error {

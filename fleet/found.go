@@ -73,14 +73,22 @@ func (f *Fleet) found(ctx context.Context) error {
 	}
 	f.founding = true
 	from, done := f.clock.Now(), 0
+	added, was := false, protocol.Unknown
 	for _, as := range []protocol.Authority{protocol.Office365, protocol.Intune, protocol.Unknown} {
 		devices := phases[as]
 		if len(devices) == 0 && as != protocol.Unknown {
 			continue
 		}
-		if err := f.addUsers(ctx, as); err != nil {
+		var err error
+		if added {
+			err = f.relicense(ctx, was, as)
+		} else {
+			err = f.addUsers(ctx, as)
+		}
+		if err != nil {
 			return err
 		}
+		added, was = true, as
 		if len(devices) == 0 {
 			continue
 		}

@@ -183,6 +183,15 @@ func (f *Fleet) waves(a *plan.Action, salt uint64, holders population.Holders) (
 
 // license says what some users hold from now on.
 func (f *Fleet) license(ctx context.Context, now protocol.Time, t Tenancy, list []target.Licence) error {
+	return setLicences(ctx, t, list, func(p *target.Preview) {
+		if f.changed != nil {
+			f.changed(now, p)
+		}
+	})
+}
+
+// setLicences makes a change of licences that was previewed, and tells, unless it is nil, what it did.
+func setLicences(ctx context.Context, t Tenancy, list []target.Licence, did func(*target.Preview)) error {
 	p, err := t.PreviewLicences(ctx, list)
 	if err == nil {
 		p, err = t.SetLicences(ctx, list, p.ID)
@@ -190,8 +199,8 @@ func (f *Fleet) license(ctx context.Context, now protocol.Time, t Tenancy, list 
 	if err != nil {
 		return fmt.Errorf("licences of %d users: %w", len(list), err)
 	}
-	if f.changed != nil {
-		f.changed(now, &p)
+	if did != nil {
+		did(&p)
 	}
 	return nil
 }

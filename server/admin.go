@@ -142,28 +142,39 @@ func (s *Server) SetUpWith(ctx context.Context, now protocol.Time, t authority.T
 	})
 }
 
-// PutUsers adds users or changes those that exist, by UPN without case; ID is not looked at. It returns their IDs in the
+// PutUsers adds users or replaces those that exist, by UPN without case; ID is not looked at. It returns their IDs in the
 // same order. Devices whose profiles change are woken (AUTH-52). More licences that entitle Intune than the tenant owns are
-// refused (AUTH-09).
-func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.User) (ids []delivery.UserID, err error) {
+// refused (AUTH-09), and so are other licences than before where devices would move by them: SetLicences does that (AUTH-23,
+// AUTH-24).
+func (s *Server) PutUsers(ctx context.Context, now protocol.Time, users []store.User) ([]delivery.UserID, error) {
+	names := make([]string, len(users))
+	for i := range users {
+		names[i] = users[i].UPN
+	}
+	return s.PutUsersWith(ctx, now, names, func(i int, u *store.User) { *u = users[i] })
+}
+
+// PutUsersWith is PutUsers that has change turn each user, by index of its name, into what it is to be: a new one or one that
+// exists, with nobody else's change between.
+func (s *Server) PutUsersWith(ctx context.Context, now protocol.Time, names []string, change func(i int, u *store.User)) (ids []delivery.UserID, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	who := Actor{actorIn(ctx), store.GlobalAdministrator}
 	err = s.attempt(ctx, now, who, "users", true, func(ctx context.Context) error {
-		ids, err = s.putUsers(ctx, now, users)
+		ids, err = s.putUsers(ctx, now, names, change)
 		return err
 	})
 	return ids, err
 }
 
-func (s *Server) putUsers(ctx context.Context, now protocol.Time, users []store.User) ([]delivery.UserID, error) {
+func (s *Server) putUsers(ctx context.Context, now protocol.Time, names []string, change func(i int, u *store.User)) ([]delivery.UserID, error) {
 	snap := s.snap.Load()
 	next := delivery.UserID(len(snap.world.Users))
 	fresh := map[string]delivery.UserID{}
-	ids := make([]delivery.UserID, len(users))
-	c := store.Change{Users: make([]store.User, len(users)), Lines: line(delivery.WhatTenant, "", fmt.Sprintf("%d users", len(users)))}
-	for i, u := range users {
-		upn := strings.ToLower(u.UPN)
+	ids := make([]delivery.UserID, len(names))
+	c := store.Change{Users: make([]store.User, len(names)), Lines: line(delivery.WhatTenant, "", fmt.Sprintf("%d users", len(names)))}
+	for i, name := range names {
+		upn := strings.ToLower(name)
 		if upn == "" {
 			return nil, refuse("HST-014", "a user without a name")
 		}
@@ -175,6 +186,19 @@ func (s *Server) putUsers(ctx context.Context, now protocol.Time, users []store.
 				next++
 			}
 		}
+		u := store.User{UPN: name}
+		if was, ok := s.UserByUPN(name); ok {
+			u = was
+			change(i, &u)
+			if u.User != was.User {
+				if err := s.unmoved(ctx, &was, &u); err != nil {
+					return nil, err
+				}
+				c.Lines = append(c.Lines, licenceLine(&was.User, &u)...)
+			}
+		} else {
+			change(i, &u)
+		}
 		u.ID, ids[i] = id, id
 		c.Users[i] = u
 	}
@@ -182,6 +206,32 @@ func (s *Server) putUsers(ctx context.Context, now protocol.Time, users []store.
 		return nil, err
 	}
 	return ids, s.change(ctx, now, &c)
+}
+
+// unmoved refuses other licences of a user whose devices they would move: that goes by SetLicences, which says so before.
+func (s *Server) unmoved(ctx context.Context, was, is *store.User) error {
+	if !s.Content().Tenant.Coexistence || was.IntuneLicence == is.IntuneLicence && was.CoManaged == is.CoManaged {
+		return nil // it moves no device (I9)
+	}
+	n, err := s.devicesOf(ctx, is.ID)
+	if err == nil && n > 0 {
+		err = refuse(licenceRule(&was.User, &is.User), "%s has %d enrolled devices that would move: change licences with users licences, which shows it", was.UPN, n)
+	}
+	return err
+}
+
+// devicesOf counts a user's devices that are enrolled, or may be again.
+func (s *Server) devicesOf(ctx context.Context, u delivery.UserID) (n int, err error) {
+	for _, d := range s.owners.devices(u) {
+		r, err := s.store.Record(ctx, d)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return 0, err
+		}
+		if err == nil && r.State.User == u && (r.State.Life == delivery.Enrolling || r.State.Life == delivery.Enrolled || r.State.Life == delivery.Deleted) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // RemoveUser takes a user with all licences from the tenant. One with enrolled devices is refused: they would have nobody.
@@ -194,15 +244,9 @@ func (s *Server) RemoveUser(ctx context.Context, now protocol.Time, who Actor, u
 		if !ok {
 			return fmt.Errorf("user %q: %w", upn, store.ErrNotFound)
 		}
-		n := 0
-		for _, d := range s.owners.devices(u.ID) {
-			r, err := s.store.Record(ctx, d)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-			if err == nil && r.State.User == u.ID && (r.State.Life == delivery.Enrolling || r.State.Life == delivery.Enrolled || r.State.Life == delivery.Deleted) {
-				n++
-			}
+		n, err := s.devicesOf(ctx, u.ID)
+		if err != nil {
+			return err
 		}
 		if n > 0 {
 			return refuse(protocol.RuleRetire, "%s has %d enrolled devices: retire them first", u.UPN, n)

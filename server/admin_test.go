@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -145,6 +146,43 @@ func TestPutUsers(t *testing.T) {
 	if _, ok := x.UserByUPN("e@example.org"); ok {
 		t.Error("a user that does not exist")
 	}
+}
+
+// TestAUTH23PutUsers: other licences of a user stand in the journal by name, and are refused where devices would move by them.
+func TestAUTH23PutUsers(t *testing.T) {
+	x := bms(t)
+	p := x.enrolled(2)
+	put := func(u authority.User) error {
+		return second(x.PutUsersWith(x.ctx, x.now, []string{"b@example.org"}, func(_ int, to *store.User) { to.User = u }))
+	}
+	x.must(put(authority.User{IntuneLicence: true}))
+	if l := x.last(delivery.WhatLicences); l.Rule != protocol.RuleLicenceMoves || l.Detail != "b@example.org: intune" {
+		t.Errorf("journal %+v", l)
+	}
+	x.must(put(authority.User{BasicLicence: true}))
+	if l := x.last(delivery.WhatLicences); l.Rule != protocol.RuleLicenceLost || l.Detail != "b@example.org: basic" {
+		t.Errorf("journal %+v", l)
+	}
+	if u, _ := x.UserByUPN("b@example.org"); !slices.Equal(u.Groups, []string{"all"}) {
+		t.Errorf("user %+v", u)
+	}
+	x.set(coexistence)
+	x.renew()
+	content, n := x.Content(), len(x.journal(delivery.WhatLicences))
+	x.refused(put(authority.User{IntuneLicence: true, BasicLicence: true}), protocol.RuleLicenceMoves)
+	x.refused(put(authority.User{CoManaged: true}), protocol.RuleLicenceMoves)
+	if x.Content() != content || len(x.journal(delivery.WhatLicences)) != n {
+		t.Error("a refusal changed something")
+	}
+	p.drain()
+	p.registered(protocol.Office365, 2)
+	x.must(put(authority.User{Premium: true})) // which moves nothing
+	x.must(second(x.PutUsers(x.ctx, x.now, []store.User{{UPN: "new@example.org"}})))
+	x.must(second(x.PutUsers(x.ctx, x.now, []store.User{{UPN: "new@example.org", User: authority.User{IntuneLicence: true}}}))) // who has no device
+	x.licences(server.Licence{UPN: "b@example.org", Intune: true})
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	x.refused(put(authority.User{}), protocol.RuleLicenceLost)
 }
 
 // TestAUTH52WhatWakes: assignments, changes, unassignments and orders wake the devices that they touch, and nothing else does.

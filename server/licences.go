@@ -55,15 +55,23 @@ func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, 
 			if was == users[i].User {
 				continue
 			}
-			rule := protocol.RuleLicenceMoves
-			if was.IntuneLicence && !users[i].IntuneLicence {
-				rule = protocol.RuleLicenceLost
-			}
-			c.Lines = append(c.Lines, line(delivery.WhatLicences, rule, users[i].UPN+": "+holds(&users[i].User))...)
+			c.Lines = append(c.Lines, licenceLine(&was, &users[i])...)
 		}
 		return s.change(ctx, now, &c)
 	})
 	return p, err
+}
+
+// licenceLine is what the journal says of a change of one user's licences.
+func licenceLine(was *authority.User, is *store.User) []delivery.Effect {
+	return line(delivery.WhatLicences, licenceRule(was, &is.User), is.UPN+": "+holds(&is.User))
+}
+
+func licenceRule(was, is *authority.User) protocol.Rule {
+	if was.IntuneLicence && !is.IntuneLicence {
+		return protocol.RuleLicenceLost
+	}
+	return protocol.RuleLicenceMoves
 }
 
 // holds says a user's licences in a few words.

@@ -23,6 +23,8 @@ func usersAddCommand(c *client) *cobra.Command {
 	var u target.User
 	cmd := &cobra.Command{
 		Use: "add UPN...", Short: "Add users, or change those that exist", Args: cobra.MinimumNArgs(1),
+		Long: `Add users, or change those that exist: what is not given of these stays as it is. Where Intune was added beside Basic Mobility
+and Security, the licences of users with devices are changed by rollcall users licences, which says what moves.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,38 @@ func (o *office) ask(method, target string, body any, authorization string) (int
 	w := httptest.NewRecorder()
 	o.h.ServeHTTP(w, r)
 	return w.Code, w.Body.Bytes()
+}
+
+// TestPutUsersKeeps: what is left out of a user who exists stays as it is.
+func TestPutUsersKeeps(t *testing.T) {
+	o := newBMS(t)
+	get := func() user {
+		u, _ := o.core.UserByUPN("ada@example.org")
+		return user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium}
+	}
+	put := func(more string) user {
+		o.call("POST", "/rollcall/v1/users", `{"users":[{"upn":"ada@example.org"`+more+`}]}`, 200)
+		return get()
+	}
+	want := get()
+	if want.Groups == nil || !want.IntuneLicence && !want.BasicLicence {
+		t.Fatalf("the test's user has nothing to lose: %+v", want)
+	}
+	if got := put(""); !reflect.DeepEqual(got, want) {
+		t.Errorf("nothing given: %+v, was %+v", got, want)
+	}
+	want.Name = "Ada L."
+	if got := put(`,"name":"Ada L."`); !reflect.DeepEqual(got, want) {
+		t.Errorf("a name given: %+v, want %+v", got, want)
+	}
+	want.Groups, want.Premium = []string{}, true
+	if got := put(`,"groups":[],"directory_premium":true`); !reflect.DeepEqual(got, want) {
+		t.Errorf("no group, and a licence: %+v, want %+v", got, want)
+	}
+	want.Name, want.Premium = "", false
+	if got := put(`,"name":"","directory_premium":false`); !reflect.DeepEqual(got, want) {
+		t.Errorf("no name, and none: %+v, want %+v", got, want)
+	}
 }
 
 // routeOf finds the route of a request, as the table has it.

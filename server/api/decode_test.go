@@ -51,7 +51,7 @@ func TestHST014StrictDecoding(t *testing.T) {
 		if err := decodeStrict([]byte(`{"users":[{"upn":"a@x","groups":["g"],"basic_licence":true}]}`), &in); err != nil {
 			t.Fatal(err)
 		}
-		if u := in.Users[0]; u.UPN != "a@x" || u.Groups[0] != "g" || !u.BasicLicence {
+		if u := in.Users[0]; u.UPN != "a@x" || u.Groups[0] != "g" || u.BasicLicence == nil || !*u.BasicLicence {
 			t.Errorf("decoded %+v", u)
 		}
 	})

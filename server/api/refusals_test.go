@@ -144,6 +144,9 @@ func TestRefusals(t *testing.T) {
 			body["confirm"] = "yesterday"
 			return body
 		}, "HST-070", as},
+		{"licences past their preview", both, "POST", "users", func(*office) any {
+			return object{"users": []any{object{"upn": "ada@example.org", "intune_licence": true}}}
+		}, "AUTH-23", as},
 		{"a user with devices", intune, "DELETE", "users?upn=ada@example.org", nil, "AUTH-53", as},
 		// Settings.
 		{"further wake-ups in no order", intune, "POST", "settings", func(*office) any { return object{"attempts_seconds": []int{3, 2, 1}} }, "AUTH-20", as},

@@ -143,7 +143,34 @@ type userPage struct {
 }
 
 type putUsers struct {
-	Users []user `json:"users"`
+	Users []putUser `json:"users"`
+}
+
+// A putUser is what a user is to be: what is left out stays as it is, and is nothing of a new one.
+type putUser struct {
+	UPN           string   `json:"upn"`
+	Name          *string  `json:"name,omitzero"`
+	Groups        []string `json:"groups,omitzero"`
+	IntuneLicence *bool    `json:"intune_licence,omitzero"`
+	BasicLicence  *bool    `json:"basic_licence,omitzero"`
+	CoManaged     *bool    `json:"co_managed,omitzero"`
+	Premium       *bool    `json:"directory_premium,omitzero"` // Azure AD Premium (AUTH-51)
+}
+
+// change makes u what p says.
+func (p *putUser) change(u *store.User) {
+	u.UPN = p.UPN
+	if p.Name != nil {
+		u.Name = *p.Name
+	}
+	if p.Groups != nil {
+		u.Groups = p.Groups
+	}
+	for to, given := range map[*bool]*bool{&u.IntuneLicence: p.IntuneLicence, &u.BasicLicence: p.BasicLicence, &u.CoManaged: p.CoManaged, &u.Premium: p.Premium} {
+		if given != nil {
+			*to = *given
+		}
+	}
 }
 
 func (h *Handler) getUsers(c *call) (any, error) {
@@ -179,8 +206,8 @@ func (h *Handler) removeUser(c *call) (any, error) {
 
 func (h *Handler) putUsers(c *call) (any, error) {
 	in := c.body.(*putUsers)
-	users := make([]store.User, len(in.Users))
-	seen := make(map[string]bool, len(users))
+	names := make([]string, len(in.Users))
+	seen := make(map[string]bool, len(names))
 	for i, u := range in.Users {
 		at := fmt.Sprintf("users[%d]", i)
 		if err := goodName(at+".upn", u.UPN); err != nil {
@@ -196,22 +223,19 @@ func (h *Handler) putUsers(c *call) (any, error) {
 				return nil, err
 			}
 		}
-		if u.Name != "" {
-			if err := goodName(at+".name", u.Name); err != nil {
+		if u.Name != nil && *u.Name != "" {
+			if err := goodName(at+".name", *u.Name); err != nil {
 				return nil, err
 			}
 		}
-		users[i] = store.User{
-			UPN: u.UPN, Name: u.Name, Groups: u.Groups,
-			User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium},
-		}
+		names[i] = u.UPN
 	}
-	if len(users) > 0 {
-		if _, err := h.cfg.Server.PutUsers(c.Context(), c.now, users); err != nil {
+	if len(names) > 0 {
+		if _, err := h.cfg.Server.PutUsersWith(c.Context(), c.now, names, func(i int, u *store.User) { in.Users[i].change(u) }); err != nil {
 			return nil, err
 		}
 	}
-	return count{len(users)}, nil
+	return count{len(names)}, nil
 }
 
 // goodName refuses what is no name: nothing, spaces alone, control characters, more than a screen can show.
