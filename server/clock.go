@@ -22,6 +22,8 @@ const doubtAgain = time.Hour
 type watch struct {
 	clock, passed protocol.Time
 	off           time.Duration // how far the clock was set since it was last trusted
+	floor         protocol.Time // not zero: the clock is right again when it is set to then or later, by however much
+	unkept        bool          // the store could not be told yet
 }
 
 // look takes note that the clock says now when the time that has passed since some moment is passed. Jumped: it was set
@@ -39,30 +41,116 @@ func (w *watch) look(now protocol.Time, passed time.Duration) (jumped time.Durat
 	return jumped
 }
 
+// wrong is how far the clock is from right after it was set; 0: near enough.
+func (w *watch) wrong() time.Duration {
+	switch {
+	case w.floor != 0 && w.clock >= w.floor:
+		w.off, w.floor = 0, 0
+	case w.floor != 0:
+		return w.clock.Sub(w.floor)
+	case w.off.Abs() > mostJump:
+		return w.off
+	}
+	return 0
+}
+
 // WatchClock tells the server that its clock says now when the time that has passed since some moment is passed. A clock that
 // was set by more than five minutes since the last look is in doubt until it is set back or confirmed (HST-110). Run looks
 // by itself.
-func (s *Server) WatchClock(now protocol.Time, passed time.Duration) {
+func (s *Server) WatchClock(ctx context.Context, now protocol.Time, passed time.Duration) {
 	s.outbox.ticking.Lock()
 	defer s.outbox.ticking.Unlock()
 	w := &s.outbox.clock
 	if s.outbox.confirmed.Swap(false) {
-		w.off = 0
+		w.off, w.floor, w.unkept = 0, 0, false
 	}
 	jumped := w.look(now, passed)
-	if jumped == 0 {
+	if jumped == 0 && !w.unkept {
 		return
 	}
-	doubt := w.off.Abs() > mostJump
-	s.log.WithFields(logrus.Fields{"rule": protocol.RuleClock, "by": jumped.String(), "doubt": doubt}).
-		Error("the clock was set: no record and no profile goes by time until it is confirmed or set back")
-	s.doubt(doubt)
+	off := w.wrong()
+	why := rightAgain
+	if off != 0 {
+		why = "the clock was set by " + jumped.String() + inDoubt
+	}
+	s.log.WithFields(logrus.Fields{"rule": protocol.RuleClock, "by": jumped.String(), "doubt": off != 0}).Error(why)
+	s.admin.Lock()
+	err := s.judge(As(ctx, System.Name), now, off, why)
+	s.admin.Unlock()
+	if w.unkept = err != nil; w.unkept {
+		s.log.WithField("rule", protocol.RuleClock).WithError(err).Error("whether the clock is in doubt could not be kept")
+	}
+	if err == nil && off == 0 {
+		s.outbox.sweep.Store(int64(now)) // what was put off
+	}
 }
 
-// doubt has decisions know whether the clock is to be trusted.
-func (s *Server) doubt(is bool) {
+const rightAgain, inDoubt = "the clock is right again", ": no record and no profile goes by time until it is confirmed or set back"
+
+// openClock sees whether the clock of a server that starts is to be trusted: it was in doubt when the server ended and is still
+// as it was then, or it is before the newest moment that the journal knows (HST-110). How long the server was down nobody
+// knows.
+func (s *Server) openClock(ctx context.Context, now protocol.Time) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
+	kept, right := s.Content().Clock, protocol.Time(0)
+	if kept.Off != 0 {
+		right = kept.At.Add(-kept.Off) // it was by then
+	} else {
+		var err error
+		if right, err = s.newestLine(ctx); err != nil {
+			return err
+		}
+	}
+	switch behind := now < right.Add(-mostJump); {
+	case kept.Off == 0 && !behind:
+		return nil
+	case kept.Off > 0 && now >= kept.At.Add(-mostJump):
+		s.outbox.clock.off = kept.Off
+		s.doubt(true)
+		s.log.WithField("rule", protocol.RuleClock).Error("the clock was set before the server started" + inDoubt)
+		return nil
+	case !behind:
+		return s.judge(As(ctx, System.Name), now, 0, rightAgain)
+	}
+	s.outbox.clock.floor = right
+	why := "the clock is before " + right.String() + ", which has been" + inDoubt
+	s.log.WithField("rule", protocol.RuleClock).Error(why)
+	return s.judge(As(ctx, System.Name), now, now.Sub(right), why)
+}
+
+// newestLine is when the newest line of the journal was written; 0: there is none.
+func (s *Server) newestLine(ctx context.Context) (protocol.Time, error) {
+	end, err := s.store.JournalEnd(ctx)
+	if err != nil || end == 0 {
+		return 0, err
+	}
+	lines, err := s.store.Journal(ctx, store.LineFilter{After: end - 1}, 1)
+	if err != nil || len(lines) == 0 {
+		return 0, err
+	}
+	return lines[0].At, nil
+}
+
+// judge keeps how far the clock is off, 0: it is trusted, and has decisions know. A clock that could not be kept as trusted is
+// not. The caller holds admin.
+func (s *Server) judge(ctx context.Context, now protocol.Time, off time.Duration, why string) error {
+	c := store.Change{Clock: new(store.Doubt), Lines: line(delivery.WhatTenant, protocol.RuleClock, why)}
+	if off != 0 {
+		*c.Clock = store.Doubt{At: now, Off: off}
+	}
+	err := s.apply(ctx, now, &c)
+	if err == nil {
+		next := *s.snap.Load()
+		next.content = next.content.With(&c)
+		s.snap.Store(&next)
+	}
+	s.doubt(off != 0 || err != nil)
+	return err
+}
+
+// doubt has decisions know whether the clock is in doubt. The caller holds admin.
+func (s *Server) doubt(is bool) {
 	s.doubted = is
 	next := *s.snap.Load()
 	world := *next.world
@@ -75,14 +163,13 @@ func (s *Server) doubt(is bool) {
 // and the end of old profiles, goes on (HST-110).
 func (s *Server) ConfirmClock(ctx context.Context, now protocol.Time, who Actor) error {
 	s.admin.Lock()
+	defer s.admin.Unlock()
 	err := s.attempt(ctx, now, who, "clock", who.administers(), func(ctx context.Context) error {
-		return s.apply(ctx, now, &store.Change{Lines: line(delivery.WhatTenant, protocol.RuleClock, fmt.Sprintf("the clock is confirmed: %s", now))})
+		return s.judge(ctx, now, 0, fmt.Sprintf("the clock is confirmed: %s", now))
 	})
-	s.admin.Unlock()
 	if err != nil {
 		return err
 	}
-	s.doubt(false)
 	s.outbox.confirmed.Store(true)
 	s.outbox.sweep.Store(int64(now))
 	s.outbox.nudge()

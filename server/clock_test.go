@@ -65,3 +65,66 @@ func TestHST110Clock(t *testing.T) {
 		})
 	}
 }
+
+// TestHST110Restart: a clock that is in doubt is so after a restart, until it is right again; one that starts before the
+// journal's newest line is as well. After a week without the server a right clock is right (I6).
+func TestHST110Restart(t *testing.T) {
+	const week, ahead = 7 * day, 2 * 365 * day
+	for _, tt := range []struct {
+		name   string
+		jump   time.Duration   // while the server runs
+		starts time.Duration   // what its clock says next time, since the beginning
+		then   []time.Duration // what it says a moment later each
+		doubt  []bool          // after the start, and after each of then
+	}{
+		{"ahead", ahead, ahead + 3*time.Hour, []time.Duration{ahead + 50*time.Hour, 3 * time.Hour}, []bool{true, true, false}},
+		{"ahead, and set back meanwhile", ahead, week, nil, []bool{false}},
+		{"ahead, and set back too far", ahead, -week, []time.Duration{-day, week}, []bool{true, true, false}},
+		{"back", -week, 3*time.Hour - week, []time.Duration{3 * time.Hour}, []bool{true, false}},
+		{"back, and set right meanwhile", -week, week, nil, []bool{false}},
+		{"1970", 0, -50 * 365 * day, []time.Duration{-49 * 365 * day, week}, []bool{true, true, false}},
+		{"down for a week", 0, week, nil, []bool{false}},
+		{"a minute behind", 0, 2*time.Hour - time.Minute, nil, []bool{false}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newTenant(t)
+			start := x.now
+			x.enrolled(1)
+			x.reopen()
+			x.WatchClock(x.ctx, start.Add(time.Hour), time.Hour)
+			x.now = start.Add(2*time.Hour + tt.jump)
+			x.WatchClock(x.ctx, x.now, 2*time.Hour)
+			x.must(x.PutToken(x.ctx, x.now, store.Token{Name: "t"})) // a line
+			check := func(when string, want bool) {
+				t.Helper()
+				if got := x.World().Doubt; got != want {
+					t.Errorf("%s: doubt %t, want %t", when, got, want)
+				}
+				x.must(x.Tick(x.ctx, x.now))
+				if records, err := x.store.Records(x.ctx, 0, 10); err != nil || len(records) != 1 || records[0].State.Life != delivery.Enrolled {
+					t.Fatalf("%s: records %+v, %v", when, records, err)
+				}
+			}
+			x.now = start.Add(tt.starts)
+			for range 3 { // the doubt does not wear off
+				x.reopen()
+				check("started", tt.doubt[0])
+			}
+			x.WatchClock(x.ctx, x.now, 0)
+			for i, says := range tt.then {
+				passed := time.Duration(0)
+				if says-tt.starts == 47*time.Hour { // it went on
+					passed = 47 * time.Hour
+				}
+				x.now = start.Add(says)
+				x.WatchClock(x.ctx, x.now, passed)
+				check("later", tt.doubt[i+1])
+			}
+			if x.World().Doubt {
+				x.must(x.ConfirmClock(x.ctx, x.now, boss))
+			}
+			x.reopen()
+			check("in the end", false)
+		})
+	}
+}

@@ -29,8 +29,9 @@
 //   - A device that has another topic than the push certificate is not pushed at all: Apple's service would refuse the
 //     certificate for it, and the slot of all others with it.
 //   - While a campaign runs, wake-ups for other reasons wait for its end: ten thousand devices have their turn in a second.
-//   - A restart of the process is taken as a confirmation of its clock; a clock that is set while the process runs needs
-//     [Server.ConfirmClock] or to be set back (HST-110).
+//   - A clock that is set while the process runs needs [Server.ConfirmClock] or to be set back, after a restart too. How long a
+//     process was down nobody knows, so one that starts on a clock that is ahead takes it as right, and doubts only one that is
+//     before the journal's newest line (HST-110).
 //   - Consents are asked for before the first push certificate and the first serial number; a tenant that has one already
 //     goes on (AUTH-05).
 //   - What was previewed is kept by this process only, and the last few: after a restart a confirmation that is outdated is refused

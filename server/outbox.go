@@ -303,7 +303,7 @@ func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
 		next, err := s.Next(ctx)
 		wait := time.Duration(-1)
 		now := clock()
-		s.WatchClock(now, time.Since(began))
+		s.WatchClock(ctx, now, time.Since(began))
 		switch {
 		case err != nil:
 		case next == 0:

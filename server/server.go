@@ -117,6 +117,9 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	if err := s.openClock(ctx, now); err != nil {
+		return nil, fmt.Errorf("clock: %w", err)
+	}
 	if err := s.takeUpBackup(ctx, now); err != nil {
 		return nil, err
 	}

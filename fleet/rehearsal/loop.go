@@ -123,9 +123,9 @@ func (l *Loop) Clock() protocol.Time { return l.now.Add(l.off) }
 
 // SetClock sets the server's clock ahead of time as it passes (HST-110).
 func (l *Loop) SetClock(off time.Duration) {
-	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+	l.server.WatchClock(l.ctx, l.Clock(), l.now.Sub(l.cfg.Start))
 	l.off = off
-	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+	l.server.WatchClock(l.ctx, l.Clock(), l.now.Sub(l.cfg.Start))
 }
 
 // Down has nobody reach the server, or everybody again.
@@ -275,7 +275,7 @@ func (l *Loop) Run(until protocol.Time) error {
 
 // Tick has the server do what is due, and those who are woken by it check in.
 func (l *Loop) Tick() error {
-	l.server.WatchClock(l.Clock(), l.now.Sub(l.cfg.Start))
+	l.server.WatchClock(l.ctx, l.Clock(), l.now.Sub(l.cfg.Start))
 	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
 		return err
 	}

@@ -380,7 +380,7 @@ func (p *player) act(f []string) error {
 			p.watch.Up(now)
 		}
 	case "restart":
-		w.trust()
+		w.restarted()
 		soon = false
 		if err := p.loop.Restart(); err != nil {
 			return err
@@ -762,7 +762,13 @@ func (p *player) clock(f []string) error {
 	p.loop.SetClock(to)
 	p.stepped = true
 	p.time()
-	w.doubt = (to - w.trusted).Abs() > 5*time.Minute // HST-110
+	switch {
+	case w.behind && w.clock >= w.right:
+		w.trust()
+	case !w.behind: // HST-110
+		w.doubt = (to - w.trusted).Abs() > 5*time.Minute
+		w.right = p.loop.Now().Add(w.trusted)
+	}
 	w.calm = w.clock
 	w.stepped = (to - was).Abs()
 	for _, u := range w.devices {
@@ -813,7 +819,7 @@ func (p *player) contact(c *rehearsal.Contact) {
 	}
 	if p.cut[d] && !p.lost[d] {
 		delete(p.cut, d)
-		w.trust()
+		w.restarted()
 		if err := p.loop.Restart(); err != nil && p.err == nil {
 			p.err = err
 		}

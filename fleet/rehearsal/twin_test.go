@@ -172,6 +172,8 @@ type twin struct {
 	down       bool
 	doubt      bool
 	trusted    time.Duration // how far the clock was ahead when it was last taken for right
+	right      protocol.Time // what it should have said when it was set
+	behind     bool          // the server started so: set to that or later it is right
 	calm       protocol.Time // since when nothing kept the server from its housekeeping, by its clock
 	stepped    time.Duration // how far the clock was set lately
 
@@ -602,7 +604,20 @@ func (w *twin) leaves(u *unit, revoked bool) {
 }
 
 // trust is somebody, or a start of the server, that takes the clock for right (HST-110).
-func (w *twin) trust() { w.doubt, w.trusted, w.calm = false, w.clock.Sub(w.now), w.clock }
+// restarted is the clock of a server that starts: nobody knows how long it was down, so a clock that is behind is right again
+// when it comes to where it should have been (HST-110).
+func (w *twin) restarted() {
+	switch {
+	case !w.doubt || w.clock.Sub(w.now) < w.trusted && w.clock >= w.right.Add(-5*time.Minute):
+		w.trust()
+	case w.clock.Sub(w.now) < w.trusted:
+		w.behind = true
+	}
+}
+
+func (w *twin) trust() {
+	w.doubt, w.behind, w.trusted, w.calm = false, false, w.clock.Sub(w.now), w.clock
+}
 
 // vague tells whether nobody can say how a device stands.
 func (w *twin) vague() bool {

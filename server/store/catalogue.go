@@ -23,6 +23,7 @@ type Content struct {
 	Tenant      authority.Tenant // zero Release: the tenant was never set up
 	Campaign    Campaign
 	Restored    delivery.Restoration // At zero, Since not: a backup was put in place, and the server has not noted it yet
+	Clock       Doubt
 	Settings    delivery.Settings
 	Users       []User // by ID; IDs are 1, 2, ... without gaps
 	Profiles    []Profile
@@ -48,6 +49,12 @@ type User struct {
 type Campaign struct {
 	Gap   protocol.Time // since when Apple waits for a renewed push certificate (AUTH-30); 0: it does not
 	Wakes delivery.Campaign
+}
+
+// A Doubt is why the server's clock is not trusted (HST-110). The zero value: it is.
+type Doubt struct {
+	At  protocol.Time // what the clock said when it was set
+	Off time.Duration // ahead of the time that had passed, by then; negative: behind
 }
 
 // A Consent is a data-sharing consent that was granted (AUTH-05).
@@ -106,6 +113,7 @@ type Change struct {
 	Tenant   *authority.Tenant
 	Campaign *Campaign
 	Restored *delivery.Restoration
+	Clock    *Doubt
 	Settings *delivery.Settings
 	Users    []User
 	Profiles []Profile

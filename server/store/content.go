@@ -21,6 +21,9 @@ func (c *Content) With(change *Change) *Content {
 	if change.Restored != nil {
 		n.Restored = *change.Restored
 	}
+	if change.Clock != nil {
+		n.Clock = *change.Clock
+	}
 	if change.Settings != nil {
 		n.Settings = *change.Settings
 	}

@@ -40,6 +40,7 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		{"SELECT since, at, epoch FROM restoration", func(r *row) {
 			c.Restored = delivery.Restoration{Since: r.time(), At: r.time(), Epoch: num[uint32](r)}
 		}},
+		{"SELECT at, off FROM clock", func(r *row) { c.Clock = store.Doubt{At: r.time(), Off: num[time.Duration](r)} }},
 		{selectFrom("settings", settingsColumns...), func(r *row) {
 			r.at++
 			c.Settings = scanSettings(r)
@@ -174,6 +175,9 @@ func (a *administration) write(w *writer) error {
 	}
 	if t := a.Restored; t != nil {
 		b.do(putRestoration, int64(1), int64(t.Since), int64(t.At), int64(t.Epoch))
+	}
+	if t := a.Clock; t != nil {
+		b.do(putClock, int64(1), int64(t.At), int64(t.Off))
 	}
 	for i := range a.Users {
 		u := &a.Users[i]

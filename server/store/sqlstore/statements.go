@@ -46,6 +46,7 @@ const (
 	putTenant
 	putCampaign
 	putRestoration
+	putClock
 	putSettings
 	putUser
 	dropGroups
@@ -122,6 +123,7 @@ var texts = [statements]string{
 	putTenant:           upsert("tenant", 1, "one", "authority", "coexistence", "release", "accept_userless", "epoch", "changed_at"),
 	putCampaign:         upsert("campaign", 1, campaignColumns...),
 	putRestoration:      upsert("restoration", 1, "one", "since", "at", "epoch"),
+	putClock:            upsert("clock", 1, "one", "at", "off"),
 	putSettings:         upsert("settings", 1, settingsColumns...),
 	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed", "premium", "removed"),
 	dropGroups:          "DELETE FROM user_groups WHERE user_id=?",

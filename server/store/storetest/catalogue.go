@@ -39,6 +39,8 @@ func catalogue(s *suite) {
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
 		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},
+		{"clock in doubt", store.Change{Clock: &store.Doubt{At: at, Off: -time.Hour}}},
+		{"clock trusted", store.Change{Clock: &store.Doubt{}}},
 		{"restored", store.Change{Restored: &delivery.Restoration{Since: at, At: at + 1, Epoch: 4_000_000_000}}},
 		{"campaign over", store.Change{Campaign: &store.Campaign{}}},
 		{"consents", store.Change{Consents: []store.Consent{{Service: "b", By: "x", At: at}, {Service: "a", By: "y", At: at + 1}}}},
