@@ -31,6 +31,8 @@ type labFlags struct {
 	length, together         time.Duration
 	parallel                 int
 	restart, force           bool
+
+	unjudged string // why the plan's limits say nothing of the run that fit made of it
 }
 
 func labCommand() *cobra.Command {
@@ -151,7 +153,7 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 
 // newRun is a run that nothing has happened in.
 func newRun(f *labFlags, p *plan.Plan, pop *population.Population, imported bool) *rehearsal.Run {
-	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Log: &rehearsal.Log{}}
+	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Unjudged: f.unjudged, Log: &rehearsal.Log{}}
 	run.Watch = rehearsal.NewWatch(run.Log)
 	run.Ledger = ledger.New(ledger.Config{
 		Devices: len(pop.Devices), Bound: bound(f.clock), Name: func(d protocol.Device) string { return pop.Devices[d-1].UDID },
@@ -176,6 +178,7 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	if f.parallel < 0 {
 		return nil, errors.New("--parallel: at least 1; 0 is the default")
 	}
+	whole := p.Until
 	switch {
 	case f.clock == "real" && f.length == 0:
 		p = p.Squeezed(2 * time.Minute)
@@ -184,13 +187,29 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	case f.length > 0:
 		p.Until = plan.Duration(f.length)
 	}
-	if f.clock == "real" || f.length > 0 {
-		p.Limits = nil // they are about the story in its own time
-	}
+	f.unjudged = unjudged(p, whole, f.clock == "real")
 	if f.restart {
 		p.Timeline = append(p.Timeline, plan.Action{At: p.Until / 2, RestartServer: true})
 	}
 	return p, nil
+}
+
+// unjudged says what the limits of p, whose story took another time than now, have to do with it.
+func unjudged(p *plan.Plan, whole plan.Duration, squeezed bool) string {
+	how := "--for makes it"
+	switch {
+	case p.Until == whole:
+		return ""
+	case squeezed:
+		how = "the real clock squeezes it into"
+	case p.Until < whole:
+		how = "--for cuts it to"
+	}
+	text := fmt.Sprintf("The plan's story takes %s; %s %s.", whole, how, p.Until)
+	if len(p.Limits) > 0 {
+		text += " The plan's limits are about the whole story in its own time: they were not judged."
+	}
+	return text
 }
 
 // write writes report and kept fleet.

@@ -24,12 +24,13 @@ func (t *telling) acts() (acts []report.Act) {
 		}
 		done = append(done, act)
 	}
+	end := t.Now.Sub(t.Start) + 1
 	for i := range t.Plan.Acts {
-		from, to := time.Duration(t.Plan.Acts[i].At), t.Now.Sub(t.Start)+1
+		from, to := time.Duration(t.Plan.Acts[i].At), end
 		if i+1 < len(t.Plan.Acts) {
-			to = time.Duration(t.Plan.Acts[i+1].At)
+			to = min(to, time.Duration(t.Plan.Acts[i+1].At))
 		}
-		if from >= to { // the run ended before
+		if from >= end { // the run ended before
 			break
 		}
 		text, rules := t.happened(t.Start.Add(from), t.Start.Add(to))

@@ -135,6 +135,9 @@ func (t *telling) lead() (lead []string) {
 	if t.Interrupted {
 		lead = append(lead, fmt.Sprintf("Interrupted after %s of %s; this is what was known then.", length(t.Now.Sub(t.Start)), length(time.Duration(t.Plan.Until))))
 	}
+	if t.Unjudged != "" {
+		lead = append(lead, t.Unjudged)
+	}
 	wired := t.wired()
 	switch {
 	case wired == 0:
@@ -219,7 +222,9 @@ func (t *telling) spans() (spans []report.Span) {
 		case f.Reset:
 			name = "requests cut off"
 		}
-		spans = append(spans, report.Span{From: time.Duration(f.At), To: time.Duration(f.At + f.For), Name: name})
+		if end := t.Now.Sub(t.Start); time.Duration(f.At) < end { // else the run ended before
+			spans = append(spans, report.Span{From: time.Duration(f.At), To: min(time.Duration(f.At+f.For), end), Name: name})
+		}
 	}
 	for _, g := range t.Fleet.Gaps() {
 		to := g.Closed

@@ -29,6 +29,7 @@ type Run struct {
 	Imported    bool          // the population is a tenant's own
 	Squeezed    bool          // the plan's moments were brought nearer together, for the real clock
 	Interrupted bool
+	Unjudged    string // why the plan's limits say nothing of this run, a sentence; empty: they do
 
 	Push      []report.Figure // what the push service counted; nil: not ours
 	Wall, CPU time.Duration
@@ -160,8 +161,11 @@ func (r *Run) judge(result *report.Result) {
 		result.Reasons = append(result.Reasons, "the limits could not be judged: "+err.Error())
 	}
 	for _, l := range r.Plan.Evaluate(figures) {
+		if r.Interrupted || r.Unjudged != "" {
+			l.Got, l.OK = report.NotJudged, true
+		}
 		result.Limits = append(result.Limits, report.Limit(l))
-		if !l.OK && !r.Interrupted {
+		if !l.OK {
 			result.Reasons = append(result.Reasons, fmt.Sprintf("limit %s: got %s", l.Limit, l.Got))
 		}
 	}

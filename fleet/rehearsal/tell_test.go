@@ -25,6 +25,7 @@ func TestVerdict(t *testing.T) {
 		violated    uint64
 		reasons     []string
 		interrupted bool
+		unjudged    string
 		want        string
 		because     []string
 	}{
@@ -36,10 +37,12 @@ func TestVerdict(t *testing.T) {
 		{name: "an invariant that a limit forgives", limits: []string{"invariants.violated < 9"}, violated: 1, want: report.Failed},
 		{name: "another reason", reasons: []string{"x: it is so"}, want: report.Failed, because: []string{"x: it is so"}},
 		{name: "interrupted", limits: []string{"devices.enrolled > 3"}, interrupted: true, want: report.Partial},
+		{name: "cut", limits: []string{"devices.enrolled > 3"}, unjudged: "The story was cut.", want: report.OK},
+		{name: "cut, with an invariant", violated: 1, unjudged: "The story was cut.", want: report.Failed},
 		{name: "interrupted, with an invariant", violated: 1, interrupted: true, want: report.Partial},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &Run{Plan: &plan.Plan{}, Interrupted: tt.interrupted}
+			r := &Run{Plan: &plan.Plan{}, Interrupted: tt.interrupted, Unjudged: tt.unjudged}
 			for _, text := range tt.limits {
 				var l plan.Limit
 				if err := l.UnmarshalText([]byte(text)); err != nil {
@@ -58,6 +61,9 @@ func TestVerdict(t *testing.T) {
 			var judged []string
 			for _, l := range result.Limits {
 				judged = append(judged, l.Limit)
+				if cut := tt.interrupted || tt.unjudged != ""; cut != (l.Got == report.NotJudged) || cut && !l.OK {
+					t.Errorf("limit %s: got %s", l.Limit, l.Got)
+				}
 			}
 			if !slices.Equal(judged, tt.limits) {
 				t.Errorf("limits %q were judged, want %q", judged, tt.limits)

@@ -62,6 +62,8 @@ func WriteJUnit(w io.Writer, r *Result) error {
 		switch {
 		case l.Got == NotApplicable:
 			c.Skipped = &junitWhy{"not measured in this kind of run"}
+		case l.Got == NotJudged:
+			c.Skipped = &junitWhy{"the run did not tell the whole story"}
 		case unsaid:
 			c.Skipped = &junitWhy{"the run is " + r.Verdict}
 		case !l.OK:

@@ -320,6 +320,9 @@ func latencyCaption(s *Story) string {
 	return from + " Half of all were as quick as p50 or quicker, 99 in a hundred as p99."
 }
 
+// unmeasured is the outcome of limits that nothing came of.
+var unmeasured = map[string]string{NotApplicable: "not measured", NotJudged: "not judged"}
+
 func limits(r *Result) *grid {
 	if len(r.Limits) == 0 && r.Invariants.Checked == 0 {
 		return nil
@@ -328,8 +331,8 @@ func limits(r *Result) *grid {
 	for _, l := range r.Limits {
 		outcome := field{Text: "held", Class: "word ok"}
 		switch {
-		case l.Got == NotApplicable:
-			outcome = field{Text: "not measured", Class: "word soft"}
+		case l.Got == NotApplicable, l.Got == NotJudged:
+			outcome = field{Text: unmeasured[l.Got], Class: "word soft"}
 		case !l.OK:
 			outcome = field{Text: "broken", Class: "word failed"}
 		}

@@ -94,8 +94,11 @@ type Invariants struct {
 // NotApplicable is what a limit got that cannot be measured in this kind of run.
 const NotApplicable = "not applicable"
 
+// NotJudged is what a limit got of a run that did not tell the plan's whole story in its own time.
+const NotJudged = "not judged"
+
 // A Limit is one expression of the plan and what came of it. Got is the figure with its unit, or
-// [NotApplicable], which is OK.
+// [NotApplicable] or [NotJudged], which are OK.
 type Limit struct {
 	Limit string `json:"limit"`
 	Got   string `json:"got"`

@@ -48,3 +48,15 @@ func TestSummaryOfManyActs(t *testing.T) {
 		t.Error("the summary does not say how many acts it leaves out")
 	}
 }
+
+// Limits of a run that was cut are neither held nor broken, and nobody says that there were none.
+func TestSummaryNotJudged(t *testing.T) {
+	r := &Result{Command: "lab", Verdict: Partial, Limits: []Limit{{"devices.moved > 0", NotJudged, true}, {"devices.stranded == 0", NotJudged, true}}}
+	var b strings.Builder
+	if err := Summary(&b, r, &Story{}, false); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); !strings.Contains(text, "The plan's 2 limits were not judged.") || strings.Contains(text, "broken") || strings.Contains(text, "no limits") {
+		t.Errorf("%s", text)
+	}
+}

@@ -50,7 +50,7 @@ func headline(r *Result) string {
 func limitsHeld(r *Result) (held, broken, measured int) {
 	for _, l := range r.Limits {
 		switch {
-		case l.Got == NotApplicable:
+		case l.Got == NotApplicable, l.Got == NotJudged:
 		case l.OK:
 			held++
 		default:
@@ -64,13 +64,25 @@ func limitsHeld(r *Result) (held, broken, measured int) {
 func checks(r *Result) string {
 	held, _, measured := limitsHeld(r)
 	text := "The plan set no limits."
-	if len(r.Limits) > 0 {
+	if n := notJudged(r); n > 0 {
+		text = fmt.Sprintf("The plan's %s not judged.", plural(n, "limit was", "limits were"))
+	} else if len(r.Limits) > 0 {
 		text = fmt.Sprintf("%d of %s held.", held, plural(measured, "limit", "limits"))
 	}
 	if n := r.Invariants.Checked; n > 0 {
 		text += " Invariants were checked " + times(n) + " and " + violated(r) + "."
 	}
 	return text
+}
+
+// notJudged is of how many limits nothing can be said.
+func notJudged(r *Result) (n int) {
+	for _, l := range r.Limits {
+		if l.Got == NotJudged {
+			n++
+		}
+	}
+	return n
 }
 
 func violated(r *Result) string {
