@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"rollcall/protocol"
@@ -88,9 +89,17 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	w.settle(now, d)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
-			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: e.Detail})
+			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
 		}
 	}
+}
+
+// undrawn is the detail of e without the number that the server drew for the command of ev: one plan and seed write one log.
+func undrawn(ev *delivery.Event, e *delivery.Effect) string {
+	if e.What != delivery.WhatUnknownReport {
+		return e.Detail
+	}
+	return strings.Replace(e.Detail, ev.Command.String(), "command", 1)
 }
 
 func (w *Watch) fail(now protocol.Time, d *watched, invariant, format string, args ...any) {
