@@ -19,7 +19,9 @@ const (
 // Check reports what contradicts itself in p: a time that goes back, an action that concerns nobody, shares that do
 // not add up, what a rule forbids from the start (HST-123). [Parse] has called it; call it again after changing a
 // plan. The error is [Errors], each with the rule.
-func (p *Plan) Check() error {
+func (p *Plan) Check() error { return p.contradictions().or() }
+
+func (p *Plan) contradictions() Errors {
 	c := &checker{plan: p}
 	c.tenant()
 	c.population()
@@ -28,7 +30,7 @@ func (p *Plan) Check() error {
 	c.timeline()
 	c.faults()
 	c.arrival()
-	return c.errs.or()
+	return c.errs
 }
 
 type checker struct {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,23 +30,61 @@ func Load(path string) (*Plan, error) {
 }
 
 // Parse reads one plan, fills in the defaults and checks it; name is what its errors call the file. The error
-// is [Errors]: every mistake, except that contradictions are looked for only where nothing else is wrong.
+// is [Errors]: every mistake, and of the contradictions those that do not hang on a part that could not be read.
 func Parse(name string, data []byte) (*Plan, error) {
 	d := &decoder{file: name, where: map[string]position{}, anchors: map[string]ast.Node{}}
 	p := new(Plan)
 	if root := d.parse(data); root != nil {
 		d.node(root, reflect.ValueOf(p).Elem(), "", 0)
-	}
-	if err := d.errs.or(); err != nil {
-		return nil, err
+	} else if len(d.errs) > 0 {
+		return nil, d.errs.or()
 	}
 	p.where = d.where
 	p.file = name
 	p.fill()
-	if err := p.Check(); err != nil {
+	unread := d.errs
+	for _, e := range p.contradictions() {
+		if len(d.errs) < maxShown && !slices.ContainsFunc(unread, func(of *Error) bool { return hangs(e.Field, of) }) {
+			d.errs = append(d.errs, e)
+		}
+	}
+	if err := d.errs.or(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// needed are the parts of a plan that say whether a part contradicts itself, beside that part.
+var needed = map[string][]string{
+	"tenant": {"population"}, "population": {"tenant", "timeline"}, "profiles": nil, "acts": {"until"},
+	"timeline": {"tenant", "population", "profiles", "until", "faults"}, "faults": {"until", "timeline"},
+	"arrival": {"until", "population", "timeline"}, "until": nil, "step": {"until"},
+}
+
+// hangs tells whether a contradiction at path may come from what could not be read. Moments hang on themselves and the end alone.
+func hangs(path string, unread *Error) bool {
+	part, of := head(unread.Field), head(path)
+	switch {
+	case part == "" || unread.Rule == ruleYAML: // a key that nobody knows may be any part
+		return true
+	case strings.HasSuffix(path, ".at") && of != "arrival":
+		return part == "until" || within(path, unread.Field) || within(unread.Field, path)
+	}
+	return part == of || slices.Contains(needed[of], part)
+}
+
+// head is the part of a plan that a path is in.
+func head(path string) string {
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// within tells whether path is that of whole or of something in it.
+func within(path, whole string) bool {
+	rest, ok := strings.CutPrefix(path, whole)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // fill puts the defaults in place of what the plan does not say.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -391,5 +392,34 @@ func TestPlace(t *testing.T) {
 	}
 	if file, line, field := at.Place(); file != "two.yaml" || line != 3 || field != "seed" {
 		t.Errorf("Place() = %s, %d, %s", file, line, field)
+	}
+}
+
+// What cannot be read hides no contradiction elsewhere, and makes up none.
+func TestErrorsOfAllStages(t *testing.T) {
+	const whole = "until: 14d\npopulation: {devices: 10, mix: {ios: 100}}\n"
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"a limit and a moment", whole + "timeline:\n  - {at: 20d, enrol: {}}\nlimits: [\"devices.enroled > 1\"]\n", []string{"timeline[0].at", "timeline[0].enrol.over", "limits[0]"}},
+		{"a share and a moment", whole + "timeline:\n  - {at: 2d, enrol: {}}\n  - {at: 1d, ask_users_to_sync: 150%}\n", []string{"timeline[1].at", "timeline[1].ask_users_to_sync"}},
+		{"a fault and a parts of 100", "until: 14d\npopulation: {devices: 10, mix: {ios: 60}}\ntimeline:\n  - {at: 0s, enrol: {}}\nfaults:\n  - {share: x, reset: true}\n", []string{"population.mix", "faults[0].share"}},
+		{"the end alone", "until: soon\npopulation: {devices: 10, mix: {ios: 100}}\ntimeline:\n  - {at: 1d, enrol: {}}\n", []string{"until"}},
+		{"a moment alone", whole + "timeline:\n  - {at: 2d, enrol: {}}\n  - {at: soon, ask_users_to_sync: all}\n", []string{"timeline[1].at"}},
+		{"a number of devices alone", "until: 14d\npopulation: {devices: many, mix: {ios: 100}}\ntimeline:\n  - {at: 0s, enrol: {}}\n  - {at: 1d, ask_users_to_sync: ios}\n", []string{"population.devices"}},
+		{"an unknown key alone", "until: 14d\npopulatoin: {devices: 10, mix: {ios: 100}}\n", []string{""}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("x.yaml", []byte(tt.text))
+			all, _ := errors.AsType[Errors](err)
+			var got []string
+			for _, e := range all {
+				got = append(got, e.Field)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("wrong are %q, want %q:\n%v", got, tt.want, err)
+			}
+		})
 	}
 }
