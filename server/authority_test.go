@@ -100,8 +100,9 @@ func (p *phone) ask() error {
 
 func (x *tenant) licences(list ...server.Licence) {
 	x.Helper()
-	_, err := x.SetLicences(x.ctx, x.now, boss, list, "")
+	p, err := x.PreviewLicences(x.ctx, x.now, list)
 	x.must(err)
+	x.must(second(x.SetLicences(x.ctx, x.now, boss, list, p.ID)))
 }
 
 func (x *tenant) last(what delivery.What) store.Line {
@@ -622,6 +623,36 @@ func TestHST070Shown(t *testing.T) {
 	}
 }
 
+// TestAUTH35Before: what opens the gap for enrolled devices, or leaves some without profiles (AUTH-23), is not done before it
+// was shown.
+func TestAUTH35Before(t *testing.T) {
+	x := newTenant(t)
+	if p, err := x.PreviewAuthority(x.ctx, x.now, sccm); err != nil || !p.OpensGap || p.Confirm {
+		t.Errorf("without devices: %+v, %v", p, err)
+	}
+	x.enrolled(1)
+	p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, "")
+	x.refused(err, protocol.RulePreview)
+	if !p.OpensGap || !p.Confirm {
+		t.Errorf("%+v", p)
+	}
+	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, p.ID)))
+
+	x = bms(t)
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+	x.enrolled(1)
+	x.set(coexistence)
+	x.renew()
+	list := []server.Licence{{UPN: "a@example.org", Basic: true, Intune: true}}
+	p, err = x.SetLicences(x.ctx, x.now, boss, list, "")
+	x.refused(err, protocol.RulePreview)
+	if p.Unprotected != 1 || !p.Confirm {
+		t.Errorf("%+v", p)
+	}
+	x.profile(protocol.Intune, "mail", protocol.Email, "org.intune.mail")
+	x.must(second(x.SetLicences(x.ctx, x.now, boss, list, "")))
+}
+
 // TestPreviewBesideCheckIns: previews, a change and check-ins at once; each device ends up where the change has it.
 func TestPreviewBesideCheckIns(t *testing.T) {
 	x := newTenant(t)
@@ -644,7 +675,14 @@ func TestPreviewBesideCheckIns(t *testing.T) {
 			}
 		}
 	})
-	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, "")))
+	change := func(confirm string) *server.Preview {
+		p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, confirm)
+		if confirm != "" {
+			x.must(err)
+		}
+		return p
+	}
+	change(change("").ID) // the refusal is a preview too
 	x.renew()
 	wg.Wait()
 	x.later(time.Second)

@@ -48,11 +48,11 @@ func BenchmarkChange(b *testing.B) {
 		change := to[n%2]
 		n++
 		began := time.Now()
-		_, err := x.PreviewAuthority(x.ctx, x.now, change)
+		shown, err := x.PreviewAuthority(x.ctx, x.now, change)
 		x.must(err)
 		previewed += time.Since(began)
 		began = time.Now()
-		p, err := x.SetAuthority(x.ctx, x.now, boss, change, "")
+		p, err := x.SetAuthority(x.ctx, x.now, boss, change, shown.ID)
 		x.must(err)
 		committed += time.Since(began)
 		if p.Stale != devices {

@@ -23,7 +23,7 @@ type Preview struct {
 	Before      authority.Tenant
 	After       authority.Tenant // of a change that is no change of authority: Before
 	Unsupported bool             // only force does it (AUTH-04)
-	Confirm     bool             // the change needs the ID: it enables coexistence, or devices would be stranded
+	Confirm     bool             // the change needs the ID: it enables coexistence, opens the gap for enrolled devices, strands some or leaves some without profiles
 	OpensGap    bool             // Apple devices wait for a renewed push certificate afterwards (AUTH-30)
 	Warnings    []Warning
 	Devices     []Named // all enrolled ones, by number
@@ -64,12 +64,25 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 		return nil, failed
 	}
 	p.Preview = plan
-	p.Confirm = p.After != p.Before && p.Before.Authority != protocol.Unknown && (step.enables || p.Stranded > 0)
+	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
+	p.Confirm = p.Unprotected > 0 || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&scene.Push.Settings))
 	p.warn(step.enables)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", plan.ID, p.Confirm, p.Warnings, step.what))
 	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
 	s.previews.keep(p)
 	return p, nil
+}
+
+// waits tells whether the gap holds any enrolled device.
+func (p *Preview) waits(s *authority.GapSettings) bool {
+	for i := range p.Groups {
+		for _, x := range protocol.Platforms {
+			if p.Groups[i].Platforms[x] > 0 && s.Covers(x) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // unitsOf are the licence units of a tenant.

@@ -72,8 +72,8 @@ func authoritySetCommand(c *client) *cobra.Command {
 		Long: `Change the tenant's authority. What it does is printed as a plan: one line for each group of devices that a rule treats
 alike, and one that sums up. Devices move later, each at its own completed check-in.
 
-A change that adds Intune, or strands devices, is only shown at first (AUTH-35), with an id; --confirm with that id makes
-exactly what was shown. Where it strands devices, --count says how many (HST-071). When the world has changed since, the change is refused and the difference named (HST-070). rollcall
+A change that adds Intune, has Apple devices wait for a renewed push certificate, strands devices or leaves some without
+profiles is only shown at first (AUTH-35), with an id; --confirm with that id makes exactly what was shown. Where it strands devices, --count says how many (HST-071). When the world has changed since, the change is refused and the difference named (HST-070). rollcall
 preview shows any change without making it.
 
 None leaves a tenant unknown whose authority was never set (AUTH-02); one that is set never returns to that (AUTH-03).`,

@@ -197,7 +197,9 @@ func TestHST101Restored(t *testing.T) {
 		t.Fatal("the identity was not renewed")
 	}
 	late := w.join(5, "sales")
-	_, err = w.api.SetAuthority(ctx, target.Change{Authority: "sccm"})
+	shown, err := w.api.PreviewAuthority(ctx, target.Change{Authority: "sccm"})
+	w.must(err)
+	_, err = w.api.SetAuthority(ctx, target.Change{Authority: "sccm", Confirm: shown.ID})
 	w.must(err)
 	w.link.Converse(ctx, moved, dialect.Synced) // refused in the gap (AUTH-30), and told of the change
 	epoch := moved.Epoch()

@@ -50,7 +50,12 @@ func TestAUTH30ARefusalCarriesTheNotice(t *testing.T) {
 		t.Errorf("the first authority is no change, and the header says %q", got)
 	}
 	changed := l.pnow()
-	if _, err := l.core.SetAuthority(context.Background(), changed, server.System, authority.Change{Authority: protocol.SCCM, At: changed}, ""); err != nil {
+	change := authority.Change{Authority: protocol.SCCM, At: changed}
+	shown, err := l.core.PreviewAuthority(context.Background(), changed, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.core.SetAuthority(context.Background(), changed, server.System, change, shown.ID); err != nil {
 		t.Fatal(err)
 	}
 	want := protocol.Notice{Epoch: 2, ChangedAt: changed, Rule: protocol.RuleRegistered} // it has no profiles of before
