@@ -25,7 +25,7 @@ func (s *Server) Reenrol(ctx context.Context, now protocol.Time, who Actor, d pr
 		if err != nil {
 			return err
 		}
-		if r.State.Life == delivery.Enrolled {
+		if r.State.Life == delivery.Enrolled && !leaving(&r.State) {
 			if _, err := s.order(ctx, now, d, protocol.Command{Kind: protocol.Retire}); err != nil {
 				return err
 			}

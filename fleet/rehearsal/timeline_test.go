@@ -702,6 +702,9 @@ func (p *player) enrol(kind string, owner int) {
 	}
 }
 
+// isLeaving tells whether an order ends the enrolment (AUTH-53).
+func isLeaving(order string) bool { return order == "retire" || order == "delete" || order == "wipe" }
+
 func (p *player) order(what string, d int, u *unit) {
 	w, s, now := p.twin, p.loop.Server(), p.loop.Clock()
 	n := p.loop.Number(d)
@@ -712,6 +715,11 @@ func (p *player) order(what string, d int, u *unit) {
 	if u.life != "enrolled" {
 		want = "AUTH-42"
 	}
+	leaving := u.life == "enrolled" && slices.ContainsFunc(u.queue, isLeaving)
+	if leaving && what != "support" && what != "delete" {
+		want = "AUTH-53"
+	}
+	told := slices.Contains(u.queue, "delete")
 	var err error
 	switch what {
 	case "support":
@@ -740,6 +748,7 @@ func (p *player) order(what string, d int, u *unit) {
 		u.support = true
 	case what == "delete" && u.life != "enrolled":
 		u.life, u.revoked = "removed", true
+	case what == "delete" && told: // once is enough
 	case what == "order":
 		u.queue = append(u.queue, "SecurityInfo")
 	default:
@@ -914,6 +923,9 @@ func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact) {
 	}
 	want := w.mayCheckIn(u)
 	got := string(c.Refusal)
+	if gone != "" && slices.Contains(u.queue, "delete") {
+		gone = "delete" // which waited for that
+	}
 	switch {
 	case gone != "" && (c.Done || got != ""): // it has left
 		w.leaves(u, true)

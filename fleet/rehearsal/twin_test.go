@@ -326,7 +326,7 @@ func (w *twin) words(u *unit, changed bool) words {
 		mail, class := strings.Contains(w.people[u.owner].plans, "M"), w.class(u)
 		say(unlicensed, to == "office365" && !mail && class != "entitled" || to == "intune" && (class == "basic" || class == "none") && u.kind != "client")
 	}
-	say(leaving, slices.Contains(u.queue, "retire") || slices.Contains(u.queue, "delete") || slices.Contains(u.queue, "wipe"))
+	say(leaving, slices.ContainsFunc(u.queue, isLeaving))
 	say(moves, is&pending != 0 && is&(stranded|leaving) == 0)
 	say(movesBlocked, is&(moves|blocked) == moves|blocked)
 	return is

@@ -170,6 +170,13 @@ func (d *decision) order() {
 	case d.s.Life != Enrolled:
 		d.refuse(protocol.RuleNotRenewed, WhatRefused, "the device is not enrolled")
 		return
+	case order.Kind == protocol.Retire && order.Text == AndDelete:
+		if !d.deleted() { // else it is told already
+			d.queue(*order)
+		}
+	case order.Kind != protocol.NoCommand && d.leaving():
+		d.refuse(protocol.RuleRetire, WhatRefused, "the device is leaving already: what is ordered now it would never hear of")
+		return
 	case order.Kind == protocol.Lock && d.queued(protocol.Lock):
 		d.refuse("APL-064", WhatRefused, "a lock is pending; a second one would leave the device with the first PIN")
 		return

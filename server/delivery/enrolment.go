@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -174,15 +175,33 @@ func (d *decision) enrolled() {
 	d.out.Changed |= Wakes
 }
 
-// end ends the enrolment. The record stays (AUTH-43).
+// end ends the enrolment. The record stays (AUTH-43), unless an administrator's order to delete it waits (AUTH-53).
 func (d *decision) end(r protocol.Rule, why string) {
 	n := d.n
+	deleted := d.deleted()
 	d.withdraw()
 	n.Life, n.EndedAt, n.Awaiting = Ended, d.now, false
 	n.Push, n.Wake, n.Renewal, n.Next = Push{}, Wake{}, Renewal{}, Identity{}
 	n.Profiles, n.Unlock, n.Escrow, n.Set = nil, nil, nil, 0
 	d.out.Changed |= Core | Profiles | Wakes | Secrets
 	d.journal(WhatEnded, r, why)
+	if deleted {
+		d.remove(protocol.RuleRetire, "an administrator deleted it")
+	}
+}
+
+// leaving tells whether an order that ends the enrolment waits, and deleted whether one to delete the record then. Those from
+// before a backup are taken back.
+func (d *decision) leaving() bool {
+	return slices.ContainsFunc(d.n.Queue, func(q Queued) bool {
+		return (q.Kind == protocol.Retire || q.Kind == protocol.Erase) && q.At >= d.w.Restored.At
+	})
+}
+
+func (d *decision) deleted() bool {
+	return slices.ContainsFunc(d.n.Queue, func(q Queued) bool {
+		return q.Kind == protocol.Retire && q.Text == AndDelete && q.At >= d.w.Restored.At
+	})
 }
 
 // withdraw empties the queue: its commands belong to an enrolment that is over.

@@ -397,3 +397,43 @@ func TestAUTH53Delete(t *testing.T) {
 		t.Errorf("outcome %+v, want the record of an ended device gone at once", q.out)
 	}
 }
+
+// TestAUTH53Leaving: what is ordered of a device that is leaving already is refused, for it would never hear of it; but a
+// record is deleted once the device has left, by whatever way.
+func TestAUTH53Leaving(t *testing.T) {
+	deletion := protocol.Command{Kind: protocol.Retire, Text: delivery.AndDelete}
+	for _, first := range []protocol.Command{{Kind: protocol.Retire}, {Kind: protocol.Erase}, deletion} {
+		name := first.Kind.String() + " " + first.Text
+		p := settled(t)
+		p.order(first)
+		for _, kind := range []protocol.CommandKind{protocol.Retire, protocol.Erase, protocol.Lock, protocol.SecurityInfo} {
+			p.order(protocol.Command{Kind: kind})
+			p.refused("AUTH-53", delivery.WhatRefused)
+		}
+		if p.order(protocol.Command{}); p.out.Refusal.Rule != "" {
+			t.Errorf("%s: a sync is refused: %+v", name, p.out.Refusal)
+		}
+		p.order(deletion)
+		p.order(deletion)
+		if n := len(p.s.Queue); n > 2 {
+			t.Errorf("%s: %d commands wait", name, n)
+		}
+		p.ask()
+		p.report(protocol.Acknowledged)
+		if p.out.Changed&delivery.Gone == 0 || p.count(delivery.WhatRecordRemoved) != 1 {
+			t.Errorf("%s, then delete: outcome %+v, want the record gone, once", name, p.out)
+		}
+	}
+	p := settled(t)
+	p.order(deletion)
+	if p.leave(); p.out.Changed&delivery.Gone == 0 {
+		t.Error("delete, then the device leaves by itself: the record stays")
+	}
+	p = settled(t)
+	p.order(protocol.Command{Kind: protocol.Erase})
+	p.ask()
+	p.report(protocol.Failed)
+	if p.order(protocol.Command{Kind: protocol.Retire}); p.out.Refusal.Rule != "" || len(p.s.Queue) != 1 {
+		t.Errorf("after an erase that failed: %+v, want a retire", p.out.Refusal)
+	}
+}
