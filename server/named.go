@@ -115,12 +115,18 @@ func (s *Server) differing(ctx context.Context, was, p *Preview) (string, error)
 		if count++; count > named {
 			return nil
 		}
-		name := fmt.Sprintf("device %d", d)
+		var name string
 		switch r, err := s.store.Record(ctx, d); {
 		case err == nil:
 			name = r.ID
 		case !errors.Is(err, store.ErrNotFound):
 			return err
+		default: // removed since
+			if name, err = s.store.RemovedID(ctx, d); errors.Is(err, store.ErrNotFound) {
+				name = fmt.Sprintf("device %d", d)
+			} else if err != nil {
+				return err
+			}
 		}
 		words = append(words, name+" "+fmt.Sprintf(format, args...))
 		return nil

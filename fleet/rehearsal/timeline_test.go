@@ -716,7 +716,8 @@ func (p *player) order(what string, d int, u *unit) {
 		want = "AUTH-42"
 	}
 	leaving := u.life == "enrolled" && slices.ContainsFunc(u.queue, isLeaving)
-	if leaving && what != "support" && what != "delete" {
+	again := slices.Contains(u.queue, what) || what == "retire" && slices.Contains(u.queue, "delete")
+	if leaving && what != "support" && what != "delete" && (what == "order" || !again) {
 		want = "AUTH-53"
 	}
 	told := slices.Contains(u.queue, "delete")

@@ -174,7 +174,7 @@ func (d *decision) order() {
 		if !d.deleted() { // else it is told already
 			d.queue(*order)
 		}
-	case order.Kind != protocol.NoCommand && d.leaving():
+	case order.Kind != protocol.NoCommand && d.leaving() && !(leaves(order.Kind) && d.queued(order.Kind)): // twice is once
 		d.refuse(protocol.RuleRetire, WhatRefused, "the device is leaving already: what is ordered now it would never hear of")
 		return
 	case order.Kind == protocol.Lock && d.queued(protocol.Lock):

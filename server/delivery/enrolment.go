@@ -194,9 +194,11 @@ func (d *decision) end(r protocol.Rule, why string) {
 // before a backup are taken back.
 func (d *decision) leaving() bool {
 	return slices.ContainsFunc(d.n.Queue, func(q Queued) bool {
-		return (q.Kind == protocol.Retire || q.Kind == protocol.Erase) && q.At >= d.w.Restored.At
+		return leaves(q.Kind) && q.At >= d.w.Restored.At
 	})
 }
+
+func leaves(k protocol.CommandKind) bool { return k == protocol.Retire || k == protocol.Erase }
 
 func (d *decision) deleted() bool {
 	return slices.ContainsFunc(d.n.Queue, func(q Queued) bool {

@@ -407,8 +407,10 @@ func TestAUTH53Leaving(t *testing.T) {
 		p := settled(t)
 		p.order(first)
 		for _, kind := range []protocol.CommandKind{protocol.Retire, protocol.Erase, protocol.Lock, protocol.SecurityInfo} {
-			p.order(protocol.Command{Kind: kind})
-			p.refused("AUTH-53", delivery.WhatRefused)
+			if kind != first.Kind { // which says the same again
+				p.order(protocol.Command{Kind: kind})
+				p.refused("AUTH-53", delivery.WhatRefused)
+			}
 		}
 		if p.order(protocol.Command{}); p.out.Refusal.Rule != "" {
 			t.Errorf("%s: a sync is refused: %+v", name, p.out.Refusal)
