@@ -246,7 +246,7 @@ func (a *aim) minted(ctx context.Context) error {
 		e.Topic = p.Topic
 	}
 	if e.Topic == "" {
-		return errors.New("--topic: which? It is the UID in the subject of the server's push certificate, com.apple.mgmt...")
+		return errors.New("--topic: which? It is the UID in the subject of the server's push certificate and begins with com.apple.mgmt")
 	}
 	a.profile, err = e.Profile()
 	return err

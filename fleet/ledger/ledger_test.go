@@ -57,10 +57,14 @@ func TestFaults(t *testing.T) {
 	}{
 		{"all is well", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, one); s.does(1, two); s.idle(1) }, ""},
 
-		{"lost", func(s *story) { s.order(1, one); s.idle(1) },
-			"lost: RestartDevice " + one + " of device D1: the server has told the device since that there was no work"},
-		{"lost before another", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, two); s.idle(1) },
-			"lost: RestartDevice " + one + " of device D1: the server has told the device since that there was no work"},
+		{
+			"lost", func(s *story) { s.order(1, one); s.idle(1) },
+			"lost: RestartDevice " + one + " of device D1: the server has told the device since that there was no work",
+		},
+		{
+			"lost before another", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, two); s.idle(1) },
+			"lost: RestartDevice " + one + " of device D1: the server has told the device since that there was no work",
+		},
 		{"not asked for work since", func(s *story) { s.NoWork(s.tick(), 1); s.order(1, one) }, ""},
 		{"taken while the device was asking", func(s *story) {
 			begun := s.tick()
@@ -75,10 +79,14 @@ func TestFaults(t *testing.T) {
 			later(s)
 		}, ""},
 
-		{"doubled", func(s *story) { s.order(1, one); s.does(1, one); s.does(1, one) },
-			"doubled: RestartDevice " + one + " of device D1: delivered again after its report was confirmed"},
-		{"doubled, never ordered", func(s *story) { s.does(1, three); s.does(1, three) },
-			"doubled: RestartDevice " + three + " of device D1: delivered again after its report was confirmed"},
+		{
+			"doubled", func(s *story) { s.order(1, one); s.does(1, one); s.does(1, one) },
+			"doubled: RestartDevice " + one + " of device D1: delivered again after its report was confirmed",
+		},
+		{
+			"doubled, never ordered", func(s *story) { s.does(1, three); s.does(1, three) },
+			"doubled: RestartDevice " + three + " of device D1: delivered again after its report was confirmed",
+		},
 		{"handed out again before it was confirmed", func(s *story) {
 			s.order(1, one)
 			s.Delivered(s.tick(), 1, one, "RestartDevice")
@@ -93,10 +101,14 @@ func TestFaults(t *testing.T) {
 			}
 		}, ""},
 
-		{"reordered", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, two); s.does(1, one) },
-			"reordered: RestartDevice " + one + " of device D1: after " + two + ", which was asked for later"},
-		{"reordered, with ids of its own", func(s *story) { s.order(1, "a-1"); s.order(1, "a-2"); s.does(1, "a-2"); s.does(1, "a-1") },
-			"reordered: RestartDevice a-1 of device D1: after a-2, which was asked for later"},
+		{
+			"reordered", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, two); s.does(1, one) },
+			"reordered: RestartDevice " + one + " of device D1: after " + two + ", which was asked for later",
+		},
+		{
+			"reordered, with ids of its own", func(s *story) { s.order(1, "a-1"); s.order(1, "a-2"); s.does(1, "a-2"); s.does(1, "a-1") },
+			"reordered: RestartDevice a-1 of device D1: after a-2, which was asked for later",
+		},
 		{"asked for together", func(s *story) {
 			s.Ordered(s.tick(), 1, one, "", 0)
 			s.Ordered(s.tick(), 1, two, "", 0)
@@ -121,8 +133,10 @@ func TestFaults(t *testing.T) {
 			s.does(1, one)
 		}, ""},
 
-		{"stuck before delivery", func(s *story) { s.order(1, one); later(s) },
-			"stuck: RestartDevice " + one + " of device D1: taken and not delivered within 1m0s"},
+		{
+			"stuck before delivery", func(s *story) { s.order(1, one); later(s) },
+			"stuck: RestartDevice " + one + " of device D1: taken and not delivered within 1m0s",
+		},
 		{"stuck after delivery", func(s *story) {
 			s.order(1, one)
 			s.Delivered(s.tick(), 1, one, "")
@@ -141,13 +155,19 @@ func TestFaults(t *testing.T) {
 		{"server just back", func(s *story) { s.order(1, one); s.Held(); later(s); s.Resumed(s.tick()) }, ""},
 		{"enrolment ended", func(s *story) { s.order(1, one); s.Ended(s.tick(), 1); later(s) }, ""},
 		{"enrolled anew", func(s *story) { s.order(1, one); s.Enrolled(s.tick(), 1); s.idle(1); later(s) }, ""},
-		{"ordered after a new enrolment", func(s *story) { s.Enrolled(s.tick(), 1); s.order(1, three); later(s) },
-			"stuck: RestartDevice " + three + " of device D1: taken and not delivered within 1m0s"},
+		{
+			"ordered after a new enrolment", func(s *story) { s.Enrolled(s.tick(), 1); s.order(1, three); later(s) },
+			"stuck: RestartDevice " + three + " of device D1: taken and not delivered within 1m0s",
+		},
 
-		{"misdelivered", func(s *story) { s.order(1, one); s.does(2, one); s.idle(1); later(s) },
-			"misdelivered: RestartDevice " + one + " of device D2: meant for D1"},
-		{"misdelivered before its id was known", func(s *story) { s.does(2, one); s.order(1, one); s.idle(1) },
-			"misdelivered: RestartDevice " + one + " of device D2: meant for D1"},
+		{
+			"misdelivered", func(s *story) { s.order(1, one); s.does(2, one); s.idle(1); later(s) },
+			"misdelivered: RestartDevice " + one + " of device D2: meant for D1",
+		},
+		{
+			"misdelivered before its id was known", func(s *story) { s.does(2, one); s.order(1, one); s.idle(1) },
+			"misdelivered: RestartDevice " + one + " of device D2: meant for D1",
+		},
 		{"delivered before its id was known", func(s *story) {
 			s.Delivered(s.tick(), 1, one, "")
 			s.order(1, one)
@@ -158,8 +178,10 @@ func TestFaults(t *testing.T) {
 		}, ""},
 		{"one id for two devices", func(s *story) { s.order(1, one); s.order(2, one); s.does(2, one); s.does(1, one) }, ""},
 
-		{"an id that is no UUID", func(s *story) { s.order(1, "restart-7"); s.idle(1) },
-			"lost: RestartDevice restart-7 of device D1: the server has told the device since that there was no work"},
+		{
+			"an id that is no UUID", func(s *story) { s.order(1, "restart-7"); s.idle(1) },
+			"lost: RestartDevice restart-7 of device D1: the server has told the device since that there was no work",
+		},
 
 		{"profile arrives", func(s *story) {
 			s.Wanted(s.tick(), 1, "wifi", "2")
@@ -167,10 +189,14 @@ func TestFaults(t *testing.T) {
 			s.idle(1)
 			later(s)
 		}, ""},
-		{"profile dropped", func(s *story) { s.Wanted(s.tick(), 1, "wifi", "2"); s.idle(1) },
-			"never converged: profile wifi of device D1: wanted, and not there"},
-		{"profile late", func(s *story) { s.Wanted(s.tick(), 1, "wifi", ""); later(s) },
-			"never converged: profile wifi of device D1: wanted, and not there"},
+		{
+			"profile dropped", func(s *story) { s.Wanted(s.tick(), 1, "wifi", "2"); s.idle(1) },
+			"never converged: profile wifi of device D1: wanted, and not there",
+		},
+		{
+			"profile late", func(s *story) { s.Wanted(s.tick(), 1, "wifi", ""); later(s) },
+			"never converged: profile wifi of device D1: wanted, and not there",
+		},
 		{"old version stays", func(s *story) {
 			s.Wanted(s.tick(), 1, "wifi", "1")
 			s.Installed(s.tick(), 1, "wifi", "1")
@@ -199,12 +225,14 @@ func TestFaults(t *testing.T) {
 			s.Enrolled(s.tick(), 1)
 			s.idle(1)
 		}, "never converged: profile wifi of device D1: wanted, and not there"},
-		{"another device's profile", func(s *story) {
-			s.Wanted(s.tick(), 1, "wifi", "")
-			s.Installed(s.tick(), 1, "wifi", "1")
-			s.Installed(s.tick(), 2, "wifi", "1")
+		{
+			"another device's profile", func(s *story) {
+				s.Wanted(s.tick(), 1, "wifi", "")
+				s.Installed(s.tick(), 1, "wifi", "1")
+				s.Installed(s.tick(), 2, "wifi", "1")
+			},
+			"misdelivered: profile wifi of device D2: installed, and never meant for this device",
 		},
-			"misdelivered: profile wifi of device D2: installed, and never meant for this device"},
 		{"the server's own profile", func(s *story) { s.Installed(s.tick(), 1, "agent", "1"); s.idle(1) }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

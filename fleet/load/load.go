@@ -279,7 +279,7 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 			l.enrolled.Add(1)
 			// The server has first questions, and would push: they are no part of the load.
 			l.rise(l.number.of(d.Number()), time.Since(l.begin))
-			_, err = l.link.Converse(ctx, d, dialect.Synced)
+			l.link.Converse(ctx, d, dialect.Synced)
 			return ctx.Err() // how that went is the server's business
 		}
 		if err == nil {

@@ -193,8 +193,7 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // A caller is the other end of a connection.
 type caller struct {
 	net.Conn
-	in   *bufio.Reader
-	gone chan struct{} // closed when the server hung up
+	in *bufio.Reader
 }
 
 func (p *pipes) connect() *caller {

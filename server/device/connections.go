@@ -2,6 +2,7 @@ package device
 
 import (
 	"container/list"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -9,8 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"crypto/tls"
 )
 
 // suspect is how long a connection may take over its first request before it is closed sooner than one that has had one.
