@@ -166,7 +166,9 @@ func TestOutcomes(t *testing.T) {
 		{"429", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, Shed},
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, Broken},
 		{"400", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) }, Refused},
-		{"elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", http.StatusFound) }, Elsewhere},
+		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://other.example/", http.StatusFound)
+		}, Elsewhere},
 		{"in circles", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/mdm", http.StatusFound) }, Elsewhere},
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, Elsewhere},
 		{"HTML", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html><body>Sign in</body></html>") }, Nonsense},
