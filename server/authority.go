@@ -85,7 +85,7 @@ func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *
 	if err != nil {
 		return nil, err
 	}
-	after, no := authority.Transition(before, change, authority.Facts{UnitsKnown: content.Settings.UnitsKnown, Units: content.Settings.Units, OnBMS: users})
+	after, no := authority.Transition(before, change, authority.Facts{Unowned: unowned(content), OnBMS: users})
 	if no != nil {
 		return nil, no
 	}

@@ -737,6 +737,35 @@ func TestAUTH09Units(t *testing.T) {
 	}
 }
 
+// TestAUTH09NotKnown: where nobody says how many units there are, somebody has to hold a licence before Intune is added, and a
+// warning says what is not known.
+func TestAUTH09NotKnown(t *testing.T) {
+	for _, change := range []authority.Change{coexistence, {Authority: protocol.Intune, Force: true}} {
+		x := bms(t)
+		warned := func(p *server.Preview) bool {
+			return slices.ContainsFunc(p.Warnings, func(w server.Warning) bool { return w.Rule == "AUTH-09" && strings.Contains(w.Text, "not known") })
+		}
+		x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+		x.refused(second(x.PreviewAuthority(x.ctx, x.now, change)), "AUTH-09")
+		_, err := x.SetAuthority(x.ctx, x.now, boss, change, "")
+		x.refused(err, "AUTH-09")
+		if !strings.Contains(err.Error(), "--intune-units") {
+			t.Errorf("%v says not what to do", err)
+		}
+		x.licences(server.Licence{UPN: "b@example.org", Intune: true})
+		p := x.set(change)
+		if !warned(p) || p.Need.Units != (authority.Units{}) {
+			t.Errorf("warnings %+v, units %+v", p.Warnings, p.Need.Units)
+		}
+		y := bms(t)
+		y.must(y.SetUnits(y.ctx, y.now, boss, 5))
+		y.licences(server.Licence{UPN: "a@example.org", Basic: true})
+		if p := y.set(change); warned(p) {
+			t.Errorf("warnings %+v, and the units are known", p.Warnings)
+		}
+	}
+}
+
 // TestAUTH05Consent: who, when, which; once and for all.
 func TestAUTH05Consent(t *testing.T) {
 	x := empty(t)

@@ -85,15 +85,30 @@ func (p *Preview) waits(s *authority.GapSettings) bool {
 	return false
 }
 
-// unitsOf are the licence units of a tenant.
+// unitsOf are the licence units of a tenant. Where nobody says how many it owns, none is counted as free.
 func unitsOf(c *store.Content) authority.Units {
-	u := authority.Units{Known: c.Settings.UnitsKnown, Owned: c.Settings.Units, Free: c.Settings.Units}
+	if !c.Settings.UnitsKnown {
+		return authority.Units{}
+	}
+	return authority.Units{Known: true, Owned: c.Settings.Units, Free: c.Settings.Units - holders(c)}
+}
+
+// unowned tells whether the tenant owns no licence that entitles Intune: of one that does not say, whether nobody holds one.
+func unowned(c *store.Content) bool {
+	if c.Settings.UnitsKnown {
+		return c.Settings.Units == 0
+	}
+	return holders(c) == 0
+}
+
+// holders counts the users who hold a licence that entitles Intune.
+func holders(c *store.Content) (n int) {
 	for i := range c.Users {
 		if c.Users[i].IntuneLicence {
-			u.Free--
+			n++
 		}
 	}
-	return u
+	return n
 }
 
 // subjects are the enrolled devices, as the rules see them. One Subject is used again and again.
@@ -232,6 +247,9 @@ func (p *Preview) warn(enables bool) {
 	}
 	if p.NeedsSupport > 0 {
 		say(protocol.RuleUserless, "%d userless devices stay where they are until support moves them", p.NeedsSupport)
+	}
+	if !p.Need.Units.Known && (enables || p.Unsupported && p.After.Authority == protocol.Intune) {
+		say("AUTH-09", "how many licences that entitle Intune the tenant owns is not known, so nothing says that they are enough: rollcall authority settings --intune-units N does")
 	}
 	if p.Need.Units.Known && p.Need.Short > 0 {
 		say("AUTH-09", "%d licence units are missing to move every user", p.Need.Short)

@@ -70,16 +70,29 @@ func NewPreview(pop *population.Population, want *authority.Change, gap authorit
 // transition returns the tenant after want, by force or without units if need be, and notes what would be refused.
 func (p *Preview) transition(before authority.Tenant, want authority.Change) (authority.Tenant, *protocol.Refusal) {
 	want.At = p.Population.Tenant.AsOf
-	units := p.Population.Tenant.Units
-	facts := authority.Facts{UnitsKnown: units.Known, Units: units.Owned, OnBMS: p.onBMS(before)}
+	facts := authority.Facts{Unowned: p.unowned(), OnBMS: p.onBMS(before)}
 	after, no := authority.Transition(before, want, facts)
 	p.Refused = no
 	if no == nil {
 		return after, nil
 	}
 	want.Force = true
-	facts.UnitsKnown = false
+	facts.Unowned = false
 	return authority.Transition(before, want, facts)
+}
+
+// unowned tells whether the tenant owns no licence that entitles Intune: where the export does not say, whether nobody has one,
+// and will have none.
+func (p *Preview) unowned() bool {
+	if u := p.Population.Tenant.Units; u.Known {
+		return u.Owned == 0
+	}
+	for i := range p.is {
+		if p.was[i].IntuneLicence || p.is[i].IntuneLicence || p.Population.Users[i].PlanOff {
+			return false
+		}
+	}
+	return true
 }
 
 // onBMS counts users whose devices resolve to office365.

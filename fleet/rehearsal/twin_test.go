@@ -380,7 +380,7 @@ func (w *twin) mayChange(to string, force bool) string {
 		}
 		for _, need := range f[2] {
 			switch {
-			case need == "units" && w.units == 0:
+			case need == "units" && (w.units == 0 || w.units < 0 && !slices.ContainsFunc(w.people, func(p person) bool { return p.class() == "entitled" })):
 				if slices.Contains(f[2], "force") && !force {
 					return "AUTH-04"
 				}

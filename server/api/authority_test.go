@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/store"
 )
@@ -15,6 +16,9 @@ import (
 func newBMS(t *testing.T) *office {
 	t.Helper()
 	o := newOfficeOf(t, authority.Tenant{Authority: protocol.Office365, Release: 1910}, authority.User{BasicLicence: true})
+	if err := o.core.SetUnits(context.Background(), o.now(), server.System, 9); err != nil {
+		t.Fatal(err)
+	}
 	return o
 }
 

@@ -108,6 +108,7 @@ func TestRefusals(t *testing.T) {
 		{"users are left behind", both, "POST", "authority", func(*office) any { return object{"authority": "intune"} }, "AUTH-04", as},
 		{"coexistence of nothing", unset, "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-04", as},
 		{"no units", after(bms, "POST", "/rollcall/v1/settings", object{"intune_units": 0}), "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-09", as},
+		{"no licence, as far as anybody says", after(bms, "POST", "/rollcall/v1/settings", object{"intune_units": -1}), "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-09", as},
 		{"not previewed", bms, "POST", "authority", func(*office) any { return object{"authority": "coexistence"} }, "AUTH-35", as},
 		{"previewed yesterday", bms, "POST", "authority", func(*office) any { return object{"authority": "coexistence", "confirm": "yesterday"} }, "HST-070", as},
 		{"set up again as another", intune, "POST", "tenant", func(*office) any { return object{"authority": "office365"} }, "AUTH-04", as},

@@ -25,9 +25,8 @@ type Change struct {
 
 // Facts are what a change depends on besides the tenant. The zero value is no objection.
 type Facts struct {
-	UnitsKnown bool // the tenant's licences are known
-	Units      int  // licences that entitle Intune, owned (AUTH-09)
-	OnBMS      int  // users whose devices resolve to office365 now
+	Unowned bool // no licence that entitles Intune is owned, nor held where nobody says how many are (AUTH-09)
+	OnBMS   int  // users whose devices resolve to office365 now
 }
 
 // Transition returns the tenant after want, in a new epoch, or why it cannot be (AUTH-02 to 04, AUTH-09). The authority
@@ -71,8 +70,8 @@ func refused(t, next *Tenant, force bool, f Facts) *protocol.Refusal {
 		return no(ruleChanges, "from %s to %s in one step is unsupported: only force does it", t.Name(), next.Name())
 	case !allowed(t, next):
 		return no(ruleChanges, "from %s to %s is no change that there is", t.Name(), next.Name())
-	case adds && f.UnitsKnown && f.Units == 0:
-		return no(ruleUnits, "the tenant owns no licence that entitles Intune, so Intune cannot be added")
+	case adds && f.Unowned:
+		return no(ruleUnits, "the tenant owns no licence that entitles Intune, so Intune cannot be added: say how many it owns (rollcall authority settings --intune-units N), or assign one")
 	case t.coexists() && f.OnBMS > 0 && !force:
 		return no(ruleChanges, "the devices of %d users still resolve to office365; move them first, or force it", f.OnBMS)
 	}

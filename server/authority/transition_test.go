@@ -33,7 +33,7 @@ func TestAUTH04Transition(t *testing.T) {
 				t.Run(fmt.Sprintf("%s to %s, force %v", from.Name(), to.Name(), forced), func(t *testing.T) {
 					before := from
 					before.Release, before.Epoch, before.AcceptUserless = 1910, 7, true
-					after, refusal := authority.Transition(before, authority.Change{Authority: to.Authority, Coexistence: to.Coexistence, Force: forced, At: 99}, authority.Facts{UnitsKnown: true, Units: 1})
+					after, refusal := authority.Transition(before, authority.Change{Authority: to.Authority, Coexistence: to.Coexistence, Force: forced, At: 99}, authority.Facts{})
 					if got := authority.Unsupported(from, to); got != (want == force) {
 						t.Errorf("unsupported %v, want %v", got, want == force)
 					}
@@ -83,10 +83,10 @@ func TestTransitionFacts(t *testing.T) {
 		{"AUTH-04 users on BMS", "AUTH-04", coexist, leaving, authority.Facts{OnBMS: 1}},
 		{"AUTH-04 users on BMS, forced", "", coexist, force, authority.Facts{OnBMS: 1}},
 		{"AUTH-04 nobody on BMS", "", coexist, leaving, authority.Facts{}},
-		{"AUTH-09 no unit", "AUTH-09", bms, adding, authority.Facts{UnitsKnown: true}},
-		{"AUTH-09 no unit, forced in one step", "AUTH-09", bms, force, authority.Facts{UnitsKnown: true}},
-		{"AUTH-09 units", "", bms, adding, authority.Facts{UnitsKnown: true, Units: 1}},
-		{"AUTH-09 not known", "", bms, adding, authority.Facts{}},
+		{"AUTH-09 no unit", "AUTH-09", bms, adding, authority.Facts{Unowned: true}},
+		{"AUTH-09 no unit, forced in one step", "AUTH-09", bms, force, authority.Facts{Unowned: true}},
+		{"AUTH-09 units", "", bms, adding, authority.Facts{}},
+		{"AUTH-09 coexistence has Intune already", "", coexist, leaving, authority.Facts{Unowned: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			after, no := authority.Transition(tt.from, tt.want, tt.facts)
