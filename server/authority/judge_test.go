@@ -78,6 +78,11 @@ func TestJudge(t *testing.T) {
 		{"AUTH-32 is Apple's", settled, with(of(protocol.Android, in, entitled), topic), "AUTH-14", authority.Judgement{Stale: true, Fate: authority.Stays}},
 		{"offline beyond the horizon", adding, with(pc(entitled), func(c *authority.Subject) { c.Away = true }), "AUTH-14", authority.Judgement{Pending: true, Stranded: authority.Offline, Fate: authority.Strands}},
 		{"AUTH-53 leaves, whatever else holds", adding, with(pc(entitled), func(c *authority.Subject) { c.Leaving = true }), "AUTH-14", authority.Judgement{Pending: true, Leaving: true, Fate: authority.Goes}},
+		{"AUTH-53 leaves, though it never moves", adding, with(pc(entitled), func(c *authority.Subject) { c.Leaving, c.Away = true, true }), "AUTH-14", authority.Judgement{Pending: true, Leaving: true, Stranded: authority.Offline, Fate: authority.Goes}},
+		{"AUTH-53 leaves, though it would stay", adding, with(pc(basic), func(c *authority.Subject) { c.Leaving = true }), "AUTH-16", authority.Judgement{Stale: true, Leaving: true, Fate: authority.Goes}},
+		{"AUTH-53 leaves and loses nothing by the move", adding, with(pc(entitled), func(c *authority.Subject) {
+			c.Leaving, c.Has = true, []authority.Profile{{Family: protocol.Email, Authority: o365}}
+		}), "AUTH-14", authority.Judgement{Pending: true, Leaving: true, Fate: authority.Goes}},
 		{"AUTH-24 licence lost", settled, with(of(protocol.Android, in, entitled), func(c *authority.Subject) { c.Is, c.Epoch = basic, 2 }), "AUTH-16", authority.Judgement{Pending: true, Fate: authority.Moves}},
 		{"AUTH-24 a Mac stays", settled, with(of(protocol.MacOS, in, entitled), func(c *authority.Subject) { c.Is, c.Epoch = basic, 2 }), "AUTH-24", authority.Judgement{Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}}},
 		{
