@@ -639,7 +639,7 @@ func TestAUTH35Before(t *testing.T) {
 	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, p.ID)))
 
 	x = bms(t)
-	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true}, server.Licence{UPN: "b@example.org", Intune: true})
 	x.enrolled(1)
 	x.set(coexistence)
 	x.renew()
