@@ -22,14 +22,15 @@ type Named struct {
 	Stale      bool
 	MustEnrol  bool
 	Unlicensed bool
-	Rule       protocol.Rule // that decides
+	Before     protocol.Rule // that decided before the change
+	Rule       protocol.Rule // and decides after it
 	Blocked    protocol.Rule // AUTH-30 or AUTH-33; empty: not
 	Falls      uint64        // stands for what becomes of its profiles
 }
 
 func namedOf(c *authority.Subject, j *authority.Judgement) Named {
 	return Named{
-		c.Number, c.Registered, j.After.Authority, j.Fate, j.Stranded, j.Pending, j.Stale, j.MustEnrol, j.After.Unlicensed, j.After.Rule, j.Blocked, j.Falls,
+		c.Number, c.Registered, j.After.Authority, j.Fate, j.Stranded, j.Pending, j.Stale, j.MustEnrol, j.After.Unlicensed, j.Before.Rule, j.After.Rule, j.Blocked, j.Falls,
 	}
 }
 

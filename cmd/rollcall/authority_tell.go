@@ -59,7 +59,7 @@ func firstOf(p *target.Preview, g *target.Group) string {
 	var names []string
 	for i := range p.Devices {
 		n := &p.Devices[i]
-		if n.Fate != g.Fate || n.From != g.From || n.To != g.To || n.Rule != g.Rule || n.Stranded != g.Stranded || n.Fate == authority.Stays.String() && !n.MustEnrol {
+		if n.Fate != g.Fate || n.From != g.From || n.To != g.To || n.Before != g.Before || n.Rule != g.Rule || n.Stranded != g.Stranded || n.Fate == authority.Stays.String() && !n.MustEnrol {
 			continue
 		}
 		if names = append(names, n.Device); len(names) == namesShown {

@@ -77,6 +77,7 @@ type Named struct {
 	Fate       string             `json:"fate"`   // as its group's
 	From       protocol.Authority `json:"from"`
 	To         protocol.Authority `json:"to"`
+	Before     protocol.Rule      `json:"rule_before"`
 	Rule       protocol.Rule      `json:"rule"`
 	Stranded   string             `json:"stranded"`
 	Blocked    protocol.Rule      `json:"blocked"` // what holds it

@@ -111,6 +111,7 @@ type named struct {
 	Fate       string             `json:"fate"` // as its group's
 	From       protocol.Authority `json:"from"`
 	To         protocol.Authority `json:"to"`
+	Before     protocol.Rule      `json:"rule_before"`
 	Rule       protocol.Rule      `json:"rule"`
 	Stranded   string             `json:"stranded"`
 	Blocked    protocol.Rule      `json:"blocked"` // what holds it; empty: nothing
@@ -186,7 +187,7 @@ func (h *Handler) preview(ctx context.Context, p *server.Preview) (*preview, err
 			return nil, err
 		}
 		out.Devices = append(out.Devices, named{
-			id, n.Fate.String(), n.From, n.To, n.Rule, n.Stranded.String(), n.Blocked, n.Pending, n.Stale, n.MustEnrol, n.Unlicensed,
+			id, n.Fate.String(), n.From, n.To, n.Before, n.Rule, n.Stranded.String(), n.Blocked, n.Pending, n.Stale, n.MustEnrol, n.Unlicensed,
 		})
 	}
 	return out, nil
