@@ -254,11 +254,16 @@ func (d *decision) removed(p protocol.Profile, done bool) {
 	d.journal(WhatProfileFailed, rule, name)
 }
 
-// overwritten notes that profiles of the authority before were replaced by p, which has their identifier (AUTH-26).
+// overwritten notes that profiles of the authority before were replaced by p, which has their identifier: after a change of
+// the tenant by AUTH-26, and under coexistence by the rule that has all of them go (AUTH-23, AUTH-24).
 func (d *decision) overwritten(identifier string, p protocol.Profile) {
 	for _, a := range d.n.Profiles {
 		if q := d.w.profile(a.Profile); a.Profile != p && q.Identifier == identifier && q.Authority != d.w.profile(p).Authority {
-			d.journal(WhatOverwritten, protocol.RuleNamesake, q.Name)
+			rule, what := protocol.RuleNamesake, WhatOverwritten
+			if d.w.coexists() {
+				rule, what = d.whyGone(a.Profile)
+			}
+			d.journal(what, rule, q.Name)
 		}
 	}
 }
