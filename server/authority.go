@@ -65,10 +65,10 @@ func authorityChange(now protocol.Time, content *store.Content, p *Preview) *sto
 	}
 	switch cert := inUse(content); {
 	case p.OpensGap:
-		if c.Campaign.Gap == 0 {
+		if c.Campaign.Gap == 0 { // else it is open already, as the journal says
 			c.Campaign.Gap = now
+			c.Lines = append(c.Lines, line(delivery.WhatGapOpened, protocol.RulePushGap, "until a renewed certificate is uploaded for "+p.After.Slot().String())...)
 		}
-		c.Lines = append(c.Lines, line(delivery.WhatGapOpened, protocol.RulePushGap, "until a renewed certificate is uploaded for "+p.After.Slot().String())...)
 	case cert != nil && c.Campaign.Gap == 0 && cert.Slot != p.After.Slot(): // the tenant keeps its one certificate (gap.onCoexistence off)
 		kept := *cert
 		kept.Slot = p.After.Slot()

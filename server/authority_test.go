@@ -623,6 +623,37 @@ func TestHST070Shown(t *testing.T) {
 	}
 }
 
+// TestAUTH30OpenedOnce: a gap that is open is not opened again by another change.
+func TestAUTH30OpenedOnce(t *testing.T) {
+	x := newTenant(t)
+	x.set(sccm)
+	x.set(intune)
+	x.equal("openings", len(x.journal(delivery.WhatGapOpened)), 1)
+	x.renew()
+	x.set(sccm)
+	x.equal("openings after the gap was closed", len(x.journal(delivery.WhatGapOpened)), 2)
+}
+
+// TestAUTH23SameIdentifier: a licence replaces a profile by one of the same identifier, and that is no overwriting by a
+// namesake (AUTH-26).
+func TestAUTH23SameIdentifier(t *testing.T) {
+	x := bms(t)
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
+	p := x.enrolled(1)
+	x.set(coexistence)
+	x.renew()
+	p.drain()
+	x.profile(protocol.Intune, "mail", protocol.Email, "org.bms.mail")
+	x.licences(server.Licence{UPN: "a@example.org", Basic: true, Intune: true})
+	p.drain()
+	x.equal("overwritten", len(x.journal(delivery.WhatOverwritten)), 0)
+	lines := x.journal(delivery.WhatProfileRemoved)
+	for _, l := range lines {
+		x.equal("rule of "+l.Detail, l.Rule, protocol.RuleLicenceMoves)
+	}
+	x.equal("removed", len(lines), 2)
+}
+
 // TestAUTH35Before: what opens the gap for enrolled devices, or leaves some without profiles (AUTH-23), is not done before it
 // was shown.
 func TestAUTH35Before(t *testing.T) {
