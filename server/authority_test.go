@@ -915,7 +915,7 @@ func TestAUTH44Again(t *testing.T) {
 	if u.state().Life != delivery.Ended {
 		t.Fatalf("life %s", u.state().Life)
 	}
-	x.must(second(x.TakeTicket(x.ctx, x.now, ticket)))
+	x.must(x.OpenTicket(x.ctx, x.now, ticket))
 	u.certify(store.Grant{Purpose: delivery.ForEnrolment})
 	number := u.number
 	x.must(u.enrol())

@@ -197,7 +197,13 @@ func (s *Server) Ticket(ctx context.Context, now protocol.Time, token string) (*
 	return s.store.Ticket(ctx, sha256.Sum256([]byte(token)), now)
 }
 
-// TakeTicket uses up an enrolment link; store.ErrNotFound when it is unknown, used or expired.
-func (s *Server) TakeTicket(ctx context.Context, now protocol.Time, token string) (*store.Ticket, error) {
-	return s.store.TakeTicket(ctx, sha256.Sum256([]byte(token)), now)
+// OpenTicket makes the token of an enrolment link the challenge of the profile behind it, for one hour. Scanners, previews and a
+// browser's second try open a link too: all get the same challenge, with which one device enrols (HST-037). store.ErrNotFound when
+// the link is unknown, used or expired.
+func (s *Server) OpenTicket(ctx context.Context, now protocol.Time, token string) error {
+	t, err := s.Ticket(ctx, now, token)
+	if err != nil {
+		return err
+	}
+	return s.store.AddGrant(ctx, &store.Grant{Hash: t.Hash, Purpose: delivery.ForEnrolment, User: t.User, Expires: now.Add(grantLife)})
 }

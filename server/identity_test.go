@@ -286,18 +286,31 @@ func TestAPL011Reissue(t *testing.T) {
 	x.wantErr("by one that never enrolled", err, server.ErrPresent)
 }
 
-func TestTickets(t *testing.T) {
+// TestHST037Tickets: a link is one enrolment, however often it is opened.
+func TestHST037Tickets(t *testing.T) {
 	x := newTenant(t)
-	token, err := x.Invite(x.ctx, x.now, 2, time.Hour)
+	token, err := x.Invite(x.ctx, x.now, 2, 3*time.Hour)
 	x.must(err)
-	if _, err := x.TakeTicket(x.ctx, x.now.Add(time.Hour), token); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("an expired link = %v", err)
+	_, err = x.Issue(x.ctx, x.now, x.claim(token))
+	x.wantErr("before the link is opened", err, server.ErrChallenge)
+	x.wantErr("opening it too late", x.OpenTicket(x.ctx, x.now.Add(3*time.Hour), token), store.ErrNotFound)
+	x.must(x.OpenTicket(x.ctx, x.now, token))
+	_, err = x.Issue(x.ctx, x.now.Add(time.Hour), x.claim(token))
+	x.wantErr("an hour after it was opened", err, server.ErrExpired)
+	x.now = x.now.Add(2 * time.Hour)
+	for range 2 {
+		x.must(x.OpenTicket(x.ctx, x.now, token))
 	}
-	ticket, err := x.TakeTicket(x.ctx, x.now, token)
-	if err != nil || ticket.User != 2 {
-		t.Errorf("TakeTicket = %+v, %v", ticket, err)
+	first := x.claim(token)
+	der, err := x.Issue(x.ctx, x.now, first)
+	x.must(err)
+	if c, err := x.Credential(x.ctx, fingerprint(der)); err != nil || c.User != 2 || c.Purpose != delivery.ForEnrolment {
+		t.Errorf("credential %+v, %v, want one of the link's user", c, err)
 	}
-	if _, err := x.TakeTicket(x.ctx, x.now, token); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("a used link = %v", err)
+	x.wantErr("opening it again", x.OpenTicket(x.ctx, x.now, token), store.ErrNotFound)
+	if again, err := x.Issue(x.ctx, x.now, first); err != nil || !bytes.Equal(der, again) {
+		t.Errorf("the same request again = %v, want the same certificate (APL-008)", err)
 	}
+	_, err = x.Issue(x.ctx, x.now, x.claim(token))
+	x.wantErr("a second device", err, server.ErrSpent)
 }

@@ -29,8 +29,9 @@ var (
 	errOutdated = errors.New("the device must be updated first")
 )
 
-// enrol hands out the enrolment profile for a single-use link. A link that is only looked at (HEAD, as messengers
-// do for a preview) is not used up, nor is one whose user may not enrol now (HST-044). How many devices the user has is
+// enrol hands out the enrolment profile for a single-use link. Opening it does not use it up: mail scanners, previews and browsers
+// open links before anybody enrols. It ends when a device has got its certificate with the challenge inside, which is
+// the same each time (HST-037); nor is a link used up whose user may not enrol now (HST-044). How many devices the user has is
 // looked at when the device says which one it is (AUTH-47): it may be one of them.
 func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
@@ -54,14 +55,14 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 			h.enrolRefuse(w, r, no)
 			return
 		}
-		ticket, err = h.cfg.Server.TakeTicket(r.Context(), now, token)
+		err = h.cfg.Server.OpenTicket(r.Context(), now, token)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		err = errTicket
 	}
 	var body []byte
 	if err == nil {
-		body, err = h.profile(r, platform, store.Grant{User: ticket.User})
+		body, err = h.profile(platform, token)
 	}
 	if err != nil {
 		h.enrolRefuse(w, r, err)
@@ -128,16 +129,17 @@ func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
 	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), platform)); no != nil {
 		return nil, no
 	}
-	return h.profile(r, platform, store.Grant{User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true})
-}
-
-// profile keeps g and returns the profile that redeems it.
-func (h *Handler) profile(r *http.Request, p protocol.Platform, g store.Grant) ([]byte, error) {
-	g.Purpose = delivery.ForEnrolment
-	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), g)
+	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), store.Grant{
+		Purpose: delivery.ForEnrolment, User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true,
+	})
 	if err != nil {
 		return nil, err
 	}
+	return h.profile(platform, challenge)
+}
+
+// profile returns the enrolment profile with this challenge.
+func (h *Handler) profile(p protocol.Platform, challenge string) ([]byte, error) {
 	return h.cfg.Enrolment.Profile(p, h.cfg.Server.World().Push.Topic, challenge, h.cfg.Now())
 }
 

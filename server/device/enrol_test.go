@@ -174,23 +174,45 @@ func TestAPL090RenewalProfile(t *testing.T) {
 	}
 }
 
-func TestTicketIsUsedOnce(t *testing.T) {
+// TestHST037OneEnrolmentByLink: mail scanners, previews and a browser's second try open a link before its user does. It brings
+// all of them the same challenge, and one device enrols with that.
+func TestHST037OneEnrolmentByLink(t *testing.T) {
 	l := newLab(t)
 	ticket := l.invite()
 	nobody := l.phoneOf("", certs.Signer{})
 	if a, err := nobody.do(http.MethodHead, "/e/"+ticket, nil, nil); err != nil || a.status != http.StatusMethodNotAllowed {
 		t.Errorf("HEAD answered %d (%v), want 405", a.status, err)
 	}
-	if a := l.get("/e/"+ticket, nil); a.status != 200 {
-		t.Errorf("the link answered %d after it was only looked at, want 200", a.status)
+	open := func() *apple.Profile {
+		t.Helper()
+		a := l.get("/e/"+ticket, nil)
+		if a.status != 200 {
+			t.Fatalf("the link answered %d %q, want 200", a.status, a.body)
+		}
+		return l.open(a.body)
 	}
+	scanned := open()
+	l.setClock(l.now().Add(59 * time.Minute))
+	opened := open()
+	if !bytes.Equal(apple.EncodeProfile(scanned), apple.EncodeProfile(opened)) {
+		t.Error("opened again, the link brings another profile")
+	}
+	l.setClock(l.now().Add(59 * time.Minute)) // the link itself is too old now, not what it brought
+	late := l.invite()
+	p := l.phoneOf(udid(1), l.scepFrom(nil, opened)).enrol()
+	if got := l.record(p.id).State.User; got != l.user {
+		t.Errorf("enrolled for user %d, want %d", got, l.user)
+	}
+	if _, err := l.scep(scanned); err == nil {
+		t.Error("a second device has a certificate by the same link")
+	}
+	l.setClock(l.now().Add(-59 * time.Minute))
 	for _, path := range []string{"/e/" + ticket, "/e/unknown", "/e/" + strings.Repeat("x", 4096), "/apple/enrol"} {
 		if a := l.get(path, nil); a.status != http.StatusNotFound {
 			t.Errorf("%.40s answered %d, want 404", path, a.status)
 		}
 	}
-	late := l.invite()
-	l.setClock(l.now().Add(2 * time.Hour))
+	l.setClock(l.now().Add(3 * time.Hour))
 	if a := l.get("/e/"+late, nil); a.status != http.StatusNotFound {
 		t.Errorf("an old link answered %d, want 404", a.status)
 	}
@@ -297,6 +319,16 @@ func (l *lab) scepFrom(body []byte, signed *apple.Profile) certs.Signer {
 			l.t.Fatal(err)
 		}
 	}
+	who, err := l.scep(p)
+	if err != nil {
+		l.t.Fatalf("SCEP: %v\n%s", err, l.log)
+	}
+	return who
+}
+
+// scep asks for the identity that p offers.
+func (l *lab) scep(p *apple.Profile) (certs.Signer, error) {
+	l.t.Helper()
 	_, identity, err := p.Enrolment()
 	if err != nil {
 		l.t.Fatal(err)
@@ -311,10 +343,7 @@ func (l *lab) scepFrom(body []byte, signed *apple.Profile) certs.Signer {
 	leaf, err := c.Enrol(context.Background(), scep.EnrolRequest{
 		Key: key, Transport: transport, Subject: pkix.Name{CommonName: "device"}, Challenge: identity.SCEP.Challenge, Now: l.now(),
 	})
-	if err != nil {
-		l.t.Fatalf("SCEP: %v\n%s", err, l.log)
-	}
-	return certs.Signer{Certificate: leaf, Key: key}
+	return certs.Signer{Certificate: leaf, Key: key}, err
 }
 
 func TestEnrolmentByLink(t *testing.T) {

@@ -50,9 +50,12 @@ func (m *Memory) AddGrant(_ context.Context, g *Grant) error {
 	if m.closed {
 		return ErrClosed
 	}
-	if m.grants[g.Hash] == nil {
-		kept := *g
-		m.grants[g.Hash] = &kept
+	switch kept := m.grants[g.Hash]; {
+	case kept == nil:
+		added := *g
+		m.grants[g.Hash] = &added
+	case kept.UsedAt == 0:
+		kept.Expires = max(kept.Expires, g.Expires)
 	}
 	return nil
 }
@@ -102,6 +105,9 @@ func (m *Memory) Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant
 	m.grants[hash] = &used
 	m.issued[issued.Credential.Fingerprint] = issued.Credential
 	m.keys[used.Key] = true
+	if t := m.tickets[hash]; t != nil {
+		t.UsedAt = used.UsedAt
+	}
 	return nil
 }
 
@@ -138,22 +144,6 @@ func (m *Memory) AddTicket(_ context.Context, t *Ticket) error {
 	return nil
 }
 
-// TakeTicket uses up an enrolment link.
-func (m *Memory) TakeTicket(_ context.Context, hash [32]byte, now protocol.Time) (*Ticket, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, ErrClosed
-	}
-	t, err := m.ticket(hash, now)
-	if err != nil {
-		return nil, err
-	}
-	t.UsedAt = now
-	taken := *t
-	return &taken, nil
-}
-
 // Ticket looks at an enrolment link.
 func (m *Memory) Ticket(_ context.Context, hash [32]byte, now protocol.Time) (*Ticket, error) {
 	m.mu.Lock()
@@ -161,18 +151,10 @@ func (m *Memory) Ticket(_ context.Context, hash [32]byte, now protocol.Time) (*T
 	if m.closed {
 		return nil, ErrClosed
 	}
-	t, err := m.ticket(hash, now)
-	if err != nil {
-		return nil, err
-	}
-	seen := *t
-	return &seen, nil
-}
-
-func (m *Memory) ticket(hash [32]byte, now protocol.Time) (*Ticket, error) {
 	t := m.tickets[hash]
 	if t == nil || t.UsedAt != 0 || now >= t.Expires {
 		return nil, fmt.Errorf("enrolment link: %w", ErrNotFound)
 	}
-	return t, nil
+	seen := *t
+	return &seen, nil
 }

@@ -130,12 +130,14 @@ type Grant struct {
 
 // Identities keeps grants and issued certificates.
 type Identities interface {
-	// AddGrant keeps a new grant. One whose hash is known already is left as it is, its use included: a renewal that
-	// is handed out again brings the same challenge again.
+	// AddGrant keeps a new grant. One whose hash is known already is left as it is, its use included, but that one not used yet
+	// ends when g does, if that is later: a renewal that is handed out again, and a link that is opened again, bring the same
+	// challenge again.
 	AddGrant(ctx context.Context, g *Grant) error
 
 	// Redeem looks up the grant with this hash (nil: there is none) and calls decide, alone on that grant. What
-	// decide returns is committed as one: the grant as used and the credential of the certificate that it made. A nil
+	// decide returns is committed as one: the grant as used, with it the enrolment link of that hash where there is one, and
+	// the credential of the certificate that it made. A nil
 	// credential: nothing is written. An error of decide is returned as it is and nothing is written.
 	Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant) (*Issued, error)) error
 
@@ -145,11 +147,10 @@ type Identities interface {
 	// KeyUsed tells whether a certificate for this public key (SHA-256 of its PKIX form) was issued before.
 	KeyUsed(ctx context.Context, key [32]byte) (bool, error)
 
-	// AddTicket keeps a single-use enrolment link, Redeem's elder sister: it is a grant to a profile, not to a
-	// certificate. TakeTicket uses it up, Ticket only looks; ErrNotFound when it is unknown, used or expired at now.
+	// AddTicket keeps a single-use enrolment link: a grant to a profile, whose own grant has the link's hash. Ticket looks
+	// at it, Redeem uses it up; ErrNotFound when it is unknown, used or expired at now.
 	AddTicket(ctx context.Context, t *Ticket) error
 	Ticket(ctx context.Context, hash [32]byte, now protocol.Time) (*Ticket, error)
-	TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time) (*Ticket, error)
 }
 
 // Issued is a certificate made for a grant.
@@ -163,5 +164,5 @@ type Ticket struct {
 	Hash    [32]byte
 	User    delivery.UserID // 0: userless
 	Expires protocol.Time
-	UsedAt  protocol.Time
+	UsedAt  protocol.Time // when a device had its certificate by it; 0: not yet
 }

@@ -74,7 +74,7 @@ type changeFunc func(w *writer) error
 
 func (f changeFunc) write(w *writer) error { return f(w) }
 
-// AddGrant keeps a grant, unless there is one with its hash.
+// AddGrant keeps a grant; where there is an unused one with its hash, that one lives as long.
 func (s *Store) AddGrant(_ context.Context, g *store.Grant) error {
 	return s.commit(changeFunc(func(w *writer) error {
 		_, err := w.exec(addGrant, grantValues(g)...)
@@ -111,6 +111,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 		b.do(addCredential, c.Fingerprint[:], issued.Grant.Key[:], int64(c.NotBefore), int64(c.NotAfter), int64(c.Purpose), int64(c.Device),
 			int64(c.User), flag(c.Automated), c.ID, c.Serial, flag(c.Revoked), int64(0))
 		b.do(useGrant, grantValues(&issued.Grant)...)
+		b.do(useTicket, int64(issued.Grant.UsedAt), hash[:])
 		return b.err
 	}))
 	if err != nil {
@@ -136,29 +137,6 @@ func (s *Store) AddTicket(_ context.Context, t *store.Ticket) error {
 		_, err := w.exec(addTicket, t.Hash[:], int64(t.User), int64(t.Expires), int64(t.UsedAt))
 		return err
 	}))
-}
-
-// TakeTicket uses up an enrolment link.
-func (s *Store) TakeTicket(ctx context.Context, hash [32]byte, now protocol.Time) (*store.Ticket, error) {
-	s.tick(now)
-	end, err := s.hashes.hold(ctx, hash)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	t, err := s.Ticket(ctx, hash, now)
-	if err != nil {
-		return nil, err
-	}
-	t.UsedAt = now
-	err = s.commit(changeFunc(func(w *writer) error {
-		_, err := w.exec(useTicket, int64(now), hash[:])
-		return err
-	}))
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
 }
 
 // Ticket looks at an enrolment link.

@@ -111,7 +111,7 @@ var texts = [statements]string{
 	supersedeCredential: "UPDATE credentials SET superseded=? WHERE fingerprint=? AND superseded=0",
 	addCredential: insert("credentials", "fingerprint", "key", "not_before", "not_after", "purpose", "device", "user_id", "automated", "id",
 		"serial", "revoked", "superseded"),
-	addGrant: insert("grants", grantColumns...) + " ON CONFLICT (hash) DO NOTHING",
+	addGrant: insert("grants", grantColumns...) + " ON CONFLICT (hash) DO UPDATE SET expires=max(expires, excluded.expires) WHERE used_at=0",
 	useGrant: "UPDATE grants SET purpose=?, user_id=?, device=?, id=?, serial=?, automated=?, expires=?, used_at=?, scep=?, request=?, key=?, " +
 		"certificate=? WHERE hash=?",
 	addTicket:        insert("tickets", "hash", "user_id", "expires", "used_at"),

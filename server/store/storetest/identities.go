@@ -3,7 +3,6 @@ package storetest
 import (
 	"errors"
 
-	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -160,48 +159,39 @@ func tickets(s *suite) {
 	ticket := store.Ticket{Hash: [32]byte{1}, User: 5, Expires: at + 100}
 	s.must(s.AddTicket(s.ctx, &ticket))
 	s.must(s.AddTicket(s.ctx, &store.Ticket{Hash: [32]byte{2}, Expires: at}))
-	_, err := s.TakeTicket(s.ctx, [32]byte{3}, at)
+	_, err := s.Ticket(s.ctx, [32]byte{3}, at)
 	s.wantErr("an unknown link", err, store.ErrNotFound)
-	_, err = s.Ticket(s.ctx, [32]byte{3}, at)
-	s.wantErr("looking at an unknown link", err, store.ErrNotFound)
-	for range 2 {
-		seen, err := s.Ticket(s.ctx, ticket.Hash, at)
-		s.must(err)
-		s.equal("a link that is only looked at", seen, &ticket)
-	}
-	_, err = s.TakeTicket(s.ctx, [32]byte{2}, at)
+	_, err = s.Ticket(s.ctx, [32]byte{2}, at)
 	s.wantErr("an expired link", err, store.ErrNotFound)
 
-	type result struct {
-		t   *store.Ticket
-		err error
+	other, own := grant(3), grant(1) // the second is that of the link
+	for _, g := range []*store.Grant{other, own} {
+		s.must(s.AddGrant(s.ctx, g))
 	}
-	done := make(chan result)
-	for range 8 {
-		go func() {
-			t, err := s.TakeTicket(s.ctx, ticket.Hash, at+1)
-			done <- result{t, err}
-		}()
+	later := *own
+	later.Expires++
+	s.must(s.AddGrant(s.ctx, &later))
+	s.must(s.AddGrant(s.ctx, own)) // never sooner
+	redeem := func(g *store.Grant, n byte, err error) error {
+		return s.Redeem(s.ctx, g.Hash, func(kept *store.Grant) (*store.Issued, error) { return issue(kept, n), err })
 	}
-	won := 0
-	for range 8 {
-		r := <-done
-		if r.err == nil {
-			won++
-			want := ticket
-			want.UsedAt = at + 1
-			s.equal("ticket", r.t, &want)
-		} else {
-			s.wantErr("a used link", r.err, store.ErrNotFound)
-		}
-	}
-	if won != 1 {
-		s.Errorf("%d opened one link", won)
-	}
+	s.must(redeem(other, 3, nil))
+	no := errors.New("no")
+	s.wantErr("Redeem that is refused", redeem(own, 1, no), no)
 	s.each(func(when string) {
-		_, err := s.TakeTicket(s.ctx, ticket.Hash, at+protocol.Time(2))
-		s.wantErr(when+"a used link", err, store.ErrNotFound)
-		_, err = s.Ticket(s.ctx, ticket.Hash, at+protocol.Time(2))
-		s.wantErr(when+"looking at a used link", err, store.ErrNotFound)
+		seen, err := s.Ticket(s.ctx, ticket.Hash, at)
+		s.must(err)
+		s.equal(when+"a link whose grant is not used", seen, &ticket)
+		s.equal(when+"the grant of a link that was opened again", s.look(own.Hash), &later)
+	})
+	s.must(redeem(own, 1, nil))
+	later.Expires++
+	s.must(s.AddGrant(s.ctx, &later)) // whoever opened it a moment before
+	s.each(func(when string) {
+		_, err := s.Ticket(s.ctx, ticket.Hash, at)
+		s.wantErr(when+"a link whose grant is used", err, store.ErrNotFound)
+		if g := s.look(own.Hash); g.UsedAt == 0 || g.Expires == later.Expires {
+			s.Errorf("%sthe used grant of a link is %+v", when, g)
+		}
 	})
 }
