@@ -398,10 +398,20 @@ func TestRoutesAnswer(t *testing.T) {
 		t.Errorf("a sync has a command: %v", got)
 	}
 	for _, order := range orders {
-		if order.name != "lock" {
+		if order.name != "lock" && order.name != "wipe" && order.name != "retire" {
 			o.call("POST", "/rollcall/v1/devices/"+o.device+"/"+order.name, map[string]any{}, 200)
 		}
 	}
+	o.call("POST", "/rollcall/v1/devices/"+o.device+"/wipe", map[string]any{}, 200)
+	o.call("POST", "/rollcall/v1/devices/"+o.device+"/restart", map[string]any{}, 409) // it leaves, and would never hear of it (AUTH-53)
+	for reply = o.round(protocol.CheckIn{Verb: protocol.Ask}); reply.Kind == protocol.Work; {
+		status := protocol.Acknowledged
+		if reply.Command.Kind == protocol.Erase {
+			status = protocol.Failed
+		}
+		reply = o.round(protocol.CheckIn{Verb: protocol.Report, Status: status, Command: reply.Command.ID})
+	}
+	o.call("POST", "/rollcall/v1/devices/"+o.device+"/retire", map[string]any{}, 200)
 
 	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&group=field", nil, 200)
 	o.call("DELETE", "/rollcall/v1/profiles?name=wifi", nil, 200)
