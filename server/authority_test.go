@@ -638,6 +638,7 @@ func TestAUTH30OpenedOnce(t *testing.T) {
 // namesake (AUTH-26).
 func TestAUTH23SameIdentifier(t *testing.T) {
 	x := bms(t)
+	x.must(x.SetUnits(x.ctx, x.now, boss, 5))
 	x.licences(server.Licence{UPN: "a@example.org", Basic: true})
 	p := x.enrolled(1)
 	x.set(coexistence)
@@ -652,6 +653,21 @@ func TestAUTH23SameIdentifier(t *testing.T) {
 		x.equal("rule of "+l.Detail, l.Rule, protocol.RuleLicenceMoves)
 	}
 	x.equal("removed", len(lines), 2)
+}
+
+// TestAUTH35Push: the preview of a renewal that closes the gap says who is released, and changes nothing.
+func TestAUTH35Push(t *testing.T) {
+	x := newTenant(t)
+	x.enrolled(1)
+	x.set(sccm)
+	up, err := x.PreviewPush(x.ctx, x.now, x.pem(topic, 500*day), "")
+	x.must(err)
+	if p := up.Preview; p.Blocked != 0 || p.Stale != 1 || !slices.ContainsFunc(p.Warnings, func(w server.Warning) bool { return w.Rule == protocol.RuleGapClosed }) {
+		t.Errorf("%+v", p)
+	}
+	if x.Content().Campaign.Gap == 0 {
+		t.Error("the preview has closed the gap")
+	}
 }
 
 // TestAUTH35Before: what opens the gap for enrolled devices, or leaves some without profiles (AUTH-23), is not done before it

@@ -105,7 +105,7 @@ func TestHST071Stranding(t *testing.T) {
 	}
 	x.refused(upload(0), protocol.RuleBlast)
 	x.refused(upload(1), protocol.RuleBlast)
-	if up, err := x.PreviewPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 500*day), ""); err != nil || up != (server.PushUpload{OtherTopic: true, Stranded: 2}) {
+	if up, err := x.PreviewPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 500*day), ""); err != nil || !up.OtherTopic || up.Stranded != 2 || up.Preview.Stranded != 2 {
 		t.Errorf("preview %+v, %v", up, err)
 	}
 	if x.Content().Tenant.Coexistence || len(x.topics) != 1 || len(x.journal(delivery.WhatBlast)) != 0 {

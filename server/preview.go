@@ -41,6 +41,7 @@ type step struct {
 	enables     bool   // coexistence
 	opensGap    bool
 	unsupported bool
+	blocked     int // devices, before it
 }
 
 // plan previews the step from one content to another.
@@ -66,7 +67,7 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 	p.Preview = plan
 	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
 	p.Confirm = p.Unprotected > 0 || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&scene.Push.Settings))
-	p.warn(step.enables)
+	p.warn(&step)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", plan.ID, p.Confirm, p.Warnings, step.what))
 	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
 	s.previews.keep(p)
@@ -226,14 +227,14 @@ func (s *Server) difference(ctx context.Context, p *Preview, id string) (string,
 }
 
 // warn adds the advice that goes with the numbers.
-func (p *Preview) warn(enables bool) {
+func (p *Preview) warn(step *step) {
 	say := func(r protocol.Rule, format string, args ...any) {
 		p.Warnings = append(p.Warnings, Warning{r, fmt.Sprintf(format, args...)})
 	}
 	if p.Unsupported {
 		say("AUTH-04", "the service does not offer this change: it is unsupported, and only force makes it")
 	}
-	if enables && p.WouldMove > 0 {
+	if step.enables && p.WouldMove > 0 {
 		say(protocol.RulePreview, "%d devices of users who hold an Intune licence move at once: assign no Intune licences before coexistence is on, or assign Intune policies to those users first", p.WouldMove)
 	}
 	if p.Unprotected > 0 {
@@ -242,13 +243,16 @@ func (p *Preview) warn(enables bool) {
 	if p.Prompts > 0 {
 		say("AUTH-37", "the users of %d devices may be asked to sign in to mail again", p.Prompts)
 	}
+	if released := step.blocked - p.Blocked; released > 0 {
+		say(protocol.RuleGapClosed, "%d devices that are to register, and were held, can check in again", released)
+	}
 	if p.OpensGap {
 		say(protocol.RulePushGap, "Apple devices cannot check in or enrol until a renewed push certificate is uploaded for %s", p.After.Slot())
 	}
 	if p.NeedsSupport > 0 {
 		say(protocol.RuleUserless, "%d userless devices stay where they are until support moves them", p.NeedsSupport)
 	}
-	if !p.Need.Units.Known && (enables || p.Unsupported && p.After.Authority == protocol.Intune) {
+	if !p.Need.Units.Known && (step.enables || p.Unsupported && p.After.Authority == protocol.Intune) {
 		say("AUTH-09", "how many licences that entitle Intune the tenant owns is not known, so nothing says that they are enough: rollcall authority settings --intune-units N does")
 	}
 	if p.Need.Units.Known && p.Need.Short > 0 {

@@ -17,8 +17,9 @@ import (
 
 // A PushUpload is what an upload of a push certificate did or would do.
 type PushUpload struct {
-	OtherTopic bool // than the present one: AUTH-32
-	Stranded   int  // enrolled Apple devices that the new topic cannot reach
+	OtherTopic bool     // than the present one: AUTH-32
+	Stranded   int      // enrolled Apple devices that the new topic cannot reach
+	Preview    *Preview // what it does to all devices; only PreviewPush says it
 }
 
 // UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
@@ -124,9 +125,6 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 		rule = protocol.RuleOtherTopic
 		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
 	}
-	if consent == nil {
-		return up, errPreviewed
-	}
 	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
 	since := content.Campaign.Gap
 	if since != 0 || back {
@@ -135,12 +133,27 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	if since != 0 {
 		c.Lines = append(c.Lines, line(delivery.WhatGapClosed, protocol.RuleGapClosed, "it was open since "+since.String())...)
 	}
+	if consent == nil {
+		if up.Preview, err = s.planPush(ctx, now, content, content.With(&c)); err == nil {
+			err = errPreviewed
+		}
+		return up, err
+	}
 	if err := s.change(ctx, now, &c); err != nil {
 		return up, err
 	}
 	s.outbox.held.Store(false)
 	s.outbox.nudge()
 	return up, nil
+}
+
+// planPush previews an upload: who is held no more (AUTH-31), who still is, and who is stranded.
+func (s *Server) planPush(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
+	was, err := s.plan(ctx, now, before, before, step{})
+	if err != nil {
+		return nil, err
+	}
+	return s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked})
 }
 
 // readPush reads an upload: a certificate with its key, or one for a key that PushCSR made.

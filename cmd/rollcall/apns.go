@@ -77,13 +77,14 @@ do.`,
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
-				return show(cmd, p, func(w io.Writer) {
-					text := "renews the present one"
-					if p.OtherTopic {
-						text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
-					}
-					fmt.Fprintf(w, "%s: %s; nothing was changed\n", args[0], text)
-				})
+				if asJSON(cmd) {
+					return show(cmd, p, nil)
+				}
+				text := "renews the present one"
+				if p.OtherTopic {
+					text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
+				}
+				return printPreview(cmd, &p.Preview, fmt.Sprintf("%s: %s; nothing was changed", args[0], text))
 			}
 			if err := t.UploadPush(cmd.Context(), u); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)

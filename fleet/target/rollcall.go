@@ -255,8 +255,9 @@ type PushUpload struct {
 
 // A PushChange is what the upload of a push certificate would do.
 type PushChange struct {
-	OtherTopic bool `json:"other_topic"`
-	Stranded   int  `json:"stranded"` // devices that it cannot reach (AUTH-32)
+	OtherTopic bool    `json:"other_topic"`
+	Stranded   int     `json:"stranded"` // devices that it cannot reach (AUTH-32)
+	Preview    Preview `json:"preview"`
 }
 
 // PreviewPush tells what an upload would do now. Nothing is changed.

@@ -196,6 +196,13 @@ type pushUploaded struct {
 	Stranded   int  `json:"stranded"` // devices that it cannot reach (AUTH-32)
 }
 
+// A pushPreview is what an upload would do, to each device too.
+type pushPreview struct {
+	OtherTopic bool    `json:"other_topic"`
+	Stranded   int     `json:"stranded"` // devices that it cannot reach (AUTH-32)
+	Preview    preview `json:"preview"`
+}
+
 func (h *Handler) uploadPush(c *call) (any, error) {
 	in := c.body.(*pushUpload)
 	if len(in.Certificate) == 0 {
@@ -218,7 +225,14 @@ func (h *Handler) previewPush(c *call) (any, error) {
 		return nil, missing("certificate")
 	}
 	up, err := h.cfg.Server.PreviewPush(c.Context(), c.now, in.Certificate, in.Password)
-	return pushUploaded{up.OtherTopic, up.Stranded}, pushRefusal(err)
+	if err != nil {
+		return nil, pushRefusal(err)
+	}
+	p, err := h.preview(c.Context(), up.Preview)
+	if err != nil {
+		return nil, err
+	}
+	return pushPreview{up.OtherTopic, up.Stranded, *p}, nil
 }
 
 // pushRefusal has what certs refuses refused by rule.
