@@ -25,7 +25,7 @@ type Store struct {
 	devs   devices
 	dues   dues
 	certs  credentials
-	hashes holds // of grants and tickets
+	hashes holds // of grants
 
 	applying  sync.Mutex   // by whoever changes the catalogue
 	catalogue sync.RWMutex // guards content
