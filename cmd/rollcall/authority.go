@@ -221,6 +221,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	var cleanUp, units, limit, validity int
 	var onCoexistence, deviceLicences bool
 	var version, gate, pilots string
+	var gapPlatforms []string
 	var blast int
 	workloads := map[string]string{}
 	cmd := &cobra.Command{
@@ -236,6 +237,14 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() { s.Units = &units }, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
 				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "licence-gate": func() { s.LicenceGate = &gate },
+				"gap-platforms": func() {
+					s.GapPlatforms = make([]protocol.Platform, len(gapPlatforms))
+					for i, name := range gapPlatforms {
+						if bad := s.GapPlatforms[i].UnmarshalText([]byte(name)); bad != nil && err == nil {
+							err = fmt.Errorf("--gap-platforms: %w", bad)
+						}
+					}
+				},
 				"pilot-group": func() { s.PilotGroup = &pilots }, "blast-limit": func() { s.Blast = &blast },
 				"workload": func() {
 					for _, name := range slices.Sorted(maps.Keys(workloads)) {
@@ -247,6 +256,9 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 					given = true
 					set()
 				}
+			}
+			if err != nil {
+				return err
 			}
 			if given {
 				if s.Version = version; version == "" {
@@ -278,6 +290,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
 	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
+	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
 	return cmd
 }
 
