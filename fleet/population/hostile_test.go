@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -153,6 +154,18 @@ func TestHST122Foreign(t *testing.T) {
 	_, err := Import(Options{Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", "[\n"+foreign+"]")})
 	if err == nil || !strings.Contains(err.Error(), "managedDevices.json:2:1: userPrincipalName: a user of another tenant") {
 		t.Errorf("a user of another tenant: %v", err)
+	}
+	b, err := os.ReadFile("testdata/coexistence/users.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := regexp.MustCompile(`"id":\s*"([^"]+)"`).FindStringSubmatch(string(b))[1]
+	withID := strings.Replace(foreign, `"userP`, `"userId":"`+ours+`","userP`, 1)
+	if _, err = Import(Options{Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", withID)}); err == nil || !strings.Contains(err.Error(), "managedDevices.json:1:1: userPrincipalName: a user of another tenant") {
+		t.Errorf("a user of another tenant under an id of this one: %v", err)
+	}
+	if p, err := Import(Options{Lenient: true, Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", withID+"\n"+strings.Replace(guest, "d77", "d78", 1))}); err != nil || len(p.Devices) != 1 || p.Bad != 1 {
+		t.Errorf("the same, left out: %v", err)
 	}
 	p, err := Import(Options{Path: copyFolder(t, "testdata/coexistence", "managedDevices.json", guest)})
 	if err != nil || len(p.Devices) != 1 || p.Doubts[0].Kind != UserUnknown {

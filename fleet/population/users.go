@@ -124,11 +124,11 @@ func (im *importer) deviceUser(id, upn string, device int) (user int32, foreign 
 			fmt.Sprintf("it would be %s's", im.pop.Users[byName].UPN))
 		upn = ""
 	}
+	if _, ours := im.users["upn "+strings.ToLower(upn)]; !ours && im.foreign(upn) { // whatever the id says
+		return Nobody, true
+	}
 	user, shown := im.userOf(id, upn)
 	if !shown {
-		if im.usersRead && im.foreign(upn) {
-			return Nobody, true
-		}
 		user = im.addUser(id, upn, User{Licence: im.fallback, Assumed: true})
 	}
 	if im.usersRead && im.pop.Users[user].Assumed {
