@@ -21,7 +21,7 @@ func apnsCommand() *cobra.Command {
 
 func apnsStatusCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Show the push certificate and what is wrong with it", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the push certificate and what is wrong with it", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -103,7 +103,7 @@ do.`,
 func apnsCSRCommand(c *client) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
-		Use: "csr", Short: "Make a key in the server and a certificate request to take to the push certificates portal", Args: cobra.NoArgs,
+		Use: "csr", Short: "Make a key in the server and a certificate request to take to the push certificates portal", Args: noArgs,
 		Long: `Make a key for the push certificate of the authority in force, and a certificate request for it. The key stays in the server
 until rollcall apns upload brings the certificate. A renewal uses the Apple ID of the first certificate (rollcall apns
 status), else all devices must enrol again (AUTH-32). Needs the consent appleMDMPushCertificate (AUTH-05).`,
@@ -130,7 +130,7 @@ func apnsMakeTestCommand(c *client) *cobra.Command {
 	var topic, out string
 	var lifetime time.Duration
 	cmd := &cobra.Command{
-		Use: "make-test", Short: "Make a push certificate that simulated push services take", Args: cobra.NoArgs,
+		Use: "make-test", Short: "Make a push certificate that simulated push services take", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

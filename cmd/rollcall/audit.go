@@ -22,7 +22,7 @@ func auditCommand() *cobra.Command {
 	var rule, since string
 	var follow bool
 	cmd, c := clientCommand(&cobra.Command{
-		Use: "audit", Short: "Show what happened, to which device, by which rule, and who did it", Args: cobra.NoArgs,
+		Use: "audit", Short: "Show what happened, to which device, by which rule, and who did it", Args: noArgs,
 		Long: `Show the server's journal: what happened, to which device, by which rule, and who did it.
 
 With --json each line of it is one JSON object on a line of its own, with --follow as soon as it is written.`,
@@ -129,7 +129,7 @@ func dash(s string) string {
 
 func auditVerifyCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check that no line of the journal was changed, removed or slipped in", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that no line of the journal was changed, removed or slipped in", Args: noArgs,
 		Long: `Check that no line of the journal was changed, removed or slipped in since it was written (HST-074).
 
 Each line carries a hash over itself and the line before, and the end is signed by the server. The first line that is not

@@ -28,7 +28,7 @@ func authorityCommand() *cobra.Command {
 
 func authorityShowCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "show", Short: "Show the authority, the gap in its push certificates, and who is still to come", Args: cobra.NoArgs,
+		Use: "show", Short: "Show the authority, the gap in its push certificates, and who is still to come", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -145,7 +145,7 @@ func (s *shown) Verdict() string { return "error" }
 
 func authorityVerifyCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Compare who should manage each device with the portal that lists it", Args: cobra.NoArgs,
+		Use: "verify", Short: "Compare who should manage each device with the portal that lists it", Args: noArgs,
 		Long: `Compare who should manage each device with the portal that lists it (AUTH-39). Exit code 2 while devices are pending or
 stale: each is named, with the rule that says where it belongs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -225,7 +225,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	var blast int
 	workloads := map[string]string{}
 	cmd := &cobra.Command{
-		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: cobra.NoArgs,
+		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

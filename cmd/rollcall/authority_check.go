@@ -34,7 +34,7 @@ type checkStep struct {
 func authorityCheckCommand(c *client) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
-		Use: "check", Short: "Enrol a fresh device, find it listed, lock it, and see the lock acknowledged", Args: cobra.NoArgs,
+		Use: "check", Short: "Enrol a fresh device, find it listed, lock it, and see the lock acknowledged", Args: noArgs,
 		Long: `Validate the set-up with a simulated iPhone (AUTH-06): it enrols, appears under the authority that should manage it, is
 locked from afar and acknowledges the lock. Basic Mobility and Security has no remote lock: there it is retired. At the end it
 is retired in any case, and its record and the user that was added for it are removed again; what happened stays in the

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,7 +70,18 @@ func (c *client) target() (*target.Rollcall, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: transport}}, nil
+	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: hinting{transport}}}, nil
+}
+
+// A hinting transport says what to do where nobody listens.
+type hinting struct{ http.RoundTripper }
+
+func (h hinting) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := h.RoundTripper.RoundTrip(r)
+	if at, ok := errors.AsType[*net.OpError](err); ok && at.Op == "dial" && r.Context().Err() == nil {
+		return nil, fmt.Errorf("start one with rollcall serve, or say by --server where it is (%w)", err)
+	}
+	return resp, err
 }
 
 func (c *client) roots() (*x509.CertPool, error) {

@@ -19,7 +19,7 @@ The same holds where a server starts on a clock that is before the newest line o
 	})
 	read := func(use, short string, get func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error)) *cobra.Command {
 		return &cobra.Command{
-			Use: use, Short: short, Args: cobra.NoArgs,
+			Use: use, Short: short, Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				t, err := c.target()
 				if err != nil {

@@ -44,7 +44,7 @@ notification of each device token, and misbehaves as told. Having no devices of 
 token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and exits 0.`,
 		Example: `  rollcall cloud apns --ca-out apns-ca.pem
   rollcall cloud apns --fault TooManyRequests=5% --fault GoAway=0.1%`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
 			host, _, err := net.SplitHostPort(listen)

@@ -21,7 +21,7 @@ what needs it is used, and is never revoked.`,
 
 func consentListCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the consents, and what is shared with whom and why", Args: cobra.NoArgs,
+		Use: "list", Short: "List the consents, and what is shared with whom and why", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

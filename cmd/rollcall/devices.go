@@ -36,7 +36,7 @@ func devicesListCommand(c *client) *cobra.Command {
 	var platform, user, portal string
 	var asCSV bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List devices", Args: cobra.NoArgs,
+		Use: "list", Short: "List devices", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f := target.Filter{User: user}
 			if platform != "" {

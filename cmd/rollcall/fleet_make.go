@@ -21,7 +21,7 @@ func fleetMakeCommand() *cobra.Command {
 	var seed uint64
 	var force bool
 	cmd := &cobra.Command{
-		Use: "make --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: cobra.NoArgs,
+		Use: "make --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: noArgs,
 		Long: `Enrol simulated devices with a live server, as fast as it takes them, and keep them in a file, keys and certificates
 included: whoever has the file is the fleet. rollcall fleet run --fleet FILE takes them from there. Ctrl-C keeps those that are
 enrolled by then.`,
@@ -33,8 +33,8 @@ enrolled by then.`,
 			if devices < 1 {
 				return errors.New("--devices: at least 1")
 			}
-			if parallel < 0 {
-				return errors.New("--parallel: at least 1; 0 is the default")
+			if parallel < 1 {
+				return errors.New("--parallel: at least 1")
 			}
 			if err := checkKeep(keeping, force); err != nil {
 				return err
@@ -83,7 +83,7 @@ enrolled by then.`,
 	flags := cmd.Flags()
 	flags.IntVar(&devices, "devices", 0, "`N` devices")
 	flags.StringVar(&keeping, "keep", "", "`FILE` to keep them in")
-	flags.IntVar(&parallel, "parallel", 0, "enrolments at a time (default 32)")
+	flags.IntVar(&parallel, "parallel", 32, "enrolments at a time")
 	flags.Uint64Var(&seed, "seed", 0, "other devices by the same rules")
 	flags.BoolVar(&force, "force", false, "replace the file")
 	return cmd

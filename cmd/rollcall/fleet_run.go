@@ -93,7 +93,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	flags.BoolVar(&f.kept, "keep-open", false, "devices keep their connections; real ones close them after the empty answer")
 	flags.BoolVar(&f.retries, "retries", false, "devices that were turned away come again when they themselves would (on with --everyone)")
 	durationVar(flags, &f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
-	flags.IntVar(&f.parallel, "parallel", 0, "enrolments at a time before the load (default 32)")
+	flags.IntVar(&f.parallel, "parallel", 32, "enrolments at a time before the load")
 	durationVar(flags, &f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
 	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
@@ -154,6 +154,9 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 // load returns the plan that args and flags ask for; it has an arrival.
 func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, error) {
 	changed := cmd.Flags().Changed
+	if f.parallel < 1 {
+		return nil, errors.New("--parallel: at least 1")
+	}
 	name := f.plan
 	if len(args) > 0 {
 		if name != "" {

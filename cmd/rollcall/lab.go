@@ -61,7 +61,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	flags.StringVar(&f.clock, "clock", "driven", "driven: weeks in seconds; real: as long as --for says")
 	durationVar(flags, &f.length, "for", 0, "length of the story (default: the plan's); on the real clock the plan is squeezed into it (default 2m)")
 	durationVar(flags, &f.together, "step", 0, "a driven clock takes together what is due within this (default: the plan's, 10m)")
-	flags.IntVar(&f.parallel, "parallel", 0, "conversations at a time (default 32)")
+	flags.IntVar(&f.parallel, "parallel", 32, "conversations at a time")
 	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
@@ -72,6 +72,9 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 
 // lab plays the story and says what came of it.
 func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
+	if f.parallel < 1 {
+		return errors.New("--parallel: at least 1")
+	}
 	p, pop, imported, err := f.who.load(cmd, args, f.fit)
 	if err != nil {
 		return err
@@ -174,9 +177,6 @@ func bound(clock string) time.Duration {
 func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	if f.clock != "driven" && f.clock != "real" {
 		return nil, fmt.Errorf("--clock %q: want driven or real", f.clock)
-	}
-	if f.parallel < 0 {
-		return nil, errors.New("--parallel: at least 1; 0 is the default")
 	}
 	whole := p.Until
 	switch {

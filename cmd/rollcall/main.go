@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -35,6 +36,7 @@ func run() int {
 		SilenceErrors:     true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofFlag(err) })
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
 	root.AddCommand(commands()...)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -57,11 +59,37 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 		name := "ROLLCALL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v := os.Getenv(name); v != "" && !f.Changed && err == nil {
 			if wrong := flags.Set(f.Name, v); wrong != nil {
-				err = fmt.Errorf("environment variable %s: %w", name, wrong)
+				err = fmt.Errorf("environment variable %s: %w", name, ofFlag(wrong))
 			}
 		}
 	})
 	return err
+}
+
+// ofFlag says what a flag that takes a number wants, instead of how Go reads one.
+func ofFlag(err error) error {
+	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if _, number := errors.AsType[*strconv.NumError](err); !ok || !number {
+		return err
+	}
+	want := "a number"
+	switch kind := wrong.GetFlag().Value.Type(); {
+	case strings.HasPrefix(kind, "uint"):
+		want = "a whole number from 0 on"
+	case strings.HasPrefix(kind, "int"):
+		want = "a whole number"
+	case kind == "bool":
+		want = "true or false"
+	}
+	return fmt.Errorf("--%s %q: want %s", wrong.GetFlag().Name, wrong.GetValue(), want)
+}
+
+// noArgs refuses arguments of a command that takes none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 || cmd.HasSubCommands() {
+		return cobra.NoArgs(cmd, args)
+	}
+	return fmt.Errorf("%s takes no argument, and got %q; its flags: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
 // A verdict is the error of a job that ran; fleet/report has the type. Asking for the method keeps the

@@ -38,7 +38,7 @@ was expected and the nearest valid word. Exit code 0 when it can be played, 1 wh
 
 func planSchemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema", Short: "Print the JSON Schema of plan files", Args: cobra.NoArgs,
+		Use: "schema", Short: "Print the JSON Schema of plan files", Args: noArgs,
 		Example: "  rollcall plan schema > plan.schema.json\n  # yaml-language-server: $schema=plan.schema.json   (first line of a plan)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			schema, err := plan.Schema()

@@ -106,10 +106,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if err != nil {
 		return nil, nil, false, err
 	}
-	if pop, err = population.Import(options); err != nil {
-		if _, ok := errors.AsType[*fs.PathError](err); ok {
-			err = fmt.Errorf("--export: %w", err)
-		}
+	if pop, err = importExport(options); err != nil {
 		return nil, nil, false, err
 	}
 	tellBad(cmd.ErrOrStderr(), pop)
@@ -126,6 +123,18 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	}
 	pop.Adopt(p)
 	return p, pop, true, pop.Afford(p)
+}
+
+// importExport reads --export.
+func importExport(o population.Options) (*population.Population, error) {
+	pop, err := population.Import(o)
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		if errors.Is(err, fs.ErrNotExist) && at.Path == o.Path {
+			return nil, fmt.Errorf("--export: there is no file or folder %s", o.Path)
+		}
+		return nil, fmt.Errorf("--export: %w", err)
+	}
+	return pop, err
 }
 
 // since learns from an older export, read as the newer one, how silent devices come back.
@@ -165,8 +174,10 @@ func loadPlan(name string) (*plan.Plan, error) {
 	if name == "" {
 		return plan.BuiltIn("lab")
 	}
-	_, err := os.Stat(name)
+	st, err := os.Stat(name)
 	switch {
+	case err == nil && st.IsDir():
+		return nil, plan.Errors{{File: name, Message: "this is a folder; want the file of a plan"}}
 	case err == nil:
 		return plan.Load(name)
 	case strings.ContainsAny(name, "./"+string(filepath.Separator)): // no name of a ready plan

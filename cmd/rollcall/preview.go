@@ -33,7 +33,7 @@ type previewFlags struct {
 func previewCommand() *cobra.Command {
 	var f previewFlags
 	cmd, c := clientCommand(&cobra.Command{
-		Use: "preview [--export FOLDER]", Short: "Say what happens if the authority changes now: who moves, stays, is held or stranded", Args: cobra.NoArgs,
+		Use: "preview [--export FOLDER]", Short: "Say what happens if the authority changes now: who moves, stays, is held or stranded", Args: noArgs,
 		Long: `Read a tenant's own export and say what a change of its MDM authority would do to every device of every platform: who moves
 at once and by which rule, who stays, who is held by Apple's push certificate, who can never move, what mail and settings
 are lost, how many licence units are short, and the dates that matter. No server and no plan are needed, and nothing is
@@ -117,7 +117,7 @@ func (f *previewFlags) read(cmd *cobra.Command, o population.Options) (named, to
 	inside, outside := !asJSON(cmd) || f.csv != "", asJSON(cmd) || f.html != ""
 	if o.KeepNames || !inside || !outside {
 		o.KeepNames = o.KeepNames || inside
-		named, err = population.Import(o)
+		named, err = importExport(o)
 		return named, named, err
 	}
 	var g errgroup.Group
@@ -128,7 +128,7 @@ func (f *previewFlags) read(cmd *cobra.Command, o population.Options) (named, to
 		g.Go(func() (err error) {
 			o := o
 			o.KeepNames = of.keep
-			*of.into, err = population.Import(o)
+			*of.into, err = importExport(o)
 			return err
 		})
 	}

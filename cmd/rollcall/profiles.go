@@ -3,8 +3,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -69,7 +72,7 @@ func authorityNamed(s string) (a protocol.Authority, err error) {
 
 func profilesListCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List profiles and who has them", Args: cobra.NoArgs,
+		Use: "list", Short: "List profiles and who has them", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -105,7 +108,7 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 			}
 			if len(groups) == 0 {
 				if err := t.TakeProfileOf(cmd.Context(), whose, args[0], ""); err != nil {
-					return named(err, "profile", args[0])
+					return ofAnother(cmd.Context(), t, err, args[0], whose)
 				}
 			}
 			for _, g := range groups {
@@ -119,4 +122,19 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 	cmd.Flags().StringVar(&of, "authority", "", "whose profile: intune, sccm or office365 (default: the tenant's)")
 	cmd.Flags().StringSliceVar(&groups, "from", nil, "only from these groups")
 	return cmd
+}
+
+// ofAnother is named of a profile, with the other authority that has one of this name, if one does.
+func ofAnother(ctx context.Context, t *target.Rollcall, err error, name string, whose protocol.Authority) error {
+	e, ok := errors.AsType[*target.Error](err)
+	if !ok || e.Status != http.StatusNotFound {
+		return err
+	}
+	list, _ := t.Profiles(ctx) // without one the plain answer is true as well
+	for _, p := range list {
+		if p.Name == name && p.Authority != whose {
+			return fmt.Errorf("there is no such profile %q, but %s has one: --authority %s", name, p.Authority, p.Authority)
+		}
+	}
+	return named(err, "profile", name)
 }

@@ -44,7 +44,7 @@ type serveFlags struct {
 func serveCommand() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the MDM server", Args: cobra.NoArgs,
+		Use: "serve", Short: "Run the MDM server", Args: noArgs,
 		Long: `Run the MDM server: endpoints for devices and the admin API on one address, state in one folder.
 
 The first start makes a certificate authority, a TLS certificate and a token for the admin API. With simulated clouds it

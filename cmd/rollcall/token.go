@@ -53,7 +53,7 @@ Its role says how far it reaches (AUTH-08), each role as far as those before it 
 
 func tokenListCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List tokens by name", Args: cobra.NoArgs,
+		Use: "list", Short: "List tokens by name", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

@@ -50,7 +50,7 @@ and Security, the licences of users with devices are changed by rollcall users l
 
 func usersListCommand(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List users", Args: cobra.NoArgs,
+		Use: "list", Short: "List users", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {

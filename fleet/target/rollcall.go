@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -372,7 +373,12 @@ func (r *Rollcall) call(ctx context.Context, method, path string, in, out any) e
 		client = http.DefaultClient
 	}
 	resp, err := client.Do(req)
-	if err != nil {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		if at, ok := errors.AsType[*net.OpError](err); ok && at.Op == "dial" {
+			return fmt.Errorf("no server answers at %s: %w", r.URL, failed.Err)
+		}
+		return fmt.Errorf("%s: %w", r.URL, failed.Err)
+	} else if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
