@@ -36,7 +36,7 @@ enrolled by then.`,
 			if parallel < 1 {
 				return errors.New("--parallel: at least 1")
 			}
-			if err := checkKeep(keeping, force); err != nil {
+			if err := checkKeep(keeping, force, devices); err != nil {
 				return err
 			}
 			a, err := f.aim(cmd.Context(), nil)

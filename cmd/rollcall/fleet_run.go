@@ -118,7 +118,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 			return err
 		}
 	}
-	if err := f.places(); err != nil {
+	if err := f.places(p); err != nil {
 		return err
 	}
 	a, err := f.aim(ctx, p.IOwn)
@@ -252,14 +252,18 @@ func (f *fleetRunFlags) fit(changed func(string) bool, p *plan.Plan) {
 }
 
 // places tells whether what is to be written could be, so that nobody learns after the run that there is no place for it.
-func (f *fleetRunFlags) places() error {
+func (f *fleetRunFlags) places(p *plan.Plan) error {
 	if f.report != "" {
 		if err := report.CheckDir(f.report, f.force); err != nil {
 			return err
 		}
 	}
 	if f.keep != "" {
-		return checkKeep(f.keep, f.force || f.keep == f.from)
+		devices := p.Devices()
+		if st, err := os.Stat(f.from); f.from != "" && err == nil { // they are as big as they were
+			devices = int(st.Size() / keptDevice)
+		}
+		return checkKeep(f.keep, f.force || f.keep == f.from, devices)
 	}
 	return nil
 }

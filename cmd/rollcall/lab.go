@@ -85,7 +85,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 		}
 	}
 	if f.keep != "" {
-		if err := checkKeep(f.keep, f.force); err != nil {
+		if err := checkKeep(f.keep, f.force, len(pop.Devices)); err != nil {
 			return err
 		}
 	}
@@ -226,8 +226,16 @@ func (f *labFlags) write(run *rehearsal.Run, result *report.Result, story *repor
 	return nil
 }
 
-// checkKeep tells whether the fleet could be kept, so that nobody learns after the run that there is no place for it.
-func checkKeep(name string, force bool) error {
+// What is written to see whether there is room for a kept fleet, in bytes: about a device with its key, certificate and
+// profiles each, but no more than is written in a second or so.
+const (
+	keptDevice = 3400
+	mostTried  = 1 << 30
+)
+
+// checkKeep tells whether a fleet of so many devices could be kept, so that nobody learns after the run that there is no place
+// for it.
+func checkKeep(name string, force bool, devices int) error {
 	switch st, err := os.Stat(name); {
 	case err == nil && st.IsDir():
 		return fmt.Errorf("--keep: %s is a folder: name a file", name)
@@ -238,9 +246,12 @@ func checkKeep(name string, force bool) error {
 	if err != nil {
 		return fmt.Errorf("--keep: %w", err)
 	}
-	_, err = trial.Write(make([]byte, 64<<10)) // a disk that is full already
+	piece := make([]byte, 64<<10)
+	for left := min(max(devices*keptDevice, len(piece)), mostTried); left > 0 && err == nil; left -= len(piece) {
+		_, err = trial.Write(piece[:min(left, len(piece))])
+	}
 	if err = errors.Join(err, trial.Close(), os.Remove(trial.Name())); err != nil {
-		return fmt.Errorf("--keep: %w", err)
+		return fmt.Errorf("--keep: no room for %d devices: %w", devices, err)
 	}
 	return nil
 }
