@@ -104,3 +104,17 @@ func (s *Server) needsConsent(service string) error {
 	}
 	return refuse(protocol.RuleConsent, "the data-sharing consent %s has not been granted", service)
 }
+
+// unconsented are the consents that enrolments want and nobody granted. What is there already was consented to before it came.
+func unconsented(c *store.Content) (m delivery.Consents) {
+	if len(c.Push) == 0 && grantedIn(c, ConsentPush) == nil {
+		m.Push = ConsentPush
+	}
+	if len(c.Serials) == 0 && grantedIn(c, ConsentADE) == nil {
+		m.Automated = ConsentADE
+	}
+	if grantedIn(c, ConsentAndroid) == nil {
+		m.Android = ConsentAndroid
+	}
+	return m
+}

@@ -32,8 +32,8 @@
 //   - A clock that is set while the process runs needs [Server.ConfirmClock] or to be set back, after a restart too. How long a
 //     process was down nobody knows, so one that starts on a clock that is ahead takes it as right, and doubts only one that is
 //     before the journal's newest line (HST-110).
-//   - Consents are asked for before the first push certificate and the first serial number; a tenant that has one already
-//     goes on (AUTH-05).
+//   - Consents are asked for before the first push certificate, the first serial number and each enrolment; a tenant that has a
+//     certificate or a serial number already goes on (AUTH-05). Android asks for Google's only where its Management API enrols.
 //   - What was previewed is kept by this process only, and the last few: after a restart a confirmation that is outdated is refused
 //     all the same, and the refusal can count but not name the devices (HST-070, I10).
 //   - Enrolment asks for the user's licence where licences are known: the units are ([Server.SetUnits]), or any user holds one

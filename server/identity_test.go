@@ -180,6 +180,7 @@ func TestADEMayTryAgain(t *testing.T) {
 
 func TestGrantOfAKnownDeviceIsBoundToIt(t *testing.T) {
 	x := newTenant(t)
+	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentADE))
 	p := x.enrolled(1)
 	p.certify(store.Grant{Purpose: delivery.ForEnrolment, User: 2, ID: p.id, Serial: "C02", Automated: true})
 	cred, err := x.Credential(x.ctx, p.cert)

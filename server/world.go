@@ -64,6 +64,7 @@ func newWorld(c *store.Content) *delivery.World {
 		w.Profiles[p.Number] = delivery.Profile{Name: p.Name, Family: p.Family, Authority: p.Authority, Identifier: p.Identifier, Payload: p.Payload}
 		newest[store.Assignment{Profile: p.Name, Authority: p.Authority}] = p.Number // nothing assigns one that is removed
 	}
+	w.Missing = unconsented(c)
 	byGroup := [len(delivery.User{}.Sets)]map[string][]protocol.Profile{}
 	for i := range byGroup {
 		byGroup[i] = map[string][]protocol.Profile{}

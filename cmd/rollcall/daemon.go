@@ -335,7 +335,7 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 		}
 	}
 	if cfg.Simulated { // nothing goes to anybody (AUTH-05)
-		for _, service := range []string{server.ConsentPush, server.ConsentADE} {
+		for _, service := range []string{server.ConsentPush, server.ConsentADE, server.ConsentAndroid} {
 			if err := s.Server.Consent(ctx, now, server.System, service); err != nil {
 				return err
 			}

@@ -441,7 +441,7 @@ func (p *player) setUp(to string) error {
 	if _, err := s.PutUsers(p.ctx, start, users); err != nil {
 		return err
 	}
-	return s.Consent(p.ctx, start, boss, server.ConsentPush)
+	return errors.Join(s.Consent(p.ctx, start, boss, server.ConsentPush), s.Consent(p.ctx, start, boss, server.ConsentAndroid))
 }
 
 func upn(i int) string { return fmt.Sprintf("u%d@example.org", i) }

@@ -49,8 +49,8 @@ func (d *decision) begin() {
 		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
 		return
 	}
-	e := d.w.Enrolment(d.now, d.in.Platform)
-	e.AndroidAPI, e.CoManaged, e.Way, e.OtherMDM, e.Devices = d.in.AndroidAPI, d.in.CoManaged, d.in.Way, d.in.OtherMDM, d.in.Devices
+	e := d.w.Enrolment(d.now, authority.Device{Platform: d.in.Platform, AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged}, c.Automated)
+	e.Way, e.OtherMDM, e.Devices = d.in.Way, d.in.OtherMDM, d.in.Devices
 	if _, no := authority.Admit(d.w.Tenant, d.w.User(c.User), e); no != nil {
 		no.Notice = d.w.Notice(s)
 		d.refusal(no, WhatRefused)

@@ -22,6 +22,27 @@ type World struct {
 	Sets     []Set     // by User.Set; [0] is the empty set of the userless
 	Profiles []Profile // by protocol.Profile; [0] is unused
 	Push     PushSlot
+	Missing  Consents
+}
+
+// Consents are Graph's ids of the data-sharing consents that are needed and not granted (AUTH-05). Empty: nothing is missing.
+type Consents struct {
+	Push      string // for Apple devices
+	Automated string // for Apple devices of Automated Device Enrolment
+	Android   string // for Android's Management API, and with it work profiles
+}
+
+// of returns what is missing for a device that wants to enrol.
+func (c *Consents) of(d authority.Device, automated bool) string {
+	switch {
+	case d.AndroidAPI:
+		return c.Android
+	case !d.Platform.Apple():
+		return ""
+	case automated && c.Automated != "":
+		return c.Automated
+	}
+	return c.Push
 }
 
 // Settings are the times that the rules call settings. Zero means the default that is named.
@@ -111,16 +132,16 @@ func (p *PushSlot) Usable(now protocol.Time) bool {
 	return p.Topic != "" && !p.Suspended && now < p.NotAfter
 }
 
-// Enrolment is what the gates of AUTH-47 know of a device of p that wants to enrol at now.
-func (w *World) Enrolment(now protocol.Time, p protocol.Platform) authority.Enrolment {
+// Enrolment is what the gates of AUTH-47 know of a device that wants to enrol at now. Automated: by Apple's enrolment service.
+func (w *World) Enrolment(now protocol.Time, d authority.Device, automated bool) authority.Enrolment {
 	set := &w.Settings
 	e := authority.Enrolment{
-		Device: authority.Device{Platform: p}, Gap: set.Gap, RetryAfter: gapAgain,
+		Device: d, ConsentMissing: w.Missing.of(d, automated), Gap: set.Gap, RetryAfter: gapAgain,
 		Licences: set.Licences == Always || set.Licences == WhereKnown && w.Licensed, Limit: set.DeviceLimit,
 		DeviceLicence: set.DeviceLicences || set.Licences != Always && !set.UnitsKnown, // of those nobody says by default how many there are
 	}
 	switch {
-	case w.InGap(p):
+	case w.InGap(d.Platform):
 		e.Push = authority.PushGap
 	case !w.Push.Usable(now):
 		e.Push = authority.PushEnded

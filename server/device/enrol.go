@@ -126,7 +126,7 @@ func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
 	}
 	platform := platformOf(&apple.Message{ProductName: info.Product})
 	world := h.cfg.Server.World()
-	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), platform)); no != nil {
+	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), authority.Device{Platform: platform}, true)); no != nil {
 		return nil, no
 	}
 	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), store.Grant{
@@ -145,7 +145,7 @@ func (h *Handler) profile(p protocol.Platform, challenge string) ([]byte, error)
 
 // gate is what can be said before the device says who it is. Where the platform is a guess, it is no objection.
 func gate(w *delivery.World, user delivery.UserID, p protocol.Platform, sure bool, now protocol.Time) *protocol.Refusal {
-	_, no := authority.Admit(w.Tenant, userOf(w, user), w.Enrolment(now, p))
+	_, no := authority.Admit(w.Tenant, userOf(w, user), w.Enrolment(now, authority.Device{Platform: p}, false))
 	if no != nil && no.Rule == protocol.RuleUnsupportedBMS && !sure {
 		return nil
 	}
