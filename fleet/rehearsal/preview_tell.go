@@ -101,8 +101,10 @@ func (p *Preview) change(names *population.Population) map[string]any {
 	return out
 }
 
-// days is how far off at is, in whole days; negative: it is past.
-func days(at, now protocol.Time) int { return int(at.Sub(now) / oneDay) }
+// days is how far off at is, by the calendar, so that it fits the date beside it; negative: it is past.
+func days(at, now protocol.Time) int {
+	return int(at.Time().UTC().Truncate(oneDay).Sub(now.Time().UTC().Truncate(oneDay)) / oneDay)
+}
 
 // other is what the other reading of a doubt would change, counted where it can be. Named is the doubt as it is shown.
 func (p *Preview) other(d, named *population.Doubt) string {
@@ -292,7 +294,7 @@ func (p *Preview) dateTable(names *population.Population) report.Table {
 		Columns: []report.Column{{Name: "Date", Whole: true}, {Name: "Away", Whole: true}, {Name: "Rule"}, {Name: "What happens then"}},
 	}
 	for _, d := range p.dates(names) {
-		var away any = d.At.Sub(p.Scene.Now).Truncate(oneDay)
+		var away any = time.Duration(days(d.At, p.Scene.Now)) * oneDay
 		if away == time.Duration(0) {
 			away = "now"
 		}
