@@ -185,7 +185,7 @@ var platformName = map[protocol.Platform]string{
 func TellProfiles(g *authority.ProfileGroup) string {
 	switch g.Effect {
 	case authority.Removed:
-		return "stop applying and are removed at the check-in; nothing is known to take their place"
+		return "stop applying and are removed at the check-in; no namesake is known to take their place"
 	case authority.Replaced:
 		return "are removed at the check-in, and namesakes take their place"
 	case authority.Overwritten:
