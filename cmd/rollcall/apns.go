@@ -58,7 +58,7 @@ refused, with their number, unless --confirm and --count with that number are gi
 do.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if u.Certificate, err = os.ReadFile(args[0]); err != nil {
+			if u.Certificate, err = readInput(args[0]); err != nil {
 				return err
 			}
 			if password != "" {

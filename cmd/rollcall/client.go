@@ -110,6 +110,14 @@ func named(err error, what, name string) error {
 	return err
 }
 
+// readInput reads a file that an argument names.
+func readInput(name string) ([]byte, error) {
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s: this is a folder; want a file", name)
+	}
+	return os.ReadFile(name)
+}
+
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func profilesApplyCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply FILE", Short: "Make FILE the newest version of a profile and assign it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			document, err := os.ReadFile(args[0])
+			document, err := readInput(args[0])
 			if err != nil {
 				return err
 			}
