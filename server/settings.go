@@ -80,16 +80,32 @@ func (p *pastSettings) since(version string, present *delivery.Settings) string 
 	return differs(&was, present)
 }
 
+// settingWords are the settings in words, by field.
+var settingWords = map[string]string{
+	"Lifetime": "lifetime of identities", "Window": "renewal window", "Renew": "pause between renewals", "Attempts": "further wake-ups",
+	"NotOnCoexistence": "no gap when Intune is added", "Platforms": "platforms in the gap",
+	"WindowsKeeps": "Windows keeps what is unassigned", "AndroidAPIDrops": "Android Management API drops what is unassigned",
+	"Validity": "compliance is valid for", "Lag": "lag of the console", "Silent": "silent records are deleted after",
+	"UnitsKnown": "licence units are known", "Units": "licence units", "DeviceLicences": "device licences", "DeviceLimit": "devices a user may have",
+	"Licences": "enrolment asks for licences", "Workloads": "workloads", "Pilots": "pilot group", "Blast": "devices touched in an hour",
+}
+
 // differs says in words which settings are others, and what they were; empty: none is.
 func differs(was, is *delivery.Settings) string {
-	var out []string
-	a, b := reflect.ValueOf(*was), reflect.ValueOf(*is)
-	for i := range a.NumField() {
-		if x, y := a.Field(i).Interface(), b.Field(i).Interface(); !reflect.DeepEqual(x, y) {
-			out = append(out, fmt.Sprintf("%s %+v, was %+v", a.Type().Field(i).Name, y, x))
+	return strings.Join(differing(reflect.ValueOf(*was), reflect.ValueOf(*is)), "; ")
+}
+
+func differing(was, is reflect.Value) (out []string) {
+	for i := range was.NumField() {
+		a, b := was.Field(i), is.Field(i)
+		switch {
+		case a.Kind() == reflect.Struct:
+			out = append(out, differing(a, b)...)
+		case !reflect.DeepEqual(a.Interface(), b.Interface()):
+			out = append(out, fmt.Sprintf("%s: %v, was %v", settingWords[was.Type().Field(i).Name], b.Interface(), a.Interface()))
 		}
 	}
-	return strings.Join(out, "; ")
+	return out
 }
 
 func checkSettings(set *delivery.Settings) error {

@@ -119,7 +119,7 @@ func TestHST070Settings(t *testing.T) {
 		t.Fatalf("answered %v", first)
 	}
 	no := o.call("POST", path, map[string]any{"clean_up_days": 90, "device_limit": 3, "version": seen}, 409)["error"].(map[string]any)
-	if no["rule"] != "HST-070" || !strings.Contains(no["message"].(string), "DeviceLimit 5, was 0") {
+	if no["rule"] != "HST-070" || !strings.Contains(no["message"].(string), "devices a user may have: 5, was 0") {
 		t.Errorf("answered %v, want HST-070 and the difference", no)
 	}
 	if line := lastLine(o); line["rule"] != "HST-070" || line["what"] != "change denied" || line["actor"] != "token:admin" {
