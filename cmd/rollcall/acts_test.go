@@ -47,7 +47,7 @@ func TestReadyPlans(t *testing.T) {
 			"lab", 24,
 			[]string{
 				"registered AUTH-13", "registered AUTH-19", string(delivery.WhatBlocked) + " AUTH-30", string(delivery.WhatReregistered) + " AUTH-21",
-				string(delivery.WhatMoved) + " AUTH-23", string(delivery.WhatOverwritten) + " AUTH-26",
+				string(delivery.WhatMoved) + " AUTH-23", string(delivery.WhatProfileRemoved) + " AUTH-23",
 			},
 			func(d *report.Devices) bool {
 				return d.Moved > 0 && d.Reregistered > d.Moved && d.NeedsSupport == 1 && d.Stranded == 1

@@ -924,6 +924,9 @@ func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact) {
 	}
 	want := w.mayCheckIn(u)
 	got := string(c.Refusal)
+	if gone == "" && u.unsure && c.Done && !p.managed(d) {
+		gone = u.going // its last word, which was lost before, has arrived now
+	}
 	if gone != "" && slices.Contains(u.queue, "delete") {
 		gone = "delete" // which waited for that
 	}
