@@ -848,7 +848,11 @@ func (p *player) contact(c *rehearsal.Contact) {
 		p.enrolment(d, u, c)
 	case protocol.Leave:
 		if u.life == "enrolled" && w.mayLeave(u) {
+			deleted := slices.Contains(u.queue, "delete") // which waited for any end
 			w.leaves(u, false)
+			if deleted {
+				u.life = "removed"
+			}
 		}
 		u.managed, u.on = false, map[string]*setting{}
 	default:
