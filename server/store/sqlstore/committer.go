@@ -230,7 +230,7 @@ func (s *Store) afterwards(quiet bool) {
 	switch {
 	case s.full:
 		s.makeRoom()
-	case quiet && s.tally.full.Load():
+	case s.tally.full.Load(): // not in quiet moments alone: under load there are none
 		s.keepReserve()
 	}
 	if seen := s.devs.takeSeen(quiet); len(seen) > 0 {

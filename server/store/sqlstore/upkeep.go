@@ -53,9 +53,10 @@ func (s *Store) keepReserve() {
 	if st, err := os.Stat(name); err == nil && st.Size() == reserveSize {
 		return
 	}
-	// Written, not only made long: a hole reserves nothing.
-	if err := os.WriteFile(name, make([]byte, reserveSize), 0o600); err != nil {
-		os.Remove(name)
+	// Written, not only made long: a hole reserves nothing. It has its name when it is whole.
+	part := name + ".part"
+	if os.WriteFile(part, make([]byte, reserveSize), 0o600) != nil || os.Rename(part, name) != nil {
+		os.Remove(part)
 		return
 	}
 	s.tally.full.Store(false)
