@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rollcall/agent/dialect"
@@ -109,6 +110,7 @@ func newRig(t *testing.T, h http.HandlerFunc) *rig {
 func (r *rig) close() {
 	r.http.Close()
 	r.wire.Close()
+	synctest.Wait() // nobody is between its request and its handler now
 	r.busy.Wait()
 }
 
