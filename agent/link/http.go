@@ -221,6 +221,9 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 		}
 		return answer, "", fmt.Errorf("answer: %w", err)
 	}
+	if resp.StatusCode < 100 || resp.StatusCode > 599 { // net/http takes any three digits; RFC 9110, section 15 knows these
+		return answer, "", fmt.Errorf("answer: there is no status %03d", resp.StatusCode)
+	}
 	most := c.link.config.MaxBody
 	c.conn.limit.N = math.MaxInt64
 	n := int64(0)

@@ -91,6 +91,9 @@ func TestHST120(t *testing.T) {
 			return true
 		}, ErrElsewhere},
 		{"no HTTP", func(w http.ResponseWriter, r *http.Request) bool { return hijack(w, "220 mail.example ESMTP\r\n") }, nil},
+		{"no such status", func(w http.ResponseWriter, r *http.Request) bool {
+			return hijack(w, "HTTP/1.1 002 OK\r\nContent-Length: 0\r\n\r\n")
+		}, nil},
 		{"two lengths", func(w http.ResponseWriter, r *http.Request) bool {
 			return hijack(w, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")
 		}, nil},
@@ -228,6 +231,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 503 No\r\nRetry-After: 900\r\nContent-Length: 0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 307 Go\r\nLocation: /x\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 002 OK\r\n\r\n"))
 	l := &Link{config: Config{MaxBody: 64, Now: func() time.Time { return noon }}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := conversation{link: l, conn: &conn{}}
