@@ -49,6 +49,7 @@ type Life struct {
 	FirstPending protocol.Time    // when it could have begun to move; 0: it was never to
 	MovedAt      protocol.Time    // when it moved or registered anew; the latest; 0: it did not
 	LastSeen     protocol.Time    // end of its latest completed check-in; 0: none
+	CertEnd      protocol.Time    // end of its identity certificate; 0: it has none
 	Blocked      time.Duration    // time that the gap, or a push certificate that had ended, kept it from checking in
 	Unprotected  [6]time.Duration // by protocol.Family: time without a profile of this family that it should have had
 	Redundant    uint8            // profiles that nobody assigns any more, left on it at the end (AUTH-36)
