@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -130,7 +127,7 @@ func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
 	leaf, ok := h.proxies.known.Get(sum)
 	if !ok {
 		var err error
-		if leaf, err = parseProxied(values[0]); err != nil {
+		if leaf, err = certs.ReadForwarded(values[0]); err != nil {
 			return nil, fmt.Errorf("%w: %w", errHeader, err)
 		}
 	}
@@ -139,33 +136,4 @@ func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
 	}
 	h.proxies.known.Add(sum, leaf)
 	return leaf, nil
-}
-
-// parseProxied reads both forms of apple.md section 4.1: a byte sequence (RFC 9440, section 2.1; RFC 8941, section 3.3.5) of the
-// certificate's DER, or its PEM with percent signs.
-func parseProxied(value string) (*x509.Certificate, error) {
-	value = strings.Trim(value, " ")
-	if inner, ok := strings.CutPrefix(value, ":"); ok {
-		inner, ok = strings.CutSuffix(inner, ":")
-		if !ok {
-			return nil, errors.New("a byte sequence without its end")
-		}
-		der, err := base64.StdEncoding.DecodeString(inner)
-		if err != nil {
-			return nil, err
-		}
-		return x509.ParseCertificate(der)
-	}
-	text, err := url.PathUnescape(value) // not a query's: a + is of the base64
-	if err != nil {
-		return nil, err
-	}
-	list, err := certs.ReadCertificatesPEM([]byte(text))
-	if err != nil {
-		return nil, err
-	}
-	if len(list) > 1 {
-		return nil, errors.New("more than one certificate")
-	}
-	return list[0], nil
 }

@@ -1,7 +1,6 @@
 package device
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -190,28 +189,6 @@ func TestHST032RevokedOnAKeptConnection(t *testing.T) {
 	if a := same.send(same.idle()); a.status != 400 || !l.logged("HST-032") {
 		t.Errorf("answered %d, want 400", a.status)
 	}
-}
-
-func FuzzProxyHeader(f *testing.F) {
-	ca, err := certs.NewAuthority(certs.P256, "test CA", testClock)
-	if err != nil {
-		f.Fatal(err)
-	}
-	leaf := ca.Certificate()
-	for _, s := range []string{byteSequence(leaf), escaped(leaf), unescapedPlus(leaf), "", ":", "::", ":*:", "%", "%2", ":" + strings.Repeat("A", 100), escaped(leaf) + escaped(leaf)} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		c, err := parseProxied(s)
-		if err != nil {
-			return
-		}
-		for _, form := range []string{byteSequence(c), escaped(c)} {
-			if again, err := parseProxied(form); err != nil || !bytes.Equal(again.Raw, c.Raw) {
-				t.Errorf("%q became another certificate: %v", form, err)
-			}
-		}
-	})
 }
 
 var testClock = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"rollcall/server/store"
+	"rollcall/server/store/sqlstore/wal"
 )
 
 // The files of a data folder.
@@ -112,7 +113,7 @@ func (f *folder) prepare() (fresh bool, err error) {
 	case !bytes.Equal(head[:n], []byte("SQLite format 3\x00")) && !f.rollsBack():
 		return false, f.foreign()
 	}
-	return false, checkLog(name + "-wal")
+	return false, wal.Check(name + "-wal")
 }
 
 // rollsBack tells whether a transaction of ours was ended in its middle before the database had its log: at a first start, or

@@ -12,6 +12,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
+	"rollcall/server/store/sqlstore/wal"
 )
 
 // A Store is a [store.Store] in a data folder.
@@ -61,7 +62,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 
 func open(ctx context.Context, f *folder, p pace) (_ *Store, err error) {
 	fresh, err := f.prepare()
-	if damage, ok := errors.AsType[damagedLog](err); ok {
+	if damage, ok := errors.AsType[wal.Damage](err); ok {
 		return nil, f.damaged(damage)
 	}
 	if err == nil && !fresh {

@@ -360,23 +360,6 @@ func TestHST091PowerLoss(t *testing.T) {
 	}
 }
 
-func FuzzCheckLog(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(make([]byte, 32))
-	f.Add([]byte{0x37, 0x7f, 0x06, 0x82, 0, 0, 0, 0, 0, 0, 0x10, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		name := filepath.Join(t.TempDir(), "wal")
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := checkLog(name); err != nil {
-			if _, ok := err.(damagedLog); !ok {
-				t.Errorf("checkLog = %v", err)
-			}
-		}
-	})
-}
-
 // TestHST096Walk upgrades from every version that ever was to the newest, and opens what came of it.
 func TestHST096Walk(t *testing.T) {
 	migrations, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
