@@ -48,7 +48,7 @@ func (f *Fleet) setUp(ctx context.Context) error {
 
 // addUsers tells the target who the users are, with the licences of usersAs.
 func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
-	for batch := range slices.Chunk(f.usersAs(as), 1000) {
+	for batch := range slices.Chunk(f.cast.UsersAs(as), 1000) {
 		if err := f.target.AddUsers(ctx, batch); err != nil {
 			return fmt.Errorf("add users: %w", err)
 		}
@@ -59,8 +59,8 @@ func (f *Fleet) addUsers(ctx context.Context, as protocol.Authority) error {
 // relicense gives the users, who are there with the licences of usersAs(was), those of usersAs(as). Devices may move by it, so
 // it is no mere change of users.
 func (f *Fleet) relicense(ctx context.Context, was, as protocol.Authority) error {
-	before, list := f.usersAs(was), []target.Licence(nil)
-	for i, u := range f.usersAs(as) {
+	before, list := f.cast.UsersAs(was), []target.Licence(nil)
+	for i, u := range f.cast.UsersAs(as) {
 		if u.IntuneLicence != before[i].IntuneLicence || u.CoManaged != before[i].CoManaged {
 			list = append(list, target.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium})
 		}
@@ -73,34 +73,6 @@ func (f *Fleet) relicense(ctx context.Context, was, as protocol.Authority) error
 		return errNoTenancy
 	}
 	return setLicences(ctx, t, list, nil)
-}
-
-// usersAs are the users, with the licences that they have in truth: as Unknown. As Office365, those who
-// have a device there have no claim to Intune; as Intune, those who have a device there have one (see found).
-func (f *Fleet) usersAs(as protocol.Authority) []target.User {
-	theirs := map[int32]bool{}
-	for i := range f.population.Devices {
-		if d := &f.population.Devices[i]; as != protocol.Unknown && here(d) && d.Registered == as && !d.Userless() {
-			theirs[d.User] = true
-		}
-	}
-	users := make([]target.User, 0, len(f.population.Users))
-	for i := range f.population.Users {
-		u := &f.population.Users[i]
-		groups := []string{plan.All}
-		if u.Group >= 0 {
-			groups = append(groups, f.population.Groups[u.Group])
-		}
-		user := target.User{
-			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
-			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
-		}
-		if theirs[int32(i)] {
-			user.IntuneLicence, user.CoManaged = as == protocol.Intune, false
-		}
-		users = append(users, user)
-	}
-	return users
 }
 
 func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetime time.Duration) error {
@@ -213,7 +185,7 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 		d := &f.population.Devices[i]
 		order := target.Order{Kind: OrderOf(c.Kind)}
 		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {
-			order.PIN = fmt.Sprintf("%06d", within(f.draw(i, forPIN, salt), 1_000_000))
+			order.PIN = f.draws.PIN(i, salt)
 		}
 		asked := f.clock.Now()
 		id, err := f.target.Order(ctx, d.UDID, order)

@@ -1,10 +1,13 @@
 package fleet
 
 import (
+	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol"
 )
 
 // A purpose keeps the draws of one kind apart from all others.
@@ -25,16 +28,84 @@ const (
 	forLicence
 )
 
+// Draws are what the devices of a story do by chance, each a function of the plan, its seed and the device alone: one plan and
+// seed tell the same story live and rehearsed. Devices and users are named by their index in the population.
+type Draws struct{ plan *plan.Plan }
+
+// DrawsOf returns the draws of p's story.
+func DrawsOf(p *plan.Plan) Draws { return Draws{p} }
+
 // draw returns the random numbers of device i for one purpose and key; the same arguments, the same numbers.
-func (f *Fleet) draw(i int, p purpose, key uint64) *rand.PCG { return draw(f.seed, i, p, key) }
+func (d Draws) draw(i int, p purpose, key uint64) *rand.PCG { return draw(d.plan.Seed, i, p, key) }
 
 func draw(seed uint64, i int, p purpose, key uint64) *rand.PCG {
 	return rand.NewPCG(mix(seed, uint64(i)), mix(uint64(p), key))
 }
 
 // meets tells whether device i is one of share's, for this purpose and key.
-func (f *Fleet) meets(share plan.Share, i int, p purpose, key uint64) bool {
-	return f.draw(i, p, key).Uint64()%uint64(plan.Whole) < uint64(share)
+func (d Draws) meets(share plan.Share, i int, p purpose, key uint64) bool {
+	return d.draw(i, p, key).Uint64()%uint64(plan.Whole) < uint64(share)
+}
+
+// Device returns the seed of device i's own chance.
+func (d Draws) Device(i int) uint64 { return d.draw(i, forDevice, 0).Uint64() }
+
+// Asked returns how long after it was asked for the user of device i starts a check-in; salt is the action's index.
+func (d Draws) Asked(i int, salt uint64) time.Duration {
+	return time.Duration(within(d.draw(i, forAsk, salt), uint64(time.Hour)))
+}
+
+// Absence returns how long device i stays away.
+func (d Draws) Absence(i int, salt uint64, a *plan.Absence) time.Duration {
+	return a.Lasts.Draw(d.draw(i, forAbsence, salt))
+}
+
+// Again returns when, within a time, device i enrols again.
+func (d Draws) Again(i int, salt uint64, over time.Duration) time.Duration {
+	return time.Duration(within(d.draw(i, forAgain, salt), max(uint64(over), 1)))
+}
+
+// TryLater returns how long after a try to enrol that ended in none at now the user of device i tries it again: within the
+// hour, and each time after twice as long, up to a day. tries is how many in a row did before.
+func (d Draws) TryLater(i int, now protocol.Time, tries uint8) time.Duration {
+	wait := 10*time.Minute + time.Duration(within(d.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))
+	return min(wait<<min(tries, 5), 24*time.Hour)
+}
+
+// Turn returns in which of n waves user i gets a licence.
+func (d Draws) Turn(i int, salt uint64, n int) int {
+	return int(within(d.draw(i, forLicence, salt), uint64(n)))
+}
+
+// PIN returns the PIN that locks device i.
+func (d Draws) PIN(i int, salt uint64) string {
+	return fmt.Sprintf("%06d", within(d.draw(i, forPIN, salt), 1_000_000))
+}
+
+// A Request counts what a device sends in an hour: the n-th request of an hour has the same luck in every run, whatever came
+// before that hour. The zero Request sent nothing.
+type Request struct{ hour, sends uint32 }
+
+// Next is the request after r, at a time from the beginning of the story.
+func (r Request) Next(at time.Duration) Request {
+	if hour := uint32(at / time.Hour); hour != r.hour {
+		r = Request{hour: hour}
+	}
+	r.sends++
+	return r
+}
+
+func (r Request) key() uint64 { return uint64(r.hour)<<32 | uint64(r.sends) }
+
+// Reset, Busy and Dropped tell whether request r of device i meets that fault, of which share is struck.
+func (d Draws) Reset(i int, r Request, share plan.Share) bool { return d.struck(i, forReset, r, share) }
+func (d Draws) Busy(i int, r Request, share plan.Share) bool  { return d.struck(i, forBusy, r, share) }
+func (d Draws) Dropped(i int, r Request, share plan.Share) bool {
+	return d.struck(i, forDrop, r, share)
+}
+
+func (d Draws) struck(i int, p purpose, r Request, share plan.Share) bool {
+	return share > 0 && d.meets(share, i, p, r.key())
 }
 
 // within returns a number below n.

@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
-	"rollcall/fleet/population"
 	"rollcall/protocol"
 )
 
 // What a device draws depends on seed, device, purpose and key alone (HST-124).
 func TestHST124Draws(t *testing.T) {
-	f, g := &Fleet{seed: 7}, &Fleet{seed: 8}
+	f, g := DrawsOf(&plan.Plan{Seed: 7}), DrawsOf(&plan.Plan{Seed: 8})
 	if a, b := f.draw(3, forSync, 9).Uint64(), f.draw(3, forSync, 9).Uint64(); a != b {
 		t.Errorf("the same draw gave %d and %d", a, b)
 	}
@@ -29,7 +28,7 @@ func TestHST124Draws(t *testing.T) {
 }
 
 func TestMeets(t *testing.T) {
-	f := &Fleet{seed: 1}
+	f := DrawsOf(&plan.Plan{Seed: 1})
 	met := 0
 	for i := range 10_000 {
 		if f.meets(50_000, i, forDrop, 0) { // 5%
@@ -50,11 +49,11 @@ func TestMeets(t *testing.T) {
 // A night begins at 23 and ends at 7, each device's own half-hour later at most; and a spell off the network takes the
 // plan's share of the time.
 func TestReach(t *testing.T) {
-	f := &Fleet{seed: 5, plan: &plan.Plan{}, population: &population.Population{}}
+	f := DrawsOf(&plan.Plan{Seed: 5})
 	noon := protocol.At(time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC))
 	for i := range 100 {
-		begin := f.nextNight(i, noon, false)
-		end := f.nextNight(i, begin, true)
+		begin := f.Night(i, noon, false)
+		end := f.Night(i, begin, true)
 		if h := begin.Time().Hour(); h != nightFrom || begin.Sub(noon) > 12*time.Hour {
 			t.Errorf("device %d: night begins %s", i, begin)
 		}
@@ -68,7 +67,7 @@ func TestReach(t *testing.T) {
 	f.plan.Population.Offline.Share = 40_000
 	var on, off time.Duration
 	for i := range 2000 {
-		a, b := f.spells(i, 0)
+		a, b := f.Spell(i, 0)
 		on, off = on+a, off+b
 	}
 	if share := off.Hours() / (on + off).Hours(); share < 0.036 || share > 0.044 {
@@ -80,7 +79,7 @@ func TestReach(t *testing.T) {
 // (HST-110, HST-124).
 func TestHST110Nights(t *testing.T) {
 	defer func(before *time.Location) { time.Local = before }(time.Local)
-	f := &Fleet{seed: 5}
+	f := DrawsOf(&plan.Plan{Seed: 5})
 	zones := []*time.Location{time.UTC, time.FixedZone("far east", 14*3600), time.FixedZone("far west", -12*3600)}
 	for _, day := range []string{"2028-02-28", "2026-12-31", "2038-01-18", "2049-12-31", "2026-03-28", "2026-10-24", "2100-02-27"} {
 		from, err := time.Parse(time.DateOnly, day)
@@ -93,8 +92,8 @@ func TestHST110Nights(t *testing.T) {
 			var nights []protocol.Time
 			at := protocol.At(from.Add(12 * time.Hour))
 			for range 4 {
-				begin := f.nextNight(1, at, false)
-				end := f.nextNight(1, begin, true)
+				begin := f.Night(1, at, false)
+				end := f.Night(1, begin, true)
 				if begin <= at || end.Sub(begin) != (24-nightFrom+nightTo)*time.Hour || begin.Sub(at) > 24*time.Hour {
 					t.Errorf("after %s a night from %s to %s", at, begin, end)
 				}

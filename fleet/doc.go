@@ -26,7 +26,7 @@
 //
 // # Before the story
 //
-// Devices that are there when the story begins enrol in the hours before it ([Foreword]), registered as the population
+// Devices that are there when the story begins enrol in the hours before it ([Cast.Foreword]), registered as the population
 // says, while nothing fails; what an export shows silent, expired or revoked is then off the network to the end.
 //
 // # Whose server

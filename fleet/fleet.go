@@ -38,7 +38,7 @@ type Config struct {
 	Link       link.Config // Now, Faults and Watcher are the fleet's own
 	Push       Push
 	Server     Server         // nil: its power switch is not ours
-	Clock      *Clock         // a driven one begins Foreword before the story
+	Clock      *Clock         // a driven one begins [Cast.Foreword] before the story
 	Stepper    Stepper        // the server's clock; needed with a driven Clock
 	ADE        string         // where devices of Apple's automated enrolment get their profile; empty: nowhere
 	Parallel   int            // conversations at a time; 0: 32
@@ -68,6 +68,8 @@ type Fleet struct {
 	notes      func(Note)
 	intent     intent
 	seed       uint64
+	draws      Draws
+	cast       Cast
 	begin      protocol.Time // of the clock
 	start, end protocol.Time // of the story
 	founding   bool          // before its beginning
@@ -104,8 +106,7 @@ type device struct {
 	apple   *dialect.Apple // nil: no wire for its platform yet
 	due     protocol.Time  // of the acts moment in the queue
 	spells  uint32         // how many spells off the network were planned
-	hour    uint32         // of the story in which it sent last
-	sends   uint32         // requests in that hour, for chance
+	request Request        // the latest, for chance; only the device's own goroutine counts them
 	tries   uint8          // enrolments that failed in a row, up to 5
 	away    reach          // why it is off the network; 0: it is on it
 	busy    bool           // talking
@@ -130,7 +131,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
-		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, made: map[ownProfile]bool{}, owner: slotOf(c.Population),
+		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: slotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}
 	if f.clock.driven && f.stepper == nil {
@@ -145,8 +146,10 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 	f.slots = make(chan struct{}, c.Parallel)
 	f.begin = f.clock.Now()
 	f.start = f.begin
+	f.cast = Cast{Plan: c.Plan, Population: c.Population, Start: f.start, Plays: protocol.Platform.Apple}
 	if f.clock.driven {
-		f.start = f.begin.Add(Foreword(f.population))
+		f.start = f.begin.Add(f.cast.Foreword())
+		f.cast.Start = f.start
 	}
 	f.end = f.start.Add(time.Duration(c.Plan.Until))
 	f.tally = newTally(f.start, time.Duration(c.Plan.Until))
@@ -276,6 +279,9 @@ func (f *Fleet) enrolled(i int) bool {
 
 // Start returns the moment at which the story begins.
 func (f *Fleet) Start() protocol.Time { return f.start }
+
+// Silent tells whether device i was out of reach before the story and stays so to its end.
+func (f *Fleet) Silent(i int) bool { return f.cast.Silent(i) }
 
 // Counts returns what happened so far.
 func (f *Fleet) Counts() Counts { return f.tally.snapshot() }

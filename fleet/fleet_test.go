@@ -101,25 +101,25 @@ func TestSilent(t *testing.T) {
 		{"not enrolled yet", device(func(d *population.Device) { d.Joins, d.CertEnd = 0, asOf }), false},
 		{"without a wire", device(func(d *population.Device) { d.Platform, d.CertEnd = protocol.Windows, asOf }), false},
 	}
-	f := &Fleet{start: asOf, population: &population.Population{}}
+	f := &Cast{Plan: &plan.Plan{}, Start: asOf, Population: &population.Population{}, Plays: protocol.Platform.Apple}
 	for _, row := range rows {
-		f.population.Devices = append(f.population.Devices, row.device)
+		f.Population.Devices = append(f.Population.Devices, row.device)
 	}
 	for i, row := range rows {
 		if got := f.Silent(i); got != row.want {
 			t.Errorf("%s: silent %t", row.name, got)
 		}
 	}
-	f.start, f.population.Tenant.AsOf = asOf.Add(1000*day), asOf // what the export says holds at its own moment
+	f.Start, f.Population.Tenant.AsOf = asOf.Add(1000*day), asOf // what the export says holds at its own moment
 	if f.Silent(0) || !f.Silent(2) {
 		t.Error("silence is counted to the story's beginning, not to the export's moment")
 	}
 	// An older export knows better how long silence lasts; what has ended stays so.
-	f.population.Returns = population.Returns{Between: 5 * day, Bands: []population.Return{{From: 30 * day, To: 90 * day, Silent: 4, Back: 1}}}
+	f.Population.Returns = population.Returns{Between: 5 * day, Bands: []population.Return{{From: 30 * day, To: 90 * day, Silent: 4, Back: 1}}}
 	if f.Silent(2) || !f.Silent(4) || !f.Silent(6) {
 		t.Error("a device like those that came back stays away, or one that has ended does not")
 	}
-	f.population.Returns.Bands[0].Back = 0
+	f.Population.Returns.Bands[0].Back = 0
 	if !f.Silent(2) {
 		t.Error("a device like those that never came back is not silent")
 	}

@@ -4,67 +4,157 @@ import (
 	"context"
 	"time"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
+
+// A Cast is who plays a story: the devices of a population that take part, and their users.
+type Cast struct {
+	Plan       *plan.Plan
+	Population *population.Population
+	Start      protocol.Time                // of the story
+	Plays      func(protocol.Platform) bool // whether devices of a platform take part
+}
+
+// Here tells whether device i is enrolled when the story begins, and takes part.
+func (c *Cast) Here(i int) bool {
+	d := &c.Population.Devices[i]
+	return d.Joins == population.Already && c.Plays(d.Platform)
+}
 
 // foreword is one steady interval: the devices that are there when the story begins enrol within it, so that their contacts
 // are spread as those of a tenant are that has been there for years.
 const foreword = 8 * time.Hour
 
-// Foreword returns how long before the story a driven clock begins: 0 unless p has devices that are enrolled already.
-func Foreword(p *population.Population) time.Duration {
-	for i := range p.Devices {
-		if here(&p.Devices[i]) {
+// Foreword returns how long before the story a driven clock begins: 0 unless devices are enrolled already.
+func (c *Cast) Foreword() time.Duration {
+	for i := range c.Population.Devices {
+		if c.Here(i) {
 			return foreword
 		}
 	}
 	return 0
 }
 
-// here tells whether d is enrolled when the story begins, and has a wire.
-func here(d *population.Device) bool { return d.Joins == population.Already && d.Platform.Apple() }
-
 // Silent tells whether device i was out of reach before the story and stays so to its end: its identity is over or
 // revoked, or none like it ever came back. Where no older export says how they come back it is over 30 days of silence: a
 // snapshot cannot tell when it returns.
-func (f *Fleet) Silent(i int) bool {
-	d := &f.population.Devices[i]
-	if !here(d) {
+func (c *Cast) Silent(i int) bool {
+	d := &c.Population.Devices[i]
+	if !c.Here(i) {
 		return false
 	}
-	asOf := f.population.Tenant.AsOf
+	asOf := c.Population.Tenant.AsOf
 	if asOf == 0 {
-		asOf = f.start
+		asOf = c.Start
 	}
 	if d.Has(population.Revoked) || d.CertEnd != 0 && d.CertEnd <= asOf {
 		return true
 	}
-	if after, known := f.population.Comeback(i, f.seed); known {
+	if after, known := c.Population.Comeback(i, c.Plan.Seed); known {
 		return after == population.Never
 	}
 	least, _, ok := d.Contact.Silent(asOf)
 	return ok && least > 30*24*time.Hour
 }
 
-// found gives the target its users and enrols the devices that are there when the story begins, registered as the
-// population says. Beside BMS with Intune added it follows from the user's licences at the enrolment who manages a device:
-// those under BMS come first, while their users have no claim to Intune, then the rest, whose users have one; and then
-// everybody holds what is true.
-func (f *Fleet) found(ctx context.Context) error {
+// Gone tells whether device i, which is there when the story begins, is off the network then, and how long it stays so;
+// negative: to the end.
+func (c *Cast) Gone(i int) (stays time.Duration, away bool) {
+	if !c.Here(i) {
+		return 0, false
+	}
+	if c.Silent(i) {
+		return -1, true
+	}
+	after, known := c.Population.Comeback(i, c.Plan.Seed)
+	return after, known && after > 0
+}
+
+// A Founding is devices that are there when the story begins, enrolled while their users have the licences of UsersAs(As).
+type Founding struct {
+	As      protocol.Authority
+	Devices []int
+	Joins   []time.Duration // of each, from the beginning of the foreword
+	Ends    time.Duration   // when all of them are enrolled
+}
+
+// Foundings returns how the devices that are there when the story begins are enrolled, registered as the population says.
+// Beside BMS with Intune added it follows from the user's licences at the enrolment who manages a device: those under BMS come
+// first, while their users have no claim to Intune, then the rest, whose users have one; and then everybody holds what is
+// true: the last founding is As Unknown, and may have no devices.
+func (c *Cast) Foundings(length time.Duration) (list []Founding) {
 	phases := map[protocol.Authority][]int{}
-	n := 0
-	for i := range f.population.Devices {
-		d := &f.population.Devices[i]
-		if !here(d) {
+	n, done, from := 0, 0, time.Duration(0)
+	for i := range c.Population.Devices {
+		if !c.Here(i) {
 			continue
 		}
 		n++
 		as := protocol.Unknown
-		if f.population.Tenant.Coexistence {
-			as = d.Registered
+		if c.Population.Tenant.Coexistence {
+			as = c.Population.Devices[i].Registered
 		}
 		phases[as] = append(phases[as], i)
+	}
+	for _, as := range []protocol.Authority{protocol.Office365, protocol.Intune, protocol.Unknown} {
+		f := Founding{As: as, Devices: phases[as], Ends: from}
+		if len(f.Devices) == 0 && as != protocol.Unknown {
+			continue
+		}
+		if len(f.Devices) > 0 {
+			done += len(f.Devices)
+			f.Ends = part(length, done, n)
+		}
+		for k := range f.Devices {
+			f.Joins = append(f.Joins, from+part(f.Ends-from, k, len(f.Devices)))
+		}
+		list, from = append(list, f), f.Ends
+	}
+	return list
+}
+
+// part is k n-ths of a time, however many n are.
+func part(d time.Duration, k, n int) time.Duration {
+	return d/time.Duration(n)*time.Duration(k) + d%time.Duration(n)*time.Duration(k)/time.Duration(n)
+}
+
+// UsersAs are the users, with the licences that they have in truth: as Unknown. As Office365, those who
+// have a device there have no claim to Intune; as Intune, those who have a device there have one.
+func (c *Cast) UsersAs(as protocol.Authority) []target.User {
+	theirs := map[int32]bool{}
+	for i := range c.Population.Devices {
+		if d := &c.Population.Devices[i]; as != protocol.Unknown && c.Here(i) && d.Registered == as && !d.Userless() {
+			theirs[d.User] = true
+		}
+	}
+	users := make([]target.User, 0, len(c.Population.Users))
+	for i := range c.Population.Users {
+		u := &c.Population.Users[i]
+		groups := []string{plan.All}
+		if u.Group >= 0 {
+			groups = append(groups, c.Population.Groups[u.Group])
+		}
+		user := target.User{
+			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
+			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
+		}
+		if theirs[int32(i)] {
+			user.IntuneLicence, user.CoManaged = as == protocol.Intune, false
+		}
+		users = append(users, user)
+	}
+	return users
+}
+
+// found gives the target its users and enrols the devices that are there when the story begins.
+func (f *Fleet) found(ctx context.Context) error {
+	foundings := f.cast.Foundings(f.start.Sub(f.begin))
+	n := 0
+	for i := range foundings {
+		n += len(foundings[i].Devices)
 	}
 	if n > 0 { // licences may have gone since they enrolled
 		if err := f.gate(ctx, "never"); err != nil {
@@ -72,35 +162,27 @@ func (f *Fleet) found(ctx context.Context) error {
 		}
 	}
 	f.founding = true
-	from, done := f.clock.Now(), 0
-	added, was := false, protocol.Unknown
-	for _, as := range []protocol.Authority{protocol.Office365, protocol.Intune, protocol.Unknown} {
-		devices := phases[as]
-		if len(devices) == 0 && as != protocol.Unknown {
-			continue
-		}
+	began := f.clock.Now() // the real clock has gone on since
+	for k := range foundings {
+		of := &foundings[k]
 		var err error
-		if added {
-			err = f.relicense(ctx, was, as)
+		if k > 0 {
+			err = f.relicense(ctx, foundings[k-1].As, of.As)
 		} else {
-			err = f.addUsers(ctx, as)
+			err = f.addUsers(ctx, of.As)
 		}
 		if err != nil {
 			return err
 		}
-		added, was = true, as
-		if len(devices) == 0 {
+		if len(of.Devices) == 0 {
 			continue
 		}
-		done += len(devices)
-		until := f.begin.Add(f.start.Sub(f.begin) * time.Duration(done) / time.Duration(n))
-		for k, i := range devices {
-			f.at(i, from.Add(until.Sub(from)*time.Duration(k)/time.Duration(len(devices))), enrols, 0)
+		for at, i := range of.Devices {
+			f.at(i, began.Add(of.Joins[at]), enrols, 0)
 		}
-		if err := f.gather(ctx, until); err != nil {
+		if err := f.gather(ctx, f.begin.Add(of.Ends)); err != nil {
 			return err
 		}
-		from = until
 	}
 	f.founding = false
 	if n > 0 {
@@ -109,16 +191,13 @@ func (f *Fleet) found(ctx context.Context) error {
 		}
 		f.mu.Lock()
 		for i := range f.devices {
-			after, known := time.Duration(0), false
-			if here(&f.population.Devices[i]) {
-				after, known = f.population.Comeback(i, f.seed)
+			stays, away := f.cast.Gone(i)
+			if !away {
+				continue
 			}
-			switch {
-			case f.Silent(i):
-				f.at(i, f.start, leaves, absence)
-			case known && after > 0:
-				f.at(i, f.start, leaves, absence)
-				f.at(i, f.start.Add(after), returns, absence)
+			f.at(i, f.start, leaves, absence)
+			if stays > 0 {
+				f.at(i, f.start.Add(stays), returns, absence)
 			}
 		}
 		text := "They enrolled in the eight hours before, each registered with the authority that manages it."

@@ -23,10 +23,10 @@ const (
 	nightTo   = 7
 )
 
-// nextNight returns when the next night begins or, when inside is true, when the present one ends; each device
+// Night returns when the next night begins or, when inside is true, when the present one ends; each device
 // keeps its own quarter of an hour, so that mornings are no storm.
-func (f *Fleet) nextNight(i int, now protocol.Time, inside bool) protocol.Time {
-	late := time.Duration(within(f.draw(i, forNight, 0), uint64(30*time.Minute)))
+func (d Draws) Night(i int, now protocol.Time, inside bool) protocol.Time {
+	late := time.Duration(within(d.draw(i, forNight, 0), uint64(30*time.Minute)))
 	hour := nightFrom
 	if inside {
 		hour = nightTo
@@ -39,11 +39,11 @@ func (f *Fleet) nextNight(i int, now protocol.Time, inside bool) protocol.Time {
 	return protocol.At(at)
 }
 
-// spells returns the n-th pair of a time on the network and the spell off it that follows. In the long run the
+// Spell returns the n-th pair of a time on the network and the spell off it that follows. In the long run the
 // device is off for the plan's share of the time.
-func (f *Fleet) spells(i int, n uint64) (on, off time.Duration) {
-	offline := &f.plan.Population.Offline
-	r := f.draw(i, forSpell, n)
+func (d Draws) Spell(i int, n uint64) (on, off time.Duration) {
+	offline := &d.plan.Population.Offline
+	r := d.draw(i, forSpell, n)
 	off = offline.Lasts.Draw(r)
 	share := uint64(offline.Share)
 	mean := uint64(offline.Lasts.Mean()/time.Second) * (uint64(plan.Whole) - share) / share
@@ -55,32 +55,32 @@ func (f *Fleet) spells(i int, n uint64) (on, off time.Duration) {
 func (f *Fleet) beginHabits(i int, now protocol.Time) {
 	d := &f.population.Devices[i]
 	if d.Habits&population.UnreachableNight != 0 {
-		f.at(i, f.nextNight(i, now, false), leaves, night)
+		f.at(i, f.draws.Night(i, now, false), leaves, night)
 	}
 	if f.plan.Population.Offline.Share > 0 {
 		f.spell(i, now)
 	}
 	if rate := f.plan.Population.Habits.SyncsByHand; rate.Share > 0 {
-		f.at(i, f.nextSync(i, now), syncs, 0)
+		f.at(i, f.draws.Sync(i, now), syncs, 0)
 	}
 }
 
 // spell plans device i's next spell off the network, and its end.
 func (f *Fleet) spell(i int, now protocol.Time) {
 	d := &f.devices[i]
-	on, off := f.spells(i, uint64(d.spells))
+	on, off := f.draws.Spell(i, uint64(d.spells))
 	d.spells++
 	f.at(i, now.Add(on), leaves, spell)
 	f.at(i, now.Add(on+off), returns, spell)
 }
 
-// nextSync returns when the user of device i next starts a check-in by hand: each period of the plan's rate has
+// Sync returns when the user of device i next starts a check-in by hand: each period of the plan's rate has
 // one with the rate's share.
-func (f *Fleet) nextSync(i int, now protocol.Time) protocol.Time {
-	rate := f.plan.Population.Habits.SyncsByHand
+func (d Draws) Sync(i int, now protocol.Time) protocol.Time {
+	rate := d.plan.Population.Habits.SyncsByHand
 	period := protocol.Time(rate.Per / time.Microsecond)
 	for n := now/period + 1; ; n++ {
-		if r := f.draw(i, forSync, uint64(n)); within(r, uint64(plan.Whole)) < uint64(rate.Share) {
+		if r := d.draw(i, forSync, uint64(n)); within(r, uint64(plan.Whole)) < uint64(rate.Share) {
 			return n*period + protocol.Time(within(r, uint64(period)))
 		}
 	}
@@ -102,7 +102,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 		if m.kind == returns {
 			next = leaves
 		}
-		f.at(i, f.nextNight(i, now, m.kind == leaves), next, night)
+		f.at(i, f.draws.Night(i, now, m.kind == leaves), next, night)
 	case m.why == spell && m.kind == returns:
 		f.spell(i, now)
 	}

@@ -161,11 +161,11 @@ func (f *Fleet) play(ctx context.Context, now protocol.Time) (played bool, err e
 			}
 		}
 		played = true
-		if a.name == "" {
+		if a.Name == "" {
 			continue // part of one that was said before
 		}
 		f.mu.Lock()
-		f.done = append(f.done, Act{now, a.name, strings.TrimSpace(a.text + " " + f.outcome), a.rule, a.fault})
+		f.done = append(f.done, Act{now, a.Name, strings.TrimSpace(a.Text + " " + f.outcome), a.Rule, a.fault})
 		f.mu.Unlock()
 	}
 	return played, nil

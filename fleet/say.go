@@ -9,26 +9,27 @@ import (
 	"rollcall/protocol"
 )
 
-// words say what one act is: a sentence, why it matters, and the rule behind it.
-type words struct {
-	name, text string
-	rule       protocol.Rule
+// Words say what one act is.
+type Words struct {
+	Name string        // a sentence without its full stop
+	Text string        // why it matters
+	Rule protocol.Rule // behind it; empty: none
 }
 
-// say puts a line of the timeline into words; no name: it concerns nobody of this population.
-func (f *Fleet) say(a *plan.Action) words {
+// Say puts a line of the timeline into words; no name: it concerns nobody of this population.
+func (c *Cast) Say(a *plan.Action) Words {
 	switch {
 	case a.Enrol != nil && a.Enrol.Again:
-		return words{"Whoever is not enrolled any more enrols again", "After a wipe, a removal or the end of an identity there is no other way back.", "AUTH-44"}
+		return Words{"Whoever is not enrolled any more enrols again", "After a wipe, a removal or the end of an identity there is no other way back.", "AUTH-44"}
 	case a.Enrol != nil:
-		return f.sayEnrol(a)
+		return c.sayEnrol(a)
 	case a.Profiles != nil && a.Profiles.Assign != "":
-		return words{
+		return Words{
 			fmt.Sprintf("Profile %q is assigned to %s", a.Profiles.Assign, group(a.Profiles.Group)),
 			"Their devices are woken at once and take it at that contact; whoever is away takes it on return.", protocol.RuleWake,
 		}
 	case a.Profiles != nil:
-		return words{
+		return Words{
 			fmt.Sprintf("Profile %q is unassigned from %s", a.Profiles.Unassign, group(a.Profiles.Group)),
 			"It leaves their devices, which are woken for it.", protocol.RuleUnassigned,
 		}
@@ -37,94 +38,94 @@ func (f *Fleet) say(a *plan.Action) words {
 	case a.Authority != nil:
 		return saySetting(a.Authority)
 	case a.Consent != 0:
-		return words{"The consent " + a.Consent.String() + " is granted", "From now on what that service needs may go to its vendor; a consent is never taken back.", protocol.RuleConsent}
+		return Words{"The consent " + a.Consent.String() + " is granted", "From now on what that service needs may go to its vendor; a consent is never taken back.", protocol.RuleConsent}
 	case a.Licences != nil:
 		return sayLicensing(a.Licences)
 	case a.SupportMove != nil:
-		return words{"Support moves " + whom(*a.SupportMove), "A device without a user moves only by this action and its next completed check-in.", protocol.RuleUserless}
+		return Words{"Support moves " + whom(*a.SupportMove), "A device without a user moves only by this action and its next completed check-in.", protocol.RuleUserless}
 	case a.APNs != nil && a.APNs.Upload == plan.OtherTopic:
-		return words{"A push certificate with another topic is uploaded", "No enrolled device listens to it: each must enrol again.", protocol.RuleOtherTopic}
+		return Words{"A push certificate with another topic is uploaded", "No enrolled device listens to it: each must enrol again.", protocol.RuleOtherTopic}
 	case a.APNs != nil:
-		return words{"A renewed push certificate is uploaded", "It has the topic of the old one, so every device stays within reach and nobody has to enrol again.", "AUTH-32"}
+		return Words{"A renewed push certificate is uploaded", "It has the topic of the old one, so every device stays within reach and nobody has to enrol again.", "AUTH-32"}
 	case a.AskUsersToSync != nil:
-		return words{"The users of " + whom(*a.AskUsersToSync) + " are asked to sync", "They start a check-in by hand, within the hour.", protocol.RuleUserSync}
+		return Words{"The users of " + whom(*a.AskUsersToSync) + " are asked to sync", "They start a check-in by hand, within the hour.", protocol.RuleUserSync}
 	case a.Absence != nil:
-		return f.sayAbsence(a.Absence)
+		return c.sayAbsence(a.Absence)
 	case a.Unenrol != nil:
-		return words{"The users of " + whom(*a.Unenrol) + " remove management", "The device says CheckOut and takes the profiles off; the server keeps its record.", "AUTH-44"}
+		return Words{"The users of " + whom(*a.Unenrol) + " remove management", "The device says CheckOut and takes the profiles off; the server keeps its record.", "AUTH-44"}
 	}
-	return words{"The server is restarted", "On the same data and address: what it acknowledged before must hold afterwards (I3).", ""}
+	return Words{"The server is restarted", "On the same data and address: what it acknowledged before must hold afterwards (I3).", ""}
 }
 
-func (f *Fleet) sayEnrol(a *plan.Action) words {
+func (c *Cast) sayEnrol(a *plan.Action) Words {
 	e := a.Enrol
-	w := words{text: "Each opens its user's link, obtains an identity by SCEP, and is managed from its first TokenUpdate on."}
+	w := Words{Text: "Each opens its user's link, obtains an identity by SCEP, and is managed from its first TokenUpdate on."}
 	who := "All devices"
-	switch imported := f.population.Tenant.AsOf != 0; {
-	case e.All() && !f.somebodyJoins(a), !e.All() && imported: // an export has no other devices than its own
-		return words{}
+	switch imported := c.Population.Tenant.AsOf != 0; {
+	case e.All() && !c.somebodyJoins(a), !e.All() && imported: // an export has no other devices than its own
+		return Words{}
 	case e.All() && imported:
 		who = "Devices whose enrolment was not complete"
 	case !e.All() && e.Total() == 0:
 		who = devices(e.Userless.Total(), "device") + " without a user"
-		w.text = "Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."
-		w.rule = "AUTH-19"
+		w.Text = "Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."
+		w.Rule = "AUTH-19"
 	case !e.All():
 		who = devices(e.New(), "more device")
 	}
-	w.name = who + " enrol"
+	w.Name = who + " enrol"
 	if strings.HasPrefix(who, "1 ") {
-		w.name += "s"
+		w.Name += "s"
 	}
 	if e.Over > 0 {
-		w.name += " within " + short(e.Over)
+		w.Name += " within " + short(e.Over)
 	}
 	return w
 }
 
 // somebodyJoins tells whether a device enrols by a.
-func (f *Fleet) somebodyJoins(a *plan.Action) bool {
-	for i := range f.population.Devices {
-		if j := f.population.Devices[i].Joins; j >= time.Duration(a.At) && j <= time.Duration(a.At+a.Enrol.Over) {
+func (c *Cast) somebodyJoins(a *plan.Action) bool {
+	for i := range c.Population.Devices {
+		if j := c.Population.Devices[i].Joins; j >= time.Duration(a.At) && j <= time.Duration(a.At+a.Enrol.Over) {
 			return true
 		}
 	}
 	return false
 }
 
-func sayCommand(c *plan.Command) words {
+func sayCommand(c *plan.Command) Words {
 	to := whom(c.To)
 	switch c.Kind {
 	case protocol.Lock:
-		return words{sentence(to) + " are locked", "The device reports before it locks; a second lock is refused while one waits.", protocol.RuleWake}
+		return Words{sentence(to) + " are locked", "The device reports before it locks; a second lock is refused while one waits.", protocol.RuleWake}
 	case protocol.Erase:
-		return words{sentence(to) + " are wiped", "The device reports first, then nothing is left of its enrolment; its identity is revoked.", protocol.RuleRetire}
+		return Words{sentence(to) + " are wiped", "The device reports first, then nothing is left of its enrolment; its identity is revoked.", protocol.RuleRetire}
 	case protocol.Retire:
-		return words{sentence(to) + " are retired", "Management and its profiles leave, personal data stays; the identity is revoked.", protocol.RuleRetire}
+		return Words{sentence(to) + " are retired", "Management and its profiles leave, personal data stays; the identity is revoked.", protocol.RuleRetire}
 	case protocol.Restart:
-		return words{sentence(to) + " are restarted", "The device reports first, and is back at the next push.", protocol.RuleWake}
+		return Words{sentence(to) + " are restarted", "The device reports first, and is back at the next push.", protocol.RuleWake}
 	}
-	return words{
+	return Words{
 		sentence(to) + " are asked for " + c.Kind.String(),
 		"One command and one push each; a device that is off the network finds the latest push, and the command, on return.", protocol.RuleWake,
 	}
 }
 
-func (f *Fleet) sayAbsence(a *plan.Absence) words {
+func (c *Cast) sayAbsence(a *plan.Absence) Words {
 	shortest, longest := a.Lasts.Shortest(), a.Lasts.Longest()
 	length := short(plan.Duration(shortest))
 	if longest > shortest {
 		length += " to " + short(plan.Duration(longest))
 	}
-	w := words{name: sentence(whom(a.Of)) + " leave the network for " + length, text: "Commands wait at the server, and of all pushes the last one at the push service."}
-	if shortest > time.Duration(f.plan.Tenant.Identity.Window) {
-		w.text, w.rule = "Most of their identities end meanwhile: the server then refuses the handshake, and only a new enrolment helps.", protocol.RuleNotRenewed
+	w := Words{Name: sentence(whom(a.Of)) + " leave the network for " + length, Text: "Commands wait at the server, and of all pushes the last one at the push service."}
+	if shortest > time.Duration(c.Plan.Tenant.Identity.Window) {
+		w.Text, w.Rule = "Most of their identities end meanwhile: the server then refuses the handshake, and only a new enrolment helps.", protocol.RuleNotRenewed
 	}
 	return w
 }
 
-// sayFault says how a fault begins, and how it ends.
-func sayFault(f *plan.Fault) (begins, ends words) {
+// SayFault says how a fault begins, and how it ends.
+func SayFault(f *plan.Fault) (begins, ends Words) {
 	length := ""
 	if f.For > 0 {
 		length = " for " + short(f.For)
@@ -135,34 +136,34 @@ func sayFault(f *plan.Fault) (begins, ends words) {
 	}
 	switch {
 	case f.Server == plan.Down:
-		return words{name: "The server is down" + length, text: "Devices find nobody there and try again, each time after a longer while."}, words{name: "The server is up again"}
+		return Words{Name: "The server is down" + length, Text: "Devices find nobody there and try again, each time after a longer while."}, Words{Name: "The server is up again"}
 	case f.Server == plan.Busy:
-		return words{name: "The server answers 503 to " + share + " the requests" + length, text: "Devices come back, not sooner than Retry-After says."},
-			words{name: "The server answers everybody again"}
+		return Words{Name: "The server answers 503 to " + share + " the requests" + length, Text: "Devices come back, not sooner than Retry-After says."},
+			Words{Name: "The server answers everybody again"}
 	case f.DropResponse:
-		return words{
-			name: "From here on " + share + " the server's answers are lost on the way" + length,
-			text: "The server has done its part and the device cannot know: it says the same again, and it must count once.",
-		}, words{name: "No answer is lost any more"}
+		return Words{
+			Name: "From here on " + share + " the server's answers are lost on the way" + length,
+			Text: "The server has done its part and the device cannot know: it says the same again, and it must count once.",
+		}, Words{Name: "No answer is lost any more"}
 	}
-	return words{name: "From here on " + share + " the requests are cut off in the middle" + length, text: "The server must not act on half a message."},
-		words{name: "No request is cut off any more"}
+	return Words{Name: "From here on " + share + " the requests are cut off in the middle" + length, Text: "The server must not act on half a message."},
+		Words{Name: "No request is cut off any more"}
 }
 
-func saySetting(s *plan.Setting) words {
-	w := words{"The authority is set to " + s.Set.String(), "Each device registers with it at its next completed check-in, and keeps what it has until then.", "AUTH-04"}
+func saySetting(s *plan.Setting) Words {
+	w := Words{"The authority is set to " + s.Set.String(), "Each device registers with it at its next completed check-in, and keeps what it has until then.", "AUTH-04"}
 	switch a, added := s.Set.Authority(); {
 	case added:
-		w.name = "Intune is added beside Basic Mobility and Security"
-		w.text = "Each user's licences decide from now on; devices keep working as they are until their next completed check-in."
+		w.Name = "Intune is added beside Basic Mobility and Security"
+		w.Text = "Each user's licences decide from now on; devices keep working as they are until their next completed check-in."
 	case a == protocol.SCCM:
-		w.name = "Configuration Manager joins in: the authority is sccm"
-		w.text = "Intune manages the devices as before, in a new epoch: each registers anew, and the profiles of before have seven days."
+		w.Name = "Configuration Manager joins in: the authority is sccm"
+		w.Text = "Intune manages the devices as before, in a new epoch: each registers anew, and the profiles of before have seven days."
 	}
 	return w
 }
 
-func sayLicensing(l *plan.Licensing) words {
+func sayLicensing(l *plan.Licensing) Words {
 	names := map[string]string{
 		protocol.IOS.String(): "the users of iPhones", protocol.IPadOS.String(): "the users of iPads", protocol.MacOS.String(): "the users of Macs",
 		protocol.Android.String(): "the users of Android devices", protocol.Windows.String(): "the users of Windows devices",
@@ -176,12 +177,12 @@ func sayLicensing(l *plan.Licensing) words {
 		who = l.To.Share.String() + " of " + who
 	}
 	kinds := map[plan.Licence]string{plan.BasicLicence: "a basic licence", plan.IntuneLicence: "a licence that entitles Intune"}
-	w := words{sentence(who) + " get " + kinds[l.Assign], "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
+	w := Words{sentence(who) + " get " + kinds[l.Assign], "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
 	if l.Assign == 0 {
-		w = words{sentence(who) + " lose " + kinds[l.Remove], "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
+		w = Words{sentence(who) + " lose " + kinds[l.Remove], "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}
 	}
 	if l.Over > 0 {
-		w.name += ", within " + short(l.Over)
+		w.Name += ", within " + short(l.Over)
 	}
 	return w
 }

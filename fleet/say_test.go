@@ -18,8 +18,8 @@ func TestSay(t *testing.T) {
 		}
 		return d
 	}
-	f := &Fleet{plan: &plan.Plan{}, population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
-	f.plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
+	f := &Cast{Plan: &plan.Plan{}, Population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
+	f.Plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
 	for want, a := range map[string]plan.Action{
 		"All devices enrol within 4h":                                {Enrol: &plan.Enrol{Over: plan.Duration(4 * time.Hour)}},
 		"1 device without a user enrols":                             {Enrol: &plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1}}},
@@ -35,18 +35,18 @@ func TestSay(t *testing.T) {
 		"The server is restarted":                                    {RestartServer: true},
 		"A renewed push certificate is uploaded":                     {APNs: &plan.Upload{Upload: plan.Renewed}},
 	} {
-		got := f.say(&a)
-		if got.name != want || got.text == "" {
-			t.Errorf("%+v is said as %q with text %q, want %q", a, got.name, got.text, want)
+		got := f.Say(&a)
+		if got.Name != want || got.Text == "" {
+			t.Errorf("%+v is said as %q with text %q, want %q", a, got.Name, got.Text, want)
 		}
-		if long := a.Absence != nil && a.Absence.Lasts.Shortest() == 3*plan.Day; long != (got.rule == protocol.RuleNotRenewed) {
-			t.Errorf("%q by %s", got.name, got.rule)
+		if long := a.Absence != nil && a.Absence.Lasts.Shortest() == 3*plan.Day; long != (got.Rule == protocol.RuleNotRenewed) {
+			t.Errorf("%q by %s", got.Name, got.Rule)
 		}
 	}
 	// An export has no other devices than its own.
-	f.population.Tenant.AsOf = 1
-	if got := f.say(&plan.Action{Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{IOS: 3}}}); got.name != "" {
-		t.Errorf("new devices beside an export: %q", got.name)
+	f.Population.Tenant.AsOf = 1
+	if got := f.Say(&plan.Action{Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{IOS: 3}}}); got.Name != "" {
+		t.Errorf("new devices beside an export: %q", got.Name)
 	}
 }
 
@@ -65,8 +65,8 @@ func TestSayRules(t *testing.T) {
 		}
 		return r
 	}
-	f := &Fleet{plan: &plan.Plan{}, population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
-	f.plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
+	f := &Cast{Plan: &plan.Plan{}, Population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
+	f.Plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
 	for _, tt := range []struct {
 		rule   protocol.Rule
 		action plan.Action
@@ -96,8 +96,8 @@ func TestSayRules(t *testing.T) {
 		{"AUTH-18", plan.Action{SupportMove: &all}},
 		{"", plan.Action{RestartServer: true}},
 	} {
-		if got := f.say(&tt.action); got.rule != tt.rule || got.name == "" || got.text == "" {
-			t.Errorf("%s is said as %q by %q, want %q; %q", tt.action.Kind(), got.name, got.rule, tt.rule, got.text)
+		if got := f.Say(&tt.action); got.Rule != tt.rule || got.Name == "" || got.Text == "" {
+			t.Errorf("%s is said as %q by %q, want %q; %q", tt.action.Kind(), got.Name, got.Rule, tt.rule, got.Text)
 		}
 	}
 }
@@ -113,9 +113,9 @@ func TestSayFaults(t *testing.T) {
 		{plan.Fault{DropResponse: true, Share: plan.Whole / 200}, "From here on 0.5% of the server's answers are lost on the way", "No answer is lost any more"},
 		{plan.Fault{Reset: true, Share: plan.Whole}, "From here on all the requests are cut off in the middle", "No request is cut off any more"},
 	} {
-		begins, ends := sayFault(&tt.fault)
-		if begins.name != tt.begins || ends.name != tt.ends || begins.text == "" {
-			t.Errorf("%+v begins as %q (%q) and ends as %q", tt.fault, begins.name, begins.text, ends.name)
+		begins, ends := SayFault(&tt.fault)
+		if begins.Name != tt.begins || ends.Name != tt.ends || begins.Text == "" {
+			t.Errorf("%+v begins as %q (%q) and ends as %q", tt.fault, begins.Name, begins.Text, ends.Name)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type PushSlot interface {
 // An act is one thing that the plan does at a moment.
 type act struct {
 	at protocol.Time
-	words
+	Words
 	fault bool
 	do    func(ctx context.Context, now protocol.Time) error // nil: the population knows who and when. It may leave f.outcome
 }
@@ -67,8 +67,8 @@ func (f *Fleet) script() ([]act, error) {
 			list = append(list, waves...)
 			continue
 		}
-		if w := f.say(a); w.name != "" {
-			list = append(list, act{at: f.start.Add(time.Duration(a.At)), words: w, do: do})
+		if w := f.cast.Say(a); w.Name != "" {
+			list = append(list, act{at: f.start.Add(time.Duration(a.At)), Words: w, do: do})
 		}
 	}
 	for i := range f.plan.Faults {
@@ -77,7 +77,7 @@ func (f *Fleet) script() ([]act, error) {
 			return nil, err
 		}
 		at, length := f.start.Add(time.Duration(f.plan.Faults[i].At)), time.Duration(f.plan.Faults[i].For)
-		begins, ends := sayFault(&f.plan.Faults[i])
+		begins, ends := SayFault(&f.plan.Faults[i])
 		list = append(list, act{at, begins, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, true) }})
 		if length > 0 {
 			list = append(list, act{at.Add(length), ends, true, func(ctx context.Context, _ protocol.Time) error { return turn(ctx, false) }})
@@ -86,8 +86,8 @@ func (f *Fleet) script() ([]act, error) {
 	slices.SortStableFunc(list, func(a, b act) int { return cmp.Compare(a.at, b.at) })
 	said := map[string]bool{}
 	for i := range list {
-		if text := list[i].text; said[text] {
-			list[i].text = ""
+		if text := list[i].Text; said[text] {
+			list[i].Text = ""
 		} else {
 			said[text] = true
 		}
@@ -116,12 +116,12 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 		do = func(ctx context.Context, now protocol.Time) error { return f.changePush(ctx, now, a.APNs.Upload) }
 	case a.AskUsersToSync != nil:
 		do = f.each(*a.AskUsersToSync, salt, func(d int, now protocol.Time) {
-			f.at(d, now.Add(time.Duration(within(f.draw(d, forAsk, salt), uint64(time.Hour)))), asked, 0)
+			f.at(d, now.Add(f.draws.Asked(d, salt)), asked, 0)
 		})
 	case a.Absence != nil:
 		do = f.each(a.Absence.Of, salt, func(d int, now protocol.Time) {
 			f.at(d, now, leaves, absence)
-			f.at(d, now.Add(a.Absence.Lasts.Draw(f.draw(d, forAbsence, salt))), returns, absence)
+			f.at(d, now.Add(f.draws.Absence(d, salt, a.Absence)), returns, absence)
 		})
 	case a.Unenrol != nil:
 		do = f.each(*a.Unenrol, salt, func(d int, now protocol.Time) { f.at(d, now, unenrols, 0) })
@@ -191,7 +191,7 @@ func (f *Fleet) enrolAgain(now protocol.Time, over time.Duration, salt uint64) {
 			continue
 		}
 		if d.busy || f.mustEnrol(d, now) { // a busy one is looked at when it is due
-			f.at(i, now.Add(time.Duration(within(f.draw(i, forAgain, salt), max(uint64(over), 1)))), enrols, 0)
+			f.at(i, now.Add(f.draws.Again(i, salt, over)), enrols, 0)
 		}
 	}
 }

@@ -151,34 +151,49 @@ func (f *Fleet) waves(a *plan.Action, salt uint64, holders population.Holders) (
 	if !ok {
 		return nil, errNoTenancy
 	}
+	waves, total := f.cast.Waves(a, salt, holders)
+	acts := []act{{at: f.start.Add(time.Duration(a.At)), Words: f.cast.Say(a), do: func(context.Context, protocol.Time) error {
+		f.outcome = fmt.Sprintf("They are %d users.", total)
+		return nil
+	}}}
+	for _, w := range waves {
+		acts = append(acts, act{at: f.start.Add(w.At), do: func(ctx context.Context, now protocol.Time) error { return f.license(ctx, now, t, w.Licences) }})
+	}
+	return acts, nil
+}
+
+// A Wave is users who get or lose a licence at one moment.
+type Wave struct {
+	At       time.Duration // from the beginning of the story
+	Users    []int         // by index in the population, ascending
+	Licences []target.Licence
+}
+
+// Waves returns how the users of a get their licence, and how many they are; salt is the action's index. Holders is who has
+// what before, and then after.
+func (c *Cast) Waves(a *plan.Action, salt uint64, holders population.Holders) (waves []Wave, total int) {
 	l := a.Licences
 	n := 1
 	if l.Over > 0 {
 		n = max(1, int(time.Duration(l.Over)/time.Hour))
 	}
-	lists := make([][]target.Licence, n)
-	total := 0
-	for _, u := range f.population.PickUsers(l.To, holders, f.seed, salt) {
+	all := make([]Wave, n)
+	for _, u := range c.Population.PickUsers(l.To, holders, c.Plan.Seed, salt) {
 		holders.Apply(l, u)
-		user := &f.population.Users[u]
-		at := within(f.draw(u, forLicence, salt), uint64(n))
-		lists[at] = append(lists[at], target.Licence{
+		user := &c.Population.Users[u]
+		w := &all[DrawsOf(c.Plan).Turn(u, salt, n)]
+		w.Users = append(w.Users, u)
+		w.Licences = append(w.Licences, target.Licence{
 			UPN: user.UPN, Intune: holders[u]&population.IntuneLicence != 0, Basic: holders[u]&population.BMSLicence != 0, CoManaged: user.CoManaged, Premium: user.CoManaged,
 		})
 		total++
 	}
-	w := f.say(a)
-	waves := []act{{at: f.start.Add(time.Duration(a.At)), words: w, do: func(context.Context, protocol.Time) error {
-		f.outcome = fmt.Sprintf("They are %d users.", total)
-		return nil
-	}}}
-	for k, list := range lists {
-		if len(list) > 0 {
-			at := f.start.Add(time.Duration(a.At) + time.Duration(l.Over)*time.Duration(k)/time.Duration(n))
-			waves = append(waves, act{at: at, do: func(ctx context.Context, now protocol.Time) error { return f.license(ctx, now, t, list) }})
+	for k := range all {
+		if all[k].At = time.Duration(a.At) + time.Duration(l.Over)*time.Duration(k)/time.Duration(n); len(all[k].Users) > 0 {
+			waves = append(waves, all[k])
 		}
 	}
-	return waves, nil
+	return waves, total
 }
 
 // license says what some users hold from now on.

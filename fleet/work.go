@@ -73,7 +73,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 	i := int(m.device)
 	d := &f.devices[i]
 	if m.kind == syncs { // the habit goes on whatever becomes of this one
-		f.at(i, f.nextSync(i, now), syncs, 0)
+		f.at(i, f.draws.Sync(i, now), syncs, 0)
 	}
 	switch {
 	case d.busy:
@@ -231,8 +231,7 @@ func (f *Fleet) finish(i int, then func()) {
 // day. f.mu is held.
 func (f *Fleet) tryLater(now protocol.Time, i int) {
 	d := &f.devices[i]
-	wait := 10*time.Minute + time.Duration(within(f.draw(i, forAgain, uint64(now)), uint64(50*time.Minute)))
-	f.at(i, now.Add(min(wait<<d.tries, 24*time.Hour)), enrols, 0)
+	f.at(i, now.Add(f.draws.TryLater(i, now, d.tries)), enrols, 0)
 	d.tries = min(d.tries+1, 5)
 }
 

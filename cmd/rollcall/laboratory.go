@@ -65,7 +65,8 @@ type laboratory struct {
 
 // newLaboratory starts everything but the fleet. On a driven clock the story begins at start.
 func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *rehearsal.Run) (_ *laboratory, err error) {
-	begin := start.Add(-fleet.Foreword(run.Population))
+	cast := fleet.Cast{Plan: run.Plan, Population: run.Population, Plays: protocol.Platform.Apple}
+	begin := start.Add(-cast.Foreword())
 	l := &laboratory{clock: fleet.Driven(begin), watch: run.Watch}
 	if f.clock == "real" {
 		l.clock = fleet.Real()
