@@ -248,14 +248,20 @@ func build(p protocol.Platform, version string) string {
 func habitsOf(all map[population.Habits]*dialect.Habits, h population.Habits) *dialect.Habits {
 	d := all[h]
 	if d == nil {
-		d = &dialect.Habits{}
-		if h&population.NotNow != 0 {
-			d.NotNow = notNowChance
-		}
-		if h&population.ProfileFails != 0 {
-			d.ProfileFails = profileFailsChance
-		}
+		d = HabitsOf(h)
 		all[h] = d
+	}
+	return d
+}
+
+// HabitsOf returns how a device with these habits behaves.
+func HabitsOf(h population.Habits) *dialect.Habits {
+	d := &dialect.Habits{}
+	if h&population.NotNow != 0 {
+		d.NotNow = notNowChance
+	}
+	if h&population.ProfileFails != 0 {
+		d.ProfileFails = profileFailsChance
 	}
 	return d
 }

@@ -222,11 +222,6 @@ func (d *Apple) unlockToken() []byte {
 	return sum[:]
 }
 
-// happens draws whether something of a chance in millionths comes about.
-func (d *Apple) happens(millionths uint32, what agent.Chance, key uint64) bool {
-	return millionths > 0 && d.core.Draw(1_000_000, what, key) < uint64(millionths)
-}
-
 // right tells whether the enrolment permits one of rights; 0 is permitted always.
 func (d *Apple) right(rights int64) bool {
 	return rights == 0 || d.bonded() && d.bond.Value().rights&rights == rights

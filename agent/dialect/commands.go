@@ -3,7 +3,6 @@ package dialect
 import (
 	"bytes"
 	"errors"
-	"time"
 
 	"rollcall/agent"
 	"rollcall/protocol"
@@ -56,7 +55,7 @@ func (d *Apple) execute(now protocol.Time, out *Act) {
 			f.code = code
 		}
 		d.executed(now, protocol.Failed, nil, agent.Nothing, chain(f, nil), out)
-	case d.heldUp(now):
+	case Waits(d.model.Platform, d.command) && d.habits.HeldUp(&d.core, &d.busy, now):
 		d.finished(now, &agent.Event{Kind: agent.Executed, Status: protocol.NotNow, Until: d.busy}, nil, nil, out)
 	default:
 		d.obey(now, out)
@@ -201,48 +200,3 @@ func changes(c apple.Command) bool {
 	}
 	return false
 }
-
-// heldUp tells whether the command must wait until the device is unlocked; a habit may find it locked just now, for all
-// commands of this moment.
-func (d *Apple) heldUp(now protocol.Time) bool {
-	if !d.waits() {
-		return false
-	}
-	if d.busy <= now && d.happens(d.habits.NotNow, chanceLocked, uint64(now)) {
-		d.busy = now.Add(d.lockedFor(now))
-	}
-	return d.busy > now
-}
-
-// lockedFor draws how long the device stays locked: the habit, more or less by half.
-func (d *Apple) lockedFor(now protocol.Time) time.Duration {
-	usual := d.habits.Locked
-	if usual <= 0 {
-		usual = 30 * time.Minute
-	}
-	return usual/2 + time.Duration(d.core.Draw(uint64(usual/time.Microsecond), chanceUnlocks, uint64(now)))*time.Microsecond
-}
-
-// waits tells whether a lock can hold the command up (apple.md section 6.4). iOS: those that were seen to wait, which
-// leaves out the eight that never do (APL-058). macOS: all but those that run in Power Nap on battery.
-func (d *Apple) waits() bool {
-	if d.model.Platform == protocol.MacOS {
-		switch d.order.(type) {
-		case apple.DeviceLock, apple.EraseDevice, apple.RestartDevice, apple.ShutDownDevice:
-			return false
-		}
-		return !powerNap[d.command]
-	}
-	return lockable[d.command]
-}
-
-var (
-	lockable = map[string]bool{
-		"InstallProfile": true, "SecurityInfo": true, "CertificateList": true, "InstallApplication": true,
-		"ManagedMediaList": true, "InstallProvisioningProfile": true,
-	}
-	powerNap = map[string]bool{
-		"DeleteUser": true, "UserList": true, "ActivationLockBypassCode": true, "ClearActivationLockBypassCode": true,
-		"UnlockUserAccount": true,
-	}
-)

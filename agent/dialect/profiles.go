@@ -212,7 +212,7 @@ func (d *Apple) install(now protocol.Time, o *opened) error {
 	if err != nil {
 		return err
 	}
-	if d.happens(d.habits.ProfileFails, chanceProfile, id(o.Identifier)^uint64(now)) {
+	if d.habits.Fails(&d.core, o.Identifier, now) {
 		return fmt.Errorf("profile %q: could not be installed", o.Identifier)
 	}
 	h := unique.Make(x)

@@ -88,7 +88,7 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		return nil
 	case Report:
 		if d.locks {
-			d.busy, d.locks = now.Add(d.lockedFor(now)), false
+			d.busy, d.locks = now.Add(d.habits.lockedFor(&d.core, now)), false
 		}
 		d.report, d.uuid, d.command, d.order, d.old, d.repeated = nil, "", "", nil, nil, false
 	case Idle:

@@ -13,6 +13,9 @@ import (
 
 // contact is a conversation that has ended.
 func (p *player) contact(c *rehearsal.Contact) {
+	if c.Began == protocol.NoVerb {
+		return
+	}
 	w := p.twin
 	p.time()
 	d := c.Device

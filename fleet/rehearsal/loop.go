@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"rollcall/agent"
+	"rollcall/agent/dialect"
 	"rollcall/protocol"
 	"rollcall/server"
+	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/push"
 	"rollcall/server/store"
@@ -27,29 +29,53 @@ type LoopConfig struct {
 	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
 
 	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
-	Contact func(c *Contact)                                                                                                     // told the end of each conversation; nil: nobody
+	Contact func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
 
-	// Arrives tells whether a round reaches the server, and whether the answer to it comes back; nil: always.
-	Arrives func(device int, c *protocol.CheckIn) (there, back bool)
+	// Arrives tells what becomes of a round on its way; nil: nothing.
+	Arrives func(device int, c *protocol.CheckIn) Passage
 }
+
+// A Passage is what becomes of a message and its answer on their way.
+type Passage uint8
+
+// The passages.
+const (
+	Whole      Passage = iota
+	CutOff             // it does not reach the server
+	Unanswered         // it does, and the answer is lost
+	Busy               // somebody before the server answers 503
+)
+
+// busyAgain is when a device may come again that was answered 503 before the server.
+const busyAgain = 15 * time.Minute
 
 // A Handset is who a device is. All five platforms take part by rule: Apple's are woken by pushes, the others poll.
 type Handset struct {
 	ID         string // what the wire calls it
 	Platform   protocol.Platform
-	User       delivery.UserID // 0: userless
-	AndroidAPI bool            // managed through Android Management API: it drops nothing by itself (AUTH-27)
-	CoManaged  bool            // Windows with Configuration Manager's client
+	User       delivery.UserID      // 0: userless
+	AndroidAPI bool                 // managed through Android Management API: it drops nothing by itself (AUTH-27)
+	CoManaged  bool                 // Windows with Configuration Manager's client
+	Automated  bool                 // Apple's automated enrolment: held in the setup assistant until it is configured
+	Way        authority.Way        // how it enrols (AUTH-47)
+	OtherMDM   bool                 // it is managed elsewhere when it wants to enrol (AUTH-47)
+	Workloads  *authority.Workloads // of a co-managed client that Intune decides (AUTH-51); nil: it does not say
+
+	Number protocol.Device // of its core, for chance; 0: the index plus 1
+	Seed   uint64          // of its chance; 0: the loop's
+	Habits *dialect.Habits // nil: none
 }
 
 // A Contact is one conversation of a device, whole or not.
 type Contact struct {
 	Device   int // as [Loop.Add] counted it
 	At       protocol.Time
-	Began    protocol.Verb      // the first word
+	Began    protocol.Verb      // the first word; NoVerb: none was said, only profiles have left
 	Done     bool               // the server said that there is nothing more to do
 	Refusal  protocol.Rule      // by which the server ended it; empty: it did not
 	Executed []protocol.Command // what the device carried out; valid during the call only
+	Deferred int                // commands that it put off
+	Dropped  int                // profiles that have just left by themselves (AUTH-27)
 }
 
 // A Loop is devices and their server in virtual time: device cores and the server's core over a store in memory, with
@@ -86,9 +112,11 @@ type place struct {
 	handset Handset
 	number  protocol.Device // at the server
 	cert    delivery.Fingerprint
-	topic   string    // that it enrolled with
-	mail    time.Time // until when the push service keeps a wake-up for it; zero: it has none
+	topic   string        // that it enrolled with
+	mail    time.Time     // until when the push service keeps a wake-up for it; zero: it has none
+	busy    protocol.Time // locked until then
 	away    bool
+	awaits  bool // in the setup assistant
 }
 
 // NewLoop makes a loop with an empty store and a tenant that was never set up.
@@ -140,17 +168,28 @@ func (l *Loop) Number(i int) protocol.Device { return l.places[i].number }
 // Add makes a device that has never been managed, and returns its index.
 func (l *Loop) Add(h Handset) int {
 	i := len(l.devices)
-	l.devices = append(l.devices, agent.NewDevice(protocol.Device(i+1), h.Platform, l.cfg.Seed))
+	if h.Number == 0 {
+		h.Number = protocol.Device(i + 1)
+	}
+	if h.Seed == 0 {
+		h.Seed = l.cfg.Seed
+	}
+	if h.Habits == nil {
+		h.Habits = &noHabits
+	}
+	l.devices = append(l.devices, agent.NewDevice(h.Number, h.Platform, h.Seed))
 	l.places = append(l.places, place{handset: h})
 	l.due.grow(len(l.devices))
 	return i
 }
 
+var noHabits dialect.Habits
+
 // Enrol has a device obtain an identity and enrol with it.
 func (l *Loop) Enrol(i int) error {
 	p := &l.places[i]
 	if l.reaches(p) && !managed(&l.devices[i]) {
-		g := store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID}
+		g := store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated}
 		challenge, err := l.server.Grant(l.ctx, l.Clock(), g)
 		if err == nil {
 			err = l.certify(i, challenge)
@@ -158,7 +197,7 @@ func (l *Loop) Enrol(i int) error {
 		if err != nil {
 			return fmt.Errorf("device %s: %w", p.handset.ID, err)
 		}
-		p.topic = ""
+		p.topic, p.awaits = "", p.handset.Automated
 		if p.handset.Platform.Apple() {
 			p.topic = l.server.World().Push.Topic
 		}
@@ -185,11 +224,17 @@ func (l *Loop) Sync(i int) error {
 func (l *Loop) Reach(i int, there bool) error {
 	p := &l.places[i]
 	p.away = !there
-	if kept := p.mail; there && !kept.IsZero() {
-		p.mail = time.Time{}
-		if kept.After(l.now.Time()) {
-			return l.Sync(i)
-		}
+	if !there {
+		return nil
+	}
+	kept := p.mail
+	p.mail = time.Time{}
+	due := l.devices[i].Due()
+	switch {
+	case kept.After(l.now.Time()):
+		return l.Sync(i)
+	case due != 0 && due <= l.now:
+		return l.tell(i, agent.Event{Kind: agent.Tick})
 	}
 	return nil
 }
@@ -219,6 +264,9 @@ func (l *Loop) certify(i int, challenge string) error {
 	l.devices[i].SetIdentity(agent.Identity{NotBefore: from, NotAfter: until})
 	return nil
 }
+
+// ruleBusy stands for a 503 that did not come from the server.
+const ruleBusy protocol.Rule = "HST-111"
 
 // mostIdle is how often in a row the server may be due for something that it then leaves undone.
 const mostIdle = 1000
@@ -265,6 +313,9 @@ func (l *Loop) Run(until protocol.Time) error {
 			continue
 		}
 		l.due.set(d.device, 0)
+		if l.places[d.device].away {
+			continue // it acts when it is back
+		}
 		if err := l.tell(int(d.device), agent.Event{Kind: agent.Tick}); err != nil {
 			return err
 		}
@@ -326,6 +377,8 @@ func (l *Loop) tell(i int, ev agent.Event) error {
 				err = l.send(i, &a.CheckIn)
 			case agent.Execute:
 				err = l.execute(i, &a.Command)
+			case agent.Drop:
+				l.contact.Dropped++
 			}
 			if err != nil {
 				return fmt.Errorf("device %s: %w", l.places[i].handset.ID, err)
@@ -336,7 +389,7 @@ func (l *Loop) tell(i int, ev agent.Event) error {
 		}
 	}
 	l.due.set(uint32(i), d.Due())
-	if l.contact.Began != protocol.NoVerb && l.cfg.Contact != nil {
+	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
 	}
 	return nil
@@ -362,26 +415,35 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	m := &l.ev.Message
 	switch c.Verb {
 	case protocol.Enrol:
-		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic = p.handset.Platform, p.handset.AndroidAPI, p.handset.CoManaged, p.topic
+		h := &p.handset
+		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = h.Platform, h.AndroidAPI, h.CoManaged, p.topic, h.Way, h.OtherMDM
+		if h.Workloads != nil {
+			m.Workloads, m.WorkloadsKnown = *h.Workloads, true
+		}
 	case protocol.Ready:
-		m.Topic, m.Token = p.topic, l.token(i)
+		m.Topic, m.Token, m.Awaiting = p.topic, l.token(i), p.awaits
 	}
 	l.ev.Device, m.Device = p.number, p.number // the certificate decides
 	if c.Verb == protocol.Enrol {
 		l.ev.Device = 0
 	}
-	there, back := true, true
+	passage := Whole
 	if l.cfg.Arrives != nil {
-		there, back = l.cfg.Arrives(i, c)
+		passage = l.cfg.Arrives(i, c)
 	}
-	if !there {
+	switch passage {
+	case Busy:
+		l.contact.Refusal = ruleBusy
+		l.step.RetryAfter = busyAgain
+		fallthrough
+	case CutOff:
 		l.step.Kind = agent.Failed
 		return nil
 	}
 	err = l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
 	no := new(protocol.Refusal)
 	switch {
-	case !back:
+	case passage == Unanswered:
 		l.step.Kind = agent.Failed
 	case errors.As(err, &no):
 		l.contact.Refusal = no.Rule
@@ -422,9 +484,20 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	d := &l.devices[i]
 	l.contact.Executed = append(l.contact.Executed, *c)
 	l.step = agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged}
+	h := &l.places[i].handset
+	if h.Platform.Apple() && dialect.Waits(h.Platform, requestOf(c.Kind)) && h.Habits.HeldUp(d, &l.places[i].busy, l.now) {
+		l.contact.Executed = l.contact.Executed[:len(l.contact.Executed)-1]
+		l.contact.Deferred++
+		l.step.Status, l.step.Until = protocol.NotNow, l.places[i].busy
+		return nil
+	}
 	switch c.Kind {
 	case protocol.InstallProfile:
 		p := &l.server.World().Profiles[c.Profile]
+		if h.Habits.Fails(d, p.Identifier, l.now) {
+			l.step.Status = protocol.Failed
+			break
+		}
 		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
 	case protocol.RemoveProfile:
 		if at := d.Find(nameOf(c.Text)); at >= 0 {
@@ -442,6 +515,8 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 		default:
 			l.step = agent.Event{Kind: agent.Enrol, CheckOut: true}
 		}
+	case protocol.Configured:
+		l.places[i].awaits = false
 	case protocol.Erase:
 		l.step.Then = agent.Wipe
 	case protocol.Retire:
@@ -450,6 +525,17 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 		l.step.Then = agent.Reboot
 	}
 	return nil
+}
+
+// requestOf is what Apple's protocol calls a command.
+func requestOf(k protocol.CommandKind) string {
+	switch k {
+	case protocol.RenewIdentity:
+		return protocol.InstallProfile.String()
+	case protocol.Retire:
+		return protocol.RemoveProfile.String()
+	}
+	return k.String()
 }
 
 // nameOf is the number by which a device core knows a profile of this identifier.

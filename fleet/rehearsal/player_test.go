@@ -291,12 +291,15 @@ func span(s string) (time.Duration, error) {
 func id(d int) string { return fmt.Sprintf("device-%d", d) }
 
 // arrives loses an answer, or what a device says to a server that is being restarted.
-func (p *player) arrives(d int, c *protocol.CheckIn) (there, back bool) {
+func (p *player) arrives(d int, c *protocol.CheckIn) rehearsal.Passage {
 	if !p.lost[d] || c.Verb != protocol.Ask && c.Verb != protocol.Report || c.Round < 2 {
-		return true, true
+		return rehearsal.Whole
 	}
 	delete(p.lost, d)
-	return !p.cut[d], false
+	if p.cut[d] {
+		return rehearsal.CutOff
+	}
+	return rehearsal.Unanswered
 }
 
 // observe sees what the server commits.
