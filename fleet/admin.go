@@ -137,13 +137,19 @@ func slotOf(p *population.Population) protocol.Authority {
 // identifierOf is the identifier of a profile that a plan names.
 func identifierOf(profile string) string { return "example." + profile }
 
+// Document makes the profile that a plan names, and tells its identifier.
+func Document(p *plan.Plan, name string) (identifier string, document []byte) {
+	i := slices.IndexFunc(p.Profiles, func(p plan.Profile) bool { return p.Name == name })
+	identifier = identifierOf(name)
+	return identifier, apple.EncodeProfile(apple.NewProfile(identifier, name, p.Profiles[i].Family))
+}
+
 // assign gives a profile of the plan to a group; the document is made the first time that it is used.
 func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
 	var document []byte
 	made := ownProfile{a.Assign, f.owner}
 	if !f.made[made] {
-		i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == a.Assign })
-		document = apple.EncodeProfile(apple.NewProfile(identifierOf(a.Assign), a.Assign, f.plan.Profiles[i].Family))
+		_, document = Document(f.plan, a.Assign)
 	}
 	f.assigns(f.clock.Now(), a.Assign, a.Group, true)
 	if err := f.target.ApplyProfile(ctx, a.Assign, document, []string{a.Group}); err != nil {

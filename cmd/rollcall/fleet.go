@@ -55,6 +55,7 @@ type targetFlags struct {
 	auth, header, exchange            string
 	apnsListen, apnsCA                string
 	sources                           int
+	users                             bool
 	timeout                           time.Duration
 }
 
@@ -79,6 +80,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.exchange, "key-exchange", "x25519", "of TLS: x25519, or hybrid, Go's own choice, at twice the cost")
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "wake devices by push: run a simulated APNs for the server on this `ADDRESS`")
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "`FILE` with the CA of that push service, as rollcall fleet push-ca makes it: the server must trust it (default: a new one, in apns-ca.pem)")
+	flags.BoolVar(&f.users, "users", false, "rollcall: each device has a user of its own, with both licences, so that a change of authority moves it and it gets profiles")
 	flags.IntVar(&f.sources, "sources", 0, "loopback addresses that devices come from (default: as many as their sockets need)")
 	durationVar(flags, &f.timeout, "timeout", 30*time.Second, "for one request with its connection")
 }
@@ -166,6 +168,8 @@ func (f *targetFlags) words() error {
 		return errors.New("--server other: say by --admin-command how devices are invited, or mint their identities")
 	case f.identity == "minted" && (f.identityCA == "" || f.identityKey == ""):
 		return errors.New("--identity minted: needs --identity-ca FILE and --identity-key FILE, a CA that the server trusts for its devices")
+	case f.users && (f.kind != serverRollcall || f.identity == "minted"):
+		return errors.New("--users: only where a rollcall server invites the devices")
 	case f.sources < 0 || f.sources > 1<<16:
 		return errors.New("--sources: from 1 to 65536")
 	case f.timeout <= 0:
@@ -261,7 +265,13 @@ func (a *aim) start(ctx context.Context, devices []*dialect.Apple) ([]dialect.St
 		}
 		return starts, nil
 	}
-	invitations, err := a.invite(ctx, make([]string, len(devices))) // without users: nobody has that many devices (AUTH-47)
+	upns := make([]string, len(devices)) // without users: nobody has that many devices (AUTH-47)
+	if a.flags.users {
+		if err := a.addUsers(ctx, devices, upns); err != nil {
+			return nil, err
+		}
+	}
+	invitations, err := a.invite(ctx, upns)
 	if err != nil {
 		return nil, fmt.Errorf("invite %d devices: %w", len(devices), err)
 	}
@@ -269,6 +279,19 @@ func (a *aim) start(ctx context.Context, devices []*dialect.Apple) ([]dialect.St
 		starts[i].URL = invitations[i].URL
 	}
 	return starts, nil
+}
+
+// addUsers gives each device a user of its own, and says what these are called.
+func (a *aim) addUsers(ctx context.Context, devices []*dialect.Apple, upns []string) error {
+	users := make([]target.User, len(devices))
+	for i, d := range devices {
+		upns[i] = strings.ToLower(d.UDID()) + "@load.example"
+		users[i] = target.User{UPN: upns[i], Groups: []string{plan.All}, IntuneLicence: true, BasicLicence: true}
+	}
+	if err := a.rollcall.AddUsers(ctx, users); err != nil {
+		return fmt.Errorf("add %d users: %w", len(users), err)
+	}
+	return nil
 }
 
 // link is how devices reach the server.

@@ -21,12 +21,13 @@ func fleetMakeCommand() *cobra.Command {
 	var seed uint64
 	var force bool
 	cmd := &cobra.Command{
-		Use: "make --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: noArgs,
+		Use: "make [PLAN] --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: cobra.MaximumNArgs(1),
 		Long: `Enrol simulated devices with a live server, as fast as it takes them, and keep them in a file, keys and certificates
 included: whoever has the file is the fleet. rollcall fleet run --fleet FILE takes them from there. Ctrl-C keeps those that are
-enrolled by then.`,
-		Example: `  rollcall fleet make --target https://127.0.0.1:8443 --devices 100000 --keep hundred-thousand.fleet`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready plan (default load).`,
+		Example: `  rollcall fleet make --target https://127.0.0.1:8443 --devices 100000 --keep hundred-thousand.fleet
+  rollcall fleet make storm --users --target https://127.0.0.1:8443 --devices 10000 --keep storm.fleet`,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if keeping == "" {
 				return errors.New("--keep: which file?")
 			}
@@ -43,7 +44,7 @@ enrolled by then.`,
 			if err != nil {
 				return err
 			}
-			p, err := loadPlan("load")
+			p, err := loadPlan(append(args, "load")[0])
 			if err != nil {
 				return err
 			}

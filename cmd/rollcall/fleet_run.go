@@ -39,7 +39,10 @@ type fleetRunFlags struct {
 	seed                                               uint64
 	limits                                             []string
 
-	loading *load.Load
+	unsaid   bool     // the plan does not say when its devices come
+	called   bool     // nobody comes but whom the server pushes to because of the plan's acts
+	unplayed []string // what a load does not play of the plan
+	loading  *load.Load
 }
 
 func fleetRunCommand() *cobra.Command {
@@ -47,9 +50,13 @@ func fleetRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [PLAN] --target URL", Short: "Load a live MDM server and say what it took", Args: cobra.MaximumNArgs(1),
 		Long: `Enrol simulated devices with a live server, ours or another's, and have them check in by a plan, whatever the server does.
-Latencies count from the moment that was planned for each request, so that a stall shows in all who had to wait. A PLAN with
-an arrival says who the devices are and when they come; without one it is the ready plan load, with --devices, --rate and
---for.
+Latencies count from the moment that was planned for each request, so that a stall shows in all who had to wait. A PLAN says who
+the devices are and, in its arrival, when they come. Where it has none, they come when the server pushes to them because of what
+the plan does (with --apns-listen), until all have, or else as often as devices of their kind do by themselves. Without a PLAN it
+is the ready plan load, with --devices, --rate and --for.
+
+After all have enrolled it plays these acts of a plan's timeline: authority, profiles of the group all (with --users), renewed push
+certificates (of a rollcall server), and commands for all. Which it does not play, it says before it starts.
 
 Before the load the generator measures what it can do at most against a server that does nothing. A run in which it was
 itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, or nothing
@@ -76,7 +83,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	}
 	f.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.plan, "plan", "", "`PLAN` with an arrival: a file, or the name of a ready plan (default: the argument, else load)")
+	flags.StringVar(&f.plan, "plan", "", "`PLAN`: a file, or the name of a ready plan (default: the argument, else load)")
 	flags.StringVar(&f.from, "fleet", "", "take the devices of a kept fleet from `FILE` (rollcall fleet make), keys and certificates included")
 	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's")
@@ -134,12 +141,15 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if service != nil {
-		config.Push = service
+	config.Push = service
+	if service != nil && !f.called {
 		config.Wake = func(ctx context.Context, udid string) error {
 			_, err := a.order(ctx, udid, target.Order{Kind: target.Sync})
 			return err
 		}
+	}
+	for _, text := range f.remarks(p) {
+		fmt.Fprintln(cmd.ErrOrStderr(), text)
 	}
 	bar := newLoadProgress(cmd.ErrOrStderr())
 	config.Progress = bar.show
@@ -175,6 +185,7 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 	if changed("seed") {
 		p.Seed = f.seed
 	}
+	length := time.Duration(p.Until)
 	if changed("for") {
 		if f.length <= 0 {
 			return nil, errors.New("--for: without an end; say how long, such as 2m")
@@ -196,7 +207,8 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 		p.Arrival = a
 	}
 	if p.Arrival == nil {
-		return nil, fmt.Errorf("the plan %s has no arrival, so nobody would come: give it one, or say --rate and --for", p.Name)
+		f.unsaid, f.called = true, f.apnsListen != "" && f.closed == 0
+		p.Arrival = ownArrival(p, length, f.called)
 	}
 	f.fit(changed, p)
 	for _, text := range f.limits {
@@ -209,7 +221,7 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 		}
 		p.Limits = append(p.Limits, l)
 	}
-	if f.closed == 0 {
+	if f.closed == 0 && !f.called {
 		if err := p.Check(); err != nil {
 			return nil, err
 		}
@@ -321,8 +333,9 @@ func wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool) ([]*dialec
 
 // config makes the load that the plan and the flags ask for.
 func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan.Plan) (c load.Config, err error) {
-	if c.Acts, err = f.acts(a, p); err != nil {
-		return c, err
+	c.Acts = f.acts(a, p)
+	if f.called && len(c.Acts) == 0 {
+		return c, fmt.Errorf("the plan %s has neither an arrival nor an act after which the server would push to its devices: give it one, or say --rate and --for", p.Name)
 	}
 	kept := p.Arrival.Connections == plan.Kept
 	if f.from != "" {
@@ -339,7 +352,7 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 	arrival := p.Arrival
 	c.Enrolments, c.Think, c.Retry, c.Drain = arrival.Enrolments > 0, time.Duration(arrival.Think), arrival.Retries, time.Duration(arrival.Drain)
 	c.Closed, c.For, c.Parallel, c.Start = f.closed, time.Duration(p.Until), f.parallel, a.start
-	if f.closed == 0 {
+	if f.closed == 0 && !f.called {
 		c.Pace = load.PaceOf(p, len(c.Devices))
 	}
 	if c.Enrolments && c.Pace.Total() > float64(len(c.Devices)) {
@@ -352,7 +365,11 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 		return c, err
 	}
 	if f.sources == 0 {
-		f.sources = f.sourcesFor(len(c.Devices), kept, c.Pace.Peak(), a.shared)
+		peak := c.Pace.Peak()
+		if f.called {
+			peak = float64(len(c.Devices)) / 60 // all of them within the minute that a port stays in use
+		}
+		f.sources = f.sourcesFor(len(c.Devices), kept, peak, a.shared)
 	}
 	if len(c.Acts) > 0 {
 		names := make(map[protocol.Device]string, len(c.Devices))
@@ -367,43 +384,6 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 		c.Link.Sessions = len(c.Devices)
 	}
 	return c, nil
-}
-
-// acts are what the timeline does to the server's tenant meanwhile; before it, all enrol.
-func (f *fleetRunFlags) acts(a *aim, p *plan.Plan) (acts []load.Act, err error) {
-	for i := range p.Timeline {
-		action := &p.Timeline[i]
-		act := load.Act{At: time.Duration(action.At)}
-		switch kind := action.Kind(); {
-		case kind == "enrol":
-			continue
-		case kind == "authority" && a.rollcall != nil:
-			act.Name = fmt.Sprintf("The authority is set to %s", action.Authority.Set)
-			act.Do = func(ctx context.Context) (string, error) { return a.setAuthority(ctx, action.Authority) }
-		case kind == "command" && a.order != nil && action.Command.To == (plan.Target{Share: plan.Whole, Whom: plan.All}):
-			act.Name = fmt.Sprintf("%s is ordered for all devices", action.Command.Kind)
-			act.Do = func(ctx context.Context) (string, error) {
-				return f.loading.Order(ctx, action.Command.Kind.String(), func(ctx context.Context, udid string) (string, error) {
-					return a.order(ctx, udid, target.Order{Kind: fleet.OrderOf(action.Command.Kind)})
-				})
-			}
-		default:
-			return nil, p.Mistake(fmt.Sprintf("timeline[%d].%s", i, kind), "", "a load plays its arrival after all have enrolled, and of the timeline only authority (of a rollcall server) and command (to: all)")
-		}
-		acts = append(acts, act)
-	}
-	return acts, nil
-}
-
-// setAuthority asks what the change would do, and confirms it (AUTH-35).
-func (a *aim) setAuthority(ctx context.Context, s *plan.Setting) (outcome string, err error) {
-	c := target.Change{Authority: s.Set.String(), Force: s.Force}
-	p, err := a.rollcall.PreviewAuthority(ctx, c)
-	if err == nil {
-		c.Confirm, c.Count = p.ID, p.Stranded
-		p, err = a.rollcall.SetAuthority(ctx, c)
-	}
-	return fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew.", p.Enrolled, p.Pending, p.Stale), err
 }
 
 // portsOf is how many sockets one source address has for one server, with some to spare.

@@ -17,14 +17,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/spf13/cobra"
 
 	"rollcall/certs"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/load"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server/authority"
 	"rollcall/server/push"
 )
@@ -70,7 +73,8 @@ func call(ctx context.Context, cmd *cobra.Command, args ...string) told {
 // A loaded is what a load printed with --json.
 type loaded struct {
 	report.Result
-	Load load.Section `json:"load"`
+	Load   load.Section  `json:"load"`
+	Ledger ledger.Counts `json:"ledger"`
 }
 
 // run calls fleet run. How busy the machine is decides whether the generator convicts itself: both are right.
@@ -198,25 +202,12 @@ func TestFleetMinted(t *testing.T) {
 
 // Devices are woken by the server's pushes through our push service, and the result says so.
 func TestFleetPushed(t *testing.T) {
-	dir := t.TempDir()
-	ca := filepath.Join(dir, "push.pem")
+	ca := filepath.Join(t.TempDir(), "push.pem")
 	if got := call(t.Context(), fleetCommand(), "fleet", "push-ca", ca); got.err != nil {
 		t.Fatal(got.err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	authority, err := pushCA(ca)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, data := serving(t, func(c *serveConfig) {
-		c.Push = push.Config{URL: "https://" + address, Roots: x509.NewCertPool()}
-		c.Push.Roots.AddCert(authority.Certificate())
-	})
+	address, roots := pushService(t, ca)
+	s, data := serving(t, func(c *serveConfig) { c.Push = push.Config{URL: "https://" + address, Roots: roots} })
 	got := runLoad(t, "--target", s.URL, "--data", data, "--devices", "10", "--rate", "20/s", "--for", "1s", "--apns-listen", address, "--apns-ca", ca)
 	if x := &got.Load; x.WokenBy != "push" || x.Woken.Count < 10 || got.CheckIns.Done < 10 { // pushes that come close together are one
 		t.Errorf("%+v, %+v", got.CheckIns, x)
@@ -246,6 +237,121 @@ limits: [ledger.confirmed == 8, ledger.lost == 0, load.commands > 0]
 	}
 	if got.CheckIns.Done < 15 || got.Load.Connections != "kept" || len(got.Limits) != 3 {
 		t.Errorf("%+v, %+v", got.CheckIns, got.Load)
+	}
+}
+
+// Nobody comes in the ready plan storm but whom the server pushes to after its change of authority: all of them do, each hears of
+// the change and gets the profile that the server orders by itself. A server that tells one device nothing of it is named, and
+// the device.
+func TestFleetStorm(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		t.Run(map[bool]string{false: "told", true: "one is not told"}[silent], func(t *testing.T) {
+			dir := t.TempDir()
+			address, roots := pushService(t, filepath.Join(dir, "push.pem"))
+			var deaf atomic.Pointer[string] // certificate of the device that is told nothing
+			s, data := serving(t, func(c *serveConfig) {
+				c.Push = push.Config{URL: "https://" + address, Roots: roots}
+				c.Devices = func(h http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if silent && len(r.TLS.PeerCertificates) > 0 {
+							who := string(r.TLS.PeerCertificates[0].Raw)
+							if deaf.CompareAndSwap(nil, &who); *deaf.Load() == who {
+								w = mute{w}
+								defer w.Header().Del(apple.NoticeHeader) // of an answer that is empty
+							}
+						}
+						h.ServeHTTP(w, r)
+					})
+				}
+			})
+			file := filepath.Join(dir, "storm.fleet")
+			if got := call(t.Context(), fleetCommand(), "fleet", "make", "storm", "--users", "--target", s.URL, "--data", data, "--devices", "6", "--keep", file); got.err != nil {
+				t.Fatal(got.err)
+			}
+			got := call(t.Context(), fleetCommand(), "fleet", "run", "storm", "--users", "--json", "--calibrate", "0s", "--for", "15s", "--target", s.URL, "--data", data,
+				"--fleet", file, "--apns-listen", address, "--apns-ca", filepath.Join(dir, "push.pem"))
+			var r loaded
+			if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+				t.Fatalf("%v: %v\n%s", err, got.err, got.out)
+			}
+			if c := r.Load.Called; c == nil || c.Devices != 6 || c.Came != 6 || r.Load.WokenBy != "push" || r.Load.Resumed != 0 {
+				t.Errorf("%+v, %+v", c, r.Load)
+			}
+			if l := r.Ledger; l.Profiles != 12 || l.Unordered < 6 || l.NeverConverged != uint64(map[bool]int{true: 1}[silent]) || l.Faults() != l.NeverConverged {
+				t.Errorf("%+v", l)
+			}
+			if silent && !strings.Contains(strings.Join(r.Reasons, " "), "never converged: change of authority of device 0000") {
+				t.Errorf("%q", r.Reasons)
+			}
+			if strings.Contains(got.notes, "not played") {
+				t.Errorf("notes %q", got.notes)
+			}
+		})
+	}
+}
+
+// A mute writer tells nothing of a change of authority.
+type mute struct{ http.ResponseWriter }
+
+func (w mute) WriteHeader(status int) {
+	w.Header().Del(apple.NoticeHeader)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w mute) Write(b []byte) (int, error) {
+	w.Header().Del(apple.NoticeHeader)
+	return w.ResponseWriter.Write(b)
+}
+
+// pushService finds an address for --apns-listen, with a new CA in a file.
+func pushService(t *testing.T, ca string) (address string, roots *x509.CertPool) {
+	t.Helper()
+	authority, err := pushCA(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	roots = x509.NewCertPool()
+	roots.AddCert(authority.Certificate())
+	return l.Addr().String(), roots
+}
+
+// A plan without an arrival is loaded all the same: its devices come as often as they do by themselves, and what of it a load does
+// not play is said in one sentence before it begins.
+func TestFleetWithoutArrival(t *testing.T) {
+	s, data := serving(t, nil)
+	name := filepath.Join(t.TempDir(), "quiet.yaml")
+	text := `population: {devices: 4, mix: {ios: 100}}
+timeline:
+  - {at: 0s, enrol: {}}
+  - {at: 1h, ask_users_to_sync: all}
+  - {at: 2h, command: {kind: SecurityInfo, to: all}}
+  - {at: 3h, command: {kind: SecurityInfo, to: 50%}}
+faults: [{at: 1h, for: 1h, server: busy}]
+until: 8h
+`
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := call(t.Context(), fleetCommand(), "fleet", "run", name, "--json", "--calibrate", "0s", "--for", "2s", "--target", s.URL, "--data", data)
+	var r loaded
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+		t.Fatalf("%v: %v\n%s", err, got.err, got.out)
+	}
+	if c := r.CheckIns; c.Offered != 4 || r.Load.WokenBy != "themselves" || r.Ledger.Confirmed != 4 { // once in eight hours, told in two seconds
+		t.Errorf("%+v, %+v, %+v", c, r.Load, r.Ledger)
+	}
+	for _, want := range []string{
+		"not played by fleet run, of the plan quiet: ask_users_to_sync at 250ms, command at 750ms, faults[0]",
+		"the plan quiet has no arrival: its devices come as often as they do by themselves, 2/s in all",
+	} {
+		if !strings.Contains(got.notes, want) {
+			t.Errorf("notes %q, want %q", got.notes, want)
+		}
 	}
 }
 
@@ -290,8 +396,8 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --limit checkins.p99", "is no condition"},
 		{"--target " + here + " --devices 0", "--devices: at least 1"},
 		{"--target " + here + " " + file("endless.yaml", plan+"arrival: {checkins: 1/s}\n"), "until"},
-		{"--target " + here + " " + file("quiet.yaml", plan+"until: 1m\n"), "has no arrival"},
-		{"--target " + here + " " + file("story.yaml", strings.Replace(plan, "}}]", "}}, {at: 1s, restart_server: true}]", 1)+"until: 1m\narrival: {checkins: 1/s}\n"), "of the timeline only authority"},
+		{"--target " + here + " --apns-listen 127.0.0.1:0 --apns-ca " + filepath.Join(dir, "push.pem") + " " + file("quiet.yaml", plan+"until: 1m\n"), "neither an arrival nor an act"},
+		{"--target " + here + " --users --server nanomdm --topic com.apple.mgmt.External.x --identity-ca " + caName + " --identity-key " + keyName, "--users: only where a rollcall server invites"},
 		{"--target " + here + " --fleet " + file("bad.fleet", "rollcall fleet 1\nxx"), "not a whole file of a kept fleet"},
 		{"--target " + here + " --baseline " + file("cut.json", `{"version":1,"load":{"lo`), "the file is cut off"},
 		{"--target " + here + " --keep-open --devices 90000000", "ulimit -n"},

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -253,6 +254,11 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 	if f.identityCA != "" {
 		if cfg.Lab, err = readCertificates(f.identityCA); err != nil {
 			return cfg, fmt.Errorf("--identity-ca: %w", err)
+		}
+		// What a CA vouches for may lie beside it, as its registration authority does.
+		cfg.Lab = slices.DeleteFunc(cfg.Lab, func(c *x509.Certificate) bool { return !c.IsCA })
+		if len(cfg.Lab) == 0 {
+			return cfg, fmt.Errorf("--identity-ca: %s: no certificate of a CA in it", f.identityCA)
 		}
 	}
 	if f.adeRoot != "" {

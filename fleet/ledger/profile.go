@@ -4,6 +4,10 @@ import (
 	"rollcall/protocol"
 )
 
+// Change takes the place of a profile's identifier for a change of authority, of which every device is to hear: it is wanted
+// from each, its version is the tenant's epoch, and it is there once the device knows of it.
+const Change = "change of authority"
+
 // A profile is one profile that is, or was, to be on one device. With name 0 it is free.
 type profile struct {
 	from       protocol.Time // since when it is owed

@@ -49,8 +49,11 @@ type Finding struct {
 
 func (f Finding) String() string {
 	what := "profile " + f.Profile
-	if f.Command != "" {
+	switch {
+	case f.Command != "":
 		what = cmp.Or(f.Kind, "command") + " " + f.Command
+	case f.Profile == Change:
+		what = Change
 	}
 	s := fmt.Sprintf("%s: %s of device %s", f.Fault, what, f.Device)
 	if f.Detail != "" {

@@ -15,15 +15,17 @@ import (
 
 // An Act is one thing that is done to the server's tenant while the load runs.
 type Act struct {
-	At   time.Duration // since the beginning
-	Name string
-	Do   func(ctx context.Context) (outcome string, err error) // outcome: in a sentence; may be empty
+	At    time.Duration // since the beginning
+	Name  string
+	Do    func(ctx context.Context) (outcome string, err error) // outcome: in a sentence; may be empty
+	Calls bool                                                  // the server then has every device come
 }
 
 // played are the acts of a load as they went.
 type played struct {
 	mu   sync.Mutex
 	list []report.Act
+	over bool // all were played
 	went sync.WaitGroup
 }
 
@@ -32,6 +34,7 @@ func (l *Load) play(ctx context.Context) {
 	acts := slices.Clone(l.config.Acts)
 	slices.SortStableFunc(acts, func(a, b Act) int { return int(a.At - b.At) })
 	if len(acts) == 0 {
+		l.played.over = true
 		return
 	}
 	l.played.went.Go(func() {
@@ -44,6 +47,9 @@ func (l *Load) play(ctx context.Context) {
 				return
 			}
 			done := report.Act{At: time.Since(l.begin), Title: a.Name, Mark: true}
+			if a.Calls {
+				l.call(done.At)
+			}
 			outcome, err := a.Do(ctx)
 			if done.Text = outcome; err != nil {
 				done.Text, done.Failed = err.Error(), true
@@ -52,6 +58,10 @@ func (l *Load) play(ctx context.Context) {
 			l.played.list = append(l.played.list, done)
 			l.played.mu.Unlock()
 		}
+		l.played.mu.Lock()
+		l.played.over = true
+		l.played.mu.Unlock()
+		l.nudge()
 	})
 }
 
@@ -106,6 +116,9 @@ func (l *Load) settle(ctx context.Context) {
 		talking.Go(func() {
 			for d := range todo {
 				l.link.Converse(ctx, d, dialect.Synced) // what comes of it, the ledger hears
+				l.mu.Lock()
+				l.hears(d)
+				l.mu.Unlock()
 			}
 		})
 	}

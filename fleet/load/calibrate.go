@@ -17,7 +17,7 @@ type Calibration struct {
 	Seconds      float64 `json:"seconds"`
 	Ceiling      float64 `json:"ceiling_per_second" jsonschema_description:"arrivals a second that this generator reached against a null server"`
 	PerCPUSecond float64 `json:"ceiling_per_cpu_second" jsonschema_description:"for one second of processor time of generator and null server together"`
-	Asked        float64 `json:"asked_per_second" jsonschema_description:"highest rate that the run asks for; 0: a closed loop"`
+	Asked        float64 `json:"asked_per_second" jsonschema_description:"highest rate that the run asks for; 0: it asks for none"`
 	Headroom     float64 `json:"headroom" jsonschema_description:"ceiling by asked"`
 }
 

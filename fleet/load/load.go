@@ -33,7 +33,7 @@ type Config struct {
 
 	Pace   Pace          // arrivals: the open loop
 	Closed int           // in place of Pace: so many devices talk at a time, each again as soon as one has done; 0: open loop
-	For    time.Duration // length of a closed loop
+	For    time.Duration // length of a closed loop; with Push alone, when it is over at the latest
 
 	// Think is the time that is planned from a step of a conversation to the next: what a device takes for a command, and the
 	// answer to the step before. 0: DefaultThink.
@@ -42,15 +42,16 @@ type Config struct {
 	Retry bool
 	Drain time.Duration // how long what is under way at the end may take; 0: the link's timeout
 
-	// Wake asks the server to push to a device, in place of a device's coming by itself; Push brings what it pushes. Both or
-	// none.
+	// Wake asks the server to push to a device, in place of a device's coming by itself; Push brings what it pushes. Push alone,
+	// without Pace and Closed: nobody comes but whom the server pushes to because of Acts, and it is over when all whom the
+	// last of these called have come.
 	Wake func(ctx context.Context, udid string) error
 	Push fleet.Push
 
 	Parallel int // enrolments at a time before the load; 0: 32
 
 	Acts   []Act          // what is done to the server meanwhile
-	Ledger *ledger.Ledger // hears what was ordered and what the devices saw; nil: nobody does
+	Ledger *ledger.Ledger // hears what was asked for and what the devices saw; nil: nobody does
 
 	Progress func(Progress) // called every second by Run; nil: nobody
 }
@@ -80,6 +81,7 @@ type Load struct {
 	all     atomic.Pointer[book] // of the load, once it is over
 	members []*dialect.Apple     // enrolled as the load begins
 	played  played
+	called  called
 	begin   time.Time
 	paced   bool          // an open loop runs
 	width   time.Duration // of a window
@@ -126,13 +128,15 @@ func New(c Config) (*Load, error) {
 		return nil, errors.New("load: no devices")
 	case c.Closed < 0 || c.Think < 0 || c.Drain < 0 || c.Parallel < 0:
 		return nil, errors.New("load: a number below 0")
-	case c.Closed == 0 && c.Pace.Length() <= 0:
+	case c.Closed == 0 && !c.calls() && c.Pace.Length() <= 0:
 		return nil, errors.New("load: without an end: say how long it lasts")
-	case c.Closed == 0 && c.Pace.Total() == 0:
+	case c.Closed == 0 && !c.calls() && c.Pace.Total() == 0:
 		return nil, errors.New("load: a rate of 0 asks for nothing")
 	case c.Closed > 0 && c.For <= 0:
 		return nil, errors.New("load: without an end: say how long the closed loop lasts")
-	case (c.Wake == nil) != (c.Push == nil):
+	case c.calls() && c.For <= 0:
+		return nil, errors.New("load: without an end: say how long it lasts at most")
+	case !c.calls() && (c.Wake == nil) != (c.Push == nil):
 		return nil, errors.New("load: wake-ups need a push service, and the other way round")
 	}
 	if c.Think == 0 {
@@ -167,9 +171,14 @@ func New(c Config) (*Load, error) {
 // mostWindows is into how many windows a run is divided at most.
 const mostWindows = 600
 
+// calls tells whether devices come because of acts alone.
+func (c *Config) calls() bool {
+	return c.Closed == 0 && len(c.Pace.pieces) == 0 && c.Push != nil && c.Wake == nil
+}
+
 // Length is how long the load lasts, without what is under way at its end.
 func (l *Load) Length() time.Duration {
-	if l.config.Closed > 0 {
+	if l.config.Closed > 0 || l.config.calls() {
 		return l.config.For
 	}
 	return l.config.Pace.Length()

@@ -375,6 +375,7 @@ func TestNewRefuses(t *testing.T) {
 		{Config{Devices: one, Closed: 2}, "without an end"},
 		{Config{Devices: one, Pace: Constant(0, time.Second)}, "rate of 0"},
 		{Config{Devices: one, Pace: Constant(1, time.Second), Push: &post{}}, "push service"},
+		{Config{Devices: one, Push: &post{}}, "without an end"},
 		{Config{Devices: []*dialect.Apple{newPhone(1), newPhone(1)}, Pace: Constant(1, time.Second)}, "two devices have the number 2"},
 	} {
 		if _, err := New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {

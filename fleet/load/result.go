@@ -37,6 +37,7 @@ type Section struct {
 
 	Retried       uint64        `json:"retried"`
 	NotStarted    uint64        `json:"not_started" jsonschema_description:"arrivals for which no device was free until the end"`
+	Called        *Called       `json:"called,omitempty"`
 	NotWoken      int           `json:"not_woken" jsonschema_description:"devices that the server was asked to push to, and that no push reached"`
 	Lost          int           `json:"lost" jsonschema_description:"devices that the server threw out"`
 	Commands      uint64        `json:"commands"`
@@ -152,11 +153,11 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		return b
 	}
 	x := &Section{
-		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.Pace.String(), Seconds: l.Length().Seconds(),
+		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.pace(), Seconds: l.Length().Seconds(),
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
 		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
 		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: s.KeyExchange, Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
-		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Commands: all.commands,
+		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Called: l.outcome(), Commands: all.commands,
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
 	}
@@ -225,6 +226,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 			text += "; the first that went wrong: " + x.Trouble
 		}
 		r.Reasons = append(r.Reasons, text)
+	}
+	if k := x.Called; k != nil && k.Came < k.Devices && !s.Interrupted {
+		held = false
+		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))
 	}
 	for _, a := range l.played.list {
 		if a.Failed {

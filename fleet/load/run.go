@@ -91,7 +91,7 @@ func (l *Load) dispatch(ctx context.Context) {
 	offer := l.config.Pace.cursor()
 	next, more := offer.next()
 	l.take = l.config.Pace.cursor()
-	end := l.config.Pace.Length() + l.config.Drain
+	end := l.Length() + l.config.Drain
 	report := l.reporter(false)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -103,7 +103,7 @@ func (l *Load) dispatch(ctx context.Context) {
 			next, more = offer.next()
 		}
 		wait, idle := l.start(ctx, now)
-		if now >= end || !more && l.pending == 0 && idle {
+		if now >= end || !more && l.pending == 0 && idle && (!l.config.calls() || l.came()) {
 			return
 		}
 		report()
@@ -219,7 +219,7 @@ func (l *Load) work(ctx context.Context, j job) {
 		l.enrolled.Add(1)
 	}
 	l.note(j, &report, err)
-	l.lie(j.device)
+	l.lie(j.device, j.at, err == nil)
 }
 
 // enrolArrival is the enrolment of one device, with whatever it takes to be let in.
@@ -288,14 +288,18 @@ func (l *Load) note(j job, r *link.Report, err error) {
 	w.failed++
 }
 
-// lie puts a device back to bed, or on its way again.
-func (l *Load) lie(i int32) {
+// lie puts a device back to bed, or on its way again, from a conversation that began at a moment and went well or not.
+func (l *Load) lie(i int32, began time.Duration, well bool) {
 	now := time.Since(l.begin)
 	d := l.config.Devices[i]
 	due, phase := d.Due(), d.Phase()
 	l.mu.Lock()
 	b := &l.beds[i]
 	b.freed = now
+	l.hears(d)
+	if well && phase == agent.Enrolled {
+		l.answersCall(b, began, now, true)
+	}
 	switch {
 	case b.again && phase == agent.Enrolled:
 		b.again = false
@@ -310,6 +314,7 @@ func (l *Load) lie(i int32) {
 	default:
 		l.move(i, out)
 		l.lost++
+		l.answersCall(b, began, now, false)
 	}
 	l.mu.Unlock()
 	l.nudge()

@@ -43,6 +43,11 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 			Name: "headroom", Value: fmt.Sprintf("%.1f", k.Headroom), Note: fmt.Sprintf("the generator reaches %.0f/s here, %.0f/s were asked for", k.Ceiling, k.Asked), Bad: k.Headroom < 1,
 		})
 	}
+	if k := x.Called; k != nil {
+		st.Figures = append(st.Figures, report.Figure{
+			Name: "called have come", Value: k.Came, Note: fmt.Sprintf("of %d, the last one was done %.1f s after the server was asked", k.Devices, k.Seconds), Bad: k.Came < k.Devices,
+		})
+	}
 	if l.config.Ledger != nil {
 		found := l.config.Ledger.Result()
 		st.Figures = append(st.Figures, report.Figure{

@@ -38,6 +38,7 @@ type bed struct {
 	steps    uint8         // 0: the conversation has not begun
 	place    place
 	again    bool // pushed while it talked
+	owes     bool // called by an act, and did not come since
 }
 
 // A turn is an entry that holds while its device has not changed its place.

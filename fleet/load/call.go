@@ -1,0 +1,120 @@
+package load
+
+import (
+	"strconv"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/fleet/ledger"
+	"rollcall/fleet/plan"
+	"rollcall/protocol"
+)
+
+// A Called is how those came whom the last act called that has the server call everybody.
+type Called struct {
+	Devices int     `json:"devices" jsonschema_description:"that were enrolled when the server was asked to have everybody come"`
+	Came    int     `json:"came" jsonschema_description:"of these, had a whole conversation that began after that"`
+	Seconds float64 `json:"seconds" jsonschema_description:"from there to the end of the last one's, or to the end of the load if not all came"`
+}
+
+// called is that while the load runs, guarded by Load.mu.
+type called struct {
+	devices, owing int
+	gone           int // who owed it when their enrolment ended
+	from, last     time.Duration
+	epoch          uint32 // of the change of authority that devices are to hear of; 0: there was none
+}
+
+// call notes that the server is asked to have everybody come.
+func (l *Load) call(at time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &l.called
+	*c = called{from: at, last: at, epoch: c.epoch}
+	for _, d := range l.members {
+		if b := &l.beds[l.number.of(d.Number())]; b.place != out {
+			b.owes = true
+			c.owing++
+		}
+	}
+	c.devices = c.owing
+}
+
+// answersCall notes that a device's conversation from began to now ended well, or its enrolment with it. l.mu is held.
+func (l *Load) answersCall(b *bed, began, now time.Duration, well bool) {
+	c := &l.called
+	switch {
+	case !b.owes || well && began < c.from:
+		return
+	case well:
+		c.last = now
+	default:
+		c.gone++
+	}
+	b.owes = false
+	c.owing--
+}
+
+// hears tells the ledger what d knows of the change of authority. l.mu is held, and d does not talk.
+func (l *Load) hears(d *dialect.Apple) {
+	if epoch := l.called.epoch; epoch != 0 && l.config.Ledger != nil && d.Epoch() >= epoch {
+		l.config.Ledger.Installed(protocol.At(l.now()), d.Number(), ledger.Change, strconv.Itoa(int(epoch)))
+	}
+}
+
+// came tells whether all acts were played and all whom they called have come.
+func (l *Load) came() bool {
+	l.played.mu.Lock()
+	over := l.played.over
+	l.played.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return over && l.called.owing == 0
+}
+
+// Changes notes that the administration has taken a change of authority, the tenant's epoch-th: every device that is
+// enrolled is to hear of it.
+func (l *Load) Changes(epoch uint32) {
+	l.mu.Lock()
+	l.called.epoch = epoch
+	l.mu.Unlock()
+	l.wants(ledger.Change, strconv.Itoa(int(epoch)), true)
+}
+
+// Assigns notes that the administration is asked now to have a profile on every device, or on none.
+func (l *Load) Assigns(identifier string, on bool) { l.wants(identifier, "", on) }
+
+func (l *Load) wants(what, version string, on bool) {
+	if l.config.Ledger == nil {
+		return
+	}
+	now := protocol.At(l.now())
+	for _, d := range l.members {
+		if on {
+			l.config.Ledger.Wanted(now, d.Number(), what, version)
+		} else {
+			l.config.Ledger.Unwanted(now, d.Number(), what)
+		}
+	}
+}
+
+// outcome tells how the call went; nil: nobody was called.
+func (l *Load) outcome() *Called {
+	c := &l.called
+	if c.devices == 0 {
+		return nil
+	}
+	last := c.last
+	if c.owing > 0 {
+		last = l.ended
+	}
+	return &Called{c.devices, c.devices - c.owing - c.gone, (last - c.from).Seconds()}
+}
+
+// pace tells in words when devices come.
+func (c *Config) pace() string {
+	if c.calls() {
+		return "those whom the server pushes to, for at most " + plan.Duration(c.For).String()
+	}
+	return c.Pace.String()
+}
