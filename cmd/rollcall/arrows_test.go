@@ -20,6 +20,7 @@ type room struct {
 var rooms = map[string]room{
 	"protocol":       {line: 0},
 	"protocol/apple": {line: 0, beside: []string{"protocol"}},
+	"protocol/lang":  {line: 0, beside: []string{"protocol"}},
 	"certs":          {line: 0},
 	"certs/scep":     {line: 0, beside: []string{"certs"}},
 
@@ -65,6 +66,7 @@ var homes = map[string]string{
 	"modernc.org/sqlite":         "server/store/sqlstore",
 	"github.com/pressly/goose":   "server/store/sqlstore",
 	"github.com/spf13/cobra":     "cmd/rollcall",
+	"golang.org/x/text/message":  "protocol/lang",
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -14,7 +13,7 @@ const briefRows = 12
 // characters a line, as [Summary], the last column broken where it must be. Long tables are shortened, and say so. color uses ANSI
 // sequences.
 func Brief(w io.Writer, r *Result, s *Story, color bool) error {
-	t := &terminal{color: color, columns: columns(w)}
+	t := &terminal{words: s.Language, color: color, columns: columns(w)}
 	t.verdict(r, s)
 	if s.Title != "" {
 		t.paragraph("", clean(s.Title))
@@ -30,7 +29,7 @@ func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 		t.table(table)
 	}
 	if len(s.NotShown) > 0 {
-		t.heading("What this does not show")
+		t.heading(t.words.Say("What this does not show"))
 		for _, n := range s.NotShown {
 			t.paragraph("  - ", clean(n))
 		}
@@ -52,7 +51,7 @@ func (t *terminal) table(table Table) {
 	for i, row := range rows {
 		cells[i] = make([]string, len(table.Columns))
 		for j := range min(len(row), len(table.Columns)) {
-			text, number := cell(row[j])
+			text, number := cell(t.words, row[j])
 			cells[i][j] = text
 			numeric[j] = number
 			widths[j] = max(widths[j], utf8.RuneCountInString(text))
@@ -73,6 +72,6 @@ func (t *terminal) table(table Table) {
 		t.paragraph(lead+" ", row[last])
 	}
 	if total := max(table.Total, len(table.Rows)); total > len(rows) {
-		t.paragraph("  ", fmt.Sprintf("… and %s more.", grouped(float64(total-len(rows)))))
+		t.paragraph("  ", t.words.Say("… and %d more.", total-len(rows)))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"rollcall/protocol/lang"
 )
 
 // Geometry of a chart in CSS pixels, vertically; horizontally everything is in per cent, so that one drawing
@@ -22,6 +24,7 @@ const (
 
 // A drawing is a chart made ready for the template.
 type drawing struct {
+	lang.Language
 	Title, Caption, Unit string
 	Height               int
 	Lines                []stroke
@@ -58,10 +61,12 @@ type mark struct {
 
 // draw lays a chart out. marks are the story's, the same in each chart.
 func draw(c Chart, s *Story, points int) drawing {
+	l := s.Language
 	d := drawing{
-		Title: clean(c.Title), Caption: clean(c.Caption), Unit: clean(c.Unit),
+		Language: l,
+		Title:    clean(c.Title), Caption: clean(c.Caption), Unit: clean(c.Unit),
 		Height: plotTop + plotHeight + plotBottom,
-		XTicks: timeTicks(s.Until),
+		XTicks: timeTicks(l, s.Until),
 		Spans:  bands(s),
 		Marks:  marks(s),
 	}
@@ -72,10 +77,10 @@ func draw(c Chart, s *Story, points int) drawing {
 	highest, cuts := height(series, c.Kind)
 	top, ticks := scale(highest)
 	for _, p := range cuts {
-		d.Cuts = append(d.Cuts, band{share(p.At, s.Until), share(barWidth(series[0].Points, s.Until), s.Until), grouped(p.Value)})
+		d.Cuts = append(d.Cuts, band{share(p.At, s.Until), share(barWidth(series[0].Points, s.Until), s.Until), l.Number(p.Value)})
 	}
 	for _, v := range ticks {
-		d.YTicks = append(d.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(v)})
+		d.YTicks = append(d.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(l, v)})
 	}
 	var piled []string
 	if c.Kind == Bars {
@@ -206,14 +211,14 @@ func scale(greatest float64) (top float64, ticks []float64) {
 }
 
 // short writes the value of a tick.
-func short(v float64) string {
+func short(l lang.Language, v float64) string {
 	switch {
 	case v >= 1e6:
-		return grouped(v/1e6) + " M"
+		return l.Number(v/1e6) + " M"
 	case v >= 1e5:
-		return grouped(v/1e3) + " k"
+		return l.Number(v/1e3) + " k"
 	}
-	return grouped(v)
+	return l.Number(v)
 }
 
 // steps is a line that holds each value until the next.
@@ -309,7 +314,7 @@ func marks(s *Story) []mark {
 			continue
 		}
 		at := 100 * ratio(a.At, s.Until)
-		m := mark{X: share(a.At, s.Until), N: len(out) + 1, Text: moment(a.At, s.Until) + ": " + clean(a.Title), Label: at-last >= room && at <= 99}
+		m := mark{X: share(a.At, s.Until), N: len(out) + 1, Text: s.Language.Moment(a.At, s.Until) + ": " + clean(a.Title), Label: at-last >= room && at <= 99}
 		if m.Label {
 			last = at
 			if m.Minor = at-lastNarrow < narrow; !m.Minor {
@@ -339,7 +344,7 @@ func roundSpan(until time.Duration, n int) time.Duration {
 	return until
 }
 
-func timeTicks(until time.Duration) []tick {
+func timeTicks(l lang.Language, until time.Duration) []tick {
 	const day = 24 * time.Hour
 	if until <= 0 {
 		return nil
@@ -350,9 +355,9 @@ func timeTicks(until time.Duration) []tick {
 		t := tick{At: share(at, until), Minor: len(out)%2 == 1, Side: "middle"}
 		switch {
 		case step >= day:
-			t.Label = "day " + strconv.FormatInt(int64(at/day), 10)
+			t.Label = l.Say("day %d", int(at/day))
 		default:
-			t.Label = moment(at, min(until, 2*day-1))
+			t.Label = l.Moment(at, min(until, 2*day-1))
 		}
 		if at == 0 {
 			t.Side = "start"
@@ -367,7 +372,8 @@ func timeTicks(until time.Duration) []tick {
 // slots cuts the time axis into parts with a tooltip each, and the same numbers as a table: what came in each
 // part for bars, the state at its end for lines.
 func slots(c Chart, s *Story) ([]band, grid) {
-	g := grid{Columns: []heading{{Name: "From"}}}
+	l := s.Language
+	g := grid{Columns: []heading{{Name: l.Say("From")}}}
 	for _, x := range c.Series {
 		g.Columns = append(g.Columns, heading{Name: clean(x.Name), Numeric: true})
 	}
@@ -380,8 +386,8 @@ func slots(c Chart, s *Story) ([]band, grid) {
 	var out []band
 	for from := time.Duration(0); from < s.Until; from += step {
 		to := min(from+step, s.Until)
-		row := []field{{Text: moment(from, s.Until)}}
-		text := moment(from, s.Until) + " to " + moment(to, s.Until)
+		row := []field{{Text: l.Moment(from, s.Until)}}
+		text := l.Say("%s to %s", l.Moment(from, s.Until), l.Moment(to, s.Until))
 		for i, x := range c.Series {
 			if c.Kind == Bars {
 				state[i] = 0
@@ -394,7 +400,7 @@ func slots(c Chart, s *Story) ([]band, grid) {
 				}
 				next[i]++
 			}
-			v := grouped(state[i])
+			v := l.Number(state[i])
 			row = append(row, field{Text: v, Numeric: true})
 			text += "\n" + clean(x.Name) + ": " + v
 		}
@@ -406,6 +412,7 @@ func slots(c Chart, s *Story) ([]band, grid) {
 
 // inWords says what a chart shows at its end or in all.
 func inWords(c Chart, s *Story) string {
+	l := s.Language
 	var parts []string
 	for _, x := range c.Series {
 		var sum, top, last float64
@@ -417,11 +424,11 @@ func inWords(c Chart, s *Story) string {
 				top, when = p.Value, p.At
 			}
 		}
-		end := "at the end " + grouped(last)
+		end := l.Say("at the end %s", l.Number(last))
 		if c.Kind == Bars {
-			end = "in all " + grouped(sum)
+			end = l.Say("in all %s", l.Number(sum))
 		}
-		parts = append(parts, clean(x.Name)+": most "+grouped(top)+" on "+moment(when, s.Until)+", "+end)
+		parts = append(parts, clean(x.Name)+": "+l.Say("most %s on %s", l.Number(top), l.Moment(when, s.Until))+", "+end)
 	}
 	return strings.Join(parts, "; ")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 func TestCell(t *testing.T) {
@@ -56,8 +57,8 @@ func TestCell(t *testing.T) {
 		{errors.New("a\x00b"), "a⟨U+0000⟩b", false},
 		{[]int{1}, "[1]", false},
 	} {
-		if got, numeric := cell(tt.in); got != tt.want || numeric != tt.numeric {
-			t.Errorf("cell(%#v) = %q, %v; want %q, %v", tt.in, got, numeric, tt.want, tt.numeric)
+		if got, numeric := cell(lang.English, tt.in); got != tt.want || numeric != tt.numeric {
+			t.Errorf("cell(en, %#v) = %q, %v; want %q, %v", tt.in, got, numeric, tt.want, tt.numeric)
 		}
 	}
 }
@@ -82,21 +83,6 @@ func TestClean(t *testing.T) {
 	}
 	if got := cleanLines("one\ntwo\nthree\n", 8); got != "one\ntwo\n…\n" {
 		t.Errorf("cleanLines, 8 bytes: %q", got)
-	}
-}
-
-func TestMoment(t *testing.T) {
-	for _, tt := range []struct {
-		at, until time.Duration
-		want      string
-	}{
-		{4*day + 90*time.Minute, 14 * day, "day 4, 01:30"},
-		{30 * time.Hour, 47 * time.Hour, "30:00 h"},
-		{90 * time.Second, 2 * time.Minute, "1:30 min"},
-	} {
-		if got := moment(tt.at, tt.until); got != tt.want {
-			t.Errorf("moment(%s, %s) = %q, want %q", tt.at, tt.until, got, tt.want)
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A narrow terminal is one that says how many columns it has.
@@ -38,7 +39,7 @@ func TestSummaryFits(t *testing.T) {
 
 // A column that has nothing in any row is left out, and one that has something in one row is not.
 func TestWithoutEmpty(t *testing.T) {
-	g := newGrid(Table{
+	g := newGrid(lang.English, Table{
 		Columns: []Column{{Name: "What"}, {Name: "Times", Bar: true}, {Name: "Rule"}, {Name: "And then"}, {Name: "Note"}},
 		Rows:    [][]any{{"a", 1, protocol.Rule(""), "", "x"}, {"b", 2, protocol.Rule(""), nil}},
 	}, 10)

@@ -13,10 +13,12 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 //go:embed page.html
@@ -67,6 +69,7 @@ func Page(w io.Writer, r *Result, s *Story) error {
 }
 
 type page struct {
+	lang.Language
 	Policy   string
 	Style    template.CSS
 	Over     string
@@ -139,8 +142,10 @@ type field struct {
 }
 
 func newPage(r *Result, s *Story, d detail) *page {
+	l := s.Language
 	hash := sha256.Sum256([]byte(pageCSS))
 	p := &page{
+		Language: l,
 		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
 			"'; img-src data:; base-uri 'none'; form-action 'none'",
 		Style:    template.CSS(pageCSS),
@@ -149,7 +154,7 @@ func newPage(r *Result, s *Story, d detail) *page {
 		Verdict:  verdictView{r.Verdict, told(r, s), told(r, s) + "."},
 		Reasons:  cleanAll(r.Reasons),
 		Lead:     cleanAll(s.Lead),
-		Checks:   checks(r),
+		Checks:   checks(l, r),
 		Plan:     cleanLines(s.Plan, d.plan),
 		Run:      runFacts(r, s),
 		NotShown: cleanAll(s.NotShown),
@@ -158,7 +163,7 @@ func newPage(r *Result, s *Story, d detail) *page {
 		p.Title = "rollcall " + clean(r.Command)
 	}
 	for _, f := range s.Figures {
-		text, _ := cell(f.Value)
+		text, _ := cell(l, f.Value)
 		p.Figures = append(p.Figures, fact{clean(f.Name), text, clean(f.Note), f.Bad})
 	}
 	for i, c := range s.Charts {
@@ -167,15 +172,15 @@ func newPage(r *Result, s *Story, d detail) *page {
 		p.Marked = p.Marked || len(v.Marks) > 0
 	}
 	for _, x := range s.Spans {
-		p.Troubles = append(p.Troubles, fmt.Sprintf("%s, %s to %s", clean(x.Name), moment(x.From, s.Until), moment(x.To, s.Until)))
+		p.Troubles = append(p.Troubles, l.Say("%s, %s to %s", clean(x.Name), l.Moment(x.From, s.Until), l.Moment(x.To, s.Until)))
 	}
 	p.Acts, p.MoreActs = acts(s, d.acts)
-	p.Limits = limits(r)
+	p.Limits = limits(l, r)
 	for _, t := range tables(r, s) {
 		if len(t.Rows) == 0 {
 			continue
 		}
-		g := newGrid(t, d.rows)
+		g := newGrid(l, t, d.rows)
 		g.ID = fmt.Sprintf("table-%d", len(p.Tables)+1)
 		p.Tables = append(p.Tables, g)
 	}
@@ -219,33 +224,34 @@ func (p *page) parts() []part {
 			out = append(out, part{id, name})
 		}
 	}
-	add(len(p.Charts) > 0, "timeline", "Over time")
-	add(len(p.Acts) > 0, "acts", "What happened")
-	add(p.Limits != nil, "limits", "Limits")
+	add(len(p.Charts) > 0, "timeline", p.Say("Over time"))
+	add(len(p.Acts) > 0, "acts", p.Say("What happened"))
+	add(p.Limits != nil, "limits", p.Say("Limits"))
 	for _, t := range p.Tables {
 		add(true, t.ID, t.Title)
 	}
-	add(len(p.Rules) > 0, "rules", "Rules")
-	add(p.Plan != "", "plan", "Plan")
-	add(true, "run", "Run")
-	add(len(p.NotShown) > 0, "not-shown", "What it does not show")
+	add(len(p.Rules) > 0, "rules", p.Say("Rules"))
+	add(p.Plan != "", "plan", p.Say("Plan"))
+	add(true, "run", p.Say("Run"))
+	add(len(p.NotShown) > 0, "not-shown", p.Say("What it does not show"))
 	return out
 }
 
 // over is the line above the title.
 func over(r *Result, s *Story) string {
+	l := s.Language
 	parts := []string{"rollcall " + clean(r.Command)}
 	if s.PlanName != "" {
-		parts = append(parts, "plan "+clean(s.PlanName))
+		parts = append(parts, l.Say("plan %s", clean(s.PlanName)))
 	}
 	if s.Until > 0 {
-		parts = append(parts, span(s.Until))
+		parts = append(parts, l.Span(s.Until))
 	}
 	if !s.Start.IsZero() {
-		parts = append(parts, "from "+s.Start.UTC().Format("2 January 2006"))
+		parts = append(parts, l.Say("from %s", l.Date(s.Start)))
 	}
 	if played(r) {
-		parts = append(parts, fmt.Sprintf("seed %d", r.Seed))
+		parts = append(parts, l.Say("seed %s", strconv.FormatUint(r.Seed, 10)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -255,23 +261,23 @@ func played(r *Result) bool { return r.VirtualSeconds > 0 || r.CheckIns.Offered 
 
 // tables lists all tables of a report in their order.
 func tables(r *Result, s *Story) []Table {
-	out := []Table{devicesTable(r), leftOutTable(r)}
+	out := []Table{devicesTable(s.Language, r), leftOutTable(s.Language, r)}
 	out = append(out, s.Tables...)
 	out = append(out, latencyTable(s))
 	if len(s.Devices.Rows) > 0 {
 		t := s.Devices
 		if t.Title == "" {
-			t.Title = "Devices of interest"
+			t.Title = s.Language.Say("Devices of interest")
 		}
 		out = append(out, t)
 	}
 	return out
 }
 
-func devicesTable(r *Result) Table {
+func devicesTable(l lang.Language, r *Result) Table {
 	t := Table{
-		Title: "Devices by platform", Caption: devicesInWords(r),
-		Columns: []Column{{Name: "Platform"}, {Name: "Devices", Bar: true}, {Name: "Share"}, {Name: "Protocol"}},
+		Title: l.Say("Devices by platform"), Caption: devicesInWords(l, r),
+		Columns: []Column{{Name: l.Say("Platform")}, {Name: l.Say("Devices"), Bar: true}, {Name: l.Say("Share")}, {Name: l.Say("Protocol")}},
 	}
 	var sum int
 	for _, p := range r.Devices.ByPlatform {
@@ -279,9 +285,9 @@ func devicesTable(r *Result) Table {
 	}
 	for _, p := range protocol.Platforms {
 		if n, ok := r.Devices.ByPlatform[p]; ok && sum > 0 {
-			how := "by rule only"
+			how := l.Say("by rule only")
 			if n.Wire {
-				how = "over the wire"
+				how = l.Say("over the wire")
 			}
 			t.Rows = append(t.Rows, []any{p, n.Total, Share(float64(n.Total) / float64(sum)), how})
 		}
@@ -289,54 +295,60 @@ func devicesTable(r *Result) Table {
 	return t
 }
 
-func leftOutTable(r *Result) Table {
+func leftOutTable(l lang.Language, r *Result) Table {
 	t := Table{
-		Title: "Left out", Caption: "Records that were read and not taken into the population.",
-		Columns: []Column{{Name: "Reason"}, {Name: "Records", Bar: true}},
+		Title: l.Say("Left out"), Caption: l.Say("Records that were read and not taken into the population."),
+		Columns: []Column{{Name: l.Say("Reason")}, {Name: l.Say("Records"), Bar: true}},
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Devices.LeftOutBy)) {
-		t.Rows = append(t.Rows, []any{Spoken(reason), r.Devices.LeftOutBy[reason]})
+		t.Rows = append(t.Rows, []any{whyLeftOut(l, reason), r.Devices.LeftOutBy[reason]})
 	}
 	return t
 }
 
 func latencyTable(s *Story) Table {
+	l := s.Language
 	t := Table{
-		Title:   "Latency",
+		Title:   l.Say("Latency"),
 		Caption: latencyCaption(s),
-		Columns: []Column{{Name: "Request"}, {Name: "Count"}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: "Longest"}},
+		Columns: []Column{{Name: l.Say("Request")}, {Name: l.Say("Count")}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: l.Say("Longest")}},
 	}
-	for _, l := range s.Latency {
-		t.Rows = append(t.Rows, []any{l.Name, l.Count, l.P50, l.P90, l.P99, l.P999, l.Max})
+	for _, x := range s.Latency {
+		t.Rows = append(t.Rows, []any{x.Name, x.Count, x.P50, x.P90, x.P99, x.P999, x.Max})
 	}
 	return t
 }
 
 func latencyCaption(s *Story) string {
-	from := "From the moment a request was sent to the end of its answer, on the real clock; a request that had to wait to be sent does not show it here."
+	l := s.Language
+	from := l.Say("From the moment a request was sent to the end of its answer, on the real clock; a request that had to wait to be sent does not show it here.")
 	if s.LatencyFrom != "" {
-		from = "Each request " + clean(s.LatencyFrom) + ", to the end of its answer, on the real clock."
+		from = l.Say("Each request %s, to the end of its answer, on the real clock.", clean(s.LatencyFrom))
 	}
-	return from + " Half of all were as quick as p50 or quicker, 99 in a hundred as p99."
+	return from + " " + l.Say("Half of all were as quick as p50 or quicker, 99 in a hundred as p99.")
 }
 
 // unmeasured is the outcome of limits that nothing came of.
-var unmeasured = map[string]string{NotApplicable: "not measured", NotJudged: "not judged"}
+var unmeasured = map[string]struct{ got, outcome lang.Key }{
+	NotApplicable: {lang.Key("not applicable"), lang.Key("not measured")},
+	NotJudged:     {lang.Key("not judged"), lang.Key("not judged")},
+}
 
-func limits(r *Result) *grid {
+func limits(l lang.Language, r *Result) *grid {
 	if len(r.Limits) == 0 && r.Invariants.Checked == 0 {
 		return nil
 	}
-	g := &grid{Title: "Limits", Columns: []heading{{Name: "Limit"}, {Name: "Got"}, {Name: "Outcome"}}}
-	for _, l := range r.Limits {
-		outcome := field{Text: "held", Class: "word ok"}
+	g := &grid{Title: l.Say("Limits"), Columns: []heading{{Name: l.Say("Limit")}, {Name: l.Say("Got")}, {Name: l.Say("Outcome")}}}
+	for _, x := range r.Limits {
+		got, outcome := clean(x.Got), field{Text: l.Say("held"), Class: "word ok"}
+		nothing, none := unmeasured[x.Got]
 		switch {
-		case l.Got == NotApplicable, l.Got == NotJudged:
-			outcome = field{Text: unmeasured[l.Got], Class: "word soft"}
-		case !l.OK:
-			outcome = field{Text: "broken", Class: "word failed"}
+		case none:
+			got, outcome = l.Say(nothing.got), field{Text: l.Say(nothing.outcome), Class: "word soft"}
+		case !x.OK:
+			outcome = field{Text: l.Say("broken"), Class: "word failed"}
 		}
-		g.Rows = append(g.Rows, []field{{Text: clean(l.Limit), Class: "word"}, {Text: clean(l.Got)}, outcome})
+		g.Rows = append(g.Rows, []field{{Text: clean(x.Limit), Class: "word"}, {Text: got}, outcome})
 	}
 	return g
 }
@@ -344,7 +356,7 @@ func limits(r *Result) *grid {
 func acts(s *Story, limit int) (out []actView, more string) {
 	n := 0
 	for _, a := range s.Acts {
-		v := actView{At: moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Failed: a.Failed}
+		v := actView{At: s.Language.Moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Failed: a.Failed}
 		for _, name := range a.Rules {
 			v.Rules = append(v.Rules, ruleView{clean(name), clean(s.Rules[name])})
 		}
@@ -355,7 +367,7 @@ func acts(s *Story, limit int) (out []actView, more string) {
 		out = append(out, v)
 	}
 	if len(out) > limit {
-		more = fmt.Sprintf("%s more are not shown.", grouped(float64(len(out)-limit)))
+		more = s.Language.Say("%d more {is|are} not shown.", len(out)-limit)
 		out = out[:limit]
 	}
 	return out, more
@@ -363,13 +375,13 @@ func acts(s *Story, limit int) (out []actView, more string) {
 
 // newGrid formats t. A column is numeric if all its cells are; a bar is as long as its number's share of the
 // column's greatest.
-func newGrid(t Table, limit int) grid {
+func newGrid(l lang.Language, t Table, limit int) grid {
 	t = withoutEmpty(t)
 	g := grid{Title: clean(t.Title), Caption: clean(t.Caption)}
 	total := max(t.Total, len(t.Rows))
 	rows := t.Rows[:min(len(t.Rows), limit)]
 	if len(rows) < total {
-		g.More = fmt.Sprintf("%s of %s are shown.", grouped(float64(len(rows))), grouped(float64(total)))
+		g.More = l.Say("%d of %d {is|are} shown.", len(rows), total)
 	}
 	g.Long = len(rows) > 30
 	tops := greatest(t)
@@ -377,7 +389,7 @@ func newGrid(t Table, limit int) grid {
 		h := heading{Name: clean(c.Name), Numeric: true, Bar: c.Bar}
 		for _, row := range rows {
 			if i < len(row) {
-				_, numeric := cell(row[i])
+				_, numeric := cell(l, row[i])
 				h.Numeric = h.Numeric && (numeric || row[i] == nil)
 			}
 		}
@@ -390,7 +402,7 @@ func newGrid(t Table, limit int) grid {
 			if i < len(row) {
 				v = row[i]
 			}
-			text, _ := cell(v)
+			text, _ := cell(l, v)
 			_, isRule := v.(protocol.Rule)
 			fields[i] = field{Text: text, Numeric: g.Columns[i].Numeric, Rule: isRule && text != "–"}
 			if t.Columns[i].Whole {
@@ -412,7 +424,7 @@ func withoutEmpty(t Table) Table {
 			if i >= len(row) {
 				return false
 			}
-			text, _ := cell(row[i])
+			text, _ := cell(lang.English, row[i])
 			return text != "–"
 		})
 	}
@@ -463,29 +475,30 @@ func barOf(v any, greatest float64) string {
 
 // runFacts tells how the run went by itself.
 func runFacts(r *Result, s *Story) []fact {
+	l := s.Language
 	var facts []fact
 	add := func(name, text string) { facts = append(facts, fact{Name: name, Text: text}) }
 	if played(r) {
-		add("Seed", fmt.Sprint(r.Seed))
+		add(l.Say("Seed"), strconv.FormatUint(r.Seed, 10))
 	}
 	if r.VirtualSeconds > 0 {
-		add("Time in the story", span(seconds(r.VirtualSeconds)))
+		add(l.Say("Time in the story"), l.Span(seconds(r.VirtualSeconds)))
 	}
-	add("Time it took", span(seconds(r.WallSeconds)))
+	add(l.Say("Time it took"), l.Span(seconds(r.WallSeconds)))
 	if r.CPUSeconds > 0 {
-		add("Processor time", span(seconds(r.CPUSeconds)))
+		add(l.Say("Processor time"), l.Span(seconds(r.CPUSeconds)))
 	}
 	if r.PeakRSSBytes > 0 {
-		add("Memory at most", bytesInWords(r.PeakRSSBytes))
+		add(l.Say("Memory at most"), bytesInWords(l, r.PeakRSSBytes))
 	}
 	if c := r.CheckIns; c.Offered+c.Started+c.Done > 0 {
-		add("Check-ins", checkInsInWords(c))
+		add(l.Say("Check-ins"), checkInsInWords(l, c))
 	}
 	if r.EventLogSHA256 != "" {
-		add("Event log, SHA-256", clean(r.EventLogSHA256))
+		add(l.Say("Event log, SHA-256"), clean(r.EventLogSHA256))
 	}
 	if !s.Start.IsZero() {
-		add("The story begins", s.Start.UTC().Format("Monday, 2 January 2006, 15:04 MST"))
+		add(l.Say("The story begins"), l.Say("%s, %s UTC", l.Date(s.Start), s.Start.UTC().Format("15:04")))
 	}
 	return facts
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // The verdicts of a [Result].
@@ -175,7 +176,8 @@ func (r *Result) Err() error {
 		}
 		return errors.New(r.Error.Message)
 	}
-	return verdict{r.Verdict, strings.ToLower(headline(r)[:1]) + headline(r)[1:]}
+	said := headline(lang.English, r)
+	return verdict{r.Verdict, strings.ToLower(said[:1]) + said[1:]}
 }
 
 // A verdict is the error of a job that ran.

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"rollcall/protocol/lang"
 )
 
 // The common keys in their order, as architecture.md has them.
@@ -104,7 +106,7 @@ func TestHeadlineOfNoLimits(t *testing.T) {
 		{[]Limit{{"a", NotApplicable, true}}, "Nothing broke; no limits were judged"},
 		{[]Limit{{"a", NotApplicable, true}, {"b", "1", true}}, "Everything held"},
 	} {
-		if got := headline(&Result{Verdict: OK, Limits: tt.limits}); got != tt.want {
+		if got := headline(lang.English, &Result{Verdict: OK, Limits: tt.limits}); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.limits, got, tt.want)
 		}
 	}

@@ -4,11 +4,14 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"rollcall/protocol/lang"
 )
 
 // A Story is what happened in a run, for people. Times are counted from its Start. Everything may be empty;
 // what is empty is not shown.
 type Story struct {
+	Language lang.Language // of the page and the summary around it; what the job says itself is in it already
 	Headline string        // in place of the verdict in words, where a job has an answer; without a full stop
 	Title    string        // what was played, such as "Fourteen days with 1,000 Apple devices"
 	Start    time.Time     // of the story, not of the run

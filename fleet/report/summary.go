@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"rollcall/protocol/lang"
 )
 
 const (
@@ -35,38 +37,39 @@ const (
 // Summary writes the result in words and numbers, at most 100 columns wide; narrower where w has a method Columns that says
 // so. color uses ANSI sequences.
 func Summary(w io.Writer, r *Result, s *Story, color bool) error {
-	t := &terminal{color: color, columns: columns(w)}
+	t := &terminal{words: s.Language, color: color, columns: columns(w)}
+	l := s.Language
 	t.verdict(r, s)
 	if s.Title != "" {
 		t.paragraph("", clean(s.Title))
 	}
-	for _, l := range s.Lead {
-		t.paragraph("", clean(l))
+	for _, lead := range s.Lead {
+		t.paragraph("", clean(lead))
 	}
 	for _, reason := range r.Reasons {
 		t.paragraph("  - ", clean(reason))
 	}
 	t.gap()
-	devices := devicesInWords(r)
-	if p := platformsInWords(r); p != "" {
+	devices := devicesInWords(l, r)
+	if p := platformsInWords(l, r); p != "" {
 		devices += " " + p + "."
 	}
-	t.row("devices", devices)
+	t.row(l.Say("devices"), devices)
 	if c := r.CheckIns; c.Offered+c.Started+c.Done > 0 {
-		t.row("check-ins", checkInsInWords(c))
+		t.row(l.Say("check-ins"), checkInsInWords(l, c))
 	}
-	t.row("checks", checks(r))
-	for _, l := range r.Limits {
-		if !l.OK {
-			t.row("", t.in(red, "broken: ")+clean(l.Limit)+", got "+clean(l.Got))
+	t.row(l.Say("checks"), checks(l, r))
+	for _, x := range r.Limits {
+		if !x.OK {
+			t.row("", t.in(red, l.Say("broken:"))+" "+l.Say("%s, got %s", clean(x.Limit), clean(x.Got)))
 		}
 	}
-	t.row("run", runInWords(r))
+	t.row(l.Say("run"), runInWords(l, r))
 	t.figures(s.Figures)
 	t.charts(s)
 	t.acts(s)
 	if len(s.NotShown) > 0 {
-		t.heading("What this run does not show")
+		t.heading(l.Say("What this run does not show"))
 		for _, n := range s.NotShown {
 			t.paragraph("  - ", clean(n))
 		}
@@ -78,6 +81,7 @@ func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 // A terminal collects the summary's lines.
 type terminal struct {
 	strings.Builder
+	words   lang.Language
 	color   bool
 	columns int
 }
@@ -109,7 +113,7 @@ func (t *terminal) verdict(r *Result, s *Story) {
 
 // row writes text beside a label.
 func (t *terminal) row(label, text string) {
-	pad := strings.Repeat(" ", labelWidth-utf8.RuneCountInString(label))
+	pad := strings.Repeat(" ", max(1, labelWidth-utf8.RuneCountInString(label)))
 	t.paragraph("  "+label+pad, text)
 }
 
@@ -153,11 +157,11 @@ func (t *terminal) figures(figures []Figure) {
 	if len(figures) == 0 {
 		return
 	}
-	t.heading("In numbers")
+	t.heading(t.words.Say("In numbers"))
 	values := make([]string, len(figures))
 	width := 0
 	for i, f := range figures {
-		values[i], _ = cell(f.Value)
+		values[i], _ = cell(t.words, f.Value)
 		width = max(width, utf8.RuneCountInString(values[i]))
 	}
 	for i, f := range figures {
@@ -178,7 +182,7 @@ func (t *terminal) charts(s *Story) {
 	if len(s.Charts) == 0 || s.Until <= 0 {
 		return
 	}
-	t.heading("Over " + span(s.Until))
+	t.heading(t.words.Say("Over %s", t.words.Span(s.Until)))
 	s = finite(s)
 	width := 0
 	for _, c := range s.Charts {
@@ -200,7 +204,7 @@ func (t *terminal) charts(s *Story) {
 			if c.Kind == Bars && units { // of a state the name says enough
 				unit = " " + clean(c.Unit)
 			}
-			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, "to "+grouped(top)+unit) + "\n")
+			t.WriteString("  " + string(name) + strings.Repeat(" ", width-len(name)) + "  " + line + "  " + t.in(faint, t.words.Say("to %s", t.words.Number(top))+unit) + "\n")
 		}
 	}
 }
@@ -240,10 +244,10 @@ func (t *terminal) acts(s *Story) {
 	if len(s.Acts) == 0 {
 		return
 	}
-	t.heading("What happened")
+	t.heading(t.words.Say("What happened"))
 	for i, a := range s.Acts {
 		if i == mostActs {
-			t.paragraph("  ", plural(len(s.Acts)-mostActs, "more is", "more are")+" in the report.")
+			t.paragraph("  ", t.words.Say("%d more {is|are} in the report.", len(s.Acts)-mostActs))
 			break
 		}
 		title := clean(a.Title)
@@ -253,8 +257,8 @@ func (t *terminal) acts(s *Story) {
 		if len(a.Rules) > 0 {
 			title += t.in(faint, " ["+strings.Join(cleanAll(a.Rules), ", ")+"]")
 		}
-		at := moment(a.At, s.Until)
-		lead := "  " + at + strings.Repeat(" ", max(1, 15-len(at)))
+		at := t.words.Moment(a.At, s.Until)
+		lead := "  " + at + strings.Repeat(" ", max(1, 15-utf8.RuneCountInString(at)))
 		t.paragraph(lead, title)
 		if a.Mark && a.Text != "" {
 			t.paragraph(strings.Repeat(" ", len(lead)), clean(a.Text))

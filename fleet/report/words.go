@@ -1,11 +1,12 @@
 package report
 
 import (
-	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // told is the story's headline, else the verdict's.
@@ -13,38 +14,38 @@ func told(r *Result, s *Story) string {
 	if s.Headline != "" {
 		return clean(s.Headline)
 	}
-	return headline(r)
+	return headline(s.Language, r)
 }
 
 // headline says the verdict in one sentence without a full stop.
-func headline(r *Result) string {
+func headline(l lang.Language, r *Result) string {
 	switch r.Verdict {
 	case OK:
 		if held, _, _ := limitsHeld(r); held == 0 { // nothing was there to hold
-			return "Nothing broke; no limits were judged"
+			return l.Say("Nothing broke; no limits were judged")
 		}
-		return "Everything held"
+		return l.Say("Everything held")
 	case Invalid:
-		return "Invalid: the generator was at its own limit, so this says nothing of the server"
+		return l.Say("Invalid: the generator was at its own limit, so this says nothing of the server")
 	case Partial:
-		return "Interrupted: the result is partial"
+		return l.Say("Interrupted: the result is partial")
 	case Error:
 		if r.Error != nil {
-			return "Could not run: " + clean(r.Error.Message)
+			return l.Say("Could not run: %s", clean(r.Error.Message))
 		}
-		return "Could not run"
+		return l.Say("Could not run")
 	}
 	var parts []string
 	if _, broken, measured := limitsHeld(r); broken > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %s broken", broken, plural(measured, "limit", "limits")))
+		parts = append(parts, l.Say("%d of %d {limit|limits} broken", broken, measured))
 	}
 	if n := r.Invariants.Violated; n > 0 {
-		parts = append(parts, "invariants violated "+times(n))
+		parts = append(parts, l.Say("invariants violated %d {time|times}", n))
 	}
 	if len(parts) == 0 {
-		return "Failed"
+		return l.Say("Failed")
 	}
-	return "Failed: " + strings.Join(parts, ", ")
+	return l.Say("Failed: %s", strings.Join(parts, ", "))
 }
 
 func limitsHeld(r *Result) (held, broken, measured int) {
@@ -61,16 +62,20 @@ func limitsHeld(r *Result) (held, broken, measured int) {
 }
 
 // checks tells of limits and invariants.
-func checks(r *Result) string {
+func checks(l lang.Language, r *Result) string {
 	held, _, measured := limitsHeld(r)
-	text := "The plan set no limits."
+	text := l.Say("The plan set no limits.")
 	if n := notJudged(r); n > 0 {
-		text = fmt.Sprintf("The plan's %s not judged.", plural(n, "limit was", "limits were"))
+		text = l.Say("The plan's %d {limit was|limits were} not judged.", n)
 	} else if len(r.Limits) > 0 {
-		text = fmt.Sprintf("%d of %s held.", held, plural(measured, "limit", "limits"))
+		text = l.Say("%d of %d {limit|limits} held.", held, measured)
 	}
-	if n := r.Invariants.Checked; n > 0 {
-		text += " Invariants were checked " + times(n) + " and " + violated(r) + "."
+	switch n := r.Invariants.Checked; {
+	case n == 0:
+	case r.Invariants.Violated > 0:
+		text += " " + l.Say("Invariants were checked %d {time|times} and violated %d {time|times}.", n, r.Invariants.Violated)
+	default:
+		text += " " + l.Say("Invariants were checked %d {time|times} and never violated.", n)
 	}
 	return text
 }
@@ -85,59 +90,45 @@ func notJudged(r *Result) (n int) {
 	return n
 }
 
-func violated(r *Result) string {
-	if n := r.Invariants.Violated; n > 0 {
-		return "violated " + times(n)
-	}
-	return "never violated"
-}
-
-func times(n uint64) string {
-	if n == 1 {
-		return "once"
-	}
-	return plural(n, "time", "times")
-}
-
 // devicesInWords tells what became of the devices; what is zero is left out.
-func devicesInWords(r *Result) string {
+func devicesInWords(l lang.Language, r *Result) string {
 	d := &r.Devices
-	parts := []string{fmt.Sprintf("%s of %s enrolled", grouped(float64(d.Enrolled)), plural(d.Total, "device", "devices"))}
+	parts := []string{l.Say("%d of %d {device|devices} enrolled", d.Enrolled, d.Total)}
 	if played(r) { // else nothing happened: it was only looked at
-		parts[0] += " at the end"
+		parts[0] = l.Say("%d of %d {device|devices} enrolled at the end", d.Enrolled, d.Total)
 	}
 	for _, x := range []struct {
 		n    int
-		what string
+		what lang.Key
 	}{
-		{d.Enrolling, "not enrolled yet"},
-		{d.LeftOut, "left out"},
-		{d.Moved, "moved"},
-		{d.Reregistered, "registered anew"},
-		{d.Pending, "pending"},
-		{d.Stale, "stale"},
-		{d.Blocked, "blocked"},
-		{d.Stranded, "stranded"},
-		{d.NeedsSupport, "in need of support"},
-		{d.MustEnrol, "to enrol again"},
-		{d.Unlicensed, "without a licence"},
-		{d.NotModelled, "of a platform without a wire"},
+		{d.Enrolling, lang.Key("%d not enrolled yet")},
+		{d.LeftOut, lang.Key("%d left out")},
+		{d.Moved, lang.Key("%d moved")},
+		{d.Reregistered, lang.Key("%d registered anew")},
+		{d.Pending, lang.Key("%d pending")},
+		{d.Stale, lang.Key("%d stale")},
+		{d.Blocked, lang.Key("%d blocked")},
+		{d.Stranded, lang.Key("%d stranded")},
+		{d.NeedsSupport, lang.Key("%d in need of support")},
+		{d.MustEnrol, lang.Key("%d to enrol again")},
+		{d.Unlicensed, lang.Key("%d without a licence")},
+		{d.NotModelled, lang.Key("%d of a platform without a wire")},
 	} {
 		if x.n > 0 {
-			parts = append(parts, grouped(float64(x.n))+" "+x.what)
+			parts = append(parts, l.Say(x.what, x.n))
 		}
 	}
 	return strings.Join(parts, ", ") + "."
 }
 
 // platformsInWords lists the platforms, such as 450 iOS, 100 iPadOS.
-func platformsInWords(r *Result) string {
+func platformsInWords(l lang.Language, r *Result) string {
 	var parts []string
 	for _, p := range protocol.Platforms {
 		if n, ok := r.Devices.ByPlatform[p]; ok && n.Total > 0 {
-			text := grouped(float64(n.Total)) + " " + platformName(p)
+			text := l.Number(float64(n.Total)) + " " + lang.Platform(p)
 			if !n.Wire {
-				text += " (by rule only)"
+				text += " (" + l.Say("by rule only") + ")"
 			}
 			parts = append(parts, text)
 		}
@@ -145,38 +136,50 @@ func platformsInWords(r *Result) string {
 	return strings.Join(parts, ", ")
 }
 
-func checkInsInWords(c CheckIns) string {
-	text := fmt.Sprintf("%s offered, %s started, %s done, %s failed, %s refused",
-		grouped(float64(c.Offered)), grouped(float64(c.Started)), grouped(float64(c.Done)), grouped(float64(c.Failed)), grouped(float64(c.Refused)))
+func checkInsInWords(l lang.Language, c CheckIns) string {
+	text := l.Say("%d offered, %d started, %d done, %d failed, %d refused", c.Offered, c.Started, c.Done, c.Failed, c.Refused)
 	if c.PerSecond > 0 {
-		text += "; " + grouped(math.Round(c.PerSecond)) + " a second"
+		text += "; " + l.Say("%s a second", l.Number(math.Round(c.PerSecond)))
 	}
 	if c.P99 > 0 {
-		text += fmt.Sprintf("; p50 %s ms, p99 %s ms, p99.9 %s ms", grouped(c.P50), grouped(c.P99), grouped(c.P999))
+		text += "; p50 " + l.Number(c.P50) + " ms, p99 " + l.Number(c.P99) + " ms, p99.9 " + l.Number(c.P999) + " ms"
 	}
 	return text
 }
 
-func bytesInWords(n int64) string {
+func bytesInWords(l lang.Language, n int64) string {
 	if n >= 1<<30 {
-		return grouped(math.Round(float64(n)/(1<<30)*10)/10) + " GiB"
+		return l.Number(math.Round(float64(n)/(1<<30)*10)/10) + " GiB"
 	}
-	return grouped(math.Round(float64(n)/(1<<20))) + " MiB"
+	return l.Number(math.Round(float64(n)/(1<<20))) + " MiB"
 }
 
 // runInWords tells how long the story was and what it took.
-func runInWords(r *Result) string {
-	var parts []string
-	took := span(seconds(r.WallSeconds))
+func runInWords(l lang.Language, r *Result) string {
+	took := l.Span(seconds(r.WallSeconds))
 	if r.VirtualSeconds > 0 {
-		took = span(seconds(r.VirtualSeconds)) + " in " + took
+		took = l.Say("%s in %s", l.Span(seconds(r.VirtualSeconds)), took)
 	}
-	parts = append(parts, took)
+	parts := []string{took}
 	if r.CPUSeconds > 0 {
-		parts = append(parts, span(seconds(r.CPUSeconds))+" of processor time")
+		parts = append(parts, l.Say("%s of processor time", l.Span(seconds(r.CPUSeconds))))
 	}
 	if r.PeakRSSBytes > 0 {
-		parts = append(parts, bytesInWords(r.PeakRSSBytes)+" of memory at most")
+		parts = append(parts, l.Say("%s of memory at most", bytesInWords(l, r.PeakRSSBytes)))
 	}
-	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
+	return strings.Join(append(parts, l.Say("seed %s", strconv.FormatUint(r.Seed, 10))), ", ")
+}
+
+// leftOut are the reasons why an import leaves a record out, as result.json spells them.
+var leftOut = map[string]lang.Key{
+	"unreadable": lang.Key("unreadable"), "discovered": lang.Key("known, not enrolled"), "agent": lang.Key("managed by an agent alone"),
+	"profile_type": lang.Key("a printer or a virtual machine"), "management_type": lang.Key("managed in another way"), "not_managed": lang.Key("not managed"),
+	"other_mdm": lang.Key("managed by another MDM"), "mac_under_bms": lang.Key("a Mac under Basic Mobility and Security"), "platform": lang.Key("of another platform"),
+}
+
+func whyLeftOut(l lang.Language, reason string) string {
+	if key, ok := leftOut[reason]; ok {
+		return l.Say(key)
+	}
+	return Spoken(reason)
 }
