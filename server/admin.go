@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -253,115 +252,6 @@ func (s *Server) RemoveUser(ctx context.Context, now protocol.Time, who Actor, u
 		}
 		gone := store.User{ID: u.ID, UPN: u.UPN, Name: u.Name, Removed: true}
 		return s.change(ctx, now, &store.Change{Users: []store.User{gone}, Lines: line(delivery.WhatTenant, "", "user "+u.UPN+" removed")})
-	})
-}
-
-// A ProfileChange is a new version of a profile, new assignments of it, or both.
-type ProfileChange struct {
-	Authority  protocol.Authority // whose profile it is: Intune, SCCM (Intune's in a co-managed tenant) or Office365; Unknown: of the tenant's
-	Name       string
-	Family     protocol.Family
-	Identifier string
-	Payload    []byte // nil: assignments only
-	Groups     []string
-}
-
-// PutProfile makes p.Payload the newest version of the authority's profile called p.Name, unless it is already, and
-// assigns it to groups besides those that have it. Family and identifier belong to the name and are those of the
-// payload; one identifier belongs to one name, whichever authorities have a profile so called: on the device it is the
-// name (AUTH-26). Basic Mobility and Security has email and configuration only (AUTH-46).
-func (s *Server) PutProfile(ctx context.Context, now protocol.Time, who Actor, p ProfileChange) error {
-	s.admin.Lock()
-	defer s.admin.Unlock()
-	return s.attempt(ctx, now, who, "profile "+p.Name, who.administers(), func(ctx context.Context) error { return s.putProfile(ctx, now, p) })
-}
-
-func (s *Server) putProfile(ctx context.Context, now protocol.Time, p ProfileChange) error {
-	content := s.Content()
-	if p.Authority == protocol.Unknown {
-		p.Authority = owner(content.Tenant)
-	}
-	present := content.Newest(p.Authority, p.Name)
-	c := store.Change{Lines: line(delivery.WhatTenant, protocol.RuleWake, "profile "+p.Name)}
-	for _, g := range p.Groups {
-		c.Assign = append(c.Assign, store.Assignment{Profile: p.Name, Group: g, Authority: p.Authority})
-	}
-	switch {
-	case p.Payload == nil && present == nil:
-		return fmt.Errorf("profile %q: %w", p.Name, store.ErrNotFound)
-	case p.Payload == nil, present != nil && string(present.Payload) == string(p.Payload):
-		return s.change(ctx, now, &c)
-	case p.Name == "" || p.Identifier == "" || p.Family == protocol.NoFamily:
-		return refuse("HST-014", "a profile needs a name, an identifier and a family")
-	case p.Identifier == EnrolmentIdentifier: // installed, it would replace that; removed, it would end the enrolment
-		return refuse(protocol.RuleNamesake, "PayloadIdentifier %s is the enrolment profile's", p.Identifier)
-	case p.Authority == protocol.Office365 && p.Family != protocol.Email && p.Family != protocol.Configuration:
-		return refuse(protocol.RuleUnsupportedBMS, "basic mobility and security has email and configuration profiles only; %q is %s", p.Name, p.Family)
-	case present != nil && (present.Identifier != p.Identifier || present.Family != p.Family):
-		return refuse(protocol.RuleNamesake, "profile %q is %s with identifier %s; another document needs another name", p.Name, present.Family, present.Identifier)
-	}
-	for i := range content.Profiles {
-		if q := &content.Profiles[i]; q.Identifier == p.Identifier && q.Name != p.Name {
-			return refuse(protocol.RuleNamesake, "identifier %s belongs to profile %q, which it would replace", p.Identifier, q.Name)
-		}
-	}
-	c.Profiles = []store.Profile{{
-		Number: protocol.Profile(len(s.World().Profiles)), Authority: p.Authority, Name: p.Name, Family: p.Family, Identifier: p.Identifier,
-		Payload: slices.Clone(p.Payload),
-	}}
-	return s.change(ctx, now, &c)
-}
-
-// EnrolmentIdentifier is the top-level PayloadIdentifier of every enrolment profile, and of no other: what makes a renewal
-// replace the profile of the enrolment, and what a device is told to remove when it is retired.
-const EnrolmentIdentifier = "rollcall.enrolment"
-
-// ApplyProfile is PutProfile by the server itself, of the tenant's authority.
-func (s *Server) ApplyProfile(ctx context.Context, now protocol.Time, name string, family protocol.Family, identifier string, payload []byte, groups []string) error {
-	return s.PutProfile(ctx, now, System, ProfileChange{Name: name, Family: family, Identifier: identifier, Payload: payload, Groups: groups})
-}
-
-// Unassign takes a profile of the tenant's authority from a group; RemoveProfile takes it from all and forgets it. The
-// devices of the users drop it (AUTH-55). The error wraps store.ErrNotFound when there is no such profile or assignment.
-func (s *Server) Unassign(ctx context.Context, now protocol.Time, name, group string) error {
-	return s.TakeProfile(ctx, now, System, protocol.Unknown, name, group)
-}
-
-// RemoveProfile is described at [Server.Unassign].
-func (s *Server) RemoveProfile(ctx context.Context, now protocol.Time, name string) error {
-	return s.TakeProfile(ctx, now, System, protocol.Unknown, name, "")
-}
-
-// TakeProfile is [Server.Unassign] or, without a group, [Server.RemoveProfile] of a's profile; Unknown: the tenant's.
-func (s *Server) TakeProfile(ctx context.Context, now protocol.Time, who Actor, a protocol.Authority, name, group string) error {
-	s.admin.Lock()
-	defer s.admin.Unlock()
-	return s.attempt(ctx, now, who, "profile "+name, who.administers(), func(ctx context.Context) error {
-		content := s.Content()
-		if a == protocol.Unknown {
-			a = owner(content.Tenant)
-		}
-		if group != "" {
-			x := store.Assignment{Profile: name, Group: group, Authority: a}
-			if !slices.Contains(content.Assignments, x) {
-				return fmt.Errorf("profile %q of group %q: %w", name, group, store.ErrNotFound)
-			}
-			lines := line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" unassigned from "+group)
-			return s.change(ctx, now, &store.Change{Unassign: []store.Assignment{x}, Lines: lines})
-		}
-		p := content.Newest(a, name)
-		if p == nil {
-			return fmt.Errorf("profile %q: %w", name, store.ErrNotFound)
-		}
-		removed := *p
-		removed.Removed = true
-		c := store.Change{Profiles: []store.Profile{removed}, Lines: line(delivery.WhatTenant, protocol.RuleUnassigned, "profile "+name+" removed")}
-		for _, x := range content.Assignments {
-			if x.Profile == name && x.Authority == a {
-				c.Unassign = append(c.Unassign, x)
-			}
-		}
-		return s.change(ctx, now, &c)
 	})
 }
 

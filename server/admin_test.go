@@ -200,7 +200,7 @@ func TestAUTH52WhatWakes(t *testing.T) {
 		{"the same again", func() { x.wifi("1", "sales") }, nil},
 		{"changed", func() { x.wifi("2") }, []*phone{a}},
 		{"assigned to all", func() { x.wifi("2", "all") }, []*phone{b}},
-		{"unassigned where it has it twice", func() { x.must(x.Unassign(x.ctx, x.now, "wifi", "sales")) }, nil},
+		{"unassigned where it has it twice", func() { x.take(server.ProfileRemoval{Name: "wifi", Groups: []string{"sales"}}) }, nil},
 		{"contact details", func() {
 			_, err := x.PutUsers(x.ctx, x.now, []store.User{{UPN: "b@example.org", Name: "B", Groups: []string{"all"}, User: authority.User{IntuneLicence: true}}})
 			x.must(err)
@@ -209,7 +209,7 @@ func TestAUTH52WhatWakes(t *testing.T) {
 			_, err := x.PutUsers(x.ctx, x.now, []store.User{{UPN: "b@example.org", Groups: []string{"field"}}})
 			x.must(err)
 		}, []*phone{b}},
-		{"removed", func() { x.must(x.RemoveProfile(x.ctx, x.now, "wifi")) }, []*phone{a}},
+		{"removed", func() { x.take(server.ProfileRemoval{Name: "wifi"}) }, []*phone{a}},
 		{"ordered", func() {
 			_, err := x.Order(x.ctx, x.now, b.number, protocol.Command{Kind: protocol.Restart})
 			x.must(err)
@@ -249,10 +249,11 @@ func TestApplyProfileRefuses(t *testing.T) {
 	x.refused(apply("", protocol.WiFi, "org.x", []byte("2")), "HST-014")
 	x.refused(apply("x", protocol.NoFamily, "org.x", []byte("2")), "HST-014")
 	x.wantErr("no document of an unknown profile", apply("x", 0, "", nil), store.ErrNotFound)
-	x.wantErr("Unassign", x.Unassign(x.ctx, x.now, "wifi", "sales"), store.ErrNotFound)
-	x.wantErr("RemoveProfile", x.RemoveProfile(x.ctx, x.now, "x"), store.ErrNotFound)
-	x.must(x.RemoveProfile(x.ctx, x.now, "wifi"))
-	x.wantErr("RemoveProfile again", x.RemoveProfile(x.ctx, x.now, "wifi"), store.ErrNotFound)
+	take := func(r server.ProfileRemoval) error { return second(x.TakeProfile(x.ctx, x.now, boss, r, "")) }
+	x.wantErr("unassigned", take(server.ProfileRemoval{Name: "wifi", Groups: []string{"sales"}}), store.ErrNotFound)
+	x.wantErr("removed", take(server.ProfileRemoval{Name: "x"}), store.ErrNotFound)
+	x.take(server.ProfileRemoval{Name: "wifi"})
+	x.wantErr("removed again", take(server.ProfileRemoval{Name: "wifi"}), store.ErrNotFound)
 	x.wifi("3", "all") // and it may come back
 	if p := x.Content().Newest(protocol.Intune, "wifi"); p == nil || string(p.Payload) != "3" {
 		t.Errorf("newest %+v", p)

@@ -13,7 +13,7 @@ import (
 // PreviewAuthority says what change would do now, without changing anything (AUTH-35). A refused change comes back as
 // its refusal. Change.At is not looked at.
 func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change authority.Change) (*Preview, error) {
-	return s.planAuthority(ctx, now, s.Content(), change)
+	return s.shown(s.planAuthority(ctx, now, s.Content(), change))
 }
 
 // SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of

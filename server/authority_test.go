@@ -50,9 +50,18 @@ func bms(t *testing.T) *tenant {
 
 func (x *tenant) profile(a protocol.Authority, name string, f protocol.Family, identifier string) {
 	x.Helper()
-	x.must(x.PutProfile(x.ctx, x.now, server.System, server.ProfileChange{
+	_, err := x.PutProfile(x.ctx, x.now, server.System, server.ProfileChange{
 		Authority: a, Name: name, Family: f, Identifier: identifier, Payload: fmt.Appendf(nil, "%s of %s", name, a), Groups: []string{"all"},
-	}))
+	}, "")
+	x.must(err)
+}
+
+// take removes a profile as it would after a preview.
+func (x *tenant) take(r server.ProfileRemoval) {
+	x.Helper()
+	p, err := x.PreviewRemoval(x.ctx, x.now, r)
+	x.must(err)
+	x.must(second(x.TakeProfile(x.ctx, x.now, boss, r, p.ID)))
 }
 
 // set changes the authority after a preview.
@@ -511,7 +520,7 @@ func TestI10ByName(t *testing.T) {
 	says(func() { x.reopen(); swap(false, true); swap(false, true); swap(true, true); x.enrolled(2) }, "devices pending: 9, was 4")
 	says(func() {
 		x.reopen()
-		x.must(x.TakeProfile(x.ctx, x.now, boss, protocol.Intune, "mail", ""))
+		x.take(server.ProfileRemoval{Authority: protocol.Intune, Name: "mail"})
 	}, "as many devices, but not the same ones, or not the same done to them; which, nobody remembers")
 
 	// The licences that were shown, not others that do the same.
@@ -591,7 +600,7 @@ func TestHST070Shown(t *testing.T) {
 				x.enrolled(1).drain()
 				x.profile(protocol.Intune, "other", protocol.Configuration, "org.intune.other")
 			},
-			func(x *tenant) { x.must(x.TakeProfile(x.ctx, x.now, boss, protocol.Intune, "other", "")) },
+			func(x *tenant) { x.take(server.ProfileRemoval{Authority: protocol.Intune, Name: "other"}) },
 			"now 1 devices lose all profiles",
 		},
 		"another profile is meant for it": {
@@ -960,7 +969,7 @@ func TestAUTH38Readiness(t *testing.T) {
 // TestAUTH46Profiles: BMS has email and configuration only.
 func TestAUTH46Profiles(t *testing.T) {
 	x := bms(t)
-	err := x.PutProfile(x.ctx, x.now, boss, server.ProfileChange{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("x")})
+	_, err := x.PutProfile(x.ctx, x.now, boss, server.ProfileChange{Name: "wifi", Family: protocol.WiFi, Identifier: "org.wifi", Payload: []byte("x")}, "")
 	x.refused(err, protocol.RuleUnsupportedBMS)
 }
 

@@ -27,7 +27,7 @@ func (s *Server) PreviewLicences(ctx context.Context, now protocol.Time, licence
 	if err != nil {
 		return nil, err
 	}
-	return s.planUsers(ctx, now, content, users)
+	return s.shown(s.planUsers(ctx, now, content, users))
 }
 
 // SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 
@@ -25,18 +26,19 @@ type Named struct {
 	Before     protocol.Rule // that decided before the change
 	Rule       protocol.Rule // and decides after it
 	Blocked    protocol.Rule // AUTH-30 or AUTH-33; empty: not
+	Settings   uint16        // profiles that come, go, or are replaced
 	Falls      uint64        // stands for what becomes of its profiles
 }
 
 func namedOf(c *authority.Subject, j *authority.Judgement) Named {
 	return Named{
-		c.Number, c.Registered, j.After.Authority, j.Fate, j.Stranded, j.Pending, j.Stale, j.MustEnrol, j.After.Unlicensed, j.Before.Rule, j.After.Rule, j.Blocked, j.Falls,
+		c.Number, c.Registered, j.After.Authority, j.Fate, j.Stranded, j.Pending, j.Stale, j.MustEnrol, j.After.Unlicensed, j.Before.Rule, j.After.Rule, j.Blocked, uint16(min(j.Settings, math.MaxUint16)), j.Falls,
 	}
 }
 
-// Concerned tells whether the change does something to the device, or something is wrong with it.
+// Concerned tells whether the change does something to the device or its profiles, or something is wrong with it.
 func (n *Named) Concerned() bool {
-	return n.Fate != authority.Stays || n.Pending || n.Stale || n.MustEnrol || n.Blocked != ""
+	return n.Settings > 0 || n.Fate != authority.Stays || n.Pending || n.Stale || n.MustEnrol || n.Blocked != ""
 }
 
 // String says in a few words what the device does.

@@ -42,10 +42,24 @@ type step struct {
 	opensGap    bool
 	unsupported bool
 	blocked     int // devices, before it
+	unprotected int // devices, before it, where that needs no confirmation
+
+	later    string               // the authority that brings the profile to devices, where the present one does not
+	misnamed []authority.Misnamed // what it finds there then
 }
 
 // plan previews the step from one content to another.
 func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *store.Content, step step) (*Preview, error) {
+	p, err := s.look(ctx, now, before, after)
+	if err != nil {
+		return nil, err
+	}
+	p.finish(after, &step)
+	return p, nil
+}
+
+// look is a preview as far as the two contents say it, to be finished.
+func (s *Server) look(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
 	scene := &authority.Scene{
 		Before: before.Tenant, After: after.Tenant, Now: now, Leaving: after.Settings.Leaving,
 		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap},
@@ -57,7 +71,7 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 	}
 	was, is := s.World(), newWorld(after)
 	var failed error
-	p := &Preview{Before: before.Tenant, After: after.Tenant, OpensGap: step.opensGap, Unsupported: step.unsupported}
+	p := &Preview{Before: before.Tenant, After: after.Tenant}
 	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), func(c *authority.Subject, j *authority.Judgement) {
 		p.Devices = append(p.Devices, namedOf(c, j))
 	})
@@ -65,13 +79,25 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 		return nil, failed
 	}
 	p.Preview = plan
-	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
-	p.Confirm = p.Unprotected > 0 || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&scene.Push.Settings))
-	p.warn(&step)
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", plan.ID, p.Confirm, p.Warnings, step.what))
-	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
-	s.previews.keep(p)
 	return p, nil
+}
+
+// finish adds what the step says of itself, and the identity.
+func (p *Preview) finish(after *store.Content, step *step) {
+	p.OpensGap, p.Unsupported = step.opensGap, step.unsupported
+	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
+	p.Confirm = p.Unprotected > step.unprotected || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&after.Settings.Gap))
+	p.warn(step)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", p.ID, p.Confirm, p.Warnings, step.what))
+	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
+}
+
+// shown keeps a preview that an administrator gets to see, for whoever confirms it.
+func (s *Server) shown(p *Preview, err error) (*Preview, error) {
+	if err == nil {
+		s.previews.keep(p)
+	}
+	return p, err
 }
 
 // waits tells whether the gap holds any enrolled device.
@@ -133,10 +159,16 @@ func (s *Server) subjects(ctx context.Context, was, is *delivery.World, topic st
 			c.CertEnd, c.Contact = st.Identity.NotAfter, st.LastSeen
 			c.OtherTopic = topic != "" && st.Push.Topic != topic
 			c.Leaving = leaving(st)
-			c.Has = c.Has[:0]
+			c.Has, c.Failed = c.Has[:0], c.Failed[:0]
+			owner := is.OwnerOf(st)
 			for i := range st.Profiles {
-				if x := st.Profiles[i].State; x != delivery.Installing && x != delivery.InstallFailed {
-					c.Has = append(c.Has, profileOf(is, st.Profiles[i].Profile))
+				a := &st.Profiles[i]
+				switch x := profileOf(is, a.Profile); {
+				case a.GivenUp():
+					c.Failed = append(c.Failed, x)
+				case a.State != delivery.Installing && a.State != delivery.InstallFailed:
+					x.Old = is.Old(a.Profile, owner)
+					c.Has = append(c.Has, x)
 				}
 			}
 			c.Gets = gets[is.SetOf(st)]
@@ -154,7 +186,7 @@ func profileOf(w *delivery.World, p protocol.Profile) authority.Profile {
 	if a == protocol.SCCM {
 		a = protocol.Intune // who manages the device, whatever the tenant is called
 	}
-	return authority.Profile{Name: q.Name, Family: q.Family, Authority: a}
+	return authority.Profile{Name: q.Name, Family: q.Family, Authority: a, Version: uint32(p)}
 }
 
 // leaving tells whether the device goes away at its next check-in (AUTH-53).
@@ -175,12 +207,14 @@ func (s *Server) confirmed(ctx context.Context, p *Preview, id string) error {
 	case id == "" && !p.Confirm:
 		return nil
 	case id == "":
+		s.previews.keep(p)
 		return refuse(protocol.RulePreview, "this change is previewed first; confirm it with the preview's id %s", p.ID)
 	}
 	what, err := s.difference(ctx, p, id)
 	if err != nil {
 		return err
 	}
+	s.previews.keep(p)
 	return refuse(protocol.RuleOutdated, "the preview %s is not what would happen now: %s", id, what)
 }
 
@@ -240,6 +274,10 @@ func (p *Preview) warn(step *step) {
 	if p.Unprotected > 0 {
 		say(protocol.RuleLicenceMoves, "%d devices lose all profiles and get none in their place", p.Unprotected)
 	}
+	if step.later != "" {
+		say("AUTH-38", "no device gets this profile before the authority is %s; rollcall preview --set %s shows what it does then", step.later, step.later)
+	}
+	p.sayMisnamed(step)
 	if p.Prompts > 0 {
 		say("AUTH-37", "the users of %d devices may be asked to sign in to mail again", p.Prompts)
 	}
@@ -257,5 +295,26 @@ func (p *Preview) warn(step *step) {
 	}
 	if p.Need.Units.Known && p.Need.Short > 0 {
 		say("AUTH-09", "%d licence units are missing to move every user", p.Need.Short)
+	}
+}
+
+// maxMisnamed bounds the profiles that a preview names for having another name than their successors.
+const maxMisnamed = 10
+
+// sayMisnamed names profiles that stay beside others of their family, for want of the same name (AUTH-26).
+func (p *Preview) sayMisnamed(step *step) {
+	list, then := p.Misnamed, ""
+	if step.later != "" {
+		list, then = step.misnamed, "once the authority is "+step.later+", "
+	}
+	for i := range list {
+		m := &list[i]
+		if i == maxMisnamed {
+			p.Warnings = append(p.Warnings, Warning{protocol.RuleNamesake, fmt.Sprintf("%s%d more profiles stay beside others", then, len(list)-i)})
+			return
+		}
+		p.Warnings = append(p.Warnings, Warning{protocol.RuleNamesake, fmt.Sprintf(
+			"%s%q (%s) stays on %d devices beside %q (%s): only a profile of the same name and family overwrites it",
+			then, m.Old.Name, m.Old.Family, m.Devices, m.New.Name, m.New.Family)})
 	}
 }

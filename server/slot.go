@@ -149,11 +149,11 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 
 // planPush previews an upload: who is held no more (AUTH-31), who still is, and who is stranded.
 func (s *Server) planPush(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
-	was, err := s.plan(ctx, now, before, before, step{})
+	was, err := s.look(ctx, now, before, before)
 	if err != nil {
 		return nil, err
 	}
-	return s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked})
+	return s.shown(s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked}))
 }
 
 // readPush reads an upload: a certificate with its key, or one for a key that PushCSR made.

@@ -59,7 +59,7 @@ func firstOf(p *target.Preview, g *target.Group) string {
 	var names []string
 	for i := range p.Devices {
 		n := &p.Devices[i]
-		if n.Fate != g.Fate || n.From != g.From || n.To != g.To || n.Before != g.Before || n.Rule != g.Rule || n.Stranded != g.Stranded || n.Fate == authority.Stays.String() && !n.MustEnrol {
+		if n.Fate != g.Fate || n.From != g.From || n.To != g.To || n.Before != g.Before || n.Rule != g.Rule || n.Stranded != g.Stranded || n.Fate == authority.Stays.String() && !n.MustEnrol && n.Settings == 0 {
 			continue
 		}
 		if names = append(names, n.Device); len(names) == namesShown {
@@ -101,7 +101,7 @@ func profileTable(p *target.Preview) report.Table {
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
 		one := authority.ProfileGroup{Fall: authority.Fall{Rule: g.Rule, Until: g.Until}, Family: g.Family, Count: g.Devices}
-		for e := authority.Keeps; e <= authority.Unassigned; e++ {
+		for _, e := range authority.Effects {
 			if e.String() == g.Effect {
 				one.Effect = e
 			}

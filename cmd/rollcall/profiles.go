@@ -25,38 +25,59 @@ func profilesCommand() *cobra.Command {
 }
 
 func profilesApplyCommand(c *client) *cobra.Command {
-	var name, of string
-	var groups []string
+	var change target.ProfileChange
+	var of string
+	var preview bool
 	cmd := &cobra.Command{
 		Use: "apply FILE", Short: "Make FILE the newest version of a profile and assign it", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			document, err := readInput(args[0])
-			if err != nil {
+		Long: `Make FILE the newest version of a profile and assign it to groups of users. --preview prints which devices get it, which have it
+replaced, and which old profile of its family it does not overwrite for want of the same name (AUTH-26), and changes nothing.`,
+		Example: `  rollcall profiles apply mail.mobileconfig --to sales --preview
+  rollcall profiles apply mail.mobileconfig --to sales --authority intune`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if change.Document, err = readInput(args[0]); err != nil {
 				return err
 			}
-			if name == "" {
-				name = strings.TrimSuffix(filepath.Base(args[0]), ".mobileconfig")
+			if change.Name == "" {
+				change.Name = strings.TrimSuffix(filepath.Base(args[0]), ".mobileconfig")
 			}
-			whose, err := authorityNamed(of)
-			if err != nil {
+			if change.Authority, err = authorityNamed(of); err != nil {
 				return err
 			}
 			t, err := c.target()
 			if err != nil {
 				return err
 			}
-			if err := t.ApplyProfileOf(cmd.Context(), whose, name, document, groups); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+			if preview {
+				p, err := t.PreviewProfile(cmd.Context(), change)
+				return tellProfile(cmd, &p, args[0], err)
 			}
-			return show(cmd, map[string]any{"profile": name, "groups": groups}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: applied, assigned to %s\n", name, strings.Join(groups, ", "))
+			if err := t.PutProfile(cmd.Context(), change); err != nil {
+				return tellProfile(cmd, nil, args[0], err)
+			}
+			return show(cmd, map[string]any{"profile": change.Name, "groups": change.Groups}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: applied, assigned to %s\n", change.Name, strings.Join(change.Groups, ", "))
 			})
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "", "name of the profile (default: that of the file)")
+	cmd.Flags().StringVar(&change.Name, "name", "", "name of the profile (default: that of the file)")
 	cmd.Flags().StringVar(&of, "authority", "", "whose profile it is, before a change of authority too: intune, sccm or office365 (default: the tenant's)")
-	cmd.Flags().StringSliceVar(&groups, "to", nil, "groups of users that get it, besides those that have it")
+	cmd.Flags().StringSliceVar(&change.Groups, "to", nil, "groups of users that get it, besides those that have it")
+	profilePreviewFlags(cmd, &preview, &change.Confirm)
 	return cmd
+}
+
+func profilePreviewFlags(cmd *cobra.Command, preview *bool, confirm *string) {
+	cmd.Flags().BoolVar(preview, "preview", false, "print what it would do, and change nothing")
+	cmd.Flags().StringVar(confirm, "confirm", "", "`ID` of a preview: do exactly that, or nothing (HST-070)")
+}
+
+// tellProfile prints what a change of a profile would do, or where it is refused for want of a confirmation.
+func tellProfile(cmd *cobra.Command, p *target.Preview, what string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	return tell(cmd, p, err, "nothing was changed", func(id string) string { return "the same command with --confirm " + id })
 }
 
 // authorityNamed reads a flag; empty: Unknown, the tenant's.
@@ -92,43 +113,48 @@ func profilesListCommand(c *client) *cobra.Command {
 }
 
 func profilesRemoveCommand(c *client) *cobra.Command {
+	var x target.ProfileRemoval
 	var of string
-	var groups []string
+	var preview bool
 	cmd := &cobra.Command{
 		Use: "remove NAME", Short: "Take a profile from everybody, or from some groups", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Long: `Take a profile from everybody, and forget it, or from some groups. The devices of the users drop it at their next check-in
+(AUTH-55). --preview prints which devices lose it, and changes nothing.`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			x.Name = args[0]
 			t, err := c.target()
 			if err != nil {
 				return err
 			}
-			whose, err := authorityNamed(of)
-			if err != nil {
+			if x.Authority, err = authorityNamed(of); err != nil {
 				return err
 			}
-			if len(groups) == 0 {
-				if err := t.TakeProfileOf(cmd.Context(), whose, args[0], ""); err != nil {
-					return ofAnother(cmd.Context(), t, err, args[0], whose)
-				}
+			var p target.Preview
+			if preview {
+				p, err = t.PreviewRemoval(cmd.Context(), x)
+			} else {
+				err = t.TakeProfile(cmd.Context(), x)
 			}
-			for _, g := range groups {
-				if err := t.TakeProfileOf(cmd.Context(), whose, args[0], g); err != nil {
-					return fmt.Errorf("group %s: %w", g, named(err, "profile assigned to it that is called", args[0]))
+			if no, ok := errors.AsType[*target.Error](err); ok && no.Status == http.StatusNotFound {
+				if len(x.Groups) == 0 {
+					return ofAnother(cmd.Context(), t, err, x.Name, x.Authority)
 				}
+				return fmt.Errorf("group %s: %w", strings.Join(x.Groups, ", "), named(err, "profile assigned to it that is called", x.Name))
 			}
-			return show(cmd, map[string]any{"profile": args[0], "groups": groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", args[0]) })
+			if preview || err != nil {
+				return tellProfile(cmd, &p, x.Name, err)
+			}
+			return show(cmd, map[string]any{"profile": x.Name, "groups": x.Groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", x.Name) })
 		},
 	}
 	cmd.Flags().StringVar(&of, "authority", "", "whose profile: intune, sccm or office365 (default: the tenant's)")
-	cmd.Flags().StringSliceVar(&groups, "from", nil, "only from these groups")
+	cmd.Flags().StringSliceVar(&x.Groups, "from", nil, "only from these groups")
+	profilePreviewFlags(cmd, &preview, &x.Confirm)
 	return cmd
 }
 
 // ofAnother is named of a profile, with the other authority that has one of this name, if one does.
 func ofAnother(ctx context.Context, t *target.Rollcall, err error, name string, whose protocol.Authority) error {
-	e, ok := errors.AsType[*target.Error](err)
-	if !ok || e.Status != http.StatusNotFound {
-		return err
-	}
 	list, _ := t.Profiles(ctx) // without one the plain answer is true as well
 	for _, p := range list {
 		if p.Name == name && p.Authority != whose {

@@ -100,7 +100,11 @@ func (p *player) put(place int, group string, fresh bool) {
 		versions++
 		c.Payload = fmt.Appendf(nil, "%s.%d", f[0], versions)
 	}
-	if p.answered("AUTH-26", "profile "+f[0], s.PutProfile(p.ctx, p.loop.Clock(), boss, c), "") {
+	pre, err := s.PreviewProfile(p.ctx, p.loop.Clock(), c)
+	if err == nil {
+		_, err = s.PutProfile(p.ctx, p.loop.Clock(), boss, c, pre.ID)
+	}
+	if p.answered("AUTH-26", "profile "+f[0], err, "") {
 		w.versions[f[0]] = versions
 		if !slices.Contains(strings.Fields(w.assigned[f[0]]), group) {
 			w.assigned[f[0]] += " " + group
@@ -116,7 +120,14 @@ func (p *player) take(place, group string) {
 	if w.versions[place] == 0 || group != "" && !slices.Contains(groups, group) || group == "" && w.assigned[place] == "gone" {
 		return
 	}
-	err := s.TakeProfile(p.ctx, p.loop.Clock(), boss, configurations[configurationOf(f[1])].Authority, f[2], group)
+	x := server.ProfileRemoval{Authority: configurations[configurationOf(f[1])].Authority, Name: f[2]}
+	if group != "" {
+		x.Groups = []string{group}
+	}
+	pre, err := s.PreviewRemoval(p.ctx, p.loop.Clock(), x)
+	if err == nil {
+		_, err = s.TakeProfile(p.ctx, p.loop.Clock(), boss, x, pre.ID)
+	}
 	if !p.answered("AUTH-55", "unassignment of "+place, err, "") {
 		return
 	}

@@ -192,6 +192,10 @@ func TellProfiles(g *authority.ProfileGroup) string {
 		return "are overwritten by their namesakes"
 	case authority.Unassigned:
 		return "leave, for nobody assigns them any more"
+	case authority.Installed:
+		return "come at the check-in, and were not there"
+	case authority.Updated:
+		return "are replaced by their newer version"
 	}
 	if g.Until == 0 {
 		return "stay behind, redundant, until an administrator removes them"

@@ -85,6 +85,7 @@ type Named struct {
 	Stale      bool               `json:"stale"`
 	MustEnrol  bool               `json:"must_enrol_again"`
 	Unlicensed bool               `json:"unlicensed"`
+	Settings   int                `json:"profiles"` // that come, go, or are replaced
 }
 
 // A PlatformCount is devices of one platform.
@@ -95,7 +96,7 @@ type PlatformCount struct {
 
 // A ProfileGroup is profiles on devices to which the change does the same.
 type ProfileGroup struct {
-	Effect  string          `json:"effect"` // removed, replaced, overwritten, redundant or unassigned
+	Effect  string          `json:"effect"` // removed, replaced, overwritten, redundant, unassigned, installed or updated
 	Rule    protocol.Rule   `json:"rule"`
 	Family  protocol.Family `json:"family"`
 	Until   protocol.Time   `json:"until"` // they leave at the latest; 0: no such moment

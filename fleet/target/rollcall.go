@@ -145,20 +145,30 @@ type Profile struct {
 	Groups     []string           `json:"groups"`
 }
 
-// ApplyProfile stores a version of a profile of the tenant's authority and assigns it.
-func (r *Rollcall) ApplyProfile(ctx context.Context, name string, document []byte, groups []string) error {
-	return r.ApplyProfileOf(ctx, protocol.Unknown, name, document, groups)
+// A ProfileChange is a new version of a profile, new assignments of it, or both.
+type ProfileChange struct {
+	Name      string             `json:"name"`
+	Authority protocol.Authority `json:"authority,omitzero"` // whose it is, who need not be in force yet (AUTH-38); Unknown: the tenant's
+	Document  []byte             `json:"document,omitempty"` // empty: only assign it
+	Groups    []string           `json:"groups,omitempty"`
+	Confirm   string             `json:"confirm,omitempty"` // id of a preview of the same change
 }
 
-// ApplyProfileOf is ApplyProfile for a profile of a's, which need not be the tenant's authority yet (AUTH-38).
-func (r *Rollcall) ApplyProfileOf(ctx context.Context, a protocol.Authority, name string, document []byte, groups []string) error {
-	body := struct {
-		Name      string             `json:"name"`
-		Authority protocol.Authority `json:"authority,omitzero"`
-		Document  []byte             `json:"document,omitempty"`
-		Groups    []string           `json:"groups,omitempty"`
-	}{name, a, document, groups}
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", body, nil)
+// ApplyProfile stores a version of a profile of the tenant's authority and assigns it.
+func (r *Rollcall) ApplyProfile(ctx context.Context, name string, document []byte, groups []string) error {
+	return r.PutProfile(ctx, ProfileChange{Name: name, Document: document, Groups: groups})
+}
+
+// PutProfile stores a version of a profile, and assigns it. An [*Error] with a Preview wants it confirmed.
+func (r *Rollcall) PutProfile(ctx context.Context, c ProfileChange) error {
+	return r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", c, nil)
+}
+
+// PreviewProfile tells what PutProfile would do now. Nothing is changed.
+func (r *Rollcall) PreviewProfile(ctx context.Context, c ProfileChange) (p Preview, err error) {
+	c.Confirm = ""
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/profiles/preview", c, &p)
+	return p, err
 }
 
 // Profiles lists the tenant's profiles by name.
@@ -170,26 +180,48 @@ func (r *Rollcall) Profiles(ctx context.Context) ([]Profile, error) {
 	return out.Profiles, err
 }
 
+// A ProfileRemoval takes a profile from groups of users.
+type ProfileRemoval struct {
+	Name      string
+	Authority protocol.Authority // whose it is; Unknown: the tenant's
+	Groups    []string           // nil: from everybody, and the profile is forgotten
+	Confirm   string             // id of a preview of the same removal
+}
+
+func (x *ProfileRemoval) query() string {
+	q := url.Values{"name": {x.Name}}
+	if x.Groups != nil {
+		q["group"] = x.Groups
+	}
+	if x.Authority != protocol.Unknown {
+		q.Set("authority", x.Authority.String())
+	}
+	if x.Confirm != "" {
+		q.Set("confirm", x.Confirm)
+	}
+	return q.Encode()
+}
+
 // RemoveProfile takes a profile of the tenant's authority from everybody.
 func (r *Rollcall) RemoveProfile(ctx context.Context, name string) error {
-	return r.TakeProfileOf(ctx, protocol.Unknown, name, "")
+	return r.TakeProfile(ctx, ProfileRemoval{Name: name})
 }
 
 // Unassign takes a profile of the tenant's authority from one group.
 func (r *Rollcall) Unassign(ctx context.Context, profile, group string) error {
-	return r.TakeProfileOf(ctx, protocol.Unknown, profile, group)
+	return r.TakeProfile(ctx, ProfileRemoval{Name: profile, Groups: []string{group}})
 }
 
-// TakeProfileOf takes a's profile from one group; without a group from everybody.
-func (r *Rollcall) TakeProfileOf(ctx context.Context, a protocol.Authority, profile, group string) error {
-	query := url.Values{"name": {profile}}
-	if group != "" {
-		query.Set("group", group)
-	}
-	if a != protocol.Unknown {
-		query.Set("authority", a.String())
-	}
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+query.Encode(), nil, nil)
+// TakeProfile takes a profile from groups, or from everybody. An [*Error] with a Preview wants it confirmed.
+func (r *Rollcall) TakeProfile(ctx context.Context, x ProfileRemoval) error {
+	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+x.query(), nil, nil)
+}
+
+// PreviewRemoval tells what TakeProfile would do now. Nothing is changed.
+func (r *Rollcall) PreviewRemoval(ctx context.Context, x ProfileRemoval) (p Preview, err error) {
+	x.Confirm = ""
+	err = r.call(ctx, http.MethodGet, "/rollcall/v1/profiles/preview?"+x.query(), nil, &p)
+	return p, err
 }
 
 // Order queues a command for a device, or only wakes it.

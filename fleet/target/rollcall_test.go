@@ -141,8 +141,20 @@ func TestRequests(t *testing.T) {
 		{"ApplyProfile", func(r *Rollcall) error { return r.ApplyProfile(ctx, "wifi", []byte("<x>"), []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"document":"PHg+","groups":["g"],"name":"wifi"}`},
 		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},
 		{"RemoveProfile", func(r *Rollcall) error { return r.RemoveProfile(ctx, "a b") }, "DELETE", "/rollcall/v1/profiles?name=a+b", "{}", `null`},
-		{"ApplyProfileOf", func(r *Rollcall) error { return r.ApplyProfileOf(ctx, protocol.Office365, "mail", nil, []string{"g"}) }, "POST", "/rollcall/v1/profiles", "{}", `{"authority":"office365","groups":["g"],"name":"mail"}`},
-		{"TakeProfileOf", func(r *Rollcall) error { return r.TakeProfileOf(ctx, protocol.Office365, "mail", "") }, "DELETE", "/rollcall/v1/profiles?authority=office365&name=mail", "{}", `null`},
+		{"PutProfile", func(r *Rollcall) error {
+			return r.PutProfile(ctx, ProfileChange{Name: "mail", Authority: protocol.Office365, Groups: []string{"g"}, Confirm: "x"})
+		}, "POST", "/rollcall/v1/profiles", "{}", `{"authority":"office365","confirm":"x","groups":["g"],"name":"mail"}`},
+		{"PreviewProfile", func(r *Rollcall) error {
+			_, err := r.PreviewProfile(ctx, ProfileChange{Name: "mail", Document: []byte("<x>"), Confirm: "not sent"})
+			return err
+		}, "POST", "/rollcall/v1/profiles/preview", "{}", `{"document":"PHg+","name":"mail"}`},
+		{"TakeProfile", func(r *Rollcall) error {
+			return r.TakeProfile(ctx, ProfileRemoval{Name: "mail", Authority: protocol.Office365, Groups: []string{"a", "b"}, Confirm: "x"})
+		}, "DELETE", "/rollcall/v1/profiles?authority=office365&confirm=x&group=a&group=b&name=mail", "{}", `null`},
+		{"PreviewRemoval", func(r *Rollcall) error {
+			_, err := r.PreviewRemoval(ctx, ProfileRemoval{Name: "mail", Confirm: "not sent"})
+			return err
+		}, "GET", "/rollcall/v1/profiles/preview?name=mail", "{}", `null`},
 		{"AddSerials", func(r *Rollcall) error { return r.AddSerials(ctx, []Serial{{Serial: "C1", Awaiting: true}}) }, "POST", "/rollcall/v1/ade/serials", "{}", `{"serials":[{"awaiting":true,"serial":"C1"}]}`},
 		{"Step", func(r *Rollcall) error { _, err := r.Step(ctx, at); return err }, "POST", "/rollcall/v1/clock", `{"now":"2026-03-02T09:00:00Z","next":""}`, `{"to":"2026-03-02T09:00:00Z"}`},
 		{"MakeTestPush", func(r *Rollcall) error { _, err := r.MakeTestPush(ctx, "", time.Hour); return err }, "POST", "/rollcall/v1/apns/make-test", `{"certificate":"eA=="}`, `{"lifetime_seconds":3600}`},

@@ -364,7 +364,13 @@ func TestRoutesAnswer(t *testing.T) {
 	}
 
 	o.call("GET", "/rollcall/v1/profiles", nil, 200) // none yet, and still a list
-	if got := o.call("POST", "/rollcall/v1/profiles", map[string]any{"name": "wifi", "document": document, "groups": []string{"field"}}, 200); got["family"] != "wifi" || got["identifier"] != "example.wifi" {
+	wifi := map[string]any{"name": "wifi", "document": document, "groups": []string{"field"}}
+	shown := o.call("POST", "/rollcall/v1/profiles/preview", wifi, 200) // AUTH-35
+	if got := shown["profiles"].([]any)[0].(map[string]any); got["effect"] != "installed" || got["devices"] != float64(1) || shown["devices"].([]any)[0].(map[string]any)["device"] != o.device {
+		t.Errorf("preview of a profile: %v", shown)
+	}
+	wifi["confirm"] = shown["id"]
+	if got := o.call("POST", "/rollcall/v1/profiles", wifi, 200); got["family"] != "wifi" || got["identifier"] != "example.wifi" {
 		t.Errorf("profile: %v", got)
 	}
 	if got := o.call("GET", "/rollcall/v1/profiles", nil, 200)["profiles"].([]any); len(got) != 1 {
@@ -379,6 +385,10 @@ func TestRoutesAnswer(t *testing.T) {
 		t.Errorf("head of queue: %v", show["head"])
 	}
 	o.round(protocol.CheckIn{Verb: protocol.Report, Status: protocol.Acknowledged, Command: reply.Command.ID})
+	shown = o.call("GET", "/rollcall/v1/profiles/preview?name=wifi&group=field", nil, 200)
+	if got := shown["profiles"].([]any)[0].(map[string]any); got["effect"] != "unassigned" || got["rule"] != "AUTH-55" {
+		t.Errorf("preview of a removal: %v", got)
+	}
 	show = o.call("GET", "/rollcall/v1/devices/"+o.device, nil, 200)
 	if show["head"] != nil || show["last_raw"] != "<plist>what it said</plist>" {
 		t.Errorf("head %v, latest report %v", show["head"], show["last_raw"])
@@ -413,7 +423,11 @@ func TestRoutesAnswer(t *testing.T) {
 	}
 	o.call("POST", "/rollcall/v1/devices/"+o.device+"/retire", map[string]any{}, 200)
 
-	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&group=field", nil, 200)
+	shown = o.call("GET", "/rollcall/v1/profiles/preview?name=wifi&group=field", nil, 200)
+	o.call("GET", "/rollcall/v1/profiles/preview?name=vpn", nil, 404)
+	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&group=field&group=", nil, 400)
+	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&confirm=yesterday", nil, 409) // HST-070
+	o.call("DELETE", "/rollcall/v1/profiles?name=wifi&group=field&confirm="+shown["id"].(string), nil, 200)
 	o.call("DELETE", "/rollcall/v1/profiles?name=wifi", nil, 200)
 
 	o.call("POST", "/rollcall/v1/users", map[string]any{"users": []any{map[string]any{"upn": "cy@example.org", "basic_licence": true}, map[string]any{"upn": "di@example.org"}}}, 200)

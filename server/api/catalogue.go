@@ -35,6 +35,7 @@ type putProfile struct {
 	Authority protocol.Authority `json:"authority,omitempty"` // whose it is; left out: the tenant's
 	Document  []byte             `json:"document,omitempty"`  // base64; left out: only assign it
 	Groups    []string           `json:"groups,omitempty"`
+	Confirm   string             `json:"confirm,omitempty"` // id of a preview of the same change
 }
 
 func (h *Handler) getProfiles(*call) (any, error) { return profiles{h.profiles()}, nil }
@@ -71,38 +72,51 @@ func (h *Handler) profiles() []profile {
 
 func (h *Handler) putProfile(c *call) (any, error) {
 	in := c.body.(*putProfile)
-	if err := goodName("name", in.Name); err != nil {
-		return nil, err
-	}
-	for i, g := range in.Groups {
-		if err := goodName(fmt.Sprintf("groups[%d]", i), g); err != nil {
-			return nil, err
-		}
-	}
-	if len(in.Document) == 0 && len(in.Groups) == 0 {
-		return nil, missing("document")
-	}
-	var document apple.Profile
-	if len(in.Document) > 0 {
-		parsed, err := readProfile(in.Document)
-		if err != nil {
-			return nil, err
-		}
-		document = *parsed
-	}
-	var payload []byte
-	if len(in.Document) > 0 {
-		payload = in.Document
-	}
-	err := h.cfg.Server.PutProfile(c.Context(), c.now, c.who, server.ProfileChange{
-		Authority: in.Authority, Name: in.Name, Family: document.Family(), Identifier: document.Identifier, Payload: payload, Groups: in.Groups,
-	})
+	change, err := in.change()
 	if err != nil {
 		return nil, err
 	}
 	whose := cmp.Or(in.Authority, h.cfg.Server.Content().Tenant.Slot(), protocol.Intune)
+	p, err := h.cfg.Server.PutProfile(c.Context(), c.now, c.who, change, in.Confirm)
+	if err != nil {
+		return h.answered(c.Context(), p, err)
+	}
 	list := h.profiles()
 	return list[slices.IndexFunc(list, func(p profile) bool { return p.Name == in.Name && p.Authority == whose })], nil
+}
+
+// previewProfile says what storing or assigning a profile would do (AUTH-35).
+func (h *Handler) previewProfile(c *call) (any, error) {
+	change, err := c.body.(*putProfile).change()
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.cfg.Server.PreviewProfile(c.Context(), c.now, change)
+	return h.answered(c.Context(), p, err)
+}
+
+func (in *putProfile) change() (change server.ProfileChange, err error) {
+	if err := goodName("name", in.Name); err != nil {
+		return change, err
+	}
+	for i, g := range in.Groups {
+		if err := goodName(fmt.Sprintf("groups[%d]", i), g); err != nil {
+			return change, err
+		}
+	}
+	if len(in.Document) == 0 && len(in.Groups) == 0 {
+		return change, missing("document")
+	}
+	change = server.ProfileChange{Authority: in.Authority, Name: in.Name, Groups: in.Groups}
+	if len(in.Document) == 0 {
+		return change, nil
+	}
+	document, err := readProfile(in.Document)
+	if err != nil {
+		return change, err
+	}
+	change.Family, change.Identifier, change.Payload = document.Family(), document.Identifier, in.Document
+	return change, nil
 }
 
 // readProfile reads a document as a device will: XML, or CMS around it. A profile that would enrol the device
@@ -126,20 +140,42 @@ func readProfile(document []byte) (*apple.Profile, error) {
 }
 
 func (h *Handler) deleteProfile(c *call) (any, error) {
-	name, group := c.query["name"], c.query["group"]
-	if name == "" {
-		return nil, missing("name")
+	r, err := c.removal()
+	if err != nil {
+		return nil, err
 	}
-	if _, one := c.query["group"]; one && group == "" {
-		return nil, missing("group")
+	p, err := h.cfg.Server.TakeProfile(c.Context(), c.now, c.who, r, c.query["confirm"])
+	if err != nil {
+		return h.answered(c.Context(), p, err)
 	}
-	var whose protocol.Authority
+	return done{}, nil
+}
+
+// previewRemoval says what taking a profile would do (AUTH-35).
+func (h *Handler) previewRemoval(c *call) (any, error) {
+	r, err := c.removal()
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.cfg.Server.PreviewRemoval(c.Context(), c.now, r)
+	return h.answered(c.Context(), p, err)
+}
+
+// removal reads which profile to take from whom.
+func (c *call) removal() (server.ProfileRemoval, error) {
+	r := server.ProfileRemoval{Name: c.query["name"], Groups: c.URL.Query()["group"]}
+	if r.Name == "" {
+		return r, missing("name")
+	}
+	if slices.Contains(r.Groups, "") {
+		return r, missing("group")
+	}
 	if s, ok := c.query["authority"]; ok {
-		if err := whose.UnmarshalText([]byte(s)); err != nil {
-			return nil, wrongValue("authority", "%v", err)
+		if err := r.Authority.UnmarshalText([]byte(s)); err != nil {
+			return r, wrongValue("authority", "%v", err)
 		}
 	}
-	return done{}, h.cfg.Server.TakeProfile(c.Context(), c.now, c.who, whose, name, group)
+	return r, nil
 }
 
 type warning struct {

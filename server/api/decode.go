@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -154,18 +155,16 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// queryOf checks the query of r against the names a route knows: none twice, no others.
+// queryOf checks the query of r against the names a route knows: none twice that is not a list, no others. Of a list it has
+// the first.
 func queryOf(r *http.Request, known []param) (map[string]string, error) {
 	q := map[string]string{}
 	for name, values := range r.URL.Query() {
-		found := false
-		for _, p := range known {
-			found = found || p.Name == name
-		}
+		i := slices.IndexFunc(known, func(p param) bool { return p.Name == name })
 		switch {
-		case !found:
+		case i < 0:
 			return nil, &invalid{join("", name), "unknown parameter"}
-		case len(values) > 1:
+		case len(values) > 1 && known[i].Type != "strings":
 			return nil, &invalid{name, "given twice"}
 		}
 		q[name] = values[0]

@@ -64,7 +64,11 @@ func describe() object {
 			}
 		}
 		for _, p := range r.query {
-			params = append(params, object{"name": p.Name, "in": "query", "description": p.Meaning, "schema": object{"type": p.Type}})
+			schema := object{"type": p.Type}
+			if p.Type == "strings" {
+				schema = object{"type": "array", "items": object{"type": "string"}}
+			}
+			params = append(params, object{"name": p.Name, "in": "query", "description": p.Meaning, "schema": schema})
 		}
 		if params != nil {
 			op["parameters"] = params

@@ -119,6 +119,7 @@ type named struct {
 	Stale      bool               `json:"stale"`
 	MustEnrol  bool               `json:"must_enrol_again"`
 	Unlicensed bool               `json:"unlicensed"`
+	Settings   int                `json:"profiles"` // that come, go, or are replaced
 }
 
 // maxNamed bounds the devices that a preview names.
@@ -131,7 +132,7 @@ type platformCount struct {
 
 // A profileGroup is profiles on devices to which the change does the same.
 type profileGroup struct {
-	Effect  string          `json:"effect"` // removed, replaced, overwritten, redundant or unassigned
+	Effect  string          `json:"effect"` // removed, replaced, overwritten, redundant, unassigned, installed or updated
 	Rule    protocol.Rule   `json:"rule"`
 	Family  protocol.Family `json:"family,omitzero"` // left out: outside the five
 	Until   protocol.Time   `json:"until"`           // they leave at the latest; empty: no such moment
@@ -187,7 +188,7 @@ func (h *Handler) preview(ctx context.Context, p *server.Preview) (*preview, err
 			return nil, err
 		}
 		out.Devices = append(out.Devices, named{
-			id, n.Fate.String(), n.From, n.To, n.Before, n.Rule, n.Stranded.String(), n.Blocked, n.Pending, n.Stale, n.MustEnrol, n.Unlicensed,
+			id, n.Fate.String(), n.From, n.To, n.Before, n.Rule, n.Stranded.String(), n.Blocked, n.Pending, n.Stale, n.MustEnrol, n.Unlicensed, int(n.Settings),
 		})
 	}
 	return out, nil

@@ -39,13 +39,20 @@ func (r *route) success() int {
 // A param is one parameter of a query.
 type param struct {
 	Name    string
-	Type    string // string or integer
+	Type    string // string, integer, or strings, which may be given more than once
 	Meaning string
 }
 
 var page = []param{
 	{"after", "string", "cursor: the next of the page before"},
 	{"limit", "integer", "rows of a page, at most 1000; 100 when it is left out"},
+}
+
+// removal says which profile to take from whom.
+var removal = []param{
+	{"name", "string", "of the profile"},
+	{"group", "strings", "a group that loses it; left out: all, and the profile is forgotten"},
+	{"authority", "string", "whose profile; left out: the tenant's"},
 }
 
 func body[T any]() func() any { return func() any { return new(T) } }
@@ -151,8 +158,16 @@ func routes() []route {
 			serve: (*Handler).putProfile,
 		},
 		{
-			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from a group, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
-			query: []param{{"name", "string", "of the profile"}, {"group", "string", "the group that loses it; left out: all, and the profile is forgotten"}, {"authority", "string", "whose profile; left out: the tenant's"}},
+			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from groups, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
+			query: append([]param{{"confirm", "string", "id of a preview of the same removal"}}, removal...),
+		},
+		{
+			method: "POST", path: "/rollcall/v1/profiles/preview", needs: store.Reader, asks: true, summary: "what storing or assigning a profile would do now (AUTH-35)",
+			in: body[putProfile](), out: preview{}, serve: (*Handler).previewProfile,
+		},
+		{
+			method: "GET", path: "/rollcall/v1/profiles/preview", needs: store.Reader, summary: "what taking a profile would do now (AUTH-35)", query: removal,
+			out: preview{}, serve: (*Handler).previewRemoval,
 		},
 
 		{method: "GET", path: "/rollcall/v1/apns", needs: store.Reader, summary: "the push certificate and what is wrong with it", out: pushStatus{}, serve: (*Handler).getPush},

@@ -43,6 +43,7 @@ type Subject struct {
 	Unsure  bool // the user's licences are not known
 
 	Has      []Profile // on the device
+	Failed   []Profile // meant for it, and given up: the device refused them
 	Gets     []Profile // meant for it after the change; nil too if not Assigned
 	Assigned bool      // Gets is known
 }
@@ -97,7 +98,9 @@ type Judgement struct {
 	Prompt         bool // moves, and its user may be asked to sign in to mail again (AUTH-37)
 	Unprotected    bool // loses its profiles, and nothing is assigned in their place (AUTH-23)
 
-	Falls uint64 // stands for what becomes of its profiles; only [Plan] says it
+	// Only [Plan] says these.
+	Settings int    // profiles that come, go, or are replaced
+	Falls    uint64 // stands for what becomes of its profiles
 }
 
 // silent is how long a device may be so and still count as reachable.

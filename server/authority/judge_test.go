@@ -130,8 +130,13 @@ func TestFall(t *testing.T) {
 	}
 	week := now.Add(7 * day)
 	bmsPC, pc := of(protocol.Windows, o365, entitled), of(protocol.Windows, in, entitled)
+	settled := authority.Scene{Before: epoch(coexist, 1), After: epoch(coexist, 1), Now: now}
 	older := settled
 	older.Before.ChangedAt, older.After.ChangedAt = now.Add(-100*day), now.Add(-100*day)
+	version := func(p authority.Profile, v uint32) authority.Profile { p.Version = v; return p }
+	moved := authority.Scene{Before: epoch(sccm, 1), After: epoch(sccm, 1), Now: now}
+	leftover := version(vpn, 1)
+	leftover.Old = true
 	late := forced
 	late.Before, late.After.ChangedAt = late.After, now.Add(-8*day)
 	late.Before.ChangedAt = late.After.ChangedAt
@@ -161,6 +166,13 @@ func TestFall(t *testing.T) {
 		{"AUTH-36 namesake", hybrid, with(pc, gets(app)), app, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-36"}},
 		{"AUTH-42 enrols again", forced, with(bmsPC, func(c *authority.Subject) { c.Revoked = true }), mail, authority.Fall{}},
 		{"AUTH-53 leaves", forced, with(bmsPC, func(c *authority.Subject) { c.Leaving = true }), mail, authority.Fall{}},
+		{"AUTH-52 a newer version", settled, with(pc, gets(version(vpn, 2))), version(vpn, 1), authority.Fall{Effect: authority.Updated, Rule: "AUTH-52"}},
+		{"AUTH-52 a newer version that it refused", settled, with(with(pc, gets(version(vpn, 2))), func(c *authority.Subject) { c.Failed = c.Gets }), version(vpn, 1), authority.Fall{}},
+		{"AUTH-52 the same version", settled, with(pc, gets(version(vpn, 2))), version(vpn, 2), authority.Fall{}},
+		{"AUTH-52 a newer version for who stays", adding, with(of(protocol.Windows, o365, basic), gets(version(mail, 2))), version(mail, 1), authority.Fall{Effect: authority.Updated, Rule: "AUTH-52"}},
+		{"AUTH-26 left over, its namesake to come", moved, with(pc, gets(version(vpn, 2))), leftover, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-26"}},
+		{"AUTH-27 left over", moved, with(pc, gets()), leftover, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
+		{"AUTH-23 left over under coexistence", settled, with(pc, gets()), leftover, authority.Fall{Effect: authority.Removed, Rule: "AUTH-23"}},
 		{"AUTH-55 unassigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets()), vpn, authority.Fall{Effect: authority.Unassigned, Rule: "AUTH-55"}},
 		{"AUTH-55 assigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets(vpn)), vpn, authority.Fall{}},
 		{"AUTH-55 not known", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, pc, vpn, authority.Fall{}},
@@ -169,6 +181,45 @@ func TestFall(t *testing.T) {
 			j := tt.scene.Judge(&tt.device)
 			if got := tt.scene.Fall(&tt.device, &j, tt.profile); got != tt.want {
 				t.Errorf("Fall(%+v, %+v) = %+v, want %+v", tt.device, tt.profile, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestGain: what is meant for a device and is not there comes, unless the device goes, or refused it.
+func TestGain(t *testing.T) {
+	const o365, in = protocol.Office365, protocol.Intune
+	wifi := authority.Profile{Name: "wifi", Family: protocol.WiFi, Authority: in}
+	get := func(c *authority.Subject) { c.Gets, c.Assigned = []authority.Profile{wifi}, true }
+	has := func(p authority.Profile) func(*authority.Subject) {
+		return func(c *authority.Subject) { get(c); c.Has = []authority.Profile{p} }
+	}
+	still := authority.Scene{Before: epoch(coexist, 1), After: epoch(coexist, 1), Now: now}
+	pc := of(protocol.Windows, in, entitled)
+	comes := func(r protocol.Rule) authority.Fall { return authority.Fall{Effect: authority.Installed, Rule: r} }
+	for _, tt := range []struct {
+		name   string
+		scene  authority.Scene
+		device authority.Subject
+		want   authority.Fall
+	}{
+		{"AUTH-52 assigned", still, with(pc, get), comes("AUTH-52")},
+		{"AUTH-52 it is there", still, with(pc, has(wifi)), authority.Fall{}},
+		{"AUTH-26 another name is no namesake", still, with(pc, has(authority.Profile{Name: "w", Family: protocol.WiFi})), comes("AUTH-52")},
+		{"AUTH-26 another family is no namesake", still, with(pc, has(authority.Profile{Name: "wifi", Family: protocol.VPN})), comes("AUTH-52")},
+		{"AUTH-52 refused for good", still, with(with(pc, get), func(c *authority.Subject) { c.Failed = c.Gets }), authority.Fall{}},
+		{"AUTH-21 with a change of the tenant", forced, with(of(protocol.Windows, o365, entitled), get), comes("AUTH-21")},
+		{"AUTH-21 stale", hybrid, with(pc, get), comes("AUTH-21")},
+		{"AUTH-23 by a licence", adding, with(of(protocol.Windows, o365, entitled), get), comes("AUTH-23")},
+		{"AUTH-24 back to BMS", still, with(of(protocol.Windows, in, basic), get), comes("AUTH-24")},
+		{"AUTH-42 enrols again", still, with(with(pc, get), func(c *authority.Subject) { c.Revoked = true }), authority.Fall{}},
+		{"AUTH-53 leaves", still, with(with(pc, get), func(c *authority.Subject) { c.Leaving = true }), authority.Fall{}},
+		{"not known", still, pc, authority.Fall{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := tt.scene.Judge(&tt.device)
+			if got := tt.scene.Gain(&tt.device, &j, wifi); got != tt.want {
+				t.Errorf("Gain(%+v) = %+v, want %+v", tt.device, got, tt.want)
 			}
 		})
 	}

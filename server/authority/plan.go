@@ -33,6 +33,7 @@ type Preview struct {
 	By       [len(Reasons) + 1]int // stranded by Reason
 	Groups   []Group
 	Profiles []ProfileGroup
+	Misnamed []Misnamed
 	Need     Need
 }
 
@@ -55,6 +56,13 @@ type ProfileGroup struct {
 	Count  int
 }
 
+// Misnamed counts devices on which an old profile stays beside a new one that would overwrite it, had it the same name and
+// the same family (AUTH-26).
+type Misnamed struct {
+	Old, New Profile // name and family only
+	Devices  int
+}
+
 // Need compares the users whose devices stay with BMS to the licence units that would move them (AUTH-09).
 type Need struct {
 	Users    int // who would need a unit
@@ -67,7 +75,7 @@ type Need struct {
 // during the call only. A device that no authority has registered yet is no part of it. The same code answers a preview
 // and makes the change (AUTH-35, I10).
 func Plan(s *Scene, devices iter.Seq[*Subject], each func(*Subject, *Judgement)) Preview {
-	p := planner{s: s, hash: sha256.New(), fall: fnv.New64a(), groups: map[groupKey]*Group{}, profiles: map[profileKey]int{}}
+	p := planner{s: s, hash: sha256.New(), fall: fnv.New64a(), groups: map[groupKey]*Group{}, profiles: map[profileKey]int{}, misnamed: map[misnamedKey]int{}}
 	p.begin()
 	for c := range devices {
 		if c.Registered == protocol.Unknown {
@@ -94,6 +102,11 @@ type profileKey struct {
 	family protocol.Family
 }
 
+type misnamedKey struct {
+	was, is             string
+	wasFamily, isFamily protocol.Family
+}
+
 type planner struct {
 	s        *Scene
 	out      Preview
@@ -102,6 +115,7 @@ type planner struct {
 	buf      []byte
 	groups   map[groupKey]*Group
 	profiles map[profileKey]int
+	misnamed map[misnamedKey]int
 	seen     []uint8 // by Owner: counted in Need
 }
 
@@ -131,7 +145,7 @@ func flag(b bool) byte {
 
 func (p *planner) count(c *Subject, j *Judgement) {
 	o := &p.out
-	j.Falls = p.falls(c, j)
+	p.falls(c, j)
 	p.name(c, j)
 	o.Enrolled++
 	for _, x := range [...]struct {
@@ -165,29 +179,43 @@ func (p *planner) count(c *Subject, j *Judgement) {
 	p.need(c)
 }
 
-// falls counts what becomes of c's profiles, and returns a number that stands for it, whatever their order: the sum of FNV-1a
-// over the names of those that are meant for the device, and of those that do not stay on it, and how they go. Until when is
+// falls counts what becomes of c's profiles, and has j.Falls stand for it, whatever their order: the sum of FNV-1a over the
+// names of those that are meant for the device, and of those that do not stay on it, and how they come and go. Until when is
 // not part of it, for that follows from the moment of the change.
-func (p *planner) falls(c *Subject, j *Judgement) (sum uint64) {
+func (p *planner) falls(c *Subject, j *Judgement) {
 	add := func(x *Profile, f Fall) {
 		p.buf = append(append(append(p.buf[:0], x.Name...), 0, byte(x.Family), byte(x.Authority), byte(f.Effect)), f.Rule...)
 		p.fall.Reset()
 		p.fall.Write(p.buf)
-		sum += p.fall.Sum64()
+		j.Falls += p.fall.Sum64()
+		if f.Effect != Keeps {
+			p.profiles[profileKey{f, x.Family}]++
+			j.Settings++
+		}
 	}
 	for i := range c.Gets {
-		add(&c.Gets[i], Fall{})
+		add(&c.Gets[i], p.s.Gain(c, j, c.Gets[i]))
 	}
 	for i := range c.Has {
-		has := &c.Has[i]
-		f := p.s.Fall(c, j, *has)
+		f := p.s.Fall(c, j, c.Has[i])
 		if f.Effect == Keeps {
 			continue
 		}
-		p.profiles[profileKey{f, has.Family}]++
-		add(has, f)
+		add(&c.Has[i], f)
+		if f.Effect == Redundant {
+			p.beside(c, &c.Has[i])
+		}
 	}
-	return sum
+}
+
+// beside counts what is meant for the device and does not overwrite old, for want of one of its name and its family.
+func (p *planner) beside(c *Subject, old *Profile) {
+	for i := range c.Gets {
+		g := &c.Gets[i]
+		if g.Name == old.Name || g.Family == old.Family && g.Family != protocol.NoFamily {
+			p.misnamed[misnamedKey{old.Name, g.Name, old.Family, g.Family}]++
+		}
+	}
 }
 
 // name adds to the identity what a confirmation must find again.
@@ -263,6 +291,12 @@ func (p *planner) end() Preview {
 	}
 	slices.SortFunc(o.Profiles, func(a, b ProfileGroup) int {
 		return cmp.Or(cmp.Compare(a.Effect, b.Effect), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Until, b.Until))
+	})
+	for k, n := range p.misnamed {
+		o.Misnamed = append(o.Misnamed, Misnamed{Profile{Name: k.was, Family: k.wasFamily}, Profile{Name: k.is, Family: k.isFamily}, n})
+	}
+	slices.SortFunc(o.Misnamed, func(a, b Misnamed) int {
+		return cmp.Or(cmp.Compare(a.Old.Name, b.Old.Name), cmp.Compare(a.New.Name, b.New.Name), cmp.Compare(a.Old.Family, b.Old.Family), cmp.Compare(a.New.Family, b.New.Family))
 	})
 	return *o
 }

@@ -98,6 +98,29 @@ func TestAUTH35Groups(t *testing.T) {
 	}
 }
 
+// TestAUTH26Misnamed: an old profile that another of its family, or another of its name, does not overwrite is counted with it.
+func TestAUTH26Misnamed(t *testing.T) {
+	profile := func(name string, f protocol.Family) authority.Profile {
+		return authority.Profile{Name: name, Family: f}
+	}
+	all := fleet(3)
+	for i := range all {
+		all[i].Has = []authority.Profile{profile("mail", protocol.Email), profile("set", protocol.Configuration)}
+		all[i].Gets, all[i].Assigned = []authority.Profile{profile("post", protocol.Email), profile("set", protocol.WiFi), profile("vpn", protocol.VPN)}, true
+	}
+	all[2].Gets = append(all[2].Gets, profile("mail", protocol.Email))
+	want := []authority.Misnamed{
+		{Old: profile("mail", protocol.Email), New: profile("post", protocol.Email), Devices: 2},
+		{Old: profile("set", protocol.Configuration), New: profile("set", protocol.WiFi), Devices: 3},
+	}
+	if got := authority.Plan(&forced, pointers(all), nil).Misnamed; !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := authority.Plan(&adding, pointers(all), nil).Misnamed; got != nil {
+		t.Errorf("%+v where the check-in removes them", got)
+	}
+}
+
 // TestAUTH09Need counts a user once, whatever the number of devices.
 func TestAUTH09Need(t *testing.T) {
 	all := fleet(10)

@@ -24,6 +24,8 @@ type Profile struct {
 	Name      string
 	Family    protocol.Family
 	Authority protocol.Authority // whose it is
+	Version   uint32             // differs where the documents do; 0: not known
+	Old       bool               // of the authority before, and still there after the device has registered with another
 }
 
 // An Effect is what a change does to one profile of a device.
@@ -37,9 +39,14 @@ const (
 	Overwritten        // by its namesake, when that comes (AUTH-26)
 	Redundant          // left behind until a moment, or until an administrator removes it (AUTH-27, 28, 36)
 	Unassigned         // leaves, for nobody assigns it any more (AUTH-55)
+	Installed          // is not on the device yet, and comes (AUTH-21, AUTH-52)
+	Updated            // its newer version takes its place (AUTH-52)
 )
 
-var effectNames = [...]string{"keeps", "removed", "replaced", "overwritten", "redundant", "unassigned"}
+// Effects lists them, but for Keeps.
+var Effects = [...]Effect{Removed, Replaced, Overwritten, Redundant, Unassigned, Installed, Updated}
+
+var effectNames = [...]string{"keeps", "removed", "replaced", "overwritten", "redundant", "unassigned", "installed", "updated"}
 
 func (e Effect) String() string { return effectNames[e%Effect(len(effectNames))] }
 
@@ -53,13 +60,10 @@ type Fall struct {
 // Fall says what becomes of p, which is on c's device, when the change has come there. J is what [Judge] said of c.
 func (s *Scene) Fall(c *Subject, j *Judgement, p Profile) Fall {
 	switch {
-	case j.Leaving, j.MustEnrol, j.Stranded == TopicChanged: // its enrolment ends, and the profiles with it
+	case j.ends():
 		return Fall{}
-	case j.Pending && s.After.coexists():
-		f := Fall{Effect: Removed, Rule: ruleReplaced}
-		if j.After.Authority == protocol.Office365 {
-			f.Rule = protocol.RuleLicenceLost
-		}
+	case (j.Pending || p.Old && c.Is != nil && !j.Stale) && s.After.coexists():
+		f := Fall{Effect: Removed, Rule: j.moves()}
 		if c.namesake(p) {
 			f.Effect = Replaced
 		}
@@ -68,14 +72,44 @@ func (s *Scene) Fall(c *Subject, j *Judgement, p Profile) Fall {
 		return s.outlives(c, p, ruleSevenDays)
 	case j.Stale && s.onlyEpoch():
 		return s.outlives(c, p, ruleSevenDays)
+	case (j.Stale || !p.Old) && c.newer(p):
+		return Fall{Effect: Updated, Rule: protocol.RuleWake}
 	case j.Stale:
 		return Fall{Rule: ruleRenewed}
+	case p.Old && c.Is != nil:
+		return s.outlives(c, p, ruleSevenDays)
 	case c.Is == nil && (s.onlyEpoch() && c.Epoch < s.After.Epoch || !s.After.inForce(p.Authority)):
 		return s.outlives(c, p, ruleLeftThere)
 	case c.Assigned && !c.namesake(p) && Leaves(c.Device, p.Family, s.Leaving):
 		return Fall{Effect: Unassigned, Rule: protocol.RuleUnassigned}
 	}
 	return Fall{}
+}
+
+// Gain says what becomes of p, which is meant for c's device: it comes, unless one with its name and family is there, whose
+// [Scene.Fall] says it.
+func (s *Scene) Gain(c *Subject, j *Judgement, p Profile) Fall {
+	f := Fall{Effect: Installed, Rule: protocol.RuleWake}
+	switch {
+	case j.ends(), !c.Assigned, among(c.Has, p) != nil, c.refused(&p):
+		return Fall{}
+	case j.Pending && s.After.coexists():
+		f.Rule = j.moves()
+	case j.Pending, j.Stale:
+		f.Rule = ruleRenewed
+	}
+	return f
+}
+
+// ends tells whether the device's enrolment does, and its profiles with it.
+func (j *Judgement) ends() bool { return j.Leaving || j.MustEnrol || j.Stranded == TopicChanged }
+
+// moves is the rule by which the profiles of a device go that a licence moves.
+func (j *Judgement) moves() protocol.Rule {
+	if j.After.Authority == protocol.Office365 {
+		return protocol.RuleLicenceLost
+	}
+	return ruleReplaced
 }
 
 // outlives is the end of a profile of the old authority after a change of the tenant's.
@@ -109,16 +143,31 @@ func (t *Tenant) inForce(a protocol.Authority) bool {
 }
 
 // namesake tells whether a profile with p's name and family is meant for the device.
-func (c *Subject) namesake(p Profile) bool {
+func (c *Subject) namesake(p Profile) bool { return among(c.Gets, p) != nil }
+
+// newer tells whether another version of p is meant for the device.
+func (c *Subject) newer(p Profile) bool {
+	g := among(c.Gets, p)
+	return g != nil && g.Version != p.Version && g.Version != 0 && p.Version != 0 && !c.refused(g)
+}
+
+// refused tells whether the device does not take this version of p.
+func (c *Subject) refused(p *Profile) bool {
+	f := among(c.Failed, *p)
+	return f != nil && f.Version == p.Version
+}
+
+// among finds the profile with p's name and family; nil: there is none.
+func among(list []Profile, p Profile) *Profile {
 	if p.Name == "" {
-		return false
+		return nil
 	}
-	for i := range c.Gets {
-		if g := &c.Gets[i]; g.Name == p.Name && g.Family == p.Family {
-			return true
+	for i := range list {
+		if g := &list[i]; g.Name == p.Name && g.Family == p.Family {
+			return g
 		}
 	}
-	return false
+	return nil
 }
 
 // LeavingSettings say what becomes of configuration that is unassigned where the platform leaves it open (AUTH-55).

@@ -12,10 +12,10 @@ func (w *World) coexists() bool {
 	return w.Tenant.Authority == protocol.Office365 && w.Tenant.Coexistence
 }
 
-// ownerOf is whose profiles the device in state s should have: those of the authority that its next completed check-in
+// OwnerOf is whose profiles the device in state s should have: those of the authority that its next completed check-in
 // registers it with. In a co-managed tenant Intune's are another authority's than those of Intune alone (AUTH-21). Those
 // of a userless device end with the tenant's authority, though it stays where it is registered (AUTH-28).
-func (w *World) ownerOf(s *State) protocol.Authority {
+func (w *World) OwnerOf(s *State) protocol.Authority {
 	to, _, _ := w.Target(s)
 	switch {
 	case s.User == 0 && !w.coexists():
@@ -97,7 +97,7 @@ func (d *decision) register() {
 		d.out.Changed |= Wakes
 	}
 	for i := range n.Profiles {
-		if p := n.Profiles[i].Profile; n.Profiles[i].State != Removing && d.w.old(p, d.w.ownerOf(n)) {
+		if p := n.Profiles[i].Profile; n.Profiles[i].State != Removing && d.w.Old(p, d.w.OwnerOf(n)) {
 			d.journal(WhatRedundant, protocol.RuleNamesake, d.w.profile(p).Name)
 		}
 	}
@@ -111,7 +111,7 @@ func (w *World) Notice(s *State) protocol.Notice {
 	if n.Epoch == 0 || s.Epoch == n.Epoch && w.coexists() { // in its epoch only a licence moves it, and the check-in removes what is old (AUTH-23)
 		return n
 	}
-	if w.leavesOld(s, w.ownerOf(s)) {
+	if w.leavesOld(s, w.OwnerOf(s)) {
 		n.Rule = protocol.RuleSevenDays
 	}
 	return n
@@ -131,16 +131,16 @@ func (w *World) refreshes(s *State, owner protocol.Authority) bool {
 // leavesOld tells whether the device in state s has profiles of the authority before.
 func (w *World) leavesOld(s *State, owner protocol.Authority) bool {
 	for i := range s.Profiles {
-		if w.old(s.Profiles[i].Profile, owner) {
+		if w.Old(s.Profiles[i].Profile, owner) {
 			return true
 		}
 	}
 	return false
 }
 
-// old tells whether a profile is of another authority than the one whose profiles a device should have, so that it ends
+// Old tells whether a profile is of another authority than the owner, whose profiles a device should have, so that it ends
 // with that. What is outside the five families has no such end (AUTH-36).
-func (w *World) old(p protocol.Profile, owner protocol.Authority) bool {
+func (w *World) Old(p protocol.Profile, owner protocol.Authority) bool {
 	q := w.profile(p)
 	return q.Authority != owner && q.Family != protocol.NoFamily
 }

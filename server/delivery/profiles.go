@@ -17,6 +17,9 @@ const (
 // maxTries is how often the installation or removal of a profile is tried.
 const maxTries = 3
 
+// GivenUp tells whether the device failed to install the profile so often that it is not asked again.
+func (a *Assigned) GivenUp() bool { return a.State == InstallFailed && a.Tries >= maxTries }
+
 // profile returns what the catalogue knows of p; the zero Profile when that is nothing.
 func (w *World) profile(p protocol.Profile) *Profile {
 	if int(p) >= len(w.Profiles) {
@@ -26,7 +29,7 @@ func (w *World) profile(p protocol.Profile) *Profile {
 }
 
 // SetOf returns the index into w.Sets of the profiles that the device in state s should have.
-func (w *World) SetOf(s *State) int { return int(w.index(s, w.ownerOf(s))) }
+func (w *World) SetOf(s *State) int { return int(w.index(s, w.OwnerOf(s))) }
 
 // index returns the index of the profiles of owner that the device in state s should have: those of its user's sets that its
 // workloads bring, where Configuration Manager decides the others (AUTH-12, AUTH-51).
@@ -71,7 +74,7 @@ func (w *World) set(s *State, owner protocol.Authority) *Set {
 // earlier conversation is tried once more.
 func (d *decision) reconcile(again bool) {
 	n := d.n
-	owner := d.w.ownerOf(n)
+	owner := d.w.OwnerOf(n)
 	set := d.w.set(n, owner)
 	refresh := d.w.refreshes(n, owner)
 	if !refresh && (n.Set == set.Version || n.Set == Unsettled && !again) {
@@ -96,7 +99,7 @@ func (d *decision) reconcile(again bool) {
 		case a.State == Installed && !refresh:
 		case a.State == RemoveFailed: // wanted again before it was gone
 			d.put(p, Installed, 0)
-		case a.State == InstallFailed && a.Tries >= maxTries:
+		case a.GivenUp():
 		case a.State == InstallFailed && !again:
 			d.unsettle()
 		default:
@@ -118,7 +121,7 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		a := n.Profiles[i]
 		p := d.w.profile(a.Profile)
 		switch {
-		case d.w.old(a.Profile, owner) != old:
+		case d.w.Old(a.Profile, owner) != old:
 		case a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile): // not there, and nobody wants it there
 			d.drop(a.Profile)
 			i--
@@ -178,9 +181,9 @@ func (d *decision) over() bool {
 
 // whyGone is the rule by which a profile leaves the device, and what the journal calls it.
 func (d *decision) whyGone(p protocol.Profile) (protocol.Rule, What) {
-	owner := d.w.ownerOf(d.n)
+	owner := d.w.OwnerOf(d.n)
 	switch {
-	case !d.w.old(p, owner):
+	case !d.w.Old(p, owner):
 		return protocol.RuleUnassigned, WhatProfileRemoved
 	case d.w.coexists() && owner == protocol.Office365:
 		return protocol.RuleLicenceLost, WhatProfileRemoved
