@@ -2,7 +2,7 @@ package store
 
 import (
 	"bytes"
-	"container/heap"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,15 +18,36 @@ import (
 type Memory struct {
 	applying sync.Mutex // held by Apply
 
-	mu      sync.Mutex // guards everything below
+	mu      guard // guards everything below
 	closed  bool
 	byID    map[string]*record
-	records []*record // by number; [0] and those that are gone are nil
-	due     dueHeap
-	journal []Line
+	records []*record                  // by number; [0] and those that are gone are nil
+	blank   []record                   // for those to come
+	due     Calendar                   // by number
+	taken   []Due                      // of the latest Due
+	journal []Line                     // by Seq
+	lines   uint64                     // written so far
 	removed map[protocol.Device]string // what the wire called those that are gone
 	content *Content
 	identities
+}
+
+// A guard is a mutex that is left alone where only one goroutine comes.
+type guard struct {
+	mutex sync.Mutex
+	alone bool
+}
+
+func (g *guard) Lock() {
+	if !g.alone {
+		g.mutex.Lock()
+	}
+}
+
+func (g *guard) Unlock() {
+	if !g.alone {
+		g.mutex.Unlock()
+	}
 }
 
 // NewMemory returns an empty store.
@@ -35,6 +56,21 @@ func NewMemory() *Memory {
 		byID: make(map[string]*record), records: make([]*record, 1), removed: make(map[protocol.Device]string), content: new(Content).With(new(Change)), identities: newIdentities(),
 	}
 }
+
+// NewAlone returns an empty store for a rehearsal: one goroutine has it alone, so that nothing is locked, and what a server only
+// shows is not kept, neither the history of commands nor what the journal says of single devices, but for its newest line.
+// Only of such a store may states be borrowed ([Memory.Lend]).
+func NewAlone() *Memory {
+	m := NewMemory()
+	m.mu.alone = true
+	return m
+}
+
+// Alone tells whether one goroutine has the store alone.
+func (m *Memory) Alone() bool { return m.mu.alone }
+
+// blanks is how many records are made at once.
+const blanks = 64
 
 // exchangesKept is how many answers for repeated messages are kept of one device.
 const exchangesKept = 8
@@ -50,8 +86,8 @@ type record struct {
 	held    bool
 	waiting []chan struct{} // in order; a closed one has been given the device
 
-	state     delivery.State // its holder may read it without the lock
-	facts     delivery.Facts
+	state     delivery.State           // its holder may read it without the lock
+	facts     *delivery.Facts          // nil: it said nothing
 	history   []delivery.CommandChange // by Seq
 	exchanges []delivery.Exchange      // oldest first
 }
@@ -117,10 +153,18 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 		}
 		r := m.byID[id]
 		if r == nil {
-			r = &record{m: m, id: strings.Clone(id), number: protocol.Device(len(m.records))}
+			if len(m.blank) == 0 {
+				m.blank = make([]record, blanks)
+			}
+			r, m.blank = &m.blank[0], m.blank[1:]
+			r.m, r.id, r.number = m, id, protocol.Device(len(m.records))
+			if !m.mu.alone { // else whoever calls keeps it as well
+				r.id = strings.Clone(id)
+			}
 			r.state.Device = r.number
 			m.byID[r.id] = r
 			m.records = append(m.records, r)
+			m.due.Grow(len(m.records))
 		}
 		if err := r.hold(ctx); err != nil {
 			return nil, fmt.Errorf("device %q: %w", id, err)
@@ -200,6 +244,7 @@ func (r *record) End() {
 func (r *record) forget() {
 	delete(r.m.byID, r.id)
 	r.m.records[r.number] = nil
+	r.m.due.Set(uint32(r.number), 0)
 	if !r.kept && int(r.number) == len(r.m.records)-1 {
 		r.m.records = r.m.records[:r.number]
 	}
@@ -228,10 +273,12 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		}
 	}
 	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
-		r.facts = *out.Facts
+		r.facts = out.Facts
 	}
-	for i := range out.Commands {
-		r.command(&out.Commands[i])
+	if !m.mu.alone {
+		for i := range out.Commands {
+			r.command(&out.Commands[i])
+		}
 	}
 	for i := range out.Effects {
 		m.effect(now, r.number, &out.Effects[i])
@@ -250,10 +297,9 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		return nil
 	}
 	r.kept = true
-	was := dueOf(&r.state)
 	r.state = out.State
 	r.state.Device = r.number
-	m.schedule(r, was)
+	m.schedule(r)
 	return nil
 }
 
@@ -273,8 +319,12 @@ func (r *record) command(c *delivery.CommandChange) {
 func (m *Memory) effect(now protocol.Time, d protocol.Device, e *delivery.Effect) {
 	switch e.Kind {
 	case delivery.Journal:
+		if n := len(m.journal); m.mu.alone && n > 0 && m.journal[n-1].Device != 0 {
+			m.journal = m.journal[:n-1]
+		}
+		m.lines++
 		m.journal = append(m.journal, Line{
-			Seq: uint64(len(m.journal)) + 1, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
+			Seq: m.lines, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
 		})
 	case delivery.Bind:
 		m.bind(e.Fingerprint, d)
@@ -293,10 +343,19 @@ func (m *Memory) Records(_ context.Context, after protocol.Device, n int) ([]Rec
 	var out []Record
 	for i := int(after) + 1; i < len(m.records) && len(out) < n; i++ {
 		if r := m.records[i]; r != nil && r.kept {
-			out = append(out, Record{ID: r.id, State: r.state, Facts: r.facts})
+			out = append(out, r.whole())
 		}
 	}
 	return out, nil
+}
+
+// whole is the record as administrators see it. The caller has the lock.
+func (r *record) whole() Record {
+	whole := Record{ID: r.id, State: r.state}
+	if r.facts != nil {
+		whole.Facts = *r.facts
+	}
+	return whole
 }
 
 // Record returns one record.
@@ -307,7 +366,7 @@ func (m *Memory) Record(_ context.Context, d protocol.Device) (Record, error) {
 		return Record{}, ErrClosed
 	}
 	if r := m.find(d); r != nil {
-		return Record{ID: r.id, State: r.state, Facts: r.facts}, nil
+		return r.whole(), nil
 	}
 	return Record{}, fmt.Errorf("device %d: %w", d, ErrNotFound)
 }
@@ -336,7 +395,8 @@ func (m *Memory) Journal(_ context.Context, f LineFilter, n int) ([]Line, error)
 		return nil, ErrClosed
 	}
 	var out []Line
-	for i := min(f.After, uint64(len(m.journal))); i < uint64(len(m.journal)) && len(out) < n; i++ {
+	i, _ := slices.BinarySearchFunc(m.journal, f.After, func(l Line, seq uint64) int { return cmp.Compare(l.Seq, seq+1) })
+	for ; i < len(m.journal) && len(out) < n; i++ {
 		if f.Picks(&m.journal[i]) {
 			out = append(out, m.journal[i])
 		}
@@ -381,7 +441,7 @@ func (m *Memory) JournalEnd(context.Context) (uint64, error) {
 	if m.closed {
 		return 0, ErrClosed
 	}
-	return uint64(len(m.journal)), nil
+	return m.lines, nil
 }
 
 // VerifyJournal makes the chain of a journal that nobody else can reach, so that it has a head too.
@@ -405,24 +465,8 @@ func dueOf(s *delivery.State) protocol.Time {
 	return s.Wake.Due
 }
 
-// schedule has the order of wake-ups know of r's, which was due at was. What it knew before is left behind and
-// passed over later. The caller has the lock.
-func (m *Memory) schedule(r *record, was protocol.Time) {
-	if due := dueOf(&r.state); due != 0 && due != was {
-		heap.Push(&m.due, wakeUp{due, r.number})
-	}
-}
-
-// A wakeUp is that device d was due at due; it may have changed since.
-type wakeUp struct {
-	due protocol.Time
-	d   protocol.Device
-}
-
-func (m *Memory) valid(w wakeUp) bool {
-	r := m.find(w.d)
-	return r != nil && dueOf(&r.state) == w.due
-}
+// schedule has the calendar know when r is due. The caller has the lock.
+func (m *Memory) schedule(r *record) { m.due.Set(uint32(r.number), dueOf(&r.state)) }
 
 // Due returns the devices whose wake-up is due.
 func (m *Memory) Due(_ context.Context, now protocol.Time, n int) ([]protocol.Device, error) {
@@ -431,17 +475,10 @@ func (m *Memory) Due(_ context.Context, now protocol.Time, n int) ([]protocol.De
 	if m.closed {
 		return nil, ErrClosed
 	}
-	var found []wakeUp
-	for len(found) < n && len(m.due) > 0 && m.due[0].due <= now {
-		w := heap.Pop(&m.due).(wakeUp)
-		if m.valid(w) && (len(found) == 0 || found[len(found)-1] != w) {
-			found = append(found, w)
-		}
-	}
+	m.taken = m.due.Take(m.taken[:0], now, n)
 	var out []protocol.Device
-	for _, w := range found {
-		heap.Push(&m.due, w)
-		out = append(out, w.d)
+	for _, d := range m.taken {
+		out = append(out, protocol.Device(d.Device))
 	}
 	return out, nil
 }
@@ -453,28 +490,8 @@ func (m *Memory) NextDue(context.Context) (protocol.Time, error) {
 	if m.closed {
 		return 0, ErrClosed
 	}
-	for len(m.due) > 0 {
-		if m.valid(m.due[0]) {
-			return m.due[0].due, nil
-		}
-		heap.Pop(&m.due)
-	}
-	return 0, nil
-}
-
-type dueHeap []wakeUp
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	return h[i].due < h[j].due || h[i].due == h[j].due && h[i].d < h[j].d
-}
-func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)   { *h = append(*h, x.(wakeUp)) }
-func (h *dueHeap) Pop() any {
-	old := *h
-	w := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return w
+	next, _ := m.due.First()
+	return next.At, nil
 }
 
 // Load returns the catalogue.

@@ -41,9 +41,8 @@ func (m *Memory) Apply(ctx context.Context, now protocol.Time, c *Change) error 
 	m.content = m.content.With(c)
 	for i, d := range c.Wake {
 		r := held[d]
-		was := dueOf(&r.state)
 		r.state.Wake = r.state.Wake.Ask(c.WakeAt.Add(time.Duration(i)*c.Spacing), delivery.Changed)
-		m.schedule(r, was)
+		m.schedule(r)
 	}
 	for i := range c.Lines {
 		m.effect(now, 0, &c.Lines[i])

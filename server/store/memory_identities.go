@@ -12,7 +12,7 @@ import (
 type identities struct {
 	grants  map[[32]byte]*Grant
 	busy    map[[32]byte]chan struct{} // grants that somebody decides on; closed when they are free again
-	issued  map[delivery.Fingerprint]delivery.Credential
+	issued  map[delivery.Fingerprint]*delivery.Credential
 	keys    map[[32]byte]bool
 	tickets map[[32]byte]*Ticket
 }
@@ -20,7 +20,7 @@ type identities struct {
 func newIdentities() identities {
 	return identities{
 		grants: make(map[[32]byte]*Grant), busy: make(map[[32]byte]chan struct{}),
-		issued: make(map[delivery.Fingerprint]delivery.Credential), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
+		issued: make(map[delivery.Fingerprint]*delivery.Credential), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
 	}
 }
 
@@ -31,15 +31,12 @@ func (i *identities) mayBind(f delivery.Fingerprint, d protocol.Device) bool {
 }
 
 func (i *identities) bind(f delivery.Fingerprint, d protocol.Device) {
-	c := i.issued[f]
-	c.Device = d
-	i.issued[f] = c
+	i.issued[f].Device = d
 }
 
 func (i *identities) revoke(f delivery.Fingerprint) {
-	if c, known := i.issued[f]; known {
+	if c := i.issued[f]; c != nil {
 		c.Revoked = true
-		i.issued[f] = c
 	}
 }
 
@@ -103,7 +100,8 @@ func (m *Memory) Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant
 	}
 	used := issued.Grant
 	m.grants[hash] = &used
-	m.issued[issued.Credential.Fingerprint] = issued.Credential
+	made := issued.Credential
+	m.issued[made.Fingerprint] = &made
 	m.keys[used.Key] = true
 	if t := m.tickets[hash]; t != nil {
 		t.UsedAt = used.UsedAt
@@ -118,11 +116,11 @@ func (m *Memory) Credential(_ context.Context, f delivery.Fingerprint) (delivery
 	if m.closed {
 		return delivery.Credential{}, ErrClosed
 	}
-	c, known := m.issued[f]
-	if !known {
-		return c, fmt.Errorf("certificate %x: %w", f[:8], ErrNotFound)
+	c := m.issued[f]
+	if c == nil {
+		return delivery.Credential{}, fmt.Errorf("certificate %x: %w", f[:8], ErrNotFound)
 	}
-	return c, nil
+	return *c, nil
 }
 
 // KeyUsed tells whether a key has a certificate.
