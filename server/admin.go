@@ -63,6 +63,10 @@ func (s *Server) affected(ctx context.Context, changed []bool, switched bool, c 
 
 // eachRecord calls f with every record, by number.
 func (s *Server) eachRecord(ctx context.Context, f func(r *store.Record)) error {
+	if s.alone != nil {
+		s.alone.each(f)
+		return nil
+	}
 	for after := protocol.Device(0); ; {
 		page, err := s.store.Records(ctx, after, sweepPage)
 		if err != nil {

@@ -46,12 +46,12 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time, p *pace) (more
 		if p.holds() {
 			return true, failed
 		}
-		page, err := s.store.Records(ctx, c.Cursor, p.burst())
+		page, err := s.page(ctx, c.Cursor, p.burst())
 		if err != nil {
 			return true, errors.Join(failed, err)
 		}
 		n := 0
-		for n < len(page) && c.Turn(page[n].State.Device) <= now.Add(turnsAhead) {
+		for n < len(page) && c.Turn(page[n].Device) <= now.Add(turnsAhead) {
 			n++
 		}
 		failed = errors.Join(failed, s.wakePage(ctx, now, snap, page[:n]))
@@ -63,7 +63,7 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time, p *pace) (more
 		}
 		switch {
 		case n > 0 && (n < len(page) || len(page) == p.burst()):
-			c.Cursor = page[n-1].State.Device
+			c.Cursor = page[n-1].Device
 		case n == len(page):
 			c.Cursor = delivery.Over
 		}
@@ -76,15 +76,30 @@ func (s *Server) campaign(ctx context.Context, now protocol.Time, p *pace) (more
 	}
 }
 
+// page returns the states of up to n devices with numbers above after, ascending.
+func (s *Server) page(ctx context.Context, after protocol.Device, n int) (page []*delivery.State, err error) {
+	if s.alone != nil {
+		return s.alone.page(after, n), nil
+	}
+	records, err := s.store.Records(ctx, after, n)
+	for i := range records {
+		page = append(page, &records[i].State)
+	}
+	return page, err
+}
+
 // wakePage wakes enrolled devices, many at once. One that fails to be kept does not hold up the others (HST-083).
-func (s *Server) wakePage(ctx context.Context, now protocol.Time, snap *snapshot, page []store.Record) error {
+func (s *Server) wakePage(ctx context.Context, now protocol.Time, snap *snapshot, page []*delivery.State) error {
 	var mu sync.Mutex
 	var failed error
 	var g errgroup.Group
 	g.SetLimit(pushesAtOnce)
-	for i := range page {
-		st := &page[i].State
+	for _, st := range page {
 		if st.Life != delivery.Enrolled || st.Push.Unreachable || st.Push.Token == nil || snap.world.InGap(st.Platform) {
+			continue
+		}
+		if s.alone != nil {
+			failed = errors.Join(failed, s.wake(ctx, now, snap, st))
 			continue
 		}
 		g.Go(func() error {

@@ -21,43 +21,53 @@ import (
 // line counts) and comes back as a [*protocol.Refusal], wrapped. An Enrol finds its device by ev.ID and makes it where there
 // is none; any other event by ev.Device or, where that is 0, by ev.ID. A device that is unknown is store.ErrNotFound.
 func (s *Server) Handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
-	ready := ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Ready
-	if ready {
-		out.State = delivery.State{} // of the call before; a repeat does not fill it
-	}
-	err := s.handle(ctx, now, ev, out)
-	if err == nil && ready { // while no device is held
-		err = s.displace(ctx, now, &out.State)
+	decided, err := s.handle(ctx, now, ev, out)
+	if err == nil && decided && out.Refusal.Rule != "" {
+		no := out.Refusal // out will be used again
+		err = fmt.Errorf("%s: %w", ev.Kind, &no)
 	}
 	return err
 }
 
-func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+// handle is Handle that leaves a refusal in out. A repeat is not decided again.
+func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) (decided bool, err error) {
+	decided, err = s.decide(ctx, now, ev, out)
+	if err == nil && decided && out.Refusal.Rule == "" && ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Ready {
+		err = s.displace(ctx, now, &out.State) // while no device is held
+	}
+	return decided, err
+}
+
+func (s *Server) decide(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) (decided bool, err error) {
 	tx, err := s.begin(ctx, ev)
 	if err != nil {
-		return fmt.Errorf("%s: %w", ev.Kind, err)
+		return false, fmt.Errorf("%s: %w", ev.Kind, err)
 	}
 	defer tx.End() // gives up what was not committed
 	if tx.Answered(ev.Key, out) {
-		return nil // a repeat: the bytes of the first time, nothing decided again
+		return false, nil // a repeat: the bytes of the first time, nothing decided again
 	}
 	if ev.Seed == ([2]uint64{}) && (ev.Kind == delivery.CheckInRound || ev.Kind == delivery.Administered) {
 		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
 	}
-	enrols := ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Enrol && ev.Credential.User != 0
-	if enrols {
+	if enrols(ev) {
 		if ev.Devices, err = s.counted(ctx, now, ev.Credential.User, tx.State().Device); err != nil {
-			return fmt.Errorf("%s: %w", ev.Kind, err)
+			return false, fmt.Errorf("%s: %w", ev.Kind, err)
 		}
-	}
-	var before *delivery.State
-	if s.cfg.Observe != nil {
-		kept := *tx.State()
-		before = &kept
 	}
 	// The world is looked at while the device is held, so that a device never goes back to an older one.
 	world := s.World()
 	delivery.Decide(now, world, tx.State(), ev, out) // pure
+	return true, s.keep(ctx, now, world, tx, ev, out)
+}
+
+// enrols tells whether ev is the hello of a user's device.
+func enrols(ev *delivery.Event) bool {
+	return ev.Kind == delivery.CheckInRound && ev.Verb == protocol.Enrol && ev.Credential.User != 0
+}
+
+// keep commits what was decided of ev, with what the decision could not know, and acts on it.
+func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.World, tx store.Tx, ev *delivery.Event, out *delivery.Outcome) error {
 	if err := s.fill(ctx, now, world, out); err != nil {
 		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
 	}
@@ -69,13 +79,19 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
 	}
 	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
+	var before *delivery.State
+	observed := s.cfg.Observe != nil && !(s.cfg.ChangesOnly && out.Steady())
+	if observed {
+		before = s.before()
+		*before = *tx.State()
+	}
 	if err := tx.Commit(now, out); err != nil { // state, outbox, exchange
 		return fmt.Errorf("%s: %w", ev.Kind, err)
 	}
 	if lines {
 		s.journal.ring()
 	}
-	if enrols && out.Refusal.Rule == "" {
+	if enrols(ev) && out.Refusal.Rule == "" {
 		s.owners.add(out.State.User, out.State.Device)
 	}
 	if out.Changed&delivery.Gone != 0 {
@@ -84,17 +100,21 @@ func (s *Server) handle(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if out.State.Life == delivery.Enrolling && ev.Kind == delivery.CheckInRound {
 		s.outbox.began(now)
 	}
-	if s.cfg.Observe != nil {
+	if observed {
 		s.cfg.Observe(now, world, ev, before, &out.State, out)
 	}
 	if out.Changed&delivery.Wakes != 0 {
 		s.outbox.nudge() // its worker sends the wake-up, at least once; a crash here loses none
 	}
-	if out.Refusal.Rule != "" {
-		no := out.Refusal // out will be used again
-		return fmt.Errorf("%s: %w", ev.Kind, &no)
-	}
 	return nil
+}
+
+// before is where the state before a commit is kept for whoever observes it.
+func (s *Server) before() *delivery.State {
+	if s.alone != nil {
+		return &s.alone.before
+	}
+	return new(delivery.State)
 }
 
 // name puts the device's name into the lines of its enrolment and of the removal of its record: there the journal's chain
@@ -105,20 +125,29 @@ func (s *Server) name(ctx context.Context, out *delivery.Outcome) error {
 		if e.Kind != delivery.Journal || e.What != delivery.WhatEnrolled && e.What != delivery.WhatRecordRemoved {
 			continue
 		}
-		r, err := s.store.Record(ctx, out.State.Device)
+		id, err := s.idOf(ctx, out.State.Device)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil // it never had one
 		}
 		if err != nil {
 			return err
 		}
-		name := logs.Escape(r.ID)
+		name := logs.Escape(id)
 		if e.Detail != "" {
 			name += ": " + e.Detail
 		}
 		e.Detail = name
 	}
 	return nil
+}
+
+// idOf is what the wire calls a device.
+func (s *Server) idOf(ctx context.Context, d protocol.Device) (string, error) {
+	if s.alone != nil && s.alone.store.Lend(d) != nil {
+		return s.alone.store.ID(d), nil
+	}
+	r, err := s.store.Record(ctx, d)
+	return r.ID, err
 }
 
 // begin takes hold of the event's device.

@@ -139,6 +139,9 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error 
 	if more, err := s.campaign(ctx, now, p); more || err != nil {
 		return err
 	}
+	if s.alone != nil {
+		return s.wakeDue(ctx, now)
+	}
 	var mu sync.Mutex
 	var failed error
 	tried := map[protocol.Device]delivery.Wake{}
@@ -189,10 +192,10 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error 
 
 // wake sends one wake-up, then keeps what became of it: a crash between the two sends it again.
 func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st *delivery.State) error {
-	ev := delivery.Event{Kind: delivery.PushReport, Device: st.Device, Message: delivery.Message{PushedAt: now, Sent: st.Wake}}
+	r := pushed{at: now, sent: st.Wake}
 	switch {
 	case snap.world.InGap(st.Platform): // only some platforms are in the gap; the upload wakes all (AUTH-31)
-		ev.Push, ev.RetryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
+		r.result, r.retryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
 	default:
 		n := push.Notification{
 			Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt), Expires: expires(now, snap.world, st),
@@ -204,16 +207,37 @@ func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st
 		if ctx.Err() != nil {
 			return nil // given up, not answered: it stays due
 		}
-		ev.Push, ev.InactiveSince = a.Result, protocol.At(a.InactiveSince)
+		r.result, r.inactiveSince = a.Result, protocol.At(a.InactiveSince)
 		if a.RetryAfter > 0 {
-			ev.RetryAfter = now.Add(a.RetryAfter)
+			r.retryAfter = now.Add(a.RetryAfter)
 		}
 	}
-	err := s.Handle(ctx, now, &ev, new(delivery.Outcome))
+	err := s.report(ctx, now, st, &r)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // removed meanwhile
 	}
 	return err
+}
+
+// pushed is what became of one wake-up.
+type pushed struct {
+	at, inactiveSince, retryAfter protocol.Time
+	sent                          delivery.Wake
+	result                        delivery.PushResult
+}
+
+// report hears of what became of the wake-up of a device.
+func (s *Server) report(ctx context.Context, now protocol.Time, st *delivery.State, r *pushed) error {
+	if s.alone != nil {
+		return s.reportInPlace(ctx, now, st, r)
+	}
+	ev := delivery.Event{Kind: delivery.PushReport, Device: st.Device}
+	r.tell(&ev)
+	return s.Handle(ctx, now, &ev, new(delivery.Outcome))
+}
+
+func (r *pushed) tell(ev *delivery.Event) {
+	ev.PushedAt, ev.Sent, ev.Push, ev.InactiveSince, ev.RetryAfter = r.at, r.sent, r.result, r.inactiveSince, r.retryAfter
 }
 
 // suspend holds all wake-ups until another push certificate is uploaded, and raises one alarm (APL-102).
@@ -263,12 +287,11 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	}
 	var out delivery.Outcome
 	for after := protocol.Device(0); ; {
-		page, err := s.store.Records(ctx, after, sweepPage)
+		page, err := s.page(ctx, after, sweepPage)
 		if err != nil {
 			return err
 		}
-		for i := range page {
-			st := &page[i].State
+		for _, st := range page {
 			end := renewal.RemovedAt(st.Identity.NotAfter)
 			if silent != 0 && st.LastSeen != 0 && st.Life != delivery.Deleted {
 				end = end.Sooner(st.LastSeen.Add(silent))
@@ -288,7 +311,7 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 		if len(page) < sweepPage {
 			break
 		}
-		after = page[len(page)-1].State.Device
+		after = page[len(page)-1].Device
 	}
 	s.outbox.sweep.Store(int64(max(next, now.Add(sweepLeast))))
 	return nil

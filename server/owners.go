@@ -46,14 +46,26 @@ func (o *owners) devices(u delivery.UserID) []protocol.Device {
 
 // counted are the devices of u, but for one, that count against the limit at now.
 func (s *Server) counted(ctx context.Context, now protocol.Time, u delivery.UserID, but protocol.Device) (n int, err error) {
+	counts := func(st *delivery.State) {
+		if st.Device != but && st.User == u && st.Life == delivery.Enrolled && authority.Counts(now, st.Registered, st.LastSeen) {
+			n++
+		}
+	}
+	if s.alone != nil {
+		for _, d := range s.owners.of[u] {
+			if st := s.alone.store.Lend(d); st != nil {
+				counts(st)
+			}
+		}
+		return n, nil
+	}
 	for _, d := range s.owners.devices(u) {
 		r, err := s.store.Record(ctx, d)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return 0, err
 		}
-		st := &r.State
-		if err == nil && d != but && st.User == u && st.Life == delivery.Enrolled && authority.Counts(now, st.Registered, st.LastSeen) {
-			n++
+		if err == nil {
+			counts(&r.State)
 		}
 	}
 	return n, nil

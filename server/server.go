@@ -39,16 +39,20 @@ type Config struct {
 	Strained func() bool
 
 	// Observe is called after each commit, before anybody else gets the device, with the world that decided. What it is
-	// given is only read and, but for the world, not kept. Nil: nobody.
-	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+	// given is only read and, but for the world, not kept. Nil: nobody. With ChangesOnly it is not called for what is steady
+	// ([delivery.Outcome.Steady]).
+	Observe     func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+	ChangesOnly bool
 
 	Log  logrus.FieldLogger // nil: silent
 	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2
 }
 
-// Server is a tenant's MDM server without its sockets and its clock. Safe for concurrent use.
+// Server is a tenant's MDM server without its sockets and its clock. Safe for concurrent use, but over a store that one
+// goroutine has alone ([store.NewAlone]).
 type Server struct {
 	store store.Store
+	alone *alone // nil: others may come at the same time
 	cfg   Config
 	log   logrus.FieldLogger
 
@@ -80,6 +84,9 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 		return nil, errors.New("server: Config.Store is missing")
 	}
 	s := &Server{store: cfg.Store, cfg: cfg, log: cfg.Log}
+	if m, ok := cfg.Store.(*store.Memory); ok && m.Alone() {
+		s.alone = &alone{store: m}
+	}
 	if s.log == nil {
 		silent := logrus.New()
 		silent.SetOutput(io.Discard)

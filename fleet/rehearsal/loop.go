@@ -28,11 +28,17 @@ type LoopConfig struct {
 	Seed     uint64        // of all chance: the same seed and the same calls tell the same story
 	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
 
-	Observe func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
-	Contact func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
+	// What is called back must not call the loop or its server.
+
+	Observe     func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
+	ChangesOnly bool                                                                                                                 // Observe is not told what is steady ([delivery.Outcome.Steady])
+	Contact     func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
+	Pushed      func(device int, r delivery.PushResult)                                                                              // told each wake-up that is sent; nil: nobody
 
 	// Arrives tells what becomes of a round on its way; nil: nothing.
 	Arrives func(device int, c *protocol.CheckIn) Passage
+
+	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
 // A Passage is what becomes of a message and its answer on their way.
@@ -73,6 +79,7 @@ type Contact struct {
 	Began    protocol.Verb      // the first word; NoVerb: none was said, only profiles have left
 	Done     bool               // the server said that there is nothing more to do
 	Refusal  protocol.Rule      // by which the server ended it; empty: it did not
+	Steady   bool               // nothing came of it: one round, with which the device was seen
 	Executed []protocol.Command // what the device carried out; valid during the call only
 	Deferred int                // commands that it put off
 	Dropped  int                // profiles that have just left by themselves (AUTH-27)
@@ -92,14 +99,17 @@ type Loop struct {
 
 	devices []agent.Device // by index; with them places and the calendar
 	places  []place
-	due     *calendar
+	due     store.Calendar
 	chance  rand.PCG
 	issued  uint64 // identities so far
 
 	mu    sync.Mutex
 	woken []uint32 // whom the push service has reached
 
+	next    protocol.Time  // when the server has something to do; 0: never
+	stale   bool           // next may be another by now
 	ev      delivery.Event // of the round under way, used again and again
+	dressed bool           // ev has what only some rounds have
 	out     delivery.Outcome
 	step    agent.Event
 	actions agent.Actions
@@ -110,11 +120,11 @@ type Loop struct {
 // A place is what the loop keeps of one device beside its core.
 type place struct {
 	handset Handset
-	number  protocol.Device // at the server
-	cert    delivery.Fingerprint
-	topic   string        // that it enrolled with
-	mail    time.Time     // until when the push service keeps a wake-up for it; zero: it has none
-	busy    protocol.Time // locked until then
+	number  protocol.Device      // at the server
+	cert    *delivery.Credential // as the store has it; plain: no more of it than the fingerprint
+	topic   string               // that it enrolled with
+	mail    protocol.Time        // until when the push service keeps a wake-up for it; 0: it has none
+	busy    protocol.Time        // locked until then
 	away    bool
 	awaits  bool // in the setup assistant
 }
@@ -124,7 +134,10 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = 365 * 24 * time.Hour
 	}
-	l := &Loop{cfg: cfg, ctx: ctx, store: store.NewMemory(), now: cfg.Start, due: newCalendar(0, cfg.Start)}
+	l := &Loop{cfg: cfg, ctx: ctx, store: store.NewAlone(), now: cfg.Start}
+	if cfg.plain {
+		l.store = store.NewMemory()
+	}
 	l.chance.Seed(cfg.Seed, 0)
 	return l, l.Restart()
 }
@@ -132,7 +145,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 // Restart ends the server and opens it again over what it has kept.
 func (l *Loop) Restart() (err error) {
 	l.server, err = server.Open(l.ctx, l.Clock(), server.Config{
-		Store: l.store, Push: l, Observe: l.cfg.Observe, Rand: l.chance.Uint64,
+		Store: l.store, Push: l, Observe: l.cfg.Observe, ChangesOnly: l.cfg.ChangesOnly, Rand: l.chance.Uint64,
 		Renewal: func(_ context.Context, _ protocol.Time, _ *delivery.State, challenge string) ([]byte, error) {
 			return []byte(challenge), nil
 		},
@@ -179,7 +192,7 @@ func (l *Loop) Add(h Handset) int {
 	}
 	l.devices = append(l.devices, agent.NewDevice(h.Number, h.Platform, h.Seed))
 	l.places = append(l.places, place{handset: h})
-	l.due.grow(len(l.devices))
+	l.due.Grow(len(l.devices))
 	return i
 }
 
@@ -189,12 +202,7 @@ var noHabits dialect.Habits
 func (l *Loop) Enrol(i int) error {
 	p := &l.places[i]
 	if l.reaches(p) && !managed(&l.devices[i]) {
-		g := store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated}
-		challenge, err := l.server.Grant(l.ctx, l.Clock(), g)
-		if err == nil {
-			err = l.certify(i, challenge)
-		}
-		if err != nil {
+		if err := l.invite(i); err != nil {
 			return fmt.Errorf("device %s: %w", p.handset.ID, err)
 		}
 		p.topic, p.awaits = "", p.handset.Automated
@@ -202,22 +210,22 @@ func (l *Loop) Enrol(i int) error {
 			p.topic = l.server.World().Push.Topic
 		}
 	}
-	return l.tell(i, agent.Event{Kind: agent.Enrol, CheckOut: true})
+	return l.tell(i, agent.Enrol)
 }
 
 // Unenrol has the user of a device take the enrolment off.
 func (l *Loop) Unenrol(i int) error {
-	return l.tell(i, agent.Event{Kind: agent.Unenrol, CheckOut: true})
+	return l.tell(i, agent.Unenrol)
 }
 
 // Sync has the user of a device start a check-in by hand (AUTH-22).
 func (l *Loop) Sync(i int) error {
 	if at := l.devices[i].Due(); at != 0 && at <= l.now { // what is due at the same moment comes first
-		if err := l.tell(i, agent.Event{Kind: agent.Tick}); err != nil {
+		if err := l.tell(i, agent.Tick); err != nil {
 			return err
 		}
 	}
-	return l.tell(i, agent.Event{Kind: agent.Woken})
+	return l.tell(i, agent.Woken)
 }
 
 // Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept.
@@ -228,13 +236,13 @@ func (l *Loop) Reach(i int, there bool) error {
 		return nil
 	}
 	kept := p.mail
-	p.mail = time.Time{}
+	p.mail = 0
 	due := l.devices[i].Due()
 	switch {
-	case kept.After(l.now.Time()):
+	case kept > l.now:
 		return l.Sync(i)
 	case due != 0 && due <= l.now:
-		return l.tell(i, agent.Event{Kind: agent.Tick})
+		return l.tell(i, agent.Tick)
 	}
 	return nil
 }
@@ -245,23 +253,52 @@ func managed(d *agent.Device) bool {
 
 func (l *Loop) reaches(p *place) bool { return !p.away && !l.down }
 
+// invite gets the device an identity to enrol with.
+func (l *Loop) invite(i int) error {
+	p := &l.places[i]
+	if l.cfg.plain {
+		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated})
+		if err != nil {
+			return err
+		}
+		return l.certify(i, challenge)
+	}
+	key, id := l.identity()
+	c := delivery.Credential{Identity: id, Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated}
+	if l.store.Lend(p.number) != nil {
+		c.Device = p.number
+	}
+	c.Fingerprint = sha256.Sum256(key[:])
+	p.cert = l.store.Admit(c)
+	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
+	return nil
+}
+
+// identity is the next identity, and its key.
+func (l *Loop) identity() (key [32]byte, id delivery.Identity) {
+	l.issued++
+	binary.BigEndian.PutUint64(key[:], l.issued)
+	id.NotBefore = l.Clock()
+	id.NotBefore -= id.NotBefore % protocol.Time(time.Second/time.Microsecond) // as X.509 keeps it
+	id.NotAfter = id.NotBefore.Add(l.cfg.Lifetime)
+	return key, id
+}
+
 // certify gets the device the identity that a challenge stands for.
 func (l *Loop) certify(i int, challenge string) error {
-	l.issued++
-	var key [32]byte
-	binary.BigEndian.PutUint64(key[:], l.issued)
-	from := l.Clock()
-	from -= from % protocol.Time(time.Second/time.Microsecond) // as X.509 keeps it
-	until := from.Add(l.cfg.Lifetime)
+	key, id := l.identity()
 	der, err := l.server.Issue(l.ctx, l.Clock(), server.Claim{
 		Challenge: challenge, Request: key, Key: key,
-		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) { return key[:], from, until, nil },
+		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+			return key[:], id.NotBefore, id.NotAfter, nil
+		},
 	})
 	if err != nil {
 		return err
 	}
-	l.places[i].cert = sha256.Sum256(der)
-	l.devices[i].SetIdentity(agent.Identity{NotBefore: from, NotAfter: until})
+	l.stale = true
+	l.places[i].cert = l.store.LendCredential(sha256.Sum256(der))
+	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
 	return nil
 }
 
@@ -275,26 +312,20 @@ const mostIdle = 1000
 func (l *Loop) Run(until protocol.Time) error {
 	again, idle := protocol.Time(0), 0
 	moment, here := protocol.Time(0), 0
+	l.stale = true
 	for {
 		at, tick := protocol.Time(0), false
 		if !l.down {
-			next, err := l.server.Next(l.ctx)
-			if err != nil {
+			if err := l.ask(&idle); err != nil {
 				return err
 			}
-			if idle++; next > l.Clock() || next == 0 {
-				idle = 0
-			}
-			if idle > mostIdle {
-				return fmt.Errorf("the server is due since %s, and at %s it has still not done it", next, l.Clock())
-			}
-			if next != 0 {
-				at, tick = max(next.Add(-l.off), l.now, again), true
+			if l.next != 0 {
+				at, tick = max(l.next.Add(-l.off), l.now, again), true
 			}
 		}
-		d, any := l.due.first()
-		if any && (!tick || d.at < at) {
-			at, tick = d.at, false
+		d, any := l.due.First()
+		if any && (!tick || d.At < at) {
+			at, tick = d.At, false
 		}
 		if at == 0 || at > until {
 			break
@@ -303,7 +334,7 @@ func (l *Loop) Run(until protocol.Time) error {
 			moment, here = l.now, 0
 		}
 		if here++; here > mostIdle*(1+len(l.devices)) {
-			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.device].handset.ID)
+			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.Device].handset.ID)
 		}
 		if tick {
 			if err := l.Tick(); err != nil {
@@ -312,11 +343,11 @@ func (l *Loop) Run(until protocol.Time) error {
 			again = l.now.Add(time.Second) // what could not be done now is tried later
 			continue
 		}
-		l.due.set(d.device, 0)
-		if l.places[d.device].away {
+		l.due.Set(d.Device, 0)
+		if l.places[d.Device].away {
 			continue // it acts when it is back
 		}
-		if err := l.tell(int(d.device), agent.Event{Kind: agent.Tick}); err != nil {
+		if err := l.tell(int(d.Device), agent.Tick); err != nil {
 			return err
 		}
 	}
@@ -324,8 +355,27 @@ func (l *Loop) Run(until protocol.Time) error {
 	return nil
 }
 
+// ask has next be when the server has something to do. Idle counts how often in a row that was now.
+func (l *Loop) ask(idle *int) (err error) {
+	if !l.stale {
+		return nil
+	}
+	if l.next, err = l.server.Next(l.ctx); err != nil {
+		return err
+	}
+	l.stale = false
+	if *idle++; l.next > l.Clock() || l.next == 0 {
+		*idle = 0
+	}
+	if *idle > mostIdle {
+		return fmt.Errorf("the server is due since %s, and at %s it has still not done it", l.next, l.Clock())
+	}
+	return nil
+}
+
 // Tick has the server do what is due, and those who are woken by it check in.
 func (l *Loop) Tick() error {
+	l.stale = true
 	l.server.WatchClock(l.ctx, l.Clock(), l.now.Sub(l.cfg.Start))
 	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
 		return err
@@ -344,9 +394,17 @@ func (l *Loop) Tick() error {
 // other platforms have none yet.
 func (l *Loop) Push(_ context.Context, n push.Notification) push.Answer {
 	i := binary.BigEndian.Uint32(n.Token)
-	d, p := &l.devices[i], &l.places[i]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	a := l.push(i, &n)
+	if l.cfg.Pushed != nil {
+		l.cfg.Pushed(int(i), a.Result)
+	}
+	return a
+}
+
+func (l *Loop) push(i uint32, n *push.Notification) push.Answer {
+	d, p := &l.devices[i], &l.places[i]
 	switch {
 	case n.Topic != l.server.World().Push.Topic && d.Platform().Apple():
 		return push.Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "DeviceTokenNotForTopic"}
@@ -356,19 +414,19 @@ func (l *Loop) Push(_ context.Context, n push.Notification) push.Answer {
 	case !p.away:
 		l.woken = append(l.woken, i)
 	case !n.Expires.IsZero():
-		p.mail = n.Expires.Add(-l.off)
+		p.mail = protocol.At(n.Expires).Add(-l.off)
 	}
 	return push.Answer{Result: delivery.Accepted}
 }
 
 // tell has something happen to a device, and carries out what it then wants done until it rests.
-func (l *Loop) tell(i int, ev agent.Event) error {
+func (l *Loop) tell(i int, what agent.EventKind) error {
 	d := &l.devices[i]
-	l.step = ev
-	l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0]}
+	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
+	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
 	for {
 		d.Step(l.now, &l.step, &l.actions)
-		l.step = agent.Event{}
+		l.step.Kind = 0
 		for k := range l.actions.List {
 			a := &l.actions.List[k]
 			var err error
@@ -388,7 +446,7 @@ func (l *Loop) tell(i int, ev agent.Event) error {
 			break
 		}
 	}
-	l.due.set(uint32(i), d.Due())
+	l.due.Set(uint32(i), d.Due())
 	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
 	}
@@ -403,29 +461,11 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	}
 	l.contact.Done = false
 	if !l.reaches(p) {
-		l.step.Kind = agent.Failed
+		l.fails()
 		return nil
 	}
-	cred, err := l.server.Credential(l.ctx, p.cert)
-	if err != nil {
+	if err := l.dress(i, c); err != nil {
 		return err
-	}
-	l.ev = delivery.Event{Kind: delivery.CheckInRound, ID: p.handset.ID, Message: delivery.Message{CheckIn: *c, Credential: cred, Missing: l.missing}}
-	l.missing = false
-	m := &l.ev.Message
-	switch c.Verb {
-	case protocol.Enrol:
-		h := &p.handset
-		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = h.Platform, h.AndroidAPI, h.CoManaged, p.topic, h.Way, h.OtherMDM
-		if h.Workloads != nil {
-			m.Workloads, m.WorkloadsKnown = *h.Workloads, true
-		}
-	case protocol.Ready:
-		m.Topic, m.Token, m.Awaiting = p.topic, l.token(i), p.awaits
-	}
-	l.ev.Device, m.Device = p.number, p.number // the certificate decides
-	if c.Verb == protocol.Enrol {
-		l.ev.Device = 0
 	}
 	passage := Whole
 	if l.cfg.Arrives != nil {
@@ -433,30 +473,33 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	}
 	switch passage {
 	case Busy:
-		l.contact.Refusal = ruleBusy
-		l.step.RetryAfter = busyAgain
-		fallthrough
+		l.fails()
+		l.contact.Refusal, l.step.RetryAfter = ruleBusy, busyAgain
+		return nil
 	case CutOff:
-		l.step.Kind = agent.Failed
+		l.fails()
 		return nil
 	}
-	err = l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
-	no := new(protocol.Refusal)
+	err := l.round()
+	no := &l.out.Refusal
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		no = &protocol.Refusal{Rule: protocol.RuleRecordKept}
+	case err != nil:
+		return err
+	default:
+		l.contact.Steady = l.contact.Steady && l.out.Steady()
+		l.stale = l.stale || l.out.Changed != 0
+	}
 	switch {
 	case passage == Unanswered:
-		l.step.Kind = agent.Failed
-	case errors.As(err, &no):
-		l.contact.Refusal = no.Rule
-		l.step.Kind = agent.Refused
+		l.fails()
+	case no.Rule != "":
+		l.contact.Refusal, l.contact.Steady = no.Rule, false
+		l.step = agent.Event{Kind: agent.Refused, Notice: p.heard(no.Notice)}
 		if no.RetryAfter > 0 {
 			l.step.Kind, l.step.RetryAfter = agent.Failed, no.RetryAfter
 		}
-		l.step.Notice = p.heard(no.Notice)
-	case errors.Is(err, store.ErrNotFound):
-		l.contact.Refusal = protocol.RuleRecordKept
-		l.step.Kind = agent.Refused
-	case err != nil:
-		return err
 	default:
 		p.number = l.out.State.Device
 		l.contact.Done = l.out.Reply.Kind != protocol.Work
@@ -464,6 +507,62 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 		l.step.Reply.Notice = p.heard(l.out.Reply.Notice)
 	}
 	return nil
+}
+
+// fails is that a round got no answer.
+func (l *Loop) fails() {
+	l.contact.Steady = false
+	l.step = agent.Event{Kind: agent.Failed}
+}
+
+// dress makes ev the round that a device sends. The certificate decides which device it is.
+func (l *Loop) dress(i int, c *protocol.CheckIn) error {
+	p, m := &l.places[i], &l.ev.Message
+	if l.dressed {
+		l.ev, l.dressed = delivery.Event{}, false
+	}
+	switch {
+	case p.cert == nil:
+		m.Credential = delivery.Credential{}
+	case l.cfg.plain:
+		cred, err := l.server.Credential(l.ctx, p.cert.Fingerprint)
+		if err != nil {
+			return err
+		}
+		m.Credential = cred
+	default:
+		m.Credential = *p.cert
+	}
+	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.handset.ID, p.number
+	m.CheckIn, m.Missing = *c, l.missing
+	m.Device = p.number
+	m.Seed = [2]uint64{l.cfg.Seed, uint64(l.now)} // with the device and its count of commands
+	l.missing = false
+	switch c.Verb {
+	case protocol.Enrol:
+		h := &p.handset
+		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = h.Platform, h.AndroidAPI, h.CoManaged, p.topic, h.Way, h.OtherMDM
+		if h.Workloads != nil {
+			m.Workloads, m.WorkloadsKnown = *h.Workloads, true
+		}
+		l.ev.Device, l.dressed = 0, true
+	case protocol.Ready:
+		m.Topic, m.Token, m.Awaiting = p.topic, l.token(i), p.awaits
+		l.dressed = true
+	}
+	return nil
+}
+
+// round has the server decide on ev. What it refuses is in out, and is no error.
+func (l *Loop) round() error {
+	if !l.cfg.plain {
+		return l.server.Round(l.ctx, l.Clock(), &l.ev, &l.out)
+	}
+	err := l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
+	if no := new(protocol.Refusal); errors.As(err, &no) {
+		return nil
+	}
+	return err
 }
 
 // heard is what a device makes of a notice: nothing, where the vendor's cloud manages it.

@@ -102,3 +102,8 @@ type Outcome struct {
 	Facts     *Facts
 	Exchange  Exchange // zero key: none
 }
+
+// Steady tells whether the decision left nothing but when the device was seen and when it is to be woken next.
+func (o *Outcome) Steady() bool {
+	return o.Changed&^Wakes == 0 && o.Reply.Kind != protocol.Work && o.Refusal.Rule == "" && len(o.Effects) == 0 && len(o.Commands) == 0 && o.Exchange.Key == (Key{})
+}

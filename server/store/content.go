@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
 
 	"rollcall/protocol"
 )
@@ -62,8 +63,11 @@ func merge[T any](have, add []T, compare func(a, b *T) int) []T {
 	}
 	out := slices.Clone(have)
 	for i := range add {
-		k, found := slices.BinarySearchFunc(out, add[i], func(a, b T) int { return compare(&a, &b) })
-		if found {
+		k := len(out) // mostly it is after all of them
+		if k > 0 && compare(&out[k-1], &add[i]) >= 0 {
+			k = sort.Search(k, func(k int) bool { return compare(&out[k], &add[i]) >= 0 })
+		}
+		if k < len(out) && compare(&out[k], &add[i]) == 0 {
 			out[k] = add[i]
 		} else {
 			out = slices.Insert(out, k, add[i])

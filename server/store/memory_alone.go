@@ -23,11 +23,21 @@ func (m *Memory) Rewoken(d protocol.Device) {
 	}
 }
 
-// FirstDue is the first wake-up that is due.
-func (m *Memory) FirstDue() (d protocol.Device, at protocol.Time) {
-	first, _ := m.due.First()
-	return protocol.Device(first.Device), first.At
+// TakeDue is Due that appends to dst.
+func (m *Memory) TakeDue(dst []Due, now protocol.Time, n int) []Due { return m.due.Take(dst, now, n) }
+
+// After returns the number of the first device after d; 0: there is none.
+func (m *Memory) After(d protocol.Device) protocol.Device {
+	for i := int(d) + 1; i < len(m.records); i++ {
+		if r := m.records[i]; r != nil && r.kept {
+			return r.number
+		}
+	}
+	return 0
 }
+
+// ID is what the wire calls a device that there is.
+func (m *Memory) ID(d protocol.Device) string { return m.records[d].id }
 
 // LendCredential returns a certificate in place, to be read; nil: it is unknown.
 func (m *Memory) LendCredential(f delivery.Fingerprint) *delivery.Credential { return m.issued[f] }

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// alone is what a server has whose store one goroutine has alone: it decides on states where they are, and keeps what is
+// steady by writing it there. Whatever changes more is committed like everywhere else.
+type alone struct {
+	store  *store.Memory
+	before delivery.State   // for whoever observes
+	ev     delivery.Event   // report of the wake-up under way
+	out    delivery.Outcome // of that
+	due    []store.Due
+	lent   []*delivery.State
+}
+
+// Round is [Server.Handle] of a round of a check-in for who has the store alone: what is refused is in out.Refusal and is no error.
+func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+	if ev.Verb != protocol.Ask {
+		_, err := s.handle(ctx, now, ev, out)
+		return err
+	}
+	st := s.alone.store.Lend(ev.Device)
+	if st == nil {
+		return fmt.Errorf("device %d: %w", ev.Device, store.ErrNotFound)
+	}
+	world := s.World()
+	delivery.Decide(now, world, st, ev, out)
+	if out.Steady() && (s.cfg.Observe == nil || s.cfg.ChangesOnly) {
+		st.LastSeen, st.Queue, st.Pace = out.State.LastSeen, out.State.Queue, out.State.Pace
+		if out.Changed != 0 {
+			s.alone.rewake(st, out.State.Wake)
+		}
+		return nil
+	}
+	tx, err := s.store.Begin(ctx, ev.Device)
+	if err != nil {
+		return err
+	}
+	defer tx.End()
+	return s.keep(ctx, now, world, tx, ev, out)
+}
+
+func (a *alone) rewake(st *delivery.State, w delivery.Wake) {
+	st.Wake = w
+	a.store.Rewoken(st.Device)
+}
+
+// page lends the states of up to n devices with numbers above after, ascending, until it is called again.
+func (a *alone) page(after protocol.Device, n int) []*delivery.State {
+	a.lent = a.lent[:0]
+	for d := a.store.After(after); d != 0 && len(a.lent) < n; d = a.store.After(d) {
+		a.lent = append(a.lent, a.store.Lend(d))
+	}
+	return a.lent
+}
+
+// each is eachRecord. One record is used again and again, without what the device said of itself.
+func (a *alone) each(f func(r *store.Record)) {
+	var r store.Record
+	for d := a.store.After(0); d != 0; d = a.store.After(d) {
+		r.ID, r.State = a.store.ID(d), *a.store.Lend(d)
+		f(&r)
+	}
+}
+
+// wakeDue is wakeAll of what is due, one device after the other: so the order is always the same.
+func (s *Server) wakeDue(ctx context.Context, now protocol.Time) error {
+	a := s.alone
+	var failed error
+	for {
+		snap := s.snap.Load()
+		if !snap.world.Push.Usable(now) {
+			s.outbox.held.Store(snap.world.Push.Topic != "")
+			return failed
+		}
+		if s.holds(now, snap.world) {
+			return failed
+		}
+		a.due = a.store.TakeDue(a.due[:0], now, batch)
+		fresh := false
+		for _, d := range a.due {
+			st := a.store.Lend(protocol.Device(d.Device))
+			sent := st.Wake
+			failed = errors.Join(failed, s.wake(ctx, now, snap, st))
+			fresh = fresh || st.Wake != sent || st.Push.Unreachable
+		}
+		if !fresh || ctx.Err() != nil {
+			return errors.Join(failed, ctx.Err())
+		}
+	}
+}
+
+// reportInPlace is report.
+func (s *Server) reportInPlace(ctx context.Context, now protocol.Time, st *delivery.State, r *pushed) error {
+	a := s.alone
+	a.ev.Kind, a.ev.Device = delivery.PushReport, st.Device
+	r.tell(&a.ev)
+	world := s.World()
+	delivery.Decide(now, world, st, &a.ev, &a.out)
+	if a.out.Steady() && (s.cfg.Observe == nil || s.cfg.ChangesOnly) {
+		if a.out.Changed != 0 {
+			a.rewake(st, a.out.State.Wake)
+		}
+		return nil
+	}
+	tx, err := s.store.Begin(ctx, st.Device)
+	if err != nil {
+		return err
+	}
+	defer tx.End()
+	return s.keep(ctx, now, world, tx, &a.ev, &a.out)
+}
