@@ -69,8 +69,8 @@ func newFortnight(tb testing.TB, devices int) *fortnight {
 	ids, err := s.PutUsers(ctx, start, users)
 	f.must(err)
 	for _, of := range []protocol.Authority{protocol.Office365, protocol.Intune} {
-		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "company mail", Identifier: "com.example.mail", Family: protocol.Email, Payload: []byte("mail"), Groups: []string{"all"}}))
-		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "restrictions", Identifier: "com.example.restrictions", Family: protocol.Configuration, Payload: []byte("restrictions"), Groups: []string{"all"}}))
+		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "company mail", Identifier: "com.example.mail", Family: protocol.Email, Payload: []byte("mail"), Groups: []string{"all"}}, ""))
+		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "restrictions", Identifier: "com.example.restrictions", Family: protocol.Configuration, Payload: []byte("restrictions"), Groups: []string{"all"}}, ""))
 	}
 	platforms := []protocol.Platform{protocol.IOS, protocol.IOS, protocol.IPadOS, protocol.Android, protocol.Windows}
 	for i := range devices {
