@@ -69,8 +69,11 @@ func newFortnight(tb testing.TB, devices int) *fortnight {
 	ids, err := s.PutUsers(ctx, start, users)
 	f.must(err)
 	for _, of := range []protocol.Authority{protocol.Office365, protocol.Intune} {
-		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "company mail", Identifier: "com.example.mail", Family: protocol.Email, Payload: []byte("mail"), Groups: []string{"all"}}, ""))
-		f.must(s.PutProfile(ctx, start, boss, server.ProfileChange{Authority: of, Name: "restrictions", Identifier: "com.example.restrictions", Family: protocol.Configuration, Payload: []byte("restrictions"), Groups: []string{"all"}}, ""))
+		for name, family := range map[string]protocol.Family{"mail": protocol.Email, "restrictions": protocol.Configuration} {
+			p := server.ProfileChange{Authority: of, Name: name, Identifier: "com.example." + name, Family: family, Payload: []byte(name), Groups: []string{"all"}}
+			_, err = s.PutProfile(ctx, start, boss, p, "")
+			f.must(err)
+		}
 	}
 	platforms := []protocol.Platform{protocol.IOS, protocol.IOS, protocol.IPadOS, protocol.Android, protocol.Windows}
 	for i := range devices {
