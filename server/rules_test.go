@@ -217,9 +217,9 @@ func TestAUTH50Off(t *testing.T) {
 	x.refused(second(x.PreviewAuthority(x.ctx, x.now, authority.Change{Authority: protocol.Office365, Force: true})), "AUTH-04")
 }
 
-// TestAUTH06Lock: a fresh device is listed under the authority in force, is locked, and the lock is acknowledged; under
-// BMS, which has none, it is retired instead.
-func TestAUTH06Lock(t *testing.T) {
+// TestAUTH06AUTH46Lock: a fresh device is listed under the authority in force, is locked, and the lock is acknowledged; under
+// BMS, which has none and refuses it, it is retired instead.
+func TestAUTH06AUTH46Lock(t *testing.T) {
 	for _, begin := range []func(*testing.T) *tenant{newTenant, bms} {
 		x := begin(t)
 		in := x.Content().Tenant.Authority
@@ -231,6 +231,11 @@ func TestAUTH06Lock(t *testing.T) {
 		}
 		kind := protocol.Lock
 		if in == protocol.Office365 {
+			x.refused(second(x.Order(server.As(x.ctx, boss.Name), x.now, p.number, protocol.Command{Kind: kind})), protocol.RuleUnsupportedBMS)
+			if l := x.last(delivery.WhatRefused); l.Device != p.number || l.Actor != boss.Name || l.Rule != protocol.RuleUnsupportedBMS {
+				t.Errorf("journal %+v", l)
+			}
+			x.equal("ordered by a refusal", len(p.state().Queue), 0)
 			kind = protocol.Retire
 		}
 		x.must(second(x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: kind})))

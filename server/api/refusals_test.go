@@ -163,8 +163,10 @@ func TestRefusals(t *testing.T) {
 		{"the enrolment's own identifier", intune, "POST", "profiles", func(*office) any {
 			return object{"name": "x", "document": apple.EncodeProfile(apple.NewProfile(server.EnrolmentIdentifier, "Wi-Fi", protocol.WiFi))}
 		}, "AUTH-26", as},
+		{"a removal previewed yesterday", after(intune, "POST", "/rollcall/v1/profiles", object{"name": "wifi", "document": apple.EncodeProfile(apple.NewProfile("org.wifi", "Wi-Fi", protocol.WiFi))}), "DELETE", "profiles?name=wifi&confirm=yesterday", nil, "HST-070", as},
 		// Devices.
 		{"support for a device with a user", intune, "POST", "devices/DEVICE/support-move", nil, "AUTH-18", as},
+		{"a lock under BMS", bms, "POST", "devices/DEVICE/lock", nil, "AUTH-46", as},
 		{"a second lock", after(intune, "POST", "/rollcall/v1/devices/DEVICE/lock", object{}), "POST", "devices/DEVICE/lock", nil, "APL-064", as},
 		{"too many in an hour", after(after(intune, "POST", "/rollcall/v1/devices/DEVICE/wipe", object{}), "POST", "/rollcall/v1/settings", object{"blast_limit": 1}), "POST", "devices/DEVICE/wipe", nil, "HST-071", as},
 	}

@@ -177,6 +177,9 @@ func (d *decision) order() {
 	case order.Kind != protocol.NoCommand && d.leaving() && !(leaves(order.Kind) && d.queued(order.Kind)): // twice is once
 		d.refuse(protocol.RuleRetire, WhatRefused, "the device is leaving already: what is ordered now it would never hear of")
 		return
+	case order.Kind == protocol.Lock && d.s.Registered == protocol.Office365:
+		d.refuse(protocol.RuleUnsupportedBMS, WhatRefused, "the device is under Basic Mobility and Security, which has no remote lock: retire or wipe it")
+		return
 	case order.Kind == protocol.Lock && d.queued(protocol.Lock):
 		d.refuse("APL-064", WhatRefused, "a lock is pending; a second one would leave the device with the first PIN")
 		return
