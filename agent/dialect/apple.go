@@ -161,6 +161,9 @@ func (d *Apple) PowerOn(now protocol.Time) { d.tell(now, &agent.Event{Kind: agen
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Apple) Epoch() uint32 { return d.core.Epoch() }
 
+// Heeds tells whether the device can know a notice of such a change for its server's: the key came with its enrolment profile.
+func (d *Apple) Heeds() bool { return d.bonded() && d.bond.Value().notices != "" }
+
 // Push returns where the device is reached: topic, token and magic. Token nil: it is not managed. The fleet
 // registers the token at the push service, and removes it there when it changes.
 func (d *Apple) Push() (topic string, token []byte, magic string) {

@@ -73,27 +73,33 @@ func (l *Load) came() bool {
 }
 
 // Changes notes that the administration has taken a change of authority, the tenant's epoch-th: every device that is
-// enrolled is to hear of it.
+// enrolled, and can know a notice for its server's, is to hear of it.
 func (l *Load) Changes(epoch uint32) {
 	l.mu.Lock()
 	l.called.epoch = epoch
 	l.mu.Unlock()
-	l.wants(ledger.Change, strconv.Itoa(int(epoch)), true)
+	if l.config.Ledger == nil {
+		return
+	}
+	now, version := protocol.At(l.now()), strconv.Itoa(int(epoch))
+	for _, d := range l.members {
+		if l.beds[l.number.of(d.Number())].heeds {
+			l.config.Ledger.Wanted(now, d.Number(), ledger.Change, version)
+		}
+	}
 }
 
 // Assigns notes that the administration is asked now to have a profile on every device, or on none.
-func (l *Load) Assigns(identifier string, on bool) { l.wants(identifier, "", on) }
-
-func (l *Load) wants(what, version string, on bool) {
+func (l *Load) Assigns(identifier string, on bool) {
 	if l.config.Ledger == nil {
 		return
 	}
 	now := protocol.At(l.now())
 	for _, d := range l.members {
 		if on {
-			l.config.Ledger.Wanted(now, d.Number(), what, version)
+			l.config.Ledger.Wanted(now, d.Number(), identifier, "")
 		} else {
-			l.config.Ledger.Unwanted(now, d.Number(), what)
+			l.config.Ledger.Unwanted(now, d.Number(), identifier)
 		}
 	}
 }

@@ -39,6 +39,7 @@ type bed struct {
 	place    place
 	again    bool // pushed while it talked
 	owes     bool // called by an act, and did not come since
+	heeds    bool // can know a notice of a change of authority for its server's
 }
 
 // A turn is an entry that holds while its device has not changed its place.
