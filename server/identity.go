@@ -153,10 +153,10 @@ func (s *Server) redeem(ctx context.Context, now protocol.Time, hash [32]byte, c
 }
 
 // Adopt keeps a certificate that another authority issued for the device that the wire calls id, as one with which that device,
-// and no other, may enrol, without a user. Whoever calls it trusts that authority with every device: it is for labs. Adopting
-// it again changes nothing. key is the SHA-256 of its public key's PKIX form.
+// and no other, may enrol, without a user and while it is not enrolled (HST-033, HST-051). Whoever calls it trusts that authority with
+// every device that is not: it is for labs. Adopting it again changes nothing. key is the SHA-256 of its public key's PKIX form.
 func (s *Server) Adopt(ctx context.Context, now protocol.Time, i delivery.Identity, der []byte, key [32]byte, id string) (delivery.Credential, error) {
-	g := store.Grant{Hash: sha256.Sum256(append([]byte("adopted "), i.Fingerprint[:]...)), Purpose: delivery.ForEnrolment, ID: id, Expires: now.Add(repeatable)}
+	g := store.Grant{Hash: sha256.Sum256(append([]byte("adopted "), i.Fingerprint[:]...)), Purpose: delivery.Adopted, ID: id, Expires: now.Add(repeatable)}
 	err := s.store.AddGrant(ctx, &g)
 	if err == nil {
 		_, err = s.redeem(ctx, now, g.Hash, Claim{Key: key, Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {

@@ -171,8 +171,8 @@ func TestFleetMake(t *testing.T) {
 	}
 }
 
-// A fleet mints its identities from a lab CA that the server trusts, and shows them as TLS has them or as a proxy would pass
-// them on.
+// A fleet mints its identities from a lab CA that the server trusts, and shows them as TLS has them, as a proxy would pass them on,
+// or as a signature.
 func TestFleetMinted(t *testing.T) {
 	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
 	if err != nil {
@@ -188,10 +188,10 @@ func TestFleetMinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, data := serving(t, func(c *serveConfig) {
-		c.Lab = []*x509.Certificate{ca.Certificate()}
+		c.Lab, c.SignMessage, c.LegacySignature = []*x509.Certificate{ca.Certificate()}, true, true
 		c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
-	for i, auth := range []string{"mtls", "header"} {
+	for i, auth := range []string{"mtls", "header", "signature"} {
 		got := runLoad(t, "--target", s.URL, "--data", data, "--devices", "10", "--rate", "20/s", "--for", "1s", "--seed", fmt.Sprint(i),
 			"--identity", "minted", "--identity-ca", caName, "--identity-key", keyName, "--auth", auth)
 		if x := &got.Load; got.CheckIns.Done < 15 || x.Identity != "minted" || x.Enrolment.Devices != 10 || got.Devices.Enrolled != 10 {

@@ -74,7 +74,7 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "header with a device's certificate (RFC 9440, or PEM with percent signs); taken from trusted proxies alone")
 	flags.StringVar(&f.metrics, "metrics", "", "address and port for /metrics (Prometheus), /healthz and /readyz, without TLS or token: keep it inside (default: none)")
 	flags.IntVar(&f.maxConnections, "max-connections", device.MaxConnections, "connections that are kept at once")
-	flags.StringVar(&f.identityCA, "identity-ca", "", "PEM `FILE` of CAs whose identities are taken too, each for the device that its common name says: for labs and load tests, where whoever has that key can be every device")
+	flags.StringVar(&f.identityCA, "identity-ca", "", "PEM `FILE` of CAs whose identities are taken too, each for the device that its common name says: for labs and load tests, where whoever has that key can be every device that is not enrolled")
 	flags.StringVar(&f.mischief, "mischief", "", "break the statement with this `ID` on purpose, to see rollcall conform find it")
 	_ = flags.MarkHidden("mischief") // never fails: it was added above
 	flags.BoolVar(&f.lab, "lab", false, "this server is in a lab: allow a driven clock on any address, and any number of enrolments")

@@ -44,7 +44,7 @@ func (d *decision) enrol() {
 // begin is a new enrolment: nothing of an old one is left but its history (APL-034).
 func (d *decision) begin() {
 	c, s := &d.in.Credential, d.s
-	mine := c.Device == s.Device || c.ID != "" || c.User != 0 && c.User == s.User
+	mine := c.Device == s.Device || c.ID != "" && c.Purpose != Adopted || c.User != 0 && c.User == s.User
 	if s.Life == Enrolled && !mine {
 		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
 		return

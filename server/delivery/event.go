@@ -25,10 +25,12 @@ func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
 // A Purpose is what an identity certificate was issued for.
 type Purpose uint8
 
-// The purposes: a new enrolment, or the renewal of one.
+// The purposes: a new enrolment, the renewal of one, and an enrolment under an identity of another authority's, which takes the
+// place of no other.
 const (
 	ForEnrolment Purpose = iota + 1
 	ForRenewal
+	Adopted
 )
 
 // AndDelete is the Text of an order to Retire after which the record is removed as well; of a device that is not

@@ -29,8 +29,9 @@ type Config struct {
 	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.
 	EnrolRate float64
 
-	// Lab are authorities beside our own whose identities are taken too, each for the device that its common name says, over TLS
-	// or from a proxy. Whoever has such an authority's key can be every device: for labs and load tests.
+	// Lab are authorities beside our own whose identities are taken too, each for the device that its common name says, over TLS,
+	// from a proxy or as a signature. Whoever has such an authority's key can be every device that is not enrolled: for labs and
+	// load tests.
 	Lab []*x509.Certificate
 
 	// Proxies are the networks of peers who may say, in the header ProxyHeader (empty: [ProxyHeader]) and in X-Forwarded-For,

@@ -141,7 +141,13 @@ func (h *Handler) verifySignature(header string, body []byte) (*x509.Certificate
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSignature, err)
 	}
-	signer, err := certs.VerifyDetached(sig, body, h.ca, h.cfg.Now(), certs.Policy{Legacy: h.cfg.LegacySignature})
+	policy := certs.Policy{Legacy: h.cfg.LegacySignature}
+	signer, err := certs.VerifyDetached(sig, body, h.ca, h.cfg.Now(), policy)
+	for _, ca := range h.lab {
+		if errors.Is(err, certs.ErrForeign) {
+			signer, err = certs.VerifyDetached(sig, body, ca, h.cfg.Now(), policy)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSignature, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rollcall/certs"
+	"rollcall/protocol/apple"
 	"rollcall/server/delivery"
 )
 
@@ -50,6 +51,32 @@ func TestHST033LabIdentities(t *testing.T) {
 	if a, _ := p.do(http.MethodPut, commandPath, nil, encode(p.idle())); a.status != 200 {
 		t.Errorf("Idle of the device itself answered %d after that", a.status)
 	}
+
+	// Nor does a new certificate enrol a device that is enrolled, whoever enrolled it: who has the authority's key can be every
+	// device that nobody else is. Once its enrolment has ended, it may come with another one.
+	owned := l.phone(udid(5)).enrol()
+	for _, id := range []string{udid(1), udid(5)} {
+		thief := l.phoneOf(id, mint(id))
+		if a := thief.send(thief.authenticate()); a.status == 200 {
+			t.Errorf("a second identity for %s enrols it anew", id)
+		}
+		before := l.record(id).State.Identity
+		if a := thief.send(thief.tokenUpdate()); a.status == 200 || l.record(id).State.Identity != before {
+			t.Errorf("a second identity for %s tells where to push", id)
+		}
+	}
+	if !l.logged("HST-051") {
+		t.Errorf("the log does not say why:\n%s", l.log)
+	}
+	for _, p := range []*phone{p, owned} {
+		if a, _ := p.do(http.MethodPut, commandPath, nil, encode(p.idle())); a.status != 200 {
+			t.Errorf("Idle of %s itself answered %d after that", p.id, a.status)
+		}
+	}
+	if a := p.send(apple.Message{MessageType: apple.CheckOut, UDID: p.id, Topic: testTopic}); a.status != 200 {
+		t.Fatalf("CheckOut answered %d", a.status)
+	}
+	l.phoneOf(udid(1), mint(udid(1))).enrol()
 
 	plain := newLab(t)
 	stranger := mint(udid(1))
