@@ -126,8 +126,8 @@ type ownProfile struct {
 	owner protocol.Authority
 }
 
-// slotOf is the authority whose profiles are assigned, and whose push certificate is in use, as the story begins.
-func slotOf(p *population.Population) protocol.Authority {
+// SlotOf is the authority whose profiles are assigned, and whose push certificate is in use, as the story begins.
+func SlotOf(p *population.Population) protocol.Authority {
 	if p.Tenant.Coexistence {
 		return protocol.Intune
 	}

@@ -131,7 +131,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
-		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: slotOf(c.Population),
+		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: SlotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}
 	if f.clock.driven && f.stepper == nil {

@@ -204,7 +204,7 @@ func (f *Fleet) found(ctx context.Context) error {
 		if !f.clock.driven {
 			text = "They enrolled as the run began, each registered with the authority that manages it."
 		}
-		f.done = append(f.done, Act{At: f.start, Name: "Enrolled already: " + devices(n, "device"), Text: text})
+		f.done = append(f.done, Act{At: f.start, Name: SayAlready(n), Text: text})
 		f.mu.Unlock()
 	}
 	return nil

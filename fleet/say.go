@@ -124,6 +124,9 @@ func (c *Cast) sayAbsence(a *plan.Absence) Words {
 	return w
 }
 
+// SayAlready says that so many devices are there when the story begins.
+func SayAlready(n int) string { return "Enrolled already: " + devices(n, "device") }
+
 // SayFault says how a fault begins, and how it ends.
 func SayFault(f *plan.Fault) (begins, ends Words) {
 	length := ""

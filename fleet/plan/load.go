@@ -40,7 +40,7 @@ func Parse(name string, data []byte) (*Plan, error) {
 		return nil, d.errs.or()
 	}
 	p.where = d.where
-	p.file = name
+	p.file, p.text = name, slices.Clone(data)
 	p.fill()
 	unread := d.errs
 	for _, e := range p.contradictions() {

@@ -18,6 +18,7 @@ type Plan struct {
 	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
 	IOwn       []string   `yaml:"i_own" jsonschema_description:"hosts that the plan may be played against; loopback needs no name"`
 
+	text  []byte              // that it was parsed from
 	file  string              // for messages
 	where map[string]position // of each key and list item, by its path
 }
@@ -291,6 +292,9 @@ type Fault struct {
 	DropResponse bool     `yaml:"drop_response" jsonschema_description:"the server's answer is lost on the way"`
 	Reset        bool     `yaml:"reset" jsonschema_description:"the connection is reset in the middle of the request"`
 }
+
+// Source returns the text that the plan was parsed from: what was changed since, such as its seed, is not in it.
+func (p *Plan) Source() string { return string(p.text) }
 
 // Devices returns how many devices the plan makes in all.
 func (p *Plan) Devices() int {

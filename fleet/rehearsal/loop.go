@@ -175,6 +175,9 @@ func (l *Loop) Down(is bool) { l.down = is }
 // Device is the core of a device. Read only.
 func (l *Loop) Device(i int) *agent.Device { return &l.devices[i] }
 
+// Topic is the push topic that a device enrolled with; empty: it has none.
+func (l *Loop) Topic(i int) string { return l.places[i].topic }
+
 // Number is what the server calls a device; 0: it has not heard of it.
 func (l *Loop) Number(i int) protocol.Device { return l.places[i].number }
 

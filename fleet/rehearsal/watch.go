@@ -24,7 +24,7 @@ type Violation struct {
 // end ([Run.Tell]); for I8 it hears who is off the network, for I10 what was previewed. The zero Watch is not ready: use
 // [NewWatch].
 type Watch struct {
-	log *Log
+	add func(Line) // to the log
 
 	mu         sync.Mutex
 	devices    map[protocol.Device]*watched
@@ -53,8 +53,10 @@ type watched struct {
 const Kept = 100
 
 // NewWatch makes a Watch that writes what it sees to log.
-func NewWatch(log *Log) *Watch {
-	return &Watch{log: log, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]protocol.Time{}}
+func NewWatch(log *Log) *Watch { return newWatch(log.Add) }
+
+func newWatch(add func(Line)) *Watch {
+	return &Watch{add: add, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]protocol.Time{}}
 }
 
 // Observe sees one committed event; it is a server's Config.Observe.
@@ -89,7 +91,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	w.settle(now, d)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
-			w.log.Add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
+			w.add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
 		}
 	}
 }

@@ -1,0 +1,301 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+)
+
+// A Config says what is rehearsed, and how.
+type Config struct {
+	Plan       *plan.Plan
+	Population *population.Population
+	Start      protocol.Time        // of the story; 0: the export's moment, else [fleet.Begin]
+	Source     Source               // of the population, for the log's header
+	Log        io.Writer            // takes the event log; nil: nobody does, and its hash is known all the same
+	Progress   func(fleet.Progress) // called after each window; nil: nobody
+	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
+	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
+}
+
+const (
+	partition = 8192             // devices that one server and one worker have at a time
+	window    = 10 * time.Minute // of virtual time, in which partitions need nothing of each other
+)
+
+// Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
+// population by user, each with a server over a store in memory, so that no two need each other but where the plan acts on the
+// whole tenant. The same plan, seed and population give the same Played and the same log, whatever the number of workers.
+//
+// Where ctx ends first there is what was played until then, Partial, and no error. The error says at which moment the plan did
+// what the server refuses, and wraps that [protocol.Refusal].
+func Play(ctx context.Context, c Config) (*Played, error) {
+	p, err := newPlayer(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
+	err = p.story(ctx)
+	if err != nil && ctx.Err() == nil {
+		return nil, err
+	}
+	return p.played(ctx.Err() != nil)
+}
+
+// A player plays one story: it coordinates the partitions, and does on all of them at the same moment what the plan does to the
+// tenant.
+type player struct {
+	cfg   *Config
+	plan  *plan.Plan
+	pop   *population.Population
+	cast  fleet.Cast
+	draws fleet.Draws
+
+	begin, start, end, now protocol.Time // begin: of the foreword
+
+	parts []*part
+	at    []spot // by device of the population
+	acts  []act
+	tenancy
+
+	down              bool
+	drop, reset, busy plan.Share // of requests that meet the fault now
+
+	log     *logWriter
+	told    []fleet.Act
+	gaps    []fleet.Gap
+	lives   []Life // by device of the population
+	hours   []Hour
+	minutes []Minute
+}
+
+// A spot is where a device of the population is.
+type spot struct{ part, index uint32 }
+
+func newPlayer(ctx context.Context, c *Config) (*player, error) {
+	p := &player{cfg: c, plan: c.Plan, pop: c.Population, draws: fleet.DrawsOf(c.Plan)}
+	p.start = c.Start
+	if p.start == 0 {
+		p.start = fleet.Begin
+		if asOf := p.pop.Tenant.AsOf; asOf != 0 {
+			p.start = asOf
+		}
+	}
+	p.cast = fleet.Cast{Plan: p.plan, Population: p.pop, Start: p.start, Plays: func(protocol.Platform) bool { return true }}
+	p.begin = p.start.Add(-p.cast.Foreword())
+	p.end = p.start.Add(time.Duration(p.plan.Until))
+	p.now = p.begin
+	var err error
+	if p.log, err = newLogWriter(c, p); err != nil {
+		return nil, err
+	}
+	p.lives = make([]Life, len(p.pop.Devices))
+	p.minutes = make([]Minute, int(p.end.Sub(p.start)/time.Minute)+1)
+	if err := p.divide(ctx); err != nil {
+		return nil, err
+	}
+	return p, p.setUp(ctx)
+}
+
+// divide makes the partitions: a user's devices stay together.
+func (p *player) divide(ctx context.Context) error {
+	n := max(1, (len(p.pop.Devices)+p.size()-1)/p.size())
+	p.at = make([]spot, len(p.pop.Devices))
+	of := make([]uint32, n)
+	for i := range p.pop.Devices {
+		d := &p.pop.Devices[i]
+		k := i * n / len(p.pop.Devices)
+		if !d.Userless() {
+			k = p.partOf(int(d.User), n)
+		}
+		p.at[i] = spot{uint32(k), of[k]}
+		of[k]++
+	}
+	p.parts = make([]*part, n)
+	for k := range p.parts {
+		p.parts[k] = &part{player: p, number: k, units: make([]unit, 0, of[k])}
+	}
+	for i := range p.pop.Devices {
+		k := p.parts[p.at[i].part]
+		k.units = append(k.units, unit{device: uint32(i)})
+	}
+	for u := range p.pop.Users {
+		k := p.parts[p.partOf(u, n)]
+		if k.users == 0 {
+			k.first = u
+		}
+		k.users++
+	}
+	return p.each(ctx, (*part).open)
+}
+
+// partOf is which of n partitions has user u, and all of that user's devices.
+func (p *player) partOf(u, n int) int { return u * n / len(p.pop.Users) }
+
+// size is how many devices a partition has, about.
+func (p *player) size() int {
+	if p.cfg.Partition == 0 {
+		return partition
+	}
+	return p.cfg.Partition
+}
+
+// each does something in all partitions, by the workers. The error is that of the partition with the lowest number.
+func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context) error) error {
+	workers := p.cfg.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	errs := make([]error, len(p.parts))
+	if workers = min(workers, len(p.parts)); workers == 1 {
+		for k := range p.parts {
+			if errs[k] = do(p.parts[k], ctx); errs[k] != nil {
+				return errs[k]
+			}
+		}
+		return nil
+	}
+	var next atomic.Int32
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for k := int(next.Add(1)) - 1; k < len(p.parts); k = int(next.Add(1)) - 1 {
+				errs[k] = do(p.parts[k], ctx)
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// story plays from the foreword to the end.
+func (p *player) story(ctx context.Context) error {
+	if err := p.found(ctx); err != nil {
+		return err
+	}
+	if err := p.script(); err != nil {
+		return err
+	}
+	if err := p.each(ctx, func(k *part, _ context.Context) error { return k.turn(p.now) }); err != nil {
+		return err
+	}
+	for {
+		for len(p.acts) > 0 && p.acts[0].at <= p.now {
+			a := p.acts[0]
+			p.acts = p.acts[1:]
+			if err := p.act(ctx, &a); err != nil {
+				return err
+			}
+		}
+		if p.now >= p.end {
+			return p.run(ctx, p.end+1)
+		}
+		n := p.now.Sub(p.start)/window + 1
+		to := min(p.end, p.start.Add(n*window))
+		if len(p.acts) > 0 {
+			to = min(to, p.acts[0].at)
+		}
+		if err := p.run(ctx, to); err != nil {
+			return err
+		}
+	}
+}
+
+// run plays all partitions up to a moment, and not what happens in it: then the plan acts first.
+func (p *player) run(ctx context.Context, to protocol.Time) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := p.each(ctx, func(k *part, ctx context.Context) error { return k.run(ctx, to-1) })
+	if err != nil {
+		return err
+	}
+	p.now = min(to, p.end)
+	if err := p.log.take(p.parts); err != nil {
+		return err
+	}
+	p.tally(to)
+	if since := p.now.Sub(p.start); since > 0 && (since%time.Hour == 0 || to > p.end) && len(p.hours) < int((since+time.Hour-1)/time.Hour) {
+		p.hour()
+	}
+	p.report()
+	return nil
+}
+
+// runTo is run, window by window.
+func (p *player) runTo(ctx context.Context, to protocol.Time) error {
+	for p.now < to {
+		if err := p.run(ctx, min(to, p.now.Add(window))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hour notes how the devices stand at the end of an hour.
+func (p *player) hour() {
+	var h Hour
+	for _, k := range p.parts {
+		k.census.into(&h)
+	}
+	p.hours = append(p.hours, h)
+}
+
+// act does what the plan does now.
+func (p *player) act(ctx context.Context, a *act) error {
+	outcome, err := "", error(nil)
+	if a.do != nil {
+		if outcome, err = a.do(ctx, p.now); err != nil {
+			return fmt.Errorf("at %s: %w", p.now, err)
+		}
+	}
+	if a.turns {
+		if err := p.each(ctx, func(k *part, _ context.Context) error { return k.turn(p.now) }); err != nil {
+			return err
+		}
+	}
+	if a.Name == "" {
+		return nil
+	}
+	p.told = append(p.told, fleet.Act{At: p.now, Name: a.Name, Text: strings.TrimSpace(a.Text + " " + outcome), Rule: a.Rule, Fault: a.fault})
+	p.log.tenant(Line{At: p.now, Side: OfPlan, What: a.Name, Rule: a.Rule})
+	return nil
+}
+
+// report tells whoever wants to know how far the story has come.
+func (p *player) report() {
+	if p.cfg.Progress == nil {
+		return
+	}
+	now := fleet.Progress{Start: p.start, Now: p.now, End: p.end, Devices: len(p.pop.Devices), Parts: len(p.plan.Acts)}
+	for _, k := range p.parts {
+		now.Enrolled += k.census.enrolled()
+		now.Counts.Done += k.done
+		now.Counts.Refused += k.refused
+		now.Counts.Wakes += k.wakes
+	}
+	if n := len(p.told); n > 0 {
+		now.Act = p.told[n-1].Name
+	}
+	for i, a := range p.plan.Acts {
+		if p.now >= p.start.Add(time.Duration(a.At)) {
+			now.Part, now.PartName = i+1, a.Name
+		}
+	}
+	now.Gap = len(p.gaps) > 0 && p.gaps[len(p.gaps)-1].Closed == 0
+	p.cfg.Progress(now)
+}

@@ -1,0 +1,105 @@
+package rehearsal
+
+import (
+	"slices"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// tally takes from the partitions what they have counted by the minute since it was called last.
+func (p *player) tally(to protocol.Time) {
+	last := int(min(to, p.end).Sub(p.start) / time.Minute)
+	if last < 0 {
+		return
+	}
+	for m := max(0, last-minutesKept+1); m <= last && m < len(p.minutes); m++ {
+		of := &p.minutes[m]
+		for _, k := range p.parts {
+			x := &k.minutes[m%minutesKept]
+			of.CheckIns += x.CheckIns
+			of.Wakes += x.Wakes
+			of.Issued += x.Issued
+			*x = Minute{}
+		}
+	}
+}
+
+// played is what there is to tell at the end of the story, or where it was cut short.
+func (p *player) played(partial bool) (*Played, error) {
+	out := &Played{
+		Plan: p.plan, Population: p.pop, Seed: p.plan.Seed, Start: p.start, End: max(p.now, p.start), Partial: partial,
+		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps,
+	}
+	for _, k := range p.parts {
+		k.watch.Close(p.now)
+		for i := range k.units {
+			k.closes(i, p.now)
+		}
+		checked, violated, first := k.watch.Result()
+		out.Checked += checked
+		out.Violated += violated
+		out.Violations = append(out.Violations, first...)
+		out.CheckIns += k.done
+		out.Refused += k.refused
+		out.Failed += k.failed
+		out.Enrolments += k.enrolments
+		out.Declined += k.declined
+		out.Renewals += k.renewals
+		out.Removed += k.removed
+	}
+	slices.SortStableFunc(out.Violations, func(a, b Violation) int { return int(a.At - b.At) })
+	out.Violations = out.Violations[:min(len(out.Violations), Kept)]
+	var err error
+	out.LogSHA256, err = p.log.close()
+	out.LogLines = p.log.lines
+	return out, err
+}
+
+// closes ends the life of device i as far as the story goes.
+func (k *part) closes(i int, now protocol.Time) {
+	u := &k.units[i]
+	life := &k.lives[u.device]
+	k.settle(i, k.loop.Number(i), now)
+	life.Away = u.away != 0
+	d := k.loop.Device(i)
+	end := d.Identity().NotAfter
+	life.MustEnrol = d.Phase() == agent.Enrolled && end != 0 && end <= now
+	if p := &k.pop.Devices[u.device]; k.cast.Silent(int(u.device)) && p.CertEnd != 0 { // the export knows better than the identity that it got for the story
+		life.MustEnrol = p.CertEnd <= now
+	}
+	w := k.watch.devices[k.loop.Number(i)]
+	if w == nil || w.state.Life != delivery.Enrolled {
+		return
+	}
+	life.Why = k.why(life, &w.state, now)
+	for _, x := range d.Profiles() {
+		if !slices.Contains(k.world.Sets[k.world.SetOf(&w.state)].Profiles, protocol.Profile(x.Content)) && life.Redundant < 255 {
+			life.Redundant++
+		}
+	}
+}
+
+// why is the rule by which a device is held, stranded or left where it is; empty: it is where it belongs.
+func (k *part) why(life *Life, s *delivery.State, now protocol.Time) protocol.Rule {
+	world := k.watch.world
+	switch {
+	case life.Standing.Stranded && mustEnrol(now, s):
+		return protocol.RuleNotRenewed
+	case life.Standing.Stranded && s.Platform.Apple() && otherTopic(world, s):
+		return protocol.RuleOtherTopic
+	case life.Standing.Stranded && s.Platform.Apple() && lost(now, world):
+		return protocol.RulePushExpired
+	case life.NeedsSupport:
+		return protocol.RuleUserless
+	case life.Standing.Blocked && world.InGap(s.Platform):
+		return protocol.RulePushGap
+	case life.Standing.Blocked:
+		return protocol.RulePushExpired
+	case life.Pending || life.Stale:
+		return protocol.RuleRegistered
+	}
+	return ""
+}

@@ -1,0 +1,201 @@
+package rehearsal
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"hash"
+	"slices"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// LogVersion is the version of the event log's form.
+const LogVersion = 1
+
+// A LogHeader is the first line of an event log: with it the whole story can be played again. The other lines are each a
+// [Line], by time, then by device in the order of the population, the tenant's first; then the device's own before the server's.
+type LogHeader struct {
+	EventLog   int           `json:"event_log"` // [LogVersion]
+	Name       string        `json:"name"`      // of the plan
+	Plan       string        `json:"plan"`      // its text
+	Seed       uint64        `json:"seed"`
+	Population Source        `json:"population"`
+	Start      protocol.Time `json:"start"`
+	Until      float64       `json:"until_seconds"`
+	Partition  int           `json:"partition"` // devices in one
+}
+
+// A Source says where a population came from.
+type Source struct {
+	Made    bool   `json:"made,omitempty"`   // from the plan, with so many Devices
+	Export  string `json:"export,omitempty"` // name of a tenant's export, as the user called it
+	Devices int    `json:"devices"`
+}
+
+// A logged is a line of a partition, made and waiting for the others of its window.
+type logged struct {
+	at     protocol.Time
+	device uint32 // of the population plus 1; 0: the tenant
+	server bool
+	text   []byte
+}
+
+func (l *logged) compare(m *logged) int {
+	side := 0
+	switch {
+	case l.server == m.server:
+	case m.server:
+		side = -1
+	default:
+		side = 1
+	}
+	return cmp.Or(cmp.Compare(l.at, m.at), cmp.Compare(l.device, m.device), side)
+}
+
+// A logWriter puts the lines of all partitions in order, and sums them.
+type logWriter struct {
+	out   *bufio.Writer // nil: nobody wants them
+	sum   hash.Hash
+	lines uint64
+	whole []logged // of the tenant, since the last window
+	enc   lineEncoder
+}
+
+func newLogWriter(c *Config, p *player) (*logWriter, error) {
+	w := &logWriter{sum: sha256.New()}
+	if c.Log != nil {
+		w.out = bufio.NewWriterSize(c.Log, 1<<20)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(LogHeader{
+		EventLog: LogVersion, Name: c.Plan.Name, Plan: c.Plan.Source(), Seed: c.Plan.Seed, Population: c.Source, Start: p.start,
+		Until: time.Duration(c.Plan.Until).Seconds(), Partition: p.size(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, w.write(b.Bytes())
+}
+
+func (w *logWriter) write(text []byte) error {
+	w.lines++
+	w.sum.Write(text)
+	if w.out == nil {
+		return nil
+	}
+	_, err := w.out.Write(text)
+	return err
+}
+
+// tenant adds a line that is no device's.
+func (w *logWriter) tenant(l Line) {
+	w.whole = append(w.whole, logged{at: l.At, text: w.enc.append(nil, &l)})
+}
+
+// take writes what the partitions have logged since it was called last.
+func (w *logWriter) take(parts []*part) error {
+	var all [][]logged
+	for _, k := range parts {
+		if len(k.lines) > 0 {
+			all = append(all, k.lines)
+		}
+	}
+	if len(w.whole) > 0 {
+		all = append(all, w.whole)
+	}
+	for len(all) > 0 {
+		least := 0
+		for i := 1; i < len(all); i++ {
+			if all[i][0].compare(&all[least][0]) < 0 {
+				least = i
+			}
+		}
+		if err := w.write(all[least][0].text); err != nil {
+			return err
+		}
+		if all[least] = all[least][1:]; len(all[least]) == 0 {
+			all = slices.Delete(all, least, least+1)
+		}
+	}
+	for _, k := range parts {
+		k.lines, k.text = k.lines[:0], k.text[:0]
+	}
+	w.whole = w.whole[:0]
+	return nil
+}
+
+// close ends the log and returns its sum.
+func (w *logWriter) close() (sum string, err error) {
+	if w.out != nil {
+		err = w.out.Flush()
+	}
+	return hex.EncodeToString(w.sum.Sum(nil)), err
+}
+
+// A lineEncoder writes lines as encoding/json would, without its cost.
+type lineEncoder struct {
+	second protocol.Time // of prefix
+	prefix []byte        // a moment up to its second
+}
+
+const perSecond = protocol.Time(time.Second / time.Microsecond)
+
+func (e *lineEncoder) append(b []byte, l *Line) []byte {
+	b = append(e.moment(append(b, `{"at":"`...), l.At), `","side":`...)
+	b = appendText(b, string(l.Side))
+	for _, x := range [...]struct {
+		key, value string
+		always     bool
+	}{{`,"device":`, l.Device, false}, {`,"what":`, l.What, true}, {`,"rule":`, string(l.Rule), false}, {`,"detail":`, l.Detail, false}} {
+		if x.always || x.value != "" {
+			b = appendText(append(b, x.key...), x.value)
+		}
+	}
+	return append(b, "}\n"...)
+}
+
+// moment writes t as RFC 3339 in UTC, without zeros at the end of a second's parts.
+func (e *lineEncoder) moment(b []byte, t protocol.Time) []byte {
+	part := t % perSecond
+	if second := t - part; second != e.second || e.prefix == nil {
+		e.second, e.prefix = second, second.Time().AppendFormat(e.prefix[:0], "2006-01-02T15:04:05")
+	}
+	b = append(b, e.prefix...)
+	if part != 0 {
+		digits := [7]byte{'.'}
+		for i := 6; i > 0; i-- {
+			digits[i] = byte('0' + part%10)
+			part /= 10
+		}
+		b = append(b, bytes.TrimRight(digits[:], "0")...)
+	}
+	return append(b, 'Z')
+}
+
+// appendText writes s as JSON.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			var text bytes.Buffer
+			enc := json.NewEncoder(&text)
+			enc.SetEscapeHTML(false)
+			enc.Encode(s) // a string always encodes
+			return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// line logs what somebody saw of the device that k is about.
+func (k *part) line(l Line) {
+	n := len(k.text)
+	k.text = k.enc.append(k.text, &l)
+	k.lines = append(k.lines, logged{at: l.At, device: k.units[k.about].device + 1, server: l.Side == OfServer, text: k.text[n:len(k.text):len(k.text)]})
+}

@@ -1,0 +1,224 @@
+package rehearsal
+
+import (
+	"container/heap"
+
+	"rollcall/agent"
+	"rollcall/fleet"
+	"rollcall/protocol"
+	"rollcall/server/store"
+)
+
+// A momentKind is what happens to a device at a moment, beside what its own core is due for.
+type momentKind uint8
+
+const (
+	enrols   momentKind = iota + 1 // it opens its enrolment link
+	syncs                          // its user starts a check-in, as is their habit
+	asked                          // its user starts a check-in, for once
+	leaves                         // it goes off the network
+	returns                        // it comes back
+	unenrols                       // its user removes management
+)
+
+// A moment is when something happens to a device. Two at the same time are taken by device, then by kind.
+type moment struct {
+	at     protocol.Time
+	device uint32 // in its partition
+	kind   momentKind
+	why    reach // leaves, returns: which reason begins or ends
+}
+
+func (m moment) before(n moment) bool {
+	if m.at != n.at {
+		return m.at < n.at
+	}
+	if m.device != n.device {
+		return m.device < n.device
+	}
+	return m.kind < n.kind
+}
+
+// moments are those to come of a partition's devices: a calendar for each thing that a device does again and again, and a heap
+// for the rest.
+type moments struct {
+	nights, spells, syncs store.Calendar
+	rare                  rare
+}
+
+// grow makes room for n devices.
+func (m *moments) grow(n int) {
+	m.nights.Grow(n)
+	m.spells.Grow(n)
+	m.syncs.Grow(n)
+}
+
+func (m *moments) add(x moment) { heap.Push(&m.rare, x) }
+
+// take takes the moment that next returned.
+func (m *moments) take(x moment) {
+	switch {
+	case x.kind == syncs:
+		m.syncs.Set(x.device, 0)
+	case x.why == night:
+		m.nights.Set(x.device, 0)
+	case x.why == spell:
+		m.spells.Set(x.device, 0)
+	default:
+		heap.Pop(&m.rare)
+	}
+}
+
+// next returns the first of the moments to come; false: there are none.
+func (k *part) next() (first moment, any bool) {
+	sooner := func(m moment) {
+		if !any || m.before(first) {
+			first, any = m, true
+		}
+	}
+	edge := func(c *store.Calendar, why reach) {
+		if d, ok := c.First(); ok {
+			kind := leaves
+			if k.units[d.Device].away&why != 0 {
+				kind = returns
+			}
+			sooner(moment{d.At, d.Device, kind, why})
+		}
+	}
+	edge(&k.moments.nights, night)
+	edge(&k.moments.spells, spell)
+	if d, ok := k.moments.syncs.First(); ok {
+		sooner(moment{at: d.At, device: d.Device, kind: syncs})
+	}
+	if len(k.moments.rare) > 0 {
+		sooner(k.moments.rare[0])
+	}
+	return first, any
+}
+
+type rare []moment
+
+func (r rare) Len() int           { return len(r) }
+func (r rare) Less(i, j int) bool { return r[i].before(r[j]) }
+func (r rare) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *rare) Push(x any)        { *r = append(*r, x.(moment)) }
+func (r *rare) Pop() any {
+	last := (*r)[len(*r)-1]
+	*r = (*r)[:len(*r)-1]
+	return last
+}
+
+// spell plans the next spell off the network of device i, from now on.
+func (k *part) spell(i int, now protocol.Time) {
+	u := &k.units[i]
+	on, _ := k.draws.Spell(int(u.device), uint64(u.spells))
+	k.moments.spells.Set(uint32(i), now.Add(on))
+}
+
+// moves changes why device i is off the network; coming back it hears of the last push that it missed, and does what was due
+// meanwhile.
+func (k *part) moves(i int, now protocol.Time, m moment) error {
+	u := &k.units[i]
+	n, before := int(u.device), u.away
+	if m.kind == leaves {
+		u.away |= m.why
+	} else {
+		u.away &^= m.why
+	}
+	switch {
+	case m.why == night:
+		k.moments.nights.Set(m.device, k.draws.Night(n, now, m.kind == leaves))
+	case m.why == spell && m.kind == leaves:
+		_, off := k.draws.Spell(n, uint64(u.spells))
+		k.moments.spells.Set(m.device, now.Add(off))
+	case m.why == spell:
+		u.spells++
+		k.spell(i, now)
+	}
+	if (before == 0) == (u.away == 0) {
+		return nil
+	}
+	what := fleet.Left
+	if u.away == 0 {
+		what = fleet.Returned
+	}
+	k.note(now, i, what, "", "")
+	k.watch.Reach(now, k.pop.Devices[n].UDID, u.away == 0)
+	k.census.away(k.pop.Devices[n].Platform, u.away != 0)
+	return k.loop.Reach(i, u.away == 0)
+}
+
+// enrol has the user of device i open its enrolment link.
+func (k *part) enrol(i int, now protocol.Time) error {
+	u := &k.units[i]
+	switch phase := k.loop.Device(i).Phase(); {
+	case phase == agent.Enrolling, phase == agent.Enrolled && !k.cut(i, now):
+		return nil
+	case phase == agent.Enrolled: // with an identity that is over: its user takes the old enrolment off first
+		if err := k.loop.Unenrol(i); err != nil {
+			return err
+		}
+	}
+	k.failedBy = ""
+	if k.fetched(i) {
+		if err := k.loop.Enrol(i); err != nil {
+			return err
+		}
+		if phase := k.loop.Device(i).Phase(); phase == agent.Enrolled || phase == agent.Enrolling { // the latter has its last word left to say, and will
+			return nil
+		}
+	}
+	k.note(now, i, fleet.NotJoined, k.failedBy, "")
+	if k.failedBy == protocol.RulePushGap && now >= k.start {
+		k.counts.declined++
+	}
+	k.moments.add(moment{at: now.Add(k.draws.TryLater(int(u.device), now, u.tries)), device: uint32(i), kind: enrols})
+	u.tries = min(u.tries+1, 5)
+	return nil
+}
+
+// fetched tells whether device i gets its enrolment profile: a request like those of a conversation.
+func (k *part) fetched(i int) bool {
+	if k.down {
+		return false
+	}
+	passage := k.passes(i)
+	if passage == Busy {
+		k.failedBy = ruleBusy
+	}
+	return passage == Whole
+}
+
+// cut tells whether device i is enrolled and nobody can reach it any more: its identity is over, or the push certificate has
+// another topic (AUTH-32).
+func (k *part) cut(i int, now protocol.Time) bool {
+	end := k.loop.Device(i).Identity().NotAfter
+	topic := k.loop.Topic(i)
+	return end != 0 && end <= now || topic != "" && topic != k.topic
+}
+
+// arrives plays bad networks and busy servers.
+func (k *part) arrives(i int, _ *protocol.CheckIn) Passage { return k.passes(i) }
+
+func (k *part) passes(i int) Passage {
+	u := &k.units[i]
+	n := int(u.device)
+	u.request = u.request.Next(k.loop.Now().Sub(k.start))
+	switch {
+	case k.draws.Reset(n, u.request, k.reset):
+		return CutOff
+	case k.draws.Busy(n, u.request, k.busy) && k.draws.Dropped(n, u.request, k.drop):
+		return CutOff
+	case k.draws.Busy(n, u.request, k.busy):
+		return Busy
+	case k.draws.Dropped(n, u.request, k.drop):
+		return Unanswered
+	}
+	return Whole
+}
+
+// mustEnrol tells whether device i was enrolled and only a new enrolment helps.
+func (k *part) mustEnrol(i int, now protocol.Time) bool {
+	phase := k.loop.Device(i).Phase()
+	return phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && k.cut(i, now)
+}

@@ -1,0 +1,181 @@
+package rehearsal
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+// A part is one partition: its devices and their server. One worker has it at a time.
+type part struct {
+	*player
+	number   int
+	loop     *Loop
+	watch    *Watch
+	units    []unit   // by the loop's index
+	first    int      // of its users in the population
+	users    int      // how many they are; at the server they have the numbers from 1 on
+	known    []uint32 // by the server's number: the loop's index plus 1
+	moments  moments  // that are to come
+	about    int      // the device that is logged about
+	lines    []logged // since the last window
+	text     []byte   // theirs
+	enc      lineEncoder
+	census   census              // how the devices stand now
+	waived   bool                // in the conversation under way a profile left because it was unassigned
+	counts                       // since the story began
+	minutes  [minutesKept]Minute // since the last window
+	issued   uint64              // identities that were counted
+	failedBy protocol.Rule       // of the enrolment under way
+	world    *delivery.World     // that brings is about
+	brings   []families          // by set of the world
+}
+
+// counts are what happened to the devices of a partition.
+type counts struct {
+	done, refused, failed, enrolments, declined, renewals, removed, wakes uint64
+}
+
+// A unit is what a partition keeps of one device beside the device itself.
+type unit struct {
+	began   protocol.Time // of its present identity
+	since   protocol.Time // since when it stands as it does, and lacks what it lacks
+	device  uint32        // in the population
+	spells  uint32
+	request fleet.Request
+	away    reach
+	tries   uint8    // enrolments that failed in a row
+	had     families // that were on it last
+	lacks   families
+	lost    families // what a change of authority took off
+	managed bool
+	locked  bool // its identity's end was noted
+}
+
+// A reach is why a device is off the network; several reasons can hold at once.
+type reach uint8
+
+const (
+	night   reach = 1 << iota // switched off at night
+	spell                     // one of the spells that every device has
+	absence                   // the plan, or the export, has it away
+)
+
+// open makes the devices and their server.
+func (k *part) open(ctx context.Context) (err error) {
+	k.watch = newWatch(k.line)
+	var arrives func(int, *protocol.CheckIn) Passage // a device counts its requests only where a fault could strike one
+	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Server != plan.Down }) {
+		arrives = k.arrives
+	}
+	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
+		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
+		Observe: k.observe, ChangesOnly: true, Contact: k.contact, Pushed: k.woke, Arrives: arrives,
+	})
+	if err != nil {
+		return err
+	}
+	k.moments.grow(len(k.units))
+	for i := range k.units {
+		k.loop.Add(k.handset(int(k.units[i].device)))
+		k.begins(i)
+	}
+	return nil
+}
+
+// handset is what device i of the population is to the loop. Its user's number follows in setUp.
+func (k *part) handset(i int) Handset {
+	d := &k.pop.Devices[i]
+	h := Handset{
+		ID: d.UDID, Platform: d.Platform, AndroidAPI: d.Has(population.AndroidAPI), CoManaged: d.Has(population.CoManaged), OtherMDM: d.Has(population.Elsewhere),
+		Automated: d.Enrolment == population.Automated && d.Platform.Apple(), Way: ways[d.Enrolment],
+		Number: protocol.Device(i + 1), Seed: k.draws.Device(i), Habits: fleet.HabitsOf(d.Habits),
+	}
+	if h.CoManaged && d.Platform == protocol.Windows {
+		w := authority.Workloads(d.Workloads) // the same bits
+		h.Workloads = &w
+	}
+	if !d.Userless() {
+		h.User = delivery.UserID(int(d.User)-k.first) + 1
+	}
+	return h
+}
+
+// ways are how devices enrol, as the gates of AUTH-47 tell them apart.
+var ways = map[population.Enrolment]authority.Way{
+	population.ByManager: authority.ByManager, population.CoManagement: authority.CoManagement, population.GroupPolicy: authority.GroupPolicy,
+	population.Joined: authority.DirectoryJoin, population.Bulk: authority.BulkEnrolment, population.SelfDeployed: authority.BulkEnrolment, population.Autopilot: authority.Autopilot,
+}
+
+// run plays the partition up to a moment and what happens in it.
+func (k *part) run(ctx context.Context, to protocol.Time) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for {
+		m, any := k.next()
+		if !any || m.at > to {
+			err := k.loop.Run(to)
+			slices.SortStableFunc(k.lines, func(a, b logged) int { return a.compare(&b) })
+			return err
+		}
+		if err := k.loop.Run(m.at); err != nil {
+			return err
+		}
+		k.moments.take(m)
+		if err := k.take(int(m.device), m); err != nil {
+			return err
+		}
+	}
+}
+
+// take does what is due to a device.
+func (k *part) take(i int, m moment) error {
+	u, now := &k.units[i], m.at
+	switch {
+	case m.kind == leaves || m.kind == returns:
+		return k.moves(i, now, m)
+	case m.kind == syncs: // the habit goes on whatever becomes of this one
+		k.moments.syncs.Set(m.device, k.draws.Sync(int(u.device), now))
+	}
+	enrolled := k.loop.Device(i).Phase() == agent.Enrolled
+	switch {
+	case u.away != 0:
+		if m.kind == enrols || m.kind == unenrols {
+			k.moments.add(moment{at: now.Add(30 * time.Minute), device: m.device, kind: m.kind})
+		}
+	case m.kind == enrols:
+		return k.enrol(i, now)
+	case (m.kind == syncs || m.kind == asked) && enrolled:
+		return k.loop.Sync(i)
+	case m.kind == unenrols && enrolled:
+		return k.loop.Unenrol(i)
+	}
+	return nil
+}
+
+// begins puts the first moment of each habit of a device into the calendar, and when it enrols.
+func (k *part) begins(i int) {
+	n := int(k.units[i].device)
+	d := &k.pop.Devices[n]
+	if d.Joins >= 0 {
+		k.moments.add(moment{at: k.start.Add(d.Joins), device: uint32(i), kind: enrols})
+	}
+	if d.Habits&population.UnreachableNight != 0 {
+		k.moments.nights.Set(uint32(i), k.draws.Night(n, k.start, false))
+	}
+	if k.plan.Population.Offline.Share > 0 {
+		k.spell(i, k.start)
+	}
+	if k.plan.Population.Habits.SyncsByHand.Share > 0 {
+		k.moments.syncs.Set(uint32(i), k.draws.Sync(n, k.start))
+	}
+}

@@ -1,0 +1,301 @@
+package rehearsal
+
+import (
+	"strconv"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/fleet"
+	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+)
+
+// families is a set of profile families, a bit for each.
+type families uint8
+
+func (f families) has(x protocol.Family) bool { return f&(1<<x) != 0 }
+
+// A census counts how the devices of a partition stand.
+type census Hour
+
+func (c *census) add(p protocol.Platform, s *Standing, enrolled bool, by uint32) {
+	for _, x := range [...]struct {
+		is bool
+		of *[len(protocol.Platforms)]uint32
+	}{{enrolled, &c.Enrolled}, {s.Moved, &c.Moved}, {s.Pending, &c.Pending}, {s.Stale, &c.Stale}, {s.Blocked, &c.Blocked}, {s.Stranded, &c.Stranded}} {
+		if x.is {
+			x.of[p-1] += by
+		}
+	}
+}
+
+// away counts a device that has left the network, or is back.
+func (c *census) away(p protocol.Platform, is bool) {
+	if is {
+		c.Away[p-1]++
+		return
+	}
+	c.Away[p-1]--
+}
+
+func (c *census) enrolled() (n int) {
+	for _, x := range c.Enrolled {
+		n += int(x)
+	}
+	return n
+}
+
+// into adds c to h.
+func (c *census) into(h *Hour) {
+	for p := range protocol.Platforms {
+		h.Enrolled[p] += c.Enrolled[p]
+		h.Moved[p] += c.Moved[p]
+		h.Pending[p] += c.Pending[p]
+		h.Stale[p] += c.Stale[p]
+		h.Blocked[p] += c.Blocked[p]
+		h.Stranded[p] += c.Stranded[p]
+		h.Away[p] += c.Away[p]
+	}
+}
+
+// observe sees what the server commits: it holds it against the invariants and notes how the device stands afterwards.
+func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
+	for int(after.Device) >= len(k.known) {
+		k.known = append(k.known, 0)
+	}
+	if ev.Kind == delivery.CheckInRound {
+		k.known[after.Device] = uint32(k.loop.contact.Device) + 1
+	}
+	i := int(k.known[after.Device]) - 1
+	k.about = i
+	k.watch.Observe(now, w, ev, before, after, out)
+	for j := range out.Effects {
+		switch e := &out.Effects[j]; {
+		case e.What == delivery.WhatProfileRemoved && e.Rule == protocol.RuleUnassigned:
+			k.waived = true
+		case e.What == delivery.WhatRecordRemoved:
+			k.counts.removed++
+		}
+	}
+	life := &k.lives[k.units[i].device]
+	if before.Life == delivery.Enrolled && after.Life == delivery.Enrolled && (before.Registered != after.Registered || before.Epoch != after.Epoch) && now >= k.start {
+		life.MovedAt = now
+	}
+	if out.Changed&^delivery.Wakes != 0 {
+		k.settle(i, after.Device, now)
+	}
+}
+
+// turn notes that the tenant, or the time, has changed how devices stand.
+func (k *part) turn(now protocol.Time) error {
+	k.watch.Turn(now, k.loop.Server().World())
+	for i := range k.units {
+		k.settle(i, k.loop.Number(i), now)
+	}
+	return nil
+}
+
+// settle notes how device i, by its number at the server, stands from now on.
+func (k *part) settle(i int, number protocol.Device, now protocol.Time) {
+	u := &k.units[i]
+	p := k.pop.Devices[u.device].Platform
+	life := &k.lives[u.device]
+	k.accrue(u, life, now)
+	var s Standing
+	enrolled := false
+	w := k.watch.devices[number]
+	if w != nil && k.watch.world != nil && w.state.Life == delivery.Enrolled {
+		enrolled = true
+		s = k.watch.standing(now, w)
+	}
+	if s != life.Standing || enrolled != life.Enrolled {
+		k.census.add(p, &life.Standing, life.Enrolled, ^uint32(0))
+		k.census.add(p, &s, enrolled, 1)
+		life.Standing, life.Enrolled = s, enrolled
+	}
+	if s.Pending && !s.Blocked && life.FirstPending == 0 && now >= k.start {
+		life.FirstPending = now
+	}
+	u.lacks = 0
+	if enrolled {
+		life.Registered = w.state.Registered
+		u.lacks = (k.due(&w.state) | u.lost) &^ k.has(i, &w.state, now)
+	}
+}
+
+// accrue adds the time since device i was looked at last to what it stood and lacked then.
+func (k *part) accrue(u *unit, life *Life, now protocol.Time) {
+	since := max(u.since, k.start)
+	u.since = now
+	d := now.Sub(since)
+	if d <= 0 {
+		return
+	}
+	if life.Standing.Blocked {
+		life.Blocked += d
+	}
+	if u.lacks == 0 {
+		return
+	}
+	for f := range life.Unprotected {
+		if u.lacks.has(protocol.Family(f)) {
+			life.Unprotected[f] += d
+		}
+	}
+}
+
+// due is the families of the profiles that a device in state s is assigned.
+func (k *part) due(s *delivery.State) families {
+	if w := k.watch.world; w != k.world {
+		k.world, k.brings = w, k.brings[:0]
+		for i := range w.Sets {
+			f := families(0)
+			for _, p := range w.Sets[i].Profiles {
+				f |= 1 << w.Profiles[p].Family
+			}
+			k.brings = append(k.brings, f&^1)
+		}
+	}
+	return k.brings[k.world.SetOf(s)]
+}
+
+// has is the families of the profiles on device i. What an authority before has left on it protects for seven days (AUTH-27).
+func (k *part) has(i int, s *delivery.State, now protocol.Time) (f families) {
+	over := now >= k.watch.world.Tenant.ChangedAt.Add(authority.Kept)
+	for _, p := range k.loop.Device(i).Profiles() {
+		if !over || !old(k.watch.world, s, protocol.Profile(p.Content)) {
+			f |= 1 << p.Family
+		}
+	}
+	return f &^ 1
+}
+
+// contact sees the end of a conversation.
+func (k *part) contact(c *Contact) {
+	i, now := c.Device, c.At
+	u := &k.units[i]
+	life := &k.lives[u.device]
+	if now >= k.start {
+		m := k.minuteOf(now)
+		if c.Began != protocol.NoVerb {
+			m.CheckIns++
+		}
+		m.Issued += uint32(k.loop.issued - k.issued)
+		k.count(c, life)
+	}
+	k.issued = k.loop.issued
+	if c.Done {
+		life.LastSeen = now
+	}
+	if c.Steady {
+		return
+	}
+	if c.Refusal != "" {
+		k.failedBy = c.Refusal
+		if c.Began != protocol.Enrol {
+			k.note(now, i, fleet.Refused, c.Refusal, "")
+		}
+	}
+	if c.Dropped > 0 {
+		k.note(now, i, fleet.Outlived, protocol.RuleSevenDays, strconv.Itoa(c.Dropped))
+	}
+	k.after(i, now)
+	if len(c.Executed) > 0 || c.Dropped > 0 {
+		k.changed(i, now)
+	}
+	k.waived = false
+}
+
+// woke counts a push.
+func (k *part) woke(int, delivery.PushResult) {
+	if now := k.loop.Now(); now >= k.start {
+		k.minuteOf(now).Wakes++
+		k.wakes++
+	}
+}
+
+// count counts a conversation.
+func (k *part) count(c *Contact, life *Life) {
+	switch {
+	case c.Began == protocol.NoVerb || c.Began == protocol.Enrol:
+	case c.Done:
+		k.done++
+		life.CheckIns++
+	case c.Refusal != "":
+		k.refused++
+		life.Refusals++
+	default:
+		k.failed++
+	}
+}
+
+// after sees what a conversation has changed.
+func (k *part) after(i int, now protocol.Time) {
+	u, d := &k.units[i], k.loop.Device(i)
+	life := &k.lives[u.device]
+	switch d.Phase() {
+	case agent.Enrolled:
+		id := d.Identity()
+		switch {
+		case !u.managed:
+			u.managed, u.locked, u.tries, u.lost = true, false, 0, 0
+			if now >= k.start {
+				k.enrolments++
+				life.Enrolments++
+			}
+			k.note(now, i, fleet.Joined, "", "")
+		case id.NotBefore != u.began:
+			if now >= k.start {
+				k.renewals++
+				life.Renewals++
+			}
+			k.note(now, i, fleet.Renewed, "", "")
+		}
+		u.began = id.NotBefore
+		if id.NotAfter != 0 && id.NotAfter <= now && !u.locked {
+			u.locked = true
+			k.note(now, i, fleet.Locked, "", "")
+		}
+	case agent.Wiped:
+		k.gone(i, now, fleet.Wiped)
+	case agent.Removed, agent.New:
+		k.gone(i, now, fleet.Removed)
+	}
+}
+
+func (k *part) gone(i int, now protocol.Time, what fleet.What) {
+	if u := &k.units[i]; u.managed {
+		u.managed, u.lost = false, 0
+		k.note(now, i, what, "", "")
+	}
+}
+
+// changed sees that other profiles are on device i than before.
+func (k *part) changed(i int, now protocol.Time) {
+	u := &k.units[i]
+	w := k.watch.devices[k.loop.Number(i)]
+	if w == nil || k.watch.world == nil {
+		return
+	}
+	has := k.has(i, &w.state, now)
+	if !k.waived {
+		u.lost |= u.had &^ has
+	}
+	u.lost &^= has
+	u.had = has
+	k.settle(i, k.loop.Number(i), now)
+}
+
+// minuteOf is the minute of the story that now is in, of those since the last window.
+func (k *part) minuteOf(now protocol.Time) *Minute {
+	return &k.minutes[int(now.Sub(k.start)/time.Minute)%minutesKept]
+}
+
+const minutesKept = int(window/time.Minute) + 2
+
+// note logs what a device saw.
+func (k *part) note(at protocol.Time, i int, what fleet.What, rule protocol.Rule, detail string) {
+	k.about = i
+	k.line(Line{At: at, Side: OfDevice, Device: k.pop.Devices[k.units[i].device].UDID, What: string(what), Rule: rule, Detail: detail})
+}

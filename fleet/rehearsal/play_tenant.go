@@ -1,0 +1,384 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// A tenancy is what is the same in all partitions: one tenant's.
+type tenancy struct {
+	ca    *certs.Authority    // of push certificates
+	topic string              // of the one in use
+	owner protocol.Authority  // whose profiles are assigned now
+	made  map[ownProfile]bool // profiles that the servers have
+}
+
+// An ownProfile is a profile of an authority: its namesake at another one is another profile.
+type ownProfile struct {
+	name  string
+	owner protocol.Authority
+}
+
+// setUp makes the tenant what the story begins with: authority, consents, licences and push certificate.
+func (p *player) setUp(ctx context.Context) (err error) {
+	t, own := &p.plan.Tenant, &p.pop.Tenant
+	p.made, p.owner = map[ownProfile]bool{}, fleet.SlotOf(p.pop)
+	settings := delivery.Settings{
+		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Blast: -1,
+		Pilots: t.CoManaged.Pilot,
+	}
+	for i, by := range t.CoManaged.Deciders() {
+		settings.Workloads[i] = deciders[by]
+	}
+	tenant := authority.Tenant{Authority: own.Authority, Coexistence: own.Coexistence, Release: uint16(t.Release), AcceptUserless: t.BMS.Userless == plan.Accept}
+	if units, known := p.units(); known { // devices without a user have a licence of their own: units are about users
+		settings.UnitsKnown, settings.Units, settings.DeviceLicences = true, units, true
+	}
+	err = p.each(ctx, func(k *part, ctx context.Context) error {
+		s := k.loop.Server()
+		if err := s.SetUp(ctx, p.now, tenant, settings); err != nil {
+			return fmt.Errorf("set up the tenant: %w", err)
+		}
+		for _, c := range t.Consents {
+			if err := s.Consent(ctx, p.now, planner, c.String()); err != nil {
+				return fmt.Errorf("grant the consent %s: %w", c, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if p.ca, err = certs.NewAuthority(certs.P256, "push", p.begin.Time().Add(-time.Hour)); err != nil {
+		return err
+	}
+	topic, end := t.APNs.Topic, p.start.Add(time.Duration(t.APNs.Expires))
+	if own.APNs.Topic != "" { // an export knows better
+		topic = own.APNs.Topic
+	}
+	if own.APNs.Expires > p.start {
+		end = own.APNs.Expires
+	}
+	_, err = p.upload(ctx, p.now, topic, end.Sub(p.now))
+	return err
+}
+
+// deciders are who decides a workload, in the words of the rules.
+var deciders = map[plan.Decider]authority.Decider{plan.ByIntune: authority.ByIntune, plan.ByPilot: authority.ByPilot}
+
+// units returns how many licences a partition's server is told that the tenant owns: the plan was held against them before, and
+// a partition cannot know what the others have used. Where nobody holds one it is 0, which refuses to add Intune (AUTH-09).
+func (p *player) units() (units int, known bool) {
+	const plenty = 1 << 30
+	own := p.plan.Tenant.Units
+	held := slices.ContainsFunc(p.pop.Users, func(u population.User) bool { return u.Licence&population.IntuneLicence != 0 })
+	switch {
+	case own != nil && *own == 0:
+		return 0, true
+	case own != nil, held:
+		return plenty, true
+	}
+	return 0, false
+}
+
+// found gives the servers their users and enrols the devices that are there when the story begins.
+func (p *player) found(ctx context.Context) error {
+	foundings := p.cast.Foundings(p.start.Sub(p.begin))
+	there := 0
+	for i := range foundings {
+		there += len(foundings[i].Devices)
+	}
+	if there > 0 { // licences may have gone since they enrolled
+		if err := p.gate(ctx, delivery.NeverAsked); err != nil {
+			return err
+		}
+	}
+	for n := range foundings {
+		f := &foundings[n]
+		users := p.cast.UsersAs(f.As)
+		err := p.each(ctx, func(k *part, ctx context.Context) error {
+			if n == 0 {
+				return k.addUsers(ctx, users[k.first:k.first+k.users])
+			}
+			return k.relicense(ctx, users[k.first:k.first+k.users])
+		})
+		if err != nil {
+			return err
+		}
+		for at, d := range f.Devices {
+			p.parts[p.at[d].part].moments.add(moment{at: p.begin.Add(f.Joins[at]), device: p.at[d].index, kind: enrols})
+		}
+		if len(f.Devices) > 0 {
+			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
+				return err
+			}
+		}
+	}
+	if there == 0 {
+		return nil
+	}
+	if err := p.gate(ctx, delivery.WhereKnown); err != nil {
+		return err
+	}
+	for i := range p.pop.Devices {
+		stays, away := p.cast.Gone(i)
+		if !away {
+			continue
+		}
+		at := p.at[i]
+		k := p.parts[at.part]
+		k.moments.add(moment{at: p.start, device: at.index, kind: leaves, why: absence})
+		if stays > 0 {
+			k.moments.add(moment{at: p.start.Add(stays), device: at.index, kind: returns, why: absence})
+		}
+	}
+	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: "They enrolled in the eight hours before, each registered with the authority that manages it."})
+	return nil
+}
+
+func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
+	return p.each(ctx, func(k *part, ctx context.Context) error {
+		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *delivery.Settings) { s.Licences = g })
+	})
+}
+
+func (k *part) addUsers(ctx context.Context, users []target.User) error {
+	list := make([]store.User, len(users))
+	for i := range users {
+		u := &users[i]
+		list[i] = store.User{UPN: u.UPN, Groups: u.Groups, User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := k.loop.Server().PutUsers(ctx, k.now, list)
+	if err != nil {
+		err = fmt.Errorf("add users: %w", err)
+	}
+	return err
+}
+
+// relicense gives the users the licences that they have there, where they have others now.
+func (k *part) relicense(ctx context.Context, users []target.User) error {
+	var list []server.Licence
+	for i := range users {
+		u := &users[i]
+		if is, ok := k.loop.Server().UserByUPN(u.UPN); ok && (is.IntuneLicence != u.IntuneLicence || is.CoManaged != u.CoManaged) {
+			list = append(list, server.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium})
+		}
+	}
+	return k.license(ctx, k.now, list)
+}
+
+// license says what some users hold from now on.
+func (k *part) license(ctx context.Context, now protocol.Time, list []server.Licence) error {
+	if len(list) == 0 {
+		return nil
+	}
+	s := k.loop.Server()
+	pre, err := s.PreviewLicences(ctx, now, list)
+	if err == nil {
+		_, err = s.SetLicences(ctx, now, planner, list, pre.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("licences of %d users: %w", len(list), err)
+	}
+	k.previewed(now, pre)
+	return nil
+}
+
+// licensing returns how the users of a get their licence, and those of an Over hour by hour. Holders is who has what before,
+// and then after.
+func (p *player) licensing(a *plan.Action, salt uint64, holders population.Holders) []act {
+	waves, total := p.cast.Waves(a, salt, holders)
+	acts := []act{{at: p.start.Add(time.Duration(a.At)), Words: p.cast.Say(a), do: func(context.Context, protocol.Time) (string, error) {
+		return fmt.Sprintf("They are %d users.", total), nil
+	}}}
+	for _, w := range waves {
+		acts = append(acts, act{at: p.start.Add(w.At), do: func(ctx context.Context, now protocol.Time) (string, error) {
+			lists := make([][]server.Licence, len(p.parts))
+			for i, u := range w.Users {
+				l, k := &w.Licences[i], p.partOf(u, len(p.parts))
+				lists[k] = append(lists[k], server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium})
+			}
+			return "", p.each(ctx, func(k *part, ctx context.Context) error {
+				if err := k.license(ctx, now, lists[k.number]); err != nil || lists[k.number] == nil {
+					return err
+				}
+				return k.turn(now)
+			})
+		}})
+	}
+	return acts
+}
+
+// upload makes a push certificate and has all servers take it.
+func (p *player) upload(ctx context.Context, now protocol.Time, topic string, lifetime time.Duration) (stranded int64, err error) {
+	made, err := certs.MakePush(p.ca, topic, now.Time(), now.Add(lifetime).Time())
+	if err != nil {
+		return 0, fmt.Errorf("make a push certificate: %w", err)
+	}
+	pem, err := made.PEM()
+	if err != nil {
+		return 0, fmt.Errorf("make a push certificate: %w", err)
+	}
+	var n atomic.Int64
+	err = p.each(ctx, func(k *part, ctx context.Context) error {
+		up, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true)
+		if err != nil {
+			return fmt.Errorf("upload a push certificate: %w", err)
+		}
+		n.Add(int64(up.Stranded))
+		return nil
+	})
+	p.topic = topic
+	end := now.Add(lifetime)
+	p.later(end)
+	p.later(end.Add(30*24*time.Hour + time.Microsecond))
+	return n.Load(), err
+}
+
+// changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
+func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+	topic := p.topic
+	if c == plan.OtherTopic {
+		topic += "-2"
+	}
+	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
+	if c == plan.OtherTopic {
+		outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", n)
+	}
+	if g := len(p.gaps); g > 0 && p.gaps[g-1].Closed == 0 {
+		p.gaps[g-1].Closed = now
+	}
+	return outcome, err
+}
+
+// setAuthority asks what the change would do, and confirms it (AUTH-35). What any partition's server refuses, the tenant's does.
+func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Setting) (string, error) {
+	change := authority.Change{Force: s.Force}
+	var added bool
+	if change.Authority, added = s.Set.Authority(); added {
+		change.Authority, change.Coexistence = protocol.Office365, true
+	}
+	previews := make([]*server.Preview, len(p.parts))
+	err := p.each(ctx, func(k *part, ctx context.Context) (err error) {
+		previews[k.number], err = k.loop.Server().PreviewAuthority(ctx, now, change)
+		return err
+	})
+	if err == nil {
+		err = p.each(ctx, func(k *part, ctx context.Context) error {
+			_, err := k.loop.Server().SetAuthority(ctx, now, planner, change, previews[k.number].ID)
+			k.previewed(now, previews[k.number])
+			return err
+		})
+	}
+	if err != nil {
+		return "", fmt.Errorf("set the authority to %s: %w", s.Set, err)
+	}
+	var enrolled, moves, anew, stay int
+	for _, pre := range previews {
+		enrolled, moves, anew, stay = enrolled+pre.Enrolled, moves+pre.Pending, anew+pre.Stale, stay+pre.NeedsSupport
+	}
+	outcome := fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", enrolled, moves, anew, stay)
+	if previews[0].OpensGap {
+		outcome += " The gap opens: Apple devices get 503."
+		if g := len(p.gaps); g == 0 || p.gaps[g-1].Closed != 0 {
+			p.gaps = append(p.gaps, fleet.Gap{Opened: now})
+		}
+	}
+	p.owner = change.Authority
+	if added {
+		p.owner = protocol.Intune
+	}
+	p.later(now.Add(authority.Kept))
+	return outcome, nil
+}
+
+// assign gives a profile of the plan to a group.
+func (p *player) assign(ctx context.Context, now protocol.Time, a *plan.Assignment) error {
+	made := ownProfile{a.Assign, p.owner}
+	i := slices.IndexFunc(p.plan.Profiles, func(x plan.Profile) bool { return x.Name == a.Assign })
+	family := p.plan.Profiles[i].Family
+	var document []byte
+	identifier := ""
+	if !p.made[made] {
+		identifier, document = fleet.Document(p.plan, a.Assign)
+	}
+	p.made[made] = true
+	return p.each(ctx, func(k *part, ctx context.Context) error {
+		s := k.loop.Server()
+		c := server.ProfileChange{Name: a.Assign, Family: family, Identifier: identifier, Payload: document, Groups: []string{a.Group}}
+		pre, err := s.PreviewProfile(ctx, now, c)
+		if err == nil {
+			_, err = s.PutProfile(ctx, now, planner, c, pre.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("assign profile %s: %w", a.Assign, err)
+		}
+		return nil
+	})
+}
+
+// unassign takes a profile of the plan from a group.
+func (p *player) unassign(ctx context.Context, now protocol.Time, a *plan.Assignment) error {
+	return p.each(ctx, func(k *part, ctx context.Context) error {
+		s := k.loop.Server()
+		r := server.ProfileRemoval{Name: a.Unassign, Groups: []string{a.Group}}
+		pre, err := s.PreviewRemoval(ctx, now, r)
+		if err == nil {
+			_, err = s.TakeProfile(ctx, now, planner, r, pre.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("unassign profile %s: %w", a.Unassign, err)
+		}
+		return nil
+	})
+}
+
+// supportMove has support move those of the devices that have no user and are enrolled.
+func (p *player) supportMove(ctx context.Context, now protocol.Time, whom plan.Target, salt uint64) (string, error) {
+	var moved atomic.Int64
+	err := p.pick(ctx, whom, salt, func(k *part, i int) error {
+		u := &k.units[i]
+		if !k.pop.Devices[u.device].Userless() || !u.managed {
+			return nil
+		}
+		err := k.loop.Server().SupportMove(ctx, now, planner, k.loop.Number(i))
+		if err == nil {
+			moved.Add(1)
+		}
+		return k.told(now, i, "support move", err)
+	})
+	return fmt.Sprintf("%d of them are to move.", moved.Load()), err
+}
+
+// previewed holds what a change was said to do against the devices as they stand right after it (I10).
+func (k *part) previewed(now protocol.Time, pre *server.Preview) {
+	k.watch.Turn(now, k.loop.Server().World())
+	of := target.Preview{Enrolled: pre.Enrolled, Pending: pre.Pending, Stale: pre.Stale, Blocked: pre.Blocked}
+	for i := range pre.Devices {
+		if d := &pre.Devices[i]; d.Concerned() && len(of.Devices) < named {
+			one := target.Named{Device: k.pop.Devices[k.units[k.known[d.Device]-1].device].UDID, Pending: d.Pending, Stale: d.Stale, Blocked: d.Blocked}
+			if d.Stranded != authority.NotStranded {
+				one.Stranded = d.Stranded.String()
+			}
+			of.Devices = append(of.Devices, one)
+		}
+	}
+	k.watch.Previewed(now, &of)
+}
