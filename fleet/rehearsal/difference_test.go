@@ -23,41 +23,80 @@ func (p *player) contact(c *rehearsal.Contact) {
 	if n := p.loop.Number(d); n != 0 {
 		p.units[n] = d
 	}
-	if p.cut[d] && !p.lost[d] {
+	t := talk{asked: c.Began == protocol.Ask, lost: p.lost[d] == now, cut: p.lost[d] == now && p.cut[d]}
+	if t.lost {
+		delete(p.lost, d)
+	}
+	t.deeds = p.deeds(d, c)
+	if t.cut {
 		delete(p.cut, d)
 		w.restarted()
 		if err := p.loop.Restart(); err != nil && p.err == nil {
 			p.err = err
 		}
 	}
-	if u.away || w.down {
+	switch {
+	case u.away || w.down:
 		if c.Done {
 			w.breaks("AUTH-22", "device %d is off the network and its conversation succeeded", d)
 		}
-		if c.Began == protocol.Leave || !p.managed(d) {
-			u.managed, u.on = false, map[string]*setting{}
+		if c.Began == protocol.Leave || c.Began == protocol.Enrol {
+			u.forgets()
 		}
 		return
-	}
-	switch c.Began {
-	case protocol.Enrol:
+	case c.Began == protocol.Enrol:
 		p.enrolment(d, u, c)
-	case protocol.Leave:
+	case c.Began == protocol.Leave:
 		if u.life == "enrolled" && w.mayLeave(u) {
-			deleted := slices.Contains(u.queue, "delete") // which waited for any end
-			w.leaves(u, false)
-			if deleted {
-				u.life = "removed"
-			}
+			w.leaves(u, "", false)
+			u.seen = w.clock
 		}
-		u.managed, u.on = false, map[string]*setting{}
+		u.forgets()
 	default:
-		p.checkIn(d, u, c)
+		p.checkIn(d, u, c, &t)
 	}
 	w.settleOne(u, false)
 	if len(w.broken) == 0 {
 		p.compareOne(d, u, true)
 	}
+}
+
+// deeds are what a device was told to do in a conversation, and did: nothing that it has done once is asked of it again.
+func (p *player) deeds(d int, c *rehearsal.Contact) (all []deed) {
+	ran := p.ran[d]
+	if ran == nil {
+		ran = map[protocol.CommandID]bool{}
+		p.ran[d] = ran
+	}
+	world := p.loop.Server().World()
+	for i := range c.Executed {
+		cmd := &c.Executed[i]
+		if ran[cmd.ID] {
+			p.twin.breaks("I3", "device %d was told %s %s again, when it had answered it for good", d, cmd.Kind, cmd.ID)
+		}
+		ran[cmd.ID] = p.said[i] != protocol.NotNow
+		all = append(all, deed{cmd.ID, said(world, cmd), p.said[i]})
+	}
+	p.said = p.said[:0]
+	return all
+}
+
+// said is a command in the twin's words.
+func said(world *delivery.World, c *protocol.Command) string {
+	switch c.Kind {
+	case protocol.InstallProfile:
+		return "install " + string(world.Profiles[c.Profile].Payload)
+	case protocol.RemoveProfile:
+		return "remove " + c.Text
+	case protocol.Erase:
+		return "wipe"
+	case protocol.Retire:
+		if c.Text == delivery.AndDelete {
+			return "delete"
+		}
+		return "retire"
+	}
+	return c.Kind.String()
 }
 
 func (p *player) managed(d int) bool { return p.loop.Device(d).Phase().String() == "enrolled" }
@@ -82,83 +121,21 @@ func (p *player) enrolment(d int, u *unit, c *rehearsal.Contact) {
 	}
 }
 
-func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact) {
+func (p *player) checkIn(d int, u *unit, c *rehearsal.Contact, t *talk) {
 	w := p.twin
-	// What it has carried out counts, whatever became of the conversation.
-	ran := p.ran[d]
-	if ran == nil {
-		ran = map[protocol.CommandID]bool{}
-		p.ran[d] = ran
-	}
-	gone := ""
-	for i := range c.Executed {
-		cmd := &c.Executed[i]
-		if ran[cmd.ID] {
-			w.breaks("I3", "device %d carried out %s %s twice", d, cmd.Kind, cmd.ID)
+	want, got := w.mayCheckIn(u), string(c.Refusal)
+	switch want {
+	case "":
+		if w.talks(u, t); got != "" && !u.managed {
+			got = "" // that was its farewell, to a record that has ended
 		}
-		ran[cmd.ID] = true
-		said := cmd.Kind.String()
-		switch cmd.Kind {
-		case protocol.InstallProfile, protocol.RemoveProfile, protocol.RenewIdentity:
-			continue
-		case protocol.Retire:
-			said = "retire"
-			if cmd.Text == delivery.AndDelete {
-				said = "delete"
-			}
-			gone = said
-		case protocol.Erase:
-			said, gone = "wipe", "wipe"
-		}
-		if len(u.queue) == 0 || u.queue[0] != said {
-			w.breaks("I3", "device %d carried out %s; the orders are %q", d, said, u.queue)
-			return
-		}
-		u.queue = u.queue[1:]
-	}
-	want := w.mayCheckIn(u)
-	got := string(c.Refusal)
-	if gone == "" && u.unsure && c.Done && !p.managed(d) {
-		gone = u.going // its last word, which was lost before, has arrived now
-	}
-	if gone != "" && slices.Contains(u.queue, "delete") {
-		gone = "delete" // which waited for that
-	}
-	switch {
-	case gone != "" && (c.Done || got != ""): // it has left
-		w.leaves(u, true)
-		if gone == "delete" {
-			u.life = "removed"
-		}
-	case got != want:
-		if u.unsure && (u.going == "delete" && got == "AUTH-43" || u.going != "" && got == "AUTH-42") {
-			going := u.going
-			w.leaves(u, true) // its last word had arrived
-			u.managed = p.managed(d)
-			if going == "delete" {
-				u.life = "removed"
-			}
-			return
-		}
-		w.breaks(gapName(got, want), "check-in of device %d (%s) in %s: %s, want %s", d, u.kind, w.tenant, orTaken(got), orTaken(want))
-	case got == "AUTH-30":
+	case "AUTH-30":
 		w.hear(u)
-	case got != "":
-	case !c.Done: // an answer was lost
-		if id := p.loop.Device(d).Identity(); id.NotAfter != 0 { // it has renewed it before that
-			u.from, u.ends = id.NotBefore, id.NotAfter
-		}
-		u.unsure, u.going, u.managed = true, gone, p.managed(d)
-		if u.ordered == nil {
-			u.ordered = map[string]*setting{}
-		}
-		maps.Copy(u.ordered, w.wanted(u))
-	default:
-		if len(u.queue) > 0 {
-			w.breaks("I3", "device %d was not asked for %q", d, u.queue)
-		}
-		w.checkIn(u)
 	}
+	if got != want {
+		w.breaks(gapName(got, want), "check-in of device %d (%s) in %s: %s, want %s", d, u.kind, w.tenant, orTaken(got), orTaken(want))
+	}
+	u.movable = 0
 }
 
 // compare holds the real devices and records against the twin.
@@ -179,9 +156,6 @@ func (p *player) compare() {
 		}
 	}
 	for d, u := range w.devices {
-		if u.unsure {
-			continue
-		}
 		p.compareOne(d, u, false)
 		want := ""
 		if u.life == "enrolled" {
@@ -196,16 +170,14 @@ func (p *player) compare() {
 // compareOne holds one device and its record against the twin; contact: after a contact of it.
 func (p *player) compareOne(d int, u *unit, contact bool) {
 	w := p.twin
-	if u.unsure {
-		return
-	}
 	when := ""
 	if contact {
 		when = fmt.Sprintf(" after a contact at %s", w.now)
 	}
 	n := p.loop.Number(d)
 	life, registered, epoch := "", "unknown", 0
-	if r, err := p.loop.Server().Store().Record(p.ctx, n); err == nil {
+	r, err := p.loop.Server().Store().Record(p.ctx, n)
+	if err == nil {
 		life, registered, epoch = r.State.Life.String(), r.State.Registered.String(), int(r.State.Epoch)
 	} else if n != 0 {
 		life = "removed"
@@ -214,6 +186,7 @@ func (p *player) compareOne(d int, u *unit, contact bool) {
 		w.breaks("AUTH-43", "the record of device %d is %q, want %q%s", d, life, want, when)
 		return
 	}
+	p.holds(d, u, when)
 	if u.life != "enrolled" {
 		return
 	}
@@ -230,13 +203,60 @@ func (p *player) compareOne(d int, u *unit, contact bool) {
 		w.breaks(name, "device %d (%s of %s) is registered with %s in epoch %d, want %s in %d%s", d, u.kind, w.class(u), registered, epoch, u.registered, u.epoch, when)
 	}
 	p.standing(d, u, when)
-	if got, want := p.settings(d, u); !slices.Equal(got, want) {
-		name := "AUTH-23 to 27"
-		if slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(want, s) }) && u.managed && w.clock >= w.changed.Add(7*day) {
-			name = "I4"
-		}
-		w.breaks(name, "device %d (%s) of %s has %q, want %q%s", d, u.kind, w.tenant, got, want, when)
+	listed, waiting := p.serverHas(&r.State)
+	if want := versions(u.listed); !slices.Equal(listed, want) {
+		w.breaks("I3", "the server lists on device %d (%s) of %s %q, want %q%s", d, u.kind, w.tenant, listed, want, when)
 	}
+	if want := u.waitingFor(); !slices.Equal(waiting, want) {
+		w.breaks("I3", "for device %d (%s) of %s waits %q, want %q%s", d, u.kind, w.tenant, waiting, want, when)
+	}
+}
+
+// holds holds what is on a device against the twin's.
+func (p *player) holds(d int, u *unit, when string) {
+	w := p.twin
+	if managed := p.managed(d); managed != u.managed {
+		w.breaks("AUTH-53", "device %d is managed, as it thinks itself: %v, want %v%s", d, managed, u.managed, when)
+	}
+	var got []string
+	world := p.loop.Server().World()
+	for _, a := range p.loop.Device(d).Profiles() {
+		got = append(got, string(world.Profiles[a.Content].Payload))
+	}
+	slices.Sort(got)
+	want := versions(u.on)
+	if slices.Equal(got, want) {
+		return
+	}
+	name := "AUTH-23 to 27"
+	if slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(want, s) }) && u.managed && w.clock >= w.changed.Add(7*day) {
+		name = "I4"
+	}
+	w.breaks(name, "device %d (%s) of %s has %q, want %q%s", d, u.kind, w.tenant, got, want, when)
+}
+
+func versions(of map[string]*setting) (all []string) {
+	for _, s := range of {
+		all = append(all, s.version)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// serverHas is what the server knows to be on a device, and what waits for it, in the twin's words.
+func (p *player) serverHas(s *delivery.State) (listed, waiting []string) {
+	world := p.loop.Server().World()
+	for _, a := range s.Profiles {
+		if a.State != delivery.Installing && a.State != delivery.InstallFailed {
+			listed = append(listed, string(world.Profiles[a.Profile].Payload))
+		}
+	}
+	for i := range s.Queue {
+		waiting = append(waiting, said(world, &s.Queue[i].Command))
+	}
+	slices.Sort(listed)
+	slices.Sort(waiting)
+	return listed, waiting
 }
 
 // standing holds what a rehearsal says of a device against the words.
@@ -257,36 +277,23 @@ func (p *player) standing(d int, u *unit, when string) {
 	}
 }
 
-// settings are the versions of the profiles on a device, and those that should be.
-func (p *player) settings(d int, u *unit) (have, should []string) {
-	world := p.loop.Server().World()
-	for _, a := range p.loop.Device(d).Profiles() {
-		x := &world.Profiles[a.Content]
-		if s := u.on[x.Identifier]; s == nil && !u.kept[x.Identifier] || s != nil && !s.maybe {
-			have = append(have, string(x.Payload))
+// counts holds a preview's numbers against the twin's (I10).
+func (p *player) counts(what string, pre *server.Preview, want map[string]int) {
+	got := map[string]int{}
+	for i, n := range [...]int{
+		pre.Enrolled, pre.Pending, pre.Stale, pre.Blocked, pre.Stranded, pre.NeedsSupport, pre.MustEnrol, pre.Unlicensed, pre.Leaving, pre.WouldMove, pre.WouldMoveBlocked,
+		pre.WouldMoveReachable, pre.Prompts, pre.Unprotected,
+	} {
+		if n != 0 {
+			got[counted[i]] = n
 		}
 	}
-	for _, s := range u.on {
-		if !s.maybe {
-			should = append(should, s.version)
-		}
+	for _, g := range pre.Profiles {
+		got[fmt.Sprintf("%s %s by %s", g.Family, g.Effect, g.Rule)] += g.Count
 	}
-	slices.Sort(have)
-	slices.Sort(should)
-	return have, should
+	if !maps.Equal(got, want) {
+		p.twin.breaks("I10", "%s says %v, want %v", what, got, want)
+	}
 }
 
-// counts holds a preview's numbers against the twin's (I10).
-func (p *player) counts(what string, pre *server.Preview, want [len(wordNames)]int) {
-	if p.twin.vague() {
-		return
-	}
-	got := [len(wordNames)]int{
-		pre.Enrolled, pre.Pending, pre.Stale, pre.Blocked, pre.Stranded, pre.NeedsSupport, pre.MustEnrol, pre.Unlicensed, pre.Leaving, pre.WouldMove, pre.WouldMoveBlocked,
-	}
-	for i, name := range wordNames {
-		if got[i] != want[i] {
-			p.twin.breaks("I10", "%s: %s: %d devices, want %d", what, name, got[i], want[i])
-		}
-	}
-}
+var counted = append(wordNames[:], "would move, reachable", "asked to sign in", "unprotected")

@@ -27,7 +27,7 @@ var opened = sync.OnceValue(func() map[string]population.Licence {
 	defer os.RemoveAll(dir)
 	all := map[string]population.Licence{"": 0}
 	var names, users, devices []string
-	for _, letters := range []string{"M", "MI", "I", "MO", "O", "A", "Mi"} {
+	for _, letters := range []string{"M", "MI", "I", "MO", "O", "A", "Mi", "MA", "MIA"} {
 		var plans []string
 		for _, l := range strings.Split(letters, "") {
 			plans = append(plans, fmt.Sprintf(`{"servicePlanId":%q,"capabilityStatus":%q,"service":"x"}`, ids[l][0], ids[l][1]))
@@ -62,7 +62,7 @@ var opened = sync.OnceValue(func() map[string]population.Licence {
 
 // licences are a user's, as the server takes them.
 func licences(i int, plans string) server.Licence {
-	l := server.Licence{UPN: upn(i), CoManaged: strings.Contains(plans, "c")}
+	l := server.Licence{UPN: upn(i), CoManaged: strings.Contains(plans, "c"), Premium: strings.Contains(plans, "A")}
 	opens := opened()[strings.Trim(plans, "c-")]
 	l.Intune, l.Basic = opens&population.IntuneLicence != 0, opens&population.BMSLicence != 0
 	return l

@@ -38,6 +38,10 @@ type LoopConfig struct {
 	// Arrives tells what becomes of a round on its way; nil: nothing.
 	Arrives func(device int, c *protocol.CheckIn) Passage
 
+	// Obeys says how a device answers a command, before its habits do: what it does not acknowledge it does not carry out; nil:
+	// it obeys.
+	Obeys func(device int, c *protocol.Command) protocol.Status
+
 	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
@@ -80,7 +84,7 @@ type Contact struct {
 	Done     bool               // the server said that there is nothing more to do
 	Refusal  protocol.Rule      // by which the server ended it; empty: it did not
 	Steady   bool               // nothing came of it: one round, with which the device was seen
-	Executed []protocol.Command // what the device carried out; valid during the call only
+	Executed []protocol.Command // what the device was told to do, but for those put off by habit; valid during the call only
 	Deferred int                // commands that it put off
 	Dropped  int                // profiles that have just left by themselves (AUTH-27)
 }
@@ -113,7 +117,6 @@ type Loop struct {
 	out     delivery.Outcome
 	step    agent.Event
 	actions agent.Actions
-	missing bool // the profile to be removed was not there
 	contact Contact
 }
 
@@ -127,6 +130,7 @@ type place struct {
 	busy    protocol.Time        // locked until then
 	away    bool
 	awaits  bool // in the setup assistant
+	missing bool // the profile that it was to remove was not there, as it reports until that is confirmed
 }
 
 // NewLoop makes a loop with an empty store and a tenant that was never set up.
@@ -537,10 +541,9 @@ func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 		m.Credential = *p.cert
 	}
 	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.handset.ID, p.number
-	m.CheckIn, m.Missing = *c, l.missing
+	m.CheckIn, m.Missing = *c, p.missing && c.Verb == protocol.Report
 	m.Device = p.number
 	m.Seed = [2]uint64{l.cfg.Seed, uint64(l.now)} // with the device and its count of commands
-	l.missing = false
 	switch c.Verb {
 	case protocol.Enrol:
 		h := &p.handset
@@ -583,14 +586,20 @@ func (l *Loop) token(i int) []byte {
 
 // execute carries out a command, by rule.
 func (l *Loop) execute(i int, c *protocol.Command) error {
-	d := &l.devices[i]
+	d, at := &l.devices[i], &l.places[i]
+	at.missing = false
 	l.contact.Executed = append(l.contact.Executed, *c)
 	l.step = agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged}
-	h := &l.places[i].handset
-	if h.Platform.Apple() && dialect.Waits(h.Platform, requestOf(c.Kind)) && h.Habits.HeldUp(d, &l.places[i].busy, l.now) {
+	if l.cfg.Obeys != nil {
+		if l.step.Status = l.cfg.Obeys(i, c); l.step.Status != protocol.Acknowledged {
+			return nil
+		}
+	}
+	h := &at.handset
+	if h.Platform.Apple() && dialect.Waits(h.Platform, requestOf(c.Kind)) && h.Habits.HeldUp(d, &at.busy, l.now) {
 		l.contact.Executed = l.contact.Executed[:len(l.contact.Executed)-1]
 		l.contact.Deferred++
-		l.step.Status, l.step.Until = protocol.NotNow, l.places[i].busy
+		l.step.Status, l.step.Until = protocol.NotNow, at.busy
 		return nil
 	}
 	switch c.Kind {
@@ -602,10 +611,10 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 		}
 		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
 	case protocol.RemoveProfile:
-		if at := d.Find(nameOf(c.Text)); at >= 0 {
-			d.Uninstall(at)
+		if k := d.Find(nameOf(c.Text)); k >= 0 {
+			d.Uninstall(k)
 		} else {
-			l.step.Status, l.missing = protocol.Failed, true
+			l.step.Status, at.missing = protocol.Failed, true
 		}
 	case protocol.RenewIdentity:
 		err := l.certify(i, string(c.Payload))
@@ -618,7 +627,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 			l.step = agent.Event{Kind: agent.Enrol, CheckOut: true}
 		}
 	case protocol.Configured:
-		l.places[i].awaits = false
+		at.awaits = false
 	case protocol.Erase:
 		l.step.Then = agent.Wipe
 	case protocol.Retire:

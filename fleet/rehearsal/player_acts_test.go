@@ -78,7 +78,7 @@ func (p *player) plans(i int, plans string) {
 		return
 	}
 	w.people[i] = next
-	_, _, counts := w.foretell(w.tenant)
+	_, counts := w.foretell(w.tenant)
 	p.counts("a preview of licences", pre, counts)
 	_, err = s.SetLicences(p.ctx, now, boss, list, pre.ID)
 	p.answered("AUTH-09", "licences", err, "")
@@ -109,6 +109,8 @@ func (p *player) put(place int, group string, fresh bool) {
 		if !slices.Contains(strings.Fields(w.assigned[f[0]]), group) {
 			w.assigned[f[0]] += " " + group
 		}
+		_, counts := w.foretell(w.tenant)
+		p.counts("the preview of profile "+f[0], pre, counts)
 	}
 }
 
@@ -135,6 +137,8 @@ func (p *player) take(place, group string) {
 	if group == "" {
 		w.assigned[place] = "gone"
 	}
+	_, counts := w.foretell(w.tenant)
+	p.counts("the preview without profile "+place, pre, counts)
 }
 
 func (p *player) set(to string, force bool) {
@@ -150,7 +154,7 @@ func (p *player) set(to string, force bool) {
 		}
 		return
 	}
-	_, _, counts := w.foretell(to)
+	_, counts := w.foretell(to)
 	p.counts("the preview of "+to+" from "+w.tenant, pre, counts)
 	done, err := s.SetAuthority(p.ctx, now, boss, c, pre.ID)
 	if p.answered("AUTH-04", to+" from "+w.tenant, err, "") {
@@ -168,14 +172,11 @@ func (p *player) confirm() {
 		return
 	}
 	want := w.mayChange(l.to, false)
-	text, has, _ := w.foretell(l.to)
+	text, _ := w.foretell(l.to)
 	if want == "" && text != l.text {
 		want = "HST-070"
 	}
 	_, err := p.loop.Server().SetAuthority(p.ctx, p.loop.Clock(), boss, l.change, l.id)
-	if want == "" && has != l.has && errors.Is(err, protocol.RuleOutdated) { // other profiles may be another preview
-		want = "HST-070"
-	}
 	if p.answered("I10", "the confirmation of "+l.to+" from "+w.tenant, err, want) {
 		w.change(l.to)
 	}
@@ -229,6 +230,10 @@ func (p *player) upload(letter string, days int, confirm bool) {
 var kinds = map[string]rehearsal.Handset{
 	"mac": {Platform: protocol.MacOS}, "phone": {Platform: protocol.IOS}, "pad": {Platform: protocol.IPadOS}, "pc": {Platform: protocol.Windows},
 	"client": {Platform: protocol.Windows, CoManaged: true}, "android": {Platform: protocol.Android}, "api": {Platform: protocol.Android, AndroidAPI: true},
+	"auto":   {Platform: protocol.Windows, Way: authority.CoManagement},                               // Configuration Manager enrols it
+	"told":   {Platform: protocol.Windows, CoManaged: true, Workloads: new(authority.ResourceAccess)}, // says who decides its workloads
+	"helped": {Platform: protocol.IOS, Way: authority.ByManager}, "grouped": {Platform: protocol.Windows, Way: authority.GroupPolicy},
+	"taken": {Platform: protocol.Windows, OtherMDM: true}, // managed elsewhere
 }
 
 func (p *player) enrol(kind string, owner int) {
@@ -242,7 +247,7 @@ func (p *player) enrol(kind string, owner int) {
 		h.User = u.ID
 	}
 	h.ID = id(len(p.twin.devices))
-	p.twin.devices = append(p.twin.devices, &unit{kind: kind, owner: owner, on: map[string]*setting{}, kept: map[string]bool{}})
+	p.twin.devices = append(p.twin.devices, &unit{kind: kind, owner: owner, on: map[string]*setting{}})
 	if err := p.loop.Enrol(p.loop.Add(h)); err != nil && p.err == nil {
 		p.err = err
 	}
@@ -258,12 +263,12 @@ func (p *player) order(what string, d int, u *unit) {
 	if u.life != "enrolled" {
 		want = "AUTH-42"
 	}
-	leaving := u.life == "enrolled" && slices.ContainsFunc(u.queue, isLeaving)
-	again := slices.Contains(u.queue, what) || what == "retire" && slices.Contains(u.queue, "delete")
+	leaving := u.life == "enrolled" && u.isLeaving()
+	again := u.awaits(what) || what == "retire" && u.awaits("delete")
 	if leaving && what != "support" && what != "delete" && (what == "order" || !again) {
 		want = "AUTH-53"
 	}
-	told := slices.Contains(u.queue, "delete")
+	told := u.awaits("delete")
 	var err error
 	switch what {
 	case "support":
@@ -294,9 +299,9 @@ func (p *player) order(what string, d int, u *unit) {
 		u.life, u.revoked = "removed", true
 	case what == "delete" && told: // once is enough
 	case what == "order":
-		u.queue = append(u.queue, "SecurityInfo")
+		u.order("SecurityInfo")
 	default:
-		u.queue = append(u.queue, what)
+		u.order(what)
 	}
 }
 
@@ -325,7 +330,7 @@ func (p *player) clock(f []string) error {
 	w.calm = w.clock
 	w.stepped = (to - was).Abs()
 	for _, u := range w.devices {
-		u.waits = 0
+		u.movable = 0
 	}
 	return nil
 }

@@ -23,13 +23,15 @@ type player struct {
 	ctx   context.Context
 
 	units  map[protocol.Device]int // by the server's number
-	lost   map[int]bool            // devices whose next answer is lost
-	cut    map[int]bool            // and with it the server restarts
+	lost   map[int]int             // by device: after so many reports an answer is lost
+	cut    map[int]bool            // and the report itself, and the server restarts
+	busy   map[int]int             // by device: so many commands it answers NotNow
+	fails  map[int]int             // by device: so many profiles do not install
+	said   []protocol.Status       // what a device answered in the conversation under way
 	looked struct {
 		change authority.Change
 		to, id string
 		text   string
-		has    string
 	}
 	ran     map[int]map[protocol.CommandID]bool // by device: what it has carried out
 	stepped bool                                // the server's clock was set: the watch has no other
@@ -39,10 +41,10 @@ type player struct {
 // play plays a timeline and returns what does not hold, first things first.
 func play(t timeline) (broken []string, err error) {
 	p := &player{
-		watch: rehearsal.NewWatch(&rehearsal.Log{}), ctx: context.Background(), units: map[protocol.Device]int{}, lost: map[int]bool{}, cut: map[int]bool{},
+		watch: rehearsal.NewWatch(&rehearsal.Log{}), ctx: context.Background(), units: map[protocol.Device]int{}, lost: map[int]int{}, cut: map[int]bool{}, busy: map[int]int{}, fails: map[int]int{},
 		ran: map[int]map[protocol.CommandID]bool{},
 	}
-	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]bool{}}
+	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]string{}}
 	life := 365
 	if len(t) > 0 {
 		if f := strings.Fields(t[0]); len(f) == 3 && f[0] == "tenant" {
@@ -50,7 +52,7 @@ func play(t timeline) (broken []string, err error) {
 		}
 	}
 	p.twin.life = time.Duration(life) * day
-	p.loop, err = rehearsal.NewLoop(p.ctx, rehearsal.LoopConfig{Start: start, Seed: 1, Lifetime: p.twin.life, Observe: p.observe, Contact: p.contact, Arrives: p.arrives})
+	p.loop, err = rehearsal.NewLoop(p.ctx, rehearsal.LoopConfig{Start: start, Seed: 1, Lifetime: p.twin.life, Observe: p.observe, Contact: p.contact, Arrives: p.arrives, Obeys: p.obeys})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +122,7 @@ func orTaken(rule string) string {
 }
 
 // onDevice are the acts whose first word after is a device.
-var onDevice = []string{"again", "leave", "away", "back", "sync", "support", "order", "retire", "delete", "wipe", "lose", "cut"}
+var onDevice = []string{"again", "leave", "away", "back", "sync", "support", "order", "retire", "delete", "wipe", "lose", "cut", "busy", "fails"}
 
 // act plays one act.
 func (p *player) act(f []string) error {
@@ -155,7 +157,7 @@ func (p *player) act(f []string) error {
 		pre, err := s.PreviewAuthority(p.ctx, now, c)
 		if p.answered("AUTH-04", strings.Join(f, " "), err, w.mayChange(arg(1), false)) {
 			p.looked.change, p.looked.to, p.looked.id = c, arg(1), pre.ID
-			p.looked.text, p.looked.has, _ = w.foretell(arg(1))
+			p.looked.text, _ = w.foretell(arg(1))
 		}
 	case "confirm":
 		p.confirm()
@@ -180,11 +182,11 @@ func (p *player) act(f []string) error {
 		if at < 0 {
 			return fmt.Errorf("there is no workload %q", arg(1))
 		}
-		set.Workloads[at] = decider
+		set.Workloads[at], set.Pilots = decider, "sales"
 		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
 			return err
 		}
-		w.workloads[arg(1)] = arg(2) == "intune"
+		w.workloads[arg(1)] = arg(2)
 	case "silent":
 		if err := s.SetCleanUp(p.ctx, now, boss, number(1)); err != nil {
 			return err
@@ -231,9 +233,13 @@ func (p *player) act(f []string) error {
 	case "support", "order", "retire", "delete", "wipe":
 		p.order(f[0], d, u)
 	case "lose":
-		p.lost[d] = true
+		p.lost[d] = max(1, number(2))
 	case "cut":
-		p.lost[d], p.cut[d] = true, true
+		p.lost[d], p.cut[d] = max(1, number(2)), true
+	case "busy":
+		p.busy[d] = number(2)
+	case "fails":
+		p.fails[d] = number(2)
 	case "down", "up":
 		if w.down != (f[0] == "down") {
 			w.down, soon = f[0] == "down", false
@@ -290,16 +296,37 @@ func span(s string) (time.Duration, error) {
 
 func id(d int) string { return fmt.Sprintf("device-%d", d) }
 
+// now is the count of reports when an answer is lost.
+const now = -1
+
 // arrives loses an answer, or what a device says to a server that is being restarted.
 func (p *player) arrives(d int, c *protocol.CheckIn) rehearsal.Passage {
-	if !p.lost[d] || c.Verb != protocol.Ask && c.Verb != protocol.Report || c.Round < 2 {
+	if p.lost[d] <= 0 || c.Verb != protocol.Report || c.Round < 2 {
 		return rehearsal.Whole
 	}
-	delete(p.lost, d)
+	if p.lost[d]--; p.lost[d] > 0 {
+		return rehearsal.Whole
+	}
+	p.lost[d] = now
 	if p.cut[d] {
 		return rehearsal.CutOff
 	}
 	return rehearsal.Unanswered
+}
+
+// obeys is what a device says of a command.
+func (p *player) obeys(d int, c *protocol.Command) protocol.Status {
+	said := protocol.Acknowledged
+	switch {
+	case p.busy[d] > 0:
+		p.busy[d]--
+		said = protocol.NotNow
+	case p.fails[d] > 0 && c.Kind == protocol.InstallProfile:
+		p.fails[d]--
+		said = protocol.Failed
+	}
+	p.said = append(p.said, said)
+	return said
 }
 
 // observe sees what the server commits.

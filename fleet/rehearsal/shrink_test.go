@@ -1,7 +1,6 @@
 package rehearsal_test
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,9 +52,10 @@ func simpler(t timeline, at int) (all []timeline) {
 		}
 		for i, act := range s {
 			g := strings.Fields(act)
-			if len(g) == 2 && slices.Contains(onDevice, g[0]) {
+			if len(g) >= 2 && slices.Contains(onDevice, g[0]) {
 				if d, _ := strconv.Atoi(g[1]); d > before {
-					s[i] = fmt.Sprintf("%s %d", g[0], d-1)
+					g[1] = strconv.Itoa(d - 1)
+					s[i] = strings.Join(g, " ")
 				}
 			}
 		}
@@ -72,7 +72,7 @@ func simpler(t timeline, at int) (all []timeline) {
 			with(strings.TrimSuffix(strings.TrimSuffix(t[at], " force"), " confirm"))
 		}
 	case "cut":
-		with("lose " + f[1])
+		with("lose" + strings.TrimPrefix(t[at], "cut"))
 	}
 	return all
 }

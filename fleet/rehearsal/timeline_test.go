@@ -25,7 +25,8 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	upload TOPIC DAYS [confirm]
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
-//	lose D                    the next answer to a report of it is lost; cut D: the report itself, and the server restarts
+//	lose D N                  the answer to its Nth report from now is lost; cut D N: the report itself, and the server restarts
+//	busy D N, fails D N       it answers the next N commands NotNow; the next N profiles do not install
 //	down, up, restart
 //	clock OFF, confirmclock
 //	wait TIME
@@ -47,8 +48,10 @@ func drawTimeline(seed uint64) timeline {
 	r := rand.New(rand.NewPCG(seed, 1))
 	one := func(of ...string) string { return of[r.IntN(len(of))] }
 	user := func() string { return one("0", "1", "2", "2", "-") }
-	plans := func() string { return one("M", "MI", "I", "MO", "O", "A", "-", "Mi", "Mc", "c", "MIc") }
-	kind := func() string { return one("phone", "phone", "pad", "mac", "pc", "client", "android", "api") }
+	plans := func() string { return one("M", "MI", "I", "MO", "O", "A", "-", "Mi", "Mc", "c", "MIc", "MA", "MIA") }
+	kind := func() string {
+		return one("phone", "phone", "phone", "pad", "pad", "mac", "mac", "pc", "pc", "client", "client", "android", "android", "api", "api", "auto", "told", "helped", "grouped", "taken")
+	}
 	place := func() string { return strconv.Itoa(r.IntN(len(shelf))) }
 	device := func() string { return strconv.Itoa(r.IntN(6)) }
 	t := timeline{"tenant " + one("unknown", "intune", "sccm", "bms", "bms", "both") + " " + one("365", "365", "30", "6")}
@@ -88,13 +91,15 @@ func drawTimeline(seed uint64) timeline {
 		{2, func() string { return "again " + device() }},
 		{1, func() string { return "leave " + device() }},
 		{1, func() string { return one("retire ", "delete ", "wipe ") + device() }},
-		{2, func() string { return "lose " + device() }},
-		{2, func() string { return "cut " + device() }},
+		{2, func() string { return "lose " + device() + one(" 1", " 1", " 2", " 3") }},
+		{2, func() string { return "cut " + device() + one(" 1", " 1", " 2", " 3") }},
+		{2, func() string { return "busy " + device() + one(" 1", " 2", " 4") }},
+		{2, func() string { return "fails " + device() + one(" 1", " 2", " 5") }},
 		{2, func() string { return "restart" }},
 		{2, func() string { return one("down", "up", "up") }},
 		{1, func() string { return "units " + one("-1", "-1", "0", "2", "5") }},
 		{1, func() string {
-			return "workload " + one("resource_access", "device_configuration") + " " + one("intune", "intune", "configmgr")
+			return "workload " + one("resource_access", "device_configuration") + " " + one("intune", "pilot", "configmgr")
 		}},
 		{1, func() string { return "limit " + one("1", "2", "15") }},
 		{1, func() string { return "silent " + one("0", "30") }},

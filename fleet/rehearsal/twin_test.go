@@ -38,13 +38,13 @@ func (p *person) class() string {
 type setting struct {
 	whose, name, family string
 	version             string        // "3.2": the second version of the third on the shelf
-	dies                protocol.Time // 0: it does not
-	maybe               bool          // nobody can tell whether it is there (see hear)
+	dies                protocol.Time // on the device; 0: it does not
+	late                bool          // nobody wanted it any more when it came
 }
 
 // A unit is a device.
 type unit struct {
-	kind    string // mac, phone, pad, pc, client, android, api
+	kind    string // see kinds
 	owner   int    // -1: userless
 	life    string // of its record: "", enrolled, ended, deleted, removed
 	managed bool   // the device itself thinks so
@@ -61,19 +61,28 @@ type unit struct {
 	heard      int           // the epoch of which it was told
 	ending     bool          // and that what it had has seven days
 	support    bool
-	queue      []string // what administrators and the enrolment have ordered, in order
-	on         map[string]*setting
-	ordered    map[string]*setting // what it was to get when the server spoke to it last, and it may not have heard
-	kept       map[string]bool     // identifiers that were unassigned and stay (AUTH-55): settings of nobody
-	unsure     bool                // an answer to it was lost: what the server has taken shows at its next contact
-	going      string              // and that was to the order that ends its enrolment
+	waiting    []*command          // at the server, in order
+	on         map[string]*setting // the device, by identifier
+	listed     map[string]*setting // the same as far as the server knows, without what was unassigned and stays (AUTH-55)
+	tries      map[string]int      // installations that failed, by version
+	fresh      int                 // epoch for which all came again
+	owes       *deed               // whose report the server has not confirmed
 
-	waits protocol.Time // since when it should move and could; 0: it need not or cannot
-	soon  bool          // it has been woken for it
+	movable protocol.Time // since when it should move and could; 0: it need not or cannot
+	soon    bool          // it has been woken for it
 }
 
 func (u *unit) apart() bool { return u.kind == "mac" || u.kind == "api" }
-func (u *unit) apple() bool { return u.kind == "mac" || u.kind == "phone" || u.kind == "pad" }
+
+func (u *unit) apple() bool {
+	return u.kind == "mac" || u.kind == "phone" || u.kind == "pad" || u.kind == "helped"
+}
+
+// client tells whether Configuration Manager's client is on it.
+func (u *unit) client() bool { return u.kind == "client" || u.kind == "told" || u.kind == "auto" }
+
+// limited tells whether the device limit holds for it (AUTH-47).
+func (u *unit) limited() bool { return !u.client() && u.kind != "helped" && u.kind != "grouped" }
 
 // A twin is the model of a tenant.
 type twin struct {
@@ -97,7 +106,7 @@ type twin struct {
 	silent  time.Duration
 	life    time.Duration
 
-	workloads map[string]bool // that Intune decides
+	workloads map[string]string // who decides them
 	people    []person
 	devices   []*unit
 	versions  map[string]int    // by place on the shelf
@@ -158,10 +167,22 @@ func (w *twin) profilesOf(u *unit) string {
 	return who
 }
 
-// brings tells whether Intune, not Configuration Manager, decides a family on its clients (AUTH-12, AUTH-51): device
-// configuration includes access to resources.
-func (w *twin) brings(family string) bool {
-	return w.workloads["device_configuration"] || family != "configuration" && w.workloads["resource_access"]
+// brings tells whether Intune, not Configuration Manager, decides a family on a client (AUTH-12, AUTH-51): device
+// configuration includes access to resources. What a client tells counts before the tenant's deciders.
+func (w *twin) brings(u *unit, family string) bool {
+	decides := func(workload string) bool {
+		switch w.workloads[workload] {
+		case "intune":
+			return true
+		case "pilot":
+			return strings.Contains(w.people[u.owner].groups, "sales")
+		}
+		return false
+	}
+	if u.kind == "told" {
+		decides = func(workload string) bool { return workload == "resource_access" }
+	}
+	return decides("device_configuration") || family != "configuration" && decides("resource_access")
 }
 
 // wanted are the profiles that a device should have, by identifier.
@@ -173,7 +194,7 @@ func (w *twin) wanted(u *unit) map[string]*setting {
 	whose := w.profilesOf(u)
 	for _, f := range shelf {
 		groups := w.assigned[f[0]]
-		if u.kind == "client" && whose != "office365" && !w.brings(f[3]) {
+		if u.client() && whose != "office365" && !w.brings(u, f[3]) {
 			continue
 		}
 		if f[1] != whose || w.versions[f[0]] == 0 {

@@ -28,16 +28,16 @@ func (w *twin) settle(soon bool) {
 }
 
 func (w *twin) settleOne(u *unit, soon bool) {
-	could := u.life == "enrolled" && u.managed && !u.away && !w.down && !u.unsure && !w.held(u) && !w.unheard(u) && w.clock >= u.from
+	could := u.life == "enrolled" && u.managed && !u.away && !w.down && !w.held(u) && !w.unheard(u) && w.clock >= u.from
 	if could {
 		is := w.words(u, false)
 		could = is&mustEnrol == 0 && (is&(pending|stale) != 0 || u.support && w.next(u) != u.registered)
 	}
 	switch {
 	case !could:
-		u.waits = 0
-	case u.waits == 0:
-		u.waits, u.soon = w.now, soon && u.apple()
+		u.movable = 0
+	case u.movable == 0:
+		u.movable, u.soon = w.now, soon && u.apple()
 	}
 }
 
@@ -54,9 +54,9 @@ func (w *twin) overdue() {
 		if u.soon && w.stepped == 0 {
 			bound = atOnce
 		}
-		if u.waits != 0 && w.now.Sub(u.waits) > bound {
-			w.breaks("I8", "device %d could move since %s, and at %s it has not", i, u.waits, w.now)
-			u.waits = 0
+		if u.movable != 0 && w.now.Sub(u.movable) > bound {
+			w.breaks("I8", "device %d could move since %s, and at %s it has not", i, u.movable, w.now)
+			u.movable = 0
 		}
 		due := u.ends.Add(180 * day)
 		if u.life != "" && u.life != "removed" && !w.doubt && !w.down && w.clock > max(due, w.calm).Add(25*time.Hour) {

@@ -62,22 +62,18 @@ func (s *Scene) Fall(c *Subject, j *Judgement, p Profile) Fall {
 	switch {
 	case j.ends():
 		return Fall{}
-	case (j.Pending || p.Old && c.Is != nil && !j.Stale) && s.After.coexists():
+	case (j.Pending || p.Old && c.Is != nil) && s.After.coexists():
 		f := Fall{Effect: Removed, Rule: j.moves()}
 		if c.namesake(p) {
 			f.Effect = Replaced
 		}
 		return f
-	case j.Pending:
+	case j.Pending, p.Old && c.Is != nil, j.Stale && s.onlyEpoch():
 		return s.outlives(c, p, ruleSevenDays)
-	case j.Stale && s.onlyEpoch():
-		return s.outlives(c, p, ruleSevenDays)
-	case (j.Stale || !p.Old) && c.newer(p):
+	case !p.Old && c.newer(p):
 		return Fall{Effect: Updated, Rule: protocol.RuleWake}
 	case j.Stale:
 		return Fall{Rule: ruleRenewed}
-	case p.Old && c.Is != nil:
-		return s.outlives(c, p, ruleSevenDays)
 	case c.Is == nil && (s.onlyEpoch() && c.Epoch < s.After.Epoch || !s.After.inForce(p.Authority)):
 		return s.outlives(c, p, ruleLeftThere)
 	case c.Assigned && !c.namesake(p) && Leaves(c.Device, p.Family, s.Leaving):
