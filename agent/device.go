@@ -147,6 +147,9 @@ func (d *Device) Due() protocol.Time {
 	return d.next.Sooner(d.drops)
 }
 
+// Drops returns when profiles of the authority before leave d by themselves, on the network or not (AUTH-27); 0: none will.
+func (d *Device) Drops() protocol.Time { return d.drops }
+
 // Step tells d what happened at now and overwrites out with what d wants done. A steady check-in
 // allocates nothing. An event that does not fit (an answer to nothing, a wake-up of a device that is off or
 // not managed) changes nothing.

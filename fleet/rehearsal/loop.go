@@ -350,10 +350,12 @@ func (l *Loop) Run(until protocol.Time) error {
 			again = l.now.Add(time.Second) // what could not be done now is tried later
 			continue
 		}
-		l.due.Set(d.Device, 0)
-		if l.places[d.Device].away {
-			continue // it acts when it is back
+		drops := l.devices[d.Device].Drops()
+		if l.places[d.Device].away && (drops == 0 || drops > l.now) { // it acts when it is back
+			l.due.Set(d.Device, drops)
+			continue
 		}
+		l.due.Set(d.Device, 0)
 		if err := l.tell(int(d.Device), agent.Tick); err != nil {
 			return err
 		}

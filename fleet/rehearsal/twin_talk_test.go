@@ -247,11 +247,10 @@ func (w *twin) reported(u *unit, d *deed) {
 		w.forget(u, c.identifier)
 	case "remove":
 		delete(u.listed, c.identifier)
-		w.forget(u, c.identifier)
 	}
 }
 
-// forget begins anew to count the tries of profiles with an identifier.
+// forget has nobody count the tries of profiles with an identifier any more: one of them is there.
 func (w *twin) forget(u *unit, identifier string) {
 	maps.DeleteFunc(u.tries, func(version string, _ int) bool {
 		place, _, _ := strings.Cut(version, ".")

@@ -246,8 +246,10 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 func (d *decision) removed(p protocol.Profile, done bool) {
 	name, identifier := d.w.profile(p).Name, d.w.profile(p).Identifier
 	rule, what := d.whyGone(p)
-	if done || d.in.Missing { // it is not there, and it should not be
-		d.dropAll(identifier, 0)
+	if done || d.in.Missing { // it is not there, and it should not be; one that failed to replace it is tried as before
+		d.n.Profiles = slices.DeleteFunc(d.changeProfiles(), func(b Assigned) bool {
+			return b.State != InstallFailed && d.w.profile(b.Profile).Identifier == identifier
+		})
 		d.journal(what, rule, name)
 		return
 	}
