@@ -178,7 +178,7 @@ func (c *Cast) Waves(a *plan.Action, salt uint64, holders population.Holders) (w
 		n = max(1, int(time.Duration(l.Over)/time.Hour))
 	}
 	all := make([]Wave, n)
-	for _, u := range c.Population.PickUsers(l.To, holders, c.Plan.Seed, salt) {
+	for _, u := range c.Population.PickUsers(l, holders, c.Plan.Seed, salt) {
 		holders.Apply(l, u)
 		user := &c.Population.Users[u]
 		w := &all[DrawsOf(c.Plan).Turn(u, salt, n)]

@@ -40,12 +40,13 @@ type checker struct {
 	offered map[string]protocol.Family
 
 	// what the timeline has done so far
-	enrolled bool
-	now      Regime // of the tenant
-	changes  int    // of it
-	granted  map[Consent]bool
-	assigned map[assigned]bool
-	pushEnd  time.Duration
+	enrolled  bool
+	now       Regime // of the tenant
+	changes   int    // of it
+	granted   map[Consent]bool
+	assigned  map[assigned]bool
+	firstPush time.Duration // end of the push certificate of the beginning
+	pushEnd   time.Duration // of the one in use
 }
 
 // An assigned is a profile of an authority in the hands of a group.
@@ -99,7 +100,19 @@ func (c *checker) tenant() {
 	if c.plan.Step > c.plan.Until && c.plan.Until > 0 {
 		c.fail("step", ruleContradiction, "a step (%s) is longer than the story (%s)", c.plan.Step, c.plan.Until)
 	}
-	c.pushEnd = time.Duration(t.APNs.Expires)
+	if t.CleanUp != 0 && (t.CleanUp < Duration(30*Day) || t.CleanUp > Duration(270*Day)) || t.CleanUp%Duration(Day) != 0 {
+		c.fail("tenant.clean_up", protocol.RuleCleanUp, "%s; want 30d to 270d, in whole days", t.CleanUp)
+	}
+	if t.DeviceLimit > 15 {
+		c.fail("tenant.device_limit", protocol.RuleGates, "%d devices; want 1 to 15", t.DeviceLimit)
+	}
+	for i, p := range t.Gap.Platforms {
+		if !p.Apple() {
+			c.fail(fmt.Sprintf("tenant.gap.platforms[%d]", i), protocol.RulePushGap, "%s needs no Apple push certificate; want some of ios, ipados, macos", p)
+		}
+	}
+	c.firstPush = time.Duration(t.APNs.Expires)
+	c.pushEnd = c.firstPush
 }
 
 func (c *checker) population() {
@@ -138,6 +151,7 @@ func (c *checker) population() {
 	if len(p.Groups) > math.MaxInt16 {
 		c.fail("population.groups", ruleContradiction, "%d groups; at most %d", len(p.Groups), math.MaxInt16)
 	}
+	c.silent()
 	if p.Offline.Share > 0 && p.Offline.Lasts.Longest() == 0 {
 		c.fail("population.offline", ruleContradiction, `devices off line for no time; want lasts: "lognormal(4h, 2)" or so`)
 	}
@@ -156,6 +170,29 @@ func (c *checker) population() {
 func deciders(m *CoManagement) []Decider {
 	d := m.Deciders()
 	return d[:]
+}
+
+// silent is about devices that are there before the story.
+func (c *checker) silent() {
+	p := &c.plan.Population
+	sum := Share(0)
+	for i := range p.Silent {
+		s := &p.Silent[i]
+		path := fmt.Sprintf("population.silent[%d]", i)
+		switch {
+		case s.Share == 0:
+			c.fail(path, ruleContradiction, "a silence of nobody; want share: 3%% or so")
+		case s.For.Longest() == 0:
+			c.fail(path, ruleContradiction, "a silence of no time; want for: 40d or so")
+		}
+		sum += min(s.Share, 2*Whole)
+	}
+	switch {
+	case sum > Whole:
+		c.fail("population.silent", ruleContradiction, "the shares add up to %s", sum)
+	case sum > 0 && p.Already.Total()+p.Already.Userless.Total() == 0:
+		c.fail("population.silent", ruleContradiction, "nobody is there before the story (population.already), so nobody has been silent")
+	}
 }
 
 func (c *checker) hundred(path string, sum int) {
@@ -220,10 +257,10 @@ func (c *checker) timeline() {
 	before := Duration(0)
 	for i := range c.plan.Timeline {
 		a := &c.plan.Timeline[i]
-		path := fmt.Sprintf("timeline[%d]", i)
+		path := c.plan.place(i)
 		switch kinds := a.kinds(); {
 		case len(kinds) == 0:
-			c.fail(path, ruleContradiction, "nothing happens here; want one of enrol, authority, consent, licences, support_move, profiles, command, apns, ask_users_to_sync, absence, unenrol, restart_server")
+			c.fail(path, ruleContradiction, "nothing happens here; want one of enrol, authority, consent, licences, support_move, profiles, command, apns, ask_users_to_sync, absence, unenrol, reenrol, waves, restart_server")
 		case len(kinds) > 1:
 			c.fail(path, ruleContradiction, "%s at once; want one of them on a line", strings.Join(kinds, " and "))
 		}
@@ -248,8 +285,11 @@ func (c *checker) action(path string, a *Action) {
 	if a.Consent != 0 {
 		c.consent(path+".consent", a.Consent)
 	}
+	if a.Waves != nil {
+		c.waves(path+".waves", a.Waves)
+	}
 	if a.Licences != nil {
-		c.licensing(path+".licences", a)
+		c.licensing(path, a)
 	}
 	if a.SupportMove != nil {
 		c.supportMove(path+".support_move", *a.SupportMove)
@@ -281,6 +321,17 @@ func (c *checker) action(path string, a *Action) {
 	}
 	if a.Unenrol != nil {
 		c.target(path+".unenrol", *a.Unenrol)
+	}
+	if a.Reenrol != nil {
+		c.reenrol(path+".reenrol", a)
+	}
+}
+
+// reenrol is an enrolment too: who may not enrol now cannot come back.
+func (c *checker) reenrol(path string, a *Action) {
+	c.target(path+".of", a.Reenrol.Of)
+	if a.At+a.Reenrol.Over > c.plan.Until {
+		c.fail(path+".over", ruleContradiction, "the last of them come after the story (until: %s)", c.plan.Until)
 	}
 }
 

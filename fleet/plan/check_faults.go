@@ -9,13 +9,13 @@ func (c *checker) faults() {
 		f := &c.plan.Faults[i]
 		path := fmt.Sprintf("faults[%d]", i)
 		kinds := 0
-		for _, set := range []bool{f.Server != 0, f.DropResponse, f.Reset} {
+		for _, set := range []bool{f.Server != 0, f.DropResponse, f.Reset, f.Push != 0} {
 			if set {
 				kinds++
 			}
 		}
 		if kinds != 1 {
-			c.fail(path, ruleContradiction, "want exactly one of server, drop_response, reset")
+			c.fail(path, ruleContradiction, "want exactly one of server, drop_response, reset, push")
 		}
 		if f.At > c.plan.Until {
 			c.fail(path+".at", ruleContradiction, "%s is after the end of the story (until: %s)", f.At, c.plan.Until)
@@ -23,7 +23,12 @@ func (c *checker) faults() {
 		if f.Server == Down && f.For == 0 {
 			c.fail(path, ruleContradiction, "a server that stays down to the end; want for: 3h or so")
 		}
+		if f.Push == PushDown && f.For == 0 {
+			c.fail(path, ruleContradiction, "a push service that stays down to the end; want for: 3h or so")
+		}
 		switch {
+		case f.Push == PushDown && f.Share != Whole:
+			c.fail(path+".share", ruleContradiction, "a push service is down for everybody; want push: lost for a share of the pushes")
 		case f.Server == Down && f.Share != Whole:
 			c.fail(path+".share", ruleContradiction, "a server is down for everybody; want server: busy for a share of the requests")
 		case f.Share == 0:
@@ -34,7 +39,7 @@ func (c *checker) faults() {
 		}
 	}
 	for i := range c.plan.Timeline {
-		c.reachable(fmt.Sprintf("timeline[%d]", i), &c.plan.Timeline[i])
+		c.reachable(i)
 	}
 }
 
@@ -53,7 +58,9 @@ func (c *checker) apart(path string, f *Fault, before []Fault) {
 }
 
 // reachable refuses an action that needs the server while that is down.
-func (c *checker) reachable(path string, a *Action) {
+func (c *checker) reachable(i int) {
+	a := &c.plan.Timeline[i]
+	path := c.plan.Path(i)
 	var over Duration
 	switch {
 	case a.Licences != nil:
@@ -62,10 +69,10 @@ func (c *checker) reachable(path string, a *Action) {
 	default:
 		return // devices and their users do it, and try again
 	}
-	for i := range c.plan.Faults {
-		f := &c.plan.Faults[i]
+	for n := range c.plan.Faults {
+		f := &c.plan.Faults[n]
 		if from, to := c.span(f); f.Server == Down && from <= a.At+over && a.At <= to {
-			c.fail(path+"."+a.Kind(), ruleContradiction, "the server is down from %s to %s (faults[%d]), so nobody can do this then", from, to, i)
+			c.fail(path, ruleContradiction, "the server is down from %s to %s (faults[%d]), so nobody can do this then", from, to, n)
 			return
 		}
 	}
@@ -86,6 +93,8 @@ func (f *Fault) kind() string {
 		return "server: " + f.Server.String()
 	case f.DropResponse:
 		return "drop_response"
+	case f.Push != 0:
+		return "push: " + f.Push.String()
 	}
 	return "reset"
 }

@@ -267,6 +267,8 @@ func words(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[protocol.Authority]():
 		return list([]protocol.Authority{protocol.Unknown, protocol.Intune, protocol.SCCM, protocol.Office365})
+	case reflect.TypeFor[protocol.Platform]():
+		return list(protocol.Platforms[:])
 	case reflect.TypeFor[protocol.Family]():
 		return list(protocol.Families[:])
 	case reflect.TypeFor[protocol.CommandKind]():
@@ -277,6 +279,8 @@ func words(t reflect.Type) []string {
 		return deciderNames[1:]
 	case reflect.TypeFor[Trouble]():
 		return troubleNames[1:]
+	case reflect.TypeFor[Outage]():
+		return outageNames[1:]
 	case reflect.TypeFor[Certificate]():
 		return certificateNames[1:]
 	case reflect.TypeFor[Regime]():

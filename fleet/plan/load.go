@@ -41,6 +41,7 @@ func Parse(name string, data []byte) (*Plan, error) {
 	}
 	p.where = d.where
 	p.file, p.text = name, slices.Clone(data)
+	p.unroll()
 	p.fill()
 	unread := d.errs
 	for _, e := range p.contradictions() {
@@ -135,6 +136,9 @@ func (p *Plan) fill() {
 		a := &p.Timeline[i]
 		if a.Licences != nil && a.Licences.To == (Target{}) {
 			a.Licences.To = Target{Share: Whole, Whom: All}
+		}
+		if a.Reenrol != nil && a.Reenrol.Of == (Target{}) {
+			a.Reenrol.Of = Target{Share: Whole, Whom: All}
 		}
 		if a.Profiles != nil && a.Profiles.Group == "" {
 			a.Profiles.Group = All

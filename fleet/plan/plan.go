@@ -5,6 +5,7 @@ import "rollcall/protocol"
 // A Plan is one plan file. Each field's meaning is its description, which [Schema] shows to editors too.
 type Plan struct {
 	Name       string     `yaml:"name" jsonschema_description:"what reports call the plan; default: the file's name"`
+	Teaches    string     `yaml:"teaches" jsonschema:"maxLength=300" jsonschema_description:"what the plan shows, in a sentence or two; rollcall plan list shows it"`
 	Seed       uint64     `yaml:"seed" jsonschema_description:"same plan and seed, same story; default 0"`
 	Tenant     Tenant     `yaml:"tenant" jsonschema_description:"the tenant as the story begins"`
 	Population Population `yaml:"population" jsonschema_description:"who the devices and users are, and their habits"`
@@ -34,6 +35,15 @@ type Tenant struct {
 	BMS         BMS                `yaml:"bms" jsonschema_description:"Basic Mobility and Security"`
 	Identity    Identity           `yaml:"identity" jsonschema_description:"the devices' own certificates"`
 	CoManaged   CoManagement       `yaml:"co_management" jsonschema_description:"who decides the workloads of co-managed PCs (AUTH-51)"`
+	Gap         Gap                `yaml:"gap" jsonschema_description:"when Apple devices wait for a renewed push certificate (AUTH-30)"`
+	CleanUp     Duration           `yaml:"clean_up" jsonschema_description:"records silent for so long are deleted, 30d to 270d (AUTH-48); default: none is"`
+	DeviceLimit int                `yaml:"device_limit" jsonschema:"minimum=0" jsonschema_description:"devices that a user may enrol with Intune, 1 to 15 (AUTH-47); default 15"`
+}
+
+// A Gap says when a change of authority opens the gap in Apple's push certificates, and for whom.
+type Gap struct {
+	OnCoexistence *bool               `yaml:"on_coexistence" jsonschema_description:"adding Intune to office365 opens it; default true"`
+	Platforms     []protocol.Platform `yaml:"platforms" jsonschema_description:"who waits in it; default ios, ipados, macos"`
 }
 
 // CoManagement says who decides each workload of co-managed PCs; default: Configuration Manager.
@@ -79,6 +89,7 @@ type Population struct {
 	Groups         map[string]int `yaml:"groups" jsonschema_description:"groups of users, in parts of 100; what is missing to 100 is in no group"`
 	Already        Already        `yaml:"already" jsonschema_description:"devices enrolled before the story begins"`
 	Offline        Offline        `yaml:"offline" jsonschema_description:"spells without a network"`
+	Silent         []Silence      `yaml:"silent" jsonschema_description:"devices of already that have been silent for long when the story begins, and how they come back"`
 	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs of users enrol, in parts of 100; what is missing to 100, by the user (AUTH-47); by rule only"`
 	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47); by rule only"`
 	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
@@ -149,6 +160,13 @@ type Offline struct {
 	Lasts Distribution `yaml:"lasts" jsonschema_description:"how long a spell lasts"`
 }
 
+// A Silence is a part of the devices that are there before the story, and has not been seen for a time then.
+type Silence struct {
+	Share Share        `yaml:"share" jsonschema_description:"part of the devices of already"`
+	For   Distribution `yaml:"for" jsonschema_description:"how long they have been silent as the story begins"`
+	Back  Rate         `yaml:"back" jsonschema_description:"how many of them come back, such as 10%/w; default: none ever does"`
+}
+
 // Habits are what devices and their users tend to do. A share is a share of the devices.
 type Habits struct {
 	NotNow           Share `yaml:"not_now" jsonschema_description:"devices that first answer NotNow to what may be put off"`
@@ -183,7 +201,12 @@ type Action struct {
 	AskUsersToSync *Target     `yaml:"ask_users_to_sync" jsonschema_description:"users start a check-in by hand within the hour (AUTH-22)"`
 	Absence        *Absence    `yaml:"absence" jsonschema_description:"devices leave the network and come back"`
 	Unenrol        *Target     `yaml:"unenrol" jsonschema_description:"users remove management from their devices (AUTH-44)"`
+	Reenrol        *Reenrol    `yaml:"reenrol" jsonschema_description:"users unenrol their devices and enrol them again (AUTH-44)"`
+	Waves          *Waves      `yaml:"waves" jsonschema_description:"one part of the users after another gets a licence"`
 	RestartServer  bool        `yaml:"restart_server" jsonschema_description:"the server stops and starts again"`
+
+	path string // where it is in the file; empty: nowhere, or as its index says
+	wave bool   // one of a Waves
 }
 
 // Kind returns the key of what happens, such as "enrol", and "" for an action that does nothing.
@@ -211,6 +234,8 @@ func (a *Action) kinds() []string {
 		{"ask_users_to_sync", a.AskUsersToSync != nil},
 		{"absence", a.Absence != nil},
 		{"unenrol", a.Unenrol != nil},
+		{"reenrol", a.Reenrol != nil},
+		{"waves", a.Waves != nil},
 		{"restart_server", a.RestartServer},
 	} {
 		if k.set {
@@ -242,11 +267,26 @@ type Setting struct {
 	Force bool   `yaml:"force" jsonschema_description:"make a change that is unsupported (AUTH-04)"`
 }
 
+// A Reenrol has the users of some devices take management off and enrol them again at once: the remedy for a device in trouble.
+type Reenrol struct {
+	Of   Target   `yaml:"of" jsonschema_description:"which devices"`
+	Over Duration `yaml:"over" jsonschema_description:"spread over this time"`
+}
+
+// Waves give a licence to one part of the users after another. [Parse] makes one Licensing of each.
+type Waves struct {
+	Assign Licence  `yaml:"assign" jsonschema_description:"the licence that users get; default intune"`
+	To     []Target `yaml:"to" jsonschema_description:"the users of each wave in order, as in licences"`
+	Every  Duration `yaml:"every" jsonschema_description:"from one wave to the next; default 1d"`
+	Over   Duration `yaml:"over" jsonschema_description:"each wave is spread over this time"`
+}
+
 // A Licensing gives users a licence, or takes it away. Those of an Over get it hour by hour.
 type Licensing struct {
 	Assign Licence  `yaml:"assign" jsonschema_description:"the licence that users get"`
 	Remove Licence  `yaml:"remove" jsonschema_description:"the licence that users lose"`
 	To     Target   `yaml:"to" jsonschema_description:"which users: all, by their licences now none, basic or intune, those with a device of a platform, a group, or a share of one of these; default all"`
+	In     string   `yaml:"in" jsonschema_description:"only users of this group; a share is a share of these"`
 	Over   Duration `yaml:"over" jsonschema_description:"spread over this time"`
 }
 
@@ -272,7 +312,7 @@ var Commands = [...]protocol.CommandKind{
 
 // An Upload puts a push certificate into the slot of the authority in force; where Slot names one, it must be that.
 type Upload struct {
-	Upload Certificate        `yaml:"upload" jsonschema_description:"renewed: the same topic for another year; other-topic: reaches no enrolled device (AUTH-32)"`
+	Upload Certificate        `yaml:"upload" jsonschema_description:"renewed: the same topic for another year; other-topic: reaches no enrolled device (AUTH-32); not-newer: the file in use again, expired: the file of the beginning after its end, other-apple-id: another topic that nobody confirms; these three are refused"`
 	Slot   protocol.Authority `yaml:"slot" jsonschema_description:"whose certificate it is; default: that of the authority in force, under coexistence intune"`
 }
 
@@ -283,14 +323,15 @@ type Absence struct {
 }
 
 // A Fault is one thing that fails, from At on and For so long; without For until the end. Exactly one of the
-// last three fields is set.
+// last four fields is set.
 type Fault struct {
 	At           Duration `yaml:"at" jsonschema_description:"from when on; default: from the beginning"`
 	For          Duration `yaml:"for" jsonschema_description:"for how long; default: until the end"`
-	Share        Share    `yaml:"share" jsonschema_description:"part of the requests that meet it; default all"`
+	Share        Share    `yaml:"share" jsonschema_description:"part of the requests, or pushes, that meet it; default all"`
 	Server       Trouble  `yaml:"server" jsonschema_description:"down: nobody answers; busy: it answers 503"`
 	DropResponse bool     `yaml:"drop_response" jsonschema_description:"the server's answer is lost on the way"`
 	Reset        bool     `yaml:"reset" jsonschema_description:"the connection is reset in the middle of the request"`
+	Push         Outage   `yaml:"push" jsonschema_description:"down: no push reaches anybody until it is up again, then the latest does; lost: pushes vanish"`
 }
 
 // Source returns the text that the plan was parsed from: what was changed since, such as its seed, is not in it.

@@ -28,6 +28,11 @@ func (p *Plan) Squeezed(d time.Duration) *Plan {
 			l.Over = shrink(l.Over)
 			a.Licences = &l
 		}
+		if a.Reenrol != nil {
+			r := *a.Reenrol
+			r.Over = shrink(r.Over)
+			a.Reenrol = &r
+		}
 		if a.Absence != nil {
 			absence := *a.Absence
 			absence.Lasts = absence.Lasts.squeezed(d, time.Duration(p.Until))

@@ -85,26 +85,37 @@ func (c *checker) needs(path string, consent Consent, what string) {
 // licensing checks who gets a licence, or loses it.
 func (c *checker) licensing(path string, a *Action) {
 	l := a.Licences
+	of := func(key string) string {
+		if a.wave {
+			return path
+		}
+		return path + ".licences" + key
+	}
+	if _, ok := c.plan.Population.Groups[l.In]; l.In != "" && !ok {
+		c.fail(of(".in"), ruleContradiction, "no group %q", l.In).Nearest = Nearest(l.In, slices.Sorted(maps.Keys(c.plan.Population.Groups)))
+	}
 	if (l.Assign == 0) == (l.Remove == 0) {
-		c.fail(path, ruleContradiction, "want either assign or remove, with one of %s", strings.Join(licenceNames[1:], ", "))
+		c.fail(of(""), ruleContradiction, "want either assign or remove, with one of %s", strings.Join(licenceNames[1:], ", "))
 	}
 	if a.At+l.Over > c.plan.Until {
-		c.fail(path+".over", ruleContradiction, "the last users get theirs after the story (until: %s)", c.plan.Until)
+		c.fail(of(".over"), ruleContradiction, "the last users get theirs after the story (until: %s)", c.plan.Until)
 	}
 	valid := append([]string{All, NoLicence, OnlyBasic, WithIntune}, list(protocol.Platforms[:])...)
 	valid = append(valid, slices.Sorted(maps.Keys(c.plan.Population.Groups))...)
 	var platform protocol.Platform
 	switch {
 	case !slices.Contains(valid, l.To.Whom):
-		c.fail(path+".to", ruleContradiction, "no users are called %q; want one of %s", l.To.Whom, strings.Join(valid, ", ")).Nearest = Nearest(l.To.Whom, valid)
+		c.fail(of(".to"), ruleContradiction, "no users are called %q; want one of %s", l.To.Whom, strings.Join(valid, ", ")).Nearest = Nearest(l.To.Whom, valid)
 	case platform.UnmarshalText([]byte(l.To.Whom)) == nil && c.count(func(b *ByPlatform) int { return b.Of(platform) }, false) == 0:
-		c.fail(path+".to", ruleContradiction, "no user has a device of %s", l.To.Whom)
+		c.fail(of(".to"), ruleContradiction, "no user has a device of %s", l.To.Whom)
+	case l.In != "" && c.plan.Population.Groups[l.To.Whom] > 0:
+		c.fail(of(".in"), ruleContradiction, "to names a group itself: %s; want one of the two", l.To.Whom)
 	case l.To.Share == 0:
-		c.fail(path+".to", ruleContradiction, "%s is nobody", l.To)
+		c.fail(of(".to"), ruleContradiction, "%s is nobody", l.To)
 	case l.Assign == IntuneLicence && l.To.Whom == WithIntune, l.Assign == BasicLicence && l.To.Whom == OnlyBasic:
-		c.fail(path+".to", ruleContradiction, "those of %s have that licence already", l.To)
+		c.fail(of(".to"), ruleContradiction, "those of %s have that licence already", l.To)
 	case l.Remove == IntuneLicence && (l.To.Whom == OnlyBasic || l.To.Whom == NoLicence), l.Remove == BasicLicence && l.To.Whom == NoLicence:
-		c.fail(path+".to", ruleContradiction, "those of %s have no such licence", l.To)
+		c.fail(of(".to"), ruleContradiction, "those of %s have no such licence", l.To)
 	}
 }
 
@@ -139,6 +150,12 @@ func (c *checker) upload(path string, a *Action) {
 		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after 30d of grace only one with another topic can be had", Duration(c.pushEnd))
 	case renewed && at+year <= c.pushEnd:
 		c.fail(path, protocol.RuleUpload, "a certificate renewed at %s ends no later than the present one, so it is not newer", a.At)
+	}
+	if u := a.APNs.Upload; u.Refused() {
+		if u == Expired && at < c.firstPush {
+			c.fail(path+".upload", ruleContradiction, "the certificate of the beginning ends at %s, so it is not expired yet; want not-newer", Duration(c.firstPush))
+		}
+		return
 	}
 	c.pushEnd = at + year
 }

@@ -338,23 +338,49 @@ func (t Trouble) MarshalText() ([]byte, error) { return []byte(t.String()), nil 
 // UnmarshalText takes down and busy.
 func (t *Trouble) UnmarshalText(b []byte) error { return word((*uint8)(t), troubleNames, b) }
 
+// An Outage is how the push service fails.
+type Outage uint8
+
+// The outages: of each device the latest push comes when the service is up again, and no push comes at all.
+const (
+	PushDown Outage = iota + 1
+	PushLost
+)
+
+var outageNames = []string{"", "down", "lost"}
+
+func (o Outage) String() string { return outageNames[o] }
+
+// MarshalText gives what String gives.
+func (o Outage) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText takes down and lost.
+func (o *Outage) UnmarshalText(b []byte) error { return word((*uint8)(o), outageNames, b) }
+
 // A Certificate is which push certificate is uploaded.
 type Certificate uint8
 
-// Renewed is a certificate of the same topic for another year, OtherTopic one that no enrolled device knows.
+// Renewed is a certificate of the same topic for another year, OtherTopic one that no enrolled device knows. The others are
+// refused, as NotNewer and Expired by AUTH-34 and OtherAppleID, which nobody confirms, by AUTH-32.
 const (
 	Renewed Certificate = iota + 1
 	OtherTopic
+	NotNewer
+	Expired
+	OtherAppleID
 )
 
-var certificateNames = []string{"", "renewed", "other-topic"}
+var certificateNames = []string{"", "renewed", "other-topic", "not-newer", "expired", "other-apple-id"}
+
+// Refused tells whether no server takes c.
+func (c Certificate) Refused() bool { return c >= NotNewer }
 
 func (c Certificate) String() string { return certificateNames[c] }
 
 // MarshalText gives what String gives.
 func (c Certificate) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText takes renewed and other-topic.
+// UnmarshalText takes the names that String gives.
 func (c *Certificate) UnmarshalText(b []byte) error { return word((*uint8)(c), certificateNames, b) }
 
 // A Regime is what the authority of a tenant can be set to: an authority, or coexistence.

@@ -20,14 +20,17 @@ func (p *Population) Holders() Holders {
 	return h
 }
 
-// PickUsers returns the users that t means while they have the licences h, ascending: those of a share are drawn under
+// PickUsers returns the users whom of is about while they have the licences h, ascending: those of a share are drawn under
 // seed and salt as [Population.Pick] draws devices.
-func (p *Population) PickUsers(t plan.Target, h Holders, seed, salt uint64) []int {
+func (p *Population) PickUsers(of *plan.Licensing, h Holders, seed, salt uint64) []int {
 	var chosen []int
+	t := of.To
+	in := int16(slices.Index(p.Groups, of.In))
 	group := int16(slices.Index(p.Groups, t.Whom))
 	owners := p.owners(t.Whom)
 	for i, l := range h {
 		switch {
+		case of.In != "" && p.Users[i].Group != in:
 		case t.Whom == plan.All, t.Whom == plan.NoLicence && l == NoLicence, t.Whom == plan.OnlyBasic && l == BMSLicence,
 			t.Whom == plan.WithIntune && l&IntuneLicence != 0, owners[int32(i)], group >= 0 && p.Users[i].Group == group:
 			chosen = append(chosen, i)
@@ -104,11 +107,11 @@ func (p *Population) Afford(pl *plan.Plan) error {
 			continue
 		}
 		before := h.entitled()
-		for _, u := range p.PickUsers(l.To, h, pl.Seed, uint64(i)) {
+		for _, u := range p.PickUsers(l, h, pl.Seed, uint64(i)) {
 			h.Apply(l, u)
 		}
 		if n := h.entitled(); n > units && n > before {
-			return pl.Mistake(fmt.Sprintf("timeline[%d].licences", i), ruleUnits, "%d users would then hold a licence that entitles Intune, and %s", n, owned(units))
+			return pl.Mistake(pl.Path(i), ruleUnits, "%d users would then hold a licence that entitles Intune, and %s", n, owned(units))
 		}
 	}
 	return nil

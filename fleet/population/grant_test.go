@@ -35,9 +35,9 @@ func TestPickUsers(t *testing.T) {
 	p := parse(t, waves)
 	pop := New(p)
 	h := pop.Holders()
-	basic := pop.PickUsers(plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}, h, p.Seed, 2)
-	half := pop.PickUsers(p.Timeline[2].Licences.To, h, p.Seed, 2)
-	if again := pop.PickUsers(p.Timeline[2].Licences.To, h, p.Seed, 2); !slices.Equal(half, again) {
+	basic := pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}, h, p.Seed, 2)
+	half := pop.PickUsers(p.Timeline[2].Licences, h, p.Seed, 2)
+	if again := pop.PickUsers(p.Timeline[2].Licences, h, p.Seed, 2); !slices.Equal(half, again) {
 		t.Error("the same draw gives other users")
 	}
 	if want := plan.Share(500_000).Of(len(basic)); len(half) != want || !slices.IsSorted(half) || want < 50 {
@@ -52,21 +52,21 @@ func TestPickUsers(t *testing.T) {
 			t.Errorf("user %d then has %d", u, h[u])
 		}
 	}
-	if left := pop.PickUsers(plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}, h, p.Seed, 2); len(left) != len(basic)-len(half) {
+	if left := pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}, h, p.Seed, 2); len(left) != len(basic)-len(half) {
 		t.Errorf("%d users are left with basic alone, want %d", len(left), len(basic)-len(half))
 	}
 	for whom, want := range map[string]int{"ios": len(pop.Users), "macos": 0} {
-		if got := pop.PickUsers(plan.Target{Share: plan.Whole, Whom: whom}, h, p.Seed, 2); len(got) != want {
+		if got := pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: whom}}, h, p.Seed, 2); len(got) != want {
 			t.Errorf("%d users have a device of %s, want %d", len(got), whom, want)
 		}
 	}
-	sales := pop.PickUsers(p.Timeline[3].Licences.To, h, p.Seed, 3)
+	sales := pop.PickUsers(p.Timeline[3].Licences, h, p.Seed, 3)
 	for _, u := range sales {
 		if h.Apply(p.Timeline[3].Licences, u); h[u]&IntuneLicence != 0 {
 			t.Errorf("user %d keeps the licence", u)
 		}
 	}
-	if n := len(pop.PickUsers(plan.Target{Share: plan.Whole, Whom: plan.NoLicence}, h, 0, 0)); n == 0 || len(sales) == 0 {
+	if n := len(pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.NoLicence}}, h, 0, 0)); n == 0 || len(sales) == 0 {
 		t.Errorf("%d users without a licence, %d in sales", n, len(sales))
 	}
 }
@@ -79,7 +79,7 @@ func TestAUTH09MoreThanTheUnitsOwned(t *testing.T) {
 	}
 	h := pop.Holders()
 	before := h.entitled()
-	for _, u := range pop.PickUsers(p.Timeline[2].Licences.To, h, p.Seed, 2) {
+	for _, u := range pop.PickUsers(p.Timeline[2].Licences, h, p.Seed, 2) {
 		h.Apply(p.Timeline[2].Licences, u)
 	}
 	after := h.entitled()
