@@ -43,7 +43,9 @@ func (f *Fleet) setUp(ctx context.Context) error {
 	if own.Expires > f.start {
 		end = own.Expires
 	}
-	return f.upload(ctx, slot, topic, end.Sub(f.clock.Now()))
+	var err error
+	f.first, err = f.upload(ctx, slot, topic, end.Sub(f.clock.Now()))
+	return err
 }
 
 // addUsers tells the target who the users are, with the licences of usersAs.
@@ -75,10 +77,11 @@ func (f *Fleet) relicense(ctx context.Context, was, as protocol.Authority) error
 	return setLicences(ctx, t, list, nil)
 }
 
-func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetime time.Duration) error {
-	certificate, err := slot.MakeTestPush(ctx, topic, lifetime)
+// upload makes a push certificate and has it taken into use.
+func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetime time.Duration) (certificate []byte, err error) {
+	certificate, err = slot.MakeTestPush(ctx, topic, lifetime)
 	if err != nil {
-		return fmt.Errorf("make a push certificate: %w", err)
+		return nil, fmt.Errorf("make a push certificate: %w", err)
 	}
 	u := target.PushUpload{Certificate: certificate, AppleID: "push@example.com", Confirm: topic != f.topic} // the plan means it
 	if asks, ok := slot.(interface {
@@ -86,18 +89,48 @@ func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetim
 	}); ok && u.Confirm {
 		change, err := asks.PreviewPush(ctx, u)
 		if err != nil {
-			return fmt.Errorf("preview a push certificate: %w", err)
+			return nil, fmt.Errorf("preview a push certificate: %w", err)
 		}
 		u.Count = change.Stranded
 	}
 	if err := slot.UploadPush(ctx, u); err != nil {
-		return fmt.Errorf("upload a push certificate: %w", err)
+		return nil, fmt.Errorf("upload a push certificate: %w", err)
 	}
 	f.mu.Lock()
 	f.topic = topic
 	f.mu.Unlock()
+	return certificate, nil
+}
+
+// failUpload uploads a certificate that no server takes: that of the beginning again (AUTH-34), or one made with another
+// Apple ID, whose topic nobody confirms (AUTH-32). The one in use stays.
+func (f *Fleet) failUpload(ctx context.Context, c plan.Certificate) error {
+	slot, ok := f.target.(PushSlot)
+	if !ok {
+		return errors.New("upload a push certificate: this target's cannot be renewed from here")
+	}
+	u := target.PushUpload{Certificate: f.first, AppleID: "push@example.com"}
+	if c == plan.OtherAppleID {
+		var err error
+		if u.Certificate, err = slot.MakeTestPush(ctx, f.topic+"-2", year); err != nil {
+			return fmt.Errorf("make a push certificate: %w", err)
+		}
+		u.AppleID = "other@example.com"
+	}
+	err := slot.UploadPush(ctx, u)
+	no, refused := errors.AsType[*target.Error](err)
+	switch {
+	case err == nil:
+		return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
+	case !refused:
+		return fmt.Errorf("upload a push certificate: %w", err)
+	}
+	f.outcome = fmt.Sprintf("Refused by %s: %s.", no.Rule, no.Message)
 	return nil
 }
+
+// year is how long a push certificate lives (AUTH-33).
+const year = 365 * 24 * time.Hour
 
 // changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
 func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) error {
@@ -113,7 +146,7 @@ func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certif
 		f.outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", f.managed)
 		f.mu.Unlock()
 	}
-	if err := f.upload(ctx, slot, topic, 365*24*time.Hour); err != nil {
+	if _, err := f.upload(ctx, slot, topic, year); err != nil {
 		return err
 	}
 	f.turnGap(now, false)

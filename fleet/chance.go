@@ -26,6 +26,8 @@ const (
 	forBusy
 	forNight
 	forLicence
+	forReenrol
+	forPush
 )
 
 // Draws are what the devices of a story do by chance, each a function of the plan, its seed and the device alone: one plan and
@@ -65,6 +67,11 @@ func (d Draws) Again(i int, salt uint64, over time.Duration) time.Duration {
 	return time.Duration(within(d.draw(i, forAgain, salt), max(uint64(over), 1)))
 }
 
+// Reenrol returns when, within a time, the user of device i unenrols it and enrols it again.
+func (d Draws) Reenrol(i int, salt uint64, over time.Duration) time.Duration {
+	return time.Duration(within(d.draw(i, forReenrol, salt), max(uint64(over), 1)))
+}
+
 // TryLater returns how long after a try to enrol that ended in none at now the user of device i tries it again: within the
 // hour, and each time after twice as long, up to a day. tries is how many in a row did before.
 func (d Draws) TryLater(i int, now protocol.Time, tries uint8) time.Duration {
@@ -82,7 +89,7 @@ func (d Draws) PIN(i int, salt uint64) string {
 	return fmt.Sprintf("%06d", within(d.draw(i, forPIN, salt), 1_000_000))
 }
 
-// A Request counts what a device sends in an hour: the n-th request of an hour has the same luck in every run, whatever came
+// A Request counts what a device sends in an hour, or the pushes that come for it: the n-th request of an hour has the same luck in every run, whatever came
 // before that hour. The zero Request sent nothing.
 type Request struct{ hour, sends uint32 }
 
@@ -103,6 +110,9 @@ func (d Draws) Busy(i int, r Request, share plan.Share) bool  { return d.struck(
 func (d Draws) Dropped(i int, r Request, share plan.Share) bool {
 	return d.struck(i, forDrop, r, share)
 }
+
+// PushLost tells whether push r to device i vanishes where share of them do.
+func (d Draws) PushLost(i int, r Request, share plan.Share) bool { return d.struck(i, forPush, r, share) }
 
 func (d Draws) struck(i int, p purpose, r Request, share plan.Share) bool {
 	return share > 0 && d.meets(share, i, p, r.key())

@@ -37,6 +37,7 @@ type Counts struct {
 	Dropped    uint64 // answers lost on purpose
 	Resets     uint64 // requests cut off on purpose
 	Busied     uint64 // requests answered 503 on purpose
+	Lost       uint64 // pushes lost on purpose
 	Unreached  uint64 // requests that found no server
 	Barred     uint64 // TLS handshakes refused for the device's certificate
 	Resumed    uint64 // TLS sessions resumed

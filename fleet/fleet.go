@@ -81,6 +81,8 @@ type Fleet struct {
 	drop       atomic.Uint32       // share of the answers that are lost now, as a plan.Share
 	reset      atomic.Uint32       // share of the connections that are reset now
 	busyShare  atomic.Uint32       // share of the requests that are answered 503 now
+	lose       atomic.Uint32       // share of the pushes that vanish now
+	pushDown   atomic.Bool         // the push service delivers nothing now
 	made       map[ownProfile]bool // profiles whose document the target has
 	owner      protocol.Authority  // whose profiles are assigned now
 	outcome    string              // of the act that was played last; empty: nothing to be said
@@ -92,6 +94,7 @@ type Fleet struct {
 	wired   int    // devices with a wire
 	managed int    // devices that are enrolled now
 	topic   string // of the push certificate in use
+	first   []byte // the push certificate of the beginning, with its key
 	gaps    []Gap
 	away    int // devices that are off the network now
 	done    []Act
@@ -107,6 +110,7 @@ type device struct {
 	due     protocol.Time  // of the acts moment in the queue
 	spells  uint32         // how many spells off the network were planned
 	request Request        // the latest, for chance; only the device's own goroutine counts them
+	pushes  Request        // pushes that came, for chance; under mailbox
 	tries   uint8          // enrolments that failed in a row, up to 5
 	away    reach          // why it is off the network; 0: it is on it
 	busy    bool           // talking

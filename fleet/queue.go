@@ -13,6 +13,7 @@ const (
 	leaves                   // it goes off the network
 	returns                  // it comes back
 	unenrols                 // its user removes management
+	reenrols                 // its user removes management and enrols it again
 )
 
 // A moment is one entry of the queue. Two of the same time are taken by device, then by kind, so that the order

@@ -196,7 +196,7 @@ func (f *Fleet) report() {
 	}
 	away := f.away
 	f.mu.Unlock()
-	f.holds(p.Now, f.down || p.Gap)
+	f.holds(p.Now, f.down || p.Gap || f.pushDown.Load())
 	f.checks(p.Now)
 	f.tally.add(p.Now, func(_ *Counts, b *Bin) { b.Enrolled, b.Away = p.Enrolled, away })
 	if f.progress != nil {

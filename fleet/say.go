@@ -45,6 +45,8 @@ func (c *Cast) Say(a *plan.Action) Words {
 		return Words{"Support moves " + whom(*a.SupportMove), "A device without a user moves only by this action and its next completed check-in.", protocol.RuleUserless}
 	case a.APNs != nil && a.APNs.Upload == plan.OtherTopic:
 		return Words{"A push certificate with another topic is uploaded", "No enrolled device listens to it: each must enrol again.", protocol.RuleOtherTopic}
+	case a.APNs != nil && a.APNs.Upload.Refused():
+		return sayRefusedUpload(a.APNs.Upload)
 	case a.APNs != nil:
 		return Words{"A renewed push certificate is uploaded", "It has the topic of the old one, so every device stays within reach and nobody has to enrol again.", "AUTH-32"}
 	case a.AskUsersToSync != nil:
@@ -54,7 +56,24 @@ func (c *Cast) Say(a *plan.Action) Words {
 	case a.Unenrol != nil:
 		return Words{"The users of " + whom(*a.Unenrol) + " remove management", "The device says CheckOut and takes the profiles off; the server keeps its record.", "AUTH-44"}
 	}
+	if a.Reenrol != nil {
+		w := Words{"The users of " + whom(a.Reenrol.Of) + " unenrol them and enrol them again", "The remedy for a device in trouble: it joins the authority that is resolved at that moment.", "AUTH-44"}
+		if a.Reenrol.Over > 0 {
+			w.Name += ", within " + short(a.Reenrol.Over)
+		}
+		return w
+	}
 	return Words{"The server is restarted", "On the same data and address: what it acknowledged before must hold afterwards (I3).", ""}
+}
+
+func sayRefusedUpload(c plan.Certificate) Words {
+	switch c {
+	case plan.Expired:
+		return Words{"Somebody uploads a push certificate that has ended", "An upload is checked before it is taken, and the one in use stays.", protocol.RuleUpload}
+	case plan.OtherAppleID:
+		return Words{"Somebody uploads a push certificate made with another Apple ID", "Its topic is another, which no enrolled device listens to: the server says so and waits for a confirmation that does not come.", protocol.RuleOtherTopic}
+	}
+	return Words{"Somebody uploads the push certificate of the beginning again", "It is no newer than the one in use, which stays.", protocol.RuleUpload}
 }
 
 func (c *Cast) sayEnrol(a *plan.Action) Words {
@@ -143,6 +162,14 @@ func SayFault(f *plan.Fault) (begins, ends Words) {
 	case f.Server == plan.Busy:
 		return Words{Name: "The server answers 503 to " + share + " the requests" + length, Text: "Devices come back, not sooner than Retry-After says."},
 			Words{Name: "The server answers everybody again"}
+	case f.Push == plan.PushDown:
+		return Words{Name: "The push service is down" + length, Text: "Nobody is woken; of all pushes to a device the latest waits for it.", Rule: protocol.RuleWake},
+			Words{Name: "The push service is up again"}
+	case f.Push == plan.PushLost:
+		return Words{
+			Name: "From here on " + share + " the pushes are lost" + length,
+			Text: "The device sleeps on until the next one; of a change of authority three more follow.", Rule: "AUTH-20",
+		}, Words{Name: "No push is lost any more"}
 	case f.DropResponse:
 		return Words{
 			Name: "From here on " + share + " the server's answers are lost on the way" + length,
@@ -180,6 +207,9 @@ func sayLicensing(l *plan.Licensing) Words {
 		who = l.To.Share.String() + " of " + who
 	}
 	kinds := map[plan.Licence]string{plan.BasicLicence: "a basic licence", plan.IntuneLicence: "a licence that entitles Intune"}
+	if l.In != "" {
+		who += " in group " + l.In
+	}
 	w := Words{sentence(who) + " get " + kinds[l.Assign], "It moves their devices where each user's licences decide, at the next check-in: the old profiles are taken off there.", protocol.RuleLicenceMoves}
 	if l.Assign == 0 {
 		w = Words{sentence(who) + " lose " + kinds[l.Remove], "Where each user's licences decide, BMS has their devices again; elsewhere they stay and are flagged.", protocol.RuleLicenceLost}

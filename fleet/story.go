@@ -112,6 +112,8 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 		do = func(ctx context.Context, _ protocol.Time) error { return f.order(ctx, a.Command, salt) }
 	case a.Authority != nil, a.Consent != 0, a.SupportMove != nil:
 		return f.tenantAction(a, salt)
+	case a.APNs != nil && a.APNs.Upload.Refused():
+		do = func(ctx context.Context, _ protocol.Time) error { return f.failUpload(ctx, a.APNs.Upload) }
 	case a.APNs != nil:
 		do = func(ctx context.Context, now protocol.Time) error { return f.changePush(ctx, now, a.APNs.Upload) }
 	case a.AskUsersToSync != nil:
@@ -125,6 +127,10 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 		})
 	case a.Unenrol != nil:
 		do = f.each(*a.Unenrol, salt, func(d int, now protocol.Time) { f.at(d, now, unenrols, 0) })
+	case a.Reenrol != nil:
+		do = f.each(a.Reenrol.Of, salt, func(d int, now protocol.Time) {
+			f.at(d, now.Add(f.draws.Reenrol(d, salt, time.Duration(a.Reenrol.Over))), reenrols, 0)
+		})
 	case a.RestartServer && f.server == nil:
 		return nil, errNoSwitch
 	case a.RestartServer:
@@ -168,6 +174,10 @@ func (f *Fleet) fault(fault *plan.Fault) (turn func(ctx context.Context, on bool
 		}
 	case fault.DropResponse:
 		turn = func(_ context.Context, on bool) error { f.drop.Store(when(on, share)); return nil }
+	case fault.Push == plan.PushDown:
+		turn = func(_ context.Context, on bool) error { f.cutPush(on); return nil }
+	case fault.Push == plan.PushLost:
+		turn = func(_ context.Context, on bool) error { f.lose.Store(when(on, share)); return nil }
 	case fault.Reset:
 		turn = func(_ context.Context, on bool) error { f.reset.Store(when(on, share)); return nil }
 	}

@@ -37,15 +37,30 @@ func (f *Fleet) permit(ctx context.Context) error {
 			return fmt.Errorf("grant the consent %s: %w", c, err)
 		}
 	}
-	units := f.plan.Tenant.Units
-	if units == nil {
+	s, changed := settingsOf(&f.plan.Tenant)
+	if !changed {
 		return nil
 	}
-	devices := true // those without a user have a licence of their own: Units is about users
-	if err := t.SetSettings(ctx, target.Settings{Units: units, DeviceLicences: &devices}); err != nil {
-		return fmt.Errorf("say how many licences there are: %w", err)
+	if err := t.SetSettings(ctx, s); err != nil {
+		return fmt.Errorf("make the tenant's settings: %w", err)
 	}
 	return nil
+}
+
+// settingsOf are the settings that a plan names.
+func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
+	if t.Units != nil {
+		devices := true // those without a user have a licence of their own: Units is about users
+		s.Units, s.DeviceLicences = t.Units, &devices
+	}
+	if days := int(time.Duration(t.CleanUp) / plan.Day); days > 0 {
+		s.CleanUpDays = &days
+	}
+	if t.DeviceLimit > 0 {
+		s.DeviceLimit = &t.DeviceLimit
+	}
+	s.GapOnCoexistence, s.GapPlatforms = t.Gap.OnCoexistence, t.Gap.Platforms
+	return s, t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || len(t.Gap.Platforms) > 0
 }
 
 // gate says whether an enrolment asks for the user's licence (AUTH-47), where the target knows such a gate.

@@ -43,6 +43,29 @@ func (f *Fleet) refuses(d protocol.Device) bool {
 	return true
 }
 
+// lost tells whether a push to device i vanishes: the n-th of an hour has the same luck in every run. f.mailbox is held.
+func (f *Fleet) lost(i int) bool {
+	d := &f.devices[i]
+	d.pushes = d.pushes.Next(f.clock.Now().Sub(f.start))
+	return f.draws.PushLost(i, d.pushes, plan.Share(f.lose.Load()))
+}
+
+// cutPush takes the push service away from all devices, or gives it back: then each gets the latest push that it missed.
+func (f *Fleet) cutPush(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pushDown.Store(down)
+	for i := range f.devices {
+		switch d := &f.devices[i]; {
+		case d.apple == nil || d.away != 0:
+		case down:
+			f.unplug(i)
+		default:
+			f.plug(i)
+		}
+	}
+}
+
 // Exchanged counts one request.
 func (f *Fleet) Exchanged(d protocol.Device, x *link.Exchange) {
 	f.tally.took(x)

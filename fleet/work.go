@@ -93,7 +93,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 			}
 		}
 	case d.away != 0:
-		if m.kind == enrols || m.kind == unenrols {
+		if m.kind == enrols || m.kind == unenrols || m.kind == reenrols {
 			f.at(i, now.Add(30*time.Minute), m.kind, 0)
 		}
 	case m.kind == enrols:
@@ -103,6 +103,8 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
 		f.tally.add(now, func(c *Counts, _ *Bin) { c.ByHand++ })
 		add(jobs, i, job{why: dialect.Synced})
+	case m.kind == reenrols && f.enrolled(i):
+		add(jobs, i, job{enrol: true})
 	case m.kind == unenrols && f.enrolled(i):
 		add(jobs, i, job{why: dialect.UserRemoves})
 	}
@@ -154,7 +156,7 @@ func (f *Fleet) cut(d *device, now protocol.Time) bool {
 // work carries out j and sees what has changed.
 func (f *Fleet) work(ctx context.Context, now protocol.Time, i int, j job) {
 	switch {
-	case j.enrol && f.enrolled(i): // with an identity that is over: its user takes the old enrolment off first
+	case j.enrol && f.enrolled(i): // its user takes the old enrolment off first
 		f.tally.add(now, func(c *Counts, _ *Bin) { c.Offered++ })
 		removed := f.converse(ctx, now, i, dialect.UserRemoves)
 		joined := f.join(ctx, now, i, j.link)
@@ -297,6 +299,9 @@ func (f *Fleet) schedule(i int) {
 func (f *Fleet) plug(i int) {
 	if topic, token, _ := f.devices[i].apple.Push(); token != nil {
 		f.push.RegisterToken(topic, token)
+		if f.pushDown.Load() {
+			return
+		}
 		f.push.Connect(token, func(payload []byte) { f.pushed(i, payload) })
 	}
 }
@@ -315,8 +320,15 @@ func (f *Fleet) pushed(i int, payload []byte) {
 		return // a device drops what is no MDM push
 	}
 	f.mailbox.Lock()
-	f.woken = append(f.woken, wake{i, magic})
+	lost := f.lost(i)
+	if !lost {
+		f.woken = append(f.woken, wake{i, magic})
+	}
 	f.mailbox.Unlock()
+	if lost {
+		f.tally.add(f.clock.Now(), func(c *Counts, _ *Bin) { c.Lost++ })
+		return
+	}
 	select {
 	case f.nudge <- struct{}{}:
 	default:

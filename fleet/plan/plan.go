@@ -5,7 +5,7 @@ import "rollcall/protocol"
 // A Plan is one plan file. Each field's meaning is its description, which [Schema] shows to editors too.
 type Plan struct {
 	Name       string     `yaml:"name" jsonschema_description:"what reports call the plan; default: the file's name"`
-	Teaches    string     `yaml:"teaches" jsonschema:"maxLength=300" jsonschema_description:"what the plan shows, in a sentence or two; rollcall plan list shows it"`
+	Teaches    Sentence   `yaml:"teaches" jsonschema_description:"what the plan shows, in a sentence or two; rollcall plan list shows it"`
 	Seed       uint64     `yaml:"seed" jsonschema_description:"same plan and seed, same story; default 0"`
 	Tenant     Tenant     `yaml:"tenant" jsonschema_description:"the tenant as the story begins"`
 	Population Population `yaml:"population" jsonschema_description:"who the devices and users are, and their habits"`

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/invopop/jsonschema"
 
@@ -278,6 +279,29 @@ func (Target) JSONSchema() *jsonschema.Schema {
 		Type: "string", Pattern: `^(` + sharePattern + `|(` + sharePattern + ` of )?\S.*)$`,
 		Description: "which devices: all, userless, a platform, a group, or a share of them such as 5% of sales",
 	}
+}
+
+// A Sentence is a line of prose for people.
+type Sentence string
+
+const maxSentence = 400
+
+// UnmarshalText takes a line of at most 400 bytes.
+func (s *Sentence) UnmarshalText(b []byte) error {
+	if t := string(b); len(t) > maxSentence || t == "" || strings.IndexFunc(t, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return fmt.Errorf("want a sentence or two on one line, of at most %d letters", maxSentence)
+	}
+	*s = Sentence(b)
+	return nil
+}
+
+// MarshalText gives s.
+func (s Sentence) MarshalText() ([]byte, error) { return []byte(s), nil }
+
+// JSONSchema describes the text.
+func (Sentence) JSONSchema() *jsonschema.Schema {
+	length := uint64(maxSentence)
+	return &jsonschema.Schema{Type: "string", MaxLength: &length}
 }
 
 // A Gate is whether something is let in.
