@@ -125,8 +125,8 @@ type wake struct {
 	magic  string
 }
 
-// Begin is the moment at which stories made from a plan begin: a Monday morning.
-var Begin = protocol.At(time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC))
+// Begin is the moment at which stories made from a plan begin.
+var Begin = population.Begin
 
 // New makes the fleet of c. The error names what the plan asks for and this target or run cannot give, or is ctx's.
 func New(ctx context.Context, c Config) (*Fleet, error) {

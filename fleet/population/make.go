@@ -22,7 +22,11 @@ const (
 	useSample
 	useReturn
 	useWay
+	useSilence
 )
+
+// Begin is the moment at which stories made from a plan begin: a Monday morning.
+var Begin = protocol.At(time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC))
 
 // New makes the population of p, a checked plan: the devices that were there before, those of the mix and those
 // that the timeline adds, in this order. Platforms come in exactly the proportions of the mix; whatever else is a
@@ -44,6 +48,7 @@ func Make(ctx context.Context, p *plan.Plan, progress func(made int)) (*Populati
 	m.timeline()
 	m.users()
 	m.ways()
+	m.silent()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -261,6 +266,33 @@ func (m *maker) ways() {
 		}
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere
+		}
+	}
+}
+
+// silent draws who of those that are there has been silent, and for how long.
+func (m *maker) silent() {
+	m.pop.silences = m.plan.Population.Silent
+	if len(m.pop.silences) == 0 {
+		return
+	}
+	for i := range m.pop.Devices {
+		if m.ended(i) {
+			return
+		}
+		d := &m.pop.Devices[i]
+		if d.Joins != Already {
+			continue
+		}
+		r := source(m.plan.Seed, useSilence, uint64(i))
+		u := below(r, int(plan.Whole))
+		for n := range m.pop.silences {
+			s := &m.pop.silences[n]
+			if u -= int(s.Share); u < 0 {
+				last := Begin.Add(-s.For.Draw(r))
+				d.Contact = Span{last, last}
+				break
+			}
 		}
 	}
 }

@@ -25,6 +25,8 @@ type Population struct {
 	Bad      int          // rows that could not be read, of whatever file
 	Returns  Returns      // how silent devices come back; zero: no older export says, see Since
 
+	silences []plan.Silence // of the plan that it was made from
+
 	keys []uint64 // of the records of Devices, the same in every export of the tenant; nil: made from a plan, or resampled
 }
 

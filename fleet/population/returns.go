@@ -3,8 +3,10 @@ package population
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
+	"rollcall/fleet/plan"
 	"rollcall/protocol"
 )
 
@@ -86,8 +88,11 @@ func (r *Returns) band(silent time.Duration) *Return {
 }
 
 // Comeback draws when device i, silent as the story begins, is back: 0 if it is there, [Never] if none like it ever came back.
-// known is false where no older export says anything of devices like it.
+// known is false where neither an older export nor the plan says anything of devices like it.
 func (p *Population) Comeback(i int, seed uint64) (after time.Duration, known bool) {
+	if p.Tenant.AsOf == 0 {
+		return p.planned(i, seed)
+	}
 	silent, _, ok := p.Devices[i].Contact.Silent(p.Tenant.AsOf)
 	if !ok || p.Returns.Between == 0 {
 		return 0, false
@@ -102,14 +107,35 @@ func (p *Population) Comeback(i int, seed uint64) (after time.Duration, known bo
 		return Never, true
 	}
 	// In each span as long as that between the exports, a device comes back with the share of those that did.
-	r := source(seed, useReturn, uint64(i))
-	for below(r, band.Silent) >= band.Back {
-		after += p.Returns.Between
-		if after > 100*365*oneDay {
-			return Never, true
+	return back(source(seed, useReturn, uint64(i)), p.Returns.Between, band.Back, band.Silent), true
+}
+
+// planned is the Comeback of a device that a plan made.
+func (p *Population) planned(i int, seed uint64) (after time.Duration, known bool) {
+	silent, _, ok := p.Devices[i].Contact.Silent(Begin)
+	if !ok {
+		return 0, false
+	}
+	for n := range p.silences {
+		if s := &p.silences[n]; silent <= s.For.Longest() {
+			if s.Back.Share == 0 {
+				return Never, true
+			}
+			return back(source(seed, useReturn, uint64(i)), s.Back.Per, int(s.Back.Share), int(plan.Whole)), true
 		}
 	}
-	return after + time.Duration(below(r, max(1, int(p.Returns.Between/time.Second))))*time.Second, true
+	return 0, false
+}
+
+// back draws when a device is back of which so many of a whole come back in each span.
+func back(r *rand.PCG, span time.Duration, share, whole int) (after time.Duration) {
+	for below(r, whole) >= share {
+		after += span
+		if after > 100*365*oneDay {
+			return Never
+		}
+	}
+	return after + time.Duration(below(r, max(1, int(span/time.Second))))*time.Second
 }
 
 // Length says in words how long the devices had been silent.
