@@ -97,7 +97,7 @@ func (f *Fleet) upload(ctx context.Context, slot PushSlot, topic string, lifetim
 		return nil, fmt.Errorf("upload a push certificate: %w", err)
 	}
 	f.mu.Lock()
-	f.topic = topic
+	f.topic, f.pushEnd = topic, f.clock.Now().Add(lifetime)
 	f.mu.Unlock()
 	return certificate, nil
 }

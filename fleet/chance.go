@@ -112,7 +112,9 @@ func (d Draws) Dropped(i int, r Request, share plan.Share) bool {
 }
 
 // PushLost tells whether push r to device i vanishes where share of them do.
-func (d Draws) PushLost(i int, r Request, share plan.Share) bool { return d.struck(i, forPush, r, share) }
+func (d Draws) PushLost(i int, r Request, share plan.Share) bool {
+	return d.struck(i, forPush, r, share)
+}
 
 func (d Draws) struck(i int, p purpose, r Request, share plan.Share) bool {
 	return share > 0 && d.meets(share, i, p, r.key())

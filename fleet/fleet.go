@@ -90,11 +90,12 @@ type Fleet struct {
 	mu      sync.Mutex
 	devices []device
 	queue   queue
-	busy    int    // devices that talk now
-	wired   int    // devices with a wire
-	managed int    // devices that are enrolled now
-	topic   string // of the push certificate in use
-	first   []byte // the push certificate of the beginning, with its key
+	busy    int           // devices that talk now
+	wired   int           // devices with a wire
+	managed int           // devices that are enrolled now
+	topic   string        // of the push certificate in use
+	pushEnd protocol.Time // of that certificate
+	first   []byte        // the push certificate of the beginning, with its key
 	gaps    []Gap
 	away    int // devices that are off the network now
 	done    []Act

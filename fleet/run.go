@@ -194,9 +194,9 @@ func (f *Fleet) report() {
 			p.Part, p.PartName = i+1, a.Name
 		}
 	}
-	away := f.away
+	away, mute := f.away, f.pushDown.Load() || f.pushEnd != 0 && p.Now >= f.pushEnd
 	f.mu.Unlock()
-	f.holds(p.Now, f.down || p.Gap || f.pushDown.Load())
+	f.holds(p.Now, f.down || p.Gap || mute)
 	f.checks(p.Now)
 	f.tally.add(p.Now, func(_ *Counts, b *Bin) { b.Enrolled, b.Away = p.Enrolled, away })
 	if f.progress != nil {

@@ -21,19 +21,24 @@ func TestSay(t *testing.T) {
 	f := &Cast{Plan: &plan.Plan{}, Population: &population.Population{Devices: []population.Device{{Joins: time.Hour}}}}
 	f.Plan.Tenant.Identity.Window = plan.Duration(2 * plan.Day)
 	for want, a := range map[string]plan.Action{
-		"All devices enrol within 4h":                                {Enrol: &plan.Enrol{Over: plan.Duration(4 * time.Hour)}},
-		"1 device without a user enrols":                             {Enrol: &plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1}}},
-		"3 more devices enrol":                                       {Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{IOS: 3}}},
-		`Profile "wifi" is assigned to everybody`:                    {Profiles: &plan.Assignment{Assign: "wifi", Group: plan.All}},
-		`Profile "wifi" is unassigned from group sales`:              {Profiles: &plan.Assignment{Unassign: "wifi", Group: "sales"}},
-		"All devices are asked for DeviceInformation":                {Command: &plan.Command{Kind: protocol.DeviceInformation, To: all}},
-		"50% of the Macs are restarted":                              {Command: &plan.Command{Kind: protocol.Restart, To: half("macos")}},
-		"50% of the devices of group sales are wiped":                {Command: &plan.Command{Kind: protocol.Erase, To: half("sales")}},
-		"The users of 50% of all devices are asked to sync":          {AskUsersToSync: &plan.Target{Share: plan.Whole / 2, Whom: plan.All}},
-		"50% of the devices without a user leave the network for 3d": {Absence: &plan.Absence{Of: half(plan.Userless), Lasts: lasts("3d")}},
-		"50% of the iPads leave the network for 1h to 2h":            {Absence: &plan.Absence{Of: half("ipados"), Lasts: lasts("uniform(1h, 2h)")}},
-		"The server is restarted":                                    {RestartServer: true},
-		"A renewed push certificate is uploaded":                     {APNs: &plan.Upload{Upload: plan.Renewed}},
+		"All devices enrol within 4h":                                                   {Enrol: &plan.Enrol{Over: plan.Duration(4 * time.Hour)}},
+		"1 device without a user enrols":                                                {Enrol: &plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1}}},
+		"3 more devices enrol":                                                          {Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{IOS: 3}}},
+		`Profile "wifi" is assigned to everybody`:                                       {Profiles: &plan.Assignment{Assign: "wifi", Group: plan.All}},
+		`Profile "wifi" is unassigned from group sales`:                                 {Profiles: &plan.Assignment{Unassign: "wifi", Group: "sales"}},
+		"All devices are asked for DeviceInformation":                                   {Command: &plan.Command{Kind: protocol.DeviceInformation, To: all}},
+		"50% of the Macs are restarted":                                                 {Command: &plan.Command{Kind: protocol.Restart, To: half("macos")}},
+		"50% of the devices of group sales are wiped":                                   {Command: &plan.Command{Kind: protocol.Erase, To: half("sales")}},
+		"The users of 50% of all devices are asked to sync":                             {AskUsersToSync: &plan.Target{Share: plan.Whole / 2, Whom: plan.All}},
+		"50% of the devices without a user leave the network for 3d":                    {Absence: &plan.Absence{Of: half(plan.Userless), Lasts: lasts("3d")}},
+		"50% of the iPads leave the network for 1h to 2h":                               {Absence: &plan.Absence{Of: half("ipados"), Lasts: lasts("uniform(1h, 2h)")}},
+		"The server is restarted":                                                       {RestartServer: true},
+		"The users of 50% of the Macs unenrol them and enrol them again, within 2h":     {Reenrol: &plan.Reenrol{Of: half("macos"), Over: plan.Duration(2 * time.Hour)}},
+		"Somebody uploads the push certificate of the beginning again":                  {APNs: &plan.Upload{Upload: plan.NotNewer}},
+		"Somebody uploads a push certificate that has ended":                            {APNs: &plan.Upload{Upload: plan.Expired}},
+		"Somebody uploads a push certificate made with another Apple ID":                {APNs: &plan.Upload{Upload: plan.OtherAppleID}},
+		"50% of the users of iPhones in group sales get a licence that entitles Intune": {Licences: &plan.Licensing{Assign: plan.IntuneLicence, To: half("ios"), In: "sales"}},
+		"A renewed push certificate is uploaded":                                        {APNs: &plan.Upload{Upload: plan.Renewed}},
 	} {
 		got := f.Say(&a)
 		if got.Name != want || got.Text == "" {
@@ -91,6 +96,10 @@ func TestSayRules(t *testing.T) {
 		{"AUTH-04", plan.Action{Authority: &plan.Setting{Set: regime("sccm")}}},
 		{"AUTH-32", plan.Action{APNs: &plan.Upload{Upload: plan.Renewed}}},
 		{"AUTH-32", plan.Action{APNs: &plan.Upload{Upload: plan.OtherTopic}}},
+		{"AUTH-34", plan.Action{APNs: &plan.Upload{Upload: plan.NotNewer}}},
+		{"AUTH-34", plan.Action{APNs: &plan.Upload{Upload: plan.Expired}}},
+		{"AUTH-32", plan.Action{APNs: &plan.Upload{Upload: plan.OtherAppleID}}},
+		{"AUTH-44", plan.Action{Reenrol: &plan.Reenrol{Of: all}}},
 		{"AUTH-23", plan.Action{Licences: &plan.Licensing{Assign: plan.IntuneLicence, To: all}}},
 		{"AUTH-24", plan.Action{Licences: &plan.Licensing{Remove: plan.IntuneLicence, To: all}}},
 		{"AUTH-18", plan.Action{SupportMove: &all}},
@@ -111,6 +120,8 @@ func TestSayFaults(t *testing.T) {
 		{plan.Fault{Server: plan.Down, For: plan.Duration(3 * time.Hour)}, "The server is down for 3h", "The server is up again"},
 		{plan.Fault{Server: plan.Busy, Share: plan.Whole / 5, For: plan.Duration(time.Hour)}, "The server answers 503 to 20% of the requests for 1h", "The server answers everybody again"},
 		{plan.Fault{DropResponse: true, Share: plan.Whole / 200}, "From here on 0.5% of the server's answers are lost on the way", "No answer is lost any more"},
+		{plan.Fault{Push: plan.PushDown, For: plan.Duration(5 * time.Hour)}, "The push service is down for 5h", "The push service is up again"},
+		{plan.Fault{Push: plan.PushLost, Share: plan.Whole / 5}, "From here on 20% of the pushes are lost", "No push is lost any more"},
 		{plan.Fault{Reset: true, Share: plan.Whole}, "From here on all the requests are cut off in the middle", "No request is cut off any more"},
 	} {
 		begins, ends := SayFault(&tt.fault)

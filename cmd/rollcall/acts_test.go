@@ -5,6 +5,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"rollcall/fleet"
@@ -114,6 +115,58 @@ func TestReadyPlans(t *testing.T) {
 				t.Errorf("%s: %d devices by name, want %d", left.Title, left.Total, p.result.Devices.NeedsSupport)
 			}
 		})
+	}
+}
+
+// The ready plans about trouble hold too: what fails for a time costs time, and nobody is left behind.
+func TestReadyTroubles(t *testing.T) {
+	for _, tt := range []struct {
+		plan    string
+		devices int
+		seen    []string
+	}{
+		{"brownout", 12, []string{"The push service is down for 5h AUTH-52", "From here on 30% of the pushes are lost for 12h AUTH-20"}},
+		{"gap", 14, []string{
+			"Somebody uploads the push certificate of the beginning again AUTH-34", "Somebody uploads a push certificate made with another Apple ID AUTH-32",
+			string(delivery.WhatBlocked) + " AUTH-30", string(delivery.WhatMoved) + " AUTH-14", string(fleet.NotJoined),
+		}},
+		{"late-renewal", 12, []string{"Somebody uploads a push certificate that has ended AUTH-34"}},
+		{"coexistence-waves", 14, []string{string(delivery.WhatMoved) + " AUTH-23", string(delivery.WhatReregistered) + " AUTH-21"}},
+		{"userless", 14, []string{string(delivery.WhatSupportMove) + " AUTH-18", string(delivery.WhatMoved) + " AUTH-18"}},
+	} {
+		t.Run(tt.plan, func(t *testing.T) {
+			p := ready(t, tt.plan, tt.devices, labFlags{}, nil)
+			if r := p.result; r.Verdict != report.OK || r.Invariants.Violated != 0 {
+				t.Errorf("verdict %s: %v; %+v", r.Verdict, r.Reasons, r.Invariants)
+			}
+			seen := p.seen()
+			for _, what := range tt.seen {
+				if seen[what] == 0 {
+					t.Errorf("%q never happened, among %v", what, seen)
+				}
+			}
+			if tt.plan == "brownout" {
+				muted(t, p)
+			}
+		})
+	}
+}
+
+// muted holds that pushes were lost, and that none reached anybody while the push service was down: the hours from 2d on.
+func muted(t *testing.T, p played) {
+	t.Helper()
+	bins, width := p.run.Fleet.Bins()
+	down, day := uint32(0), uint32(0)
+	for i := range bins {
+		switch at := time.Duration(i) * width; {
+		case at >= 2*plan.Day && at+width <= 2*plan.Day+5*time.Hour:
+			down += bins[i].Wakes
+		case at < plan.Day:
+			day += bins[i].Wakes
+		}
+	}
+	if c := p.run.Fleet.Counts(); down != 0 || day == 0 || c.Lost == 0 {
+		t.Errorf("%d pushes came while the push service was down, %d on the first day; %d were lost", down, day, c.Lost)
 	}
 }
 

@@ -185,7 +185,7 @@ func (c *checker) silent() {
 		case s.For.Longest() == 0:
 			c.fail(path, ruleContradiction, "a silence of no time; want for: 40d or so")
 		}
-		if i > 0 && s.For.Shortest() < p.Silent[i-1].For.Longest() {
+		if i > 0 && s.For.Longest() > 0 && s.For.Shortest() < p.Silent[i-1].For.Longest() {
 			c.fail(path+".for", ruleContradiction, "%s begins before %s ends: want silences apart, the shortest first", s.For, p.Silent[i-1].For)
 		}
 		sum += min(s.Share, 2*Whole)

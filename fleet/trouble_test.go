@@ -1,0 +1,138 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A push service that loses pushes loses its share of them; the rest arrives.
+func TestPushLost(t *testing.T) {
+	f := stood(t, few+"faults:\n  - {at: 0s, for: 1h, share: 25%, push: lost}\n")
+	if _, err := f.play(t.Context(), f.start); err != nil {
+		t.Fatal(err)
+	}
+	const pushes = 4000
+	for n := range pushes {
+		f.pushed(n%8, []byte(`{"mdm":"magic"}`))
+	}
+	c, came := f.Counts(), len(f.mail())
+	if int(c.Lost)+came != pushes || c.Lost < pushes/5 || c.Lost > pushes*3/10 {
+		t.Errorf("of %d pushes %d were lost and %d came, want a quarter lost", pushes, c.Lost, came)
+	}
+	if _, err := f.play(t.Context(), f.start.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if f.pushed(0, []byte(`{"mdm":"magic"}`)); len(f.mail()) != 1 {
+		t.Error("a push is lost after the end of the fault")
+	}
+}
+
+// A strict target refuses every push certificate that it knows, and another topic that is not confirmed.
+type strict struct {
+	tenant
+	known []string
+}
+
+func (s *strict) UploadPush(_ context.Context, u target.PushUpload) error {
+	switch text := string(u.Certificate); {
+	case slices.Contains(s.known, text):
+		return &target.Error{Status: 409, Rule: protocol.RuleUpload, Message: "not newer"}
+	case strings.HasSuffix(text, "-2") && !u.Confirm:
+		return &target.Error{Status: 409, Rule: protocol.RuleOtherTopic, Message: "another topic"}
+	default:
+		s.known = append(s.known, text)
+	}
+	return nil
+}
+
+func (s *strict) MakeTestPush(_ context.Context, topic string, _ time.Duration) ([]byte, error) {
+	return []byte(topic), nil
+}
+
+// An upload that is to be refused is: the outcome names the rule, and the topic in use stays. One that is taken ends the run.
+func TestAUTH34RefusedUploads(t *testing.T) {
+	f := stood(t, few)
+	s := &strict{}
+	f.target = s
+	if err := f.setUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	topic := f.topic
+	for c, rule := range map[plan.Certificate]string{plan.NotNewer: "AUTH-34", plan.Expired: "AUTH-34", plan.OtherAppleID: "AUTH-32"} {
+		if err := f.failUpload(t.Context(), c); err != nil || !strings.Contains(f.outcome, "Refused by "+rule) || f.topic != topic {
+			t.Errorf("%s: %v, %q, topic %s", c, err, f.outcome, f.topic)
+		}
+	}
+	s.known = nil
+	if err := f.failUpload(t.Context(), plan.NotNewer); err == nil {
+		t.Error("a certificate that was taken is no mistake")
+	}
+}
+
+// A tenancy remembers its settings.
+type tenancy struct {
+	tenant
+	Tenancy
+	settings []target.Settings
+}
+
+func (t *tenancy) SetSettings(_ context.Context, s target.Settings) error {
+	t.settings = append(t.settings, s)
+	return nil
+}
+
+func (t *tenancy) Consent(context.Context, string) error { return nil }
+
+// The settings that a plan names are made before the story, and no others.
+func TestSettings(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "[]",
+		"tenant: {units: 9, clean_up: 60d, device_limit: 5, gap: {on_coexistence: false, platforms: [ios]}}\n": "9 60 5 false [ios]",
+	} {
+		f := stood(t, few+text)
+		target := &tenancy{}
+		f.target = target
+		if err := f.setUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(target.settings)
+		if len(target.settings) > 0 {
+			s := target.settings[0]
+			got = fmt.Sprint(*s.Units, *s.CleanUpDays, *s.DeviceLimit, *s.GapOnCoexistence, s.GapPlatforms)
+		}
+		if got != want {
+			t.Errorf("%q: the settings are %s, want %s", text, got, want)
+		}
+	}
+}
+
+// Whoever unenrols and enrols again does both in one go, and only who is enrolled.
+func TestAUTH44Reenrol(t *testing.T) {
+	f := stood(t, few+"  - {at: 3h, reenrol: {of: all, over: 1h}}\n")
+	f.queue = nil
+	if _, err := f.play(t.Context(), f.start.Add(3*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.queue) != 8 {
+		t.Fatalf("%d moments, want one for each device", len(f.queue))
+	}
+	jobs := map[int]job{}
+	for len(f.queue) > 0 {
+		m := f.queue.pop()
+		if m.kind != reenrols || m.at < f.start.Add(3*time.Hour) || m.at >= f.start.Add(4*time.Hour) {
+			t.Errorf("%+v is no enrolment anew within the hour", m)
+		}
+		f.take(m.at, m, jobs)
+	}
+	if len(jobs) != 0 { // nobody is enrolled here
+		t.Errorf("%d devices that are not enrolled enrol again", len(jobs))
+	}
+}
