@@ -34,7 +34,9 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 	world := s.World()
 	delivery.Decide(now, world, st, ev, out)
 	if out.Steady() && (s.cfg.Observe == nil || s.cfg.ChangesOnly) {
+		queue := st.Queue
 		st.LastSeen, st.Queue, st.Pace = out.State.LastSeen, out.State.Queue, out.State.Pace
+		out.Reuse(queue, nil)
 		if out.Changed != 0 {
 			s.alone.rewake(st, out.State.Wake)
 		}

@@ -79,6 +79,7 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
 	}
 	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
+	queue, profiles := tx.State().Queue, tx.State().Profiles
 	var before *delivery.State
 	observed := s.cfg.Observe != nil && !(s.cfg.ChangesOnly && out.Steady())
 	if observed {
@@ -102,6 +103,9 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 	}
 	if observed {
 		s.cfg.Observe(now, world, ev, before, &out.State, out)
+	}
+	if s.alone != nil {
+		out.Reuse(queue, profiles)
 	}
 	if out.Changed&delivery.Wakes != 0 {
 		s.outbox.nudge() // its worker sends the wake-up, at least once; a crash here loses none

@@ -42,7 +42,7 @@ func (f *fortnight) must(err error) {
 func newFortnight(tb testing.TB, devices int) *fortnight {
 	f := &fortnight{tb: tb, users: devices * 3 / 4}
 	loop, err := rehearsal.NewLoop(tb.Context(), rehearsal.LoopConfig{
-		Start: start, Seed: 1,
+		Start: start, Seed: 1, Devices: devices, ChangesOnly: true,
 		Contact: func(*rehearsal.Contact) { f.contacts++ },
 		Observe: func(_ protocol.Time, _ *delivery.World, _ *delivery.Event, _, _ *delivery.State, out *delivery.Outcome) {
 			for i := range out.Effects {

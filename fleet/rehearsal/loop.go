@@ -27,6 +27,7 @@ type LoopConfig struct {
 	Start    protocol.Time
 	Seed     uint64        // of all chance: the same seed and the same calls tell the same story
 	Lifetime time.Duration // of an identity; 365 days (AUTH-40)
+	Devices  int           // for how many there is room at once; more may be added
 
 	// What is called back must not call the loop or its server.
 
@@ -138,10 +139,12 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = 365 * 24 * time.Hour
 	}
-	l := &Loop{cfg: cfg, ctx: ctx, store: store.NewAlone(), now: cfg.Start}
+	l := &Loop{cfg: cfg, ctx: ctx, store: store.NewAlone(cfg.Devices), now: cfg.Start}
 	if cfg.plain {
 		l.store = store.NewMemory()
 	}
+	l.devices, l.places = make([]agent.Device, 0, cfg.Devices), make([]place, 0, cfg.Devices)
+	l.due.Grow(cfg.Devices)
 	l.chance.Seed(cfg.Seed, 0)
 	return l, l.Restart()
 }

@@ -38,6 +38,9 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	case Supported:
 		d.support()
 	}
+	if d.ownQueue && len(d.n.Queue) == 0 && cap(d.n.Queue) > 0 { // a device at rest keeps no room for commands
+		out.queue, d.n.Queue = d.n.Queue, nil
+	}
 }
 
 // notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27).

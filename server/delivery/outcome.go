@@ -101,6 +101,43 @@ type Outcome struct {
 	Effects   []Effect
 	Facts     *Facts
 	Exchange  Exchange // zero key: none
+
+	queue    []Queued // room for the next decision's
+	profiles []Assigned
+}
+
+// Reuse tells the outcome that nobody has the queue and the profiles any more that a state had before it was decided on: the next
+// decision makes its own where they were.
+func (o *Outcome) Reuse(queue []Queued, profiles []Assigned) {
+	if cap(queue) > cap(o.queue) && !same(queue, o.State.Queue) {
+		o.queue = queue[:0]
+	}
+	if cap(profiles) > cap(o.profiles) && !same(profiles, o.State.Profiles) {
+		o.profiles = profiles[:0]
+	}
+}
+
+// same tells whether two slices begin in one place.
+func same[T any](a, b []T) bool { return cap(a) > 0 && cap(b) > 0 && &a[:1][0] == &b[:1][0] }
+
+// queueOf returns an empty queue with room for n commands and some more.
+func (o *Outcome) queueOf(n int) []Queued {
+	q := o.queue
+	o.queue = nil
+	if cap(q) < n+1 {
+		return make([]Queued, 0, n+4)
+	}
+	return q
+}
+
+// profilesOf returns an empty list with room for n profiles and some more.
+func (o *Outcome) profilesOf(n int) []Assigned {
+	p := o.profiles
+	o.profiles = nil
+	if cap(p) < n+1 {
+		return make([]Assigned, 0, n+2)
+	}
+	return p
 }
 
 // Steady tells whether the decision left nothing but when the device was seen and when it is to be woken next.

@@ -59,10 +59,15 @@ func NewMemory() *Memory {
 
 // NewAlone returns an empty store for a rehearsal: one goroutine has it alone, so that nothing is locked, and what a server only
 // shows is not kept, neither the history of commands nor what the journal says of single devices, but for its newest line.
-// Only of such a store may states be borrowed ([Memory.Lend]).
-func NewAlone() *Memory {
+// Only of such a store may states be borrowed ([Memory.Lend]), and the queue and the profiles of a state that it returned are
+// good until the device's next event. There is room for so many devices at once.
+func NewAlone(devices int) *Memory {
 	m := NewMemory()
 	m.mu.alone = true
+	m.byID = make(map[string]*record, devices)
+	m.records = make([]*record, 1, 1+devices)
+	m.due.Grow(1 + devices)
+	m.issued = make(map[delivery.Fingerprint]*delivery.Credential, devices)
 	return m
 }
 
@@ -319,13 +324,14 @@ func (r *record) command(c *delivery.CommandChange) {
 func (m *Memory) effect(now protocol.Time, d protocol.Device, e *delivery.Effect) {
 	switch e.Kind {
 	case delivery.Journal:
-		if n := len(m.journal); m.mu.alone && n > 0 && m.journal[n-1].Device != 0 {
+		detail := e.Detail
+		if n := len(m.journal); !m.mu.alone {
+			detail = strings.Clone(detail)
+		} else if n > 0 && m.journal[n-1].Device != 0 {
 			m.journal = m.journal[:n-1]
 		}
 		m.lines++
-		m.journal = append(m.journal, Line{
-			Seq: m.lines, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: strings.Clone(e.Detail),
-		})
+		m.journal = append(m.journal, Line{Seq: m.lines, At: now, Device: e.Device, Actor: e.Actor, Rule: e.Rule, What: e.What, Detail: detail})
 	case delivery.Bind:
 		m.bind(e.Fingerprint, d)
 	case delivery.Revoke:
