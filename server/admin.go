@@ -19,6 +19,9 @@ const wakeSpacing = time.Millisecond
 // change makes a change of the catalogue durable, with the wake-ups of all devices whose profiles it changes (AUTH-52), and
 // takes it into use. The caller has s.admin.
 func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change) error {
+	if s.alone != nil && s.Content().Relicenses(c) {
+		return s.relicense(ctx, now, c)
+	}
 	next := newSnapshot(s.Content().With(c))
 	old := s.World()
 	changed, switched := changedUsers(old, next.world), old.Settings.Workloads != next.world.Settings.Workloads || old.Settings.Pilots != next.world.Settings.Pilots
@@ -41,6 +44,9 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 		if err := s.usePushCertificate(c.Push); err != nil { // before anything is sent under it
 			return err
 		}
+	}
+	if s.alone != nil {
+		next.content, _ = s.store.Load(ctx) // one for both
 	}
 	next.world.Doubt = s.doubted
 	s.snap.Store(next)
@@ -205,7 +211,7 @@ func (s *Server) putUsers(ctx context.Context, now protocol.Time, names []string
 		u.ID, ids[i] = id, id
 		c.Users[i] = u
 	}
-	if err := withinUnits(snap.content, snap.content.With(&c)); err != nil {
+	if err := withinUnits(snap.content, c.Users); err != nil {
 		return nil, err
 	}
 	return ids, s.change(ctx, now, &c)

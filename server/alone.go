@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -53,6 +54,39 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 func (a *alone) rewake(st *delivery.State, w delivery.Wake) {
 	st.Wake = w
 	a.store.Rewoken(st.Device)
+}
+
+// relicense is change of what gives users other licences and does nothing else: only their devices are looked at, and the users of
+// the world before get the new ones too.
+func (s *Server) relicense(ctx context.Context, now protocol.Time, c *store.Change) error {
+	snap := s.snap.Load()
+	next, world := *snap, *snap.world
+	decide := world.Tenant.Authority == protocol.Office365 && world.Tenant.Coexistence
+	for i := range c.Users {
+		id := c.Users[i].ID
+		if !decide || world.Users[id].User == c.Users[i].User {
+			continue
+		}
+		for _, d := range s.owners.of[id] {
+			if st := s.alone.store.Lend(d); st != nil && st.User == id && st.Life == delivery.Enrolled {
+				c.Wake = append(c.Wake, d)
+			}
+		}
+	}
+	slices.Sort(c.Wake)
+	c.Wake = slices.Compact(c.Wake)
+	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing
+	if err := s.apply(ctx, now, c); err != nil {
+		return err
+	}
+	for i := range c.Users {
+		world.Users[c.Users[i].ID].User = c.Users[i].User
+	}
+	world.Licensed = holdsKnown(next.content)
+	next.world = &world
+	s.snap.Store(&next)
+	s.outbox.nudge()
+	return nil
 }
 
 // page lends the states of up to n devices with numbers above after, ascending, until it is called again.

@@ -43,10 +43,12 @@ func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, 
 		if err != nil {
 			return err
 		}
-		if p, err = s.planUsers(ctx, now, content, users); err != nil {
-			return err
+		if s.cfg.Unseen {
+			err = withinUnits(content, users)
+		} else if p, err = s.planUsers(ctx, now, content, users); err == nil {
+			err = s.confirmed(ctx, p, confirm)
 		}
-		if err := s.confirmed(ctx, p, confirm); err != nil {
+		if err != nil {
 			return err
 		}
 		c := store.Change{Users: users}
@@ -111,10 +113,10 @@ func (s *Server) licensed(licences []Licence) ([]store.User, error) {
 
 // planUsers previews a change of users. It refuses more licences than there are units (AUTH-09).
 func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *store.Content, users []store.User) (*Preview, error) {
-	next := content.With(&store.Change{Users: users})
-	if err := withinUnits(content, next); err != nil {
+	if err := withinUnits(content, users); err != nil {
 		return nil, err
 	}
+	next := content.With(&store.Change{Users: users})
 	var what strings.Builder
 	for i := range users {
 		fmt.Fprintf(&what, "%d: %s\n", users[i].ID, holds(&users[i].User))
@@ -122,10 +124,28 @@ func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *stor
 	return s.plan(ctx, now, content, next, step{what: what.String()})
 }
 
-// withinUnits refuses a change after which more users hold an Intune licence than the tenant owns, and more than before it.
-func withinUnits(content, next *store.Content) error {
-	if before, after := unitsOf(content), unitsOf(next); after.Known && after.Free < 0 && after.Free < before.Free {
-		return refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", after.Owned, after.Owned-after.Free)
+// withinUnits refuses a change of users after which more of them hold an Intune licence than the tenant owns, and more than
+// before it.
+func withinUnits(content *store.Content, users []store.User) error {
+	units := unitsOf(content)
+	if !units.Known {
+		return nil
+	}
+	before := units.Free
+	seen := make(map[delivery.UserID]bool, len(users))
+	for i := len(users) - 1; i >= 0; i-- { // of one who is there twice the last counts
+		was := content.User(users[i].ID)
+		switch {
+		case seen[users[i].ID]:
+		case users[i].IntuneLicence && (was == nil || !was.IntuneLicence):
+			units.Free--
+		case !users[i].IntuneLicence && was != nil && was.IntuneLicence:
+			units.Free++
+		}
+		seen[users[i].ID] = true
+	}
+	if units.Free < 0 && units.Free < before {
+		return refuse("AUTH-09", "the tenant owns %d licences that entitle Intune, and %d users would hold one", units.Owned, units.Owned-units.Free)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (p *Preview) finish(after *store.Content, step *step) {
 
 // shown keeps a preview that an administrator gets to see, for whoever confirms it.
 func (s *Server) shown(p *Preview, err error) (*Preview, error) {
-	if err == nil {
+	if err == nil && s.alone == nil {
 		s.previews.keep(p)
 	}
 	return p, err

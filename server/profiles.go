@@ -94,6 +94,9 @@ func (s *Server) changeProfile(ctx context.Context, now protocol.Time, who Actor
 		if err != nil {
 			return err
 		}
+		if s.cfg.Unseen {
+			return s.change(ctx, now, &c.Change)
+		}
 		if p, err = s.planProfile(ctx, now, content, c); err != nil {
 			return err
 		}

@@ -44,6 +44,10 @@ type Config struct {
 	Observe     func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
 	ChangesOnly bool
 
+	// Unseen changes of licences and profiles are made without a preview: nobody is there to look at one, and the Previews that
+	// such changes return are nil. For rehearsals.
+	Unseen bool
+
 	Log  logrus.FieldLogger // nil: silent
 	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -103,14 +102,18 @@ func newWorld(c *store.Content) *delivery.World {
 			ofGroups[groups] = s
 		}
 		w.Users[u.ID] = delivery.User{User: u.User, Sets: s, Pilot: c.Settings.Pilots != "" && slices.Contains(u.Groups, c.Settings.Pilots)}
-		w.Licensed = w.Licensed || u.IntuneLicence || u.BasicLicence
 	}
-	w.Licensed = w.Licensed || c.Settings.UnitsKnown
+	w.Licensed = holdsKnown(c)
 	for i := 1; i < len(w.Sets); i++ { // parts are whole parts of themselves
 		access, outside := known(partOf(w, i, authority.ResourceAccess)), known(partOf(w, i, 0))
 		w.Sets[i].Access, w.Sets[i].Outside = access, outside
 	}
 	return w
+}
+
+// holdsKnown tells whether it is known who holds which licence.
+func holdsKnown(c *store.Content) bool {
+	return c.Settings.UnitsKnown || slices.ContainsFunc(c.Users, func(u store.User) bool { return u.IntuneLicence || u.BasicLicence })
 }
 
 // setOf is the set of the users in these groups. Its version is a hash of its profiles, so that it is the same after a
@@ -183,11 +186,11 @@ func (s *Server) UserByUPN(upn string) (store.User, bool) {
 	if !ok {
 		return store.User{}, false
 	}
-	i, ok := slices.BinarySearchFunc(snap.content.Users, id, func(u store.User, id delivery.UserID) int { return cmp.Compare(u.ID, id) })
-	if !ok {
+	u := snap.content.User(id)
+	if u == nil {
 		return store.User{}, false
 	}
-	return snap.content.Users[i], true
+	return *u, true
 }
 
 // Serial finds a device that is assigned to the tenant; false: there is none.

@@ -42,7 +42,7 @@ func (f *fortnight) must(err error) {
 func newFortnight(tb testing.TB, devices int) *fortnight {
 	f := &fortnight{tb: tb, users: devices * 3 / 4}
 	loop, err := rehearsal.NewLoop(tb.Context(), rehearsal.LoopConfig{
-		Start: start, Seed: 1, Devices: devices, ChangesOnly: true,
+		Start: start, Seed: 1, Devices: devices, ChangesOnly: true, Unseen: true,
 		Contact: func(*rehearsal.Contact) { f.contacts++ },
 		Observe: func(_ protocol.Time, _ *delivery.World, _ *delivery.Event, _, _ *delivery.State, out *delivery.Outcome) {
 			for i := range out.Effects {
@@ -69,7 +69,8 @@ func newFortnight(tb testing.TB, devices int) *fortnight {
 	ids, err := s.PutUsers(ctx, start, users)
 	f.must(err)
 	for _, of := range []protocol.Authority{protocol.Office365, protocol.Intune} {
-		for name, family := range map[string]protocol.Family{"mail": protocol.Email, "restrictions": protocol.Configuration} {
+		for i, name := range []string{"mail", "restrictions"} {
+			family := []protocol.Family{protocol.Email, protocol.Configuration}[i]
 			p := server.ProfileChange{Authority: of, Name: name, Identifier: "com.example." + name, Family: family, Payload: []byte(name), Groups: []string{"all"}}
 			_, err = s.PutProfile(ctx, start, boss, p, "")
 			f.must(err)
@@ -123,9 +124,7 @@ func (f *fortnight) wave(k int) {
 	for i := k; i < f.users; i += 5 {
 		list = append(list, server.Licence{UPN: upn(i), Intune: true, Basic: true})
 	}
-	pre, err := s.PreviewLicences(ctx, f.Clock(), list)
-	f.must(err)
-	_, err = s.SetLicences(ctx, f.Clock(), boss, list, pre.ID)
+	_, err := s.SetLicences(ctx, f.Clock(), boss, list, "")
 	f.must(err)
 }
 

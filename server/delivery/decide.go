@@ -39,7 +39,7 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 		d.support()
 	}
 	if d.ownQueue && len(d.n.Queue) == 0 && cap(d.n.Queue) > 0 { // a device at rest keeps no room for commands
-		out.queue, d.n.Queue = d.n.Queue, nil
+		out.queues, d.n.Queue = spare(out.queues, d.n.Queue, nil), nil
 	}
 }
 

@@ -102,42 +102,38 @@ type Outcome struct {
 	Facts     *Facts
 	Exchange  Exchange // zero key: none
 
-	queue    []Queued // room for the next decision's
-	profiles []Assigned
+	queues   [][]Queued // room for the next decisions'
+	profiles [][]Assigned
 }
 
-// Reuse tells the outcome that nobody has the queue and the profiles any more that a state had before it was decided on: the next
-// decision makes its own where they were.
+// Reuse tells the outcome that nobody has the queue and the profiles any more that a state had before it was decided on: later
+// decisions make their own where they were.
 func (o *Outcome) Reuse(queue []Queued, profiles []Assigned) {
-	if cap(queue) > cap(o.queue) && !same(queue, o.State.Queue) {
-		o.queue = queue[:0]
-	}
-	if cap(profiles) > cap(o.profiles) && !same(profiles, o.State.Profiles) {
-		o.profiles = profiles[:0]
-	}
+	o.queues = spare(o.queues, queue, o.State.Queue)
+	o.profiles = spare(o.profiles, profiles, o.State.Profiles)
 }
 
-// same tells whether two slices begin in one place.
-func same[T any](a, b []T) bool { return cap(a) > 0 && cap(b) > 0 && &a[:1][0] == &b[:1][0] }
+// spares is how many lists are kept to be made again.
+const spares = 8
 
-// queueOf returns an empty queue with room for n commands and some more.
-func (o *Outcome) queueOf(n int) []Queued {
-	q := o.queue
-	o.queue = nil
-	if cap(q) < n+1 {
-		return make([]Queued, 0, n+4)
+// spare adds old to all, unless it is the same as now.
+func spare[T any](all [][]T, old, now []T) [][]T {
+	if cap(old) == 0 || len(all) == spares || cap(now) > 0 && &old[:1][0] == &now[:1][0] {
+		return all
 	}
-	return q
+	return append(all, old[:0])
 }
 
-// profilesOf returns an empty list with room for n profiles and some more.
-func (o *Outcome) profilesOf(n int) []Assigned {
-	p := o.profiles
-	o.profiles = nil
-	if cap(p) < n+1 {
-		return make([]Assigned, 0, n+2)
+// again takes an empty list with room for more than n out of all.
+func again[T any](all *[][]T, n, more int) []T {
+	if last := len(*all) - 1; last >= 0 {
+		list := (*all)[last]
+		*all = (*all)[:last]
+		if cap(list) > n {
+			return list
+		}
 	}
-	return p
+	return make([]T, 0, n+more)
 }
 
 // Steady tells whether the decision left nothing but when the device was seen and when it is to be woken next.

@@ -309,7 +309,7 @@ func (d *decision) dropAll(identifier string, keep protocol.Profile) {
 // changeProfiles returns n.Profiles as a slice that may be changed.
 func (d *decision) changeProfiles() []Assigned {
 	if !d.ownProfiles {
-		d.n.Profiles = append(d.out.profilesOf(len(d.n.Profiles)), d.n.Profiles...)
+		d.n.Profiles = append(again(&d.out.profiles, len(d.n.Profiles), 2), d.n.Profiles...)
 		d.ownProfiles = true
 	}
 	d.out.Changed |= Profiles

@@ -225,7 +225,7 @@ func (d *decision) queued(k protocol.CommandKind) bool {
 // changeQueue returns n.Queue as a slice that may be changed, with room for some more.
 func (d *decision) changeQueue() []Queued {
 	if !d.ownQueue {
-		d.n.Queue = append(d.out.queueOf(len(d.n.Queue)), d.n.Queue...)
+		d.n.Queue = append(again(&d.out.queues, len(d.n.Queue), 4), d.n.Queue...)
 		d.ownQueue = true
 	}
 	return d.n.Queue

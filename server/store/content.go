@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"rollcall/protocol"
+	"rollcall/server/delivery"
 )
 
 // With returns the content after change, with nothing of c changed: what Load returns after Apply of the same. Both
@@ -74,6 +75,35 @@ func merge[T any](have, add []T, compare func(a, b *T) int) []T {
 		}
 	}
 	return out
+}
+
+// Relicenses tells whether change gives users that there are other licences and does nothing else.
+func (c *Content) Relicenses(change *Change) bool {
+	for i := range change.Users {
+		u := &change.Users[i]
+		was := c.User(u.ID)
+		if was == nil || u.UPN != was.UPN || u.Name != was.Name || u.Removed != was.Removed || !slices.Equal(u.Groups, was.Groups) {
+			return false
+		}
+	}
+	return len(change.Users) > 0 && change.Tenant == nil && change.Campaign == nil && change.Restored == nil && change.Clock == nil && change.Settings == nil &&
+		change.Push == nil && len(change.Profiles)+len(change.Assign)+len(change.Unassign)+len(change.Consents)+len(change.Serials)+len(change.Tokens)+len(change.Secrets) == 0
+}
+
+// relicense is With of a change that only relicenses, in place.
+func (c *Content) relicense(change *Change) {
+	for i := range change.Users {
+		c.User(change.Users[i].ID).User = change.Users[i].User
+	}
+}
+
+// User returns a user; nil: there is none.
+func (c *Content) User(id delivery.UserID) *User {
+	k := int(id) - 1
+	if k < 0 || k >= len(c.Users) || c.Users[k].ID != id {
+		return nil
+	}
+	return &c.Users[k]
 }
 
 // Newest returns the newest version of a's profile called name that is not removed; nil: there is none.
