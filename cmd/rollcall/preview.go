@@ -4,11 +4,8 @@ package main
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -178,14 +175,15 @@ func (f *previewFlags) room() error {
 
 // write writes the files that were asked for.
 func (f *previewFlags) write(cmd *cobra.Command, p *rehearsal.Preview, named, tokens *population.Population, result *report.Result) error {
+	entries := func(f func(rehearsal.Entry) error) error { return p.Entries(named, f) }
 	switch {
 	case f.csv == "-":
-		if err := writeEntries(cmd.OutOrStdout(), p, named); err != nil {
+		if err := writeEntries(cmd.OutOrStdout(), entries); err != nil {
 			return err
 		}
 	case f.csv != "":
 		var list bytes.Buffer
-		err := writeEntries(&list, p, named)
+		err := writeEntries(&list, entries)
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}
@@ -205,23 +203,4 @@ func (f *previewFlags) write(cmd *cobra.Command, p *rehearsal.Preview, named, to
 		return fmt.Errorf("--html %s: %w", f.html, err)
 	}
 	return nil
-}
-
-// writeEntries writes the list to act on.
-func writeEntries(w io.Writer, p *rehearsal.Preview, names *population.Population) error {
-	out := csv.NewWriter(w)
-	out.Write([]string{"device", "user", "reason", "action"})
-	err := p.Entries(names, func(e rehearsal.Entry) error {
-		return out.Write([]string{harmless(e.Device), harmless(e.User), e.Reason, e.Action})
-	})
-	out.Flush()
-	return errors.Join(err, out.Error())
-}
-
-// harmless is a cell that no spreadsheet takes for a formula (HST-067).
-func harmless(cell string) string {
-	if strings.HasPrefix(strings.TrimLeft(cell, " \t\r\n"), "=") || cell != "" && strings.ContainsRune("+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }

@@ -10,6 +10,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 )
 
@@ -121,7 +122,7 @@ func (p *Preview) Story(names *population.Population) *report.Story {
 	s.Tables = append(s.Tables, p.groups())
 	s.Tables = append(s.Tables, p.lists(names)...)
 	s.Tables = append(s.Tables, p.lost(), p.licences(), p.dateTable(names), p.doubtTable(names), findingTable(names), assumedTable(names))
-	s.Rules = ruleWords
+	s.Rules = rulesIn(lang.English)
 	s.NotShown = []string{
 		"Nothing was changed and no server was asked: this is what the rules of authority.md make of the export.",
 		"It models Microsoft's published guidance and is not Intune; where the guidance is silent the choice is the model's, such as the gap when coexistence begins.",

@@ -11,6 +11,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/delivery"
 )
 
@@ -65,7 +66,7 @@ func (t *telling) story() *report.Story {
 			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
 			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
 		}, t.troubles(&c)...),
-		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: ruleWords, PlanName: t.Plan.Name,
+		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: rulesIn(lang.English), PlanName: t.Plan.Name,
 	}
 }
 

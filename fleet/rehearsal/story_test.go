@@ -44,7 +44,7 @@ func TestWords(t *testing.T) {
 func TestRuleWords(t *testing.T) {
 	for n := 1; n <= 55; n++ {
 		name := fmt.Sprintf("AUTH-%02d", n)
-		if text := ruleWords[name]; (text == "") != (n == 54) || strings.HasSuffix(text, ".") {
+		if text := string(ruleWords[name]); (text == "") != (n == 54) || strings.HasSuffix(text, ".") {
 			t.Errorf("%s: %q", name, text)
 		}
 	}

@@ -147,7 +147,7 @@ func thin(points []Point, until time.Duration, kind ChartKind, limit int) []Poin
 // height returns how high a chart must reach: to the highest line, or to the highest pile of bars, unless very
 // few piles (an enrolment of everybody) would make all others flat; those are cut, and returned.
 func height(series []Series, kind ChartKind) (top float64, cuts []Point) {
-	if kind == Lines {
+	if kind != Bars {
 		for _, s := range series {
 			for _, p := range s.Points {
 				top = max(top, p.Value)
@@ -370,7 +370,7 @@ func timeTicks(l lang.Language, until time.Duration) []tick {
 }
 
 // slots cuts the time axis into parts with a tooltip each, and the same numbers as a table: what came in each
-// part for bars, the state at its end for lines.
+// part for bars, the highest of it for peaks, the state at its end for lines.
 func slots(c Chart, s *Story) ([]band, grid) {
 	l := s.Language
 	g := grid{Columns: []heading{{Name: l.Say("From")}}}
@@ -389,14 +389,17 @@ func slots(c Chart, s *Story) ([]band, grid) {
 		row := []field{{Text: l.Moment(from, s.Until)}}
 		text := l.Say("%s to %s", l.Moment(from, s.Until), l.Moment(to, s.Until))
 		for i, x := range c.Series {
-			if c.Kind == Bars {
+			if c.Kind == Bars || c.Kind == Peaks && len(x.Points) > 1 { // one point holds throughout, as a bound does
 				state[i] = 0
 			}
 			for next[i] < len(x.Points) && (x.Points[next[i]].At < to || to == s.Until) {
-				if c.Kind == Bars {
-					state[i] += x.Points[next[i]].Value
-				} else {
-					state[i] = x.Points[next[i]].Value
+				switch v := x.Points[next[i]].Value; c.Kind {
+				case Bars:
+					state[i] += v
+				case Peaks:
+					state[i] = max(state[i], v)
+				default:
+					state[i] = v
 				}
 				next[i]++
 			}

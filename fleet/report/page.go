@@ -79,6 +79,7 @@ type page struct {
 	Lead     []string
 	Parts    []part
 	Figures  []fact
+	Findings []findingView
 	Charts   []chartView
 	Marked   bool
 	Troubles []string
@@ -102,6 +103,11 @@ type (
 type fact struct {
 	Name, Text, Note string
 	Bad              bool
+}
+
+type findingView struct {
+	Count, Title, Consequence, Action string
+	Rule                              ruleView
 }
 
 type chartView struct {
@@ -166,6 +172,10 @@ func newPage(r *Result, s *Story, d detail) *page {
 		text, _ := cell(l, f.Value)
 		p.Figures = append(p.Figures, fact{clean(f.Name), text, clean(f.Note), f.Bad})
 	}
+	for _, f := range s.Findings {
+		rule := clean(string(f.Rule))
+		p.Findings = append(p.Findings, findingView{l.Number(float64(f.Count)), clean(f.Title), clean(f.Consequence), clean(f.Action), ruleView{rule, clean(s.Rules[rule])}})
+	}
 	for i, c := range s.Charts {
 		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7}
 		p.Charts = append(p.Charts, v)
@@ -197,6 +207,11 @@ func (p *page) named(s *Story) (rules []ruleView) {
 			seen[r.Name] = true
 		}
 	}
+	for _, f := range p.Findings {
+		for _, name := range ruleNames.FindAllString(f.Rule.Name+" "+f.Action, -1) {
+			seen[name] = true
+		}
+	}
 	for _, g := range p.Tables {
 		for _, row := range g.Rows {
 			for _, f := range row {
@@ -224,6 +239,7 @@ func (p *page) parts() []part {
 			out = append(out, part{id, name})
 		}
 	}
+	add(len(p.Findings) > 0, "findings", p.Say("Findings"))
 	add(len(p.Charts) > 0, "timeline", p.Say("Over time"))
 	add(len(p.Acts) > 0, "acts", p.Say("What happened"))
 	add(p.Limits != nil, "limits", p.Say("Limits"))

@@ -114,14 +114,14 @@ func sample(t testing.TB) (*Result, *Story) {
 	s.Charts = []Chart{
 		{
 			"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
-			[]Series{{"answered", checkins}, {"failed or refused", refusals}},
+			[]Series{{"answered", checkins}, {"failed or refused", refusals}}, false,
 		},
-		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{"enrolled", enrolled}}},
+		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{"enrolled", enrolled}}, false},
 		{
 			"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
-			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}},
+			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}}, false,
 		},
-		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{"pushes", pushes}}},
+		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{"pushes", pushes}}, false},
 	}
 	s.Tables = []Table{
 		{
@@ -222,9 +222,10 @@ func spoil(r *Result, s *Story, bad string) {
 	r.Sections[bad] = bad
 	s.Title, s.Lead, s.Plan, s.NotShown = bad, []string{bad}, bad, []string{bad}
 	s.Figures = append(s.Figures, Figure{bad, bad, bad, true})
+	s.Findings = append(s.Findings, Finding{Rule: protocol.Rule(bad), Title: bad, Count: 1, Consequence: bad, Action: bad})
 	s.Spans = append(s.Spans, Span{day, 2 * day, bad})
 	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true})
-	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{bad, []Point{{0, 3}}}}})
+	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{bad, []Point{{0, 3}}}}, true})
 	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9})
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad

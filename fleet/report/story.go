@@ -5,6 +5,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -18,6 +19,7 @@ type Story struct {
 	Until    time.Duration // its length; the time axis of all charts
 	Lead     []string      // one or two sentences under the headline
 	Figures  []Figure      // the numbers to see first
+	Findings []Finding     // what went wrong or will, the worst first
 	Charts   []Chart
 	Spans    []Span  // times of trouble, drawn into every chart
 	Acts     []Act   // what happened, in order; those with a Mark are drawn into every chart
@@ -43,6 +45,17 @@ type Figure struct {
 	Bad   bool   // shown as a problem
 }
 
+// A Finding is one thing that went wrong or will: the rule behind it, how many devices it concerns, what it means and the
+// action that avoids it. As JSON it is in English.
+type Finding struct {
+	Rule        protocol.Rule `json:"rule"`
+	Title       string        `json:"title"`
+	Count       uint64        `json:"count"`   // of what the title names
+	Devices     int           `json:"devices"` // 0: of none in particular
+	Consequence string        `json:"consequence"`
+	Action      string        `json:"action"`
+}
+
 // A Chart shows series over the story's time, with one unit.
 type Chart struct {
 	Title   string
@@ -50,6 +63,7 @@ type Chart struct {
 	Unit    string // of the values, such as "devices" or "per hour"
 	Kind    ChartKind
 	Series  []Series
+	Detail  bool // of what another chart shows: on the page, not on a terminal
 }
 
 // A ChartKind is how the series of a chart are drawn.
@@ -57,10 +71,11 @@ type ChartKind uint8
 
 // Lines joins points, for states such as the number of enrolled devices: each holds until the next. Bars
 // stacks the series, for counts per span of time; the points of all series have the same times, which are
-// the beginnings of equal spans.
+// the beginnings of equal spans. Peaks are lines of which the highest point of each stretch counts, for rates.
 const (
 	Lines ChartKind = iota
 	Bars
+	Peaks
 )
 
 // A Series is one line or one colour of bars.

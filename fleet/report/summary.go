@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -66,6 +67,7 @@ func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 	}
 	t.row(l.Say("run"), runInWords(l, r))
 	t.figures(s.Figures)
+	t.findings(s.Findings)
 	t.charts(s)
 	t.acts(s)
 	if len(s.NotShown) > 0 {
@@ -177,6 +179,30 @@ func (t *terminal) figures(figures []Figure) {
 	}
 }
 
+// findings writes what was found, the worst first, each with what to do.
+func (t *terminal) findings(findings []Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	t.heading(t.words.Say("Findings"))
+	width := 0
+	for i := range findings {
+		width = max(width, len(t.words.Number(float64(findings[i].Count))))
+	}
+	for i := range findings {
+		f := &findings[i]
+		n := t.words.Number(float64(f.Count))
+		title := clean(f.Title)
+		if f.Rule != "" {
+			title += t.in(faint, " ["+clean(string(f.Rule))+"]")
+		}
+		indent := strings.Repeat(" ", width+4)
+		t.paragraph("  "+strings.Repeat(" ", width-len(n))+n+"  ", title)
+		t.paragraph(indent, clean(f.Consequence))
+		t.paragraph(indent, t.words.Say("To do: %s", clean(f.Action))+".")
+	}
+}
+
 // charts draws each series as one line of blocks.
 func (t *terminal) charts(s *Story) {
 	if len(s.Charts) == 0 || s.Until <= 0 {
@@ -185,6 +211,7 @@ func (t *terminal) charts(s *Story) {
 	t.heading(t.words.Say("Over %s", t.words.Span(s.Until)))
 	s = finite(s)
 	width := 0
+	s.Charts = slices.DeleteFunc(s.Charts, func(c Chart) bool { return c.Detail }) // finite has cloned them
 	for _, c := range s.Charts {
 		for _, x := range c.Series {
 			width = max(width, min(utf8.RuneCountInString(clean(x.Name)), 22))
@@ -217,7 +244,7 @@ func spark(points []Point, s *Story, kind ChartKind, width int) (string, float64
 	var top, state float64
 	next := 0
 	for i := range high {
-		if kind == Lines {
+		if kind == Lines || len(points) == 1 {
 			high[i] = state
 		}
 		for next < len(points) && (int(ratio(points[next].At, s.Until)*float64(width)) <= i || i == width-1) {

@@ -56,8 +56,7 @@ var printers = sync.OnceValue(func() (all [len(tags)]*message.Printer) {
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
 	for _, p := range pairs() {
 		for i, text := range p {
-			m := compile(text)
-			if err := b.Set(tags[i], p[English], m...); err != nil {
+			if err := b.Set(tags[i], p[English], compile(text)); err != nil {
 				panic(fmt.Sprintf("catalogue: %q: %v", text, err)) // it is ours, and the tests read all of it
 			}
 		}
@@ -102,17 +101,33 @@ var (
 	choices = regexp.MustCompile(`\{(?:(\d+):)?([^{}|]*)\|([^{}|]*)\}`)
 )
 
-// compile makes of a line what the catalogue takes: a choice becomes a variable that follows its number.
-func compile(text string) (m []catalog.Message) {
+// compile makes of a line what the catalogue takes: the whole sentence for each outcome of its choices, since a
+// choice alone would not use all arguments.
+func compile(text string) catalog.Message {
+	at := choices.FindStringSubmatchIndex(text)
+	if at == nil {
+		return catalog.String(text)
+	}
+	arg := follows(text, at)
+	return plural.Selectf(arg, "%d", plural.One, compile(choose(text, arg, true)), plural.Other, compile(choose(text, arg, false)))
+}
+
+// choose settles the choices of text that follow an argument.
+func choose(text string, arg int, one bool) string {
 	var out strings.Builder
 	last := 0
-	for i, at := range choices.FindAllStringSubmatchIndex(text, -1) {
-		name := "c" + strconv.Itoa(i)
-		m = append(m, catalog.Var(name, plural.Selectf(follows(text, at), "%d", plural.One, text[at[4]:at[5]], plural.Other, text[at[6]:at[7]])))
-		out.WriteString(text[last:at[0]] + "${" + name + "}")
+	for _, at := range choices.FindAllStringSubmatchIndex(text, -1) {
+		if follows(text, at) != arg {
+			continue
+		}
+		word := text[at[6]:at[7]]
+		if one {
+			word = text[at[4]:at[5]]
+		}
+		out.WriteString(text[last:at[0]] + word)
 		last = at[1]
 	}
-	return append(m, catalog.String(out.String()+text[last:]))
+	return out.String() + text[last:]
 }
 
 // follows returns which argument the choice that was found in text at these places follows.

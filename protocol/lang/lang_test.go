@@ -25,6 +25,10 @@ func TestSay(t *testing.T) {
 		{English, "%d {device|devices}", []any{12345}, "12,345 devices"},
 		{Dutch, "%d {device|devices}", []any{1}, "1 apparaat"},
 		{Dutch, "%d {device|devices}", []any{uint64(12345)}, "12.345 apparaten"},
+		{English, "%d of %d {limit|limits} held.", []any{1, 2}, "1 of 2 limits held."},
+		{English, "Invariants were checked %d {time|times} and violated %d {time|times}.", []any{2, 1}, "Invariants were checked 2 times and violated 1 time."},
+		{English, "%s with %d {device|devices}", []any{"x", 1}, "x with 1 device"},
+		{Dutch, "Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", []any{"a", "b", 1}, "De helft kon a of langer niet inchecken, het laatste apparaat b; ondertussen werd 1 inschrijving geweigerd."},
 		{Dutch, "no such sentence: %s", []any{"x"}, "no such sentence: x"},
 	} {
 		if got := tt.l.Say(tt.key, tt.args...); got != tt.want {

@@ -1,0 +1,257 @@
+package rehearsal
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+	"rollcall/server/authority"
+)
+
+// A concern is a kind of finding that is about single devices, each of which has something to be done about.
+type concern uint8
+
+// The concerns, in the order of harm: first what is lost until somebody takes the device in hand, then what is open to
+// attack, then what waits, and last what is only untidy.
+const (
+	enrolsAgain concern = iota
+	losesTopic
+	wantsSupport
+	isHeld
+	isGone
+	isBare
+	wantsLicence
+	isToCome
+	leftProfiles
+	concerns
+)
+
+// A concerned says in words what a concern is about.
+type concerned struct {
+	rule                           protocol.Rule
+	title, caption, reason, action lang.Key
+}
+
+var concernWords = [concerns]concerned{
+	enrolsAgain: {
+		protocol.RuleNotRenewed, lang.Key("Devices that must enrol again"), lang.Key("Their identity certificate has ended or was revoked; the server refuses them until they enrol again."),
+		lang.Key("its identity certificate has ended or was revoked"), lang.Key("have its user enrol it again (AUTH-44)"),
+	},
+	losesTopic: {
+		protocol.RuleOtherTopic, lang.Key("Devices lost by another push topic"), lang.Key("The push certificate in force has another topic than the one they know, or can have no other: no push reaches them any more."),
+		lang.Key("no push certificate that can be had reaches it any more"), lang.Key("have its user enrol it again under the new push certificate (AUTH-44)"),
+	},
+	wantsSupport: {
+		protocol.RuleUserless, lang.Key("Devices that need support"), lang.Key("They have no user whose licence could decide: no change moves them by itself."),
+		lang.Key("it has no user, so nothing moves it by itself"), lang.Key("have support move it, or unenrol it and enrol it again (AUTH-18, AUTH-44)"),
+	},
+	isHeld: {
+		protocol.RulePushGap, lang.Key("Devices blocked at the end"), lang.Key("They can neither check in nor be reached until a renewed push certificate with the same topic is uploaded."),
+		lang.Key("Apple's push certificate is not renewed, so it cannot check in"), lang.Key("upload the renewed push certificate, with the same Apple ID (AUTH-31)"),
+	},
+	isGone: {
+		protocol.RuleRegistered, lang.Key("Devices off the network to the end"), lang.Key("They were to move and did not come by in all that time."),
+		lang.Key("it was off the network to the end"), lang.Key("have its user switch it on and sync it (AUTH-22)"),
+	},
+	isBare: {
+		"AUTH-38", lang.Key("Devices without protection for a while"), lang.Key("Their old profiles were gone before new ones of the same family were there."),
+		lang.Key("it was without protection for %s in all, over the families of profiles"), lang.Key("assign profiles of the new authority to its user before the change"),
+	},
+	wantsLicence: {
+		protocol.RuleNoLicence, lang.Key("Devices of users without a licence"), lang.Key("Their users hold no licence for who manages them: they stay where they are and are flagged."),
+		lang.Key("its user holds no licence for who manages it"), lang.Key("assign a licence to its user, or retire it"),
+	},
+	isToCome: {
+		protocol.RuleRegistered, lang.Key("Devices still to come"), lang.Key("They move or register anew at their next completed check-in."),
+		lang.Key("it has not completed a check-in since it could move"), lang.Key("wait for it, or ask its user to sync (AUTH-22)"),
+	},
+	leftProfiles: {
+		"AUTH-36", lang.Key("Devices with profiles left behind"), lang.Key("Profiles of the old authority that nobody assigns any more are still on them."),
+		lang.Key("profiles that nobody assigns are still on it"), lang.Key("remove them, or give new ones the same name and family (AUTH-26)"),
+	},
+}
+
+// has tells whether device i is concerned.
+func (a *Answers) has(i int, c concern) bool {
+	l := &a.Lives[i]
+	reason := l.reason(&a.Population.Devices[i])
+	switch c {
+	case enrolsAgain:
+		return l.MustEnrol && reason != authority.TopicChanged
+	case losesTopic:
+		return reason == authority.TopicChanged
+	case wantsSupport:
+		return reason == authority.Userless
+	case isHeld:
+		return l.Standing.Blocked && !l.Stranded && !l.MustEnrol
+	case isGone:
+		return reason == authority.Offline
+	case isBare:
+		return l.bare() > 0
+	case wantsLicence:
+		return l.Unlicensed
+	case isToCome:
+		return (l.Pending || l.Stale) && !l.Stranded && !l.Standing.Blocked && !l.MustEnrol
+	case leftProfiles:
+		return l.Redundant > 0
+	}
+	return false
+}
+
+// ruleOf is the rule behind a concern of one device.
+func (l *Life) ruleOf(c concern) protocol.Rule {
+	switch {
+	case c == isHeld && l.Why == protocol.RulePushExpired, c == losesTopic && l.Why == protocol.RulePushExpired:
+		return protocol.RulePushExpired
+	case c == wantsLicence && l.Registered == protocol.Intune:
+		return protocol.RuleLicenceLost
+	}
+	return concernWords[c].rule
+}
+
+// Findings returns what went wrong or will, ordered by harm.
+func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
+	var n [concerns]int
+	var rules [concerns]protocol.Rule
+	for i := range a.Lives {
+		for c := range concerns {
+			if a.has(i, c) {
+				if n[c] == 0 {
+					rules[c] = a.Lives[i].ruleOf(c)
+				}
+				n[c]++
+			}
+		}
+	}
+	add := func(rule protocol.Rule, title string, count uint64, devices int, consequence, action string) {
+		if count > 0 {
+			found = append(found, report.Finding{Rule: rule, Title: title, Count: count, Devices: devices, Consequence: consequence, Action: action})
+		}
+	}
+	of := func(c concern) { // what a concern comes to for all of its devices
+		w := &concernWords[c]
+		add(rules[c], l.Say(w.title), uint64(n[c]), n[c], l.Say(w.caption), l.Say(w.action))
+	}
+	add("", l.Say("Invariants violated"), a.Violated, 0,
+		l.Say("The model broke a rule of its own %d {time|times}; what follows may be wrong.", a.Violated), l.Say("send plan, seed and event log to whoever makes rollcall"))
+	of(enrolsAgain)
+	of(losesTopic)
+	of(wantsSupport)
+	of(isHeld)
+	of(isGone)
+	add("AUTH-38", l.Say("Device-hours without protection"), hours(a.bareTotal()), a.BareAny, a.bareInWords(l), l.Say("create the profiles of the new authority and assign them to the users' groups before the change, with the names of the old ones (AUTH-26)"))
+	if h := &a.Held; h.Devices > 0 {
+		rule, action := protocol.RulePushGap, l.Say("have the renewed certificate ready and upload it within the hour of the change, from the same Apple ID (AUTH-31, AUTH-32)")
+		if len(a.Gaps) == 0 {
+			rule, action = protocol.RulePushExpired, l.Say("renew the push certificate before it ends, with the same Apple ID")
+		}
+		add(rule, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
+			l.Say("Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined), action)
+	}
+	add(protocol.RuleCampaign, l.Say("Minutes over the server's capacity"), uint64(a.Over), 0,
+		l.Say("The server takes %s check-ins a minute; at the peak, on %s, devices began %d.", l.Number(math.Round(a.Capacity*60)), a.moment(l, a.CheckInPeak), a.CheckInPeak.Count),
+		l.Say("assign the licences in waves (rollcall plan waves), or pace the wake-ups of the change"))
+	of(wantsLicence)
+	if at, most, all := a.busiest(); crowded(most, all, len(a.Weeks)) {
+		add(protocol.RuleRenewal, l.Say("Certificates that end in the same week"), uint64(most), most,
+			l.Say("Of %d identity certificates %s end in the week from %s: they are renewed in the weeks before, all at once.", all, l.Percent(float64(most)/float64(all)), l.Date(a.End.Add(time.Duration(at)*week).Time())),
+			l.Say("spread the enrolments over weeks; a renewal window of 42 days spreads the renewals (HST-116)"))
+	}
+	of(isToCome)
+	if prompts := a.prompts(); prompts > 0 {
+		add("AUTH-37", l.Say("Users asked to sign in to mail again"), uint64(prompts), prompts,
+			l.Say("A device that goes from Basic Mobility and Security to Intune may ask for the mail password again."), l.Say("tell the users beforehand"))
+	}
+	of(leftProfiles)
+	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
+		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
+	return found
+}
+
+// bare is how long the device was without protection, over all families.
+func (l *Life) bare() (sum time.Duration) {
+	for _, t := range l.Unprotected {
+		sum += t
+	}
+	return sum
+}
+
+func (a *Answers) bareTotal() (sum time.Duration) {
+	for f := range a.Bare {
+		sum += a.Bare[f].Total
+	}
+	return sum
+}
+
+// bareInWords says by family for how long devices were without protection.
+func (a *Answers) bareInWords(l lang.Language) string {
+	var all []string
+	for f := range a.Bare {
+		if t := &a.Bare[f]; t.Devices > 0 {
+			all = append(all, l.Say("%s: %s on %d {device|devices}, at most %s", l.Family(protocol.Family(f)), deviceHours(l, t.Total), t.Devices, l.Span(t.Longest)))
+		}
+	}
+	return strings.Join(all, "; ") + "."
+}
+
+// deviceHours says a time summed over devices: hours of many devices are no days of anybody.
+func deviceHours(l lang.Language, d time.Duration) string { return l.Say("%d device-hours", hours(d)) }
+
+// hours rounds up: what was there at all counts.
+func hours(d time.Duration) uint64 { return uint64((d + time.Hour - 1) / time.Hour) }
+
+func (a *Answers) moment(l lang.Language, p Peak) string { return l.Moment(p.At, a.End.Sub(a.Start)) }
+
+// crowded tells whether a week has so many of all certificates that it stands out: more than a quarter, and three times its even
+// share. A few devices are no crowd.
+func crowded(most, all, weeks int) bool { return most >= 100 && 4*most > all && most*weeks > 3*all }
+
+// prompts counts the devices whose users may be asked for their mail password (AUTH-37).
+func (a *Answers) prompts() (n int) {
+	for i := range a.Lives {
+		if l := &a.Lives[i]; l.Moved && l.Registered == protocol.Intune {
+			n++
+		}
+	}
+	return n
+}
+
+// An Entry of a rehearsal's list to act on is one device about which something is to be done. Entries calls f with each, in the
+// population's order, until f fails. Names are those of names, the same population with or without tokens.
+func (a *Answers) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
+	for i := range a.Lives {
+		e := Entry{}
+		for c := range concerns {
+			if !a.has(i, c) {
+				continue
+			}
+			reason, action := fmt.Sprintf("%s: %s", a.Lives[i].ruleOf(c), a.why(l, i, c)), l.Say(concernWords[c].action)
+			if e.Reason != "" {
+				reason, action = "; "+reason, "; "+action
+			}
+			e.Reason += reason
+			e.Action += action
+		}
+		if e.Reason == "" {
+			continue
+		}
+		e.Device, e.User = names.Devices[i].Name, userName(names, i)
+		if err := f(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// why says of device i why it is concerned.
+func (a *Answers) why(l lang.Language, i int, c concern) string {
+	if c == isBare {
+		return l.Say(concernWords[c].reason, l.Span(a.Lives[i].bare()))
+	}
+	return l.Say(concernWords[c].reason)
+}

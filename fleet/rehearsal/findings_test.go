@@ -1,0 +1,297 @@
+package rehearsal
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+	"rollcall/server/authority"
+)
+
+// invented is a story as a rehearsal could have told it, of n devices over two weeks: in each thousand some are of every kind.
+func invented(n int) *Played {
+	const hour = time.Hour
+	start := fleet.Begin
+	at := func(d time.Duration) protocol.Time { return start.Add(d) }
+	p := &Played{
+		Plan: &plan.Plan{Name: "invented", Seed: 7, Until: plan.Duration(14 * 24 * hour)}, Population: &population.Population{Total: n}, Seed: 7,
+		Start: start, End: at(14 * 24 * hour), Gaps: []fleet.Gap{{Opened: at(hour), Closed: at(4 * 24 * hour)}},
+		Acts: []fleet.Act{
+			{At: at(hour), Name: "Intune is added", Rule: "AUTH-04"}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed},
+		},
+		Checked: 12345, CheckIns: uint64(42 * n), Refused: uint64(n), Enrolments: uint64(n), Declined: 7, Renewals: 3, Removed: 2,
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for u := range max(1, n/2) {
+		p.Population.Users = append(p.Population.Users, population.User{UPN: fmt.Sprintf("user-%d", u+1), Licence: population.BMSLicence})
+	}
+	for i := range n {
+		d := population.Device{Name: fmt.Sprintf("device-%d", i+1), Platform: protocol.Platforms[i%5], User: int32(i / 2 % len(p.Population.Users))}
+		l := Life{Enrolled: true, Registered: protocol.Intune, LastSeen: at(13*24*hour + 20*hour), CertEnd: at(365*24*hour + time.Duration(i%3)*24*hour), CheckIns: 42, Enrolments: 1}
+		switch kind := i % 100; {
+		case kind == 0: // userless
+			d.User, d.Enrolment = population.Nobody, population.Automated
+			l.Registered, l.Standing, l.Why = protocol.Office365, Standing{Stranded: true, NeedsSupport: true}, protocol.RuleUserless
+		case kind == 1: // its identity ended
+			l.Registered, l.Standing, l.MustEnrol, l.Why = protocol.Office365, Standing{Pending: true, Stranded: true}, true, protocol.RuleNotRenewed
+			l.CertEnd, l.LastSeen, l.FirstPending = at(2*24*hour), at(hour/2), at(hour)
+		case kind == 2: // away to the end
+			l.Registered, l.Standing, l.Away, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, true, at(hour)
+			l.LastSeen, l.Unprotected[protocol.Email] = at(hour/2), 6*24*hour
+		case kind == 3: // another topic
+			l.Registered, l.Standing, l.Why, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, protocol.RuleOtherTopic, at(hour)
+		case kind == 4:
+			l.Registered, l.Standing.Unlicensed = protocol.Office365, true
+		case kind == 5:
+			l.Registered, l.Standing, l.FirstPending = protocol.Office365, Standing{Pending: true}, at(13*24*hour)
+		case kind == 6:
+			l.Registered, l.Standing.Reregistered, l.FirstPending, l.MovedAt, l.Redundant = protocol.Office365, true, at(hour), at(5*hour), 2
+		case kind == 7:
+			l.Registered, l.Standing, l.FirstPending, l.Why = protocol.Office365, Standing{Pending: true, Blocked: true}, at(hour), protocol.RulePushExpired
+			l.Blocked = 24 * hour
+		default:
+			l.Moved, l.FirstPending = true, at(hour)
+			l.MovedAt = at(hour + time.Duration(r.ExpFloat64()*float64(4*hour)))
+			if d.Platform.Apple() {
+				l.Blocked = 4*24*hour - hour
+				l.MovedAt = at(4*24*hour + time.Duration(r.IntN(480))*time.Minute)
+			}
+			if kind < 60 {
+				l.Unprotected[protocol.Email], l.Unprotected[protocol.Configuration] = 30*time.Minute, time.Duration(kind)*time.Minute
+			}
+		}
+		p.Population.Devices = append(p.Population.Devices, d)
+		p.Lives = append(p.Lives, l)
+	}
+	for h := range 14 * 24 {
+		end := at(time.Duration(h+1) * hour)
+		var x Hour
+		for i := range p.Lives {
+			l, k := &p.Lives[i], p.Population.Devices[i].Platform-1
+			x.Enrolled[k]++
+			switch {
+			case l.Moved && l.MovedAt <= end:
+				x.Moved[k]++
+			case l.FirstPending != 0 && l.FirstPending <= end && (l.Moved || l.Pending):
+				x.Pending[k]++
+				if l.Blocked > 0 && end <= p.Gaps[0].Closed {
+					x.Blocked[k]++
+				}
+			}
+			if l.Stranded {
+				x.Stranded[k]++
+			}
+		}
+		p.Hours = append(p.Hours, x)
+	}
+	for m := range 14 * 24 * 60 {
+		x := Minute{CheckIns: uint32(n/480 + r.IntN(n/400+2)), Wakes: uint32(n / 700), Issued: uint32(r.IntN(3))}
+		if since := m - 60; since >= 0 && since < 30 {
+			x.CheckIns += uint32(n * (30 - since) / 900)
+			x.Wakes += uint32(n * (30 - since) / 600)
+		}
+		p.Minutes = append(p.Minutes, x)
+	}
+	return p
+}
+
+// The seven questions of authority.md, "What a rehearsal answers".
+func TestAnswers(t *testing.T) {
+	p := invented(1000)
+	a := p.Answer(0.5)
+	for _, tt := range []struct {
+		question  string
+		got, want any
+	}{
+		{"1 movable", a.All.Movable, 940},
+		{"1 moved", a.All.Moved, 920},
+		{"1 registered anew", a.All.Reregistered, 10},
+		{"1 half within", a.Half > 0 && a.Half < 4*24*time.Hour+8*time.Hour, true},
+		{"1 95 in 100 within", a.Most >= a.Half && a.Most <= 4*24*time.Hour+8*time.Hour, true},
+		{"1 all", a.Whole, Never},
+		{"1 last", p.Lives[a.Last].MovedAt, slices.MaxFunc(p.Lives, func(x, y Life) int { return int(x.MovedAt - y.MovedAt) }).MovedAt},
+		{"1 why", a.whyLast(lang.English), "the push certificate held it for 3 days 23 h (AUTH-30)"},
+		{"1 platforms", len(a.ByPlatform), 5},
+		{"1 authorities", len(a.ByAuthority), 2},
+		{"1 enrolment types", len(a.Ways), 2},
+		{"2 held", a.Held.Devices, 550},
+		{"2 longest", a.Held.Longest, 95 * time.Hour},
+		{"2 enrolments", a.Declined, uint64(7)},
+		{"3 userless", a.Stranded[authority.Userless], 10},
+		{"3 expired", a.Stranded[authority.Expired], 10},
+		{"3 topic", a.Stranded[authority.TopicChanged], 10},
+		{"3 offline", a.Stranded[authority.Offline], 10},
+		{"3 must enrol", a.All.MustEnrol, 10},
+		{"3 unlicensed", a.All.Unlicensed, 10},
+		{"4 mail", a.Bare[protocol.Email].Total, 520*30*time.Minute + 10*6*24*time.Hour},
+		{"4 redundant", a.Redundant, 20},
+		{"5 removed", a.Removed, uint64(2)},
+		{"5 renewed", a.Renewals, uint64(3)},
+		{"6 peak at", a.CheckInPeak.At, time.Hour},
+		{"6 over", a.Over > 0 && a.Over <= 30, true},
+		{"7 findings", len(a.Findings(lang.English)) > 7, true},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.question, tt.got, tt.want)
+		}
+	}
+	if none := (&Played{Plan: p.Plan, Population: &population.Population{}, Start: p.Start, End: p.End}).Answer(0); none.Last != -1 || none.Half != Never || len(none.Findings(lang.Dutch)) != 0 {
+		t.Errorf("a story of nobody: %+v", none)
+	}
+}
+
+// HST-116: certificates that end in the same week are forecast, and a few are no crowd.
+func TestHST116ForecastOfTheWeek(t *testing.T) {
+	found := func(a *Answers) bool {
+		return slices.ContainsFunc(a.Findings(lang.English), func(f report.Finding) bool { return f.Rule == protocol.RuleRenewal })
+	}
+	p := invented(1000)
+	if a := p.Answer(0); !found(a) {
+		t.Errorf("all end in one week, and nobody says so: %v", a.Weeks)
+	}
+	for i := range p.Lives {
+		p.Lives[i].CertEnd = p.End.Add(time.Duration(i%52) * week)
+	}
+	if a := p.Answer(0); found(a) {
+		t.Errorf("they end evenly over the year, and it is called a crowd: %v", a.Weeks)
+	}
+}
+
+// HST-118: what is counted for many is what is counted one by one, in any order.
+func TestHST118AnswersInAnyOrder(t *testing.T) {
+	p := invented(500)
+	want := p.Answer(0)
+	sum := map[authority.Reason]int{}
+	var moved, bare int
+	for i := range p.Lives {
+		one := *p
+		one.Lives, one.Population = p.Lives[i:i+1], &population.Population{Users: p.Population.Users, Devices: p.Population.Devices[i : i+1]}
+		a := one.Answer(0)
+		for r, n := range a.Stranded {
+			sum[r] += n
+		}
+		moved += a.All.Moved
+		bare += a.BareAny
+	}
+	if moved != want.All.Moved || bare != want.BareAny || fmt.Sprint(sum) != fmt.Sprint(want.Stranded) {
+		t.Errorf("one by one %d moved, %d bare, %v; together %d, %d, %v", moved, bare, sum, want.All.Moved, want.BareAny, want.Stranded)
+	}
+	back := *p
+	back.Lives, back.Population = slices.Clone(p.Lives), &population.Population{Users: p.Population.Users, Devices: slices.Clone(p.Population.Devices)}
+	slices.Reverse(back.Lives)
+	slices.Reverse(back.Population.Devices)
+	if got, want := back.Answer(0).Findings(lang.English), want.Findings(lang.English); !slices.Equal(got, want) {
+		t.Errorf("backwards:\n%v\nwant\n%v", got, want)
+	}
+}
+
+// Findings come by harm: what needs hands on a device before what was open, before what waits, before what is untidy.
+func TestFindingsGolden(t *testing.T) {
+	a := invented(1000).Answer(1)
+	for l, file := range map[lang.Language]string{lang.English: "findings.en.txt", lang.Dutch: "findings.nl.txt"} {
+		var got strings.Builder
+		for _, f := range a.Findings(l) {
+			fmt.Fprintf(&got, "%s %s (%d, %d)\n  %s\n  %s\n", f.Rule, f.Title, f.Count, f.Devices, f.Consequence, f.Action)
+		}
+		golden(t, file, []byte(got.String()))
+		var page bytes.Buffer
+		if err := report.Summary(&page, &report.Result{Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 1}, a.Story(l, a.Population), false); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, strings.Replace(file, "findings", "rehearsed", 1), page.Bytes())
+	}
+}
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s changed; got:\n%s", path, got)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	a := invented(100).Answer(0)
+	var got []Entry
+	if err := a.Entries(lang.English, a.Population, func(e Entry) error { got = append(got, e); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]Entry{
+		0: {"device-1", "", "AUTH-18: it has no user, so nothing moves it by itself", "have support move it, or unenrol it and enrol it again (AUTH-18, AUTH-44)"},
+		1: {"device-2", "user-1", "AUTH-42: its identity certificate has ended or was revoked", "have its user enrol it again (AUTH-44)"},
+		7: {"device-8", "user-4", "AUTH-33: Apple's push certificate is not renewed, so it cannot check in", "upload the renewed push certificate, with the same Apple ID (AUTH-31)"},
+	} {
+		if got[i] != want {
+			t.Errorf("entry %d: %q, want %q", i, got[i], want)
+		}
+	}
+	stop := fmt.Errorf("stop")
+	if err := a.Entries(lang.Dutch, a.Population, func(Entry) error { return stop }); err != stop {
+		t.Errorf("an entry that cannot be written: %v", err)
+	}
+}
+
+// No English reaches the Dutch report.
+func TestDutchReportIsDutch(t *testing.T) {
+	a := invented(1000).Answer(1)
+	s := a.Story(lang.Dutch, a.Population)
+	s.Plan = ""
+	result := &report.Result{Version: 1, Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 86400, WallSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1 << 30, EventLogSHA256: "abc",
+		Devices:    report.Devices{Total: 1001, Enrolled: 1000, LeftOut: 1, Moved: 5, LeftOutBy: map[string]int{"not_managed": 1}, ByPlatform: map[protocol.Platform]report.PlatformSize{protocol.IOS: {Total: 1000}}},
+		Invariants: report.Invariants{Checked: 9}, Limits: []report.Limit{{Limit: "moved.p95 < 12h", Got: report.NotJudged, OK: true}}, CheckIns: report.CheckIns{Offered: 3, Done: 3}}
+	var page, summary bytes.Buffer
+	if err := report.Page(&page, result, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Summary(&summary, result, s, false); err != nil {
+		t.Fatal(err)
+	}
+	root, err := html.Parse(&page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{summary.String()}
+	for n := range root.Descendants() {
+		if n.Type == html.TextNode && n.Parent.Data != "style" && n.Parent.Data != "script" {
+			texts = append(texts, n.Data)
+		}
+		for _, attr := range n.Attr {
+			if attr.Key == "aria-label" || attr.Key == "title" {
+				texts = append(texts, attr.Val)
+			}
+		}
+	}
+	english := regexp.MustCompile(`(?i)\b(the|and|devices?|which|with|this|are|were|not|by|enrolled|moved|blocked|rules?|day|days|shown|to|from|user|at|for|most|all|check-ins done)\b`)
+	for _, text := range texts {
+		if word := english.FindString(deviceNames.ReplaceAllString(text, "")); word != "" {
+			t.Errorf("%q in %.200q", word, text)
+		}
+	}
+}
+
+var deviceNames = regexp.MustCompile(`\b(device|user)-\d+|report-data|moved\.p95`)
