@@ -632,6 +632,39 @@ func TestHST070Shown(t *testing.T) {
 	}
 }
 
+// TestAUTH30SameSlot: under coexistence the certificate is in Intune's slot already, so that a tenant that gives BMS up waits
+// for no other one; a gap that is still open waits on.
+func TestAUTH30SameSlot(t *testing.T) {
+	x := bms(t)
+	p := x.enrolled(1)
+	x.set(coexistence)
+	y := bms(t)
+	q := y.enrolled(1)
+	y.set(coexistence)
+	for _, x := range []*tenant{x, y} {
+		if x == y {
+			y.renew()
+			q.drain()
+		}
+		if shown := x.set(authority.Change{Authority: protocol.Intune, Force: true}); shown.OpensGap {
+			t.Errorf("preview %+v", shown)
+		}
+		x.equal("openings", len(x.journal(delivery.WhatGapOpened)), 1)
+	}
+	x.refused(p.ask(), protocol.RulePushGap)
+	n := len(y.since(0))
+	y.later(time.Second)
+	y.equal("woken", y.since(n), []string{"token of " + q.id})
+	q.drain()
+	q.registered(protocol.Intune, 3)
+	if cert, _ := y.PushStatus(y.now); cert == nil || cert.Slot != protocol.Intune {
+		t.Errorf("certificate %+v", cert)
+	}
+	x.renew()
+	p.drain()
+	p.registered(protocol.Intune, 3)
+}
+
 // TestAUTH30OpenedOnce: a gap that is open is not opened again by another change.
 func TestAUTH30OpenedOnce(t *testing.T) {
 	x := newTenant(t)

@@ -46,9 +46,15 @@ func (w *twin) change(to string) {
 	if to == w.tenant {
 		return
 	}
-	w.gap = w.gap || w.tenant != "unknown"
+	w.gap = w.gapAfter(to)
 	w.tenant, w.changed = to, w.clock
 	w.epoch++
+}
+
+// gapAfter tells whether the gap is open after a change to another tenant. Under coexistence the certificate of Intune's slot is
+// in use already.
+func (w *twin) gapAfter(to string) bool {
+	return w.gap || w.tenant != "unknown" && !(w.tenant == "both" && to == "intune")
 }
 
 // mayUpload is the answer to an upload (AUTH-32, AUTH-34).

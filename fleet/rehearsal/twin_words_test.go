@@ -170,7 +170,10 @@ func (w *twin) comes(u *unit, is words, s *setting) (effect, rule string) {
 func (w *twin) foretell(to string) (text string, counts map[string]int) {
 	before, gap := w.tenant, w.gap
 	changes := to != before
-	w.tenant, w.gap = to, gap || changes && before != "unknown"
+	if changes {
+		w.gap = w.gapAfter(to)
+	}
+	w.tenant = to
 	counts = map[string]int{}
 	b := fmt.Appendf(nil, "%s to %s, epoch %d, gap %t", before, to, w.epoch, w.gap)
 	if w.units >= 0 {

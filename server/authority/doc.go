@@ -11,6 +11,6 @@
 // # Divergences
 //
 // Where authority.md leaves room: the device limit is asked of devices that Intune would manage, for only those count
-// against it; the move from coexistence to intune opens the push certificate's gap like any other change of the tenant's
-// authority; where the latest change of an intune tenant is past, a stale device's profiles are taken as those of AUTH-21.
+// against it; the move from coexistence to intune opens no gap in the push certificates, for the slot that AUTH-30 waits for
+// is Intune's already, and a gap that is open stays so; where the latest change of an intune tenant is past, a stale device's profiles are taken as those of AUTH-21.
 package authority

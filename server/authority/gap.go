@@ -23,10 +23,11 @@ func (s *GapSettings) Covers(p protocol.Platform) bool {
 
 // OpensGap tells whether the change from before to after opens the gap of AUTH-30: the push certificate of the new
 // authority's slot must be renewed before Apple devices check in again. The first authority of a tenant opens none, for
-// there is nothing to renew.
+// there is nothing to renew, and neither does one whose slot is in use already: under coexistence it is Intune's, so that
+// BMS may go without it.
 func OpensGap(before, after Tenant, s GapSettings) bool {
 	switch {
-	case before.Same(&after), before.Authority == protocol.Unknown:
+	case before.Slot() == after.Slot(), before.Authority == protocol.Unknown:
 		return false
 	case before.alone() && after.coexists():
 		return !s.NotOnCoexistence
