@@ -19,7 +19,7 @@ import (
 func TestAUTH01Unset(t *testing.T) {
 	x := empty(t)
 	x.refused(func() error {
-		_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false)
+		_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false, 0)
 		return err
 	}(), protocol.RuleUnset)
 	p := x.newPhone(0)
@@ -92,7 +92,7 @@ func TestChangeThatIsNotKept(t *testing.T) {
 			return x.ApplyProfile(x.ctx, x.now, "wifi", protocol.WiFi, "org.wifi", []byte("1"), []string{"all"})
 		},
 		"push certificate": func() error {
-			_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, 900*day), "", "", false)
+			_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, 900*day), "", "", false, 0)
 			return err
 		},
 		"token": func() error { return x.PutToken(x.ctx, x.now, store.Token{Name: "new"}) },
@@ -338,7 +338,7 @@ func TestAUTH34APL103Upload(t *testing.T) {
 	a, b := x.enrolled(1), x.newPhone(1)
 	x.now = x.now.Add(300 * day)
 	upload := func(pem []byte, confirm bool) error {
-		up, err := x.UploadPush(x.ctx, x.now, pem, "", "", confirm)
+		up, err := x.UploadPush(x.ctx, x.now, pem, "", "", confirm, 1)
 		if up.OtherTopic && up.Stranded != 1 {
 			t.Errorf("%d stranded, want the one that is enrolled (%d, not %s)", up.Stranded, a.number, b.id)
 		}

@@ -20,13 +20,9 @@ func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change
 // wake-ups. Devices move later, each at its own completed check-in. Confirm is the ID of a preview of the same change, or
 // empty; AUTH-35 refuses an empty one where Preview.Confirm says that it is needed. A refusal changes nothing and is in
 // the journal; by HST-070 when what was previewed is not what would happen now: its reason names the difference. What
-// would happen now comes back with these two, so that the caller can show it.
-func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string) (*Preview, error) {
-	return s.setAuthority(ctx, now, who, change, confirm, func(context.Context, *Preview) error { return nil })
-}
-
-// setAuthority changes the authority unless the preview, or consent to it, is refused.
-func (s *Server) setAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string, consent func(context.Context, *Preview) error) (p *Preview, err error) {
+// would happen now comes back with these two, so that the caller can show it. A change that strands devices wants their number
+// in count, and they count against what an hour may do (HST-071).
+func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string, count int) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	what := "authority " + (&authority.Tenant{Authority: change.Authority, Coexistence: change.Coexistence}).Name()
@@ -38,8 +34,10 @@ func (s *Server) setAuthority(ctx context.Context, now protocol.Time, who Actor,
 		if err := s.confirmed(ctx, p, confirm); err != nil {
 			return err
 		}
-		if err := consent(ctx, p); err != nil {
-			return err
+		if p.After != p.Before {
+			if err := s.strands(ctx, now, p.Stranded, count, "the change", "the authority is about to be "+p.After.Name()); err != nil {
+				return err
+			}
 		}
 		switch {
 		case p.After == p.Before && p.After.Authority == protocol.Unknown: // it was the choice of none

@@ -69,7 +69,7 @@ func (x *tenant) set(c authority.Change) *server.Preview {
 	x.Helper()
 	p, err := x.PreviewAuthority(x.ctx, x.now, c)
 	x.must(err)
-	done, err := x.SetAuthority(x.ctx, x.now, boss, c, p.ID)
+	done, err := x.SetAuthority(x.ctx, x.now, boss, c, p.ID, p.Stranded)
 	x.must(err)
 	x.equal("the change does what was previewed (I10)", done, p)
 	return p
@@ -387,7 +387,7 @@ func TestAUTH30Gap(t *testing.T) {
 	})
 	x.reopen()
 	x.refused(p.ask(), protocol.RulePushGap)
-	_, err = x.UploadPush(x.ctx, x.now, x.pem(topic, 200*day), "", "", false) // not renewed
+	_, err = x.UploadPush(x.ctx, x.now, x.pem(topic, 200*day), "", "", false, 0) // not renewed
 	x.refused(err, protocol.RuleUpload)
 	x.renew()
 	x.later(time.Second)
@@ -451,15 +451,15 @@ func TestAUTH08Roles(t *testing.T) {
 	x := bms(t)
 	before := x.Content()
 	for _, role := range []store.Role{store.NoRole, store.Reader, store.Helpdesk} {
-		_, err := x.SetAuthority(x.ctx, x.now, server.Actor{Name: "eve@example.org", Role: role}, coexistence, "")
+		_, err := x.SetAuthority(x.ctx, x.now, server.Actor{Name: "eve@example.org", Role: role}, coexistence, "", 0)
 		x.refused(err, protocol.RuleRoles)
 		if l := x.last(delivery.WhatDenied); l.Actor != "eve@example.org" || l.Rule != protocol.RuleRoles || !strings.Contains(l.Detail, "coexistence") {
 			t.Errorf("journal %+v", l)
 		}
 	}
-	_, err := x.SetAuthority(x.ctx, x.now, boss, authority.Change{Authority: protocol.Unknown}, "")
+	_, err := x.SetAuthority(x.ctx, x.now, boss, authority.Change{Authority: protocol.Unknown}, "", 0)
 	x.refused(err, "AUTH-03")
-	_, err = x.SetAuthority(x.ctx, x.now, boss, sccm, "")
+	_, err = x.SetAuthority(x.ctx, x.now, boss, sccm, "", 0)
 	x.refused(err, "AUTH-04")
 	x.equal("what a refusal changes", x.Content() == before, true)
 	x.equal("attempts in the journal", len(x.journal(delivery.WhatDenied)), 5)
@@ -473,12 +473,12 @@ func TestAUTH08Roles(t *testing.T) {
 func TestAUTH35Confirm(t *testing.T) {
 	x := bms(t)
 	x.enrolled(1)
-	p, err := x.SetAuthority(x.ctx, x.now, boss, coexistence, "")
+	p, err := x.SetAuthority(x.ctx, x.now, boss, coexistence, "", 0)
 	x.refused(err, protocol.RulePreview)
 	if p == nil || p.WouldMove != 1 || p.Blocked != 1 || !p.OpensGap || len(p.Warnings) == 0 || p.Warnings[0].Rule != protocol.RulePreview {
 		t.Errorf("preview %+v", p)
 	}
-	x.must(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)))
+	x.must(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, p.Stranded)))
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -496,7 +496,7 @@ func TestI10ByName(t *testing.T) {
 		p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
 		x.must(err)
 		change()
-		_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+		_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, p.Stranded)
 		x.refused(err, protocol.RuleOutdated)
 		if err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %q", err, want)
@@ -556,12 +556,12 @@ func TestHST070Outdated(t *testing.T) {
 	p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
 	x.must(err)
 	x.enrolled(1)
-	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, p.Stranded)
 	x.refused(err, protocol.RuleOutdated)
 	if !strings.Contains(err.Error(), "devices pending: 2, was 1; 1 device differs: UDID-2 is new: moves to intune, held by AUTH-30 (AUTH-14)") {
 		t.Errorf("%v does not name the difference", err)
 	}
-	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, "nonsense")
+	_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, "nonsense", 0)
 	x.refused(err, protocol.RuleOutdated)
 
 	// Two at once: one of them wins.
@@ -570,7 +570,7 @@ func TestHST070Outdated(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID) })
+		wg.Go(func() { _, errs[i] = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, p.Stranded) })
 	}
 	wg.Wait()
 	if (errs[0] == nil) == (errs[1] == nil) {
@@ -623,7 +623,7 @@ func TestHST070Shown(t *testing.T) {
 			p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
 			x.must(err)
 			c.change(x)
-			_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID)
+			_, err = x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, p.Stranded)
 			x.refused(err, protocol.RuleOutdated)
 			if err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v\ndoes not say %q", err, c.says)
@@ -720,12 +720,12 @@ func TestAUTH35Before(t *testing.T) {
 		t.Errorf("without devices: %+v, %v", p, err)
 	}
 	x.enrolled(1)
-	p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, "")
+	p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, "", 0)
 	x.refused(err, protocol.RulePreview)
 	if !p.OpensGap || !p.Confirm {
 		t.Errorf("%+v", p)
 	}
-	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, p.ID)))
+	x.must(second(x.SetAuthority(x.ctx, x.now, boss, sccm, p.ID, p.Stranded)))
 
 	x = bms(t)
 	x.licences(server.Licence{UPN: "a@example.org", Basic: true}, server.Licence{UPN: "b@example.org", Intune: true})
@@ -765,7 +765,7 @@ func TestPreviewBesideCheckIns(t *testing.T) {
 		}
 	})
 	change := func(confirm string) *server.Preview {
-		p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, confirm)
+		p, err := x.SetAuthority(x.ctx, x.now, boss, sccm, confirm, 0)
 		if confirm != "" {
 			x.must(err)
 		}
@@ -814,7 +814,7 @@ func TestAUTH18Support(t *testing.T) {
 func TestAUTH09Units(t *testing.T) {
 	x := bms(t)
 	x.must(x.SetUnits(x.ctx, x.now, boss, 0))
-	x.refused(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, "")), "AUTH-09")
+	x.refused(second(x.SetAuthority(x.ctx, x.now, boss, coexistence, "", 0)), "AUTH-09")
 	x.must(x.SetUnits(x.ctx, x.now, boss, 1))
 	_, err := x.SetLicences(x.ctx, x.now, boss, []server.Licence{{UPN: "b@example.org", Intune: true}}, "")
 	x.refused(err, "AUTH-09")
@@ -836,7 +836,7 @@ func TestAUTH09NotKnown(t *testing.T) {
 		}
 		x.licences(server.Licence{UPN: "a@example.org", Basic: true})
 		x.refused(second(x.PreviewAuthority(x.ctx, x.now, change)), "AUTH-09")
-		_, err := x.SetAuthority(x.ctx, x.now, boss, change, "")
+		_, err := x.SetAuthority(x.ctx, x.now, boss, change, "", 0)
 		x.refused(err, "AUTH-09")
 		if !strings.Contains(err.Error(), "--intune-units") {
 			t.Errorf("%v says not what to do", err)
@@ -881,13 +881,13 @@ func TestAUTH05Consent(t *testing.T) {
 func TestAUTH05Needed(t *testing.T) {
 	x := empty(t)
 	x.must(x.SetUp(x.ctx, x.now, authority.Tenant{Authority: protocol.Intune}, delivery.Settings{}))
-	x.refused(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false)), protocol.RuleConsent)
+	x.refused(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false, 0)), protocol.RuleConsent)
 	x.refused(second(x.PushCSR(x.ctx, x.now, boss, protocol.Intune)), protocol.RuleConsent)
 	x.refused(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C1"}}), protocol.RuleConsent)
 	x.equal("in the journal", len(x.journal(delivery.WhatDenied)), 3)
 	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentPush))
 	x.must(x.Consent(x.ctx, x.now, boss, server.ConsentADE))
-	x.must(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false)))
+	x.must(second(x.UploadPush(x.ctx, x.now, x.pem(topic, day), "", "", false, 0)))
 	x.must(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C1"}}))
 }
 
@@ -907,7 +907,7 @@ func TestAUTH34CSR(t *testing.T) {
 	if cut < 0 {
 		cut = bytes.Index(other, []byte("-----BEGIN EC PRIVATE KEY"))
 	}
-	if _, err := x.UploadPush(x.ctx, x.now, other[:cut], "", "", false); !errors.Is(err, certs.ErrKeyMismatch) && err == nil {
+	if _, err := x.UploadPush(x.ctx, x.now, other[:cut], "", "", false, 0); !errors.Is(err, certs.ErrKeyMismatch) && err == nil {
 		t.Errorf("a certificate for another key: %v", err)
 	}
 
@@ -924,7 +924,7 @@ func TestAUTH34CSR(t *testing.T) {
 	issuer := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the portal"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, request.PublicKey, signer)
 	x.must(err)
-	up, err := x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "portal@example.org", false)
+	up, err := x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "portal@example.org", false, 0)
 	x.must(err)
 	if cert, _ := x.PushStatus(x.now); up.OtherTopic || cert.Topic != topic || cert.AppleID != "portal@example.org" || cert.NotAfter != protocol.At(template.NotAfter) {
 		t.Errorf("%+v, %+v", up, cert)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rollcall/protocol"
-	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/logs"
 	"rollcall/server/store"
@@ -102,32 +101,16 @@ func counted(what string, typed, n int) error {
 	return refuse(protocol.RuleBlast, "%s %d devices, not %d (count)", what, n, typed)
 }
 
-// ChangeAuthority is [Server.SetAuthority] for an administrator at a desk: of a change that strands devices their number is
-// asked for, as typed by whoever wants it, and it counts against what an hour may do (HST-071).
-func (s *Server) ChangeAuthority(ctx context.Context, now protocol.Time, who Actor, change authority.Change, confirm string, typed int) (*Preview, error) {
-	return s.setAuthority(ctx, now, who, change, confirm, func(ctx context.Context, p *Preview) error {
-		if p.After == p.Before || p.Stranded == 0 {
-			return nil
-		}
-		if err := counted("the change strands", typed, p.Stranded); err != nil {
-			return err
-		}
-		return s.spend(ctx, now, p.Stranded, "the authority is about to be "+p.After.Name()+", which strands them")
-	})
-}
-
-// ReplacePush is [Server.UploadPush] for an administrator at a desk: a certificate with another topic is taken only with the
-// number of devices that it strands, as typed by whoever wants it, and it counts against what an hour may do (HST-071).
-func (s *Server) ReplacePush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, typed int) (PushUpload, error) {
-	return s.takePush(ctx, now, data, password, appleID, func(ctx context.Context, up *PushUpload, topic string) error {
-		if err := counted("the certificate has another topic than the present one and strands", typed, up.Stranded); err != nil {
-			return err
-		}
-		if up.Stranded == 0 {
-			return nil
-		}
-		return s.spend(ctx, now, up.Stranded, "a push certificate with topic "+topic+" is about to be taken, which strands them")
-	})
+// strands holds an act that strands n devices against their number, as typed by whoever wants it, and against what an hour may
+// do (HST-071). Act and about are the words for it before and after it is known to be meant.
+func (s *Server) strands(ctx context.Context, now protocol.Time, n, typed int, act, about string) error {
+	if n == 0 {
+		return nil
+	}
+	if err := counted(act+" strands", typed, n); err != nil {
+		return err
+	}
+	return s.spend(ctx, now, n, about+", which strands them")
 }
 
 // A Wiping is one device of a wipe: what was ordered, or would be, or why not.

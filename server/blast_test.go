@@ -94,13 +94,13 @@ func TestHST071Stranding(t *testing.T) {
 	p, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
 	x.must(err)
 	change := func(typed int) error {
-		_, err := x.ChangeAuthority(x.ctx, x.now, boss, coexistence, p.ID, typed)
+		_, err := x.SetAuthority(x.ctx, x.now, boss, coexistence, p.ID, typed)
 		return err
 	}
 	x.refused(change(0), protocol.RuleBlast)
 	x.refused(change(2), protocol.RuleBlast)
 	upload := func(typed int) error {
-		_, err := x.ReplacePush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 500*day), "", "", typed)
+		_, err := x.UploadPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 500*day), "", "", true, typed)
 		return err
 	}
 	x.refused(upload(0), protocol.RuleBlast)

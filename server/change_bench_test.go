@@ -52,7 +52,7 @@ func BenchmarkChange(b *testing.B) {
 		x.must(err)
 		previewed += time.Since(began)
 		began = time.Now()
-		p, err := x.SetAuthority(x.ctx, x.now, boss, change, shown.ID)
+		p, err := x.SetAuthority(x.ctx, x.now, boss, change, shown.ID, shown.Stranded)
 		x.must(err)
 		committed += time.Since(began)
 		if p.Stale != devices {

@@ -250,7 +250,7 @@ func TestAUTH32WrongTopicIsUndone(t *testing.T) {
 	}
 	p := x.enrolled(1)
 	old := x.pem(topic, 300*day)
-	_, err := x.UploadPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 730*day), "", "", true)
+	_, err := x.UploadPush(x.ctx, x.now, x.pem("com.apple.mgmt.External.other", 730*day), "", "", true, 1)
 	x.must(err)
 	accepted = 0
 	for range 3 {
@@ -259,12 +259,12 @@ func TestAUTH32WrongTopicIsUndone(t *testing.T) {
 	if accepted != 0 || p.state().Push.Unreachable || len(x.journal(delivery.WhatUnreachable)) != 0 {
 		t.Errorf("%d pushes reached a stranded device; unreachable %v, want it only stranded", accepted, p.state().Push.Unreachable)
 	}
-	up, err := x.UploadPush(x.ctx, x.now, old, "", "", false)
+	up, err := x.UploadPush(x.ctx, x.now, old, "", "", false, 0)
 	x.refused(err, protocol.RuleOtherTopic)
 	if up.Stranded != 0 {
 		t.Errorf("going back strands %d devices, want none", up.Stranded)
 	}
-	if _, err = x.UploadPush(x.ctx, x.now, old, "", "", true); err != nil {
+	if _, err = x.UploadPush(x.ctx, x.now, old, "", "", true, 0); err != nil {
 		t.Fatalf("a wrong upload cannot be undone (AUTH-34): %v", err)
 	}
 	x.later(time.Second)

@@ -156,7 +156,7 @@ func TestAUTH34EachSlot(t *testing.T) {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the portal"}}, request.PublicKey, signer)
 	x.must(err)
-	_, err = x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "", false)
+	_, err = x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "", false, 0)
 	x.must(err)
 	cert, _ := x.PushStatus(x.now)
 	if in, _ := pem.Decode(cert.Certificate); cert.Slot != protocol.Office365 || !bytes.Equal(in.Bytes, der) {

@@ -23,31 +23,27 @@ type PushUpload struct {
 }
 
 // UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
-// with another topic than the devices know is refused without confirm (AUTH-32); the result says how many devices it
-// strands, also when it is refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31);
-// so do those of devices whose topic is back.
-func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool) (PushUpload, error) {
-	return s.takePush(ctx, now, data, password, appleID, func(_ context.Context, up *PushUpload, _ string) error {
-		if !confirm {
-			return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
-		}
-		return nil
-	})
-}
-
-// A strander consents to an upload with another topic, or refuses it.
-type strander func(ctx context.Context, up *PushUpload, topic string) error
-
-func (s *Server) takePush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, consent strander) (up PushUpload, err error) {
+// with another topic than the devices know is refused without confirm (AUTH-32), and wants the number of devices that it
+// strands in count; they count against what an hour may do (HST-071). The result says how many it strands, also when it is
+// refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31); so do those of devices whose topic is back.
+func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool, count int) (up PushUpload, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	who := Actor{actorIn(ctx), store.GlobalAdministrator}
 	err = s.attempt(ctx, now, who, "push certificate", true, func(ctx context.Context) error {
-		up, err = s.uploadPush(ctx, now, data, password, appleID, consent)
+		up, err = s.uploadPush(ctx, now, data, password, appleID, func(ctx context.Context, stranded int, topic string) error {
+			if !confirm {
+				return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", stranded)
+			}
+			return s.strands(ctx, now, stranded, count, "the certificate has another topic than the present one and", "a push certificate with topic "+topic+" is about to be taken")
+		})
 		return err
 	})
 	return up, err
 }
+
+// A strander consents to an upload with another topic, or refuses it.
+type strander func(ctx context.Context, stranded int, topic string) error
 
 // errPreviewed ends an upload that was only to be previewed.
 var errPreviewed = errors.New("previewed")
@@ -118,7 +114,7 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 			return up, err
 		}
 		if consent != nil {
-			if err := consent(ctx, &up, cert.Topic); err != nil {
+			if err := consent(ctx, up.Stranded, cert.Topic); err != nil {
 				return up, err
 			}
 		}

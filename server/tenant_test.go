@@ -123,7 +123,7 @@ func (x *tenant) pem(topic string, life time.Duration) []byte {
 func (x *tenant) upload(topic string, life time.Duration) {
 	x.Helper()
 	x.must(x.Consent(x.ctx, x.now, server.System, server.ConsentPush))
-	_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, life), "", "admin@example.org", false)
+	_, err := x.UploadPush(x.ctx, x.now, x.pem(topic, life), "", "admin@example.org", false, 0)
 	x.must(err)
 }
 

@@ -344,7 +344,7 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 	if cert, _ := s.Server.PushStatus(now); cert == nil && cfg.Simulated && s.Server.Content().Tenant.Authority != protocol.Unknown {
 		pem, err := testPush("com.apple.mgmt.External."+uuid.NewString(), now.Time(), now.Add(365*24*time.Hour).Time())
 		if err == nil {
-			_, err = s.Server.UploadPush(ctx, now, pem, "", "", false)
+			_, err = s.Server.UploadPush(ctx, now, pem, "", "", false, 0)
 		}
 		return err
 	}

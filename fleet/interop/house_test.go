@@ -94,7 +94,7 @@ func startServer(t testing.TB, configure func(*device.Config)) *house {
 	if err := h.core.Consent(ctx, h.at(), server.System, server.ConsentPush); err != nil {
 		t.Fatal(err)
 	}
-	must(h.core.UploadPush(ctx, h.at(), must(pushCertificate(t, topic).PEM())(t), "", "", false))(t)
+	must(h.core.UploadPush(ctx, h.at(), must(pushCertificate(t, topic).PEM())(t), "", "", false, 0))(t)
 	h.users = must(h.core.PutUsers(ctx, h.at(), []store.User{
 		{UPN: "ann@example.org", Groups: []string{"all"}, User: tenants.User{IntuneLicence: true}},
 		{UPN: "bob@example.org", User: tenants.User{IntuneLicence: true}},

@@ -135,7 +135,7 @@ func ourselves(t *testing.T) *contender {
 		err = core.Consent(ctx, now(), server.System, server.ConsentPush)
 	}
 	if err == nil {
-		_, err = core.UploadPush(ctx, now(), must(pushCertificate(t, topic).PEM())(t), "", "", false)
+		_, err = core.UploadPush(ctx, now(), must(pushCertificate(t, topic).PEM())(t), "", "", false, 0)
 	}
 	if err != nil {
 		t.Fatal(err)

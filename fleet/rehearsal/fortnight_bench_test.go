@@ -60,7 +60,7 @@ func newFortnight(tb testing.TB, devices int) *fortnight {
 	s, ctx := f.Server(), tb.Context()
 	f.must(s.SetUp(ctx, start, authority.Tenant{Authority: protocol.Office365, Release: 1910, AcceptUserless: true}, delivery.Settings{DeviceLimit: 15}))
 	f.must(s.Consent(ctx, start, boss, server.ConsentPush))
-	_, err = s.UploadPush(ctx, start, pushPEM("com.apple.mgmt.External.A", 200), "", "", false)
+	_, err = s.UploadPush(ctx, start, pushPEM("com.apple.mgmt.External.A", 200), "", "", false, 0)
 	f.must(err)
 	users := make([]store.User, f.users)
 	for i := range users {
@@ -107,13 +107,13 @@ func (f *fortnight) adds() {
 	change := authority.Change{Authority: protocol.Office365, Coexistence: true}
 	pre, err := s.PreviewAuthority(ctx, f.Clock(), change)
 	f.must(err)
-	_, err = s.SetAuthority(ctx, f.Clock(), boss, change, pre.ID)
+	_, err = s.SetAuthority(ctx, f.Clock(), boss, change, pre.ID, pre.Stranded)
 	f.must(err)
 }
 
 // renews closes the gap.
 func (f *fortnight) renews() {
-	_, err := f.Server().UploadPush(f.tb.Context(), f.Clock(), pushPEM("com.apple.mgmt.External.A", 300), "", "", false)
+	_, err := f.Server().UploadPush(f.tb.Context(), f.Clock(), pushPEM("com.apple.mgmt.External.A", 300), "", "", false, 0)
 	f.must(err)
 }
 

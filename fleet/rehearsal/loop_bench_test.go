@@ -28,7 +28,7 @@ func BenchmarkLoop(b *testing.B) {
 			s := l.Server()
 			must(s.SetUp(b.Context(), start, authority.Tenant{Authority: protocol.Intune}, delivery.Settings{}))
 			must(s.Consent(b.Context(), start, boss, server.ConsentPush))
-			_, err = s.UploadPush(b.Context(), start, pushPEM("com.apple.mgmt.External.A", 300), "", "", false)
+			_, err = s.UploadPush(b.Context(), start, pushPEM("com.apple.mgmt.External.A", 300), "", "", false, 0)
 			must(err)
 			ids, err := s.PutUsers(b.Context(), start, []store.User{{UPN: upn(0), User: authority.User{IntuneLicence: true}}})
 			must(err)

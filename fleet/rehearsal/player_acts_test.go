@@ -149,14 +149,14 @@ func (p *player) set(to string, force bool) {
 	pre, err := s.PreviewAuthority(p.ctx, now, c)
 	if !p.answered("AUTH-04", "the preview of "+to+" from "+w.tenant, err, want) {
 		if want != "" {
-			_, err = s.SetAuthority(p.ctx, now, boss, c, "")
+			_, err = s.SetAuthority(p.ctx, now, boss, c, "", 0)
 			p.answered("AUTH-04", to+" from "+w.tenant, err, want)
 		}
 		return
 	}
 	_, counts := w.foretell(to)
 	p.counts("the preview of "+to+" from "+w.tenant, pre, counts)
-	done, err := s.SetAuthority(p.ctx, now, boss, c, pre.ID)
+	done, err := s.SetAuthority(p.ctx, now, boss, c, pre.ID, pre.Stranded)
 	if p.answered("AUTH-04", to+" from "+w.tenant, err, "") {
 		if done.ID != pre.ID {
 			w.breaks("I10", "the change to %s names %s, its preview named %s", to, done.ID, pre.ID)
@@ -176,7 +176,7 @@ func (p *player) confirm() {
 	if want == "" && text != l.text {
 		want = "HST-070"
 	}
-	_, err := p.loop.Server().SetAuthority(p.ctx, p.loop.Clock(), boss, l.change, l.id)
+	_, err := p.loop.Server().SetAuthority(p.ctx, p.loop.Clock(), boss, l.change, l.id, l.stranded)
 	if p.answered("I10", "the confirmation of "+l.to+" from "+w.tenant, err, want) {
 		w.change(l.to)
 	}
@@ -221,7 +221,9 @@ func (p *player) upload(letter string, days int, confirm bool) {
 	until := int(p.loop.Now().Sub(start)/day) + days
 	ends := start.Add(time.Duration(until) * day)
 	want := w.mayUpload(topic, start.Add(-day), ends, confirm)
-	_, err := p.loop.Server().UploadPush(p.ctx, p.loop.Clock(), pushPEM(topic, until), "", "admin@example.org", confirm)
+	pem := pushPEM(topic, until)
+	up, _ := p.loop.Server().PreviewPush(p.ctx, p.loop.Clock(), pem, "")
+	_, err := p.loop.Server().UploadPush(p.ctx, p.loop.Clock(), pem, "", "admin@example.org", confirm, up.Stranded)
 	if p.answered("AUTH-34", fmt.Sprintf("upload of %s until %s", letter, ends), err, want) {
 		w.upload(topic, ends)
 	}

@@ -29,9 +29,10 @@ type player struct {
 	fails  map[int]int             // by device: so many profiles do not install
 	said   []protocol.Status       // what a device answered in the conversation under way
 	looked struct {
-		change authority.Change
-		to, id string
-		text   string
+		change   authority.Change
+		to, id   string
+		text     string
+		stranded int
 	}
 	ran     map[int]map[protocol.CommandID]bool // by device: what it has carried out
 	stepped bool                                // the server's clock was set: the watch has no other

@@ -98,7 +98,7 @@ func newOfficeOf(t *testing.T, tenant authority.Tenant, licensed authority.User)
 	for _, service := range []string{server.ConsentPush, server.ConsentADE} {
 		must(o.core.Consent(ctx, o.now(), server.System, service))
 	}
-	_, err = o.core.UploadPush(ctx, o.now(), pem, "", "push@example.org", false)
+	_, err = o.core.UploadPush(ctx, o.now(), pem, "", "push@example.org", false, 0)
 	must(err)
 	_, err = o.core.PutUsers(ctx, o.now(), []store.User{
 		{UPN: "ada@example.org", Name: "Ada", Groups: []string{"field"}, User: licensed}, {UPN: "bob@example.org", User: licensed},

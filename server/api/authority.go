@@ -80,7 +80,7 @@ func (h *Handler) setAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.cfg.Server.ChangeAuthority(c.Context(), c.now, c.who, change, in.Confirm, in.Count)
+	p, err := h.cfg.Server.SetAuthority(c.Context(), c.now, c.who, change, in.Confirm, in.Count)
 	return h.answered(c.Context(), p, err)
 }
 

@@ -244,13 +244,7 @@ func (h *Handler) uploadPush(c *call) (any, error) {
 	if len(in.Certificate) == 0 {
 		return nil, missing("certificate")
 	}
-	var up server.PushUpload
-	var err error
-	if in.Confirm {
-		up, err = h.cfg.Server.ReplacePush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Count)
-	} else {
-		up, err = h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, false)
-	}
+	up, err := h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Confirm, in.Count)
 	return pushUploaded{up.OtherTopic, up.Stranded}, pushRefusal(err)
 }
 

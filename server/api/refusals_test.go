@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 	bms := func(t *testing.T) *office { return newBMS(t) }
 	both := func(t *testing.T) *office {
 		o := newBMS(t)
-		if _, err := o.core.SetAuthority(context.Background(), o.now(), server.System, authority.Change{Authority: protocol.Office365, Coexistence: true}, o.previewID("coexistence")); err != nil {
+		if _, err := o.core.SetAuthority(context.Background(), o.now(), server.System, authority.Change{Authority: protocol.Office365, Coexistence: true}, o.previewID("coexistence"), 0); err != nil {
 			t.Fatal(err)
 		}
 		return o

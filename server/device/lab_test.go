@@ -142,7 +142,7 @@ func (l *lab) uploadPush(topic string) {
 		}
 	}
 	if err == nil {
-		_, err = l.core.UploadPush(context.Background(), l.pnow(), pem, "", "", true)
+		_, err = l.core.UploadPush(context.Background(), l.pnow(), pem, "", "", true, 0)
 	}
 	if err != nil {
 		l.t.Fatal(err)

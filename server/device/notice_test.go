@@ -55,7 +55,7 @@ func TestAUTH30ARefusalCarriesTheNotice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.core.SetAuthority(context.Background(), changed, server.System, change, shown.ID); err != nil {
+	if _, err := l.core.SetAuthority(context.Background(), changed, server.System, change, shown.ID, shown.Stranded); err != nil {
 		t.Fatal(err)
 	}
 	want := protocol.Notice{Epoch: 2, ChangedAt: changed, Rule: protocol.RuleRegistered} // it has no profiles of before
