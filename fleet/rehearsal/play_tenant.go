@@ -238,7 +238,15 @@ func (p *player) upload(ctx context.Context, now protocol.Time, topic string, li
 	}
 	var n atomic.Int64
 	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		up, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true)
+		core := k.loop.Server()
+		var shown server.PushUpload
+		if p.topic != "" && topic != p.topic { // it wants to hear how many devices it strands (HST-071)
+			var err error
+			if shown, err = core.PreviewPush(ctx, now, pem, ""); err != nil {
+				return fmt.Errorf("preview a push certificate: %w", err)
+			}
+		}
+		up, err := core.UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true, shown.Stranded)
 		if err != nil {
 			return fmt.Errorf("upload a push certificate: %w", err)
 		}
@@ -282,8 +290,9 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	})
 	if err == nil {
 		err = p.each(ctx, func(k *part, ctx context.Context) error {
-			_, err := k.loop.Server().SetAuthority(ctx, now, planner, change, previews[k.number].ID)
-			k.previewed(now, previews[k.number])
+			shown := previews[k.number]
+			_, err := k.loop.Server().SetAuthority(ctx, now, planner, change, shown.ID, shown.Stranded)
+			k.previewed(now, shown)
 			return err
 		})
 	}

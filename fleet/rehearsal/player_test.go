@@ -157,7 +157,7 @@ func (p *player) act(f []string) error {
 		c := configurations[arg(1)]
 		pre, err := s.PreviewAuthority(p.ctx, now, c)
 		if p.answered("AUTH-04", strings.Join(f, " "), err, w.mayChange(arg(1), false)) {
-			p.looked.change, p.looked.to, p.looked.id = c, arg(1), pre.ID
+			p.looked.change, p.looked.to, p.looked.id, p.looked.stranded = c, arg(1), pre.ID, pre.Stranded
 			p.looked.text, _ = w.foretell(arg(1))
 		}
 	case "confirm":
