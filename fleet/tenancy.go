@@ -60,7 +60,7 @@ func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
 		s.DeviceLimit = &t.DeviceLimit
 	}
 	s.GapOnCoexistence, s.GapPlatforms = t.Gap.OnCoexistence, t.Gap.Platforms
-	return s, t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || len(t.Gap.Platforms) > 0
+	return s, t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || t.Gap.Platforms != nil
 }
 
 // gate says whether an enrolment asks for the user's licence (AUTH-47), where the target knows such a gate.

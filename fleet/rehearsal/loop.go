@@ -39,6 +39,9 @@ type LoopConfig struct {
 	// Arrives tells what becomes of a round on its way; nil: nothing.
 	Arrives func(device int, c *protocol.CheckIn) Passage
 
+	// Loses tells whether a push that has come for a device vanishes; nil: none does.
+	Loses func(device int) bool
+
 	// Obeys says how a device answers a command, before its habits do: what it does not acknowledge it does not carry out; nil:
 	// it obeys.
 	Obeys func(device int, c *protocol.Command) protocol.Status
@@ -103,6 +106,7 @@ type Loop struct {
 	now  protocol.Time // of the devices
 	off  time.Duration // how far the server's clock is set ahead
 	down bool          // nobody reaches the server
+	mute bool          // the push service reaches nobody
 
 	devices []agent.Device // by index; with them places and the calendar
 	places  []place
@@ -181,6 +185,37 @@ func (l *Loop) SetClock(off time.Duration) {
 // Down has nobody reach the server, or everybody again.
 func (l *Loop) Down(is bool) { l.down = is }
 
+// Mute has the push service reach nobody, or everybody again: then each has the latest wake-up that it missed.
+func (l *Loop) Mute(is bool) error {
+	l.mute = is
+	for i := range l.places {
+		if p := &l.places[i]; !is && !p.away && p.mail != 0 {
+			if err := l.collect(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// collect has a device that is there hear of the wake-up that the push service has kept for it, or else do what is due.
+func (l *Loop) collect(i int) error {
+	kept := protocol.Time(0)
+	if p := &l.places[i]; !l.mute {
+		kept, p.mail = p.mail, 0
+	}
+	due := l.devices[i].Due()
+	switch {
+	case kept > l.now && !l.loses(i):
+		return l.Sync(i)
+	case due != 0 && due <= l.now:
+		return l.tell(i, agent.Tick)
+	}
+	return nil
+}
+
+func (l *Loop) loses(i int) bool { return l.cfg.Loses != nil && l.cfg.Loses(i) }
+
 // Device is the core of a device. Read only.
 func (l *Loop) Device(i int) *agent.Device { return &l.devices[i] }
 
@@ -242,21 +277,11 @@ func (l *Loop) Sync(i int) error {
 
 // Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept.
 func (l *Loop) Reach(i int, there bool) error {
-	p := &l.places[i]
-	p.away = !there
+	l.places[i].away = !there
 	if !there {
 		return nil
 	}
-	kept := p.mail
-	p.mail = 0
-	due := l.devices[i].Due()
-	switch {
-	case kept > l.now:
-		return l.Sync(i)
-	case due != 0 && due <= l.now:
-		return l.tell(i, agent.Tick)
-	}
-	return nil
+	return l.collect(i)
 }
 
 func managed(d *agent.Device) bool {
@@ -425,8 +450,10 @@ func (l *Loop) push(i uint32, n *push.Notification) push.Answer {
 	case d.Phase() != agent.Enrolled || binary.BigEndian.Uint16(n.Token[4:]) != d.Enrolments():
 		return push.Answer{Result: delivery.Inactive, InactiveSince: l.Clock().Time(), Reason: "Unregistered"}
 	case !d.Platform().Apple():
-	case !p.away:
-		l.woken = append(l.woken, i)
+	case !p.away && !l.mute:
+		if !l.loses(int(i)) {
+			l.woken = append(l.woken, i)
+		}
 	case !n.Expires.IsZero():
 		p.mail = protocol.At(n.Expires).Add(-l.off)
 	}

@@ -69,6 +69,7 @@ type player struct {
 
 	down              bool
 	drop, reset, busy plan.Share // of requests that meet the fault now
+	lose              plan.Share // of pushes
 
 	log     *logWriter
 	told    []fleet.Act

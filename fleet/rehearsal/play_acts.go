@@ -117,6 +117,10 @@ func (p *player) action(a *plan.Action, salt uint64) (do func(context.Context, p
 		}), true, nil
 	case a.Command != nil:
 		return quiet(func(ctx context.Context, now protocol.Time) error { return p.order(ctx, now, a.Command, salt) }), false, nil
+	case a.APNs != nil && a.APNs.Upload.Refused():
+		return func(ctx context.Context, now protocol.Time) (string, error) {
+			return p.failUpload(ctx, now, a.APNs.Upload)
+		}, false, nil
 	case a.APNs != nil:
 		return func(ctx context.Context, now protocol.Time) (string, error) {
 			return p.changePush(ctx, now, a.APNs.Upload)
@@ -131,6 +135,10 @@ func (p *player) action(a *plan.Action, salt uint64) (do func(context.Context, p
 		}), false, nil
 	case a.Unenrol != nil:
 		return p.queue(*a.Unenrol, salt, func(_ int, now protocol.Time) []moment { return []moment{{at: now, kind: unenrols}} }), false, nil
+	case a.Reenrol != nil:
+		return p.queue(a.Reenrol.Of, salt, func(d int, now protocol.Time) []moment {
+			return []moment{{at: now.Add(p.draws.Reenrol(d, salt, time.Duration(a.Reenrol.Over))), kind: reenrols}}
+		}), false, nil
 	case a.RestartServer:
 		return quiet(func(ctx context.Context, _ protocol.Time) error {
 			return p.each(ctx, func(k *part, _ context.Context) error { return k.loop.Restart() })
@@ -161,6 +169,10 @@ func (p *player) fault(f *plan.Fault) func(ctx context.Context, now protocol.Tim
 	}
 	of := &p.reset
 	switch {
+	case f.Push == plan.PushDown:
+		return p.mute
+	case f.Push == plan.PushLost:
+		of = &p.lose
 	case f.Server == plan.Down:
 		return p.power
 	case f.Server == plan.Busy:
@@ -187,6 +199,16 @@ func (p *player) power(ctx context.Context, now protocol.Time, off bool) error {
 		}
 		k.watch.Up(now)
 		return k.loop.Restart()
+	})
+}
+
+// mute takes the push service away, or gives it back.
+func (p *player) mute(ctx context.Context, now protocol.Time, off bool) error {
+	return p.each(ctx, func(k *part, _ context.Context) error {
+		if !off {
+			k.watch.Up(now) // who could not be woken could not move
+		}
+		return k.loop.Mute(off)
 	})
 }
 

@@ -19,6 +19,7 @@ const (
 	leaves                         // it goes off the network
 	returns                        // it comes back
 	unenrols                       // its user removes management
+	reenrols                       // its user removes management and enrols it again
 )
 
 // A moment is when something happens to a device. Two at the same time are taken by device, then by kind.
@@ -195,6 +196,13 @@ func (k *part) cut(i int, now protocol.Time) bool {
 	end := k.loop.Device(i).Identity().NotAfter
 	topic := k.loop.Topic(i)
 	return end != 0 && end <= now || topic != "" && topic != k.topic
+}
+
+// loses plays a push service that loses pushes.
+func (k *part) loses(i int) bool {
+	u := &k.units[i]
+	u.pushes = u.pushes.Next(k.loop.Now().Sub(k.start))
+	return k.draws.PushLost(int(u.device), u.pushes, k.lose)
 }
 
 // arrives plays bad networks and busy servers.

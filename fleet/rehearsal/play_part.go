@@ -51,6 +51,7 @@ type unit struct {
 	device  uint32        // in the population
 	spells  uint32
 	request fleet.Request
+	pushes  fleet.Request // that came
 	away    reach
 	tries   uint8    // enrolments that failed in a row
 	had     families // that were on it last
@@ -73,12 +74,16 @@ const (
 func (k *part) open(ctx context.Context) (err error) {
 	k.watch = newWatch(k.line)
 	var arrives func(int, *protocol.CheckIn) Passage // a device counts its requests only where a fault could strike one
-	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Server != plan.Down }) {
+	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Server != plan.Down && f.Push == 0 }) {
 		arrives = k.arrives
+	}
+	var loses func(int) bool
+	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Push == plan.PushLost }) {
+		loses = k.loses
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Observe: k.observe, ChangesOnly: true, Contact: k.contact, Pushed: k.woke, Arrives: arrives,
+		Observe: k.observe, ChangesOnly: true, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
 	})
 	if err != nil {
 		return err
@@ -149,7 +154,7 @@ func (k *part) take(i int, m moment) error {
 	enrolled := k.loop.Device(i).Phase() == agent.Enrolled
 	switch {
 	case u.away != 0:
-		if m.kind == enrols || m.kind == unenrols {
+		if m.kind == enrols || m.kind == unenrols || m.kind == reenrols {
 			k.moments.add(moment{at: now.Add(30 * time.Minute), device: m.device, kind: m.kind})
 		}
 	case m.kind == enrols:
@@ -158,6 +163,11 @@ func (k *part) take(i int, m moment) error {
 		return k.loop.Sync(i)
 	case m.kind == unenrols && enrolled:
 		return k.loop.Unenrol(i)
+	case m.kind == reenrols && enrolled:
+		if err := k.loop.Unenrol(i); err != nil {
+			return err
+		}
+		return k.enrol(i, now)
 	}
 	return nil
 }

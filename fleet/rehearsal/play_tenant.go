@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 type tenancy struct {
 	ca    *certs.Authority    // of push certificates
 	topic string              // of the one in use
+	first []byte              // the one of the beginning, with its key
 	owner protocol.Authority  // whose profiles are assigned now
 	made  map[ownProfile]bool // profiles that the servers have
 }
@@ -39,8 +41,10 @@ func (p *player) setUp(ctx context.Context) (err error) {
 	p.made, p.owner = map[ownProfile]bool{}, fleet.SlotOf(p.pop)
 	settings := delivery.Settings{
 		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Blast: -1,
-		Pilots: t.CoManaged.Pilot,
+		Pilots: t.CoManaged.Pilot, Silent: time.Duration(t.CleanUp), DeviceLimit: t.DeviceLimit,
 	}
+	settings.Gap.NotOnCoexistence = t.Gap.OnCoexistence != nil && !*t.Gap.OnCoexistence
+	settings.Gap.Platforms = t.Gap.Platforms
 	for i, by := range t.CoManaged.Deciders() {
 		settings.Workloads[i] = deciders[by]
 	}
@@ -236,6 +240,9 @@ func (p *player) upload(ctx context.Context, now protocol.Time, topic string, li
 	if err != nil {
 		return 0, fmt.Errorf("make a push certificate: %w", err)
 	}
+	if p.first == nil {
+		p.first = pem
+	}
 	var n atomic.Int64
 	err = p.each(ctx, func(k *part, ctx context.Context) error {
 		core := k.loop.Server()
@@ -274,6 +281,38 @@ func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certi
 		p.gaps[g-1].Closed = now
 	}
 	return outcome, err
+}
+
+// failUpload uploads a certificate that no server takes: that of the beginning again (AUTH-34), or one made with another
+// Apple ID, whose topic nobody confirms (AUTH-32). The one in use stays.
+func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+	pem := p.first
+	if c == plan.OtherAppleID {
+		made, err := certs.MakePush(p.ca, p.topic+"-2", now.Time(), now.Add(365*24*time.Hour).Time())
+		if err == nil {
+			pem, err = made.PEM()
+		}
+		if err != nil {
+			return "", fmt.Errorf("make a push certificate: %w", err)
+		}
+	}
+	refusals := make([]*protocol.Refusal, len(p.parts))
+	err = p.each(ctx, func(k *part, ctx context.Context) error {
+		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false)
+		switch no := new(protocol.Refusal); {
+		case err == nil:
+			return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
+		case errors.As(err, &no):
+			refusals[k.number] = no
+			return nil
+		default:
+			return err
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Refused by %s.", refusals[0].Rule), nil
 }
 
 // setAuthority asks what the change would do, and confirms it (AUTH-35). What any partition's server refuses, the tenant's does.
