@@ -298,7 +298,7 @@ func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certi
 	}
 	refusals := make([]*protocol.Refusal, len(p.parts))
 	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false)
+		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false, 0)
 		switch no := new(protocol.Refusal); {
 		case err == nil:
 			return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
