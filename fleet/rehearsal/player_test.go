@@ -40,8 +40,14 @@ type player struct {
 }
 
 // play plays a timeline and returns what does not hold, first things first.
-func play(t timeline) (broken []string, err error) {
-	p := &player{
+func play(t timeline, change ...func(*rehearsal.LoopConfig)) (broken []string, err error) {
+	_, broken, err = playing(t, change...)
+	return broken, err
+}
+
+// playing is play that returns what has played.
+func playing(t timeline, change ...func(*rehearsal.LoopConfig)) (p *player, broken []string, err error) {
+	p = &player{
 		watch: rehearsal.NewWatch(&rehearsal.Log{}), ctx: context.Background(), units: map[protocol.Device]int{}, lost: map[int]int{}, cut: map[int]bool{}, busy: map[int]int{}, fails: map[int]int{},
 		ran: map[int]map[protocol.CommandID]bool{},
 	}
@@ -53,14 +59,18 @@ func play(t timeline) (broken []string, err error) {
 		}
 	}
 	p.twin.life = time.Duration(life) * day
-	p.loop, err = rehearsal.NewLoop(p.ctx, rehearsal.LoopConfig{Start: start, Seed: 1, Lifetime: p.twin.life, Observe: p.observe, Contact: p.contact, Arrives: p.arrives, Obeys: p.obeys})
+	cfg := rehearsal.LoopConfig{Start: start, Seed: 1, Lifetime: p.twin.life, Observe: p.observe, Contact: p.contact, Arrives: p.arrives, Obeys: p.obeys}
+	for _, f := range change {
+		f(&cfg)
+	}
+	p.loop, err = rehearsal.NewLoop(p.ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, act := range t {
 		f := strings.Fields(act)
 		if i == 0 && f[0] != "tenant" {
-			return nil, fmt.Errorf("act 0 is %q: a timeline begins with its tenant", act)
+			return nil, nil, fmt.Errorf("act 0 is %q: a timeline begins with its tenant", act)
 		}
 		err := p.loop.Run(p.loop.Now().Add(time.Second)) // no two acts in one moment
 		if err == nil {
@@ -71,7 +81,7 @@ func play(t timeline) (broken []string, err error) {
 			err = p.err
 		}
 		if err != nil {
-			return p.twin.broken, fmt.Errorf("act %d, %s: %w", i, act, err)
+			return p, p.twin.broken, fmt.Errorf("act %d, %s: %w", i, act, err)
 		}
 		p.compare()
 		if _, _, first := p.watch.Result(); len(first) > 0 && !(p.stepped && (first[0].Invariant == "I4" || first[0].Invariant == "I8")) {
@@ -79,10 +89,10 @@ func play(t timeline) (broken []string, err error) {
 		}
 		if len(p.twin.broken) > 0 {
 			p.twin.broken[0] += fmt.Sprintf(" [act %d, %s]", i, act)
-			return p.twin.broken, nil
+			return p, p.twin.broken, nil
 		}
 	}
-	return nil, nil
+	return p, nil, nil
 }
 
 // sync gives the twin the time.
