@@ -133,7 +133,9 @@ func (p *Played) Answer(capacity float64) *Answers {
 			a.Began = l.FirstPending
 		}
 		if l.Moved {
-			waited = append(waited, l.MovedAt.Sub(l.FirstPending))
+			if l.FirstPending != 0 { // else support moved it
+				waited = append(waited, l.MovedAt.Sub(l.FirstPending))
+			}
 			if a.Last < 0 || l.MovedAt > p.Lives[a.Last].MovedAt {
 				a.Last = i
 			}
@@ -160,8 +162,8 @@ func (p *Played) Answer(capacity float64) *Answers {
 		}
 	}
 	for i := range p.Lives {
-		if l := &p.Lives[i]; l.Moved {
-			moved = append(moved, l.MovedAt.Sub(a.Began))
+		if l := &p.Lives[i]; l.Moved && a.Began != 0 {
+			moved = append(moved, max(0, l.MovedAt.Sub(a.Began)))
 		}
 	}
 	slices.Sort(moved)

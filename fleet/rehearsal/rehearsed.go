@@ -87,6 +87,9 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 // whyLast says why the device that moved last was last: what took most of its time.
 func (a *Answers) whyLast(l lang.Language) string {
 	life := &a.Lives[a.Last]
+	if life.FirstPending == 0 {
+		return l.Say("support moved it (AUTH-18)")
+	}
 	late, wait := life.FirstPending.Sub(a.Began), life.MovedAt.Sub(life.FirstPending)
 	switch {
 	case life.Blocked > 0 && 2*life.Blocked > wait && life.Blocked > late:
@@ -267,7 +270,7 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 		w := &concernWords[c]
 		tables[c] = report.Table{
 			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(w.action)) + ".",
-			Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}, {Name: l.Say("Managed by")}, {Name: l.Say("Last seen"), Whole: true}, {Name: l.Say("Without protection")}},
+			Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}, {Name: l.Say("Last seen"), Whole: true}, {Name: l.Say("Without protection")}},
 		}
 	}
 	row := func(c concern, i int) {
@@ -279,7 +282,7 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 		if b := life.bare(); c == isBare && b > 0 {
 			bare = b
 		}
-		tables[c].Rows = append(tables[c].Rows, []any{names.Devices[i].Name, names.Devices[i].Platform, userName(names, i), l.Authority(life.Registered), last, bare})
+		tables[c].Rows = append(tables[c].Rows, []any{names.Devices[i].Name, names.Devices[i].Platform, userName(names, i), last, bare})
 	}
 	for i := range a.Lives {
 		for c := range concerns {

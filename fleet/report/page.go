@@ -40,7 +40,9 @@ type detail struct {
 
 var details = []detail{
 	{200, 700, 200, 64 << 10, true},
-	{100, 300, 200, 16 << 10, true},
+	{200, 300, 200, 32 << 10, true},
+	{200, 150, 100, 16 << 10, true},
+	{100, 150, 100, 16 << 10, true},
 	{50, 150, 100, 8 << 10, false},
 	{10, 60, 50, 2 << 10, false},
 }
@@ -114,6 +116,7 @@ type chartView struct {
 	drawing
 	ID                     int
 	Top, Plot, Bottom, Cut int // pixels
+	Wide                   bool
 }
 
 type actView struct {
@@ -177,7 +180,7 @@ func newPage(r *Result, s *Story, d detail) *page {
 		p.Findings = append(p.Findings, findingView{l.Number(float64(f.Count)), clean(f.Title), clean(f.Consequence), clean(f.Action), ruleView{rule, clean(s.Rules[rule])}})
 	}
 	for i, c := range s.Charts {
-		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7}
+		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7, Wide: c.Kind == Peaks}
 		p.Charts = append(p.Charts, v)
 		p.Marked = p.Marked || len(v.Marks) > 0
 	}
