@@ -32,13 +32,15 @@ import (
 
 // A server process that is killed with -9 at random moments under load, again and again: every answer that was given is
 // still true after the restart, and nothing happens twice (HST-090, HST-055, APL-054, I3). The parent keeps its own record
-// of every acknowledged answer, and the devices keep their memory of what they carried out.
+// of every acknowledged answer, and the devices keep their memory of what they carried out. Meanwhile the authority changes:
+// a server that dies between a change and its wake-ups wakes all the same (AUTH-20), also devices that nothing else wakes.
 func TestHST090Kill(t *testing.T) {
 	kills := 3
 	if n, err := strconv.Atoi(os.Getenv("ROLLCALL_KILLS")); err == nil {
 		kills = n // the campaign
 	}
-	c := newCrashed(t, 12)
+	const busy, sleepers = 12, 4
+	c := newCrashed(t, busy+sleepers)
 	c.start(t)
 	for i := range c.devices {
 		c.enrol(t, i)
@@ -46,15 +48,21 @@ func TestHST090Kill(t *testing.T) {
 	seed := mrand.Uint64()
 	dice := mrand.New(mrand.NewPCG(seed, 0))
 	t.Logf("%d kills, seed %d", kills, seed)
+	c.busy, c.sleepers = c.devices[:busy], c.devices[busy:]
+	c.settle(t)
+	c.changer.epochs, c.changer.renewed = c.changer.lines(t)
 	for n := range kills {
-		c.load(t, 20+dice.Int64N(200))
+		c.load(t, 20+dice.Int64N(200), dice.IntN(4))
 		c.start(t)
+		c.changer.settle(t, c.sleepers)
 		c.settle(t)
+		c.changer.moved(t)
 		if t.Failed() {
 			t.Fatalf("after kill %d", n+1)
 		}
 	}
-	t.Logf("%d answers were given and kept, %d orders, %d commands carried out once each", c.acked.Load(), c.orders.Load(), c.carried())
+	t.Logf("%d answers were given and kept, %d orders, %d commands carried out once each, %d changes of authority, %d push certificates",
+		c.acked.Load(), c.orders.Load(), c.carried(), c.changer.epoch-1, c.changer.uploads)
 }
 
 // crashed is a server process, and devices that outlive it.
@@ -63,7 +71,9 @@ type crashed struct {
 	process            *exec.Cmd
 	api                *target.Rollcall
 	link               *link.Link
+	changer            *changer
 	devices            []*mortal
+	busy, sleepers     []*mortal // of the devices, those that talk under load and those that are only woken
 	acked, orders      atomic.Int64
 }
 
@@ -87,6 +97,7 @@ func newCrashed(t *testing.T, devices int) *crashed {
 	}
 	c.addr = listener.Addr().String()
 	listener.Close()
+	c.changer = newChanger(t, dir)
 	c.devices = make([]*mortal, devices)
 	model := &dialect.Model{Platform: protocol.IOS, Product: "iPhone14,5", OSVersion: "17.6"}
 	for i := range c.devices {
@@ -99,7 +110,7 @@ func newCrashed(t *testing.T, devices int) *crashed {
 
 // start starts the server on the same data and waits until it says that it serves.
 func (c *crashed) start(t *testing.T) {
-	c.process = exec.Command(c.binary, "serve", "--listen", c.addr, "--data", c.data, "--json")
+	c.process = exec.Command(c.binary, append([]string{"serve", "--listen", c.addr, "--data", c.data, "--json"}, c.changer.serveFlags()...)...)
 	var stderr bytes.Buffer
 	c.process.Stderr = &stderr
 	stdout, err := c.process.StdoutPipe()
@@ -139,6 +150,7 @@ func (c *crashed) start(t *testing.T) {
 		URL: said.URL, Token: string(bytes.TrimSpace(token)),
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}},
 	}
+	c.changer.api = c.api
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -181,13 +193,19 @@ func (c *crashed) enrol(t *testing.T, i int) {
 	}
 }
 
-// load has all devices and their administrators talk to the server until it is killed, in the middle of it, once so many
-// more answers were given.
-func (c *crashed) load(t *testing.T, answers int64) {
+// load has the busy devices and their administrators talk to the server until it is killed, in the middle of it: once so many
+// more answers were given, or by whoever changes the authority, after a step.
+func (c *crashed) load(t *testing.T, answers int64, step int) {
 	var killed atomic.Bool
+	kill := func() {
+		if killed.CompareAndSwap(false, true) {
+			c.process.Process.Kill()
+		}
+	}
 	goal := c.acked.Load() + answers
 	var group sync.WaitGroup
-	for _, m := range c.devices {
+	group.Go(func() { c.changer.changes(t, c.sleepers, step, &killed, kill) })
+	for _, m := range c.busy {
 		group.Go(func() {
 			for !killed.Load() {
 				m.asked++
@@ -199,8 +217,8 @@ func (c *crashed) load(t *testing.T, answers int64) {
 				m.apple.ChangeToken(protocol.At(time.Now()))
 				c.link.Converse(t.Context(), m.apple, dialect.Scheduled) // the error is the kill's
 				c.link.Converse(t.Context(), m.apple, dialect.Synced)
-				if c.acked.Load() >= goal && killed.CompareAndSwap(false, true) {
-					c.process.Process.Kill()
+				if step != changed && step != uploaded && c.acked.Load() >= goal {
+					kill()
 				}
 			}
 		})
