@@ -39,8 +39,8 @@ var faults = []fault{
 		"	case order.Kind != protocol.NoCommand:\n		d.queue(*order)\n", "	case order.Kind != protocol.NoCommand:\n		d.journal(WhatQueued, \"\", d.describe(order))\n",
 	},
 	{
-		"I3", "a command that was put off is handed out too often", "server/delivery/queue.go",
-		"const maxOffers = 2", "const maxOffers = 3",
+		"I3", "a command that was put off is handed out at once again", "server/delivery/queue.go",
+		"	if again >= 0 && last != protocol.NotNow {\n", "	if again >= 0 {\n",
 	},
 	{
 		"I3", "a profile that fails is tried for ever", "server/delivery/profiles.go",
