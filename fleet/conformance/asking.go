@@ -3,19 +3,17 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"rollcall/protocol"
 )
 
-// An asking is one statement being asked. As in package testing, what ends a check ends its goroutine.
+// An asking is one statement being asked of a server.
 type asking struct {
 	*run
+	ruling
 	ctx     context.Context
-	finding Finding
 	slot    int // whose devices these are
-	last    *Exchange
 	phones  []*phone
 	joined  []*phone                  // of these, that may be enrolled
 	restore func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
@@ -26,50 +24,23 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.Check)
 	defer cancel()
-	a := &asking{run: r, ctx: ctx, slot: slot, finding: newFinding(s)}
-	a.finding.Outcome = Pass
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	a := &asking{run: r, ctx: ctx, slot: slot, ruling: newRuling(s)}
+	a.hold(func() {
 		if why := r.gone(); why != "" {
 			a.unasked("%s", why)
 		}
 		s.check(a)
-	}()
-	<-ended // every request in it obeys ctx
+	}) // every request in it obeys ctx
 	if a.restore != nil {
 		late, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
 		a.restore(late)
 		stop()
 	}
 	r.leave(ctx, a.joined)
-	if a.finding.Outcome == Fail || a.finding.Outcome == Unasked {
-		a.finding.Exchange = a.last
-	}
-	a.finding.Seconds = time.Since(began).Seconds()
-	r.tell(a.finding)
-	return a.finding
+	f := a.found(time.Since(began))
+	r.tell(f)
+	return f
 }
-
-func (a *asking) end(o Outcome, format string, args []any) {
-	a.finding.Outcome, a.finding.Reason = o, fmt.Sprintf(format, args...)
-	runtime.Goexit()
-}
-
-// fail ends the check: the server does not keep the statement. The latest exchange decided.
-func (a *asking) fail(format string, args ...any) { a.end(Fail, format, args) }
-
-// failBy is fail where another exchange decided.
-func (a *asking) failBy(x *Exchange, format string, args ...any) {
-	a.last = x
-	a.end(Fail, format, args)
-}
-
-// skip ends the check: the statement is not asked of this server, or not in this run.
-func (a *asking) skip(format string, args ...any) { a.end(NotApplicable, format, args) }
-
-// unasked ends the check: it could not get as far as its question.
-func (a *asking) unasked(format string, args ...any) { a.end(Unasked, format, args) }
 
 // needs skips the check unless the step is there.
 func (a *asking) needs(there bool, what string) {

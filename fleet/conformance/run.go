@@ -156,14 +156,13 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 
 // chosen are the statements to ask.
 func (c *Config) chosen() ([]Statement, error) {
-	for _, id := range c.Only {
-		if _, known := Find(id); !known {
-			return nil, fmt.Errorf("conformance: there is no statement %q; rollcall conform --list shows them", id)
-		}
+	if err := checkIDs(c.Only, false); err != nil {
+		return nil, err
 	}
 	var out []Statement
 	for _, s := range List() {
 		switch {
+		case s.Suite == Device:
 		case len(c.Only) > 0 && !slices.Contains(c.Only, s.ID):
 		case len(c.Only) == 0 && !slices.Contains(c.Suites, s.Suite):
 		case s.Class == OfIntune && !c.Intune:
@@ -175,6 +174,21 @@ func (c *Config) chosen() ([]Statement, error) {
 		return nil, errors.New("conformance: no statement is left to ask; those of class intune want --as intune")
 	}
 	return out, nil
+}
+
+// checkIDs tells what of only is no statement, or none that is asked of devices, or of servers.
+func checkIDs(only []string, device bool) error {
+	for _, id := range only {
+		switch s, known := Find(id); {
+		case !known:
+			return fmt.Errorf("conformance: there is no statement %q; rollcall conform --list shows them", id)
+		case device && s.Suite != Device:
+			return fmt.Errorf("conformance: %s is asked of servers: rollcall conform URL", s.ID)
+		case !device && s.Suite == Device:
+			return fmt.Errorf("conformance: %s is asked of devices: rollcall conform device", s.ID)
+		}
+	}
+	return nil
 }
 
 func (r *run) tell(f Finding) {

@@ -289,9 +289,21 @@ func checkAPL011(a *asking) {
 
 // selfSigned makes a certificate of its own for a key.
 func selfSigned(a *asking, key crypto.Signer, name string, change func(*x509.Certificate)) *x509.Certificate {
-	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	c, err := selfMade(key, name, a.now(), change)
+	if err != nil {
+		a.unasked("no certificate: %v", err)
+	}
+	return c
+}
+
+// selfMade is selfSigned at a time. Change, unless nil, has the last word.
+func selfMade(key crypto.Signer, name string, now time.Time, change func(*x509.Certificate)) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: a.now().Add(-time.Hour), NotAfter: a.now().Add(24 * time.Hour),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	if change != nil {
@@ -299,13 +311,9 @@ func selfSigned(a *asking, key crypto.Signer, name string, change func(*x509.Cer
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		a.unasked("no certificate: %v", err)
+		return nil, err
 	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.unasked("no certificate: %v", err)
-	}
-	return c
+	return x509.ParseCertificate(der)
 }
 
 func checkAPL012(a *asking) {

@@ -12,6 +12,8 @@ type Suite string
 const (
 	Apple Suite = "apple"    // section 15 of the Apple specification, and hostile input
 	Gap   Suite = "apns-gap" // what a server does while Apple's push certificate is not renewed
+
+	Device Suite = "device" // section 15 again, what it says of devices
 )
 
 // A Class says of whom a statement is demanded.
@@ -23,28 +25,29 @@ const (
 	OfIntune Class = "intune"
 )
 
-// A Statement is one promise of a server.
+// A Statement is one promise of a server or of a device.
 type Statement struct {
-	ID     string // of the specification; with .apple behind it where a rule of Intune's has a part that binds everybody
+	ID     string // of the specification; with .apple behind it where a rule of Intune's has a part that binds everybody, .device where it binds both sides
 	Suite  Suite
 	Class  Class
 	Must   bool   // else should
 	Says   string // the statement, in one sentence
 	Source string // where it is written
-	Why    string // what happens to those whose server does not keep it, with the report that tells
+	Why    string // what happens to those whose server, or device, does not keep it, with the report that tells
 	How    string // it is asked
 	Fix    string
 	Until  string // what it waits for, where it cannot be asked of anybody yet; empty: it is asked
 
-	check  func(a *asking)
-	serial bool // it counts what other checks would count among
-	alone  bool // it changes what other checks stand on: the tenant, or time
+	check  func(a *asking) // of a server
+	try    func(t *trial)  // of a device
+	serial bool            // it counts what other checks would count among
+	alone  bool            // it changes what other checks stand on: the tenant, or time
 }
 
 // List returns all statements, by suite and id.
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
-		renewalStatements, pushStatements, gapStatements, laterStatements)
+		renewalStatements, pushStatements, gapStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
 	slices.SortStableFunc(all, func(a, b Statement) int {
 		if a.Suite != b.Suite {
 			return strings.Compare(string(a.Suite), string(b.Suite))

@@ -6,5 +6,9 @@
 // be: exactly the statement whose id it has is to fail. A fault is made for the order in which the check asks, one check at
 // a time; a server with one is good for nothing else.
 //
-// A fault that no layer before a server can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway].
+// The faults of devices (APL-003 and its like) are in the same layer, put between a device of ours and who judges it:
+// [Mischief.BeforeJudge].
+//
+// A fault that no such layer can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway],
+// [Mischief.WakesAtAnything].
 package mischief

@@ -58,7 +58,7 @@ func (m *Mischief) is(ids ...string) bool {
 
 // Before puts the layer before next, whose identities ca issues and which listens by config.
 func (m *Mischief) Before(next http.Handler, ca *certs.Authority, config *tls.Config) http.Handler {
-	m.next, m.ca = next, ca
+	m.BeforeJudge(next, ca)
 	if verify := config.VerifyConnection; verify != nil {
 		config.VerifyConnection = func(cs tls.ConnectionState) error {
 			if err := verify(cs); err != nil && !m.is("HST-030", "APL-091") {
@@ -67,6 +67,12 @@ func (m *Mischief) Before(next http.Handler, ca *certs.Authority, config *tls.Co
 			return nil
 		}
 	}
+	return m
+}
+
+// BeforeJudge puts the layer between a device and who judges it.
+func (m *Mischief) BeforeJudge(next http.Handler, ca *certs.Authority) http.Handler {
+	m.next, m.ca = next, ca
 	return m
 }
 

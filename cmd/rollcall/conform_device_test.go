@@ -1,0 +1,83 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"rollcall/agent/link"
+	"rollcall/certs"
+	"rollcall/fleet/conformance"
+	"rollcall/fleet/conformance/mischief"
+)
+
+// TestConformanceCatchesDevices plants the fault against each statement about devices between a device of ours and the judge,
+// and holds that exactly this statement then fails. It prints the table of what passes and what is caught. With
+// ROLLCALL_CONFORM=whole every statement is asked beside every fault, and no other may fail.
+func TestConformanceCatchesDevices(t *testing.T) {
+	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
+	ca, err := certs.NewAuthority(certs.P256, "rollcall conform", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func(id string, only ...string) *conformance.Result {
+		t.Helper()
+		m, err := mischief.New(id)
+		if err != nil {
+			t.Fatalf("%s does not count: %v", id, err)
+		}
+		o, err := startOwnDevice(t.Context(), ca, link.Config{TransportKeys: []*rsa.PrivateKey{key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.close()
+		o.anyMagic = m.WakesAtAnything
+		r, err := conformance.JudgeDevice(t.Context(), conformance.DeviceConfig{
+			Hands: o.hands(), Authority: ca, Ready: o.trust, Only: only, Check: time.Hour, Total: time.Hour, Layer: m.BeforeJudge,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	healthy := judge("")
+	if err := healthy.Err(); err != nil || len(healthy.Left) > 0 || healthy.Enrolled < 20 {
+		t.Errorf("%v; %d devices enrolled, left %v", err, healthy.Enrolled, healthy.Left)
+	}
+	asked, caught := 0, 0
+	for _, was := range healthy.Findings {
+		if was.Outcome == conformance.NotApplicable {
+			continue
+		}
+		asked++
+		only := []string{was.ID}
+		if whole {
+			only = nil
+		}
+		row, found := "nothing", false
+		for _, f := range judge(was.ID, only...).Findings {
+			switch {
+			case f.ID == was.ID:
+				found = f.Outcome == conformance.Fail
+				row = fmt.Sprintf("%-16s ours passes: %-5t its fault is caught: %-5t %s: %s", f.ID, was.Outcome == conformance.Pass, found, f.Outcome, f.Reason)
+			case f.Outcome != conformance.Pass && f.Outcome != conformance.NotApplicable:
+				t.Errorf("the fault against %s is found by %s too: %s: %s", was.ID, f.ID, f.Outcome, f.Reason)
+			}
+		}
+		if t.Log(row); found && was.Outcome == conformance.Pass {
+			caught++
+		} else {
+			t.Errorf("%s does not count: %s", was.ID, row)
+		}
+	}
+	t.Logf("%d of %d statements pass and catch their fault", caught, asked)
+}
