@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"rollcall/certs"
@@ -31,105 +32,50 @@ import (
 
 // conformFlags are the flags of conform as they were given.
 type conformFlags struct {
-	list, own, mine, rsaKeys, force                  bool
-	explain, as, known, junit, html, badge, mischief string
-	suites, only, owned, steps                       []string
-	profile, link, nanomdm, nanomdmKey               string
-	apnsListen, apnsCA, adeURL, adeIdentity          string
-	atOnce                                           int
-	total, request                                   time.Duration
+	askFlags
+	mine, rsaKeys                           bool
+	as                                      string
+	suites, owned, steps                    []string
+	profile, link, nanomdm, nanomdmKey      string
+	apnsListen, apnsCA, adeURL, adeIdentity string
+	atOnce                                  int
+	total, request                          time.Duration
 }
 
-func conformCommand() *cobra.Command {
-	var f conformFlags
-	cmd := &cobra.Command{
-		Use: "conform [URL]", Short: "Ask a live MDM server the numbered statements of the specifications, one verdict each", Args: cobra.MaximumNArgs(1),
-		Long: `Ask a live MDM server the numbered statements of the specifications, from outside: by devices that behave, and by devices that
-do not. Each statement ends with pass, fail (with the exchange that decided), or not applicable (with the reason).
+// askFlags are what servers and devices are asked by alike.
+type askFlags struct {
+	list, own, force                             bool
+	explain, known, junit, html, badge, mischief string
+	only                                         []string
+}
 
-The devices need a way to enrol. A server of ours invites them (--token-file or --data, as for other commands); for another
-server give a profile with which anybody may enrol (--profile), the link of one (--link), or a command line (--step enrol=...).
-What more can be asked depends on what the adapter can do: --nanomdm-api, or a command line for each step.
-
-Suite apple asks Apple's protocol, and input that is hostile. Suite apns-gap asks what happens while the push certificate is not
-renewed; it changes clock, push certificate and authority of the tenant, so it wants --tenant-is-mine and a server without other
-devices. Statements of class intune are asked with --as intune alone. At the end every device of the run is taken out again.
-
-Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked, 130 interrupted; what was found is told.`,
-		Example: `  rollcall conform --own
-  rollcall conform https://127.0.0.1:8443
-  rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org --junit out.xml
-  rollcall conform --explain APL-053`,
-	}
-	_, c := clientCommand(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case f.list:
-			return conformList(cmd)
-		case f.explain != "":
-			return conformExplain(cmd, f.explain)
-		case f.own == (len(args) == 1):
-			return errors.New("give the URL of the server to ask, or --own to ask one of ours that is started for it")
-		case len(args) == 1:
-			c.server = args[0]
-		}
-		return conform(cmd, &f, c)
-	}
-	flags := cmd.Flags()
+func (f *askFlags) add(flags *pflag.FlagSet, whom string) {
 	flags.BoolVar(&f.list, "list", false, "list the statements and end")
 	flags.StringVar(&f.explain, "explain", "", "tell about the statement with this `ID` and end: why it matters, how it is asked, how to keep it")
-	flags.StringSliceVar(&f.suites, "suite", []string{string(conformance.Apple)}, "suites to ask: apple, apns-gap")
 	flags.StringSliceVar(&f.only, "only", nil, "ask the statements with these `IDs` alone")
-	flags.StringVar(&f.as, "as", "", "intune: ask what Intune does, too")
 	flags.StringVar(&f.known, "known", "", "YAML `file` of known deviations, a list of id, reason and until: they fail no run, and passing does")
 	flags.StringVar(&f.junit, "junit", "", "write JUnit XML to this `file`")
 	flags.StringVar(&f.html, "html", "", "write one HTML page to this `file`")
 	flags.StringVar(&f.badge, "badge", "", "write a badge (SVG) to this `file`")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
-	flags.BoolVar(&f.mine, "tenant-is-mine", false, "allow what changes the whole tenant: its clock, its push certificate, its authority")
-	flags.StringSliceVar(&f.owned, "i-own-this", nil, "`host` that may be asked although it is not this machine")
-	flags.StringVar(&f.profile, "profile", "", "enrolment profile (`file`) with which any device may enrol")
-	flags.StringVar(&f.link, "link", "", "`URL` that gives an enrolment profile to whoever asks; {platform} stands for ios, ipados or macos")
-	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
-	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM, https://host:port, for its API")
-	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
-	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
-	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
-	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
-	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
-	flags.BoolVar(&f.rsaKeys, "rsa-keys", false, "devices have RSA identities, as real ones do (slower)")
-	flags.IntVar(&f.atOnce, "at-once", 4, "checks at the same time")
-	flags.DurationVar(&f.total, "time", 10*time.Minute, "end after this time, with what is known by then")
-	flags.DurationVar(&f.request, "request-time", 10*time.Second, "wait so long for an answer")
-	flags.BoolVar(&f.own, "own", false, "ask a server of ours, started for this run, everything")
+	flags.BoolVar(&f.own, "own", false, "ask a "+whom+" of ours, started for this run, everything")
 	flags.StringVar(&f.mischief, "mischief", "", "with --own: break the statement with this `ID` on purpose, so that its check can be seen to fail")
 	_ = flags.MarkHidden("mischief") // never fails: it was added above
-	return cmd
 }
 
-// conform runs the checks and writes what they came to.
-func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
-	ctx := cmd.Context()
-	known, err := f.deviations()
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{f.junit, f.html, f.badge, f.apnsCA} {
+// free refuses to replace files.
+func (f *askFlags) free(names ...string) error {
+	for _, name := range append(names, f.junit, f.html, f.badge) {
 		if name != "" && !f.force && exists(name) {
 			return fmt.Errorf("%s is there already; --force replaces it", name)
 		}
 	}
-	config, stop, err := f.config(ctx, cmd, c)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	config.Progress = conformProgress(cmd.ErrOrStderr())
-	result, err := conformance.Run(ctx, config)
-	if err != nil {
-		return err
-	}
-	result.Apply(known)
+	return nil
+}
+
+// write tells what a run came to, on standard output and in the files that were asked for.
+func (f *askFlags) write(cmd *cobra.Command, result *conformance.Result) error {
+	var err error
 	if asJSON(cmd) {
 		err = report.WriteJSON(cmd.OutOrStdout(), result.Report())
 	} else {
@@ -155,8 +101,91 @@ func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
 	return result.Err()
 }
 
+func conformCommand() *cobra.Command {
+	var f conformFlags
+	cmd := &cobra.Command{
+		Use: "conform [URL]", Short: "Ask a live MDM server the numbered statements of the specifications, one verdict each", Args: cobra.MaximumNArgs(1),
+		Long: `Ask a live MDM server the numbered statements of the specifications, from outside: by devices that behave, and by devices that
+do not. Each statement ends with pass, fail (with the exchange that decided), or not applicable (with the reason).
+
+The devices need a way to enrol. A server of ours invites them (--token-file or --data, as for other commands); for another
+server give a profile with which anybody may enrol (--profile), the link of one (--link), or a command line (--step enrol=...).
+What more can be asked depends on what the adapter can do: --nanomdm-api, or a command line for each step.
+
+Suite apple asks Apple's protocol, and input that is hostile. Suite apns-gap asks what happens while the push certificate is not
+renewed; it changes clock, push certificate and authority of the tenant, so it wants --tenant-is-mine and a server without other
+devices. Statements of class intune are asked with --as intune alone. At the end every device of the run is taken out again.
+Devices are asked by rollcall conform device.
+
+Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked, 130 interrupted; what was found is told.`,
+		Example: `  rollcall conform --own
+  rollcall conform https://127.0.0.1:8443
+  rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org --junit out.xml
+  rollcall conform --explain APL-053`,
+	}
+	_, c := clientCommand(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case f.list:
+			return conformList(cmd, func(s *conformance.Statement) bool { return s.Suite != conformance.Device })
+		case f.explain != "":
+			return conformExplain(cmd, f.explain)
+		case f.own == (len(args) == 1):
+			return errors.New("give the URL of the server to ask, or --own to ask one of ours that is started for it")
+		case len(args) == 1:
+			c.server = args[0]
+		}
+		return conform(cmd, &f, c)
+	}
+	cmd.AddCommand(conformDeviceCommand())
+	flags := cmd.Flags()
+	f.add(flags, "server")
+	flags.StringSliceVar(&f.suites, "suite", []string{string(conformance.Apple)}, "suites to ask: apple, apns-gap")
+	flags.StringVar(&f.as, "as", "", "intune: ask what Intune does, too")
+	flags.BoolVar(&f.mine, "tenant-is-mine", false, "allow what changes the whole tenant: its clock, its push certificate, its authority")
+	flags.StringSliceVar(&f.owned, "i-own-this", nil, "`host` that may be asked although it is not this machine")
+	flags.StringVar(&f.profile, "profile", "", "enrolment profile (`file`) with which any device may enrol")
+	flags.StringVar(&f.link, "link", "", "`URL` that gives an enrolment profile to whoever asks; {platform} stands for ios, ipados or macos")
+	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
+	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM, https://host:port, for its API")
+	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
+	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
+	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
+	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
+	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
+	flags.BoolVar(&f.rsaKeys, "rsa-keys", false, "devices have RSA identities, as real ones do (slower)")
+	flags.IntVar(&f.atOnce, "at-once", 4, "checks at the same time")
+	flags.DurationVar(&f.total, "time", 10*time.Minute, "end after this time, with what is known by then")
+	flags.DurationVar(&f.request, "request-time", 10*time.Second, "wait so long for an answer")
+	return cmd
+}
+
+// conform runs the checks and writes what they came to.
+func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
+	ctx := cmd.Context()
+	known, err := f.deviations()
+	if err != nil {
+		return err
+	}
+	if err := f.free(f.apnsCA); err != nil {
+		return err
+	}
+	config, stop, err := f.config(ctx, cmd, c)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	config.Progress = conformProgress(cmd.ErrOrStderr())
+	result, err := conformance.Run(ctx, config)
+	if err != nil {
+		return err
+	}
+	result.Apply(known)
+	return f.write(cmd, result)
+}
+
 // deviations reads --known.
-func (f *conformFlags) deviations() ([]conformance.Deviation, error) {
+func (f *askFlags) deviations() ([]conformance.Deviation, error) {
 	if f.known == "" {
 		return nil, nil
 	}
@@ -363,7 +392,7 @@ func conformProgress(w io.Writer) func(conformance.Finding) {
 	}
 }
 
-func conformList(cmd *cobra.Command) error {
+func conformList(cmd *cobra.Command, of func(*conformance.Statement) bool) error {
 	type listed struct {
 		ID     string `json:"id"`
 		Suite  string `json:"suite"`
@@ -375,7 +404,9 @@ func conformList(cmd *cobra.Command) error {
 	}
 	var all []listed
 	for _, s := range conformance.List() {
-		all = append(all, listed{s.ID, string(s.Suite), string(s.Class), s.Level(), s.Says, s.Source, s.Until})
+		if of(&s) {
+			all = append(all, listed{s.ID, string(s.Suite), string(s.Class), s.Level(), s.Says, s.Source, s.Until})
+		}
 	}
 	return show(cmd, map[string]any{"statements": all}, func(w io.Writer) {
 		for _, s := range all {

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -215,5 +214,3 @@ func (o *ownDevice) woken() bool {
 	magic, err := apple.DecodePush(payload)
 	return err == nil && (o.device.Woken(magic) || o.anyMagic != nil && o.anyMagic())
 }
-
-var errOwnOrListen = errors.New("give --listen with the address where devices find this machine, or --own to judge a device of ours")

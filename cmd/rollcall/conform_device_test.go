@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bufio"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +34,7 @@ func TestConformanceCatchesDevices(t *testing.T) {
 	}
 	judge := func(id string, only ...string) *conformance.Result {
 		t.Helper()
-		m, err := mischief.New(id)
+		m, err := mischief.NewHandset(id)
 		if err != nil {
 			t.Fatalf("%s does not count: %v", id, err)
 		}
@@ -80,4 +83,50 @@ func TestConformanceCatchesDevices(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d statements pass and catch their fault", caught, asked)
+}
+
+// TestConformPerson: somebody at the terminal is told what to do, and the device shows that it was done.
+func TestConformPerson(t *testing.T) {
+	ca, err := certs.NewAuthority(certs.P256, "rollcall conform", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := startOwnDevice(t.Context(), ca, link.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	told, out := io.Pipe()
+	in, typed := io.Pipe()
+	defer typed.Close()
+	did, ended := o.hands(), make(chan struct{})
+	go func() { // the person, who never has to press Enter here
+		defer close(ended)
+		for s := bufio.NewScanner(told); s.Scan(); {
+			var err error
+			switch line := s.Text(); {
+			case strings.HasPrefix(line, "  https://"):
+				err = did.Enrol(t.Context(), strings.TrimSpace(line))
+			case strings.HasPrefix(line, "> have the device ask"):
+				err = did.CheckIn(t.Context())
+			case strings.HasPrefix(line, "> remove"):
+				err = did.Remove(t.Context())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	r, err := conformance.JudgeDevice(t.Context(), conformance.DeviceConfig{
+		Hands: newPerson(in, out).hands(), Authority: ca, Ready: o.trust, Only: []string{"APL-002.device", "APL-109"},
+		Patience: time.Hour, Settle: 100 * time.Millisecond, Check: time.Hour,
+	})
+	out.Close()
+	<-ended
+	if err != nil || r.Err() != nil || r.Enrolled != 2 || len(r.Left) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if f := r.Findings[1]; f.Outcome != conformance.NotApplicable || !strings.Contains(f.Reason, "cannot send the device a push") {
+		t.Errorf("APL-109 without a push service: %s: %s", f.Outcome, f.Reason)
+	}
 }

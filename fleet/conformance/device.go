@@ -88,7 +88,7 @@ func JudgeDevice(ctx context.Context, c DeviceConfig) (*Result, error) {
 	}
 	whole, cancel := context.WithTimeout(ctx, c.Total)
 	defer cancel()
-	result := &Result{Server: j.door.url, Adapter: c.Hands.Name, Suites: []Suite{Device}}
+	result := &Result{Device: c.Hands.Name, Adapter: "rollcall conform device", Suites: []Suite{Device}}
 	for i := range chosen {
 		f := newFinding(&chosen[i])
 		if until := chosen[i].Until; until != "" {

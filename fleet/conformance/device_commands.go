@@ -93,7 +93,7 @@ func tryAPL058(t *trial) {
 		t.skip("the device is no iPhone and no iPad but %q", m.dict.text("ProductName"))
 	}
 	lock := func() {
-		if t.do(h.Lock, func() bool { return true }); t.said != nil {
+		if t.simply(h.Lock); t.said != nil {
 			t.unasked("the screen cannot be locked: %v", t.said)
 		}
 	}
@@ -174,7 +174,7 @@ func tryAPL059(t *trial) {
 		t.unasked("the device did not report InstallProfile%s", t.because())
 	}
 	if t.judge.Hands.Restart != nil {
-		t.do(t.judge.Hands.Restart, func() bool { return true })
+		t.simply(t.judge.Hands.Restart)
 	}
 	n := len(reports())
 	o.decide(nil)

@@ -24,6 +24,7 @@ type offer struct {
 	scep    lies
 
 	opened   bool
+	kept     int // bytes
 	messages []*message
 	scepLog  []pkiMessage
 	csr      *x509.CertificateRequest // the latest
@@ -63,6 +64,7 @@ type order struct {
 const (
 	deviceTopic = "com.apple.mgmt.External.c0f0c0f0-0000-4000-8000-c0f0c0f0c0f0"
 	mostRead    = 16 << 20 // bytes of a message
+	mostKept    = 64 << 20 // bytes of all that is kept of one offer's messages
 )
 
 // uuid makes one for an offer's documents and commands.
@@ -169,6 +171,11 @@ func (o *offer) from(r *http.Request, body []byte) *x509.Certificate {
 
 // hear takes a message and answers it.
 func (o *offer) hear(w http.ResponseWriter, r *http.Request, body []byte) {
+	const each = 4 << 10 // that a message takes beside its body
+	if o.kept += len(body) + each; o.kept > mostKept {
+		http.Error(w, "the judge has heard enough", http.StatusServiceUnavailable)
+		return
+	}
 	m := &message{at: time.Now(), Exchange: &Exchange{Request: "PUT " + r.URL.Path, Header: shownHeader(r.Header), Sent: shown(body, mostShown), body: body, header: r.Header}}
 	var err error
 	m.dict, err = readPlist(body)

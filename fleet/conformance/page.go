@@ -41,9 +41,10 @@ func (r *Result) Page(w io.Writer) error {
 	sum := sha256.Sum256([]byte(pageCSS))
 	v := pageView{
 		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", Style: template.CSS(pageCSS),
-		Title: "Conformance of " + printable(r.Server), Headline: r.Headline(), Server: printable(r.Server),
+		Title: "Conformance of " + printable(r.Server+r.Device), Headline: r.Headline(), Server: printable(r.Server),
 	}
 	switch {
+	case r.Device != "":
 	case len(r.Others.Changed) > 0:
 		v.Others = fmt.Sprintf("%d of the server's %d other devices changed meanwhile.", len(r.Others.Changed), r.Others.Devices)
 	case r.Others.Checked:

@@ -55,7 +55,8 @@ type Others struct {
 
 // A Result is what a run came to.
 type Result struct {
-	Server      string    `json:"server"`
+	Server      string    `json:"server,omitempty"`
+	Device      string    `json:"device,omitempty"` // what was judged, in place of a server
 	Adapter     string    `json:"adapter"`
 	Suites      []Suite   `json:"suites"`
 	Intune      bool      `json:"as_intune"`
@@ -65,6 +66,14 @@ type Result struct {
 	Others      Others    `json:"others"`
 	Interrupted bool      `json:"interrupted"`
 	Seconds     float64   `json:"seconds"`
+}
+
+// what was asked: a server or a device.
+func (r *Result) what() string {
+	if r.Device != "" {
+		return "device"
+	}
+	return "server"
 }
 
 // Count returns how many findings have an outcome.
@@ -135,7 +144,7 @@ func (r *Result) Err() error {
 		return nil
 	}
 	words := map[string]string{
-		report.Failed: "the server does not keep all that it must", report.Partial: "interrupted: what was found so far is told", report.Invalid: "no verdict",
+		report.Failed: "the " + r.what() + " does not keep all that it must", report.Partial: "interrupted: what was found so far is told", report.Invalid: "no verdict",
 	}
 	text := words[out.Verdict]
 	if n := len(out.Reasons); n > 0 {
@@ -176,6 +185,7 @@ func (r *Result) Summary(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.Headline())
 	switch {
+	case r.Device != "":
 	case len(r.Others.Changed) > 0:
 		fmt.Fprintf(&b, "the server's other devices: %d, and these changed meanwhile:\n  %s\n", r.Others.Devices, strings.Join(r.Others.Changed, "\n  "))
 	case r.Others.Checked:
@@ -184,7 +194,11 @@ func (r *Result) Summary(w io.Writer) error {
 		fmt.Fprintf(&b, "the server's other devices: not looked at, the adapter %s does not list them\n", r.Adapter)
 	}
 	if len(r.Left) > 0 {
-		fmt.Fprintf(&b, "%d devices of this run could not be taken out again:\n  %s\n", len(r.Left), strings.Join(r.Left, "\n  "))
+		of := "devices of this run"
+		if r.Device != "" {
+			of = "enrolments of the device"
+		}
+		fmt.Fprintf(&b, "%d %s could not be taken out again:\n  %s\n", len(r.Left), of, strings.Join(r.Left, "\n  "))
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
@@ -198,6 +212,9 @@ func (r *Result) Headline() string {
 		if n := r.Count(o); n > 0 {
 			text += fmt.Sprintf(", %d %s", n, o)
 		}
+	}
+	if r.Device != "" {
+		return text + fmt.Sprintf("; it enrolled %d times, %.1f s", r.Enrolled, r.Seconds)
 	}
 	return text + fmt.Sprintf("; %d devices enrolled and taken out, %.1f s", r.Enrolled-len(r.Left), r.Seconds)
 }

@@ -339,7 +339,7 @@ func TestAloneStatements(t *testing.T) {
 func TestStatements(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range List() {
-		if seen[s.ID] || s.Says == "" || s.Source == "" || (s.Until == "") != (s.check != nil) {
+		if seen[s.ID] || s.Says == "" || s.Source == "" || (s.Until == "") != (s.check != nil || s.try != nil) || (s.try != nil && s.Suite != Device) {
 			t.Errorf("%+v", s)
 		}
 		if s.Until == "" && (s.Why == "" || s.How == "" || s.Fix == "") {
@@ -359,6 +359,9 @@ func TestRunRefuses(t *testing.T) {
 	steps := target.FromProfile(nil)
 	if _, err := Run(t.Context(), Config{Steps: steps, Only: []string{"APL-999"}}); err == nil || !strings.Contains(err.Error(), "APL-999") {
 		t.Errorf("an unknown id: %v", err)
+	}
+	if _, err := Run(t.Context(), Config{Steps: steps, Only: []string{"APL-093"}}); err == nil || !strings.Contains(err.Error(), "conform device") {
+		t.Errorf("a statement about devices: %v", err)
 	}
 	if _, err := Run(t.Context(), Config{Steps: steps, Only: []string{"AUTH-30"}}); err == nil || !strings.Contains(err.Error(), "--as intune") {
 		t.Errorf("a statement of class intune: %v", err)

@@ -36,8 +36,9 @@ func (j *judge) try(ctx context.Context, s *Statement) Finding {
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer stop()
 	t.ctx = late
+	ended := t.ruling // what the leaving says changes nothing about the statement
 	t.hold(func() { t.release(ctx.Err() == nil) })
-	return t.found(time.Since(began))
+	return ended.found(time.Since(began))
 }
 
 // needs skips the check unless the step is there.
@@ -48,7 +49,7 @@ func (t *trial) needs(there bool, what string) {
 }
 
 // do has somebody do something with the device, and waits until done says that it came to something, or until nothing more
-// comes. Done nil: nothing is to come.
+// comes after it was done. Done nil: nothing is to come.
 func (t *trial) do(step func(ctx context.Context) error, done func() bool) {
 	j := t.judge
 	if j.Hands.AtRest {
@@ -67,7 +68,7 @@ func (t *trial) do(step func(ctx context.Context) error, done func() bool) {
 			break
 		}
 		var quiet <-chan time.Time
-		if over && done == nil {
+		if over {
 			quiet = time.After(j.Settle)
 		}
 		select {
@@ -86,6 +87,14 @@ func (t *trial) do(step func(ctx context.Context) error, done func() bool) {
 		t.said = <-ended // a step obeys its context
 	}
 	t.calm()
+	t.alive()
+}
+
+// simply has something done with the device that it says nothing about.
+func (t *trial) simply(step func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.judge.Patience)
+	defer cancel()
+	t.said = step(ctx)
 	t.alive()
 }
 
@@ -235,8 +244,8 @@ func (t *trial) release(willing bool) {
 		}
 	}
 	if j.Hands.Reset != nil {
-		if err := j.Hands.Reset(t.ctx); err != nil {
-			j.left = append(j.left, fmt.Sprintf("the device of %s: %v", j.Hands.Name, err))
+		if t.simply(j.Hands.Reset); t.said != nil {
+			j.left = append(j.left, fmt.Sprintf("the device of %s: %v", j.Hands.Name, t.said))
 		}
 		return
 	}
@@ -248,8 +257,8 @@ func (t *trial) release(willing bool) {
 // again takes the device out of o, so that it can enrol anew.
 func (t *trial) again(o *offer) {
 	if t.judge.Hands.Reset != nil {
-		if err := t.judge.Hands.Reset(t.ctx); err != nil {
-			t.unasked("the device cannot be made new: %v", err)
+		if t.simply(t.judge.Hands.Reset); t.said != nil {
+			t.unasked("the device cannot be made new: %v", t.said)
 		}
 		return
 	}
@@ -272,9 +281,10 @@ func (t *trial) remove(o *offer, willing bool) {
 			return
 		}
 		if h := t.judge.Hands; h.Remove != nil {
-			if err = h.Remove(t.ctx); err == nil {
+			if t.simply(h.Remove); t.said == nil {
 				return
 			}
+			err = t.said
 		}
 	}
 	t.judge.left = append(t.judge.left, udid+": "+err.Error())

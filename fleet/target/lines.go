@@ -50,7 +50,7 @@ func (l Lines) Steps(profile []byte) *Steps {
 	}
 	if line := l["enrol"]; line != "" {
 		s.Enrol = func(ctx context.Context, p protocol.Platform, _ int) (Enrolment, error) {
-			out, err := run(ctx, line, nil, "ROLLCALL_PLATFORM="+p.String())
+			out, err := RunLine(ctx, line, nil, "ROLLCALL_PLATFORM="+p.String())
 			if text := strings.TrimSpace(string(out)); err == nil && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")) {
 				return Enrolment{URL: text}, nil
 			}
@@ -63,12 +63,12 @@ func (l Lines) Steps(profile []byte) *Steps {
 				if l["push"] == "" {
 					return "", errors.New("there is no command line for push")
 				}
-				_, err := run(ctx, l["push"], nil, "ROLLCALL_DEVICE="+device)
+				_, err := RunLine(ctx, l["push"], nil, "ROLLCALL_DEVICE="+device)
 				return "", err
 			}
 			id, body, err := rawCommand(o)
 			if err == nil {
-				_, err = run(ctx, line, body, "ROLLCALL_DEVICE="+device, "ROLLCALL_COMMAND="+id)
+				_, err = RunLine(ctx, line, body, "ROLLCALL_DEVICE="+device, "ROLLCALL_COMMAND="+id)
 			}
 			return id, err
 		}
@@ -79,21 +79,22 @@ func (l Lines) Steps(profile []byte) *Steps {
 			if confirm {
 				word = "yes"
 			}
-			_, err := run(ctx, line, pem, "ROLLCALL_CONFIRM="+word)
+			_, err := RunLine(ctx, line, pem, "ROLLCALL_CONFIRM="+word)
 			return err
 		}
 	}
 	if line := l["forget"]; line != "" {
 		s.Forget = func(ctx context.Context, device string) error {
-			_, err := run(ctx, line, nil, "ROLLCALL_DEVICE="+device)
+			_, err := RunLine(ctx, line, nil, "ROLLCALL_DEVICE="+device)
 			return err
 		}
 	}
 	return s
 }
 
-// run gives one line to the shell and returns what it printed.
-func run(ctx context.Context, line string, in []byte, environment ...string) ([]byte, error) {
+// RunLine gives one line to the shell and returns what it printed, within half a minute. The error says what the line did not
+// do, by the last line of its standard error.
+func RunLine(ctx context.Context, line string, in []byte, environment ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, lineTime)
 	defer cancel()
 	shell, flag := "sh", "-c"

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -40,7 +39,6 @@ func init() {
 		"APL-095": whenever, "APL-102": silentSuspension, "APL-103": anyTopic, "AUTH-30": noGap, "AUTH-30.apple": unauthorizedInGap, "AUTH-31": gapLoses,
 		"AUTH-32": noWayBack, "AUTH-33": tooLate, "AUTH-33.warnings": noWarning, "AUTH-34": endedCertificate, "HST-044": linkIsSpent,
 	}
-	maps.Copy(faults, handsetFaults())
 }
 
 // bound remembers whose certificate the client's is, from its Authenticate on, and tells it; empty: nobody's yet.

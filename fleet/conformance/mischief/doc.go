@@ -7,7 +7,7 @@
 // a time; a server with one is good for nothing else.
 //
 // The faults of devices (APL-003 and its like) are in the same layer, put between a device of ours and who judges it:
-// [Mischief.BeforeJudge].
+// [NewHandset], [Mischief.BeforeJudge].
 //
 // A fault that no such layer can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway],
 // [Mischief.WakesAtAnything].

@@ -11,8 +11,10 @@ import (
 
 // handsetFaults are a device's mistakes: the layer stands before the judge, and changes what is said on the way to it and
 // back as if the device had said or understood it so. APL-109 is left to whoever wakes the device: see WakesAtAnything.
-func handsetFaults() map[string]func(c *call) {
-	return map[string]func(c *call){
+var handsetFaults map[string]func(c *call)
+
+func init() {
+	handsetFaults = map[string]func(c *call){
 		"APL-002.device": noSigned, "APL-003": mendedIdentity, "APL-004": firstMDM, "APL-009": anyFingerprint, "APL-010": pollsMore, "APL-036.device": checksOutTwice,
 		"APL-041": tokenOnce, "APL-058": waitsLocked, "APL-059": forgetsReport, "APL-060": tellsMore, "APL-061": hidesItself, "APL-062": firstVersion,
 		"APL-063": actsFirst, "APL-067.device": textForTruth, "APL-090.device": takesAnyUpdate, "APL-093": staysManaged, "APL-109": (*call).pass,

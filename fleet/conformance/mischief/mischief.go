@@ -17,6 +17,7 @@ import (
 
 // A Mischief is the layer with its fault. Safe for concurrent use.
 type Mischief struct {
+	kinds map[string]func(c *call)
 	mu    sync.Mutex
 	id    string
 	does  func(c *call)
@@ -25,18 +26,24 @@ type Mischief struct {
 	ca    *certs.Authority
 }
 
-// New makes a layer with the fault against a statement; without one when id is empty.
+// New makes a layer with the fault of a server against a statement; without one when id is empty.
 func New(id string) (*Mischief, error) {
-	m := &Mischief{}
+	m := &Mischief{kinds: faults}
+	return m, m.Set(id)
+}
+
+// NewHandset is New for the fault of a device.
+func NewHandset(id string) (*Mischief, error) {
+	m := &Mischief{kinds: handsetFaults}
 	return m, m.Set(id)
 }
 
 // Set takes another fault in place of the present one, which forgets everything. The error says that there is none against
 // this statement.
 func (m *Mischief) Set(id string) error {
-	does, known := faults[id]
+	does, known := m.kinds[id]
 	if id != "" && !known {
-		return fmt.Errorf("there is no fault against %q: want one of %s", id, strings.Join(List(), ", "))
+		return fmt.Errorf("there is no fault against %q: want one of %s", id, strings.Join(slices.Sorted(maps.Keys(m.kinds)), ", "))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -44,8 +51,12 @@ func (m *Mischief) Set(id string) error {
 	return nil
 }
 
-// List returns the statements against which there is a fault.
-func List() []string { return slices.Sorted(maps.Keys(faults)) }
+// List returns the statements against which there is a fault, of servers and of devices.
+func List() []string {
+	all := append(slices.Collect(maps.Keys(faults)), slices.Collect(maps.Keys(handsetFaults))...)
+	slices.Sort(all)
+	return all
+}
 
 // LosesAfterGoAway tells whether a push that is sent again after a GOAWAY is to be lost (APL-105).
 func (m *Mischief) LosesAfterGoAway() bool { return m.is("APL-105") }
