@@ -39,7 +39,17 @@ func run() int {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofFlag(err) })
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
 	root.AddCommand(commands()...)
+	var unknown error // cobra would show a group's help for a command that it does not have, and call that well done
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if unknown = unknownCommand(cmd); unknown == nil {
+			help(cmd, args)
+		}
+	})
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = unknown
+	}
 	if _, ran := errors.AsType[verdict](err); !ran && errors.Is(err, context.Canceled) {
 		err = interrupted{err}
 	}
@@ -50,6 +60,30 @@ func run() int {
 		}
 	}
 	return exitCode(err)
+}
+
+// unknownCommand is that cmd, a group of commands, was asked for one that it does not have; nil: it was not.
+func unknownCommand(cmd *cobra.Command) error {
+	args := cmd.Flags().Args()
+	if !cmd.HasSubCommands() || cmd.Runnable() || len(args) == 0 {
+		return nil
+	}
+	return misnamed(cmd, args[0])
+}
+
+// misnamed is that the group cmd has no command of a name.
+func misnamed(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("unknown command %q for %q; did you mean %q?", name, cmd.CommandPath(), near[0])
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q; want one of %s", name, cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // fromEnvironment gives each flag that was not given the value of ROLLCALL_ and its name in upper case, if
@@ -86,8 +120,11 @@ func ofFlag(err error) error {
 
 // noArgs refuses arguments of a command that takes none.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 || cmd.HasSubCommands() {
-		return cobra.NoArgs(cmd, args)
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return misnamed(cmd, args[0])
 	}
 	return fmt.Errorf("%s takes no argument, and got %q; its flags: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +14,58 @@ import (
 )
 
 func planCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plan", Short: "Check plan files, and describe them to editors"}
-	cmd.AddCommand(planCheckCommand(), planSchemaCommand())
+	cmd := &cobra.Command{Use: "plan", Short: "List ready plans, check plan files, and describe them to editors"}
+	cmd.AddCommand(planListCommand(), planCheckCommand(), planSchemaCommand())
 	return cmd
+}
+
+// A listedPlan is one line of plan list.
+type listedPlan struct {
+	Name    string        `json:"name"`
+	Teaches plan.Sentence `json:"teaches"`
+	Devices int           `json:"devices"`
+	Until   string        `json:"until"`
+	Live    bool          `json:"live"` // its arrival is for a live load
+}
+
+func planListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the ready plans and what each teaches", Args: noArgs,
+		Long: `List the ready plans: what each teaches, its devices and its length. lab, rehearse and fleet run take them by name, with
+--devices and --seed.`,
+		Example: "  rollcall plan list\n  rollcall lab gap --devices 100",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []listedPlan
+			for _, name := range plan.BuiltIns() {
+				p, err := plan.BuiltIn(name)
+				if err != nil {
+					return err
+				}
+				list = append(list, listedPlan{p.Name, p.Teaches, p.Devices(), p.Until.String(), p.Arrival != nil})
+			}
+			summary := map[string]any{"version": 1, "command": "plan list", "verdict": "ok", "plans": list}
+			return show(cmd, summary, func(w io.Writer) {
+				for _, p := range list {
+					fmt.Fprintf(w, "%-18s %6d devices  %5s\n", p.Name, p.Devices, p.Until)
+					for _, line := range wrapped(string(p.Teaches), 96) {
+						fmt.Fprintln(w, "  "+line)
+					}
+				}
+			})
+		},
+	}
+}
+
+// wrapped breaks a text into lines of at most so many letters, between words.
+func wrapped(text string, width int) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
 }
 
 func planCheckCommand() *cobra.Command {
