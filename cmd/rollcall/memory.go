@@ -16,14 +16,15 @@ import (
 	"rollcall/fleet/population"
 )
 
-// What a device of a live run takes, roughly, in bytes: key, certificate and population included.
+// What a device takes, roughly, in bytes: in a live run key, certificate and population included.
 const (
-	labDevice      = 30 << 10 // with the server's and the push service's part, and its lines of the event log
-	loadedDevice   = 4 << 10
-	keptConnection = 32 << 10 // buffers and TLS state of a connection that stays open
+	labDevice       = 30 << 10 // with the server's and the push service's part, and its lines of the event log
+	rehearsedDevice = 2 << 10  // with the server's part
+	loadedDevice    = 4 << 10
+	keptConnection  = 32 << 10 // buffers and TLS state of a connection that stays open
 )
 
-// enoughMemory refuses a live run of more devices than fit into so much free memory, with each of them so big; free 0: not known.
+// enoughMemory refuses a run of more devices than fit into so much free memory, with each of them so big; free 0: not known.
 func enoughMemory(devices int, each, free int64) error {
 	fit := free / each
 	if free == 0 || int64(devices) <= fit {

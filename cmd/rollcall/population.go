@@ -27,6 +27,7 @@ type populationFlags struct {
 	previous string
 	devices  int
 	seed     uint64
+	each     int64 // bytes of memory that a device takes, about; 0: those of a lab
 
 	asOf, licenceDefault, authority, labels string
 	coexistence                             bool
@@ -94,7 +95,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 				return nil, nil, false, err
 			}
 		}
-		if err := enoughMemory(p.Devices(), labDevice, freeMemory()); err != nil {
+		if err := enoughMemory(p.Devices(), f.size(), freeMemory()); err != nil {
 			return nil, nil, false, err
 		}
 		if pop, err = makePopulation(cmd.Context(), cmd.ErrOrStderr(), p); err != nil {
@@ -115,7 +116,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 			return nil, nil, false, err
 		}
 	}
-	if err := enoughMemory(max(f.devices, len(pop.Devices)), labDevice, freeMemory()); err != nil {
+	if err := enoughMemory(max(f.devices, len(pop.Devices)), f.size(), freeMemory()); err != nil {
 		return nil, nil, false, err
 	}
 	if f.devices > 0 {
@@ -123,6 +124,14 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	}
 	pop.Adopt(p)
 	return p, pop, true, pop.Afford(p)
+}
+
+// size is how much memory a device takes, about.
+func (f *populationFlags) size() int64 {
+	if f.each == 0 {
+		return labDevice
+	}
+	return f.each
 }
 
 // importExport reads --export.

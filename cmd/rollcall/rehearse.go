@@ -1,0 +1,153 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+)
+
+// rehearseFlags are the flags of rehearse as they were given.
+type rehearseFlags struct {
+	who populationFlags
+
+	report, log string
+	workers     int
+	force       bool
+}
+
+func rehearseCommand() *cobra.Command {
+	f := rehearseFlags{who: populationFlags{each: rehearsedDevice}}
+	cmd := &cobra.Command{
+		Use: "rehearse [PLAN]", Short: "Play a plan in virtual time: weeks of a tenant's life in seconds", Args: cobra.MaximumNArgs(1),
+		Long: `Play a plan in virtual time, with the very rules that serve real devices: weeks of up to a million devices of all five
+platforms in seconds. It says who moves and when, who is held by Apple's push certificate, who is stranded or must enrol
+again, who is without protection for how long, and what storm meets the server. No protocol is spoken: every platform is
+played by rule.
+
+With --export and no plan it plays the question that a tenant of Basic Mobility and Security has: Intune is added now, and
+the push certificate is renewed at once, after one day, or after four, side by side.
+
+One plan, --seed and population tell the same story every time, whatever the number of --workers; --log keeps all of it.
+Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked
+partial (130).`,
+		Example: `  rollcall rehearse lab
+  rollcall rehearse lab --devices 100000 --report ./lab
+  rollcall rehearse --export ./my-tenant
+  rollcall rehearse change.yaml --export ./my-tenant --log story.jsonl`,
+		RunE: func(cmd *cobra.Command, args []string) error { return rehearse(cmd, args, &f) },
+	}
+	f.who.register(cmd)
+	cmd.Flag("plan").Usage = "`PLAN` to play: a file, or the name of a ready plan (default: the argument)"
+	flags := cmd.Flags()
+	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
+	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
+	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
+	flags.BoolVar(&f.force, "force", false, "replace report and event log of an earlier rehearsal")
+	return cmd
+}
+
+// rehearse plays the plan, or the question of a tenant without one, and says what came of it.
+func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
+	begun := time.Now()
+	if f.workers < 0 {
+		return errors.New("--workers: at least 1")
+	}
+	if len(args) == 0 && f.who.plan == "" && f.who.export == "" {
+		return errors.New("want a plan, or a tenant's --export: rollcall rehearse lab")
+	}
+	if f.report != "" {
+		if err := report.CheckDir(f.report, f.force); err != nil {
+			return err
+		}
+	}
+	p, pop, imported, err := f.who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+	if err != nil {
+		return err
+	}
+	bar := newProgress(cmd.ErrOrStderr())
+	played, err := f.play(cmd.Context(), p, pop, imported, bar.show)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	result := played.Result()
+	cpu, peak := usage()
+	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
+	played.Judge(result)
+	story := played.Story()
+	if f.report != "" {
+		if err := report.WriteDir(f.report, result, story, nil, f.force); err != nil {
+			if !asJSON(cmd) { // its object is the error's
+				err = errors.Join(err, present(cmd, result, story))
+			}
+			return err
+		}
+	}
+	if err := present(cmd, result, story); err != nil {
+		return err
+	}
+	if f.report != "" && !asJSON(cmd) {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\nThe report is %s.\n", filepath.Join(f.report, report.PageFile)); err != nil {
+			return err
+		}
+	}
+	return result.Err()
+}
+
+// play plays p with pop, and writes the event log where one is wanted.
+func (f *rehearseFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (played *rehearsal.Played, err error) {
+	c := rehearsal.Config{Plan: p, Population: pop, Progress: progress, Workers: f.workers, Source: rehearsal.Source{Made: !imported, Devices: len(pop.Devices)}}
+	if imported {
+		c.Source.Export = filepath.Base(f.who.export)
+	}
+	if f.log == "" {
+		return rehearsal.Play(ctx, c)
+	}
+	err = eventLog(f.log, f.force, func(w io.Writer) (err error) {
+		c.Log = w
+		played, err = rehearsal.Play(ctx, c)
+		return err
+	})
+	return played, err
+}
+
+// eventLog has write fill the file of this name, whole or not at all, for its owner's eyes only.
+func eventLog(name string, force bool, write func(io.Writer) error) (err error) {
+	if exists(name) && !force {
+		return fmt.Errorf("--log: %s is there already; --force replaces it", name)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	buffer := bufio.NewWriterSize(tmp, 1<<20)
+	if err = write(buffer); err == nil {
+		err = buffer.Flush()
+	}
+	if closing := tmp.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(tmp.Name(), name); err != nil {
+		return fmt.Errorf("--log %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+)
+
+// Result is what a rehearsal reports beside every other job. Wall time, processor time and memory are for the caller to fill in
+// before [Played.Judge].
+func (p *Played) Result() *report.Result {
+	r := &report.Result{
+		Version: 1, Command: "rehearse", Verdict: report.OK, Seed: p.Seed, EventLogSHA256: p.LogSHA256, VirtualSeconds: p.End.Sub(p.Start).Seconds(),
+		CheckIns:   report.CheckIns{Done: p.CheckIns, Failed: p.Failed, Refused: p.Refused},
+		Invariants: report.Invariants{Checked: p.Checked, Violated: p.Violated},
+	}
+	c := &r.CheckIns
+	c.Started = c.Done + c.Failed + c.Refused
+	c.Offered = c.Started
+	p.countDevices(&r.Devices)
+	r.Sections = map[string]any{"rehearsal": p.section()}
+	if moves := p.moves(); len(moves) > 0 {
+		at := func(hundredths int) float64 {
+			return float64(moves[min(len(moves)-1, (len(moves)*hundredths+99)/100-1)]) / float64(time.Millisecond)
+		}
+		r.Sections["moved"] = map[string]float64{"p50_ms": at(50), "p95_ms": at(95), "p100_ms": at(100)}
+	}
+	for _, v := range p.Violations[:min(len(p.Violations), 3)] {
+		r.Reasons = append(r.Reasons, fmt.Sprintf("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
+	}
+	return r
+}
+
+// moves are how long each device took to move since it was pending and not blocked, the shortest first. One that has still to
+// move has taken the time until the end so far; the stranded never will.
+func (p *Played) moves() (took []time.Duration) {
+	for i := range p.Lives {
+		l := &p.Lives[i]
+		switch {
+		case l.FirstPending == 0:
+		case l.MovedAt >= l.FirstPending:
+			took = append(took, l.MovedAt.Sub(l.FirstPending))
+		case l.Pending && !l.Stranded:
+			took = append(took, p.End.Sub(l.FirstPending))
+		}
+	}
+	slices.Sort(took)
+	return took
+}
+
+func (p *Played) countDevices(d *report.Devices) {
+	d.LeftOutBy = p.Population.LeftOutBy()
+	for _, n := range d.LeftOutBy {
+		d.LeftOut += n
+	}
+	d.Total = len(p.Lives) + d.LeftOut
+	d.ByPlatform = map[protocol.Platform]report.PlatformSize{}
+	for i := range p.Lives {
+		l, platform := &p.Lives[i], p.Population.Devices[i].Platform
+		size := d.ByPlatform[platform] // by rule: no protocol is spoken
+		size.Total++
+		d.ByPlatform[platform] = size
+		switch {
+		case l.Enrolled:
+			d.Enrolled++
+			l.Standing.count(d)
+		case l.LastSeen == 0:
+			d.Enrolling++
+		}
+		if l.MustEnrol {
+			d.MustEnrol++
+		}
+	}
+}
+
+// section is the job's own part of the result.
+func (p *Played) section() map[string]any {
+	gaps := []map[string]float64{}
+	for _, g := range p.Gaps {
+		closed := g.Closed
+		if closed == 0 {
+			closed = p.End
+		}
+		gaps = append(gaps, map[string]float64{"from_seconds": g.Opened.Sub(p.Start).Seconds(), "to_seconds": closed.Sub(p.Start).Seconds()})
+	}
+	unprotected := map[protocol.Family]float64{}
+	var blocked time.Duration
+	redundant := 0
+	for i := range p.Lives {
+		l := &p.Lives[i]
+		for _, f := range protocol.Families {
+			unprotected[f] += l.Unprotected[f].Hours()
+		}
+		blocked += l.Blocked
+		redundant += int(l.Redundant)
+	}
+	var most Minute
+	at := 0
+	for i := range p.Minutes {
+		if p.Minutes[i].CheckIns > most.CheckIns {
+			most, at = p.Minutes[i], i
+		}
+	}
+	return map[string]any{
+		"plan": p.Plan.Name, "enrolments": p.Enrolments, "enrolments_declined": p.Declined, "identities_renewed": p.Renewals, "records_removed": p.Removed,
+		"gaps": gaps, "blocked_device_hours": blocked.Hours(), "unprotected_device_hours": unprotected, "redundant_profiles": redundant,
+		"busiest_minute": map[string]any{"at_seconds": at * 60, "checkins": most.CheckIns, "pushes": most.Wakes, "certificates": most.Issued},
+		"event_log_lines": p.LogLines,
+	}
+}
+
+// liveOnly are the figures of a result that only a live run has.
+var liveOnly = map[string][]string{"checkins": {"per_second", "p50_ms", "p99_ms", "p999_ms"}}
+
+// Judge holds the result against the plan's limits and gives the verdict. Limits of figures that only a live run has are not
+// applicable; those of a rehearsal that was cut short are not judged.
+func (p *Played) Judge(r *report.Result) {
+	var figures map[string]any
+	b, err := json.Marshal(r)
+	if err == nil {
+		err = json.Unmarshal(b, &figures)
+	}
+	if err != nil {
+		r.Reasons = append(r.Reasons, "the limits could not be judged: "+err.Error())
+	}
+	for section, keys := range liveOnly {
+		of, _ := figures[section].(map[string]any)
+		for _, key := range keys {
+			delete(of, key)
+		}
+	}
+	for _, l := range p.Plan.Evaluate(figures) {
+		if p.Partial {
+			l.Got, l.OK = report.NotJudged, true
+		}
+		r.Limits = append(r.Limits, report.Limit(l))
+		if !l.OK {
+			r.Reasons = append(r.Reasons, fmt.Sprintf("limit %s: got %s", l.Limit, l.Got))
+		}
+	}
+	switch {
+	case p.Partial:
+		r.Verdict = report.Partial
+	case len(r.Reasons) > 0 || r.Invariants.Violated > 0:
+		r.Verdict = report.Failed
+	}
+}
