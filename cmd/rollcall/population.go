@@ -134,6 +134,19 @@ func (f *populationFlags) size() int64 {
 	return f.each
 }
 
+// named is pop, read once more with the names that its export has where pop has tokens; pop itself where there are none others.
+func (f *populationFlags) named(cmd *cobra.Command, pop *population.Population) (*population.Population, error) {
+	if f.export == "" || f.keepNames || f.devices > 0 {
+		return pop, nil
+	}
+	o, err := f.options(cmd)
+	if err != nil {
+		return nil, err
+	}
+	o.KeepNames = true
+	return importExport(o)
+}
+
 // importExport reads --export.
 func importExport(o population.Options) (*population.Population, error) {
 	pop, err := population.Import(o)

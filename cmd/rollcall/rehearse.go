@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,21 +14,25 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 // rehearseFlags are the flags of rehearse as they were given.
 type rehearseFlags struct {
 	who populationFlags
 
-	report, log string
-	workers     int
-	force       bool
+	report, log, csv string
+	language         lang.Language
+	capacity         float64
+	workers          int
+	force            bool
 }
 
 func rehearseCommand() *cobra.Command {
@@ -56,6 +61,9 @@ partial (130).`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
+	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
+	flags.Float64Var(&f.capacity, "capacity", 0, "check-ins a second that the server is known to take, to be held against the storm")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace report and event log of an earlier rehearsal")
 	return cmd
@@ -70,6 +78,11 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if len(args) == 0 && f.who.plan == "" && f.who.export == "" {
 		return errors.New("want a plan, or a tenant's --export: rollcall rehearse lab")
 	}
+	for flag, name := range map[string]string{"--log": f.log, "--csv": f.csv} {
+		if name != "" && !f.force && exists(name) {
+			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
+		}
+	}
 	if f.report != "" {
 		if err := report.CheckDir(f.report, f.force); err != nil {
 			return err
@@ -79,27 +92,29 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if err != nil {
 		return err
 	}
+	var names *population.Population // the same, with the names that stay here
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		names, err = f.who.named(cmd, pop)
+		return err
+	})
 	bar := newProgress(cmd.ErrOrStderr())
 	played, err := f.play(cmd.Context(), p, pop, imported, bar.show)
 	bar.done()
-	if err != nil {
+	if err = errors.Join(err, group.Wait()); err != nil {
 		return err
 	}
-	result := played.Result()
+	answers := played.Answer(f.capacity)
+	result := played.Result(answers)
 	cpu, peak := usage()
 	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 	played.Judge(result)
-	story := played.Story()
-	if f.report != "" {
-		if err := report.WriteDir(f.report, result, story, nil, f.force); err != nil {
-			if !asJSON(cmd) { // its object is the error's
-				err = errors.Join(err, present(cmd, result, story))
-			}
-			return err
-		}
+	written := f.write(result, answers, names)
+	if written != nil && asJSON(cmd) { // its object is the error's
+		return written
 	}
-	if err := present(cmd, result, story); err != nil {
-		return err
+	if err := present(cmd, result, answers.Story(f.language, names)); err != nil || written != nil {
+		return errors.Join(written, err)
 	}
 	if f.report != "" && !asJSON(cmd) {
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\nThe report is %s.\n", filepath.Join(f.report, report.PageFile)); err != nil {
@@ -107,6 +122,24 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		}
 	}
 	return result.Err()
+}
+
+// write writes the report, without the names that stay here, and the list to act on, with them.
+func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
+	if f.csv != "" {
+		var list bytes.Buffer
+		err := writeEntries(&list, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+		if err == nil {
+			err = writeFile(f.csv, list.Bytes(), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("--csv %s: %w", f.csv, err)
+		}
+	}
+	if f.report == "" {
+		return nil
+	}
+	return report.WriteDir(f.report, result, a.Story(f.language, a.Population), nil, f.force)
 }
 
 // play plays p with pop, and writes the event log where one is wanted.
@@ -118,7 +151,7 @@ func (f *rehearseFlags) play(ctx context.Context, p *plan.Plan, pop *population.
 	if f.log == "" {
 		return rehearsal.Play(ctx, c)
 	}
-	err = eventLog(f.log, f.force, func(w io.Writer) (err error) {
+	err = eventLog(f.log, func(w io.Writer) (err error) {
 		c.Log = w
 		played, err = rehearsal.Play(ctx, c)
 		return err
@@ -127,10 +160,7 @@ func (f *rehearseFlags) play(ctx context.Context, p *plan.Plan, pop *population.
 }
 
 // eventLog has write fill the file of this name, whole or not at all, for its owner's eyes only.
-func eventLog(name string, force bool, write func(io.Writer) error) (err error) {
-	if exists(name) && !force {
-		return fmt.Errorf("--log: %s is there already; --force replaces it", name)
-	}
+func eventLog(name string, write func(io.Writer) error) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
 	if err != nil {
 		return fmt.Errorf("--log: %w", err)

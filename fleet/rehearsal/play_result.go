@@ -10,9 +10,9 @@ import (
 	"rollcall/protocol"
 )
 
-// Result is what a rehearsal reports beside every other job. Wall time, processor time and memory are for the caller to fill in
+// Result is what a rehearsal with these answers reports beside every other job. Wall time, processor time and memory are for the caller to fill in
 // before [Played.Judge].
-func (p *Played) Result() *report.Result {
+func (p *Played) Result(a *Answers) *report.Result {
 	r := &report.Result{
 		Version: 1, Command: "rehearse", Verdict: report.OK, Seed: p.Seed, EventLogSHA256: p.LogSHA256, VirtualSeconds: p.End.Sub(p.Start).Seconds(),
 		CheckIns:   report.CheckIns{Done: p.CheckIns, Failed: p.Failed, Refused: p.Refused},
@@ -22,7 +22,7 @@ func (p *Played) Result() *report.Result {
 	c.Started = c.Done + c.Failed + c.Refused
 	c.Offered = c.Started
 	p.countDevices(&r.Devices)
-	r.Sections = map[string]any{"rehearsal": p.section()}
+	r.Sections = map[string]any{"rehearsal": p.section(a)}
 	if moves := p.moves(); len(moves) > 0 {
 		at := func(hundredths int) float64 {
 			return float64(moves[min(len(moves)-1, (len(moves)*hundredths+99)/100-1)]) / float64(time.Millisecond)
@@ -78,7 +78,7 @@ func (p *Played) countDevices(d *report.Devices) {
 }
 
 // section is the job's own part of the result.
-func (p *Played) section() map[string]any {
+func (p *Played) section(a *Answers) map[string]any {
 	gaps := []map[string]float64{}
 	for _, g := range p.Gaps {
 		closed := g.Closed
@@ -87,30 +87,9 @@ func (p *Played) section() map[string]any {
 		}
 		gaps = append(gaps, map[string]float64{"from_seconds": g.Opened.Sub(p.Start).Seconds(), "to_seconds": closed.Sub(p.Start).Seconds()})
 	}
-	unprotected := map[protocol.Family]float64{}
-	var blocked time.Duration
-	redundant := 0
-	for i := range p.Lives {
-		l := &p.Lives[i]
-		for _, f := range protocol.Families {
-			unprotected[f] += l.Unprotected[f].Hours()
-		}
-		blocked += l.Blocked
-		redundant += int(l.Redundant)
-	}
-	var most Minute
-	at := 0
-	for i := range p.Minutes {
-		if p.Minutes[i].CheckIns > most.CheckIns {
-			most, at = p.Minutes[i], i
-		}
-	}
-	return map[string]any{
-		"plan": p.Plan.Name, "enrolments": p.Enrolments, "enrolments_declined": p.Declined, "identities_renewed": p.Renewals, "records_removed": p.Removed,
-		"gaps": gaps, "blocked_device_hours": blocked.Hours(), "unprotected_device_hours": unprotected, "redundant_profiles": redundant,
-		"busiest_minute": map[string]any{"at_seconds": at * 60, "checkins": most.CheckIns, "pushes": most.Wakes, "certificates": most.Issued},
-		"event_log_lines": p.LogLines,
-	}
+	section := a.Sections()
+	section["plan"], section["gaps"], section["enrolments"], section["event_log_lines"] = p.Plan.Name, gaps, p.Enrolments, p.LogLines
+	return section
 }
 
 // liveOnly are the figures of a result that only a live run has.

@@ -79,11 +79,25 @@ func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event,
 		}
 	}
 	life := &k.lives[k.units[i].device]
-	if before.Life == delivery.Enrolled && after.Life == delivery.Enrolled && (before.Registered != after.Registered || before.Epoch != after.Epoch) && now >= k.start {
-		life.MovedAt = now
+	if now >= k.start {
+		life.registers(now, before, after)
 	}
 	if out.Changed&^delivery.Wakes != 0 {
 		k.settle(i, after.Device, now)
+	}
+}
+
+// registers notes when a device moves or, unless it did, takes a newer epoch.
+func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
+	switch {
+	case before.Registered == protocol.Unknown || after.Registered == protocol.Unknown:
+	case before.Registered != after.Registered:
+		l.MovedAt = now
+		if l.FirstPending == 0 { // by a new enrolment
+			l.FirstPending = now
+		}
+	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved:
+		l.MovedAt = now
 	}
 }
 
