@@ -72,6 +72,7 @@ type Server struct {
 	owners    owners
 	addresses addresses
 	unknown   unknowns
+	turned    turned
 
 	outbox outbox
 

@@ -1,11 +1,13 @@
 package device
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +38,7 @@ var (
 func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		h.enrolRefuse(w, r, errMethod)
+		h.enrolRefuse(w, r, "", errMethod)
 		return
 	}
 	token := r.PathValue("ticket")
@@ -44,7 +46,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 		token = r.URL.Query().Get("ticket")
 	}
 	if no := h.tooMany(r, token); no != nil {
-		h.enrolRefuse(w, r, no)
+		h.enrolRefuse(w, r, "", no)
 		return
 	}
 	platform, sure := platformOfBrowser(r)
@@ -52,7 +54,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
 	if err == nil {
 		if no := gate(h.cfg.Server.World(), ticket.User, platform, sure, now); no != nil {
-			h.enrolRefuse(w, r, no)
+			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
 			return
 		}
 		err = h.cfg.Server.OpenTicket(r.Context(), now, token)
@@ -65,10 +67,20 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 		body, err = h.profile(platform, token)
 	}
 	if err != nil {
-		h.enrolRefuse(w, r, err)
+		h.enrolRefuse(w, r, "", err)
 		return
 	}
 	writeProfile(w, body)
+}
+
+// nameOf is a user's UPN, for people.
+func (h *Handler) nameOf(id delivery.UserID) string {
+	users := h.cfg.Server.Content().Users
+	i, ok := slices.BinarySearchFunc(users, id, func(u store.User, id delivery.UserID) int { return cmp.Compare(u.ID, id) })
+	if !ok {
+		return "nobody"
+	}
+	return users[i].UPN
 }
 
 // automated hands out the enrolment profile for a device in Setup Assistant, which shows who it is by its factory
@@ -77,65 +89,68 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) automated(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		h.enrolRefuse(w, r, errMethod)
+		h.enrolRefuse(w, r, "", errMethod)
 		return
 	}
 	if no := h.tooMany(r, ""); no != nil {
-		h.enrolRefuse(w, r, no)
+		h.enrolRefuse(w, r, "", no)
 		return
 	}
-	body, err := h.automatedProfile(r)
+	body, serial, err := h.automatedProfile(r)
 	if err != nil {
-		h.enrolRefuse(w, r, err)
+		h.enrolRefuse(w, r, serial, err)
 		return
 	}
 	writeProfile(w, body)
 }
 
-func (h *Handler) automatedProfile(r *http.Request) ([]byte, error) {
+// automatedProfile returns the profile, and which device wants it where its factory says so.
+func (h *Handler) automatedProfile(r *http.Request) (profile []byte, device string, err error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, errEncoding
+		return nil, "", errEncoding
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxMachineInfo+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errBody, err)
+		return nil, "", fmt.Errorf("%w: %w", errBody, err)
 	case len(body) > maxMachineInfo:
-		return nil, errTooLarge
+		return nil, "", errTooLarge
 	}
 	signed, err := certs.VerifyMachineInfo(body, h.cfg.Factory)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errFactory, err)
+		return nil, "", fmt.Errorf("%w: %w", errFactory, err)
 	}
 	info, err := apple.DecodeMachineInfo(signed.Content)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !validID(info.UDID) {
-		return nil, fmt.Errorf("UDID: %w", protocol.ErrMalformed)
+		return nil, "", fmt.Errorf("UDID: %w", protocol.ErrMalformed)
 	}
+	device = "the device with serial number " + info.Serial
 	serial, assigned := h.cfg.Server.Serial(info.Serial)
 	if !assigned {
-		return nil, errSerial
+		return nil, device, errSerial
 	}
 	if wait := h.rates.token(info.Serial); wait > 0 {
-		return nil, refusalOf("device", wait)
+		return nil, device, refusalOf("device", wait)
 	}
 	if h.cfg.MinimumOS != "" && info.CanRequestSoftwareUpdate && olderOS(info.OSVersion, h.cfg.MinimumOS) {
-		return nil, errOutdated
+		return nil, device, errOutdated
 	}
 	platform := platformOf(&apple.Message{ProductName: info.Product})
 	world := h.cfg.Server.World()
 	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), authority.Device{Platform: platform}, true)); no != nil {
-		return nil, no
+		return nil, device, no
 	}
 	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), store.Grant{
 		Purpose: delivery.ForEnrolment, User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true,
 	})
 	if err != nil {
-		return nil, err
+		return nil, device, err
 	}
-	return h.profile(platform, challenge)
+	profile, err = h.profile(platform, challenge)
+	return profile, device, err
 }
 
 // profile returns the enrolment profile with this challenge.
@@ -198,14 +213,16 @@ func writeProfile(w http.ResponseWriter, body []byte) {
 	w.Write(body)
 }
 
-// enrolRefuse logs err and answers it to a browser or to a Setup Assistant.
-func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, err error) {
+// enrolRefuse logs err and answers it to a browser or to a Setup Assistant. A refusal by rule stands in the journal, with who
+// was refused.
+func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string, err error) {
 	status, text := http.StatusServiceUnavailable, "something failed here; please try again"
 	fields := logrus.Fields{"remote": r.RemoteAddr}
 	no, refused := errors.AsType[*protocol.Refusal](err)
 	switch {
 	case refused:
 		fields["rule"] = no.Rule
+		h.turnAway(r, who, no)
 		h.notify(w, &no.Notice)
 		status, text = http.StatusForbidden, no.Error()
 		if no.RetryAfter > 0 {
@@ -226,6 +243,7 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, err error)
 		return
 	case errors.Is(err, errFactory), errors.Is(err, errSerial):
 		fields["rule"] = "HST-042"
+		h.turnAway(r, who, &protocol.Refusal{Rule: "HST-042", Reason: err.Error()})
 		status, text = http.StatusForbidden, "this device is not known here" // which of the two is nobody's business
 	case errors.Is(err, errEncoding):
 		status, text = http.StatusUnsupportedMediaType, err.Error()
@@ -238,6 +256,13 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, err error)
 	}
 	h.cfg.Log.WithError(err).WithFields(fields).Warn("enrolment refused")
 	http.Error(w, text, status)
+}
+
+// turnAway has the journal say who was refused.
+func (h *Handler) turnAway(r *http.Request, who string, no *protocol.Refusal) {
+	if err := h.cfg.Server.TurnedAway(r.Context(), h.now(), who, no); err != nil {
+		h.cfg.Log.WithError(err).Error("enrolment refused")
+	}
 }
 
 func seconds(s float64) string { return strconv.Itoa(int(math.Ceil(s))) }

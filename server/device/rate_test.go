@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
 
@@ -89,6 +90,10 @@ func TestHST045Flood(t *testing.T) {
 	}
 	if w := l.from("192.0.2.8:1000", "GET", "/e/"+link, ""); w.Code != http.StatusOK { // nor was it used up
 		t.Errorf("an enrolment from elsewhere is answered %d %s", w.Code, w.Body)
+	}
+	lines, err := l.core.Store().Journal(context.Background(), store.LineFilter{What: delivery.WhatRefused}, 100)
+	if err != nil || len(lines) != 1 || lines[0].Rule != "HST-045" {
+		t.Errorf("the journal has %+v, %v: want one line of all of them", lines, err)
 	}
 	if n := l.h.rates.tokens.Len(); n > mostCallers {
 		t.Errorf("%d links are remembered", n)
