@@ -18,7 +18,6 @@ type alone struct {
 	before delivery.State   // for whoever observes
 	ev     delivery.Event   // report of the wake-up under way
 	out    delivery.Outcome // of that
-	due    []store.Due
 	lent   []*delivery.State
 }
 
@@ -34,7 +33,7 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 	}
 	world := s.World()
 	delivery.Decide(now, world, st, ev, out)
-	if out.Steady() && (s.cfg.Observe == nil || s.cfg.ChangesOnly) {
+	if out.Steady() && s.unwatched() {
 		queue := st.Queue
 		st.LastSeen, st.Queue, st.Pace = out.State.LastSeen, out.State.Queue, out.State.Pace
 		out.Reuse(queue, nil)
@@ -50,6 +49,19 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 	defer tx.End()
 	return s.keep(ctx, now, world, tx, ev, out)
 }
+
+// Rest is Round of an Ask with the certificate c that changes nothing but when the device was seen; told is what its reply says of
+// the newest change of authority. False: nothing has happened, and it takes a Round to say what will.
+func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credential) (told protocol.Notice, ok bool) {
+	st := s.alone.store.Lend(d)
+	if st == nil || !s.unwatched() {
+		return told, false
+	}
+	return s.World().Rest(now, st, c)
+}
+
+// unwatched tells whether nobody observes what is steady.
+func (s *Server) unwatched() bool { return s.cfg.Observe == nil || s.cfg.ChangesOnly }
 
 func (a *alone) rewake(st *delivery.State, w delivery.Wake) {
 	st.Wake = w
@@ -120,16 +132,18 @@ func (s *Server) wakeDue(ctx context.Context, now protocol.Time) error {
 		if s.holds(now, snap.world) {
 			return failed
 		}
-		a.due = a.store.TakeDue(a.due[:0], now, batch)
-		fresh := false
-		for _, d := range a.due {
-			st := a.store.Lend(protocol.Device(d.Device))
-			sent := st.Wake
-			failed = errors.Join(failed, s.wake(ctx, now, snap, st))
-			fresh = fresh || st.Wake != sent || st.Push.Unreachable
-		}
-		if !fresh || ctx.Err() != nil {
+		d, at := a.store.FirstDue()
+		if d == 0 || at > now || ctx.Err() != nil {
 			return errors.Join(failed, ctx.Err())
+		}
+		st := a.store.Lend(d)
+		sent := st.Wake
+		if err := s.wake(ctx, now, snap, st); err != nil {
+			failed = errors.Join(failed, err)
+		}
+		if next, _ := a.store.FirstDue(); next == d && st.Wake == sent { // what could not be sent stays due, and does not hold up the others
+			a.store.Postpone(d, true)
+			defer a.store.Postpone(d, false)
 		}
 	}
 }
@@ -137,11 +151,15 @@ func (s *Server) wakeDue(ctx context.Context, now protocol.Time) error {
 // reportInPlace is report.
 func (s *Server) reportInPlace(ctx context.Context, now protocol.Time, st *delivery.State, r *pushed) error {
 	a := s.alone
+	if r.result == delivery.Accepted && s.unwatched() && s.World().Woken(now, st) {
+		a.store.Rewoken(st.Device)
+		return nil
+	}
 	a.ev.Kind, a.ev.Device = delivery.PushReport, st.Device
 	r.tell(&a.ev)
 	world := s.World()
 	delivery.Decide(now, world, st, &a.ev, &a.out)
-	if a.out.Steady() && (s.cfg.Observe == nil || s.cfg.ChangesOnly) {
+	if a.out.Steady() && s.unwatched() {
 		if a.out.Changed != 0 {
 			a.rewake(st, a.out.State.Wake)
 		}

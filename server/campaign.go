@@ -142,6 +142,9 @@ func (s *Server) holds(now protocol.Time, w *delivery.World) bool {
 	if !w.Push.Usable(now) {
 		return true
 	}
+	if w.Gap == 0 {
+		return false
+	}
 	for _, p := range protocol.Platforms {
 		if p.Apple() && !w.InGap(p) {
 			return false

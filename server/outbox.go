@@ -257,6 +257,9 @@ func (s *Server) suspend(ctx context.Context, now protocol.Time, sent *snapshot,
 
 // warn says once for each of its thresholds that the push certificate ends (AUTH-33).
 func (s *Server) warn(now protocol.Time) {
+	if s.cfg.Log == nil {
+		return
+	}
 	cert, days := s.PushStatus(now)
 	if cert == nil || s.outbox.warned.Swap(int64(days)) == int64(days) || days == 0 {
 		return

@@ -71,7 +71,7 @@ func record(t *testing.T, line timeline, steady bool, change ...func(*rehearsal.
 // leave what Server.Handle leaves over a store that many could use: the same states, commits, answers and pushes.
 // ROLLCALL_LANES says how many stories.
 func TestLanes(t *testing.T) {
-	for seed := range uint64(number(t, "ROLLCALL_LANES", 25)) {
+	for seed := range uint64(number(t, "ROLLCALL_LANES", 8)) {
 		line := drawTimeline(seed)
 		plain := record(t, line, true, (*rehearsal.LoopConfig).Plainly)
 		quiet := record(t, line, false, (*rehearsal.LoopConfig).Plainly)

@@ -415,7 +415,6 @@ func (l *Loop) ask(idle *int) (err error) {
 // Tick has the server do what is due, and those who are woken by it check in.
 func (l *Loop) Tick() error {
 	l.stale = true
-	l.server.WatchClock(l.ctx, l.Clock(), l.now.Sub(l.cfg.Start))
 	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
 		return err
 	}
@@ -505,9 +504,6 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 		l.fails()
 		return nil
 	}
-	if err := l.dress(i, c); err != nil {
-		return err
-	}
 	passage := Whole
 	if l.cfg.Arrives != nil {
 		passage = l.cfg.Arrives(i, c)
@@ -520,6 +516,20 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	case CutOff:
 		l.fails()
 		return nil
+	}
+	if c.Verb == protocol.Ask && !l.cfg.plain {
+		if told, ok := l.server.Rest(l.Clock(), p.number, p.cert); ok {
+			if passage == Unanswered {
+				l.fails()
+				return nil
+			}
+			l.contact.Done = true
+			l.step.Kind, l.step.Reply.Kind, l.step.Reply.Notice = agent.Answered, protocol.Done, p.heard(told)
+			return nil
+		}
+	}
+	if err := l.dress(i, c); err != nil {
+		return err
 	}
 	err := l.round()
 	no := &l.out.Refusal

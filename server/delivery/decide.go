@@ -140,14 +140,22 @@ const (
 	paceWindow = time.Minute
 )
 
+// ask counts an Ask at now; false: it is one too many.
+func (p *Pace) ask(now protocol.Time) bool {
+	if now.Sub(p.Since) >= paceWindow || now < p.Since {
+		*p = Pace{Since: now}
+	}
+	if p.Times >= paceAsks {
+		return false
+	}
+	p.Times++
+	return true
+}
+
 // pace refuses a device that asks as fast as the line lets it. The journal hears of it once a minute.
 func (d *decision) pace() bool {
 	p := &d.n.Pace
-	if d.now.Sub(p.Since) >= paceWindow || d.now < p.Since {
-		*p = Pace{Since: d.now}
-	}
-	if p.Times < paceAsks {
-		p.Times++
+	if p.ask(d.now) {
 		return true
 	}
 	again, first := p.Since.Add(paceWindow).Sub(d.now), p.Times == paceAsks

@@ -17,6 +17,11 @@ func (w *World) coexists() bool {
 // of a userless device end with the tenant's authority, though it stays where it is registered (AUTH-28).
 func (w *World) OwnerOf(s *State) protocol.Authority {
 	to, _, _ := w.Target(s)
+	return w.owner(s, to)
+}
+
+// owner is OwnerOf of a device that should be managed by to.
+func (w *World) owner(s *State, to authority.Resolution) protocol.Authority {
 	switch {
 	case s.User == 0 && !w.coexists():
 		return w.Tenant.Authority

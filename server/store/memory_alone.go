@@ -23,8 +23,20 @@ func (m *Memory) Rewoken(d protocol.Device) {
 	}
 }
 
-// TakeDue is Due that appends to dst.
-func (m *Memory) TakeDue(dst []Due, now protocol.Time, n int) []Due { return m.due.Take(dst, now, n) }
+// FirstDue is the first of Due, and when it is due; 0: there is none.
+func (m *Memory) FirstDue() (d protocol.Device, at protocol.Time) {
+	first, _ := m.due.First()
+	return protocol.Device(first.Device), first.At
+}
+
+// Postpone has a device not be due for a while, or again.
+func (m *Memory) Postpone(d protocol.Device, is bool) {
+	if r := m.find(d); r != nil && !is {
+		m.schedule(r)
+		return
+	}
+	m.due.Set(uint32(d), 0)
+}
 
 // After returns the number of the first device after d; 0: there is none.
 func (m *Memory) After(d protocol.Device) protocol.Device {

@@ -1,0 +1,49 @@
+package delivery
+
+import (
+	"rollcall/protocol"
+	"rollcall/server/renewal"
+)
+
+// Most of what a server hears changes nothing. The functions below see that by a glance at the state, and then do in place what
+// Decide would say; where they are not sure they do nothing, and Decide has to say it.
+
+// Rest does what Decide says of an Ask with the certificate c, where that is only that the device was here: nothing waits for it,
+// and it stays where it is. Told is what the reply says of the newest change of authority. False: ask Decide.
+func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.Notice, ok bool) {
+	switch {
+	case s.Life != Enrolled || s.Awaiting || s.Support || len(s.Queue) > 0 || s.Wake.Reason == Retry:
+		return told, false
+	case w.InGap(s.Platform), w.Tenant.Epoch > 1 && s.Heard != w.Tenant.Epoch:
+		return told, false
+	case c.Fingerprint != s.Identity.Fingerprint || c.Revoked || now < c.NotBefore || now >= c.NotAfter:
+		return told, false
+	}
+	to, pending, stale := w.Target(s)
+	owner, id, set := w.owner(s, to), &s.Identity, &w.Settings
+	if pending || stale || s.Set != w.set(s, owner).Version || w.refreshes(s, owner) ||
+		renewal.Due(now, id.NotBefore, id.NotAfter, s.Renewal.Asked, s.Renewal.Command != protocol.CommandID{}, set.Window, set.Renew) ||
+		!s.Pace.ask(now) {
+		return told, false
+	}
+	s.LastSeen = now
+	if w.Tenant.Epoch > 1 {
+		told = w.Notice(s)
+	}
+	return told, true
+}
+
+// Woken does what Decide says of the report that the push service took the wake-up of s, sent at now, where that is only when the next
+// of the schedule is due. False: ask Decide.
+func (w *World) Woken(now protocol.Time, s *State) bool {
+	if s.Life != Enrolled || s.Awaiting || len(s.Queue) > 0 || s.Wake.Reason >= Retry {
+		return false
+	}
+	if w.Wakes.From != 0 {
+		if _, pending, stale := w.Target(s); pending || stale { // it may have further attempts
+			return false
+		}
+	}
+	s.Wake = Wake{Due: protocol.ScheduleOf(s.Platform).After(s.EnrolledAt, now), Reason: Scheduled}
+	return true
+}
