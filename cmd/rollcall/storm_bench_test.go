@@ -54,6 +54,10 @@ func BenchmarkStorm(b *testing.B) {
 		b.Fatal(err)
 	}
 	server := s.serve(b, data)
+	settings := exec.Command(s.binary, "authority", "settings", "--blast-limit", "-1", "--server", server.url, "--data", data) // HST-071
+	if out, err := settings.CombinedOutput(); err != nil {
+		b.Fatalf("authority settings: %v\n%s", err, out)
+	}
 	ended := make(chan struct{})
 	kept := make(chan float64)
 	go func() {

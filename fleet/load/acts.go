@@ -26,6 +26,7 @@ type played struct {
 	mu   sync.Mutex
 	list []report.Act
 	over bool // all were played
+	bad  bool // one could not be
 	went sync.WaitGroup
 }
 
@@ -55,6 +56,7 @@ func (l *Load) play(ctx context.Context) {
 				done.Text, done.Failed = err.Error(), true
 			}
 			l.played.mu.Lock()
+			l.played.bad = l.played.bad || done.Failed
 			l.played.list = append(l.played.list, done)
 			l.played.mu.Unlock()
 		}

@@ -62,14 +62,14 @@ func (l *Load) hears(d *dialect.Apple) {
 	}
 }
 
-// came tells whether all acts were played and all whom they called have come.
+// came tells whether all acts were played and all whom they called have come; where one could not be played, nobody waits for them.
 func (l *Load) came() bool {
 	l.played.mu.Lock()
-	over := l.played.over
+	over, bad := l.played.over, l.played.bad
 	l.played.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return over && l.called.owing == 0
+	return over && (bad || l.called.owing == 0)
 }
 
 // Changes notes that the administration has taken a change of authority, the tenant's epoch-th: every device that is

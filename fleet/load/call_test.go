@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,11 +18,13 @@ func TestCalled(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		forget int // devices that the server does not push to
+		fails  error
 		over   time.Duration
 		reason string
 	}{
-		{"all", 0, 3*time.Second + 200*time.Millisecond, ""},
-		{"but one", 1, 10 * time.Second, "of 5 devices that the server was to call, 1 did not come"},
+		{"all", 0, nil, 3*time.Second + 200*time.Millisecond, ""},
+		{"but one", 1, nil, 10 * time.Second, "of 5 devices that the server was to call, 1 did not come"},
+		{"no call", 1, errors.New("not today"), 3*time.Second + 200*time.Millisecond, "they come again: not today"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -29,21 +32,21 @@ func TestCalled(t *testing.T) {
 				defer r.close()
 				service := &post{devices: map[string]func([]byte){}}
 				var l *Load
-				push := func(n int) func(context.Context) (string, error) {
+				push := func(n int, fails error) func(context.Context) (string, error) {
 					return func(context.Context) (string, error) {
 						time.Sleep(50 * time.Millisecond)
 						for _, d := range l.config.Devices[:n] {
 							service.push(d)
 							time.Sleep(10 * time.Millisecond)
 						}
-						return "", nil
+						return "", fails
 					}
 				}
 				l = r.load(5, Config{
 					Link: kept, For: 10 * time.Second, Drain: time.Second, Push: service,
 					Acts: []Act{
-						{At: time.Second, Name: "all come", Calls: true, Do: push(5)},
-						{At: 3 * time.Second, Name: "they come again", Calls: true, Do: push(5 - tt.forget)},
+						{At: time.Second, Name: "all come", Calls: true, Do: push(5, nil)},
+						{At: 3 * time.Second, Name: "they come again", Calls: true, Do: push(5-tt.forget, tt.fails)},
 					},
 				})
 				defer l.Close()

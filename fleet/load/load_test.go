@@ -23,16 +23,17 @@ import (
 )
 
 // A server that stalls for two seconds shows it in the percentiles of an open loop; a closed loop, which stops asking
-// while nobody answers, hides it (HST-126).
+// while nobody answers, hides it (HST-126). There are fewer devices than arrivals in that time: a fifth of all arrivals are late,
+// though most of their requests are sent when it is over, so that a latency from the moment of sending would show a twentieth.
 func TestHST126StallShows(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		config   Config
-		from, to time.Duration // p99
+		p90, p99 [2]time.Duration // between
 	}{
-		{"open loop", Config{Pace: Constant(20, 10*time.Second)}, 1900 * time.Millisecond, 2100 * time.Millisecond},
-		{"by chance", Config{Pace: Constant(20, 10*time.Second).Poisson(1)}, 1700 * time.Millisecond, 2100 * time.Millisecond},
-		{"closed loop", Config{Closed: 2, For: 10 * time.Second}, 5 * time.Millisecond, 10 * time.Millisecond},
+		{"open loop", Config{Pace: Constant(20, 10*time.Second)}, [...]time.Duration{900 * time.Millisecond, 1100 * time.Millisecond}, [...]time.Duration{1900 * time.Millisecond, 2100 * time.Millisecond}},
+		{"by chance", Config{Pace: Constant(20, 10*time.Second).Poisson(1)}, [...]time.Duration{700 * time.Millisecond, 1300 * time.Millisecond}, [...]time.Duration{1700 * time.Millisecond, 2100 * time.Millisecond}},
+		{"closed loop", Config{Closed: 2, For: 10 * time.Second}, [...]time.Duration{5 * time.Millisecond, 10 * time.Millisecond}, [...]time.Duration{5 * time.Millisecond, 10 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestHST126StallShows(t *testing.T) {
 				})
 				defer r.close()
 				tt.config.Link = kept
-				l := r.load(60, tt.config)
+				l := r.load(10, tt.config)
 				defer l.Close()
 				if _, err := l.Enrol(t.Context()); err != nil {
 					t.Fatal(err)
@@ -55,9 +56,10 @@ func TestHST126StallShows(t *testing.T) {
 					t.Fatal(err)
 				}
 				all := l.total()
-				p99 := time.Duration(all.answers(true).ValueAtQuantile(99)) * time.Microsecond
-				if p99 < tt.from || p99 > tt.to {
-					t.Errorf("p99 %v, want between %v and %v", p99, tt.from, tt.to)
+				for q, want := range map[float64][2]time.Duration{90: tt.p90, 99: tt.p99} {
+					if got := time.Duration(all.answers(true).ValueAtQuantile(q)) * time.Microsecond; got < want[0] || got > want[1] {
+						t.Errorf("p%v is %v, want between %v and %v", q, got, want[0], want[1])
+					}
 				}
 				if s := all.sessions; s.started != l.offered.Load() || s.done != s.started {
 					t.Errorf("%d offered, %+v", l.offered.Load(), s)
