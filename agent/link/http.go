@@ -296,7 +296,7 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 	config := &tls.Config{
 		ServerName: host, InsecureSkipVerify: true, VerifyConnection: trust.verify(host, l.config.Now), // at resumed handshakes too
 		Time: l.config.Now, MinVersion: tls.VersionTLS12,
-		CurvePreferences: l.config.Curves, ClientSessionCache: l.sessions.of(c.device.Number(), client), NextProtos: []string{"http/1.1"},
+		CurvePreferences: l.config.Curves, ClientSessionCache: l.sessionsOf(c.device.Number(), client), NextProtos: []string{"http/1.1"},
 	}
 	if client != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // not when resumed

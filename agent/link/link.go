@@ -40,11 +40,12 @@ type Config struct {
 	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.
 	Factory func(udid string) (certs.Signer, error)
 
-	Sessions int           // devices whose latest TLS session is remembered for resumption; 0: none
-	Curves   []tls.CurveID // nil: X25519 alone, cheaper than Go's hybrid default (a report should say so)
-	KeepOpen bool          // keep a device's connection for its next conversation, until [Link.Close]
-	Timeout  time.Duration // for one request with its connection, on the real clock; 0: 30 s
-	MaxBody  int64         // bytes of an answer that are read; 0: 16 MiB (HST-120)
+	Sessions int                          // devices whose latest TLS session is remembered for resumption; 0: none
+	Resumes  func(d protocol.Device) bool // whose; nil: any
+	Curves   []tls.CurveID                // nil: X25519 alone, cheaper than Go's hybrid default (a report should say so)
+	KeepOpen bool                         // keep a device's connection for its next conversation, until [Link.Close]
+	Timeout  time.Duration                // for one request with its connection, on the real clock; 0: 30 s
+	MaxBody  int64                        // bytes of an answer that are read; 0: 16 MiB (HST-120)
 
 	// Before is called before each request, and may wait; nil: nobody. A SCEP enrolment counts as one request.
 	Before  func(ctx context.Context, d protocol.Device, s dialect.Step)

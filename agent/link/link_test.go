@@ -149,6 +149,17 @@ func TestResumption(t *testing.T) {
 	}
 }
 
+// Only devices that are to take up their sessions do.
+func TestResumes(t *testing.T) {
+	s := serve(t, nil)
+	l := s.link(Config{Sessions: 10, Resumes: func(d protocol.Device) bool { return d == 2 }})
+	for n := 1; n <= 2; n++ {
+		if r := s.converse(l, s.enrolled(l, n), dialect.Pushed); r.Resumed != (n == 2) {
+			t.Errorf("device %d resumed: %v", n, r.Resumed)
+		}
+	}
+}
+
 func TestKeepOpen(t *testing.T) {
 	s := serve(t, nil)
 	var watched record

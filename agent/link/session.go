@@ -26,6 +26,14 @@ type session struct {
 	state    *tls.ClientSessionState
 }
 
+// sessionsOf returns the cache that one connection of d uses; nil when nothing is remembered.
+func (l *Link) sessionsOf(d protocol.Device, certificate []byte) tls.ClientSessionCache {
+	if resumes := l.config.Resumes; resumes != nil && !resumes(d) {
+		return nil
+	}
+	return l.sessions.of(d, certificate)
+}
+
 // of returns the cache that one connection uses; nil when nothing is remembered. A session of another identity is not
 // found: it would present the old certificate after a renewal.
 func (s *sessions) of(d protocol.Device, certificate []byte) tls.ClientSessionCache {

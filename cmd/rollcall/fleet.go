@@ -56,6 +56,7 @@ type targetFlags struct {
 	apnsListen, apnsCA                string
 	sources                           int
 	users                             bool
+	enrolled                          bool // all devices are, already
 	timeout                           time.Duration
 }
 
@@ -133,7 +134,10 @@ func (f *targetFlags) aim(ctx context.Context, owned []string) (*aim, error) {
 	if err := a.administration(); err != nil {
 		return nil, err
 	}
-	if f.identity == "scep" {
+	switch {
+	case f.enrolled:
+		return a, nil
+	case f.identity == "scep":
 		a.keys, err = transportKeys()
 		return a, err
 	}

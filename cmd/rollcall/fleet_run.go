@@ -128,6 +128,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if err := f.places(p); err != nil {
 		return err
 	}
+	f.enrolled = f.from != ""
 	a, err := f.aim(ctx, p.IOwn)
 	if err != nil {
 		return err
@@ -380,8 +381,9 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 	}
 	c.Link = a.link(f.sources)
 	c.Link.KeepOpen = kept
-	if arrival.Handshakes == plan.Resumed {
+	if arrival.Handshakes != plan.Full {
 		c.Link.Sessions = len(c.Devices)
+		c.Link.Resumes = func(d protocol.Device) bool { return arrival.Handshakes.Resumes(uint32(d)) }
 	}
 	return c, nil
 }
@@ -423,6 +425,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	setting := load.Setting{
 		Command: "fleet run", Target: f.target, Server: f.kind, Identity: f.identity, SharedHost: a.shared, Sources: f.sources, Seed: p.Seed, Limits: p.Limits,
 		Authentication: map[string]string{"mtls": "mutual TLS", "signature": "Mdm-Signature", "header": "header"}[f.auth],
+		Handshakes:     p.Arrival.Handshakes.String(),
 		KeyExchange:    map[string]string{"x25519": "X25519", "hybrid": "X25519MLKEM768"}[f.exchange],
 		Title:          fmt.Sprintf("%s: %d devices on %s", p.Name, len(c.Devices), f.target), Baseline: earlier,
 	}

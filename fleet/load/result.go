@@ -29,7 +29,7 @@ type Section struct {
 	Authentication string  `json:"authentication" jsonschema:"enum=mutual TLS,enum=Mdm-Signature,enum=header"`
 	WokenBy        string  `json:"woken_by" jsonschema:"enum=themselves,enum=push"`
 	Connections    string  `json:"connections" jsonschema:"enum=closed after the empty answer,enum=kept"`
-	Handshakes     string  `json:"handshakes" jsonschema:"enum=full,enum=resumed"`
+	Handshakes     string  `json:"handshakes" jsonschema_description:"full, resumed, or the share of devices that resumed, such as 70% resumed"`
 	KeyExchange    string  `json:"key_exchange"`
 	Sources        int     `json:"source_addresses"`
 	Think          float64 `json:"think_ms" jsonschema_description:"planned from a step of a conversation to the next"`
@@ -74,6 +74,7 @@ type Setting struct {
 	Authentication string
 	SharedHost     bool
 	Sources        int
+	Handshakes     string // empty: full or resumed, as the link has it
 	KeyExchange    string
 	Seed           uint64
 	Title          string
@@ -163,6 +164,9 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 	}
 	if c.Closed > 0 {
 		x.Pace = fmt.Sprintf("%d devices at a time, each again as soon as it was answered, for %s", c.Closed, plan.Duration(c.For))
+	}
+	if s.Handshakes != "" {
+		x.Handshakes = s.Handshakes
 	}
 	if e.Devices > 0 {
 		x.Enrolment = e

@@ -21,7 +21,7 @@ type Arrival struct {
 	Everyone    *Wave      `yaml:"everyone" jsonschema_description:"every device checks in once, beside the rate"`
 	Poisson     bool       `yaml:"poisson" jsonschema_description:"arrivals by chance at that rate, not evenly"`
 	Think       Duration   `yaml:"think" jsonschema_description:"planned from a step of a conversation to the next; default 100ms"`
-	Handshakes  Handshakes `yaml:"handshakes" jsonschema_description:"full: each connection makes its own TLS session; resumed: it takes up the latest; default full"`
+	Handshakes  Handshakes `yaml:"handshakes" jsonschema_description:"full: each connection makes its own TLS session; resumed: it takes up the latest; 70% resumed: so many devices do; default full"`
 	Connections Keeping    `yaml:"connections" jsonschema_description:"closed: after the empty answer, as real devices do; kept: for the next check-in; default closed"`
 	Retries     bool       `yaml:"retries" jsonschema_description:"devices that were turned away come again when they would; default: they come when it is their turn"`
 	Drain       Duration   `yaml:"drain" jsonschema_description:"how long what is under way at the end may take; default 30s"`
@@ -79,24 +79,55 @@ func (PerSecond) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Pattern: `^[0-9.]+/(s|m|h)$`, Description: "a number of arrivals in a time, such as 500/s"}
 }
 
-// Handshakes is how a device's TLS sessions begin.
-type Handshakes uint8
+// Handshakes is the share of devices that take up their latest TLS session when they connect; the others make a new one each
+// time, as all do at first.
+type Handshakes Share
 
-// The ways.
+// All devices in one way.
 const (
-	Full Handshakes = iota + 1
-	Resumed
+	Full    Handshakes = 0
+	Resumed            = Handshakes(Whole)
 )
 
-var handshakeNames = []string{"", "full", "resumed"}
+func (h Handshakes) String() string {
+	switch h {
+	case Full:
+		return "full"
+	case Resumed:
+		return "resumed"
+	}
+	return Share(h).String() + resumedShare
+}
 
-func (h Handshakes) String() string { return handshakeNames[h] }
+const resumedShare = " resumed"
+
+// Resumes tells whether the device of a number, from 1 on, takes up sessions. Of any many numbers in a row, the share do.
+func (h Handshakes) Resumes(n uint32) bool {
+	const golden = 2654435769 // of 2^32: multiples of it are spread evenly
+	return uint64(n*golden)*uint64(Whole)>>32 < uint64(h)
+}
 
 // MarshalText gives what String gives.
 func (h Handshakes) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// UnmarshalText takes full and resumed.
-func (h *Handshakes) UnmarshalText(b []byte) error { return word((*uint8)(h), handshakeNames, b) }
+// UnmarshalText takes full, resumed, and a share such as 70% resumed.
+func (h *Handshakes) UnmarshalText(b []byte) error {
+	share, mixed := strings.CutSuffix(string(b), resumedShare)
+	switch {
+	case string(b) == Full.String():
+		*h = Full
+	case string(b) == Resumed.String():
+		*h = Resumed
+	case !mixed || (*Share)(h).UnmarshalText([]byte(share)) != nil:
+		return errors.New("want full, resumed, or a share such as 70% resumed")
+	}
+	return nil
+}
+
+// JSONSchema describes the text.
+func (Handshakes) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Pattern: "^(full|resumed|" + sharePattern + resumedShare + ")$", Description: "full, resumed, or a share such as 70% resumed"}
+}
 
 // Keeping is what becomes of a connection after a conversation.
 type Keeping uint8

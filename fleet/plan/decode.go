@@ -290,7 +290,7 @@ func words(t reflect.Type) []string {
 	case reflect.TypeFor[Consent]():
 		return consentNames[1:]
 	case reflect.TypeFor[Handshakes]():
-		return handshakeNames[1:]
+		return []string{Full.String(), Resumed.String()}
 	case reflect.TypeFor[Keeping]():
 		return keepingNames[1:]
 	}

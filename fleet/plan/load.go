@@ -153,9 +153,6 @@ func (p *Plan) fill() {
 		}
 		or(&a.Think, Duration(100*time.Millisecond))
 		or(&a.Drain, Duration(30*time.Second))
-		if a.Handshakes == 0 {
-			a.Handshakes = Full
-		}
 		if a.Connections == 0 {
 			a.Connections = Closed
 		}

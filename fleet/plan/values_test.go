@@ -125,3 +125,27 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestHandshakes(t *testing.T) {
+	for text, want := range map[string]int{"full": 0, "resumed": 1000, "70% resumed": 700, "0.5% resumed": 5} {
+		var h Handshakes
+		if err := h.UnmarshalText([]byte(text)); err != nil || h.String() != text {
+			t.Errorf("%s is read as %s, %v", text, h, err)
+		}
+		got := 0
+		for n := range uint32(1000) {
+			if h.Resumes(n + 1) {
+				got++
+			}
+		}
+		if d := got - want; d < -3 || d > 3 || want == 1000 && d != 0 || want == 0 && d != 0 {
+			t.Errorf("%s: %d of 1000 devices resume, want %d", text, got, want)
+		}
+	}
+	for _, text := range []string{"", "half", "70%", "101% resumed", "% resumed", "70%resumed"} {
+		var h Handshakes
+		if err := h.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is read as %s", text, h)
+		}
+	}
+}
