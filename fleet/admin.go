@@ -125,7 +125,7 @@ func (f *Fleet) failUpload(ctx context.Context, c plan.Certificate) error {
 	case !refused:
 		return fmt.Errorf("upload a push certificate: %w", err)
 	}
-	f.outcome = fmt.Sprintf("Refused by %s: %s.", no.Rule, no.Message)
+	f.outcome = en.Say("Refused by %s: %s.", no.Rule, no.Message)
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certif
 		topic += "-2"
 		f.mu.Lock()
 		f.strands()
-		f.outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", f.managed)
+		f.outcome = en.Say("It strands the %d devices that are enrolled.", f.managed)
 		f.mu.Unlock()
 	}
 	if _, err := f.upload(ctx, slot, topic, year); err != nil {

@@ -1,12 +1,14 @@
 package fleet
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 func TestSay(t *testing.T) {
@@ -138,6 +140,33 @@ func TestShort(t *testing.T) {
 	} {
 		if got := short(plan.Duration(d)); got != want {
 			t.Errorf("%s is told as %s, want %s", d, got, want)
+		}
+	}
+}
+
+// What the ready plans do is retold in Dutch without a word left over.
+func TestActsAreRetoldInDutch(t *testing.T) {
+	english := regexp.MustCompile(`(?i)\b(the|and|devices?|which|with|they|are|were|not|by|to|from|users?|get|lose|all|enrol|within)\b`)
+	for _, name := range plan.BuiltIns() {
+		p, err := plan.BuiltIn(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Cast{Plan: p, Population: &population.Population{Devices: []population.Device{{}}}}
+		var all []Words
+		for i := range p.Timeline {
+			all = append(all, c.Say(&p.Timeline[i]))
+		}
+		for i := range p.Faults {
+			begins, ends := SayFault(&p.Faults[i])
+			all = append(all, begins, ends)
+		}
+		for _, w := range all {
+			for _, said := range []string{w.Name, w.Text} {
+				if got := lang.Dutch.Retell(said); english.MatchString(got) || got == said && said != "" {
+					t.Errorf("%s: %q is retold as %q", name, said, got)
+				}
+			}
 		}
 	}
 }

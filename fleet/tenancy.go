@@ -109,9 +109,9 @@ func (f *Fleet) setAuthority(ctx context.Context, now protocol.Time, t Tenancy, 
 	if _, added := s.Set.Authority(); added {
 		f.owner = protocol.Intune
 	}
-	f.outcome = fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
+	f.outcome = en.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", p.Enrolled, p.Pending, p.Stale, p.NeedsSupport)
 	if p.OpensGap {
-		f.outcome += " The gap opens: Apple devices get 503."
+		f.outcome += " " + en.Say("The gap opens: Apple devices get 503.")
 	}
 	if f.changed != nil {
 		f.changed(now, &p)
@@ -155,7 +155,7 @@ func (f *Fleet) supportMove(ctx context.Context, t Tenancy, whom plan.Target, sa
 			moved++
 		}
 	}
-	f.outcome = fmt.Sprintf("%d of them are to move.", moved)
+	f.outcome = en.Say("%d of them are to move.", moved)
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (f *Fleet) waves(a *plan.Action, salt uint64, holders population.Holders) (
 	}
 	waves, total := f.cast.Waves(a, salt, holders)
 	acts := []act{{at: f.start.Add(time.Duration(a.At)), Words: f.cast.Say(a), do: func(context.Context, protocol.Time) error {
-		f.outcome = fmt.Sprintf("They are %d users.", total)
+		f.outcome = en.Say("They are %d users.", total)
 		return nil
 	}}}
 	for _, w := range waves {

@@ -14,6 +14,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
@@ -150,7 +151,7 @@ func (p *player) found(ctx context.Context) error {
 			k.moments.add(moment{at: p.start.Add(stays), device: at.index, kind: returns, why: absence})
 		}
 	}
-	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: "They enrolled in the eight hours before, each registered with the authority that manages it."})
+	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
 	return nil
 }
 
@@ -275,7 +276,7 @@ func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certi
 	}
 	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
 	if c == plan.OtherTopic {
-		outcome = fmt.Sprintf("It strands the %d devices that are enrolled.", n)
+		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
 	}
 	if g := len(p.gaps); g > 0 && p.gaps[g-1].Closed == 0 {
 		p.gaps[g-1].Closed = now
@@ -312,7 +313,7 @@ func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certi
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Refused by %s.", refusals[0].Rule), nil
+	return lang.English.Say("Refused by %s.", refusals[0].Rule), nil
 }
 
 // setAuthority asks what the change would do, and confirms it (AUTH-35). What any partition's server refuses, the tenant's does.
@@ -342,9 +343,9 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	for _, pre := range previews {
 		enrolled, moves, anew, stay = enrolled+pre.Enrolled, moves+pre.Pending, anew+pre.Stale, stay+pre.NeedsSupport
 	}
-	outcome := fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", enrolled, moves, anew, stay)
+	outcome := lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", enrolled, moves, anew, stay)
 	if previews[0].OpensGap {
-		outcome += " The gap opens: Apple devices get 503."
+		outcome += " " + lang.English.Say("The gap opens: Apple devices get 503.")
 		if g := len(p.gaps); g == 0 || p.gaps[g-1].Closed != 0 {
 			p.gaps = append(p.gaps, fleet.Gap{Opened: now})
 		}

@@ -15,8 +15,8 @@ import (
 func (a *Answers) Story(l lang.Language, names *population.Population) *report.Story {
 	s := &report.Story{
 		Language: l, Headline: a.headline(l), Title: a.title(l), Start: a.Start.Time(), Until: a.End.Sub(a.Start),
-		Lead: a.lead(l, names), Findings: a.Findings(l), Figures: a.figures(l), Charts: a.charts(l), Spans: a.spans(l),
-		PlanName: a.Plan.Name, NotShown: a.notShown(l), Rules: rulesIn(l),
+		Lead: a.lead(l, names), Findings: a.Findings(l), Figures: a.figures(l), Charts: a.charts(l), Spans: a.spans(l), Acts: a.acts(l),
+		PlanName: a.Plan.Name, Plan: a.Plan.Source(), NotShown: a.notShown(l), Rules: rulesIn(l),
 	}
 	s.Tables = a.moveTables(l)
 	s.Tables = append(s.Tables, a.bareTable(l), a.strandedTable(l))
@@ -188,6 +188,18 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 		}
 	}
 	return charts
+}
+
+// acts are what the plan did.
+func (a *Answers) acts(l lang.Language) (acts []report.Act) {
+	for _, x := range a.Acts {
+		act := report.Act{At: x.At.Sub(a.Start), Title: l.Retell(x.Name), Text: l.Retell(x.Text), Mark: !x.Fault}
+		if x.Rule != "" {
+			act.Rules = []string{string(x.Rule)}
+		}
+		acts = append(acts, act)
+	}
+	return acts
 }
 
 // spans are the times when the push gap was open.

@@ -54,7 +54,7 @@ func (l Language) Say(key Key, args ...any) string {
 
 var printers = sync.OnceValue(func() (all [len(tags)]*message.Printer) {
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
-	for _, p := range pairs() {
+	for _, p := range pairs("*") {
 		for i, text := range p {
 			if err := b.Set(tags[i], p[English], compile(text)); err != nil {
 				panic(fmt.Sprintf("catalogue: %q: %v", text, err)) // it is ours, and the tests read all of it
@@ -70,9 +70,9 @@ var printers = sync.OnceValue(func() (all [len(tags)]*message.Printer) {
 //go:embed catalogue
 var catalogue embed.FS
 
-// pairs reads the catalogue: one sentence in all languages each.
-func pairs() (all [][len(tags)]string) {
-	files, err := fs.Glob(catalogue, "catalogue/*.txt")
+// pairs reads the catalogue, or one file of it: one sentence in all languages each.
+func pairs(file string) (all [][len(tags)]string) {
+	files, err := fs.Glob(catalogue, "catalogue/"+file+".txt")
 	if err != nil {
 		panic(err)
 	}
