@@ -150,6 +150,12 @@ func (d *Device) Due() protocol.Time {
 // Drops returns when profiles of the authority before leave d by themselves, on the network or not (AUTH-27); 0: none will.
 func (d *Device) Drops() protocol.Time { return d.drops }
 
+// Expire has them leave when their time is over, as a [Tick] does, and starts no conversation: d is off the network.
+func (d *Device) Expire(now protocol.Time, out *Actions) {
+	out.List = out.List[:0]
+	d.expire(now, out)
+}
+
 // Step tells d what happened at now and overwrites out with what d wants done. A steady check-in
 // allocates nothing. An event that does not fit (an answer to nothing, a wake-up of a device that is off or
 // not managed) changes nothing.

@@ -125,6 +125,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	f.note(now, i, Returned, "")
 	f.plug(i)
 	if due := d.apple.Due(); due != 0 && due <= now {
+		d.due = now
 		f.at(i, now, acts, 0)
 	}
 }

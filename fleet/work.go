@@ -86,11 +86,13 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 		f.moves(i, now, m)
 	case d.apple == nil:
 	case m.kind == acts:
-		if d.due == m.at {
+		switch {
+		case d.due != m.at:
+		case d.away == 0:
 			d.due = 0
-			if d.away == 0 {
-				add(jobs, i, job{why: dialect.Scheduled})
-			}
+			add(jobs, i, job{why: dialect.Scheduled})
+		default:
+			f.expire(i, now)
 		}
 	case d.away != 0:
 		if m.kind == enrols || m.kind == unenrols || m.kind == reenrols {
@@ -292,6 +294,17 @@ func (f *Fleet) schedule(i int) {
 	if due := d.apple.Due(); due != 0 && due != d.due {
 		d.due = due
 		f.at(i, due, acts, 0)
+	}
+}
+
+// expire is all that device i does by itself while it is off the network: it drops what its seven days end (AUTH-27). f.mu is held.
+func (f *Fleet) expire(i int, now protocol.Time) {
+	d := &f.devices[i]
+	if dropped := d.apple.Expire(now); dropped > 0 {
+		f.note(now, i, Outlived, strconv.Itoa(dropped))
+	}
+	if d.due = d.apple.Drops(); d.due != 0 {
+		f.at(i, d.due, acts, 0)
 	}
 }
 

@@ -146,6 +146,19 @@ func (d *Apple) Phase() agent.Phase { return d.core.Phase() }
 // not poll: only a retry, a token that changed, the end of a NotNow or of the old authority's profiles is ever due.
 func (d *Apple) Due() protocol.Time { return d.core.Due() }
 
+// Drops returns when profiles of the authority before leave the device by themselves (AUTH-27); 0: none will.
+func (d *Apple) Drops() protocol.Time { return d.core.Drops() }
+
+// Expire has them leave a device that is off the network, and returns how many did.
+func (d *Apple) Expire(now protocol.Time) (dropped int) {
+	var out agent.Actions
+	d.core.Expire(now, &out)
+	for i := range out.List {
+		d.dropped(out.List[i].Profile)
+	}
+	return len(out.List)
+}
+
 // Owes tells whether the server has still to confirm something: a TokenUpdate, a report or a renewed identity.
 func (d *Apple) Owes() bool { return d.core.Owes() }
 

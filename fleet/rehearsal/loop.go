@@ -380,9 +380,8 @@ func (l *Loop) Run(until protocol.Time) error {
 			again = l.now.Add(time.Second) // what could not be done now is tried later
 			continue
 		}
-		drops := l.devices[d.Device].Drops()
-		if l.places[d.Device].away && (drops == 0 || drops > l.now) { // it acts when it is back
-			l.due.Set(d.Device, drops)
+		if l.places[d.Device].away { // it acts when it is back
+			l.expire(int(d.Device))
 			continue
 		}
 		l.due.Set(d.Device, 0)
@@ -392,6 +391,17 @@ func (l *Loop) Run(until protocol.Time) error {
 	}
 	l.now = max(l.now, until)
 	return nil
+}
+
+// expire is all that a device does by itself while it is off the network: it drops what its seven days end (AUTH-27).
+func (l *Loop) expire(i int) {
+	d := &l.devices[i]
+	d.Expire(l.now, &l.actions)
+	l.due.Set(uint32(i), d.Drops())
+	if dropped := len(l.actions.List); dropped > 0 && l.cfg.Contact != nil {
+		l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0], Dropped: dropped}
+		l.cfg.Contact(&l.contact)
+	}
 }
 
 // ask has next be when the server has something to do. Idle counts how often in a row that was now.

@@ -203,7 +203,7 @@ func (w *twin) foretell(to string) (text string, counts map[string]int) {
 		if is&moves != 0 && lately {
 			counts["would move, reachable"]++
 		}
-		b = fmt.Appendf(b, "\n%d %s by %s to %s by %s, %b, held %v, seen lately %t, gets", i, u.registered, by, who, rule, is, w.held(u), lately)
+		b = fmt.Appendf(b, "\n%d %s by %s to %s by %s, %b, seen lately %t, gets", i, u.registered, by, who, rule, is, lately)
 		wanted := w.wanted(u)
 		for _, id := range slices.Sorted(maps.Keys(wanted)) {
 			s := wanted[id]
