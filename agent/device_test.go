@@ -404,6 +404,21 @@ func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
 			t.Errorf("due %s with nothing left to drop", due)
 		}
 	})
+	t.Run("off the network", func(t *testing.T) {
+		d := enrolled(t, protocol.Android) // which polls: it would try to talk
+		changed := start.Add(time.Hour)
+		d.Install(Profile{Name: 1})
+		step(d, changed, Event{Kind: Woken})
+		step(d, changed, Event{Kind: Answered, Reply: protocol.Reply{Notice: protocol.Notice{Epoch: 2, ChangedAt: changed}}})
+		var out Actions
+		next := d.next
+		if d.Expire(changed.Add(Grace)-1, &out); len(out.List) != 0 || d.Drops() != changed.Add(Grace) {
+			t.Errorf("a moment before: %+v, and due %s", out.List, d.Drops())
+		}
+		if d.Expire(changed.Add(Grace), &out); len(out.List) != 1 || out.List[0].Kind != Drop || len(d.Profiles()) != 0 || d.Drops() != 0 || !d.Resting() || d.next != next {
+			t.Errorf("after seven days: %+v, left %+v", out.List, d.Profiles())
+		}
+	})
 	t.Run("change before the enrolment", func(t *testing.T) {
 		d := enrolled(t, protocol.IOS)
 		d.Install(Profile{Name: 1})

@@ -313,8 +313,19 @@ func TestAUTH27OldProfilesGo(t *testing.T) {
 	if s.identifiers() != "com.example.mdm com.example.old com.example.both" {
 		t.Fatalf("installed: %s", s.identifiers())
 	}
-	if s.d.Due() != changed.Add(7*24*time.Hour) {
+	if s.d.Due() != changed.Add(7*24*time.Hour) || s.d.Drops() != s.d.Due() {
 		t.Errorf("due %s", s.d.Due())
+	}
+	kept, err := s.d.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := NewApple(s.d.Who(), iPhone, plainHabits)
+	if err := away.UnmarshalBinary(kept); err != nil {
+		t.Fatal(err)
+	}
+	if early, n := away.Expire(changed), away.Expire(away.Drops()); early != 0 || n != 1 || len(away.docs) != 1 || away.Drops() != 0 {
+		t.Errorf("off the network %d profiles leave at once and %d after seven days, %d are left; want 0, 1 and 1", early, n, len(away.docs))
 	}
 	s.now = s.d.Due()
 	if s.d.Begin(s.now, Scheduled, &s.act) || s.identifiers() != "com.example.mdm com.example.both" || s.act.Dropped != 1 {

@@ -108,7 +108,7 @@ var faults = []fault{
 	},
 	{
 		"I10", "a preview takes what is left of the authority before for unassigned", "server/preview.go",
-		"					x.Old = is.Old(a.Profile, owner)\n", "",
+		"x.Old = is.Old(a.Profile, owner)", "x.Old = is.Old(a.Profile, owner) && false",
 	},
 	{
 		"I10", "a preview counts a stale device as one that stays", "server/authority/judge.go",

@@ -172,6 +172,7 @@ func TestFall(t *testing.T) {
 		{"AUTH-52 a newer version for who stays", adding, with(of(protocol.Windows, o365, basic), gets(version(mail, 2))), version(mail, 1), authority.Fall{Effect: authority.Updated, Rule: "AUTH-52"}},
 		{"AUTH-26 left over, its namesake to come", moved, with(pc, gets(version(vpn, 2))), leftover, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-26"}},
 		{"AUTH-27 left over", moved, with(pc, gets()), leftover, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
+		{"AUTH-24 left over, stale under coexistence", adding, with(of(protocol.Windows, o365, basic), gets()), leftover, authority.Fall{Effect: authority.Removed, Rule: "AUTH-24"}},
 		{"AUTH-23 left over under coexistence", settled, with(pc, gets()), leftover, authority.Fall{Effect: authority.Removed, Rule: "AUTH-23"}},
 		{"AUTH-55 unassigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets()), vpn, authority.Fall{Effect: authority.Unassigned, Rule: "AUTH-55"}},
 		{"AUTH-55 assigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets(vpn)), vpn, authority.Fall{}},
