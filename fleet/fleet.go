@@ -201,7 +201,6 @@ const often = 4096
 // Where ctx ends first, there are none and its error.
 func Devices(ctx context.Context, p *population.Population, seed uint64) ([]*dialect.Apple, error) {
 	models := map[modelKey]*dialect.Model{}
-	habits := map[population.Habits]*dialect.Habits{}
 	devices := make([]*dialect.Apple, len(p.Devices))
 	for i := range p.Devices {
 		if i%often == 0 && ctx.Err() != nil {
@@ -213,7 +212,7 @@ func Devices(ctx context.Context, p *population.Population, seed uint64) ([]*dia
 		}
 		devices[i] = dialect.NewApple(dialect.Who{
 			Number: protocol.Device(i + 1), Seed: draw(seed, i, forDevice, 0).Uint64(), UDID: d.UDID, Serial: d.Serial, Name: d.Name,
-		}, modelOf(models, d), habitsOf(habits, d.Habits))
+		}, modelOf(models, d), HabitsOf(d.Habits))
 	}
 	return devices, nil
 }
@@ -249,26 +248,15 @@ func build(p protocol.Platform, version string) string {
 	return fmt.Sprintf("%d%c%d", line, 'A'+minor%26, 60+minor)
 }
 
-// habitsOf returns the one Habits of all devices with these.
-func habitsOf(all map[population.Habits]*dialect.Habits, h population.Habits) *dialect.Habits {
-	d := all[h]
-	if d == nil {
-		d = HabitsOf(h)
-		all[h] = d
-	}
-	return d
+// HabitsOf returns how a device with these habits behaves: the same for all of them.
+func HabitsOf(h population.Habits) *dialect.Habits {
+	return &habits[h&(population.NotNow|population.ProfileFails)]
 }
 
-// HabitsOf returns how a device with these habits behaves.
-func HabitsOf(h population.Habits) *dialect.Habits {
-	d := &dialect.Habits{}
-	if h&population.NotNow != 0 {
-		d.NotNow = notNowChance
-	}
-	if h&population.ProfileFails != 0 {
-		d.ProfileFails = profileFailsChance
-	}
-	return d
+var habits = [...]dialect.Habits{
+	population.NotNow:                           {NotNow: notNowChance},
+	population.ProfileFails:                     {ProfileFails: profileFailsChance},
+	population.NotNow | population.ProfileFails: {NotNow: notNowChance, ProfileFails: profileFailsChance},
 }
 
 // How often a device with a habit shows it, in millionths.

@@ -62,7 +62,7 @@ func (p *player) played(partial bool) (*Played, error) {
 func (k *part) closes(i int, now protocol.Time) {
 	u := &k.units[i]
 	life := &k.lives[u.device]
-	k.settle(i, k.loop.Number(i), now)
+	k.resettle(i, now)
 	life.Away = u.away != 0
 	d := k.loop.Device(i)
 	end := d.Identity().NotAfter
@@ -70,13 +70,13 @@ func (k *part) closes(i int, now protocol.Time) {
 	if p := &k.pop.Devices[u.device]; k.cast.Silent(int(u.device)) && p.CertEnd != 0 { // the export knows better than the identity that it got for the story
 		life.MustEnrol = p.CertEnd <= now
 	}
-	w := k.watch.devices[k.loop.Number(i)]
+	w := k.watch.device(k.loop.Number(i))
 	if w == nil || w.state.Life != delivery.Enrolled {
 		return
 	}
-	life.Why = k.why(life, &w.state, now)
+	life.Why = k.why(life, w.state, now)
 	for _, x := range d.Profiles() {
-		if !slices.Contains(k.world.Sets[k.world.SetOf(&w.state)].Profiles, protocol.Profile(x.Content)) && life.Redundant < 255 {
+		if !slices.Contains(k.world.Sets[k.world.SetOf(w.state)].Profiles, protocol.Profile(x.Content)) && life.Redundant < 255 {
 			life.Redundant++
 		}
 	}

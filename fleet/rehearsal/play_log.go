@@ -125,7 +125,7 @@ func (w *logWriter) take(parts []*part) error {
 		}
 	}
 	for _, k := range parts {
-		k.lines, k.text = k.lines[:0], k.text[:0]
+		k.lines, k.text = nil, nil // a change of authority fills them, and most windows leave them empty
 	}
 	w.whole = w.whole[:0]
 	return nil

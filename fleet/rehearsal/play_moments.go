@@ -144,7 +144,9 @@ func (k *part) moves(i int, now protocol.Time, m moment) error {
 		what = fleet.Returned
 	}
 	k.note(now, i, what, "", "")
-	k.watch.Reach(now, k.pop.Devices[n].UDID, u.away == 0)
+	if d := k.watch.device(k.loop.Number(i)); d != nil {
+		k.watch.reach(now, d, u.away == 0)
+	}
 	k.census.away(k.pop.Devices[n].Platform, u.away != 0)
 	return k.loop.Reach(i, u.away == 0)
 }

@@ -22,6 +22,8 @@ type part struct {
 	watch    *Watch
 	units    []unit   // by the loop's index
 	first    int      // of its users in the population
+	owned    []uint32 // devices of its users, one user after the other
+	owns     []uint32 // where in owned the devices of each user begin
 	users    int      // how many they are; at the server they have the numbers from 1 on
 	known    []uint32 // by the server's number: the loop's index plus 1
 	moments  moments  // that are to come
@@ -73,6 +75,7 @@ const (
 // open makes the devices and their server.
 func (k *part) open(ctx context.Context) (err error) {
 	k.watch = newWatch(k.line)
+	k.watch.lend = func(d protocol.Device) *delivery.State { return k.loop.store.Lend(d) }
 	var arrives func(int, *protocol.CheckIn) Passage // a device counts its requests only where a fault could strike one
 	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Server != plan.Down && f.Push == 0 }) {
 		arrives = k.arrives
@@ -88,12 +91,35 @@ func (k *part) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	k.own()
 	k.moments.grow(len(k.units))
 	for i := range k.units {
 		k.loop.Add(k.handset(int(k.units[i].device)))
 		k.begins(i)
 	}
 	return nil
+}
+
+// own notes which devices each user has.
+func (k *part) own() {
+	k.owns = make([]uint32, k.users+1)
+	for i := range k.units {
+		if d := &k.pop.Devices[k.units[i].device]; !d.Userless() {
+			k.owns[int(d.User)-k.first+1]++
+		}
+	}
+	for u := range k.users {
+		k.owns[u+1] += k.owns[u]
+	}
+	k.owned = make([]uint32, k.owns[k.users])
+	next := slices.Clone(k.owns)
+	for i := range k.units {
+		if d := &k.pop.Devices[k.units[i].device]; !d.Userless() {
+			at := &next[int(d.User)-k.first]
+			k.owned[*at] = uint32(i)
+			*at++
+		}
+	}
 }
 
 // handset is what device i of the population is to the loop. Its user's number follows in setUp.

@@ -83,7 +83,7 @@ func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event,
 		life.registers(now, before, after)
 	}
 	if out.Changed&^delivery.Wakes != 0 {
-		k.settle(i, after.Device, now)
+		k.settle(i, k.watch.device(after.Device), now)
 	}
 }
 
@@ -103,27 +103,43 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 
 // turn notes that the tenant, or the time, has changed how devices stand.
 func (k *part) turn(now protocol.Time) error {
-	k.watch.Turn(now, k.loop.Server().World())
+	k.watch.adopt(k.loop.Server().World())
 	for i := range k.units {
-		k.settle(i, k.loop.Number(i), now)
+		k.resettle(i, now)
 	}
 	return nil
 }
 
-// settle notes how device i, by its number at the server, stands from now on.
-func (k *part) settle(i int, number protocol.Device, now protocol.Time) {
+// turnUsers notes that these users of the partition, ascending, have other licences, and nobody else.
+func (k *part) turnUsers(now protocol.Time, users []int) {
+	k.watch.adopt(k.loop.Server().World())
+	for _, u := range users {
+		for _, i := range k.owned[k.owns[u-k.first]:k.owns[u-k.first+1]] {
+			k.resettle(int(i), now)
+		}
+	}
+}
+
+func (k *part) resettle(i int, now protocol.Time) {
+	d := k.watch.device(k.loop.Number(i))
+	if d != nil {
+		k.watch.settle(now, d)
+	}
+	k.settle(i, d, now)
+}
+
+// settle notes how device i stands from now on, as the watch has it; d nil: the server never heard of it.
+func (k *part) settle(i int, d *watched, now protocol.Time) {
 	u := &k.units[i]
-	p := k.pop.Devices[u.device].Platform
 	life := &k.lives[u.device]
 	k.accrue(u, life, now)
 	var s Standing
-	enrolled := false
-	w := k.watch.devices[number]
-	if w != nil && k.watch.world != nil && w.state.Life == delivery.Enrolled {
-		enrolled = true
-		s = k.watch.standing(now, w)
+	enrolled := d != nil && d.state.Life == delivery.Enrolled
+	if enrolled {
+		s = d.stands
 	}
 	if s != life.Standing || enrolled != life.Enrolled {
+		p := k.pop.Devices[u.device].Platform
 		k.census.add(p, &life.Standing, life.Enrolled, ^uint32(0))
 		k.census.add(p, &s, enrolled, 1)
 		life.Standing, life.Enrolled = s, enrolled
@@ -133,8 +149,8 @@ func (k *part) settle(i int, number protocol.Device, now protocol.Time) {
 	}
 	u.lacks = 0
 	if enrolled {
-		life.Registered = w.state.Registered
-		u.lacks = (k.due(&w.state) | u.lost) &^ k.has(i, &w.state, now)
+		life.Registered = d.state.Registered
+		u.lacks = (k.due(d.state) | u.lost) &^ k.has(i, d.state, now)
 	}
 }
 
@@ -288,17 +304,17 @@ func (k *part) gone(i int, now protocol.Time, what fleet.What) {
 // changed sees that other profiles are on device i than before.
 func (k *part) changed(i int, now protocol.Time) {
 	u := &k.units[i]
-	w := k.watch.devices[k.loop.Number(i)]
+	w := k.watch.device(k.loop.Number(i))
 	if w == nil || k.watch.world == nil {
 		return
 	}
-	has := k.has(i, &w.state, now)
+	has := k.has(i, w.state, now)
 	if !k.waived {
 		u.lost |= u.had &^ has
 	}
 	u.lost &^= has
 	u.had = has
-	k.settle(i, k.loop.Number(i), now)
+	k.settle(i, w, now)
 }
 
 // minuteOf is the minute of the story that now is in, of those since the last window.

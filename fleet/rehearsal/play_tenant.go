@@ -177,31 +177,34 @@ func (k *part) addUsers(ctx context.Context, users []target.User) error {
 	return err
 }
 
-// relicense gives the users the licences that they have there, where they have others now.
+// relicense gives the users, of the population from k.first on, the licences that they have there, where they have others now.
 func (k *part) relicense(ctx context.Context, users []target.User) error {
 	var list []server.Licence
+	var whom []int
 	for i := range users {
 		u := &users[i]
 		if is, ok := k.loop.Server().UserByUPN(u.UPN); ok && (is.IntuneLicence != u.IntuneLicence || is.CoManaged != u.CoManaged) {
 			list = append(list, server.Licence{UPN: u.UPN, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium})
+			whom = append(whom, k.first+i)
 		}
 	}
-	return k.license(ctx, k.now, list)
+	return k.license(ctx, k.now, list, whom)
 }
 
-// license says what some users hold from now on.
-func (k *part) license(ctx context.Context, now protocol.Time, list []server.Licence) error {
+// license says what some users hold from now on. Where devices would end without profiles the server wants the preview of it.
+func (k *part) license(ctx context.Context, now protocol.Time, list []server.Licence, users []int) error {
 	if len(list) == 0 {
 		return nil
 	}
 	s := k.loop.Server()
-	pre, err := s.PreviewLicences(ctx, now, list)
-	if err == nil {
-		_, err = s.SetLicences(ctx, now, planner, list, pre.ID)
+	pre, err := s.SetLicences(ctx, now, planner, list, "")
+	if errors.Is(err, protocol.RulePreview) {
+		pre, err = s.SetLicences(ctx, now, planner, list, pre.ID)
 	}
 	if err != nil {
 		return fmt.Errorf("licences of %d users: %w", len(list), err)
 	}
+	k.turnUsers(now, users)
 	k.previewed(now, pre)
 	return nil
 }
@@ -215,17 +218,13 @@ func (p *player) licensing(a *plan.Action, salt uint64, holders population.Holde
 	}}}
 	for _, w := range waves {
 		acts = append(acts, act{at: p.start.Add(w.At), do: func(ctx context.Context, now protocol.Time) (string, error) {
-			lists := make([][]server.Licence, len(p.parts))
+			lists, users := make([][]server.Licence, len(p.parts)), make([][]int, len(p.parts))
 			for i, u := range w.Users {
 				l, k := &w.Licences[i], p.partOf(u, len(p.parts))
 				lists[k] = append(lists[k], server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium})
+				users[k] = append(users[k], u)
 			}
-			return "", p.each(ctx, func(k *part, ctx context.Context) error {
-				if err := k.license(ctx, now, lists[k.number]); err != nil || lists[k.number] == nil {
-					return err
-				}
-				return k.turn(now)
-			})
+			return "", p.each(ctx, func(k *part, ctx context.Context) error { return k.license(ctx, now, lists[k.number], users[k.number]) })
 		}})
 	}
 	return acts
@@ -331,9 +330,14 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	if err == nil {
 		err = p.each(ctx, func(k *part, ctx context.Context) error {
 			shown := previews[k.number]
-			_, err := k.loop.Server().SetAuthority(ctx, now, planner, change, shown.ID, shown.Stranded)
+			if _, err := k.loop.Server().SetAuthority(ctx, now, planner, change, shown.ID, shown.Stranded); err != nil {
+				return err
+			}
+			if err := k.turn(now); err != nil {
+				return err
+			}
 			k.previewed(now, shown)
-			return err
+			return nil
 		})
 	}
 	if err != nil {
@@ -372,8 +376,8 @@ func (p *player) assign(ctx context.Context, now protocol.Time, a *plan.Assignme
 	return p.each(ctx, func(k *part, ctx context.Context) error {
 		s := k.loop.Server()
 		c := server.ProfileChange{Name: a.Assign, Family: family, Identifier: identifier, Payload: document, Groups: []string{a.Group}}
-		pre, err := s.PreviewProfile(ctx, now, c)
-		if err == nil {
+		pre, err := s.PutProfile(ctx, now, planner, c, "")
+		if errors.Is(err, protocol.RulePreview) {
 			_, err = s.PutProfile(ctx, now, planner, c, pre.ID)
 		}
 		if err != nil {
@@ -388,8 +392,8 @@ func (p *player) unassign(ctx context.Context, now protocol.Time, a *plan.Assign
 	return p.each(ctx, func(k *part, ctx context.Context) error {
 		s := k.loop.Server()
 		r := server.ProfileRemoval{Name: a.Unassign, Groups: []string{a.Group}}
-		pre, err := s.PreviewRemoval(ctx, now, r)
-		if err == nil {
+		pre, err := s.TakeProfile(ctx, now, planner, r, "")
+		if errors.Is(err, protocol.RulePreview) {
 			_, err = s.TakeProfile(ctx, now, planner, r, pre.ID)
 		}
 		if err != nil {
@@ -418,7 +422,6 @@ func (p *player) supportMove(ctx context.Context, now protocol.Time, whom plan.T
 
 // previewed holds what a change was said to do against the devices as they stand right after it (I10).
 func (k *part) previewed(now protocol.Time, pre *server.Preview) {
-	k.watch.Turn(now, k.loop.Server().World())
 	of := target.Preview{Enrolled: pre.Enrolled, Pending: pre.Pending, Stale: pre.Stale, Blocked: pre.Blocked}
 	for i := range pre.Devices {
 		if d := &pre.Devices[i]; d.Concerned() && len(of.Devices) < named {

@@ -55,7 +55,7 @@ func (s *Standing) count(d *report.Devices) {
 }
 
 func (w *Watch) standing(now protocol.Time, d *watched) Standing {
-	s, world := &d.state, w.world
+	s, world := d.state, w.world
 	u := world.User(s.User)
 	v := Standing{Moved: d.moved, Reregistered: d.again, Unlicensed: unlicensed(world, s, u)}
 	if u != nil { // a userless device is neither, for nothing moves it by itself
@@ -67,7 +67,7 @@ func (w *Watch) standing(now protocol.Time, d *watched) Standing {
 	userless := u == nil && !s.Support && belongs(world, s, &anybody) != s.Registered
 	over := (v.Pending || userless) && mustEnrol(now, s)
 	v.NeedsSupport = userless && !over && !other // the first reason counts
-	v.Stranded = over || other || userless || v.Pending && w.over && gone(now, w.away[d.id])
+	v.Stranded = over || other || userless || v.Pending && w.over && gone(now, d.away)
 	return v
 }
 
@@ -129,14 +129,14 @@ func held(now protocol.Time, world *delivery.World, s *delivery.State) bool {
 // that was lost, and a step of a driven clock.
 const bound = 8*time.Hour + agent.LastRetry + 10*time.Minute
 
-// settle notes since when the device should have moved, and could.
+// settle notes how the device stands, and since when it should have moved, and could.
 func (w *Watch) settle(now protocol.Time, d *watched) {
-	s := &d.state
-	could := s.Life == delivery.Enrolled && w.away[d.id] == 0 && s.Push.Token != nil && !s.Push.Unreachable && !mustEnrol(now, s)
-	if could {
-		v := w.standing(now, d)
-		could = (v.Pending || v.Stale || s.Support && !held(now, w.world, s)) && !v.Blocked && !v.Stranded
+	s, v := d.state, &d.stands
+	if *v = (Standing{}); s.Life == delivery.Enrolled {
+		*v = w.standing(now, d)
 	}
+	could := s.Life == delivery.Enrolled && d.away == 0 && s.Push.Token != nil && !s.Push.Unreachable && !mustEnrol(now, s) &&
+		(v.Pending || v.Stale || s.Support && !held(now, w.world, s)) && !v.Blocked && !v.Stranded
 	switch {
 	case !could:
 		d.since = 0
@@ -156,13 +156,23 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 	if w.world == world {
 		return
 	}
+	w.adopt(world)
+	for d := range w.all() {
+		w.settle(now, d)
+	}
+}
+
+// adopt takes world for that of the tenant, and notes whom it strands.
+func (w *Watch) adopt(world *delivery.World) {
 	cuts := w.world != nil && w.world.Push.Topic != "" && world.Push.Topic != w.world.Push.Topic
 	w.world = world
-	for _, d := range w.devices {
-		if s := &d.state; cuts && s.Life == delivery.Enrolled && s.Platform.Apple() && otherTopic(world, s) {
+	if !cuts {
+		return
+	}
+	for d := range w.all() {
+		if s := d.state; s.Life == delivery.Enrolled && s.Platform.Apple() && otherTopic(world, s) {
 			d.cut = true
 		}
-		w.settle(now, d)
 	}
 }
 
@@ -170,7 +180,7 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 func (w *Watch) Cut() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, d := range w.devices {
+	for d := range w.all() {
 		if d.cut {
 			n++
 		}
@@ -182,13 +192,24 @@ func (w *Watch) Cut() (n int) {
 func (w *Watch) Reach(now protocol.Time, name string, there bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
+	switch d := w.names[name]; {
+	case d != nil:
+		w.reach(now, d, there)
 	case there:
 		delete(w.away, name)
 	case w.away[name] == 0:
 		w.away[name] = now
 	}
-	if d := w.names[name]; d != nil && w.world != nil {
+}
+
+func (w *Watch) reach(now protocol.Time, d *watched, there bool) {
+	switch {
+	case there:
+		d.away = 0
+	case d.away == 0:
+		d.away = now
+	}
+	if w.world != nil {
 		w.settle(now, d)
 	}
 }
@@ -197,7 +218,7 @@ func (w *Watch) Reach(now protocol.Time, name string, there bool) {
 func (w *Watch) Up(now protocol.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, d := range w.devices {
+	for d := range w.all() {
 		if d.since != 0 {
 			d.since = now
 		}
@@ -210,7 +231,7 @@ func (w *Watch) Close(now protocol.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	for _, d := range w.devices {
+	for d := range w.all() {
 		if d.since != 0 && now.Sub(d.since) > bound {
 			w.fail(now, d, "I8", "reachable and free to move since %s, and it has not", d.since)
 		}
@@ -231,8 +252,7 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 	for i := range p.Devices {
 		said[p.Devices[i].Device] = &p.Devices[i]
 	}
-	for _, number := range slices.Sorted(maps.Keys(w.devices)) {
-		d := w.devices[number]
+	for d := range w.all() {
 		if d.state.Life != delivery.Enrolled {
 			continue
 		}

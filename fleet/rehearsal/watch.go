@@ -1,7 +1,9 @@
 package rehearsal
 
 import (
+	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -27,11 +29,12 @@ type Watch struct {
 	add func(Line) // to the log
 
 	mu         sync.Mutex
-	devices    map[protocol.Device]*watched
-	names      map[string]*watched      // by what the wire calls them
-	away       map[string]protocol.Time // off the network, since when
-	over       bool                     // the story has ended
-	world      *delivery.World          // of the latest event
+	devices    []*watched                            // by number; nil: it was never heard of
+	names      map[string]*watched                   // by what the wire calls them
+	away       map[string]protocol.Time              // off the network, since when, of those that were never heard of
+	lend       func(protocol.Device) *delivery.State // where a state lies for as long as its record does, nil: it has none; or nil: nobody lends one
+	over       bool                                  // the story has ended
+	world      *delivery.World                       // of the latest event
 	checked    uint64
 	violations []Violation
 	violated   uint64
@@ -39,14 +42,16 @@ type Watch struct {
 
 // watched is what a Watch remembers of one device: the server's word of the last event, to be held against the next.
 type watched struct {
-	id    string
-	queue []protocol.CommandID // not yet answered for good
-	ended protocol.Time        // end of its identity certificate, as last known
-	state delivery.State       // as far as the rules of authority ask
-	since protocol.Time        // since when it could have moved, and should; 0: it should not, or cannot
-	moved bool                 // its registered authority changed
-	again bool                 // it took a newer epoch, its authority unchanged
-	cut   bool                 // a push certificate with another topic stranded it
+	id     string
+	queue  waiting
+	ended  protocol.Time   // end of its identity certificate, as last known
+	state  *delivery.State // as far as the rules of authority ask
+	since  protocol.Time   // since when it could have moved, and should; 0: it should not, or cannot
+	stands Standing        // as it was settled last
+	away   protocol.Time   // off the network, since when; 0: it is on it
+	moved  bool            // its registered authority changed
+	again  bool            // it took a newer epoch, its authority unchanged
+	cut    bool            // a push certificate with another topic stranded it
 }
 
 // Kept is how many violations a Watch keeps; the rest is counted.
@@ -56,24 +61,28 @@ const Kept = 100
 func NewWatch(log *Log) *Watch { return newWatch(log.Add) }
 
 func newWatch(add func(Line)) *Watch {
-	return &Watch{add: add, devices: map[protocol.Device]*watched{}, names: map[string]*watched{}, away: map[string]protocol.Time{}}
+	return &Watch{add: add, names: map[string]*watched{}, away: map[string]protocol.Time{}}
 }
 
 // Observe sees one committed event; it is a server's Config.Observe.
 func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d := w.devices[after.Device]
+	d := w.device(after.Device)
 	if d == nil {
-		d = &watched{}
-		for i := range before.Queue {
-			d.queue = append(d.queue, before.Queue[i].ID)
+		for int(after.Device) >= len(w.devices) {
+			w.devices = append(w.devices, nil)
 		}
+		d = &watched{queue: waitingIn(before.Queue), state: &delivery.State{}}
 		w.devices[after.Device] = d
 	}
-	if ev.ID != "" {
+	if ev.ID != "" && d.id != ev.ID {
 		d.id = ev.ID
-		w.names[d.id] = d
+		if w.lend == nil { // else whoever lends states knows their devices by number
+			w.names[d.id] = d
+			d.away = w.away[d.id]
+			delete(w.away, d.id)
+		}
 	}
 	w.turn(now, world)
 	w.checked++
@@ -86,8 +95,12 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
 	d.checkRemoval(now, before, after, out, fail)
-	d.state = *after
-	d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
+	if w.lend == nil {
+		*d.state = *after
+		d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
+	} else if d.state = w.lend(after.Device); d.state == nil {
+		d.state = &delivery.State{}
+	}
 	w.settle(now, d)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
@@ -102,6 +115,25 @@ func undrawn(ev *delivery.Event, e *delivery.Effect) string {
 		return e.Detail
 	}
 	return strings.Replace(e.Detail, ev.Command.String(), "command", 1)
+}
+
+// device is what is remembered of the device with a number; nil: it was never heard of.
+func (w *Watch) device(d protocol.Device) *watched {
+	if int(d) >= len(w.devices) {
+		return nil
+	}
+	return w.devices[d]
+}
+
+// all are the devices that were heard of, by number.
+func (w *Watch) all() iter.Seq[*watched] {
+	return func(yield func(*watched) bool) {
+		for _, d := range w.devices {
+			if d != nil && !yield(d) {
+				return
+			}
+		}
+	}
 }
 
 func (w *Watch) fail(now protocol.Time, d *watched, invariant, format string, args ...any) {
@@ -151,42 +183,52 @@ func portals(a protocol.Authority) int {
 	return n
 }
 
+// A waiting stands for the commands in a queue, whatever their order.
+type waiting struct {
+	n   int32
+	sum uint64
+}
+
+func waitingIn(queue []delivery.Queued) (w waiting) {
+	for i := range queue {
+		w.add(queue[i].ID, 1)
+	}
+	return w
+}
+
+// add puts a command into w, or takes it out: by is 1 or -1.
+func (w *waiting) add(id protocol.CommandID, by int32) {
+	w.n += by
+	w.sum ^= binary.LittleEndian.Uint64(id[:8])*0x9e3779b97f4a7c15 + binary.LittleEndian.Uint64(id[8:])
+}
+
 // checkCommands holds I3 for commands: what is queued stays queued until it was answered for good, and is answered
 // for good once. A new enrolment, and the end of one, clear the queue.
 func (d *watched) checkCommands(before, after *delivery.State, out *delivery.Outcome, fail failer) {
-	if !sameQueue(d.queue, before.Queue) {
-		fail("I3", "the queue changed between two events: %d commands were waiting, %d are", len(d.queue), len(before.Queue))
+	if was := waitingIn(before.Queue); d.queue != was {
+		fail("I3", "the queue changed between two events: %d commands were waiting, %d are", d.queue.n, was.n)
 	}
+	should := d.queue
 	for i := range out.Commands {
 		c := &out.Commands[i]
-		at := slices.Index(d.queue, c.ID)
+		there := func(q delivery.Queued) bool { return q.ID == c.ID }
+		fresh := func(x delivery.CommandChange) bool { return x.ID == c.ID && x.Status == protocol.NoStatus && !x.Final }
+		known := slices.ContainsFunc(before.Queue, there)
 		switch {
-		case c.Status == protocol.NoStatus && !c.Final && at < 0:
-			d.queue = append(d.queue, c.ID)
-		case c.Final && at < 0:
+		case c.Status == protocol.NoStatus && !c.Final && !known:
+			should.add(c.ID, 1)
+		case c.Final && !known && !slices.ContainsFunc(out.Commands[:i], fresh):
 			fail("I3", "command %s was answered for good and was not waiting", c.ID)
 		case c.Final:
-			d.queue = slices.Delete(d.queue, at, at+1)
+			should.add(c.ID, -1)
 		}
 	}
-	if cleared := after.Life != before.Life && (after.Life == delivery.Enrolling || after.Life == delivery.Ended) ||
-		after.Life == delivery.Enrolling; cleared {
-		d.queue = d.queue[:0]
-		for i := range after.Queue {
-			d.queue = append(d.queue, after.Queue[i].ID)
-		}
+	is := waitingIn(after.Queue)
+	cleared := after.Life != before.Life && (after.Life == delivery.Enrolling || after.Life == delivery.Ended) || after.Life == delivery.Enrolling
+	if !cleared && should != is {
+		fail("I3", "a command left the queue without an answer: %d should be waiting, %d are", should.n, is.n)
 	}
-	if !sameQueue(d.queue, after.Queue) {
-		fail("I3", "a command left the queue without an answer: %d should be waiting, %d are", len(d.queue), len(after.Queue))
-	}
-	d.queue = d.queue[:0]
-	for i := range after.Queue {
-		d.queue = append(d.queue, after.Queue[i].ID)
-	}
-}
-
-func sameQueue(ids []protocol.CommandID, queue []delivery.Queued) bool {
-	return len(ids) == len(queue) && !slices.ContainsFunc(queue, func(q delivery.Queued) bool { return !slices.Contains(ids, q.ID) })
+	d.queue = is
 }
 
 // checkProfiles holds I3 for profiles: one that the device confirmed leaves the list only by a removal that the
