@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -13,7 +14,12 @@ import (
 // PreviewAuthority says what change would do now, without changing anything (AUTH-35). A refused change comes back as
 // its refusal. Change.At is not looked at.
 func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change authority.Change) (*Preview, error) {
-	return s.shown(s.planAuthority(ctx, now, s.Content(), change))
+	content := s.Content()
+	p, err := s.planAuthority(ctx, now, content, change)
+	if err == nil {
+		s.warnAdmin(p, content, actorIn(ctx))
+	}
+	return s.shown(p, err)
 }
 
 // SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of
@@ -31,6 +37,7 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 		if p, err = s.planAuthority(ctx, now, content, change); err != nil {
 			return err
 		}
+		s.warnAdmin(p, content, who.Name)
 		if err := s.confirmed(ctx, p, confirm); err != nil {
 			return err
 		}
@@ -73,6 +80,21 @@ func authorityChange(now protocol.Time, content *store.Content, p *Preview) *sto
 		c.Push = &kept
 	}
 	return c
+}
+
+// TokenOf prefixes the name of a token of the admin API to that of its administrator.
+const TokenOf = "token:"
+
+// warnAdmin says that the administrator, whose token is called as a user of the tenant, holds no licence that entitles Intune
+// (AUTH-08). It is no part of what is confirmed, for it says nothing of the devices.
+func (s *Server) warnAdmin(p *Preview, content *store.Content, name string) {
+	upn, named := strings.CutPrefix(name, TokenOf)
+	u, ok := s.UserByUPN(upn)
+	if !named || !ok || u.IntuneLicence || content.Settings.UnlicensedAdmins || p.After == p.Before {
+		return
+	}
+	p.Warnings = append(p.Warnings, Warning{protocol.RuleRoles, fmt.Sprintf(
+		"the administrator %s holds no licence that entitles Intune: assign one, or allow unlicensed administrators (rollcall authority settings --unlicensed-admins)", u.UPN)})
 }
 
 // planAuthority previews a change of content.

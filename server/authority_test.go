@@ -469,6 +469,36 @@ func TestAUTH08Roles(t *testing.T) {
 	}
 }
 
+// TestAUTH08Unlicensed: an administrator whom the tenant knows and who holds no Intune licence is told so, unless that is
+// allowed; who previews and who changes may be two.
+func TestAUTH08Unlicensed(t *testing.T) {
+	x := bms(t)
+	as := func(name string) (*server.Preview, bool) {
+		t.Helper()
+		p, err := x.PreviewAuthority(server.As(x.ctx, name), x.now, coexistence)
+		x.must(err)
+		return p, slices.ContainsFunc(p.Warnings, func(w server.Warning) bool {
+			return w.Rule == protocol.RuleRoles && strings.Contains(w.Text, "b@example.org holds no licence")
+		})
+	}
+	for name, want := range map[string]bool{"token:B@example.org": true, "token:a@example.org": false, "token:admin": false, "b@example.org": false, "system": false} {
+		if _, got := as(name); got != want {
+			t.Errorf("%s is warned: %v, want %v", name, got, want)
+		}
+	}
+	p, _ := as("token:b@example.org")
+	other, _ := as("token:admin")
+	x.equal("what is confirmed", other.ID, p.ID)
+	x.decide(func(set *delivery.Settings) { set.UnlicensedAdmins = true })
+	if _, warned := as("token:b@example.org"); warned {
+		t.Error("warned though it is allowed")
+	}
+	x.decide(func(set *delivery.Settings) { set.UnlicensedAdmins = false })
+	done, err := x.SetAuthority(x.ctx, x.now, server.Actor{Name: "token:b@example.org", Role: store.IntuneAdministrator}, coexistence, other.ID, 0)
+	x.must(err)
+	x.equal("the change says it too", done.Warnings, p.Warnings)
+}
+
 // TestAUTH35Confirm: enabling coexistence always shows the preview first.
 func TestAUTH35Confirm(t *testing.T) {
 	x := bms(t)

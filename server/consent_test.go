@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 
 	"rollcall/protocol"
@@ -9,6 +10,30 @@ import (
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
+
+// TestAUTH07Shared: what goes to whom is one list for each consent, and nothing else is on it; each has its reason.
+func TestAUTH07Shared(t *testing.T) {
+	x := empty(t)
+	want := map[string]string{
+		"appleMDMPushCertificate": "Apple: push token, push magic",
+		"appleDeviceEnrollment":   "Apple: organization name, server name, serial number, model, enrolment profile",
+		"appleSchoolManager":      "Apple: organization name, server name, serial number, model, enrolment profile",
+		"appleVolumePurchase":     "Apple: user id, managed Apple ID, serial number",
+		"androidManagedStore":     "Google: enterprise id, device id, managed account, policy",
+	}
+	got := map[string]string{}
+	for _, c := range x.Consents() {
+		var data []string
+		for _, s := range c.Shared {
+			data = append(data, s.Data)
+			if s.Why == "" || c.For == "" || c.Granted {
+				t.Errorf("%s: %q goes to %s without a reason, or it is granted: %+v", c.Service, s.Data, c.With, c)
+			}
+		}
+		got[c.Service] = c.With + ": " + strings.Join(data, ", ")
+	}
+	x.equal("what is shared", got, want)
+}
 
 // TestAUTH05Enrolments: whoever enrols by a service for whose data nobody has consented is refused, before anything else is asked
 // (AUTH-47), until somebody consents.

@@ -87,7 +87,7 @@ var settingWords = map[string]string{
 	"WindowsKeeps": "Windows keeps what is unassigned", "AndroidAPIDrops": "Android Management API drops what is unassigned",
 	"Validity": "compliance is valid for", "Lag": "lag of the console", "Silent": "silent records are deleted after",
 	"UnitsKnown": "licence units are known", "Units": "licence units", "DeviceLicences": "device licences", "DeviceLimit": "devices a user may have",
-	"Licences": "enrolment asks for licences", "Workloads": "workloads", "Pilots": "pilot group", "Blast": "devices touched in an hour",
+	"Licences": "enrolment asks for licences", "Workloads": "workloads", "Pilots": "pilot group", "Blast": "devices touched in an hour", "UnlicensedAdmins": "administrators need no licence",
 }
 
 // differs says in words which settings are others, and what they were; empty: none is.

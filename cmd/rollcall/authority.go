@@ -219,7 +219,7 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 
 func authoritySettingsCommand(c *client) *cobra.Command {
 	var cleanUp, units, limit, validity int
-	var onCoexistence, deviceLicences bool
+	var onCoexistence, deviceLicences, unlicensed bool
 	var version, gate, pilots string
 	var gapPlatforms []string
 	var blast int
@@ -236,7 +236,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			for name, set := range map[string]func(){
 				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() { s.Units = &units }, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
-				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "licence-gate": func() { s.LicenceGate = &gate },
+				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() { s.LicenceGate = &gate },
 				"gap-platforms": func() {
 					s.GapPlatforms = make([]protocol.Platform, len(gapPlatforms))
 					for i, name := range gapPlatforms {
@@ -283,6 +283,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records that are silent for so long, 30 to 270; 0: none (AUTH-48)")
 	flags.IntVar(&units, "intune-units", -1, "licences owned that entitle Intune; -1: not known (AUTH-09)")
 	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
+	flags.BoolVar(&unlicensed, "unlicensed-admins", false, "an administrator need hold no licence that entitles Intune (AUTH-08)")
 	flags.StringVar(&gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
 	flags.StringToStringVar(&workloads, "workload", nil, "who decides a workload of co-managed PCs, as in compliance=pilot: configmgr, pilot or intune (AUTH-51)")
 	flags.StringVar(&pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
@@ -311,6 +312,7 @@ func printSettings(w io.Writer, s *target.Settings) {
 	row(w, "silent records are deleted", or(s.CleanUpDays, 0, "never", " days"))
 	row(w, "licences that entitle Intune", or(s.Units, -1, "not known", ""))
 	row(w, "device licences", yes(s.DeviceLicences))
+	row(w, "administrators without a licence", yes(s.UnlicensedAdmins))
 	if s.LicenceGate != nil {
 		row(w, "enrolment asks for licences", *s.LicenceGate)
 	}

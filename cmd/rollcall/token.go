@@ -33,7 +33,10 @@ Its role says how far it reaches (AUTH-08), each role as far as those before it 
   reader    sees everything but tokens, changes nothing
   helpdesk  orders devices about, makes enrolment links
   intune    the tenant: authority, consents, push certificates, users, licences, profiles, settings
-  global    tokens too`,
+  global    tokens too
+
+A token that is called as a user of the tenant is that user's: a change of authority says where an administrator holds no
+licence that entitles Intune.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {

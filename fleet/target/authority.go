@@ -96,6 +96,7 @@ type Settings struct {
 	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48; 0: no record is deleted for its silence
 	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09; -1: not known
 	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47
+	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`  // AUTH-08
 	DeviceLimit      *int                `json:"device_limit,omitzero"`       // AUTH-47; 0: 15
 	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"` // AUTH-30
 	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30

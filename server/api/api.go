@@ -184,7 +184,7 @@ func (h *Handler) authenticate(r *http.Request, now protocol.Time) (server.Actor
 	if err != nil {
 		return server.Actor{}, errToken
 	}
-	return server.Actor{Name: "token:" + token.Name, Role: token.Role}, nil
+	return server.Actor{Name: server.TokenOf + token.Name, Role: token.Role}, nil
 }
 
 type failure struct {

@@ -227,6 +227,7 @@ type settings struct {
 	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
 	Workloads        []workload          `json:"workloads,omitzero"`          // AUTH-51; in a change those that are switched
 	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
+	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`  // AUTH-08: an administrator need hold no Intune licence
 	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
 }
 
@@ -246,7 +247,7 @@ func (h *Handler) getSettings(*call) (any, error) {
 	out := settings{
 		server.SettingsVersion(&s), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
-		days(s.Validity), new(s.Licences.String()), nil, &s.Pilots, &s.Blast,
+		days(s.Validity), new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
 	}
 	for i, name := range authority.WorkloadNames {
 		out.Workloads = append(out.Workloads, workload{name, s.Workloads[i].String()})
@@ -306,6 +307,9 @@ func (h *Handler) setSettings(c *call) (any, error) {
 	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *delivery.Settings) {
 		if n := in.Units; n != nil {
 			set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
+		}
+		if in.UnlicensedAdmins != nil {
+			set.UnlicensedAdmins = *in.UnlicensedAdmins
 		}
 		if in.DeviceLicences != nil {
 			set.DeviceLicences = *in.DeviceLicences

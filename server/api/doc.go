@@ -18,6 +18,6 @@
 //
 // # Divergences
 //
-// AUTH-08 would have an administrator hold an Intune licence unless that is waived. A token names no user, so nobody's
-// licence is looked at.
+// AUTH-08 would have an administrator hold an Intune licence unless that is waived. A token that is called as a user of the
+// tenant is that user's, and a change of authority warns of it; a token with another name is nobody's. None is refused for it.
 package api

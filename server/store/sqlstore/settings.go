@@ -15,7 +15,7 @@ var campaignColumns = []string{"one", "gap_since", "wake_from", "wake_cursor"}
 var settingsColumns = []string{
 	"one", "lifetime", "window", "renew", "attempt_1", "attempt_2", "attempt_3", "gap_not_on_coexistence", "gap_platforms",
 	"windows_keeps", "android_api_drops", "validity", "lag", "silent", "units_known", "units", "device_licences", "device_limit",
-	"blast", "licences", "workloads", "pilots",
+	"blast", "licences", "workloads", "pilots", "unlicensed_admins",
 }
 
 func settingsValues(s *delivery.Settings) []driver.Value {
@@ -36,7 +36,7 @@ func settingsValues(s *delivery.Settings) []driver.Value {
 		int64(1), int64(s.Lifetime), int64(s.Window), int64(s.Renew), int64(s.Attempts[0]), int64(s.Attempts[1]), int64(s.Attempts[2]),
 		flag(s.Gap.NotOnCoexistence), platforms, flag(s.Leaving.WindowsKeeps), flag(s.Leaving.AndroidAPIDrops),
 		int64(s.Validity), int64(s.Lag), int64(s.Silent), flag(s.UnitsKnown), int64(s.Units), flag(s.DeviceLicences), int64(s.DeviceLimit),
-		int64(s.Blast), int64(s.Licences), workloads, s.Pilots,
+		int64(s.Blast), int64(s.Licences), workloads, s.Pilots, flag(s.UnlicensedAdmins),
 	}
 }
 
@@ -61,6 +61,6 @@ func scanSettings(r *row) delivery.Settings {
 			s.Workloads[i] = authority.Decider(d)
 		}
 	}
-	s.Pilots = r.text()
+	s.Pilots, s.UnlicensedAdmins = r.text(), r.flag()
 	return s
 }

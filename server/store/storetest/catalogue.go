@@ -34,7 +34,7 @@ func catalogue(s *suite) {
 		{"all settings", store.Change{Settings: &delivery.Settings{
 			Attempts: [3]time.Duration{4, 5, 6}, Gap: authority.GapSettings{NotOnCoexistence: true, Platforms: []protocol.Platform{protocol.IOS, protocol.MacOS}},
 			Leaving: authority.LeavingSettings{WindowsKeeps: true, AndroidAPIDrops: true}, Validity: 7, Lag: 8, Silent: 9,
-			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11,
+			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11, UnlicensedAdmins: true,
 			Licences: delivery.NeverAsked, Workloads: authority.Deciders{authority.ByPilot, 6: authority.ByIntune}, Pilots: "pilöts", Blast: -12,
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
