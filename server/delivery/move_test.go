@@ -182,3 +182,28 @@ func TestAUTH27Failed(t *testing.T) {
 	}
 	equal(t, "taken off", removed, map[string]int{"wifi": 1, "mail": 1})
 }
+
+// TestAUTH26AtOnce: a profile that is there overwrites its namesake in the same conversation, also after another has failed in it.
+func TestAUTH26AtOnce(t *testing.T) {
+	p := settled(t)
+	p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+	n := protocol.Profile(len(p.w.Profiles))
+	p.w.Profiles = append(p.w.Profiles,
+		delivery.Profile{Name: "net", Family: protocol.Certificate, Authority: protocol.SCCM, Identifier: "org.net"},
+		delivery.Profile{Name: "mail", Family: protocol.Email, Authority: protocol.SCCM, Identifier: "org.mail.sccm"})
+	p.w.Sets = append(p.w.Sets, delivery.Set{Version: 99, Profiles: []protocol.Profile{n, n + 1}})
+	p.w.Users[1].Sets[protocol.SCCM] = 2
+	p.now = p.now.Add(day)
+	p.ask()
+	var said []string
+	for p.out.Reply.Kind == protocol.Work {
+		c := p.out.Reply.Command
+		said = append(said, c.Kind.String()+" "+p.w.Profiles[c.Profile].Identifier)
+		if c.Profile == n {
+			p.report(protocol.Failed)
+		} else {
+			p.report(protocol.Acknowledged)
+		}
+	}
+	equal(t, "the check-in", said, []string{"InstallProfile org.net", "InstallProfile org.mail.sccm", "RemoveProfile org.mail"})
+}

@@ -228,6 +228,9 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 		d.put(p, Installed, 0)
 		d.overwritten(identifier, p)
 		d.dropAll(identifier, p)
+		if d.n.Set == Unsettled { // another failed, and all the same this one's namesake may have to go (AUTH-26)
+			d.n.Set = Unfinished
+		}
 		d.journal(WhatProfileInstalled, "", name)
 		return
 	}
