@@ -14,8 +14,8 @@ import (
 )
 
 func planCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plan", Short: "List ready plans, check plan files, and describe them to editors"}
-	cmd.AddCommand(planListCommand(), planCheckCommand(), planSchemaCommand())
+	cmd := &cobra.Command{Use: "plan", Short: "List ready plans, check plan files, make them from exports, and describe them to editors"}
+	cmd.AddCommand(planListCommand(), planCheckCommand(), planImportCommand(), planSchemaCommand())
 	return cmd
 }
 

@@ -103,18 +103,8 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		}
 		return p, pop, false, pop.Afford(p)
 	}
-	options, err := f.options(cmd)
-	if err != nil {
+	if pop, err = f.imported(cmd); err != nil {
 		return nil, nil, false, err
-	}
-	if pop, err = importExport(options); err != nil {
-		return nil, nil, false, err
-	}
-	tellBad(cmd.ErrOrStderr(), pop)
-	if f.previous != "" {
-		if err := since(pop, f.previous, options); err != nil {
-			return nil, nil, false, err
-		}
 	}
 	if err := enoughMemory(max(f.devices, len(pop.Devices)), f.size(), freeMemory()); err != nil {
 		return nil, nil, false, err

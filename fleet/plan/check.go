@@ -212,7 +212,7 @@ func (c *checker) present(path string, there *Present) {
 	switch {
 	case t.Authority == protocol.Unknown:
 		c.fail(path, protocol.RuleUnset, "nobody is enrolled while the authority is unknown")
-	case there.Registered == protocol.SCCM || there.Registered == protocol.Unknown:
+	case there.Registered == protocol.SCCM, there.Registered == protocol.Unknown && !t.Coexistence:
 		c.fail(path+".registered", ruleContradiction, "a device is registered with intune or office365")
 	case there.Registered == protocol.Office365 && there.MacOS > 0:
 		c.fail(path+".macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365")

@@ -125,7 +125,7 @@ func (p *Plan) fill() {
 		}
 	}
 	for _, there := range []*Present{&pop.Already.Present, &pop.Already.Userless} {
-		if there.Registered == protocol.Unknown {
+		if users := there == &pop.Already.Present; there.Registered == protocol.Unknown && !(users && p.Tenant.Coexistence) {
 			there.Registered = p.Tenant.Authority
 		}
 	}

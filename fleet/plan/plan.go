@@ -7,6 +7,8 @@ type Plan struct {
 	Name       string     `yaml:"name" jsonschema_description:"what reports call the plan; default: the file's name"`
 	Teaches    Sentence   `yaml:"teaches" jsonschema_description:"what the plan shows, in a sentence or two; rollcall plan list shows it"`
 	Seed       uint64     `yaml:"seed" jsonschema_description:"same plan and seed, same story; default 0"`
+	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
+	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
 	Tenant     Tenant     `yaml:"tenant" jsonschema_description:"the tenant as the story begins"`
 	Population Population `yaml:"population" jsonschema_description:"who the devices and users are, and their habits"`
 	Profiles   []Profile  `yaml:"profiles" jsonschema_description:"profiles that the timeline assigns"`
@@ -14,8 +16,6 @@ type Plan struct {
 	Timeline   []Action   `yaml:"timeline" jsonschema_description:"what happens when, in order of time"`
 	Faults     []Fault    `yaml:"faults" jsonschema_description:"what fails meanwhile"`
 	Arrival    *Arrival   `yaml:"arrival" jsonschema_description:"how devices arrive in a live load; a rehearsal does without it"`
-	Until      Duration   `yaml:"until" jsonschema_description:"length of the story"`
-	Step       Duration   `yaml:"step" jsonschema_description:"a driven clock takes together what is due within this; default 10m"`
 	Limits     []Limit    `yaml:"limits" jsonschema_description:"what must hold at the end"`
 	IOwn       []string   `yaml:"i_own" jsonschema_description:"hosts that the plan may be played against; loopback needs no name"`
 
@@ -150,7 +150,7 @@ type Already struct {
 
 // Present is a number of enrolled devices and who manages them.
 type Present struct {
-	Registered protocol.Authority `yaml:"registered" jsonschema_description:"who manages them; default: the tenant's authority"`
+	Registered protocol.Authority `yaml:"registered" jsonschema_description:"who manages them; default: the tenant's authority, in coexistence whom their users' licences say"`
 	ByPlatform
 }
 

@@ -323,6 +323,11 @@ func FuzzParse(f *testing.F) {
 		switch {
 		case err == nil && p.Check() != nil:
 			t.Errorf("Parse took what Check refuses: %v", p.Check())
+		case err == nil:
+			text := p.Encode(nil)
+			if again, err := Parse("again.yaml", text); err != nil || cmp.Diff(p, again, alike) != "" {
+				t.Errorf("written as\n%sit reads %v\n%s", text, err, cmp.Diff(p, again, alike))
+			}
 		case err != nil && (!errors.As(err, &all) || len(all) == 0):
 			t.Errorf("Parse gives %T %v, want Errors", err, err)
 		}

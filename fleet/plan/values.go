@@ -115,7 +115,7 @@ func (d Duration) String() string {
 		}
 	}
 	if v > 0 || b.Len() == 0 {
-		b.WriteString(v.String())
+		b.WriteString(strings.Replace(v.String(), "µs", "us", 1))
 	}
 	return b.String()
 }

@@ -20,7 +20,7 @@ func TestDuration(t *testing.T) {
 			t.Errorf("ParseDuration(%q) = %v, want an error", text, got)
 		}
 	}
-	for want, d := range map[string]time.Duration{"14d": 14 * Day, "1d12h": 36 * time.Hour, "1m30s": 90 * time.Second, "50ms": 50 * time.Millisecond, "0s": 0, "1d1ms": Day + time.Millisecond} {
+	for want, d := range map[string]time.Duration{"14d": 14 * Day, "1d12h": 36 * time.Hour, "1m30s": 90 * time.Second, "50ms": 50 * time.Millisecond, "7us": 7 * time.Microsecond, "0s": 0, "1d1ms": Day + time.Millisecond} {
 		if got := Duration(d).String(); got != want {
 			t.Errorf("Duration(%d).String() = %s, want %s", d, got, want)
 		}

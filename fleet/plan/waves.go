@@ -9,8 +9,7 @@ import (
 // unroll makes licences of the waves, each at its moment among the other actions, and notes where in the file each action is.
 // Waves that cannot be unrolled stay, for the check to refuse.
 func (p *Plan) unroll() {
-	timeline := make([]Action, 0, len(p.Timeline))
-	var waves []Action
+	var timeline, waves []Action
 	for i, a := range p.Timeline {
 		a.path = fmt.Sprintf("timeline[%d]", i)
 		w := a.Waves

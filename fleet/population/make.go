@@ -47,6 +47,7 @@ func Make(ctx context.Context, p *plan.Plan, progress func(made int)) (*Populati
 	m.add(apportion(&pop.Mix, pop.Devices), true, Device{Joins: Never})
 	m.timeline()
 	m.users()
+	m.registered()
 	m.ways()
 	m.silent()
 	if ctx.Err() != nil {
@@ -266,6 +267,21 @@ func (m *maker) ways() {
 		}
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere
+		}
+	}
+}
+
+// registered has the devices that are there be managed as their users' licences say, where the plan does not say by whom
+// (AUTH-14 to AUTH-17, AUTH-46).
+func (m *maker) registered() {
+	for i := range m.pop.Devices {
+		d := &m.pop.Devices[i]
+		if d.Joins != Already || d.Registered != protocol.Unknown {
+			continue
+		}
+		d.Registered = protocol.Office365
+		if u := &m.pop.Users[d.User]; u.Licence&IntuneLicence != 0 || u.CoManaged || d.Platform == protocol.MacOS {
+			d.Registered = protocol.Intune
 		}
 	}
 }
