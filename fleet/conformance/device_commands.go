@@ -173,6 +173,7 @@ func tryAPL059(t *trial) {
 	if len(reports()) == 0 {
 		t.unasked("the device did not report InstallProfile%s", t.because())
 	}
+	first := slices.Index(o.heard(""), reports()[0]) + 1
 	if t.judge.Hands.Restart != nil {
 		t.simply(t.judge.Hands.Restart)
 	}
@@ -180,6 +181,11 @@ func tryAPL059(t *trial) {
 	o.decide(nil)
 	if t.wake(o); len(reports()) == n {
 		t.later(func() bool { return len(reports()) > n })
+	}
+	for _, m := range o.since(first) {
+		if m.handed == c.id {
+			t.failBy(m.Exchange, "the device asks for the command again, and has not reported what came of it")
+		}
 	}
 	all := reports()
 	if len(all) == n {

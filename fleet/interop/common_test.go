@@ -113,7 +113,12 @@ func serve(t testing.TB, ca *certs.Authority, h http.Handler, clients *x509.Cert
 // clientOf trusts ca and shows the certificate of who, unless that has none.
 func clientOf(t testing.TB, ca *certs.Authority, who certs.Signer) *http.Client {
 	t.Helper()
-	config := &tls.Config{RootCAs: poolOf(ca.Certificate())}
+	return clientTrusting(t, poolOf(ca.Certificate()), who)
+}
+
+func clientTrusting(t testing.TB, roots *x509.CertPool, who certs.Signer) *http.Client {
+	t.Helper()
+	config := &tls.Config{RootCAs: roots}
 	if who.Certificate != nil {
 		config.Certificates = []tls.Certificate{*tlsCertificate(who)}
 	}
