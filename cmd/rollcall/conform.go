@@ -28,6 +28,7 @@ import (
 	"rollcall/fleet/conformance/mischief"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
+	"rollcall/server/device"
 )
 
 // conformFlags are the flags of conform as they were given.
@@ -38,6 +39,7 @@ type conformFlags struct {
 	suites, owned, steps                    []string
 	profile, link, nanomdm, nanomdmKey      string
 	apnsListen, apnsCA, adeURL, adeIdentity string
+	proxyFrom, proxyHeader                  string
 	atOnce                                  int
 	total, request                          time.Duration
 }
@@ -153,6 +155,8 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
 	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
 	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
+	flags.StringVar(&f.proxyFrom, "proxy-from", "", "`address` of this machine from which the server takes a device's certificate in a header, as from its proxy")
+	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "that header")
 	flags.BoolVar(&f.rsaKeys, "rsa-keys", false, "devices have RSA identities, as real ones do (slower)")
 	flags.IntVar(&f.atOnce, "at-once", 4, "checks at the same time")
 	flags.DurationVar(&f.total, "time", 10*time.Minute, "end after this time, with what is known by then")
@@ -263,6 +267,9 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() && !slices.Contains(f.owned, host) {
 		return config, stop, fmt.Errorf("%s is not this machine: hostile requests go to servers of your own only; say so by --i-own-this %s", host, host)
 	}
+	if f.proxyFrom != "" && net.ParseIP(f.proxyFrom) == nil {
+		return config, stop, fmt.Errorf("--proxy-from %q: want an address of this machine", f.proxyFrom)
+	}
 	config.Server = c.server
 	if f.apnsListen != "" {
 		var pushes *pushView
@@ -280,7 +287,7 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 		config.Steps, err = f.adapter(ctx, c, config.Roots)
 	}
 	if err == nil {
-		config.AutomatedURL = f.adeURL
+		config.AutomatedURL, config.ProxyFrom, config.ProxyHeader = f.adeURL, f.proxyFrom, f.proxyHeader
 		config.Factory, err = f.factory()
 	}
 	if err != nil {

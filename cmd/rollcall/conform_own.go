@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -70,6 +71,9 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 		Data: o.dir, Clock: clock, Simulated: true, SignMessage: true, LegacySignature: true, MinimumOS: "16.0", Factory: []*x509.Certificate{o.factory.Certificate()},
 		Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611},
 	}
+	if canDialFrom(ownProxy) {
+		cfg.Proxies = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(ownProxy), 32)}
+	}
 	cfg.Push.URL = "https://" + listener.Addr().String()
 	cfg.Push.Roots = x509.NewCertPool()
 	cfg.Push.Roots.AppendCertsFromPEM(o.pushes.CA())
@@ -103,10 +107,27 @@ func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
 	if err != nil {
 		return conformance.Config{}, err
 	}
+	proxy := ""
+	if canDialFrom(ownProxy) {
+		proxy = ownProxy
+	}
 	return conformance.Config{
-		Server: o.URL, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap},
+		ProxyFrom: proxy,
+		Server:    o.URL, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap},
 		AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
 	}, nil
+}
+
+// ownProxy is from where such a server takes certificates in a header. Not every system has more of 127.0.0.0/8 than its first
+// address.
+const ownProxy = "127.0.0.2"
+
+func canDialFrom(address string) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
 }
 
 func (o *ownServer) close() error {

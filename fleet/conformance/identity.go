@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -46,6 +47,14 @@ var identityStatements = []Statement{
 		Why:    "A server that takes any certificate of its CA lets every enrolled device take over every other.",
 		How:    "Two devices enrol; one speaks in the name of the other; then the other is looked at.",
 		Fix:    "Bind the certificate to the enrolment at Authenticate, and hold every message against it.",
+	},
+	{
+		ID: "APL-024", Suite: Apple, Class: OfApple, Must: true, check: checkAPL024,
+		Says:   "A certificate that a trusted proxy passes in its header is who the device is, by RFC 9440 and as escaped PEM; in the name of another device it is refused, and so is nonsense.",
+		Source: "apple.md 4.1; RFC 9440 section 2.2",
+		Why:    "Behind a proxy this header is all that tells devices apart: read in one form only, or not held against the message, it locks them out or lets one in as another.",
+		How:    "From the address that the server trusts: Idle of an enrolled device without TLS identity, its certificate in both forms; then with another device's certificate, with one that is none, and with two. HST-023 asks the same from anybody else.",
+		Fix:    "Read the header from your proxies alone, in both forms, and check what it says as at a handshake.",
 	},
 	{
 		ID: "APL-025", Suite: Apple, Class: OfApple, Must: true, check: checkAPL025,
@@ -220,12 +229,54 @@ func checkAPL025(a *asking) {
 	}
 }
 
+// forwarded are the forms in which proxies pass p's certificate on.
+func (p *phone) forwarded() (byRFC, byPEM string) {
+	der := p.identity.Certificate.Raw
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return ":" + base64.StdEncoding.EncodeToString(der) + ":", url.PathEscape(string(block))
+}
+
+func checkAPL024(a *asking) {
+	if a.ProxyFrom == "" {
+		a.skip("the server trusts no proxy at an address of this machine (--proxy-from)")
+	}
+	name := a.ProxyHeader
+	if name == "" {
+		name = "Client-Cert"
+	}
+	p, other := a.enrolled(protocol.IOS), a.enrolled(protocol.IOS)
+	q := p.unsigned()
+	q.client = a.clients.from(net.ParseIP(a.ProxyFrom), certs.Signer{}, q.anchors)
+	idle := func(what string, values ...string) *Exchange {
+		m := q.idle()
+		return q.put("Idle through a trusted proxy with "+what, q.mdm.ServerURL, apple.CommandType, apple.EncodeMessage(nil, &m), http.Header{http.CanonicalHeaderKey(name): values})
+	}
+	byRFC, byPEM := p.forwarded()
+	for what, value := range map[string]string{"its certificate by RFC 9440": byRFC, "its certificate as escaped PEM": byPEM} {
+		switch x := idle(what, value); {
+		case x.Status == 0 && !x.timedOut():
+			a.unasked("nothing can be sent from %s: %s", a.ProxyFrom, x.Error)
+		case x.Status != http.StatusOK:
+			a.fail("Idle with %s was answered %s", what, x.answer())
+		}
+	}
+	others, _ := other.forwarded()
+	for what, values := range map[string][]string{
+		"another device's certificate": {others}, "what is no certificate": {":AAAA:"}, "two certificates": {byRFC, others},
+	} {
+		switch x := idle(what, values...); {
+		case x.Status/100 == 2 || x.timedOut():
+			a.fail("Idle with %s was answered %s", what, x.answer())
+		case x.unenrols():
+			a.fail("Idle with %s was answered %s: a device takes that for its removal", what, x.answer())
+		}
+	}
+}
+
 func checkHST023(a *asking) {
 	p := a.enrolled(protocol.IOS)
 	q := p.unsigned()
-	der := p.identity.Certificate.Raw
-	byRFC := ":" + base64.StdEncoding.EncodeToString(der) + ":"
-	byPEM := url.QueryEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	byRFC, byPEM := p.forwarded()
 	for _, name := range []string{"Client-Cert", "X-Client-Cert", "X-Ssl-Client-Cert"} {
 		for _, value := range []string{byRFC, byPEM} {
 			idle := q.idle()

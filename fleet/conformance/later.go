@@ -2,7 +2,6 @@ package conformance
 
 // laterStatements wait for what nobody can be asked about yet. They are listed, so that nobody takes their absence for a pass.
 var laterStatements = []Statement{
-	later("APL-024", "The identity in a trusted proxy's header gives the same results as one by TLS.", "apple.md 4.1", "an adapter can say which header a server trusts from us"),
 	later("APL-039", "GetToken without its parameters is refused, and the token for managed accounts verifies.", "apple.md 5", "tokens of an automated enrolment service are part of a run"),
 	later("APL-070", "tokens and declaration-items name the same DeclarationsToken, which changes exactly when the set does.", "apple.md 8", "an adapter can declare"),
 	later("APL-071", "A declaration that is gone is 404, a status report 200 with nothing.", "apple.md 8", "an adapter can declare"),

@@ -333,6 +333,11 @@ func newClients(r *run) *clients { return &clients{run: r} }
 
 // of makes a client that presents who, whatever the server hints at, and trusts what the run and the device's profile do.
 func (c *clients) of(who certs.Signer, anchors []*x509.Certificate) *http.Client {
+	return c.from(nil, who, anchors)
+}
+
+// from is of with an address of this machine that connections come from; nil: any.
+func (c *clients) from(from net.IP, who certs.Signer, anchors []*x509.Certificate) *http.Client {
 	roots := c.run.Roots
 	if roots == nil {
 		if system, err := x509.SystemCertPool(); err == nil {
@@ -355,6 +360,9 @@ func (c *clients) of(who certs.Signer, anchors []*x509.Certificate) *http.Client
 	var only http.Protocols
 	only.SetHTTP1(true)
 	t := &http.Transport{TLSClientConfig: config, Protocols: &only, DisableCompression: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: c.run.Request}
+	if from != nil {
+		t.DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext
+	}
 	c.mu.Lock()
 	c.all = append(c.all, t)
 	c.mu.Unlock()

@@ -28,6 +28,9 @@ type Config struct {
 	Factory *certs.Signer
 	// Factory is the factory identity of devices that enrol automatically, its root known to the server; nil: they cannot.
 	AutomatedURL string // where they enrol; empty: they cannot
+	// ProxyFrom is an address of this machine from which the server takes a certificate in ProxyHeader, as from a proxy that it
+	// trusts; empty: there is none. ProxyHeader empty: Client-Cert.
+	ProxyFrom, ProxyHeader string
 
 	RSAKeys bool          // devices have RSA identities, as real ones do; else P-256 by an RSA transport key, made at once
 	AtOnce  int           // checks at the same time; 0: 4
