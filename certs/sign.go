@@ -42,13 +42,18 @@ type Message struct {
 	First       []*x509.Certificate // carried before the signer's certificate
 	Attributes  []Attribute
 	SigningTime time.Time // zero: no such attribute
+	SHA1        bool      // signed by SHA-1 in place of SHA-256: what others are tried with (HST-036)
 }
 
-// Sign signs m with SHA-256 and returns DER, which carries First, the signer's certificate and its chain.
+// Sign signs m and returns DER, which carries First, the signer's certificate and its chain.
 func (m *Message) Sign(s Signer) ([]byte, error) {
+	hash := crypto.SHA256
+	if m.SHA1 {
+		hash = crypto.SHA1
+	}
 	attributes := append([]Attribute{
 		{pkcs7.OIDAttributeContentType, pkcs7.OIDData},
-		{pkcs7.OIDAttributeMessageDigest, sum(crypto.SHA256, m.Content)},
+		{pkcs7.OIDAttributeMessageDigest, sum(hash, m.Content)},
 	}, m.Attributes...)
 	if !m.SigningTime.IsZero() {
 		attributes = append(attributes, Attribute{pkcs7.OIDAttributeSigningTime, m.SigningTime.UTC()})
@@ -66,7 +71,7 @@ func (m *Message) Sign(s Signer) ([]byte, error) {
 	}
 	// The library's own signer takes the signing time from the wall clock. So it is given the content to
 	// sign without attributes, by a key that signs the attributes instead, and they are put in afterwards.
-	if err := addSigner(sd, s, attributesSigner{s.Key, set}, crypto.SHA256); err != nil {
+	if err := addSigner(sd, s, attributesSigner{s.Key, set}, hash); err != nil {
 		return nil, err
 	}
 	if _, err := asn1.UnmarshalWithParams(set, &sd.GetSignedData().SignerInfos[0].AuthenticatedAttributes, "set"); err != nil {

@@ -26,15 +26,19 @@ type Draft struct {
 	SenderNonce   []byte
 	Content       []byte            // of the envelope: a CSR, or anything
 	Recipient     *x509.Certificate // RSA; the envelope is for it
+	Envelope      []byte            // in place of one made of Content for Recipient; nil: there is none
 	Signer        certs.Signer      // of the outer message, RSA unless that is what is wrong with it
-	Message       certs.Message     // its SigningTime is taken, the rest is filled in
+	Message       certs.Message     // its SigningTime and SHA1 are taken, the rest is filled in
 }
 
 // Marshal makes the message.
 func (d *Draft) Marshal() ([]byte, error) {
-	envelope, err := certs.Encrypt(d.Content, d.Recipient)
-	if err != nil {
-		return nil, err
+	envelope := d.Envelope
+	if envelope == nil {
+		var err error
+		if envelope, err = certs.Encrypt(d.Content, d.Recipient); err != nil {
+			return nil, err
+		}
 	}
 	m := d.Message
 	m.Content = envelope

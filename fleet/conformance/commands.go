@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -27,7 +28,7 @@ var commandStatements = []Statement{
 		Says:   "A command that was not reported is handed out again under the same UUID, and commands come in the order in which they were queued.",
 		Source: "apple.md 6.3",
 		Why:    "A store that orders by seconds mixes what was queued in one (nanomdm's MySQL); a new UUID makes the device do things twice.",
-		How:    "Forty commands are queued; Idle twice; then all are acknowledged, and their order is held against that of queueing.",
+		How:    "Of twenty commands some are taken, Idle said twice before and after, and twenty more are queued; then all are acknowledged, and their order is held against that of queueing.",
 		Fix:    "Order by a counter, not by a time.",
 	},
 	{
@@ -107,7 +108,7 @@ var commandStatements = []Statement{
 		Says:   "Every command is an XML property list with a CommandUUID and a RequestType of Apple's, and says so in its content type.",
 		Source: "apple.md 6.2, 7; Apple's device-management schema",
 		Why:    "A command that a device cannot read is CommandFormatError, which tells nobody what is wrong.",
-		How:    "Each command that the adapter can queue is fetched and read strictly.",
+		How:    "Each command that the adapter can queue is fetched, read by a reader of its own, and held against the schema: names, types, what is required.",
 		Fix:    "Answer application/xml; keep to the schema.",
 	},
 }
@@ -145,21 +146,30 @@ func checkAPL050(a *asking) {
 
 func checkAPL051(a *asking) {
 	a.needs(a.Steps.Queue != nil, "queue a command")
-	const n = 40
 	p := a.enrolled(protocol.IOS)
-	want := p.queue(n)
-	first, _ := p.command(p.say(p.idle()))
-	again, _ := p.command(p.say(p.idle()))
-	if first != again {
-		a.fail("a command that was not reported came again as %s, was %s", again, first)
+	head := func() (id string) {
+		id, _ = p.command(p.say(p.idle()))
+		if again, _ := p.command(p.say(p.idle())); id != again {
+			a.fail("a command that was not reported came again as %s, was %s", again, id)
+		}
+		return id
 	}
-	got := p.drain()
-	if len(got) != n {
-		a.fail("%d commands came of %d that were queued", len(got), n)
+	const each, taken = 20, 8
+	want := p.queue(each)
+	var got []string
+	for id := head(); id != "" && len(got) < taken; {
+		got = append(got, id)
+		id, _ = p.command(p.say(p.report(id, protocol.Acknowledged)))
+	}
+	want = append(want, p.queue(each)...) // what is queued while others wait stands behind them
+	head()
+	got = append(got, p.drain()...)
+	if len(got) != len(want) {
+		a.fail("%d commands came of %d that were queued", len(got), len(want))
 	}
 	for i := range got {
 		if want[i] != "" && got[i] != want[i] {
-			a.fail("command %d of %d is %s, want %s, which was queued there", i+1, n, got[i], want[i])
+			a.fail("command %d of %d is %s, want %s, which was queued there", i+1, len(want), got[i], want[i])
 		}
 	}
 }
@@ -400,31 +410,40 @@ func checkAPL066(a *asking) {
 
 func checkAPL067(a *asking) {
 	p := a.enrolled(protocol.MacOS)
-	for _, k := range append(slices.Clone(kinds), target.Applications, target.Restart) {
+	ordered := append(slices.Clone(kinds), target.Applications, target.Restart)
+	names := map[target.OrderKind]string{
+		target.Information: "DeviceInformation", target.Security: "SecurityInfo", target.ProfileList: "ProfileList", target.Certificates: "CertificateList",
+		target.Applications: "InstalledApplicationList", target.Restart: "RestartDevice",
+	}
+	for _, k := range ordered {
 		p.order(target.Order{Kind: k})
 	}
 	x := p.say(p.idle())
-	n := 0
-	for len(x.body) > 0 {
-		id, c, err := apple.DecodeCommand(x.body)
-		kind := media(x)
-		switch {
+	for n, k := range ordered {
+		d, err := readPlist(x.body)
+		command, _ := d["Command"].(dict)
+		id, name := d.text("CommandUUID"), command.text("RequestType")
+		a.last = x
+		switch kind := media(x); {
 		case err != nil:
-			a.fail("a device would not understand the command: %v", err)
+			a.fail("command %d of %d is no property list: %v", n+1, len(ordered), err)
 		case id == "" || len(id) > 127:
 			a.fail("CommandUUID has %d characters, want 1 to 127", len(id))
 		case kind != "application/xml" && kind != "text/xml" && kind != "application/x-plist" && kind != "application/x-apple-aspen-mdm":
 			a.fail("the command came as %q, want application/xml", kind)
+		case name != names[k]:
+			a.fail("command %d of %d has RequestType %q, want %s, which was ordered there", n+1, len(ordered), name, names[k])
 		}
-		if unknown, ok := c.(apple.Unknown); ok {
-			a.fail("RequestType %q is none that was ordered", unknown.RequestType())
+		keys := schemas()[name].request
+		if why := command.wrong(keys, ""); why != "" {
+			a.fail("%s: %s", name, why)
 		}
-		if n++; n > 50 {
-			a.unasked("the server hands out commands without end")
+		if key := command.unknown(keys, "RequestType", "RequestRequiresNetworkTether"); key != "" {
+			a.fail("%s: key %s is none of Apple's", name, key)
 		}
 		x = p.say(p.report(id, protocol.Acknowledged))
 	}
-	if n < len(kinds)+2 {
-		a.fail("%d commands came of %d", n, len(kinds)+2)
+	if len(bytes.TrimSpace(x.body)) > 0 {
+		a.fail("a command came after the %d that were ordered", len(ordered))
 	}
 }

@@ -43,10 +43,10 @@ var scepStatements = []Statement{
 	},
 	{
 		ID: "APL-007", Suite: Apple, Class: OfApple, Must: true, check: checkAPL007,
-		Says:   "A wrong or missing challenge gets HTTP 200 with FAILURE badRequest, an altered signature badMessageCheck, a signer without RSA badAlg, and never a certificate.",
+		Says:   "A wrong or missing challenge gets HTTP 200 with FAILURE badRequest, an altered signature badMessageCheck, a signer without RSA, and SHA-1, 3DES or DES that was not announced, badAlg; never a certificate.",
 		Source: "apple.md 3.2, 3.4; RFC 8894 section 3.2.1.4",
 		Why:    "Whoever gets a certificate without its challenge is a managed device. An HTTP error in place of FAILURE makes clients try again for ever.",
-		How:    "A request with a wrong challenge, one with none, one with a byte of its signature changed, and one signed by a P-256 key.",
+		How:    "A request with a wrong challenge, one with none, one with a byte of its signature changed, one signed by a P-256 key; then good ones by SHA-1 and under 3DES, where GetCACaps does not name them, and under DES.",
 		Fix:    "Check signature and challenge before anything else, and answer refusals as CertRep FAILURE with their failInfo.",
 	},
 	{
@@ -59,18 +59,18 @@ var scepStatements = []Statement{
 	},
 	{
 		ID: "APL-011", Suite: Apple, Class: OfApple, Must: true, check: checkAPL011,
-		Says:   "A RenewalReq signed by a certificate that the CA did not issue, or with another subject, is refused.",
+		Says:   "A RenewalReq is refused when its signer is a certificate that the CA did not issue or that belongs to a device which left, when its subject is another, and when its signature does not verify; one that is granted keeps the subject.",
 		Source: "apple.md 3.5; RFC 8894 section 3.3.1.2",
 		Why:    "A renewal needs no challenge: whoever passes for a holder gets an identity.",
-		How:    "Where Renewal is announced: a RenewalReq signed by a foreign certificate, and one by a true identity with another subject. A true renewal may be granted or be refused as too early.",
+		How:    "Where Renewal is announced: a RenewalReq signed by a foreign certificate, one by a true identity with another subject, one with a byte of its signature changed. A true renewal may be granted, then with the same subject, or be refused as too early. Then the device leaves, and its identity asks again.",
 		Fix:    "Verify the signer against the CA, its validity and revocation, and compare the subjects, before issuing.",
 	},
 	{
 		ID: "APL-012", Suite: Apple, Class: OfApple, Must: true, check: checkAPL012,
-		Says:   "The CA announces AES and SHA-256 (or SCEPStandard), and answers with AES, never with DES.",
+		Says:   "The CA announces AES and SHA-256 (or SCEPStandard), takes what else it announces, and answers with AES, never with DES.",
 		Source: "apple.md 3.1, 3.2; RFC 8894 sections 2.9, 3.5.2",
 		Why:    "iOS 18 refuses a CA whose capabilities it finds insufficient (smallstep/certificates#2406); a common library encrypts with DES unless told otherwise.",
-		How:    "GetCACaps is read, and the cipher of the envelope in which a certificate comes.",
+		How:    "GetCACaps is read, and the cipher of the envelope in which a certificate comes; SHA-1 and 3DES, where they are announced, are tried.",
 		Fix:    "Announce AES, SHA-256, POSTPKIOperation and SCEPStandard, and set the cipher of answers to AES.",
 	},
 	{
@@ -222,6 +222,33 @@ func checkAPL007(a *asking) {
 	}
 	r.Signer = certs.Signer{Certificate: selfSigned(a, key, "device", nil), Key: key}
 	r.refusal(r.post("PKCSReq signed by a P-256 key", r.marshal()), "a message that cannot be answered", scep.BadAlg)
+
+	caps := p.capabilities()
+	if !slices.Contains(caps, "SHA-1") {
+		r.refusal(r.weak("SHA-1"), "a request signed by SHA-1, which is not announced,", scep.BadAlg)
+	}
+	if !slices.Contains(caps, "DES3") {
+		r.refusal(r.weak("DES3"), "a request under 3DES, which is not announced,", scep.BadAlg)
+	}
+	r.refusal(r.weak("DES"), "a request under DES", scep.BadAlg)
+}
+
+// capabilities are what GetCACaps names.
+func (p *phone) capabilities() []string {
+	return strings.Fields(string(p.scepGet("GetCACaps", p.scep.Name).body))
+}
+
+// weak posts a good request that is weak in one way: SHA-1, DES3 or DES.
+func (r *request) weak(way string) *Exchange {
+	r.ask(r.p.scep.Challenge)
+	var err error
+	if r.Message.SHA1 = way == "SHA-1"; !r.Message.SHA1 {
+		r.Envelope, err = certs.EncryptWeak(r.csr, r.Recipient, way == "DES3")
+	}
+	if err != nil {
+		r.p.a.unasked("the SCEP message cannot be made: %v", err)
+	}
+	return r.post("PKCSReq by "+way, r.marshal())
 }
 
 func checkAPL008(a *asking) {
@@ -266,24 +293,43 @@ func checkAPL011(a *asking) {
 	if err != nil {
 		a.unasked("no key: %v", err)
 	}
-	renew := func(what string, signer certs.Signer, subject pkix.Name) *x509.Certificate {
+	renew := func(what string, signer certs.Signer, subject pkix.Name, alter bool) *x509.Certificate {
 		q := *r
 		q.key, q.signer = next, signer
 		q.askAs(subject, "", nil)
 		q.Type = scep.RenewalReq
-		x := q.post(what, q.marshal())
+		der := q.marshal()
+		if alter {
+			der[len(der)-1] ^= 1 // the last byte of the signature
+		}
+		x := q.post(what, der)
 		if x.Status != http.StatusOK {
 			a.fail("%s was answered %s, want 200 with a CertRep", what, x.answer())
 		}
 		c, _, _ := q.issued(x)
 		return c
 	}
+	own := certs.Signer{Certificate: identity, Key: key}
 	foreign := certs.Signer{Certificate: selfSigned(a, key, identity.Subject.CommonName, nil), Key: key}
-	if renew("RenewalReq by a foreign certificate", foreign, identity.Subject) != nil {
+	if renew("RenewalReq by a foreign certificate", foreign, identity.Subject, false) != nil {
 		a.fail("a certificate that the CA did not issue renewed itself")
 	}
-	if renew("RenewalReq with another subject", certs.Signer{Certificate: identity, Key: key}, pkix.Name{CommonName: "another"}) != nil {
+	if renew("RenewalReq with another subject", own, pkix.Name{CommonName: "another"}, false) != nil {
 		a.fail("a renewal changed the subject")
+	}
+	if renew("RenewalReq with an altered signature", own, identity.Subject, true) != nil {
+		a.fail("a renewal was granted although its signature does not verify")
+	}
+	if c := renew("RenewalReq in good order", own, identity.Subject, false); c != nil && c.Subject.String() != identity.Subject.String() {
+		a.fail("a renewal got the subject %s in place of %s", c.Subject, identity.Subject)
+	}
+	p.as(own)
+	p.enrol()
+	if err := p.leave(a.ctx); err != nil {
+		a.unasked("the device cannot leave: %v", err)
+	}
+	if renew("RenewalReq by the identity of a device that left", own, identity.Subject, false) != nil {
+		a.fail("the identity of a device that left renewed itself")
 	}
 }
 
@@ -323,6 +369,16 @@ func checkAPL012(a *asking) {
 	strong := slices.Contains(caps, "AES") && (slices.Contains(caps, "SHA-256") || slices.Contains(caps, "SHA-512"))
 	if !strong && !slices.Contains(caps, "SCEPStandard") {
 		a.fail("GetCACaps announces %q: iOS 18 asks for AES and SHA-256", caps)
+	}
+	for _, way := range []string{"SHA-1", "DES3"} {
+		if !slices.Contains(caps, way) {
+			continue
+		}
+		weak := p.request().weak(way)
+		if answer, err := scep.ReadAnswer(weak.body); err != nil || answer.Status == 2 && answer.FailInfo == scep.BadAlg {
+			a.failBy(weak, "GetCACaps announces %s, and a request by it is refused", way)
+		}
+		p = a.invited(protocol.IOS)
 	}
 	_, _, answer := p.certified()
 	if id := answer.Cipher.String(); !strings.HasPrefix(id, "2.16.840.1.101.3.4.1.") {
