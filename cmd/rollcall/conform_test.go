@@ -79,7 +79,7 @@ func TestConformanceCatches(t *testing.T) {
 	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
 	var asked []string
 	for _, s := range conformance.List() {
-		if s.Until == "" && s.Suite != conformance.Device {
+		if s.Until == "" && s.Suite != conformance.Device && (s.ID != "APL-024" || canDialFrom(ownProxy)) {
 			asked = append(asked, s.ID)
 		}
 	}

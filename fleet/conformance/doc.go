@@ -6,7 +6,8 @@
 // and how to keep it; its check runs exchanges on devices of its own and ends with pass, fail (with the exchange that
 // decided), or not applicable (with the reason). What could not be asked, because the server gave no answer or the way
 // to the question was barred, is told as such and is neither. One file holds one kind of statement: profile.go, scep.go,
-// identity.go, checkin.go, commands.go, ade.go, renewal.go, push.go, gap.go.
+// identity.go, checkin.go, commands.go, ade.go, renewal.go, push.go, gap.go (with pushcert.go, which makes and uploads the certificates). What is asked of devices
+// is in device_enrol.go and device_commands.go; device.go, offer.go, issuer.go and trial.go are the judge.
 //
 // A run is bounded in time, whatever the server does: each request, each check and the whole have their limits. At its end
 // every device that it enrolled checks out, and the administrator's step forget, where there is one, removes it; the

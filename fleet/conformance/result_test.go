@@ -77,7 +77,14 @@ func TestOutputsAreWellFormed(t *testing.T) {
 	if err := r.JUnit(&b); err != nil {
 		t.Fatal(err)
 	}
-	var suites junitSuites
+	var suites struct {
+		Suites []struct {
+			Name     string `xml:"name,attr"`
+			Tests    int    `xml:"tests,attr"`
+			Failures int    `xml:"failures,attr"`
+			Skipped  int    `xml:"skipped,attr"`
+		} `xml:"testsuite"`
+	}
 	if err := xml.Unmarshal(b.Bytes(), &suites); err != nil || len(suites.Suites) != 2 {
 		t.Fatalf("%d suites, %v", len(suites.Suites), err)
 	}

@@ -27,10 +27,22 @@ func TestWriteJUnit(t *testing.T) {
 		if err := WriteJUnit(&b, r); err != nil {
 			t.Fatal(err)
 		}
-		var s junitSuite
-		if err := xml.Unmarshal(b.Bytes(), &s); err != nil {
+		var all struct {
+			Suites []struct {
+				Tests    int    `xml:"tests,attr"`
+				Failures int    `xml:"failures,attr"`
+				Errors   int    `xml:"errors,attr"`
+				Skipped  int    `xml:"skipped,attr"`
+				Time     string `xml:"time,attr"`
+				Cases    []struct {
+					Class string `xml:"classname,attr"`
+				} `xml:"testcase"`
+			} `xml:"testsuite"`
+		}
+		if err := xml.Unmarshal(b.Bytes(), &all); err != nil || len(all.Suites) != 1 {
 			t.Fatalf("%v\n%s", err, &b)
 		}
+		s := all.Suites[0]
 		if s.Tests != tt.tests || s.Failures != tt.failures || s.Errors != tt.errors || s.Skipped != tt.skipped || len(s.Cases) != tt.tests || s.Time != "1.500" {
 			t.Errorf("%s: %+v", tt.verdict, s)
 		}
