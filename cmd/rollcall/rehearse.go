@@ -117,7 +117,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		return errors.Join(written, err)
 	}
 	if f.report != "" && !asJSON(cmd) {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\nThe report is %s.\n", filepath.Join(f.report, report.PageFile)); err != nil {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", f.language.Say("The report is %s.", filepath.Join(f.report, report.PageFile))); err != nil {
 			return err
 		}
 	}

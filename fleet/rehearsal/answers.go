@@ -94,6 +94,20 @@ func (g *Group) add(l *Life) {
 // movable tells whether the device moved, or could have without anybody's help.
 func (l *Life) movable() bool { return l.Moved || l.Pending && !l.Stranded }
 
+// changeover is how long a device is without a profile in any case, while one takes the place of another in one check-in. What is
+// shorter is not called unprotected.
+const changeover = time.Minute
+
+// bare is how long the device was without protection, over all families.
+func (l *Life) bare() (sum time.Duration) {
+	for _, t := range l.Unprotected {
+		if t >= changeover {
+			sum += t
+		}
+	}
+	return sum
+}
+
 // reason is why the device is stranded, the first that holds.
 func (l *Life) reason(d *population.Device) authority.Reason {
 	switch {
@@ -148,7 +162,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		}
 		unprotected := false
 		for f, t := range l.Unprotected {
-			if t > 0 {
+			if t >= changeover {
 				bare[f] = append(bare[f], t)
 				unprotected = true
 			}

@@ -173,14 +173,6 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	return found
 }
 
-// bare is how long the device was without protection, over all families.
-func (l *Life) bare() (sum time.Duration) {
-	for _, t := range l.Unprotected {
-		sum += t
-	}
-	return sum
-}
-
 func (a *Answers) bareTotal() (sum time.Duration) {
 	for f := range a.Bare {
 		sum += a.Bare[f].Total

@@ -92,7 +92,7 @@ func (a *Answers) whyLast(l lang.Language) string {
 	}
 	late, wait := life.FirstPending.Sub(a.Began), life.MovedAt.Sub(life.FirstPending)
 	switch {
-	case life.Blocked > 0 && 2*life.Blocked > wait && life.Blocked > late:
+	case 2*life.Blocked > max(wait, late):
 		return l.Say("the push certificate held it for %s (%s)", l.Span(life.Blocked), a.gapRule())
 	case late > wait:
 		return l.Say("it could move only %s after the first, when its turn came (AUTH-23)", l.Span(late))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -45,7 +46,10 @@ func (t *terminal) table(table Table) {
 	}
 	t.heading(clean(table.Title))
 	rows := table.Rows[:min(len(table.Rows), briefRows)]
-	cells := make([][]string, len(rows))
+	if table.Heads {
+		rows = table.Rows[:min(len(table.Rows), 2*briefRows)]
+	}
+	cells := make([][]string, len(rows), len(rows)+1)
 	widths := make([]int, len(table.Columns))
 	numeric := make([]bool, len(table.Columns))
 	for i, row := range rows {
@@ -53,23 +57,35 @@ func (t *terminal) table(table Table) {
 		for j := range min(len(row), len(table.Columns)) {
 			text, number := cell(t.words, row[j])
 			cells[i][j] = text
-			numeric[j] = number
+			numeric[j] = numeric[j] || number
 			widths[j] = max(widths[j], utf8.RuneCountInString(text))
 		}
 	}
+	if table.Heads {
+		heads := make([]string, len(table.Columns))
+		for j, c := range table.Columns {
+			heads[j] = clean(c.Name)
+			widths[j] = max(widths[j], utf8.RuneCountInString(heads[j]))
+		}
+		cells = slices.Insert(cells, 0, heads)
+	}
+	last := len(table.Columns) - 1
 	for _, row := range cells {
 		lead := " "
-		last := len(row) - 1
-		for j, text := range row[:last] {
+		for j, text := range row {
 			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(text))
-			if numeric[j] {
+			switch {
+			case j == last && numeric[j] && table.Heads:
+				t.paragraph(lead+" "+pad, text)
+			case j == last:
+				t.paragraph(lead+" ", text)
+			case numeric[j]:
 				text = pad + text
-			} else {
+			default:
 				text += pad
 			}
 			lead += " " + text + " "
 		}
-		t.paragraph(lead+" ", row[last])
 	}
 	if total := max(table.Total, len(table.Rows)); total > len(rows) {
 		t.paragraph("  ", t.words.Say("… and %d more.", total-len(rows)))

@@ -113,7 +113,8 @@ type Table struct {
 	Caption string // one sentence: how to read it
 	Columns []Column
 	Rows    [][]any
-	Total   int // rows there would be; 0: as many as Rows
+	Total   int  // rows there would be; 0: as many as Rows
+	Heads   bool // a terminal shows the columns' names too
 }
 
 // A Column heads a table. With Bar, numbers have a bar beside them, as long as their share of the column's

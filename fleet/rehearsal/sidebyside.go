@@ -1,0 +1,383 @@
+package rehearsal
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/fleet/population"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+)
+
+// A Column is one rehearsal beside others.
+type Column struct {
+	Name string // what the reader calls it, in the reader's language
+	*Answers
+}
+
+// A Comparison is rehearsals side by side, device by device. Devices are the same where the wire calls them the same.
+type Comparison struct {
+	Columns []Column // at least two
+	devices []int32  // of each device of the first column, its place in each further one; -1: it has none there
+}
+
+// Compare puts rehearsals side by side: two plans, or the answers to one question. The first is what the others are held against.
+func Compare(first Column, others ...Column) *Comparison {
+	c := &Comparison{Columns: append([]Column{first}, others...)}
+	n := len(first.Lives)
+	c.devices = make([]int32, n*len(others))
+	for k, other := range others {
+		places := c.devices[k*n : (k+1)*n]
+		if other.Population == first.Population {
+			for i := range places {
+				places[i] = int32(i)
+			}
+			continue
+		}
+		at := make(map[string]int32, len(other.Lives))
+		for i := range other.Population.Devices {
+			at[other.Population.Devices[i].UDID] = int32(i)
+		}
+		for i := range places {
+			place, ok := at[first.Population.Devices[i].UDID]
+			if !ok {
+				place = -1
+			}
+			places[i] = place
+		}
+	}
+	return c
+}
+
+// life is what became of device i of the first column in another; nil: it is not in that one.
+func (c *Comparison) life(column, i int) *Life {
+	if column == 0 {
+		return &c.Columns[0].Lives[i]
+	}
+	place := c.devices[(column-1)*len(c.Columns[0].Lives)+i]
+	if place < 0 {
+		return nil
+	}
+	return &c.Columns[column].Lives[place]
+}
+
+// A fate is how a device ends, the first that holds.
+type fate uint8
+
+const (
+	absent fate = iota
+	notEnrolled
+	mustEnrolAgain
+	isStranded
+	isBlocked
+	hasToCome
+	hasMoved
+	hasRegistered
+	unconcerned
+)
+
+var fates = [...]lang.Key{
+	absent: lang.Key("not there"), notEnrolled: lang.Key("not enrolled"), mustEnrolAgain: lang.Key("must enrol again"), isStranded: lang.Key("stranded"),
+	isBlocked: lang.Key("blocked"), hasToCome: lang.Key("to come"), hasMoved: lang.Key("moved"), hasRegistered: lang.Key("registered anew"), unconcerned: lang.Key("as before"),
+}
+
+func (l *Life) fate() fate {
+	switch {
+	case l == nil:
+		return absent
+	case l.MustEnrol:
+		return mustEnrolAgain
+	case !l.Enrolled:
+		return notEnrolled
+	case l.Stranded:
+		return isStranded
+	case l.Standing.Blocked:
+		return isBlocked
+	case l.Pending, l.Stale:
+		return hasToCome
+	case l.Moved:
+		return hasMoved
+	case l.Reregistered:
+		return hasRegistered
+	}
+	return unconcerned
+}
+
+// leastDifference is what a moment or a length of time must differ by to count.
+const leastDifference = time.Minute
+
+// differs tells whether device i ends otherwise in the second column than in the first, or came to it at another time.
+func (c *Comparison) differs(i int) bool {
+	a, b := c.life(0, i), c.life(1, i)
+	if a.fate() != b.fate() {
+		return true
+	}
+	if b == nil {
+		return false
+	}
+	apart := func(x, y time.Duration) bool { return (x - y).Abs() >= leastDifference }
+	return apart(c.took(0, a), c.took(1, b)) || apart(a.Blocked, b.Blocked) || apart(a.bare(), b.bare())
+}
+
+// took is when the device moved, from the start; 0: it did not.
+func (c *Comparison) took(column int, l *Life) time.Duration {
+	if l == nil || l.MovedAt == 0 {
+		return 0
+	}
+	return l.MovedAt.Sub(c.Columns[column].Start)
+}
+
+// turns counts the devices that end otherwise in the second column, by how.
+func (c *Comparison) turns() (n map[[2]fate]int, differ int) {
+	n = map[[2]fate]int{}
+	for i := range c.Columns[0].Lives {
+		if a, b := c.life(0, i).fate(), c.life(1, i).fate(); a != b {
+			n[[2]fate{a, b}]++
+		}
+		if c.differs(i) {
+			differ++
+		}
+	}
+	return n, differ
+}
+
+// Differences calls f with a row of cells for each device that differs between the first two columns, after a row of
+// headings, until f fails. Names are those of names. Durations are in hours.
+func (c *Comparison) Differences(names *population.Population, f func(cells []string) error) error {
+	a, b := c.Columns[0].Name, c.Columns[1].Name
+	err := f([]string{"device", "user", "outcome: " + a, "outcome: " + b, "moved after hours: " + a, "moved after hours: " + b, "blocked hours: " + a, "blocked hours: " + b, "unprotected hours: " + a, "unprotected hours: " + b})
+	for i := 0; i < len(c.Columns[0].Lives) && err == nil; i++ {
+		if !c.differs(i) {
+			continue
+		}
+		cells := []string{names.Devices[i].Name, userName(names, i)}
+		x, y := c.life(0, i), c.life(1, i)
+		cells = append(cells, lang.English.Say(fates[x.fate()]), lang.English.Say(fates[y.fate()]), inHours(c.took(0, x)), inHours(c.took(1, y)))
+		if y == nil {
+			y = &Life{}
+		}
+		err = f(append(cells, inHours(x.Blocked), inHours(y.Blocked), inHours(x.bare()), inHours(y.bare())))
+	}
+	return err
+}
+
+func inHours(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(d.Hours(), 'f', 2, 64)
+}
+
+// Story tells the comparison for people. Names are those of names, the first column's population.
+func (c *Comparison) Story(l lang.Language, names *population.Population) *report.Story {
+	first := c.Columns[0]
+	s := &report.Story{Language: l, Headline: c.headline(l), Title: first.title(l), Start: first.Start.Time(), Charts: c.charts(l), Rules: rulesIn(l), NotShown: first.notShown(l)}
+	var plans []string
+	for _, column := range c.Columns {
+		s.Until = max(s.Until, column.End.Sub(column.Start))
+		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
+		s.Lead = append(s.Lead, l.Say("%s: %s.", column.Name, column.headline(l)))
+	}
+	s.Plan = strings.Join(plans, "\n")
+	s.Tables = []report.Table{c.figures(l)}
+	if len(c.Columns) == 2 {
+		s.Tables = append(s.Tables, c.turnTable(l))
+		s.Devices = c.list(l, names)
+	}
+	s.Tables = append(s.Tables, c.findings(l))
+	return s
+}
+
+func (c *Comparison) headline(l lang.Language) string {
+	if len(c.Columns) == 2 {
+		_, differ := c.turns()
+		return l.Say("%d of %d {device|devices} fare differently: %s against %s", differ, len(c.Columns[0].Lives), c.Columns[1].Name, c.Columns[0].Name)
+	}
+	var held []string
+	for _, column := range c.Columns {
+		if column.Held.Devices == 0 {
+			held = append(held, l.Say("%s: none", column.Name))
+			continue
+		}
+		held = append(held, l.Say("%s: %d for %s at most", column.Name, column.Held.Devices, l.Span(column.Held.Longest)))
+	}
+	return l.Say("Devices held by the push certificate") + ". " + strings.Join(held, "; ")
+}
+
+// figures is the answers in numbers, a column for each rehearsal.
+func (c *Comparison) figures(l lang.Language) report.Table {
+	t := report.Table{Title: l.Say("Side by side"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}}}
+	for _, column := range c.Columns {
+		t.Columns = append(t.Columns, report.Column{Name: column.Name})
+	}
+	after := func(d time.Duration) any {
+		if d == Never {
+			return nil
+		}
+		return d
+	}
+	for _, x := range []struct {
+		what lang.Key
+		of   func(*Answers) any
+	}{
+		{lang.Key("devices that could move"), func(a *Answers) any { return a.All.Movable }},
+		{lang.Key("devices that moved"), func(a *Answers) any { return a.All.Moved }},
+		{lang.Key("half of them had moved after"), func(a *Answers) any { return after(a.Half) }},
+		{lang.Key("95 in 100 had moved after"), func(a *Answers) any { return after(a.Most) }},
+		{lang.Key("all had moved after"), func(a *Answers) any { return after(a.Whole) }},
+		{lang.Key("devices held by the push certificate"), func(a *Answers) any { return a.Held.Devices }},
+		{lang.Key("held longest"), func(a *Answers) any { return a.Held.Longest }},
+		{lang.Key("enrolments that the gap refused"), func(a *Answers) any { return a.Declined }},
+		{lang.Key("devices that never move by themselves"), func(a *Answers) any { return a.All.Stranded }},
+		{lang.Key("devices that must enrol again"), func(a *Answers) any { return a.All.MustEnrol }},
+		{lang.Key("devices of users without a licence"), func(a *Answers) any { return a.All.Unlicensed }},
+		{lang.Key("device-hours without protection"), func(a *Answers) any { return hours(a.bareTotal()) }},
+		{lang.Key("profiles left behind"), func(a *Answers) any { return a.Redundant }},
+		{lang.Key("certificates renewed"), func(a *Answers) any { return a.Renewals }},
+		{lang.Key("records removed"), func(a *Answers) any { return a.Removed }},
+		{lang.Key("check-ins in the busiest minute"), func(a *Answers) any { return a.CheckInPeak.Count }},
+		{lang.Key("pushes in the busiest minute"), func(a *Answers) any { return a.WakePeak.Count }},
+	} {
+		row := []any{l.Say(x.what)}
+		for _, column := range c.Columns {
+			row = append(row, x.of(column.Answers))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// turnTable counts the devices that end otherwise, by how.
+func (c *Comparison) turnTable(l lang.Language) report.Table {
+	t := report.Table{
+		Title: l.Say("Devices that end differently"), Heads: true, Caption: l.Say("How so many devices end in the first plan, and in the second."),
+		Columns: []report.Column{{Name: l.Say("Devices"), Bar: true}, {Name: c.Columns[0].Name}, {Name: c.Columns[1].Name}},
+	}
+	n, _ := c.turns()
+	for _, k := range slices.SortedFunc(maps.Keys(n), func(a, b [2]fate) int { return cmp.Or(n[b]-n[a], slices.Compare(a[:], b[:])) }) {
+		t.Rows = append(t.Rows, []any{n[k], l.Say(fates[k[0]]), l.Say(fates[k[1]])})
+	}
+	return t
+}
+
+// list is the devices that differ, one by one.
+func (c *Comparison) list(l lang.Language, names *population.Population) report.Table {
+	t := report.Table{
+		Title: l.Say("The difference for each device"), Caption: l.Say("Devices that end differently, or came to the same at another time. The CSV has them all."),
+		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("User"), Whole: true}},
+	}
+	for _, column := range c.Columns {
+		t.Columns = append(t.Columns, report.Column{Name: column.Name})
+	}
+	t.Columns = append(t.Columns, report.Column{Name: l.Say("Moved later by")}, report.Column{Name: l.Say("Held longer by")}, report.Column{Name: l.Say("Without protection longer by")})
+	for i := range c.Columns[0].Lives {
+		if !c.differs(i) {
+			continue
+		}
+		if t.Total++; len(t.Rows) == rows {
+			continue
+		}
+		x, y := c.life(0, i), c.life(1, i)
+		row := []any{names.Devices[i].Name, userName(names, i), l.Say(fates[x.fate()]), l.Say(fates[y.fate()])}
+		if y == nil {
+			t.Rows = append(t.Rows, row)
+			continue
+		}
+		later := any(nil)
+		if x.MovedAt != 0 && y.MovedAt != 0 {
+			later = some(c.took(1, y) - c.took(0, x))
+		}
+		t.Rows = append(t.Rows, append(row, later, some(y.Blocked-x.Blocked), some(y.bare()-x.bare())))
+	}
+	return t
+}
+
+func some(d time.Duration) any {
+	if d.Abs() < leastDifference {
+		return nil
+	}
+	return d
+}
+
+// findings are those of all columns, each once, with its number in each.
+func (c *Comparison) findings(l lang.Language) report.Table {
+	t := report.Table{Title: l.Say("Findings"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}, {Name: l.Say("Rule")}}}
+	type kind struct {
+		title string
+		rule  protocol.Rule
+	}
+	var order []kind
+	counts := map[kind][]any{}
+	for k, column := range c.Columns {
+		t.Columns = append(t.Columns, report.Column{Name: column.Name})
+		for _, f := range column.Findings(l) {
+			at := kind{f.Title, f.Rule}
+			if counts[at] == nil {
+				order = append(order, at)
+				counts[at] = make([]any, len(c.Columns))
+			}
+			counts[at][k] = f.Count
+		}
+	}
+	for _, k := range order {
+		t.Rows = append(t.Rows, append([]any{k.title, k.rule}, counts[k]...))
+	}
+	return t
+}
+
+// charts show the columns over one another: who moved, who was blocked, and the storm.
+func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
+	for _, x := range []struct {
+		title string
+		of    func(*Hour) *[len(protocol.Platforms)]uint32
+	}{
+		{l.Say("Moved"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Moved }},
+		{l.Say("Blocked"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Blocked }},
+	} {
+		chart := report.Chart{Title: x.title, Unit: l.Say("devices"), Kind: report.Lines}
+		for _, column := range c.Columns {
+			s := report.Series{Name: column.Name, Points: []report.Point{{}}}
+			for i := range column.Hours {
+				sum := 0.0
+				for _, n := range x.of(&column.Hours[i]) {
+					sum += float64(n)
+				}
+				s.Points = append(s.Points, report.Point{At: time.Duration(i+1) * time.Hour, Value: sum})
+			}
+			chart.Series = append(chart.Series, s)
+		}
+		charts = append(charts, chart)
+	}
+	storm := report.Chart{Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks}
+	for _, column := range c.Columns {
+		s := report.Series{Name: column.Name, Points: make([]report.Point, len(column.Minutes))}
+		for i := range column.Minutes {
+			s.Points[i] = report.Point{At: time.Duration(i) * time.Minute, Value: float64(column.Minutes[i].CheckIns)}
+		}
+		storm.Series = append(storm.Series, s)
+	}
+	return append(charts, storm)
+}
+
+// Sections are what a comparison adds to its result: the answers of each column, and how many devices fare differently.
+func (c *Comparison) Sections() map[string]any {
+	columns := []any{}
+	for _, column := range c.Columns {
+		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "answers": column.Sections()["answers"]})
+	}
+	sections := map[string]any{"columns": columns}
+	if len(c.Columns) == 2 {
+		n, differ := c.turns()
+		turns := []any{}
+		for _, k := range slices.SortedFunc(maps.Keys(n), func(a, b [2]fate) int { return slices.Compare(a[:], b[:]) }) {
+			turns = append(turns, map[string]any{"first": lang.English.Say(fates[k[0]]), "second": lang.English.Say(fates[k[1]]), "devices": n[k]})
+		}
+		sections["differences"] = map[string]any{"devices": differ, "outcomes": turns}
+	}
+	return sections
+}

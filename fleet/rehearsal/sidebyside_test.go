@@ -1,0 +1,89 @@
+package rehearsal
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
+)
+
+// prompt is the invented story with the push certificate renewed at once.
+func prompt(n int) *Played {
+	p := invented(n)
+	for i := range p.Lives {
+		l := &p.Lives[i]
+		l.Blocked, l.Standing.Blocked = 0, false
+		if l.Moved && p.Population.Devices[i].Platform.Apple() {
+			l.MovedAt = l.FirstPending.Add(30 * time.Minute)
+		}
+	}
+	return p
+}
+
+func TestSideBySide(t *testing.T) {
+	late, soon := invented(1000), prompt(1000)
+	c := Compare(Column{"after 4 days", late.Answer(0)}, Column{"at once", soon.Answer(0)})
+	n, differ := c.turns()
+	if len(n) != 1 || n[[2]fate{isBlocked, hasToCome}] != 10 || differ != 550 {
+		t.Errorf("turns %v, %d differ; want 10 from blocked to come, and 550", n, differ)
+	}
+	var rows [][]string
+	if err := c.Differences(late.Population, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1+differ || !slices.Equal(rows[1][:4], []string{"device-8", "user-4", "blocked", "to come"}) || rows[1][6] != "24.00" || rows[1][7] != "" {
+		t.Errorf("%d rows, the first %q", len(rows), rows[1])
+	}
+	stop := errors.New("stop")
+	if err := c.Differences(late.Population, func([]string) error { return stop }); err != stop {
+		t.Errorf("a row that cannot be written: %v", err)
+	}
+	same := Compare(Column{"a", late.Answer(0)}, Column{"b", late.Answer(0)})
+	if _, differ := same.turns(); differ != 0 {
+		t.Errorf("a rehearsal differs from itself in %d devices", differ)
+	}
+}
+
+// Devices are the same where the wire calls them the same, whatever their order; one that is missing says so.
+func TestSideBySideOtherPopulation(t *testing.T) {
+	a, b := invented(20), invented(20)
+	for i := range a.Population.Devices {
+		id := a.Population.Devices[i].Name
+		a.Population.Devices[i].UDID, b.Population.Devices[i].UDID = id, id
+	}
+	slices.Reverse(b.Lives)
+	slices.Reverse(b.Population.Devices)
+	b.Population.Devices[0].UDID = "another" // device-20
+	n, differ := Compare(Column{"a", a.Answer(0)}, Column{"b", b.Answer(0)}).turns()
+	if differ != 1 || n[[2]fate{hasMoved, absent}] != 1 {
+		t.Errorf("%d differ: %v", differ, n)
+	}
+}
+
+// The default question in three columns, and two plans with the difference of each device, in both languages.
+func TestSideBySideGolden(t *testing.T) {
+	for l, name := range map[lang.Language]string{lang.English: "en", lang.Dutch: "nl"} {
+		late, soon := invented(1000), prompt(1000)
+		two := Compare(Column{"A", late.Answer(0)}, Column{"B", soon.Answer(0)})
+		three := Compare(Column{"A", soon.Answer(0)}, Column{"B", soon.Answer(0)}, Column{"C", late.Answer(0)})
+		var got bytes.Buffer
+		for _, c := range []*Comparison{two, three} {
+			r := &report.Result{Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 1, Sections: c.Sections()}
+			if err := report.Brief(&got, r, c.Story(l, late.Population), false); err != nil {
+				t.Fatal(err)
+			}
+			if err := report.Page(new(bytes.Buffer), r, c.Story(l, late.Population)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		golden(t, "compared."+name+".txt", got.Bytes())
+		if word := english.FindString(deviceNames.ReplaceAllString(strings.ReplaceAll(got.String(), "rollcall rehearse", ""), "")); l == lang.Dutch && word != "" {
+			t.Errorf("the English word %q", word)
+		}
+	}
+}
