@@ -279,18 +279,18 @@ func (h *Handler) adopt(ctx context.Context, leaf *x509.Certificate) (delivery.C
 	return cred, err
 }
 
-// trusted tells why leaf is no identity of ours, or of a laboratory's, that is valid at now. One of ours that the store knows by
-// the hash of all its bytes is what we signed; only of others the signature has to be checked, which costs a quarter of a full
-// handshake.
+// trusted tells why leaf is no identity of ours, or of a laboratory's, that is valid at now. One that the store knows by the hash of
+// all its bytes is what we signed, or was checked when it was adopted; only of others the signature has to be checked, which costs
+// a quarter of a full handshake.
 func (h *Handler) trusted(leaf *x509.Certificate, now time.Time) error {
-	check := h.ca.Verify
+	check := (*certs.Authority).Verify
 	if _, err := h.cfg.Server.Credential(context.Background(), sha256.Sum256(leaf.Raw)); err == nil {
-		check = h.ca.Usable
+		check = (*certs.Authority).Usable
 	}
-	err := check(leaf, now)
+	err := check(h.ca, leaf, now)
 	for _, ca := range h.lab {
 		if errors.Is(err, certs.ErrForeign) {
-			err = ca.Verify(leaf, now)
+			err = check(ca, leaf, now)
 		}
 	}
 	switch {
