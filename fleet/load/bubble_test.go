@@ -77,6 +77,8 @@ type rig struct {
 	ca   *certs.Authority
 	http *http.Server
 	busy sync.WaitGroup // handlers at work
+
+	weather *weather // between it and the devices; nil: fine
 }
 
 // newRig serves h. It must be made within the bubble, and closed there.
@@ -123,6 +125,15 @@ func (r *rig) load(n int, c Config) *Load {
 	c.Link.Roots = x509.NewCertPool()
 	c.Link.Roots.AddCert(r.ca.Certificate())
 	c.Link.Dial = r.wire.dial
+	if w := r.weather; w != nil {
+		c.Link.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := r.wire.dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &far{Conn: conn, w: w}, nil
+		}
+	}
 	c.Link.Identity = Mint(r.ca, time.Now)
 	e := Endpoint{ServerURL: "https://127.0.0.1/mdm", Topic: "com.apple.mgmt.External.x"}
 	profile, err := e.Profile()

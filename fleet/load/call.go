@@ -33,7 +33,7 @@ func (l *Load) call(at time.Duration) {
 	*c = called{from: at, last: at, epoch: c.epoch}
 	for _, d := range l.members {
 		if b := &l.beds[l.number.of(d.Number())]; b.place != out {
-			b.owes = true
+			b.call |= owes
 			c.owing++
 		}
 	}
@@ -44,14 +44,14 @@ func (l *Load) call(at time.Duration) {
 func (l *Load) answersCall(b *bed, began, now time.Duration, well bool) {
 	c := &l.called
 	switch {
-	case !b.owes || well && began < c.from:
+	case b.call&owes == 0 || well && began < c.from:
 		return
 	case well:
 		c.last = now
 	default:
 		c.gone++
 	}
-	b.owes = false
+	b.call &^= owes
 	c.owing--
 }
 
@@ -83,7 +83,7 @@ func (l *Load) Changes(epoch uint32) {
 	}
 	now, version := protocol.At(l.now()), strconv.Itoa(int(epoch))
 	for _, d := range l.members {
-		if l.beds[l.number.of(d.Number())].heeds {
+		if l.beds[l.number.of(d.Number())].call&heeds != 0 {
 			l.config.Ledger.Wanted(now, d.Number(), ledger.Change, version)
 		}
 	}

@@ -152,7 +152,7 @@ func New(c Config) (*Load, error) {
 		c.Drain = c.Link.Timeout
 	}
 	l := &Load{config: c, news: make(chan struct{}, 1), jobs: make(chan job)}
-	l.beds = make([]bed, len(c.Devices))
+	l.beds, l.rest = make([]bed, len(c.Devices)), make([]turn, 0, len(c.Devices))
 	l.count[out] = len(c.Devices)
 	var err error
 	if l.number, err = indicesOf(c.Devices); err != nil {

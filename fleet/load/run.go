@@ -24,7 +24,9 @@ func (l *Load) Run(ctx context.Context) error {
 	if l.config.Ledger != nil {
 		for _, d := range l.members {
 			l.config.Ledger.Enrolled(protocol.At(l.now()), d.Number())
-			l.beds[l.number.of(d.Number())].heeds = d.Heeds()
+			if d.Heeds() {
+				l.beds[l.number.of(d.Number())].call |= heeds
+			}
 		}
 	}
 	l.begin, l.paced = time.Now(), l.config.Closed == 0

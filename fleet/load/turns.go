@@ -38,9 +38,16 @@ type bed struct {
 	steps    uint8         // 0: the conversation has not begun
 	place    place
 	again    bool // pushed while it talked
-	owes     bool // called by an act, and did not come since
-	heeds    bool // can know a notice of a change of authority for its server's
+	call     callMark
 }
+
+// A callMark is what an act that calls everybody means for a device; bits, for a bed is small.
+type callMark uint8
+
+const (
+	owes  callMark = 1 << iota // called, and did not come since
+	heeds                      // can know a notice of a change of authority for its server's
+)
 
 // A turn is an entry that holds while its device has not changed its place.
 type turn struct {
@@ -125,7 +132,7 @@ func (w *waits) Pop() any {
 type indices []int32 // of place and one; 0: nobody
 
 func indicesOf(devices []*dialect.Apple) (indices, error) {
-	var all indices
+	all := make(indices, 0, len(devices)+1)
 	for i, d := range devices {
 		n := int(d.Number())
 		if n >= 4*(len(devices)+1000) {

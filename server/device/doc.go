@@ -29,6 +29,13 @@
 // serial number or challenge a few uses (HST-045). One too many is refused by 503 with a time to come again, before anything
 // of it is read or used up. Networks are told by the socket's address: behind a proxy all devices are one.
 //
+// # Sessions end with the process
+//
+// The keys of TLS session tickets are Go's: made at the start, changed every day, kept nowhere. A restart costs each device one
+// full handshake, which is no trouble: wake-ups and admission follow what the server gets through. Keys on the disk would be: a
+// ticket holds the client certificate, so whoever has the key can write one for any device and be it, without the key of that
+// device or of the authority, and reads what TLS 1.2 sessions said. A stolen backup must not be every device.
+//
 // # Divergences
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
