@@ -9,6 +9,8 @@
 // notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. While
 // the push certificate is refused or has ended, wake-ups are held, and an upload lets them go without a restart.
 //
+// What an administrator changes is previewed by the code that makes it: the authority, licences, push certificates, profiles.
+//
 // A change of authority ([Server.SetAuthority], previewed by [Server.PreviewAuthority] with the same code) is one commit of the
 // tenant's row and a campaign: whose turn it is to be woken follows from a device's number and the campaign's cursor. While
 // Apple's push certificate is not renewed, delivery refuses Apple's devices, and the campaign waits for the upload.
