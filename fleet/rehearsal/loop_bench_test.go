@@ -1,55 +1,77 @@
 package rehearsal_test
 
 import (
-	"fmt"
+	"runtime"
 	"testing"
 	"time"
-
-	"rollcall/fleet/rehearsal"
-	"rollcall/protocol"
-	"rollcall/server"
-	"rollcall/server/authority"
-	"rollcall/server/delivery"
-	"rollcall/server/store"
 )
 
-// BenchmarkLoop is a day of steady check-ins, pushes and their reports included: one op is one check-in.
+// BenchmarkLoop is what the parts of a rehearsal cost in a partition, in processor time since machines are shared: a steady
+// check-in with its push and report, an enrolment until the device has its profiles, and a move with the old profiles' removal
+// and the new ones' installation.
 func BenchmarkLoop(b *testing.B) {
-	for _, n := range []int{10_000, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			contacts := 0
-			l, err := rehearsal.NewLoop(b.Context(), rehearsal.LoopConfig{Start: start, Seed: 1, Contact: func(*rehearsal.Contact) { contacts++ }})
-			must := func(err error) {
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-			must(err)
-			s := l.Server()
-			must(s.SetUp(b.Context(), start, authority.Tenant{Authority: protocol.Intune}, delivery.Settings{}))
-			must(s.Consent(b.Context(), start, boss, server.ConsentPush))
-			_, err = s.UploadPush(b.Context(), start, pushPEM("com.apple.mgmt.External.A", 300), "", "", false, 0)
-			must(err)
-			ids, err := s.PutUsers(b.Context(), start, []store.User{{UPN: upn(0), User: authority.User{IntuneLicence: true}}})
-			must(err)
-			platforms := []protocol.Platform{protocol.IOS, protocol.IOS, protocol.IPadOS, protocol.Android, protocol.Windows}
-			for i := range n {
-				user := delivery.UserID(0)
-				if i == 0 {
-					user = ids[0] // one for all would make the device limit slow
-				}
-				must(l.Enrol(l.Add(rehearsal.Handset{ID: fmt.Sprintf("device-%d", i), Platform: platforms[i%len(platforms)], User: user})))
-				if i%100 == 99 {
-					must(l.Run(l.Now().Add(8 * time.Hour / time.Duration(n/100))))
-				}
-			}
-			must(l.Run(l.Now().Add(20 * time.Hour)))
-			b.ReportAllocs()
-			contacts = 0
-			b.ResetTimer()
-			for contacts < b.N {
-				must(l.Run(l.Now().Add(time.Minute)))
-			}
-		})
+	// each measures what do costs for each of so many.
+	each := func(b *testing.B, prepare func(), do func() (ops uint64)) {
+		b.Helper()
+		b.ReportAllocs()
+		var spent time.Duration
+		var ops, mallocs uint64
+		for b.Loop() {
+			b.StopTimer()
+			prepare()
+			b.StartTimer()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			began := processor(b)
+			ops += do()
+			spent += processor(b) - began
+			runtime.ReadMemStats(&after)
+			mallocs += after.Mallocs - before.Mallocs
+		}
+		b.ReportMetric(float64(spent.Nanoseconds())/float64(ops), "CPU-ns/each")
+		b.ReportMetric(float64(mallocs)/float64(ops), "allocs/each")
 	}
+	settled := func(b *testing.B) *fortnight {
+		f := newFortnight(b, partition)
+		f.arrive(partition, 4*time.Hour)
+		f.windows(30 * time.Hour)
+		return f
+	}
+	b.Run("steady", func(b *testing.B) {
+		f := settled(b)
+		var heap runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&heap)
+		each(b, func() {}, func() uint64 {
+			before := f.contacts
+			f.must(f.Run(f.Now().Add(8 * time.Hour)))
+			return f.contacts - before
+		})
+		b.ReportMetric(float64(heap.HeapAlloc)/partition, "B/device")
+		runtime.KeepAlive(f)
+	})
+	b.Run("enrolment", func(b *testing.B) {
+		var f *fortnight
+		each(b, func() { f = newFortnight(b, partition) }, func() uint64 {
+			f.arrive(partition, time.Second)
+			return partition
+		})
+	})
+	b.Run("move", func(b *testing.B) {
+		var f *fortnight
+		prepare := func() {
+			f = settled(b)
+			f.adds()
+			f.renews()
+			f.must(f.Run(f.Now().Add(9 * time.Hour)))
+		}
+		each(b, prepare, func() uint64 {
+			moved := f.moved
+			for k := range 5 {
+				f.wave(k)
+			}
+			f.must(f.Run(f.Now().Add(time.Minute)))
+			return uint64(f.moved - moved)
+		})
+	})
 }
