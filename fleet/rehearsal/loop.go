@@ -112,7 +112,8 @@ type Loop struct {
 	places  []place
 	due     store.Calendar
 	chance  rand.PCG
-	issued  uint64 // identities so far
+	issued  uint64   // identities so far
+	topics  []string // that devices enrolled with; the first is none
 
 	mu    sync.Mutex
 	woken []uint32 // whom the push service has reached
@@ -127,17 +128,26 @@ type Loop struct {
 	contact Contact
 }
 
-// A place is what the loop keeps of one device beside its core.
+// A place is what the loop keeps of one device beside its core: of its Handset what is needed again.
 type place struct {
-	handset Handset
-	number  protocol.Device      // at the server
-	cert    *delivery.Credential // as the store has it; plain: no more of it than the fingerprint
-	topic   string               // that it enrolled with
-	mail    protocol.Time        // until when the push service keeps a wake-up for it; 0: it has none
-	busy    protocol.Time        // locked until then
-	away    bool
-	awaits  bool // in the setup assistant
-	missing bool // the profile that it was to remove was not there, as it reports until that is confirmed
+	cert      *delivery.Credential // as the store has it; plain: no more of it than the fingerprint
+	mail      protocol.Time        // until when the push service keeps a wake-up for it; 0: it has none
+	busy      protocol.Time        // locked until then
+	number    protocol.Device      // at the server
+	user      delivery.UserID
+	platform  protocol.Platform
+	way       authority.Way
+	topic     uint16 // that it enrolled with: which of the loop's
+	away      bool
+	awaits    bool // in the setup assistant
+	missing   bool // the profile that it was to remove was not there, as it reports until that is confirmed
+	api       bool
+	coManaged bool
+	automated bool
+	otherMDM  bool
+	id        string
+	habits    *dialect.Habits
+	workloads *authority.Workloads
 }
 
 // NewLoop makes a loop with an empty store and a tenant that was never set up.
@@ -151,6 +161,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	}
 	l.devices, l.places = make([]agent.Device, 0, cfg.Devices), make([]place, 0, cfg.Devices)
 	l.due.Grow(cfg.Devices)
+	l.topics = []string{""}
 	l.chance.Seed(cfg.Seed, 0)
 	return l, l.Restart()
 }
@@ -220,7 +231,7 @@ func (l *Loop) loses(i int) bool { return l.cfg.Loses != nil && l.cfg.Loses(i) }
 func (l *Loop) Device(i int) *agent.Device { return &l.devices[i] }
 
 // Topic is the push topic that a device enrolled with; empty: it has none.
-func (l *Loop) Topic(i int) string { return l.places[i].topic }
+func (l *Loop) Topic(i int) string { return l.topics[l.places[i].topic] }
 
 // Number is what the server calls a device; 0: it has not heard of it.
 func (l *Loop) Number(i int) protocol.Device { return l.places[i].number }
@@ -238,7 +249,10 @@ func (l *Loop) Add(h Handset) int {
 		h.Habits = &noHabits
 	}
 	l.devices = append(l.devices, agent.NewDevice(h.Number, h.Platform, h.Seed))
-	l.places = append(l.places, place{handset: h})
+	l.places = append(l.places, place{
+		id: h.ID, user: h.User, platform: h.Platform, way: h.Way, api: h.AndroidAPI, coManaged: h.CoManaged, automated: h.Automated, otherMDM: h.OtherMDM,
+		habits: h.Habits, workloads: h.Workloads,
+	})
 	l.due.Grow(len(l.devices))
 	return i
 }
@@ -250,11 +264,11 @@ func (l *Loop) Enrol(i int) error {
 	p := &l.places[i]
 	if l.reaches(p) && !managed(&l.devices[i]) {
 		if err := l.invite(i); err != nil {
-			return fmt.Errorf("device %s: %w", p.handset.ID, err)
+			return fmt.Errorf("device %s: %w", p.id, err)
 		}
-		p.topic, p.awaits = "", p.handset.Automated
-		if p.handset.Platform.Apple() {
-			p.topic = l.server.World().Push.Topic
+		p.topic, p.awaits = 0, p.automated
+		if p.platform.Apple() {
+			p.topic = l.topicOf(l.server.World().Push.Topic)
 		}
 	}
 	return l.tell(i, agent.Enrol)
@@ -294,19 +308,19 @@ func (l *Loop) reaches(p *place) bool { return !p.away && !l.down }
 func (l *Loop) invite(i int) error {
 	p := &l.places[i]
 	if l.cfg.plain {
-		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated})
+		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated})
 		if err != nil {
 			return err
 		}
 		return l.certify(i, challenge)
 	}
 	key, id := l.identity()
-	c := delivery.Credential{Identity: id, Purpose: delivery.ForEnrolment, User: p.handset.User, ID: p.handset.ID, Automated: p.handset.Automated}
+	c := delivery.Credential{Identity: id, Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated}
 	if l.store.Lend(p.number) != nil {
 		c.Device = p.number
 	}
 	c.Fingerprint = sha256.Sum256(key[:])
-	p.cert = l.store.Admit(c)
+	p.cert = l.store.Admit(&c)
 	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
 	return nil
 }
@@ -319,6 +333,16 @@ func (l *Loop) identity() (key [32]byte, id delivery.Identity) {
 	id.NotBefore -= id.NotBefore % protocol.Time(time.Second/time.Microsecond) // as X.509 keeps it
 	id.NotAfter = id.NotBefore.Add(l.cfg.Lifetime)
 	return key, id
+}
+
+// topicOf is which of the loop's topics one is.
+func (l *Loop) topicOf(topic string) uint16 {
+	i := slices.Index(l.topics, topic)
+	if i < 0 {
+		i = len(l.topics)
+		l.topics = append(l.topics, topic)
+	}
+	return uint16(i)
 }
 
 // certify gets the device the identity that a challenge stands for.
@@ -371,7 +395,7 @@ func (l *Loop) Run(until protocol.Time) error {
 			moment, here = l.now, 0
 		}
 		if here++; here > mostIdle*(1+len(l.devices)) {
-			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.Device].handset.ID)
+			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.Device].id)
 		}
 		if tick {
 			if err := l.Tick(); err != nil {
@@ -489,7 +513,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 				l.contact.Dropped++
 			}
 			if err != nil {
-				return fmt.Errorf("device %s: %w", l.places[i].handset.ID, err)
+				return fmt.Errorf("device %s: %w", l.places[i].id, err)
 			}
 		}
 		if l.step.Kind == 0 {
@@ -594,20 +618,19 @@ func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 	default:
 		m.Credential = *p.cert
 	}
-	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.handset.ID, p.number
+	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.id, p.number
 	m.CheckIn, m.Missing = *c, p.missing && c.Verb == protocol.Report
 	m.Device = p.number
 	m.Seed = [2]uint64{l.cfg.Seed, uint64(l.now)} // with the device and its count of commands
 	switch c.Verb {
 	case protocol.Enrol:
-		h := &p.handset
-		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = h.Platform, h.AndroidAPI, h.CoManaged, p.topic, h.Way, h.OtherMDM
-		if h.Workloads != nil {
-			m.Workloads, m.WorkloadsKnown = *h.Workloads, true
+		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = p.platform, p.api, p.coManaged, l.topics[p.topic], p.way, p.otherMDM
+		if p.workloads != nil {
+			m.Workloads, m.WorkloadsKnown = *p.workloads, true
 		}
 		l.ev.Device, l.dressed = 0, true
 	case protocol.Ready:
-		m.Topic, m.Token, m.Awaiting = p.topic, l.token(i), p.awaits
+		m.Topic, m.Token, m.Awaiting = l.topics[p.topic], l.token(i), p.awaits
 		l.dressed = true
 	}
 	return nil
@@ -627,7 +650,7 @@ func (l *Loop) round() error {
 
 // heard is what a device makes of a notice: nothing, where the vendor's cloud manages it.
 func (p *place) heard(n protocol.Notice) protocol.Notice {
-	if p.handset.AndroidAPI {
+	if p.api {
 		return protocol.Notice{}
 	}
 	return n
@@ -649,8 +672,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 			return nil
 		}
 	}
-	h := &at.handset
-	if h.Platform.Apple() && dialect.Waits(h.Platform, requestOf(c.Kind)) && h.Habits.HeldUp(d, &at.busy, l.now) {
+	if at.platform.Apple() && dialect.Waits(at.platform, requestOf(c.Kind)) && at.habits.HeldUp(d, &at.busy, l.now) {
 		l.contact.Executed = l.contact.Executed[:len(l.contact.Executed)-1]
 		l.contact.Deferred++
 		l.step.Status, l.step.Until = protocol.NotNow, at.busy
@@ -659,7 +681,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	switch c.Kind {
 	case protocol.InstallProfile:
 		p := &l.server.World().Profiles[c.Profile]
-		if h.Habits.Fails(d, p.Identifier, l.now) {
+		if at.habits.Fails(d, p.Identifier, l.now) {
 			l.step.Status = protocol.Failed
 			break
 		}

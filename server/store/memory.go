@@ -58,7 +58,8 @@ func NewMemory() *Memory {
 }
 
 // NewAlone returns an empty store for a rehearsal: one goroutine has it alone, so that nothing is locked, and what a server only
-// shows is not kept, neither the history of commands nor what the journal says of single devices, but for its newest line.
+// shows is not kept, neither the history of commands nor what the journal says of single devices, but for its newest line; nor
+// answers for messages that are repeated.
 // Only of such a store may states be borrowed ([Memory.Lend]), and the queue and the profiles of a state that it returned are
 // good until the device's next event. There is room for so many devices at once.
 func NewAlone(devices int) *Memory {
@@ -67,32 +68,35 @@ func NewAlone(devices int) *Memory {
 	m.byID = make(map[string]*record, devices)
 	m.records = make([]*record, 1, 1+devices)
 	m.due.Grow(1 + devices)
-	m.issued = make(map[delivery.Fingerprint]*delivery.Credential, devices)
+	m.issued = make(map[uint64]*issued, devices)
 	return m
 }
 
 // Alone tells whether one goroutine has the store alone.
 func (m *Memory) Alone() bool { return m.mu.alone }
 
-// blanks is how many records are made at once.
-const blanks = 64
+// blanks is how many records are made at once: almost 32 KiB, as the allocator likes it.
+const blanks = 63
 
 // exchangesKept is how many answers for repeated messages are kept of one device.
 const exchangesKept = 8
 
 // A record is one device. It is the Tx of whoever holds it, so that a round costs no memory.
 type record struct {
+	state  delivery.State // its holder may read it without the lock
 	m      *Memory
 	id     string
 	number protocol.Device
 	kept   bool // a Tx has committed
 	gone   bool // who waits for it looks again
+	held   bool
+	facts  *delivery.Facts // nil: it said nothing
+	*past                  // nil where one goroutine has the store alone
+}
 
-	held    bool
-	waiting []chan struct{} // in order; a closed one has been given the device
-
-	state     delivery.State           // its holder may read it without the lock
-	facts     *delivery.Facts          // nil: it said nothing
+// A past is what happened to a record, and who waits for it.
+type past struct {
+	waiting   []chan struct{}          // in order; a closed one has been given the device
 	history   []delivery.CommandChange // by Seq
 	exchanges []delivery.Exchange      // oldest first
 }
@@ -164,7 +168,7 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 			r, m.blank = &m.blank[0], m.blank[1:]
 			r.m, r.id, r.number = m, id, protocol.Device(len(m.records))
 			if !m.mu.alone { // else whoever calls keeps it as well
-				r.id = strings.Clone(id)
+				r.id, r.past = strings.Clone(id), new(past)
 			}
 			r.state.Device = r.number
 			m.byID[r.id] = r
@@ -183,7 +187,7 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 
 // hold waits for the record until ctx ends. The caller has the lock, and has it no more afterwards.
 func (r *record) hold(ctx context.Context) error {
-	if !r.held {
+	if !r.held || r.past == nil {
 		r.held = true
 		r.m.mu.Unlock()
 		return nil
@@ -209,7 +213,7 @@ func (r *record) hold(ctx context.Context) error {
 
 // release gives the record to the next who waits. The caller has the lock.
 func (r *record) release() {
-	if len(r.waiting) == 0 {
+	if r.past == nil || len(r.waiting) == 0 {
 		r.held = false
 		return
 	}
@@ -222,7 +226,7 @@ func (r *record) State() *delivery.State { return &r.state }
 
 // Answered finds the answer of a message that was answered before.
 func (r *record) Answered(key delivery.Key, out *delivery.Outcome) bool {
-	if key == (delivery.Key{}) {
+	if key == (delivery.Key{}) || r.past == nil {
 		return false
 	}
 	for i := range r.exchanges {
@@ -280,7 +284,7 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
 		r.facts = out.Facts
 	}
-	if !m.mu.alone {
+	if r.past != nil {
 		for i := range out.Commands {
 			r.command(&out.Commands[i])
 		}
@@ -288,7 +292,7 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 	for i := range out.Effects {
 		m.effect(now, r.number, &out.Effects[i])
 	}
-	if out.Exchange.Key != (delivery.Key{}) {
+	if out.Exchange.Key != (delivery.Key{}) && r.past != nil {
 		if len(r.exchanges) == exchangesKept {
 			r.exchanges = slices.Delete(r.exchanges, 0, 1)
 		}
@@ -385,7 +389,7 @@ func (m *Memory) History(_ context.Context, d protocol.Device, n int) ([]deliver
 		return nil, ErrClosed
 	}
 	var out []delivery.CommandChange
-	if r := m.find(d); r != nil {
+	if r := m.find(d); r != nil && r.past != nil {
 		for i := len(r.history) - 1; i >= 0 && len(out) < n; i-- {
 			out = append(out, r.history[i])
 		}

@@ -52,10 +52,7 @@ func (m *Memory) After(d protocol.Device) protocol.Device {
 func (m *Memory) ID(d protocol.Device) string { return m.records[d].id }
 
 // LendCredential returns a certificate in place, to be read; nil: it is unknown.
-func (m *Memory) LendCredential(f delivery.Fingerprint) *delivery.Credential { return m.issued[f] }
+func (m *Memory) LendCredential(f delivery.Fingerprint) *delivery.Credential { return m.credential(f) }
 
 // Admit keeps a certificate behind which no grant stands.
-func (m *Memory) Admit(c delivery.Credential) *delivery.Credential {
-	m.issued[c.Fingerprint] = &c
-	return &c
-}
+func (m *Memory) Admit(c *delivery.Credential) *delivery.Credential { return m.issue(c) }

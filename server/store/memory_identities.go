@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"rollcall/protocol"
@@ -12,7 +13,7 @@ import (
 type identities struct {
 	grants  map[[32]byte]*Grant
 	busy    map[[32]byte]chan struct{} // grants that somebody decides on; closed when they are free again
-	issued  map[delivery.Fingerprint]*delivery.Credential
+	issued  map[uint64]*issued         // by the beginning of their fingerprints
 	keys    map[[32]byte]bool
 	tickets map[[32]byte]*Ticket
 }
@@ -20,22 +21,49 @@ type identities struct {
 func newIdentities() identities {
 	return identities{
 		grants: make(map[[32]byte]*Grant), busy: make(map[[32]byte]chan struct{}),
-		issued: make(map[delivery.Fingerprint]*delivery.Credential), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
+		issued: make(map[uint64]*issued), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
 	}
 }
 
-// mayBind tells whether a certificate is free for device d. The caller has the lock, as in all that has no context.
-func (i *identities) mayBind(f delivery.Fingerprint, d protocol.Device) bool {
-	c, known := i.issued[f]
-	return known && (c.Device == 0 || c.Device == d)
+// An issued is a certificate, and the next whose fingerprint begins alike: hardly ever there is one.
+type issued struct {
+	delivery.Credential
+	next *issued
 }
 
-func (i *identities) bind(f delivery.Fingerprint, d protocol.Device) {
-	i.issued[f].Device = d
+func beginning(f delivery.Fingerprint) uint64 { return binary.LittleEndian.Uint64(f[:]) }
+
+// credential returns a certificate; nil: it is unknown. The caller has the lock, as in all that has no context.
+func (i *identities) credential(f delivery.Fingerprint) *delivery.Credential {
+	for x := i.issued[beginning(f)]; x != nil; x = x.next {
+		if x.Fingerprint == f {
+			return &x.Credential
+		}
+	}
+	return nil
 }
+
+// issue keeps a certificate.
+func (i *identities) issue(c *delivery.Credential) *delivery.Credential {
+	if known := i.credential(c.Fingerprint); known != nil {
+		*known = *c
+		return known
+	}
+	x := &issued{Credential: *c, next: i.issued[beginning(c.Fingerprint)]}
+	i.issued[beginning(c.Fingerprint)] = x
+	return &x.Credential
+}
+
+// mayBind tells whether a certificate is free for device d.
+func (i *identities) mayBind(f delivery.Fingerprint, d protocol.Device) bool {
+	c := i.credential(f)
+	return c != nil && (c.Device == 0 || c.Device == d)
+}
+
+func (i *identities) bind(f delivery.Fingerprint, d protocol.Device) { i.credential(f).Device = d }
 
 func (i *identities) revoke(f delivery.Fingerprint) {
-	if c := i.issued[f]; c != nil {
+	if c := i.credential(f); c != nil {
 		c.Revoked = true
 	}
 }
@@ -100,8 +128,7 @@ func (m *Memory) Redeem(ctx context.Context, hash [32]byte, decide func(g *Grant
 	}
 	used := issued.Grant
 	m.grants[hash] = &used
-	made := issued.Credential
-	m.issued[made.Fingerprint] = &made
+	m.issue(&issued.Credential)
 	m.keys[used.Key] = true
 	if t := m.tickets[hash]; t != nil {
 		t.UsedAt = used.UsedAt
@@ -116,7 +143,7 @@ func (m *Memory) Credential(_ context.Context, f delivery.Fingerprint) (delivery
 	if m.closed {
 		return delivery.Credential{}, ErrClosed
 	}
-	c := m.issued[f]
+	c := m.credential(f)
 	if c == nil {
 		return delivery.Credential{}, fmt.Errorf("certificate %x: %w", f[:8], ErrNotFound)
 	}
