@@ -23,7 +23,7 @@ func (p *player) contact(c *rehearsal.Contact) {
 	if n := p.loop.Number(d); n != 0 {
 		p.units[n] = d
 	}
-	t := talk{asked: c.Began == protocol.Ask, lost: p.lost[d] == now, cut: p.lost[d] == now && p.cut[d]}
+	t := talk{asked: c.Began == protocol.Ask, lost: p.lost[d] == losing, cut: p.lost[d] == losing && p.cut[d]}
 	if t.lost {
 		delete(p.lost, d)
 	}

@@ -104,7 +104,7 @@ var faults = []fault{
 	},
 	{
 		"I10", "preview and change name different devices", "server/authority.go",
-		"	return s.shown(s.planAuthority(ctx, now, s.Content(), change))\n", "	content := *s.Content()\n	content.Tenant.Epoch++\n	return s.shown(s.planAuthority(ctx, now, &content, change))\n",
+		"	content := s.Content()\n	p, err := s.planAuthority(ctx, now, content, change)\n	if err == nil {\n		s.warnAdmin(", "	content := new(*s.Content())\n	content.Tenant.Epoch++\n	p, err := s.planAuthority(ctx, now, content, change)\n	if err == nil {\n		s.warnAdmin(",
 	},
 	{
 		"I10", "a preview takes what is left of the authority before for unassigned", "server/preview.go",

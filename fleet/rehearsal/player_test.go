@@ -307,8 +307,8 @@ func span(s string) (time.Duration, error) {
 
 func id(d int) string { return fmt.Sprintf("device-%d", d) }
 
-// now is the count of reports when an answer is lost.
-const now = -1
+// losing is the count of reports where it is this one's answer that is lost.
+const losing = -1
 
 // arrives loses an answer, or what a device says to a server that is being restarted.
 func (p *player) arrives(d int, c *protocol.CheckIn) rehearsal.Passage {
@@ -318,7 +318,7 @@ func (p *player) arrives(d int, c *protocol.CheckIn) rehearsal.Passage {
 	if p.lost[d]--; p.lost[d] > 0 {
 		return rehearsal.Whole
 	}
-	p.lost[d] = now
+	p.lost[d] = losing
 	if p.cut[d] {
 		return rehearsal.CutOff
 	}

@@ -73,6 +73,11 @@ func simpler(t timeline, at int) (all []timeline) {
 		}
 	case "cut":
 		with("lose" + strings.TrimPrefix(t[at], "cut"))
+		fallthrough
+	case "lose", "busy", "fails":
+		if len(f) > 2 {
+			with(f[0] + " " + f[1] + " 1")
+		}
 	}
 	return all
 }
