@@ -1027,6 +1027,15 @@ func TestAUTH38Readiness(t *testing.T) {
 	after, err := x.Readiness(x.ctx, x.now, authority.Change{})
 	x.must(err)
 	x.equal("after", after, []server.Finding{{User: 1, UPN: "a@example.org", Devices: 1, Families: protocol.Families[1:], Since: x.now}})
+	x.equal("late", len(x.journal(delivery.WhatAssignedLate)), 0) // in the moment of the change
+	x.now = x.now.Add(5*time.Hour + 30*time.Minute)
+	x.profile(protocol.Intune, "post", protocol.Email, "org.post") // another one of a family that is there
+	x.profile(protocol.Intune, "vpn", protocol.VPN, "org.vpn")
+	x.profile(protocol.Office365, "more mail", protocol.Email, "org.bms.more") // who stays has it
+	lines := x.journal(delivery.WhatAssignedLate)
+	if len(lines) != 1 || lines[0].Rule != "AUTH-38" || lines[0].Detail != "vpn for 1 users, assigned 5.5 hours late" || lines[0].Actor != server.System.Name {
+		t.Errorf("journal %+v", lines)
+	}
 }
 
 // TestAUTH46Profiles: BMS has email and configuration only.

@@ -103,6 +103,11 @@ func (s *Server) changeProfile(ctx context.Context, now protocol.Time, who Actor
 		if err := s.confirmed(ctx, p, confirm); err != nil {
 			return err
 		}
+		late, err := s.late(ctx, now, content, content.With(&c.Change))
+		if err != nil {
+			return err
+		}
+		c.Lines = append(c.Lines, late...)
 		return s.change(ctx, now, &c.Change)
 	})
 	return p, err

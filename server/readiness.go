@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -60,6 +62,42 @@ func (s *Server) Readiness(ctx context.Context, now protocol.Time, change author
 		}
 	}
 	return out, nil
+}
+
+// late says, of a change of profiles, of which families it assigns something to users with devices who had nothing of them since
+// the tenant's authority changed: the clock that the change started ends there (AUTH-38).
+func (s *Server) late(ctx context.Context, now protocol.Time, before, after *store.Content) (lines []delivery.Effect, err error) {
+	t := &before.Tenant
+	if t.Epoch <= 1 || now <= t.ChangedAt {
+		return nil, nil
+	}
+	was, is := newWorld(before), newWorld(after)
+	if changedUsers(was, is) == nil {
+		return nil, nil
+	}
+	seen := make([]bool, len(is.Users))
+	var users [len(protocol.Families) + 1]int // by family
+	err = s.eachRecord(ctx, func(r *store.Record) {
+		st := &r.State
+		if st.Life != delivery.Enrolled || is.User(st.User) == nil || seen[st.User] {
+			return
+		}
+		seen[st.User] = true
+		to, _, _ := was.Target(st)
+		still := missing(is, is.SetOf(st), to.Authority)
+		for _, f := range missing(was, was.SetOf(st), to.Authority) {
+			if !slices.Contains(still, f) {
+				users[f]++
+			}
+		}
+	})
+	for _, f := range protocol.Families {
+		if n := users[f]; n > 0 {
+			hours := now.Sub(t.ChangedAt).Hours()
+			lines = append(lines, line(delivery.WhatAssignedLate, "AUTH-38", fmt.Sprintf("%s for %d users, assigned %.1f hours late", f, n, hours))...)
+		}
+	}
+	return lines, err
 }
 
 // missing are the families of which a set has nothing, of those that a offers.

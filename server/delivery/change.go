@@ -19,5 +19,6 @@ const (
 	WhatRedundant    What = "profile redundant"             // left behind by a change (AUTH-26)
 	WhatOverwritten  What = "profile overwritten"
 	WhatWorkloads    What = "workloads changed" // of a co-managed client (AUTH-51)
+	WhatAssignedLate What = "assigned late"     // the first of a family since the change of authority: Detail says how late (AUTH-38)
 	WhatBlast        What = "many devices"      // are about to be wiped or stranded: written before it is done (HST-071)
 )
