@@ -86,7 +86,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Observe: k.observe, ChangesOnly: true, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
+		Devices: len(k.units), Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
 	})
 	if err != nil {
 		return err
@@ -99,6 +99,10 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// unseen tells whether changes of licences and profiles are made without a preview, and their part of I10 is not asked: in a large
+// population it would look at every device each time that somebody gets a licence. Changes of authority are always previewed.
+func (p *player) unseen() bool { return len(p.parts) > 1 }
 
 // own notes which devices each user has.
 func (k *part) own() {

@@ -205,7 +205,9 @@ func (k *part) license(ctx context.Context, now protocol.Time, list []server.Lic
 		return fmt.Errorf("licences of %d users: %w", len(list), err)
 	}
 	k.turnUsers(now, users)
-	k.previewed(now, pre)
+	if pre != nil {
+		k.previewed(now, pre)
+	}
 	return nil
 }
 
