@@ -121,6 +121,9 @@ func (d *Device) Off() bool { return d.flags&off != 0 }
 // Owes tells whether the server has still to confirm something: a push address, a report or a new identity.
 func (d *Device) Owes() bool { return d.flags&(readyDue|reportDue|renewing) != 0 }
 
+// Renewing tells whether a new identity waits for the server's first word about it.
+func (d *Device) Renewing() bool { return d.flags&renewing != 0 }
+
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Device) Epoch() uint32 { return d.epoch }
 

@@ -374,6 +374,9 @@ func (l *Loop) Run(until protocol.Time) error {
 	again, idle := protocol.Time(0), 0
 	moment, here := protocol.Time(0), 0
 	l.stale = true
+	if err := l.hear(); err != nil {
+		return err
+	}
 	for {
 		at, tick := protocol.Time(0), false
 		if !l.down {
@@ -381,7 +384,10 @@ func (l *Loop) Run(until protocol.Time) error {
 				return err
 			}
 			if l.next != 0 {
-				at, tick = max(l.next.Add(-l.off), l.now, again), true
+				at, tick = l.next.Add(-l.off), true
+				if at <= l.now { // what could not be done before is tried later
+					at = max(l.now, again)
+				}
 			}
 		}
 		d, any := l.due.First()
@@ -401,7 +407,7 @@ func (l *Loop) Run(until protocol.Time) error {
 			if err := l.Tick(); err != nil {
 				return err
 			}
-			again = l.now.Add(time.Second) // what could not be done now is tried later
+			again = l.now.Add(time.Second)
 			continue
 		}
 		if l.places[d.Device].away { // it acts when it is back
@@ -452,6 +458,25 @@ func (l *Loop) Tick() error {
 	if err := l.server.Tick(l.ctx, l.Clock()); err != nil {
 		return err
 	}
+	return l.hear()
+}
+
+// Stand lets time pass until a moment that Run has come up to. The server does what is due then, and whoever is woken by it
+// hears of it when Run goes on: what an administrator does first comes first.
+func (l *Loop) Stand(at protocol.Time) error {
+	l.now = max(l.now, at)
+	if l.down {
+		return nil
+	}
+	next, err := l.server.Next(l.ctx)
+	if err != nil || next == 0 || next > l.Clock() {
+		return err
+	}
+	return l.server.Tick(l.ctx, l.Clock())
+}
+
+// hear has those check in whom the push service has reached.
+func (l *Loop) hear() error {
 	slices.Sort(l.woken)
 	for _, i := range l.woken {
 		if err := l.Sync(int(i)); err != nil {

@@ -23,6 +23,7 @@ type Config struct {
 	Start      protocol.Time        // of the story; 0: the export's moment, else [fleet.Begin]
 	Source     Source               // of the population, for the log's header
 	Log        io.Writer            // takes the event log; nil: nobody does, and its hash is known all the same
+	Lines      func(Line)           // called for each line of the log as it comes, by several goroutines; nil: nobody
 	Progress   func(fleet.Progress) // called after each window; nil: nobody
 	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change

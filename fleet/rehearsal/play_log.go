@@ -195,6 +195,9 @@ func appendText(b []byte, s string) []byte {
 
 // line logs what somebody saw of the device that k is about.
 func (k *part) line(l Line) {
+	if k.cfg.Lines != nil {
+		k.cfg.Lines(l)
+	}
 	n := len(k.text)
 	k.text = k.enc.append(k.text, &l)
 	k.lines = append(k.lines, logged{at: l.At, device: k.units[k.about].device + 1, server: l.Side == OfServer, text: k.text[n:len(k.text):len(k.text)]})

@@ -159,6 +159,9 @@ func (k *part) run(ctx context.Context, to protocol.Time) error {
 		m, any := k.next()
 		if !any || m.at > to {
 			err := k.loop.Run(to)
+			if err == nil && to < k.end {
+				err = k.loop.Stand(to + 1)
+			}
 			slices.SortStableFunc(k.lines, func(a, b logged) int { return a.compare(&b) })
 			return err
 		}

@@ -275,14 +275,16 @@ func (k *part) after(i int, now protocol.Time) {
 				life.Enrolments++
 			}
 			k.note(now, i, fleet.Joined, "", "")
-		case id.NotBefore != u.began:
+		case id.NotBefore != u.began && !d.Renewing():
 			if now >= k.start {
 				k.renewals++
 				life.Renewals++
 			}
 			k.note(now, i, fleet.Renewed, "", "")
 		}
-		u.began = id.NotBefore
+		if !d.Renewing() {
+			u.began = id.NotBefore
+		}
 		if id.NotAfter != 0 && id.NotAfter <= now && !u.locked {
 			u.locked = true
 			k.note(now, i, fleet.Locked, "", "")
