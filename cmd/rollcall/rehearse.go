@@ -29,6 +29,7 @@ type rehearseFlags struct {
 	who populationFlags
 
 	report, log, csv string
+	compare          string
 	language         lang.Language
 	capacity         float64
 	workers          int
@@ -45,7 +46,7 @@ again, who is without protection for how long, and what storm meets the server. 
 played by rule.
 
 With --export and no plan it plays the question that a tenant of Basic Mobility and Security has: Intune is added now, and
-the push certificate is renewed at once, after one day, or after four, side by side.
+the push certificate is renewed at once, after one day, or after four, side by side; --compare puts any two plans side by side.
 
 One plan, --seed and population tell the same story every time, whatever the number of --workers; --log keeps all of it.
 Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked
@@ -53,7 +54,8 @@ partial (130).`,
 		Example: `  rollcall rehearse lab
   rollcall rehearse lab --devices 100000 --report ./lab
   rollcall rehearse --export ./my-tenant
-  rollcall rehearse change.yaml --export ./my-tenant --log story.jsonl`,
+  rollcall rehearse change.yaml --export ./my-tenant --log story.jsonl
+  rollcall rehearse change.yaml --compare careful.yaml --export ./my-tenant --csv differences.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error { return rehearse(cmd, args, &f) },
 	}
 	f.who.register(cmd)
@@ -62,6 +64,7 @@ partial (130).`,
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
 	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`")
+	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Float64Var(&f.capacity, "capacity", 0, "check-ins a second that the server is known to take, to be held against the storm")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
@@ -98,6 +101,13 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		names, err = f.who.named(cmd, pop)
 		return err
 	})
+	variants, err := f.variants(cmd, args, p, pop, imported)
+	if err != nil || variants != nil {
+		if err = errors.Join(err, group.Wait()); err == nil {
+			err = f.besides(cmd, variants, names, begun)
+		}
+		return err
+	}
 	bar := newProgress(cmd.ErrOrStderr())
 	played, err := f.play(cmd.Context(), p, pop, imported, bar.show)
 	bar.done()
@@ -116,19 +126,41 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if err := present(cmd, result, answers.Story(f.language, names)); err != nil || written != nil {
 		return errors.Join(written, err)
 	}
-	if f.report != "" && !asJSON(cmd) {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", f.language.Say("The report is %s.", filepath.Join(f.report, report.PageFile))); err != nil {
-			return err
-		}
+	if err := f.whereReport(cmd); err != nil {
+		return err
 	}
 	return result.Err()
 }
 
+// variants are the rehearsals to be put side by side; nil: there is one alone.
+func (f *rehearseFlags) variants(cmd *cobra.Command, args []string, p *plan.Plan, pop *population.Population, imported bool) ([]variant, error) {
+	switch {
+	case f.compare != "":
+		return f.alternatives(cmd, p, pop, imported)
+	case len(args) == 0 && f.who.plan == "" && rehearsal.Asks(&pop.Tenant):
+		return f.answersTo(p.Seed, pop)
+	}
+	return nil, nil
+}
+
+// whereReport says where the report is.
+func (f *rehearseFlags) whereReport(cmd *cobra.Command) error {
+	if f.report == "" || asJSON(cmd) {
+		return nil
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", f.language.Say("The report is %s.", filepath.Join(f.report, report.PageFile)))
+	return err
+}
+
 // write writes the report, without the names that stay here, and the list to act on, with them.
 func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
+	return f.writeFiles(result, a.Story(f.language, a.Population), func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+}
+
+func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, entries func(func(rehearsal.Entry) error) error) error {
 	if f.csv != "" {
 		var list bytes.Buffer
-		err := writeEntries(&list, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+		err := writeEntries(&list, entries)
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}
@@ -139,7 +171,7 @@ func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names
 	if f.report == "" {
 		return nil
 	}
-	return report.WriteDir(f.report, result, a.Story(f.language, a.Population), nil, f.force)
+	return report.WriteDir(f.report, result, story, nil, f.force)
 }
 
 // play plays p with pop, and writes the event log where one is wanted.

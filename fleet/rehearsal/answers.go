@@ -210,7 +210,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 // reached returns the time by which so many per cent of all are in times, which are sorted.
 func reached(times []time.Duration, all, percent int) time.Duration {
 	if need := (all*percent + 99) / 100; all > 0 && need <= len(times) {
-		return times[need-1]
+		return (times[need-1] + time.Second - 1).Truncate(time.Second) // nobody asks for less
 	}
 	return Never
 }

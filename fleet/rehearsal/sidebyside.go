@@ -23,6 +23,7 @@ type Column struct {
 // A Comparison is rehearsals side by side, device by device. Devices are the same where the wire calls them the same.
 type Comparison struct {
 	Columns []Column // at least two
+	Lead    string   // a sentence on what is compared, in the reader's language; may be empty
 	devices []int32  // of each device of the first column, its place in each further one; -1: it has none there
 }
 
@@ -177,11 +178,14 @@ func inHours(d time.Duration) string {
 func (c *Comparison) Story(l lang.Language, names *population.Population) *report.Story {
 	first := c.Columns[0]
 	s := &report.Story{Language: l, Headline: c.headline(l), Title: first.title(l), Start: first.Start.Time(), Charts: c.charts(l), Rules: rulesIn(l), NotShown: first.notShown(l)}
+	if c.Lead != "" {
+		s.Lead = append(s.Lead, c.Lead)
+	}
 	var plans []string
 	for _, column := range c.Columns {
 		s.Until = max(s.Until, column.End.Sub(column.Start))
 		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
-		s.Lead = append(s.Lead, l.Say("%s: %s.", column.Name, column.headline(l)))
+		s.Lead = append(s.Lead, upper(l.Say("%s: %s.", column.Name, column.headline(l))))
 	}
 	s.Plan = strings.Join(plans, "\n")
 	s.Tables = []report.Table{c.figures(l)}
@@ -206,7 +210,7 @@ func (c *Comparison) headline(l lang.Language) string {
 		}
 		held = append(held, l.Say("%s: %d for %s at most", column.Name, column.Held.Devices, l.Span(column.Held.Longest)))
 	}
-	return l.Say("Devices held by the push certificate") + ". " + strings.Join(held, "; ")
+	return l.Say("Devices held by the push certificate") + ". " + upper(strings.Join(held, "; "))
 }
 
 // figures is the answers in numbers, a column for each rehearsal.

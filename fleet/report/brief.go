@@ -75,8 +75,11 @@ func (t *terminal) table(table Table) {
 		for j, text := range row {
 			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(text))
 			switch {
-			case j == last && numeric[j] && table.Heads:
-				t.paragraph(lead+" "+pad, text)
+			case j == last && table.Heads: // in columns to be compared: never broken
+				if numeric[j] {
+					text = pad + text
+				}
+				t.WriteString(strings.TrimRight(lead+" "+text, " ") + "\n")
 			case j == last:
 				t.paragraph(lead+" ", text)
 			case numeric[j]:

@@ -1,0 +1,147 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+)
+
+// A variant is one of the rehearsals that are put side by side.
+type variant struct {
+	name     string
+	plan     *plan.Plan
+	people   *population.Population
+	imported bool
+}
+
+// alternatives are the plan and that of --compare, with the population of each.
+func (f *rehearseFlags) alternatives(cmd *cobra.Command, p *plan.Plan, pop *population.Population, imported bool) ([]variant, error) {
+	other := f.who
+	other.plan = ""
+	q, people, _, err := other.load(cmd, []string{f.compare}, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+	if err != nil {
+		return nil, err
+	}
+	name := q.Name
+	if name == p.Name {
+		name = f.compare
+	}
+	return []variant{{p.Name, p, pop, imported}, {name, q, people, imported}}, nil
+}
+
+// answersTo are the plans of the question that needs none.
+func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all []variant, err error) {
+	for _, wait := range rehearsal.Waits {
+		p, err := rehearsal.Question(wait, seed)
+		if err != nil {
+			return nil, err
+		}
+		name := f.language.Say("at once")
+		if days := int(wait / (24 * time.Hour)); days > 0 {
+			name = f.language.Say("after %d {day|days}", days)
+		}
+		all = append(all, variant{name, p, pop, true})
+	}
+	return all, nil
+}
+
+// besides plays variants and puts them side by side.
+func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *population.Population, begun time.Time) error {
+	if f.log != "" {
+		return errors.New("--log: rehearsals side by side are several stories, and a log is of one; rehearse each plan by itself")
+	}
+	var columns []rehearsal.Column
+	var result *report.Result
+	for _, v := range variants {
+		bar := newProgress(cmd.ErrOrStderr())
+		played, err := f.play(cmd.Context(), v.plan, v.people, v.imported, bar.show)
+		bar.done()
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		answers := played.Answer(f.capacity)
+		one := played.Result(answers)
+		played.Judge(one)
+		for i, reason := range one.Reasons {
+			one.Reasons[i] = v.name + ": " + reason
+		}
+		columns = append(columns, rehearsal.Column{Name: v.name, Answers: answers})
+		if result == nil {
+			result = one
+		} else {
+			result.Reasons = append(result.Reasons, one.Reasons...)
+			if result.Verdict == report.OK || one.Verdict == report.Partial {
+				result.Verdict = one.Verdict
+			}
+		}
+		if played.Partial {
+			break
+		}
+	}
+	cpu, peak := usage()
+	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
+	if len(columns) == 1 { // cut short in the first
+		if err := present(cmd, result, columns[0].Story(f.language, names)); err != nil {
+			return err
+		}
+		return result.Err()
+	}
+	c := rehearsal.Compare(columns[0], columns[1:]...)
+	if f.compare == "" {
+		c.Lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
+	}
+	result.Sections = c.Sections()
+	err := f.writeBeside(result, c, names)
+	if err != nil && asJSON(cmd) {
+		return err
+	}
+	if asJSON(cmd) {
+		err = report.WriteJSON(cmd.OutOrStdout(), result)
+	} else {
+		out, color := screenOf(cmd.OutOrStdout())
+		err = errors.Join(err, report.Brief(out, result, c.Story(f.language, names), color), f.whereReport(cmd))
+	}
+	return errors.Join(result.Err(), err)
+}
+
+// writeBeside writes the report, without the names that stay here, and with them the difference for each device; of more than two
+// plans the list to act on of the first.
+func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names *population.Population) error {
+	if len(c.Columns) > 2 {
+		return f.writeFiles(result, c.Story(f.language, c.Columns[0].Population), func(entry func(rehearsal.Entry) error) error {
+			return c.Columns[0].Entries(f.language, names, entry)
+		})
+	}
+	if f.csv != "" {
+		var list bytes.Buffer
+		out := csv.NewWriter(&list)
+		err := c.Differences(names, func(cells []string) error {
+			for i, cell := range cells {
+				cells[i] = harmless(cell)
+			}
+			return out.Write(cells)
+		})
+		out.Flush()
+		if err = errors.Join(err, out.Error()); err == nil {
+			err = writeFile(f.csv, list.Bytes(), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("--csv %s: %w", f.csv, err)
+		}
+	}
+	if f.report == "" {
+		return nil
+	}
+	return report.WriteDir(f.report, result, c.Story(f.language, c.Columns[0].Population), nil, f.force)
+}
