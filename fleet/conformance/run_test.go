@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,7 @@ type toy struct {
 	ca      *certs.Authority
 	left    atomic.Int32                                                        // CheckOuts
 	message func(w http.ResponseWriter, r *http.Request, m *apple.Message) bool // answers in its place when it says so
+	front   func(w http.ResponseWriter, r *http.Request) bool                   // the same, of any request
 }
 
 var toyCA = sync.OnceValues(func() (*certs.Authority, error) { return certs.NewAuthority(certs.P256, "toy", time.Now()) })
@@ -63,7 +65,11 @@ func startToy(t *testing.T) *toy {
 			s.left.Add(1)
 		}
 	})
-	s.Server = httptest.NewUnstartedServer(mux)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.front == nil || !s.front(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -217,6 +223,74 @@ func TestServerThatAnswersHTML(t *testing.T) {
 	}
 	if f := r.of("APL-050"); f.Outcome != Unasked {
 		t.Errorf("APL-050: %+v", f)
+	}
+}
+
+// TestServerThatLies: answers that are not what they say are told as what they are, nothing of them is believed, and whoever
+// was enrolled leaves.
+func TestServerThatLies(t *testing.T) {
+	endless := func(w http.ResponseWriter) {
+		for chunk := bytes.Repeat([]byte("x"), 1<<20); ; {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		path  string
+		lie   func(w http.ResponseWriter)
+		wants string
+	}{
+		"an identity that is none":            {"/scep", func(w http.ResponseWriter) { w.Write([]byte("0\x03\x02\x01\x01")) }, "GetCACert brought no certificate"},
+		"a SCEP service that is endless":      {"/scep", endless, "GetCACert brought no certificate"},
+		"a profile that is another's":         {"/enrol", func(w http.ResponseWriter) { w.Write([]byte("<plist><dict/></plist>")) }, "no enrolment profile"},
+		"a profile that is endless":           {"/enrol", endless, "no enrolment profile"},
+		"200 with half of an answer":          {"/mdm", func(w http.ResponseWriter) { w.Header().Set("Content-Length", "100"); w.Write([]byte("half")) }, "unexpected EOF"},
+		"work that is no command, for always": {"/mdm", func(w http.ResponseWriter) { w.Write([]byte("<html>welcome</html>")) }, "the answer is no command"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startToy(t)
+			s.front = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == tt.path {
+					tt.lie(w)
+					return true
+				}
+				return false
+			}
+			r := ask(t, s.config("APL-050"))
+			if f := r.of("APL-050"); f.Outcome != Unasked || !strings.Contains(f.Reason, tt.wants) {
+				t.Errorf("%s: %s, want %q", f.Outcome, f.Reason, tt.wants)
+			}
+		})
+	}
+}
+
+// TestServerThatDemands what is not spoken here is told so.
+func TestServerThatDemands(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(p *apple.Profile)
+		wants  string
+	}{
+		"ACME": {func(p *apple.Profile) {
+			p.Payloads[1] = apple.Payload{Type: "com.apple.security.acme", Identifier: "toy.acme", UUID: p.Payloads[1].UUID, Settings: map[string]any{"DirectoryURL": "https://rollcall.invalid/"}}
+		}, "only SCEP is spoken"},
+		"no MDM": {func(p *apple.Profile) { p.Payloads = p.Payloads[1:] }, "no MDM payload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startToy(t)
+			p, err := apple.DecodeProfile(s.profile())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(p)
+			c := s.config("APL-050", "APL-037")
+			c.Steps = target.FromProfile(apple.EncodeProfile(p))
+			for _, f := range ask(t, c).Findings {
+				if f.Outcome != Unasked || !strings.Contains(f.Reason, tt.wants) {
+					t.Errorf("%s: %s: %s, want %q", f.ID, f.Outcome, f.Reason, tt.wants)
+				}
+			}
+		})
 	}
 }
 

@@ -160,7 +160,7 @@ func anyChallenge(c *call) {
 }
 
 func onceOnly(c *call) {
-	if q := c.pki(); q != nil && c.m.note("sent "+string(q.raw), "yes") != "" {
+	if q := c.pki(); q != nil && q.kind == "19" && c.m.note("sent "+string(q.raw), "yes") != "" {
 		c.say(http.StatusBadRequest)
 		return
 	}
