@@ -74,7 +74,7 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	flags := cmd.Flags()
 	f.add(flags, "device")
 	flags.StringVar(&f.listen, "listen", "", "`address` where the device opens links, host:port")
-	flags.StringVar(&f.host, "host", "", "name or address in the links, if it is not that of --listen")
+	flags.StringVar(&f.host, "host", "", "`name` or address in the links, if it is not that of --listen")
 	flags.StringVar(&f.ca, "ca-out", "", "write the certificate that the device must trust to this `file` (PEM)")
 	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step; may be given again")
 	flags.BoolVar(&f.signs, "sign-messages", false, "the device signs its messages, and shows TLS no certificate")

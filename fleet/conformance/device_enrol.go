@@ -332,8 +332,12 @@ func tryAPL093(t *trial) {
 		o.decide(nil)
 	}
 	for _, a := range []reply{
-		{status: http.StatusForbidden}, {status: http.StatusNotFound}, {status: http.StatusGone}, {status: http.StatusInternalServerError},
-		{status: http.StatusServiceUnavailable}, {cut: true},
+		{status: http.StatusForbidden},
+		{status: http.StatusNotFound},
+		{status: http.StatusGone},
+		{status: http.StatusInternalServerError},
+		{status: http.StatusServiceUnavailable},
+		{cut: true},
 	} {
 		what := fmt.Sprintf("an Idle that was answered %d", a.status)
 		if a.cut {

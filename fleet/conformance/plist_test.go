@@ -21,7 +21,8 @@ func TestReadPlist(t *testing.T) {
 		"everything": {
 			list("<dict><key>s</key><string>a &amp; b</string><key>i</key><integer>-7</integer><key>r</key><real>1.5</real><key>t</key><true/><key>f</key><false/>" +
 				"<key>d</key><data> AAEC\n</data><key>a</key><array><string/><dict><key>x</key><integer>1</integer></dict></array></dict>"),
-			dict{"s": "a & b", "i": int64(-7), "r": 1.5, "t": true, "f": false, "d": []byte{0, 1, 2}, "a": []any{"", dict{"x": int64(1)}}}, "",
+			dict{"s": "a & b", "i": int64(-7), "r": 1.5, "t": true, "f": false, "d": []byte{0, 1, 2}, "a": []any{"", dict{"x": int64(1)}}},
+			"",
 		},
 		"empty":        {list("<dict/>"), dict{}, ""},
 		"twice":        {list("<dict><key>a</key><true/><key>a</key><true/></dict>"), nil, `key "a" is there twice`},

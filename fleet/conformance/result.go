@@ -108,6 +108,9 @@ func (r *Result) Apply(list []Deviation) {
 // device changed; partial when the run was interrupted; invalid when a must could not be asked.
 func (r *Result) Report() *report.Result {
 	out := &report.Result{Version: 1, Command: "conform", Verdict: report.OK, WallSeconds: r.Seconds, Sections: map[string]any{"conformance": r}}
+	if r.Device != "" {
+		out.Command = "conform device"
+	}
 	out.Devices.Total = r.Enrolled
 	unasked := 0
 	for i := range r.Findings {
