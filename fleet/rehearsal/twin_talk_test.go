@@ -116,11 +116,13 @@ func (w *twin) talks(u *unit, t *talk) {
 		w.plan(u, false)
 	}
 	c := u.following(last)
-	if !t.lost && c != nil {
-		w.breaks("I3", "the device was not asked for %s; what waits is %v", c, u.waiting)
-	}
-	if c == nil {
+	switch {
+	case c == nil:
 		w.registers(u)
+	case !t.lost:
+		w.breaks("I3", "the device was not asked for %s; what waits is %v", c, u.waiting)
+	default:
+		c.notNow = false // it is offered, which the device has not heard
 	}
 }
 
