@@ -26,7 +26,7 @@ type player struct {
 	lost   map[int]int             // by device: after so many reports an answer is lost
 	cut    map[int]bool            // and the report itself, and the server restarts
 	busy   map[int]int             // by device: so many commands it answers NotNow
-	fails  map[int]int             // by device: so many profiles do not install
+	fails  map[int]int             // by device: so many profiles do not install, or do not leave
 	said   []protocol.Status       // what a device answered in the conversation under way
 	looked struct {
 		change   authority.Change
@@ -332,7 +332,7 @@ func (p *player) obeys(d int, c *protocol.Command) protocol.Status {
 	case p.busy[d] > 0:
 		p.busy[d]--
 		said = protocol.NotNow
-	case p.fails[d] > 0 && c.Kind == protocol.InstallProfile:
+	case p.fails[d] > 0 && (c.Kind == protocol.InstallProfile || c.Kind == protocol.RemoveProfile):
 		p.fails[d]--
 		said = protocol.Failed
 	}

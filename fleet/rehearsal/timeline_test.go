@@ -26,7 +26,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
 //	lose D N                  the answer to its Nth report from now is lost; cut D N: the report itself, and the server restarts
-//	busy D N, fails D N       it answers the next N commands NotNow; the next N profiles do not install
+//	busy D N, fails D N       it answers the next N commands NotNow; the next N profiles do not install, or do not leave
 //	down, up, restart
 //	clock OFF, confirmclock
 //	wait TIME

@@ -86,7 +86,7 @@ func (w *twin) goes(u *unit, identifier string, wanted map[string]*setting) bool
 	return false
 }
 
-// mostTries is how often a profile that fails is tried.
+// mostTries is how often a profile that fails to come or to leave is tried.
 const mostTries = 3
 
 // plan puts what it takes to give a device what it should have behind the commands that wait. Anew: what failed in an earlier
@@ -104,9 +104,12 @@ func (w *twin) plan(u *unit, anew bool) {
 	if again {
 		u.fresh = w.epoch
 	}
-	w.takeOff(u, wanted, false)
+	w.takeOff(u, wanted, false, anew)
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		s, has := wanted[id], u.listed[id]
+		if has != nil && has.version == s.version && !u.awaits(id) {
+			delete(u.stuck, id) // nobody wants it to leave any more
+		}
 		switch {
 		case u.awaits(id), u.tries[s.version] >= mostTries, u.tries[s.version] > 0 && !anew, has != nil && has.version == s.version && !again:
 		default:
@@ -116,23 +119,25 @@ func (w *twin) plan(u *unit, anew bool) {
 			u.waiting = append(u.waiting, &command{what: "install", identifier: id, s: s})
 		}
 	}
-	w.takeOff(u, wanted, true) // after what takes their place
+	w.takeOff(u, wanted, true, anew) // after what takes their place
 	for _, s := range u.listed {
 		s.late = false
 	}
 }
 
 // takeOff has profiles go: the authority's own, or those of the one before.
-func (w *twin) takeOff(u *unit, wanted map[string]*setting, old bool) {
+func (w *twin) takeOff(u *unit, wanted map[string]*setting, old, anew bool) {
 	whose := w.profilesOf(u)
 	for _, id := range slices.Sorted(maps.Keys(u.listed)) {
 		s := u.listed[id]
 		switch {
 		case u.awaits(id), (s.whose != whose) != old:
+		case w.goes(u, id, wanted) && (u.stuck[id] >= mostTries || u.stuck[id] > 0 && !anew):
 		case w.goes(u, id, wanted):
 			u.waiting = append(u.waiting, &command{what: "remove", identifier: id})
 		case wanted[id] == nil && s.whose == whose: // it stays, and is nobody's from now on
 			delete(u.listed, id)
+			delete(u.stuck, id)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func (w *twin) enrolled(u *unit) {
 	u.from = w.clock - w.clock%second
 	u.ends = u.from.Add(w.life)
 	u.support, u.revoked, u.owes = false, false, nil
-	u.on, u.listed, u.tries, u.waiting = map[string]*setting{}, map[string]*setting{}, map[string]int{}, nil
+	u.on, u.listed, u.tries, u.stuck, u.waiting = map[string]*setting{}, map[string]*setting{}, map[string]int{}, map[string]int{}, nil
 	u.order("DeviceInformation")
 	u.order("SecurityInfo")
 	w.plan(u, true)
@@ -165,7 +165,7 @@ func (w *twin) mayLeave(u *unit) bool {
 func (w *twin) leaves(u *unit, how string, revoked bool) {
 	deleted := how == "delete" || u.awaits("delete")
 	u.life, u.revoked, u.support = "ended", revoked, false
-	u.waiting, u.listed, u.tries = nil, map[string]*setting{}, map[string]int{}
+	u.waiting, u.listed, u.tries, u.stuck = nil, map[string]*setting{}, map[string]int{}, map[string]int{}
 	if deleted {
 		u.life = "removed"
 	}

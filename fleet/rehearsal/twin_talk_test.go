@@ -205,9 +205,15 @@ func (w *twin) reported(u *unit, d *deed) {
 		want := w.wanted(u)[c.identifier]
 		s.late = want == nil || want.version != s.version
 		u.listed[c.identifier] = &s
+		delete(u.stuck, c.identifier)
 		w.forget(u, c.identifier)
 	case "remove":
+		if d.status != protocol.Acknowledged {
+			u.stuck[c.identifier]++
+			return
+		}
 		delete(u.listed, c.identifier)
+		delete(u.stuck, c.identifier)
 	}
 }
 

@@ -65,6 +65,7 @@ type unit struct {
 	on         map[string]*setting // the device, by identifier
 	listed     map[string]*setting // the same as far as the server knows, without what was unassigned and stays (AUTH-55)
 	tries      map[string]int      // installations that failed, by version
+	stuck      map[string]int      // removals that failed, by identifier
 	fresh      int                 // epoch for which all came again
 	owes       *deed               // whose report the server has not confirmed
 

@@ -207,3 +207,29 @@ func TestAUTH26AtOnce(t *testing.T) {
 	}
 	equal(t, "the check-in", said, []string{"InstallProfile org.net", "InstallProfile org.mail.sccm", "RemoveProfile org.mail"})
 }
+
+// TestAUTH21Stuck: a profile that did not leave when it was unassigned, and is wanted again after changes of which nobody knows
+// what the device heard, comes again as all others do: it may have dropped it (AUTH-27).
+func TestAUTH21Stuck(t *testing.T) {
+	for _, changes := range []uint32{0, 2} {
+		p := settled(t)
+		set := p.w.Sets[1]
+		p.w.Sets[1] = delivery.Set{Version: 90}
+		p.ask()
+		for p.out.Reply.Kind == protocol.Work {
+			p.report(protocol.Failed)
+		}
+		equal(t, "unassigned", p.profiles(), "wifi1 remove failed; mail3 remove failed")
+		set.Version = 91
+		p.w.Sets[1] = set
+		p.w.Tenant.Epoch += changes
+		p.w.Tenant.ChangedAt = p.now
+		p.now = p.now.Add(day)
+		want := []protocol.CommandKind(nil)
+		if changes > 0 {
+			want = []protocol.CommandKind{protocol.InstallProfile, protocol.InstallProfile}
+		}
+		equal(t, "at the check-in", p.drain(), want)
+		equal(t, "assigned again", p.profiles(), "wifi1 installed; mail3 installed")
+	}
+}

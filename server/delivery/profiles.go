@@ -97,13 +97,17 @@ func (d *decision) reconcile(again bool) {
 		case d.pending(d.w.profile(p).Identifier):
 			n.Set = Unfinished
 		case a.State == Installed && !refresh:
-		case a.State == RemoveFailed: // wanted again before it was gone
+		case a.State == RemoveFailed && !refresh: // wanted again before it was gone
 			d.put(p, Installed, 0)
 		case a.GivenUp():
 		case a.State == InstallFailed && !again:
 			d.unsettle()
 		default:
-			d.put(p, Installing, a.Tries)
+			tries := uint8(0)
+			if a.State == InstallFailed {
+				tries = a.Tries
+			}
+			d.put(p, Installing, tries)
 			d.queue(protocol.Command{Kind: protocol.InstallProfile, Profile: p})
 		}
 	}
