@@ -338,17 +338,25 @@ func checkLicences(world *delivery.World, before, after *delivery.State, fail fa
 }
 
 // checkOld holds the server's word of a device that knows of the change against I4: a check-in that completes later than
-// seven days after it leaves no profile of the authority before.
+// seven days after it leaves no profile of the authority before, unless the device has put off what takes its place: it drops by
+// itself what it was told to, and a licence alone tells it nothing (AUTH-23).
 func checkOld(now protocol.Time, world *delivery.World, after *delivery.State, out *delivery.Outcome, fail failer) {
 	t := &world.Tenant
 	if !out.Completed || after.Life != delivery.Enrolled || after.Heard != t.Epoch || now < t.ChangedAt.Add(authority.Kept) {
 		return
 	}
 	for _, p := range after.Profiles {
-		if p.State == delivery.Installed && old(world, after, p.Profile) {
+		if p.State == delivery.Installed && old(world, after, p.Profile) && !putOff(world, after, p.Profile) {
 			fail("I4", "profile %s is still there %s after the change", world.Profiles[p.Profile].Name, now.Sub(t.ChangedAt))
 		}
 	}
+}
+
+// putOff tells whether a command about the profile's identifier waits.
+func putOff(world *delivery.World, s *delivery.State, p protocol.Profile) bool {
+	return slices.ContainsFunc(s.Queue, func(q delivery.Queued) bool {
+		return q.NotNow && int(q.Profile) < len(world.Profiles) && world.Profiles[q.Profile].Identifier == world.Profiles[p].Identifier
+	})
 }
 
 // old tells whether a profile is of an authority that no longer manages the device.
