@@ -1,29 +1,236 @@
 package rehearsal_test
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
 )
 
-func TestPlayLab(t *testing.T) {
+// ready returns a ready plan, with so many devices where n is not 0.
+func ready(t *testing.T, name string, n int) *plan.Plan {
+	t.Helper()
+	p, err := plan.BuiltIn(name)
+	if err == nil && n != 0 {
+		p, err = p.WithDevices(n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func parsed(t *testing.T, text string) *plan.Plan {
+	t.Helper()
+	p, err := plan.Parse("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func played(t *testing.T, c rehearsal.Config) *rehearsal.Played {
+	t.Helper()
+	if c.Population == nil {
+		c.Population = population.New(c.Plan)
+	}
+	out, err := rehearsal.Play(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Every ready plan can be rehearsed, breaks no invariant, and keeps the limits that it sets itself.
+func TestPlayReadyPlans(t *testing.T) {
 	for _, name := range plan.BuiltIns() {
 		t.Run(name, func(t *testing.T) {
-			p, err := plan.BuiltIn(name)
-			if err != nil {
-				t.Fatal(err)
+			out := played(t, rehearsal.Config{Plan: ready(t, name, 0)})
+			result := out.Result(out.Answer(0))
+			out.Judge(result)
+			if result.Verdict != report.OK {
+				t.Errorf("%s: %q", result.Verdict, result.Reasons)
 			}
-			out, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p)})
-			if err != nil {
-				t.Fatal(err)
+			if out.Partial || out.End.Sub(out.Start) != time.Duration(out.Plan.Until) {
+				t.Errorf("it ends after %s", out.End.Sub(out.Start))
 			}
-			t.Logf("checked %d violated %d checkins %d refused %d failed %d enrol %d declined %d renew %d removed %d log %d %s", out.Checked, out.Violated, out.CheckIns, out.Refused, out.Failed, out.Enrolments, out.Declined, out.Renewals, out.Removed, out.LogLines, out.LogSHA256)
-			for _, v := range out.Violations[:min(3, len(out.Violations))] {
-				t.Errorf("%+v", v)
-			}
-			t.Logf("%+v", out.Hours[len(out.Hours)-1])
 		})
+	}
+}
+
+// One seed and input tell the same story, to the byte of its log, however many workers play it (HST-124).
+func TestHST124Workers(t *testing.T) {
+	seeds := map[string]uint64{}
+	for seed := range uint64(20) {
+		p := ready(t, "lab", 150)
+		p.Seed = seed
+		var first *rehearsal.Played
+		for _, workers := range []int{1, 2, 4} {
+			var log bytes.Buffer
+			out := played(t, rehearsal.Config{Plan: p, Workers: workers, Partition: 16, Log: &log})
+			if sum := sha256.Sum256(log.Bytes()); hex.EncodeToString(sum[:]) != out.LogSHA256 || uint64(bytes.Count(log.Bytes(), []byte("\n"))) != out.LogLines {
+				t.Fatalf("seed %d: the log's sum or its lines are not those of its bytes", seed)
+			}
+			if first == nil {
+				first = out
+				seeds[out.LogSHA256] = seed
+				continue
+			}
+			if out.LogSHA256 != first.LogSHA256 {
+				t.Errorf("seed %d: another log with %d workers", seed, workers)
+			}
+			if diff := cmp.Diff(first, out, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population")); diff != "" {
+				t.Errorf("seed %d: another outcome with %d workers:\n%s", seed, workers, diff)
+			}
+		}
+	}
+	if len(seeds) != 20 {
+		t.Errorf("20 seeds tell %d stories", len(seeds))
+	}
+}
+
+// A log begins with all that it takes to play the story again, and its lines are in order of time.
+func TestLogHeader(t *testing.T) {
+	p := ready(t, "support", 60)
+	var log bytes.Buffer
+	out := played(t, rehearsal.Config{Plan: p, Partition: 16, Log: &log, Source: rehearsal.Source{Made: true, Devices: 60}})
+	lines := bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
+	var h rehearsal.LogHeader
+	if err := json.Unmarshal(lines[0], &h); err != nil || h.EventLog != rehearsal.LogVersion || h.Seed != p.Seed || h.Population.Devices != 60 || h.Start != out.Start {
+		t.Fatalf("header %+v, %v", h, err)
+	}
+	again, err := plan.Parse("again.yaml", []byte(h.Plan))
+	if err == nil {
+		again, err = again.WithDevices(h.Population.Devices)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if replayed := played(t, rehearsal.Config{Plan: again, Partition: h.Partition, Source: h.Population}); replayed.LogSHA256 != out.LogSHA256 {
+		t.Errorf("what the header says plays another story")
+	}
+	before := protocol.Time(0)
+	for _, text := range lines[1:] {
+		var l rehearsal.Line
+		if err := json.Unmarshal(text, &l); err != nil || l.At < before {
+			t.Fatalf("%s after %s: %v", text, before, err)
+		}
+		before = l.At
+		if b, _ := json.Marshal(&l); !bytes.Equal(b, text) && !bytes.ContainsAny(text, "<>&") {
+			t.Fatalf("written as %s, encoding/json writes %s", text, b)
+		}
+	}
+}
+
+// A rehearsal that is interrupted tells what was played until then, and judges no limit (HST-125).
+func TestHST125Interrupted(t *testing.T) {
+	p := ready(t, "lab", 100)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out, err := rehearsal.Play(ctx, rehearsal.Config{Plan: p, Population: population.New(p), Progress: func(now fleet.Progress) {
+		if now.Now.Sub(now.Start) >= 5*24*time.Hour {
+			interrupt()
+		}
+	}})
+	if err != nil || !out.Partial {
+		t.Fatalf("partial %t, %v", out.Partial, err)
+	}
+	if at := out.End.Sub(out.Start); at < 5*24*time.Hour || at > 6*24*time.Hour || len(out.Hours) != int(at/time.Hour) {
+		t.Errorf("it ends after %s, with %d hours", at, len(out.Hours))
+	}
+	result := out.Result(out.Answer(0))
+	out.Judge(result)
+	if result.Verdict != report.Partial || result.Limits[0].Got != report.NotJudged || result.Devices.Enrolled == 0 {
+		t.Errorf("%s, %+v, %d enrolled", result.Verdict, result.Limits[0], result.Devices.Enrolled)
+	}
+}
+
+// What the server refuses by rule is the rehearsal's refusal, with its moment: a change that strands users of BMS needs force.
+func TestPlayRefused(t *testing.T) {
+	p := parsed(t, `
+until: 2d
+tenant: {authority: office365, release: 1910}
+population: {devices: 40, mix: {ios: 100}, licences: {basic: 100}}
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 1d, authority: {set: coexistence}}
+`)
+	_, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Partition: 8})
+	if no := new(protocol.Refusal); !errors.As(err, &no) || no.Rule != "AUTH-09" {
+		t.Errorf("nobody holds a licence that entitles Intune: %v, want a refusal by AUTH-09", err)
+	}
+}
+
+// A device's life: it is pending from the change on, blocked as long as the gap is open, could move from its end on, and has moved
+// within one interval; the mail that BMS gave it leaves at that check-in, and comes back when Intune's is assigned.
+func TestPlayLives(t *testing.T) {
+	p := parsed(t, `
+until: 6d
+tenant: {authority: office365, release: 1910}
+population: {devices: 40, mix: {ios: 50, windows: 50}, licences: {intune: 100}}
+profiles: [{name: mail, family: email}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: mail, group: all}}
+  - {at: 1d, authority: {set: coexistence}}
+  - {at: 2d, apns: {upload: renewed}}
+  - {at: 4d, profiles: {assign: mail, group: all}}
+`)
+	out := played(t, rehearsal.Config{Plan: p, Partition: 8})
+	const hour, day = time.Hour, 24 * time.Hour
+	change := out.Start.Add(day)
+	for i := range out.Lives {
+		l := &out.Lives[i]
+		if l.Standing != (rehearsal.Standing{Moved: true}) || !l.Enrolled || l.Registered != protocol.Intune || l.Why != "" {
+			t.Fatalf("device %d: %+v", i, l)
+		}
+		blocked, free := time.Duration(0), change
+		if out.Population.Devices[i].Platform.Apple() {
+			blocked, free = day, change.Add(day)
+		}
+		if l.Blocked != blocked || l.FirstPending != free || l.MovedAt < free || l.MovedAt.Sub(free) > 8*hour+10*time.Minute {
+			t.Errorf("device %d: blocked for %s, free since %s, moved %s later", i, l.Blocked, l.FirstPending, l.MovedAt.Sub(free))
+		}
+		bare := out.Start.Add(4 * day).Sub(l.MovedAt)
+		if got := l.Unprotected[protocol.Email]; got < bare || got > bare+9*hour {
+			t.Errorf("device %d: %s without mail, want %s and until it came", i, got, bare)
+		}
+		if l.CheckIns == 0 || l.Enrolments != 1 || l.LastSeen < out.End.Add(-9*hour) {
+			t.Errorf("device %d: %d check-ins, %d enrolments, seen %s", i, l.CheckIns, l.Enrolments, l.LastSeen)
+		}
+	}
+	if len(out.Gaps) != 1 || out.Gaps[0] != (fleet.Gap{Opened: change, Closed: change.Add(day)}) {
+		t.Errorf("gaps %v", out.Gaps)
+	}
+	at := func(h int) string {
+		x := &out.Hours[h-1]
+		return fmt.Sprint(x.Enrolled[0], x.Pending[0], x.Blocked[0], x.Moved[0], x.Enrolled[4], x.Blocked[4], x.Moved[4])
+	}
+	for h, want := range map[int]string{23: "20 0 0 0 20 0 0", 47: "20 20 20 0 20 0 20", 60: "20 0 0 20 20 0 20"} {
+		if got := at(h); got != want {
+			t.Errorf("at the end of hour %d: %s, want %s", h, got, want)
+		}
+	}
+	sum := uint64(0)
+	for _, m := range out.Minutes {
+		sum += uint64(m.CheckIns)
+	}
+	if all := out.CheckIns + out.Refused + out.Failed + out.Enrolments; sum != all {
+		t.Errorf("%d conversations by the minute, %d in all", sum, all)
 	}
 }
