@@ -252,13 +252,8 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		}
 	}
 	if f.identityCA != "" {
-		if cfg.Lab, err = readCertificates(f.identityCA); err != nil {
+		if cfg.Lab, err = readAuthorities(f.identityCA); err != nil {
 			return cfg, fmt.Errorf("--identity-ca: %w", err)
-		}
-		// What a CA vouches for may lie beside it, as its registration authority does.
-		cfg.Lab = slices.DeleteFunc(cfg.Lab, func(c *x509.Certificate) bool { return !c.IsCA })
-		if len(cfg.Lab) == 0 {
-			return cfg, fmt.Errorf("--identity-ca: %s: no certificate of a CA in it", f.identityCA)
 		}
 	}
 	if f.adeRoot != "" {
@@ -277,6 +272,19 @@ func readCertificates(name string) ([]*x509.Certificate, error) {
 	list, err := certs.ReadCertificatesPEM(pem)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return list, nil
+}
+
+// readAuthorities reads the certificates of CAs. What a CA vouches for may lie beside it, as its registration authority does.
+func readAuthorities(name string) ([]*x509.Certificate, error) {
+	list, err := readCertificates(name)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(c *x509.Certificate) bool { return !c.IsCA })
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: no certificate of a CA in it", name)
 	}
 	return list, nil
 }

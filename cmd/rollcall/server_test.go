@@ -194,3 +194,22 @@ func TestHST030TestPushIsNoIdentity(t *testing.T) {
 		t.Errorf("with real clouds it made %d push certificates of its own", got)
 	}
 }
+
+// A file that fleet push-ca makes is a CA to trust for identities too, though its registration authority lies beside it; one without
+// a CA is refused.
+func TestReadAuthorities(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lab.pem")
+	ca, err := pushCA(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := readAuthorities(name); err != nil || len(list) != 1 || !list[0].Equal(ca.Certificate()) {
+		t.Errorf("%d certificates, %v", len(list), err)
+	}
+	if err := os.WriteFile(name, certs.CertificatesPEM(ca.RA().Certificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAuthorities(name); err == nil || !strings.Contains(err.Error(), "no certificate of a CA") {
+		t.Errorf("%v", err)
+	}
+}

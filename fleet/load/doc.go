@@ -20,6 +20,13 @@
 // beyond its bound makes the result invalid, and so does a rate above what the generator reached against a server that does
 // nothing, in this process: with the target on another machine the true ceiling is higher (HST-126).
 //
+// # Whom the server calls
+//
+// Arrivals may be left to the server: with a push service and no pace, nobody comes but whom it pushes to because of what is done
+// to it ([Act]), and the result says how long it took until the last of them had come ([Called]). What the server orders by itself
+// is in the ledger too, as far as it follows from what was asked for: of a change of authority every device hears ([Load.Changes]),
+// a profile that was assigned gets onto each ([Load.Assigns]).
+//
 // # Where devices come from
 //
 // Identities come by SCEP from the server, are minted from a CA that it trusts ([Mint]), or were kept from an earlier fleet. A
