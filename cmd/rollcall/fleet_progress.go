@@ -5,10 +5,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -64,4 +68,25 @@ func (p *loadProgress) text() string {
 		return fmt.Sprintf(" %d of %d devices enrolled", now.Enrolled, now.Devices)
 	}
 	return fmt.Sprintf(" %s of %s · %d offered · %d done · %d failed · %d talk", plan.Duration(now.At.Round(time.Second)), plan.Duration(now.Length), now.Offered, now.Done, now.Failed, now.Busy)
+}
+
+// serveMetrics serves what a load shows until stop.
+func serveMetrics(address string, l *load.Load) (stop func(), err error) {
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(l.Metrics()); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(listener) }()
+	return func() {
+		s.Close()
+		<-ended
+	}, nil
 }

@@ -9,13 +9,10 @@ import (
 	"io"
 	"math"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"rollcall/agent/dialect"
@@ -470,27 +467,6 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	setting.CPU = cpu() - before
 	result, story, err := l.Tell(setting, enrolled, g)
 	return result, story, c.Devices, err
-}
-
-// serveMetrics serves what a load shows until stop.
-func serveMetrics(address string, l *load.Load) (stop func(), err error) {
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(l.Metrics()); err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("--metrics: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(listener) }()
-	return func() {
-		s.Close()
-		<-ended
-	}, nil
 }
 
 // write prints the result and writes what the flags ask for; one that cannot be written hinders no other.
