@@ -117,15 +117,17 @@ func TestFleetRun(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	var suite struct {
-		Tests int `xml:"tests,attr"`
+	var suites struct {
+		Suite []struct {
+			Tests int `xml:"tests,attr"`
+		} `xml:"testsuite"`
 	}
 	b, err := os.ReadFile(file("junit.xml"))
 	if err == nil {
-		err = xml.Unmarshal(b, &suite)
+		err = xml.Unmarshal(b, &suites)
 	}
-	if err != nil || suite.Tests != 2 {
-		t.Errorf("%+v (%v)", suite, err)
+	if err != nil || len(suites.Suite) != 1 || suites.Suite[0].Tests != 2 {
+		t.Errorf("%+v (%v)", suites, err)
 	}
 
 	if first.Verdict == report.Invalid { // nothing is compared with such a run; here it is not about its figures
