@@ -179,30 +179,37 @@ func tryAPL010(t *trial) {
 			o.identity().Retries, o.identity().RetryDelay = retries, int64(delay/time.Second)
 		}
 	}
-	never := t.offer(slow(1 << 20))
-	t.refuses(never)
-	asked := never.scepAsked()
-	if len(asked) == 0 {
-		t.unasked("the device asks for no identity by SCEP%s", t.because())
-	}
-	if n := len(asked) - 1; n != retries {
-		t.fail("the device polls %d times after PENDING, want %d as Retries says", n, retries)
-	}
-	for i, p := range asked[1:] {
-		gap := p.at.Sub(asked[i].at)
-		switch {
-		case p.kind != "20":
-			t.fail("poll %d has messageType %s, want 20, CertPoll", i+1, p.kind)
-		case p.transaction != asked[0].transaction:
-			t.fail("poll %d has another transactionID", i+1)
-		case i > 0 && gap < delay*9/10:
-			t.fail("poll %d comes %s after the one before, want RetryDelay, %s", i+1, gap.Round(time.Millisecond), delay)
+	const tries = 3 // at once is a matter of time, and a machine can be busy
+	for try := 1; ; try++ {
+		never := t.offer(slow(1 << 20))
+		t.refuses(never)
+		asked := never.scepAsked()
+		if len(asked) == 0 {
+			t.unasked("the device asks for no identity by SCEP%s", t.because())
+		}
+		if n := len(asked) - 1; n != retries {
+			t.fail("the device polls %d times after PENDING, want %d as Retries says", n, retries)
+		}
+		for i, p := range asked[1:] {
+			gap := p.at.Sub(asked[i].at)
+			switch {
+			case p.kind != "20":
+				t.fail("poll %d has messageType %s, want 20, CertPoll", i+1, p.kind)
+			case p.transaction != asked[0].transaction:
+				t.fail("poll %d has another transactionID", i+1)
+			case i > 0 && gap < delay*9/10:
+				t.fail("poll %d comes %s after the one before, want RetryDelay, %s", i+1, gap.Round(time.Millisecond), delay)
+			}
+		}
+		t.again(never)
+		first := asked[1].at.Sub(asked[0].at)
+		if first < delay/2 {
+			break
+		}
+		if try == tries {
+			t.fail("the first poll comes %s after PENDING, want it at once", first.Round(time.Millisecond))
 		}
 	}
-	if first, second := asked[1].at.Sub(asked[0].at), asked[2].at.Sub(asked[1].at); first > second/2 {
-		t.fail("the first poll comes %s after PENDING, want it at once", first.Round(time.Millisecond))
-	}
-	t.again(never)
 	once := t.offer(slow(1))
 	if !t.enrol(once) {
 		t.fail("the device does not take the certificate that a poll brings%s", t.because())

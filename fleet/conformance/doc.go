@@ -1,22 +1,29 @@
 // Package conformance asks the numbered statements of the specifications of a live MDM server, from outside: by devices
-// that behave, and by devices that do not. It knows the server by its messages alone, and its administrator's steps
-// (package fleet/target) by what they are called; so any server can be asked.
+// that behave, and by devices that do not; and of a device, by a server that plays the other side for it. It knows both by
+// their messages alone, and what an administrator does (package fleet/target) or whoever holds the device ([Hands]) by
+// what it is called; so any server and any device can be asked.
 //
-// Start with [Run] and [List]. A [Statement] is a promise with an id, where it comes from, why it matters, how it is asked
-// and how to keep it; its check runs exchanges on devices of its own and ends with pass, fail (with the exchange that
-// decided), or not applicable (with the reason). What could not be asked, because the server gave no answer or the way
-// to the question was barred, is told as such and is neither. One file holds one kind of statement: profile.go, scep.go,
-// identity.go, checkin.go, commands.go, ade.go, renewal.go, push.go, gap.go (with pushcert.go, which makes and uploads the certificates). What is asked of devices
-// is in device_enrol.go and device_commands.go; device.go, offer.go, issuer.go and trial.go are the judge.
+// Start with [Run], [JudgeDevice] and [List]. A [Statement] is a promise with an id, where it comes from, why it matters, how
+// it is asked and how to keep it; its check runs exchanges and ends with pass, fail (with the exchange that decided), or
+// not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
+// barred, is told as such and is neither. One file holds one kind of statement. Of servers: profile.go, scep.go,
+// identity.go, checkin.go, commands.go, ade.go, renewal.go, push.go, gap.go with pushcert.go. Of devices: device_enrol.go and
+// device_commands.go, asked by the judge of device.go, offer.go, issuer.go and trial.go.
+//
+// The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
+// one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with
+// other people's. What it says to them is written by protocol/apple and certs.
 //
 // A run is bounded in time, whatever the server does: each request, each check and the whole have their limits. At its end
 // every device that it enrolled checks out, and the administrator's step forget, where there is one, removes it; the
-// server's other devices are listed before and after, and what changed on them is told.
+// server's other devices are listed before and after, and what changed on them is told. A device that was judged is taken
+// out by command, or by who holds it; where that fails, it is told.
 //
 // # Checks that can fail
 //
 // A check that no server fails says nothing. Package fleet/conformance/mischief has a fault for each statement, in a layer
-// before a server's device endpoints; a test plants them one by one and holds that exactly this statement then fails.
+// before a server's device endpoints, or between a device and the judge; tests plant them one by one and hold that exactly this
+// statement then fails.
 //
 // # Divergences
 //
@@ -26,4 +33,7 @@
 //   - Results of devices are bare: no QueryResponses, no lists. What a server reads out of them is its own affair.
 //   - A statement about logs, disks or a server that is killed cannot be asked from outside: APL-054 is asked by a device that
 //     never hears the answer.
+//   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
+//     and does not ask for the command again.
+//   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.
 package conformance
