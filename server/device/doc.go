@@ -28,6 +28,8 @@
 // Where Config.EnrolRate is set, a network has so many enrolment profiles a second and as many certificates, and a link,
 // serial number or challenge a few uses (HST-045). One too many is refused by 503 with a time to come again, before anything
 // of it is read or used up. Networks are told by the socket's address: behind a proxy all devices are one.
+// Whoever is refused a profile by rule stands in the journal, once an hour for each rule and so many together, the others in
+// the log only.
 //
 // # Sessions end with the process
 //
