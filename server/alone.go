@@ -50,7 +50,7 @@ func (s *Server) Round(ctx context.Context, now protocol.Time, ev *delivery.Even
 	return s.keep(ctx, now, world, tx, ev, out)
 }
 
-// Rest is Round of an Ask with the certificate c that changes nothing but when the device was seen; told is what its reply says of
+// Rest is Round of an Ask with the certificate c, nil: of the identity that the device's latest Round left it with, that changes nothing but when the device was seen; told is what its reply says of
 // the newest change of authority. False: nothing has happened, and it takes a Round to say what will.
 func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credential) (told protocol.Notice, ok bool) {
 	st := s.alone.store.Lend(d)

@@ -138,6 +138,7 @@ type place struct {
 	platform  protocol.Platform
 	way       authority.Way
 	topic     uint16 // that it enrolled with: which of the loop's
+	settled   bool // the server knows cert as the device's identity: a device that is enrolled has none that is revoked
 	away      bool
 	awaits    bool // in the setup assistant
 	missing   bool // the profile that it was to remove was not there, as it reports until that is confirmed
@@ -320,7 +321,7 @@ func (l *Loop) invite(i int) error {
 		c.Device = p.number
 	}
 	c.Fingerprint = sha256.Sum256(key[:])
-	p.cert = l.store.Admit(&c)
+	p.cert, p.settled = l.store.Admit(&c), false
 	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
 	return nil
 }
@@ -358,7 +359,7 @@ func (l *Loop) certify(i int, challenge string) error {
 		return err
 	}
 	l.stale = true
-	l.places[i].cert = l.store.LendCredential(sha256.Sum256(der))
+	l.places[i].cert, l.places[i].settled = l.store.LendCredential(sha256.Sum256(der)), false
 	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
 	return nil
 }
@@ -577,7 +578,11 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 		return nil
 	}
 	if c.Verb == protocol.Ask && !l.cfg.plain {
-		if told, ok := l.server.Rest(l.Clock(), p.number, p.cert); ok {
+		cert := p.cert
+		if p.settled {
+			cert = nil // it need not be looked at
+		}
+		if told, ok := l.server.Rest(l.Clock(), p.number, cert); ok {
 			if passage == Unanswered {
 				l.fails()
 				return nil
@@ -600,6 +605,7 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	default:
 		l.contact.Steady = l.contact.Steady && l.out.Steady()
 		l.stale = l.stale || l.out.Changed != 0
+		p.settled = l.out.State.Life == delivery.Enrolled && l.out.State.Identity.Fingerprint == p.cert.Fingerprint
 	}
 	switch {
 	case passage == Unanswered:

@@ -37,46 +37,46 @@ type Fingerprint [32]byte
 // State is all that decisions about one device need; one row of a store. Byte slices and the Queue and Profiles
 // slices are never changed in place: a decision that changes one makes a new one.
 type State struct {
+	// What a steady round looks at stands together.
+
 	Device     protocol.Device
 	User       UserID // 0: userless
 	Platform   protocol.Platform
 	Life       Life
-	Registered protocol.Authority // who manages it; Unknown before the first completed check-in (I1)
-	Automated  bool               // enrolled by ADE
-	Awaiting   bool               // held in the setup assistant until Configured is acknowledged
-	Epoch      uint32             // in which it registered (I2)
-
-	RegisteredAt protocol.Time // when the registered authority took over
-	EnrolledAt   protocol.Time // when the first Ready of this enrolment was committed
-	EndedAt      protocol.Time // with Ended
-	LastSeen     protocol.Time // last completed round; may lag on disk, never in memory
-
+	Registered protocol.Authority  // who manages it; Unknown before the first completed check-in (I1)
+	Automated  bool                // enrolled by ADE
+	Awaiting   bool                // held in the setup assistant until Configured is acknowledged
 	Support    bool                // it moves at its next completed check-in, though it is userless (AUTH-18)
 	AndroidAPI bool                // managed through Android Management API (AUTH-46)
 	CoManaged  bool                // Windows with Configuration Manager's client (AUTH-12)
 	Workloads  authority.Workloads // that Intune decides, as the client told (AUTH-51)
 	Told       bool                // it told Workloads; else the tenant's deciders count
+	Epoch      uint32              // in which it registered (I2)
 	Heard      uint32              // newest change of authority that it was told of (AUTH-27)
-	Before     Report              // its latest report before it was told of that (AUTH-29)
 	Fresh      uint32              // epoch for which its profiles were ordered to come again (AUTH-21)
+	Set        uint32              // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
 
-	Push     Push
-	Wake     Wake
-	Identity Identity // the one in use
-	Next     Identity // issued by a renewal and not used yet; zero: none
-	Renewal  Renewal
+	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed
+	LastSeen   protocol.Time // last completed round; may lag on disk, never in memory
+	Wake       Wake
+	Pace       Pace     // not kept on disk
+	Identity   Identity // the one in use
+	Renewal    Renewal
+	Queue      []Queued // not yet answered for good, oldest first
+	Push       Push
 
-	Pace   Pace // not kept on disk
-	Strays Pace // reports of unknown commands in the journal (HST-052); not kept on disk
+	Profiles []Assigned   // on the device or on their way, by Profile number
+	Seq      uint64       // sequence number of the newest command
+	Reports  ReportCounts // commands by how they ended
+
+	RegisteredAt protocol.Time // when the registered authority took over
+	EndedAt      protocol.Time // with Ended
+	Before       Report        // its latest report before it was told of Heard (AUTH-29)
+	Next         Identity      // issued by a renewal and not used yet; zero: none
+	Strays       Pace          // reports of unknown commands in the journal (HST-052); not kept on disk
 
 	Unlock []byte // Apple's UnlockToken; nil: none
 	Escrow []byte // Apple's bootstrap token; nil: none
-
-	Set      uint32       // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
-	Seq      uint64       // sequence number of the newest command
-	Profiles []Assigned   // on the device or on their way, by Profile number
-	Queue    []Queued     // not yet answered for good, oldest first
-	Reports  ReportCounts // commands by how they ended
 }
 
 // Push is where and how a device can be woken. Token nil: it cannot.

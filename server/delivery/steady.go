@@ -8,7 +8,7 @@ import (
 // Most of what a server hears changes nothing. The functions below see that by a glance at the state, and then do in place what
 // Decide would say; where they are not sure they do nothing, and Decide has to say it.
 
-// Rest does what Decide says of an Ask with the certificate c, where that is only that the device was here: nothing waits for it,
+// Rest does what Decide says of an Ask with the certificate c, nil: that of the identity in use, not revoked, where that is only that the device was here: nothing waits for it,
 // and it stays where it is. Told is what the reply says of the newest change of authority. False: ask Decide.
 func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.Notice, ok bool) {
 	switch {
@@ -16,7 +16,7 @@ func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.
 		return told, false
 	case w.InGap(s.Platform), w.Tenant.Epoch > 1 && s.Heard != w.Tenant.Epoch:
 		return told, false
-	case c.Fingerprint != s.Identity.Fingerprint || c.Revoked || now < c.NotBefore || now >= c.NotAfter:
+	case c != nil && (c.Fingerprint != s.Identity.Fingerprint || c.Revoked), now < s.Identity.NotBefore, now >= s.Identity.NotAfter:
 		return told, false
 	}
 	to, pending, stale := w.Target(s)

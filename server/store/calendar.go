@@ -17,14 +17,20 @@ const lap = 9 * time.Hour
 // device. Setting and taking cost the same however many devices there are, and allocate nothing. The zero value is empty and
 // has room for nobody: see [Calendar.Grow].
 type Calendar struct {
-	at         []protocol.Time // by device; 0: none
-	next, prev []uint32        // by device, within its bucket; device+1, 0: none
-	head       []uint32        // by bucket; device+1
-	used       []uint64        // bit set: the bucket is not empty
-	width      protocol.Time
-	ends       protocol.Time // end of the bucket that was taken last: what is due before is in ready
-	ready      []Due         // latest first
-	waiting    int           // in the buckets
+	days    []day    // by device
+	head    []uint32 // by bucket; device+1
+	used    []uint64 // bit set: the bucket is not empty
+	width   protocol.Time
+	ends    protocol.Time // end of the bucket that was taken last: what is due before is in ready
+	ready   []Due         // latest first
+	waiting int           // in the buckets
+	turned  uint64        // buckets taken so far
+}
+
+// A day is where a device stands in a calendar.
+type day struct {
+	at         protocol.Time // 0: nowhere
+	next, prev uint32        // within its bucket; device+1, 0: none
 }
 
 // A Due is that a device is due.
@@ -40,13 +46,11 @@ func (d Due) compare(e Due) int {
 
 // Grow makes room for the devices 0 to n-1.
 func (c *Calendar) Grow(n int) {
-	if n <= len(c.at) {
+	if n <= len(c.days) {
 		return
 	}
-	c.at = append(c.at, make([]protocol.Time, n-len(c.at))...)
-	c.next = append(c.next, make([]uint32, n-len(c.next))...)
-	c.prev = append(c.prev, make([]uint32, n-len(c.prev))...)
-	if n > 16*len(c.head) {
+	c.days = append(c.days, make([]day, n-len(c.days))...)
+	if n > 64*len(c.head) {
 		c.deal(max(64, 4*len(c.head)))
 	}
 }
@@ -55,12 +59,12 @@ func (c *Calendar) Grow(n int) {
 func (c *Calendar) deal(buckets int) {
 	c.head, c.used, c.width = make([]uint32, buckets), make([]uint64, buckets/64), protocol.Time(lap/time.Microsecond)/protocol.Time(buckets)
 	first := protocol.Time(0)
-	for _, at := range c.at {
-		first = first.Sooner(at)
+	for i := range c.days {
+		first = first.Sooner(c.days[i].at)
 	}
 	c.ready, c.waiting, c.ends = c.ready[:0], 0, first-first%c.width
-	for device, at := range c.at {
-		if at != 0 {
+	for device := range c.days {
+		if at := c.days[device].at; at != 0 {
 			c.put(uint32(device), at)
 		}
 	}
@@ -69,15 +73,15 @@ func (c *Calendar) deal(buckets int) {
 func (c *Calendar) bucket(at protocol.Time) int { return int(at/c.width) & (len(c.head) - 1) }
 
 // At returns when a device is due; 0: it is not.
-func (c *Calendar) At(device uint32) protocol.Time { return c.at[device] }
+func (c *Calendar) At(device uint32) protocol.Time { return c.days[device].at }
 
 // Set has the device due at a moment, and at no other; 0: never.
 func (c *Calendar) Set(device uint32, at protocol.Time) {
-	if c.at[device] == at {
+	if c.days[device].at == at {
 		return
 	}
 	c.out(device)
-	if c.at[device] = at; at != 0 {
+	if c.days[device].at = at; at != 0 {
 		c.put(device, at)
 	}
 }
@@ -95,9 +99,9 @@ func (c *Calendar) put(device uint32, at protocol.Time) {
 	}
 	b := c.bucket(at)
 	first := c.head[b]
-	c.head[b], c.next[device], c.prev[device] = device+1, first, 0
+	c.head[b], c.days[device].next, c.days[device].prev = device+1, first, 0
 	if first != 0 {
-		c.prev[first-1] = device + 1
+		c.days[first-1].prev = device + 1
 	}
 	c.used[b/64] |= 1 << (b % 64)
 	c.waiting++
@@ -105,7 +109,7 @@ func (c *Calendar) put(device uint32, at protocol.Time) {
 
 // out takes the device out of where it stands.
 func (c *Calendar) out(device uint32) {
-	switch at := c.at[device]; {
+	switch at := c.days[device].at; {
 	case at == 0:
 	case at >= c.ends:
 		c.unlink(device)
@@ -120,12 +124,12 @@ func (c *Calendar) out(device uint32) {
 
 // unlink takes the device out of its bucket.
 func (c *Calendar) unlink(device uint32) {
-	b, next, prev := c.bucket(c.at[device]), c.next[device], c.prev[device]
+	b, next, prev := c.bucket(c.days[device].at), c.days[device].next, c.days[device].prev
 	if next != 0 {
-		c.prev[next-1] = prev
+		c.days[next-1].prev = prev
 	}
 	if prev != 0 {
-		c.next[prev-1] = next
+		c.days[prev-1].next = next
 	} else if c.head[b] = next; next == 0 {
 		c.used[b/64] &^= 1 << (b % 64)
 	}
@@ -172,11 +176,16 @@ func (c *Calendar) turn() {
 	c.ends += protocol.Time(step+skip+1) * c.width
 	for d := c.head[b]; d != 0; {
 		device := d - 1
-		d = c.next[device]
-		if at := c.at[device]; at < c.ends {
+		d = c.days[device].next
+		if at := c.days[device].at; at < c.ends {
 			c.unlink(device)
 			c.ready = append(c.ready, Due{at, device})
 		}
 	}
 	slices.SortFunc(c.ready, Due.compare)
+	c.turned++
 }
+
+// Coming is what First will return in the near future, latest first, and a number that changes when there is more of it: whoever
+// wants to have it at hand can fetch it all at once.
+func (c *Calendar) Coming() ([]Due, uint64) { return c.ready, c.turned }

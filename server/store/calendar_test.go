@@ -22,7 +22,7 @@ func TestCalendar(t *testing.T) {
 			if k == 500 {
 				c.Grow(n)
 			}
-			d := r.IntN(len(c.at))
+			d := r.IntN(len(c.days))
 			switch r.IntN(10) {
 			case 0:
 				plain[d] = 0

@@ -83,13 +83,13 @@ const exchangesKept = 8
 
 // A record is one device. It is the Tx of whoever holds it, so that a round costs no memory.
 type record struct {
-	state  delivery.State // its holder may read it without the lock
-	m      *Memory
-	id     string
 	number protocol.Device
 	kept   bool // a Tx has committed
 	gone   bool // who waits for it looks again
 	held   bool
+	state  delivery.State // its holder may read it without the lock
+	m      *Memory
+	id     string
 	facts  *delivery.Facts // nil: it said nothing
 	*past                  // nil where one goroutine has the store alone
 }
