@@ -138,7 +138,7 @@ type place struct {
 	platform  protocol.Platform
 	way       authority.Way
 	topic     uint16 // that it enrolled with: which of the loop's
-	settled   bool // the server knows cert as the device's identity: a device that is enrolled has none that is revoked
+	settled   bool   // the server knows cert as the device's identity: a device that is enrolled has none that is revoked
 	away      bool
 	awaits    bool // in the setup assistant
 	missing   bool // the profile that it was to remove was not there, as it reports until that is confirmed
