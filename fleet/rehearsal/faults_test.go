@@ -155,30 +155,32 @@ func TestFaults(t *testing.T) {
 // TestFaultsStand: the code that a fault replaces is there, once, so that it can be planted.
 func TestFaultsStand(t *testing.T) {
 	for _, f := range faults {
-		source, err := os.ReadFile(filepath.Join("../..", f.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(string(source), f.right); n != 1 {
-			t.Errorf("%s: %s: what it replaces stands %d times in %s, want once", f.invariant, f.what, n, f.file)
-		}
+		f.source(t, "../..")
 	}
+}
+
+// source is the file in which a fault is planted.
+func (f *fault) source(t *testing.T, root string) string {
+	text, err := os.ReadFile(filepath.Join(root, f.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), f.right); n != 1 {
+		t.Errorf("%s: %s: what it replaces stands %d times in %s, want once", f.invariant, f.what, n, f.file)
+	}
+	return string(text)
 }
 
 // plant plays the timelines on the code with the fault, and returns what that prints.
 func (f *fault) plant(t *testing.T, root string) string {
-	path := filepath.Join(root, f.file)
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, source := filepath.Join(root, f.file), f.source(t, root)
 	dir := t.TempDir()
 	wrong, overlay := filepath.Join(dir, filepath.Base(f.file)), filepath.Join(dir, "overlay.json")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: wrong}})
 	for _, file := range []struct {
 		name string
 		data []byte
-	}{{wrong, []byte(strings.Replace(string(source), f.right, f.wrong, 1))}, {overlay, replace}} {
+	}{{wrong, []byte(strings.Replace(source, f.right, f.wrong, 1))}, {overlay, replace}} {
 		if err == nil {
 			err = os.WriteFile(file.name, file.data, 0o600)
 		}
