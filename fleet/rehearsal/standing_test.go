@@ -103,14 +103,17 @@ func TestWatchI4(t *testing.T) {
 		profile protocol.Profile
 		heard   uint32
 		at      protocol.Time
+		waits   *delivery.Queued
 		want    string
 	}{
-		{"in time", intune, licensed, 1, 3, now.Add(7*plan.Day) - 1, ""},
-		{"too late", intune, licensed, 1, 3, now.Add(7 * plan.Day), "I4"},
-		{"too late, and does not know", intune, licensed, 1, 2, now.Add(7 * plan.Day), ""},
-		{"of the authority in force", intune, licensed, 2, 3, now.Add(7 * plan.Day), ""},
-		{"co-managed now", managed, licensed, 2, 3, now.Add(7 * plan.Day), "I4"},
-		{"userless", intune, 0, 1, 3, now.Add(7 * plan.Day), "I4"},
+		{"in time", intune, licensed, 1, 3, now.Add(7*plan.Day) - 1, nil, ""},
+		{"too late", intune, licensed, 1, 3, now.Add(7 * plan.Day), nil, "I4"},
+		{"too late, and does not know", intune, licensed, 1, 2, now.Add(7 * plan.Day), nil, ""},
+		{"of the authority in force", intune, licensed, 2, 3, now.Add(7 * plan.Day), nil, ""},
+		{"co-managed now", managed, licensed, 2, 3, now.Add(7 * plan.Day), nil, "I4"},
+		{"userless", intune, 0, 1, 3, now.Add(7 * plan.Day), nil, "I4"},
+		{"what replaces it was put off", intune, licensed, 1, 3, now.Add(7 * plan.Day), &delivery.Queued{Command: protocol.Command{Profile: 1}, NotNow: true}, ""},
+		{"what replaces it waits", intune, licensed, 1, 3, now.Add(7 * plan.Day), &delivery.Queued{Command: protocol.Command{Profile: 1}}, "I4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWatch(&Log{})
@@ -120,6 +123,9 @@ func TestWatchI4(t *testing.T) {
 				s.Registered, s.Epoch = protocol.Office365, 1
 			}
 			s.Profiles = []delivery.Assigned{{Profile: tt.profile, State: delivery.Installed}}
+			if tt.waits != nil {
+				s.Queue = []delivery.Queued{*tt.waits}
+			}
 			w.Observe(tt.at, worldOf(tt.tenant), &round, &s, &s, &delivery.Outcome{Completed: true})
 			if got := broken(w); got != tt.want {
 				t.Errorf("broken: %q, want %q", got, tt.want)
