@@ -168,6 +168,35 @@ func TestDeviceThatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestDeviceThatHangs: whoever holds the device is waited for so long, and after two such links no more.
+func TestDeviceThatHangs(t *testing.T) {
+	hung := 0
+	hang := func(ctx context.Context, _ string) error {
+		hung++
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for name, c := range map[string]DeviceConfig{
+		"a step":           {Hands: &Hands{Enrol: hang, AtRest: true}, Patience: time.Millisecond, Check: time.Hour},
+		"a check":          {Hands: &Hands{Enrol: hang, AtRest: true}, Patience: time.Hour, Check: time.Millisecond},
+		"nobody at a door": {Hands: &Hands{Enrol: hang}, Patience: time.Millisecond, Check: time.Hour},
+	} {
+		hung = 0
+		ca, err := toyCA()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Authority, c.Settle = ca, time.Millisecond
+		r, err := JudgeDevice(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Count(Unasked); n != len(r.Findings)-r.Count(NotApplicable) || hung > absence || hung == 0 {
+			t.Errorf("%s: %d not asked of %d, waited for %d times", name, n, len(r.Findings), hung)
+		}
+	}
+}
+
 // TestDeviceThatTalksNonsense: bytes that are no message and messages without identity are answered, and held against nobody
 // else.
 func TestDeviceThatTalksNonsense(t *testing.T) {

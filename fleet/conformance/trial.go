@@ -53,8 +53,7 @@ func (t *trial) needs(there bool, what string) {
 func (t *trial) do(step func(ctx context.Context) error, done func() bool) {
 	j := t.judge
 	if j.Hands.AtRest {
-		t.said = step(t.ctx)
-		t.alive()
+		t.simply(step)
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, j.Patience)
@@ -90,7 +89,7 @@ func (t *trial) do(step func(ctx context.Context) error, done func() bool) {
 	t.alive()
 }
 
-// simply has something done with the device that it says nothing about.
+// simply has something done with the device and waits for nothing after it.
 func (t *trial) simply(step func(ctx context.Context) error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.judge.Patience)
 	defer cancel()
@@ -126,10 +125,13 @@ func (t *trial) alive() {
 func (t *trial) enrol(o *offer) bool {
 	j := t.judge
 	t.offers = append(t.offers, o)
+	j.absent++
+	defer func() { // the check may end here
+		if o.wasOpened() {
+			j.absent = 0
+		}
+	}()
 	t.do(func(ctx context.Context) error { return j.Hands.Enrol(ctx, j.door.url+o.path) }, o.joined)
-	if j.absent++; o.wasOpened() {
-		j.absent = 0
-	}
 	if all := o.heard(""); len(all) > 0 {
 		t.last = all[len(all)-1].Exchange
 	}
