@@ -111,6 +111,9 @@ type Loop struct {
 	devices []agent.Device // by index; with them places and the calendar
 	places  []place
 	due     store.Calendar
+	index   []uint32  // by the server's number
+	fetched [2]uint64 // turns of the two calendars whose devices were fetched
+	sink    uint64    // what was fetched, so that it is not left out
 	chance  rand.PCG
 	issued  uint64   // identities so far
 	topics  []string // that devices enrolled with; the first is none
@@ -398,6 +401,7 @@ func (l *Loop) Run(until protocol.Time) error {
 		if at == 0 || at > until {
 			break
 		}
+		l.fetch()
 		if l.now = max(l.now, at); l.now > moment {
 			moment, here = l.now, 0
 		}
@@ -617,12 +621,60 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 			l.step.Kind, l.step.RetryAfter = agent.Failed, no.RetryAfter
 		}
 	default:
-		p.number = l.out.State.Device
+		l.numbered(i, l.out.State.Device)
 		l.contact.Done = l.out.Reply.Kind != protocol.Work
 		l.step.Kind, l.step.Reply = agent.Answered, l.out.Reply
 		l.step.Reply.Notice = p.heard(l.out.Reply.Notice)
 	}
 	return nil
+}
+
+// numbered notes what the server calls a device.
+func (l *Loop) numbered(i int, d protocol.Device) {
+	p := &l.places[i]
+	if p.number == d {
+		return
+	}
+	p.number = d
+	for int(d) >= len(l.index) {
+		l.index = append(l.index, 0)
+	}
+	l.index[d] = uint32(i)
+}
+
+// fetch reads what the next rounds and wake-ups look at, of many devices at once: in a rehearsal of many partitions nothing of
+// them is in the processor's caches any more when their turn comes, and one after the other each would wait for memory
+// again and again.
+func (l *Loop) fetch() {
+	if l.cfg.plain {
+		return
+	}
+	if coming, turn := l.store.Coming(); turn != l.fetched[0] {
+		l.fetched[0] = turn
+		for _, d := range coming {
+			l.sink += l.store.Touch(protocol.Device(d.Device))
+			if int(d.Device) < len(l.index) {
+				l.touch(l.index[d.Device])
+			}
+		}
+	}
+	if coming, turn := l.due.Coming(); turn != l.fetched[1] {
+		l.fetched[1] = turn
+		for _, d := range coming {
+			l.touch(d.Device)
+		}
+		for _, d := range coming {
+			l.sink += l.store.Touch(l.places[d.Device].number)
+		}
+	}
+}
+
+func (l *Loop) touch(i uint32) {
+	d, p := &l.devices[i], &l.places[i]
+	l.sink += uint64(d.Due()) + uint64(d.Phase()) + uint64(p.number) + uint64(len(p.id))
+	if u := l.server.World().User(p.user); u != nil && u.IntuneLicence {
+		l.sink++
+	}
 }
 
 // fails is that a round got no answer.

@@ -50,6 +50,26 @@ func BenchmarkLoop(b *testing.B) {
 		b.ReportMetric(float64(heap.HeapAlloc)/partition, "B/device")
 		runtime.KeepAlive(f)
 	})
+	b.Run("steady, in turns", func(b *testing.B) { // of so many that all of them are cold when their turn comes
+		all := make([]*fortnight, 16)
+		for i := range all {
+			all[i] = settled(b)
+		}
+		each(b, func() {}, func() (contacts uint64) {
+			for _, f := range all {
+				contacts -= f.contacts
+			}
+			for range 48 {
+				for _, f := range all {
+					f.must(f.Run(f.Now().Add(10 * time.Minute)))
+				}
+			}
+			for _, f := range all {
+				contacts += f.contacts
+			}
+			return contacts
+		})
+	})
 	b.Run("enrolment", func(b *testing.B) {
 		var f *fortnight
 		each(b, func() { f = newFortnight(b, partition) }, func() uint64 {

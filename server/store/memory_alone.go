@@ -29,6 +29,22 @@ func (m *Memory) FirstDue() (d protocol.Device, at protocol.Time) {
 	return protocol.Device(first.Device), first.At
 }
 
+// Coming is what FirstDue will return in the near future (see [Calendar.Coming]).
+func (m *Memory) Coming() ([]Due, uint64) { return m.due.Coming() }
+
+// Touch reads what a steady round looks at of a device, so that it is at hand then. What it returns means nothing.
+func (m *Memory) Touch(d protocol.Device) uint64 {
+	if int(d) >= len(m.records) || m.records[d] == nil {
+		return 0
+	}
+	s := &m.records[d].state
+	sum := uint64(s.Device) + uint64(s.Wake.Due) + uint64(s.Identity.NotAfter) + uint64(len(s.Queue)) + uint64(s.Push.Since)
+	if len(s.Push.Token) > 0 {
+		sum += uint64(s.Push.Token[0])
+	}
+	return sum
+}
+
 // Postpone has a device not be due for a while, or again.
 func (m *Memory) Postpone(d protocol.Device, is bool) {
 	if r := m.find(d); r != nil && !is {
