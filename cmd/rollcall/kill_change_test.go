@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,8 +30,8 @@ type changer struct {
 	uploads         int    // certificates that it said yes to
 	asked           int    // certificates that were made; each ends later than the one before
 	mu              sync.Mutex
-	pushes          map[string]int         // by token
-	before          map[int]map[string]int // the same, before the change to an epoch was asked for
+	pushes          map[string]int         // by token of the devices that are only woken
+	before          map[int]map[string]int // the same, before the change to an epoch was asked for; of the latest two
 	pushed          chan struct{}          // has one after a push
 	epochs, renewed int                    // lines of the journal before the first change
 }
@@ -61,11 +62,23 @@ func (a *changer) observe(p apns.Push) {
 		return
 	}
 	a.mu.Lock()
-	a.pushes[p.Token]++
+	if _, sleeps := a.pushes[p.Token]; sleeps {
+		a.pushes[p.Token]++
+	}
 	a.mu.Unlock()
 	select {
 	case a.pushed <- struct{}{}:
 	default:
+	}
+}
+
+// sees has the pushes to these devices counted, which nothing but a change of authority wakes.
+func (a *changer) sees(sleepers []*mortal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range sleepers {
+		_, token, _ := m.apple.Push()
+		a.pushes[hex.EncodeToString(token)] = 0
 	}
 }
 
@@ -77,7 +90,7 @@ const (
 
 // changes changes the authority, renews the certificate and sees the sleepers woken, until the server is dead. With a step it
 // kills it itself, right after that.
-func (a *changer) changes(t *testing.T, sleepers []*mortal, step int, dead *atomic.Bool, kill func()) {
+func (a *changer) changes(t *testing.T, step int, dead *atomic.Bool, kill func()) {
 	for !dead.Load() {
 		if !a.change(t.Context()) {
 			continue
@@ -92,7 +105,7 @@ func (a *changer) changes(t *testing.T, sleepers []*mortal, step int, dead *atom
 			kill()
 			return
 		}
-		for !dead.Load() && a.unwoken(sleepers) != "" {
+		for !dead.Load() && a.unwoken() != "" {
 			select {
 			case <-a.pushed:
 			case <-time.After(10 * time.Millisecond): // it may have died
@@ -109,11 +122,8 @@ func (a *changer) change(ctx context.Context) bool {
 		return false
 	}
 	a.mu.Lock()
-	before := map[string]int{}
-	for token, n := range a.pushes {
-		before[token] = n
-	}
-	a.before[a.epoch+1] = before
+	a.before[a.epoch+1] = maps.Clone(a.pushes)
+	delete(a.before, a.epoch-1)
 	a.mu.Unlock()
 	c.Confirm = p.ID
 	if _, err = a.api.SetAuthority(ctx, c); err != nil { // killed, or a device has registered since the preview (HST-070)
@@ -137,14 +147,13 @@ func (a *changer) upload(ctx context.Context) bool {
 	return true
 }
 
-// unwoken names a device that was not woken for the newest change; empty: all were.
-func (a *changer) unwoken(sleepers []*mortal) string {
+// unwoken names the token of a device that was not woken for the newest change; empty: all were.
+func (a *changer) unwoken() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, m := range sleepers {
-		_, token, _ := m.apple.Push()
-		if name := hex.EncodeToString(token); a.before[a.epoch] != nil && a.pushes[name] <= a.before[a.epoch][name] {
-			return m.apple.UDID()
+	for token, n := range a.before[a.epoch] {
+		if a.pushes[token] <= n {
+			return token
 		}
 	}
 	return ""
@@ -177,7 +186,7 @@ func (a *changer) lines(t *testing.T) (epochs, renewed int) {
 
 // settle holds a server that was started again against what the administrator was told: nothing that was confirmed is lost
 // and nothing came twice, the journal is sound, and whoever was not woken for the newest change is now.
-func (a *changer) settle(t *testing.T, sleepers []*mortal) {
+func (a *changer) settle(t *testing.T) {
 	state, err := a.api.Authority(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -202,11 +211,11 @@ func (a *changer) settle(t *testing.T, sleepers []*mortal) {
 		t.Errorf("the journal: %v, line %d: %s", err, check.Line, check.Reason)
 	}
 	patience := time.After(time.Minute)
-	for a.unwoken(sleepers) != "" {
+	for a.unwoken() != "" {
 		select {
 		case <-a.pushed:
 		case <-patience:
-			t.Fatalf("device %s was never woken for the change to epoch %d (AUTH-20)", a.unwoken(sleepers), a.epoch)
+			t.Fatalf("the device with the token %s was never woken for the change to epoch %d (AUTH-20)", a.unwoken(), a.epoch)
 		}
 	}
 }

@@ -48,13 +48,14 @@ func TestHST090Kill(t *testing.T) {
 	seed := mrand.Uint64()
 	dice := mrand.New(mrand.NewPCG(seed, 0))
 	t.Logf("%d kills, seed %d", kills, seed)
-	c.busy, c.sleepers = c.devices[:busy], c.devices[busy:]
+	c.busy = c.devices[:busy]
 	c.settle(t)
+	c.changer.sees(c.devices[busy:])
 	c.changer.epochs, c.changer.renewed = c.changer.lines(t)
 	for n := range kills {
 		c.load(t, 20+dice.Int64N(200), dice.IntN(4))
 		c.start(t)
-		c.changer.settle(t, c.sleepers)
+		c.changer.settle(t)
 		c.settle(t)
 		c.changer.moved(t)
 		if t.Failed() {
@@ -73,7 +74,7 @@ type crashed struct {
 	link               *link.Link
 	changer            *changer
 	devices            []*mortal
-	busy, sleepers     []*mortal // of the devices, those that talk under load and those that are only woken
+	busy               []*mortal // of the devices, those that talk under load; the others are only woken
 	acked, orders      atomic.Int64
 }
 
@@ -204,7 +205,7 @@ func (c *crashed) load(t *testing.T, answers int64, step int) {
 	}
 	goal := c.acked.Load() + answers
 	var group sync.WaitGroup
-	group.Go(func() { c.changer.changes(t, c.sleepers, step, &killed, kill) })
+	group.Go(func() { c.changer.changes(t, step, &killed, kill) })
 	for _, m := range c.busy {
 		group.Go(func() {
 			for !killed.Load() {
