@@ -1,0 +1,229 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+)
+
+func replayCommand() *cobra.Command {
+	f := rehearseFlags{who: populationFlags{each: rehearsedDevice}}
+	shrink := ""
+	cmd := &cobra.Command{
+		Use: "replay FILE", Short: "Play an event log's story again and say whether it is the same", Args: cobra.ExactArgs(1),
+		Long: `Read an event log that rehearse --log has written, play its plan with its seed again, and hold every line against the file: an
+event log is a whole bug report. Where something differs, the first difference is named, and the exit code is 2. A log of a
+tenant's own devices needs the same --export.
+
+When an invariant of the model does not hold in the story, --shrink FILE writes the least plan in which it still does not:
+fewer devices, fewer actions and faults, a shorter time.`,
+		Example: `  rollcall replay story.jsonl
+  rollcall replay story.jsonl --export ./my-tenant
+  rollcall replay story.jsonl --shrink least.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error { return replay(cmd, args[0], shrink, &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.who.export, "export", "", "the tenant's own devices that were played: `FOLDER` or FILE.csv")
+	f.who.registerReading(cmd)
+	flags.StringVar(&shrink, "shrink", "", "write the least plan that still breaks an invariant to `FILE`")
+	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
+	flags.BoolVar(&f.force, "force", false, "replace the file of --shrink")
+	return cmd
+}
+
+func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
+	if shrink != "" && !f.force && exists(shrink) {
+		return fmt.Errorf("--shrink: %s is there already; --force replaces it", shrink)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	log, err := rehearsal.OpenLog(name, file)
+	if err != nil {
+		return err
+	}
+	if log.Header == nil {
+		return fmt.Errorf("%s: it has no plan and seed in its first line, as the log of a live run; only a rehearsal's log can be played again (rollcall rehearse --log)", name)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	p, err := log.Header.Replayed()
+	if err != nil {
+		return err
+	}
+	pop, err := f.replayed(cmd, p, log.Header)
+	if err != nil {
+		return err
+	}
+	against := &comparison{file: bufio.NewReaderSize(file, 1<<20)}
+	bar := newProgress(cmd.ErrOrStderr())
+	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{
+		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Workers: f.workers, Progress: bar.show, Log: against,
+	})
+	bar.done()
+	if err != nil && !errors.Is(err, errDiffers) {
+		return err
+	}
+	if cmd.Context().Err() != nil {
+		return cmd.Context().Err()
+	}
+	against.end()
+	found := map[string]any{"version": 1, "command": "replay", "verdict": report.OK, "lines": against.n}
+	if against.differs {
+		found["verdict"], found["line"], found["file"], found["now"] = report.Failed, against.n, string(against.was), string(against.is)
+	}
+	if played != nil {
+		found["event_log_sha256"], found["violated"] = played.LogSHA256, played.Violated
+	}
+	err = show(cmd, found, func(w io.Writer) {
+		if against.differs {
+			fmt.Fprintf(w, "Line %d differs.\n  the file: %s\n  now:      %s\n", against.n, orEnd(against.was), orEnd(against.is))
+			return
+		}
+		fmt.Fprintf(w, "The same story, line for line: %d lines, SHA-256 %s.\n", against.n, played.LogSHA256)
+	})
+	if err != nil {
+		return err
+	}
+	if shrink != "" {
+		return f.shrink(cmd, shrink, p, log.Header, played)
+	}
+	if against.differs {
+		return failed{fmt.Sprintf("%s: line %d differs from what is played now", name, against.n)}
+	}
+	return nil
+}
+
+// replayed is the population of the header.
+func (f *rehearseFlags) replayed(cmd *cobra.Command, p *plan.Plan, h *rehearsal.LogHeader) (*population.Population, error) {
+	if h.Population.Made {
+		if f.who.export != "" {
+			return nil, errors.New("--export: the population of this log was made from its plan")
+		}
+		return makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
+	}
+	if f.who.export == "" {
+		return nil, fmt.Errorf("the log is of a tenant's own devices (%s): name the same export by --export", h.Population.Export)
+	}
+	pop, err := f.who.imported(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if len(pop.Devices) != h.Population.Devices {
+		pop = pop.Resample(h.Population.Devices, p.Seed)
+	}
+	pop.Adopt(p)
+	return pop, nil
+}
+
+// shrink writes the least plan that still breaks an invariant as the story did.
+func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h *rehearsal.LogHeader, played *rehearsal.Played) error {
+	switch {
+	case played == nil:
+		return errors.New("--shrink: the story differs from its log, so it cannot be made shorter; rehearse its plan anew")
+	case played.Violated == 0:
+		return errors.New("--shrink: no invariant was violated in this story, so there is nothing to make shorter")
+	case !h.Population.Made:
+		return errors.New("--shrink: a story of a tenant's own devices cannot be made shorter; only one whose population its plan makes")
+	}
+	wanted := played.Violations[0].Invariant
+	least, err := rehearsal.Shrink(cmd.Context(), p, func(ctx context.Context, q *plan.Plan) bool {
+		pop, err := population.Make(ctx, q, nil)
+		if err != nil {
+			return false
+		}
+		again, err := rehearsal.Play(ctx, rehearsal.Config{Plan: q, Population: pop, Start: h.Start, Workers: f.workers})
+		return err == nil && again.Violated > 0 && again.Violations[0].Invariant == wanted
+	})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(name, []byte(least.Source()), 0o600); err != nil {
+		return fmt.Errorf("--shrink %s: %w", name, err)
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s breaks %s too: %d devices, %d actions and faults, %s long\n", name, wanted, least.Devices(), len(least.Timeline)+len(least.Faults), least.Until)
+	return err
+}
+
+// A failed is the error of a job that ran and found something.
+type failed struct{ what string }
+
+func (f failed) Error() string { return f.what }
+func (failed) Verdict() string { return report.Failed }
+
+// errDiffers ends a replay at the first line that differs.
+var errDiffers = errors.New("differs")
+
+// A comparison holds what is written to it against a file, line by line, up to the first difference.
+type comparison struct {
+	file    *bufio.Reader
+	rest    []byte // of what was written: no whole line yet
+	n       uint64 // lines that were compared
+	differs bool
+	was, is []byte // the first lines that differ; empty: the end
+}
+
+func (c *comparison) Write(b []byte) (int, error) {
+	c.rest = append(c.rest, b...)
+	used := 0
+	for {
+		end := bytes.IndexByte(c.rest[used:], '\n')
+		if end < 0 {
+			c.rest = append(c.rest[:0], c.rest[used:]...)
+			return len(b), nil
+		}
+		line := c.rest[used : used+end]
+		used += end + 1
+		if !c.next(line) {
+			return 0, errDiffers
+		}
+	}
+}
+
+// next holds one line against the file's; ok: they are the same.
+func (c *comparison) next(line []byte) (ok bool) {
+	was, err := c.file.ReadBytes('\n')
+	if err == nil {
+		was = was[:len(was)-1]
+	}
+	c.n++
+	if err != nil && len(was) == 0 || string(was) != string(line) {
+		c.differs, c.was, c.is = true, was, append([]byte(nil), line...)
+		return false
+	}
+	return true
+}
+
+// end sees to it that the file has no more than was played.
+func (c *comparison) end() {
+	if c.differs {
+		return
+	}
+	if was, _ := c.file.ReadBytes('\n'); len(was) > 0 {
+		c.n++
+		c.differs, c.was, c.is = true, was, nil
+	}
+}
+
+func orEnd(line []byte) string {
+	if len(line) == 0 {
+		return "(it has ended)"
+	}
+	return string(line[:min(len(line), 300)])
+}
