@@ -12,7 +12,7 @@ import (
 // BenchmarkPlay is a fortnight in which Intune is added, a gap opens and closes, and licences come in waves: one op is the whole
 // story. The figure in the architecture is that of a million devices.
 func BenchmarkPlay(b *testing.B) {
-	for _, n := range []int{1_000, 10_000} {
+	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			p, err := plan.Load("testdata/fortnight.yaml")
 			if err == nil {

@@ -63,7 +63,7 @@ func (k *part) closes(i int, now protocol.Time) {
 	u := &k.units[i]
 	life := &k.lives[u.device]
 	k.resettle(i, now)
-	life.Away = u.away != 0
+	life.Away, life.LastSeen, life.CheckIns = u.away != 0, u.seen, u.checkIns
 	d := k.loop.Device(i)
 	end := d.Identity().NotAfter
 	life.MustEnrol = d.Phase() == agent.Enrolled && end != 0 && end <= now

@@ -17,28 +17,30 @@ import (
 // A part is one partition: its devices and their server. One worker has it at a time.
 type part struct {
 	*player
-	number   int
-	loop     *Loop
-	watch    *Watch
-	units    []unit   // by the loop's index
-	first    int      // of its users in the population
-	owned    []uint32 // devices of its users, one user after the other
-	owns     []uint32 // where in owned the devices of each user begin
-	users    int      // how many they are; at the server they have the numbers from 1 on
-	known    []uint32 // by the server's number: the loop's index plus 1
-	moments  moments  // that are to come
-	about    int      // the device that is logged about
-	lines    []logged // since the last window
-	text     []byte   // theirs
-	enc      lineEncoder
-	census   census              // how the devices stand now
-	waived   bool                // in the conversation under way a profile left because it was unassigned
-	counts                       // since the story began
-	minutes  [minutesKept]Minute // since the last window
-	issued   uint64              // identities that were counted
-	failedBy protocol.Rule       // of the enrolment under way
-	world    *delivery.World     // that brings is about
-	brings   []families          // by set of the world
+	number     int
+	loop       *Loop
+	watch      *Watch
+	units      []unit   // by the loop's index
+	first      int      // of its users in the population
+	owned      []uint32 // devices of its users, one user after the other
+	owns       []uint32 // where in owned the devices of each user begin
+	users      int      // how many they are; at the server they have the numbers from 1 on
+	known      []uint32 // by the server's number: the loop's index plus 1
+	moments    moments  // that are to come
+	about      int      // the device that is logged about
+	lines      []logged // since the last window
+	text       []byte   // theirs
+	enc        lineEncoder
+	census     census              // how the devices stand now
+	waived     bool                // in the conversation under way a profile left because it was unassigned
+	counts                         // since the story began
+	minutes    [minutesKept]Minute // since the last window
+	minuteNow  *Minute             // of minutes, the one that was counted in last
+	minuteFrom protocol.Time       // its beginning
+	issued     uint64              // identities that were counted
+	failedBy   protocol.Rule       // of the enrolment under way
+	world      *delivery.World     // that brings is about
+	brings     []families          // by set of the world
 }
 
 // counts are what happened to the devices of a partition.
@@ -48,19 +50,21 @@ type counts struct {
 
 // A unit is what a partition keeps of one device beside the device itself.
 type unit struct {
-	began   protocol.Time // of its present identity
-	since   protocol.Time // since when it stands as it does, and lacks what it lacks
-	device  uint32        // in the population
-	spells  uint32
-	request fleet.Request
-	pushes  fleet.Request // that came
-	away    reach
-	tries   uint8    // enrolments that failed in a row
-	had     families // that were on it last
-	lacks   families
-	lost    families // what a change of authority took off
-	managed bool
-	locked  bool // its identity's end was noted
+	began    protocol.Time // of its present identity
+	seen     protocol.Time // end of its latest conversation that was done
+	checkIns uint32
+	since    protocol.Time // since when it stands as it does, and lacks what it lacks
+	device   uint32        // in the population
+	spells   uint32
+	request  fleet.Request
+	pushes   fleet.Request // that came
+	away     reach
+	tries    uint8    // enrolments that failed in a row
+	had      families // that were on it last
+	lacks    families
+	lost     families // what a change of authority took off
+	managed  bool
+	locked   bool // its identity's end was noted
 }
 
 // A reach is why a device is off the network; several reasons can hold at once.

@@ -201,26 +201,25 @@ func (k *part) has(i int, s *delivery.State, now protocol.Time) (f families) {
 	return f &^ 1
 }
 
-// contact sees the end of a conversation.
+// contact sees the end of a conversation. Of a steady one it touches no more than the unit.
 func (k *part) contact(c *Contact) {
 	i, now := c.Device, c.At
 	u := &k.units[i]
-	life := &k.lives[u.device]
-	if now >= k.start {
-		m := k.minuteOf(now)
-		if c.Began != protocol.NoVerb {
-			m.CheckIns++
-		}
-		m.Issued += uint32(k.loop.issued - k.issued)
-		k.count(c, life)
-	}
-	k.issued = k.loop.issued
+	story := now >= k.start
 	if c.Done {
-		life.LastSeen = now
+		u.seen = now
+	}
+	if story && c.Began != protocol.NoVerb {
+		k.minuteOf(now).CheckIns++
+		k.count(c, u)
 	}
 	if c.Steady {
 		return
 	}
+	if story {
+		k.minuteOf(now).Issued += uint32(k.loop.issued - k.issued)
+	}
+	k.issued = k.loop.issued
 	if c.Refusal != "" {
 		k.failedBy = c.Refusal
 		if c.Began != protocol.Enrol {
@@ -246,15 +245,15 @@ func (k *part) woke(int, delivery.PushResult) {
 }
 
 // count counts a conversation.
-func (k *part) count(c *Contact, life *Life) {
+func (k *part) count(c *Contact, u *unit) {
 	switch {
-	case c.Began == protocol.NoVerb || c.Began == protocol.Enrol:
+	case c.Began == protocol.Enrol:
 	case c.Done:
 		k.done++
-		life.CheckIns++
+		u.checkIns++
 	case c.Refusal != "":
 		k.refused++
-		life.Refusals++
+		k.lives[u.device].Refusals++
 	default:
 		k.failed++
 	}
@@ -321,7 +320,13 @@ func (k *part) changed(i int, now protocol.Time) {
 
 // minuteOf is the minute of the story that now is in, of those since the last window.
 func (k *part) minuteOf(now protocol.Time) *Minute {
-	return &k.minutes[int(now.Sub(k.start)/time.Minute)%minutesKept]
+	const perMinute = protocol.Time(time.Minute / time.Microsecond)
+	if since := now - k.minuteFrom; since < 0 || since >= perMinute { // else it is the one of before
+		n := (now - k.start) / perMinute
+		k.minuteFrom = k.start + n*perMinute
+		k.minuteNow = &k.minutes[int(n)%minutesKept]
+	}
+	return k.minuteNow
 }
 
 const minutesKept = int(window/time.Minute) + 2
