@@ -25,7 +25,7 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 	next := newSnapshot(s.Content().With(c))
 	old := s.World()
 	changed, switched := changedUsers(old, next.world), old.Settings.Workloads != next.world.Settings.Workloads || old.Settings.Pilots != next.world.Settings.Pilots
-	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing // after now, the first one too: which one it is must not matter
+	s.spread(now, c)
 	for {
 		c.Wake = nil
 		err := s.affected(ctx, changed, switched, c)
@@ -52,6 +52,21 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 	s.snap.Store(next)
 	s.outbox.nudge()
 	return nil
+}
+
+// spread says when the devices that c wakes are woken: after now, the first one too, so that it does not matter which one it is.
+func (s *Server) spread(now protocol.Time, c *store.Change) {
+	c.WakeAt = now.Add(wakeSpacing * time.Duration(s.cfg.Part+1))
+	c.Spacing = wakeSpacing * time.Duration(s.cfg.Others+1)
+}
+
+// wakes is a campaign that begins now.
+func (s *Server) wakes(now protocol.Time) delivery.Campaign {
+	c := delivery.Campaign{From: now, Others: uint32(s.cfg.Others)}
+	if s.cfg.Part > 0 {
+		c.From = (&delivery.Campaign{From: now}).Turn(protocol.Device(s.cfg.Part))
+	}
+	return c
 }
 
 // affected has c wake the enrolled devices of the users whose profiles change, and, where workloads were switched, the

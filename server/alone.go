@@ -87,7 +87,7 @@ func (s *Server) relicense(ctx context.Context, now protocol.Time, c *store.Chan
 	}
 	slices.Sort(c.Wake)
 	c.Wake = slices.Compact(c.Wake)
-	c.WakeAt, c.Spacing = now.Add(wakeSpacing), wakeSpacing
+	s.spread(now, c)
 	if err := s.apply(ctx, now, c); err != nil {
 		return err
 	}

@@ -52,20 +52,20 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 		case p.After == p.Before:
 			return nil
 		}
-		return s.change(ctx, now, authorityChange(now, content, p))
+		return s.change(ctx, now, s.authorityChange(now, content, p))
 	})
 	return p, err
 }
 
 // authorityChange is the commit of a change of authority.
-func authorityChange(now protocol.Time, content *store.Content, p *Preview) *store.Change {
+func (s *Server) authorityChange(now protocol.Time, content *store.Content, p *Preview) *store.Change {
 	detail := fmt.Sprintf("from %s to %s, epoch %d: %d pending, %d stale, %d stranded", p.Before.Name(), p.After.Name(), p.After.Epoch, p.Pending, p.Stale, p.Stranded)
 	rule := protocol.Rule("AUTH-04")
 	if p.Unsupported {
 		detail += ", unsupported and forced"
 	}
 	c := &store.Change{
-		Tenant: &p.After, Campaign: &store.Campaign{Gap: content.Campaign.Gap, Wakes: delivery.Campaign{From: now}},
+		Tenant: &p.After, Campaign: &store.Campaign{Gap: content.Campaign.Gap, Wakes: s.wakes(now)},
 		Lines: line(delivery.WhatAuthority, rule, detail),
 	}
 	switch cert := inUse(content); {

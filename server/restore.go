@@ -35,7 +35,7 @@ func (s *Server) takeUpBackup(ctx context.Context, now protocol.Time) error {
 	if t := content.Tenant; t.Epoch != 0 {
 		t.Epoch += skippedEpochs
 		r.Epoch, c.Tenant = t.Epoch, &t
-		c.Campaign = &store.Campaign{Gap: content.Campaign.Gap, Wakes: delivery.Campaign{From: now}}
+		c.Campaign = &store.Campaign{Gap: content.Campaign.Gap, Wakes: s.wakes(now)}
 	}
 	c.Lines = line(delivery.WhatTenant, protocol.RuleRestored, fmt.Sprintf("restored from a backup of %s: epoch %d; every device is brought up to date at its next check-in; "+
 		"unused enrolment links have ended; what was revoked since (tokens, identities, roles) has to be revoked again", r.Since, r.Epoch))

@@ -48,6 +48,10 @@ type Config struct {
 	// such changes return are nil. For rehearsals.
 	Unseen bool
 
+	// Part and Others are for a server that has one part of a tenant, from 0 on, and so many others have the rest: the wake-ups of a
+	// change leave room for theirs.
+	Part, Others int
+
 	Log  logrus.FieldLogger // nil: silent
 	Rand func() uint64      // seeds of command ids where an event brings none; no secrets; safe for concurrent use; nil: math/rand/v2
 }

@@ -124,7 +124,7 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
 	since := content.Campaign.Gap
 	if since != 0 || back {
-		c.Campaign = &store.Campaign{Wakes: delivery.Campaign{From: now}}
+		c.Campaign = &store.Campaign{Wakes: s.wakes(now)}
 	}
 	if since != 0 {
 		c.Lines = append(c.Lines, line(delivery.WhatGapClosed, protocol.RuleGapClosed, "it was open since "+since.String())...)

@@ -48,6 +48,8 @@ type LoopConfig struct {
 
 	Unseen bool // changes of licences and profiles are made without a preview (server.Config)
 
+	Part, Others int // the server has one part of a tenant: see [server.Config]
+
 	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
@@ -173,7 +175,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 // Restart ends the server and opens it again over what it has kept.
 func (l *Loop) Restart() (err error) {
 	l.server, err = server.Open(l.ctx, l.Clock(), server.Config{
-		Store: l.store, Push: l, Observe: l.cfg.Observe, ChangesOnly: l.cfg.ChangesOnly, Unseen: l.cfg.Unseen, Rand: l.chance.Uint64,
+		Store: l.store, Push: l, Observe: l.cfg.Observe, ChangesOnly: l.cfg.ChangesOnly, Unseen: l.cfg.Unseen, Rand: l.chance.Uint64, Part: l.cfg.Part, Others: l.cfg.Others,
 		Renewal: func(_ context.Context, _ protocol.Time, _ *delivery.State, challenge string) ([]byte, error) {
 			return []byte(challenge), nil
 		},

@@ -32,6 +32,8 @@ type Config struct {
 const (
 	partition = 8192             // devices that one server and one worker have at a time
 	window    = 10 * time.Minute // of virtual time, in which partitions need nothing of each other
+	briefly   = time.Second      // the window after the plan has acted: all devices may have something to say
+	many      = 200_000          // lines of the log in a window, after which windows are shorter
 )
 
 // Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
@@ -62,6 +64,7 @@ type player struct {
 	draws fleet.Draws
 
 	begin, start, end, now protocol.Time // begin: of the foreword
+	span                   time.Duration // of the window to come, at most
 
 	parts []*part
 	at    []spot // by device of the population
@@ -95,7 +98,7 @@ func newPlayer(ctx context.Context, c *Config) (*player, error) {
 	p.cast = fleet.Cast{Plan: p.plan, Population: p.pop, Start: p.start, Plays: func(protocol.Platform) bool { return true }}
 	p.begin = p.start.Add(-p.cast.Foreword())
 	p.end = p.start.Add(time.Duration(p.plan.Until))
-	p.now = p.begin
+	p.now, p.span = p.begin, window
 	var err error
 	if p.log, err = newLogWriter(c, p); err != nil {
 		return nil, err
@@ -206,8 +209,7 @@ func (p *player) story(ctx context.Context) error {
 		if p.now >= p.end {
 			return p.run(ctx, p.end+1)
 		}
-		n := p.now.Sub(p.start)/window + 1
-		to := min(p.end, p.start.Add(n*window))
+		to := min(p.end, p.now.Add(p.span), p.start.Add((p.now.Sub(p.start)/window+1)*window))
 		if len(p.acts) > 0 {
 			to = min(to, p.acts[0].at)
 		}
@@ -227,8 +229,12 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 		return err
 	}
 	p.now = min(to, p.end)
+	lines := p.log.lines
 	if err := p.log.take(p.parts); err != nil {
 		return err
+	}
+	if p.span = min(2*p.span, window); p.log.lines-lines > many {
+		p.span = max(p.span/8, briefly)
 	}
 	p.tally(to)
 	if since := p.now.Sub(p.start); since > 0 && (since%time.Hour == 0 || to > p.end) && len(p.hours) < int((since+time.Hour-1)/time.Hour) {
@@ -260,6 +266,7 @@ func (p *player) hour() {
 // act does what the plan does now.
 func (p *player) act(ctx context.Context, a *act) error {
 	outcome, err := "", error(nil)
+	p.span = briefly
 	if a.do != nil {
 		if outcome, err = a.do(ctx, p.now); err != nil {
 			return fmt.Errorf("at %s: %w", p.now, err)

@@ -125,7 +125,10 @@ func (w *logWriter) take(parts []*part) error {
 		}
 	}
 	for _, k := range parts {
-		k.lines, k.text = nil, nil // a change of authority fills them, and most windows leave them empty
+		if k.text = k.text[:0]; cap(k.lines) > fewLines { // most windows leave it empty
+			k.lines = nil
+		}
+		k.lines = k.lines[:0]
 	}
 	w.whole = w.whole[:0]
 	return nil
@@ -193,10 +196,19 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
+const (
+	fewLines  = 1024
+	aLine     = 512 // most lines are shorter, in bytes
+	textChunk = 64 << 10
+)
+
 // line logs what somebody saw of the device that k is about.
 func (k *part) line(l Line) {
 	if k.cfg.Lines != nil {
 		k.cfg.Lines(l)
+	}
+	if cap(k.text)-len(k.text) < aLine {
+		k.text = make([]byte, 0, textChunk)
 	}
 	n := len(k.text)
 	k.text = k.enc.append(k.text, &l)

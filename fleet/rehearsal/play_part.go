@@ -90,7 +90,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Devices: len(k.units), Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
+		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
 	})
 	if err != nil {
 		return err

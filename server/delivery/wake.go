@@ -154,6 +154,7 @@ func backoff(first time.Duration, attempt uint8, most time.Duration) time.Durati
 type Campaign struct {
 	From   protocol.Time   // the turn of the device with number 0
 	Cursor protocol.Device // all devices up to this one had their turn; they may have further attempts to come
+	Others uint32          // each turn of its own is followed by those of so many others' devices; 0: it has the tenant alone. Not kept on disk
 }
 
 // Over is the cursor of a campaign in which all devices had their turn.
@@ -167,5 +168,5 @@ func (c *Campaign) Turn(d protocol.Device) protocol.Time {
 	if c.From == 0 {
 		return 0
 	}
-	return c.From.Add(time.Duration(d) * turnSpacing)
+	return c.From.Add(time.Duration(d) * time.Duration(c.Others+1) * turnSpacing)
 }
