@@ -188,10 +188,7 @@ type Wave struct {
 // what before, and then after.
 func (c *Cast) Waves(a *plan.Action, salt uint64, holders population.Holders) (waves []Wave, total int) {
 	l := a.Licences
-	n := 1
-	if l.Over > 0 {
-		n = max(1, int(time.Duration(l.Over)/time.Hour))
-	}
+	n := l.Turns()
 	all := make([]Wave, n)
 	for _, u := range c.Population.PickUsers(l, holders, c.Plan.Seed, salt) {
 		holders.Apply(l, u)

@@ -15,7 +15,7 @@ import (
 
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "List ready plans, check plan files, make them from exports, and describe them to editors"}
-	cmd.AddCommand(planListCommand(), planCheckCommand(), planImportCommand(), planSchemaCommand())
+	cmd.AddCommand(planListCommand(), planCheckCommand(), planImportCommand(), planWavesCommand(), planSchemaCommand())
 	return cmd
 }
 

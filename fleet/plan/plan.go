@@ -1,6 +1,11 @@
 package plan
 
-import "rollcall/protocol"
+import (
+	"cmp"
+	"time"
+
+	"rollcall/protocol"
+)
 
 // A Plan is one plan file. Each field's meaning is its description, which [Schema] shows to editors too.
 type Plan struct {
@@ -281,13 +286,19 @@ type Waves struct {
 	Over   Duration `yaml:"over" jsonschema_description:"each wave is spread over this time"`
 }
 
-// A Licensing gives users a licence, or takes it away. Those of an Over get it hour by hour.
+// A Licensing gives users a licence, or takes it away. Those of an Over get it Every so often, each at a turn of its own.
 type Licensing struct {
 	Assign Licence  `yaml:"assign" jsonschema_description:"the licence that users get"`
 	Remove Licence  `yaml:"remove" jsonschema_description:"the licence that users lose"`
 	To     Target   `yaml:"to" jsonschema_description:"which users: all, by their licences now none, basic or intune, those with a device of a platform, a group, or a share of one of these; default all"`
 	In     string   `yaml:"in" jsonschema_description:"only users of this group; a share is a share of these"`
 	Over   Duration `yaml:"over" jsonschema_description:"spread over this time"`
+	Every  Duration `yaml:"every" jsonschema_description:"of that time some get it every so often; default 1h"`
+}
+
+// Turns is how many times some of l's users get it.
+func (l *Licensing) Turns() int {
+	return max(1, int(l.Over/cmp.Or(l.Every, Duration(time.Hour))))
 }
 
 // An Assignment gives a profile to a group of users, or takes it away. The profile is the authority's in force: under

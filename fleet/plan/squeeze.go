@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"math/bits"
 	"time"
 )
@@ -25,7 +26,10 @@ func (p *Plan) Squeezed(d time.Duration) *Plan {
 		}
 		if a.Licences != nil {
 			l := *a.Licences
-			l.Over = shrink(l.Over)
+			l.Over, l.Every = shrink(l.Over), shrink(cmp.Or(l.Every, Duration(time.Hour)))
+			if l.Over == 0 {
+				l.Every = 0
+			}
 			a.Licences = &l
 		}
 		if a.Reenrol != nil {

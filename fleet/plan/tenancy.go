@@ -16,6 +16,9 @@ const (
 	ruleUnits    protocol.Rule = "AUTH-09"
 )
 
+// maxTurns bounds in how many turns users get a licence.
+const maxTurns = 100_000
+
 // setting follows the tenant's authority: only the changes of AUTH-04 are possible.
 func (c *checker) setting(path string, s *Setting) {
 	from, to := c.now, s.Set
@@ -96,6 +99,12 @@ func (c *checker) licensing(path string, a *Action) {
 	}
 	if (l.Assign == 0) == (l.Remove == 0) {
 		c.fail(of(""), ruleContradiction, "want either assign or remove, with one of %s", strings.Join(licenceNames[1:], ", "))
+	}
+	if n := l.Turns(); n > maxTurns {
+		c.fail(of(".every"), ruleContradiction, "they get it in %d turns; at most %d", n, maxTurns)
+	}
+	if l.Every > l.Over {
+		c.fail(of(".every"), ruleContradiction, "every %s, and all have theirs within %s; want over: 10h or so", l.Every, l.Over)
 	}
 	if a.At+l.Over > c.plan.Until {
 		c.fail(of(".over"), ruleContradiction, "the last users get theirs after the story (until: %s)", c.plan.Until)

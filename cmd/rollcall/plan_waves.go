@@ -1,0 +1,333 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/protocol"
+)
+
+type planWavesFlags struct {
+	who                    populationFlags
+	checkIns, certificates string
+	unprotected            time.Duration
+	hours                  string
+	weekends               bool
+	out, csv               string
+	unrehearsed            bool
+	force                  bool
+}
+
+func planWavesCommand() *cobra.Command {
+	f := planWavesFlags{who: populationFlags{each: rehearsedDevice}}
+	cmd := &cobra.Command{
+		Use: "waves [PLAN]", Short: "Compute waves of licences that keep bounds, rehearse them, and write them as a plan", Args: cobra.MaximumNArgs(1),
+		Long: `Compute the fastest waves of licences that keep the bounds, from the devices, users and habits of a plan or an export: a part
+of the users each working day, a few each minute. Who will not make it is named, with the reason. The result is rehearsed
+beside the same story without the waves, and the bounds are held against it: a minute or a gap that is there without any wave
+too is no wave's fault.
+
+A plan must add Intune to office365 (or begin so); the waves come after its last change of authority, push certificate and
+profiles. For an export without a plan the story before the waves is made up: Intune is added with a push certificate renewed
+at once, and Intune's settings are there before anybody moves.
+
+Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
+		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
+  rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
+  rollcall rehearse waves.yaml --export ./my-tenant`,
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
+	f.who.register(cmd)
+	cmd.Flag("plan").Usage = "`PLAN` to put the waves into: a file, or the name of a ready plan (default: the argument)"
+	flags := cmd.Flags()
+	flags.StringVar(&f.checkIns, "peak-checkins", "", "at most `N/min` check-ins of all devices in any minute (default: any number)")
+	flags.StringVar(&f.certificates, "peak-certificates", "", "at most `N/min` certificates issued in any minute (default: any number)")
+	durationVar(flags, &f.unprotected, "unprotected", 0, "how long a device may be without a profile that it should have; 0: any time")
+	flags.StringVar(&f.hours, "hours", "08:00-18:00", "working `HOURS`, in UTC")
+	flags.BoolVar(&f.weekends, "weekends", false, "Saturdays and Sundays are worked too")
+	flags.StringVar(&f.out, "out", "", "`FILE` to write the plan to (default: stdout)")
+	flags.StringVar(&f.csv, "csv", "", "write who will not make it, and why, to `FILE`")
+	flags.BoolVar(&f.unrehearsed, "unrehearsed", false, "compute and write only")
+	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
+	return cmd
+}
+
+func (f *planWavesFlags) bounds() (b rehearsal.Bounds, err error) {
+	if b.CheckIns, err = aMinute("peak-checkins", f.checkIns); err != nil {
+		return b, err
+	}
+	if b.Certificates, err = aMinute("peak-certificates", f.certificates); err != nil {
+		return b, err
+	}
+	b.Unprotected, b.Weekends = f.unprotected, f.weekends
+	from, to, ok := strings.Cut(f.hours, "-")
+	b.From, ok = timeOfDay(from, ok)
+	b.To, ok = timeOfDay(to, ok)
+	if !ok || b.To <= b.From {
+		return b, fmt.Errorf("--hours %q: want two times of a day, such as 08:00-18:00", f.hours)
+	}
+	return b, nil
+}
+
+// aMinute reads a bound such as 500/min; empty: 0, which is none.
+func aMinute(flag, text string) (float64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number, _ := strings.CutSuffix(text, "/min")
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(n > 0 && n <= 1e9) {
+		return 0, fmt.Errorf("--%s %q: want a number a minute, such as 500/min", flag, text)
+	}
+	return n, nil
+}
+
+func timeOfDay(text string, ok bool) (time.Duration, bool) {
+	if text == "24:00" {
+		return plan.Day, ok
+	}
+	t, err := time.Parse("15:04", text)
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, ok && err == nil
+}
+
+func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
+	bounds, err := f.bounds()
+	if err != nil {
+		return err
+	}
+	if f.who.export == "" && f.who.plan == "" && len(args) == 0 {
+		return errors.New("want a plan, or a tenant's --export: rollcall plan waves --export FOLDER")
+	}
+	for flag, name := range map[string]string{"--out": f.out, "--csv": f.csv} {
+		if name != "" && !f.force && exists(name) {
+			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
+		}
+	}
+	base, pop, notes, err := f.base(cmd, args)
+	if err != nil {
+		return err
+	}
+	start := fleet.Begin
+	if asOf := pop.Tenant.AsOf; asOf != 0 {
+		start = asOf
+	}
+	w, text, results, err := f.compute(cmd, base, pop, start, bounds, notes)
+	if err != nil {
+		return err
+	}
+	names, err := f.who.named(cmd, pop)
+	if err != nil {
+		return err
+	}
+	told := wavesTold{Version: 1, Command: "plan waves", Verdict: "ok", Reasons: []string{}, File: f.out, Movers: w.Movers.Users, Devices: w.Movers.Devices, Left: leftBy(w, pop), NoUnit: w.NoUnit, Plan: string(text)}
+	for _, d := range w.Days {
+		at := start.Add(d.At)
+		told.Waves = append(told.Waves, aWave{at, at.Add(d.Over), d.Users})
+	}
+	told.Bounds = results
+	for _, b := range told.Bounds {
+		if !b.OK {
+			told.Verdict, told.Reasons = "failed", append(told.Reasons, b.Bound+": "+b.Got)
+		}
+	}
+	if f.csv != "" {
+		var list bytes.Buffer
+		err := writeEntries(&list, func(entry func(rehearsal.Entry) error) error { return w.Entries(names, entry) })
+		if err == nil {
+			err = writeFile(f.csv, list.Bytes(), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("--csv %s: %w", f.csv, err)
+		}
+	}
+	if err := writePlan(cmd, f.out, text, told, func(out io.Writer) { told.tell(out, w, names) }); err != nil {
+		return err
+	}
+	if len(told.Reasons) > 0 {
+		return broken(told.Reasons)
+	}
+	return nil
+}
+
+// tries is how often waves are computed anew where their rehearsal has broken a bound: the computation spreads the check-ins of
+// those who stay evenly, which habits do not.
+const tries = 4
+
+// compute makes the waves, and smaller ones as long as a rehearsal breaks a bound that smaller ones could keep.
+func (f *planWavesFlags) compute(cmd *cobra.Command, base *plan.Plan, pop *population.Population, start protocol.Time, bounds rehearsal.Bounds, notes []population.Note) (w *rehearsal.WavePlan, text []byte, results []rehearsal.BoundResult, err error) {
+	aim := bounds
+	for try := 1; ; try++ {
+		next, err := rehearsal.Waves(base, pop, start, aim)
+		if err != nil {
+			if w != nil { // smaller ones there are none
+				return w, text, results, nil
+			}
+			return nil, nil, nil, err
+		}
+		w = next
+		head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, base.Name, f.hours)
+		text = w.Plan.Encode(comments(head, notes))
+		name := f.out
+		if name == "" {
+			name = "the waves"
+		}
+		p, err := plan.Parse(name, text)
+		if err != nil || f.unrehearsed {
+			return w, text, nil, err
+		}
+		if results, err = f.rehearse(cmd, w, p, pop, bounds); err != nil {
+			return nil, nil, nil, err
+		}
+		over := 0.0
+		for _, r := range results {
+			over = max(over, r.Over)
+		}
+		if over == 0 || try == tries {
+			return w, text, results, nil
+		}
+		if aim.CheckIns > 0 {
+			aim.CheckIns = max(0.001, aim.CheckIns-over)
+		}
+		if aim.Certificates > 0 {
+			aim.Certificates = max(0.001, aim.Certificates-over)
+		}
+	}
+}
+
+// base is the story before the waves, and whom it is about.
+func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *population.Population, []population.Note, error) {
+	if f.who.plan != "" || len(args) > 0 {
+		p, pop, _, err := f.who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
+		return p, pop, nil, err
+	}
+	pop, err := f.who.imported(cmd)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	made, notes, err := rehearsal.Prepare(pop)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if cmd.Flags().Changed("seed") {
+		made.Seed = f.who.seed
+	}
+	if f.who.devices > 0 {
+		pop = pop.Resample(f.who.devices, made.Seed)
+	}
+	p, err := plan.Parse("the story before the waves", made.Encode(nil))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	pop.Adopt(p)
+	return p, pop, notes, pop.Afford(p)
+}
+
+// rehearse plays the waves, and the same without them, and holds the bounds against both.
+func (f *planWavesFlags) rehearse(cmd *cobra.Command, w *rehearsal.WavePlan, p *plan.Plan, pop *population.Population, b rehearsal.Bounds) ([]rehearsal.BoundResult, error) {
+	if err := pop.Afford(p); err != nil {
+		return nil, err
+	}
+	var played [2]*rehearsal.Played
+	for i, of := range []*plan.Plan{p, w.Without} {
+		bar := newProgress(cmd.ErrOrStderr())
+		var err error
+		played[i], err = rehearsal.Play(cmd.Context(), rehearsal.Config{Plan: of, Population: pop, Progress: bar.show})
+		bar.done()
+		if err == nil {
+			err = cmd.Context().Err() // half a rehearsal says nothing about bounds
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return w.Judge(played[0], played[1], b), nil
+}
+
+// A wavesTold is the object of --json.
+type wavesTold struct {
+	Version int                        `json:"version"`
+	Command string                     `json:"command"`
+	Verdict string                     `json:"verdict"`
+	Reasons []string                   `json:"reasons"`
+	File    string                     `json:"file"`
+	Movers  int                        `json:"users"`
+	Devices int                        `json:"devices"`
+	Waves   []aWave                    `json:"waves"`
+	Left    map[protocol.Rule][]string `json:"left_behind"` // tokens of devices
+	NoUnit  int                        `json:"users_without_a_unit"`
+	Bounds  []rehearsal.BoundResult    `json:"bounds"` // as rehearsed; null: they were not
+	Plan    string                     `json:"plan"`
+}
+
+type aWave struct {
+	From  protocol.Time `json:"from"`
+	To    protocol.Time `json:"to"`
+	Users int           `json:"users"`
+}
+
+// leftBy lists the devices that the waves do not move, by rule.
+func leftBy(w *rehearsal.WavePlan, pop *population.Population) map[protocol.Rule][]string {
+	by := map[protocol.Rule][]string{}
+	for _, l := range w.Left {
+		by[l.Rule] = append(by[l.Rule], pop.Devices[l.Device].Name)
+	}
+	return by
+}
+
+// fewLeft is how many of those left behind are named on the terminal; --csv names all.
+const fewLeft = 20
+
+func (t *wavesTold) tell(out io.Writer, w *rehearsal.WavePlan, names *population.Population) {
+	waves := "1 wave"
+	if n := len(t.Waves); n > 1 {
+		waves = fmt.Sprintf("%d waves", n)
+	}
+	fmt.Fprintf(out, "%s: %s for %d users and their %d devices\n", t.File, waves, t.Movers, t.Devices)
+	for i, d := range t.Waves {
+		fmt.Fprintf(out, "  wave %d\t%s\tto %s\t%d users\n", i+1, d.From.Time().Format("Mon 2006-01-02 15:04"), d.To.Time().Format("15:04"), d.Users)
+	}
+	if t.NoUnit > 0 {
+		fmt.Fprintf(out, "%d users get none: so many licences that entitle Intune are missing (AUTH-09)\n", t.NoUnit)
+	}
+	if len(w.Left) > 0 {
+		fmt.Fprintf(out, "Will not make it: %d devices\n", len(w.Left))
+		for _, l := range w.Left[:min(fewLeft, len(w.Left))] {
+			user := "–"
+			if u := names.Devices[l.Device].User; u != population.Nobody {
+				user = names.Users[u].UPN
+			}
+			row(out, "  "+names.Devices[l.Device].Name, user, fmt.Sprintf("%s (%s)", l.Why, l.Rule), l.Action)
+		}
+		if len(w.Left) > fewLeft {
+			fmt.Fprintf(out, "  and %d more; --csv names all\n", len(w.Left)-fewLeft)
+		}
+	}
+	for _, b := range t.Bounds {
+		word := "held"
+		if !b.OK {
+			word = "BROKEN"
+		}
+		row(out, "rehearsed", b.Bound, b.Got, word)
+	}
+}
+
+// A broken is that bounds did not hold in the rehearsal.
+type broken []string
+
+func (b broken) Error() string { return "bounds that did not hold: " + strings.Join(b, "; ") }
+
+// Verdict is what main makes the exit code of.
+func (broken) Verdict() string { return "failed" }
