@@ -31,7 +31,7 @@ type rehearseFlags struct {
 	report, log, csv string
 	compare          string
 	language         lang.Language
-	capacity         float64
+	capacity         capacity
 	workers          int
 	force            bool
 }
@@ -61,12 +61,12 @@ partial (130).`,
 	f.who.register(cmd)
 	cmd.Flag("plan").Usage = "`PLAN` to play: a file, or the name of a ready plan (default: the argument)"
 	flags := cmd.Flags()
-	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
+	flags.StringVar(&f.report, "report", "", "write report.html, result.json and the list of devices into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
 	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`")
 	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
-	flags.Float64Var(&f.capacity, "capacity", 0, "check-ins a second that the server is known to take, to be held against the storm")
+	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace report and event log of an earlier rehearsal")
 	return cmd
@@ -114,7 +114,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if err = errors.Join(err, group.Wait()); err != nil {
 		return err
 	}
-	answers := played.Answer(f.capacity)
+	answers := played.Answer(float64(f.capacity))
 	result := played.Result(answers)
 	cpu, peak := usage()
 	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
@@ -154,24 +154,34 @@ func (f *rehearseFlags) whereReport(cmd *cobra.Command) error {
 
 // write writes the report, without the names that stay here, and the list to act on, with them.
 func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
-	return f.writeFiles(result, a.Story(f.language, a.Population), func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+	return f.writeFiles(result, a.Story(f.language, a.Population), names, a.Population, func(list io.Writer, names *population.Population) error {
+		return writeEntries(list, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+	})
 }
 
-func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, entries func(func(rehearsal.Entry) error) error) error {
-	if f.csv != "" {
-		var list bytes.Buffer
-		err := writeEntries(&list, entries)
+// writeFiles writes the list of devices with names to --csv, and into --report the page, the result and the list without them.
+func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, names, tokens *population.Population, list func(io.Writer, *population.Population) error) error {
+	write := func(name string, names *population.Population) error {
+		var b bytes.Buffer
+		err := list(&b, names)
 		if err == nil {
-			err = writeFile(f.csv, list.Bytes(), 0o600)
+			err = writeFile(name, b.Bytes(), 0o600)
 		}
-		if err != nil {
+		return err
+	}
+	if f.csv != "" {
+		if err := write(f.csv, names); err != nil {
 			return fmt.Errorf("--csv %s: %w", f.csv, err)
 		}
 	}
 	if f.report == "" {
 		return nil
 	}
-	return report.WriteDir(f.report, result, story, nil, f.force)
+	err := report.WriteDir(f.report, result, story, nil, f.force)
+	if err == nil {
+		err = write(filepath.Join(f.report, report.ListFile), tokens)
+	}
+	return err
 }
 
 // play plays p with pop, and writes the event log where one is wanted.

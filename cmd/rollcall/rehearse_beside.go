@@ -3,10 +3,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +70,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		answers := played.Answer(f.capacity)
+		answers := played.Answer(float64(f.capacity))
 		one := played.Result(answers)
 		played.Judge(one)
 		for i, reason := range one.Reasons {
@@ -118,14 +118,12 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 // writeBeside writes the report, without the names that stay here, and with them the difference for each device; of more than two
 // plans the list to act on of the first.
 func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names *population.Population) error {
-	if len(c.Columns) > 2 {
-		return f.writeFiles(result, c.Story(f.language, c.Columns[0].Population), func(entry func(rehearsal.Entry) error) error {
-			return c.Columns[0].Entries(f.language, names, entry)
-		})
-	}
-	if f.csv != "" {
-		var list bytes.Buffer
-		out := csv.NewWriter(&list)
+	first := c.Columns[0]
+	return f.writeFiles(result, c.Story(f.language, first.Population), names, first.Population, func(list io.Writer, names *population.Population) error {
+		if len(c.Columns) > 2 {
+			return writeEntries(list, func(entry func(rehearsal.Entry) error) error { return first.Entries(f.language, names, entry) })
+		}
+		out := csv.NewWriter(list)
 		err := c.Differences(names, func(cells []string) error {
 			for i, cell := range cells {
 				cells[i] = harmless(cell)
@@ -133,15 +131,6 @@ func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparis
 			return out.Write(cells)
 		})
 		out.Flush()
-		if err = errors.Join(err, out.Error()); err == nil {
-			err = writeFile(f.csv, list.Bytes(), 0o600)
-		}
-		if err != nil {
-			return fmt.Errorf("--csv %s: %w", f.csv, err)
-		}
-	}
-	if f.report == "" {
-		return nil
-	}
-	return report.WriteDir(f.report, result, c.Story(f.language, c.Columns[0].Population), nil, f.force)
+		return errors.Join(err, out.Error())
+	})
 }

@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -41,6 +40,8 @@ type Answers struct {
 	Over                             int // minutes with more check-ins than Capacity allows
 
 	Weeks []int // identities that end in each week after the end of the story, while they are not renewed
+
+	concerns []uint16 // by device: a bit for each concern
 }
 
 // Never is a time that has not come.
@@ -129,6 +130,7 @@ func (l *Life) reason(d *population.Device) authority.Reason {
 func (p *Played) Answer(capacity float64) *Answers {
 	a := &Answers{Played: p, Capacity: capacity, Half: Never, Most: Never, Whole: Never, Last: -1, Declined: p.Declined, Stranded: map[authority.Reason]int{}}
 	a.Ways = make([]Group, len(enrolledBy)+1)
+	a.concerns = make([]uint16, len(p.Lives))
 	platforms := make([]Group, len(protocol.Platforms))
 	registered := make([]Group, int(protocol.Office365)+1)
 	var moved, waited, held []time.Duration
@@ -157,9 +159,11 @@ func (p *Played) Answer(capacity float64) *Answers {
 		if l.Blocked > 0 {
 			held = append(held, l.Blocked)
 		}
-		if r := l.reason(d); r != authority.NotStranded {
+		r := l.reason(d)
+		if r != authority.NotStranded {
 			a.Stranded[r]++
 		}
+		a.concerns[i] = l.concerns(r)
 		unprotected := false
 		for f, t := range l.Unprotected {
 			if t >= changeover {
@@ -281,14 +285,30 @@ func (a *Answers) busiest() (at, most, all int) {
 // slowest returns at most n devices by what they have most of, the first those that have most; of devices that have the same
 // the first comes first.
 func (a *Answers) slowest(n int, of func(*Life) time.Duration) []int {
-	var all []int
-	for i := range a.Lives {
-		if of(&a.Lives[i]) > 0 {
-			all = append(all, i)
-		}
+	type one struct {
+		device int
+		time.Duration
 	}
-	slices.SortStableFunc(all, func(x, y int) int { return cmp.Compare(of(&a.Lives[y]), of(&a.Lives[x])) })
-	return all[:min(n, len(all))]
+	var top []one
+	for i := range a.Lives {
+		d := of(&a.Lives[i])
+		if d <= 0 || len(top) == n && d <= top[n-1].Duration {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(top, d, func(x one, d time.Duration) int {
+			if x.Duration >= d {
+				return -1
+			}
+			return 1
+		})
+		top = slices.Insert(top, at, one{i, d})
+		top = top[:min(n, len(top))]
+	}
+	devices := make([]int, len(top))
+	for i := range top {
+		devices[i] = top[i].device
+	}
+	return devices
 }
 
 // enrolledBy says how devices with a user came under management, by [population.Enrolment].

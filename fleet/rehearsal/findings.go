@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -76,32 +75,29 @@ var concernWords = [concerns]concerned{
 	},
 }
 
-// has tells whether device i is concerned.
-func (a *Answers) has(i int, c concern) bool {
-	l := &a.Lives[i]
-	reason := l.reason(&a.Population.Devices[i])
-	switch c {
-	case enrolsAgain:
-		return l.MustEnrol && reason != authority.TopicChanged
-	case losesTopic:
-		return reason == authority.TopicChanged
-	case wantsSupport:
-		return reason == authority.Userless
-	case isHeld:
-		return l.Standing.Blocked && !l.Stranded && !l.MustEnrol
-	case isGone:
-		return reason == authority.Offline
-	case isBare:
-		return l.bare() > 0
-	case wantsLicence:
-		return l.Unlicensed
-	case isToCome:
-		return (l.Pending || l.Stale) && !l.Stranded && !l.Standing.Blocked && !l.MustEnrol
-	case leftProfiles:
-		return l.Redundant > 0
+// concerns are those of a device that is stranded for this reason, a bit for each.
+func (l *Life) concerns(reason authority.Reason) (bits uint16) {
+	waits := (l.Pending || l.Stale) && !l.Stranded && !l.MustEnrol
+	for c, is := range [concerns]bool{
+		enrolsAgain:  l.MustEnrol && reason != authority.TopicChanged,
+		losesTopic:   reason == authority.TopicChanged,
+		wantsSupport: reason == authority.Userless,
+		isHeld:       l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
+		isGone:       reason == authority.Offline,
+		isBare:       l.bare() > 0,
+		wantsLicence: l.Unlicensed,
+		isToCome:     waits && !l.Standing.Blocked,
+		leftProfiles: l.Redundant > 0,
+	} {
+		if is {
+			bits |= 1 << c
+		}
 	}
-	return false
+	return bits
 }
+
+// has tells whether device i is concerned.
+func (a *Answers) has(i int, c concern) bool { return a.concerns[i]&(1<<c) != 0 }
 
 // ruleOf is the rule behind a concern of one device.
 func (l *Life) ruleOf(c concern) protocol.Rule {
@@ -119,6 +115,9 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	var n [concerns]int
 	var rules [concerns]protocol.Rule
 	for i := range a.Lives {
+		if a.concerns[i] == 0 {
+			continue
+		}
 		for c := range concerns {
 			if a.has(i, c) {
 				if n[c] == 0 {
@@ -216,34 +215,41 @@ func (a *Answers) prompts() (n int) {
 // An Entry of a rehearsal's list to act on is one device about which something is to be done. Entries calls f with each, in the
 // population's order, until f fails. Names are those of names, the same population with or without tokens.
 func (a *Answers) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
+	var reasons, actions [concerns]string // said once
+	for c := range concerns {
+		actions[c] = l.Say(concernWords[c].action)
+		if c != isBare {
+			reasons[c] = l.Say(concernWords[c].reason)
+		}
+	}
+	bare := map[time.Duration]string{} // many devices have the same
 	for i := range a.Lives {
-		e := Entry{}
+		if a.concerns[i] == 0 {
+			continue
+		}
+		e := Entry{Device: names.Devices[i].Name, User: userName(names, i)}
 		for c := range concerns {
 			if !a.has(i, c) {
 				continue
 			}
-			reason, action := fmt.Sprintf("%s: %s", a.Lives[i].ruleOf(c), a.why(l, i, c)), l.Say(concernWords[c].action)
-			if e.Reason != "" {
-				reason, action = "; "+reason, "; "+action
+			reason := reasons[c]
+			if c == isBare {
+				minutes := a.Lives[i].bare().Round(time.Minute)
+				if bare[minutes] == "" {
+					bare[minutes] = l.Say(concernWords[c].reason, l.Span(minutes))
+				}
+				reason = bare[minutes]
 			}
-			e.Reason += reason
-			e.Action += action
+			if e.Reason != "" {
+				e.Reason += "; "
+				e.Action += "; "
+			}
+			e.Reason += string(a.Lives[i].ruleOf(c)) + ": " + reason
+			e.Action += actions[c]
 		}
-		if e.Reason == "" {
-			continue
-		}
-		e.Device, e.User = names.Devices[i].Name, userName(names, i)
 		if err := f(e); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// why says of device i why it is concerned.
-func (a *Answers) why(l lang.Language, i int, c concern) string {
-	if c == isBare {
-		return l.Say(concernWords[c].reason, l.Span(a.Lives[i].bare()))
-	}
-	return l.Say(concernWords[c].reason)
 }

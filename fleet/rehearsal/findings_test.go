@@ -256,6 +256,23 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// A page of a hundred thousand devices is as small as any, and its lists show 200 rows and how many there are.
+func TestPageOfMany(t *testing.T) {
+	a := invented(100_000).Answer(50)
+	var page bytes.Buffer
+	if err := report.Page(&page, &report.Result{Command: "rehearse", Verdict: report.OK, Seed: 7}, a.Story(lang.English, a.Population)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"200 of 1,000 are shown. All of them are in devices.csv beside this page.", "200 of 53,000 are shown."} {
+		if !bytes.Contains(page.Bytes(), []byte(want)) {
+			t.Errorf("the page of %d bytes does not say %q", page.Len(), want)
+		}
+	}
+	if page.Len() > 500_000 {
+		t.Errorf("%d bytes", page.Len())
+	}
+}
+
 // No English reaches the Dutch report.
 func TestDutchReportIsDutch(t *testing.T) {
 	a := invented(1000).Answer(1)
@@ -296,4 +313,4 @@ func TestDutchReportIsDutch(t *testing.T) {
 // english are words that no Dutch text has.
 var english = regexp.MustCompile(`(?i)\b(the|and|devices?|which|with|this|are|were|not|by|enrolled|moved|blocked|rules?|day|days|shown|to|from|user|at|for|most|all|check-ins done)\b`)
 
-var deviceNames = regexp.MustCompile(`\b(device|user)-\d+|report-data|moved\.p95`)
+var deviceNames = regexp.MustCompile(`\b(device|user)-\d+|report-data|devices\.csv|moved\.p95`)

@@ -281,7 +281,7 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 	for c := range tables {
 		w := &concernWords[c]
 		tables[c] = report.Table{
-			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(w.action)) + ".",
+			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(w.action)) + ".", Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
 			Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}, {Name: l.Say("Last seen"), Whole: true}, {Name: l.Say("Without protection")}},
 		}
 	}
@@ -297,6 +297,9 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 		tables[c].Rows = append(tables[c].Rows, []any{names.Devices[i].Name, names.Devices[i].Platform, userName(names, i), last, bare})
 	}
 	for i := range a.Lives {
+		if a.concerns[i] == 0 {
+			continue
+		}
 		for c := range concerns {
 			if !a.has(i, c) {
 				continue

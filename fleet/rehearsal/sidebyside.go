@@ -272,7 +272,7 @@ func (c *Comparison) turnTable(l lang.Language) report.Table {
 // list is the devices that differ, one by one.
 func (c *Comparison) list(l lang.Language, names *population.Population) report.Table {
 	t := report.Table{
-		Title: l.Say("The difference for each device"), Caption: l.Say("Devices that end differently, or came to the same at another time. The CSV has them all."),
+		Title: l.Say("The difference for each device"), Caption: l.Say("Devices that end differently, or came to the same at another time."), Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
 		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("User"), Whole: true}},
 	}
 	for _, column := range c.Columns {

@@ -400,7 +400,7 @@ func newGrid(l lang.Language, t Table, limit int) grid {
 	total := max(t.Total, len(t.Rows))
 	rows := t.Rows[:min(len(t.Rows), limit)]
 	if len(rows) < total {
-		g.More = l.Say("%d of %d {is|are} shown.", len(rows), total)
+		g.More = strings.TrimSpace(l.Say("%d of %d {is|are} shown.", len(rows), total) + " " + clean(t.Rest))
 	}
 	g.Long = len(rows) > 30
 	tops := greatest(t)

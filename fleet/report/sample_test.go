@@ -226,7 +226,7 @@ func spoil(r *Result, s *Story, bad string) {
 	s.Spans = append(s.Spans, Span{day, 2 * day, bad})
 	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true})
 	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{bad, []Point{{0, 3}}}}, true})
-	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true})
+	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true, bad})
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad
 }

@@ -113,8 +113,9 @@ type Table struct {
 	Caption string // one sentence: how to read it
 	Columns []Column
 	Rows    [][]any
-	Total   int  // rows there would be; 0: as many as Rows
-	Heads   bool // a terminal shows the columns' names too
+	Total   int    // rows there would be; 0: as many as Rows
+	Heads   bool   // a terminal shows the columns' names too
+	Rest    string // where the rows are that are not shown, a sentence; empty: nowhere
 }
 
 // A Column heads a table. With Bar, numbers have a bar beside them, as long as their share of the column's

@@ -19,6 +19,7 @@ const (
 	PageFile   = "report.html"
 	ResultFile = "result.json"
 	EventsFile = "events.jsonl"
+	ListFile   = "devices.csv" // which a job writes beside them, where it has one
 )
 
 // CheckDir makes dir if need be and tells whether [WriteDir] could write there. A job calls it before it
@@ -28,7 +29,7 @@ func CheckDir(dir string, force bool) error {
 		return fmt.Errorf("report folder: %w", err)
 	}
 	if !force {
-		for _, name := range []string{PageFile, ResultFile, EventsFile} {
+		for _, name := range []string{PageFile, ResultFile, EventsFile, ListFile} {
 			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 				return fmt.Errorf("report folder %s holds a report already (%s): name another, or use --force to replace it", dir, name)
 			} else if !errors.Is(err, fs.ErrNotExist) {
