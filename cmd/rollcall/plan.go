@@ -79,7 +79,7 @@ was expected and the nearest valid word. Exit code 0 when it can be played, 1 wh
 			if err != nil {
 				return err
 			}
-			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed}
+			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed}
 			return show(cmd, summary, func(w io.Writer) {
 				fmt.Fprintf(w, "%s can be played: %d devices, %d moments, %s long\n", p.Name, p.Devices(), len(p.Timeline)+len(p.Faults), p.Until)
 			})

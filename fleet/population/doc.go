@@ -8,6 +8,9 @@
 // that says what the other reading would change; what the files cannot say is listed as [Assumption]. It decides
 // no authority: who should manage a device is the server's to say, from the facts given here.
 //
+// [Population.Fit] goes the way back: a plan that makes devices like those of an import, in proportion, and says what it read and what
+// it assumes.
+//
 // # Privacy
 //
 // Names, user principal names, serial numbers and IMEIs of an export are replaced by keyed tokens as they are read,

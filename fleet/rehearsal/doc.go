@@ -4,4 +4,7 @@
 // Start with [Watch], whose Observe hangs on a server, and [Log]. lab uses both over a real wire; virtual time comes on
 // top of the same two: a [Loop] is devices of all five platforms and the server in one process, with time, chance and pushes as
 // arguments, and no goroutine or socket of its own. [NewPreview] needs neither: it asks an export what a change of the authority would do.
+//
+// [Waves] computes waves of licences for a plan and a population ([PlanWaves] is its arithmetic, pure), and [WavePlan.Judge] holds
+// their bounds against a rehearsal.
 package rehearsal
