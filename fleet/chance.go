@@ -28,6 +28,7 @@ const (
 	forLicence
 	forReenrol
 	forPush
+	forClock
 )
 
 // Draws are what the devices of a story do by chance, each a function of the plan, its seed and the device alone: one plan and
@@ -51,6 +52,20 @@ func (d Draws) meets(share plan.Share, i int, p purpose, key uint64) bool {
 
 // Device returns the seed of device i's own chance.
 func (d Draws) Device(i int) uint64 { return d.draw(i, forDevice, 0).Uint64() }
+
+// Clock returns how far the clock of device i is ahead, or behind: as many clocks are the one as the other.
+func (d Draws) Clock(i int) time.Duration {
+	c := &d.plan.Population.Clocks
+	if c.Share == 0 || !d.meets(c.Share, i, forClock, 0) {
+		return 0
+	}
+	r := d.draw(i, forClock, 1)
+	off := c.Off.Draw(r)
+	if within(r, 2) == 0 {
+		off = -off
+	}
+	return off
+}
 
 // Asked returns how long after it was asked for the user of device i starts a check-in; salt is the action's index.
 func (d Draws) Asked(i int, salt uint64) time.Duration {

@@ -139,6 +139,9 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: SlotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}
+	if f.plan.Population.Clocks.Share > 0 {
+		return nil, f.plan.Mistake("population.clocks", "", "all devices of a live run have one clock; only a rehearsal plays clocks that are wrong")
+	}
 	if f.clock.driven && f.stepper == nil {
 		return nil, errors.New("a driven clock needs a server whose clock can be stepped")
 	}

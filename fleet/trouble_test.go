@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
@@ -134,5 +135,33 @@ func TestAUTH44Reenrol(t *testing.T) {
 	}
 	if len(jobs) != 0 { // nobody is enrolled here
 		t.Errorf("%d devices that are not enrolled enrol again", len(jobs))
+	}
+}
+
+// All devices of a live run have one clock.
+func TestClocksAreRehearsed(t *testing.T) {
+	p, err := plan.Parse("clocks.yaml", []byte("until: 1d\npopulation: {devices: 4, mix: {ios: 100}, clocks: {share: 50%, off: 1d}}\ntimeline:\n  - {at: 0s, enrol: {}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = New(t.Context(), Config{Plan: p, Population: population.New(p), URL: "https://127.0.0.1", Target: &tenant{}, Server: &powered{}, Push: &tokens{}, Clock: Driven(Begin), Stepper: still{}})
+	if err == nil || !strings.Contains(err.Error(), "clocks.yaml:2:43: population.clocks: ") {
+		t.Errorf("%v, want a refusal that names the line", err)
+	}
+	ahead, behind, right := 0, 0, 0
+	for i := range 4000 {
+		switch off := DrawsOf(p).Clock(i); {
+		case off == plan.Day:
+			ahead++
+		case off == -plan.Day:
+			behind++
+		case off == 0:
+			right++
+		default:
+			t.Fatalf("a clock is off by %s", off)
+		}
+	}
+	if ahead < 900 || behind < 900 || right < 1800 || right > 2200 {
+		t.Errorf("%d clocks are ahead, %d behind and %d right", ahead, behind, right)
 	}
 }

@@ -152,6 +152,9 @@ func (c *checker) population() {
 		c.fail("population.groups", ruleContradiction, "%d groups; at most %d", len(p.Groups), math.MaxInt16)
 	}
 	c.silent()
+	if off := p.Clocks.Off.Longest(); p.Clocks.Share > 0 && (off == 0 || off > 10*365*Day) {
+		c.fail("population.clocks", ruleContradiction, `clocks that are off by nothing, or by more than ten years; want off: "uniform(1m, 3d)" or so`)
+	}
 	if p.Offline.Share > 0 && p.Offline.Lasts.Longest() == 0 {
 		c.fail("population.offline", ruleContradiction, `devices off line for no time; want lasts: "lognormal(4h, 2)" or so`)
 	}

@@ -95,6 +95,7 @@ type Population struct {
 	Already        Already        `yaml:"already" jsonschema_description:"devices enrolled before the story begins"`
 	Offline        Offline        `yaml:"offline" jsonschema_description:"spells without a network"`
 	Silent         []Silence      `yaml:"silent" jsonschema_description:"devices of already that have been silent for long when the story begins, and how they come back"`
+	Clocks         Clocks         `yaml:"clocks" jsonschema_description:"devices whose clock is wrong (HST-058); rehearsed only"`
 	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs of users enrol, in parts of 100; what is missing to 100, by the user (AUTH-47); by rule only"`
 	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47); by rule only"`
 	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
@@ -163,6 +164,12 @@ type Present struct {
 type Offline struct {
 	Share Share        `yaml:"share" jsonschema_description:"part of the devices that is off line at any moment"`
 	Lasts Distribution `yaml:"lasts" jsonschema_description:"how long a spell lasts"`
+}
+
+// Clocks are the devices whose clock is wrong: half of them ahead, half behind.
+type Clocks struct {
+	Share Share        `yaml:"share" jsonschema_description:"part of the devices"`
+	Off   Distribution `yaml:"off" jsonschema_description:"how far their clocks are ahead or behind"`
 }
 
 // A Silence is a part of the devices that are there before the story, and has not been seen for a time then.

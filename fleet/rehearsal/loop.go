@@ -82,6 +82,7 @@ type Handset struct {
 	Number protocol.Device // of its core, for chance; 0: the index plus 1
 	Seed   uint64          // of its chance; 0: the loop's
 	Habits *dialect.Habits // nil: none
+	Clock  time.Duration   // how far its clock is ahead, or behind (HST-058)
 }
 
 // A Contact is one conversation of a device, whole or not.
@@ -151,6 +152,7 @@ type place struct {
 	coManaged bool
 	automated bool
 	otherMDM  bool
+	skew      int32 // seconds that its clock is ahead
 	id        string
 	habits    *dialect.Habits
 	workloads *authority.Workloads
@@ -221,7 +223,7 @@ func (l *Loop) collect(i int) error {
 	if p := &l.places[i]; !l.mute {
 		kept, p.mail = p.mail, 0
 	}
-	due := l.devices[i].Due()
+	due := l.dueOf(i)
 	switch {
 	case kept > l.now && !l.loses(i):
 		return l.Sync(i)
@@ -235,6 +237,22 @@ func (l *Loop) loses(i int) bool { return l.cfg.Loses != nil && l.cfg.Loses(i) }
 
 // Device is the core of a device. Read only.
 func (l *Loop) Device(i int) *agent.Device { return &l.devices[i] }
+
+// clockOf is what a device's own clock says.
+func (l *Loop) clockOf(i int) protocol.Time {
+	return l.now.Add(time.Duration(l.places[i].skew) * time.Second)
+}
+
+// trueTime is the moment at which a device's clock shows t; 0: never.
+func (l *Loop) trueTime(i int, t protocol.Time) protocol.Time {
+	if t == 0 {
+		return 0
+	}
+	return max(1, t.Add(-time.Duration(l.places[i].skew)*time.Second))
+}
+
+// dueOf is when a device wants to act by itself; 0: never.
+func (l *Loop) dueOf(i int) protocol.Time { return l.trueTime(i, l.devices[i].Due()) }
 
 // Topic is the push topic that a device enrolled with; empty: it has none.
 func (l *Loop) Topic(i int) string { return l.topics[l.places[i].topic] }
@@ -257,7 +275,7 @@ func (l *Loop) Add(h Handset) int {
 	l.devices = append(l.devices, agent.NewDevice(h.Number, h.Platform, h.Seed))
 	l.places = append(l.places, place{
 		id: h.ID, user: h.User, platform: h.Platform, way: h.Way, api: h.AndroidAPI, coManaged: h.CoManaged, automated: h.Automated, otherMDM: h.OtherMDM,
-		habits: h.Habits, workloads: h.Workloads,
+		habits: h.Habits, workloads: h.Workloads, skew: int32(h.Clock / time.Second),
 	})
 	l.due.Grow(len(l.devices))
 	return i
@@ -287,7 +305,7 @@ func (l *Loop) Unenrol(i int) error {
 
 // Sync has the user of a device start a check-in by hand (AUTH-22).
 func (l *Loop) Sync(i int) error {
-	if at := l.devices[i].Due(); at != 0 && at <= l.now { // what is due at the same moment comes first
+	if at := l.dueOf(i); at != 0 && at <= l.now { // what is due at the same moment comes first
 		if err := l.tell(i, agent.Tick); err != nil {
 			return err
 		}
@@ -433,8 +451,8 @@ func (l *Loop) Run(until protocol.Time) error {
 // expire is all that a device does by itself while it is off the network: it drops what its seven days end (AUTH-27).
 func (l *Loop) expire(i int) {
 	d := &l.devices[i]
-	d.Expire(l.now, &l.actions)
-	l.due.Set(uint32(i), d.Drops())
+	d.Expire(l.clockOf(i), &l.actions)
+	l.due.Set(uint32(i), l.trueTime(i, d.Drops()))
 	if dropped := len(l.actions.List); dropped > 0 && l.cfg.Contact != nil {
 		l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0], Dropped: dropped}
 		l.cfg.Contact(&l.contact)
@@ -531,7 +549,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
 	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
 	for {
-		d.Step(l.now, &l.step, &l.actions)
+		d.Step(l.clockOf(i), &l.step, &l.actions)
 		l.step.Kind = 0
 		for k := range l.actions.List {
 			a := &l.actions.List[k]
@@ -552,7 +570,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 			break
 		}
 	}
-	l.due.Set(uint32(i), d.Due())
+	l.due.Set(uint32(i), l.dueOf(i))
 	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
 	}

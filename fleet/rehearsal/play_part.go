@@ -136,7 +136,7 @@ func (k *part) handset(i int) Handset {
 	h := Handset{
 		ID: d.UDID, Platform: d.Platform, AndroidAPI: d.Has(population.AndroidAPI), CoManaged: d.Has(population.CoManaged), OtherMDM: d.Has(population.Elsewhere),
 		Automated: d.Enrolment == population.Automated && d.Platform.Apple(), Way: ways[d.Enrolment],
-		Number: protocol.Device(i + 1), Seed: k.draws.Device(i), Habits: fleet.HabitsOf(d.Habits),
+		Number: protocol.Device(i + 1), Seed: k.draws.Device(i), Habits: fleet.HabitsOf(d.Habits), Clock: k.draws.Clock(i),
 	}
 	if h.CoManaged && d.Platform == protocol.Windows {
 		w := authority.Workloads(d.Workloads) // the same bits

@@ -1,6 +1,8 @@
 package rehearsal_test
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +87,36 @@ func TestPlayPushOutages(t *testing.T) {
 				t.Errorf("%d check-ins in the minutes around its end", at)
 			}
 		})
+	}
+}
+
+// Devices drop what is left of before a change after seven days by their own clocks: where that is behind, the server still has to
+// take it off. Times from devices decide nothing (HST-058), so no invariant is broken.
+func TestHST058Clocks(t *testing.T) {
+	const story = `
+until: 12d
+tenant: {authority: intune}
+population: {already: {ios: 60}, clocks: {share: %s, off: 2d}}
+profiles: [{name: vpn, family: vpn}]
+timeline:
+  - {at: 1h, profiles: {assign: vpn}}
+  - {at: 1d, authority: {set: sccm}}
+  - {at: 1d1h, apns: {upload: renewed, slot: sccm}}
+`
+	for share, want := range map[string][2]int{"0%": {0, 60}, "100%": {30, 30}} {
+		p, err := plan.Parse("clocks.yaml", fmt.Appendf(nil, story, share))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		out, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Log: &log})
+		if err != nil || out.Violated != 0 {
+			t.Fatalf("%v, %+v", err, out.Violations)
+		}
+		there, gone := strings.Count(log.String(), "RemoveProfile vpn: Acknowledged"), strings.Count(log.String(), "RemoveProfile vpn: Error")
+		if there+gone != 60 || max(there-want[0], want[0]-there) > 12 || share == "0%" && there != 0 {
+			t.Errorf("with %s wrong clocks %d devices still have the profile when it is taken off, and %d have it no longer; want %v", share, there, gone, want)
+		}
 	}
 }
 
