@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -156,10 +157,20 @@ func (w *Watch) turn(now protocol.Time, world *delivery.World) {
 	if w.world == world {
 		return
 	}
+	was := w.world
 	w.adopt(world)
+	if was != nil && standsAlike(was, world) {
+		return
+	}
 	for d := range w.all() {
 		w.settle(now, d)
 	}
+}
+
+// standsAlike tells whether devices stand in b as in a: only their wake-ups go on.
+func standsAlike(a, b *delivery.World) bool {
+	same := func(x, y []delivery.User) bool { return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0]) }
+	return a.Tenant == b.Tenant && a.Gap == b.Gap && a.Push == b.Push && same(a.Users, b.Users) && reflect.DeepEqual(a.Settings.Gap, b.Settings.Gap)
 }
 
 // adopt takes world for that of the tenant, and notes whom it strands.
