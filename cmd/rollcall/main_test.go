@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort, "waitfor": waitFor, "takeport": takePort, "mode": fileMode, "exits": exits, "sql": changeDatabase, "follow": follow, "confirmed": confirmed, "empty": emptyFolder,
-			"phone": phone,
+			"phone": phone, "eventlog": sameEventLog,
 		},
 	})
 }

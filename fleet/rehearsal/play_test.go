@@ -234,3 +234,50 @@ timeline:
 		t.Errorf("%d conversations by the minute, %d in all", sum, all)
 	}
 }
+
+// Identities that were issued together are renewed spread over the steady interval, each once, and nobody's ends (HST-116).
+func TestHST116Renewals(t *testing.T) {
+	p := parsed(t, `
+until: 11d
+tenant: {identity: {lifetime: 10d, window: 3d}}
+population: {devices: 960, mix: {ios: 40, android: 30, windows: 30}}
+timeline:
+  - {at: 0s, enrol: {over: 8h}}
+`)
+	out := played(t, rehearsal.Config{Plan: p, Partition: 200})
+	if out.Renewals != 960 {
+		t.Errorf("%d renewals of 960", out.Renewals)
+	}
+	most := uint32(0)
+	for _, m := range out.Minutes[24*60:] {
+		most = max(most, m.Issued)
+	}
+	if even := uint32(960 / (8 * 60)); most > 6*even {
+		t.Errorf("%d renewals in one minute, evenly spread they would be %d", most, even)
+	}
+	for i := range out.Lives {
+		if l := &out.Lives[i]; l.MustEnrol || !l.Enrolled || l.Renewals != 1 {
+			t.Fatalf("device %d: %+v", i, l)
+		}
+	}
+}
+
+// What becomes of a device is the same whether it is played with few others or with all (HST-118).
+func TestHST118Partitions(t *testing.T) {
+	for _, name := range []string{"gap", "from-intune", "support", "userless"} {
+		t.Run(name, func(t *testing.T) {
+			p := ready(t, name, 120)
+			whole, parts := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Partition: 7})
+			for i := range whole.Lives {
+				a, b := &whole.Lives[i], &parts.Lives[i]
+				if a.Standing != b.Standing || a.Enrolled != b.Enrolled || a.Registered != b.Registered || a.MustEnrol != b.MustEnrol || a.Why != b.Why ||
+					a.Enrolments != b.Enrolments || a.Renewals != b.Renewals || (a.MovedAt == 0) != (b.MovedAt == 0) || a.Redundant != b.Redundant {
+					t.Errorf("device %d among all: %+v\namong few: %+v", i, a, b)
+				}
+			}
+			if whole.Enrolments != parts.Enrolments || whole.Declined != parts.Declined || len(whole.Gaps) != len(parts.Gaps) {
+				t.Errorf("%d enrolments and %d declined, or %d and %d", whole.Enrolments, whole.Declined, parts.Enrolments, parts.Declined)
+			}
+		})
+	}
+}

@@ -1,0 +1,79 @@
+//go:build unix && !agentonly
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"rollcall/fleet/report"
+)
+
+// Ctrl-C in the middle of a rehearsal: what was played so far, marked partial, in result, report and event log; exit code 130, and
+// nothing left behind (HST-125).
+func TestHST125RehearseCtrlC(t *testing.T) {
+	dir := t.TempDir()
+	log, page := filepath.Join(dir, "story.jsonl"), filepath.Join(dir, "report")
+	var out, errs bytes.Buffer
+	cmd := exec.Command("rollcall", "rehearse", "lab", "--devices", "30000", "--json", "--log", log, "--report", page)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for begun := false; !begun; { // the log grows beside its place
+		files, _ := filepath.Glob(log + ".*")
+		for _, name := range files {
+			st, err := os.Stat(name)
+			begun = begun || err == nil && st.Size() > 4<<20
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended before it was interrupted: %v\n%s", err, errs.Bytes())
+		default:
+			runtime.Gosched()
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, want 130; %s", code, errs.Bytes())
+	}
+	for name, b := range map[string][]byte{"stdout": out.Bytes(), report.ResultFile: read(t, filepath.Join(page, report.ResultFile))} {
+		var r report.Result
+		if err := json.Unmarshal(b, &r); err != nil || r.Verdict != report.Partial || r.VirtualSeconds == 0 || r.VirtualSeconds >= 14*86400 {
+			t.Errorf("%s: %s after %v virtual seconds, %v", name, r.Verdict, r.VirtualSeconds, err)
+		}
+	}
+	if b := read(t, log); !bytes.HasPrefix(b, []byte(`{"event_log":1,`)) || !bytes.HasSuffix(b, []byte("}\n")) {
+		t.Errorf("the event log has %d bytes and is not whole lines", len(b))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "story.jsonl.") {
+			t.Errorf("%s was left behind", e.Name())
+		}
+	}
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
