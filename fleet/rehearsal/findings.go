@@ -182,16 +182,15 @@ func (a *Answers) bareTotal() (sum time.Duration) {
 // bareInWords says by family for how long devices were without protection.
 func (a *Answers) bareInWords(l lang.Language) string {
 	var all []string
+	var longest time.Duration
 	for f := range a.Bare {
 		if t := &a.Bare[f]; t.Devices > 0 {
-			all = append(all, l.Say("%s: %s on %d {device|devices}, at most %s", l.Family(protocol.Family(f)), deviceHours(l, t.Total), t.Devices, l.Span(t.Longest)))
+			all = append(all, l.Family(protocol.Family(f))+" "+l.Number(float64(hours(t.Total))))
+			longest = max(longest, t.Longest)
 		}
 	}
-	return strings.Join(all, "; ") + "."
+	return l.Say("By family: %s. One device was without a profile that it should have had for %s.", strings.Join(all, ", "), l.Span(longest))
 }
-
-// deviceHours says a time summed over devices: hours of many devices are no days of anybody.
-func deviceHours(l lang.Language, d time.Duration) string { return l.Say("%d device-hours", hours(d)) }
 
 // hours rounds up: what was there at all counts.
 func hours(d time.Duration) uint64 { return uint64((d + time.Hour - 1) / time.Hour) }

@@ -76,7 +76,10 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 		lead = append(lead, l.Say("The last, %s, moved on %s: %s.", names.Devices[a.Last].Name, l.Moment(a.Lives[a.Last].MovedAt.Sub(a.Start), a.End.Sub(a.Start)), a.whyLast(l)))
 	}
 	if a.Held.Devices > 0 {
-		lead = append(lead, l.Say("Apple's push certificate held %d {device|devices}, the last of them for %s, and %d {enrolment|enrolments} besides.", a.Held.Devices, l.Span(a.Held.Longest), a.Declined))
+		lead = append(lead, l.Say("Apple's push certificate held %d {device|devices}, the last of them for %s.", a.Held.Devices, l.Span(a.Held.Longest)))
+	}
+	if a.Declined > 0 {
+		lead = append(lead, l.Say("%d {enrolment was|enrolments were} refused in the gap.", a.Declined))
 	}
 	if a.Violated > 0 {
 		lead = append(lead, l.Say("Invariants of the model were violated %d {time|times}: this result is not to be relied on.", a.Violated))
@@ -131,16 +134,22 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 
 // charts are the timeline, of all and by platform, and the storm.
 func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
+	type counts = [len(protocol.Platforms)]uint32
 	states := []struct {
 		name lang.Key
-		of   func(*Hour) *[len(protocol.Platforms)]uint32
+		of   func(*Hour) counts
 	}{
-		{lang.Key("moved"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Moved }},
-		{lang.Key("to come"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Pending }},
-		{lang.Key("blocked"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Blocked }},
-		{lang.Key("stranded"), func(h *Hour) *[len(protocol.Platforms)]uint32 { return &h.Stranded }},
+		{lang.Key("moved"), func(h *Hour) counts { return h.Moved }},
+		{lang.Key("to come"), func(h *Hour) (n counts) {
+			for p := range n {
+				n[p] = h.Pending[p] + h.Stale[p]
+			}
+			return n
+		}},
+		{lang.Key("blocked"), func(h *Hour) counts { return h.Blocked }},
+		{lang.Key("stranded"), func(h *Hour) counts { return h.Stranded }},
 	}
-	chart := func(title, caption string, detail bool, count func(*[len(protocol.Platforms)]uint32) float64) {
+	chart := func(title, caption string, detail bool, count func(counts) float64) {
 		c := report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: detail}
 		some := false
 		for _, state := range states {
@@ -157,7 +166,7 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 			charts = append(charts, c)
 		}
 	}
-	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. One that is blocked is to come as well."), false, func(n *[len(protocol.Platforms)]uint32) (sum float64) {
+	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), false, func(n counts) (sum float64) {
 		for _, v := range n {
 			sum += float64(v)
 		}
@@ -184,7 +193,7 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 	charts = append(charts, storm)
 	if timeline > 0 {
 		for _, p := range protocol.Platforms {
-			chart(lang.Platform(p), "", true, func(n *[len(protocol.Platforms)]uint32) float64 { return float64(n[p-1]) })
+			chart(lang.Platform(p), "", true, func(n counts) float64 { return float64(n[p-1]) })
 		}
 	}
 	return charts
