@@ -164,7 +164,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 
 // tries is how often waves are computed anew where their rehearsal has broken a bound: the computation spreads the check-ins of
 // those who stay evenly, which habits do not.
-const tries = 4
+const tries = 3
 
 // compute makes the waves, and smaller ones as long as a rehearsal breaks a bound that smaller ones could keep.
 func (f *planWavesFlags) compute(cmd *cobra.Command, base *plan.Plan, pop *population.Population, start protocol.Time, bounds rehearsal.Bounds, notes []population.Note) (w *rehearsal.WavePlan, text []byte, results []rehearsal.BoundResult, err error) {

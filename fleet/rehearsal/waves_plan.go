@@ -231,7 +231,7 @@ type BoundResult struct {
 }
 
 // Judge holds a rehearsal of the waves against their bounds, beside one without them: a peak that is there without any wave is no
-// wave's fault, and neither is what a device lacks anyhow.
+// wave's fault, and neither is what a device lacks anyhow. Devices that are without a profile for too long join those left behind.
 func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult) {
 	first := int(w.Days[0].At / time.Minute)
 	peak := func(what string, bound float64, of func(m *Minute) uint32) {
@@ -253,7 +253,11 @@ func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult
 	peak("check-ins", b.CheckIns, func(m *Minute) uint32 { return m.CheckIns })
 	peak("certificates", b.Certificates, func(m *Minute) uint32 { return m.Issued })
 	if b.Unprotected > 0 {
-		n, longest := w.exposed(with, without, b.Unprotected)
+		devices, longest := w.exposed(with, without, b.Unprotected)
+		n := len(devices)
+		for _, i := range devices {
+			w.Left = append(w.Left, Left{i, "it moves, and is without a profile for longer than the bound", protocol.RuleLicenceMoves, "have its user sync until the settings are there"})
+		}
 		results = append(results, BoundResult{Bound: fmt.Sprintf("unprotected <= %s", plan.Duration(b.Unprotected)), Got: fmt.Sprintf("%s, %s longer than that", plan.Duration(longest.Round(time.Minute)), plural(n, "device")), OK: n == 0})
 	}
 	if with.Violated > 0 {
@@ -265,8 +269,8 @@ func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult
 // around is how many minutes before and after one belong to the same time of the day.
 const around = 15
 
-// exposed counts the devices that the waves leave without a profile for longer than a time, and returns the longest of all.
-func (w *WavePlan) exposed(with, without *Played, most time.Duration) (n int, longest time.Duration) {
+// exposed returns the devices that the waves leave without a profile for longer than a time, and the longest of all.
+func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices []int, longest time.Duration) {
 	for i := range with.Lives {
 		over := time.Duration(0)
 		for f, d := range with.Lives[i].Unprotected {
@@ -279,10 +283,10 @@ func (w *WavePlan) exposed(with, without *Played, most time.Duration) (n int, lo
 			over -= life.MovedAt.Sub(life.FirstPending)
 		}
 		if longest = max(longest, over); over > most {
-			n++
+			devices = append(devices, i)
 		}
 	}
-	return n, longest
+	return devices, longest
 }
 
 // Entries calls f with each device that the waves do not move, until f fails. Names are those of names.
