@@ -36,6 +36,9 @@ type LoopConfig struct {
 	Contact     func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
 	Pushed      func(device int, r delivery.PushResult)                                                                              // told each wake-up that is sent; nil: nobody
 
+	// Fetch reads what the caller keeps of a device whose turn comes soon (see Loop.fetch); what it returns means nothing. Nil: nothing.
+	Fetch func(device uint32) uint64
+
 	// Arrives tells what becomes of a round on its way; nil: nothing.
 	Arrives func(device int, c *protocol.CheckIn) Passage
 
@@ -694,6 +697,9 @@ func (l *Loop) touch(i uint32) {
 	l.sink += uint64(d.Due()) + uint64(d.Phase()) + uint64(p.number) + uint64(len(p.id))
 	if u := l.server.World().User(p.user); u != nil && u.IntuneLicence {
 		l.sink++
+	}
+	if l.cfg.Fetch != nil {
+		l.sink += l.cfg.Fetch(i)
 	}
 }
 

@@ -90,7 +90,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
+		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
 	})
 	if err != nil {
 		return err
@@ -107,6 +107,13 @@ func (k *part) open(ctx context.Context) (err error) {
 // unseen tells whether changes of licences and profiles are made without a preview, and their part of I10 is not asked: in a large
 // population it would look at every device each time that somebody gets a licence. Changes of authority are always previewed.
 func (p *player) unseen() bool { return len(p.parts) > 1 }
+
+// fetch reads what a steady check-in of a device is noted in.
+func (k *part) fetch(i uint32) uint64 {
+	u := &k.units[i]
+	life := &k.lives[u.device]
+	return uint64(u.away) + uint64(life.LastSeen) + uint64(life.CheckIns)
+}
 
 // own notes which devices each user has.
 func (k *part) own() {
