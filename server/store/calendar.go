@@ -50,8 +50,12 @@ func (c *Calendar) Grow(n int) {
 		return
 	}
 	c.days = append(c.days, make([]day, n-len(c.days))...)
-	if n > 64*len(c.head) {
-		c.deal(max(64, 4*len(c.head)))
+	buckets := max(64, len(c.head))
+	for n > 16*buckets {
+		buckets *= 2
+	}
+	if buckets > len(c.head) {
+		c.deal(buckets)
 	}
 }
 
