@@ -100,8 +100,12 @@ func (l Language) Moment(at, until time.Duration) string {
 		return strconv.FormatInt(int64(whole), 10) + ":" + strconv.FormatInt(int64(100+part), 10)[1:]
 	}
 	if until >= 2*day {
-		hour, minute := at%day/time.Hour, at%time.Hour/time.Minute
-		return l.Say("day %d, %s", int(at/day), strconv.FormatInt(int64(100+hour), 10)[1:]+":"+strconv.FormatInt(int64(100+minute), 10)[1:])
+		days := at / day
+		if at < days*day { // before the story
+			days--
+		}
+		at -= days * day
+		return l.Say("day %d, %s", int(days), strconv.FormatInt(int64(100+at/time.Hour), 10)[1:]+":"+strconv.FormatInt(int64(100+at%time.Hour/time.Minute), 10)[1:])
 	}
 	if until >= 2*time.Hour {
 		return l.Say("%s h", clock(at/time.Hour, at%time.Hour/time.Minute))

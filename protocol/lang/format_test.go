@@ -23,6 +23,8 @@ func TestFormats(t *testing.T) {
 		{func(l Language) string { return l.Span(50 * time.Hour) }, "2 days 2 h", "2 dagen 2 u"},
 		{func(l Language) string { return l.Span(-2750 * time.Microsecond) }, "−2.75 ms", "−2,75 ms"},
 		{func(l Language) string { return l.Moment(4*day+90*time.Minute, 14*day) }, "day 4, 01:30", "dag 4, 01:30"},
+		{func(l Language) string { return l.Moment(-7*time.Hour-9*time.Minute, 14*day) }, "day -1, 16:51", "dag -1, 16:51"},
+		{func(l Language) string { return l.Moment(-day, 14*day) }, "day -1, 00:00", "dag -1, 00:00"},
 		{func(l Language) string { return l.Moment(30*time.Hour, 47*time.Hour) }, "30:00 h", "30:00 u"},
 		{func(l Language) string { return l.Moment(90*time.Second, 2*time.Minute) }, "1:30 min", "1:30 min"},
 		{func(l Language) string { return l.Date(time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)) }, "2 March 2026", "2 maart 2026"},
