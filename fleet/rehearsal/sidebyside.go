@@ -185,7 +185,11 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	for _, column := range c.Columns {
 		s.Until = max(s.Until, column.End.Sub(column.Start))
 		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
-		s.Lead = append(s.Lead, upper(l.Say("%s: %s.", column.Name, column.headline(l))))
+		line := l.Say("%s: %s.", column.Name, column.headline(l))
+		if len(c.Columns) > 2 { // else it begins with the name of a plan
+			line = upper(line)
+		}
+		s.Lead = append(s.Lead, line)
 	}
 	s.Plan = strings.Join(plans, "\n")
 	s.Tables = []report.Table{c.figures(l)}

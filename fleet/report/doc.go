@@ -1,6 +1,6 @@
 // Package report turns what a job found into something to read: [Result], the numbers that every job reports
-// alike as JSON; [Story], what happened, for people; [Summary], both in words on a terminal; and [WriteDir],
-// which writes report.html, result.json and events.jsonl into a folder. [Result.Err] is the verdict as an error.
+// alike as JSON; [Story], what happened, for people; [Summary], both in words on a terminal; [Steps], one life
+// step by step; and [WriteDir], which writes report.html, result.json and events.jsonl into a folder. [Result.Err] is the verdict as an error.
 //
 // Start with [Result] and [Story]: a job fills both and leaves everything else to this package. It measures
 // nothing, decides no limit and draws no conclusion but the headline, which repeats the verdict in words.
