@@ -148,7 +148,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		if l.FirstPending != 0 && (a.Began == 0 || l.FirstPending < a.Began) {
 			a.Began = l.FirstPending
 		}
-		if l.Moved {
+		if l.Moved && l.MovedAt != 0 { // else before the beginning
 			if l.FirstPending != 0 { // else support moved it
 				waited = append(waited, l.MovedAt.Sub(l.FirstPending))
 			}
@@ -180,7 +180,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		}
 	}
 	for i := range p.Lives {
-		if l := &p.Lives[i]; l.Moved && a.Began != 0 {
+		if l := &p.Lives[i]; l.Moved {
 			moved = append(moved, max(0, l.MovedAt.Sub(a.Began)))
 		}
 	}

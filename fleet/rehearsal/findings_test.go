@@ -151,6 +151,11 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.question, tt.got, tt.want)
 		}
 	}
+	early := invented(1)
+	early.Lives[0] = Life{Enrolled: true, Registered: protocol.Intune, Standing: Standing{Moved: true}} // before the beginning
+	if a := early.Answer(0); a.All.Moved != 1 || a.Last != -1 || a.Whole != 0 || !strings.Contains(strings.Join(a.lead(lang.English, early.Population), " "), "before the beginning") {
+		t.Errorf("moved before the beginning: last %d, all after %s, %q", a.Last, a.Whole, a.lead(lang.English, early.Population))
+	}
 	if none := (&Played{Plan: p.Plan, Population: &population.Population{}, Start: p.Start, End: p.End}).Answer(0); none.Last != -1 || none.Half != Never || len(none.Findings(lang.Dutch)) != 0 {
 		t.Errorf("a story of nobody: %+v", none)
 	}

@@ -54,7 +54,10 @@ func (a *Answers) headline(l lang.Language) string {
 }
 
 func (a *Answers) lead(l lang.Language, names *population.Population) (lead []string) {
-	if a.All.Movable > 0 {
+	switch {
+	case a.All.Movable > 0 && a.Began == 0:
+		lead = append(lead, l.Say("Those that moved did so before the beginning, at their first check-in."))
+	case a.All.Movable > 0:
 		var parts []string
 		for _, x := range []struct {
 			after    time.Duration
