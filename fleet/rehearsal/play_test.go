@@ -92,6 +92,7 @@ func TestHST124Workers(t *testing.T) {
 			if first == nil {
 				first = out
 				seeds[out.LogSHA256] = seed
+				t.Logf("seed %d tells %s", seed, out.LogSHA256)
 				continue
 			}
 			if out.LogSHA256 != first.LogSHA256 {
