@@ -5,6 +5,15 @@
 // top of the same two: a [Loop] is devices of all five platforms and the server in one process, with time, chance and pushes as
 // arguments, and no goroutine or socket of its own. [NewPreview] needs neither: it asks an export what a change of the authority would do.
 //
+// [Play] plays a plan that way, with the very population and draws of a live fleet: partitions by user, each a Loop of its own,
+// window by window on all processors; what the plan does to the tenant happens on all of them at one moment. Nothing depends on how
+// many workers there are. How large a partition is decides by milliseconds who is woken first after a change, and with that what a
+// device draws just then; what becomes of it does not hang on it.
+//
+// The event log is JSON lines: a [LogHeader] with all that it takes to play the story again, then one [Line] for each thing that
+// changed, as devices, the server and the plan saw it. Steady check-ins are counted, not logged. Its sum is over exactly the bytes of
+// the file. What leaves the house has the names that the population has: an export's are tokens unless it was read with its names.
+//
 // What a rehearsal has to say is all made of a [Played]: [Played.Answer] counts, [Answers.Findings], [Answers.Entries] and
 // [Answers.Story] tell, in English or Dutch by the catalogue of package lang; [Compare] puts rehearsals side by side. An event
 // log is read by [OpenLog]; [Explain] says one of its lines in words, and [Shrink] makes a plan small that breaks something.

@@ -16,7 +16,7 @@ import (
 	"rollcall/server/store"
 )
 
-// boss does what the plan does.
+// planner does what the plan does.
 var planner = server.Actor{Name: "plan", Role: store.GlobalAdministrator}
 
 // An act is one thing that the plan does at a moment, on all partitions.
