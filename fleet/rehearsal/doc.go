@@ -3,7 +3,8 @@
 //
 // Start with [Watch], whose Observe hangs on a server, and [Log]. lab uses both over a real wire; virtual time comes on
 // top of the same two: a [Loop] is devices of all five platforms and the server in one process, with time, chance and pushes as
-// arguments, and no goroutine or socket of its own. [NewPreview] needs neither: it asks an export what a change of the authority would do.
+// arguments, and no goroutine or socket of its own. What is steady runs in lanes of it: decided in place, without a lock or a map
+// ([delivery.World.Rest], [server.Server.Round], [store.NewAlone]); a test holds them against Server.Handle. [NewPreview] needs neither: it asks an export what a change of the authority would do.
 //
 // [Play] plays a plan that way, with the very population and draws of a live fleet: partitions by user, each a Loop of its own,
 // window by window on all processors; what the plan does to the tenant happens on all of them at one moment. Nothing depends on how

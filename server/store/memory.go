@@ -23,6 +23,7 @@ type Memory struct {
 	byID    map[string]*record
 	records []*record                  // by number; [0] and those that are gone are nil
 	blank   []record                   // for those to come
+	spare   *record                    // one that came to nothing, where one goroutine has the store alone
 	due     Calendar                   // by number
 	taken   []Due                      // of the latest Due
 	journal []Line                     // by Seq
@@ -162,10 +163,7 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 		}
 		r := m.byID[id]
 		if r == nil {
-			if len(m.blank) == 0 {
-				m.blank = make([]record, blanks)
-			}
-			r, m.blank = &m.blank[0], m.blank[1:]
+			r = m.unused()
 			r.m, r.id, r.number = m, id, protocol.Device(len(m.records))
 			if !m.mu.alone { // else whoever calls keeps it as well
 				r.id, r.past = strings.Clone(id), new(past)
@@ -183,6 +181,19 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 		}
 		r.End()
 	}
+}
+
+// unused returns an empty record. The caller has the lock.
+func (m *Memory) unused() (r *record) {
+	if r = m.spare; r != nil {
+		*r, m.spare = record{}, nil
+		return r
+	}
+	if len(m.blank) == 0 {
+		m.blank = make([]record, blanks)
+	}
+	r, m.blank = &m.blank[0], m.blank[1:]
+	return r
 }
 
 // hold waits for the record until ctx ends. The caller has the lock, and has it no more afterwards.
@@ -256,6 +267,9 @@ func (r *record) forget() {
 	r.m.due.Set(uint32(r.number), 0)
 	if !r.kept && int(r.number) == len(r.m.records)-1 {
 		r.m.records = r.m.records[:r.number]
+	}
+	if !r.kept && r.m.mu.alone {
+		r.m.spare = r
 	}
 	r.gone, r.kept = true, false
 }
