@@ -64,19 +64,25 @@ func (s *Server) authorityChange(now protocol.Time, content *store.Content, p *P
 	if p.Unsupported {
 		detail += ", unsupported and forced"
 	}
-	c := &store.Change{
-		Tenant: &p.After, Campaign: &store.Campaign{Gap: content.Campaign.Gap, Wakes: s.wakes(now)},
-		Lines: line(delivery.WhatAuthority, rule, detail),
+	c := transition(now, content, p.After, p.OpensGap)
+	c.Campaign.Wakes = s.wakes(now)
+	c.Lines = line(delivery.WhatAuthority, rule, detail)
+	if p.OpensGap && content.Campaign.Gap == 0 { // else it is open already, as the journal says
+		c.Lines = append(c.Lines, line(delivery.WhatGapOpened, protocol.RulePushGap, "until a renewed certificate is uploaded for "+p.After.Slot().String())...)
 	}
+	return c
+}
+
+// transition is what a change of authority does to the tenant, whether it is previewed or made (AUTH-35, I10).
+func transition(now protocol.Time, content *store.Content, after authority.Tenant, opens bool) *store.Change {
+	c := &store.Change{Tenant: &after, Campaign: &store.Campaign{Gap: content.Campaign.Gap, Wakes: content.Campaign.Wakes}}
 	switch cert := inUse(content); {
-	case p.OpensGap:
-		if c.Campaign.Gap == 0 { // else it is open already, as the journal says
-			c.Campaign.Gap = now
-			c.Lines = append(c.Lines, line(delivery.WhatGapOpened, protocol.RulePushGap, "until a renewed certificate is uploaded for "+p.After.Slot().String())...)
-		}
-	case cert != nil && c.Campaign.Gap == 0 && cert.Slot != p.After.Slot(): // the tenant keeps its one certificate (gap.onCoexistence off)
+	case c.Campaign.Gap != 0: // it is open already
+	case opens:
+		c.Campaign.Gap = now
+	case cert != nil && cert.Slot != after.Slot(): // the tenant keeps its one certificate (gap.onCoexistence off)
 		kept := *cert
-		kept.Slot = p.After.Slot()
+		kept.Slot = after.Slot()
 		c.Push = &kept
 	}
 	return c
@@ -109,13 +115,8 @@ func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *
 	if no != nil {
 		return nil, no
 	}
-	next := *content
-	next.Tenant = after
 	opens := authority.OpensGap(before, after, content.Settings.Gap)
-	if opens && next.Campaign.Gap == 0 {
-		next.Campaign.Gap = now
-	}
-	return s.plan(ctx, now, content, &next, step{
+	return s.plan(ctx, now, content, content.With(transition(now, content, after, opens)), step{
 		enables:  after != before && after.Authority == protocol.Office365 && after.Coexistence,
 		opensGap: opens, unsupported: authority.Unsupported(before, after),
 	})

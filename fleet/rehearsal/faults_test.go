@@ -107,6 +107,10 @@ var faults = []fault{
 		"	content := s.Content()\n	p, err := s.planAuthority(ctx, now, content, change)\n	if err == nil {\n		s.warnAdmin(", "	content := new(*s.Content())\n	content.Tenant.Epoch++\n	p, err := s.planAuthority(ctx, now, content, change)\n	if err == nil {\n		s.warnAdmin(",
 	},
 	{
+		"I10", "a preview forgets the certificate that a tenant keeps", "server/authority.go",
+		"content.With(transition(now, content, after, opens)), step{", "content.With(&store.Change{Tenant: &after, Campaign: transition(now, content, after, opens).Campaign}), step{",
+	},
+	{
 		"I10", "a preview takes what is left of the authority before for unassigned", "server/preview.go",
 		"x.Old = is.Old(a.Profile, owner)", "x.Old = is.Old(a.Profile, owner) && false",
 	},

@@ -198,6 +198,13 @@ func (p *player) act(f []string) error {
 			return err
 		}
 		w.workloads[arg(1)] = arg(2)
+	case "gap":
+		set := s.Content().Settings
+		set.Gap.NotOnCoexistence = arg(1) == "off"
+		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
+			return err
+		}
+		w.noGap = set.Gap.NotOnCoexistence
 	case "silent":
 		if err := s.SetCleanUp(p.ctx, now, boss, number(1)); err != nil {
 			return err

@@ -21,7 +21,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	set AUTHORITY [force]     previewed and confirmed
 //	look AUTHORITY, confirm   an administrator's preview, and a later confirmation of the last one
 //	plans U LETTERS           a user's service plans, see opened; c: under co-management
-//	units N, limit N, silent DAYS, workload W WHO
+//	units N, limit N, silent DAYS, workload W WHO, gap on|off (gap.onCoexistence)
 //	upload TOPIC DAYS [confirm]
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
@@ -55,6 +55,9 @@ func drawTimeline(seed uint64) timeline {
 	place := func() string { return strconv.Itoa(r.IntN(len(shelf))) }
 	device := func() string { return strconv.Itoa(r.IntN(6)) }
 	t := timeline{"tenant " + one("unknown", "intune", "sccm", "bms", "bms", "both") + " " + one("365", "365", "30", "6")}
+	if r.IntN(3) == 0 {
+		t = append(t, "gap off")
+	}
 	for i := range shelf {
 		if r.IntN(5) < 3 {
 			t = append(t, fmt.Sprintf("put %d %s", i, one("all", "all", "sales")))
@@ -103,6 +106,7 @@ func drawTimeline(seed uint64) timeline {
 		}},
 		{1, func() string { return "limit " + one("1", "2", "15") }},
 		{1, func() string { return "silent " + one("0", "30") }},
+		{1, func() string { return "gap " + one("on", "off") }},
 		{1, func() string { return "clock " + one("1h", "-1h", "8d", "365d", "-365d", "0h", "0h", "0h") }},
 		{1, func() string { return "confirmclock" }},
 	}

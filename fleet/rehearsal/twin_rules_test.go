@@ -52,9 +52,11 @@ func (w *twin) change(to string) {
 }
 
 // gapAfter tells whether the gap is open after a change to another tenant. Under coexistence the certificate of Intune's slot is
-// in use already.
-func (w *twin) gapAfter(to string) bool {
-	return w.gap || w.tenant != "unknown" && !(w.tenant == "both" && to == "intune")
+// in use already; adding Intune may keep the one that BMS has.
+func (w *twin) gapAfter(to string) bool { return w.gap || w.opens(to) }
+
+func (w *twin) opens(to string) bool {
+	return to != w.tenant && w.tenant != "unknown" && !(w.tenant == "both" && to == "intune") && !(w.tenant == "bms" && to == "both" && w.noGap)
 }
 
 // mayUpload is the answer to an upload (AUTH-32, AUTH-34).

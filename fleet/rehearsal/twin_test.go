@@ -100,6 +100,7 @@ type twin struct {
 	epoch   int
 	changed protocol.Time
 	gap     bool
+	noGap   bool // gap.onCoexistence is off
 	topic   string
 	ends    protocol.Time
 	units   int // -1: not known

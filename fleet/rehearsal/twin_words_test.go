@@ -168,14 +168,14 @@ func (w *twin) comes(u *unit, is words, s *setting) (effect, rule string) {
 // foretell says in one text, and in counts, what is true of all enrolled devices right after a change to a tenant, and what
 // becomes of their profiles.
 func (w *twin) foretell(to string) (text string, counts map[string]int) {
-	before, gap := w.tenant, w.gap
+	before, gap, opens := w.tenant, w.gap, w.opens(to)
 	changes := to != before
 	if changes {
 		w.gap = w.gapAfter(to)
 	}
 	w.tenant = to
 	counts = map[string]int{}
-	b := fmt.Appendf(nil, "%s to %s, epoch %d, gap %t", before, to, w.epoch, w.gap)
+	b := fmt.Appendf(nil, "%s to %s, epoch %d, gap %t, opens it %t", before, to, w.epoch, w.gap, opens)
 	if w.units >= 0 {
 		held := 0
 		for i := range w.people {
