@@ -20,14 +20,32 @@ type Licence struct {
 	Premium   bool   // Azure AD Premium (AUTH-51)
 }
 
+// namesOf are the users of licences, and become what gives each of them its own.
+func namesOf(licences []Licence) (names []string, become func(i int, u *authority.User)) {
+	names = make([]string, len(licences))
+	for i := range licences {
+		names[i] = licences[i].UPN
+	}
+	return names, func(i int, u *authority.User) {
+		l := &licences[i]
+		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+	}
+}
+
 // PreviewLicences says what SetLicences with the same list would do now (AUTH-23, AUTH-24, AUTH-35).
 func (s *Server) PreviewLicences(ctx context.Context, now protocol.Time, licences []Licence) (*Preview, error) {
-	content := s.Content()
-	users, err := s.licensed(licences)
+	names, become := namesOf(licences)
+	return s.PreviewLicencesWith(ctx, now, names, become)
+}
+
+// PreviewLicencesWith says what SetLicencesWith with the same names and change would do now.
+func (s *Server) PreviewLicencesWith(ctx context.Context, now protocol.Time, names []string, change func(i int, u *authority.User)) (*Preview, error) {
+	snap := s.snap.Load()
+	users, err := snap.licensed(names, change)
 	if err != nil {
 		return nil, err
 	}
-	return s.shown(s.planUsers(ctx, now, content, users))
+	return s.shown(s.planUsers(ctx, now, snap.content, users))
 }
 
 // SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the
@@ -35,17 +53,25 @@ func (s *Server) PreviewLicences(ctx context.Context, now protocol.Time, licence
 // next check-in; elsewhere nothing moves (I9). Confirm is the ID of a preview of the same list, or empty. An unknown user
 // is refused by AUTH-09.
 func (s *Server) SetLicences(ctx context.Context, now protocol.Time, who Actor, licences []Licence, confirm string) (p *Preview, err error) {
+	names, become := namesOf(licences)
+	return s.SetLicencesWith(ctx, now, who, names, become, confirm)
+}
+
+// SetLicencesWith is SetLicences that has change turn what each user holds, by index of its name, into what it is to hold, with
+// nobody else's change between. A preview stands for what they held, too: where that is something else by now, Confirm is
+// refused, and they are named (HST-070).
+func (s *Server) SetLicencesWith(ctx context.Context, now protocol.Time, who Actor, names []string, change func(i int, u *authority.User), confirm string) (p *Preview, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	err = s.attempt(ctx, now, who, "licences", who.administers(), func(ctx context.Context) error {
-		content := s.Content()
-		users, err := s.licensed(licences)
+		snap := s.snap.Load()
+		users, err := snap.licensed(names, change)
 		if err != nil {
 			return err
 		}
 		if s.cfg.Unseen {
-			err = withinUnits(content, users)
-		} else if p, err = s.planUsers(ctx, now, content, users); err == nil {
+			err = withinUnits(snap.content, users)
+		} else if p, err = s.planUsers(ctx, now, snap.content, users); err == nil {
 			err = s.confirmed(ctx, p, confirm)
 		}
 		if err != nil {
@@ -98,14 +124,14 @@ func holds(u *authority.User) string {
 }
 
 // licensed are the users with their new licences.
-func (s *Server) licensed(licences []Licence) ([]store.User, error) {
-	users := make([]store.User, len(licences))
-	for i, l := range licences {
-		u, ok := s.UserByUPN(l.UPN)
+func (s *snapshot) licensed(names []string, change func(i int, u *authority.User)) ([]store.User, error) {
+	users := make([]store.User, len(names))
+	for i, name := range names {
+		u, ok := s.userByUPN(name)
 		if !ok {
-			return nil, refuse("AUTH-09", "there is no user %q to hold a licence", l.UPN)
+			return nil, refuse("AUTH-09", "there is no user %q to hold a licence", name)
 		}
-		u.User = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+		change(i, &u.User)
 		users[i] = u
 	}
 	return users, nil
@@ -117,11 +143,38 @@ func (s *Server) planUsers(ctx context.Context, now protocol.Time, content *stor
 		return nil, err
 	}
 	next := content.With(&store.Change{Users: users})
-	var what strings.Builder
+	licensed := make([]Licensed, len(users))
 	for i := range users {
-		fmt.Fprintf(&what, "%d: %s\n", users[i].ID, holds(&users[i].User))
+		u := &users[i]
+		licensed[i] = Licensed{u.UPN, holds(&content.User(u.ID).User), holds(&u.User)}
 	}
-	return s.plan(ctx, now, content, next, step{what: what.String()})
+	return s.plan(ctx, now, content, next, step{what: fmt.Sprintf("%q", licensed), licensed: licensed})
+}
+
+// A Licensed is a user whose licences a change sets, and what it holds before and after, in words.
+type Licensed struct{ UPN, Was, Is string }
+
+// relicensed names the users who hold something else now than when was was shown, the first few.
+func (p *Preview) relicensed(was *Preview) string {
+	held := make(map[string]string, len(was.Licensed))
+	for _, l := range was.Licensed {
+		held[l.UPN] = l.Was
+	}
+	var words []string
+	others := 0
+	for _, l := range p.Licensed {
+		switch before, shown := held[l.UPN]; {
+		case !shown || before == l.Was:
+		case len(words) == named:
+			others++
+		default:
+			words = append(words, fmt.Sprintf("%s holds %s by now, and held %s", l.UPN, l.Was, before))
+		}
+	}
+	if others > 0 {
+		words = append(words, fmt.Sprintf("and %d more users hold other licences", others))
+	}
+	return strings.Join(words, "; ")
 }
 
 // withinUnits refuses a change of users after which more of them hold an Intune licence than the tenant owns, and more than

@@ -26,7 +26,8 @@ type Preview struct {
 	Confirm     bool             // the change needs the ID: it enables coexistence, opens the gap for enrolled devices, strands some or leaves some without profiles
 	OpensGap    bool             // Apple devices wait for a renewed push certificate afterwards (AUTH-30)
 	Warnings    []Warning
-	Devices     []Named // all enrolled ones, by number
+	Licensed    []Licensed // of a change of licences, in its order
+	Devices     []Named    // all enrolled ones, by number
 }
 
 // A Warning is advice that goes with a preview, by rule: one sentence.
@@ -38,7 +39,8 @@ type Warning struct {
 // A step is what a plan does not find in the two contents that it compares.
 type step struct {
 	what        string // changes, besides the tenant
-	enables     bool   // coexistence
+	licensed    []Licensed
+	enables     bool // coexistence
 	opensGap    bool
 	unsupported bool
 	blocked     int // devices, before it
@@ -84,7 +86,7 @@ func (s *Server) look(ctx context.Context, now protocol.Time, before, after *sto
 
 // finish adds what the step says of itself, and the identity.
 func (p *Preview) finish(after *store.Content, step *step) {
-	p.OpensGap, p.Unsupported = step.opensGap, step.unsupported
+	p.OpensGap, p.Unsupported, p.Licensed = step.opensGap, step.unsupported, step.licensed
 	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
 	p.Confirm = p.Unprotected > step.unprotected || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&after.Settings.Gap))
 	p.warn(step)
@@ -234,6 +236,9 @@ func (s *Server) difference(ctx context.Context, p *Preview, id string) (string,
 	before := s.previews.find(id)
 	switch {
 	case before != nil:
+		if users := p.relicensed(before); users != "" {
+			out = append(out, users)
+		}
 		devices, err := s.differing(ctx, before, p)
 		if err != nil {
 			return "", err

@@ -180,13 +180,14 @@ func inForce(t *authority.Tenant, a protocol.Authority) bool {
 }
 
 // UserByUPN finds a user; false: there is none.
-func (s *Server) UserByUPN(upn string) (store.User, bool) {
-	snap := s.snap.Load()
-	id, ok := snap.users[strings.ToLower(upn)]
+func (s *Server) UserByUPN(upn string) (store.User, bool) { return s.snap.Load().userByUPN(upn) }
+
+func (s *snapshot) userByUPN(upn string) (store.User, bool) {
+	id, ok := s.users[strings.ToLower(upn)]
 	if !ok {
 		return store.User{}, false
 	}
-	u := snap.content.User(id)
+	u := s.content.User(id)
 	if u == nil {
 		return store.User{}, false
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,18 +82,20 @@ func usersLicencesCommand(c *client) *cobra.Command {
 		Use: "licences UPN...", Short: "Assign licences to users, or remove them; under coexistence their devices move", Args: cobra.MinimumNArgs(1),
 		Long: `Assign licences to users, or remove them. Under coexistence the devices of a user who gains a licence that entitles Intune
 move to Intune at their next check-in, and lose what Basic Mobility and Security set (AUTH-23); elsewhere nothing moves. More
-licences than the tenant owns are refused (AUTH-09). What it does is printed; --preview prints it and changes nothing.`,
+licences than the tenant owns are refused (AUTH-09). What it does is printed; --preview prints it and changes nothing. What
+nobody names stays as it is, whoever else changes licences at the same time; an id of --confirm stands for what the users
+held, too (HST-070).`,
 		Example: `  rollcall users licences ada@example.org --assign intune --preview
   rollcall users licences ada@example.org bob@example.org --assign intune`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := c.target()
-			if err != nil {
-				return err
-			}
 			if len(assign)+len(remove) == 0 {
 				return errors.New("say what to --assign or to --remove: intune, basic, premium or co-managed")
 			}
-			list, err := licensed(cmd, t, args, assign, remove)
+			list, err := licensed(args, assign, remove)
+			if err != nil {
+				return err
+			}
+			t, err := c.target()
 			if err != nil {
 				return err
 			}
@@ -115,36 +118,31 @@ licences than the tenant owns are refused (AUTH-09). What it does is printed; --
 	return cmd
 }
 
-// licensed are all licences that the users named hold after a change.
-func licensed(cmd *cobra.Command, t *target.Rollcall, upns, assign, remove []string) ([]target.Licence, error) {
-	have := map[string]target.User{}
-	for u, err := range t.Users(cmd.Context()) {
-		if err != nil {
-			return nil, err
-		}
-		have[strings.ToLower(u.UPN)] = u
-	}
-	out := make([]target.Licence, len(upns))
-	for i, upn := range upns {
-		u := have[strings.ToLower(upn)] // of one that there is not it is the server that says so
-		l := target.Licence{UPN: upn, Intune: u.IntuneLicence, Basic: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}
-		for value, names := range map[bool][]string{true: assign, false: remove} {
-			for _, name := range names {
-				switch name {
-				case "intune":
-					l.Intune = value
-				case "basic":
-					l.Basic = value
-				case "co-managed":
-					l.CoManaged = value
-				case "premium":
-					l.Premium = value
-				default:
-					return nil, fmt.Errorf("licence %q: want intune, basic, premium or co-managed", name)
-				}
+// licenceNames are what a user can hold.
+var licenceNames = []string{"intune", "basic", "premium", "co-managed"}
+
+// licensed is the change of licences for each of the users named, beside what they hold already (HST-070).
+func licensed(upns, assign, remove []string) ([]target.Licence, error) {
+	for flag, names := range map[string][]string{"assign": assign, "remove": remove} {
+		for _, name := range names {
+			if !slices.Contains(licenceNames, name) {
+				return nil, fmt.Errorf("--%s %q: want intune, basic, premium or co-managed", flag, name)
 			}
 		}
-		out[i] = l
+	}
+	for _, name := range remove {
+		if slices.Contains(assign, name) {
+			return nil, fmt.Errorf("%s: --assign and --remove name it both; say which of the two is meant", name)
+		}
+	}
+	out := make([]target.Licence, len(upns))
+	seen := map[string]bool{}
+	for i, upn := range upns {
+		if seen[strings.ToLower(upn)] {
+			return nil, fmt.Errorf("user %s is named twice", upn)
+		}
+		seen[strings.ToLower(upn)] = true
+		out[i] = target.Licence{UPN: upn, Assign: assign, Remove: remove}
 	}
 	return out, nil
 }

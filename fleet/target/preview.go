@@ -125,13 +125,16 @@ func (r *Rollcall) SetAuthority(ctx context.Context, c Change) (p Preview, err e
 	return p, err
 }
 
-// A Licence is all that one user holds after a change of licences.
+// A Licence is what one user holds after a change of licences: all of it, or, with Assign or Remove, that beside what it holds
+// already, so that nobody else's change is lost (HST-070).
 type Licence struct {
-	UPN       string `json:"upn"`
-	Intune    bool   `json:"intune,omitempty"`
-	Basic     bool   `json:"basic,omitempty"`
-	CoManaged bool   `json:"co_managed,omitempty"`
-	Premium   bool   `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	UPN       string   `json:"upn"`
+	Intune    bool     `json:"intune,omitempty"`
+	Basic     bool     `json:"basic,omitempty"`
+	CoManaged bool     `json:"co_managed,omitempty"`
+	Premium   bool     `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	Assign    []string `json:"assign,omitempty"`            // intune, basic, premium or co-managed
+	Remove    []string `json:"remove,omitempty"`
 }
 
 type licences struct {

@@ -218,3 +218,34 @@ func TestAUTH38Readiness(t *testing.T) {
 	}
 	o.call("GET", "/rollcall/v1/authority/readiness?authority=sales", nil, 400)
 }
+
+// TestHST070Assign: what comes and goes is put beside what a user holds, and says one thing of each licence.
+func TestHST070Assign(t *testing.T) {
+	type object = map[string]any
+	o := newBMS(t)
+	ask := func(l object, status int) map[string]any {
+		l["upn"] = "ada@example.org"
+		return o.call("POST", "/rollcall/v1/users/licences", object{"licences": []any{l}}, status)
+	}
+	ask(object{"assign": []string{"premium"}}, 200)
+	ask(object{"assign": []string{"co-managed", "intune"}, "remove": []string{"basic"}}, 200)
+	u, _ := o.core.UserByUPN("ada@example.org")
+	if want := (authority.User{IntuneLicence: true, CoManaged: true, Premium: true}); u.User != want {
+		t.Errorf("she holds %+v, want %+v", u.User, want)
+	}
+	for _, tt := range []struct {
+		l     object
+		field string
+	}{
+		{object{"assign": []string{"premium"}, "remove": []string{"premium"}}, "licences[0].remove"},
+		{object{"assign": []string{"premium"}, "basic": true}, "licences[0]"},
+		{object{"assign": []string{"bogus"}}, "licences[0].assign[0]"},
+	} {
+		if no := ask(tt.l, 400)["error"].(map[string]any); no["field"] != tt.field {
+			t.Errorf("%v: %v, want the field %s", tt.l, no, tt.field)
+		}
+	}
+	if is, _ := o.core.UserByUPN("ada@example.org"); is.User != u.User {
+		t.Errorf("she holds %+v now", is.User)
+	}
+}

@@ -222,56 +222,111 @@ func (h *Handler) answered(ctx context.Context, p *server.Preview, err error) (a
 	return out, nil
 }
 
+// A licence is what one user holds afterwards: all of it, or, with assign or remove, that beside what it holds already.
 type licence struct {
-	UPN       string `json:"upn"`
-	Intune    bool   `json:"intune,omitempty"`
-	Basic     bool   `json:"basic,omitempty"`
-	CoManaged bool   `json:"co_managed,omitempty"`
-	Premium   bool   `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	UPN       string     `json:"upn"`
+	Intune    bool       `json:"intune,omitempty"`
+	Basic     bool       `json:"basic,omitempty"`
+	CoManaged bool       `json:"co_managed,omitempty"`
+	Premium   bool       `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	Assign    []entitles `json:"assign,omitempty"`            // what it holds already stays: nobody else's change is lost (HST-070)
+	Remove    []entitles `json:"remove,omitempty"`
+}
+
+// An entitles is a licence by name: what it is in a user.
+type entitles string
+
+var entitlements = map[entitles]func(u *authority.User) *bool{
+	"intune":     func(u *authority.User) *bool { return &u.IntuneLicence },
+	"basic":      func(u *authority.User) *bool { return &u.BasicLicence },
+	"premium":    func(u *authority.User) *bool { return &u.Premium },
+	"co-managed": func(u *authority.User) *bool { return &u.CoManaged },
+}
+
+func (e *entitles) UnmarshalText(b []byte) error {
+	if entitlements[entitles(b)] == nil {
+		return fmt.Errorf("%q is no licence: want intune, basic, premium or co-managed", b)
+	}
+	*e = entitles(b)
+	return nil
+}
+
+// check refuses what says two things at once.
+func (l *licence) check(at string) error {
+	if len(l.Assign)+len(l.Remove) == 0 {
+		return nil
+	}
+	if l.Intune || l.Basic || l.CoManaged || l.Premium {
+		return wrongValue(at, "says all that the user holds, and assign or remove beside it")
+	}
+	for _, e := range l.Remove {
+		if slices.Contains(l.Assign, e) {
+			return wrongValue(at+".remove", "%s is to be assigned, too", e)
+		}
+	}
+	return nil
+}
+
+// become gives a user these licences.
+func (l *licence) become(u *authority.User) {
+	if len(l.Assign)+len(l.Remove) == 0 {
+		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+		return
+	}
+	for _, e := range l.Assign {
+		*entitlements[e](u) = true
+	}
+	for _, e := range l.Remove {
+		*entitlements[e](u) = false
+	}
 }
 
 type licences struct {
-	Licences []licence `json:"licences"` // all that each of these users holds afterwards
+	Licences []licence `json:"licences"` // each user once
 	Confirm  string    `json:"confirm,omitempty"`
 }
 
-// read returns the licences as the server has them, each user that there is once.
-func (h *Handler) read(in *licences) ([]server.Licence, error) {
+// read returns the users, each that there is once, and what gives each of them its licences.
+func (h *Handler) read(in *licences) (names []string, become func(i int, u *authority.User), err error) {
 	if len(in.Licences) == 0 {
-		return nil, missing("licences")
+		return nil, nil, missing("licences")
 	}
-	out := make([]server.Licence, len(in.Licences))
+	names = make([]string, len(in.Licences))
 	ids := make([]uint64, 0, len(in.Licences))
-	for i, l := range in.Licences {
+	for i := range in.Licences {
+		l := &in.Licences[i]
+		if err := l.check(fmt.Sprintf("licences[%d]", i)); err != nil {
+			return nil, nil, err
+		}
 		if u, ok := h.cfg.Server.UserByUPN(l.UPN); ok {
 			ids = append(ids, uint64(u.ID)<<32|uint64(i))
 		}
-		out[i] = server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+		names[i] = l.UPN
 	}
 	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(a, b) })
 	for i := 1; i < len(ids); i++ {
 		if ids[i]>>32 == ids[i-1]>>32 {
-			return nil, wrongValue(fmt.Sprintf("licences[%d].upn", uint32(ids[i])), "given twice")
+			return nil, nil, wrongValue(fmt.Sprintf("licences[%d].upn", uint32(ids[i])), "given twice")
 		}
 	}
-	return out, nil
+	return names, func(i int, u *authority.User) { in.Licences[i].become(u) }, nil
 }
 
 func (h *Handler) previewLicences(c *call) (any, error) {
-	list, err := h.read(c.body.(*licences))
+	names, become, err := h.read(c.body.(*licences))
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.cfg.Server.PreviewLicences(c.Context(), c.now, list)
+	p, err := h.cfg.Server.PreviewLicencesWith(c.Context(), c.now, names, become)
 	return h.answered(c.Context(), p, err)
 }
 
 func (h *Handler) setLicences(c *call) (any, error) {
 	in := c.body.(*licences)
-	list, err := h.read(in)
+	names, become, err := h.read(in)
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.cfg.Server.SetLicences(c.Context(), c.now, c.who, list, in.Confirm)
+	p, err := h.cfg.Server.SetLicencesWith(c.Context(), c.now, c.who, names, become, in.Confirm)
 	return h.answered(c.Context(), p, err)
 }

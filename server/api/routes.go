@@ -136,7 +136,7 @@ func routes() []route {
 			query: []param{{"upn", "string", "of the user"}}, out: done{}, serve: (*Handler).removeUser,
 		},
 		{
-			method: "POST", path: "/rollcall/v1/users/licences", needs: store.IntuneAdministrator, summary: "say all that users hold; devices move (AUTH-23)",
+			method: "POST", path: "/rollcall/v1/users/licences", needs: store.IntuneAdministrator, summary: "say what users hold: all of it, or what comes and goes; devices move (AUTH-23)",
 			in: body[licences](), out: preview{}, serve: (*Handler).setLicences,
 		},
 		{
