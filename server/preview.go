@@ -160,7 +160,7 @@ func (s *Server) subjects(ctx context.Context, was, is *delivery.World, topic st
 			c.Was, c.Is = was.User(st.User), is.User(st.User)
 			c.CertEnd, c.Contact = st.Identity.NotAfter, st.LastSeen
 			c.OtherTopic = topic != "" && st.Push.Topic != topic
-			c.Leaving = leaving(st)
+			c.Supported, c.Leaving = st.Support, leaving(st)
 			c.Has, c.Failed = c.Has[:0], c.Failed[:0]
 			owner := is.OwnerOf(st)
 			for i := range st.Profiles {

@@ -72,3 +72,32 @@ func TestI10KeptCertificate(t *testing.T) {
 		phones[0].registered(protocol.Intune, 2)
 	})
 }
+
+// TestAUTH18SupportPreviewed: a userless device that support has ordered to move is previewed as one that moves, until it has
+// (I10); held, where the gap does (AUTH-30).
+func TestAUTH18SupportPreviewed(t *testing.T) {
+	x := bms(t)
+	p := x.enrolled(0)
+	x.set(coexistence)
+	now := func(what string, moves, blocked, needsSupport, stranded int) *server.Preview {
+		t.Helper()
+		shown, err := x.PreviewAuthority(x.ctx, x.now, coexistence)
+		x.must(err)
+		x.equal(what+": moves, held, needs support, stranded", []int{shown.WouldMove, shown.WouldMoveBlocked, shown.NeedsSupport, shown.Stranded}, []int{moves, blocked, needsSupport, stranded})
+		return shown
+	}
+	before := now("before", 0, 0, 1, 1)
+	x.must(x.SupportMove(x.ctx, x.now, boss, p.number))
+	ordered := now("ordered in the gap", 1, 1, 0, 0)
+	if ordered.ID == before.ID {
+		t.Error("the order does not change the preview's id")
+	}
+	if d := ordered.Devices[0]; d.To != protocol.Intune || d.Rule != protocol.RuleUserless || d.Pending {
+		t.Errorf("%+v", d)
+	}
+	x.renew()
+	now("ordered", 1, 0, 0, 0)
+	p.drain()
+	p.registered(protocol.Intune, 2)
+	now("moved", 0, 0, 0, 0)
+}

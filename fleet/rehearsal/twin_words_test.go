@@ -41,21 +41,22 @@ func (w *twin) words(u *unit, changed bool) words {
 	expired := u.ends <= w.clock
 	say(pending, user && to != u.registered)
 	say(stale, user && to == u.registered && (changed || u.epoch < w.epoch))
-	say(blocked, is&(pending|stale) != 0 && w.held(u))
+	ordered := !user && u.support && w.next(u) != u.registered // by support: it moves, though no userless device is pending
+	say(blocked, (is&(pending|stale) != 0 || ordered) && w.held(u))
 	say(mustEnrol, expired || u.revoked)
 	would := is&pending != 0
 	if !user { // had it an entitled user
 		elsewhere, _ := manages(w.tenant, "entitled", u.registered, u.apart())
 		would = elsewhere != "nobody" && elsewhere != u.registered
 	}
-	say(stranded, w.unheard(u) || would && (expired || u.revoked || !user))
-	say(needsSupport, would && !user && !expired && !u.revoked && !w.unheard(u))
+	say(stranded, w.unheard(u) || would && (expired || u.revoked || !user && !u.support))
+	say(needsSupport, would && !user && !u.support && !expired && !u.revoked && !w.unheard(u))
 	if user {
 		mail, class := strings.Contains(w.people[u.owner].plans, "M"), w.class(u)
 		say(unlicensed, to == "office365" && !mail && class != "entitled" || to == "intune" && (class == "basic" || class == "none") && !u.client())
 	}
 	say(leaving, u.isLeaving())
-	say(moves, is&pending != 0 && is&(stranded|leaving) == 0)
+	say(moves, (is&pending != 0 || ordered) && is&(stranded|leaving) == 0)
 	say(movesBlocked, is&(moves|blocked) == moves|blocked)
 	return is
 }
@@ -198,7 +199,8 @@ func (w *twin) foretell(to string) (text string, counts map[string]int) {
 				counts[wordNames[k]]++
 			}
 		}
-		who, rule := w.target(u)
+		_, rule := w.target(u)
+		who := w.next(u)
 		lately := w.clock.Sub(u.seen) <= 90*day
 		if is&moves != 0 && lately {
 			counts["would move, reachable"]++

@@ -36,6 +36,7 @@ type Subject struct {
 	Revoked    bool          // its identity was
 	OtherTopic bool          // its pushes have another topic than the push certificate after the change (AUTH-32)
 	Away       bool          // off line beyond the horizon
+	Supported  bool          // support has ordered it, a userless one, to move (AUTH-18)
 	Leaving    bool          // a retire, wipe or delete is pending (AUTH-53)
 	Contact    protocol.Time // the latest; 0: not known
 
@@ -112,7 +113,7 @@ var anybody = User{IntuneLicence: true, BasicLicence: true}
 // Judge says what is true of c's device right after the change. It does not allocate.
 func (s *Scene) Judge(c *Subject) Judgement {
 	j := Judgement{
-		Before: Resolve(s.Before, c.Was, c.Device), After: Resolve(s.After, c.Is, c.Device),
+		Before: c.resolve(&s.Before, c.Was), After: c.resolve(&s.After, c.Is),
 		Leaving:   c.Leaving,
 		Reachable: c.Contact == 0 || s.Now.Sub(c.Contact) <= silent,
 	}
@@ -120,7 +121,8 @@ func (s *Scene) Judge(c *Subject) Judgement {
 	j.MustEnrol = expired || c.Revoked
 	j.Pending = c.Is != nil && j.After.Authority != protocol.Unknown && j.After.Authority != c.Registered
 	j.Stale = c.Is != nil && j.After.Authority == c.Registered && c.Epoch < s.After.Epoch
-	if j.Pending || j.Stale {
+	ordered := c.Is == nil && c.Supported && s.elsewhere(c) // never pending, in the Words, and it moves
+	if j.Pending || j.Stale || ordered {
 		j.Blocked = s.Push.held(s.Now, c.Platform)
 	}
 	topic := c.Platform.Apple() && (c.OtherTopic || s.Push.lost(s.Now))
@@ -131,7 +133,7 @@ func (s *Scene) Judge(c *Subject) Judgement {
 	switch {
 	case c.Leaving:
 		j.Fate = Goes
-	case j.Pending && j.Stranded == NotStranded:
+	case (j.Pending || ordered) && j.Stranded == NotStranded:
 		j.Fate = Moves
 	case j.Stranded != NotStranded:
 		j.Fate = Strands
@@ -142,6 +144,16 @@ func (s *Scene) Judge(c *Subject) Judgement {
 		s.loses(c, &j)
 	}
 	return j
+}
+
+// resolve says who should manage c's device. Support has a userless one managed like a user's (AUTH-18).
+func (c *Subject) resolve(t *Tenant, u *User) Resolution {
+	if u == nil && c.Supported {
+		if to := Resolve(*t, &anybody, c.Device).Authority; to != protocol.Unknown {
+			return Resolution{Authority: to, Rule: protocol.RuleUserless}
+		}
+	}
+	return Resolve(*t, u, c.Device)
 }
 
 // elsewhere tells whether a user's device, in coexistence an entitled user's, would resolve otherwise than c's userless one
@@ -159,7 +171,7 @@ func (c *Subject) stranded(expired, topic bool) Reason {
 		return Revoked
 	case topic:
 		return TopicChanged
-	case c.Is == nil:
+	case c.Is == nil && !c.Supported:
 		return Userless
 	case c.Away:
 		return Offline

@@ -33,8 +33,10 @@ func of(p protocol.Platform, registered protocol.Authority, u *authority.User) a
 	return authority.Subject{Device: authority.Device{Platform: p, Registered: registered}, Number: 1, Owner: 1, Was: u, Is: u, Epoch: 1, CertEnd: now.Add(300 * day), Contact: now}
 }
 
-func with(c authority.Subject, change func(*authority.Subject)) authority.Subject {
-	change(&c)
+func with(c authority.Subject, changes ...func(*authority.Subject)) authority.Subject {
+	for _, change := range changes {
+		change(&c)
+	}
 	return c
 }
 
@@ -43,6 +45,7 @@ func TestJudge(t *testing.T) {
 	phone := func(u *authority.User) authority.Subject { return of(protocol.IOS, o365, u) }
 	pc := func(u *authority.User) authority.Subject { return of(protocol.Windows, o365, u) }
 	expired := func(c *authority.Subject) { c.CertEnd = now - 1 }
+	supported := func(c *authority.Subject) { c.Supported = true }
 	topic := func(c *authority.Subject) { c.OtherTopic = true }
 	ended := adding
 	ended.Push = authority.Push{Ends: now}
@@ -67,6 +70,10 @@ func TestJudge(t *testing.T) {
 		{"AUTH-21 stale, intune to sccm", hybrid, of(protocol.Android, in, entitled), "AUTH-12", authority.Judgement{Stale: true, Fate: authority.Stays}},
 		{"AUTH-17 unlicensed", adding, pc(none), "AUTH-17", authority.Judgement{Stale: true, Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}}},
 		{"AUTH-18 needs support", adding, pc(nil), "AUTH-18", authority.Judgement{Stranded: authority.Userless, NeedsSupport: true, Fate: authority.Strands}},
+		{"AUTH-18 ordered by support", adding, with(pc(nil), supported), "AUTH-18", authority.Judgement{Fate: authority.Moves}},
+		{"AUTH-18 ordered, and held", adding, with(of(protocol.IPadOS, o365, nil), supported), "AUTH-18", authority.Judgement{Blocked: "AUTH-30", Fate: authority.Moves}},
+		{"AUTH-18 ordered, and expired", adding, with(pc(nil), supported, expired), "AUTH-18", authority.Judgement{Stranded: authority.Expired, MustEnrol: true, Fate: authority.Strands}},
+		{"AUTH-18 ordered, and nowhere to go", settled, with(of(protocol.IPadOS, in, nil), supported), "AUTH-18", authority.Judgement{Fate: authority.Stays}},
 		{"AUTH-18 where it should be", settled, of(protocol.IPadOS, in, nil), "AUTH-18", authority.Judgement{Fate: authority.Stays}},
 		{"AUTH-18 a userless Mac is never BMS's", back, of(protocol.MacOS, in, nil), "AUTH-18", authority.Judgement{Fate: authority.Stays}},
 		{"AUTH-18 left behind by force", back, of(protocol.IPadOS, in, nil), "AUTH-18", authority.Judgement{Stranded: authority.Userless, NeedsSupport: true, Fate: authority.Strands}},
@@ -99,6 +106,7 @@ func TestJudge(t *testing.T) {
 			c.Has, c.Assigned = []authority.Profile{{Name: "pin", Family: protocol.Configuration, Authority: o365}}, true
 		}), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves, Unprotected: true}},
 		{"silent over 90 days", adding, with(pc(entitled), func(c *authority.Subject) { c.Contact = now.Add(-90*day - time.Second) }), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves}},
+		{"silent for 90 days", adding, with(pc(entitled), func(c *authority.Subject) { c.Contact = now.Add(-90 * day) }), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves}},
 		{"contact not known", adding, with(pc(entitled), func(c *authority.Subject) { c.Contact = 0 }), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,7 +22,7 @@ type Preview struct {
 
 	Enrolled, Pending, Stale, Blocked, Stranded, NeedsSupport, MustEnrol, Unlicensed, Leaving int
 
-	WouldMove          int // pending, not stranded, not leaving
+	WouldMove          int // pending, not stranded, not leaving; and those that support has ordered to (AUTH-18)
 	WouldMoveReachable int // of these, in contact within 90 days
 	WouldMoveBlocked   int // of these, held by the push certificate
 	ReachableBlocked   int // of these, both
