@@ -62,7 +62,7 @@ func merge[T any](have, add []T, compare func(a, b *T) int) []T {
 	if len(add) == 0 {
 		return have
 	}
-	out := slices.Clone(have)
+	out := append(make([]T, 0, len(have)+len(add)), have...)
 	for i := range add {
 		k := len(out) // mostly it is after all of them
 		if k > 0 && compare(&out[k-1], &add[i]) >= 0 {
