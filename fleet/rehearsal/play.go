@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -48,10 +49,10 @@ func Play(ctx context.Context, c Config) (*Played, error) {
 		return nil, err
 	}
 	err = p.story(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
 		return nil, err
 	}
-	return p.played(ctx.Err() != nil)
+	return p.played(err != nil)
 }
 
 // A player plays one story: it coordinates the partitions, and does on all of them at the same moment what the plan does to the
@@ -154,8 +155,10 @@ func (p *player) size() int {
 	return p.cfg.Partition
 }
 
-// each does something in all partitions, by the workers. The error is that of the partition with the lowest number.
+// each does something in all partitions, by the workers, and whole even if ctx ends meanwhile: a story stops between two windows,
+// at one moment for all. The error is that of the partition with the lowest number.
 func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context) error) error {
+	ctx = context.WithoutCancel(ctx)
 	workers := p.cfg.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -224,7 +227,7 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err := p.each(ctx, func(k *part, ctx context.Context) error { return k.run(ctx, to-1) })
+	err := p.each(ctx, func(k *part, _ context.Context) error { return k.run(to - 1) })
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,13 @@
 package rehearsal
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"hash"
+	"io"
 	"slices"
 	"time"
 
@@ -59,18 +59,16 @@ func (l *logged) compare(m *logged) int {
 
 // A logWriter puts the lines of all partitions in order, and sums them.
 type logWriter struct {
-	out   *bufio.Writer // nil: nobody wants them
+	out   io.Writer // nil: nobody wants them
 	sum   hash.Hash
+	text  []byte // put in order, and not yet written
 	lines uint64
 	whole []logged // of the tenant, since the last window
 	enc   lineEncoder
 }
 
 func newLogWriter(c *Config, p *player) (*logWriter, error) {
-	w := &logWriter{sum: sha256.New()}
-	if c.Log != nil {
-		w.out = bufio.NewWriterSize(c.Log, 1<<20)
-	}
+	w := &logWriter{sum: sha256.New(), out: c.Log}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -86,11 +84,19 @@ func newLogWriter(c *Config, p *player) (*logWriter, error) {
 
 func (w *logWriter) write(text []byte) error {
 	w.lines++
-	w.sum.Write(text)
-	if w.out == nil {
+	if w.text = append(w.text, text...); len(w.text) < textChunk {
 		return nil
 	}
-	_, err := w.out.Write(text)
+	return w.flush()
+}
+
+// flush sums and writes what was put in order.
+func (w *logWriter) flush() (err error) {
+	w.sum.Write(w.text)
+	if w.out != nil {
+		_, err = w.out.Write(w.text)
+	}
+	w.text = w.text[:0]
 	return err
 }
 
@@ -110,19 +116,16 @@ func (w *logWriter) take(parts []*part) error {
 	if len(w.whole) > 0 {
 		all = append(all, w.whole)
 	}
+	slices.SortFunc(all, func(a, b []logged) int { return a[0].compare(&b[0]) })
 	for len(all) > 0 {
-		least := 0
-		for i := 1; i < len(all); i++ {
-			if all[i][0].compare(&all[least][0]) < 0 {
-				least = i
-			}
-		}
-		if err := w.write(all[least][0].text); err != nil {
+		if err := w.write(all[0][0].text); err != nil {
 			return err
 		}
-		if all[least] = all[least][1:]; len(all[least]) == 0 {
-			all = slices.Delete(all, least, least+1)
+		if all[0] = all[0][1:]; len(all[0]) == 0 {
+			all[0] = all[len(all)-1]
+			all = all[:len(all)-1]
 		}
+		sink(all)
 	}
 	for _, k := range parts {
 		if k.text = k.text[:0]; cap(k.lines) > fewLines { // most windows leave it empty
@@ -134,11 +137,26 @@ func (w *logWriter) take(parts []*part) error {
 	return nil
 }
 
+// sink puts the first of all where it belongs: all is a heap by its first lines.
+func sink(all [][]logged) {
+	for i := 0; ; {
+		least := i
+		for _, child := range [...]int{2*i + 1, 2*i + 2} {
+			if child < len(all) && all[child][0].compare(&all[least][0]) < 0 {
+				least = child
+			}
+		}
+		if least == i {
+			return
+		}
+		all[i], all[least] = all[least], all[i]
+		i = least
+	}
+}
+
 // close ends the log and returns its sum.
 func (w *logWriter) close() (sum string, err error) {
-	if w.out != nil {
-		err = w.out.Flush()
-	}
+	err = w.flush()
 	return hex.EncodeToString(w.sum.Sum(nil)), err
 }
 

@@ -162,10 +162,7 @@ var ways = map[population.Enrolment]authority.Way{
 }
 
 // run plays the partition up to a moment and what happens in it.
-func (k *part) run(ctx context.Context, to protocol.Time) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+func (k *part) run(to protocol.Time) error {
 	for {
 		m, any := k.next()
 		if !any || m.at > to {
