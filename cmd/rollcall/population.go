@@ -50,7 +50,7 @@ func (f *populationFlags) register(cmd *cobra.Command) {
 func (f *populationFlags) registerReading(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.asOf, "as-of", "", "export: the `MOMENT` it describes, RFC 3339 (default: what it says, else its latest contact)")
-	flags.StringVar(&f.licenceDefault, "licence-default", "", "export: `CLASS` of users that it does not show: basic, intune or none (default basic)")
+	flags.StringVar(&f.licenceDefault, "licence-default", "", "export: `CLASS` of users that it does not show: basic, intune or none (default basic; intune under coexistence for those with a device there, where no file is about users)")
 	flags.BoolVar(&f.coexistence, "coexistence", false, "export: Intune has been added to a BMS tenant; =false: it has not")
 	flags.StringVar(&f.authority, "authority", "", "export: the tenant's `AUTHORITY`: intune, sccm or office365")
 	flags.StringSliceVar(&f.bmsAgent, "bms-agent", nil, "export: management `AGENT`s that mean BMS")

@@ -82,10 +82,19 @@ func TestPreviewSamples(t *testing.T) {
 		},
 		{"coexistence", coexistence, settled, next},
 		{"coexistence, CSV", table, settled, next},
+		{ // who has a device under Intune is entitled; of the others, whose licences nobody says, one has a co-managed PC
+			"coexistence, CSV alone", filepath.Join(coexistence, "DevicesWithInventory.csv"),
+			counts{Total: 60, Enrolled: 60, Pending: 1, MustEnrol: 3},
+			preview{WouldMove: 1, Reachable: 1, WouldStay: 58, Leaving: 1, Doubts: 1},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			runPreview(t, &out, "--json", "--export", tt.export)
+			args := []string{"--json", "--export", tt.export}
+			if filepath.Ext(tt.export) != "" {
+				args = append(args, "--coexistence")
+			}
+			runPreview(t, &out, args...)
 			var got struct {
 				Devices counts  `json:"devices"`
 				Preview preview `json:"preview"`

@@ -127,7 +127,11 @@ func (im *importer) coexisting() {
 // unknowns notes what the tables of licences and labels do not know, and the absence of users.
 func (im *importer) unknowns(files *export) {
 	if !im.usersRead && len(im.pop.Users) > 0 {
-		im.doubt(NoUsers, -1, fmt.Sprintf("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback)), "what their licences say")
+		text := fmt.Sprintf("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback))
+		if n := im.underIntune(); n > 0 {
+			text = fmt.Sprintf("no file about users; %d, who have a device under Intune, are taken as %s, and the other %d as %s", n, className(IntuneLicence), len(im.pop.Users)-n, className(im.fallback))
+		}
+		im.doubt(NoUsers, -1, text, "what their licences say")
 	}
 	about := func(kind DoubtKind, text, other string) {
 		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Owner: Nobody, Text: text, Other: other})
@@ -141,6 +145,28 @@ func (im *importer) unknowns(files *export) {
 	if len(files.unused) > 0 {
 		im.assume("other files", "not needed")
 	}
+}
+
+// underIntune takes users as entitled to Intune who have a device there beside Basic Mobility and Security, unless the class of
+// users was given: under coexistence nothing but a licence brings a device to Intune (AUTH-14), co-management apart (AUTH-15). It
+// returns how many they are.
+func (im *importer) underIntune() (n int) {
+	p := im.pop
+	if im.o.LicenceDefault != "" || p.Tenant.Authority != protocol.Office365 || !p.Tenant.Coexistence {
+		return 0
+	}
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		if d.Userless() || d.Registered != protocol.Intune || d.Has(CoManaged) || p.Users[d.User].Licence&IntuneLicence != 0 {
+			continue
+		}
+		n++
+		p.Users[d.User].Licence |= IntuneLicence
+		if p.Later != nil && p.Later[d.User].Assumed {
+			p.Later[d.User].Licence = p.Users[d.User].Licence
+		}
+	}
+	return n
 }
 
 // assumptions lists what this kind of export never says.

@@ -1,6 +1,7 @@
 package population
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -10,8 +11,12 @@ import (
 	"rollcall/fleet/plan"
 )
 
+// strangersNamed is how many users are named whom only the file of licences names; more are counted.
+const strangersNamed = 10
+
 // later reads the licences that users will have after a change: a CSV of the admin centre, or users.json. Whom the file
-// does not name keeps what the export says; whom the export does not name has no device, and is counted.
+// does not name keeps what the export says; whom the export does not name has no device, or is misspelt, and is named. A user
+// who is there twice with different licences is a bad row: neither of the two is known to be the one that is meant.
 func (im *importer) later(file string) error {
 	if file == "" {
 		return nil
@@ -27,15 +32,25 @@ func (im *importer) later(file string) error {
 	p.Later = slices.Clone(p.Users)
 	present := im.cat.unknown
 	im.cat.unknown = map[string]int{}
-	strangers := 0
-	set := func(id, upn string, u User) {
+	var strangers []string
+	others := 0
+	lines := map[int32]int{} // of the users so far
+	set := func(id, upn string, u User, line int) string {
 		n, ok := im.userOf(id, known(upn))
+		first, twice := lines[n]
 		switch {
+		case !ok && len(strangers) == strangersNamed:
+			others++
 		case !ok:
-			strangers++
-		case !u.Assumed:
+			strangers = append(strangers, im.tokens.upn(cmp.Or(upn, id)))
+		case u.Assumed:
+		case twice && p.Later[n].Licence != u.Licence:
+			return fmt.Sprintf("%s has other licences in line %d already", im.tokens.upn(cmp.Or(upn, id)), first)
+		default:
+			lines[n] = line
 			p.Later[n].Licence, p.Later[n].PlanOff, p.Later[n].Assumed = u.Licence, u.PlanOff, false
 		}
+		return ""
 	}
 	in := input{fsys, only, file}
 	switch strings.ToLower(path.Ext(only)) {
@@ -45,8 +60,12 @@ func (im *importer) later(file string) error {
 		err = im.userTables([]input{in}, set)
 	}
 	maps.Copy(im.cat.unknown, present) // a product is told once
-	if strangers > 0 {
-		im.assumed[[2]string{"users whom only the file of licences names", fmt.Sprintf("%d users without a device", strangers)}] = 0
+	if len(strangers) > 0 {
+		text := "without a device, or misspelt: " + strings.Join(strangers, ", ")
+		if others > 0 {
+			text += fmt.Sprintf(" and %d more", others)
+		}
+		im.assumed[[2]string{"users whom only the file of licences names", text}] = 0
 	}
 	return err
 }

@@ -7,6 +7,32 @@ import (
 	"testing"
 )
 
+// TestLaterNames: whom the file of licences names twice, or alone, is told by name and line.
+func TestLaterNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "after.csv")
+	read := func(rows string) (*Population, error) {
+		must(t, os.WriteFile(path, []byte("UserPrincipalName,Licenses\n"+rows), 0o600))
+		return Import(Options{Path: filepath.Join("testdata", "bms-only"), KeepNames: true, LicenceFile: path})
+	}
+	_, err := read("user01@example.com,Intune\nuser02@example.com,Intune\nUSER01@example.com,Microsoft 365 Business Basic\n")
+	if err == nil || !strings.Contains(err.Error(), path+":4") || !strings.Contains(err.Error(), "USER01@example.com has other licences in line 2 already") {
+		t.Errorf("%v does not name both lines", err)
+	}
+	p, err := read("user01@example.com,Intune\nuser01@example.com,Intune\nuser1@example.com,Intune\n" + strings.Repeat("more@example.com,Intune\n", 12))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := ""
+	for _, a := range p.Assumed {
+		if a.What == "users whom only the file of licences names" {
+			told = a.Assumed
+		}
+	}
+	if !strings.HasPrefix(told, "without a device, or misspelt: user1@example.com, more@") || !strings.HasSuffix(told, " and 3 more") {
+		t.Errorf("strangers: %q", told)
+	}
+}
+
 func TestLater(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

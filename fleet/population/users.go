@@ -34,23 +34,32 @@ func (im *importer) allUsers(files *export) error {
 	return nil
 }
 
-func (im *importer) add(id, upn string, u User) { im.addUser(id, upn, u) }
+// A taker takes a user from a line of a file, or says why it does not.
+type taker func(id, upn string, u User, line int) (complaint string)
 
-// userTables reads CSVs of users, each user by add.
-func (im *importer) userTables(files []input, add func(id, upn string, u User)) error {
+func (im *importer) add(id, upn string, u User, _ int) string {
+	im.addUser(id, upn, u)
+	return ""
+}
+
+// userTables reads CSVs of users, each user by take.
+func (im *importer) userTables(files []input, take taker) error {
 	return im.tables(files, userColumns, im.tell, func(l *line) *plan.Error {
 		upn := known(l.cell("upn"))
 		if upn == "" {
 			return l.error("upn", "want a user principal name")
 		}
-		add("", upn, User{Licence: im.cat.named(l.cell("licences"))})
+		e := l.error("upn", "")
+		if e.Message = take("", upn, User{Licence: im.cat.named(l.cell("licences"))}, e.Line); e.Message != "" {
+			return e
+		}
 		return nil
 	})
 }
 
-// userFile reads one file of users, each by add. A bad row is told like one of a device, but is no record of the
+// userFile reads one file of users, each by take. A bad row is told like one of a device, but is no record of the
 // population.
-func (im *importer) userFile(f input, add func(id, upn string, u User)) error {
+func (im *importer) userFile(f input, take taker) error {
 	r, err := f.text()
 	if err != nil {
 		return err
@@ -71,7 +80,9 @@ func (im *importer) userFile(f input, add func(id, upn string, u User)) error {
 		}
 		u.Disabled = row.Enabled != nil && !bool(*row.Enabled)
 		u.NoLocation = string(row.Location) == "null" || string(row.Location) == `""`
-		add(known(string(row.ID)), string(row.UPN), u)
+		if no := take(known(string(row.ID)), string(row.UPN), u, at.line); no != "" {
+			return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Field: "userPrincipalName", Message: no})
+		}
 		return nil
 	}, func(at place, err error) error {
 		return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
