@@ -96,8 +96,12 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 	if err := f.write(cmd, p, named, tokens, result); err != nil {
 		return err
 	}
+	verdict := result.Err()
+	if p.Refused != nil {
+		verdict = &shown{p.Refused} // with its rule
+	}
 	if f.csv == "-" {
-		return result.Err()
+		return verdict
 	}
 	if asJSON(cmd) {
 		err = report.WriteJSON(cmd.OutOrStdout(), result)
@@ -105,7 +109,10 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 		out, color := screenOf(cmd.OutOrStdout())
 		err = report.Brief(out, result, p.Story(named), color)
 	}
-	return errors.Join(result.Err(), err)
+	if err != nil {
+		return errors.Join(verdict, err)
+	}
+	return verdict
 }
 
 // read reads the export with names, for the terminal and the list to act on, and with tokens, for what is meant to be passed

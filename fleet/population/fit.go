@@ -198,7 +198,7 @@ func (f *fitter) users() {
 	pop.Licences = plan.Licences{None: parts[0], Basic: parts[1], Intune: parts[2]}
 	f.read("population.licences", "of %d users with a device", owners)
 	if assumed > 0 {
-		f.assume("population.licences", "users of devices whom the export does not name: %d; they count by --licence-default", assumed)
+		f.assume("population.licences", "users of devices whom the export does not name: %d; they count by --licence-default, or by a device under Intune", assumed)
 	}
 	f.assume("population", "the export shows no groups; name yours by groups: {sales: 30, field: 70}, and licences and profiles can be given to them")
 }
