@@ -121,7 +121,9 @@ func (r Request) key() uint64 { return uint64(r.hour)<<32 | uint64(r.sends) }
 
 // Reset, Busy and Dropped tell whether request r of device i meets that fault, of which share is struck.
 func (d Draws) Reset(i int, r Request, share plan.Share) bool { return d.struck(i, forReset, r, share) }
-func (d Draws) Busy(i int, r Request, share plan.Share) bool  { return d.struck(i, forBusy, r, share) }
+
+func (d Draws) Busy(i int, r Request, share plan.Share) bool { return d.struck(i, forBusy, r, share) }
+
 func (d Draws) Dropped(i int, r Request, share plan.Share) bool {
 	return d.struck(i, forDrop, r, share)
 }
