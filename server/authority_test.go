@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -921,29 +920,21 @@ func TestAUTH05Needed(t *testing.T) {
 	x.must(x.PutSerials(x.ctx, x.now, []store.Serial{{Serial: "C1"}}))
 }
 
-// TestAUTH34CSR: a certificate for the key of a request needs no key of its own.
-func TestAUTH34CSR(t *testing.T) {
-	x := newTenant(t)
-	csr, err := x.PushCSR(x.ctx, x.now, boss, protocol.Intune)
+func (x *tenant) csr(slot protocol.Authority) []byte {
+	x.Helper()
+	csr, err := x.PushCSR(x.ctx, x.now, boss, slot)
 	x.must(err)
+	return csr
+}
+
+// signed is what the portal makes of a certificate request, without a key, and when it ends.
+func (x *tenant) signed(csr []byte, life time.Duration) (cert []byte, until protocol.Time) {
+	x.Helper()
 	block, _ := pem.Decode(csr)
 	request, err := x509.ParseCertificateRequest(block.Bytes)
 	x.must(err)
 	x.must(request.CheckSignature())
-	_, err = x.PushCSR(x.ctx, x.now, server.Actor{Role: store.Helpdesk}, protocol.Intune)
-	x.refused(err, protocol.RuleRoles)
-	other := x.pem(topic, 400*day)
-	cut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
-	if cut < 0 {
-		cut = bytes.Index(other, []byte("-----BEGIN EC PRIVATE KEY"))
-	}
-	if _, err := x.UploadPush(x.ctx, x.now, other[:cut], "", "", false, 0); !errors.Is(err, certs.ErrKeyMismatch) && err == nil {
-		t.Errorf("a certificate for another key: %v", err)
-	}
-
-	// What the portal makes of the request is taken without a key, and wake-ups go out with it, after a restart too.
-	p := x.enrolled(1)
-	model, err := certs.ReadPush(other, "")
+	model, err := certs.ReadPush(x.pem(topic, life), "")
 	x.must(err)
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	x.must(err)
@@ -954,9 +945,53 @@ func TestAUTH34CSR(t *testing.T) {
 	issuer := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the portal"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, request.PublicKey, signer)
 	x.must(err)
-	up, err := x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "portal@example.org", false, 0)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), protocol.At(template.NotAfter)
+}
+
+// TestAUTH30PreparedCSR: the certificate that a change waits for can be asked for before the change, and is taken after it;
+// without a key that fits the refusal says what to do.
+func TestAUTH30PreparedCSR(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	p.drain()
+	bare, _ := x.signed(x.csr(protocol.Intune), 500*day)
+	csr := x.csr(protocol.Intune) // the one before is forgotten
+	x.set(sccm)
+	x.csr(protocol.SCCM) // one for the slot in force is in nobody's way
+	_, err := x.UploadPush(x.ctx, x.now, bare, "", "", false, 0)
+	x.refused(err, protocol.RuleUpload)
+	if err == nil || !strings.Contains(err.Error(), "without its private key") {
+		t.Errorf("%v", err)
+	}
+	x.equal("gap", x.Content().Campaign.Gap != 0, true)
+	prepared, _ := x.signed(csr, 500*day)
+	x.must(second(x.UploadPush(x.ctx, x.now, prepared, "", "", false, 0)))
+	if cert, _ := x.PushStatus(x.now); cert.Slot != protocol.SCCM || x.Content().Campaign.Gap != 0 {
+		t.Errorf("certificate of %s, gap since %s", cert.Slot, x.Content().Campaign.Gap)
+	}
+	p.drain()
+	p.registered(protocol.Intune, 2)
+}
+
+// TestAUTH34CSR: a certificate for the key of a request needs no key of its own.
+func TestAUTH34CSR(t *testing.T) {
+	x := newTenant(t)
+	csr := x.csr(protocol.Intune)
+	_, err := x.PushCSR(x.ctx, x.now, server.Actor{Role: store.Helpdesk}, protocol.Intune)
+	x.refused(err, protocol.RuleRoles)
+	other := x.pem(topic, 400*day)
+	cut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
+	if cut < 0 {
+		cut = bytes.Index(other, []byte("-----BEGIN EC PRIVATE KEY"))
+	}
+	x.refused(second(x.UploadPush(x.ctx, x.now, other[:cut], "", "", false, 0)), protocol.RuleUpload) // it is for another key
+
+	// What the portal makes of the request is taken without a key, and wake-ups go out with it, after a restart too.
+	p := x.enrolled(1)
+	signed, until := x.signed(csr, 400*day)
+	up, err := x.UploadPush(x.ctx, x.now, signed, "", "portal@example.org", false, 0)
 	x.must(err)
-	if cert, _ := x.PushStatus(x.now); up.OtherTopic || cert.Topic != topic || cert.AppleID != "portal@example.org" || cert.NotAfter != protocol.At(template.NotAfter) {
+	if cert, _ := x.PushStatus(x.now); up.OtherTopic || cert.Topic != topic || cert.AppleID != "portal@example.org" || cert.NotAfter != until {
 		t.Errorf("%+v, %+v", up, cert)
 	}
 	x.reopen()

@@ -20,8 +20,8 @@ const pushKeyBits = 2048
 func pendingKey(slot protocol.Authority) string { return "push key " + slot.String() }
 
 // PushCSR makes a key for the push certificate of an authority's slot and returns a certificate request for it, PEM. The
-// key stays in the store until UploadPush brings a certificate for it, without a key of its own; asking again makes another
-// one, and the one before is forgotten. Needs the consent for Apple's push certificate (AUTH-05).
+// key stays in the store until UploadPush brings a certificate for it, without a key of its own and whatever the authority is by
+// then; asking again for the same slot makes another one, and the one before is forgotten. Needs the consent for Apple's push certificate (AUTH-05).
 func (s *Server) PushCSR(ctx context.Context, now protocol.Time, who Actor, slot protocol.Authority) (csr []byte, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()

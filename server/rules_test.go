@@ -2,17 +2,9 @@ package server_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
-	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -142,24 +134,10 @@ func TestAUTH29Enrolled(t *testing.T) {
 // TestAUTH34EachSlot: the key of a request is that of the slot which the request was for.
 func TestAUTH34EachSlot(t *testing.T) {
 	x := bms(t)
-	csr, err := x.PushCSR(x.ctx, x.now, boss, protocol.Office365)
-	x.must(err)
-	block, _ := pem.Decode(csr)
-	request, err := x509.ParseCertificateRequest(block.Bytes)
-	x.must(err)
-	model, err := certs.ReadPush(x.pem(topic, 400*day), "")
-	x.must(err)
-	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	x.must(err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(7), RawSubject: model.Certificate.RawSubject, NotBefore: model.Certificate.NotBefore, NotAfter: model.Certificate.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the portal"}}, request.PublicKey, signer)
-	x.must(err)
-	_, err = x.UploadPush(x.ctx, x.now, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "", "", false, 0)
-	x.must(err)
+	signed, _ := x.signed(x.csr(protocol.Office365), 400*day)
+	x.must(second(x.UploadPush(x.ctx, x.now, signed, "", "", false, 0)))
 	cert, _ := x.PushStatus(x.now)
-	if in, _ := pem.Decode(cert.Certificate); cert.Slot != protocol.Office365 || !bytes.Equal(in.Bytes, der) {
+	if cert.Slot != protocol.Office365 || !bytes.Equal(cert.Certificate, signed) {
 		t.Errorf("in use: %+v", cert)
 	}
 }

@@ -152,14 +152,25 @@ func (s *Server) planPush(ctx context.Context, now protocol.Time, before, after 
 	return s.shown(s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked}))
 }
 
-// readPush reads an upload: a certificate with its key, or one for a key that PushCSR made.
+// readPush reads an upload: a certificate with its key, or one for a key that PushCSR made, whichever slot that was asked for: a
+// request may be made before the change of authority that needs the certificate (AUTH-30).
 func (s *Server) readPush(data []byte, password string) (*certs.Push, error) {
-	content := s.Content()
-	if key := content.Secrets[pendingKey(content.Tenant.Slot())]; key != nil && bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) &&
-		!bytes.Contains(data, []byte("PRIVATE KEY-----")) {
-		data = append(append(bytes.Clone(data), '\n'), key...)
+	if !bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) || bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		return certs.ReadPush(data, password)
 	}
-	return certs.ReadPush(data, password)
+	content := s.Content()
+	for _, slot := range [...]protocol.Authority{protocol.Intune, protocol.SCCM, protocol.Office365} {
+		key := content.Secrets[pendingKey(slot)]
+		if key == nil {
+			continue
+		}
+		read, err := certs.ReadPush(append(append(bytes.Clone(data), '\n'), key...), password)
+		if !errors.Is(err, certs.ErrKeyMismatch) {
+			return read, err
+		}
+	}
+	return nil, refuse(protocol.RuleUpload, "the certificate comes without its private key, and is for none that the latest certificate requests of this server were made with: "+
+		"add the key to the file, or make a request (rollcall apns csr) and upload the certificate for that one")
 }
 
 // usePushCertificate tells who sends wake-ups under which certificate.

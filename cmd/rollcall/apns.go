@@ -105,7 +105,8 @@ func apnsCSRCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "csr", Short: "Make a key in the server and a certificate request to take to the push certificates portal", Args: noArgs,
 		Long: `Make a key for the push certificate of the authority in force, and a certificate request for it. The key stays in the server
-until rollcall apns upload brings the certificate. A renewal uses the Apple ID of the first certificate (rollcall apns
+until rollcall apns upload brings the certificate, also where the authority has been changed by then: made before a change, the
+renewed certificate is at hand for the gap that the change opens (AUTH-30). A renewal uses the Apple ID of the first certificate (rollcall apns
 status), else all devices must enrol again (AUTH-32). Needs the consent appleMDMPushCertificate (AUTH-05).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
