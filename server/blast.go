@@ -49,6 +49,7 @@ func (s *Server) spend(ctx context.Context, now protocol.Time, n int, what strin
 	if most == 0 {
 		most = blastDefault
 	}
+	b.settle(now)
 	b.done = slices.DeleteFunc(b.done, func(x blast) bool { return now.Sub(x.at) >= blastHour })
 	used := 0
 	for _, x := range b.done {
@@ -62,6 +63,35 @@ func (s *Server) spend(ctx context.Context, now protocol.Time, n int, what strin
 		return err
 	}
 	b.done = append(b.done, blast{now, n})
+	return nil
+}
+
+// settle moves what was done at moments that are still to come, for the clock was set back since and nobody saw it: the latest of
+// it counts as done just now, so that an hour later the limit is free again (HST-110).
+func (b *blasts) settle(now protocol.Time) {
+	var ahead time.Duration
+	for _, x := range b.done {
+		ahead = max(ahead, x.at.Sub(now))
+	}
+	for i := range b.done {
+		if x := &b.done[i]; x.at > now {
+			x.at = x.at.Add(-ahead)
+		}
+	}
+}
+
+// setBlasts has the hour go on where it stands after the clock was set by jumped, to now: set ahead it is not over, set back it
+// does not last until the old time comes again (HST-110).
+func (s *Server) setBlasts(ctx context.Context, now protocol.Time, jumped time.Duration) error {
+	b := &s.blasts
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := s.readBlasts(ctx, now.Add(-jumped)); err != nil {
+		return err
+	}
+	for i := range b.done {
+		b.done[i].at = b.done[i].at.Add(jumped)
+	}
 	return nil
 }
 

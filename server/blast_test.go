@@ -125,6 +125,49 @@ func TestHST071Stranding(t *testing.T) {
 	}
 }
 
+// TestHST110Blast: a clock that is set does not begin a new hour, and does not hold the limit until the old time comes again,
+// whether the server sees the step or starts after it.
+func TestHST110Blast(t *testing.T) {
+	for _, tt := range []struct {
+		jump time.Duration
+		how  string
+	}{
+		{-365 * day, "seen"}, {365 * day, "seen"}, {-365 * day, "not seen"}, {-365 * day, "while the server was down"},
+	} {
+		t.Run(fmt.Sprintf("set by %s, %s", tt.jump, tt.how), func(t *testing.T) {
+			x := newTenant(t)
+			x.decide(func(set *delivery.Settings) { set.Blast = 2 })
+			first, second, third := x.enrolled(1).number, x.enrolled(1).number, x.enrolled(1).number
+			wipe := func(d protocol.Device) error {
+				_, err := x.Wipe(x.ctx, x.now, boss, []protocol.Device{d}, "", 1)
+				return err
+			}
+			x.must(wipe(first))
+			x.now = x.now.Add(2 * time.Hour) // the first is long past
+			x.must(wipe(second))
+			x.must(wipe(first))
+			x.WatchClock(x.ctx, x.now, day)
+			x.now = x.now.Add(tt.jump)
+			switch tt.how {
+			case "seen":
+				x.WatchClock(x.ctx, x.now, day)
+			case "while the server was down":
+				x.reopen()
+			}
+			for _, wait := range []time.Duration{0, 59 * time.Minute} {
+				x.now = x.now.Add(wait)
+				err := wipe(third)
+				x.refused(err, protocol.RuleBlast)
+				if err == nil || !strings.Contains(err.Error(), "of which 2 were already") {
+					t.Errorf("%s later: %v", wait, err)
+				}
+			}
+			x.now = x.now.Add(time.Minute)
+			x.must(wipe(third))
+		})
+	}
+}
+
 // TestHST071Default is a thousand devices an hour.
 func TestHST071Default(t *testing.T) {
 	x := newTenant(t)

@@ -74,6 +74,9 @@ func (s *Server) WatchClock(ctx context.Context, now protocol.Time, passed time.
 		why = "the clock was set by " + jumped.String() + inDoubt
 	}
 	s.log.WithFields(logrus.Fields{"rule": protocol.RuleClock, "by": jumped.String(), "doubt": off != 0}).Error(why)
+	if err := s.setBlasts(ctx, now, jumped); err != nil {
+		s.log.WithField("rule", protocol.RuleBlast).WithError(err).Error("what was done within the hour could not be read: a step of the clock may begin or prolong it")
+	}
 	s.admin.Lock()
 	err := s.judge(As(ctx, System.Name), now, off, why)
 	s.admin.Unlock()
