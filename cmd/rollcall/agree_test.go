@@ -23,7 +23,7 @@ import (
 func TestWireAndRehearsalAgree(t *testing.T) {
 	plans := os.Getenv("ROLLCALL_AGREE")
 	if plans == "" {
-		plans = "lab=60"
+		plans = "lab=100"
 	}
 	for _, of := range strings.Fields(plans) {
 		name, devices, _ := strings.Cut(of, "=")
