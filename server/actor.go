@@ -40,6 +40,11 @@ func (s *Server) attempt(ctx context.Context, now protocol.Time, who Actor, what
 	return &Denied{err}
 }
 
+// unchanged writes into the journal that what was wanted is so already: that attempt, too, is there (AUTH-08).
+func (s *Server) unchanged(ctx context.Context, now protocol.Time, what string) error {
+	return s.apply(ctx, now, &store.Change{Lines: line(delivery.WhatUnchanged, protocol.RuleRoles, what)})
+}
+
 // A Denied is a refusal that stands in the journal.
 type Denied struct{ error }
 

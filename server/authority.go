@@ -50,7 +50,7 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 		case p.After == p.Before && p.After.Authority == protocol.Unknown: // it was the choice of none
 			return s.change(ctx, now, &store.Change{Lines: line(delivery.WhatTenant, protocol.RuleRelease, "none is chosen: the authority stays unknown")})
 		case p.After == p.Before:
-			return nil
+			return s.unchanged(ctx, now, fmt.Sprintf("%s: it is that already, in epoch %d", what, p.After.Epoch))
 		}
 		return s.change(ctx, now, s.authorityChange(now, content, p))
 	})

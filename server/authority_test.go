@@ -468,6 +468,27 @@ func TestAUTH08Roles(t *testing.T) {
 	}
 }
 
+// TestAUTH08Unchanged: an attempt that changes nothing, for what is wanted is so already, is in the journal as well.
+func TestAUTH08Unchanged(t *testing.T) {
+	x := bms(t)
+	x.set(coexistence)
+	wants := func(detail string, err error) {
+		t.Helper()
+		x.must(err)
+		if l := x.last(delivery.WhatUnchanged); l.Actor != "other@example.org" || l.Rule != protocol.RuleRoles || !strings.HasPrefix(l.Detail, detail) {
+			t.Errorf("journal %+v, want %q", l, detail)
+		}
+	}
+	other := server.Actor{Name: "other@example.org", Role: store.GlobalAdministrator}
+	before := x.Content()
+	wants("authority coexistence: it is that already, in epoch 2", second(x.SetAuthority(x.ctx, x.now, other, coexistence, "", 0)))
+	wants("consent appleMDMPushCertificate: it was granted by system on ", x.Consent(x.ctx, x.now, other, server.ConsentPush))
+	wants("licences of 1 users: ", second(x.SetLicences(x.ctx, x.now, other, []server.Licence{{UPN: "b@example.org", Basic: true}}, "")))
+	x.equal("lines", len(x.journal(delivery.WhatUnchanged)), 3)
+	x.equal("nothing is changed", x.Content() == before, true)
+	x.equal("changes", len(x.journal(delivery.WhatAuthority)), 1)
+}
+
 // TestAUTH08Unlicensed: an administrator whom the tenant knows and who holds no Intune licence is told so, unless that is
 // allowed; who previews and who changes may be two.
 func TestAUTH08Unlicensed(t *testing.T) {

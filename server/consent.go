@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"rollcall/protocol"
@@ -88,8 +89,8 @@ func (s *Server) Consent(ctx context.Context, now protocol.Time, who Actor, serv
 		if !slices.ContainsFunc(consents, func(c Consent) bool { return c.Service == service }) {
 			return refuse(protocol.RuleConsent, "there is no data-sharing consent %q", service)
 		}
-		if grantedIn(s.Content(), service) != nil {
-			return nil
+		if c := grantedIn(s.Content(), service); c != nil {
+			return s.unchanged(ctx, now, fmt.Sprintf("consent %s: it was granted by %s on %s", service, c.By, c.At))
 		}
 		return s.change(ctx, now, &store.Change{
 			Consents: []store.Consent{{Service: service, By: who.Name, At: now}}, Lines: line(delivery.WhatConsent, protocol.RuleConsent, service),

@@ -85,6 +85,9 @@ func (s *Server) SetLicencesWith(ctx context.Context, now protocol.Time, who Act
 			}
 			c.Lines = append(c.Lines, licenceLine(&was, &users[i])...)
 		}
+		if c.Lines == nil {
+			return s.unchanged(ctx, now, fmt.Sprintf("licences of %d users: they hold them already", len(users)))
+		}
 		return s.change(ctx, now, &c)
 	})
 	return p, err

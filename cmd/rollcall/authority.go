@@ -90,7 +90,10 @@ None leaves a tenant unknown whose authority was never set (AUTH-02); one that i
 				p = *no.Preview
 			}
 			done := fmt.Sprintf("the authority is %s now, in epoch %d", p.After, p.Epoch)
-			if p.After == protocol.Unknown.String() {
+			switch {
+			case p.After == p.Before && p.After != protocol.Unknown.String():
+				done = fmt.Sprintf("nothing was changed: the authority is %s already, in epoch %d", p.After, p.Epoch)
+			case p.After == protocol.Unknown.String():
 				done = "the authority stays unknown: no device enrols until one is set (AUTH-01, AUTH-02)"
 			}
 			return tell(cmd, &p, err, done, func(id string) string {

@@ -55,10 +55,20 @@ func consentGrantCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			before, err := t.Consents(cmd.Context())
+			if err != nil {
+				return err
+			}
 			if err := t.Consent(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"granted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: granted\n", args[0]) })
+			done := "granted"
+			for _, consent := range before {
+				if consent.Service == args[0] && consent.Granted {
+					done = "nothing was changed: granted by " + consent.By + " at " + when(consent.At)
+				}
+			}
+			return show(cmd, map[string]any{"granted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", args[0], done) })
 		},
 	}
 }

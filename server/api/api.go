@@ -145,7 +145,11 @@ func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
 	_, role := errors.AsType[*roleRefusal](err)
 	_, told := errors.AsType[*server.Denied](err)
 	if refused && rt.changes() && !told && (role || !rt.journals) {
-		if kept := h.cfg.Server.Deny(c.Context(), c.now, c.who, c.Method+" "+c.URL.Path, no); kept != nil {
+		what := c.Method + " " + c.URL.Path
+		if role {
+			what += wantedBy(rt, c)
+		}
+		if kept := h.cfg.Server.Deny(c.Context(), c.now, c.who, what, no); kept != nil {
 			return nil, kept
 		}
 	}

@@ -130,6 +130,12 @@ func TestRefusals(t *testing.T) {
 		{"serial numbers that nobody consented to", bare, "POST", "ade/serials", func(*office) any { return object{"serials": []any{object{"serial": "C01"}}} }, "AUTH-05", as},
 		// Roles.
 		{"a reader", intune, "POST", "authority", func(*office) any { return object{"authority": "sccm"} }, "AUTH-08", store.Reader},
+		{"a reader changes licences", bms, "POST", "users/licences", func(o *office) any { return o.licence("ada@example.org", "intune") }, "AUTH-08", store.Reader},
+		{"a reader changes settings", intune, "POST", "settings", func(*office) any { return object{"device_limit": 5} }, "AUTH-08", store.Reader},
+		{"a reader uploads", intune, "POST", "apns", func(o *office) any { return o.push(present, 500) }, "AUTH-08", store.Reader},
+		{"a reader deletes a profile", intune, "DELETE", "profiles?name=wifi&group=all", nil, "AUTH-08", store.Reader},
+		{"a reader changes a profile", intune, "POST", "profiles", func(*office) any { return object{"name": "wifi", "groups": []string{"sales"}} }, "AUTH-08", store.Reader},
+		{"a reader says nothing", intune, "POST", "authority", nil, "AUTH-08", store.Reader},
 		{"helpdesk changes the tenant", intune, "POST", "consents/appleMDMPushCertificate", nil, "AUTH-08", store.Helpdesk},
 		{"helpdesk confirms the clock", intune, "POST", "clock/confirm", nil, "AUTH-08", store.Helpdesk},
 		{"a reader wipes", intune, "POST", "devices/DEVICE/wipe", nil, "AUTH-08", store.Reader},
@@ -170,6 +176,15 @@ func TestRefusals(t *testing.T) {
 		{"a second lock", after(intune, "POST", "/rollcall/v1/devices/DEVICE/lock", object{}), "POST", "devices/DEVICE/lock", nil, "APL-064", as},
 		{"too many in an hour", after(after(intune, "POST", "/rollcall/v1/devices/DEVICE/wipe", object{}), "POST", "/rollcall/v1/settings", object{"blast_limit": 1}), "POST", "devices/DEVICE/wipe", nil, "HST-071", as},
 	}
+	wanted := map[string]string{ // what the journal says that a role may not (AUTH-08): no key, no more than was asked
+		"a reader":                   "POST /rollcall/v1/authority sccm",
+		"a reader changes licences":  `POST /rollcall/v1/users/licences [{"upn":"ada@example.org","intune":true}]`,
+		"a reader changes settings":  `POST /rollcall/v1/settings {"device_limit":5}`,
+		"a reader uploads":           "POST /rollcall/v1/apns",
+		"a reader deletes a profile": "DELETE /rollcall/v1/profiles?name=wifi&group=all",
+		"a reader changes a profile": `POST /rollcall/v1/profiles "wifi" for ["sales"]`,
+		"a reader says nothing":      "POST /rollcall/v1/authority",
+	}
 	seen := map[protocol.Rule]bool{}
 	for _, tt := range rows {
 		seen[tt.rule] = true
@@ -208,6 +223,9 @@ func TestRefusals(t *testing.T) {
 			if len(lines) != 1 || lines[0].Rule != tt.rule || lines[0].Actor != actor || strings.Contains(lines[0].Detail, "\n") ||
 				lines[0].What != delivery.WhatDenied && lines[0].What != delivery.WhatRefused {
 				t.Errorf("journal %+v, want one line by %s of %s", lines, tt.rule, actor)
+			}
+			if want := wanted[tt.name]; len(lines) == 1 && want != "" && !strings.HasPrefix(lines[0].Detail, want+": this needs the role ") {
+				t.Errorf("journal %q, want it to say %q", lines[0].Detail, want)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package delivery
 // What a change of the tenant's authority brings.
 const (
 	WhatDenied       What = "change denied"                 // to an administrator, by rule
+	WhatUnchanged    What = "nothing changed"               // by an administrator, who wanted what is so already
 	WhatAuthority    What = "authority changed"             // of the tenant: Detail says from what to what
 	WhatMoved        What = "moved"                         // to another authority: Detail says from which to which
 	WhatReregistered What = "registered anew"               // in a newer epoch, its authority unchanged
