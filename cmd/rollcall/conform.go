@@ -34,7 +34,7 @@ import (
 // conformFlags are the flags of conform as they were given.
 type conformFlags struct {
 	askFlags
-	mine, rsaKeys                           bool
+	mine, p256Keys                          bool
 	as                                      string
 	suites, owned, steps                    []string
 	profile, link, nanomdm, nanomdmKey      string
@@ -157,7 +157,7 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
 	flags.StringVar(&f.proxyFrom, "proxy-from", "", "`address` of this machine from which the server takes a device's certificate in a header, as from its proxy")
 	flags.StringVar(&f.proxyHeader, "proxy-header", device.ProxyHeader, "that header")
-	flags.BoolVar(&f.rsaKeys, "rsa-keys", false, "devices have RSA identities, as real ones do (slower)")
+	flags.BoolVar(&f.p256Keys, "p256-keys", false, "devices ask for P-256 identities, made at once, as no real one does by SCEP; with --own it is so unless it is said to be false")
 	flags.IntVar(&f.atOnce, "at-once", 4, "checks at the same time")
 	flags.DurationVar(&f.total, "time", 10*time.Minute, "end after this time, with what is known by then")
 	flags.DurationVar(&f.request, "request-time", 10*time.Second, "wait so long for an answer")
@@ -230,7 +230,10 @@ func (f *conformFlags) config(ctx context.Context, cmd *cobra.Command, c *client
 		config, stop, err = f.otherConfig(ctx, cmd, c)
 		config.Suites, config.Mine, config.Intune = suites, f.mine, f.as == "intune"
 	}
-	config.Only, config.RSAKeys, config.AtOnce, config.Total, config.Request = f.only, f.rsaKeys, f.atOnce, f.total, f.request
+	if !f.own || cmd.Flags().Changed("p256-keys") {
+		config.P256Keys = f.p256Keys
+	}
+	config.Only, config.AtOnce, config.Total, config.Request = f.only, f.atOnce, f.total, f.request
 	return config, stop, err
 }
 

@@ -7,12 +7,14 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 
 	"rollcall/certs"
@@ -112,12 +114,13 @@ type request struct {
 	key    crypto.Signer // of the identity
 	signer certs.Signer  // of the message, RSA
 	csr    []byte
+	byGet  bool // the CA does not announce POST
 	scep.Draft
 }
 
 // authority asks the SCEP service about itself.
-func (p *phone) authority() (caps []byte, list []*x509.Certificate) {
-	capsX := p.scepGet("GetCACaps", p.scep.Name)
+func (p *phone) authority() (caps []string, list []*x509.Certificate) {
+	caps = p.capabilities()
 	x := p.scepGet("GetCACert", p.scep.Name)
 	if x.Status != http.StatusOK {
 		p.a.unasked("GetCACert was answered %s", x.answer())
@@ -130,7 +133,12 @@ func (p *phone) authority() (caps []byte, list []*x509.Certificate) {
 		}
 		list = []*x509.Certificate{one}
 	}
-	return capsX.body, list
+	return caps, list
+}
+
+// capabilities are what GetCACaps names.
+func (p *phone) capabilities() []string {
+	return strings.Fields(string(p.scepGet("GetCACaps", p.scep.Name).body))
 }
 
 // scepGet does one of the GET operations.
@@ -171,8 +179,8 @@ func recipient(list []*x509.Certificate) *x509.Certificate {
 
 // request makes a good PKCSReq for a new key.
 func (p *phone) request() *request {
-	_, list := p.authority()
-	r := &request{p: p}
+	caps, list := p.authority()
+	r := &request{p: p, byGet: !slices.Contains(caps, "POSTPKIOperation") && !slices.Contains(caps, "SCEPStandard")}
 	r.Recipient = recipient(list)
 	if r.Recipient == nil {
 		p.a.unasked("the SCEP service has no RSA certificate to encrypt to")
@@ -181,12 +189,7 @@ func (p *phone) request() *request {
 	if err != nil {
 		p.a.unasked("no RSA key: %v", err)
 	}
-	if p.a.RSAKeys {
-		r.key, err = rsa.GenerateKey(rand.Reader, 2048)
-	} else {
-		r.key, err = certs.GenerateKey(certs.P256)
-	}
-	if err != nil {
+	if r.key, err = p.key(); err != nil {
 		p.a.unasked("no key: %v", err)
 	}
 	if k, ok := r.key.(*rsa.PrivateKey); ok {
@@ -203,14 +206,23 @@ func (p *phone) request() *request {
 
 // ask writes the CSR with a challenge, and the message around it.
 func (r *request) ask(challenge string) {
-	r.askAs(subjectOf(r.p.scep), challenge, nil)
+	subject, err := r.p.subject()
+	if err != nil {
+		r.p.a.unasked("no certificate request: %v", err)
+	}
+	r.askAs(subject, challenge, nil)
 }
 
-func (r *request) askAs(subject pkix.Name, challenge string, extensions []pkix.Extension) {
-	if extensions == nil && r.p.scep.KeyUsage != 0 {
-		extensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: []byte{3, 2, 5, 0xa0}}}
+// askAs is ask with another subject. More nil: the extensions of the profile.
+func (r *request) askAs(subject pkix.Name, challenge string, more []pkix.Extension) {
+	var err error
+	if more == nil {
+		more, err = extensions(r.p.scep)
 	}
-	csr, err := scep.CSR(r.key, subject, extensions, challenge)
+	var csr []byte
+	if err == nil {
+		csr, err = scep.CSR(r.key, subject, more, challenge)
+	}
 	if err != nil {
 		r.p.a.unasked("no certificate request: %v", err)
 	}
@@ -225,29 +237,6 @@ func (r *request) askAs(subject pkix.Name, challenge string, extensions []pkix.E
 	}
 }
 
-// subjectOf is the subject that a SCEP payload asks for.
-func subjectOf(s *apple.SCEP) (name pkix.Name) {
-	for _, rdn := range s.Subject {
-		for _, pair := range rdn {
-			if len(pair) != 2 {
-				continue
-			}
-			switch pair[0] {
-			case "CN", "2.5.4.3":
-				name.CommonName = pair[1]
-			case "O", "2.5.4.10":
-				name.Organization = append(name.Organization, pair[1])
-			case "OU", "2.5.4.11":
-				name.OrganizationalUnit = append(name.OrganizationalUnit, pair[1])
-			}
-		}
-	}
-	if name.CommonName == "" {
-		name.CommonName = "device"
-	}
-	return name
-}
-
 // marshal makes the message's bytes.
 func (r *request) marshal() []byte {
 	der, err := r.Marshal()
@@ -257,16 +246,31 @@ func (r *request) marshal() []byte {
 	return der
 }
 
-// post sends bytes as a PKIOperation.
-func (r *request) post(what string, der []byte) *Exchange {
+// operation is a PKIOperation with bytes: by POST where the CA announces it, else by GET (apple.md section 3.1).
+func (r *request) operation(der []byte) (method, to string, header http.Header, body []byte) {
 	u, err := url.Parse(r.p.scep.URL)
 	if err != nil {
 		r.p.a.unasked("the profile's SCEP URL: %v", err)
 	}
 	q := u.Query()
 	q.Set("operation", "PKIOperation")
+	if r.byGet {
+		q.Set("message", base64.StdEncoding.EncodeToString(der))
+		u.RawQuery = q.Encode()
+		return http.MethodGet, u.String(), nil, nil
+	}
 	u.RawQuery = q.Encode()
-	return r.p.do(http.MethodPost, u.String(), what, http.Header{"Content-Type": {"application/x-pki-message"}}, der)
+	return http.MethodPost, u.String(), http.Header{"Content-Type": {"application/x-pki-message"}}, der
+}
+
+// post sends bytes as a PKIOperation.
+func (r *request) post(what string, der []byte) *Exchange {
+	method, to, header, body := r.operation(der)
+	x := r.p.do(method, to, what, header, body)
+	if r.byGet {
+		x.Request = "GET (the pkiMessage in the query, percent-encoded)"
+	}
+	return x
 }
 
 // issued returns the certificate in an answer that is for r's key; nil: there is none, and err says why.

@@ -338,21 +338,7 @@ func (c *clients) of(who certs.Signer, anchors []*x509.Certificate) *http.Client
 
 // from is of with an address of this machine that connections come from; nil: any.
 func (c *clients) from(from net.IP, who certs.Signer, anchors []*x509.Certificate) *http.Client {
-	roots := c.run.Roots
-	if roots == nil {
-		if system, err := x509.SystemCertPool(); err == nil {
-			roots = system
-		} else {
-			roots = x509.NewCertPool()
-		}
-	}
-	if len(anchors) > 0 {
-		roots = roots.Clone()
-		for _, a := range anchors {
-			roots.AddCert(a)
-		}
-	}
-	config := &tls.Config{RootCAs: roots, Time: c.run.now, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{RootCAs: c.run.trusts(anchors), Time: c.run.now, MinVersion: tls.VersionTLS12}
 	if who.Certificate != nil {
 		present := &tls.Certificate{Certificate: [][]byte{who.Certificate.Raw}, PrivateKey: who.Key}
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return present, nil }
@@ -366,7 +352,45 @@ func (c *clients) from(from net.IP, who certs.Signer, anchors []*x509.Certificat
 	c.mu.Lock()
 	c.all = append(c.all, t)
 	c.mu.Unlock()
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: t, CheckRedirect: follow}
+}
+
+// trusts are the roots of a device: those of the run, else the system's, and what its profile brings.
+func (r *run) trusts(anchors []*x509.Certificate) *x509.CertPool {
+	if r.Roots != nil {
+		return beside(r.Roots, anchors)
+	}
+	return beside(systemRoots(), anchors)
+}
+
+// systemRoots are this system's, where it has some.
+func systemRoots() *x509.CertPool {
+	if system, err := x509.SystemCertPool(); err == nil {
+		return system
+	}
+	return x509.NewCertPool()
+}
+
+// beside is pool with anchors.
+func beside(pool *x509.CertPool, anchors []*x509.Certificate) *x509.CertPool {
+	if len(anchors) == 0 {
+		return pool
+	}
+	pool = pool.Clone()
+	for _, a := range anchors {
+		pool.AddCert(a)
+	}
+	return pool
+}
+
+// follow follows a redirection as a device does (apple.md section 12), but to no other host, and not where the request would
+// become another.
+func follow(next *http.Request, before []*http.Request) error {
+	first := before[0]
+	if len(before) >= 10 || next.URL.Hostname() != first.URL.Hostname() || next.URL.Scheme != first.URL.Scheme || next.Method != first.Method {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 func (c *clients) close() {

@@ -25,7 +25,7 @@ var profileStatements = []Statement{
 		Says:   "A signed profile verifies as CMS SignedData with its content inside and the chain of its signer.",
 		Source: "apple.md 2.6; RFC 5652",
 		Why:    "Without the chain a device shows the profile as unverified, and users learn to accept what is not verified.",
-		How:    "The signature of the profile is verified, and its signer's chain is followed with nothing but what the profile and the TLS trust bring.",
+		How:    "The signature of the profile is verified, and its signer's chain is followed to what the profile brings, the roots that the run was given, or the system's.",
 		Fix:    "Put the signer's certificate and its intermediates into the certificates of the SignedData; keep the content attached.",
 	},
 }
@@ -67,11 +67,7 @@ func checkAPL002(a *asking) {
 	if err != nil {
 		a.failBy(p.from, "%v", err)
 	}
-	roots, middle := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range p.anchors {
-		roots.AddCert(c)
-	}
-	issuer := false
+	middle, issuer := x509.NewCertPool(), false
 	for _, c := range signed.Certificates {
 		if sameCertificate(c, signed.Signer) {
 			continue
@@ -79,10 +75,13 @@ func checkAPL002(a *asking) {
 		middle.AddCert(c)
 		issuer = issuer || signed.Signer.CheckSignatureFrom(c) == nil
 	}
-	if a.Roots != nil && len(p.anchors) == 0 {
-		roots = a.Roots
+	// A device has its own roots, whatever else it is given.
+	for _, roots := range []*x509.CertPool{a.trusts(p.anchors), beside(systemRoots(), p.anchors)} {
+		if _, err = signed.Signer.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: a.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
+			break
+		}
 	}
-	if _, err := signed.Signer.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: a.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	if err != nil {
 		a.failBy(p.from, "the signer's chain: %v", err)
 	}
 	if !issuer {

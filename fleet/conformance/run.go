@@ -32,12 +32,12 @@ type Config struct {
 	// trusts; empty: there is none. ProxyHeader empty: Client-Cert.
 	ProxyFrom, ProxyHeader string
 
-	RSAKeys bool          // devices have RSA identities, as real ones do; else P-256 by an RSA transport key, made at once
-	AtOnce  int           // checks at the same time; 0: 4
-	Request time.Duration // that one request may take; 0: 10 s
-	Check   time.Duration // that one check may take; 0: 45 s
-	Total   time.Duration // that the run may take; 0: 10 min
-	Settle  time.Duration // that a server with a true clock has to send what is due; 0: 3 s
+	P256Keys bool          // devices ask for P-256 identities by an RSA transport key, which few CAs take and which are made at once; else for what their profile says, as real ones do
+	AtOnce   int           // checks at the same time; 0: 4
+	Request  time.Duration // that one request may take; 0: 10 s
+	Check    time.Duration // that one check may take; 0: 45 s
+	Total    time.Duration // that the run may take; 0: 10 min
+	Settle   time.Duration // that a server with a true clock has to send what is due; 0: 3 s
 
 	Progress func(Finding) // hears of each statement as it is decided; nil: nobody
 }

@@ -92,7 +92,7 @@ func (s *toy) profile() []byte {
 func (s *toy) config(only ...string) Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return Config{Server: s.URL, Steps: target.FromLink(s.URL + "/enrol"), Roots: roots, Only: only, Request: time.Hour, Check: time.Hour}
+	return Config{Server: s.URL, Steps: target.FromLink(s.URL + "/enrol"), Roots: roots, Only: only, P256Keys: true, Request: time.Hour, Check: time.Hour}
 }
 
 func ask(t *testing.T, c Config) *Result {

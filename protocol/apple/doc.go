@@ -39,6 +39,6 @@
 //   - DeviceName, Model, ModelName and UserLongName are brought to NFC and cut after 256 characters (HST-010).
 //   - UDID and EnrollmentID may have letters, digits and - _ . only: what Apple sends, and nothing that means
 //     something in a path, a query or the colon of [Message.ID].
-//   - SubjectAltName and the macOS-only keys of the SCEP payload are not modelled, nor are ConsentText and
+//   - The macOS-only keys of the SCEP payload are not modelled, nor are ConsentText and
 //     expiry of a profile: they are dropped when a profile is read.
 package apple

@@ -79,6 +79,8 @@ type SCEP struct {
 	CAFingerprint []byte       `plist:",omitempty"` // SHA-256, SHA-1 or MD5 by its length
 	Retries       int64        `plist:",omitempty"` // on PENDING; absent means 3
 	RetryDelay    int64        `plist:",omitempty"` // seconds; absent means 10
+
+	SubjectAltName map[string]any `plist:",omitempty"` // rfc822Name, dNSName, uniformResourceIdentifier, ntPrincipalName: a string or []any of strings
 }
 
 // header are the keys that every payload has.
