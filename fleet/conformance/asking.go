@@ -12,11 +12,12 @@ import (
 type asking struct {
 	*run
 	ruling
-	ctx     context.Context
-	slot    int // whose devices these are
-	phones  []*phone
-	joined  []*phone                  // of these, that may be enrolled
-	restore func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
+	ctx       context.Context
+	statement *Statement
+	slot      int // whose devices these are
+	phones    []*phone
+	joined    []*phone                  // of these, that may be enrolled
+	restore   func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
 }
 
 // ask asks one statement, within its time.
@@ -24,8 +25,11 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.Check)
 	defer cancel()
-	a := &asking{run: r, ctx: ctx, slot: slot, ruling: newRuling(s)}
+	a := &asking{run: r, ctx: ctx, statement: s, slot: slot, ruling: newRuling(s)}
 	a.hold(func() {
+		if x := r.removal(); s.last && x != nil {
+			a.failRemoval(x)
+		}
 		if why := r.gone(); why != "" {
 			a.unasked("%s", why)
 		}
@@ -59,6 +63,30 @@ func (r *run) gone() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.barred
+}
+
+// removes takes note of an answer that a device in good standing takes for its removal. Whichever check meets it, the
+// statement that is asked last fails by it.
+func (a *asking) removes(x *Exchange) {
+	a.mu.Lock()
+	if a.removed == nil {
+		a.removed = x
+	}
+	a.mu.Unlock()
+	if a.statement.last {
+		a.failRemoval(x)
+	}
+}
+
+func (a *asking) failRemoval(x *Exchange) {
+	a.failBy(x, "%s was answered %s: a device takes that for its removal", x.What, x.answer())
+}
+
+// removal is the first such answer; nil: there was none.
+func (r *run) removal() *Exchange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.removed
 }
 
 // heard takes note whether a request got an answer.

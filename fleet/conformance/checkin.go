@@ -85,11 +85,11 @@ var checkInStatements = []Statement{
 		Fix:    "Refuse with 400 and a log line; never answer what you did not understand with success.",
 	},
 	{
-		ID: "APL-094", Suite: Apple, Class: OfApple, Must: true, check: checkAPL094,
-		Says:   "Whatever nonsense a device in good standing sends, it is never told to give up its management.",
+		ID: "APL-094", Suite: Apple, Class: OfApple, Must: true, last: true, check: checkAPL094,
+		Says:   "Whatever a device in good standing sends, nonsense too, it is never told to give up its management.",
 		Source: "apple.md 12; Apple, Managing MDM Connections",
 		Why:    "401, 410 and the body com.apple.unrecognized.device make a device remove its profiles. A panic handler or a proxy's default page has emptied fleets.",
-		How:    "Wrong methods, wrong types, broken and huge bodies, unknown paths and reports, all from an enrolled device; then Idle.",
+		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle. Asked after all others: what one of their devices was told decides too.",
 		Fix:    "Have one place that maps errors to 400, 404 or 503, and no 401 in it.",
 	},
 	{
@@ -152,7 +152,7 @@ func checkAPL031(a *asking) {
 	if a.Steps.Known != nil && p.known().Enrolled {
 		a.fail("after Authenticate alone the server holds the device for enrolled")
 	}
-	p.say(p.tokenUpdate())
+	p.try(p.tokenUpdate())
 	if a.Steps.Known != nil && !p.known().Enrolled {
 		a.fail("after TokenUpdate the server does not hold the device for enrolled")
 	}
@@ -169,7 +169,7 @@ func checkAPL032(a *asking) {
 	}
 	m := p.tokenUpdate()
 	m.UnlockToken = nil
-	p.say(m)
+	p.try(m)
 	if id, c := p.command(p.say(p.idle())); id != "" {
 		a.fail("a second TokenUpdate starts work again: %s", c.RequestType())
 	}
@@ -224,7 +224,7 @@ func checkAPL034(a *asking) {
 			a.fail("the new enrolment got command %s, which was queued for the one before", id)
 		}
 	}
-	if id, _ := other.command(other.say(other.idle())); id == "" || others != "" && id != others {
+	if id, _ := other.command(other.try(other.idle())); id == "" || others != "" && id != others {
 		a.fail("another device has lost its command")
 	}
 }
@@ -328,24 +328,43 @@ func checkAPL094(a *asking) {
 		{"a TokenUpdate with nothing in it", http.MethodPut, p.mdm.ServerURL, apple.CheckInType, []byte(`<plist version="1.0"><dict><key>MessageType</key><string>TokenUpdate</string></dict></plist>`)},
 		{"a body under another coding", http.MethodPut, p.mdm.ServerURL, apple.CommandType, body},
 	} {
-		header := http.Header{}
+		header := p.signature(http.Header{}, tt.body)
 		if tt.kind != "" {
 			header.Set("Content-Type", tt.kind)
 		}
 		if tt.what == "a body under another coding" {
 			header.Set("Content-Encoding", "gzip")
 		}
-		x := p.do(tt.method, tt.url, tt.what, header, tt.body)
-		if x.unenrols() {
-			a.fail("%s was answered %s: a device takes that for its removal", tt.what, x.answer())
-		}
-		if x.timedOut() {
+		if x := p.do(tt.method, tt.url, tt.what, header, tt.body); x.unenrols() { // an unknown path too
+			a.failRemoval(x)
+		} else if x.timedOut() {
 			a.fail("%s got no answer", tt.what)
 		}
+	}
+	for _, m := range p.everything() {
+		p.send(m)
 	}
 	if x := p.send(p.idle()); x.Status != http.StatusOK {
 		a.fail("afterwards Idle is answered %s", x.answer())
 	}
+}
+
+// everything is a message of each kind that a device sends while it is enrolled.
+func (p *phone) everything() []apple.Message {
+	const unknown = "C0F0C0F0-0000-4000-8000-0000C0F0C0F2"
+	all := []apple.Message{
+		p.idle(), p.tokenUpdate(),
+		{MessageType: apple.SetBootstrapToken, UDID: p.udid, BootstrapToken: []byte("x")},
+		{MessageType: apple.GetBootstrapToken, UDID: p.udid},
+		{MessageType: apple.GetToken, UDID: p.udid, TokenServiceType: "com.apple.maid"},
+		{MessageType: apple.DeclarativeManagement, UDID: p.udid, Endpoint: "tokens"},
+		{MessageType: apple.DeclarativeManagement, UDID: p.udid, Endpoint: "declaration-items"},
+		{MessageType: apple.DeclarativeManagement, UDID: p.udid, Endpoint: "status", Data: []byte(`{"StatusItems":{},"Errors":[]}`)},
+	}
+	for _, s := range []protocol.Status{protocol.Acknowledged, protocol.NotNow, protocol.Failed, protocol.CommandFormatError} {
+		all = append(all, p.report(unknown, s))
+	}
+	return append(all, p.authenticate(), p.tokenUpdate())
 }
 
 func checkHST001(a *asking) {

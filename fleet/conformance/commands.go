@@ -137,9 +137,15 @@ func (p *phone) order(o target.Order) string {
 }
 
 func checkAPL050(a *asking) {
-	p := a.enrolled(protocol.IOS)
-	x := p.send(p.idle())
-	if x.Status != http.StatusOK || len(x.body) != 0 || x.length != 0 {
+	p := a.identified(protocol.IOS)
+	p.enrol()
+	x := p.try(p.idle()) // there may be work for a device that is new
+	if d, err := readPlist(x.body); len(x.body) > 0 && (err != nil || d.text("CommandUUID") == "") {
+		a.fail("Idle was answered neither with nothing nor with a command (%d bytes of %q)", len(x.body), media(x))
+	}
+	p.drainFrom(x)
+	x = p.try(p.idle())
+	if len(x.body) != 0 || x.length != 0 {
 		a.fail("Idle without work was answered %s with %d bytes, Content-Length %d", x.answer(), len(x.body), x.length)
 	}
 }
@@ -159,7 +165,7 @@ func checkAPL051(a *asking) {
 	var got []string
 	for id := head(); id != "" && len(got) < taken; {
 		got = append(got, id)
-		id, _ = p.command(p.say(p.report(id, protocol.Acknowledged)))
+		id, _ = p.command(p.try(p.report(id, protocol.Acknowledged)))
 	}
 	want = append(want, p.queue(each)...) // what is queued while others wait stands behind them
 	head()
@@ -235,7 +241,7 @@ func (p *phone) cut(m apple.Message) {
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
 	body := apple.EncodeMessage(nil, &m)
 	header := p.signature(http.Header{"Content-Type": {apple.CommandType}}, body)
-	p.a.last = p.a.exchange(traced, p.client, http.MethodPut, p.mdm.ServerURL, "device "+p.name+": "+what(&m)+", and hangs up", header, body)
+	p.a.last = p.exchange(traced, http.MethodPut, p.mdm.ServerURL, what(&m)+", and hangs up", header, body)
 	p.client.CloseIdleConnections()
 }
 
@@ -246,11 +252,11 @@ func checkAPL055(a *asking) {
 	failed, _ := p.command(x)
 	m := p.report(failed, protocol.Failed)
 	m.ErrorChain = []apple.ErrorItem{{Code: 4001, Domain: "MCInstallationErrorDomain", LocalizedDescription: "conform-outer"}, {Code: 12, Domain: "MCProfileErrorDomain", LocalizedDescription: "conform-inner"}}
-	second, _ := p.command(p.say(m))
+	second, _ := p.command(p.try(m))
 	if second == failed || second == "" {
 		a.fail("a command that was answered Error was followed by %q", second)
 	}
-	third, _ := p.command(p.say(p.report(second, protocol.CommandFormatError)))
+	third, _ := p.command(p.try(p.report(second, protocol.CommandFormatError)))
 	if third == second || third == "" {
 		a.fail("a command that was answered CommandFormatError was followed by %q", third)
 	}
@@ -276,7 +282,7 @@ func (p *phone) notNow() (offered []string) {
 			return offered
 		}
 		offered = append(offered, id)
-		x = p.say(p.report(id, protocol.NotNow))
+		x = p.try(p.report(id, protocol.NotNow))
 	}
 	return offered
 }
@@ -310,25 +316,23 @@ func checkAPL057(a *asking) {
 	p.queue(2)
 	a.quiet(p) // what is pushed for the queue has been
 	later, _ := p.command(p.say(p.idle()))
-	id, _ := p.command(p.say(p.report(later, protocol.NotNow)))
+	id, _ := p.command(p.try(p.report(later, protocol.NotNow)))
 	if id == "" {
 		return // the conversation ended on NotNow
 	}
-	x := p.say(p.report(id, protocol.Acknowledged))
+	x := p.try(p.report(id, protocol.Acknowledged))
 	last := protocol.Acknowledged
 	for range 5 {
 		if id, _ = p.command(x); id == "" {
 			break
 		}
 		last = protocol.NotNow
-		x = p.say(p.report(id, protocol.NotNow))
+		x = p.try(p.report(id, protocol.NotNow))
 	}
 	if last == protocol.NotNow {
 		return
 	}
-	if a.Pushes == nil {
-		a.fail("the conversation ended on a success while a NotNow command waits; whether a push follows is not seen in this run")
-	}
+	a.seesPushes()
 	if p.pushed() == nil {
 		a.fail("the conversation ended on a success while a NotNow command waits, and no push followed")
 	}
@@ -370,7 +374,7 @@ func checkAPL065(a *asking) {
 		for i, q := range []*phone{p, &twin} {
 			header := q.signature(http.Header{"Content-Type": {apple.CommandType}}, body)
 			wait.Go(func() {
-				x[i] = a.exchange(a.ctx, q.client, http.MethodPut, p.mdm.ServerURL, "device "+q.name+": Idle, on two connections at once", header, body)
+				x[i] = q.exchange(a.ctx, http.MethodPut, q.mdm.ServerURL, "Idle, on two connections at once", header, body)
 			})
 		}
 		wait.Wait()
@@ -403,7 +407,7 @@ func checkAPL066(a *asking) {
 			a.fail("the user channel got the device's command")
 		}
 	}
-	if id, _ := p.command(p.say(p.idle())); id == "" || want != "" && id != want {
+	if id, _ := p.command(p.try(p.idle())); id == "" || want != "" && id != want {
 		a.fail("the device did not get its command")
 	}
 }

@@ -21,7 +21,7 @@
 //
 // # Checks that can fail
 //
-// A check that no server fails says nothing. Package fleet/conformance/mischief has a fault for each statement, in a layer
+// A check that no server fails says nothing. Package fleet/conformance/mischief has faults for each statement, in a layer
 // before a server's device endpoints, or between a device and the judge; tests plant them one by one and hold that exactly this
 // statement then fails.
 //
@@ -29,7 +29,8 @@
 //
 //   - APL-023 and HST-033 are one promise. Here the first is asked by check-in messages, the second by the queue of commands.
 //   - APL-094 and HST-027 are one promise too. Here the first is asked by a device that is who it says, whatever nonsense
-//     it sends, the second by whoever is not let in.
+//     it sends, the second by whoever is not let in. What any check's device is told decides the first too, so that AUTH-30.apple,
+//     which is its part in the gap, does not fail alone.
 //   - Results of devices are bare: no QueryResponses, no lists. What a server reads out of them is its own affair.
 //   - A statement about logs, disks or a server that is killed cannot be asked from outside: APL-054 is asked by a device that
 //     never hears the answer.

@@ -35,7 +35,8 @@ type phone struct {
 
 	token, unlock []byte
 	magic         string
-	seen          int // pushes that were looked at
+	seen          int    // pushes that were looked at
+	member        string // as whom it enrolled; empty: it did not, or has left
 }
 
 // udidMark is where the UDIDs of all runs say whose they are.
@@ -107,6 +108,14 @@ func (p *phone) enrol() {
 	}
 }
 
+// who is the device with its identity: a copy that speaks in another's name, or with another identity, is somebody else.
+func (p *phone) who() string {
+	if p.identity.Certificate == nil {
+		return ""
+	}
+	return p.udid + string(p.identity.Certificate.Raw)
+}
+
 // register has the device counted among those that are to leave, and known to the push service.
 func (p *phone) register() {
 	p.a.joined = append(p.a.joined, p)
@@ -139,8 +148,10 @@ func (p *phone) report(id string, s protocol.Status) apple.Message {
 }
 
 // drain acknowledges what the server has for the device, and returns the ids.
-func (p *phone) drain() (ids []string) {
-	x := p.say(p.idle())
+func (p *phone) drain() []string { return p.drainFrom(p.say(p.idle())) }
+
+// drainFrom is drain where the server has answered with the first command already.
+func (p *phone) drainFrom(x *Exchange) (ids []string) {
 	for range 200 {
 		id, _ := p.command(x)
 		if id == "" {
@@ -166,11 +177,20 @@ func (p *phone) command(x *Exchange) (string, apple.Command) {
 	return id, c
 }
 
-// say sends what a device in good order sends, and wants 200.
+// say sends what a check needs beforehand, and wants 200. What the check is about is for try.
 func (p *phone) say(m apple.Message) *Exchange {
 	x := p.send(m)
 	if x.Status != http.StatusOK {
 		p.a.unasked("%s was answered %s", x.What, x.answer())
+	}
+	return x
+}
+
+// try sends what the check is about, and fails it at anything but 200.
+func (p *phone) try(m apple.Message) *Exchange {
+	x := p.send(m)
+	if x.Status != http.StatusOK {
+		p.a.fail("%s was answered %s", x.What, x.answer())
 	}
 	return x
 }
@@ -184,7 +204,14 @@ func (p *phone) send(m apple.Message) *Exchange {
 			url = p.mdm.CheckInURL
 		}
 	}
-	return p.put(what(&m), url, kind, apple.EncodeMessage(nil, &m), nil)
+	if m.MessageType == apple.CheckOut {
+		p.member = ""
+	}
+	x := p.put(what(&m), url, kind, apple.EncodeMessage(nil, &m), nil)
+	if m.MessageType == apple.TokenUpdate && !m.UserChannel() && x.Status == http.StatusOK {
+		p.member = p.who()
+	}
+	return x
 }
 
 // what says a message in a few words.
@@ -224,16 +251,31 @@ func (p *phone) signature(h http.Header, body []byte) http.Header {
 
 // do sends one request and makes it the latest exchange. One that gets no answer has a status of 0.
 func (p *phone) do(method, url, what string, header http.Header, body []byte) *Exchange {
-	client := p.client
-	if client == nil {
-		client = p.a.clients.of(certs.Signer{}, p.anchors)
-	}
-	x := p.a.exchange(p.a.ctx, client, method, url, "device "+p.name+": "+what, header, body)
+	x := p.exchange(p.a.ctx, method, url, what, header, body)
 	p.a.last = x
 	if p.a.ctx.Err() != nil {
 		p.a.unasked("the time for this check, or the run, is over")
 	}
 	return x
+}
+
+// exchange sends one request of the device, and takes note where the answer would end its enrolment.
+func (p *phone) exchange(ctx context.Context, method, url, what string, header http.Header, body []byte) *Exchange {
+	client := p.client
+	if client == nil {
+		client = p.a.clients.of(certs.Signer{}, p.anchors)
+	}
+	x := p.a.exchange(ctx, client, method, url, "device "+p.name+": "+what, header, body)
+	if x.unenrols() && p.member != "" && p.member == p.who() && (url == p.mdm.ServerURL || url == p.mdm.CheckInURL) && !forUser(body) {
+		p.a.removes(x)
+	}
+	return x
+}
+
+// forUser tells whether a body is a message of a user's channel, which may end where a device's may not (apple.md section 9).
+func forUser(body []byte) bool {
+	var m apple.Message
+	return apple.DecodeMessage(body, &m) == nil && m.UserChannel()
 }
 
 // exchange sends one request.

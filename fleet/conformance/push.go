@@ -153,7 +153,7 @@ func checkAPL101(a *asking) {
 	}
 	a.pass(time.Minute)
 	p.token, p.seen = a.Pushes.Register(p.mdm.Topic), 0
-	p.say(p.tokenUpdate())
+	p.try(p.tokenUpdate())
 	p.queue(1)
 	if p.pushed() == nil {
 		a.fail("after a TokenUpdate with a new token no push follows")
@@ -214,7 +214,7 @@ func checkAPL106(a *asking) {
 	var first atomic.Pointer[Exchange]
 	a.Pushes.Watch(p.token, func() {
 		if first.Load() == nil {
-			x := a.exchange(a.ctx, p.client, http.MethodPut, p.mdm.ServerURL, "device "+p.name+": Idle, in the moment of the push", header, body)
+			x := p.exchange(a.ctx, http.MethodPut, p.mdm.ServerURL, "Idle, in the moment of the push", header, body)
 			first.CompareAndSwap(nil, x)
 		}
 	})

@@ -83,6 +83,7 @@ func (p *phone) renew(id string, e enrolment) certs.Signer {
 	e.anchors = p.anchors
 	p.enrolment = e
 	p.identify()
+	p.member = p.who()
 	for _, m := range []apple.Message{p.authenticate(), p.tokenUpdate()} {
 		if x := p.send(m); x.Status != http.StatusOK {
 			p.a.fail("%s with the renewed identity was answered %s", m.MessageType, x.answer())
@@ -96,7 +97,7 @@ func checkAPL035(a *asking) {
 	id, e := p.renewal()
 	want := p.queue(2)
 	p.renew(id, e)
-	next, _ := p.command(p.say(p.report(id, protocol.Acknowledged)))
+	next, _ := p.command(p.try(p.report(id, protocol.Acknowledged)))
 	for i := range want {
 		if next == "" {
 			a.fail("after the renewal %d of %d commands that waited are gone", len(want)-i, len(want))
@@ -104,7 +105,7 @@ func checkAPL035(a *asking) {
 		if want[i] != "" && next != want[i] {
 			a.fail("after the renewal command %s comes, want %s", next, want[i])
 		}
-		next, _ = p.command(p.say(p.report(next, protocol.Acknowledged)))
+		next, _ = p.command(p.try(p.report(next, protocol.Acknowledged)))
 	}
 }
 
@@ -126,7 +127,7 @@ func checkAPL090(a *asking) {
 func checkAPL091(a *asking) {
 	p := a.late(protocol.IOS)
 	id, _ := p.renewal()
-	x := p.say(p.report(id, protocol.NotNow))
+	x := p.try(p.report(id, protocol.NotNow))
 	for range 5 { // it may be offered once more
 		again, _ := p.command(x)
 		if again == "" {
@@ -135,7 +136,7 @@ func checkAPL091(a *asking) {
 		if again != id {
 			a.fail("while a renewal waits, command %s comes beside it", again)
 		}
-		x = p.say(p.report(again, protocol.NotNow))
+		x = p.try(p.report(again, protocol.NotNow))
 	}
 	again, e := p.renewal()
 	if again != id {
@@ -145,7 +146,7 @@ func checkAPL091(a *asking) {
 		a.fail("before the new identity was used, the old one is answered %s", x.answer())
 	}
 	old := p.renew(id, e)
-	for next, _ := p.command(p.say(p.report(id, protocol.Acknowledged))); next != ""; next, _ = p.command(p.say(p.report(next, protocol.Acknowledged))) {
+	for next, _ := p.command(p.try(p.report(id, protocol.Acknowledged))); next != ""; next, _ = p.command(p.say(p.report(next, protocol.Acknowledged))) {
 	}
 	now := p.identity
 	p.as(old)
@@ -165,7 +166,7 @@ func checkAPL092(a *asking) {
 	p.say(apple.Message{MessageType: apple.SetBootstrapToken, UDID: p.udid, BootstrapToken: token})
 	id, e := p.renewal()
 	p.renew(id, e)
-	got, err := apple.DecodeBootstrapToken(p.say(apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid}).body)
+	got, err := apple.DecodeBootstrapToken(p.try(apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid}).body)
 	if err != nil || !bytes.Equal(got, token) {
 		a.fail("after the renewal the bootstrap token is gone (%d bytes, %v)", len(got), err)
 	}

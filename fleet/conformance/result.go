@@ -86,7 +86,8 @@ func (r *Result) Count(o Outcome) (n int) {
 	return n
 }
 
-// Apply holds the findings against the known deviations. A known failure becomes known, an unexpected pass fails the run.
+// Apply holds the findings against the known deviations. A known failure becomes known, and so does what a deviation kept
+// from being asked; an unexpected pass fails the run.
 func (r *Result) Apply(list []Deviation) {
 	for _, d := range list {
 		for i := range r.Findings {
@@ -97,6 +98,8 @@ func (r *Result) Apply(list []Deviation) {
 			switch f.Outcome {
 			case Fail:
 				f.Outcome, f.Reason = Known, d.Reason+" ("+f.Reason+")"
+			case Unasked:
+				f.Outcome, f.Reason = Known, d.Reason+" (not asked: "+f.Reason+")"
 			case Pass:
 				f.Outcome, f.Reason = Unexpected, "it passes, and the list of known deviations says that it fails: "+d.Reason
 			}

@@ -105,6 +105,15 @@ func TestOutputsAreWellFormed(t *testing.T) {
 	}
 }
 
+// TestKnownAndNotAsked: a deviation that keeps a statement from being asked is known like one that fails it.
+func TestKnownAndNotAsked(t *testing.T) {
+	r := &Result{Findings: []Finding{{ID: "APL-055", Level: "must", Outcome: Unasked, Reason: "Idle was answered 500"}}}
+	r.Apply([]Deviation{{ID: "APL-055", Reason: "ticket 7"}})
+	if f := r.Findings[0]; f.Outcome != Known || f.Reason != "ticket 7 (not asked: Idle was answered 500)" || r.Err() != nil {
+		t.Errorf("%+v, %v", f, r.Err())
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -56,6 +56,7 @@ type run struct {
 	left     map[string]string // of these, by UDID: why they could not be taken out again
 	silent   int               // requests in a row without an answer
 	barred   string
+	removed  *Exchange     // the first answer that told a device in good standing to give up its management
 	off      time.Duration // how far the server's clock is ahead of the true one, unless it is driven
 	clock    time.Time     // a driven one, as it stood when it was last looked at; zero: it is not
 }
@@ -102,7 +103,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		}
 	}
 
-	var together, serial, alone []int
+	var together, serial, alone, last []int
 	findings := make([]Finding, len(chosen))
 	for i := range chosen {
 		s := &chosen[i]
@@ -119,6 +120,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 			continue
 		case s.serial:
 			serial = append(serial, i)
+			continue
+		case s.last:
+			last = append(last, i)
 			continue
 		default:
 			together = append(together, i)
@@ -139,7 +143,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		})
 	}
 	wait.Wait()
-	for _, i := range append(serial, alone...) {
+	for _, i := range slices.Concat(serial, alone, last) {
 		findings[i] = r.ask(whole, &chosen[i], 1)
 	}
 	result.Findings = findings

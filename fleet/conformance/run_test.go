@@ -240,13 +240,14 @@ func TestServerThatLies(t *testing.T) {
 		path  string
 		lie   func(w http.ResponseWriter)
 		wants string
+		comes Outcome // empty: not asked
 	}{
-		"an identity that is none":            {"/scep", func(w http.ResponseWriter) { w.Write([]byte("0\x03\x02\x01\x01")) }, "GetCACert brought no certificate"},
-		"a SCEP service that is endless":      {"/scep", endless, "GetCACert brought no certificate"},
-		"a profile that is another's":         {"/enrol", func(w http.ResponseWriter) { w.Write([]byte("<plist><dict/></plist>")) }, "no enrolment profile"},
-		"a profile that is endless":           {"/enrol", endless, "no enrolment profile"},
-		"200 with half of an answer":          {"/mdm", func(w http.ResponseWriter) { w.Header().Set("Content-Length", "100"); w.Write([]byte("half")) }, "unexpected EOF"},
-		"work that is no command, for always": {"/mdm", func(w http.ResponseWriter) { w.Write([]byte("<html>welcome</html>")) }, "the answer is no command"},
+		"an identity that is none":            {"/scep", func(w http.ResponseWriter) { w.Write([]byte("0\x03\x02\x01\x01")) }, "GetCACert brought no certificate", ""},
+		"a SCEP service that is endless":      {"/scep", endless, "GetCACert brought no certificate", ""},
+		"a profile that is another's":         {"/enrol", func(w http.ResponseWriter) { w.Write([]byte("<plist><dict/></plist>")) }, "no enrolment profile", ""},
+		"a profile that is endless":           {"/enrol", endless, "no enrolment profile", ""},
+		"200 with half of an answer":          {"/mdm", func(w http.ResponseWriter) { w.Header().Set("Content-Length", "100"); w.Write([]byte("half")) }, "unexpected EOF", ""},
+		"work that is no command, for always": {"/mdm", func(w http.ResponseWriter) { w.Write([]byte("<html>welcome</html>")) }, "neither with nothing nor with a command", Fail},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startToy(t)
@@ -257,8 +258,11 @@ func TestServerThatLies(t *testing.T) {
 				}
 				return false
 			}
+			if tt.comes == "" {
+				tt.comes = Unasked
+			}
 			r := ask(t, s.config("APL-050"))
-			if f := r.of("APL-050"); f.Outcome != Unasked || !strings.Contains(f.Reason, tt.wants) {
+			if f := r.of("APL-050"); f.Outcome != tt.comes || !strings.Contains(f.Reason, tt.wants) {
 				t.Errorf("%s: %s, want %q", f.Outcome, f.Reason, tt.wants)
 			}
 		})
@@ -311,6 +315,59 @@ func TestServerThatChangesItsMind(t *testing.T) {
 	failed := r.Count(Fail) + r.Count(Unasked)
 	if failed == 0 || r.Enrolled == 0 {
 		t.Errorf("%s", r.Headline())
+	}
+}
+
+// TestRemovalAnywhere: an answer that a device takes for its removal fails APL-094 whichever check meets it; one to a user's
+// channel, or to a device that leaves, does not.
+func TestRemovalAnywhere(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		asks string
+		when func(m *apple.Message) bool
+		want Outcome
+	}{
+		{"Idle", "APL-040", func(m *apple.Message) bool { return m.MessageType == apple.NoMessageType }, Fail},
+		{"a bootstrap token", "APL-037", func(m *apple.Message) bool {
+			return len(m.BootstrapToken) > 0 && bytes.HasPrefix(m.BootstrapToken, []byte("boot"))
+		}, Fail},
+		{"a user", "APL-038", func(m *apple.Message) bool { return m.UserChannel() }, Pass},
+		{"leaving", "APL-036", func(m *apple.Message) bool { return m.MessageType == apple.CheckOut }, Pass},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startToy(t)
+			s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+				if tt.when(m) {
+					w.WriteHeader(http.StatusGone)
+					return true
+				}
+				return false
+			}
+			f := ask(t, s.config(tt.asks, "APL-094")).of("APL-094")
+			if f.Outcome != tt.want || tt.want == Fail && (f.Exchange == nil || f.Exchange.Status != http.StatusGone) {
+				t.Errorf("%s: %s %+v", f.Outcome, f.Reason, f.Exchange)
+			}
+		})
+	}
+}
+
+// TestAPL057Unseen: where pushes are not seen, nobody is told that none followed.
+func TestAPL057Unseen(t *testing.T) {
+	s := startToy(t)
+	queued, sent := []string{"one", "two"}, 0
+	s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if m.MessageType != apple.NoMessageType || sent == len(queued) {
+			return false
+		}
+		w.Write(apple.EncodeCommand(nil, queued[sent], apple.SecurityInfo{}))
+		sent++
+		return true
+	}
+	c := s.config("APL-057")
+	c.Steps.Queue = func(context.Context, string, target.Order) (string, error) { sent = 0; return "", nil }
+	sent = len(queued)
+	if f := ask(t, c).of("APL-057"); f.Outcome != NotApplicable || !strings.Contains(f.Reason, "--apns-listen") {
+		t.Errorf("%s: %s", f.Outcome, f.Reason)
 	}
 }
 

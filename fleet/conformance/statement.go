@@ -42,6 +42,7 @@ type Statement struct {
 	try    func(t *trial)  // of a device
 	serial bool            // it counts what other checks would count among
 	alone  bool            // it changes what other checks stand on: the tenant, or time
+	last   bool            // what a device met in any other check decides it too
 }
 
 // List returns all statements, by suite and id.
