@@ -123,7 +123,7 @@ func checkSettings(set *delivery.Settings) error {
 	case set.Licences > delivery.NeverAsked:
 		return refuse(protocol.RuleGates, "licences are asked for where they are known, always or never")
 	case set.Units < 0:
-		return refuse("AUTH-09", "a tenant owns no fewer than 0 licences")
+		return refuse("AUTH-09", "intune_units: %d: a tenant owns 0 licences that entitle Intune, or more", set.Units)
 	}
 	for _, p := range set.Gap.Platforms {
 		if !p.Apple() {

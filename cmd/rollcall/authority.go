@@ -16,6 +16,8 @@ import (
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/server/authority"
+	"rollcall/server/delivery"
 )
 
 func authorityCommand() *cobra.Command {
@@ -80,6 +82,9 @@ None leaves a tenant unknown whose authority was never set (AUTH-02); one that i
 		Example: `  rollcall authority set coexistence
   rollcall authority set coexistence --confirm coexistence-1-9-23-1-5d41402abc4b2a76b9719d91`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkAuthority("authority", args[0]); err != nil {
+				return err
+			}
 			t, err := c.target()
 			if err != nil {
 				return err
@@ -221,7 +226,8 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 }
 
 func authoritySettingsCommand(c *client) *cobra.Command {
-	var cleanUp, units, limit, validity int
+	var cleanUp, limit, validity int
+	var units string
 	var onCoexistence, deviceLicences, unlicensed bool
 	var version, gate, pilots string
 	var gapPlatforms []string
@@ -229,17 +235,23 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	workloads := map[string]string{}
 	cmd := &cobra.Command{
 		Use: "settings", Short: "Show the tenant's settings, or change those that are given", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			t, err := c.target()
-			if err != nil {
-				return err
-			}
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			var s target.Settings
 			given := false
 			for name, set := range map[string]func(){
-				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() { s.Units = &units }, "device-limit": func() { s.DeviceLimit = &limit },
+				"clean-up-days": func() { s.CleanUpDays = &cleanUp }, "intune-units": func() {
+					n, bad := unitsNamed(units)
+					if s.Units = &n; bad != nil && err == nil {
+						err = bad
+					}
+				}, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
-				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() { s.LicenceGate = &gate },
+				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() {
+					s.LicenceGate = &gate
+					if bad := new(delivery.LicenceGate).UnmarshalText([]byte(gate)); bad != nil && err == nil {
+						err = fmt.Errorf("--licence-gate: %w", bad)
+					}
+				},
 				"gap-platforms": func() {
 					s.GapPlatforms = make([]protocol.Platform, len(gapPlatforms))
 					for i, name := range gapPlatforms {
@@ -251,6 +263,9 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 				"pilot-group": func() { s.PilotGroup = &pilots }, "blast-limit": func() { s.Blast = &blast },
 				"workload": func() {
 					for _, name := range slices.Sorted(maps.Keys(workloads)) {
+						if bad := checkWorkload(name, workloads[name]); bad != nil && err == nil {
+							err = bad
+						}
 						s.Workloads = append(s.Workloads, target.Workload{Workload: name, Decider: workloads[name]})
 					}
 				},
@@ -263,6 +278,11 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			owned := s.Units
 			if given {
 				if s.Version = version; version == "" {
 					present, err := t.Settings(cmd.Context())
@@ -278,13 +298,18 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 			if s, err = t.Settings(cmd.Context()); err != nil {
 				return err
 			}
+			if owned != nil && *owned != unitsUnknown {
+				if err := warnUnits(cmd, t, *owned); err != nil {
+					return err
+				}
+			}
 			return show(cmd, s, func(w io.Writer) { printSettings(w, &s) })
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&version, "version", "", "`VERSION` of the settings as they were shown: change nothing where they are others by now (HST-070)")
 	flags.IntVar(&cleanUp, "clean-up-days", 0, "delete records that are silent for so long, 30 to 270; 0: none (AUTH-48)")
-	flags.IntVar(&units, "intune-units", -1, "licences owned that entitle Intune; -1: not known (AUTH-09)")
+	flags.StringVar(&units, "intune-units", "", "`NUMBER` of licences owned that entitle Intune, or unknown (AUTH-09)")
 	flags.BoolVar(&deviceLicences, "device-licences", false, "there are device licences for userless devices (AUTH-47)")
 	flags.BoolVar(&unlicensed, "unlicensed-admins", false, "an administrator need hold no licence that entitles Intune (AUTH-08)")
 	flags.StringVar(&gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
@@ -296,6 +321,48 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
 	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
 	return cmd
+}
+
+// unitsUnknown is what the server calls licence units that nobody says the number of.
+const unitsUnknown = -1
+
+func unitsNamed(text string) (int, error) {
+	if text == "unknown" {
+		return unitsUnknown, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("--intune-units %q: want a whole number from 0 on, or unknown", text)
+	}
+	return n, nil
+}
+
+// warnUnits says when more users hold a licence that entitles Intune than the tenant owns: they keep it, and nobody gets another.
+func warnUnits(cmd *cobra.Command, t *target.Rollcall, owned int) error {
+	held := 0
+	for u, err := range t.Users(cmd.Context()) {
+		if err != nil {
+			return err
+		}
+		if u.IntuneLicence {
+			held++
+		}
+	}
+	if held > owned {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: AUTH-09: %d users hold a licence that entitles Intune, and the tenant owns %d: nobody gets another one\n", held, owned)
+	}
+	return nil
+}
+
+// checkWorkload refuses words that nothing is called, before a server is asked.
+func checkWorkload(name, decider string) error {
+	if !slices.Contains(authority.WorkloadNames[:], name) {
+		return fmt.Errorf("--workload %s=%s: there is no workload %q; want one of %s", name, decider, name, strings.Join(authority.WorkloadNames[:], ", "))
+	}
+	if _, ok := authority.DeciderNamed(decider); !ok {
+		return fmt.Errorf("--workload %s=%s: want configmgr, pilot or intune", name, decider)
+	}
+	return nil
 }
 
 func printSettings(w io.Writer, s *target.Settings) {
@@ -313,7 +380,7 @@ func printSettings(w io.Writer, s *target.Settings) {
 	}
 	row(w, "version", s.Version)
 	row(w, "silent records are deleted", or(s.CleanUpDays, 0, "never", " days"))
-	row(w, "licences that entitle Intune", or(s.Units, -1, "not known", ""))
+	row(w, "licences that entitle Intune", or(s.Units, unitsUnknown, "not known", ""))
 	row(w, "device licences", yes(s.DeviceLicences))
 	row(w, "administrators without a licence", yes(s.UnlicensedAdmins))
 	if s.LicenceGate != nil {

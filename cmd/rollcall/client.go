@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -104,10 +105,29 @@ func (c *client) roots() (*x509.CertPool, error) {
 
 // named says what it is that the server does not have.
 func named(err error, what, name string) error {
-	if e, ok := errors.AsType[*target.Error](err); ok && e.Status == http.StatusNotFound {
-		return fmt.Errorf("there is no %s %q", what, name)
+	return missing(err, "there is no %s %q", what, name)
+}
+
+// missing says in other words that the server does not have something. The rule by which a change of it is refused stays.
+func missing(err error, format string, args ...any) error {
+	e, ok := errors.AsType[*target.Error](err)
+	if !ok || e.Status != http.StatusNotFound {
+		return err
 	}
-	return err
+	no := *e
+	no.Message = fmt.Sprintf(format, args...)
+	return &no
+}
+
+// authorityNames are what an authority is set to.
+var authorityNames = []string{"intune", "sccm", "office365", "coexistence", "none"}
+
+// checkAuthority refuses a word that nothing is called, before a server is asked.
+func checkAuthority(what, name string) error {
+	if name != protocol.Unknown.String() && !slices.Contains(authorityNames, name) { // the server says that nothing becomes unknown again
+		return fmt.Errorf("%s %q: want one of %s", what, name, strings.Join(authorityNames, ", "))
+	}
+	return nil
 }
 
 // readInput reads a file that an argument names.

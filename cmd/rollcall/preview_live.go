@@ -31,6 +31,11 @@ func previewLive(cmd *cobra.Command, c *client, set string) error {
 	if len(stray) > 0 {
 		return fmt.Errorf("%s: for a preview of an export; give --export, or leave it out to ask the server", strings.Join(stray, ", "))
 	}
+	if set != "" {
+		if err := checkAuthority("--set", set); err != nil {
+			return err
+		}
+	}
 	t, err := c.target()
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func ofAnother(ctx context.Context, t *target.Rollcall, err error, name string, 
 	list, _ := t.Profiles(ctx) // without one the plain answer is true as well
 	for _, p := range list {
 		if p.Name == name && p.Authority != whose {
-			return fmt.Errorf("there is no such profile %q, but %s has one: --authority %s", name, p.Authority, p.Authority)
+			return missing(err, "there is no such profile %q, but %s has one: --authority %s", name, p.Authority, p.Authority)
 		}
 	}
 	return named(err, "profile", name)

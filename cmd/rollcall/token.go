@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/server/store"
 )
 
 func tokenCommand() *cobra.Command {
@@ -38,6 +40,9 @@ Its role says how far it reaches (AUTH-08), each role as far as those before it 
 A token that is called as a user of the tenant is that user's: a change of authority says where an administrator holds no
 licence that entitles Intune.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := new(store.Role).UnmarshalText([]byte(role)); err != nil {
+				return fmt.Errorf("--role: %w", err)
+			}
 			t, err := c.target()
 			if err != nil {
 				return err

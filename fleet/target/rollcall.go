@@ -57,7 +57,7 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error {
-	if e.Rule != "" && (e.Status == http.StatusConflict || e.Status == http.StatusForbidden) { // else what was asked could not be read
+	if e.Rule != "" && e.Status/100 == 4 && e.Status != http.StatusUnauthorized { // to an administrator; else to a stranger, or for another time
 		return &protocol.Refusal{Rule: e.Rule, Reason: e.Message}
 	}
 	if e.Rule != "" {

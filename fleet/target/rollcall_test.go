@@ -102,7 +102,7 @@ func TestErrorsNameTheRule(t *testing.T) {
 		text         string
 	}{
 		{"a rule refuses", `409 {"error":{"rule":"AUTH-32","message":"another topic"}}`, true, "AUTH-32: another topic"},
-		{"bad input", `400 {"error":{"rule":"HST-014","message":"unknown field","field":"users[0].x"}}`, false, "HST-014: users[0].x: unknown field"},
+		{"bad input", `400 {"error":{"rule":"HST-014","message":"unknown field","field":"users[0].x"}}`, true, "HST-014: users[0].x: unknown field"},
 		{"no JSON", `502 <html>`, false, "POST /rollcall/v1/apns: the server answered 502 Bad Gateway"},
 		{"JSON of somebody else", `500 {"error":null}`, false, "POST /rollcall/v1/apns: the server answered 500 Internal Server Error"},
 	} {

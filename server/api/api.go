@@ -66,6 +66,12 @@ var (
 	errNotFound = errors.New("there is no such thing here")
 )
 
+// What a request is refused by that nothing can be made of.
+const (
+	ruleRequest  protocol.Rule = "HST-014"
+	ruleTooLarge protocol.Rule = "HST-001"
+)
+
 // A conflict is a request that does not fit the state of things.
 type conflict struct{ message string }
 
@@ -133,8 +139,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rs []*route) {
 	writeJSON(w, rt.success(), answer)
 }
 
-// authorised answers a call whose role reaches as far as its route. A refusal by rule, of the role or of what is asked,
-// stands in the journal (AUTH-08).
+// authorised answers a call whose role reaches as far as its route. Whatever a change is refused for stands in the journal
+// with who asked for it: a role, a rule, or a request that nothing can be made of (AUTH-08, HST-014).
 func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
 	if rt.open || rt.admits(c.who.Role) {
 		answer, err = h.answer(rt, c)
@@ -144,8 +150,12 @@ func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
 	no, refused := errors.AsType[*protocol.Refusal](err)
 	_, role := errors.AsType[*roleRefusal](err)
 	_, told := errors.AsType[*server.Denied](err)
-	if refused && rt.changes() && !told && (role || !rt.journals) {
-		what := c.Method + " " + c.URL.Path
+	deny := refused && !told && (role || !rt.journals)
+	if unfit := unfitting(err); !refused && unfit != nil && rt.changes() && !rt.open && c.Context().Err() == nil {
+		no, deny, err = unfit, true, &turnedDown{err}
+	}
+	if deny && rt.changes() {
+		what := c.Method + " " + clip(c.URL.Path)
 		if role {
 			what += wantedBy(rt, c)
 		}
@@ -154,6 +164,35 @@ func (h *Handler) authorised(rt *route, c *call) (answer any, err error) {
 		}
 	}
 	return answer, err
+}
+
+// A turnedDown is a request for a change that nothing can be made of. It stands in the journal.
+type turnedDown struct{ error }
+
+func (d *turnedDown) Unwrap() error { return d.error }
+
+// unfitting is the refusal of a request that nothing can be made of, or whose thing there is not; nil: err is none.
+func unfitting(err error) *protocol.Refusal {
+	no := &protocol.Refusal{Rule: ruleRequest}
+	_, bad := errors.AsType[*invalid](err)
+	_, clash := errors.AsType[*conflict](err)
+	switch {
+	case errors.Is(err, errTooLarge):
+		no.Rule = ruleTooLarge
+	case !bad && !clash && !errors.Is(err, errNotFound) && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errType):
+		return nil
+	}
+	no.Reason = clip(err.Error())
+	return no
+}
+
+// clip cuts what a request says to what a line of the journal has room for.
+func clip(s string) string {
+	const room = 300
+	if len(s) <= room {
+		return s
+	}
+	return strings.ToValidUTF8(s[:room], "") + "..."
 }
 
 // A roleRefusal is a no to an administrator whose role does not reach that far.
@@ -226,7 +265,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		level = logrus.InfoLevel
 	case isBad:
-		status, body = http.StatusBadRequest, failureBody{Rule: "HST-014", Message: bad.message, Field: bad.field}
+		status, body = http.StatusBadRequest, failureBody{Rule: ruleRequest, Message: bad.message, Field: bad.field}
 		level = logrus.InfoLevel
 	case isClash:
 		status, body = http.StatusConflict, failureBody{Message: clash.message}
@@ -235,10 +274,10 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, body = http.StatusNotFound, failureBody{Message: errNotFound.Error()}
 		level = logrus.InfoLevel
 	case errors.Is(err, errTooLarge):
-		status, body = http.StatusRequestEntityTooLarge, failureBody{Rule: "HST-001", Message: err.Error()}
+		status, body = http.StatusRequestEntityTooLarge, failureBody{Rule: ruleTooLarge, Message: err.Error()}
 		level = logrus.WarnLevel
 	case errors.Is(err, errType):
-		status, body = http.StatusUnsupportedMediaType, failureBody{Rule: "HST-014", Message: err.Error()}
+		status, body = http.StatusUnsupportedMediaType, failureBody{Rule: ruleRequest, Message: err.Error()}
 		level = logrus.InfoLevel
 	case errors.Is(err, context.Canceled):
 		level = logrus.InfoLevel
@@ -247,6 +286,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "60")
 	default:
 		w.Header().Set("Retry-After", "60")
+	}
+	if _, ok := errors.AsType[*turnedDown](err); ok && body.Rule == "" {
+		body.Rule = ruleRequest
 	}
 	if u, ok := errors.AsType[*unconfirmed](err); ok {
 		body.Preview = u.preview

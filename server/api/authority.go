@@ -231,6 +231,9 @@ type settings struct {
 	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
 }
 
+// unitsUnknown is that nobody says how many licences the tenant owns.
+const unitsUnknown = -1
+
 // A workload of co-managed clients, and who decides it: configmgr, pilot or intune.
 type workload struct {
 	Workload string `json:"workload"`
@@ -240,7 +243,7 @@ type workload struct {
 func (h *Handler) getSettings(*call) (any, error) {
 	s := h.cfg.Server.Content().Settings
 	days := func(d time.Duration) *int { return new(int(d / (24 * time.Hour))) }
-	units := -1
+	units := unitsUnknown
 	if s.UnitsKnown {
 		units = s.Units
 	}
@@ -289,9 +292,6 @@ func (h *Handler) setSettings(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	if in.Blast != nil && *in.Blast < -1 {
-		return nil, wrongValue("blast_limit", "want a number of devices, 0 for the default, or -1 for any number")
-	}
 	switched := map[int]authority.Decider{}
 	for i, w := range in.Workloads {
 		at := slices.Index(authority.WorkloadNames[:], w.Workload)
@@ -306,7 +306,9 @@ func (h *Handler) setSettings(c *call) (any, error) {
 	}
 	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *delivery.Settings) {
 		if n := in.Units; n != nil {
-			set.UnitsKnown, set.Units = *n >= 0, max(*n, 0)
+			if set.UnitsKnown, set.Units = *n != unitsUnknown, *n; !set.UnitsKnown {
+				set.Units = 0
+			}
 		}
 		if in.UnlicensedAdmins != nil {
 			set.UnlicensedAdmins = *in.UnlicensedAdmins

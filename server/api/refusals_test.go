@@ -64,8 +64,7 @@ func (o *office) push(topic string, days int, more ...any) map[string]any {
 
 // TestRefusals: each refused transition, upload, consent, role and licence, and what else administrators are refused, names its
 // rule, changes nothing of the tenant or a device, and stands in the journal once with who tried. The status is one that the
-// client takes as a refusal by rule: exit code 2. What is no request at all is a usage error instead, exit code 1, and nobody
-// audits it: TestUsage has those.
+// client takes as a refusal by rule: exit code 2. TestHST014Audited has those that nothing can be made of.
 func TestRefusals(t *testing.T) {
 	const present, other = "com.apple.mgmt.External.1", "com.apple.mgmt.External.2"
 	intune := func(t *testing.T) *office { return newOffice(t) }
@@ -156,10 +155,12 @@ func TestRefusals(t *testing.T) {
 		}, "AUTH-23", as},
 		{"a user with devices", intune, "DELETE", "users?upn=ada@example.org", nil, "AUTH-53", as},
 		// Settings.
+		{"units below none", intune, "POST", "settings", func(*office) any { return object{"intune_units": -7} }, "AUTH-09", as},
 		{"further wake-ups in no order", intune, "POST", "settings", func(*office) any { return object{"attempts_seconds": []int{3, 2, 1}} }, "AUTH-20", as},
 		{"a gap that is not Apple's", intune, "POST", "settings", func(*office) any { return object{"gap_platforms": []string{"windows"}} }, "AUTH-30", as},
 		{"a device limit beyond", intune, "POST", "settings", func(*office) any { return object{"device_limit": 16} }, "AUTH-47", as},
 		{"a clean-up too soon", intune, "POST", "settings", func(*office) any { return object{"clean_up_days": 29} }, "AUTH-48", as},
+		{"a blast limit below", intune, "POST", "settings", func(*office) any { return object{"blast_limit": -2} }, "HST-071", as},
 		{"a validity beyond", intune, "POST", "settings", func(*office) any { return object{"compliance_days": 121} }, "AUTH-49", as},
 		{"settings of yesterday", intune, "POST", "settings", func(*office) any { return object{"device_limit": 5, "version": "yesterday"} }, "HST-070", as},
 		// Profiles.
@@ -236,32 +237,55 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestUsage: a word that nothing is called, or a document that says nothing, is a mistake in how it was asked, and no try to
-// do what a rule forbids. It names the field, and leaves no line.
-func TestUsage(t *testing.T) {
+// TestHST014Audited: a request for a change that nothing can be made of, or whose thing there is not, is a refusal like any
+// other: it names its rule and the field, changes nothing, and stands in the journal once with who tried, at a length that a
+// journal has room for. One that only asks leaves no line.
+func TestHST014Audited(t *testing.T) {
 	type object = map[string]any
 	for _, tt := range []struct {
-		name, path, field string
-		body              object
+		name, method, path, field string
+		status                    int
+		body                      any
 	}{
-		{"an authority that nothing is called", "authority", "authority", object{"authority": "sales"}},
-		{"no authority", "authority", "authority", object{}},
-		{"a licence that nothing is called", "users/licences", "licences[0].bogus", object{"licences": []any{object{"upn": "ada@example.org", "bogus": true}}}},
-		{"no licences", "users/licences", "licences", object{}},
-		{"a user without a name", "users", "users[0].upn", object{"users": []any{object{"name": "x"}}}},
-		{"a gate that nothing is called", "settings", "licence_gate", object{"licence_gate": "perhaps"}},
+		{"an authority that nothing is called", "POST", "authority", "authority", 400, object{"authority": strings.Repeat("sales\n", 1000)}},
+		{"no authority", "POST", "authority", "authority", 400, object{}},
+		{"a licence that nothing is called", "POST", "users/licences", "licences[0].bogus", 400, object{"licences": []any{object{"upn": "ada@example.org", "bogus": true}}}},
+		{"a user twice", "POST", "users/licences", "licences[1].upn", 400, object{"licences": []any{object{"upn": "ada@example.org"}, object{"upn": "ADA@example.org"}}}},
+		{"no licences", "POST", "users/licences", "licences", 400, object{}},
+		{"a user without a name", "POST", "users", "users[0].upn", 400, object{"users": []any{object{"name": "x"}}}},
+		{"a gate that nothing is called", "POST", "settings", "licence_gate", 400, object{"licence_gate": "perhaps"}},
+		{"a workload that nothing is called", "POST", "settings", "workloads[0].workload", 400, object{"workloads": []any{object{"workload": "foo", "decider": "bar"}}}},
+		{"a device that there is not, to support", "POST", "devices/nobody/support-move", "", 404, object{}},
+		{"a device that there is not, to retire", "POST", "devices/nobody/retire", "", 404, object{}},
+		{"a device that there is not, to delete", "DELETE", "devices/nobody", "", 404, nil},
+		{"a user that there is not", "DELETE", "users?upn=nobody@example.org", "", 404, nil},
+		{"a profile that there is not", "DELETE", "profiles?name=nothing", "", 404, nil},
+		{"a token that there is not", "DELETE", "tokens?name=nobody", "", 404, nil},
+		{"a token that there is", "POST", "tokens", "", 409, object{"name": "admin", "role": "reader"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := newBMS(t)
 			content, before := o.core.Content(), len(o.lines(store.LineFilter{}))
-			status, answer := o.ask("POST", "/rollcall/v1/"+tt.path, tt.body, "Bearer "+o.token)
-			if status != 400 || !strings.Contains(string(answer), `"field":"`+tt.field+`"`) {
-				t.Errorf("answered %d %s, want 400 for %s", status, answer, tt.field)
+			status, answer := o.ask(tt.method, "/rollcall/v1/"+tt.path, tt.body, "Bearer "+o.token)
+			if status != tt.status || ruleOf(answer) != "HST-014" || tt.field != "" && !strings.Contains(string(answer), `"field":"`+tt.field+`"`) {
+				t.Errorf("answered %d %s, want %d by HST-014 for %s", status, answer, tt.status, tt.field)
 			}
-			if o.core.Content() != content || len(o.lines(store.LineFilter{})) != before {
-				t.Error("it changed something, or stands in the journal")
+			if o.core.Content() != content {
+				t.Error("it changed something")
+			}
+			lines := o.lines(store.LineFilter{After: uint64(before)})
+			if len(lines) != 1 || lines[0].Rule != "HST-014" || lines[0].Actor != "token:admin" || lines[0].What != delivery.WhatDenied ||
+				!strings.HasPrefix(lines[0].Detail, tt.method+" /rollcall/v1/") || len(lines[0].Detail) > 1000 || strings.Contains(lines[0].Detail, "\n") {
+				t.Errorf("journal %+v, want one line by HST-014", lines)
 			}
 		})
+	}
+	o := newBMS(t)
+	before := len(o.lines(store.LineFilter{}))
+	o.call("POST", "/rollcall/v1/authority/preview", object{"authority": "sales"}, 400)
+	o.call("GET", "/rollcall/v1/devices/nobody", nil, 404)
+	if n := len(o.lines(store.LineFilter{})); n != before {
+		t.Errorf("who only asks leaves %d lines", n-before)
 	}
 }
 
