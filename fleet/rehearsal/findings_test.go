@@ -283,9 +283,11 @@ func TestDutchReportIsDutch(t *testing.T) {
 	a := invented(1000).Answer(1)
 	s := a.Story(lang.Dutch, a.Population)
 	s.Plan = ""
-	result := &report.Result{Version: 1, Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 86400, WallSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1 << 30, EventLogSHA256: "abc",
+	result := &report.Result{
+		Version: 1, Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 86400, WallSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1 << 30, EventLogSHA256: "abc",
 		Devices:    report.Devices{Total: 1001, Enrolled: 1000, LeftOut: 1, Moved: 5, LeftOutBy: map[string]int{"not_managed": 1}, ByPlatform: map[protocol.Platform]report.PlatformSize{protocol.IOS: {Total: 1000}}},
-		Invariants: report.Invariants{Checked: 9}, Limits: []report.Limit{{Limit: "moved.p95 < 12h", Got: report.NotJudged, OK: true}}, CheckIns: report.CheckIns{Offered: 3, Done: 3}}
+		Invariants: report.Invariants{Checked: 9}, Limits: []report.Limit{{Limit: "moved.p95 < 12h", Got: report.NotJudged, OK: true}}, CheckIns: report.CheckIns{Offered: 3, Done: 3},
+	}
 	var page, summary bytes.Buffer
 	if err := report.Page(&page, result, s); err != nil {
 		t.Fatal(err)

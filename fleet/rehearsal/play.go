@@ -31,10 +31,10 @@ type Config struct {
 }
 
 const (
-	partition = 8192             // devices that one server and one worker have at a time
-	window    = 10 * time.Minute // of virtual time, in which partitions need nothing of each other
-	briefly   = time.Second      // the window after the plan has acted: all devices may have something to say
-	many      = 200_000          // lines of the log in a window, after which windows are shorter
+	partition = 8192           // devices that one server and one worker have at a time
+	window    = 48 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
+	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
+	many      = 200_000        // lines of the log in a window, after which windows are shorter
 )
 
 // Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
@@ -213,6 +213,9 @@ func (p *player) story(ctx context.Context) error {
 			return p.run(ctx, p.end+1)
 		}
 		to := min(p.end, p.now.Add(p.span), p.start.Add((p.now.Sub(p.start)/window+1)*window))
+		if p.now < p.start {
+			to = min(to, p.start)
+		}
 		if len(p.acts) > 0 {
 			to = min(to, p.acts[0].at)
 		}
@@ -227,10 +230,11 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err := p.each(ctx, func(k *part, _ context.Context) error { return k.run(to - 1) })
+	err := p.each(ctx, func(k *part, _ context.Context) error { return k.through(to) })
 	if err != nil {
 		return err
 	}
+	last := int(min(p.now, p.end).Sub(p.start) / time.Minute)
 	p.now = min(to, p.end)
 	lines := p.log.lines
 	if err := p.log.take(p.parts); err != nil {
@@ -239,10 +243,8 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if p.span = min(2*p.span, window); p.log.lines-lines > many {
 		p.span = max(p.span/8, briefly)
 	}
-	p.tally(to)
-	if since := p.now.Sub(p.start); since > 0 && (since%time.Hour == 0 || to > p.end) && len(p.hours) < int((since+time.Hour-1)/time.Hour) {
-		p.hour()
-	}
+	p.tally(last)
+	p.takeHours(to > p.end)
 	p.report()
 	return nil
 }
@@ -257,13 +259,26 @@ func (p *player) runTo(ctx context.Context, to protocol.Time) error {
 	return nil
 }
 
-// hour notes how the devices stand at the end of an hour.
-func (p *player) hour() {
-	var h Hour
+// takeHours takes from the partitions how their devices stood at the end of each hour; ended: also at that of the last, which may not be
+// whole.
+func (p *player) takeHours(ended bool) {
+	n := len(p.hours)
 	for _, k := range p.parts {
-		k.census.into(&h)
+		for h := range k.hours {
+			if n+h == len(p.hours) {
+				p.hours = append(p.hours, Hour{})
+			}
+			k.hours[h].into(&p.hours[n+h])
+		}
+		k.hours = k.hours[:0]
 	}
-	p.hours = append(p.hours, h)
+	if whole := (p.now.Sub(p.start) + time.Hour - 1) / time.Hour; ended && len(p.hours) < int(whole) {
+		var h Hour
+		for _, k := range p.parts {
+			k.census.into(&h)
+		}
+		p.hours = append(p.hours, h)
+	}
 }
 
 // act does what the plan does now.

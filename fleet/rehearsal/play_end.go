@@ -9,13 +9,10 @@ import (
 	"rollcall/server/delivery"
 )
 
-// tally takes from the partitions what they have counted by the minute since it was called last.
-func (p *player) tally(to protocol.Time) {
-	last := int(min(to, p.end).Sub(p.start) / time.Minute)
-	if last < 0 {
-		return
-	}
-	for m := max(0, last-minutesKept+1); m <= last && m < len(p.minutes); m++ {
+// tally takes from the partitions what they have counted by the minute, from minute on of the story.
+func (p *player) tally(from int) {
+	to := int(p.now.Sub(p.start) / time.Minute)
+	for m := max(0, from); m <= to && m < len(p.minutes); m++ {
 		of := &p.minutes[m]
 		for _, k := range p.parts {
 			x := &k.minutes[m%minutesKept]

@@ -32,6 +32,7 @@ type part struct {
 	text       []byte   // theirs
 	enc        lineEncoder
 	census     census              // how the devices stand now
+	hours      []census            // how they stood at the end of each hour since the last window
 	waived     bool                // in the conversation under way a profile left because it was unassigned
 	counts                         // since the story began
 	minutes    [minutesKept]Minute // since the last window
@@ -161,17 +162,30 @@ var ways = map[population.Enrolment]authority.Way{
 	population.Joined: authority.DirectoryJoin, population.Bulk: authority.BulkEnrolment, population.SelfDeployed: authority.BulkEnrolment, population.Autopilot: authority.Autopilot,
 }
 
+// through plays the partition up to a moment, and not what happens in it.
+func (k *part) through(to protocol.Time) error {
+	if since := k.now.Sub(k.start); since >= 0 {
+		for hour := k.start.Add((since/time.Hour + 1) * time.Hour); hour <= min(to, k.end); hour = hour.Add(time.Hour) {
+			if err := k.run(hour - 1); err != nil {
+				return err
+			}
+			k.hours = append(k.hours, k.census)
+		}
+	}
+	err := k.run(to - 1)
+	if err == nil && to <= k.end {
+		err = k.loop.Stand(to)
+	}
+	slices.SortStableFunc(k.lines, func(a, b logged) int { return a.compare(&b) })
+	return err
+}
+
 // run plays the partition up to a moment and what happens in it.
 func (k *part) run(to protocol.Time) error {
 	for {
 		m, any := k.next()
 		if !any || m.at > to {
-			err := k.loop.Run(to)
-			if err == nil && to < k.end {
-				err = k.loop.Stand(to + 1)
-			}
-			slices.SortStableFunc(k.lines, func(a, b logged) int { return a.compare(&b) })
-			return err
+			return k.loop.Run(to)
 		}
 		if err := k.loop.Run(m.at); err != nil {
 			return err

@@ -238,8 +238,16 @@ func (a *Answers) moveTables(l lang.Language) []report.Table {
 		{l.Say("Who moved, by enrolment"), l.Say("Enrolled"), a.Ways},
 	} {
 		t := report.Table{Title: x.title, Columns: []report.Column{
-			{Name: x.first}, {Name: l.Say("Devices")}, {Name: l.Say("Movable")}, {Name: l.Say("Moved"), Bar: true}, {Name: l.Say("Registered anew")},
-			{Name: l.Say("To come")}, {Name: l.Say("Blocked")}, {Name: l.Say("Stranded")}, {Name: l.Say("Must enrol again")}, {Name: l.Say("Unlicensed")},
+			{Name: x.first},
+			{Name: l.Say("Devices")},
+			{Name: l.Say("Movable")},
+			{Name: l.Say("Moved"), Bar: true},
+			{Name: l.Say("Registered anew")},
+			{Name: l.Say("To come")},
+			{Name: l.Say("Blocked")},
+			{Name: l.Say("Stranded")},
+			{Name: l.Say("Must enrol again")},
+			{Name: l.Say("Unlicensed")},
 		}}
 		for j := range x.groups {
 			g := &x.groups[j]

@@ -114,12 +114,14 @@ func sample(t testing.TB) (*Result, *Story) {
 	s.Charts = []Chart{
 		{
 			"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
-			[]Series{{"answered", checkins}, {"failed or refused", refusals}}, false,
+			[]Series{{"answered", checkins}, {"failed or refused", refusals}},
+			false,
 		},
 		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{"enrolled", enrolled}}, false},
 		{
 			"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
-			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}}, false,
+			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}},
+			false,
 		},
 		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{"pushes", pushes}}, false},
 	}
