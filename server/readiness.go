@@ -114,7 +114,8 @@ func missing(w *delivery.World, set int, a protocol.Authority) (out []protocol.F
 	return out
 }
 
-// A Mismatch is a device that is not where it is expected, or not yet in this epoch (AUTH-39).
+// A Mismatch is a device that is not where it is expected, not yet in this epoch (AUTH-39), or stranded by another topic of the
+// push certificate (AUTH-32), whose rule comes first.
 type Mismatch struct {
 	Device     protocol.Device
 	Expected   protocol.Authority
@@ -134,13 +135,15 @@ type Verification struct {
 	ThisEpoch   int                        // registered in the present epoch
 	Pending     int
 	Stale       int
-	Outstanding []Mismatch // pending and stale devices by number; the first thousand
+	Stranded    int        // Apple devices that know another topic than the push certificate has (AUTH-32), pending or not
+	Outstanding []Mismatch // pending, stale and stranded devices by number; the first thousand
 }
 
 // Verify compares what resolves with what the portals list (AUTH-39).
-func (s *Server) Verify(ctx context.Context, _ protocol.Time) (*Verification, error) {
+func (s *Server) Verify(ctx context.Context, now protocol.Time) (*Verification, error) {
 	w := s.World()
 	v := &Verification{Epoch: w.Tenant.Epoch, Expected: map[protocol.Authority]int{}, Listed: map[protocol.Authority]int{}}
+	lost := (&authority.Push{Ends: w.Push.NotAfter}).Lost(now)
 	err := s.eachRecord(ctx, func(r *store.Record) {
 		st := &r.State
 		if st.Life != delivery.Enrolled {
@@ -159,7 +162,12 @@ func (s *Server) Verify(ctx context.Context, _ protocol.Time) (*Verification, er
 		if stale {
 			v.Stale++
 		}
-		if (pending || stale) && len(v.Outstanding) < maxMismatches {
+		stranded := st.Platform.Apple() && w.Push.Topic != "" && (lost || st.Push.Topic != w.Push.Topic)
+		if stranded {
+			v.Stranded++
+			to.Rule = protocol.RuleOtherTopic
+		}
+		if (pending || stale || stranded) && len(v.Outstanding) < maxMismatches {
 			v.Outstanding = append(v.Outstanding, Mismatch{st.Device, to.Authority, st.Registered, st.Epoch, to.Rule})
 		}
 	})

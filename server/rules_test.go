@@ -169,6 +169,42 @@ func TestAUTH39Verify(t *testing.T) {
 	x.equal("listed", v.Listed, want)
 }
 
+// TestAUTH32Reported: the devices that another topic strands are counted and named, pending or not, until they enrol again.
+func TestAUTH32Reported(t *testing.T) {
+	x := newTenant(t)
+	p, u := x.enrolled(1), x.enrolled(0)
+	reported := func(what string, want ...*phone) {
+		t.Helper()
+		v, err := x.Verify(x.ctx, x.now)
+		x.must(err)
+		var names []protocol.Device
+		for _, m := range v.Outstanding {
+			if m.Rule == protocol.RuleOtherTopic {
+				names = append(names, m.Device)
+			}
+		}
+		var devices []protocol.Device
+		for _, p := range want {
+			devices = append(devices, p.number)
+		}
+		x.equal(what+": stranded", v.Stranded, len(want))
+		x.equal(what+": named", names, devices)
+	}
+	reported("before")
+	upload := func(topic string, count int) {
+		t.Helper()
+		x.must(second(x.UploadPush(x.ctx, x.now, x.pem(topic, 500*day), "", "", true, count)))
+	}
+	upload("com.apple.mgmt.External.other", 2)
+	reported("another topic", p, u)
+	x.set(sccm)
+	reported("after a change too", p, u)
+	upload(topic, 0)
+	reported("the topic is back")
+	x.now = x.Content().Latest().NotAfter.Add(30*day + time.Second)
+	reported("after the grace", p, u)
+}
+
 // TestAUTH47Ended: a device that is gone does not count against the limit.
 func TestAUTH47Ended(t *testing.T) {
 	x := newTenant(t)

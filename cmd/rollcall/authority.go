@@ -53,6 +53,9 @@ func printState(w io.Writer, s *target.State) {
 	}
 	row(w, "epoch", fmt.Sprintf("%d, since %s", s.Epoch, when(s.ChangedAt)))
 	row(w, "still to come", fmt.Sprintf("%d devices pending, %d stale", s.Pending, s.Stale))
+	if s.Stranded > 0 {
+		row(w, "stranded", fmt.Sprintf("AUTH-32: %d devices know another topic than the push certificate has and have to enrol again; rollcall authority verify lists them", s.Stranded))
+	}
 	g := &s.Gap
 	switch {
 	case g.Open:
@@ -155,7 +158,8 @@ func authorityVerifyCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify", Short: "Compare who should manage each device with the portal that lists it", Args: noArgs,
 		Long: `Compare who should manage each device with the portal that lists it (AUTH-39). Exit code 2 while devices are pending or
-stale: each is named, with the rule that says where it belongs.`,
+stale, or stranded by another topic of the push certificate (AUTH-32): each is named, with the rule that says where it
+belongs, or that it has to enrol again.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -172,7 +176,7 @@ stale: each is named, with the rule that says where it belongs.`,
 					row(w, a.Authority.String(), strconv.Itoa(a.Expected), strconv.Itoa(a.Listed))
 					listed += a.Listed
 				}
-				fmt.Fprintf(w, "\n%d of %d registered in epoch %d; %d pending, %d stale\n", v.ThisEpoch, listed, v.Epoch, v.Pending, v.Stale)
+				fmt.Fprintf(w, "\n%d of %d registered in epoch %d; %d pending, %d stale, %d stranded\n", v.ThisEpoch, listed, v.Epoch, v.Pending, v.Stale, v.Stranded)
 				if len(v.Outstanding) > 0 {
 					fmt.Fprintln(w)
 					row(w, "DEVICE", "REGISTERED", "EPOCH", "SHOULD BE", "RULE")
@@ -181,6 +185,9 @@ stale: each is named, with the rule that says where it belongs.`,
 					row(w, m.Device, m.Registered.String(), strconv.Itoa(int(m.Epoch)), m.Expected.String(), string(m.Rule))
 				}
 			})
+			if err == nil && v.Stranded > 0 {
+				err = &shown{&protocol.Refusal{Rule: protocol.RuleOtherTopic, Reason: fmt.Sprintf("%d devices have to enrol again", v.Stranded)}}
+			}
 			if err == nil && v.Pending+v.Stale > 0 {
 				err = &shown{&protocol.Refusal{Rule: "AUTH-39", Reason: fmt.Sprintf("%d devices are not where they should be yet", v.Pending+v.Stale)}}
 			}

@@ -11,10 +11,11 @@ import (
 // A State is how the tenant stands.
 type State struct {
 	Tenant
-	Name    string `json:"name"` // of the authority; coexistence where Intune was added beside office365
-	Gap     Gap    `json:"apns_gap"`
-	Pending int    `json:"pending"` // devices
-	Stale   int    `json:"stale"`
+	Name     string `json:"name"` // of the authority; coexistence where Intune was added beside office365
+	Gap      Gap    `json:"apns_gap"`
+	Pending  int    `json:"pending"` // devices
+	Stale    int    `json:"stale"`
+	Stranded int    `json:"stranded"` // by another topic of the push certificate (AUTH-32)
 }
 
 // A Gap is the gap in Apple's push certificates (AUTH-30, AUTH-33).
@@ -43,7 +44,8 @@ type Verification struct {
 	ThisEpoch   int              `json:"registered_in_epoch"`
 	Pending     int              `json:"pending"`
 	Stale       int              `json:"stale"`
-	Outstanding []Mismatch       `json:"outstanding"` // the first thousand pending and stale devices
+	Stranded    int              `json:"stranded"`    // by another topic of the push certificate (AUTH-32)
+	Outstanding []Mismatch       `json:"outstanding"` // the first thousand pending, stale and stranded devices
 }
 
 // An AuthorityCount is devices by the authority that should manage them, and by the portal that lists them.

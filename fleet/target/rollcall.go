@@ -262,6 +262,7 @@ type Push struct {
 	NotBefore protocol.Time `json:"not_before"`
 	NotAfter  protocol.Time `json:"not_after"`
 	Suspended bool          `json:"suspended"` // the push service refused it
+	Stranded  int           `json:"stranded"`  // enrolled devices that know another topic (AUTH-32)
 	Warnings  []Warning     `json:"warnings"`
 }
 

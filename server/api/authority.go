@@ -16,10 +16,11 @@ const maxDays = 10000
 // A state is how the tenant stands: its authority, the gap in its push certificates, and who is still to come.
 type state struct {
 	tenant
-	Name    string `json:"name"` // of the authority; coexistence where Intune was added beside office365
-	Gap     gap    `json:"apns_gap"`
-	Pending int    `json:"pending"` // devices
-	Stale   int    `json:"stale"`
+	Name     string `json:"name"` // of the authority; coexistence where Intune was added beside office365
+	Gap      gap    `json:"apns_gap"`
+	Pending  int    `json:"pending"` // devices
+	Stale    int    `json:"stale"`
+	Stranded int    `json:"stranded"` // by another topic of the push certificate (AUTH-32)
 }
 
 type gap struct {
@@ -47,7 +48,7 @@ func (h *Handler) getAuthority(c *call) (any, error) {
 	return state{
 		t, h.cfg.Server.Content().Tenant.Name(),
 		gap{g.Open, g.Since, append([]protocol.Platform{}, g.Platforms...), g.Slot, g.Topic, g.AppleID, g.Ended, g.Held, g.Blocked},
-		v.Pending, v.Stale,
+		v.Pending, v.Stale, v.Stranded,
 	}, nil
 }
 
@@ -91,7 +92,8 @@ type verification struct {
 	ThisEpoch   int              `json:"registered_in_epoch"`
 	Pending     int              `json:"pending"`
 	Stale       int              `json:"stale"`
-	Outstanding []mismatch       `json:"outstanding"` // pending and stale devices; the first thousand
+	Stranded    int              `json:"stranded"`    // by another topic of the push certificate (AUTH-32)
+	Outstanding []mismatch       `json:"outstanding"` // pending, stale and stranded devices; the first thousand
 }
 
 type authorityCount struct {
@@ -113,7 +115,7 @@ func (h *Handler) verifyAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := verification{v.Epoch, []authorityCount{}, v.ThisEpoch, v.Pending, v.Stale, make([]mismatch, len(v.Outstanding))}
+	out := verification{v.Epoch, []authorityCount{}, v.ThisEpoch, v.Pending, v.Stale, v.Stranded, make([]mismatch, len(v.Outstanding))}
 	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365, protocol.Unknown} {
 		if v.Expected[a]+v.Listed[a] > 0 {
 			out.Authorities = append(out.Authorities, authorityCount{a, v.Expected[a], v.Listed[a]})

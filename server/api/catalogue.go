@@ -189,6 +189,7 @@ type pushStatus struct {
 	NotBefore protocol.Time `json:"not_before"`
 	NotAfter  protocol.Time `json:"not_after"`
 	Suspended bool          `json:"suspended"`
+	Stranded  int           `json:"stranded"` // enrolled devices that know another topic (AUTH-32)
 	Warnings  []warning     `json:"warnings"`
 }
 
@@ -215,6 +216,13 @@ func (h *Handler) getPush(c *call) (any, error) {
 	}
 	if cert.Suspended {
 		warn(protocol.RulePushExpired, "the push service refuses the certificate: wake-ups are held until another one is uploaded")
+	}
+	v, err := h.cfg.Server.Verify(c.Context(), c.now)
+	if err != nil {
+		return nil, err
+	}
+	if out.Stranded = v.Stranded; v.Stranded > 0 {
+		warn(protocol.RuleOtherTopic, "%d enrolled devices know another topic and cannot be reached: they have to enrol again; authority verify lists them", v.Stranded)
 	}
 	return out, nil
 }

@@ -56,5 +56,5 @@ func (s *Push) held(now protocol.Time, p protocol.Platform) protocol.Rule {
 	return ""
 }
 
-// lost tells whether only a certificate with another topic can be had, which reaches no enrolled device (AUTH-33, AUTH-32).
-func (s *Push) lost(now protocol.Time) bool { return s.Ends != 0 && s.Ends.Add(grace) < now }
+// Lost tells whether only a certificate with another topic can be had, which reaches no enrolled device (AUTH-33, AUTH-32).
+func (s *Push) Lost(now protocol.Time) bool { return s.Ends != 0 && s.Ends.Add(grace) < now }

@@ -125,7 +125,7 @@ func (s *Scene) Judge(c *Subject) Judgement {
 	if j.Pending || j.Stale || ordered {
 		j.Blocked = s.Push.held(s.Now, c.Platform)
 	}
-	topic := c.Platform.Apple() && (c.OtherTopic || s.Push.lost(s.Now))
+	topic := c.Platform.Apple() && (c.OtherTopic || s.Push.Lost(s.Now))
 	if j.Pending || topic || c.Is == nil && s.elsewhere(c) {
 		j.Stranded = c.stranded(expired, topic)
 	}
