@@ -190,5 +190,3 @@ func TestHST032RevokedOnAKeptConnection(t *testing.T) {
 		t.Errorf("answered %d, want 400", a.status)
 	}
 }
-
-var testClock = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
