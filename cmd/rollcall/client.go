@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
@@ -37,12 +38,15 @@ type client struct{ server, ca, tokenFile, data string }
 // clientCommand gives cmd and what is added below it the flags of a client.
 func clientCommand(cmd *cobra.Command) (*cobra.Command, *client) {
 	c := &client{}
-	flags := cmd.PersistentFlags()
+	c.register(cmd.PersistentFlags())
+	return cmd, c
+}
+
+func (c *client) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.server, "server", "https://"+defaultListen, "the server's URL")
 	flags.StringVar(&c.ca, "ca", "", "trust the CAs in this PEM file (default: ca.pem in --data, else the system's)")
 	flags.StringVar(&c.tokenFile, "token-file", "", "read the token from this file (default: ROLLCALL_TOKEN, else admin.token in --data)")
 	flags.StringVar(&c.data, "data", defaultData, "data folder of a server on this machine, for its CA and its token")
-	return cmd, c
 }
 
 // target returns the API's client.

@@ -125,7 +125,8 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
   rollcall conform https://mdm.example.org --i-own-this mdm.example.org --profile enrol.mobileconfig --nanomdm-api https://mdm.example.org --junit out.xml
   rollcall conform --explain APL-053`,
 	}
-	_, c := clientCommand(cmd)
+	c := &client{}
+	c.register(cmd.Flags()) // a device is not reached by them
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case f.list:

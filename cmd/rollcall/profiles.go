@@ -16,6 +16,7 @@ import (
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/server/authority"
 )
 
 func profilesCommand() *cobra.Command {
@@ -52,11 +53,16 @@ replaced, and which old profile of its family it does not overwrite for want of 
 				p, err := t.PreviewProfile(cmd.Context(), change)
 				return tellProfile(cmd, &p, args[0], err)
 			}
-			if err := t.PutProfile(cmd.Context(), change); err != nil {
+			p, err := t.PutProfile(cmd.Context(), change)
+			if err != nil {
 				return tellProfile(cmd, nil, args[0], err)
 			}
-			return show(cmd, map[string]any{"profile": change.Name, "groups": change.Groups}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: applied, assigned to %s\n", change.Name, strings.Join(change.Groups, ", "))
+			return show(cmd, map[string]any{"profile": change.Name, "groups": change.Groups, "preview": &p}, func(w io.Writer) {
+				text := "applied"
+				if len(change.Groups) > 0 {
+					text += ", assigned to " + strings.Join(change.Groups, ", ")
+				}
+				printDone(w, change.Name+": "+text, &p)
 			})
 		},
 	}
@@ -78,6 +84,33 @@ func tellProfile(cmd *cobra.Command, p *target.Preview, what string, err error) 
 		err = fmt.Errorf("%s: %w", what, err)
 	}
 	return tell(cmd, p, err, "nothing was changed", func(id string) string { return "the same command with --confirm " + id })
+}
+
+// printDone says in one line what was done to a profile and what becomes of it on the devices, and what to see to.
+func printDone(w io.Writer, what string, p *target.Preview) {
+	var effects []string
+	devices := map[string]int{}
+	for i := range p.Profiles {
+		g := &p.Profiles[i]
+		if g.Effect == authority.Keeps.String() {
+			continue
+		}
+		if devices[g.Effect] == 0 {
+			effects = append(effects, g.Effect)
+		}
+		devices[g.Effect] += g.Devices
+	}
+	text := "nothing changes on the devices"
+	if len(effects) > 0 {
+		for i, effect := range effects {
+			effects[i] = fmt.Sprintf("%s on %d", effect, devices[effect])
+		}
+		text = "at the next check-ins " + strings.Join(effects, ", ")
+	}
+	fmt.Fprintf(w, "%s; of %d enrolled devices: %s\n", what, p.Enrolled, text)
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(w, "%s: %s\n", warning.Rule, warning.Message)
+	}
 }
 
 // authorityNamed reads a flag; empty: Unknown, the tenant's.
@@ -133,7 +166,7 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 			if preview {
 				p, err = t.PreviewRemoval(cmd.Context(), x)
 			} else {
-				err = t.TakeProfile(cmd.Context(), x)
+				p, err = t.TakeProfile(cmd.Context(), x)
 			}
 			if no, ok := errors.AsType[*target.Error](err); ok && no.Status == http.StatusNotFound {
 				if len(x.Groups) == 0 {
@@ -144,7 +177,7 @@ func profilesRemoveCommand(c *client) *cobra.Command {
 			if preview || err != nil {
 				return tellProfile(cmd, &p, x.Name, err)
 			}
-			return show(cmd, map[string]any{"profile": x.Name, "groups": x.Groups}, func(w io.Writer) { fmt.Fprintf(w, "%s: removed\n", x.Name) })
+			return show(cmd, map[string]any{"profile": x.Name, "groups": x.Groups, "preview": &p}, func(w io.Writer) { printDone(w, x.Name+": removed", &p) })
 		},
 	}
 	cmd.Flags().StringVar(&of, "authority", "", "whose profile: intune, sccm or office365 (default: the tenant's)")

@@ -156,12 +156,18 @@ type ProfileChange struct {
 
 // ApplyProfile stores a version of a profile of the tenant's authority and assigns it.
 func (r *Rollcall) ApplyProfile(ctx context.Context, name string, document []byte, groups []string) error {
-	return r.PutProfile(ctx, ProfileChange{Name: name, Document: document, Groups: groups})
+	_, err := r.PutProfile(ctx, ProfileChange{Name: name, Document: document, Groups: groups})
+	return err
 }
 
-// PutProfile stores a version of a profile, and assigns it. An [*Error] with a Preview wants it confirmed.
-func (r *Rollcall) PutProfile(ctx context.Context, c ProfileChange) error {
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", c, nil)
+// PutProfile stores a version of a profile, and assigns it, and tells what that does. An [*Error] with a Preview wants it
+// confirmed.
+func (r *Rollcall) PutProfile(ctx context.Context, c ProfileChange) (Preview, error) {
+	var out struct {
+		Preview Preview `json:"preview"`
+	}
+	err := r.call(ctx, http.MethodPost, "/rollcall/v1/profiles", c, &out)
+	return out.Preview, err
 }
 
 // PreviewProfile tells what PutProfile would do now. Nothing is changed.
@@ -204,17 +210,21 @@ func (x *ProfileRemoval) query() string {
 
 // RemoveProfile takes a profile of the tenant's authority from everybody.
 func (r *Rollcall) RemoveProfile(ctx context.Context, name string) error {
-	return r.TakeProfile(ctx, ProfileRemoval{Name: name})
+	_, err := r.TakeProfile(ctx, ProfileRemoval{Name: name})
+	return err
 }
 
 // Unassign takes a profile of the tenant's authority from one group.
 func (r *Rollcall) Unassign(ctx context.Context, profile, group string) error {
-	return r.TakeProfile(ctx, ProfileRemoval{Name: profile, Groups: []string{group}})
+	_, err := r.TakeProfile(ctx, ProfileRemoval{Name: profile, Groups: []string{group}})
+	return err
 }
 
-// TakeProfile takes a profile from groups, or from everybody. An [*Error] with a Preview wants it confirmed.
-func (r *Rollcall) TakeProfile(ctx context.Context, x ProfileRemoval) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+x.query(), nil, nil)
+// TakeProfile takes a profile from groups, or from everybody, and tells what that does. An [*Error] with a Preview wants it
+// confirmed.
+func (r *Rollcall) TakeProfile(ctx context.Context, x ProfileRemoval) (p Preview, err error) {
+	err = r.call(ctx, http.MethodDelete, "/rollcall/v1/profiles?"+x.query(), nil, &p)
+	return p, err
 }
 
 // PreviewRemoval tells what TakeProfile would do now. Nothing is changed.

@@ -142,14 +142,16 @@ func TestRequests(t *testing.T) {
 		{"Unassign", func(r *Rollcall) error { return r.Unassign(ctx, "wifi", "R&D/EU; x") }, "DELETE", "/rollcall/v1/profiles?group=R%26D%2FEU%3B+x&name=wifi", "{}", `null`},
 		{"RemoveProfile", func(r *Rollcall) error { return r.RemoveProfile(ctx, "a b") }, "DELETE", "/rollcall/v1/profiles?name=a+b", "{}", `null`},
 		{"PutProfile", func(r *Rollcall) error {
-			return r.PutProfile(ctx, ProfileChange{Name: "mail", Authority: protocol.Office365, Groups: []string{"g"}, Confirm: "x"})
+			_, err := r.PutProfile(ctx, ProfileChange{Name: "mail", Authority: protocol.Office365, Groups: []string{"g"}, Confirm: "x"})
+			return err
 		}, "POST", "/rollcall/v1/profiles", "{}", `{"authority":"office365","confirm":"x","groups":["g"],"name":"mail"}`},
 		{"PreviewProfile", func(r *Rollcall) error {
 			_, err := r.PreviewProfile(ctx, ProfileChange{Name: "mail", Document: []byte("<x>"), Confirm: "not sent"})
 			return err
 		}, "POST", "/rollcall/v1/profiles/preview", "{}", `{"document":"PHg+","name":"mail"}`},
 		{"TakeProfile", func(r *Rollcall) error {
-			return r.TakeProfile(ctx, ProfileRemoval{Name: "mail", Authority: protocol.Office365, Groups: []string{"a", "b"}, Confirm: "x"})
+			_, err := r.TakeProfile(ctx, ProfileRemoval{Name: "mail", Authority: protocol.Office365, Groups: []string{"a", "b"}, Confirm: "x"})
+			return err
 		}, "DELETE", "/rollcall/v1/profiles?authority=office365&confirm=x&group=a&group=b&name=mail", "{}", `null`},
 		{"PreviewRemoval", func(r *Rollcall) error {
 			_, err := r.PreviewRemoval(ctx, ProfileRemoval{Name: "mail", Confirm: "not sent"})

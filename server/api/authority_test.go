@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/store"
@@ -247,5 +248,17 @@ func TestHST070Assign(t *testing.T) {
 	}
 	if is, _ := o.core.UserByUPN("ada@example.org"); is.User != u.User {
 		t.Errorf("she holds %+v now", is.User)
+	}
+}
+
+// TestAUTH35ProfileAnswers: a change of a profile answers what it does, not only that it was made.
+func TestAUTH35ProfileAnswers(t *testing.T) {
+	o := newOffice(t)
+	document := apple.EncodeProfile(apple.NewProfile("org.wifi", "Wi-Fi", protocol.WiFi))
+	made := o.call("POST", "/rollcall/v1/profiles", map[string]any{"name": "wifi", "document": document}, 200)
+	for what, did := range map[string]any{"made": made["preview"], "removed": o.call("DELETE", "/rollcall/v1/profiles?name=wifi", nil, 200)} {
+		if p, ok := did.(map[string]any); !ok || p["id"] == "" || p["enrolled"] != 1.0 {
+			t.Errorf("%s: %v", what, did)
+		}
 	}
 }

@@ -70,6 +70,12 @@ func (h *Handler) profiles() []profile {
 	return list
 }
 
+// A profileMade is a profile after a change, and what that change did.
+type profileMade struct {
+	profile
+	Preview *preview `json:"preview"`
+}
+
 func (h *Handler) putProfile(c *call) (any, error) {
 	in := c.body.(*putProfile)
 	change, err := in.change()
@@ -81,8 +87,12 @@ func (h *Handler) putProfile(c *call) (any, error) {
 	if err != nil {
 		return h.answered(c.Context(), p, err)
 	}
+	did, err := h.preview(c.Context(), p)
+	if err != nil {
+		return nil, err
+	}
 	list := h.profiles()
-	return list[slices.IndexFunc(list, func(p profile) bool { return p.Name == in.Name && p.Authority == whose })], nil
+	return profileMade{list[slices.IndexFunc(list, func(p profile) bool { return p.Name == in.Name && p.Authority == whose })], did}, nil
 }
 
 // previewProfile says what storing or assigning a profile would do (AUTH-35).
@@ -145,10 +155,7 @@ func (h *Handler) deleteProfile(c *call) (any, error) {
 		return nil, err
 	}
 	p, err := h.cfg.Server.TakeProfile(c.Context(), c.now, c.who, r, c.query["confirm"])
-	if err != nil {
-		return h.answered(c.Context(), p, err)
-	}
-	return done{}, nil
+	return h.answered(c.Context(), p, err)
 }
 
 // previewRemoval says what taking a profile would do (AUTH-35).

@@ -154,11 +154,11 @@ func routes() []route {
 
 		{method: "GET", path: "/rollcall/v1/profiles", needs: store.Reader, summary: "list profiles", out: profiles{}, serve: (*Handler).getProfiles},
 		{
-			method: "POST", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "store the newest version of a profile, or assign it", in: body[putProfile](), out: profile{},
+			method: "POST", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "store the newest version of a profile, or assign it", in: body[putProfile](), out: profileMade{},
 			serve: (*Handler).putProfile,
 		},
 		{
-			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from groups, or from everybody", out: done{}, serve: (*Handler).deleteProfile,
+			method: "DELETE", path: "/rollcall/v1/profiles", needs: store.IntuneAdministrator, summary: "take a profile from groups, or from everybody", out: preview{}, serve: (*Handler).deleteProfile,
 			query: append([]param{{"confirm", "string", "id of a preview of the same removal"}}, removal...),
 		},
 		{

@@ -1,0 +1,30 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"rollcall/fleet/target"
+)
+
+// TestAUTH35ProfileDone: after a change of a profile one line says what becomes of it on the devices, and its warnings follow.
+func TestAUTH35ProfileDone(t *testing.T) {
+	for _, tt := range []struct {
+		p    target.Preview
+		want string
+	}{
+		{target.Preview{Enrolled: 3}, "mail: applied; of 3 enrolled devices: nothing changes on the devices\n"},
+		{target.Preview{
+			Enrolled: 9, Profiles: []target.ProfileGroup{{Effect: "installed", Devices: 2}, {Effect: "keeps", Devices: 9}, {Effect: "overwritten", Devices: 1}, {Effect: "installed", Devices: 4}},
+			Warnings: []target.Warning{{Rule: "AUTH-26", Message: "post stays"}},
+		}, "mail: applied; of 9 enrolled devices: at the next check-ins installed on 6, overwritten on 1\nAUTH-26: post stays\n"},
+	} {
+		var out bytes.Buffer
+		printDone(&out, "mail: applied", &tt.p)
+		if out.String() != tt.want {
+			t.Errorf("%q, want %q", &out, tt.want)
+		}
+	}
+}
