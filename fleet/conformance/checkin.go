@@ -81,7 +81,7 @@ var checkInStatements = []Statement{
 		Says:   "An unknown message, an empty body and a property list that breaks off get 400 and change nothing.",
 		Source: "apple.md 5, 14",
 		Why:    "Newer systems send messages that older servers do not know: they must fail softly, and the next message must work.",
-		How:    "Three such bodies from an enrolled device; then it asks for work.",
+		How:    "Three such bodies from an enrolled device, one with another PushMagic; then it asks for work, and where pushes are seen it is pushed.",
 		Fix:    "Refuse with 400 and a log line; never answer what you did not understand with success.",
 	},
 	{
@@ -306,6 +306,16 @@ func checkAPL040(a *asking) {
 	}
 	if x := p.send(p.idle()); x.Status != http.StatusOK {
 		a.fail("afterwards Idle is answered %s", x.answer())
+	}
+	if a.Pushes == nil || a.Steps.Queue == nil {
+		return // that the next message works was all that could be seen
+	}
+	p.missed()
+	p.queue(1)
+	if got := p.pushed(); got == nil {
+		a.fail("afterwards no push reaches the device")
+	} else if magic, _ := apple.DecodePush(got.Body); magic != p.magic {
+		a.fail("what was refused is kept all the same: its PushMagic is pushed")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"rollcall/fleet/target"
@@ -127,6 +129,10 @@ func (p *phone) queue(n int) []string {
 
 func (p *phone) order(o target.Order) string {
 	p.a.needs(p.a.Steps.Queue != nil, "queue a command")
+	p.a.probe()
+	if p.a.idleQueue() {
+		p.a.unasked("the adapter's queue step does nothing: a command that it queued without an error never reached its device")
+	}
 	ctx, cancel := p.a.administrator()
 	defer cancel()
 	id, err := p.a.Steps.Queue(ctx, p.udid, o)
@@ -251,7 +257,7 @@ func checkAPL055(a *asking) {
 	x := p.say(p.idle())
 	failed, _ := p.command(x)
 	m := p.report(failed, protocol.Failed)
-	m.ErrorChain = []apple.ErrorItem{{Code: 4001, Domain: "MCInstallationErrorDomain", LocalizedDescription: "conform-outer"}, {Code: 12, Domain: "MCProfileErrorDomain", LocalizedDescription: "conform-inner"}}
+	m.ErrorChain = []apple.ErrorItem{{Code: 4001, Domain: "MCInstallationErrorDomain", LocalizedDescription: "conform-outer"}, {Code: 60012, Domain: "MCProfileErrorDomain", LocalizedDescription: "conform-inner"}}
 	second, _ := p.command(p.try(m))
 	if second == failed || second == "" {
 		a.fail("a command that was answered Error was followed by %q", second)
@@ -267,8 +273,15 @@ func checkAPL055(a *asking) {
 		return
 	}
 	for _, c := range p.known().Commands {
-		if c.ID == failed && c.Errors == "" {
-			a.fail("the server tells nothing of the ErrorChain of %s", failed)
+		if c.ID != failed {
+			continue
+		}
+		for _, e := range m.ErrorChain {
+			for _, part := range []string{e.Domain, strconv.FormatInt(e.Code, 10), e.LocalizedDescription} {
+				if !strings.Contains(c.Errors, part) {
+					a.fail("of the ErrorChain of %s the server tells %q, and nothing of %s", failed, c.Errors, part)
+				}
+			}
 		}
 	}
 }

@@ -42,10 +42,10 @@ var identityStatements = []Statement{
 	},
 	{
 		ID: "APL-023", Suite: Apple, Class: OfApple, Must: true, check: checkAPL023,
-		Says:   "The certificate of one device with the UDID of another is refused in Authenticate, TokenUpdate, CheckOut and SetBootstrapToken, and the other device goes on undisturbed.",
+		Says:   "The certificate of one device with the UDID of another is refused in Authenticate, TokenUpdate, CheckOut, SetBootstrapToken and GetBootstrapToken, and the other device goes on undisturbed.",
 		Source: "apple.md 4.3",
 		Why:    "A server that takes any certificate of its CA lets every enrolled device take over every other.",
-		How:    "Two devices enrol; one speaks in the name of the other; then the other is looked at.",
+		How:    "Two Macs enrol; one speaks in the name of the other; then the other is looked at, and asks for its bootstrap token.",
 		Fix:    "Bind the certificate to the enrolment at Authenticate, and hold every message against it.",
 	},
 	{
@@ -195,9 +195,12 @@ func checkAPL023(a *asking) {
 	first, second := a.enrolled(protocol.MacOS), a.enrolled(protocol.MacOS)
 	liar := *second
 	liar.udid, liar.serial, liar.magic, liar.name = first.udid, first.serial, "stolen", second.name+" in the name of "+first.name
+	own := apple.Message{MessageType: apple.SetBootstrapToken, UDID: first.udid, BootstrapToken: []byte("bootstrap of " + first.udid)}
+	kept := first.send(own).Status == http.StatusOK // else APL-037 tells it
 	bootstrap := apple.Message{MessageType: apple.SetBootstrapToken, UDID: first.udid, BootstrapToken: []byte("stolen")}
+	get := apple.Message{MessageType: apple.GetBootstrapToken, UDID: first.udid}
 	for _, m := range []apple.Message{
-		liar.authenticate(), liar.tokenUpdate(), bootstrap, {MessageType: apple.CheckOut, UDID: first.udid, Topic: first.mdm.Topic},
+		liar.authenticate(), liar.tokenUpdate(), bootstrap, get, {MessageType: apple.CheckOut, UDID: first.udid, Topic: first.mdm.Topic},
 	} {
 		if x := liar.send(m); x.Status/100 == 2 || x.timedOut() {
 			a.fail("%s with another device's certificate was answered %s", m.MessageType, x.answer())
@@ -208,6 +211,12 @@ func checkAPL023(a *asking) {
 	}
 	if a.Steps.Known != nil && !first.known().Enrolled {
 		a.fail("afterwards the server does not hold the device for enrolled")
+	}
+	if !kept {
+		return
+	}
+	if token, err := apple.DecodeBootstrapToken(first.try(get).body); err != nil || !bytes.Equal(token, own.BootstrapToken) {
+		a.fail("afterwards the device does not get its own bootstrap token back (%d bytes, %v)", len(token), err)
 	}
 }
 

@@ -84,8 +84,14 @@ func (a *asking) identified(platform protocol.Platform) *phone {
 	return p
 }
 
-// enrolled is a device that is enrolled and has nothing left to do.
+// enrolled is a device that is enrolled and has nothing left to do, on a server whose queue was tried.
 func (a *asking) enrolled(platform protocol.Platform) *phone {
+	p := a.standing(platform)
+	a.probe()
+	return p
+}
+
+func (a *asking) standing(platform protocol.Platform) *phone {
 	p := a.identified(platform)
 	p.enrol()
 	p.drain()

@@ -49,6 +49,9 @@ type run struct {
 	label   string // of this run's devices
 
 	stepping sync.Mutex // of whoever sets the clock
+	probing  sync.Mutex // of probed and queues
+	probed   bool       // the adapter's queue step was tried
+	queues   bool       // and does something
 
 	mu       sync.Mutex
 	made     int               // devices

@@ -371,6 +371,23 @@ func TestAPL057Unseen(t *testing.T) {
 	}
 }
 
+// TestAdapterThatQueuesNothing is told as such, and the server is not blamed for it.
+func TestAdapterThatQueuesNothing(t *testing.T) {
+	s := startToy(t)
+	c := s.config("APL-050", "APL-051", "APL-055", "HST-033")
+	c.Settle = time.Millisecond
+	c.Steps.Queue = func(context.Context, string, target.Order) (string, error) { return "rubbish", nil }
+	r := ask(t, c)
+	for _, f := range r.Findings {
+		if f.ID == "APL-050" && f.Outcome != Pass || f.ID != "APL-050" && (f.Outcome != Unasked || !strings.Contains(f.Reason, "queue step does nothing")) {
+			t.Errorf("%s: %s: %s", f.ID, f.Outcome, f.Reason)
+		}
+	}
+	if len(r.Left) > 0 || int(s.left.Load()) != r.Enrolled {
+		t.Errorf("%d enrolled, %d left, %v remain", r.Enrolled, s.left.Load(), r.Left)
+	}
+}
+
 // TestWrongCA: a server whose certificate nobody vouches for is not asked.
 func TestWrongCA(t *testing.T) {
 	s := startToy(t)

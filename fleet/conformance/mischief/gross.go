@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"regexp"
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -56,4 +57,52 @@ func pageForNothing(c *call) {
 		return
 	}
 	c.pass()
+}
+
+// keepsStolen refuses another's bootstrap token and stores it.
+func keepsStolen(c *call) {
+	a := c.passBinding()
+	if c.says(apple.SetBootstrapToken) && a.status != http.StatusOK {
+		c.m.note("stolen "+c.msg.UDID, "yes")
+	}
+	if c.says(apple.GetBootstrapToken) && c.m.noted("stolen "+c.msg.UDID) != "" {
+		a.body = nil
+	}
+	c.give(a)
+}
+
+func readsAnothers(c *call) {
+	a := c.passBinding()
+	if c.says(apple.GetBootstrapToken) && a.status != http.StatusOK {
+		a.status = http.StatusOK
+	}
+	c.give(a)
+}
+
+// keepsUnknown refuses a message that it does not know, and takes it for a TokenUpdate.
+func keepsUnknown(c *call) {
+	a := c.ask(c.body)
+	if a.status == http.StatusBadRequest && bytes.Contains(c.body, []byte("RollcallUnknown")) {
+		c.ask(c.replaced("RollcallUnknown", "TokenUpdate"))
+	}
+	c.give(a)
+}
+
+func outermostError(c *call) {
+	if c.fails() && len(c.msg.ErrorChain) > 1 {
+		c.msg.ErrorChain = c.msg.ErrorChain[:1]
+		c.give(c.message(&c.msg))
+		return
+	}
+	c.pass()
+}
+
+var deviceCount = regexp.MustCompile(`[0-9]+ devices`)
+
+func countless(c *call) {
+	a := c.ask(c.body)
+	if _, ok := c.upload(); ok && a.status/100 == 4 {
+		a.body = deviceCount.ReplaceAll(a.body, []byte("some devices"))
+	}
+	c.give(a)
 }
