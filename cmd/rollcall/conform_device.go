@@ -53,7 +53,8 @@ which return when the device has said all that it has to say:
 
 What needs a step that is not there is not applicable.
 
-Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked, 130 interrupted; what was found is told.`,
+Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked or the device could not be taken out again,
+130 interrupted; what was found is told.`,
 		Example: `  rollcall conform device --own
   rollcall conform device --listen 192.168.1.10:9443 --ca-out rollcall.pem
   rollcall conform device --listen 127.0.0.1:9443 --ca-out ca.pem --step enrol='./simulator enrol "$ROLLCALL_LINK"' --step checkin='./simulator poll'`,

@@ -2,12 +2,13 @@ package conformance
 
 import (
 	"io"
+	"strings"
 
 	"rollcall/fleet/report"
 )
 
 // JUnit writes the result as JUnit XML: what fails the run is a failure, what could not be asked an error, the rest that
-// does not pass is skipped.
+// does not pass is skipped. A last suite says how the run left the server, or the device.
 func (r *Result) JUnit(w io.Writer) error {
 	var out []report.Suite
 	for _, suite := range r.suites() {
@@ -36,5 +37,27 @@ func (r *Result) JUnit(w io.Writer) error {
 		}
 		out = append(out, s)
 	}
+	out = append(out, r.leaving())
 	return report.WriteSuites(w, out)
+}
+
+// leaving is how the run left what it asked.
+func (r *Result) leaving() report.Suite {
+	left := report.Case{Name: "every device of the run is taken out again"}
+	if len(r.Left) > 0 {
+		left.Error = &report.Why{Message: printable(r.remains()), Text: printable(strings.Join(r.Left, "\n"))}
+	}
+	s := report.Suite{Name: "rollcall conform run", Class: "rollcall.run", Cases: []report.Case{left}}
+	if r.Device != "" {
+		return s
+	}
+	others := report.Case{Name: "the server's other devices are untouched"}
+	switch why := (&report.Why{Message: printable(r.Others.told(r.Adapter))}); {
+	case len(r.Others.Changed) > 0:
+		others.Failure = why
+	case !r.Others.Checked:
+		others.Skipped = why
+	}
+	s.Cases = append(s.Cases, others)
+	return s
 }

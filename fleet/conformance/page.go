@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -22,7 +23,7 @@ type pageView struct {
 	Policy, Title, Headline, Server string
 	Style                           template.CSS
 	Suites                          []suiteView
-	Others                          string
+	Others, Left                    string
 }
 
 type suiteView struct {
@@ -43,14 +44,11 @@ func (r *Result) Page(w io.Writer) error {
 		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", Style: template.CSS(pageCSS),
 		Title: "Conformance of " + printable(r.Server+r.Device), Headline: r.Headline(), Server: printable(r.Server),
 	}
-	switch {
-	case r.Device != "":
-	case len(r.Others.Changed) > 0:
-		v.Others = fmt.Sprintf("%d of the server's %d other devices changed meanwhile.", len(r.Others.Changed), r.Others.Devices)
-	case r.Others.Checked:
-		v.Others = fmt.Sprintf("The server's other devices, %d, are untouched.", r.Others.Devices)
-	default:
-		v.Others = "The server's other devices were not looked at."
+	if r.Device == "" {
+		v.Others = printable(r.Others.told(r.Adapter))
+	}
+	if len(r.Left) > 0 {
+		v.Left = printable(r.remains() + ": " + strings.Join(r.Left, "; "))
 	}
 	for _, suite := range r.suites() {
 		s := suiteView{Name: string(suite)}
@@ -76,8 +74,7 @@ func (r *Result) Page(w io.Writer) error {
 
 // Badge writes the result as a badge, SVG.
 func (r *Result) Badge(w io.Writer) error {
-	asked := len(r.Findings) - r.Count(NotApplicable)
-	value, colour := fmt.Sprintf("%d of %d", r.Count(Pass), asked), "#2a7d3f"
+	value, colour := r.score(), "#2a7d3f"
 	switch err := r.Report(); err.Verdict {
 	case "failed":
 		colour = "#b3261e"

@@ -51,6 +51,21 @@ type Others struct {
 	Checked bool     `json:"checked"` // the adapter lists devices
 	Devices int      `json:"devices"`
 	Changed []string `json:"changed"`
+	Error   string   `json:"error,omitempty"` // why they could not be looked at, where the adapter lists devices
+}
+
+// told says it in a sentence; adapter is whose it would have been to list them.
+func (o *Others) told(adapter string) string {
+	const whose = "the server's other devices: "
+	switch {
+	case len(o.Changed) > 0:
+		return fmt.Sprintf("%s%d, and these changed meanwhile: %s", whose, o.Devices, strings.Join(o.Changed, "; "))
+	case o.Checked:
+		return fmt.Sprintf("%s%d, untouched", whose, o.Devices)
+	case o.Error != "":
+		return fmt.Sprintf("%snobody knows, listing them failed: %s", whose, o.Error)
+	}
+	return fmt.Sprintf("%snot looked at, the adapter %s does not list them", whose, adapter)
 }
 
 // A Result is what a run came to.
@@ -108,7 +123,8 @@ func (r *Result) Apply(list []Deviation) {
 }
 
 // Report returns the result as every job reports: verdict failed where a must failed, a pass was not expected or another's
-// device changed; partial when the run was interrupted; invalid when a must could not be asked.
+// device changed; partial when the run was interrupted; invalid when a must could not be asked, or a device of the run could
+// not be taken out again.
 func (r *Result) Report() *report.Result {
 	out := &report.Result{Version: 1, Command: "conform", Verdict: report.OK, WallSeconds: r.Seconds, Sections: map[string]any{"conformance": r}}
 	if r.Device != "" {
@@ -136,11 +152,25 @@ func (r *Result) Report() *report.Result {
 		out.Verdict = report.Failed
 	case r.Interrupted:
 		out.Verdict = report.Partial
-	case unasked > 0:
+	case unasked > 0 || len(r.Left) > 0:
 		out.Verdict = report.Invalid
+	}
+	if unasked > 0 && out.Verdict == report.Invalid {
 		out.Reasons = append(out.Reasons, fmt.Sprintf("%d statements could not be asked", unasked))
 	}
+	if len(r.Left) > 0 {
+		out.Reasons = append(out.Reasons, r.remains())
+	}
 	return out
+}
+
+// remains says what of the run is still on the server, or on the device.
+func (r *Result) remains() string {
+	of := "devices of this run"
+	if r.Device != "" {
+		of = "enrolments of the device"
+	}
+	return fmt.Sprintf("%d %s could not be taken out again", len(r.Left), of)
 }
 
 // Err is the verdict as an error; nil: all that was asked is kept.
@@ -190,21 +220,11 @@ func (r *Result) Summary(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.Headline())
-	switch {
-	case r.Device != "":
-	case len(r.Others.Changed) > 0:
-		fmt.Fprintf(&b, "the server's other devices: %d, and these changed meanwhile:\n  %s\n", r.Others.Devices, strings.Join(r.Others.Changed, "\n  "))
-	case r.Others.Checked:
-		fmt.Fprintf(&b, "the server's other devices: %d, untouched\n", r.Others.Devices)
-	default:
-		fmt.Fprintf(&b, "the server's other devices: not looked at, the adapter %s does not list them\n", r.Adapter)
+	if r.Device == "" {
+		fmt.Fprintf(&b, "%s\n", r.Others.told(r.Adapter))
 	}
 	if len(r.Left) > 0 {
-		of := "devices of this run"
-		if r.Device != "" {
-			of = "enrolments of the device"
-		}
-		fmt.Fprintf(&b, "%d %s could not be taken out again:\n  %s\n", len(r.Left), of, strings.Join(r.Left, "\n  "))
+		fmt.Fprintf(&b, "%s:\n  %s\n", r.remains(), strings.Join(r.Left, "\n  "))
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
@@ -212,8 +232,7 @@ func (r *Result) Summary(w io.Writer) error {
 
 // Headline counts the outcomes in one line.
 func (r *Result) Headline() string {
-	asked := len(r.Findings) - r.Count(NotApplicable) - r.Count(Unasked)
-	text := fmt.Sprintf("%d of %d statements pass", r.Count(Pass), asked)
+	text := r.score() + " statements pass"
 	for _, o := range []Outcome{Fail, Known, Unexpected, Unasked, NotApplicable} {
 		if n := r.Count(o); n > 0 {
 			text += fmt.Sprintf(", %d %s", n, o)
@@ -223,6 +242,11 @@ func (r *Result) Headline() string {
 		return text + fmt.Sprintf("; it enrolled %d times, %.1f s", r.Enrolled, r.Seconds)
 	}
 	return text + fmt.Sprintf("; %d devices enrolled and taken out, %.1f s", r.Enrolled-len(r.Left), r.Seconds)
+}
+
+// score is how many statements pass of those that are to be asked here.
+func (r *Result) score() string {
+	return fmt.Sprintf("%d of %d", r.Count(Pass), len(r.Findings)-r.Count(NotApplicable))
 }
 
 func (r *Result) suites() []Suite {

@@ -82,11 +82,15 @@ func TestOutputsAreWellFormed(t *testing.T) {
 			Name     string `xml:"name,attr"`
 			Tests    int    `xml:"tests,attr"`
 			Failures int    `xml:"failures,attr"`
+			Errors   int    `xml:"errors,attr"`
 			Skipped  int    `xml:"skipped,attr"`
 		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal(b.Bytes(), &suites); err != nil || len(suites.Suites) != 2 {
+	if err := xml.Unmarshal(b.Bytes(), &suites); err != nil || len(suites.Suites) != 3 {
 		t.Fatalf("%d suites, %v", len(suites.Suites), err)
+	}
+	if run := suites.Suites[2]; run.Name != "rollcall conform run" || run.Tests != 2 || run.Errors != 1 {
+		t.Errorf("%+v, want the device that could not be taken out", run)
 	}
 	apple := suites.Suites[0]
 	if apple.Name != "rollcall conform apple" {
@@ -129,6 +133,9 @@ func TestVerdicts(t *testing.T) {
 		{"an unexpected pass", Unexpected, "APL-104", nil, report.Failed},
 		{"not asked", Unasked, "APL-050", nil, report.Invalid},
 		{"interrupted", Unasked, "APL-050", func(r *Result) { r.Interrupted = true }, report.Partial},
+		{"a device is left behind", Pass, "APL-050", func(r *Result) { r.Left = []string{"X: no"} }, report.Invalid},
+		{"a device is left behind by a run that was interrupted", Pass, "APL-050", func(r *Result) { r.Left, r.Interrupted = []string{"X: no"}, true }, report.Partial},
+		{"a device is left behind and a must fails", Fail, "APL-050", func(r *Result) { r.Left = []string{"X: no"} }, report.Failed},
 		{"others changed", Pass, "APL-050", func(r *Result) { r.Others.Changed = []string{"X"} }, report.Failed},
 	} {
 		s, _ := Find(tt.id)
@@ -140,6 +147,9 @@ func TestVerdicts(t *testing.T) {
 		}
 		if got := r.Report().Verdict; got != tt.want {
 			t.Errorf("%s: verdict %s, want %s", tt.name, got, tt.want)
+		}
+		if reasons := strings.Join(r.Report().Reasons, " "); (len(r.Left) > 0) != strings.Contains(reasons, "1 devices of this run could not be taken out again") {
+			t.Errorf("%s: reasons %q", tt.name, reasons)
 		}
 		if err := r.Err(); (err == nil) != (tt.want == report.OK) {
 			t.Errorf("%s: error %v", tt.name, err)

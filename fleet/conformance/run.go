@@ -255,12 +255,15 @@ func (r *run) others(ctx context.Context) (map[string]string, error) {
 // compare holds the server's other devices against what they were.
 func (r *run) compare(ctx context.Context, before map[string]string, err error) Others {
 	out := Others{Checked: r.Steps.Devices != nil && err == nil, Devices: len(before)}
+	if err != nil {
+		out.Error = err.Error()
+	}
 	if !out.Checked {
 		return out
 	}
 	after, err := r.others(ctx)
 	if err != nil {
-		return Others{Devices: len(before)}
+		return Others{Devices: len(before), Error: err.Error()}
 	}
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		switch now, there := after[id]; {

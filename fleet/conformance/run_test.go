@@ -469,6 +469,38 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// TestOthersThatCannotBeListed: the reason is that listing them failed, before or after, and not that nobody could.
+func TestOthersThatCannotBeListed(t *testing.T) {
+	s := startToy(t)
+	for _, at := range []int{1, 2} {
+		c := s.config("APL-050")
+		asked := 0
+		c.Steps.Devices = func(context.Context) (map[string]string, error) {
+			if asked++; asked == at {
+				return nil, errors.New("nothing within 10s")
+			}
+			return map[string]string{}, nil
+		}
+		r := ask(t, c)
+		var b strings.Builder
+		if err := r.Summary(&b); err != nil || !strings.Contains(b.String(), "listing them failed: nothing within 10s") || strings.Contains(b.String(), "does not list them") {
+			t.Errorf("time %d: %s", at, &b)
+		}
+	}
+}
+
+// TestScore: headline and badge have the same figures, also where hardly anything could be asked.
+func TestScore(t *testing.T) {
+	s := startToy(t)
+	c := s.config("APL-001", "APL-050", "APL-037", "APL-080")
+	c.Steps = target.FromProfile([]byte("<html>"))
+	r := ask(t, c)
+	var badge strings.Builder
+	if err := r.Badge(&badge); err != nil || !strings.HasPrefix(r.Headline(), "0 of 3 statements pass") || !strings.Contains(badge.String(), "0 of 3") {
+		t.Errorf("%s; %s", r.Headline(), &badge)
+	}
+}
+
 // TestAloneStatements are not asked of a tenant that is not the run's, nor of one with other devices.
 func TestAloneStatements(t *testing.T) {
 	s := startToy(t)
