@@ -119,7 +119,7 @@ renewed; it changes clock, push certificate and authority of the tenant, so it w
 devices. Statements of class intune are asked with --as intune alone. At the end every device of the run is taken out again.
 Devices are asked by rollcall conform device.
 
-Exit codes: 0 all that was asked is kept, 2 a must failed or another device changed, 3 a must could not be asked or a device of the run could
+Exit codes: 0 all that was asked is kept, 2 a must failed or another device changed, 3 a must could not be asked or what the run brought could
 not be taken out again, 130 interrupted; what was found is told.`,
 		Example: `  rollcall conform --own
   rollcall conform https://127.0.0.1:8443

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"rollcall/agent/link"
 	"rollcall/fleet/conformance"
 	"rollcall/fleet/conformance/mischief"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
 
@@ -64,6 +66,9 @@ func askHealthy(t *testing.T) map[string]conformance.Outcome {
 	}
 	if len(r.Left) > 0 || r.Enrolled < 50 || !r.Others.Checked {
 		t.Errorf("%d devices enrolled, left %v, others looked at: %t", r.Enrolled, r.Left, r.Others.Checked)
+	}
+	for u, err := range o.target.Users(t.Context()) {
+		t.Errorf("a user of the run stays: %s, %v", u.UPN, err)
 	}
 	out := map[string]conformance.Outcome{}
 	for _, f := range r.Findings {
@@ -183,9 +188,12 @@ func TestConformLeavesOthersAlone(t *testing.T) {
 	const udid = "00008101-000A1B2C3D4E001E"
 	device := dialect.NewApple(dialect.Who{Number: 1, Seed: 1, UDID: udid, Serial: "C0OTHER", Name: "Ada's"},
 		&dialect.Model{Platform: protocol.IOS, Name: "iPhone", Number: "MLPF3", Product: "iPhone14,5", OSVersion: "18.1", Build: "22B83", Capacity: 128}, &dialect.Habits{})
-	e, err := c.Steps.Enrol(t.Context(), protocol.IOS, 0)
+	if err := o.target.AddUsers(t.Context(), []target.User{{UPN: "ada@example.org", IntuneLicence: true}}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := o.target.Invite(t.Context(), []string{"ada@example.org"})
 	if err == nil {
-		_, err = l.Enrol(t.Context(), device, dialect.Start{URL: e.URL})
+		_, err = l.Enrol(t.Context(), device, dialect.Start{URL: e[0].URL + "?platform=ios"})
 	}
 	if err == nil {
 		_, err = l.Converse(t.Context(), device, dialect.Synced)
@@ -213,6 +221,16 @@ func TestConformLeavesOthersAlone(t *testing.T) {
 	before.Wake, after.Wake = 0, 0 // time has gone by
 	if err != nil || !reflect.DeepEqual(before, after) {
 		t.Errorf("%v; the device was\n%+v\nand is\n%+v", err, before, after)
+	}
+	var users []string
+	for u, err := range o.target.Users(t.Context()) {
+		users = append(users, u.UPN)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Equal(users, []string{"ada@example.org"}) {
+		t.Errorf("users %q, want those that were there before", users)
 	}
 	if r.Others.Devices != 1 || !r.Others.Checked || len(r.Others.Changed) != 0 {
 		t.Errorf("others %+v", r.Others)

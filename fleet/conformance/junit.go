@@ -43,9 +43,9 @@ func (r *Result) JUnit(w io.Writer) error {
 
 // leaving is how the run left what it asked.
 func (r *Result) leaving() report.Suite {
-	left := report.Case{Name: "every device of the run is taken out again"}
-	if len(r.Left) > 0 {
-		left.Error = &report.Why{Message: printable(r.remains()), Text: printable(strings.Join(r.Left, "\n"))}
+	left := report.Case{Name: "all that the run brought is taken out again"}
+	if text := r.remains(); text != "" {
+		left.Error = &report.Why{Message: printable(text), Text: printable(strings.Join(r.remainders(), "\n"))}
 	}
 	s := report.Suite{Name: "rollcall conform run", Class: "rollcall.run", Cases: []report.Case{left}}
 	if r.Device != "" {

@@ -47,8 +47,8 @@ func (r *Result) Page(w io.Writer) error {
 	if r.Device == "" {
 		v.Others = printable(r.Others.told(r.Adapter))
 	}
-	if len(r.Left) > 0 {
-		v.Left = printable(r.remains() + ": " + strings.Join(r.Left, "; "))
+	if text := r.remains(); text != "" {
+		v.Left = printable(text + ": " + strings.Join(r.remainders(), "; "))
 	}
 	for _, suite := range r.suites() {
 		s := suiteView{Name: string(suite)}

@@ -76,8 +76,9 @@ type Result struct {
 	Suites      []Suite   `json:"suites"`
 	Intune      bool      `json:"as_intune"`
 	Findings    []Finding `json:"findings"`
-	Enrolled    int       `json:"enrolled"` // devices of the run
-	Left        []string  `json:"left"`     // of these, that could not be taken out again
+	Enrolled    int       `json:"enrolled"`                // devices of the run
+	Left        []string  `json:"left"`                    // of these, that could not be taken out again
+	Made        string    `json:"made_and_left,omitempty"` // why what was made for their sake, users for one, could not be removed again; empty: it was
 	Others      Others    `json:"others"`
 	Interrupted bool      `json:"interrupted"`
 	Seconds     float64   `json:"seconds"`
@@ -152,25 +153,39 @@ func (r *Result) Report() *report.Result {
 		out.Verdict = report.Failed
 	case r.Interrupted:
 		out.Verdict = report.Partial
-	case unasked > 0 || len(r.Left) > 0:
+	case unasked > 0 || r.remains() != "":
 		out.Verdict = report.Invalid
 	}
 	if unasked > 0 && out.Verdict == report.Invalid {
 		out.Reasons = append(out.Reasons, fmt.Sprintf("%d statements could not be asked", unasked))
 	}
-	if len(r.Left) > 0 {
-		out.Reasons = append(out.Reasons, r.remains())
+	if text := r.remains(); text != "" {
+		out.Reasons = append(out.Reasons, text)
 	}
 	return out
 }
 
-// remains says what of the run is still on the server, or on the device.
+// remains says what of the run is still on the server, or on the device; empty: nothing.
 func (r *Result) remains() string {
 	of := "devices of this run"
 	if r.Device != "" {
 		of = "enrolments of the device"
 	}
-	return fmt.Sprintf("%d %s could not be taken out again", len(r.Left), of)
+	switch {
+	case len(r.Left) > 0:
+		return fmt.Sprintf("%d %s could not be taken out again", len(r.Left), of)
+	case r.Made != "":
+		return "what was made for the devices of this run could not be removed again"
+	}
+	return ""
+}
+
+// remainders is what remains, one by one.
+func (r *Result) remainders() []string {
+	if r.Made == "" {
+		return r.Left
+	}
+	return append(slices.Clone(r.Left), r.Made)
 }
 
 // Err is the verdict as an error; nil: all that was asked is kept.
@@ -223,8 +238,8 @@ func (r *Result) Summary(w io.Writer) error {
 	if r.Device == "" {
 		fmt.Fprintf(&b, "%s\n", r.Others.told(r.Adapter))
 	}
-	if len(r.Left) > 0 {
-		fmt.Fprintf(&b, "%s:\n  %s\n", r.remains(), strings.Join(r.Left, "\n  "))
+	if text := r.remains(); text != "" {
+		fmt.Fprintf(&b, "%s:\n  %s\n", text, strings.Join(r.remainders(), "\n  "))
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err

@@ -136,6 +136,7 @@ func TestVerdicts(t *testing.T) {
 		{"a device is left behind", Pass, "APL-050", func(r *Result) { r.Left = []string{"X: no"} }, report.Invalid},
 		{"a device is left behind by a run that was interrupted", Pass, "APL-050", func(r *Result) { r.Left, r.Interrupted = []string{"X: no"}, true }, report.Partial},
 		{"a device is left behind and a must fails", Fail, "APL-050", func(r *Result) { r.Left = []string{"X: no"} }, report.Failed},
+		{"a user is left behind", Pass, "APL-050", func(r *Result) { r.Made = "user conform-1: no" }, report.Invalid},
 		{"others changed", Pass, "APL-050", func(r *Result) { r.Others.Changed = []string{"X"} }, report.Failed},
 	} {
 		s, _ := Find(tt.id)

@@ -158,6 +158,11 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	for i, id := range result.Left {
 		result.Left[i] = id + ": " + r.left[id]
 	}
+	if c.Steps.Leave != nil {
+		if err := c.Steps.Leave(late); err != nil {
+			result.Made = err.Error()
+		}
+	}
 	r.clients.close()
 	result.Others = r.compare(late, before, beforeErr)
 	result.Seconds = time.Since(began).Seconds()

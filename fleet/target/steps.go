@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"rollcall/protocol"
@@ -41,6 +44,9 @@ type Steps struct {
 	// Clock reads the server's clock, Step sets it ahead. Step is nil where the server's time is the true one.
 	Clock func(ctx context.Context) (time.Time, error)
 	Step  func(ctx context.Context, to time.Time) error
+
+	// Leave removes what Enrol and Assign made for the devices' sake, once those have left; nil: they make nothing.
+	Leave func(ctx context.Context) error
 }
 
 // An Enrolment is an enrolment profile, or the URL behind which it is.
@@ -71,14 +77,20 @@ func (r *Rollcall) Queue(ctx context.Context, device string, o Order) (id string
 	return out.Command, err
 }
 
-// Steps are the steps of our own server. Devices enrol for users of the domain, which are added if they are not there.
+// Steps are the steps of our own server. Devices enrol for users of the domain, which are added if they are not there, and
+// leave with them.
 func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 	clock, err := r.Clock(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var mu sync.Mutex
+	users := map[string]bool{}
 	user := func(ctx context.Context, owner int) (string, error) {
 		upn := fmt.Sprintf("conform-%d@%s", owner, domain)
+		mu.Lock()
+		users[upn] = true
+		mu.Unlock()
 		return upn, r.AddUsers(ctx, []User{{UPN: upn, Name: "rollcall conform", IntuneLicence: true, BasicLicence: true}})
 	}
 	s := &Steps{
@@ -137,6 +149,17 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 		Clock: func(ctx context.Context) (time.Time, error) {
 			c, err := r.Clock(ctx)
 			return c.Now.Time(), err
+		},
+		Leave: func(ctx context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			var errs []error
+			for _, upn := range slices.Sorted(maps.Keys(users)) {
+				if err := r.RemoveUser(ctx, upn); err != nil && !IsNotFound(err) {
+					errs = append(errs, fmt.Errorf("user %s: %w", upn, err))
+				}
+			}
+			return errors.Join(errs...)
 		},
 	}
 	if clock.Driven {

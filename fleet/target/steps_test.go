@@ -29,6 +29,7 @@ func TestRollcallSteps(t *testing.T) {
 		"POST /rollcall/v1/authority/preview":  {`200 {"id":"p"}`},
 		"POST /rollcall/v1/authority":          {`200 {}`},
 		"POST /rollcall/v1/ade/serials":        {`200 {}`},
+		"DELETE /rollcall/v1/users":            {`200 {}`, `404 {"error":{"message":"no such user"}}`, `409 {"error":{"message":"3 enrolled devices"}}`},
 	})
 	s, err := r.Steps(ctx, "x.invalid")
 	if err != nil || s.Step == nil {
@@ -51,6 +52,14 @@ func TestRollcallSteps(t *testing.T) {
 	}
 	if err := s.Assign(ctx, "C1", 3, true); err != nil {
 		t.Error(err)
+	}
+	for i, want := range []string{"", "", "user conform-3@x.invalid"} { // gone; gone already; still there
+		if err := s.Leave(ctx); (err != nil) != (want != "") || want != "" && !strings.Contains(err.Error(), want) {
+			t.Errorf("time %d of leaving: %v", i, err)
+		}
+		if last := (*got)[len(*got)-1]; last.method != "DELETE" || last.target != "/rollcall/v1/users?upn=conform-3%40x.invalid" {
+			t.Errorf("asked %s %s", last.method, last.target)
+		}
 	}
 	for i, want := range []string{"sccm", "intune", ""} {
 		err := s.SetAuthority(ctx)
