@@ -1094,6 +1094,28 @@ func TestAUTH38Readiness(t *testing.T) {
 	}
 }
 
+// TestAUTH38EachDevice: what is missing for any of a user's devices is: an unlicensed user's phone under BMS hides nothing of the
+// Mac that stays with Intune (AUTH-24), whichever enrolled first.
+func TestAUTH38EachDevice(t *testing.T) {
+	x := bms(t)
+	x.enrolled(2) // stays with BMS
+	x.set(coexistence)
+	x.renew()
+	x.licences(server.Licence{UPN: "b@example.org", Basic: true, Intune: true})
+	mac := x.newPhone(2)
+	x.must(mac.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: protocol.MacOS, Topic: topic}))
+	x.licences(server.Licence{UPN: "b@example.org", Basic: true})
+	changed := x.Content().Tenant.ChangedAt
+	list, err := x.Readiness(x.ctx, x.now, authority.Change{})
+	x.must(err)
+	x.equal("missing", list, []server.Finding{{User: 2, UPN: "b@example.org", Devices: 2, Families: protocol.Families[:], Since: changed}})
+	x.now = x.now.Add(time.Hour)
+	x.profile(protocol.Intune, "vpn", protocol.VPN, "org.vpn")
+	if l := x.last(delivery.WhatAssignedLate); !strings.HasPrefix(l.Detail, "vpn for 1 users, assigned ") {
+		t.Errorf("journal %+v", l)
+	}
+}
+
 // TestAUTH46Profiles: BMS has email and configuration only.
 func TestAUTH46Profiles(t *testing.T) {
 	x := bms(t)

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -16,7 +15,7 @@ type Finding struct {
 	User     delivery.UserID
 	UPN      string
 	Devices  int
-	Families []protocol.Family // of which nothing is assigned
+	Families []protocol.Family // of which nothing is assigned, for one of these devices or more
 	Since    protocol.Time     // the change after which it is late, counted from here; 0: "assign before" it
 }
 
@@ -37,17 +36,19 @@ func (s *Server) Readiness(ctx context.Context, now protocol.Time, change author
 		since = 0
 	}
 	w := newWorld(after)
-	found := make([]Finding, len(w.Users))
+	found := make([]struct {
+		devices  int
+		families familySet
+	}, len(w.Users))
 	err := s.eachRecord(ctx, func(r *store.Record) {
 		st := &r.State
 		if st.Life != delivery.Enrolled || w.User(st.User) == nil {
 			return
 		}
+		to, _, _ := w.Target(st)
 		f := &found[st.User]
-		if f.Devices++; f.Devices == 1 {
-			to, _, _ := w.Target(st)
-			f.Families = missing(w, w.SetOf(st), to.Authority)
-		}
+		f.devices++
+		f.families |= missing(w, w.SetOf(st), to.Authority)
 	})
 	if err != nil {
 		return nil, err
@@ -56,9 +57,8 @@ func (s *Server) Readiness(ctx context.Context, now protocol.Time, change author
 	for i := range after.Users {
 		u := &after.Users[i]
 		f := &found[u.ID]
-		if len(f.Families) > 0 {
-			f.User, f.UPN, f.Since = u.ID, u.UPN, since
-			out = append(out, *f)
+		if f.families != 0 {
+			out = append(out, Finding{u.ID, u.UPN, f.devices, f.families.list(), since})
 		}
 	}
 	return out, nil
@@ -75,22 +75,24 @@ func (s *Server) late(ctx context.Context, now protocol.Time, before, after *sto
 	if changedUsers(was, is) == nil {
 		return nil, nil
 	}
-	seen := make([]bool, len(is.Users))
-	var users [len(protocol.Families) + 1]int // by family
+	type user struct{ before, still familySet } // of which nothing is assigned
+	of := make([]user, len(is.Users))
 	err = s.eachRecord(ctx, func(r *store.Record) {
 		st := &r.State
-		if st.Life != delivery.Enrolled || is.User(st.User) == nil || seen[st.User] {
+		if st.Life != delivery.Enrolled || is.User(st.User) == nil {
 			return
 		}
-		seen[st.User] = true
 		to, _, _ := was.Target(st)
-		still := missing(is, is.SetOf(st), to.Authority)
-		for _, f := range missing(was, was.SetOf(st), to.Authority) {
-			if !slices.Contains(still, f) {
-				users[f]++
-			}
-		}
+		u := &of[st.User]
+		u.before |= missing(was, was.SetOf(st), to.Authority)
+		u.still |= missing(is, is.SetOf(st), to.Authority)
 	})
+	var users [len(protocol.Families) + 1]int // by family
+	for _, u := range of {
+		for _, f := range (u.before &^ u.still).list() {
+			users[f]++
+		}
+	}
 	for _, f := range protocol.Families {
 		if n := users[f]; n > 0 {
 			hours := now.Sub(t.ChangedAt).Hours()
@@ -100,15 +102,27 @@ func (s *Server) late(ctx context.Context, now protocol.Time, before, after *sto
 	return lines, err
 }
 
+// A familySet is profile families, a bit for each.
+type familySet uint8
+
+func (s familySet) list() (out []protocol.Family) {
+	for _, f := range protocol.Families {
+		if s>>f&1 != 0 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // missing are the families of which a set has nothing, of those that a offers.
-func missing(w *delivery.World, set int, a protocol.Authority) (out []protocol.Family) {
+func missing(w *delivery.World, set int, a protocol.Authority) (out familySet) {
 	for _, f := range protocol.Families {
 		has := a == protocol.Office365 && f != protocol.Email && f != protocol.Configuration
 		for _, p := range w.Sets[set].Profiles {
 			has = has || w.Profiles[p].Family == f
 		}
 		if !has {
-			out = append(out, f)
+			out |= 1 << f
 		}
 	}
 	return out

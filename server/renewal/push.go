@@ -13,10 +13,10 @@ type Push struct {
 	NotBefore, NotAfter protocol.Time
 }
 
-// CheckUpload says whether next may take the place of present (AUTH-34): a certificate with a topic, valid at now, that
-// ends later than the present one of the same topic: going back to the topic before undoes a wrong upload, and the
-// certificate of that topic may well be the older one (apple.md section 13.1). OtherTopic tells apart what AUTH-32 does: every enrolled device would be stranded;
-// that is no refusal, the caller counts, warns and asks.
+// CheckUpload says whether next may take the place of present (AUTH-34): a certificate with a topic, valid at now, that ends later
+// than the present one. That last is asked of the same topic only: going back to the topic before undoes a wrong upload, and
+// nothing else does, while the certificate of that topic may well be the older one (apple.md section 13.1). OtherTopic tells
+// apart what AUTH-32 does: every enrolled device would be stranded; that is no refusal, the caller counts, warns and asks.
 func CheckUpload(now protocol.Time, present, next Push) (otherTopic bool, no *protocol.Refusal) {
 	refuse := func(format string, args ...any) (bool, *protocol.Refusal) {
 		return false, &protocol.Refusal{Rule: protocol.RuleUpload, Reason: fmt.Sprintf(format, args...)}
