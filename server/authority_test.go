@@ -1104,6 +1104,9 @@ func TestAUTH38EachDevice(t *testing.T) {
 	x.licences(server.Licence{UPN: "b@example.org", Basic: true, Intune: true})
 	mac := x.newPhone(2)
 	x.must(mac.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: protocol.MacOS, Topic: topic}))
+	mac.number = mac.out.State.Device
+	x.must(mac.ready("mac"))
+	mac.drain()
 	x.licences(server.Licence{UPN: "b@example.org", Basic: true})
 	changed := x.Content().Tenant.ChangedAt
 	list, err := x.Readiness(x.ctx, x.now, authority.Change{})

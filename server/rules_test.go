@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,32 @@ func TestAUTH04Ended(t *testing.T) {
 	x.refused(second(x.PreviewAuthority(x.ctx, x.now, intune)), "AUTH-04")
 	p.leave()
 	x.must(second(x.PreviewAuthority(x.ctx, x.now, intune)))
+}
+
+// TestAUTH04CountsUsers: a user with two devices who still resolves to office365 is one user.
+func TestAUTH04CountsUsers(t *testing.T) {
+	x := bms(t)
+	x.enrolled(2)
+	x.enrolled(2)
+	x.enrolled(1)
+	x.set(coexistence)
+	_, err := x.PreviewAuthority(x.ctx, x.now, intune)
+	x.refused(err, "AUTH-04")
+	if err == nil || !strings.Contains(err.Error(), "1 user") || strings.Contains(err.Error(), "2 user") {
+		t.Errorf("%v, want it to count one user", err)
+	}
+}
+
+// TestHST110Latest: a certificate that was uploaded after the clock was set back is the latest, whose topic and Apple ID the next
+// renewal needs.
+func TestHST110Latest(t *testing.T) {
+	x := newTenant(t)
+	x.set(sccm)
+	x.now = x.now.Add(-day)
+	x.must(second(x.UploadPush(x.ctx, x.now, x.pem(topic, 900*day), "", "renewed@example.org", false, 0)))
+	if cert := x.Content().Latest(); cert.Slot != protocol.SCCM || cert.AppleID != "renewed@example.org" {
+		t.Errorf("the latest is %s's, with Apple ID %s", cert.Slot, cert.AppleID)
+	}
 }
 
 // TestAUTH18SupportOnce: the support action moves a userless device once, not whenever the tenant changes later.

@@ -51,6 +51,11 @@ func TestAUTH35Identity(t *testing.T) {
 			t.Errorf("%s has the same identity", name)
 		}
 	}
+	ended := open
+	ended.Push.Ends = now
+	if got := authority.Plan(&ended, pointers(all), nil); got.Blocked != 10 || got.ID == authority.Plan(&open, pointers(all), nil).ID {
+		t.Errorf("a certificate that has ended, which holds %d devices, has the same identity", got.Blocked)
+	}
 	for name, change := range map[string]func(*authority.Subject){
 		"a licence": func(c *authority.Subject) { c.Is = entitled }, "a registration": func(c *authority.Subject) { c.Registered = protocol.Intune },
 		"a retire": func(c *authority.Subject) { c.Leaving = true }, "another device": func(c *authority.Subject) { c.Number = 99 },
