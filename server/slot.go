@@ -18,32 +18,53 @@ import (
 // A PushUpload is what an upload of a push certificate did or would do.
 type PushUpload struct {
 	OtherTopic bool     // than the present one: AUTH-32
+	ClosesGap  bool     // AUTH-31
 	Stranded   int      // enrolled Apple devices that the new topic cannot reach
-	Preview    *Preview // what it does to all devices; only PreviewPush says it
+	Preview    *Preview // what it does to all devices; nil: it was refused before that was looked at
 }
 
 // UploadPush takes data (see certs.ReadPush) as the push certificate of the slot of the authority in force (AUTH-34). One
 // with another topic than the devices know is refused without confirm (AUTH-32), and wants the number of devices that it
-// strands in count; they count against what an hour may do (HST-071). The result says how many it strands, also when it is
+// strands in count; they count against what an hour may do (HST-071). The result says what it does, also when it is
 // refused. An upload closes the gap, and held wake-ups go out at once (AUTH-31); so do those of devices whose topic is back.
-func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool, count int) (up PushUpload, err error) {
+func (s *Server) UploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, confirm bool, count int) (PushUpload, error) {
+	return s.takePush(ctx, now, data, password, appleID, count, func(context.Context, *PushUpload) (bool, error) { return confirm, nil })
+}
+
+// UploadPushShown is UploadPush of what was previewed: id is that of PreviewPush for the same upload, or empty. Where something
+// else would happen now, it is refused and the difference named (HST-070).
+func (s *Server) UploadPushShown(ctx context.Context, now protocol.Time, data []byte, password, appleID, id string, count int) (PushUpload, error) {
+	return s.takePush(ctx, now, data, password, appleID, count, func(ctx context.Context, up *PushUpload) (bool, error) {
+		if id == "" {
+			return false, nil
+		}
+		return true, s.confirmed(ctx, up.Preview, id)
+	})
+}
+
+// takePush takes a certificate. Confirmed tells whether the administrator means what it does.
+func (s *Server) takePush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, count int, confirmed func(context.Context, *PushUpload) (bool, error)) (up PushUpload, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	who := Actor{actorIn(ctx), store.GlobalAdministrator}
 	err = s.attempt(ctx, now, who, "push certificate", true, func(ctx context.Context) error {
-		up, err = s.uploadPush(ctx, now, data, password, appleID, func(ctx context.Context, stranded int, topic string) error {
-			if !confirm {
-				return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", stranded)
+		up, err = s.uploadPush(ctx, now, data, password, appleID, func(ctx context.Context, up *PushUpload, topic string) error {
+			means, err := confirmed(ctx, up)
+			switch {
+			case err != nil || !up.OtherTopic:
+				return err
+			case !means:
+				return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
 			}
-			return s.strands(ctx, now, stranded, count, "the certificate has another topic than the present one and", "a push certificate with topic "+topic+" is about to be taken")
+			return s.strands(ctx, now, up.Stranded, count, "the certificate has another topic than the present one and", "a push certificate with topic "+topic+" is about to be taken")
 		})
 		return err
 	})
 	return up, err
 }
 
-// A strander consents to an upload with another topic, or refuses it.
-type strander func(ctx context.Context, stranded int, topic string) error
+// A consenter consents to an upload, or refuses it.
+type consenter func(ctx context.Context, up *PushUpload, topic string) error
 
 // errPreviewed ends an upload that was only to be previewed.
 var errPreviewed = errors.New("previewed")
@@ -61,7 +82,7 @@ func (s *Server) PreviewPush(ctx context.Context, now protocol.Time, data []byte
 }
 
 // uploadPush takes a certificate; without consent it stops before that.
-func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, consent strander) (up PushUpload, err error) {
+func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte, password, appleID string, consent consenter) (up PushUpload, err error) {
 	content := s.Content()
 	read, err := s.readPush(data, password)
 	if err != nil {
@@ -113,11 +134,6 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 		if err != nil {
 			return up, err
 		}
-		if consent != nil {
-			if err := consent(ctx, up.Stranded, cert.Topic); err != nil {
-				return up, err
-			}
-		}
 		rule = protocol.RuleOtherTopic
 		detail += fmt.Sprintf(", another one: %d devices stranded", up.Stranded)
 	}
@@ -126,13 +142,18 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	if since != 0 || back {
 		c.Campaign = &store.Campaign{Wakes: s.wakes(now)}
 	}
-	if since != 0 {
+	if up.ClosesGap = since != 0; up.ClosesGap {
 		c.Lines = append(c.Lines, line(delivery.WhatGapClosed, protocol.RuleGapClosed, "it was open since "+since.String())...)
 	}
-	if consent == nil {
-		if up.Preview, err = s.planPush(ctx, now, content, content.With(&c)); err == nil {
-			err = errPreviewed
+	if consent == nil || !s.cfg.Unseen {
+		if up.Preview, err = s.planPush(ctx, now, content, content.With(&c)); err != nil {
+			return up, err
 		}
+	}
+	if consent == nil {
+		return up, errPreviewed
+	}
+	if err := consent(ctx, &up, cert.Topic); err != nil {
 		return up, err
 	}
 	if err := s.change(ctx, now, &c); err != nil {

@@ -54,8 +54,8 @@ func apnsUploadCommand(c *client) *cobra.Command {
 		Long: `Give the server a push certificate: PEM with its key, or PKCS#12.
 
 It is checked before it is taken (AUTH-34). One with another topic reaches no device that is enrolled (AUTH-32): it is
-refused, with their number, unless --confirm and --count with that number are given (HST-071). --dry-run says what it would
-do.`,
+only shown at first, with an id, and --confirm with that id and --count with their number make it (HST-070, HST-071). What it
+does is printed; --dry-run prints it and changes nothing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if u.Certificate, err = readInput(args[0]); err != nil {
@@ -77,27 +77,38 @@ do.`,
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
-				if asJSON(cmd) {
-					return show(cmd, p, nil)
-				}
-				text := "renews the present one"
-				if p.OtherTopic {
-					text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
-				}
-				return printPreview(cmd, &p.Preview, fmt.Sprintf("%s: %s; nothing was changed", args[0], text))
+				return tellUpload(cmd, &p, args[0], "nothing was changed")
 			}
-			if err := t.UploadPush(cmd.Context(), u); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+			p, err := t.TakePush(cmd.Context(), u)
+			if err != nil {
+				return tell(cmd, nil, fmt.Errorf("%s: %w", args[0], err), "", func(id string) string {
+					return "the same command with --confirm " + id + " --count NUMBER" // of those that it strands, which is to be read and typed
+				})
 			}
-			return show(cmd, map[string]any{"uploaded": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s: taken\n", args[0]) })
+			return tellUpload(cmd, &p, args[0], "taken")
 		},
 	}
 	cmd.Flags().StringVar(&u.AppleID, "apple-id", "", "Apple ID that the certificate was made with; its renewal needs the same one")
 	cmd.Flags().StringVar(&password, "password-file", "", "file with the password of a PKCS#12")
-	cmd.Flags().BoolVar(&u.Confirm, "confirm", false, "take another topic although it strands devices")
-	cmd.Flags().IntVar(&u.Count, "count", 0, "with --confirm: how many it strands, to say that they are meant (HST-071)")
+	cmd.Flags().StringVar(&u.Preview, "confirm", "", "`ID` that the upload of another topic was shown with: do exactly that, or nothing (HST-070)")
+	cmd.Flags().IntVar(&u.Count, "count", 0, "number of devices that it strands, to say that they are meant (HST-071)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what the upload would do, and change nothing")
 	return cmd
+}
+
+// tellUpload prints what an upload does to the devices, and in one line what it is.
+func tellUpload(cmd *cobra.Command, p *target.PushChange, name, done string) error {
+	if asJSON(cmd) {
+		return show(cmd, p, nil)
+	}
+	text := "renews the present one"
+	if p.OtherTopic {
+		text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
+	}
+	if p.ClosesGap {
+		text += ", and closes the gap (AUTH-31)"
+	}
+	return printPreview(cmd, &p.Preview, fmt.Sprintf("%s: %s; %s", name, text, done))
 }
 
 func apnsCSRCommand(c *client) *cobra.Command {

@@ -294,26 +294,35 @@ type PushUpload struct {
 	Password    string `json:"password,omitempty"` // of a PKCS#12
 	AppleID     string `json:"apple_id,omitempty"` // that it was made with; a renewal may leave it out
 	Confirm     bool   `json:"confirm,omitempty"`  // take another topic although it strands devices (AUTH-32)
-	Count       int    `json:"count,omitempty"`    // with Confirm: how many, as whoever wants it has typed (HST-071)
+	Preview     string `json:"preview,omitempty"`  // instead of Confirm: id of a preview of the same upload (HST-070)
+	Count       int    `json:"count,omitempty"`    // with either: how many, as whoever wants it has typed (HST-071)
 }
 
-// A PushChange is what the upload of a push certificate would do.
+// A PushChange is what the upload of a push certificate does.
 type PushChange struct {
 	OtherTopic bool    `json:"other_topic"`
+	ClosesGap  bool    `json:"closes_gap"`
 	Stranded   int     `json:"stranded"` // devices that it cannot reach (AUTH-32)
 	Preview    Preview `json:"preview"`
 }
 
 // PreviewPush tells what an upload would do now. Nothing is changed.
 func (r *Rollcall) PreviewPush(ctx context.Context, u PushUpload) (p PushChange, err error) {
-	u.Confirm, u.Count = false, 0
+	u.Confirm, u.Preview, u.Count = false, "", 0
 	err = r.call(ctx, http.MethodPost, "/rollcall/v1/apns/preview", u, &p)
 	return p, err
 }
 
 // UploadPush gives the server a push certificate.
 func (r *Rollcall) UploadPush(ctx context.Context, u PushUpload) error {
-	return r.call(ctx, http.MethodPost, "/rollcall/v1/apns", u, nil)
+	_, err := r.TakePush(ctx, u)
+	return err
+}
+
+// TakePush is UploadPush that tells what it does. An [*Error] with a Preview wants it confirmed.
+func (r *Rollcall) TakePush(ctx context.Context, u PushUpload) (p PushChange, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/apns", u, &p)
+	return p, err
 }
 
 // MakeTestPush has a server that uses simulated clouds make a push certificate, which only a simulated push service

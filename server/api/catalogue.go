@@ -239,28 +239,33 @@ type pushUpload struct {
 	Password    string `json:"password,omitempty"`
 	AppleID     string `json:"apple_id,omitempty"`
 	Confirm     bool   `json:"confirm,omitempty"`
-	Count       int    `json:"count,omitempty"` // with confirm: devices that it strands, as whoever wants it has typed (HST-071)
+	Preview     string `json:"preview,omitempty"` // instead of confirm: id of a preview of the same upload
+	Count       int    `json:"count,omitempty"`   // with either: devices that it strands, as whoever wants it has typed (HST-071)
 }
 
+// A pushUploaded is what an upload did or would do, to each device too.
 type pushUploaded struct {
-	OtherTopic bool `json:"other_topic"`
-	Stranded   int  `json:"stranded"` // devices that it cannot reach (AUTH-32)
-}
-
-// A pushPreview is what an upload would do, to each device too.
-type pushPreview struct {
-	OtherTopic bool    `json:"other_topic"`
-	Stranded   int     `json:"stranded"` // devices that it cannot reach (AUTH-32)
-	Preview    preview `json:"preview"`
+	OtherTopic bool     `json:"other_topic"`
+	ClosesGap  bool     `json:"closes_gap"` // AUTH-31
+	Stranded   int      `json:"stranded"`   // devices that it cannot reach (AUTH-32)
+	Preview    *preview `json:"preview"`
 }
 
 func (h *Handler) uploadPush(c *call) (any, error) {
 	in := c.body.(*pushUpload)
-	if len(in.Certificate) == 0 {
+	switch {
+	case len(in.Certificate) == 0:
 		return nil, missing("certificate")
+	case in.Confirm && in.Preview != "":
+		return nil, wrongValue("preview", "is given beside confirm")
+	case in.Confirm:
+		return h.uploaded(c, func() (server.PushUpload, error) {
+			return h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, true, in.Count)
+		})
 	}
-	up, err := h.cfg.Server.UploadPush(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Confirm, in.Count)
-	return pushUploaded{up.OtherTopic, up.Stranded}, pushRefusal(err)
+	return h.uploaded(c, func() (server.PushUpload, error) {
+		return h.cfg.Server.UploadPushShown(c.Context(), c.now, in.Certificate, in.Password, in.AppleID, in.Preview, in.Count)
+	})
 }
 
 // previewPush says what an upload would do (AUTH-35).
@@ -269,15 +274,25 @@ func (h *Handler) previewPush(c *call) (any, error) {
 	if len(in.Certificate) == 0 {
 		return nil, missing("certificate")
 	}
-	up, err := h.cfg.Server.PreviewPush(c.Context(), c.now, in.Certificate, in.Password)
-	if err != nil {
+	return h.uploaded(c, func() (server.PushUpload, error) {
+		return h.cfg.Server.PreviewPush(c.Context(), c.now, in.Certificate, in.Password)
+	})
+}
+
+// uploaded answers what an upload did, or what it would do where confirming that would help.
+func (h *Handler) uploaded(c *call, upload func() (server.PushUpload, error)) (any, error) {
+	up, err := upload()
+	if err != nil && up.Preview == nil {
 		return nil, pushRefusal(err)
 	}
-	p, err := h.preview(c.Context(), up.Preview)
-	if err != nil {
-		return nil, err
+	p, failed := h.preview(c.Context(), up.Preview)
+	switch {
+	case failed != nil:
+		return nil, failed
+	case err != nil:
+		return nil, &unconfirmed{pushRefusal(err), p}
 	}
-	return pushPreview{up.OtherTopic, up.Stranded, *p}, nil
+	return pushUploaded{up.OtherTopic, up.ClosesGap, up.Stranded, p}, nil
 }
 
 // pushRefusal has what certs refuses refused by rule.

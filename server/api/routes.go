@@ -177,7 +177,7 @@ func routes() []route {
 		},
 		{
 			method: "POST", path: "/rollcall/v1/apns/preview", needs: store.Reader, asks: true, summary: "what the upload of a push certificate would do now (AUTH-35)",
-			in: body[pushUpload](), out: pushPreview{}, serve: (*Handler).previewPush,
+			in: body[pushUpload](), out: pushUploaded{}, serve: (*Handler).previewPush,
 		},
 		{
 			method: "POST", path: "/rollcall/v1/apns/csr", needs: store.IntuneAdministrator, summary: "make a key and a request for the push certificate (AUTH-34)",
