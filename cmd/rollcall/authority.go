@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -233,7 +235,8 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 }
 
 func authoritySettingsCommand(c *client) *cobra.Command {
-	var cleanUp, limit, validity int
+	var cleanUp, limit, validity, lag int
+	var attempts []string
 	var units string
 	var onCoexistence, deviceLicences, unlicensed bool
 	var version, gate, pilots string
@@ -252,8 +255,21 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 						err = bad
 					}
 				}, "device-limit": func() { s.DeviceLimit = &limit },
-				"compliance-days": func() { s.ValidityDays = &validity }, "gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
-				"device-licences": func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() {
+				"compliance-days": func() { s.ValidityDays = &validity }, "console-lag-days": func() { s.LagDays = &lag },
+				"attempts": func() {
+					s.Attempts = make([]target.Seconds, len(attempts))
+					for i, text := range attempts {
+						d, bad := plan.ParseDuration(text)
+						if s.Attempts[i] = target.SecondsOf(d); bad != nil && err == nil {
+							err = fmt.Errorf("--attempts: %w", bad)
+						}
+					}
+					if len(attempts) != 3 && err == nil {
+						err = fmt.Errorf("--attempts: want three, as in 15m,1h,4h")
+					}
+				},
+				"gap-on-coexistence": func() { s.GapOnCoexistence = &onCoexistence },
+				"device-licences":    func() { s.DeviceLicences = &deviceLicences }, "unlicensed-admins": func() { s.UnlicensedAdmins = &unlicensed }, "licence-gate": func() {
 					s.LicenceGate = &gate
 					if bad := new(delivery.LicenceGate).UnmarshalText([]byte(gate)); bad != nil && err == nil {
 						err = fmt.Errorf("--licence-gate: %w", bad)
@@ -324,6 +340,8 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.StringVar(&pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
 	flags.IntVar(&blast, "blast-limit", 0, "devices that wipes and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
 	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
+	flags.StringSliceVar(&attempts, "attempts", nil, "when a device that does not answer a change is woken again, after the first time: three, as in 15m,1h,4h, which is the default (AUTH-20)")
+	flags.IntVar(&lag, "console-lag-days", 0, "days for which the console's compliance figures may lag behind a change; 0: 7 (AUTH-29)")
 	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
 	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
@@ -395,6 +413,14 @@ func printSettings(w io.Writer, s *target.Settings) {
 	}
 	row(w, "devices a user may have", or(s.DeviceLimit, 0, "15", ""))
 	row(w, "compliance is valid for", or(s.ValidityDays, 0, "30 days", " days"))
+	row(w, "lag of the console", or(s.LagDays, 0, "7 days", " days"))
+	wakes := [3]time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour}
+	for i, n := range s.Attempts {
+		if n != 0 && i < len(wakes) {
+			wakes[i] = time.Duration(n) * time.Second
+		}
+	}
+	row(w, "further wake-ups of a change", fmt.Sprintf("after %s, %s and %s", plan.Duration(wakes[0]), plan.Duration(wakes[1]), plan.Duration(wakes[2])))
 	row(w, "gap when Intune is added", yes(s.GapOnCoexistence))
 	names := make([]string, len(s.GapPlatforms))
 	for i, p := range s.GapPlatforms {

@@ -104,6 +104,7 @@ type Settings struct {
 	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
 	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`   // AUTH-20; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49; 0: the default
+	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29; 0: the default
 	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
 	Workloads        []Workload          `json:"workloads,omitzero"`          // AUTH-51
 	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot

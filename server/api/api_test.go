@@ -482,8 +482,8 @@ func TestRoutesAnswer(t *testing.T) {
 	o.call("POST", "/rollcall/v1/users/licences/preview", map[string]any{"licences": []any{map[string]any{"upn": "bob@example.org"}}}, 200)
 	o.call("POST", "/rollcall/v1/users/licences", map[string]any{"licences": []any{map[string]any{"upn": "bob@example.org", "basic": true}}}, 200)
 	o.call("POST", "/rollcall/v1/clock/confirm", map[string]any{}, 200)
-	o.call("POST", "/rollcall/v1/settings", map[string]any{"clean_up_days": 90}, 200)
-	if got := o.call("GET", "/rollcall/v1/settings", nil, 200); got["clean_up_days"] != float64(90) || got["intune_units"] != float64(-1) || got["gap_on_coexistence"] != true {
+	o.call("POST", "/rollcall/v1/settings", map[string]any{"clean_up_days": 90, "console_lag_days": 3}, 200)
+	if got := o.call("GET", "/rollcall/v1/settings", nil, 200); got["clean_up_days"] != float64(90) || got["console_lag_days"] != float64(3) || got["intune_units"] != float64(-1) || got["gap_on_coexistence"] != true {
 		t.Errorf("settings: %v", got)
 	}
 	o.call("POST", "/rollcall/v1/consents/androidManagedStore", map[string]any{}, 200)

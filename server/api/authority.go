@@ -226,6 +226,7 @@ type settings struct {
 	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
 	Attempts         []int64             `json:"attempts_seconds,omitzero"`   // AUTH-20: three further wake-ups after a change; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49
+	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29: of the console's figures after a change; 0: 7
 	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
 	Workloads        []workload          `json:"workloads,omitzero"`          // AUTH-51; in a change those that are switched
 	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
@@ -252,7 +253,7 @@ func (h *Handler) getSettings(*call) (any, error) {
 	out := settings{
 		server.SettingsVersion(&s), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
-		days(s.Validity), new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
+		days(s.Validity), days(s.Lag), new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
 	}
 	for i, name := range authority.WorkloadNames {
 		out.Workloads = append(out.Workloads, workload{name, s.Workloads[i].String()})
@@ -278,7 +279,7 @@ func (h *Handler) setSettings(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	for field, days := range map[string]*int{"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays} {
+	for field, days := range map[string]*int{"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays, "console_lag_days": in.LagDays} {
 		if days != nil && (*days < 0 || *days > maxDays) {
 			return nil, wrongValue(field, "want 0 to %d", maxDays)
 		}
@@ -335,6 +336,9 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		}
 		if in.ValidityDays != nil {
 			set.Validity = time.Duration(*in.ValidityDays) * 24 * time.Hour
+		}
+		if in.LagDays != nil {
+			set.Lag = time.Duration(*in.LagDays) * 24 * time.Hour
 		}
 		if in.LicenceGate != nil {
 			set.Licences = gate
