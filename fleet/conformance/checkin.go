@@ -2,9 +2,11 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
@@ -89,7 +91,7 @@ var checkInStatements = []Statement{
 		Says:   "Whatever a device in good standing sends, nonsense too, it is never told to give up its management.",
 		Source: "apple.md 12; Apple, Managing MDM Connections",
 		Why:    "401, 410 and the body com.apple.unrecognized.device make a device remove its profiles. A panic handler or a proxy's default page has emptied fleets.",
-		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle. Asked after all others: what one of their devices was told decides too.",
+		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle; where the clock may be set, every kind of message again once its identity has ended. Asked after all others: what one of their devices was told decides too.",
 		Fix:    "Have one place that maps errors to 400, 404 or 503, and no 401 in it.",
 	},
 	{
@@ -356,6 +358,15 @@ func checkAPL094(a *asking) {
 	}
 	if x := p.send(p.idle()); x.Status != http.StatusOK {
 		a.fail("afterwards Idle is answered %s", x.answer())
+	}
+	if !a.Mine || a.crowded != "" || a.Steps.Step == nil || a.Steps.UploadPush == nil {
+		return // time stays as it is
+	}
+	a.restore = func(ctx context.Context) { a.restorePush(ctx, p.mdm.Topic) }
+	a.stepTo(p.identity.Certificate.NotAfter.Add(time.Hour))
+	p.as(p.identity)
+	for _, m := range p.everything() { // its identity has ended, and it is still no stranger
+		p.send(m)
 	}
 }
 

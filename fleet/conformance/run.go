@@ -47,6 +47,7 @@ type run struct {
 	Config
 	clients *clients
 	label   string // of this run's devices
+	crowded string // why the tenant and its time stay as they are; empty: nobody else is there
 
 	stepping sync.Mutex // of whoever sets the clock
 	probing  sync.Mutex // of probed and queues
@@ -98,10 +99,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	result := &Result{Server: c.Server, Adapter: c.Steps.Name, Suites: c.Suites, Intune: c.Intune}
 	before, beforeErr := r.others(whole)
-	crowded := ""
 	if beforeErr == nil {
 		for id := range before {
-			crowded = "the server has other devices, " + id + " among them, which this would change too"
+			r.crowded = "the server has other devices, " + id + " among them, which this would change too"
 			break
 		}
 	}
@@ -116,8 +116,8 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 			findings[i].Outcome, findings[i].Reason = NotApplicable, "not applicable until "+s.Until
 		case s.alone && !c.Mine:
 			findings[i].Outcome, findings[i].Reason = NotApplicable, "it changes the whole tenant or its time, which this run may not (--tenant-is-mine)"
-		case s.alone && crowded != "":
-			findings[i].Outcome, findings[i].Reason = NotApplicable, crowded
+		case s.alone && r.crowded != "":
+			findings[i].Outcome, findings[i].Reason = NotApplicable, r.crowded
 		case s.alone:
 			alone = append(alone, i)
 			continue

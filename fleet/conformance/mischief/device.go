@@ -38,7 +38,7 @@ func init() {
 		"APL-100": quotesGo, "APL-101": unreachableIsGone, "APL-104": pushEach, "APL-105": (*call).pass, "APL-106": pushBeforeCommit,
 		"APL-095": whenever, "APL-102": silentSuspension, "APL-103": anyTopic, "AUTH-30": noGap, "AUTH-30.apple": unauthorizedInGap, "AUTH-31": gapLoses,
 		"APL-094/idle": removes((*call).idle, http.StatusUnauthorized), "APL-094/later": removes((*call).puts, http.StatusUnauthorized),
-		"APL-094/declarative": removes((*call).declares, http.StatusGone), "APL-094/signed": unauthorizedNonsense,
+		"APL-094/declarative": removes((*call).declares, http.StatusGone), "APL-094/ended": removesEnded, "APL-091/fails": refuses((*call).puts), "APL-094/signed": unauthorizedNonsense,
 		"APL-023/stored": keepsStolen, "APL-023/read": readsAnothers, "APL-040/kept": keepsUnknown, "APL-055/outermost": outermostError, "APL-103/countless": countless,
 		"APL-032/later": refuses((*call).saysAgain), "APL-050/page": pageForNothing, "APL-055/fails": refuses((*call).fails), "APL-056/fails": refuses((*call).puts),
 		"APL-057/fails": refuses((*call).puts),

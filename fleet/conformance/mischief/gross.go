@@ -2,9 +2,11 @@ package mischief
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -105,4 +107,18 @@ func countless(c *call) {
 		a.body = deviceCount.ReplaceAll(a.body, []byte("some devices"))
 	}
 	c.give(a)
+}
+
+// removesEnded lets nobody in whose identity has ended.
+func removesEnded(c *call) {
+	var step struct{ To time.Time }
+	if c.api(http.MethodPost, "/clock") && json.Unmarshal(c.body, &step) == nil {
+		c.m.note("now", step.To.Format(time.RFC3339))
+	}
+	now, err := time.Parse(time.RFC3339, c.m.noted("now"))
+	if c.device && c.leaf() != nil && err == nil && now.After(c.r.TLS.PeerCertificates[0].NotAfter) {
+		c.say(http.StatusUnauthorized)
+		return
+	}
+	c.pass()
 }
