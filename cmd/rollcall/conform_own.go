@@ -245,18 +245,21 @@ func (f *conformFlags) await(ctx context.Context, server string) error {
 	if port == "" {
 		port = "443"
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.total)
+	waiting, cancel := context.WithTimeout(ctx, f.total)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // nothing is said over it
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+		conn, err := dialer.DialContext(waiting, "tcp", net.JoinHostPort(u.Hostname(), port))
 		if err == nil {
 			return conn.Close()
 		}
 		select {
-		case <-ctx.Done():
+		case <-waiting.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("nobody listens at %s: %w", server, err)
 		case <-tick.C:
 		}

@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -237,5 +239,24 @@ func TestConformLeavesOthersAlone(t *testing.T) {
 	}
 	if _, err := l.Converse(t.Context(), device, dialect.Synced); err != nil {
 		t.Errorf("afterwards the device is refused: %v", err)
+	}
+}
+
+// TestConformAwaitsUntilInterrupted: whoever ends the waiting for a server is told no more than that.
+func TestConformAwaitsUntilInterrupted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // nobody listens there now
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := conformFlags{total: time.Hour}
+	if err := f.await(ctx, "https://"+l.Addr().String()); exitCode(err) != 130 {
+		t.Errorf("%v: exit code %d, want 130", err, exitCode(err))
+	}
+	f.total = time.Nanosecond
+	if err := f.await(t.Context(), "https://"+l.Addr().String()); exitCode(err) != 1 || !strings.Contains(err.Error(), "nobody listens") {
+		t.Errorf("%v: exit code %d, want 1", err, exitCode(err))
 	}
 }

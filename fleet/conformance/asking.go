@@ -26,7 +26,7 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 	ctx, cancel := context.WithTimeout(ctx, r.Check)
 	defer cancel()
 	a := &asking{run: r, ctx: ctx, statement: s, slot: slot, ruling: newRuling(s)}
-	a.hold(func() {
+	a.hold(ctx, func() {
 		if x := r.removal(); s.last && x != nil {
 			a.failRemoval(x)
 		}

@@ -268,3 +268,27 @@ func TestJudgeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestJudgeCutOff: what could not be asked was cut off, whatever the device did or left undone.
+func TestJudgeCutOff(t *testing.T) {
+	ca, err := toyCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := JudgeDevice(ctx, DeviceConfig{Authority: ca, Check: time.Hour, Total: time.Hour, Hands: &Hands{Name: "nobody", AtRest: true, Enrol: func(ctx context.Context, _ string) error {
+		cancel()
+		return ctx.Err()
+	}}})
+	if err != nil || !r.Interrupted {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, f := range r.Findings {
+		if f.Outcome == Fail || f.Outcome == Unasked && f.Reason != "interrupted" {
+			t.Errorf("%s: %s: %s", f.ID, f.Outcome, f.Reason)
+		}
+	}
+	if r.Count(Unasked) < 3 {
+		t.Error(r.Headline())
+	}
+}

@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -18,14 +20,18 @@ func newRuling(s *Statement) ruling {
 	return ruling{finding: f}
 }
 
-// hold runs a check to its end.
-func (r *ruling) hold(check func()) {
+// hold runs a check to its end. One that was cut off because whoever wants the run called it off has come to nothing, for that
+// reason and no other.
+func (r *ruling) hold(ctx context.Context, check func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		check()
 	}()
 	<-ended
+	if (r.finding.Outcome == Fail || r.finding.Outcome == Unasked) && errors.Is(ctx.Err(), context.Canceled) {
+		r.finding.Outcome, r.finding.Reason = Unasked, "interrupted"
+	}
 }
 
 // found is what came of it.

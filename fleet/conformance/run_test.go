@@ -438,6 +438,11 @@ func TestInterrupted(t *testing.T) {
 	if err := r.Err(); err == nil || err.(interface{ Verdict() string }).Verdict() != "partial" {
 		t.Errorf("verdict %v, want partial", err)
 	}
+	for _, f := range r.Findings {
+		if f.Outcome != Unasked || f.Reason != "interrupted" {
+			t.Errorf("%s: %s: %s", f.ID, f.Outcome, f.Reason)
+		}
+	}
 }
 
 // TestOthers: what changes on a device that is not the run's is told.

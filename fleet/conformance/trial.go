@@ -27,7 +27,7 @@ func (j *judge) try(ctx context.Context, s *Statement) Finding {
 	ctx, cancel := context.WithTimeout(ctx, j.Check)
 	defer cancel()
 	t := &trial{ruling: newRuling(s), judge: j, ctx: ctx}
-	t.hold(func() {
+	t.hold(ctx, func() {
 		if j.absent >= absence {
 			t.unasked("nobody has opened the last %d links: there is no device", absence)
 		}
@@ -37,7 +37,7 @@ func (j *judge) try(ctx context.Context, s *Statement) Finding {
 	defer stop()
 	t.ctx = late
 	ended := t.ruling // what the leaving says changes nothing about the statement
-	t.hold(func() { t.release(ctx.Err() == nil) })
+	t.hold(late, func() { t.release(ctx.Err() == nil) })
 	return ended.found(time.Since(began))
 }
 
