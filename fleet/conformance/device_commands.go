@@ -71,6 +71,9 @@ var deviceCommandStatements = []Statement{
 	{
 		ID: "APL-072", Suite: Device, Class: OfApple, Must: true, Says: "With an equal DeclarationsToken the device asks nothing more; with another it fetches what is new, drops what is gone and reports its status.",
 		Source: "apple.md 8", Until: "the judge can declare",
+		Why: "A device that fetches everything each time loads its server for nothing; one that drops nothing keeps what was taken from it.",
+		How: "The judge names the token that the device fetched last, then another with one declaration changed, one new and one gone; what the device fetches and reports is read.",
+		Fix: "Compare with the token of the last declaration-items; fetch by ServerToken, drop what is not listed, then report.",
 	},
 	{
 		ID: "APL-109", Suite: Device, Class: OfApple, Must: true, try: tryAPL109,
