@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/certs"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -368,6 +369,14 @@ func checkAPL094(a *asking) {
 	for _, m := range p.everything() { // its identity has ended, and it is still no stranger
 		p.send(m)
 	}
+	a.restorePush(a.ctx, p.mdm.Topic)
+	p.as(certs.Signer{})
+	if err := p.fetch(); err != nil { // by the old identity it could not leave
+		a.unasked("no enrolment profile for a device whose identity has ended: %v", err)
+	}
+	p.identify()
+	p.say(p.authenticate())
+	p.say(p.tokenUpdate())
 }
 
 // everything is a message of each kind that a device sends while it is enrolled.

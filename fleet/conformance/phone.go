@@ -364,8 +364,14 @@ func (p *phone) leave(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := r.Steps.Forget(ctx, p.udid); !target.IsNotFound(err) {
+	if err := r.Steps.Forget(ctx, p.udid); err != nil && !target.IsNotFound(err) {
 		return err
+	}
+	if x.Status == http.StatusOK || r.Steps.Known == nil {
+		return nil
+	}
+	if s, err := r.Steps.Known(ctx, p.udid); err == nil && s.Enrolled { // what forgets a device may wait for its word
+		return fmt.Errorf("CheckOut was answered %s, and the server still holds it for enrolled", x.answer())
 	}
 	return nil
 }

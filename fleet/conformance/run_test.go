@@ -153,6 +153,27 @@ func TestDeviceThatCannotLeave(t *testing.T) {
 	}
 }
 
+// TestDeviceThatIsNotForgotten is told too, where the step that forgets it says nothing of that.
+func TestDeviceThatIsNotForgotten(t *testing.T) {
+	s := startToy(t)
+	s.message = func(w http.ResponseWriter, _ *http.Request, m *apple.Message) bool {
+		if m.MessageType == apple.CheckOut {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return m.MessageType == apple.CheckOut
+	}
+	for _, enrolled := range []bool{true, false} {
+		c := s.config("APL-050")
+		c.Steps.Forget = func(context.Context, string) error { return nil }
+		c.Steps.Known = func(context.Context, string) (target.Standing, error) {
+			return target.Standing{Enrolled: enrolled}, nil
+		}
+		if r := ask(t, c); (len(r.Left) == 1) != enrolled {
+			t.Errorf("enrolled still: %t; left %v", enrolled, r.Left)
+		}
+	}
+}
+
 // TestServerThatHangs: the run ends when its time is over, with what it knows, and says what it could not ask.
 func TestServerThatHangs(t *testing.T) {
 	s := startToy(t)
