@@ -38,6 +38,7 @@ func (p played) seen() map[string]int {
 
 // The ready plans hold, and show what they are there for.
 func TestReadyPlans(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		plan    string
 		devices int
@@ -172,6 +173,7 @@ func muted(t *testing.T, p played) {
 
 // What a plan does to the tenant survives a restart of the server in the middle of it: campaign, gap, licences (I3).
 func TestActsAcrossARestart(t *testing.T) {
+	t.Parallel()
 	once, restarted := ready(t, "lab", 12, labFlags{}, nil), ready(t, "lab", 12, labFlags{restart: true}, nil)
 	same(t, once, restarted)
 }

@@ -21,6 +21,7 @@ import (
 // clock that is driven from moment to moment) and rehearsed, bring every device through the same history of states. By itself it
 // is a small tenant's; ROLLCALL_AGREE names others, such as "lab=500 support=200".
 func TestWireAndRehearsalAgree(t *testing.T) {
+	t.Parallel()
 	plans := os.Getenv("ROLLCALL_AGREE")
 	if plans == "" {
 		plans = "lab=100"

@@ -23,6 +23,7 @@ import (
 // and holds that exactly this statement then fails. It prints the table of what passes and what is caught. With
 // ROLLCALL_CONFORM=whole every statement is asked beside every fault, and no other may fail.
 func TestConformanceCatchesDevices(t *testing.T) {
+	t.Parallel()
 	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
 	ca, err := certs.NewAuthority(certs.P256, "rollcall conform", time.Now())
 	if err != nil {

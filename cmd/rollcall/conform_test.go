@@ -83,6 +83,7 @@ func askHealthy(t *testing.T) map[string]conformance.Outcome {
 // table of what passes and what is caught. With ROLLCALL_CONFORM=whole every statement is asked beside every fault, of a
 // server of its own, and no other may fail; that takes minutes.
 func TestConformanceCatches(t *testing.T) {
+	t.Parallel()
 	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
 	var planted []string // faults; each statement has one or more
 	asked := map[string]bool{}
@@ -172,6 +173,7 @@ func TestFaultsHaveStatements(t *testing.T) {
 
 // TestConformLeavesOthersAlone: a device that was there before a run is as it was after it.
 func TestConformLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
 	o, err := startOwn(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

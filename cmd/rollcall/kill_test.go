@@ -35,6 +35,7 @@ import (
 // of every acknowledged answer, and the devices keep their memory of what they carried out. Meanwhile the authority changes:
 // a server that dies between a change and its wake-ups wakes all the same (AUTH-20), also devices that nothing else wakes.
 func TestHST090Kill(t *testing.T) {
+	t.Parallel()
 	kills := 3
 	if n, err := strconv.Atoi(os.Getenv("ROLLCALL_KILLS")); err == nil {
 		kills = n // the campaign

@@ -354,6 +354,7 @@ func ask(t *testing.T, args ...string) (stdout string, err error) {
 // The devices of an export are registered as it says before the story begins, those without a wire are counted, and the
 // records that were left out are told by reason.
 func TestLabExport(t *testing.T) {
+	t.Parallel()
 	samples := "../../fleet/population/testdata"
 	tests := []struct {
 		path        string
@@ -494,6 +495,7 @@ func keptSilent(t *testing.T, run *rehearsal.Run) {
 
 // Once everybody is registered as the export says, users hold the licences that they have in truth.
 func TestLabExportLicences(t *testing.T) {
+	t.Parallel()
 	who := populationFlags{export: "../../fleet/population/testdata/coexistence", devices: 30}
 	f := labFlags{clock: "driven", length: time.Hour}
 	cmd := labCommand()

@@ -21,6 +21,7 @@ import (
 // Ctrl-C in the middle of a run, and as soon as there is anything to interrupt: a partial result, a report that says so,
 // exit code 130, and nothing left behind (HST-125).
 func TestHST125CtrlC(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		when time.Time // on the run's clock

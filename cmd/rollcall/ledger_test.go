@@ -186,6 +186,7 @@ func (x *meddler) receive() trick {
 // Each way in which a command or a profile can go wrong between an honest server and its devices is named by the ledger, with
 // device and command, and nothing else is.
 func TestLedgerNamesFaults(t *testing.T) {
+	t.Parallel()
 	p, err := plan.Load("testdata/ledger.yaml")
 	if err != nil {
 		t.Fatal(err)

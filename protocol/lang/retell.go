@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Retell says in l what the program has said in English, as an event log or an act that was played holds it: one or more sentences
@@ -45,9 +47,10 @@ func (l Language) retell(said string, own bool) (string, bool) {
 		}
 		return l.Say(s.key, args...), true
 	}
-	if lower := strings.ToLower(said[:1]) + said[1:]; lower != said { // a word that began the sentence
-		if text, ok := l.retell(lower, own); ok {
-			return strings.ToUpper(text[:1]) + text[1:], true
+	if c := said[0]; 'A' <= c && c <= 'Z' { // a word that began the sentence
+		if text, ok := l.retell(string(c+'a'-'A')+said[1:], own); ok {
+			first, size := utf8.DecodeRuneInString(text)
+			return string(unicode.ToUpper(first)) + text[size:], true
 		}
 	}
 	return "", false
