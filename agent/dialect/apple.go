@@ -61,9 +61,7 @@ type Apple struct {
 	habits *Habits
 	who    string              // UDID, serial, name and IMEI with a separator between them
 	bond   unique.Handle[bond] // the enrolment; see bonded
-	uuids  string              // of the enrolment profile and its payloads, which differ from device to device
-	key    []byte              // of the identity: see packKey
-	cert   []byte              // DER
+	self   resting             // what of the enrolment differs from device to device
 	docs   []unique.Handle[outline]
 	magic  protocol.CommandID // PushMagic, new at each enrolment
 	token  [sha256.Size]byte  // at the push service

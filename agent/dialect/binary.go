@@ -29,8 +29,8 @@ func (d *Apple) AppendBinary(dst []byte) ([]byte, error) {
 		b := d.bond.Value()
 		w.bond(&b)
 	}
-	w.text(d.uuids)
-	w.identity(identity{d.key, d.cert})
+	w.text(d.self.uuids())
+	w.identity(d.self.identity())
 	w.number(uint64(len(d.docs)))
 	for _, h := range d.docs {
 		o := h.Value()
@@ -82,9 +82,8 @@ func (d *Apple) UnmarshalBinary(b []byte) error {
 	if r.flag() {
 		v.bond = unique.Make(r.bond())
 	}
-	v.uuids = r.text()
-	i := r.identity()
-	v.key, v.cert = i.key, i.cert
+	uuids := r.text()
+	v.self = newResting(uuids, r.identity())
 	profiles := v.core.Profiles()
 	if n := r.number(); n != uint64(len(profiles)) {
 		r.bad = true

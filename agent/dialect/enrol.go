@@ -239,10 +239,11 @@ func (d *Apple) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certif
 func (d *Apple) commit() {
 	in := d.incoming
 	if d.bonded() && d.habits.Doubts.OldIdentityReports {
-		d.old = &identity{d.key, d.cert}
+		old := d.self.identity()
+		d.old = &old
 	}
 	d.incoming = nil
-	d.bond, d.uuids, d.key, d.cert = unique.Make(in.bond), in.uuids, in.key, in.cert
+	d.bond, d.self = unique.Make(in.bond), newResting(in.uuids, in.identity)
 	if c, err := x509.ParseCertificate(in.cert); err == nil {
 		d.core.SetIdentity(agent.Identity{NotBefore: protocol.At(c.NotBefore), NotAfter: protocol.At(c.NotAfter)})
 	}

@@ -21,7 +21,7 @@ type Identity struct {
 
 // Identity returns what is known of the certificate in use.
 func (d *Apple) Identity() Identity {
-	c, err := x509.ParseCertificate(d.cert)
+	c, err := x509.ParseCertificate(d.self.identity().cert)
 	if err != nil {
 		return Identity{}
 	}
@@ -37,7 +37,7 @@ func (d *Apple) Certificate(w Which) []byte { return d.identityOf(w).cert }
 func (d *Apple) identityOf(w Which) identity {
 	switch {
 	case w == Current:
-		return identity{d.key, d.cert}
+		return d.self.identity()
 	case w == Next && d.task != nil && d.incoming != nil:
 		return d.incoming.identity
 	case w == Previous && d.task != nil && d.old != nil:

@@ -26,7 +26,7 @@ type Profile struct {
 func (d *Apple) Profiles() []Profile {
 	var list []Profile
 	if d.bonded() {
-		uuid, _, _ := strings.Cut(d.uuids, separator)
+		uuid, _, _ := strings.Cut(d.self.uuids(), separator)
 		list = append(list, Profile{Identifier: d.bond.Value().outline.identifier, UUID: uuid, MDM: true})
 	}
 	for _, h := range d.docs {
@@ -261,7 +261,7 @@ func (d *Apple) profileList() []apple.ProfileListItem {
 	b := d.bond.Value()
 	list := make([]apple.ProfileListItem, 0, 1+len(d.docs))
 	mdm := b.outline
-	mdm.uuids = d.uuids
+	mdm.uuids = d.self.uuids()
 	list = append(list, mdm.item())
 	for _, h := range d.docs {
 		o := h.Value()
@@ -302,7 +302,7 @@ func (d *Apple) certificateList() []apple.CertificateItem {
 			list = append(list, apple.CertificateItem{CommonName: c.Subject.CommonName, IsIdentity: identity, Data: c.Raw})
 		}
 	}
-	add(string(d.cert), true)
+	add(string(d.self.identity().cert), true)
 	add(d.bond.Value().outline.certificates, false)
 	for _, h := range d.docs {
 		add(h.Value().certificates, false)
