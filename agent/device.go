@@ -136,6 +136,9 @@ func (d *Device) News(n protocol.Notice) bool {
 // Enrolments returns how many enrolments were begun, those that did not come about among them; after 65,535 it starts again.
 func (d *Device) Enrolments() uint16 { return d.enrolments }
 
+// EnrolledAt returns when the server took the device; 0: never, or not yet.
+func (d *Device) EnrolledAt() protocol.Time { return d.enrolledAt }
+
 // Identity returns the life of the device's certificate; zero: it has none.
 func (d *Device) Identity() Identity { return d.identity }
 

@@ -48,8 +48,9 @@ type Act struct {
 	Request Request
 	SCEP    SCEP
 	Trust   Trust
-	Dropped uint16 // profiles that have just left by themselves, seven days after a change of authority (AUTH-27)
-	Err     error  // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
+	Heard   protocol.Notice // of a change of authority that is news to the device (HST-057); zero: the answer told of none
+	Dropped uint16          // profiles that have just left by themselves, seven days after a change of authority (AUTH-27)
+	Err     error           // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
 
 	scratch []byte // Request.Body is made in it
 }

@@ -22,6 +22,10 @@ type Model struct {
 	Build     string            // 21G80
 	Capacity  float64           // gigabytes, 10^9 bytes
 	Apps      []apple.ApplicationItem
+
+	// Tell answers a query of DeviceInformation about the machine itself, as it is at that moment; nil: the machine does not say. No
+	// function: the device is simulated, and its facts are made up. What a machine's function does not tell, nothing else makes up.
+	Tell func(query string) any
 }
 
 // Habits are how a group of devices behaves, shared and never changed. Chances are in millionths. The zero value
@@ -160,6 +164,9 @@ func (d *Apple) Expire(now protocol.Time) (dropped int) {
 // Owes tells whether the server has still to confirm something: a TokenUpdate, a report or a renewed identity.
 func (d *Apple) Owes() bool { return d.core.Owes() }
 
+// Renewing tells whether a new identity waits for the server's first word about it.
+func (d *Apple) Renewing() bool { return d.core.Renewing() }
+
 // Awaiting tells whether the device is held in Setup Assistant until DeviceConfigured.
 func (d *Apple) Awaiting() bool { return d.awaits }
 
@@ -171,6 +178,19 @@ func (d *Apple) PowerOn(now protocol.Time) { d.tell(now, &agent.Event{Kind: agen
 
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Apple) Epoch() uint32 { return d.core.Epoch() }
+
+// EnrolledAt returns when the server took the device; 0: never, or not yet.
+func (d *Apple) EnrolledAt() protocol.Time { return d.core.EnrolledAt() }
+
+// Manager returns whose enrolment it is: the URL at which the server is asked for commands, and what its profile calls the
+// organisation. Empty: nobody's.
+func (d *Apple) Manager() (server, organization string) {
+	if !d.bonded() {
+		return "", ""
+	}
+	b := d.bond.Value()
+	return b.serverURL, b.outline.organization
+}
 
 // Heeds tells whether the device can know a notice of such a change for its server's: the key came with its enrolment profile.
 func (d *Apple) Heeds() bool { return d.bonded() && d.bond.Value().notices != "" }

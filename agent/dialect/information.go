@@ -16,6 +16,9 @@ type query struct {
 	value func(d *Apple, w *Who) any
 }
 
+// own are the queries about the device as it is managed, which no machine answers.
+var own = map[string]bool{"UDID": true, "AwaitingConfiguration": true, "IsSupervised": true}
+
 type system uint8
 
 const (
@@ -49,6 +52,7 @@ var queries = map[string]query{
 	"IMEI":                    {apple.RightDeviceInfo, onIOS, func(_ *Apple, w *Who) any { return w.IMEI }},
 
 	"WiFiMAC":      {apple.RightNetworkInfo, everywhere, func(_ *Apple, w *Who) any { return mac("wifi", w.UDID) }},
+	"EthernetMAC":  {apple.RightNetworkInfo, onMac, func(_ *Apple, w *Who) any { return mac("ethernet", w.UDID) }},
 	"BluetoothMAC": {apple.RightNetworkInfo, everywhere, func(_ *Apple, w *Who) any { return mac("bluetooth", w.UDID) }},
 	"IsRoaming":    {apple.RightNetworkInfo, onIOS, func(*Apple, *Who) any { return false }},
 
@@ -70,7 +74,13 @@ func (d *Apple) information(keys []string) map[string]any {
 		if !known || !d.right(q.right) || !d.has(q.only) {
 			continue
 		}
-		if v := q.value(d, &w); v != "" {
+		var v any
+		if tell := d.model.Tell; tell != nil && !own[key] {
+			v = tell(key)
+		} else {
+			v = q.value(d, &w)
+		}
+		if v != nil && v != "" {
 			answers[key] = v
 		}
 	}
@@ -87,6 +97,9 @@ func (d *Apple) security() *apple.SecurityStatus {
 	s := &apple.SecurityStatus{ManagementStatus: &apple.ManagementStatus{
 		EnrolledViaDEP: &d.ade, UserApprovedEnrollment: &yes, IsUserEnrollment: &no,
 	}}
+	if d.model.Tell != nil { // a machine: what is not known of it is not said
+		return s
+	}
 	if d.model.Platform == protocol.MacOS {
 		s.FDEEnabled, s.SystemIntegrityProtectionEnabled = &yes, &yes
 		s.BootstrapTokenAllowedForAuthentication = "not supported"

@@ -73,6 +73,7 @@ func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) {
 		d.incoming = nil // the old identity still stands
 	}
 	d.advance(now, &ev, out)
+	out.Heard = ev.Notice
 	if out.Kind == Rest {
 		out.Err = err
 	}

@@ -60,7 +60,12 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 		if request.Transport, err = l.transport(); err != nil {
 			return nil, nil, err
 		}
-		if request.Key, err = certs.GenerateKey(certs.P256); err != nil {
+		if l.config.Keys != nil {
+			request.Key, err = l.config.Keys(c.device, s)
+		} else {
+			request.Key, err = certs.GenerateKey(certs.P256)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -32,6 +33,9 @@ type Config struct {
 	// it is needed first.
 	TransportKeys []*rsa.PrivateKey
 	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256 keys, made at once
+	// Keys gives the key of the identity that d is about to ask for, P-256, so that it can be on disk before anybody hears of it;
+	// nil: one is made at once. Not with RSAKeys.
+	Keys func(d *dialect.Apple, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
 	// Identity gives keys with their certificates in place of SCEP; nil: there is none.
 	Identity func(d *dialect.Apple, s *dialect.SCEP) (crypto.Signer, *x509.Certificate, error)
 	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
@@ -48,7 +52,10 @@ type Config struct {
 	MaxBody  int64                        // bytes of an answer that are read; 0: 16 MiB (HST-120)
 
 	// Before is called before each request, and may wait; nil: nobody. A SCEP enrolment counts as one request.
-	Before  func(ctx context.Context, d protocol.Device, s dialect.Step)
+	Before func(ctx context.Context, d protocol.Device, s dialect.Step)
+	// Keep is called before each act, and puts d where a restart finds it: what is not kept is not sent, and its error ends the
+	// conversation. Nil: nothing is kept.
+	Keep    func(d *dialect.Apple, a *dialect.Act) error
 	Faults  Faults  // nil: none
 	Watcher Watcher // nil: nobody
 }
@@ -98,6 +105,7 @@ type Report struct {
 	Sent       int64                 // bytes of bodies
 	Received   int64                 // bytes of bodies
 	RetryAfter time.Duration         // of the answer that ended the conversation; 0: not said
+	Notice     protocol.Notice       // the newest change of authority that the device heard of in it; zero: none
 }
 
 func (r *Report) count(x *Exchange) {
@@ -272,11 +280,20 @@ func (c *conversation) run(ctx context.Context) error {
 			c.device.Abandon(now())
 			return err
 		}
+		if keep := c.link.config.Keep; keep != nil {
+			if err := keep(c.device, &c.act); err != nil {
+				c.device.Abandon(now())
+				return err
+			}
+		}
 		switch c.act.Kind {
 		case dialect.Send:
 			c.before(ctx, c.act.Request.Step)
 			x, answer := c.exchange(ctx)
 			c.device.Answer(now(), &answer, &c.act)
+			if c.act.Heard != (protocol.Notice{}) {
+				c.report.Notice = c.act.Heard
+			}
 			if x.Err == nil && c.act.Kind == dialect.Rest && x.Status >= 200 && x.Status <= 299 {
 				x.Err = c.act.Err
 			}

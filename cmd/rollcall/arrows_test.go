@@ -27,6 +27,7 @@ var rooms = map[string]room{
 	"agent":            {line: 1, tower: "device"},
 	"agent/dialect":    {line: 2, tower: "device"},
 	"agent/link":       {line: 2, tower: "device", beside: []string{"agent/dialect"}},
+	"agent/host":       {line: 3, tower: "device"},
 	"fleet/plan":       {line: 2, tower: "device"},
 	"fleet/population": {line: 3, tower: "device"},
 	"fleet/target":     {line: 3, tower: "device"},
@@ -67,6 +68,7 @@ var homes = map[string]string{
 	"github.com/pressly/goose":   "server/store/sqlstore",
 	"github.com/spf13/cobra":     "cmd/rollcall",
 	"golang.org/x/text/message":  "protocol/lang",
+	"github.com/shirou/gopsutil": "agent/host",
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.
@@ -126,7 +128,7 @@ func TestArrowsOfTheAgent(t *testing.T) {
 			}
 		}
 	}
-	for _, in := range []string{"rollcall/agent", "rollcall/agent/dialect", "rollcall/agent/link"} {
+	for _, in := range []string{"rollcall/agent", "rollcall/agent/dialect", "rollcall/agent/link", "rollcall/agent/host"} {
 		if !slices.Contains(deps, in) {
 			t.Errorf("a program for devices alone does not link %s", in)
 		}

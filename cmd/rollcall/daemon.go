@@ -516,7 +516,7 @@ type face struct {
 	warned time.Time // of the authority's end
 }
 
-// certificate returns one that is valid for a while. Under a driven clock it is valid as long as the authority: an
+// certificate returns one that is valid for a while, and the authority's own with it: a machine that joins knows that one by its hash. Under a driven clock it is valid as long as the authority: an
 // administrator's own clock is another one.
 func (f *face) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
@@ -541,7 +541,7 @@ func (f *face) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	f.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, f.ca.Certificate().Raw}, PrivateKey: key, Leaf: leaf}
 	return f.cert, nil
 }
 

@@ -1,0 +1,219 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+const (
+	maxProfile = 1 << 20          // bytes of an enrolment profile that are read (HST-120)
+	maxWord    = 200              // bytes of a server's word about a refusal that are shown
+	contactFor = 30 * time.Second // one request of the first contact
+	pinPrefix  = "sha256:"
+)
+
+// A PinError is that a server shows no certificate that the pin means.
+type PinError struct {
+	Pin   string
+	Shown []string // pins that would have meant its certificates, its own first
+}
+
+func (e *PinError) Error() string {
+	return fmt.Sprintf("no certificate of the server is %s: it shows %s", e.Pin, strings.Join(e.Shown, ", "))
+}
+
+// Pin is what --ca takes for a certificate: the SHA-256 of its bytes.
+func Pin(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return pinPrefix + hex.EncodeToString(sum[:])
+}
+
+// parsePin reads sha256:HEX, colons in the digits as openssl prints them left out; empty: no pin.
+func parsePin(s string) (string, error) {
+	digits, ok := strings.CutPrefix(strings.ToLower(s), pinPrefix)
+	digits = strings.ReplaceAll(digits, ":", "")
+	if b, err := hex.DecodeString(digits); s != "" && (!ok || err != nil || len(b) != sha256.Size) {
+		return "", fmt.Errorf("--ca %q: want sha256: and 64 hexadecimal digits, as rollcall serve prints them", s)
+	}
+	if s == "" {
+		return "", nil
+	}
+	return pinPrefix + digits, nil
+}
+
+// meant returns the certificate that pin means: by the hash of its bytes, or of its public key (SPKI), which outlives a renewal.
+func meant(pin string, chain []*x509.Certificate) (*x509.Certificate, error) {
+	e := &PinError{Pin: pin}
+	for _, c := range chain {
+		spki := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+		if pin == Pin(c) || pin == pinPrefix+hex.EncodeToString(spki[:]) {
+			return c, nil
+		}
+		e.Shown = append(e.Shown, Pin(c))
+	}
+	return nil, e
+}
+
+// A contact is what the first request brought.
+type contact struct {
+	profile []byte
+	trusted []byte        // the certificate that the pin means, DER; nil: there is no pin
+	driven  protocol.Time // the server's clock, where it has one of its own
+}
+
+// fetch gets the enrolment profile behind a link. Nothing is sent before the server has shown who it is.
+func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protocol.Platform, now time.Time) (c contact, err error) {
+	client := h.client(link.Host, func(cs tls.ConnectionState) error {
+		c.trusted, err = verify(&cs, pin, now)
+		return err
+	})
+	defer client.CloseIdleConnections()
+	target := *link
+	query := target.Query()
+	query.Set("platform", kind.String())
+	target.RawQuery = query.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return c, err
+	}
+	r.Header.Set("User-Agent", "rollcall agent")
+	resp, err := client.Do(r)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // without the URL, which holds the token
+		}
+		return c, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProfile+1))
+	switch {
+	case err != nil:
+		return c, err
+	case len(body) > maxProfile:
+		return c, errors.New("the answer is longer than an enrolment profile ever is")
+	case resp.StatusCode != http.StatusOK:
+		return c, &linkError{resp.StatusCode, firstLine(resp.Header.Get("Content-Type"), body)}
+	}
+	c.profile, c.driven = body, drivenBy(resp.Header)
+	return c, nil
+}
+
+// verify checks who the server is: by the certificate that pin means, or by the system's roots.
+func verify(cs *tls.ConnectionState, pin string, now time.Time) (trusted []byte, err error) {
+	chain := cs.PeerCertificates
+	if len(chain) == 0 {
+		return nil, errors.New("the server has no certificate")
+	}
+	opts := x509.VerifyOptions{DNSName: cs.ServerName, CurrentTime: now, Intermediates: x509.NewCertPool()}
+	if pin != "" {
+		root, err := meant(pin, chain)
+		if err != nil {
+			return nil, err
+		}
+		opts.Roots = x509.NewCertPool()
+		opts.Roots.AddCert(root)
+		trusted = root.Raw
+	}
+	for _, c := range chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	_, err = chain[0].Verify(opts)
+	return trusted, err
+}
+
+// client makes an HTTP client for requests without an identity, to one host.
+func (h *Host) client(host string, check func(tls.ConnectionState) error) *http.Client {
+	name := host
+	if n, _, err := net.SplitHostPort(host); err == nil {
+		name = n
+	}
+	return &http.Client{
+		Timeout: contactFor,
+		Transport: &http.Transport{
+			DialContext:            h.dialTo(host),
+			TLSClientConfig:        &tls.Config{ServerName: name, InsecureSkipVerify: true, VerifyConnection: check, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    contactFor,
+			MaxResponseHeaderBytes: 64 << 10,
+			DisableKeepAlives:      true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// An ElsewhereError is that a profile, or a redirect, names another host than the one that the machine enrolled at.
+type ElsewhereError struct{ Want, Got string }
+
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("the server names %s, and this agent talks to %s alone", e.Got, e.Want)
+}
+
+// dialTo opens connections to one host and no other (HST-120).
+func (h *Host) dialTo(host string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	want := withPort(host)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if !strings.EqualFold(address, want) {
+			return nil, &ElsewhereError{want, address}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
+
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "443")
+}
+
+// readClock asks the server what time it is, without an identity: an ended one would not be let in.
+func (h *Host) readClock(ctx context.Context) {
+	at := h.now()
+	client := h.client(h.rec.Link.Host, func(cs tls.ConnectionState) error {
+		_, err := verify(&cs, h.rec.Link.Pin, at)
+		return err
+	})
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+h.rec.Link.Host+"/healthz", nil)
+	if err != nil {
+		return
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return // the conversation that follows says why
+	}
+	resp.Body.Close()
+	if driven := drivenBy(resp.Header); driven != 0 {
+		h.rec.Clock.Driven = driven
+	}
+}
+
+// drivenBy reads the clock of a server that has one of its own; 0: it has none.
+func drivenBy(header http.Header) (t protocol.Time) {
+	if t.UnmarshalText([]byte(header.Get(apple.ClockHeader))) != nil {
+		return 0
+	}
+	return t
+}
+
+// firstLine is what a refusal says of itself.
+func firstLine(contentType string, body []byte) string {
+	if !strings.HasPrefix(contentType, "text/plain") {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(body[:min(len(body), maxWord)]), "\n")
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,29 @@
+// Package host runs one device of package agent for real: the machine that it is on is the device, a folder holds its state, and its
+// clock, facts and network are the machine's.
+//
+// Start with [Open], which takes the folder for this process; then [Host.Enrol] with the line that somebody pasted, [Host.Run] for a
+// daemon, or [Host.CheckIn] for one conversation. [Read] is for looking at the folder of an agent that runs.
+//
+// # What is on disk, and when
+//
+// One file, agent.json, is all that must not be half there: the enrolment with its identity, and what is on the way to one. It is
+// replaced as a whole (written beside, synced, renamed, the folder synced), so that a crash leaves the state before a step or after
+// it. What is kept comes before what is sent: the enrolment profile and the key before SCEP, the certificate before the first word
+// with it, a report before it goes out. A crash between any two steps therefore repeats a step with the same key and the same
+// challenge, which the server answers as before: there is never a second identity (HST-121). The pending enrolment goes with the very
+// write that makes the server's yes last. The file before is kept beside it for a disk that damages one.
+//
+// journal.jsonl tells people what was asked of the machine; it is capped, so that no server fills the disk (HST-120).
+//
+// # No harm
+//
+// DeviceLock, RestartDevice, ShutDownDevice and EraseDevice are acknowledged, written down and shown, and nothing is done, unless a
+// command was given for the act by name ([Join.Allow]). Erasing takes the agent's own state away, never anything else. The agent
+// talks to the one host that it enrolled at, whatever a profile or a redirect names, and believes the one CA that the pasted line
+// names; without one in the line, the system's and what the enrolment profile brings.
+//
+// # The machine and its names
+//
+// The UDID is made of the system's machine id, by a hash, so that a machine that is enrolled anew is the same device. Two machines with one
+// id, as clones have, cannot be told apart: the server refuses the second, and [Join.Draw] gives it a name by chance.
+package host

@@ -1,0 +1,119 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"runtime"
+	"slices"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/certs/scep"
+	"rollcall/protocol"
+)
+
+// A Join is one pasted line.
+type Join struct {
+	URL    string            // of the enrolment link; https
+	CA     string            // sha256: and the hash of a certificate in the server's chain, or of its public key; empty: the system's roots
+	As     protocol.Platform // as what the machine is managed; zero: by its system
+	Draw   bool              // its UDID is by chance, not of the machine's id
+	Poll   time.Duration     // between two check-ins that nothing else causes; 0: 5 min
+	Allow  map[string]string // act (lock, restart, shutdown, erase) to the command that does it; what is not in it is not done
+	Offset time.Duration     // of the agent's clock from the machine's
+}
+
+// DefaultPoll is how often an agent asks by itself: what a wake-up could not tell it.
+const DefaultPoll = 5 * time.Minute
+
+// Acts are the acts that can be allowed.
+var Acts = []string{"lock", "restart", "shutdown", "erase"}
+
+// KindOf is as what a machine of an operating system is managed by default.
+func KindOf(system string) protocol.Platform {
+	if system == "darwin" {
+		return protocol.MacOS
+	}
+	return protocol.IPadOS
+}
+
+// Enrol has a server manage this machine. The same line again goes on where it stopped. Each error is one sentence that says what to
+// do; one of a machine that is managed names by whom.
+func (h *Host) Enrol(ctx context.Context, j Join) error {
+	if h.managed() {
+		return fmt.Errorf("this machine is managed by %s already: rollcall agent unenroll takes it out", h.rec.Link.Host)
+	}
+	link, err := url.Parse(j.URL)
+	if err != nil || link.Scheme != "https" || link.Host == "" {
+		return errors.New("the enrolment link is no https URL: paste the line that the server printed")
+	}
+	if j.CA, err = parsePin(j.CA); err != nil {
+		return err
+	}
+	for act := range j.Allow {
+		if !slices.Contains(Acts, act) {
+			return fmt.Errorf("--allow %s: want one of lock, restart, shutdown, erase", act)
+		}
+	}
+	if j.As == protocol.NoPlatform {
+		j.As = KindOf(runtime.GOOS)
+	}
+	if j.Poll <= 0 {
+		j.Poll = DefaultPoll
+	}
+	if old := h.rec; old.Pending == nil || old.Link == nil || old.Link.URL != j.URL || old.Link.Pin != j.CA || old.Kind != j.As {
+		if err := h.begin(ctx, link, &j); err != nil {
+			return err
+		}
+	}
+	return h.join(ctx)
+}
+
+// begin fetches the enrolment profile, and keeps it before anything is done with it.
+func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
+	machine := machineOf(h.cfg.Machine(ctx))
+	r := &record{
+		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Allow: j.Allow, Clock: clock{Offset: j.Offset},
+		Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA},
+	}
+	switch {
+	case j.Draw && !r.Drawn:
+		r.UDID, r.Drawn = udidOf(""), true
+	case r.UDID == "" || !j.Draw && machine != "":
+		r.UDID, r.Drawn = udidOf(machine), machine == ""
+	}
+	at := r.Clock.at(h.cfg.Now())
+	c, err := h.fetch(ctx, link, j.CA, j.As, at)
+	if err != nil {
+		return explain(err, r.Link.Host, at)
+	}
+	r.Link.Trusted, r.Clock.Driven, r.Pending = c.trusted, c.driven, &pending{c.profile}
+	if err := h.folder.save(r); err != nil {
+		return err
+	}
+	h.rec = r
+	return nil
+}
+
+// join enrols with the profile that was fetched.
+func (h *Host) join(ctx context.Context) error {
+	if err := h.connect(); err != nil {
+		return err
+	}
+	who := dialect.Who{Number: 1, Seed: rand.Uint64(), UDID: h.rec.UDID, Serial: h.facts.Serial, Name: h.facts.Name}
+	h.device = dialect.NewApple(who, h.model(), habits)
+	_, err := h.link.Enrol(ctx, h.device, dialect.Start{Profile: h.rec.Pending.Profile})
+	if h.managed() {
+		h.note(Entry{What: "enrolled", Note: "at " + h.rec.Link.Host})
+		return h.settle(err)
+	}
+	h.device = nil
+	if no, ok := errors.AsType[*scep.Failure](err); ok { // the challenge is of no use any more: the next try fetches another profile
+		h.rec.Pending = nil
+		err = errors.Join(h.folder.save(h.rec), no)
+	}
+	return explain(err, h.rec.Link.Host, h.now())
+}

@@ -1,0 +1,124 @@
+package host
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/certs/scep"
+)
+
+// A linkError is that an enrolment link brought no profile.
+type linkError struct {
+	status int
+	word   string // of the server; may be empty
+}
+
+func (e *linkError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.word) }
+
+// An Advice is an error in one sentence that says what to do.
+type Advice struct {
+	Text  string
+	cause error
+}
+
+func (a *Advice) Error() string { return a.Text }
+func (a *Advice) Unwrap() error { return a.cause }
+
+// explain says in one sentence what went wrong at host and what to do, when the agent's clock said now. An error that has no such
+// sentence stays as it is.
+func explain(err error, host string, now time.Time) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if text := advice(err, host, now); text != "" {
+		return &Advice{text, err}
+	}
+	return err
+}
+
+func advice(err error, host string, now time.Time) string {
+	if e, ok := errors.AsType[*PinError](err); ok {
+		return fmt.Sprintf("%s is not the server of this line, or somebody stands between: %v; if its certificate authority was replaced, ask for a new line", host, e)
+	}
+	if e, ok := errors.AsType[*ElsewhereError](err); ok {
+		return fmt.Sprintf("%v: have rollcall serve print its line with the name that devices use (--name)", e)
+	}
+	if e, ok := errors.AsType[*linkError](err); ok {
+		return e.advice(host)
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return fmt.Sprintf("this machine's clock says %s, and the certificate of %s is good from %s to %s: set the clock, or the server's",
+			day(now), host, day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Sprintf("the certificate of %s is for %s: use one of these names in the line, or start the server with --name %s", host, strings.Join(names(e.Certificate), ", "), e.Host)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Sprintf("nothing on this machine vouches for the certificate of %s: paste the whole line, with --ca", host)
+	}
+	if _, ok := errors.AsType[*scep.Failure](err); ok {
+		return "the server gives no certificate for this enrolment link: it was used, or is too old; ask for a new line (rollcall users invite)"
+	}
+	if link.Barred(err) {
+		return fmt.Sprintf("%s does not take this machine's certificate any more: its record was removed or its identity ended; rollcall agent unenroll, then enrol with a new line", host)
+	}
+	if e, ok := errors.AsType[*dialect.Failure](err); ok && e.Status != 0 {
+		return failed(e, host)
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Sprintf("this machine cannot find %s (%v): check the name in the line, and this machine's name servers", dns.Name, dns)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Sprintf("nobody answers at %s: start the server, or open the port in between", host)
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fmt.Sprintf("%s does not answer: check the network and what stands between this machine and that port", host)
+	}
+	return ""
+}
+
+func (e *linkError) advice(host string) string {
+	switch {
+	case e.status == http.StatusNotFound:
+		return fmt.Sprintf("%s does not know this enrolment link: it was used, or is too old; ask for a new line (rollcall users invite)", host)
+	case e.word != "":
+		return fmt.Sprintf("%s enrols nobody by this link now: %s", host, e.word)
+	}
+	return fmt.Sprintf("%s answers the enrolment link with status %d: check the link, and what stands between this machine and the server", host, e.status)
+}
+
+// failed is why the server did not take what the machine said.
+func failed(e *dialect.Failure, host string) string {
+	word := ""
+	if e.Err != nil {
+		word = e.Err.Error()
+	}
+	switch {
+	case strings.HasPrefix(word, "HST-051"):
+		return fmt.Sprintf("%s has another device with this machine's identity (HST-051): if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id", host)
+	case e.RetryAfter > 0:
+		return fmt.Sprintf("%s asks to come again in %s: %s", host, e.RetryAfter.Round(time.Second), word)
+	case word != "":
+		return fmt.Sprintf("%s refuses this machine: %s", host, word)
+	}
+	return ""
+}
+
+func names(c *x509.Certificate) (list []string) {
+	list = append(list, c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		list = append(list, ip.String())
+	}
+	return list
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -1,0 +1,168 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// The files of a state folder.
+const (
+	stateFile    = "agent.json"
+	previousFile = "agent.json.previous"
+	nextFile     = "agent.json.next"
+	lockFile     = "lock"
+)
+
+// maxState bounds the state file in bytes (HST-120): some profiles of a few hundred kilobytes are far below it.
+const maxState = 64 << 20
+
+// ErrRuns is wrapped by the error of [Open] on a folder that another agent has.
+var ErrRuns = errors.New("another agent runs on this state")
+
+// A folder is a state folder that this process has.
+type folder struct {
+	dir  string
+	lock *os.File
+}
+
+// takeFolder makes the folder where there is none, and takes it.
+func takeFolder(dir string) (*folder, error) {
+	if err := privateFolder(dir); err != nil {
+		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
+	}
+	ok, err := tryLock(lock)
+	if err == nil && !ok {
+		pid, _ := os.ReadFile(lock.Name())
+		err = fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, strings.TrimSpace(string(pid)))
+	}
+	if err == nil {
+		err = errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n"))
+	}
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return &folder{dir, lock}, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// close gives the folder back.
+func (f *folder) close() error { return f.lock.Close() }
+
+// A sealedState is the state in its file: a sum over it tells damage from a choice.
+type sealedState struct {
+	Version int             `json:"version"`
+	SHA256  string          `json:"sha256"`
+	State   json.RawMessage `json:"state"`
+}
+
+// save replaces the state as a whole: what was there before is there until the new one is.
+func (f *folder) save(r *record) error {
+	state, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(state)
+	b, err := json.Marshal(sealedState{stateVersion, hex.EncodeToString(sum[:]), state})
+	if err != nil {
+		return err
+	}
+	next := filepath.Join(f.dir, nextFile)
+	if err := writeSynced(next, b); err != nil {
+		os.Remove(next) // whatever is there of it is of no use, and a full disk wants it back
+		return fmt.Errorf("the state cannot be kept: %w", err)
+	}
+	now, before := filepath.Join(f.dir, stateFile), filepath.Join(f.dir, previousFile)
+	if err := rename(now, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the state cannot be kept: %w", err)
+	}
+	if err := rename(next, now); err != nil {
+		return fmt.Errorf("the state cannot be kept: %w", err)
+	}
+	return syncFolder(f.dir)
+}
+
+func writeSynced(name string, b []byte) error {
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	if err == nil {
+		err = w.Sync()
+	}
+	return errors.Join(err, w.Close())
+}
+
+// errDamaged is that a state file was read that save did not write.
+var errDamaged = errors.New("the state file is damaged")
+
+// load reads the state of a folder: the newest that is whole. A folder without any gives an empty record. The error names a state
+// of a newer program, or says that nothing whole is left.
+func load(dir string) (*record, error) {
+	r, err := readState(filepath.Join(dir, stateFile))
+	if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamaged) {
+		return r, err
+	}
+	before, beforeErr := readState(filepath.Join(dir, previousFile))
+	switch {
+	case beforeErr == nil:
+		return before, nil
+	case errors.Is(err, fs.ErrNotExist) && errors.Is(beforeErr, fs.ErrNotExist):
+		return &record{}, nil
+	case errors.Is(beforeErr, fs.ErrNotExist):
+		return nil, err
+	}
+	return nil, beforeErr
+}
+
+func readState(name string) (*record, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.Size() > maxState {
+		return nil, fmt.Errorf("%s: %w", name, errDamaged)
+	}
+	var s sealedState
+	if err := json.NewDecoder(f).Decode(&s); err != nil {
+		return nil, fmt.Errorf("%s: %w: enrol again with rollcall agent enroll --anew", name, errDamaged)
+	}
+	if s.Version > stateVersion {
+		return nil, fmt.Errorf("%s is of version %d, and this program knows up to %d: use the newer one", name, s.Version, stateVersion)
+	}
+	sum := sha256.Sum256(s.State)
+	r := &record{}
+	if s.Version < 1 || s.SHA256 != hex.EncodeToString(sum[:]) || json.Unmarshal(s.State, r) != nil {
+		return nil, fmt.Errorf("%s: %w: enrol again with rollcall agent enroll --anew", name, errDamaged)
+	}
+	return r, nil
+}
+
+// clear takes the secrets of an enrolment out of the folder: the state is replaced by r, and nothing older stays.
+func (f *folder) clear(r *record) error {
+	if err := f.save(r); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(f.dir, previousFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFolder(f.dir)
+}

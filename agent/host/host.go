@@ -1,0 +1,205 @@
+package host
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/certs"
+	"rollcall/protocol"
+)
+
+// Config is the machine around an agent. Zero values mean the default that is named.
+type Config struct {
+	Now     func() time.Time                 // the machine's clock; nil: time.Now
+	Facts   func(ctx context.Context) Facts  // nil: ReadFacts
+	Machine func(ctx context.Context) string // the system's own id; nil: as the system has it; empty: it has none
+	Log     *logrus.Logger                   // nil: silent
+	Anew    bool                             // a damaged state, or one of another machine, is no reason to refuse: it is replaced
+}
+
+// ErrUnmanaged is wrapped by the errors of a machine that nobody manages.
+var ErrUnmanaged = errors.New("nobody manages this machine")
+
+// A Host is this machine as a managed device. It has its state folder until [Host.Close]. Not safe for concurrent use.
+type Host struct {
+	cfg    Config
+	folder *folder
+	rec    *record
+	facts  Facts
+	device *dialect.Apple // nil: nothing enrolled, nor begun
+	link   *link.Link
+}
+
+// Open takes the state folder dir, which is made where there is none, and goes on where its agent stood. The error wraps [ErrRuns]
+// when another process has it.
+func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Facts == nil {
+		cfg.Facts = ReadFacts
+	}
+	if cfg.Machine == nil {
+		cfg.Machine = machineID
+	}
+	if cfg.Log == nil {
+		cfg.Log = logrus.New()
+		cfg.Log.SetOutput(io.Discard)
+	}
+	f, err := takeFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: cfg, folder: f, facts: cfg.Facts(ctx)}
+	if h.rec, err = load(dir); err == nil {
+		err = h.mine(ctx)
+	}
+	if err != nil && cfg.Anew {
+		h.rec, err = &record{}, nil
+	}
+	if err == nil && h.rec.Device != nil {
+		err = h.wake()
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// mine refuses the state of another machine, as a copied folder or a cloned disk brings it: two machines with one identity would
+// answer for each other (HST-121).
+func (h *Host) mine(ctx context.Context) error {
+	here := machineOf(h.cfg.Machine(ctx))
+	if h.rec.Machine != "" && here != "" && h.rec.Machine != here {
+		return fmt.Errorf("the state in %s is of another machine: enrol this one with rollcall agent enroll --anew", h.folder.dir)
+	}
+	return nil
+}
+
+// Close gives the folder back.
+func (h *Host) Close() error {
+	if h.link != nil {
+		h.link.Close()
+	}
+	return h.folder.close()
+}
+
+// now is the agent's time.
+func (h *Host) now() time.Time { return h.rec.Clock.at(h.cfg.Now()) }
+
+// wake makes the device of its bytes, and its link.
+func (h *Host) wake() error {
+	d := &dialect.Apple{}
+	if err := d.UnmarshalBinary(h.rec.Device); err != nil {
+		return fmt.Errorf("the state in %s: %w: enrol again with rollcall agent enroll --anew", h.folder.dir, err)
+	}
+	d.Share(h.model(), habits)
+	h.device = d
+	return h.connect()
+}
+
+// habits of a machine: it never pleads that it is locked.
+var habits = &dialect.Habits{}
+
+// model is the machine in the device's words; queries are answered with what holds when they are asked.
+func (h *Host) model() *dialect.Model {
+	return h.facts.model(h.rec.Kind, func(query string) any { return h.facts.answer(query, h.rec.Kind) })
+}
+
+// connect makes the link to the one server.
+func (h *Host) connect() error {
+	if h.rec.Link == nil {
+		return fmt.Errorf("the state in %s names no server: enrol again with rollcall agent enroll --anew", h.folder.dir)
+	}
+	roots, err := h.rec.Link.roots()
+	if err != nil {
+		return fmt.Errorf("the CA in %s: %w", h.folder.dir, err)
+	}
+	h.link, err = link.New(link.Config{
+		Roots: roots, Now: h.now, Dial: h.dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
+		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
+	})
+	return err
+}
+
+// key gives the key for one challenge, on disk before anybody hears of it: a crash, and whatever was lost on the way, is followed by
+// the same request, and by the same certificate.
+func (h *Host) key(_ *dialect.Apple, s *dialect.SCEP) (*ecdsa.PrivateKey, error) {
+	challenge := sha256.Sum256([]byte(s.URL + "\x00" + s.Challenge))
+	if n := h.rec.Next; n != nil && string(n.For) == string(challenge[:]) {
+		return n.key()
+	}
+	made, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return nil, err
+	}
+	key := made.(*ecdsa.PrivateKey)
+	b, err := key.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	h.rec.Next = &nextKey{challenge[:], b}
+	return key, h.folder.save(h.rec)
+}
+
+// keep puts the device where a restart finds it, before its next request goes out.
+func (h *Host) keep(d *dialect.Apple, a *dialect.Act) error {
+	b, err := d.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	h.rec.Device = b
+	var found dialect.Apple // as a restart would find it
+	if err := found.UnmarshalBinary(b); err != nil {
+		return err
+	}
+	if p := found.Phase(); p == agent.Enrolled || p == agent.Enrolling { // the server has taken it: there is nothing to begin again
+		h.rec.Pending, h.rec.Link.URL = nil, ""
+	}
+	if n := h.rec.Next; n != nil && !d.Renewing() && h.uses(n) {
+		h.rec.Next = nil
+	}
+	if r := &a.Request; a.Kind == dialect.Send && r.Step == dialect.Report && !r.Repeat {
+		if err := h.asked(r); err != nil {
+			return err
+		}
+	}
+	return h.folder.save(h.rec)
+}
+
+// uses tells whether the identity in use has this key.
+func (h *Host) uses(n *nextKey) bool {
+	c, err := x509.ParseCertificate(h.device.Certificate(dialect.Current))
+	if err != nil {
+		return false
+	}
+	key, err := n.key()
+	return err == nil && key.PublicKey.Equal(c.PublicKey)
+}
+
+// managed tells whether there is an enrolment, finished or not.
+func (h *Host) managed() bool {
+	return h.device != nil && (h.device.Phase() == agent.Enrolled || h.device.Phase() == agent.Enrolling)
+}
+
+// note writes a line into the journal and the log. A journal that cannot be written stops nothing that has happened already.
+func (h *Host) note(e Entry) {
+	e.At = protocol.At(h.now())
+	if err := h.folder.note(e); err != nil {
+		h.cfg.Log.WithError(err).Error("the journal cannot be written")
+	}
+	h.cfg.Log.WithFields(logrus.Fields{"status": e.Status, "uuid": e.UUID, "note": e.Note}).Info(e.What)
+}

@@ -1,0 +1,72 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"rollcall/protocol"
+)
+
+const (
+	journalFile = "journal.jsonl"
+	olderFile   = "journal.jsonl.older"
+	maxJournal  = 1 << 20 // bytes, of each of the two (HST-120)
+)
+
+// An Entry is one thing that was asked of the machine, or that became of it.
+type Entry struct {
+	At     protocol.Time `json:"at"`
+	What   string        `json:"what"`             // RequestType of a command, or an event: enrolled, renewed, ended
+	UUID   string        `json:"uuid,omitempty"`   // CommandUUID
+	Status string        `json:"status,omitempty"` // as it was reported
+	Note   string        `json:"note,omitempty"`   // what was done, or not
+}
+
+// note appends e to the journal, on disk when it returns.
+func (f *folder) note(e Entry) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(f.dir, journalFile)
+	if st, err := os.Stat(name); err == nil && st.Size() > maxJournal {
+		if err := rename(name, filepath.Join(f.dir, olderFile)); err != nil {
+			return err
+		}
+	}
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(line, '\n'))
+	if err == nil {
+		err = w.Sync()
+	}
+	return errors.Join(err, w.Close())
+}
+
+// Journal reads what was asked of the machine, oldest first, as far back as it is kept. A line that a crash cut short is left out.
+func Journal(dir string) ([]Entry, error) {
+	var list []Entry
+	for _, name := range []string{olderFile, journalFile} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+			var e Entry
+			if json.Unmarshal(s.Bytes(), &e) == nil {
+				list = append(list, e)
+			}
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,143 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/protocol"
+)
+
+// soonest is the least time between two conversations that nobody asked for.
+const soonest = time.Second
+
+// CheckIn has one conversation with the server, and goes on with an enrolment that was interrupted. The error says in one sentence
+// what to do; it wraps [ErrUnmanaged] when there is no enrolment.
+func (h *Host) CheckIn(ctx context.Context) error {
+	if h.rec.Pending != nil && !h.managed() {
+		return h.join(ctx)
+	}
+	return h.converse(ctx, dialect.Synced)
+}
+
+// Woken has a conversation because a wake-up came; one with another magic than the device's is none (APL-109).
+func (h *Host) Woken(ctx context.Context, magic string) error {
+	if !h.managed() || !h.device.Woken(magic) {
+		return nil
+	}
+	return h.converse(ctx, dialect.Pushed)
+}
+
+// Push returns where wake-ups reach this machine; token nil: it is not managed.
+func (h *Host) Push() (topic string, token []byte, magic string) {
+	if h.device == nil {
+		return "", nil, ""
+	}
+	return h.device.Push()
+}
+
+// Unenrol takes the machine out of management. The server is told, once; it goes on without its answer.
+func (h *Host) Unenrol(ctx context.Context) error {
+	if !h.managed() {
+		if h.rec.Pending == nil {
+			return ErrUnmanaged
+		}
+		return h.over("the enrolment was given up here")
+	}
+	return h.converse(ctx, dialect.UserRemoves)
+}
+
+func (h *Host) converse(ctx context.Context, why dialect.Why) error {
+	if !h.managed() {
+		return ErrUnmanaged
+	}
+	if h.rec.Clock.Driven != 0 {
+		h.readClock(ctx)
+	}
+	h.facts = h.cfg.Facts(ctx)
+	h.device.Share(h.model(), habits)
+	if why == dialect.Synced && h.device.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
+		why = dialect.Scheduled
+	}
+	r, err := h.link.Converse(ctx, h.device, why)
+	if r.Notice != (protocol.Notice{}) {
+		h.rec.Notice = r.Notice
+	}
+	if why == dialect.UserRemoves && !h.managed() {
+		return h.over("it was taken out of management here")
+	}
+	return h.settle(err)
+}
+
+// settle keeps what a conversation came to.
+func (h *Host) settle(err error) error {
+	now := protocol.At(h.now())
+	switch p := h.device.Phase(); {
+	case p == agent.Wiped:
+		return h.over("the server ordered to erase it: the agent's state was removed, and nothing else")
+	case !h.managed():
+		return errors.Join(h.over("the server took it out of management"), err)
+	case h.device.Off(): // a machine that was to be shut down, and was not
+		h.device.PowerOn(now)
+	}
+	if err == nil {
+		h.rec.Good, h.rec.Bad, h.rec.Why = now, 0, ""
+	} else if !errors.Is(err, context.Canceled) {
+		err = explain(err, h.rec.Link.Host, h.now())
+		h.rec.Bad, h.rec.Why = now, err.Error()
+	}
+	return errors.Join(h.keep(h.device, &dialect.Act{}), err)
+}
+
+// over leaves nothing of an enrolment but what people want to know of it.
+func (h *Host) over(why string) error {
+	h.note(Entry{What: "ended", Note: why})
+	h.device = nil
+	h.rec = h.rec.ended(protocol.At(h.now()), why)
+	return h.folder.clear(h.rec)
+}
+
+// Run checks in when something is due, and every poll interval, until ctx ends or nobody manages the machine any more, which is no
+// error. A wake-up is the magic that came with it; a nil channel has none. What a conversation came to is in the log.
+func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
+	if !h.managed() && h.rec.Pending == nil {
+		return fmt.Errorf("%w: enrol it first (rollcall agent enroll)", ErrUnmanaged)
+	}
+	for err := h.CheckIn(ctx); ; {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			h.cfg.Log.WithError(err).Warn("check-in")
+		}
+		if !h.managed() && h.rec.Pending == nil {
+			h.cfg.Log.Info("nobody manages this machine any more")
+			return nil
+		}
+		wait := time.NewTimer(h.sleep())
+		select {
+		case <-ctx.Done():
+		case magic := <-wakes:
+			err = h.Woken(ctx, magic)
+		case <-wait.C:
+			err = h.CheckIn(ctx)
+		}
+		wait.Stop()
+	}
+}
+
+// sleep is how long nothing is to be done: machines that were enrolled together drift apart by a tenth.
+func (h *Host) sleep() time.Duration {
+	poll := h.rec.Poll - time.Duration(rand.Int64N(int64(h.rec.Poll)/10+1))
+	if h.device == nil || h.rec.Clock.Driven != 0 { // a clock that stands still says nothing of how long
+		return poll
+	}
+	if due := h.device.Due(); due != 0 {
+		poll = min(poll, due.Sub(protocol.At(h.now())))
+	}
+	return max(poll, soonest)
+}

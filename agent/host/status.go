@@ -1,0 +1,109 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/protocol"
+)
+
+// A Status is what there is to know of an agent, with no secret in it.
+type Status struct {
+	State        string            `json:"state"`                  // managed, enrolling or unmanaged
+	Server       string            `json:"server,omitempty"`       // host and port
+	Organization string            `json:"organization,omitempty"` // as its profile calls itself
+	CA           string            `json:"ca,omitempty"`           // pin; empty: the system's roots
+	Kind         protocol.Platform `json:"kind,omitzero"`          // as what the machine is managed
+	UDID         string            `json:"udid,omitempty"`
+	Since        protocol.Time     `json:"since,omitzero"`
+	Rule         protocol.Rule     `json:"rule,omitempty"` // of the newest change of authority; empty: none since the enrolment
+	Epoch        uint32            `json:"epoch,omitempty"`
+	ChangedAt    protocol.Time     `json:"changed_at,omitzero"`
+	Certificate  *Certificate      `json:"certificate,omitempty"`
+	Profiles     []Profile         `json:"profiles,omitempty"`
+	Asked        *Entry            `json:"asked,omitempty"` // the newest command
+	Good         protocol.Time     `json:"last_check_in,omitzero"`
+	Bad          protocol.Time     `json:"last_failure,omitzero"`
+	Why          string            `json:"why,omitempty"` // of it
+	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
+	Poll         string            `json:"poll,omitempty"`
+	Allowed      map[string]string `json:"allowed,omitempty"`
+	ClockOffset  string            `json:"clock_offset,omitempty"`
+	Driven       protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
+	Ended        protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
+	EndedBy      string            `json:"ended_by,omitempty"`
+	Machine      Facts             `json:"machine"`
+}
+
+// A Certificate is the machine's identity.
+type Certificate struct {
+	Serial   string        `json:"serial"`
+	From     protocol.Time `json:"from"`
+	Until    protocol.Time `json:"until"`
+	Left     string        `json:"left"`
+	Renewing bool          `json:"renewing,omitempty"`
+}
+
+// A Profile is one installed profile.
+type Profile struct {
+	Identifier string          `json:"identifier"`
+	UUID       string          `json:"uuid"`
+	Family     protocol.Family `json:"family,omitzero"`
+	Management bool            `json:"management,omitempty"` // the enrolment profile
+}
+
+// Read tells what there is to know of the agent whose state is in dir, running or not, when the machine's clock says real.
+func Read(dir string, real time.Time, facts Facts) (Status, error) {
+	s := Status{State: "unmanaged", Machine: facts}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	r, err := load(dir)
+	if err != nil {
+		return s, err
+	}
+	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
+	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
+	if r.Clock.Offset != 0 {
+		s.ClockOffset = r.Clock.Offset.String()
+	}
+	if r.Asked != (Entry{}) {
+		s.Asked = &r.Asked
+	}
+	if r.Link != nil {
+		s.Server, s.CA = r.Link.Host, r.Link.Pin
+	}
+	if r.Pending != nil {
+		s.State = "enrolling"
+	}
+	if r.Device == nil {
+		return s, nil
+	}
+	d := &dialect.Apple{}
+	if err := d.UnmarshalBinary(r.Device); err != nil {
+		return s, err
+	}
+	switch d.Phase() {
+	case agent.Enrolled:
+		s.State = "managed"
+	case agent.Enrolling:
+		s.State = "enrolling"
+	default:
+		return s, nil
+	}
+	_, s.Organization = d.Manager()
+	s.Since, s.Next, s.Poll = d.EnrolledAt(), d.Due(), r.Poll.String()
+	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
+	if i := d.Identity(); i.Serial != "" {
+		left := i.NotAfter.Time().Sub(r.Clock.at(real)).Round(time.Hour)
+		s.Certificate = &Certificate{i.Serial, i.NotBefore, i.NotAfter, left.String(), d.Renewing()}
+	}
+	for _, p := range d.Profiles() {
+		s.Profiles = append(s.Profiles, Profile{p.Identifier, p.UUID, p.Family, p.MDM})
+	}
+	return s, nil
+}

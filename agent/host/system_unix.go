@@ -1,0 +1,60 @@
+//go:build unix
+
+package host
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// tryLock takes the lock of f without waiting; false: another process has it. The kernel frees it with the process.
+func tryLock(f *os.File) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// privateFolder makes a folder that nobody else looks into, or makes one that is there so.
+func privateFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// syncFolder makes renames in dir last.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// DefaultFolder is where an agent of this user keeps its state.
+func DefaultFolder() string {
+	home, _ := os.UserHomeDir()
+	switch {
+	case runtime.GOOS == "darwin" && os.Geteuid() == 0:
+		return "/Library/Application Support/rollcall-agent"
+	case runtime.GOOS == "darwin":
+		return filepath.Join(home, "Library", "Application Support", "rollcall-agent")
+	case os.Geteuid() == 0:
+		return "/var/lib/rollcall-agent"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "rollcall-agent")
+	}
+	return filepath.Join(home, ".local", "state", "rollcall-agent")
+}
+
+// shell runs a command as its owner wrote it.
+func shell(command string) []string { return []string{"/bin/sh", "-c", command} }

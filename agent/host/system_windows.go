@@ -1,0 +1,71 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/windows"
+)
+
+// tryLock takes the lock of f without waiting; false: another process has it. The system frees it with the process.
+func tryLock(f *os.File) (bool, error) {
+	// One byte far beyond the text, which others may read.
+	at := &windows.Overlapped{Offset: 1 << 30}
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ownersOnly gives full access to the system, to administrators and to the folder's owner, inherits that to what is made inside, and
+// takes nothing from the folder above: those of ProgramData may be read by every user.
+const ownersOnly = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"
+
+// privateFolder makes a folder that nobody else looks into, or makes one that is there so.
+func privateFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	sd, err := windows.SecurityDescriptorFromString(ownersOnly)
+	if err != nil {
+		return err
+	}
+	dacl, _, err := sd.DACL()
+	if err != nil {
+		return err
+	}
+	return windows.SetNamedSecurityInfo(dir, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)
+}
+
+// rename replaces to and returns when that is on the disk: Windows syncs no folders.
+func rename(from, to string) error {
+	f, err := windows.UTF16PtrFromString(from)
+	if err != nil {
+		return err
+	}
+	t, err := windows.UTF16PtrFromString(to)
+	if err != nil {
+		return err
+	}
+	if err := windows.MoveFileEx(f, t, windows.MOVEFILE_REPLACE_EXISTING|windows.MOVEFILE_WRITE_THROUGH); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// syncFolder has nothing to do: rename waited for the disk.
+func syncFolder(string) error { return nil }
+
+// DefaultFolder is where the agent of this machine keeps its state.
+func DefaultFolder() string {
+	data := os.Getenv("ProgramData")
+	if data == "" {
+		data = `C:\ProgramData`
+	}
+	return filepath.Join(data, "rollcall-agent")
+}
+
+// shell runs a command as its owner wrote it.
+func shell(command string) []string { return []string{"cmd", "/C", command} }

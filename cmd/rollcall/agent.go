@@ -1,0 +1,320 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"rollcall/agent/host"
+	"rollcall/protocol"
+)
+
+func agentCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, unenroll",
+		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
+certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched.`,
+	}
+	a := &agentFlags{}
+	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
+	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentUnenrollCommand(a))
+	return cmd
+}
+
+type agentFlags struct{ state string }
+
+// open takes the state folder.
+func (a *agentFlags) open(cmd *cobra.Command, anew bool, log *logrus.Logger) (*host.Host, error) {
+	return host.Open(cmd.Context(), a.state, host.Config{Log: log, Anew: anew})
+}
+
+// kinds are as what a machine can be managed.
+var kinds = map[string]protocol.Platform{"ipad": protocol.IPadOS, "iphone": protocol.IOS, "mac": protocol.MacOS}
+
+func kindName(p protocol.Platform) string {
+	for name, kind := range kinds {
+		if kind == p {
+			return name
+		}
+	}
+	return ""
+}
+
+func agentEnrollCommand(a *agentFlags) *cobra.Command {
+	var j host.Join
+	var as, offset string
+	var allow []string
+	var anew bool
+	cmd := &cobra.Command{
+		Use: "enroll URL", Short: "Have a server manage this machine", Args: cobra.ExactArgs(1),
+		Long: `Have a server manage this machine, by the line that the server printed. The same line again goes on where it was interrupted.
+
+--ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): the agent believes that one
+alone. Without it the system's CAs decide.`,
+		Example: `  rollcall agent enroll https://lab.example.org:8443/e/TOKEN --ca sha256:HASH
+  rollcall agent enroll https://lab.example.org:8443/e/TOKEN --ca sha256:HASH --as mac --allow lock='loginctl lock-sessions'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.URL = args[0]
+			if as != "" {
+				kind, ok := kinds[as]
+				if !ok {
+					return fmt.Errorf("--as %q: want ipad, iphone or mac", as)
+				}
+				j.As = kind
+			}
+			if j.Poll < time.Minute {
+				return fmt.Errorf("--poll %s: want at least 1m", j.Poll)
+			}
+			var err error
+			if j.Offset, err = clockOffset(offset); err != nil {
+				return err
+			}
+			if j.Allow, err = allowed(allow); err != nil {
+				return err
+			}
+			h, err := a.open(cmd, anew, nil)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			if err := h.Enrol(cmd.Context(), j); err != nil {
+				return err
+			}
+			return a.tell(cmd, false, "this machine is managed now; rollcall agent run keeps it so")
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&j.CA, "ca", "", "`sha256:HASH` of the server's CA certificate, as the server printed it")
+	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
+	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
+	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, such as 340d or -2h")
+	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
+	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
+	return cmd
+}
+
+// clockOffset reads a length of time with days, which may lie before.
+func clockOffset(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseInt(days, 10, 32); err == nil && n > -40_000 && n < 40_000 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	} else if d, err := time.ParseDuration(s); err == nil {
+		return d, nil
+	}
+	return 0, fmt.Errorf("--clock-offset %q: want a time such as 340d, 36h or -10m", s)
+}
+
+func allowed(list []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, s := range list {
+		act, command, ok := strings.Cut(s, "=")
+		if !ok || strings.TrimSpace(command) == "" {
+			return nil, fmt.Errorf("--allow %q: want ACT=COMMAND, such as lock='loginctl lock-sessions'", s)
+		}
+		out[act] = command
+	}
+	return out, nil
+}
+
+func agentRunCommand(a *agentFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Keep this machine managed until a signal ends it", Args: noArgs,
+		Long: `Keep this machine managed until a signal ends it, or until nobody manages it any more: it checks in when something is due and at
+every poll interval, and sleeps in between.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := logrus.New()
+			log.SetOutput(cmd.ErrOrStderr())
+			log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}) // quotes what a server might forge a line with
+			if asJSON(cmd) {
+				log.SetFormatter(&logrus.JSONFormatter{})
+			}
+			h, err := a.open(cmd, false, log)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			return h.Run(cmd.Context(), nil)
+		},
+	}
+}
+
+func agentCheckInCommand(a *agentFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "check-in", Short: "Check in once, now", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := a.open(cmd, false, nil)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			if err := h.CheckIn(cmd.Context()); err != nil {
+				return unmanaged(err)
+			}
+			return a.tell(cmd, false, "checked in")
+		},
+	}
+}
+
+func agentUnenrollCommand(a *agentFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "unenroll", Short: "Take this machine out of management", Args: noArgs,
+		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or not.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := a.open(cmd, false, nil)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			if err := h.Unenrol(cmd.Context()); err != nil {
+				return unmanaged(err)
+			}
+			return a.tell(cmd, false, "nobody manages this machine any more")
+		},
+	}
+}
+
+// unmanaged says what to do where nothing is enrolled.
+func unmanaged(err error) error {
+	if errors.Is(err, host.ErrUnmanaged) {
+		return fmt.Errorf("%w: enrol it with the line that rollcall serve printed, or look elsewhere with --state", err)
+	}
+	return err
+}
+
+func agentStatusCommand(a *agentFlags) *cobra.Command {
+	var profiles bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show who manages this machine, since when and by which rule", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.tell(cmd, profiles, "") },
+	}
+	cmd.Flags().BoolVar(&profiles, "profiles", false, "list the profiles")
+	return cmd
+}
+
+// tell prints the agent's state, and for people what has just been done.
+func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error {
+	s, err := host.Read(a.state, time.Now(), host.ReadFacts(cmd.Context()))
+	if err != nil {
+		return err
+	}
+	if asJSON(cmd) {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	if done != "" {
+		fmt.Fprintf(w, "%s\n\n", done)
+	}
+	printStatus(w, &s)
+	if profiles {
+		fmt.Fprintln(w)
+		line(w, "PROFILE", "FAMILY", "UUID")
+		for _, p := range s.Profiles {
+			family := p.Family.String()
+			if p.Management {
+				family = "management"
+			}
+			line(w, p.Identifier, family, p.UUID)
+		}
+	}
+	return w.Flush()
+}
+
+func printStatus(w io.Writer, s *host.Status) {
+	switch s.State {
+	case "managed", "enrolling":
+		line(w, "managed by", strings.TrimPrefix(s.Organization+" at "+s.Server, " at "))
+		if s.State == "enrolling" {
+			line(w, "state", "the enrolment is under way: rollcall agent check-in goes on with it")
+		}
+		line(w, "since", statusTime(s.Since))
+		rule := "the enrolment: no change of authority since"
+		if s.Rule != "" {
+			rule = fmt.Sprintf("%s, change %d of %s", s.Rule, s.Epoch, statusTime(s.ChangedAt))
+		}
+		line(w, "by", rule)
+		line(w, "as", kindName(s.Kind)+" "+s.UDID)
+		ca := s.CA
+		if ca == "" {
+			ca = "any that this system trusts"
+		}
+		line(w, "CA", ca)
+		if c := s.Certificate; c != nil {
+			line(w, "certificate", "ends "+statusTime(c.Until)+", in "+c.Left)
+		}
+		line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
+		line(w, "checks in", "every "+s.Poll+", and when something is due")
+		line(w, "last check-in", statusTime(s.Good))
+	default:
+		line(w, "managed by", "nobody")
+		if s.Ended != 0 {
+			line(w, "until", statusTime(s.Ended)+": "+s.EndedBy)
+		}
+	}
+	if s.Bad != 0 {
+		line(w, "last failure", statusTime(s.Bad)+": "+s.Why)
+	}
+	if e := s.Asked; e != nil {
+		line(w, "last asked", strings.TrimSuffix(e.What+" at "+statusTime(e.At)+": "+e.Status+", "+e.Note, ", "))
+	}
+	for _, act := range host.Acts {
+		if command := s.Allowed[act]; command != "" {
+			line(w, "allowed", act+" by "+command)
+		}
+	}
+	switch {
+	case s.Driven != 0:
+		line(w, "clock", "the server's, which is driven: "+statusTime(s.Driven))
+	case s.ClockOffset != "":
+		line(w, "clock", "ahead of this machine's by "+s.ClockOffset)
+	}
+	m := &s.Machine
+	line(w, "machine", strings.Join(strings.Fields(m.Name+" "+m.Vendor+" "+m.Model+" "+m.Serial), " "))
+	line(w, "system", strings.Join(strings.Fields(m.OS+" "+m.OSVersion+" "+m.Kernel+" "+m.Arch), " "))
+	line(w, "memory", gib(m.Memory))
+	for _, d := range m.Disks {
+		line(w, "disk", d.Mount+": "+gib(d.Free)+" free of "+gib(d.Size))
+	}
+	for _, n := range m.Networks {
+		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))
+	}
+}
+
+func gib(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(n)/(1<<30), 'f', 1, 64) + " GiB"
+}
+
+func statusTime(t protocol.Time) string {
+	if t == 0 {
+		return "not yet"
+	}
+	return t.Time().Format(time.DateTime) + " UTC"
+}
+
+// line prints cells of a table; what came over the network stays on its line. A row without a value is left out.
+func line(w io.Writer, cells ...string) {
+	for i, c := range cells {
+		quoted := strconv.Quote(c)
+		cells[i] = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
+	}
+	if len(cells) == 2 && cells[1] == "" {
+		return
+	}
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
+}
