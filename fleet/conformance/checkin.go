@@ -2,13 +2,10 @@ package conformance
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
-	"rollcall/certs"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -24,46 +21,6 @@ var checkInStatements = []Statement{
 		Fix:    "Compare the media type as a prefix, and fall back on the presence of MessageType.",
 	},
 	{
-		ID: "APL-031", Suite: Apple, Class: OfApple, Must: true, check: checkAPL031,
-		Says:   "Authenticate alone enrols nobody: no listing, no command; the first TokenUpdate does.",
-		Source: "apple.md 5; Apple, Authenticate",
-		Why:    "Other payloads may still fail: a server that counts the device then has one that was never managed.",
-		How:    "A device says Authenticate and asks for work; then it says TokenUpdate, and is looked for.",
-		Fix:    "Wait for TokenUpdate with everything that an enrolment starts.",
-	},
-	{
-		ID: "APL-032", Suite: Apple, Class: OfApple, Must: true, check: checkAPL032,
-		Says:   "A later TokenUpdate replaces token and PushMagic, and does not start the work of an enrolment again.",
-		Source: "apple.md 5; Apple, Token Update",
-		Why:    "Tokens change; a server that keeps the first one pushes into the void. One that enrols again at each sends its first commands for ever (fleet#12159, nanomdm#16).",
-		How:    "A second TokenUpdate with another token and magic; then the queue is read, and the next push is looked for at both addresses.",
-		Fix:    "Store the latest token and magic; act on the first TokenUpdate after an Authenticate only.",
-	},
-	{
-		ID: "APL-033", Suite: Apple, Class: OfApple, Must: true, check: checkAPL033,
-		Says:   "The bare Authenticate of an old iOS and one of a Mac with unknown keys are both taken.",
-		Source: "apple.md 5",
-		Why:    "iOS 9 sends six keys, macOS sends keys that no page names: strictness locks them out.",
-		How:    "Two devices enrol, one with the least of keys, one with keys of its own invention.",
-		Fix:    "Demand MessageType, Topic and an identifier; ignore what you do not know.",
-	},
-	{
-		ID: "APL-034", Suite: Apple, Class: OfApple, Must: true, check: checkAPL034,
-		Says:   "A device that enrols anew finds no command of its earlier enrolment, and no other device loses any.",
-		Source: "apple.md 5",
-		Why:    "An erased device that gets yesterday's erase command is erased again.",
-		How:    "A command is queued for each of two devices; one enrols again with a new identity; both queues are read.",
-		Fix:    "Clear queue and tokens of this enrolment at its Authenticate, unless it is a renewal.",
-	},
-	{
-		ID: "APL-036", Suite: Apple, Class: OfApple, Must: true, check: checkAPL036,
-		Says:   "CheckOut ends the enrolment, and a second one is answered 200 as well.",
-		Source: "apple.md 5; Apple, Check Out",
-		Why:    "A device that left and is still pushed and counted makes every figure wrong.",
-		How:    "A device says CheckOut twice; then it is looked for.",
-		Fix:    "Mark the enrolment ended, keep its history, answer 200 whatever was before.",
-	},
-	{
 		ID: "APL-037", Suite: Apple, Class: OfApple, Must: true, check: checkAPL037,
 		Says:   "A bootstrap token is stored, given back and forgotten again; asking for one that is not there gets 200 without it.",
 		Source: "apple.md 5",
@@ -73,11 +30,11 @@ var checkInStatements = []Statement{
 	},
 	{
 		ID: "APL-038", Suite: Apple, Class: OfApple, Must: true, check: checkAPL038,
-		Says:   "UserAuthenticate is answered 410 where users are not managed, else 200 with a DigestChallenge.",
+		Says:   "UserAuthenticate is answered 410 where users are not managed, else 200 with a DigestChallenge; a wrong answer to that gets 200 with an empty AuthToken.",
 		Source: "apple.md 9.2; Apple, User Authenticate",
-		Why:    "A 500 here delays or blocks the login of every network user (fleet#31974).",
-		How:    "A Mac asks for a user.",
-		Fix:    "Answer 410 by default.",
+		Why:    "A 500 here delays or blocks the login of every network user (fleet#31974); a token for any answer lets whoever knows a name into that user's channel.",
+		How:    "A Mac asks for a user; where it gets a challenge that is not empty, it answers with a digest that is wrong.",
+		Fix:    "Answer 410 by default; an empty AuthToken says that the password is wrong.",
 	},
 	{
 		ID: "APL-040", Suite: Apple, Class: OfApple, Must: true, check: checkAPL040,
@@ -92,7 +49,7 @@ var checkInStatements = []Statement{
 		Says:   "Whatever a device in good standing sends, nonsense too, it is never told to give up its management.",
 		Source: "apple.md 12; Apple, Managing MDM Connections",
 		Why:    "401, 410 and the body com.apple.unrecognized.device make a device remove its profiles. A panic handler or a proxy's default page has emptied fleets.",
-		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle; where the clock may be set, every kind of message again once its identity has ended. Asked after all others: what one of their devices was told decides too.",
+		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle; every kind of message again once its identity has ended, where time may be set or identities live no longer than a check. Asked after all others: what one of their devices was told decides too.",
 		Fix:    "Have one place that maps errors to 400, 404 or 503, and no 401 in it.",
 	},
 	{
@@ -142,110 +99,6 @@ func checkAPL030(a *asking) {
 	}
 }
 
-func checkAPL031(a *asking) {
-	p := a.identified(protocol.IOS)
-	p.register()
-	if x := p.send(p.authenticate()); x.Status != http.StatusOK {
-		a.unasked("Authenticate was answered %s", x.answer())
-	}
-	x := p.send(p.idle())
-	if id, _ := p.command(x); x.Status == http.StatusOK && id != "" {
-		a.fail("after Authenticate alone a command is handed out")
-	}
-	if a.Steps.Known != nil && p.known().Enrolled {
-		a.fail("after Authenticate alone the server holds the device for enrolled")
-	}
-	p.try(p.tokenUpdate())
-	if a.Steps.Known != nil && !p.known().Enrolled {
-		a.fail("after TokenUpdate the server does not hold the device for enrolled")
-	}
-}
-
-func checkAPL032(a *asking) {
-	p := a.enrolled(protocol.IOS)
-	old := p.token
-	p.magic += "-2"
-	if a.Pushes != nil {
-		p.token = a.Pushes.Register(p.mdm.Topic)
-	} else {
-		p.token = append(bytes.Clone(old[1:]), old[0])
-	}
-	m := p.tokenUpdate()
-	m.UnlockToken = nil
-	p.try(m)
-	if id, c := p.command(p.say(p.idle())); id != "" {
-		a.fail("a second TokenUpdate starts work again: %s", c.RequestType())
-	}
-	if a.Pushes == nil || a.Steps.Queue == nil {
-		return // that nothing starts again was all that could be seen
-	}
-	p.queue(1)
-	got := p.pushed()
-	if got == nil {
-		a.fail("after a second TokenUpdate no push reaches the new token")
-	}
-	if magic, _ := apple.DecodePush(got.Body); magic != p.magic {
-		a.fail("after a second TokenUpdate the old PushMagic is pushed")
-	}
-}
-
-func checkAPL033(a *asking) {
-	old := a.identified(protocol.IOS)
-	old.register()
-	bare := apple.Message{
-		MessageType: apple.Authenticate, UDID: old.udid, Topic: old.mdm.Topic, OSVersion: "9.3.5", BuildVersion: "13G36", ProductName: "iPad2,5", SerialNumber: old.serial,
-	}
-	if x := old.send(bare); x.Status != http.StatusOK {
-		a.fail("the Authenticate of an iOS 9 was answered %s", x.answer())
-	}
-	mac := a.identified(protocol.MacOS)
-	mac.register()
-	m := mac.authenticate()
-	body := string(apple.EncodeMessage(nil, &m))
-	body = strings.Replace(body, "<key>Topic</key>", "<key>Challenge</key><data>AAEC</data><key>RollcallUnknown</key><array><dict><key>a</key><true/></dict></array><key>Topic</key>", 1)
-	url := mac.mdm.CheckInURL
-	if url == "" {
-		url = mac.mdm.ServerURL
-	}
-	if x := mac.put("Authenticate with unknown keys", url, apple.CheckInType, []byte(body), nil); x.Status != http.StatusOK {
-		a.fail("an Authenticate with unknown keys was answered %s", x.answer())
-	}
-}
-
-func checkAPL034(a *asking) {
-	a.needs(a.Steps.Queue != nil, "queue a command")
-	p, other := a.enrolled(protocol.IOS), a.enrolled(protocol.IOS)
-	old := p.queue(1)[0]
-	others := other.queue(1)[0]
-	if err := p.fetch(); err != nil {
-		a.unasked("no enrolment profile: %v", err)
-	}
-	p.identify()
-	p.enrol()
-	for _, id := range p.drain() {
-		if old != "" && id == old {
-			a.fail("the new enrolment got command %s, which was queued for the one before", id)
-		}
-	}
-	if id, _ := other.command(other.try(other.idle())); id == "" || others != "" && id != others {
-		a.fail("another device has lost its command")
-	}
-}
-
-func checkAPL036(a *asking) {
-	p := a.enrolled(protocol.IOS)
-	out := apple.Message{MessageType: apple.CheckOut, UDID: p.udid, Topic: p.mdm.Topic}
-	if x := p.send(out); x.Status != http.StatusOK {
-		a.fail("CheckOut was answered %s", x.answer())
-	}
-	if x := p.send(out); x.Status != http.StatusOK {
-		a.fail("a second CheckOut was answered %s", x.answer())
-	}
-	if a.Steps.Known != nil && p.known().Enrolled {
-		a.fail("after CheckOut the server holds the device for enrolled")
-	}
-}
-
 func checkAPL037(a *asking) {
 	p := a.enrolled(protocol.MacOS)
 	ask := apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid}
@@ -282,10 +135,26 @@ func checkAPL037(a *asking) {
 
 func checkAPL038(a *asking) {
 	p := a.enrolled(protocol.MacOS)
-	x := p.send(apple.Message{MessageType: apple.UserAuthenticate, UDID: p.udid, UserID: "6DF9E2E8-9A4B-4B9E-9A8A-C0F0C0F0C0F1", UserShortName: "bob"})
-	managed := x.Status == http.StatusOK && bytes.Contains(x.body, []byte("DigestChallenge"))
-	if x.Status != http.StatusGone && !managed {
+	m := apple.Message{MessageType: apple.UserAuthenticate, UDID: p.udid, UserID: "6DF9E2E8-9A4B-4B9E-9A8A-C0F0C0F0C0F1", UserShortName: "bob"}
+	x := p.send(m)
+	if x.Status == http.StatusGone {
+		return
+	}
+	d, err := readPlist(x.body)
+	if _, managed := d["DigestChallenge"].(string); x.Status != http.StatusOK || err != nil || !managed {
 		a.fail("UserAuthenticate was answered %s, want 410 or a DigestChallenge", x.answer())
+	}
+	if d.text("DigestChallenge") == "" {
+		return // users are managed without a password
+	}
+	m.DigestResponse = `Digest username="bob",realm="rollcall",nonce="C0F0",uri="/",response="00000000000000000000000000000000"`
+	x = p.send(m)
+	d, err = readPlist(x.body)
+	switch {
+	case x.Status != http.StatusOK || err != nil && len(bytes.TrimSpace(x.body)) > 0:
+		a.fail("UserAuthenticate with a wrong digest was answered %s, want 200 with an empty AuthToken", x.answer())
+	case d.text("AuthToken") != "":
+		a.fail("UserAuthenticate with a wrong digest got an AuthToken")
 	}
 }
 
@@ -311,7 +180,8 @@ func checkAPL040(a *asking) {
 		a.fail("afterwards Idle is answered %s", x.answer())
 	}
 	if a.Pushes == nil || a.Steps.Queue == nil {
-		return // that the next message works was all that could be seen
+		a.without("that nothing of what was refused is kept: %s", a.blind())
+		return
 	}
 	p.missed()
 	p.queue(1)
@@ -360,23 +230,12 @@ func checkAPL094(a *asking) {
 	if x := p.send(p.idle()); x.Status != http.StatusOK {
 		a.fail("afterwards Idle is answered %s", x.answer())
 	}
-	if !a.Mine || a.crowded != "" || a.Steps.Step == nil || a.Steps.UploadPush == nil {
-		return // time stays as it is
+	if !a.outlive(p, "every kind of message again once the device's identity has ended") {
+		return
 	}
-	a.restore = func(ctx context.Context) { a.restorePush(ctx, p.mdm.Topic) }
-	a.stepTo(p.identity.Certificate.NotAfter.Add(time.Hour))
-	p.as(p.identity)
 	for _, m := range p.everything() { // its identity has ended, and it is still no stranger
 		p.send(m)
 	}
-	a.restorePush(a.ctx, p.mdm.Topic)
-	p.as(certs.Signer{})
-	if err := p.fetch(); err != nil { // by the old identity it could not leave
-		a.unasked("no enrolment profile for a device whose identity has ended: %v", err)
-	}
-	p.identify()
-	p.say(p.authenticate())
-	p.say(p.tokenUpdate())
 }
 
 // everything is a message of each kind that a device sends while it is enrolled.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
@@ -27,10 +28,10 @@ var commandStatements = []Statement{
 	},
 	{
 		ID: "APL-051", Suite: Apple, Class: OfApple, Must: true, check: checkAPL051,
-		Says:   "A command that was not reported is handed out again under the same UUID, and commands come in the order in which they were queued.",
+		Says:   "A command that was not reported is handed out again under the same UUID, and a thousand commands come in the order in which they were queued.",
 		Source: "apple.md 6.3",
 		Why:    "A store that orders by seconds mixes what was queued in one (nanomdm's MySQL); a new UUID makes the device do things twice.",
-		How:    "Of twenty commands some are taken, Idle said twice before and after, and twenty more are queued; then all are acknowledged, and their order is held against that of queueing.",
+		How:    "Of 980 commands, queued one behind the other as fast as the server takes them, some are taken, Idle said twice before and after, and twenty more are queued; then all are acknowledged, and their order is held against that of queueing.",
 		Fix:    "Order by a counter, not by a time.",
 	},
 	{
@@ -166,16 +167,29 @@ func checkAPL051(a *asking) {
 		}
 		return id
 	}
-	const each, taken = 20, 8
-	want := p.queue(each)
-	var got []string
+	const many, more, taken = 980, 20, 8
+	began := time.Now()
+	var want, got []string
+	for len(want) < many && time.Since(began) < a.Check/3 { // the other two are for fetching them
+		want = append(want, p.queue(1)...)
+	}
+	if len(want) < many {
+		a.without("a thousand commands: the server takes them so slowly that there are %d", len(want)+more)
+	}
 	for id := head(); id != "" && len(got) < taken; {
 		got = append(got, id)
 		id, _ = p.command(p.try(p.report(id, protocol.Acknowledged)))
 	}
-	want = append(want, p.queue(each)...) // what is queued while others wait stands behind them
+	want = append(want, p.queue(more)...) // what is queued while others wait stands behind them
 	head()
-	got = append(got, p.drain()...)
+	for x := p.say(p.idle()); len(got) <= len(want); {
+		id, _ := p.command(x)
+		if id == "" {
+			break
+		}
+		got = append(got, id)
+		x = p.say(p.report(id, protocol.Acknowledged))
+	}
 	if len(got) != len(want) {
 		a.fail("%d commands came of %d that were queued", len(got), len(want))
 	}

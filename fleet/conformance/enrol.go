@@ -306,7 +306,7 @@ func (p *phone) identify() {
 	if err != nil {
 		p.a.unasked("no identity by SCEP: %v", err)
 	}
-	p.as(certs.Signer{Certificate: c, Key: r.key})
+	p.own(certs.Signer{Certificate: c, Key: r.key})
 }
 
 // sameCertificate tells whether two certificates are one.

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/certs"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -41,18 +43,18 @@ var gapStatements = []Statement{
 	},
 	{
 		ID: "AUTH-30", Suite: Gap, Class: OfIntune, Must: true, alone: true, check: checkAUTH30,
-		Says:   "From a change of authority until a renewed push certificate is there, Apple devices can neither enrol nor check in, are told to come again and by which rule, and are not woken.",
+		Says:   "From a change of authority until a renewed push certificate is there, a week later if need be, Apple devices can neither enrol nor check in, are told to come again and by which rule, and are not woken.",
 		Source: "authority.md, AUTH-30",
-		Why:    "Administrators learn of the gap from devices that fall silent; the guidance names it in one sentence.",
-		How:    "The authority is changed; devices of each platform ask for work, a new one tries to enrol, and pushes are counted.",
-		Fix:    "Answer 503 with Retry-After and the rule's name, on every platform with the same certificate.",
+		Why:    "Administrators learn of the gap from devices that fall silent; the guidance names it in one sentence, and people ask what it means (memdocs#4028, SCCMdocs#971).",
+		How:    "The authority is changed; devices of each platform ask for work, a new one tries to enrol, and pushes are counted; a week later, where time can be set, they ask again.",
+		Fix:    "Answer 503 with Retry-After and the rule's name, on every platform with the same certificate, until the upload.",
 	},
 	{
 		ID: "AUTH-30.apple", Suite: Gap, Class: OfApple, Must: true, alone: true, check: checkAUTH30Apple,
 		Says:   "While the push certificate has ended, or is waited for, nothing that a device hears looks like its removal.",
 		Source: "authority.md, AUTH-30; apple.md 12",
-		Why:    "A gap of a day is a nuisance; a fleet that took it for its removal is gone.",
-		How:    "With an ended certificate, and after a change of authority where the adapter can make one, devices of each platform say all that devices say.",
+		Why:    "A gap of a day is a nuisance; a fleet that took it for its removal is gone. Nobody is sure what a server does in it (memdocs#3657, IntuneDocs#1272).",
+		How:    "With an ended certificate, and after a change of authority where the adapter can make one, devices of each platform say all that devices say. What each hears is told, whatever the outcome.",
 		Fix:    "503, or an ordinary answer; never 401, 410 or com.apple.unrecognized.device.",
 	},
 	{
@@ -70,6 +72,14 @@ var gapStatements = []Statement{
 		Why:    "The way back exists, and whoever took the wrong certificate needs it at once.",
 		How:    "A certificate with another topic is taken; commands are queued; one with the old topic is uploaded again.",
 		Fix:    "Keep devices and their tokens whatever the topic is, and wake those whose topic is back.",
+	},
+	{
+		ID: "AUTH-33.grace", Suite: Gap, Class: OfApple, Must: true, alone: true, check: checkAUTH33Grace,
+		Says:   "After the grace, when only a certificate with another topic is to be had, one that was confirmed serves whoever enrols anew, and a device that has not is told nothing that looks like its removal.",
+		Source: "authority.md, AUTH-33, AUTH-32; apple.md 13.1",
+		Why:    "It is the way out that is left, and what becomes of the devices on it nobody says beforehand (fleet#47353, #10895; memdocs#3657).",
+		How:    "The certificate ends, and thirty-one days pass, days being seconds, and fewer, where the server's clock cannot be set; one with another topic is uploaded and confirmed; devices of each platform ask for work, then enrol anew by a profile of the new topic and are woken for a command.",
+		Fix:    "Write profiles with the topic of the certificate in use, push each device by the topic that it told, and refuse nobody for the old one by 401.",
 	},
 	{
 		ID: "AUTH-33", Suite: Gap, Class: OfApple, Must: true, alone: true, check: checkAUTH33,
@@ -97,11 +107,11 @@ var gapStatements = []Statement{
 	},
 	{
 		ID: "HST-044", Suite: Gap, Class: OfIntune, Must: true, alone: true, check: checkHST044,
-		Says:   "An enrolment link that is refused in the gap is not used up.",
+		Says:   "Whoever is refused in the gap is told by which rule, and link and identity are not used up; with a profile of before the change a device enrols after it, or is refused as the protocol refuses.",
 		Source: "hostile.md 3; AUTH-30",
-		Why:    "Else every user who tried in the gap needs a new invitation.",
-		How:    "A link is tried in the gap, and again after a renewed certificate was uploaded.",
-		Fix:    "Look at the gates before the link is spent.",
+		Why:    "Else every user who tried in the gap needs a new invitation (nanomdm#73: a challenge that was spent by a failure).",
+		How:    "A link is opened and an Authenticate said in the gap, and both again after a renewed certificate was uploaded; then a device enrols by a profile that it fetched before the change.",
+		Fix:    "Look at the gates before the link or the challenge is spent.",
 	},
 }
 
@@ -303,6 +313,13 @@ func checkAUTH30(a *asking) {
 			a.fail("in the gap a device of %s was woken", p.platform)
 		}
 	}
+	if a.Steps.Step != nil {
+		a.pass(7 * 24 * time.Hour)
+		again(phones)
+		for _, p := range phones {
+			a.retryable(p.send(p.idle()), p)
+		}
+	}
 	a.renewed(topic)
 	if x := phones[0].send(phones[0].idle()); x.unenrols() {
 		a.fail("after the gap a device is answered %s", x.answer())
@@ -319,22 +336,47 @@ func checkAUTH30Apple(a *asking) {
 				{MessageType: apple.GetBootstrapToken, UDID: p.udid},
 				{MessageType: apple.SetBootstrapToken, UDID: p.udid, BootstrapToken: []byte("x")},
 			}
+			var heard []string
 			for i := range said {
-				if x := p.send(said[i]); x.unenrols() {
+				x := p.send(said[i])
+				heard = append(heard, word(&said[i])+" "+x.briefly())
+				if x.unenrols() {
 					a.fail("%s %s of a device of %s was answered %s: it takes that for its removal", when, what(&said[i]), p.platform, x.answer())
 				}
 			}
+			a.saw("%s a device of %s hears: %s", when, p.platform, strings.Join(heard, ", "))
 		}
 	}
 	a.wait(a.days(2) + time.Second)
 	again(phones)
 	nothing("with an ended push certificate")
 	a.renewed(topic)
-	if a.Steps.SetAuthority != nil {
-		a.changeAuthority()
-		nothing("in the gap after a change of authority")
-		a.renewed(topic)
+	if a.Steps.SetAuthority == nil {
+		a.without("what they hear after a change of authority: the adapter %s cannot make one", a.Steps.Name)
+		return
 	}
+	a.changeAuthority()
+	nothing("in the gap after a change of authority")
+	a.renewed(topic)
+}
+
+// word is the kind of a message, or of a report.
+func word(m *apple.Message) string {
+	if m.MessageType == apple.NoMessageType && m.Status != protocol.NoStatus {
+		return "a report"
+	}
+	return what(m)
+}
+
+// briefly is the status of an answer, and when to come again where it says so.
+func (x *Exchange) briefly() string {
+	if x.Status == 0 {
+		return "nothing"
+	}
+	if again := x.header.Get("Retry-After"); again != "" {
+		return fmt.Sprintf("%d, Retry-After %.20s", x.Status, again)
+	}
+	return strconv.Itoa(x.Status)
 }
 
 func checkAUTH31(a *asking) {
@@ -417,6 +459,42 @@ func checkAUTH33(a *asking) {
 	}
 }
 
+func checkAUTH33Grace(a *asking) {
+	topic := a.endsIn(a.days(1))
+	phones := a.fleet()
+	if a.Steps.Step != nil {
+		a.pass(a.days(1 + 31))
+	} else {
+		a.sleep(3 * time.Second) // no server can know that thirty-one days are meant
+	}
+	again(phones)
+	if err := a.upload(a.pushPEM(topic+".next", a.now().Add(-time.Hour), a.now().Add(a.days(600))), true); err != nil {
+		a.fail("after the grace a certificate with another topic is refused although it is confirmed: %v", err)
+	}
+	for _, p := range phones {
+		if x := p.send(p.idle()); x.unenrols() {
+			a.fail("after the grace a device of %s is answered %s: it takes that for its removal", p.platform, x.answer())
+		}
+		p.anew()
+		if given := p.mdm.Topic; a.Steps.PushState == nil && given == topic {
+			p.mdm.Topic = topic + ".next" // a profile that was given once and for all
+		} else if given != topic+".next" {
+			a.fail("the profile for a device of %s has the topic %q, and the certificate in use %q", p.platform, given, topic+".next")
+		}
+		p.enrol()
+		p.drain()
+	}
+	if a.Pushes == nil || a.Steps.Queue == nil {
+		a.without("that they are woken: %s", a.blind())
+		return
+	}
+	a.quiet(phones...)
+	for _, p := range phones {
+		p.order(syncOrder)
+	}
+	a.woken(phones, "enrolled anew under another topic,")
+}
+
 func checkAUTH33Warnings(a *asking) {
 	if a.Steps.Step == nil {
 		a.skip("the server's clock cannot be set, and days are days here")
@@ -472,14 +550,39 @@ func checkHST044(a *asking) {
 	if err != nil || e.URL == "" {
 		a.skip("the adapter %s has no enrolment links (%v)", a.Steps.Name, err)
 	}
+	early := a.invited(protocol.IOS)
+	known := a.identified(protocol.IOS)
+	known.register()
 	a.changeAuthority()
 	p := a.phone(protocol.IOS)
-	if x := p.link(e.URL); x.Status/100 == 2 {
-		a.renewed(topic)
+	switch x := p.link(e.URL); {
+	case x.Status/100 == 2:
 		a.fail("in the gap an enrolment link was answered %s", x.answer())
+	case !strings.Contains(string(x.body), "AUTH-30"):
+		a.fail("in the gap an enrolment link is refused without a word of AUTH-30")
 	}
+	known.send(known.authenticate()) // AUTH-30 asks how it is refused
 	a.renewed(topic)
 	if x := p.link(e.URL); x.Status != http.StatusOK {
 		a.fail("after the gap the link that was refused in it is answered %s", x.answer())
+	}
+	for _, m := range []apple.Message{known.authenticate(), known.tokenUpdate()} {
+		if x := known.send(m); x.Status != http.StatusOK {
+			a.fail("after the gap %s by an identity that was refused in it is answered %s", m.MessageType, x.answer())
+		}
+	}
+	r := early.request()
+	x := r.post("PKCSReq by a profile of before the change", r.marshal())
+	c, _, err := r.issued(x)
+	if err != nil {
+		if x.Status != http.StatusOK {
+			a.fail("a SCEP request by a profile of before the change was answered %s, want a certificate or FAILURE", x.answer())
+		}
+		return
+	}
+	early.own(certs.Signer{Certificate: c, Key: r.key})
+	early.register()
+	if x := early.send(early.authenticate()); x.unenrols() || x.timedOut() {
+		a.fail("an Authenticate by a profile of before the change was answered %s", x.answer())
 	}
 }

@@ -42,7 +42,7 @@ var identityStatements = []Statement{
 	},
 	{
 		ID: "APL-023", Suite: Apple, Class: OfApple, Must: true, check: checkAPL023,
-		Says:   "The certificate of one device with the UDID of another is refused in Authenticate, TokenUpdate, CheckOut, SetBootstrapToken and GetBootstrapToken, and the other device goes on undisturbed.",
+		Says:   "The certificate of one device with the UDID of another is refused in Authenticate, TokenUpdate, CheckOut, SetBootstrapToken, GetBootstrapToken and DeclarativeManagement, and the other device goes on undisturbed.",
 		Source: "apple.md 4.3",
 		Why:    "A server that takes any certificate of its CA lets every enrolled device take over every other.",
 		How:    "Two Macs enrol; one speaks in the name of the other; then the other is looked at, and asks for its bootstrap token.",
@@ -200,7 +200,7 @@ func checkAPL023(a *asking) {
 	bootstrap := apple.Message{MessageType: apple.SetBootstrapToken, UDID: first.udid, BootstrapToken: []byte("stolen")}
 	get := apple.Message{MessageType: apple.GetBootstrapToken, UDID: first.udid}
 	for _, m := range []apple.Message{
-		liar.authenticate(), liar.tokenUpdate(), bootstrap, get, {MessageType: apple.CheckOut, UDID: first.udid, Topic: first.mdm.Topic},
+		liar.authenticate(), liar.tokenUpdate(), bootstrap, get, {MessageType: apple.DeclarativeManagement, UDID: first.udid, Endpoint: "declaration-items"}, {MessageType: apple.CheckOut, UDID: first.udid, Topic: first.mdm.Topic},
 	} {
 		if x := liar.send(m); x.Status/100 == 2 || x.timedOut() {
 			a.fail("%s with another device's certificate was answered %s", m.MessageType, x.answer())

@@ -23,7 +23,7 @@ func (r *Result) JUnit(w io.Writer) error {
 			if f.Exchange != nil {
 				why.Text = printable(f.Exchange.String())
 			}
-			switch {
+			switch c.Out = printable(strings.Join(f.remarks(), "\n")); {
 			case f.failed():
 				c.Failure = why
 			case f.Outcome == Unasked:

@@ -33,6 +33,7 @@ type suiteView struct {
 
 type rowView struct {
 	ID, Outcome, Class, Level, Says, Reason, Source, Why, How, Fix, Exchange string
+	Remarks                                                                  []string
 	Open                                                                     bool
 }
 
@@ -61,6 +62,9 @@ func (r *Result) Page(w io.Writer) error {
 			row := rowView{
 				ID: f.ID, Outcome: string(f.Outcome), Class: string(f.Class), Level: f.Level, Says: f.Says, Reason: printable(f.Reason), Source: f.Source,
 				Why: st.Why, How: st.How, Fix: st.Fix, Open: f.failed(),
+			}
+			for _, line := range f.remarks() {
+				row.Remarks = append(row.Remarks, printable(line))
 			}
 			if f.Exchange != nil {
 				row.Exchange = printable(f.Exchange.String())

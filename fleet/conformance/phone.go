@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type phone struct {
 	serial   string
 	enrolment
 	identity certs.Signer
+	issued   []certs.Signer // all that it got, the newest last
 	client   *http.Client
 
 	token, unlock []byte
@@ -102,6 +104,28 @@ func (a *asking) standing(platform protocol.Platform) *phone {
 func (p *phone) as(who certs.Signer) {
 	p.identity = who
 	p.client = p.a.clients.of(who, p.anchors)
+}
+
+// own gives p an identity that was issued to it.
+func (p *phone) own(who certs.Signer) {
+	p.issued = append(p.issued, who)
+	p.as(who)
+}
+
+// anew gives an enrolled device another profile and identity, as one has that was wiped.
+func (p *phone) anew() {
+	if err := p.fetch(); err != nil {
+		p.a.unasked("no enrolment profile: %v", err)
+	}
+	p.identify()
+}
+
+// rejoin enrols a device anew whose identity has ended.
+func (p *phone) rejoin() {
+	p.as(certs.Signer{})
+	p.anew()
+	p.say(p.authenticate())
+	p.say(p.tokenUpdate())
 }
 
 // enrol says the two messages of an enrolment.
@@ -347,17 +371,46 @@ func (x *Exchange) unenrols() bool {
 	return err == nil && no.Code == apple.UnrecognizedDevice
 }
 
-// leave ends the device's enrolment.
-func (p *phone) leave(ctx context.Context) error {
-	r := p.a.run
-	m := apple.Message{MessageType: apple.CheckOut, UDID: p.udid, Topic: p.mdm.Topic}
+// parting says one of the last messages of a device, by the identity that it has.
+func (p *phone) parting(ctx context.Context, m apple.Message) *Exchange {
 	url := p.mdm.CheckInURL
 	if url == "" {
 		url = p.mdm.ServerURL
 	}
 	body := apple.EncodeMessage(nil, &m)
 	header := p.signature(http.Header{"Content-Type": {apple.CheckInType}}, body)
-	x := r.exchange(ctx, p.client, http.MethodPut, url, "CheckOut", header, body)
+	return p.a.run.exchange(ctx, p.client, http.MethodPut, url, what(&m), header, body)
+}
+
+// checkOut says CheckOut by the identity that the server holds for the device's: a check may have been cut off between the
+// moment in which it got one and the Authenticate that makes it the device's.
+func (p *phone) checkOut(ctx context.Context) *Exchange {
+	out := apple.Message{MessageType: apple.CheckOut, UDID: p.udid, Topic: p.mdm.Topic}
+	first := p.parting(ctx, out)
+	refused := func(x *Exchange) bool { return x.Status != http.StatusOK && x.Status < 500 && !x.timedOut() }
+	if !refused(first) {
+		return first
+	}
+	for _, who := range slices.Backward(p.issued) {
+		p.as(who)
+		if x := p.parting(ctx, out); !refused(x) {
+			return x
+		}
+	}
+	if len(p.issued) == 0 {
+		return first
+	}
+	p.as(p.issued[len(p.issued)-1]) // nobody's yet
+	if p.parting(ctx, p.authenticate()).Status != http.StatusOK {
+		return first
+	}
+	return p.parting(ctx, out)
+}
+
+// leave ends the device's enrolment.
+func (p *phone) leave(ctx context.Context) error {
+	r := p.a.run
+	x := p.checkOut(ctx)
 	if r.Steps.Forget == nil {
 		if x.Status != http.StatusOK {
 			return fmt.Errorf("CheckOut was answered %s", x.answer())

@@ -46,19 +46,19 @@ var pushStatements = []Statement{
 	},
 	{
 		ID: "APL-101", Suite: Apple, Class: OfApple, Must: true, check: checkAPL101,
-		Says:   "A token that the push service calls inactive ends no enrolment, and the next TokenUpdate revives the device.",
-		Source: "apple.md 13.3",
-		Why:    "410 says that this token is dead, not that the device has left: it may be in for repair, and comes back.",
-		How:    "A device's token ends; a command is queued; then the device says a TokenUpdate with another, and a push is waited for.",
-		Fix:    "Mark the address unreachable, keep the enrolment, start again at the next TokenUpdate.",
+		Says:   "A token that the push service calls inactive ends no enrolment and is pushed no more, the next TokenUpdate revives the device, and where the device said its token after it had ended nothing changes.",
+		Source: "apple.md 13.3; Apple, Handling notification responses from APNs",
+		Why:    "410 says that this token is dead, not that the device has left: it may be in for repair, and comes back. One that is older than the device's last word is of an enrolment before (Apple forum thread 738806).",
+		How:    "A device's token ends; commands are queued, and pushes to it counted; then the device says a TokenUpdate with another, and a push is waited for. That one ends, the device says it again afterwards, and commands are queued: the server must go on trying.",
+		Fix:    "Hold the timestamp of the 410 against the last TokenUpdate; where it is younger, mark the address unreachable, keep the enrolment, and start again at the next TokenUpdate.",
 	},
 	{
 		ID: "APL-104", Suite: Apple, Class: OfApple, Must: false, serial: true, check: checkAPL104,
-		Says:   "Ten commands for one device are not ten pushes.",
-		Source: "apple.md 13.2",
-		Why:    "APNs keeps one notification for each device and refuses who pushes too often (429).",
-		How:    "Ten commands are queued for a device that does not come; pushes are counted.",
-		Fix:    "Wake once; the device empties its whole queue.",
+		Says:   "Ten commands for one device are not ten pushes, and a push that was answered 429 is tried again, but not at once.",
+		Source: "apple.md 13.2, 13.3; Apple, Sending notification requests to APNs",
+		Why:    "APNs keeps one notification for each device and refuses who pushes too often (429); who answers that by pushing again is refused for longer, and the herd of a push to all has taken servers down (fleet#13527).",
+		How:    "Ten commands are queued for a device that does not come, and pushes counted. Then the service refuses the next push by TooManyRequests: none may follow in the same moment, and where time can be set one has to within ten minutes.",
+		Fix:    "Wake once; the device empties its whole queue. After 429 wait a minute or more, longer each time.",
 	},
 	{
 		ID: "APL-105", Suite: Apple, Class: OfApple, Must: true, serial: true, check: checkAPL105,
@@ -70,11 +70,11 @@ var pushStatements = []Statement{
 	},
 	{
 		ID: "APL-106", Suite: Apple, Class: OfApple, Must: true, serial: true, check: checkAPL106,
-		Says:   "A device that comes at once when it is pushed finds the command for which it was.",
-		Source: "apple.md 14",
-		Why:    "A push before the commit finds an empty queue, and the command waits for the next one (micromdm#716).",
-		How:    "The device asks for work in the moment in which the push reaches it, before the push service has answered.",
-		Fix:    "Commit the command, then push.",
+		Says:   "A device that comes at once when it is pushed finds the command for which it was; between Authenticate and the first TokenUpdate of an enrolment nothing is pushed.",
+		Source: "apple.md 1, 14; Apple, Token Update",
+		Why:    "A push before the commit finds an empty queue, and the command waits for the next one (micromdm#716). One before the TokenUpdate goes to the address of an enrolment that is over.",
+		How:    "The device asks for work in the moment in which the push reaches it, before the push service has answered. Then it says Authenticate for another enrolment, a command is queued, where the server takes one, and its old address is watched.",
+		Fix:    "Commit the command, then push; forget token and magic at Authenticate.",
 	},
 }
 
@@ -83,6 +83,14 @@ func (a *asking) seesPushes() {
 	if a.Pushes == nil {
 		a.skip("this run does not see the server's pushes: have it send them to the push service of --apns-listen")
 	}
+}
+
+// blind says why nobody sees what is pushed for a command.
+func (a *asking) blind() string {
+	if a.Pushes == nil {
+		return "this run does not see the server's pushes (--apns-listen)"
+	}
+	return "the adapter " + a.Steps.Name + " cannot queue a command"
 }
 
 // missed takes note of the pushes so far.
@@ -144,20 +152,52 @@ func checkAPL100(a *asking) {
 func checkAPL101(a *asking) {
 	a.seesPushes()
 	p := a.enrolled(protocol.IOS)
-	a.pass(time.Minute) // so that the token ends after the device told it
+	tries := func() int { return a.Pushes.Refused()["Unregistered"] }
+	a.apart() // so that the token ends after the device told it
 	a.Pushes.Unregister(p.token)
 	p.queue(1)
 	a.settle()
 	if a.Steps.Known != nil && !p.known().Enrolled {
 		a.fail("a device whose token has ended counts as not enrolled")
 	}
-	a.pass(time.Minute)
+	before := tries()
+	const more = 3
+	for range more {
+		a.apart()
+		p.queue(1)
+		a.settle()
+	}
+	if n := tries() - before; n >= more {
+		a.fail("%d commands for a device whose token has ended made %d pushes to it", more, n)
+	}
+	a.apart()
 	p.token, p.seen = a.Pushes.Register(p.mdm.Topic), 0
 	p.try(p.tokenUpdate())
 	p.queue(1)
 	if p.pushed() == nil {
 		a.fail("after a TokenUpdate with a new token no push follows")
 	}
+	p.drain()
+	a.apart()
+	a.Pushes.Unregister(p.token)
+	a.apart()
+	p.try(p.tokenUpdate())
+	for range 2 { // the first is answered by a 410 that is older than what the device said
+		before = tries()
+		p.queue(1)
+		a.wear()
+		if tries() == before {
+			a.fail("a device whose token ended before it said it is pushed no more")
+		}
+	}
+}
+
+// apart lets so much time go by that two moments are told apart.
+func (a *asking) apart() {
+	if a.Steps.Step == nil {
+		a.sleep(1100 * time.Millisecond)
+	}
+	a.pass(time.Minute)
 }
 
 func checkAPL104(a *asking) {
@@ -168,6 +208,23 @@ func checkAPL104(a *asking) {
 	a.settle()
 	if n := len(a.Pushes.Got(p.token)) - p.seen; n > 3 {
 		a.fail("ten commands made %d pushes", n)
+	}
+
+	p = a.enrolled(protocol.IOS)
+	a.quiet(p)
+	before := a.Pushes.Refused()["TooManyRequests"]
+	a.Pushes.Refuse("TooManyRequests")
+	p.queue(1)
+	a.settle()
+	switch {
+	case len(a.Pushes.Got(p.token)) > p.seen:
+		a.fail("a push that was answered 429 was tried again at once")
+	case a.Pushes.Refused()["TooManyRequests"] == before:
+		a.unasked("no push came that could be answered 429")
+	case a.Steps.Step == nil:
+		a.without("that a push which was answered 429 comes again: nobody waits for minutes here")
+	case p.pushed() == nil:
+		a.fail("a push that was answered 429 was given up")
 	}
 }
 
@@ -229,4 +286,14 @@ func checkAPL106(a *asking) {
 	if a.last = x; x.Status != http.StatusOK || len(x.body) == 0 {
 		a.fail("a device that came in the moment of the push was answered %s with %d bytes", x.answer(), len(x.body))
 	}
+	a.Pushes.Watch(p.token, func() {})
+	p.drain()
+	a.quiet(p)
+	p.anew()
+	p.say(p.authenticate())
+	p.tryQueue()
+	if p.stays() != nil {
+		a.fail("between Authenticate and TokenUpdate of another enrolment the device is pushed at its old address")
+	}
+	p.say(p.tokenUpdate())
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"time"
 
 	"rollcall/certs"
@@ -37,11 +38,11 @@ var renewalStatements = []Statement{
 	},
 	{
 		ID: "APL-092", Suite: Apple, Class: OfApple, Must: true, alone: true, check: checkAPL092,
-		Says:   "The bootstrap token survives a renewal.",
+		Says:   "Bootstrap token and authority survive a renewal; a device that was wiped and enrols anew while its renewal waits finds nothing of before.",
 		Source: "apple.md 11",
-		Why:    "It is not sent again: losing it broke remote erase in a shipped product (fleet#41167).",
-		How:    "A Mac sets its bootstrap token, renews, and asks for it.",
-		Fix:    "Clear tokens at a new enrolment only.",
+		Why:    "The token is not sent again: losing it broke remote erase in a shipped product (fleet#41167). And a wiped device whose enrolment passes for a renewal gets yesterday's commands and misses today's (fleet#41523, #48486, #48661).",
+		How:    "A Mac sets its bootstrap token, renews, and asks for it; who manages it is read before and after, where the adapter can. Another is wiped while its renewal waits: it enrols by a new profile, and its token and queue are read. APL-035 asks after the queue; the unlock token is seen by nobody outside.",
+		Fix:    "Tell a renewal by the challenge from which the certificate was issued; clear tokens at a new enrolment only.",
 	},
 }
 
@@ -161,13 +162,37 @@ func checkAPL091(a *asking) {
 }
 
 func checkAPL092(a *asking) {
+	wiped := a.enrolled(protocol.MacOS)
 	p := a.late(protocol.MacOS)
+	wiped.as(wiped.identity) // connections do not last as long
 	token := []byte("bootstrap of " + p.udid)
 	p.say(apple.Message{MessageType: apple.SetBootstrapToken, UDID: p.udid, BootstrapToken: token})
+	manager := ""
+	if a.Steps.Known != nil {
+		manager = p.known().Authority
+	}
 	id, e := p.renewal()
 	p.renew(id, e)
-	got, err := apple.DecodeBootstrapToken(p.try(apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid}).body)
-	if err != nil || !bytes.Equal(got, token) {
-		a.fail("after the renewal the bootstrap token is gone (%d bytes, %v)", len(got), err)
+	if got := p.bootstrap(); !bytes.Equal(got, token) {
+		a.fail("after the renewal the bootstrap token is gone (%d bytes)", len(got))
+	}
+	if a.Steps.Known == nil {
+		a.without("who manages it before and after: the adapter %s does not tell", a.Steps.Name)
+	} else if now := p.known().Authority; now != manager {
+		a.fail("after the renewal the device is managed by %q, was by %q", now, manager)
+	}
+
+	wiped.say(apple.Message{MessageType: apple.SetBootstrapToken, UDID: wiped.udid, BootstrapToken: token})
+	waits, _ := wiped.renewal()
+	old := append(wiped.queue(1), waits)
+	wiped.anew()
+	wiped.enrol()
+	if got := wiped.bootstrap(); len(got) > 0 {
+		a.fail("a device that was wiped while its renewal waited gets its old bootstrap token")
+	}
+	for _, id := range wiped.drain() {
+		if id != "" && slices.Contains(old, id) {
+			a.fail("a device that was wiped while its renewal waited gets command %s of the enrolment before", id)
+		}
 	}
 }

@@ -32,9 +32,19 @@ type Finding struct {
 	Says     string    `json:"statement"`
 	Source   string    `json:"source"`
 	Outcome  Outcome   `json:"outcome"`
-	Reason   string    `json:"reason"` // why the outcome is not pass
+	Reason   string    `json:"reason"`                   // why the outcome is not pass
+	Without  []string  `json:"not_asked_here,omitempty"` // parts of the statement, each with the reason
+	Seen     []string  `json:"seen,omitempty"`           // what is worth telling whatever the outcome
 	Exchange *Exchange `json:"exchange,omitempty"`
 	Seconds  float64   `json:"seconds"`
+}
+
+// remarks are what is told of it beside its outcome and reason.
+func (f *Finding) remarks() (out []string) {
+	for _, part := range f.Without {
+		out = append(out, "not asked here: "+part)
+	}
+	return append(out, f.Seen...)
 }
 
 func newFinding(s *Statement) Finding {
@@ -226,6 +236,9 @@ func (r *Result) Summary(w io.Writer) error {
 			fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", f.Outcome, f.ID, f.Level, f.Says)
 			if f.Reason != "" {
 				fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", "", "", "", f.Reason)
+			}
+			for _, line := range f.remarks() {
+				fmt.Fprintf(&b, "  %-14s %-13s %-6s %s\n", "", "", "", line)
 			}
 			if f.Exchange != nil && (f.failed() || f.Outcome == Unasked || f.Outcome == Fail) {
 				for line := range strings.Lines(f.Exchange.String()) {

@@ -62,3 +62,13 @@ func (r *ruling) skip(format string, args ...any) { r.end(NotApplicable, format,
 
 // unasked ends the check: it could not get as far as its question.
 func (r *ruling) unasked(format string, args ...any) { r.end(Unasked, format, args) }
+
+// without takes note of a part of the statement that cannot be asked here, and why.
+func (r *ruling) without(format string, args ...any) {
+	r.finding.Without = append(r.finding.Without, fmt.Sprintf(format, args...))
+}
+
+// saw takes note of something that is worth telling whatever the outcome.
+func (r *ruling) saw(format string, args ...any) {
+	r.finding.Seen = append(r.finding.Seen, fmt.Sprintf(format, args...))
+}

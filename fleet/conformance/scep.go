@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -41,11 +40,11 @@ var scepStatements = []Statement{
 		Fix:    "Draw 16 random bytes as senderNonce of each answer.",
 	},
 	{
-		ID: "APL-007", Suite: Apple, Class: OfApple, Must: true, check: checkAPL007,
-		Says:   "A wrong or missing challenge gets HTTP 200 with FAILURE badRequest, an altered signature badMessageCheck, a signer without RSA, and SHA-1, 3DES or DES that was not announced, badAlg; never a certificate.",
+		ID: "APL-007", Suite: Apple, Class: OfApple, Must: true, serial: true, check: checkAPL007,
+		Says:   "A wrong, missing, expired or spent challenge gets HTTP 200 with FAILURE badRequest, an altered signature badMessageCheck, a signer without RSA, and SHA-1, 3DES or DES that was not announced, badAlg; never a certificate.",
 		Source: "apple.md 3.2, 3.4; RFC 8894 section 3.2.1.4",
-		Why:    "Whoever gets a certificate without its challenge is a managed device. An HTTP error in place of FAILURE makes clients try again for ever.",
-		How:    "A request with a wrong challenge, one with none, one with a byte of its signature changed, one signed by a P-256 key; then good ones by SHA-1 and under 3DES, where GetCACaps does not name them, and under DES.",
+		Why:    "Whoever gets a certificate without its challenge is a managed device (CERT VU#971035). An HTTP error in place of FAILURE makes clients try again for ever.",
+		How:    "A request with a wrong challenge, one with none, one with a byte of its signature changed, one signed by a P-256 key; then good ones by SHA-1 and under 3DES, where GetCACaps does not name them, and under DES; then one with the challenge that another has spent, and where time may be set one whose challenge is a day old.",
 		Fix:    "Check signature and challenge before anything else, and answer refusals as CertRep FAILURE with their failInfo.",
 	},
 	{
@@ -55,14 +54,6 @@ var scepStatements = []Statement{
 		Why:    "A device that lost the answer asks again; refused, its user starts from the beginning (nanomdm#73). A challenge that serves twice enrols a stranger.",
 		How:    "The same message is sent twice, then a message for another key with the same challenge.",
 		Fix:    "Keep the answer of a transaction for a day, by transactionID and request; spend the challenge with the first certificate.",
-	},
-	{
-		ID: "APL-011", Suite: Apple, Class: OfApple, Must: true, check: checkAPL011,
-		Says:   "A RenewalReq is refused when its signer is a certificate that the CA did not issue, when its subject is another, and when its signature does not verify; one that is granted keeps the subject.",
-		Source: "apple.md 3.5; RFC 8894 section 3.3.1.2",
-		Why:    "A renewal needs no challenge: whoever passes for a holder gets an identity.",
-		How:    "Where Renewal is announced: a RenewalReq signed by a foreign certificate, one by a true identity with another subject, one with a byte of its signature changed. A true renewal may be granted, then with the same subject, or be refused as too early. With --as intune the device then leaves, and its identity asks again in vain.",
-		Fix:    "Verify the signer against the CA, its validity and revocation, and compare the subjects, before issuing.",
 	},
 	{
 		ID: "APL-012", Suite: Apple, Class: OfApple, Must: true, check: checkAPL012,
@@ -98,10 +89,10 @@ var scepStatements = []Statement{
 	},
 	{
 		ID: "HST-039", Suite: Apple, Class: OfApple, Must: true, check: checkHST039,
-		Says:   "The issued certificate takes its key from the request and nothing else: no subject, no name of a host, no CA.",
-		Source: "hostile.md 3; apple.md 3.6",
-		Why:    "A device that chooses its subject can choose another's; one that gets a host name or a CA bit can be the server.",
-		How:    "A request with another device's name as subject, the server's host name and a CA constraint; the certificate is read.",
+		Says:   "The issued certificate takes its key from the request and nothing else: no subject of another device, no name or address of a host, no wildcard, no CA, nothing without end.",
+		Source: "hostile.md 3; apple.md 3.6; CVE-2025-61727",
+		Why:    "A device that chooses its subject can choose another's; one that gets a host name or a CA bit can be the server (Duo Labs on automated enrolment, 2018).",
+		How:    "Requests with another enrolled device's subject and a CA constraint, with the server's host name, a wildcard, an address, a mailbox and a URI, and with an extension of 100 KiB; each certificate that comes is read.",
 		Fix:    "Write subject and extensions from the enrolment record.",
 	},
 }
@@ -230,6 +221,18 @@ func checkAPL007(a *asking) {
 		r.refusal(r.weak("DES3"), "a request under 3DES, which is not announced,", scep.BadAlg)
 	}
 	r.refusal(r.weak("DES"), "a request under DES", scep.BadAlg)
+
+	p.certified()
+	spent := p.request()
+	spent.refusal(spent.post("PKCSReq with a spent challenge", spent.marshal()), "a spent challenge", scep.BadRequest)
+	late := a.invited(protocol.IOS).request()
+	if !a.ownsTime() {
+		a.without("an expired challenge: the server's time is not this run's to set")
+		return
+	}
+	a.pass(25 * time.Hour)
+	late.ask(late.p.scep.Challenge)
+	late.refusal(late.post("PKCSReq with a challenge that is a day old", late.marshal()), "a challenge that is a day old", scep.BadRequest)
 }
 
 // weak posts a good request that is weak in one way: SHA-1, DES3 or DES.
@@ -258,78 +261,6 @@ func checkAPL008(a *asking) {
 	other := p.request()
 	if c, _, _ := other.issued(other.post("PKCSReq for another key with the spent challenge", other.marshal())); c != nil {
 		a.fail("another key got a certificate for the spent challenge")
-	}
-}
-
-func checkAPL011(a *asking) {
-	p := a.invited(protocol.IOS)
-	caps, _ := p.authority()
-	if !slices.Contains(caps, "Renewal") {
-		a.skip("the CA does not announce Renewal")
-	}
-	r := p.request()
-	key, ok := r.key.(*rsa.PrivateKey) // a RenewalReq is signed by the identity
-	if !ok {
-		var err error
-		if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			a.unasked("no key: %v", err)
-		}
-	}
-	r.key, r.signer.Key = key, key
-	t, err := scep.NewTransport(key, a.now())
-	if err != nil {
-		a.unasked("no certificate to sign with: %v", err)
-	}
-	r.signer.Certificate = t.Certificate
-	r.ask(p.scep.Challenge)
-	identity, _, err := r.issued(r.post("PKCSReq", r.marshal()))
-	if err != nil {
-		a.unasked("no identity by SCEP: %v", err)
-	}
-	next, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		a.unasked("no key: %v", err)
-	}
-	renew := func(what string, signer certs.Signer, subject pkix.Name, alter bool) *x509.Certificate {
-		q := *r
-		q.key, q.signer = next, signer
-		q.askAs(subject, "", nil)
-		q.Type = scep.RenewalReq
-		der := q.marshal()
-		if alter {
-			der[len(der)-1] ^= 1 // the last byte of the signature
-		}
-		x := q.post(what, der)
-		if x.Status != http.StatusOK && !alter { // how those are refused is APL-007's question
-			a.fail("%s was answered %s, want 200 with a CertRep", what, x.answer())
-		}
-		c, _, _ := q.issued(x)
-		return c
-	}
-	own, subject := certs.Signer{Certificate: identity, Key: key}, sameSubject(identity.Subject)
-	foreign := certs.Signer{Certificate: selfSigned(a, key, identity.Subject.CommonName, nil), Key: key}
-	if renew("RenewalReq by a foreign certificate", foreign, subject, false) != nil {
-		a.fail("a certificate that the CA did not issue renewed itself")
-	}
-	if renew("RenewalReq with another subject", own, pkix.Name{CommonName: "another"}, false) != nil {
-		a.fail("a renewal changed the subject")
-	}
-	if renew("RenewalReq with an altered signature", own, subject, true) != nil {
-		a.fail("a renewal was granted although its signature does not verify")
-	}
-	if c := renew("RenewalReq in good order", own, subject, false); c != nil && c.Subject.String() != identity.Subject.String() {
-		a.fail("a renewal got the subject %s in place of %s", c.Subject, identity.Subject)
-	}
-	if !a.Intune { // that leaving revokes the identity is nothing that Apple demands
-		return
-	}
-	p.as(own)
-	p.enrol()
-	if err := p.leave(a.ctx); err != nil {
-		a.unasked("the device cannot leave: %v", err)
-	}
-	if renew("RenewalReq by the identity of a device that left", own, subject, false) != nil {
-		a.fail("the identity of a device that left renewed itself")
 	}
 }
 
@@ -465,32 +396,49 @@ func kindName(k scep.MessageType) string {
 }
 
 func checkHST039(a *asking) {
+	victim := a.enrolled(protocol.IOS).identity.Certificate
 	p := a.invited(protocol.IOS)
 	u, err := url.Parse(p.mdm.ServerURL)
 	if err != nil {
 		a.unasked("ServerURL: %v", err)
 	}
-	host := u.Hostname()
-	names, err := asn1.Marshal([]asn1.RawValue{{Class: 2, Tag: 2, Bytes: []byte(host)}})
+	names, err := asn1.Marshal([]asn1.RawValue{
+		{Class: 2, Tag: 2, Bytes: []byte(u.Hostname())}, {Class: 2, Tag: 2, Bytes: []byte("*." + u.Hostname())}, {Class: 2, Tag: 7, Bytes: []byte{127, 0, 0, 1}},
+		{Class: 2, Tag: 1, Bytes: []byte("root@rollcall.invalid")}, {Class: 2, Tag: 6, Bytes: []byte("urn:rollcall:another")},
+	})
 	if err != nil {
 		a.unasked("no request: %v", err)
 	}
-	const victim = "another-device"
-	r := p.request()
-	r.askAs(pkix.Name{CommonName: victim}, p.scep.Challenge, []pkix.Extension{
-		{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names},
-		{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}, // CA
-	})
-	c, _, err := r.issued(r.post("PKCSReq with names that are not its own", r.marshal()))
-	switch {
-	case err != nil:
-		return // refused: nobody got anything
-	case c.IsCA:
-		a.fail("the certificate is a CA")
-	case len(c.DNSNames) > 0:
-		a.fail("the certificate names the host %q", c.DNSNames)
-	case c.Subject.CommonName == victim:
-		a.fail("the certificate has the subject that the request chose, %q", victim)
+	const long = 100 << 10 // as much as a message may hold
+	for _, tt := range []struct {
+		what    string
+		subject pkix.Name
+		more    []pkix.Extension
+	}{
+		{"another device's subject and a CA constraint", sameSubject(victim.Subject), []pkix.Extension{
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}},
+		}},
+		{"names that are not its own", pkix.Name{CommonName: "device"}, []pkix.Extension{{Id: oidAltNames, Value: names}}},
+		{"an extension of 100 KiB", pkix.Name{CommonName: "device"}, []pkix.Extension{
+			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Value: append([]byte{4, 0x83, long >> 16, long >> 8 & 0xff, long & 0xff}, make([]byte, long)...)},
+		}},
+	} {
+		q := a.invited(protocol.IOS)
+		r := q.request()
+		r.askAs(tt.subject, q.scep.Challenge, tt.more)
+		c, _, err := r.issued(r.post("PKCSReq with "+tt.what, r.marshal()))
+		switch {
+		case err != nil:
+			continue // refused: nobody got anything
+		case c.IsCA:
+			a.fail("the certificate is a CA")
+		case len(c.DNSNames)+len(c.IPAddresses)+len(c.EmailAddresses)+len(c.URIs) > 0:
+			a.fail("the certificate has the names %q %v %q %v, which the request chose", c.DNSNames, c.IPAddresses, c.EmailAddresses, c.URIs)
+		case bytes.Equal(c.RawSubject, victim.RawSubject):
+			a.fail("the certificate has the subject of another device, %q, which the request chose", c.Subject)
+		case len(c.Raw) > long/2:
+			a.fail("the certificate has %d bytes, which the request brought", len(c.Raw))
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type Statement struct {
 
 // List returns all statements, by suite and id.
 func List() []Statement {
-	all := slices.Concat(profileStatements, scepStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
+	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
 	slices.SortStableFunc(all, func(a, b Statement) int {
 		if a.Suite != b.Suite {

@@ -20,6 +20,7 @@ type Case struct {
 	Name                    string
 	Seconds                 float64
 	Failure, Error, Skipped *Why
+	Out                     string // what is told beside; empty: nothing
 }
 
 // A Why says why a case did not pass.
@@ -37,6 +38,7 @@ func WriteSuites(w io.Writer, suites []Suite) error {
 		Failure *Why   `xml:"failure"`
 		Error   *Why   `xml:"error"`
 		Skipped *Why   `xml:"skipped"`
+		Out     string `xml:"system-out,omitempty"`
 	}
 	type xmlSuite struct {
 		Name     string    `xml:"name,attr"`
@@ -63,7 +65,7 @@ func WriteSuites(w io.Writer, suites []Suite) error {
 			case c.Skipped != nil:
 				x.Skipped++
 			}
-			x.Cases = append(x.Cases, xmlCase{s.Class, c.Name, fmt.Sprintf("%.3f", c.Seconds), c.Failure, c.Error, c.Skipped})
+			x.Cases = append(x.Cases, xmlCase{s.Class, c.Name, fmt.Sprintf("%.3f", c.Seconds), c.Failure, c.Error, c.Skipped, c.Out})
 		}
 		out.Suites = append(out.Suites, x)
 	}

@@ -57,9 +57,10 @@ type Enrolment struct {
 
 // A Standing is how a device stands with its server. What a server does not tell is zero.
 type Standing struct {
-	Enrolled bool
-	Queue    int       // commands without a final answer
-	Commands []Command // newest first
+	Enrolled  bool
+	Authority string    // who manages it
+	Queue     int       // commands without a final answer
+	Commands  []Command // newest first
 }
 
 // IsNotFound tells whether err is a server's word that it does not have what was asked for.
@@ -112,7 +113,7 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			if err != nil {
 				return Standing{}, err
 			}
-			return Standing{Enrolled: d.Life == "enrolled", Queue: d.Queue, Commands: d.Commands}, nil
+			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), Queue: d.Queue, Commands: d.Commands}, nil
 		},
 		Forget: r.Delete,
 		Devices: func(ctx context.Context) (map[string]string, error) {
