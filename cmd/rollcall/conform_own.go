@@ -16,11 +16,13 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/conformance"
+	"rollcall/fleet/conformance/mischief"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -81,7 +83,7 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 		change(&cfg)
 	}
 	if cfg.Mischief != nil {
-		o.pushes.loses = cfg.Mischief.LosesAfterGoAway
+		o.pushes.broken = cfg.Mischief
 	}
 	if o.runningServer, err = startServer(ctx, cfg); err != nil {
 		return nil, err
@@ -153,13 +155,14 @@ type pushView struct {
 	mu      sync.Mutex
 	got     map[string][]conformance.Push
 	watched map[string]func()
-	loses   func() bool // whether what was answered GOAWAY is lost when it comes again; nil: it is not
+	broken  *mischief.Mischief // the server's pushes go wrong by it; nil: they do not
+	behind  atomic.Int64       // how far the service's clock is behind, nanoseconds
 }
 
 func newPushView(now func() time.Time) (*pushView, error) {
 	v := &pushView{got: map[string][]conformance.Push{}, watched: map[string]func(){}}
 	var err error
-	v.Service, err = apns.New(apns.Config{AnyToken: true, RequireHeaders: true, Now: now, PerToken: apns.Rate{Pushes: -1}, ErrorLog: log.New(io.Discard, "", 0)})
+	v.Service, err = apns.New(apns.Config{AnyToken: true, RequireHeaders: true, Now: func() time.Time { return now().Add(-time.Duration(v.behind.Load())) }, PerToken: apns.Rate{Pushes: -1}, ErrorLog: log.New(io.Discard, "", 0)})
 	return v, err
 }
 
@@ -177,6 +180,15 @@ func (v *pushView) Register(topic string) []byte {
 	return token
 }
 
+// Unregister ends a token. One that ended long before its device said it is pushed again and again.
+func (v *pushView) Unregister(token []byte) {
+	if v.broken != nil && v.broken.PushesTheDead() {
+		v.behind.Store(int64(24 * time.Hour))
+		defer v.behind.Store(0)
+	}
+	v.Service.Unregister(token)
+}
+
 func (v *pushView) Got(token []byte) []conformance.Push {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -191,7 +203,7 @@ func (v *pushView) Watch(token []byte, f func()) {
 
 func (v *pushView) GoAway() {
 	script := []apns.Fault{apns.GoAway}
-	if v.loses != nil && v.loses() {
+	if v.broken != nil && v.broken.LosesAfterGoAway() {
 		script = append(script, apns.Drop)
 	}
 	if err := v.SetFaults(apns.Faults{Script: script}); err != nil {
@@ -200,6 +212,9 @@ func (v *pushView) GoAway() {
 }
 
 func (v *pushView) Refuse(reason string) {
+	if reason == string(apns.TooManyRequests) && v.broken != nil && v.broken.PushesAtOnce() {
+		return // whoever does not wait after it has not heard it
+	}
 	if err := v.SetFaults(apns.Faults{Script: []apns.Fault{apns.Fault(reason)}}); err != nil {
 		panic(err) // a fault of this file
 	}

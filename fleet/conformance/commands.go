@@ -167,8 +167,8 @@ func checkAPL051(a *asking) {
 		}
 		return id
 	}
-	const many, more, taken = 980, 20, 8
-	began := time.Now()
+	const more, taken = 20, 8
+	many, began := max(a.Queued, 2*more)-more, time.Now()
 	var want, got []string
 	for len(want) < many && time.Since(began) < a.Check/3 { // the other two are for fetching them
 		want = append(want, p.queue(1)...)

@@ -163,9 +163,8 @@ func checkAPL101(a *asking) {
 	before := tries()
 	const more = 3
 	for range more {
-		a.apart()
 		p.queue(1)
-		a.settle()
+		a.wear()
 	}
 	if n := tries() - before; n >= more {
 		a.fail("%d commands for a device whose token has ended made %d pushes to it", more, n)

@@ -37,6 +37,8 @@ func sample() *Result {
 		What: "device A: Acknowledged of C0F0", Request: "PUT https://mdm.example.org/mdm", Header: map[string]string{"Content-Type": "application/x-apple-aspen-mdm"},
 		Sent: "<plist><dict/></plist>", Status: 404, Answer: map[string]string{"Content-Type": "text/html"}, Received: "<script>alert(1)</script>",
 	}
+	r.Findings[2].Without = []string{"that a push which was answered 429 comes again: nobody waits for minutes here"}
+	r.Findings[6].Seen = []string{"a device of ios hears: Idle 503, Retry-After \x1b60"}
 	r.Findings[4].Exchange = &Exchange{What: "device A: Authenticate", Request: "PUT https://mdm.example.org/mdm", Error: "connection refused"}
 	r.Apply([]Deviation{{ID: "APL-023", Reason: "any certificate is taken: docs/security.md"}, {ID: "APL-001", Reason: "said to fail"}})
 	return r

@@ -38,6 +38,7 @@ type Config struct {
 	Check    time.Duration // that one check may take; 0: 45 s
 	Total    time.Duration // that the run may take; 0: 10 min
 	Settle   time.Duration // that a server with a true clock has to send what is due; 0: 3 s
+	Queued   int           // commands that wait for one device when their order is asked after (APL-051), at least 40; 0: 1,000
 
 	Progress func(Finding) // hears of each statement as it is decided; nil: nobody
 }
@@ -84,6 +85,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	if c.AtOnce <= 0 {
 		c.AtOnce = 4
+	}
+	if c.Queued <= 0 {
+		c.Queued = 1000
 	}
 	chosen, err := c.chosen()
 	if err != nil {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -71,6 +72,7 @@ func startToy(t *testing.T) *toy {
 		}
 	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
@@ -92,7 +94,7 @@ func (s *toy) profile() []byte {
 func (s *toy) config(only ...string) Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return Config{Server: s.URL, Steps: target.FromLink(s.URL + "/enrol"), Roots: roots, Only: only, P256Keys: true, Request: time.Hour, Check: time.Hour}
+	return Config{Server: s.URL, Steps: target.FromLink(s.URL + "/enrol"), Roots: roots, Only: only, P256Keys: true, Request: time.Hour, Check: time.Hour, Settle: time.Millisecond}
 }
 
 func ask(t *testing.T, c Config) *Result {

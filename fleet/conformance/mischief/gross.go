@@ -2,7 +2,6 @@ package mischief
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
@@ -111,10 +110,7 @@ func countless(c *call) {
 
 // removesEnded lets nobody in whose identity has ended.
 func removesEnded(c *call) {
-	var step struct{ To time.Time }
-	if c.api(http.MethodPost, "/clock") && json.Unmarshal(c.body, &step) == nil {
-		c.m.note("now", step.To.Format(time.RFC3339))
-	}
+	c.stepped()
 	now, err := time.Parse(time.RFC3339, c.m.noted("now"))
 	if c.device && c.leaf() != nil && err == nil && now.After(c.r.TLS.PeerCertificates[0].NotAfter) {
 		c.say(http.StatusUnauthorized)

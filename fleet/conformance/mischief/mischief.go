@@ -67,6 +67,12 @@ func List() []string {
 // LosesAfterGoAway tells whether a push that is sent again after a GOAWAY is to be lost (APL-105).
 func (m *Mischief) LosesAfterGoAway() bool { return m.is("APL-105") }
 
+// PushesAtOnce tells whether a push that was answered 429 is sent again at once (APL-104).
+func (m *Mischief) PushesAtOnce() bool { return m.is("APL-104/at-once") }
+
+// PushesTheDead tells whether a token that has ended is pushed as if it had ended before the device said it (APL-101).
+func (m *Mischief) PushesTheDead() bool { return m.is("APL-101/insists") }
+
 func (m *Mischief) is(ids ...string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

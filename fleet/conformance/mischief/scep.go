@@ -70,8 +70,13 @@ func (c *call) grant(q *request, name string) {
 	if name == "" {
 		name = "mischief"
 	}
+	leaf, err := c.m.ca.Issue(certs.IssueRequest{Public: q.csr.PublicKey, Handle: name, Now: time.Now()})
+	c.answer(q, leaf, err)
+}
+
+// answer answers q with a certificate, if making it did not fail.
+func (c *call) answer(q *request, leaf *x509.Certificate, err error) {
 	ca := c.m.ca
-	leaf, err := ca.Issue(certs.IssueRequest{Public: q.csr.PublicKey, Handle: name, Now: time.Now()})
 	var inside, envelope, der []byte
 	if err == nil {
 		inside, err = certs.Degenerate(leaf)
@@ -185,7 +190,8 @@ func anyMessage(c *call) {
 
 func namesOfTheRequest(c *call) {
 	if q := c.pki(); q != nil && q.kind == "19" && len(q.csr.DNSNames) > 0 {
-		c.grant(q, q.csr.Subject.CommonName)
+		leaf, err := c.m.ca.IssueServer(q.csr.DNSNames, q.csr.PublicKey, time.Now(), 0)
+		c.answer(q, leaf, err)
 		return
 	}
 	c.pass()
