@@ -15,10 +15,12 @@ import (
 const (
 	day             = 24 * time.Hour
 	authorityLife   = 3650 * day
-	identityLife    = 365 * day        // AUTH-40
-	backdate        = 10 * time.Minute // apple.md section 3.6: devices' clocks run behind
-	expiresSoonSpan = 90 * day         // HST-047
+	identityLife    = 365 * day // AUTH-40
+	expiresSoonSpan = 90 * day  // HST-047
 )
+
+// Backdate is how long before it is issued a certificate is valid already: devices' clocks run behind (apple.md section 3.6).
+const Backdate = 10 * time.Minute
 
 // An Authority issues identities and verifies them; [NewAuthority] makes one, [LoadAuthority] opens one.
 // It is not changed after that and is safe for concurrent use.
@@ -43,7 +45,7 @@ func NewAuthority(kind KeyKind, name string, now time.Time) (*Authority, error) 
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-backdate),
+		NotBefore:             now.Add(-Backdate),
 		NotAfter:              now.Add(authorityLife),
 		KeyUsage:              usage,
 		BasicConstraintsValid: true,
@@ -217,7 +219,7 @@ func (a *Authority) issue(template *x509.Certificate, public crypto.PublicKey, n
 	if now.After(end) {
 		return nil, fmt.Errorf("authority %q: %w on %s", a.ca.Certificate.Subject.CommonName, ErrExpired, end.Format(time.DateOnly))
 	}
-	template.NotBefore = now.Add(-backdate)
+	template.NotBefore = now.Add(-Backdate)
 	template.NotAfter = now.Add(lifetime)
 	if template.NotAfter.After(end) {
 		template.NotAfter = end

@@ -26,7 +26,7 @@ func NewSeal(name string, now time.Time) (*Seal, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: now.Add(authorityLife),
+		Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-Backdate), NotAfter: now.Add(authorityLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
 	}
 	c, err := createCertificate(template, template, key.Public(), key)

@@ -29,6 +29,7 @@ const (
 	forReenrol
 	forPush
 	forClock
+	forWire
 )
 
 // Draws are what the devices of a story do by chance, each a function of the plan, its seed and the device alone: one plan and
@@ -66,6 +67,9 @@ func (d Draws) Clock(i int) time.Duration {
 	}
 	return off
 }
+
+// Speaks tells whether device i is one of a share that speaks over the wire in a rehearsal.
+func (d Draws) Speaks(i int, share plan.Share) bool { return d.meets(share, i, forWire, 0) }
 
 // Asked returns how long after it was asked for the user of device i starts a check-in; salt is the action's index.
 func (d Draws) Asked(i int, salt uint64) time.Duration {

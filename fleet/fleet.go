@@ -209,15 +209,23 @@ func Devices(ctx context.Context, p *population.Population, seed uint64) ([]*dia
 		if i%often == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		d := &p.Devices[i]
-		if !d.Platform.Apple() {
-			continue
+		if p.Devices[i].Platform.Apple() {
+			devices[i] = appleOf(models, p, i, seed)
 		}
-		devices[i] = dialect.NewApple(dialect.Who{
-			Number: protocol.Device(i + 1), Seed: draw(seed, i, forDevice, 0).Uint64(), UDID: d.UDID, Serial: d.Serial, Name: d.Name,
-		}, modelOf(models, d), HabitsOf(d.Habits))
 	}
 	return devices, nil
+}
+
+// Apple makes device i of p, an Apple device, as [Devices] does.
+func Apple(p *population.Population, i int, seed uint64) *dialect.Apple {
+	return appleOf(map[modelKey]*dialect.Model{}, p, i, seed)
+}
+
+func appleOf(models map[modelKey]*dialect.Model, p *population.Population, i int, seed uint64) *dialect.Apple {
+	d := &p.Devices[i]
+	return dialect.NewApple(dialect.Who{
+		Number: protocol.Device(i + 1), Seed: draw(seed, i, forDevice, 0).Uint64(), UDID: d.UDID, Serial: d.Serial, Name: d.Name,
+	}, modelOf(models, d), HabitsOf(d.Habits))
 }
 
 type modelKey struct {

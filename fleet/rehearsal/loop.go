@@ -14,6 +14,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -53,6 +54,8 @@ type LoopConfig struct {
 
 	Part, Others int // the server has one part of a tenant: see [server.Config]
 
+	Wire *Wire // what the devices speak over that have a voice (see [Handset]); nil: none has
+
 	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
@@ -86,6 +89,10 @@ type Handset struct {
 	Seed   uint64          // of its chance; 0: the loop's
 	Habits *dialect.Habits // nil: none
 	Clock  time.Duration   // how far its clock is ahead, or behind (HST-058)
+
+	// Voice is the same device as it speaks Apple's protocol: all that it says and hears by rule goes over the wire too, and must
+	// come out the same. Nil: it is played by rule alone.
+	Voice *dialect.Apple
 }
 
 // A Contact is one conversation of a device, whole or not.
@@ -124,6 +131,10 @@ type Loop struct {
 	issued  uint64   // identities so far
 	topics  []string // that devices enrolled with; the first is none
 
+	renewed map[int]*delivery.Credential // identities that the server has issued, and of which it has not taken the first word yet
+
+	voices *voices // nil: nobody speaks
+
 	mu    sync.Mutex
 	woken []uint32 // whom the push service has reached
 
@@ -141,7 +152,7 @@ type Loop struct {
 type place struct {
 	cert      *delivery.Credential // as the store has it; plain: no more of it than the fingerprint
 	mail      protocol.Time        // until when the push service keeps a wake-up for it; 0: it has none
-	busy      protocol.Time        // locked until then
+	busy      protocol.Time        // locked until then, by its own clock
 	number    protocol.Device      // at the server
 	user      delivery.UserID
 	platform  protocol.Platform
@@ -173,7 +184,11 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	l.devices, l.places = make([]agent.Device, 0, cfg.Devices), make([]place, 0, cfg.Devices)
 	l.due.Grow(cfg.Devices)
 	l.topics = []string{""}
+	l.renewed = map[int]*delivery.Credential{}
 	l.chance.Seed(cfg.Seed, 0)
+	if cfg.Wire != nil {
+		l.voices = newVoices(l, cfg.Wire)
+	}
 	return l, l.Restart()
 }
 
@@ -281,6 +296,9 @@ func (l *Loop) Add(h Handset) int {
 		habits: h.Habits, workloads: h.Workloads, skew: int32(h.Clock / time.Second),
 	})
 	l.due.Grow(len(l.devices))
+	if h.Voice != nil {
+		l.voices.add(i, h.Voice)
+	}
 	return i
 }
 
@@ -334,10 +352,15 @@ func (l *Loop) reaches(p *place) bool { return !p.away && !l.down }
 // invite gets the device an identity to enrol with.
 func (l *Loop) invite(i int) error {
 	p := &l.places[i]
-	if l.cfg.plain {
+	delete(l.renewed, i)
+	v := l.voices.of(i)
+	if l.cfg.plain || v != nil {
 		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated})
 		if err != nil {
 			return err
+		}
+		if v != nil {
+			v.fetches(challenge)
 		}
 		return l.certify(i, challenge)
 	}
@@ -347,8 +370,7 @@ func (l *Loop) invite(i int) error {
 		c.Device = p.number
 	}
 	c.Fingerprint = sha256.Sum256(key[:])
-	p.cert, p.settled = l.store.Admit(&c), false
-	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
+	l.install(i, l.store.Admit(&c))
 	return nil
 }
 
@@ -356,9 +378,9 @@ func (l *Loop) invite(i int) error {
 func (l *Loop) identity() (key [32]byte, id delivery.Identity) {
 	l.issued++
 	binary.BigEndian.PutUint64(key[:], l.issued)
-	id.NotBefore = l.Clock()
-	id.NotBefore -= id.NotBefore % protocol.Time(time.Second/time.Microsecond) // as X.509 keeps it
-	id.NotAfter = id.NotBefore.Add(l.cfg.Lifetime)
+	now := l.Clock()
+	now -= now % perSecond // as X.509 keeps it
+	id.NotBefore, id.NotAfter = now.Add(-certs.Backdate), now.Add(l.cfg.Lifetime)
 	return key, id
 }
 
@@ -375,6 +397,12 @@ func (l *Loop) topicOf(topic string) uint16 {
 // certify gets the device the identity that a challenge stands for.
 func (l *Loop) certify(i int, challenge string) error {
 	key, id := l.identity()
+	if v := l.voices.of(i); v != nil {
+		if cert := v.identifies(challenge, &id); cert != nil {
+			l.identified(i, cert.Raw)
+			return nil
+		}
+	}
 	der, err := l.server.Issue(l.ctx, l.Clock(), server.Claim{
 		Challenge: challenge, Request: key, Key: key,
 		Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
@@ -384,10 +412,26 @@ func (l *Loop) certify(i int, challenge string) error {
 	if err != nil {
 		return err
 	}
-	l.stale = true
-	l.places[i].cert, l.places[i].settled = l.store.LendCredential(sha256.Sum256(der)), false
-	l.devices[i].SetIdentity(agent.Identity{NotBefore: id.NotBefore, NotAfter: id.NotAfter})
+	l.identified(i, der)
 	return nil
+}
+
+// identified gives the device the certificate that the server has issued. In a renewal the old one stands until the server has
+// taken the first word of the new.
+func (l *Loop) identified(i int, der []byte) {
+	l.stale = true
+	cert := l.store.LendCredential(sha256.Sum256(der))
+	if l.devices[i].Phase() == agent.Enrolled {
+		l.renewed[i] = cert
+		return
+	}
+	l.install(i, cert)
+}
+
+// install has the device use an identity from now on.
+func (l *Loop) install(i int, cert *delivery.Credential) {
+	l.places[i].cert, l.places[i].settled = cert, false
+	l.devices[i].SetIdentity(agent.Identity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter})
 }
 
 // ruleBusy stands for a 503 that did not come from the server.
@@ -455,6 +499,7 @@ func (l *Loop) Run(until protocol.Time) error {
 func (l *Loop) expire(i int) {
 	d := &l.devices[i]
 	d.Expire(l.clockOf(i), &l.actions)
+	l.voices.of(i).expires()
 	l.due.Set(uint32(i), l.trueTime(i, d.Drops()))
 	if dropped := len(l.actions.List); dropped > 0 && l.cfg.Contact != nil {
 		l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0], Dropped: dropped}
@@ -551,6 +596,8 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 	d := &l.devices[i]
 	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
 	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
+	v := l.voices.of(i)
+	v.begins(what)
 	for {
 		d.Step(l.clockOf(i), &l.step, &l.actions)
 		l.step.Kind = 0
@@ -573,6 +620,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 			break
 		}
 	}
+	v.rests()
 	l.due.Set(uint32(i), l.dueOf(i))
 	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
@@ -582,6 +630,18 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 
 // send takes one round to the server, and its answer back.
 func (l *Loop) send(i int, c *protocol.CheckIn) error {
+	v := l.voices.of(i)
+	if v == nil {
+		return l.deliver(i, c, nil)
+	}
+	v.says(c)
+	err := l.deliver(i, c, v)
+	v.hears()
+	return err
+}
+
+// deliver is send; v is the device's voice, nil: it has none.
+func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	p := &l.places[i]
 	if l.contact.Began == protocol.NoVerb {
 		l.contact.Began = c.Verb
@@ -604,7 +664,7 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 		l.fails()
 		return nil
 	}
-	if c.Verb == protocol.Ask && !l.cfg.plain {
+	if c.Verb == protocol.Ask && !l.cfg.plain && v == nil {
 		cert := p.cert
 		if p.settled {
 			cert = nil // it need not be looked at
@@ -622,7 +682,12 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	if err := l.dress(i, c); err != nil {
 		return err
 	}
-	err := l.round()
+	var err error
+	if v == nil {
+		err = l.round()
+	} else {
+		err = v.carries()
+	}
 	no := &l.out.Refusal
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -637,13 +702,20 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 	switch {
 	case passage == Unanswered:
 		l.fails()
+		v.loses()
 	case no.Rule != "":
 		l.contact.Refusal, l.contact.Steady = no.Rule, false
 		l.step = agent.Event{Kind: agent.Refused, Notice: p.heard(no.Notice)}
 		if no.RetryAfter > 0 {
 			l.step.Kind, l.step.RetryAfter = agent.Failed, no.RetryAfter
+		} else if c.Verb == protocol.Enrol {
+			delete(l.renewed, i) // the old one still stands
 		}
 	default:
+		if next := l.renewed[i]; c.Verb == protocol.Enrol && next != nil {
+			l.install(i, next)
+			delete(l.renewed, i)
+		}
 		l.numbered(i, l.out.State.Device)
 		l.contact.Done = l.out.Reply.Kind != protocol.Work
 		l.step.Kind, l.step.Reply = agent.Answered, l.out.Reply
@@ -712,20 +784,24 @@ func (l *Loop) fails() {
 // dress makes ev the round that a device sends. The certificate decides which device it is.
 func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 	p, m := &l.places[i], &l.ev.Message
+	cert := p.cert
+	if c.Verb == protocol.Enrol && l.renewed[i] != nil {
+		cert = l.renewed[i]
+	}
 	if l.dressed {
 		l.ev, l.dressed = delivery.Event{}, false
 	}
 	switch {
-	case p.cert == nil:
+	case cert == nil:
 		m.Credential = delivery.Credential{}
 	case l.cfg.plain:
-		cred, err := l.server.Credential(l.ctx, p.cert.Fingerprint)
+		cred, err := l.server.Credential(l.ctx, cert.Fingerprint)
 		if err != nil {
 			return err
 		}
 		m.Credential = cred
 	default:
-		m.Credential = *p.cert
+		m.Credential = *cert
 	}
 	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.id, p.number
 	m.CheckIn, m.Missing = *c, p.missing && c.Verb == protocol.Report
@@ -781,7 +857,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 			return nil
 		}
 	}
-	if at.platform.Apple() && dialect.Waits(at.platform, requestOf(c.Kind)) && at.habits.HeldUp(d, &at.busy, l.now) {
+	if at.platform.Apple() && dialect.Waits(at.platform, requestOf(c.Kind)) && at.habits.HeldUp(d, &at.busy, l.clockOf(i)) {
 		l.contact.Executed = l.contact.Executed[:len(l.contact.Executed)-1]
 		l.contact.Deferred++
 		l.step.Status, l.step.Until = protocol.NotNow, at.busy
@@ -790,7 +866,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	switch c.Kind {
 	case protocol.InstallProfile:
 		p := &l.server.World().Profiles[c.Profile]
-		if at.habits.Fails(d, p.Identifier, l.now) {
+		if at.habits.Fails(d, p.Identifier, l.clockOf(i)) {
 			l.step.Status = protocol.Failed
 			break
 		}

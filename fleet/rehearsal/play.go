@@ -27,6 +27,7 @@ type Config struct {
 	Lines      func(Line)           // called for each line of the log as it comes, by several goroutines; nil: nobody
 	Progress   func(fleet.Progress) // called after each window; nil: nobody
 	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
+	Wire       plan.Share           // of Apple's devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
 }
 
@@ -72,6 +73,7 @@ type player struct {
 	acts  []act
 	tenancy
 
+	wire              *Wire // nil: nobody speaks
 	down              bool
 	drop, reset, busy plan.Share // of requests that meet the fault now
 	lose              plan.Share // of pushes
@@ -103,6 +105,11 @@ func newPlayer(ctx context.Context, c *Config) (*player, error) {
 	var err error
 	if p.log, err = newLogWriter(c, p); err != nil {
 		return nil, err
+	}
+	if c.Wire > 0 {
+		if p.wire, err = NewWire(p.begin); err != nil {
+			return nil, err
+		}
 	}
 	p.lives = make([]Life, len(p.pop.Devices))
 	p.minutes = make([]Minute, int(p.end.Sub(p.start)/time.Minute)+1)

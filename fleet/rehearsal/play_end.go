@@ -30,7 +30,13 @@ func (p *player) played(partial bool) (*Played, error) {
 		Plan: p.plan, Population: p.pop, Seed: p.plan.Seed, Start: p.start, End: max(p.now, p.start), Partial: partial,
 		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps,
 	}
+	if p.wire != nil {
+		out.Wire = &Spoken{}
+	}
 	for _, k := range p.parts {
+		if k.loop.voices != nil {
+			out.Wire.add(&k.loop.voices.spoke)
+		}
 		k.watch.Close(p.now)
 		for i := range k.units {
 			k.closes(i, p.now)

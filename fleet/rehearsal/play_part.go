@@ -91,7 +91,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses,
+		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
 	})
 	if err != nil {
 		return err
@@ -149,6 +149,9 @@ func (k *part) handset(i int) Handset {
 	if h.CoManaged && d.Platform == protocol.Windows {
 		w := authority.Workloads(d.Workloads) // the same bits
 		h.Workloads = &w
+	}
+	if d.Platform.Apple() && k.draws.Speaks(i, k.cfg.Wire) {
+		h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
 	}
 	if !d.Userless() {
 		h.User = delivery.UserID(int(d.User)-k.first) + 1

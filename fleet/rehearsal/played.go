@@ -32,8 +32,9 @@ type Played struct {
 	Enrolments uint64
 	Declined   uint64 // enrolments that the gap refused
 	Renewals   uint64
-	Removed    uint64 // records removed (AUTH-43, AUTH-48)
-	LogSHA256  string // of the event log's lines
+	Removed    uint64  // records removed (AUTH-43, AUTH-48)
+	Wire       *Spoken // nil: everything was played by rule alone
+	LogSHA256  string  // of the event log's lines
 	LogLines   uint64
 }
 

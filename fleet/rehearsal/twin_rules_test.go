@@ -78,7 +78,7 @@ func (w *twin) upload(topic string, ends protocol.Time) { w.topic, w.ends, w.gap
 func (w *twin) mayEnrol(u *unit) string {
 	to, rule := manages(w.tenant, w.class(u), "new", u.apart())
 	switch {
-	case u.life != "" && u.life != "removed" && w.clock < u.from: // the clock was set back: its new identity looks older than the one before
+	case u.life != "" && u.life != "removed" && w.identified() < u.from: // the clock was set back: its new identity looks older than the one before
 		return "HST-032"
 	case w.tenant == "unknown":
 		return "AUTH-01"
@@ -131,14 +131,23 @@ func (w *twin) enrolled(u *unit) {
 	if u.apple() {
 		u.topic = w.topic
 	}
-	second := protocol.Time(time.Second / time.Microsecond)
-	u.from = w.clock - w.clock%second
-	u.ends = u.from.Add(w.life)
+	w.identifies(u)
 	u.support, u.revoked, u.owes = false, false, nil
 	u.on, u.listed, u.tries, u.stuck, u.waiting = map[string]*setting{}, map[string]*setting{}, map[string]int{}, map[string]int{}, nil
 	u.order("DeviceInformation")
 	u.order("SecurityInfo")
 	w.plan(u, true)
+}
+
+// identified is from when an identity is valid that is issued now: devices' clocks run behind (apple.md section 3.6).
+func (w *twin) identified() protocol.Time {
+	return (w.clock - w.clock%protocol.Time(time.Second/time.Microsecond)).Add(-10 * time.Minute)
+}
+
+// identifies gives the device an identity.
+func (w *twin) identifies(u *unit) {
+	u.from = w.identified()
+	u.ends = u.from.Add(10*time.Minute + w.life)
 }
 
 // mayCheckIn is the answer to a device that checks in.

@@ -177,9 +177,7 @@ func (w *twin) does(u *unit, c *command, d *deed) {
 	case "remove":
 		delete(u.on, c.identifier)
 	case "RenewIdentity":
-		second := protocol.Time(time.Second / time.Microsecond)
-		u.from = w.clock - w.clock%second
-		u.ends = u.from.Add(w.life)
+		w.identifies(u)
 	}
 }
 

@@ -124,7 +124,7 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if x.ev.Verb == protocol.Report && bytes.Contains(x.body, []byte("<key>ProfileList</key>")) {
 		x.ev.Installed = managed(x.body)
 	}
-	err := h.cfg.Server.Handle(r.Context(), h.now(), &x.ev, &x.out)
+	err := h.cfg.Handle(r.Context(), h.now(), &x.ev, &x.out)
 	if errors.Is(err, store.ErrNotFound) {
 		return errOther // no device of ours has that name
 	}

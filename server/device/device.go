@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server"
+	"rollcall/server/delivery"
 )
 
 // A Config says what a handler is made of.
@@ -24,6 +26,9 @@ type Config struct {
 	Log       *logrus.Logger
 	Admission *Admission // nil: everybody is let in
 	Meter     Meter      // nil: nobody counts
+
+	// Handle takes the place of Server.Handle, for whoever wants each round as it has come over the wire; nil: nobody does.
+	Handle func(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error
 
 	// EnrolRate is how many devices of one network may begin to enrol in a second, beyond a burst of a hundred times as many,
 	// and how many may have a certificate (HST-045); 0: no limit. [DefaultEnrolRate] is a good one.
@@ -77,6 +82,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Handle == nil {
+		cfg.Handle = cfg.Server.Handle
 	}
 	bounds, err := newRates(cfg.EnrolRate, time.Now)
 	if err != nil {

@@ -1,0 +1,218 @@
+package rehearsal
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/agent/dialect"
+	"rollcall/certs"
+	"rollcall/certs/scep"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/server"
+	"rollcall/server/delivery"
+	"rollcall/server/device"
+)
+
+// wireURL is what the server of a rehearsal is called where devices speak; nobody is asked who that is.
+const wireURL = "https://rehearsal.invalid"
+
+// A Wire is what the voices of a rehearsal have in common: the server's authorities, keys and profiles. Safe for use by several
+// loops at a time.
+type Wire struct {
+	ca, factory *certs.Authority
+	enrolment   *device.Enrolment
+	transport   *scep.Transport
+	cache       scep.CACache
+	log         *logrus.Logger
+}
+
+// NewWire makes the authorities and keys of a story that begins at start. It takes about a tenth of a second.
+func NewWire(start protocol.Time) (*Wire, error) {
+	now := start.Time().Add(-time.Hour)
+	w := &Wire{log: logrus.New()}
+	w.log.SetOutput(io.Discard) // what is refused, the rehearsal says itself
+	var err error
+	if w.ca, err = certs.NewAuthority(certs.P256, "rehearsal", now); err != nil {
+		return nil, err
+	}
+	if w.factory, err = certs.NewAuthority(certs.P256, "rehearsal factory", now); err != nil {
+		return nil, err
+	}
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := w.ca.IssueServer([]string{"rehearsal.invalid"}, key.Public(), now, time.Until(w.ca.Certificate().NotAfter))
+	if err != nil {
+		return nil, err
+	}
+	seal, err := certs.NewSeal("rehearsal notices", now)
+	if err != nil {
+		return nil, err
+	}
+	w.enrolment = &device.Enrolment{
+		URL: wireURL, Name: "rehearsal", CA: w.ca, SignMessage: true, Seal: seal,
+		Signer: func() (certs.Signer, error) {
+			return certs.Signer{Certificate: leaf, Chain: []*x509.Certificate{w.ca.Certificate()}, Key: key}, nil
+		},
+	}
+	transport, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err == nil {
+		w.transport, err = scep.NewTransport(transport, now)
+	}
+	return w, err
+}
+
+// identity makes the factory identity of a device.
+func (w *Wire) identity(udid string, now time.Time) (certs.Signer, error) {
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return certs.Signer{}, err
+	}
+	c, err := w.factory.Issue(certs.IssueRequest{Public: key.Public(), Handle: udid, Now: now})
+	return certs.Signer{Certificate: c, Chain: []*x509.Certificate{w.factory.Certificate()}, Key: key}, err
+}
+
+// An edge is where the devices of a loop meet its server: the handler that serves real devices, without a socket. What has come
+// through its gate is decided by the loop.
+type edge struct {
+	*Wire
+	loop    *Loop
+	decide  func(ev *delivery.Event, out *delivery.Outcome) error // what the handler does with a round
+	server  *server.Server                                        // that handler is before
+	handler http.Handler
+	shakes  func(tls.ConnectionState) error
+	connect func(context.Context, net.Conn) context.Context
+}
+
+// open makes the handler, where the server is another than before.
+func (e *edge) open() error {
+	if e.server == e.loop.server {
+		return nil
+	}
+	h, err := device.New(device.Config{
+		Server: e.loop.server, Enrolment: e.enrolment, Now: func() time.Time { return e.loop.Clock().Time() }, Log: e.log,
+		SignMessage: true, LegacySignature: true,
+		Handle: func(_ context.Context, _ protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+			return e.decide(ev, out)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	config := h.TLSConfig()
+	e.server, e.handler, e.shakes, e.connect = e.loop.server, h, config.VerifyConnection, device.HTTPServer(h, config, e.log).ConnContext
+	return nil
+}
+
+// exchange has the server answer a request. The error is a handshake's that it refuses.
+func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Signer, now time.Time) (dialect.Response, error) {
+	request, err := http.NewRequestWithContext(conn, r.Method, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return dialect.Response{}, err
+	}
+	request.Header.Set("Content-Type", r.ContentType)
+	request.Header.Set("User-Agent", r.UserAgent)
+	signature, err := signed(r, who, now)
+	if err != nil {
+		return dialect.Response{}, err
+	}
+	if signature != "" {
+		request.Header.Set("Mdm-Signature", signature)
+	}
+	request.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{who.Certificate}}
+	if err := e.shakes(*request.TLS); err != nil {
+		return dialect.Response{}, err
+	}
+	a := e.serve(request)
+	seconds, _ := strconv.Atoi(a.header.Get("Retry-After")) // nothing else is ever there
+	return dialect.Response{
+		Status: a.status, ContentType: a.header.Get("Content-Type"), RetryAfter: time.Duration(seconds) * time.Second,
+		Notice: a.header.Get(apple.NoticeHeader), Body: a.Bytes(),
+	}, nil
+}
+
+func (e *edge) serve(r *http.Request) *answer {
+	r.RemoteAddr, r.RequestURI = "127.0.0.1:1", r.URL.RequestURI()
+	a := &answer{header: http.Header{}}
+	e.handler.ServeHTTP(a, r)
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a
+}
+
+// RoundTrip serves SCEP's client.
+func (e *edge) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	a := e.serve(r)
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: io.NopCloser(&a.Buffer), ContentLength: int64(a.Len()), Request: r,
+	}, nil
+}
+
+// scep obtains the certificate that a device asks for, with a key of its own.
+func (e *edge) scep(s *dialect.SCEP, now time.Time) (crypto.Signer, *x509.Certificate, error) {
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		return nil, nil, err
+	}
+	client := scep.Client{URL: s.URL, Name: s.Name, CAFingerprint: s.CAFingerprint, HTTP: &http.Client{Transport: e}, Cache: &e.cache}
+	cert, err := client.Enrol(e.loop.ctx, scep.EnrolRequest{
+		Key: key, Transport: e.transport, Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: -1, Now: now,
+	})
+	return key, cert, err
+}
+
+// machine takes a MachineInfo as the server does: signed by the factory, about this device.
+func (e *edge) machine(r *dialect.Request, udid string, now time.Time) error {
+	factory, err := e.identity(udid, now)
+	if err != nil {
+		return err
+	}
+	body, err := certs.SignAttached(r.Body, factory, now)
+	if err != nil {
+		return err
+	}
+	taken, err := certs.VerifyMachineInfo(body, []*x509.Certificate{e.factory.Certificate()})
+	if err != nil {
+		return err
+	}
+	info, err := apple.DecodeMachineInfo(taken.Content)
+	if err == nil && info.UDID != udid {
+		err = fmt.Errorf("it is about %q", info.UDID)
+	}
+	return err
+}
+
+// An answer is a response on its way back.
+type answer struct {
+	bytes.Buffer
+	header http.Header
+	status int
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
