@@ -34,6 +34,7 @@ type rehearseFlags struct {
 	language         lang.Language
 	capacity         capacity
 	workers          int
+	wire             wireShare
 	force            bool
 }
 
@@ -43,8 +44,10 @@ func rehearseCommand() *cobra.Command {
 		Use: "rehearse [PLAN]", Short: "Play a plan in virtual time: weeks of a tenant's life in seconds", Args: cobra.MaximumNArgs(1),
 		Long: `Play a plan in virtual time, with the very rules that serve real devices: weeks of up to a million devices of all five
 platforms in seconds. It says who moves and when, who is held by Apple's push certificate, who is stranded or must enrol
-again, who is without protection for how long, and what storm meets the server. No protocol is spoken: every platform is
-played by rule.
+again, who is without protection for how long, and what storm meets the server. Every platform is played by rule; with --wire a share
+of Apple's devices also speaks: each of their messages goes through the encoders, decoders, gate, SCEP and signatures that
+serve real devices, and must come out as by rule (else exit code 2). It costs about a millisecond of a processor a message,
+and changes nothing of the story.
 
 With --export and no plan it plays the question that a tenant of Basic Mobility and Security has: Intune is added now, and
 the push certificate is renewed at once, after one day, or after four, side by side; --compare puts any two plans side by side.
@@ -68,6 +71,7 @@ partial (130).`,
 	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
+	flags.Var(&f.wire, "wire", "`SHARE` of Apple's devices that speaks over the wire too, such as 1% or 0.5 (half)")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace report and event log of an earlier rehearsal")
 	return cmd
@@ -188,7 +192,7 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 
 // play plays p with pop, and writes the event log where one is wanted.
 func (f *rehearseFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (played *rehearsal.Played, err error) {
-	c := rehearsal.Config{Plan: p, Population: pop, Progress: progress, Workers: f.workers, Source: rehearsal.Source{Made: !imported, Devices: len(pop.Devices)}}
+	c := rehearsal.Config{Plan: p, Population: pop, Progress: progress, Workers: f.workers, Wire: plan.Share(f.wire), Source: rehearsal.Source{Made: !imported, Devices: len(pop.Devices)}}
 	if imported {
 		c.Source.Export = filepath.Base(f.who.export)
 	}

@@ -1,4 +1,9 @@
 package rehearsal
 
+import "rollcall/agent/dialect"
+
 // Plainly has every round of the loop go through Server.Handle, over a store that many could use.
 func (c *LoopConfig) Plainly() { c.plain = true }
+
+// Garble has fault change what goes over the wire: the body of a message, or of its answer.
+func (c *Config) Garble(fault func(s dialect.Step, answer bool, body []byte) []byte) { c.fault = fault }

@@ -850,6 +850,7 @@ func (l *Loop) token(i int) []byte {
 func (l *Loop) execute(i int, c *protocol.Command) error {
 	d, at := &l.devices[i], &l.places[i]
 	at.missing = false
+	l.voices.of(i).executes(c)
 	l.contact.Executed = append(l.contact.Executed, *c)
 	l.step = agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged}
 	if l.cfg.Obeys != nil {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
@@ -29,6 +30,8 @@ type Config struct {
 	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
 	Wire       plan.Share           // of Apple's devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
+
+	fault func(s dialect.Step, answer bool, body []byte) []byte // see [Wire]
 }
 
 const (
@@ -110,10 +113,14 @@ func newPlayer(ctx context.Context, c *Config) (*player, error) {
 		if p.wire, err = NewWire(p.begin); err != nil {
 			return nil, err
 		}
+		p.wire.fault = c.fault
 	}
 	p.lives = make([]Life, len(p.pop.Devices))
 	p.minutes = make([]Minute, int(p.end.Sub(p.start)/time.Minute)+1)
 	if err := p.divide(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.heard(); err != nil {
 		return nil, err
 	}
 	return p, p.setUp(ctx)
@@ -149,6 +156,23 @@ func (p *player) divide(ctx context.Context) error {
 		k.users++
 	}
 	return p.each(ctx, (*part).open)
+}
+
+// heard sees to it that somebody speaks where a share of the devices is to: else nothing would be proven, and nobody would know.
+func (p *player) heard() error {
+	if p.wire == nil {
+		return nil
+	}
+	apple := 0
+	for i := range p.pop.Devices {
+		if !p.pop.Devices[i].Platform.Apple() {
+			continue
+		}
+		if apple++; p.draws.Speaks(i, p.cfg.Wire) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s of the devices are to speak over the wire, which is none of Apple's %d: take a larger share", p.cfg.Wire, apple)
 }
 
 // partOf is which of n partitions has user u, and all of that user's devices.

@@ -31,7 +31,7 @@ func (p *player) played(partial bool) (*Played, error) {
 		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps,
 	}
 	if p.wire != nil {
-		out.Wire = &Spoken{}
+		out.Wire = &Spoken{Share: p.cfg.Wire}
 	}
 	for _, k := range p.parts {
 		if k.loop.voices != nil {

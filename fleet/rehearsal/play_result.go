@@ -32,6 +32,11 @@ func (p *Played) Result(a *Answers) *report.Result {
 	for _, v := range p.Violations[:min(len(p.Violations), 3)] {
 		r.Reasons = append(r.Reasons, fmt.Sprintf("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
 	}
+	if p.Wire != nil {
+		for i := range p.Wire.Differences[:min(len(p.Wire.Differences), 3)] {
+			r.Reasons = append(r.Reasons, "wire: "+p.Wire.Differences[i].String())
+		}
+	}
 	return r
 }
 
@@ -61,8 +66,9 @@ func (p *Played) countDevices(d *report.Devices) {
 	d.ByPlatform = map[protocol.Platform]report.PlatformSize{}
 	for i := range p.Lives {
 		l, platform := &p.Lives[i], p.Population.Devices[i].Platform
-		size := d.ByPlatform[platform] // by rule: no protocol is spoken
+		size := d.ByPlatform[platform]
 		size.Total++
+		size.Wire = p.Wire.proves(platform)
 		d.ByPlatform[platform] = size
 		switch {
 		case l.Enrolled:
@@ -89,6 +95,9 @@ func (p *Played) section(a *Answers) map[string]any {
 	}
 	section := a.Sections()
 	section["plan"], section["gaps"], section["enrolments"], section["event_log_lines"] = p.Plan.Name, gaps, p.Enrolments, p.LogLines
+	if p.Wire != nil {
+		section["wire"] = p.Wire.section()
+	}
 	return section
 }
 

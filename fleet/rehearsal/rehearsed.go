@@ -22,6 +22,11 @@ func (a *Answers) Story(l lang.Language, names *population.Population) *report.S
 	s.Tables = append(s.Tables, a.bareTable(l), a.strandedTable(l))
 	s.Tables = append(s.Tables, a.lists(l, names)...)
 	s.Tables = append(s.Tables, a.upkeep(l), a.stormTable(l), a.weekTable(l))
+	if a.Wire != nil {
+		var d report.Devices
+		a.countDevices(&d)
+		s.Tables = append(s.Tables, a.Wire.tables(l, d.ByPlatform)...)
+	}
 	return s
 }
 
@@ -83,6 +88,9 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 	}
 	if a.Declined > 0 {
 		lead = append(lead, l.Say("%d {enrolment was|enrolments were} refused in the gap.", a.Declined))
+	}
+	if a.Wire != nil {
+		lead = append(lead, a.Wire.says(l))
 	}
 	if a.Violated > 0 {
 		lead = append(lead, l.Say("Invariants of the model were violated %d {time|times}: this result is not to be relied on.", a.Violated))
@@ -388,8 +396,12 @@ func (a *Answers) weekTable(l lang.Language) report.Table {
 }
 
 func (a *Answers) notShown(l lang.Language) []string {
+	wire := l.Say("No wire: device and server cores met without network, TLS and latency; the storm counts check-ins, not what a server can take.")
+	if a.Wire != nil {
+		wire = l.Say("No network: devices met the server without TLS and latency, all but the share that spoke by rule alone; the storm counts check-ins, not what a server can take.")
+	}
 	return []string{
-		l.Say("No wire: device and server cores met without network, TLS and latency; the storm counts check-ins, not what a server can take."),
+		wire,
 		l.Say("Habits are drawn by chance from the plan or the export: another seed tells another story of the same kind."),
 		l.Say("Where Microsoft's guidance is silent the model has made a choice, marked (m) in its rules."),
 	}

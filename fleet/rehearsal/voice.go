@@ -18,56 +18,6 @@ import (
 	"rollcall/server/delivery"
 )
 
-// A Spoken is what went over the wire beside the rule, and where the two were not the same.
-type Spoken struct {
-	Devices     [len(protocol.Platforms)]uint32 // by platform ([protocol.Platform] minus one)
-	Messages    [dialect.Steps]uint64           // by kind
-	Signatures  uint64                          // of messages, MachineInfos among them, each made and verified
-	Differs     uint64                          // devices of which something came out otherwise
-	Differences []Difference                    // the first [Kept], by time and then by device
-}
-
-// A Difference is something of a message that came out otherwise over the wire than by rule. From there on the device is played
-// by rule alone: the rest would follow from it.
-type Difference struct {
-	At      protocol.Time `json:"at"`
-	Device  string        `json:"device"`
-	Message string        `json:"message"` // the kind, in Apple's words
-	Field   string        `json:"field"`
-	Rule    string        `json:"rule"` // what it is by rule
-	Wire    string        `json:"wire"` // and over the wire
-}
-
-func (d *Difference) String() string {
-	return fmt.Sprintf("%s, device %s, %s: %s is %s by rule and %s over the wire", d.At, d.Device, d.Message, d.Field, or(d.Rule, "nothing"), or(d.Wire, "nothing"))
-}
-
-func or(s, other string) string { return cmp.Or(s, other) }
-
-// spoke is how many messages went over the wire.
-func (s *Spoken) spoke() (n uint64) {
-	for _, m := range s.Messages {
-		n += m
-	}
-	return n
-}
-
-func (s *Spoken) add(t *Spoken) {
-	for i, n := range t.Devices {
-		s.Devices[i] += n
-	}
-	for i, n := range t.Messages {
-		s.Messages[i] += n
-	}
-	s.Signatures += t.Signatures
-	s.Differs += t.Differs
-	s.Differences = append(s.Differences, t.Differences...)
-	slices.SortStableFunc(s.Differences, func(a, b Difference) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Device, b.Device))
-	})
-	s.Differences = s.Differences[:min(len(s.Differences), Kept)]
-}
-
 // voices are the devices of a loop that speak. Nil: none does.
 type voices struct {
 	edge
@@ -265,17 +215,17 @@ func (v *voice) sends(r *dialect.Request) (dialect.Response, error) {
 	return v.exchange(v.conn, r, &who, v.now().Time())
 }
 
-// signed is the Mdm-Signature of a request; empty: it has none.
-func signed(r *dialect.Request, who *certs.Signer, now time.Time) (string, error) {
+// signed is the Mdm-Signature of a body; empty: it has none.
+func signed(how dialect.Sign, body []byte, who *certs.Signer, now time.Time) (string, error) {
 	var der []byte
 	var err error
-	switch r.Sign {
+	switch how {
 	case dialect.NoSignature:
 		return "", nil
 	case dialect.SignLegacy:
-		der, err = certs.SignLegacy(r.Body, *who)
+		der, err = certs.SignLegacy(body, *who)
 	default:
-		der, err = certs.SignDetached(r.Body, *who, now)
+		der, err = certs.SignDetached(body, *who, now)
 	}
 	return base64.StdEncoding.EncodeToString(der), err
 }
@@ -356,6 +306,20 @@ func (v *voice) hears() {
 		}
 	}
 	v.device.Answer(v.now(), v.answer, &v.act)
+}
+
+// executes is that the core has been told to carry out c; the device has done so with what it was told.
+func (v *voice) executes(c *protocol.Command) {
+	if v.silent() || v.act.Kind == dialect.GetIdentity && c.Kind == protocol.RenewIdentity {
+		return
+	}
+	got := v.wants()
+	if v.act.Kind == dialect.Send && v.act.Request.Step == dialect.Report {
+		got = v.act.Request.Command
+	}
+	if want := requestOf(c.Kind); got != want {
+		v.differs("command", want, got)
+	}
 }
 
 // expires is all that a device does off the network.

@@ -38,6 +38,8 @@ type Wire struct {
 	transport   *scep.Transport
 	cache       scep.CACache
 	log         *logrus.Logger
+
+	fault func(s dialect.Step, answer bool, body []byte) []byte // what a test has go wrong in a message or in its answer; nil: nothing
 }
 
 // NewWire makes the authorities and keys of a story that begins at start. It takes about a tenth of a second.
@@ -56,7 +58,7 @@ func NewWire(start protocol.Time) (*Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := w.ca.IssueServer([]string{"rehearsal.invalid"}, key.Public(), now, time.Until(w.ca.Certificate().NotAfter))
+	leaf, err := w.ca.IssueServer([]string{"rehearsal.invalid"}, key.Public(), now, w.ca.Certificate().NotAfter.Sub(now))
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +123,17 @@ func (e *edge) open() error {
 
 // exchange has the server answer a request. The error is a handshake's that it refuses.
 func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Signer, now time.Time) (dialect.Response, error) {
-	request, err := http.NewRequestWithContext(conn, r.Method, r.URL, bytes.NewReader(r.Body))
+	body := r.Body
+	if e.fault != nil {
+		body = e.fault(r.Step, false, body)
+	}
+	request, err := http.NewRequestWithContext(conn, r.Method, r.URL, bytes.NewReader(body))
 	if err != nil {
 		return dialect.Response{}, err
 	}
 	request.Header.Set("Content-Type", r.ContentType)
 	request.Header.Set("User-Agent", r.UserAgent)
-	signature, err := signed(r, who, now)
+	signature, err := signed(r.Sign, body, who, now)
 	if err != nil {
 		return dialect.Response{}, err
 	}
@@ -139,10 +145,14 @@ func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Sig
 		return dialect.Response{}, err
 	}
 	a := e.serve(request)
+	taken := a.Bytes()
+	if e.fault != nil {
+		taken = e.fault(r.Step, true, taken)
+	}
 	seconds, _ := strconv.Atoi(a.header.Get("Retry-After")) // nothing else is ever there
 	return dialect.Response{
 		Status: a.status, ContentType: a.header.Get("Content-Type"), RetryAfter: time.Duration(seconds) * time.Second,
-		Notice: a.header.Get(apple.NoticeHeader), Body: a.Bytes(),
+		Notice: a.header.Get(apple.NoticeHeader), Body: taken,
 	}, nil
 }
 

@@ -2,26 +2,138 @@ package rehearsal_test
 
 import (
 	"bytes"
+	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"rollcall/agent/dialect"
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
 )
 
-func TestWireReadyPlans(t *testing.T) {
-	for _, name := range plan.BuiltIns() {
+// What Apple's devices say by rule is what they say over the wire: whatever the plan has happen to them, and however many workers
+// play it. The story is the same, to the byte of its log. ROLLCALL_WIRE says how many devices.
+func TestWire(t *testing.T) {
+	plans := []string{"gap", "tenant", "wrong-topic", "userless", "brownout"}
+	if testing.Short() {
+		plans = plans[:1]
+	}
+	n := number(t, "ROLLCALL_WIRE", 10)
+	if n > 10 {
+		plans = plan.BuiltIns()
+	}
+	for _, name := range plans {
 		t.Run(name, func(t *testing.T) {
-			p := ready(t, name, 30)
-			var by, over bytes.Buffer
-			rule := played(t, rehearsal.Config{Plan: p, Log: &by})
-			wire := played(t, rehearsal.Config{Plan: p, Log: &over, Wire: plan.Whole})
+			p := ready(t, name, n)
+			rule := played(t, rehearsal.Config{Plan: p, Partition: 8})
+			wire := played(t, rehearsal.Config{Plan: p, Partition: 8, Workers: 2, Wire: plan.Whole})
 			for _, d := range wire.Wire.Differences {
 				t.Error(d.String())
 			}
-			t.Logf("%+v", wire.Wire)
-			if rule.LogSHA256 != wire.LogSHA256 {
-				t.Error("other log")
+			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire")); diff != "" {
+				t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
+			}
+			for _, step := range []dialect.Step{dialect.Identify, dialect.Authenticate, dialect.TokenUpdate, dialect.Idle, dialect.Report} {
+				if wire.Wire.Messages[step] == 0 {
+					t.Errorf("nobody said %s: %v", step, wire.Wire.Messages)
+				}
+			}
+			result := wire.Result(wire.Answer(0))
+			wire.Judge(result)
+			for platform, size := range result.Devices.ByPlatform {
+				if size.Wire != platform.Apple() {
+					t.Errorf("%s proven: %v", platform, size.Wire)
+				}
+			}
+			if result.Verdict != report.OK {
+				t.Errorf("%s: %q", result.Verdict, result.Reasons)
 			}
 		})
+	}
+}
+
+// A fault of an encoder, a decoder or the gate is a named difference and a failed run, and changes nothing of the story.
+func TestWireFaults(t *testing.T) {
+	p := parsed(t, `
+until: 2d
+population: {devices: 2, mix: {ios: 100}, licences: {basic: 0, intune: 100}}
+tenant: {authority: intune}
+profiles: [{name: mail, family: email}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: mail, group: all}}
+  - {at: 1d, ask_users_to_sync: 100%}
+`)
+	rule := played(t, rehearsal.Config{Plan: p})
+	swap := func(from, to string) func([]byte) []byte {
+		return func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(from), []byte(to)) }
+	}
+	for name, tt := range map[string]struct {
+		step   dialect.Step
+		answer bool
+		fault  func([]byte) []byte
+		field  string
+	}{
+		"the platform is lost":           {dialect.Authenticate, false, swap("iPhone", "iPad"), "platform"},
+		"the topic is lost":              {dialect.TokenUpdate, false, swap("com.apple.mgmt", "com.apple.mail"), "topic"},
+		"a message is cut":               {dialect.Idle, false, func(b []byte) []byte { return b[:len(b)/2] }, "gate"},
+		"a status is another":            {dialect.Report, false, swap("<string>Acknowledged</string>", "<string>NotNow</string>"), "status"},
+		"a report names another command": {dialect.Report, false, swap("<key>CommandUUID</key><string>", "<key>CommandUUID</key><string>0"), "command"},
+		"an answer is lost":              {dialect.Idle, true, func([]byte) []byte { return nil }, "command"},
+		"a command is another":           {dialect.Idle, true, swap("<string>DeviceInformation</string>", "<string>DeviceConfigured</string>"), "command"},
+		"a profile is another": {dialect.Idle, true, func(b []byte) []byte {
+			return regexp.MustCompile(`<data>[^<]*</data>`).ReplaceAll(b, []byte("<data>AAAA</data>"))
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := rehearsal.Config{Plan: p, Wire: plan.Whole}
+			struck := false
+			c.Garble(func(s dialect.Step, answer bool, body []byte) []byte {
+				if s != tt.step || answer != tt.answer {
+					return body
+				}
+				changed := tt.fault(body)
+				struck = struck || !bytes.Equal(changed, body)
+				return changed
+			})
+			out := played(t, c)
+			if !struck {
+				t.Fatal("the fault struck nothing")
+			}
+			if out.LogSHA256 != rule.LogSHA256 {
+				t.Error("the story is another")
+			}
+			if out.Wire.Differs == 0 {
+				t.Fatal("nobody has noticed")
+			}
+			first := &out.Wire.Differences[0]
+			t.Log(first)
+			if tt.field != "" && first.Field != tt.field || first.Device == "" || first.At == 0 || first.Message == "" {
+				t.Errorf("%+v, want field %q", first, tt.field)
+			}
+			result := out.Result(out.Answer(0))
+			out.Judge(result)
+			if result.Verdict != report.Failed || len(result.Reasons) == 0 || !strings.HasPrefix(result.Reasons[0], "wire: ") {
+				t.Errorf("%s: %q", result.Verdict, result.Reasons)
+			}
+			if result.Devices.ByPlatform[protocol.IOS].Wire {
+				t.Error("and yet it is proven")
+			}
+		})
+	}
+}
+
+// A share that no device is one of would prove nothing, and is refused.
+func TestWireNobody(t *testing.T) {
+	p := parsed(t, "until: 1d\npopulation: {devices: 20, mix: {windows: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
+	_, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Wire: plan.Whole})
+	if err == nil || !strings.Contains(err.Error(), "none of Apple's 0") {
+		t.Error(err)
 	}
 }

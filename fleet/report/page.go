@@ -305,7 +305,10 @@ func devicesTable(l lang.Language, r *Result) Table {
 	for _, p := range protocol.Platforms {
 		if n, ok := r.Devices.ByPlatform[p]; ok && sum > 0 {
 			how := l.Say("by rule only")
-			if n.Wire {
+			switch {
+			case n.Wire && r.Command == "rehearse": // by a share of them
+				how = l.Say("wire proven")
+			case n.Wire:
 				how = l.Say("over the wire")
 			}
 			t.Rows = append(t.Rows, []any{p, n.Total, Share(float64(n.Total) / float64(sum)), how})
