@@ -13,7 +13,7 @@ type Chance uint8
 // The core's own, and the first that is free for a dialect.
 const (
 	chanceRetry Chance = iota
-	chanceSpread
+	chancePlace
 	ChanceOfDialect
 )
 
@@ -38,6 +38,9 @@ func (d *Device) Draw(n uint64, what Chance, key uint64) uint64 {
 func (d *Device) someOf(all time.Duration, what Chance, key protocol.Time) time.Duration {
 	return time.Duration(d.Draw(uint64(all/time.Microsecond), what, uint64(key))) * time.Microsecond
 }
+
+// place is where in the steady cadence the device has its contacts, as a share of 2^64.
+func (d *Device) place() uint64 { return mix(mix(d.seed, uint64(d.id)), uint64(chancePlace)) }
 
 // mix spreads two numbers over 64 bits (the finisher of SplitMix64).
 func mix(a, b uint64) uint64 {

@@ -62,7 +62,6 @@ const (
 	again                      // woken while it was talking
 	checksOut                  // the enrolment says good-bye when it is removed
 	off                        // switched off
-	spread                     // the steady cadence has been spread
 	grace                      // told that what it had at the change of epoch has seven days (AUTH-27)
 )
 

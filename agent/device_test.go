@@ -112,6 +112,31 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// Devices that poll, and that one moment brought together, do not come together again an interval later; each keeps its place.
+func TestScheduleSpreadsTheHerd(t *testing.T) {
+	const devices, slots = 4800, 48 // of ten minutes
+	var due [slots]int
+	now := start.Add(24 * time.Hour)
+	for i := range devices {
+		d := NewDevice(protocol.Device(i+1), protocol.Windows, 7)
+		d.phase, d.enrolledAt = Enrolled, start
+		expect(t, step(&d, now, Event{Kind: Woken}), "ask")
+		expect(t, step(&d, now, Event{Kind: Answered}))
+		at := d.Due()
+		due[(at.Sub(now)-1)/(10*time.Minute)]++
+		expect(t, step(&d, at-1, Event{Kind: Woken}), "ask")
+		expect(t, step(&d, at-1, Event{Kind: Answered}))
+		if d.Due() != at {
+			t.Fatalf("device %d left its place: %s, want %s", i, d.Due(), at)
+		}
+	}
+	for at, n := range due {
+		if mean := devices / slots; n < mean*2/3 || n > mean*4/3 {
+			t.Errorf("%d of %d devices come in the ten minutes after %s, want about %d", n, devices, time.Duration(at)*10*time.Minute, mean)
+		}
+	}
+}
+
 func TestBackOff(t *testing.T) {
 	d := enrolled(t, protocol.MacOS)
 	now := start
@@ -681,7 +706,7 @@ func BenchmarkSteadyStep(b *testing.B) {
 	for i := range devices {
 		devices[i] = NewDevice(protocol.Device(i+1), protocol.Android, uint64(i))
 		d := &devices[i]
-		d.phase, d.enrolledAt, d.next, d.flags = Enrolled, start, start.Add(24*time.Hour), spread
+		d.phase, d.enrolledAt, d.next, d.flags = Enrolled, start, start.Add(24*time.Hour), 0
 	}
 	var out Actions
 	tick, answer := Event{Kind: Tick}, Event{Kind: Answered}

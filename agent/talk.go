@@ -198,19 +198,13 @@ func (d *Device) finish(now protocol.Time) {
 	d.status = protocol.NoStatus
 }
 
-// scheduled returns when the platform's own cadence wants the next contact. Devices that enrolled together
-// spread over the first interval of the steady cadence.
+// scheduled returns when the platform's own cadence wants the next contact.
 func (d *Device) scheduled(now protocol.Time) protocol.Time {
 	s := protocol.ScheduleOf(d.platform)
 	if !s.Polls {
 		return 0
 	}
-	at := s.After(d.enrolledAt, now)
-	if d.flags&spread == 0 && at.Sub(now) == s.Steady {
-		d.flags |= spread
-		at = now.Add(s.Steady - d.someOf(s.Steady, chanceSpread, d.enrolledAt))
-	}
-	return at
+	return s.After(d.enrolledAt, now, d.place())
 }
 
 // unenrol removes the enrolment by a decision that is not a command's.

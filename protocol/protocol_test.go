@@ -17,13 +17,15 @@ func TestSchedule(t *testing.T) {
 	}{
 		{IOS, 0, 15 * time.Minute},
 		{MacOS, 59 * time.Minute, 15 * time.Minute},
-		{IPadOS, time.Hour, 8 * time.Hour},
+		{IPadOS, time.Hour, 7*time.Hour + 30*time.Minute},
 		{Android, 14 * time.Minute, 3 * time.Minute},
 		{Windows, 15 * time.Minute, 15 * time.Minute},
-		{Windows, 3 * time.Hour, 8 * time.Hour},
+		{Windows, 150 * time.Minute, 6 * time.Hour},
+		{Windows, 510 * time.Minute, 8 * time.Hour},
+		{Windows, 510*time.Minute - time.Microsecond, time.Microsecond},
 	} {
 		now := enrolled.Add(tt.age)
-		if got := ScheduleOf(tt.platform).After(enrolled, now).Sub(now); got != tt.want {
+		if got := ScheduleOf(tt.platform).After(enrolled, now, 1<<60).Sub(now); got != tt.want {
 			t.Errorf("%s, enrolled %s ago: next in %s, want %s", tt.platform, tt.age, got, tt.want)
 		}
 	}

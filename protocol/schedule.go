@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // A Schedule is how often a platform's devices are in contact: quick phases after enrolment, then a steady
 // cadence (table "Schedules" of the authority specification).
@@ -28,13 +31,21 @@ func ScheduleOf(p Platform) *Schedule {
 	return &pollSchedule
 }
 
-// After returns when the contact after now is due for a device enrolled at enrolled. It does not allocate.
-func (s *Schedule) After(enrolled, now Time) Time {
+// After returns when the contact after now is due for a device enrolled at enrolled. In the steady cadence each device keeps a
+// place of its own, given as a share of 2^64: those that a wake-up brought together, or an outage kept away, are spread again
+// within one interval, and none waits longer than that. It does not allocate.
+func (s *Schedule) After(enrolled, now Time, place uint64) Time {
 	age := now.Sub(enrolled)
 	for _, q := range s.Quick {
 		if age < q.For {
 			return now.Add(q.Every)
 		}
 	}
-	return now.Add(s.Steady)
+	every := Time(s.Steady / time.Microsecond)
+	first, _ := bits.Mul64(place, uint64(every))
+	since := (now - Time(first)) % every
+	if since < 0 { // a clock before 1970
+		since += every
+	}
+	return now + every - since
 }

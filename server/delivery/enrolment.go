@@ -61,7 +61,7 @@ func (d *decision) begin() {
 	}
 	d.withdraw()
 	*d.n = State{
-		Device: s.Device, User: c.User, Platform: d.in.Platform, Life: Enrolling, Automated: c.Automated, LastSeen: d.now,
+		Device: s.Device, Place: s.Place, User: c.User, Platform: d.in.Platform, Life: Enrolling, Automated: c.Automated, LastSeen: d.now,
 		Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, // of the enrolment before, until Ready (I2)
 		AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged || d.in.Way == authority.CoManagement, Identity: c.Identity, Seq: s.Seq, Reports: s.Reports,
 		Workloads: d.in.Workloads, Told: d.in.WorkloadsKnown,
@@ -101,7 +101,7 @@ func (d *decision) ready() {
 		// Only a wiped device is in its setup assistant again, whatever identity it came with (apple.md section 11).
 		d.withdraw()
 		*n = State{
-			Device: s.Device, User: s.User, Platform: s.Platform, Life: Enrolling, Automated: s.Automated, LastSeen: d.now,
+			Device: s.Device, Place: s.Place, User: s.User, Platform: s.Platform, Life: Enrolling, Automated: s.Automated, LastSeen: d.now,
 			Registered: s.Registered, RegisteredAt: s.RegisteredAt, Epoch: s.Epoch, AndroidAPI: s.AndroidAPI, CoManaged: s.CoManaged, Workloads: s.Workloads, Told: s.Told, Identity: n.Identity, Seq: s.Seq, Reports: s.Reports,
 		}
 		d.out.Changed |= Core | Profiles | Wakes | Secrets

@@ -76,7 +76,7 @@ type phone struct {
 // newPhone has an identity that was issued to user 1 and has said nothing yet.
 func newPhone(t fatal) *phone {
 	p := &phone{
-		t: t, w: newWorld(), now: start, s: delivery.State{Device: 1}, id: "UDID-1",
+		t: t, w: newWorld(), now: start, s: delivery.State{Device: 1, Place: 1 << 31}, id: "UDID-1",
 		bound: map[delivery.Fingerprint]protocol.Device{}, revoked: map[delivery.Fingerprint]bool{},
 	}
 	p.cred = p.issue(delivery.ForEnrolment)

@@ -55,6 +55,7 @@ type State struct {
 	Heard      uint32              // newest change of authority that it was told of (AUTH-27)
 	Fresh      uint32              // epoch for which its profiles were ordered to come again (AUTH-21)
 	Set        uint32              // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
+	Place      uint32              // in the steady cadence, of 2^32; follows from its ID and is not kept on disk
 
 	EnrolledAt protocol.Time // when the first Ready of this enrolment was committed
 	LastSeen   protocol.Time // last completed round; may lag on disk, never in memory

@@ -44,6 +44,6 @@ func (w *World) Woken(now protocol.Time, s *State) bool {
 			return false
 		}
 	}
-	s.Wake = Wake{Due: protocol.ScheduleOf(s.Platform).After(s.EnrolledAt, now), Reason: Scheduled}
+	s.Wake = scheduled(now, s)
 	return true
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -46,8 +47,19 @@ func (d *decision) rest() {
 	d.out.Changed |= Wakes
 }
 
-func (d *decision) scheduled() Wake {
-	return Wake{Due: protocol.ScheduleOf(d.n.Platform).After(d.n.EnrolledAt, d.now), Reason: Scheduled}
+func (d *decision) scheduled() Wake { return scheduled(d.now, d.n) }
+
+// scheduled is the wake-up that the schedule wants after now.
+func scheduled(now protocol.Time, s *State) Wake {
+	return Wake{Due: protocol.ScheduleOf(s.Platform).After(s.EnrolledAt, now, uint64(s.Place)<<32), Reason: Scheduled}
+}
+
+// PlaceOf returns the Place of the device that the wire calls id. It is the device's own, so that who enrolled first
+// makes no difference to when anybody is woken.
+func PlaceOf(id string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return h.Sum32()
 }
 
 // pushed is the report of a wake-up.
@@ -111,10 +123,7 @@ func (d *decision) unheard(next Wake, tried uint8) Wake {
 	if tried > 0 {
 		wait -= attempts[tried-1]
 	}
-	if at := d.now.Add(wait); at < next.Due {
-		return Wake{Due: at, Reason: Retry, Attempt: tried}
-	}
-	return next
+	return Wake{Due: next.Due.Sooner(d.now.Add(wait)), Reason: Retry, Attempt: tried}
 }
 
 // attempts are how long after its first wake-up of a change, or for work, a device that has not answered is woken again

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,7 +21,39 @@ func TestScheduleAfterEnrolment(t *testing.T) {
 		p.now = p.s.Wake.Due
 	}
 	quick, steady := 15*time.Minute, 8*time.Hour
+	if waits[4] <= 0 || waits[4] > steady {
+		t.Errorf("first steady wake-up after %s, want within %s", waits[4], steady)
+	}
+	waits[4] = steady
 	equal(t, "wake-ups", waits, []time.Duration{quick, quick, quick, quick, steady, steady, steady})
+}
+
+// The steady cadence is spread evenly ("Schedules" of authority.md): devices that one moment woke together do not come together
+// again an interval later, in place or by a decision.
+func TestScheduleSpreadsTheHerd(t *testing.T) {
+	const devices, slots = 4800, 48 // of ten minutes
+	var due [slots]int
+	p := settled(t)
+	p.now = p.now.Add(28 * time.Hour)
+	w := p.w
+	for i := range devices {
+		s := p.s
+		s.Place = delivery.PlaceOf(fmt.Sprintf("00008110-%016X", i*0x5851f42d4c957f2d))
+		s.Device, s.Wake = protocol.Device(i+1), delivery.Wake{Due: p.now, Reason: delivery.Changed}
+		var out delivery.Outcome
+		ev := delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: s.Wake}}
+		s.Wake.Reason, ev.Sent.Reason = delivery.Scheduled, delivery.Scheduled
+		delivery.Decide(p.now, w, &s, &ev, &out)
+		if !w.Woken(p.now, &s) || s.Wake != out.State.Wake {
+			t.Fatalf("in place %+v, decided %+v", s.Wake, out.State.Wake)
+		}
+		due[(s.Wake.Due.Sub(p.now)-1)/(10*time.Minute)]++
+	}
+	for at, n := range due {
+		if mean := devices / slots; n < mean*2/3 || n > mean*4/3 {
+			t.Errorf("%d of %d devices come in the ten minutes after %s, want about %d", n, devices, time.Duration(at)*10*time.Minute, mean)
+		}
+	}
 }
 
 func TestAUTH22Sync(t *testing.T) {
@@ -126,7 +159,7 @@ func TestAPL106OrderDuringAPush(t *testing.T) {
 func TestHST056NotNowForEver(t *testing.T) {
 	p := settled(t)
 	p.push(delivery.Accepted)
-	p.now = p.now.Add(2 * time.Hour)
+	p.now = p.now.Add(28 * time.Hour)
 	p.orders(protocol.InstalledApplicationList)
 	var waits []time.Duration
 	for range 8 {
@@ -137,9 +170,10 @@ func TestHST056NotNowForEver(t *testing.T) {
 		waits = append(waits, p.s.Wake.Due.Sub(p.now))
 		p.now = p.s.Wake.Due
 	}
-	equal(t, "wake-ups", waits, []time.Duration{
-		15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 8 * time.Hour, 8 * time.Hour,
-	})
+	equal(t, "wake-ups", waits[:5], []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour})
+	if waits[5] > 8*time.Hour || waits[6] != 8*time.Hour || waits[7] != 8*time.Hour {
+		t.Errorf("later wake-ups after %v, want the schedule's", waits[5:])
+	}
 	p.drain()
 	if p.s.Wake.Reason != delivery.Scheduled {
 		t.Errorf("wake-up %+v with nothing left to do, want the schedule's", p.s.Wake)
@@ -150,7 +184,7 @@ func TestHST056NotNowForEver(t *testing.T) {
 func TestHST082NobodyComes(t *testing.T) {
 	steady := func(t *testing.T) *phone {
 		p := settled(t)
-		p.now = p.s.EnrolledAt.Add(25 * time.Hour)
+		p.now = p.s.EnrolledAt.Add(28 * time.Hour)
 		return p
 	}
 	waits := func(p *phone, n int) (all []time.Duration) {

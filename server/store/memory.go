@@ -168,7 +168,7 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 			if !m.mu.alone { // else whoever calls keeps it as well
 				r.id, r.past = strings.Clone(id), new(past)
 			}
-			r.state.Device = r.number
+			r.state.Device, r.state.Place = r.number, delivery.PlaceOf(id)
 			m.byID[r.id] = r
 			m.records = append(m.records, r)
 			m.due.Grow(len(m.records))
@@ -320,8 +320,9 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		return nil
 	}
 	r.kept = true
+	place := r.state.Place
 	r.state = out.State
-	r.state.Device = r.number
+	r.state.Device, r.state.Place = r.number, place
 	m.schedule(r)
 	return nil
 }

@@ -120,7 +120,7 @@ func (d *devices) findOrMake(id string) (e *entry, made bool) {
 		return e, false
 	}
 	e = &entry{id: strings.Clone(id), number: protocol.Device(len(d.byNumber)), held: true}
-	e.state.Device = e.number
+	e.state.Device, e.state.Place = e.number, delivery.PlaceOf(id)
 	d.byID[e.id] = e
 	d.byNumber = append(d.byNumber, e)
 	return e, true

@@ -162,6 +162,7 @@ func (s *Store) load(ctx context.Context) error {
 		e := new(entry)
 		scanDevice(r, &e.state)
 		e.number, e.id, e.kept, e.seen = e.state.Device, r.text(), true, e.state.LastSeen
+		e.state.Place = delivery.PlaceOf(e.id)
 		for int(e.number) > len(s.devs.byNumber) {
 			s.devs.byNumber = append(s.devs.byNumber, nil)
 		}

@@ -108,8 +108,9 @@ func (t *tx) publish(out *delivery.Outcome) {
 	e := t.e
 	e.mu.Lock()
 	written := !e.kept || out.Changed&(delivery.Core|delivery.Wakes) != 0
+	place := e.state.Place
 	e.state = out.State
-	e.state.Device = e.number
+	e.state.Device, e.state.Place = e.number, place
 	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
 		e.facts = *out.Facts
 	}

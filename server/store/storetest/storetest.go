@@ -191,7 +191,7 @@ func createWithoutCommit(s *suite) {
 	tx, err := s.Create(s.ctx, "A")
 	s.must(err)
 	d := tx.State().Device
-	want := delivery.State{Device: d}
+	want := delivery.State{Device: d, Place: delivery.PlaceOf("A")}
 	s.equal("new state", *tx.State(), want)
 	_, err = s.Device(s.ctx, "A")
 	s.wantErr("Device before the commit", err, store.ErrNotFound)
@@ -218,6 +218,7 @@ func state(s *suite) {
 	facts := delivery.Facts{Name: "n", Model: "m", Product: "p", Serial: "s", OSVersion: "o", Build: "b", IMEI: "i", MEID: "e"}
 	d := s.make("A", func(out *delivery.Outcome) {
 		want = full(out.State.Device)
+		want.Place = out.State.Place
 		out.State, out.Facts = want, &facts
 		out.Changed |= delivery.FactsToo
 	})
@@ -235,7 +236,7 @@ func state(s *suite) {
 		out.State = delivery.State{Device: d, Life: delivery.Ended}
 	})
 	s.each(func(when string) {
-		s.equal(when+"empty state", s.state(d), delivery.State{Device: d, Life: delivery.Ended})
+		s.equal(when+"empty state", s.state(d), delivery.State{Device: d, Place: delivery.PlaceOf("A"), Life: delivery.Ended})
 	})
 }
 
