@@ -72,8 +72,11 @@ timeline:
 	if results := w.Judge(played[0], played[1], b); len(results) != 1 || !results[0].OK {
 		t.Errorf("rehearsed: %+v", results)
 	}
-	// More than a bound breaks it, here as if the plan without waves had the waves; what is there without any wave breaks nothing.
-	if results := w.Judge(played[1], played[0], Bounds{CheckIns: 4, Certificates: 1, Unprotected: time.Hour}); len(results) != 3 || results[0].OK || results[0].Over <= 0 || !results[1].OK || !results[2].OK {
+	// A minute above the bound breaks it; what is there without any wave breaks nothing.
+	burst := *played[0]
+	burst.Minutes = slices.Clone(burst.Minutes)
+	burst.Minutes[33*60].CheckIns = 17
+	if results := w.Judge(&burst, played[1], Bounds{CheckIns: 16, Certificates: 1, Unprotected: time.Hour}); len(results) != 3 || results[0].OK || results[0].Over <= 0 || !results[1].OK || !results[2].OK {
 		t.Errorf("rehearsed: %+v", results)
 	}
 	if results := w.Judge(played[1], played[1], Bounds{CheckIns: 1}); !results[0].OK {
