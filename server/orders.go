@@ -37,6 +37,12 @@ func (s *Server) Delete(ctx context.Context, now protocol.Time, d protocol.Devic
 	return err
 }
 
+// Drop retires a device by its platform's own answer instead of a command: for one that carries no commands out. Its record says that it
+// is leaving until the device says good-bye, which it may never do.
+func (s *Server) Drop(ctx context.Context, now protocol.Time, d protocol.Device) (protocol.CommandID, error) {
+	return s.order(ctx, now, d, protocol.Command{Kind: protocol.Retire, Text: delivery.AndDrop})
+}
+
 func (s *Server) order(ctx context.Context, now protocol.Time, d protocol.Device, c protocol.Command) (id protocol.CommandID, err error) {
 	var out delivery.Outcome
 	ev := delivery.Event{Kind: delivery.Administered, Device: d, Message: delivery.Message{Order: c}}

@@ -146,6 +146,7 @@ type Response struct {
 	ContentType string
 	RetryAfter  time.Duration // 0: not said
 	Notice      string        // header Rollcall-Notice; empty: none
+	Order       string        // header Rollcall-Order; empty: none
 	Body        []byte
 	Err         error // with Status 0: why
 }

@@ -34,6 +34,7 @@ type Habits struct {
 	NotNow       uint32        // chance that a command finds the device locked, of those that a lock holds up
 	Locked       time.Duration // how long it then stays locked, more or less by half; 0: 30 min
 	ProfileFails uint32        // chance that a profile does not install
+	Ordered      bool          // a real machine: its management ends only by the server's own signed order (HST-027)
 	Legacy       bool          // Mdm-Signature as macOS makes it: BER, SHA-1, no attributes
 	Doubts       Doubts
 }
@@ -87,6 +88,7 @@ type task struct {
 	version  string        // PayloadUUID of the one that it installs
 	report   []byte        // what came of it; nil: the message is made from the status alone
 	repeated bool          // the report was sent before
+	ordered  bool          // the server's own order to leave came with the command (HST-027)
 	locks    bool          // the screen locks once the report is delivered
 	incoming *incoming     // an enrolment profile whose identity the server has not taken yet
 	old      *identity     // with Doubts.OldIdentityReports: of before the renewal, for its report

@@ -23,6 +23,7 @@ var (
 	badCommand     = fault{"MCMDMErrorDomain", 12008, "The command is not well formed"}
 	noRight        = fault{"MCMDMErrorDomain", 12004, "The enrolment does not give the right for this command"}
 	badToken       = fault{"MCMDMErrorDomain", 12016, "The unlock token is not this device's"}
+	noOrder        = fault{"RollcallErrorDomain", 27, "This machine leaves management only by its server's signed order"}
 	badPIN         = fault{"MCMDMErrorDomain", 12010, "The PIN must have six characters"}
 )
 
@@ -87,11 +88,21 @@ func (d *Apple) removesItself() bool {
 	return ok && c.Identifier == d.bond.Value().outline.identifier
 }
 
+// leaves tells whether the command ends the enrolment.
+func (d *Apple) leaves() bool {
+	_, erases := d.order.(apple.EraseDevice)
+	return erases || d.removesItself()
+}
+
 // obey carries out a command that nothing stands against.
 func (d *Apple) obey(now protocol.Time, out *Act) {
 	done := func(r *apple.Result) { d.executed(now, protocol.Acknowledged, r, agent.Nothing, nil, out) }
 	failed := func(f fault, cause error) { d.executed(now, protocol.Failed, nil, agent.Nothing, chain(f, cause), out) }
 	then := func(t agent.Then) { d.executed(now, protocol.Acknowledged, nil, t, nil, out) }
+	if d.habits.Ordered && !d.task.ordered && d.leaves() {
+		failed(noOrder, nil)
+		return
+	}
 	switch c := d.order.(type) {
 	case apple.InstallProfile:
 		o, err := open(c.Payload)

@@ -28,6 +28,11 @@
 // Removing the MDM profile by command is reported first and done then, so that the server hears of it twice:
 // by the report and by the CheckOut.
 //
+// A device with the habit Ordered, which a real machine is, leaves management only by an answer that its server signed for it
+// (header Rollcall-Order, HST-027): what others take for their removal is a failed request, and a command that erases or removes the
+// enrolment profile without the signature is reported as failed. It says good-bye after such a 403 too, so that the server hears of it.
+// One whose server knows no such header leaves by its user's hand alone.
+//
 // When the answer to the first word of a renewed identity is lost, the device tries again with the new identity
 // and falls back to the old one only when the new one was refused: the server may have retired the old one (AUTH-41,
 // HST-034). What real devices do there is not documented.

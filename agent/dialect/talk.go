@@ -62,8 +62,8 @@ func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) {
 		ev.Kind = agent.Answered
 		ev.Reply.Notice = ev.Notice
 		err = d.read(now, step, r, &ev)
-	case step != Authenticate && step != CheckOut && d.unenrols(r):
-		ev.Kind, err = agent.Unenrol, failure(step, r)
+	case step != Authenticate && step != CheckOut && d.unenrols(now, r):
+		ev.Kind, ev.CheckOut, err = agent.Unenrol, d.habits.Ordered, failure(step, r)
 	case r.Status >= 400 && r.Status < 500 && r.Status != 429, r.Refused:
 		ev.Kind, err = agent.Refused, failure(step, r)
 	default:
@@ -107,6 +107,7 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		return &Failure{Step: step, Status: r.Status, Err: fmt.Errorf("command: %w", err)}
 	}
 	d.uuid, d.order = uuid, order
+	d.task.ordered = d.habits.Ordered && d.ordered(now, r.Order)
 	ev.Reply.Kind = protocol.Work
 	if ev.Reply.Command.ID, err = protocol.ParseCommandID(uuid); err != nil {
 		ev.Reply.Command.ID = protocol.CommandID([]byte(fmt.Sprintf("%016x", id(uuid))))
@@ -114,8 +115,12 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 	return nil
 }
 
-// unenrols tells whether an answer makes an Apple device remove its enrolment (APL-093, apple.md section 12).
-func (d *Apple) unenrols(r *Response) bool {
+// unenrols tells whether an answer makes an Apple device remove its enrolment (APL-093, apple.md section 12). A real machine asks for
+// the server's signature: a proxy that answers in its place ends nothing (HST-027).
+func (d *Apple) unenrols(now protocol.Time, r *Response) bool {
+	if d.habits.Ordered {
+		return forbidden(r) == apple.UnrecognizedDevice && d.ordered(now, r.Order)
+	}
 	if r.Status == 401 {
 		return true
 	}

@@ -111,8 +111,8 @@ func (h *Host) wake() error {
 	return h.connect()
 }
 
-// habits of a machine: it never pleads that it is locked.
-var habits = &dialect.Habits{}
+// habits of a machine: it never pleads that it is locked, and leaves by its server's signed order alone (HST-027).
+var habits = &dialect.Habits{Ordered: true}
 
 // model is the machine in the device's words; queries are answered with what holds when they are asked.
 func (h *Host) model() *dialect.Model {

@@ -248,6 +248,7 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 		Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: c.body,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), c.link.config.Now()),
 		Notice:     strings.Join(resp.Header.Values(apple.NoticeHeader), ", "),
+		Order:      strings.Join(resp.Header.Values(apple.OrderHeader), ", "),
 	}, "", nil
 }
 

@@ -176,6 +176,9 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 	if kind == target.Lock {
 		cmd.Flags().StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
 	}
+	if kind == target.Retire {
+		cmd.Flags().BoolVar(&o.Drop, "drop", false, "by the answer that makes a device give up its management, instead of a command that it does not carry out")
+	}
 	if kind == target.Lock {
 		cmd.Flags().StringVar(&o.Message, "message", "", "text on the locked screen")
 	}

@@ -76,6 +76,7 @@ type Order struct {
 	Kind    OrderKind `json:"-"`
 	PIN     string    `json:"pin,omitempty"`     // Lock and Wipe of a Mac: six digits
 	Message string    `json:"message,omitempty"` // Lock
+	Drop    bool      `json:"drop,omitempty"`    // Retire: by the platform's own answer instead of a command
 }
 
 // An OrderKind is the last part of an order's path.

@@ -277,6 +277,7 @@ func (h *Handler) deleteDevice(c *call) (any, error) {
 type orderBody struct {
 	PIN     string `json:"pin,omitempty"`
 	Message string `json:"message,omitempty"`
+	Drop    bool   `json:"drop,omitempty"` // retire: by the platform's own answer, for a device that carries no commands out
 }
 
 type ordered struct {
@@ -298,9 +299,16 @@ func (h *Handler) order(c *call, kind protocol.CommandKind) (any, error) {
 			return nil, err
 		}
 	}
+	if in.Drop && kind != protocol.Retire {
+		return nil, wrongValue("drop", "only a retirement can be one")
+	}
 	record, err := h.record(c)
 	if err != nil {
 		return nil, err
+	}
+	if in.Drop {
+		id, err := h.cfg.Server.Drop(c.Context(), c.now, record.State.Device)
+		return ordered{id.String()}, err
 	}
 	if kind == protocol.Erase {
 		list, err := h.cfg.Server.Wipe(c.Context(), c.now, c.who, []protocol.Device{record.State.Device}, in.PIN, 1)

@@ -37,6 +37,10 @@ const (
 // enrolled it is removed at once.
 const AndDelete = "delete"
 
+// AndDrop is the Text of an order to Retire that no command carries out: the device is told by its platform's own answer that it is
+// managed no more.
+const AndDrop = "drop"
+
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {
 	Identity

@@ -83,11 +83,18 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 		err = h.appleHandle(r, x, p)
 	}
 	h.metered(x, began, err)
+	if errors.Is(err, errDropped) {
+		h.drop(w, p)
+		return
+	}
 	if err != nil {
 		h.appleRefuse(w, r, x, err)
 		return
 	}
 	h.notify(w, &x.out.Reply.Notice)
+	if k := x.out.Reply.Command.Kind; ends(k) {
+		h.order(w, p)
+	}
 	if len(x.answer) > 0 {
 		w.Header()["Content-Type"] = answerType
 		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))
@@ -138,6 +145,9 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 		return errNotOffered
 	}
 	if x.out.Reply.Command.Kind == protocol.Retire {
+		if x.out.Reply.Command.Text == delivery.AndDrop {
+			return errDropped
+		}
 		x.out.Reply.Command.Text = server.EnrolmentIdentifier
 	}
 	x.answer = apple.EncodeReply(x.answer, &x.out.Reply)

@@ -20,7 +20,9 @@
 //
 // 401, 410 and the body com.apple.unrecognized.device make a device give up its management. No path of this
 // package answers a device with one of them, whatever went wrong (APL-094, HST-027): nobody can lose a fleet by a mistake
-// here. Retiring a device is a command like any other. The one 410 there is answers UserAuthenticate, where it says that
+// here. Retiring a device is a command like any other; where an administrator orders that a device be dropped instead, the
+// command's place in its queue is taken by the 403 with that body, and by nothing else. With each answer by which a device is to
+// leave goes the header Rollcall-Order, signed for that device under that identity: a real machine believes no other. The one 410 there is answers UserAuthenticate, where it says that
 // this user is not managed (APL-038).
 //
 // # Enrolments are bounded
