@@ -35,7 +35,7 @@ func Explain(l lang.Language, line *Line) Step {
 		from, to, _ := strings.Cut(line.Detail, " to ")
 		s.Text = l.Say("It moves from %s to %s", inWords(l, from), inWords(l, to))
 	case !known:
-		s.Text = line.What
+		s.Text = l.Retell(line.What)
 		if line.Detail != "" {
 			s.Text += ": " + line.Detail
 		}

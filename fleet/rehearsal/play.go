@@ -316,6 +316,9 @@ func (p *player) takeHours(ended bool) {
 func (p *player) act(ctx context.Context, a *act) error {
 	outcome, err := "", error(nil)
 	p.span = briefly
+	if a.renews && p.pushLost(p.now) { // the outcome says what it is in truth
+		a.Text = ""
+	}
 	if a.do != nil {
 		if outcome, err = a.do(ctx, p.now); err != nil {
 			return fmt.Errorf("at %s: %w", p.now, err)

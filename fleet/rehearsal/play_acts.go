@@ -23,9 +23,10 @@ var planner = server.Actor{Name: "plan", Role: store.GlobalAdministrator}
 type act struct {
 	at protocol.Time
 	fleet.Words
-	fault bool
-	turns bool                                                                     // the devices stand otherwise afterwards
-	do    func(ctx context.Context, now protocol.Time) (outcome string, err error) // nil: the population knows who and when
+	fault  bool
+	renews bool                                                                     // the push certificate
+	turns  bool                                                                     // the devices stand otherwise afterwards
+	do     func(ctx context.Context, now protocol.Time) (outcome string, err error) // nil: the population knows who and when
 }
 
 // script makes the acts of the plan, in order of time; at the same time in the plan's order.
@@ -43,7 +44,7 @@ func (p *player) script() error {
 			return err
 		}
 		if w := p.cast.Say(a); w.Name != "" {
-			p.acts = append(p.acts, act{at: at, Words: w, turns: turns, do: do})
+			p.acts = append(p.acts, act{at: at, Words: w, turns: turns, renews: a.APNs != nil && a.APNs.Upload == plan.Renewed, do: do})
 		}
 	}
 	for i := range p.plan.Faults {
@@ -73,11 +74,15 @@ func (p *player) script() error {
 
 // later has the devices looked at again at a moment.
 func (p *player) later(at protocol.Time) {
-	if at >= p.end {
-		return
+	if at < p.end {
+		p.insert(act{at: at, turns: true})
 	}
-	i, _ := slices.BinarySearchFunc(p.acts, at, func(a act, at protocol.Time) int { return cmp.Compare(a.at, at) })
-	p.acts = slices.Insert(p.acts, i, act{at: at, turns: true})
+}
+
+// insert has a done before whatever else is to be done at the same moment.
+func (p *player) insert(a act) {
+	i, _ := slices.BinarySearchFunc(p.acts, a.at, func(a act, at protocol.Time) int { return cmp.Compare(a.at, at) })
+	p.acts = slices.Insert(p.acts, i, a)
 }
 
 // action returns how a is done; salt tells the draws of one action apart from those of another.

@@ -67,11 +67,16 @@ func (k *part) closes(i int, now protocol.Time) {
 	life := &k.lives[u.device]
 	k.resettle(i, now)
 	life.Away, life.LastSeen, life.CheckIns = u.away != 0, u.seen, u.checkIns
+	of := &k.pop.Devices[u.device]
+	if last := of.Contact.Latest; last != 0 && life.LastSeen != 0 && life.LastSeen < k.start { // the export knows better than the foreword
+		life.LastSeen = last
+	}
 	d := k.loop.Device(i)
-	end := d.Identity().NotAfter
-	life.MustEnrol = d.Phase() == agent.Enrolled && end != 0 && end <= now
-	if p := &k.pop.Devices[u.device]; k.cast.Silent(int(u.device)) && p.CertEnd != 0 { // the export knows better than the identity that it got for the story
-		life.MustEnrol = p.CertEnd <= now
+	if id := d.Identity(); d.Phase() == agent.Enrolled && id.NotAfter != 0 {
+		life.MustEnrol = id.NotAfter <= now
+		if id.NotBefore >= k.start || of.CertEnd != 0 { // else it is of the foreword, and nobody knows the true one
+			life.CertEnd = id.NotAfter
+		}
 	}
 	w := k.watch.device(k.loop.Number(i))
 	if w == nil || w.state.Life != delivery.Enrolled {

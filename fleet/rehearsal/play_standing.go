@@ -253,7 +253,6 @@ func (k *part) count(c *Contact, u *unit) {
 		u.checkIns++
 	case c.Refusal != "":
 		k.refused++
-		k.lives[u.device].Refusals++
 	default:
 		k.failed++
 	}
@@ -277,7 +276,6 @@ func (k *part) after(i int, now protocol.Time) {
 		case id.NotBefore != u.began && !d.Renewing():
 			if now >= k.start {
 				k.renewals++
-				life.Renewals++
 			}
 			k.note(now, i, fleet.Renewed, "", "")
 		}

@@ -25,6 +25,7 @@ import (
 type tenancy struct {
 	ca    *certs.Authority    // of push certificates
 	topic string              // of the one in use
+	ends  protocol.Time       // when that one does
 	first []byte              // the one of the beginning, with its key
 	owner protocol.Authority  // whose profiles are assigned now
 	made  map[ownProfile]bool // profiles that the servers have
@@ -71,94 +72,29 @@ func (p *player) setUp(ctx context.Context) (err error) {
 	if p.ca, err = certs.NewAuthority(certs.P256, "push", p.begin.Time().Add(-time.Hour)); err != nil {
 		return err
 	}
-	topic, end := t.APNs.Topic, p.start.Add(time.Duration(t.APNs.Expires))
-	if own.APNs.Topic != "" { // an export knows better
-		topic = own.APNs.Topic
-	}
-	if own.APNs.Expires > p.start {
-		end = own.APNs.Expires
-	}
-	_, err = p.upload(ctx, p.now, topic, end.Sub(p.now))
-	return err
+	return p.firstPush(ctx)
 }
 
 // deciders are who decides a workload, in the words of the rules.
 var deciders = map[plan.Decider]authority.Decider{plan.ByIntune: authority.ByIntune, plan.ByPilot: authority.ByPilot}
 
-// units returns how many licences a partition's server is told that the tenant owns: the plan was held against them before, and
-// a partition cannot know what the others have used. Where nobody holds one it is 0, which refuses to add Intune (AUTH-09).
+// units returns how many licences a partition's server is told that the tenant owns: plan and export were held against them before,
+// and a partition cannot know what the others have used. Where it owns none, that refuses to add Intune (AUTH-09); what nobody
+// says shows in what users hold.
 func (p *player) units() (units int, known bool) {
 	const plenty = 1 << 30
-	own := p.plan.Tenant.Units
-	held := slices.ContainsFunc(p.pop.Users, func(u population.User) bool { return u.Licence&population.IntuneLicence != 0 })
+	owned := p.pop.Tenant.Units
+	if own := p.plan.Tenant.Units; own != nil {
+		owned = population.Units{Known: true, Owned: *own}
+	}
+	held := slices.ContainsFunc(p.pop.Users, func(u population.User) bool { return u.Licence&population.IntuneLicence != 0 || u.PlanOff })
 	switch {
-	case own != nil && *own == 0:
+	case owned.Known && owned.Owned == 0:
 		return 0, true
-	case own != nil, held:
+	case owned.Known, held:
 		return plenty, true
 	}
 	return 0, false
-}
-
-// found gives the servers their users and enrols the devices that are there when the story begins.
-func (p *player) found(ctx context.Context) error {
-	foundings := p.cast.Foundings(p.start.Sub(p.begin))
-	there := 0
-	for i := range foundings {
-		there += len(foundings[i].Devices)
-	}
-	if there > 0 { // licences may have gone since they enrolled
-		if err := p.gate(ctx, delivery.NeverAsked); err != nil {
-			return err
-		}
-	}
-	for n := range foundings {
-		f := &foundings[n]
-		users := p.cast.UsersAs(f.As)
-		err := p.each(ctx, func(k *part, ctx context.Context) error {
-			if n == 0 {
-				return k.addUsers(ctx, users[k.first:k.first+k.users])
-			}
-			return k.relicense(ctx, users[k.first:k.first+k.users])
-		})
-		if err != nil {
-			return err
-		}
-		for at, d := range f.Devices {
-			p.parts[p.at[d].part].moments.add(moment{at: p.begin.Add(f.Joins[at]), device: p.at[d].index, kind: enrols})
-		}
-		if len(f.Devices) > 0 {
-			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
-				return err
-			}
-		}
-	}
-	if there == 0 {
-		return nil
-	}
-	if err := p.gate(ctx, delivery.WhereKnown); err != nil {
-		return err
-	}
-	for i := range p.pop.Devices {
-		stays, away := p.cast.Gone(i)
-		if !away {
-			continue
-		}
-		at := p.at[i]
-		k := p.parts[at.part]
-		k.moments.add(moment{at: p.start, device: at.index, kind: leaves, why: absence})
-		if stays > 0 {
-			k.moments.add(moment{at: p.start.Add(stays), device: at.index, kind: returns, why: absence})
-		}
-	}
-	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
-	return nil
-}
-
-func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
-	return p.each(ctx, func(k *part, ctx context.Context) error {
-		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *delivery.Settings) { s.Licences = g })
-	})
 }
 
 func (k *part) addUsers(ctx context.Context, users []target.User) error {
@@ -230,91 +166,6 @@ func (p *player) licensing(a *plan.Action, salt uint64, holders population.Holde
 		}})
 	}
 	return acts
-}
-
-// upload makes a push certificate and has all servers take it.
-func (p *player) upload(ctx context.Context, now protocol.Time, topic string, lifetime time.Duration) (stranded int64, err error) {
-	made, err := certs.MakePush(p.ca, topic, now.Time(), now.Add(lifetime).Time())
-	if err != nil {
-		return 0, fmt.Errorf("make a push certificate: %w", err)
-	}
-	pem, err := made.PEM()
-	if err != nil {
-		return 0, fmt.Errorf("make a push certificate: %w", err)
-	}
-	if p.first == nil {
-		p.first = pem
-	}
-	var n atomic.Int64
-	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		core := k.loop.Server()
-		var shown server.PushUpload
-		if p.topic != "" && topic != p.topic { // it wants to hear how many devices it strands (HST-071)
-			var err error
-			if shown, err = core.PreviewPush(ctx, now, pem, ""); err != nil {
-				return fmt.Errorf("preview a push certificate: %w", err)
-			}
-		}
-		up, err := core.UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true, shown.Stranded)
-		if err != nil {
-			return fmt.Errorf("upload a push certificate: %w", err)
-		}
-		n.Add(int64(up.Stranded))
-		return nil
-	})
-	p.topic = topic
-	end := now.Add(lifetime)
-	p.later(end)
-	p.later(end.Add(30*24*time.Hour + time.Microsecond))
-	return n.Load(), err
-}
-
-// changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
-func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
-	topic := p.topic
-	if c == plan.OtherTopic {
-		topic += "-2"
-	}
-	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
-	if c == plan.OtherTopic {
-		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
-	}
-	if g := len(p.gaps); g > 0 && p.gaps[g-1].Closed == 0 {
-		p.gaps[g-1].Closed = now
-	}
-	return outcome, err
-}
-
-// failUpload uploads a certificate that no server takes: that of the beginning again (AUTH-34), or one made with another
-// Apple ID, whose topic nobody confirms (AUTH-32). The one in use stays.
-func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
-	pem := p.first
-	if c == plan.OtherAppleID {
-		made, err := certs.MakePush(p.ca, p.topic+"-2", now.Time(), now.Add(365*24*time.Hour).Time())
-		if err == nil {
-			pem, err = made.PEM()
-		}
-		if err != nil {
-			return "", fmt.Errorf("make a push certificate: %w", err)
-		}
-	}
-	refusals := make([]*protocol.Refusal, len(p.parts))
-	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false, 0)
-		switch no := new(protocol.Refusal); {
-		case err == nil:
-			return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
-		case errors.As(err, &no):
-			refusals[k.number] = no
-			return nil
-		default:
-			return err
-		}
-	})
-	if err != nil {
-		return "", err
-	}
-	return lang.English.Say("Refused by %s.", refusals[0].Rule), nil
 }
 
 // setAuthority asks what the change would do, and confirms it (AUTH-35). What any partition's server refuses, the tenant's does.

@@ -50,13 +50,13 @@ type Life struct {
 	FirstPending protocol.Time    // when it could have begun to move; 0: it was never to
 	MovedAt      protocol.Time    // when it moved or registered anew; the latest; 0: it did not
 	LastSeen     protocol.Time    // end of its latest completed check-in; 0: none
-	CertEnd      protocol.Time    // end of its identity certificate; 0: it has none
+	CertEnd      protocol.Time    // end of its identity certificate; 0: it has none, or had one before the story and nobody knows its end
 	Blocked      time.Duration    // time that the gap, or a push certificate that had ended, kept it from checking in
 	Unprotected  [6]time.Duration // by protocol.Family: time without a profile of this family that it should have had
 	Redundant    uint8            // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
-	CheckIns, Refusals   uint32
-	Enrolments, Renewals uint16
+	CheckIns   uint32
+	Enrolments uint16
 }
 
 // An Hour is how many devices stood how at its end, by platform ([protocol.Platform] minus one).

@@ -1,0 +1,29 @@
+package rehearsal
+
+import (
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/server/store"
+)
+
+// What follows has a loop begin with what is older than itself. The server finds it so from its next Restart on.
+
+// ages gives a device that is enrolled another identity, and has the server have heard of it last when it was seen; 0: as it was.
+func (l *Loop) ages(i int, id agent.Identity, seen protocol.Time) {
+	p := &l.places[i]
+	s := l.store.Lend(p.number)
+	p.cert.NotBefore, p.cert.NotAfter = id.NotBefore, id.NotAfter
+	s.Identity.NotBefore, s.Identity.NotAfter = id.NotBefore, id.NotAfter
+	l.devices[i].SetIdentity(id)
+	if seen != 0 {
+		s.LastSeen = seen
+	}
+}
+
+// endPush has the push certificate in use have ended at a moment.
+func (l *Loop) endPush(at protocol.Time) error {
+	content := l.server.Content()
+	cert := *content.Latest()
+	cert.NotAfter = at
+	return l.store.Apply(l.ctx, l.Clock(), &store.Change{Push: &cert})
+}

@@ -1,0 +1,191 @@
+package rehearsal_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+)
+
+const oneDay = 24 * time.Hour
+
+// asOf is the moment of the exports of these tests.
+var asOf = fleet.Begin
+
+// exported is a tenant's export with n devices, iPhones and PCs in turn, each with a user of its own that holds a mailbox licence; change
+// makes of them what a test is about.
+func exported(n int, t population.Tenant, change func(i int, d *population.Device, u *population.User)) *population.Population {
+	t.AsOf = asOf
+	t.Consents = nil
+	p := &population.Population{Tenant: t, Total: n}
+	for i := range n {
+		u := population.User{UPN: fmt.Sprintf("user%d@example.com", i), Licence: population.BMSLicence, Group: -1}
+		d := population.Device{
+			Name: fmt.Sprintf("device-%d", i), UDID: fmt.Sprintf("00008110-%016X", i), Platform: [2]protocol.Platform{protocol.IOS, protocol.Windows}[i%2], User: int32(i),
+			Registered: t.Authority, Current: true, Joins: population.Already, Contact: population.Span{Earliest: asOf.Add(-time.Hour), Latest: asOf.Add(-time.Hour)},
+			CertEnd: asOf.Add(300 * oneDay),
+		}
+		change(i, &d, &u)
+		p.Users, p.Devices = append(p.Users, u), append(p.Devices, d)
+	}
+	return p
+}
+
+func asItIs(int, *population.Device, *population.User) {}
+
+var (
+	onBMS    = population.Tenant{Authority: protocol.Office365, APNs: population.APNs{Topic: "com.apple.mgmt.own", Expires: asOf.Add(200 * oneDay)}}
+	onIntune = population.Tenant{Authority: protocol.Intune, APNs: onBMS.APNs}
+)
+
+// quiet is a plan in which nobody does anything.
+func quiet(t *testing.T, days int, more ...string) *plan.Plan {
+	t.Helper()
+	return parsed(t, fmt.Sprintf("until: %dd\npopulation: {devices: 1, mix: {ios: 100}}\n%s", days, strings.Join(more, "\n")))
+}
+
+// finding returns the finding by a rule whose title begins so; zero: there is none.
+func finding(out *rehearsal.Played, rule protocol.Rule, title string) (count uint64, devices int, consequence, action string) {
+	for _, f := range out.Answer(0).Findings(lang.English) {
+		if f.Rule == rule && strings.HasPrefix(f.Title, title) {
+			return f.Count, f.Devices, f.Consequence, f.Action
+		}
+	}
+	return 0, 0, "", ""
+}
+
+// told are the names of what happened, in order.
+func told(out *rehearsal.Played) (names []string) {
+	for _, a := range out.Acts {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// Identities that an export shows end when it says: inside the window they are renewed, the others keep their end, and one that was
+// over before the beginning must enrol again (AUTH-41, AUTH-42).
+func TestAUTH41ExportedIdentities(t *testing.T) {
+	pop := exported(40, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		switch {
+		case i < 10:
+			d.CertEnd = asOf.Add(14 * oneDay)
+		case i < 12:
+			d.CertEnd, d.Contact.Latest, d.Contact.Earliest = asOf.Add(-20*oneDay), asOf.Add(-60*oneDay), asOf.Add(-60*oneDay)
+		case i == 12:
+			d.Traits |= population.Revoked
+		}
+	})
+	out := played(t, rehearsal.Config{Plan: quiet(t, 14), Population: pop, Partition: 8})
+	if out.Renewals != 10 {
+		t.Errorf("%d renewed, want the 10 whose certificate ends in 14 days", out.Renewals)
+	}
+	for i := range out.Lives {
+		l := &out.Lives[i]
+		want := pop.Devices[i].CertEnd
+		switch {
+		case i < 10 && l.CertEnd < asOf.Add(360*oneDay), i > 12 && l.CertEnd != want, l.MustEnrol != (i >= 10 && i <= 12):
+			t.Errorf("device %d: certificate until %s, must enrol again %t", i, l.CertEnd, l.MustEnrol)
+		case i >= 10 && i < 12 && l.LastSeen != pop.Devices[i].Contact.Latest:
+			t.Errorf("device %d was seen last at %s, the export says %s", i, l.LastSeen, pop.Devices[i].Contact.Latest)
+		}
+	}
+}
+
+// A record goes 180 days after the end that the export shows (AUTH-43).
+func TestAUTH43ExportedRecord(t *testing.T) {
+	pop := exported(6, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		if i < 2 {
+			d.CertEnd = asOf.Add(-170 * oneDay)
+		}
+	})
+	out := played(t, rehearsal.Config{Plan: quiet(t, 14), Population: pop})
+	if out.Removed != 2 || out.Violated != 0 || out.Lives[0].Enrolled || !out.Lives[2].Enrolled {
+		t.Errorf("%d records removed, want 2; %v", out.Removed, out.Violations)
+	}
+}
+
+// The certificates that an export shows are forecast, and those of an invented past are not (HST-116).
+func TestHST116ForecastOfAStory(t *testing.T) {
+	crowd := exported(200, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		d.CertEnd = asOf.Add(300*oneDay + time.Duration(i)*time.Minute)
+	})
+	spread := exported(200, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		d.CertEnd = asOf.Add(60*oneDay + time.Duration(i)*oneDay)
+	})
+	for name, tt := range map[string]struct {
+		c    rehearsal.Config
+		want int
+	}{
+		"all in one week":               {rehearsal.Config{Plan: quiet(t, 2), Population: crowd}, 200},
+		"over months":                   {rehearsal.Config{Plan: quiet(t, 2), Population: spread}, 0},
+		"enrolled in the story":         {rehearsal.Config{Plan: parsed(t, "until: 2d\npopulation: {devices: 200, mix: {android: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]")}, 200},
+		"there already, nobody knows":   {rehearsal.Config{Plan: parsed(t, "until: 2d\npopulation: {already: {android: 200}}\ntimeline: []")}, 0},
+		"certificate-year renews alike": {rehearsal.Config{Plan: ready(t, "certificate-year", 0)}, 800},
+	} {
+		_, devices, _, _ := finding(played(t, tt.c), protocol.RuleRenewal, "Certificates that end in the same week")
+		if devices < tt.want || tt.want == 0 && devices > 0 {
+			t.Errorf("%s: %d devices in the finding, want %d", name, devices, tt.want)
+		}
+	}
+}
+
+// A push certificate that has ended in the export has ended in the story: it blocks Apple's devices from the beginning, and after 30 days
+// they are lost to it, whatever is uploaded (AUTH-33).
+func TestAUTH33EndedInTheExport(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		ends            time.Duration
+		moved, stranded int
+		text            string
+	}{
+		{"10 days ahead", 10 * oneDay, 20, 0, "The push certificate ends in 7 days"},
+		{"10 days ago", -10 * oneDay, 20, 0, "The push certificate has ended"},
+		{"a year ago", -365 * oneDay, 10, 10, "The push certificate can be renewed no more"},
+	} {
+		tenant := onBMS
+		tenant.APNs.Expires = asOf.Add(tt.ends)
+		pop := exported(20, tenant, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
+		p := quiet(t, 12, "tenant: {authority: office365, release: 1910}", "timeline: [{at: 1d, authority: {set: coexistence}}, {at: 5d, apns: {upload: renewed}}]")
+		out := played(t, rehearsal.Config{Plan: p, Population: pop, Partition: 8})
+		a := out.Answer(0)
+		if a.All.Moved != tt.moved || a.All.Stranded != tt.stranded {
+			t.Errorf("%s: %d moved, %d stranded; want %d, %d", tt.name, a.All.Moved, a.All.Stranded, tt.moved, tt.stranded)
+		}
+		if !slices.Contains(told(out), tt.text) {
+			t.Errorf("%s: nobody says %q: %q", tt.name, tt.text, told(out))
+		}
+		if out.Violated != 0 {
+			t.Errorf("%s: %v", tt.name, out.Violations)
+		}
+	}
+}
+
+// A tenant that has bought units and assigned none, as AUTH-35 advises, can be asked the question; one that owns none cannot (AUTH-09).
+func TestAUTH09UnitsOfTheExport(t *testing.T) {
+	for owned, want := range map[int]bool{10: true, 0: false} {
+		tenant := onBMS
+		tenant.Units = population.Units{Known: true, Owned: owned, Free: owned}
+		p, err := rehearsal.Question(0, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pop := exported(8, tenant, asItIs)
+		pop.Adopt(p)
+		_, err = rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: pop})
+		if (err == nil) != want {
+			t.Errorf("%d units: %v", owned, err)
+		}
+	}
+}

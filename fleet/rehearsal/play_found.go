@@ -1,0 +1,132 @@
+package rehearsal
+
+import (
+	"context"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/fleet"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+	"rollcall/server/delivery"
+)
+
+// found gives the servers their users and enrols the devices that are there when the story begins.
+func (p *player) found(ctx context.Context) error {
+	foundings := p.cast.Foundings(p.start.Sub(p.begin))
+	there := 0
+	for i := range foundings {
+		there += len(foundings[i].Devices)
+	}
+	if there > 0 { // licences may have gone since they enrolled
+		if err := p.gate(ctx, delivery.NeverAsked); err != nil {
+			return err
+		}
+	}
+	for n := range foundings {
+		f := &foundings[n]
+		users := p.cast.UsersAs(f.As)
+		err := p.each(ctx, func(k *part, ctx context.Context) error {
+			if n == 0 {
+				return k.addUsers(ctx, users[k.first:k.first+k.users])
+			}
+			return k.relicense(ctx, users[k.first:k.first+k.users])
+		})
+		if err != nil {
+			return err
+		}
+		for at, d := range f.Devices {
+			p.parts[p.at[d].part].moments.add(moment{at: p.begin.Add(f.Joins[at]), device: p.at[d].index, kind: enrols})
+		}
+		if len(f.Devices) > 0 {
+			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.past(ctx); err != nil || there == 0 {
+		return err
+	}
+	if err := p.gate(ctx, delivery.WhereKnown); err != nil {
+		return err
+	}
+	for i := range p.pop.Devices {
+		stays, away := p.cast.Gone(i)
+		if !away {
+			continue
+		}
+		at := p.at[i]
+		k := p.parts[at.part]
+		k.moments.add(moment{at: p.start, device: at.index, kind: leaves, why: absence})
+		if stays > 0 {
+			k.moments.add(moment{at: p.start.Add(stays), device: at.index, kind: returns, why: absence})
+		}
+	}
+	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
+	return nil
+}
+
+func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
+	return p.each(ctx, func(k *part, ctx context.Context) error {
+		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *delivery.Settings) { s.Licences = g })
+	})
+}
+
+// past makes what the foreword has made anew as old as the export says: identities, which in truth began long before, last
+// contacts of who is away, and a push certificate that has ended already.
+func (p *player) past(ctx context.Context) error {
+	ended := p.pop.Tenant.APNs.Expires
+	if ended > p.start {
+		ended = 0
+	}
+	if ended != 0 {
+		p.ends = ended
+		if w := sayEnded(); p.start <= ended.Add(pushGrace) {
+			p.tell(p.start, w)
+			p.pushLife(p.start)
+		} else {
+			p.tell(p.start, sayLost())
+		}
+	}
+	return p.each(ctx, func(k *part, _ context.Context) error {
+		older := ended != 0
+		for i := range k.units {
+			older = k.ages(i) || older
+		}
+		if ended != 0 {
+			if err := k.loop.endPush(ended); err != nil {
+				return err
+			}
+		}
+		if !older {
+			return nil
+		}
+		return k.loop.Restart() // the server finds it so
+	})
+}
+
+// ages gives device i the identity that the export shows, and the server its last contact; false: it shows none.
+func (k *part) ages(i int) bool {
+	u := &k.units[i]
+	d, now := &k.pop.Devices[u.device], k.start
+	if !u.managed || d.CertEnd == 0 {
+		return false
+	}
+	end := d.CertEnd
+	if d.Has(population.Revoked) { // as good as ended
+		end = min(end, now)
+	}
+	lifetime := time.Duration(k.plan.Tenant.Identity.Lifetime)
+	id := agent.Identity{NotBefore: min(end.Add(-lifetime), now.Add(-24*time.Hour)), NotAfter: end}
+	seen := protocol.Time(0)
+	if _, away := k.cast.Gone(int(u.device)); away {
+		seen = d.Contact.Latest
+	}
+	k.loop.ages(i, id, seen)
+	u.began = id.NotBefore
+	if w := k.watch.device(k.loop.Number(i)); w != nil {
+		w.ended = end
+	}
+	return true
+}

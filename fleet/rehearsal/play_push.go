@@ -1,0 +1,181 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+	"rollcall/server"
+)
+
+// firstPush uploads the push certificate that there is when the story begins. One that has ended by then is a good one as long as
+// devices enrol.
+func (p *player) firstPush(ctx context.Context) (err error) {
+	if p.ca, err = certs.NewAuthority(certs.P256, "push", p.begin.Time().Add(-time.Hour)); err != nil {
+		return err
+	}
+	t, own := &p.plan.Tenant.APNs, &p.pop.Tenant.APNs
+	topic, end := t.Topic, p.start.Add(time.Duration(t.Expires))
+	if own.Topic != "" { // an export knows better
+		topic = own.Topic
+	}
+	if own.Expires != 0 {
+		end = max(own.Expires, p.start.Add(time.Second))
+	}
+	_, err = p.upload(ctx, p.now, topic, end.Sub(p.now))
+	return err
+}
+
+// upload makes a push certificate and has all servers take it.
+func (p *player) upload(ctx context.Context, now protocol.Time, topic string, lifetime time.Duration) (stranded int64, err error) {
+	made, err := certs.MakePush(p.ca, topic, now.Time(), now.Add(lifetime).Time())
+	if err != nil {
+		return 0, fmt.Errorf("make a push certificate: %w", err)
+	}
+	pem, err := made.PEM()
+	if err != nil {
+		return 0, fmt.Errorf("make a push certificate: %w", err)
+	}
+	if p.first == nil {
+		p.first = pem
+	}
+	var n atomic.Int64
+	err = p.each(ctx, func(k *part, ctx context.Context) error {
+		core := k.loop.Server()
+		var shown server.PushUpload
+		if p.topic != "" && topic != p.topic { // it wants to hear how many devices it strands (HST-071)
+			var err error
+			if shown, err = core.PreviewPush(ctx, now, pem, ""); err != nil {
+				return fmt.Errorf("preview a push certificate: %w", err)
+			}
+		}
+		up, err := core.UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true, shown.Stranded)
+		if err != nil {
+			return fmt.Errorf("upload a push certificate: %w", err)
+		}
+		n.Add(int64(up.Stranded))
+		return nil
+	})
+	p.topic, p.ends = topic, now.Add(lifetime)
+	p.pushLife(now)
+	return n.Load(), err
+}
+
+// pushLife has the devices looked at, and told, when the certificate that was uploaded now ends, and when its grace does; days before there
+// are warnings (AUTH-33).
+func (p *player) pushLife(now protocol.Time) {
+	end := p.ends
+	told := func(at protocol.Time, turns bool, w fleet.Words) {
+		if at <= max(now, p.start) || at >= p.end {
+			return
+		}
+		p.insert(act{at: at, turns: turns, do: func(context.Context, protocol.Time) (string, error) {
+			if p.ends == end { // it was not renewed
+				p.tell(at, w)
+			}
+			return "", nil
+		}})
+	}
+	for _, days := range [...]int{30, 14, 7, 1} {
+		told(end.Add(-time.Duration(days)*24*time.Hour), false, sayWarning(days))
+	}
+	told(end, true, sayEnded())
+	told(end.Add(pushGrace+time.Microsecond), true, sayLost())
+}
+
+// pushGrace is how long after its end a push certificate can be renewed with its topic (AUTH-33).
+const pushGrace = 30 * 24 * time.Hour
+
+// pushLost tells whether only a push certificate with another topic can be had now.
+func (p *player) pushLost(now protocol.Time) bool { return now > p.ends.Add(pushGrace) }
+
+func sayWarning(days int) fleet.Words {
+	return fleet.Words{
+		Name: lang.English.Say("The push certificate ends in %d {day|days}", days),
+		Text: lang.English.Say("A server warns of it: it is to be renewed with the Apple ID that it was made with."), Rule: protocol.RulePushExpired,
+	}
+}
+
+func sayEnded() fleet.Words {
+	return fleet.Words{
+		Name: lang.English.Say("The push certificate has ended"),
+		Text: lang.English.Say("No Apple device can be woken, so none checks in, until it is renewed; for 30 days that brings all of them back."), Rule: protocol.RulePushExpired,
+	}
+}
+
+func sayLost() fleet.Words {
+	return fleet.Words{
+		Name: lang.English.Say("The push certificate can be renewed no more"),
+		Text: lang.English.Say("It ended more than 30 days ago: only one with another topic can be had, and every Apple device must enrol again."), Rule: protocol.RulePushExpired,
+	}
+}
+
+// tell notes what happens by itself to the tenant; where it has no Apple devices the push certificate is nobody's concern.
+func (p *player) tell(at protocol.Time, w fleet.Words) {
+	if !slices.ContainsFunc(p.pop.Devices, func(d population.Device) bool { return d.Platform.Apple() }) {
+		return
+	}
+	p.told = append(p.told, fleet.Act{At: at, Name: w.Name, Text: w.Text, Rule: w.Rule})
+	p.log.tenant(Line{At: at, Side: OfServer, What: w.Name, Rule: w.Rule})
+}
+
+// changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
+func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+	topic, lost := p.topic, p.pushLost(now)
+	if c == plan.OtherTopic || lost {
+		topic += "-2"
+	}
+	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
+	switch {
+	case lost:
+		outcome = lang.English.Say("The old one ended more than 30 days ago, so this one has another topic: it strands the %d devices that are enrolled.", n)
+	case c == plan.OtherTopic:
+		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
+	}
+	if g := len(p.gaps); g > 0 && p.gaps[g-1].Closed == 0 {
+		p.gaps[g-1].Closed = now
+	}
+	return outcome, err
+}
+
+// failUpload uploads a certificate that no server takes: that of the beginning again (AUTH-34), or one made with another
+// Apple ID, whose topic nobody confirms (AUTH-32). The one in use stays.
+func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+	pem := p.first
+	if c == plan.OtherAppleID {
+		made, err := certs.MakePush(p.ca, p.topic+"-2", now.Time(), now.Add(365*24*time.Hour).Time())
+		if err == nil {
+			pem, err = made.PEM()
+		}
+		if err != nil {
+			return "", fmt.Errorf("make a push certificate: %w", err)
+		}
+	}
+	refusals := make([]*protocol.Refusal, len(p.parts))
+	err = p.each(ctx, func(k *part, ctx context.Context) error {
+		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false, 0)
+		switch no := new(protocol.Refusal); {
+		case err == nil:
+			return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
+		case errors.As(err, &no):
+			refusals[k.number] = no
+			return nil
+		default:
+			return err
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	return lang.English.Say("Refused by %s.", refusals[0].Rule), nil
+}
+
