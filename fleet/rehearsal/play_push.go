@@ -178,4 +178,3 @@ func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certi
 	}
 	return lang.English.Say("Refused by %s.", refusals[0].Rule), nil
 }
-
