@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"rollcall/fleet/rehearsal"
+	"rollcall/protocol/lang"
 )
 
 // writeEntries writes a list to act on: device, user, reason and action of each device that entries calls its argument with.
-func writeEntries(w io.Writer, entries func(func(rehearsal.Entry) error) error) error {
+func writeEntries(w io.Writer, l lang.Language, entries func(func(rehearsal.Entry) error) error) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"device", "user", "reason", "action"})
+	out.Write([]string{l.Say("device"), l.Say("user"), l.Say("reason"), l.Say("action")})
 	err := entries(func(e rehearsal.Entry) error {
 		return out.Write([]string{harmless(e.Device), harmless(e.User), harmless(e.Reason), harmless(e.Action)})
 	})

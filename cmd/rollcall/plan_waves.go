@@ -18,6 +18,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 type planWavesFlags struct {
@@ -145,7 +146,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if f.csv != "" {
 		var list bytes.Buffer
-		err := writeEntries(&list, func(entry func(rehearsal.Entry) error) error { return w.Entries(names, entry) })
+		err := writeEntries(&list, lang.English, func(entry func(rehearsal.Entry) error) error { return w.Entries(names, entry) })
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}

@@ -15,6 +15,7 @@ import (
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 )
 
@@ -185,12 +186,12 @@ func (f *previewFlags) write(cmd *cobra.Command, p *rehearsal.Preview, named, to
 	entries := func(f func(rehearsal.Entry) error) error { return p.Entries(named, f) }
 	switch {
 	case f.csv == "-":
-		if err := writeEntries(cmd.OutOrStdout(), entries); err != nil {
+		if err := writeEntries(cmd.OutOrStdout(), lang.English, entries); err != nil {
 			return err
 		}
 	case f.csv != "":
 		var list bytes.Buffer
-		err := writeEntries(&list, entries)
+		err := writeEntries(&list, lang.English, entries)
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}

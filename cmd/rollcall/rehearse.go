@@ -87,15 +87,11 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if len(args) == 0 && f.who.plan == "" && f.who.export == "" {
 		return errors.New("want a plan, or a tenant's --export: rollcall rehearse lab")
 	}
-	for flag, name := range map[string]string{"--log": f.log, "--csv": f.csv} {
-		if name != "" && !f.force && exists(name) {
-			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
-		}
+	if f.compare != "" && len(args) == 0 && f.who.plan == "" {
+		return errors.New("--compare: want the plan that it is held against too: rollcall rehearse PLAN --compare PLAN2")
 	}
-	if f.report != "" {
-		if err := report.CheckDir(f.report, f.force); err != nil {
-			return err
-		}
+	if err := f.places(); err != nil {
+		return err
 	}
 	p, pop, imported, err := f.who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
 	if err != nil {
@@ -125,6 +121,44 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	cpu, peak := usage()
 	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 	played.Judge(result)
+	return f.tell(cmd, result, answers, names)
+}
+
+// places sees to it, before anything is played, that all files can be written: each in a place of its own, none over another (HST-125).
+func (f *rehearseFlags) places() error {
+	taken := map[string]string{} // by place, which flag writes there
+	if f.report != "" {
+		for _, name := range []string{report.PageFile, report.ResultFile, report.EventsFile, report.ListFile} {
+			taken[filepath.Join(f.report, name)] = "--report"
+		}
+	}
+	for _, to := range []struct{ flag, name string }{{"--log", f.log}, {"--csv", f.csv}} {
+		if to.name == "" {
+			continue
+		}
+		place := filepath.Clean(to.name)
+		if other := taken[place]; other != "" {
+			return fmt.Errorf("%s and %s would both write %s: name another file", other, to.flag, to.name)
+		}
+		taken[place] = to.flag
+		if !f.force && exists(to.name) {
+			return fmt.Errorf("%s: %s is there already; --force replaces it", to.flag, to.name)
+		}
+		if filepath.Dir(place) == filepath.Clean(f.report) {
+			continue // which is made first
+		}
+		if err := report.CheckFile(to.name); err != nil {
+			return fmt.Errorf("%s: %w", to.flag, err)
+		}
+	}
+	if f.report == "" {
+		return nil
+	}
+	return report.CheckDir(f.report, f.force)
+}
+
+// tell writes what one rehearsal came to into all places, and shows it.
+func (f *rehearseFlags) tell(cmd *cobra.Command, result *report.Result, answers *rehearsal.Answers, names *population.Population) error {
 	written := f.write(result, answers, names)
 	if written != nil && asJSON(cmd) { // its object is the error's
 		return written
@@ -161,7 +195,7 @@ func (f *rehearseFlags) whereReport(cmd *cobra.Command) error {
 // write writes the report, without the names that stay here, and the list to act on, with them.
 func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
 	return f.writeFiles(result, a.Story(f.language, a.Population), names, a.Population, func(list io.Writer, names *population.Population) error {
-		return writeEntries(list, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+		return writeEntries(list, f.language, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
 	})
 }
 
@@ -175,19 +209,20 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 		}
 		return err
 	}
+	var failed error
 	if f.csv != "" {
 		if err := write(f.csv, names); err != nil {
-			return fmt.Errorf("--csv %s: %w", f.csv, err)
+			failed = fmt.Errorf("--csv %s: %w", f.csv, err)
 		}
 	}
 	if f.report == "" {
-		return nil
+		return failed
 	}
 	err := report.WriteDir(f.report, result, story, nil, f.force)
 	if err == nil {
 		err = write(filepath.Join(f.report, report.ListFile), tokens)
 	}
-	return err
+	return errors.Join(failed, err)
 }
 
 // play plays p with pop, and writes the event log where one is wanted.

@@ -62,7 +62,6 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		return errors.New("--log: rehearsals side by side are several stories, and a log is of one; rehearse each plan by itself")
 	}
 	var columns []rehearsal.Column
-	var result *report.Result
 	for _, v := range variants {
 		bar := newProgress(cmd.ErrOrStderr())
 		played, err := f.play(cmd.Context(), v.plan, v.people, v.imported, bar.show)
@@ -72,36 +71,25 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		}
 		answers := played.Answer(float64(f.capacity))
 		one := played.Result(answers)
+		cpu, peak := usage()
+		one.WallSeconds, one.CPUSeconds, one.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 		played.Judge(one)
-		for i, reason := range one.Reasons {
-			one.Reasons[i] = v.name + ": " + reason
+		if played.Partial && len(columns) == 0 {
+			return f.tell(cmd, one, answers, names)
 		}
-		columns = append(columns, rehearsal.Column{Name: v.name, Answers: answers})
-		if result == nil {
-			result = one
-		} else {
-			result.Reasons = append(result.Reasons, one.Reasons...)
-			if result.Verdict == report.OK || one.Verdict == report.Partial {
-				result.Verdict = one.Verdict
-			}
+		if played.Partial {
+			v.name = f.language.Say("%s (cut short)", v.name)
 		}
+		columns = append(columns, rehearsal.Column{Name: v.name, Result: one, Answers: answers})
 		if played.Partial {
 			break
 		}
-	}
-	cpu, peak := usage()
-	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
-	if len(columns) == 1 { // cut short in the first
-		if err := present(cmd, result, columns[0].Story(f.language, names)); err != nil {
-			return err
-		}
-		return result.Err()
 	}
 	c := rehearsal.Compare(columns[0], columns[1:]...)
 	if f.compare == "" {
 		c.Lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
 	}
-	result.Sections = c.Sections()
+	result := c.Result()
 	err := f.writeBeside(result, c, names)
 	if err != nil && asJSON(cmd) {
 		return err
@@ -116,15 +104,16 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 }
 
 // writeBeside writes the report, without the names that stay here, and with them the difference for each device; of more than two
-// plans the list to act on of the first.
+// plans what is to be done about each device by each of them.
 func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names *population.Population) error {
 	first := c.Columns[0]
 	return f.writeFiles(result, c.Story(f.language, first.Population), names, first.Population, func(list io.Writer, names *population.Population) error {
-		if len(c.Columns) > 2 {
-			return writeEntries(list, func(entry func(rehearsal.Entry) error) error { return first.Entries(f.language, names, entry) })
-		}
 		out := csv.NewWriter(list)
-		err := c.Differences(names, func(cells []string) error {
+		rows := c.Differences
+		if len(c.Columns) > 2 {
+			rows = c.Entries
+		}
+		err := rows(f.language, names, func(cells []string) error {
 			for i, cell := range cells {
 				cells[i] = harmless(cell)
 			}

@@ -16,7 +16,8 @@ import (
 
 // A Column is one rehearsal beside others.
 type Column struct {
-	Name string // what the reader calls it, in the reader's language
+	Name   string         // what the reader calls it, in the reader's language
+	Result *report.Result // its own
 	*Answers
 }
 
@@ -112,59 +113,115 @@ func (l *Life) fate() fate {
 // leastDifference is what a moment or a length of time must differ by to count.
 const leastDifference = time.Minute
 
-// differs tells whether device i ends otherwise in the second column than in the first, or came to it at another time.
+// differs tells whether device i ends otherwise in a further column than in the first, or came to it at another time.
 func (c *Comparison) differs(i int) bool {
-	a, b := c.life(0, i), c.life(1, i)
-	if a.fate() != b.fate() {
-		return true
-	}
-	if b == nil {
-		return false
-	}
 	apart := func(x, y time.Duration) bool { return (x - y).Abs() >= leastDifference }
-	return apart(c.took(0, a), c.took(1, b)) || apart(a.Blocked, b.Blocked) || apart(a.bare(), b.bare())
+	a := c.life(0, i)
+	for k := 1; k < len(c.Columns); k++ {
+		b := c.life(k, i)
+		if a.fate() != b.fate() {
+			return true
+		}
+		if b != nil && (apart(c.took(0, a), c.took(k, b)) || apart(a.Blocked, b.Blocked) || apart(a.bare(), b.bare())) {
+			return true
+		}
+	}
+	return false
 }
 
 // took is when the device moved, from the start; 0: it did not.
 func (c *Comparison) took(column int, l *Life) time.Duration {
-	if l == nil || l.MovedAt == 0 {
+	if l == nil || !l.Moved || l.MovedAt == 0 {
 		return 0
 	}
 	return l.MovedAt.Sub(c.Columns[column].Start)
 }
 
-// turns counts the devices that end otherwise in the second column, by how.
-func (c *Comparison) turns() (n map[[2]fate]int, differ int) {
+// turns counts the devices that end otherwise in the second column, by how, and those of both columns that fare differently. lost
+// are those that the second has not.
+func (c *Comparison) turns() (n map[[2]fate]int, differ, lost int) {
 	n = map[[2]fate]int{}
 	for i := range c.Columns[0].Lives {
-		if a, b := c.life(0, i).fate(), c.life(1, i).fate(); a != b {
+		a, b := c.life(0, i).fate(), c.life(1, i).fate()
+		if a != b {
 			n[[2]fate{a, b}]++
 		}
-		if c.differs(i) {
+		switch {
+		case b == absent:
+			lost++
+		case c.differs(i):
 			differ++
 		}
 	}
-	return n, differ
+	return n, differ, lost
 }
 
-// Differences calls f with a row of cells for each device that differs between the first two columns, after a row of
-// headings, until f fails. Names are those of names. Durations are in hours.
-func (c *Comparison) Differences(names *population.Population, f func(cells []string) error) error {
-	a, b := c.Columns[0].Name, c.Columns[1].Name
-	err := f([]string{"device", "user", "outcome: " + a, "outcome: " + b, "moved after hours: " + a, "moved after hours: " + b, "blocked hours: " + a, "blocked hours: " + b, "unprotected hours: " + a, "unprotected hours: " + b})
+// Differences calls f with a row of cells for each device that differs between the columns, after a row of headings, until f fails.
+// Names are those of names. Durations are in hours.
+func (c *Comparison) Differences(l lang.Language, names *population.Population, f func(cells []string) error) error {
+	head := []string{l.Say("device"), l.Say("user")}
+	for _, what := range [...]lang.Key{lang.Key("outcome: %s"), lang.Key("moved after hours: %s"), lang.Key("blocked hours: %s"), lang.Key("unprotected hours: %s")} {
+		for _, column := range c.Columns {
+			head = append(head, l.Say(what, column.Name))
+		}
+	}
+	err := f(head)
 	for i := 0; i < len(c.Columns[0].Lives) && err == nil; i++ {
 		if !c.differs(i) {
 			continue
 		}
-		cells := []string{names.Devices[i].Name, userName(names, i)}
-		x, y := c.life(0, i), c.life(1, i)
-		cells = append(cells, lang.English.Say(fates[x.fate()]), lang.English.Say(fates[y.fate()]), inHours(c.took(0, x)), inHours(c.took(1, y)))
-		if y == nil {
-			y = &Life{}
+		lives := make([]*Life, len(c.Columns))
+		for k := range lives {
+			if lives[k] = c.life(k, i); lives[k] == nil {
+				lives[k] = &Life{}
+			}
 		}
-		err = f(append(cells, inHours(x.Blocked), inHours(y.Blocked), inHours(x.bare()), inHours(y.bare())))
+		cells := []string{names.Devices[i].Name, userName(names, i)}
+		for k := range lives {
+			cells = append(cells, l.Say(fates[c.life(k, i).fate()]))
+		}
+		for k, life := range lives {
+			cells = append(cells, inHours(c.took(k, life)))
+		}
+		for _, life := range lives {
+			cells = append(cells, inHours(life.Blocked))
+		}
+		for _, life := range lives {
+			cells = append(cells, inHours(life.bare()))
+		}
+		err = f(cells)
 	}
 	return err
+}
+
+// Entries calls f with a row of cells for each device about which something is to be done, by each column, which the last cell names,
+// after a row of headings, until f fails. Names are those of names, which is the population of all columns.
+func (c *Comparison) Entries(l lang.Language, names *population.Population, f func(cells []string) error) error {
+	err := f([]string{l.Say("device"), l.Say("user"), l.Say("reason"), l.Say("action"), l.Say("answer")})
+	for _, column := range c.Columns {
+		if err == nil {
+			err = column.Answers.Entries(l, names, func(e Entry) error { return f([]string{e.Device, e.User, e.Reason, e.Action, column.Name}) })
+		}
+	}
+	return err
+}
+
+// Result is what the columns come to: the figures of the first, the worst verdict, everybody's reasons, and in its sections the figures
+// of each.
+func (c *Comparison) Result() *report.Result {
+	first, last := c.Columns[0].Result, c.Columns[len(c.Columns)-1].Result
+	r := *first
+	r.Sections, r.Reasons = c.Sections(), nil
+	r.WallSeconds, r.CPUSeconds, r.PeakRSSBytes = last.WallSeconds, last.CPUSeconds, last.PeakRSSBytes
+	for _, column := range c.Columns {
+		for _, reason := range column.Result.Reasons {
+			r.Reasons = append(r.Reasons, column.Name+": "+reason)
+		}
+		if r.Verdict == report.OK || column.Result.Verdict == report.Partial {
+			r.Verdict = column.Result.Verdict
+		}
+	}
+	return &r
 }
 
 func inHours(d time.Duration) string {
@@ -195,16 +252,21 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	s.Tables = []report.Table{c.figures(l)}
 	if len(c.Columns) == 2 {
 		s.Tables = append(s.Tables, c.turnTable(l))
-		s.Devices = c.list(l, names)
+		if _, _, lost := c.turns(); lost > 0 {
+			s.Lead = append(s.Lead, l.Say("%d of %d {device|devices} of %s are not in %s: the plans have different populations, and what is said of all devices cannot be compared. Give both the same population, or rehearse both with one --export.", lost, len(first.Lives), first.Name, c.Columns[1].Name))
+		}
 	}
-	s.Tables = append(s.Tables, c.findings(l))
+	s.Devices = c.list(l, names)
+	var counts report.Table
+	s.Findings, counts = c.findings(l)
+	s.Tables = append(s.Tables, counts)
 	return s
 }
 
 func (c *Comparison) headline(l lang.Language) string {
 	if len(c.Columns) == 2 {
-		_, differ := c.turns()
-		return l.Say("%d of %d {device|devices} fare differently: %s against %s", differ, len(c.Columns[0].Lives), c.Columns[1].Name, c.Columns[0].Name)
+		_, differ, lost := c.turns()
+		return l.Say("%d of %d {device|devices} fare differently: %s against %s", differ, len(c.Columns[0].Lives)-lost, c.Columns[1].Name, c.Columns[0].Name)
 	}
 	var held []string
 	for _, column := range c.Columns {
@@ -223,11 +285,11 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 	for _, column := range c.Columns {
 		t.Columns = append(t.Columns, report.Column{Name: column.Name})
 	}
-	after := func(d time.Duration) any {
+	after := func(a *Answers, d time.Duration) any { // from the start, which all have in common
 		if d == Never {
 			return nil
 		}
-		return d
+		return a.Began.Sub(a.Start) + d
 	}
 	for _, x := range []struct {
 		what lang.Key
@@ -235,9 +297,9 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 	}{
 		{lang.Key("devices that could move"), func(a *Answers) any { return a.All.Movable }},
 		{lang.Key("devices that moved"), func(a *Answers) any { return a.All.Moved }},
-		{lang.Key("half of them had moved after"), func(a *Answers) any { return after(a.Half) }},
-		{lang.Key("95 in 100 had moved after"), func(a *Answers) any { return after(a.Most) }},
-		{lang.Key("all had moved after"), func(a *Answers) any { return after(a.Whole) }},
+		{lang.Key("half of them had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Half) }},
+		{lang.Key("95 in 100 had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Most) }},
+		{lang.Key("all had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Whole) }},
 		{lang.Key("devices held by the push certificate"), func(a *Answers) any { return a.Held.Devices }},
 		{lang.Key("held longest"), func(a *Answers) any { return a.Held.Longest }},
 		{lang.Key("enrolments that the gap refused"), func(a *Answers) any { return a.Declined }},
@@ -266,7 +328,7 @@ func (c *Comparison) turnTable(l lang.Language) report.Table {
 		Title: l.Say("Devices that end differently"), Heads: true, Caption: l.Say("How so many devices end in the first plan, and in the second."),
 		Columns: []report.Column{{Name: l.Say("Devices"), Bar: true}, {Name: c.Columns[0].Name}, {Name: c.Columns[1].Name}},
 	}
-	n, _ := c.turns()
+	n, _, _ := c.turns()
 	for _, k := range slices.SortedFunc(maps.Keys(n), func(a, b [2]fate) int { return cmp.Or(n[b]-n[a], slices.Compare(a[:], b[:])) }) {
 		t.Rows = append(t.Rows, []any{n[k], l.Say(fates[k[0]]), l.Say(fates[k[1]])})
 	}
@@ -275,14 +337,22 @@ func (c *Comparison) turnTable(l lang.Language) report.Table {
 
 // list is the devices that differ, one by one.
 func (c *Comparison) list(l lang.Language, names *population.Population) report.Table {
+	two := len(c.Columns) == 2
 	t := report.Table{
-		Title: l.Say("The difference for each device"), Caption: l.Say("Devices that end differently, or came to the same at another time."), Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
+		Title: l.Say("The difference for each device"), Caption: l.Say("Devices that end differently, or came to the same at another time."),
 		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("User"), Whole: true}},
 	}
 	for _, column := range c.Columns {
 		t.Columns = append(t.Columns, report.Column{Name: column.Name})
 	}
-	t.Columns = append(t.Columns, report.Column{Name: l.Say("Moved later by")}, report.Column{Name: l.Say("Held longer by")}, report.Column{Name: l.Say("Without protection longer by")})
+	if two {
+		t.Rest = l.Say("All of them are in %s beside this page.", report.ListFile)
+		t.Columns = append(t.Columns, report.Column{Name: l.Say("Moved later by")}, report.Column{Name: l.Say("Held longer by")}, report.Column{Name: l.Say("Without protection longer by")})
+	} else {
+		for _, column := range c.Columns {
+			t.Columns = append(t.Columns, report.Column{Name: l.Say("Held: %s", column.Name)})
+		}
+	}
 	for i := range c.Columns[0].Lives {
 		if !c.differs(i) {
 			continue
@@ -290,19 +360,34 @@ func (c *Comparison) list(l lang.Language, names *population.Population) report.
 		if t.Total++; len(t.Rows) == rows {
 			continue
 		}
-		x, y := c.life(0, i), c.life(1, i)
-		row := []any{names.Devices[i].Name, userName(names, i), l.Say(fates[x.fate()]), l.Say(fates[y.fate()])}
-		if y == nil {
-			t.Rows = append(t.Rows, row)
-			continue
+		row := []any{names.Devices[i].Name, userName(names, i)}
+		for k := range c.Columns {
+			row = append(row, l.Say(fates[c.life(k, i).fate()]))
 		}
-		later := any(nil)
-		if x.MovedAt != 0 && y.MovedAt != 0 {
-			later = some(c.took(1, y) - c.took(0, x))
+		if two {
+			row = append(row, c.apart(i)...)
+		} else {
+			for k := range c.Columns {
+				row = append(row, some(c.life(k, i).Blocked))
+			}
 		}
-		t.Rows = append(t.Rows, append(row, later, some(y.Blocked-x.Blocked), some(y.bare()-x.bare())))
+		t.Rows = append(t.Rows, row)
 	}
 	return t
+}
+
+// apart is by how much later device i of the first column moved in the second, and how much longer it was held and without
+// protection; nothing where it is not in that one.
+func (c *Comparison) apart(i int) []any {
+	x, y := c.life(0, i), c.life(1, i)
+	if y == nil {
+		return nil
+	}
+	later := any(nil)
+	if a, b := c.took(0, x), c.took(1, y); a != 0 && b != 0 {
+		later = some(b - a)
+	}
+	return []any{later, some(y.Blocked - x.Blocked), some(y.bare() - x.bare())}
 }
 
 func some(d time.Duration) any {
@@ -312,30 +397,39 @@ func some(d time.Duration) any {
 	return d
 }
 
-// findings are those of all columns, each once, with its number in each.
-func (c *Comparison) findings(l lang.Language) report.Table {
-	t := report.Table{Title: l.Say("Findings"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}, {Name: l.Say("Rule")}}}
+// findings are those of all columns, each once, by harm and as it stands where it counts most; and how much it counts in each.
+func (c *Comparison) findings(l lang.Language) (found []report.Finding, t report.Table) {
+	t = report.Table{Title: l.Say("Findings, in each"), Heads: true, Columns: []report.Column{{Name: l.Say("What")}, {Name: l.Say("Rule")}}}
 	type kind struct {
 		title string
 		rule  protocol.Rule
 	}
 	var order []kind
-	counts := map[kind][]any{}
+	counts, worst := map[kind][]any{}, map[kind]report.Finding{}
 	for k, column := range c.Columns {
 		t.Columns = append(t.Columns, report.Column{Name: column.Name})
+		after := 0 // where the next that is new belongs: each column's are in the same order
 		for _, f := range column.Findings(l) {
 			at := kind{f.Title, f.Rule}
 			if counts[at] == nil {
-				order = append(order, at)
+				order = slices.Insert(order, after, at)
 				counts[at] = make([]any, len(c.Columns))
 			}
+			after = slices.Index(order, at) + 1
 			counts[at][k] = f.Count
+			if k > 0 && f.Count > worst[at].Count { // else it is said of all
+				f.Consequence = upper(column.Name) + ": " + f.Consequence
+			}
+			if f.Count > worst[at].Count {
+				worst[at] = f
+			}
 		}
 	}
 	for _, k := range order {
 		t.Rows = append(t.Rows, append([]any{k.title, k.rule}, counts[k]...))
+		found = append(found, worst[k])
 	}
-	return t
+	return found, t
 }
 
 // charts show the columns over one another: who moved, who was blocked, and the storm.
@@ -376,16 +470,16 @@ func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
 func (c *Comparison) Sections() map[string]any {
 	columns := []any{}
 	for _, column := range c.Columns {
-		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "answers": column.Sections()["answers"]})
+		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]})
 	}
 	sections := map[string]any{"columns": columns}
 	if len(c.Columns) == 2 {
-		n, differ := c.turns()
+		n, differ, lost := c.turns()
 		turns := []any{}
 		for _, k := range slices.SortedFunc(maps.Keys(n), func(a, b [2]fate) int { return slices.Compare(a[:], b[:]) }) {
 			turns = append(turns, map[string]any{"first": lang.English.Say(fates[k[0]]), "second": lang.English.Say(fates[k[1]]), "devices": n[k]})
 		}
-		sections["differences"] = map[string]any{"devices": differ, "outcomes": turns}
+		sections["differences"] = map[string]any{"devices": differ, "not_in_both": lost, "outcomes": turns}
 	}
 	return sections
 }

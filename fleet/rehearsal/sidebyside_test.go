@@ -12,6 +12,11 @@ import (
 	"rollcall/protocol/lang"
 )
 
+func column(name string, p *Played) Column {
+	a := p.Answer(0)
+	return Column{name, p.Result(a), a}
+}
+
 // prompt is the invented story with the push certificate renewed at once.
 func prompt(n int) *Played {
 	p := invented(n)
@@ -27,24 +32,24 @@ func prompt(n int) *Played {
 
 func TestSideBySide(t *testing.T) {
 	late, soon := invented(1000), prompt(1000)
-	c := Compare(Column{"after 4 days", late.Answer(0)}, Column{"at once", soon.Answer(0)})
-	n, differ := c.turns()
+	c := Compare(column("after 4 days", late), column("at once", soon))
+	n, differ, _ := c.turns()
 	if len(n) != 1 || n[[2]fate{isBlocked, hasToCome}] != 10 || differ != 550 {
 		t.Errorf("turns %v, %d differ; want 10 from blocked to come, and 550", n, differ)
 	}
 	var rows [][]string
-	if err := c.Differences(late.Population, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
+	if err := c.Differences(lang.English, late.Population, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != 1+differ || !slices.Equal(rows[1][:4], []string{"device-8", "user-4", "blocked", "to come"}) || rows[1][6] != "24.00" || rows[1][7] != "" {
 		t.Errorf("%d rows, the first %q", len(rows), rows[1])
 	}
 	stop := errors.New("stop")
-	if err := c.Differences(late.Population, func([]string) error { return stop }); err != stop {
+	if err := c.Differences(lang.English, late.Population, func([]string) error { return stop }); err != stop {
 		t.Errorf("a row that cannot be written: %v", err)
 	}
-	same := Compare(Column{"a", late.Answer(0)}, Column{"b", late.Answer(0)})
-	if _, differ := same.turns(); differ != 0 {
+	same := Compare(column("a", late), column("b", late))
+	if _, differ, _ := same.turns(); differ != 0 {
 		t.Errorf("a rehearsal differs from itself in %d devices", differ)
 	}
 }
@@ -59,9 +64,13 @@ func TestSideBySideOtherPopulation(t *testing.T) {
 	slices.Reverse(b.Lives)
 	slices.Reverse(b.Population.Devices)
 	b.Population.Devices[0].UDID = "another" // device-20
-	n, differ := Compare(Column{"a", a.Answer(0)}, Column{"b", b.Answer(0)}).turns()
-	if differ != 1 || n[[2]fate{hasMoved, absent}] != 1 {
-		t.Errorf("%d differ: %v", differ, n)
+	c := Compare(column("a", a), column("b", b))
+	n, differ, lost := c.turns()
+	if differ != 0 || lost != 1 || n[[2]fate{hasMoved, absent}] != 1 {
+		t.Errorf("%d differ, %d are not in both: %v", differ, lost, n)
+	}
+	if s := c.Story(lang.English, a.Population); !strings.Contains(s.Headline, "0 of 19 devices") || !strings.Contains(strings.Join(s.Lead, " "), "1 of 20 devices of a are not in b") {
+		t.Errorf("headline %q, lead %q: they do not say that the populations differ", s.Headline, s.Lead)
 	}
 }
 
@@ -69,8 +78,8 @@ func TestSideBySideOtherPopulation(t *testing.T) {
 func TestSideBySideGolden(t *testing.T) {
 	for l, name := range map[lang.Language]string{lang.English: "en", lang.Dutch: "nl"} {
 		late, soon := invented(1000), prompt(1000)
-		two := Compare(Column{"A", late.Answer(0)}, Column{"B", soon.Answer(0)})
-		three := Compare(Column{"A", soon.Answer(0)}, Column{"B", soon.Answer(0)}, Column{"C", late.Answer(0)})
+		two := Compare(column("A", late), column("B", soon))
+		three := Compare(column("A", soon), column("B", soon), column("C", late))
 		var got bytes.Buffer
 		for _, c := range []*Comparison{two, three} {
 			r := &report.Result{Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 1, Sections: c.Sections()}

@@ -10,9 +10,9 @@ import (
 // briefRows is the most rows of a table on a terminal.
 const briefRows = 12
 
-// Brief writes a story that is an answer and no run: headline, lead, and its tables in aligned columns of at most 100
-// characters a line, as [Summary], the last column broken where it must be. Long tables are shortened, and say so. color uses ANSI
-// sequences.
+// Brief writes a story that is an answer and no run: headline, lead, its tables in aligned columns of at most 100 characters a
+// line, the last column broken where it must be, and what was found, as [Summary]. Long tables are shortened, and say so. color
+// uses ANSI sequences.
 func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 	t := &terminal{words: s.Language, color: color, columns: columns(w)}
 	t.verdict(r, s)
@@ -29,6 +29,7 @@ func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 	for _, table := range s.Tables {
 		t.table(table)
 	}
+	t.findings(s.Findings)
 	if len(s.NotShown) > 0 {
 		t.heading(t.words.Say("What this does not show"))
 		for _, n := range s.NotShown {

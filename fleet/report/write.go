@@ -37,12 +37,32 @@ func CheckDir(dir string, force bool) error {
 			}
 		}
 	}
+	return explain(dir, try(dir))
+}
+
+// CheckFile tells whether [WriteFile] could write there, for the same reason.
+func CheckFile(name string) error {
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return fmt.Errorf("%s is a folder: name a file", name)
+	}
+	err := try(filepath.Dir(name))
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err // its path is the trial's
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", name, err)
+	}
+	return nil
+}
+
+// try writes something into dir and takes it away again.
+func try(dir string) error {
 	trial, err := create(dir, "trial")
 	if err != nil {
-		return explain(dir, err)
+		return err
 	}
 	_, err = trial.Write(make([]byte, trialSize))
-	return explain(dir, errors.Join(err, trial.Close(), os.Remove(trial.Name())))
+	return errors.Join(err, trial.Close(), os.Remove(trial.Name()))
 }
 
 // trialSize is about the least that a report takes: a disk without it is full already.
