@@ -53,7 +53,7 @@ type askFlags struct {
 
 func (f *askFlags) add(flags *pflag.FlagSet, whom string) {
 	flags.BoolVar(&f.list, "list", false, "list the statements and end")
-	flags.StringVar(&f.explain, "explain", "", "tell about the statement with this `ID` and end: why it matters, how it is asked, how to keep it")
+	flags.StringVar(&f.explain, "explain", "", "tell about the statement with this `ID`, or about all, and end: why it matters, how it is asked, how to keep it")
 	flags.StringSliceVar(&f.only, "only", nil, "ask the statements with these `IDs` alone")
 	flags.StringVar(&f.known, "known", "", "YAML `file` of known deviations, a list of id, reason and until: they fail no run, and passing does")
 	flags.StringVar(&f.junit, "junit", "", "write JUnit XML to this `file`")
@@ -130,10 +130,10 @@ not be taken out again, 130 interrupted; what was found is told.`,
 	c.register(cmd.Flags()) // a device is not reached by them
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
-		case f.list:
-			return conformList(cmd, func(s *conformance.Statement) bool { return s.Suite != conformance.Device })
 		case f.explain != "":
-			return conformExplain(cmd, f.explain)
+			return conformExplain(cmd, f.explain, false)
+		case f.list:
+			return conformList(cmd, false)
 		case f.own == (len(args) == 1):
 			return errors.New("give the URL of the server to ask, or --own to ask one of ours that is started for it")
 		case len(args) == 1:
@@ -404,8 +404,13 @@ func conformProgress(w io.Writer) func(conformance.Finding) {
 	}
 }
 
-func conformList(cmd *cobra.Command, of func(*conformance.Statement) bool) error {
-	type listed struct {
+// listed are the statements about servers, or about devices.
+func listed(devices bool) []conformance.Statement {
+	return slices.DeleteFunc(conformance.List(), func(s conformance.Statement) bool { return (s.Suite == conformance.Device) != devices })
+}
+
+func conformList(cmd *cobra.Command, devices bool) error {
+	type line struct {
 		ID     string `json:"id"`
 		Suite  string `json:"suite"`
 		Class  string `json:"class"`
@@ -414,11 +419,9 @@ func conformList(cmd *cobra.Command, of func(*conformance.Statement) bool) error
 		Source string `json:"source"`
 		Until  string `json:"not_applicable_until"`
 	}
-	var all []listed
-	for _, s := range conformance.List() {
-		if of(&s) {
-			all = append(all, listed{s.ID, string(s.Suite), string(s.Class), s.Level(), s.Says, s.Source, s.Until})
-		}
+	var all []line
+	for _, s := range listed(devices) {
+		all = append(all, line{s.ID, string(s.Suite), string(s.Class), s.Level(), s.Says, s.Source, s.Until})
 	}
 	return show(cmd, map[string]any{"statements": all}, func(w io.Writer) {
 		for _, s := range all {
@@ -431,23 +434,45 @@ func conformList(cmd *cobra.Command, of func(*conformance.Statement) bool) error
 	})
 }
 
-func conformExplain(cmd *cobra.Command, id string) error {
-	s, ok := conformance.Find(id)
-	if !ok {
-		return fmt.Errorf("there is no statement %q; --list shows them", id)
+// conformExplain tells about one statement, or about all that are asked of servers, or of devices.
+func conformExplain(cmd *cobra.Command, id string, devices bool) error {
+	all := listed(devices)
+	if id != "all" {
+		s, ok := conformance.Find(id)
+		if !ok {
+			return fmt.Errorf("there is no statement %q; --list shows them", id)
+		}
+		all = []conformance.Statement{s}
 	}
-	if asJSON(cmd) {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
-			"id": s.ID, "suite": string(s.Suite), "class": string(s.Class), "level": s.Level(), "statement": s.Says, "source": s.Source, "why": s.Why, "how": s.How, "fix": s.Fix,
-			"not_applicable_until": s.Until,
+	out := json.NewEncoder(cmd.OutOrStdout())
+	var told []map[string]string
+	for i := range all {
+		s := &all[i]
+		told = append(told, map[string]string{
+			"id": s.ID, "suite": string(s.Suite), "class": string(s.Class), "level": s.Level(), "statement": s.Says, "source": s.Source, "why": s.Why, "report": s.Report,
+			"how": s.How, "fix": s.Fix, "not_applicable_until": s.Until,
 		})
 	}
-	out := fmt.Sprintf("%s (%s, %s, class %s)\n%s\n\nSource: %s\n", s.ID, s.Suite, s.Level(), s.Class, s.Says, s.Source)
-	for _, part := range [][2]string{{"Why it matters", s.Why}, {"How it is asked", s.How}, {"How to keep it", s.Fix}, {"Not applicable until", s.Until}} {
-		if part[1] != "" {
-			out += fmt.Sprintf("\n%s\n  %s\n", part[0], part[1])
+	switch {
+	case asJSON(cmd) && id == "all":
+		return out.Encode(map[string]any{"statements": told})
+	case asJSON(cmd):
+		return out.Encode(told[0])
+	}
+	for i := range all {
+		s := &all[i]
+		text := fmt.Sprintf("%s (%s, %s, class %s)\n%s\n\nSource: %s\n", s.ID, s.Suite, s.Level(), s.Class, s.Says, s.Source)
+		for _, part := range [][2]string{{"Why it matters", s.Why}, {"Field report", s.Report}, {"How it is asked", s.How}, {"How to keep it", s.Fix}, {"Not applicable until", s.Until}} {
+			if part[1] != "" {
+				text += fmt.Sprintf("\n%s\n  %s\n", part[0], part[1])
+			}
+		}
+		if i < len(all)-1 {
+			text += "\n\n"
+		}
+		if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil {
+			return err
 		}
 	}
-	_, err := io.WriteString(cmd.OutOrStdout(), out)
-	return err
+	return nil
 }

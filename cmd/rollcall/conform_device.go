@@ -61,10 +61,10 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
-		case f.list:
-			return conformList(cmd, func(s *conformance.Statement) bool { return s.Suite == conformance.Device })
 		case f.explain != "":
-			return conformExplain(cmd, f.explain)
+			return conformExplain(cmd, f.explain, true)
+		case f.list:
+			return conformList(cmd, true)
 		case f.own == (f.listen != ""):
 			return errors.New("give --listen with the address at which the device finds this machine, or --own to judge a device of ours")
 		case f.mischief != "" && !f.own:

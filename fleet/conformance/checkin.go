@@ -48,7 +48,7 @@ var checkInStatements = []Statement{
 		ID: "APL-094", Suite: Apple, Class: OfApple, Must: true, last: true, check: checkAPL094,
 		Says:   "Whatever a device in good standing sends, nonsense too, it is never told to give up its management.",
 		Source: "apple.md 12; Apple, Managing MDM Connections",
-		Why:    "401, 410 and the body com.apple.unrecognized.device make a device remove its profiles. A panic handler or a proxy's default page has emptied fleets.",
+		Why:    "401, 410 and the body com.apple.unrecognized.device make a device remove its profiles. A panic handler or a proxy's default page is enough to empty a fleet.",
 		How:    "Every kind of message, wrong methods, wrong types, broken bodies, unknown paths and reports, all from an enrolled device; then Idle; every kind of message again once its identity has ended, where time may be set or identities live no longer than a check. Asked after all others: what one of their devices was told decides too.",
 		Fix:    "Have one place that maps errors to 400, 404 or 503, and no 401 in it.",
 	},

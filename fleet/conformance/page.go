@@ -32,9 +32,9 @@ type suiteView struct {
 }
 
 type rowView struct {
-	ID, Outcome, Class, Level, Says, Reason, Source, Why, How, Fix, Exchange string
-	Remarks                                                                  []string
-	Open                                                                     bool
+	ID, Outcome, Class, Level, Says, Reason, Source, Why, Report, How, Fix, Exchange string
+	Remarks                                                                          []string
+	Open                                                                             bool
 }
 
 // Page writes the result as one HTML page without script and network: each statement with what it is for, and what
@@ -61,7 +61,7 @@ func (r *Result) Page(w io.Writer) error {
 			st, _ := Find(f.ID)
 			row := rowView{
 				ID: f.ID, Outcome: string(f.Outcome), Class: string(f.Class), Level: f.Level, Says: f.Says, Reason: printable(f.Reason), Source: f.Source,
-				Why: st.Why, How: st.How, Fix: st.Fix, Open: f.failed(),
+				Why: st.Why, Report: st.Report, How: st.How, Fix: st.Fix, Open: f.failed(),
 			}
 			for _, line := range f.remarks() {
 				row.Remarks = append(row.Remarks, printable(line))

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -543,6 +544,9 @@ func TestAloneStatements(t *testing.T) {
 	}
 }
 
+// fieldReport is how an issue, a thread, an advisory or somebody's source is named.
+var fieldReport = regexp.MustCompile(`[a-z0-9]#[0-9]|Docs#[0-9]|CVE-|VU#|Duo |forum thread|nanomdm|zentral`)
+
 // TestStatements are whole: each has what a reader needs, and an id of its own.
 func TestStatements(t *testing.T) {
 	seen := map[string]bool{}
@@ -553,7 +557,15 @@ func TestStatements(t *testing.T) {
 		if s.Why == "" || s.How == "" || s.Fix == "" {
 			t.Errorf("%s: why, how and fix are due", s.ID)
 		}
+		if told := fieldReport.MatchString(s.Why + s.Source); told == (s.Report != "") {
+			t.Errorf("%s: a field report is told by Why or Source: %t, by Report: %q", s.ID, told, s.Report)
+		}
 		seen[s.ID] = true
+	}
+	for id := range reports {
+		if !seen[id] {
+			t.Errorf("there is a report on %s, and no such statement", id)
+		}
 	}
 	if _, ok := Find("apl-053"); !ok {
 		t.Error("ids are found in any case")

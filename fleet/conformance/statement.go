@@ -34,6 +34,7 @@ type Statement struct {
 	Says   string // the statement, in one sentence
 	Source string // where it is written
 	Why    string // what happens to those whose server, or device, does not keep it, with the report that tells
+	Report string // that report, where Why has none; or that none is known
 	How    string // it is asked
 	Fix    string
 	Until  string // what it waits for, where it cannot be asked of anybody yet; empty: it is asked
@@ -49,6 +50,9 @@ type Statement struct {
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
+	for i := range all {
+		all[i].Report = reports[all[i].ID]
+	}
 	slices.SortStableFunc(all, func(a, b Statement) int {
 		if a.Suite != b.Suite {
 			return strings.Compare(string(a.Suite), string(b.Suite))

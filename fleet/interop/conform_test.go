@@ -32,7 +32,7 @@ func TestConformNanohub(t *testing.T) {
 	n := &target.NanoMDM{URL: h.url, HTTP: clientOf(t, h.ca, certs.Signer{})}
 	r, err := conformance.Run(t.Context(), conformance.Config{
 		Server: "nanohub", Steps: n.Steps(h.profile("challenge")), Pushes: &pushView{Service: h.cloud.Service}, Roots: poolOf(h.ca.Certificate()),
-		Suites: []conformance.Suite{conformance.Apple, conformance.Gap}, Mine: true, Request: time.Hour, Check: time.Hour, Settle: time.Second,
+		Suites: []conformance.Suite{conformance.Apple, conformance.Gap}, Mine: true, AtOnce: 8, Request: time.Hour, Check: time.Hour, Settle: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,4 +96,10 @@ func (v *pushView) fault(f apns.Fault) {
 	}
 }
 
-func (v *pushView) Refused() map[string]int { return nil }
+func (v *pushView) Refused() map[string]int {
+	out := map[string]int{}
+	for reason, n := range v.Counters().Refused {
+		out[string(reason)] = int(n)
+	}
+	return out
+}
