@@ -69,11 +69,12 @@ var deviceCommandStatements = []Statement{
 		Fix:    "Keep to the schema: names, types, what is required.",
 	},
 	{
-		ID: "APL-072", Suite: Device, Class: OfApple, Must: true, Says: "With an equal DeclarationsToken the device asks nothing more; with another it fetches what is new, drops what is gone and reports its status.",
-		Source: "apple.md 8", Until: "the judge can declare",
-		Why: "A device that fetches everything each time loads its server for nothing; one that drops nothing keeps what was taken from it.",
-		How: "The judge names the token that the device fetched last, then another with one declaration changed, one new and one gone; what the device fetches and reports is read.",
-		Fix: "Compare with the token of the last declaration-items; fetch by ServerToken, drop what is not listed, then report.",
+		ID: "APL-072", Suite: Device, Class: OfApple, Must: true, try: tryAPL072,
+		Says:   "With an equal DeclarationsToken the device asks nothing more; with another it fetches what is new or changed and nothing else, drops what is gone and reports its status.",
+		Source: "apple.md 8; Apple, Integrating Declarative Management",
+		Why:    "A device that fetches everything each time loads its server for nothing; one that drops nothing keeps what was taken from it.",
+		How:    "Three configurations that do nothing and an activation of them are declared; then the same token is named again; then another, with one configuration as it was, one changed, one new and one gone. What the device fetches and reports is read. A device that answers DeclarativeManagement by an Error knows no declarations.",
+		Fix:    "Compare with the token of the last declaration-items; fetch by ServerToken, drop what is not listed, then report.",
 	},
 	{
 		ID: "APL-109", Suite: Device, Class: OfApple, Must: true, try: tryAPL109,

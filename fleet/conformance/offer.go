@@ -30,6 +30,7 @@ type offer struct {
 	csr      *x509.CertificateRequest // the latest
 	leaves   []*x509.Certificate      // issued
 	queue    []*order
+	declares *declaring // nil: nothing is declared
 	// answer decides about a message in place of the usual, which is 200 and the next command; nil: the usual.
 	answer func(m *message) *reply
 }
@@ -56,7 +57,8 @@ type reply struct {
 type order struct {
 	id      string
 	command apple.Command
-	put     bool // off: NotNow in this conversation
+	data    []byte // of a DeclarativeManagement, in place of command
+	put     bool   // off: NotNow in this conversation
 	reports []*message
 	ended   bool
 }
@@ -193,6 +195,9 @@ func (o *offer) hear(w http.ResponseWriter, r *http.Request, body []byte) {
 		m.kind, m.Error = "", "it comes with no identity that was issued to it"
 		a.status = http.StatusBadRequest
 	default:
+		if m.kind == "DeclarativeManagement" {
+			a = o.declares.asked(m.dict.text("Endpoint"))
+		}
 		if o.answer != nil {
 			if special := o.answer(m); special != nil {
 				a = special
@@ -237,7 +242,7 @@ func (o *offer) next(m *message, a *reply) *reply {
 	for _, c := range o.queue {
 		if !c.ended && !c.put {
 			m.handed = c.id
-			a.kind, a.body = apple.AnswerType, string(apple.EncodeCommand(nil, c.id, c.command))
+			a.kind, a.body = apple.AnswerType, c.text()
 			break
 		}
 	}
