@@ -23,7 +23,8 @@ import (
 	"rollcall/protocol"
 )
 
-// patient has a run wait as long as a busy machine takes: no test fails by time. A thousand commands are left to conform.txtar.
+// patient has a run wait as long as a busy machine takes: no test fails by time. A thousand commands are left to
+// TestConformLeavesOthersAlone.
 func patient(c *conformance.Config) {
 	c.Request, c.Check, c.Total, c.Queued = time.Hour, time.Hour, time.Hour, 60
 }
@@ -186,6 +187,7 @@ func TestConformLeavesOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	patient(&c)
+	c.Queued = 0 // the default
 	l, err := link.New(link.Config{Roots: o.roots})
 	if err != nil {
 		t.Fatal(err)
