@@ -39,9 +39,10 @@ func NewAuthority(kind KeyKind, name string, now time.Time) (*Authority, error) 
 	if err != nil {
 		return nil, err
 	}
-	usage := x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	if kind == RSA2048 { // it is its own registration authority
-		usage |= x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
+	usage := x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature // the last for its answers in SCEP
+	// An RSA authority is its own registration authority.
+	if kind == RSA2048 {
+		usage |= x509.KeyUsageKeyEncipherment
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
@@ -155,6 +156,9 @@ func (a *Authority) PEM() (certPEM, keyPEM []byte, err error) {
 
 // Certificate is the authority's own certificate.
 func (a *Authority) Certificate() *x509.Certificate { return a.ca.Certificate }
+
+// Own returns the authority's own certificate and key.
+func (a *Authority) Own() Signer { return a.ca }
 
 // RA returns the RSA certificate and key with which the authority decrypts and signs in SCEP: its own when
 // it is RSA (then Chain is empty), else those of its registration authority, with the authority as Chain.

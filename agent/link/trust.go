@@ -117,7 +117,8 @@ func scepClient(c *Config, pool *x509.CertPool) *http.Client {
 			DialContext:            c.Dial,
 			TLSClientConfig:        &tls.Config{RootCAs: pool, Time: c.Now, CurvePreferences: c.Curves, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    c.Timeout,
-			MaxIdleConnsPerHost:    4,
+			MaxIdleConnsPerHost:    64, // of a fleet that enrols: a handshake for each is a tenth of the enrolment
+			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: maxHeader,
 		},
 		CheckRedirect: func(r *http.Request, before []*http.Request) error {

@@ -20,8 +20,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/smallstep/scep/x509util"
-
 	"rollcall/certs"
 )
 
@@ -155,15 +153,17 @@ type enrolment struct {
 
 func newEnrolment(ca *authority, r *EnrolRequest) (*enrolment, error) {
 	e := &enrolment{ca: ca, kind: PKCSReq, public: r.Key.Public(), now: r.Now}
-	template := x509.CertificateRequest{Subject: r.Subject, ExtraExtensions: r.Extensions}
 	var err error
+	if e.subject, err = asn1.Marshal(r.Subject.ToRDNSequence()); err != nil {
+		return nil, err
+	}
 	switch {
 	case r.Renew != nil:
 		if !ca.caps["Renewal"] {
 			return nil, fmt.Errorf("%w: Renewal", ErrCaps)
 		}
 		e.kind, e.signer = RenewalReq, *r.Renew
-		template.RawSubject = r.Renew.Certificate.RawSubject
+		e.subject = r.Renew.Certificate.RawSubject
 	case r.Transport != nil:
 		e.signer = certs.Signer{Certificate: r.Transport.Certificate, Key: r.Transport.Key}
 	default:
@@ -175,16 +175,11 @@ func newEnrolment(ca *authority, r *EnrolRequest) (*enrolment, error) {
 	if _, ok := e.signer.Key.(*rsa.PrivateKey); !ok {
 		return nil, fmt.Errorf("SCEP: %w: messages need an RSA key, got %T", certs.ErrKey, e.signer.Key)
 	}
-	// Without a random source ECDSA signs deterministically (RFC 6979): a repeat is the same CSR.
-	if e.csr, err = x509util.CreateCertificateRequest(nil, &x509util.CertificateRequest{CertificateRequest: template, ChallengePassword: r.Challenge}, r.Key); err != nil {
+	var public []byte
+	if e.csr, public, err = makeCSR(r.Key, e.subject, r.Extensions, r.Challenge); err != nil {
 		return nil, err
 	}
-	csr, err := x509.ParseCertificateRequest(e.csr)
-	if err != nil {
-		return nil, err
-	}
-	e.subject = csr.RawSubject
-	id := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
+	id := sha256.Sum256(public)
 	e.transactionID = hex.EncodeToString(id[:])
 	return e, nil
 }

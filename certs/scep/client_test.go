@@ -112,7 +112,7 @@ func TestAgainstLibrary(t *testing.T) {
 	}
 	d := newDesk(ca, "c")
 	rep := must(d.server().Respond(t.Context(), theirs.Raw))
-	answer, err := library.ParsePKIMessage(rep, library.WithCACerts([]*x509.Certificate{ca.RA().Certificate}))
+	answer, err := library.ParsePKIMessage(rep, library.WithCACerts([]*x509.Certificate{ca.RA().Certificate, ca.Certificate()}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@
 //
 // # Divergences
 //
-//   - Messages are framed by ours, from the parts of package certs; github.com/smallstep/scep gives the CSR
-//     with its challengePassword and is the second opinion in tests. It dates signatures by the wall clock,
+//   - Messages are framed by ours, from the parts of package certs; github.com/smallstep/scep reads the
+//     challengePassword and is the second opinion in tests. It signs CSRs twice, dates signatures by the wall clock,
 //     cannot read CertPoll nor SHA-1 (which legacyCMS may allow), copies the senderNonce into its answers and
 //     knows no PENDING.
 //   - The client sends AES only. A CA without AES and SHA-256 is refused, as iOS 18 does, not served with 3DES.

@@ -1,22 +1,12 @@
 package scep
 
 import (
-	"crypto"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 
-	"github.com/smallstep/scep/x509util"
-
 	"rollcall/certs"
 )
-
-// CSR makes a certificate request (DER) with challenge as its challengePassword; empty: without one.
-func CSR(key crypto.Signer, subject pkix.Name, extensions []pkix.Extension, challenge string) ([]byte, error) {
-	template := x509.CertificateRequest{Subject: subject, ExtraExtensions: extensions}
-	return x509util.CreateCertificateRequest(nil, &x509util.CertificateRequest{CertificateRequest: template, ChallengePassword: challenge}, key)
-}
 
 // A Draft is a pkiMessage as its maker wants it, right or wrong: what a server is tried with. [Client.Enrol] makes right
 // ones only.

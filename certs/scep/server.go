@@ -260,6 +260,17 @@ func (s *Server) decide(ctx context.Context, m *message, now time.Time) (*x509.C
 	return s.Issue(ctx, r)
 }
 
+// signer signs the answer with a certificate. Who asks for one of a P-256 key knows that kind of signature: the authority signs by its own key
+// then, if that is such a key and may sign messages, in a thirtieth of the time that its RSA key takes.
+func (s *Server) signer(certificate *x509.Certificate) certs.Signer {
+	if certificate != nil && certificate.PublicKeyAlgorithm == x509.ECDSA {
+		if own := s.CA.Own(); own.Certificate.PublicKeyAlgorithm == x509.ECDSA && own.Certificate.KeyUsage&x509.KeyUsageDigitalSignature != 0 {
+			return own
+		}
+	}
+	return s.CA.RA()
+}
+
 // certRep builds the answer to m (RFC 8894, section 3.3.2): with a fresh senderNonce, and with the issued
 // certificate first in the outer set, where device code looks for it.
 func (s *Server) certRep(m *message, now time.Time, status int, certificate *x509.Certificate, no *Failure) ([]byte, error) {
@@ -292,5 +303,5 @@ func (s *Server) certRep(m *message, now time.Time, status int, certificate *x50
 		rep.Detached = false
 		rep.First = []*x509.Certificate{certificate}
 	}
-	return rep.Sign(s.CA.RA())
+	return rep.Sign(s.signer(certificate))
 }

@@ -3,12 +3,15 @@ package scep
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -454,6 +457,45 @@ func TestIssueErrors(t *testing.T) {
 func firstKey(a *certs.Authority) []byte {
 	_, keys, _ := a.PEM()
 	return keys[:bytes.Index(keys[1:], []byte("-----BEGIN"))+1]
+}
+
+// TestAnswersAreSigned: by RSA to whoever asks with an RSA key and always in a refusal; to a P-256 key by the authority's own, where
+// its certificate may sign messages.
+func TestAnswersAreSigned(t *testing.T) {
+	ec := ecAuthority()
+	key := must(certs.GenerateKey(certs.P256))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "EC authority"}, NotBefore: at, NotAfter: at.AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	own := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))))
+	ra := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: at, NotAfter: at.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageKeyEncipherment,
+	}, own, rsaKey().Public(), key))))
+	mute := must(certs.LoadAuthority(certs.CertificatesPEM(own, ra), append(must(certs.KeyPEM(key)), must(certs.KeyPEM(rsaKey()))...)))
+	for _, tt := range []struct {
+		name      string
+		ca        *certs.Authority
+		key       crypto.Signer
+		challenge string
+		want      *x509.Certificate
+	}{
+		{"P-256", ec, ecKey(), "c", ec.Certificate()},
+		{"P-256, refused", ec, ecKey(), "another", ec.RA().Certificate},
+		{"RSA", ec, rsaKey(), "c", ec.RA().Certificate},
+		{"P-256 of an RSA authority", rsaAuthority(), ecKey(), "c", rsaAuthority().Certificate()},
+		{"P-256 of an authority that may not sign messages", mute, ecKey(), "c", ra},
+	} {
+		r := enrolRequest(tt.challenge)
+		r.Key = tt.key
+		m := must(parseMessage(must(newDesk(tt.ca, "c").server().Respond(t.Context(), newDraft(tt.ca, r).sign()))))
+		if !m.Signer.Equal(tt.want) {
+			t.Errorf("%s: signed by %s, want %s", tt.name, m.Signer.Subject, tt.want.Subject)
+		}
+		if err := m.Check(certs.Policy{}); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
 }
 
 func TestHST037TwoAtOnce(t *testing.T) {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -47,6 +48,7 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 		return nil, errAgain
 	}
 	now := h.now()
+	var made *x509.Certificate
 	claim := server.Claim{
 		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),
 		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
@@ -56,6 +58,7 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 			if err != nil {
 				return nil, 0, 0, err
 			}
+			made = cert
 			return cert.Raw, protocol.At(cert.NotBefore), protocol.At(cert.NotAfter), nil
 		},
 	}
@@ -65,7 +68,10 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	} else {
 		der, err = h.cfg.Server.Issue(ctx, now, claim)
 	}
-	if err == nil {
+	if err == nil && made != nil && bytes.Equal(made.Raw, der) {
+		return made, nil
+	}
+	if err == nil { // a repeat, or a commit that was tried twice
 		return x509.ParseCertificate(der)
 	}
 	if issueRule(err) == "" {
