@@ -58,6 +58,9 @@ func TestHST125RehearseCtrlC(t *testing.T) {
 	if b := read(t, log); !bytes.HasPrefix(b, []byte(`{"event_log":1,`)) || !bytes.HasSuffix(b, []byte("}\n")) {
 		t.Errorf("the event log has %d bytes and is not whole lines", len(b))
 	}
+	if again, err := exec.Command("rollcall", "replay", log).Output(); err != nil || !bytes.Contains(again, []byte("where it was interrupted")) {
+		t.Errorf("replayed: %v\n%s", err, again)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol"
 )
 
 func replayCommand() *cobra.Command {
@@ -26,7 +28,7 @@ func replayCommand() *cobra.Command {
 		Use: "replay FILE", Short: "Play an event log's story again and say whether it is the same", Args: cobra.ExactArgs(1),
 		Long: `Read an event log that rehearse --log has written, play its plan with its seed again, and hold every line against the file: an
 event log is a whole bug report. Where something differs, the first difference is named, and the exit code is 2. A log of a
-tenant's own devices needs the same --export.
+tenant's own devices needs the same --export. A rehearsal that was interrupted is played up to there.
 
 When an invariant of the model does not hold in the story, --shrink FILE writes the least plan in which it still does not:
 fewer devices, fewer actions and faults, a shorter time.`,
@@ -77,13 +79,15 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Workers: f.workers, Progress: bar.show, Log: against,
 	})
 	bar.done()
-	if err != nil && !errors.Is(err, errDiffers) {
+	if err != nil && !errors.Is(err, errDiffers) && !errors.Is(err, errCut) {
 		return err
 	}
 	if cmd.Context().Err() != nil {
 		return cmd.Context().Err()
 	}
-	against.end()
+	if err == nil {
+		against.end()
+	}
 	found := map[string]any{"version": 1, "command": "replay", "verdict": report.OK, "lines": against.n}
 	if against.differs {
 		found["verdict"], found["line"], found["file"], found["now"] = report.Failed, against.n, string(against.was), string(against.is)
@@ -91,9 +95,16 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if played != nil {
 		found["event_log_sha256"], found["violated"] = played.LogSHA256, played.Violated
 	}
+	if against.cut != 0 {
+		found["interrupted_at"] = against.cut
+	}
 	err = show(cmd, found, func(w io.Writer) {
 		if against.differs {
 			fmt.Fprintf(w, "Line %d differs.\n  the file: %s\n  now:      %s\n", against.n, orEnd(against.was), orEnd(against.is))
+			return
+		}
+		if against.cut != 0 {
+			fmt.Fprintf(w, "The same story, line for line, up to %s, where it was interrupted: %d lines.\n", against.cut, against.n)
 			return
 		}
 		fmt.Fprintf(w, "The same story, line for line: %d lines, SHA-256 %s.\n", against.n, played.LogSHA256)
@@ -102,7 +113,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		return err
 	}
 	if shrink != "" {
-		return f.shrink(cmd, shrink, p, log.Header, played)
+		return f.shrink(cmd, shrink, p, log.Header, played, against)
 	}
 	if against.differs {
 		return failed{fmt.Sprintf("%s: line %d differs from what is played now", name, against.n)}
@@ -133,8 +144,10 @@ func (f *rehearseFlags) replayed(cmd *cobra.Command, p *plan.Plan, h *rehearsal.
 }
 
 // shrink writes the least plan that still breaks an invariant as the story did.
-func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h *rehearsal.LogHeader, played *rehearsal.Played) error {
+func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h *rehearsal.LogHeader, played *rehearsal.Played, against *comparison) error {
 	switch {
+	case against.cut != 0:
+		return errors.New("--shrink: the story was interrupted, so nobody knows whether it would have broken an invariant; rehearse its plan anew")
 	case played == nil:
 		return errors.New("--shrink: the story differs from its log, so it cannot be made shorter; rehearse its plan anew")
 	case played.Violated == 0:
@@ -167,8 +180,11 @@ type failed struct{ what string }
 func (f failed) Error() string { return f.what }
 func (failed) Verdict() string { return report.Failed }
 
-// errDiffers ends a replay at the first line that differs.
-var errDiffers = errors.New("differs")
+// errDiffers ends a replay at the first line that differs, errCut where the story in the file was interrupted.
+var (
+	errDiffers = errors.New("differs")
+	errCut     = errors.New("interrupted")
+)
 
 // A comparison holds what is written to it against a file, line by line, up to the first difference.
 type comparison struct {
@@ -176,7 +192,8 @@ type comparison struct {
 	rest    []byte // of what was written: no whole line yet
 	n       uint64 // lines that were compared
 	differs bool
-	was, is []byte // the first lines that differ; empty: the end
+	cut     protocol.Time // when the story in the file was interrupted; 0: it was not, or not yet
+	was, is []byte        // the first lines that differ; empty: the end
 }
 
 func (c *comparison) Write(b []byte) (int, error) {
@@ -190,24 +207,28 @@ func (c *comparison) Write(b []byte) (int, error) {
 		}
 		line := c.rest[used : used+end]
 		used += end + 1
-		if !c.next(line) {
-			return 0, errDiffers
+		if err := c.next(line); err != nil {
+			return 0, err
 		}
 	}
 }
 
-// next holds one line against the file's; ok: they are the same.
-func (c *comparison) next(line []byte) (ok bool) {
+// next holds one line against the file's.
+func (c *comparison) next(line []byte) error {
 	was, err := c.file.ReadBytes('\n')
 	if err == nil {
 		was = was[:len(was)-1]
 	}
 	c.n++
 	if err != nil && len(was) == 0 || string(was) != string(line) {
+		if last := (rehearsal.Line{}); json.Unmarshal(was, &last) == nil && last.Side == rehearsal.OfPlan && last.What == rehearsal.Interrupted {
+			c.cut = last.At
+			return errCut
+		}
 		c.differs, c.was, c.is = true, was, append([]byte(nil), line...)
-		return false
+		return errDiffers
 	}
-	return true
+	return nil
 }
 
 // end sees to it that the file has no more than was played.

@@ -29,6 +29,8 @@ func Explain(l lang.Language, line *Line) Step {
 	}
 	words, known := happening[sight{line.Side, line.What}]
 	switch {
+	case line.Side == OfPlan && line.What == Interrupted:
+		s.Text = l.Say("The rehearsal was interrupted: what follows was not played")
 	case line.Side == OfPlan:
 		s.Text = l.Say("The plan: %s", l.Retell(line.What))
 	case line.What == string(delivery.WhatMoved) && strings.Contains(line.Detail, " to "):

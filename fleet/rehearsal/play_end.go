@@ -55,8 +55,13 @@ func (p *player) played(partial bool) (*Played, error) {
 	}
 	slices.SortStableFunc(out.Violations, func(a, b Violation) int { return int(a.At - b.At) })
 	out.Violations = out.Violations[:min(len(out.Violations), Kept)]
-	var err error
-	out.LogSHA256, err = p.log.close()
+	if partial {
+		p.log.tenant(Line{At: p.now, Side: OfPlan, What: Interrupted})
+	}
+	err := p.log.take(nil)
+	if err == nil {
+		out.LogSHA256, err = p.log.close()
+	}
 	out.LogLines = p.log.lines
 	return out, err
 }

@@ -17,6 +17,9 @@ import (
 // LogVersion is the version of the event log's form.
 const LogVersion = 1
 
+// Interrupted is what happened last in the log of a rehearsal that was cut short.
+const Interrupted = "interrupted"
+
 // A LogHeader is the first line of an event log: with it the whole story can be played again. The other lines are each a
 // [Line], by time, then by device in the order of the population, the tenant's first; then the device's own before the server's.
 type LogHeader struct {
