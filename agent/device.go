@@ -35,7 +35,7 @@ const (
 	FirstRetry = time.Minute        // back-off after the first failure; doubles
 	LastRetry  = time.Hour          // longest back-off
 	MaxWait    = 24 * time.Hour     // longest Retry-After that is believed (HST-120)
-	Grace      = 7 * 24 * time.Hour // how long profiles of the old authority stay (AUTH-27)
+	Grace      = 7 * 24 * time.Hour // how long profiles of the old authority stay, unless a notice says otherwise (AUTH-27)
 )
 
 // A talk is where a device stands in its conversation.
@@ -62,7 +62,7 @@ const (
 	again                      // woken while it was talking
 	checksOut                  // the enrolment says good-bye when it is removed
 	off                        // switched off
-	grace                      // told that what it had at the change of epoch has seven days (AUTH-27)
+	grace                      // told that what it had at the change of epoch has an end (AUTH-27)
 )
 
 // A Device is one managed device without its network, disk and clock. The caller brings an event and the

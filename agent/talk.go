@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"time"
 
 	"rollcall/protocol"
@@ -265,7 +266,7 @@ func (d *Device) learn(now protocol.Time, n protocol.Notice, out *Actions) {
 	}
 	for i := range d.profiles {
 		if p := &d.profiles[i]; p.Until == 0 {
-			p.Until = changed.Add(Grace)
+			p.Until = changed.Add(cmp.Or(n.Kept, Grace))
 		}
 	}
 	d.drops = now

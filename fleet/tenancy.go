@@ -56,11 +56,17 @@ func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
 	if days := int(time.Duration(t.CleanUp) / plan.Day); days > 0 {
 		s.CleanUpDays = &days
 	}
+	for to, given := range map[**int]plan.Duration{&s.OldProfileDays: t.OldProfiles, &s.RecordDays: t.Records, &s.PushGraceDays: t.APNs.Grace} {
+		if days := int(time.Duration(given) / plan.Day); days > 0 {
+			*to, changed = &days, true
+		}
+	}
+	s.PushWarningDays = t.APNs.WarningDays()
 	if t.DeviceLimit > 0 {
 		s.DeviceLimit = &t.DeviceLimit
 	}
 	s.GapOnCoexistence, s.GapPlatforms = t.Gap.OnCoexistence, t.Gap.Platforms
-	return s, t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || t.Gap.Platforms != nil
+	return s, changed || s.PushWarningDays != nil || t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || t.Gap.Platforms != nil
 }
 
 // gate says whether an enrolment asks for the user's licence (AUTH-47), where the target knows such a gate.

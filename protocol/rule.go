@@ -65,7 +65,8 @@ const (
 type Notice struct {
 	Epoch     uint32
 	ChangedAt Time
-	Rule      Rule // what becomes of the profiles that the device had before: by AUTH-21 they stay, else they have the seven days of AUTH-27
+	Rule      Rule          // what becomes of the profiles that the device had before: by AUTH-21 they stay, else they have the seven days of AUTH-27
+	Kept      time.Duration // or as long as this, in whole seconds, where the tenant's setting is another; 0: seven days
 }
 
 // A Refusal is a "no" that a device, an administrator and a test can all read. The zero Refusal is none.

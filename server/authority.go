@@ -19,7 +19,7 @@ func (s *Server) PreviewAuthority(ctx context.Context, now protocol.Time, change
 	if err == nil {
 		s.warnAdmin(p, content, actorIn(ctx))
 	}
-	return s.shown(p, err)
+	return s.shown(ctx, now)(p, err)
 }
 
 // SetAuthority changes the tenant's authority (AUTH-02 to 04, AUTH-08, AUTH-09): one commit of epoch, time and campaign of
@@ -38,7 +38,7 @@ func (s *Server) SetAuthority(ctx context.Context, now protocol.Time, who Actor,
 			return err
 		}
 		s.warnAdmin(p, content, who.Name)
-		if err := s.confirmed(ctx, p, confirm); err != nil {
+		if err := s.confirmed(ctx, now, p, confirm); err != nil {
 			return err
 		}
 		if p.After != p.Before {
@@ -106,7 +106,7 @@ func (s *Server) warnAdmin(p *Preview, content *store.Content, name string) {
 // planAuthority previews a change of content.
 func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *store.Content, change authority.Change) (*Preview, error) {
 	before := content.Tenant
-	change.At = now
+	change.At, change.Kept = now, content.Settings.Old
 	users, err := s.onBMS(ctx, content)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (s *Server) planAuthority(ctx context.Context, now protocol.Time, content *
 	opens := authority.OpensGap(before, after, content.Settings.Gap)
 	return s.plan(ctx, now, content, content.With(transition(now, content, after, opens)), step{
 		enables:  after != before && after.Authority == protocol.Office365 && after.Coexistence,
-		opensGap: opens, unsupported: authority.Unsupported(before, after),
+		opensGap: opens, unsupported: authority.Unsupported(before, after), nothing: after == before,
 	})
 }
 

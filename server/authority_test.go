@@ -33,8 +33,10 @@ var (
 
 // bms is a tenant of release 1910 with Basic Mobility and Security: user 1 holds an Intune licence already, user 2 a basic
 // one. Both have a mail and a restrictions profile.
-func bms(t *testing.T) *tenant {
-	x := empty(t)
+func bms(t *testing.T) *tenant { return bmsOf(empty(t)) }
+
+// bmsOf makes an empty tenant that.
+func bmsOf(x *tenant) *tenant {
 	x.must(x.SetUp(x.ctx, x.now, authority.Tenant{Authority: protocol.Office365, Release: 1910, AcceptUserless: true}, delivery.Settings{}))
 	x.upload(topic, 300*day)
 	_, err := x.PutUsers(x.ctx, x.now, []store.User{
@@ -514,11 +516,11 @@ func TestAUTH08Unlicensed(t *testing.T) {
 	p, _ := as("token:b@example.org")
 	other, _ := as("token:admin")
 	x.equal("what is confirmed", other.ID, p.ID)
-	x.decide(func(set *delivery.Settings) { set.UnlicensedAdmins = true })
+	x.decide(func(set *server.Settings) { set.UnlicensedAdmins = true })
 	if _, warned := as("token:b@example.org"); warned {
 		t.Error("warned though it is allowed")
 	}
-	x.decide(func(set *delivery.Settings) { set.UnlicensedAdmins = false })
+	x.decide(func(set *server.Settings) { set.UnlicensedAdmins = false })
 	done, err := x.SetAuthority(x.ctx, x.now, server.Actor{Name: "token:b@example.org", Role: store.IntuneAdministrator}, coexistence, other.ID, 0)
 	x.must(err)
 	x.equal("the change says it too", done.Warnings, p.Warnings)
@@ -539,7 +541,7 @@ func TestAUTH35Confirm(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // TestI10ByName: a preview and its change name the same devices, and where the world has changed, a refusal names those that
-// make the difference, by name, though their number be the same; whatever process remembers none counts.
+// make the difference, by name, though their number be the same, after a restart too.
 func TestI10ByName(t *testing.T) {
 	x := bms(t)
 	var phones []*phone
@@ -576,7 +578,10 @@ func TestI10ByName(t *testing.T) {
 	says(func() {
 		x.reopen()
 		x.take(server.ProfileRemoval{Authority: protocol.Intune, Name: "mail"})
-	}, "as many devices, but not the same ones, or not the same done to them; which, nobody remembers")
+	}, "9 devices differ: UDID-2 gets, keeps or loses other profiles")
+	says(func() {
+		x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(set *server.Settings) { set.Old = 3 * day }))
+	}, "profiles of the authority before stay for 3 days, was 7 days")
 
 	// The licences that were shown, not others that do the same.
 	list := []server.Licence{{UPN: "a@example.org", Basic: true}}
@@ -644,7 +649,7 @@ func TestHST070Outdated(t *testing.T) {
 // TestHST070Shown: whatever a preview shows is confirmed with it, also what no device is counted by.
 func TestHST070Shown(t *testing.T) {
 	gap := func(on bool) func(*tenant) {
-		return func(x *tenant) { x.decide(func(set *delivery.Settings) { set.Gap.NotOnCoexistence = !on }) }
+		return func(x *tenant) { x.decide(func(set *server.Settings) { set.Gap.NotOnCoexistence = !on }) }
 	}
 	for name, c := range map[string]struct {
 		begin, change func(*tenant)

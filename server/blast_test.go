@@ -48,7 +48,7 @@ func TestHST071Wipe(t *testing.T) {
 	}
 	refused(all, 0, "erases 5 devices: say that number")
 	refused(all, 4, "erases 5 devices, not 4")
-	x.decide(func(set *delivery.Settings) { set.Blast = 3 })
+	x.decide(func(set *server.Settings) { set.Blast = 3 })
 	refused(all, 5, "touches 5 devices, and in an hour 3 may be, of which 0 were already")
 	_, err = x.Wipe(x.ctx, x.now, server.Actor{Name: "r", Role: store.Reader}, all[:1], "", 1)
 	x.refused(err, protocol.RuleRoles)
@@ -116,9 +116,9 @@ func TestHST071Stranding(t *testing.T) {
 	if l := x.last(delivery.WhatBlast); l.Detail != "1 devices: the authority is about to be coexistence, which strands them" || l.Seq > x.last(delivery.WhatAuthority).Seq {
 		t.Errorf("journal %+v", l)
 	}
-	x.decide(func(set *delivery.Settings) { set.Blast = 2 })
+	x.decide(func(set *server.Settings) { set.Blast = 2 })
 	x.refused(upload(2), protocol.RuleBlast) // one has been stranded within the hour
-	x.decide(func(set *delivery.Settings) { set.Blast = -1 })
+	x.decide(func(set *server.Settings) { set.Blast = -1 })
 	x.must(upload(2))
 	if l := x.last(delivery.WhatBlast); l.Seq > x.last(delivery.WhatPushCertificate).Seq || !strings.HasPrefix(l.Detail, "2 devices: a push certificate with topic com.apple.mgmt.External.other") {
 		t.Errorf("journal %+v", l)
@@ -136,7 +136,7 @@ func TestHST110Blast(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("set by %s, %s", tt.jump, tt.how), func(t *testing.T) {
 			x := newTenant(t)
-			x.decide(func(set *delivery.Settings) { set.Blast = 2 })
+			x.decide(func(set *server.Settings) { set.Blast = 2 })
 			first, second, third := x.enrolled(1).number, x.enrolled(1).number, x.enrolled(1).number
 			wipe := func(d protocol.Device) error {
 				_, err := x.Wipe(x.ctx, x.now, boss, []protocol.Device{d}, "", 1)

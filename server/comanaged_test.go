@@ -24,7 +24,7 @@ func (p *phone) autoEnrols(m delivery.Message) error {
 	return nil
 }
 
-func (x *tenant) decide(change func(*delivery.Settings)) {
+func (x *tenant) decide(change func(*server.Settings)) {
 	x.Helper()
 	x.must(x.ChangeSettings(x.ctx, x.now, boss, "", change))
 }
@@ -33,7 +33,7 @@ func (x *tenant) decide(change func(*delivery.Settings)) {
 // are asked for, but Azure AD Premium is.
 func TestAUTH51AutoEnrolment(t *testing.T) {
 	x := newTenant(t)
-	x.decide(func(set *delivery.Settings) { set.DeviceLimit = 1 })
+	x.decide(func(set *server.Settings) { set.DeviceLimit = 1 })
 	_, err := x.PutUsers(x.ctx, x.now, []store.User{{UPN: "p@example.org"}})
 	x.must(err)
 	u, _ := x.UserByUPN("p@example.org")
@@ -85,7 +85,7 @@ func TestAUTH51Switches(t *testing.T) {
 		t.Run(step.name, func(t *testing.T) {
 			x.later(time.Hour)
 			n := len(x.since(0))
-			x.decide(func(set *delivery.Settings) {
+			x.decide(func(set *server.Settings) {
 				set.Pilots, set.Workloads[1], set.Workloads[2] = "pilots", step.resource, step.device
 			})
 			x.later(time.Second)
@@ -122,7 +122,7 @@ func TestAUTH51Switches(t *testing.T) {
 	q.drain()
 	p.drain()
 	x.equal("in sccm", q.has(), []string(nil))
-	x.decide(func(set *delivery.Settings) { set.Workloads[1] = authority.ByIntune })
+	x.decide(func(set *server.Settings) { set.Workloads[1] = authority.ByIntune })
 	p.drain()
 	x.equal("in sccm, Intune decides", p.has(), []string{"wifi:sccm"})
 }
@@ -140,15 +140,15 @@ func TestAUTH47LicenceGate(t *testing.T) {
 	x.refused(x.newPhone(1).enrol(), protocol.RuleGates)
 	x.enrolled(2)
 	x.enrolled(0) // of device licences nothing is known
-	x.decide(func(set *delivery.Settings) { set.Licences = delivery.NeverAsked })
+	x.decide(func(set *server.Settings) { set.Licences = delivery.NeverAsked })
 	x.enrolled(1)
 	x.licences(server.Licence{UPN: "b@example.org"})
-	x.decide(func(set *delivery.Settings) { set.Licences = delivery.Always })
+	x.decide(func(set *server.Settings) { set.Licences = delivery.Always })
 	x.refused(x.newPhone(1).enrol(), protocol.RuleGates)
 	x.refused(x.newPhone(0).enrol(), protocol.RuleGates)
-	x.decide(func(set *delivery.Settings) { set.DeviceLicences = true })
+	x.decide(func(set *server.Settings) { set.DeviceLicences = true })
 	x.enrolled(0)
-	x.decide(func(set *delivery.Settings) {
+	x.decide(func(set *server.Settings) {
 		set.Licences, set.DeviceLicences, set.UnitsKnown = delivery.WhereKnown, false, true
 	})
 	x.refused(x.newPhone(1).enrol(), protocol.RuleGates)

@@ -36,8 +36,8 @@
 //     before the journal's newest line (HST-110).
 //   - Consents are asked for before the first push certificate, the first serial number and each enrolment; a tenant that has a
 //     certificate or a serial number already goes on (AUTH-05). Android asks for Google's only where its Management API enrols.
-//   - What was previewed is kept by this process only, and the last few: after a restart a confirmation that is outdated is refused
-//     all the same, and the refusal can count but not name the devices (HST-070, I10).
+//   - What was previewed is kept for seven days, the latest hundred and 64 MiB of it: a confirmation that is outdated is refused
+//     whenever it comes, and after that the refusal can count but not name the devices (HST-070, I10).
 //   - Enrolment asks for the user's licence where licences are known: the units are ([Server.SetUnits]), or any user holds one
 //     (AUTH-47). A tenant of which nobody has said who holds what would else enrol nobody; the settings can ask always, or
 //     never. Of device licences nothing is assumed: userless devices are asked for one where the units are known, or always.

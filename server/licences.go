@@ -45,7 +45,7 @@ func (s *Server) PreviewLicencesWith(ctx context.Context, now protocol.Time, nam
 	if err != nil {
 		return nil, err
 	}
-	return s.shown(s.planUsers(ctx, now, snap.content, users))
+	return s.shown(ctx, now)(s.planUsers(ctx, now, snap.content, users))
 }
 
 // SetLicences gives users these licences and takes others away (AUTH-09, AUTH-23, AUTH-24). More Intune licences than the
@@ -72,7 +72,7 @@ func (s *Server) SetLicencesWith(ctx context.Context, now protocol.Time, who Act
 		if s.cfg.Unseen {
 			err = withinUnits(snap.content, users)
 		} else if p, err = s.planUsers(ctx, now, snap.content, users); err == nil {
-			err = s.confirmed(ctx, p, confirm)
+			err = s.confirmed(ctx, now, p, confirm)
 		}
 		if err != nil {
 			return err
@@ -209,5 +209,5 @@ func withinUnits(content *store.Content, users []store.User) error {
 // SetUnits says how many licences that entitle Intune the tenant owns; negative: not known (AUTH-09). While it is known,
 // enrolment asks for licences (AUTH-47).
 func (s *Server) SetUnits(ctx context.Context, now protocol.Time, who Actor, units int) error {
-	return s.ChangeSettings(ctx, now, who, "", func(set *delivery.Settings) { set.UnitsKnown, set.Units = units >= 0, max(units, 0) })
+	return s.ChangeSettings(ctx, now, who, "", func(set *Settings) { set.UnitsKnown, set.Units = units >= 0, max(units, 0) })
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"sync"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -62,49 +61,6 @@ func (n *Named) String() string {
 		s += ", unlicensed"
 	}
 	return s + " (" + string(n.Rule) + ")"
-}
-
-// Bounds of the previews that are kept for a confirmation: how many, and how many devices they may name together. The
-// newest is kept in any case.
-const (
-	previewsKept = 8
-	namesKept    = 1 << 20
-)
-
-// previews are those that somebody may still confirm, newest last.
-type previews struct {
-	mu   sync.Mutex
-	kept []*Preview
-}
-
-func (k *previews) keep(p *Preview) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i := range k.kept {
-		if k.kept[i].ID == p.ID {
-			return
-		}
-	}
-	k.kept = append(k.kept, p)
-	names := 0
-	for i := len(k.kept) - 1; i >= 0; i-- {
-		names += len(k.kept[i].Devices)
-		if newer := len(k.kept) - 1 - i; newer > 0 && (newer >= previewsKept || names > namesKept) {
-			k.kept = append([]*Preview(nil), k.kept[i+1:]...)
-			return
-		}
-	}
-}
-
-func (k *previews) find(id string) *Preview {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range k.kept {
-		if p.ID == id {
-			return p
-		}
-	}
-	return nil
 }
 
 // named is how many devices a difference names before it counts the others.

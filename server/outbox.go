@@ -283,8 +283,8 @@ const (
 func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	s.outbox.sweep.Store(int64(now)) // until it is done
 	s.outbox.begun.Store(0)          // before the first record is looked at
-	next := now.Add(renewal.Kept)    // nothing issued from now on can end sooner
-	silent := s.World().Settings.Silent
+	silent, kept := s.World().Settings.Silent, s.World().Settings.Records
+	next := renewal.RemovedAt(now, kept) // nothing issued from now on can end sooner
 	if silent != 0 {
 		next = next.Sooner(now.Add(silent))
 	}
@@ -295,7 +295,7 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 			return err
 		}
 		for _, st := range page {
-			end := renewal.RemovedAt(st.Identity.NotAfter)
+			end := renewal.RemovedAt(st.Identity.NotAfter, kept)
 			if silent != 0 && st.LastSeen != 0 && st.Life != delivery.Deleted {
 				end = end.Sooner(st.LastSeen.Add(silent))
 			}

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -43,8 +41,9 @@ type step struct {
 	enables     bool // coexistence
 	opensGap    bool
 	unsupported bool
-	blocked     int // devices, before it
-	unprotected int // devices, before it, where that needs no confirmation
+	blocked     int  // devices, before it
+	unprotected int  // devices, before it, where that needs no confirmation
+	nothing     bool // is changed: it is as it was, and needs none
 
 	later    string               // the authority that brings the profile to devices, where the present one does not
 	misnamed []authority.Misnamed // what it finds there then
@@ -64,7 +63,7 @@ func (s *Server) plan(ctx context.Context, now protocol.Time, before, after *sto
 func (s *Server) look(ctx context.Context, now protocol.Time, before, after *store.Content) (*Preview, error) {
 	scene := &authority.Scene{
 		Before: before.Tenant, After: after.Tenant, Now: now, Leaving: after.Settings.Leaving,
-		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap},
+		Push:  authority.Push{Gap: after.Campaign.Gap != 0, Settings: after.Settings.Gap, Grace: after.Settings.PushGrace},
 		Units: unitsOf(after),
 	}
 	topic := ""
@@ -88,18 +87,10 @@ func (s *Server) look(ctx context.Context, now protocol.Time, before, after *sto
 func (p *Preview) finish(after *store.Content, step *step) {
 	p.OpensGap, p.Unsupported, p.Licensed = step.opensGap, step.unsupported, step.licensed
 	changes := p.After != p.Before && p.Before.Authority != protocol.Unknown
-	p.Confirm = p.Unprotected > step.unprotected || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&after.Settings.Gap))
+	p.Confirm = !step.nothing && p.Unprotected > step.unprotected || changes && (step.enables || p.Stranded > 0 || p.OpensGap && p.waits(&after.Settings.Gap))
 	p.warn(step)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q %q", p.ID, p.Confirm, p.Warnings, step.what))
 	p.ID = fmt.Sprintf("%s-%d-%d-%d-%d-%s", p.After.Name(), p.Before.Epoch, p.Pending, p.Stale, p.Stranded, hex.EncodeToString(sum[:12]))
-}
-
-// shown keeps a preview that an administrator gets to see, for whoever confirms it.
-func (s *Server) shown(p *Preview, err error) (*Preview, error) {
-	if err == nil && s.alone == nil {
-		s.previews.keep(p)
-	}
-	return p, err
 }
 
 // waits tells whether the gap holds any enrolled device.
@@ -199,70 +190,6 @@ func leaving(st *delivery.State) bool {
 		}
 	}
 	return false
-}
-
-// confirmed holds the ID of an earlier preview against p, what would happen now.
-func (s *Server) confirmed(ctx context.Context, p *Preview, id string) error {
-	switch {
-	case id == p.ID:
-		return nil
-	case id == "" && !p.Confirm:
-		return nil
-	case id == "":
-		s.previews.keep(p)
-		return refuse(protocol.RulePreview, "this change is previewed first; confirm it with the preview's id %s", p.ID)
-	}
-	what, err := s.difference(ctx, p, id)
-	if err != nil {
-		return err
-	}
-	s.previews.keep(p)
-	return refuse(protocol.RuleOutdated, "the preview %s is not what would happen now: %s", id, what)
-}
-
-// difference says in words what is other than in the preview with this ID: counts, which the ID has, and devices by name, as
-// long as this process remembers that preview.
-func (s *Server) difference(ctx context.Context, p *Preview, id string) (string, error) {
-	was, is := strings.Split(id, "-"), strings.Split(p.ID, "-")
-	if len(was) != len(is) {
-		return "it is no preview's id", nil
-	}
-	var out []string
-	for i, what := range [...]string{"the change is to", "the tenant's epoch is", "devices pending:", "devices stale:", "devices stranded:"} {
-		if was[i] != is[i] {
-			out = append(out, what+" "+is[i]+", was "+was[i])
-		}
-	}
-	before := s.previews.find(id)
-	switch {
-	case before != nil:
-		if users := p.relicensed(before); users != "" {
-			out = append(out, users)
-		}
-		devices, err := s.differing(ctx, before, p)
-		if err != nil {
-			return "", err
-		}
-		if devices != "" {
-			out = append(out, devices)
-		}
-		for _, w := range p.Warnings {
-			if !slices.Contains(before.Warnings, w) {
-				out = append(out, "now "+w.Text)
-			}
-		}
-		for _, w := range before.Warnings {
-			if !slices.Contains(p.Warnings, w) {
-				out = append(out, "no longer "+w.Text)
-			}
-		}
-	case out == nil:
-		out = append(out, "as many devices, but not the same ones, or not the same done to them; which, nobody remembers: the server has started since, or showed others")
-	}
-	if out == nil {
-		return "it does the same to every device, and it is not the change that was shown", nil
-	}
-	return strings.Join(out, "; "), nil
 }
 
 // warn adds the advice that goes with the numbers.

@@ -7,13 +7,12 @@ import (
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/authority"
-	"rollcall/server/delivery"
 )
 
 // entitledPhones is a BMS tenant that needs no renewed push certificate for Intune, with n phones of a user who moves then.
 func entitledPhones(t *testing.T, n int) (*tenant, []*phone) {
 	x := bms(t)
-	x.decide(func(set *delivery.Settings) { set.Gap.NotOnCoexistence, set.Lifetime = true, 3000*day })
+	x.decide(func(set *server.Settings) { set.Gap.NotOnCoexistence, set.Lifetime = true, 3000*day })
 	all := make([]*phone, n)
 	for i := range all {
 		all[i] = x.enrolled(1)

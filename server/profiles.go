@@ -48,7 +48,7 @@ func (s *Server) PreviewProfile(ctx context.Context, now protocol.Time, p Profil
 	if err != nil {
 		return nil, err
 	}
-	return s.shown(s.planProfile(ctx, now, content, step))
+	return s.shown(ctx, now)(s.planProfile(ctx, now, content, step))
 }
 
 // TakeProfile takes a profile from groups, or from all. The devices of the users drop it (AUTH-55). The error wraps
@@ -64,7 +64,7 @@ func (s *Server) PreviewRemoval(ctx context.Context, now protocol.Time, r Profil
 	if err != nil {
 		return nil, err
 	}
-	return s.shown(s.planProfile(ctx, now, content, step))
+	return s.shown(ctx, now)(s.planProfile(ctx, now, content, step))
 }
 
 // ApplyProfile is PutProfile by the server itself, of the tenant's authority.
@@ -100,7 +100,7 @@ func (s *Server) changeProfile(ctx context.Context, now protocol.Time, who Actor
 		if p, err = s.planProfile(ctx, now, content, c); err != nil {
 			return err
 		}
-		if err := s.confirmed(ctx, p, confirm); err != nil {
+		if err := s.confirmed(ctx, now, p, confirm); err != nil {
 			return err
 		}
 		late, err := s.late(ctx, now, content, content.With(&c.Change))

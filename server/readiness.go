@@ -157,7 +157,7 @@ type Verification struct {
 func (s *Server) Verify(ctx context.Context, now protocol.Time) (*Verification, error) {
 	w := s.World()
 	v := &Verification{Epoch: w.Tenant.Epoch, Expected: map[protocol.Authority]int{}, Listed: map[protocol.Authority]int{}}
-	lost := (&authority.Push{Ends: w.Push.NotAfter}).Lost(now)
+	lost := (&authority.Push{Ends: w.Push.NotAfter, Grace: w.Settings.PushGrace}).Lost(now)
 	err := s.eachRecord(ctx, func(r *store.Record) {
 		st := &r.State
 		if st.Life != delivery.Enrolled {

@@ -80,7 +80,6 @@ type Server struct {
 
 	outbox outbox
 
-	previews previews
 	blasts   blasts
 	settings pastSettings
 

@@ -16,35 +16,57 @@ import (
 
 const aDay = 24 * time.Hour
 
-// A SettingsVersion stands for the values of all settings.
-func SettingsVersion(set *delivery.Settings) string {
-	sum := sha256.Sum256(fmt.Append(nil, *set))
+// Settings are all settings of a tenant that change while it is in use.
+type Settings struct {
+	delivery.Settings
+	AcceptUserless bool // bms.userless: accept (AUTH-19)
+}
+
+// Settings returns the tenant's.
+func (s *Server) Settings() Settings {
+	c := s.Content()
+	return Settings{c.Settings, c.Tenant.AcceptUserless}
+}
+
+// Version stands for the values of all settings.
+func (s *Settings) Version() string {
+	sum := sha256.Sum256(fmt.Append(nil, *s))
 	return hex.EncodeToString(sum[:8])
 }
 
-// SetSettings replaces the tenant's settings. Values outside what the rules allow are refused by rule.
+// SetSettings replaces the tenant's settings, but for bms.userless. Values outside what the rules allow are refused by rule.
 func (s *Server) SetSettings(ctx context.Context, now protocol.Time, who Actor, set delivery.Settings) error {
-	return s.ChangeSettings(ctx, now, who, "", func(to *delivery.Settings) { *to = set })
+	return s.ChangeSettings(ctx, now, who, "", func(to *Settings) { to.Settings = set })
 }
 
 // ChangeSettings has change turn the present settings into other ones, with nobody else's change between. Version is the
 // version of the settings that the administrator has seen, or empty: where they are others now, the change is refused and
 // the difference named (HST-070). Values outside what the rules allow are refused by rule.
-func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Actor, version string, change func(*delivery.Settings)) error {
+func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Actor, version string, change func(*Settings)) error {
 	s.admin.Lock()
 	defer s.admin.Unlock()
 	return s.attempt(ctx, now, who, "settings", who.administers(), func(ctx context.Context) error {
-		present := s.Content().Settings
-		if is := SettingsVersion(&present); version != "" && version != is {
+		present := s.Settings()
+		if is := present.Version(); version != "" && version != is {
 			return refuse(protocol.RuleOutdated, "the settings are not those of version %s any more, but of %s: %s", version, is, s.settings.since(version, &present))
 		}
 		set := present
 		change(&set)
-		if err := checkSettings(&set); err != nil {
+		if err := checkSettings(&set.Settings); err != nil {
 			return err
 		}
 		s.settings.keep(&present)
-		return s.change(ctx, now, &store.Change{Settings: &set, Lines: line(delivery.WhatSettings, "", differs(&present, &set))})
+		c := store.Change{Settings: &set.Settings, Lines: line(delivery.WhatSettings, "", differs(&present, &set))}
+		if set.AcceptUserless != present.AcceptUserless {
+			tenant := s.Content().Tenant
+			tenant.AcceptUserless, c.Tenant = set.AcceptUserless, &tenant
+		}
+		err := s.change(ctx, now, &c)
+		if err == nil && (set.Silent != present.Silent || set.Records != present.Records) {
+			s.outbox.sweep.Store(int64(now)) // it may concern some records right now
+			s.outbox.nudge()
+		}
+		return err
 	})
 }
 
@@ -54,16 +76,16 @@ const settingsKept = 16
 // pastSettings are the latest settings of before, by version. Guarded by Server.admin.
 type pastSettings struct {
 	versions []string
-	of       map[string]delivery.Settings
+	of       map[string]Settings
 }
 
-func (p *pastSettings) keep(set *delivery.Settings) {
-	v := SettingsVersion(set)
+func (p *pastSettings) keep(set *Settings) {
+	v := set.Version()
 	if _, known := p.of[v]; known {
 		return
 	}
 	if p.of == nil {
-		p.of = map[string]delivery.Settings{}
+		p.of = map[string]Settings{}
 	}
 	p.of[v] = *set
 	if p.versions = append(p.versions, v); len(p.versions) > settingsKept {
@@ -72,7 +94,7 @@ func (p *pastSettings) keep(set *delivery.Settings) {
 	}
 }
 
-func (p *pastSettings) since(version string, present *delivery.Settings) string {
+func (p *pastSettings) since(version string, present *Settings) string {
 	was, known := p.of[version]
 	if !known {
 		return "what has changed, nobody remembers"
@@ -86,12 +108,14 @@ var settingWords = map[string]string{
 	"NotOnCoexistence": "no gap when Intune is added", "Platforms": "platforms in the gap",
 	"WindowsKeeps": "Windows keeps what is unassigned", "AndroidAPIDrops": "Android Management API drops what is unassigned",
 	"Validity": "compliance is valid for", "Lag": "lag of the console", "Silent": "silent records are deleted after",
+	"Old": "profiles of the authority before stay for", "Records": "records outlive their identity by", "PushGrace": "grace of a push certificate",
+	"PushWarnings": "days of warning before a push certificate ends", "AcceptUserless": "userless devices under BMS",
 	"UnitsKnown": "licence units are known", "Units": "licence units", "DeviceLicences": "device licences", "DeviceLimit": "devices a user may have",
 	"Licences": "enrolment asks for licences", "Workloads": "workloads", "Pilots": "pilot group", "Blast": "devices touched in an hour", "UnlicensedAdmins": "administrators need no licence",
 }
 
 // differs says in words which settings are others, and what they were; empty: none is.
-func differs(was, is *delivery.Settings) string {
+func differs(was, is *Settings) string {
 	return strings.Join(differing(reflect.ValueOf(*was), reflect.ValueOf(*is)), "; ")
 }
 
@@ -122,6 +146,14 @@ func checkSettings(set *delivery.Settings) error {
 		return refuse(protocol.RuleBlast, "an hour may touch a number of devices, 0 for the default, or -1 for any number")
 	case set.Licences > delivery.NeverAsked:
 		return refuse(protocol.RuleGates, "licences are asked for where they are known, always or never")
+	case set.Old < 0 || set.Old > 90*aDay:
+		return refuse(protocol.RuleSevenDays, "profiles of the authority before stay for 1 to 90 days after a change, or 0 for the default of 7")
+	case set.Records < 0 || set.Records > 3650*aDay:
+		return refuse(protocol.RuleRecordKept, "records outlive their identity by 1 to 3650 days, or 0 for the default of 180")
+	case set.PushGrace < 0 || set.PushGrace > 365*aDay:
+		return refuse(protocol.RulePushExpired, "a push certificate that has ended can be renewed for 1 to 365 days, or 0 for the default of 30")
+	case !goodWarnings(set.PushWarnings):
+		return refuse(protocol.RulePushExpired, "a push certificate is warned of 1 to 365 days before its end, %d times at most, the longest first and none twice; none is the default of 30, 14, 7 and 1", mostWarnings)
 	case set.Units < 0:
 		return refuse("AUTH-09", "intune_units: %d: a tenant owns 0 licences that entitle Intune, or more", set.Units)
 	}
@@ -133,13 +165,20 @@ func checkSettings(set *delivery.Settings) error {
 	return nil
 }
 
+// mostWarnings bounds how often the end of a push certificate is warned of.
+const mostWarnings = 8
+
+func goodWarnings(days []int) bool {
+	for i, d := range days {
+		if d < 1 || d > 365 || i > 0 && d >= days[i-1] {
+			return false
+		}
+	}
+	return len(days) <= mostWarnings
+}
+
 // SetCleanUp sets the clean-up rule: records silent for this many days, 30 to 270, are deleted; 0 switches it off
 // (AUTH-48).
 func (s *Server) SetCleanUp(ctx context.Context, now protocol.Time, who Actor, days int) error {
-	err := s.ChangeSettings(ctx, now, who, "", func(set *delivery.Settings) { set.Silent = time.Duration(days) * aDay })
-	if err == nil {
-		s.outbox.sweep.Store(int64(now)) // it may concern some right now
-		s.outbox.nudge()
-	}
-	return err
+	return s.ChangeSettings(ctx, now, who, "", func(set *Settings) { set.Silent = time.Duration(days) * aDay })
 }

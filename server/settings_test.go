@@ -11,7 +11,7 @@ import (
 // TestSettingsInWords: what changes is journaled in words, and each setting has some.
 func TestSettingsInWords(t *testing.T) {
 	is := delivery.Settings{Gap: authority.GapSettings{NotOnCoexistence: true}, DeviceLimit: 5}
-	if got, want := differs(&delivery.Settings{}, &is), "no gap when Intune is added: true, was false; devices a user may have: 5, was 0"; got != want {
+	if got, want := differs(&Settings{}, &Settings{Settings: is}), "no gap when Intune is added: true, was false; devices a user may have: 5, was 0"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	var named func(reflect.Type)
@@ -24,5 +24,5 @@ func TestSettingsInWords(t *testing.T) {
 			}
 		}
 	}
-	named(reflect.TypeFor[delivery.Settings]())
+	named(reflect.TypeFor[Settings]())
 }

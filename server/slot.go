@@ -17,6 +17,7 @@ import (
 
 // A PushUpload is what an upload of a push certificate did or would do.
 type PushUpload struct {
+	First      bool     // there was none
 	OtherTopic bool     // than the present one: AUTH-32
 	ClosesGap  bool     // AUTH-31
 	Stranded   int      // enrolled Apple devices that the new topic cannot reach
@@ -38,7 +39,7 @@ func (s *Server) UploadPushShown(ctx context.Context, now protocol.Time, data []
 		if id == "" {
 			return false, nil
 		}
-		return true, s.confirmed(ctx, up.Preview, id)
+		return true, s.confirmed(ctx, now, up.Preview, id)
 	})
 }
 
@@ -54,6 +55,9 @@ func (s *Server) takePush(ctx context.Context, now protocol.Time, data []byte, p
 			case err != nil || !up.OtherTopic:
 				return err
 			case !means:
+				if up.Preview != nil {
+					s.keepShown(ctx, now, up.Preview)
+				}
 				return refuse(protocol.RuleOtherTopic, "the certificate has another topic than the present one: %d devices could not be reached any more and would have to enrol again", up.Stranded)
 			}
 			return s.strands(ctx, now, up.Stranded, count, "the certificate has another topic than the present one and", "a push certificate with topic "+topic+" is about to be taken")
@@ -77,6 +81,7 @@ func (s *Server) PreviewPush(ctx context.Context, now protocol.Time, data []byte
 	up, err := s.uploadPush(ctx, now, data, password, "", nil)
 	if errors.Is(err, errPreviewed) {
 		err = nil
+		s.keepShown(ctx, now, up.Preview)
 	}
 	return up, err
 }
@@ -106,6 +111,7 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 		Certificate: certs.CertificatesPEM(append([]*x509.Certificate{read.Certificate}, read.Chain...)...), Key: key,
 	}
 	var present renewal.Push
+	up.First = content.Latest() == nil
 	if p := content.Latest(); p != nil { // in the gap it is another slot's: that one is to be renewed
 		cert.UploadedAt = max(now, p.UploadedAt+1) // the clock may have been set back since (HST-110)
 		present = renewal.Push{Topic: p.Topic, NotBefore: p.NotBefore, NotAfter: p.NotAfter}
@@ -170,7 +176,7 @@ func (s *Server) planPush(ctx context.Context, now protocol.Time, before, after 
 	if err != nil {
 		return nil, err
 	}
-	return s.shown(s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked}))
+	return s.plan(ctx, now, before, after, step{what: "push certificate " + inUse(after).Topic, blocked: was.Blocked})
 }
 
 // readPush reads an upload: a certificate with its key, or one for a key that PushCSR made, whichever slot that was asked for: a
@@ -214,5 +220,5 @@ func (s *Server) PushStatus(now protocol.Time) (cert *store.PushCertificate, war
 	if cert == nil {
 		return nil, 0
 	}
-	return cert, renewal.Warning(now, cert.NotAfter)
+	return cert, renewal.Warning(now, cert.NotAfter, content.Settings.PushWarnings)
 }

@@ -102,7 +102,10 @@ func tellUpload(cmd *cobra.Command, p *target.PushChange, name, done string) err
 		return show(cmd, p, nil)
 	}
 	text := "renews the present one"
-	if p.OtherTopic {
+	switch {
+	case p.First:
+		text = "is the first one"
+	case p.OtherTopic:
 		text = fmt.Sprintf("has another topic, and strands %d devices (AUTH-32)", p.Stranded)
 	}
 	if p.ClosesGap {

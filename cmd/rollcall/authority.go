@@ -20,6 +20,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	"rollcall/server/renewal"
 )
 
 func authorityCommand() *cobra.Command {
@@ -42,7 +43,18 @@ func authorityShowCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(cmd, s, func(w io.Writer) { printState(w, &s) })
+			set, err := t.Settings(cmd.Context())
+			if err != nil {
+				return err
+			}
+			shown := struct {
+				target.State
+				Settings target.Settings `json:"settings"`
+			}{s, set}
+			return show(cmd, shown, func(w io.Writer) {
+				printState(w, &s)
+				printTimes(w, &set)
+			})
 		},
 	}
 }
@@ -54,6 +66,9 @@ func printState(w io.Writer, s *target.State) {
 		return
 	}
 	row(w, "epoch", fmt.Sprintf("%d, since %s", s.Epoch, when(s.ChangedAt)))
+	if s.OldEnd != 0 {
+		row(w, "old profiles", "AUTH-27: those of the authority before leave by "+when(s.OldEnd))
+	}
 	row(w, "still to come", fmt.Sprintf("%d devices pending, %d stale", s.Pending, s.Stale))
 	if s.Stranded > 0 {
 		row(w, "stranded", fmt.Sprintf("AUTH-32: %d devices know another topic than the push certificate has and have to enrol again; rollcall authority verify lists them", s.Stranded))
@@ -235,10 +250,11 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 }
 
 func authoritySettingsCommand(c *client) *cobra.Command {
-	var cleanUp, limit, validity, lag int
+	var cleanUp, limit, validity, lag, old, records, grace int
+	var warnings []int
 	var attempts []string
 	var units string
-	var onCoexistence, deviceLicences, unlicensed bool
+	var onCoexistence, deviceLicences, unlicensed, userless bool
 	var version, gate, pilots string
 	var gapPlatforms []string
 	var blast int
@@ -256,6 +272,10 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 					}
 				}, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "console-lag-days": func() { s.LagDays = &lag },
+				"old-profile-days": func() { s.OldProfileDays = &old }, "record-days": func() { s.RecordDays = &records },
+				"push-grace-days":   func() { s.PushGraceDays = &grace },
+				"push-warning-days": func() { s.PushWarningDays = append([]int{}, warnings...) }, // empty is the default
+				"accept-userless":   func() { s.AcceptUserless = &userless },
 				"attempts": func() {
 					s.Attempts = make([]target.Seconds, len(attempts))
 					for i, text := range attempts {
@@ -343,6 +363,11 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.StringSliceVar(&attempts, "attempts", nil, "when a device that does not answer a change is woken again, after the first time: three, as in 15m,1h,4h, which is the default (AUTH-20)")
 	flags.IntVar(&lag, "console-lag-days", 0, "days for which the console's compliance figures may lag behind a change; 0: 7 (AUTH-29)")
 	flags.IntVar(&validity, "compliance-days", 0, "days for which a report of compliance is valid, 1 to 120; 0: 30 (AUTH-49)")
+	flags.IntVar(&old, "old-profile-days", 0, "days for which profiles of the authority before stay after a change that comes, 1 to 90; 0: 7 (AUTH-27)")
+	flags.IntVar(&records, "record-days", 0, "days by which records outlive their identity certificates, 1 to 3650; 0: 180 (AUTH-43)")
+	flags.IntVar(&grace, "push-grace-days", 0, "days for which a push certificate that has ended can be renewed, 1 to 365; 0: 30 (AUTH-33)")
+	flags.IntSliceVar(&warnings, "push-warning-days", nil, "days before its end at which a push certificate is warned of, the most first, as in 30,14,7,1, which is the default (AUTH-33)")
+	flags.BoolVar(&userless, "accept-userless", false, "userless devices may enrol under office365 alone (AUTH-19)")
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
 	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
 	return cmd
@@ -390,6 +415,27 @@ func checkWorkload(name, decider string) error {
 	return nil
 }
 
+// printTimes prints the times of rules that reach beyond a change of authority.
+func printTimes(w io.Writer, s *target.Settings) {
+	days := func(n *int, none string) string {
+		if n != nil && *n != 0 {
+			none = strconv.Itoa(*n)
+		}
+		return none + " days"
+	}
+	row(w, "old profiles stay after a change", days(s.OldProfileDays, "7")+" (AUTH-27)")
+	row(w, "records outlive their identity by", days(s.RecordDays, "180")+" (AUTH-43)")
+	warnings := s.PushWarningDays
+	if len(warnings) == 0 {
+		warnings = renewal.Warnings
+	}
+	words := make([]string, len(warnings))
+	for i, n := range warnings {
+		words[i] = strconv.Itoa(n)
+	}
+	row(w, "push certificate", fmt.Sprintf("warned of %s days before its end, renewable for %s after it (AUTH-33)", strings.Join(words, ", "), days(s.PushGraceDays, "30")))
+}
+
 func printSettings(w io.Writer, s *target.Settings) {
 	or := func(n *int, none int, text, unit string) string {
 		if n == nil || *n == none {
@@ -414,6 +460,8 @@ func printSettings(w io.Writer, s *target.Settings) {
 	row(w, "devices a user may have", or(s.DeviceLimit, 0, "15", ""))
 	row(w, "compliance is valid for", or(s.ValidityDays, 0, "30 days", " days"))
 	row(w, "lag of the console", or(s.LagDays, 0, "7 days", " days"))
+	printTimes(w, s)
+	row(w, "userless devices under office365", map[bool]string{true: "accepted", false: "refused"}[s.AcceptUserless != nil && *s.AcceptUserless])
 	wakes := [3]time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour}
 	for i, n := range s.Attempts {
 		if n != 0 && i < len(wakes) {

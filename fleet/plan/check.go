@@ -103,6 +103,19 @@ func (c *checker) tenant() {
 	if t.CleanUp != 0 && (t.CleanUp < Duration(30*Day) || t.CleanUp > Duration(270*Day)) || t.CleanUp%Duration(Day) != 0 {
 		c.fail("tenant.clean_up", protocol.RuleCleanUp, "%s; want 30d to 270d, in whole days", t.CleanUp)
 	}
+	c.days("tenant.old_profiles", protocol.RuleSevenDays, t.OldProfiles, 90)
+	c.days("tenant.records", protocol.RuleRecordKept, t.Records, 3650)
+	c.days("tenant.apns.grace", protocol.RulePushExpired, t.APNs.Grace, 365)
+	for i, w := range t.APNs.Warnings {
+		path := fmt.Sprintf("tenant.apns.warnings[%d]", i)
+		switch {
+		case i == mostWarnings:
+			c.fail(path, protocol.RulePushExpired, "want at most %d warnings", mostWarnings)
+		case w == 0 || i > 0 && w >= t.APNs.Warnings[i-1]:
+			c.fail(path, protocol.RulePushExpired, "%s; want the longest first, and none twice or 0", w)
+		}
+		c.days(path, protocol.RulePushExpired, w, 365)
+	}
 	if t.DeviceLimit > 15 {
 		c.fail("tenant.device_limit", protocol.RuleGates, "%d devices; want 1 to 15", t.DeviceLimit)
 	}
@@ -113,6 +126,16 @@ func (c *checker) tenant() {
 	}
 	c.firstPush = time.Duration(t.APNs.Expires)
 	c.pushEnd = c.firstPush
+}
+
+// mostWarnings bounds how often a server warns of the end of a push certificate.
+const mostWarnings = 8
+
+// days refuses a setting that is no number of whole days up to most. None is the default.
+func (c *checker) days(path string, rule protocol.Rule, d Duration, most int) {
+	if d < 0 || d > Duration(most)*Duration(Day) || d%Duration(Day) != 0 {
+		c.fail(path, rule, "%s; want 1d to %dd, in whole days", d, most)
+	}
 }
 
 func (c *checker) population() {

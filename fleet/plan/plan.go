@@ -42,6 +42,8 @@ type Tenant struct {
 	CoManaged   CoManagement       `yaml:"co_management" jsonschema_description:"who decides the workloads of co-managed PCs (AUTH-51)"`
 	Gap         Gap                `yaml:"gap" jsonschema_description:"when Apple devices wait for a renewed push certificate (AUTH-30)"`
 	CleanUp     Duration           `yaml:"clean_up" jsonschema_description:"records silent for so long are deleted, 30d to 270d (AUTH-48); default: none is"`
+	OldProfiles Duration           `yaml:"old_profiles" jsonschema_description:"how long profiles of the authority before stay after a change, 1d to 90d (AUTH-27); default 7d"`
+	Records     Duration           `yaml:"records" jsonschema_description:"how long a record outlives its identity certificate, 1d to 3650d (AUTH-43); default 180d"`
 	DeviceLimit int                `yaml:"device_limit" jsonschema:"minimum=0" jsonschema_description:"devices that a user may enrol with Intune, 1 to 15 (AUTH-47); default 15"`
 }
 
@@ -72,6 +74,17 @@ func (c *CoManagement) Deciders() [7]Decider {
 type APNs struct {
 	Topic   string   `yaml:"topic" jsonschema:"pattern=^com\\.apple\\.mgmt\\." jsonschema_description:"push topic; default: one made from the plan's name"`
 	Expires Duration `yaml:"expires" jsonschema_description:"its end, counted from the beginning; default 365d"`
+
+	Grace    Duration   `yaml:"grace" jsonschema_description:"after its end, in which it can be renewed, 1d to 365d (AUTH-33); default 30d"`
+	Warnings []Duration `yaml:"warnings" jsonschema_description:"how long before its end it is warned of, in whole days, the longest first (AUTH-33); default 30d, 14d, 7d, 1d"`
+}
+
+// WarningDays are the warnings in days; nil: the default.
+func (a *APNs) WarningDays() (days []int) {
+	for _, w := range a.Warnings {
+		days = append(days, int(time.Duration(w)/Day))
+	}
+	return days
 }
 
 // BMS holds the settings of Basic Mobility and Security.

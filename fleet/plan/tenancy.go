@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -141,9 +142,10 @@ func (c *checker) supportMove(path string, t Target) {
 	}
 }
 
-// upload follows the push certificate: after its end there are 30 days of grace (AUTH-33).
+// upload follows the push certificate: after its end there are 30 days of grace, or what the tenant has (AUTH-33).
 func (c *checker) upload(path string, a *Action) {
-	const grace, year = 30 * Day, 365 * Day
+	const year = 365 * Day
+	grace := cmp.Or(time.Duration(c.plan.Tenant.APNs.Grace), 30*Day)
 	at := time.Duration(a.At)
 	c.needs(path, ApplePush, "an Apple push certificate is uploaded")
 	if slot := a.APNs.Slot; slot != protocol.Unknown && slot != c.now.slot() {
@@ -156,7 +158,7 @@ func (c *checker) upload(path string, a *Action) {
 	case c.now == unset:
 		c.fail(path, protocol.RuleUnset, "the authority is unknown at this time: there is no slot for a certificate")
 	case renewed && at > c.pushEnd+grace:
-		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after 30d of grace only one with another topic can be had", Duration(c.pushEnd))
+		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after %s of grace only one with another topic can be had", Duration(c.pushEnd), Duration(grace))
 	case renewed && at+year <= c.pushEnd:
 		c.fail(path, protocol.RuleUpload, "a certificate renewed at %s ends no later than the present one, so it is not newer", a.At)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
@@ -229,7 +230,7 @@ func (p *player) holds(d int, u *unit, when string) {
 		return
 	}
 	name := "AUTH-23 to 27"
-	if slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(want, s) }) && u.managed && w.clock >= w.changed.Add(7*day) {
+	if slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(want, s) }) && u.managed && w.clock >= w.changed.Add(time.Duration(w.kept)*day) {
 		name = "I4"
 	}
 	w.breaks(name, "device %d (%s) of %s has %q, want %q%s", d, u.kind, w.tenant, got, want, when)

@@ -52,7 +52,7 @@ var faults = []fault{
 	},
 	{
 		"I4", "the seven days of the server never end", "server/delivery/profiles.go",
-		"return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept)", "return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(1000*authority.Kept)",
+		"return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd()", "return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd().Add(365*24*time.Hour)",
 	},
 	{
 		"I5", "reports are let through in the gap", "server/delivery/move.go",
@@ -99,7 +99,7 @@ var faults = []fault{
 		"		if !s.Support {\n", "		if !s.Support && !w.coexists() {\n",
 	},
 	{
-		"I10", "a stale confirmation is taken", "server/preview.go",
+		"I10", "a stale confirmation is taken", "server/shown.go",
 		"	case id == p.ID:\n", "	case id != \"\":\n",
 	},
 	{

@@ -7,7 +7,7 @@ import (
 	"rollcall/server/delivery"
 )
 
-// keptFor is how long a record outlives its certificate (AUTH-43).
+// keptFor is how long a record outlives its certificate, where the tenant has set nothing else (AUTH-43).
 const keptFor = 180 * 24 * time.Hour
 
 // lasting are the events that are states a device came to, not what it took to get there.

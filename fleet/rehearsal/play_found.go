@@ -9,6 +9,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
+	"rollcall/server"
 	"rollcall/server/delivery"
 )
 
@@ -69,7 +70,7 @@ func (p *player) found(ctx context.Context) error {
 
 func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
 	return p.each(ctx, func(k *part, ctx context.Context) error {
-		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *delivery.Settings) { s.Licences = g })
+		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *server.Settings) { s.Licences = g })
 	})
 }
 
@@ -82,11 +83,11 @@ func (p *player) past(ctx context.Context) error {
 	}
 	if ended != 0 {
 		p.ends = ended
-		if w := sayEnded(); p.start <= ended.Add(pushGrace) {
+		if w := sayEnded(p.pushGrace()); p.start <= ended.Add(p.pushGrace()) {
 			p.tell(p.start, w)
 			p.pushLife(p.start)
 		} else {
-			p.tell(p.start, sayLost())
+			p.tell(p.start, sayLost(p.pushGrace()))
 		}
 	}
 	return p.each(ctx, func(k *part, _ context.Context) error {

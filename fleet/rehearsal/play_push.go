@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
 	"rollcall/server"
+	"rollcall/server/renewal"
 )
 
 // firstPush uploads the push certificate that there is when the story begins. One that has ended by then is a good one as long as
@@ -85,18 +87,26 @@ func (p *player) pushLife(now protocol.Time) {
 			return "", nil
 		}})
 	}
-	for _, days := range [...]int{30, 14, 7, 1} {
+	warnings := p.plan.Tenant.APNs.WarningDays()
+	if warnings == nil {
+		warnings = renewal.Warnings
+	}
+	for _, days := range warnings {
 		told(end.Add(-time.Duration(days)*24*time.Hour), false, sayWarning(days))
 	}
-	told(end, true, sayEnded())
-	told(end.Add(pushGrace+time.Microsecond), true, sayLost())
+	told(end, true, sayEnded(p.pushGrace()))
+	told(end.Add(p.pushGrace()+time.Microsecond), true, sayLost(p.pushGrace()))
 }
 
 // pushGrace is how long after its end a push certificate can be renewed with its topic (AUTH-33).
-const pushGrace = 30 * 24 * time.Hour
+func (p *player) pushGrace() time.Duration {
+	return cmp.Or(time.Duration(p.plan.Tenant.APNs.Grace), pushGrace)
+}
 
 // pushLost tells whether only a push certificate with another topic can be had now.
-func (p *player) pushLost(now protocol.Time) bool { return now > p.ends.Add(pushGrace) }
+func (p *player) pushLost(now protocol.Time) bool { return now > p.ends.Add(p.pushGrace()) }
+
+func inDays(d time.Duration) int { return int(d / (24 * time.Hour)) }
 
 func sayWarning(days int) fleet.Words {
 	return fleet.Words{
@@ -105,17 +115,17 @@ func sayWarning(days int) fleet.Words {
 	}
 }
 
-func sayEnded() fleet.Words {
+func sayEnded(grace time.Duration) fleet.Words {
 	return fleet.Words{
 		Name: lang.English.Say("The push certificate has ended"),
-		Text: lang.English.Say("No Apple device can be woken, so none checks in, until it is renewed; for 30 days that brings all of them back."), Rule: protocol.RulePushExpired,
+		Text: lang.English.Say("No Apple device can be woken, so none checks in, until it is renewed; for %d {day|days} that brings all of them back.", inDays(grace)), Rule: protocol.RulePushExpired,
 	}
 }
 
-func sayLost() fleet.Words {
+func sayLost(grace time.Duration) fleet.Words {
 	return fleet.Words{
 		Name: lang.English.Say("The push certificate can be renewed no more"),
-		Text: lang.English.Say("It ended more than 30 days ago: only one with another topic can be had, and every Apple device must enrol again."), Rule: protocol.RulePushExpired,
+		Text: lang.English.Say("It ended more than %d {day|days} ago: only one with another topic can be had, and every Apple device must enrol again.", inDays(grace)), Rule: protocol.RulePushExpired,
 	}
 }
 
@@ -137,7 +147,7 @@ func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certi
 	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
 	switch {
 	case lost:
-		outcome = lang.English.Say("The old one ended more than 30 days ago, so this one has another topic: it strands the %d devices that are enrolled.", n)
+		outcome = lang.English.Say("The old one ended more than %d {day|days} ago, so this one has another topic: it strands the %d devices that are enrolled.", inDays(p.pushGrace()), n)
 	case c == plan.OtherTopic:
 		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
 	}

@@ -7,7 +7,6 @@ import (
 	"rollcall/agent"
 	"rollcall/fleet"
 	"rollcall/protocol"
-	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
 
@@ -190,9 +189,9 @@ func (k *part) due(s *delivery.State) families {
 	return k.brings[k.world.SetOf(s)]
 }
 
-// has is the families of the profiles on device i. What an authority before has left on it protects for seven days (AUTH-27).
+// has is the families of the profiles on device i. What an authority before has left on it protects for seven days, or what the tenant has set (AUTH-27).
 func (k *part) has(i int, s *delivery.State, now protocol.Time) (f families) {
-	over := now >= k.watch.world.Tenant.ChangedAt.Add(authority.Kept)
+	over := now >= k.watch.world.Tenant.OldEnd()
 	for _, p := range k.loop.Device(i).Profiles() {
 		if !over || !old(k.watch.world, s, protocol.Profile(p.Content)) {
 			f |= 1 << p.Family

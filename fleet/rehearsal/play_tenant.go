@@ -44,6 +44,7 @@ func (p *player) setUp(ctx context.Context) (err error) {
 	settings := delivery.Settings{
 		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Blast: -1,
 		Pilots: t.CoManaged.Pilot, Silent: time.Duration(t.CleanUp), DeviceLimit: t.DeviceLimit,
+		Old: time.Duration(t.OldProfiles), Records: time.Duration(t.Records), PushGrace: time.Duration(t.APNs.Grace), PushWarnings: t.APNs.WarningDays(),
 	}
 	settings.Gap.NotOnCoexistence = t.Gap.OnCoexistence != nil && !*t.Gap.OnCoexistence
 	settings.Gap.Platforms = t.Gap.Platforms
@@ -211,7 +212,7 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	if added {
 		p.owner = protocol.Intune
 	}
-	p.later(now.Add(authority.Kept))
+	p.later(previews[0].After.OldEnd())
 	return outcome, nil
 }
 

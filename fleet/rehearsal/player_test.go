@@ -51,7 +51,8 @@ func playing(t timeline, change ...func(*rehearsal.LoopConfig)) (p *player, brok
 		watch: rehearsal.NewWatch(&rehearsal.Log{}), ctx: context.Background(), units: map[protocol.Device]int{}, lost: map[int]int{}, cut: map[int]bool{}, busy: map[int]int{}, fails: map[int]int{},
 		ran: map[int]map[protocol.CommandID]bool{},
 	}
-	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]string{}}
+	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, kept: 7, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]string{}}
+	p.twin.days.old, p.twin.days.records, p.twin.days.grace = 7, 180, 30
 	life := 365
 	if len(t) > 0 {
 		if f := strings.Fields(t[0]); len(f) == 3 && f[0] == "tenant" {
@@ -205,6 +206,13 @@ func (p *player) act(f []string) error {
 			return err
 		}
 		w.noGap = set.Gap.NotOnCoexistence
+	case "days":
+		set := s.Content().Settings
+		set.Old, set.Records, set.PushGrace = time.Duration(number(1))*day, time.Duration(number(2))*day, time.Duration(number(3))*day
+		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
+			return err
+		}
+		w.days.old, w.days.records, w.days.grace = number(1), number(2), number(3)
 	case "silent":
 		if err := s.SetCleanUp(p.ctx, now, boss, number(1)); err != nil {
 			return err

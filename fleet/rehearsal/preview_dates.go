@@ -98,9 +98,9 @@ func (p *Preview) identityDates() (all []date) {
 	p.each(func(i int, c *authority.Subject, _ *authority.Judgement) {
 		switch end := c.CertEnd; {
 		case end == 0:
-		case end < p.Scene.Now && renewal.RemovedAt(end) > p.Scene.Now:
+		case end < p.Scene.Now && renewal.RemovedAt(end, 0) > p.Scene.Now:
 			gone++
-			removed = removed.Sooner(renewal.RemovedAt(end))
+			removed = removed.Sooner(renewal.RemovedAt(end, 0))
 		case end >= p.Scene.Now && end.Sub(p.Scene.Now) <= renewWindow:
 			due++
 			first = first.Sooner(end)

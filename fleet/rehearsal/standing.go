@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -116,9 +117,12 @@ func otherTopic(world *delivery.World, s *delivery.State) bool {
 	return world.Push.Topic != "" && s.Push.Topic != world.Push.Topic
 }
 
+// pushGrace is how long after its end a push certificate can be renewed, where the tenant has set nothing else (AUTH-33).
+const pushGrace = 30 * 24 * time.Hour
+
 // lost tells whether the push certificate ended so long ago that only one with another topic can be had (AUTH-33).
 func lost(now protocol.Time, world *delivery.World) bool {
-	return world.Push.Topic != "" && now > world.Push.NotAfter.Add(30*24*time.Hour)
+	return world.Push.Topic != "" && now > world.Push.NotAfter.Add(cmp.Or(world.Settings.PushGrace, pushGrace))
 }
 
 // held tells whether the push certificate keeps the device from checking in (AUTH-30, AUTH-33).
@@ -353,7 +357,7 @@ func checkLicences(world *delivery.World, before, after *delivery.State, fail fa
 // itself what it was told to, and a licence alone tells it nothing (AUTH-23).
 func checkOld(now protocol.Time, world *delivery.World, after *delivery.State, out *delivery.Outcome, fail failer) {
 	t := &world.Tenant
-	if !out.Completed || after.Life != delivery.Enrolled || after.Heard != t.Epoch || now < t.ChangedAt.Add(authority.Kept) {
+	if !out.Completed || after.Life != delivery.Enrolled || after.Heard != t.Epoch || now < t.OldEnd() {
 		return
 	}
 	for _, p := range after.Profiles {

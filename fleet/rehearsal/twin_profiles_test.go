@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // owner is whose a profile version is: "3.2" is the second version of the third on the shelf.
@@ -50,7 +51,7 @@ func (w *twin) hear(u *unit) {
 			s.dies = 0
 		case w.changed < u.joined: // the server's clock was wrong: to the device all that is here came later
 		case s.dies == 0:
-			s.dies = min(w.changed, w.now).Add(7 * day)
+			s.dies = min(w.changed, w.now).Add(time.Duration(w.kept) * day)
 		}
 	}
 	w.expire(u)
@@ -73,7 +74,7 @@ func (w *twin) goes(u *unit, identifier string, wanted map[string]*setting) bool
 		return false // it is replaced
 	case w.tenant == "both": // AUTH-23, AUTH-24
 		return true
-	case !w.doubt && w.clock >= w.changed.Add(7*day): // AUTH-27
+	case !w.doubt && w.clock >= w.changed.Add(time.Duration(w.kept)*day): // AUTH-27
 		return true
 	case s.late: // it was not there to be kept
 		return true

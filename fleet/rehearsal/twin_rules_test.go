@@ -47,7 +47,7 @@ func (w *twin) change(to string) {
 		return
 	}
 	w.gap = w.gapAfter(to)
-	w.tenant, w.changed = to, w.clock
+	w.tenant, w.changed, w.kept = to, w.clock, w.days.old
 	w.epoch++
 }
 

@@ -107,6 +107,8 @@ type twin struct {
 	limit   int
 	silent  time.Duration
 	life    time.Duration
+	kept    int                               // days that old profiles have after the newest change
+	days    struct{ old, records, grace int } // that the tenant has set (AUTH-27, AUTH-43, AUTH-33)
 
 	workloads map[string]string // who decides them
 	people    []person
@@ -157,7 +159,7 @@ func (w *twin) held(u *unit) bool {
 
 // unheard tells whether no push reaches a device any more (AUTH-32; AUTH-33: after the grace only another topic can be had).
 func (w *twin) unheard(u *unit) bool {
-	return u.apple() && w.topic != "" && (u.topic != w.topic || w.clock > w.ends.Add(30*day))
+	return u.apple() && w.topic != "" && (u.topic != w.topic || w.clock > w.ends.Add(time.Duration(w.days.grace)*day))
 }
 
 // profilesOf is whose profiles a device should have.

@@ -58,7 +58,7 @@ func (w *twin) overdue() {
 			w.breaks("I8", "device %d could move since %s, and at %s it has not", i, u.movable, w.now)
 			u.movable = 0
 		}
-		due := u.ends.Add(180 * day)
+		due := u.ends.Add(time.Duration(w.days.records) * day)
 		if u.life != "" && u.life != "removed" && !w.doubt && !w.down && w.clock > max(due, w.calm).Add(25*time.Hour) {
 			w.breaks("AUTH-43", "the record of device %d, due at %s, is still there at %s", i, due, w.clock)
 			u.life = "removed"
@@ -73,7 +73,7 @@ func (w *twin) removed(i int) {
 	switch {
 	case w.doubt:
 		w.breaks("I6", "the record of device %d is removed while the clock is in doubt (HST-110)", i)
-	case w.clock >= u.ends.Add(180*day), silent && u.life != "enrolled":
+	case w.clock >= u.ends.Add(time.Duration(w.days.records)*day), silent && u.life != "enrolled":
 		u.life = "removed"
 		return
 	default:

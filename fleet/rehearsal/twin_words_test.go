@@ -62,7 +62,8 @@ func (w *twin) words(u *unit, changed bool) words {
 }
 
 // whatFalls is what becomes of a profile on a device by a change, when that comes there (AUTH-23 to 28, AUTH-55). The first
-// row that fits decides. A change of epoch only is one between intune and sccm; of a tenant that stays what it is, the one before.
+// row that fits decides. Ending is a profile of another authority than the one whose profiles the device should have: what is of the
+// one that is in force again stays unless nobody assigns it.
 const whatFalls = `
 ends      any        any             | keeps       -
 ending    both       namesake,newer  | replaced    AUTH-23
@@ -73,13 +74,9 @@ pending   both       namesake,newer  | replaced    AUTH-23
 pending   both       any             | removed     AUTH-23
 pending   any        namesake,newer  | overwritten AUTH-26
 pending   any        any             | redundant   AUTH-27
-stale     onlyepoch  namesake,newer  | overwritten AUTH-26
-stale     onlyepoch  any             | redundant   AUTH-27
-stale     any        newer           | updated     AUTH-52
-stale     any        any             | keeps       -
-settled   any        newer           | updated     AUTH-52
-settled   any        leaves          | unassigned  AUTH-55
-settled   any        any             | keeps       -
+settled,stale any    newer           | updated     AUTH-52
+settled,stale any    leaves          | unassigned  AUTH-55
+settled,stale any    any             | keeps       -
 `
 
 // whatComes is the same of a profile that a device is to have, and whose name and family no other on it has.
@@ -114,18 +111,15 @@ func (w *twin) byLicence(u *unit, rule string) string {
 	return rule
 }
 
-// fall says what becomes of a profile of a device of which is is true, after a change from a tenant to w's. Ending is one that
+// fall says what becomes of a profile of a device of which is is true, after a change to w's tenant. Ending is one that
 // is not the authority's whose profiles the device should have, though that manages it already.
-func (w *twin) fall(u *unit, is words, from string, s *setting) (effect, rule string) {
+func (w *twin) fall(u *unit, is words, s *setting) (effect, rule string) {
 	state, change, place := w.stateOf(u, is), "other", "other"
 	if s.whose != w.profilesOf(u) && (state == "settled" || state == "stale") {
 		state = "ending"
 	}
-	switch {
-	case w.tenant == "both":
+	if w.tenant == "both" {
 		change = "both"
-	case w.tenant == "sccm", w.tenant == "intune" && (from == "intune" || from == "sccm"):
-		change = "onlyepoch"
 	}
 	for _, x := range w.wanted(u) {
 		switch {
@@ -177,6 +171,9 @@ func (w *twin) foretell(to string) (text string, counts map[string]int) {
 	w.tenant = to
 	counts = map[string]int{}
 	b := fmt.Appendf(nil, "%s to %s, epoch %d, gap %t, opens it %t", before, to, w.epoch, w.gap, opens)
+	if changes {
+		b = fmt.Appendf(b, ", old profiles have %d days", w.days.old)
+	}
 	if w.units >= 0 {
 		held := 0
 		for i := range w.people {
@@ -218,7 +215,7 @@ func (w *twin) foretell(to string) (text string, counts map[string]int) {
 		loses, mail := false, false
 		for _, id := range slices.Sorted(maps.Keys(u.listed)) {
 			s := u.listed[id]
-			effect, rule := w.fall(u, is, before, s)
+			effect, rule := w.fall(u, is, s)
 			if effect != "keeps" {
 				b = fmt.Appendf(b, ", %s/%s of %s %s by %s", s.family, s.name, strings.Replace(s.whose, "sccm", "intune", 1), effect, rule)
 				counts[s.family+" "+effect+" by "+rule]++

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -94,7 +95,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	d.checkMove(now, world, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
-	d.checkRemoval(now, before, after, out, fail)
+	d.checkRemoval(now, world, before, after, out, fail)
 	if w.lend == nil {
 		*d.state = *after
 		d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
@@ -249,12 +250,12 @@ func checkProfiles(world *delivery.World, before, after *delivery.State, out *de
 	}
 }
 
-// checkRemoval holds I6: no record is removed by itself (an administrator's delete names AUTH-53) earlier than 180 days
-// after its certificate ended.
-func (d *watched) checkRemoval(now protocol.Time, before, after *delivery.State, out *delivery.Outcome, fail failer) {
+// checkRemoval holds I6: no record is removed by itself (an administrator's delete names AUTH-53) earlier than 180 days,
+// or what the tenant has set, after its certificate ended.
+func (d *watched) checkRemoval(now protocol.Time, world *delivery.World, before, after *delivery.State, out *delivery.Outcome, fail failer) {
 	d.ended = max(d.ended, before.Identity.NotAfter)
 	for i := range out.Effects {
-		if e := &out.Effects[i]; e.What == delivery.WhatRecordRemoved && e.Rule == protocol.RuleRecordKept && now < d.ended.Add(keptFor) {
+		if e := &out.Effects[i]; e.What == delivery.WhatRecordRemoved && e.Rule == protocol.RuleRecordKept && now < d.ended.Add(cmp.Or(world.Settings.Records, keptFor)) {
 			fail("I6", "record removed %s after the certificate's end", now.Sub(d.ended))
 		}
 	}

@@ -11,11 +11,12 @@ import (
 // A State is how the tenant stands.
 type State struct {
 	Tenant
-	Name     string `json:"name"` // of the authority; coexistence where Intune was added beside office365
-	Gap      Gap    `json:"apns_gap"`
-	Pending  int    `json:"pending"` // devices
-	Stale    int    `json:"stale"`
-	Stranded int    `json:"stranded"` // by another topic of the push certificate (AUTH-32)
+	Name     string        `json:"name"`             // of the authority; coexistence where Intune was added beside office365
+	OldEnd   protocol.Time `json:"old_profiles_end"` // when those of the authority before leave at the latest (AUTH-27); 0: it is the first one
+	Gap      Gap           `json:"apns_gap"`
+	Pending  int           `json:"pending"` // devices
+	Stale    int           `json:"stale"`
+	Stranded int           `json:"stranded"` // by another topic of the push certificate (AUTH-32)
 }
 
 // A Gap is the gap in Apple's push certificates (AUTH-30, AUTH-33).
@@ -105,6 +106,11 @@ type Settings struct {
 	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`   // AUTH-20; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49; 0: the default
 	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29; 0: the default
+	OldProfileDays   *int                `json:"old_profile_days,omitzero"`   // AUTH-27; 0: the default
+	RecordDays       *int                `json:"record_days,omitzero"`        // AUTH-43; 0: the default
+	PushGraceDays    *int                `json:"push_grace_days,omitzero"`    // AUTH-33; 0: the default
+	PushWarningDays  []int               `json:"push_warning_days,omitzero"`  // AUTH-33, falling; empty: the default
+	AcceptUserless   *bool               `json:"accept_userless,omitzero"`    // AUTH-19
 	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
 	Workloads        []Workload          `json:"workloads,omitzero"`          // AUTH-51
 	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot

@@ -300,6 +300,7 @@ type PushUpload struct {
 
 // A PushChange is what the upload of a push certificate does.
 type PushChange struct {
+	First      bool    `json:"first"` // there was no certificate
 	OtherTopic bool    `json:"other_topic"`
 	ClosesGap  bool    `json:"closes_gap"`
 	Stranded   int     `json:"stranded"` // devices that it cannot reach (AUTH-32)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/protocol"
 )
@@ -20,11 +21,18 @@ const NoticeIdentifier = "rollcall.enrolment.notice"
 const maxNotice = 512
 
 // NoticeWords returns what is signed of n: the header's value without the signature, as a dictionary of RFC 9651. Equal
-// notices have equal words. Rule must be made of ASCII letters, digits and hyphens.
+// notices have equal words. Rule must be made of ASCII letters, digits and hyphens; Kept is left out where it is 0.
 func NoticeWords(n protocol.Notice) string {
 	changed, _ := n.ChangedAt.MarshalText() // has no error
-	return fmt.Sprintf(`epoch=%d, changed="%s", rule="%s"`, n.Epoch, changed, n.Rule)
+	words := fmt.Sprintf(`epoch=%d, changed="%s", rule="%s"`, n.Epoch, changed, n.Rule)
+	if n.Kept != 0 {
+		words += fmt.Sprintf(`, kept=%d`, n.Kept/time.Second)
+	}
+	return words
 }
+
+// maxNoticeKept bounds how long a notice may have old profiles kept: a century.
+const maxNoticeKept = 100 * 365 * 24 * 60 * 60
 
 const noticeSignature = ", sig=:"
 
@@ -66,6 +74,13 @@ func DecodeNotice(value string) (n protocol.Notice, words string, signature []by
 		return wrong("changed")
 	}
 	n.Epoch, n.Rule = uint32(epoch), protocol.Rule(next(` rule="`, `"`))
+	if text, longer := strings.CutPrefix(rest, ", kept="); longer {
+		kept, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || kept > maxNoticeKept {
+			return wrong("kept")
+		}
+		n.Kept = time.Duration(kept) * time.Second
+	}
 	if strings.Trim(string(n.Rule), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" || NoticeWords(n) != words {
 		return wrong("not in its one form")
 	}

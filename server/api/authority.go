@@ -16,11 +16,12 @@ const maxDays = 10000
 // A state is how the tenant stands: its authority, the gap in its push certificates, and who is still to come.
 type state struct {
 	tenant
-	Name     string `json:"name"` // of the authority; coexistence where Intune was added beside office365
-	Gap      gap    `json:"apns_gap"`
-	Pending  int    `json:"pending"` // devices
-	Stale    int    `json:"stale"`
-	Stranded int    `json:"stranded"` // by another topic of the push certificate (AUTH-32)
+	Name     string        `json:"name"`             // of the authority; coexistence where Intune was added beside office365
+	OldEnd   protocol.Time `json:"old_profiles_end"` // when those of the authority before leave at the latest (AUTH-27); empty: it is the first one
+	Gap      gap           `json:"apns_gap"`
+	Pending  int           `json:"pending"` // devices
+	Stale    int           `json:"stale"`
+	Stranded int           `json:"stranded"` // by another topic of the push certificate (AUTH-32)
 }
 
 type gap struct {
@@ -44,9 +45,13 @@ func (h *Handler) getAuthority(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := h.tenant()
+	t := h.cfg.Server.Content().Tenant
+	var end protocol.Time
+	if t.Epoch > 1 {
+		end = t.OldEnd()
+	}
 	return state{
-		t, h.cfg.Server.Content().Tenant.Name(),
+		h.tenant(), t.Name(), end,
 		gap{g.Open, g.Since, append([]protocol.Platform{}, g.Platforms...), g.Slot, g.Topic, g.AppleID, g.Ended, g.Held, g.Blocked},
 		v.Pending, v.Stale, v.Stranded,
 	}, nil
@@ -227,6 +232,11 @@ type settings struct {
 	Attempts         []int64             `json:"attempts_seconds,omitzero"`   // AUTH-20: three further wake-ups after a change; 0: the default
 	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49
 	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29: of the console's figures after a change; 0: 7
+	OldProfileDays   *int                `json:"old_profile_days,omitzero"`   // AUTH-27: how long profiles of the authority before stay after a change that comes; 0: 7
+	RecordDays       *int                `json:"record_days,omitzero"`        // AUTH-43: how long records outlive their identity; 0: 180
+	PushGraceDays    *int                `json:"push_grace_days,omitzero"`    // AUTH-33: in which a push certificate that has ended can be renewed; 0: 30
+	PushWarningDays  []int               `json:"push_warning_days,omitzero"`  // AUTH-33: before its end, falling; empty: 30, 14, 7, 1
+	AcceptUserless   *bool               `json:"accept_userless,omitzero"`    // AUTH-19: userless devices may enrol under office365 alone
 	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
 	Workloads        []workload          `json:"workloads,omitzero"`          // AUTH-51; in a change those that are switched
 	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
@@ -244,16 +254,16 @@ type workload struct {
 }
 
 func (h *Handler) getSettings(*call) (any, error) {
-	s := h.cfg.Server.Content().Settings
+	s := h.cfg.Server.Settings()
 	days := func(d time.Duration) *int { return new(int(d / (24 * time.Hour))) }
 	units := unitsUnknown
 	if s.UnitsKnown {
 		units = s.Units
 	}
 	out := settings{
-		server.SettingsVersion(&s), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
+		s.Version(), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
-		days(s.Validity), days(s.Lag), new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
+		days(s.Validity), days(s.Lag), days(s.Old), days(s.Records), days(s.PushGrace), append([]int{}, s.PushWarnings...), &s.AcceptUserless, new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
 	}
 	for i, name := range authority.WorkloadNames {
 		out.Workloads = append(out.Workloads, workload{name, s.Workloads[i].String()})
@@ -279,7 +289,10 @@ func (h *Handler) setSettings(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	for field, days := range map[string]*int{"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays, "console_lag_days": in.LagDays} {
+	for field, days := range map[string]*int{
+		"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays, "console_lag_days": in.LagDays,
+		"old_profile_days": in.OldProfileDays, "record_days": in.RecordDays, "push_grace_days": in.PushGraceDays,
+	} {
 		if days != nil && (*days < 0 || *days > maxDays) {
 			return nil, wrongValue(field, "want 0 to %d", maxDays)
 		}
@@ -307,7 +320,7 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		}
 		switched[at] = by
 	}
-	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *delivery.Settings) {
+	err := h.cfg.Server.ChangeSettings(c.Context(), c.now, c.who, in.Version, func(set *server.Settings) {
 		if n := in.Units; n != nil {
 			if set.UnitsKnown, set.Units = *n != unitsUnknown, *n; !set.UnitsKnown {
 				set.Units = 0
@@ -331,14 +344,19 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		if in.Attempts != nil {
 			set.Attempts = attempts
 		}
-		if in.CleanUpDays != nil {
-			set.Silent = time.Duration(*in.CleanUpDays) * 24 * time.Hour
+		for to, days := range map[*time.Duration]*int{
+			&set.Silent: in.CleanUpDays, &set.Validity: in.ValidityDays, &set.Lag: in.LagDays,
+			&set.Old: in.OldProfileDays, &set.Records: in.RecordDays, &set.PushGrace: in.PushGraceDays,
+		} {
+			if days != nil {
+				*to = time.Duration(*days) * 24 * time.Hour
+			}
 		}
-		if in.ValidityDays != nil {
-			set.Validity = time.Duration(*in.ValidityDays) * 24 * time.Hour
+		if in.PushWarningDays != nil {
+			set.PushWarnings = append([]int(nil), in.PushWarningDays...) // empty: nil, the default
 		}
-		if in.LagDays != nil {
-			set.Lag = time.Duration(*in.LagDays) * 24 * time.Hour
+		if in.AcceptUserless != nil {
+			set.AcceptUserless = *in.AcceptUserless
 		}
 		if in.LicenceGate != nil {
 			set.Licences = gate

@@ -245,6 +245,7 @@ type pushUpload struct {
 
 // A pushUploaded is what an upload did or would do, to each device too.
 type pushUploaded struct {
+	First      bool     `json:"first"` // there was none
 	OtherTopic bool     `json:"other_topic"`
 	ClosesGap  bool     `json:"closes_gap"` // AUTH-31
 	Stranded   int      `json:"stranded"`   // devices that it cannot reach (AUTH-32)
@@ -292,7 +293,7 @@ func (h *Handler) uploaded(c *call, upload func() (server.PushUpload, error)) (a
 	case err != nil:
 		return nil, &unconfirmed{pushRefusal(err), p}
 	}
-	return pushUploaded{up.OtherTopic, up.ClosesGap, up.Stranded, p}, nil
+	return pushUploaded{up.First, up.OtherTopic, up.ClosesGap, up.Stranded, p}, nil
 }
 
 // pushRefusal has what certs refuses refused by rule.

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -35,7 +36,8 @@ func OpensGap(before, after Tenant, s GapSettings) bool {
 	return true
 }
 
-// grace is how long after its end a push certificate can still be renewed under the same topic (AUTH-33).
+// grace is how long after its end a push certificate can still be renewed under the same topic, where no setting says otherwise
+// (AUTH-33).
 const grace = 30 * 24 * time.Hour
 
 // A Push is the Apple push certificate of the authority in force after a change.
@@ -43,6 +45,7 @@ type Push struct {
 	Gap      bool          // the gap is open (AUTH-30): see OpensGap
 	Settings GapSettings   // whom it holds
 	Ends     protocol.Time // of the certificate; 0: not known
+	Grace    time.Duration // after that, in which it can be renewed; 0: 30 days
 }
 
 // held returns the rule that keeps devices of p from checking in at now; empty: none.
@@ -57,4 +60,6 @@ func (s *Push) held(now protocol.Time, p protocol.Platform) protocol.Rule {
 }
 
 // Lost tells whether only a certificate with another topic can be had, which reaches no enrolled device (AUTH-33, AUTH-32).
-func (s *Push) Lost(now protocol.Time) bool { return s.Ends != 0 && s.Ends.Add(grace) < now }
+func (s *Push) Lost(now protocol.Time) bool {
+	return s.Ends != 0 && s.Ends.Add(cmp.Or(s.Grace, grace)) < now
+}

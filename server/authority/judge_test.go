@@ -51,6 +51,8 @@ func TestJudge(t *testing.T) {
 	ended.Push = authority.Push{Ends: now}
 	lost := adding
 	lost.Push = authority.Push{Ends: now.Add(-30*day - time.Second)}
+	graced := lost
+	graced.Push.Grace = 31 * day
 	onlyPhones := adding
 	onlyPhones.Push.Settings.Platforms = []protocol.Platform{protocol.IOS}
 	for _, tt := range []struct {
@@ -66,6 +68,7 @@ func TestJudge(t *testing.T) {
 		{"AUTH-33 ended", ended, phone(entitled), "AUTH-14", authority.Judgement{Pending: true, Blocked: "AUTH-33", Fate: authority.Moves}},
 		{"AUTH-33 is Apple's", ended, pc(entitled), "AUTH-14", authority.Judgement{Pending: true, Fate: authority.Moves}},
 		{"AUTH-33 after the grace strands", lost, phone(basic), "AUTH-16", authority.Judgement{Stale: true, Blocked: "AUTH-33", Stranded: authority.TopicChanged, Fate: authority.Strands}},
+		{"AUTH-33 the grace is a setting", graced, phone(basic), "AUTH-16", authority.Judgement{Stale: true, Blocked: "AUTH-33", Fate: authority.Stays}},
 		{"AUTH-21 stale under coexistence", adding, pc(basic), "AUTH-16", authority.Judgement{Stale: true, Fate: authority.Stays}},
 		{"AUTH-21 stale, intune to sccm", hybrid, of(protocol.Android, in, entitled), "AUTH-12", authority.Judgement{Stale: true, Fate: authority.Stays}},
 		{"AUTH-17 unlicensed", adding, pc(none), "AUTH-17", authority.Judgement{Stale: true, Fate: authority.Stays, After: authority.Resolution{Unlicensed: true}}},
@@ -145,6 +148,9 @@ func TestFall(t *testing.T) {
 	moved := authority.Scene{Before: epoch(sccm, 1), After: epoch(sccm, 1), Now: now}
 	leftover := version(vpn, 1)
 	leftover.Old = true
+	old := func(p authority.Profile) authority.Profile { p.Old = true; return p }
+	set := forced
+	set.After.Kept = 3 * day
 	late := forced
 	late.Before, late.After.ChangedAt = late.After, now.Add(-8*day)
 	late.Before.ChangedAt = late.After.ChangedAt
@@ -162,16 +168,17 @@ func TestFall(t *testing.T) {
 		{"AUTH-26 namesake of the same family", forced, with(bmsPC, gets(authority.Profile{Name: "mail", Family: protocol.Email})), mail, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-26"}},
 		{"AUTH-26 namesake of another family", forced, with(bmsPC, gets(authority.Profile{Name: "mail", Family: protocol.VPN})), mail, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
 		{"AUTH-27 seven days", forced, bmsPC, mail, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
+		{"AUTH-27 the time is a setting", set, bmsPC, mail, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: now.Add(3 * day)}},
 		{"AUTH-27 counts from the change", late, bmsPC, mail, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: now.Add(-day)}},
-		{"AUTH-21 intune to sccm", hybrid, pc, vpn, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
-		{"AUTH-21 intune to sccm, namesake", hybrid, with(pc, gets(vpn)), vpn, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-26"}},
+		{"AUTH-21 intune to sccm", hybrid, pc, old(vpn), authority.Fall{Effect: authority.Redundant, Rule: "AUTH-27", Until: week}},
+		{"AUTH-21 intune to sccm, namesake", hybrid, with(pc, gets(vpn)), old(vpn), authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-26"}},
 		{"AUTH-21 stays with office365", adding, of(protocol.Windows, o365, basic), mail, authority.Fall{Rule: "AUTH-21"}},
 		{"AUTH-21 coexistence to intune", alone, pc, vpn, authority.Fall{Rule: "AUTH-21"}},
 		{"AUTH-28 userless", forced, of(protocol.IPadOS, o365, nil), mail, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-28", Until: week}},
 		{"AUTH-28 userless, intune to sccm", hybrid, of(protocol.IPadOS, in, nil), vpn, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-28", Until: week}},
 		{"AUTH-28 userless under coexistence", adding, of(protocol.IPadOS, o365, nil), mail, authority.Fall{}},
-		{"AUTH-36 outside the families", hybrid, pc, app, authority.Fall{Effect: authority.Redundant, Rule: "AUTH-36"}},
-		{"AUTH-36 namesake", hybrid, with(pc, gets(app)), app, authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-36"}},
+		{"AUTH-36 outside the families", hybrid, pc, old(app), authority.Fall{Effect: authority.Redundant, Rule: "AUTH-36"}},
+		{"AUTH-36 namesake", hybrid, with(pc, gets(app)), old(app), authority.Fall{Effect: authority.Overwritten, Rule: "AUTH-36"}},
 		{"AUTH-42 enrols again", forced, with(bmsPC, func(c *authority.Subject) { c.Revoked = true }), mail, authority.Fall{}},
 		{"AUTH-53 leaves", forced, with(bmsPC, func(c *authority.Subject) { c.Leaving = true }), mail, authority.Fall{}},
 		{"AUTH-52 a newer version", settled, with(pc, gets(version(vpn, 2))), version(vpn, 1), authority.Fall{Effect: authority.Updated, Rule: "AUTH-52"}},
@@ -183,6 +190,10 @@ func TestFall(t *testing.T) {
 		{"AUTH-24 left over, stale under coexistence", adding, with(of(protocol.Windows, o365, basic), gets()), leftover, authority.Fall{Effect: authority.Removed, Rule: "AUTH-24"}},
 		{"AUTH-23 left over under coexistence", settled, with(pc, gets()), leftover, authority.Fall{Effect: authority.Removed, Rule: "AUTH-23"}},
 		{"AUTH-55 unassigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets()), vpn, authority.Fall{Effect: authority.Unassigned, Rule: "AUTH-55"}},
+		{"AUTH-55 unassigned, of the authority in force again", hybrid, with(pc, gets()), vpn, authority.Fall{Effect: authority.Unassigned, Rule: "AUTH-55"}},
+		{"AUTH-55 unassigned, stale under coexistence", adding, with(of(protocol.Windows, o365, basic), gets()), mail, authority.Fall{Effect: authority.Unassigned, Rule: "AUTH-55"}},
+		{"AUTH-21 of the authority in force again", hybrid, with(pc, gets(vpn)), vpn, authority.Fall{Rule: "AUTH-21"}},
+		{"AUTH-52 a newer version, of the authority in force again", hybrid, with(pc, gets(version(vpn, 2))), version(vpn, 1), authority.Fall{Effect: authority.Updated, Rule: "AUTH-52"}},
 		{"AUTH-55 assigned", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, with(pc, gets(vpn)), vpn, authority.Fall{}},
 		{"AUTH-55 not known", authority.Scene{Before: epoch(intune, 1), After: epoch(intune, 1), Now: now}, pc, vpn, authority.Fall{}},
 	} {

@@ -124,6 +124,7 @@ func (p *planner) begin() {
 	for _, t := range []*Tenant{&p.s.Before, &p.s.After} {
 		p.buf = append(p.buf, byte(t.Authority), flag(t.coexists()), flag(t.AcceptUserless))
 		p.buf = binary.LittleEndian.AppendUint32(p.buf, t.Epoch)
+		p.buf = binary.LittleEndian.AppendUint64(p.buf, uint64(t.Kept))
 	}
 	p.buf = append(p.buf, flag(p.s.Push.Gap))
 	for _, x := range protocol.Platforms {

@@ -1,10 +1,6 @@
 package authority
 
-import (
-	"time"
-
-	"rollcall/protocol"
-)
+import "rollcall/protocol"
 
 // Rules of profiles.
 const (
@@ -16,16 +12,13 @@ const (
 	ruleOutside   protocol.Rule = "AUTH-36" // settings outside the families have no end
 )
 
-// Kept is how long after a change of the tenant's authority profiles of the old one stay on a device (AUTH-27).
-const Kept = 7 * 24 * time.Hour
-
 // A Profile is one profile, policy or app on a device or meant for it. NoFamily is outside the five families (AUTH-36).
 type Profile struct {
 	Name      string
 	Family    protocol.Family
 	Authority protocol.Authority // whose it is
 	Version   uint32             // differs where the documents do; 0: not known
-	Old       bool               // of the authority before, and still there after the device has registered with another
+	Old       bool               // of another authority than the one whose profiles the device should have after the change
 }
 
 // An Effect is what a change does to one profile of a device.
@@ -68,16 +61,16 @@ func (s *Scene) Fall(c *Subject, j *Judgement, p Profile) Fall {
 			f.Effect = Replaced
 		}
 		return f
-	case j.Pending, p.Old && c.Is != nil, j.Stale && s.onlyEpoch():
+	case j.Pending, p.Old && c.Is != nil:
 		return s.outlives(c, p, ruleSevenDays)
 	case !p.Old && c.newer(p):
 		return Fall{Effect: Updated, Rule: protocol.RuleWake}
-	case j.Stale:
-		return Fall{Rule: ruleRenewed}
 	case c.Is == nil && (s.onlyEpoch() && c.Epoch < s.After.Epoch || !s.After.inForce(p.Authority)):
 		return s.outlives(c, p, ruleLeftThere)
 	case c.Assigned && !c.namesake(p) && Leaves(c.Device, p.Family, s.Leaving):
 		return Fall{Effect: Unassigned, Rule: protocol.RuleUnassigned}
+	case j.Stale:
+		return Fall{Rule: ruleRenewed}
 	}
 	return Fall{}
 }
@@ -118,11 +111,11 @@ func (s *Scene) outlives(c *Subject, p Profile, rule protocol.Rule) Fall {
 	case p.Family == protocol.NoFamily:
 		return Fall{Effect: Redundant, Rule: ruleOutside}
 	}
-	changed := s.After.ChangedAt
-	if changed == 0 {
-		changed = s.Now
+	t := s.After
+	if t.ChangedAt == 0 {
+		t.ChangedAt = s.Now
 	}
-	return Fall{Effect: Redundant, Rule: rule, Until: changed.Add(Kept)}
+	return Fall{Effect: Redundant, Rule: rule, Until: t.OldEnd()}
 }
 
 // onlyEpoch tells whether the change leaves who manages a device as it was, so that the profiles of the older epoch are

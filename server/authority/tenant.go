@@ -1,6 +1,11 @@
 package authority
 
-import "rollcall/protocol"
+import (
+	"cmp"
+	"time"
+
+	"rollcall/protocol"
+)
 
 // A Tenant is what the rules know of the tenant as a whole.
 type Tenant struct {
@@ -10,7 +15,14 @@ type Tenant struct {
 	AcceptUserless bool   // bms.userless: accept (AUTH-19)
 	Epoch          uint32 // counts changes of authority
 	ChangedAt      protocol.Time
+	Kept           time.Duration // how long profiles of the authority before stay after the newest change: that one was told to devices; 0: seven days (AUTH-27)
 }
+
+// kept is how long profiles of the authority before stay on a device after a change of the tenant's, where no setting says otherwise.
+const kept = 7 * 24 * time.Hour
+
+// OldEnd is when the profiles of the authority before t's newest change leave the devices at the latest (AUTH-27).
+func (t *Tenant) OldEnd() protocol.Time { return t.ChangedAt.Add(cmp.Or(t.Kept, kept)) }
 
 // coexists tells whether each user's licences decide.
 func (t *Tenant) coexists() bool { return t.Coexistence && t.Authority == protocol.Office365 }
@@ -37,7 +49,7 @@ func (t *Tenant) Notice() protocol.Notice {
 	if t.Epoch <= 1 {
 		return protocol.Notice{}
 	}
-	return protocol.Notice{Epoch: t.Epoch, ChangedAt: t.ChangedAt, Rule: protocol.RuleRegistered}
+	return protocol.Notice{Epoch: t.Epoch, ChangedAt: t.ChangedAt, Rule: protocol.RuleRegistered, Kept: t.Kept}
 }
 
 // A User is what the rules know of a device's user.

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"fmt"
+	"time"
 
 	"rollcall/protocol"
 )
@@ -21,6 +22,7 @@ type Change struct {
 	Coexistence bool
 	Force       bool
 	At          protocol.Time
+	Kept        time.Duration // see [Tenant]
 }
 
 // Facts are what a change depends on besides the tenant. The zero value is no objection.
@@ -40,7 +42,7 @@ func Transition(t Tenant, want Change, f Facts) (Tenant, *protocol.Refusal) {
 	if t.Same(&next) {
 		return t, nil
 	}
-	next.Epoch, next.ChangedAt = t.Epoch+1, want.At
+	next.Epoch, next.ChangedAt, next.Kept = t.Epoch+1, want.At, want.Kept
 	return next, nil
 }
 

@@ -208,7 +208,7 @@ func (d *decision) cleanUp() {
 	case !d.aged():
 	case d.s.Life == Enrolling && d.now >= d.s.LastSeen.Add(renewal.Unfinished):
 		d.unfinished()
-	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter):
+	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter, d.w.Settings.Records):
 		d.remove(protocol.RuleRecordKept, "identity ended "+d.s.Identity.NotAfter.String())
 	case silent == 0 || d.s.LastSeen == 0 || d.now < d.s.LastSeen.Add(silent) || d.s.Life == Deleted:
 	case d.s.Life == Enrolled:

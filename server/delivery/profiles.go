@@ -180,7 +180,7 @@ func (d *decision) came(p protocol.Profile) bool {
 
 // over tells whether the time of the profiles of the authority before is up (AUTH-27).
 func (d *decision) over() bool {
-	return !d.w.Doubt && d.now >= d.w.Tenant.ChangedAt.Add(authority.Kept)
+	return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd()
 }
 
 // whyGone is the rule by which a profile leaves the device, and what the journal calls it.

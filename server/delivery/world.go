@@ -59,6 +59,11 @@ type Settings struct {
 	Lag      time.Duration // of the console's figures after a change; 7 days (AUTH-29)
 	Silent   time.Duration // records silent for so long are deleted; none are (AUTH-48)
 
+	Old          time.Duration // profiles of the authority before stay so long after a change that comes; 7 days (AUTH-27)
+	Records      time.Duration // outlive their identity so long; 180 days (AUTH-43)
+	PushGrace    time.Duration // in which a push certificate that has ended can be renewed; 30 days (AUTH-33)
+	PushWarnings []int         // days before its end at which it is warned of, falling; 30, 14, 7, 1 (AUTH-33)
+
 	UnitsKnown     bool // the tenant's licences are known: enrolment asks for them (AUTH-09, AUTH-47)
 	Units          int  // licences that entitle Intune, owned
 	DeviceLicences bool // there are device licences for userless devices

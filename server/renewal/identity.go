@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -13,7 +14,7 @@ const (
 	defaultRetry  = 7 * 24 * time.Hour  // between two tries to renew
 )
 
-// Kept is how long a device's record outlives its identity certificate (AUTH-43).
+// Kept is how long a device's record outlives its identity certificate, where no setting says otherwise (AUTH-43).
 const Kept = 180 * 24 * time.Hour
 
 // Unfinished is how long an enrolment may wait for its first Ready after the device was last heard of (HST-045).
@@ -54,5 +55,8 @@ func Due(now, notBefore, notAfter, asked protocol.Time, outstanding bool, window
 	return asked == 0 || now >= asked.Add(retry)
 }
 
-// RemovedAt returns when the record of a device is removed whose identity ends at notAfter (AUTH-43, I6).
-func RemovedAt(notAfter protocol.Time) protocol.Time { return notAfter.Add(Kept) }
+// RemovedAt returns when the record of a device is removed whose identity ends at notAfter (AUTH-43, I6; kept 0 means 180
+// days).
+func RemovedAt(notAfter protocol.Time, kept time.Duration) protocol.Time {
+	return notAfter.Add(cmp.Or(kept, Kept))
+}

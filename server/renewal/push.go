@@ -34,19 +34,22 @@ func CheckUpload(now protocol.Time, present, next Push) (otherTopic bool, no *pr
 	return present.Topic != "" && next.Topic != present.Topic, nil
 }
 
-// warnings are the days before its end at which a push certificate is warned of (AUTH-33).
-var warnings = [...]int{1, 7, 14, 30}
+// Warnings are the days before its end at which a push certificate is warned of, where no setting says otherwise (AUTH-33).
+var Warnings = []int{30, 14, 7, 1}
 
-// Warning returns the smallest of 1, 7, 14 and 30 that is at least the days left of a push certificate, 0 when more are
-// left, and -1 once it has ended (AUTH-33).
-func Warning(now, notAfter protocol.Time) int {
+// Warning returns the smallest of these days before its end, nil: [Warnings], that is at least what is left of a push certificate,
+// 0 when more is left, and -1 once it has ended (AUTH-33).
+func Warning(now, notAfter protocol.Time, days []int) (warning int) {
 	if now >= notAfter {
 		return -1
 	}
-	for _, days := range warnings {
-		if notAfter.Sub(now) <= time.Duration(days)*24*time.Hour {
-			return days
+	if days == nil {
+		days = Warnings
+	}
+	for _, d := range days {
+		if notAfter.Sub(now) <= time.Duration(d)*24*time.Hour && (warning == 0 || d < warning) {
+			warning = d
 		}
 	}
-	return 0
+	return warning
 }

@@ -77,8 +77,24 @@ func TestAUTH41DueAt(t *testing.T) {
 }
 
 func TestAUTH43RemovedAt(t *testing.T) {
-	if got, want := renewal.RemovedAt(start), start.Add(180*day); got != want {
+	if got, want := renewal.RemovedAt(start, 0), start.Add(180*day); got != want {
 		t.Errorf("RemovedAt = %s, want %s", got, want)
+	}
+}
+
+// TestAUTH43Setting: how long records outlive their identities is a setting.
+func TestAUTH43Setting(t *testing.T) {
+	if got, want := renewal.RemovedAt(start, 30*day), start.Add(30*day); got != want {
+		t.Errorf("RemovedAt = %s, want %s", got, want)
+	}
+}
+
+// TestAUTH33WarningsSetting: when a push certificate is warned of is a setting.
+func TestAUTH33WarningsSetting(t *testing.T) {
+	for left, want := range map[time.Duration]int{61 * day: 0, 60 * day: 60, 30 * day: 60, 3 * day: 3, time.Hour: 3, 0: -1} {
+		if got := renewal.Warning(start, start.Add(left), []int{60, 3}); got != want {
+			t.Errorf("Warning %s before the end = %d, want %d", left, got, want)
+		}
 	}
 }
 
@@ -123,7 +139,7 @@ func TestAUTH33Warning(t *testing.T) {
 	for left, want := range map[time.Duration]int{
 		31 * day: 0, 30 * day: 30, 15 * day: 30, 14 * day: 14, 7 * day: 7, 2 * day: 7, day: 1, time.Second: 1, 0: -1, -day: -1,
 	} {
-		if got := renewal.Warning(end.Add(-left), end); got != want {
+		if got := renewal.Warning(end.Add(-left), end, nil); got != want {
 			t.Errorf("Warning with %s left = %d, want %d", left, got, want)
 		}
 	}

@@ -18,18 +18,19 @@ import (
 type Memory struct {
 	applying sync.Mutex // held by Apply
 
-	mu      guard // guards everything below
-	closed  bool
-	byID    map[string]*record
-	records []*record                  // by number; [0] and those that are gone are nil
-	blank   []record                   // for those to come
-	spare   *record                    // one that came to nothing, where one goroutine has the store alone
-	due     Calendar                   // by number
-	taken   []Due                      // of the latest Due
-	journal []Line                     // by Seq
-	lines   uint64                     // written so far
-	removed map[protocol.Device]string // what the wire called those that are gone
-	content *Content
+	mu       guard // guards everything below
+	closed   bool
+	byID     map[string]*record
+	records  []*record                  // by number; [0] and those that are gone are nil
+	blank    []record                   // for those to come
+	spare    *record                    // one that came to nothing, where one goroutine has the store alone
+	due      Calendar                   // by number
+	taken    []Due                      // of the latest Due
+	journal  []Line                     // by Seq
+	lines    uint64                     // written so far
+	removed  map[protocol.Device]string // what the wire called those that are gone
+	content  *Content
+	previews []Preview // newest first
 	identities
 }
 

@@ -39,6 +39,7 @@ type Store interface {
 	Devices
 	Identities
 	Catalogue
+	Previews
 	Close() error
 }
 

@@ -27,10 +27,10 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		text string
 		each func(*row)
 	}{
-		{"SELECT authority, coexistence, release, accept_userless, epoch, changed_at FROM tenant", func(r *row) {
+		{"SELECT authority, coexistence, release, accept_userless, epoch, changed_at, kept FROM tenant", func(r *row) {
 			c.Tenant = authority.Tenant{
 				Authority: num[protocol.Authority](r), Coexistence: r.flag(), Release: num[uint16](r),
-				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time(),
+				AcceptUserless: r.flag(), Epoch: num[uint32](r), ChangedAt: r.time(), Kept: num[time.Duration](r),
 			}
 		}},
 		{selectFrom("campaign", campaignColumns...), func(r *row) {
@@ -165,7 +165,7 @@ func (a *administration) release() {
 func (a *administration) write(w *writer) error {
 	b := batch{w: w}
 	if t := a.Tenant; t != nil {
-		b.do(putTenant, int64(1), int64(t.Authority), flag(t.Coexistence), int64(t.Release), flag(t.AcceptUserless), int64(t.Epoch), int64(t.ChangedAt))
+		b.do(putTenant, int64(1), int64(t.Authority), flag(t.Coexistence), int64(t.Release), flag(t.AcceptUserless), int64(t.Epoch), int64(t.ChangedAt), int64(t.Kept))
 	}
 	if t := a.Settings; t != nil {
 		b.do(putSettings, settingsValues(t)...)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql/driver"
+	"encoding/binary"
 	"time"
 
 	"rollcall/protocol"
@@ -15,7 +16,7 @@ var campaignColumns = []string{"one", "gap_since", "wake_from", "wake_cursor"}
 var settingsColumns = []string{
 	"one", "lifetime", "window", "renew", "attempt_1", "attempt_2", "attempt_3", "gap_not_on_coexistence", "gap_platforms",
 	"windows_keeps", "android_api_drops", "validity", "lag", "silent", "units_known", "units", "device_licences", "device_limit",
-	"blast", "licences", "workloads", "pilots", "unlicensed_admins",
+	"blast", "licences", "workloads", "pilots", "unlicensed_admins", "old_profiles", "records", "push_grace", "push_warnings",
 }
 
 func settingsValues(s *delivery.Settings) []driver.Value {
@@ -32,11 +33,16 @@ func settingsValues(s *delivery.Settings) []driver.Value {
 			workloads = append(workloads, byte(d))
 		}
 	}
+	var warnings []byte // NULL: the default
+	for _, days := range s.PushWarnings {
+		warnings = binary.BigEndian.AppendUint16(warnings, uint16(days))
+	}
 	return []driver.Value{
 		int64(1), int64(s.Lifetime), int64(s.Window), int64(s.Renew), int64(s.Attempts[0]), int64(s.Attempts[1]), int64(s.Attempts[2]),
 		flag(s.Gap.NotOnCoexistence), platforms, flag(s.Leaving.WindowsKeeps), flag(s.Leaving.AndroidAPIDrops),
 		int64(s.Validity), int64(s.Lag), int64(s.Silent), flag(s.UnitsKnown), int64(s.Units), flag(s.DeviceLicences), int64(s.DeviceLimit),
 		int64(s.Blast), int64(s.Licences), workloads, s.Pilots, flag(s.UnlicensedAdmins),
+		int64(s.Old), int64(s.Records), int64(s.PushGrace), warnings,
 	}
 }
 
@@ -62,5 +68,9 @@ func scanSettings(r *row) delivery.Settings {
 		}
 	}
 	s.Pilots, s.UnlicensedAdmins = r.text(), r.flag()
+	s.Old, s.Records, s.PushGrace = num[time.Duration](r), num[time.Duration](r), num[time.Duration](r)
+	for b := r.blob(); len(b) >= 2; b = b[2:] {
+		s.PushWarnings = append(s.PushWarnings, int(binary.BigEndian.Uint16(b)))
+	}
 	return s
 }

@@ -60,6 +60,10 @@ const (
 	putToken
 	putSecret
 
+	putPreview
+	agePreviews
+	trimPreviews
+
 	checkpointLog
 	statements // their number
 )
@@ -120,7 +124,7 @@ var texts = [statements]string{
 	pruneTickets:     "DELETE FROM tickets WHERE expires<?",
 	pruneCredentials: "DELETE FROM credentials WHERE not_after<?",
 
-	putTenant:           upsert("tenant", 1, "one", "authority", "coexistence", "release", "accept_userless", "epoch", "changed_at"),
+	putTenant:           upsert("tenant", 1, "one", "authority", "coexistence", "release", "accept_userless", "epoch", "changed_at", "kept"),
 	putCampaign:         upsert("campaign", 1, campaignColumns...),
 	putRestoration:      upsert("restoration", 1, "one", "since", "at", "epoch"),
 	putClock:            upsert("clock", 1, "one", "at", "off"),
@@ -137,6 +141,13 @@ var texts = [statements]string{
 	putSerial:  upsert("serials", 1, "serial", "user_id", "awaiting"),
 	putToken:   upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
 	putSecret:  upsert("secrets", 1, "name", "value"),
+
+	putPreview: "INSERT INTO previews (id, seq, at, shown) VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM previews), ?, ?) " +
+		"ON CONFLICT (id) DO UPDATE SET seq=excluded.seq, at=excluded.at",
+	agePreviews: "DELETE FROM previews WHERE at<? AND id<>?",
+	trimPreviews: "DELETE FROM previews WHERE id IN (SELECT id FROM (" +
+		"SELECT id, row_number() OVER newest AS nth, sum(length(shown)) OVER newest AS bytes FROM previews WINDOW newest AS (ORDER BY seq DESC)" +
+		") AS ranked WHERE nth>1 AND (nth>? OR bytes>?))",
 
 	checkpointLog: "PRAGMA wal_checkpoint(PASSIVE)",
 }

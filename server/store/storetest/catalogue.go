@@ -28,7 +28,7 @@ func catalogue(s *suite) {
 		change store.Change
 	}{
 		{"tenant", store.Change{Tenant: &authority.Tenant{
-			Authority: protocol.Office365, Coexistence: true, Release: 1910, AcceptUserless: true, Epoch: 3, ChangedAt: at,
+			Authority: protocol.Office365, Coexistence: true, Release: 1910, AcceptUserless: true, Epoch: 3, ChangedAt: at, Kept: time.Hour,
 		}}},
 		{"settings", store.Change{Settings: &delivery.Settings{Lifetime: 1, Window: 2, Renew: 3}}},
 		{"all settings", store.Change{Settings: &delivery.Settings{
@@ -36,6 +36,7 @@ func catalogue(s *suite) {
 			Leaving: authority.LeavingSettings{WindowsKeeps: true, AndroidAPIDrops: true}, Validity: 7, Lag: 8, Silent: 9,
 			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11, UnlicensedAdmins: true,
 			Licences: delivery.NeverAsked, Workloads: authority.Deciders{authority.ByPilot, 6: authority.ByIntune}, Pilots: "pilöts", Blast: -12,
+			Old: 13, Records: 14, PushGrace: 15, PushWarnings: []int{365, 2},
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
 		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},

@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, reopen ...func(t *te
 		{"catalogue", catalogue},
 		{"catalogue wakes", catalogueWakes},
 		{"catalogue waits for a round", catalogueWaits},
+		{"previews", previews},
 		{"closed", closed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -317,5 +318,8 @@ func closed(s *suite) {
 	s.wantErr("Commit", tx.Commit(at, &out), store.ErrClosed)
 	tx.End()
 	s.wantErr("Apply", s.Apply(s.ctx, at, &store.Change{Lines: []delivery.Effect{{Kind: delivery.Journal}}}), store.ErrClosed)
+	s.wantErr("KeepPreview", s.KeepPreview(s.ctx, &store.Preview{ID: "a", At: at}), store.ErrClosed)
+	_, err = s.Preview(s.ctx, "a")
+	s.wantErr("Preview", err, store.ErrClosed)
 	s.wantErr("AddGrant", s.AddGrant(s.ctx, &store.Grant{}), store.ErrClosed)
 }
