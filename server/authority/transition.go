@@ -43,6 +43,9 @@ func Transition(t Tenant, want Change, f Facts) (Tenant, *protocol.Refusal) {
 		return t, nil
 	}
 	next.Epoch, next.ChangedAt, next.Kept = t.Epoch+1, want.At, want.Kept
+	if next.Kept == kept {
+		next.Kept = 0
+	}
 	return next, nil
 }
 
