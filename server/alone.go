@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -58,6 +60,21 @@ func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credenti
 		return told, false
 	}
 	return s.World().Rest(now, st, c)
+}
+
+// Calm is how a server stands at whose devices there is nothing to do but what their schedules say: until when nothing else of it
+// comes to them unless somebody asks for it, and whether their wake-ups go out, each when it is due. False: there may be
+// more to do at any time.
+func (s *Server) Calm(now protocol.Time) (w *delivery.World, until protocol.Time, wakes, ok bool) {
+	w = s.World()
+	if w.Doubt || running(w) || !s.unwatched() {
+		return w, 0, false, false
+	}
+	until = math.MaxInt64
+	if w.Settings.Silent != 0 { // a sweep asks when a device was seen last
+		until = now.Add(renewal.Unfinished).Sooner(s.outbox.nextSweep()) - 1
+	}
+	return w, until, !s.outbox.held.Load() && !s.holds(now, w), true
 }
 
 // unwatched tells whether nobody observes what is steady.

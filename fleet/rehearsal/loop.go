@@ -37,6 +37,10 @@ type LoopConfig struct {
 	Contact     func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
 	Pushed      func(device int, r delivery.PushResult)                                                                              // told each wake-up that is sent; nil: nobody
 
+	// Calm says until when nobody but the loop does anything to a device, though Run may be given an earlier moment: so long its steady
+	// contacts may be played before their turn, told before it, and not be told in the order of time. Nil: not so.
+	Calm func(device int) protocol.Time
+
 	// Fetch reads what the caller keeps of a device whose turn comes soon (see Loop.fetch); what it returns means nothing. Nil: nothing.
 	Fetch func(device uint32) uint64
 
@@ -476,6 +480,10 @@ func (l *Loop) Run(until protocol.Time) error {
 			return fmt.Errorf("time stands still at %s: device %s is due again and again", l.now, l.places[d.Device].id)
 		}
 		if tick {
+			if i, ok := l.first(at); ok && l.ahead(i) {
+				again, idle = 0, 0
+				continue
+			}
 			if err := l.Tick(); err != nil {
 				return err
 			}
@@ -484,6 +492,9 @@ func (l *Loop) Run(until protocol.Time) error {
 		}
 		if l.places[d.Device].away { // it acts when it is back
 			l.expire(int(d.Device))
+			continue
+		}
+		if l.ahead(d.Device) {
 			continue
 		}
 		l.due.Set(d.Device, 0)
@@ -578,7 +589,7 @@ func (l *Loop) push(i uint32, n *push.Notification) push.Answer {
 	switch {
 	case n.Topic != l.server.World().Push.Topic && d.Platform().Apple():
 		return push.Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "DeviceTokenNotForTopic"}
-	case d.Phase() != agent.Enrolled || binary.BigEndian.Uint16(n.Token[4:]) != d.Enrolments():
+	case d.Phase() != agent.Enrolled || !l.addressed(n.Token, i):
 		return push.Answer{Result: delivery.Inactive, InactiveSince: l.Clock().Time(), Reason: "Unregistered"}
 	case !d.Platform().Apple():
 	case !p.away && !l.mute:
@@ -844,6 +855,11 @@ func (p *place) heard(n protocol.Notice) protocol.Notice {
 // token is the address of a device: its place, and its enrolment.
 func (l *Loop) token(i int) []byte {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(nil, uint32(i)), l.devices[i].Enrolments())
+}
+
+// addressed tells whether a token is the address of device i in its present enrolment.
+func (l *Loop) addressed(token []byte, i uint32) bool {
+	return len(token) == 6 && binary.BigEndian.Uint32(token) == i && binary.BigEndian.Uint16(token[4:]) == l.devices[i].Enrolments()
 }
 
 // execute carries out a command, by rule.

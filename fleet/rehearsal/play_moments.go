@@ -45,6 +45,7 @@ func (m moment) before(n moment) bool {
 type moments struct {
 	nights, spells, syncs store.Calendar
 	rare                  rare
+	awaited               []uint16 // of rare, by device: how many
 }
 
 // grow makes room for n devices.
@@ -52,9 +53,13 @@ func (m *moments) grow(n int) {
 	m.nights.Grow(n)
 	m.spells.Grow(n)
 	m.syncs.Grow(n)
+	m.awaited = make([]uint16, n)
 }
 
-func (m *moments) add(x moment) { heap.Push(&m.rare, x) }
+func (m *moments) add(x moment) {
+	heap.Push(&m.rare, x)
+	m.awaited[x.device]++
+}
 
 // take takes the moment that next returned.
 func (m *moments) take(x moment) {
@@ -67,6 +72,7 @@ func (m *moments) take(x moment) {
 		m.spells.Set(x.device, 0)
 	default:
 		heap.Pop(&m.rare)
+		m.awaited[x.device]--
 	}
 }
 

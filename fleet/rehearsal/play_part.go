@@ -12,6 +12,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // A part is one partition: its devices and their server. One worker has it at a time.
@@ -20,16 +21,17 @@ type part struct {
 	number     int
 	loop       *Loop
 	watch      *Watch
-	units      []unit   // by the loop's index
-	first      int      // of its users in the population
-	owned      []uint32 // devices of its users, one user after the other
-	owns       []uint32 // where in owned the devices of each user begin
-	users      int      // how many they are; at the server they have the numbers from 1 on
-	known      []uint32 // by the server's number: the loop's index plus 1
-	moments    moments  // that are to come
-	about      int      // the device that is logged about
-	lines      []logged // since the last window
-	text       []byte   // theirs
+	units      []unit        // by the loop's index
+	first      int           // of its users in the population
+	owned      []uint32      // devices of its users, one user after the other
+	owns       []uint32      // where in owned the devices of each user begin
+	users      int           // how many they are; at the server they have the numbers from 1 on
+	known      []uint32      // by the server's number: the loop's index plus 1
+	moments    moments       // that are to come
+	horizon    protocol.Time // until then the plan does nothing
+	about      int           // the device that is logged about
+	lines      []logged      // since the last window
+	text       []byte        // theirs
 	enc        lineEncoder
 	census     census              // how the devices stand now
 	hours      []census            // how they stood at the end of each hour since the last window
@@ -91,7 +93,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
+		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Calm: k.calm, Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
 	})
 	if err != nil {
 		return err
@@ -114,6 +116,20 @@ func (k *part) fetch(i uint32) uint64 {
 	u := &k.units[i]
 	life := &k.lives[u.device]
 	return uint64(u.away) + uint64(life.LastSeen) + uint64(life.CheckIns)
+}
+
+// calm is until when nothing but its schedule has device i do anything.
+func (k *part) calm(i int) protocol.Time {
+	until, m := k.horizon, &k.moments
+	for _, c := range [...]*store.Calendar{&m.nights, &m.spells, &m.syncs} {
+		if at := c.At(uint32(i)); at != 0 {
+			until = min(until, at)
+		}
+	}
+	if m.awaited[i] > 0 {
+		until = min(until, m.rare[0].at)
+	}
+	return until
 }
 
 // own notes which devices each user has.
@@ -167,6 +183,7 @@ var ways = map[population.Enrolment]authority.Way{
 
 // through plays the partition up to a moment, and not what happens in it.
 func (k *part) through(to protocol.Time) error {
+	k.horizon = to - 1
 	if since := k.now.Sub(k.start); since >= 0 {
 		for hour := k.start.Add((since/time.Hour + 1) * time.Hour); hour <= min(to, k.end); hour = hour.Add(time.Hour) {
 			if err := k.run(hour - 1); err != nil {

@@ -142,7 +142,7 @@ const (
 
 // ask counts an Ask at now; false: it is one too many.
 func (p *Pace) ask(now protocol.Time) bool {
-	if now.Sub(p.Since) >= paceWindow || now < p.Since {
+	if p.over(now) {
 		*p = Pace{Since: now}
 	}
 	if p.Times >= paceAsks {
@@ -151,6 +151,11 @@ func (p *Pace) ask(now protocol.Time) bool {
 	p.Times++
 	return true
 }
+
+func (p *Pace) over(now protocol.Time) bool { return now.Sub(p.Since) >= paceWindow || now < p.Since }
+
+// spent tells whether an Ask at now would be one too many.
+func (p *Pace) spent(now protocol.Time) bool { return p.Times >= paceAsks && !p.over(now) }
 
 // pace refuses a device that asks as fast as the line lets it. The journal hears of it once a minute.
 func (d *decision) pace() bool {

@@ -11,6 +11,14 @@ import (
 // Rest does what Decide says of an Ask with the certificate c, nil: that of the identity in use, not revoked, where that is only that the device was here: nothing waits for it,
 // and it stays where it is. Told is what the reply says of the newest change of authority. False: ask Decide.
 func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.Notice, ok bool) {
+	if told, ok = w.Rests(now, s, c); ok {
+		s.Rest(now)
+	}
+	return told, ok
+}
+
+// Rests tells whether Rest would do it, and what it would tell.
+func (w *World) Rests(now protocol.Time, s *State, c *Credential) (told protocol.Notice, ok bool) {
 	switch {
 	case s.Life != Enrolled || s.Awaiting || s.Support || len(s.Queue) > 0 || s.Wake.Reason == Retry:
 		return told, false
@@ -23,14 +31,19 @@ func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.
 	owner, id, set := w.owner(s, to), &s.Identity, &w.Settings
 	if pending || stale || s.Set != w.set(s, owner).Version || w.refreshes(s, owner) ||
 		renewal.Due(now, id.NotBefore, id.NotAfter, s.Renewal.Asked, s.Renewal.Command != protocol.CommandID{}, set.Window, set.Renew) ||
-		!s.Pace.ask(now) {
+		s.Pace.spent(now) {
 		return told, false
 	}
-	s.LastSeen = now
 	if w.Tenant.Epoch > 1 {
 		told = w.Notice(s)
 	}
 	return told, true
+}
+
+// Rest notes an Ask of which Rests said so.
+func (s *State) Rest(now protocol.Time) {
+	s.Pace.ask(now)
+	s.LastSeen = now
 }
 
 // Woken does what Decide says of the report that the push service took the wake-up of s, sent at now, where that is only when the next
