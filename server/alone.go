@@ -67,14 +67,15 @@ func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credenti
 // more to do at any time.
 func (s *Server) Calm(now protocol.Time) (w *delivery.World, until protocol.Time, wakes, ok bool) {
 	w = s.World()
-	if w.Doubt || running(w) || !s.unwatched() {
+	held := s.outbox.held.Load() || s.holds(now, w)
+	if w.Doubt || running(w) && !held || !s.unwatched() {
 		return w, 0, false, false
 	}
 	until = math.MaxInt64
 	if w.Settings.Silent != 0 { // a sweep asks when a device was seen last
 		until = now.Add(renewal.Unfinished).Sooner(s.outbox.nextSweep()) - 1
 	}
-	return w, until, !s.outbox.held.Load() && !s.holds(now, w), true
+	return w, until, !held, true
 }
 
 // unwatched tells whether nobody observes what is steady.

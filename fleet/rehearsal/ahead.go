@@ -16,7 +16,7 @@ import (
 // ahead plays what is steady of device i, from its next contact on. False: nothing was.
 func (l *Loop) ahead(i uint32) bool {
 	p, d := &l.places[i], &l.devices[i]
-	if l.cfg.Calm == nil || l.cfg.plain || l.cfg.Arrives != nil || l.cfg.Loses != nil || l.off != 0 || l.down || l.mute || p.away || !p.settled {
+	if l.cfg.Calm == nil || l.cfg.plain || l.cfg.Arrives != nil || l.cfg.Loses != nil || l.off != 0 || l.down || l.mute || p.away || !p.settled || l.voices.of(int(i)) != nil {
 		return false
 	}
 	s := l.store.Lend(p.number)
@@ -39,7 +39,7 @@ func (l *Loop) ahead(i uint32) bool {
 			own = math.MaxInt64
 		}
 		at := min(own, wake)
-		if at > until || at < now || own == wake || !l.rests(w, s, i, at, at == wake) {
+		if at > until || at < now || own == wake && s.Platform.Apple() || !l.rests(w, s, i, at, at == wake) {
 			break
 		}
 		played, rewoken = true, rewoken || at == wake

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,12 +33,14 @@ type Config struct {
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
 
 	fault func(s dialect.Step, answer bool, body []byte) []byte // see [Wire]
+	plain bool                                                  // every event has its turn and goes through Server.Handle: the same, slowly
 }
 
 const (
 	partition = 8192           // devices that one server and one worker have at a time
 	window    = 48 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
 	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
+	fewDo     = time.Hour      // the window after only some of them may
 	many      = 200_000        // lines of the log in a window, after which windows are shorter
 )
 
@@ -243,6 +246,9 @@ func (p *player) story(ctx context.Context) error {
 		if p.now >= p.end {
 			return p.run(ctx, p.end+1)
 		}
+		for len(p.acts) > 0 && p.acts[0].daily && !p.ended(p.acts[0].at) {
+			p.acts = p.acts[1:]
+		}
 		to := min(p.end, p.now.Add(p.span), p.start.Add((p.now.Sub(p.start)/window+1)*window))
 		if p.now < p.start {
 			to = min(to, p.start)
@@ -271,13 +277,23 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if err := p.log.take(p.parts); err != nil {
 		return err
 	}
-	if p.span = min(2*p.span, window); p.log.lines-lines > many {
-		p.span = max(p.span/8, briefly)
+	switch lines = p.log.lines - lines; {
+	case lines > many:
+		p.span = max(p.span/4, briefly)
+	case lines < many/8:
+		p.span = min(8*p.span, window)
+	default:
+		p.span = min(2*p.span, window)
 	}
 	p.tally(last)
 	p.takeHours(to > p.end)
 	p.report()
 	return nil
+}
+
+// ended tells whether an identity may have ended by then, since the devices were looked at.
+func (p *player) ended(by protocol.Time) bool {
+	return slices.ContainsFunc(p.parts, func(k *part) bool { return k.ends <= by })
 }
 
 // runTo is run, window by window.
@@ -315,7 +331,12 @@ func (p *player) takeHours(ended bool) {
 // act does what the plan does now.
 func (p *player) act(ctx context.Context, a *act) error {
 	outcome, err := "", error(nil)
-	p.span = briefly
+	switch {
+	case a.few:
+		p.span = min(p.span, fewDo)
+	case !a.daily:
+		p.span = briefly
+	}
 	if a.renews && p.pushLost(p.now) { // the outcome says what it is in truth
 		a.Text = ""
 	}

@@ -26,6 +26,8 @@ type act struct {
 	fault  bool
 	renews bool                                                                     // the push certificate
 	turns  bool                                                                     // the devices stand otherwise afterwards
+	daily  bool                                                                     // only where an identity has ended
+	few    bool                                                                     // devices have something to say for it
 	do     func(ctx context.Context, now protocol.Time) (outcome string, err error) // nil: the population knows who and when
 }
 
@@ -58,7 +60,7 @@ func (p *player) script() error {
 		}
 	}
 	for at := p.start.Add(24 * time.Hour); at < p.end; at = at.Add(24 * time.Hour) { // identities end, and certificates, without anybody doing anything
-		p.acts = append(p.acts, act{at: at, turns: true})
+		p.acts = append(p.acts, act{at: at, turns: true, daily: true})
 	}
 	slices.SortStableFunc(p.acts, func(a, b act) int { return cmp.Compare(a.at, b.at) })
 	said := map[string]bool{}

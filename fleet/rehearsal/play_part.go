@@ -33,6 +33,7 @@ type part struct {
 	lines      []logged      // since the last window
 	text       []byte        // theirs
 	enc        lineEncoder
+	ends       protocol.Time       // no identity ends sooner
 	census     census              // how the devices stand now
 	hours      []census            // how they stood at the end of each hour since the last window
 	waived     bool                // in the conversation under way a profile left because it was unassigned
@@ -94,10 +95,12 @@ func (k *part) open(ctx context.Context) (err error) {
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
 		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Calm: k.calm, Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
+		plain: k.cfg.plain,
 	})
 	if err != nil {
 		return err
 	}
+	k.ends = k.now.Add(k.loop.cfg.Lifetime - time.Second)
 	k.own()
 	k.moments.grow(len(k.units))
 	for i := range k.units {
@@ -128,6 +131,7 @@ func (k *part) calm(i int) protocol.Time {
 	}
 	if m.awaited[i] > 0 {
 		until = min(until, m.rare[0].at)
+
 	}
 	return until
 }

@@ -103,10 +103,22 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 // turn notes that the tenant, or the time, has changed how devices stand.
 func (k *part) turn(now protocol.Time) error {
 	k.watch.adopt(k.loop.Server().World())
+	k.ends = now.Add(k.loop.cfg.Lifetime - time.Second) // of what is issued from now on
 	for i := range k.units {
 		k.resettle(i, now)
+		k.watchEnd(k.loop.Device(i).Identity().NotAfter, now)
+		if d := k.watch.device(k.loop.Number(i)); d != nil {
+			k.watchEnd(d.state.Identity.NotAfter, now)
+		}
 	}
 	return nil
+}
+
+// watchEnd has the devices looked at when an identity ends.
+func (k *part) watchEnd(end, now protocol.Time) {
+	if end > now {
+		k.ends = min(k.ends, end)
+	}
 }
 
 // turnUsers notes that these users of the partition, ascending, have other licences, and nobody else.

@@ -156,7 +156,7 @@ func (p *player) licensing(a *plan.Action, salt uint64, holders population.Holde
 		return fmt.Sprintf("They are %d users.", total), nil
 	}}}
 	for _, w := range waves {
-		acts = append(acts, act{at: p.start.Add(w.At), do: func(ctx context.Context, now protocol.Time) (string, error) {
+		acts = append(acts, act{at: p.start.Add(w.At), few: true, do: func(ctx context.Context, now protocol.Time) (string, error) {
 			lists, users := make([][]server.Licence, len(p.parts)), make([][]int, len(p.parts))
 			for i, u := range w.Users {
 				l, k := &w.Licences[i], p.partOf(u, len(p.parts))
