@@ -33,6 +33,7 @@ timeline:
   - {at: 5d, apns: {upload: renewed}}
   - {at: 9d, ask_users_to_sync: 40%}
   - {at: 10d, absence: {of: 20%, lasts: 3d}}
+  - {at: 14d, reenrol: {of: 20%, over: 4d}}
   - {at: 20d, licences: {assign: intune, to: 50% of basic, over: 2d}}
 `)
 	}
