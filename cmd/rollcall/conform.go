@@ -112,7 +112,16 @@ do not. Each statement ends with pass, fail (with the exchange that decided), or
 
 The devices need a way to enrol. A server of ours invites them (--token-file or --data, as for other commands); for another
 server give a profile with which anybody may enrol (--profile), the link of one (--link), or a command line (--step enrol=...).
-What more can be asked depends on what the adapter can do: --nanomdm-api, or a command line for each step.
+What more can be asked depends on what the adapter can do: --nanomdm-api, or a command line for each step, which may stand beside it:
+
+  enrol      prints a profile, or the URL of one, for ROLLCALL_PLATFORM
+  queue      queues the command on its standard input for ROLLCALL_DEVICE; its UUID is ROLLCALL_COMMAND
+  push       wakes ROLLCALL_DEVICE                 known      prints enrolled, if ROLLCALL_DEVICE is
+  forget     removes ROLLCALL_DEVICE               devices    prints id and state of each device, so that it is seen what changes
+  upload     takes the push certificate with its key on its standard input; ROLLCALL_CONFIRM is yes or no
+  pushstate  prints topic and end of the push certificate in use, and warnings, one a line
+  assign     assigns ROLLCALL_SERIAL for automated enrolment; ROLLCALL_AWAITING is yes or no
+  authority  changes who manages devices, and back    clock, step    print the server's time, set it to ROLLCALL_TIME
 
 Suite apple asks Apple's protocol, and input that is hostile. Suite apns-gap asks what happens while the push certificate is not
 renewed; it changes clock, push certificate and authority of the tenant, so it wants --tenant-is-mine and a server without other
@@ -150,7 +159,7 @@ not be taken out again, 130 interrupted; what was found is told.`,
 	flags.StringSliceVar(&f.owned, "i-own-this", nil, "`host` that may be asked although it is not this machine")
 	flags.StringVar(&f.profile, "profile", "", "enrolment profile (`file`) with which any device may enrol")
 	flags.StringVar(&f.link, "link", "", "`URL` that gives an enrolment profile to whoever asks; {platform} stands for ios, ipados or macos")
-	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step, enrol, queue, push, upload or forget; may be given again")
+	flags.StringArrayVar(&f.steps, "step", nil, "`NAME=COMMAND`: a command line for a step; may be given again")
 	flags.StringVar(&f.nanomdm, "nanomdm-api", "", "`URL` of NanoMDM, https://host:port, for its API")
 	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
@@ -322,6 +331,7 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 	if err := lines.Check(); err != nil {
 		return nil, fmt.Errorf("--step: %w", err)
 	}
+	var steps *target.Steps
 	switch {
 	case f.nanomdm != "":
 		n := &target.NanoMDM{URL: f.nanomdm, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
@@ -332,24 +342,29 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 			}
 			n.Key = firstLine(b)
 		}
-		steps := n.Steps(profile)
-		switch {
-		case f.link != "":
-			steps.Enrol = target.FromLink(f.link).Enrol
-		case profile == nil:
-			return nil, errors.New("NanoMDM gives no enrolment profiles: add --profile or --link")
+		if steps = n.Steps(profile); profile == nil {
+			steps.Enrol = nil
 		}
-		return steps, nil
 	case len(lines) > 0:
-		steps := lines.Steps(profile)
-		if f.link != "" {
-			steps.Enrol = target.FromLink(f.link).Enrol
+		steps = &target.Steps{Name: "command lines"}
+	}
+	switch {
+	case steps != nil && profile != nil:
+		steps.Enrol = target.FromProfile(profile).Enrol
+	case profile != nil:
+		steps = target.FromProfile(profile)
+	}
+	switch {
+	case steps != nil && f.link != "":
+		steps.Enrol = target.FromLink(f.link).Enrol
+	case f.link != "":
+		steps = target.FromLink(f.link)
+	}
+	if steps != nil {
+		if lines.Over(steps); steps.Enrol == nil {
+			return nil, errors.New("nothing gives enrolment profiles: add --profile, --link or --step enrol=COMMAND")
 		}
 		return steps, nil
-	case f.link != "":
-		return target.FromLink(f.link), nil
-	case profile != nil:
-		return target.FromProfile(profile), nil
 	}
 	t, err := c.target()
 	if err != nil {
@@ -357,7 +372,7 @@ func (f *conformFlags) adapter(ctx context.Context, c *client, roots *x509.CertP
 	}
 	asking, cancel := context.WithTimeout(ctx, 3*f.request)
 	defer cancel()
-	steps, err := t.Steps(asking, conformDomain)
+	steps, err = t.Steps(asking, conformDomain)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.server, err)
 	}

@@ -23,73 +23,172 @@ const (
 
 // Lines are the steps of a server as command lines for the shell, by their names:
 //
-//	enrol   prints an enrolment profile, or the URL of one; ROLLCALL_PLATFORM says for what
-//	queue   gets a command as property list on its standard input; ROLLCALL_DEVICE and ROLLCALL_COMMAND (its UUID)
-//	push    wakes ROLLCALL_DEVICE
-//	upload  gets a push certificate with its key (PEM) on its standard input; ROLLCALL_CONFIRM is yes or no
-//	forget  removes ROLLCALL_DEVICE
+//	enrol      prints an enrolment profile, or the URL of one; ROLLCALL_PLATFORM says for what
+//	queue      gets a command as property list on its standard input; ROLLCALL_DEVICE and ROLLCALL_COMMAND (its UUID)
+//	push       wakes ROLLCALL_DEVICE
+//	known      prints how ROLLCALL_DEVICE stands: enrolled, or anything else
+//	forget     removes ROLLCALL_DEVICE
+//	devices    prints the devices that the server has, one a line: its id, and words that change when anything of it does
+//	assign     assigns ROLLCALL_SERIAL for automated enrolment; ROLLCALL_AWAITING is yes or no
+//	upload     gets a push certificate with its key (PEM) on its standard input; ROLLCALL_CONFIRM is yes or no
+//	pushstate  prints the topic of the push certificate in use, its end (RFC 3339), and what is to be warned of, one a line
+//	authority  changes who manages devices, and back when it is called again; for a server that is like Intune
+//	clock      prints the server's time (RFC 3339)
+//	step       sets that ahead to ROLLCALL_TIME, where it is there for tests
 //
 // A line that fails is a step that was refused; the last line of its standard error says why.
 type Lines map[string]string
 
-// Check names what is no step.
+// Check names what is no step, or wants another.
 func (l Lines) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(l)) {
-		if !slices.Contains([]string{"enrol", "queue", "push", "upload", "forget"}, name) {
-			return fmt.Errorf("%q is no step: want enrol, queue, push, upload or forget", name)
+		if !slices.Contains(lineNames, name) {
+			return fmt.Errorf("%q is no step: want one of %s", name, strings.Join(lineNames, ", "))
 		}
+	}
+	if l["step"] != "" && l["clock"] == "" {
+		return errors.New("step sets a clock that nobody can read: clock must be there too")
 	}
 	return nil
 }
 
-// Steps are those that l has a line for. Instead of a line enrol devices may use profile.
-func (l Lines) Steps(profile []byte) *Steps {
-	s := &Steps{Name: "command lines"}
-	if profile != nil {
-		s.Enrol = FromProfile(profile).Enrol
+// lineNames are the names of the steps.
+var lineNames = []string{"enrol", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
+
+// Over puts the steps that l has a line for in the place of those of s.
+func (l Lines) Over(s *Steps) {
+	set := func(name string) bool { return l[name] != "" }
+	if set("enrol") {
+		s.Enrol = l.enrol
 	}
-	if line := l["enrol"]; line != "" {
-		s.Enrol = func(ctx context.Context, p protocol.Platform, _ int) (Enrolment, error) {
-			out, err := RunLine(ctx, line, nil, "ROLLCALL_PLATFORM="+p.String())
-			if text := strings.TrimSpace(string(out)); err == nil && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")) {
-				return Enrolment{URL: text}, nil
-			}
-			return Enrolment{Profile: out}, err
+	if set("queue") {
+		s.Queue = l.queue
+	}
+	if set("known") {
+		s.Known = func(ctx context.Context, device string) (Standing, error) {
+			out, err := RunLine(ctx, l["known"], nil, "ROLLCALL_DEVICE="+device)
+			return Standing{Enrolled: strings.TrimSpace(string(out)) == "enrolled"}, err
 		}
 	}
-	if line := l["queue"]; line != "" {
-		s.Queue = func(ctx context.Context, device string, o Order) (string, error) {
-			if o.Kind == Sync {
-				if l["push"] == "" {
-					return "", errors.New("there is no command line for push")
-				}
-				_, err := RunLine(ctx, l["push"], nil, "ROLLCALL_DEVICE="+device)
-				return "", err
-			}
-			id, body, err := rawCommand(o)
-			if err == nil {
-				_, err = RunLine(ctx, line, body, "ROLLCALL_DEVICE="+device, "ROLLCALL_COMMAND="+id)
-			}
-			return id, err
-		}
-	}
-	if line := l["upload"]; line != "" {
-		s.UploadPush = func(ctx context.Context, pem []byte, confirm bool) error {
-			word := "no"
-			if confirm {
-				word = "yes"
-			}
-			_, err := RunLine(ctx, line, pem, "ROLLCALL_CONFIRM="+word)
-			return err
-		}
-	}
-	if line := l["forget"]; line != "" {
+	if set("forget") {
 		s.Forget = func(ctx context.Context, device string) error {
-			_, err := RunLine(ctx, line, nil, "ROLLCALL_DEVICE="+device)
+			_, err := RunLine(ctx, l["forget"], nil, "ROLLCALL_DEVICE="+device)
 			return err
 		}
 	}
-	return s
+	if set("devices") {
+		s.Devices = l.devices
+	}
+	if set("assign") {
+		s.Assign = func(ctx context.Context, serial string, _ int, awaiting bool) error {
+			_, err := RunLine(ctx, l["assign"], nil, "ROLLCALL_SERIAL="+serial, "ROLLCALL_AWAITING="+yesOrNo(awaiting))
+			return err
+		}
+	}
+	if set("upload") {
+		s.UploadPush = func(ctx context.Context, pem []byte, confirm bool) error {
+			_, err := RunLine(ctx, l["upload"], pem, "ROLLCALL_CONFIRM="+yesOrNo(confirm))
+			return err
+		}
+	}
+	if set("pushstate") {
+		s.PushState = l.pushState
+	}
+	if set("authority") {
+		s.SetAuthority = func(ctx context.Context) error {
+			_, err := RunLine(ctx, l["authority"], nil)
+			return err
+		}
+	}
+	if set("clock") {
+		s.Clock = l.clock
+	}
+	if set("step") {
+		s.Step = func(ctx context.Context, to time.Time) error {
+			_, err := RunLine(ctx, l["step"], nil, "ROLLCALL_TIME="+to.UTC().Format(time.RFC3339Nano))
+			return err
+		}
+	}
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (l Lines) enrol(ctx context.Context, p protocol.Platform, _ int) (Enrolment, error) {
+	out, err := RunLine(ctx, l["enrol"], nil, "ROLLCALL_PLATFORM="+p.String())
+	if text := strings.TrimSpace(string(out)); err == nil && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")) {
+		return Enrolment{URL: text}, nil
+	}
+	return Enrolment{Profile: out}, err
+}
+
+func (l Lines) queue(ctx context.Context, device string, o Order) (string, error) {
+	if o.Kind == Sync {
+		if l["push"] == "" {
+			return "", errors.New("there is no command line for push")
+		}
+		_, err := RunLine(ctx, l["push"], nil, "ROLLCALL_DEVICE="+device)
+		return "", err
+	}
+	id, body, err := rawCommand(o)
+	if err == nil {
+		_, err = RunLine(ctx, l["queue"], body, "ROLLCALL_DEVICE="+device, "ROLLCALL_COMMAND="+id)
+	}
+	return id, err
+}
+
+func (l Lines) devices(ctx context.Context) (map[string]string, error) {
+	out, err := RunLine(ctx, l["devices"], nil)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if id, words, _ := strings.Cut(strings.TrimSpace(line), " "); id != "" {
+			all[id] = strings.TrimSpace(words)
+		}
+	}
+	return all, nil
+}
+
+func (l Lines) pushState(ctx context.Context) (p Push, err error) {
+	out, err := RunLine(ctx, l["pushstate"], nil)
+	if err != nil {
+		return p, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if p.Topic = strings.TrimSpace(lines[0]); p.Topic == "" || len(lines) < 2 {
+		return p, fmt.Errorf("%s: printed %q, want the topic and the end of the push certificate, each on a line", short(l["pushstate"]), short(string(out)))
+	}
+	if p.NotAfter, err = instant(l["pushstate"], lines[1]); err != nil {
+		return p, err
+	}
+	for _, line := range lines[2:] {
+		p.Warnings = append(p.Warnings, Warning{Message: strings.TrimSpace(line)})
+	}
+	return p, nil
+}
+
+func (l Lines) clock(ctx context.Context) (time.Time, error) {
+	out, err := RunLine(ctx, l["clock"], nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := instant(l["clock"], string(out))
+	return at.Time(), err
+}
+
+// instant reads what a line printed as a time.
+func instant(line, text string) (protocol.Time, error) {
+	at, err := time.Parse(time.RFC3339, strings.TrimSpace(text))
+	if err != nil {
+		return 0, fmt.Errorf("%s: printed %q, want a time as 2026-03-01T09:00:00Z", short(line), short(text))
+	}
+	return protocol.At(at), nil
 }
 
 // RunLine gives one line to the shell and returns what it printed, within half a minute. The error says what the line did not

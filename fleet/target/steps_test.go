@@ -143,7 +143,8 @@ func TestLines(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	s := l.Steps(nil)
+	s := new(Steps)
+	l.Over(s)
 	if e, err := s.Enrol(ctx, protocol.IPadOS, 1); err != nil || e.URL != "https://x/ipados" {
 		t.Errorf("enrolment %+v, %v", e, err)
 	}
@@ -162,13 +163,72 @@ func TestLines(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
-	if _, err := (Lines{"enrol": "sleep 600"}).Steps(nil).Enrol(short, protocol.IOS, 1); err == nil {
+	if _, err := (Lines{"enrol": "sleep 600"}).enrol(short, protocol.IOS, 1); err == nil {
 		t.Error("a line that hangs was waited for")
 	}
 	if err := (Lines{"dance": "true"}).Check(); err == nil {
 		t.Error("dance is no step")
 	}
-	if s := (Lines{"push": "true"}).Steps([]byte("p")); s.Enrol == nil || s.Queue != nil {
+	if err := (Lines{"step": "true"}).Check(); err == nil {
+		t.Error("a clock that is set and cannot be read")
+	}
+	s = FromProfile([]byte("p"))
+	if (Lines{"push": "true"}).Over(s); s.Enrol == nil || s.Queue != nil {
 		t.Error("without a line for queue nothing can be queued; with a profile devices can enrol")
+	}
+}
+
+// TestLinesThatTell: what lines print about a server, and what they print that is rubbish.
+func TestLinesThatTell(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the lines of this test are for sh")
+	}
+	ctx, out := t.Context(), filepath.Join(t.TempDir(), "out")
+	s := new(Steps)
+	Lines{
+		"known": `test "$ROLLCALL_DEVICE" = A && echo enrolled || echo gone`, "devices": `printf 'A enrolled, moved\n\nB\n'`,
+		"assign": `echo "$ROLLCALL_SERIAL $ROLLCALL_AWAITING" > ` + out, "pushstate": `printf 'com.apple.mgmt.x\n2027-03-01T09:00:00Z\nit ends soon\n'`,
+		"authority": "true", "clock": "echo 2026-03-01T10:00:00+01:00", "step": `echo "$ROLLCALL_TIME" > ` + out,
+	}.Over(s)
+	if a, err := s.Known(ctx, "A"); err != nil || !a.Enrolled {
+		t.Errorf("A: %+v, %v", a, err)
+	}
+	if b, err := s.Known(ctx, "B"); err != nil || b.Enrolled {
+		t.Errorf("B: %+v, %v", b, err)
+	}
+	if all, err := s.Devices(ctx); err != nil || len(all) != 2 || all["A"] != "enrolled, moved" || all["B"] != "" {
+		t.Errorf("devices %v, %v", all, err)
+	}
+	written := func() string {
+		b, err := os.ReadFile(out)
+		if err != nil {
+			t.Error(err)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	if err := s.Assign(ctx, "C1", 1, true); err != nil || written() != "C1 yes" {
+		t.Errorf("assign wrote %q, %v", written(), err)
+	}
+	nine := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	if p, err := s.PushState(ctx); err != nil || p.Topic != "com.apple.mgmt.x" || !p.NotAfter.Time().Equal(nine.AddDate(1, 0, 0)) || len(p.Warnings) != 1 {
+		t.Errorf("push certificate %+v, %v", p, err)
+	}
+	if at, err := s.Clock(ctx); err != nil || !at.Equal(nine) {
+		t.Errorf("clock %s, %v", at, err)
+	}
+	if err := s.Step(ctx, nine); err != nil || written() != "2026-03-01T09:00:00Z" {
+		t.Errorf("step wrote %q, %v", written(), err)
+	}
+	if err := s.SetAuthority(ctx); err != nil {
+		t.Error(err)
+	}
+	for _, rubbish := range []string{"true", "echo topic", `printf 'topic\nsoon\n'`, "echo '<html>'"} {
+		l := Lines{"pushstate": rubbish, "clock": rubbish}
+		if _, err := l.pushState(ctx); err == nil || !strings.Contains(err.Error(), "want") {
+			t.Errorf("pushstate %s: %v", rubbish, err)
+		}
+		if _, err := l.clock(ctx); err == nil || !strings.Contains(err.Error(), "want a time") {
+			t.Errorf("clock %s: %v", rubbish, err)
+		}
 	}
 }
