@@ -27,10 +27,10 @@ var automatedStatements = []Statement{
 	},
 	{
 		ID: "APL-086", Suite: Apple, Class: OfApple, Must: true, check: checkAPL086,
-		Says:   "A device that waits in Setup Assistant gets DeviceConfigured, once, after everything else.",
+		Says:   "A device that waits in Setup Assistant is pushed again if it does not come, and gets DeviceConfigured, once, after everything else.",
 		Source: "apple.md 10.4",
 		Why:    "Without it the device waits for ever; too early, its user meets a device without its profiles.",
-		How:    "A device with an assigned serial number enrols with AwaitingConfiguration and empties its queue.",
+		How:    "A device with an assigned serial number enrols with AwaitingConfiguration, does not come at its first push, where time can be set, and then empties its queue.",
 		Fix:    "Queue DeviceConfigured behind the first profiles, and wake the device again if it does not come.",
 	},
 	{
@@ -130,6 +130,16 @@ func checkAPL086(a *asking) {
 	m := p.tokenUpdate()
 	m.AwaitingConfiguration = true
 	p.say(m)
+	switch {
+	case a.Pushes == nil:
+		a.without("that it is pushed again: %s", a.blind())
+	case p.pushed() == nil:
+		a.fail("a device that waits is not pushed")
+	case a.Steps.Step == nil:
+		a.without("that it is pushed again: nobody waits for that here")
+	case p.pushed() == nil:
+		a.fail("a device that waits and did not come is not pushed again")
+	}
 	x := p.say(p.idle())
 	configured, n := 0, 0
 	for {

@@ -153,7 +153,7 @@ func (a *asking) outlive(p *phone, part string) bool {
 		a.restore = func(context.Context) { p.rejoin() }
 		a.sleep(left + time.Second)
 	default:
-		a.without("%s: it lives until %s, and the server's time is not this run's to set; issue identities of a minute to have it asked", part, end.UTC().Format(time.DateOnly))
+		a.without("%s: it lives until %s, and the server's time is not this run's to set; issue identities of a minute and ask --only %s to have it asked", part, end.UTC().Format(time.DateOnly), a.statement.ID)
 		return false
 	}
 	p.as(p.identity) // on a new connection

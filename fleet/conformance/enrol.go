@@ -51,6 +51,9 @@ func (p *phone) fetch() error {
 		raw = from.body
 	}
 	if p.enrolment, err = readEnrolment(raw); err != nil {
+		if from == nil {
+			err = fmt.Errorf("the adapter %s gives %d bytes that are none, beginning %q: %w", p.a.Steps.Name, len(raw), shown(raw[:min(len(raw), 40)], 40), err)
+		}
 		return err
 	}
 	p.from = from

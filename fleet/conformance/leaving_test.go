@@ -85,7 +85,7 @@ func TestAPL094EndedElsewhere(t *testing.T) {
 		}
 		return false
 	}
-	if f := ask(t, s.config("APL-094")).of("APL-094"); f.Outcome != Pass || len(f.Without) != 1 || !strings.Contains(f.Without[0], "identities of a minute") {
+	if f := ask(t, s.config("APL-094")).of("APL-094"); f.Outcome != Pass || len(f.Without) != 1 || !strings.Contains(f.Without[0], "identities of a minute and ask --only APL-094") {
 		t.Errorf("an identity of a year: %s: %s, not asked: %q", f.Outcome, f.Reason, f.Without)
 	}
 	s.briefly()

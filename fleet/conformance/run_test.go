@@ -430,7 +430,7 @@ func TestAdapters(t *testing.T) {
 		want  string
 	}{
 		"fails":   {err: errors.New("no such tenant"), want: "no such tenant"},
-		"rubbish": {enrol: target.Enrolment{Profile: []byte("rubbish\x00\x01")}, want: "malformed"},
+		"rubbish": {enrol: target.Enrolment{Profile: []byte("rubbish\x00\x01")}, want: "9 bytes that are none"},
 		"nothing": {want: "malformed"},
 		"no URL":  {enrol: target.Enrolment{URL: "http://[::1"}, want: "link"},
 	} {

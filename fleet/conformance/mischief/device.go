@@ -46,7 +46,7 @@ func init() {
 		"APL-007/spent": spentIsForbidden, "APL-007/expired": neverExpires, "APL-011/never": neverRenews, "APL-011/challenge": renewsByChallenge, "APL-011/ended": renewsEnded,
 		"APL-023/declares": declaresToAnybody, "APL-031/held": missesAnother, "APL-031/pushed": pushesOld, "APL-031/twice": enrolsTwice, "APL-034/token": keepsToken,
 		"APL-036/pushed": missesCheckOut, "APL-036/for-ever": leftForEver, "APL-038/any": anyDigest, "APL-051/order": sortsBySeconds, "APL-092/wiped": keepsToken,
-		"APL-092/moved": movesRenewed, "APL-101/older": missesToken, "APL-101/insists": (*call).pass, "APL-104/at-once": (*call).pass, "APL-106/early": missesAnother,
+		"APL-092/moved": movesRenewed, "APL-101/older": missesToken, "APL-101/insists": (*call).pass, "APL-104/at-once": (*call).pass, "APL-086/once": (*call).pass, "APL-106/early": missesAnother,
 		"HST-039/subject": namesOfAnother, "HST-044.apple": spentByRefusal, "HST-044.apple/challenge": spentByFailure, "HST-044/identity": identityIsSpent,
 		"AUTH-30/over": endsByItself, "AUTH-33.grace": refusesLate,
 

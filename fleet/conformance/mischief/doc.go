@@ -10,5 +10,5 @@
 // [NewHandset], [Mischief.BeforeJudge].
 //
 // A fault that no such layer can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway],
-// [Mischief.PushesAtOnce], [Mischief.PushesTheDead], [Mischief.WakesAtAnything].
+// [Mischief.PushesAtOnce], [Mischief.PushesOnce], [Mischief.PushesTheDead], [Mischief.WakesAtAnything].
 package mischief

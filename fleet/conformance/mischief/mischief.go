@@ -70,6 +70,9 @@ func (m *Mischief) LosesAfterGoAway() bool { return m.is("APL-105") }
 // PushesAtOnce tells whether a push that was answered 429 is sent again at once (APL-104).
 func (m *Mischief) PushesAtOnce() bool { return m.is("APL-104/at-once") }
 
+// PushesOnce tells whether each device is to be pushed once and never again (APL-086).
+func (m *Mischief) PushesOnce() bool { return m.is("APL-086/once") }
+
 // PushesTheDead tells whether a token that has ended is pushed as if it had ended before the device said it (APL-101).
 func (m *Mischief) PushesTheDead() bool { return m.is("APL-101/insists") }
 
