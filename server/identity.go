@@ -136,7 +136,7 @@ func (s *Server) redeem(ctx context.Context, now protocol.Time, hash [32]byte, c
 		}
 		id.Fingerprint = sha256.Sum256(der)
 		issued := &store.Issued{Grant: *g, Credential: delivery.Credential{
-			Identity: id, Purpose: g.Purpose, Device: g.Device, User: g.User, Automated: g.Automated, ID: g.ID, Serial: g.Serial,
+			Identity: id, Purpose: g.Purpose, Device: g.Device, User: g.User, Automated: g.Automated, ID: g.ID, Serial: g.Serial, Platform: g.Platform,
 		}}
 		issued.Grant.UsedAt, issued.Grant.Transaction, issued.Grant.Request = now, c.Transaction, c.Request
 		issued.Grant.Key, issued.Grant.Certificate = c.Key, der
@@ -183,10 +183,11 @@ func (s *Server) Credential(ctx context.Context, f delivery.Fingerprint) (delive
 	return s.store.Credential(ctx, f)
 }
 
-// Invite makes a single-use enrolment link for a user (0: userless) and returns its token, which is kept nowhere.
-func (s *Server) Invite(ctx context.Context, now protocol.Time, user delivery.UserID, lifetime time.Duration) (token string, err error) {
+// Invite makes a single-use enrolment link for a user (0: userless) and a kind of device (zero: any), and returns its token, which is
+// kept nowhere.
+func (s *Server) Invite(ctx context.Context, now protocol.Time, user delivery.UserID, kind protocol.Platform, lifetime time.Duration) (token string, err error) {
 	token, hash := secretText()
-	if err := s.store.AddTicket(ctx, &store.Ticket{Hash: hash, User: user, Expires: now.Add(lifetime)}); err != nil {
+	if err := s.store.AddTicket(ctx, &store.Ticket{Hash: hash, User: user, Platform: kind, Expires: now.Add(lifetime)}); err != nil {
 		return "", fmt.Errorf("invitation: %w", err)
 	}
 	return token, nil
@@ -205,5 +206,5 @@ func (s *Server) OpenTicket(ctx context.Context, now protocol.Time, token string
 	if err != nil {
 		return err
 	}
-	return s.store.AddGrant(ctx, &store.Grant{Hash: t.Hash, Purpose: delivery.ForEnrolment, User: t.User, Expires: now.Add(grantLife)})
+	return s.store.AddGrant(ctx, &store.Grant{Hash: t.Hash, Purpose: delivery.ForEnrolment, User: t.User, Platform: t.Platform, Expires: now.Add(grantLife)})
 }

@@ -290,7 +290,7 @@ func TestAPL011Reissue(t *testing.T) {
 // TestHST037Tickets: a link is one enrolment, however often it is opened.
 func TestHST037Tickets(t *testing.T) {
 	x := newTenant(t)
-	token, err := x.Invite(x.ctx, x.now, 2, 3*time.Hour)
+	token, err := x.Invite(x.ctx, x.now, 2, protocol.NoPlatform, 3*time.Hour)
 	x.must(err)
 	_, err = x.Issue(x.ctx, x.now, x.claim(token))
 	x.wantErr("before the link is opened", err, server.ErrChallenge)

@@ -30,7 +30,7 @@ func (s *Server) Reenrol(ctx context.Context, now protocol.Time, who Actor, d pr
 				return err
 			}
 		}
-		ticket, err = s.Invite(ctx, now, r.State.User, lifetime)
+		ticket, err = s.Invite(ctx, now, r.State.User, protocol.NoPlatform, lifetime)
 		return err
 	})
 	return ticket, err

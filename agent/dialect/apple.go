@@ -25,7 +25,7 @@ type Model struct {
 
 	// Tell answers a query of DeviceInformation about the machine itself, as it is at that moment; nil: the machine does not say. No
 	// function: the device is simulated, and its facts are made up. What a machine's function does not tell, nothing else makes up.
-	Tell func(query string) any
+	Tell func(query string) any `json:"-"`
 }
 
 // Habits are how a group of devices behaves, shared and never changed. Chances are in millionths. The zero value

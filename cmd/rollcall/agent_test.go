@@ -3,9 +3,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,5 +141,274 @@ func TestAgentEnrolsAndChecksIn(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(m.dir, "agent.json.previous")); err == nil {
 		t.Errorf("secrets of the enrolment are left: %.80s", b)
+	}
+}
+
+// enrolled is a machine that has enrolled.
+func enrolledMachine(t *testing.T, cfg serveConfig, change ...func(*host.Join)) (*labMachine, *host.Host) {
+	t.Helper()
+	m := newLabMachine(t, cfg)
+	h := m.open()
+	j := host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}
+	for _, f := range change {
+		f(&j)
+	}
+	if err := h.Enrol(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return m, h
+}
+
+// snapshot is every file below dir but those below without, with its bytes and mode.
+func snapshot(t *testing.T, dir, without string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || name == without {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		all[name] = info.Mode().String() + info.ModTime().String()
+		if !e.IsDir() {
+			b, err := os.ReadFile(name)
+			all[name] += string(b)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A machine is asked for everything harmful: each is acknowledged, written down and shown, and the machine is as it was, byte for byte
+// outside the state folder. The erase takes the agent's own state, and nothing else.
+func TestHST120AMachineComesToNoHarm(t *testing.T) {
+	t.Parallel()
+	machine := t.TempDir() // stands for the whole machine
+	m := newLabMachine(t, serveConfig{})
+	m.dir = filepath.Join(machine, "var", "state")
+	for _, name := range []string{"home/ada/thesis.txt", "etc/passwd", "var/beside"} {
+		name = filepath.Join(machine, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(name), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(m.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, machine, m.dir)
+	h := m.open()
+	if err := h.Enrol(t.Context(), host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}); err != nil {
+		t.Fatal(err)
+	}
+	id := m.device().ID
+	for kind, want := range map[target.OrderKind]string{target.Lock: "DeviceLock", target.Restart: "RestartDevice", target.Wipe: "EraseDevice"} {
+		if kind == target.Wipe {
+			continue // last
+		}
+		if _, err := m.api.Order(t.Context(), id, target.Order{Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.CheckIn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if e := m.status().Asked; e == nil || e.What != want || e.Status != "Acknowledged" || !strings.HasPrefix(e.Note, "nothing was done") {
+			t.Errorf("after %s the status shows %+v", kind, e)
+		}
+	}
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Errorf("after a restart that was none: %v", err)
+	}
+	if _, err := m.api.Order(t.Context(), id, target.Order{Kind: target.Wipe}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := m.status()
+	if s.State != "unmanaged" || s.Asked == nil || s.Asked.What != "EraseDevice" || !strings.Contains(s.EndedBy, "erase") || s.Certificate != nil {
+		t.Errorf("after the erase the status is %+v", s)
+	}
+	if d := m.device(); d.Life != "ended" {
+		t.Errorf("the server has %+v", d)
+	}
+	list, err := host.Journal(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, e := range list {
+		seen = append(seen, e.What)
+	}
+	for _, want := range []string{"enrolled", "DeviceLock", "RestartDevice", "EraseDevice", "ended"} {
+		if !slices.Contains(seen, want) {
+			t.Errorf("the journal has %v, and no %s", seen, want)
+		}
+	}
+	if after := snapshot(t, machine, m.dir); !maps.Equal(before, after) {
+		t.Errorf("the machine was touched outside the state folder:\nbefore %v\nafter %v", before, after)
+	}
+	for name, text := range snapshot(t, m.dir, "") {
+		if strings.Contains(text, `"key"`) || strings.Contains(text, `"device":`) {
+			t.Errorf("%s still has secrets: %.200s", name, text)
+		}
+	}
+}
+
+// What was allowed by name is done once its report is delivered, once, by the owner's command; nothing else is.
+func TestAgentActsWhereItIsAllowed(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	done := filepath.Join(t.TempDir(), "done")
+	m, h := enrolledMachine(t, serveConfig{}, func(j *host.Join) { j.Allow = map[string]string{"lock": "echo locked >>" + done} })
+	for _, kind := range []target.OrderKind{target.Restart, target.Lock} {
+		if _, err := m.api.Order(t.Context(), m.device().ID, target.Order{Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := h.CheckIn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := os.ReadFile(done); err != nil || string(b) != "locked\n" {
+		t.Errorf("the owner's command left %q, %v", b, err)
+	}
+}
+
+// Each mistake of joining is one sentence that says what to do, and leaves nothing behind that a right line would stumble over.
+func TestAgentJoiningMistakes(t *testing.T) {
+	t.Parallel()
+	m := newLabMachine(t, serveConfig{})
+	pin := "sha256:" + m.s.Fingerprint
+	invite := func(o target.InviteOptions) string {
+		list, err := m.api.InviteFor(t.Context(), []string{"ada@example.org"}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list[0].CA != pin {
+			t.Fatalf("the invitation names the CA %q, want %q", list[0].CA, pin)
+		}
+		return list[0].URL
+	}
+	h := m.open()
+	used := invite(target.InviteOptions{Platform: protocol.IPadOS})
+	for name, tt := range map[string]struct {
+		join  host.Join
+		ahead time.Duration
+		want  string
+	}{
+		"wrong hash":   {host.Join{URL: used, CA: "sha256:" + strings.Repeat("ab", 32)}, 0, "it shows sha256:"},
+		"no hash":      {host.Join{URL: used}, 0, "paste the whole line, with --ca"},
+		"no hash text": {host.Join{URL: used, CA: "md5:12"}, 0, "want sha256: and 64 hexadecimal digits"},
+		"clock behind": {host.Join{URL: used, CA: pin}, -8 * 365 * 24 * time.Hour, "set the clock"},
+		"clock ahead":  {host.Join{URL: used, CA: pin}, 30 * 365 * 24 * time.Hour, "set the clock"},
+		"other kind":   {host.Join{URL: used, CA: pin, As: protocol.MacOS}, 0, "for another kind of device, ipados"},
+		"unknown":      {host.Join{URL: m.s.URL + "/e/nothing", CA: pin}, 0, "does not know this enrolment link"},
+		"no https":     {host.Join{URL: "http://lab.example.org/e/x", CA: pin}, 0, "no https URL"},
+		"nobody there": {host.Join{URL: "https://127.0.0.1:1/e/x", CA: pin}, 0, "nobody answers at 127.0.0.1:1"},
+		"an act":       {host.Join{URL: used, CA: pin, Allow: map[string]string{"explode": "x"}}, 0, "want one of lock"},
+	} {
+		m.ahead = tt.ahead
+		err := h.Enrol(t.Context(), tt.join)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "/e/") {
+			t.Errorf("%s: %v; want one sentence with %q, and no token in it", name, err, tt.want)
+		}
+		if s := m.status().State; s != "unmanaged" {
+			t.Errorf("%s: the machine is %s", name, s)
+		}
+	}
+	m.ahead = 0
+	if err := h.Enrol(t.Context(), host.Join{URL: used, CA: pin}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Enrol(t.Context(), host.Join{URL: used, CA: pin}); err == nil || !strings.Contains(err.Error(), "agent unenroll") {
+		t.Errorf("enrolled twice: %v", err)
+	}
+	h.Close()
+
+	m.dir, m.id = filepath.Join(t.TempDir(), "other"), strings.Repeat("1", 32) // another machine
+	h = m.open()
+	if err := h.Enrol(t.Context(), host.Join{URL: used, CA: pin}); err == nil || !strings.Contains(err.Error(), "it was used, or is too old") {
+		t.Errorf("a link used twice: %v", err)
+	}
+	h.Close()
+
+	if err := m.api.AddUsers(t.Context(), []target.User{{UPN: "bob@example.org", IntuneLicence: true}}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := m.api.Invite(t.Context(), []string{"bob@example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.dir, m.id = filepath.Join(t.TempDir(), "copy"), "0123456789abcdef0123456789abcdef" // a copy of the first machine
+	h = m.open()
+	copied := host.Join{URL: list[0].URL, CA: pin}
+	if err := h.Enrol(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "--draw-id") {
+		t.Errorf("a copy of a machine: %v", err)
+	}
+	if list, err = m.api.Invite(t.Context(), []string{"bob@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	copied.URL, copied.Draw = list[0].URL, true
+	if err := h.Enrol(t.Context(), copied); err != nil {
+		t.Errorf("a copy with an identifier by chance: %v", err)
+	}
+}
+
+// What stands in front of a server cannot take a machine out of management, nor can a state folder that came from another machine be
+// used (HST-027, HST-121).
+func TestHST027AProxyUnenrolsNoMachine(t *testing.T) {
+	t.Parallel()
+	var status atomic.Int64
+	m, h := enrolledMachine(t, serveConfig{Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if code := status.Load(); code != 0 {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(int(code))
+				io.WriteString(w, `{"code":"com.apple.unrecognized.device"}`)
+				return
+			}
+			inner.ServeHTTP(w, r)
+		})
+	}})
+	for _, code := range []int64{401, 403, 404, 410, 503} {
+		status.Store(code)
+		if err := h.CheckIn(t.Context()); err == nil {
+			t.Errorf("%d went well", code)
+		}
+		if s := m.status(); s.State != "managed" || s.Why == "" {
+			t.Errorf("after %d: %+v", code, s)
+		}
+	}
+	status.Store(0)
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Errorf("after the proxy: %v", err)
+	}
+	h.Close()
+	m.id = strings.Repeat("f", 32)
+	if _, err := m.tryOpen(false); err == nil || !strings.Contains(err.Error(), "--anew") {
+		t.Errorf("the state of another machine: %v", err)
+	}
+	m.id = "0123456789abcdef0123456789abcdef"
+	h = m.open()
+	if _, err := m.api.Order(t.Context(), m.device().ID, target.Order{Kind: target.Retire, Drop: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err != nil || m.status().State != "unmanaged" {
+		t.Errorf("dropped by its server's order: %v, %+v", err, m.status())
+	}
+	if d := m.device(); d.Life != "ended" {
+		t.Errorf("the server has %+v", d)
 	}
 }

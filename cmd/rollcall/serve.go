@@ -114,23 +114,48 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 
 // announce says how to reach the server.
 func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
+	line, err := s.agentLine(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
 	if asJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
 			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "driven": cfg.Clock.Driven(),
-			"metrics": s.MetricsURL,
+			"metrics": s.MetricsURL, "agent": line,
 		})
 	}
 	watched := ""
 	if s.MetricsURL != "" {
 		watched = fmt.Sprintf("metrics         %s/metrics\n  ", s.MetricsURL)
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), `rollcall serves %s
+	joins := "rollcall users invite UPN --for agent --kind ipad prints the line for a machine"
+	if line != "" {
+		joins = line
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), `rollcall serves %s
   CA certificate  %s (SHA-256 %s)
   push service    %s
+  a machine       %s
   %sadministration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
-`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, watched, s.URL, s.CAFile, s.TokenFile)
+`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, joins, watched, s.URL, s.CAFile, s.TokenFile)
 	return err
 }
+
+// agentLine is what has one machine managed: without a user, once, within a day. Empty where nobody enrols without a user.
+func (s *runningServer) agentLine(ctx context.Context, cfg *serveConfig) (string, error) {
+	now, world := protocol.At(cfg.Clock.Now()), s.Server.World()
+	if _, no := authority.Admit(world.Tenant, nil, world.Enrolment(now, authority.Device{Platform: protocol.IPadOS}, false)); no != nil {
+		return "", nil
+	}
+	token, err := s.Server.Invite(ctx, now, 0, protocol.NoPlatform, joinWithin)
+	if err != nil {
+		return "", err
+	}
+	return agentLine(s.URL+"/e/"+token, "sha256:"+s.Fingerprint, protocol.NoPlatform), nil
+}
+
+// joinWithin is how long the line that serve prints is good.
+const joinWithin = 24 * time.Hour
 
 var (
 	hostName      = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?))*$`) // RFC 1123, section 2.1

@@ -181,22 +181,49 @@ func usersRemoveCommand(c *client) *cobra.Command {
 }
 
 func usersInviteCommand(c *client) *cobra.Command {
-	return &cobra.Command{
+	var o target.InviteOptions
+	var whom, kind string
+	cmd := &cobra.Command{
 		Use: "invite UPN...", Short: "Make an enrolment link for one device of each user", Args: cobra.MinimumNArgs(1),
+		Long: `Make an enrolment link for one device of each user. It is good once, until it expires, and with --kind for that kind of device alone.
+--for agent prints the line to paste on a machine, with the hash by which it knows this server.`,
+		Example: `  rollcall users invite ada@example.org
+  rollcall users invite ada@example.org --for agent --kind ipad --expires 2h`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if whom != "" && whom != "agent" {
+				return fmt.Errorf("--for %q: want agent, or nothing for a link to open on a device", whom)
+			}
+			if kind != "" {
+				var ok bool
+				if o.Platform, ok = kinds[kind]; !ok {
+					return fmt.Errorf("--kind %q: want ipad, iphone or mac", kind)
+				}
+			}
+			if o.Lifetime < 0 {
+				return fmt.Errorf("--expires %s: want a time ahead", o.Lifetime)
+			}
 			t, err := c.target()
 			if err != nil {
 				return err
 			}
-			list, err := t.Invite(cmd.Context(), args)
+			list, err := t.InviteFor(cmd.Context(), args, o)
 			if err != nil {
 				return err
 			}
 			return show(cmd, map[string]any{"invitations": list}, func(w io.Writer) {
 				for _, i := range list {
+					if whom == "agent" {
+						fmt.Fprintln(w, agentLine(i.URL, i.CA, o.Platform))
+						continue
+					}
 					row(w, i.User, i.URL, "until "+when(i.Expires))
 				}
 			})
 		},
 	}
+	flags := cmd.Flags()
+	flags.StringVar(&whom, "for", "", "agent: print the line that has a machine managed")
+	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone or mac (default: any)")
+	durationVar(flags, &o.Lifetime, "expires", 0, "time until the link is of no use (default: the server's)")
+	return cmd
 }

@@ -101,18 +101,40 @@ func (r *Rollcall) Users(ctx context.Context) iter.Seq2[User, error] {
 
 // Invite makes one enrolment link for each user, in batches.
 func (r *Rollcall) Invite(ctx context.Context, upns []string) ([]Invitation, error) {
+	return r.InviteFor(ctx, upns, InviteOptions{})
+}
+
+// InviteOptions are what enrolment links are good for.
+type InviteOptions struct {
+	Platform protocol.Platform // kind of device; zero: any
+	Lifetime time.Duration     // 0: the server's default
+}
+
+// InviteFor makes one enrolment link for each user, in batches.
+func (r *Rollcall) InviteFor(ctx context.Context, upns []string, o InviteOptions) ([]Invitation, error) {
 	var all []Invitation
 	for batch := range slices.Chunk(upns, batchSize) {
 		var out struct {
 			Invitations []Invitation `json:"invitations"`
+			CA          string       `json:"ca"`
 		}
-		if err := r.call(ctx, http.MethodPost, "/rollcall/v1/invitations", map[string]any{"users": batch}, &out); err != nil {
+		in := map[string]any{"users": batch}
+		if o.Platform != protocol.NoPlatform {
+			in["platform"] = o.Platform.String()
+		}
+		if o.Lifetime > 0 {
+			in["lifetime_seconds"] = int64(o.Lifetime / time.Second)
+		}
+		if err := r.call(ctx, http.MethodPost, "/rollcall/v1/invitations", in, &out); err != nil {
 			return all, err
 		}
 		if len(out.Invitations) != len(batch) {
 			return all, fmt.Errorf("%d invitations for %d users", len(out.Invitations), len(batch))
 		}
-		all = append(all, out.Invitations...)
+		for _, i := range out.Invitations {
+			i.CA = out.CA
+			all = append(all, i)
+		}
 	}
 	return all, nil
 }

@@ -69,6 +69,7 @@ type Invitation struct {
 	User    string        `json:"user,omitempty"`
 	URL     string        `json:"url"`
 	Expires protocol.Time `json:"expires"`
+	CA      string        `json:"ca,omitempty"` // sha256: and the hash of the CA certificate that the server shows; empty: it did not say
 }
 
 // An Order is what an administrator asks of one device.

@@ -36,6 +36,7 @@ type Config struct {
 	Clock  Clock
 	URL    string // https://host[:port] that devices reach the server at; all links come from it (HST-024)
 	Log    *logrus.Logger
+	CA     string // sha256: and the hash of the CA certificate that the server shows; empty: not told to who invites
 
 	// TestPush makes a push certificate for a simulated push service, PEM with its key. Nil: the clouds are real.
 	TestPush func(topic string, notBefore, notAfter time.Time) ([]byte, error)

@@ -258,6 +258,7 @@ func goodName(field, s string) error {
 type invite struct {
 	Users    []string `json:"users"` // UPN; empty: userless
 	Lifetime int64    `json:"lifetime_seconds,omitempty"`
+	Platform string   `json:"platform,omitempty"` // the kind of device that the links are for; empty: any
 }
 
 type invitation struct {
@@ -268,6 +269,7 @@ type invitation struct {
 
 type invitations struct {
 	Invitations []invitation `json:"invitations"`
+	CA          string       `json:"ca,omitempty"` // sha256: and the hash of the CA certificate that the server shows, for agents
 }
 
 func (h *Handler) invite(c *call) (any, error) {
@@ -278,6 +280,10 @@ func (h *Handler) invite(c *call) (any, error) {
 	}
 	if life == 0 {
 		life = inviteLifetime
+	}
+	var kind protocol.Platform
+	if in.Platform != "" && (kind.UnmarshalText([]byte(in.Platform)) != nil || !kind.Apple()) {
+		return nil, wrongValue("platform", "want ios, ipados or macos")
 	}
 	ids := make([]delivery.UserID, len(in.Users))
 	for i, upn := range in.Users {
@@ -290,12 +296,12 @@ func (h *Handler) invite(c *call) (any, error) {
 		}
 		ids[i] = u.ID
 	}
-	out := invitations{make([]invitation, len(ids))}
+	out := invitations{make([]invitation, len(ids)), h.cfg.CA}
 	g, ctx := errgroup.WithContext(c.Context())
 	g.SetLimit(invitesAtOnce)
 	for i, id := range ids {
 		g.Go(func() error {
-			token, err := h.cfg.Server.Invite(ctx, c.now, id, life)
+			token, err := h.cfg.Server.Invite(ctx, c.now, id, kind, life)
 			out.Invitations[i] = invitation{in.Users[i], h.cfg.URL + "/e/" + token, c.now.Add(life)}
 			return err
 		})

@@ -20,6 +20,9 @@ func (d *decision) enrol() {
 	case c.ID != "" && c.ID != d.in.ID:
 		d.refuse("HST-037", WhatWrongIdentity, "the certificate was issued for another device")
 		return
+	case c.Platform != protocol.NoPlatform && c.Platform != d.in.Platform:
+		d.refuse("HST-037", WhatWrongIdentity, "the certificate was issued for another kind of device: "+c.Platform.String())
+		return
 	case c.Serial != "" && d.in.Facts != nil && d.in.Facts.Serial != "" && d.in.Facts.Serial != c.Serial:
 		d.refuse("HST-042", WhatWrongIdentity, "the certificate was issued for another serial number")
 		return

@@ -45,11 +45,12 @@ const AndDrop = "drop"
 type Credential struct {
 	Identity
 	Purpose   Purpose
-	Device    protocol.Device // bound to; 0: not bound yet
-	User      UserID          // whom it was issued for; 0: userless
-	Automated bool            // issued to an ADE enrolment
-	ID        string          // the UDID its grant is bound to; empty: none
-	Serial    string          // serial number the ADE grant is bound to; empty: none
+	Device    protocol.Device   // bound to; 0: not bound yet
+	User      UserID            // whom it was issued for; 0: userless
+	Automated bool              // issued to an ADE enrolment
+	ID        string            // the UDID its grant is bound to; empty: none
+	Serial    string            // serial number the ADE grant is bound to; empty: none
+	Platform  protocol.Platform // the kind of device that its grant is bound to; zero: any
 	Revoked   bool
 }
 

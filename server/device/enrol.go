@@ -21,6 +21,13 @@ import (
 	"rollcall/server/store"
 )
 
+// A kindError is that an enrolment link is for another kind of device.
+type kindError struct{ want protocol.Platform }
+
+func (e *kindError) Error() string {
+	return "this enrolment link is for another kind of device, " + e.want.String() + ": enrol as one, or ask for a link for this kind"
+}
+
 // maxMachineInfo bounds a MachineInfo with its signature and certificates.
 const maxMachineInfo = 128 << 10
 
@@ -52,6 +59,13 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	platform, sure := platformOfBrowser(r)
 	now := h.now()
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
+	if err == nil && ticket.Platform != protocol.NoPlatform {
+		if sure && platform != ticket.Platform {
+			h.enrolRefuse(w, r, "", &kindError{ticket.Platform})
+			return
+		}
+		platform, sure = ticket.Platform, true
+	}
 	if err == nil {
 		if no := gate(h.cfg.Server.World(), ticket.User, platform, sure, now); no != nil {
 			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
@@ -219,7 +233,10 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 	status, text := http.StatusServiceUnavailable, "something failed here; please try again"
 	fields := logrus.Fields{"remote": r.RemoteAddr}
 	no, refused := errors.AsType[*protocol.Refusal](err)
+	kind, otherKind := errors.AsType[*kindError](err)
 	switch {
+	case otherKind:
+		status, text = http.StatusForbidden, kind.Error()
 	case refused:
 		fields["rule"] = no.Rule
 		h.turnAway(r, who, no)

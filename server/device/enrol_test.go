@@ -29,7 +29,7 @@ func fingerprint(c *x509.Certificate) delivery.Fingerprint { return sha256.Sum25
 
 func (l *lab) invite() string {
 	l.t.Helper()
-	token, err := l.core.Invite(context.Background(), l.pnow(), l.user, time.Hour)
+	token, err := l.core.Invite(context.Background(), l.pnow(), l.user, protocol.NoPlatform, time.Hour)
 	if err != nil {
 		l.t.Fatal(err)
 	}

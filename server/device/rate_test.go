@@ -81,7 +81,7 @@ func TestHST045Flood(t *testing.T) {
 	if a := other.send(other.idle()); a.status != http.StatusOK {
 		t.Errorf("another device's check-in is answered %d", a.status)
 	}
-	link, err := l.core.Invite(context.Background(), l.pnow(), l.user, time.Hour)
+	link, err := l.core.Invite(context.Background(), l.pnow(), l.user, protocol.NoPlatform, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,10 +115,11 @@ type Record struct {
 type Grant struct {
 	Hash      [32]byte // of the challenge; the challenge itself is kept nowhere (HST-037)
 	Purpose   delivery.Purpose
-	User      delivery.UserID // 0: userless
-	Device    protocol.Device // bound to; 0: not yet known
-	ID        string          // the UDID it is bound to; empty: not known
-	Serial    string          // ADE: the serial number it is bound to
+	User      delivery.UserID   // 0: userless
+	Device    protocol.Device   // bound to; 0: not yet known
+	ID        string            // the UDID it is bound to; empty: not known
+	Serial    string            // ADE: the serial number it is bound to
+	Platform  protocol.Platform // the kind of device it is bound to; zero: any
 	Automated bool
 	Expires   protocol.Time
 
@@ -162,8 +163,9 @@ type Issued struct {
 
 // A Ticket is an enrolment link: whoever opens it gets an enrolment profile for its user.
 type Ticket struct {
-	Hash    [32]byte
-	User    delivery.UserID // 0: userless
-	Expires protocol.Time
-	UsedAt  protocol.Time // when a device had its certificate by it; 0: not yet
+	Hash     [32]byte
+	User     delivery.UserID   // 0: userless
+	Platform protocol.Platform // the kind of device that it is for; zero: any
+	Expires  protocol.Time
+	UsedAt   protocol.Time // when a device had its certificate by it; 0: not yet
 }

@@ -39,10 +39,10 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 
 func (s *Store) loadCredentials(ctx context.Context) error {
 	return s.query(ctx, s.lists, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
-		"id", "serial", "revoked"), func(r *row) {
+		"id", "serial", "platform", "revoked"), func(r *row) {
 		c := delivery.Credential{
 			Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
-			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Revoked: r.flag(),
+			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Platform: num[protocol.Platform](r), Revoked: r.flag(),
 		}
 		s.certs.known[c.Fingerprint] = c
 	})
@@ -93,7 +93,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	err = s.query(ctx, s.read, selectFrom("grants", grantColumns...)+"WHERE hash=?", func(r *row) {
 		g = &store.Grant{
 			Purpose: num[delivery.Purpose](r), User: num[delivery.UserID](r), Device: num[protocol.Device](r), ID: r.text(),
-			Serial: r.text(), Automated: r.flag(), Expires: r.time(), UsedAt: r.time(), Transaction: r.text(), Request: r.hash(), Key: r.hash(),
+			Serial: r.text(), Platform: num[protocol.Platform](r), Automated: r.flag(), Expires: r.time(), UsedAt: r.time(), Transaction: r.text(), Request: r.hash(), Key: r.hash(),
 			Certificate: r.blob(), Hash: r.hash(),
 		}
 	}, hash[:])
@@ -109,7 +109,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 	err = s.commit(changeFunc(func(w *writer) error {
 		b := batch{w: w}
 		b.do(addCredential, c.Fingerprint[:], issued.Grant.Key[:], int64(c.NotBefore), int64(c.NotAfter), int64(c.Purpose), int64(c.Device),
-			int64(c.User), flag(c.Automated), c.ID, c.Serial, flag(c.Revoked), int64(0))
+			int64(c.User), flag(c.Automated), c.ID, c.Serial, int64(c.Platform), flag(c.Revoked), int64(0))
 		b.do(useGrant, grantValues(&issued.Grant)...)
 		b.do(useTicket, int64(issued.Grant.UsedAt), hash[:])
 		return b.err
@@ -126,7 +126,7 @@ func (s *Store) Redeem(ctx context.Context, hash [32]byte, decide func(*store.Gr
 // grantValues are grantColumns.
 func grantValues(g *store.Grant) []driver.Value {
 	return []driver.Value{
-		int64(g.Purpose), int64(g.User), int64(g.Device), g.ID, g.Serial, flag(g.Automated), int64(g.Expires), int64(g.UsedAt),
+		int64(g.Purpose), int64(g.User), int64(g.Device), g.ID, g.Serial, int64(g.Platform), flag(g.Automated), int64(g.Expires), int64(g.UsedAt),
 		g.Transaction, known(g.Request[:]), known(g.Key[:]), g.Certificate, g.Hash[:],
 	}
 }
@@ -134,7 +134,7 @@ func grantValues(g *store.Grant) []driver.Value {
 // AddTicket keeps an enrolment link.
 func (s *Store) AddTicket(_ context.Context, t *store.Ticket) error {
 	return s.commit(changeFunc(func(w *writer) error {
-		_, err := w.exec(addTicket, t.Hash[:], int64(t.User), int64(t.Expires), int64(t.UsedAt))
+		_, err := w.exec(addTicket, t.Hash[:], int64(t.User), int64(t.Platform), int64(t.Expires), int64(t.UsedAt))
 		return err
 	}))
 }
@@ -142,8 +142,8 @@ func (s *Store) AddTicket(_ context.Context, t *store.Ticket) error {
 // Ticket looks at an enrolment link.
 func (s *Store) Ticket(ctx context.Context, hash [32]byte, now protocol.Time) (*store.Ticket, error) {
 	var t *store.Ticket
-	err := s.query(ctx, s.read, selectFrom("tickets", "user_id", "expires", "used_at")+"WHERE hash=?", func(r *row) {
-		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Expires: r.time(), UsedAt: r.time()}
+	err := s.query(ctx, s.read, selectFrom("tickets", "user_id", "platform", "expires", "used_at")+"WHERE hash=?", func(r *row) {
+		t = &store.Ticket{Hash: hash, User: num[delivery.UserID](r), Platform: num[protocol.Platform](r), Expires: r.time(), UsedAt: r.time()}
 	}, hash[:])
 	if err != nil {
 		return nil, err

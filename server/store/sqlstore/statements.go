@@ -114,11 +114,11 @@ var texts = [statements]string{
 	revokeCredential:    "UPDATE credentials SET revoked=1 WHERE fingerprint=?",
 	supersedeCredential: "UPDATE credentials SET superseded=? WHERE fingerprint=? AND superseded=0",
 	addCredential: insert("credentials", "fingerprint", "key", "not_before", "not_after", "purpose", "device", "user_id", "automated", "id",
-		"serial", "revoked", "superseded"),
+		"serial", "platform", "revoked", "superseded"),
 	addGrant: insert("grants", grantColumns...) + " ON CONFLICT (hash) DO UPDATE SET expires=max(expires, excluded.expires) WHERE used_at=0",
-	useGrant: "UPDATE grants SET purpose=?, user_id=?, device=?, id=?, serial=?, automated=?, expires=?, used_at=?, scep=?, request=?, key=?, " +
+	useGrant: "UPDATE grants SET purpose=?, user_id=?, device=?, id=?, serial=?, platform=?, automated=?, expires=?, used_at=?, scep=?, request=?, key=?, " +
 		"certificate=? WHERE hash=?",
-	addTicket:        insert("tickets", "hash", "user_id", "expires", "used_at"),
+	addTicket:        insert("tickets", "hash", "user_id", "platform", "expires", "used_at"),
 	useTicket:        "UPDATE tickets SET used_at=? WHERE hash=? AND used_at=0",
 	pruneGrants:      "DELETE FROM grants WHERE expires<?",
 	pruneTickets:     "DELETE FROM tickets WHERE expires<?",
@@ -155,7 +155,7 @@ var texts = [statements]string{
 var commandColumns = []string{"device", "seq", "id", "kind", "profile", "pin", "text", "at", "not_now", "status", "result", "errors"}
 
 var grantColumns = []string{
-	"purpose", "user_id", "device", "id", "serial", "automated", "expires", "used_at", "scep", "request", "key",
+	"purpose", "user_id", "device", "id", "serial", "platform", "automated", "expires", "used_at", "scep", "request", "key",
 	"certificate", "hash",
 }
 

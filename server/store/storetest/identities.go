@@ -3,13 +3,14 @@ package storetest
 import (
 	"errors"
 
+	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
 
 func grant(n byte) *store.Grant {
 	return &store.Grant{
-		Hash: [32]byte{n}, Purpose: delivery.ForEnrolment, User: 3, ID: "UDID", Serial: "C02", Automated: true, Expires: at + 1000,
+		Hash: [32]byte{n}, Purpose: delivery.ForEnrolment, User: 3, ID: "UDID", Serial: "C02", Platform: protocol.IPadOS, Automated: true, Expires: at + 1000,
 	}
 }
 
@@ -19,7 +20,7 @@ func issue(g *store.Grant, n byte) *store.Issued {
 	used.UsedAt, used.Transaction, used.Request, used.Key, used.Certificate = at+1, "transaction", [32]byte{n, 1}, [32]byte{n, 2}, []byte{n, 0, 3}
 	return &store.Issued{Grant: used, Credential: delivery.Credential{
 		Identity: delivery.Identity{Fingerprint: delivery.Fingerprint{n, 4}, NotBefore: at, NotAfter: at + 100},
-		Purpose:  g.Purpose, Device: g.Device, User: g.User, Automated: g.Automated, ID: g.ID, Serial: g.Serial,
+		Purpose:  g.Purpose, Device: g.Device, User: g.User, Automated: g.Automated, ID: g.ID, Serial: g.Serial, Platform: g.Platform,
 	}}
 }
 
@@ -156,7 +157,7 @@ func credentials(s *suite) {
 }
 
 func tickets(s *suite) {
-	ticket := store.Ticket{Hash: [32]byte{1}, User: 5, Expires: at + 100}
+	ticket := store.Ticket{Hash: [32]byte{1}, User: 5, Platform: protocol.MacOS, Expires: at + 100}
 	s.must(s.AddTicket(s.ctx, &ticket))
 	s.must(s.AddTicket(s.ctx, &store.Ticket{Hash: [32]byte{2}, Expires: at}))
 	_, err := s.Ticket(s.ctx, [32]byte{3}, at)
