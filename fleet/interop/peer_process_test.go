@@ -18,6 +18,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -61,6 +62,10 @@ func TestPeerProcess(t *testing.T) {
 	if name == "" {
 		t.Skip("only as a process of BenchmarkPeer")
 	}
+	if name == frontName {
+		serveFront(t)
+		return
+	}
 	out := json.NewEncoder(os.Stdout)
 	var c *contender
 	switch {
@@ -73,7 +78,14 @@ func TestPeerProcess(t *testing.T) {
 			return
 		}
 		c = nanomdmOn(t, kept, true)
-		c.also = cpu
+		proxy := c.also
+		c.also = func(used time.Duration) (time.Duration, error) {
+			used, err := cpu(used)
+			if err == nil {
+				used, err = proxy(used)
+			}
+			return used, err
+		}
 	default:
 		c = nanomdmOn(t, inmem.New(), strings.Contains(name, "front"))
 	}
@@ -200,19 +212,20 @@ func nanomdmOn(t *testing.T, kept nanoStore, front bool) *contender {
 	core := certauth.New(nanomdm.New(kept, nanomdm.WithLogger(logger)), kept, certauth.WithLogger(logger))
 	var handler http.Handler = nanohttp.CheckinAndCommandHandler(core, logger)
 	handler = nanohttp.CertVerifyMiddleware(handler, verifier, logger)
-	if front {
-		handler = behind(t, nanohttp.CertExtractPEMHeaderMiddleware(handler, certHeader, logger))
-	} else {
-		handler = nanohttp.CertExtractTLSMiddleware(handler, logger)
-	}
 	key := must(certs.GenerateKey(certs.P256))(t)
 	face := must(ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0))(t)
-	listener := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		Certificates: []tls.Certificate{*tlsCertificate(certs.Signer{Certificate: face, Key: key})},
-		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: poolOf(ca.Certificate()), NextProtos: []string{"http/1.1"},
-	}))(t)
-	go http.Serve(listener, handler)
-	c := &contender{peerHello: peerHello{Addr: listener.Addr().String(), CheckIn: "/mdm", Command: "/mdm", CA: ca.Certificate().Raw}}
+	edge := frontEdge{CA: ca.Certificate().Raw, Face: face.Raw, Key: must(x509.MarshalPKCS8PrivateKey(key))(t)}
+	c := &contender{peerHello: peerHello{CheckIn: "/mdm", Command: "/mdm", CA: edge.CA}}
+	if front {
+		listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+		go http.Serve(listener, nanohttp.CertExtractPEMHeaderMiddleware(handler, certHeader, logger))
+		edge.To = listener.Addr().String()
+		c.Addr, c.also = startFront(t, &edge)
+	} else {
+		listener := edge.listen(t)
+		go http.Serve(listener, nanohttp.CertExtractTLSMiddleware(handler, logger))
+		c.Addr = listener.Addr().String()
+	}
 	for range peerDevices {
 		c.issue(t, func(public any, sum [32]byte) []byte {
 			return must(ca.Issue(certs.IssueRequest{Public: public, Handle: fmt.Sprintf("%x", sum[:8]), Now: time.Now()}))(t).Raw
@@ -235,20 +248,70 @@ func nanomdmOn(t *testing.T, kept nanoStore, front bool) *contender {
 	return c
 }
 
-// behind puts nanomdm on a plain listener and returns the reverse proxy before it, which passes the certificate on. It holds
-// as many connections to it as there are devices.
-func behind(t *testing.T, nano http.Handler) http.Handler {
-	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	go http.Serve(listener, nano)
-	to := &url.URL{Scheme: "http", Host: listener.Addr().String()}
-	return &httputil.ReverseProxy{
+// frontName is what a process of BenchmarkPeer is called that is a front alone.
+const frontName = "front"
+
+// A frontEdge is what that which ends TLS has to know: whose certificates it takes, what it shows itself, and the server behind it.
+type frontEdge struct {
+	CA, Face, Key []byte // DER, PKCS #8
+	To            string // empty: the TLS server calls nanomdm's handlers
+}
+
+func (e *frontEdge) listen(t *testing.T) net.Listener {
+	key := must(x509.ParsePKCS8PrivateKey(e.Key))(t)
+	return must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{e.Face}, PrivateKey: key}},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: poolOf(must(x509.ParseCertificate(e.CA))(t)), NextProtos: []string{"http/1.1"},
+	}))(t)
+}
+
+// startFront starts a front in a process of its own, as everybody's is, and returns its address; cpu adds the time of its process.
+func startFront(t *testing.T, edge *frontEdge) (addr string, cpu func(time.Duration) (time.Duration, error)) {
+	cmd := exec.Command(must(os.Executable())(t), "-test.run", "^TestPeerProcess$")
+	cmd.Env = append(os.Environ(), peerVariable+"="+frontName)
+	cmd.Stderr = os.Stderr
+	in, out := must(cmd.StdinPipe())(t), must(cmd.StdoutPipe())(t)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		io.Copy(io.Discard, out)
+		cmd.Wait()
+	})
+	var said peerHello
+	err := json.NewEncoder(in).Encode(edge)
+	if err == nil {
+		err = json.NewDecoder(out).Decode(&said)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said.Addr, func(used time.Duration) (time.Duration, error) {
+		theirs, err := familyTime(cmd.Process.Pid)
+		return used + theirs, err
+	}
+}
+
+// serveFront is a front: a reverse proxy that passes the certificate on. It holds as many connections to the server behind it as there
+// are devices, and ends with its standard input.
+func serveFront(t *testing.T) {
+	var edge frontEdge
+	if err := json.NewDecoder(os.Stdin).Decode(&edge); err != nil {
+		t.Fatal(err)
+	}
+	to := &url.URL{Scheme: "http", Host: edge.To}
+	listener := edge.listen(t)
+	go http.Serve(listener, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Header.Set(certHeader, url.QueryEscape(string(certs.CertificatesPEM(r.In.TLS.PeerCertificates[0]))))
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * peerDevices},
 		ErrorLog:  log.New(io.Discard, "", 0),
-	}
+	})
+	json.NewEncoder(os.Stdout).Encode(peerHello{Addr: listener.Addr().String()})
+	io.Copy(io.Discard, os.Stdin)
 }
 
 // securityInfo is a SecurityInfo command with an id of its own.

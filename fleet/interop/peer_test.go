@@ -39,7 +39,7 @@ const (
 //
 // Ours keeps everything in SQLite, WAL, synchronous=FULL: each answer is durable. nanomdm is the library that its program
 // is made of, put together in the same way, with its log in a file; it speaks no TLS, so that a reverse proxy stands
-// before it, in the same process, and passes the certificate on in a header. "bare" has neither proxy nor log: the TLS
+// before it, a process of its own that counts too, and passes the certificate on in a header. "bare" has neither proxy nor log: the TLS
 // server calls its handlers. Nobody can run it so, but it is the most that can be said for it. In memory it keeps nothing;
 // on PostgreSQL, as installed, with two connections (its pool as shipped has no bound and churns), the database's
 // processes count too.
