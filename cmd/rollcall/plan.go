@@ -72,10 +72,18 @@ func planCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "check PLAN", Short: "Say what is wrong with a plan, all of it at once", Args: cobra.ExactArgs(1),
 		Long: `Read a plan (a file, or the name of a ready plan) and say everything that is wrong with it: file, line, column, what
-was expected and the nearest valid word. Exit code 0 when it can be played, 1 when not.`,
+was expected and the nearest valid word; with a population made as the plan says, whether the licences that it gives are
+owned. Exit code 0 when it can be played, 1 when not.`,
 		Example: "  rollcall plan check move.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := loadPlan(args[0])
+			if err != nil {
+				return err
+			}
+			pop, err := makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
+			if err == nil {
+				err = pop.Afford(p)
+			}
 			if err != nil {
 				return err
 			}

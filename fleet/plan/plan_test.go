@@ -410,6 +410,7 @@ func TestErrorsOfAllStages(t *testing.T) {
 		{"a limit and a moment", whole + "timeline:\n  - {at: 20d, enrol: {}}\nlimits: [\"devices.enroled > 1\"]\n", []string{"timeline[0].at", "timeline[0].enrol.over", "limits[0]"}},
 		{"a share and a moment", whole + "timeline:\n  - {at: 2d, enrol: {}}\n  - {at: 1d, ask_users_to_sync: 150%}\n", []string{"timeline[1].at", "timeline[1].ask_users_to_sync"}},
 		{"a fault and a parts of 100", "until: 14d\npopulation: {devices: 10, mix: {ios: 60}}\ntimeline:\n  - {at: 0s, enrol: {}}\nfaults:\n  - {share: x, reset: true}\n", []string{"population.mix", "faults[0].share"}},
+		{"a share and sums", "until: 14d\npopulation: {devices: 10, mix: {ios: 60}, devices_per_user: {1: 90}}\ntimeline:\n  - {at: 0s, enrol: {}}\n  - {at: 1d, ask_users_to_sync: 150%}\n", []string{"population.mix", "population.devices_per_user", "timeline[1].ask_users_to_sync"}},
 		{"the end alone", "until: soon\npopulation: {devices: 10, mix: {ios: 100}}\ntimeline:\n  - {at: 1d, enrol: {}}\n", []string{"until"}},
 		{"a moment alone", whole + "timeline:\n  - {at: 2d, enrol: {}}\n  - {at: soon, ask_users_to_sync: all}\n", []string{"timeline[1].at"}},
 		{"a number of devices alone", "until: 14d\npopulation: {devices: many, mix: {ios: 100}}\ntimeline:\n  - {at: 0s, enrol: {}}\n  - {at: 1d, ask_users_to_sync: ios}\n", []string{"population.devices"}},

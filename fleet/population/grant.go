@@ -87,21 +87,21 @@ func (h Holders) entitled() (n int) {
 const ruleUnits protocol.Rule = "AUTH-09"
 
 // Afford holds the licences that pl gives to p's users, and those that it says they have, against the units that the tenant
-// owns (AUTH-09). An export may have more assigned than owned; then a plan may not add to that. The error is a [*plan.Error]
-// with the line.
+// owns (AUTH-09), of which it needs one to add Intune; who does not say how many it owns owns those that are assigned. An export may
+// have more assigned than owned; then a plan may not add to that. The error is a [*plan.Error] with the line.
 func (p *Population) Afford(pl *plan.Plan) error {
-	units := p.Tenant.Units.Owned
-	switch {
-	case pl.Tenant.Units != nil:
-		units = *pl.Tenant.Units
-	case !p.Tenant.Units.Known:
-		return nil
+	units, known := p.Tenant.Units.Owned, p.Tenant.Units.Known
+	if pl.Tenant.Units != nil {
+		units, known = *pl.Tenant.Units, true
 	}
 	h := p.Holders()
 	if n := h.entitled(); n > units && pl.Tenant.Units != nil {
 		return pl.Mistake("tenant.units", ruleUnits, "%d users hold a licence that entitles Intune at the beginning, and %s", n, owned(units))
 	}
 	for i := range pl.Timeline {
+		if adds(&pl.Timeline[i]) && (known && units == 0 || !known && h.entitled() == 0) {
+			return pl.Mistake(pl.Path(i), ruleUnits, "the tenant owns no licence that entitles Intune, and nobody holds one by then: say how many it owns (tenant.units), or assign one before")
+		}
 		l := pl.Timeline[i].Licences
 		if l == nil {
 			continue
@@ -110,11 +110,20 @@ func (p *Population) Afford(pl *plan.Plan) error {
 		for _, u := range p.PickUsers(l, h, pl.Seed, uint64(i)) {
 			h.Apply(l, u)
 		}
-		if n := h.entitled(); n > units && n > before {
+		if n := h.entitled(); known && n > units && n > before {
 			return pl.Mistake(pl.Path(i), ruleUnits, "%d users would then hold a licence that entitles Intune, and %s", n, owned(units))
 		}
 	}
 	return nil
+}
+
+// adds tells whether an action adds Intune to another authority.
+func adds(a *plan.Action) bool {
+	if a.Authority == nil {
+		return false
+	}
+	_, added := a.Authority.Set.Authority()
+	return added
 }
 
 func owned(units int) string {

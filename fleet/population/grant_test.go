@@ -106,6 +106,14 @@ func TestAUTH09MoreThanTheUnitsOwned(t *testing.T) {
 		}
 	}
 	p.Tenant.Units = nil
+	var none *plan.Error
+	nobody := New(p)
+	for i := range nobody.Users {
+		nobody.Users[i].Licence = NoLicence
+	}
+	if err := nobody.Afford(p); !errors.As(err, &none) || none.Field != "timeline[1].authority" || none.Line != 8 {
+		t.Errorf("Intune added where nobody holds a licence that entitles it: %v, want AUTH-09 of line 8", err)
+	}
 	pop.Tenant.Units = Units{Known: true, Owned: before - 1}
 	var at *plan.Error
 	if err := pop.Afford(p); !errors.As(err, &at) || at.Field != "timeline[2].licences" {
