@@ -23,6 +23,15 @@ var (
 	ErrPresent   = errors.New("present identity is not usable") // APL-011
 )
 
+// A Claimed is the refusal of a claim of which is known whose it is.
+type Claimed struct {
+	Grant store.Grant
+	Err   error
+}
+
+func (c *Claimed) Error() string { return c.Err.Error() }
+func (c *Claimed) Unwrap() error { return c.Err }
+
 const (
 	grantLife  = time.Hour      // of the challenge in an enrolment profile
 	repeatable = 24 * time.Hour // in which a claim gets the same answer again
@@ -90,7 +99,7 @@ func (s *Server) Reissue(ctx context.Context, now protocol.Time, present deliver
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, fmt.Errorf("renewal: %w", err)
 	case err != nil, r.State.Life != delivery.Enrolled, r.State.Identity.Fingerprint != present:
-		return nil, fmt.Errorf("renewal: device %d: %w", cred.Device, ErrPresent)
+		return nil, fmt.Errorf("renewal: device %d: %w", cred.Device, &Claimed{store.Grant{ID: r.ID, User: cred.User}, ErrPresent})
 	}
 	// The request itself is the challenge: the same one again gets the same answer.
 	h := sha256.New()
@@ -124,11 +133,11 @@ func (s *Server) redeem(ctx context.Context, now protocol.Time, hash [32]byte, c
 			der = g.Certificate
 			return nil, nil
 		case g.UsedAt != 0:
-			return nil, ErrSpent
+			return nil, &Claimed{*g, ErrSpent}
 		case now >= g.Expires:
-			return nil, ErrExpired
+			return nil, &Claimed{*g, ErrExpired}
 		case used:
-			return nil, ErrKeyReused
+			return nil, &Claimed{*g, ErrKeyReused}
 		}
 		var id delivery.Identity
 		if der, id.NotBefore, id.NotAfter, err = c.Make(g); err != nil {

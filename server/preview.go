@@ -47,6 +47,7 @@ type step struct {
 
 	later    string               // the authority that brings the profile to devices, where the present one does not
 	misnamed []authority.Misnamed // what it finds there then
+	removes  int                  // profiles of the present one that a licence then takes from devices, whatever they are called
 }
 
 // plan previews the step from one content to another.
@@ -208,6 +209,10 @@ func (p *Preview) warn(step *step) {
 	}
 	if step.later != "" {
 		say("AUTH-38", "no device gets this profile before the authority is %s; rollcall preview --set %s shows what it does then", step.later, step.later)
+	}
+	if step.removes > 0 {
+		say(protocol.RuleNamesake, "once the authority is %s, a device moves by its user's licence, and at that check-in the profiles of %s leave it (%d there are), whatever they are called (AUTH-23): the same name and family matters only where the tenant's own authority changes",
+			step.later, p.Before.Authority, step.removes)
 	}
 	p.sayMisnamed(step)
 	if p.Prompts > 0 {

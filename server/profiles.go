@@ -204,6 +204,7 @@ func (s *Server) planProfile(ctx context.Context, now protocol.Time, content *st
 		later := authority.Change{Authority: a, Force: true}
 		if a == protocol.Intune && content.Tenant.Authority == protocol.Office365 { // Intune is added, not put in its place
 			later = authority.Change{Authority: protocol.Office365, Coexistence: true}
+			step.removes = profilesOf(next, protocol.Office365)
 		}
 		step.later = (&authority.Tenant{Authority: later.Authority, Coexistence: later.Coexistence}).Name()
 		then, err := s.planAuthority(ctx, now, next, later)
@@ -216,4 +217,15 @@ func (s *Server) planProfile(ctx context.Context, now protocol.Time, content *st
 	}
 	p.finish(next, &step)
 	return p, nil
+}
+
+// profilesOf counts a's profiles, whatever their versions.
+func profilesOf(c *store.Content, a protocol.Authority) int {
+	names := map[string]struct{}{}
+	for i := range c.Profiles {
+		if p := &c.Profiles[i]; p.Authority == a && c.Newest(a, p.Name) != nil {
+			names[p.Name] = struct{}{}
+		}
+	}
+	return len(names)
 }

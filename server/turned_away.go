@@ -12,48 +12,75 @@ import (
 	"rollcall/server/store"
 )
 
-// The journal hears once in an hour of each person or device that a rule refuses an enrolment profile, and of so many
-// together: whoever opens a link again and again fills nothing (HST-045).
+// The journal hears once in an hour of each person or device that a rule refuses an enrolment profile or a certificate, and of so
+// many together: whoever opens a link again and again fills nothing (HST-045). Of strangers, of whom only the address is known, it
+// hears of fewer, so that they leave room for those it knows.
 const (
-	turnedHour = time.Hour
-	mostTurned = 1000
+	turnedHour    = time.Hour
+	mostTurned    = 1000
+	mostStrangers = 100
 )
 
 // turned are those whom the journal heard of since an hour began.
 type turned struct {
-	mu    sync.Mutex
-	since protocol.Time
-	told  map[string]struct{} // by who and rule
+	mu        sync.Mutex
+	since     protocol.Time
+	told      map[string]struct{} // by what, who and rule
+	strangers int                 // of these
 }
 
-// first tells whether this refusal is to be told, and whether it is the last that will be in this hour.
-func (t *turned) first(now protocol.Time, key string) (first, last bool) {
+// first tells whether this refusal is to be told, and whether it is the last of its kind that will be in this hour.
+func (t *turned) first(now protocol.Time, key string, stranger bool) (first, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.told == nil || now.Sub(t.since) >= turnedHour || now < t.since {
-		t.since, t.told = now, make(map[string]struct{})
+		t.since, t.told, t.strangers = now, make(map[string]struct{}), 0
 	}
-	if _, told := t.told[key]; told || len(t.told) >= mostTurned {
+	_, told := t.told[key]
+	switch {
+	case told, len(t.told) >= mostTurned, stranger && t.strangers >= mostStrangers:
 		return false, false
 	}
 	t.told[key] = struct{}{}
-	return true, len(t.told) == mostTurned
+	if stranger {
+		t.strangers++
+	}
+	return true, len(t.told) == mostTurned || stranger && t.strangers == mostStrangers
 }
 
-// TurnedAway writes into the journal that a device got no enrolment profile, before it could say which one it is, and by which
-// rule (AUTH-47). Who is whose link it had, or what its factory signed; empty: nobody knows. Of a refusal that comes again
-// within the hour it writes nothing, and of so many in an hour only that there are more (HST-045).
-func (s *Server) TurnedAway(ctx context.Context, now protocol.Time, who string, no *protocol.Refusal) error {
-	first, last := s.turned.first(now, string(no.Rule)+" "+who)
+// A Turned is somebody who was refused an enrolment profile or a certificate.
+type Turned struct {
+	Who         string // whose link or challenge it had, or what its factory signed; empty: nobody knows
+	Address     string // host from which it came; empty: nobody knows
+	Certificate bool   // it wanted a certificate, by SCEP; else an enrolment profile
+}
+
+// TurnedAway writes into the journal who got no enrolment profile, before it could say which device it is (AUTH-47), or no
+// certificate (HST-037), and by which rule. Of a refusal that comes again within the hour it writes nothing, and of so many in an hour
+// only that there are more (HST-045).
+func (s *Server) TurnedAway(ctx context.Context, now protocol.Time, t Turned, no *protocol.Refusal) error {
+	what, who := "enrolment of ", t.Who
+	if t.Certificate {
+		what = "certificate for "
+	}
+	switch {
+	case who != "":
+	case t.Address != "":
+		who = "somebody at " + t.Address
+	default:
+		who = "somebody"
+	}
+	first, last := s.turned.first(now, what+string(no.Rule)+" "+who, t.Who == "")
 	if !first {
 		return nil
 	}
-	if who == "" {
-		who = "somebody"
-	}
-	lines := line(delivery.WhatRefused, no.Rule, "enrolment of "+logs.Escape(who)+": "+no.Reason)
+	lines := line(delivery.WhatRefused, no.Rule, what+logs.Escape(who)+": "+logs.Escape(no.Reason))
 	if last {
-		lines = append(lines, line(delivery.WhatRefused, "HST-045", fmt.Sprintf("%d refused enrolments in an hour: of more only the log tells", mostTurned))...)
+		more := fmt.Sprintf("%d refused enrolments in an hour: of more only the log tells", mostTurned)
+		if t.Who == "" {
+			more = fmt.Sprintf("%d refused enrolments of strangers in an hour: of more only the log tells", mostStrangers)
+		}
+		lines = append(lines, line(delivery.WhatRefused, "HST-045", more)...)
 	}
 	for i := range lines {
 		lines[i].Actor = actorDevice

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/delivery"
 )
 
@@ -16,7 +17,7 @@ func TestHST045TurnedAway(t *testing.T) {
 	x := newTenant(t)
 	away := func(who string, r protocol.Rule) {
 		t.Helper()
-		x.must(x.TurnedAway(x.ctx, x.now, who, &protocol.Refusal{Rule: r, Reason: "no"}))
+		x.must(x.TurnedAway(x.ctx, x.now, server.Turned{Who: who}, &protocol.Refusal{Rule: r, Reason: "no"}))
 	}
 	for range 5 {
 		away("a device of a@example.org", "AUTH-47")
@@ -43,4 +44,23 @@ func TestHST045TurnedAway(t *testing.T) {
 	x.now = x.now.Add(time.Hour)
 	away("a device of a@example.org", "AUTH-47")
 	x.equal("in the next hour", len(x.journal(delivery.WhatRefused)), 1002)
+}
+
+// TestHST045Strangers: strangers fill a tenth of what the journal hears of in an hour, and leave the rest to those it knows; a
+// refused certificate stands there too.
+func TestHST045Strangers(t *testing.T) {
+	x := newTenant(t)
+	no := &protocol.Refusal{Rule: "HST-037", Reason: "this enrolment link is unknown, used or too old"}
+	for i := range 300 {
+		x.must(x.TurnedAway(x.ctx, x.now, server.Turned{Address: fmt.Sprint("192.0.2.", i)}, no))
+		x.must(x.TurnedAway(x.ctx, x.now, server.Turned{Address: "192.0.2.1"}, no))
+	}
+	x.must(x.TurnedAway(x.ctx, x.now, server.Turned{Who: "a device of a@example.org", Certificate: true}, &protocol.Refusal{Rule: "HST-037", Reason: "challenge was used"}))
+	lines := x.journal(delivery.WhatRefused)
+	if len(lines) != 102 {
+		t.Fatalf("%d lines, want 100 of strangers, one that there are more, and one of a device that is known", len(lines))
+	}
+	x.equal("the first", lines[0].Detail, "enrolment of somebody at 192.0.2.0: this enrolment link is unknown, used or too old")
+	x.equal("the last of them", lines[100].Detail, "100 refused enrolments of strangers in an hour: of more only the log tells")
+	x.equal("the certificate", lines[101].Detail, "certificate for a device of a@example.org: challenge was used")
 }

@@ -2,10 +2,12 @@ package device
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,6 +18,7 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
@@ -239,7 +242,7 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 		status, text = http.StatusForbidden, kind.Error()
 	case refused:
 		fields["rule"] = no.Rule
-		h.turnAway(r, who, no)
+		h.turnAway(r.Context(), server.Turned{Who: who, Address: hostOf(r)}, no)
 		h.notify(w, &no.Notice)
 		status, text = http.StatusForbidden, no.Error()
 		if no.RetryAfter > 0 {
@@ -249,6 +252,8 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 	case errors.Is(err, errMethod):
 		status, text = http.StatusMethodNotAllowed, "wrong method"
 	case errors.Is(err, errTicket):
+		fields["rule"] = "HST-037"
+		h.turnAway(r.Context(), server.Turned{Who: who, Address: hostOf(r)}, &protocol.Refusal{Rule: "HST-037", Reason: err.Error()})
 		status, text = http.StatusNotFound, err.Error()
 	case errors.Is(err, errOutdated):
 		h.cfg.Log.WithFields(fields).WithField("rule", "APL-085").Info("enrolment refused: outdated")
@@ -260,7 +265,7 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 		return
 	case errors.Is(err, errFactory), errors.Is(err, errSerial):
 		fields["rule"] = "HST-042"
-		h.turnAway(r, who, &protocol.Refusal{Rule: "HST-042", Reason: err.Error()})
+		h.turnAway(r.Context(), server.Turned{Who: who, Address: hostOf(r)}, &protocol.Refusal{Rule: "HST-042", Reason: err.Error()})
 		status, text = http.StatusForbidden, "this device is not known here" // which of the two is nobody's business
 	case errors.Is(err, errEncoding):
 		status, text = http.StatusUnsupportedMediaType, err.Error()
@@ -276,10 +281,19 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 }
 
 // turnAway has the journal say who was refused.
-func (h *Handler) turnAway(r *http.Request, who string, no *protocol.Refusal) {
-	if err := h.cfg.Server.TurnedAway(r.Context(), h.now(), who, no); err != nil {
+func (h *Handler) turnAway(ctx context.Context, t server.Turned, no *protocol.Refusal) {
+	if err := h.cfg.Server.TurnedAway(ctx, h.now(), t, no); err != nil {
 		h.cfg.Log.WithError(err).Error("enrolment refused")
 	}
+}
+
+// hostOf is the address that a request came from, without its port.
+func hostOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func seconds(s float64) string { return strconv.Itoa(int(math.Ceil(s))) }

@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -215,6 +217,19 @@ func TestHST037OneEnrolmentByLink(t *testing.T) {
 	l.setClock(l.now().Add(3 * time.Hour))
 	if a := l.get("/e/"+late, nil); a.status != http.StatusNotFound {
 		t.Errorf("an old link answered %d, want 404", a.status)
+	}
+	lines, err := l.core.Store().Journal(context.Background(), store.LineFilter{What: delivery.WhatRefused}, 100)
+	var told []string
+	for _, line := range lines {
+		told = append(told, fmt.Sprintf("%s %s", line.Rule, line.Detail))
+	}
+	want := []string{
+		"HST-037 certificate for a device of ada@example.org: challenge was used",
+		"HST-037 enrolment of somebody at 127.0.0.1: this enrolment link is unknown, used or too old",
+		"HST-037 enrolment of somebody at 127.0.0.1: this enrolment link is unknown, used or too old", // in another hour
+	}
+	if err != nil || !slices.Equal(told, want) {
+		t.Errorf("the journal has %q, %v\nwant %q", told, err, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"rollcall/protocol"
+	"rollcall/server"
 )
 
 // DefaultEnrolRate is a Config.EnrolRate that lets a thousand devices behind one address enrol within seconds, and no flood.
@@ -141,11 +143,12 @@ func (h *Handler) certificates(next http.Handler) http.Handler {
 			if wait := h.rates.network(passCertificate, r.RemoteAddr); wait > 0 {
 				no := refusalOf("network", wait)
 				h.cfg.Log.WithFields(logrus.Fields{"rule": no.Rule, "remote": r.RemoteAddr}).Warn("no certificate: " + no.Reason)
+				h.turnAway(r.Context(), server.Turned{Address: hostOf(r), Certificate: true}, no)
 				w.Header().Set("Retry-After", seconds(no.RetryAfter.Seconds()))
 				http.Error(w, no.Error(), http.StatusServiceUnavailable)
 				return
 			}
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), fromKey{}, hostOf(r))))
 	})
 }

@@ -20,19 +20,52 @@ import (
 func (h *Handler) scep() http.Handler {
 	return &scep.Server{
 		CA: h.ca, Policy: certs.Policy{Legacy: h.cfg.LegacySCEP}, Now: h.cfg.Now, Issue: h.issue,
-		Refused: func(_ context.Context, err error) {
-			rule := issueRule(err)
-			if _, large := errors.AsType[*http.MaxBytesError](err); large {
-				rule = "HST-001"
-			} else if errors.Is(err, certs.ErrMalformed) {
-				rule = "HST-002"
-			} else if errors.Is(err, errAgain) {
-				rule = "HST-045"
-			}
-			h.cfg.Log.WithError(err).WithField("rule", rule).Warn("no certificate")
-		},
+		Refused: h.noCertificate,
 	}
 }
+
+// noCertificate logs why a request got no certificate; a refusal by rule stands in the journal, with whose challenge it had.
+func (h *Handler) noCertificate(ctx context.Context, err error) {
+	rule := issueRule(err)
+	no, failed := errors.AsType[*scep.Failure](err)
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		rule = "HST-001"
+	} else if errors.Is(err, certs.ErrMalformed) {
+		rule = "HST-002"
+	} else if errors.Is(err, errAgain) {
+		rule = "HST-045"
+	} else if rule == "" && failed {
+		if rule = "HST-038"; no.Info == scep.BadAlg || no.Info == scep.BadMessageCheck {
+			rule = "HST-036"
+		}
+	}
+	h.cfg.Log.WithError(err).WithField("rule", rule).Warn("no certificate")
+	if rule == "" {
+		return // a failure of ours
+	}
+	who, reason := "", err.Error()
+	if c, ok := errors.AsType[*server.Claimed](err); ok {
+		who, reason = h.claimant(&c.Grant), c.Error()
+	}
+	from, _ := ctx.Value(fromKey{}).(string)
+	h.turnAway(ctx, server.Turned{Who: who, Address: from, Certificate: true}, &protocol.Refusal{Rule: rule, Reason: reason})
+}
+
+// claimant says whose challenge it is, for people.
+func (h *Handler) claimant(g *store.Grant) string {
+	switch {
+	case g.ID != "":
+		return "the device " + g.ID
+	case g.Serial != "":
+		return "the device with serial number " + g.Serial
+	case g.User == 0:
+		return "a device without a user"
+	}
+	return "a device of " + h.nameOf(g.User)
+}
+
+// fromKey is whence a request for a certificate came, in its context.
+type fromKey struct{}
 
 // issue answers one request for a certificate. Why it is refused is in the log; the other side hears
 // badRequest for every reason (APL-007).
