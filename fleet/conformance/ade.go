@@ -34,6 +34,14 @@ var automatedStatements = []Statement{
 		Fix:    "Queue DeviceConfigured behind the first profiles, and wake the device again if it does not come.",
 	},
 	{
+		ID: "APL-087", Suite: Apple, Class: OfApple, Must: true, check: checkAPL087,
+		Says:   "A device without a user is known from the assignment of its serial number, whatever it says of itself; one that enrols by a user's link is that user's.",
+		Source: "apple.md 10.5; AUTH-18, AUTH-19",
+		Why:    "Who manages such a device depends on it having no user: taken from what the device says, any device could say so.",
+		How:    "A serial number is assigned to nobody and its device enrols automatically; another enrols by a user's link and says that it waits in Setup Assistant, as only automated ones do; whose they are is read.",
+		Fix:    "Keep it with the serial number's assignment, and ask no message of the device.",
+	},
+	{
 		ID: "HST-042", Suite: Apple, Class: OfApple, Must: true, check: checkHST042,
 		Says:   "The profile that one serial number got enrols no device with another.",
 		Source: "hostile.md 3",
@@ -62,10 +70,12 @@ func (p *phone) machineInfo(what string, by certs.Signer, osVersion string) *Exc
 	return p.do(http.MethodPost, p.a.AutomatedURL, what, http.Header{"Content-Type": {"application/pkcs7-signature"}}, body)
 }
 
-func (p *phone) assign(awaiting bool) {
+func (p *phone) assign(awaiting bool) { p.assignTo(p.a.slot, awaiting) }
+
+func (p *phone) assignTo(owner int, awaiting bool) {
 	ctx, cancel := p.a.administrator()
 	defer cancel()
-	if err := p.a.Steps.Assign(ctx, p.serial, p.a.slot, awaiting); err != nil {
+	if err := p.a.Steps.Assign(ctx, p.serial, owner, awaiting); err != nil {
 		p.a.unasked("the serial number cannot be assigned: %v", err)
 	}
 }
@@ -110,9 +120,11 @@ func checkAPL085(a *asking) {
 }
 
 // assigned is a device with the profile of automated enrolment.
-func (a *asking) assigned(awaiting bool) *phone {
+func (a *asking) assigned(awaiting bool) *phone { return a.assignedTo(a.slot, awaiting) }
+
+func (a *asking) assignedTo(owner int, awaiting bool) *phone {
 	p := a.phone(protocol.IOS)
-	p.assign(awaiting)
+	p.assignTo(owner, awaiting)
 	x := p.machineInfo("MachineInfo", *a.Factory, "18.1")
 	var err error
 	if p.enrolment, err = readEnrolment(x.body); err != nil || x.Status != http.StatusOK {
@@ -170,5 +182,27 @@ func checkHST042(a *asking) {
 	p.register()
 	if x := p.send(p.authenticate()); x.Status/100 == 2 || x.timedOut() {
 		a.fail("a profile of another serial number: Authenticate was answered %s", x.answer())
+	}
+}
+
+func checkAPL087(a *asking) {
+	a.automated()
+	a.needs(a.Steps.Known != nil, "tell how a device stands")
+	users := a.identified(protocol.IOS)
+	users.register()
+	users.say(users.authenticate())
+	m := users.tokenUpdate()
+	m.AwaitingConfiguration = true
+	users.say(m)
+	if users.known().User == "" {
+		a.skip("the adapter %s does not tell whose a device is", a.Steps.Name)
+	}
+	p := a.assignedTo(0, false)
+	p.enrol()
+	switch s := p.known(); {
+	case s.User != "":
+		a.fail("a device whose serial number is assigned to nobody counts as %s's", s.User)
+	case !s.Enrolled:
+		a.fail("a device whose serial number is assigned to nobody is not held for enrolled")
 	}
 }

@@ -76,14 +76,6 @@ var laterStatements = []Statement{
 		Fix:    "Send at most a thousand a call, keep what is said of each, and try those that were throttled after retry_after_seconds.",
 	},
 	{
-		ID: "APL-087", Suite: Apple, Class: OfApple, Must: true, Until: "an adapter can assign a serial number to nobody",
-		Says:   "Devices without a user are known from their automated enrolment alone.",
-		Source: "apple.md 10.5",
-		Why:    "Who manages such a device depends on it having no user: taken from what the device says, any device could say so.",
-		How:    "A serial number is assigned to nobody and its device enrols automatically; another enrols by a user's link and claims the same; what the server says of both is read.",
-		Fix:    "Keep it with the serial number's assignment, and ask no message of the device.",
-	},
-	{
 		ID: "APL-108", Suite: Apple, Class: OfApple, Must: true, Until: "an adapter can ask for the request",
 		Says:   "A vendor-signed request for a push certificate has its three keys, and the signature verifies.",
 		Source: "apple.md 13.1",

@@ -31,7 +31,7 @@ type Steps struct {
 	Forget func(ctx context.Context, device string) error
 	// Devices lists the devices that the server has, each in a few words that change when anything of it does.
 	Devices func(ctx context.Context) (map[string]string, error)
-	// Assign assigns a serial number to the tenant for automated enrolment by an owner.
+	// Assign assigns a serial number to the tenant for automated enrolment by an owner; 0 is nobody.
 	Assign func(ctx context.Context, serial string, owner int, awaiting bool) error
 
 	// UploadPush gives the server a push certificate, PEM with its key. Confirm takes another topic too.
@@ -59,6 +59,7 @@ type Enrolment struct {
 type Standing struct {
 	Enrolled  bool
 	Authority string    // who manages it
+	User      string    // whose it is
 	Queue     int       // commands without a final answer
 	Commands  []Command // newest first
 }
@@ -113,7 +114,7 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			if err != nil {
 				return Standing{}, err
 			}
-			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), Queue: d.Queue, Commands: d.Commands}, nil
+			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), User: d.User, Queue: d.Queue, Commands: d.Commands}, nil
 		},
 		Forget: r.Delete,
 		Devices: func(ctx context.Context) (map[string]string, error) {
@@ -127,9 +128,12 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			return all, nil
 		},
 		Assign: func(ctx context.Context, serial string, owner int, awaiting bool) error {
-			upn, err := user(ctx, owner)
-			if err != nil {
-				return err
+			var upn string
+			if owner != 0 {
+				var err error
+				if upn, err = user(ctx, owner); err != nil {
+					return err
+				}
 			}
 			return r.AddSerials(ctx, []Serial{{Serial: serial, User: upn, Awaiting: awaiting}})
 		},

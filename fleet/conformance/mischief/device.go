@@ -32,7 +32,7 @@ func init() {
 		"APL-050": endlessNothing, "APL-051": newUUID, "APL-052": oneReport, "APL-053": knownReports, "APL-054": oneConnection, "APL-055": errorIsNotNow,
 		"APL-056": offersForEver, "APL-057": endsOnSuccess, "APL-064": anyLock, "APL-065": oneHead, "APL-066": userGetsDevices, "APL-067": plainText,
 
-		"APL-084": anyFactory, "APL-085": untypedRefusal, "APL-086": configuredTwice, "HST-042": anySerial,
+		"APL-084": anyFactory, "APL-085": untypedRefusal, "APL-086": configuredTwice, "APL-087": someUser, "HST-042": anySerial,
 		"APL-035": renewalClears, "APL-090": anotherProfile, "APL-091": oldIdentity, "APL-092": renewalForgets,
 
 		"APL-100": quotesGo, "APL-101": unreachableIsGone, "APL-104": pushEach, "APL-105": (*call).pass, "APL-106": pushBeforeCommit,

@@ -319,3 +319,12 @@ func identityIsSpent(c *call) {
 	}
 	c.give(a)
 }
+
+// someUser has a device without a user belong to somebody.
+func someUser(c *call) {
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodGet && strings.HasPrefix(c.r.URL.Path, "/rollcall/v1/devices/") {
+		a.body = bytes.Replace(a.body, []byte(`"user":""`), []byte(`"user":"ann@example.org"`), 1)
+	}
+	c.give(a)
+}
