@@ -6,16 +6,17 @@
 // Start with [Run], [JudgeDevice] and [List]. A [Statement] is a promise with an id, where it comes from, why it matters, how
 // it is asked and how to keep it; its check runs exchanges and ends with pass, fail (with the exchange that decided), or
 // not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
-// barred, is told as such and is neither. One file holds one kind of statement. Of servers: profile.go, scep.go,
-// identity.go, checkin.go, commands.go, ade.go, renewal.go, push.go, gap.go with pushcert.go. Of devices: device_enrol.go and
-// device_commands.go, asked by the judge of device.go, offer.go, issuer.go and trial.go.
+// barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
+// holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
+// ade.go, renewal.go, push.go, gap.go with pushcert.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
+// device.go, offer.go, declare.go, issuer.go and trial.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
 // one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with
 // other people's. What it says to them is written by protocol/apple and certs.
 //
 // A run is bounded in time, whatever the server does: each request, each check and the whole have their limits. At its end
-// every device that it enrolled checks out, and the administrator's step forget, where there is one, removes it; the
+// every device that it enrolled checks out, by whichever of its identities the server holds for its own, and the administrator's step forget, where there is one, removes it; the
 // server's other devices are listed before and after, and what changed on them is told. A device that was judged is taken
 // out by command, or by who holds it; where that fails, it is told.
 //
@@ -23,7 +24,7 @@
 //
 // A check that no server fails says nothing. Package fleet/conformance/mischief has faults for each statement, in a layer
 // before a server's device endpoints, or between a device and the judge; tests plant them one by one and hold that exactly this
-// statement then fails.
+// statement then fails. Further faults against a statement (APL-031/pushed) show that each part of it is asked.
 //
 // # Divergences
 //
@@ -34,6 +35,12 @@
 //   - Results of devices are bare: no QueryResponses, no lists. What a server reads out of them is its own affair.
 //   - A statement about logs, disks or a server that is killed cannot be asked from outside: APL-054 is asked by a device that
 //     never hears the answer.
+//   - That an UnlockToken survives (APL-032, APL-092) is not seen from outside: no adapter orders the command that has it.
+//   - The subject under which a renewal is issued (APL-011) is the CA's affair, as that of an enrolment is (HST-039).
+//   - An identity that has ended (APL-011, APL-094) is had by setting the server's clock ahead, or, where it has its own, by
+//     waiting for one that lives no longer than half a check; else that part is not asked.
+//   - What becomes of an upload after the grace (AUTH-33) depends on Apple's portal alone: no server can know, so that what is asked
+//     is the way out that is left, another topic (AUTH-33.grace).
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.

@@ -3,7 +3,8 @@
 // as it always is.
 //
 // Start with [New], [Mischief.Before] and [Mischief.Set]. Each fault is a mistake that servers make, as small as it can
-// be: exactly the statement whose id it has is to fail. A fault is made for the order in which the check asks, one check at
+// be: exactly the statement whose id it has is to fail. One with a word behind a stroke (APL-031/pushed) breaks a part of its
+// statement, and may break others too. A fault is made for the order in which the check asks, one check at
 // a time; a server with one is good for nothing else.
 //
 // The faults of devices (APL-003 and its like) are in the same layer, put between a device of ours and who judges it:
