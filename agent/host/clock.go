@@ -6,7 +6,7 @@ import (
 	"rollcall/protocol"
 )
 
-// A clock is what the agent takes for the time: the machine's with an offset, or its server's, which a laboratory steps.
+// A clock is what the agent takes for the time: the machine's, or its server's where a laboratory steps that, and an offset from it.
 type clock struct {
 	Offset time.Duration `json:"offset,omitempty"`
 	Driven protocol.Time `json:"driven,omitzero"` // where the server's stood when it was read last; 0: it has no clock of its own
@@ -15,7 +15,7 @@ type clock struct {
 // at returns the agent's time when the machine's clock says real.
 func (c *clock) at(real time.Time) time.Time {
 	if c.Driven != 0 {
-		return c.Driven.Time()
+		real = c.Driven.Time()
 	}
 	return real.Add(c.Offset)
 }

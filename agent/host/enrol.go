@@ -23,7 +23,7 @@ type Join struct {
 	Draw   bool              // its UDID is by chance, not of the machine's id
 	Poll   time.Duration     // between two check-ins that nothing else causes; 0: 5 min
 	Allow  map[string]string // act (lock, restart, shutdown, erase) to the command that does it; what is not in it is not done
-	Offset time.Duration     // of the agent's clock from the machine's
+	Offset time.Duration     // of the agent's clock from the machine's, or from its server's driven one
 }
 
 // DefaultPoll is how often an agent asks by itself: what a wake-up could not tell it.

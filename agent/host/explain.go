@@ -36,7 +36,7 @@ func (a *Advice) Unwrap() error { return a.cause }
 // explain says in one sentence what went wrong at host and what to do, when the agent's clock said now. An error that has no such
 // sentence stays as it is.
 func explain(err error, host string, now time.Time) error {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if _, done := errors.AsType[*Advice](err); done || err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	if text := advice(err, host, now); text != "" {
@@ -69,7 +69,7 @@ func advice(err error, host string, now time.Time) string {
 		return "the server gives no certificate for this enrolment link: it was used, or is too old; ask for a new line (rollcall users invite)"
 	}
 	if link.Barred(err) {
-		return fmt.Sprintf("%s does not take this machine's certificate any more: its record was removed or its identity ended; rollcall agent unenroll, then enrol with a new line", host)
+		return fmt.Sprintf("%s does not take this machine's certificate any more: its record was removed, its identity ended, or a copy of this machine took its place; rollcall agent unenroll, then enrol with a new line, a copy with --draw-id", host)
 	}
 	if e, ok := errors.AsType[*dialect.Failure](err); ok && e.Status != 0 {
 		return failed(e, host)

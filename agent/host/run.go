@@ -9,6 +9,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/link"
 	"rollcall/protocol"
 )
 
@@ -87,6 +88,9 @@ func (h *Host) settle(err error) error {
 	if err == nil {
 		h.rec.Good, h.rec.Bad, h.rec.Why = now, 0, ""
 	} else if !errors.Is(err, context.Canceled) {
+		if until := h.device.Identity().NotAfter; link.Barred(err) && now > until {
+			err = &Advice{fmt.Sprintf("the certificate of this machine ended on %s, before it was renewed: rollcall agent unenroll, then enrol with a new line", day(until.Time())), err}
+		}
 		err = explain(err, h.rec.Link.Host, h.now())
 		h.rec.Bad, h.rec.Why = now, err.Error()
 	}

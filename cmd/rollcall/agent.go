@@ -109,7 +109,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
 	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
-	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, such as 340d or -2h")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
 	return cmd
@@ -287,12 +287,14 @@ func printStatus(w io.Writer, s *host.Status) {
 			line(w, "allowed", act+" by "+command)
 		}
 	}
-	switch {
-	case s.Driven != 0:
-		line(w, "clock", "the server's, which is driven: "+statusTime(s.Driven))
-	case s.ClockOffset != "":
-		line(w, "clock", "ahead of this machine's by "+s.ClockOffset)
+	clock := ""
+	if s.Driven != 0 {
+		clock = "the server's, which is driven: " + statusTime(s.Driven)
 	}
+	if s.ClockOffset != "" {
+		clock = strings.TrimPrefix(clock+", ahead by "+s.ClockOffset, ", ")
+	}
+	line(w, "clock", clock)
 	m := &s.Machine
 	line(w, "machine", strings.Join(strings.Fields(m.Name+" "+m.Vendor+" "+m.Model+" "+m.Serial), " "))
 	line(w, "system", strings.Join(strings.Fields(m.OS+" "+m.OSVersion+" "+m.Kernel+" "+m.Arch), " "))

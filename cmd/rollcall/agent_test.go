@@ -412,3 +412,46 @@ func TestHST027AProxyUnenrolsNoMachine(t *testing.T) {
 		t.Errorf("the server has %+v", d)
 	}
 }
+
+// A machine reads its server's driven clock by itself: it renews in time (AUTH-41), and where nobody let it, its identity ends (AUTH-42),
+// which it is told in one sentence, and its record goes after 180 days more (AUTH-43).
+func TestAUTH41AMachineLivesByItsServersClock(t *testing.T) {
+	t.Parallel()
+	clock := newDrivenClock(t.TempDir(), time.Now().Add(90*24*time.Hour))
+	m, h := enrolledMachine(t, serveConfig{Clock: clock})
+	first := m.status()
+	if first.Driven == 0 || first.Certificate.From.Time().Before(time.Now().Add(80*24*time.Hour)) {
+		t.Fatalf("the machine's clock is not the server's: %+v", first)
+	}
+	step := func(days int) {
+		t.Helper()
+		if _, err := m.api.Step(t.Context(), protocol.At(clock.Now().Add(time.Duration(days)*24*time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 12 {
+		step(30)
+		if err := h.CheckIn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renewed := m.status()
+	if renewed.Certificate.Serial == first.Certificate.Serial || renewed.Driven <= first.Driven || renewed.State != "managed" {
+		t.Errorf("after a year the identity is not renewed: %+v", renewed)
+	}
+	for range 13 {
+		step(30)
+	}
+	if err := h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "before it was renewed") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("an ended identity: %v", err)
+	}
+	if s := m.status(); s.State != "managed" || s.Why == "" {
+		t.Errorf("an ended identity is no removal: %+v", s)
+	}
+	for range 7 {
+		step(30)
+	}
+	for d, err := range m.api.Devices(t.Context(), target.Filter{}) {
+		t.Errorf("its record is still there: %+v, %v", d, err)
+	}
+}

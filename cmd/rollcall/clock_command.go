@@ -4,6 +4,7 @@ package main
 
 import (
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 
 func clockCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{
-		Use: "clock", Short: "Show the server's clock, or confirm it after it was set",
+		Use: "clock", Short: "Show the server's clock, confirm it after it was set, or step a driven one",
 		Long: `Show the server's clock, or confirm it. When the clock of a server that runs is set by more than five minutes, no record is
 removed and no profile taken away for its age until an administrator confirms the time, or it is set back, after a restart too.
 The same holds where a server starts on a clock that is before the newest line of its journal (HST-110).`,
@@ -33,7 +34,29 @@ The same holds where a server starts on a clock that is before the newest line o
 			},
 		}
 	}
+	step := &cobra.Command{
+		Use: "step TIME", Short: "Step a driven clock ahead, such as 8h or 30d, and do what is due by then", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var ahead lengthOfTime
+			if err := ahead.Set(args[0]); err != nil {
+				return err
+			}
+			t, err := c.target()
+			if err != nil {
+				return err
+			}
+			clock, err := t.Clock(cmd.Context())
+			if err == nil {
+				clock, err = t.Step(cmd.Context(), clock.Now.Add(time.Duration(ahead)))
+			}
+			if err != nil {
+				return err
+			}
+			return show(cmd, clock, func(w io.Writer) { printClock(w, &clock) })
+		},
+	}
 	cmd.AddCommand(
+		step,
 		read("show", "Show the server's time, and whether it is trusted", func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error) { return t.Clock(cmd.Context()) }),
 		read("confirm", "Say that the clock is right after it was set", func(cmd *cobra.Command, t *target.Rollcall) (target.Clock, error) {
 			return t.ConfirmClock(cmd.Context())

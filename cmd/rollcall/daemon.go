@@ -32,6 +32,7 @@ import (
 	"rollcall/certs"
 	"rollcall/fleet/conformance/mischief"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/api"
 	"rollcall/server/authority"
@@ -279,6 +280,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		handler = cfg.Devices(devices)
 	}
 	handler = edges{handler, s.api, metrics.Probe(s.ready)}
+	if cfg.Clock.Driven() {
+		handler = timed{cfg.Clock, handler}
+	}
 	if cfg.Mischief != nil {
 		handler = cfg.Mischief.Before(handler, ca, tlsConfig)
 	}
@@ -430,6 +434,17 @@ func cannotListen(addr string, err error) error {
 		return fmt.Errorf("cannot listen on %s: %w: stop what uses it, or choose another address with --listen", addr, err)
 	}
 	return fmt.Errorf("cannot listen on %s: %w: choose another address with --listen", addr, err)
+}
+
+// timed has every answer of a server say where its driven clock stands, so that machines can follow it.
+type timed struct {
+	clock api.Clock
+	inner http.Handler
+}
+
+func (t timed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(apple.ClockHeader, protocol.At(t.clock.Now()).String())
+	t.inner.ServeHTTP(w, r)
 }
 
 // edges gives each request to the edge it belongs to.
