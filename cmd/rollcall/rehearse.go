@@ -35,6 +35,9 @@ type rehearseFlags struct {
 	capacity         capacity
 	workers          int
 	wire             wireShare
+	floor            string
+	beside           *floor // what was measured by it
+	sizes            []int
 	force            bool
 }
 
@@ -53,12 +56,18 @@ With --export and no plan it plays the question that a tenant of Basic Mobility 
 the push certificate is renewed at once, after one day, or after four, side by side; --compare puts any two plans side by side.
 
 One plan, --seed and population tell the same story every time, whatever the number of --workers; --log keeps all of it.
+Two flags measure. --scale 10000,100000,1000000 rehearses in these sizes, each in a process of its own, and prints time,
+memory, the exponents with which they grow (1 is in proportion), and how much faster two workers are than one. --floor PROGRAM
+runs PROGRAM -n DEVICES -events CHECK-INS -runs 3 -only ROWS afterwards on the same machine and prints the ratio; of its lines
+"NAME n=DEVICES million events per s X | per CPU-s Y" the fastest counts.
+
 Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked
 partial (130).`,
 		Example: `  rollcall rehearse lab
   rollcall rehearse lab --devices 100000 --report ./lab
   rollcall rehearse --export ./my-tenant
   rollcall rehearse change.yaml --export ./my-tenant --log story.jsonl
+  rollcall rehearse lab --scale 10000,100000,1000000
   rollcall rehearse change.yaml --compare careful.yaml --export ./my-tenant --csv differences.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error { return rehearse(cmd, args, &f) },
 	}
@@ -72,6 +81,8 @@ partial (130).`,
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
 	flags.Var(&f.wire, "wire", "`SHARE` of Apple's devices that speaks over the wire too, such as 1% or 0.5 (half)")
+	flags.StringVar(&f.floor, "floor", "", "run `PROGRAM`, a bare event loop, for as many devices and events beside it, and say the ratio")
+	flags.IntSliceVar(&f.sizes, "scale", nil, "rehearse with each of these `NUMBERS` of devices, and say how time and memory grow")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace report and event log of an earlier rehearsal")
 	return cmd
@@ -89,6 +100,9 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	}
 	if f.compare != "" && len(args) == 0 && f.who.plan == "" {
 		return errors.New("--compare: want the plan that it is held against too: rollcall rehearse PLAN --compare PLAN2")
+	}
+	if f.sizes != nil {
+		return f.scale(cmd, args)
 	}
 	if err := f.places(); err != nil {
 		return err
@@ -121,6 +135,12 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	cpu, peak := usage()
 	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 	played.Judge(result)
+	if f.floor != "" && !played.Partial {
+		if f.beside, err = measureFloor(cmd.Context(), f.floor, f.workers, result); err != nil {
+			return err
+		}
+		result.Sections["floor"] = f.beside
+	}
 	return f.tell(cmd, result, answers, names)
 }
 
@@ -166,6 +186,11 @@ func (f *rehearseFlags) tell(cmd *cobra.Command, result *report.Result, answers 
 	if err := present(cmd, result, answers.Story(f.language, names)); err != nil || written != nil {
 		return errors.Join(written, err)
 	}
+	if f.beside != nil && !asJSON(cmd) {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", f.beside.says(f.language)); err != nil {
+			return err
+		}
+	}
 	if err := f.whereReport(cmd); err != nil {
 		return err
 	}
@@ -175,6 +200,8 @@ func (f *rehearseFlags) tell(cmd *cobra.Command, result *report.Result, answers 
 // variants are the rehearsals to be put side by side; nil: there is one alone.
 func (f *rehearseFlags) variants(cmd *cobra.Command, args []string, p *plan.Plan, pop *population.Population, imported bool) ([]variant, error) {
 	switch {
+	case f.floor != "" && f.compare != "":
+		return nil, errors.New("--floor: it is held against one rehearsal, not against two side by side")
 	case f.compare != "":
 		return f.alternatives(cmd, p, pop, imported)
 	case len(args) == 0 && f.who.plan == "" && rehearsal.Asks(&pop.Tenant):
