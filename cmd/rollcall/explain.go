@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
@@ -30,7 +31,8 @@ func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain FILE --device ID", Short: "Tell one device's life out of an event log, with the rule behind each step", Args: cobra.ExactArgs(1),
 		Long: `Read an event log (rehearse --log, or events.jsonl of a lab's report) and tell what happened to one device, step by step, in
-words: what the plan did to everybody, what the device says, what the server says, and by which rule.
+words: what the plan did to everybody, what the device says, what the server says, and by which rule. A rehearsal's log leaves out
+check-ins of which nothing came; they are filled in by playing the device's part of the story again.
 
 --device takes the identifier that the log has, or, where the log's population was made from its plan, the device's name or
 serial number as the report has it. Of a log of a tenant's own devices, --export FOLDER says which names they have.`,
@@ -49,32 +51,25 @@ serial number as the report has it. Of a log of a tenant's own devices, --export
 }
 
 func explain(cmd *cobra.Command, name string, f *explainFlags) error {
-	file, err := os.Open(name)
+	file, log, err := openLog(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	log, err := rehearsal.OpenLog(name, file)
+	of, err := f.story(cmd, log.Header)
 	if err != nil {
 		return err
 	}
-	id, title, err := f.find(cmd, log.Header)
+	index, id, title, err := of.find(f.device)
 	if err != nil {
 		return err
 	}
-	life := rehearsal.Lived{Language: f.language}
+	var lines []rehearsal.Line
 	found := false
-	var start protocol.Time
-	if log.Header != nil {
-		start = log.Header.Start
-	}
 	for line := range log.Lines() {
-		if start == 0 {
-			start = line.At
-		}
 		if line.Device == id || line.Device == "" {
 			found = found || line.Device != ""
-			life.Add(&line)
+			lines = append(lines, line)
 		}
 	}
 	if err := log.Err(); err != nil {
@@ -83,62 +78,109 @@ func explain(cmd *cobra.Command, name string, f *explainFlags) error {
 	if !found {
 		return fmt.Errorf("%s: nothing happened to a device %q; --device takes the identifier that the log has, or the name or serial number of a device", name, f.device)
 	}
+	start := lines[0].At
+	if log.Header != nil {
+		start = log.Header.Start
+	}
+	if of.plan != nil && index >= 0 {
+		if lines, err = of.relive(cmd, name, log.Header, lines, index, id); err != nil {
+			return err
+		}
+	} else if log.Header != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: the check-ins of which nothing came are left out: of a tenant's own devices they need the same --export (%s)\n", name, log.Header.Population.Export)
+	}
+	life := rehearsal.Lived{Language: f.language}
+	for i := range lines {
+		life.Add(&lines[i])
+	}
 	return show(cmd, map[string]any{"version": 1, "command": "explain", "verdict": "ok", "device": id, "name": title, "steps": life.Steps}, func(w io.Writer) {
 		out, color := screenOf(w)
 		report.Steps(out, title, stepsOf(&life, start), f.language, color)
 	})
 }
 
-// find returns how the log calls the device that is meant, and a title for it. Where the log does not say who its devices are, the
-// device is called as it was given.
-func (f *explainFlags) find(cmd *cobra.Command, h *rehearsal.LogHeader) (id, title string, err error) {
-	var pop *population.Population
+// A loggedStory is what a log's header says was played. Without a header, or without the export that it names, nothing is known.
+type loggedStory struct {
+	plan       *plan.Plan             // nil: it cannot be played again
+	pop, names *population.Population // as it was played, and the same with the names that stay here; nil: not known
+}
+
+// story makes the plan and the population of a log's header again.
+func (f *explainFlags) story(cmd *cobra.Command, h *rehearsal.LogHeader) (s loggedStory, err error) {
 	switch {
-	case f.who.export != "":
-		o, err := f.who.options(cmd)
-		if err != nil {
-			return "", "", err
+	case h == nil && f.who.export != "": // of a lab: its devices have names
+		if s.pop, err = f.who.imported(cmd); err == nil {
+			s.names, err = f.who.named(cmd, s.pop)
 		}
-		o.KeepNames = true
-		pop, err = importExport(o)
-		if err != nil {
-			return "", "", err
-		}
-	case h != nil && h.Population.Made:
-		p, err := h.Replayed()
-		if err == nil {
-			pop, err = makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
-		}
-		if err != nil {
-			return "", "", err
-		}
-	default:
-		if err := f.who.onlyWithExport(cmd); err != nil {
-			return "", "", err
-		}
-		return f.device, f.device, nil
+		return s, err
+	case h == nil, !h.Population.Made && f.who.export == "":
+		return s, f.who.onlyWithExport(cmd)
 	}
-	var found []*population.Device
-	for i := range pop.Devices {
-		d := &pop.Devices[i]
+	if s.plan, err = h.Replayed(); err != nil {
+		return s, err
+	}
+	if s.pop, err = f.who.replayed(cmd, s.plan, h); err != nil {
+		return s, err
+	}
+	if s.names = s.pop; f.who.export != "" {
+		names, err := f.who.named(cmd, s.pop)
+		if err != nil {
+			return s, err
+		}
+		if len(names.Devices) == len(s.pop.Devices) { // else they were resampled
+			s.names = names
+		}
+	}
+	return s, nil
+}
+
+// find returns the device that is meant: its index in the population, what the log calls it, and a title. Where the log does not say
+// who its devices are, the index is negative and the device is called as it was given.
+func (s *loggedStory) find(device string) (index int, id, title string, err error) {
+	if s.pop == nil {
+		return -1, device, device, nil
+	}
+	var called []int
+	for i := range s.pop.Devices {
+		d := &s.names.Devices[i]
 		switch {
-		case strings.EqualFold(d.UDID, f.device):
-			return d.UDID, deviceTitle(pop, d), nil
-		case d.Name == f.device || d.Serial == f.device:
-			found = append(found, d)
+		case strings.EqualFold(s.pop.Devices[i].UDID, device):
+			return i, s.pop.Devices[i].UDID, deviceTitle(s.names, d), nil
+		case d.Name == device || d.Serial == device:
+			called = append(called, i)
 		}
 	}
-	switch len(found) {
+	switch len(called) {
 	case 0:
-		return f.device, f.device, nil
+		return -1, device, device, nil
 	case 1:
-		return found[0].UDID, deviceTitle(pop, found[0]), nil
+		i := called[0]
+		return i, s.pop.Devices[i].UDID, deviceTitle(s.names, &s.names.Devices[i]), nil
 	}
 	var ids []string
-	for _, d := range found[:min(len(found), 5)] {
-		ids = append(ids, d.UDID)
+	for _, i := range called[:min(len(called), 5)] {
+		ids = append(ids, s.pop.Devices[i].UDID)
 	}
-	return "", "", errors.New("--device " + f.device + ": several devices are called so; name one by its identifier: " + strings.Join(ids, ", "))
+	return 0, "", "", errors.New("--device " + device + ": several devices are called so; name one by its identifier: " + strings.Join(ids, ", "))
+}
+
+// relive adds to lines, all that the log has about a device and the tenant, the device's check-ins of which nothing came: its
+// partition is played again. Where that is another story than the log's, they are left out, and that is said.
+func (s *loggedStory) relive(cmd *cobra.Command, name string, h *rehearsal.LogHeader, lines []rehearsal.Line, index int, id string) ([]rehearsal.Line, error) {
+	now, quiet, err := rehearsal.Relive(cmd.Context(), rehearsal.Config{Plan: s.plan, Population: s.pop, Start: h.Start, Source: h.Population, Partition: h.Partition}, index)
+	if err != nil {
+		return nil, err
+	}
+	if last := &lines[len(lines)-1]; last.Side == rehearsal.OfPlan && last.What == rehearsal.Interrupted {
+		later := func(l rehearsal.Line) bool { return l.At >= last.At }
+		now, quiet = slices.DeleteFunc(now, later), slices.DeleteFunc(quiet, later)
+	}
+	was := slices.DeleteFunc(slices.Clone(lines), func(l rehearsal.Line) bool { return l.Device != id })
+	if !slices.Equal(was, now) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: the check-ins of which nothing came are left out: what is played now is not what the log has (rollcall replay says where it differs)\n", name)
+		return lines, nil
+	}
+	return rehearsal.Together(lines, quiet), nil
 }
 
 func deviceTitle(pop *population.Population, d *population.Device) string {

@@ -4,13 +4,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +15,6 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
-	"rollcall/protocol"
 )
 
 func replayCommand() *cobra.Command {
@@ -50,15 +46,11 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if shrink != "" && !f.force && exists(shrink) {
 		return fmt.Errorf("--shrink: %s is there already; --force replaces it", shrink)
 	}
-	file, err := os.Open(name)
+	file, log, err := openLog(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	log, err := rehearsal.OpenLog(name, file)
-	if err != nil {
-		return err
-	}
 	if log.Header == nil {
 		return fmt.Errorf("%s: it has no plan and seed in its first line, as the log of a live run; only a rehearsal's log can be played again (rollcall rehearse --log)", name)
 	}
@@ -69,7 +61,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if err != nil {
 		return err
 	}
-	pop, err := f.replayed(cmd, p, log.Header)
+	pop, err := f.who.replayed(cmd, p, log.Header)
 	if err != nil {
 		return err
 	}
@@ -121,28 +113,6 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	return nil
 }
 
-// replayed is the population of the header.
-func (f *rehearseFlags) replayed(cmd *cobra.Command, p *plan.Plan, h *rehearsal.LogHeader) (*population.Population, error) {
-	if h.Population.Made {
-		if f.who.export != "" {
-			return nil, errors.New("--export: the population of this log was made from its plan")
-		}
-		return makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
-	}
-	if f.who.export == "" {
-		return nil, fmt.Errorf("the log is of a tenant's own devices (%s): name the same export by --export", h.Population.Export)
-	}
-	pop, err := f.who.imported(cmd)
-	if err != nil {
-		return nil, err
-	}
-	if len(pop.Devices) != h.Population.Devices {
-		pop = pop.Resample(h.Population.Devices, p.Seed)
-	}
-	pop.Adopt(p)
-	return pop, nil
-}
-
 // shrink writes the least plan that still breaks an invariant as the story did.
 func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h *rehearsal.LogHeader, played *rehearsal.Played, against *comparison) error {
 	switch {
@@ -179,72 +149,3 @@ type failed struct{ what string }
 
 func (f failed) Error() string { return f.what }
 func (failed) Verdict() string { return report.Failed }
-
-// errDiffers ends a replay at the first line that differs, errCut where the story in the file was interrupted.
-var (
-	errDiffers = errors.New("differs")
-	errCut     = errors.New("interrupted")
-)
-
-// A comparison holds what is written to it against a file, line by line, up to the first difference.
-type comparison struct {
-	file    *bufio.Reader
-	rest    []byte // of what was written: no whole line yet
-	n       uint64 // lines that were compared
-	differs bool
-	cut     protocol.Time // when the story in the file was interrupted; 0: it was not, or not yet
-	was, is []byte        // the first lines that differ; empty: the end
-}
-
-func (c *comparison) Write(b []byte) (int, error) {
-	c.rest = append(c.rest, b...)
-	used := 0
-	for {
-		end := bytes.IndexByte(c.rest[used:], '\n')
-		if end < 0 {
-			c.rest = append(c.rest[:0], c.rest[used:]...)
-			return len(b), nil
-		}
-		line := c.rest[used : used+end]
-		used += end + 1
-		if err := c.next(line); err != nil {
-			return 0, err
-		}
-	}
-}
-
-// next holds one line against the file's.
-func (c *comparison) next(line []byte) error {
-	was, err := c.file.ReadBytes('\n')
-	if err == nil {
-		was = was[:len(was)-1]
-	}
-	c.n++
-	if err != nil && len(was) == 0 || string(was) != string(line) {
-		if last := (rehearsal.Line{}); json.Unmarshal(was, &last) == nil && last.Side == rehearsal.OfPlan && last.What == rehearsal.Interrupted {
-			c.cut = last.At
-			return errCut
-		}
-		c.differs, c.was, c.is = true, was, append([]byte(nil), line...)
-		return errDiffers
-	}
-	return nil
-}
-
-// end sees to it that the file has no more than was played.
-func (c *comparison) end() {
-	if c.differs {
-		return
-	}
-	if was, _ := c.file.ReadBytes('\n'); len(was) > 0 {
-		c.n++
-		c.differs, c.was, c.is = true, was, nil
-	}
-}
-
-func orEnd(line []byte) string {
-	if len(line) == 0 {
-		return "(it has ended)"
-	}
-	return string(line[:min(len(line), 300)])
-}

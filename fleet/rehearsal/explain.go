@@ -89,6 +89,8 @@ var happening = map[sight]struct{ plain, detail lang.Key }{
 	{OfDevice, string(fleet.Removed)}:   {lang.Key("Its management is removed"), lang.Key("Its management is removed by %s")},
 	{OfDevice, string(fleet.Wiped)}:     {plain: lang.Key("It is wiped")},
 	{OfDevice, string(fleet.Refused)}:   {lang.Key("It is refused"), lang.Key("It is refused: %s")},
+	{OfDevice, checkedIn}:               {plain: lang.Key("It checks in, and there is nothing to do")},
+	{OfDevice, noAnswer}:                {plain: lang.Key("It gets no answer")},
 	{OfDevice, string(fleet.Locked)}:    {plain: lang.Key("Its identity certificate has ended: it must enrol again")},
 
 	{OfServer, string(delivery.WhatEnrolled)}:         {plain: lang.Key("The server has enrolled it")},

@@ -51,7 +51,7 @@ const (
 // Where ctx ends first there is what was played until then, Partial, and no error. The error says at which moment the plan did
 // what the server refuses, and wraps that [protocol.Refusal].
 func Play(ctx context.Context, c Config) (*Played, error) {
-	p, err := newPlayer(ctx, &c)
+	p, err := newPlayer(&c)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +75,7 @@ type player struct {
 	span                   time.Duration // of the window to come, at most
 
 	parts []*part
+	only  *part  // the partition that is played; nil: all of them
 	at    []spot // by device of the population
 	acts  []act
 	tenancy
@@ -95,7 +96,7 @@ type player struct {
 // A spot is where a device of the population is.
 type spot struct{ part, index uint32 }
 
-func newPlayer(ctx context.Context, c *Config) (*player, error) {
+func newPlayer(c *Config) (*player, error) {
 	p := &player{cfg: c, plan: c.Plan, pop: c.Population, draws: fleet.DrawsOf(c.Plan)}
 	p.start = c.Start
 	if p.start == 0 {
@@ -120,17 +121,15 @@ func newPlayer(ctx context.Context, c *Config) (*player, error) {
 	}
 	p.lives = make([]Life, len(p.pop.Devices))
 	p.minutes = make([]Minute, int(p.end.Sub(p.start)/time.Minute)+1)
-	if err := p.divide(ctx); err != nil {
-		return nil, err
-	}
+	p.divide()
 	if err := p.heard(); err != nil {
 		return nil, err
 	}
-	return p, p.setUp(ctx)
+	return p, nil
 }
 
 // divide makes the partitions: a user's devices stay together.
-func (p *player) divide(ctx context.Context) error {
+func (p *player) divide() {
 	n := max(1, (len(p.pop.Devices)+p.size()-1)/p.size())
 	p.at = make([]spot, len(p.pop.Devices))
 	of := make([]uint32, n)
@@ -158,7 +157,14 @@ func (p *player) divide(ctx context.Context) error {
 		}
 		k.users++
 	}
-	return p.each(ctx, (*part).open)
+}
+
+// leader is the partition with the lowest number of those that are played.
+func (p *player) leader() *part {
+	if p.only != nil {
+		return p.only
+	}
+	return p.parts[0]
 }
 
 // heard sees to it that somebody speaks where a share of the devices is to: else nothing would be proven, and nobody would know.
@@ -193,6 +199,9 @@ func (p *player) size() int {
 // at one moment for all. The error is that of the partition with the lowest number.
 func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context) error) error {
 	ctx = context.WithoutCancel(ctx)
+	if p.only != nil {
+		return do(p.only, ctx)
+	}
 	workers := p.cfg.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -226,6 +235,12 @@ func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context)
 
 // story plays from the foreword to the end.
 func (p *player) story(ctx context.Context) error {
+	if err := p.each(ctx, (*part).open); err != nil {
+		return err
+	}
+	if err := p.setUp(ctx); err != nil {
+		return err
+	}
 	if err := p.found(ctx); err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type part struct {
 	failedBy   protocol.Rule       // of the enrolment under way
 	world      *delivery.World     // that brings is about
 	brings     []families          // by set of the world
+	witness    func(*Contact)      // sees each conversation; nil: nobody does
 }
 
 // counts are what happened to the devices of a partition.

@@ -186,5 +186,5 @@ func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certi
 	if err != nil {
 		return "", err
 	}
-	return lang.English.Say("Refused by %s.", refusals[0].Rule), nil
+	return lang.English.Say("Refused by %s.", refusals[p.leader().number].Rule), nil
 }

@@ -220,6 +220,9 @@ func (k *part) contact(c *Contact) {
 	if c.Done {
 		u.seen = now
 	}
+	if k.witness != nil {
+		k.witness(c)
+	}
 	if story && c.Began != protocol.NoVerb {
 		k.minuteOf(now).CheckIns++
 		k.count(c, u)

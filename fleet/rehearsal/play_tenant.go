@@ -199,10 +199,13 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	}
 	var enrolled, moves, anew, stay int
 	for _, pre := range previews {
+		if pre == nil { // of a partition that is not played
+			continue
+		}
 		enrolled, moves, anew, stay = enrolled+pre.Enrolled, moves+pre.Pending, anew+pre.Stale, stay+pre.NeedsSupport
 	}
 	outcome := lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", enrolled, moves, anew, stay)
-	if previews[0].OpensGap {
+	if previews[p.leader().number].OpensGap {
 		outcome += " " + lang.English.Say("The gap opens: Apple devices get 503.")
 		if g := len(p.gaps); g == 0 || p.gaps[g-1].Closed != 0 {
 			p.gaps = append(p.gaps, fleet.Gap{Opened: now})
