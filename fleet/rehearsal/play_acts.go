@@ -154,14 +154,20 @@ func (p *player) action(a *plan.Action, salt uint64) (do func(context.Context, p
 	return nil, false, fmt.Errorf("a rehearsal does not know the action %q", a.Kind())
 }
 
+// await has something happen to a device of the population, where its partition is played.
+func (p *player) await(d int, m moment) {
+	k := p.parts[p.at[d].part]
+	if m.device = p.at[d].index; p.only == nil || p.only == k {
+		k.moments.add(m)
+	}
+}
+
 // queue queues moments for each device that t means.
 func (p *player) queue(t plan.Target, salt uint64, of func(d int, now protocol.Time) []moment) func(context.Context, protocol.Time) (string, error) {
 	return func(_ context.Context, now protocol.Time) (string, error) {
 		for _, d := range p.pop.Pick(t, p.plan.Seed, salt) {
-			at := p.at[d]
 			for _, m := range of(d, now) {
-				m.device = at.index
-				p.parts[at.part].moments.add(m)
+				p.await(d, m)
 			}
 		}
 		return "", nil

@@ -38,7 +38,7 @@ func (p *player) found(ctx context.Context) error {
 			return err
 		}
 		for at, d := range f.Devices {
-			p.parts[p.at[d].part].moments.add(moment{at: p.begin.Add(f.Joins[at]), device: p.at[d].index, kind: enrols})
+			p.await(d, moment{at: p.begin.Add(f.Joins[at]), kind: enrols})
 		}
 		if len(f.Devices) > 0 {
 			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
@@ -57,11 +57,9 @@ func (p *player) found(ctx context.Context) error {
 		if !away {
 			continue
 		}
-		at := p.at[i]
-		k := p.parts[at.part]
-		k.moments.add(moment{at: p.start, device: at.index, kind: leaves, why: absence})
+		p.await(i, moment{at: p.start, kind: leaves, why: absence})
 		if stays > 0 {
-			k.moments.add(moment{at: p.start.Add(stays), device: at.index, kind: returns, why: absence})
+			p.await(i, moment{at: p.start.Add(stays), kind: returns, why: absence})
 		}
 	}
 	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
