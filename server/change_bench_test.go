@@ -83,6 +83,21 @@ func BenchmarkPreview(b *testing.B) {
 	}
 }
 
+// BenchmarkStatus is what authority show and apns status look at all devices for.
+func BenchmarkStatus(b *testing.B) {
+	x := crowd(b)
+	for name, look := range map[string]func() error{
+		"verify": func() error { return second(x.Verify(x.ctx, x.now)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				x.must(look())
+			}
+		})
+	}
+}
+
 // during calls do and returns the most memory that the process had meanwhile, looked at each millisecond.
 func during(do func()) uint64 {
 	done, peak := make(chan struct{}), make(chan uint64)
