@@ -121,5 +121,6 @@ var happening = map[sight]struct{ plain, detail lang.Key }{
 	{OfServer, string(delivery.WhatBlocked)}:          {plain: lang.Key("It is turned away: the push certificate is not renewed")},
 	{OfServer, string(delivery.WhatSupportMove)}:      {plain: lang.Key("Support has ordered its move")},
 	{OfServer, string(delivery.WhatAssignedLate)}:     {lang.Key("Something is assigned to it late"), lang.Key("Something is assigned to it late: %s")},
+	{OfServer, string(delivery.WhatUnknownReport)}:    {plain: lang.Key("It answers a command that does not wait for it any more")},
 	{OfServer, string(delivery.WhatWorkloads)}:        {lang.Key("Its workloads change"), lang.Key("Its workloads change: %s")},
 }

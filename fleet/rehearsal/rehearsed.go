@@ -39,6 +39,8 @@ func (a *Answers) headline(l lang.Language) string {
 	switch n := a.All.Stranded; {
 	case a.All.Movable == 0 && a.All.Reregistered > 0:
 		text = l.Say("No device was to move; %d registered anew", a.All.Reregistered)
+	case a.All.Movable == 1 && a.All.Moved == 1:
+		text = l.Say("The one device that could move did")
 	case a.All.Movable > 0 && a.All.Moved == a.All.Movable:
 		text = l.Say("All %d {device|devices} that could move did", a.All.Movable)
 	case a.All.Movable > 0:
@@ -133,9 +135,13 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 	if a.Capacity > 0 {
 		peak.Note = l.Say("the server takes %s", l.Number(a.Capacity*60))
 	}
+	held := report.Figure{Name: l.Say("held by the push certificate"), Value: a.Held.Devices, Bad: a.Held.Devices > 0}
+	if a.Held.Devices > 0 {
+		held.Note = l.Say("for %s at most", l.Span(a.Held.Longest))
+	}
 	return []report.Figure{
 		{Name: l.Say("of the movable devices moved"), Value: share, Note: l.Say("%d registered anew", a.All.Reregistered), Bad: a.All.Moved < a.All.Movable},
-		{Name: l.Say("held by the push certificate"), Value: a.Held.Devices, Note: l.Say("for %s at most", l.Span(a.Held.Longest)), Bad: a.Held.Devices > 0},
+		held,
 		{Name: l.Say("never move by themselves"), Value: a.All.Stranded, Note: l.Say("%d need support", a.All.NeedsSupport), Bad: a.All.Stranded > 0},
 		{Name: l.Say("must enrol again"), Value: a.All.MustEnrol, Bad: a.All.MustEnrol > 0},
 		{Name: l.Say("device-hours without protection"), Value: hours(a.bareTotal()), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},

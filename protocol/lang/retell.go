@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -68,7 +69,28 @@ func (l Language) argument(verb, text string) any {
 			return s
 		}
 	}
-	return l.Retell(text)
+	if d, ok := written(text); ok {
+		return l.Span(d)
+	}
+	return decimal.ReplaceAllString(l.Retell(text), "${1}"+separators[l].decimals+"${2}%")
+}
+
+var (
+	decimal = regexp.MustCompile(`\b([0-9]+)\.([0-9]+)%`)
+	length  = regexp.MustCompile(`^(?:([0-9]{1,5})d)?((?:[0-9]{1,5}h)?(?:[0-9]{1,5}m)?(?:[0-9]{1,5}s)?)$`)
+)
+
+// written reads a length of time as a plan has it: 8d12h.
+func written(text string) (d time.Duration, ok bool) {
+	m := length.FindStringSubmatch(text)
+	if m == nil || text == "" {
+		return 0, false
+	}
+	if m[2] != "" {
+		d, _ = time.ParseDuration(m[2]) // its form is right
+	}
+	days, _ := strconv.Atoi(m[1]) // nothing: none
+	return d + time.Duration(days)*day, true
 }
 
 // A saying is a sentence of the catalogue with what it looks like when it was said.
