@@ -132,7 +132,7 @@ type invitation struct {
 // invite makes an enrolment link for a user and reads the profile behind it.
 func (h *house) invite(user delivery.UserID) invitation {
 	h.Helper()
-	ticket := must(h.core.Invite(context.Background(), h.at(), user, time.Hour))(h)
+	ticket := must(h.core.Invite(context.Background(), h.at(), user, protocol.NoPlatform, time.Hour))(h)
 	resp := must(http.Get(h.plain + "/e/" + ticket))(h)
 	defer resp.Body.Close()
 	body := must(io.ReadAll(resp.Body))(h)
