@@ -205,7 +205,8 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 		enrolled, moves, anew, stay = enrolled+pre.Enrolled, moves+pre.Pending, anew+pre.Stale, stay+pre.NeedsSupport
 	}
 	outcome := lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew, %d without a user stay.", enrolled, moves, anew, stay)
-	if previews[p.leader().number].OpensGap {
+	first := previews[p.leader().number]
+	if first.OpensGap {
 		outcome += " " + lang.English.Say("The gap opens: Apple devices get 503.")
 		if g := len(p.gaps); g == 0 || p.gaps[g-1].Closed != 0 {
 			p.gaps = append(p.gaps, fleet.Gap{Opened: now})
@@ -215,7 +216,7 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	if added {
 		p.owner = protocol.Intune
 	}
-	p.later(previews[0].After.OldEnd())
+	p.later(first.After.OldEnd())
 	return outcome, nil
 }
 
