@@ -173,8 +173,12 @@ func identifierOf(profile string) string { return "example." + profile }
 // Document makes the profile that a plan names, and tells its identifier.
 func Document(p *plan.Plan, name string) (identifier string, document []byte) {
 	i := slices.IndexFunc(p.Profiles, func(p plan.Profile) bool { return p.Name == name })
-	identifier = identifierOf(name)
-	return identifier, apple.EncodeProfile(apple.NewProfile(identifier, name, p.Profiles[i].Family))
+	return identifierOf(name), DocumentOf(name, p.Profiles[i].Family)
+}
+
+// DocumentOf makes a profile of a name and family.
+func DocumentOf(name string, family protocol.Family) []byte {
+	return apple.EncodeProfile(apple.NewProfile(identifierOf(name), name, family))
 }
 
 // assign gives a profile of the plan to a group; the document is made the first time that it is used.

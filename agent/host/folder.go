@@ -42,7 +42,7 @@ func takeFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
 	}
-	ok, err := tryLock(lock)
+	ok, err := TryLock(lock)
 	if err == nil && !ok {
 		pid, _ := os.ReadFile(lock.Name())
 		err = fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, strings.TrimSpace(string(pid)))
@@ -95,7 +95,7 @@ func (f *folder) save(r *record) error {
 	if err := rename(next, now); err != nil {
 		return fmt.Errorf("the state cannot be kept: %w", err)
 	}
-	return syncFolder(f.dir)
+	return SyncFolder(f.dir)
 }
 
 func writeSynced(name string, b []byte) error {
@@ -164,5 +164,5 @@ func (f *folder) clear(r *record) error {
 	if err := os.Remove(filepath.Join(f.dir, previousFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncFolder(f.dir)
+	return SyncFolder(f.dir)
 }

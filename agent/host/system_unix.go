@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes the lock of f without waiting; false: another process has it. The kernel frees it with the process.
-func tryLock(f *os.File) (bool, error) {
+// TryLock takes the lock of f without waiting; false: another process has it. The kernel frees it with the process.
+func TryLock(f *os.File) (bool, error) {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false, nil
@@ -30,8 +30,8 @@ func privateFolder(dir string) error {
 
 func rename(from, to string) error { return os.Rename(from, to) }
 
-// syncFolder makes renames in dir last.
-func syncFolder(dir string) error {
+// SyncFolder makes renames in dir last.
+func SyncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tryLock takes the lock of f without waiting; false: another process has it. The system frees it with the process.
-func tryLock(f *os.File) (bool, error) {
+// TryLock takes the lock of f without waiting; false: another process has it. The system frees it with the process.
+func TryLock(f *os.File) (bool, error) {
 	// One byte far beyond the text, which others may read.
 	at := &windows.Overlapped{Offset: 1 << 30}
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
@@ -55,8 +55,8 @@ func rename(from, to string) error {
 	return nil
 }
 
-// syncFolder has nothing to do: rename waited for the disk.
-func syncFolder(string) error { return nil }
+// SyncFolder has nothing to do: rename waited for the disk.
+func SyncFolder(string) error { return nil }
 
 // DefaultFolder is where the agent of this machine keeps its state.
 func DefaultFolder() string {

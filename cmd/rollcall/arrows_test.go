@@ -36,6 +36,7 @@ var rooms = map[string]room{
 	"fleet/ledger":     {line: 4, tower: "device"},
 	"fleet/report":     {line: 4, tower: "device"},
 	"fleet/load":       {line: 5, tower: "device"},
+	"fleet/apply":      {line: 5, tower: "device"},
 
 	"server/logs":               {line: 0, tower: "server"},
 	"server/authority":          {line: 1, tower: "server"},

@@ -7,6 +7,6 @@ import "github.com/spf13/cobra"
 // commands lists what this program can do.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		labCommand(), rehearseCommand(), explainCommand(), replayCommand(), previewCommand(), planCommand(), fleetCommand(), conformCommand(), serveCommand(), agentCommand(), cloudCommand(), devicesCommand(), profilesCommand(), usersCommand(), apnsCommand(), authorityCommand(), consentCommand(), clockCommand(), auditCommand(), backupCommand(), tokenCommand(), versionCommand(),
+		labCommand(), rehearseCommand(), applyCommand(), explainCommand(), replayCommand(), previewCommand(), planCommand(), fleetCommand(), conformCommand(), serveCommand(), agentCommand(), cloudCommand(), devicesCommand(), profilesCommand(), usersCommand(), apnsCommand(), authorityCommand(), consentCommand(), clockCommand(), auditCommand(), backupCommand(), tokenCommand(), versionCommand(),
 	}
 }

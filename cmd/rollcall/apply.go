@@ -1,0 +1,309 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/fleet/apply"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/report"
+	"rollcall/fleet/target"
+)
+
+// applyFlags are the flags of apply as they were given.
+type applyFlags struct {
+	rehearse rehearseFlags // of the rehearsal: language and report
+
+	confirm, state    string
+	yes               []string
+	push              []string
+	appleID, password string
+	pin               string
+	seed              uint64
+	force             bool
+}
+
+func applyCommand() *cobra.Command {
+	var f applyFlags
+	cmd, c := clientCommand(&cobra.Command{
+		Use: "apply PLAN", Short: "Do what a plan says to a running server, once it was rehearsed on its own devices", Args: cobra.ExactArgs(1),
+		Long: `Do the timeline of a plan to a running server's tenant: change the authority, upload push certificates, assign licences and
+profiles, grant consents, have support move devices, send commands, wake devices for a sync.
+
+Without --confirm nothing is done: the tenant is read through the API (users, licences, devices, profiles, settings), the plan
+is rehearsed on it, and its findings, its steps and an id are shown. With --confirm ID the steps are done, each at its moment
+counted from now on the server's clock; where plan or tenant are not those of the rehearsal any more nothing is done, and what
+differs is named (HST-070).
+
+Before a step that cannot be taken back it says who is affected and asks; in a script, --yes-to NUMBER (or all) says yes, and
+without one it ends there with exit code 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
+pause the same command goes on, a step is never done twice, and one whose answer was lost is looked up on the server first.
+
+Devices that enrol, are absent or are unenrolled by their users, faults and loads are no administrator's: a plan with them is
+refused by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
+		Example: `  rollcall apply change.yaml
+  rollcall apply change.yaml --confirm 5d1f0c52a07be911
+  rollcall apply change.yaml --confirm 5d1f0c52a07be911 --yes-to 1,4 --push-certificate renewed.pem`,
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, c, args[0]) }
+	flags := cmd.Flags()
+	flags.StringVar(&f.confirm, "confirm", "", "`ID` of the rehearsal: do exactly what it has shown, or nothing")
+	flags.StringSliceVar(&f.yes, "yes-to", nil, "`NUMBER` of a step that cannot be taken back, to be done without a question; all: each of them")
+	flags.StringVar(&f.state, "state", "", "`FILE` that keeps the rehearsal and how far it has come (default: beside the plan, PLAN.applied.json)")
+	flags.StringSliceVar(&f.push, "push-certificate", nil, "`FILE` with a renewed push certificate and its key (PEM or PKCS#12), one for each such upload in turn (default: a server with a simulated push service makes one)")
+	flags.StringVar(&f.appleID, "apple-id", "", "Apple ID that they were made with")
+	flags.StringVar(&f.password, "password-file", "", "file with the password of a PKCS#12")
+	flags.StringVar(&f.pin, "pin", "", "six digits for Macs that are locked or erased")
+	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
+	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
+	flags.StringVar(&f.rehearse.report, "report", "", "rehearsal: write report.html, result.json and the list of devices into `DIR`")
+	flags.BoolVar(&f.force, "force", false, "rehearse anew, although the plan has begun or the report is there")
+	return cmd
+}
+
+func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error) {
+	p, err := loadPlan(name)
+	if err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("seed") {
+		p.Seed = f.seed
+	}
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	if f.state == "" {
+		f.state = strings.TrimSuffix(name, filepath.Ext(name)) + ".applied.json"
+	}
+	record, err := apply.Open(f.state)
+	if err != nil {
+		return fmt.Errorf("--state: %w", err)
+	}
+	defer record.Close()
+	if f.confirm != "" {
+		return f.apply(cmd, t, p, record, name)
+	}
+	if record.Start != 0 && record.Left() > 0 && !f.force {
+		return fmt.Errorf("%s: the plan has begun, and %d of its steps are left: go on with --confirm %s, or give up what is left with --force", f.state, record.Left(), record.ID)
+	}
+	f.rehearse.force = f.force
+	return f.show(cmd, t, p, record, name)
+}
+
+// An applied is the section of the result that is apply's own.
+type applied struct {
+	ID     string       `json:"id"` // empty: there is nothing to confirm
+	Server string       `json:"server"`
+	State  string       `json:"state"` // the file
+	Said   []string     `json:"said"`  // what of the plan is not done, and what the rehearsal cannot know
+	Left   int          `json:"left"`  // steps not done
+	Steps  []apply.Step `json:"steps"`
+}
+
+// show rehearses the plan on the live tenant, and keeps what there is to confirm.
+func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string) error {
+	begun := time.Now()
+	s, err := apply.Read(cmd.Context(), t)
+	if err != nil {
+		return err
+	}
+	steps, staged, said, err := apply.Prepare(p, s)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 {
+		return fmt.Errorf("%s: there is nothing in its timeline that is done to a server", name)
+	}
+	if f.rehearse.report != "" {
+		if err := report.CheckDir(f.rehearse.report, f.force); err != nil {
+			return err
+		}
+	}
+	bar := newProgress(cmd.ErrOrStderr())
+	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{Plan: staged, Population: s.Population, Progress: bar.show, Source: rehearsal.Source{Export: t.URL, Devices: len(s.Population.Devices)}})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	answers := played.Answer(0)
+	result := played.Result(answers)
+	result.Command = "apply"
+	cpu, peak := usage()
+	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
+	played.Judge(result)
+	if err := f.rehearse.write(result, answers, s.Population); err != nil {
+		return err
+	}
+	own := applied{Server: t.URL, State: f.state, Said: append(said, s.Doubts...), Left: len(steps), Steps: steps}
+	if result.Verdict == report.OK {
+		if err := record.Keep(apply.Rehearsed(t.URL, p, s, steps)); err != nil {
+			return fmt.Errorf("--state: %w", err)
+		}
+		own.ID = record.ID
+	}
+	result.Sections["apply"] = own
+	if err := present(cmd, result, answers.Story(f.rehearse.language, s.Population)); err != nil {
+		return err
+	}
+	if !asJSON(cmd) {
+		tellSteps(cmd.OutOrStdout(), &own)
+		if own.ID != "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "\nnothing was done; this does what is shown:\n  rollcall apply %s --confirm %s\n", name, own.ID)
+		}
+	}
+	if err := result.Err(); err != nil {
+		return err
+	}
+	return f.rehearse.whereReport(cmd)
+}
+
+// tellSteps prints what there is to do.
+func tellSteps(w io.Writer, a *applied) {
+	fmt.Fprintf(w, "\nWhat is done to %s\n", a.Server)
+	for i := range a.Steps {
+		s := &a.Steps[i]
+		fmt.Fprintf(w, "  %2d  at %-8s  %s: %s\n", s.Number, s.At, s.Text, s.Whom())
+		if s.Irreversible != "" {
+			fmt.Fprintf(w, "      cannot be taken back: %s\n", s.Irreversible)
+		}
+	}
+	for _, said := range a.Said {
+		fmt.Fprintln(w, "  note:", said)
+	}
+}
+
+// apply does what is left of what was confirmed.
+func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string) error {
+	var now *apply.Snapshot
+	if record.Start == 0 {
+		var err error
+		if now, err = apply.Read(cmd.Context(), t); err != nil {
+			return err
+		}
+	}
+	if err := record.Confirm(f.confirm, t.URL, p, now); err != nil {
+		return err
+	}
+	if err := f.allow(record); err != nil {
+		return err
+	}
+	uploads, err := f.uploads()
+	if err != nil {
+		return err
+	}
+	notes := cmd.ErrOrStderr()
+	run := apply.Runner{
+		Server: t, Record: record, Push: uploads, PIN: f.pin, Wait: apply.Sleep, Ask: asker(cmd),
+		Tell: func(s *apply.Step) {
+			if s.State == apply.Done {
+				fmt.Fprintf(notes, "%s  step %d of %d: %s: %s\n", when(s.Done), s.Number, len(record.Steps), s.Text, s.Outcome)
+			}
+		},
+	}
+	failed := run.Run(cmd.Context())
+	result := report.Result{Version: 1, Command: "apply", Verdict: report.OK, Seed: p.Seed, Sections: map[string]any{
+		"apply": applied{ID: record.ID, Server: t.URL, State: f.state, Left: record.Left(), Steps: record.Steps},
+	}}
+	again := fmt.Sprintf("rollcall apply %s --confirm %s", name, record.ID)
+	switch pause, paused := errors.AsType[*apply.Pause](failed); {
+	case paused:
+		result.Verdict, result.Reasons = report.Failed, []string{pause.Error() + "; to say yes: " + again + " --yes-to " + strconv.Itoa(pause.Step.Number)}
+	case cmd.Context().Err() != nil:
+		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), again)}
+	case failed != nil:
+		return fmt.Errorf("%w; %d of %d steps are left; to go on: %s", failed, record.Left(), len(record.Steps), again)
+	}
+	if asJSON(cmd) {
+		if err := report.WriteJSON(cmd.OutOrStdout(), &result); err != nil {
+			return err
+		}
+	} else if failed == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "all %d steps are done; rollcall authority verify and rollcall audit tell what became of it\n", len(record.Steps))
+	}
+	if failed != nil {
+		return &unfinished{result.Verdict, result.Reasons[0]}
+	}
+	return nil
+}
+
+// An unfinished is why a plan that is being applied has ended before its last step.
+type unfinished struct{ verdict, reason string }
+
+func (u *unfinished) Error() string   { return u.reason }
+func (u *unfinished) Verdict() string { return u.verdict }
+
+// allow says yes to the steps that --yes-to names.
+func (f *applyFlags) allow(record *apply.Record) error {
+	for _, name := range f.yes {
+		if name == "all" {
+			for i := range record.Steps {
+				record.Steps[i].Allowed = true
+			}
+			continue
+		}
+		n, err := strconv.Atoi(name)
+		if err != nil || n < 1 || n > len(record.Steps) {
+			return fmt.Errorf("--yes-to %q: want the number of a step, 1 to %d, or all", name, len(record.Steps))
+		}
+		record.Steps[n-1].Allowed = true
+	}
+	return nil
+}
+
+// uploads reads the push certificates.
+func (f *applyFlags) uploads() (list []target.PushUpload, err error) {
+	password := ""
+	if f.password != "" {
+		b, err := os.ReadFile(f.password)
+		if err != nil {
+			return nil, fmt.Errorf("--password-file: %w", err)
+		}
+		password = firstLine(b)
+	}
+	for _, name := range f.push {
+		b, err := readInput(name)
+		if err != nil {
+			return nil, fmt.Errorf("--push-certificate: %w", err)
+		}
+		list = append(list, target.PushUpload{Certificate: b, Password: password, AppleID: f.appleID})
+	}
+	return list, nil
+}
+
+// asker asks on a terminal; nil: there is none.
+func asker(cmd *cobra.Command) func(*apply.Step, string) (bool, error) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil
+	}
+	lines := bufio.NewReader(in)
+	return func(s *apply.Step, about string) (bool, error) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Step %d: %s\n  %s: %s\n  It cannot be taken back: %s\nType yes to do it: ", s.Number, s.Text, s.Whom(), about, s.Irreversible)
+		text := make(chan string, 1)
+		go func() { // a read of a terminal cannot be ended
+			line, _ := lines.ReadString('\n')
+			text <- line
+		}()
+		select {
+		case <-cmd.Context().Done():
+			return false, cmd.Context().Err()
+		case line := <-text:
+			return slices.Contains([]string{"yes", "y"}, strings.ToLower(strings.TrimSpace(line))), nil
+		}
+	}
+}

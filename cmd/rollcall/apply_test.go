@@ -1,0 +1,288 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/fleet/apply"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/rehearsal"
+	"rollcall/fleet/target"
+)
+
+const applied12h = `
+name: change
+until: 1d
+tenant: {authority: intune, consents: [appleMDMPushCertificate]}
+population: {already: {ios: 10}, groups: {field: 50}}
+profiles: [{name: wifi, family: wifi}]
+timeline:
+  - {at: 1h, authority: {set: sccm}}
+  - {at: 2h, apns: {upload: renewed}}
+  - {at: 3h, profiles: {assign: wifi, group: field}}
+  - {at: 4h, licences: {assign: basic, to: intune, over: 2h}}
+  - {at: 7h, command: {kind: DeviceInformation, to: all}}
+  - {at: 8h, consent: androidManagedStore}
+  - {at: 9h, ask_users_to_sync: all}
+  - {at: 10h, profiles: {unassign: wifi, group: field}}
+`
+
+// A site is a live server with two phones, and a plan that was rehearsed on them.
+type site struct {
+	*lostWeek
+	plan   *plan.Plan
+	path   string
+	phones []*dialect.Apple
+}
+
+func newSite(t *testing.T, text string) *site {
+	s := &site{lostWeek: newLostWeek(t), path: filepath.Join(t.TempDir(), "change.applied.json")}
+	s.phones = []*dialect.Apple{s.join(1, "field"), s.join(2, "field"), s.join(3, "office")}
+	var err error
+	s.plan, err = plan.Parse("change.yaml", []byte(text))
+	s.must(err)
+	return s
+}
+
+// rehearse keeps what there is to confirm.
+func (s *site) rehearse() *apply.Record {
+	s.t.Helper()
+	snapshot, err := apply.Read(s.t.Context(), s.api)
+	s.must(err)
+	steps, staged, _, err := apply.Prepare(s.plan, snapshot)
+	s.must(err)
+	played, err := rehearsal.Play(s.t.Context(), rehearsal.Config{Plan: staged, Population: snapshot.Population})
+	s.must(err)
+	if played.Violated != 0 {
+		s.t.Errorf("the rehearsal violates %d invariants", played.Violated)
+	}
+	r := s.open()
+	s.must(r.Keep(apply.Rehearsed(s.api.URL, s.plan, snapshot, steps)))
+	return r
+}
+
+func (s *site) open() *apply.Record {
+	s.t.Helper()
+	r, err := apply.Open(s.path)
+	s.must(err)
+	return r
+}
+
+func (s *site) runner(r *apply.Record) *apply.Runner {
+	return &apply.Runner{Server: s.api, Record: r, Wait: func(_ context.Context, left time.Duration, driven bool) error {
+		if !driven {
+			return errors.New("the clock is driven")
+		}
+		s.later(min(left, 20*time.Minute))
+		for _, d := range s.phones {
+			s.link.Converse(s.t.Context(), d, dialect.Synced) // refused in the gap
+		}
+		return nil
+	}}
+}
+
+// A killer ends the process that applies a plan at the n-th request that changes something: before the server hears of it, or after.
+type killer struct {
+	http.RoundTripper
+	left  int
+	heard bool
+	die   context.CancelFunc
+}
+
+func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "preview") || strings.HasSuffix(r.URL.Path, "/clock") || strings.HasSuffix(r.URL.Path, "make-test") {
+		return k.RoundTripper.RoundTrip(r)
+	}
+	if k.left--; k.left != 0 {
+		return k.RoundTripper.RoundTrip(r)
+	}
+	if k.heard {
+		if resp, err := k.RoundTripper.RoundTrip(r); err == nil {
+			resp.Body.Close()
+		}
+	}
+	k.die()
+	return nil, context.Canceled
+}
+
+// A plan is applied by processes that are killed at every change, before or after the server has heard of it: each is done once.
+func TestApplySurvivesKills(t *testing.T) {
+	s := newSite(t, applied12h)
+	r := s.rehearse()
+	for i := range r.Steps {
+		r.Steps[i].Allowed = true
+	}
+	own, kills := s.api.HTTP.Transport, 0
+	heard := false
+	for n := 0; ; n++ {
+		ctx, die := context.WithCancel(t.Context())
+		if heard = !heard; n < 40 {
+			s.api.HTTP.Transport = &killer{own, 1 + n%2, heard, die}
+		}
+		err := s.runner(r).Run(ctx)
+		killed := ctx.Err() != nil
+		s.api.HTTP.Transport = own
+		die()
+		if err == nil {
+			break
+		}
+		if !killed {
+			t.Fatal(err)
+		}
+		kills++
+		s.must(r.Close())
+		r = s.open()
+		for i := range r.Steps {
+			r.Steps[i].Allowed = true
+		}
+	}
+	if kills < 10 || r.Left() != 0 {
+		t.Errorf("killed %d times, %d steps left", kills, r.Left())
+	}
+	state, err := s.api.Authority(t.Context())
+	s.must(err)
+	if state.Name != "sccm" || state.Epoch != 2 || state.Gap.Open {
+		t.Errorf("authority %s in epoch %d, gap %+v; want sccm in epoch 2, and no gap", state.Name, state.Epoch, state.Gap)
+	}
+	for u, err := range s.api.Users(t.Context()) {
+		if s.must(err); !u.BasicLicence || !u.IntuneLicence {
+			t.Errorf("%+v has not both licences", u)
+		}
+	}
+	order := slices.IndexFunc(r.Steps, func(s apply.Step) bool { return s.Action == "command" })
+	for _, d := range s.phones {
+		details, err := s.api.Device(t.Context(), d.UDID())
+		s.must(err)
+		n := 0
+		for _, c := range details.Commands {
+			if c.Kind == "DeviceInformation" && c.At >= r.Steps[order].Begun {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s was asked for its information %d times, want once: %+v", d.UDID(), n, details.Commands)
+		}
+	}
+	changes := 0
+	for l, err := range s.api.Journal(t.Context(), target.LineFilter{}) {
+		s.must(err)
+		if strings.HasPrefix(l.Actor, "token:") && l.What == "authority changed" {
+			changes++
+		}
+	}
+	if changes > 1 {
+		t.Errorf("the authority was changed %d times", changes)
+	}
+}
+
+// What was rehearsed is done, or nothing: another plan, another tenant, another id is refused, and what differs is named (HST-070).
+func TestHST070ApplyWhatWasRehearsed(t *testing.T) {
+	s := newSite(t, applied12h)
+	r := s.rehearse()
+	now := func() *apply.Snapshot {
+		t.Helper()
+		snapshot, err := apply.Read(t.Context(), s.api)
+		s.must(err)
+		return snapshot
+	}
+	confirm := func(want string) {
+		t.Helper()
+		err := r.Confirm(r.ID, s.api.URL, s.plan, now())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("confirmed: %v, want %q", err, want)
+		}
+	}
+	s.later(9 * time.Hour) // contacts and pushes are no difference
+	for _, d := range s.phones {
+		s.talk(d)
+	}
+	confirm("")
+	if err := r.Confirm("nonsense", s.api.URL, s.plan, nil); err == nil || !strings.Contains(err.Error(), r.ID) {
+		t.Errorf("another id: %v", err)
+	}
+	own := s.plan
+	var err error
+	s.plan, err = plan.Parse("change.yaml", []byte(strings.Replace(applied12h, "at: 7h", "at: 6h30m", 1)))
+	s.must(err)
+	confirm("line 12 of the plan was ")
+	s.plan = own
+	s.must(s.api.AddUsers(t.Context(), []target.User{{UPN: "user1@example.org", Groups: []string{"office"}, IntuneLicence: true}}))
+	confirm("user user1@example.org was licences intune, groups field, and is licences intune, groups office")
+	s.phones = append(s.phones, s.join(4, "field"))
+	confirm("device " + s.phones[3].UDID() + " is new")
+
+	if _, err := apply.Open(s.path); !errors.Is(err, apply.ErrRuns) {
+		t.Errorf("two at once: %v", err)
+	}
+	s.must(r.Close())
+	s.must(s.open().Close())
+}
+
+// A step that cannot be taken back waits for a yes, and nothing after it is done.
+func TestApplyPauses(t *testing.T) {
+	s := newSite(t, applied12h)
+	r := s.rehearse()
+	for want, irreversible := range []string{"authority", "consent"} {
+		pause, ok := errors.AsType[*apply.Pause](s.runner(r).Run(t.Context()))
+		if !ok || pause.Step.Action != irreversible || want == 0 && !strings.Contains(pause.About, "of 3 devices ") {
+			t.Fatalf("pause %+v, want one before %s", pause, irreversible)
+		}
+		run := s.runner(r)
+		run.Ask = func(s *apply.Step, _ string) (bool, error) { return s.Action == irreversible, nil }
+		if err := run.Run(t.Context()); want == 1 && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Left() != 0 || !slices.ContainsFunc(r.Steps, func(s apply.Step) bool { return s.Done-s.Begun >= 0 && s.State == apply.Done }) {
+		t.Errorf("%d steps left", r.Left())
+	}
+	for i := range r.Steps {
+		if at := r.Steps[i].Moment(r.Start); r.Steps[i].Begun < at {
+			t.Errorf("step %d was begun at %s, before its moment %s", i+1, r.Steps[i].Begun, at)
+		}
+	}
+}
+
+// What is no administrator's is refused by line and field, all of it at once.
+func TestApplyRefusesWhatIsNotDone(t *testing.T) {
+	p, err := plan.Parse("change.yaml", []byte(`
+name: change
+until: 14d
+population: {devices: 10, mix: {ios: 100}}
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 1d, enrol: {ipados: 5}}
+  - {at: 2d, absence: {of: 10%, lasts: "uniform(1d, 2d)"}}
+  - {at: 3d, unenrol: 5%}
+faults:
+  - {at: 1d, for: 1h, server: down}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, err = apply.Prepare(p, &apply.Snapshot{})
+	mistakes, ok := errors.AsType[plan.Errors](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	var places []string
+	for _, e := range mistakes {
+		_, _, field := e.Place()
+		places = append(places, field)
+		if e.Line == 0 {
+			t.Errorf("no line: %v", e)
+		}
+	}
+	if slices.Sort(places); !slices.Equal(places, []string{"faults[0]", "timeline[1].enrol", "timeline[2].absence", "timeline[3].unenrol"}) {
+		t.Errorf("refused %v", places)
+	}
+}

@@ -1,0 +1,292 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// An action is a step as the server sees it now.
+type action struct {
+	about  string // who is affected
+	before string // what tells later whether it has happened
+	do     func() (outcome string, err error)
+}
+
+// action looks at the server and says what the step would do; nothing is changed yet.
+func (r *Runner) action(ctx context.Context, s *Step, upload int, resumed bool) (*action, error) {
+	a := &action{about: "it is about " + s.Whom()}
+	switch s.Action {
+	case "authority":
+		return r.authority(ctx, s)
+	case "apns":
+		return r.push(ctx, s, upload)
+	case "licences":
+		a.do = func() (string, error) { return r.licences(ctx, s) }
+	case "consent":
+		a.do = func() (string, error) { return "granted", r.Server.Consent(ctx, s.Value) }
+	case "profiles":
+		a.do = func() (string, error) { return r.profile(ctx, s) }
+	case "support_move":
+		a.do = func() (string, error) {
+			return r.each(s, resumed, func(id string) error { return r.Server.SupportMove(ctx, id) }, nil)
+		}
+	case "ask_users_to_sync":
+		a.do = func() (string, error) {
+			return r.each(s, resumed, func(id string) error {
+				_, err := r.Server.Order(ctx, id, target.Order{Kind: target.Sync})
+				return err
+			}, nil)
+		}
+	case "command":
+		a.do = func() (string, error) { return r.command(ctx, s, resumed) }
+	default:
+		return nil, fmt.Errorf("%q cannot be applied", s.Action)
+	}
+	return a, nil
+}
+
+func (r *Runner) authority(ctx context.Context, s *Step) (*action, error) {
+	c := target.Change{Authority: s.Value, Force: s.Force}
+	p, err := r.Server.PreviewAuthority(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	about := fmt.Sprintf("of %d devices %d move, %d register anew, %d are stranded", p.Enrolled, p.Pending, p.Stale, p.Stranded)
+	if p.OpensGap {
+		about += "; Apple devices wait for a renewed push certificate from then on (AUTH-30)"
+	}
+	return &action{about, fmt.Sprint(p.Epoch - 1), func() (string, error) {
+		c.Confirm, c.Count = p.ID, p.Stranded
+		p, err := r.Server.SetAuthority(ctx, c)
+		return fmt.Sprintf("epoch %d: %d devices are to move, %d to register anew", p.Epoch, p.Pending, p.Stale), err
+	}}, nil
+}
+
+func (r *Runner) push(ctx context.Context, s *Step, upload int) (*action, error) {
+	present, err := r.Server.Push(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var u target.PushUpload
+	switch other := s.Value == plan.OtherTopic.String(); {
+	case !other && upload < len(r.Push):
+		u = r.Push[upload]
+	case other && len(r.Push) > 0:
+		return nil, errors.New("a certificate of another topic is made for a rehearsal's sake; upload a true one by rollcall apns upload")
+	default:
+		topic := present.Topic
+		if other {
+			topic += "-2"
+		}
+		if u.Certificate, err = r.Server.MakeTestPush(ctx, topic, 365*plan.Day); err != nil {
+			return nil, fmt.Errorf("give the renewed push certificate with its key by --push-certificate: %w", err)
+		}
+		if u.AppleID = present.AppleID; u.AppleID == "" || other {
+			u.AppleID = "push@example.com"
+		}
+	}
+	c, err := r.Server.PreviewPush(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	if c.OtherTopic && s.Value == plan.Renewed.String() {
+		return nil, &protocol.Refusal{Rule: protocol.RuleOtherTopic, Reason: fmt.Sprintf("the plan says renewed, and this push certificate has another topic: it would strand %d devices", c.Stranded)}
+	}
+	return &action{fmt.Sprintf("it strands %d Apple devices", c.Stranded), present.NotAfter.String() + " " + present.Topic, func() (string, error) {
+		u.Preview, u.Count = c.Preview.ID, c.Stranded
+		if !c.OtherTopic {
+			u.Preview, u.Count = "", 0
+		}
+		done, err := r.Server.TakePush(ctx, u)
+		outcome := "taken"
+		if done.ClosesGap {
+			outcome = "taken; the gap is closed (AUTH-31)"
+		}
+		return outcome, err
+	}}, nil
+}
+
+func (r *Runner) licences(ctx context.Context, s *Step) (string, error) {
+	list := make([]target.Licence, len(s.Users))
+	for i, upn := range s.Users {
+		list[i].UPN = upn
+		if s.Remove {
+			list[i].Remove = []string{s.Value}
+		} else {
+			list[i].Assign = []string{s.Value}
+		}
+	}
+	p, err := r.Server.PreviewLicences(ctx, list)
+	if err == nil {
+		p, err = r.Server.SetLicences(ctx, list, p.ID)
+	}
+	return fmt.Sprintf("%d devices are to move", p.Pending), err
+}
+
+func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
+	list, err := r.Server.Profiles(ctx)
+	if err != nil {
+		return "", err
+	}
+	if s.Remove {
+		x := target.ProfileRemoval{Name: s.Value, Groups: []string{s.Group}}
+		p, err := r.Server.PreviewRemoval(ctx, x)
+		if err == nil {
+			x.Confirm = p.ID
+			_, err = r.Server.TakeProfile(ctx, x)
+		}
+		return "unassigned", err
+	}
+	state, err := r.Server.Authority(ctx)
+	if err != nil {
+		return "", err
+	}
+	c := target.ProfileChange{Name: s.Value, Groups: []string{s.Group}}
+	if !slices.ContainsFunc(list, func(p target.Profile) bool { return p.Name == s.Value && p.Authority == state.Gap.Slot }) {
+		c.Document = fleet.DocumentOf(s.Value, s.Family)
+	}
+	p, err := r.Server.PreviewProfile(ctx, c)
+	if err == nil {
+		c.Confirm = p.ID
+		_, err = r.Server.PutProfile(ctx, c)
+	}
+	return "assigned", err
+}
+
+// command orders a command of each device; a step that was begun before orders it only where it is not there yet.
+func (r *Runner) command(ctx context.Context, s *Step, resumed bool) (string, error) {
+	var kind protocol.CommandKind
+	if err := kind.UnmarshalText([]byte(s.Value)); err != nil {
+		return "", err
+	}
+	order := func(id string) error {
+		o := target.Order{Kind: fleet.OrderOf(kind)}
+		d, err := r.Server.Device(ctx, id)
+		if err != nil {
+			return err
+		}
+		if d.Platform == protocol.MacOS && (kind == protocol.Lock || kind == protocol.Erase) {
+			if o.PIN = r.PIN; o.PIN == "" {
+				return errors.New("a Mac wants six digits: give them by --pin")
+			}
+		}
+		_, err = r.Server.Order(ctx, id, o)
+		return err
+	}
+	return r.each(s, resumed, order, func(id string) (bool, error) {
+		d, err := r.Server.Device(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		wire := map[protocol.CommandKind]string{protocol.Retire: protocol.RemoveProfile.String()}[kind]
+		return d.Life == "ended" || slices.ContainsFunc(d.Commands, func(c target.Command) bool {
+			return c.At >= s.Begun && (c.Kind == s.Value || wire != "" && c.Kind == wire)
+		}), nil
+	})
+}
+
+// each does something to each device of a step; those that the server refuses are counted. There: whether it was done to a device
+// when the step was begun before; nil: doing it twice is the same as once.
+func (r *Runner) each(s *Step, resumed bool, do func(id string) error, there func(id string) (bool, error)) (string, error) {
+	done, found, refused := 0, 0, 0
+	first := ""
+	for _, id := range s.Devices {
+		if resumed && there != nil {
+			is, err := there(id)
+			if err != nil {
+				return "", fmt.Errorf("device %s: %w", id, err)
+			}
+			if is {
+				found++
+				continue
+			}
+		}
+		err := do(id)
+		no, is := errors.AsType[*target.Error](err)
+		switch {
+		case is && no.Status/100 == 4:
+			if refused++; refused == 1 {
+				first = fmt.Sprintf(" (%s: %s)", id, no)
+			}
+		case err != nil:
+			return "", fmt.Errorf("device %s: %w", id, &unknown{err})
+		default:
+			done++
+		}
+	}
+	outcome := fmt.Sprintf("%d devices", done)
+	if found > 0 {
+		outcome += fmt.Sprintf(", %d had it already", found)
+	}
+	if refused > 0 {
+		outcome += fmt.Sprintf(", %d refused%s", refused, first)
+	}
+	return outcome, nil
+}
+
+// An unknown is an error in the middle of a step: some of it has happened.
+type unknown struct{ error }
+
+// happened tells whether a step that was begun has been done, as the server stands.
+func (r *Runner) happened(ctx context.Context, s *Step) (bool, error) {
+	switch s.Action {
+	case "authority":
+		t, err := r.Server.Authority(ctx)
+		return err == nil && t.Name == s.Value && fmt.Sprint(t.Epoch) != s.Before, err
+	case "apns":
+		p, err := r.Server.Push(ctx)
+		return err == nil && p.NotAfter.String()+" "+p.Topic != s.Before, err
+	case "consent":
+		list, err := r.Server.Consents(ctx)
+		return slices.ContainsFunc(list, func(c target.Consent) bool { return c.Service == s.Value && c.Granted }), err
+	case "licences":
+		left := map[string]bool{}
+		for _, upn := range s.Users {
+			left[upn] = true
+		}
+		for u, err := range r.Server.Users(ctx) {
+			if err != nil {
+				return false, err
+			}
+			if has := s.Value == plan.IntuneLicence.String() && u.IntuneLicence || s.Value == plan.BasicLicence.String() && u.BasicLicence; has != s.Remove {
+				delete(left, u.UPN)
+			}
+		}
+		return len(left) == 0, nil
+	case "profiles":
+		t, err := r.Server.Authority(ctx)
+		if err != nil {
+			return false, err
+		}
+		list, err := r.Server.Profiles(ctx)
+		has := slices.ContainsFunc(list, func(p target.Profile) bool {
+			return p.Name == s.Value && p.Authority == t.Gap.Slot && slices.Contains(p.Groups, s.Group)
+		})
+		return err == nil && has != s.Remove, err
+	}
+	return false, nil // device by device: see each
+}
+
+// Sleep is the Wait of a real run: it looks at a real clock as often as it must, and at a driven one often.
+func Sleep(ctx context.Context, left time.Duration, driven bool) error {
+	pause := min(max(left, 10*time.Millisecond), 30*time.Second)
+	if driven {
+		pause = min(left, 200*time.Millisecond)
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

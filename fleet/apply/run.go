@@ -1,0 +1,143 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/fleet/target"
+	"rollcall/protocol"
+)
+
+// A Runner does the steps of a record, each at its moment.
+type Runner struct {
+	Server *target.Rollcall
+	Record *Record
+
+	Push []target.PushUpload // renewed certificates with their keys, one for each such step in turn; none: the server makes one, if its push service is simulated
+	PIN  string              // six digits, for Macs that are locked or erased
+
+	// Ask has somebody say yes to an irreversible step; about is what the server says of it. Nil: only what is Allowed is done.
+	Ask func(s *Step, about string) (bool, error)
+	// Wait returns a while later, the sooner the less is left. The server's clock is read again then.
+	Wait func(ctx context.Context, left time.Duration, driven bool) error
+	Tell func(s *Step) // told each step whose state has changed; nil: nobody
+}
+
+// A Pause is why a run ends before an irreversible step: nobody has said yes to it.
+type Pause struct {
+	Step  *Step
+	About string
+}
+
+func (p *Pause) Error() string {
+	return fmt.Sprintf("step %d waits for a yes: %s; %s; %s", p.Step.Number, p.Step.Text, p.About, p.Step.Irreversible)
+}
+
+// Run does what is left. It can be ended at any moment, and run again: what was done is not done twice.
+func (r *Runner) Run(ctx context.Context) error {
+	if r.Record.Start == 0 {
+		c, err := r.Server.Clock(ctx)
+		if err != nil {
+			return err
+		}
+		r.Record.Start = c.Now
+		if err := r.Record.save(); err != nil {
+			return err
+		}
+	}
+	uploads := 0
+	for i := range r.Record.Steps {
+		s := &r.Record.Steps[i]
+		upload := uploads
+		if s.Action == "apns" && s.Value == "renewed" {
+			uploads++
+		}
+		if s.State == Done {
+			continue
+		}
+		if err := r.step(ctx, s, upload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
+	now, err := r.until(ctx, s.Moment(r.Record.Start))
+	if err != nil {
+		return err
+	}
+	resumed := s.State == Begun
+	if resumed {
+		happened, err := r.happened(ctx, s)
+		if err != nil {
+			return fmt.Errorf("step %d was begun, and looked up on the server: %w", s.Number, err)
+		}
+		if happened {
+			return r.done(s, now, "found done on the server")
+		}
+	}
+	a, err := r.action(ctx, s, upload, resumed)
+	if err != nil {
+		return fmt.Errorf("step %d (%s): %w", s.Number, s.Field, err)
+	}
+	if s.Irreversible != "" && !s.Allowed {
+		if r.Ask == nil {
+			return &Pause{s, a.about}
+		}
+		yes, err := r.Ask(s, a.about)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return &Pause{s, a.about}
+		}
+		s.Allowed = true
+	}
+	if s.State, s.Before = Begun, a.before; !resumed {
+		s.Begun = now
+	}
+	if err := r.Record.save(); err != nil {
+		return err
+	}
+	r.tell(s)
+	outcome, err := a.do()
+	if no, is := errors.AsType[*target.Error](err); is && no.Status/100 == 4 { // the server has heard it, and nothing has happened
+		s.State = Waiting
+		err = errors.Join(err, r.Record.save())
+	}
+	if err != nil {
+		return fmt.Errorf("step %d (%s): %w", s.Number, s.Field, err)
+	}
+	return r.done(s, now, outcome)
+}
+
+func (r *Runner) done(s *Step, now protocol.Time, outcome string) error {
+	s.State, s.Done, s.Outcome = Done, now, outcome
+	if err := r.Record.save(); err != nil {
+		return err
+	}
+	r.tell(s)
+	return nil
+}
+
+func (r *Runner) tell(s *Step) {
+	if r.Tell != nil {
+		r.Tell(s)
+	}
+}
+
+// until waits for a moment on the server's clock, whoever drives that.
+func (r *Runner) until(ctx context.Context, at protocol.Time) (now protocol.Time, err error) {
+	for {
+		c, err := r.Server.Clock(ctx)
+		if err != nil || c.Now >= at {
+			return c.Now, err
+		}
+		if err := r.Wait(ctx, at.Sub(c.Now), c.Driven); err != nil {
+			return 0, err
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package apply
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
+)
+
+// A Step is one thing to do at one moment, and how far it has come.
+type Step struct {
+	Number       int           `json:"step"` // from 1
+	At           plan.Duration `json:"at"`   // from the beginning of the plan
+	Action       string        `json:"action"`
+	Field        string        `json:"field"` // of the plan, such as timeline[2].licences
+	Text         string        `json:"text"`
+	Rule         protocol.Rule `json:"rule,omitempty"`
+	Irreversible string        `json:"irreversible,omitempty"` // why it cannot be taken back; empty: it can
+
+	Value   string          `json:"value,omitempty"` // what is set, assigned or removed, uploaded, granted, or ordered
+	Force   bool            `json:"force,omitempty"`
+	Remove  bool            `json:"remove,omitempty"` // Value is taken away
+	Group   string          `json:"group,omitempty"`
+	Family  protocol.Family `json:"family,omitzero"`
+	Users   []string        `json:"users,omitempty"`
+	Devices []string        `json:"devices,omitempty"`
+
+	State   State         `json:"state"`
+	Allowed bool          `json:"allowed,omitempty"` // somebody has said yes to an irreversible step
+	Before  string        `json:"before,omitempty"`  // what was there when it was begun
+	Begun   protocol.Time `json:"begun,omitzero"`
+	Done    protocol.Time `json:"done,omitzero"`
+	Outcome string        `json:"outcome,omitempty"`
+}
+
+// A State is how far a step has come.
+type State string
+
+// The states. Of a step that is Begun it is not known whether the server has heard of it.
+const (
+	Waiting State = "waiting"
+	Begun   State = "begun"
+	Done    State = "done"
+)
+
+// Prepare makes the steps of p's timeline for the tenant of s, and returns p as it is to be rehearsed. Said is what of p counts for
+// the rehearsal alone. The error names everything that cannot be done to a live tenant, by line and field.
+func Prepare(p *plan.Plan, s *Snapshot) (steps []Step, staged *plan.Plan, said []string, err error) {
+	if said, err = possible(p); err != nil {
+		return nil, nil, nil, err
+	}
+	staged = s.staged(p)
+	if err := s.Population.Afford(staged); err != nil {
+		return nil, nil, nil, err
+	}
+	m := maker{s, fleet.Cast{Plan: staged, Population: s.Population, Start: s.At, Plays: func(protocol.Platform) bool { return true }}, s.Population.Holders()}
+	for i := range p.Timeline {
+		for _, step := range m.steps(i) {
+			step.Field, step.State = p.Path(i), Waiting
+			steps = append(steps, step)
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	for i := range steps {
+		steps[i].Number = i + 1
+	}
+	return steps, staged, said, nil
+}
+
+// possible refuses what nobody does to a live tenant.
+func possible(p *plan.Plan) (said []string, err error) {
+	var errs plan.Errors
+	fail := func(path, message string) {
+		errs = append(errs, p.Mistake(path, "", "%s", message))
+	}
+	if p.Arrival != nil {
+		fail("arrival", "a load is not applied to a live tenant: its devices come by themselves; leave it out")
+	}
+	for i := range p.Faults {
+		fail(fmt.Sprintf("faults[%d]", i), "a fault is not brought about in a live tenant; leave it out")
+	}
+	if p.Devices() > 0 {
+		said = append(said, "population: the live tenant's own devices and users are meant; its habits count for the rehearsal")
+	}
+	if p.Tenant.Authority != protocol.Unknown {
+		said = append(said, "tenant: the live tenant's own state and settings are meant")
+	}
+	if len(p.Limits) > 0 {
+		said = append(said, "limits: they are held against the rehearsal")
+	}
+	for i := range p.Timeline {
+		switch a := &p.Timeline[i]; {
+		case a.Enrol != nil && a.Enrol.New() == 0:
+			said = append(said, p.Path(i)+": who is not enrolled enrols by themselves; nothing is done")
+		case a.Enrol != nil:
+			fail(p.Path(i), "new devices cannot be made in a live tenant; leave it out")
+		case a.Absence != nil:
+			fail(p.Path(i), "devices leave a live tenant's network by themselves; leave it out")
+		case a.RestartServer:
+			fail(p.Path(i), "a live server is restarted by whoever runs it; leave it out")
+		case a.Unenrol != nil, a.Reenrol != nil:
+			fail(p.Path(i), "users do this to their devices; an administrator's way is command: {kind: Retire}, and rollcall users invite for a new enrolment")
+		case a.APNs != nil && a.APNs.Upload.Refused():
+			fail(p.Path(i), "the server refuses this upload; leave it out")
+		}
+	}
+	if errs != nil {
+		return nil, errs
+	}
+	return said, nil
+}
+
+// A maker settles who is meant.
+type maker struct {
+	*Snapshot
+	cast    fleet.Cast
+	holders population.Holders
+}
+
+func (m *maker) steps(i int) []Step {
+	p := m.cast.Plan
+	a := &p.Timeline[i]
+	w := m.cast.Say(a)
+	step := Step{At: a.At, Action: a.Kind(), Text: w.Name, Rule: w.Rule}
+	switch {
+	case a.Licences != nil:
+		return m.waves(i, step)
+	case a.Authority != nil:
+		step.Value, step.Force = a.Authority.Set.String(), a.Authority.Force
+		step.Irreversible = "the authority is not simply set back: devices that have moved stay moved (AUTH-03, AUTH-04)"
+	case a.Consent != 0:
+		step.Value, step.Irreversible = a.Consent.String(), "a consent once granted is not revoked (AUTH-05)"
+	case a.SupportMove != nil:
+		step.Devices = m.devices(*a.SupportMove, i, func(d *population.Device) bool { return d.Userless() })
+		step.Irreversible = "a device without a user does not move back by itself (AUTH-18)"
+	case a.Profiles != nil:
+		step.Value, step.Remove, step.Group = cmp.Or(a.Profiles.Assign, a.Profiles.Unassign), a.Profiles.Assign == "", a.Profiles.Group
+		for _, own := range p.Profiles {
+			if own.Name == step.Value {
+				step.Family = own.Family
+			}
+		}
+	case a.Command != nil:
+		step.Value, step.Devices = a.Command.Kind.String(), m.devices(a.Command.To, i, nil)
+		if k := a.Command.Kind; k == protocol.Erase || k == protocol.Retire {
+			step.Irreversible = "what leaves the devices does not come back, and they must enrol again (AUTH-53)"
+		}
+	case a.APNs != nil:
+		step.Value = a.APNs.Upload.String()
+		if a.APNs.Upload == plan.OtherTopic {
+			step.Irreversible = "no enrolled Apple device listens to another topic: each must enrol again (AUTH-32)"
+		}
+	case a.AskUsersToSync != nil:
+		step.Devices = m.devices(*a.AskUsersToSync, i, nil)
+	default: // an enrolment: see possible
+		return nil
+	}
+	return []Step{step}
+}
+
+// waves are the turns at which users get a licence or lose it.
+func (m *maker) waves(i int, like Step) (steps []Step) {
+	l := m.cast.Plan.Timeline[i].Licences
+	like.Value, like.Remove = l.Assign.String(), false
+	if l.Assign == 0 {
+		like.Value, like.Remove = l.Remove.String(), true
+	}
+	waves, _ := m.cast.Waves(&m.cast.Plan.Timeline[i], uint64(i), m.holders)
+	for k, w := range waves {
+		step := like
+		step.At = plan.Duration(w.At)
+		for _, u := range w.Users {
+			step.Users = append(step.Users, m.Population.Users[u].UPN)
+		}
+		if len(waves) > 1 {
+			step.Text = fmt.Sprintf("%s (%d of %d)", like.Text, k+1, len(waves))
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}
+
+// devices are those that t means and that are enrolled.
+func (m *maker) devices(t plan.Target, salt int, only func(*population.Device) bool) (ids []string) {
+	for _, i := range m.Population.Pick(t, m.cast.Plan.Seed, uint64(salt)) {
+		if d := &m.Population.Devices[i]; m.cast.Here(i) && (only == nil || only(d)) {
+			ids = append(ids, d.UDID)
+		}
+	}
+	return ids
+}
+
+// Whom says who a step is about.
+func (s *Step) Whom() string {
+	switch {
+	case s.Users != nil:
+		return some(s.Users, "user")
+	case s.Devices != nil:
+		return some(s.Devices, "device")
+	case s.Group != "":
+		return "users of group " + s.Group
+	}
+	return "the whole tenant"
+}
+
+func some(names []string, what string) string {
+	const shown = 5
+	n := len(names)
+	text := fmt.Sprintf("%d %ss", n, what)
+	if n == 1 {
+		text = "1 " + what
+	}
+	text += ": " + strings.Join(names[:min(n, shown)], ", ")
+	if n > shown {
+		text += fmt.Sprintf(" and %d more", n-shown)
+	}
+	return text
+}
+
+// Moment is when a step is due in a plan that began at start.
+func (s *Step) Moment(start protocol.Time) protocol.Time { return start.Add(time.Duration(s.At)) }
