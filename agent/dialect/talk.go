@@ -104,7 +104,11 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		if step == Idle { // no answer of an MDM server, whatever its status says
 			ev.Kind = agent.Failed
 		}
-		return &Failure{Step: step, Status: r.Status, Err: fmt.Errorf("command: %w", err)}
+		what := "command"
+		if strings.HasPrefix(r.ContentType, "text/html") { // of a proxy, or of a server that is none for devices
+			what = "a web page in place of a command"
+		}
+		return &Failure{Step: step, Status: r.Status, Err: fmt.Errorf("%s: %w", what, err)}
 	}
 	d.uuid, d.order = uuid, order
 	d.task.ordered = d.habits.Ordered && d.ordered(now, r.Order)

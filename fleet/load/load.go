@@ -401,6 +401,9 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 func (l *Load) tell(what string, err error) {
 	if l.trouble.Load() == nil {
 		text := fmt.Sprintf("%s: %v", what, err)
+		if _, ok := errors.AsType[*dialect.Failure](err); ok { // which names its step
+			text = err.Error()
+		}
 		l.trouble.CompareAndSwap(nil, &text)
 	}
 }

@@ -173,7 +173,9 @@ func TestOutcomes(t *testing.T) {
 		}, Elsewhere},
 		{"in circles", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/mdm", http.StatusFound) }, Elsewhere},
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, Elsewhere},
-		{"HTML", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html><body>Sign in</body></html>") }, Nonsense},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "<!doctype html><html><body>Sign in</body></html>")
+		}, Nonsense},
 		{"no HTTP", raw("\x00\x01garbage\r\n\r\n"), Nonsense},
 		{"nothing", raw(""), Cut},
 		{"half a header", raw("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"), Cut},
@@ -205,8 +207,15 @@ func TestOutcomes(t *testing.T) {
 				if len(got) != 1 || got[0].Outcome != tt.want.String() {
 					t.Errorf("%+v (%v), want one that is %s", got, l.trouble.Load(), tt.want)
 				}
-				if all := l.total(); all.sessions.done != 0 || all.sessions.started != 1 {
-					t.Errorf("%+v", all.sessions)
+				refused := uint64(0) // by an answer; a 2xx that no MDM server gives refuses nothing
+				if w := tt.want; w == Shed || w == Broken || w == Refused || tt.name == "redirect to nowhere" {
+					refused = 1
+				}
+				if got, want := l.total().sessions, (sessions{started: 1, refused: refused, failed: 1 - refused}); got != want {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+				if text := l.trouble.Load(); text != nil && (strings.Contains(*text, "Idle: Idle") || tt.name == "HTML" && !strings.Contains(*text, "a web page in place of a command")) {
+					t.Errorf("it says %q", *text)
 				}
 			})
 		})

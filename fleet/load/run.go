@@ -283,7 +283,7 @@ func (l *Load) note(j job, r *link.Report, err error) {
 		b.sessions.done++
 		w.done++
 		return
-	case ok && f.Status != 0:
+	case ok && f.Status >= 300: // a 2xx that is no answer of an MDM server refuses nothing
 		b.sessions.refused++
 	default:
 		b.sessions.failed++
