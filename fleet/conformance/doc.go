@@ -8,7 +8,7 @@
 // not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
 // barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
 // holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
-// ade.go, renewal.go, push.go, gap.go with pushcert.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
+// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that

@@ -148,7 +148,9 @@ func (p *phone) who() string {
 
 // register has the device counted among those that are to leave, and known to the push service.
 func (p *phone) register() {
-	p.a.joined = append(p.a.joined, p)
+	if !slices.Contains(p.a.joined, p) { // else it enrols again
+		p.a.joined = append(p.a.joined, p)
+	}
 	if p.a.Pushes != nil {
 		p.token = p.a.Pushes.Register(p.mdm.Topic)
 	}

@@ -49,7 +49,7 @@ type Statement struct {
 // List returns all statements, by suite and id.
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
-		renewalStatements, pushStatements, gapStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
+		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 	}
