@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"rollcall/fleet/plan"
@@ -79,6 +80,7 @@ type Founding struct {
 	Devices []int
 	Joins   []time.Duration // of each, from the beginning of the foreword
 	Ends    time.Duration   // when all of them are enrolled
+	Pending []int           // of Devices, those that belong elsewhere once their users hold what others need, or what is true: they come by in the story
 }
 
 // Foundings returns how the devices that are there when the story begins are enrolled, registered as the population says.
@@ -113,7 +115,38 @@ func (c *Cast) Foundings(length time.Duration) (list []Founding) {
 		}
 		list, from = append(list, f), f.Ends
 	}
+	c.pending(list)
 	return list
+}
+
+// pending notes the devices of each founding that a later one would move.
+func (c *Cast) pending(list []Founding) {
+	if len(list) < 2 {
+		return
+	}
+	var later [][]target.User // of the foundings after f
+	for k := len(list) - 1; k >= 0; k-- {
+		f, users := &list[k], c.UsersAs(list[k].As)
+		for _, i := range f.Devices {
+			d := &c.Population.Devices[i]
+			if !d.Userless() && slices.ContainsFunc(later, func(then []target.User) bool { return claims(&then[d.User]) != claims(&users[d.User]) }) {
+				f.Pending = append(f.Pending, i)
+			}
+		}
+		later = append(later, users)
+	}
+}
+
+func claims(u *target.User) bool { return u.IntuneLicence || u.CoManaged }
+
+// Waits returns when a device that is pending as the story begins comes by, and until when it is off the network: at its next check-in, as its
+// latest contact says.
+func (c *Cast) Waits(i int) protocol.Time {
+	last := c.Population.Devices[i].Contact.Latest
+	if last == 0 {
+		return c.Start
+	}
+	return max(c.Start, last.Add(foreword))
 }
 
 // part is k n-ths of a time, however many n are.
@@ -179,6 +212,14 @@ func (f *Fleet) found(ctx context.Context) error {
 		}
 		for at, i := range of.Devices {
 			f.at(i, began.Add(of.Joins[at]), enrols, 0)
+		}
+		for _, i := range of.Pending {
+			if f.clock.driven {
+				f.at(i, f.begin.Add(of.Ends-time.Second), leaves, absence)
+				if _, gone := f.cast.Gone(i); !gone {
+					f.at(i, f.cast.Waits(i), returns, absence)
+				}
+			}
 		}
 		if err := f.gather(ctx, f.begin.Add(of.Ends)); err != nil {
 			return err

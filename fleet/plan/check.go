@@ -390,6 +390,9 @@ func (c *checker) enrol(path string, a *Action) {
 	if apple(&e.Userless) > 0 {
 		c.needs(path+".userless", AutomatedEnrolment, "userless Apple devices enrol by Apple's automated enrolment")
 	}
+	if e.Userless.Android > 0 {
+		c.needs(path+".userless", AndroidEnterprise, "userless Android devices enrol under Android Enterprise")
+	}
 	if a.At+e.Over > c.plan.Until {
 		c.fail(path+".over", ruleContradiction, "the enrolments end after the story (until: %s)", c.plan.Until)
 	}

@@ -68,6 +68,9 @@ func (c *checker) consents() {
 	if apple(&c.plan.Population.Already.Userless.ByPlatform) > 0 {
 		c.needs("population.already.userless", AutomatedEnrolment, "userless Apple devices are enrolled by Apple's automated enrolment")
 	}
+	if c.plan.Population.Already.Userless.Android > 0 {
+		c.needs("population.already.userless", AndroidEnterprise, "userless Android devices are enrolled under Android Enterprise")
+	}
 }
 
 func apple(b *ByPlatform) int { return b.IOS + b.IPadOS + b.MacOS }

@@ -83,7 +83,8 @@ func (f *fitter) tenant() {
 // needs tells whether devices are enrolled that nobody could have enrolled without c (AUTH-05).
 func (f *fitter) needs(c plan.Consent) bool {
 	return slices.ContainsFunc(f.from.Devices, func(d Device) bool {
-		return d.Platform.Apple() && (c == plan.ApplePush || c == plan.AutomatedEnrolment && d.Userless())
+		return d.Platform.Apple() && (c == plan.ApplePush || c == plan.AutomatedEnrolment && d.Userless()) || // a userless Android is Google's, under Android Enterprise
+			d.Platform == protocol.Android && c == plan.AndroidEnterprise && (d.Userless() || d.Has(AndroidAPI))
 	})
 }
 

@@ -118,3 +118,19 @@ func TestHundred(t *testing.T) {
 		expect(t, "hundred", hundred(tt.parts...), tt.want)
 	}
 }
+
+// A consent without which nobody could have enrolled what is enrolled is taken as granted, and said to be (AUTH-05).
+func TestAUTH05FitAssumesConsents(t *testing.T) {
+	p := &Population{
+		Tenant:  Tenant{Authority: protocol.Intune, AsOf: Begin, Consents: map[string]bool{"appleMDMPushCertificate": true}},
+		Devices: []Device{{Name: "kiosk", Platform: protocol.Android, User: Nobody, Enrolment: Dedicated, Traits: AndroidAPI, Registered: protocol.Intune, Current: true, Joins: Already}},
+	}
+	fitted, notes := p.Fit()
+	said := false
+	for _, n := range notes {
+		said = said || strings.Contains(n.Text, "the consent androidManagedStore is granted")
+	}
+	if _, err := plan.Parse("fitted.yaml", fitted.Encode(nil)); err != nil || !said {
+		t.Errorf("%v, said %t: %v", err, said, notes)
+	}
+}

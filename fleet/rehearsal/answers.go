@@ -25,16 +25,20 @@ type Answers struct {
 	Last                          int           // the device that moved last; -1: none did
 
 	// What the gap, or a push certificate that had ended, held up.
-	Held     Times
-	Declined uint64 // enrolments
+	Held, ByGap, Silenced Times
+	Declined              uint64 // enrolments
 
 	Stranded map[authority.Reason]int
 
 	Bare      [len(protocol.Families) + 1]Times // without protection, by family
 	BareAny   int                               // devices that were, whatever the family
+	BareStill int                               // of these, those that are at the end
+	BareFor   time.Duration                     // of all the time, that in which nobody had assigned another profile
 	Redundant int                               // profiles left behind
 
-	Again int // enrolments of devices that had one before
+	Again                 int // enrolments of devices that had one before
+	Cut, Lapsed, Reversed int // devices: stranded by another push topic, whatever became of them since; whose identity ended, the others that enrolled again
+	Forced                int // of Cut and Lapsed, those that enrolled again
 
 	CheckInPeak, WakePeak, IssuePeak Peak
 	Over                             int // minutes with more check-ins than Capacity allows
@@ -95,6 +99,9 @@ func (g *Group) add(l *Life) {
 // movable tells whether the device moved, or could have without anybody's help.
 func (l *Life) movable() bool { return l.Moved || l.Pending && !l.Stranded }
 
+// held is how long the push certificate held the device, for want of a renewed one or because it had ended.
+func (l *Life) held() time.Duration { return l.Blocked + l.Silenced }
+
 // changeover is how long a device is without a profile in any case, while one takes the place of another in one check-in. What is
 // shorter is not called unprotected.
 const changeover = time.Minute
@@ -133,7 +140,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 	a.concerns = make([]uint16, len(p.Lives))
 	platforms := make([]Group, len(protocol.Platforms))
 	registered := make([]Group, int(protocol.Office365)+1)
-	var moved, waited, held []time.Duration
+	var moved, waited, held, gap, silenced []time.Duration
 	var bare [len(a.Bare)][]time.Duration
 	for i := range p.Lives {
 		l, d := &p.Lives[i], &p.Population.Devices[i]
@@ -156,8 +163,13 @@ func (p *Played) Answer(capacity float64) *Answers {
 				a.Last = i
 			}
 		}
-		if l.Blocked > 0 {
-			held = append(held, l.Blocked)
+		for _, x := range [...]struct {
+			time.Duration
+			of *[]time.Duration
+		}{{l.held(), &held}, {l.Blocked, &gap}, {l.Silenced, &silenced}} {
+			if x.Duration > 0 {
+				*x.of = append(*x.of, x.Duration)
+			}
 		}
 		r := l.reason(d)
 		if r != authority.NotStranded {
@@ -173,10 +185,20 @@ func (p *Played) Answer(capacity float64) *Answers {
 		}
 		if unprotected {
 			a.BareAny++
+			a.BareStill += one(l.Bare)
+			a.BareFor += l.Unassigned
 		}
 		a.Redundant += int(l.Redundant)
-		if l.Enrolments > 1 {
-			a.Again += int(l.Enrolments) - 1
+		a.Again += int(l.Again)
+		switch again := l.Again > 0; {
+		case l.Cut:
+			a.Cut++
+			a.Forced += one(again)
+		case l.Lapsed && again:
+			a.Lapsed++
+			a.Forced++
+		case again:
+			a.Reversed++
 		}
 	}
 	for i := range p.Lives {
@@ -186,7 +208,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 	}
 	slices.Sort(moved)
 	a.Half, a.Most, a.Whole = reached(moved, a.All.Movable, 50), reached(moved, a.All.Movable, 95), reached(moved, a.All.Movable, 100)
-	a.Wait, a.Held = timesOf(waited), timesOf(held)
+	a.Wait, a.Held, a.ByGap, a.Silenced = timesOf(waited), timesOf(held), timesOf(gap), timesOf(silenced)
 	for f := range bare {
 		a.Bare[f] = timesOf(bare[f])
 	}
@@ -209,6 +231,13 @@ func (p *Played) Answer(capacity float64) *Answers {
 	a.storm()
 	a.forecast()
 	return a
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // reached returns the time by which so many per cent of all are in times, which are sorted.

@@ -1,7 +1,10 @@
 package rehearsal
 
 import (
+	"cmp"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +24,9 @@ const (
 	enrolsAgain concern = iota
 	losesTopic
 	wantsSupport
+	cannotEnrol
 	isHeld
+	isSilenced
 	isGone
 	isBare
 	wantsLicence
@@ -53,6 +58,14 @@ var concernWords = [concerns]concerned{
 		protocol.RulePushGap, lang.Key("Devices blocked at the end"), lang.Key("They can neither check in nor be reached until a renewed push certificate with the same topic is uploaded."),
 		lang.Key("Apple's push certificate is not renewed, so it cannot check in"), lang.Key("upload the renewed push certificate, with the same Apple ID (AUTH-31)"),
 	},
+	cannotEnrol: {
+		protocol.RuleGates, lang.Key("Devices that cannot enrol"), lang.Key("The server refuses their enrolment, and they try again and again."),
+		lang.Key("the server refuses to enrol it"), lang.Key("see to what the rule asks for, and have its user enrol it"),
+	},
+	isSilenced: {
+		protocol.RulePushExpired, lang.Key("Devices that nobody reaches at the end"), lang.Key("The push certificate has ended: no push reaches them, so they do not check in."),
+		lang.Key("the push certificate has ended, so nobody reaches it"), lang.Key("upload a renewed push certificate with the same Apple ID, within 30 days of its end (AUTH-33)"),
+	},
 	isGone: {
 		protocol.RuleRegistered, lang.Key("Devices off the network to the end"), lang.Key("They were to move and did not come by in all that time."),
 		lang.Key("it was off the network to the end"), lang.Key("have its user switch it on and sync it (AUTH-22)"),
@@ -82,7 +95,9 @@ func (l *Life) concerns(reason authority.Reason) (bits uint16) {
 		enrolsAgain:  l.MustEnrol && reason != authority.TopicChanged,
 		losesTopic:   reason == authority.TopicChanged,
 		wantsSupport: reason == authority.Userless,
+		cannotEnrol:  !l.Enrolled && l.Why != "",
 		isHeld:       l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
+		isSilenced:   l.Enrolled && l.Why == protocol.RulePushExpired && !l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
 		isGone:       reason == authority.Offline,
 		isBare:       l.bare() > 0,
 		wantsLicence: l.Unlicensed,
@@ -102,6 +117,8 @@ func (a *Answers) has(i int, c concern) bool { return a.concerns[i]&(1<<c) != 0 
 // ruleOf is the rule behind a concern of one device.
 func (l *Life) ruleOf(c concern) protocol.Rule {
 	switch {
+	case c == cannotEnrol:
+		return l.Why
 	case c == isHeld && l.Why == protocol.RulePushExpired, c == losesTopic && l.Why == protocol.RulePushExpired:
 		return protocol.RulePushExpired
 	case c == wantsLicence && l.Registered == protocol.Intune:
@@ -140,18 +157,24 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 		l.Say("The model broke a rule of its own %d {time|times}; what follows may be wrong.", a.Violated), l.Say("send plan, seed and event log to whoever makes rollcall"))
 	of(enrolsAgain)
 	of(losesTopic)
+	add(protocol.RuleOtherTopic, l.Say("Devices that another push topic has stranded"), uint64(a.Cut), a.Cut,
+		l.Say("No push reached them any more: each had to enrol again, and %d of them did.", a.Forced-a.Lapsed), l.Say("renew the push certificate with the Apple ID that it was made with: then its topic stays"))
 	of(wantsSupport)
+	found = append(found, a.barred(l)...)
 	of(isHeld)
+	of(isSilenced)
 	of(isGone)
-	add("AUTH-38", l.Say("Device-hours without protection"), hours(a.bareTotal()), a.BareAny, a.bareInWords(l), l.Say("create the profiles of the new authority and assign them to the users' groups before the change, with the names of the old ones (AUTH-26)"))
-	if h := &a.Held; h.Devices > 0 {
-		rule, action := protocol.RulePushGap, l.Say("have the renewed certificate ready and upload it within the hour of the change, from the same Apple ID (AUTH-31, AUTH-32)")
-		if len(a.Gaps) == 0 {
-			rule, action = protocol.RulePushExpired, l.Say("renew the push certificate before it ends, with the same Apple ID")
-		}
-		add(rule, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
-			l.Say("Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined), action)
-	}
+	add("AUTH-38", l.Say("Device-hours without protection"), hours(a.bareTotal()), a.BareAny, a.bareInWords(l), a.protects(l))
+	h := &a.ByGap
+	add(protocol.RulePushGap, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
+		l.Say("Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined),
+		l.Say("have the renewed certificate ready and upload it within the hour of the change, from the same Apple ID (AUTH-31, AUTH-32)"))
+	h = &a.Silenced
+	add(protocol.RulePushExpired, l.Say("Devices silenced by a push certificate that had ended"), uint64(h.Devices), h.Devices,
+		l.Say("Nobody could reach half of them for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Barred[protocol.RulePushExpired]),
+		l.Say("renew the push certificate before it ends, with the same Apple ID"))
+	add(protocol.RuleNotRenewed, l.Say("Devices whose identity had ended and that enrolled again"), uint64(a.Lapsed), a.Lapsed,
+		l.Say("They were away while identities are renewed, so the server refused them until their users enrolled them again."), l.Say("bring silent devices on line before their certificate ends"))
 	add(protocol.RuleCampaign, l.Say("Minutes over the server's capacity"), uint64(a.Over), 0,
 		l.Say("The server takes %s check-ins a minute; at the peak, on %s, devices began %d.", l.Number(math.Round(a.Capacity*60)), a.moment(l, a.CheckInPeak), a.CheckInPeak.Count),
 		l.Say("assign the licences in waves (rollcall plan waves), or pace the wake-ups of the change"))
@@ -166,10 +189,48 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 		add("AUTH-37", l.Say("Users asked to sign in to mail again"), uint64(prompts), prompts,
 			l.Say("A device that goes from Basic Mobility and Security to Intune may ask for the mail password again."), l.Say("tell the users beforehand"))
 	}
+	add(protocol.RuleAgain, l.Say("Devices that were enrolled again"), uint64(a.Reversed), a.Reversed,
+		l.Say("Their management had been removed or they were wiped; each took its user's time."), l.Say("tell the users beforehand"))
 	of(leftProfiles)
 	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
 		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
 	return found
+}
+
+// barred are the findings about devices that the server does not enrol, one for each rule: the most first.
+func (a *Answers) barred(l lang.Language) (found []report.Finding) {
+	devices := map[protocol.Rule]int{}
+	for i := range a.Lives {
+		if a.has(i, cannotEnrol) {
+			devices[a.Lives[i].Why]++
+		}
+	}
+	rules := slices.SortedFunc(maps.Keys(devices), func(x, y protocol.Rule) int { return cmp.Or(devices[y]-devices[x], cmp.Compare(x, y)) })
+	for _, rule := range rules {
+		found = append(found, report.Finding{
+			Rule: rule, Title: l.Say(concernWords[cannotEnrol].title), Count: a.Barred[rule], Devices: devices[rule],
+			Consequence: l.Say("The server refused %d {enrolment|enrolments} by this rule, and %d {device is|devices are} not enrolled at the end.", a.Barred[rule], devices[rule]),
+			Action:      l.Say(opens(rule)),
+		})
+	}
+	return found
+}
+
+// opens is what has the server enrol devices that it refuses by a rule.
+func opens(rule protocol.Rule) lang.Key {
+	switch rule {
+	case protocol.RuleUnset:
+		return lang.Key("set the tenant's authority first")
+	case protocol.RuleConsent:
+		return lang.Key("grant the consent before the first device of its kind enrols")
+	case protocol.RuleUnsupportedBMS, protocol.RuleUserlessEnrol:
+		return lang.Key("add Intune and give its user a licence for it: BMS cannot take it")
+	case protocol.RulePushGap, protocol.RulePushExpired:
+		return lang.Key("upload a renewed push certificate, with the same Apple ID")
+	case protocol.RuleGates:
+		return lang.Key("assign its user a licence for who is to manage it, or raise the device limit")
+	}
+	return concernWords[cannotEnrol].action
 }
 
 func (a *Answers) bareTotal() (sum time.Duration) {
@@ -189,7 +250,33 @@ func (a *Answers) bareInWords(l lang.Language) string {
 			longest = max(longest, t.Longest)
 		}
 	}
-	return l.Say("By family: %s. One device was without a profile that it should have had for %s.", strings.Join(all, ", "), l.Span(longest))
+	text := l.Say("By family: %s. One device was without a profile that it had had before for %s.", strings.Join(all, ", "), l.Span(longest))
+	if a.BareStill > 0 {
+		text += " " + l.Say("%d {device is|devices are} without at the end: a later move only shortens the time that is counted.", a.BareStill)
+	}
+	return text
+}
+
+// protects is what would have kept profiles on the devices: new ones, where nobody had assigned any, or contact with those whose new
+// ones waited for them.
+func (a *Answers) protects(l lang.Language) string {
+	if a.BareFor >= changeover {
+		return l.Say("create the profiles of the new authority and assign them to the users' groups before the change, with the names of the old ones (AUTH-26)")
+	}
+	return l.Say("the new profiles wait for these devices: have their users switch them on and sync them (AUTH-22)")
+}
+
+const waitsForIt = lang.Key("have its user switch it on and sync it (AUTH-22): the new profiles wait for it")
+
+// actionOf is what is to be done about a concern of device i.
+func (a *Answers) actionOf(i int, c concern) lang.Key {
+	switch l := &a.Lives[i]; {
+	case c == cannotEnrol:
+		return opens(l.Why)
+	case c == isBare && l.Unassigned < changeover:
+		return waitsForIt
+	}
+	return concernWords[c].action
 }
 
 // hours rounds up: what was there at all counts.
@@ -214,9 +301,9 @@ func (a *Answers) prompts() (n int) {
 // An Entry of a rehearsal's list to act on is one device about which something is to be done. Entries calls f with each, in the
 // population's order, until f fails. Names are those of names, the same population with or without tokens.
 func (a *Answers) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
-	var reasons, actions [concerns]string // said once
+	var reasons [concerns]string // said once
+	actions := map[lang.Key]string{}
 	for c := range concerns {
-		actions[c] = l.Say(concernWords[c].action)
 		if c != isBare {
 			reasons[c] = l.Say(concernWords[c].reason)
 		}
@@ -244,7 +331,11 @@ func (a *Answers) Entries(l lang.Language, names *population.Population, f func(
 				e.Action += "; "
 			}
 			e.Reason += string(a.Lives[i].ruleOf(c)) + ": " + reason
-			e.Action += actions[c]
+			action := a.actionOf(i, c)
+			if actions[action] == "" {
+				actions[action] = l.Say(action)
+			}
+			e.Action += actions[action]
 		}
 		if err := f(e); err != nil {
 			return err

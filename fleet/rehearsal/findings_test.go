@@ -53,7 +53,7 @@ func invented(n int) *Played {
 			l.CertEnd, l.LastSeen, l.FirstPending = at(2*24*hour), at(hour/2), at(hour)
 		case kind == 2: // away to the end
 			l.Registered, l.Standing, l.Away, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, true, at(hour)
-			l.LastSeen, l.Unprotected[protocol.Email] = at(hour/2), 6*24*hour
+			l.LastSeen, l.Unprotected[protocol.Email], l.Unassigned, l.Bare = at(hour/2), 6*24*hour, 6*24*hour, true
 		case kind == 3: // another topic
 			l.Registered, l.Standing, l.Why, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, protocol.RuleOtherTopic, at(hour)
 		case kind == 4:
@@ -64,7 +64,7 @@ func invented(n int) *Played {
 			l.Registered, l.Standing.Reregistered, l.FirstPending, l.MovedAt, l.Redundant = protocol.Office365, true, at(hour), at(5*hour), 2
 		case kind == 7:
 			l.Registered, l.Standing, l.FirstPending, l.Why = protocol.Office365, Standing{Pending: true, Blocked: true}, at(hour), protocol.RulePushExpired
-			l.Blocked = 24 * hour
+			l.Silenced = 24 * hour
 		default:
 			l.Moved, l.FirstPending = true, at(hour)
 			l.MovedAt = at(hour + time.Duration(r.ExpFloat64()*float64(4*hour)))
@@ -90,7 +90,7 @@ func invented(n int) *Played {
 				x.Moved[k]++
 			case l.FirstPending != 0 && l.FirstPending <= end && (l.Moved || l.Pending):
 				x.Pending[k]++
-				if l.Blocked > 0 && end <= p.Gaps[0].Closed {
+				if l.held() > 0 && end <= p.Gaps[0].Closed {
 					x.Blocked[k]++
 				}
 			}
@@ -131,6 +131,7 @@ func TestAnswers(t *testing.T) {
 		{"1 authorities", len(a.ByAuthority), 2},
 		{"1 enrolment types", len(a.Ways), 2},
 		{"2 held", a.Held.Devices, 550},
+		{"2 silenced", a.Silenced, Times{Devices: 10, Half: 24 * time.Hour, Longest: 24 * time.Hour, NinetyFive: 24 * time.Hour, Total: 240 * time.Hour}},
 		{"2 longest", a.Held.Longest, 95 * time.Hour},
 		{"2 enrolments", a.Declined, uint64(7)},
 		{"3 userless", a.Stranded[authority.Userless], 10},

@@ -85,12 +85,13 @@ type player struct {
 	drop, reset, busy plan.Share // of requests that meet the fault now
 	lose              plan.Share // of pushes
 
-	log     *logWriter
-	told    []fleet.Act
-	gaps    []fleet.Gap
-	lives   []Life // by device of the population
-	hours   []Hour
-	minutes []Minute
+	log      *logWriter
+	told     []fleet.Act
+	gaps     []fleet.Gap
+	silences []fleet.Gap
+	lives    []Life // by device of the population
+	hours    []Hour
+	minutes  []Minute
 }
 
 // A spot is where a device of the population is.
@@ -109,6 +110,7 @@ func newPlayer(c *Config) (*player, error) {
 	p.begin = p.start.Add(-p.cast.Foreword())
 	p.end = p.start.Add(time.Duration(p.plan.Until))
 	p.now, p.span = p.begin, window
+	p.apple = slices.ContainsFunc(p.pop.Devices, func(d population.Device) bool { return d.Platform.Apple() })
 	var err error
 	if p.log, err = newLogWriter(c, p); err != nil {
 		return nil, err

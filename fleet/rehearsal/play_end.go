@@ -28,7 +28,7 @@ func (p *player) tally(from int) {
 func (p *player) played(partial bool) (*Played, error) {
 	out := &Played{
 		Plan: p.plan, Population: p.pop, Seed: p.plan.Seed, Start: p.start, End: max(p.now, p.start), Partial: partial,
-		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps,
+		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps, Silences: p.silences,
 	}
 	if p.wire != nil {
 		out.Wire = &Spoken{Share: p.cfg.Wire}
@@ -50,6 +50,12 @@ func (p *player) played(partial bool) (*Played, error) {
 		out.Failed += k.failed
 		out.Enrolments += k.enrolments
 		out.Declined += k.declined
+		for rule, n := range k.barred {
+			if out.Barred == nil {
+				out.Barred = map[protocol.Rule]uint64{}
+			}
+			out.Barred[rule] += n
+		}
 		out.Renewals += k.renewals
 		out.Removed += k.removed
 	}
@@ -79,15 +85,18 @@ func (k *part) closes(i int, now protocol.Time) {
 	d := k.loop.Device(i)
 	if id := d.Identity(); d.Phase() == agent.Enrolled && id.NotAfter != 0 {
 		life.MustEnrol = id.NotAfter <= now
-		if id.NotBefore >= k.start || of.CertEnd != 0 { // else it is of the foreword, and nobody knows the true one
+		if u.dated { // else nobody knows the true one
 			life.CertEnd = id.NotAfter
 		}
 	}
 	w := k.watch.device(k.loop.Number(i))
-	if w == nil || w.state.Life != delivery.Enrolled {
+	if w == nil {
 		return
 	}
-	life.Why = k.why(life, w.state, now)
+	if life.Cut = w.cut; w.state.Life != delivery.Enrolled {
+		return
+	}
+	life.Why, life.Bare = k.why(life, w.state, now), u.lacks != 0
 	for _, x := range d.Profiles() {
 		if !slices.Contains(k.world.Sets[k.world.SetOf(w.state)].Profiles, protocol.Profile(x.Content)) && life.Redundant < 255 {
 			life.Redundant++
@@ -109,7 +118,7 @@ func (k *part) why(life *Life, s *delivery.State, now protocol.Time) protocol.Ru
 		return protocol.RuleUserless
 	case life.Standing.Blocked && world.InGap(s.Platform):
 		return protocol.RulePushGap
-	case life.Standing.Blocked:
+	case life.Standing.Blocked, silent(now, world, s):
 		return protocol.RulePushExpired
 	case life.Pending || life.Stale:
 		return protocol.RuleRegistered

@@ -40,6 +40,12 @@ func (p *player) found(ctx context.Context) error {
 		for at, d := range f.Devices {
 			p.await(d, moment{at: p.begin.Add(f.Joins[at]), kind: enrols})
 		}
+		for _, d := range f.Pending {
+			p.await(d, moment{at: p.begin.Add(f.Ends - time.Second), kind: leaves, why: absence})
+			if _, gone := p.cast.Gone(d); !gone {
+				p.await(d, moment{at: p.cast.Waits(d), kind: returns, why: absence})
+			}
+		}
 		if len(f.Devices) > 0 {
 			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
 				return err
@@ -62,6 +68,12 @@ func (p *player) found(ctx context.Context) error {
 			p.await(i, moment{at: p.start.Add(stays), kind: returns, why: absence})
 		}
 	}
+	there = 0
+	for _, k := range p.parts {
+		for i := range k.units {
+			there += one(k.units[i].managed)
+		}
+	}
 	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
 	return nil
 }
@@ -76,11 +88,12 @@ func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
 // contacts of who is away, and a push certificate that has ended already.
 func (p *player) past(ctx context.Context) error {
 	ended := p.pop.Tenant.APNs.Expires
-	if ended > p.start {
+	if ended > p.start || !p.apple {
 		ended = 0
 	}
 	if ended != 0 {
 		p.ends = ended
+		p.silences = append(p.silences, fleet.Gap{Opened: p.start})
 		if w := sayEnded(p.pushGrace()); p.start <= ended.Add(p.pushGrace()) {
 			p.tell(p.start, w)
 			p.pushLife(p.start)
@@ -123,7 +136,7 @@ func (k *part) ages(i int) bool {
 		seen = d.Contact.Latest
 	}
 	k.loop.ages(i, id, seen)
-	u.began = id.NotBefore
+	u.began, u.dated = id.NotBefore, true
 	if w := k.watch.device(k.loop.Number(i)); w != nil {
 		w.ended = end
 	}

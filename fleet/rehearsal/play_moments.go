@@ -164,6 +164,9 @@ func (k *part) enrol(i int, now protocol.Time) error {
 	case phase == agent.Enrolling, phase == agent.Enrolled && !k.cut(i, now):
 		return nil
 	case phase == agent.Enrolled: // with an identity that is over: its user takes the old enrolment off first
+		if end := k.loop.Device(i).Identity().NotAfter; end != 0 && end <= now {
+			k.lives[u.device].Lapsed = true
+		}
 		if err := k.loop.Unenrol(i); err != nil {
 			return err
 		}
@@ -178,12 +181,25 @@ func (k *part) enrol(i int, now protocol.Time) error {
 		}
 	}
 	k.note(now, i, fleet.NotJoined, k.failedBy, "")
-	if k.failedBy == protocol.RulePushGap && now >= k.start {
-		k.counts.declined++
-	}
+	k.bars(u, now)
 	k.moments.add(moment{at: now.Add(k.draws.TryLater(int(u.device), now, u.tries)), device: uint32(i), kind: enrols})
 	u.tries = min(u.tries+1, 5)
 	return nil
+}
+
+// bars notes by which rule the server has just refused to enrol a device.
+func (k *part) bars(u *unit, now protocol.Time) {
+	if k.failedBy == "" || k.failedBy == ruleBusy || now < k.start {
+		return
+	}
+	if k.barred == nil {
+		k.barred = map[protocol.Rule]uint64{}
+	}
+	k.barred[k.failedBy]++
+	k.lives[u.device].Why = k.failedBy
+	if k.failedBy == protocol.RulePushGap {
+		k.counts.declined++
+	}
 }
 
 // fetched tells whether device i gets its enrolment profile: a request like those of a conversation.

@@ -33,19 +33,20 @@ type part struct {
 	lines      []logged      // since the last window
 	text       []byte        // theirs
 	enc        lineEncoder
-	ends       protocol.Time       // no identity ends sooner
-	census     census              // how the devices stand now
-	hours      []census            // how they stood at the end of each hour since the last window
-	waived     bool                // in the conversation under way a profile left because it was unassigned
-	counts                         // since the story began
-	minutes    [minutesKept]Minute // since the last window
-	minuteNow  *Minute             // of minutes, the one that was counted in last
-	minuteFrom protocol.Time       // its beginning
-	issued     uint64              // identities that were counted
-	failedBy   protocol.Rule       // of the enrolment under way
-	world      *delivery.World     // that brings is about
-	brings     []families          // by set of the world
-	witness    func(*Contact)      // sees each conversation; nil: nobody does
+	ends       protocol.Time            // no identity ends sooner
+	census     census                   // how the devices stand now
+	hours      []census                 // how they stood at the end of each hour since the last window
+	waived     bool                     // in the conversation under way a profile left because it was unassigned
+	counts                              // since the story began
+	minutes    [minutesKept]Minute      // since the last window
+	minuteNow  *Minute                  // of minutes, the one that was counted in last
+	minuteFrom protocol.Time            // its beginning
+	issued     uint64                   // identities that were counted
+	barred     map[protocol.Rule]uint64 // enrolments that the server refused
+	failedBy   protocol.Rule            // of the enrolment under way
+	world      *delivery.World          // that brings is about
+	brings     []families               // by set of the world
+	witness    func(*Contact)           // sees each conversation; nil: nobody does
 }
 
 // counts are what happened to the devices of a partition.
@@ -67,8 +68,12 @@ type unit struct {
 	tries    uint8    // enrolments that failed in a row
 	had      families // that were on it last
 	lacks    families
+	late     families // of these, the ones that somebody has assigned a profile of
 	lost     families // what a change of authority took off
 	managed  bool
+	once     bool // it has been
+	silenced bool // nobody can reach it since the push certificate has ended
+	dated    bool // its identity is of the story or the export, not of the foreword
 	locked   bool // its identity's end was noted
 }
 

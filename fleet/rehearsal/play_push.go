@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"rollcall/certs"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
-	"rollcall/fleet/population"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
 	"rollcall/server"
@@ -75,14 +73,17 @@ func (p *player) upload(ctx context.Context, now protocol.Time, topic string, li
 // pushLife has the devices looked at, and told, when the certificate that was uploaded now ends, and when its grace does; days before there
 // are warnings (AUTH-33).
 func (p *player) pushLife(now protocol.Time) {
+	if !p.apple {
+		return
+	}
 	end := p.ends
-	told := func(at protocol.Time, turns bool, w fleet.Words) {
+	told := func(at protocol.Time, turns bool, say func() fleet.Words) {
 		if at <= max(now, p.start) || at >= p.end {
 			return
 		}
 		p.insert(act{at: at, turns: turns, do: func(context.Context, protocol.Time) (string, error) {
 			if p.ends == end { // it was not renewed
-				p.tell(at, w)
+				p.tell(at, say())
 			}
 			return "", nil
 		}})
@@ -92,10 +93,13 @@ func (p *player) pushLife(now protocol.Time) {
 		warnings = renewal.Warnings
 	}
 	for _, days := range warnings {
-		told(end.Add(-time.Duration(days)*24*time.Hour), false, sayWarning(days))
+		told(end.Add(-time.Duration(days)*24*time.Hour), false, func() fleet.Words { return sayWarning(days) })
 	}
-	told(end, true, sayEnded(p.pushGrace()))
-	told(end.Add(p.pushGrace()+time.Microsecond), true, sayLost(p.pushGrace()))
+	told(end, true, func() fleet.Words {
+		p.silences = append(p.silences, fleet.Gap{Opened: end})
+		return sayEnded(p.pushGrace())
+	})
+	told(end.Add(p.pushGrace()+time.Microsecond), true, func() fleet.Words { return sayLost(p.pushGrace()) })
 }
 
 // pushGrace is how long after its end a push certificate can be renewed with its topic (AUTH-33).
@@ -129,11 +133,8 @@ func sayLost(grace time.Duration) fleet.Words {
 	}
 }
 
-// tell notes what happens by itself to the tenant; where it has no Apple devices the push certificate is nobody's concern.
+// tell notes what happens by itself to the tenant.
 func (p *player) tell(at protocol.Time, w fleet.Words) {
-	if !slices.ContainsFunc(p.pop.Devices, func(d population.Device) bool { return d.Platform.Apple() }) {
-		return
-	}
 	p.told = append(p.told, fleet.Act{At: at, Name: w.Name, Text: w.Text, Rule: w.Rule})
 	p.log.tenant(Line{At: at, Side: OfServer, What: w.Name, Rule: w.Rule})
 }
@@ -151,8 +152,10 @@ func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certi
 	case c == plan.OtherTopic:
 		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
 	}
-	if g := len(p.gaps); g > 0 && p.gaps[g-1].Closed == 0 {
-		p.gaps[g-1].Closed = now
+	for _, open := range [...][]fleet.Gap{p.gaps, p.silences} {
+		if g := len(open); g > 0 && open[g-1].Closed == 0 {
+			open[g-1].Closed = now
+		}
 	}
 	return outcome, err
 }

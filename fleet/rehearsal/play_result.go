@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/fleet"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 )
@@ -85,16 +86,20 @@ func (p *Played) countDevices(d *report.Devices) {
 
 // section is the job's own part of the result.
 func (p *Played) section(a *Answers) map[string]any {
-	gaps := []map[string]float64{}
-	for _, g := range p.Gaps {
-		closed := g.Closed
-		if closed == 0 {
-			closed = p.End
+	spans := func(of []fleet.Gap) []map[string]float64 {
+		all := []map[string]float64{}
+		for _, g := range of {
+			closed := g.Closed
+			if closed == 0 {
+				closed = p.End
+			}
+			all = append(all, map[string]float64{"from_seconds": g.Opened.Sub(p.Start).Seconds(), "to_seconds": closed.Sub(p.Start).Seconds()})
 		}
-		gaps = append(gaps, map[string]float64{"from_seconds": g.Opened.Sub(p.Start).Seconds(), "to_seconds": closed.Sub(p.Start).Seconds()})
+		return all
 	}
 	section := a.Sections()
-	section["plan"], section["gaps"], section["enrolments"], section["event_log_lines"] = p.Plan.Name, gaps, p.Enrolments, p.LogLines
+	section["gaps"], section["push_ended"] = spans(p.Gaps), spans(p.Silences)
+	section["plan"], section["enrolments"], section["event_log_lines"] = p.Plan.Name, p.Enrolments, p.LogLines
 	if p.Wire != nil {
 		section["wire"] = p.Wire.section()
 	}

@@ -158,11 +158,18 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 	if s.Pending && !s.Blocked && life.FirstPending == 0 && now >= k.start {
 		life.FirstPending = now
 	}
-	u.lacks = 0
-	if enrolled {
-		life.Registered = d.state.Registered
-		u.lacks = (k.due(d.state) | u.lost) &^ k.has(i, d.state, now)
+	u.lacks, u.late, u.silenced = 0, 0, false
+	if !enrolled {
+		return
 	}
+	life.Registered = d.state.Registered
+	u.silenced = silent(now, k.watch.world, d.state)
+	has := k.has(i, d.state, now)
+	if k.over(now) { // what is left of the old authority's protects no more
+		u.lost |= u.had &^ has
+	}
+	u.lacks = u.lost &^ has
+	u.late = u.lacks & k.due(d.state)
 }
 
 // accrue adds the time since device i was looked at last to what it stood and lacked then.
@@ -173,7 +180,10 @@ func (k *part) accrue(u *unit, life *Life, now protocol.Time) {
 	if d <= 0 {
 		return
 	}
-	if life.Standing.Blocked {
+	switch {
+	case u.silenced:
+		life.Silenced += d
+	case life.Standing.Blocked:
 		life.Blocked += d
 	}
 	if u.lacks == 0 {
@@ -182,6 +192,9 @@ func (k *part) accrue(u *unit, life *Life, now protocol.Time) {
 	for f := range life.Unprotected {
 		if u.lacks.has(protocol.Family(f)) {
 			life.Unprotected[f] += d
+			if !u.late.has(protocol.Family(f)) {
+				life.Unassigned += d
+			}
 		}
 	}
 }
@@ -203,13 +216,19 @@ func (k *part) due(s *delivery.State) families {
 
 // has is the families of the profiles on device i. What an authority before has left on it protects for seven days, or what the tenant has set (AUTH-27).
 func (k *part) has(i int, s *delivery.State, now protocol.Time) (f families) {
-	over := now >= k.watch.world.Tenant.OldEnd()
+	over, w := k.over(now), k.watch.world
+	behind := s.Epoch < w.Tenant.Epoch // it has not registered since: what its next owner does not own is over too
 	for _, p := range k.loop.Device(i).Profiles() {
-		if !over || !old(k.watch.world, s, protocol.Profile(p.Content)) {
+		if x := protocol.Profile(p.Content); !over || !old(w, s, x) && !(behind && w.Old(x, w.OwnerOf(s))) {
 			f |= 1 << p.Family
 		}
 	}
 	return f &^ 1
+}
+
+// over tells whether the seven days since the latest change of authority are.
+func (k *part) over(now protocol.Time) bool {
+	return now >= k.watch.world.Tenant.OldEnd()
 }
 
 // contact sees the end of a conversation. Of a steady one it touches no more than the unit.
@@ -281,15 +300,20 @@ func (k *part) after(i int, now protocol.Time) {
 		id := d.Identity()
 		switch {
 		case !u.managed:
-			u.managed, u.locked, u.tries, u.lost = true, false, 0, 0
 			if now >= k.start {
 				k.enrolments++
 				life.Enrolments++
+				if u.once {
+					life.Again++
+				}
 			}
+			u.dated = now >= k.start
+			u.managed, u.once, u.locked, u.tries, u.lost, life.Why = true, true, false, 0, 0, ""
 			k.note(now, i, fleet.Joined, "", "")
 		case id.NotBefore != u.began && !d.Renewing():
 			if now >= k.start {
 				k.renewals++
+				u.dated = true
 			}
 			k.note(now, i, fleet.Renewed, "", "")
 		}

@@ -26,6 +26,7 @@ type tenancy struct {
 	ca    *certs.Authority    // of push certificates
 	topic string              // of the one in use
 	ends  protocol.Time       // when that one does
+	apple bool                // somebody has a device that needs one
 	first []byte              // the one of the beginning, with its key
 	owner protocol.Authority  // whose profiles are assigned now
 	made  map[ownProfile]bool // profiles that the servers have

@@ -23,14 +23,16 @@ type Played struct {
 	Minutes    []Minute
 	Acts       []fleet.Act
 	Gaps       []fleet.Gap
-	Checked    uint64 // times that an invariant was held against an event
+	Silences   []fleet.Gap // from when the push certificate in use had ended (AUTH-33) until it was renewed
+	Checked    uint64      // times that an invariant was held against an event
 	Violated   uint64
 	Violations []Violation // the first [Kept]
 	CheckIns   uint64      // conversations that the server ended with nothing more to do
 	Refused    uint64      // conversations that it refused
 	Failed     uint64      // conversations that broke off
 	Enrolments uint64
-	Declined   uint64 // enrolments that the gap refused
+	Declined   uint64                   // enrolments that the gap refused
+	Barred     map[protocol.Rule]uint64 // enrolments that the server refused, by any rule
 	Renewals   uint64
 	Removed    uint64  // records removed (AUTH-43, AUTH-48)
 	Wire       *Spoken // nil: everything was played by rule alone
@@ -44,19 +46,25 @@ type Life struct {
 	Enrolled   bool
 	MustEnrol  bool          // only a new enrolment helps (AUTH-42)
 	Away       bool          // off the network at the end
-	Why        protocol.Rule // why it is stranded or blocked, or did not move; empty: none of it
+	Why        protocol.Rule // why it is stranded or blocked, did not move, or cannot be reached; not enrolled: why the server refused that; empty: none of it
 	Registered protocol.Authority
 
 	FirstPending protocol.Time    // when it could have begun to move; 0: it was never to
 	MovedAt      protocol.Time    // when it moved or registered anew; the latest; 0: it did not
 	LastSeen     protocol.Time    // end of its latest completed check-in; 0: none
 	CertEnd      protocol.Time    // end of its identity certificate; 0: it has none, or had one before the story and nobody knows its end
-	Blocked      time.Duration    // time that the gap, or a push certificate that had ended, kept it from checking in
-	Unprotected  [6]time.Duration // by protocol.Family: time without a profile of this family that it should have had
+	Blocked      time.Duration    // time that the gap kept it from moving or registering anew
+	Silenced     time.Duration    // time that nobody could reach it because the push certificate had ended, whatever it had to do
+	Unprotected  [6]time.Duration // by protocol.Family: time without a profile of this family, which it had had
+	Unassigned   time.Duration    // of that time, all families, while nobody had assigned another profile
+	Bare         bool             // it is without one at the end
 	Redundant    uint8            // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
 	CheckIns   uint32
 	Enrolments uint16
+	Again      uint16 // of these, after another one
+	Cut        bool   // a push certificate with another topic stranded it, whatever became of it since
+	Lapsed     bool   // its identity had ended before it enrolled again
 }
 
 // An Hour is how many devices stood how at its end, by platform ([protocol.Platform] minus one).

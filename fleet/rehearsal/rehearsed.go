@@ -1,9 +1,11 @@
 package rehearsal
 
 import (
+	"maps"
 	"strings"
 	"time"
 
+	"rollcall/fleet"
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
@@ -50,6 +52,9 @@ func (a *Answers) headline(l lang.Language) string {
 	}
 	if n := a.All.Stranded; n > 0 {
 		text += "; " + l.Say("%d never will by themselves", n)
+	}
+	if n := a.Forced; n > 0 {
+		text += "; " + l.Say("%d had to enrol again", n)
 	}
 	if n := a.All.MustEnrol; n > 0 {
 		text += "; " + l.Say("%d must enrol again", n)
@@ -108,20 +113,18 @@ func (a *Answers) whyLast(l lang.Language) string {
 	}
 	late, wait := life.FirstPending.Sub(a.Began), life.MovedAt.Sub(life.FirstPending)
 	switch {
-	case 2*life.Blocked > max(wait, late):
-		return l.Say("the push certificate held it for %s (%s)", l.Span(life.Blocked), a.gapRule())
+	case life.Cut && life.Again > 0:
+		return l.Say("a push certificate with another topic had stranded it until it enrolled again (AUTH-32)")
+	case life.Lapsed && life.Again > 0:
+		return l.Say("its identity had ended, and it had to enrol again (AUTH-42)")
+	case 2*life.held() > max(wait, late) && life.Silenced > life.Blocked:
+		return l.Say("the push certificate held it for %s (%s)", l.Span(life.held()), protocol.RulePushExpired)
+	case 2*life.held() > max(wait, late):
+		return l.Say("the push certificate held it for %s (%s)", l.Span(life.held()), protocol.RulePushGap)
 	case late > wait:
 		return l.Say("it could move only %s after the first, when its turn came (AUTH-23)", l.Span(late))
 	}
 	return l.Say("it did not complete a check-in for %s after it could move (AUTH-21)", l.Span(wait))
-}
-
-// gapRule is the rule by which the push certificate held devices.
-func (a *Answers) gapRule() protocol.Rule {
-	if len(a.Gaps) == 0 {
-		return protocol.RulePushExpired
-	}
-	return protocol.RulePushGap
 }
 
 func (a *Answers) figures(l lang.Language) []report.Figure {
@@ -143,7 +146,7 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 		{Name: l.Say("of the movable devices moved"), Value: share, Note: l.Say("%d registered anew", a.All.Reregistered), Bad: a.All.Moved < a.All.Movable},
 		held,
 		{Name: l.Say("never move by themselves"), Value: a.All.Stranded, Note: l.Say("%d need support", a.All.NeedsSupport), Bad: a.All.Stranded > 0},
-		{Name: l.Say("must enrol again"), Value: a.All.MustEnrol, Bad: a.All.MustEnrol > 0},
+		{Name: l.Say("must enrol again"), Value: a.All.MustEnrol, Note: l.Say("%d had to and did", a.Forced), Bad: a.All.MustEnrol > 0},
 		{Name: l.Say("device-hours without protection"), Value: hours(a.bareTotal()), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},
 		peak,
 	}
@@ -228,15 +231,19 @@ func (a *Answers) acts(l lang.Language) (acts []report.Act) {
 	return acts
 }
 
-// spans are the times when the push gap was open.
+// spans are the times when the push gap was open, or the push certificate had ended.
 func (a *Answers) spans(l lang.Language) (spans []report.Span) {
-	for _, g := range a.Gaps {
-		to := g.Closed
-		if to == 0 {
-			to = a.End
+	add := func(name string, all []fleet.Gap) {
+		for _, g := range all {
+			to := g.Closed
+			if to == 0 {
+				to = a.End
+			}
+			spans = append(spans, report.Span{From: g.Opened.Sub(a.Start), To: to.Sub(a.Start), Name: name})
 		}
-		spans = append(spans, report.Span{From: g.Opened.Sub(a.Start), To: to.Sub(a.Start), Name: l.Say("gap in Apple's push certificates")})
 	}
+	add(l.Say("gap in Apple's push certificates"), a.Gaps)
+	add(l.Say("Apple's push certificate has ended"), a.Silences)
 	return spans
 }
 
@@ -274,7 +281,7 @@ func (a *Answers) moveTables(l lang.Language) []report.Table {
 
 func (a *Answers) bareTable(l lang.Language) report.Table {
 	t := report.Table{
-		Title: l.Say("Without protection, by family"), Caption: l.Say("Device-hours without a profile of a family that the device should have had. Two devices for an hour are two device-hours."),
+		Title: l.Say("Without protection, by family"), Caption: l.Say("Device-hours without a profile of a family that the device had had. Two devices for an hour are two device-hours."),
 		Columns: []report.Column{{Name: l.Say("Family")}, {Name: l.Say("Device-hours"), Bar: true}, {Name: l.Say("Devices")}, {Name: l.Say("Half for")}, {Name: l.Say("Longest")}},
 	}
 	for f := range a.Bare {
@@ -314,8 +321,12 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 	tables := make([]report.Table, concerns)
 	for c := range tables {
 		w := &concernWords[c]
+		action := w.action
+		if concern(c) == isBare && a.BareFor < changeover {
+			action = waitsForIt
+		}
 		tables[c] = report.Table{
-			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(w.action)) + ".", Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
+			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(action)) + ".", Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
 			Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}, {Name: l.Say("Last seen"), Whole: true}, {Name: l.Say("Without protection")}},
 		}
 	}
@@ -359,6 +370,7 @@ func (a *Answers) upkeep(l lang.Language) report.Table {
 		{lang.Key("enrolments"), a.Enrolments, ""},
 		{lang.Key("of them of devices that had one before"), uint64(a.Again), protocol.RuleAgain},
 		{lang.Key("enrolments that the gap refused"), a.Declined, protocol.RulePushGap},
+		{lang.Key("devices that another push topic stranded"), uint64(a.Cut), protocol.RuleOtherTopic},
 		{lang.Key("certificates renewed"), a.Renewals, protocol.RuleRenewal},
 		{lang.Key("devices that must enrol again"), uint64(a.All.MustEnrol), protocol.RuleNotRenewed},
 		{lang.Key("records removed"), a.Removed, protocol.RuleRecordKept},
@@ -442,6 +454,8 @@ func (a *Answers) Sections() map[string]any {
 	for r, n := range a.Stranded {
 		stranded[r.String()] = n
 	}
+	barred := map[protocol.Rule]uint64{}
+	maps.Copy(barred, a.Barred)
 	seconds := func(d time.Duration) any {
 		if d == Never {
 			return nil
@@ -452,6 +466,8 @@ func (a *Answers) Sections() map[string]any {
 	answers := map[string]any{
 		"movable": a.All.Movable, "moved_50_seconds": seconds(a.Half), "moved_95_seconds": seconds(a.Most), "moved_100_seconds": seconds(a.Whole),
 		"held":     map[string]any{"devices": a.Held.Devices, "half_seconds": a.Held.Half.Seconds(), "longest_seconds": a.Held.Longest.Seconds(), "enrolments_refused": a.Declined},
+		"silenced": map[string]any{"devices": a.Silenced.Devices, "half_seconds": a.Silenced.Half.Seconds(), "longest_seconds": a.Silenced.Longest.Seconds()},
+		"barred":   barred, "had_to_enrol_again": a.Forced, "stranded_by_topic": a.Cut,
 		"stranded": stranded, "unprotected": unprotected, "redundant_profiles": a.Redundant,
 		"records_removed": a.Removed, "certificates_renewed": a.Renewals, "enrolments_again": a.Again,
 		"peak": map[string]any{"checkins": peak(a.CheckInPeak), "pushes": peak(a.WakePeak), "certificates": peak(a.IssuePeak), "capacity_per_second": a.Capacity, "minutes_over": a.Over},

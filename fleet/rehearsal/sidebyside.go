@@ -122,7 +122,7 @@ func (c *Comparison) differs(i int) bool {
 		if a.fate() != b.fate() {
 			return true
 		}
-		if b != nil && (apart(c.took(0, a), c.took(k, b)) || apart(a.Blocked, b.Blocked) || apart(a.bare(), b.bare())) {
+		if b != nil && (apart(c.took(0, a), c.took(k, b)) || apart(a.held(), b.held()) || apart(a.bare(), b.bare())) {
 			return true
 		}
 	}
@@ -184,7 +184,7 @@ func (c *Comparison) Differences(l lang.Language, names *population.Population, 
 			cells = append(cells, inHours(c.took(k, life)))
 		}
 		for _, life := range lives {
-			cells = append(cells, inHours(life.Blocked))
+			cells = append(cells, inHours(life.held()))
 		}
 		for _, life := range lives {
 			cells = append(cells, inHours(life.bare()))
@@ -368,7 +368,7 @@ func (c *Comparison) list(l lang.Language, names *population.Population) report.
 			row = append(row, c.apart(i)...)
 		} else {
 			for k := range c.Columns {
-				row = append(row, some(c.life(k, i).Blocked))
+				row = append(row, some(c.life(k, i).held()))
 			}
 		}
 		t.Rows = append(t.Rows, row)
@@ -387,7 +387,7 @@ func (c *Comparison) apart(i int) []any {
 	if a, b := c.took(0, x), c.took(1, y); a != 0 && b != 0 {
 		later = some(b - a)
 	}
-	return []any{later, some(y.Blocked - x.Blocked), some(y.bare() - x.bare())}
+	return []any{later, some(y.held() - x.held()), some(y.bare() - x.bare())}
 }
 
 func some(d time.Duration) any {

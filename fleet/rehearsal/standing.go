@@ -130,6 +130,11 @@ func held(now protocol.Time, world *delivery.World, s *delivery.State) bool {
 	return world.InGap(s.Platform) || s.Platform.Apple() && !world.Push.Usable(now)
 }
 
+// silent tells whether nobody can reach a device because the push certificate in use has ended (AUTH-33).
+func silent(now protocol.Time, world *delivery.World, s *delivery.State) bool {
+	return s.Platform.Apple() && !world.InGap(s.Platform) && world.Push.Topic != "" && now >= world.Push.NotAfter
+}
+
 // bound is how long a device that could move may take (I8): one scheduled interval, the longest back-off after an answer
 // that was lost, and a step of a driven clock.
 const bound = 8*time.Hour + agent.LastRetry + 10*time.Minute

@@ -1,0 +1,146 @@
+package rehearsal_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+)
+
+// entries are the list to act on, a line each.
+func entries(t *testing.T, out *rehearsal.Played) (list []string) {
+	t.Helper()
+	err := out.Answer(0).Entries(lang.English, out.Population, func(e rehearsal.Entry) error {
+		list = append(list, e.Device+" "+e.Reason+"; "+e.Action)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// A push certificate that ends in the story is warned of, and silences Apple's devices, whatever they have to do, until it is renewed; where
+// it is not, the list names them (AUTH-33).
+func TestAUTH33EndsInTheStory(t *testing.T) {
+	tenant := onIntune
+	tenant.APNs.Expires = asOf.Add(9 * oneDay)
+	pop := exported(20, tenant, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
+	for name, tt := range map[string]struct {
+		timeline string
+		for_     time.Duration
+		listed   int
+	}{
+		"renewed after 6 days": {"timeline: [{at: 15d, apns: {upload: renewed}}]", 6 * oneDay, 0},
+		"never":                {"timeline: []", 11 * oneDay, 10},
+	} {
+		out := played(t, rehearsal.Config{Plan: quiet(t, 20, tt.timeline), Population: pop})
+		for _, want := range []string{"The push certificate ends in 7 days", "The push certificate ends in 1 day", "The push certificate has ended"} {
+			if !slices.Contains(told(out), want) {
+				t.Errorf("%s: nobody says %q: %q", name, want, told(out))
+			}
+		}
+		_, devices, consequence, action := finding(out, protocol.RulePushExpired, "Devices silenced")
+		if held := out.Answer(0).Held; devices != 10 || held.Devices != 10 || held.Longest != tt.for_ || !strings.Contains(action, "before it ends") || !strings.Contains(consequence, lang.English.Span(tt.for_)) {
+			t.Errorf("%s: %d devices in the finding, %+v held; %s; %s", name, devices, held, consequence, action)
+		}
+		if list := entries(t, out); len(list) != tt.listed || len(list) > 0 && !strings.Contains(list[0], "AUTH-33: the push certificate has ended") {
+			t.Errorf("%s: list of %d: %q", name, len(list), list)
+		}
+		if _, n, _, _ := finding(out, "AUTH-38", "Device-hours"); n != 0 {
+			t.Errorf("%s: %d devices without protection, where nothing changes", name, n)
+		}
+	}
+}
+
+// The event log says when the push certificate ends, as the log's other lines.
+func TestAUTH33EndIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	played(t, rehearsal.Config{Plan: ready(t, "late-renewal", 40), Log: &log})
+	if !bytes.Contains(log.Bytes(), []byte(`"side":"server","what":"The push certificate has ended","rule":"AUTH-33"`)) {
+		t.Error("no line of the log says that the push certificate has ended")
+	}
+}
+
+// Whoever enrols again is counted, those that were there before the story too, and is a finding with its cause: another topic (AUTH-32), an identity that ended
+// (AUTH-42), or somebody's wish (AUTH-44).
+func TestAUTH44EnrolledAgain(t *testing.T) {
+	own := exported(20, onBMS, func(i int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
+	topic := "tenant: {authority: office365, release: 1910}\ntimeline: [{at: 1d, authority: {set: coexistence}}, {at: 2d, apns: {upload: other-topic}}, {at: 4d, enrol: {again: true, over: 1h}}]"
+	for name, tt := range map[string]struct {
+		c      rehearsal.Config
+		rule   protocol.Rule
+		title  string
+		again  int
+		least  int
+		forced bool
+	}{
+		"another topic, of devices that were there": {rehearsal.Config{Plan: quiet(t, 7, topic), Population: own}, protocol.RuleOtherTopic, "Devices that another push topic has stranded", 10, 10, true},
+		"another topic, ready plan":                 {rehearsal.Config{Plan: ready(t, "wrong-topic", 0)}, protocol.RuleOtherTopic, "Devices that another push topic has stranded", 200, 200, true},
+		"identities that ended":                     {rehearsal.Config{Plan: ready(t, "certificate-year", 200)}, protocol.RuleNotRenewed, "Devices whose identity had ended", 0, 1, true},
+		"the plan's wish":                           {rehearsal.Config{Plan: quiet(t, 3, "timeline: [{at: 1d, reenrol: {of: 100%}}]"), Population: exported(6, onIntune, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })}, protocol.RuleAgain, "Devices that were enrolled again", 6, 6, false},
+	} {
+		var log bytes.Buffer
+		tt.c.Log = &log
+		out := played(t, tt.c)
+		a := out.Answer(0)
+		_, devices, _, action := finding(out, tt.rule, tt.title)
+		if devices < tt.least || action == "" || tt.again != 0 && a.Again != tt.again {
+			t.Errorf("%s: %d devices in the finding, %d enrolled again; want %d, %d", name, devices, a.Again, tt.least, tt.again)
+		}
+		headline := a.Story(lang.English, out.Population).Headline
+		if strings.Contains(headline, fmt.Sprintf("%d had to enrol again", devices)) != tt.forced {
+			t.Errorf("%s: headline %q", name, headline)
+		}
+		if name == "another topic, ready plan" && !strings.Contains(strings.Join(a.Story(lang.English, out.Population).Lead, " "), "(AUTH-32)") {
+			t.Errorf("%s: the last device is said to be late for another reason: %q", name, a.Story(lang.English, out.Population).Lead)
+		}
+	}
+}
+
+// Devices that the server refuses to enrol are a finding with the rule, how often, and what opens the way; the list names them (AUTH-47).
+func TestAUTH47RefusedEnrolments(t *testing.T) {
+	for _, tt := range []struct{ plan, rule, action string }{
+		{"tenant: {device_limit: 1}\npopulation: {devices: 8, mix: {android: 100}, devices_per_user: {2: 100}}", "AUTH-47", "raise the device limit"},
+	} {
+		out := played(t, rehearsal.Config{Plan: parsed(t, "until: 2d\n"+tt.plan+"\ntimeline: [{at: 0s, enrol: {over: 1h}}]")})
+		count, devices, _, action := finding(out, protocol.Rule(tt.rule), "Devices that cannot enrol")
+		if devices != 4 || count < 8 || !strings.Contains(action, tt.action) {
+			t.Errorf("%s: %d devices, refused %d times, %q; %v", tt.rule, devices, count, action, out.Barred)
+		}
+		if list := entries(t, out); len(list) != 4 || !strings.Contains(list[0], tt.rule+": the server refuses to enrol it") || !strings.Contains(list[0], tt.action) {
+			t.Errorf("%s: list of %d: %q", tt.rule, len(list), list)
+		}
+	}
+}
+
+// Without protection is who has lost a profile, and not who has been assigned a first one; what is to be done fits the cause (AUTH-38).
+func TestAUTH38Unprotected(t *testing.T) {
+	const assign = "{at: 1h, profiles: {assign: mail}}"
+	entitled := func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence }
+	for name, tt := range map[string]struct {
+		timeline string
+		devices  int
+		action   string
+	}{
+		"a first assignment":          {assign, 0, ""},
+		"nobody assigns a new one":    {assign + ", {at: 2d, authority: {set: coexistence}}, {at: 2d, apns: {upload: renewed}}", 20, "create the profiles"},
+		"those away when it comes":    {assign + ", {at: 1d, absence: {of: 100%, lasts: 10d}}, {at: 2d, authority: {set: coexistence}}, {at: 2d, apns: {upload: renewed}}, {at: 2d, profiles: {assign: mail}}", 20, "switch them on"},
+		"a new one is there in time":  {assign + ", {at: 2d, authority: {set: coexistence}}, {at: 2d, profiles: {assign: mail}}, {at: 2d, apns: {upload: renewed}}", 0, ""},
+		"unassigned, and nothing new": {assign + ", {at: 2d, profiles: {unassign: mail}}", 0, ""},
+	} {
+		p := quiet(t, 14, "tenant: {authority: office365, release: 1910}", "profiles: [{name: mail, family: email}]", "timeline: ["+tt.timeline+"]")
+		out := played(t, rehearsal.Config{Plan: p, Population: exported(20, onBMS, entitled)})
+		_, devices, consequence, action := finding(out, "AUTH-38", "Device-hours")
+		if devices != tt.devices || !strings.Contains(action, tt.action) {
+			t.Errorf("%s: %d devices, want %d: %s To do: %s", name, devices, tt.devices, consequence, action)
+		}
+	}
+}
