@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -26,7 +27,9 @@ type Config struct {
 	Facts   func(ctx context.Context) Facts  // nil: ReadFacts
 	Machine func(ctx context.Context) string // the system's own id; nil: as the system has it; empty: it has none
 	Log     *logrus.Logger                   // nil: silent
-	Anew    bool                             // a damaged state, or one of another machine, is no reason to refuse: it is replaced
+	// Transport signs SCEP messages in place of a key that is made for it (apple.md section 3.3); nil: that.
+	Transport *rsa.PrivateKey
+	Anew      bool // a damaged state, or one of another machine, is no reason to refuse: it is replaced
 }
 
 // ErrUnmanaged is wrapped by the errors of a machine that nobody manages.
@@ -128,8 +131,13 @@ func (h *Host) connect() error {
 	if err != nil {
 		return fmt.Errorf("the CA in %s: %w", h.folder.dir, err)
 	}
+	var transport []*rsa.PrivateKey
+	if h.cfg.Transport != nil {
+		transport = append(transport, h.cfg.Transport)
+	}
 	h.link, err = link.New(link.Config{
-		Roots: roots, Now: h.now, Dial: h.dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
+		TransportKeys: transport,
+		Roots:         roots, Now: h.now, Dial: h.dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
 		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err
@@ -169,7 +177,7 @@ func (h *Host) keep(d *dialect.Apple, a *dialect.Act) error {
 	if p := found.Phase(); p == agent.Enrolled || p == agent.Enrolling { // the server has taken it: there is nothing to begin again
 		h.rec.Pending, h.rec.Link.URL = nil, ""
 	}
-	if n := h.rec.Next; n != nil && !d.Renewing() && h.uses(n) {
+	if n := h.rec.Next; n != nil && h.rec.Pending == nil && !d.Renewing() && h.uses(n) { // the server has seen it used
 		h.rec.Next = nil
 	}
 	if r := &a.Request; a.Kind == dialect.Send && r.Step == dialect.Report && !r.Repeat {

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -42,6 +44,7 @@ type Status struct {
 // A Certificate is the machine's identity.
 type Certificate struct {
 	Serial   string        `json:"serial"`
+	SHA256   string        `json:"sha256"` // of its bytes
 	From     protocol.Time `json:"from"`
 	Until    protocol.Time `json:"until"`
 	Left     string        `json:"left"`
@@ -100,7 +103,8 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
 	if i := d.Identity(); i.Serial != "" {
 		left := i.NotAfter.Time().Sub(r.Clock.at(real)).Round(time.Hour)
-		s.Certificate = &Certificate{i.Serial, i.NotBefore, i.NotAfter, left.String(), d.Renewing()}
+		sum := sha256.Sum256(d.Certificate(dialect.Current))
+		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left.String(), d.Renewing()}
 	}
 	for _, p := range d.Profiles() {
 		s.Profiles = append(s.Profiles, Profile{p.Identifier, p.UUID, p.Family, p.MDM})

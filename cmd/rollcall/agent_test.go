@@ -5,6 +5,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,8 +36,18 @@ type labMachine struct {
 	dir   string
 	ahead time.Duration // of its clock
 	id    string
+	user  string
 	facts host.Facts
 }
+
+// transportKey is the one of all machines of tests: making one takes longer than an enrolment.
+var transportKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
 
 func newLabMachine(t *testing.T, cfg serveConfig) *labMachine {
 	t.Helper()
@@ -44,7 +57,7 @@ func newLabMachine(t *testing.T, cfg serveConfig) *labMachine {
 	cfg.Data, cfg.Simulated, cfg.Tenant = t.TempDir(), true, &authority.Tenant{Release: 2611, Authority: protocol.Intune}
 	s := startTestServer(t, cfg)
 	m := &labMachine{
-		t: t, s: s, api: clientOf(s), dir: filepath.Join(t.TempDir(), "state"), id: "0123456789abcdef0123456789abcdef",
+		t: t, s: s, api: clientOf(s), dir: filepath.Join(t.TempDir(), "state"), id: "0123456789abcdef0123456789abcdef", user: "ada@example.org",
 		facts: host.Facts{Name: "bench-3", OS: "debian", OSVersion: "13.1", Kernel: "6.12.9", Vendor: "Lenovo", Model: "ThinkPad T480", Serial: "PF1ABCDE"},
 	}
 	if err := m.api.AddUsers(t.Context(), []target.User{{UPN: "ada@example.org", IntuneLicence: true}}); err != nil {
@@ -69,12 +82,14 @@ func (m *labMachine) tryOpen(anew bool) (*host.Host, error) {
 		Facts:   func(context.Context) host.Facts { return m.facts },
 		Machine: func(context.Context) string { return m.id },
 		Anew:    anew,
+
+		Transport: transportKey(),
 	})
 }
 
 func (m *labMachine) invite() string {
 	m.t.Helper()
-	list, err := m.api.Invite(m.t.Context(), []string{"ada@example.org"})
+	list, err := m.api.Invite(m.t.Context(), []string{m.user})
 	if err != nil {
 		m.t.Fatal(err)
 	}
