@@ -75,32 +75,11 @@ func (s *Server) affected(ctx context.Context, changed []bool, switched bool, c 
 	if changed == nil && !switched {
 		return nil
 	}
-	return s.eachRecord(ctx, func(r *store.Record) {
-		if st := &r.State; st.Life == delivery.Enrolled && (int(st.User) < len(changed) && changed[st.User] || switched && st.CoManaged) {
+	return s.store.States(ctx, func(st *delivery.State) {
+		if st.Life == delivery.Enrolled && (int(st.User) < len(changed) && changed[st.User] || switched && st.CoManaged) {
 			c.Wake = append(c.Wake, st.Device)
 		}
 	})
-}
-
-// eachRecord calls f with every record, by number.
-func (s *Server) eachRecord(ctx context.Context, f func(r *store.Record)) error {
-	if s.alone != nil {
-		s.alone.each(f)
-		return nil
-	}
-	for after := protocol.Device(0); ; {
-		page, err := s.store.Records(ctx, after, sweepPage)
-		if err != nil {
-			return err
-		}
-		for i := range page {
-			f(&page[i])
-		}
-		if len(page) < sweepPage {
-			return nil
-		}
-		after = page[len(page)-1].State.Device
-	}
 }
 
 // line is one journal line of the tenant.

@@ -128,15 +128,6 @@ func (a *alone) page(after protocol.Device, n int) []*delivery.State {
 	return a.lent
 }
 
-// each is eachRecord. One record is used again and again, without what the device said of itself.
-func (a *alone) each(f func(r *store.Record)) {
-	var r store.Record
-	for d := a.store.After(0); d != 0; d = a.store.After(d) {
-		r.ID, r.State = a.store.ID(d), *a.store.Lend(d)
-		f(&r)
-	}
-}
-
 // wakeDue is wakeAll of what is due, one device after the other: so the order is always the same.
 func (s *Server) wakeDue(ctx context.Context, now protocol.Time) error {
 	a := s.alone

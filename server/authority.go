@@ -130,8 +130,7 @@ func (s *Server) onBMS(ctx context.Context, content *store.Content) (n int, err 
 	}
 	w := s.World()
 	seen := map[delivery.UserID]bool{}
-	err = s.eachRecord(ctx, func(r *store.Record) {
-		st := &r.State
+	err = s.store.States(ctx, func(st *delivery.State) {
 		if u := w.User(st.User); st.Life == delivery.Enrolled && u != nil && !seen[st.User] {
 			if authority.Resolve(t, u, st.Subject()).Authority == protocol.Office365 {
 				seen[st.User] = true

@@ -5,7 +5,6 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
-	"rollcall/server/store"
 )
 
 // A GapState is how Apple's push certificates stand (AUTH-30, AUTH-33).
@@ -38,8 +37,7 @@ func (s *Server) Gap(ctx context.Context, now protocol.Time) (GapState, error) {
 	if !g.Open && !g.Ended {
 		return g, nil
 	}
-	return g, s.eachRecord(ctx, func(r *store.Record) {
-		st := &r.State
+	return g, s.store.States(ctx, func(st *delivery.State) {
 		if st.Life != delivery.Enrolled || !st.Platform.Apple() || !g.Ended && !w.InGap(st.Platform) {
 			return
 		}

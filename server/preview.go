@@ -143,8 +143,7 @@ func (s *Server) subjects(ctx context.Context, was, is *delivery.World, topic st
 		}
 		c := authority.Subject{Assigned: true}
 		more := true
-		*failed = s.eachRecord(ctx, func(r *store.Record) {
-			st := &r.State
+		*failed = s.store.States(ctx, func(st *delivery.State) {
 			if !more || st.Life != delivery.Enrolled {
 				return
 			}

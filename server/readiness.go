@@ -40,8 +40,7 @@ func (s *Server) Readiness(ctx context.Context, now protocol.Time, change author
 		devices  int
 		families familySet
 	}, len(w.Users))
-	err := s.eachRecord(ctx, func(r *store.Record) {
-		st := &r.State
+	err := s.store.States(ctx, func(st *delivery.State) {
 		if st.Life != delivery.Enrolled || w.User(st.User) == nil {
 			return
 		}
@@ -77,8 +76,7 @@ func (s *Server) late(ctx context.Context, now protocol.Time, before, after *sto
 	}
 	type user struct{ before, still familySet } // of which nothing is assigned
 	of := make([]user, len(is.Users))
-	err = s.eachRecord(ctx, func(r *store.Record) {
-		st := &r.State
+	err = s.store.States(ctx, func(st *delivery.State) {
 		if st.Life != delivery.Enrolled || is.User(st.User) == nil {
 			return
 		}
@@ -158,8 +156,7 @@ func (s *Server) Verify(ctx context.Context, now protocol.Time) (*Verification, 
 	w := s.World()
 	v := &Verification{Epoch: w.Tenant.Epoch, Expected: map[protocol.Authority]int{}, Listed: map[protocol.Authority]int{}}
 	lost := (&authority.Push{Ends: w.Push.NotAfter, Grace: w.Settings.PushGrace}).Lost(now)
-	err := s.eachRecord(ctx, func(r *store.Record) {
-		st := &r.State
+	err := s.store.States(ctx, func(st *delivery.State) {
 		if st.Life != delivery.Enrolled {
 			return
 		}

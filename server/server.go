@@ -112,9 +112,9 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 	s.snap.Store(newSnapshot(content))
 	s.owners.of = make(map[delivery.UserID][]protocol.Device)
 	s.addresses.seed, s.addresses.of = maphash.MakeSeed(), make(map[uint64]protocol.Device)
-	err = s.eachRecord(ctx, func(r *store.Record) {
-		s.owners.add(r.State.User, r.State.Device)
-		s.addresses.add(r.State.Push.Token, r.State.Device)
+	err = s.store.States(ctx, func(st *delivery.State) {
+		s.owners.add(st.User, st.Device)
+		s.addresses.add(st.Push.Token, st.Device)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)

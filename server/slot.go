@@ -127,8 +127,7 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	rule, detail := protocol.RuleUpload, "topic "+cert.Topic+", valid until "+cert.NotAfter.String()
 	back := false // devices were enrolled with this topic before
 	if other {
-		err := s.eachRecord(ctx, func(r *store.Record) {
-			st := &r.State
+		err := s.store.States(ctx, func(st *delivery.State) {
 			switch {
 			case st.Life != delivery.Enrolled || !st.Platform.Apple():
 			case st.Push.Topic == cert.Topic:

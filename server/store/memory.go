@@ -375,6 +375,29 @@ func (m *Memory) Records(_ context.Context, after protocol.Device, n int) ([]Rec
 	return out, nil
 }
 
+// States calls f with each state.
+func (m *Memory) States(ctx context.Context, f func(s *delivery.State)) error {
+	const many = 1000 // others come between
+	for i, n := 1, 2; i < n && ctx.Err() == nil; {
+		m.mu.Lock()
+		if m.closed {
+			m.mu.Unlock()
+			return ErrClosed
+		}
+		for n = len(m.records); i < n; i++ {
+			if r := m.records[i]; r != nil && r.kept {
+				f(&r.state)
+			}
+			if i%many == 0 {
+				i++
+				break
+			}
+		}
+		m.mu.Unlock()
+	}
+	return ctx.Err()
+}
+
 // whole is the record as administrators see it. The caller has the lock.
 func (r *record) whole() Record {
 	whole := Record{ID: r.id, State: r.state}

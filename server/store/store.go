@@ -59,6 +59,10 @@ type Devices interface {
 	// Records returns up to n records with numbers above after, ascending.
 	Records(ctx context.Context, after protocol.Device, n int) ([]Record, error)
 
+	// States calls f with the state of each record, ascending by number, as it is at that moment: what is there to be read, and not
+	// beyond the call. F must not call the store.
+	States(ctx context.Context, f func(s *delivery.State)) error
+
 	// Record returns one record, or ErrNotFound.
 	Record(ctx context.Context, d protocol.Device) (Record, error)
 

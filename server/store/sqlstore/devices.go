@@ -103,7 +103,7 @@ func (d *devices) find(n protocol.Device) (*entry, error) {
 func (d *devices) after(k protocol.Device, n int) []*entry {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	var out []*entry
+	out := make([]*entry, 0, min(n, len(d.byNumber)))
 	for i := int64(k) + 1; i < int64(len(d.byNumber)) && len(out) < n; i++ {
 		if d.byNumber[i] != nil {
 			out = append(out, d.byNumber[i])

@@ -14,7 +14,7 @@ func (s *Store) Records(_ context.Context, after protocol.Device, n int) ([]stor
 	if s.over.Load() {
 		return nil, s.err()
 	}
-	var out []store.Record
+	out := make([]store.Record, 0, min(n, 1000))
 	for len(out) < n {
 		entries := s.devs.after(after, n-len(out))
 		if len(entries) == 0 {
@@ -28,6 +28,29 @@ func (s *Store) Records(_ context.Context, after protocol.Device, n int) ([]stor
 		}
 	}
 	return out, nil
+}
+
+// States calls f with each state.
+func (s *Store) States(ctx context.Context, f func(*delivery.State)) error {
+	const many = 1000
+	for after := protocol.Device(0); ctx.Err() == nil; {
+		if s.over.Load() {
+			return s.err()
+		}
+		entries := s.devs.after(after, many)
+		for _, e := range entries {
+			e.mu.Lock()
+			if e.kept {
+				f(&e.state)
+			}
+			e.mu.Unlock()
+			after = e.number
+		}
+		if len(entries) < many {
+			break
+		}
+	}
+	return ctx.Err()
 }
 
 // Record returns one record.

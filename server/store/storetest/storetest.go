@@ -4,11 +4,13 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -39,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, reopen ...func(t *te
 		{"due", due},
 		{"due order", dueOrder},
 		{"records", records},
+		{"many states", manyStates},
 		{"grants", grants},
 		{"grants are redeemed once", redeemOnce},
 		{"credentials", credentials},
@@ -306,7 +309,46 @@ func records(s *suite) {
 			after = got[len(got)-1]
 		}
 		s.equal(when+"records, two at a time", got, want)
+		got = nil
+		s.must(s.States(s.ctx, func(st *delivery.State) {
+			if st.Life == delivery.Enrolled {
+				got = append(got, st.Device)
+			}
+		}))
+		s.equal(when+"states", got, want)
 	})
+}
+
+// manyStates: more than are looked at together.
+func manyStates(s *suite) {
+	const devices = 2100
+	var g errgroup.Group
+	g.SetLimit(128)
+	for i := range devices {
+		g.Go(func() error {
+			tx, err := s.Create(s.ctx, fmt.Sprint("X", i))
+			if err != nil {
+				return err
+			}
+			defer tx.End()
+			out := delivery.Outcome{State: *tx.State(), Changed: delivery.Core}
+			out.State.Life = delivery.Enrolled
+			return tx.Commit(at, &out)
+		})
+	}
+	s.must(g.Wait())
+	seen := protocol.Device(0)
+	s.must(s.States(s.ctx, func(st *delivery.State) {
+		if seen++; st.Device != seen || st.Life != delivery.Enrolled {
+			s.Errorf("state %d is of device %d, %v", seen, st.Device, st.Life)
+		}
+	}))
+	if seen != devices {
+		s.Errorf("%d states, want %d", seen, devices)
+	}
+	ctx, stop := context.WithCancel(s.ctx)
+	stop()
+	s.wantErr("States of who has gone", s.States(ctx, func(*delivery.State) {}), context.Canceled)
 }
 
 func closed(s *suite) {
@@ -318,6 +360,7 @@ func closed(s *suite) {
 	s.wantErr("Commit", tx.Commit(at, &out), store.ErrClosed)
 	tx.End()
 	s.wantErr("Apply", s.Apply(s.ctx, at, &store.Change{Lines: []delivery.Effect{{Kind: delivery.Journal}}}), store.ErrClosed)
+	s.wantErr("States", s.States(s.ctx, func(*delivery.State) { s.Error("a state of a closed store") }), store.ErrClosed)
 	s.wantErr("KeepPreview", s.KeepPreview(s.ctx, &store.Preview{ID: "a", At: at}), store.ErrClosed)
 	_, err = s.Preview(s.ctx, "a")
 	s.wantErr("Preview", err, store.ErrClosed)
