@@ -70,6 +70,9 @@ enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready
 			enrolled, err := l.Enrol(cmd.Context())
 			bar.done()
 			kept := l.Enrolled()
+			if err != nil {
+				err = enrolledBefore(err)
+			}
 			if len(kept) == 0 {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -451,7 +452,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	}
 	enrolled, err := l.Enrol(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, enrolledBefore(err)
 	}
 	watch := load.StartWatch()
 	before := cpu()
@@ -466,6 +467,14 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	setting.CPU = cpu() - before
 	result, story, err := l.Tell(setting, enrolled, g)
 	return result, story, c.Devices, err
+}
+
+// enrolledBefore says what to do where the server has devices of the same names already.
+func enrolledBefore(err error) error {
+	if strings.Contains(err.Error(), "HST-051") {
+		return fmt.Errorf("%w: an earlier run with this seed left its devices on this server: another --seed makes others, --fleet takes those that were kept (--keep)", err)
+	}
+	return err
 }
 
 // write prints the result and writes what the flags ask for; one that cannot be written hinders no other.
