@@ -28,6 +28,7 @@ type planWavesFlags struct {
 	hours                  string
 	weekends               bool
 	out, csv               string
+	language               lang.Language
 	unrehearsed            bool
 	force                  bool
 }
@@ -41,13 +42,14 @@ of the users each working day, a few each minute. Who will not make it is named,
 beside the same story without the waves, and the bounds are held against it: a minute or a gap that is there without any wave
 too is no wave's fault.
 
-A plan must add Intune to office365 (or begin so); the waves come after its last change of authority, push certificate and
-profiles. For an export without a plan the story before the waves is made up: Intune is added with a push certificate renewed
-at once, and Intune's settings are there before anybody moves.
+The waves come after the plan's last change of authority, push certificate and profiles. Where a plan of a tenant under
+office365 changes no authority, as one fresh from plan import, and for an export without a plan, the story before the waves is
+made up: Intune is added with a push certificate renewed ten minutes later, and Intune's settings are there before anybody moves.
 
 Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
 		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
   rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
+  rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --out waves.yaml
   rollcall rehearse waves.yaml --export ./my-tenant`,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
@@ -61,6 +63,7 @@ Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written
 	flags.BoolVar(&f.weekends, "weekends", false, "Saturdays and Sundays are worked too")
 	flags.StringVar(&f.out, "out", "", "`FILE` to write the plan to (default: stdout)")
 	flags.StringVar(&f.csv, "csv", "", "write who will not make it, and why, to `FILE`")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told and of the list: en or nl")
 	flags.BoolVar(&f.unrehearsed, "unrehearsed", false, "compute and write only")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
 	return cmd
@@ -146,7 +149,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if f.csv != "" {
 		var list bytes.Buffer
-		err := writeEntries(&list, lang.English, func(entry func(rehearsal.Entry) error) error { return w.Entries(names, entry) })
+		err := writeEntries(&list, f.language, func(entry func(rehearsal.Entry) error) error { return w.Entries(f.language, names, entry) })
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}
@@ -154,7 +157,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--csv %s: %w", f.csv, err)
 		}
 	}
-	if err := writePlan(cmd, f.out, text, told, func(out io.Writer) { told.tell(out, w, names) }); err != nil {
+	if err := writePlan(cmd, f.out, text, told, func(out io.Writer) { told.tell(out, f.language, w, names) }); err != nil {
 		return err
 	}
 	if len(told.Reasons) > 0 {
@@ -211,8 +214,16 @@ func (f *planWavesFlags) compute(cmd *cobra.Command, base *plan.Plan, pop *popul
 // base is the story before the waves, and whom it is about.
 func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *population.Population, []population.Note, error) {
 	if f.who.plan != "" || len(args) > 0 {
-		p, pop, _, err := f.who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
-		return p, pop, nil, err
+		var notes []population.Note
+		p, pop, _, err := f.who.load(cmd, args, func(p *plan.Plan) (led *plan.Plan, err error) {
+			made, added, err := rehearsal.Led(p)
+			if err != nil || added == nil {
+				return made, err
+			}
+			notes = added
+			return plan.Parse("the plan with Intune added", made.Encode(nil))
+		})
+		return p, pop, notes, err
 	}
 	pop, err := f.who.imported(cmd)
 	if err != nil {
@@ -291,38 +302,40 @@ func leftBy(w *rehearsal.WavePlan, pop *population.Population) map[protocol.Rule
 // fewLeft is how many of those left behind are named on the terminal; --csv names all.
 const fewLeft = 20
 
-func (t *wavesTold) tell(out io.Writer, w *rehearsal.WavePlan, names *population.Population) {
-	waves := "1 wave"
-	if n := len(t.Waves); n > 1 {
-		waves = fmt.Sprintf("%d waves", n)
-	}
-	fmt.Fprintf(out, "%s: %s for %d users and their %d devices\n", t.File, waves, t.Movers, t.Devices)
+func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan, names *population.Population) {
+	fmt.Fprintln(out, in.Say("%s: %d {wave|waves} for %d {user|users} and their %d {device|devices}", t.File, len(t.Waves), t.Movers, t.Devices))
 	for i, d := range t.Waves {
-		fmt.Fprintf(out, "  wave %d\t%s\tto %s\t%d users\n", i+1, d.From.Time().Format("Mon 2006-01-02 15:04"), d.To.Time().Format("15:04"), d.Users)
+		fmt.Fprintf(out, "  %s\n", in.Say("wave %d: %s to %s, %d {user|users}", i+1, weekday(in, d.From)+d.From.Time().Format(" 2006-01-02 15:04"), d.To.Time().Format("15:04"), d.Users))
 	}
 	if t.NoUnit > 0 {
-		fmt.Fprintf(out, "%d users get none: so many licences that entitle Intune are missing (AUTH-09)\n", t.NoUnit)
+		fmt.Fprintln(out, in.Say("%d {user gets|users get} none: so many licences that entitle Intune are missing (AUTH-09)", t.NoUnit))
 	}
 	if len(w.Left) > 0 {
-		fmt.Fprintf(out, "Will not make it: %d devices\n", len(w.Left))
+		fmt.Fprintln(out, in.Say("Will not make it: %d {device|devices}", len(w.Left)))
 		for _, l := range w.Left[:min(fewLeft, len(w.Left))] {
 			user := "–"
 			if u := names.Devices[l.Device].User; u != population.Nobody {
 				user = names.Users[u].UPN
 			}
-			row(out, "  "+names.Devices[l.Device].Name, user, fmt.Sprintf("%s (%s)", l.Why, l.Rule), l.Action)
+			row(out, "  "+names.Devices[l.Device].Name, user, fmt.Sprintf("%s (%s)", in.Say(l.Why), l.Rule), in.Say(l.Action))
 		}
 		if len(w.Left) > fewLeft {
-			fmt.Fprintf(out, "  and %d more; --csv names all\n", len(w.Left)-fewLeft)
+			fmt.Fprintln(out, "  "+in.Say("and %d more; --csv names all", len(w.Left)-fewLeft))
 		}
 	}
 	for _, b := range t.Bounds {
-		word := "held"
+		word := in.Say("held")
 		if !b.OK {
-			word = "BROKEN"
+			word = in.Say("BROKEN")
 		}
-		row(out, "rehearsed", b.Bound, b.Got, word)
+		bound, got := b.In(in)
+		row(out, in.Say("rehearsed"), bound, got, word)
 	}
+}
+
+// weekday is the short name of a day.
+func weekday(in lang.Language, at protocol.Time) string {
+	return in.Say([...]lang.Key{lang.Key("Sun"), lang.Key("Mon"), lang.Key("Tue"), lang.Key("Wed"), lang.Key("Thu"), lang.Key("Fri"), lang.Key("Sat")}[at.Time().Weekday()])
 }
 
 // A broken is that bounds did not hold in the rehearsal.

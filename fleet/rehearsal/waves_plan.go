@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A WavePlan is a plan whose users get their licence in waves.
@@ -24,9 +26,9 @@ type WavePlan struct {
 // A Left is a device that the waves do not move.
 type Left struct {
 	Device int // index in the population
-	Why    string
+	Why    lang.Key
 	Rule   protocol.Rule
-	Action string // what helps
+	Action lang.Key // what helps
 }
 
 // Prepare returns the story up to the waves for a tenant's export: Intune is added where it was not, with a renewed push
@@ -37,17 +39,42 @@ func Prepare(pop *population.Population) (*plan.Plan, []population.Note, error) 
 		return nil, nil, fmt.Errorf("the tenant's authority is %s: licences move devices only where Intune is added to office365 (AUTH-14)", pop.Tenant.Authority)
 	}
 	p, notes := pop.Fit()
-	p.Profiles = []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}}
+	note, err := lead(p, pop.Tenant.Coexistence)
+	return p, append(notes, note), err
+}
+
+// Led is p with the story up to the waves of [Prepare], for a plan of a tenant under office365 that changes no authority, such as one
+// that was fitted to an export; any other plan is returned as it is. It leaves out what [plan.Parse] fills in.
+func Led(p *plan.Plan) (*plan.Plan, []population.Note, error) {
+	changes := func(a plan.Action) bool { return a.Authority != nil }
+	if p.Tenant.Authority != protocol.Office365 || p.Tenant.Coexistence || slices.ContainsFunc(p.Timeline, changes) {
+		return p, nil, nil
+	}
+	q := *p
+	q.Timeline, q.Profiles = slices.Clone(p.Timeline), slices.Clone(p.Profiles)
+	note, err := lead(&q, false)
+	return &q, []population.Note{note, {Path: "timeline", Text: "Intune is added after 1h, and the push certificate renewed ten minutes later", Assumed: true}}, err
+}
+
+// lead puts in what comes before waves: Intune, where it is not added yet, and its settings.
+func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
+	note = population.Note{Path: "profiles", Text: "email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23)", Assumed: true}
+	own := []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}}
 	assign := func(at time.Duration) {
-		for _, f := range p.Profiles {
-			p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(at), Profiles: &plan.Assignment{Assign: f.Name}})
+		for _, f := range own {
+			p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(at), Profiles: &plan.Assignment{Assign: f.Name, Group: plan.All}})
 		}
 	}
-	if !pop.Tenant.Coexistence {
+	for _, f := range own {
+		if !slices.ContainsFunc(p.Profiles, func(is plan.Profile) bool { return is.Name == f.Name }) {
+			p.Profiles = append(p.Profiles, f)
+		}
+	}
+	if !coexists {
 		assign(0)
 		set := &plan.Setting{}
 		if err := set.Set.UnmarshalText([]byte("coexistence")); err != nil {
-			return nil, nil, err
+			return note, err
 		}
 		p.Timeline = append(p.Timeline,
 			plan.Action{At: plan.Duration(time.Hour), Authority: set},
@@ -55,8 +82,8 @@ func Prepare(pop *population.Population) (*plan.Plan, []population.Note, error) 
 		)
 	}
 	assign(2 * time.Hour)
-	notes = append(notes, population.Note{Path: "profiles", Text: "email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23)", Assumed: true})
-	return p, notes, nil
+	slices.SortStableFunc(p.Timeline, func(a, b plan.Action) int { return cmp.Compare(a.At, b.At) })
+	return note, nil
 }
 
 // Waves puts waves of licences into p, which is checked, as b bounds them: for the users of pop who have a licence that BMS
@@ -203,17 +230,17 @@ func (w *WavePlan) leave(c *fleet.Cast, h population.Holders) {
 		stays, away := c.Gone(i)
 		switch {
 		case d.Has(population.Revoked), d.CertEnd != 0 && d.CertEnd <= c.Start:
-			left.Why, left.Rule, left.Action = "its identity has ended", protocol.RuleNotRenewed, "enrol it again"
+			left.Why, left.Rule, left.Action = lang.Key("its identity has ended"), protocol.RuleNotRenewed, lang.Key("enrol it again")
 		case d.Userless():
-			left.Why, left.Rule, left.Action = "it has no user", protocol.RuleUserless, "move it by support"
+			left.Why, left.Rule, left.Action = lang.Key("it has no user"), protocol.RuleUserless, lang.Key("move it by support")
 		case away && stays < 0:
-			left.Why, left.Rule, left.Action = "it has been silent for long", protocol.RuleRegistered, "find it, or clean it up"
+			left.Why, left.Rule, left.Action = lang.Key("it has been silent for long"), protocol.RuleRegistered, lang.Key("find it, or clean it up")
 		case away && stays > last.At+last.Over:
-			left.Why, left.Rule, left.Action = "it comes back after the last wave", protocol.RuleRegistered, "wait for it"
+			left.Why, left.Rule, left.Action = lang.Key("it comes back after the last wave"), protocol.RuleRegistered, lang.Key("wait for it")
 		case h[d.User] == population.NoLicence:
-			left.Why, left.Rule, left.Action = "its user has no licence", protocol.RuleNoLicence, "give the user one"
+			left.Why, left.Rule, left.Action = lang.Key("its user has no licence"), protocol.RuleNoLicence, lang.Key("give the user one")
 		case c.Population.Users[d.User].NoLocation:
-			left.Why, left.Rule, left.Action = "its user has no usage location, so no licence can be assigned", protocol.RuleLicenceMoves, "set the usage location"
+			left.Why, left.Rule, left.Action = lang.Key("its user has no usage location, so no licence can be assigned"), protocol.RuleLicenceMoves, lang.Key("set the usage location")
 		default:
 			continue
 		}
@@ -228,13 +255,24 @@ type BoundResult struct {
 	OK    bool   `json:"ok"`
 
 	Over float64 `json:"-"` // by how many a minute it was broken
+
+	said func(l lang.Language) (bound, got string)
+}
+
+// In returns bound and outcome in a language; Bound and Got have them in English.
+func (b *BoundResult) In(l lang.Language) (bound, got string) { return b.said(l) }
+
+func boundResult(ok bool, over float64, said func(l lang.Language) (bound, got string)) BoundResult {
+	b := BoundResult{OK: ok, Over: over, said: said}
+	b.Bound, b.Got = said(lang.English)
+	return b
 }
 
 // Judge holds a rehearsal of the waves against their bounds, beside one without them: a peak that is there without any wave is no
 // wave's fault, and neither is what a device lacks anyhow. Devices that are without a profile for too long join those left behind.
 func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult) {
 	first := int(w.Days[0].At / time.Minute)
-	peak := func(what string, bound float64, of func(m *Minute) uint32) {
+	peak := func(what lang.Key, bound float64, of func(m *Minute) uint32) {
 		var n, anyhow uint32
 		for i := first; i < min(len(with.Minutes), len(without.Minutes)); i++ {
 			there := uint32(0) // about that time of the day, without any wave
@@ -247,21 +285,27 @@ func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult
 			anyhow = max(anyhow, there)
 		}
 		if bound > 0 {
-			results = append(results, BoundResult{Bound: fmt.Sprintf("%s <= %g/min", what, bound), Got: fmt.Sprintf("%d/min (without any wave %d/min)", n, anyhow), OK: float64(n) <= bound, Over: max(0, float64(n)-bound)})
+			results = append(results, boundResult(float64(n) <= bound, max(0, float64(n)-bound), func(l lang.Language) (string, string) {
+				return fmt.Sprintf("%s <= %g/min", l.Say(what), bound), l.Say("%d/min (without any wave %d/min)", n, anyhow)
+			}))
 		}
 	}
-	peak("check-ins", b.CheckIns, func(m *Minute) uint32 { return m.CheckIns })
-	peak("certificates", b.Certificates, func(m *Minute) uint32 { return m.Issued })
+	peak(lang.Key("check-ins"), b.CheckIns, func(m *Minute) uint32 { return m.CheckIns })
+	peak(lang.Key("certificates"), b.Certificates, func(m *Minute) uint32 { return m.Issued })
 	if b.Unprotected > 0 {
 		devices, longest := w.exposed(with, without, b.Unprotected)
 		n := len(devices)
 		for _, i := range devices {
-			w.Left = append(w.Left, Left{i, "it moves, and is without a profile for longer than the bound", protocol.RuleLicenceMoves, "have its user sync until the settings are there"})
+			w.Left = append(w.Left, Left{i, lang.Key("it moves, and is without a profile for longer than the bound"), protocol.RuleLicenceMoves, lang.Key("have its user sync until the settings are there")})
 		}
-		results = append(results, BoundResult{Bound: fmt.Sprintf("unprotected <= %s", plan.Duration(b.Unprotected)), Got: fmt.Sprintf("%s, %s longer than that", plan.Duration(longest.Round(time.Minute)), plural(n, "device")), OK: n == 0})
+		results = append(results, boundResult(n == 0, 0, func(l lang.Language) (string, string) {
+			return l.Say("unprotected <= %s", plan.Duration(b.Unprotected)), l.Say("%s, %d {device|devices} longer than that", plan.Duration(longest.Round(time.Minute)), n)
+		}))
 	}
 	if with.Violated > 0 {
-		results = append(results, BoundResult{Bound: "invariants", Got: plural(int(with.Violated), "violation")})
+		results = append(results, boundResult(false, 0, func(l lang.Language) (string, string) {
+			return l.Say("invariants"), l.Say("%d {violation|violations}", with.Violated)
+		}))
 	}
 	return results
 }
@@ -289,10 +333,10 @@ func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices [
 	return devices, longest
 }
 
-// Entries calls f with each device that the waves do not move, until f fails. Names are those of names.
-func (w *WavePlan) Entries(names *population.Population, f func(Entry) error) error {
-	for _, l := range w.Left {
-		if err := f(Entry{names.Devices[l.Device].Name, userName(names, l.Device), fmt.Sprintf("%s (%s)", l.Why, l.Rule), l.Action}); err != nil {
+// Entries calls f with each device that the waves do not move, in a language, until f fails. Names are those of names.
+func (w *WavePlan) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
+	for _, left := range w.Left {
+		if err := f(Entry{names.Devices[left.Device].Name, userName(names, left.Device), fmt.Sprintf("%s (%s)", l.Say(left.Why), left.Rule), l.Say(left.Action)}); err != nil {
 			return err
 		}
 	}
