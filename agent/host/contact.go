@@ -78,7 +78,7 @@ type contact struct {
 // fetch gets the enrolment profile behind a link. Nothing is sent before the server has shown who it is.
 func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protocol.Platform, now time.Time) (c contact, err error) {
 	client := h.client(link.Host, func(cs tls.ConnectionState) error {
-		c.trusted, err = verify(&cs, pin, now)
+		c.trusted, err = verify(&cs, link.Hostname(), pin, now)
 		return err
 	})
 	defer client.CloseIdleConnections()
@@ -112,13 +112,14 @@ func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protoc
 	return c, nil
 }
 
-// verify checks who the server is: by the certificate that pin means, or by the system's roots.
-func verify(cs *tls.ConnectionState, pin string, now time.Time) (trusted []byte, err error) {
+// verify checks that the server is name: by the certificate that pin means, or by the system's roots. What cs has for a name is empty
+// where that is an address.
+func verify(cs *tls.ConnectionState, name, pin string, now time.Time) (trusted []byte, err error) {
 	chain := cs.PeerCertificates
 	if len(chain) == 0 {
 		return nil, errors.New("the server has no certificate")
 	}
-	opts := x509.VerifyOptions{DNSName: cs.ServerName, CurrentTime: now, Intermediates: x509.NewCertPool()}
+	opts := x509.VerifyOptions{DNSName: name, CurrentTime: now, Intermediates: x509.NewCertPool()}
 	if pin != "" {
 		root, err := meant(pin, chain)
 		if err != nil {
@@ -182,8 +183,9 @@ func withPort(host string) string {
 // readClock asks the server what time it is, without an identity: an ended one would not be let in.
 func (h *Host) readClock(ctx context.Context) {
 	at := h.now()
+	name, _, _ := net.SplitHostPort(h.rec.Link.Host)
 	client := h.client(h.rec.Link.Host, func(cs tls.ConnectionState) error {
-		_, err := verify(&cs, h.rec.Link.Pin, at)
+		_, err := verify(&cs, name, h.rec.Link.Pin, at)
 		return err
 	})
 	defer client.CloseIdleConnections()

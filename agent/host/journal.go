@@ -1,13 +1,13 @@
 package host
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rollcall/protocol"
 )
@@ -16,6 +16,7 @@ const (
 	journalFile = "journal.jsonl"
 	olderFile   = "journal.jsonl.older"
 	maxJournal  = 1 << 20 // bytes, of each of the two (HST-120)
+	maxField    = 500     // bytes of what a server or a command says
 )
 
 // An Entry is one thing that was asked of the machine, or that became of it.
@@ -29,6 +30,9 @@ type Entry struct {
 
 // note appends e to the journal, on disk when it returns.
 func (f *folder) note(e Entry) error {
+	for _, s := range []*string{&e.What, &e.UUID, &e.Status, &e.Note} {
+		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxField)], "")
+	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -61,9 +65,9 @@ func Journal(dir string) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		for line := range bytes.Lines(b) {
 			var e Entry
-			if json.Unmarshal(s.Bytes(), &e) == nil {
+			if json.Unmarshal(line, &e) == nil {
 				list = append(list, e)
 			}
 		}

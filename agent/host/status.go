@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"time"
 
@@ -47,7 +48,7 @@ type Certificate struct {
 	SHA256   string        `json:"sha256"` // of its bytes
 	From     protocol.Time `json:"from"`
 	Until    protocol.Time `json:"until"`
-	Left     string        `json:"left"`
+	DaysLeft int           `json:"days_left"` // whole ones; negative: it has ended
 	Renewing bool          `json:"renewing,omitempty"`
 }
 
@@ -102,9 +103,9 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	s.Since, s.Next, s.Poll = d.EnrolledAt(), d.Due(), r.Poll.String()
 	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
 	if i := d.Identity(); i.Serial != "" {
-		left := i.NotAfter.Time().Sub(r.Clock.at(real)).Round(time.Hour)
+		left := int(math.Floor(i.NotAfter.Time().Sub(r.Clock.at(real)).Hours() / 24))
 		sum := sha256.Sum256(d.Certificate(dialect.Current))
-		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left.String(), d.Renewing()}
+		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left, d.Renewing()}
 	}
 	for _, p := range d.Profiles() {
 		s.Profiles = append(s.Profiles, Profile{p.Identifier, p.UUID, p.Family, p.MDM})

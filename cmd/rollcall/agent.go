@@ -265,10 +265,10 @@ func printStatus(w io.Writer, s *host.Status) {
 		}
 		line(w, "CA", ca)
 		if c := s.Certificate; c != nil {
-			line(w, "certificate", "ends "+statusTime(c.Until)+", in "+c.Left)
+			line(w, "certificate", "ends "+statusTime(c.Until)+", in "+strconv.Itoa(c.DaysLeft)+" days")
 		}
 		line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
-		line(w, "checks in", "every "+s.Poll+", and when something is due")
+		line(w, "checks in", "every "+strings.Replace(s.Poll, "m0s", "m", 1)+", and when something is due")
 		line(w, "last check-in", statusTime(s.Good))
 	default:
 		line(w, "managed by", "nobody")

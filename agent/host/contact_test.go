@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+)
+
+// serve is a server on loopback with a certificate of ca's, for name, that shows the whole chain.
+func serve(t *testing.T, ca *certs.Authority, name string, handler http.HandlerFunc) (*url.URL, []*x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := ca.IssueServer([]string{name}, key.Public(), time.Now(), 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw, ca.Certificate().Raw}, PrivateKey: key}}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	u, err := url.Parse(s.URL + "/e/token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, []*x509.Certificate{leaf, ca.Certificate()}
+}
+
+func spki(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return pinPrefix + hex.EncodeToString(sum[:])
+}
+
+// A pin means a certificate of the chain by its bytes or by its key; the server has to be the one that the certificate is for, and nothing
+// is sent to one that is not (HST-120).
+func TestHST120ThePinDecides(t *testing.T) {
+	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	answer := func(w http.ResponseWriter, _ *http.Request) { asked++; io.WriteString(w, "profile") }
+	link, chain := serve(t, ca, "127.0.0.1", answer)
+	elsewhere, otherChain := serve(t, ca, "other.example.org", answer)
+	h := &Host{}
+	for name, tt := range map[string]struct {
+		link *url.URL
+		pin  string
+		now  time.Time
+		want string // part of the sentence; empty: it goes well
+	}{
+		"the CA":            {link, Pin(chain[1]), time.Now(), ""},
+		"the CA's key":      {link, spki(chain[1]), time.Now(), ""},
+		"the server itself": {link, Pin(chain[0]), time.Now(), ""},
+		"the server's key":  {link, spki(chain[0]), time.Now(), ""},
+		"another":           {link, pinPrefix + strings.Repeat("0", 64), time.Now(), "somebody stands between"},
+		"none":              {link, "", time.Now(), "paste the whole line"},
+		"another name":      {elsewhere, Pin(otherChain[1]), time.Now(), "start the server with --name 127.0.0.1"},
+		"ten years ahead":   {link, Pin(chain[1]), time.Now().AddDate(11, 0, 0), "set the clock"},
+		"in 1970":           {link, Pin(chain[1]), time.Unix(0, 0), "set the clock"},
+	} {
+		asked = 0
+		c, err := h.fetch(t.Context(), tt.link, tt.pin, protocol.IPadOS, tt.now)
+		err = explain(err, tt.link.Host, tt.now)
+		switch {
+		case tt.want == "" && (err != nil || string(c.profile) != "profile" || len(c.trusted) == 0):
+			t.Errorf("%s: %+v, %v", name, c, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "token") || strings.Contains(err.Error(), "\n")):
+			t.Errorf("%s: %v, want one sentence with %q", name, err, tt.want)
+		case tt.want != "" && asked != 0:
+			t.Errorf("%s: the token was sent", name)
+		}
+	}
+}
+
+// A server without end, one that sends elsewhere and one that says no cannot do more than be told about (HST-120).
+func TestHST120AHostileFirstAnswer(t *testing.T) {
+	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"endless": {func(w http.ResponseWriter, _ *http.Request) {
+			for b := make([]byte, 64<<10); ; {
+				if _, err := w.Write(b); err != nil {
+					return
+				}
+			}
+		}, "longer than an enrolment profile ever is"},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://192.0.2.1/", http.StatusFound)
+		}, "status 302"},
+		"a refusal":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "AUTH-47: too many devices", 403) }, "AUTH-47: too many devices"},
+		"not known":  {http.NotFound, "ask for a new line"},
+		"a web page": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); io.WriteString(w, "<html>") }, "status 502"},
+	} {
+		link, chain := serve(t, ca, "127.0.0.1", tt.answer)
+		_, err := new(Host).fetch(t.Context(), link, Pin(chain[1]), protocol.IPadOS, time.Now())
+		if err = explain(err, link.Host, time.Now()); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one sentence with %q", name, err, tt.want)
+		}
+	}
+	_, err = new(Host).dialTo("lab.example.org:8443")(context.Background(), "tcp", "192.0.2.1:443")
+	if e, ok := errors.AsType[*ElsewhereError](err); !ok || e.Got != "192.0.2.1:443" {
+		t.Errorf("another host is dialled: %v", err)
+	}
+}
+
+func TestParsePin(t *testing.T) {
+	const digits = "0FF5E88524D6FBA9792C4AEB568F947A7E267C39045556027F4DD42DACE7D623"
+	want := pinPrefix + strings.ToLower(digits)
+	var colons strings.Builder
+	for i := 0; i < len(digits); i += 2 {
+		if i > 0 {
+			colons.WriteByte(':')
+		}
+		colons.WriteString(digits[i : i+2])
+	}
+	for _, s := range []string{want, pinPrefix + digits, pinPrefix + colons.String()} {
+		if got, err := parsePin(s); err != nil || got != want {
+			t.Errorf("parsePin(%q) = %q, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{digits, "sha256:", "sha1:" + digits, "sha256:" + digits[2:], "sha256:" + digits + "00", "sha256:zz" + digits[2:]} {
+		if got, err := parsePin(s); err == nil {
+			t.Errorf("parsePin(%q) = %q", s, got)
+		}
+	}
+	if got, err := parsePin(""); err != nil || got != "" {
+		t.Errorf("no pin: %q, %v", got, err)
+	}
+}

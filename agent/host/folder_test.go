@@ -1,0 +1,216 @@
+package host
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"rollcall/protocol"
+)
+
+func take(t *testing.T) *folder {
+	t.Helper()
+	f, err := takeFolder(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.close() })
+	return f
+}
+
+func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+func saved(t *testing.T, f *folder, udid string) {
+	t.Helper()
+	if err := f.save(&record{UDID: udid}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever a crash or a disk leaves of the state file: the newest state that is whole is used, or none (HST-121).
+func TestHST121TheNewestWholeStateIsUsed(t *testing.T) {
+	good, err := os.ReadFile(func() string { f := take(t); saved(t, f, "other"); return f.path(stateFile) }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		hurt func(f *folder) error // after "one" and "two" were saved
+		want string                // UDID; empty: an error
+	}{
+		"nothing":                    {func(*folder) error { return nil }, "two"},
+		"killed in mid-write":        {func(f *folder) error { return os.WriteFile(f.path(nextFile), good[:len(good)/2], 0o600) }, "two"},
+		"killed between the renames": {func(f *folder) error { return os.Rename(f.path(stateFile), f.path(previousFile)) }, "two"},
+		"killed there with the next": {func(f *folder) error {
+			return errors.Join(os.Rename(f.path(stateFile), f.path(previousFile)), os.WriteFile(f.path(nextFile), good, 0o600))
+		}, "two"},
+		"truncated": {func(f *folder) error { return os.Truncate(f.path(stateFile), 40) }, "one"},
+		"empty":     {func(f *folder) error { return os.Truncate(f.path(stateFile), 0) }, "one"},
+		"one bit":   {func(f *folder) error { return flip(f.path(stateFile), `"two"`, `"twp"`) }, "one"},
+		"truncated, and none before": {func(f *folder) error {
+			return errors.Join(os.Truncate(f.path(stateFile), 40), os.Remove(f.path(previousFile)))
+		}, ""},
+		"both truncated": {func(f *folder) error {
+			return errors.Join(os.Truncate(f.path(stateFile), 40), os.Truncate(f.path(previousFile), 40))
+		}, ""},
+		"a newer program's, no way back": {func(f *folder) error { return flip(f.path(stateFile), `"version":1`, `"version":2`) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := take(t)
+			saved(t, f, "one")
+			saved(t, f, "two")
+			if err := tt.hurt(f); err != nil {
+				t.Fatal(err)
+			}
+			r, err := load(f.dir)
+			if (err == nil) != (tt.want != "") || err == nil && r.UDID != tt.want {
+				t.Errorf("load = %+v, %v; want %q", r, err, tt.want)
+			}
+			if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "--anew") && !strings.Contains(err.Error(), "use the newer one")) {
+				t.Errorf("%v: want one sentence that says what to do", err)
+			}
+			if tt.want != "" { // and it goes on from there
+				saved(t, f, "three")
+				if r, err := load(f.dir); err != nil || r.UDID != "three" {
+					t.Errorf("after that load = %+v, %v", r, err)
+				}
+			}
+		})
+	}
+	if r, err := load(filepath.Join(t.TempDir())); err != nil || r.UDID != "" {
+		t.Errorf("an empty folder: %+v, %v", r, err)
+	}
+}
+
+// flip changes a text in a file.
+func flip(name, from, to string) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(b), from) {
+		return fmt.Errorf("%s has no %s", name, from)
+	}
+	return os.WriteFile(name, []byte(strings.Replace(string(b), from, to, 1)), 0o600)
+}
+
+// A state that cannot be written leaves the one that is there (HST-121), and the folder is its owner's alone.
+func TestHST121AFullDisk(t *testing.T) {
+	f := take(t)
+	saved(t, f, "one")
+	if err := os.Mkdir(f.path(nextFile), 0o700); err != nil { // nothing can be written there
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(f.path(nextFile), "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.save(&record{UDID: "two"}); err == nil || !strings.Contains(err.Error(), "cannot be kept") {
+		t.Errorf("save = %v", err)
+	}
+	if r, err := load(f.dir); err != nil || r.UDID != "one" {
+		t.Errorf("load = %+v, %v", r, err)
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	for name, want := range map[string]os.FileMode{f.dir: 0o700, f.path(stateFile): 0o600, f.path(lockFile): 0o600} {
+		if st, err := os.Stat(name); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want %v", name, st.Mode(), err, want)
+		}
+	}
+}
+
+func TestOneAgentAFolder(t *testing.T) {
+	f := take(t)
+	if _, err := takeFolder(f.dir); !errors.Is(err, ErrRuns) || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
+		t.Errorf("taken twice: %v", err)
+	}
+	f.close()
+	again, err := takeFolder(f.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.close()
+}
+
+func TestClearLeavesNothingOlder(t *testing.T) {
+	f := take(t)
+	saved(t, f, "secret")
+	if err := f.clear(&record{UDID: "plain"}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if b, err := os.ReadFile(f.path(e.Name())); err != nil || strings.Contains(string(b), "secret") {
+			t.Errorf("%s: %s, %v", e.Name(), b, err)
+		}
+	}
+}
+
+// The journal keeps some two megabytes, however much is asked of the machine, and reads over a line that was cut short (HST-120).
+func TestHST120TheJournalIsBounded(t *testing.T) {
+	f := take(t)
+	full := bytes.Repeat([]byte(`{"at":"2026-03-02T09:00:00Z","what":"DeviceLock"}`+"\n"), maxJournal/50+1)
+	for i := range 3 {
+		if err := os.WriteFile(f.path(journalFile), full, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.note(Entry{At: protocol.Time(i + 1), What: "DeviceLock", Note: strings.Repeat("é", 1<<20)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := int64(0)
+	for _, name := range []string{journalFile, olderFile} {
+		st, err := os.Stat(f.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += st.Size()
+	}
+	if size > 2*maxJournal {
+		t.Errorf("the journal has %d bytes", size)
+	}
+	w, err := os.OpenFile(f.path(journalFile), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.WriteString(`{"at":"2026-`)
+	w.Close()
+	list, err := Journal(f.dir)
+	if err != nil || len(list) != maxJournal/50+2 || list[len(list)-1].At != 3 {
+		t.Errorf("%d entries, the last %v, %v", len(list), list[max(len(list), 1)-1].At, err)
+	}
+}
+
+func FuzzReadState(f *testing.F) {
+	state := []byte(`{"udid":"A","kind":"ipados","device":"AQ==","link":{"host":"a:1"}}`)
+	sum := sha256.Sum256(state)
+	good, err := json.Marshal(sealedState{1, hex.EncodeToString(sum[:]), state})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"version":9}`))
+	f.Add([]byte(`{`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name := filepath.Join(dir, stateFile)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := readState(name); (r == nil) == (err == nil) {
+			t.Errorf("readState = %v, %v", r, err)
+		}
+		_, _ = Read(dir, protocol.Time(1).Time(), Facts{}) // does not panic
+	})
+}
