@@ -32,7 +32,8 @@ func TestConformNanohub(t *testing.T) {
 	n := &target.NanoMDM{URL: h.url, HTTP: clientOf(t, h.ca, certs.Signer{})}
 	r, err := conformance.Run(t.Context(), conformance.Config{
 		Server: "nanohub", Steps: n.Steps(h.profile("challenge")), Pushes: &pushView{Service: h.cloud.Service}, Roots: poolOf(h.ca.Certificate()),
-		Suites: []conformance.Suite{conformance.Apple, conformance.Gap}, Mine: true, AtOnce: 8, Request: time.Hour, Check: time.Hour, Settle: time.Second,
+		Suites: []conformance.Suite{conformance.Apple, conformance.Gap}, Mine: true, AtOnce: 8, Request: time.Hour, Check: time.Hour,
+		Settle: 200 * time.Millisecond, // a call of its API returns when the push is out
 	})
 	if err != nil {
 		t.Fatal(err)
