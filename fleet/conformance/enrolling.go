@@ -219,11 +219,12 @@ func checkAPL034(a *asking) {
 	}
 }
 
-// bootstrap is the bootstrap token that the server gives back.
+// bootstrap is the bootstrap token that the server gives back; nil: none, whichever way it says so, which is APL-037's question.
 func (p *phone) bootstrap() []byte {
-	token, err := apple.DecodeBootstrapToken(p.try(apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid}).body)
-	if err != nil {
-		p.a.fail("GetBootstrapToken: %v", err)
+	x := p.send(apple.Message{MessageType: apple.GetBootstrapToken, UDID: p.udid})
+	token, err := apple.DecodeBootstrapToken(x.body)
+	if err != nil || x.Status != http.StatusOK {
+		return nil
 	}
 	return token
 }

@@ -260,7 +260,10 @@ func othersQueueGoes(c *call) {
 		return
 	}
 	a := c.ask(c.body)
-	if another, renewal := c.renews(a); another && !renewal {
+	if c.says(apple.SetBootstrapToken) {
+		c.m.note("token "+c.msg.UDID, "yes")
+	}
+	if another, renewal := c.renews(a); another && !renewal && c.m.noted("token "+c.msg.UDID) != "" {
 		c.m.note("rob", c.msg.UDID)
 	}
 	c.give(a)
