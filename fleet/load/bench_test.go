@@ -190,7 +190,10 @@ func converse(l *link.Link, d *dialect.Apple, _ dialect.Start) error {
 func BenchmarkCheckIn(b *testing.B) {
 	b.Run("kept", func(b *testing.B) { benchmark(b, link.Config{KeepOpen: true}, converse) })
 	b.Run("resumed", func(b *testing.B) { benchmark(b, link.Config{Sessions: 1000}, converse) })
+	hybrid := []tls.CurveID{tls.X25519MLKEM768} // Go's own choice, beside X25519 alone
+	b.Run("resumed-hybrid", func(b *testing.B) { benchmark(b, link.Config{Sessions: 1000, Curves: hybrid}, converse) })
 	b.Run("full", func(b *testing.B) { benchmark(b, link.Config{}, converse) })
+	b.Run("full-hybrid", func(b *testing.B) { benchmark(b, link.Config{Curves: hybrid}, converse) })
 }
 
 func BenchmarkEnrol(b *testing.B) {
