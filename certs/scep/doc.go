@@ -21,6 +21,9 @@
 //   - The client sends AES only. A CA without AES and SHA-256 is refused, as iOS 18 does, not served with 3DES.
 //   - Messages must be signed by RSA keys, for the answer is encrypted to the signer: a P-256 identity cannot
 //     sign a RenewalReq.
+//   - Whoever asks for a certificate of a P-256 key gets it under a P-256 signature, the authority's own, where its certificate
+//     may sign messages (those made here may): an RSA signature is a third of what an enrolment costs a server. All
+//     others, and every refusal, are answered under RSA.
 //   - UpdateReq, GetCert, GetCRL and GetNextCACert are not served.
 //   - RFC 8894 has no failInfo for most refusals. Ours: badAlg for algorithms and non-RSA signers,
 //     badMessageCheck for signature and envelope, badRequest for the rest, with the reason as failInfoText.
