@@ -22,6 +22,7 @@ import (
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 // applyFlags are the flags of apply as they were given.
@@ -29,6 +30,7 @@ type applyFlags struct {
 	rehearse rehearseFlags // of the rehearsal: language and report
 
 	confirm, state    string
+	links             string
 	yes               []string
 	push              []string
 	appleID, password string
@@ -42,10 +44,11 @@ func applyCommand() *cobra.Command {
 	cmd, c := clientCommand(&cobra.Command{
 		Use: "apply PLAN", Short: "Do what a plan says to a running server, once it was rehearsed on its own devices", Args: cobra.ExactArgs(1),
 		Long: `Do the timeline of a plan to a running server's tenant: change the authority, upload push certificates, assign licences and
-profiles, grant consents, have support move devices, send commands, wake devices for a sync.
+profiles, grant consents, have support move devices, unenrol devices and make links to enrol them again, send commands, wake
+devices for a sync.
 
 Without --confirm nothing is done: the tenant is read through the API (users, licences, devices, profiles, settings), the plan
-is rehearsed on it, and its findings, its steps and an id are shown. With --confirm ID the steps are done, each at its moment
+is rehearsed on it, and its findings, its steps and, unless a limit or an invariant is broken, an id are shown. With --confirm ID the steps are done, each at its moment
 counted from now on the server's clock; where plan or tenant are not those of the rehearsal any more nothing is done, and what
 differs is named (HST-070).
 
@@ -67,6 +70,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.StringSliceVar(&f.push, "push-certificate", nil, "`FILE` with a renewed push certificate and its key (PEM or PKCS#12), one for each such upload in turn (default: a server with a simulated push service makes one)")
 	flags.StringVar(&f.appleID, "apple-id", "", "Apple ID that they were made with")
 	flags.StringVar(&f.password, "password-file", "", "file with the password of a PKCS#12")
+	flags.StringVar(&f.links, "links", "", "append the links with which users enrol again to `FILE`, which is secret (default: beside the plan, PLAN.links.csv)")
 	flags.StringVar(&f.pin, "pin", "", "six digits for Macs that are locked or erased")
 	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
 	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
@@ -89,6 +93,9 @@ func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error)
 	}
 	if f.state == "" {
 		f.state = strings.TrimSuffix(name, filepath.Ext(name)) + ".applied.json"
+	}
+	if f.links == "" {
+		f.links = strings.TrimSuffix(name, filepath.Ext(name)) + ".links.csv"
 	}
 	record, err := apply.Open(f.state)
 	if err != nil {
@@ -162,7 +169,9 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 	}
 	if !asJSON(cmd) {
 		tellSteps(cmd.OutOrStdout(), &own)
-		if own.ID != "" {
+		if own.ID == "" {
+			fmt.Fprintln(cmd.OutOrStdout(), "\nnothing was done, and there is nothing to confirm: what the plan demands did not hold in the rehearsal")
+		} else {
 			fmt.Fprintf(cmd.OutOrStdout(), "\nnothing was done; this does what is shown:\n  rollcall apply %s --confirm %s\n", name, own.ID)
 		}
 	}
@@ -208,6 +217,9 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	}
 	notes := cmd.ErrOrStderr()
 	run := apply.Runner{
+		Link: f.link, Waits: func(s *apply.Step, until protocol.Time) {
+			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
+		},
 		Server: t, Record: record, Push: uploads, PIN: f.pin, Wait: apply.Sleep, Ask: asker(cmd),
 		Tell: func(s *apply.Step) {
 			if s.State == apply.Done {
@@ -283,6 +295,19 @@ func (f *applyFlags) uploads() (list []target.PushUpload, err error) {
 		list = append(list, target.PushUpload{Certificate: b, Password: password, AppleID: f.appleID})
 	}
 	return list, nil
+}
+
+// link appends a link to enrol again to --links.
+func (f *applyFlags) link(device string, i target.Invitation) error {
+	file, err := os.OpenFile(f.links, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("--links: %w", err)
+	}
+	_, err = fmt.Fprintf(file, "%s\n", strings.Join([]string{device, i.User, i.URL, when(i.Expires)}, ","))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("--links: %w", err)
+	}
+	return nil
 }
 
 // asker asks on a terminal; nil: there is none.

@@ -17,6 +17,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 const applied12h = `
@@ -34,6 +35,7 @@ timeline:
   - {at: 8h, consent: androidManagedStore}
   - {at: 9h, ask_users_to_sync: all}
   - {at: 10h, profiles: {unassign: wifi, group: field}}
+  - {at: 11h, reenrol: {of: all, over: 1h}}
 `
 
 // A site is a live server with two phones, and a plan that was rehearsed on them.
@@ -42,10 +44,11 @@ type site struct {
 	plan   *plan.Plan
 	path   string
 	phones []*dialect.Apple
+	links  map[string]string // by device
 }
 
 func newSite(t *testing.T, text string) *site {
-	s := &site{lostWeek: newLostWeek(t), path: filepath.Join(t.TempDir(), "change.applied.json")}
+	s := &site{lostWeek: newLostWeek(t), links: map[string]string{}, path: filepath.Join(t.TempDir(), "change.applied.json")}
 	s.phones = []*dialect.Apple{s.join(1, "field"), s.join(2, "field"), s.join(3, "office")}
 	var err error
 	s.plan, err = plan.Parse("change.yaml", []byte(text))
@@ -78,7 +81,14 @@ func (s *site) open() *apply.Record {
 }
 
 func (s *site) runner(r *apply.Record) *apply.Runner {
-	return &apply.Runner{Server: s.api, Record: r, Wait: func(_ context.Context, left time.Duration, driven bool) error {
+	link := func(device string, i target.Invitation) error {
+		if i.URL == "" || i.User == "" {
+			s.t.Errorf("link %+v of %s", i, device)
+		}
+		s.links[device] = i.URL
+		return nil
+	}
+	return &apply.Runner{Server: s.api, Record: r, Link: link, Wait: func(_ context.Context, left time.Duration, driven bool) error {
 		if !driven {
 			return errors.New("the clock is driven")
 		}
@@ -172,6 +182,19 @@ func TestApplySurvivesKills(t *testing.T) {
 			t.Errorf("%s was asked for its information %d times, want once: %+v", d.UDID(), n, details.Commands)
 		}
 	}
+	for _, d := range s.phones {
+		retired := 0
+		details, err := s.api.Device(t.Context(), d.UDID())
+		s.must(err)
+		for _, c := range details.Commands {
+			if c.Kind == protocol.Retire.String() {
+				retired++
+			}
+		}
+		if retired != 1 || s.links[d.UDID()] == "" {
+			t.Errorf("%s was unenrolled %d times, with the link %q: %+v", d.UDID(), retired, s.links[d.UDID()], details.Commands)
+		}
+	}
 	changes := 0
 	for l, err := range s.api.Journal(t.Context(), target.LineFilter{}) {
 		s.must(err)
@@ -231,14 +254,14 @@ func TestHST070ApplyWhatWasRehearsed(t *testing.T) {
 func TestApplyPauses(t *testing.T) {
 	s := newSite(t, applied12h)
 	r := s.rehearse()
-	for want, irreversible := range []string{"authority", "consent"} {
+	for want, irreversible := range []string{"authority", "consent", "reenrol"} {
 		pause, ok := errors.AsType[*apply.Pause](s.runner(r).Run(t.Context()))
 		if !ok || pause.Step.Action != irreversible || want == 0 && !strings.Contains(pause.About, "of 3 devices ") {
 			t.Fatalf("pause %+v, want one before %s", pause, irreversible)
 		}
 		run := s.runner(r)
 		run.Ask = func(s *apply.Step, _ string) (bool, error) { return s.Action == irreversible, nil }
-		if err := run.Run(t.Context()); want == 1 && err != nil {
+		if err := run.Run(t.Context()); want == 2 && err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -45,6 +45,8 @@ func (r *Runner) action(ctx context.Context, s *Step, upload int, resumed bool) 
 				return err
 			}, nil)
 		}
+	case "reenrol":
+		a.do = func() (string, error) { return r.reenrol(ctx, s, resumed) }
 	case "command":
 		a.do = func() (string, error) { return r.command(ctx, s, resumed) }
 	default:
@@ -183,13 +185,37 @@ func (r *Runner) command(ctx context.Context, s *Step, resumed bool) (string, er
 	}
 	return r.each(s, resumed, order, func(id string) (bool, error) {
 		d, err := r.Server.Device(ctx, id)
-		if err != nil {
+		return err == nil && ordered(&d, kind, s.Begun), err
+	})
+}
+
+// ordered tells whether a device has had an order of a kind since a moment.
+func ordered(d *target.Details, kind protocol.CommandKind, since protocol.Time) bool {
+	return d.Life == "ended" || slices.ContainsFunc(d.Commands, func(c target.Command) bool { return c.At >= since && c.Kind == kind.String() })
+}
+
+// reenrol makes links. The link of a device that was heard of before this run is lost, and there is a new one.
+func (r *Runner) reenrol(ctx context.Context, s *Step, resumed bool) (string, error) {
+	if r.Link == nil {
+		return "", errors.New("nobody takes the links with which users enrol again")
+	}
+	order := func(id string) error {
+		link, err := r.Server.Reenrol(ctx, id)
+		if err == nil {
+			err = r.Link(id, link)
+		}
+		return err
+	}
+	return r.each(s, resumed, order, func(id string) (bool, error) {
+		d, err := r.Server.Device(ctx, id)
+		if err != nil || !ordered(&d, protocol.Retire, s.Begun) {
 			return false, err
 		}
-		wire := map[protocol.CommandKind]string{protocol.Retire: protocol.RemoveProfile.String()}[kind]
-		return d.Life == "ended" || slices.ContainsFunc(d.Commands, func(c target.Command) bool {
-			return c.At >= s.Begun && (c.Kind == s.Value || wire != "" && c.Kind == wire)
-		}), nil
+		links, err := r.Server.Invite(ctx, []string{d.User})
+		if err == nil {
+			err = r.Link(id, links[0])
+		}
+		return true, err
 	})
 }
 

@@ -19,10 +19,14 @@ type Runner struct {
 	PIN  string              // six digits, for Macs that are locked or erased
 
 	// Ask has somebody say yes to an irreversible step; about is what the server says of it. Nil: only what is Allowed is done.
-	Ask func(s *Step, about string) (bool, error)
+	Ask  func(s *Step, about string) (bool, error)
+	Link func(device string, i target.Invitation) error // takes the links of reenrol; they are secrets
+
 	// Wait returns a while later, the sooner the less is left. The server's clock is read again then.
 	Wait func(ctx context.Context, left time.Duration, driven bool) error
-	Tell func(s *Step) // told each step whose state has changed; nil: nobody
+	// Waits is told that the moment of a step is still to come, and when that is; nil: nobody.
+	Waits func(s *Step, until protocol.Time)
+	Tell  func(s *Step) // told each step whose state has changed; nil: nobody
 }
 
 // A Pause is why a run ends before an irreversible step: nobody has said yes to it.
@@ -65,7 +69,7 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
-	now, err := r.until(ctx, s.Moment(r.Record.Start))
+	now, err := r.until(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -129,12 +133,16 @@ func (r *Runner) tell(s *Step) {
 	}
 }
 
-// until waits for a moment on the server's clock, whoever drives that.
-func (r *Runner) until(ctx context.Context, at protocol.Time) (now protocol.Time, err error) {
-	for {
+// until waits for the moment of a step on the server's clock, whoever drives that.
+func (r *Runner) until(ctx context.Context, s *Step) (now protocol.Time, err error) {
+	at := s.Moment(r.Record.Start)
+	for first := true; ; first = false {
 		c, err := r.Server.Clock(ctx)
 		if err != nil || c.Now >= at {
 			return c.Now, err
+		}
+		if first && r.Waits != nil {
+			r.Waits(s, at)
 		}
 		if err := r.Wait(ctx, at.Sub(c.Now), c.Driven); err != nil {
 			return 0, err

@@ -104,8 +104,10 @@ func possible(p *plan.Plan) (said []string, err error) {
 			fail(p.Path(i), "devices leave a live tenant's network by themselves; leave it out")
 		case a.RestartServer:
 			fail(p.Path(i), "a live server is restarted by whoever runs it; leave it out")
-		case a.Unenrol != nil, a.Reenrol != nil:
-			fail(p.Path(i), "users do this to their devices; an administrator's way is command: {kind: Retire}, and rollcall users invite for a new enrolment")
+		case a.Unenrol != nil:
+			fail(p.Path(i), "users do this to their devices; an administrator's way is command: {kind: Retire}")
+		case a.Reenrol != nil && a.Reenrol.Over > 0:
+			said = append(said, p.Path(i)+".over: all links are made at once; users open theirs when they come to it")
 		case a.APNs != nil && a.APNs.Upload.Refused():
 			fail(p.Path(i), "the server refuses this upload; leave it out")
 		}
@@ -158,6 +160,9 @@ func (m *maker) steps(i int) []Step {
 		}
 	case a.AskUsersToSync != nil:
 		step.Devices = m.devices(*a.AskUsersToSync, i, nil)
+	case a.Reenrol != nil:
+		step.Devices = m.devices(a.Reenrol.Of, i, nil)
+		step.Irreversible = "they are unenrolled at their next check-in, and only their users can enrol them again (AUTH-44)"
 	default: // an enrolment: see possible
 		return nil
 	}

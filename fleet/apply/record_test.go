@@ -1,0 +1,105 @@
+package apply
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rollcall/fleet/plan"
+)
+
+// What differs is named, the first few one by one.
+func TestHST070Differences(t *testing.T) {
+	if got := lineOf("a\nb\n", "a\nb\n  c\n"); got[0] != `line 3 of the plan was "", and is "c"` {
+		t.Errorf("a line more: %q", got)
+	}
+	if got := lineOf("a\nb", "a"); got[0] != "line 2 of the plan is gone: b" {
+		t.Errorf("a line less: %q", got)
+	}
+	if got := lineOf("a", "a\nb"); got[0] != "line 2 of the plan is new: b" {
+		t.Errorf("a line more: %q", got)
+	}
+	was := map[string]string{"device A": "ios", "device B": "ios", "user a": "none"}
+	is := map[string]string{"device B": "macos", "user a": "none", "device C": "ios"}
+	want := []string{"device A is gone", "device B was ios, and is macos", "device C is new (ios)"}
+	if got := factsOf(was, is); strings.Join(got, ";") != strings.Join(want, ";") {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, name := range strings.Fields("d e f g h") {
+		is[name] = ""
+	}
+	if got := factsOf(was, is); len(got) != 6 || got[5] != "and 3 more" {
+		t.Errorf("%q, want five and how many more", got)
+	}
+	if got := factsOf(is, is); got != nil {
+		t.Errorf("the same differs: %q", got)
+	}
+}
+
+// A record comes back as it was kept, a half-written one is no record, and one of a newer program is refused.
+func TestRecordKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "change.applied.json")
+	open := func() (*Record, error) {
+		r, err := Open(path)
+		if err == nil {
+			t.Cleanup(func() { r.Close() })
+		}
+		return r, err
+	}
+	r, err := open()
+	if err != nil || r.ID != "" || r.Start != 0 {
+		t.Fatalf("nothing was kept: %+v, %v", r, err)
+	}
+	kept := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Facts: map[string]string{"a": "b"}}, []Step{{Number: 1, Action: "consent", State: Waiting}})
+	if err := r.Keep(kept); err != nil {
+		t.Fatal(err)
+	}
+	if again := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Facts: map[string]string{"a": "c"}}, nil); again.ID == r.ID || len(r.ID) != 16 {
+		t.Errorf("ids %s and %s of two tenants", r.ID, again.ID)
+	}
+	r.Close()
+	back, err := open()
+	if err != nil || back.ID != r.ID || back.Seed != 7 || back.Facts["a"] != "b" || len(back.Steps) != 1 || back.Left() != 1 {
+		t.Fatalf("back came %+v, %v", back, err)
+	}
+	back.Close()
+	for text, want := range map[string]string{
+		`{"version":2}`:                        "newer rollcall",
+		`{"version":1,"id":`:                   "unexpected EOF",
+		`{"version":1,"more":1}`:               "unknown field",
+		`{"steps":[{"step":2}]}`:               "step 1 is called 2",
+		`{"steps":[{"step":1,"state":"odd"}]}`: `step 1 is "odd": want waiting, begun or done`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := open(); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("%s: %+v, %v; want %s", text, r, err, want)
+		}
+	}
+}
+
+// No record panics, and what is taken is kept and comes back.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"version":1,"id":"a","steps":[{"step":1,"at":"1h","action":"apns","state":"begun","begun":"2026-11-01T08:00:00Z"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "r.json")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(path)
+		if err != nil {
+			return
+		}
+		if err := r.save(); err != nil {
+			t.Fatal(err)
+		}
+		left := r.Left()
+		r.Close()
+		if r, err = Open(path); err != nil || r.Left() != left {
+			t.Fatalf("it did not come back: %v", err)
+		}
+		r.Close()
+	})
+}
