@@ -384,6 +384,18 @@ func TestHST057OnlyAHigherEpoch(t *testing.T) {
 	}
 }
 
+// TestAUTH27Setting: old profiles stay as long as the device was told, where the tenant has set another time.
+func TestAUTH27Setting(t *testing.T) {
+	d := enrolled(t, protocol.IOS)
+	changed := start.Add(time.Hour)
+	d.Install(Profile{Name: 1, Content: 1, Family: protocol.Email})
+	step(d, changed, Event{Kind: Woken})
+	step(d, changed, Event{Kind: Refused, Notice: protocol.Notice{Epoch: 2, ChangedAt: changed, Rule: protocol.RuleSevenDays, Kept: 3 * 24 * time.Hour}})
+	if want := changed.Add(3 * 24 * time.Hour); d.Drops() != want {
+		t.Errorf("they leave at %s, want %s", d.Drops(), want)
+	}
+}
+
 func TestAUTH27OldProfilesGoAfterSevenDays(t *testing.T) {
 	d := enrolled(t, protocol.IOS)
 	changed := start.Add(time.Hour)

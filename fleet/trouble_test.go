@@ -97,6 +97,7 @@ func TestSettings(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "[]",
 		"tenant: {units: 9, clean_up: 60d, device_limit: 5, gap: {on_coexistence: false, platforms: [ios]}}\n": "9 60 5 false [ios]",
+		"tenant: {old_profiles: 3d, records: 90d, apns: {grace: 60d, warnings: [20d, 2d]}}\n":                  "3 90 60 [20 2]",
 	} {
 		f := stood(t, few+text)
 		target := &tenancy{}
@@ -107,7 +108,11 @@ func TestSettings(t *testing.T) {
 		got := fmt.Sprint(target.settings)
 		if len(target.settings) > 0 {
 			s := target.settings[0]
-			got = fmt.Sprint(*s.Units, *s.CleanUpDays, *s.DeviceLimit, *s.GapOnCoexistence, s.GapPlatforms)
+			if s.Units != nil {
+				got = fmt.Sprint(*s.Units, *s.CleanUpDays, *s.DeviceLimit, *s.GapOnCoexistence, s.GapPlatforms)
+			} else {
+				got = fmt.Sprint(*s.OldProfileDays, *s.RecordDays, *s.PushGraceDays, s.PushWarningDays)
+			}
 		}
 		if got != want {
 			t.Errorf("%q: the settings are %s, want %s", text, got, want)
