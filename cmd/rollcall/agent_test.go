@@ -470,3 +470,50 @@ func TestAUTH41AMachineLivesByItsServersClock(t *testing.T) {
 		t.Errorf("its record is still there: %+v, %v", d, err)
 	}
 }
+
+// A daemon has a conversation for each wake-up whose magic is its own, shows what came of it, and ends with its context, or once nobody
+// manages the machine any more.
+func TestAgentRuns(t *testing.T) {
+	t.Parallel()
+	m, h := enrolledMachine(t, serveConfig{})
+	id := m.device().ID
+	order := func(kind target.OrderKind) {
+		t.Helper()
+		if _, err := m.api.Order(t.Context(), id, target.Order{Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	wakes, ended := make(chan string), make(chan error)
+	run := func() { ended <- h.Run(ctx, wakes) }
+	_, _, magic := h.Push()
+	go run()
+	wakes <- "of another device" // taken once the first check-in is over
+	order(target.Lock)
+	wakes <- "of another device"
+	wakes <- "of another device" // taken once the one before is done with
+	if e := m.status().Asked; e == nil || e.What == "DeviceLock" {
+		t.Errorf("a wake-up with another magic: %+v", e)
+	}
+	wakes <- magic
+	wakes <- ""
+	if e := m.status().Asked; e == nil || e.What != "DeviceLock" {
+		t.Errorf("after a wake-up: %+v", e)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+	ctx = t.Context()
+	go run()
+	order(target.Retire)
+	for open := true; open; {
+		select {
+		case wakes <- magic:
+		case err := <-ended:
+			if open = false; err != nil || m.status().State != "unmanaged" {
+				t.Errorf("retired: %v, %+v", err, m.status())
+			}
+		}
+	}
+}
