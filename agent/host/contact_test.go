@@ -113,7 +113,9 @@ func TestHST120AHostileFirstAnswer(t *testing.T) {
 		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://192.0.2.1/", http.StatusFound)
 		}, "status 302"},
-		"a refusal":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "AUTH-47: too many devices", http.StatusForbidden) }, "AUTH-47: too many devices"},
+		"a refusal": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "AUTH-47: too many devices", http.StatusForbidden)
+		}, "AUTH-47: too many devices"},
 		"not known":  {http.NotFound, "ask for a new line"},
 		"a web page": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); io.WriteString(w, "<html>") }, "status 502"},
 	} {

@@ -49,18 +49,6 @@ func kindName(p protocol.Platform) string {
 	return ""
 }
 
-// agentLine is what to paste on a machine.
-func agentLine(url, ca string, kind protocol.Platform) string {
-	line := "rollcall agent enroll " + url
-	if ca != "" {
-		line += " --ca " + ca
-	}
-	if kind != protocol.NoPlatform {
-		line += " --as " + kindName(kind)
-	}
-	return line
-}
-
 func agentEnrollCommand(a *agentFlags) *cobra.Command {
 	var j host.Join
 	var as, offset string

@@ -25,6 +25,7 @@ import (
 	"rollcall/agent/host"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/authority"
 )
 
@@ -415,6 +416,11 @@ func TestHST027AProxyUnenrolsNoMachine(t *testing.T) {
 	if _, err := m.tryOpen(false); err == nil || !strings.Contains(err.Error(), "--anew") {
 		t.Errorf("the state of another machine: %v", err)
 	}
+	if anew, err := m.tryOpen(true); err != nil || anew.CheckIn(t.Context()) == nil {
+		t.Errorf("begun anew: %v", err)
+	} else {
+		anew.Close()
+	}
 	m.id = "0123456789abcdef0123456789abcdef"
 	h = m.open()
 	if _, err := m.api.Order(t.Context(), m.device().ID, target.Order{Kind: target.Retire, Drop: true}); err != nil {
@@ -515,5 +521,33 @@ func TestAgentRuns(t *testing.T) {
 				t.Errorf("retired: %v, %+v", err, m.status())
 			}
 		}
+	}
+}
+
+// The status says by which rule the machine is managed as it is, once a change of authority was heard of, whatever became of the
+// conversation; what is heard lasts over a restart.
+func TestHST057AMachineKnowsTheRule(t *testing.T) {
+	t.Parallel()
+	m, h := enrolledMachine(t, serveConfig{})
+	if s := m.status(); s.Rule != "" || s.Epoch != 0 {
+		t.Errorf("before any change: %s, epoch %d", s.Rule, s.Epoch)
+	}
+	now := protocol.At(time.Now())
+	change := authority.Change{Authority: protocol.SCCM, At: now}
+	shown, err := m.s.Server.PreviewAuthority(t.Context(), now, change)
+	if err == nil {
+		_, err = m.s.Server.SetAuthority(t.Context(), now, server.System, change, shown.ID, shown.Stranded)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "AUTH-30") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("in the gap: %v", err) // until a push certificate is uploaded again
+	}
+	h.Close()
+	h = m.open()
+	s := m.status()
+	if s.State != "managed" || s.Rule == "" || s.Epoch != 2 || s.ChangedAt != now || s.Bad == 0 {
+		t.Errorf("after the change: %+v", s)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 func usersCommand() *cobra.Command {
@@ -226,4 +227,16 @@ func usersInviteCommand(c *client) *cobra.Command {
 	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone or mac (default: any)")
 	durationVar(flags, &o.Lifetime, "expires", 0, "time until the link is of no use (default: the server's)")
 	return cmd
+}
+
+// agentLine is what to paste on a machine.
+func agentLine(url, ca string, kind protocol.Platform) string {
+	line := "rollcall agent enroll " + url
+	if ca != "" {
+		line += " --ca " + ca
+	}
+	if kind != protocol.NoPlatform {
+		line += " --as " + kindName(kind)
+	}
+	return line
 }
