@@ -201,8 +201,8 @@ func (f *Fleet) found(ctx context.Context) error {
 		var err error
 		if k > 0 {
 			err = f.relicense(ctx, foundings[k-1].As, of.As)
-		} else {
-			err = f.addUsers(ctx, of.As)
+		} else if err = f.addUsers(ctx, of.As); err == nil {
+			err = f.assignFirst(ctx)
 		}
 		if err != nil {
 			return err
@@ -246,6 +246,23 @@ func (f *Fleet) found(ctx context.Context) error {
 			text = "They enrolled as the run began, each registered with the authority that manages it."
 		}
 		f.done = append(f.done, Act{At: f.start, Name: SayAlready(n), Text: text})
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+// assignFirst assigns the profiles that are there before the story.
+func (f *Fleet) assignFirst(ctx context.Context) error {
+	for i := range f.plan.Profiles {
+		p := &f.plan.Profiles[i]
+		if p.Assigned == "" {
+			continue
+		}
+		if err := f.assign(ctx, &plan.Assignment{Assign: p.Name, Group: p.Assigned}); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		f.done = append(f.done, Act{At: f.start, Name: SayAssigned(p)})
 		f.mu.Unlock()
 	}
 	return nil

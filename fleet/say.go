@@ -146,6 +146,11 @@ func (c *Cast) sayAbsence(a *plan.Absence) Words {
 // SayAlready says that so many devices are there when the story begins.
 func SayAlready(n int) string { return en.Say("Enrolled already: %d {device|devices}", n) }
 
+// SayAssigned says that a profile was assigned before the story began.
+func SayAssigned(p *plan.Profile) string {
+	return en.Say("Profile %q has been assigned to %s before", p.Name, group(p.Assigned))
+}
+
 // SayFault says how a fault begins, and how it ends.
 func SayFault(f *plan.Fault) (begins, ends Words) {
 	defer func() {

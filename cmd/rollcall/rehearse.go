@@ -117,6 +117,14 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		names, err = f.who.named(cmd, pop)
 		return err
 	})
+	lead := ""
+	if alone := len(args) == 0 && f.who.plan == ""; alone && !rehearsal.Asks(&pop.Tenant) {
+		if p, err = rehearsal.AsItIs(p.Seed); err != nil {
+			return err
+		}
+		pop.Adopt(p)
+		lead = f.language.Say("Nobody gave a plan, and Intune is in this tenant already: two weeks in which nobody changes anything.")
+	}
 	variants, err := f.variants(cmd, args, p, pop, imported)
 	if err != nil || variants != nil {
 		if err = errors.Join(err, group.Wait()); err == nil {
@@ -131,6 +139,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		return err
 	}
 	answers := played.Answer(float64(f.capacity))
+	answers.Lead = lead
 	result := played.Result(answers)
 	cpu, peak := usage()
 	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak

@@ -283,6 +283,11 @@ func (c *checker) acts() {
 
 func (c *checker) timeline() {
 	c.assigned = map[assigned]bool{}
+	for i := range c.plan.Profiles {
+		if p := &c.plan.Profiles[i]; p.Assigned != "" {
+			c.assignment(fmt.Sprintf("profiles[%d]", i), ".assigned", &Assignment{Assign: p.Name, Group: p.Assigned})
+		}
+	}
 	before := Duration(0)
 	for i := range c.plan.Timeline {
 		a := &c.plan.Timeline[i]
@@ -324,7 +329,7 @@ func (c *checker) action(path string, a *Action) {
 		c.supportMove(path+".support_move", *a.SupportMove)
 	}
 	if a.Profiles != nil {
-		c.assignment(path+".profiles", a.Profiles)
+		c.assignment(path+".profiles", ".group", a.Profiles)
 	}
 	if a.Command != nil {
 		if a.Command.Kind == protocol.NoCommand {
@@ -399,7 +404,8 @@ func (c *checker) enrol(path string, a *Action) {
 	c.enrolled = true
 }
 
-func (c *checker) assignment(path string, a *Assignment) {
+// assignment checks who gets a profile, or loses it; group is the key below path that names the group.
+func (c *checker) assignment(path, group string, a *Assignment) {
 	verb, name := "assign", a.Assign
 	if a.Assign == "" {
 		verb, name = "unassign", a.Unassign
@@ -414,7 +420,7 @@ func (c *checker) assignment(path string, a *Assignment) {
 	}
 	if a.Group != All {
 		if _, ok := c.plan.Population.Groups[a.Group]; !ok {
-			c.fail(path+".group", ruleContradiction, "no group %q", a.Group).Nearest = Nearest(a.Group, append(slices.Sorted(maps.Keys(c.plan.Population.Groups)), All))
+			c.fail(path+group, ruleContradiction, "no group %q", a.Group).Nearest = Nearest(a.Group, append(slices.Sorted(maps.Keys(c.plan.Population.Groups)), All))
 			return
 		}
 	}

@@ -202,8 +202,9 @@ type Habits struct {
 
 // A Profile is one profile of the server's.
 type Profile struct {
-	Name   string          `yaml:"name" jsonschema_description:"its name; with the family it decides what overwrites what (AUTH-26)"`
-	Family protocol.Family `yaml:"family"`
+	Name     string          `yaml:"name" jsonschema_description:"its name; with the family it decides what overwrites what (AUTH-26)"`
+	Family   protocol.Family `yaml:"family"`
+	Assigned string          `yaml:"assigned" jsonschema_description:"the group that it is assigned to before the story begins, or all: who is enrolled then has it; default: nobody, until the timeline assigns it"`
 }
 
 // An Act is one part of the story, until the next begins.

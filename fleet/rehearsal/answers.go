@@ -14,6 +14,7 @@ import (
 // last; [Answers.Findings], [Answers.Entries] and [Answers.Story] say the rest.
 type Answers struct {
 	*Played
+	Lead     string  // of the story, before all else; empty: none
 	Capacity float64 // check-ins a second that the server is known to take; 0: nobody measured
 
 	// Who moved, and when.
@@ -175,7 +176,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		if r != authority.NotStranded {
 			a.Stranded[r]++
 		}
-		a.concerns[i] = l.concerns(r)
+		a.concerns[i] = l.concerns(d, r)
 		unprotected := false
 		for f, t := range l.Unprotected {
 			if t >= changeover {

@@ -31,6 +31,7 @@ const (
 	isBare
 	wantsLicence
 	isToCome
+	isLeaving
 	leftProfiles
 	concerns
 )
@@ -82,6 +83,10 @@ var concernWords = [concerns]concerned{
 		protocol.RuleRegistered, lang.Key("Devices still to come"), lang.Key("They move or register anew at their next completed check-in."),
 		lang.Key("it has not completed a check-in since it could move"), lang.Key("wait for it, or ask its user to sync (AUTH-22)"),
 	},
+	isLeaving: {
+		protocol.RuleRetire, lang.Key("Devices still to leave"), lang.Key("A retirement, wipe or removal waits for them, and they have not come by."),
+		lang.Key("a retirement, wipe or removal waits for it"), lang.Key("have its user switch it on, or delete its record (AUTH-53)"),
+	},
 	leftProfiles: {
 		"AUTH-36", lang.Key("Devices with profiles left behind"), lang.Key("Profiles of the old authority that nobody assigns any more are still on them."),
 		lang.Key("profiles that nobody assigns are still on it"), lang.Key("remove them, or give new ones the same name and family (AUTH-26)"),
@@ -89,7 +94,7 @@ var concernWords = [concerns]concerned{
 }
 
 // concerns are those of a device that is stranded for this reason, a bit for each.
-func (l *Life) concerns(reason authority.Reason) (bits uint16) {
+func (l *Life) concerns(d *population.Device, reason authority.Reason) (bits uint16) {
 	waits := (l.Pending || l.Stale) && !l.Stranded && !l.MustEnrol
 	for c, is := range [concerns]bool{
 		enrolsAgain:  l.MustEnrol && reason != authority.TopicChanged,
@@ -102,6 +107,7 @@ func (l *Life) concerns(reason authority.Reason) (bits uint16) {
 		isBare:       l.bare() > 0,
 		wantsLicence: l.Unlicensed,
 		isToCome:     waits && !l.Standing.Blocked,
+		isLeaving:    l.Enrolled && d.Has(population.Leaving) && l.Again == 0,
 		leftProfiles: l.Redundant > 0,
 	} {
 		if is {
@@ -185,6 +191,7 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 			l.Say("spread the enrolments over weeks; a renewal window of 42 days spreads the renewals (HST-116)"))
 	}
 	of(isToCome)
+	of(isLeaving)
 	if prompts := a.prompts(); prompts > 0 {
 		add("AUTH-37", l.Say("Users asked to sign in to mail again"), uint64(prompts), prompts,
 			l.Say("A device that goes from Basic Mobility and Security to Intune may ask for the mail password again."), l.Say("tell the users beforehand"))
@@ -192,6 +199,8 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	add(protocol.RuleAgain, l.Say("Devices that were enrolled again"), uint64(a.Reversed), a.Reversed,
 		l.Say("Their management had been removed or they were wiped; each took its user's time."), l.Say("tell the users beforehand"))
 	of(leftProfiles)
+	add("", l.Say("Doubts of the export"), uint64(len(a.Population.Doubts)), 0,
+		l.Say("Records that can be read in two ways; what is said here is so by the likelier one."), l.Say("look at each in the report, or by rollcall preview, and mend the export where it is wrong"))
 	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
 		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
 	return found

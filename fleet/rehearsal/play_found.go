@@ -2,10 +2,12 @@ package rehearsal
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"rollcall/agent"
 	"rollcall/fleet"
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
@@ -37,6 +39,11 @@ func (p *player) found(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if n == 0 {
+			if err := p.assignFirst(ctx); err != nil {
+				return err
+			}
+		}
 		for at, d := range f.Devices {
 			p.await(d, moment{at: p.begin.Add(f.Joins[at]), kind: enrols})
 		}
@@ -56,6 +63,9 @@ func (p *player) found(ctx context.Context) error {
 		return err
 	}
 	if err := p.gate(ctx, delivery.WhereKnown); err != nil {
+		return err
+	}
+	if err := p.leave(ctx); err != nil {
 		return err
 	}
 	for i := range p.pop.Devices {
@@ -82,6 +92,21 @@ func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
 	return p.each(ctx, func(k *part, ctx context.Context) error {
 		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *server.Settings) { s.Licences = g })
 	})
+}
+
+// assignFirst assigns the profiles that are there before the story.
+func (p *player) assignFirst(ctx context.Context) error {
+	for i := range p.plan.Profiles {
+		x := &p.plan.Profiles[i]
+		if x.Assigned == "" {
+			continue
+		}
+		if err := p.assign(ctx, p.now, &plan.Assignment{Assign: x.Name, Group: x.Assigned}); err != nil {
+			return err
+		}
+		p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAssigned(x)})
+	}
+	return nil
 }
 
 // past makes what the foreword has made anew as old as the export says: identities, which in truth began long before, last
@@ -116,6 +141,31 @@ func (p *player) past(ctx context.Context) error {
 		}
 		return k.loop.Restart() // the server finds it so
 	})
+}
+
+// leave has those leave whose retirement, wipe or removal the export shows as pending: at their next check-in (AUTH-53).
+func (p *player) leave(ctx context.Context) error {
+	var leaving atomic.Int64
+	err := p.each(ctx, func(k *part, ctx context.Context) error {
+		for i := range k.units {
+			if u := &k.units[i]; !u.managed || !k.pop.Devices[u.device].Has(population.Leaving) {
+				continue
+			}
+			leaving.Add(1)
+			_, err := k.loop.Server().Order(server.As(ctx, planner.Name), p.now, k.loop.Number(i), protocol.Command{Kind: protocol.Retire})
+			if err := k.told(p.now, i, protocol.Retire.String(), err); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if n := int(leaving.Load()); n > 0 {
+		p.tell(p.start, fleet.Words{
+			Name: lang.English.Say("To leave: %d {device|devices}", n),
+			Text: lang.English.Say("A retirement, wipe or removal of theirs was pending in the export; it takes effect at their next check-in."), Rule: protocol.RuleRetire,
+		})
+	}
+	return err
 }
 
 // ages gives device i the identity that the export shows, and the server its last contact; false: it shows none.

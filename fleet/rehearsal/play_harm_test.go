@@ -144,3 +144,81 @@ func TestAUTH38Unprotected(t *testing.T) {
 		}
 	}
 }
+
+// In the question that needs no plan exported devices have their authority's profiles as the story begins: who stays loses nothing, who is silent neither,
+// and who moves is without from the move on; that a later renewal counts fewer hours is said (AUTH-23, AUTH-38).
+func TestAUTH38Question(t *testing.T) {
+	pop := exported(20, onBMS, func(i int, d *population.Device, u *population.User) {
+		if i < 6 {
+			u.Licence |= population.IntuneLicence
+		}
+		if i > 16 {
+			d.Contact.Latest, d.Contact.Earliest = asOf.Add(-60*oneDay), asOf.Add(-60*oneDay)
+		}
+	})
+	pop.Tenant.Units = population.Units{Known: true, Owned: 10}
+	before := uint64(0)
+	for _, wait := range rehearsal.Waits {
+		p, err := rehearsal.Question(wait, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pop.Adopt(p)
+		out := played(t, rehearsal.Config{Plan: p, Population: pop})
+		for i := range out.Lives {
+			if l := &out.Lives[i]; (l.Unprotected[protocol.Email] > 0) != l.Moved {
+				t.Errorf("renewed after %s: device %d moved %t and was without mail for %s", wait, i, l.Moved, l.Unprotected[protocol.Email])
+			}
+		}
+		count, devices, consequence, _ := finding(out, "AUTH-38", "Device-hours")
+		if devices != 6 || !strings.Contains(consequence, "6 devices are without at the end: a later move only shortens the time that is counted") || before != 0 && count > before {
+			t.Errorf("renewed after %s: %d hours on %d devices, %d before: %s", wait, count, devices, before, consequence)
+		}
+		before = count
+	}
+}
+
+// What leaves in the export leaves at its next check-in, and what has not come by is named (AUTH-53).
+func TestAUTH53LeavingInTheExport(t *testing.T) {
+	pop := exported(8, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		if i < 4 {
+			d.Traits |= population.Leaving
+		}
+		if i == 3 {
+			d.Contact.Latest, d.Contact.Earliest = asOf.Add(-60*oneDay), asOf.Add(-60*oneDay)
+		}
+	})
+	out := played(t, rehearsal.Config{Plan: quiet(t, 2), Population: pop})
+	for i := range out.Lives {
+		if out.Lives[i].Enrolled != (i >= 3) {
+			t.Errorf("device %d: enrolled %t", i, out.Lives[i].Enrolled)
+		}
+	}
+	if _, devices, _, _ := finding(out, protocol.RuleRetire, "Devices still to leave"); devices != 1 || !slices.Contains(told(out), "To leave: 4 devices") {
+		t.Errorf("%d devices in the finding, and told was %q", devices, told(out))
+	}
+}
+
+// The doubts of an export are on screen, on the page and in the result of whatever is rehearsed with it.
+func TestDoubtsOfTheExport(t *testing.T) {
+	pop := exported(4, onIntune, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
+	pop.Doubts = []population.Doubt{{Kind: population.TwoOwners, Device: 1, Name: "device-1", Text: "it has 2 owners", Other: "the other's device"}}
+	out := played(t, rehearsal.Config{Plan: quiet(t, 1), Population: pop})
+	if count, _, _, _ := finding(out, "", "Doubts of the export"); count != 1 {
+		t.Errorf("a finding of %d doubts", count)
+	}
+	a := out.Answer(0)
+	table := ""
+	for _, x := range a.Story(lang.English, pop).Tables {
+		if x.Title == "Doubts of the export" {
+			table = fmt.Sprint(x.Rows)
+		}
+	}
+	if !strings.Contains(table, "device-1 it has 2 owners. Otherwise: the other's device") {
+		t.Errorf("the table of doubts: %s", table)
+	}
+	if section := fmt.Sprint(a.Sections()["export"]); !strings.Contains(section, "it has 2 owners") {
+		t.Errorf("the result: %s", section)
+	}
+}

@@ -13,6 +13,12 @@ import (
 //go:embed question.yaml
 var question string
 
+//go:embed asitis.yaml
+var asItIs string
+
+// AsItIs is the plan in which nobody changes anything, for a tenant that has no such question.
+func AsItIs(seed uint64) (*plan.Plan, error) { return own("asitis.yaml", asItIs, seed) }
+
 // Waits are how long after the change the push certificate is renewed in the answers to the question that needs no plan.
 var Waits = [...]time.Duration{0, 24 * time.Hour, 4 * 24 * time.Hour}
 
@@ -22,7 +28,11 @@ func Asks(t *population.Tenant) bool { return t.Authority == protocol.Office365 
 // Question is the plan of the question that needs none: Intune is added, and the push certificate renewed so long after
 // (one of [Waits]).
 func Question(wait time.Duration, seed uint64) (*plan.Plan, error) {
-	p, err := plan.Parse("question.yaml", []byte(strings.Replace(question, "RENEWED", plan.Duration(24*time.Hour+wait).String(), 1)))
+	return own("question.yaml", strings.Replace(question, "RENEWED", plan.Duration(24*time.Hour+wait).String(), 1), seed)
+}
+
+func own(name, text string, seed uint64) (*plan.Plan, error) {
+	p, err := plan.Parse(name, []byte(text))
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func (a *Answers) Story(l lang.Language, names *population.Population) *report.S
 	s.Tables = append(s.Tables, a.bareTable(l), a.strandedTable(l))
 	s.Tables = append(s.Tables, a.lists(l, names)...)
 	s.Tables = append(s.Tables, a.upkeep(l), a.stormTable(l), a.weekTable(l))
+	s.Tables = append(s.Tables, exportTables(l, names)...)
 	if a.Wire != nil {
 		var d report.Devices
 		a.countDevices(&d)
@@ -66,6 +67,9 @@ func (a *Answers) headline(l lang.Language) string {
 }
 
 func (a *Answers) lead(l lang.Language, names *population.Population) (lead []string) {
+	if a.Lead != "" {
+		lead = append(lead, a.Lead)
+	}
 	switch {
 	case a.All.Movable > 0 && a.Began == 0:
 		lead = append(lead, l.Say("Those that moved did so before the beginning, at their first check-in."))
@@ -475,5 +479,5 @@ func (a *Answers) Sections() map[string]any {
 	if a.Last >= 0 {
 		answers["last"] = map[string]any{"device": a.Population.Devices[a.Last].Name, "why": a.whyLast(lang.English)}
 	}
-	return map[string]any{"answers": answers, "findings": append([]report.Finding{}, a.Findings(lang.English)...)}
+	return map[string]any{"answers": answers, "export": exportSection(a.Population), "findings": append([]report.Finding{}, a.Findings(lang.English)...)}
 }

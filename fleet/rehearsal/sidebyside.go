@@ -260,6 +260,7 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	var counts report.Table
 	s.Findings, counts = c.findings(l)
 	s.Tables = append(s.Tables, counts)
+	s.Tables = append(s.Tables, exportTables(l, names)...)
 	return s
 }
 
@@ -472,7 +473,7 @@ func (c *Comparison) Sections() map[string]any {
 	for _, column := range c.Columns {
 		columns = append(columns, map[string]any{"name": column.Name, "plan": column.Plan.Name, "event_log_sha256": column.LogSHA256, "devices": column.Result.Devices, "checkins": column.Result.CheckIns, "limits": column.Result.Limits, "answers": column.Sections()["answers"]})
 	}
-	sections := map[string]any{"columns": columns}
+	sections := map[string]any{"columns": columns, "export": exportSection(c.Columns[0].Population)}
 	if len(c.Columns) == 2 {
 		n, differ, lost := c.turns()
 		turns := []any{}
