@@ -52,7 +52,7 @@ var faults = []fault{
 	},
 	{
 		"I4", "the seven days of the server never end", "server/delivery/profiles.go",
-		"return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd()", "return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd().Add(365*24*time.Hour)",
+		"return !d.w.Doubt && d.now >= d.w.Tenant.OldEnd()", "return !d.w.Doubt && d.now >= 2*d.w.Tenant.OldEnd()",
 	},
 	{
 		"I5", "reports are let through in the gap", "server/delivery/move.go",
