@@ -33,6 +33,9 @@ type Advice struct {
 func (a *Advice) Error() string { return a.Text }
 func (a *Advice) Unwrap() error { return a.cause }
 
+// errEndless is that a conversation did not come to an end.
+var errEndless = errors.New("the server has one command after the other, without end")
+
 // explain says in one sentence what went wrong at host and what to do, when the agent's clock said now. An error that has no such
 // sentence stays as it is.
 func explain(err error, host string, now time.Time) error {
@@ -51,6 +54,9 @@ func advice(err error, host string, now time.Time) string {
 	}
 	if e, ok := errors.AsType[*ElsewhereError](err); ok {
 		return fmt.Sprintf("%v: have rollcall serve print its line with the name that devices use (--name)", e)
+	}
+	if errors.Is(err, link.ErrElsewhere) {
+		return fmt.Sprintf("%s sends this machine to another host, and this agent talks to %s alone: check the server, and what stands in front of it", host, host)
 	}
 	if e, ok := errors.AsType[*linkError](err); ok {
 		return e.advice(host)

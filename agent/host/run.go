@@ -16,6 +16,9 @@ import (
 // soonest is the least time between two conversations that nobody asked for.
 const soonest = time.Second
 
+// talkFor bounds a conversation: a server that always has one more command does not keep the machine busy for ever (HST-120).
+const talkFor = 10 * time.Minute
+
 // CheckIn has one conversation with the server, and goes on with an enrolment that was interrupted. The error says in one sentence
 // what to do; it wraps [ErrUnmanaged] when there is no enrolment.
 func (h *Host) CheckIn(ctx context.Context) error {
@@ -64,7 +67,12 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 	if why == dialect.Synced && h.device.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
 		why = dialect.Scheduled
 	}
-	r, err := h.link.Converse(ctx, h.device, why)
+	talking, stop := context.WithTimeoutCause(ctx, talkFor, errEndless)
+	r, err := h.link.Converse(talking, h.device, why)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = context.Cause(talking)
+	}
+	stop()
 	if r.Notice != (protocol.Notice{}) {
 		h.rec.Notice = r.Notice
 	}

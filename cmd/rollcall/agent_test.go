@@ -25,6 +25,7 @@ import (
 	"rollcall/agent/host"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/authority"
 )
@@ -549,5 +550,73 @@ func TestHST057AMachineKnowsTheRule(t *testing.T) {
 	s := m.status()
 	if s.State != "managed" || s.Rule == "" || s.Epoch != 2 || s.ChangedAt != now || s.Bad == 0 {
 		t.Errorf("after the change: %+v", s)
+	}
+}
+
+// A hostile server, and a broken one, cost the machine neither its identity nor its disk nor its patience (HST-120): what comes next goes
+// well.
+func TestHST120AHostileServer(t *testing.T) {
+	t.Parallel()
+	var hostile atomic.Pointer[http.HandlerFunc]
+	m, h := enrolledMachine(t, serveConfig{Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if f := hostile.Load(); f != nil {
+				(*f)(w, r)
+				return
+			}
+			inner.ServeHTTP(w, r)
+		})
+	}})
+	before := m.status().Certificate
+	for name, answer := range map[string]http.HandlerFunc{
+		"endless body": func(w http.ResponseWriter, _ *http.Request) {
+			for b := make([]byte, 1<<20); ; {
+				if _, err := w.Write(b); err != nil {
+					return
+				}
+			}
+		},
+		"another host": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://192.0.2.1/apple/mdm", http.StatusFound)
+		},
+		"wait for 31 years": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1000000000")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+		"no plist": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>welcome to this hotel</html>") },
+		"cut off":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"forged removal": func(w http.ResponseWriter, _ *http.Request) {
+			hostile.Store(nil) // the report goes to the server
+			w.Write(apple.EncodeCommand(nil, "1B9D6BCD-BBFD-4B2D-9B5D-AB8DFBBD4BED", apple.RemoveProfile{Identifier: server.EnrolmentIdentifier}))
+		},
+		"forged erasure": func(w http.ResponseWriter, _ *http.Request) {
+			hostile.Store(nil)
+			w.Write(apple.EncodeCommand(nil, "2B9D6BCD-BBFD-4B2D-9B5D-AB8DFBBD4BED", apple.EraseDevice{}))
+		},
+	} {
+		hostile.Store(&answer)
+		err := h.CheckIn(t.Context())
+		forged := strings.HasPrefix(name, "forged")
+		if (err == nil) != forged || err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+		s := m.status()
+		if s.State != "managed" || *s.Certificate != *before || s.Next.Time().After(time.Now().Add(26*time.Hour)) {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if forged && s.Asked.Status != "Error" {
+			t.Errorf("%s was reported as %+v", name, s.Asked)
+		}
+		hostile.Store(nil)
+		if err := h.CheckIn(t.Context()); err != nil {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+	size := 0
+	for _, text := range snapshot(t, m.dir, "") {
+		size += len(text)
+	}
+	if size > 256<<10 {
+		t.Errorf("the state folder has %d bytes", size)
 	}
 }
