@@ -20,8 +20,12 @@ func (l *Loop) ahead(i uint32) bool {
 		return false
 	}
 	s := l.store.Lend(p.number)
-	w, until, wakes, ok := l.server.Calm(l.now)
-	if s == nil || !ok || d.Phase() != agent.Enrolled || !l.addressed(s.Push.Token, i) {
+	w, until, wakes, calm := l.server.Calm(l.now)
+	if s == nil || !calm || d.Phase() != agent.Enrolled || d.Owes() || l.index[p.number] != i { // else the server has its address
+		return false
+	}
+	told, ok := w.Settled(s)
+	if !ok {
 		return false
 	}
 	until = min(until, l.cfg.Calm(int(i)))
@@ -39,7 +43,7 @@ func (l *Loop) ahead(i uint32) bool {
 			own = math.MaxInt64
 		}
 		at := min(own, wake)
-		if at > until || at < now || own == wake && s.Platform.Apple() || !l.rests(w, s, i, at, at == wake) {
+		if at > until || at < now || own == wake && s.Platform.Apple() || !l.rests(w, s, i, at, at == wake, told) {
 			break
 		}
 		played, rewoken = true, rewoken || at == wake
@@ -65,10 +69,9 @@ func (l *Loop) first(at protocol.Time) (i uint32, ok bool) {
 }
 
 // rests plays the steady contact of device i at a moment, or the wake-up of one that does not hear it. False: it is not steady.
-func (l *Loop) rests(w *delivery.World, s *delivery.State, i uint32, at protocol.Time, woken bool) bool {
+func (l *Loop) rests(w *delivery.World, s *delivery.State, i uint32, at protocol.Time, woken bool, told protocol.Notice) bool {
 	p, d := &l.places[i], &l.devices[i]
-	told, ok := w.Rests(at, s, nil)
-	if !ok {
+	if !s.RestsAt(at, w) {
 		return false
 	}
 	l.now = at
@@ -84,7 +87,7 @@ func (l *Loop) rests(w *delivery.World, s *delivery.State, i uint32, at protocol
 		return false
 	}
 	if woken {
-		w.Woken(at, s) // as Rests has it, nothing waits
+		w.Woken(at, s) // as it is settled, nothing waits
 		if l.cfg.Pushed != nil {
 			l.cfg.Pushed(int(i), delivery.Accepted)
 		}

@@ -38,10 +38,10 @@ type Config struct {
 
 const (
 	partition = 8192           // devices that one server and one worker have at a time
-	window    = 48 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
+	window    = 96 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
 	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
 	fewDo     = time.Hour      // the window after only some of them may
-	many      = 200_000        // lines of the log in a window, after which windows are shorter
+	many      = 100_000        // lines of the log in a window, after which windows are shorter
 )
 
 // Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
@@ -297,9 +297,9 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	switch lines = p.log.lines - lines; {
 	case lines > many:
 		p.span = max(p.span/4, briefly)
-	case lines < many/8:
+	case lines < many/16:
 		p.span = min(8*p.span, window)
-	default:
+	case lines < many/2:
 		p.span = min(2*p.span, window)
 	}
 	p.tally(last)

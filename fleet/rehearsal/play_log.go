@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"rollcall/protocol"
@@ -40,12 +41,12 @@ type Source struct {
 	Devices int    `json:"devices"`
 }
 
-// A logged is a line of a partition, made and waiting for the others of its window.
+// A logged is a line of a partition, made and waiting for the others of its window: it holds no pointer, for there may be millions.
 type logged struct {
-	at     protocol.Time
-	device uint32 // of the population plus 1; 0: the tenant
-	server bool
-	text   []byte
+	at             protocol.Time
+	device         uint32 // of the population plus 1; 0: the tenant
+	chunk, from, n uint32 // its text, in the sheaf
+	server         bool
 }
 
 func (l *logged) compare(m *logged) int {
@@ -60,14 +61,83 @@ func (l *logged) compare(m *logged) int {
 	return cmp.Or(cmp.Compare(l.at, m.at), cmp.Compare(l.device, m.device), side)
 }
 
+// A sheaf is lines that wait, and their text in chunks.
+type sheaf struct {
+	lines  []logged
+	chunks [][]byte
+	enc    lineEncoder
+}
+
+// add adds a line about a device of the population plus 1; 0: the tenant.
+func (s *sheaf) add(l *Line, device uint32, free *chunks) {
+	last := len(s.chunks) - 1
+	if last < 0 || cap(s.chunks[last])-len(s.chunks[last]) < aLine {
+		s.chunks = append(s.chunks, free.take())
+		last++
+	}
+	from := len(s.chunks[last])
+	s.chunks[last] = s.enc.append(s.chunks[last], l)
+	s.lines = append(s.lines, logged{
+		at: l.At, device: device, chunk: uint32(last), from: uint32(from), n: uint32(len(s.chunks[last]) - from), server: l.Side == OfServer,
+	})
+}
+
+// sort puts the lines in order; those of one moment, device and side stay as they came.
+func (s *sheaf) sort() {
+	slices.SortStableFunc(s.lines, func(a, b logged) int { return a.compare(&b) })
+}
+
+// first is the text of the first of lines, which are the sheaf's.
+func (s *sheaf) first(lines []logged) []byte {
+	l := &lines[0]
+	return s.chunks[l.chunk][l.from : l.from+l.n]
+}
+
+// clear empties the sheaf.
+func (s *sheaf) clear(free *chunks) {
+	free.give(s.chunks)
+	s.lines, s.chunks = s.lines[:0], s.chunks[:0]
+}
+
+// Chunks are room for text that is used again and again.
+type chunks struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+const (
+	aLine     = 512 // most lines are shorter, in bytes
+	textChunk = 64 << 10
+)
+
+func (c *chunks) take() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := len(c.free) - 1
+	if last < 0 {
+		return make([]byte, 0, textChunk)
+	}
+	chunk := c.free[last]
+	c.free = c.free[:last]
+	return chunk
+}
+
+func (c *chunks) give(list [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, chunk := range list {
+		c.free = append(c.free, chunk[:0])
+	}
+}
+
 // A logWriter puts the lines of all partitions in order, and sums them.
 type logWriter struct {
 	out   io.Writer // nil: nobody wants them
 	sum   hash.Hash
 	text  []byte // put in order, and not yet written
 	lines uint64
-	whole []logged // of the tenant, since the last window
-	enc   lineEncoder
+	whole sheaf // of the tenant, since the last window
+	free  chunks
 }
 
 func newLogWriter(c *Config, p *player) (*logWriter, error) {
@@ -104,48 +174,49 @@ func (w *logWriter) flush() (err error) {
 }
 
 // tenant adds a line that is no device's.
-func (w *logWriter) tenant(l Line) {
-	w.whole = append(w.whole, logged{at: l.At, text: w.enc.append(nil, &l)})
+func (w *logWriter) tenant(l Line) { w.whole.add(&l, 0, &w.free) }
+
+// A source is a sheaf whose lines are being put in order with those of others: the first of rest is next.
+type source struct {
+	*sheaf
+	rest []logged
 }
 
 // take writes what the partitions have logged since it was called last.
 func (w *logWriter) take(parts []*part) error {
-	var all [][]logged
+	var all []source
 	for _, k := range parts {
-		if len(k.lines) > 0 {
-			all = append(all, k.lines)
+		if len(k.sheaf.lines) > 0 {
+			all = append(all, source{&k.sheaf, k.sheaf.lines})
 		}
 	}
-	if len(w.whole) > 0 {
-		all = append(all, w.whole)
+	if len(w.whole.lines) > 0 {
+		all = append(all, source{&w.whole, w.whole.lines})
 	}
-	slices.SortFunc(all, func(a, b []logged) int { return a[0].compare(&b[0]) })
+	slices.SortFunc(all, func(a, b source) int { return a.rest[0].compare(&b.rest[0]) })
 	for len(all) > 0 {
-		if err := w.write(all[0][0].text); err != nil {
+		if err := w.write(all[0].first(all[0].rest)); err != nil {
 			return err
 		}
-		if all[0] = all[0][1:]; len(all[0]) == 0 {
+		if all[0].rest = all[0].rest[1:]; len(all[0].rest) == 0 {
 			all[0] = all[len(all)-1]
 			all = all[:len(all)-1]
 		}
 		sink(all)
 	}
 	for _, k := range parts {
-		if k.text = k.text[:0]; cap(k.lines) > fewLines { // most windows leave it empty
-			k.lines = nil
-		}
-		k.lines = k.lines[:0]
+		k.sheaf.clear(&w.free)
 	}
-	w.whole = w.whole[:0]
+	w.whole.clear(&w.free)
 	return nil
 }
 
 // sink puts the first of all where it belongs: all is a heap by its first lines.
-func sink(all [][]logged) {
+func sink(all []source) {
 	for i := 0; ; {
 		least := i
 		for _, child := range [...]int{2*i + 1, 2*i + 2} {
-			if child < len(all) && all[child][0].compare(&all[least][0]) < 0 {
+			if child < len(all) && all[child].rest[0].compare(&all[least].rest[0]) < 0 {
 				least = child
 			}
 		}
@@ -217,21 +288,10 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-const (
-	fewLines  = 1024
-	aLine     = 512 // most lines are shorter, in bytes
-	textChunk = 64 << 10
-)
-
 // line logs what somebody saw of the device that k is about.
 func (k *part) line(l Line) {
 	if k.cfg.Lines != nil {
 		k.cfg.Lines(l)
 	}
-	if cap(k.text)-len(k.text) < aLine {
-		k.text = make([]byte, 0, textChunk)
-	}
-	n := len(k.text)
-	k.text = k.enc.append(k.text, &l)
-	k.lines = append(k.lines, logged{at: l.At, device: k.units[k.about].device + 1, server: l.Side == OfServer, text: k.text[n:len(k.text):len(k.text)]})
+	k.sheaf.add(&l, k.units[k.about].device+1, &k.player.log.free)
 }

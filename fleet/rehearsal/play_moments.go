@@ -49,11 +49,12 @@ type moments struct {
 }
 
 // grow makes room for n devices.
-func (m *moments) grow(n int) {
-	m.nights.Grow(n)
-	m.spells.Grow(n)
-	m.syncs.Grow(n)
-	m.awaited = make([]uint16, n)
+func (m *moments) grow(n int) { m.awaited = make([]uint16, n) }
+
+// set has a calendar of m, for which there is room when the first habit needs it, have device i due at a moment.
+func (m *moments) set(c *store.Calendar, i uint32, at protocol.Time) {
+	c.Grow(len(m.awaited))
+	c.Set(i, at)
 }
 
 func (m *moments) add(x moment) {
@@ -65,11 +66,11 @@ func (m *moments) add(x moment) {
 func (m *moments) take(x moment) {
 	switch {
 	case x.kind == syncs:
-		m.syncs.Set(x.device, 0)
+		m.set(&m.syncs, x.device, 0)
 	case x.why == night:
-		m.nights.Set(x.device, 0)
+		m.set(&m.nights, x.device, 0)
 	case x.why == spell:
-		m.spells.Set(x.device, 0)
+		m.set(&m.spells, x.device, 0)
 	default:
 		heap.Pop(&m.rare)
 		m.awaited[x.device]--
@@ -119,7 +120,7 @@ func (r *rare) Pop() any {
 func (k *part) spell(i int, now protocol.Time) {
 	u := &k.units[i]
 	on, _ := k.draws.Spell(int(u.device), uint64(u.spells))
-	k.moments.spells.Set(uint32(i), now.Add(on))
+	k.moments.set(&k.moments.spells, uint32(i), now.Add(on))
 }
 
 // moves changes why device i is off the network; coming back it hears of the last push that it missed, and does what was due
@@ -134,10 +135,10 @@ func (k *part) moves(i int, now protocol.Time, m moment) error {
 	}
 	switch {
 	case m.why == night:
-		k.moments.nights.Set(m.device, k.draws.Night(n, now, m.kind == leaves))
+		k.moments.set(&k.moments.nights, m.device, k.draws.Night(n, now, m.kind == leaves))
 	case m.why == spell && m.kind == leaves:
 		_, off := k.draws.Spell(n, uint64(u.spells))
-		k.moments.spells.Set(m.device, now.Add(off))
+		k.moments.set(&k.moments.spells, m.device, now.Add(off))
 	case m.why == spell:
 		u.spells++
 		k.spell(i, now)

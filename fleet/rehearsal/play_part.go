@@ -21,18 +21,16 @@ type part struct {
 	number     int
 	loop       *Loop
 	watch      *Watch
-	units      []unit        // by the loop's index
-	first      int           // of its users in the population
-	owned      []uint32      // devices of its users, one user after the other
-	owns       []uint32      // where in owned the devices of each user begin
-	users      int           // how many they are; at the server they have the numbers from 1 on
-	known      []uint32      // by the server's number: the loop's index plus 1
-	moments    moments       // that are to come
-	horizon    protocol.Time // until then the plan does nothing
-	about      int           // the device that is logged about
-	lines      []logged      // since the last window
-	text       []byte        // theirs
-	enc        lineEncoder
+	units      []unit                   // by the loop's index
+	first      int                      // of its users in the population
+	owned      []uint32                 // devices of its users, one user after the other
+	owns       []uint32                 // where in owned the devices of each user begin
+	users      int                      // how many they are; at the server they have the numbers from 1 on
+	known      []uint32                 // by the server's number: the loop's index plus 1
+	moments    moments                  // that are to come
+	horizon    protocol.Time            // until then the plan does nothing
+	about      int                      // the device that is logged about
+	sheaf      sheaf                    // since the last window
 	ends       protocol.Time            // no identity ends sooner
 	census     census                   // how the devices stand now
 	hours      []census                 // how they stood at the end of each hour since the last window
@@ -121,11 +119,7 @@ func (k *part) open(ctx context.Context) (err error) {
 func (p *player) unseen() bool { return len(p.parts) > 1 }
 
 // fetch reads what a steady check-in of a device is noted in.
-func (k *part) fetch(i uint32) uint64 {
-	u := &k.units[i]
-	life := &k.lives[u.device]
-	return uint64(u.away) + uint64(life.LastSeen) + uint64(life.CheckIns)
-}
+func (k *part) fetch(i uint32) uint64 { return uint64(k.units[i].away) }
 
 // calm is until when nothing but its schedule has device i do anything.
 func (k *part) calm(i int) protocol.Time {
@@ -206,7 +200,7 @@ func (k *part) through(to protocol.Time) error {
 	if err == nil && to <= k.end {
 		err = k.loop.Stand(to)
 	}
-	slices.SortStableFunc(k.lines, func(a, b logged) int { return a.compare(&b) })
+	k.sheaf.sort()
 	return err
 }
 
@@ -234,7 +228,7 @@ func (k *part) take(i int, m moment) error {
 	case m.kind == leaves || m.kind == returns:
 		return k.moves(i, now, m)
 	case m.kind == syncs: // the habit goes on whatever becomes of this one
-		k.moments.syncs.Set(m.device, k.draws.Sync(int(u.device), now))
+		k.moments.set(&k.moments.syncs, m.device, k.draws.Sync(int(u.device), now))
 	}
 	enrolled := k.loop.Device(i).Phase() == agent.Enrolled
 	switch {
@@ -265,12 +259,12 @@ func (k *part) begins(i int) {
 		k.moments.add(moment{at: k.start.Add(d.Joins), device: uint32(i), kind: enrols})
 	}
 	if d.Habits&population.UnreachableNight != 0 {
-		k.moments.nights.Set(uint32(i), k.draws.Night(n, k.start, false))
+		k.moments.set(&k.moments.nights, uint32(i), k.draws.Night(n, k.start, false))
 	}
 	if k.plan.Population.Offline.Share > 0 {
 		k.spell(i, k.start)
 	}
 	if k.plan.Population.Habits.SyncsByHand.Share > 0 {
-		k.moments.syncs.Set(uint32(i), k.draws.Sync(n, k.start))
+		k.moments.set(&k.moments.syncs, uint32(i), k.draws.Sync(n, k.start))
 	}
 }

@@ -74,7 +74,10 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 		for int(after.Device) >= len(w.devices) {
 			w.devices = append(w.devices, nil)
 		}
-		d = &watched{queue: waitingIn(before.Queue), state: &delivery.State{}}
+		d = &watched{queue: waitingIn(before.Queue), state: &unheard}
+		if w.lend == nil {
+			d.state = new(delivery.State)
+		}
 		w.devices[after.Device] = d
 	}
 	if ev.ID != "" && d.id != ev.ID {
@@ -100,7 +103,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 		*d.state = *after
 		d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
 	} else if d.state = w.lend(after.Device); d.state == nil {
-		d.state = &delivery.State{}
+		d.state = &unheard
 	}
 	w.settle(now, d)
 	for i := range out.Effects {
@@ -109,6 +112,9 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 		}
 	}
 }
+
+// unheard is the state of a device that has no record. Nobody writes it.
+var unheard delivery.State
 
 // undrawn is the detail of e without the number that the server drew for the command of ev: one plan and seed write one log.
 func undrawn(ev *delivery.Event, e *delivery.Effect) string {

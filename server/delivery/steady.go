@@ -19,19 +19,32 @@ func (w *World) Rest(now protocol.Time, s *State, c *Credential) (told protocol.
 
 // Rests tells whether Rest would do it, and what it would tell.
 func (w *World) Rests(now protocol.Time, s *State, c *Credential) (told protocol.Notice, ok bool) {
+	if c != nil && (c.Fingerprint != s.Identity.Fingerprint || c.Revoked) || !s.RestsAt(now, w) {
+		return told, false
+	}
+	return w.Settled(s)
+}
+
+// RestsAt is what Rests asks of the moment, and Settled the rest of it: that holds for as long as w, and nothing but Rest and Woken has
+// changed s since.
+func (s *State) RestsAt(now protocol.Time, w *World) bool {
+	id, set := &s.Identity, &w.Settings
+	return now >= id.NotBefore && now < id.NotAfter && !s.Pace.spent(now) &&
+		!renewal.Due(now, id.NotBefore, id.NotAfter, s.Renewal.Asked, s.Renewal.Command != protocol.CommandID{}, set.Window, set.Renew)
+}
+
+// Settled tells whether nothing waits for the device in state s, with the identity in use, and it stays where it is, and what it is told of
+// the newest change of authority.
+func (w *World) Settled(s *State) (told protocol.Notice, ok bool) {
 	switch {
 	case s.Life != Enrolled || s.Awaiting || s.Support || len(s.Queue) > 0 || s.Wake.Reason == Retry:
 		return told, false
 	case w.InGap(s.Platform), w.Tenant.Epoch > 1 && s.Heard != w.Tenant.Epoch:
 		return told, false
-	case c != nil && (c.Fingerprint != s.Identity.Fingerprint || c.Revoked), now < s.Identity.NotBefore, now >= s.Identity.NotAfter:
-		return told, false
 	}
 	to, pending, stale := w.Target(s)
-	owner, id, set := w.owner(s, to), &s.Identity, &w.Settings
-	if pending || stale || s.Set != w.set(s, owner).Version || w.refreshes(s, owner) ||
-		renewal.Due(now, id.NotBefore, id.NotAfter, s.Renewal.Asked, s.Renewal.Command != protocol.CommandID{}, set.Window, set.Renew) ||
-		s.Pace.spent(now) {
+	owner := w.owner(s, to)
+	if pending || stale || s.Set != w.set(s, owner).Version || w.refreshes(s, owner) {
 		return told, false
 	}
 	if w.Tenant.Epoch > 1 {

@@ -77,7 +77,12 @@ func (c *Calendar) deal(buckets int) {
 func (c *Calendar) bucket(at protocol.Time) int { return int(at/c.width) & (len(c.head) - 1) }
 
 // At returns when a device is due; 0: it is not.
-func (c *Calendar) At(device uint32) protocol.Time { return c.days[device].at }
+func (c *Calendar) At(device uint32) protocol.Time {
+	if int(device) >= len(c.days) {
+		return 0
+	}
+	return c.days[device].at
+}
 
 // Set has the device due at a moment, and at no other; 0: never.
 func (c *Calendar) Set(device uint32, at protocol.Time) {

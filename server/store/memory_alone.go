@@ -38,11 +38,7 @@ func (m *Memory) Touch(d protocol.Device) uint64 {
 		return 0
 	}
 	s := &m.records[d].state
-	sum := uint64(s.Device) + uint64(s.Wake.Due) + uint64(s.Identity.NotAfter) + uint64(len(s.Queue)) + uint64(s.Push.Since)
-	if len(s.Push.Token) > 0 {
-		sum += uint64(s.Push.Token[0])
-	}
-	return sum
+	return uint64(s.Device) + uint64(s.Wake.Due) + uint64(s.Identity.NotAfter) + uint64(len(s.Queue)) + uint64(s.Push.Since)
 }
 
 // Postpone has a device not be due for a while, or again.
