@@ -1,6 +1,12 @@
 package rehearsal
 
-import "rollcall/agent/dialect"
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/agent/dialect"
+)
 
 // Plainly has every round of the loop go through Server.Handle, over a store that many could use.
 func (c *LoopConfig) Plainly() { c.plain = true }
@@ -10,3 +16,12 @@ func (c *Config) Garble(fault func(s dialect.Step, answer bool, body []byte) []b
 
 // Plainly has every event of the story have its turn, and every round go through Server.Handle.
 func (c *Config) Plainly() { c.plain = true }
+
+// Processor is how much processor time this process has used: on a busy machine the only time that says anything.
+func Processor(tb testing.TB) time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}

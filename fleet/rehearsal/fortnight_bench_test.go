@@ -3,7 +3,6 @@ package rehearsal_test
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ type fortnight struct {
 	contacts uint64
 	lines    uint64
 	moved    int
+	calm     protocol.Time // see [rehearsal.LoopConfig]
 }
 
 // partition is how many devices one partition of a rehearsal has at most, and partitions how many a million of them make.
@@ -44,6 +44,7 @@ func newFortnight(tb testing.TB, devices int) *fortnight {
 	loop, err := rehearsal.NewLoop(tb.Context(), rehearsal.LoopConfig{
 		Start: start, Seed: 1, Devices: devices, ChangesOnly: true, Unseen: true,
 		Contact: func(*rehearsal.Contact) { f.contacts++ },
+		Calm:    func(int) protocol.Time { return f.calm },
 		Observe: func(_ protocol.Time, _ *delivery.World, _ *delivery.Event, _, _ *delivery.State, out *delivery.Outcome) {
 			for i := range out.Effects {
 				if e := &out.Effects[i]; e.Kind == delivery.Journal {
@@ -155,9 +156,9 @@ func BenchmarkFortnight(b *testing.B) {
 		runtime.ReadMemStats(&before)
 		f := newFortnight(b, partition)
 		b.StartTimer()
-		began := processor(b)
+		began := rehearsal.Processor(b)
 		f.play(partition)
-		spent += processor(b) - began
+		spent += rehearsal.Processor(b) - began
 		b.StopTimer()
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -171,13 +172,4 @@ func BenchmarkFortnight(b *testing.B) {
 	b.ReportMetric(float64(contacts)/float64(b.N)/partition, "check-ins/device")
 	b.ReportMetric(spent.Seconds()/float64(b.N)*partitions/2, "CPU-s/2/million")
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(contacts), "CPU-ns/check-in")
-}
-
-// processor is how much processor time this process has used: on a busy machine the only time that says anything.
-func processor(tb testing.TB) time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"rollcall/fleet/rehearsal"
 )
 
 // BenchmarkLoop is what the parts of a rehearsal cost in a partition, in processor time since machines are shared: a steady
@@ -22,9 +24,9 @@ func BenchmarkLoop(b *testing.B) {
 			b.StartTimer()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			began := processor(b)
+			began := rehearsal.Processor(b)
 			ops += do()
-			spent += processor(b) - began
+			spent += rehearsal.Processor(b) - began
 			runtime.ReadMemStats(&after)
 			mallocs += after.Mallocs - before.Mallocs
 		}
@@ -68,6 +70,16 @@ func BenchmarkLoop(b *testing.B) {
 				contacts += f.contacts
 			}
 			return contacts
+		})
+	})
+	b.Run("steady, ahead", func(b *testing.B) { // as a rehearsal plays it where the plan does nothing
+		f := settled(b)
+		each(b, func() {}, func() uint64 {
+			before, until := f.contacts, f.Now().Add(4*day)
+			f.calm = until
+			f.must(f.Run(until))
+			f.calm = 0
+			return f.contacts - before
 		})
 	})
 	b.Run("enrolment", func(b *testing.B) {
