@@ -202,8 +202,8 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 		name string
 		of   func(*Minute) uint32
 	}{
-		{l.Say("check-ins"), func(m *Minute) uint32 { return m.CheckIns }},
 		{l.Say("pushes"), func(m *Minute) uint32 { return m.Wakes }},
+		{l.Say("check-ins"), func(m *Minute) uint32 { return m.CheckIns }},
 	} {
 		s := report.Series{Name: x.name, Points: make([]report.Point, len(a.Minutes))}
 		for i := range a.Minutes {
@@ -212,7 +212,8 @@ func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
 		storm.Series = append(storm.Series, s)
 	}
 	if a.Capacity > 0 {
-		storm.Series = append(storm.Series, report.Series{Name: l.Say("capacity"), Points: []report.Point{{Value: a.Capacity * 60}}})
+		storm.Caption += " " + l.Say("The broken line is what the server takes, %s check-ins a minute.", l.Number(a.Capacity*60))
+		storm.Series = append(storm.Series, report.Series{Name: l.Say("capacity"), Points: []report.Point{{Value: a.Capacity * 60}}, Limit: true})
 	}
 	charts = append(charts, storm)
 	if timeline > 0 {

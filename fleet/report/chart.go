@@ -72,7 +72,7 @@ func draw(c Chart, s *Story, points int) drawing {
 	}
 	series := make([]Series, len(c.Series))
 	for i, x := range c.Series {
-		series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points)}
+		series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points), x.Limit}
 	}
 	highest, cuts := height(series, c.Kind)
 	top, ticks := scale(highest)
@@ -283,12 +283,15 @@ func colours(series []Series) []string {
 	var out []string
 	next := 0
 	for _, x := range series {
-		if x.Name == "failed" || x.Name == "refused" {
+		switch {
+		case x.Limit:
+			out = append(out, "limit")
+		case x.Name == "failed", x.Name == "refused":
 			out = append(out, x.Name)
-			continue
+		default:
+			out = append(out, free[next%len(free)])
+			next++
 		}
-		out = append(out, free[next%len(free)])
-		next++
 	}
 	return out
 }

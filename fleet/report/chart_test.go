@@ -57,7 +57,7 @@ func TestOneHighBarIsCut(t *testing.T) {
 	}
 	points[3].Value = 5000
 	s := &Story{Until: 100 * time.Hour}
-	d := draw(Chart{Kind: Bars, Series: []Series{{"x", points}}}, s, 700)
+	d := draw(Chart{Kind: Bars, Series: []Series{{Name: "x", Points: points}}}, s, 700)
 	if len(d.Cuts) != 1 || d.Cuts[0].Text != "5,000" || d.Cuts[0].X != "3%" {
 		t.Errorf("cuts %+v, want one at 3%% with 5,000", d.Cuts)
 	}
@@ -65,7 +65,7 @@ func TestOneHighBarIsCut(t *testing.T) {
 		t.Errorf("the axis ends at %s, want 60", top)
 	}
 	points[3].Value = 55
-	if d := draw(Chart{Kind: Bars, Series: []Series{{"x", points}}}, s, 700); len(d.Cuts) != 0 {
+	if d := draw(Chart{Kind: Bars, Series: []Series{{Name: "x", Points: points}}}, s, 700); len(d.Cuts) != 0 {
 		t.Errorf("an ordinary bar is cut: %+v", d.Cuts)
 	}
 }
@@ -77,8 +77,8 @@ func TestSlotsSumBarsAndHoldLines(t *testing.T) {
 	}
 	state = []Point{{0, 1}, {30 * time.Hour, 9}}
 	s := &Story{Until: 48 * time.Hour}
-	bands, bars := slots(Chart{Kind: Bars, Series: []Series{{"n", hourly}}}, s)
-	_, lines := slots(Chart{Kind: Lines, Series: []Series{{"n", state}}}, s)
+	bands, bars := slots(Chart{Kind: Bars, Series: []Series{{Name: "n", Points: hourly}}}, s)
+	_, lines := slots(Chart{Kind: Lines, Series: []Series{{Name: "n", Points: state}}}, s)
 	if len(bars.Rows) != 48 || bars.Rows[0][1].Text != "2" {
 		t.Errorf("%d rows, the first %v", len(bars.Rows), bars.Rows[0])
 	}
@@ -88,7 +88,7 @@ func TestSlotsSumBarsAndHoldLines(t *testing.T) {
 	if lines.Rows[29][1].Text != "1" || lines.Rows[30][1].Text != "9" || lines.Rows[47][1].Text != "9" {
 		t.Errorf("state before and after: %v %v %v", lines.Rows[29], lines.Rows[30], lines.Rows[47])
 	}
-	_, wide := slots(Chart{Kind: Bars, Series: []Series{{"n", hourly}}}, &Story{Until: 14 * day})
+	_, wide := slots(Chart{Kind: Bars, Series: []Series{{Name: "n", Points: hourly}}}, &Story{Until: 14 * day})
 	if len(wide.Rows) != 56 || wide.Rows[0][1].Text != "12" {
 		t.Errorf("14 days: %d rows, the first %v; want 56 of 6 hours", len(wide.Rows), wide.Rows[0])
 	}
@@ -126,7 +126,7 @@ func TestPilesShowTheLeast(t *testing.T) {
 		}
 		return points
 	}
-	got := piles([]Series{{"done", at(1000, 5000)}, {"refused", at(1, 1)}, {"failed", at(0, 1)}}, 2*time.Hour, 1000)
+	got := piles([]Series{{Name: "done", Points: at(1000, 5000)}, {Name: "refused", Points: at(1, 1)}, {Name: "failed", Points: at(0, 1)}}, 2*time.Hour, 1000)
 	for i, want := range []string{
 		"M0 168V2H425V168ZM500 168V4H925V168Z", // in each pile room is left for the others
 		"M0 2V0H425V2ZM500 4V2H925V4Z",
@@ -155,5 +155,13 @@ func TestColours(t *testing.T) {
 		if got := strings.Join(colours(series), " "); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.names, got, tt.want)
 		}
+	}
+}
+
+// What the others should stay below is drawn apart, and takes no colour from them.
+func TestLimitOfAChart(t *testing.T) {
+	c := Chart{Kind: Peaks, Series: []Series{{Name: "capacity", Points: []Point{{0, 60}}, Limit: true}, {Name: "check-ins", Points: []Point{{0, 3}, {time.Hour, 9}}}}}
+	if d := draw(c, &Story{Until: 2 * time.Hour}, 700); d.Lines[0].N != "limit" || d.Lines[1].N != "1" || d.Lines[0].Line == "" {
+		t.Errorf("%+v", d.Lines)
 	}
 }

@@ -83,6 +83,7 @@ type page struct {
 	Figures  []fact
 	Findings []findingView
 	Charts   []chartView
+	Details  []chartView
 	Marked   bool
 	Troubles []string
 	Acts     []actView
@@ -181,7 +182,11 @@ func newPage(r *Result, s *Story, d detail) *page {
 	}
 	for i, c := range s.Charts {
 		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7, Wide: c.Kind == Peaks}
-		p.Charts = append(p.Charts, v)
+		if c.Detail {
+			p.Details = append(p.Details, v)
+		} else {
+			p.Charts = append(p.Charts, v)
+		}
 		p.Marked = p.Marked || len(v.Marks) > 0
 	}
 	for _, x := range s.Spans {
@@ -242,9 +247,10 @@ func (p *page) parts() []part {
 			out = append(out, part{id, name})
 		}
 	}
-	add(len(p.Findings) > 0, "findings", p.Say("Findings"))
 	add(len(p.Charts) > 0, "timeline", p.Say("Over time"))
+	add(len(p.Findings) > 0, "findings", p.Say("Findings"))
 	add(len(p.Acts) > 0, "acts", p.Say("What happened"))
+	add(len(p.Details) > 0, "details", p.Say("In detail"))
 	add(p.Limits != nil, "limits", p.Say("Limits"))
 	for _, t := range p.Tables {
 		add(true, t.ID, t.Title)

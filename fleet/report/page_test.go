@@ -218,7 +218,7 @@ func TestPageRefusesWhatJSONCannotSay(t *testing.T) {
 }
 
 func TestOddStories(t *testing.T) {
-	point := func(at time.Duration, v float64) []Series { return []Series{{"x", []Point{{at, v}}}} }
+	point := func(at time.Duration, v float64) []Series { return []Series{{Name: "x", Points: []Point{{at, v}}}} }
 	for name, s := range map[string]*Story{
 		"empty":            {},
 		"no length":        {Charts: []Chart{{Series: point(0, 1)}, {Kind: Bars, Series: point(0, 1)}}, Acts: []Act{{At: 5, Mark: true}}, Spans: []Span{{0, 1, "x"}}},

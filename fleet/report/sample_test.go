@@ -114,16 +114,16 @@ func sample(t testing.TB) (*Result, *Story) {
 	s.Charts = []Chart{
 		{
 			"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
-			[]Series{{"answered", checkins}, {"failed or refused", refusals}},
+			[]Series{{Name: "answered", Points: checkins}, {Name: "failed or refused", Points: refusals}},
 			false,
 		},
-		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{"enrolled", enrolled}}, false},
+		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{Name: "enrolled", Points: enrolled}}, false},
 		{
 			"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
-			[]Series{{"profiles installed", profiles}, {"certificates renewed", renewed}},
+			[]Series{{Name: "profiles installed", Points: profiles}, {Name: "certificates renewed", Points: renewed}},
 			false,
 		},
-		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{"pushes", pushes}}, false},
+		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{Name: "pushes", Points: pushes}}, false},
 	}
 	s.Tables = []Table{
 		{
@@ -227,7 +227,7 @@ func spoil(r *Result, s *Story, bad string) {
 	s.Findings = append(s.Findings, Finding{Rule: protocol.Rule(bad), Title: bad, Count: 1, Consequence: bad, Action: bad})
 	s.Spans = append(s.Spans, Span{day, 2 * day, bad})
 	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true})
-	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{bad, []Point{{0, 3}}}}, true})
+	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{Name: bad, Points: []Point{{0, 3}}}}, true})
 	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true, bad})
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad

@@ -82,6 +82,7 @@ const (
 type Series struct {
 	Name   string
 	Points []Point // in order of time
+	Limit  bool    // what the others should stay below
 }
 
 // A Point is a value at a time since the story's start.
