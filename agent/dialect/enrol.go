@@ -249,6 +249,13 @@ func (d *Apple) commit() {
 	}
 }
 
+// Reissued gives an enrolled device another certificate for the key that it has, as if it had come with its enrolment.
+func (d *Apple) Reissued(c *x509.Certificate) {
+	i := d.self.identity()
+	d.self = newResting(d.self.uuids(), identity{i.key, c.Raw})
+	d.core.SetIdentity(agent.Identity{NotBefore: protocol.At(c.NotBefore), NotAfter: protocol.At(c.NotAfter)})
+}
+
 // forget leaves nothing of an enrolment that has ended.
 func (d *Apple) forget() {
 	*d = Apple{core: d.core, model: d.model, habits: d.habits, who: d.who}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/agent"
+	"rollcall/certs"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
@@ -179,8 +180,10 @@ func (k *part) ages(i int) bool {
 	if d.Has(population.Revoked) { // as good as ended
 		end = min(end, now)
 	}
+	end -= end % perSecond // as X.509 keeps it
 	lifetime := time.Duration(k.plan.Tenant.Identity.Lifetime)
-	id := agent.Identity{NotBefore: min(end.Add(-lifetime), now.Add(-24*time.Hour)), NotAfter: end}
+	id := agent.Identity{NotBefore: min(end.Add(-lifetime), now.Add(-24*time.Hour)).Add(-certs.Backdate), NotAfter: end}
+	id.NotBefore -= id.NotBefore % perSecond
 	seen := protocol.Time(0)
 	if _, away := k.cast.Gone(int(u.device)); away {
 		seen = d.Contact.Latest

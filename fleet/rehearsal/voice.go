@@ -124,6 +124,24 @@ func (v *voice) identifies(challenge string, by *delivery.Identity) *x509.Certif
 	return cert
 }
 
+// ages gives the device a certificate as old as id, for the key that it has; nil: there is none.
+func (v *voice) ages(id agent.Identity) *x509.Certificate {
+	v.said = dialect.Identify
+	who, err := v.device.Signer(dialect.Current)
+	if err != nil {
+		v.differs("certificate", "of before the story", err.Error())
+		return nil
+	}
+	from := id.NotBefore.Add(certs.Backdate)
+	cert, err := v.ca.Issue(certs.IssueRequest{Public: who.Key.Public(), Handle: who.Certificate.Subject.CommonName, Now: from.Time(), Lifetime: id.NotAfter.Sub(from)})
+	if err != nil {
+		v.differs("certificate", "of before the story", err.Error())
+		return nil
+	}
+	v.device.Reissued(cert)
+	return cert
+}
+
 func span(from, to protocol.Time) string { return from.String() + " to " + to.String() }
 
 // wants says what the device wants done.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -55,6 +56,22 @@ func TestWire(t *testing.T) {
 				t.Errorf("%s: %q", result.Verdict, result.Reasons)
 			}
 		})
+	}
+}
+
+// Devices of a tenant's own speak too, with the certificates that the export shows: such as end in the story, and such as have ended
+// before.
+func TestWireExported(t *testing.T) {
+	pop := exported(12, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		d.CertEnd = asOf.Add(time.Duration(i-3) * 3 * oneDay)
+	})
+	out := played(t, rehearsal.Config{Plan: quiet(t, 14), Population: pop, Wire: plan.Whole})
+	for _, d := range out.Wire.Differences {
+		t.Error(d.String())
+	}
+	if out.Wire.Messages[dialect.Idle] == 0 {
+		t.Errorf("nobody checked in: %v", out.Wire.Messages)
 	}
 }
 
