@@ -210,7 +210,7 @@ func (p *Preview) warn(step *step) {
 		say("AUTH-38", "no device gets this profile before the authority is %s; rollcall preview --set %s shows what it does then", step.later, step.later)
 	}
 	if step.removes > 0 {
-		say(protocol.RuleNamesake, "once the authority is %s, a device moves by its user's licence, and at that check-in the profiles of %s leave it (%d there are), whatever they are called (AUTH-23): the same name and family matters only where the tenant's own authority changes",
+		say(protocol.RuleNamesake, "once the authority is %s, a device moves by its user's licence, and at that check-in its profiles of %s (the tenant has %d) leave it, whatever they are called (AUTH-23): the same name and family matters only where the authority of the tenant itself changes",
 			step.later, p.Before.Authority, step.removes)
 	}
 	p.sayMisnamed(step)

@@ -184,7 +184,7 @@ func TestAUTH26Misnamed(t *testing.T) {
 	post.Authority = protocol.Intune
 	shown, err = y.PreviewProfile(y.ctx, y.now, post)
 	y.must(err)
-	y.equal("BMS", said(shown), []string{"once the authority is coexistence, a device moves by its user's licence, and at that check-in the profiles of office365 leave it (2 there are), whatever they are called (AUTH-23): the same name and family matters only where the tenant's own authority changes"})
+	y.equal("BMS", said(shown), []string{"once the authority is coexistence, a device moves by its user's licence, and at that check-in its profiles of office365 (the tenant has 2) leave it, whatever they are called (AUTH-23): the same name and family matters only where the authority of the tenant itself changes"})
 	if w := shown.Warnings[0]; w.Rule != "AUTH-38" || !strings.Contains(w.Text, "before the authority is coexistence") {
 		t.Errorf("warning %+v", w)
 	}

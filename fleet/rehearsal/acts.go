@@ -57,7 +57,7 @@ var happenings = []struct {
 	{OfServer, string(delivery.WhatProfileInstalled), "profile installed"},
 	{OfServer, string(delivery.WhatOverwritten), "profile overwritten by a namesake"},
 	{OfServer, string(delivery.WhatProfileRemoved), "profile removed"},
-	{OfDevice, string(fleet.Outlived), "device dropped what was left after seven days"},
+	{OfDevice, string(fleet.Outlived), "device dropped what was left of the authority before"},
 	{OfServer, string(delivery.WhatEnded), "enrolment ended"},
 	{OfServer, string(delivery.WhatRenewed), "certificate renewed"},
 }
