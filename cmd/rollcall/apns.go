@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/target"
+	"rollcall/protocol/lang"
 )
 
 func apnsCommand() *cobra.Command {
@@ -111,7 +112,7 @@ func tellUpload(cmd *cobra.Command, p *target.PushChange, name, done string) err
 	if p.ClosesGap {
 		text += ", and closes the gap (AUTH-31)"
 	}
-	return printPreview(cmd, &p.Preview, fmt.Sprintf("%s: %s; %s", name, text, done))
+	return printPreview(cmd, lang.English, &p.Preview, fmt.Sprintf("%s: %s; %s", name, text, done))
 }
 
 func apnsCSRCommand(c *client) *cobra.Command {

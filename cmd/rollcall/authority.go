@@ -18,6 +18,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/renewal"
@@ -146,7 +147,7 @@ func tell(cmd *cobra.Command, p *target.Preview, err error, done string, again f
 	case err == nil && asJSON(cmd):
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
 	case err == nil:
-		return printPreview(cmd, p, done)
+		return printPreview(cmd, lang.English, p, done)
 	case !ok || no.Preview == nil:
 		return err
 	case asJSON(cmd):
@@ -159,7 +160,7 @@ func tell(cmd *cobra.Command, p *target.Preview, err error, done string, again f
 		}{1, strings.TrimPrefix(cmd.CommandPath(), "rollcall "), "error", problem{Rule: no.Rule, Message: no.Error()}, no.Preview}
 		return errors.Join(&shown{err}, json.NewEncoder(cmd.OutOrStdout()).Encode(out))
 	}
-	if bad := printPreview(cmd, no.Preview, "nothing was changed; this makes what is shown:\n  "+again(no.Preview.ID)); bad != nil {
+	if bad := printPreview(cmd, lang.English, no.Preview, "nothing was changed; this makes what is shown:\n  "+again(no.Preview.ID)); bad != nil {
 		return bad
 	}
 	return err

@@ -12,38 +12,39 @@ import (
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 )
 
 // printPreview prints a preview as a plan, with the words of the preview of an export, and last what comes of it.
-func printPreview(cmd *cobra.Command, p *target.Preview, last string) error {
+func printPreview(cmd *cobra.Command, l lang.Language, p *target.Preview, last string) error {
 	out, color := screenOf(cmd.OutOrStdout())
 	r := &report.Result{Command: strings.TrimPrefix(cmd.CommandPath(), "rollcall "), Verdict: report.OK}
 	story := &report.Story{
-		Headline: headlineOf(p), Title: fmt.Sprintf("epoch %d; %s", p.Epoch, p.ID),
-		Tables: []report.Table{groupTable(p), profileTable(p), unitTable(p), warningTable(p)},
+		Language: l, Headline: headlineOf(l, p), Title: l.Say("epoch %d; %s", p.Epoch, p.ID),
+		Tables: []report.Table{groupTable(l, p), profileTable(l, p), unitTable(l, p), warningTable(l, p)},
 	}
 	if err := report.Brief(out, r, story, color); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%d enrolled: %d move, %d of them held; %d stay, %d leave; %d stranded, %d to enrol again\n%s\n",
-		p.Enrolled, p.WouldMove, p.WouldMoveBlocked, p.WouldStay, p.Leaving, p.Stranded, p.MustEnrol, last)
+	_, err := fmt.Fprintf(out, "\n%s\n%s\n", l.Say("%d enrolled: %d move, %d of them held; %d stay, %d leave; %d stranded, %d to enrol again",
+		p.Enrolled, p.WouldMove, p.WouldMoveBlocked, p.WouldStay, p.Leaving, p.Stranded, p.MustEnrol), last)
 	return err
 }
 
-func headlineOf(p *target.Preview) string {
+func headlineOf(l lang.Language, p *target.Preview) string {
 	if p.Before == p.After {
-		return fmt.Sprintf("%s: what the next check-ins do", p.After)
+		return l.Say("%s: what the next check-ins do", p.After)
 	}
-	return fmt.Sprintf("from %s to %s", p.Before, p.After)
+	return l.Say("from %s to %s", p.Before, p.After)
 }
 
-func groupTable(p *target.Preview) report.Table {
-	t := report.Table{Title: "What the devices do", Columns: []report.Column{{Name: "devices"}, {Name: "authority"}, {Name: "rule"}, {Name: "what and why"}}}
+func groupTable(l lang.Language, p *target.Preview) report.Table {
+	t := report.Table{Title: l.Say("What the devices do"), Columns: []report.Column{{Name: l.Say("devices")}, {Name: l.Say("authority")}, {Name: l.Say("rule")}, {Name: l.Say("what and why")}}}
 	for i := range p.Groups {
 		g := &p.Groups[i]
-		change, text := rehearsal.Tell(groupOf(g))
-		if names := firstOf(p, g); names != "" {
+		change, text := rehearsal.Tell(l, groupOf(g))
+		if names := firstOf(l, p, g); names != "" {
 			text += ": " + names
 		}
 		t.Rows = append(t.Rows, []any{g.Devices, change, g.Rule, text})
@@ -55,7 +56,7 @@ func groupTable(p *target.Preview) report.Table {
 const namesShown = 3
 
 // firstOf names the first devices of a group; empty: the change does nothing to them.
-func firstOf(p *target.Preview, g *target.Group) string {
+func firstOf(l lang.Language, p *target.Preview, g *target.Group) string {
 	var names []string
 	for i := range p.Devices {
 		n := &p.Devices[i]
@@ -67,7 +68,7 @@ func firstOf(p *target.Preview, g *target.Group) string {
 		}
 	}
 	if more := g.Devices - len(names); more > 0 && len(names) > 0 && len(names) == namesShown {
-		names = append(names, fmt.Sprintf("and %d more", more))
+		names = append(names, l.Say("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }
@@ -96,8 +97,8 @@ func groupOf(g *target.Group) *authority.Group {
 	return out
 }
 
-func profileTable(p *target.Preview) report.Table {
-	t := report.Table{Title: "Mail and settings", Columns: []report.Column{{Name: "devices"}, {Name: "family"}, {Name: "rule"}, {Name: "what becomes of them"}}}
+func profileTable(l lang.Language, p *target.Preview) report.Table {
+	t := report.Table{Title: l.Say("Mail and settings"), Columns: []report.Column{{Name: l.Say("devices")}, {Name: l.Say("family")}, {Name: l.Say("rule")}, {Name: l.Say("what becomes of them")}}}
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
 		one := authority.ProfileGroup{Fall: authority.Fall{Rule: g.Rule, Until: g.Until}, Family: g.Family, Count: g.Devices}
@@ -108,26 +109,26 @@ func profileTable(p *target.Preview) report.Table {
 		}
 		var family any = g.Family
 		if g.Family == protocol.NoFamily {
-			family = "others"
+			family = l.Say("others")
 		}
-		t.Rows = append(t.Rows, []any{g.Devices, family, g.Rule, rehearsal.TellProfiles(&one)})
+		t.Rows = append(t.Rows, []any{g.Devices, family, g.Rule, rehearsal.TellProfiles(l, &one)})
 	}
 	return t
 }
 
-func unitTable(p *target.Preview) report.Table {
-	t := report.Table{Title: "Intune licences", Columns: []report.Column{{Name: "number"}, {Name: "rule"}, {Name: "of"}}}
+func unitTable(l lang.Language, p *target.Preview) report.Table {
+	t := report.Table{Title: l.Say("Intune licences"), Columns: []report.Column{{Name: l.Say("number")}, {Name: l.Say("rule")}, {Name: l.Say("of")}}}
 	if p.Users > 0 {
-		t.Rows = append(t.Rows, []any{p.Users, protocol.Rule("AUTH-09"), "users whose devices stay, and who would need a unit"})
+		t.Rows = append(t.Rows, []any{p.Users, protocol.Rule("AUTH-09"), l.Say("users whose devices stay, and who would need a unit")})
 	}
 	if p.UnitsKnown {
-		t.Rows = append(t.Rows, []any{p.UnitsFree, protocol.Rule("AUTH-09"), fmt.Sprintf("units free, of %d owned; %d short", p.Units, p.UnitsShort)})
+		t.Rows = append(t.Rows, []any{p.UnitsFree, protocol.Rule("AUTH-09"), l.Say("units free, of %d owned; %d short", p.Units, p.UnitsShort)})
 	}
 	return t
 }
 
-func warningTable(p *target.Preview) report.Table {
-	t := report.Table{Title: "To see to", Columns: []report.Column{{Name: "rule"}, {Name: "what"}}}
+func warningTable(l lang.Language, p *target.Preview) report.Table {
+	t := report.Table{Title: l.Say("To see to"), Columns: []report.Column{{Name: l.Say("rule")}, {Name: l.Say("what")}}}
 	for _, w := range p.Warnings {
 		t.Rows = append(t.Rows, []any{w.Rule, w.Message})
 	}

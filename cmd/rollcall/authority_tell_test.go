@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rollcall/fleet/target"
+	"rollcall/protocol/lang"
 )
 
 // TestGroupsNameTheirOwn: of two groups that only their rule before the change tells apart, each names its own devices.
@@ -17,7 +18,7 @@ func TestGroupsNameTheirOwn(t *testing.T) {
 		},
 	}
 	for i, want := range []string{"ADA", "BOB"} {
-		if got := firstOf(p, &p.Groups[i]); got != want {
+		if got := firstOf(lang.English, p, &p.Groups[i]); got != want {
 			t.Errorf("group %d names %q, want %q", i, got, want)
 		}
 	}

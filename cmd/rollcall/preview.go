@@ -26,6 +26,7 @@ type previewFlags struct {
 	set, licences, csv, html string
 	noGap, force             bool
 	gapPlatforms             []string
+	language                 lang.Language
 }
 
 func previewCommand() *cobra.Command {
@@ -43,7 +44,7 @@ Intune, what the next check-ins do. --set asks for another change, --licence-fil
 On the terminal and in --csv devices and users have their names; in --json and --html they have tokens, unless --keep-names
 is given. Exit code 2 when the change would be refused as things are.
 
-Without --export a running server is asked about its own devices; --set alone applies then.`,
+Without --export a running server is asked about its own devices; --set and --lang alone apply then.`,
 		Example: `  rollcall preview --export ./my-tenant
   rollcall preview --export ./my-tenant --csv to-do.csv --html preview.html
   rollcall preview --export ./my-tenant --licence-file licences-after.csv
@@ -52,7 +53,10 @@ Without --export a running server is asked about its own devices; --set alone ap
 	})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.who.export == "" {
-			return previewLive(cmd, c, f.set)
+			return previewLive(cmd, c, f.set, f.language)
+		}
+		if f.language != lang.English {
+			return errors.New("--lang: an export is previewed in English; rollcall rehearse --export tells its story in Dutch too")
 		}
 		return preview(cmd, &f)
 	}
@@ -65,6 +69,7 @@ Without --export a running server is asked about its own devices; --set alone ap
 	flags.StringVar(&f.html, "html", "", "write one page to `FILE`")
 	flags.BoolVar(&f.noGap, "no-gap-on-coexistence", false, "adding Intune needs no renewed push certificate (gap.onCoexistence: off)")
 	flags.StringSliceVar(&f.gapPlatforms, "gap-platforms", nil, "`PLATFORMS` that wait for a renewed push certificate (default ios,ipados,macos)")
+	flags.Var(&f.language, "lang", "`LANGUAGE` in which a running server's preview is told: en or nl")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
 	return cmd
 }

@@ -14,14 +14,15 @@ import (
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // liveFlags are the flags of preview that mean something to a server.
-var liveFlags = []string{"set", "server", "ca", "token-file", "data", "json"}
+var liveFlags = []string{"set", "server", "ca", "token-file", "data", "json", "lang"}
 
 // previewLive asks a running server what a change of its authority would do. A change that is refused as things are, but
 // could be forced, is shown all the same, and then refused.
-func previewLive(cmd *cobra.Command, c *client, set string) error {
+func previewLive(cmd *cobra.Command, c *client, set string, l lang.Language) error {
 	var stray []string
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if !slices.Contains(liveFlags, f.Name) {
@@ -66,15 +67,15 @@ func previewLive(cmd *cobra.Command, c *client, set string) error {
 		}
 		return &shown{refused}
 	}
-	last := "nothing was changed"
+	last := l.Say("nothing was changed")
 	if p.Before != p.After {
-		last += "; this makes what is shown:\n  rollcall authority set " + change.Authority
+		last = l.Say("nothing was changed; this makes what is shown:") + "\n  rollcall authority set " + change.Authority
 		if change.Force {
 			last += " --force"
 		}
 		last += " --confirm " + p.ID
 	}
-	if err := printPreview(cmd, &p, last); err != nil {
+	if err := printPreview(cmd, l, &p, last); err != nil {
 		return err
 	}
 	return refused

@@ -211,7 +211,7 @@ func (p *Preview) groups() report.Table {
 	}
 	for i := range p.Groups {
 		g := &p.Groups[i]
-		change, text := Tell(g)
+		change, text := Tell(lang.English, g)
 		t.Rows = append(t.Rows, []any{g.Devices, change, g.Rule, text})
 	}
 	return t
@@ -236,7 +236,7 @@ func (p *Preview) lists(names *population.Population) []report.Table {
 			add(&moves, what)
 		}
 		if j.Stranded != authority.NotStranded {
-			add(&never, whyStranded[j.Stranded]+": "+what)
+			add(&never, string(whyStranded[j.Stranded])+": "+what)
 		}
 		if j.MustEnrol {
 			why := "its identity certificate was revoked: "
@@ -262,7 +262,7 @@ func (p *Preview) lost() report.Table {
 	}
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
-		t.Rows = append(t.Rows, []any{g.Count, g.Family, g.Rule, TellProfiles(g)})
+		t.Rows = append(t.Rows, []any{g.Count, g.Family, g.Rule, TellProfiles(lang.English, g)})
 	}
 	if p.Prompts > 0 {
 		t.Rows = append(t.Rows, []any{p.Prompts, protocol.Email, protocol.Rule("AUTH-37"), "may ask their users to sign in to mail again, even when an Intune profile replaces the old one"})

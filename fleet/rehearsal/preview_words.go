@@ -6,31 +6,32 @@ import (
 
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 )
 
 // because says in a few words what a rule that resolves found.
-var because = map[protocol.Rule]string{
-	protocol.RuleUnknown:        "no authority is set",
-	protocol.RuleIntune:         "the tenant is Intune's",
-	protocol.RuleCoManaged:      "the tenant is Intune's, beside Configuration Manager",
-	protocol.RuleBMS:            "the tenant has Basic Mobility and Security alone",
-	protocol.RuleEntitled:       "the user holds a licence that entitles Intune",
-	protocol.RuleCoManagedUser:  "the user's PC is co-managed",
-	protocol.RuleBasic:          "the user has a mailbox licence and none that entitles Intune",
-	protocol.RuleNoLicence:      "the user holds no licence",
-	protocol.RuleUserless:       "there is no user whose licence could decide",
-	protocol.RuleLicenceLost:    "Basic Mobility and Security cannot take it, so it stays without a licence",
-	protocol.RuleUnsupportedBMS: "Basic Mobility and Security does not manage it",
+var because = map[protocol.Rule]lang.Key{
+	protocol.RuleUnknown:        lang.Key("no authority is set"),
+	protocol.RuleIntune:         lang.Key("the tenant is Intune's"),
+	protocol.RuleCoManaged:      lang.Key("the tenant is Intune's, beside Configuration Manager"),
+	protocol.RuleBMS:            lang.Key("the tenant has Basic Mobility and Security alone"),
+	protocol.RuleEntitled:       lang.Key("the user holds a licence that entitles Intune"),
+	protocol.RuleCoManagedUser:  lang.Key("the user's PC is co-managed"),
+	protocol.RuleBasic:          lang.Key("the user has a mailbox licence and none that entitles Intune"),
+	protocol.RuleNoLicence:      lang.Key("the user holds no licence"),
+	protocol.RuleUserless:       lang.Key("there is no user whose licence could decide"),
+	protocol.RuleLicenceLost:    lang.Key("Basic Mobility and Security cannot take it, so it stays without a licence"),
+	protocol.RuleUnsupportedBMS: lang.Key("Basic Mobility and Security does not manage it"),
 }
 
 // whyStranded says why a device never moves by itself.
-var whyStranded = map[authority.Reason]string{
-	authority.Expired:      "its identity certificate has expired (AUTH-42)",
-	authority.Revoked:      "its identity certificate was revoked (AUTH-42)",
-	authority.TopicChanged: "the push certificate that it knows is gone for good, and no other reaches it (AUTH-32, AUTH-33)",
-	authority.Userless:     "it has no user (AUTH-18)",
-	authority.Offline:      "it is off line",
+var whyStranded = map[authority.Reason]lang.Key{
+	authority.Expired:      lang.Key("its identity certificate has expired (AUTH-42)"),
+	authority.Revoked:      lang.Key("its identity certificate was revoked (AUTH-42)"),
+	authority.TopicChanged: lang.Key("the push certificate that it knows is gone for good, and no other reaches it (AUTH-32, AUTH-33)"),
+	authority.Userless:     lang.Key("it has no user (AUTH-18)"),
+	authority.Offline:      lang.Key("it is off line"),
 }
 
 // reason is why a device does what it does, in one line.
@@ -128,43 +129,38 @@ func userName(names *population.Population, device int) string {
 }
 
 // Tell says what a group of devices does: who manages them, as in "office365 → intune", and what and why in a few words.
-func Tell(g *authority.Group) (change, text string) {
-	var s strings.Builder
+func Tell(l lang.Language, g *authority.Group) (change, text string) {
 	change = g.From.String()
+	why := l.Say(because[g.Rule])
 	switch g.Fate {
 	case authority.Goes:
-		s.WriteString("leave: a retire, wipe or delete is pending (AUTH-53)")
+		text = l.Say("leave: a retire, wipe or delete is pending (AUTH-53)")
 	case authority.Moves:
 		change += " → " + g.To.String()
-		s.WriteString("move at the next check-in: " + because[g.Rule])
+		text = l.Say("move at the next check-in: %s", why)
 	case authority.Strands:
-		s.WriteString("never move by themselves: " + because[g.Rule])
+		text = l.Say("never move by themselves: %s", why)
 		if g.Stranded != authority.Userless {
-			fmt.Fprintf(&s, "; %s", whyStranded[g.Stranded])
+			text += "; " + l.Say(whyStranded[g.Stranded])
 		}
 	default:
-		s.WriteString("stay: " + because[g.Rule])
+		text = l.Say("stay: %s", why)
 	}
-	s.WriteString(". " + platforms(g))
+	text += ". " + platforms(g)
+	add := func(n int, sentence string) {
+		if n > 0 {
+			text += "; " + sentence
+		}
+	}
 	if g.Fate == authority.Moves && g.Reachable < g.Devices {
-		fmt.Fprintf(&s, "; %d not silent over 90 days", g.Reachable)
+		text += "; " + l.Say("%d not silent over 90 days", g.Reachable)
 	}
-	if g.Blocked > 0 {
-		fmt.Fprintf(&s, "; %d wait for a renewed push certificate", g.Blocked)
-	}
-	if g.Stale > 0 {
-		fmt.Fprintf(&s, "; %d register again in the new epoch (AUTH-21)", g.Stale)
-	}
-	if g.MustEnrol > 0 {
-		fmt.Fprintf(&s, "; %d must enrol again", g.MustEnrol)
-	}
-	if g.Unlicensed > 0 {
-		fmt.Fprintf(&s, "; %d unlicensed", g.Unlicensed)
-	}
-	if g.Unsure > 0 {
-		fmt.Fprintf(&s, "; of %d the user's licences are assumed", g.Unsure)
-	}
-	return change, s.String()
+	add(g.Blocked, l.Say("%d wait for a renewed push certificate", g.Blocked))
+	add(g.Stale, l.Say("%d register again in the new epoch (AUTH-21)", g.Stale))
+	add(g.MustEnrol, l.Say("%d must enrol again", g.MustEnrol))
+	add(g.Unlicensed, l.Say("%d unlicensed", g.Unlicensed))
+	add(g.Unsure, l.Say("of %d the user's licences are assumed", g.Unsure))
+	return change, text
 }
 
 func platforms(g *authority.Group) string {
@@ -182,25 +178,25 @@ var platformName = map[protocol.Platform]string{
 }
 
 // TellProfiles says what becomes of profiles, to follow their name.
-func TellProfiles(g *authority.ProfileGroup) string {
+func TellProfiles(l lang.Language, g *authority.ProfileGroup) string {
 	switch g.Effect {
 	case authority.Removed:
-		return "stop applying and are removed at the check-in; no namesake is known to take their place"
+		return l.Say("stop applying and are removed at the check-in; no namesake is known to take their place")
 	case authority.Replaced:
-		return "are removed at the check-in, and namesakes take their place"
+		return l.Say("are removed at the check-in, and namesakes take their place")
 	case authority.Overwritten:
-		return "are overwritten by their namesakes"
+		return l.Say("are overwritten by their namesakes")
 	case authority.Unassigned:
-		return "leave, for nobody assigns them any more"
+		return l.Say("leave, for nobody assigns them any more")
 	case authority.Installed:
-		return "come at the check-in, and were not there"
+		return l.Say("come at the check-in, and were not there")
 	case authority.Updated:
-		return "are replaced by their newer version"
+		return l.Say("are replaced by their newer version")
 	}
 	if g.Until == 0 {
-		return "stay behind, redundant, until an administrator removes them"
+		return l.Say("stay behind, redundant, until an administrator removes them")
 	}
-	return "stay until a namesake overwrites them, at the latest until " + day(g.Until)
+	return l.Say("stay until a namesake overwrites them, at the latest until %s", day(g.Until))
 }
 
 func day(t protocol.Time) string { return t.Time().Format("2006-01-02") }
