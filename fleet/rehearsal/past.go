@@ -29,6 +29,13 @@ func (l *Loop) ages(i int, id agent.Identity, seen protocol.Time) {
 	}
 }
 
+// openGap has the gap be open since a moment.
+func (l *Loop) openGap(since protocol.Time) error {
+	campaign := l.server.Content().Campaign
+	campaign.Gap = since
+	return l.store.Apply(l.ctx, l.Clock(), &store.Change{Campaign: &campaign})
+}
+
 // endPush has the push certificate in use have ended at a moment.
 func (l *Loop) endPush(at protocol.Time) error {
 	content := l.server.Content()

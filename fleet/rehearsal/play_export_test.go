@@ -1,6 +1,7 @@
 package rehearsal_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,5 +223,41 @@ func TestAUTH14PendingInTheExport(t *testing.T) {
 		if next := pop.Devices[i].Contact.Latest.Add(8 * time.Hour); i < 6 && (l.FirstPending != asOf || l.MovedAt < next || l.MovedAt > asOf.Add(8*time.Hour+10*time.Minute)) {
 			t.Errorf("device %d could move at %s and did at %s; want %s and not before %s", i, l.FirstPending, l.MovedAt, asOf, next)
 		}
+	}
+}
+
+// A rehearsal that is interrupted before the story begins says of nobody who is not enrolled yet that it must enrol again (HST-125).
+func TestHST125InterruptedBeforeTheStory(t *testing.T) {
+	pop := exported(40, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		d.CertEnd = asOf.Add(-time.Hour)
+	})
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	interrupt()
+	out, err := rehearsal.Play(ctx, rehearsal.Config{Plan: quiet(t, 2), Population: pop})
+	if err != nil || !out.Partial {
+		t.Fatalf("partial %t, %v", out.Partial, err)
+	}
+	if d := out.Result(out.Answer(0)).Devices; d.Enrolled != 0 || d.MustEnrol != 0 || d.Enrolling != 40 {
+		t.Errorf("%d enrolled, %d must enrol again, %d not yet; want none, none, 40", d.Enrolled, d.MustEnrol, d.Enrolling)
+	}
+}
+
+// A gap that is open in the export is open as the story begins, until the renewed certificate comes (AUTH-30, AUTH-31).
+func TestAUTH30OpenInTheExport(t *testing.T) {
+	tenant := onBMS
+	tenant.Coexistence = true
+	tenant.ChangedAt, tenant.APNs.Modified = asOf.Add(-2*oneDay), asOf.Add(-90*oneDay)
+	pop := exported(20, tenant, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
+	out := played(t, rehearsal.Config{Plan: quiet(t, 5, "timeline: [{at: 3d, apns: {upload: renewed}}]"), Population: pop, Partition: 8})
+	for i := range out.Lives {
+		l, apple := &out.Lives[i], pop.Devices[i].Platform.Apple()
+		if !l.Moved || apple != (l.Blocked > 0) || apple && l.MovedAt < asOf.Add(3*oneDay) {
+			t.Errorf("device %d: moved %t at %s, blocked for %s", i, l.Moved, l.MovedAt, l.Blocked)
+		}
+	}
+	if _, devices, _, _ := finding(out, protocol.RulePushGap, "Devices held"); devices != 10 || out.Violated != 0 || !slices.Contains(told(out), "The gap is open") {
+		t.Errorf("%d devices in the finding, %v, told %q", devices, out.Violations, told(out))
 	}
 }

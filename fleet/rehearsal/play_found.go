@@ -127,8 +127,16 @@ func (p *player) past(ctx context.Context) error {
 			p.tell(p.start, sayLost(p.pushGrace()))
 		}
 	}
+	gap := p.gapBefore()
+	if gap != 0 {
+		p.gaps = append(p.gaps, fleet.Gap{Opened: p.start})
+		p.tell(p.start, fleet.Words{
+			Name: lang.English.Say("The gap is open"), Rule: protocol.RulePushGap,
+			Text: lang.English.Say("The push certificate has not been renewed since the change of authority: no Apple device checks in or enrols until it is."),
+		})
+	}
 	return p.each(ctx, func(k *part, _ context.Context) error {
-		older := ended != 0
+		older := ended != 0 || gap != 0
 		for i := range k.units {
 			older = k.ages(i) || older
 		}
@@ -137,11 +145,25 @@ func (p *player) past(ctx context.Context) error {
 				return err
 			}
 		}
+		if gap != 0 {
+			if err := k.loop.openGap(gap); err != nil {
+				return err
+			}
+		}
 		if !older {
 			return nil
 		}
 		return k.loop.Restart() // the server finds it so
 	})
+}
+
+// gapBefore is since when the gap is open in the export (AUTH-30); 0: it is not.
+func (p *player) gapBefore() protocol.Time {
+	own, set := &p.pop.Tenant, p.plan.Tenant.Gap.OnCoexistence
+	if !p.apple || own.APNs.Modified == 0 || own.APNs.Modified >= own.ChangedAt || own.Coexistence && set != nil && !*set {
+		return 0
+	}
+	return own.ChangedAt
 }
 
 // leave has those leave whose retirement, wipe or removal the export shows as pending: at their next check-in (AUTH-53).

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -135,6 +136,9 @@ func sayLost(grace time.Duration) fleet.Words {
 
 // tell notes what happens by itself to the tenant.
 func (p *player) tell(at protocol.Time, w fleet.Words) {
+	if slices.ContainsFunc(p.told, func(a fleet.Act) bool { return a.Text == w.Text }) { // once is enough
+		w.Text = ""
+	}
 	p.told = append(p.told, fleet.Act{At: at, Name: w.Name, Text: w.Text, Rule: w.Rule})
 	p.log.tenant(Line{At: at, Side: OfServer, What: w.Name, Rule: w.Rule})
 }

@@ -423,11 +423,19 @@ func (a *Answers) notShown(l lang.Language) []string {
 	if a.Wire != nil {
 		wire = l.Say("No network: devices met the server without TLS and latency, all but the share that spoke by rule alone; the storm counts check-ins, not what a server can take.")
 	}
-	return []string{
+	not := []string{
 		wire,
 		l.Say("Habits are drawn by chance from the plan or the export: another seed tells another story of the same kind."),
 		l.Say("Where Microsoft's guidance is silent the model has made a choice, marked (m) in its rules."),
 	}
+	stale := 0
+	for i := range a.Population.Devices {
+		stale += one(a.Population.Tenant.AsOf != 0 && a.Population.Devices[i].Joins == population.Already && !a.Population.Devices[i].Current)
+	}
+	if stale > 0 {
+		not = append(not, l.Say("%d {device has|devices have} not registered since the latest change of authority, says the export; here all have.", stale))
+	}
+	return not
 }
 
 // rulesIn says in l what each rule is about.
