@@ -100,3 +100,41 @@ func (l *Loop) rests(w *delivery.World, s *delivery.State, i uint32, at protocol
 	}
 	return true
 }
+
+// fetch reads what the next rounds and wake-ups look at, of many devices at once: in a rehearsal of many partitions nothing of
+// them is in the processor's caches any more when their turn comes, and one after the other each would wait for memory
+// again and again.
+func (l *Loop) fetch() {
+	if l.cfg.plain {
+		return
+	}
+	if coming, turn := l.store.Coming(); turn != l.fetched[0] {
+		l.fetched[0] = turn
+		for _, d := range coming {
+			l.sink += l.store.Touch(protocol.Device(d.Device))
+			if int(d.Device) < len(l.index) {
+				l.touch(l.index[d.Device])
+			}
+		}
+	}
+	if coming, turn := l.due.Coming(); turn != l.fetched[1] {
+		l.fetched[1] = turn
+		for _, d := range coming {
+			l.touch(d.Device)
+		}
+		for _, d := range coming {
+			l.sink += l.store.Touch(l.places[d.Device].number)
+		}
+	}
+}
+
+func (l *Loop) touch(i uint32) {
+	d, p := &l.devices[i], &l.places[i]
+	l.sink += uint64(d.Due()) + uint64(d.Phase()) + uint64(p.number) + uint64(len(p.id))
+	if u := l.server.World().User(p.user); u != nil && u.IntuneLicence {
+		l.sink++
+	}
+	if l.cfg.Fetch != nil {
+		l.sink += l.cfg.Fetch(i)
+	}
+}

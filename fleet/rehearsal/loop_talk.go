@@ -1,0 +1,322 @@
+package rehearsal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/protocol"
+	"rollcall/server"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// A Passage is what becomes of a message and its answer on their way.
+type Passage uint8
+
+// The passages.
+const (
+	Whole      Passage = iota
+	CutOff             // it does not reach the server
+	Unanswered         // it does, and the answer is lost
+	Busy               // somebody before the server answers 503
+)
+
+// busyAgain is when a device may come again that was answered 503 before the server.
+const busyAgain = 15 * time.Minute
+
+// ruleBusy stands for a 503 that did not come from the server.
+const ruleBusy protocol.Rule = "HST-111"
+
+// tell has something happen to a device, and carries out what it then wants done until it rests.
+func (l *Loop) tell(i int, what agent.EventKind) error {
+	d := &l.devices[i]
+	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
+	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
+	v := l.voices.of(i)
+	v.begins(what)
+	for {
+		d.Step(l.clockOf(i), &l.step, &l.actions)
+		l.step.Kind = 0
+		for k := range l.actions.List {
+			a := &l.actions.List[k]
+			var err error
+			switch a.Kind {
+			case agent.Send:
+				err = l.send(i, &a.CheckIn)
+			case agent.Execute:
+				err = l.execute(i, &a.Command)
+			case agent.Drop:
+				l.contact.Dropped++
+			}
+			if err != nil {
+				return fmt.Errorf("device %s: %w", l.places[i].id, err)
+			}
+		}
+		if l.step.Kind == 0 {
+			break
+		}
+	}
+	v.rests()
+	l.due.Set(uint32(i), l.dueOf(i))
+	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
+		l.cfg.Contact(&l.contact)
+	}
+	return nil
+}
+
+// send takes one round to the server, and its answer back.
+func (l *Loop) send(i int, c *protocol.CheckIn) error {
+	v := l.voices.of(i)
+	if v == nil {
+		return l.deliver(i, c, nil)
+	}
+	v.says(c)
+	err := l.deliver(i, c, v)
+	v.hears()
+	return err
+}
+
+// deliver is send; v is the device's voice, nil: it has none.
+func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
+	p := &l.places[i]
+	if l.contact.Began == protocol.NoVerb {
+		l.contact.Began = c.Verb
+	}
+	l.contact.Done = false
+	if !l.reaches(p) {
+		l.fails()
+		return nil
+	}
+	passage := Whole
+	if l.cfg.Arrives != nil {
+		passage = l.cfg.Arrives(i, c)
+	}
+	switch passage {
+	case Busy:
+		l.fails()
+		l.contact.Refusal, l.step.RetryAfter = ruleBusy, busyAgain
+		return nil
+	case CutOff:
+		l.fails()
+		return nil
+	}
+	if c.Verb == protocol.Ask && !l.cfg.plain && v == nil {
+		cert := p.cert
+		if p.settled {
+			cert = nil // it need not be looked at
+		}
+		if told, ok := l.server.Rest(l.Clock(), p.number, cert); ok {
+			if passage == Unanswered {
+				l.fails()
+				return nil
+			}
+			l.contact.Done = true
+			l.step.Kind, l.step.Reply.Kind, l.step.Reply.Notice = agent.Answered, protocol.Done, p.heard(told)
+			return nil
+		}
+	}
+	if err := l.dress(i, c); err != nil {
+		return err
+	}
+	var err error
+	if v == nil {
+		err = l.round()
+	} else {
+		err = v.carries()
+	}
+	no := &l.out.Refusal
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		no = &protocol.Refusal{Rule: protocol.RuleRecordKept}
+	case err != nil:
+		return err
+	default:
+		l.contact.Steady = l.contact.Steady && l.out.Steady()
+		l.stale = l.stale || l.out.Changed != 0
+		p.settled = l.out.State.Life == delivery.Enrolled && l.out.State.Identity.Fingerprint == p.cert.Fingerprint
+	}
+	switch {
+	case passage == Unanswered:
+		l.fails()
+		v.loses()
+	case no.Rule != "":
+		l.contact.Refusal, l.contact.Steady = no.Rule, false
+		l.step = agent.Event{Kind: agent.Refused, Notice: p.heard(no.Notice)}
+		if no.RetryAfter > 0 {
+			l.step.Kind, l.step.RetryAfter = agent.Failed, no.RetryAfter
+		} else if c.Verb == protocol.Enrol {
+			delete(l.renewed, i) // the old one still stands
+		}
+	default:
+		if next := l.renewed[i]; c.Verb == protocol.Enrol && next != nil {
+			l.install(i, next)
+			delete(l.renewed, i)
+		}
+		l.numbered(i, l.out.State.Device)
+		l.contact.Done = l.out.Reply.Kind != protocol.Work
+		l.step.Kind, l.step.Reply = agent.Answered, l.out.Reply
+		l.step.Reply.Notice = p.heard(l.out.Reply.Notice)
+	}
+	return nil
+}
+
+// numbered notes what the server calls a device.
+func (l *Loop) numbered(i int, d protocol.Device) {
+	p := &l.places[i]
+	if p.number == d {
+		return
+	}
+	p.number = d
+	for int(d) >= len(l.index) {
+		l.index = append(l.index, 0)
+	}
+	l.index[d] = uint32(i)
+}
+
+// fails is that a round got no answer.
+func (l *Loop) fails() {
+	l.contact.Steady = false
+	l.step = agent.Event{Kind: agent.Failed}
+}
+
+// dress makes ev the round that a device sends. The certificate decides which device it is.
+func (l *Loop) dress(i int, c *protocol.CheckIn) error {
+	p, m := &l.places[i], &l.ev.Message
+	cert := p.cert
+	if c.Verb == protocol.Enrol && l.renewed[i] != nil {
+		cert = l.renewed[i]
+	}
+	if l.dressed {
+		l.ev, l.dressed = delivery.Event{}, false
+	}
+	switch {
+	case cert == nil:
+		m.Credential = delivery.Credential{}
+	case l.cfg.plain:
+		cred, err := l.server.Credential(l.ctx, cert.Fingerprint)
+		if err != nil {
+			return err
+		}
+		m.Credential = cred
+	default:
+		m.Credential = *cert
+	}
+	l.ev.Kind, l.ev.ID, l.ev.Device = delivery.CheckInRound, p.id, p.number
+	m.CheckIn, m.Missing = *c, p.missing && c.Verb == protocol.Report
+	m.Device = p.number
+	m.Seed = [2]uint64{l.cfg.Seed, uint64(l.now)} // with the device and its count of commands
+	switch c.Verb {
+	case protocol.Enrol:
+		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = p.platform, p.api, p.coManaged, l.topics[p.topic], p.way, p.otherMDM
+		if p.workloads != nil {
+			m.Workloads, m.WorkloadsKnown = *p.workloads, true
+		}
+		l.ev.Device, l.dressed = 0, true
+	case protocol.Ready:
+		m.Topic, m.Token, m.Awaiting = l.topics[p.topic], l.token(i), p.awaits
+		l.dressed = true
+	}
+	return nil
+}
+
+// round has the server decide on ev. What it refuses is in out, and is no error.
+func (l *Loop) round() error {
+	if !l.cfg.plain {
+		return l.server.Round(l.ctx, l.Clock(), &l.ev, &l.out)
+	}
+	err := l.server.Handle(l.ctx, l.Clock(), &l.ev, &l.out)
+	if no := new(protocol.Refusal); errors.As(err, &no) {
+		return nil
+	}
+	return err
+}
+
+// heard is what a device makes of a notice: nothing, where the vendor's cloud manages it.
+func (p *place) heard(n protocol.Notice) protocol.Notice {
+	if p.api {
+		return protocol.Notice{}
+	}
+	return n
+}
+
+// token is the address of a device: its place, and its enrolment.
+func (l *Loop) token(i int) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(nil, uint32(i)), l.devices[i].Enrolments())
+}
+
+// execute carries out a command, by rule.
+func (l *Loop) execute(i int, c *protocol.Command) error {
+	d, at := &l.devices[i], &l.places[i]
+	at.missing = false
+	l.voices.of(i).executes(c)
+	l.contact.Executed = append(l.contact.Executed, *c)
+	l.step = agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged}
+	if l.cfg.Obeys != nil {
+		if l.step.Status = l.cfg.Obeys(i, c); l.step.Status != protocol.Acknowledged {
+			return nil
+		}
+	}
+	if at.platform.Apple() && dialect.Waits(at.platform, requestOf(c.Kind)) && at.habits.HeldUp(d, &at.busy, l.clockOf(i)) {
+		l.contact.Executed = l.contact.Executed[:len(l.contact.Executed)-1]
+		l.contact.Deferred++
+		l.step.Status, l.step.Until = protocol.NotNow, at.busy
+		return nil
+	}
+	switch c.Kind {
+	case protocol.InstallProfile:
+		p := &l.server.World().Profiles[c.Profile]
+		if at.habits.Fails(d, p.Identifier, l.clockOf(i)) {
+			l.step.Status = protocol.Failed
+			break
+		}
+		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
+	case protocol.RemoveProfile:
+		if k := d.Find(nameOf(c.Text)); k >= 0 {
+			d.Uninstall(k)
+		} else {
+			l.step.Status, at.missing = protocol.Failed, true
+		}
+	case protocol.RenewIdentity:
+		err := l.certify(i, string(c.Payload))
+		switch {
+		case errors.Is(err, server.ErrChallenge), errors.Is(err, server.ErrSpent), errors.Is(err, server.ErrExpired):
+			l.step.Status = protocol.Failed
+		case err != nil:
+			return err
+		default:
+			l.step = agent.Event{Kind: agent.Enrol, CheckOut: true}
+		}
+	case protocol.Configured:
+		at.awaits = false
+	case protocol.Erase:
+		l.step.Then = agent.Wipe
+	case protocol.Retire:
+		l.step.Then = agent.Leave
+	case protocol.Restart:
+		l.step.Then = agent.Reboot
+	}
+	return nil
+}
+
+// requestOf is what Apple's protocol calls a command.
+func requestOf(k protocol.CommandKind) string {
+	switch k {
+	case protocol.RenewIdentity:
+		return protocol.InstallProfile.String()
+	case protocol.Retire:
+		return protocol.RemoveProfile.String()
+	}
+	return k.String()
+}
+
+// nameOf is the number by which a device core knows a profile of this identifier.
+func nameOf(identifier string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(identifier))
+	return h.Sum64()
+}
