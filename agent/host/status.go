@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -67,6 +68,9 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		return s, nil
 	}
 	r, err := load(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return s, fmt.Errorf("%w: the agent is another user's: ask as that user (sudo)", err)
+	}
 	if err != nil {
 		return s, err
 	}

@@ -39,21 +39,21 @@ func SyncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// DefaultFolder is where an agent of this user keeps its state.
+// DefaultFolder is where the agent of this machine keeps its state: root's where there is one, whoever asks, else this user's.
 func DefaultFolder() string {
 	home, _ := os.UserHomeDir()
-	switch {
-	case runtime.GOOS == "darwin" && os.Geteuid() == 0:
-		return "/Library/Application Support/rollcall-agent"
-	case runtime.GOOS == "darwin":
-		return filepath.Join(home, "Library", "Application Support", "rollcall-agent")
-	case os.Geteuid() == 0:
-		return "/var/lib/rollcall-agent"
-	}
+	machines, users := "/var/lib/rollcall-agent", filepath.Join(home, ".local", "state", "rollcall-agent")
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "rollcall-agent")
+		users = filepath.Join(dir, "rollcall-agent")
 	}
-	return filepath.Join(home, ".local", "state", "rollcall-agent")
+	if runtime.GOOS == "darwin" {
+		machines = "/Library/Application Support/rollcall-agent"
+		users = filepath.Join(home, machines)
+	}
+	if _, err := os.Stat(machines); err == nil || os.Geteuid() == 0 {
+		return machines
+	}
+	return users
 }
 
 // shell runs a command as its owner wrote it.
