@@ -403,8 +403,11 @@ func checkHST039(a *asking) {
 		a.unasked("ServerURL: %v", err)
 	}
 	names, err := asn1.Marshal([]asn1.RawValue{
-		{Class: 2, Tag: 2, Bytes: []byte(u.Hostname())}, {Class: 2, Tag: 2, Bytes: []byte("*." + u.Hostname())}, {Class: 2, Tag: 7, Bytes: []byte{127, 0, 0, 1}},
-		{Class: 2, Tag: 1, Bytes: []byte("root@rollcall.invalid")}, {Class: 2, Tag: 6, Bytes: []byte("urn:rollcall:another")},
+		{Class: 2, Tag: 2, Bytes: []byte(u.Hostname())},
+		{Class: 2, Tag: 2, Bytes: []byte("*." + u.Hostname())},
+		{Class: 2, Tag: 7, Bytes: []byte{127, 0, 0, 1}},
+		{Class: 2, Tag: 1, Bytes: []byte("root@rollcall.invalid")},
+		{Class: 2, Tag: 6, Bytes: []byte("urn:rollcall:another")},
 	})
 	if err != nil {
 		a.unasked("no request: %v", err)
