@@ -275,6 +275,37 @@ func TestApplyPauses(t *testing.T) {
 	}
 }
 
+// The rehearsal begins as the tenant is: its groups, its profiles, its settings, and not what the plan says of its own.
+func TestApplyStartsAsItIs(t *testing.T) {
+	s := newSite(t, applied12h)
+	s.apply("mail", "1", "field")
+	s.talk(s.phones[0])
+	days, units := 30, 40
+	s.must(s.api.SetSettings(t.Context(), target.Settings{CleanUpDays: &days, Units: &units}))
+	snapshot, err := apply.Read(t.Context(), s.api)
+	s.must(err)
+	_, staged, said, err := apply.Prepare(s.plan, snapshot)
+	s.must(err)
+	if len(said) != 3 || !strings.HasPrefix(said[0], "population: ") || !strings.HasPrefix(said[1], "tenant: ") || !strings.HasPrefix(said[2], "timeline[8].reenrol.over: ") {
+		t.Errorf("said %q", said)
+	}
+	if staged.Tenant.CleanUp != plan.Duration(30*plan.Day) || staged.Tenant.Units == nil || *staged.Tenant.Units != 40 || staged.Tenant.Authority.String() != "intune" {
+		t.Errorf("tenant %+v", staged.Tenant)
+	}
+	if !slices.ContainsFunc(staged.Profiles, func(p plan.Profile) bool {
+		return p.Name == "mail" && p.Assigned == "field" && p.Family == protocol.Email
+	}) {
+		t.Errorf("profiles %+v, want mail assigned to field", staged.Profiles)
+	}
+	pop := snapshot.Population
+	if len(pop.Devices) != 3 || len(pop.Users) != 3 || pop.Groups[pop.Users[0].Group] != "field" || pop.Users[2].Group != -1 {
+		t.Errorf("groups %q, users %+v, %d devices", pop.Groups, pop.Users, len(pop.Devices))
+	}
+	if len(s.plan.Timeline) != 9 || s.plan.Profiles[0].Assigned != "" {
+		t.Error("the plan itself was changed")
+	}
+}
+
 // What is no administrator's is refused by line and field, all of it at once.
 func TestApplyRefusesWhatIsNotDone(t *testing.T) {
 	p, err := plan.Parse("change.yaml", []byte(`

@@ -94,7 +94,7 @@ func (s *Snapshot) settings(ctx context.Context, r *target.Rollcall, state *targ
 		Identity:    plan.Identity{Lifetime: plan.Duration(time.Duration(state.Lifetime) * time.Second), Window: plan.Duration(time.Duration(state.Window) * time.Second)},
 		BMS:         plan.BMS{Userless: plan.Refuse},
 		Gap:         plan.Gap{OnCoexistence: set.GapOnCoexistence, Platforms: set.GapPlatforms},
-		DeviceLimit: valueOf(set.DeviceLimit), CleanUp: plan.Duration(valueOf(set.CleanUpDays)) * plan.Duration(plan.Day),
+		DeviceLimit: valueOf(set.DeviceLimit), CleanUp: daysOf(set.CleanUpDays), OldProfiles: daysOf(set.OldProfileDays), Records: daysOf(set.RecordDays),
 	}
 	if state.AcceptUserless {
 		s.tenant.BMS.Userless = plan.Accept
@@ -110,6 +110,8 @@ func (s *Snapshot) settings(ctx context.Context, r *target.Rollcall, state *targ
 	}
 	return nil
 }
+
+func daysOf(n *int) plan.Duration { return plan.Duration(valueOf(n)) * plan.Duration(plan.Day) }
 
 func valueOf(n *int) int {
 	if n == nil {
@@ -247,6 +249,9 @@ func (s *Snapshot) staged(p *plan.Plan) *plan.Plan {
 	q, pop := *p, s.Population
 	q.Tenant = s.tenant
 	q.Timeline, q.Profiles = slices.Clone(p.Timeline), slices.Clone(p.Profiles)
+	for i := range q.Profiles {
+		q.Profiles[i].Assigned = ""
+	}
 	pop.Adopt(&q)
 	several := 0
 	pop.Groups = slices.Sorted(maps.Keys(p.Population.Groups))
@@ -277,11 +282,16 @@ func (s *Snapshot) staged(p *plan.Plan) *plan.Plan {
 		if l.Authority != s.slot() {
 			continue
 		}
-		if !slices.ContainsFunc(q.Profiles, func(own plan.Profile) bool { return own.Name == l.Name }) {
-			q.Profiles = append(q.Profiles, plan.Profile{Name: l.Name, Family: l.Family})
+		k := slices.IndexFunc(q.Profiles, func(own plan.Profile) bool { return own.Name == l.Name })
+		if k < 0 {
+			k, q.Profiles = len(q.Profiles), append(q.Profiles, plan.Profile{Name: l.Name, Family: l.Family})
 		}
 		for _, g := range l.Groups {
-			q.Timeline = append(q.Timeline, plan.Action{Profiles: &plan.Assignment{Assign: l.Name, Group: g}})
+			if own := &q.Profiles[k]; own.Assigned == "" {
+				own.Assigned = g
+				continue
+			}
+			q.Timeline = append(q.Timeline, plan.Action{Profiles: &plan.Assignment{Assign: l.Name, Group: g}}) // a profile begins with one group
 		}
 	}
 	return &q
