@@ -25,7 +25,8 @@ type moment struct {
 	why    reach // leaves, returns: which reason begins or ends
 }
 
-func (m moment) before(n moment) bool {
+// Before tells whether m is taken before n.
+func (m moment) Before(n moment) bool {
 	if m.at != n.at {
 		return m.at < n.at
 	}
@@ -35,8 +36,8 @@ func (m moment) before(n moment) bool {
 	return m.kind < n.kind
 }
 
-// A queue is a four-ary heap of moments: an array, no pointer an entry.
-type queue []moment
+// A queue is the moments to come.
+type queue Heap[moment]
 
 func (q queue) next() protocol.Time {
 	if len(q) == 0 {
@@ -45,43 +46,5 @@ func (q queue) next() protocol.Time {
 	return q[0].at
 }
 
-func (q *queue) push(m moment) {
-	h := append(*q, m)
-	i := len(h) - 1
-	for i > 0 {
-		parent := (i - 1) / 4
-		if !m.before(h[parent]) {
-			break
-		}
-		h[i] = h[parent]
-		i = parent
-	}
-	h[i] = m
-	*q = h
-}
-
-func (q *queue) pop() moment {
-	h := *q
-	top, last := h[0], h[len(h)-1]
-	h = h[:len(h)-1]
-	*q = h
-	for i := 0; len(h) > 0; {
-		least := 4*i + 1
-		if least >= len(h) {
-			h[i] = last
-			break
-		}
-		for c := least + 1; c < min(4*i+5, len(h)); c++ {
-			if h[c].before(h[least]) {
-				least = c
-			}
-		}
-		if !h[least].before(last) {
-			h[i] = last
-			break
-		}
-		h[i] = h[least]
-		i = least
-	}
-	return top
-}
+func (q *queue) push(m moment) { (*Heap[moment])(q).Push(m) }
+func (q *queue) pop() moment   { return (*Heap[moment])(q).Pop() }

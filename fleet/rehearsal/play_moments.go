@@ -1,8 +1,6 @@
 package rehearsal
 
 import (
-	"container/heap"
-
 	"rollcall/agent"
 	"rollcall/fleet"
 	"rollcall/protocol"
@@ -30,7 +28,8 @@ type moment struct {
 	why    reach // leaves, returns: which reason begins or ends
 }
 
-func (m moment) before(n moment) bool {
+// Before tells whether m is taken before n.
+func (m moment) Before(n moment) bool {
 	if m.at != n.at {
 		return m.at < n.at
 	}
@@ -44,7 +43,7 @@ func (m moment) before(n moment) bool {
 // for the rest.
 type moments struct {
 	nights, spells, syncs store.Calendar
-	rare                  rare
+	rare                  fleet.Heap[moment]
 	awaited               []uint16 // of rare, by device: how many
 }
 
@@ -58,7 +57,7 @@ func (m *moments) set(c *store.Calendar, i uint32, at protocol.Time) {
 }
 
 func (m *moments) add(x moment) {
-	heap.Push(&m.rare, x)
+	m.rare.Push(x)
 	m.awaited[x.device]++
 }
 
@@ -72,7 +71,7 @@ func (m *moments) take(x moment) {
 	case x.why == spell:
 		m.set(&m.spells, x.device, 0)
 	default:
-		heap.Pop(&m.rare)
+		m.rare.Pop()
 		m.awaited[x.device]--
 	}
 }
@@ -80,7 +79,7 @@ func (m *moments) take(x moment) {
 // next returns the first of the moments to come; false: there are none.
 func (k *part) next() (first moment, any bool) {
 	sooner := func(m moment) {
-		if !any || m.before(first) {
+		if !any || m.Before(first) {
 			first, any = m, true
 		}
 	}
@@ -102,18 +101,6 @@ func (k *part) next() (first moment, any bool) {
 		sooner(k.moments.rare[0])
 	}
 	return first, any
-}
-
-type rare []moment
-
-func (r rare) Len() int           { return len(r) }
-func (r rare) Less(i, j int) bool { return r[i].before(r[j]) }
-func (r rare) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
-func (r *rare) Push(x any)        { *r = append(*r, x.(moment)) }
-func (r *rare) Pop() any {
-	last := (*r)[len(*r)-1]
-	*r = (*r)[:len(*r)-1]
-	return last
 }
 
 // spell plans the next spell off the network of device i, from now on.

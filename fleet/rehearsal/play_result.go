@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/fleet"
+	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 )
@@ -111,7 +112,11 @@ var liveOnly = map[string][]string{"checkins": {"per_second", "p50_ms", "p99_ms"
 
 // Judge holds the result against the plan's limits and gives the verdict. Limits of figures that only a live run has are not
 // applicable; those of a rehearsal that was cut short are not judged.
-func (p *Played) Judge(r *report.Result) {
+func (p *Played) Judge(r *report.Result) { judge(p.Plan, r, p.Partial, p.Partial, liveOnly) }
+
+// judge holds a result against the limits of its plan and gives the verdict. The figures of absent, keys by section, are not
+// applicable; where it is unjudged, no limit is asked.
+func judge(p *plan.Plan, r *report.Result, partial, unjudged bool, absent map[string][]string) {
 	var figures map[string]any
 	b, err := json.Marshal(r)
 	if err == nil {
@@ -120,14 +125,14 @@ func (p *Played) Judge(r *report.Result) {
 	if err != nil {
 		r.Reasons = append(r.Reasons, "the limits could not be judged: "+err.Error())
 	}
-	for section, keys := range liveOnly {
+	for section, keys := range absent {
 		of, _ := figures[section].(map[string]any)
 		for _, key := range keys {
 			delete(of, key)
 		}
 	}
-	for _, l := range p.Plan.Evaluate(figures) {
-		if p.Partial {
+	for _, l := range p.Evaluate(figures) {
+		if unjudged {
 			l.Got, l.OK = report.NotJudged, true
 		}
 		r.Limits = append(r.Limits, report.Limit(l))
@@ -136,7 +141,7 @@ func (p *Played) Judge(r *report.Result) {
 		}
 	}
 	switch {
-	case p.Partial:
+	case partial:
 		r.Verdict = report.Partial
 	case len(r.Reasons) > 0 || r.Invariants.Violated > 0:
 		r.Verdict = report.Failed

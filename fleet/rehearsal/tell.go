@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -152,29 +151,7 @@ func (r *Run) books(result *report.Result) {
 
 // judge evaluates the plan's limits and gives the verdict.
 func (r *Run) judge(result *report.Result) {
-	var figures map[string]any
-	b, err := json.Marshal(result)
-	if err == nil {
-		err = json.Unmarshal(b, &figures)
-	}
-	if err != nil {
-		result.Reasons = append(result.Reasons, "the limits could not be judged: "+err.Error())
-	}
-	for _, l := range r.Plan.Evaluate(figures) {
-		if r.Interrupted || r.Unjudged != "" {
-			l.Got, l.OK = report.NotJudged, true
-		}
-		result.Limits = append(result.Limits, report.Limit(l))
-		if !l.OK {
-			result.Reasons = append(result.Reasons, fmt.Sprintf("limit %s: got %s", l.Limit, l.Got))
-		}
-	}
-	switch {
-	case r.Interrupted:
-		result.Verdict = report.Partial
-	case len(result.Reasons) > 0 || result.Invariants.Violated > 0:
-		result.Verdict = report.Failed
-	}
+	judge(r.Plan, result, r.Interrupted, r.Interrupted || r.Unjudged != "", nil)
 }
 
 func (r *Run) countDevices(d *report.Devices, view *servers) {
