@@ -546,7 +546,7 @@ func TestHST057AMachineKnowsTheRule(t *testing.T) {
 		t.Errorf("in the gap: %v", err) // until a push certificate is uploaded again
 	}
 	h.Close()
-	h = m.open()
+	m.open() // a restart
 	s := m.status()
 	if s.State != "managed" || s.Rule == "" || s.Epoch != 2 || s.ChangedAt != now || s.Bad == 0 {
 		t.Errorf("after the change: %+v", s)
