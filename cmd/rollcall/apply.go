@@ -53,7 +53,7 @@ counted from now on the server's clock; where plan or tenant are not those of th
 differs is named (HST-070).
 
 Before a step that cannot be taken back it says who is affected and asks; in a script, --yes-to NUMBER (or all) says yes, and
-without one it ends there with exit code 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
+without one it ends there with exit code 2. Devices that the server refuses are named, and the exit code is 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
 pause the same command goes on, a step is never done twice, and one whose answer was lost is looked up on the server first.
 
 Devices that enrol, are absent or are unenrolled by their users, faults and loads are no administrator's: a plan with them is
@@ -239,6 +239,10 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), again)}
 	case failed != nil:
 		return fmt.Errorf("%w; %d of %d steps are left; to go on: %s", failed, record.Left(), len(record.Steps), again)
+	default:
+		if result.Reasons = record.Refused(); result.Reasons != nil {
+			result.Verdict = report.Failed
+		}
 	}
 	if asJSON(cmd) {
 		if err := report.WriteJSON(cmd.OutOrStdout(), &result); err != nil {
@@ -247,13 +251,13 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	} else if failed == nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "all %d steps are done; rollcall authority verify and rollcall audit tell what became of it\n", len(record.Steps))
 	}
-	if failed != nil {
-		return &unfinished{result.Verdict, result.Reasons[0]}
+	if result.Verdict != report.OK {
+		return &unfinished{result.Verdict, strings.Join(result.Reasons, "; ")}
 	}
 	return nil
 }
 
-// An unfinished is why a plan that is being applied has ended before its last step.
+// An unfinished is why a plan that is being applied has ended before its last step, or what of it was refused.
 type unfinished struct{ verdict, reason string }
 
 func (u *unfinished) Error() string   { return u.reason }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -204,6 +205,82 @@ func TestApplySurvivesKills(t *testing.T) {
 	}
 	if changes > 1 {
 		t.Errorf("the authority was changed %d times", changes)
+	}
+}
+
+// A refuser answers requests in place of the server: those that ask says so for.
+type refuser struct {
+	http.RoundTripper
+	ask func(r *http.Request) (status int)
+}
+
+func (f *refuser) RoundTrip(r *http.Request) (*http.Response, error) {
+	status := f.ask(r)
+	if status == 0 {
+		return f.RoundTripper.RoundTrip(r)
+	}
+	body := io.NopCloser(strings.NewReader(`{"error":{"message":"not this one"}}`))
+	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: body, Request: r}, nil
+}
+
+const sync3 = `
+name: sync
+until: 1d
+population: {already: {ios: 10}}
+timeline:
+  - {at: 0s, command: {kind: DeviceInformation, to: all}}
+`
+
+// A token that may not give orders does nothing to any device, and so the step is not done; a device that is refused is named.
+func TestApplyRefused(t *testing.T) {
+	s := newSite(t, sync3)
+	r := s.rehearse()
+	own := s.api.Token
+	var err error
+	s.api.Token, err = s.api.MakeToken(t.Context(), "watcher", "reader", 0)
+	s.must(err)
+	if err := s.runner(r).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "AUTH-08") || r.Steps[0].State != apply.Waiting {
+		t.Fatalf("a reader's: %v, %+v; want AUTH-08 and the step waiting", err, r.Steps[0])
+	}
+	s.api.Token = own
+	second := s.phones[1].UDID()
+	transport := s.api.HTTP.Transport
+	s.api.HTTP.Transport = &refuser{transport, func(r *http.Request) int {
+		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, second) {
+			return http.StatusConflict
+		}
+		return 0
+	}}
+	s.must(s.runner(r).Run(t.Context()))
+	if reasons := r.Refused(); len(reasons) != 1 || !strings.Contains(reasons[0], "of 3 devices 1 refused ("+second+": not this one)") {
+		t.Errorf("refused %q", reasons)
+	}
+}
+
+// A step that was begun is not done anew because of a device that has gone, and an answer that tells nothing leaves it begun.
+func TestApplyResumedWithoutADevice(t *testing.T) {
+	s := newSite(t, sync3)
+	r := s.rehearse()
+	own := s.api.HTTP.Transport
+	ctx, die := context.WithCancel(t.Context())
+	s.api.HTTP.Transport = &killer{own, 3, true, die}
+	if err := s.runner(r).Run(ctx); err == nil || r.Steps[0].State != apply.Begun {
+		t.Fatalf("killed: %v, %+v", err, r.Steps[0])
+	}
+	lost, status := s.phones[1].UDID(), http.StatusTooManyRequests
+	s.api.HTTP.Transport = &refuser{own, func(r *http.Request) int {
+		if strings.Contains(r.URL.Path, lost) {
+			return status
+		}
+		return 0
+	}}
+	if err := s.runner(r).Run(t.Context()); err == nil || r.Steps[0].State != apply.Begun {
+		t.Fatalf("not told: %v, %+v; want the step begun", err, r.Steps[0])
+	}
+	status = http.StatusNotFound
+	s.must(s.runner(r).Run(t.Context()))
+	if got := r.Steps[0].Outcome; got != "0 devices, 2 had it already, 1 are gone" {
+		t.Errorf("outcome %q", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -219,16 +220,22 @@ func (r *Runner) reenrol(ctx context.Context, s *Step, resumed bool) (string, er
 	})
 }
 
-// each does something to each device of a step; those that the server refuses are counted. There: whether it was done to a device
-// when the step was begun before; nil: doing it twice is the same as once.
+// each does something to each device of a step; those that the server refuses are noted in the step, and those that have gone since
+// it was begun are counted. There: whether it was done to a device when the step was begun before; nil: doing it twice is the same
+// as once. A token that may not do it ends the step at once: no device has anything to do with that.
 func (r *Runner) each(s *Step, resumed bool, do func(id string) error, there func(id string) (bool, error)) (string, error) {
-	done, found, refused := 0, 0, 0
-	first := ""
+	done, found, gone := 0, 0, 0
+	s.Refused = nil
+	fail := func(id string, err error) error { return fmt.Errorf("device %s: %w", id, err) }
 	for _, id := range s.Devices {
 		if resumed && there != nil {
 			is, err := there(id)
+			if no, answered := errors.AsType[*target.Error](err); answered && no.Status == http.StatusNotFound {
+				gone++
+				continue
+			}
 			if err != nil {
-				return "", fmt.Errorf("device %s: %w", id, err)
+				return "", fail(id, &unknown{err}) // the devices before it may have been done to
 			}
 			if is {
 				found++
@@ -238,12 +245,15 @@ func (r *Runner) each(s *Step, resumed bool, do func(id string) error, there fun
 		err := do(id)
 		no, is := errors.AsType[*target.Error](err)
 		switch {
-		case is && no.Status/100 == 4:
-			if refused++; refused == 1 {
-				first = fmt.Sprintf(" (%s: %s)", id, no)
+		case is && (no.Status == http.StatusUnauthorized || no.Status == http.StatusForbidden):
+			if resumed || done > 0 {
+				err = &unknown{err}
 			}
+			return "", fail(id, err)
+		case is && no.Status/100 == 4:
+			s.Refused = append(s.Refused, RefusedDevice{Device: id, Reason: no.Error()})
 		case err != nil:
-			return "", fmt.Errorf("device %s: %w", id, &unknown{err})
+			return "", fail(id, &unknown{err})
 		default:
 			done++
 		}
@@ -252,14 +262,19 @@ func (r *Runner) each(s *Step, resumed bool, do func(id string) error, there fun
 	if found > 0 {
 		outcome += fmt.Sprintf(", %d had it already", found)
 	}
-	if refused > 0 {
-		outcome += fmt.Sprintf(", %d refused%s", refused, first)
+	if gone > 0 {
+		outcome += fmt.Sprintf(", %d are gone", gone)
+	}
+	if len(s.Refused) > 0 {
+		outcome += ", " + s.refusals()
 	}
 	return outcome, nil
 }
 
 // An unknown is an error in the middle of a step: some of it has happened.
 type unknown struct{ error }
+
+func (u *unknown) Unwrap() error { return u.error }
 
 // happened tells whether a step that was begun has been done, as the server stands.
 func (r *Runner) happened(ctx context.Context, s *Step) (bool, error) {

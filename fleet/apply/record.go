@@ -139,6 +139,16 @@ func (r *Record) Left() (n int) {
 	return n
 }
 
+// Refused says of each step that is done to which devices the server did not do it.
+func (r *Record) Refused() (reasons []string) {
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.State == Done && len(s.Refused) > 0 {
+			reasons = append(reasons, fmt.Sprintf("step %d (%s): of %d devices %s", s.Number, s.Field, len(s.Devices), s.refusals()))
+		}
+	}
+	return reasons
+}
+
 // Confirm holds what an administrator confirms against what was rehearsed: plan and tenant must be the same, or it names what
 // differs. Once a plan has begun the tenant is what its steps make of it, and only the plan is looked at.
 func (r *Record) Confirm(id, server string, p *plan.Plan, now *Snapshot) error {

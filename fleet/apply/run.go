@@ -108,7 +108,8 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 	}
 	r.tell(s)
 	outcome, err := a.do()
-	if no, is := errors.AsType[*target.Error](err); is && no.Status/100 == 4 { // the server has heard it, and nothing has happened
+	_, some := errors.AsType[*unknown](err)
+	if no, is := errors.AsType[*target.Error](err); is && no.Status/100 == 4 && !some { // the server has heard it, and nothing has happened
 		s.State = Waiting
 		err = errors.Join(err, r.Record.save())
 	}

@@ -37,6 +37,14 @@ type Step struct {
 	Begun   protocol.Time `json:"begun,omitzero"`
 	Done    protocol.Time `json:"done,omitzero"`
 	Outcome string        `json:"outcome,omitempty"`
+
+	Refused []RefusedDevice `json:"refused,omitempty"` // of Devices: those to which the server did not do it
+}
+
+// A RefusedDevice is one to which the server did not do what a step wants.
+type RefusedDevice struct {
+	Device string `json:"device"`
+	Reason string `json:"reason"`
 }
 
 // A State is how far a step has come.
@@ -226,6 +234,20 @@ func some(names []string, what string) string {
 		text += fmt.Sprintf(" and %d more", n-shown)
 	}
 	return text
+}
+
+// refusals names the devices that were refused, the first few one by one.
+func (s *Step) refusals() string {
+	const shown = 5
+	names := make([]string, min(shown, len(s.Refused)))
+	for i := range names {
+		names[i] = s.Refused[i].Device + ": " + s.Refused[i].Reason
+	}
+	text := fmt.Sprintf("%d refused (%s", len(s.Refused), strings.Join(names, "; "))
+	if n := len(s.Refused); n > shown {
+		text += fmt.Sprintf("; and %d more", n-shown)
+	}
+	return text + ")"
 }
 
 // Moment is when a step is due in a plan that began at start.
