@@ -36,6 +36,7 @@ type applyFlags struct {
 	appleID, password string
 	pin               string
 	seed              uint64
+	late              bool
 	force             bool
 }
 
@@ -55,6 +56,8 @@ differs is named (HST-070).
 Before a step that cannot be taken back it says who is affected and asks; in a script, --yes-to NUMBER (or all) says yes, and
 without one it ends there with exit code 2. Devices that the server refuses are named, and the exit code is 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
 pause the same command goes on, a step is never done twice, and one whose answer was lost is looked up on the server first.
+Where the moment of a step is past by more than a quarter of an hour it ends there too, for overdue steps would all be done at
+once: --late does that step now, and puts off those after it by as much.
 
 Devices that enrol, are absent or are unenrolled by their users, faults and loads are no administrator's: a plan with them is
 refused by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
@@ -72,6 +75,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.StringVar(&f.password, "password-file", "", "file with the password of a PKCS#12")
 	flags.StringVar(&f.links, "links", "", "append the links with which users enrol again to `FILE`, which is secret (default: beside the plan, PLAN.links.csv)")
 	flags.StringVar(&f.pin, "pin", "", "six digits for Macs that are locked or erased")
+	flags.BoolVar(&f.late, "late", false, "do a step although its moment is past, and put off the others by as much")
 	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
 	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
 	flags.StringVar(&f.rehearse.report, "report", "", "rehearsal: write report.html, result.json and the list of devices into `DIR`")
@@ -220,7 +224,7 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 		Link: f.link, Waits: func(s *apply.Step, until protocol.Time) {
 			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
 		},
-		Server: t, Record: record, Push: uploads, PIN: f.pin, Wait: apply.Sleep, Ask: asker(cmd),
+		Server: t, Record: record, Push: uploads, PIN: f.pin, Late: f.late, Wait: apply.Sleep, Ask: asker(cmd),
 		Tell: func(s *apply.Step) {
 			if s.State == apply.Done {
 				fmt.Fprintf(notes, "%s  step %d of %d: %s: %s\n", when(s.Done), s.Number, len(record.Steps), s.Text, s.Outcome)
@@ -232,9 +236,12 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 		"apply": applied{ID: record.ID, Server: t.URL, State: f.state, Left: record.Left(), Steps: record.Steps},
 	}}
 	again := fmt.Sprintf("rollcall apply %s --confirm %s", name, record.ID)
+	_, overdue := errors.AsType[*apply.Overdue](failed)
 	switch pause, paused := errors.AsType[*apply.Pause](failed); {
 	case paused:
 		result.Verdict, result.Reasons = report.Failed, []string{pause.Error() + "; to say yes: " + again + " --yes-to " + strconv.Itoa(pause.Step.Number)}
+	case overdue:
+		result.Verdict, result.Reasons = report.Failed, []string{failed.Error() + "; to do it now, and what is left as much later: " + again + " --late"}
 	case cmd.Context().Err() != nil:
 		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), again)}
 	case failed != nil:

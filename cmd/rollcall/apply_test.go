@@ -257,6 +257,47 @@ func TestApplyRefused(t *testing.T) {
 	}
 }
 
+// Steps whose moments have passed while nobody applied the plan are not all done at once: with Late the first is, and the others keep
+// their distance to it.
+func TestApplyLate(t *testing.T) {
+	s := newSite(t, applied12h)
+	r := s.rehearse()
+	for i := range r.Steps {
+		r.Steps[i].Allowed = true
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	run := s.runner(r)
+	run.Waits = func(step *apply.Step, _ protocol.Time) {
+		if step.Number == 4 {
+			stop()
+		}
+	}
+	own := run.Wait
+	run.Wait = func(ctx context.Context, left time.Duration, driven bool) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return own(ctx, left, driven)
+	}
+	if err := run.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	s.later(3 * 24 * time.Hour)
+	late, ok := errors.AsType[*apply.Overdue](s.runner(r).Run(t.Context()))
+	if !ok || late.Step.Number != 4 || late.By < 2*24*time.Hour || r.Left() != len(r.Steps)-3 {
+		t.Fatalf("late: %v, %d steps left", late, r.Left())
+	}
+	again := s.runner(r)
+	again.Late = true
+	s.must(again.Run(t.Context()))
+	for i := 4; i < len(r.Steps); i++ {
+		was, is := time.Duration(r.Steps[i].At-r.Steps[i-1].At), r.Steps[i].Done.Sub(r.Steps[i-1].Done)
+		if is < was-time.Minute || is > was+21*time.Minute { // the clock is driven by as much
+			t.Errorf("step %d was done %s after the one before it, and not %s", i+1, is, was)
+		}
+	}
+}
+
 // A step that was begun is not done anew because of a device that has gone, and an answer that tells nothing leaves it begun.
 func TestApplyResumedWithoutADevice(t *testing.T) {
 	s := newSite(t, sync3)
@@ -346,7 +387,7 @@ func TestApplyPauses(t *testing.T) {
 		t.Errorf("%d steps left", r.Left())
 	}
 	for i := range r.Steps {
-		if at := r.Steps[i].Moment(r.Start); r.Steps[i].Begun < at {
+		if at := r.Moment(&r.Steps[i]); r.Steps[i].Begun < at {
 			t.Errorf("step %d was begun at %s, before its moment %s", i+1, r.Steps[i].Begun, at)
 		}
 	}

@@ -87,9 +87,21 @@ func TestApplyCtrlC(t *testing.T) {
 	}
 
 	s.later(13 * time.Hour) // all moments have come
-	cmd, out, errs = start("--confirm", result.Apply.ID, "--yes-to", "all")
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v: %s", err, &errs.Buffer)
+	cmd, _, errs = start("--confirm", result.Apply.ID, "--yes-to", "all")
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 2 || !errs.said("step 1 is late by 12h") || !errs.said(" --late") {
+		t.Errorf("late: exit code %d, %s", cmd.ProcessState.ExitCode(), &errs.Buffer)
+	}
+	cmd, out, errs = start("--confirm", result.Apply.ID, "--yes-to", "all", "--late")
+	go func() { ended <- cmd.Wait() }()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if running = false; err != nil {
+				t.Fatalf("%v: %s", err, &errs.Buffer)
+			}
+		default:
+			s.later(10 * time.Minute)
+		}
 	}
 	if err := json.Unmarshal(out.Bytes(), &result); err != nil || result.Verdict != report.OK || result.Apply.Left != 0 {
 		t.Errorf("%s: %v", out, err)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/agent/host"
 	"rollcall/fleet/plan"
@@ -26,8 +27,9 @@ type Record struct {
 	Server  string            `json:"server"`
 	Plan    string            `json:"plan"` // its text
 	Seed    uint64            `json:"seed"`
-	Facts   map[string]string `json:"facts"` // of the tenant when it was rehearsed
-	Start   protocol.Time     `json:"start"` // the plan's beginning, by the server's clock; 0: not confirmed yet
+	Facts   map[string]string `json:"facts"`         // of the tenant when it was rehearsed
+	Start   protocol.Time     `json:"start"`         // the plan's beginning, by the server's clock; 0: not confirmed yet
+	Late    plan.Duration     `json:"late,omitzero"` // by how much what is left has been put off since
 	Steps   []Step            `json:"steps"`
 
 	path string
@@ -127,6 +129,11 @@ func (r *Record) save() error {
 		return err
 	}
 	return host.SyncFolder(filepath.Dir(r.path))
+}
+
+// Moment is when a step is due, as the plan stands.
+func (r *Record) Moment(s *Step) protocol.Time {
+	return r.Start.Add(time.Duration(r.Late) + time.Duration(s.At))
 }
 
 // Left returns the steps that are not done.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
@@ -17,6 +18,8 @@ type Runner struct {
 
 	Push []target.PushUpload // renewed certificates with their keys, one for each such step in turn; none: the server makes one, if its push service is simulated
 	PIN  string              // six digits, for Macs that are locked or erased
+
+	Late bool // go on although a step's moment is past, and put off what is left by as much
 
 	// Ask has somebody say yes to an irreversible step; about is what the server says of it. Nil: only what is Allowed is done.
 	Ask  func(s *Step, about string) (bool, error)
@@ -37,6 +40,20 @@ type Pause struct {
 
 func (p *Pause) Error() string {
 	return fmt.Sprintf("step %d waits for a yes: %s; %s; %s", p.Step.Number, p.Step.Text, p.About, p.Step.Irreversible)
+}
+
+// onTime is how late a step may be done without a word: its distance to the steps before it, which have been rehearsed, is about
+// what it was.
+const onTime = 15 * time.Minute
+
+// An Overdue is why a run ends before a step whose moment is past.
+type Overdue struct {
+	Step *Step
+	By   time.Duration
+}
+
+func (o *Overdue) Error() string {
+	return fmt.Sprintf("step %d is late by %s, and with it what is due after it: %s; done at once, they would not be at the distances that were rehearsed", o.Step.Number, plan.Duration(o.By), o.Step.Text)
 }
 
 // Run does what is left. It can be ended at any moment, and run again: what was done is not done twice.
@@ -83,6 +100,9 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 			return r.done(s, now, "found done on the server")
 		}
 	}
+	if err := r.punctual(s, now); err != nil {
+		return err
+	}
 	a, err := r.action(ctx, s, upload, resumed)
 	if err != nil {
 		return fmt.Errorf("step %d (%s): %w", s.Number, s.Field, err)
@@ -119,6 +139,19 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 	return r.done(s, now, outcome)
 }
 
+// punctual refuses a step that is late, or puts off what is left.
+func (r *Runner) punctual(s *Step, now protocol.Time) error {
+	late := now.Sub(r.Record.Moment(s)).Truncate(time.Second)
+	switch {
+	case late <= onTime:
+		return nil
+	case !r.Late:
+		return &Overdue{s, late}
+	}
+	r.Record.Late += plan.Duration(late)
+	return r.Record.save()
+}
+
 func (r *Runner) done(s *Step, now protocol.Time, outcome string) error {
 	s.State, s.Done, s.Outcome = Done, now, outcome
 	if err := r.Record.save(); err != nil {
@@ -136,7 +169,7 @@ func (r *Runner) tell(s *Step) {
 
 // until waits for the moment of a step on the server's clock, whoever drives that.
 func (r *Runner) until(ctx context.Context, s *Step) (now protocol.Time, err error) {
-	at := s.Moment(r.Record.Start)
+	at := r.Record.Moment(s)
 	for first := true; ; first = false {
 		c, err := r.Server.Clock(ctx)
 		if err != nil || c.Now >= at {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
@@ -249,6 +248,3 @@ func (s *Step) refusals() string {
 	}
 	return text + ")"
 }
-
-// Moment is when a step is due in a plan that began at start.
-func (s *Step) Moment(start protocol.Time) protocol.Time { return start.Add(time.Duration(s.At)) }
