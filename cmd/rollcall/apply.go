@@ -225,6 +225,13 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
 		},
 		Server: t, Record: record, Push: uploads, PIN: f.pin, Late: f.late, Wait: apply.Sleep, Ask: asker(cmd),
+		Lost: func(why error) {
+			if why == nil {
+				fmt.Fprintln(notes, "the server answers again")
+				return
+			}
+			fmt.Fprintf(notes, "the server does not answer, and is asked again until it does: %v\n", why)
+		},
 		Tell: func(s *apply.Step) {
 			if s.State == apply.Done {
 				fmt.Fprintf(notes, "%s  step %d of %d: %s: %s\n", when(s.Done), s.Number, len(record.Steps), s.Text, s.Outcome)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -214,10 +215,15 @@ type refuser struct {
 	ask func(r *http.Request) (status int)
 }
 
+const noAnswer = -1 // in place of a status: no server is there
+
 func (f *refuser) RoundTrip(r *http.Request) (*http.Response, error) {
 	status := f.ask(r)
-	if status == 0 {
+	switch status {
+	case 0:
 		return f.RoundTripper.RoundTrip(r)
+	case noAnswer:
+		return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
 	}
 	body := io.NopCloser(strings.NewReader(`{"error":{"message":"not this one"}}`))
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: body, Request: r}, nil
@@ -295,6 +301,37 @@ func TestApplyLate(t *testing.T) {
 		if is < was-time.Minute || is > was+21*time.Minute { // the clock is driven by as much
 			t.Errorf("step %d was done %s after the one before it, and not %s", i+1, is, was)
 		}
+	}
+}
+
+// A server that is down for a while does not end a plan of days; a token that ended does.
+func TestApplyOutage(t *testing.T) {
+	s := newSite(t, strings.Replace(sync3, "at: 0s", "at: 2h", 1))
+	r := s.rehearse()
+	own, looks, status := s.api.HTTP.Transport, 0, http.StatusServiceUnavailable
+	s.api.HTTP.Transport = &refuser{own, func(r *http.Request) int {
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/clock") {
+			return 0
+		}
+		if looks++; looks < 3 || looks > 6 {
+			return 0
+		}
+		if looks == 4 && status/100 == 5 {
+			return noAnswer
+		}
+		return status
+	}}
+	run := s.runner(r)
+	var said []bool
+	run.Lost = func(why error) { said = append(said, why != nil) }
+	s.must(run.Run(t.Context()))
+	if !slices.Equal(said, []bool{true, false}) || looks < 7 {
+		t.Errorf("told of the outage: %v, after %d looks", said, looks)
+	}
+	r.Steps[0].State, r.Steps[0].At = apply.Waiting, plan.Duration(9*time.Hour)
+	looks, status = 0, http.StatusUnauthorized
+	if err := s.runner(r).Run(t.Context()); err == nil || looks != 3 {
+		t.Errorf("unauthorized: %v after %d looks", err, looks)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"rollcall/fleet/plan"
@@ -30,6 +32,11 @@ type Runner struct {
 	// Waits is told that the moment of a step is still to come, and when that is; nil: nobody.
 	Waits func(s *Step, until protocol.Time)
 	Tell  func(s *Step) // told each step whose state has changed; nil: nobody
+	// Lost is told that the server does not answer while the moment of a step is waited for, and with nil that it answers again; nil:
+	// nobody.
+	Lost func(why error)
+
+	clock target.Clock // when the server last told it
 }
 
 // A Pause is why a run ends before an irreversible step: nobody has said yes to it.
@@ -57,13 +64,12 @@ func (o *Overdue) Error() string {
 }
 
 // Run does what is left. It can be ended at any moment, and run again: what was done is not done twice.
-func (r *Runner) Run(ctx context.Context) error {
+func (r *Runner) Run(ctx context.Context) (err error) {
+	if r.clock, err = r.Server.Clock(ctx); err != nil {
+		return err
+	}
 	if r.Record.Start == 0 {
-		c, err := r.Server.Clock(ctx)
-		if err != nil {
-			return err
-		}
-		r.Record.Start = c.Now
+		r.Record.Start = r.clock.Now
 		if err := r.Record.save(); err != nil {
 			return err
 		}
@@ -167,19 +173,48 @@ func (r *Runner) tell(s *Step) {
 	}
 }
 
-// until waits for the moment of a step on the server's clock, whoever drives that.
+// until waits for the moment of a step on the server's clock, whoever drives that, and for a server that does not answer meanwhile.
 func (r *Runner) until(ctx context.Context, s *Step) (now protocol.Time, err error) {
-	at := r.Record.Moment(s)
-	for first := true; ; first = false {
+	at, lost := r.Record.Moment(s), false
+	lose := func(why error) {
+		if lost = why != nil; r.Lost != nil {
+			r.Lost(why)
+		}
+	}
+	for first := true; ; {
+		pause := retry
 		c, err := r.Server.Clock(ctx)
-		if err != nil || c.Now >= at {
-			return c.Now, err
+		switch {
+		case err != nil && (ctx.Err() != nil || !passing(err)):
+			return 0, err
+		case err != nil && !lost:
+			lose(err)
+		case err == nil:
+			if r.clock = c; lost {
+				lose(nil)
+			}
+			if c.Now >= at {
+				return c.Now, nil
+			}
+			if pause = at.Sub(c.Now); first && r.Waits != nil {
+				r.Waits(s, at)
+			}
+			first = false
 		}
-		if first && r.Waits != nil {
-			r.Waits(s, at)
-		}
-		if err := r.Wait(ctx, at.Sub(c.Now), c.Driven); err != nil {
+		if err := r.Wait(ctx, pause, r.clock.Driven); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// retry is after what time a server that does not answer is asked again.
+const retry = 10 * time.Second
+
+// passing tells whether an error is one that waiting mends: a network or a server that is down.
+func passing(err error) bool {
+	if no, answered := errors.AsType[*target.Error](err); answered {
+		return no.Status/100 == 5
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
