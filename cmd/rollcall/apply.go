@@ -36,6 +36,7 @@ type applyFlags struct {
 	appleID, password string
 	pin               string
 	seed              uint64
+	start             string
 	late              bool
 	force             bool
 }
@@ -49,8 +50,9 @@ profiles, grant consents, have support move devices, unenrol devices and make li
 devices for a sync.
 
 Without --confirm nothing is done: the tenant is read through the API (users, licences, devices, profiles, settings), the plan
-is rehearsed on it, and its findings, its steps and, unless a limit or an invariant is broken, an id are shown. With --confirm ID the steps are done, each at its moment
-counted from now on the server's clock; where plan or tenant are not those of the rehearsal any more nothing is done, and what
+is rehearsed on it, and its findings, its steps and, unless a limit or an invariant is broken, an id are shown. With --confirm ID
+the steps are done, each at its moment on the server's clock, counted from --start or else from then on: a plan of working hours
+wants one. Where plan or tenant are not those of the rehearsal any more nothing is done, and what
 differs is named (HST-070).
 
 Before a step that cannot be taken back it says who is affected and asks; in a script, --yes-to NUMBER (or all) says yes, and
@@ -63,6 +65,7 @@ Devices that enrol, are absent or are unenrolled by their users, faults and load
 refused by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
 		Example: `  rollcall apply change.yaml
   rollcall apply change.yaml --confirm 5d1f0c52a07be911
+  rollcall apply waves.yaml --start 2026-12-01T08:00:00Z --confirm 5d1f0c52a07be911
   rollcall apply change.yaml --confirm 5d1f0c52a07be911 --yes-to 1,4 --push-certificate renewed.pem`,
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, c, args[0]) }
@@ -75,6 +78,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.StringVar(&f.password, "password-file", "", "file with the password of a PKCS#12")
 	flags.StringVar(&f.links, "links", "", "append the links with which users enrol again to `FILE`, which is secret (default: beside the plan, PLAN.links.csv)")
 	flags.StringVar(&f.pin, "pin", "", "six digits for Macs that are locked or erased")
+	flags.StringVar(&f.start, "start", "", "`MOMENT` (RFC 3339) at which the plan begins, and its steps count from (default: when it is confirmed)")
 	flags.BoolVar(&f.late, "late", false, "do a step although its moment is past, and put off the others by as much")
 	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
 	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
@@ -90,6 +94,10 @@ func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error)
 	}
 	if cmd.Flags().Changed("seed") {
 		p.Seed = f.seed
+	}
+	start, err := moment("start", f.start)
+	if err != nil {
+		return err
 	}
 	t, err := c.target()
 	if err != nil {
@@ -107,13 +115,22 @@ func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error)
 	}
 	defer record.Close()
 	if f.confirm != "" {
-		return f.apply(cmd, t, p, record, name)
+		return f.apply(cmd, t, p, record, name, start)
 	}
 	if record.Start != 0 && record.Left() > 0 && !f.force {
 		return fmt.Errorf("%s: the plan has begun, and %d of its steps are left: go on with --confirm %s, or give up what is left with --force", f.state, record.Left(), record.ID)
 	}
 	f.rehearse.force = f.force
-	return f.show(cmd, t, p, record, name)
+	return f.show(cmd, t, p, record, name, start)
+}
+
+// again is the command that does what was rehearsed.
+func (f *applyFlags) again(name, id string) string {
+	command := "rollcall apply " + name + " --confirm " + id
+	if f.start != "" {
+		command += " --start " + f.start
+	}
+	return command
 }
 
 // An applied is the section of the result that is apply's own.
@@ -127,7 +144,7 @@ type applied struct {
 }
 
 // show rehearses the plan on the live tenant, and keeps what there is to confirm.
-func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string) error {
+func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string, start protocol.Time) error {
 	begun := time.Now()
 	s, err := apply.Read(cmd.Context(), t)
 	if err != nil {
@@ -160,7 +177,11 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 	if err := f.rehearse.write(result, answers, s.Population); err != nil {
 		return err
 	}
-	own := applied{Server: t.URL, State: f.state, Said: append(said, s.Doubts...), Left: len(steps), Steps: steps}
+	said = append(said, s.Doubts...)
+	if last := steps[len(steps)-1].At; start == 0 && last > 0 {
+		said = append(said, "there is no --start: the plan begins when it is confirmed, whatever time of the day that is, and its last step is "+last.String()+" later")
+	}
+	own := applied{Server: t.URL, State: f.state, Said: said, Left: len(steps), Steps: steps}
 	if result.Verdict == report.OK {
 		if err := record.Keep(apply.Rehearsed(t.URL, p, s, steps)); err != nil {
 			return fmt.Errorf("--state: %w", err)
@@ -172,11 +193,11 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 		return err
 	}
 	if !asJSON(cmd) {
-		tellSteps(cmd.OutOrStdout(), &own)
+		tellSteps(cmd.OutOrStdout(), &own, start)
 		if own.ID == "" {
 			fmt.Fprintln(cmd.OutOrStdout(), "\nnothing was done, and there is nothing to confirm: what the plan demands did not hold in the rehearsal")
 		} else {
-			fmt.Fprintf(cmd.OutOrStdout(), "\nnothing was done; this does what is shown:\n  rollcall apply %s --confirm %s\n", name, own.ID)
+			fmt.Fprintf(cmd.OutOrStdout(), "\nnothing was done; this does what is shown:\n  %s\n", f.again(name, own.ID))
 		}
 	}
 	if err := result.Err(); err != nil {
@@ -186,11 +207,15 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 }
 
 // tellSteps prints what there is to do.
-func tellSteps(w io.Writer, a *applied) {
+func tellSteps(w io.Writer, a *applied, start protocol.Time) {
 	fmt.Fprintf(w, "\nWhat is done to %s\n", a.Server)
 	for i := range a.Steps {
 		s := &a.Steps[i]
-		fmt.Fprintf(w, "  %2d  at %-8s  %s: %s\n", s.Number, s.At, s.Text, s.Whom())
+		at := fmt.Sprintf("%-8s", s.At)
+		if start != 0 {
+			at += "  " + when(start.Add(time.Duration(s.At))) + "Z"
+		}
+		fmt.Fprintf(w, "  %2d  at %s  %s: %s\n", s.Number, at, s.Text, s.Whom())
 		if s.Irreversible != "" {
 			fmt.Fprintf(w, "      cannot be taken back: %s\n", s.Irreversible)
 		}
@@ -200,8 +225,23 @@ func tellSteps(w io.Writer, a *applied) {
 	}
 }
 
+// tellMoments prints when what is left is done.
+func tellMoments(w io.Writer, record *apply.Record, unsaid bool) {
+	if record.Left() == 0 {
+		return
+	}
+	if unsaid {
+		fmt.Fprintf(w, "there is no --start: the plan counts from %sZ\n", when(record.Start))
+	}
+	for i := range record.Steps {
+		if s := &record.Steps[i]; s.State != apply.Done {
+			fmt.Fprintf(w, "  %2d  %sZ  %s\n", s.Number, when(record.Moment(s)), s.Text)
+		}
+	}
+}
+
 // apply does what is left of what was confirmed.
-func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string) error {
+func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string, start protocol.Time) error {
 	var now *apply.Snapshot
 	if record.Start == 0 {
 		var err error
@@ -219,12 +259,13 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	if err != nil {
 		return err
 	}
-	notes := cmd.ErrOrStderr()
+	notes, unsaid := cmd.ErrOrStderr(), start == 0 && record.Start == 0
 	run := apply.Runner{
 		Link: f.link, Waits: func(s *apply.Step, until protocol.Time) {
 			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
 		},
-		Server: t, Record: record, Push: uploads, PIN: f.pin, Late: f.late, Wait: apply.Sleep, Ask: asker(cmd),
+		Begins: func() { tellMoments(notes, record, unsaid) },
+		Server: t, Record: record, Start: start, Push: uploads, PIN: f.pin, Late: f.late, Wait: apply.Sleep, Ask: asker(cmd),
 		Lost: func(why error) {
 			if why == nil {
 				fmt.Fprintln(notes, "the server answers again")
@@ -242,7 +283,7 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	result := report.Result{Version: 1, Command: "apply", Verdict: report.OK, Seed: p.Seed, Sections: map[string]any{
 		"apply": applied{ID: record.ID, Server: t.URL, State: f.state, Left: record.Left(), Steps: record.Steps},
 	}}
-	again := fmt.Sprintf("rollcall apply %s --confirm %s", name, record.ID)
+	again := f.again(name, record.ID)
 	_, overdue := errors.AsType[*apply.Overdue](failed)
 	switch pause, paused := errors.AsType[*apply.Pause](failed); {
 	case paused:

@@ -335,6 +335,24 @@ func TestApplyOutage(t *testing.T) {
 	}
 }
 
+// A plan of working hours begins when it is told to, and not when it is confirmed.
+func TestApplyStart(t *testing.T) {
+	s := newSite(t, strings.Replace(sync3, "at: 0s", "at: 2h", 1))
+	r := s.rehearse()
+	run := s.runner(r)
+	run.Start = protocol.At(s.cfg.Clock.Now()).Add(5 * time.Hour)
+	told := protocol.Time(0)
+	run.Begins = func() { told = r.Moment(&r.Steps[0]) }
+	s.must(run.Run(t.Context()))
+	if want := run.Start.Add(2 * time.Hour); told != want || r.Steps[0].Done < want {
+		t.Errorf("told %s, done %s; want %s", told, r.Steps[0].Done, want)
+	}
+	run.Start++
+	if err := run.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the plan has begun: it counts from ") {
+		t.Errorf("another start: %v", err)
+	}
+}
+
 // A step that was begun is not done anew because of a device that has gone, and an answer that tells nothing leaves it begun.
 func TestApplyResumedWithoutADevice(t *testing.T) {
 	s := newSite(t, sync3)

@@ -183,7 +183,9 @@ func (f *planWavesFlags) compute(cmd *cobra.Command, base *plan.Plan, pop *popul
 		}
 		w = next
 		head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, base.Name, f.hours)
-		text = w.Plan.Encode(comments(head, notes))
+		said := comments(head, notes)
+		said[""] = append(said[""], fmt.Sprintf("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", start.Time().Format("15:04"), start.Time().Weekday()))
+		text = w.Plan.Encode(said)
 		name := f.out
 		if name == "" {
 			name = "the waves"

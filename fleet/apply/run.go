@@ -21,6 +21,8 @@ type Runner struct {
 	Push []target.PushUpload // renewed certificates with their keys, one for each such step in turn; none: the server makes one, if its push service is simulated
 	PIN  string              // six digits, for Macs that are locked or erased
 
+	Start protocol.Time // when the plan begins, for one that has not; 0: now
+
 	Late bool // go on although a step's moment is past, and put off what is left by as much
 
 	// Ask has somebody say yes to an irreversible step; about is what the server says of it. Nil: only what is Allowed is done.
@@ -29,6 +31,8 @@ type Runner struct {
 
 	// Wait returns a while later, the sooner the less is left. The server's clock is read again then.
 	Wait func(ctx context.Context, left time.Duration, driven bool) error
+	// Begins is told that the record has the moment of each step; nil: nobody.
+	Begins func()
 	// Waits is told that the moment of a step is still to come, and when that is; nil: nobody.
 	Waits func(s *Step, until protocol.Time)
 	Tell  func(s *Step) // told each step whose state has changed; nil: nobody
@@ -68,11 +72,19 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	if r.clock, err = r.Server.Clock(ctx); err != nil {
 		return err
 	}
-	if r.Record.Start == 0 {
-		r.Record.Start = r.clock.Now
+	switch start := r.Record.Start; {
+	case start != 0 && r.Start != 0 && start != r.Start:
+		return fmt.Errorf("the plan has begun: it counts from %s", start)
+	case start == 0:
+		if r.Record.Start = r.Start; r.Start == 0 {
+			r.Record.Start = r.clock.Now
+		}
 		if err := r.Record.save(); err != nil {
 			return err
 		}
+	}
+	if r.Begins != nil {
+		r.Begins()
 	}
 	uploads := 0
 	for i := range r.Record.Steps {
