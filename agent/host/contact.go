@@ -77,7 +77,7 @@ type contact struct {
 
 // fetch gets the enrolment profile behind a link. Nothing is sent before the server has shown who it is.
 func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protocol.Platform, now time.Time) (c contact, err error) {
-	client := h.client(link.Host, func(cs tls.ConnectionState) error {
+	client := clientOf(link.Host, func(cs tls.ConnectionState) error {
 		c.trusted, err = verify(&cs, link.Hostname(), pin, now)
 		return err
 	})
@@ -136,8 +136,8 @@ func verify(cs *tls.ConnectionState, name, pin string, now time.Time) (trusted [
 	return trusted, err
 }
 
-// client makes an HTTP client for requests without an identity, to one host.
-func (h *Host) client(host string, check func(tls.ConnectionState) error) *http.Client {
+// clientOf makes an HTTP client for requests without an identity, to one host.
+func clientOf(host string, check func(tls.ConnectionState) error) *http.Client {
 	name := host
 	if n, _, err := net.SplitHostPort(host); err == nil {
 		name = n
@@ -145,7 +145,7 @@ func (h *Host) client(host string, check func(tls.ConnectionState) error) *http.
 	return &http.Client{
 		Timeout: contactFor,
 		Transport: &http.Transport{
-			DialContext:            h.dialTo(host),
+			DialContext:            dialTo(host),
 			TLSClientConfig:        &tls.Config{ServerName: name, InsecureSkipVerify: true, VerifyConnection: check, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    contactFor,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -163,7 +163,7 @@ func (e *ElsewhereError) Error() string {
 }
 
 // dialTo opens connections to one host and no other (HST-120).
-func (h *Host) dialTo(host string) func(ctx context.Context, network, address string) (net.Conn, error) {
+func dialTo(host string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	want := withPort(host)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !strings.EqualFold(address, want) {
@@ -184,7 +184,7 @@ func withPort(host string) string {
 func (h *Host) readClock(ctx context.Context) {
 	at := h.now()
 	name, _, _ := net.SplitHostPort(h.rec.Link.Host)
-	client := h.client(h.rec.Link.Host, func(cs tls.ConnectionState) error {
+	client := clientOf(h.rec.Link.Host, func(cs tls.ConnectionState) error {
 		_, err := verify(&cs, name, h.rec.Link.Pin, at)
 		return err
 	})

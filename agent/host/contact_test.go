@@ -125,7 +125,7 @@ func TestHST120AHostileFirstAnswer(t *testing.T) {
 			t.Errorf("%s: %v, want one sentence with %q", name, err, tt.want)
 		}
 	}
-	_, err = new(Host).dialTo("lab.example.org:8443")(context.Background(), "tcp", "192.0.2.1:443")
+	_, err = dialTo("lab.example.org:8443")(context.Background(), "tcp", "192.0.2.1:443")
 	if e, ok := errors.AsType[*ElsewhereError](err); !ok || e.Got != "192.0.2.1:443" {
 		t.Errorf("another host is dialled: %v", err)
 	}

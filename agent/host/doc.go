@@ -2,7 +2,8 @@
 // clock, facts and network are the machine's.
 //
 // Start with [Open], which takes the folder for this process; then [Host.Enrol] with the line that somebody pasted, [Host.Run] for a
-// daemon, or [Host.CheckIn] for one conversation. [Read] is for looking at the folder of an agent that runs.
+// daemon, or [Host.CheckIn] for one conversation. [Read] is for looking at the folder of an agent that runs, [Ask] for having it check
+// in or leave, by a socket in that folder, and [Examine] for finding what is wrong.
 //
 // # What is on disk, and when
 //

@@ -63,7 +63,7 @@ func writeAt(f *os.File, text string) error {
 }
 
 // close gives the folder back.
-func (f *folder) close() error { return f.lock.Close() }
+func (f *folder) close() error { return errors.Join(giveBack(f.dir), f.lock.Close()) }
 
 // A sealedState is the state in its file: a sum over it tells damage from a choice.
 type sealedState struct {

@@ -32,6 +32,23 @@ type Config struct {
 	Anew      bool // a damaged state, or one of another machine, is no reason to refuse: it is replaced
 }
 
+// fill puts the defaults in.
+func (cfg *Config) fill() {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Facts == nil {
+		cfg.Facts = ReadFacts
+	}
+	if cfg.Machine == nil {
+		cfg.Machine = machineID
+	}
+	if cfg.Log == nil {
+		cfg.Log = logrus.New()
+		cfg.Log.SetOutput(io.Discard)
+	}
+}
+
 // ErrUnmanaged is wrapped by the errors of a machine that nobody manages.
 var ErrUnmanaged = errors.New("nobody manages this machine")
 
@@ -48,19 +65,7 @@ type Host struct {
 // Open takes the state folder dir, which is made where there is none, and goes on where its agent stood. The error wraps [ErrRuns]
 // when another process has it.
 func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Facts == nil {
-		cfg.Facts = ReadFacts
-	}
-	if cfg.Machine == nil {
-		cfg.Machine = machineID
-	}
-	if cfg.Log == nil {
-		cfg.Log = logrus.New()
-		cfg.Log.SetOutput(io.Discard)
-	}
+	cfg.fill()
 	f, err := takeFolder(dir)
 	if err != nil {
 		return nil, err
@@ -137,7 +142,7 @@ func (h *Host) connect() error {
 	}
 	h.link, err = link.New(link.Config{
 		TransportKeys: transport,
-		Roots:         roots, Now: h.now, Dial: h.dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
+		Roots:         roots, Now: h.now, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
 		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err

@@ -119,6 +119,13 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	if !h.managed() && h.rec.Pending == nil {
 		return fmt.Errorf("%w: enrol it first (rollcall agent enroll)", ErrUnmanaged)
 	}
+	var asks <-chan asking
+	if d, err := newDesk(ctx, h.folder.dir); err == nil {
+		defer d.close()
+		asks = d.asks
+	} else {
+		h.cfg.Log.WithError(err).Warn("nobody can ask this agent for anything while it runs")
+	}
 	for err := h.CheckIn(ctx); ; {
 		if ctx.Err() != nil {
 			return nil
@@ -135,11 +142,22 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		case <-ctx.Done():
 		case magic := <-wakes:
 			err = h.Woken(ctx, magic)
+		case a := <-asks:
+			err = h.answer(ctx, a.what)
+			a.done <- err
 		case <-wait.C:
 			err = h.CheckIn(ctx)
 		}
 		wait.Stop()
 	}
+}
+
+// answer does what a person at this machine asked for.
+func (h *Host) answer(ctx context.Context, what Request) error {
+	if what == RequestUnenrol {
+		return h.Unenrol(ctx)
+	}
+	return h.CheckIn(ctx)
 }
 
 // sleep is how long nothing is to be done: machines that were enrolled together drift apart by a tenth.

@@ -4,9 +4,11 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,51 @@ func privateFolder(dir string) error {
 		return err
 	}
 	return os.Chmod(dir, 0o700)
+}
+
+// folderTrouble says what is wrong with the rights of a state folder, and what to do; empty: nothing.
+func folderTrouble(dir string) (says, do string) {
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err.Error(), "check the file system"
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return "others may look into " + dir, "chmod 700 '" + dir + "'"
+	}
+	for _, name := range []string{stateFile, previousFile, journalFile, lockFile} {
+		name = filepath.Join(dir, name)
+		f, err := os.Stat(name)
+		if err != nil {
+			continue
+		}
+		if ownerOf(f) != ownerOf(st) {
+			return fmt.Sprintf("%s is not of the user whose the folder is", name), fmt.Sprintf("chown -R %d '%s'", ownerOf(st), dir)
+		}
+		if f.Mode().Perm()&0o077 != 0 {
+			return "others may look into " + name, "chmod 600 '" + name + "'"
+		}
+	}
+	return "", ""
+}
+
+func ownerOf(f os.FileInfo) int {
+	if s, ok := f.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid)
+	}
+	return -1
+}
+
+// giveBack gives what root wrote to the user whose the folder is: the agent that the system runs is not root.
+func giveBack(dir string) error {
+	st, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 || ownerOf(st) == 0 {
+		return err
+	}
+	list, err := os.ReadDir(dir)
+	for _, f := range list {
+		err = errors.Join(err, os.Lchown(filepath.Join(dir, f.Name()), ownerOf(st), -1))
+	}
+	return err
 }
 
 func rename(from, to string) error { return os.Rename(from, to) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +21,13 @@ import (
 
 func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, unenroll",
+		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, doctor, unenroll",
 		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
 certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched.`,
 	}
 	a := &agentFlags{}
 	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
-	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentUnenrollCommand(a))
+	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentDoctorCommand(a), agentUnenrollCommand(a))
 	return cmd
 }
 
@@ -35,6 +36,19 @@ type agentFlags struct{ state string }
 // open takes the state folder.
 func (a *agentFlags) open(cmd *cobra.Command, anew bool, log *logrus.Logger) (*host.Host, error) {
 	return host.Open(cmd.Context(), a.state, host.Config{Log: log, Anew: anew})
+}
+
+// ask has the agent that runs do it, or does it where none runs.
+func (a *agentFlags) ask(cmd *cobra.Command, what host.Request, do func(*host.Host, context.Context) error) error {
+	h, err := a.open(cmd, false, nil)
+	if errors.Is(err, host.ErrRuns) {
+		return host.Ask(cmd.Context(), a.state, what)
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return do(h, cmd.Context())
 }
 
 // kinds are as what a machine can be managed.
@@ -156,12 +170,7 @@ func agentCheckInCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "check-in", Short: "Check in once, now", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := a.open(cmd, false, nil)
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			if err := h.CheckIn(cmd.Context()); err != nil {
+			if err := a.ask(cmd, host.RequestCheckIn, (*host.Host).CheckIn); err != nil {
 				return unmanaged(err)
 			}
 			return a.tell(cmd, false, "checked in")
@@ -174,12 +183,7 @@ func agentUnenrollCommand(a *agentFlags) *cobra.Command {
 		Use: "unenroll", Short: "Take this machine out of management", Args: noArgs,
 		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or not.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := a.open(cmd, false, nil)
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			if err := h.Unenrol(cmd.Context()); err != nil {
+			if err := a.ask(cmd, host.RequestUnenrol, (*host.Host).Unenrol); err != nil {
 				return unmanaged(err)
 			}
 			return a.tell(cmd, false, "nobody manages this machine any more")

@@ -1,0 +1,345 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol"
+)
+
+// askew is how far the agent's clock may be from its server's: what is signed and what ends is judged by both.
+const askew = 5 * time.Minute
+
+// late is after how many poll intervals without a check-in something is wrong.
+const late = 3
+
+// A Finding is one thing that was looked at.
+type Finding struct {
+	Check string `json:"check"` // folder, agent, enrolment, name, port, authority, clock, certificate, identity or check-ins
+	OK    bool   `json:"ok"`
+	Says  string `json:"says"`         // what is so, in plain words
+	Do    string `json:"do,omitempty"` // about it; empty when it is well
+}
+
+// A doctor collects findings.
+type doctor struct {
+	cfg  *Config
+	dir  string
+	rec  *record
+	dev  *dialect.Apple // nil: nothing enrolled
+	list []Finding
+}
+
+func (d *doctor) well(check, says string, args ...any) {
+	d.list = append(d.list, Finding{check, true, fmt.Sprintf(says, args...), ""})
+}
+
+func (d *doctor) ill(check, do, says string, args ...any) {
+	d.list = append(d.list, Finding{check, false, fmt.Sprintf(says, args...), do})
+}
+
+func (d *doctor) now() time.Time { return d.rec.Clock.at(d.cfg.Now()) }
+
+// Examine looks for what is wrong with the agent whose state is in dir, whether it runs or not, and changes nothing. What cannot be
+// looked at because of something before it is left out.
+func Examine(ctx context.Context, dir string, cfg Config) []Finding {
+	cfg.fill()
+	d := &doctor{cfg: &cfg, dir: dir}
+	if !d.folder(ctx) || !d.enrolment() {
+		return d.list
+	}
+	d.agent(ctx)
+	if d.name(ctx) && d.port(ctx) {
+		d.server(ctx)
+	}
+	d.checkIns()
+	return d.list
+}
+
+// folder looks at the state folder: there, whole, private, and of this machine.
+func (d *doctor) folder(ctx context.Context) bool {
+	_, err := os.Stat(d.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.ill("folder", "enrol this machine with the line that rollcall serve printed, or look elsewhere with --state", "there is no state in %s", d.dir)
+		return false
+	}
+	if err == nil {
+		d.rec, err = load(d.dir)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		d.ill("folder", "ask as that user (sudo)", "%s is another user's", d.dir)
+		return false
+	}
+	if err == nil && d.rec.Device != nil {
+		d.dev = &dialect.Apple{}
+		err = d.dev.UnmarshalBinary(d.rec.Device)
+	}
+	if err != nil {
+		d.ill("folder", "enrol again with rollcall agent enroll --anew and a new line", "%v", err)
+		return false
+	}
+	if here := machineOf(d.cfg.Machine(ctx)); d.rec.Machine != "" && here != "" && d.rec.Machine != here {
+		d.ill("folder", "enrol this one with rollcall agent enroll --anew and a new line", "the state in %s is of another machine", d.dir)
+		return false
+	}
+	if says, do := folderTrouble(d.dir); says != "" {
+		d.ill("folder", do, "%s", says)
+		return true
+	}
+	d.well("folder", "%s is whole, and for its owner alone", d.dir)
+	return true
+}
+
+func (d *doctor) enrolment() bool {
+	phase := agent.Phase(0)
+	if d.dev != nil {
+		phase = d.dev.Phase()
+	}
+	switch {
+	case d.rec.Link != nil && phase == agent.Enrolled:
+		d.well("enrolment", "%s manages this machine since %s", d.rec.Link.Host, day(d.dev.EnrolledAt().Time()))
+	case d.rec.Link != nil && (phase == agent.Enrolling || d.rec.Pending != nil):
+		d.ill("enrolment", "rollcall agent check-in goes on with it", "the enrolment at %s was interrupted", d.rec.Link.Host)
+	default:
+		ended := ""
+		if d.rec.Ended != 0 {
+			ended = fmt.Sprintf(" since %s: %s", day(d.rec.Ended.Time()), d.rec.EndedBy)
+		}
+		d.ill("enrolment", "enrol it with the line that rollcall serve printed", "nobody manages this machine%s", ended)
+		return false
+	}
+	return true
+}
+
+// agent finds who has the folder.
+func (d *doctor) agent(ctx context.Context) {
+	const start = "rollcall agent run starts it"
+	b, _ := os.ReadFile(filepath.Join(d.dir, lockFile))
+	process := strings.TrimSpace(string(b))
+	if conn, err := dialAgent(ctx, d.dir); err == nil {
+		conn.Close()
+		d.well("agent", "it runs, as process %s", process)
+		return
+	}
+	lock, err := os.Open(filepath.Join(d.dir, lockFile))
+	if err != nil {
+		d.ill("agent", start, "no agent runs on this state")
+		return
+	}
+	defer lock.Close()
+	switch free, err := TryLock(lock); {
+	case err != nil:
+		d.ill("agent", "check the file system that the folder is on: it has to know locks", "the lock cannot be tried: %v", err)
+	case free:
+		d.ill("agent", start, "no agent runs on this state")
+	default:
+		d.ill("agent", "wait until it is done; if it never is, end that process and start the agent again", "process %s has the state and takes no requests", process)
+	}
+}
+
+func (d *doctor) name(ctx context.Context) bool {
+	host, _, err := net.SplitHostPort(d.rec.Link.Host)
+	if err != nil {
+		d.ill("name", "enrol again with a new line", "%q is no host and port", d.rec.Link.Host)
+		return false
+	}
+	if net.ParseIP(host) != nil {
+		d.well("name", "the server is called by its address, %s", host)
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, contactFor)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		d.ill("name", "check this machine's name servers, and that the name is still the server's", "this machine cannot find %s: %v", host, err)
+		return false
+	}
+	d.well("name", "%s is %s", host, strings.Join(found, ", "))
+	return true
+}
+
+func (d *doctor) port(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, contactFor)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", d.rec.Link.Host)
+	if err != nil {
+		d.ill("port", "start the server, or open the port on the way to it", "nobody answers at %s: %v", d.rec.Link.Host, err)
+		return false
+	}
+	conn.Close()
+	d.well("port", "%s takes connections", d.rec.Link.Host)
+	return true
+}
+
+// server looks at who answers, at the clocks, and at whether this machine is known there.
+func (d *doctor) server(ctx context.Context) {
+	var shown tls.ConnectionState
+	header, err := d.health(ctx, nil, func(cs tls.ConnectionState) error { shown = cs; return nil }) // judged below, one thing at a time
+	if len(shown.PeerCertificates) == 0 {
+		d.ill("authority", "check what listens there, and what stands between this machine and it", "%s does not speak TLS: %v", d.rec.Link.Host, err)
+		return
+	}
+	if err != nil {
+		d.ill("port", "restart the server, and look into its log", "%s breaks off: %v", d.rec.Link.Host, err)
+		return
+	}
+	name, _, _ := net.SplitHostPort(d.rec.Link.Host)
+	if driven := drivenBy(header); driven != 0 {
+		d.rec.Clock.Driven = driven // the next conversation goes by it
+	}
+	trusted := d.authority(&shown, name)
+	d.clock(header)
+	if good := d.certificate(); good && trusted {
+		d.identity(ctx, name)
+	}
+}
+
+// authority judges the certificate of the server, apart from the clock when that is all that is wrong.
+func (d *doctor) authority(cs *tls.ConnectionState, name string) bool {
+	host, now := d.rec.Link.Host, d.now()
+	_, err := verify(cs, name, d.rec.Link.Pin, now)
+	leaf := cs.PeerCertificates[0]
+	if err == nil {
+		d.well("authority", "the certificate of %s is of the CA that the line named, for this name, until %s", host, day(leaf.NotAfter))
+		return true
+	}
+	says := advice(err, host, now)
+	if says == "" {
+		says = err.Error()
+	}
+	what, do, found := cutLast(says, ": ")
+	if !found {
+		what, do = says, "ask whoever runs the server"
+	}
+	d.ill("authority", do, "%s", what)
+	return false
+}
+
+// cutLast cuts s at the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// clock compares the agent's with the server's, to the second that HTTP has (RFC 9110, section 6.6.1).
+func (d *doctor) clock(header http.Header) {
+	if driven := d.rec.Clock.Driven; driven != 0 {
+		d.well("clock", "the server's is driven and says %s UTC; the agent goes by it", driven.Time().Format(time.DateTime))
+		return
+	}
+	theirs, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		d.ill("clock", "check what stands between this machine and the server", "the server does not say what time it is")
+		return
+	}
+	ours := d.now()
+	off := ours.Sub(theirs).Round(time.Second)
+	if off.Abs() > askew {
+		word := "ahead of"
+		if off < 0 {
+			word = "behind"
+		}
+		do := "set this machine's clock (timedatectl set-ntp true, or as this system does it), or the server's"
+		if d.rec.Clock.Offset != 0 {
+			do = fmt.Sprintf("the agent was enrolled with --clock-offset %s: enrol without it if that is not wanted", d.rec.Clock.Offset)
+		}
+		d.ill("clock", do, "the agent's says %s UTC, which is %s %s the server's", ours.UTC().Format(time.DateTime), off.Abs(), word)
+		return
+	}
+	d.well("clock", "it is within %s of the server's", max(off.Abs(), time.Second))
+}
+
+// certificate looks at how long the machine's identity is good; false: it is not.
+func (d *doctor) certificate() bool {
+	if d.dev == nil || d.dev.Identity().Serial == "" {
+		return false
+	}
+	i, now := d.dev.Identity(), protocol.At(d.now())
+	const anew = "rollcall agent unenroll, then enrol with a new line"
+	switch {
+	case now > i.NotAfter:
+		d.ill("certificate", anew, "the certificate of this machine ended on %s, before it was renewed", day(i.NotAfter.Time()))
+		return false
+	case now < i.NotBefore:
+		d.ill("certificate", "set this machine's clock", "the certificate of this machine begins on %s only", day(i.NotBefore.Time()))
+		return false
+	}
+	days := int(i.NotAfter.Sub(now) / (24 * time.Hour))
+	if d.dev.Renewing() {
+		d.well("certificate", "it is being renewed, and good until %s, %d days", day(i.NotAfter.Time()), days)
+		return true
+	}
+	d.well("certificate", "it is good until %s, %d days; the server has it renewed before", day(i.NotAfter.Time()), days)
+	return true
+}
+
+// identity asks the server whether it takes this machine's certificate: the handshake says so, and nothing is asked of it.
+func (d *doctor) identity(ctx context.Context, name string) {
+	signer, err := d.dev.Signer(dialect.Current)
+	if err != nil {
+		d.ill("identity", "enrol again with rollcall agent enroll --anew and a new line", "the key of this machine cannot be read: %v", err)
+		return
+	}
+	mine := &tls.Certificate{Certificate: [][]byte{d.dev.Certificate(dialect.Current)}, PrivateKey: signer.Key}
+	_, err = d.health(ctx, mine, func(cs tls.ConnectionState) error {
+		_, err := verify(&cs, name, d.rec.Link.Pin, d.now())
+		return err
+	})
+	switch {
+	case link.Barred(err):
+		d.ill("identity", "rollcall agent unenroll, then enrol with a new line, a copy of another machine with --draw-id",
+			"%s does not take this machine's certificate: its identity ended, its record was removed, or a copy of this machine took its place", d.rec.Link.Host)
+	case err != nil:
+		d.ill("identity", "restart the server, and look into its log", "%s breaks off: %v", d.rec.Link.Host, err)
+	default:
+		d.well("identity", "%s takes this machine's certificate", d.rec.Link.Host)
+	}
+}
+
+// health asks the server whether it is there, with an identity or without.
+func (d *doctor) health(ctx context.Context, mine *tls.Certificate, check func(tls.ConnectionState) error) (http.Header, error) {
+	client := clientOf(d.rec.Link.Host, check)
+	defer client.CloseIdleConnections()
+	if mine != nil {
+		client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return mine, nil }
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+d.rec.Link.Host+"/healthz", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body.Close()
+	return resp.Header, nil
+}
+
+// checkIns looks at how the newest conversation ended, and when.
+func (d *doctor) checkIns() {
+	r := d.rec
+	switch ago := d.now().Sub(r.Good.Time()); {
+	case r.Bad != 0:
+		d.ill("check-ins", "mend what is above; rollcall agent check-in tries at once", "the last one failed at %s: %s", r.Bad.Time().Format(time.DateTime), r.Why)
+	case r.Good == 0:
+		d.ill("check-ins", "rollcall agent check-in", "there was none yet")
+	case r.Clock.Driven == 0 && ago > late*r.Poll:
+		d.ill("check-ins", "see that the agent runs; rollcall agent check-in tries at once", "the last one was at %s, and one is due every %s", r.Good.Time().Format(time.DateTime), r.Poll)
+	default:
+		d.well("check-ins", "the last one went well, at %s; this machine asks every %s", r.Good.Time().Format(time.DateTime), r.Poll)
+	}
+}

@@ -1,0 +1,96 @@
+package host
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// What the doctor says of a server that cannot be found, is somebody else, or keeps another time.
+func TestDoctorOfServers(t *testing.T) {
+	t.Parallel()
+	drifts := make(chan time.Time, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case at := <-drifts:
+			w.Header().Set("Date", at.UTC().Format(http.TimeFormat))
+		default:
+		}
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that only try the port
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	here := strings.TrimPrefix(server.URL, "https://")
+	_, port, _ := strings.Cut(here, ":")
+	good := pasted{URL: server.URL, Host: here, Pin: Pin(server.Certificate())}
+	for name, tt := range map[string]struct {
+		link  pasted
+		date  time.Duration // by which the server is ahead
+		check string
+		want  string // of what is said and what to do; empty: it is well
+	}{
+		"well":                        {good, 0, "authority", ""},
+		"the clock is well":           {good, 0, "clock", ""},
+		"a server ahead":              {good, time.Hour, "clock", "behind the server's"},
+		"a server behind":             {good, -time.Hour, "clock", "ahead of the server's"},
+		"a name that is none":         {pasted{Host: "lab..example:" + port}, 0, "name", "check this machine's name servers"},
+		"no port":                     {pasted{Host: "lab.example"}, 0, "name", "no host and port"},
+		"another authority":           {pasted{Host: here, Pin: pinPrefix + strings.Repeat("ab", 32)}, 0, "authority", "ask for a new line"},
+		"no authority in the line":    {pasted{Host: here}, 0, "authority", "paste the whole line, with --ca"},
+		"a name of another":           {pasted{Host: "localhost:" + port, Pin: good.Pin}, 0, "authority", "start the server with --name localhost"},
+		"no TLS at all":               {pasted{Host: strings.TrimPrefix(plain.URL, "http://")}, 0, "authority", "does not speak TLS"},
+		"an enrolment that was begun": {good, 0, "enrolment", "rollcall agent check-in goes on with it"},
+	} {
+		f := take(t)
+		if err := f.save(&record{Link: &tt.link, Pending: &pending{}, Poll: time.Minute, Good: protocol.At(time.Now())}); err != nil {
+			t.Fatal(err)
+		}
+		if tt.date != 0 {
+			drifts <- time.Now().Add(tt.date)
+		}
+		found := false
+		for _, x := range Examine(t.Context(), f.dir, Config{Machine: func(context.Context) string { return "" }}) {
+			if x.Check != tt.check {
+				continue
+			}
+			found = true
+			if x.OK != (tt.want == "") || !strings.Contains(x.Says+" | "+x.Do, tt.want) || strings.Contains(x.Says, "\n") {
+				t.Errorf("%s: %+v, want %q", name, x, tt.want)
+			}
+		}
+		if !found {
+			t.Errorf("%s: nothing of the %s", name, tt.check)
+		}
+	}
+}
+
+// What root writes into the folder of an agent that is not root is that agent's again when root is done.
+func TestFolderIsGivenBack(t *testing.T) {
+	if runtime.GOOS == "windows" || os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	t.Parallel()
+	f := take(t)
+	if err := os.Chown(f.dir, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	saved(t, f, "one")
+	if says, do := folderTrouble(f.dir); !strings.Contains(says, "not of the user") || !strings.Contains(do, "chown -R 65534") {
+		t.Errorf("before: %s | %s", says, do)
+	}
+	f.close()
+	if says, _ := folderTrouble(f.dir); says != "" {
+		t.Errorf("after: %s", says)
+	}
+}
