@@ -131,7 +131,6 @@ func (k *part) calm(i int) protocol.Time {
 	}
 	if m.awaited[i] > 0 {
 		until = min(until, m.rare[0].at)
-
 	}
 	return until
 }
