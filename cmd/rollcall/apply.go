@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"rollcall/certs"
 	"rollcall/fleet/apply"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
@@ -350,6 +351,9 @@ func (f *applyFlags) uploads() (list []target.PushUpload, err error) {
 		b, err := readInput(name)
 		if err != nil {
 			return nil, fmt.Errorf("--push-certificate: %w", err)
+		}
+		if _, err := certs.ReadPush(b, password); err != nil {
+			return nil, fmt.Errorf("--push-certificate %s: %w", name, err)
 		}
 		list = append(list, target.PushUpload{Certificate: b, Password: password, AppleID: f.appleID})
 	}

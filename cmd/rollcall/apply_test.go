@@ -353,6 +353,38 @@ func TestApplyStart(t *testing.T) {
 	}
 }
 
+// What later steps want of whoever applies a plan is asked for before the first of them.
+func TestApplyChecksAhead(t *testing.T) {
+	s := newSite(t, strings.Replace(sync3, "ios: 10", "ios: 10, macos: 1", 1)+`  - {at: 2h, apns: {upload: renewed}}
+  - {at: 3h, command: {kind: DeviceLock, to: macos}}
+`)
+	s.must(s.api.AddUsers(t.Context(), []target.User{{UPN: "mac@example.org", IntuneLicence: true}}))
+	s.joinAgain(dialect.NewApple(dialect.Who{Number: 9, Seed: 9, UDID: "F0000000-0000-0000-0000-000000000009", Serial: "MAC9"},
+		&dialect.Model{Platform: protocol.MacOS, Product: "Mac14,2", OSVersion: "15.1"}, &dialect.Habits{}), "mac@example.org")
+	r := s.rehearse()
+	present, err := s.api.Push(t.Context())
+	s.must(err)
+	upload := func(topic string) target.PushUpload {
+		made, err := s.api.MakeTestPush(t.Context(), topic, 400*24*time.Hour)
+		s.must(err)
+		return target.PushUpload{Certificate: made, AppleID: present.AppleID}
+	}
+	for want, run := range map[string]*apply.Runner{
+		"step 2 (timeline[1].apns): ":                {Push: []target.PushUpload{{Certificate: []byte("nonsense")}}, PIN: "123456"},
+		"has another topic":                          {Push: []target.PushUpload{upload("com.apple.mgmt.External.other")}, PIN: "123456"},
+		"2 push certificates are given":              {Push: []target.PushUpload{upload(present.Topic), upload(present.Topic)}, PIN: "123456"},
+		"step 3 (timeline[2].command) is about Macs": {Push: []target.PushUpload{upload(present.Topic)}},
+	} {
+		run.Server, run.Record = s.api, r
+		if err := run.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) || r.Left() != 3 || r.Start != 0 {
+			t.Errorf("%v with %d steps left, want %s before the first", err, r.Left(), want)
+		}
+	}
+	run := s.runner(r)
+	run.Push, run.PIN = []target.PushUpload{upload(present.Topic)}, "123456"
+	s.must(run.Run(t.Context()))
+}
+
 // A step that was begun is not done anew because of a device that has gone, and an answer that tells nothing leaves it begun.
 func TestApplyResumedWithoutADevice(t *testing.T) {
 	s := newSite(t, sync3)

@@ -178,7 +178,7 @@ func (r *Runner) command(ctx context.Context, s *Step, resumed bool) (string, er
 		}
 		if d.Platform == protocol.MacOS && (kind == protocol.Lock || kind == protocol.Erase) {
 			if o.PIN = r.PIN; o.PIN == "" {
-				return errors.New("a Mac wants six digits: give them by --pin")
+				return errPIN
 			}
 		}
 		_, err = r.Server.Order(ctx, id, o)
@@ -189,6 +189,8 @@ func (r *Runner) command(ctx context.Context, s *Step, resumed bool) (string, er
 		return err == nil && ordered(&d, kind, s.Begun), err
 	})
 }
+
+var errPIN = errors.New("a Mac wants six digits: give them by --pin")
 
 // ordered tells whether a device has had an order of a kind since a moment.
 func ordered(d *target.Details, kind protocol.CommandKind, since protocol.Time) bool {

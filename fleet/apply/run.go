@@ -72,6 +72,9 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	if r.clock, err = r.Server.Clock(ctx); err != nil {
 		return err
 	}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
 	switch start := r.Record.Start; {
 	case start != 0 && r.Start != 0 && start != r.Start:
 		return fmt.Errorf("the plan has begun: it counts from %s", start)
@@ -90,7 +93,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	for i := range r.Record.Steps {
 		s := &r.Record.Steps[i]
 		upload := uploads
-		if s.Action == "apns" && s.Value == "renewed" {
+		if s.takesUpload() {
 			uploads++
 		}
 		if s.State == Done {
