@@ -27,9 +27,10 @@ type Record struct {
 	Server  string            `json:"server"`
 	Plan    string            `json:"plan"` // its text
 	Seed    uint64            `json:"seed"`
-	Facts   map[string]string `json:"facts"`         // of the tenant when it was rehearsed
-	Start   protocol.Time     `json:"start"`         // the plan's beginning, by the server's clock; 0: not confirmed yet
-	Late    plan.Duration     `json:"late,omitzero"` // by how much what is left has been put off since
+	Facts   map[string]string `json:"facts"`          // of the tenant when it was rehearsed
+	Shown   protocol.Time     `json:"shown,omitzero"` // when that was, by the server's clock
+	Start   protocol.Time     `json:"start"`          // the plan's beginning, by the server's clock; 0: not confirmed yet
+	Late    plan.Duration     `json:"late,omitzero"`  // by how much what is left has been put off since
 	Steps   []Step            `json:"steps"`
 
 	path string
@@ -43,11 +44,22 @@ var ErrRuns = errors.New("this plan is being applied by another process")
 
 // Rehearsed is the record of a plan whose steps were rehearsed on the tenant of s.
 func Rehearsed(server string, p *plan.Plan, s *Snapshot, steps []Step) *Record {
-	r := &Record{Version: recordVersion, Server: server, Plan: p.Source(), Seed: p.Seed, Facts: s.Facts, Steps: steps}
-	h := sha256.New()
-	json.NewEncoder(h).Encode(r) // maps are written in the order of their keys; the ID is still empty
-	r.ID = hex.EncodeToString(h.Sum(nil)[:8])
+	r := &Record{Version: recordVersion, Server: server, Plan: p.Source(), Seed: p.Seed, Facts: s.Facts, Shown: s.At, Steps: steps}
+	r.ID = r.sum()
 	return r
+}
+
+// sum is the ID of what was rehearsed, however far it has come since.
+func (r *Record) sum() string {
+	own := *r
+	own.ID, own.Start, own.Late, own.Steps = "", 0, 0, slices.Clone(r.Steps)
+	for i := range own.Steps {
+		s := &own.Steps[i]
+		s.State, s.Allowed, s.Before, s.Begun, s.Done, s.Outcome, s.Refused = Waiting, false, "", 0, 0, "", nil
+	}
+	h := sha256.New()
+	json.NewEncoder(h).Encode(own) // maps are written in the order of their keys
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Open takes the record at path for this process, and reads it; one that nobody has written is empty. Close gives it back.
@@ -96,6 +108,9 @@ func (r *Record) sound() error {
 		case s.State != Waiting && s.State != Begun && s.State != Done:
 			return fmt.Errorf("step %d is %q: want waiting, begun or done", i+1, s.State)
 		}
+	}
+	if r.ID != "" && r.sum() != r.ID {
+		return fmt.Errorf("what it holds is not what was rehearsed as %s: somebody has changed the file; rehearse the plan again with another --state", r.ID)
 	}
 	return nil
 }
@@ -156,8 +171,11 @@ func (r *Record) Refused() (reasons []string) {
 	return reasons
 }
 
-// Confirm holds what an administrator confirms against what was rehearsed: plan and tenant must be the same, or it names what
-// differs. Once a plan has begun the tenant is what its steps make of it, and only the plan is looked at.
+// fresh is how old a rehearsal may be that is confirmed: what changes by itself, as contacts and certificates do, is none of its facts.
+const fresh = plan.Day
+
+// Confirm holds what an administrator confirms against what was rehearsed: plan and tenant must be the same and the
+// rehearsal not be old, or it says what is wrong. Once a plan has begun the tenant is what its steps make of it, and only the plan is looked at.
 func (r *Record) Confirm(id, server string, p *plan.Plan, now *Snapshot) error {
 	var differs []string
 	switch {
@@ -171,6 +189,8 @@ func (r *Record) Confirm(id, server string, p *plan.Plan, now *Snapshot) error {
 		differs = []string{fmt.Sprintf("the plan's seed was %d, and is %d", r.Seed, p.Seed)}
 	case p.Source() != r.Plan:
 		differs = lineOf(r.Plan, p.Source())
+	case r.Start == 0 && now.At.Sub(r.Shown) > fresh:
+		return refuse("the rehearsal %s is of %s, more than %s ago: rehearse it again, without --confirm", id, r.Shown, plan.Duration(fresh))
 	case r.Start == 0:
 		differs = factsOf(r.Facts, now.Facts)
 	}

@@ -5,8 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 // What differs is named, the first few one by one.
@@ -37,6 +40,32 @@ func TestHST070Differences(t *testing.T) {
 	}
 }
 
+// A rehearsal is confirmed within a day, and not beside a push certificate that has ended since.
+func TestHST070Stale(t *testing.T) {
+	const start = protocol.Time(1_800_000_000_000_000_000)
+	p := &plan.Plan{Seed: 7}
+	push := target.Push{Topic: "t", NotAfter: start.Add(2 * time.Hour)}
+	at := func(after time.Duration) *Snapshot {
+		s := &Snapshot{At: start.Add(after), Facts: map[string]string{}}
+		s.fact("the push certificate", lifeOf(&push, s.At))
+		return s
+	}
+	r := Rehearsed("https://127.0.0.1", p, at(0), nil)
+	for after, want := range map[time.Duration]string{
+		time.Hour:      "",
+		3 * time.Hour:  "the push certificate was valid, and is ended, and in its grace",
+		25 * time.Hour: "more than 1d ago: rehearse it again",
+	} {
+		err := r.Confirm(r.ID, r.Server, p, at(after))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("after %s: %v, want %q", after, err, want)
+		}
+	}
+	if got := lifeOf(&push, start.Add(33*plan.Day)); got != "ended for good" {
+		t.Errorf("after the grace: %s", got)
+	}
+}
+
 // A record comes back as it was kept, a half-written one is no record, and one of a newer program is refused.
 func TestRecordKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "change.applied.json")
@@ -64,6 +93,19 @@ func TestRecordKept(t *testing.T) {
 		t.Fatalf("back came %+v, %v", back, err)
 	}
 	back.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for was, is := range map[string]string{`"action": "consent"`: `"action": "authority"`, `"a": "b"`: `"a": "c"`, `"seed": 7`: `"seed": 8`} {
+		changed := strings.Replace(string(whole), was, is, 1)
+		if err := os.WriteFile(path, []byte(changed), 0o600); err != nil || changed == string(whole) {
+			t.Fatalf("%s: %v", was, err)
+		}
+		if _, err := open(); err == nil || !strings.Contains(err.Error(), "somebody has changed the file") {
+			t.Errorf("%s changed: %v", was, err)
+		}
+	}
 	for text, want := range map[string]string{
 		`{"version":2}`:                        "newer rollcall",
 		`{"version":1,"id":`:                   "unexpected EOF",

@@ -125,7 +125,7 @@ func (s *Snapshot) push(ctx context.Context, r *target.Rollcall, state *target.S
 	if err != nil {
 		return err
 	}
-	s.fact("the push certificate", p.Topic, "until "+p.NotAfter.String(), "in the slot of "+state.Gap.Slot.String())
+	s.fact("the push certificate", p.Topic, "until "+p.NotAfter.String(), "in the slot of "+state.Gap.Slot.String(), lifeOf(&p, s.At))
 	s.Population.Tenant.APNs = population.APNs{Topic: p.Topic, AppleID: p.AppleID, Modified: p.NotBefore, Expires: p.NotAfter}
 	s.tenant.APNs.Topic = p.Topic
 	switch left := p.NotAfter.Sub(s.At); {
@@ -140,6 +140,20 @@ func (s *Snapshot) push(ctx context.Context, r *target.Rollcall, state *target.S
 		s.Population.Tenant.APNs.Expires, s.tenant.APNs.Expires = 0, plan.Duration(365*plan.Day)
 	}
 	return nil
+}
+
+// lifeOf is where a push certificate is in its life, which is what a renewal and the devices' contacts rest on (AUTH-33).
+func lifeOf(p *target.Push, now protocol.Time) string {
+	const grace = 30 * plan.Day
+	switch {
+	case p.NotAfter == 0:
+		return "none"
+	case now < p.NotAfter:
+		return "valid"
+	case now < p.NotAfter.Add(grace):
+		return "ended, and in its grace"
+	}
+	return "ended for good"
 }
 
 func (s *Snapshot) consents(ctx context.Context, r *target.Rollcall) error {
