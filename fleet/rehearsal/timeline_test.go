@@ -95,8 +95,14 @@ func drawTimeline(seed uint64) timeline {
 		{2, func() string { return "again " + device() }},
 		{1, func() string { return "leave " + device() }},
 		{1, func() string { return one("retire ", "delete ", "wipe ") + device() }},
-		{2, func() string { return "lose " + device() + one(" 1", " 1", " 2", " 3") }},
-		{2, func() string { return "cut " + device() + one(" 1", " 1", " 2", " 3") }},
+		{4, func() string {
+			d := device()
+			lost := one("lose ", "cut ") + d + one(" 1", " 1", " 2", " 3")
+			if r.IntN(2) == 0 {
+				return lost
+			}
+			return lost + "; order " + d + "; sync " + d + "; set " + one("intune", "sccm", "both") + "; wait " + one("20m", "2h") // what it says again finds a gap
+		}},
 		{2, func() string { return "busy " + device() + one(" 1", " 2", " 4") }},
 		{2, func() string { return "fails " + device() + one(" 1", " 2", " 5") }},
 		{2, func() string { return "restart" }},
@@ -120,7 +126,7 @@ func drawTimeline(seed uint64) timeline {
 		n := r.IntN(sum)
 		for _, a := range acts {
 			if n -= a.weight; n < 0 {
-				t = append(t, a.say())
+				t = append(t, parseTimeline(a.say())...)
 				break
 			}
 		}
