@@ -56,9 +56,14 @@ func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
 	if days := int(time.Duration(t.CleanUp) / plan.Day); days > 0 {
 		s.CleanUpDays = &days
 	}
-	for to, given := range map[**int]plan.Duration{&s.OldProfileDays: t.OldProfiles, &s.RecordDays: t.Records, &s.PushGraceDays: t.APNs.Grace} {
+	for to, given := range map[**int]plan.Duration{&s.OldProfileDays: t.OldProfiles, &s.RecordDays: t.Records, &s.PushGraceDays: t.APNs.Grace, &s.CountedDays: t.Counted} {
 		if days := int(time.Duration(given) / plan.Day); days > 0 {
 			*to, changed = &days, true
+		}
+	}
+	for to, given := range map[**target.Seconds]plan.Duration{&s.Cadence: t.Cadence, &s.Reach: t.Reach} {
+		if given > 0 {
+			*to, changed = new(target.SecondsOf(time.Duration(given))), true
 		}
 	}
 	s.PushWarningDays = t.APNs.WarningDays()

@@ -98,6 +98,7 @@ func TestSettings(t *testing.T) {
 		"": "[]",
 		"tenant: {units: 9, clean_up: 60d, device_limit: 5, gap: {on_coexistence: false, platforms: [ios]}}\n": "9 60 5 false [ios]",
 		"tenant: {old_profiles: 3d, records: 90d, apns: {grace: 60d, warnings: [20d, 2d]}}\n":                  "3 90 60 [20 2]",
+		"tenant: {cadence: 4h, device_contact: 30d, reach: 5m}\n":                                              "14400 30 300",
 	} {
 		f := stood(t, few+text)
 		target := &tenancy{}
@@ -110,6 +111,8 @@ func TestSettings(t *testing.T) {
 			s := target.settings[0]
 			if s.Units != nil {
 				got = fmt.Sprint(*s.Units, *s.CleanUpDays, *s.DeviceLimit, *s.GapOnCoexistence, s.GapPlatforms)
+			} else if s.Cadence != nil {
+				got = fmt.Sprint(int64(*s.Cadence), *s.CountedDays, int64(*s.Reach))
 			} else {
 				got = fmt.Sprint(*s.OldProfileDays, *s.RecordDays, *s.PushGraceDays, s.PushWarningDays)
 			}

@@ -46,8 +46,9 @@ func (o *owners) devices(u delivery.UserID) []protocol.Device {
 
 // counted are the devices of u, but for one, that count against the limit at now.
 func (s *Server) counted(ctx context.Context, now protocol.Time, u delivery.UserID, but protocol.Device) (n int, err error) {
+	within := s.World().Settings.Counted
 	counts := func(st *delivery.State) {
-		if st.Device != but && st.User == u && st.Life == delivery.Enrolled && authority.Counts(now, st.Registered, st.LastSeen) {
+		if st.Device != but && st.User == u && st.Life == delivery.Enrolled && authority.Counts(now, st.Registered, st.LastSeen, within) {
 			n++
 		}
 	}

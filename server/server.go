@@ -80,8 +80,7 @@ type Server struct {
 
 	outbox outbox
 
-	blasts   blasts
-	settings pastSettings
+	blasts blasts
 
 	journal bell
 }

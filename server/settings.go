@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -48,19 +50,19 @@ func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Acto
 	return s.attempt(ctx, now, who, "settings", who.administers(), func(ctx context.Context) error {
 		present := s.Settings()
 		if is := present.Version(); version != "" && version != is {
-			return refuse(protocol.RuleOutdated, "the settings are not those of version %s any more, but of %s: %s", version, is, s.settings.since(version, &present))
+			return s.outdated(ctx, version, &present)
 		}
 		set := present
 		change(&set)
 		if err := checkSettings(&set.Settings); err != nil {
 			return err
 		}
-		s.settings.keep(&present)
 		c := store.Change{Settings: &set.Settings, Lines: line(delivery.WhatSettings, "", differs(&present, &set))}
 		if set.AcceptUserless != present.AcceptUserless {
 			tenant := s.Content().Tenant
 			tenant.AcceptUserless, c.Tenant = set.AcceptUserless, &tenant
 		}
+		s.keepSettings(ctx, now, &present)
 		err := s.change(ctx, now, &c)
 		if err == nil && (set.Silent != present.Silent || set.Records != present.Records) {
 			s.outbox.sweep.Store(int64(now)) // it may concern some records right now
@@ -70,36 +72,37 @@ func (s *Server) ChangeSettings(ctx context.Context, now protocol.Time, who Acto
 	})
 }
 
-// settingsKept is how many settings of before are remembered, to name what has changed since.
-const settingsKept = 16
+// settingsID is under what settings of a version are kept, beside the previews.
+func settingsID(version string) string { return "settings-" + version }
 
-// pastSettings are the latest settings of before, by version. Guarded by Server.admin.
-type pastSettings struct {
-	versions []string
-	of       map[string]Settings
-}
-
-func (p *pastSettings) keep(set *Settings) {
-	v := set.Version()
-	if _, known := p.of[v]; known {
-		return
+// keepSettings keeps settings that are about to be others, for whoever changes those of their version: across restarts, and as long as
+// a preview. Where they cannot be kept they are changed all the same.
+func (s *Server) keepSettings(ctx context.Context, now protocol.Time, set *Settings) {
+	b, err := json.Marshal(set)
+	if err == nil {
+		err = s.store.KeepPreview(ctx, &store.Preview{ID: settingsID(set.Version()), At: now, Shown: b})
 	}
-	if p.of == nil {
-		p.of = map[string]Settings{}
-	}
-	p.of[v] = *set
-	if p.versions = append(p.versions, v); len(p.versions) > settingsKept {
-		delete(p.of, p.versions[0])
-		p.versions = p.versions[1:]
+	if err != nil {
+		s.log.WithError(err).WithField("rule", protocol.RuleOutdated).Warn("settings of before are not kept: nobody can say what is other than in them")
 	}
 }
 
-func (p *pastSettings) since(version string, present *Settings) string {
-	was, known := p.of[version]
-	if !known {
-		return "what has changed, nobody remembers"
+// outdated refuses a change of settings of another version than the present ones, and names what is other.
+func (s *Server) outdated(ctx context.Context, version string, present *Settings) error {
+	kept, err := s.store.Preview(ctx, settingsID(version))
+	what := fmt.Sprintf("what has changed nobody can say, it being no version of the past %d days; read the settings again, and change those", int(store.PreviewLife/aDay))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		var was Settings
+		if err := json.Unmarshal(kept.Shown, &was); err != nil {
+			return fmt.Errorf("settings of version %s, as they were kept: %w", version, err)
+		}
+		what = differs(&was, present)
 	}
-	return differs(&was, present)
+	return refuse(protocol.RuleOutdated, "the settings are not those of version %s any more, but of %s: %s", version, present.Version(), what)
 }
 
 // settingWords are the settings in words, by field.
@@ -110,6 +113,7 @@ var settingWords = map[string]string{
 	"Validity": "compliance is valid for", "Lag": "lag of the console", "Silent": "silent records are deleted after",
 	"Old": "profiles of the authority before stay for", "Records": "records outlive their identity by", "PushGrace": "grace of a push certificate",
 	"PushWarnings": "days of warning before a push certificate ends", "AcceptUserless": "userless devices under BMS",
+	"Cadence": "Apple devices are woken every", "Counted": "devices count against the limit for", "Reach": "a wipe or retire is repeated after",
 	"UnitsKnown": "licence units are known", "Units": "licence units", "DeviceLicences": "device licences", "DeviceLimit": "devices a user may have",
 	"Licences": "enrolment asks for licences", "Workloads": "workloads", "Pilots": "pilot group", "Blast": "devices touched in an hour", "UnlicensedAdmins": "administrators need no licence",
 }
@@ -154,6 +158,18 @@ func checkSettings(set *delivery.Settings) error {
 		return refuse(protocol.RulePushExpired, "a push certificate that has ended can be renewed for 1 to 365 days, or 0 for the default of 30")
 	case !goodWarnings(set.PushWarnings):
 		return refuse(protocol.RulePushExpired, "a push certificate is warned of 1 to 365 days before its end, %d times at most, the longest first and none twice; none is the default of 30, 14, 7 and 1", mostWarnings)
+	case set.Cadence != 0 && (set.Cadence < time.Hour || set.Cadence > aDay):
+		return refuse(protocol.RuleRegistered, "Apple devices are woken every 1 to 24 hours, or 0 for the default of 8")
+	case set.Counted < 0 || set.Counted > 365*aDay:
+		return refuse(protocol.RuleGates, "a device counts against the limit of its user for 1 to 365 days after its latest contact, or 0 for the default of 90")
+	case set.Reach != 0 && (set.Reach < time.Minute || set.Reach > time.Hour):
+		return refuse(protocol.RuleRetire, "a wipe or retire that a device has not heard of is repeated after 1 to 60 minutes, or 0 for the default of 15")
+	case set.Lifetime != 0 && (set.Lifetime < time.Hour || set.Lifetime > 3650*aDay):
+		return refuse(protocol.RuleLifetime, "an identity lives for 1 hour to 3650 days, or 0 for the default of 365 days")
+	case set.Window < 0 || set.Window > 365*aDay, set.Renew < 0 || set.Renew > 90*aDay:
+		return refuse(protocol.RuleRenewal, "an identity is renewed within 365 days before its end at most, and asked again after 90 days at most; 0 is the default of 42 and 7 days")
+	case set.Lag < 0 || set.Lag > 90*aDay:
+		return refuse("AUTH-29", "the console lags for 1 to 90 days, or 0 for the default of 7")
 	case set.Units < 0:
 		return refuse("AUTH-09", "intune_units: %d: a tenant owns 0 licences that entitle Intune, or more", set.Units)
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // TestTimesAreSettings: times outside what a rule can mean are refused by that rule, and change nothing.
@@ -27,6 +29,21 @@ func TestTimesAreSettings(t *testing.T) {
 		{"a warning twice", "AUTH-33", func(s *server.Settings) { s.PushWarnings = []int{7, 7} }},
 		{"a warning at the end", "AUTH-33", func(s *server.Settings) { s.PushWarnings = []int{7, 0} }},
 		{"too many warnings", "AUTH-33", func(s *server.Settings) { s.PushWarnings = []int{9, 8, 7, 6, 5, 4, 3, 2, 1} }},
+		{"Apple's cadence, too short", "AUTH-21", func(s *server.Settings) { s.Cadence = 59 * time.Minute }},
+		{"Apple's cadence, too long", "AUTH-21", func(s *server.Settings) { s.Cadence = 25 * time.Hour }},
+		{"lag, too long", "AUTH-29", func(s *server.Settings) { s.Lag = 91 * day }},
+		{"identities, too short", "AUTH-40", func(s *server.Settings) { s.Lifetime = time.Minute }},
+		{"identities, too long", "AUTH-40", func(s *server.Settings) { s.Lifetime = 3651 * day }},
+		{"renewal window, negative", "AUTH-41", func(s *server.Settings) { s.Window = -1 }},
+		{"renewal window, too long", "AUTH-41", func(s *server.Settings) { s.Window = 366 * day }},
+		{"pause between renewals, too long", "AUTH-41", func(s *server.Settings) { s.Renew = 91 * day }},
+		{"contact that counts, too long", "AUTH-47", func(s *server.Settings) { s.Counted = 366 * day }},
+		{"silent records, too soon", "AUTH-48", func(s *server.Settings) { s.Silent = 29 * day }},
+		{"silent records, too late", "AUTH-48", func(s *server.Settings) { s.Silent = 271 * day }},
+		{"compliance, too short", "AUTH-49", func(s *server.Settings) { s.Validity = time.Hour }},
+		{"compliance, too long", "AUTH-49", func(s *server.Settings) { s.Validity = 121 * day }},
+		{"a wipe again, too soon", "AUTH-53", func(s *server.Settings) { s.Reach = time.Second }},
+		{"a wipe again, too late", "AUTH-53", func(s *server.Settings) { s.Reach = 2 * time.Hour }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x.refused(x.ChangeSettings(x.ctx, x.now, boss, "", tt.change), tt.rule)
@@ -118,4 +135,73 @@ func TestAUTH19Setting(t *testing.T) {
 	x.refused(x.ChangeSettings(x.ctx, x.now, boss, version, func(s *server.Settings) { s.AcceptUserless = false }), protocol.RuleOutdated)
 	x.reopen()
 	x.equal("after a restart", x.Settings().AcceptUserless, true)
+}
+
+// TestAUTH21Cadence: how often an Apple device is woken by schedule is a setting; who polls has a cadence of its own.
+func TestAUTH21Cadence(t *testing.T) {
+	x := newTenant(t)
+	x.enrolled(1)
+	for _, tt := range []struct{ set, want time.Duration }{{0, 8 * time.Hour}, {2 * time.Hour, 2 * time.Hour}} {
+		x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.Cadence = tt.set }))
+		x.now = x.next().Add(2 * time.Hour) // what was due before, and the quick phase is over
+		x.tick()
+		x.now = x.next()
+		x.tick()
+		x.equal("from one wake-up to the next", x.next().Sub(x.now), tt.want)
+	}
+}
+
+// TestAUTH53Reach: a wipe or retire goes out at once, and again after a time that is a setting; other work keeps its own.
+func TestAUTH53Reach(t *testing.T) {
+	for _, tt := range []struct {
+		kind      protocol.CommandKind
+		set, want time.Duration
+	}{
+		{protocol.Erase, 0, 15 * time.Minute}, {protocol.Erase, 5 * time.Minute, 5 * time.Minute}, {protocol.Retire, 5 * time.Minute, 5 * time.Minute},
+		{protocol.SecurityInfo, 5 * time.Minute, 15 * time.Minute},
+	} {
+		x := newTenant(t)
+		p := x.enrolled(1)
+		x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.Reach = tt.set }))
+		x.now = x.next().Add(2 * time.Hour)
+		x.tick()
+		x.must(second(x.Order(x.ctx, x.now, p.number, protocol.Command{Kind: tt.kind})))
+		n := len(x.since(0))
+		x.tick()
+		x.equal("pushes at once", len(x.since(n)), 1)
+		x.equal("the next one", x.next().Sub(x.now), tt.want)
+	}
+}
+
+// TestAUTH47Counted: how long after its latest contact a device counts against the limit of its user is a setting.
+func TestAUTH47Counted(t *testing.T) {
+	x := newTenant(t)
+	x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.DeviceLimit = 1 }))
+	x.enrolled(1)
+	x.now = x.now.Add(40 * day)
+	x.refused(x.newPhone(1).enrol(), protocol.RuleGates)
+	x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.Counted = 30 * day }))
+	x.must(x.newPhone(1).enrol())
+}
+
+// TestHST070SettingsAfterRestart: a change of settings that are others by now is told what is other, by a server that has started since
+// too, until nobody can say any more.
+func TestHST070SettingsAfterRestart(t *testing.T) {
+	x := newTenant(t)
+	was := x.Settings()
+	x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.Licences, s.PushWarnings = delivery.Always, []int{9} }))
+	x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.DeviceLimit = 5 }))
+	x.reopen()
+	for _, want := range []string{
+		"days of warning before a push certificate ends: [9], was []; devices a user may have: 5, was 0; enrolment asks for licences: always, was where-known",
+		"nobody can say, it being no version of the past 7 days; read the settings again, and change those",
+	} {
+		err := x.ChangeSettings(x.ctx, x.now, boss, was.Version(), func(s *server.Settings) { s.DeviceLimit = 6 })
+		x.refused(err, protocol.RuleOutdated)
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\ndoes not say %q", err, want)
+		}
+		x.now = x.now.Add(store.PreviewLife + time.Second)
+		x.must(x.ChangeSettings(x.ctx, x.now, boss, "", func(s *server.Settings) { s.DeviceLimit = 7 })) // it makes room
+	}
 }

@@ -251,7 +251,8 @@ before a change to it, or under the present one, where it is late. Exit code 2 w
 }
 
 func authoritySettingsCommand(c *client) *cobra.Command {
-	var cleanUp, limit, validity, lag, old, records, grace int
+	var cleanUp, limit, validity, lag, old, records, grace, counted int
+	var cadence, reach, lifetime, window, retry time.Duration
 	var warnings []int
 	var attempts []string
 	var units string
@@ -274,9 +275,15 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 				}, "device-limit": func() { s.DeviceLimit = &limit },
 				"compliance-days": func() { s.ValidityDays = &validity }, "console-lag-days": func() { s.LagDays = &lag },
 				"old-profile-days": func() { s.OldProfileDays = &old }, "record-days": func() { s.RecordDays = &records },
-				"push-grace-days":   func() { s.PushGraceDays = &grace },
-				"push-warning-days": func() { s.PushWarningDays = append([]int{}, warnings...) }, // empty is the default
-				"accept-userless":   func() { s.AcceptUserless = &userless },
+				"push-grace-days":     func() { s.PushGraceDays = &grace },
+				"push-warning-days":   func() { s.PushWarningDays = append([]int{}, warnings...) }, // empty is the default
+				"device-contact-days": func() { s.CountedDays = &counted },
+				"cadence":             func() { s.Cadence = new(target.SecondsOf(cadence)) },
+				"reach":               func() { s.Reach = new(target.SecondsOf(reach)) },
+				"identity-lifetime":   func() { s.Lifetime = new(target.SecondsOf(lifetime)) },
+				"renewal-window":      func() { s.Window = new(target.SecondsOf(window)) },
+				"renewal-retry":       func() { s.Renew = new(target.SecondsOf(retry)) },
+				"accept-userless":     func() { s.AcceptUserless = &userless },
 				"attempts": func() {
 					s.Attempts = make([]target.Seconds, len(attempts))
 					for i, text := range attempts {
@@ -368,6 +375,12 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.IntVar(&records, "record-days", 0, "days by which records outlive their identity certificates, 1 to 3650; 0: 180 (AUTH-43)")
 	flags.IntVar(&grace, "push-grace-days", 0, "days for which a push certificate that has ended can be renewed, 1 to 365; 0: 30 (AUTH-33)")
 	flags.IntSliceVar(&warnings, "push-warning-days", nil, "days before its end at which a push certificate is warned of, the most first, as in 30,14,7,1, which is the default (AUTH-33)")
+	flags.IntVar(&counted, "device-contact-days", 0, "days for which a device counts against the limit of its user after its latest contact, 1 to 365; 0: 90 (AUTH-47)")
+	durationVar(flags, &cadence, "cadence", 0, "time between two wake-ups of the schedule, of Apple devices, 1h to 24h; 0: 8h; other devices poll by themselves (AUTH-21)")
+	durationVar(flags, &reach, "reach", 0, "time after which a wipe or retire that its device has not heard of is repeated, 1m to 1h; 0: 15m (AUTH-53)")
+	durationVar(flags, &lifetime, "identity-lifetime", 0, "validity of identities that are issued from now on, 1h to 3650d; 0: 365d (AUTH-40)")
+	durationVar(flags, &window, "renewal-window", 0, "time before its end in which an identity is renewed, up to 365d; 0: 42d (AUTH-41)")
+	durationVar(flags, &retry, "renewal-retry", 0, "time between two tries to renew, up to 90d; 0: 7d (AUTH-41)")
 	flags.BoolVar(&userless, "accept-userless", false, "userless devices may enrol under office365 alone (AUTH-19)")
 	flags.BoolVar(&onCoexistence, "gap-on-coexistence", true, "adding Intune needs a renewed push certificate (AUTH-30)")
 	flags.StringSliceVar(&gapPlatforms, "gap-platforms", nil, "platforms that wait for it: some of ios, ipados and macos (AUTH-30)")
@@ -425,6 +438,18 @@ func printTimes(w io.Writer, s *target.Settings) {
 		return none + " days"
 	}
 	row(w, "old profiles stay after a change", days(s.OldProfileDays, "7")+" (AUTH-27)")
+	const hour, day = plan.Duration(time.Hour), plan.Duration(plan.Day)
+	every := func(n *target.Seconds, none plan.Duration) plan.Duration {
+		if n != nil && *n != 0 {
+			none = plan.Duration(time.Duration(*n) * time.Second)
+		}
+		return none
+	}
+	row(w, "Apple devices are woken every", fmt.Sprintf("%s (AUTH-21)", every(s.Cadence, 8*hour)))
+	row(w, "identities live", fmt.Sprintf("%s (AUTH-40)", every(s.Lifetime, 365*day)))
+	row(w, "identities are renewed", fmt.Sprintf("in the last %s, tried every %s (AUTH-41)", every(s.Window, 42*day), every(s.Renew, 7*day)))
+	row(w, "devices count against the limit", days(s.CountedDays, "90")+" after their latest contact (AUTH-47)")
+	row(w, "a wipe or retire is repeated", fmt.Sprintf("after %s (AUTH-53)", every(s.Reach, hour/4)))
 	row(w, "records outlive their identity by", days(s.RecordDays, "180")+" (AUTH-43)")
 	warnings := s.PushWarningDays
 	if len(warnings) == 0 {

@@ -104,6 +104,13 @@ func (c *checker) tenant() {
 		c.fail("tenant.clean_up", protocol.RuleCleanUp, "%s; want 30d to 270d, in whole days", t.CleanUp)
 	}
 	c.days("tenant.old_profiles", protocol.RuleSevenDays, t.OldProfiles, 90)
+	c.days("tenant.device_contact", protocol.RuleGates, t.Counted, 365)
+	if t.Cadence != 0 && (t.Cadence < Duration(time.Hour) || t.Cadence > Duration(Day)) {
+		c.fail("tenant.cadence", protocol.RuleRegistered, "%s; want 1h to 24h", t.Cadence)
+	}
+	if t.Reach != 0 && (t.Reach < Duration(time.Minute) || t.Reach > Duration(time.Hour)) {
+		c.fail("tenant.reach", protocol.RuleRetire, "%s; want 1m to 1h", t.Reach)
+	}
 	c.days("tenant.records", protocol.RuleRecordKept, t.Records, 3650)
 	c.days("tenant.apns.grace", protocol.RulePushExpired, t.APNs.Grace, 365)
 	for i, w := range t.APNs.Warnings {

@@ -44,6 +44,9 @@ type Tenant struct {
 	CleanUp     Duration           `yaml:"clean_up" jsonschema_description:"records silent for so long are deleted, 30d to 270d (AUTH-48); default: none is"`
 	OldProfiles Duration           `yaml:"old_profiles" jsonschema_description:"how long profiles of the authority before stay after a change, 1d to 90d (AUTH-27); default 7d"`
 	Records     Duration           `yaml:"records" jsonschema_description:"how long a record outlives its identity certificate, 1d to 3650d (AUTH-43); default 180d"`
+	Cadence     Duration           `yaml:"cadence" jsonschema_description:"time between two wake-ups of the schedule, of Apple devices, 1h to 24h (AUTH-21); default 8h"`
+	Counted     Duration           `yaml:"device_contact" jsonschema_description:"how long after its latest contact a device counts against the limit, 1d to 365d (AUTH-47); default 90d"`
+	Reach       Duration           `yaml:"reach" jsonschema_description:"time after which a wipe or retire that its device has not heard of is repeated, 1m to 1h (AUTH-53); default 15m"`
 	DeviceLimit int                `yaml:"device_limit" jsonschema:"minimum=0" jsonschema_description:"devices that a user may enrol with Intune, 1 to 15 (AUTH-47); default 15"`
 }
 

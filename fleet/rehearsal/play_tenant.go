@@ -46,6 +46,7 @@ func (p *player) setUp(ctx context.Context) (err error) {
 		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Blast: -1,
 		Pilots: t.CoManaged.Pilot, Silent: time.Duration(t.CleanUp), DeviceLimit: t.DeviceLimit,
 		Old: time.Duration(t.OldProfiles), Records: time.Duration(t.Records), PushGrace: time.Duration(t.APNs.Grace), PushWarnings: t.APNs.WarningDays(),
+		Cadence: time.Duration(t.Cadence), Counted: time.Duration(t.Counted), Reach: time.Duration(t.Reach),
 	}
 	settings.Gap.NotOnCoexistence = t.Gap.OnCoexistence != nil && !*t.Gap.OnCoexistence
 	settings.Gap.Platforms = t.Gap.Platforms

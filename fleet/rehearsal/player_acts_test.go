@@ -330,7 +330,7 @@ func (p *player) clock(f []string) error {
 		w.right = p.loop.Now().Add(w.trusted)
 	}
 	w.calm = w.clock
-	w.stepped = (to - was).Abs()
+	w.stepped = max(w.stepped, (to - was).Abs()) // what was due by the clock of before may still be
 	for _, u := range w.devices {
 		u.movable = 0
 	}

@@ -52,7 +52,7 @@ func playing(t timeline, change ...func(*rehearsal.LoopConfig)) (p *player, brok
 		ran: map[int]map[protocol.CommandID]bool{},
 	}
 	p.twin = &twin{units: -1, limit: 15, now: start, clock: start, calm: start, life: 365 * day, kept: 7, versions: map[string]int{}, assigned: map[string]string{}, workloads: map[string]string{}}
-	p.twin.days.old, p.twin.days.records, p.twin.days.grace = 7, 180, 30
+	p.twin.days.old, p.twin.days.records, p.twin.days.grace, p.twin.days.counted = 7, 180, 30, 90
 	life := 365
 	if len(t) > 0 {
 		if f := strings.Fields(t[0]); len(f) == 3 && f[0] == "tenant" {
@@ -213,6 +213,22 @@ func (p *player) act(f []string) error {
 			return err
 		}
 		w.days.old, w.days.records, w.days.grace = number(1), number(2), number(3)
+	case "counts":
+		set := s.Content().Settings
+		if set.Counted = time.Duration(number(1)) * day; set.Counted == 90*day {
+			set.Counted = 0
+		}
+		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
+			return err
+		}
+		w.days.counted = number(1)
+	case "every":
+		set := s.Content().Settings
+		set.Cadence = time.Duration(number(1)) * time.Hour
+		if err := s.SetSettings(p.ctx, now, boss, set); err != nil {
+			return err
+		}
+		w.every = max(w.every, set.Cadence)
 	case "silent":
 		if err := s.SetCleanUp(p.ctx, now, boss, number(1)); err != nil {
 			return err

@@ -137,7 +137,17 @@ func silent(now protocol.Time, world *delivery.World, s *delivery.State) bool {
 
 // bound is how long a device that could move may take (I8): one scheduled interval, the longest back-off after an answer
 // that was lost, and a step of a driven clock.
-const bound = 8*time.Hour + agent.LastRetry + 10*time.Minute
+const bound = 8*time.Hour + spare
+
+const spare = agent.LastRetry + 10*time.Minute
+
+// bound is that of a device in state s: the tenant sets the interval of Apple's devices (AUTH-21).
+func (w *Watch) bound(s *delivery.State) time.Duration {
+	if s.Platform.Apple() && w.cadence != 0 {
+		return w.cadence + spare
+	}
+	return bound
+}
 
 // settle notes how the device stands, and since when it should have moved, and could.
 func (w *Watch) settle(now protocol.Time, d *watched) {
@@ -186,6 +196,7 @@ func standsAlike(a, b *delivery.World) bool {
 func (w *Watch) adopt(world *delivery.World) {
 	cuts := w.world != nil && w.world.Push.Topic != "" && world.Push.Topic != w.world.Push.Topic
 	w.world = world
+	w.cadence = max(w.cadence, cmp.Or(world.Settings.Cadence, protocol.ScheduleOf(protocol.IOS).Steady))
 	if !cuts {
 		return
 	}
@@ -252,7 +263,7 @@ func (w *Watch) Close(now protocol.Time) {
 	defer w.mu.Unlock()
 	w.over = true
 	for d := range w.all() {
-		if d.since != 0 && now.Sub(d.since) > bound {
+		if d.since != 0 && now.Sub(d.since) > w.bound(d.state) {
 			w.fail(now, d, "I8", "reachable and free to move since %s, and it has not", d.since)
 		}
 	}
@@ -308,8 +319,8 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 const named = 1000
 
 // checkMove holds I8: a completed check-in leaves no device pending or stale, and no device that could come takes longer
-// than it may.
-func (d *watched) checkMove(now protocol.Time, world *delivery.World, before, after *delivery.State, out *delivery.Outcome, fail failer) {
+// than bound.
+func (d *watched) checkMove(now protocol.Time, world *delivery.World, bound time.Duration, before, after *delivery.State, out *delivery.Outcome, fail failer) {
 	if out.Completed && after.Life == delivery.Enrolled {
 		if _, pending, stale := world.Target(after); pending || stale {
 			fail("I8", "a completed check-in left it registered with %s in epoch %d", after.Registered, after.Epoch)

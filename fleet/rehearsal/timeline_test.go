@@ -23,6 +23,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	plans U LETTERS           a user's service plans, see opened; c: under co-management
 //	units N, limit N, silent DAYS, workload W WHO, gap on|off (gap.onCoexistence)
 //	days OLD RECORDS GRACE    of old profiles after a change, of records, of a push certificate that has ended
+//	counts DAYS, every HOURS  devices against the limit after their latest contact; wake-ups of the schedule
 //	upload TOPIC DAYS [confirm]
 //	enrol KIND U              a new device; U -: userless
 //	again D, leave D, away D, back D, sync D, support D, order D, retire D, delete D, wipe D
@@ -114,6 +115,8 @@ func drawTimeline(seed uint64) timeline {
 		{1, func() string { return "limit " + one("1", "2", "15") }},
 		{1, func() string { return "silent " + one("0", "30") }},
 		{1, func() string { return "days " + one("7 180 30", "1 180 30", "12 180 90", "2 20 5") }},
+		{1, func() string { return "counts " + one("90", "3", "1") }},
+		{1, func() string { return "every " + one("0", "2", "20") }},
 		{1, func() string { return "gap " + one("on", "off") }},
 		{1, func() string { return "clock " + one("1h", "-1h", "8d", "365d", "-365d", "0h", "0h", "0h") }},
 		{1, func() string { return "confirmclock" }},

@@ -116,7 +116,7 @@ func (w *twin) mayEnrol(u *unit) string {
 func (w *twin) full(u *unit) bool {
 	count := 0
 	for _, v := range w.devices {
-		if v != u && v.owner == u.owner && v.life == "enrolled" && v.registered == "intune" && w.clock.Sub(v.seen) <= 90*day {
+		if v != u && v.owner == u.owner && v.life == "enrolled" && v.registered == "intune" && w.clock.Sub(v.seen) <= time.Duration(w.days.counted)*day {
 			count++
 		}
 	}

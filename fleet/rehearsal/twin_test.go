@@ -106,9 +106,10 @@ type twin struct {
 	units   int // -1: not known
 	limit   int
 	silent  time.Duration
+	every   time.Duration // between wake-ups of Apple devices, the longest that was set (AUTH-21)
 	life    time.Duration
-	kept    int                               // days that old profiles have after the newest change
-	days    struct{ old, records, grace int } // that the tenant has set (AUTH-27, AUTH-43, AUTH-33)
+	kept    int                                        // days that old profiles have after the newest change
+	days    struct{ old, records, grace, counted int } // that the tenant has set (AUTH-27, AUTH-43, AUTH-33, AUTH-47)
 
 	workloads map[string]string // who decides them
 	people    []person

@@ -43,14 +43,23 @@ func (w *twin) settleOne(u *unit, soon bool) {
 
 // Bounds of I8: one scheduled interval, the longest back-off after a contact that failed, and the spread of wake-ups.
 const (
-	interval = 8*time.Hour + time.Hour + 10*time.Minute
+	interval = 8 * time.Hour
+	spare    = time.Hour + 10*time.Minute
 	atOnce   = time.Minute
 )
+
+// interval is the scheduled one: that of Apple's devices is the longest that the tenant had.
+func (w *twin) interval(u *unit) time.Duration {
+	if u.apple() {
+		return max(w.every, interval)
+	}
+	return interval
+}
 
 // overdue holds the devices that should have moved by now against I8, and the records that should be gone against AUTH-43.
 func (w *twin) overdue() {
 	for i, u := range w.devices {
-		bound := interval + w.stepped
+		bound := w.interval(u) + spare + w.stepped
 		if u.soon && w.stepped == 0 {
 			bound = atOnce
 		}

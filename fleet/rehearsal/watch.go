@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -36,6 +37,7 @@ type Watch struct {
 	lend       func(protocol.Device) *delivery.State // where a state lies for as long as its record does, nil: it has none; or nil: nobody lends one
 	over       bool                                  // the story has ended
 	world      *delivery.World                       // of the latest event
+	cadence    time.Duration                         // the longest between two wake-ups of the schedule that the tenant had; 0: nothing was observed
 	checked    uint64
 	violations []Violation
 	violated   uint64
@@ -95,7 +97,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	checkGap(world, ev, before, out, fail)
 	checkLicences(world, before, after, fail)
 	checkOld(now, world, after, out, fail)
-	d.checkMove(now, world, before, after, out, fail)
+	d.checkMove(now, world, w.bound(after), before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
 	d.checkRemoval(now, world, before, after, out, fail)

@@ -95,26 +95,32 @@ func (r *Rollcall) Readiness(ctx context.Context, authority string) ([]Finding, 
 
 // Settings are the tenant's settings. In a change nil leaves one as it is.
 type Settings struct {
-	Version          string              `json:"version,omitempty"`           // of those that were read: a change of others is refused (HST-070); empty: of whatever they are
-	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48; 0: no record is deleted for its silence
-	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09; -1: not known
-	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47
-	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`  // AUTH-08
-	DeviceLimit      *int                `json:"device_limit,omitzero"`       // AUTH-47; 0: 15
-	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"` // AUTH-30
-	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
-	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`   // AUTH-20; 0: the default
-	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49; 0: the default
-	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29; 0: the default
-	OldProfileDays   *int                `json:"old_profile_days,omitzero"`   // AUTH-27; 0: the default
-	RecordDays       *int                `json:"record_days,omitzero"`        // AUTH-43; 0: the default
-	PushGraceDays    *int                `json:"push_grace_days,omitzero"`    // AUTH-33; 0: the default
-	PushWarningDays  []int               `json:"push_warning_days,omitzero"`  // AUTH-33, falling; empty: the default
-	AcceptUserless   *bool               `json:"accept_userless,omitzero"`    // AUTH-19
-	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
-	Workloads        []Workload          `json:"workloads,omitzero"`          // AUTH-51
-	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
-	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices an hour; 0: the default; -1: any number
+	Version          string              `json:"version,omitempty"`               // of those that were read: a change of others is refused (HST-070); empty: of whatever they are
+	CleanUpDays      *int                `json:"clean_up_days,omitzero"`          // AUTH-48; 0: no record is deleted for its silence
+	Units            *int                `json:"intune_units,omitzero"`           // AUTH-09; -1: not known
+	DeviceLicences   *bool               `json:"device_licences,omitzero"`        // AUTH-47
+	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`      // AUTH-08
+	DeviceLimit      *int                `json:"device_limit,omitzero"`           // AUTH-47; 0: 15
+	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"`     // AUTH-30
+	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`          // AUTH-30
+	Attempts         []Seconds           `json:"attempts_seconds,omitzero"`       // AUTH-20; 0: the default
+	ValidityDays     *int                `json:"compliance_days,omitzero"`        // AUTH-49; 0: the default
+	LagDays          *int                `json:"console_lag_days,omitzero"`       // AUTH-29; 0: the default
+	OldProfileDays   *int                `json:"old_profile_days,omitzero"`       // AUTH-27; 0: the default
+	RecordDays       *int                `json:"record_days,omitzero"`            // AUTH-43; 0: the default
+	PushGraceDays    *int                `json:"push_grace_days,omitzero"`        // AUTH-33; 0: the default
+	PushWarningDays  []int               `json:"push_warning_days,omitzero"`      // AUTH-33, falling; empty: the default
+	CountedDays      *int                `json:"device_contact_days,omitzero"`    // AUTH-47; 0: the default
+	Cadence          *Seconds            `json:"cadence_seconds,omitzero"`        // AUTH-21, of Apple devices; 0: the default
+	Reach            *Seconds            `json:"reach_seconds,omitzero"`          // AUTH-53; 0: the default
+	Lifetime         *Seconds            `json:"identity_seconds,omitzero"`       // AUTH-40; 0: the default
+	Window           *Seconds            `json:"renewal_window_seconds,omitzero"` // AUTH-41; 0: the default
+	Renew            *Seconds            `json:"renewal_retry_seconds,omitzero"`  // AUTH-41; 0: the default
+	AcceptUserless   *bool               `json:"accept_userless,omitzero"`        // AUTH-19
+	LicenceGate      *string             `json:"licence_gate,omitzero"`           // AUTH-47: where-known, always or never
+	Workloads        []Workload          `json:"workloads,omitzero"`              // AUTH-51
+	PilotGroup       *string             `json:"pilot_group,omitzero"`            // AUTH-51: of the users whose clients are in the pilot
+	Blast            *int                `json:"blast_limit,omitzero"`            // HST-071: devices an hour; 0: the default; -1: any number
 }
 
 // A Workload of co-managed clients, and who decides it: configmgr, pilot or intune.

@@ -222,26 +222,32 @@ func (h *Handler) pushCSR(c *call) (any, error) {
 
 // settings are the tenant's, as a change has them: what is left out stays as it is.
 type settings struct {
-	Version          string              `json:"version,omitempty"`           // of the settings as they were read; in a change: refused where they are others by now (HST-070)
-	CleanUpDays      *int                `json:"clean_up_days,omitzero"`      // AUTH-48: records silent for so long are deleted; 0: none are
-	Units            *int                `json:"intune_units,omitzero"`       // AUTH-09: licences owned that entitle Intune; -1: not known
-	DeviceLicences   *bool               `json:"device_licences,omitzero"`    // AUTH-47: for userless devices
-	DeviceLimit      *int                `json:"device_limit,omitzero"`       // AUTH-47: devices a user may have; 0: 15
-	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"` // AUTH-30
-	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`      // AUTH-30
-	Attempts         []int64             `json:"attempts_seconds,omitzero"`   // AUTH-20: three further wake-ups after a change; 0: the default
-	ValidityDays     *int                `json:"compliance_days,omitzero"`    // AUTH-49
-	LagDays          *int                `json:"console_lag_days,omitzero"`   // AUTH-29: of the console's figures after a change; 0: 7
-	OldProfileDays   *int                `json:"old_profile_days,omitzero"`   // AUTH-27: how long profiles of the authority before stay after a change that comes; 0: 7
-	RecordDays       *int                `json:"record_days,omitzero"`        // AUTH-43: how long records outlive their identity; 0: 180
-	PushGraceDays    *int                `json:"push_grace_days,omitzero"`    // AUTH-33: in which a push certificate that has ended can be renewed; 0: 30
-	PushWarningDays  []int               `json:"push_warning_days,omitzero"`  // AUTH-33: before its end, falling; empty: 30, 14, 7, 1
-	AcceptUserless   *bool               `json:"accept_userless,omitzero"`    // AUTH-19: userless devices may enrol under office365 alone
-	LicenceGate      *string             `json:"licence_gate,omitzero"`       // AUTH-47: where-known, always or never
-	Workloads        []workload          `json:"workloads,omitzero"`          // AUTH-51; in a change those that are switched
-	PilotGroup       *string             `json:"pilot_group,omitzero"`        // AUTH-51: of the users whose clients are in the pilot
-	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`  // AUTH-08: an administrator need hold no Intune licence
-	Blast            *int                `json:"blast_limit,omitzero"`        // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
+	Version          string              `json:"version,omitempty"`               // of the settings as they were read; in a change: refused where they are others by now (HST-070)
+	CleanUpDays      *int                `json:"clean_up_days,omitzero"`          // AUTH-48: records silent for so long are deleted; 0: none are
+	Units            *int                `json:"intune_units,omitzero"`           // AUTH-09: licences owned that entitle Intune; -1: not known
+	DeviceLicences   *bool               `json:"device_licences,omitzero"`        // AUTH-47: for userless devices
+	DeviceLimit      *int                `json:"device_limit,omitzero"`           // AUTH-47: devices a user may have; 0: 15
+	GapOnCoexistence *bool               `json:"gap_on_coexistence,omitzero"`     // AUTH-30
+	GapPlatforms     []protocol.Platform `json:"gap_platforms,omitzero"`          // AUTH-30
+	Attempts         []int64             `json:"attempts_seconds,omitzero"`       // AUTH-20: three further wake-ups after a change; 0: the default
+	ValidityDays     *int                `json:"compliance_days,omitzero"`        // AUTH-49
+	LagDays          *int                `json:"console_lag_days,omitzero"`       // AUTH-29: of the console's figures after a change; 0: 7
+	OldProfileDays   *int                `json:"old_profile_days,omitzero"`       // AUTH-27: how long profiles of the authority before stay after a change that comes; 0: 7
+	RecordDays       *int                `json:"record_days,omitzero"`            // AUTH-43: how long records outlive their identity; 0: 180
+	PushGraceDays    *int                `json:"push_grace_days,omitzero"`        // AUTH-33: in which a push certificate that has ended can be renewed; 0: 30
+	PushWarningDays  []int               `json:"push_warning_days,omitzero"`      // AUTH-33: before its end, falling; empty: 30, 14, 7, 1
+	CountedDays      *int                `json:"device_contact_days,omitzero"`    // AUTH-47: a device in contact within it counts against the limit of its user; 0: 90
+	Cadence          *int64              `json:"cadence_seconds,omitzero"`        // AUTH-21: between two wake-ups of the schedule, of Apple devices; 0: 8 hours
+	Reach            *int64              `json:"reach_seconds,omitzero"`          // AUTH-53: after which a wipe or retire that was not heard of is repeated; 0: 15 minutes
+	Lifetime         *int64              `json:"identity_seconds,omitzero"`       // AUTH-40: of identities that are issued from now on; 0: 365 days
+	Window           *int64              `json:"renewal_window_seconds,omitzero"` // AUTH-41: before the end of an identity, in which it is renewed; 0: 42 days
+	Renew            *int64              `json:"renewal_retry_seconds,omitzero"`  // AUTH-41: between two tries; 0: 7 days
+	AcceptUserless   *bool               `json:"accept_userless,omitzero"`        // AUTH-19: userless devices may enrol under office365 alone
+	LicenceGate      *string             `json:"licence_gate,omitzero"`           // AUTH-47: where-known, always or never
+	Workloads        []workload          `json:"workloads,omitzero"`              // AUTH-51; in a change those that are switched
+	PilotGroup       *string             `json:"pilot_group,omitzero"`            // AUTH-51: of the users whose clients are in the pilot
+	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`      // AUTH-08: an administrator need hold no Intune licence
+	Blast            *int                `json:"blast_limit,omitzero"`            // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
 }
 
 // unitsUnknown is that nobody says how many licences the tenant owns.
@@ -256,6 +262,7 @@ type workload struct {
 func (h *Handler) getSettings(*call) (any, error) {
 	s := h.cfg.Server.Settings()
 	days := func(d time.Duration) *int { return new(int(d / (24 * time.Hour))) }
+	seconds := func(d time.Duration) *int64 { return new(inSeconds(d)) }
 	units := unitsUnknown
 	if s.UnitsKnown {
 		units = s.Units
@@ -263,7 +270,8 @@ func (h *Handler) getSettings(*call) (any, error) {
 	out := settings{
 		s.Version(), days(s.Silent), &units, &s.DeviceLicences, &s.DeviceLimit, new(!s.Gap.NotOnCoexistence), append([]protocol.Platform{}, s.Gap.Platforms...),
 		[]int64{},
-		days(s.Validity), days(s.Lag), days(s.Old), days(s.Records), days(s.PushGrace), append([]int{}, s.PushWarnings...), &s.AcceptUserless, new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
+		days(s.Validity), days(s.Lag), days(s.Old), days(s.Records), days(s.PushGrace), append([]int{}, s.PushWarnings...),
+		days(s.Counted), seconds(s.Cadence), seconds(s.Reach), seconds(s.Lifetime), seconds(s.Window), seconds(s.Renew), &s.AcceptUserless, new(s.Licences.String()), nil, &s.Pilots, &s.UnlicensedAdmins, &s.Blast,
 	}
 	for i, name := range authority.WorkloadNames {
 		out.Workloads = append(out.Workloads, workload{name, s.Workloads[i].String()})
@@ -291,10 +299,20 @@ func (h *Handler) setSettings(c *call) (any, error) {
 	}
 	for field, days := range map[string]*int{
 		"clean_up_days": in.CleanUpDays, "compliance_days": in.ValidityDays, "console_lag_days": in.LagDays,
-		"old_profile_days": in.OldProfileDays, "record_days": in.RecordDays, "push_grace_days": in.PushGraceDays,
+		"old_profile_days": in.OldProfileDays, "record_days": in.RecordDays, "push_grace_days": in.PushGraceDays, "device_contact_days": in.CountedDays,
 	} {
 		if days != nil && (*days < 0 || *days > maxDays) {
 			return nil, wrongValue(field, "want 0 to %d", maxDays)
+		}
+	}
+	for field, n := range map[string]*int64{
+		"cadence_seconds": in.Cadence, "reach_seconds": in.Reach, "identity_seconds": in.Lifetime,
+		"renewal_window_seconds": in.Window, "renewal_retry_seconds": in.Renew,
+	} {
+		if n != nil {
+			if _, err := duration(field, *n, maxDuration); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var gate delivery.LicenceGate
@@ -346,10 +364,17 @@ func (h *Handler) setSettings(c *call) (any, error) {
 		}
 		for to, days := range map[*time.Duration]*int{
 			&set.Silent: in.CleanUpDays, &set.Validity: in.ValidityDays, &set.Lag: in.LagDays,
-			&set.Old: in.OldProfileDays, &set.Records: in.RecordDays, &set.PushGrace: in.PushGraceDays,
+			&set.Old: in.OldProfileDays, &set.Records: in.RecordDays, &set.PushGrace: in.PushGraceDays, &set.Counted: in.CountedDays,
 		} {
 			if days != nil {
 				*to = time.Duration(*days) * 24 * time.Hour
+			}
+		}
+		for to, n := range map[*time.Duration]*int64{
+			&set.Cadence: in.Cadence, &set.Reach: in.Reach, &set.Lifetime: in.Lifetime, &set.Window: in.Window, &set.Renew: in.Renew,
+		} {
+			if n != nil {
+				*to = time.Duration(*n) * time.Second
 			}
 		}
 		if in.PushWarningDays != nil {

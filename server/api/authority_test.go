@@ -133,7 +133,7 @@ func TestHST070Settings(t *testing.T) {
 	if got := o.call("POST", path, map[string]any{"compliance_days": 20}, 200); got["clean_up_days"] != float64(90) || got["device_limit"] != float64(5) {
 		t.Errorf("settings: %v", got)
 	}
-	if no := o.call("POST", path, map[string]any{"version": "yesterday"}, 409)["error"].(map[string]any); !strings.Contains(no["message"].(string), "nobody remembers") {
+	if no := o.call("POST", path, map[string]any{"version": "yesterday"}, 409)["error"].(map[string]any); !strings.Contains(no["message"].(string), "nobody can say") {
 		t.Errorf("answered %v", no)
 	}
 }

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -81,10 +82,10 @@ const (
 	enrolAgain = time.Hour
 )
 
-// Counts tells whether a user's device counts against the device limit: managed by Intune, and in contact within 90 days
-// before now.
-func Counts(now protocol.Time, registered protocol.Authority, contact protocol.Time) bool {
-	return registered == protocol.Intune && now.Sub(contact) <= limitAfter
+// Counts tells whether a user's device counts against the device limit: managed by Intune, and in contact within this time
+// before now (0: 90 days).
+func Counts(now protocol.Time, registered protocol.Authority, contact protocol.Time, within time.Duration) bool {
+	return registered == protocol.Intune && now.Sub(contact) <= cmp.Or(within, limitAfter)
 }
 
 // Admit says whether a device may enrol now: [Open] and nil, or the first gate of AUTH-47 that is shut and its refusal, which

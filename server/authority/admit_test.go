@@ -126,7 +126,7 @@ func TestAUTH47WhoCounts(t *testing.T) {
 		{"BMS", protocol.Office365, now, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := authority.Counts(now, tt.registered, tt.contact); got != tt.want {
+			if got := authority.Counts(now, tt.registered, tt.contact, 0); got != tt.want {
 				t.Errorf("Counts(%s, %s) = %v, want %v", tt.registered, tt.contact, got, tt.want)
 			}
 		})

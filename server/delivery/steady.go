@@ -70,6 +70,6 @@ func (w *World) Woken(now protocol.Time, s *State) bool {
 			return false
 		}
 	}
-	s.Wake = scheduled(now, s)
+	s.Wake = w.scheduled(now, s)
 	return true
 }

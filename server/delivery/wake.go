@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"hash/fnv"
 	"slices"
 	"time"
@@ -47,11 +48,15 @@ func (d *decision) rest() {
 	d.out.Changed |= Wakes
 }
 
-func (d *decision) scheduled() Wake { return scheduled(d.now, d.n) }
+func (d *decision) scheduled() Wake { return d.w.scheduled(d.now, d.n) }
 
 // scheduled is the wake-up that the schedule wants after now.
-func scheduled(now protocol.Time, s *State) Wake {
-	return Wake{Due: protocol.ScheduleOf(s.Platform).After(s.EnrolledAt, now, uint64(s.Place)<<32), Reason: Scheduled}
+func (w *World) scheduled(now protocol.Time, s *State) Wake {
+	every := *protocol.ScheduleOf(s.Platform)
+	if set := w.Settings.Cadence; set != 0 && !every.Polls { // who polls has a cadence of its own
+		every.Steady = set
+	}
+	return Wake{Due: every.After(s.EnrolledAt, now, uint64(s.Place)<<32), Reason: Scheduled}
 }
 
 // PlaceOf returns the Place of the device that the wire calls id. It is the device's own, so that who enrolled first
@@ -120,8 +125,11 @@ func (d *decision) unheard(next Wake, tried uint8) Wake {
 		return next
 	}
 	wait := attempts[tried]
-	if tried > 0 {
+	switch {
+	case tried > 0:
 		wait -= attempts[tried-1]
+	case slices.ContainsFunc(d.n.Queue, func(q Queued) bool { return q.Kind == protocol.Erase || q.Kind == protocol.Retire }):
+		wait = cmp.Or(d.w.Settings.Reach, wait)
 	}
 	return Wake{Due: next.Due.Sooner(d.now.Add(wait)), Reason: Retry, Attempt: tried}
 }

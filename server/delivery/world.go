@@ -64,6 +64,10 @@ type Settings struct {
 	PushGrace    time.Duration // in which a push certificate that has ended can be renewed; 30 days (AUTH-33)
 	PushWarnings []int         // days before its end at which it is warned of, falling; 30, 14, 7, 1 (AUTH-33)
 
+	Cadence time.Duration // between two wake-ups that the schedule has for an Apple device; 8 h (Schedules, AUTH-21)
+	Counted time.Duration // a device in contact within it counts against the limit of its user; 90 days (AUTH-47)
+	Reach   time.Duration // after which a device that has not heard of a wipe or retire is woken for it again; 15 min (AUTH-53)
+
 	UnitsKnown     bool // the tenant's licences are known: enrolment asks for them (AUTH-09, AUTH-47)
 	Units          int  // licences that entitle Intune, owned
 	DeviceLicences bool // there are device licences for userless devices

@@ -17,6 +17,7 @@ var settingsColumns = []string{
 	"one", "lifetime", "window", "renew", "attempt_1", "attempt_2", "attempt_3", "gap_not_on_coexistence", "gap_platforms",
 	"windows_keeps", "android_api_drops", "validity", "lag", "silent", "units_known", "units", "device_licences", "device_limit",
 	"blast", "licences", "workloads", "pilots", "unlicensed_admins", "old_profiles", "records", "push_grace", "push_warnings",
+	"cadence", "counted", "reach",
 }
 
 func settingsValues(s *delivery.Settings) []driver.Value {
@@ -43,6 +44,7 @@ func settingsValues(s *delivery.Settings) []driver.Value {
 		int64(s.Validity), int64(s.Lag), int64(s.Silent), flag(s.UnitsKnown), int64(s.Units), flag(s.DeviceLicences), int64(s.DeviceLimit),
 		int64(s.Blast), int64(s.Licences), workloads, s.Pilots, flag(s.UnlicensedAdmins),
 		int64(s.Old), int64(s.Records), int64(s.PushGrace), warnings,
+		int64(s.Cadence), int64(s.Counted), int64(s.Reach),
 	}
 }
 
@@ -72,5 +74,6 @@ func scanSettings(r *row) delivery.Settings {
 	for b := r.blob(); len(b) >= 2; b = b[2:] {
 		s.PushWarnings = append(s.PushWarnings, int(binary.BigEndian.Uint16(b)))
 	}
+	s.Cadence, s.Counted, s.Reach = num[time.Duration](r), num[time.Duration](r), num[time.Duration](r)
 	return s
 }

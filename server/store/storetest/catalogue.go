@@ -36,7 +36,7 @@ func catalogue(s *suite) {
 			Leaving: authority.LeavingSettings{WindowsKeeps: true, AndroidAPIDrops: true}, Validity: 7, Lag: 8, Silent: 9,
 			UnitsKnown: true, Units: 10, DeviceLicences: true, DeviceLimit: 11, UnlicensedAdmins: true,
 			Licences: delivery.NeverAsked, Workloads: authority.Deciders{authority.ByPilot, 6: authority.ByIntune}, Pilots: "pilöts", Blast: -12,
-			Old: 13, Records: 14, PushGrace: 15, PushWarnings: []int{365, 2},
+			Old: 13, Records: 14, PushGrace: 15, PushWarnings: []int{365, 2}, Cadence: 16, Counted: 17, Reach: 18,
 		}}},
 		{"no platform in the gap", store.Change{Settings: &delivery.Settings{Gap: authority.GapSettings{Platforms: []protocol.Platform{}}}}},
 		{"campaign", store.Change{Campaign: &store.Campaign{Gap: at, Wakes: delivery.Campaign{From: at + 1, Cursor: 4_000_000_000}}}},
