@@ -97,12 +97,12 @@ func drawTimeline(seed uint64) timeline {
 		{1, func() string { return "leave " + device() }},
 		{1, func() string { return one("retire ", "delete ", "wipe ") + device() }},
 		{4, func() string {
-			d := device()
-			lost := one("lose ", "cut ") + d + one(" 1", " 1", " 2", " 3")
+			d, lost := device(), one("lose ", "cut ")
 			if r.IntN(2) == 0 {
-				return lost
+				return lost + d + one(" 1", " 1", " 2", " 3")
 			}
-			return lost + "; order " + d + "; sync " + d + "; set " + one("intune", "sccm", "both") + "; wait " + one("20m", "2h") // what it says again finds a gap
+			// What it says again finds a gap: whatever the authority is, one of these changes it.
+			return lost + d + " 1; order " + d + "; set both; set sccm; set intune; wait " + one("20m", "2h")
 		}},
 		{2, func() string { return "busy " + device() + one(" 1", " 2", " 4") }},
 		{2, func() string { return "fails " + device() + one(" 1", " 2", " 5") }},
