@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/fleet/apply"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
@@ -55,6 +56,10 @@ func newSite(t *testing.T, text string) *site {
 	var err error
 	s.plan, err = plan.Parse("change.yaml", []byte(text))
 	s.must(err)
+	for _, p := range s.plan.Profiles {
+		_, err = s.api.PutProfile(t.Context(), target.ProfileChange{Name: p.Name, Authority: protocol.SCCM, Document: fleet.DocumentOf(p.Name, p.Family)})
+		s.must(err)
+	}
 	return s
 }
 
@@ -543,5 +548,32 @@ faults:
 	}
 	if slices.Sort(places); !slices.Equal(places, []string{"faults[0]", "timeline[1].enrol", "timeline[2].absence", "timeline[3].unenrol"}) {
 		t.Errorf("refused %v", places)
+	}
+}
+
+// A profile that the tenant does not have, or has as another, is refused by line and field, and a step that means nobody is named.
+func TestApplyNamesWhatIsNotThere(t *testing.T) {
+	s := newSite(t, applied12h)
+	read := func(text string) (said []string, steps int, err error) {
+		p, err := plan.Parse("change.yaml", []byte(text))
+		s.must(err)
+		snapshot, err := apply.Read(t.Context(), s.api)
+		s.must(err)
+		made, _, said, err := apply.Prepare(p, snapshot)
+		return said, len(made), err
+	}
+	for was, want := range map[string]string{
+		"authority: {set: sccm}": `change.yaml:10:14: timeline[2].profiles: the tenant has no profile "wifi" of intune`,
+		"family: wifi":           `change.yaml:6:25: profiles[0].family: the tenant's profile "wifi" of sccm is of the family wifi`,
+	} {
+		is := map[string]string{"authority: {set: sccm}": "ask_users_to_sync: all", "family: wifi": "family: vpn"}[was]
+		if _, _, err := read(strings.Replace(applied12h, was, is, 1)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", is, err, want)
+		}
+	}
+	said, steps, err := read(strings.Replace(sync3, "ios: 10", "ios: 10, macos: 1", 1) + "  - {at: 1h, command: {kind: DeviceInformation, to: macos}}\n  - {at: 2h, licences: {assign: intune, to: basic}}\n")
+	s.must(err)
+	if steps != 1 || len(said) != 4 || !strings.HasPrefix(said[2], "change.yaml:7:") || !strings.Contains(said[2], ": timeline[1].command: it means nobody") || !strings.Contains(said[3], ": timeline[2].licences: it means nobody") {
+		t.Errorf("%d steps, said %q", steps, said)
 	}
 }

@@ -135,10 +135,6 @@ func (r *Runner) licences(ctx context.Context, s *Step) (string, error) {
 }
 
 func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
-	list, err := r.Server.Profiles(ctx)
-	if err != nil {
-		return "", err
-	}
 	if s.Remove {
 		x := target.ProfileRemoval{Name: s.Value, Groups: []string{s.Group}}
 		p, err := r.Server.PreviewRemoval(ctx, x)
@@ -148,14 +144,7 @@ func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
 		}
 		return "unassigned", err
 	}
-	state, err := r.Server.Authority(ctx)
-	if err != nil {
-		return "", err
-	}
 	c := target.ProfileChange{Name: s.Value, Groups: []string{s.Group}}
-	if !slices.ContainsFunc(list, func(p target.Profile) bool { return p.Name == s.Value && p.Authority == state.Gap.Slot }) {
-		c.Document = fleet.DocumentOf(s.Value, s.Family)
-	}
 	p, err := r.Server.PreviewProfile(ctx, c)
 	if err == nil {
 		c.Confirm = p.ID

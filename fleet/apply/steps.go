@@ -9,6 +9,7 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
 
@@ -22,13 +23,12 @@ type Step struct {
 	Rule         protocol.Rule `json:"rule,omitempty"`
 	Irreversible string        `json:"irreversible,omitempty"` // why it cannot be taken back; empty: it can
 
-	Value   string          `json:"value,omitempty"` // what is set, assigned or removed, uploaded, granted, or ordered
-	Force   bool            `json:"force,omitempty"`
-	Remove  bool            `json:"remove,omitempty"` // Value is taken away
-	Group   string          `json:"group,omitempty"`
-	Family  protocol.Family `json:"family,omitzero"`
-	Users   []string        `json:"users,omitempty"`
-	Devices []string        `json:"devices,omitempty"`
+	Value   string   `json:"value,omitempty"` // what is set, assigned or removed, uploaded, granted, or ordered
+	Force   bool     `json:"force,omitempty"`
+	Remove  bool     `json:"remove,omitempty"` // Value is taken away
+	Group   string   `json:"group,omitempty"`
+	Users   []string `json:"users,omitempty"`
+	Devices []string `json:"devices,omitempty"`
 
 	State   State         `json:"state"`
 	Allowed bool          `json:"allowed,omitempty"` // somebody has said yes to an irreversible step
@@ -62,13 +62,20 @@ func Prepare(p *plan.Plan, s *Snapshot) (steps []Step, staged *plan.Plan, said [
 	if said, err = possible(p); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := s.provided(p); err != nil {
+		return nil, nil, nil, err
+	}
 	staged = s.staged(p)
 	if err := s.Population.Afford(staged); err != nil {
 		return nil, nil, nil, err
 	}
 	m := maker{s, fleet.Cast{Plan: staged, Population: s.Population, Start: s.At, Plays: func(protocol.Platform) bool { return true }}, s.Population.Holders()}
 	for i := range p.Timeline {
-		for _, step := range m.steps(i) {
+		made := m.steps(i)
+		if len(made) == 0 && p.Timeline[i].Enrol == nil {
+			said = append(said, p.Mistake(p.Path(i), "", "it means nobody as the tenant is now, and nothing is done").Error())
+		}
+		for _, step := range made {
 			step.Field, step.State = p.Path(i), Waiting
 			steps = append(steps, step)
 		}
@@ -125,6 +132,38 @@ func possible(p *plan.Plan) (said []string, err error) {
 	return said, nil
 }
 
+// provided refuses profiles that the tenant does not have when the plan assigns them: what is in them is not a plan's to make up.
+func (s *Snapshot) provided(p *plan.Plan) error {
+	var errs plan.Errors
+	for i := range p.Profiles {
+		own := &p.Profiles[i]
+		for _, l := range s.profiles {
+			if l.Name == own.Name && l.Family != own.Family {
+				errs = append(errs, p.Mistake(fmt.Sprintf("profiles[%d].family", i), "", "the tenant's profile %q of %s is of the family %s", l.Name, l.Authority, l.Family))
+			}
+		}
+	}
+	slot := s.slot()
+	for i := range p.Timeline {
+		switch a := &p.Timeline[i]; {
+		case a.Authority != nil:
+			of, added := a.Authority.Set.Authority()
+			if slot = of; added {
+				slot = protocol.Intune
+			}
+		case a.Profiles != nil:
+			name := cmp.Or(a.Profiles.Assign, a.Profiles.Unassign)
+			if !slices.ContainsFunc(s.profiles, func(l target.Profile) bool { return l.Name == name && l.Authority == slot }) {
+				errs = append(errs, p.Mistake(p.Path(i), "", "the tenant has no profile %q of %s, which is in force then; put it there first: rollcall profiles apply FILE --authority %s", name, slot, slot))
+			}
+		}
+	}
+	if errs != nil {
+		return errs
+	}
+	return nil
+}
+
 // A maker settles who is meant.
 type maker struct {
 	*Snapshot
@@ -150,11 +189,6 @@ func (m *maker) steps(i int) []Step {
 		step.Irreversible = "a device without a user does not move back by itself (AUTH-18)"
 	case a.Profiles != nil:
 		step.Value, step.Remove, step.Group = cmp.Or(a.Profiles.Assign, a.Profiles.Unassign), a.Profiles.Assign == "", a.Profiles.Group
-		for _, own := range p.Profiles {
-			if own.Name == step.Value {
-				step.Family = own.Family
-			}
-		}
 	case a.Command != nil:
 		step.Value, step.Devices = a.Command.Kind.String(), m.devices(a.Command.To, i, nil)
 		if k := a.Command.Kind; k == protocol.Erase || k == protocol.Retire {
@@ -173,7 +207,19 @@ func (m *maker) steps(i int) []Step {
 	default: // an enrolment: see possible
 		return nil
 	}
+	if step.ofDevices() && len(step.Devices) == 0 {
+		return nil
+	}
 	return []Step{step}
+}
+
+// ofDevices tells whether a step is done device by device.
+func (s *Step) ofDevices() bool {
+	switch s.Action {
+	case "support_move", "command", "ask_users_to_sync", "reenrol":
+		return true
+	}
+	return false
 }
 
 // waves are the turns at which users get a licence or lose it.
@@ -185,6 +231,9 @@ func (m *maker) waves(i int, like Step) (steps []Step) {
 	}
 	waves, _ := m.cast.Waves(&m.cast.Plan.Timeline[i], uint64(i), m.holders)
 	for k, w := range waves {
+		if len(w.Users) == 0 {
+			continue
+		}
 		step := like
 		step.At = plan.Duration(w.At)
 		for _, u := range w.Users {
