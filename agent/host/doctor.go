@@ -125,7 +125,7 @@ func (d *doctor) enrolment() bool {
 
 // agent finds who has the folder.
 func (d *doctor) agent(ctx context.Context) {
-	const start = "rollcall agent run starts it"
+	const start = "rollcall agent install has the system start it, rollcall agent run does so by hand"
 	b, _ := os.ReadFile(filepath.Join(d.dir, lockFile))
 	process := strings.TrimSpace(string(b))
 	if conn, err := dialAgent(ctx, d.dir); err == nil {

@@ -86,19 +86,26 @@ func SyncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// DefaultFolder is where the agent of this machine keeps its state: root's where there is one, whoever asks, else this user's.
+// MachineFolder is where an agent that the system starts keeps its state.
+func MachineFolder() string {
+	if runtime.GOOS == "darwin" {
+		return "/Library/Application Support/rollcall-agent"
+	}
+	return "/var/lib/rollcall-agent"
+}
+
+// DefaultFolder is where the agent of this machine keeps its state: [MachineFolder] where there is one, whoever asks, else this user's.
 func DefaultFolder() string {
 	home, _ := os.UserHomeDir()
-	machines, users := "/var/lib/rollcall-agent", filepath.Join(home, ".local", "state", "rollcall-agent")
+	users := filepath.Join(home, ".local", "state", "rollcall-agent")
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
 		users = filepath.Join(dir, "rollcall-agent")
 	}
 	if runtime.GOOS == "darwin" {
-		machines = "/Library/Application Support/rollcall-agent"
-		users = filepath.Join(home, machines)
+		users = filepath.Join(home, MachineFolder())
 	}
-	if _, err := os.Stat(machines); err == nil || os.Geteuid() == 0 {
-		return machines
+	if _, err := os.Lstat(MachineFolder()); err == nil || os.Geteuid() == 0 { // a link, where its user is made by systemd
+		return MachineFolder()
 	}
 	return users
 }

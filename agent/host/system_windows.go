@@ -64,8 +64,11 @@ func rename(from, to string) error {
 // SyncFolder has nothing to do: rename waited for the disk.
 func SyncFolder(string) error { return nil }
 
-// DefaultFolder is where the agent of this machine keeps its state.
-func DefaultFolder() string {
+// DefaultFolder is where the agent of this machine keeps its state, whoever starts it.
+func DefaultFolder() string { return MachineFolder() }
+
+// MachineFolder is where an agent that the system starts keeps its state.
+func MachineFolder() string {
 	data := os.Getenv("ProgramData")
 	if data == "" {
 		data = `C:\ProgramData`

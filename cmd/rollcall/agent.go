@@ -16,31 +16,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/agent/host"
+	"rollcall/agent/host/daemon"
 	"rollcall/protocol"
 )
 
 func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, doctor, unenroll",
+		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, doctor, install, unenroll",
 		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
 certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched.`,
 	}
 	a := &agentFlags{}
 	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
-	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentDoctorCommand(a), agentUnenrollCommand(a))
+	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentDoctorCommand(a), agentInstallCommand(a), agentUninstallCommand(), agentUnenrollCommand(a))
 	return cmd
 }
 
 type agentFlags struct{ state string }
 
 // open takes the state folder.
-func (a *agentFlags) open(cmd *cobra.Command, anew bool, log *logrus.Logger) (*host.Host, error) {
-	return host.Open(cmd.Context(), a.state, host.Config{Log: log, Anew: anew})
+func (a *agentFlags) open(cmd *cobra.Command, anew bool) (*host.Host, error) {
+	return host.Open(cmd.Context(), a.state, host.Config{Anew: anew})
 }
 
 // ask has the agent that runs do it, or does it where none runs.
 func (a *agentFlags) ask(cmd *cobra.Command, what host.Request, do func(*host.Host, context.Context) error) error {
-	h, err := a.open(cmd, false, nil)
+	h, err := a.open(cmd, false)
 	if errors.Is(err, host.ErrRuns) {
 		return host.Ask(cmd.Context(), a.state, what)
 	}
@@ -95,7 +96,7 @@ alone. Without it the system's CAs decide.`,
 			if j.Allow, err = allowed(allow); err != nil {
 				return err
 			}
-			h, err := a.open(cmd, anew, nil)
+			h, err := a.open(cmd, anew)
 			if err != nil {
 				return err
 			}
@@ -156,12 +157,14 @@ every poll interval, and sleeps in between.`,
 			if asJSON(cmd) {
 				log.SetFormatter(&logrus.JSONFormatter{})
 			}
-			h, err := a.open(cmd, false, log)
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			return h.Run(cmd.Context(), nil)
+			return daemon.Run(cmd.Context(), log, func(ctx context.Context) error {
+				h, err := host.Open(ctx, a.state, host.Config{Log: log})
+				if err != nil {
+					return err
+				}
+				defer h.Close()
+				return h.Run(ctx, nil)
+			})
 		},
 	}
 }

@@ -85,7 +85,7 @@ func TestAgentDoctor(t *testing.T) {
 	}
 	only("a folder that is held", "agent", nil, "takes no requests", "end that process")
 	h.Close()
-	only("no agent", "agent", nil, "no agent runs", "rollcall agent run")
+	only("no agent", "agent", nil, "no agent runs", "rollcall agent install")
 	if found := m.findings(); !maps.Equal(found, m.findings()) {
 		t.Errorf("looking changes what is found: %v", found)
 	}

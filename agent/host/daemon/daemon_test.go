@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/kardianos/service"
+	"github.com/sirupsen/logrus"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// What is installed on each system is what its golden file says.
+func TestDefinitions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		system string
+		s      Service
+	}{
+		"linux":      {"linux", Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent"}},
+		"linux-root": {"linux", Service{Program: "/opt/lab tools/100%/rollcall", State: "/srv/agent", Root: true}},
+		"darwin":     {"darwin", Service{Program: "/usr/local/bin/rollcall", State: "/Library/Application Support/rollcall & co"}},
+		"windows":    {"windows", Service{Program: `C:\Program Files\rollcall\rollcall.exe`, State: `C:\ProgramData\rollcall-agent`}},
+	} {
+		file, text, err := tt.s.Definition(tt.system)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := "# " + file + "\n" + text
+		golden := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil || got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+			t.Errorf("%s: %v: got\n%s\nwant\n%s", name, err, got, want)
+		}
+		if tt.system == "darwin" {
+			if err := xml.Unmarshal([]byte(text), new(struct{})); err != nil {
+				t.Errorf("%s is no XML: %v", name, err)
+			}
+		}
+	}
+}
+
+// What cannot be started, or would mean something else, is refused with what to do.
+func TestDefinitionsThatCannotBe(t *testing.T) {
+	const program, state = "/usr/bin/rollcall", "/var/lib/rollcall-agent"
+	for name, tt := range map[string]struct {
+		system string
+		s      Service
+		want   string
+	}{
+		"another folder":   {"linux", Service{Program: program, State: "/srv/agent"}, "--as-root"},
+		"a hidden program": {"linux", Service{Program: "/home/ada/rollcall", State: state}, "copy this program to /usr/local/bin"},
+		"a second line":    {"linux", Service{Program: program, State: state + "\nUser=root", Root: true}, "use a plain path"},
+		"a template":       {"darwin", Service{Program: "/{{Name}}", State: state}, "use a plain path"},
+		"our own sign":     {"linux", Service{Program: "/opt/@RIGHTS@", State: state}, "use a plain path"},
+		"a variable":       {"linux", Service{Program: "/opt/$HOME/rollcall", State: state, Root: true}, "use a plain path"},
+		"no program":       {"windows", Service{State: state}, "use a plain path"},
+		"another system":   {"plan9", Service{Program: program, State: state}, "have it start rollcall agent run"},
+	} {
+		if _, text, err := tt.s.Definition(tt.system); err == nil || !strings.Contains(err.Error(), tt.want) || text != "" {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// Who is not root is told so before anything is written, and where there is no systemd what to do instead.
+func TestInstallIsForRoot(t *testing.T) {
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 && service.Platform() == "linux-systemd" || runtime.GOOS == "darwin" && os.Geteuid() == 0 {
+		t.Skip("this process might really install it")
+	}
+	s := Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent"}
+	for what, err := range map[string]error{"install": s.Install(true), "uninstall": Uninstall()} {
+		if !errors.Is(err, ErrRights) && (err == nil || !strings.Contains(err.Error(), "no systemd")) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A logbook is a system's log.
+type logbook struct {
+	service.Logger
+	lines *bytes.Buffer
+}
+
+func (l logbook) Error(v ...any) error   { fmt.Fprintln(l.lines, "E", fmt.Sprint(v...)); return nil }
+func (l logbook) Warning(v ...any) error { fmt.Fprintln(l.lines, "W", fmt.Sprint(v...)); return nil }
+func (l logbook) Info(v ...any) error    { fmt.Fprintln(l.lines, "I", fmt.Sprint(v...)); return nil }
+
+// A system is a service manager with a log.
+type system struct {
+	service.Service
+	lines *bytes.Buffer
+}
+
+func (s system) SystemLogger(chan<- error) (service.Logger, error) {
+	return logbook{lines: s.lines}, nil
+}
+
+// What the agent says as a service is in the system's log alone, as grave as it is, and on one line.
+func TestSystemLog(t *testing.T) {
+	var lines, own bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&own)
+	toSystem(log, system{lines: &lines})
+	log.WithField("note", "a\nb").Info("enrolled")
+	log.Warn("check-in")
+	log.Error("journal")
+	want := "I level=info msg=enrolled note=\"a\\nb\"\nW level=warning msg=check-in\nE level=error msg=journal\n"
+	if lines.String() != want || own.Len() != 0 {
+		t.Errorf("the system has\n%s\nwant\n%s\nand ours %q", lines.String(), want, own.String())
+	}
+}

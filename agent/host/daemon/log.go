@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"io"
+	"strings"
+
+	"github.com/kardianos/service"
+	"github.com/sirupsen/logrus"
+)
+
+// toSystem has log write to the system's log. Where there is none it stays as it is.
+func toSystem(log *logrus.Logger, m service.Service) {
+	if l, err := m.SystemLogger(nil); err == nil {
+		log.AddHook(systemLog{l})
+		log.SetFormatter(&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true}) // the system has the time
+		log.SetOutput(io.Discard)
+	}
+}
+
+// A systemLog takes what logrus writes.
+type systemLog struct{ to service.Logger }
+
+func (systemLog) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (s systemLog) Fire(e *logrus.Entry) error {
+	text, err := e.String()
+	text = strings.TrimSpace(text)
+	switch {
+	case err != nil:
+		return err
+	case e.Level <= logrus.ErrorLevel:
+		return s.to.Error(text)
+	case e.Level == logrus.WarnLevel:
+		return s.to.Warning(text)
+	}
+	return s.to.Info(text)
+}
