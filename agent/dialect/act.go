@@ -118,6 +118,9 @@ type Request struct {
 	Version string // its PayloadUUID, of one that was to be installed
 	Status  protocol.Status
 	Repeat  bool // sent before, and not confirmed
+	// Document is the profile that has just been installed, a property list out of whatever signed it, for a machine that makes
+	// something of it; the device keeps none. Nil: none was, or it was handed over before.
+	Document []byte
 }
 
 // SCEP is what to ask a certificate authority for (apple.md section 3.3).

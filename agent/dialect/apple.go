@@ -86,6 +86,7 @@ type task struct {
 	order    apple.Command // nil: it was not understood
 	profile  string        // identifier of the profile that it installs or removes; empty: none
 	version  string        // PayloadUUID of the one that it installs
+	document []byte        // of the one that it has installed, until the report is made
 	report   []byte        // what came of it; nil: the message is made from the status alone
 	repeated bool          // the report was sent before
 	ordered  bool          // the server's own order to leave came with the command (HST-027)

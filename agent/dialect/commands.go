@@ -41,7 +41,7 @@ func chain(f fault, cause error) []apple.ErrorItem {
 
 // execute carries out the command that came last, or begins to, and reports it.
 func (d *Apple) execute(now protocol.Time, out *Act) {
-	d.command, d.profile, d.version = "", "", ""
+	d.command, d.profile, d.version, d.document = "", "", "", nil
 	if d.order != nil {
 		d.command = d.order.RequestType()
 	}
@@ -114,7 +114,9 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 			}
 		} else if err == nil {
 			d.profile, d.version = o.Identifier, o.UUID
-			err = d.install(now, &o)
+			if err = d.install(now, &o); err == nil {
+				d.document = o.document
+			}
 		}
 		if err != nil {
 			failed(profileFailed, err)

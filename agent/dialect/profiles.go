@@ -20,6 +20,7 @@ type Profile struct {
 	UUID       string
 	Family     protocol.Family // NoFamily: the enrolment profile
 	MDM        bool            // the enrolment profile
+	Content    uint64          // differs between versions; 0: the enrolment profile
 }
 
 // Profiles returns what is installed, the enrolment profile first.
@@ -32,7 +33,7 @@ func (d *Apple) Profiles() []Profile {
 	for _, h := range d.docs {
 		o := h.Value()
 		uuid, _, _ := strings.Cut(o.uuids, separator)
-		list = append(list, Profile{o.identifier, uuid, o.family, false})
+		list = append(list, Profile{o.identifier, uuid, o.family, false, o.content})
 	}
 	return list
 }
@@ -67,8 +68,9 @@ type bond struct {
 // opened is a profile out of its CMS, with what signed it.
 type opened struct {
 	*apple.Profile
-	signers string
-	content uint64
+	signers  string
+	content  uint64
+	document []byte // the property list
 }
 
 // open reads a profile in either form (APL-002) and checks its certificates.
@@ -86,6 +88,7 @@ func open(raw []byte) (opened, error) {
 			}
 		}
 	}
+	o.document = raw
 	var err error
 	if o.Profile, err = apple.DecodeProfile(raw); err != nil {
 		return o, err

@@ -223,7 +223,8 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 		r.Step = Idle
 		if c.Verb == protocol.Report {
 			r.Step, r.Command, r.UUID, r.Status, r.Repeat = Report, d.command, d.uuid, c.Status, d.repeated
-			r.Profile, r.Version = d.profile, d.version
+			r.Profile, r.Version, r.Document = d.profile, d.version, d.document
+			d.document = nil
 			d.repeated = true
 			if d.old != nil {
 				r.Identity = Previous

@@ -1,0 +1,255 @@
+package apply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+// maxBefore bounds a file that is kept before another takes its place, in bytes.
+const maxBefore = 4 << 20
+
+// A target is a path that is to be other than it is.
+type target struct {
+	path    string
+	absent  bool
+	mode    fs.FileMode
+	content []byte
+	part    *Part // whose it is; nil: what was there before comes back
+}
+
+// follow brings the files below one root to what is wished, in three steps: what was there and what will be done is kept first, then it is
+// done, then what is not needed any more is forgotten.
+func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Profile, wishes []wish) error {
+	root, err := os.OpenRoot(at)
+	if err != nil {
+		return fmt.Errorf("the root of applied profiles: %w", err)
+	}
+	defer root.Close()
+	s.led.Root = at
+	targets, err := s.targets(root, wishes)
+	errs := []error{err}
+	changed := targets[:0]
+	for _, t := range targets {
+		now, err := look(root, t.path)
+		if _, kept := s.led.Files[t.path]; kept {
+			root.Remove(nextTo(t.path)) // of a step that a crash cut short
+		} else if err == nil {
+			err = s.keep(t.path, now)
+		}
+		switch {
+		case err != nil && t.part != nil:
+			t.part.File, t.part.Note = "", "in the state folder alone: "+err.Error()
+		case err != nil:
+			errs = append(errs, err)
+		case !now.is(&t):
+			changed = append(changed, t)
+		}
+	}
+	for _, t := range changed {
+		dir := path.Dir(t.path)
+		if updates[dir] != nil && at == "/" && !slices.Contains(s.led.Owed, dir) {
+			s.led.Owed = append(s.led.Owed, dir)
+		}
+	}
+	if err := s.save(); err != nil { // from here on a crash is followed by the same again
+		return err
+	}
+	for _, t := range changed {
+		if err := s.put(root, &t); err != nil {
+			if t.part != nil {
+				t.part.File, t.part.Note = "", "in the state folder alone: "+err.Error()
+			}
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, s.gone(ctx, c, profiles))
+	used := map[string]bool{}
+	for _, p := range profiles {
+		for _, part := range p.Parts {
+			used[part.File] = true
+		}
+	}
+	for name, was := range s.led.Files {
+		if !used[name] && restored(root, name, was, s.backup(name)) {
+			delete(s.led.Files, name)
+		}
+	}
+	s.led.Profiles = profiles
+	if err := s.save(); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, s.update(ctx, c))...)
+}
+
+// targets finds the path of each wish, and what is to come back.
+func (s *Store) targets(root *os.Root, wishes []wish) (list []target, err error) {
+	taken := map[string]bool{}
+	for _, w := range wishes {
+		at := slices.IndexFunc(w.file.places, func(p place) bool {
+			st, err := root.Stat(filepath.FromSlash(p.dir))
+			return err == nil && st.IsDir()
+		})
+		if at < 0 {
+			w.part.Note = "in the state folder alone: this system has no " + w.file.places[0].dir
+			continue
+		}
+		p := w.file.places[at]
+		name := path.Join(p.dir, p.name)
+		if taken[name] {
+			w.part.Note = "in the state folder alone: another profile has " + name
+			continue
+		}
+		taken[name] = true
+		w.part.File = name
+		list = append(list, target{name, false, w.file.mode, w.file.content, w.part})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.led.Files)) {
+		if taken[name] {
+			continue
+		}
+		was := s.led.Files[name]
+		t := target{path: name, absent: was.Absent, mode: was.Mode}
+		if !was.Absent {
+			b, no := os.ReadFile(s.backup(name))
+			if no != nil {
+				err = errors.Join(err, fmt.Errorf("what was at %s: %w", name, no))
+				continue
+			}
+			t.content = b
+		}
+		list = append(list, t)
+	}
+	return list, err
+}
+
+// A sight is what is at a path.
+type sight struct {
+	before
+	content []byte
+}
+
+func (s *sight) is(t *target) bool {
+	return s.Absent == t.absent && (t.absent || s.Mode == t.mode && bytes.Equal(s.content, t.content))
+}
+
+// look reads what is at a path. The error says that it is no file, or none that can be kept.
+func look(root *os.Root, name string) (sight, error) {
+	name = filepath.FromSlash(name)
+	st, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return sight{before: before{Absent: true}}, nil
+	case err != nil:
+		return sight{}, err
+	case !st.Mode().IsRegular():
+		return sight{}, fmt.Errorf("%s is there, and is no file", name)
+	case st.Size() > maxBefore:
+		return sight{}, fmt.Errorf("%s is there, and too long to be kept", name)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return sight{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxBefore))
+	return sight{before{Mode: st.Mode().Perm()}, b}, err
+}
+
+func (s *Store) backup(name string) string {
+	return filepath.Join(s.dir, beforeFolder, tagOf("", name))
+}
+
+// keep puts what is at a path into the store, before it is touched. The ledger has to be saved after it.
+func (s *Store) keep(name string, now sight) error {
+	if !now.Absent {
+		s.step()
+		if err := os.MkdirAll(filepath.Join(s.dir, beforeFolder), 0o700); err != nil {
+			return err
+		}
+		if err := s.write(s.backup(name), now.content); err != nil {
+			return err
+		}
+	}
+	s.led.Files[name] = now.before
+	return nil
+}
+
+// nextTo names the file beside a path that takes its place.
+func nextTo(name string) string {
+	dir, base := path.Split(name)
+	return filepath.FromSlash(dir + "." + base + ".rollcall")
+}
+
+// put makes a path what it is to be: whole, or not at all.
+func (s *Store) put(root *os.Root, t *target) error {
+	name := filepath.FromSlash(t.path)
+	next := nextTo(t.path)
+	s.step()
+	if err := root.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if t.absent {
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		s.step()
+		return s.syncFolder(root.Open(filepath.Dir(name)))
+	}
+	w, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(t.content)
+	s.step()
+	if err = errors.Join(err, w.Chmod(t.mode), s.sync(w), w.Close()); err == nil {
+		err = root.Rename(next, name)
+	}
+	if err != nil {
+		root.Remove(next)
+		return err
+	}
+	s.step()
+	return s.syncFolder(root.Open(filepath.Dir(name)))
+}
+
+// restored tells whether a path is as it was before, so that nothing more needs to be known of it.
+func restored(root *os.Root, name string, was before, backup string) bool {
+	now, err := look(root, name)
+	if err != nil {
+		return false
+	}
+	if was.Absent {
+		return now.Absent
+	}
+	b, err := os.ReadFile(backup)
+	return err == nil && now.before == was && bytes.Equal(now.content, b)
+}
+
+// update runs what is owed. Each command has one try.
+func (s *Store) update(ctx context.Context, c Config) error {
+	if len(s.led.Owed) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, dir := range s.led.Owed {
+		command := updates[dir]
+		if c.Run == nil || command == nil {
+			continue
+		}
+		s.step()
+		if err := c.Run(ctx, command, nil, nil); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", command[0], err))
+		}
+	}
+	s.led.Owed = nil
+	return errors.Join(append(errs, s.save())...)
+}

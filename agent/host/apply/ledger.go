@@ -1,0 +1,115 @@
+package apply
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"rollcall/protocol"
+)
+
+// A Profile is one installed profile and what was made of it.
+type Profile struct {
+	Identifier string `json:"identifier"`
+	Content    uint64 `json:"content,string"`   // as the device numbers its versions
+	Folder     string `json:"folder,omitempty"` // inside the store; empty: nothing of it was kept
+	Parts      []Part `json:"parts,omitempty"`
+	Note       string `json:"note,omitempty"` // why nothing was kept, or what OnProfile said
+	Told       bool   `json:"told,omitempty"` // OnProfile heard of it
+}
+
+// A Part is one payload.
+type Part struct {
+	Type   string          `json:"type"`
+	Family protocol.Family `json:"family,omitzero"`
+	File   string          `json:"file,omitempty"` // of the system, below the root; empty: there is none
+	Note   string          `json:"note,omitempty"` // why
+}
+
+// A before is what was at a path when it was touched first.
+type before struct {
+	Absent bool        `json:"absent,omitempty"`
+	Mode   fs.FileMode `json:"mode,omitempty"`
+}
+
+// A ledger is all that must outlast a crash. It is replaced as a whole.
+type ledger struct {
+	Root     string            `json:"root,omitempty"` // below which Files are
+	Profiles []Profile         `json:"profiles,omitempty"`
+	Files    map[string]before `json:"files,omitempty"` // every path that is not as it was
+	Owed     []string          `json:"owed,omitempty"`  // folders whose command has not run since something changed
+}
+
+const (
+	ledgerFile = "files.json"
+	maxLedger  = 8 << 20 // bytes
+)
+
+func readLedger(dir string) (l ledger, err error) {
+	name := filepath.Join(dir, ledgerFile)
+	st, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err == nil && st.Size() > maxLedger {
+		return l, fmt.Errorf("%s: longer than it ever is", name)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return l, err
+	}
+	if err := json.Unmarshal(b, &l); err != nil {
+		return l, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// Read tells what was made of profiles, whoever has the store, and below which root.
+func Read(dir string) (list []Profile, root string, err error) {
+	l, err := readLedger(dir)
+	return l.Profiles, l.Root, err
+}
+
+func (s *Store) save() error {
+	b, err := json.Marshal(&s.led)
+	if err != nil {
+		return err
+	}
+	return s.write(filepath.Join(s.dir, ledgerFile), b)
+}
+
+// write replaces a file of the store, for its user alone.
+func (s *Store) write(name string, b []byte) error {
+	next := name + ".next"
+	s.step()
+	w, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	s.step()
+	if err = errors.Join(err, s.sync(w), w.Close()); err != nil {
+		os.Remove(next) // a full disk wants it back
+		return err
+	}
+	if err := os.Rename(next, name); err != nil {
+		return err
+	}
+	s.step()
+	return s.syncFolder(os.Open(filepath.Dir(name)))
+}
+
+// syncFolder makes renames in a folder last. Systems that sync no folder say so, and have done it with the rename.
+func (s *Store) syncFolder(d *os.File, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := s.sync(d); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
+		d.Close()
+		return err
+	}
+	return d.Close()
+}

@@ -1,0 +1,270 @@
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// Bounds of what a server can put on the disk (HST-120).
+const (
+	maxDocument = 1 << 20  // bytes of one profile
+	maxStore    = 32 << 20 // bytes of all documents
+	maxProfiles = 1000     // that are kept
+	maxPayloads = 100      // of one profile that get files
+)
+
+const (
+	documentFile = "profile.mobileconfig"
+	beforeFolder = "before"
+)
+
+// Config is what the machine's owner allows.
+type Config struct {
+	Root      string            `json:"root,omitempty"`       // folder that stands for the system's; empty: /
+	Families  []protocol.Family `json:"families,omitempty"`   // whose payloads become files of the system
+	OnProfile string            `json:"on_profile,omitempty"` // command that hears of each profile; empty: none
+	// Run runs a command of the system, or, alone in its list, OnProfile as a line for the shell.
+	Run func(ctx context.Context, command, environment []string, input []byte) error `json:"-"`
+}
+
+// Installed is one profile that the machine has.
+type Installed struct {
+	Identifier string
+	Content    uint64 // differs between versions
+}
+
+// A Store is a folder of profiles. Not safe for concurrent use; whoever has the agent's state has it.
+type Store struct {
+	dir  string
+	led  ledger
+	step func() // before and after everything that a crash may come between
+	sync func(*os.File) error
+}
+
+// Open takes the folder dir, which is made when something is to be in it.
+func Open(dir string) (*Store, error) {
+	l, err := readLedger(dir)
+	if err != nil {
+		return nil, err
+	}
+	if l.Files == nil {
+		l.Files = map[string]before{}
+	}
+	return &Store{dir, l, func() {}, (*os.File).Sync}, nil
+}
+
+// folderOf names the folder of one version of a profile.
+func folderOf(i Installed) string {
+	sum := sha256.Sum256([]byte(strconv.FormatUint(i.Content, 16) + "\x00" + i.Identifier))
+	return safeName(i.Identifier) + "-" + hex.EncodeToString(sum[:6])
+}
+
+// readable is what people see of a payload.
+type readable struct {
+	Type, Identifier, UUID string
+	Name                   string         `json:",omitempty"`
+	Certificate            []byte         `json:",omitempty"`
+	Settings               map[string]any `json:",omitempty"`
+}
+
+// Take keeps the document of a profile, a property list, before anybody hears that it is installed. [Store.Match] does the rest. Beyond
+// the bounds of the folder it keeps nothing, which is no error.
+func (s *Store) Take(i Installed, document []byte) error {
+	if files, bytes := s.size(); len(document) > maxDocument || files >= maxProfiles || bytes+int64(len(document)) > maxStore {
+		return nil
+	}
+	p, err := apple.DecodeProfile(document)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(s.dir, folderOf(i))
+	s.step()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for n := range p.Payloads[:min(len(p.Payloads), maxPayloads)] {
+		payload := &p.Payloads[n]
+		name := filepath.Join(dir, fmt.Sprintf("%d-%s", n+1, apple.FamilyOf(payload.Type)))
+		if c := certificateOf(payload); c != nil {
+			err = s.write(name+".pem", pemOf(c))
+		} else if b, no := json.MarshalIndent(readable{payload.Type, payload.Identifier, payload.UUID, payload.DisplayName, payload.Certificate, payload.Settings}, "", "  "); no == nil { // what JSON cannot say is in the document
+			err = s.write(name+".json", append(b, '\n'))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.write(filepath.Join(dir, documentFile), document) // last: with it the folder is whole
+}
+
+// size is how many documents there are, and how many bytes they take.
+func (s *Store) size() (files int, n int64) {
+	list, _ := filepath.Glob(filepath.Join(s.dir, "p-*", documentFile))
+	for _, name := range list {
+		if st, err := os.Stat(name); err == nil {
+			n += st.Size()
+		}
+	}
+	return len(list), n
+}
+
+// Match has the machine follow the list of its profiles: whatever has left is undone, whatever is there is applied. Called again, it
+// goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again,
+// but for commands, which are run once.
+func (s *Store) Match(ctx context.Context, c Config, want []Installed) error {
+	if c.Root == "" {
+		c.Root = "/"
+	}
+	if len(want) == 0 && len(s.led.Profiles) == 0 && len(s.led.Files) == 0 && len(s.led.Owed) == 0 {
+		return s.sweep()
+	}
+	if s.led.Root != c.Root && len(s.led.Files) > 0 { // files go back where they came from
+		if err := s.follow(ctx, c, s.led.Root, nil, nil); err != nil {
+			return err
+		}
+		if len(s.led.Files) > 0 {
+			return fmt.Errorf("profiles that were applied below %s are not undone yet: nothing is applied below %s before that", s.led.Root, c.Root)
+		}
+	}
+	profiles, wanted := s.wanted(c, want)
+	err := s.follow(ctx, c, c.Root, profiles, wanted)
+	return errors.Join(err, s.tell(ctx, c), s.sweep())
+}
+
+// A wish is a file that a payload wants.
+type wish struct {
+	part *Part
+	file *file
+}
+
+// wanted makes profiles and files of what is installed. Of two payloads that want one path the older profile's has it.
+func (s *Store) wanted(c Config, want []Installed) (profiles []Profile, wishes []wish) {
+	for _, i := range want {
+		p := Profile{Identifier: i.Identifier, Content: i.Content, Folder: folderOf(i)}
+		for _, old := range s.led.Profiles {
+			if old.Identifier == i.Identifier && old.Content == i.Content {
+				p.Told, p.Note = old.Told, old.Note
+			}
+		}
+		document, err := os.ReadFile(filepath.Join(s.dir, p.Folder, documentFile))
+		var decoded *apple.Profile
+		if err == nil {
+			decoded, err = apple.DecodeProfile(document)
+		}
+		if err != nil {
+			p.Folder, p.Note = "", "not kept as files: it or the folder is too large, or it came before files were made of profiles"
+			profiles = append(profiles, p)
+			continue
+		}
+		payloads := decoded.Payloads[:min(len(decoded.Payloads), maxPayloads)]
+		p.Parts = make([]Part, len(payloads))
+		for n := range payloads {
+			payload := &payloads[n]
+			part := &p.Parts[n]
+			*part = Part{Type: payload.Type, Family: apple.FamilyOf(payload.Type)}
+			if !slices.Contains(c.Families, part.Family) {
+				part.Note = "in the state folder alone: --apply does not name " + part.Family.String()
+				continue
+			}
+			f, err := planned(payload, tagOf(i.Identifier, payload.Identifier))
+			if err != nil {
+				part.Note = "in the state folder alone: " + err.Error()
+				continue
+			}
+			wishes = append(wishes, wish{part, f})
+		}
+		profiles = append(profiles, p)
+	}
+	return profiles, wishes
+}
+
+// tell has OnProfile hear of what came and what went.
+func (s *Store) tell(ctx context.Context, c Config) error {
+	if c.OnProfile == "" || c.Run == nil {
+		return nil
+	}
+	var errs []error
+	for n := range s.led.Profiles {
+		p := &s.led.Profiles[n]
+		if p.Told || p.Folder == "" {
+			continue
+		}
+		document, err := os.ReadFile(filepath.Join(s.dir, p.Folder, documentFile))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.step()
+		if err := c.Run(ctx, []string{c.OnProfile}, environment("install", p.Identifier), document); err != nil {
+			p.Note = "--on-profile: " + err.Error()
+		}
+		p.Told = true
+		errs = append(errs, s.save())
+	}
+	return errors.Join(errs...)
+}
+
+func environment(action, identifier string) []string {
+	if !oneLine(identifier) {
+		identifier = safeName(identifier)
+	}
+	return []string{"ROLLCALL_ACTION=" + action, "ROLLCALL_PROFILE=" + identifier}
+}
+
+// gone has OnProfile hear of profiles that left, and that no newer version replaces.
+func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
+	if c.OnProfile == "" || c.Run == nil {
+		return nil
+	}
+	var errs []error
+	for _, old := range s.led.Profiles {
+		if !old.Told || slices.ContainsFunc(now, func(p Profile) bool { return p.Identifier == old.Identifier }) {
+			continue
+		}
+		document, _ := os.ReadFile(filepath.Join(s.dir, old.Folder, documentFile)) // without it the identifier has to do
+		s.step()
+		errs = append(errs, c.Run(ctx, []string{c.OnProfile}, environment("remove", old.Identifier), document))
+	}
+	return errors.Join(errs...)
+}
+
+// sweep removes what the ledger does not know: of profiles that left, and of steps that a crash cut short.
+func (s *Store) sweep() error {
+	known := map[string]bool{ledgerFile: true, beforeFolder: true}
+	for _, p := range s.led.Profiles {
+		known[p.Folder] = true
+	}
+	for name, was := range s.led.Files {
+		known[filepath.Base(s.backup(name))] = !was.Absent
+	}
+	if len(s.led.Profiles) == 0 && len(s.led.Files) == 0 && len(s.led.Owed) == 0 {
+		s.step()
+		return os.RemoveAll(s.dir)
+	}
+	var errs []error
+	for _, dir := range []string{s.dir, filepath.Join(s.dir, beforeFolder)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			if !known[e.Name()] {
+				s.step()
+				errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
