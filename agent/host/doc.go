@@ -16,6 +16,12 @@
 //
 // journal.jsonl tells people what was asked of the machine; it is capped, so that no server fills the disk (HST-120).
 //
+// # Profiles
+//
+// Each profile that the server installs is kept as files in the folder profiles, by package apply, which also makes files of the system
+// of those families that the machine's owner named ([Join.Apply]). They follow the device's list: after each change of it, after each
+// conversation, and when the folder is opened, so that a crash is made good.
+//
 // # No harm
 //
 // DeviceLock, RestartDevice, ShutDownDevice and EraseDevice are acknowledged, written down and shown, and nothing is done, unless a

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/agent/host/apply"
 	"rollcall/certs/scep"
 	"rollcall/protocol"
 )
@@ -23,6 +24,7 @@ type Join struct {
 	Draw   bool              // its UDID is by chance, not of the machine's id
 	Poll   time.Duration     // between two check-ins that nothing else causes; 0: 5 min
 	Allow  map[string]string // act (lock, restart, shutdown, erase) to the command that does it; what is not in it is not done
+	Apply  apply.Config      // what profiles may do to the machine; zero: they become files of the state folder alone
 	Offset time.Duration     // of the agent's clock from the machine's, or from its server's driven one
 }
 
@@ -58,6 +60,9 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 			return fmt.Errorf("--allow %s: want one of lock, restart, shutdown, erase", act)
 		}
 	}
+	if len(j.Apply.Families) > 0 && j.Apply.Root == "" && runtime.GOOS != "linux" {
+		return errors.New("--apply is for Linux: on this system --on-profile runs a command of yours for each profile")
+	}
 	if j.As == protocol.NoPlatform {
 		j.As = KindOf(runtime.GOOS)
 	}
@@ -76,7 +81,7 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	machine := machineOf(h.cfg.Machine(ctx))
 	r := &record{
-		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Allow: j.Allow, Clock: clock{Offset: j.Offset},
+		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Allow: j.Allow, Apply: j.Apply, Clock: clock{Offset: j.Offset},
 		Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA},
 	}
 	switch {

@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/host/apply"
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/protocol"
@@ -60,6 +62,9 @@ type Host struct {
 	facts  Facts
 	device *dialect.Apple // nil: nothing enrolled, nor begun
 	link   *link.Link
+
+	store    *apply.Store      // of what was made of profiles; nil: not opened yet
+	followed []apply.Installed // as of when files followed last
 }
 
 // Open takes the state folder dir, which is made where there is none, and goes on where its agent stood. The error wraps [ErrRuns]
@@ -84,6 +89,7 @@ func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
 		f.close()
 		return nil, err
 	}
+	h.follow() // a crash may have come in between
 	return h, nil
 }
 
@@ -189,8 +195,19 @@ func (h *Host) keep(d *dialect.Apple, a *dialect.Act) error {
 		if err := h.asked(r); err != nil {
 			return err
 		}
+		if r.Document != nil {
+			if err := h.take(r); err != nil {
+				return err
+			}
+		}
 	}
-	return h.folder.save(h.rec)
+	if err := h.folder.save(h.rec); err != nil {
+		return err
+	}
+	if !slices.Equal(h.followed, h.installed()) {
+		h.follow()
+	}
+	return nil
 }
 
 // uses tells whether the identity in use has this key.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"rollcall/agent/host/apply"
 	"rollcall/protocol"
 )
 
@@ -22,6 +23,7 @@ type record struct {
 	Poll    time.Duration     `json:"poll,omitempty"`
 	Allow   map[string]string `json:"allow,omitempty"`
 	Clock   clock             `json:"clock,omitzero"`
+	Apply   apply.Config      `json:"apply,omitzero"`
 
 	Pending *pending `json:"pending,omitempty"` // an enrolment that the server has not taken yet
 	Next    *nextKey `json:"next,omitempty"`    // of an identity that is being asked for

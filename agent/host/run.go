@@ -67,6 +67,11 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 	if why == dialect.Synced && h.device.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
 		why = dialect.Scheduled
 	}
+	if h.device.Expire(protocol.At(h.now())) > 0 { // whether the server can be reached or not (AUTH-27)
+		if err := h.keep(h.device, &dialect.Act{}); err != nil {
+			return err
+		}
+	}
 	talking, stop := context.WithTimeoutCause(ctx, talkFor, errEndless)
 	r, err := h.link.Converse(talking, h.device, why)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -102,13 +107,16 @@ func (h *Host) settle(err error) error {
 		err = explain(err, h.rec.Link.Host, h.now())
 		h.rec.Bad, h.rec.Why = now, err.Error()
 	}
-	return errors.Join(h.keep(h.device, &dialect.Act{}), err)
+	err = errors.Join(h.keep(h.device, &dialect.Act{}), err)
+	h.follow() // what could not be done before, and what somebody changed
+	return err
 }
 
 // over leaves nothing of an enrolment but what people want to know of it.
 func (h *Host) over(why string) error {
 	h.note(Entry{What: "ended", Note: why})
 	h.device = nil
+	h.follow() // while it is known what is allowed
 	h.rec = h.rec.ended(protocol.At(h.now()), why)
 	return h.folder.clear(h.rec)
 }

@@ -8,10 +8,13 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/host/apply"
 	"rollcall/protocol"
 )
 
@@ -59,6 +62,17 @@ type Profile struct {
 	UUID       string          `json:"uuid"`
 	Family     protocol.Family `json:"family,omitzero"`
 	Management bool            `json:"management,omitempty"` // the enrolment profile
+	Folder     string          `json:"folder,omitempty"`     // of the state, with the profile as files; empty: none was kept
+	Payloads   []Payload       `json:"payloads,omitempty"`
+	Note       string          `json:"note,omitempty"` // why there is no folder, or what went wrong with --on-profile
+}
+
+// A Payload is a part of a profile, and what became of it.
+type Payload struct {
+	Type   string          `json:"type"`
+	Family protocol.Family `json:"family,omitzero"`
+	File   string          `json:"file,omitempty"` // of the system; empty: in the folder alone
+	Note   string          `json:"note,omitempty"` // why
 }
 
 // Read tells what there is to know of the agent whose state is in dir, running or not, when the machine's clock says real.
@@ -111,8 +125,26 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		sum := sha256.Sum256(d.Certificate(dialect.Current))
 		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left, d.Renewing()}
 	}
+	store := filepath.Join(dir, profilesFolder)
+	made, root, err := apply.Read(store)
 	for _, p := range d.Profiles() {
-		s.Profiles = append(s.Profiles, Profile{p.Identifier, p.UUID, p.Family, p.MDM})
+		x := Profile{Identifier: p.Identifier, UUID: p.UUID, Family: p.Family, Management: p.MDM}
+		at := slices.IndexFunc(made, func(m apply.Profile) bool { return m.Identifier == p.Identifier && m.Content == p.Content })
+		if at >= 0 && !p.MDM {
+			m := &made[at]
+			x.Note = m.Note
+			if m.Folder != "" {
+				x.Folder = filepath.Join(store, m.Folder)
+			}
+			for _, part := range m.Parts {
+				y := Payload{Type: part.Type, Family: part.Family, Note: part.Note}
+				if part.File != "" {
+					y.File = filepath.Join(root, filepath.FromSlash(part.File))
+				}
+				x.Payloads = append(x.Payloads, y)
+			}
+		}
+		s.Profiles = append(s.Profiles, x)
 	}
-	return s, nil
+	return s, err
 }

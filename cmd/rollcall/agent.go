@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, doctor, install, unenroll",
 		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
-certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched.`,
+certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched but what --apply names.`,
 	}
 	a := &agentFlags{}
 	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
@@ -67,7 +68,7 @@ func kindName(p protocol.Platform) string {
 func agentEnrollCommand(a *agentFlags) *cobra.Command {
 	var j host.Join
 	var as, offset string
-	var allow []string
+	var allow, apply []string
 	var anew bool
 	cmd := &cobra.Command{
 		Use: "enroll URL", Short: "Have a server manage this machine", Args: cobra.ExactArgs(1),
@@ -96,6 +97,14 @@ alone. Without it the system's CAs decide.`,
 			if j.Allow, err = allowed(allow); err != nil {
 				return err
 			}
+			if j.Apply.Families, err = families(apply); err != nil {
+				return err
+			}
+			if j.Apply.Root != "" {
+				if j.Apply.Root, err = filepath.Abs(j.Apply.Root); err != nil {
+					return err
+				}
+			}
 			h, err := a.open(cmd, anew)
 			if err != nil {
 				return err
@@ -112,6 +121,9 @@ alone. Without it the system's CAs decide.`,
 	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
 	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
+	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
+	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
+	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
 	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
@@ -131,6 +143,17 @@ func clockOffset(s string) (time.Duration, error) {
 		return d, nil
 	}
 	return 0, fmt.Errorf("--clock-offset %q: want a time such as 340d, 36h or -10m", s)
+}
+
+func families(names []string) (list []protocol.Family, err error) {
+	for _, name := range names {
+		var f protocol.Family
+		if f.UnmarshalText([]byte(name)) != nil || f == protocol.NoFamily {
+			return nil, fmt.Errorf("--apply %q: want some of certificate, wifi, vpn, email, configuration", name)
+		}
+		list = append(list, f)
+	}
+	return list, nil
 }
 
 func allowed(list []string) (map[string]string, error) {
@@ -208,7 +231,7 @@ func agentStatusCommand(a *agentFlags) *cobra.Command {
 		Use: "status", Short: "Show who manages this machine, since when and by which rule", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.tell(cmd, profiles, "") },
 	}
-	cmd.Flags().BoolVar(&profiles, "profiles", false, "list the profiles")
+	cmd.Flags().BoolVar(&profiles, "profiles", false, "list the profiles, and the files that were made of them")
 	return cmd
 }
 
@@ -235,6 +258,17 @@ func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error 
 				family = "management"
 			}
 			line(w, p.Identifier, family, p.UUID)
+			if p.Folder != "" {
+				line(w, "  kept in", p.Folder)
+			}
+			for _, x := range p.Payloads {
+				where := x.File
+				if where == "" {
+					where = x.Note
+				}
+				line(w, "  "+x.Type, where)
+			}
+			line(w, "  note", p.Note)
 		}
 	}
 	return w.Flush()

@@ -28,6 +28,7 @@ var rooms = map[string]room{
 	"agent/dialect":     {line: 2, tower: "device"},
 	"agent/link":        {line: 2, tower: "device", beside: []string{"agent/dialect"}},
 	"agent/host":        {line: 3, tower: "device"},
+	"agent/host/apply":  {line: 2, tower: "device"},
 	"agent/host/daemon": {line: 3, tower: "device"},
 	"fleet/plan":        {line: 2, tower: "device"},
 	"fleet/population":  {line: 3, tower: "device"},
