@@ -81,6 +81,7 @@ type player struct {
 	tenancy
 
 	wire              *Wire // nil: nobody speaks
+	speaker           int   // the device that speaks where the share is of none; -1: none such
 	down              bool
 	drop, reset, busy plan.Share // of requests that meet the fault now
 	lose              plan.Share // of pushes
@@ -169,21 +170,31 @@ func (p *player) leader() *part {
 	return p.parts[0]
 }
 
-// heard sees to it that somebody speaks where a share of the devices is to: else nothing would be proven, and nobody would know.
+// heard sees to it that somebody speaks where a share of the devices is to, however small: else nothing would be proven, and nobody
+// would know.
 func (p *player) heard() error {
+	p.speaker = -1
 	if p.wire == nil {
 		return nil
 	}
-	apple := 0
+	first := -1
 	for i := range p.pop.Devices {
-		if !p.pop.Devices[i].Platform.Apple() {
-			continue
-		}
-		if apple++; p.draws.Speaks(i, p.cfg.Wire) {
+		if p.speaks(i) {
 			return nil
 		}
+		if first < 0 && p.pop.Devices[i].Platform.Apple() {
+			first = i
+		}
 	}
-	return fmt.Errorf("%s of the devices are to speak over the wire, which is none of Apple's %d: take a larger share", p.cfg.Wire, apple)
+	if p.speaker = first; first < 0 {
+		return fmt.Errorf("%s of the devices are to speak over the wire, which only Apple's can, and there is none", p.cfg.Wire)
+	}
+	return nil
+}
+
+// speaks tells whether device i speaks over the wire.
+func (p *player) speaks(i int) bool {
+	return p.pop.Devices[i].Platform.Apple() && (i == p.speaker || p.draws.Speaks(i, p.cfg.Wire))
 }
 
 // partOf is which of n partitions has user u, and all of that user's devices.

@@ -169,7 +169,7 @@ func (k *part) handset(i int) Handset {
 		w := authority.Workloads(d.Workloads) // the same bits
 		h.Workloads = &w
 	}
-	if d.Platform.Apple() && k.draws.Speaks(i, k.cfg.Wire) {
+	if k.speaks(i) {
 		h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
 	}
 	if !d.Userless() {

@@ -421,7 +421,7 @@ func (a *Answers) weekTable(l lang.Language) report.Table {
 func (a *Answers) notShown(l lang.Language) []string {
 	wire := l.Say("No wire: device and server cores met without network, TLS and latency; the storm counts check-ins, not what a server can take.")
 	if a.Wire != nil {
-		wire = l.Say("No network: devices met the server without TLS and latency, all but the share that spoke by rule alone; the storm counts check-ins, not what a server can take.")
+		wire = l.Say("No network: nothing went over TLS or with latency; the share that spoke met the server in real messages, all others by rule alone; the storm counts check-ins, not what a server can take.")
 	}
 	not := []string{
 		wire,

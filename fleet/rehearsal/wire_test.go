@@ -150,7 +150,19 @@ timeline:
 func TestWireNobody(t *testing.T) {
 	p := parsed(t, "until: 1d\npopulation: {devices: 20, mix: {windows: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
 	_, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Wire: plan.Whole})
-	if err == nil || !strings.Contains(err.Error(), "none of Apple's 0") {
+	if err == nil || !strings.Contains(err.Error(), "only Apple's can, and there is none") {
 		t.Error(err)
+	}
+}
+
+// A share that is less than one of few devices is one of them.
+func TestWireOfFew(t *testing.T) {
+	p := parsed(t, "until: 1d\npopulation: {devices: 3, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
+	played, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Wire: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result := played.Result(played.Answer(0)); !result.Devices.ByPlatform[protocol.IOS].Wire {
+		t.Error("nobody has spoken")
 	}
 }
