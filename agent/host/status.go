@@ -39,6 +39,8 @@ type Status struct {
 	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
 	Poll         string            `json:"poll,omitempty"`
 	Allowed      map[string]string `json:"allowed,omitempty"`
+	Applied      []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
+	OnProfile    string            `json:"on_profile,omitempty"`
 	ClockOffset  string            `json:"clock_offset,omitempty"`
 	Driven       protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
 	Ended        protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
@@ -90,6 +92,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	}
 	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
 	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
+	s.Applied, s.OnProfile = r.Apply.Families, r.Apply.OnProfile
 	if r.Clock.Offset != 0 {
 		s.ClockOffset = r.Clock.Offset.String()
 	}

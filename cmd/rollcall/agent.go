@@ -316,6 +316,12 @@ func printStatus(w io.Writer, s *host.Status) {
 			line(w, "allowed", act+" by "+command)
 		}
 	}
+	var applied []string
+	for _, f := range s.Applied {
+		applied = append(applied, f.String())
+	}
+	line(w, "applied", strings.Join(applied, ", "))
+	line(w, "on profile", s.OnProfile)
 	clock := ""
 	if s.Driven != 0 {
 		clock = "the server's, which is driven: " + statusTime(s.Driven)

@@ -75,7 +75,7 @@ says, is installed --as-root. On macOS and Windows it is root and LocalSystem.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&show, "print", false, "print what would be installed, and install nothing")
-	flags.BoolVar(&s.Root, "as-root", false, "on Linux: let the agent do what root may, for what --allow names")
+	flags.BoolVar(&s.Root, "as-root", false, "on Linux: let the agent do what root may, for what --allow and --apply name")
 	flags.StringVar(&s.Program, "program", "", "`FILE` that the system starts (default: this program)")
 	return cmd
 }

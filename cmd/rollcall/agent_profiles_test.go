@@ -106,7 +106,7 @@ func (b *bench) assign(version string) {
 func (b *bench) applied(version string) {
 	b.t.Helper()
 	s := b.status()
-	if len(s.Profiles) != 6 {
+	if len(s.Applied) != 5 || len(s.Profiles) != 6 {
 		b.t.Errorf("%d profiles", len(s.Profiles))
 	}
 	for _, p := range s.Profiles {
