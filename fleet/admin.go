@@ -24,6 +24,7 @@ func (f *Fleet) setUp(ctx context.Context) error {
 		AcceptUserless: t.BMS.Userless == plan.Accept,
 		Lifetime:       target.SecondsOf(time.Duration(t.Identity.Lifetime)),
 		Window:         target.SecondsOf(time.Duration(t.Identity.Window)),
+		Renew:          target.SecondsOf(time.Duration(t.Identity.Retry)),
 	}
 	if err := f.target.SetUp(ctx, tenant); err != nil {
 		return fmt.Errorf("set up the tenant: %w", err)

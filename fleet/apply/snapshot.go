@@ -91,10 +91,15 @@ func (s *Snapshot) settings(ctx context.Context, r *target.Rollcall, state *targ
 	t.Authority, t.Coexistence, t.Epoch, t.ChangedAt, t.AsOf = state.Authority, state.Coexistence, state.Epoch, state.ChangedAt, s.At
 	s.tenant = plan.Tenant{
 		Authority: state.Authority, Coexistence: state.Coexistence, Release: int(state.Release),
-		Identity:    plan.Identity{Lifetime: plan.Duration(time.Duration(state.Lifetime) * time.Second), Window: plan.Duration(time.Duration(state.Window) * time.Second)},
+		Identity:    plan.Identity{Lifetime: plan.Duration(time.Duration(state.Lifetime) * time.Second), Window: plan.Duration(time.Duration(state.Window) * time.Second), Retry: timeOf(set.Renew)},
 		BMS:         plan.BMS{Userless: plan.Refuse},
 		Gap:         plan.Gap{OnCoexistence: set.GapOnCoexistence, Platforms: set.GapPlatforms},
 		DeviceLimit: valueOf(set.DeviceLimit), CleanUp: daysOf(set.CleanUpDays), OldProfiles: daysOf(set.OldProfileDays), Records: daysOf(set.RecordDays),
+		Counted: daysOf(set.CountedDays), Cadence: timeOf(set.Cadence), Reach: timeOf(set.Reach),
+	}
+	s.tenant.APNs.Grace = daysOf(set.PushGraceDays)
+	for _, days := range set.PushWarningDays {
+		s.tenant.APNs.Warnings = append(s.tenant.APNs.Warnings, daysOf(&days))
 	}
 	if state.AcceptUserless {
 		s.tenant.BMS.Userless = plan.Accept
@@ -112,6 +117,13 @@ func (s *Snapshot) settings(ctx context.Context, r *target.Rollcall, state *targ
 }
 
 func daysOf(n *int) plan.Duration { return plan.Duration(valueOf(n)) * plan.Duration(plan.Day) }
+
+func timeOf(n *target.Seconds) plan.Duration {
+	if n == nil {
+		return 0
+	}
+	return plan.Duration(time.Duration(*n) * time.Second)
+}
 
 func valueOf(n *int) int {
 	if n == nil {

@@ -111,6 +111,9 @@ func (c *checker) tenant() {
 	if t.Reach != 0 && (t.Reach < Duration(time.Minute) || t.Reach > Duration(time.Hour)) {
 		c.fail("tenant.reach", protocol.RuleRetire, "%s; want 1m to 1h", t.Reach)
 	}
+	if r := t.Identity.Retry; r < 0 || r > Duration(90*Day) {
+		c.fail("tenant.identity.retry", protocol.RuleRenewal, "%s; want 90d at most", r)
+	}
 	c.days("tenant.records", protocol.RuleRecordKept, t.Records, 3650)
 	c.days("tenant.apns.grace", protocol.RulePushExpired, t.APNs.Grace, 365)
 	for i, w := range t.APNs.Warnings {

@@ -99,6 +99,7 @@ type BMS struct {
 type Identity struct {
 	Lifetime Duration `yaml:"lifetime" jsonschema_description:"validity of an identity certificate; default 365d"`
 	Window   Duration `yaml:"window" jsonschema_description:"it is renewed within this time before its end; default 42d"`
+	Retry    Duration `yaml:"retry" jsonschema_description:"time between two tries to renew it, up to 90d (AUTH-41); default 7d"`
 }
 
 // A Population is who the devices and users are. Devices that the timeline or Already name are beside Devices.

@@ -43,7 +43,7 @@ func (p *player) setUp(ctx context.Context) (err error) {
 	t, own := &p.plan.Tenant, &p.pop.Tenant
 	p.made, p.owner = map[ownProfile]bool{}, fleet.SlotOf(p.pop)
 	settings := delivery.Settings{
-		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Blast: -1,
+		Lifetime: time.Duration(t.Identity.Lifetime), Window: time.Duration(t.Identity.Window), Renew: time.Duration(t.Identity.Retry), Blast: -1,
 		Pilots: t.CoManaged.Pilot, Silent: time.Duration(t.CleanUp), DeviceLimit: t.DeviceLimit,
 		Old: time.Duration(t.OldProfiles), Records: time.Duration(t.Records), PushGrace: time.Duration(t.APNs.Grace), PushWarnings: t.APNs.WarningDays(),
 		Cadence: time.Duration(t.Cadence), Counted: time.Duration(t.Counted), Reach: time.Duration(t.Reach),
