@@ -136,7 +136,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	told := wavesTold{Version: 1, Command: "plan waves", Verdict: "ok", Reasons: []string{}, File: f.out, Movers: w.Movers.Users, Devices: w.Movers.Devices, Left: leftBy(w, pop), NoUnit: w.NoUnit, Plan: string(text)}
+	told := wavesTold{Version: 1, Command: "plan waves", Verdict: "ok", Reasons: []string{}, File: f.out, Movers: w.Movers.Users, Devices: w.Movers.Devices, Left: byRule(w.Left, pop), Exposed: byRule(w.Exposed, pop), NoUnit: w.NoUnit, Plan: string(text)}
 	for _, d := range w.Days {
 		at := start.Add(d.At)
 		told.Waves = append(told.Waves, aWave{at, at.Add(d.Over), d.Users})
@@ -281,6 +281,7 @@ type wavesTold struct {
 	Devices int                        `json:"devices"`
 	Waves   []aWave                    `json:"waves"`
 	Left    map[protocol.Rule][]string `json:"left_behind"` // tokens of devices
+	Exposed map[protocol.Rule][]string `json:"unprotected"` // tokens of devices that move, and are it for too long
 	NoUnit  int                        `json:"users_without_a_unit"`
 	Bounds  []rehearsal.BoundResult    `json:"bounds"` // as rehearsed; null: they were not
 	Plan    string                     `json:"plan"`
@@ -292,10 +293,10 @@ type aWave struct {
 	Users int           `json:"users"`
 }
 
-// leftBy lists the devices that the waves do not move, by rule.
-func leftBy(w *rehearsal.WavePlan, pop *population.Population) map[protocol.Rule][]string {
+// byRule lists devices by rule.
+func byRule(list []rehearsal.Left, pop *population.Population) map[protocol.Rule][]string {
 	by := map[protocol.Rule][]string{}
-	for _, l := range w.Left {
+	for _, l := range list {
 		by[l.Rule] = append(by[l.Rule], pop.Devices[l.Device].Name)
 	}
 	return by
@@ -312,19 +313,8 @@ func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan,
 	if t.NoUnit > 0 {
 		fmt.Fprintln(out, in.Say("%d {user gets|users get} none: so many licences that entitle Intune are missing (AUTH-09)", t.NoUnit))
 	}
-	if len(w.Left) > 0 {
-		fmt.Fprintln(out, in.Say("Will not make it: %d {device|devices}", len(w.Left)))
-		for _, l := range w.Left[:min(fewLeft, len(w.Left))] {
-			user := "–"
-			if u := names.Devices[l.Device].User; u != population.Nobody {
-				user = names.Users[u].UPN
-			}
-			row(out, "  "+names.Devices[l.Device].Name, user, fmt.Sprintf("%s (%s)", in.Say(l.Why), l.Rule), in.Say(l.Action))
-		}
-		if len(w.Left) > fewLeft {
-			fmt.Fprintln(out, "  "+in.Say("and %d more; --csv names all", len(w.Left)-fewLeft))
-		}
-	}
+	tellLeft(out, in, lang.Key("Will not make it: %d {device|devices}"), w.Left, names)
+	tellLeft(out, in, lang.Key("Moves, but unprotected for too long: %d {device|devices}"), w.Exposed, names)
 	for _, b := range t.Bounds {
 		word := in.Say("held")
 		if !b.OK {
@@ -332,6 +322,24 @@ func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan,
 		}
 		bound, got := b.In(in)
 		row(out, in.Say("rehearsed"), bound, got, word)
+	}
+}
+
+// tellLeft prints the first few of a list of devices, what is wrong and what helps.
+func tellLeft(out io.Writer, in lang.Language, head lang.Key, list []rehearsal.Left, names *population.Population) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(out, in.Say(head, len(list)))
+	for _, l := range list[:min(fewLeft, len(list))] {
+		user := "–"
+		if u := names.Devices[l.Device].User; u != population.Nobody {
+			user = names.Users[u].UPN
+		}
+		row(out, "  "+names.Devices[l.Device].Name, user, fmt.Sprintf("%s (%s)", in.Say(l.Why), l.Rule), in.Say(l.Action))
+	}
+	if len(list) > fewLeft {
+		fmt.Fprintln(out, "  "+in.Say("and %d more; --csv names all", len(list)-fewLeft))
 	}
 }
 

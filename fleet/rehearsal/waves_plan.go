@@ -20,10 +20,11 @@ type WavePlan struct {
 	Days    []WaveDay
 	Movers  Movers
 	Left    []Left // who will not make it
+	Exposed []Left // who moves, and was without a profile for longer than the bound in the rehearsal; see [WavePlan.Judge]
 	NoUnit  int    // users for whom no licence is left (AUTH-09)
 }
 
-// A Left is a device that the waves do not move.
+// A Left is a device that the waves do not move, or not as they should.
 type Left struct {
 	Device int // index in the population
 	Why    lang.Key
@@ -269,7 +270,7 @@ func boundResult(ok bool, over float64, said func(l lang.Language) (bound, got s
 }
 
 // Judge holds a rehearsal of the waves against their bounds, beside one without them: a peak that is there without any wave is no
-// wave's fault, and neither is what a device lacks anyhow. Devices that are without a profile for too long join those left behind.
+// wave's fault, and neither is what a device lacks anyhow. Devices that are without a profile for too long are those exposed.
 func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult) {
 	first := int(w.Days[0].At / time.Minute)
 	peak := func(what lang.Key, bound float64, of func(m *Minute) uint32) {
@@ -296,7 +297,7 @@ func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult
 		devices, longest := w.exposed(with, without, b.Unprotected)
 		n := len(devices)
 		for _, i := range devices {
-			w.Left = append(w.Left, Left{i, lang.Key("it moves, and is without a profile for longer than the bound"), protocol.RuleLicenceMoves, lang.Key("have its user sync until the settings are there")})
+			w.Exposed = append(w.Exposed, Left{i, lang.Key("it moves, and is without a profile for longer than the bound"), protocol.RuleLicenceMoves, lang.Key("assign Intune's profiles before its wave")})
 		}
 		results = append(results, boundResult(n == 0, 0, func(l lang.Language) (string, string) {
 			return l.Say("unprotected <= %s", plan.Duration(b.Unprotected)), l.Say("%s, %d {device|devices} longer than that", plan.Duration(longest.Round(time.Minute)), n)
@@ -333,9 +334,9 @@ func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices [
 	return devices, longest
 }
 
-// Entries calls f with each device that the waves do not move, in a language, until f fails. Names are those of names.
+// Entries calls f with each device that the waves do not move or expose, in a language, until f fails. Names are those of names.
 func (w *WavePlan) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
-	for _, left := range w.Left {
+	for _, left := range slices.Concat(w.Left, w.Exposed) {
 		if err := f(Entry{names.Devices[left.Device].Name, userName(names, left.Device), fmt.Sprintf("%s (%s)", l.Say(left.Why), left.Rule), l.Say(left.Action)}); err != nil {
 			return err
 		}

@@ -85,6 +85,13 @@ timeline:
 	if last := played[0].Lives; slices.IndexFunc(last, func(l Life) bool { return l.MovedAt != 0 }) < 0 {
 		t.Error("nobody moved")
 	}
+	// Who moves and is unprotected for too long is not among those that will not make it.
+	bare, left := *played[0], len(w.Left)
+	bare.Lives = slices.Clone(bare.Lives)
+	bare.Lives[7].Unprotected[0] += 5 * time.Hour
+	if w.Judge(&bare, played[1], Bounds{Unprotected: 4 * time.Hour}); len(w.Left) != left || len(w.Exposed) != 1 || w.Exposed[0].Device != 7 || w.Exposed[0].Action != "assign Intune's profiles before its wave" {
+		t.Errorf("exposed: %+v, %d left behind and before %d", w.Exposed, len(w.Left), left)
+	}
 }
 
 // Where no licence moves anybody there are no waves.
