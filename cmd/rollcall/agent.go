@@ -113,7 +113,7 @@ alone. Without it the system's CAs decide.`,
 			if err := h.Enrol(cmd.Context(), j); err != nil {
 				return err
 			}
-			return a.tell(cmd, false, "this machine is managed now; rollcall agent run keeps it so")
+			return a.tell(cmd, false, "this machine is managed now; rollcall agent install has the system keep it so, rollcall agent run does so by hand")
 		},
 	}
 	flags := cmd.Flags()

@@ -52,7 +52,7 @@ func (s *Service) Definition(system string) (name, text string, err error) {
 		}
 		line := unitQuote(s.Program) + " agent run --state " + unitQuote(s.State)
 		return "/etc/systemd/system/" + Name + ".service", strings.NewReplacer("@DESCRIPTION@", title+": "+strings.ToLower(description[:1])+description[1:],
-			"@COMMAND@", line, "@RIGHTS@", strings.TrimSpace(how)).Replace(unit), nil
+			"@COMMAND@", line, "@STATE@", strings.ReplaceAll(s.State, "%", "%%"), "@RIGHTS@", strings.TrimSpace(how)).Replace(unit), nil
 	case "darwin":
 		return "/Library/LaunchDaemons/" + Name + ".plist", strings.NewReplacer("@NAME@", Name, "@PROGRAM@", escape(s.Program), "@STATE@", escape(s.State)).Replace(plist), nil
 	case "windows":
