@@ -95,9 +95,11 @@ type logbook struct {
 	lines *bytes.Buffer
 }
 
-func (l logbook) Error(v ...any) error   { fmt.Fprintln(l.lines, "E", fmt.Sprint(v...)); return nil }
+func (l logbook) Error(v ...any) error { fmt.Fprintln(l.lines, "E", fmt.Sprint(v...)); return nil }
+
 func (l logbook) Warning(v ...any) error { fmt.Fprintln(l.lines, "W", fmt.Sprint(v...)); return nil }
-func (l logbook) Info(v ...any) error    { fmt.Fprintln(l.lines, "I", fmt.Sprint(v...)); return nil }
+
+func (l logbook) Info(v ...any) error { fmt.Fprintln(l.lines, "I", fmt.Sprint(v...)); return nil }
 
 // A system is a service manager with a log.
 type system struct {
