@@ -18,14 +18,16 @@ import (
 
 // A Join is one pasted line.
 type Join struct {
-	URL    string            // of the enrolment link; https
-	CA     string            // sha256: and the hash of a certificate in the server's chain, or of its public key; empty: the system's roots
-	As     protocol.Platform // as what the machine is managed; zero: by its system
-	Draw   bool              // its UDID is by chance, not of the machine's id
-	Poll   time.Duration     // between two check-ins that nothing else causes; 0: 5 min
-	Allow  map[string]string // act (lock, restart, shutdown, erase) to the command that does it; what is not in it is not done
-	Apply  apply.Config      // what profiles may do to the machine; zero: they become files of the state folder alone
-	Offset time.Duration     // of the agent's clock from the machine's, or from its server's driven one
+	URL  string            // of the enrolment link; https
+	CA   string            // sha256: and the hash of a certificate in the server's chain, or of its public key; empty: the system's roots
+	As   protocol.Platform // as what the machine is managed; zero: by its system
+	Draw bool              // its UDID is by chance, not of the machine's id
+	Poll time.Duration     // between two check-ins that nothing else causes; 0: 5 min
+	// Courier is host:port where wake-ups come from; empty: as the server says; NoCourier: none come.
+	Courier string
+	Allow   map[string]string // act (lock, restart, shutdown, erase) to the command that does it; what is not in it is not done
+	Apply   apply.Config      // what profiles may do to the machine; zero: they become files of the state folder alone
+	Offset  time.Duration     // of the agent's clock from the machine's, or from its server's driven one
 }
 
 // DefaultPoll is how often an agent asks by itself: what a wake-up could not tell it.
@@ -63,6 +65,9 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 	if len(j.Apply.Families) > 0 && j.Apply.Root == "" && runtime.GOOS != "linux" {
 		return errors.New("--apply is for Linux: on this system --on-profile runs a command of yours for each profile")
 	}
+	if err := checkCourier(j.Courier); err != nil {
+		return err
+	}
 	if j.As == protocol.NoPlatform {
 		j.As = KindOf(runtime.GOOS)
 	}
@@ -81,7 +86,7 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	machine := machineOf(h.cfg.Machine(ctx))
 	r := &record{
-		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Allow: j.Allow, Apply: j.Apply, Clock: clock{Offset: j.Offset},
+		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Courier: j.Courier, Allow: j.Allow, Apply: j.Apply, Clock: clock{Offset: j.Offset},
 		Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA},
 	}
 	switch {

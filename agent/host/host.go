@@ -63,6 +63,7 @@ type Host struct {
 	device *dialect.Apple // nil: nothing enrolled, nor begun
 	link   *link.Link
 
+	listener *listener         // nil: no wake-ups come
 	store    *apply.Store      // of what was made of profiles; nil: not opened yet
 	followed []apply.Installed // as of when files followed last
 }
@@ -105,6 +106,7 @@ func (h *Host) mine(ctx context.Context) error {
 
 // Close gives the folder back.
 func (h *Host) Close() error {
+	h.deafen()
 	if h.link != nil {
 		h.link.Close()
 	}

@@ -21,6 +21,7 @@ type record struct {
 	Kind    protocol.Platform `json:"kind,omitzero"`
 	Link    *pasted           `json:"link,omitempty"`
 	Poll    time.Duration     `json:"poll,omitempty"`
+	Courier string            `json:"courier,omitempty"` // host:port where wake-ups come from; empty: as the server says
 	Allow   map[string]string `json:"allow,omitempty"`
 	Clock   clock             `json:"clock,omitzero"`
 	Apply   apply.Config      `json:"apply,omitzero"`

@@ -121,12 +121,14 @@ func (h *Host) over(why string) error {
 	return h.folder.clear(h.rec)
 }
 
-// Run checks in when something is due, and every poll interval, until ctx ends or nobody manages the machine any more, which is no
-// error. A wake-up is the magic that came with it; a nil channel has none. What a conversation came to is in the log.
+// Run checks in when something is due, at each wake-up and every poll interval, until ctx ends or nobody manages the machine any more,
+// which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's push service, by a stream of
+// package courier. What a conversation came to is in the log.
 func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	if !h.managed() && h.rec.Pending == nil {
 		return fmt.Errorf("%w: enrol it first (rollcall agent enroll)", ErrUnmanaged)
 	}
+	defer h.deafen()
 	var asks <-chan asking
 	if d, err := newDesk(ctx, h.folder.dir); err == nil {
 		defer d.close()
@@ -145,10 +147,14 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 			h.cfg.Log.Info("nobody manages this machine any more")
 			return nil
 		}
+		woken := wakes
+		if woken == nil {
+			woken = h.listen(ctx)
+		}
 		wait := time.NewTimer(h.sleep())
 		select {
 		case <-ctx.Done():
-		case magic := <-wakes:
+		case magic := <-woken:
 			err = h.Woken(ctx, magic)
 		case a := <-asks:
 			err = h.answer(ctx, a.what)

@@ -120,6 +120,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringVar(&j.CA, "ca", "", "`sha256:HASH` of the server's CA certificate, as the server printed it")
 	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
+	flags.StringVar(&j.Courier, "courier", "", "`HOST:PORT` where wake-ups come from, or none: it asks by itself alone (default: as the server says)")
 	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
 	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
 	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
@@ -171,8 +172,8 @@ func allowed(list []string) (map[string]string, error) {
 func agentRunCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "run", Short: "Keep this machine managed until a signal ends it", Args: noArgs,
-		Long: `Keep this machine managed until a signal ends it, or until nobody manages it any more: it checks in when something is due and at
-every poll interval, and sleeps in between.`,
+		Long: `Keep this machine managed until a signal ends it, or until nobody manages it any more: it checks in when it is woken, when
+something is due and at every poll interval, and sleeps in between.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := logrus.New()
 			log.SetOutput(cmd.ErrOrStderr())

@@ -27,6 +27,7 @@ var rooms = map[string]room{
 	"agent":             {line: 1, tower: "device"},
 	"agent/dialect":     {line: 2, tower: "device"},
 	"agent/link":        {line: 2, tower: "device", beside: []string{"agent/dialect"}},
+	"agent/courier":     {line: 2, tower: "device"},
 	"agent/host":        {line: 3, tower: "device"},
 	"agent/host/apply":  {line: 2, tower: "device"},
 	"agent/host/daemon": {line: 3, tower: "device"},

@@ -69,6 +69,8 @@ type serveConfig struct {
 	Push      push.Config // push service; an empty URL: none, wake-ups stay due
 	Simulated bool        // it is a simulated one: the server makes push certificates for it
 
+	CourierPort string // where that one takes the streams of machines, on every address of this server; empty: nowhere
+
 	SignMessage     bool                // devices sign their messages too
 	LegacySignature bool                // SHA-1 in them, as Macs make it
 	LegacySCEP      bool                // SHA-1 and 3DES in SCEP
@@ -106,6 +108,7 @@ type runningServer struct {
 
 	store      *sqlstore.Store
 	apns       *push.APNs
+	face       *face
 	admission  *device.Admission
 	metrics    *metrics.Metrics // nil: nobody watches
 	monitoring *http.Server
@@ -243,6 +246,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	sum := sha256.Sum256(ca.Certificate().Raw)
 	s.Fingerprint = hex.EncodeToString(sum[:])
 	face := &face{ca: ca, names: cfg.Names, clock: cfg.Clock, log: cfg.Log}
+	s.face = face
 	if _, err := face.certificate(nil); err != nil {
 		return nil, nil, err
 	}
@@ -282,6 +286,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	handler = edges{handler, s.api, metrics.Probe(s.ready)}
 	if cfg.Clock.Driven() {
 		handler = timed{cfg.Clock, handler}
+	}
+	if cfg.CourierPort != "" {
+		handler = waking{cfg.CourierPort, handler}
 	}
 	if cfg.Mischief != nil {
 		handler = cfg.Mischief.Before(handler, ca, tlsConfig)

@@ -21,7 +21,6 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/certs"
-	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/conformance/mischief"
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -32,14 +31,14 @@ import (
 
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
-	listen, data, clouds, clock, authority, apnsURL, apnsCA, adeRoot, identityCA, minimumOS, mischief string
-	names, legacyCMS                                                                                  []string
-	release                                                                                           uint16
-	proxies                                                                                           []string
-	proxyHeader, metrics                                                                              string
-	maxConnections                                                                                    int
-	acceptUserless, signMessage, lab                                                                  bool
-	enrolRate                                                                                         float64
+	listen, data, clouds, clock, authority, apnsURL, apnsCA, courier, adeRoot, identityCA, minimumOS, mischief string
+	names, legacyCMS                                                                                           []string
+	release                                                                                                    uint16
+	proxies                                                                                                    []string
+	proxyHeader, metrics                                                                                       string
+	maxConnections                                                                                             int
+	acceptUserless, signMessage, lab                                                                           bool
+	enrolRate                                                                                                  float64
 }
 
 func serveCommand() *cobra.Command {
@@ -65,6 +64,7 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.BoolVar(&f.acceptUserless, "accept-userless", false, "take userless devices in a new tenant of office365 (AUTH-19)")
 	flags.StringVar(&f.apnsURL, "apns-url", "", "push service (default: Apple's with real clouds, one of its own with simulated ones)")
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "PEM file of the CA that the push service's certificate must chain to")
+	flags.StringVar(&f.courier, "courier", "", "address and port where the push service of its own takes the streams that wake machines, or none (default: port "+courierPort+" of --listen)")
 	flags.StringVar(&f.adeRoot, "ade-root", "", "PEM file of the roots of factory identities, for automated enrolment (ADE)")
 	flags.StringVar(&f.minimumOS, "ade-minimum-os", "", "version below which a device must update itself before it enrols automatically")
 	flags.StringSliceVar(&f.legacyCMS, "legacy-cms", []string{"signature"}, "where SHA-1 is still taken: signature (every Mac needs it), scep, or none")
@@ -91,12 +91,14 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 	}
 	file, ok := notes.(*os.File)
 	cfg.Log = logs.New(notes, !ok || !term.IsTerminal(int(file.Fd())))
+	var own *ownPush
 	if cfg.Simulated && cfg.Push.URL == "" {
-		stop, err := simulatedPush(ctx, &cfg)
-		if err != nil {
+		if own, err = startOwnPush(ctx, &cfg, f.courier); err != nil {
 			return err
 		}
-		defer stop()
+		defer own.stop()
+	} else if f.courier != "" {
+		return errors.New("--courier: only a push service of the server's own takes streams: leave out --apns-url and --clouds real")
 	}
 	s, err := startServer(ctx, cfg)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -104,6 +106,9 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 	}
 	if err != nil {
 		return err
+	}
+	if own != nil {
+		own.wake(s.face)
 	}
 	if err := s.announce(cmd, &cfg); err != nil {
 		s.Close()
@@ -120,9 +125,13 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 	}
 	if asJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
-			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "driven": cfg.Clock.Driven(),
+			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "courier_port": cfg.CourierPort, "driven": cfg.Clock.Driven(),
 			"metrics": s.MetricsURL, "agent": line,
 		})
+	}
+	woken := "by nobody: they ask by themselves"
+	if cfg.CourierPort != "" {
+		woken = "by streams at port " + cfg.CourierPort
 	}
 	watched := ""
 	if s.MetricsURL != "" {
@@ -135,9 +144,10 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), `rollcall serves %s
   CA certificate  %s (SHA-256 %s)
   push service    %s
+  machines woken  %s
   a machine       %s
   %sadministration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
-`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, joins, watched, s.URL, s.CAFile, s.TokenFile)
+`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, woken, joins, watched, s.URL, s.CAFile, s.TokenFile)
 	return err
 }
 
@@ -312,26 +322,4 @@ func readAuthorities(name string) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s: no certificate of a CA in it", name)
 	}
 	return list, nil
-}
-
-// simulatedPush starts a push service beside the server.
-func simulatedPush(ctx context.Context, cfg *serveConfig) (stop func(), err error) {
-	service, err := apns.New(apns.Config{AnyToken: true, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)})
-	if err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	cfg.Push.URL = "https://" + listener.Addr().String()
-	cfg.Push.Roots = x509.NewCertPool()
-	cfg.Push.Roots.AppendCertsFromPEM(service.CA())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		service.Serve(ctx, listener)
-	}()
-	return func() { cancel(); <-done }, nil
 }

@@ -226,6 +226,9 @@ func (s *Service) lookUp(tok string, n *Notification) (*device, answer) {
 	if d == nil && s.anyToken {
 		d = s.add(t, n.Topic)
 	}
+	if d != nil {
+		d.unasked = false
+	}
 	switch {
 	case d == nil:
 		return nil, answer{Reason: BadDeviceToken}

@@ -61,6 +61,7 @@ type Counters struct {
 	Dropped     uint64            `json:"dropped"`           // accepted and lost by a fault
 	Waiting     uint64            `json:"waiting"`           // kept now
 	Hanging     uint64            `json:"hanging"`           // pushes that a fault holds now
+	Streams     uint64            `json:"streams"`           // of devices, open now
 	Refused     map[Reason]uint64 `json:"refused"`           // by reason, faults included
 	Faults      map[Fault]uint64  `json:"faults"`            // by fault
 }

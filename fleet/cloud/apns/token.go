@@ -33,6 +33,9 @@ type device struct {
 	gone    time.Time          // unregistered since; zero: registered
 	deliver func(Notification) // nil: offline
 	kept    *Notification      // the last one that came while offline
+	stream  *stream            // through which it is online; nil: offline, or a device of this process
+	token   token
+	unasked bool // a stream made it known, and nobody has pushed to it
 }
 
 // Register makes a device known under topic and returns its token, TokenSize bytes. Tokens come from the
@@ -103,22 +106,28 @@ func (s *Service) Connect(tok []byte, deliver func(Notification)) {
 		s.mu.Unlock()
 		return
 	}
-	d.deliver = deliver
-	n := d.kept
-	if n != nil {
-		d.kept = nil
-		s.count.Waiting--
-		if n.Expires.After(s.now()) {
-			s.count.Delivered++
-		} else {
-			s.count.Expired++
-			n = nil
-		}
-	}
+	n := s.online(d, deliver)
 	s.mu.Unlock()
 	if n != nil {
 		deliver(*n)
 	}
+}
+
+// online has deliver called for what comes for d, and returns what was kept for it. The lock is held.
+func (s *Service) online(d *device, deliver func(Notification)) *Notification {
+	d.deliver = deliver
+	n := d.kept
+	if n == nil {
+		return nil
+	}
+	d.kept = nil
+	s.count.Waiting--
+	if !n.Expires.After(s.now()) {
+		s.count.Expired++
+		return nil
+	}
+	s.count.Delivered++
+	return n
 }
 
 // Disconnect takes a device offline: the last push from now on is kept for it.
@@ -149,7 +158,7 @@ func (s *Service) register(topic, name string, n uint64) []byte {
 }
 
 func (s *Service) add(t token, topic string) *device {
-	d := &device{topic: topic}
+	d := &device{topic: topic, token: t}
 	d.chance.Seed(s.seed, binary.BigEndian.Uint64(t[:]))
 	s.devices[t] = d
 	s.count.Registered++

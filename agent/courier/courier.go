@@ -1,0 +1,157 @@
+package courier
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol/apple"
+)
+
+// Config says whose wake-ups these are and where they come from.
+type Config struct {
+	// Address tells host and port of the service, before each try. An error that wraps ErrNone is that there is none now.
+	Address func(ctx context.Context) (string, error)
+	TLS     *tls.Config // without a server name: the host of the address; nil: the system's roots
+	Topic   string
+	Token   []byte // apple.CourierTokenSize bytes: whoever has them gets these wake-ups
+	Magic   string // of the wake-ups that count (APL-109)
+	Woken   func() // called at each of them; the next one waits for it
+	Log     *logrus.Logger
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: a net.Dialer without probes
+}
+
+// ErrNone is that the server wakes nobody by a stream.
+var ErrNone = errors.New("the server has no stream for wake-ups")
+
+// reachFor bounds address, connection and welcome; answerFor the answer to a Ping.
+const (
+	reachFor  = 30 * time.Second
+	answerFor = time.Minute
+)
+
+// Run stays connected until ctx ends.
+func Run(ctx context.Context, c Config) {
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{KeepAlive: -1}).DialContext // probes would wake the machine
+	}
+	var waits backoff
+	for ctx.Err() == nil {
+		lasted, err := c.stream(ctx)
+		wait := waits.after(lasted, rand.Uint64())
+		if errors.Is(err, ErrNone) { // it may get one; until then the machine asks by itself
+			wait = mostWait
+		}
+		if ctx.Err() == nil {
+			c.Log.WithError(err).WithField("again_in", wait.Round(time.Second).String()).Info("no wake-ups for now")
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// stream has one stream from beginning to end, which is always an error, and says how long it was up.
+func (c *Config) stream(ctx context.Context) (lasted time.Duration, err error) {
+	conn, err := c.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.NetConn().Close()
+	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
+	begun := time.Now()
+	c.Log.WithField("service", conn.RemoteAddr().String()).Info("wake-ups come by a stream now")
+	err = c.listen(conn)
+	return time.Since(begun), err
+}
+
+// connect makes a stream that has been welcomed.
+func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, reachFor)
+	defer cancel()
+	address, err := c.Address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{}
+	if c.TLS != nil {
+		config = c.TLS.Clone()
+	}
+	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{apple.CourierProtocol}
+	if config.ServerName == "" {
+		if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := c.Dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, config)
+	defer func() {
+		if err != nil {
+			raw.Close()
+		}
+	}()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	hello := apple.AppendCourierFrame(nil, apple.CourierHello, c.Token, []byte(c.Topic))
+	if _, err := conn.Write(hello); err != nil {
+		return nil, err
+	}
+	f, err := apple.ReadCourierFrame(conn, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.Kind == apple.CourierBye:
+		return nil, fmt.Errorf("the push service says no: %q", f.Body)
+	case f.Kind != apple.CourierWelcome:
+		return nil, fmt.Errorf("%w: kind %d in place of a welcome", apple.ErrCourier, f.Kind)
+	}
+	return conn, nil
+}
+
+// listen hears wake-ups until the stream ends. One that is quiet for a beat is asked whether anybody is there.
+func (c *Config) listen(conn *tls.Conn) error {
+	write := func(frame []byte) error {
+		conn.SetWriteDeadline(time.Now().Add(answerFor))
+		_, err := conn.Write(frame)
+		return err
+	}
+	beat := time.AfterFunc(apple.CourierBeat, func() {
+		write(apple.AppendCourierFrame(nil, apple.CourierPing)) // where that fails nothing is read either
+	})
+	defer beat.Stop()
+	for {
+		conn.SetReadDeadline(time.Now().Add(apple.CourierBeat + answerFor))
+		f, err := apple.ReadCourierFrame(conn, nil)
+		beat.Reset(apple.CourierBeat)
+		switch {
+		case err != nil:
+			return err
+		case f.Kind == apple.CourierPush:
+			if err := write(apple.AppendCourierFrame(nil, apple.CourierGot, f.Body[:4])); err != nil {
+				return err
+			}
+			if magic, err := apple.DecodePush(f.Body[4:]); err == nil && magic == c.Magic {
+				c.Woken()
+			}
+		case f.Kind == apple.CourierPong:
+		case f.Kind == apple.CourierBye:
+			return fmt.Errorf("the push service says: %q", f.Body)
+		default:
+			return fmt.Errorf("%w: kind %d from a service", apple.ErrCourier, f.Kind)
+		}
+	}
+}

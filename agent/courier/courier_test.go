@@ -1,0 +1,234 @@
+package courier
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol/apple"
+)
+
+const topic = "com.apple.mgmt.External.6f1c"
+
+var token = []byte(strings.Repeat("t", apple.CourierTokenSize))
+
+// A scene is a device's courier in a bubble, and the services that it connects to, one after the other.
+type scene struct {
+	t        *testing.T
+	services chan *tls.Conn
+	woken    chan struct{}
+	config   Config
+}
+
+func newScene(t *testing.T) *scene {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"push.example.org"}, NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err = x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(c)
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s := &scene{t: t, services: make(chan *tls.Conn), woken: make(chan struct{}, 100)}
+	s.config = Config{
+		Address: func(context.Context) (string, error) { return "push.example.org:5223", nil },
+		TLS:     &tls.Config{RootCAs: roots}, Topic: topic, Token: token, Magic: "magic", Log: log,
+		Woken: func() { s.woken <- struct{}{} },
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			server := tls.Server(theirs, &tls.Config{
+				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{apple.CourierProtocol}, SessionTicketsDisabled: true,
+			})
+			select {
+			case s.services <- server:
+				return ours, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		},
+	}
+	return s
+}
+
+func (s *scene) run() (stop func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Run(ctx, s.config)
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (s *scene) send(c *tls.Conn, kind apple.CourierKind, parts ...string) {
+	s.t.Helper()
+	if _, err := c.Write(apple.AppendCourierFrame(nil, kind, []byte(strings.Join(parts, "")))); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) want(c *tls.Conn, kind apple.CourierKind, body string) {
+	s.t.Helper()
+	f, err := apple.ReadCourierFrame(c, nil)
+	if err != nil || f.Kind != kind || string(f.Body) != body {
+		s.t.Fatalf("got kind %d %q, %v; want kind %d %q", f.Kind, f.Body, err, kind, body)
+	}
+}
+
+// welcome takes the next stream.
+func (s *scene) welcome() *tls.Conn {
+	s.t.Helper()
+	c := <-s.services
+	s.want(c, apple.CourierHello, string(token)+topic)
+	s.send(c, apple.CourierWelcome)
+	return c
+}
+
+// An idle machine is up once a beat, for a day and on one stream (no more than once a minute).
+func TestAnIdleStreamBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		stop := s.run()
+		c := s.welcome()
+		begun := time.Now()
+		const beats = int(24 * time.Hour / apple.CourierBeat)
+		for range beats {
+			s.want(c, apple.CourierPing, "")
+			s.send(c, apple.CourierPong)
+		}
+		if took := time.Since(begun); took != 24*time.Hour || apple.CourierBeat < time.Minute {
+			t.Errorf("%d beats took %v", beats, took)
+		}
+		stop()
+	})
+}
+
+// A push is answered, and wakes with the device's magic alone (APL-109).
+func TestAPL109OnlyItsMagicWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		stop := s.run()
+		c := s.welcome()
+		for number, tt := range []struct {
+			payload string
+			wakes   int
+		}{
+			{`{"mdm":"magic"}`, 1}, {`{"mdm":"another"}`, 0}, {`{"mdm":""}`, 0}, {`{}`, 0}, {"no JSON", 0}, {"", 0}, {`{"mdm":"magic"}`, 1},
+		} {
+			n := string([]byte{0, 0, 0, byte(number)})
+			s.send(c, apple.CourierPush, n, tt.payload)
+			s.want(c, apple.CourierGot, n)
+			synctest.Wait()
+			if len(s.woken) != tt.wakes {
+				t.Errorf("%q woke %d times, want %d", tt.payload, len(s.woken), tt.wakes)
+			}
+			for len(s.woken) > 0 {
+				<-s.woken
+			}
+		}
+		stop()
+	})
+}
+
+// However a stream ends, or does not come about, the courier tries again, and not at once; a service that does not answer is left.
+func TestAStreamIsMadeAgain(t *testing.T) {
+	for name, end := range map[string]func(s *scene) *tls.Conn{
+		"cut": func(s *scene) *tls.Conn {
+			c := s.welcome()
+			c.NetConn().Close()
+			return c
+		},
+		"refused": func(s *scene) *tls.Conn {
+			c := <-s.services
+			s.want(c, apple.CourierHello, string(token)+topic)
+			s.send(c, apple.CourierBye, "no")
+			return c
+		},
+		"nonsense": func(s *scene) *tls.Conn {
+			c := s.welcome()
+			c.Write([]byte("GET / HTTP/1.1\r\n"))
+			return c
+		},
+		"a device's word": func(s *scene) *tls.Conn {
+			c := s.welcome()
+			s.send(c, apple.CourierGot, "1234")
+			return c
+		},
+		"silent before the welcome": func(s *scene) *tls.Conn {
+			c := <-s.services
+			s.want(c, apple.CourierHello, string(token)+topic)
+			return c
+		},
+		"silent after a beat": func(s *scene) *tls.Conn {
+			c := s.welcome()
+			s.want(c, apple.CourierPing, "")
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t)
+				stop := s.run()
+				c := end(s)
+				if n, err := c.Read(make([]byte, 1)); err == nil {
+					t.Errorf("the courier says %d bytes more", n)
+				}
+				left := time.Now()
+				c = s.welcome()
+				if wait := time.Since(left); wait < firstWait/2 {
+					t.Errorf("back after %v", wait)
+				}
+				s.send(c, apple.CourierPush, "0001", `{"mdm":"magic"}`)
+				s.want(c, apple.CourierGot, "0001")
+				<-s.woken
+				stop()
+			})
+		})
+	}
+}
+
+// A service that shows another certificate learns nothing, and a server without a stream is asked again in its time.
+func TestNobodyElseIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.config.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		stop := s.run()
+		c := <-s.services
+		if n, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("it was told %d bytes", n)
+		}
+		stop()
+		asked := make(chan time.Time)
+		s.config.Address = func(context.Context) (string, error) {
+			asked <- time.Now()
+			return "", errors.Join(ErrNone)
+		}
+		stop = s.run()
+		if first := <-asked; (<-asked).Sub(first) != mostWait {
+			t.Error("asked again too soon")
+		}
+		stop()
+	})
+}

@@ -1,0 +1,118 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"rollcall/agent/courier"
+	"rollcall/protocol/apple"
+)
+
+// NoCourier as [Join.Courier] has the machine ask by itself alone.
+const NoCourier = "none"
+
+// A listener is the stream of wake-ups of one enrolment.
+type listener struct {
+	token, magic string
+	woken        chan string // one wake-up that nobody has seen yet is as good as ten
+	stop         func()      // ends it and waits
+}
+
+// listen sees to it that wake-ups of the enrolment at hand reach the machine, and returns them. A nil channel has none.
+func (h *Host) listen(ctx context.Context) <-chan string {
+	topic, token, magic := h.Push()
+	if l := h.listener; l != nil {
+		if l.token == string(token) && l.magic == magic {
+			return l.woken
+		}
+		h.deafen()
+	}
+	if token == nil || !h.managed() || h.rec.Courier == NoCourier {
+		return nil
+	}
+	roots, err := h.rec.Link.roots()
+	if err != nil {
+		return nil // the link has said so
+	}
+	// What the courier uses is its own: the host is not for two goroutines.
+	link, fixed, clock, real := *h.rec.Link, h.rec.Courier, h.rec.Clock, h.cfg.Now
+	now := func() time.Time { return clock.at(real()) }
+	ask := clientOf(link.Host, func(cs tls.ConnectionState) error {
+		name, _, _ := net.SplitHostPort(link.Host)
+		_, err := verify(&cs, name, link.Pin, now())
+		return err
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	l := &listener{token: string(token), magic: magic, woken: make(chan string, 1)}
+	config := courier.Config{
+		Address: func(ctx context.Context) (string, error) {
+			if fixed != "" {
+				return fixed, nil
+			}
+			return courierOf(ctx, ask, link.Host)
+		},
+		TLS:   &tls.Config{RootCAs: roots, Time: now},
+		Topic: topic, Token: []byte(l.token), Magic: magic, Log: h.cfg.Log,
+		Woken: func() {
+			select {
+			case l.woken <- magic:
+			default:
+			}
+		},
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		courier.Run(ctx, config)
+	}()
+	l.stop = func() { cancel(); <-done }
+	h.listener = l
+	return l.woken
+}
+
+// deafen ends the stream of wake-ups.
+func (h *Host) deafen() {
+	if h.listener != nil {
+		h.listener.stop()
+		h.listener = nil
+	}
+}
+
+// courierOf asks the server at which port of its host the streams are. It is asked anew for each stream: a server that moves is found.
+func courierOf(ctx context.Context, client *http.Client, host string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/healthz", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	resp.Body.Close()
+	said := resp.Header.Get(apple.CourierHeader)
+	if said == "" {
+		return "", courier.ErrNone
+	}
+	if port, err := strconv.ParseUint(said, 10, 16); err != nil || port == 0 {
+		return "", fmt.Errorf("%s: %q is no port", apple.CourierHeader, said[:min(len(said), maxWord)])
+	}
+	name, _, err := net.SplitHostPort(host)
+	return net.JoinHostPort(name, said), err
+}
+
+// checkCourier reads what --courier may say.
+func checkCourier(s string) error {
+	if s == "" || s == NoCourier {
+		return nil
+	}
+	name, port, err := net.SplitHostPort(s)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || name == "" {
+		return fmt.Errorf("--courier %q: want host:port, or %s", s, NoCourier)
+	}
+	return nil
+}
