@@ -22,6 +22,11 @@
 // of those families that the machine's owner named ([Join.Apply]). They follow the device's list: after each change of it, after each
 // conversation, and when the folder is opened, so that a crash is made good.
 //
+// # Being woken
+//
+// [Host.Run] keeps a stream of package courier to the push service of its server, at the port of the same host that the server's answers
+// name (apple.CourierHeader), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost.
+//
 // # No harm
 //
 // DeviceLock, RestartDevice, ShutDownDevice and EraseDevice are acknowledged, written down and shown, and nothing is done, unless a

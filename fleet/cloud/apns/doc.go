@@ -1,11 +1,17 @@
 // Package apns is a simulated Apple Push Notification service as its clients see it: HTTP/2 over TLS, the
 // push certificate's topic checked, every documented refusal, store-and-forward of the last notification, and
-// dials that make it misbehave on purpose. Any APNs client can be pointed at it; devices of the same process
-// stand on its other side.
+// dials that make it misbehave on purpose. Any APNs client can be pointed at it; on its other side stand devices
+// of the same process, and others by a stream each.
 //
 // Start with [New] and [Service.Serve]; devices call [Service.Register] and [Service.Connect]. A push to a
 // connected device has been handed to it before the 200 leaves, so a process whose clients have all been
 // answered has no notification in flight. What the service saw is in [Service.Counters].
+//
+// [Service.ServeDevices] takes the streams. Apple's protocol is not public: this one is package protocol/apple's
+// (CourierProtocol). Who has the token, 32 bytes that only the device, its server and the service see, is the device; a
+// newer stream takes the place of an older one. A notification that the device has not said to have is kept for its
+// next stream, so that it may come twice and never gets lost by a broken line. Streams of tokens that nobody pushed
+// to leave nothing behind.
 //
 // It follows section 13 of the Apple specification, which rests on Apple's "Sending notification requests to
 // APNs" and "Handling notification responses from APNs". It keeps nothing on disk, knows no provider tokens
