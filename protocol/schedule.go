@@ -13,6 +13,10 @@ type Schedule struct {
 	Quick  []Phase
 }
 
+// LongestCadence is the most that a tenant may have between two contacts: what is due later than that was put there by a clock that
+// was wrong (HST-110).
+const LongestCadence = 24 * time.Hour
+
 // A Phase of a schedule: every Every until For after the enrolment.
 type Phase struct{ Every, For time.Duration }
 

@@ -84,6 +84,7 @@ func (s *Server) WatchClock(ctx context.Context, now protocol.Time, passed time.
 		s.log.WithField("rule", protocol.RuleClock).WithError(err).Error("whether the clock is in doubt could not be kept")
 	}
 	if err == nil && off == 0 {
+		s.outbox.mended.Store(true)
 		s.outbox.sweep.Store(int64(now)) // what was put off
 	}
 }
@@ -174,6 +175,7 @@ func (s *Server) ConfirmClock(ctx context.Context, now protocol.Time, who Actor)
 		return err
 	}
 	s.outbox.confirmed.Store(true)
+	s.outbox.mended.Store(true)
 	s.outbox.sweep.Store(int64(now))
 	s.outbox.nudge()
 	return nil

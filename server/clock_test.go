@@ -23,6 +23,7 @@ func TestHST110Clock(t *testing.T) {
 		life delivery.Life // NoLife: removed in the end
 	}{
 		{"ahead and back", 2 * 365 * day, func(_ *tenant, set *atomic.Int64) { set.Store(0) }, delivery.Enrolled},
+		{"ahead and back, and pushed meanwhile", 100 * day, func(_ *tenant, set *atomic.Int64) { set.Store(0) }, delivery.Enrolled},
 		{"ahead and confirmed", 2 * 365 * day, func(x *tenant, set *atomic.Int64) {
 			x.refused(x.ConfirmClock(x.ctx, x.now, server.Actor{Role: store.Helpdesk}), protocol.RuleRoles)
 			x.must(x.ConfirmClock(x.ctx, x.now.Add(time.Duration(set.Load())), boss))
@@ -56,6 +57,11 @@ func TestHST110Clock(t *testing.T) {
 				time.Sleep(50 * time.Hour)
 				synctest.Wait()
 				list, err := x.store.Records(ctx, 0, 10)
+				if err == nil && len(list) > 0 {
+					if now := x.now.Add(time.Since(began) + time.Duration(set.Load())); !x.World().Doubt && list[0].State.Wake.Due.Sub(now) > day {
+						t.Errorf("the next wake-up is due %s after %s", list[0].State.Wake.Due.Sub(now), now)
+					}
+				}
 				if err != nil || (len(list) == 0) != (tt.life == delivery.NoLife) || len(list) > 0 && list[0].State.Life != tt.life {
 					t.Errorf("records %+v, %v, want life %s", list, err, tt.life)
 				}

@@ -34,6 +34,7 @@ type outbox struct {
 	held      atomic.Bool  // the push certificate was found unusable, and none was uploaded since
 	sweep     atomic.Int64 // protocol.Time of the next clean-up
 	begun     atomic.Int64 // protocol.Time of the first enrolment that was begun since the latest one; 0: none was
+	mended    atomic.Bool  // the clock may have been wrong when wake-ups were put where they are
 	confirmed atomic.Bool  // somebody has confirmed the clock since Run looked
 	warned    atomic.Int64 // the latest warning of the push certificate's end
 }
@@ -279,10 +280,11 @@ const (
 )
 
 // cleanUp removes the records whose identity ended long ago (AUTH-43), that never finished their enrolment (HST-045), and
-// that the clean-up rule calls silent (AUTH-48).
+// that the clean-up rule calls silent (AUTH-48), and has wake-ups scheduled again that were due by a clock that was wrong (HST-110).
 func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	s.outbox.sweep.Store(int64(now)) // until it is done
 	s.outbox.begun.Store(0)          // before the first record is looked at
+	mended := s.outbox.mended.Swap(false)
 	silent, kept := s.World().Settings.Silent, s.World().Settings.Records
 	next := renewal.RemovedAt(now, kept) // nothing issued from now on can end sooner
 	if silent != 0 {
@@ -304,7 +306,9 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 			}
 			if now < end {
 				next = next.Sooner(end)
-				continue
+				if !mended || st.Wake.Due.Sub(now) <= protocol.LongestCadence {
+					continue
+				}
 			}
 			ev := delivery.Event{Kind: delivery.RecordDue, Device: st.Device}
 			if err := s.Handle(ctx, now, &ev, &out); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -326,10 +330,10 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 func (s *Server) Run(ctx context.Context, clock func() protocol.Time) error {
 	began, p := time.Now(), &pace{strained: s.cfg.Strained}
 	for ctx.Err() == nil {
+		now := clock()
+		s.WatchClock(ctx, now, time.Since(began)) // first: what it finds may be due now
 		next, err := s.Next(ctx)
 		wait := time.Duration(-1)
-		now := clock()
-		s.WatchClock(ctx, now, time.Since(began))
 		switch {
 		case err != nil:
 		case next == 0:

@@ -131,6 +131,7 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.outbox.mended.Store(s.alone == nil) // by whoever ended before it could look
 	if err := s.openClock(ctx, now); err != nil {
 		return nil, fmt.Errorf("clock: %w", err)
 	}

@@ -158,7 +158,7 @@ func checkSettings(set *delivery.Settings) error {
 		return refuse(protocol.RulePushExpired, "a push certificate that has ended can be renewed for 1 to 365 days, or 0 for the default of 30")
 	case !goodWarnings(set.PushWarnings):
 		return refuse(protocol.RulePushExpired, "a push certificate is warned of 1 to 365 days before its end, %d times at most, the longest first and none twice; none is the default of 30, 14, 7 and 1", mostWarnings)
-	case set.Cadence != 0 && (set.Cadence < time.Hour || set.Cadence > aDay):
+	case set.Cadence != 0 && (set.Cadence < time.Hour || set.Cadence > protocol.LongestCadence):
 		return refuse(protocol.RuleRegistered, "Apple devices are woken every 1 to 24 hours, or 0 for the default of 8")
 	case set.Counted < 0 || set.Counted > 365*aDay:
 		return refuse(protocol.RuleGates, "a device counts against the limit of its user for 1 to 365 days after its latest contact, or 0 for the default of 90")

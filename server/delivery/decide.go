@@ -207,8 +207,13 @@ func (d *decision) order() {
 }
 
 // cleanUp removes the record of a device whose identity ended long ago (AUTH-43), that never finished its enrolment
-// (HST-045), or that the clean-up rule calls silent (AUTH-48).
+// (HST-045), or that the clean-up rule calls silent (AUTH-48). A wake-up that the clock has put further away than any schedule does is
+// scheduled again (HST-110).
 func (d *decision) cleanUp() {
+	if d.s.Life == Enrolled && d.s.Wake.Due.Sub(d.now) > protocol.LongestCadence {
+		d.n.Wake = d.scheduled()
+		d.out.Changed |= Wakes
+	}
 	switch silent := d.w.Settings.Silent; {
 	case !d.aged():
 	case d.s.Life == Enrolling && d.now >= d.s.LastSeen.Add(renewal.Unfinished):
