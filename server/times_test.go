@@ -157,7 +157,9 @@ func TestAUTH53Reach(t *testing.T) {
 		kind      protocol.CommandKind
 		set, want time.Duration
 	}{
-		{protocol.Erase, 0, 15 * time.Minute}, {protocol.Erase, 5 * time.Minute, 5 * time.Minute}, {protocol.Retire, 5 * time.Minute, 5 * time.Minute},
+		{protocol.Erase, 0, 15 * time.Minute},
+		{protocol.Erase, 5 * time.Minute, 5 * time.Minute},
+		{protocol.Retire, 5 * time.Minute, 5 * time.Minute},
 		{protocol.SecurityInfo, 5 * time.Minute, 15 * time.Minute},
 	} {
 		x := newTenant(t)

@@ -131,7 +131,8 @@ func profile(family protocol.Family, version uint64) doc {
 		m["OutgoingMailServerPortNumber"] = int64(2000 + version)
 	case protocol.VPN:
 		p.Payloads[0].Settings = map[string]any{"UserDefinedName": "x", "VPNType": "IKEv2", "IKEv2": map[string]any{
-			"RemoteAddress": fmt.Sprintf("vpn%d.example.org", version), "AuthenticationMethod": "SharedSecret", "SharedSecret": "s3cret"}}
+			"RemoteAddress": fmt.Sprintf("vpn%d.example.org", version), "AuthenticationMethod": "SharedSecret", "SharedSecret": "s3cret",
+		}}
 	case protocol.Configuration:
 		m["minLength"] = int64(8 + version)
 	}

@@ -77,7 +77,7 @@ func passphrase(s, management string) (string, error) {
 	_, err := hex.DecodeString(s)
 	isKey := len(s) == 64 && err == nil
 	if management == "wpa-psk" && !isKey && (len(s) < 8 || len(s) > 63 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })) {
-		return "", errors.New("Password is no passphrase of 8 to 63 characters")
+		return "", errors.New("its Password is no passphrase of 8 to 63 characters")
 	}
 	s = strings.ReplaceAll(s, `\`, `\\`)
 	if end := strings.TrimRight(s, " "); len(end) < len(s) { // keyfiles drop blanks at both ends
