@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -270,12 +271,11 @@ func TestPushed(t *testing.T) {
 		defer r.close()
 		service := &post{devices: map[string]func([]byte){}}
 		var l *Load
-		asked := 0
+		var asked atomic.Int32
 		l = r.load(5, Config{
 			Link: kept, Pace: Constant(10, time.Second), Drain: 2 * time.Second, Push: service,
 			Wake: func(_ context.Context, udid string) error {
-				asked++
-				switch asked {
+				switch asked.Add(1) {
 				case 3:
 					return errors.New("no")
 				case 7:
@@ -297,8 +297,8 @@ func TestPushed(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := l.total()
-		if asked != 10 || all.woken.TotalCount() != 8 || time.Duration(all.woken.Max())*time.Microsecond > 31*time.Millisecond {
-			t.Errorf("%d orders, %d pushes, the longest took %d µs", asked, all.woken.TotalCount(), all.woken.Max())
+		if asked.Load() != 10 || all.woken.TotalCount() != 8 || time.Duration(all.woken.Max())*time.Microsecond > 31*time.Millisecond {
+			t.Errorf("%d orders, %d pushes, the longest took %d µs", asked.Load(), all.woken.TotalCount(), all.woken.Max())
 		}
 		if s := all.sessions; l.offered.Load() != 11 || s.done != 9 || s.failed != 1 || l.count[ordered] != 1 {
 			t.Errorf("%d offered, %+v, %d not woken; want 11, 9 done, 1 failed and 1 not woken", l.offered.Load(), s, l.count[ordered])
