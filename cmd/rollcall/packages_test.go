@@ -55,7 +55,7 @@ func TestPackages(t *testing.T) {
 		t.Errorf("formats %v and %v", packages.Formats, c.Archives[0].Formats)
 	}
 	want := []string{"linux_amd64"}
-	for _, target := range strings.Fields(regexp.MustCompile(`for target in ([^;]*); do`).FindStringSubmatch(read(".ci/run"))[1]) {
+	for _, target := range strings.Fields(regexp.MustCompile(`long && targets="([^"]*)"`).FindStringSubmatch(read(".ci/run"))[1]) {
 		want = append(want, strings.ReplaceAll(target, "/", "_"))
 	}
 	slices.Sort(want)
