@@ -18,11 +18,12 @@ type room struct {
 }
 
 var rooms = map[string]room{
-	"protocol":       {line: 0},
-	"protocol/apple": {line: 0, beside: []string{"protocol"}},
-	"protocol/lang":  {line: 0, beside: []string{"protocol"}},
-	"certs":          {line: 0},
-	"certs/scep":     {line: 0, beside: []string{"certs"}},
+	"protocol":         {line: 0},
+	"protocol/apple":   {line: 0, beside: []string{"protocol"}},
+	"protocol/windows": {line: 0, beside: []string{"protocol"}},
+	"protocol/lang":    {line: 0, beside: []string{"protocol"}},
+	"certs":            {line: 0},
+	"certs/scep":       {line: 0, beside: []string{"certs"}},
 
 	"agent":             {line: 1, tower: "device"},
 	"agent/dialect":     {line: 2, tower: "device"},
@@ -77,7 +78,7 @@ var homes = map[string]string{
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.
-var pure = []string{"protocol", "protocol/apple", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/delivery", "server/renewal"}
+var pure = []string{"protocol", "protocol/apple", "protocol/windows", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/delivery", "server/renewal"}
 
 var impure = []string{"os", "net", "net/http", "log", "log/slog", "context", "os/exec", "math/rand", "github.com/sirupsen/logrus"}
 
