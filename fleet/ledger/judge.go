@@ -83,6 +83,18 @@ func (l *Ledger) Counts() Counts {
 	return l.counts
 }
 
+// Owed returns how many orders for d are open: not confirmed, and no fault yet.
+func (l *Ledger) Owed(d protocol.Device) (open int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at := l.account(d).orders; at != 0; at = l.orders.list[at].next {
+		if l.orders.list[at].is&named == 0 {
+			open++
+		}
+	}
+	return open
+}
+
 // Result returns what was found so far.
 func (l *Ledger) Result() Result {
 	l.mu.Lock()

@@ -2,7 +2,9 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -106,30 +108,64 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 	return fmt.Sprintf("Asked for %d, of which %d were refused.", asked, refused), err
 }
 
-// settle lets devices ask for work once more, after the load and apart from it, so that the ledger can be closed.
+// settle lets devices ask for work once more, after the load and apart from it, so that the ledger can be closed. On a bad network
+// some have to ask again and again; nobody does any more when none was answered for as long as the load's end may take.
 func (l *Load) settle(ctx context.Context) {
 	if l.config.Ledger == nil {
 		return
 	}
 	l.paced = false
+	asking, enough := context.WithCancel(ctx)
+	defer enough()
+	heard := time.AfterFunc(l.config.Drain, enough)
+	defer heard.Stop()
 	todo := make(chan *dialect.Apple)
 	var talking sync.WaitGroup
 	for range l.config.Parallel {
 		talking.Go(func() {
 			for d := range todo {
-				l.link.Converse(ctx, d, dialect.Synced) // what comes of it, the ledger hears
+				well := l.ask(asking, d)
+				if well {
+					heard.Reset(l.config.Drain)
+				}
 				l.mu.Lock()
 				l.hears(d)
+				if !well {
+					l.unheard.devices++
+					l.unheard.orders += l.config.Ledger.Owed(d.Number())
+				}
 				l.mu.Unlock()
 			}
 		})
 	}
 	for _, d := range l.config.Devices {
-		if d.Phase() == agent.Enrolled && ctx.Err() == nil {
+		if d.Phase() == agent.Enrolled {
 			todo <- d
 		}
 	}
 	close(todo)
 	talking.Wait()
 	l.config.Ledger.Close(protocol.At(l.now()))
+}
+
+// unheard are the devices that could not ask for work once more at the end, and the orders of which nobody knows for that.
+type unheard struct{ devices, orders int }
+
+// ask has d ask for work until a whole conversation went well, and tells whether one did. What comes of it, the ledger hears.
+func (l *Load) ask(ctx context.Context, d *dialect.Apple) bool {
+	for try := range mostTries {
+		_, err := l.link.Converse(ctx, d, dialect.Synced)
+		f, answered := errors.AsType[*dialect.Failure](err)
+		switch {
+		case err == nil:
+			return true
+		case ctx.Err() != nil, d.Phase() != agent.Enrolled, answered && f.Status >= 400 && f.Status < 500 && f.Status != http.StatusTooManyRequests:
+			return false // it is not to come again
+		}
+		select {
+		case <-time.After(max(patience(err, try), time.Second)):
+		case <-ctx.Done():
+		}
+	}
+	return false
 }

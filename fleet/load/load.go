@@ -92,6 +92,8 @@ type Load struct {
 	lost  int           // devices whose enrolment ended
 	news  chan struct{} // something above has changed
 
+	unheard unheard // at the end
+
 	pending int     // offered, and no device had time yet; the dispatcher's
 	take    *cursor // to the first of these
 

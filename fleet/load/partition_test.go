@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +21,8 @@ import (
 	"rollcall/protocol/apple"
 )
 
-// A weather is what a network does to what goes through it. Nothing comes through where it is cut off; all the time it is slow, and
-// loses.
+// A weather is what a network does to what goes through it. Nothing comes through where it is cut off; all the time it is slow, loses,
+// and breaks connections off.
 type weather struct {
 	there, back bool // cut off: to the server, and from it
 	from, until time.Time
@@ -28,9 +30,11 @@ type weather struct {
 	latency time.Duration // one way
 	rate    int           // bytes a second, one way and for each connection; 0: any
 	loss    float64       // of packets
+	resets  int           // each so manyth answer; 0: none
 
-	mu     sync.Mutex
-	chance *rand.Rand // with loss
+	mu      sync.Mutex
+	chance  *rand.Rand // with loss
+	answers int
 }
 
 const (
@@ -69,6 +73,14 @@ func (w *weather) hold(cut bool, bytes int, deadline time.Time) error {
 	return nil
 }
 
+// breaks tells whether this answer is lost with its connection.
+func (w *weather) breaks() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers++
+	return w.resets > 0 && w.answers%w.resets == 0
+}
+
 // A far connection is one through the weather. Like TCP it loses nothing that it does not tell of, and is late.
 type far struct {
 	net.Conn
@@ -101,6 +113,10 @@ func (f *far) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
 	if err != nil {
 		return n, err
+	}
+	if f.w.breaks() {
+		f.Close()
+		return 0, syscall.ECONNRESET
 	}
 	if err := f.w.hold(f.w.back, n, f.due()); err != nil {
 		return 0, err
@@ -155,6 +171,8 @@ func bear(t *testing.T, w *weather, o *orderly, pace Pace, timeout time.Duration
 	r.weather = w
 	w.from, w.until = time.Now().Add(time.Hour), time.Now().Add(time.Hour) // devices enrol before
 	w.chance = rand.New(rand.NewPCG(1, 1))
+	resets := w.resets
+	w.resets = 0
 	book := ledger.New(ledger.Config{Devices: 6})
 	var l *Load
 	l = r.load(6, Config{
@@ -169,6 +187,7 @@ func bear(t *testing.T, w *weather, o *orderly, pace Pace, timeout time.Duration
 		t.Fatal(err)
 	}
 	w.from, w.until = time.Now().Add(1250*time.Millisecond), time.Now().Add(5*time.Second)
+	w.resets = resets
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +204,7 @@ func bear(t *testing.T, w *weather, o *orderly, pace Pace, timeout time.Duration
 }
 
 // Devices and server are cut off from one another for some seconds, in both directions or in one; or the network between them loses, is
-// late, is narrow. The load says what it did not hear and how long it took, and by itself everything heals:
+// late, is narrow, breaks connections off. The load says what it did not hear and how long it took, and by itself everything heals:
 // each device has carried out its command once, and no report is missing.
 func TestHST113Partition(t *testing.T) {
 	seldom := Constant(1, 20*time.Second)
@@ -204,6 +223,7 @@ func TestHST113Partition(t *testing.T) {
 		{"30 % loss", &weather{latency: 20 * time.Millisecond, loss: 0.3}, seldom, 30 * time.Second, false, 40 * time.Millisecond, 200 * time.Millisecond},
 		{"2 s latency", &weather{latency: 2 * time.Second}, seldom, 30 * time.Second, false, 4 * time.Second, 4 * time.Second},
 		{"8 kbit/s", &weather{rate: 1000}, seldom, 30 * time.Second, false, 500 * time.Millisecond, 500 * time.Millisecond},
+		{"each fourth answer breaks off", &weather{resets: 4}, seldom, 30 * time.Second, true, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,13 +246,21 @@ func TestHST113Partition(t *testing.T) {
 	}
 }
 
-// TestHST113Planted: a server that takes what it has sent for what has arrived does not heal, and the ledger names each command.
+// TestHST113Planted: a server that takes what it has sent for what has arrived does not heal, and the ledger names each command; of what
+// nobody can hear any more the result says so.
 func TestHST113Planted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := orderly{forgets: true}
 		got, found, _ := bear(t, &weather{back: true}, &o, Constant(10, 8*time.Second), 2*time.Second)
 		if found.Confirmed == 6 || found.Faults() == 0 || len(found.Findings) == 0 || got.Verdict == report.OK {
 			t.Errorf("%s %q, %+v %v: the ledger has not seen what was lost", got.Verdict, got.Reasons, found.Counts, found.Findings)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		got, found, _ := bear(t, &weather{resets: 1}, new(orderly), Constant(10, 8*time.Second), 2*time.Second)
+		const reason = "what became of 6 orders is not known: 6 devices could not ask for work once more at the end"
+		if found.Open != 6 || got.Sections["load"].(*Section).Unheard != 6 || got.Verdict != report.Failed || !slices.Contains(got.Reasons, reason) {
+			t.Errorf("%s %q, %+v", got.Verdict, got.Reasons, found.Counts)
 		}
 	})
 }

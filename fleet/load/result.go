@@ -40,6 +40,7 @@ type Section struct {
 	Called        *Called       `json:"called,omitempty"`
 	NotWoken      int           `json:"not_woken" jsonschema_description:"devices that the server was asked to push to, and that no push reached"`
 	Lost          int           `json:"lost" jsonschema_description:"devices that the server threw out"`
+	Unheard       int           `json:"unheard" jsonschema_description:"devices that could not ask for work once more at the end, for the ledger"`
 	Commands      uint64        `json:"commands"`
 	Full          uint64        `json:"full_handshakes"`
 	Resumed       uint64        `json:"resumed_handshakes"`
@@ -158,7 +159,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
 		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
 		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: s.KeyExchange, Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
-		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Called: l.outcome(), Commands: all.commands,
+		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands,
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
 	}
@@ -245,6 +246,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		if found := l.config.Ledger.Result(); found.Faults() > 0 {
 			held = false
 			r.Reasons = append(r.Reasons, faults(&found))
+		}
+		if u := l.unheard; u.orders > 0 {
+			held = false
+			r.Reasons = append(r.Reasons, fmt.Sprintf("what became of %d orders is not known: %d devices could not ask for work once more at the end", u.orders, u.devices))
 		}
 	}
 	k := x.Generator.Calibration

@@ -317,6 +317,9 @@ func (l *Load) lie(i int32, began time.Duration, well bool) {
 	default:
 		l.move(i, out)
 		l.lost++
+		if l.config.Ledger != nil {
+			l.config.Ledger.Ended(protocol.At(l.now()), d.Number())
+		}
 		l.answersCall(b, began, now, false)
 	}
 	l.mu.Unlock()

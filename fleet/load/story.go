@@ -50,9 +50,11 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	}
 	if l.config.Ledger != nil {
 		found := l.config.Ledger.Result()
-		st.Figures = append(st.Figures, report.Figure{
-			Name: "faults in the ledger", Value: found.Faults(), Note: fmt.Sprintf("of %d orders, %d confirmed", found.Ordered, found.Confirmed), Bad: found.Faults() > 0,
-		})
+		note := fmt.Sprintf("of %d orders, %d confirmed", found.Ordered, found.Confirmed)
+		if found.Open > 0 {
+			note += fmt.Sprintf(", %d open", found.Open)
+		}
+		st.Figures = append(st.Figures, report.Figure{Name: "faults in the ledger", Value: found.Faults(), Note: note, Bad: found.Faults() > 0})
 	}
 	st.Acts = l.played.list
 	st.Charts = x.charts()
