@@ -29,10 +29,10 @@ type DiscoverResponse struct {
 }
 
 func (*Discover) element() (namespace, string, string) {
-	return nsDiscovery, "Discover", actionDiscover
+	return nsDiscovery, "Discover", ActionDiscover
 }
 func (*DiscoverResponse) element() (namespace, string, string) {
-	return nsDiscovery, "DiscoverResponse", actionDiscover + "Response"
+	return nsDiscovery, "DiscoverResponse", ActionDiscoverResponse
 }
 
 // Offers tells whether the client can sign in by this AuthPolicy (WIN-004).

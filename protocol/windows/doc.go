@@ -2,6 +2,29 @@
 // the SOAP messages of discovery, policy and certificates (MS-MDE2, MS-XCEP, MS-WSTEP), the provisioning document, and SyncML
 // (OMA DM 1.2, MS-MDM). It is pure: no I/O, no clock, no identity. PKCS#10 and CMS inside the messages are package certs'.
 //
-// Start with [Envelope] for the enrolment phase, [Provisioning] and [Document] for what it brings, and [Message] for a management
-// session. [Fault] and [HRESULT] are how either side says what went wrong.
+// Start with [Envelope], [DecodeEnvelope] and [EncodeEnvelope] for the enrolment phase; then [Provisioning], [DecodeDocument] and
+// [ReadProvisioning] for what it brings; then [Message], [DecodeMessage] and [EncodeMessage] for a management session. [Fault] and
+// [HRESULT] are how either side says what went wrong.
+//
+// # The reader
+//
+// Everything from outside goes through one strict scan of our own, which checks as it reads and builds nothing in between. It takes
+// XML 1.0 in UTF-8 or in UTF-16 with a byte order mark, and refuses what two readers might see in two ways or what costs more than
+// it says: messages of more than 1 MiB, elements more than 64 deep or more than 32,768, document types, entities other than XML's five,
+// processing instructions, attributes or single elements that come twice, a second root, anything after the first, characters
+// that XML forbids, prefixes that stand for nothing. Elements are known by namespace and name, whatever their prefix, and mean
+// something at their one place alone; credentials and tokens at any other place refuse the message (HST-018). Errors name the byte
+// and the element, never a value.
+//
+// # Divergences
+//
+//   - Names of elements and attributes are ASCII; no message of these protocols has others.
+//   - XML inside Data must be escaped or in CDATA: markup there refuses the whole message (WIN-039).
+//   - Children of Meta may be in metinf's namespace, in SyncML's own or in the misspelt "syncml:metinfo"; in others they are ignored.
+//   - SOAP 1.1 is taken in answers alone, and SYNCML:SYNCML1.1 as 1.2.
+//   - Numbers beyond their range become the largest one (HST-009), except where a length of time would.
+//   - A SessionID may have 16 characters; MS-MDM says 4 bytes.
+//   - WBXML is not spoken: a server answers 415 (windows.md section 13). Messages are not signed (MS-Signature), and a bootstrap
+//     certificate's XML signature (AuthPolicy Certificate) is not read.
+//   - ReadProvisioning takes the settings that windows.md section 4.1 lists and refuses others, which real devices may know.
 package windows

@@ -44,7 +44,6 @@ type Fault struct {
 	ErrorType ErrorType // empty: there is no Detail
 	Message   string    // of the Detail
 	TraceID   string    // of the Detail; for support
-	In        Body      // when encoding: the answer in whose place the fault comes; its content does not matter
 }
 
 func (*Fault) element() (namespace, string, string) { return nsSOAP12, "Fault", "" }

@@ -107,13 +107,19 @@ var namespaces = [...]string{
 	nsXML:         "http://www.w3.org/XML/1998/namespace",
 }
 
-// URIs of the messages that are not namespaces.
+// The actions of messages.
+const (
+	ActionDiscover            = "http://schemas.microsoft.com/windows/management/2012/01/enrollment/IDiscoveryService/Discover"
+	ActionDiscoverResponse    = ActionDiscover + "Response"
+	ActionGetPolicies         = "http://schemas.microsoft.com/windows/pki/2009/01/enrollmentpolicy/IPolicy/GetPolicies"
+	ActionGetPoliciesResponse = ActionGetPolicies + "Response"
+	ActionRST                 = "http://schemas.microsoft.com/windows/pki/2009/01/enrollment/RST/wstep"
+	ActionRSTRC               = "http://schemas.microsoft.com/windows/pki/2009/01/enrollment/RSTRC/wstep"
+)
+
+// URIs of the messages that are neither namespaces nor actions.
 const (
 	anonymous        = "http://www.w3.org/2005/08/addressing/anonymous"
-	actionDiscover   = "http://schemas.microsoft.com/windows/management/2012/01/enrollment/IDiscoveryService/Discover"
-	actionPolicies   = "http://schemas.microsoft.com/windows/pki/2009/01/enrollmentpolicy/IPolicy/GetPolicies"
-	actionRST        = "http://schemas.microsoft.com/windows/pki/2009/01/enrollment/RST/wstep"
-	actionRSTRC      = "http://schemas.microsoft.com/windows/pki/2009/01/enrollment/RSTRC/wstep"
 	tokenType        = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentToken"
 	typeProvisioning = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentProvisionDoc"
 	typeUserToken    = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentUserToken"

@@ -34,8 +34,8 @@ type Policy struct {
 }
 
 func (*GetPolicies) element() (namespace, string, string) {
-	return nsPolicy, "GetPolicies", actionPolicies
+	return nsPolicy, "GetPolicies", ActionGetPolicies
 }
 func (*GetPoliciesResponse) element() (namespace, string, string) {
-	return nsPolicy, "GetPoliciesResponse", actionPolicies + "Response"
+	return nsPolicy, "GetPoliciesResponse", ActionGetPoliciesResponse
 }

@@ -17,7 +17,7 @@ type Body interface {
 
 // A Header is the head of an [Envelope]. Requests have MessageID and To, answers RelatesTo and perhaps ActivityID.
 type Header struct {
-	Action     string // empty: the body's own, when encoding. Of a fault: the answer it stands for (see [Fault.In])
+	Action     string // when encoding, empty: the body's own. Of a fault: that of the answer in whose place it comes
 	MessageID  string
 	RelatesTo  string // the request's MessageID
 	To         string

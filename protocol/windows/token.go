@@ -38,9 +38,9 @@ type RequestSecurityTokenResponse struct {
 }
 
 func (*RequestSecurityToken) element() (namespace, string, string) {
-	return nsTrust, "RequestSecurityToken", actionRST
+	return nsTrust, "RequestSecurityToken", ActionRST
 }
 
 func (*RequestSecurityTokenResponse) element() (namespace, string, string) {
-	return nsTrust, "RequestSecurityTokenResponseCollection", actionRSTRC
+	return nsTrust, "RequestSecurityTokenResponseCollection", ActionRSTRC
 }

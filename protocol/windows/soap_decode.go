@@ -1,0 +1,630 @@
+package windows
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DecodeEnvelope reads a SOAP message of the enrolment phase, in UTF-8 or UTF-16: SOAP 1.2, and SOAP 1.1 for answers. Each element is
+// known by namespace and name and stands at its one place; credentials and tokens anywhere else refuse the whole (HST-018). Strings
+// may be pieces of one copy of b. The error wraps [protocol.ErrMalformed]; where the head could be read, the envelope comes along
+// without a body, so that a [Fault] can name the request's MessageID.
+func DecodeEnvelope(b []byte) (*Envelope, error) {
+	s := newScanner("SOAP", b)
+	defer s.release()
+	s.sealed = func(ns namespace) bool { return ns == nsSOAP12 || ns == nsSOAP11 || ns == nsSecurity || ns == nsTrust }
+	root := s.root()
+	soap := root.ns
+	if s.err == nil && (soap != nsSOAP12 && soap != nsSOAP11 || root.local != "Envelope") {
+		s.fail("want Envelope of SOAP 1.2")
+	}
+	var e Envelope
+	var seen fields
+	const header, body fields = 1, 2
+	for {
+		child, ok := s.next()
+		if !ok {
+			break
+		}
+		switch {
+		case child.is(soap, "Header"):
+			s.once(&seen, header)
+			if seen&body != 0 {
+				s.fail("Header after Body (HST-018)")
+			}
+			s.header(&e.Header, soap)
+		case child.is(soap, "Body"):
+			s.once(&seen, body)
+			e.Body = s.body(soap)
+		default:
+			s.fail("want Header and Body")
+		}
+	}
+	if s.err == nil && e.Body == nil {
+		s.fail("no body that is known")
+	}
+	if s.err == nil && soap == nsSOAP11 {
+		switch e.Body.(type) {
+		case *Discover, *GetPolicies, *RequestSecurityToken:
+			s.fail("a request in SOAP 1.1")
+		}
+	}
+	err := s.finish()
+	if err != nil {
+		if e.Header.MessageID == "" {
+			return nil, err
+		}
+		e.Body = nil
+	}
+	return &e, err
+}
+
+// The fields of a Header.
+const (
+	fAction fields = 1 << iota
+	fMessageID
+	fRelatesTo
+	fTo
+	fReplyTo
+	fActivity
+	fSecurity
+)
+
+func (s *scanner) header(h *Header, soap namespace) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		must := s.attr(soap, "mustUnderstand")
+		switch {
+		case e.is(nsAddressing, "Action"):
+			s.once(&seen, fAction)
+			h.Action = s.word()
+		case e.is(nsAddressing, "MessageID"):
+			s.once(&seen, fMessageID)
+			h.MessageID = s.word()
+		case e.is(nsAddressing, "RelatesTo"):
+			s.once(&seen, fRelatesTo)
+			h.RelatesTo = s.word()
+		case e.is(nsAddressing, "To"):
+			s.once(&seen, fTo)
+			h.To = s.word()
+		case e.is(nsAddressing, "ReplyTo"):
+			s.once(&seen, fReplyTo)
+			s.skip()
+		case e.is(nsDiagnostics, "ActivityId"):
+			s.once(&seen, fActivity)
+			h.ActivityID = s.word()
+		case e.is(nsSecurity, "Security"):
+			s.once(&seen, fSecurity)
+			s.security(h)
+		case must == "1" || must == "true":
+			s.fail("a header that must be understood and is not")
+		case s.sealed(e.ns):
+			s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		default:
+			s.skip()
+		}
+	}
+}
+
+// The fields of a Security header.
+const (
+	fToken fields = 1 << iota
+	fTimestamp
+	fCreated
+	fExpires
+	fUsername
+	fPassword
+)
+
+func (s *scanner) security(h *Header) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		switch {
+		case e.is(nsSecurity, "UsernameToken"):
+			s.once(&seen, fToken)
+			h.Credential.Kind = Password
+			s.username(&h.Credential)
+		case e.is(nsSecurity, "BinarySecurityToken"):
+			s.once(&seen, fToken)
+			s.userToken(&h.Credential)
+		case e.is(nsUtility, "Timestamp"):
+			s.once(&seen, fTimestamp)
+			s.timestamp(h)
+		case s.sealed(e.ns):
+			s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		default:
+			s.skip()
+		}
+	}
+}
+
+func (s *scanner) username(c *Credential) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		switch {
+		case e.is(nsSecurity, "Username"):
+			s.once(&seen, fUsername)
+			c.Username = s.word()
+		case e.is(nsSecurity, "Password"):
+			s.once(&seen, fPassword)
+			if kind := s.attr(nsSecurity, "Type"); kind != "" && kind != passwordText {
+				s.fail("a password that is not clear text")
+			}
+			c.Password = s.text()
+		case s.sealed(e.ns):
+			s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		default:
+			s.skip()
+		}
+	}
+}
+
+func (s *scanner) userToken(c *Credential) {
+	switch s.attr(nsSecurity, "ValueType") {
+	case typeUserToken:
+		c.Kind = UserToken
+	case typeJWT:
+		c.Kind = JWT
+	default:
+		c.Kind = OtherToken
+	}
+	text := s.word()
+	if c.Kind == JWT && strings.Count(text, ".") >= 2 { // as it is, which no base64 can look like
+		c.Token = []byte(text)
+		return
+	}
+	token, ok := base64Of(text)
+	if !ok || len(token) == 0 {
+		s.fail("a token that is not base64")
+	}
+	c.Token = token
+}
+
+func (s *scanner) timestamp(h *Header) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		switch {
+		case e.is(nsUtility, "Created"):
+			s.once(&seen, fCreated)
+			h.Created = s.time()
+		case e.is(nsUtility, "Expires"):
+			s.once(&seen, fExpires)
+			h.Expires = s.time()
+		default:
+			s.skip()
+		}
+	}
+}
+
+func (s *scanner) time() time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s.word())
+	if err != nil || t.Year() < 1 {
+		s.fail("want a time with its zone (HST-009)")
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}
+
+// body reads the one element of a Body.
+func (s *scanner) body(soap namespace) (b Body) {
+	for {
+		e, ok := s.next()
+		if !ok {
+			return b
+		}
+		switch {
+		case b != nil:
+			s.fail("two elements in the Body (HST-018)")
+		case e.is(nsDiscovery, "Discover"):
+			b = s.discover()
+		case e.is(nsDiscovery, "DiscoverResponse"):
+			b = s.discoverResponse()
+		case e.is(nsPolicy, "GetPolicies"):
+			b = &GetPolicies{}
+			s.skip()
+		case e.is(nsPolicy, "GetPoliciesResponse"):
+			b = s.getPoliciesResponse()
+		case e.is(nsTrust, "RequestSecurityToken"):
+			b = s.requestSecurityToken()
+		case e.is(nsTrust, "RequestSecurityTokenResponseCollection"):
+			b = s.collection()
+		case e.is(soap, "Fault"):
+			b = s.fault(soap)
+		default:
+			s.fail("a body that is not known")
+		}
+	}
+}
+
+// within reads the children of an element of which one is wanted, exactly once.
+func (s *scanner) within(ns namespace, local string, read func()) {
+	found := false
+	for {
+		e, ok := s.next()
+		if !ok {
+			break
+		}
+		switch {
+		case e.is(ns, local) && found:
+			s.fail("element twice (HST-006)")
+		case e.is(ns, local):
+			found = true
+			read()
+		case s.sealed(e.ns) && e.ns != nsTrust:
+			s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		default:
+			s.skip()
+		}
+	}
+	if s.err == nil && !found {
+		s.fail("no " + local)
+	}
+}
+
+// The fields of discovery.
+const (
+	fEmail fields = 1 << iota
+	fRequestVersion
+	fDeviceType
+	fApplication
+	fEdition
+	fOSVersion
+	fPolicies
+	fPolicy
+	fVersion
+	fPolicyURL
+	fEnrolURL
+	fAuthURL
+)
+
+func (s *scanner) discover() *Discover {
+	d := &Discover{}
+	var seen fields
+	s.within(nsDiscovery, "request", func() {
+		for {
+			e, ok := s.next()
+			if !ok {
+				break
+			}
+			if e.ns != nsDiscovery {
+				s.skip()
+				continue
+			}
+			switch e.local {
+			case "EmailAddress":
+				s.once(&seen, fEmail)
+				d.EmailAddress = s.word()
+			case "RequestVersion":
+				s.once(&seen, fRequestVersion)
+				d.RequestVersion = s.version()
+			case "DeviceType":
+				s.once(&seen, fDeviceType)
+				d.DeviceType = s.word()
+			case "ApplicationVersion":
+				s.once(&seen, fApplication)
+				d.ApplicationVersion = s.word()
+			case "OSEdition":
+				s.once(&seen, fEdition)
+				d.OSEdition = s.uint()
+			case "OSVersion":
+				s.once(&seen, fOSVersion)
+				d.OSVersion = s.word()
+			case "AuthPolicies":
+				s.once(&seen, fPolicies)
+				for {
+					p, ok := s.next()
+					if !ok {
+						break
+					}
+					if p.is(nsDiscovery, "AuthPolicy") {
+						d.AuthPolicies = append(d.AuthPolicies, s.word())
+					} else {
+						s.skip()
+					}
+				}
+			default:
+				s.skip()
+			}
+		}
+		if seen&fRequestVersion == 0 {
+			s.fail("no RequestVersion")
+		}
+	})
+	return d
+}
+
+func (s *scanner) version() Version {
+	v, err := ParseVersion(s.word())
+	if err != nil {
+		s.fail("want a version")
+	}
+	return v
+}
+
+func (s *scanner) discoverResponse() *DiscoverResponse {
+	d := &DiscoverResponse{}
+	var seen fields
+	s.within(nsDiscovery, "DiscoverResult", func() {
+		for {
+			e, ok := s.next()
+			if !ok {
+				break
+			}
+			if e.ns != nsDiscovery {
+				s.skip()
+				continue
+			}
+			switch e.local {
+			case "AuthPolicy":
+				s.once(&seen, fPolicy)
+				d.AuthPolicy = s.word()
+			case "EnrollmentVersion":
+				s.once(&seen, fVersion)
+				d.EnrollmentVersion = s.version()
+			case "EnrollmentPolicyServiceUrl":
+				s.once(&seen, fPolicyURL)
+				d.PolicyURL = s.word()
+			case "EnrollmentServiceUrl":
+				s.once(&seen, fEnrolURL)
+				d.EnrollmentURL = s.word()
+			case "AuthenticationServiceUrl":
+				s.once(&seen, fAuthURL)
+				d.AuthenticationURL = s.word()
+			default:
+				s.skip()
+			}
+		}
+		if d.AuthPolicy == "" || d.EnrollmentURL == "" {
+			s.fail("no AuthPolicy or no EnrollmentServiceUrl")
+		}
+	})
+	return d
+}
+
+func (s *scanner) requestSecurityToken() *RequestSecurityToken {
+	r := &RequestSecurityToken{}
+	var seen fields
+	const kind, request, token, context fields = 1, 2, 4, 8
+	pkcs7 := false
+	for {
+		e, ok := s.next()
+		if !ok {
+			break
+		}
+		switch {
+		case e.is(nsTrust, "TokenType"):
+			s.once(&seen, kind)
+			if s.word() != tokenType {
+				s.fail("TokenType of something else")
+			}
+		case e.is(nsTrust, "RequestType"):
+			s.once(&seen, request)
+			switch s.word() {
+			case requestIssue:
+			case requestRenew:
+				r.Renew = true
+			default:
+				s.fail("RequestType neither Issue nor Renew")
+			}
+		case e.is(nsSecurity, "BinarySecurityToken"):
+			s.once(&seen, token)
+			value := s.attr(nsSecurity, "ValueType")
+			pkcs7 = strings.HasSuffix(value, "#PKCS7")
+			if !pkcs7 && !strings.HasSuffix(value, "#PKCS10") {
+				s.fail("token neither PKCS#10 nor PKCS#7")
+			}
+			r.Token, r.Doubled = s.der()
+		case e.is(nsContext, "AdditionalContext"):
+			s.once(&seen, context)
+			r.Context = s.context()
+		case s.sealed(e.ns) && e.ns != nsTrust:
+			s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		default:
+			s.skip()
+		}
+	}
+	switch {
+	case s.err != nil:
+	case seen&(request|token) != request|token:
+		s.fail("no RequestType or no token")
+	case pkcs7 != r.Renew:
+		s.fail("Issue goes with PKCS#10, Renew with PKCS#7")
+	}
+	return r
+}
+
+// der reads a token, whose base64 may itself be in base64 (windows.md section 5, WIN-064).
+func (s *scanner) der() (der []byte, doubled bool) {
+	const sequence = 0x30
+	der, ok := base64Of(s.text())
+	if ok && len(der) > 0 && der[0] != sequence {
+		doubled = true
+		der, ok = base64Of(string(der))
+	}
+	if !ok || len(der) == 0 || der[0] != sequence {
+		s.fail("a token that is not base64 of DER")
+	}
+	return der, doubled
+}
+
+func (s *scanner) context() (list []ContextItem) {
+	for {
+		e, ok := s.next()
+		if !ok {
+			return list
+		}
+		if !e.is(nsContext, "ContextItem") {
+			if s.sealed(e.ns) {
+				s.fail("<" + e.local + "> where it does not belong (HST-018)")
+			}
+			s.skip()
+			continue
+		}
+		item := ContextItem{Name: s.attr(nsContext, "Name")}
+		if item.Name == "" {
+			s.fail("ContextItem without a name")
+		}
+		seen := false
+		for {
+			e, ok = s.next()
+			if !ok {
+				break
+			}
+			if !e.is(nsContext, "Value") || seen {
+				s.fail("want one Value in a ContextItem")
+			}
+			seen = true
+			item.Value = s.word()
+		}
+		list = append(list, item)
+	}
+}
+
+func (s *scanner) collection() *RequestSecurityTokenResponse {
+	r := &RequestSecurityTokenResponse{}
+	s.within(nsTrust, "RequestSecurityTokenResponse", func() {
+		s.within(nsTrust, "RequestedSecurityToken", func() {
+			s.within(nsSecurity, "BinarySecurityToken", func() {
+				if kind := s.attr(nsSecurity, "ValueType"); kind != "" && kind != typeProvisioning {
+					s.fail("a token that is no provisioning document")
+				}
+				var ok bool
+				if r.Document, ok = base64Of(s.text()); !ok || len(r.Document) == 0 {
+					s.fail("a token that is not base64")
+				}
+			})
+		})
+	})
+	return r
+}
+
+func (s *scanner) fault(soap namespace) *Fault {
+	f := &Fault{}
+	s.sealed = func(namespace) bool { return false } // subcodes have subcodes, and details anything
+	var seen fields
+	const code, reason, detail fields = 1, 2, 4
+	for {
+		e, ok := s.next()
+		if !ok {
+			return f
+		}
+		switch {
+		case e.is(soap, "Code"):
+			s.once(&seen, code)
+			s.faultCode(f, soap)
+		case e.is(nsNone, "faultcode"): // SOAP 1.1
+			s.once(&seen, code)
+			f.Subcode = subcodeOf(s.word())
+		case e.is(soap, "Reason"):
+			s.once(&seen, reason)
+			for {
+				text, ok := s.next()
+				if !ok {
+					break
+				}
+				if text.is(soap, "Text") && f.Reason == "" {
+					f.Reason = s.word()
+				} else {
+					s.skip()
+				}
+			}
+		case e.is(nsNone, "faultstring"):
+			s.once(&seen, reason)
+			f.Reason = s.word()
+		case e.is(soap, "Detail"), e.is(nsNone, "detail"):
+			s.once(&seen, detail)
+			s.detail(f)
+		default:
+			s.skip()
+		}
+	}
+}
+
+func (s *scanner) faultCode(f *Fault, soap namespace) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		if !e.is(soap, "Subcode") {
+			s.skip()
+			continue
+		}
+		s.once(&seen, 1)
+		for {
+			e, ok := s.next()
+			if !ok {
+				break
+			}
+			if e.is(soap, "Value") {
+				s.once(&seen, 2)
+				f.Subcode = subcodeOf(s.word())
+			} else {
+				s.skip()
+			}
+		}
+	}
+}
+
+func (s *scanner) detail(f *Fault) {
+	var seen fields
+	for {
+		e, ok := s.next()
+		if !ok {
+			return
+		}
+		if !e.is(nsWSTEP, "DeviceEnrollmentServiceError") {
+			s.skip()
+			continue
+		}
+		s.once(&seen, 1)
+		for {
+			e, ok := s.next()
+			if !ok {
+				break
+			}
+			switch {
+			case e.is(nsWSTEP, "ErrorType"):
+				s.once(&seen, 2)
+				f.ErrorType = ErrorType(s.word())
+			case e.is(nsWSTEP, "Message"):
+				s.once(&seen, 4)
+				f.Message = s.word()
+			case e.is(nsWSTEP, "TraceId"):
+				s.once(&seen, 8)
+				f.TraceID = s.word()
+			default:
+				s.skip()
+			}
+		}
+	}
+}
+
+// seconds reads a length of time in whole seconds.
+func (s *scanner) seconds() time.Duration {
+	n, err := strconv.ParseUint(s.word(), 10, 63)
+	if err != nil || n > math.MaxInt64/uint64(time.Second) {
+		s.fail("want seconds, of less than 292 years (HST-009)")
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
