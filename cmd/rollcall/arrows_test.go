@@ -20,6 +20,7 @@ type room struct {
 var rooms = map[string]room{
 	"protocol":         {line: 0},
 	"protocol/apple":   {line: 0, beside: []string{"protocol"}},
+	"protocol/android": {line: 0, beside: []string{"protocol"}},
 	"protocol/windows": {line: 0, beside: []string{"protocol"}},
 	"protocol/lang":    {line: 0, beside: []string{"protocol"}},
 	"certs":            {line: 0},
@@ -78,7 +79,7 @@ var homes = map[string]string{
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.
-var pure = []string{"protocol", "protocol/apple", "protocol/windows", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/delivery", "server/renewal"}
+var pure = []string{"protocol", "protocol/apple", "protocol/android", "protocol/windows", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/delivery", "server/renewal"}
 
 var impure = []string{"os", "net", "net/http", "log", "log/slog", "context", "os/exec", "math/rand", "github.com/sirupsen/logrus"}
 
