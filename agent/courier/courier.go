@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -20,11 +21,22 @@ type Config struct {
 	Address func(ctx context.Context) (string, error)
 	TLS     *tls.Config // without a server name: the host of the address; nil: the system's roots
 	Topic   string
-	Token   []byte // apple.CourierTokenSize bytes: whoever has them gets these wake-ups
-	Magic   string // of the wake-ups that count (APL-109)
-	Woken   func() // called at each of them; the next one waits for it
+	Token   []byte      // apple.CourierTokenSize bytes: whoever has them gets these wake-ups
+	Magic   string      // of the wake-ups that count (APL-109)
+	Woken   func()      // called at each of them; the next one waits for it
+	Changed func(State) // called whenever the stream stands otherwise; nil: nobody asks
 	Log     *logrus.Logger
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: a net.Dialer without probes
+}
+
+// A State is how a stream stands. Times are of the machine's own clock.
+type State struct {
+	Service string     `json:"service,omitempty"`  // address of the last one; empty: there was none yet
+	Since   time.Time  `json:"since,omitzero"`     // it is up since then; zero: it is not
+	Pushed  time.Time  `json:"last_push,omitzero"` // when the last wake-up came that counted
+	Why     string     `json:"why,omitempty"`      // there is none, and none is being made before a wait is over
+	None    bool       `json:"none,omitempty"`     // the server has no streams
+	Local   netip.Addr `json:"-"`                  // the machine's own address; zero while it is not up
 }
 
 // ErrNone is that the server wakes nobody by a stream.
@@ -41,14 +53,20 @@ func Run(ctx context.Context, c Config) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: -1}).DialContext // probes would wake the machine
 	}
+	if c.Changed == nil {
+		c.Changed = func(State) {}
+	}
 	var waits backoff
+	var state State
 	for ctx.Err() == nil {
-		lasted, err := c.stream(ctx)
+		lasted, err := c.stream(ctx, &state)
 		wait := waits.after(lasted, rand.Uint64())
 		if errors.Is(err, ErrNone) { // it may get one; until then the machine asks by itself
 			wait = mostWait
 		}
 		if ctx.Err() == nil {
+			state.Since, state.Local, state.Why, state.None = time.Time{}, netip.Addr{}, err.Error(), errors.Is(err, ErrNone)
+			c.Changed(state)
 			c.Log.WithError(err).WithField("again_in", wait.Round(time.Second).String()).Info("no wake-ups for now")
 		}
 		timer := time.NewTimer(wait)
@@ -61,7 +79,7 @@ func Run(ctx context.Context, c Config) {
 }
 
 // stream has one stream from beginning to end, which is always an error, and says how long it was up.
-func (c *Config) stream(ctx context.Context) (lasted time.Duration, err error) {
+func (c *Config) stream(ctx context.Context, state *State) (lasted time.Duration, err error) {
 	conn, err := c.connect(ctx)
 	if err != nil {
 		return 0, err
@@ -69,8 +87,13 @@ func (c *Config) stream(ctx context.Context) (lasted time.Duration, err error) {
 	defer conn.NetConn().Close()
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
 	begun := time.Now()
+	state.Service, state.Since, state.Why, state.None = conn.RemoteAddr().String(), begun, "", false
+	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
+		state.Local = local.Addr().Unmap().WithZone("")
+	}
+	c.Changed(*state)
 	c.Log.WithField("service", conn.RemoteAddr().String()).Info("wake-ups come by a stream now")
-	err = c.listen(conn)
+	err = c.listen(conn, state)
 	return time.Since(begun), err
 }
 
@@ -123,7 +146,7 @@ func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
 }
 
 // listen hears wake-ups until the stream ends. One that is quiet for a beat is asked whether anybody is there.
-func (c *Config) listen(conn *tls.Conn) error {
+func (c *Config) listen(conn *tls.Conn, state *State) error {
 	write := func(frame []byte) error {
 		conn.SetWriteDeadline(time.Now().Add(answerFor))
 		_, err := conn.Write(frame)
@@ -145,6 +168,8 @@ func (c *Config) listen(conn *tls.Conn) error {
 				return err
 			}
 			if magic, err := apple.DecodePush(f.Body[4:]); err == nil && magic == c.Magic {
+				state.Pushed = time.Now()
+				c.Changed(*state)
 				c.Woken()
 			}
 		case f.Kind == apple.CourierPong:

@@ -209,6 +209,45 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 	}
 }
 
+// Whoever asks how a stream stands hears when it came up, when it woke and why it is down, in this order.
+func TestHowAStreamStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		begun := time.Now()
+		var states []State
+		s.config.Changed = func(x State) {
+			if x.Service != "pipe" {
+				t.Errorf("of %q", x.Service)
+			}
+			states = append(states, x)
+		}
+		stop := s.run()
+		c := s.welcome()
+		time.Sleep(time.Minute)
+		s.send(c, apple.CourierPush, "0001", `{"mdm":"another"}`)
+		s.want(c, apple.CourierGot, "0001")
+		s.send(c, apple.CourierPush, "0002", `{"mdm":"magic"}`)
+		s.want(c, apple.CourierGot, "0002")
+		<-s.woken
+		s.send(c, apple.CourierBye, "for now")
+		synctest.Wait()
+		stop()
+		if len(states) != 3 {
+			t.Fatalf("%+v", states)
+		}
+		up, woken, down := states[0], states[1], states[2]
+		if !up.Since.Equal(begun) || !up.Pushed.IsZero() || up.Why != "" {
+			t.Errorf("up: %+v", up)
+		}
+		if !woken.Since.Equal(begun) || !woken.Pushed.Equal(begun.Add(time.Minute)) {
+			t.Errorf("woken: %+v", woken)
+		}
+		if !down.Since.IsZero() || !down.Pushed.Equal(woken.Pushed) || !strings.Contains(down.Why, "for now") || down.None {
+			t.Errorf("down: %+v", down)
+		}
+	})
+}
+
 // A service that shows another certificate learns nothing, and a server without a stream is asked again in its time.
 func TestNobodyElseIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

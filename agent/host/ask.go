@@ -12,7 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"rollcall/agent/courier"
 )
 
 // socketFile is where the agent that runs is asked: a Unix socket, which Windows has too. Who gets into the state folder may ask.
@@ -30,6 +33,8 @@ type Request string
 const (
 	RequestCheckIn Request = "check-in"
 	RequestUnenrol Request = "unenroll"
+
+	requestStream Request = "stream" // how it stands; answered at once
 )
 
 // An asking is a request that waits for its answer.
@@ -40,32 +45,45 @@ type asking struct {
 
 // An askedAnswer is what came of it, as JSON on one line.
 type askedAnswer struct {
-	Error string `json:"error,omitempty"`
+	Error  string         `json:"error,omitempty"`
+	Stream *courier.State `json:"stream,omitempty"`
 }
 
 // Ask has the agent that runs on the folder dir do what is wanted, and returns what came of it, as [Host.CheckIn] and [Host.Unenrol]
 // would.
 func Ask(ctx context.Context, dir string, what Request) error {
+	_, err := ask(ctx, dir, what)
+	return err
+}
+
+// Stream asks the agent that runs on the folder dir how its stream of wake-ups stands; nil: it has none. runs is that one does.
+func Stream(ctx context.Context, dir string) (s *courier.State, runs bool) {
+	ctx, cancel := context.WithTimeout(ctx, sayFor)
+	defer cancel()
+	a, err := ask(ctx, dir, requestStream)
+	return a.Stream, err == nil
+}
+
+func ask(ctx context.Context, dir string, what Request) (a askedAnswer, err error) {
 	conn, err := dialAgent(ctx, dir)
 	if err != nil {
-		return fmt.Errorf("%w (%s) and cannot be asked: stop it first: %w", ErrRuns, dir, err)
+		return a, fmt.Errorf("%w (%s) and cannot be asked: stop it first: %w", ErrRuns, dir, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	var a askedAnswer
 	_, err = fmt.Fprintln(conn, what)
 	if err == nil {
 		err = json.NewDecoder(io.LimitReader(conn, askFull)).Decode(&a)
 	}
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		err = ctx.Err()
 	case err != nil:
-		return fmt.Errorf("the agent ended before it answered: try again: %w", err)
+		err = fmt.Errorf("the agent ended before it answered: try again: %w", err)
 	case a.Error != "":
-		return errors.New(a.Error)
+		err = errors.New(a.Error)
 	}
-	return nil
+	return a, err
 }
 
 func dialAgent(ctx context.Context, dir string) (net.Conn, error) {
@@ -75,13 +93,14 @@ func dialAgent(ctx context.Context, dir string) (net.Conn, error) {
 // A desk is where requests come in while the agent runs.
 type desk struct {
 	asks     chan asking
+	stream   *atomic.Pointer[courier.State]
 	listener net.Listener
 	stop     context.CancelFunc
 	open     sync.WaitGroup
 }
 
 // newDesk opens the socket. What is there of it is of an agent that was killed: this process has the folder.
-func newDesk(ctx context.Context, dir string) (*desk, error) {
+func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.State]) (*desk, error) {
 	name := filepath.Join(dir, socketFile)
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -90,7 +109,7 @@ func newDesk(ctx context.Context, dir string) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{asks: make(chan asking), listener: l}
+	d := &desk{asks: make(chan asking), stream: stream, listener: l}
 	ctx, d.stop = context.WithCancel(ctx)
 	d.open.Go(func() {
 		for {
@@ -120,8 +139,13 @@ func (d *desk) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	a := asking{Request(line[:len(line)-1]), make(chan error, 1)}
-	if a.what != RequestCheckIn && a.what != RequestUnenrol {
-		json.NewEncoder(conn).Encode(askedAnswer{fmt.Sprintf("the agent that runs does not know %.20q: restart it, it is of another version", a.what)})
+	switch a.what {
+	case RequestCheckIn, RequestUnenrol:
+	case requestStream:
+		json.NewEncoder(conn).Encode(askedAnswer{Stream: d.stream.Load()})
+		return
+	default:
+		json.NewEncoder(conn).Encode(askedAnswer{Error: fmt.Sprintf("the agent that runs does not know %.20q: restart it, it is of another version", a.what)})
 		return
 	}
 	select {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 
 	"rollcall/agent/dialect"
@@ -39,8 +38,11 @@ var errEndless = errors.New("the server has one command after the other, without
 // explain says in one sentence what went wrong at host and what to do, when the agent's clock said now. An error that has no such
 // sentence stays as it is.
 func explain(err error, host string, now time.Time) error {
-	if _, done := errors.AsType[*Advice](err); done || err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
+	}
+	if a, done := errors.AsType[*Advice](err); done {
+		return a // without what was under way
 	}
 	if text := advice(err, host, now); text != "" {
 		return &Advice{text, err}
@@ -83,7 +85,10 @@ func advice(err error, host string, now time.Time) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("this machine cannot find %s (%v): check the name in the line, and this machine's name servers", dns.Name, dns)
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if noNetwork(err) {
+		return fmt.Sprintf("this machine has no network that leads to %s: plug it in, or see to its address and route; it goes on by itself then", host)
+	}
+	if refused(err) {
 		return fmt.Sprintf("nobody answers at %s: start the server, or open the port in between", host)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {

@@ -65,6 +65,14 @@ func writeAt(f *os.File, text string) error {
 // close gives the folder back.
 func (f *folder) close() error { return errors.Join(giveBack(f.dir), f.lock.Close()) }
 
+// trouble says that something cannot be kept, and what to do.
+func (f *folder) trouble(err error) error {
+	if do := diskTrouble(err); do != "" {
+		return &Advice{fmt.Sprintf("nothing can be kept in %s: %s; what was there is safe, and the agent goes on by itself then", f.dir, do), err}
+	}
+	return fmt.Errorf("the state cannot be kept: %w", err)
+}
+
 // A sealedState is the state in its file: a sum over it tells damage from a choice.
 type sealedState struct {
 	Version int             `json:"version"`
@@ -86,14 +94,14 @@ func (f *folder) save(r *record) error {
 	next := filepath.Join(f.dir, nextFile)
 	if err := writeSynced(next, b); err != nil {
 		os.Remove(next) // whatever is there of it is of no use, and a full disk wants it back
-		return fmt.Errorf("the state cannot be kept: %w", err)
+		return f.trouble(err)
 	}
 	now, before := filepath.Join(f.dir, stateFile), filepath.Join(f.dir, previousFile)
 	if err := rename(now, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the state cannot be kept: %w", err)
+		return f.trouble(err)
 	}
 	if err := rename(next, now); err != nil {
-		return fmt.Errorf("the state cannot be kept: %w", err)
+		return f.trouble(err)
 	}
 	return SyncFolder(f.dir)
 }

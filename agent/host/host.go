@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"rollcall/agent"
+	"rollcall/agent/courier"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/agent/link"
@@ -63,9 +65,10 @@ type Host struct {
 	device *dialect.Apple // nil: nothing enrolled, nor begun
 	link   *link.Link
 
-	listener *listener         // nil: no wake-ups come
-	store    *apply.Store      // of what was made of profiles; nil: not opened yet
-	followed []apply.Installed // as of when files followed last
+	listener *listener                     // nil: no wake-ups come
+	stream   atomic.Pointer[courier.State] // of the listener; nil: none was made yet
+	store    *apply.Store                  // of what was made of profiles; nil: not opened yet
+	followed []apply.Installed             // as of when files followed last
 }
 
 // Open takes the state folder dir, which is made where there is none, and goes on where its agent stood. The error wraps [ErrRuns]

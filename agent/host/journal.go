@@ -40,18 +40,21 @@ func (f *folder) note(e Entry) error {
 	name := filepath.Join(f.dir, journalFile)
 	if st, err := os.Stat(name); err == nil && st.Size() > maxJournal {
 		if err := rename(name, filepath.Join(f.dir, olderFile)); err != nil {
-			return err
+			return f.trouble(err)
 		}
 	}
 	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return f.trouble(err)
 	}
 	_, err = w.Write(append(line, '\n'))
 	if err == nil {
 		err = w.Sync()
 	}
-	return errors.Join(err, w.Close())
+	if err = errors.Join(err, w.Close()); err != nil {
+		return f.trouble(err)
+	}
+	return nil
 }
 
 // Journal reads what was asked of the machine, oldest first, as far back as it is kept. A line that a crash cut short is left out.

@@ -107,7 +107,9 @@ func (h *Host) settle(err error) error {
 		err = explain(err, h.rec.Link.Host, h.now())
 		h.rec.Bad, h.rec.Why = now, err.Error()
 	}
-	err = errors.Join(h.keep(h.device, &dialect.Act{}), err)
+	if no := h.keep(h.device, &dialect.Act{}); err == nil { // else it may well be the same
+		err = explain(no, h.rec.Link.Host, h.now())
+	}
 	h.follow() // what could not be done before, and what somebody changed
 	return err
 }
@@ -130,7 +132,7 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	}
 	defer h.deafen()
 	var asks <-chan asking
-	if d, err := newDesk(ctx, h.folder.dir); err == nil {
+	if d, err := newDesk(ctx, h.folder.dir, &h.stream); err == nil {
 		defer d.close()
 		asks = d.asks
 	} else {
@@ -149,7 +151,7 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		}
 		woken := wakes
 		if woken == nil {
-			woken = h.listen(ctx)
+			woken = h.listen(ctx, err == nil)
 		}
 		wait := time.NewTimer(h.sleep())
 		select {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rollcall/agent"
+	"rollcall/agent/courier"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/protocol"
@@ -38,6 +39,9 @@ type Status struct {
 	Why          string            `json:"why,omitempty"` // of it
 	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
 	Poll         string            `json:"poll,omitempty"`
+	Courier      string            `json:"courier,omitempty"` // as --courier has it
+	Runs         bool              `json:"runs"`              // an agent, now
+	Stream       *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
 	Allowed      map[string]string `json:"allowed,omitempty"`
 	Applied      []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
 	OnProfile    string            `json:"on_profile,omitempty"`
@@ -77,7 +81,8 @@ type Payload struct {
 	Note   string          `json:"note,omitempty"` // why
 }
 
-// Read tells what there is to know of the agent whose state is in dir, running or not, when the machine's clock says real.
+// Read tells what there is to know of the agent whose state is in dir, running or not, when the machine's clock says real; what only the one
+// that runs knows, [Stream] asks it.
 func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	s := Status{State: "unmanaged", Machine: facts}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +126,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		return s, nil
 	}
 	_, s.Organization = d.Manager()
-	s.Since, s.Next, s.Poll = d.EnrolledAt(), d.Due(), r.Poll.String()
+	s.Since, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
 	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
 	if i := d.Identity(); i.Serial != "" {
 		left := int(math.Floor(i.NotAfter.Time().Sub(r.Clock.at(real)).Hours() / 24))

@@ -77,6 +77,24 @@ func giveBack(dir string) error {
 
 func rename(from, to string) error { return os.Rename(from, to) }
 
+// refused and noNetwork are why a connection did not come about.
+func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+func noNetwork(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETDOWN)
+}
+
+// diskTrouble says what to do where a disk takes nothing; empty: it is something else.
+func diskTrouble(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return "the disk is full, or a quota or limit is reached: make free space there"
+	case errors.Is(err, syscall.EROFS):
+		return "the disk may only be read: mount it to be written"
+	}
+	return ""
+}
+
 // SyncFolder makes renames in dir last.
 func SyncFolder(dir string) error {
 	d, err := os.Open(dir)

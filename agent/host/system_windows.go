@@ -61,6 +61,24 @@ func rename(from, to string) error {
 	return nil
 }
 
+// refused and noNetwork are why a connection did not come about.
+func refused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
+
+func noNetwork(err error) bool {
+	return errors.Is(err, windows.WSAENETUNREACH) || errors.Is(err, windows.WSAEHOSTUNREACH) || errors.Is(err, windows.WSAENETDOWN)
+}
+
+// diskTrouble says what to do where a disk takes nothing; empty: it is something else.
+func diskTrouble(err error) string {
+	switch {
+	case errors.Is(err, windows.ERROR_DISK_FULL), errors.Is(err, windows.ERROR_HANDLE_DISK_FULL), errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED):
+		return "the disk is full, or a quota is reached: make free space there"
+	case errors.Is(err, windows.ERROR_WRITE_PROTECT):
+		return "the disk may only be read: make it writable"
+	}
+	return ""
+}
+
 // SyncFolder has nothing to do: rename waited for the disk.
 func SyncFolder(string) error { return nil }
 

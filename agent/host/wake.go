@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,11 +25,12 @@ type listener struct {
 	stop         func()      // ends it and waits
 }
 
-// listen sees to it that wake-ups of the enrolment at hand reach the machine, and returns them. A nil channel has none.
-func (h *Host) listen(ctx context.Context) <-chan string {
+// listen sees to it that wake-ups of the enrolment at hand reach the machine, and returns them. A nil channel has none. reached is that the
+// server has just been talked to.
+func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
 	topic, token, magic := h.Push()
 	if l := h.listener; l != nil {
-		if l.token == string(token) && l.magic == magic {
+		if l.token == string(token) && l.magic == magic && !stranded(h.stream.Load(), reached) {
 			return l.woken
 		}
 		h.deafen()
@@ -64,6 +67,7 @@ func (h *Host) listen(ctx context.Context) <-chan string {
 			default:
 			}
 		},
+		Changed: func(s courier.State) { h.stream.Store(&s) },
 	}
 	done := make(chan struct{})
 	go func() {
@@ -80,7 +84,24 @@ func (h *Host) deafen() {
 	if h.listener != nil {
 		h.listener.stop()
 		h.listener = nil
+		h.stream.Store(nil)
 	}
+}
+
+// stranded tells whether a stream is to be made anew: it was made from an address that is this machine's no more, so that nothing reaches
+// it and nobody says so, or it waits while the server can be reached again.
+func stranded(s *courier.State, reached bool) bool {
+	if s == nil || s.None {
+		return false
+	}
+	if s.Since.IsZero() {
+		return reached
+	}
+	own, err := net.InterfaceAddrs()
+	return err == nil && s.Local.IsValid() && !slices.ContainsFunc(own, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr() == s.Local
+	})
 }
 
 // courierOf asks the server at which port of its host the streams are. It is asked anew for each stream: a server that moves is found.

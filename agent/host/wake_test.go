@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/agent/courier"
 	"rollcall/protocol/apple"
@@ -29,6 +31,29 @@ func TestHST120WakeUpsComeFromItsServer(t *testing.T) {
 		got, err := courierOf(context.Background(), server.Client(), host)
 		if got != tt.want || (err == nil) != (tt.want != "") || errors.Is(err, courier.ErrNone) != tt.none {
 			t.Errorf("%q: %q, %v", tt.said, got, err)
+		}
+	}
+}
+
+// A stream that waits is made anew once the server is reached again, and one whose own address has left the machine at once.
+func TestStranded(t *testing.T) {
+	up := time.Now()
+	for name, tt := range map[string]struct {
+		state   *courier.State
+		reached bool
+		want    bool
+	}{
+		"not made yet":               {nil, true, false},
+		"waits":                      {&courier.State{Why: "refused"}, false, false},
+		"waits and need not":         {&courier.State{Why: "refused"}, true, true},
+		"a server without any":       {&courier.State{Why: "none", None: true}, true, false},
+		"up":                         {&courier.State{Since: up, Local: netip.MustParseAddr("127.0.0.1")}, true, false},
+		"up, of no address":          {&courier.State{Since: up}, true, false},
+		"its address is gone":        {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, true, true},
+		"gone, and no server either": {&courier.State{Since: up, Local: netip.MustParseAddr("192.0.2.77")}, false, true},
+	} {
+		if got := stranded(tt.state, tt.reached); got != tt.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -242,6 +242,9 @@ func (a *agentFlags) tell(cmd *cobra.Command, profiles bool, done string) error 
 	if err != nil {
 		return err
 	}
+	if s.State != "unmanaged" {
+		s.Stream, s.Runs = host.Stream(cmd.Context(), a.state)
+	}
 	if asJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 	}
@@ -300,6 +303,7 @@ func printStatus(w io.Writer, s *host.Status) {
 		line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
 		line(w, "checks in", "every "+strings.Replace(s.Poll, "m0s", "m", 1)+", and when something is due")
 		line(w, "last check-in", statusTime(s.Good))
+		line(w, "woken", wokenBy(s, time.Now()))
 	default:
 		line(w, "managed by", "nobody")
 		if s.Ended != 0 {
@@ -340,6 +344,25 @@ func printStatus(w io.Writer, s *host.Status) {
 	}
 	for _, n := range m.Networks {
 		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))
+	}
+}
+
+// wokenBy says how the machine hears of a wake-up, at now by its own clock.
+func wokenBy(s *host.Status, now time.Time) string {
+	ago := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() }
+	switch x := s.Stream; {
+	case !s.Runs:
+		return "by nobody: no agent runs"
+	case s.Courier == host.NoCourier:
+		return "by nobody: it was enrolled with --courier none, and asks by itself"
+	case x == nil:
+		return "not yet: a stream is being made"
+	case x.Since.IsZero():
+		return "by nobody now, it asks by itself: " + x.Why
+	case x.Pushed.IsZero():
+		return "by a stream of " + x.Service + ", up for " + ago(x.Since) + "; no wake-up yet"
+	default:
+		return "by a stream of " + x.Service + ", up for " + ago(x.Since) + "; last wake-up " + ago(x.Pushed) + " ago"
 	}
 }
 
