@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -367,8 +368,12 @@ func TestHST120NothingOutsideTheRoot(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(s.root, dir)); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(outside, filepath.Join(s.root, dir)); err != nil {
-			t.Skip(err)
+		err := os.Symlink(outside, filepath.Join(s.root, dir))
+		if err != nil && runtime.GOOS == "windows" {
+			t.Skip("this user may make no symbolic links: ", err)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	victim := filepath.Join(outside, "victim")
