@@ -50,11 +50,17 @@ func TestHST040CSR(t *testing.T) {
 			if _, err := CheckCSR(tt.der, tt.policy); !errors.Is(err, tt.want) {
 				t.Errorf("CheckCSR = %v, want %v", err, tt.want)
 			}
+			if _, err := CheckCSRKey(tt.der, tt.policy); !errors.Is(err, tt.want) {
+				t.Errorf("CheckCSRKey = %v, want %v", err, tt.want)
+			}
 		})
 	}
 	for n := range good { // HST-002
 		if _, err := CheckCSR(good[:n], Policy{}); err == nil {
 			t.Fatalf("CSR cut to %d of %d bytes was taken", n, len(good))
+		}
+		if _, err := CheckCSRKey(good[:n], Policy{}); err == nil {
+			t.Fatalf("CSR cut to %d of %d bytes was taken for its key", n, len(good))
 		}
 	}
 }
@@ -100,14 +106,34 @@ func TestHST039IssueTakesTheKeyAlone(t *testing.T) {
 	}
 }
 
+// WIN-011, WIN-012: the request of a real Windows device, whose subject is a PrintableString with "!" and NUL.
+func TestWIN011WindowsCSR(t *testing.T) {
+	der := read(t, "windows.csr")
+	if _, err := x509.ParseCertificateRequest(der); err == nil {
+		t.Fatal("the library reads it: CheckCSRKey is not needed any more")
+	}
+	key, err := CheckCSRKey(der, Policy{})
+	if err != nil || CheckPublicKey(key) != nil {
+		t.Fatalf("CheckCSRKey = %v, %v", key, err)
+	}
+	forged := bytes.Replace(der, []byte("8090C8B4"), []byte("8090C8B5"), 1)
+	if _, err := CheckCSRKey(forged, Policy{}); !errors.Is(err, ErrSignature) {
+		t.Errorf("WIN-012: another subject than was signed: %v, want %v", err, ErrSignature)
+	}
+}
+
 func FuzzCheckCSR(f *testing.F) {
 	f.Add(csr(f, ecKey(), x509.CertificateRequest{Subject: pkix.Name{CommonName: "h"}, DNSNames: []string{"a.example"}}))
 	f.Add(read(f, "sha1.csr"))
 	f.Add(read(f, "md5.csr"))
+	f.Add(read(f, "windows.csr"))
 	f.Fuzz(func(t *testing.T, der []byte) {
 		r, err := CheckCSR(der, Policy{Legacy: true})
 		if err == nil && CheckPublicKey(r.PublicKey) != nil {
 			t.Error("a refused key passed")
+		}
+		if _, lenient := CheckCSRKey(der, Policy{Legacy: true}); err == nil && lenient != nil {
+			t.Errorf("CheckCSR takes what CheckCSRKey refuses: %v", lenient)
 		}
 	})
 }
