@@ -26,7 +26,7 @@ func (s *scanner) getPoliciesResponse() *GetPoliciesResponse {
 			s.once(&seen, oids)
 			s.oids(values)
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 	if s.err == nil && policies == 0 {
@@ -63,14 +63,14 @@ func (s *scanner) policyResponse(r *GetPoliciesResponse, policies, hash, public 
 					break
 				}
 				if !e.is(nsPolicy, "policy") || *policies > 0 {
-					s.skip()
+					s.pass(e)
 					continue
 				}
 				*policies++
 				s.within(nsPolicy, "attributes", func() { s.policyAttributes(&r.Policy, hash, public) })
 			}
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (s *scanner) policyAttributes(p *Policy, hash, public *int) {
 			return
 		}
 		if e.ns != nsPolicy {
-			s.skip()
+			s.pass(e)
 			continue
 		}
 		switch e.local {
@@ -107,7 +107,7 @@ func (s *scanner) policyAttributes(p *Policy, hash, public *int) {
 			s.once(&seen, 32)
 			*hash = s.reference()
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -136,11 +136,11 @@ func (s *scanner) keyAttributes(p *Policy, public *int) {
 				if e.is(nsPolicy, "provider") {
 					p.Providers = append(p.Providers, s.word())
 				} else {
-					s.skip()
+					s.pass(e)
 				}
 			}
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (s *scanner) pair(first string, readFirst func(), second string, readSecond
 			s.once(&seen, 2)
 			readSecond()
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (s *scanner) oids(values map[int]string) {
 			return
 		}
 		if !e.is(nsPolicy, "oID") {
-			s.skip()
+			s.pass(e)
 			continue
 		}
 		value, id := "", nilRef

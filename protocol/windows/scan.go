@@ -202,7 +202,7 @@ func (s *scanner) text() string {
 		s.end()
 		return rest[:end]
 	}
-	var out []byte
+	out := make([]byte, 0, max(end, 0)) // escapes stand for less than they take
 	for s.err == nil {
 		rest = s.b[s.i:]
 		end = strings.IndexByte(rest, '<')
@@ -210,7 +210,9 @@ func (s *scanner) text() string {
 			s.fail("cut short (HST-002)")
 			break
 		}
-		out = s.unescape(out, rest[:end])
+		if out = s.unescape(out, rest[:end]); s.err != nil {
+			break
+		}
 		s.i += end
 		switch {
 		case s.has("</"):
@@ -232,6 +234,15 @@ func (s *scanner) text() string {
 	return ""
 }
 
+// pass passes e, which was read last and may not be of a sealed namespace.
+func (s *scanner) pass(e element) {
+	if s.sealed != nil && s.sealed(e.ns) {
+		s.fail("<" + e.local + "> where it does not belong (HST-018)")
+		return
+	}
+	s.skip()
+}
+
 // skip passes what is in the innermost open element, checking it all the same.
 func (s *scanner) skip() {
 	for depth := len(s.open); s.err == nil && len(s.open) >= depth; {
@@ -245,7 +256,9 @@ func (s *scanner) skip() {
 			return
 		}
 		if t := s.b[s.i : s.i+end]; !plain(t) {
-			s.unescape(nil, t)
+			if s.unescape(nil, t); s.err != nil {
+				return
+			}
 		}
 		s.i += end
 		switch {
@@ -260,9 +273,7 @@ func (s *scanner) skip() {
 			s.i += n + len("]]>")
 		case s.comment():
 		default:
-			if e := s.tag(); s.sealed != nil && s.sealed(e.ns) {
-				s.fail("<" + e.local + "> where it does not belong (HST-018)")
-			}
+			s.pass(s.tag())
 		}
 	}
 }
@@ -340,6 +351,9 @@ func (s *scanner) attribute() {
 		s.fail("< in an attribute")
 	case strings.ContainsAny(value, "&\t\n\r"):
 		value = s.attributeValue(value)
+	}
+	if s.err != nil {
+		return
 	}
 	a.value = value
 	s.i += n + 1
@@ -508,17 +522,18 @@ func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\
 // namespaceOf finds a namespace by its URI. Two are taken in a second spelling, which documentation has.
 func namespaceOf(uri string) namespace {
 	switch uri {
-	case namespaces[nsDiscovery] + "/":
-		return nsDiscovery
-	case "syncml:metinfo":
-		return nsMetInf
 	case "":
 		return nsNone
+	case "syncml:metinfo":
+		return nsMetInf
 	}
 	for ns, known := range namespaces {
 		if known == uri {
 			return namespace(ns)
 		}
+	}
+	if strings.TrimSuffix(uri, "/") == namespaces[nsDiscovery] {
+		return nsDiscovery
 	}
 	return foreign
 }

@@ -104,10 +104,8 @@ func (s *scanner) header(h *Header, soap namespace) {
 			s.security(h)
 		case must == "1" || must == "true":
 			s.fail("a header that must be understood and is not")
-		case s.sealed(e.ns):
-			s.fail("<" + e.local + "> where it does not belong (HST-018)")
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -140,10 +138,8 @@ func (s *scanner) security(h *Header) {
 		case e.is(nsUtility, "Timestamp"):
 			s.once(&seen, fTimestamp)
 			s.timestamp(h)
-		case s.sealed(e.ns):
-			s.fail("<" + e.local + "> where it does not belong (HST-018)")
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -165,10 +161,8 @@ func (s *scanner) username(c *Credential) {
 				s.fail("a password that is not clear text")
 			}
 			c.Password = s.text()
-		case s.sealed(e.ns):
-			s.fail("<" + e.local + "> where it does not belong (HST-018)")
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -209,7 +203,7 @@ func (s *scanner) timestamp(h *Header) {
 			s.once(&seen, fExpires)
 			h.Expires = s.time()
 		default:
-			s.skip()
+			s.pass(e)
 		}
 	}
 }
@@ -268,10 +262,10 @@ func (s *scanner) within(ns namespace, local string, read func()) {
 		case e.is(ns, local):
 			found = true
 			read()
-		case s.sealed(e.ns) && e.ns != nsTrust:
-			s.fail("<" + e.local + "> where it does not belong (HST-018)")
-		default:
+		case e.ns == nsTrust:
 			s.skip()
+		default:
+			s.pass(e)
 		}
 	}
 	if s.err == nil && !found {
@@ -305,7 +299,7 @@ func (s *scanner) discover() *Discover {
 				break
 			}
 			if e.ns != nsDiscovery {
-				s.skip()
+				s.pass(e)
 				continue
 			}
 			switch e.local {
@@ -337,7 +331,7 @@ func (s *scanner) discover() *Discover {
 					if p.is(nsDiscovery, "AuthPolicy") {
 						d.AuthPolicies = append(d.AuthPolicies, s.word())
 					} else {
-						s.skip()
+						s.pass(p)
 					}
 				}
 			default:
@@ -369,7 +363,7 @@ func (s *scanner) discoverResponse() *DiscoverResponse {
 				break
 			}
 			if e.ns != nsDiscovery {
-				s.skip()
+				s.pass(e)
 				continue
 			}
 			switch e.local {
@@ -435,10 +429,10 @@ func (s *scanner) requestSecurityToken() *RequestSecurityToken {
 		case e.is(nsContext, "AdditionalContext"):
 			s.once(&seen, context)
 			r.Context = s.context()
-		case s.sealed(e.ns) && e.ns != nsTrust:
-			s.fail("<" + e.local + "> where it does not belong (HST-018)")
-		default:
+		case e.ns == nsTrust:
 			s.skip()
+		default:
+			s.pass(e)
 		}
 	}
 	switch {
@@ -472,10 +466,7 @@ func (s *scanner) context() (list []ContextItem) {
 			return list
 		}
 		if !e.is(nsContext, "ContextItem") {
-			if s.sealed(e.ns) {
-				s.fail("<" + e.local + "> where it does not belong (HST-018)")
-			}
-			s.skip()
+			s.pass(e)
 			continue
 		}
 		item := ContextItem{Name: s.attr(nsContext, "Name")}
