@@ -4,7 +4,7 @@
 // was spent, is the caller's to know.
 //
 // Start with [NewAuthority], [Authority.Issue] and [Authority.Verify]; with [ReadPush] for push certificates; with
-// [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and [VerifyMachineInfo]; with [Seal] for short statements without CMS; with [ParseSigned], [Message], [Encrypt]
+// [VerifyDetached] for Mdm-Signature, [VerifyAttached] for signed profiles and [VerifyMachineInfo]; with [Seal] for short statements without CMS, or as JWS; with [ParseSigned], [Message], [Encrypt]
 // and [Decrypt] to build a protocol of CMS messages, as certs/scep does.
 //
 // # The gate

@@ -25,6 +25,7 @@ var rooms = map[string]room{
 	"protocol/lang":    {line: 0, beside: []string{"protocol"}},
 	"certs":            {line: 0},
 	"certs/scep":       {line: 0, beside: []string{"certs"}},
+	"certs/est":        {line: 0, beside: []string{"certs"}},
 
 	"agent":             {line: 1, tower: "device"},
 	"agent/dialect":     {line: 2, tower: "device"},
