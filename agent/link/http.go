@@ -56,11 +56,26 @@ func (c *conversation) exchange(ctx context.Context) (x Exchange, answer dialect
 	answer, err := c.request(ctx, r, &x)
 	x.Took = time.Since(x.Begun)
 	if err != nil {
+		if no := ctx.Err(); no != nil { // which has closed the connection
+			err = no
+		}
+		err = inWords(err)
 		answer = dialect.Response{Err: err, Refused: Barred(err) && r.Identity != dialect.NoIdentity}
 		x.Err = err
 	}
 	x.Status, x.Received = answer.Status, len(answer.Body)
 	return x, answer
+}
+
+// inWords says what became of a request where its error speaks of bytes alone.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the connection ended before the answer did: %w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no answer in time: %w", err)
+	}
+	return err
 }
 
 // request sends r, following redirects within its host.

@@ -84,7 +84,7 @@ type hinting struct{ http.RoundTripper }
 func (h hinting) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := h.RoundTripper.RoundTrip(r)
 	if at, ok := errors.AsType[*net.OpError](err); ok && at.Op == "dial" && r.Context().Err() == nil {
-		return nil, fmt.Errorf("start one with rollcall serve, or say by --server where it is (%w)", err)
+		return nil, fmt.Errorf("start one with rollcall serve, or give the URL of one that runs (%w)", err)
 	}
 	return resp, err
 }

@@ -22,6 +22,10 @@ func durationVar(flags *pflag.FlagSet, p *time.Duration, name string, value time
 type lengthOfTime time.Duration
 
 func (l *lengthOfTime) Set(s string) error {
+	if s == "0" { // of whatever
+		*l = 0
+		return nil
+	}
 	d, err := plan.ParseDuration(s)
 	if err == nil {
 		*l = lengthOfTime(d)

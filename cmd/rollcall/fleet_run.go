@@ -154,7 +154,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	result, story, devices, err := f.run(ctx, a, p, config, earlier)
 	bar.done()
 	if result == nil {
-		return err
+		return errors.Join(err, f.keepDevices(devices))
 	}
 	return errors.Join(f.write(cmd, result, story, devices), result.Err())
 }
@@ -400,17 +400,24 @@ func (f *fleetRunFlags) sourcesFor(devices int, kept bool, peak float64, shared 
 	return 1 + int(ports/portsOf)
 }
 
+// fewFiles are enough for the generator itself: both ends of the connections of its calibration, and of some enrolments.
+const fewFiles = 200
+
 // enoughFiles tells whether the system gives as many files as the sockets of these devices need.
 func enoughFiles(devices int, kept bool) error {
 	limit := openFiles()
-	need := uint64(devices) + 200
-	if !kept || limit == 0 || need <= limit {
-		return nil
+	need := uint64(devices) + fewFiles
+	switch {
+	case limit == 0:
+	case limit < fewFiles:
+		return fmt.Errorf("the system gives this process %d files, and a fleet needs sockets: raise that (ulimit -n %d)", limit, fewFiles)
+	case kept && limit < need:
+		return fmt.Errorf("%d devices keep as many sockets open, and the system gives this process %d files: raise that (ulimit -n %d), or take fewer devices", devices, limit, need)
 	}
-	return fmt.Errorf("%d devices keep as many sockets open, and the system gives this process %d files: raise that (ulimit -n %d), or take fewer devices", devices, limit, need)
+	return nil
 }
 
-// run calibrates, enrols and loads. Without a result there is an error.
+// run calibrates, enrols and loads. Without a result there is an error; the devices are those to keep, with one too.
 func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Config, earlier *load.Section) (*report.Result, *report.Story, []*dialect.Apple, error) {
 	l, err := load.New(c)
 	if err != nil {
@@ -451,8 +458,12 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		defer stop()
 	}
 	enrolled, err := l.Enrol(ctx)
+	if setting.Interrupted = ctx.Err() != nil; setting.Interrupted {
+		result, story, err := l.Tell(setting, enrolled, load.Generator{Calibration: calibration})
+		return result, story, l.Enrolled(), err
+	}
 	if err != nil {
-		return nil, nil, nil, enrolledBefore(err)
+		return nil, nil, l.Enrolled(), enrolledBefore(err)
 	}
 	watch := load.StartWatch()
 	before := cpu()
@@ -486,8 +497,13 @@ func (f *fleetRunFlags) write(cmd *cobra.Command, result *report.Result, story *
 	if f.junit != "" {
 		err = errors.Join(err, report.WriteFile(f.junit, func(w io.Writer) error { return report.WriteJUnit(w, result) }))
 	}
-	if f.keep != "" && devices != nil {
-		err = errors.Join(err, keep(f.keep, func(w io.Writer) error { return fleet.Keep(w, devices) }))
+	return errors.Join(err, f.keepDevices(devices))
+}
+
+// keepDevices does what --keep says, if there are any.
+func (f *fleetRunFlags) keepDevices(devices []*dialect.Apple) error {
+	if f.keep == "" || len(devices) == 0 {
+		return nil
 	}
-	return err
+	return keep(f.keep, func(w io.Writer) error { return fleet.Keep(w, devices) })
 }

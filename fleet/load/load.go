@@ -290,7 +290,10 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 			l.enrolled.Add(1)
 			// The server has first questions, and would push: they are no part of the load.
 			l.rise(l.number.of(d.Number()), time.Since(l.begin))
-			l.link.Converse(ctx, d, dialect.Synced)
+			_, err = l.link.Converse(ctx, d, dialect.Synced)
+			if d.Phase() != agent.Enrolled {
+				return fmt.Errorf("the server threw it out again: %w", err)
+			}
 			return ctx.Err() // how that went is the server's business
 		}
 		if err == nil {

@@ -205,7 +205,7 @@ func (l *Load) devices() report.Devices {
 // judge decides the verdict: a generator that was the bottleneck says nothing of the server, whatever the limits say.
 func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	held := true
-	if len(s.Limits) > 0 {
+	if len(s.Limits) > 0 && l.ended > 0 { // else there was no load
 		b, err := json.Marshal(r)
 		if err != nil {
 			return err
@@ -227,6 +227,9 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	if c.Done == 0 && c.Offered > 0 && !s.Interrupted {
 		held = false
 		text := fmt.Sprintf("not one of %d %s was completed", c.Offered, x.Arrivals)
+		if x.NotWoken > 0 {
+			text += fmt.Sprintf("; the server was asked to push to %d devices, and not one push came to this push service", x.NotWoken)
+		}
 		if x.Trouble != "" {
 			text += "; the first that went wrong: " + x.Trouble
 		}

@@ -221,6 +221,9 @@ func (l *Load) work(ctx context.Context, j job) {
 	if d.Phase() == agent.Enrolled && l.config.Enrolments {
 		l.enrolled.Add(1)
 	}
+	if f, ok := errors.AsType[*dialect.Failure](err); ok && f.Status != 0 { // of one without an answer the exchange has told
+		l.tell("conversation", err)
+	}
 	l.note(j, &report, err)
 	l.lie(j.device, j.at, err == nil)
 }
@@ -282,6 +285,8 @@ func (l *Load) note(j job, r *link.Report, err error) {
 	case err == nil:
 		b.sessions.done++
 		w.done++
+		return
+	case errors.Is(err, context.Canceled) && !l.stopping.Load(): // interrupted
 		return
 	case ok && f.Status >= 300: // a 2xx that is no answer of an MDM server refuses nothing
 		b.sessions.refused++

@@ -45,8 +45,12 @@ func (p *Program) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, p.Path, args...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w: %.300s", p.Path, strings.Join(args, " "), err, strings.TrimSpace(complaint.String()))
+	err := cmd.Run()
+	if said := strings.TrimSpace(complaint.String()); err != nil && said != "" {
+		err = fmt.Errorf("%w: %.300s", err, said)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", p.Path, strings.Join(args, " "), err)
 	}
 	return out.Bytes(), nil
 }
