@@ -32,13 +32,38 @@ const (
 	maxAnswer  = 4096 // more of an answer than that is not read
 )
 
-// Config says how to reach a push service. The zero value reaches Apple's.
+// Config says how to reach a push service. The zero value reaches the vendor's.
 type Config struct {
-	URL         string           // scheme https, host and port; empty: Production
+	URL         string           // scheme https, host and port; empty: the vendor's. WNS has none: each channel says where it is
 	Roots       *x509.CertPool   // that the service's certificate must chain to; nil: the system's
 	Now         func() time.Time // clock for certificates and back-off; nil: time.Now
 	Timeout     time.Duration    // real time that one try may take; 0: 20 s
 	Concurrency int              // notifications on their way at once, the others wait; 0: 500
+}
+
+// fill puts in what the zero values stand for.
+func (c *Config) fill() {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 20 * time.Second
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 500
+	}
+}
+
+// baseURL reads the address of a service that is nothing but a host.
+func baseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("push service: %w", err)
+	}
+	if u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("push service %q: want https://host or https://host:port", text)
+	}
+	return u, nil
 }
 
 // APNs is the client of Apple's push service for one slot: HTTP/2 over TLS with the slot's push certificate.
@@ -59,23 +84,12 @@ func New(cfg Config) (*APNs, error) {
 	if cfg.URL == "" {
 		cfg.URL = Production
 	}
-	u, err := url.Parse(cfg.URL)
+	u, err := baseURL(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("push service: %w", err)
-	}
-	if u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("push service %q: want https://host or https://host:port", cfg.URL)
+		return nil, err
 	}
 	cfg.URL = "https://" + u.Host
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 20 * time.Second
-	}
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = 500
-	}
+	cfg.fill()
 	port := u.Port()
 	if port == "" {
 		port = "443"
@@ -105,19 +119,19 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 	select {
 	case a.room <- struct{}{}:
 	case <-ctx.Done():
-		return a.later(n, "waited for others until "+ctx.Err().Error())
+		return later(n, "waited for others until "+ctx.Err().Error())
 	}
 	defer func() { <-a.room }()
 
 	s, suspended := a.enter()
 	if s == nil {
-		answer := a.later(n, "no push certificate")
+		answer := later(n, "no push certificate")
 		answer.Suspend = true
 		return answer
 	}
 	defer a.leave(s)
 	if suspended != "" {
-		answer := a.later(n, suspended)
+		answer := later(n, suspended)
 		answer.Suspend = true
 		return answer
 	}
@@ -127,7 +141,7 @@ func (a *APNs) Push(ctx context.Context, n Notification) Answer {
 		return Answer{Result: delivery.TryLater, RetryAfter: 24 * time.Hour, Reason: "enrolled with another push topic"}
 	}
 	if wait, ok := a.breaker.allow(a.cfg.Now()); !ok {
-		answer := a.later(n, "the push service is ill")
+		answer := later(n, "the push service is ill")
 		answer.RetryAfter = max(answer.RetryAfter, wait)
 		return answer
 	}
@@ -177,7 +191,7 @@ func (a *APNs) listen(ctx context.Context, s *slot) error {
 
 // refused is the answer where the service does not take the slot's certificate.
 func (a *APNs) refused(n Notification, err error) Answer {
-	answer := a.later(n, "push certificate refused: "+reasonOf(err))
+	answer := later(n, "push certificate refused: "+reasonOf(err))
 	answer.Suspend = true
 	return answer
 }
@@ -189,7 +203,7 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 	defer cancel()
 	req, err := http.NewRequestWithContext(limited, http.MethodPost, a.cfg.URL+"/3/device/"+hex.EncodeToString(n.Token), bytes.NewReader(body))
 	if err != nil {
-		return a.later(n, err.Error()), unknown, false
+		return later(n, err.Error()), unknown, false
 	}
 	var expires int64
 	if !n.Expires.IsZero() {
@@ -204,7 +218,7 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return a.later(n, ctx.Err().Error()), unknown, false
+		return later(n, ctx.Err().Error()), unknown, false
 	case refusedCertificate(err):
 		return a.refused(n, err), unknown, false
 	default:
@@ -212,7 +226,7 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 		if timeout {
 			a.renew(s) // that connection may hang for good
 		}
-		return a.later(n, reasonOf(err)), ill, !timeout
+		return later(n, reasonOf(err)), ill, !timeout
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {
@@ -225,7 +239,7 @@ func (a *APNs) send(ctx context.Context, s *slot, n Notification, body []byte) (
 	}
 	if err != nil || said.Reason == "" {
 		// Without Apple's JSON it was not Apple who spoke: a proxy, or half an answer.
-		return a.later(n, fmt.Sprintf("status %d without a reason", resp.StatusCode)), ill, false
+		return later(n, fmt.Sprintf("status %d without a reason", resp.StatusCode)), ill, false
 	}
 	answer, h = a.judge(n, sent, resp, &said)
 	if h == ill {
@@ -243,7 +257,7 @@ type reply struct {
 // judge maps what Apple says to what it means (apple.md, section 13.3).
 func (a *APNs) judge(n Notification, sent time.Time, resp *http.Response, said *reply) (Answer, health) {
 	reason := clean(said.Reason)
-	answer := a.later(n, reason)
+	answer := later(n, reason)
 	switch resp.StatusCode {
 	case http.StatusBadRequest:
 		switch said.Reason {
@@ -264,11 +278,11 @@ func (a *APNs) judge(n Notification, sent time.Time, resp *http.Response, said *
 		return Answer{Result: delivery.Inactive, InactiveSince: since, Reason: reason}, well
 	case http.StatusTooManyRequests:
 		answer.RetryAfter += time.Minute
-		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp))
+		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp.Header))
 		return answer, well
 	}
 	if resp.StatusCode >= 500 {
-		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp))
+		answer.RetryAfter = max(answer.RetryAfter, retryAfter(resp.Header))
 		return answer, ill
 	}
 	// Our defect: the same request will be refused again, but a newer rollcall may do better.
@@ -279,7 +293,7 @@ func (a *APNs) judge(n Notification, sent time.Time, resp *http.Response, said *
 }
 
 // later is an answer for a notification that is to be tried again.
-func (a *APNs) later(n Notification, reason string) Answer {
+func later(n Notification, reason string) Answer {
 	return Answer{Result: delivery.TryLater, RetryAfter: backOff(n.Attempt), Reason: clean(reason)}
 }
 
@@ -293,8 +307,8 @@ func payload(magic string) ([]byte, error) {
 }
 
 // retryAfter reads the header of that name; 0: none, or not in seconds.
-func retryAfter(resp *http.Response) time.Duration {
-	s, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+func retryAfter(h http.Header) time.Duration {
+	s, err := strconv.Atoi(h.Get("Retry-After"))
 	if err != nil || s < 0 {
 		return 0
 	}
