@@ -94,8 +94,10 @@ func (s *Server) wakePage(ctx context.Context, now protocol.Time, snap *snapshot
 	var failed error
 	var g errgroup.Group
 	g.SetLimit(pushesAtOnce)
+	apple := s.wakesApple(now, snap.world)
 	for _, st := range page {
-		if st.Life != delivery.Enrolled || st.Push.Unreachable || st.Push.Token == nil || snap.world.InGap(st.Platform) {
+		if st.Life != delivery.Enrolled || st.Push.Unreachable || st.Push.Token == nil || snap.world.InGap(st.Platform) || s.cfg.Push.Of(st.Platform) == nil ||
+			st.Platform.Apple() && !apple {
 			continue
 		}
 		if s.alone != nil {
@@ -136,28 +138,46 @@ func (s *Server) advance(ctx context.Context, now protocol.Time, snap *snapshot,
 	return nil
 }
 
-// holds tells whether no wake-up can go out at all: there is no usable push certificate, or the gap holds every Apple
-// platform (AUTH-30).
+// holds tells whether no wake-up can go out at all.
 func (s *Server) holds(now protocol.Time, w *delivery.World) bool {
-	if !w.Push.Usable(now) {
-		return true
+	return !s.wakesApple(now, w) && !s.wakesOthers()
+}
+
+// wakesApple tells whether wake-ups can go out to Apple's devices: there is a usable push certificate, and the gap holds not all
+// of their platforms (AUTH-30).
+func (s *Server) wakesApple(now protocol.Time, w *delivery.World) bool {
+	if s.cfg.Push.Apple == nil || !w.Push.Usable(now) {
+		return false
 	}
 	if w.Gap == 0 {
-		return false
+		return true
 	}
 	for _, p := range protocol.Platforms {
 		if p.Apple() && !w.InGap(p) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
-// expires is how long the push service keeps a wake-up for a device that it cannot reach; zero: it does not.
+// wakesOthers tells whether wake-ups can go out to other devices than Apple's: the gap and the push certificate are nothing to
+// services of their own (AUTH-30). Who has the store alone takes all devices in one order, where they would stand behind those that
+// are held.
+func (s *Server) wakesOthers() bool {
+	p := &s.cfg.Push
+	return s.alone == nil && (p.Windows != nil && p.Windows != p.Apple || p.Android != nil && p.Android != p.Apple)
+}
+
+// expires is how long the push service keeps a wake-up for a device that it cannot reach; zero: it does not. Who polls comes by
+// itself after an interval.
 func expires(now protocol.Time, w *delivery.World, st *delivery.State) time.Time {
 	_, pending, stale := w.Target(st)
-	if st.Wake.Reason != delivery.Scheduled || len(st.Queue) > 0 || pending || stale {
-		return now.Add(push.KeepWork).Time()
+	if st.Wake.Reason == delivery.Scheduled && len(st.Queue) == 0 && !pending && !stale {
+		return time.Time{}
 	}
-	return time.Time{}
+	keep := push.KeepWork
+	if every := protocol.ScheduleOf(st.Platform); every.Polls {
+		keep = every.Steady
+	}
+	return now.Add(keep).Time()
 }

@@ -37,6 +37,7 @@ type outbox struct {
 	mended    atomic.Bool  // the clock may have been wrong when wake-ups were put where they are
 	confirmed atomic.Bool  // somebody has confirmed the clock since Run looked
 	warned    atomic.Int64 // the latest warning of the push certificate's end
+	alarms    alarms
 }
 
 func (o *outbox) nudge() {
@@ -67,13 +68,14 @@ func (o *outbox) began(now protocol.Time) {
 func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 	next := s.outbox.nextSweep()
 	w := s.World()
-	if s.cfg.Push == nil || s.outbox.held.Load() || w.Push.Topic == "" || w.Push.Suspended || s.holds(0, w) {
+	apple := !s.outbox.held.Load() && s.wakesApple(0, w)
+	if !apple && !s.wakesOthers() {
 		return next, nil
 	}
 	if running(w) { // others wait until it is over
 		return next.Sooner(w.Wakes.Turn(w.Wakes.Cursor + 1)), nil
 	}
-	due, err := s.store.NextDue(ctx)
+	due, err := s.store.NextDue(ctx, apple)
 	if err != nil {
 		return 0, fmt.Errorf("outbox: %w", err)
 	}
@@ -133,7 +135,7 @@ func (s *Server) tick(ctx context.Context, now protocol.Time, p *pace) error {
 
 // wakeAll sends every wake-up that is due. One that fails to be kept does not hold up the others (HST-083).
 func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error {
-	if s.cfg.Push == nil {
+	if s.cfg.Push == (push.Services{}) {
 		return nil
 	}
 	s.warn(now)
@@ -150,12 +152,11 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error 
 		snap := s.snap.Load()
 		if !snap.world.Push.Usable(now) {
 			s.outbox.held.Store(snap.world.Push.Topic != "")
-			return failed
 		}
 		if s.holds(now, snap.world) || p.holds() {
 			return failed
 		}
-		due, err := s.store.Due(ctx, now, p.burst()+len(tried))
+		due, err := s.store.Due(ctx, now, p.burst()+len(tried), s.wakesApple(now, snap.world))
 		if err != nil {
 			return err
 		}
@@ -194,19 +195,26 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error 
 // wake sends one wake-up, then keeps what became of it: a crash between the two sends it again.
 func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st *delivery.State) error {
 	r := pushed{at: now, sent: st.Wake}
+	service := s.cfg.Push.Of(st.Platform)
 	switch {
-	case snap.world.InGap(st.Platform): // only some platforms are in the gap; the upload wakes all (AUTH-31)
+	case snap.world.InGap(st.Platform), // only some platforms are in the gap; the upload wakes all (AUTH-31)
+		service == nil, len(st.Push.Token) == 0 && !st.Platform.Apple(): // it comes by itself
 		r.result, r.retryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
 	default:
 		n := push.Notification{
 			Topic: st.Push.Topic, Magic: st.Push.Magic, Token: st.Push.Token, Attempt: int(st.Wake.Attempt), Expires: expires(now, snap.world, st),
 		}
-		a := s.cfg.Push.Push(ctx, n)
-		if a.Suspend {
+		a := service.Push(ctx, n)
+		if a.Suspend && st.Platform.Apple() {
 			return s.suspend(ctx, now, snap, a.Reason)
 		}
 		if ctx.Err() != nil {
 			return nil // given up, not answered: it stays due
+		}
+		if a.Suspend || a.Alarm { // the others' clients hold back by themselves, and their devices come by themselves
+			if err := s.alarm(ctx, now, st.Platform, &a); err != nil {
+				return err
+			}
 		}
 		r.result, r.inactiveSince = a.Result, protocol.At(a.InactiveSince)
 		if a.RetryAfter > 0 {

@@ -22,8 +22,8 @@ import (
 
 // A Config says what a server is made of.
 type Config struct {
-	Store store.Store // the server does not close it
-	Push  push.Pusher // nil: wake-ups stay due
+	Store store.Store   // the server does not close it
+	Push  push.Services // without Apple's its wake-ups stay due; devices of the others come by themselves
 
 	// Renewal returns the enrolment profile of a device for the renewal of its identity, with this challenge in its
 	// SCEP payload and all else as the device has it (APL-090). The same arguments must give the same bytes: a profile

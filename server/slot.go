@@ -144,7 +144,8 @@ func (s *Server) uploadPush(ctx context.Context, now protocol.Time, data []byte,
 	}
 	c := store.Change{Push: &cert, Lines: line(delivery.WhatPushCertificate, rule, detail)}
 	since := content.Campaign.Gap
-	if since != 0 || back {
+	passed := s.wakesOthers() && content.Campaign.Wakes.From != 0 && !s.World().Push.Usable(now) // a change's wake-ups went on without Apple's devices
+	if since != 0 || back || passed {
 		c.Campaign = &store.Campaign{Wakes: s.wakes(now)}
 	}
 	if up.ClosesGap = since != 0; up.ClosesGap {

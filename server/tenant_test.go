@@ -61,7 +61,7 @@ func empty(t *testing.T) *tenant {
 	}
 	var seed atomic.Uint64
 	x.cfg = server.Config{
-		Store: x.store, Push: &x.pushes,
+		Store: x.store, Push: push.Services{Apple: &x.pushes},
 		Renewal: func(_ context.Context, _ protocol.Time, s *delivery.State, challenge string) ([]byte, error) {
 			x.renewal = challenge
 			return fmt.Appendf(nil, "profile of %d with %s", s.Device, challenge), nil

@@ -222,9 +222,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		if err != nil {
 			return nil, nil, err
 		}
-		s.apns, config.Push, config.SetPushCertificate = apns, apns, apns.SetCertificate
+		s.apns, config.Push.Apple, config.SetPushCertificate = apns, apns, apns.SetCertificate
 		if s.metrics != nil {
-			config.Push = s.metrics.Pusher(apns)
+			config.Push.Apple = s.metrics.Pusher("apns", apns)
 		}
 	}
 	enrolment := &device.Enrolment{URL: s.URL, Name: "rollcall", SignMessage: cfg.SignMessage}

@@ -87,7 +87,7 @@ func startServer(t testing.TB, configure func(*device.Config)) *house {
 			return certs.Signer{Certificate: face, Chain: []*x509.Certificate{h.ca.Certificate()}, Key: key}, nil
 		},
 	}
-	h.core = must(server.Open(ctx, h.at(), server.Config{Store: store.NewMemory(), Push: &h.pushes, Renewal: enrolment.Renewal}))(t)
+	h.core = must(server.Open(ctx, h.at(), server.Config{Store: store.NewMemory(), Push: push.Services{Apple: &h.pushes}, Renewal: enrolment.Renewal}))(t)
 	if err := h.core.SetUp(ctx, h.at(), tenants.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{}); err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func ourselves(t *testing.T) *contender {
 	enrolment := &device.Enrolment{
 		URL: "https://" + listener.Addr().String(), Name: "Example", CA: ca, Signer: func() (certs.Signer, error) { return signer, nil },
 	}
-	core := must(server.Open(ctx, now(), server.Config{Store: kept, Push: new(push.Recorder), Renewal: enrolment.Renewal}))(t)
+	core := must(server.Open(ctx, now(), server.Config{Store: kept, Push: push.Services{Apple: new(push.Recorder)}, Renewal: enrolment.Renewal}))(t)
 	err := core.SetUp(ctx, now(), tenants.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{})
 	if err == nil {
 		err = core.Consent(ctx, now(), server.System, server.ConsentPush)

@@ -136,10 +136,11 @@ func (d *decision) ready() {
 	}
 }
 
-// same tells whether a Ready says nothing that is worth a write.
+// same tells whether a Ready says nothing that is worth a write. An Apple device tells its token because it is good again; the others
+// tell what they have at each contact, and an address that was refused stays so (WIN-042, AND-093).
 func (d *decision) same() bool {
 	in, s, p := d.in, d.s, &d.s.Push
-	return !p.Unreachable && in.Awaiting == s.Awaiting && in.Topic == p.Topic && in.Magic == p.Magic && bytes.Equal(in.Token, p.Token) &&
+	return (!p.Unreachable || !s.Platform.Apple()) && in.Awaiting == s.Awaiting && in.Topic == p.Topic && in.Magic == p.Magic && bytes.Equal(in.Token, p.Token) &&
 		(in.Unlock == nil || bytes.Equal(in.Unlock, s.Unlock))
 }
 

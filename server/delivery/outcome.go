@@ -66,6 +66,7 @@ const (
 	WhatTenant           What = "tenant changed"     // by an administrator: Detail says what
 	WhatPushCertificate  What = "push certificate changed"
 	WhatPushSuspended    What = "push certificate refused"
+	WhatPushRefused      What = "push service refuses" // this server, whatever the device: not Apple's
 )
 
 // An Effect is one thing to be kept or done in the same durable commit as the state.

@@ -80,13 +80,14 @@ type State struct {
 	Escrow []byte // Apple's bootstrap token; nil: none
 }
 
-// Push is where and how a device can be woken. Token nil: it cannot.
+// Push is where and how a device can be woken. Token nil: it cannot. Only Apple's devices have a Topic and a Magic; their Token is
+// APNs' one, a Windows device's the URI of its WNS channel, an Android device's the id of its FCM registration.
 type Push struct {
 	Topic       string
 	Magic       string
 	Token       []byte
 	Since       protocol.Time // when this address was told to us last; may lag on disk
-	Unreachable bool          // the push service refused it since; the next Ready clears it
+	Unreachable bool          // the push service refused it since; the next Ready clears it, of others than Apple's one with another address
 }
 
 // A WakeReason is why a device is to be woken; the larger wins when two meet.

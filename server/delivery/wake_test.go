@@ -273,3 +273,29 @@ func TestWakeAskAlwaysDiffers(t *testing.T) {
 		}
 	}
 }
+
+// TestWIN042ForgottenChannel: a channel or registration that the push service refused is not tried again when the device tells the same
+// one at its next contact, but when it tells another (AND-093). An Apple device that tells its token says that it is good again.
+func TestWIN042ForgottenChannel(t *testing.T) {
+	for _, platform := range []protocol.Platform{protocol.Windows, protocol.Android, protocol.IOS} {
+		p := settled(t)
+		p.s.Platform = platform
+		address := string(p.s.Push.Token)
+		p.push(delivery.BadAddress)
+		if !p.s.Push.Unreachable {
+			t.Fatalf("%s: push %+v, want unreachable", platform, p.s.Push)
+		}
+		tell := func(address string) {
+			p.now = p.now.Add(time.Hour)
+			p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: p.s.Push.Topic, Magic: p.s.Push.Magic, Token: []byte(address), Unlock: p.s.Unlock})
+		}
+		tell(address)
+		if got, want := p.s.Push.Unreachable, !platform.Apple(); got != want {
+			t.Errorf("%s: unreachable %t after it told the same address, want %t", platform, got, want)
+		}
+		tell(address + "2")
+		if p.s.Push.Unreachable || string(p.s.Push.Token) != address+"2" {
+			t.Errorf("%s: push %+v after it told another address", platform, p.s.Push)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func New(state func() State) *Metrics {
 		checkIns:   counter("checkins_total", "Messages of devices, by kind and what became of them; rule names why one was refused.", "message", "outcome", "rule"),
 		enrolments: counter("enrolments_total", "Devices that enrolled.", "platform"),
 		handshakes: counter("tls_handshakes_total", "TLS handshakes: full, resumed or refused, with the rule why.", "kind", "rule"),
-		pushes:     counter("pushes_total", "Wake-ups by what the push service said.", "result"),
+		pushes:     counter("pushes_total", "Wake-ups by push service and what it said.", "service", "result"),
 		rules:      counter("rules_total", "Lines of the log that name a rule: refusals and alarms.", "rule", "level"),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rollcall_checkin_seconds", Help: "From a message's header to its answer, durable.",
@@ -78,12 +78,13 @@ func (m *Metrics) Handshake(resumed bool, rule protocol.Rule) {
 	m.handshakes.WithLabelValues(kind, string(rule)).Inc()
 }
 
-// Pusher counts what p does.
-func (m *Metrics) Pusher(p push.Pusher) push.Pusher { return pusher{p, m} }
+// Pusher counts what p, which is the client of that service, does.
+func (m *Metrics) Pusher(service string, p push.Pusher) push.Pusher { return pusher{p, service, m} }
 
 type pusher struct {
 	push.Pusher
-	m *Metrics
+	service string
+	m       *Metrics
 }
 
 var results = map[delivery.PushResult]string{
@@ -96,7 +97,7 @@ func (p pusher) Push(ctx context.Context, n push.Notification) push.Answer {
 	if a.Suspend {
 		result = "suspended"
 	}
-	p.m.pushes.WithLabelValues(result).Inc()
+	p.m.pushes.WithLabelValues(p.service, result).Inc()
 	return a
 }
 

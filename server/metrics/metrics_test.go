@@ -55,7 +55,7 @@ func TestMetrics(t *testing.T) {
 	m.Handshake(true, "")
 	m.Handshake(true, "HST-032")
 	said := answers{{Result: delivery.Accepted}, {Result: delivery.TryLater, Suspend: true}, {Result: delivery.Inactive}}
-	p := m.Pusher(&said)
+	p := m.Pusher("apns", &said)
 	for range 3 {
 		p.Push(t.Context(), push.Notification{Token: []byte("secret"), Topic: "topic"})
 	}
@@ -80,9 +80,9 @@ func TestMetrics(t *testing.T) {
 		`rollcall_tls_handshakes_total{kind="full",rule=""} 1`,
 		`rollcall_tls_handshakes_total{kind="resumed",rule=""} 1`,
 		`rollcall_tls_handshakes_total{kind="refused",rule="HST-032"} 1`,
-		`rollcall_pushes_total{result="accepted"} 1`,
-		`rollcall_pushes_total{result="suspended"} 1`,
-		`rollcall_pushes_total{result="inactive"} 1`,
+		`rollcall_pushes_total{result="accepted",service="apns"} 1`,
+		`rollcall_pushes_total{result="suspended",service="apns"} 1`,
+		`rollcall_pushes_total{result="inactive",service="apns"} 1`,
 		`rollcall_rules_total{level="warning",rule="AUTH-30"} 1`,
 		`rollcall_rules_total{level="warning",rule="HST-030"} 1`,
 		`rollcall_devices 7`,

@@ -39,7 +39,8 @@ type Pusher interface {
 	Push(ctx context.Context, n Notification) Answer
 }
 
-// Services are a server's push services, by whose devices they wake. Nil: none.
+// Services are a server's push services, by whose devices they wake. Nil: none. One that wakes all platforms' devices, as a
+// rehearsal's does, is held whenever Apple's is.
 type Services struct{ Apple, Windows, Android Pusher }
 
 // Of returns the service that wakes p's devices; nil: there is none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -370,26 +371,44 @@ func dueOf(s *delivery.State) protocol.Time {
 func (m *Memory) schedule(r *record) { m.due.Set(uint32(r.number), dueOf(&r.state)) }
 
 // Due returns the devices whose wake-up is due.
-func (m *Memory) Due(_ context.Context, now protocol.Time, n int) ([]protocol.Device, error) {
+func (m *Memory) Due(_ context.Context, now protocol.Time, n int, apple bool) ([]protocol.Device, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, ErrClosed
 	}
-	m.taken = m.due.Take(m.taken[:0], now, n)
+	most := n
+	if !apple {
+		most = len(m.records) // those of Apple may be before them
+	}
+	m.taken = m.due.Take(m.taken[:0], now, most)
 	var out []protocol.Device
 	for _, d := range m.taken {
-		out = append(out, protocol.Device(d.Device))
+		if len(out) < n && (apple || !m.apples(d.Device)) {
+			out = append(out, protocol.Device(d.Device))
+		}
 	}
 	return out, nil
 }
 
+// apples tells whether a device is one of Apple.
+func (m *Memory) apples(d uint32) bool { return m.records[d].state.Platform.Apple() }
+
 // NextDue returns when the first wake-up is due.
-func (m *Memory) NextDue(context.Context) (protocol.Time, error) {
+func (m *Memory) NextDue(_ context.Context, apple bool) (protocol.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return 0, ErrClosed
+	}
+	if !apple {
+		m.taken = m.due.Take(m.taken[:0], math.MaxInt64, len(m.records))
+		for _, d := range m.taken {
+			if !m.apples(d.Device) {
+				return d.At, nil
+			}
+		}
+		return 0, nil
 	}
 	next, _ := m.due.First()
 	return next.At, nil

@@ -70,11 +70,12 @@ type Devices interface {
 	History(ctx context.Context, d protocol.Device, n int) ([]delivery.CommandChange, error)
 
 	// Due returns up to n reachable devices (Life Enrolled, Push.Unreachable false) whose Wake is due at now or
-	// before, by due time, then number.
-	Due(ctx context.Context, now protocol.Time, n int) ([]protocol.Device, error)
+	// before, by due time, then number. Without apple those of Apple are left out: their push service may be the one that
+	// cannot be used.
+	Due(ctx context.Context, now protocol.Time, n int, apple bool) ([]protocol.Device, error)
 
 	// NextDue returns when the next such wake-up is due; 0: none.
-	NextDue(ctx context.Context) (protocol.Time, error)
+	NextDue(ctx context.Context, apple bool) (protocol.Time, error)
 
 	// Journal returns the first n journal lines, or fewer, that f picks, ascending.
 	Journal(ctx context.Context, f LineFilter, n int) ([]Line, error)

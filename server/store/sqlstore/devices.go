@@ -29,8 +29,9 @@ type entry struct {
 	seen      protocol.Time // last_seen on disk
 	late      bool          // it is in devices.late
 
-	due   protocol.Time // guarded by dues.mu, as is
-	place int           // in the order
+	due   protocol.Time // guarded by dues.mu, as are
+	apple bool          // in whose order it is
+	place int           // in that order
 }
 
 // hold waits for the device until ctx ends.

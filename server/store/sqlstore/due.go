@@ -9,10 +9,12 @@ import (
 )
 
 // dues orders the devices whose wake-up is pending by when it is due, then by number. It is in memory because an index on disk
-// would cost every round as much as the row itself.
+// would cost every round as much as the row itself. Apple's devices have an order of their own, so that as many as may be held do
+// not stand before the others.
 type dues struct {
-	mu    sync.Mutex
-	order dueHeap
+	mu     sync.Mutex
+	apple  dueHeap
+	others dueHeap
 }
 
 // dueOf returns when a device is due by Devices.Due; 0: not at all.
@@ -23,49 +25,71 @@ func dueOf(s *delivery.State) protocol.Time {
 	return s.Wake.Due
 }
 
+// order is the one that e is in, or will be.
+func (d *dues) order(e *entry) *dueHeap {
+	if e.apple {
+		return &d.apple
+	}
+	return &d.others
+}
+
 // set makes e due at t; 0 takes it out.
 func (d *dues) set(e *entry, t protocol.Time) {
+	apple := e.state.Platform.Apple()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if e.apple != apple {
+		if e.due != 0 {
+			heap.Remove(d.order(e), e.place)
+		}
+		e.apple, e.due = apple, 0
+	}
 	was := e.due
 	e.due = t
 	switch {
 	case was == t:
 	case was == 0:
-		heap.Push(&d.order, e)
+		heap.Push(d.order(e), e)
 	case t == 0:
-		heap.Remove(&d.order, e.place)
+		heap.Remove(d.order(e), e.place)
 	default:
-		heap.Fix(&d.order, e.place)
+		heap.Fix(d.order(e), e.place)
 	}
 }
 
 // next returns when the first one is due; 0: there is none.
-func (d *dues) next() protocol.Time {
+func (d *dues) next(apple bool) (next protocol.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.order) == 0 {
-		return 0
+	if len(d.others) > 0 {
+		next = d.others[0].due
 	}
-	return d.order[0].due
+	if apple && len(d.apple) > 0 {
+		next = next.Sooner(d.apple[0].due)
+	}
+	return next
 }
 
 // until returns up to n of those due at now or before, in order.
-func (d *dues) until(now protocol.Time, n int) []protocol.Device {
+func (d *dues) until(now protocol.Time, n int, apple bool) []protocol.Device {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []protocol.Device
 	// In a heap the next one is always a child of one that was taken.
-	reach := frontier{of: d.order}
-	reach.add(0)
-	for len(out) < n && len(reach.at) > 0 {
-		i := heap.Pop(&reach).(int)
-		if d.order[i].due > now {
+	var reach frontier
+	reach.add(d.others, 0)
+	if apple {
+		reach.add(d.apple, 0)
+	}
+	for len(out) < n && len(reach) > 0 {
+		p := heap.Pop(&reach).(spot)
+		e := p.of[p.at]
+		if e.due > now {
 			break
 		}
-		out = append(out, d.order[i].number)
-		reach.add(2*i + 1)
-		reach.add(2*i + 2)
+		out = append(out, e.number)
+		reach.add(p.of, 2*p.at+1)
+		reach.add(p.of, 2*p.at+2)
 	}
 	return out
 }
@@ -95,25 +119,28 @@ func (h *dueHeap) Pop() any {
 	return e
 }
 
-// A frontier is a heap of places in another heap.
-type frontier struct {
+// A frontier is a heap of spots in other heaps.
+type frontier []spot
+
+type spot struct {
 	of dueHeap
-	at []int
+	at int
 }
 
-func (f *frontier) add(i int) {
-	if i < len(f.of) {
-		heap.Push(f, i)
+func (f *frontier) add(of dueHeap, at int) {
+	if at < len(of) {
+		heap.Push(f, spot{of, at})
 	}
 }
 
-func (f *frontier) Len() int           { return len(f.at) }
-func (f *frontier) Less(i, j int) bool { return sooner(f.of[f.at[i]], f.of[f.at[j]]) }
-func (f *frontier) Swap(i, j int)      { f.at[i], f.at[j] = f.at[j], f.at[i] }
-func (f *frontier) Push(x any)         { f.at = append(f.at, x.(int)) }
+func (f frontier) Len() int           { return len(f) }
+func (f frontier) Less(i, j int) bool { return sooner(f[i].of[f[i].at], f[j].of[f[j].at]) }
+func (f frontier) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
+func (f *frontier) Push(x any)        { *f = append(*f, x.(spot)) }
 
 func (f *frontier) Pop() any {
-	i := f.at[len(f.at)-1]
-	f.at = f.at[:len(f.at)-1]
-	return i
+	last := len(*f) - 1
+	p := (*f)[last]
+	*f = (*f)[:last]
+	return p
 }

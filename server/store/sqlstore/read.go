@@ -84,17 +84,17 @@ func (s *Store) History(ctx context.Context, d protocol.Device, n int) ([]delive
 }
 
 // Due returns up to n reachable devices whose wake-up is due.
-func (s *Store) Due(_ context.Context, now protocol.Time, n int) ([]protocol.Device, error) {
+func (s *Store) Due(_ context.Context, now protocol.Time, n int, apple bool) ([]protocol.Device, error) {
 	if s.over.Load() {
 		return nil, s.err()
 	}
-	return s.dues.until(now, n), nil
+	return s.dues.until(now, n, apple), nil
 }
 
 // NextDue returns when the next wake-up is due.
-func (s *Store) NextDue(context.Context) (protocol.Time, error) {
+func (s *Store) NextDue(_ context.Context, apple bool) (protocol.Time, error) {
 	if s.over.Load() {
 		return 0, s.err()
 	}
-	return s.dues.next(), nil
+	return s.dues.next(apple), nil
 }

@@ -65,7 +65,7 @@ func TestGoneForGood(t *testing.T) {
 	if _, err := s.Begin(ctx, d); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Begin of a removed record = %v", err)
 	}
-	if due, err := s.NextDue(ctx); due != 0 || err != nil {
+	if due, err := s.NextDue(ctx, true); due != 0 || err != nil {
 		t.Errorf("NextDue = %s, %v; want never", due, err)
 	}
 	for _, table := range []string{"devices", "device_secrets", "device_profiles", "facts", "queue", "history", "exchanges"} {
@@ -127,23 +127,27 @@ func TestDuesAgreeWithSorting(t *testing.T) {
 	}
 	for round := range 2000 {
 		e := entries[random(uint32(len(entries)))%uint32(len(entries))]
+		e.state.Platform = []protocol.Platform{protocol.IOS, protocol.Windows}[random(2)]
 		d.set(e, protocol.Time(random(64)%50)) // 0 takes it out
 		if round%100 != 0 {
 			continue
 		}
-		now := protocol.Time(random(64) % 60)
+		now, apple := protocol.Time(random(64)%60), random(2) == 0
 		var want []*entry
 		for _, e := range entries {
 			at := len(want)
 			for at > 0 && sooner(e, want[at-1]) {
 				at--
 			}
-			if e.due != 0 && e.due <= now {
+			if e.due != 0 && e.due <= now && (apple || !e.apple) {
 				want = append(want[:at], append([]*entry{e}, want[at:]...)...)
 			}
 		}
 		n := int(random(64) % 40)
-		got := d.until(now, n)
+		got := d.until(now, n, apple)
+		if next := d.next(apple); len(want) > 0 && next != want[0].due {
+			t.Fatalf("next due at %d, want %d", next, want[0].due)
+		}
 		if len(got) != min(n, len(want)) {
 			t.Fatalf("%d due at %d, want %d of %d", len(got), now, n, len(want))
 		}

@@ -125,7 +125,7 @@ func (t *tx) publish(out *delivery.Outcome) {
 	if late {
 		t.s.devs.addLate(e)
 	}
-	if due := dueOf(&e.state); due != e.due {
+	if due := dueOf(&e.state); due != e.due || e.apple != e.state.Platform.Apple() {
 		t.s.dues.set(e, due)
 	}
 }

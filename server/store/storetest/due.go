@@ -10,14 +10,14 @@ import (
 
 func (s *suite) dueAt(when string, now protocol.Time, n int, want ...protocol.Device) {
 	s.Helper()
-	got, err := s.Due(s.ctx, now, n)
+	got, err := s.Due(s.ctx, now, n, true)
 	s.must(err)
 	s.equal(when+"due", got, want)
 }
 
 func (s *suite) nextDue(when string, want protocol.Time) {
 	s.Helper()
-	got, err := s.NextDue(s.ctx)
+	got, err := s.NextDue(s.ctx, true)
 	s.must(err)
 	if got != want {
 		s.Errorf("%snext due at %s, want %s", when, got, want)
@@ -89,6 +89,45 @@ func dueOrder(s *suite) {
 		s.dueAt(when, at+10, 100, want...)
 		s.dueAt(when, at+10, 5, want[:5]...)
 		s.dueAt(when, at+9, 100, early...)
+	})
+}
+
+// dueWithoutApple: as many devices of Apple as may be due, those of others are found beside them.
+func dueWithoutApple(s *suite) {
+	var others []protocol.Device
+	for i, p := range []protocol.Platform{protocol.IOS, protocol.MacOS, protocol.Windows, protocol.IPadOS, protocol.Android, protocol.IOS} {
+		d := s.make(string(rune('A'+i)), func(out *delivery.Outcome) {
+			out.State.Platform, out.State.Wake.Due = p, at.Add(time.Duration(i)*time.Second)
+		})
+		if !p.Apple() {
+			others = append(others, d)
+		}
+	}
+	check := func(when string, now protocol.Time, n int, next protocol.Time, want ...protocol.Device) {
+		s.Helper()
+		got, err := s.Due(s.ctx, now, n, false)
+		s.must(err)
+		s.equal(when+"due without Apple's", got, want)
+		first, err := s.NextDue(s.ctx, false)
+		s.must(err)
+		if first != next {
+			s.Errorf("%snext due without Apple's at %s, want %s", when, first, next)
+		}
+	}
+	first := at.Add(2 * time.Second)
+	s.each(func(when string) {
+		check(when, at.Add(time.Minute), 10, first, others...)
+		check(when, at.Add(time.Minute), 1, first, others[0])
+		check(when, at.Add(time.Second), 10, first)
+		s.nextDue(when, at)
+	})
+	s.change(others[0], func(out *delivery.Outcome) { // another device by the same name
+		out.Changed, out.State.Platform = delivery.Core, protocol.IPadOS
+	})
+	s.change(others[1], func(out *delivery.Outcome) { out.Changed, out.State.Life = delivery.Core, delivery.Ended })
+	s.each(func(when string) {
+		check(when, at.Add(time.Minute), 10, 0)
+		s.dueAt(when, first, 10, 1, 2, others[0])
 	})
 }
 

@@ -165,7 +165,7 @@ func gone(s *suite) {
 		if len(list) != 0 {
 			s.Errorf("%srecords %+v", when, list)
 		}
-		next, err := s.NextDue(s.ctx)
+		next, err := s.NextDue(s.ctx, true)
 		s.must(err)
 		if next != 0 {
 			s.Errorf("%sa removed device is to be woken at %s", when, next)

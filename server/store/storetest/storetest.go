@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, reopen ...func(t *te
 		{"journal", journal},
 		{"due", due},
 		{"due order", dueOrder},
+		{"due without Apple", dueWithoutApple},
 		{"records", records},
 		{"many states", manyStates},
 		{"grants", grants},
