@@ -109,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	// What may stand in a label is a short list; who a device is never does.
-	allowed := regexp.MustCompile(`^(message|outcome|rule|kind|result|level|platform|state|what|le|quantile|version)$`)
+	allowed := regexp.MustCompile(`^(message|outcome|rule|kind|result|service|level|platform|state|what|le|quantile|version)$`)
 	for _, label := range regexp.MustCompile(`[{,]([a-z_]+)="`).FindAllStringSubmatch(got, -1) {
 		if !allowed.MatchString(label[1]) {
 			t.Errorf("a label %s", label[1])
