@@ -117,10 +117,8 @@ type Request struct {
 	Profile string // identifier of the profile that was to be installed or removed; empty: none, or not known any more
 	Version string // its PayloadUUID, of one that was to be installed
 	Status  protocol.Status
-	Repeat  bool // sent before, and not confirmed
-	// Document is the profile that has just been installed, a property list out of whatever signed it, for a machine that makes
-	// something of it; the device keeps none. Nil: none was, or it was handed over before.
-	Document []byte
+	Repeat  bool   // sent before, and not confirmed
+	Shown   string // message and telephone number that a DeviceLock has the screen show; empty: none, or not known any more
 }
 
 // SCEP is what to ask a certificate authority for (apple.md section 3.3).

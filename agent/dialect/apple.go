@@ -35,8 +35,15 @@ type Habits struct {
 	Locked       time.Duration // how long it then stays locked, more or less by half; 0: 30 min
 	ProfileFails uint32        // chance that a profile does not install
 	Ordered      bool          // a real machine: its management ends only by the server's own signed order (HST-027)
+	Placer       Placer        // of a real machine; nil: nothing is made of profiles
 	Legacy       bool          // Mdm-Signature as macOS makes it: BER, SHA-1, no attributes
 	Doubts       Doubts
+}
+
+// A Placer makes something of a profile, a property list out of whatever signed it, before anybody hears that it is installed. Its error
+// fails the installation. Content is what [Profile] has of it.
+type Placer interface {
+	Place(identifier string, content uint64, document []byte) error
 }
 
 // Doubts are the questions of apple.md, appendix D, that a device answers by its behaviour. The zero value is
@@ -86,7 +93,7 @@ type task struct {
 	order    apple.Command // nil: it was not understood
 	profile  string        // identifier of the profile that it installs or removes; empty: none
 	version  string        // PayloadUUID of the one that it installs
-	document []byte        // of the one that it has installed, until the report is made
+	shown    string        // what it has the screen show
 	report   []byte        // what came of it; nil: the message is made from the status alone
 	repeated bool          // the report was sent before
 	ordered  bool          // the server's own order to leave came with the command (HST-027)

@@ -3,6 +3,7 @@ package dialect
 import (
 	"bytes"
 	"errors"
+	"strings"
 
 	"rollcall/agent"
 	"rollcall/protocol"
@@ -41,7 +42,7 @@ func chain(f fault, cause error) []apple.ErrorItem {
 
 // execute carries out the command that came last, or begins to, and reports it.
 func (d *Apple) execute(now protocol.Time, out *Act) {
-	d.command, d.profile, d.version, d.document = "", "", "", nil
+	d.command, d.profile, d.version, d.shown = "", "", "", ""
 	if d.order != nil {
 		d.command = d.order.RequestType()
 	}
@@ -114,9 +115,7 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 			}
 		} else if err == nil {
 			d.profile, d.version = o.Identifier, o.UUID
-			if err = d.install(now, &o); err == nil {
-				d.document = o.document
-			}
+			err = d.install(now, &o)
 		}
 		if err != nil {
 			failed(profileFailed, err)
@@ -150,6 +149,7 @@ func (d *Apple) obey(now protocol.Time, out *Act) {
 			return
 		}
 		d.locks = d.habits.Locked > 0
+		d.shown = strings.TrimSpace(c.Message + " " + c.PhoneNumber)
 		r := &apple.Result{}
 		if c.Message != "" || c.PhoneNumber != "" {
 			r.MessageResult = "Success"

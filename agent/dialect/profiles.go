@@ -218,6 +218,11 @@ func (d *Apple) install(now protocol.Time, o *opened) error {
 	if d.habits.Fails(&d.core, o.Identifier, now) {
 		return fmt.Errorf("profile %q: could not be installed", o.Identifier)
 	}
+	if d.habits.Placer != nil {
+		if err := d.habits.Placer.Place(o.Identifier, o.content, o.document); err != nil {
+			return fmt.Errorf("profile %q: %w", o.Identifier, err)
+		}
+	}
 	h := unique.Make(x)
 	at, _ := d.core.Install(agent.Profile{Name: id(x.identifier), Content: x.content, Family: x.family})
 	if at < len(d.docs) {

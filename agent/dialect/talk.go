@@ -223,8 +223,7 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 		r.Step = Idle
 		if c.Verb == protocol.Report {
 			r.Step, r.Command, r.UUID, r.Status, r.Repeat = Report, d.command, d.uuid, c.Status, d.repeated
-			r.Profile, r.Version, r.Document = d.profile, d.version, d.document
-			d.document = nil
+			r.Profile, r.Version, r.Shown = d.profile, d.version, d.shown
 			d.repeated = true
 			if d.old != nil {
 				r.Identity = Previous

@@ -26,6 +26,8 @@ func (h *Host) asked(r *dialect.Request) error {
 	if r.Profile != "" {
 		e.Note = "profile " + r.Profile
 	}
+	e.Shown = r.Shown
+	e.cap()
 	h.rec.Asked = e
 	h.cfg.Log.WithField("status", e.Status).WithField("note", e.Note).Info(e.What)
 	return h.folder.note(e)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/certs/scep"
@@ -47,6 +48,9 @@ func KindOf(system string) protocol.Platform {
 // Enrol has a server manage this machine. The same line again goes on where it stopped. Each error is one sentence that says what to
 // do; one of a machine that is managed names by whom.
 func (h *Host) Enrol(ctx context.Context, j Join) error {
+	if h.managed() && h.device.Phase() == agent.Enrolling && h.rec.Link.Host == hostOf(j.URL) { // interrupted after the server had taken it
+		return h.CheckIn(ctx)
+	}
 	if h.managed() {
 		return fmt.Errorf("this machine is managed by %s already: rollcall agent unenroll takes it out", h.rec.Link.Host)
 	}
@@ -82,6 +86,15 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 	return h.join(ctx)
 }
 
+// hostOf is the host and port of a link; empty: it is none.
+func hostOf(link string) string {
+	u, err := url.Parse(link)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return withPort(u.Host)
+}
+
 // begin fetches the enrolment profile, and keeps it before anything is done with it.
 func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	machine := machineOf(h.cfg.Machine(ctx))
@@ -114,7 +127,7 @@ func (h *Host) join(ctx context.Context) error {
 		return err
 	}
 	who := dialect.Who{Number: 1, Seed: rand.Uint64(), UDID: h.rec.UDID, Serial: h.facts.Serial, Name: h.facts.Name}
-	h.device = dialect.NewApple(who, h.model(), habits)
+	h.device = dialect.NewApple(who, h.model(), h.habits())
 	_, err := h.link.Enrol(ctx, h.device, dialect.Start{Profile: h.rec.Pending.Profile})
 	if h.managed() {
 		h.note(Entry{What: "enrolled", Note: "at " + h.rec.Link.Host})

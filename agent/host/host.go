@@ -125,13 +125,14 @@ func (h *Host) wake() error {
 	if err := d.UnmarshalBinary(h.rec.Device); err != nil {
 		return fmt.Errorf("the state in %s: %w: enrol again with rollcall agent enroll --anew", h.folder.dir, err)
 	}
-	d.Share(h.model(), habits)
+	d.Share(h.model(), h.habits())
 	h.device = d
 	return h.connect()
 }
 
-// habits of a machine: it never pleads that it is locked, and leaves by its server's signed order alone (HST-027).
-var habits = &dialect.Habits{Ordered: true}
+// habits of a machine: it never pleads that it is locked, leaves by its server's signed order alone (HST-027), and makes files of
+// profiles.
+func (h *Host) habits() *dialect.Habits { return &dialect.Habits{Ordered: true, Placer: placer{h}} }
 
 // model is the machine in the device's words; queries are answered with what holds when they are asked.
 func (h *Host) model() *dialect.Model {
@@ -199,11 +200,6 @@ func (h *Host) keep(d *dialect.Apple, a *dialect.Act) error {
 	if r := &a.Request; a.Kind == dialect.Send && r.Step == dialect.Report && !r.Repeat {
 		if err := h.asked(r); err != nil {
 			return err
-		}
-		if r.Document != nil {
-			if err := h.take(r); err != nil {
-				return err
-			}
 		}
 	}
 	if err := h.folder.save(h.rec); err != nil {

@@ -26,13 +26,19 @@ type Entry struct {
 	UUID   string        `json:"uuid,omitempty"`   // CommandUUID
 	Status string        `json:"status,omitempty"` // as it was reported
 	Note   string        `json:"note,omitempty"`   // what was done, or not
+	Shown  string        `json:"shown,omitempty"`  // message and telephone number of a lock
+}
+
+// cap bounds what a server or a command says.
+func (e *Entry) cap() {
+	for _, s := range []*string{&e.What, &e.UUID, &e.Status, &e.Note, &e.Shown} {
+		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxField)], "")
+	}
 }
 
 // note appends e to the journal, on disk when it returns.
 func (f *folder) note(e Entry) error {
-	for _, s := range []*string{&e.What, &e.UUID, &e.Status, &e.Note} {
-		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxField)], "")
-	}
+	e.cap()
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -6,9 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 
-	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 )
 
@@ -23,9 +21,7 @@ func (h *Host) follow() {
 	defer cancel()
 	store, err := h.profiles()
 	if err == nil {
-		c := h.rec.Apply
-		c.Run = run
-		err = store.Match(ctx, c, list)
+		err = store.Match(ctx, h.allowed(), list)
 	}
 	if err != nil {
 		h.cfg.Log.WithError(err).Error("profiles and files")
@@ -58,18 +54,32 @@ func (h *Host) installed() (list []apply.Installed) {
 	return list
 }
 
-// take keeps the document of the profile that has just been installed.
-func (h *Host) take(r *dialect.Request) error {
-	at := slices.IndexFunc(h.installed(), func(i apply.Installed) bool { return i.Identifier == r.Profile })
-	if at < 0 {
-		return nil
-	}
+// A placer makes files of a profile before anybody hears that it is installed: one that cannot be what the owner allows is not.
+type placer struct{ h *Host }
+
+func (p placer) Place(identifier string, content uint64, document []byte) error {
+	h := p.h
 	store, err := h.profiles()
 	if err != nil {
-		h.cfg.Log.WithError(err).Error("profiles and files")
-		return nil
+		return err
 	}
-	return store.Take(h.installed()[at], r.Document)
+	ctx, cancel := context.WithTimeout(context.Background(), actFor)
+	defer cancel()
+	placed, err := store.Place(ctx, h.allowed(), h.installed(), apply.Installed{Identifier: identifier, Content: content}, document)
+	if !placed {
+		return err
+	}
+	if err != nil {
+		h.cfg.Log.WithError(err).Error("profiles and files")
+	}
+	return nil
+}
+
+// allowed is what profiles may do to the machine.
+func (h *Host) allowed() apply.Config {
+	c := h.rec.Apply
+	c.Run = run
+	return c
 }
 
 // run runs a command of the system, or of the machine's owner. What it prints is thrown away: it may have read a secret.

@@ -63,7 +63,7 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		h.readClock(ctx)
 	}
 	h.facts = h.cfg.Facts(ctx)
-	h.device.Share(h.model(), habits)
+	h.device.Share(h.model(), h.habits())
 	if why == dialect.Synced && h.device.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
 		why = dialect.Scheduled
 	}

@@ -316,6 +316,9 @@ func printStatus(w io.Writer, s *host.Status) {
 	if e := s.Asked; e != nil {
 		line(w, "last asked", strings.TrimSuffix(e.What+" at "+statusTime(e.At)+": "+e.Status+", "+e.Note, ", "))
 	}
+	if e := s.Asked; e != nil {
+		line(w, "to be shown", e.Shown)
+	}
 	for _, act := range host.Acts {
 		if command := s.Allowed[act]; command != "" {
 			line(w, "allowed", act+" by "+command)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
 )
 
 // A bench is a machine whose profiles become files below a root of its own.
@@ -193,6 +195,33 @@ func TestAUTH27FilesLeaveAfterSevenDays(t *testing.T) {
 	b.ahead += 2 * time.Minute
 	b.h.CheckIn(t.Context())
 	b.restored("after seven days")
+}
+
+// A profile whose file cannot be made is reported as one that failed, with the reason, and nothing of it stays; the server tries again by
+// its own rules.
+func TestAProfileThatFailsIsReported(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	isp := filepath.Join(b.root, "usr/lib/thunderbird/isp/example.org.xml")
+	if err := errors.Join(os.Remove(isp), os.Mkdir(isp, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	b.assign("one")
+	told := false
+	for line, err := range b.api.Journal(t.Context(), target.LineFilter{What: string(delivery.WhatReported)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = told || strings.HasPrefix(line.Detail, "InstallProfile email: Error") && strings.Contains(line.Detail, "example.org.xml is there, and is no file")
+	}
+	if !told {
+		t.Error("the server does not know why")
+	}
+	for _, p := range b.status().Profiles {
+		if p.Family == protocol.Email {
+			t.Errorf("the machine has %+v", p)
+		}
+	}
 }
 
 // An owner's command has each profile on its standard input.

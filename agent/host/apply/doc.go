@@ -1,8 +1,9 @@
 // Package apply makes files of the profiles that a machine has, and puts back what was there before.
 //
-// Start with [Open], which takes a folder of its own inside the agent's state. [Store.Take] keeps a profile there, one folder each: the
-// document, and each payload as a file that people can read. [Store.Match] then has the machine follow the list of what is installed:
-// what is new on it is applied, what has left it is undone. [Read] tells what there is, whoever has the folder.
+// Start with [Open], which takes a folder of its own inside the agent's state. [Store.Place] keeps a profile there, one folder each, the
+// document and each payload as a file that people can read, and makes the files of the system: all of them, or it says why not, so that the
+// server can be told. [Store.Match] then has the machine follow the list of what is installed: what is missing is applied, what has left
+// is undone. [Read] tells what there is, whoever has the folder.
 //
 // # What reaches the system
 //
@@ -22,7 +23,7 @@
 //
 // # Undoing
 //
-// Before a path is touched for the first time, its content and mode, or its absence, are in the state folder, and a ledger says so. A crash
+// Before a path is touched for the first time, its content, mode, owner and age, or its absence, are in the state folder, and a ledger says so. A crash
 // between any two steps is followed by the same steps again (HST-121): a profile is there or not, never half. Symbolic links are followed
 // inside the root alone; in the place of a file they are left alone, as is whatever else is no file.
 //

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // maxBefore bounds a file that is kept before another takes its place, in bytes.
@@ -23,7 +24,8 @@ type target struct {
 	absent  bool
 	mode    fs.FileMode
 	content []byte
-	part    *Part // whose it is; nil: what was there before comes back
+	part    *Part  // whose it is; nil: what was there before comes back
+	was     before // that
 }
 
 // follow brings the files below one root to what is wished, in three steps: what was there and what will be done is kept first, then it is
@@ -47,7 +49,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 		switch {
 		case err != nil && t.part != nil:
-			t.part.File, t.part.Note = "", "in the state folder alone: "+err.Error()
+			t.part.fails(err)
 		case err != nil:
 			errs = append(errs, err)
 		case !now.is(&t):
@@ -66,7 +68,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	for _, t := range changed {
 		if err := s.put(root, &t); err != nil {
 			if t.part != nil {
-				t.part.File, t.part.Note = "", "in the state folder alone: "+err.Error()
+				t.part.fails(err)
 			}
 			errs = append(errs, err)
 		}
@@ -110,14 +112,14 @@ func (s *Store) targets(root *os.Root, wishes []wish) (list []target, err error)
 		}
 		taken[name] = true
 		w.part.File = name
-		list = append(list, target{name, false, w.file.mode, w.file.content, w.part})
+		list = append(list, target{path: name, mode: w.file.mode, content: w.file.content, part: w.part})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.led.Files)) {
 		if taken[name] {
 			continue
 		}
 		was := s.led.Files[name]
-		t := target{path: name, absent: was.Absent, mode: was.Mode}
+		t := target{path: name, absent: was.Absent, mode: was.Mode, was: was}
 		if !was.Absent {
 			b, no := os.ReadFile(s.backup(name))
 			if no != nil {
@@ -161,7 +163,7 @@ func look(root *os.Root, name string) (sight, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxBefore))
-	return sight{before{Mode: st.Mode().Perm()}, b}, err
+	return sight{before{Mode: st.Mode().Perm(), Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b}, err
 }
 
 func (s *Store) backup(name string) string {
@@ -210,7 +212,13 @@ func (s *Store) put(root *os.Root, t *target) error {
 	}
 	_, err = w.Write(t.content)
 	s.step()
-	if err = errors.Join(err, w.Chmod(t.mode), s.sync(w), w.Close()); err == nil {
+	if o := t.was.Owner; o != nil {
+		_ = w.Chown(o.User, o.Group) // who may not do that has not taken it from them either
+	}
+	if err = errors.Join(err, w.Chmod(t.mode), s.sync(w), w.Close()); err == nil && t.was.Modified != 0 {
+		err = root.Chtimes(next, time.Time{}, time.Unix(0, t.was.Modified))
+	}
+	if err == nil {
 		err = root.Rename(next, name)
 	}
 	if err != nil {
@@ -231,7 +239,7 @@ func restored(root *os.Root, name string, was before, backup string) bool {
 		return now.Absent
 	}
 	b, err := os.ReadFile(backup)
-	return err == nil && now.before == was && bytes.Equal(now.content, b)
+	return err == nil && now.Mode == was.Mode && bytes.Equal(now.content, b)
 }
 
 // update runs what is owed. Each command has one try.

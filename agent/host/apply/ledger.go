@@ -27,12 +27,37 @@ type Part struct {
 	Family protocol.Family `json:"family,omitzero"`
 	File   string          `json:"file,omitempty"` // of the system, below the root; empty: there is none
 	Note   string          `json:"note,omitempty"` // why
+	failed error           // what the owner allows could not be done
+}
+
+// fails says that a file of the system could not be made.
+func (p *Part) fails(err error) {
+	p.File, p.Note, p.failed = "", "in the state folder alone: "+err.Error(), err
+}
+
+// failed is why a profile is not there as a whole; nil: it is.
+func (p *Profile) failed() error {
+	for i := range p.Parts {
+		if err := p.Parts[i].failed; err != nil {
+			return fmt.Errorf("%s: %w", p.Parts[i].Type, err)
+		}
+	}
+	return nil
 }
 
 // A before is what was at a path when it was touched first.
 type before struct {
 	Absent bool        `json:"absent,omitempty"`
 	Mode   fs.FileMode `json:"mode,omitempty"`
+	// What its restoration brings back too, where the agent may; zero: not known.
+	Modified int64  `json:"modified,omitempty"` // nanoseconds since 1970
+	Owner    *owner `json:"owner,omitempty"`
+}
+
+// An owner is the user and the group whose a file is.
+type owner struct {
+	User  int `json:"user"`
+	Group int `json:"group"`
 }
 
 // A ledger is all that must outlast a crash. It is replaced as a whole.

@@ -79,9 +79,34 @@ type readable struct {
 	Settings               map[string]any `json:",omitempty"`
 }
 
-// Take keeps the document of a profile, a property list, before anybody hears that it is installed. [Store.Match] does the rest. Beyond
-// the bounds of the folder it keeps nothing, which is no error.
-func (s *Store) Take(i Installed, document []byte) error {
+// Place puts one more profile, or another version of one, onto a machine that has those of have, before anybody hears that it is installed;
+// document is its property list. Placed is that every file of it that the owner allows is there; the machine is as it was otherwise, and the
+// error says why. Beside placed an error is of what does not keep the profile from being there, such as a command that failed.
+// [Store.Match] has to come after it, with the list as it is then.
+func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Installed, document []byte) (placed bool, err error) {
+	if err := s.take(i, document); err != nil {
+		return false, err
+	}
+	if err := s.moved(ctx, &c); err != nil {
+		return false, err
+	}
+	before := s.led.Profiles
+	want := slices.DeleteFunc(slices.Clone(have), func(x Installed) bool { return x.Identifier == i.Identifier })
+	profiles, wishes := s.wanted(c, append(want, i))
+	err = s.follow(ctx, c, c.Root, profiles, wishes)
+	why := err
+	if at := slices.IndexFunc(s.led.Profiles, func(p Profile) bool { return p.Identifier == i.Identifier && p.Content == i.Content }); at >= 0 {
+		if why = s.led.Profiles[at].failed(); why == nil {
+			return true, err
+		}
+	}
+	s.led.Profiles = before
+	profiles, wishes = s.wanted(c, have)
+	return false, errors.Join(why, s.follow(ctx, c, c.Root, profiles, wishes))
+}
+
+// take keeps the document of a profile. Beyond the bounds of the folder it keeps nothing, which is no error.
+func (s *Store) take(i Installed, document []byte) error {
 	if files, bytes := s.size(); len(document) > maxDocument || files >= maxProfiles || bytes+int64(len(document)) > maxStore {
 		return nil
 	}
@@ -124,23 +149,32 @@ func (s *Store) size() (files int, n int64) {
 // goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again,
 // but for commands, which are run once.
 func (s *Store) Match(ctx context.Context, c Config, want []Installed) error {
-	if c.Root == "" {
-		c.Root = "/"
-	}
 	if len(want) == 0 && len(s.led.Profiles) == 0 && len(s.led.Files) == 0 && len(s.led.Owed) == 0 {
 		return s.sweep()
 	}
-	if s.led.Root != c.Root && len(s.led.Files) > 0 { // files go back where they came from
-		if err := s.follow(ctx, c, s.led.Root, nil, nil); err != nil {
-			return err
-		}
-		if len(s.led.Files) > 0 {
-			return fmt.Errorf("profiles that were applied below %s are not undone yet: nothing is applied below %s before that", s.led.Root, c.Root)
-		}
+	if err := s.moved(ctx, &c); err != nil {
+		return err
 	}
 	profiles, wanted := s.wanted(c, want)
 	err := s.follow(ctx, c, c.Root, profiles, wanted)
 	return errors.Join(err, s.tell(ctx, c), s.sweep())
+}
+
+// moved has files go back where they came from when the root is another one.
+func (s *Store) moved(ctx context.Context, c *Config) error {
+	if c.Root == "" {
+		c.Root = "/"
+	}
+	if s.led.Root == c.Root || len(s.led.Files) == 0 {
+		return nil
+	}
+	if err := s.follow(ctx, *c, s.led.Root, nil, nil); err != nil {
+		return err
+	}
+	if len(s.led.Files) > 0 {
+		return fmt.Errorf("profiles that were applied below %s are not undone yet: nothing is applied below %s before that", s.led.Root, c.Root)
+	}
+	return nil
 }
 
 // A wish is a file that a payload wants.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -155,9 +156,21 @@ func two(version uint64) []doc {
 func (s *scene) take(store *Store, list ...doc) {
 	s.t.Helper()
 	for _, d := range list {
-		if err := store.Take(d.Installed, d.bytes); err != nil {
+		if err := store.take(d.Installed, d.bytes); err != nil {
 			s.t.Error(err)
 		}
+	}
+}
+
+// place puts profiles onto a machine that has others, one after the other.
+func (s *scene) place(store *Store, have []doc, list ...doc) {
+	s.t.Helper()
+	now := slices.Clone(have)
+	for _, d := range list {
+		if placed, err := store.Place(s.t.Context(), s.config, installed(now), d.Installed, d.bytes); !placed || err != nil {
+			s.t.Errorf("%s: placed %v, %v", d.Identifier, placed, err)
+		}
+		now = append(slices.DeleteFunc(now, func(x doc) bool { return x.Identifier == d.Identifier }), d)
 	}
 }
 
@@ -292,7 +305,7 @@ func TestHST121KilledBetweenSteps(t *testing.T) {
 				s.match(store, before...)
 				earlier := tree(t, s.root)
 				dead := s.killedAt(at, func(store *Store) {
-					s.take(store, steps[what]...)
+					s.place(store, before, steps[what]...)
 					s.match(store, steps[what]...)
 				})
 				for name, content := range tree(t, s.root) {
@@ -467,5 +480,124 @@ func TestSecretsArePrivate(t *testing.T) {
 				t.Errorf("%s: %s", name, content[:10])
 			}
 		}
+	}
+}
+
+// A profile that cannot be what the owner allows is not there at all, and the version before it is as it was: a disk without room, or
+// something else at its path.
+func TestHST092AProfileIsPlacedOrNot(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	full := errors.New("no space left on device")
+	for name, tt := range map[string]struct {
+		fail func(s *scene, store *Store)
+		mend func(s *scene, store *Store)
+	}{
+		"no room for a file of the system": {
+			func(s *scene, store *Store) {
+				store.sync = func(f *os.File) error {
+					if strings.HasPrefix(f.Name(), s.root) {
+						return full
+					}
+					return nil
+				}
+			},
+			func(_ *scene, store *Store) { store.sync = func(*os.File) error { return nil } },
+		},
+		"no room for the store": {
+			func(_ *scene, store *Store) {
+				store.sync = func(*os.File) error { return full }
+			},
+			func(_ *scene, store *Store) { store.sync = func(*os.File) error { return nil } },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := system(t)
+			store := s.open()
+			have := two(1)
+			first := tree(t, s.root)
+			s.place(store, nil, have...)
+			s.match(store, have...)
+			before := tree(t, s.root)
+			tt.fail(s, store)
+			for _, d := range two(2) {
+				if placed, err := store.Place(ctx, s.config, installed(have), d.Installed, d.bytes); placed || !errors.Is(err, full) {
+					t.Errorf("%s: %v, %v", d.Identifier, placed, err)
+				}
+			}
+			tt.mend(s, store)
+			s.match(store, have...)
+			s.same("refused", before)
+			list, _, _ := Read(s.dir)
+			for _, p := range list {
+				if p.Content != 1 || p.Folder == "" {
+					t.Errorf("%+v", p)
+				}
+			}
+			s.place(store, have, two(2)...)
+			s.match(store, two(2)...)
+			s.match(store)
+			s.same("removed", first)
+		})
+	}
+}
+
+// A path where no file may be put is a reason, and what failed is undone.
+func TestAPlaceThatIsTaken(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	isp := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+	if err := errors.Join(os.Remove(isp), os.Mkdir(isp, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	first := tree(t, s.root)
+	store := s.open()
+	mail := profile(protocol.Email, 1)
+	if placed, err := store.Place(t.Context(), s.config, nil, mail.Installed, mail.bytes); placed || err == nil || !strings.Contains(err.Error(), "is no file") {
+		t.Errorf("%v, %v", placed, err)
+	}
+	s.match(store)
+	s.same("refused", first)
+	if left := tree(t, s.dir); len(left) != 0 {
+		t.Errorf("the store has %v", slices.Sorted(maps.Keys(left)))
+	}
+	s.config.Families = []protocol.Family{protocol.WiFi} // what is not allowed cannot fail
+	if placed, err := store.Place(t.Context(), s.config, nil, mail.Installed, mail.bytes); !placed || err != nil {
+		t.Errorf("%v, %v", placed, err)
+	}
+}
+
+// What comes back is as old, and the same user's, as it was.
+func TestUndoRestoresOwnerAndTime(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	isp := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+	then := time.Date(2021, 3, 4, 5, 6, 7, 89, time.UTC)
+	if err := os.Chtimes(isp, then, then); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(isp, 4711, 4712); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func() (time.Time, *owner) {
+		t.Helper()
+		st, err := os.Stat(isp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.ModTime(), ownerOf(st)
+	}
+	_, whose := look()
+	store := s.open()
+	s.take(store, profile(protocol.Email, 1))
+	s.match(store, profile(protocol.Email, 1))
+	if at, _ := look(); at.Equal(then) {
+		t.Error("nothing was applied")
+	}
+	s.match(s.open())
+	if at, now := look(); !at.Equal(then) || whose != nil && *now != *whose {
+		t.Errorf("it is of %v and %+v, was of %v and %+v", at, now, then, whose)
 	}
 }
