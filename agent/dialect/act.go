@@ -39,6 +39,8 @@ const (
 	Rest        ActKind = iota // nothing: the conversation is over
 	Send                       // Act.Request, then call Answer
 	GetIdentity                // Act.SCEP, then call GotIdentity
+	MakeRequest                // Windows: Act.CSR, then call GotRequest
+	WebSignIn                  // Windows: a person signs in at Act.Page, then call GotToken
 )
 
 // An Act is one thing that a device wants done. The caller owns it and passes it again and again; what it points to is
@@ -47,6 +49,8 @@ type Act struct {
 	Kind    ActKind
 	Request Request
 	SCEP    SCEP
+	CSR     CSR
+	Page    string // URL
 	Trust   Trust
 	Heard   protocol.Notice // of a change of authority that is news to the device (HST-057); zero: the answer told of none
 	Dropped uint16          // profiles that have just left by themselves, seven days after a change of authority (AUTH-27)
@@ -69,9 +73,17 @@ const (
 	Idle
 	Report
 	CheckOut
+	Probe // of Windows: whether anybody is there
+	Discovery
+	Policy
+	Certify // a certificate is asked for
+	Session // a message of a management session
 )
 
-var stepNames = [...]string{"", "profile", "ADE profile", "SCEP", "Authenticate", "TokenUpdate", "Idle", "Report", "CheckOut"}
+var stepNames = [...]string{
+	"", "profile", "ADE profile", "SCEP", "Authenticate", "TokenUpdate", "Idle", "Report", "CheckOut",
+	"probe", "discovery", "policy", "certificate", "SyncML",
+}
 
 func (s Step) String() string { return stepNames[int(s)%len(stepNames)] }
 
@@ -110,6 +122,7 @@ type Request struct {
 	Body        []byte
 	Identity    Which // the TLS client certificate
 	Sign        Sign
+	Stays       bool // a redirect is an answer like any other, and not followed
 
 	// With Report: what is reported.
 	Command string // RequestType
@@ -149,7 +162,8 @@ type Response struct {
 	Notice      string        // header Rollcall-Notice; empty: none
 	Order       string        // header Rollcall-Order; empty: none
 	Body        []byte
-	Err         error // with Status 0: why
+	Location    string // of a redirect that was not followed
+	Err         error  // with Status 0: why
 }
 
 // A Failure is a step that did not succeed.

@@ -242,3 +242,26 @@ func TestWIN063RenewalDocument(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+// AUTH-27: the words that tell of a change of authority have one form.
+func TestAUTH27Notice(t *testing.T) {
+	at := protocol.Time(1_800_000_000_000_000)
+	for _, n := range []protocol.Notice{
+		{Epoch: 3, ChangedAt: at},
+		{Epoch: 1<<32 - 1, ChangedAt: at, Rule: protocol.RuleSevenDays, Kept: 48 * 3600 * 1e9},
+	} {
+		a, got, err := ReadNotice(NoticeWords(protocol.Intune, n))
+		if a != protocol.Intune || got != n || err != nil {
+			t.Errorf("%+v came back as %s, %+v, %v", n, a, got, err)
+		}
+	}
+	good := NoticeWords(protocol.Intune, protocol.Notice{Epoch: 3, ChangedAt: at})
+	for _, wrong := range []string{
+		"", "epoch=3", good + ";", good + ";x=1", strings.Replace(good, "intune", "nobody", 1), strings.Replace(good, "epoch=3", "epoch=03", 1),
+		strings.Replace(good, "epoch=3", "epoch=4294967296", 1), good + ";kept=9999999999", good + ";rule=a b", good + ";epoch=3",
+	} {
+		if _, _, err := ReadNotice(wrong); !errors.Is(err, protocol.ErrMalformed) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+}

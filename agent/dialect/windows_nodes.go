@@ -1,0 +1,242 @@
+package dialect
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+)
+
+// Paths of nodes that the device itself looks at.
+const (
+	pathProvider = "Device/DMClient/Provider/"
+	pathRenew    = "Device/CertificateStore/My/WSTEP/Renew/"
+	pathMine     = "Device/CertificateStore/My/"
+	pathRoot     = "Device/CertificateStore/Root/System/"
+	pathConfig   = "Device/DeviceManageability/Provider/"
+	pathBridge   = pathConfig + "WMI_Bridge_Server/ConfigInfo"
+)
+
+// node is the path of a setting of the management account.
+func (d *Windows) node(name string) string {
+	return pathProvider + windows.EscapeNode(d.provider()) + "/" + name
+}
+
+// computed is what a node is that no server writes. False: there is nothing of the kind.
+func (d *Windows) computed(path string) (leaf, bool) {
+	chr := func(s string) (leaf, bool) { return leaf{path, windows.FormatChr, s}, true }
+	number := func(n int64) (leaf, bool) { return leaf{path, windows.FormatInt, strconv.FormatInt(n, 10)}, true }
+	m := d.model
+	if rest, ok := strings.CutPrefix(path, "Device/DMClient/Provider/"); ok {
+		_, name, _ := strings.Cut(rest, "/")
+		switch name {
+		case "EnrollmentType":
+			return chr(map[windows.Store]string{windows.StoreUser: windows.EnrollmentFull, windows.StoreSystem: windows.EnrollmentDevice}[d.account.Value().store])
+		case "CertRenewTimeStamp":
+			if d.renewed == 0 {
+				return leaf{}, false
+			}
+			return chr(d.renewed.Time().Format(time.RFC3339))
+		case "Push/ChannelURI":
+			if d.channel == "" {
+				return leaf{path, windows.FormatNull, ""}, true
+			}
+			return chr(d.channel)
+		case "Push/Status":
+			return number(int64(d.pushStatus()))
+		}
+		return leaf{}, false
+	}
+	if rest, ok := strings.CutPrefix(path, pathRenew); ok {
+		switch rest {
+		case "Status":
+			return number(int64(d.renewal.status))
+		case "ErrorCode":
+			return number(int64(d.renewal.code))
+		case "LastRenewalAttemptTime":
+			if d.renewal.tried == 0 {
+				return leaf{}, false
+			}
+			return chr(d.renewal.tried.Time().Format(time.RFC3339))
+		}
+		return leaf{}, false
+	}
+	if rest, ok := strings.CutPrefix(path, pathMine); ok {
+		store, rest, _ := strings.Cut(rest, "/")
+		cert := d.self.identity().cert
+		if len(cert) > 0 && store == string(d.account.Value().store) && rest == windows.Thumbprint(cert)+"/EncodedCertificate" {
+			return leaf{path, windows.FormatB64, base64.StdEncoding.EncodeToString(cert)}, true
+		}
+		return leaf{}, false
+	}
+	if scope, rest, ok := strings.Cut(path, "/Policy/Result/"); ok {
+		l, set := d.tree.get(scope + "/Policy/Config/" + rest)
+		l.path = path
+		return l, set && l.format != windows.FormatNode
+	}
+	if id, name, ok := cutLast(path); ok && strings.Contains(path, "/ClientCertificateInstall/SCEP/") {
+		switch name {
+		case "Status", "ErrorCode", "CertThumbprint":
+			if !d.tree.has(id) {
+				return leaf{}, false
+			}
+			return d.scep(path, id, name)
+		}
+	}
+	w := d.Who()
+	switch path {
+	case "DevInfo/DevId":
+		return chr(w.DeviceID)
+	case "DevInfo/Man", "DevDetail/OEM":
+		return chr(m.Manufacturer)
+	case "DevInfo/Mod":
+		return chr(m.Name)
+	case "DevInfo/DmV":
+		return chr("1.3")
+	case "DevInfo/Lang":
+		return chr(m.language())
+	case "DevDetail/DevTyp":
+		return chr("Desktop")
+	case "DevDetail/FwV", "DevDetail/HwV":
+		return chr(m.Firmware)
+	case "DevDetail/SwV":
+		return chr(m.OSVersion)
+	case "DevDetail/LrgObj":
+		return leaf{path, windows.FormatBool, "true"}, true
+	case "DevDetail/Ext/Microsoft/DeviceName", "DevDetail/Ext/Microsoft/DNSComputerName":
+		return chr(w.Name)
+	case "DevDetail/Ext/Microsoft/OSPlatform":
+		return chr("Windows 10")
+	case "DevDetail/Ext/Microsoft/ProcessorArchitecture":
+		if m.ARM {
+			return number(12)
+		}
+		return number(9)
+	case "DevDetail/Ext/Microsoft/LocalTime":
+		return chr(d.now.Time().Format(time.RFC3339))
+	case "DevDetail/Ext/Microsoft/TotalStorage":
+		return number(m.Storage)
+	case "DevDetail/Ext/Microsoft/FreeStorage":
+		return number(m.Storage / 2)
+	case "DevDetail/Ext/Microsoft/TotalRAM":
+		return number(m.Memory)
+	case "DevDetail/Ext/Microsoft/SMBIOSSerialNumber":
+		return chr(w.Serial)
+	case "DevDetail/Ext/WLANMACAddress":
+		return chr(strings.ReplaceAll(w.MAC, "-", ""))
+	case "DevDetail/Ext/DeviceHardwareData", "Device/DMClient/HWDevID":
+		return chr(w.HWDevID)
+	case "Device/DeviceStatus/SecureBootState", "Device/DeviceStatus/Compliance/EncryptionCompliance":
+		return number(1)
+	case "Device/DeviceStatus/Antivirus/Status", "Device/DeviceStatus/Firewall/Status":
+		return number(0)
+	case "Device/DeviceStatus/OS/Edition":
+		return chr(strconv.FormatUint(uint64(m.Edition), 10))
+	case "Device/DeviceStatus/TPM/SpecificationVersion":
+		return chr("2.0")
+	case "Device/DeviceStatus/DomainName":
+		return chr("")
+	case "Device/DeviceManageability/Capabilities/CSPVersions":
+		return chr("")
+	case pathBridge: // WIN-069
+		if d.comanaged != 0 {
+			return chr(strconv.FormatUint(uint64(d.comanaged), 10))
+		}
+	}
+	return leaf{}, false
+}
+
+// cutLast cuts a path before its last name.
+func cutLast(path string) (before, name string, ok bool) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return path, "", false
+	}
+	return path[:i], path[i+1:], true
+}
+
+// What Status of a SCEP profile says.
+const (
+	scepDone    = 1
+	scepUnknown = 32
+)
+
+// scep is what became of a SCEP profile: no authority is asked, the certificate is as good as there once Enroll was executed.
+func (d *Windows) scep(path, profile, name string) (leaf, bool) {
+	enrolled := d.tree.value(profile+"/Install/Enroll") != ""
+	switch {
+	case name == "ErrorCode":
+		return leaf{path, windows.FormatInt, "0"}, true
+	case name == "CertThumbprint":
+		return leaf{path, windows.FormatChr, windows.Thumbprint([]byte(d.DeviceID() + profile))}, enrolled
+	case enrolled:
+		return leaf{path, windows.FormatInt, strconv.Itoa(scepDone)}, true
+	}
+	return leaf{path, windows.FormatInt, strconv.Itoa(scepUnknown)}, true
+}
+
+// givenNames are the names of children that the device makes by itself.
+func (d *Windows) givenNames(p *place) []string {
+	cert := d.self.identity().cert
+	switch {
+	case len(cert) > 0 && p.path == pathMine+string(d.account.Value().store):
+		return []string{windows.Thumbprint(cert)}
+	case p.path == strings.TrimSuffix(pathConfig, "/") && d.comanaged != 0:
+		return []string{"WMI_Bridge_Server"}
+	}
+	return nil
+}
+
+// What Push/Status says (windows.md section 8).
+const (
+	PushReady       = 0
+	PushBadPFN      = 1
+	PushNoChannel   = 4
+	PushExpired     = 5
+	PushNotPossible = 7 // a push came, and no session could be
+	PushUnknown     = 8
+	channelLife     = 30 * 24 * time.Hour
+	channelHalf     = channelLife / 2
+)
+
+func (d *Windows) pushStatus() uint8 {
+	switch {
+	case d.channel == "" && d.pushCode == PushReady:
+		return PushNoChannel
+	case d.channel != "" && d.now >= d.channelAt.Add(channelLife):
+		return PushExpired
+	}
+	return d.pushCode
+}
+
+// Push returns where the device is reached: the package family name that its server gave, and the channel that it has. A caller who runs
+// a push service gives it a channel by [Windows.SetChannel]. Empty: it wants none, or has none.
+func (d *Windows) Push() (pfn, channel string) {
+	if d.Phase() != agent.Enrolled {
+		return "", ""
+	}
+	return d.tree.value(d.node("Push/PFN")), d.channel
+}
+
+// ChannelDue returns when the device wants a channel, or another one: at 15 of its 30 days; 0: it wants none.
+func (d *Windows) ChannelDue() protocol.Time {
+	switch pfn, channel := d.Push(); {
+	case pfn == "":
+		return 0
+	case channel == "":
+		return 1
+	}
+	return d.channelAt.Add(channelHalf)
+}
+
+// SetChannel gives the device its channel, or by a code of Push/Status the reason why there is none. A session tells the server.
+func (d *Windows) SetChannel(now protocol.Time, uri string, code uint8) {
+	d.channel, d.pushCode, d.channelAt = plain(uri), code, now
+	if d.Phase() == agent.Enrolled && d.winTask == nil {
+		d.soon(now)
+	}
+}

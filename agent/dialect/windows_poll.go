@@ -1,0 +1,114 @@
+package dialect
+
+import (
+	"strconv"
+	"time"
+
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+)
+
+// poll returns the schedule as it stands in the settings; what is not there has Windows' own default.
+func (d *Windows) poll() windows.Poll {
+	p := windows.Poll{First: windows.PollSet{Interval: 15, Retries: 10}}
+	read := func(name string, into *uint32) {
+		if n, err := strconv.ParseUint(d.tree.value(d.node("Poll/"+name)), 10, 32); err == nil {
+			*into = uint32(n)
+		}
+	}
+	for i, set := range [3]*windows.PollSet{&p.First, &p.Second, &p.Remaining} {
+		read(windows.PollRetries[i], &set.Retries)
+		read(windows.PollIntervals[i], &set.Interval)
+	}
+	return p
+}
+
+// pollAfter returns when the first session after now is due by the sets of p, which run one after the other from start; 0: never again.
+// An endless set leaves nothing to those after it (WIN-057).
+func pollAfter(p windows.Poll, start, now protocol.Time) protocol.Time {
+	begin := start
+	for _, set := range p.Sets() {
+		if set.Interval == 0 {
+			continue
+		}
+		every := time.Duration(set.Interval) * time.Minute
+		n := now.Sub(begin)/every + 1
+		if now < begin {
+			n = 1
+		}
+		if set.Endless() || n <= time.Duration(set.Retries) {
+			return begin + protocol.Time(n)*protocol.Time(every/time.Microsecond)
+		}
+		begin += protocol.Time(set.Retries) * protocol.Time(every/time.Microsecond)
+	}
+	return 0
+}
+
+const day = 24 * time.Hour
+
+// lost returns when the device leaves by itself because its server has been silent for too long; 0: never (WIN-059).
+func (d *Windows) lost() protocol.Time {
+	days, err := strconv.ParseUint(d.tree.value(d.node("NumberOfDaysAfterLostContactToUnenroll")), 10, 16)
+	if err != nil || days == 0 {
+		return 0
+	}
+	return d.contact.Add(time.Duration(days) * day)
+}
+
+// Due returns when the device wants [Windows.Begin] with [Scheduled]; 0: not until something happens to it.
+func (d *Windows) Due() protocol.Time {
+	if d.Phase() != agent.Enrolled || d.winTask != nil {
+		return 0
+	}
+	due := d.core.Drops().Sooner(d.lost())
+	if end := d.core.Identity().NotAfter; end == 0 || d.now < end {
+		due = due.Sooner(d.next).Sooner(d.renewal.due)
+	}
+	return due
+}
+
+// scheduled sets the next session by the poll sets.
+func (d *Windows) scheduled(now protocol.Time) {
+	d.next, d.tries = pollAfter(d.poll(), d.started, now), 0
+}
+
+// unreached sets the next session after a connection that failed: again soon, with doubling back-off, as often as the account
+// says; then by the schedule (WIN-058).
+func (d *Windows) unreached(now protocol.Time) {
+	a := d.account.Value()
+	d.tries++
+	if int(d.tries) >= a.retries {
+		d.scheduled(now)
+		return
+	}
+	wait := a.most
+	if d.tries <= 32 && a.initial<<(d.tries-1) < a.most {
+		wait = a.initial << (d.tries - 1)
+	}
+	d.next = now.Add(time.Duration(wait) * time.Millisecond)
+}
+
+// renewAfter sets the next attempt at renewing the identity: when its window opens, and RetryInterval days after an attempt that failed.
+// An identity that has ended is not renewed (WIN-061).
+func (d *Windows) renewAfter(failed protocol.Time) {
+	d.renewal.due = 0
+	end := d.core.Identity().NotAfter
+	if !d.account.Value().robo || end == 0 {
+		return
+	}
+	days := func(name string, otherwise int64) time.Duration {
+		n, err := strconv.ParseUint(d.tree.value(pathRenew+name), 10, 16)
+		if err != nil {
+			return time.Duration(otherwise) * day
+		}
+		return time.Duration(n) * day
+	}
+	due := max(end.Add(-days("RenewPeriod", 42)), 1)
+	if failed != 0 {
+		due = max(due, failed.Add(max(days("RetryInterval", 7), day)))
+	}
+	if due < end {
+		d.renewal.due = due
+	}
+}

@@ -1,0 +1,125 @@
+package dialect
+
+import (
+	"strings"
+
+	"rollcall/agent"
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+)
+
+// profileNodes are the nodes below which each name, or so many names, is one profile of a family (windows.md section 11).
+var profileNodes = []struct {
+	node   string
+	names  int
+	family protocol.Family
+}{
+	{"WiFi/Profile/", 1, protocol.WiFi},
+	{"VPNv2/", 1, protocol.VPN},
+	{"ActiveSync/Accounts/", 1, protocol.Email},
+	{"EMAIL2/", 1, protocol.Email},
+	{"RootCATrustedCertificates/Root/", 1, protocol.Certificate},
+	{"RootCATrustedCertificates/CA/", 1, protocol.Certificate},
+	{"ClientCertificateInstall/SCEP/", 1, protocol.Certificate},
+	{"ClientCertificateInstall/PFXCertInstall/", 1, protocol.Certificate},
+	{"Policy/Config/", 2, protocol.Configuration},
+	{"Policy/ConfigOperations/ADMXInstall/", 1, protocol.Configuration},
+}
+
+// profileOf returns the node of the profile that a path belongs to; empty: it belongs to none.
+func profileOf(path string) (node string, family protocol.Family) {
+	scope, rest, _ := strings.Cut(path, "/")
+	for _, n := range profileNodes {
+		names, ok := strings.CutPrefix(rest, n.node)
+		if !ok {
+			continue
+		}
+		end := 0
+		for range n.names {
+			i := strings.IndexByte(names[end:], '/')
+			if i < 0 {
+				end = len(names) + 1
+				break
+			}
+			end += i + 1
+		}
+		if end-1 > len(names) || strings.Count(names, "/") < n.names-1 {
+			return "", protocol.NoFamily
+		}
+		return scope + "/" + n.node + names[:end-1], n.family
+	}
+	return "", protocol.NoFamily
+}
+
+// settle tells the core what has become of the profile at a node.
+func (d *Windows) settle(node string, family protocol.Family) {
+	content, found := "", false
+	for _, h := range d.tree {
+		if l := h.Value(); within(l.path, node) {
+			found = true
+			content += l.path + separator + l.format + separator + l.value + separator
+		}
+	}
+	name := id(node)
+	at := d.core.Find(name)
+	switch {
+	case !found && at >= 0:
+		d.core.Uninstall(at)
+	case found && (at < 0 || d.core.Profiles()[at].Content != id(content)):
+		d.core.Install(agent.Profile{Name: name, Content: id(content), Family: family})
+	}
+}
+
+// dropped takes the settings of a profile off the device, which the core has dropped (AUTH-27, WIN-072).
+func (d *Windows) dropped(p agent.Profile) {
+	for _, h := range d.tree {
+		if node, _ := profileOf(h.Value().path); node != "" && id(node) == p.Name {
+			d.tree, _ = d.tree.without(node)
+			return
+		}
+	}
+}
+
+// A WindowsProfile is one installed profile: a node and what is below it.
+type WindowsProfile struct {
+	Node   string // LocURI
+	Family protocol.Family
+	Until  protocol.Time // when it leaves by itself; 0: never
+}
+
+// Profiles returns what is installed, in the order of the nodes.
+func (d *Windows) Profiles() (list []WindowsProfile) {
+	last := ""
+	for _, h := range d.tree {
+		node, family := profileOf(h.Value().path)
+		if node == "" || node == last {
+			continue
+		}
+		last = node
+		p := WindowsProfile{Node: locURI(node), Family: family}
+		if at := d.core.Find(id(node)); at >= 0 {
+			p.Until = d.core.Profiles()[at].Until
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// locURI writes a path as a LocURI.
+func locURI(path string) string {
+	scope, rest, _ := strings.Cut(path, "/")
+	if scope == "Device" || scope == "User" {
+		return "./" + scope + "/Vendor/MSFT/" + rest
+	}
+	return "./" + path
+}
+
+// Setting returns the value of a setting of the device; false: it is not there, or not a leaf.
+func (d *Windows) Setting(uri string) (string, bool) {
+	p, code := d.locate(uri)
+	if code != windows.OK {
+		return "", false
+	}
+	l, code := d.read(&p)
+	return l.value, code == windows.OK && l.format != windows.FormatNode
+}
