@@ -172,7 +172,7 @@ var settings = func() *csp {
 			}
 			at = at.child(name)
 			if last {
-				at.leaf = true
+				at.leaf, at.access = true, 0
 				at.describe(fields[1])
 				if len(fields) > 2 {
 					at.format = fields[2]
