@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -58,7 +59,7 @@ func ReadWNSIdentity(data []byte) (*WNSIdentity, error) {
 	if err := d.Decode(&id); err != nil {
 		return nil, fmt.Errorf("WNS identity: %w", jsonError(err))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("WNS identity: more than one JSON object")
 	}
 	switch {

@@ -1,17 +1,10 @@
 package apns
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +15,7 @@ var (
 	oidTopics      = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 3, 6} // extension: all topics of a certificate with several
 	oidDevelopment = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 3, 1} // extension: for the sandbox
 	oidProduction  = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 3, 2} // extension: for the production service
-	appleNames     = []string{"api.push.apple.com", "api.development.push.apple.com", "localhost"}
-	loopback       = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	appleNames     = []string{"api.push.apple.com", "api.development.push.apple.com"}
 )
 
 // A provider is who pushes: what the client's certificate allows.
@@ -121,46 +113,4 @@ func (s *Service) tlsConfig(cert *tls.Certificate, issuers *x509.CertPool) *tls.
 		c.ClientCAs = issuers
 	}
 	return c
-}
-
-// lifetime of a certificate that the service makes for itself: a rehearsed decade fits in.
-const lifetime = 10 * 366 * 24 * time.Hour
-
-// makeCertificate makes a CA and the service's certificate under it. The CA's key is forgotten.
-func makeCertificate(now time.Time, hosts []string) (*tls.Certificate, []byte, error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	from, to := now.Add(-24*time.Hour), now.Add(lifetime)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "rollcall simulated APNs CA"}, NotBefore: from, NotAfter: to,
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "rollcall simulated APNs"}, NotBefore: from, NotAfter: to,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: slices.Clone(appleNames), IPAddresses: slices.Clone(loopback),
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			leaf.IPAddresses = append(leaf.IPAddresses, ip)
-		} else {
-			leaf.DNSNames = append(leaf.DNSNames, h)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der, caDER}, PrivateKey: key},
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
 }

@@ -2,10 +2,10 @@ package apns
 
 import (
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"strings"
+
+	"rollcall/fleet/cloud"
 )
 
 // A Fault is one way to misbehave: the name of any [Reason], with which the push is then refused, or one of
@@ -37,57 +37,13 @@ type Faults struct {
 	Share map[Fault]float64
 }
 
-// dials are Faults made ready: a fault strikes when a draw from 0 to 2^32-1 is below its cut and not below
-// the cut before it.
-type dials struct {
-	script []Fault
-	faults []Fault
-	cuts   []uint64
-}
-
-func (f Faults) dials() (dials, error) {
-	d := dials{script: slices.Clone(f.Script)}
-	for _, name := range f.Script {
-		if name != NoFault && !name.known() {
-			return dials{}, fmt.Errorf("fault %q: want %s or a reason such as %s", name, join(special), TooManyRequests)
+func (f Faults) dials() (cloud.Dials[Fault], error) {
+	return cloud.NewDials(f.Script, f.Share, func(name Fault) error {
+		if name.known() {
+			return nil
 		}
-	}
-	var sum uint64
-	for _, name := range slices.Sorted(maps.Keys(f.Share)) {
-		share := f.Share[name]
-		if !name.known() {
-			return dials{}, fmt.Errorf("fault %q: want %s or a reason such as %s", name, join(special), TooManyRequests)
-		}
-		if !(share >= 0 && share <= 1) { // NaN too
-			return dials{}, fmt.Errorf("fault %s: share %v: want 0 to 1", name, share)
-		}
-		sum += uint64(math.Round(share * (1 << 32)))
-		d.faults = append(d.faults, name)
-		d.cuts = append(d.cuts, sum)
-	}
-	if sum > 1<<32+uint64(len(d.cuts)) { // each may have been rounded up
-		return dials{}, fmt.Errorf("faults: the shares add up to %.3g, more than 1", float64(sum)/(1<<32))
-	}
-	return d, nil
-}
-
-// next picks the fault for one push; draw is called only if chance has a say.
-func (d *dials) next(draw func() uint32) Fault {
-	if len(d.script) > 0 {
-		f := d.script[0]
-		d.script = d.script[1:]
-		return f
-	}
-	if len(d.cuts) == 0 {
-		return NoFault
-	}
-	n := uint64(draw())
-	for i, cut := range d.cuts {
-		if n < cut {
-			return d.faults[i]
-		}
-	}
-	return NoFault
+		return fmt.Errorf("fault %q: want %s or a reason such as %s", name, join(special), TooManyRequests)
+	})
 }
 
 func (f Fault) known() bool { return slices.Contains(special, f) || Reason(f).Status() != 0 }

@@ -143,7 +143,7 @@ func TestShareFollowsSeedAndToken(t *testing.T) {
 		for _, name := range names {
 			d := s.find(s.RegisterAs(topic, name))
 			for range 400 {
-				f := s.dials.next(func() uint32 { return uint32(d.chance.Uint64() >> 32) })
+				f := s.dials.Next(func() uint32 { return uint32(d.chance.Uint64() >> 32) })
 				lives[name] += string("-" + f)[:min(2, len(f)+1)]
 			}
 		}

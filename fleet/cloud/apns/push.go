@@ -172,7 +172,7 @@ func (s *Service) accept(ctx context.Context, n Notification, p *Push) answer {
 	s.mu.Lock()
 	d, a := s.lookUp(p.Token, &n)
 	if a.Reason == "" {
-		p.Fault = s.dials.next(func() uint32 { return uint32(d.chance.Uint64() >> 32) })
+		p.Fault = s.dials.Next(func() uint32 { return uint32(d.chance.Uint64() >> 32) })
 	}
 	if p.Fault != NoFault {
 		s.count.Faults[p.Fault]++

@@ -10,8 +10,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"rollcall/fleet/cloud"
 )
 
 // Config is what a Service is made of; the zero Config will do.
@@ -84,7 +87,7 @@ type Service struct {
 	names    map[[2]string]uint64 // generation of a token by topic and name
 	nameless uint64               // devices registered without a name
 	ids      *rand.ChaCha8
-	dials    dials
+	dials    cloud.Dials[Fault]
 	release  chan struct{} // closed by Release
 	count    Counters
 }
@@ -121,7 +124,7 @@ func New(c Config) (*Service, error) {
 	}
 	cert := c.Certificate
 	if cert == nil {
-		if cert, s.ca, err = makeCertificate(s.now(), c.Hosts); err != nil {
+		if cert, s.ca, err = cloud.Certificate("APNs", s.now(), append(slices.Clone(appleNames), c.Hosts...)...); err != nil {
 			return nil, err
 		}
 	}
