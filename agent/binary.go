@@ -81,6 +81,8 @@ func (d *Device) resume() {
 	switch {
 	case d.talk == quiet:
 		return
+	case d.talk == leaving && d.flags&erased != 0:
+		d.phase = Wiped
 	case d.talk == leaving:
 		d.phase = Removed
 	case d.talk == enrolling && d.flags&renewing == 0:

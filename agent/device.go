@@ -63,6 +63,7 @@ const (
 	checksOut                  // the enrolment says good-bye when it is removed
 	off                        // switched off
 	grace                      // told that what it had at the change of epoch has an end (AUTH-27)
+	erased                     // nothing is left of the device when it leaves
 )
 
 // A Device is one managed device without its network, disk and clock. The caller brings an event and the
@@ -191,7 +192,7 @@ func (d *Device) Step(now protocol.Time, ev *Event, out *Actions) {
 			d.next = now
 		}
 	case Unenrol:
-		d.unenrol(ev.CheckOut, out)
+		d.unenrol(ev, out)
 	case PowerOn:
 		d.flags &^= off
 	}

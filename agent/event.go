@@ -19,7 +19,7 @@ const (
 	Refused                       // the round got a final no: RetryAfter, Notice. Only an Enrol is given up for it
 	Executed                      // the command of an Execute action was carried out: Status, Then, Until
 	NewToken                      // the push address changed: the server must hear of it
-	Unenrol                       // the user, or the server in its platform's own way, took the enrolment off: CheckOut
+	Unenrol                       // the user, or the server in its platform's own way, took the enrolment off: CheckOut; Then: Wipe, where the device is erased with it
 	PowerOn                       // somebody switched the device on
 )
 

@@ -14,6 +14,6 @@ func (d *Device) Rest(now protocol.Time, what EventKind, n protocol.Notice) bool
 	}
 	d.round, d.tries, d.status = 1, 0, protocol.NoStatus
 	d.flags &^= wanted
-	d.next = d.scheduled(now)
+	d.next = d.Scheduled(now)
 	return true
 }

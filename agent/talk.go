@@ -156,7 +156,7 @@ func (d *Device) failed(now protocol.Time, ev *Event, out *Actions) {
 		return
 	case d.talk == leaving:
 		d.end(Removed, out)
-	case d.talk == reporting && d.then == Wipe: // reported once, with no retry
+	case d.talk == reporting && d.then == Wipe && d.platform != protocol.Android: // reported once, with no retry; Android's is taken first (AND-079)
 		d.end(Wiped, out)
 	case d.talk == enrolling && d.flags&renewing == 0:
 		d.end(d.before, out)
@@ -188,7 +188,7 @@ func (d *Device) wait(now protocol.Time, asked time.Duration) time.Duration {
 // finish ends a conversation that went well.
 func (d *Device) finish(now protocol.Time) {
 	d.talk, d.tries = quiet, 0
-	d.next = d.scheduled(now)
+	d.next = d.Scheduled(now)
 	if d.status == protocol.NotNow && d.until > now { // it comes back by itself only if that was its last word
 		d.next = d.next.Sooner(d.until)
 	}
@@ -199,8 +199,8 @@ func (d *Device) finish(now protocol.Time) {
 	d.status = protocol.NoStatus
 }
 
-// scheduled returns when the platform's own cadence wants the next contact.
-func (d *Device) scheduled(now protocol.Time) protocol.Time {
+// Scheduled returns when the platform's own cadence wants the contact after now; 0: devices of the platform do not come by themselves.
+func (d *Device) Scheduled(now protocol.Time) protocol.Time {
 	s := protocol.ScheduleOf(d.platform)
 	if !s.Polls {
 		return 0
@@ -209,11 +209,14 @@ func (d *Device) scheduled(now protocol.Time) protocol.Time {
 }
 
 // unenrol removes the enrolment by a decision that is not a command's.
-func (d *Device) unenrol(checkOut bool, out *Actions) {
+func (d *Device) unenrol(ev *Event, out *Actions) {
 	if !d.phase.managed() {
 		return
 	}
-	if checkOut && d.phase == Enrolled {
+	if ev.Then == Wipe {
+		d.flags |= erased
+	}
+	if ev.CheckOut && d.phase == Enrolled {
 		d.leave(out)
 		return
 	}
@@ -231,6 +234,9 @@ func (d *Device) leave(out *Actions) {
 
 // end ends the enrolment.
 func (d *Device) end(p Phase, out *Actions) {
+	if p == Removed && d.flags&erased != 0 {
+		p = Wiped
+	}
 	d.strip(p)
 	out.add(Action{Kind: Forget})
 }

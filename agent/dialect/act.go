@@ -38,7 +38,7 @@ type ActKind uint8
 const (
 	Rest        ActKind = iota // nothing: the conversation is over
 	Send                       // Act.Request, then call Answer
-	GetIdentity                // Act.SCEP, then call GotIdentity
+	GetIdentity                // Act.EST where it has a URL, else Act.SCEP; then call GotIdentity
 	MakeRequest                // Windows: Act.CSR, then call GotRequest
 	WebSignIn                  // Windows: a person signs in at Act.Page, then call GotToken
 )
@@ -49,6 +49,7 @@ type Act struct {
 	Kind    ActKind
 	Request Request
 	SCEP    SCEP
+	EST     EST
 	CSR     CSR
 	Page    string // URL
 	Trust   Trust
@@ -67,7 +68,7 @@ const (
 	NoStep Step = iota
 	FetchProfile
 	FetchADE
-	Identify // SCEP
+	Identify // SCEP or EST
 	Authenticate
 	TokenUpdate
 	Idle
@@ -76,13 +77,18 @@ const (
 	Probe // of Windows: whether anybody is there
 	Discovery
 	Policy
-	Certify // a certificate is asked for
-	Session // a message of a management session
+	Certify  // a certificate is asked for
+	Session  // a message of a management session
+	Discover // of Android
+	Enroll
+	CheckIn
+	Unenroll
 )
 
 var stepNames = [...]string{
 	"", "profile", "ADE profile", "SCEP", "Authenticate", "TokenUpdate", "Idle", "Report", "CheckOut",
 	"probe", "discovery", "policy", "certificate", "SyncML",
+	"Android discovery", "Android enrolment", "Android check-in", "Android farewell",
 }
 
 func (s Step) String() string { return stepNames[int(s)%len(stepNames)] }
@@ -119,6 +125,7 @@ type Request struct {
 	URL         string
 	ContentType string
 	UserAgent   string
+	Bearer      string // of the header Authorization; empty: none
 	Body        []byte
 	Identity    Which // the TLS client certificate
 	Sign        Sign
@@ -144,6 +151,13 @@ type SCEP struct {
 	Retries       int    // polls after PENDING
 	RetryDelay    time.Duration
 	KeyUsage      []pkix.Extension // of the request
+}
+
+// EST is what to ask an EST server for (RFC 7030).
+type EST struct {
+	URL             string
+	Subject         pkix.Name
+	User, Challenge string // of a first certificate; empty: a renewal, over TLS with the identity in use
 }
 
 // Trust is whom to believe beside the roots that the caller trusts anyway: certificates, DER, one after another. Pinned:

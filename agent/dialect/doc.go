@@ -5,6 +5,8 @@
 // to do: [Send] a request and tell [Apple.Answer] what came of it, [GetIdentity] and tell [Apple.GotIdentity], or
 // [Rest] until [Apple.Due] or a push whose magic [Apple.Woken] knows. Package link does all that over HTTP.
 //
+// [NewAndroid] and [Android.Enrol] are the same for an Android device, whose server side is package protocol/android's page.
+//
 // A device asleep is about a kilobyte: what many devices have in common (model, habits, the server's side of the
 // enrolment, the outline of a profile) is held once for all of them; keys and certificates are bytes until they are
 // needed.
@@ -19,7 +21,17 @@
 //
 // Of a change of authority it hears by rollcall's own header, which real devices ignore (see package protocol/apple).
 //
+// # What an Android device here does and does not
+//
+// It has the role dpc in every mode of the protocol, and owns its device or work profile alone: no companion, no Google. Management ends by
+// its user's hand or by an order that its server signed, by nothing else. What a policy says is judged where a device can know: the API
+// level, the mode, apps that are missing, and its habit of failing. A policy is applied by difference; what the server has still to hear of
+// it, and of commands, is sent again as it was until it was heard.
+//
 // # Divergences
+//
+// An Android device whose server asks for too many rounds, or sends a policy that is not its own, has had a failed check-in and keeps what
+// it has. One whose first check-in was cut off goes on with the certificate that it has, when it is told to enrol again with the same token.
 //
 // A simulated device remembers the last commands that it carried out beyond the 2xx for their report: a server that
 // forgot the report and hands the same CommandUUID out again gets the same Acknowledged without a second installation

@@ -20,8 +20,10 @@ type Identity struct {
 }
 
 // Identity returns what is known of the certificate in use.
-func (d *Apple) Identity() Identity {
-	c, err := x509.ParseCertificate(d.self.identity().cert)
+func (d *Apple) Identity() Identity { return identityOfCertificate(d.self.identity().cert) }
+
+func identityOfCertificate(der []byte) Identity {
+	c, err := x509.ParseCertificate(der)
 	if err != nil {
 		return Identity{}
 	}

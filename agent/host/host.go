@@ -162,7 +162,7 @@ func (h *Host) connect() error {
 
 // key gives the key for one challenge, on disk before anybody hears of it: a crash, and whatever was lost on the way, is followed by
 // the same request, and by the same certificate.
-func (h *Host) key(_ *dialect.Apple, s *dialect.SCEP) (*ecdsa.PrivateKey, error) {
+func (h *Host) key(_ link.Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error) {
 	challenge := sha256.Sum256([]byte(s.URL + "\x00" + s.Challenge))
 	if n := h.rec.Next; n != nil && string(n.For) == string(challenge[:]) {
 		return n.key()
@@ -181,7 +181,8 @@ func (h *Host) key(_ *dialect.Apple, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
 }
 
 // keep puts the device where a restart finds it, before its next request goes out.
-func (h *Host) keep(d *dialect.Apple, a *dialect.Act) error {
+func (h *Host) keep(talks link.Device, a *dialect.Act) error {
+	d := talks.(*dialect.Apple) // a host has no other
 	b, err := d.AppendBinary(nil)
 	if err != nil {
 		return err

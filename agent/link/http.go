@@ -134,7 +134,11 @@ func (c *conversation) sign(r *dialect.Request) (body []byte, signature string, 
 		if factory == nil {
 			return nil, "", errFactory
 		}
-		s, err := factory(c.device.UDID())
+		apple, ok := c.device.(*dialect.Apple)
+		if !ok {
+			return nil, "", errFactory
+		}
+		s, err := factory(apple.UDID())
 		if err != nil {
 			return nil, "", fmt.Errorf("factory identity: %w", err)
 		}
@@ -215,6 +219,9 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 	field("User-Agent", r.UserAgent)
 	field("Content-Type", r.ContentType)
 	field("Mdm-Signature", signature)
+	if r.Bearer != "" {
+		field("Authorization", "Bearer "+r.Bearer)
+	}
 	if name := c.link.config.CertificateHeader; name != "" && c.certificate != nil {
 		field(name, ":"+base64.StdEncoding.EncodeToString(c.certificate)+":")
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,10 +14,11 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/certs"
+	"rollcall/certs/est"
 	"rollcall/certs/scep"
 )
 
-// identify makes a key and obtains its certificate by SCEP (apple.md section 3.3), or is given both.
+// identify makes a key and obtains its certificate by SCEP (apple.md section 3.3) or EST (android.md section 9), or is given both.
 func (c *conversation) identify(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
 	x := Exchange{Step: dialect.Identify, Status: http.StatusOK, Begun: time.Now()}
 	defer func() {
@@ -26,17 +28,58 @@ func (c *conversation) identify(ctx context.Context) (crypto.Signer, *x509.Certi
 	var key crypto.Signer
 	var certificate *x509.Certificate
 	var err error
-	if mint := c.link.config.Identity; mint != nil {
-		key, certificate, err = mint(c.device, &c.act.SCEP)
-	} else {
+	apple, isApple := c.device.(*dialect.Apple)
+	switch mint := c.link.config.Identity; {
+	case mint != nil && isApple:
+		key, certificate, err = mint(apple, &c.act.SCEP)
+	case c.act.EST.URL != "":
+		key, certificate, err = c.est(ctx)
+	default:
 		key, certificate, err = c.scep(ctx)
 	}
 	if err != nil {
 		x.Status, x.Err = 0, err
 		if status, ok := errors.AsType[*scep.StatusError](err); ok {
 			x.Status = status.Status
+		} else if status, ok := errors.AsType[*est.StatusError](err); ok {
+			x.Status = status.Status
 		}
 	}
+	return key, certificate, err
+}
+
+// est makes a P-256 key and obtains its certificate by EST: the first with name and challenge, the next over a connection of the identity
+// in use.
+func (c *conversation) est(ctx context.Context) (key crypto.Signer, certificate *x509.Certificate, err error) {
+	l, e := c.link, &c.act.EST
+	trust, err := l.trusts.of(&l.config, c.act.Trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l.config.Keys != nil {
+		key, err = l.config.Keys(c.device, &dialect.SCEP{URL: e.URL, Subject: e.Subject, Challenge: e.Challenge})
+	} else {
+		key, err = certs.GenerateKey(certs.P256)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	client := est.Client{URL: e.URL, HTTP: trust.client}
+	if e.Challenge != "" {
+		certificate, err = client.Enroll(ctx, key, e.Subject, e.User, e.Challenge)
+		return key, certificate, err
+	}
+	signer, err := c.device.Signer(dialect.Current)
+	if err != nil {
+		return nil, nil, err
+	}
+	transport := trust.client.Transport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: [][]byte{signer.Certificate.Raw}, PrivateKey: signer.Key, Leaf: signer.Certificate}, nil
+	}
+	client.HTTP = &http.Client{Transport: transport, Timeout: trust.client.Timeout, CheckRedirect: trust.client.CheckRedirect}
+	certificate, err = client.Reenroll(ctx, key, e.Subject)
 	return key, certificate, err
 }
 

@@ -35,8 +35,8 @@ type Config struct {
 	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256 keys, made at once
 	// Keys gives the key of the identity that d is about to ask for, P-256, so that it can be on disk before anybody hears of it;
 	// nil: one is made at once. Not with RSAKeys.
-	Keys func(d *dialect.Apple, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
-	// Identity gives keys with their certificates in place of SCEP; nil: there is none.
+	Keys func(d Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
+	// Identity gives keys with their certificates in place of SCEP to Apple's devices; nil: there is none.
 	Identity func(d *dialect.Apple, s *dialect.SCEP) (crypto.Signer, *x509.Certificate, error)
 	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
 	// link then stands where a proxy in front of the server would. Empty: certificates are TLS's.
@@ -55,9 +55,21 @@ type Config struct {
 	Before func(ctx context.Context, d protocol.Device, s dialect.Step)
 	// Keep is called before each act, and puts d where a restart finds it: what is not kept is not sent, and its error ends the
 	// conversation. Nil: nothing is kept.
-	Keep    func(d *dialect.Apple, a *dialect.Act) error
+	Keep    func(d Device, a *dialect.Act) error
 	Faults  Faults  // nil: none
 	Watcher Watcher // nil: nobody
+}
+
+// A Device is one whose conversations a link carries: a *[dialect.Apple] or a *[dialect.Android].
+type Device interface {
+	Number() protocol.Device
+	Phase() agent.Phase
+	Begin(now protocol.Time, why dialect.Why, out *dialect.Act) bool
+	Answer(now protocol.Time, r *dialect.Response, out *dialect.Act)
+	GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certificate, err error, out *dialect.Act)
+	Abandon(now protocol.Time)
+	Certificate(w dialect.Which) []byte
+	Signer(w dialect.Which) (certs.Signer, error)
 }
 
 // Faults plays bad networks. Called from many goroutines.
@@ -187,9 +199,18 @@ func New(c Config) (*Link, error) {
 // Enrol enrols d. Without error d is enrolled; with one it is not, or it has only its TokenUpdate left to say, which its
 // phase and Due tell.
 func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Report, error) {
+	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+}
+
+// EnrolAndroid is Enrol of an Android device.
+func (l *Link) EnrolAndroid(ctx context.Context, d *dialect.Android, s dialect.AndroidStart) (Report, error) {
+	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+}
+
+func (l *Link) enrol(ctx context.Context, d Device, begin func(now protocol.Time, out *dialect.Act) error) (Report, error) {
 	c := l.conversation(d)
 	defer c.end()
-	if err := d.Enrol(protocol.At(l.config.Now()), s, &c.act); err != nil {
+	if err := begin(protocol.At(l.config.Now()), &c.act); err != nil {
 		return c.report, err
 	}
 	err := c.run(ctx)
@@ -202,7 +223,7 @@ func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Re
 // Converse runs one whole conversation of d, and sends nothing when d has nothing to say. The error tells why it ended
 // early: d has then set itself a time to try again, which Due gives, or its enrolment has ended. An error of ctx
 // is among them.
-func (l *Link) Converse(ctx context.Context, d *dialect.Apple, why dialect.Why) (Report, error) {
+func (l *Link) Converse(ctx context.Context, d Device, why dialect.Why) (Report, error) {
 	c := l.conversation(d)
 	defer c.end()
 	begun := d.Begin(protocol.At(l.config.Now()), why, &c.act)
@@ -227,7 +248,7 @@ func (l *Link) Close() {
 // A conversation is one device talking, from the first act to rest.
 type conversation struct {
 	link   *Link
-	device *dialect.Apple
+	device Device
 	act    dialect.Act
 	report Report
 
@@ -245,7 +266,7 @@ var conversations sync.Pool
 
 const keepBuffer = 64 << 10 // largest buffer in bytes that is kept for the next conversation
 
-func (l *Link) conversation(d *dialect.Apple) *conversation {
+func (l *Link) conversation(d Device) *conversation {
 	c, _ := conversations.Get().(*conversation)
 	if c == nil {
 		c = new(conversation)

@@ -1,0 +1,149 @@
+package dialect
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unique"
+
+	"rollcall/agent"
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/android"
+)
+
+// believes tells whether a policy is this device's, signed by its server, and not older than the one in force.
+func (d *Android) believes(p *android.PolicyUpdate) bool {
+	device, _ := d.Names()
+	if p.Name != "policies/"+device || p.Version < d.ver || android.Decode(p.Policy, new(android.Policy)) != nil {
+		return false
+	}
+	signed := p.Signed(device)
+	for point := range slices.Chunk([]byte(d.bond.Value().keys), sealPoint) {
+		if certs.SealKey(point).VerifiedJWS(android.PolicyType, p.Signature, signed) {
+			return true
+		}
+	}
+	return false
+}
+
+// settings returns the policy in force.
+func (d *Android) settings() (p android.Policy) {
+	if d.ver != 0 {
+		android.Decode([]byte(d.policy.Value().policy), &p) // was read before
+	}
+	return p
+}
+
+// apply puts a policy in force: what differs is installed, what is not listed any more leaves, but for configuration, which stays
+// (AUTH-55), and what has to go by now goes (AUTH-23, AUTH-27).
+func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
+	var settings android.Policy
+	android.Decode(p.Policy, &settings) // was read before
+	faults := d.evaluate(&settings)
+	listed := map[uint64]bool{}
+	for i := range p.Profiles {
+		e := &p.Profiles[i]
+		name := id(e.ID)
+		listed[name] = true
+		at := d.core.Find(name)
+		switch {
+		case e.RemoveAfter != 0 && e.RemoveAfter <= now:
+			if at >= 0 {
+				d.core.Uninstall(at)
+			}
+		case e.RemoveAfter != 0: // it leaves by itself, once the device has heard of the change
+		default:
+			changed := at < 0 || d.core.Profiles()[at].Content != uint64(e.Version)
+			if changed && d.habits.Fails(&d.core, e.ID, now) {
+				faults = append(faults, fail(e, android.NotInvalidValue)...)
+			}
+			d.core.Install(agent.Profile{Name: name, Content: uint64(e.Version), Family: e.Family})
+		}
+	}
+	for at := len(d.core.Profiles()) - 1; at >= 0; at-- {
+		if q := d.core.Profiles()[at]; !listed[q.Name] && q.Family != protocol.Configuration {
+			d.core.Uninstall(at)
+		}
+	}
+	in := policyInForce{policy: string(p.Policy), profiles: string(android.Append(nil, p.Profiles))}
+	if len(faults) > 0 {
+		in.faults = string(android.Append(nil, faults))
+	}
+	d.policy, d.ver = unique.Make(in), p.Version
+}
+
+// fail says that a profile could not be applied, by its first setting.
+func fail(e *android.ManifestEntry, why android.NonCompliance) []android.NonComplianceDetail {
+	setting := "profiles"
+	if len(e.Fields) > 0 {
+		setting = e.Fields[0]
+	}
+	return []android.NonComplianceDetail{{SettingName: setting, FieldPath: "profiles." + e.ID, NonComplianceReason: why}}
+}
+
+// evaluate says what of a policy the device cannot keep to (android.md, section 2.4).
+func (d *Android) evaluate(p *android.Policy) (faults []android.NonComplianceDetail) {
+	mode := d.bond.Value().mode
+	no := func(setting, path, app string, why android.NonCompliance) {
+		faults = append(faults, android.NonComplianceDetail{SettingName: setting, FieldPath: path, PackageName: app, NonComplianceReason: why})
+	}
+	if p.MinimumAPILevel > d.model.APILevel {
+		no("minimumApiLevel", "", "", android.NotOSPermitted)
+	}
+	if p.SystemUpdate != nil && mode.WorkProfile() {
+		no("systemUpdate", "", "", android.NotManagementMode)
+	}
+	if p.KioskCustomLauncherEnabled && mode.WorkProfile() {
+		no("kioskCustomLauncherEnabled", "", "", android.NotManagementMode)
+	}
+	for i := range p.Applications {
+		if a := &p.Applications[i]; a.InstallType == "FORCE_INSTALLED" && !mode.Google() {
+			no("applications", "applications["+strconv.Itoa(i)+"].packageName", a.PackageName, android.NotInstalled)
+		}
+	}
+	if v := p.AlwaysOnVPNPackage; v != nil && !d.hasApp(p, v.PackageName) {
+		no("alwaysOnVpnPackage", "alwaysOnVpnPackage.packageName", v.PackageName, android.NotInstalled)
+	}
+	return faults
+}
+
+// hasApp tells whether an app is on the device, or comes with the policy.
+func (d *Android) hasApp(p *android.Policy, name string) bool {
+	for i := range p.Applications {
+		if a := &p.Applications[i]; a.PackageName == name && a.InstallType == "FORCE_INSTALLED" && d.bond.Value().mode.Google() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(d.model.Apps, func(a android.ApplicationReport) bool { return a.PackageName == name })
+}
+
+// appliedPolicy says what the device keeps to.
+func (d *Android) appliedPolicy(m *android.CheckIn) {
+	if d.ver == 0 {
+		return
+	}
+	m.Applied.PolicyName, m.Applied.PolicyVersion = "policies/"+m.Device, d.ver
+	var faults struct {
+		Details []android.NonComplianceDetail `json:"details,omitempty"`
+	}
+	if text := d.policy.Value().faults; text != "" {
+		android.Decode([]byte(`{"details":`+text+`}`), &faults) // we wrote it
+		m.Compliant, m.NonComplianceDetails = false, faults.Details
+	}
+	manifest := d.manifest()
+	for i := range manifest {
+		e := &manifest[i]
+		at := d.core.Find(id(e.ID))
+		if at < 0 {
+			continue // it has left
+		}
+		p := android.AppliedProfile{ID: e.ID, Version: uint32(d.core.Profiles()[at].Content), Status: android.Applied}
+		for _, f := range faults.Details {
+			if f.FieldPath == "profiles."+e.ID || !strings.HasPrefix(f.FieldPath, "profiles.") && slices.Contains(e.Fields, f.SettingName) {
+				p.Status, p.Reason = android.Failed, f.NonComplianceReason
+			}
+		}
+		m.Applied.Profiles = append(m.Applied.Profiles, p)
+	}
+}
