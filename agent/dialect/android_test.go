@@ -700,15 +700,22 @@ func FuzzAndroidBinary(f *testing.F) {
 func FuzzAndroidAnswers(f *testing.F) {
 	f.Add(200, []byte(`{"round":1,"complete":false,"authority":{"registered":"intune","resolved":"intune","epoch":1},"state":"ACTIVE","commands":[{"id":"c","type":"LOCK"}],"next":{"after":"1s","schedule":"STEADY"}}`))
 	f.Add(410, []byte(`{"error":{"code":410,"message":"","status":"NOT_FOUND","details":[{"@type":"rollcall/unenrolOrder","jws":"a.b.c"}]}}`))
+	enrolled, err := androidEnrolled(f, android.FullyManaged, plainHabits).d.AppendBinary(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		s := androidEnrolled(t, android.FullyManaged, plainHabits)
-		s.begins(Synced)
-		for range 3 {
-			if s.act.Kind == Send {
-				s.respond(&Response{Status: status, Body: body})
-			}
+		var d Android
+		if err := d.UnmarshalBinary(enrolled); err != nil {
+			t.Fatal(err)
 		}
-		if p := s.d.Phase(); p != agent.Enrolled {
+		d.Share(pixel, plainHabits)
+		var act Act
+		d.Begin(noon, Synced, &act)
+		for range 3 {
+			d.Answer(noon, &Response{Status: status, Body: body}, &act)
+		}
+		if p := d.Phase(); p != agent.Enrolled {
 			t.Fatalf("phase %s by %d %s, which nobody signed", p, status, body)
 		}
 	})
