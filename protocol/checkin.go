@@ -50,7 +50,7 @@ type CheckIn struct {
 // A ReplyKind is the shape of an answer.
 type ReplyKind uint8
 
-// The shapes: nothing more to do, one command, or a secret given back.
+// The shapes: nothing more to do, commands, or a secret given back.
 const (
 	Done ReplyKind = iota
 	Work
@@ -60,7 +60,8 @@ const (
 // A Reply answers one CheckIn.
 type Reply struct {
 	Kind    ReplyKind
-	Command Command // with Work
-	Escrow  []byte  // with Escrow; empty: none is kept
-	Notice  Notice  // zero: nothing new
+	Command Command   // with Work
+	More    []Command // with Work, to a round that takes several: those after Command
+	Escrow  []byte    // with Escrow; empty: none is kept
+	Notice  Notice    // zero: nothing new
 }

@@ -47,6 +47,13 @@ func (s *Server) decide(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	if tx.Answered(ev.Key, out) {
 		return false, nil // a repeat: the bytes of the first time, nothing decided again
 	}
+	if ev.Prepare != nil {
+		var prior []byte
+		if tx.Answered(ev.Prior, out) {
+			prior = out.Exchange.Answer
+		}
+		ev.Prepare(prior, tx.State())
+	}
 	if ev.Seed == ([2]uint64{}) && (ev.Kind == delivery.CheckInRound || ev.Kind == delivery.Administered) {
 		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
 	}
@@ -68,15 +75,16 @@ func enrols(ev *delivery.Event) bool {
 
 // keep commits what was decided of ev, with what the decision could not know, and acts on it.
 func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.World, tx store.Tx, ev *delivery.Event, out *delivery.Outcome) error {
-	if err := s.fill(ctx, now, world, out); err != nil {
+	if err := s.fill(ctx, now, world, ev, out); err != nil {
 		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
 	}
 	if err := s.name(ctx, out); err != nil {
 		return fmt.Errorf("%s: %w", ev.Kind, err)
 	}
 	if ev.Encode != nil && out.Refusal.Rule == "" { // a refused round is decided afresh when it comes again
-		out.Exchange.Key = ev.Key
-		out.Exchange.Answer = ev.Encode(out.Exchange.Answer[:0], &out.Reply)
+		if answer := ev.Encode(out.Exchange.Answer[:0], out); answer != nil {
+			out.Exchange.Key, out.Exchange.Answer = ev.Key, answer
+		}
 	}
 	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
 	queue, profiles := tx.State().Queue, tx.State().Profiles
@@ -172,15 +180,20 @@ func (s *Server) begin(ctx context.Context, ev *delivery.Event) (store.Tx, error
 	return s.store.Begin(ctx, d)
 }
 
-// fill adds the document to the command that is handed out.
-func (s *Server) fill(ctx context.Context, now protocol.Time, w *delivery.World, out *delivery.Outcome) error {
+// fill adds the document to the commands that are handed out. A device that takes several at once renews by itself when it is told to.
+func (s *Server) fill(ctx context.Context, now protocol.Time, w *delivery.World, ev *delivery.Event, out *delivery.Outcome) error {
 	if out.Reply.Kind != protocol.Work {
 		return nil
 	}
-	switch c := &out.Reply.Command; c.Kind {
-	case protocol.InstallProfile:
+	for i := range out.Reply.More {
+		if c := &out.Reply.More[i]; c.Kind == protocol.InstallProfile {
+			c.Payload = w.Profiles[c.Profile].Payload
+		}
+	}
+	switch c := &out.Reply.Command; {
+	case c.Kind == protocol.InstallProfile:
 		c.Payload = w.Profiles[c.Profile].Payload
-	case protocol.RenewIdentity:
+	case c.Kind == protocol.RenewIdentity && ev.Batch == nil:
 		if s.cfg.Renewal == nil {
 			return errors.New("an identity is due and Config.Renewal is missing")
 		}

@@ -121,9 +121,9 @@ func TestHandleRepeat(t *testing.T) {
 	ask := func() string {
 		ev := delivery.Event{
 			Kind: delivery.CheckInRound, ID: p.id, Key: delivery.Key{1}, Message: delivery.Message{CheckIn: protocol.CheckIn{Verb: protocol.Ask}, Credential: cred},
-			Encode: func(dst []byte, r *protocol.Reply) []byte {
+			Encode: func(dst []byte, out *delivery.Outcome) []byte {
 				encoded++
-				return append(dst, r.Command.ID.String()...)
+				return append(dst, out.Reply.Command.ID.String()...)
 			},
 		}
 		x.must(x.Handle(x.ctx, x.now, &ev, &p.out))

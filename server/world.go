@@ -7,6 +7,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/csp"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -60,7 +61,10 @@ func newWorld(c *store.Content) *delivery.World {
 		for int(p.Number) >= len(w.Profiles) {
 			w.Profiles = append(w.Profiles, delivery.Profile{})
 		}
-		w.Profiles[p.Number] = delivery.Profile{Name: p.Name, Family: p.Family, Authority: p.Authority, Identifier: p.Identifier, Payload: p.Payload}
+		w.Profiles[p.Number] = delivery.Profile{
+			Name: p.Name, Family: p.Family, Authority: p.Authority, Identifier: p.Identifier, Payload: p.Payload,
+			Windows: csp.IsDocument(p.Payload), UserScope: csp.UserScope(p.Family, p.Payload),
+		}
 		newest[store.Assignment{Profile: p.Name, Authority: p.Authority}] = p.Number // nothing assigns one that is removed
 	}
 	w.Missing = unconsented(c)
@@ -105,8 +109,13 @@ func newWorld(c *store.Content) *delivery.World {
 	}
 	w.Licensed = holdsKnown(c)
 	for i := 1; i < len(w.Sets); i++ { // parts are whole parts of themselves
-		access, outside := known(partOf(w, i, authority.ResourceAccess)), known(partOf(w, i, 0))
-		w.Sets[i].Access, w.Sets[i].Outside = access, outside
+		brings := func(on authority.Workloads) uint32 {
+			return known(partOf(w, i, func(p *delivery.Profile) bool { return on.Brings(p.Family) }))
+		}
+		access, outside := brings(authority.ResourceAccess), brings(0)
+		elsewhere := known(partOf(w, i, func(p *delivery.Profile) bool { return !p.Windows }))
+		set := &w.Sets[i]
+		set.Access, set.Outside, set.Mixed, set.Elsewhere = access, outside, elsewhere != uint32(i), elsewhere
 	}
 	return w
 }
@@ -126,11 +135,12 @@ func setOf(groups []string, byGroup map[string][]protocol.Profile) (s delivery.S
 	return versioned(slices.Compact(s.Profiles))
 }
 
-// partOf is what of a set applies to a co-managed device while Intune decides these workloads (AUTH-51).
-func partOf(w *delivery.World, set int, on authority.Workloads) delivery.Set {
+// partOf is what of a set is picked: for a co-managed device what applies while Intune decides some workloads (AUTH-51), and for
+// devices other than Windows' what is not for those alone.
+func partOf(w *delivery.World, set int, pick func(*delivery.Profile) bool) delivery.Set {
 	var part []protocol.Profile
 	for _, p := range w.Sets[set].Profiles {
-		if on.Brings(w.Profiles[p].Family) {
+		if pick(&w.Profiles[p]) {
 			part = append(part, p)
 		}
 	}

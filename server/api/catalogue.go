@@ -14,6 +14,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 	"rollcall/server"
+	"rollcall/server/csp"
 )
 
 type profile struct {
@@ -119,6 +120,14 @@ func (in *putProfile) change() (change server.ProfileChange, err error) {
 	}
 	change = server.ProfileChange{Authority: in.Authority, Name: in.Name, Groups: in.Groups}
 	if len(in.Document) == 0 {
+		return change, nil
+	}
+	if csp.IsDocument(in.Document) {
+		document, err := csp.Read(in.Document)
+		if err != nil {
+			return change, wrongValue("document", "%v", err)
+		}
+		change.Family, change.Identifier, change.Payload = document.Family, csp.Identifier(in.Name), in.Document
 		return change, nil
 	}
 	document, err := readProfile(in.Document)

@@ -12,7 +12,7 @@ import (
 func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	out.State = *s
 	out.Changed, out.Completed, out.Facts = 0, false, nil
-	out.Reply, out.Refusal = protocol.Reply{}, protocol.Refusal{}
+	out.Reply, out.Refusal = protocol.Reply{More: out.Reply.More[:0]}, protocol.Refusal{}
 	out.Commands, out.Effects = out.Commands[:0], out.Effects[:0]
 	out.Exchange.Key, out.Exchange.Answer = Key{}, out.Exchange.Answer[:0]
 
@@ -37,6 +37,8 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 		d.cleanUp()
 	case Supported:
 		d.support()
+	case Displaced:
+		d.displaced()
 	}
 	if d.ownQueue && len(d.n.Queue) == 0 && cap(d.n.Queue) > 0 { // a device at rest keeps no room for commands
 		out.queues, d.n.Queue = spare(out.queues, d.n.Queue, nil), nil
@@ -71,6 +73,8 @@ type decision struct {
 	n   *State // as it will be: &out.State
 
 	ownQueue, ownProfiles bool // n.Queue, n.Profiles are copies already
+
+	final bool // what in reports as failed is not tried again
 }
 
 // round is a round of an identified device's conversation, other than Enrol.
@@ -100,7 +104,7 @@ func (d *decision) round() {
 	case protocol.Report:
 		d.report()
 	case protocol.Leave:
-		d.end("", "the device left")
+		d.leave()
 	case protocol.PutEscrow:
 		d.n.Escrow = clone(d.in.Escrow)
 		d.out.Changed |= Secrets
@@ -129,6 +133,10 @@ func (d *decision) ask() {
 		for i := range d.changeQueue() {
 			d.n.Queue[i].Offers, d.n.Queue[i].NotNow = 0, false
 		}
+	}
+	if d.in.Batch != nil {
+		d.nextOfBatch(d.in.Batch)
+		return
 	}
 	d.next(protocol.NoStatus)
 }

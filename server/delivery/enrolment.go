@@ -120,6 +120,7 @@ func (d *decision) ready() {
 	}
 	unreachable := n.Push.Unreachable
 	n.Push = Push{Topic: d.ownTopic(), Magic: strings.Clone(in.Magic), Token: clone(in.Token), Since: d.now}
+	n.Push.Unreachable = in.Batch != nil && len(in.Token) == 0 // it polls, until it says where it can be woken
 	d.out.Changed |= Core
 	if in.Unlock != nil {
 		n.Unlock = clone(in.Unlock)
@@ -130,7 +131,7 @@ func (d *decision) ready() {
 		d.enrolled()
 		return
 	}
-	if unreachable {
+	if unreachable && !n.Push.Unreachable {
 		d.out.Changed |= Wakes // it can go out again
 		d.journal(WhatReachable, "", "")
 	}
@@ -194,6 +195,27 @@ func (d *decision) end(r protocol.Rule, why string) {
 	}
 }
 
+// leave is a farewell. A device that holds many commands at once says it in place of an answer to the order to leave.
+func (d *decision) leave() {
+	if i := slices.IndexFunc(d.n.Queue, func(q Queued) bool { return q.Kind == protocol.Retire }); i >= 0 && d.in.Batch != nil {
+		ordered := *d.in
+		ordered.Status = protocol.Acknowledged
+		d.in = &ordered
+		d.settle(i)
+		return
+	}
+	d.end("", "the device left")
+}
+
+// displaced is that the same machine enrolled anew under another name (WIN-024).
+func (d *decision) displaced() {
+	if d.s.Life != Enrolled && d.s.Life != Enrolling {
+		return
+	}
+	d.effect(Revoke, d.n.Identity.Fingerprint)
+	d.end("WIN-024", "the machine was enrolled anew")
+}
+
 // leaving tells whether an order that ends the enrolment waits, and deleted whether one to delete the record then. Those from
 // before a backup are taken back.
 func (d *decision) leaving() bool {
@@ -228,6 +250,7 @@ func (d *decision) facts() {
 		d.out.Facts = &Facts{
 			Name: strings.Clone(f.Name), Model: strings.Clone(f.Model), Product: strings.Clone(f.Product), Serial: strings.Clone(f.Serial),
 			OSVersion: strings.Clone(f.OSVersion), Build: strings.Clone(f.Build), IMEI: strings.Clone(f.IMEI), MEID: strings.Clone(f.MEID),
+			Hardware: strings.Clone(f.Hardware), Said: strings.Clone(f.Said),
 		}
 		d.out.Changed |= FactsToo
 	}

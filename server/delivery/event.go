@@ -16,9 +16,10 @@ const (
 	IdentityIssued                 // a renewal made a certificate for this device: Message.Credential
 	RecordDue                      // the record may have reached its end (AUTH-43, AUTH-48)
 	Supported                      // an administrator has a userless device move (AUTH-18)
+	Displaced                      // the same machine enrolled anew, under another name
 )
 
-var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued", "clean-up", "support move"}
+var kindNames = [...]string{"", "check-in", "push report", "administration", "identity issued", "clean-up", "support move", "displacement"}
 
 func (k Kind) String() string { return kindNames[k%Kind(len(kindNames))] }
 
@@ -57,6 +58,9 @@ type Credential struct {
 // Facts are what a device says of itself when it enrols; data, never deciding anything (HST-058).
 type Facts struct {
 	Name, Model, Product, Serial, OSVersion, Build, IMEI, MEID string
+
+	Hardware string // of a PC, what outlives its operating system (HWDevID)
+	Said     string // what else it said, as its platform's endpoint keeps it
 }
 
 // A PushResult is what the push service said.
@@ -75,7 +79,7 @@ type Message struct {
 	protocol.CheckIn
 	Credential Credential // CheckInRound, IdentityIssued
 	Platform   protocol.Platform
-	CoManaged  bool          // Enrol: Configuration Manager's client is there (AUTH-12)
+	CoManaged  bool          // Enrol, and with WorkloadsKnown: Configuration Manager's client is there (AUTH-12)
 	AndroidAPI bool          // Enrol: through Android Management API (AUTH-46)
 	Way        authority.Way // Enrol: how it enrols (AUTH-47)
 	OtherMDM   bool          // Enrol: it is managed elsewhere (AUTH-47)
@@ -83,6 +87,8 @@ type Message struct {
 
 	Workloads      authority.Workloads // CheckInRound of a co-managed client: those that Intune decides (AUTH-51)
 	WorkloadsKnown bool                // it says so; else what it said last, or the tenant's deciders
+
+	Batch *Batch // CheckInRound of a platform whose messages hold many commands and reports; nil: one of each
 
 	Topic, Magic  string   // Ready
 	Token, Unlock []byte   // Ready; Unlock nil: not given
@@ -104,13 +110,47 @@ type Message struct {
 	Seed [2]uint64 // drawn by the shell; command ids of this decision come from it
 }
 
+// A Batch is what a round says beside its CheckIn where one message reports on many commands, and its answer may hold many.
+type Batch struct {
+	Reports   []CommandReport      // with Report
+	Again     []protocol.CommandID // handed out in this conversation, and not through yet: they are handed out once more
+	Phase     Phase
+	SignedOut bool // nobody is signed in whose profiles the device could take: those of Profile.UserScope wait
+}
+
+// A CommandReport is what a round says of one command of many.
+type CommandReport struct {
+	Command protocol.CommandID
+	Status  protocol.Status
+	Result  []byte // kept with the command
+	Errors  string // what failed, on one line
+	Missing bool   // of a RemoveProfile: it failed because the profile is not there
+	Final   bool   // it failed for good: trying again is of no use
+}
+
+// A Phase is where in a conversation a round of a [Batch] stands.
+type Phase uint8
+
+// The phases. By default the conversation ends as soon as nothing is to be handed out.
+const (
+	Answering Phase = iota
+	Asking          // the endpoint has questions of its own: the conversation goes on, whatever is handed out
+	Partial         // the device has not said all yet: nothing is handed out
+)
+
 // An Event is one thing that happened to one device.
 type Event struct {
 	Kind   Kind
 	Device protocol.Device
 	ID     string // the wire's name of the device: needed with Enrol, when there may be no record yet
 	Key    Key    // of a message that its protocol may repeat; zero: not kept
+	Prior  Key    // of the message whose answer this one goes on from; zero: it begins a conversation
 	Message
-	// Encode, where given, writes the reply's bytes for the exchange record.
-	Encode func(dst []byte, r *protocol.Reply) []byte
+
+	// Prepare, where given, fills in what follows from that answer's record (nil: there is none) and from the device's state, of which it
+	// keeps nothing. It is called once, while the device is held and before anything is decided.
+	Prepare func(prior []byte, s *State)
+
+	// Encode, where given, writes what the exchange record is to hold for what was decided; nil: a repeat is decided afresh.
+	Encode func(dst []byte, out *Outcome) []byte
 }

@@ -183,6 +183,10 @@ func (d *decision) blocked() bool {
 // workloads takes what the client says of its workloads; its profiles follow (AUTH-51).
 func (d *decision) workloads() {
 	n, in := d.n, d.in
+	if in.CoManaged && in.Platform == protocol.Windows && !n.CoManaged {
+		n.CoManaged = true
+		d.out.Changed |= Core
+	}
 	if !n.CoManaged || n.Told && n.Workloads == in.Workloads {
 		return
 	}

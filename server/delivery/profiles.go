@@ -38,6 +38,9 @@ func (w *World) index(s *State, owner protocol.Authority) uint32 {
 		return 0
 	}
 	i := w.Users[s.User].Sets[owner]
+	if s.Platform != protocol.Windows && int(i) < len(w.Sets) && w.Sets[i].Mixed {
+		return w.Sets[i].Elsewhere
+	}
 	if !s.CoManaged || s.Platform != protocol.Windows || owner == protocol.Office365 || int(i) >= len(w.Sets) {
 		return i
 	}
@@ -239,6 +242,9 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 		return
 	}
 	a := d.assigned(p) // what was there before is there again
+	if d.final {
+		a.Tries = maxTries - 1
+	}
 	d.put(p, InstallFailed, a.Tries+1)
 	d.unsettle()
 	if slices.ContainsFunc(d.n.Profiles, func(b Assigned) bool {

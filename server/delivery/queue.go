@@ -3,6 +3,7 @@ package delivery
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -42,6 +43,39 @@ func (d *decision) report() {
 	if d.in.Facts != nil {
 		d.facts()
 	}
+	if b := d.in.Batch; b != nil {
+		d.reports(b)
+		return
+	}
+	if d.answer() && d.s.Life == Enrolled {
+		d.reconcile(false)
+		d.next(d.in.Status)
+	}
+}
+
+// reports records what became of many commands and answers with the next.
+func (d *decision) reports(b *Batch) {
+	whole := d.in
+	one := *whole
+	d.in = &one
+	goesOn := true
+	for i := 0; i < len(b.Reports) && goesOn; i++ {
+		r := &b.Reports[i]
+		one.Command, one.Status, one.Result, one.Errors, one.Missing, d.final = r.Command, r.Status, r.Result, r.Errors, r.Missing, r.Final
+		goesOn = d.answer()
+	}
+	d.in, d.final = whole, false
+	if !goesOn || d.s.Life != Enrolled {
+		return
+	}
+	if b.Phase != Partial {
+		d.reconcile(false)
+	}
+	d.nextOfBatch(b)
+}
+
+// answer records what became of one command. False: the enrolment ended with it.
+func (d *decision) answer() bool {
 	i := d.reported()
 	switch {
 	case i < 0 || d.in.Status == protocol.NoStatus:
@@ -57,14 +91,9 @@ func (d *decision) report() {
 		d.answered(*q, false)
 		d.journal(WhatDeferred, "", d.describe(&q.Command))
 	default:
-		if !d.settle(i) {
-			return // that was its last
-		}
+		return d.settle(i)
 	}
-	if d.s.Life == Enrolled {
-		d.reconcile(false)
-		d.next(d.in.Status)
-	}
+	return true
 }
 
 // The journal hears of so many reports of unknown commands of one device in a day: enough for every answer that was lost,
@@ -210,6 +239,37 @@ func (d *decision) offer(i int) {
 	}
 	q.NotNow = false
 	d.out.Reply = protocol.Reply{Kind: protocol.Work, Command: q.Command}
+}
+
+// nextOfBatch answers with all commands that were not handed out in this conversation, or ends it. What was handed out and is not
+// answered by the end of the conversation stays queued for the next one (WIN-036).
+func (d *decision) nextOfBatch(b *Batch) {
+	if b.Phase == Partial {
+		return
+	}
+	for i := range d.n.Queue {
+		q := &d.n.Queue[i]
+		switch {
+		case q.NotNow, q.Offers > 0 && !slices.Contains(b.Again, q.ID):
+			continue
+		case b.SignedOut && d.w.profile(q.Profile).UserScope: // held back (WIN-037)
+			continue
+		}
+		if q.Offers == 0 {
+			q = &d.changeQueue()[i]
+			q.Offers = 1
+		}
+		if r := &d.out.Reply; r.Kind != protocol.Work {
+			r.Kind, r.Command = protocol.Work, q.Command
+		} else {
+			r.More = append(r.More, q.Command)
+		}
+	}
+	if d.out.Reply.Kind != protocol.Work && b.Phase != Asking {
+		d.out.Completed = true
+		d.register()
+		d.rest()
+	}
 }
 
 // queued tells whether a command of kind k waits for its answer.

@@ -120,6 +120,9 @@ type Set struct {
 	Profiles []protocol.Profile // ascending
 
 	Access, Outside uint32 // parts of it, as indices into World.Sets: without configuration; without any family (AUTH-51)
+
+	Mixed     bool   // it has documents for Windows devices alone
+	Elsewhere uint32 // of such a set, the part for all other devices
 }
 
 // A Profile is one document of the catalogue.
@@ -129,6 +132,8 @@ type Profile struct {
 	Authority  protocol.Authority // whose it is: Intune, SCCM (Intune's in a co-managed tenant) or Office365
 	Identifier string             // what the device knows it by; the same in all versions of a name
 	Payload    []byte             // as it is sent
+	Windows    bool               // a document for Windows devices alone
+	UserScope  bool               // a Windows device takes it only while its user is signed in
 }
 
 // A PushSlot is the state of the place for the authority's push certificate.

@@ -50,6 +50,8 @@ type Config struct {
 	LegacySignature bool // and one with SHA-1 too, as every Mac makes them (legacyCMS, apple.md section 3.1)
 	LegacySCEP      bool // SCEP with SHA-1 and 3DES
 
+	Windows *Windows // how Windows devices are served; nil: they are not
+
 	// Factory are the roots of the factory identities that sign a MachineInfo. Empty: no automated enrolment.
 	Factory []*x509.Certificate
 	// MinimumOS is the OSVersion below which a device is sent to update itself before it enrols automatically, if it
@@ -68,6 +70,9 @@ type Handler struct {
 	proxies proxies
 	rates   *rates // nil: enrolments are not bounded
 	lab     []*certs.Authority
+
+	accounts []byte   // key of Windows devices' accounts
+	profiles sync.Map // of *csp.Profile, by protocol.Profile
 }
 
 // New makes a handler. The error says which field of cfg is missing.
@@ -112,6 +117,9 @@ func New(cfg Config) (*Handler, error) {
 	h.mux.HandleFunc("/apple/enrol", h.enrol)
 	h.mux.HandleFunc("/apple/ade", h.automated)
 	h.mux.Handle(scepPath, h.certificates(h.scep()))
+	if err := h.mountWindows(context.Background()); err != nil {
+		return nil, err
+	}
 	h.edge = h.proxies.receive(cfg.Admission.admit(h.mux))
 	return h, nil
 }

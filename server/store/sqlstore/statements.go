@@ -96,7 +96,7 @@ var texts = [statements]string{
 	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
 	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
-	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid"),
+	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said"),
 
 	putProfile:  upsert("device_profiles", 2, "device", "profile", "state", "tries", "at"),
 	dropProfile: "DELETE FROM device_profiles WHERE device=? AND profile=?",

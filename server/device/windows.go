@@ -1,0 +1,309 @@
+package device
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+	"rollcall/server"
+	"rollcall/server/delivery"
+)
+
+// ProviderID is the name of the management account on Windows devices.
+const ProviderID = "rollcall"
+
+// Windows says how Windows devices are served.
+type Windows struct {
+	// PFN is the package family name under which devices open a channel to be woken through Windows' push service; empty: they poll
+	// alone. ChannelHosts are the hosts, and what is below them, whose channels are taken; nil: notify.windows.com.
+	PFN          string
+	ChannelHosts []string
+
+	// Verify reads a token of Entra that a device enrols with: signature, issuer, audience, tenant and time are its to check, before it
+	// believes a word of it (HST-043). Nil: such tokens are refused.
+	Verify func(ctx context.Context, token string) (*EntraClaims, error)
+}
+
+// EntraClaims are what a verified token of Entra says.
+type EntraClaims struct {
+	UPN    string // empty: a token of the device itself
+	Device string // its id in the directory
+}
+
+// accountSecret is the name under which the key of the accounts' passwords is kept.
+const accountSecret = "windows accounts"
+
+// mountWindows opens the paths of Windows devices.
+func (h *Handler) mountWindows(ctx context.Context) (err error) {
+	if h.cfg.Windows == nil {
+		return nil
+	}
+	h.accounts, err = h.cfg.Server.Secret(ctx, h.now(), accountSecret, func() ([]byte, error) {
+		key := make([]byte, 32)
+		rand.Read(key) // never fails
+		return key, nil
+	})
+	if err != nil {
+		return err
+	}
+	h.mux.HandleFunc(windows.DiscoveryPath, h.soap(false, h.discover))
+	h.mux.HandleFunc(windows.PolicyPath, h.soap(true, h.policies))
+	h.mux.HandleFunc(windows.EnrollmentPath, h.soap(true, h.token))
+	h.mux.HandleFunc(signInPath, h.signIn)
+	h.mux.HandleFunc(windows.ManagementPath, h.windowsMessage)
+	return nil
+}
+
+// An inquiry is one request of the enrolment phase.
+type inquiry struct {
+	*http.Request
+	envelope *windows.Envelope
+	who      string // whom the journal names when it is refused; empty: nobody knows
+}
+
+// soap serves one path of the enrolment phase: a request is read whole, and its answer, a fault too, is written whole (WIN-002). With
+// limited, a network has so many of them.
+func (h *Handler) soap(limited bool, answer func(*inquiry) (*windows.Envelope, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == windows.DiscoveryPath { // the device looks whether anybody is there (WIN-001)
+			writeWhole(w, http.StatusOK, windows.SOAPContentType, nil)
+			return
+		}
+		in := &inquiry{Request: r}
+		out, err := h.inquire(w, in, limited, answer)
+		if err != nil {
+			h.fault(w, in, err)
+			return
+		}
+		h.relate(in, out)
+		writeWhole(w, http.StatusOK, windows.SOAPContentType, windows.EncodeEnvelope(nil, out))
+	}
+}
+
+func (h *Handler) inquire(w http.ResponseWriter, in *inquiry, limited bool, answer func(*inquiry) (*windows.Envelope, error)) (*windows.Envelope, error) {
+	if in.Method != http.MethodPost {
+		return nil, errMethod
+	}
+	if limited {
+		if no := h.tooMany(in.Request, ""); no != nil {
+			return nil, no
+		}
+	}
+	body, err := readWhole(w, in.Request, maxInquiry)
+	if err != nil {
+		return nil, err
+	}
+	if in.envelope, err = windows.DecodeEnvelope(body); err != nil {
+		return nil, err
+	}
+	return answer(in)
+}
+
+// maxInquiry bounds a message of the enrolment phase: a request for a certificate with attestation is some KiB (HST-001).
+const maxInquiry = 128 << 10
+
+// relate ties an answer to its request (WIN-006).
+func (h *Handler) relate(in *inquiry, out *windows.Envelope) {
+	if in.envelope != nil {
+		out.Header.RelatesTo = in.envelope.Header.MessageID
+	}
+	out.Header.ActivityID = uuid.NewString()
+}
+
+// A refusal of the enrolment phase in Windows' words.
+type enrolFault struct {
+	subcode windows.Subcode
+	kind    windows.ErrorType // empty: the subcode says it all
+	rule    protocol.Rule     // empty: none is broken
+	err     error
+}
+
+func (e *enrolFault) Error() string { return e.err.Error() }
+func (e *enrolFault) Unwrap() error { return e.err }
+
+// fault answers a request of the enrolment phase with what went wrong (WIN-021). Which reasons are ours to know, only the log says.
+func (h *Handler) fault(w http.ResponseWriter, in *inquiry, err error) {
+	f := &windows.Fault{Subcode: windows.SubcodeEnrollmentServer, Reason: "something failed here; please try again"}
+	fields := logrus.Fields{"path": in.URL.Path, "remote": in.RemoteAddr}
+	level := logrus.WarnLevel
+	known, ours := errors.AsType[*enrolFault](err)
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	rule := protocol.Rule("")
+	switch {
+	case ours:
+		f.Subcode, f.ErrorType, f.Reason, rule = known.subcode, known.kind, known.Error(), known.rule
+	case refused && no.RetryAfter > 0:
+		f.Subcode, f.ErrorType, f.Reason, rule = windows.SubcodeEnrollmentServer, windows.ErrorInMaintenance, no.Error(), no.Rule
+		w.Header().Set("Retry-After", seconds(no.RetryAfter.Seconds()))
+	case refused:
+		f.Subcode, f.Reason, rule = windows.SubcodeAuthorization, no.Error(), no.Rule
+	case unknown: // the identity of a renewal
+		f.Subcode, f.ErrorType, f.Reason, rule = windows.SubcodeAuthentication, windows.ErrorNotEligibleToRenew, who.Error(), who.rule
+	case errors.Is(err, errMethod):
+		w.Header().Set("Allow", http.MethodPost)
+		writeWhole(w, http.StatusMethodNotAllowed, "text/plain; charset=utf-8", []byte("wrong method\n"))
+		return
+	case errors.Is(err, errTooLarge):
+		h.cfg.Log.WithError(err).WithFields(fields).WithField("rule", "HST-001").Warn("enrolment refused")
+		writeWhole(w, http.StatusRequestEntityTooLarge, "text/plain; charset=utf-8", []byte("too large\n"))
+		return
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody), errors.Is(err, errEncoding):
+		f.Subcode, f.Reason, rule = windows.SubcodeMessageFormat, "the request is malformed", "HST-018"
+	default:
+		level = logrus.ErrorLevel
+	}
+	trace := uuid.NewString()
+	if f.ErrorType != "" {
+		f.Message, f.TraceID = f.Reason, trace
+	}
+	if rule != "" {
+		fields["rule"] = rule
+		h.turnAway(in.Context(), server.Turned{Who: in.who, Address: hostOf(in.Request), Certificate: true}, &protocol.Refusal{Rule: rule, Reason: err.Error()})
+	}
+	fields["trace"] = trace
+	h.cfg.Log.WithError(err).WithFields(fields).Log(level, "enrolment refused")
+	out := &windows.Envelope{Header: windows.Header{Action: answerTo[in.URL.Path]}, Body: f}
+	h.relate(in, out)
+	writeWhole(w, windows.FaultStatus, windows.SOAPContentType, windows.EncodeEnvelope(nil, out))
+}
+
+// answerTo is the action of the answer in whose place a fault comes.
+var answerTo = map[string]string{
+	windows.DiscoveryPath: windows.ActionDiscoverResponse, windows.PolicyPath: windows.ActionGetPoliciesResponse, windows.EnrollmentPath: windows.ActionRSTRC,
+}
+
+// readWhole reads the body of r, at most so many bytes of it.
+func readWhole(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, errEncoding
+	}
+	if r.ContentLength > most {
+		return nil, errTooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	case int64(len(body)) > most:
+		return nil, errTooLarge
+	}
+	return body, nil
+}
+
+// writeWhole answers in one piece, its length in front: Windows takes no chunks (WIN-002).
+func writeWhole(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// account is a password or nonce of a device's management account: it follows from the enrolment, so that a repeated answer is the same.
+func (h *Handler) account(enrolment, what string) []byte {
+	mac := hmac.New(sha256.New, h.accounts)
+	mac.Write([]byte(what + "\x00" + enrolment))
+	return mac.Sum(nil)[:16]
+}
+
+// auth is one direction of the account; name is empty for the server's.
+func (h *Handler) auth(enrolment, name, direction string) windows.Auth {
+	return windows.Auth{
+		Type: "DIGEST", Name: name, Secret: base64.RawURLEncoding.EncodeToString(h.account(enrolment, direction+" secret")),
+		Nonce: h.account(enrolment, direction+" nonce"),
+	}
+}
+
+// proves tells whether a message's credential is that of the account; who sends it, TLS has said before.
+func (h *Handler) proves(p *peer, c *windows.Cred) bool {
+	if p.leaf == nil {
+		return false
+	}
+	name := p.leaf.Subject.CommonName
+	a := h.auth(name, name, "device")
+	return c.Proves(a.Name, a.Secret, a.Nonce)
+}
+
+// channelAllowed tells whether a device may be woken at this address. It comes from the device, and gets our token: nothing but a
+// push service is ever called (WIN-043).
+func (h *Handler) channelAllowed(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "https" || u.User != nil || len(uri) > 1024 {
+		return false
+	}
+	hosts := h.cfg.Windows.ChannelHosts
+	if hosts == nil {
+		hosts = []string{"notify.windows.com"}
+	}
+	name := strings.ToLower(u.Hostname())
+	for _, host := range hosts {
+		if name == host || strings.HasSuffix(name, "."+host) {
+			return true
+		}
+	}
+	return false
+}
+
+// windowsMetered tells the meter of one message and how it ended.
+func (h *Handler) windowsMetered(t *turn, began time.Time, err error) {
+	m := h.cfg.Meter
+	if m == nil {
+		return
+	}
+	rule, failed := protocol.Rule(""), false
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	switch {
+	case err == nil:
+	case refused:
+		rule = no.Rule
+	case unknown:
+		rule = who.rule
+	case errors.Is(err, errTooLarge):
+		rule = "HST-001"
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		rule = "HST-002"
+	case errors.Is(err, errEncoding):
+		rule = "HST-012"
+	case errors.Is(err, errMethod), errors.Is(err, errMediaType):
+	default:
+		failed = true
+	}
+	message := ""
+	switch {
+	case err != nil:
+	case t.starts:
+		message = "SyncML start"
+	default:
+		message = "SyncML"
+	}
+	m.CheckIn(message, rule, failed, time.Since(began))
+}
+
+// merged is what is known of a device with what a session taught.
+func merged(known delivery.Facts, learnt *delivery.Facts) delivery.Facts {
+	for _, f := range []struct{ to, from *string }{
+		{&known.Name, &learnt.Name}, {&known.Model, &learnt.Model}, {&known.Product, &learnt.Product}, {&known.Serial, &learnt.Serial},
+		{&known.OSVersion, &learnt.OSVersion},
+	} {
+		if *f.from != "" {
+			*f.to = *f.from
+		}
+	}
+	return known
+}

@@ -1,0 +1,389 @@
+package device
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+	"rollcall/server/csp"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// compose writes the answer to t's message into t.answer and appends the exchange record to dst: nil, when a repeat may be decided
+// afresh, or when some commands turn out to need no message and the round has to go on (t.settled).
+func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) []byte {
+	t.composed = true
+	head := t.head(h)
+	m := windows.Message{Header: head, Final: true}
+	id := int32(0)
+	next := func() int32 { id++; return id }
+	t.statuses(&m, next)
+	if t.talk.Aborted || !t.msg.Final && !t.talk.Next {
+		if !t.talk.Aborted {
+			m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})
+		}
+		return t.finish(dst, &m, out, true)
+	}
+	t.talk.Own = nil
+	questions := h.questions(t, out)
+	for i := range questions {
+		questions[i].CmdID = next()
+		m.Commands = append(m.Commands, questions[i])
+		t.talk.Own = own(t.talk.Own, head.MsgID, questions[i].CmdID)
+	}
+	if out.Reply.Kind == protocol.Work {
+		work := h.work(t, out)
+		if len(t.settled) > 0 {
+			return nil
+		}
+		box := &box{left: int(t.talk.Most), next: next, msg: head.MsgID}
+		if box.left == 0 {
+			box.left = windows.DefaultMaxMsgSize
+		}
+		box.left -= len(windows.EncodeMessage(nil, &m))
+		for i := range work {
+			t.pack(box, work[i].id, work[i].kind, work[i].commands)
+		}
+		m.Commands = append(m.Commands, box.out...)
+		m.Final = !box.chunk
+	}
+	return t.finish(dst, &m, out, int(id) > t.answered)
+}
+
+// finish encodes the answer and keeps it where the session goes on or something was decided.
+func (t *turn) finish(dst []byte, m *windows.Message, out *delivery.Outcome, goesOn bool) []byte {
+	t.answer = windows.EncodeMessage(t.answer[:0], m)
+	if !goesOn && out.Steady() {
+		return nil
+	}
+	return t.talk.keep(dst, t.answer)
+}
+
+// own notes a question of the endpoint's own.
+func own(f *flight, msg uint32, id int32) *flight {
+	if f == nil || f.Msg != msg {
+		f = &flight{Msg: msg}
+	}
+	f.Parts = append(f.Parts, part{Cmd: id})
+	return f
+}
+
+// statuses answers each command of the device's message, in its order (WIN-033).
+func (t *turn) statuses(m *windows.Message, next func() int32) {
+	answer := func(c windows.Command) {
+		c.Verb, c.CmdID, c.MsgRef = windows.Status, next(), t.msg.Header.MsgID
+		m.Commands = append(m.Commands, c)
+		t.answered++
+	}
+	t.answered = 0
+	code := windows.OK
+	if t.msg.Header.Cred != nil {
+		code = windows.AuthenticationTaken
+	}
+	answer(windows.Command{Cmd: windows.SyncHeader, Code: code})
+	var each func(commands []windows.Command, code func(*windows.Command) windows.Code)
+	each = func(commands []windows.Command, code func(*windows.Command) windows.Code) {
+		for i := range commands {
+			c := &commands[i]
+			if c.Verb == windows.Status {
+				continue
+			}
+			s := windows.Command{CmdRef: c.CmdID, Cmd: c.Verb, CmdName: c.Name, Code: code(c)}
+			if c.CmdID == 0 {
+				s.CmdRef, s.Code = windows.NoRef, windows.BadRequest
+			}
+			answer(s)
+			each(c.Commands, func(child *windows.Command) windows.Code {
+				if child.Verb == windows.Atomic || child.Verb == windows.Sequence {
+					return windows.CommandFailed
+				}
+				return windows.NotExecuted
+			})
+		}
+	}
+	each(t.msg.Commands, statusOf)
+}
+
+// statusOf is the answer to a command of the device's: the server has no nodes of its own.
+func statusOf(c *windows.Command) windows.Code {
+	switch c.Verb {
+	case windows.Alert, windows.Results:
+		return windows.OK
+	case windows.Replace: // what it says of itself
+		for i := range c.Items {
+			if item := &c.Items[i]; item.Target != "" || !strings.HasPrefix(item.Source, "./DevInfo/") {
+				return windows.NotAllowed
+			}
+		}
+		return windows.OK
+	case windows.Unknown:
+		return windows.BadRequest
+	case windows.Atomic:
+		for i := range c.Commands {
+			if c.Commands[i].Verb == windows.Atomic {
+				return windows.AtomicFailed
+			}
+		}
+	}
+	return windows.OptionalNotSupported
+}
+
+// questions are what the endpoint asks and says by itself in the first answer of a session.
+func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Command) {
+	if !t.starts {
+		return nil
+	}
+	get := func(uri string) {
+		list = append(list, windows.Command{Verb: windows.Get, Items: []windows.Item{{Target: uri}}})
+	}
+	if t.asks && h.cfg.Windows.PFN != "" {
+		get(csp.NodeChannel(ProviderID))
+		get(csp.NodePushStatus(ProviderID))
+	}
+	world := h.cfg.Server.World()
+	if t.asks && world.Tenant.Authority == protocol.SCCM {
+		get(csp.NodeConfigInfo)
+	}
+	if n := &out.Reply.Notice; n.Epoch != 0 && (t.tells || out.Reply.Kind == protocol.Work) {
+		list = append(list, csp.Notice(ProviderID, world.Tenant.Authority, n))
+	}
+	return list
+}
+
+// A box is the room that is left in a message, and what is in it.
+type box struct {
+	left  int
+	next  func() int32
+	msg   uint32
+	out   []windows.Command
+	chunk bool // the message ends inside a large object
+}
+
+// leastChunk is less than what a chunk is worth sending for.
+const leastChunk = 256
+
+// A job is a command of the server's as it is on the wire.
+type job struct {
+	id       protocol.CommandID
+	kind     protocol.CommandKind
+	commands []windows.Command
+}
+
+// work says the commands of out on the wire. Those that need no message are settled.
+func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
+	one := func(c *protocol.Command) {
+		commands, err := h.commandsOf(out.State.Profiles, c)
+		switch {
+		case err != nil:
+			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: err.Error()})
+		case len(commands) == 0:
+			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Acknowledged})
+		default:
+			jobs = append(jobs, job{c.ID, c.Kind, commands})
+		}
+	}
+	one(&out.Reply.Command)
+	for i := range out.Reply.More {
+		one(&out.Reply.More[i])
+	}
+	return jobs
+}
+
+// errNoOrder is that Windows has nothing of the kind.
+var errNoOrder = errors.New("Windows has no such command")
+
+// commandsOf returns what a command is on the wire. have are the profiles of the device.
+func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]windows.Command, error) {
+	w := h.cfg.Server.World()
+	switch c.Kind {
+	case protocol.InstallProfile:
+		p, err := h.compiled(w, c.Profile)
+		if err != nil {
+			return nil, err
+		}
+		return p.Install(h.replaced(w, have, c.Profile)), nil
+	case protocol.RemoveProfile:
+		p, err := h.compiled(w, c.Profile)
+		if err != nil {
+			return nil, nil // it never was on the device
+		}
+		return p.Remove(), nil
+	}
+	if commands := csp.Order(c.Kind, ProviderID); len(commands) > 0 {
+		return commands, nil
+	}
+	return nil, errNoOrder
+}
+
+// compiled is a profile in Windows' words. A number is one document for ever, so each is read once.
+func (h *Handler) compiled(w *delivery.World, p protocol.Profile) (*csp.Profile, error) {
+	if p == 0 || int(p) >= len(w.Profiles) {
+		return nil, store.ErrNotFound
+	}
+	if known, ok := h.profiles.Load(p); ok {
+		return known.(*csp.Profile), nil
+	}
+	read, err := csp.Read(w.Profiles[p].Payload)
+	if err == nil {
+		h.profiles.Store(p, read)
+	}
+	return read, err
+}
+
+// replaced is the version on the device that p takes the place of: another one with the same identifier (WIN-070).
+func (h *Handler) replaced(w *delivery.World, have []delivery.Assigned, p protocol.Profile) *csp.Profile {
+	for i := range have {
+		n := have[i].Profile
+		if n == p || int(n) >= len(w.Profiles) || w.Profiles[n].Identifier != w.Profiles[p].Identifier || have[i].State == delivery.InstallFailed {
+			continue
+		}
+		if old, err := h.compiled(w, n); err == nil {
+			return old
+		}
+	}
+	return nil
+}
+
+// pack puts what is to be sent of a command into the box, as far as there is room.
+func (t *turn) pack(b *box, id protocol.CommandID, kind protocol.CommandKind, commands []windows.Command) {
+	f := t.talk.flight(id)
+	if f == nil {
+		t.talk.Flights = append(t.talk.Flights, flight{ID: id, Kind: kind})
+		f = &t.talk.Flights[len(t.talk.Flights)-1]
+	}
+	if len(f.Parts) != count(commands) { // it is new, or the device's profiles are not what they were
+		f.Parts = partsOf(commands)
+	}
+	at := 0
+	for i := range commands {
+		size := 1 + len(commands[i].Commands)
+		if b.chunk || !b.add(f, f.Parts[at:at+size], &commands[i]) {
+			return
+		}
+		at += size
+	}
+}
+
+// add puts one command with its parts into the box. False: there is no room.
+func (b *box) add(f *flight, parts []part, c *windows.Command) bool {
+	head := &parts[0]
+	if head.Code != 0 || head.Cmd != 0 && head.Off == 0 {
+		return true // it is answered, or on its way
+	}
+	one := *c
+	one.Verb, one.CmdID = head.Verb, 1<<30 // as long as any
+	one.Commands = make([]windows.Command, len(c.Commands))
+	for i := range c.Commands {
+		one.Commands[i] = c.Commands[i]
+		one.Commands[i].Verb, one.Commands[i].CmdID = parts[1+i].Verb, 1<<30
+	}
+	size := one.EncodedSize()
+	switch {
+	case size <= b.left && head.Off == 0:
+	case len(one.Commands) == 0 && (head.Off > 0 || len(b.out) == 0) && len(one.Items) == 1 && one.Items[0].Data != "":
+		return b.cut(f, head, &one)
+	case len(b.out) > 0:
+		return false
+	default: // alone it is too large for the device, and cannot be cut
+		for i := range parts {
+			parts[i].Code = windows.RequestTooLarge
+		}
+		return true
+	}
+	one.CmdID = b.next()
+	head.Cmd = one.CmdID
+	for i := range one.Commands {
+		one.Commands[i].CmdID = b.next()
+		parts[1+i].Cmd = one.Commands[i].CmdID
+	}
+	f.Msg = b.msg
+	b.out = append(b.out, one)
+	b.left -= size
+	return true
+}
+
+// cut sends the next chunk of a large object (WIN-035).
+func (b *box) cut(f *flight, p *part, c *windows.Command) bool {
+	data := c.Items[0].Data
+	item := c.Items[0]
+	item.Data, item.Meta.Size, item.MoreData = "", 0, true
+	if p.Off == 0 {
+		item.Meta.Size = uint32(len(data))
+	}
+	c.Items = []windows.Item{item}
+	room := b.left - c.EncodedSize() - leastChunk
+	if room < leastChunk && len(b.out) > 0 {
+		return false
+	}
+	n := fit(data[p.Off:], max(room, leastChunk))
+	c.Items[0].Data, c.CmdID = data[p.Off:p.Off+n], b.next()
+	p.Cmd, p.Off = c.CmdID, p.Off+n
+	if p.Off == len(data) {
+		c.Items[0].MoreData, p.Off = false, 0
+	} else {
+		b.chunk = true
+	}
+	f.Msg = b.msg
+	b.left -= c.EncodedSize()
+	b.out = append(b.out, *c)
+	return true
+}
+
+// escapedMost is more bytes than any one character takes on the wire.
+const escapedMost = 6
+
+// fit is how many bytes of s, in whole characters, take at most so many bytes on the wire.
+func fit(s string, most int) int {
+	used := 0
+	for i := 0; i < len(s); {
+		_, n := utf8.DecodeRuneInString(s[i:])
+		cost := n
+		if n == 1 && strings.IndexByte("<>&\"'\r\n\t]", s[i]) >= 0 {
+			cost = escapedMost
+		}
+		if used += cost; used > most && i > 0 {
+			return i
+		}
+		i += n
+	}
+	return len(s)
+}
+
+// flight returns the command under way with this id; nil: it is new.
+func (s *session) flight(id protocol.CommandID) *flight {
+	for i := range s.Flights {
+		if s.Flights[i].ID == id {
+			return &s.Flights[i]
+		}
+	}
+	return nil
+}
+
+func count(commands []windows.Command) (n int) {
+	for i := range commands {
+		n += 1 + len(commands[i].Commands)
+	}
+	return n
+}
+
+// partsOf are the parts of commands that were not sent yet.
+func partsOf(commands []windows.Command) []part {
+	parts := make([]part, 0, count(commands))
+	add := func(c *windows.Command, in int) {
+		p := part{Verb: c.Verb, In: in}
+		p.User = len(c.Items) > 0 && strings.HasPrefix(c.Items[0].Target, "./User/")
+		parts = append(parts, p)
+	}
+	for i := range commands {
+		c := &commands[i]
+		add(c, 0)
+		at := len(parts)
+		for k := range c.Commands {
+			add(&c.Commands[k], at)
+		}
+	}
+	return parts
+}

@@ -1,0 +1,434 @@
+package device
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+	"rollcall/server/authority"
+	"rollcall/server/csp"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// A turn is one message of a management session and its answer.
+type turn struct {
+	ev    delivery.Event
+	out   delivery.Outcome
+	msg   windows.Message
+	batch delivery.Batch
+	facts delivery.Facts
+	talk  session
+	body  []byte
+
+	starts   bool                     // the message begins a session
+	asks     bool                     // the answer has questions of the endpoint's own
+	tells    bool                     // the answer tells of a change of authority
+	composed bool                     // an answer was written, else the message is a repeat
+	answered int                      // statuses in it
+	settled  []delivery.CommandReport // commands that need no message
+	results  map[protocol.CommandID]*strings.Builder
+	channel  *string // what the device says of its push channel; nil: nothing
+	answer   []byte
+}
+
+// windowsMessage serves one message of a management session: one request is one message of the device's, one answer the next of the
+// server's (windows.md section 6). Which enrolment it is about, the certificate says (WIN-030).
+func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	t, p, err := h.windowsTurn(w, r)
+	h.windowsMetered(t, began, err)
+	if err != nil {
+		h.windowsRefuse(w, r, t, p, err)
+		return
+	}
+	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
+}
+
+// windowsTurn reads and decides one message.
+func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request) (*turn, *peer, error) {
+	t := &turn{}
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case r.Method != http.MethodPost:
+		return t, nil, errMethod
+	case !h.presents(r):
+		return t, nil, errNoIdentity // nobody makes us hold a body (HST-001)
+	case kind != windows.SyncMLContentType:
+		return t, nil, errMediaType
+	}
+	var err error
+	if t.body, err = readWhole(w, r, windows.MaxMessage); err != nil {
+		return t, nil, err
+	}
+	p, err := h.identify(r, t.body)
+	if err != nil {
+		return t, p, err
+	}
+	if err := windows.DecodeMessage(t.body, &t.msg); err != nil {
+		return t, p, err
+	}
+	if p.forgotten != nil {
+		if err := h.recall(r.Context(), p, t.msg.Header.Source); err != nil {
+			return t, p, err
+		}
+	}
+	if p.cred.Device == 0 {
+		return t, p, errUnbound
+	}
+	return t, p, h.converse(r.Context(), t, p)
+}
+
+// converse has the server decide what t.msg means and leaves the answer in t.
+func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
+	head := &t.msg.Header
+	switch {
+	case !t.namesOnly(p.id):
+		return h.impostor(ctx, t, p)
+	case head.VerProto != "DM/1.2":
+		return h.dismiss(t, windows.ProtocolNotSupported)
+	case head.VerDTD != "1.2":
+		return h.dismiss(t, windows.DTDNotSupported)
+	case head.Cred != nil && !h.proves(p, head.Cred):
+		return h.dismiss(t, windows.InvalidCredentials)
+	}
+	t.starts = slices.ContainsFunc(t.msg.Commands, func(c windows.Command) bool {
+		return c.Verb == windows.Alert && (c.Code == windows.ServerInitiated || c.Code == windows.ClientInitiated)
+	})
+	now := h.now()
+	if t.starts {
+		if err := h.windowsReady(ctx, now, t, p); err != nil {
+			return err
+		}
+	}
+	t.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: exchangeKey(p, head.SessionID, head.MsgID)}
+	if !t.starts {
+		t.ev.Prior = exchangeKey(p, head.SessionID, head.MsgID-1)
+	}
+	t.ev.Credential, t.ev.Platform, t.ev.Batch = p.cred, protocol.Windows, &t.batch
+	t.ev.Message.Device, t.ev.Round = p.cred.Device, uint16(min(head.MsgID, 1<<16-1))
+	t.ev.Prepare = func(prior []byte, s *delivery.State) { h.resume(t, prior, s) }
+	t.ev.Encode = func(dst []byte, out *delivery.Outcome) []byte { return h.compose(dst, t, p, out) }
+	for {
+		t.settled, t.composed = t.settled[:0], false
+		err := h.cfg.Handle(ctx, now, &t.ev, &t.out)
+		if err != nil {
+			return err
+		}
+		if !t.composed {
+			t.answer = answerOf(t.out.Exchange.Answer)
+			return nil
+		}
+		if len(t.settled) == 0 {
+			return h.reported(ctx, now, t, p)
+		}
+		// Some commands need no message at all: they are through, and the round goes on with what is left.
+		t.ev.Verb, t.ev.Prepare, t.ev.Prior = protocol.Report, nil, delivery.Key{}
+		t.batch.Reports = append(t.batch.Reports[:0], t.settled...)
+		t.batch.Again = t.talk.open(t.batch.Again[:0])
+		t.ev.Facts = nil
+	}
+}
+
+// exchangeKey names a message of an enrolment. The identity stands for the enrolment: another one's messages are never this one's
+// (WIN-034).
+func exchangeKey(p *peer, sessionID string, msgID uint32) delivery.Key {
+	var number [4]byte
+	binary.BigEndian.PutUint32(number[:], msgID)
+	sum := sha256.Sum256(append(append(append([]byte("syncml\x00"), p.cred.Fingerprint[:]...), number[:]...), sessionID...))
+	return delivery.Key(sum[:16])
+}
+
+// windowsReady completes an enrolment with its first session.
+func (h *Handler) windowsReady(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
+	record, err := h.cfg.Server.Store().Record(ctx, p.cred.Device)
+	if errors.Is(err, store.ErrNotFound) {
+		return errUnbound
+	}
+	if err != nil || record.State.Life != delivery.Enrolling {
+		return err
+	}
+	ev := delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}
+	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, p.cred, protocol.Windows, &delivery.Batch{}
+	ev.Message.Device = p.cred.Device
+	if err := h.cfg.Handle(ctx, now, &ev, &t.out); err != nil {
+		return err
+	}
+	if h.cfg.Meter != nil {
+		h.cfg.Meter.Enrolled(protocol.Windows)
+	}
+	return nil
+}
+
+// namesOnly tells whether the message names no other device than id as its sender.
+func (t *turn) namesOnly(id string) bool {
+	if t.msg.Header.Source != id {
+		return false
+	}
+	for i := range t.msg.Commands {
+		if c := &t.msg.Commands[i]; c.Verb == windows.Replace {
+			for k := range c.Items {
+				if item := &c.Items[k]; item.Source == nodeDevID && strings.TrimSpace(item.Data) != id {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// nodeDevID is where a device says which one it is.
+const nodeDevID = "./DevInfo/DevId"
+
+// resume says the message in the words of delivery: prior is the record of the answer that it goes on from, s the device's state.
+func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
+	t.talk = session{}
+	if !t.starts {
+		t.talk.load(prior)
+	}
+	ev, b := &t.ev, &t.batch
+	*b = delivery.Batch{}
+	ev.Verb = protocol.Report
+	if t.starts {
+		ev.Verb = protocol.Ask
+	}
+	if size := t.msg.Header.MaxMsgSize; size != 0 {
+		t.talk.Most = size
+	}
+	unknown := 0
+	for i := range t.msg.Commands {
+		c := &t.msg.Commands[i]
+		switch c.Verb {
+		case windows.Alert:
+			h.alert(t, c)
+		case windows.Status:
+			if c.CmdRef != 0 && !t.talk.status(c) {
+				unknown++
+			}
+		case windows.Results:
+			t.result(c)
+		}
+	}
+	if ev.Verb == protocol.Leave {
+		return
+	}
+	if t.facts != (delivery.Facts{}) {
+		if record, err := h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
+			if now := merged(record.Facts, &t.facts); now != record.Facts {
+				t.facts = now
+				ev.Facts = &t.facts
+			}
+		}
+	}
+	b.Reports = t.talk.reports(t.results)
+	if unknown > 0 && !t.starts { // of commands that were never given (HST-017)
+		b.Reports = append(b.Reports, delivery.CommandReport{Command: noCommand, Status: protocol.Failed})
+	}
+	b.Again = t.talk.open(nil)
+	b.SignedOut = t.talk.Login != windows.LoginUser
+	world := h.cfg.Server.World()
+	t.tells = t.starts && s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && s.Heard != world.Tenant.Epoch
+	t.asks = t.starts && s.Life == delivery.Enrolled && (h.cfg.Windows.PFN != "" || world.Tenant.Authority == protocol.SCCM)
+	switch {
+	case !t.msg.Final && !t.talk.Next, t.talk.Aborted:
+		b.Phase = delivery.Partial
+	case t.tells, t.asks:
+		b.Phase = delivery.Asking
+	}
+}
+
+// alert is what the device says by itself (windows.md section 7).
+func (h *Handler) alert(t *turn, c *windows.Command) {
+	for i := range c.Items {
+		item := &c.Items[i]
+		kind := strings.TrimSpace(item.Meta.Type)
+		data := strings.TrimSpace(item.Data)
+		switch {
+		case c.Code == windows.ClientEvent && kind == windows.TypeLoginStatus:
+			t.talk.Login = data
+		case c.Code == windows.ClientEvent && kind == windows.TypeSyncType && data == "device":
+			t.talk.Login = windows.LoginNone // only the device's own nodes may be touched
+		case c.Code == windows.GenericAlert && strings.EqualFold(strings.TrimSpace(kind), windows.TypeUnenrollment):
+			t.ev.Verb = protocol.Leave
+		case c.Code == windows.GenericAlert:
+			h.cfg.Log.WithFields(logrus.Fields{"device": t.ev.ID, "type": kind, "mark": item.Meta.Mark, "node": item.Source}).Info("alert of a device")
+		}
+	}
+	switch c.Code {
+	case windows.SessionAbort:
+		t.talk.Aborted = true
+	case windows.NextMessage: // it has said all, and waits for what is left of ours
+		t.talk.Next = true
+	}
+}
+
+// result keeps what the device says of nodes that were asked for.
+func (t *turn) result(c *windows.Command) {
+	id, own := t.talk.asked(c.MsgRef, c.CmdRef)
+	for i := range c.Items {
+		item := &c.Items[i]
+		t.learn(item.Source, item.Data)
+		if own {
+			continue
+		}
+		if t.results == nil {
+			t.results = map[protocol.CommandID]*strings.Builder{}
+		}
+		b := t.results[id]
+		if b == nil {
+			b = &strings.Builder{}
+			t.results[id] = b
+		}
+		fmt.Fprintf(b, "%s=%s\n", item.Source, item.Data)
+	}
+}
+
+// learn takes note of a node's value.
+func (t *turn) learn(uri, data string) {
+	data = strings.TrimSpace(data)
+	switch {
+	case strings.HasSuffix(uri, "/Push/ChannelURI"):
+		t.channel = &data
+	case uri == csp.NodeConfigInfo:
+		if on, ok := workloadsOf(data); ok {
+			t.ev.CoManaged, t.ev.WorkloadsKnown, t.ev.Workloads = true, true, on
+		}
+	case uri == csp.NodeDeviceName:
+		t.facts.Name = data
+	case uri == csp.NodeModel:
+		t.facts.Model = data
+	case uri == csp.NodeManufacturer:
+		t.facts.Product = data
+	case uri == csp.NodeSerial:
+		t.facts.Serial = data
+	case uri == csp.NodeOSVersion:
+		t.facts.OSVersion = data
+	}
+}
+
+// coManagement are the bits of Configuration Manager's CoManagementFlags (windows.md section 9).
+var coManagement = [...]struct {
+	bit uint64
+	on  authority.Workloads
+}{
+	{2, authority.Compliance}, {4, authority.ResourceAccess}, {8, authority.DeviceConfiguration}, {16, authority.Update},
+	{32, authority.EndpointProtection}, {64, authority.ClientApps}, {128, authority.OfficeApps},
+}
+
+// workloadsOf reads CoManagementFlags: the workloads that are not Configuration Manager's (WIN-068).
+func workloadsOf(data string) (on authority.Workloads, ok bool) {
+	flags, err := strconv.ParseUint(data, 10, 32)
+	if err != nil || flags&1 == 0 {
+		return 0, false
+	}
+	for _, c := range coManagement {
+		if flags&c.bit != 0 {
+			on |= c.on
+		}
+	}
+	return on, true
+}
+
+// reported keeps what the session taught of the device beside its commands.
+func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
+	known := t.out.State.Life == delivery.Enrolled
+	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && !h.channelAllowed(*t.channel) {
+		return nil
+	}
+	ev := delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}
+	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, p.cred, protocol.Windows, &delivery.Batch{}
+	ev.Message.Device = p.cred.Device
+	ev.Token = []byte(*t.channel)
+	return h.cfg.Handle(ctx, now, &ev, new(delivery.Outcome))
+}
+
+// impostor answers a message that names another device than its certificate: that one hears of it in the journal, and neither changes
+// (HST-033, WIN-030).
+func (h *Handler) impostor(ctx context.Context, t *turn, p *peer) error {
+	err := error(errOther)
+	if id := t.msg.Header.Source; validID(id) {
+		ev := delivery.Event{Kind: delivery.CheckInRound, ID: id}
+		ev.Verb, ev.Credential, ev.Batch = protocol.Ask, p.cred, &delivery.Batch{}
+		kept := h.cfg.Handle(ctx, h.now(), &ev, &t.out)
+		if kept == nil || !errors.Is(kept, store.ErrNotFound) {
+			err = errors.Join(errOther, kept)
+		}
+	}
+	h.cfg.Log.WithError(err).WithFields(logrus.Fields{"rule": errOther.rule, "device": p.id}).Warn("refused")
+	return h.dismiss(t, windows.InvalidCredentials)
+}
+
+// dismiss ends the session by the status of the message's head.
+func (h *Handler) dismiss(t *turn, code windows.Code) error {
+	status := windows.Command{Verb: windows.Status, CmdID: 1, MsgRef: t.msg.Header.MsgID, Cmd: windows.SyncHeader, Code: code}
+	t.answer = windows.EncodeMessage(t.answer[:0], &windows.Message{Header: t.head(h), Commands: []windows.Command{status}, Final: true})
+	return nil
+}
+
+// head is that of the answer.
+func (t *turn) head(h *Handler) windows.SyncHdr {
+	m := &t.msg.Header
+	return windows.SyncHdr{SessionID: m.SessionID, MsgID: m.MsgID, Target: m.Source, Source: h.cfg.Enrolment.URL + windows.ManagementPath}
+}
+
+// errMediaType is that a message is in no form that is understood: WBXML was never asked for (windows.md section 13).
+var errMediaType = errors.New("not " + windows.SyncMLContentType)
+
+// windowsRefuse answers what is no part of a session: a status that Windows takes for a reason to come again, never for its removal
+// (windows.md section 10).
+func (h *Handler) windowsRefuse(w http.ResponseWriter, r *http.Request, t *turn, p *peer, err error) {
+	status, level := http.StatusServiceUnavailable, logrus.WarnLevel // ours to mend
+	fields := logrus.Fields{"path": r.URL.Path, "remote": r.RemoteAddr}
+	if p != nil && p.id != "" {
+		fields["device"] = p.id
+	}
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	switch {
+	case refused:
+		fields["rule"] = no.Rule
+		status = http.StatusForbidden
+		if no.RetryAfter > 0 {
+			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", seconds(no.RetryAfter.Seconds()))
+		}
+	case unknown:
+		fields["rule"] = who.rule
+		status = http.StatusForbidden
+		if who == errExpired {
+			w.Header().Set("Connection", "close") // the next handshake says it again
+		}
+	case errors.Is(err, errMethod):
+		status, level = http.StatusMethodNotAllowed, logrus.InfoLevel
+		w.Header().Set("Allow", http.MethodPost)
+	case errors.Is(err, errMediaType):
+		status = http.StatusUnsupportedMediaType
+	case errors.Is(err, errEncoding):
+		status, fields["rule"] = http.StatusUnsupportedMediaType, "HST-012"
+	case errors.Is(err, errTooLarge):
+		status, fields["rule"] = http.StatusRequestEntityTooLarge, "HST-001"
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		status = http.StatusBadRequest
+		fields["raw_bytes"], fields["raw_sha256"] = len(t.body), fmt.Sprintf("%x", sha256.Sum256(t.body))
+	default:
+		level = logrus.ErrorLevel
+		w.Header().Set("Retry-After", retryUnknown)
+	}
+	h.cfg.Log.WithError(err).WithFields(fields).Log(level, "refused")
+	text := http.StatusText(status)
+	if refused {
+		text = no.Error()
+	}
+	writeWhole(w, status, "text/plain; charset=utf-8", []byte(text+"\n"))
+}

@@ -1,0 +1,253 @@
+package device
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/protocol"
+	"rollcall/protocol/windows"
+	"rollcall/server/csp"
+	"rollcall/server/delivery"
+)
+
+// A session is what is kept of a management session beside its latest answer, in the same exchange record: whoever serves the
+// device's next message, after a restart too, goes on from it.
+type session struct {
+	Login   string   `json:"l,omitempty"` // LoginStatus: user, others or none
+	Most    uint32   `json:"m,omitempty"` // MaxMsgSize of the device; 0: not said
+	Aborted bool     `json:"-"`           // by the device's latest message
+	Next    bool     `json:"-"`           // that waits for the rest of ours
+	Own     *flight  `json:"o,omitempty"` // questions of the endpoint's own
+	Flights []flight `json:"f,omitempty"`
+}
+
+// A flight is a command of the server's under way: what it is made of on the wire, in its order, each Atomic before its parts.
+type flight struct {
+	ID    protocol.CommandID   `json:"i"`
+	Kind  protocol.CommandKind `json:"k"`
+	Msg   uint32               `json:"r"` // message that it was sent in last
+	Parts []part               `json:"p"`
+}
+
+// A part is one command on the wire.
+type part struct {
+	Cmd  int32        `json:"c,omitempty"` // CmdID that it was sent under; 0: not yet
+	Code windows.Code `json:"s,omitempty"` // its status; 0: none yet
+	Verb windows.Verb `json:"v"`           // as it was sent, or is to be
+	Flip bool         `json:"x,omitempty"` // it goes out once more as the other of Add and Replace
+	User bool         `json:"u,omitempty"` // its node is the signed-in user's
+	Off  int          `json:"n,omitempty"` // bytes of its data that went out in chunks
+	In   int          `json:"a,omitempty"` // 1 + index of the Atomic that it is part of; 0: none
+}
+
+// recordHead is the length in front of an exchange record's answer: that of the session.
+const recordHead = 4
+
+// keep puts the session in front of the answer.
+func (s *session) keep(dst, answer []byte) []byte {
+	raw, _ := json.Marshal(s) // strings and numbers
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(raw)))
+	return append(append(dst, raw...), answer...)
+}
+
+// load reads what keep wrote; nothing, or anything else, is a session that nothing is known of.
+func (s *session) load(record []byte) {
+	if len(record) < recordHead {
+		return
+	}
+	n := binary.BigEndian.Uint32(record)
+	if rest := record[recordHead:]; uint64(n) <= uint64(len(rest)) && json.Unmarshal(rest[:n], s) != nil {
+		*s = session{}
+	}
+}
+
+// answerOf is the answer in an exchange record.
+func answerOf(record []byte) []byte {
+	if len(record) < recordHead {
+		return nil
+	}
+	rest := record[recordHead:]
+	return rest[min(uint64(binary.BigEndian.Uint32(record)), uint64(len(rest))):]
+}
+
+// find returns the part that a reference means; nil: nothing of the kind was sent.
+func (s *session) find(msg uint32, cmd int32) (*flight, *part) {
+	if cmd <= 0 {
+		return nil, nil
+	}
+	look := func(f *flight) *part {
+		if f.Msg == msg {
+			for i := range f.Parts {
+				if f.Parts[i].Cmd == cmd {
+					return &f.Parts[i]
+				}
+			}
+		}
+		return nil
+	}
+	if s.Own != nil {
+		if p := look(s.Own); p != nil {
+			return s.Own, p
+		}
+	}
+	for i := range s.Flights {
+		if p := look(&s.Flights[i]); p != nil {
+			return &s.Flights[i], p
+		}
+	}
+	return nil, nil
+}
+
+// status takes a Status; false: it is of a command that was never sent. Of two, the first counts (HST-054).
+func (s *session) status(c *windows.Command) bool {
+	_, p := s.find(c.MsgRef, c.CmdRef)
+	switch {
+	case p == nil:
+		return false
+	case c.Code == windows.ChunkBuffered && p.Off > 0: // the next chunk goes out
+	case p.Code == 0:
+		p.Code = max(c.Code, 1)
+		p.Off = 0
+	}
+	return true
+}
+
+// asked returns the command that a result is of; own: it is the endpoint's own question, or nothing that was asked.
+func (s *session) asked(msg uint32, cmd int32) (id protocol.CommandID, own bool) {
+	f, _ := s.find(msg, cmd)
+	if f == nil || f == s.Own {
+		return id, true
+	}
+	return f.ID, false
+}
+
+// open appends the commands of which a part is still to be sent.
+func (s *session) open(to []protocol.CommandID) []protocol.CommandID {
+	for i := range s.Flights {
+		f := &s.Flights[i]
+		if len(f.Parts) == 0 || slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == 0 || p.Flip || p.Off > 0 }) {
+			to = append(to, f.ID)
+		}
+	}
+	return to
+}
+
+// A verdict is what the statuses of a command's parts say together; the larger wins.
+type verdict uint8
+
+const (
+	done verdict = iota
+	later
+	failed    // the next session may try again
+	failedAll // for good
+)
+
+// verdictOf is what one status says (windows.md section 6.1).
+func verdictOf(p *part) verdict {
+	switch c := p.Code; {
+	case c < 300, c == windows.NotFound && p.Verb == windows.Delete:
+		return done
+	case c == windows.NotExecuted, c == windows.OperationCancelled, c == windows.Conflict, c == windows.DeviceFull, c == windows.ServiceUnavailable,
+		c == windows.ProcessingError, c == windows.DataStoreFailure, c == windows.ServerFailure:
+		return later
+	case p.User && (c == windows.NotAllowed || c == windows.CommandFailed): // the user is not there any more (WIN-037)
+		return later
+	case c == windows.CommandFailed, c == windows.AtomicFailed, c == windows.RollBackFailed:
+		return failed
+	}
+	return failedAll
+}
+
+// flips tells whether a status asks for the other of Add and Replace: what is there already is replaced, what is missing is added.
+func (p *part) flips() bool {
+	return p.Code == windows.AlreadyExists && p.Verb == windows.Add || p.Code == windows.NotFound && p.Verb == windows.Replace
+}
+
+// judge says what became of f; false: not all of it is answered, or some of it goes out once more.
+func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
+	for i := range f.Parts {
+		if p := &f.Parts[i]; p.Code == 0 {
+			return 0, false, "", false
+		}
+	}
+	again := false
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		if !p.flips() || p.Flip {
+			continue
+		}
+		again = true
+		if p.In != 0 {
+			f.repeat(p.In - 1)
+		}
+		p.turn()
+	}
+	if again {
+		return 0, false, "", false
+	}
+	var said []string
+	missing = f.Kind == protocol.RemoveProfile
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		missing = missing && p.Code == windows.NotFound
+		if p.In != 0 && (p.Code == windows.NotExecuted || p.Code == windows.AtomicRolledBack) {
+			continue // its sibling says why
+		}
+		if one := verdictOf(p); one > done && !csp.Reads(f.Kind) {
+			v = max(v, one)
+			said = append(said, fmt.Sprintf("%s %d", p.Verb, p.Code))
+		}
+	}
+	return v, missing, strings.Join(said, "; "), true
+}
+
+// turn has the part go out once more, as the other of Add and Replace.
+func (p *part) turn() {
+	p.Cmd, p.Code, p.Flip = 0, 0, true
+	if p.Verb == windows.Add {
+		p.Verb = windows.Replace
+	} else {
+		p.Verb = windows.Add
+	}
+}
+
+// repeat has a whole Atomic go out once more, for it is done as a whole or not at all.
+func (f *flight) repeat(at int) {
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		if (i == at || p.In == at+1) && !p.flips() {
+			p.Cmd, p.Code = 0, 0
+		}
+	}
+}
+
+// reports takes the commands that are through out of the session, and says what became of them.
+func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out []delivery.CommandReport) {
+	left := s.Flights[:0]
+	for i := range s.Flights {
+		f := s.Flights[i]
+		v, missing, errors, ok := f.judge()
+		if !ok {
+			left = append(left, f)
+			continue
+		}
+		r := delivery.CommandReport{Command: f.ID, Errors: errors, Missing: missing, Status: protocol.Acknowledged}
+		switch v {
+		case later:
+			r.Status = protocol.NotNow
+		case failed:
+			r.Status = protocol.Failed
+		case failedAll:
+			r.Status, r.Final = protocol.Failed, true
+		}
+		if b := results[f.ID]; b != nil {
+			r.Result = []byte(b.String())
+		}
+		out = append(out, r)
+	}
+	s.Flights = left
+	return out
+}
