@@ -44,7 +44,7 @@ func (s *Server) decide(ctx context.Context, now protocol.Time, ev *delivery.Eve
 		return false, fmt.Errorf("%s: %w", ev.Kind, err)
 	}
 	defer tx.End() // gives up what was not committed
-	if tx.Answered(ev.Key, out) {
+	if current(ev, tx.State()) && tx.Answered(ev.Key, out) {
 		return false, nil // a repeat: the bytes of the first time, nothing decided again
 	}
 	if ev.Prepare != nil {
@@ -66,6 +66,11 @@ func (s *Server) decide(ctx context.Context, now protocol.Time, ev *delivery.Eve
 	world := s.World()
 	delivery.Decide(now, world, tx.State(), ev, out) // pure
 	return true, s.keep(ctx, now, world, tx, ev, out)
+}
+
+// current tells whether an event comes with the identity that its device uses: with another one, nothing is repeated either.
+func current(ev *delivery.Event, st *delivery.State) bool {
+	return !ev.Credential.Revoked && ev.Credential.Fingerprint == st.Identity.Fingerprint
 }
 
 // enrols tells whether ev is the hello of a user's device.
