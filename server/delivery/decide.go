@@ -121,7 +121,9 @@ func (d *decision) ask() {
 	if !d.pace() {
 		return
 	}
-	d.reconcile(true)
+	if b := d.in.Batch; b == nil || b.Phase < Inquiring {
+		d.reconcile(true)
+	}
 	if d.n.Awaiting && !d.queued(protocol.Configured) {
 		d.queue(protocol.Command{Kind: protocol.Configured})
 	}

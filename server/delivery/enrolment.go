@@ -172,7 +172,9 @@ func (d *decision) enrolled() {
 	d.journal(WhatRegistered, to.Rule, to.Authority.String())
 	d.queue(protocol.Command{Kind: protocol.DeviceInformation})
 	d.queue(protocol.Command{Kind: protocol.SecurityInfo})
-	d.reconcile(true)
+	if d.in.Batch == nil { // else its first conversation goes on, and may tell what it should have
+		d.reconcile(true)
+	}
 	if n.Awaiting {
 		d.queue(protocol.Command{Kind: protocol.Configured})
 	}

@@ -115,6 +115,7 @@ type Batch struct {
 	Reports   []CommandReport      // with Report
 	Again     []protocol.CommandID // handed out in this conversation, and not through yet: they are handed out once more
 	Phase     Phase
+	Late      bool // with Report, the first round in which commands are handed out, since the one before was Inquiring
 	SignedOut bool // nobody is signed in whose profiles the device could take: those of Profile.UserScope wait
 }
 
@@ -135,6 +136,7 @@ type Phase uint8
 const (
 	Answering Phase = iota
 	Asking          // the endpoint has questions of its own: the conversation goes on, whatever is handed out
+	Inquiring       // as Asking, and what the device should have depends on the answers: nothing is handed out yet
 	Partial         // the device has not said all yet: nothing is handed out
 )
 

@@ -68,8 +68,8 @@ func (d *decision) reports(b *Batch) {
 	if !goesOn || d.s.Life != Enrolled {
 		return
 	}
-	if b.Phase != Partial {
-		d.reconcile(false)
+	if b.Phase < Inquiring {
+		d.reconcile(b.Late)
 	}
 	d.nextOfBatch(b)
 }
@@ -244,7 +244,7 @@ func (d *decision) offer(i int) {
 // nextOfBatch answers with all commands that were not handed out in this conversation, or ends it. What was handed out and is not
 // answered by the end of the conversation stays queued for the next one (WIN-036).
 func (d *decision) nextOfBatch(b *Batch) {
-	if b.Phase == Partial {
+	if b.Phase >= Inquiring {
 		return
 	}
 	for i := range d.n.Queue {

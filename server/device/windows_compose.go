@@ -144,7 +144,7 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 		get(csp.NodePushStatus(ProviderID))
 	}
 	world := h.cfg.Server.World()
-	if t.asks && world.Tenant.Authority == protocol.SCCM {
+	if t.talk.Inquired {
 		get(csp.NodeConfigInfo)
 	}
 	if n := &out.Reply.Notice; n.Epoch != 0 && (t.tells || out.Reply.Kind == protocol.Work) {

@@ -35,7 +35,7 @@ type pc struct {
 
 	login   string
 	tree    map[string]string
-	fails   map[string]windows.Code // a node's own answer
+	fails   map[string]windows.Code // answers of their own, by verb and node
 	told    []windows.Command       // in order, without Status
 	context []windows.ContextItem   // besides the usual ones
 }
@@ -274,7 +274,7 @@ func (p *pc) execute(c *windows.Command) (windows.Code, *windows.Command) {
 	}
 	item := &c.Items[0]
 	_, there := p.tree[item.Target]
-	if code, ok := p.fails[item.Target]; ok {
+	if code, ok := p.fails[c.Verb.String()+" "+item.Target]; ok {
 		return code, nil
 	}
 	switch c.Verb {

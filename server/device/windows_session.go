@@ -239,10 +239,14 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.SignedOut = t.talk.Login != windows.LoginUser
 	world := h.cfg.Server.World()
 	t.tells = t.starts && s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && s.Heard != world.Tenant.Epoch
-	t.asks = t.starts && s.Life == delivery.Enrolled && (h.cfg.Windows.PFN != "" || world.Tenant.Authority == protocol.SCCM)
+	t.asks = t.starts && s.Life == delivery.Enrolled && h.cfg.Windows.PFN != ""
+	b.Late = t.talk.Inquired
+	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && world.Tenant.Authority == protocol.SCCM // it may be co-managed (WIN-068)
 	switch {
 	case !t.msg.Final && !t.talk.Next, t.talk.Aborted:
 		b.Phase = delivery.Partial
+	case t.talk.Inquired:
+		b.Phase = delivery.Inquiring
 	case t.tells, t.asks:
 		b.Phase = delivery.Asking
 	}

@@ -16,19 +16,20 @@ import (
 // A session is what is kept of a management session beside its latest answer, in the same exchange record: whoever serves the
 // device's next message, after a restart too, goes on from it.
 type session struct {
-	Login   string   `json:"l,omitempty"` // LoginStatus: user, others or none
-	Most    uint32   `json:"m,omitempty"` // MaxMsgSize of the device; 0: not said
-	Aborted bool     `json:"-"`           // by the device's latest message
-	Next    bool     `json:"-"`           // that waits for the rest of ours
-	Own     *flight  `json:"o,omitempty"` // questions of the endpoint's own
-	Flights []flight `json:"f,omitempty"`
+	Login    string   `json:"l,omitempty"` // LoginStatus: user, others or none
+	Most     uint32   `json:"m,omitempty"` // MaxMsgSize of the device; 0: not said
+	Inquired bool     `json:"q,omitempty"` // what the device should have waits for an answer to Own
+	Aborted  bool     `json:"-"`           // by the device's latest message
+	Next     bool     `json:"-"`           // that waits for the rest of ours
+	Own      *flight  `json:"o,omitempty"` // questions of the endpoint's own
+	Flights  []flight `json:"f,omitempty"`
 }
 
 // A flight is a command of the server's under way: what it is made of on the wire, in its order, each Atomic before its parts.
 type flight struct {
 	ID    protocol.CommandID   `json:"i"`
-	Kind  protocol.CommandKind `json:"k"`
-	Msg   uint32               `json:"r"` // message that it was sent in last
+	Kind  protocol.CommandKind `json:"k,omitempty"`
+	Msg   uint32               `json:"r,omitempty"` // message that it was sent in last
 	Parts []part               `json:"p"`
 }
 
@@ -36,7 +37,7 @@ type flight struct {
 type part struct {
 	Cmd  int32        `json:"c,omitempty"` // CmdID that it was sent under; 0: not yet
 	Code windows.Code `json:"s,omitempty"` // its status; 0: none yet
-	Verb windows.Verb `json:"v"`           // as it was sent, or is to be
+	Verb windows.Verb `json:"v,omitempty"` // as it was sent, or is to be
 	Flip bool         `json:"x,omitempty"` // it goes out once more as the other of Add and Replace
 	User bool         `json:"u,omitempty"` // its node is the signed-in user's
 	Off  int          `json:"n,omitempty"` // bytes of its data that went out in chunks
@@ -148,11 +149,13 @@ const (
 // verdictOf is what one status says (windows.md section 6.1).
 func verdictOf(p *part) verdict {
 	switch c := p.Code; {
-	case c < 300, c == windows.NotFound && p.Verb == windows.Delete:
+	case c == windows.NotFound && p.Verb == windows.Delete:
 		return done
-	case c == windows.NotExecuted, c == windows.OperationCancelled, c == windows.Conflict, c == windows.DeviceFull, c == windows.ServiceUnavailable,
+	case c == windows.NotExecuted, c == windows.OperationCancelled, c == windows.AtomicRolledBack, c == windows.Conflict, c == windows.DeviceFull, c == windows.ServiceUnavailable,
 		c == windows.ProcessingError, c == windows.DataStoreFailure, c == windows.ServerFailure:
 		return later
+	case c < 300:
+		return done
 	case p.User && (c == windows.NotAllowed || c == windows.CommandFailed): // the user is not there any more (WIN-037)
 		return later
 	case c == windows.CommandFailed, c == windows.AtomicFailed, c == windows.RollBackFailed:

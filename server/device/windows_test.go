@@ -264,7 +264,9 @@ func TestHST018Envelopes(t *testing.T) {
 	}
 }
 
-func base64Of(element string) string { return element[strings.Index(element, ">")+1 : strings.LastIndex(element, "<")] }
+func base64Of(element string) string {
+	return element[strings.Index(element, ">")+1 : strings.LastIndex(element, "<")]
+}
 
 func lines(s string) string {
 	var b strings.Builder

@@ -1,0 +1,554 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
+	"rollcall/server"
+	"rollcall/server/authority"
+	"rollcall/server/csp"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// document is SyncML as an administrator uploads it.
+func document(commands string) []byte {
+	return []byte(`<SyncBody xmlns="SYNCML:SYNCML1.2">` + commands + `</SyncBody>`)
+}
+
+// set is one command of a document that sets a node.
+func set(verb, uri, format, data string) string {
+	return "<" + verb + "><CmdID>1</CmdID><Item><Target><LocURI>" + uri + `</LocURI></Target><Meta><Format xmlns="syncml:metinf">` + format +
+		"</Format></Meta><Data>" + data + "</Data></Item></" + verb + ">"
+}
+
+const msft = "./Device/Vendor/MSFT/"
+
+// codes are the statuses of an answer, as text.
+func codes(m *windows.Message) string {
+	var b strings.Builder
+	for i := range m.Commands {
+		if c := &m.Commands[i]; c.Verb == windows.Status {
+			name := c.Cmd.String()
+			if c.Cmd == windows.Unknown {
+				name = c.CmdName
+			}
+			fmt.Fprintf(&b, "%s/%d=%d ", name, c.CmdRef, c.Code)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func TestWIN030OtherDevice(t *testing.T) {
+	l := newWindowsLab(t)
+	p, victim := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
+	order := l.order(victim.id, protocol.DeviceInformation)
+	before := victim.state()
+	for _, tt := range []struct {
+		name string
+		evil func(m *windows.Message)
+	}{
+		{"Source", func(m *windows.Message) { m.Header.Source = victim.id }},
+		{"Source of nobody", func(m *windows.Message) { m.Header.Source = "nobody" }},
+		{"DevId", func(m *windows.Message) { m.Commands[len(m.Commands)-1].Items[0].Data = victim.id }},
+		{"farewell", func(m *windows.Message) {
+			m.Header.Source = victim.id
+			m.Commands = append(m.Commands, leaving)
+		}},
+	} {
+		t.Run("HST-033 "+tt.name, func(t *testing.T) {
+			own := p.state()
+			m := p.begin()
+			tt.evil(m)
+			in := p.must(m)
+			if codes(in) != "SyncHdr/0=401" || !in.Final || bytes.Contains(windows.EncodeMessage(nil, in), []byte(order.String())) {
+				t.Errorf("answered %s", codes(in))
+			}
+			if after := victim.state(); after.Life != before.Life || after.LastSeen != before.LastSeen || len(after.Queue) != len(before.Queue) {
+				t.Errorf("the other device changed: %+v", after)
+			}
+			if after := p.state(); after.LastSeen != own.LastSeen || after.Seq != own.Seq {
+				t.Errorf("the device changed: %+v", after)
+			}
+		})
+	}
+	lines, err := l.store.Journal(context.Background(), store.LineFilter{}, 1000)
+	l.must(err)
+	if !slices.ContainsFunc(lines, func(x store.Line) bool { return x.What == delivery.WhatWrongIdentity && x.Device == before.Device }) || !l.logged("HST-033") {
+		t.Error("no security event")
+	}
+	if victim.sync(); len(victim.state().Queue) != 0 {
+		t.Error("the device itself does not get its command")
+	}
+}
+
+func TestWIN031Query(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	for _, query := range []string{"", "?mode=Machine&Platform=WoA", "?MODE=machine", "?x=1;y=2"} {
+		m := p.begin()
+		m.Header.Target = "https://" + testHost + windows.ManagementPath // as devices were seen to
+		a, err := p.do(http.MethodPost, windows.ManagementPath+query, http.Header{"Content-Type": {windows.SyncMLContentType}}, windows.EncodeMessage(nil, m))
+		if err != nil || a.status != http.StatusOK || a.header.Get("Content-Type") != windows.SyncMLContentType {
+			t.Errorf("%q answered %d (%v)", query, a.status, err)
+		}
+	}
+}
+
+func TestWIN032Idle(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.setClock(l.now().Add(time.Hour))
+	in := p.must(p.begin())
+	if p.more(in) || in.Header.Target != p.id || in.Header.SessionID != "2" || in.Header.MsgID != 1 || in.Header.MaxMsgSize != 0 {
+		t.Errorf("answered %+v", in)
+	}
+	if got := codes(in); got != "SyncHdr/0=200 Alert/2=200 Alert/3=200 Replace/4=200" {
+		t.Errorf("WIN-033: %s", got)
+	}
+	if p.state().LastSeen != l.pnow() {
+		t.Error("it was not seen")
+	}
+}
+
+func TestHST017Statuses(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Restart)
+	first := p.begin(
+		windows.Command{Verb: windows.Unknown, Name: "Copy"}, windows.Command{Verb: windows.Get, Items: []windows.Item{{Target: "./DevInfo/Mod"}}},
+		windows.Command{Verb: windows.Atomic, Commands: []windows.Command{
+			{Verb: windows.Atomic, CmdID: 50, Commands: []windows.Command{{Verb: windows.Delete, CmdID: 51}}}, {Verb: windows.Exec, CmdID: 52},
+		}},
+		windows.Command{Verb: windows.Replace, Items: []windows.Item{{Target: "./Device/Vendor/MSFT/Policy", Data: "x"}}},
+		windows.Command{Verb: windows.Status, MsgRef: 77, CmdRef: 77, Cmd: windows.Get, Code: windows.OK},
+	)
+	first.Commands = append(first.Commands, windows.Command{Verb: windows.Alert, Code: windows.GenericAlert, Items: []windows.Item{{Data: "odd"}}}) // without CmdID
+	in := p.must(first)
+	const want = "SyncHdr/0=200 Alert/2=200 Alert/3=200 Copy/4=400 Get/5=406 Atomic/6=507 Atomic/50=500 Delete/51=215 Exec/52=215 Replace/7=405 Replace/9=200 Alert/-1=400"
+	if got := codes(in); got != want {
+		t.Errorf("statuses\n%s, want\n%s", got, want)
+	}
+	// Of commands that were never given, and twice of one that was; the session goes on.
+	out := p.obey(in)
+	exec := out.Commands[1]
+	out.Commands = append(out.Commands,
+		windows.Command{Verb: windows.Status, CmdID: 90, MsgRef: 1, CmdRef: 1 << 30, Cmd: windows.Exec, Code: windows.OK},
+		windows.Command{Verb: windows.Status, CmdID: 91, MsgRef: 4_000_000_000, CmdRef: exec.CmdRef, Cmd: windows.Exec, Code: windows.OK},
+		windows.Command{Verb: windows.Status, CmdID: 92, MsgRef: 1, CmdRef: exec.CmdRef, Cmd: windows.Exec, Code: windows.CommandFailed},
+		windows.Command{Verb: windows.Results, CmdID: 93, MsgRef: 1, CmdRef: 12345, Items: []windows.Item{{Source: "./x", Data: "y"}}},
+	)
+	if in = p.must(out); p.more(in) {
+		t.Errorf("answered %+v", in)
+	}
+	if s := p.state(); s.Reports.Acknowledged != 3 || s.Reports.Failed != 0 || len(s.Queue) != 0 {
+		t.Errorf("reports %+v, queue %+v", s.Reports, s.Queue)
+	}
+	// Without Final the device has not said all: nothing is given yet.
+	l.order(p.id, protocol.Restart)
+	m := p.begin()
+	m.Final = false
+	in = p.must(m)
+	if last := in.Commands[len(in.Commands)-1]; last.Verb != windows.Alert || last.Code != windows.NextMessage || !in.Final {
+		t.Errorf("a message without Final is answered %+v", last)
+	}
+	if in = p.must(p.obey(&windows.Message{Header: in.Header})); !p.more(in) {
+		t.Error("the command does not come when all is said")
+	}
+}
+
+func TestWIN034Repeats(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Restart)
+	one := windows.EncodeMessage(nil, p.begin())
+	first, in := p.sendRaw(one)
+	if again, _ := p.sendRaw(one); !bytes.Equal(first.body, again.body) {
+		t.Error("package 1 again got another answer")
+	}
+	three := windows.EncodeMessage(nil, p.obey(in))
+	second, _ := p.sendRaw(three)
+	reports, lines := p.state().Reports, l.lines()
+	for range 3 {
+		if again, _ := p.sendRaw(three); !bytes.Equal(second.body, again.body) {
+			t.Error("package 3 again got another answer")
+		}
+	}
+	if again, _ := p.sendRaw(one); !bytes.Equal(first.body, again.body) { // a lower MsgID (HST-054)
+		t.Error("package 1 after package 3 got another answer")
+	}
+	if s := p.state(); s.Reports != reports || len(s.Queue) != 0 || l.lines() != lines {
+		t.Errorf("repeats changed something: %+v", s.Reports)
+	}
+	// The numbers of another session are no repeat, and after enrolling again the same numbers are none either.
+	order := l.order(p.id, protocol.Restart)
+	if in := p.must(p.begin()); !p.more(in) {
+		t.Error("a new session is taken for a repeat")
+	}
+	p.session, p.key = 0, newKey()
+	p.enrol()
+	l.order(p.id, protocol.DeviceInformation)
+	p.session, p.told = 0, nil
+	if in := p.must(p.begin()); !p.more(in) || bytes.Contains(windows.EncodeMessage(nil, in), []byte("RebootNow")) {
+		t.Errorf("after enrolling again the first session is answered %s; ordered before: %s", codes(in), order)
+	}
+}
+
+func (l *lab) lines() uint64 {
+	l.t.Helper()
+	n, err := l.store.JournalEnd(context.Background())
+	l.must(err)
+	return n
+}
+
+func TestHST054Crash(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Restart)
+	in := p.must(p.begin())
+	// Another process takes over between two messages: what it needs is in the store.
+	var err error
+	l.core, err = server.Open(context.Background(), l.pnow(), server.Config{Store: l.store})
+	l.must(err)
+	l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
+	if in = p.must(p.obey(in)); p.more(in) {
+		t.Error("the command is given twice")
+	}
+	if s := p.state(); len(s.Queue) != 0 {
+		t.Errorf("the report was not understood: %+v", s.Queue)
+	}
+}
+
+func TestWIN035Large(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	const most = 8 << 10
+	large := "<WLANProfile><name>" + strings.Repeat("ä&", 20<<10) + "</name></WLANProfile>"
+	escaped := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(strings.ReplaceAll(large, "&", "&amp;"))
+	l.profile("large", "windows.large", protocol.WiFi, document(set("Replace", msft+"WiFi/Profile/large/WlanXml", "chr", escaped)))
+	for i := range 60 { // together more than one message holds
+		l.profile(fmt.Sprint("p", i), fmt.Sprint("windows.p", i), protocol.Configuration,
+			document(set("Replace", fmt.Sprintf("%sPolicy/Config/A/P%d", msft, i), "chr", strings.Repeat("x", 500))))
+	}
+	m := p.begin()
+	m.Header.MaxMsgSize = most
+	a, in := p.sends(m)
+	messages := 1
+	for p.more(in) {
+		if len(a.body) > most || in.Header.MaxMsgSize != 0 {
+			t.Fatalf("a message of %d bytes, at most %d", len(a.body), most)
+		}
+		if messages++; messages > 60 {
+			t.Fatal("it does not end")
+		}
+		out := p.obey(in)
+		if !in.Final {
+			out.Commands = append(out.Commands, windows.Command{Verb: windows.Alert, CmdID: 99, Code: windows.NextMessage})
+			out.Final = messages%2 == 0 // devices differ
+		}
+		a, in = p.sends(out)
+	}
+	if got := p.tree[msft+"WiFi/Profile/large/WlanXml"]; got != strings.ReplaceAll(large, "&", "&amp;") {
+		t.Errorf("the large object arrived as %d bytes, want %d", len(got), len(large))
+	}
+	if s := p.state(); len(s.Queue) != 0 || len(s.Profiles) != 61 {
+		t.Errorf("%d commands wait, %d profiles", len(s.Queue), len(s.Profiles))
+	}
+	if c := l.core.World().Compliance(l.pnow(), new(p.state())); !c.Device {
+		t.Error("it does not comply")
+	}
+}
+
+func TestWIN036NothingInFlight(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Restart)
+	l.order(p.id, protocol.DeviceInformation)
+	in := p.must(p.begin())
+	out := p.obey(in)
+	out.Commands = slices.DeleteFunc(out.Commands, func(c windows.Command) bool { return c.Cmd == windows.Exec }) // not a word of that
+	if in = p.must(out); p.more(in) {
+		t.Error("what was not answered is given again in the same session")
+	}
+	if s := p.state(); len(s.Queue) != 1 || s.Queue[0].Kind != protocol.Restart {
+		t.Errorf("queue %+v", s.Queue)
+	}
+	p.told = nil
+	if p.sync(); !strings.Contains(p.verbs(), "RebootNow") || len(p.state().Queue) != 0 {
+		t.Errorf("the next session: %s", p.verbs())
+	}
+	// A session that the device breaks off.
+	l.order(p.id, protocol.Restart)
+	p.must(p.begin())
+	abort := &windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{{Verb: windows.Alert, CmdID: 1, Code: windows.SessionAbort}}}
+	if in = p.must(abort); p.more(in) || len(p.state().Queue) != 1 {
+		t.Error("after an abort something is given, or lost")
+	}
+}
+
+func TestWIN037UserScope(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("mail", "org.mail", protocol.Email, apple.EncodeProfile(apple.NewProfile("org.mail", "mail", protocol.Email)))
+	l.profile("policy", "windows.policy", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "int", "1")))
+	for _, login := range []string{windows.LoginNone, windows.LoginOthers} {
+		p.login = login
+		p.sync()
+		if strings.Contains(p.verbs(), "./User/") || len(p.state().Queue) != 1 {
+			t.Fatalf("while %s is signed in:\n%s%+v", login, p.verbs(), p.state().Queue)
+		}
+	}
+	if !strings.Contains(p.verbs(), "Policy/Config/A/B") {
+		t.Error("what is the device's own does not come")
+	}
+	p.login = windows.LoginUser
+	if p.sync(); !strings.Contains(p.verbs(), "./User/Vendor/MSFT/EMAIL2/") || len(p.state().Queue) != 0 {
+		t.Errorf("when the user is signed in:\n%s%+v", p.verbs(), p.state().Queue)
+	}
+}
+
+func TestWIN038Codes(t *testing.T) {
+	const uri = msft + "Policy/Config/A/B"
+	for _, tt := range []struct {
+		name     string
+		verb     string
+		code     windows.Code
+		sessions int // until nothing more is tried
+		want     delivery.ProfileState
+		flips    bool
+	}{
+		{"200", "Replace", windows.OK, 1, delivery.Installed, false},
+		{"202", "Replace", windows.AcceptedForProcessing, 1, delivery.Installed, false},
+		{"418 on Add, then Replace", "Add", windows.AlreadyExists, 1, delivery.Installed, true},
+		{"404 on Replace, then Add", "Replace", windows.NotFound, 1, delivery.Installed, true},
+		{"415", "Replace", windows.UnsupportedFormat, 1, delivery.InstallFailed, false},
+		{"403", "Replace", windows.Forbidden, 1, delivery.InstallFailed, false},
+		{"406", "Replace", windows.OptionalNotSupported, 1, delivery.InstallFailed, false},
+		{"500 three times", "Replace", windows.CommandFailed, 3, delivery.InstallFailed, false},
+		{"409 waits", "Replace", windows.Conflict, 5, delivery.Installing, false},
+		{"215 waits", "Replace", windows.NotExecuted, 5, delivery.Installing, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newWindowsLab(t)
+			p := l.pc(pcID(1)).enrol()
+			l.profile("p", "windows.p", protocol.Configuration, document(set(tt.verb, uri, "int", "1")))
+			p.fails[tt.verb+" "+uri] = tt.code
+			tries := 0
+			for range 5 {
+				p.sync()
+				if n := strings.Count(p.verbs(), tt.verb+" "+uri); n > tries {
+					tries = n
+				}
+			}
+			if tries != tt.sessions {
+				t.Errorf("tried %d times, want %d", tries, tt.sessions)
+			}
+			other := map[string]string{"Add": "Replace", "Replace": "Add"}[tt.verb]
+			if flipped := strings.Contains(p.verbs(), other+" "+uri); flipped != tt.flips {
+				t.Errorf("tried as %s: %v, want %v", other, flipped, tt.flips)
+			}
+			if s := p.state(); len(s.Profiles) != 1 || s.Profiles[0].State != tt.want {
+				t.Errorf("profiles %+v, want %s", s.Profiles, tt.want)
+			}
+		})
+	}
+}
+
+func TestWIN038Deletes(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("wifi", "org.wifi", protocol.WiFi, apple.EncodeProfile(apple.NewProfile("org.wifi", "office", protocol.WiFi)))
+	p.sync()
+	p.tree = map[string]string{} // somebody took it away
+	_, err := l.core.TakeProfile(context.Background(), l.pnow(), server.System, server.ProfileRemoval{Name: "wifi"}, "")
+	l.must(err)
+	p.told = nil
+	p.sync()
+	if p.verbs() != "Delete "+msft+"WiFi/Profile/office\n" || len(p.state().Profiles) != 0 {
+		t.Errorf("told %s, has %+v", p.verbs(), p.state().Profiles)
+	}
+}
+
+var leaving = windows.Command{Verb: windows.Alert, CmdID: 60, Code: windows.GenericAlert, Items: []windows.Item{
+	{Meta: windows.Meta{Type: " com.microsoft:mdm.unenrollment.userrequest ", Format: windows.FormatInt}, Data: "1"},
+}}
+
+func TestWIN040Leaving(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.DeviceInformation)
+	in := p.must(p.begin(leaving))
+	if p.more(in) {
+		t.Error("a device that leaves is given commands")
+	}
+	if s := p.state(); s.Life != delivery.Ended || len(s.Queue) != 0 {
+		t.Errorf("it is %s with %d commands", s.Life, len(s.Queue))
+	}
+	if in := p.must(p.begin(leaving)); p.more(in) { // it says so again
+		t.Error("a second farewell is answered with commands")
+	}
+	if in := p.must(p.begin()); p.more(in) {
+		t.Error("a device that left is given commands")
+	}
+	// By order: no Status comes, but a session with the alert.
+	ordered := l.pc(pcID(2)).enrol()
+	l.order(ordered.id, protocol.Retire)
+	in = ordered.must(ordered.begin())
+	if !bytes.Contains(windows.EncodeMessage(nil, in), []byte("DMClient/Unenroll")) {
+		t.Fatal("it is not told to leave")
+	}
+	if in = ordered.must(ordered.begin(leaving)); ordered.more(in) {
+		t.Error("its farewell is answered with commands")
+	}
+	if s := ordered.state(); s.Life != delivery.Ended || s.Reports.Acknowledged != 3 {
+		t.Errorf("it is %s, reports %+v", s.Life, s.Reports)
+	}
+	if a, m := ordered.sends(ordered.begin()); m != nil || a.status != http.StatusForbidden {
+		t.Errorf("its identity, revoked, answered %d", a.status)
+	}
+}
+
+func TestWIN041Channel(t *testing.T) {
+	l := newWindowsLab(t, func(c *Config) { c.Windows.PFN = "Rollcall.Test_1" })
+	p := l.pc(pcID(1))
+	channel, status := csp.NodeChannel(ProviderID), csp.NodePushStatus(ProviderID)
+	p.tree[channel], p.tree[status] = "https://wns2-db5.notify.windows.com/?token=1", "0"
+	p.enrol()
+	if s := p.state(); string(s.Push.Token) != p.tree[channel] || s.Push.Unreachable {
+		t.Errorf("push %+v", s.Push)
+	}
+	for range 2 {
+		p.told = nil
+		if p.sync(); p.verbs() != "Get "+channel+"\nGet "+status+"\n" {
+			t.Errorf("told %s", p.verbs())
+		}
+	}
+	for _, evil := range []string{
+		"http://wns.notify.windows.com/", "https://notify.windows.com.evil/", "https://x@evil/", "https://notify.windows.com@evil/", "http://169.254.169.254/", "https://[::ffff:127.0.0.1]/",
+		"https://evilnotify.windows.com/",
+	} {
+		p.tree[channel] = evil // WIN-043, HST-080
+		if p.sync(); string(p.state().Push.Token) != "https://wns2-db5.notify.windows.com/?token=1" {
+			t.Errorf("%s is taken for a channel", evil)
+		}
+	}
+	p.tree[channel] = "https://wns2-db5.notify.windows.com/?token=2"
+	if p.sync(); string(p.state().Push.Token) != p.tree[channel] {
+		t.Errorf("a new channel is not taken: %s", p.state().Push.Token)
+	}
+	polls := newWindowsLab(t).pc(pcID(1)).enrol()
+	if s := polls.state(); !s.Push.Unreachable {
+		t.Error("a device without a channel is to be woken")
+	}
+}
+
+func TestWIN068Workloads(t *testing.T) {
+	l := newWindowsLab(t)
+	ctx := context.Background()
+	_, err := l.core.SetAuthority(ctx, l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	l.profile("wifi", "org.wifi", protocol.WiFi, apple.EncodeProfile(apple.NewProfile("org.wifi", "office", protocol.WiFi)))
+	l.profile("policy", "windows.policy", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "int", "1")))
+	for i, tt := range []struct {
+		name, flags  string
+		wifi, policy bool
+	}{
+		{"not co-managed", "", true, true},
+		{"everything with ConfigMgr", "1", false, false},
+		{"resource access", "5", true, false},
+		{"device configuration, with resource access", "8201", true, true}, // 8192 + 8 + 1
+		{"no number", "x", true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := l.pc(pcID(i))
+			if tt.flags != "" {
+				p.tree[csp.NodeConfigInfo] = tt.flags
+			}
+			given, f := p.ask(password(ada, l.ticketFor(l.user)), p.rst(windows.EnrollmentFull, csr(t, p.key)))
+			if f != nil {
+				t.Fatal(f)
+			}
+			p.wears(given.Client, p.key)
+			p.sync()
+			p.sync()
+			if wifi, policy := strings.Contains(p.verbs(), "WiFi/Profile"), strings.Contains(p.verbs(), "Policy/Config"); wifi != tt.wifi || policy != tt.policy {
+				t.Errorf("wifi %v, policy %v; want %v, %v\n%s", wifi, policy, tt.wifi, tt.policy, p.verbs())
+			}
+		})
+	}
+}
+
+func TestWIN070Namesake(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	a, b := msft+"Policy/Config/A/B", msft+"Policy/Config/A/C"
+	l.profile("p", "windows.p", protocol.Configuration, document(set("Add", a, "int", "1")+set("Add", b, "int", "1")))
+	p.sync()
+	p.told = nil
+	l.profile("p", "windows.p", protocol.Configuration, document(set("Add", a, "int", "2")+set("Add", b, "int", "1")))
+	p.sync()
+	if p.verbs() != "Replace "+a+"\n" || p.tree[a] != "2" {
+		t.Errorf("a new version: %s", p.verbs())
+	}
+	p.told = nil
+	l.profile("p", "windows.p", protocol.Configuration, document(set("Add", a, "int", "2")))
+	p.sync()
+	if p.verbs() != "Delete "+b+"\n" {
+		t.Errorf("a version with less: %s", p.verbs())
+	}
+	if s := p.state(); len(s.Profiles) != 1 || s.Profiles[0].State != delivery.Installed {
+		t.Errorf("profiles %+v", s.Profiles)
+	}
+	// Of another authority, after a change.
+	p.told = nil
+	_, err := l.core.PutProfile(context.Background(), l.pnow(), server.System, server.ProfileChange{
+		Authority: protocol.SCCM, Name: "p", Family: protocol.Configuration, Identifier: "windows.p", Payload: document(set("Add", a, "int", "3")), Groups: []string{"all"},
+	}, "")
+	l.must(err)
+	_, err = l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	p.tree[csp.NodeConfigInfo] = "255"
+	p.sync()
+	if !strings.Contains(p.verbs(), "Replace "+a+"\n") || strings.Contains(p.verbs(), "Delete") || p.tree[a] != "3" {
+		t.Errorf("the new authority's: %s", p.verbs())
+	}
+}
+
+func TestWIN071Moves(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("policy", "windows.policy", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "int", "1")))
+	p.sync()
+	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	epoch := l.core.World().Tenant.Epoch
+	registered := func() bool { return p.state().Epoch == epoch }
+	in := p.must(p.begin()) // cut after package 2
+	if registered() {
+		t.Error("it registered at package 2")
+	}
+	if notice := csp.NodeNotice(ProviderID); !slices.ContainsFunc(in.Commands, func(c windows.Command) bool {
+		return c.Verb == windows.Replace && c.Items[0].Target == notice && strings.HasPrefix(c.Items[0].Data, fmt.Sprintf("authority=sccm;epoch=%d;changedAt=2026-03-02T", epoch))
+	}) {
+		t.Errorf("AUTH-27: package 2 does not tell of the change: %+v", in.Commands)
+	}
+	for p.more(in) {
+		out := p.obey(in)
+		if registered() {
+			t.Error("it registered before the end")
+		}
+		in = p.must(out)
+	}
+	if !registered() {
+		t.Errorf("it has not registered at the end\n%+v", p.state())
+	}
+}
