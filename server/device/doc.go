@@ -9,7 +9,16 @@
 // [Enrolment] writes the profiles with which devices enrol and renew.
 //
 // Paths: PUT /apple/mdm and PUT /apple/checkin (either takes both kinds of message), GET /e/{ticket} and
-// /apple/enrol?ticket= for people, POST /apple/ade for devices of automated enrolment, /scep.
+// /apple/enrol?ticket= for people, POST /apple/ade for devices of automated enrolment, /scep. Where Config.Windows is set, the
+// paths of package protocol/windows too, and a page to sign in at.
+//
+// # Windows
+//
+// A user enrols with his UPN and, as the password, the token of an enrolment link; without a link's user a device is nobody's. The
+// certificate is issued after all gates, the enrolment is complete with the first session, and a session's state is in the exchange
+// record of its latest answer: whoever serves the next message goes on from it, after a crash too. A message of the device's may
+// report on many commands and its answer hold many (delivery.Batch); one that has only Status ends the session, and only that
+// registers the device. Profiles are said in Windows' words by package server/csp.
 //
 // # The notice
 //
@@ -41,6 +50,10 @@
 // device or of the authority, and reads what TLS 1.2 sessions said. A stolen backup must not be every device.
 //
 // # Divergences
+//
+// A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. Nothing of AuthPolicy Certificate
+// is served, so a provisioning package with a bootstrap certificate cannot enrol. What a PC says of its hardware ends
+// only an enrolment of the same user (WIN-024, HST-051). A wrong credential beside TLS is answered 401 without a challenge.
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
 // other messages are answered and change nothing, once their certificate is the device's. GetToken and
