@@ -94,7 +94,9 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-func body(commands string) string { return `<SyncBody xmlns="SYNCML:SYNCML1.2">` + commands + `</SyncBody>` }
+func body(commands string) string {
+	return `<SyncBody xmlns="SYNCML:SYNCML1.2">` + commands + `</SyncBody>`
+}
 
 func replace(uri, format, data string) string {
 	return "<Replace><Item><Target><LocURI>" + uri + `</LocURI></Target><Meta><Format xmlns="syncml:metinf">` + format + "</Format></Meta><Data>" + data + "</Data></Item></Replace>"
@@ -152,7 +154,9 @@ func TestWIN070Over(t *testing.T) {
 		return p
 	}
 	const scep = "./Device/Vendor/MSFT/ClientCertificateInstall/SCEP/corp"
-	add := func(uri, format, data string) string { return strings.ReplaceAll(replace(uri, format, data), "Replace>", "Add>") }
+	add := func(uri, format, data string) string {
+		return strings.ReplaceAll(replace(uri, format, data), "Replace>", "Add>")
+	}
 	atomic := func(url string) string {
 		return "<Atomic>" + add(scep, "node", "") + add(scep+"/Install/ServerURL", "chr", url) + "<Exec><Item><Target><LocURI>" + scep + "/Install/Enroll</LocURI></Target></Item></Exec></Atomic>"
 	}

@@ -53,7 +53,7 @@
 //
 // A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. Nothing of AuthPolicy Certificate
 // is served, so a provisioning package with a bootstrap certificate cannot enrol. What a PC says of its hardware ends
-// only an enrolment of the same user (WIN-024, HST-051). A wrong credential beside TLS is answered 401 without a challenge.
+// only an enrolment of the same user (WIN-024, HST-051).
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
 // other messages are answered and change nothing, once their certificate is the device's. GetToken and

@@ -229,14 +229,17 @@ func (h *Handler) auth(enrolment, name, direction string) windows.Auth {
 	}
 }
 
-// proves tells whether a message's credential is that of the account; who sends it, TLS has said before.
-func (h *Handler) proves(p *peer, c *windows.Cred) bool {
-	if p.leaf == nil {
-		return false
+// challenges holds a message's credential against the account, beside what TLS has said; nil: it proves the account.
+func (h *Handler) challenges(p *peer, c *windows.Cred) *windows.Chal {
+	name := ""
+	if p.leaf != nil {
+		name = p.leaf.Subject.CommonName
 	}
-	name := p.leaf.Subject.CommonName
 	a := h.auth(name, name, "device")
-	return c.Proves(a.Name, a.Secret, a.Nonce)
+	if c.Proves(a.Name, a.Secret, a.Nonce) {
+		return nil
+	}
+	return &windows.Chal{Type: windows.AuthMD5, Format: windows.FormatB64, NextNonce: a.Nonce}
 }
 
 // channelAllowed tells whether a device may be woken at this address. It comes from the device, and gets our token: nothing but a

@@ -97,11 +97,13 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 	case !t.namesOnly(p.id):
 		return h.impostor(ctx, t, p)
 	case head.VerProto != "DM/1.2":
-		return h.dismiss(t, windows.ProtocolNotSupported)
+		return h.dismiss(t, windows.ProtocolNotSupported, nil)
 	case head.VerDTD != "1.2":
-		return h.dismiss(t, windows.DTDNotSupported)
-	case head.Cred != nil && !h.proves(p, head.Cred):
-		return h.dismiss(t, windows.InvalidCredentials)
+		return h.dismiss(t, windows.DTDNotSupported, nil)
+	case head.Cred != nil:
+		if chal := h.challenges(p, head.Cred); chal != nil {
+			return h.dismiss(t, windows.InvalidCredentials, chal)
+		}
 	}
 	t.starts = slices.ContainsFunc(t.msg.Commands, func(c windows.Command) bool {
 		return c.Verb == windows.Alert && (c.Code == windows.ServerInitiated || c.Code == windows.ClientInitiated)
@@ -370,12 +372,12 @@ func (h *Handler) impostor(ctx context.Context, t *turn, p *peer) error {
 		}
 	}
 	h.cfg.Log.WithError(err).WithFields(logrus.Fields{"rule": errOther.rule, "device": p.id}).Warn("refused")
-	return h.dismiss(t, windows.InvalidCredentials)
+	return h.dismiss(t, windows.InvalidCredentials, nil)
 }
 
 // dismiss ends the session by the status of the message's head.
-func (h *Handler) dismiss(t *turn, code windows.Code) error {
-	status := windows.Command{Verb: windows.Status, CmdID: 1, MsgRef: t.msg.Header.MsgID, Cmd: windows.SyncHeader, Code: code}
+func (h *Handler) dismiss(t *turn, code windows.Code, chal *windows.Chal) error {
+	status := windows.Command{Verb: windows.Status, CmdID: 1, MsgRef: t.msg.Header.MsgID, Cmd: windows.SyncHeader, Code: code, Chal: chal}
 	t.answer = windows.EncodeMessage(t.answer[:0], &windows.Message{Header: t.head(h), Commands: []windows.Command{status}, Final: true})
 	return nil
 }

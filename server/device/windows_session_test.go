@@ -552,3 +552,58 @@ func TestWIN071Moves(t *testing.T) {
 		t.Errorf("it has not registered at the end\n%+v", p.state())
 	}
 }
+
+// Application-layer authentication beside TLS (windows.md section 6): right 212, wrong 401 and a challenge, absent as if it were not asked
+// for, which it is not.
+func TestWindowsCredentials(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	a := p.given.Application.ServerAuth
+	for _, tt := range []struct {
+		name string
+		cred *windows.Cred
+		want string
+	}{
+		{"right", windows.NewCred(windows.AuthMD5, a.Name, a.Secret, a.Nonce), "SyncHdr/0=212"},
+		{"right, basic", windows.NewCred(windows.AuthBasic, a.Name, a.Secret, nil), "SyncHdr/0=212"},
+		{"wrong", windows.NewCred(windows.AuthMD5, a.Name, "guess", a.Nonce), "SyncHdr/0=401"},
+		{"absent", nil, "SyncHdr/0=200"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := p.begin()
+			m.Header.Cred = tt.cred
+			in := p.must(m)
+			if got := codes(in); !strings.HasPrefix(got, tt.want) || (in.Commands[0].Chal != nil) != (tt.name == "wrong") {
+				t.Errorf("answered %s, challenge %v", got, in.Commands[0].Chal)
+			}
+		})
+	}
+	for version, want := range map[string]string{"DM/1.1": "SyncHdr/0=513", "DM/1.2": "SyncHdr/0=200"} {
+		m := p.begin()
+		m.Header.VerProto = version
+		if got := codes(p.must(m)); !strings.HasPrefix(got, want) {
+			t.Errorf("%s answered %s", version, got)
+		}
+	}
+}
+
+// What a session's record keeps is read again as it was; anything else is a session that nothing is known of.
+func TestSessionRecord(t *testing.T) {
+	for _, want := range []session{
+		{}, {Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}},
+		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
+	} {
+		record := want.keep(nil, []byte("answer"))
+		var got session
+		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) {
+			t.Errorf("read %+v, want %+v", got, want)
+		}
+		if string(answerOf(record)) != "answer" {
+			t.Errorf("answer %q", answerOf(record))
+		}
+		for n := range record {
+			new(session).load(record[:n])
+			answerOf(record[:n])
+		}
+	}
+}
