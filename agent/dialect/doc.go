@@ -5,7 +5,8 @@
 // to do: [Send] a request and tell [Apple.Answer] what came of it, [GetIdentity] and tell [Apple.GotIdentity], or
 // [Rest] until [Apple.Due] or a push whose magic [Apple.Woken] knows. Package link does all that over HTTP.
 //
-// [NewAndroid] and [Android.Enrol] are the same for an Android device, whose server side is package protocol/android's page.
+// [NewAndroid] and [Android.Enrol] are the same for an Android device, whose server side is package protocol/android's page,
+// and [NewWindows] and [Windows.Enrol] for a Windows device.
 //
 // A device asleep is about a kilobyte: what many devices have in common (model, habits, the server's side of the
 // enrolment, the outline of a profile) is held once for all of them; keys and certificates are bytes until they are
@@ -27,6 +28,19 @@
 // its user's hand or by an order that its server signed, by nothing else. What a policy says is judged where a device can know: the API
 // level, the mode, apps that are missing, and its habit of failing. A policy is applied by difference; what the server has still to hear of
 // it, and of commands, is sent again as it was until it was heard.
+//
+// # What a Windows device here does and does not
+//
+// It finds its server by discovery, signs in by password, by a web page's token ([WebSignIn]) or by a token of the directory, and has a
+// certificate made for a key that the caller makes ([MakeRequest]). In a session it carries out what the server says on a tree of
+// settings: a description that all devices share says what may be done to each node, what servers wrote is held once for all
+// devices that have it, and the rest is computed when it is asked for. It answers each command by its code, puts large objects
+// together, and takes the notice of a change of authority out of DeviceManageability/Provider/<provider>/ConfigInfo. It has no
+// session of a second user, makes no signature over its messages, asks no SCEP authority (a profile is done once Enroll was
+// executed), sends no large objects of its own and no generic alert but that of leaving, and reads nothing out of a profile's document. After RemoteWipe, and before
+// a restart, the session ends with the device's answer to the order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a
+// switch; its zero value is rollcall's choice. A renewed identity takes the old one's place at once; when the answer that brings it
+// is lost, the old one goes on until RetryInterval has passed.
 //
 // # Divergences
 //
