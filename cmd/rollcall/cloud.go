@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"rollcall/fleet/cloud/apns"
@@ -25,16 +27,92 @@ import (
 // cloudCommand runs one vendor's simulated service alone, for people who test their own server.
 func cloudCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cloud", Short: "Run a simulated vendor service alone"}
-	cmd.AddCommand(cloudAPNsCommand())
+	cmd.AddCommand(cloudAPNsCommand(), cloudWNSCommand(), cloudFCMCommand())
 	return cmd
+}
+
+// cloudFlags are those of every simulated service.
+type cloudFlags struct {
+	listen, caOut string
+	faults        []string
+	seed          uint64
+	asJSON, force bool
+}
+
+func (f *cloudFlags) add(flags *pflag.FlagSet, listen, faults string) {
+	flags.StringVar(&f.listen, "listen", listen, "address and port")
+	flags.StringVar(&f.caOut, "ca-out", "", "write the CA that clients must trust to this file (PEM)")
+	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
+	flags.StringArrayVar(&f.faults, "fault", nil, "share of pushes that meet a fault, as NAME=SHARE: "+faults+"; may be given again")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of chance")
+	flags.BoolVar(&f.asJSON, "json", false, "print what was counted as one JSON object")
+}
+
+// check looks at what needs no socket. Hosts are names for the service's certificate.
+func (f *cloudFlags) check() (hosts []string, err error) {
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if f.caOut != "" && !f.force && exists(f.caOut) {
+		return nil, fmt.Errorf("--ca-out: %s is there already; --force replaces it", f.caOut)
+	}
+	if host != "" {
+		hosts = []string{host}
+	}
+	return hosts, nil
+}
+
+// tellCA writes the CA to its file, or says it.
+func (f *cloudFlags) tellCA(notes io.Writer, ca []byte) error {
+	if f.caOut == "" {
+		fmt.Fprintf(notes, "trust this CA (or have it written by --ca-out FILE):\n%s", ca)
+		return nil
+	}
+	if err := os.WriteFile(f.caOut, ca, 0o644); err != nil {
+		return fmt.Errorf("--ca-out: %w", err)
+	}
+	return nil
+}
+
+// A simulated service is one that has been made and is to be served.
+type simulated struct {
+	name  string // as the ready line says it
+	ca    []byte
+	serve func(ctx context.Context, ln net.Listener) error
+	count func() (counters any, words string)
+}
+
+// run serves until the command's context ends, and says what was counted.
+func (f *cloudFlags) run(cmd *cobra.Command, ln net.Listener, s simulated) error {
+	out, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if err := f.tellCA(notes, s.ca); err != nil {
+		ln.Close()
+		return err
+	}
+	fmt.Fprintf(notes, "simulated %s listens on https://%s\n", s.name, ln.Addr())
+	if err := s.serve(cmd.Context(), ln); err != nil {
+		return err
+	}
+	counters, words := s.count()
+	if f.asJSON {
+		return json.NewEncoder(out).Encode(counters)
+	}
+	_, err := fmt.Fprintln(out, words)
+	return err
+}
+
+// watched tells whether somebody looks on: then each push is a line.
+func watched(notes io.Writer) bool {
+	f, ok := notes.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func cloudAPNsCommand() *cobra.Command {
 	var (
-		listen, caOut, issuers, rate string
-		faults                       []string
-		seed                         uint64
-		strict, asJSON, force        bool
+		f             cloudFlags
+		issuers, rate string
+		strict        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "apns",
@@ -46,69 +124,49 @@ token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), print
   rollcall cloud apns --fault TooManyRequests=5% --fault GoAway=0.1%`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
-			host, _, err := net.SplitHostPort(listen)
+			notes := cmd.ErrOrStderr()
+			hosts, err := f.check()
 			if err != nil {
-				return fmt.Errorf("--listen: %w", err)
+				return err
 			}
-			c := apns.Config{AnyToken: true, RequireHeaders: strict, Seed: seed, ErrorLog: log.New(notes, "apns: ", log.LstdFlags)}
-			if host != "" {
-				c.Hosts = []string{host}
-			}
-			if c.PerToken, err = apnsRate(rate); err != nil {
+			c := apns.Config{AnyToken: true, Hosts: hosts, RequireHeaders: strict, Seed: f.seed, ErrorLog: log.New(notes, "apns: ", log.LstdFlags)}
+			if c.PerToken.Pushes, c.PerToken.Per, err = rateOf(rate); err != nil {
 				return fmt.Errorf("--rate: %w", err)
 			}
-			if c.Faults, err = apnsFaults(faults); err != nil {
+			if c.Faults.Share, err = sharesOf[apns.Fault](f.faults); err != nil {
 				return fmt.Errorf("--fault: %w", err)
+			}
+			if _, hangs := c.Faults.Share[apns.Hang]; hangs {
+				return fmt.Errorf("--fault: %s: nobody is there to release it; use %s or %s", apns.Hang, apns.Reset, apns.Half)
 			}
 			if issuers != "" {
 				if c.Issuers, err = apnsIssuers(issuers); err != nil {
 					return fmt.Errorf("--issuers: %w", err)
 				}
 			}
-			if f, ok := notes.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			if watched(notes) {
 				c.Observe = apnsLines(notes)
-			}
-			if caOut != "" && !force && exists(caOut) {
-				return fmt.Errorf("--ca-out: %s is there already; --force replaces it", caOut)
 			}
 			service, err := apns.New(c)
 			if err != nil {
 				return err
 			}
-			ln, err := net.Listen("tcp", listen)
+			ln, err := net.Listen("tcp", f.listen)
 			if err != nil {
-				return cannotListen(listen, err)
+				return cannotListen(f.listen, err)
 			}
-			if caOut == "" {
-				fmt.Fprintf(notes, "trust this CA (or have it written by --ca-out FILE):\n%s", service.CA())
-			} else if err := os.WriteFile(caOut, service.CA(), 0o644); err != nil {
-				ln.Close()
-				return fmt.Errorf("--ca-out: %w", err)
-			}
-			fmt.Fprintf(notes, "simulated APNs listens on https://%s\n", ln.Addr())
-			if err := service.Serve(cmd.Context(), ln); err != nil {
-				return err
-			}
-			n := service.Counters()
-			if asJSON {
-				return json.NewEncoder(out).Encode(n)
-			}
-			_, err = fmt.Fprintf(out, "%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %v; faults: %v\n",
-				n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Refused, n.Faults)
-			return err
+			return f.run(cmd, ln, simulated{"APNs", service.CA(), service.Serve, func() (any, string) {
+				n := service.Counters()
+				return n, fmt.Sprintf("%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %v; faults: %v",
+					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Refused, n.Faults)
+			}})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&listen, "listen", "127.0.0.1:2197", "address and port")
-	flags.StringVar(&caOut, "ca-out", "", "write the CA that clients must trust to this file (PEM)")
-	flags.BoolVar(&force, "force", false, "replace the file of --ca-out if it is there already")
+	f.add(flags, "127.0.0.1:2197", "Drop, GoAway, Half, HTML, Reset or a reason of APNs")
 	flags.StringVar(&issuers, "issuers", "", "take push certificates of the CAs in this PEM file only (default: any with a topic)")
 	flags.StringVar(&rate, "rate", "60/1m", "pushes to one token in each span of time before 429, or none")
-	flags.StringArrayVar(&faults, "fault", nil, "share of pushes that meet a fault, as NAME=SHARE: Drop, GoAway, Half, HTML, Reset or a reason of APNs; may be given again")
 	flags.BoolVar(&strict, "require-headers", false, "refuse pushes without apns-topic or apns-push-type, which Apple lets pass")
-	flags.Uint64Var(&seed, "seed", 1, "seed of chance")
-	flags.BoolVar(&asJSON, "json", false, "print what was counted as one JSON object")
 	return cmd
 }
 
@@ -126,39 +184,36 @@ func apnsLines(w io.Writer) func(apns.Push) {
 	}
 }
 
-// apnsRate reads 60/1m, or none.
-func apnsRate(s string) (apns.Rate, error) {
+// rateOf reads 60/1m, or none, which is a negative count.
+func rateOf(s string) (count int, per time.Duration, err error) {
 	if s == "none" {
-		return apns.Rate{Pushes: -1}, nil
+		return -1, 0, nil
 	}
-	count, span, _ := strings.Cut(s, "/")
-	n, err := strconv.Atoi(count)
+	first, span, _ := strings.Cut(s, "/")
+	count, err = strconv.Atoi(first)
 	per, err2 := plan.ParseDuration(span)
-	if err != nil || err2 != nil || n <= 0 || per <= 0 {
-		return apns.Rate{}, fmt.Errorf("%q: want pushes and a span of time, such as 60/1m, or none", s)
+	if err != nil || err2 != nil || count <= 0 || per <= 0 {
+		return 0, 0, fmt.Errorf("%q: want pushes and a span of time, such as 60/1m, or none", s)
 	}
-	return apns.Rate{Pushes: n, Per: per}, nil
+	return count, per, nil
 }
 
-// apnsFaults reads NAME=SHARE, the share from 0 to 1 or in per cent. Names and sums are checked by apns.
-func apnsFaults(args []string) (apns.Faults, error) {
-	f := apns.Faults{Share: map[apns.Fault]float64{}}
+// sharesOf reads NAME=SHARE, the share from 0 to 1 or in per cent. Names and sums are checked by the service.
+func sharesOf[Fault ~string](args []string) (map[Fault]float64, error) {
+	shares := map[Fault]float64{}
 	for _, arg := range args {
 		name, share, _ := strings.Cut(arg, "=")
 		digits, percent := strings.CutSuffix(share, "%")
 		x, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
-			return f, fmt.Errorf("%q: want NAME=SHARE, such as TooManyRequests=5%%", arg)
+			return nil, fmt.Errorf("%q: want NAME=SHARE, such as Drop=5%%", arg)
 		}
 		if percent {
 			x /= 100
 		}
-		if apns.Fault(name) == apns.Hang {
-			return f, fmt.Errorf("%s: nobody is there to release it; use %s or %s", apns.Hang, apns.Reset, apns.Half)
-		}
-		f.Share[apns.Fault(name)] = x
+		shares[Fault(name)] = x
 	}
-	return f, nil
+	return shares, nil
 }
 
 // apnsIssuers reads certificates from a PEM file.

@@ -28,24 +28,24 @@ import (
 	"rollcall/fleet/cloud/apns"
 )
 
-func TestCloudAPNsFlags(t *testing.T) {
-	if got, err := apnsRate("5/2s"); err != nil || got != (apns.Rate{Pushes: 5, Per: 2 * time.Second}) {
-		t.Errorf("rate 5/2s = %v, %v", got, err)
+func TestCloudFlags(t *testing.T) {
+	if n, per, err := rateOf("5/2s"); err != nil || n != 5 || per != 2*time.Second {
+		t.Errorf("rate 5/2s = %d/%s, %v", n, per, err)
 	}
-	if got, err := apnsRate("none"); err != nil || got.Pushes >= 0 {
-		t.Errorf("rate none = %v, %v", got, err)
+	if n, _, err := rateOf("none"); err != nil || n >= 0 {
+		t.Errorf("rate none = %d, %v", n, err)
 	}
 	for _, s := range []string{"", "5", "5/", "/1m", "0/1m", "-1/1m", "5/-1m", "five/1m"} {
-		if got, err := apnsRate(s); err == nil {
-			t.Errorf("rate %q = %v, want an error", s, got)
+		if n, per, err := rateOf(s); err == nil {
+			t.Errorf("rate %q = %d/%s, want an error", s, n, per)
 		}
 	}
-	got, err := apnsFaults([]string{"Drop=5%", "GoAway=0.25"})
-	if err != nil || got.Share[apns.Drop] != 0.05 || got.Share[apns.GoAway] != 0.25 {
+	got, err := sharesOf[apns.Fault]([]string{"Drop=5%", "GoAway=0.25"})
+	if err != nil || got[apns.Drop] != 0.05 || got[apns.GoAway] != 0.25 {
 		t.Errorf("faults = %v, %v", got, err)
 	}
-	for _, s := range []string{"Drop", "Drop=", "Drop=much", "Hang=1%"} {
-		if got, err := apnsFaults([]string{s}); err == nil {
+	for _, s := range []string{"Drop", "Drop=", "Drop=much"} {
+		if got, err := sharesOf[apns.Fault]([]string{s}); err == nil {
 			t.Errorf("fault %q = %v, want an error", s, got)
 		}
 	}
@@ -57,6 +57,7 @@ func TestCloudAPNsBadInput(t *testing.T) {
 		{"--rate=often", "--rate"},
 		{"--fault=Quake=1%", "Quake"},
 		{"--fault=Drop=200%", "want 0 to 1"},
+		{"--fault=Hang=1%", "nobody is there to release it"},
 		{"--issuers=testdata/none.pem", "--issuers"},
 		{"--ca-out=testdata/no/such/folder", "--ca-out"},
 	} {

@@ -65,6 +65,10 @@ type serveConfig struct {
 	Push      push.Config // push service; an empty URL: none, wake-ups stay due
 	Simulated bool        // it is a simulated one: the server makes push certificates for it
 
+	WNS              *push.WNSIdentity    // wakes Windows devices; nil: they come by their schedules
+	FCM              *push.ServiceAccount // wakes Android devices; nil: they come by their schedules
+	WNSPush, FCMPush push.Config          // how they are reached
+
 	CourierPort string // where that one takes the streams of machines, on every address of this server; empty: nowhere
 
 	SignMessage     bool                // devices sign their messages too
@@ -104,6 +108,7 @@ type runningServer struct {
 
 	store      *sqlstore.Store
 	apns       *push.APNs
+	others     []io.Closer // clients of other push services
 	face       *face
 	admission  *device.Admission
 	metrics    *metrics.Metrics // nil: nobody watches
@@ -227,6 +232,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 			config.Push.Apple = s.metrics.Pusher("apns", apns)
 		}
 	}
+	if err := s.wakeOthers(cfg, &config.Push); err != nil {
+		return nil, nil, err
+	}
 	enrolment := &device.Enrolment{URL: s.URL, Name: "rollcall", SignMessage: cfg.SignMessage}
 	config.Renewal = enrolment.Renewal
 	core, err := server.Open(ctx, protocol.At(now()), config)
@@ -290,6 +298,46 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		handler = cfg.Mischief.Before(handler, ca, tlsConfig)
 	}
 	return handler, tlsConfig, nil
+}
+
+// wakeOthers makes the clients of the push services of other platforms than Apple's.
+func (s *runningServer) wakeOthers(cfg *serveConfig, services *push.Services) error {
+	counted := func(service string, p push.Pusher) push.Pusher {
+		if s.metrics != nil {
+			return s.metrics.Pusher(service, p)
+		}
+		return p
+	}
+	cfg.WNSPush.Now, cfg.FCMPush.Now = cfg.Clock.Now, cfg.Clock.Now
+	if cfg.WNS != nil {
+		client := push.NewWNS(cfg.WNS, cfg.WNSPush)
+		s.others = append(s.others, client)
+		services.Windows = counted("wns", client)
+	}
+	if cfg.FCM != nil {
+		client, err := push.NewFCM(cfg.FCM, cfg.FCMPush)
+		if err != nil {
+			return fmt.Errorf("--fcm-url: %w", err)
+		}
+		s.others = append(s.others, client)
+		services.Android = counted("fcm", client)
+	}
+	return nil
+}
+
+// wnsClient and fcmProject are who wakes the devices of other platforms, as far as it is no secret; empty: nobody.
+func (c *serveConfig) wnsClient() string {
+	if c.WNS == nil {
+		return ""
+	}
+	return c.WNS.ClientID
+}
+
+func (c *serveConfig) fcmProject() string {
+	if c.FCM == nil {
+		return ""
+	}
+	return c.FCM.Project
 }
 
 // spareFiles are those that a server needs beside its connections: for its store, pushes, administrators and a backup.
@@ -417,6 +465,9 @@ func (s *runningServer) stop(gently bool) error {
 		s.tasks.Wait()
 		if s.apns != nil {
 			s.apns.Close()
+		}
+		for _, client := range s.others {
+			client.Close()
 		}
 		if s.store != nil {
 			s.err = errors.Join(s.err, s.store.Close())

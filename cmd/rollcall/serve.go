@@ -39,6 +39,7 @@ type serveFlags struct {
 	maxConnections                                                                                             int
 	acceptUserless, signMessage, lab                                                                           bool
 	enrolRate                                                                                                  float64
+	wns, wnsCA, fcm, fcmURL, fcmCA                                                                             string
 }
 
 func serveCommand() *cobra.Command {
@@ -64,6 +65,11 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.BoolVar(&f.acceptUserless, "accept-userless", false, "take userless devices in a new tenant of office365 (AUTH-19)")
 	flags.StringVar(&f.apnsURL, "apns-url", "", "push service (default: Apple's with real clouds, one of its own with simulated ones)")
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "PEM file of the CA that the push service's certificate must chain to")
+	flags.StringVar(&f.wns, "wns", "", "JSON `FILE` with client_id, client_secret and pfn of the app that wakes Windows devices; token_url and scope for an app of Entra ID (default: they come by their schedules)")
+	flags.StringVar(&f.wnsCA, "wns-ca", "", "PEM file of the CA that WNS and its token endpoint's certificates must chain to")
+	flags.StringVar(&f.fcm, "fcm", "", "key `FILE` of the service account that wakes Android devices (default: they come by their schedules)")
+	flags.StringVar(&f.fcmURL, "fcm-url", "", "Firebase Cloud Messaging (default: Google's)")
+	flags.StringVar(&f.fcmCA, "fcm-ca", "", "PEM file of the CA that FCM and its token endpoint's certificates must chain to")
 	flags.StringVar(&f.courier, "courier", "", "address and port where the push service of its own takes the streams that wake machines, or none (default: port "+courierPort+" of --listen)")
 	flags.StringVar(&f.adeRoot, "ade-root", "", "PEM file of the roots of factory identities, for automated enrolment (ADE)")
 	flags.StringVar(&f.minimumOS, "ade-minimum-os", "", "version below which a device must update itself before it enrols automatically")
@@ -126,8 +132,15 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
 	if asJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
 			"url": s.URL, "ca": s.CAFile, "ca_sha256": s.Fingerprint, "token_file": s.TokenFile, "push_service": cfg.Push.URL, "courier_port": cfg.CourierPort, "driven": cfg.Clock.Driven(),
-			"metrics": s.MetricsURL, "agent": line,
+			"metrics": s.MetricsURL, "agent": line, "wns": cfg.wnsClient(), "fcm": cfg.fcmProject(),
 		})
+	}
+	others := ""
+	if id := cfg.wnsClient(); id != "" {
+		others = fmt.Sprintf("Windows woken   by WNS as %s\n  ", id)
+	}
+	if project := cfg.fcmProject(); project != "" {
+		others += fmt.Sprintf("Android woken   by FCM for project %s\n  ", project)
 	}
 	woken := "by nobody: they ask by themselves"
 	if cfg.CourierPort != "" {
@@ -145,9 +158,9 @@ func (s *runningServer) announce(cmd *cobra.Command, cfg *serveConfig) error {
   CA certificate  %s (SHA-256 %s)
   push service    %s
   machines woken  %s
-  a machine       %s
+  %sa machine       %s
   %sadministration  export ROLLCALL_SERVER=%s ROLLCALL_CA=%s ROLLCALL_TOKEN=$(cat %s)
-`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, woken, joins, watched, s.URL, s.CAFile, s.TokenFile)
+`, s.URL, s.CAFile, s.Fingerprint, cfg.Push.URL, woken, others, joins, watched, s.URL, s.CAFile, s.TokenFile)
 	return err
 }
 
@@ -276,15 +289,11 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 			return cfg, fmt.Errorf("--legacy-cms %q: want signature, scep or none", place)
 		}
 	}
-	if f.apnsCA != "" {
-		list, err := readCertificates(f.apnsCA)
-		if err != nil {
-			return cfg, fmt.Errorf("--apns-ca: %w", err)
-		}
-		cfg.Push.Roots = x509.NewCertPool()
-		for _, c := range list {
-			cfg.Push.Roots.AddCert(c)
-		}
+	if cfg.Push.Roots, err = readRoots(f.apnsCA); err != nil {
+		return cfg, fmt.Errorf("--apns-ca: %w", err)
+	}
+	if err := f.others(&cfg); err != nil {
+		return cfg, err
 	}
 	if f.identityCA != "" {
 		if cfg.Lab, err = readAuthorities(f.identityCA); err != nil {
@@ -297,6 +306,59 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		}
 	}
 	return cfg, nil
+}
+
+// others reads how the devices of other platforms than Apple's are woken. Keys come from files, and no error repeats what is in them.
+func (f *serveFlags) others(cfg *serveConfig) (err error) {
+	for _, given := range []struct{ name, value, needs, needed string }{
+		{"--wns-ca", f.wnsCA, "--wns", f.wns}, {"--fcm-ca", f.fcmCA, "--fcm", f.fcm}, {"--fcm-url", f.fcmURL, "--fcm", f.fcm},
+	} {
+		if given.value != "" && given.needed == "" {
+			return fmt.Errorf("%s: nobody is woken by that service without %s", given.name, given.needs)
+		}
+	}
+	if cfg.WNSPush.Roots, err = readRoots(f.wnsCA); err != nil {
+		return fmt.Errorf("--wns-ca: %w", err)
+	}
+	if cfg.FCMPush.Roots, err = readRoots(f.fcmCA); err != nil {
+		return fmt.Errorf("--fcm-ca: %w", err)
+	}
+	cfg.FCMPush.URL = f.fcmURL
+	if f.wns != "" {
+		text, err := os.ReadFile(f.wns)
+		if err == nil {
+			cfg.WNS, err = push.ReadWNSIdentity(text)
+		}
+		if err != nil {
+			return fmt.Errorf("--wns %s: %w", f.wns, err)
+		}
+	}
+	if f.fcm != "" {
+		text, err := os.ReadFile(f.fcm)
+		if err == nil {
+			cfg.FCM, err = push.ReadServiceAccount(text)
+		}
+		if err != nil {
+			return fmt.Errorf("--fcm %s: %w", f.fcm, err)
+		}
+	}
+	return nil
+}
+
+// readRoots reads the CAs in a file; no file: nil.
+func readRoots(name string) (*x509.CertPool, error) {
+	if name == "" {
+		return nil, nil
+	}
+	list, err := readCertificates(name)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range list {
+		pool.AddCert(c)
+	}
+	return pool, nil
 }
 
 func readCertificates(name string) ([]*x509.Certificate, error) {

@@ -275,5 +275,8 @@ func (l limitedBody) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Close closes the connections that nothing travels on.
-func (b *bearer) Close() { b.client.CloseIdleConnections() }
+// Close closes the connections that nothing travels on. It never fails.
+func (b *bearer) Close() error {
+	b.client.CloseIdleConnections()
+	return nil
+}

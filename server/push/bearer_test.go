@@ -81,7 +81,7 @@ func (s *tokenService) wns(t testing.TB, cfg Config) *WNS {
 		t.Fatal(err)
 	}
 	w := NewWNS(id, cfg)
-	t.Cleanup(w.Close)
+	t.Cleanup(func() { w.Close() })
 	return w
 }
 
@@ -119,7 +119,7 @@ func (s *tokenService) fcm(t testing.TB, cfg Config) *FCM {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.Close)
+	t.Cleanup(func() { f.Close() })
 	return f
 }
 
