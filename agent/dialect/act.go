@@ -131,6 +131,9 @@ type Request struct {
 	Sign        Sign
 	Stays       bool // a redirect is an answer like any other, and not followed
 
+	// With Session: the server's commands that the message answers, and those of them whose code is 400 or above.
+	Answered, Refused uint16
+
 	// With Report: what is reported.
 	Command string // RequestType
 	UUID    string // CommandUUID

@@ -183,11 +183,18 @@ func identityIn(der []byte) Identity {
 	return Identity{c.SerialNumber.Text(16), protocol.At(c.NotBefore), protocol.At(c.NotAfter)}
 }
 
-// Signer returns the identity ready for use, parsed anew at each call. The error tells that there is none.
-func (d *Windows) Signer() (certs.Signer, error) { return d.self.identity().signer() }
+// Signer returns an identity ready for use, parsed anew at each call: there is only the Current one. The error tells that there is none.
+func (d *Windows) Signer(w Which) (certs.Signer, error) { return d.identityOf(w).signer() }
 
-// Certificate returns the certificate of the identity, DER, not to be changed; nil: there is none.
-func (d *Windows) Certificate() []byte { return d.self.identity().cert }
+// Certificate returns the certificate of an identity, DER, not to be changed; nil: there is none.
+func (d *Windows) Certificate(w Which) []byte { return d.identityOf(w).cert }
+
+func (d *Windows) identityOf(w Which) identity {
+	if w != Current {
+		return identity{}
+	}
+	return d.self.identity()
+}
 
 // logins are the words of the LoginStatus alert.
 var logins = [...]string{windows.LoginNone, windows.LoginUser, windows.LoginOthers}

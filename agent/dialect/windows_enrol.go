@@ -507,7 +507,7 @@ func (d *Windows) renew(out *Act) {
 
 // replaced puts the renewed certificate in the place of the old one.
 func (d *Windows) replaced(p *windows.Provisioning, c *x509.Certificate, r *Response, out *Act) {
-	old, err := x509.ParseCertificate(d.Certificate())
+	old, err := x509.ParseCertificate(d.Certificate(Current))
 	key, keyErr := packKey(d.key)
 	if err != nil || keyErr != nil || p.DMClient != nil || p.Application.ProviderID != d.provider() || string(old.RawSubject) != string(c.RawSubject) || p.Store != d.account.Value().store {
 		d.giveUp(fmt.Errorf("the document is no renewal of this identity: %w", windows.ECertificateStore), r, out)

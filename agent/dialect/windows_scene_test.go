@@ -129,7 +129,7 @@ func (s *winScene) request() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	old, _ := s.d.Signer()
+	old, _ := s.d.Signer(Current)
 	der, err := s.act.CSR.Sign(key, old)
 	s.d.GotRequest(s.now, key, der, err, &s.act)
 	s.wants(Certify)
@@ -145,7 +145,7 @@ func (s *winScene) issue() *x509.Certificate {
 		if err != nil {
 			s.Fatal(err)
 		}
-		if string(signed.Signer.Raw) != string(s.d.Certificate()) {
+		if string(signed.Signer.Raw) != string(s.d.Certificate(Current)) {
 			s.Fatal("the renewal is signed by another identity")
 		}
 		der = signed.Content

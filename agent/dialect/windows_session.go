@@ -364,6 +364,14 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		commands[i].CmdID = int32(i) + 1
 	}
 	d.send(commands, true, out)
+	for i := range commands {
+		if c := &commands[i]; c.Verb == windows.Status && c.Cmd != windows.SyncHeader {
+			out.Request.Answered++
+			if c.Code >= windows.BadRequest {
+				out.Request.Refused++
+			}
+		}
+	}
 }
 
 // listen reads what the server may have said of a change of authority (windows.md section 11, AUTH-27).

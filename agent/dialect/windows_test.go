@@ -40,7 +40,7 @@ func TestWIN025EnrolmentLeavesNothing(t *testing.T) {
 			s.certify(winStart)
 			s.provision(s.provisioning(s.issue(), func(p *windows.Provisioning) { tt.change(s, p) }))
 			s.restsWith(tt.want)
-			if s.d.Phase() != agent.New || s.d.bonded() || len(s.d.tree) > 0 || s.d.Certificate() != nil || s.d.Due() != 0 || s.d.winTask != nil {
+			if s.d.Phase() != agent.New || s.d.bonded() || len(s.d.tree) > 0 || s.d.Certificate(Current) != nil || s.d.Due() != 0 || s.d.winTask != nil {
 				t.Errorf("left behind: %+v", s.d)
 			}
 			if s.d.Begin(s.now, Synced, &s.act) {
@@ -417,7 +417,7 @@ func TestWIN051Interior(t *testing.T) {
 		csps + "WiFi/Profile/b":               "WlanXml",
 		csps + "DMClient":                     "HWDevID/Provider/Unenroll",
 		csps + "DMClient/Provider":            "rollcall",
-		csps + "CertificateStore/My/User":     windows.Thumbprint(s.d.Certificate()),
+		csps + "CertificateStore/My/User":     windows.Thumbprint(s.d.Certificate(Current)),
 		csps + "CertificateStore/My/System":   "",
 		"./DevInfo":                           "DevId/DmV/Lang/Man/Mod",
 		csps + "DeviceManageability/Provider": "",
@@ -427,8 +427,8 @@ func TestWIN051Interior(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", uri, results, want)
 		}
 	}
-	_, results := s.tell(on(windows.Get, csps+"CertificateStore/My/User/"+windows.Thumbprint(s.d.Certificate())+"/EncodedCertificate"))
-	if len(results) != 1 || results[0].Data != base64.StdEncoding.EncodeToString(s.d.Certificate()) {
+	_, results := s.tell(on(windows.Get, csps+"CertificateStore/My/User/"+windows.Thumbprint(s.d.Certificate(Current))+"/EncodedCertificate"))
+	if len(results) != 1 || results[0].Data != base64.StdEncoding.EncodeToString(s.d.Certificate(Current)) {
 		t.Errorf("%+v", results)
 	}
 }
@@ -515,7 +515,7 @@ func TestWIN054Unenroll(t *testing.T) {
 			t.Errorf("alert %+v", bye)
 		}
 		s.ends()
-		if s.d.Phase() != agent.Removed || len(s.d.tree) > 0 || s.d.Certificate() != nil || s.d.Due() != 0 || len(s.d.core.Profiles()) > 0 || len(s.d.Profiles()) > 0 {
+		if s.d.Phase() != agent.Removed || len(s.d.tree) > 0 || s.d.Certificate(Current) != nil || s.d.Due() != 0 || len(s.d.core.Profiles()) > 0 || len(s.d.Profiles()) > 0 {
 			t.Errorf("WIN-055: left behind: %+v", s.d)
 		}
 		if err := s.d.Enrol(s.now, winStart, &s.act); err != nil {
@@ -712,7 +712,7 @@ func TestWIN061Renewal(t *testing.T) {
 	if s.d.renewal.due != opens {
 		t.Fatalf("renewal due %s, want %s", s.d.renewal.due, opens)
 	}
-	old := string(s.d.Certificate())
+	old := string(s.d.Certificate(Current))
 	begin := func() {
 		t.Helper()
 		s.d.next = 0
@@ -744,7 +744,7 @@ func TestWIN061Renewal(t *testing.T) {
 	}
 	s.issue()
 	s.answer(0, nil) // WIN-066: the answer is lost
-	if string(s.d.Certificate()) != old || s.d.Phase() != agent.Enrolled {
+	if string(s.d.Certificate(Current)) != old || s.d.Phase() != agent.Enrolled {
 		t.Fatal("WIN-066: the old identity is gone")
 	}
 	if v, _ := s.d.Setting(csps + "CertificateStore/MY/WSTEP/Renew/Status"); v != "3" {
@@ -759,7 +759,7 @@ func TestWIN061Renewal(t *testing.T) {
 	c := s.issue()
 	s.provision(&windows.Provisioning{Client: c.Raw, Store: windows.StoreUser, Application: windows.Application{ProviderID: "rollcall"}})
 	s.rests()
-	if string(s.d.Certificate()) != string(c.Raw) || s.d.renewal.due != protocol.At(c.NotAfter).Add(-60*day) {
+	if string(s.d.Certificate(Current)) != string(c.Raw) || s.d.renewal.due != protocol.At(c.NotAfter).Add(-60*day) {
 		t.Error("the new identity is not in use")
 	}
 	if before, err := x509.ParseCertificate([]byte(old)); err != nil || before.PublicKey.(*ecdsa.PublicKey).Equal(c.PublicKey) {
@@ -781,7 +781,7 @@ func TestWIN061Renewal(t *testing.T) {
 	s.request()
 	s.provision(s.provisioning(s.issue()))
 	s.restsWith(windows.ECertificateStore)
-	if string(s.d.Certificate()) != string(c.Raw) {
+	if string(s.d.Certificate(Current)) != string(c.Raw) {
 		t.Error("another identity than before")
 	}
 

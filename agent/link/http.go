@@ -52,7 +52,7 @@ type conn struct {
 // exchange carries out the request of the present act. Every failure is part of the answer.
 func (c *conversation) exchange(ctx context.Context) (x Exchange, answer dialect.Response) {
 	r := &c.act.Request
-	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Begun: time.Now()}
+	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Answered: r.Answered, Refused: r.Refused, Begun: time.Now()}
 	answer, err := c.request(ctx, r, &x)
 	x.Took = time.Since(x.Begun)
 	if err != nil {
@@ -81,6 +81,9 @@ func inWords(err error) error {
 // request sends r, following redirects within its host.
 func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Exchange) (dialect.Response, error) {
 	target, err := url.Parse(r.URL)
+	if err == nil && r.Step == dialect.Probe && target.Scheme == "http" {
+		return c.plainly(ctx, r)
+	}
 	if err != nil || target.Scheme != "https" || target.Host == "" {
 		return dialect.Response{}, fmt.Errorf("%.200q is no https URL", r.URL)
 	}
@@ -92,7 +95,8 @@ func (c *conversation) request(ctx context.Context, r *dialect.Request, x *Excha
 	x.Sent = len(body)
 	for range maxHops {
 		answer, location, err := c.once(ctx, r, target, body, signature, x)
-		if err != nil || location == "" {
+		if err != nil || location == "" || r.Stays {
+			answer.Location = location
 			return answer, err
 		}
 		next, err := target.Parse(location)
@@ -263,7 +267,7 @@ func (c *conversation) read() (answer dialect.Response, location string, err err
 	c.conn.spoilt = resp.Close || c.conn.in.Buffered() > 0 // nobody asked for more
 	if code := resp.StatusCode; code >= 300 && code < 400 {
 		if location = resp.Header.Get("Location"); location != "" {
-			return answer, location, nil
+			return dialect.Response{Status: code}, location, nil
 		}
 	}
 	return dialect.Response{

@@ -41,6 +41,8 @@ type Config struct {
 	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
 	// link then stands where a proxy in front of the server would. Empty: certificates are TLS's.
 	CertificateHeader string
+	// SignIn has a person sign in at a web page for a Windows device, and gives the token that the page handed out; nil: nobody does.
+	SignIn func(ctx context.Context, d *dialect.Windows, page string) ([]byte, error)
 	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.
 	Factory func(udid string) (certs.Signer, error)
 
@@ -60,16 +62,20 @@ type Config struct {
 	Watcher Watcher // nil: nobody
 }
 
-// A Device is one whose conversations a link carries: a *[dialect.Apple] or a *[dialect.Android].
+// A Device is one whose conversations a link carries: a *[dialect.Apple], a *[dialect.Android] or a *[dialect.Windows].
 type Device interface {
 	Number() protocol.Device
 	Phase() agent.Phase
 	Begin(now protocol.Time, why dialect.Why, out *dialect.Act) bool
 	Answer(now protocol.Time, r *dialect.Response, out *dialect.Act)
-	GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certificate, err error, out *dialect.Act)
 	Abandon(now protocol.Time)
 	Certificate(w dialect.Which) []byte
 	Signer(w dialect.Which) (certs.Signer, error)
+}
+
+// An identified device takes its certificate with the key, from SCEP, EST or a lab.
+type identified interface {
+	GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certificate, err error, out *dialect.Act)
 }
 
 // Faults plays bad networks. Called from many goroutines.
@@ -95,21 +101,23 @@ type Exchange struct {
 	Version   string
 	Reported  protocol.Status // with Report
 	Repeat    bool            // with Report: sent before
-	Begun     time.Time       // by the real clock
-	Took      time.Duration   // by the real clock, connection and handshake included
-	Sent      int             // bytes of the body
-	Received  int             // bytes of the body
-	Connected bool            // made a new connection
-	Resumed   bool            // its TLS session was resumed
-	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
+	Answered  uint16          // with Session: as in dialect.Request, as Refused is
+	Refused   uint16
+	Begun     time.Time     // by the real clock
+	Took      time.Duration // by the real clock, connection and handshake included
+	Sent      int           // bytes of the body
+	Received  int           // bytes of the body
+	Connected bool          // made a new connection
+	Resumed   bool          // its TLS session was resumed
+	Err       error         // with Status 0: why; with a 2xx: what is wrong with the answer
 }
 
 // A Report is what one conversation came to.
 type Report struct {
 	Steps      [dialect.Steps]uint16 // requests by step that got a 2xx
 	Failed     uint16                // requests that did not
-	Commands   uint16                // reports that got a 2xx, other than NotNow
-	Errors     uint16                // of Commands: Error and CommandFormatError
+	Commands   uint16                // reports that got a 2xx, other than NotNow, and commands that messages of sessions answered
+	Errors     uint16                // of Commands: Error and CommandFormatError, and codes from 400 on
 	NotNow     uint16                // reports of NotNow that got a 2xx
 	Repeats    uint16                // reports that had been sent before
 	Dropped    uint16                // profiles that left by themselves (AUTH-27)
@@ -131,6 +139,9 @@ func (r *Report) count(x *Exchange) {
 	case x.Status < 200 || x.Status > 299:
 		r.Failed++
 		return
+	case x.Step == dialect.Session:
+		r.Commands += x.Answered
+		r.Errors += x.Refused
 	case x.Step == dialect.Report && x.Reported == protocol.NotNow:
 		r.NotNow++
 	case x.Step == dialect.Report:
@@ -204,6 +215,11 @@ func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Re
 
 // EnrolAndroid is Enrol of an Android device.
 func (l *Link) EnrolAndroid(ctx context.Context, d *dialect.Android, s dialect.AndroidStart) (Report, error) {
+	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+}
+
+// EnrolWindows is Enrol of a Windows device: from discovery to the end of its first session.
+func (l *Link) EnrolWindows(ctx context.Context, d *dialect.Windows, s dialect.WindowsStart) (Report, error) {
 	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
 }
 
@@ -323,7 +339,14 @@ func (c *conversation) run(ctx context.Context) error {
 		case dialect.GetIdentity:
 			c.before(ctx, dialect.Identify)
 			key, certificate, err := c.identify(ctx)
-			c.device.GotIdentity(now(), key, certificate, err, &c.act)
+			c.device.(identified).GotIdentity(now(), key, certificate, err, &c.act)
+		case dialect.MakeRequest:
+			key, der, err := c.csr()
+			c.device.(*dialect.Windows).GotRequest(now(), key, der, err, &c.act)
+		case dialect.WebSignIn:
+			windows := c.device.(*dialect.Windows)
+			token, err := c.signIn(ctx, windows)
+			windows.GotToken(now(), token, err, &c.act)
 		}
 	}
 	if f, ok := errors.AsType[*dialect.Failure](c.act.Err); ok {
