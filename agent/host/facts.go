@@ -10,6 +10,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
 	sys "github.com/shirou/gopsutil/v4/host"
@@ -55,7 +57,7 @@ type Network struct {
 func ReadFacts(ctx context.Context) Facts {
 	f := Facts{Arch: runtime.GOARCH}
 	f.Name, _ = os.Hostname()
-	f.OS, _, f.OSVersion, _ = sys.PlatformInformationWithContext(ctx)
+	f.OS, f.OSVersion = release.read(ctx, time.Now())
 	if f.OS == "" {
 		f.OS = runtime.GOOS
 	}
@@ -67,6 +69,25 @@ func ReadFacts(ctx context.Context) Facts {
 	f.Disks = disks(ctx)
 	f.Networks = networks(ctx)
 	return f
+}
+
+// A releaseReader asks for the operating system's name and version, which starts a program on many systems, once a day.
+type releaseReader struct {
+	sync.Mutex
+	at            time.Time
+	name, version string
+}
+
+var release releaseReader
+
+func (r *releaseReader) read(ctx context.Context, now time.Time) (name, version string) {
+	r.Lock()
+	defer r.Unlock()
+	if r.name == "" || now.Sub(r.at).Abs() > 24*time.Hour {
+		r.name, _, r.version, _ = sys.PlatformInformationWithContext(ctx)
+		r.at = now
+	}
+	return r.name, r.version
 }
 
 func disks(ctx context.Context) (list []Disk) {

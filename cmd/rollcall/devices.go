@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -16,7 +19,11 @@ import (
 )
 
 func devicesCommand() *cobra.Command {
-	cmd, c := clientCommand(&cobra.Command{Use: "devices", Short: "List, inspect and command enrolled devices"})
+	cmd, c := clientCommand(&cobra.Command{
+		Use: "devices", Short: "List, inspect and command enrolled devices",
+		Long: `List, inspect and command enrolled devices. A DEVICE is what the list has as its ID, or its name or serial number where only one device
+that is not ended has it.`,
+	})
 	cmd.AddCommand(devicesListCommand(c), devicesShowCommand(c), devicesAssignCommand(c), devicesSupportMoveCommand(c), devicesReenrolCommand(c), devicesDeleteCommand(c), devicesWipeCommand(c))
 	for _, o := range []struct {
 		kind  target.OrderKind
@@ -30,6 +37,31 @@ func devicesCommand() *cobra.Command {
 		cmd.AddCommand(devicesOrderCommand(c, o.kind, o.short))
 	}
 	return cmd
+}
+
+// onDevice does something with the device that a person calls name: by its ID, or, where no device has that, by its name or serial number.
+// It returns the ID.
+func onDevice(ctx context.Context, t *target.Rollcall, name string, do func(id string) error) (id string, err error) {
+	err = do(name)
+	if e, ok := errors.AsType[*target.Error](err); !ok || e.Status != http.StatusNotFound {
+		return name, err
+	}
+	var found []string
+	for d, no := range t.Devices(ctx, target.Filter{}) {
+		if no != nil {
+			return name, no
+		}
+		if d.Life != "ended" && (strings.EqualFold(d.Name, name) || d.Serial != "" && strings.EqualFold(d.Serial, name)) {
+			found = append(found, d.ID)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return name, named(err, "device", name)
+	case 1:
+		return found[0], do(found[0])
+	}
+	return name, fmt.Errorf("%d devices have the name or serial number %q: say which by its ID: %s", len(found), name, strings.Join(found[:min(len(found), 10)], ", "))
 }
 
 func devicesListCommand(c *client) *cobra.Command {
@@ -67,9 +99,9 @@ func devicesListCommand(c *client) *cobra.Command {
 				return writeCSV(cmd.OutOrStdout(), list)
 			}
 			return show(cmd, map[string]any{"devices": list}, func(w io.Writer) {
-				row(w, "ID", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
+				row(w, "ID", "NAME", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
 				for _, d := range list {
-					row(w, d.ID, d.Platform.String(), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
+					row(w, d.ID, d.Name, d.Platform.String(), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
 				}
 			})
 		},
@@ -106,9 +138,12 @@ func devicesShowCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := t.Device(cmd.Context(), args[0])
-			if err != nil {
-				return named(err, "device", args[0])
+			var d target.Details
+			if _, err := onDevice(cmd.Context(), t, args[0], func(id string) (err error) {
+				d, err = t.Device(cmd.Context(), id)
+				return err
+			}); err != nil {
+				return err
 			}
 			return show(cmd, d, func(w io.Writer) { printDevice(w, &d) })
 		},
@@ -165,11 +200,15 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 			if err != nil {
 				return err
 			}
-			if _, err := t.Order(cmd.Context(), args[0], o); err != nil {
-				return named(err, "device", args[0])
+			id, err := onDevice(cmd.Context(), t, args[0], func(id string) error {
+				_, err := t.Order(cmd.Context(), id, o)
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			return show(cmd, map[string]any{"device": args[0], "order": kind}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: queued for %s\n", kind, args[0])
+			return show(cmd, map[string]any{"device": id, "order": kind}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: queued for %s\n", kind, id)
 			})
 		},
 	}
@@ -220,11 +259,12 @@ Nothing else moves it. A device with a user, or one that is where it belongs, is
 			if err != nil {
 				return err
 			}
-			if err := t.SupportMove(cmd.Context(), args[0]); err != nil {
-				return named(err, "device", args[0])
+			id, err := onDevice(cmd.Context(), t, args[0], func(id string) error { return t.SupportMove(cmd.Context(), id) })
+			if err != nil {
+				return err
 			}
-			return show(cmd, map[string]any{"device": args[0], "order": "support-move"}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: moves at its next check-in\n", args[0])
+			return show(cmd, map[string]any{"device": id, "order": "support-move"}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: moves at its next check-in\n", id)
 			})
 		},
 	}
@@ -240,11 +280,12 @@ a device that is not enrolled is removed at once. What happened to it stays in t
 			if err != nil {
 				return err
 			}
-			if err := t.Delete(cmd.Context(), args[0]); err != nil {
-				return named(err, "device", args[0])
+			id, err := onDevice(cmd.Context(), t, args[0], func(id string) error { return t.Delete(cmd.Context(), id) })
+			if err != nil {
+				return err
 			}
-			return show(cmd, map[string]any{"device": args[0], "order": "delete"}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: removed, once it has heard that it is managed no more\n", args[0])
+			return show(cmd, map[string]any{"device": id, "order": "delete"}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: removed, once it has heard that it is managed no more\n", id)
 			})
 		},
 	}
@@ -260,9 +301,12 @@ func devicesReenrolCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			link, err := t.Reenrol(cmd.Context(), args[0])
-			if err != nil {
-				return named(err, "device", args[0])
+			var link target.Invitation
+			if _, err := onDevice(cmd.Context(), t, args[0], func(id string) (err error) {
+				link, err = t.Reenrol(cmd.Context(), id)
+				return err
+			}); err != nil {
+				return err
 			}
 			return show(cmd, link, func(w io.Writer) { row(w, link.User, link.URL, "until "+when(link.Expires)) })
 		},

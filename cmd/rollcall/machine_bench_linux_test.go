@@ -1,0 +1,181 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/agent/courier"
+	"rollcall/protocol/apple"
+)
+
+// benchServer is a server process for a benchmark, and the line for a machine.
+func benchServer(b *testing.B, program string) (server *exec.Cmd, said struct {
+	CA, Agent string
+	Port      string `json:"courier_port"`
+},
+) {
+	b.Helper()
+	dir := b.TempDir()
+	server = exec.Command(program, "serve", "--listen", "127.0.0.1:0", "--courier", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--json")
+	out, err := server.StdoutPipe()
+	if err == nil {
+		err = server.Start()
+	}
+	if err == nil {
+		err = json.NewDecoder(out).Decode(&said)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		server.Process.Signal(os.Interrupt)
+		server.Wait()
+	})
+	return server, said
+}
+
+// build builds a program as it is given away.
+func build(b *testing.B, tags string) string {
+	b.Helper()
+	program := filepath.Join(b.TempDir(), "rollcall")
+	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", tags, "-o", program, ".").CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// BenchmarkStreamsOfMachines is what each of a thousand streams costs the process of a server whose push service has them: resident bytes.
+// The devices' ends are agents' own, in this process.
+func BenchmarkStreamsOfMachines(b *testing.B) {
+	server, said := benchServer(b, build(b, ""))
+	pem, err := os.ReadFile(said.CA)
+	if err != nil {
+		b.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	const streams = 1000
+	for b.Loop() {
+		before := resident(b, server.Process.Pid)
+		ctx, stop := context.WithCancel(b.Context())
+		var up, all sync.WaitGroup
+		for range streams {
+			token := make([]byte, apple.CourierTokenSize)
+			rand.Read(token)
+			up.Add(1)
+			connected := sync.OnceFunc(up.Done)
+			all.Go(func() {
+				courier.Run(ctx, courier.Config{
+					Address: func(context.Context) (string, error) { return net.JoinHostPort("127.0.0.1", said.Port), nil },
+					TLS:     &tls.Config{RootCAs: roots}, Topic: "com.apple.mgmt.External.6f1c", Token: token, Magic: "magic", Log: log, Woken: func() {},
+					Changed: func(s courier.State) {
+						if !s.Since.IsZero() {
+							connected()
+						}
+					},
+				})
+			})
+		}
+		up.Wait()
+		b.ReportMetric(float64(resident(b, server.Process.Pid)-before)/streams, "bytes/stream")
+		stop()
+		all.Wait()
+	}
+}
+
+// BenchmarkAgentProcess is what one agent costs its machine: its size, resident memory, the time from its start until it is connected, and,
+// over the time of ROLLCALL_IDLE (such as 10m), how often it leaves the processor while nothing happens. The runtime's own watch (sysmon)
+// wakes once a minute, which is two of these.
+func BenchmarkAgentProcess(b *testing.B) {
+	program := build(b, "agentonly")
+	st, err := os.Stat(program)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, said := benchServer(b, build(b, ""))
+	state := filepath.Join(b.TempDir(), "state")
+	line := append(strings.Fields(strings.TrimPrefix(said.Agent, "rollcall ")), "--state", state)
+	if out, err := exec.Command(program, line...).CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	for b.Loop() {
+		agent := exec.Command(program, "agent", "run", "--state", state)
+		stderr, err := agent.StderrPipe()
+		begun := time.Now()
+		if err == nil {
+			err = agent.Start()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() && !strings.Contains(lines.Text(), "wake-ups come by a stream now") {
+		}
+		b.ReportMetric(float64(time.Since(begun).Milliseconds()), "ms-to-connected")
+		if idle, err := time.ParseDuration(os.Getenv("ROLLCALL_IDLE")); err == nil {
+			time.Sleep(time.Minute) // until what begins has ended
+			before := switches(b, agent.Process.Pid)
+			time.Sleep(idle)
+			b.ReportMetric(float64(switches(b, agent.Process.Pid)-before)/idle.Minutes(), "switches/minute")
+		}
+		b.ReportMetric(float64(resident(b, agent.Process.Pid))/1e6, "resident-MB")
+		b.ReportMetric(float64(st.Size())/1e6, "disk-MB")
+		agent.Process.Signal(os.Interrupt)
+		io.Copy(io.Discard, stderr)
+		if err := agent.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// resident is the memory of a process, in bytes.
+func resident(b *testing.B, pid int) int { return procNumber(b, pid, "status", "VmRSS:") << 10 }
+
+// switches are how often the threads of a process gave the processor back by themselves.
+func switches(b *testing.B, pid int) (n int) {
+	b.Helper()
+	tasks, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, task := range tasks {
+		n += procNumber(b, pid, "task/"+task.Name()+"/status", "voluntary_ctxt_switches:")
+	}
+	return n
+}
+
+func procNumber(b *testing.B, pid int, file, key string) int {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), file))
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, key); ok {
+			n, err := strconv.Atoi(strings.Fields(value)[0])
+			if err == nil {
+				return n
+			}
+		}
+	}
+	b.Fatal(errors.Join(err, errors.New(key+" is not in "+file)))
+	return 0
+}
