@@ -6,7 +6,8 @@
 //
 // Start with nanohub_test.go and server_test.go. Everything runs in one process over loopback, by TLS except for
 // micromdm's SCEP client, which cannot be told whom to trust; the tests with openssl skip themselves where it is not
-// installed. The peers are micromdm's nanohub (server), nanomdm (push client, device) and scep (client and server).
+// installed. The peers are micromdm's nanohub (server), nanomdm (push client, device) and scep (client and server), Google's client
+// of FCM with its signing of access tokens, and a client of WNS in Python, written from Microsoft's pages alone.
 // Commands for nanohub are made, and results and our commands read, by mdmcommands, which is generated from Apple's
 // schema by yet another hand.
 //
