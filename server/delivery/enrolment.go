@@ -121,7 +121,7 @@ func (d *decision) ready() {
 	unreachable := n.Push.Unreachable
 	n.Push = Push{Topic: d.ownTopic(), Magic: strings.Clone(in.Magic), Token: clone(in.Token), Since: d.now}
 	n.Push.Unreachable = in.Batch != nil && len(in.Token) == 0 // it polls, until it says where it can be woken
-	d.out.Changed |= Core
+	d.out.Changed |= Address
 	if in.Unlock != nil {
 		n.Unlock = clone(in.Unlock)
 		d.out.Changed |= Secrets
@@ -179,7 +179,7 @@ func (d *decision) enrolled() {
 		d.queue(protocol.Command{Kind: protocol.Configured})
 	}
 	n.Wake = Wake{Due: d.now, Reason: Changed}
-	d.out.Changed |= Wakes
+	d.out.Changed |= Core | Wakes
 }
 
 // end ends the enrolment. The record stays (AUTH-43), unless an administrator's order to delete it waits (AUTH-53).

@@ -420,7 +420,7 @@ func TestAPL031ReadySaysNothingNew(t *testing.T) {
 		"topic": func(s *delivery.State) { s.Push.Topic = "another" }, "unreachable": func(s *delivery.State) { s.Push.Unreachable = true },
 	} {
 		change(&p.s)
-		if p.ready(); p.out.Changed&delivery.Core == 0 {
+		if p.ready(); p.out.Changed&delivery.Address == 0 {
 			t.Errorf("%s: nothing is written", name)
 		}
 	}

@@ -22,6 +22,8 @@ const (
 	Secrets                    // Unlock, Escrow
 	FactsToo                   // Outcome.Facts
 	Gone                       // the record itself is removed, or not made, with its commands, facts and exchanges; its journal stays
+	Address                    // State.Push
+	Counts                     // State.Seq, Reports
 )
 
 // An EffectKind is what is to happen beside the device's own state, in the same commit.

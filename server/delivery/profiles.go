@@ -83,7 +83,6 @@ func (d *decision) reconcile(again bool) {
 	if !refresh && (n.Set == set.Version || n.Set == Unsettled && !again) {
 		return
 	}
-	was := n.Set
 	n.Set = set.Version
 	if d.w.behind(n) {
 		d.resynchronise()
@@ -115,9 +114,6 @@ func (d *decision) reconcile(again bool) {
 		}
 	}
 	d.takeOff(set, owner, true, again) // after what takes their place
-	if n.Set != was {
-		d.out.Changed |= Core
-	}
 }
 
 // takeOff queues the removal of the profiles that are not in set: those of the owner, or, with old, those of the authority

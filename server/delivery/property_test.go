@@ -1,6 +1,8 @@
 package delivery_test
 
 import (
+	"cmp"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -20,7 +22,7 @@ type model struct {
 
 // TestRandomEvents plays random events against Decide and the model. After each: no command is lost, doubled or out of
 // order (I3), authority and epoch change only inside a completed check-in (I1, I2), no record goes before its time (I6),
-// and what the state says of profiles is true of the device.
+// what the state says of profiles is true of the device, and every change of the state is in a part that is written.
 func TestRandomEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPhone(t)
@@ -138,6 +140,9 @@ func (m *model) check(t *rapid.T, name string, p *phone, before *delivery.State,
 			}
 		}
 	}
+	if fields := unwritten(before, &p.s, p.out.Changed); len(fields) > 0 {
+		t.Fatalf("%s: %v changed, and only the parts %b are written", name, fields, p.out.Changed)
+	}
 	s := &p.s
 	var queue []protocol.CommandID
 	for i, q := range s.Queue {
@@ -181,4 +186,25 @@ func (m *model) check(t *rapid.T, name string, p *phone, before *delivery.State,
 			t.Fatalf("%s: %s is on the device as %d, and the state does not know: %+v", name, identifier, on, s.Profiles)
 		}
 	}
+}
+
+// unwritten returns the fields that changed and are in no part that is to be durable.
+func unwritten(before, after *delivery.State, named delivery.Parts) (fields []string) {
+	if named&delivery.Gone != 0 {
+		return nil
+	}
+	parts := map[string]delivery.Parts{
+		"Profiles": delivery.Profiles, "Unlock": delivery.Secrets, "Escrow": delivery.Secrets, "Wake": delivery.Core | delivery.Counts | delivery.Wakes,
+		"Push": delivery.Core | delivery.Address, "Seq": delivery.Core | delivery.Counts, "Reports": delivery.Core | delivery.Counts,
+	}
+	a, b := *before, *after
+	a.Push.Since, a.LastSeen, a.Pace, a.Strays, a.Queue = b.Push.Since, b.LastSeen, b.Pace, b.Strays, b.Queue // may lag, are not kept, or are Commands
+	old, now := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range now.NumField() {
+		f := now.Type().Field(i).Name
+		if named&cmp.Or(parts[f], delivery.Core) == 0 && !reflect.DeepEqual(old.Field(i).Interface(), now.Field(i).Interface()) {
+			fields = append(fields, f)
+		}
+	}
+	return fields
 }

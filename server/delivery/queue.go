@@ -22,7 +22,7 @@ func (d *decision) queue(c protocol.Command) protocol.CommandID {
 	q := Queued{Command: c, Seq: d.n.Seq, At: d.now}
 	d.n.Queue = append(d.changeQueue(), q)
 	d.out.Commands = append(d.out.Commands, CommandChange{Queued: q})
-	d.out.Changed |= Core
+	d.out.Changed |= Counts
 	d.journal(WhatQueued, "", d.describe(&c))
 	return c.ID
 }
@@ -206,7 +206,7 @@ func (d *decision) answered(q Queued, final bool) {
 	d.out.Commands = append(d.out.Commands, CommandChange{
 		Queued: q, Status: d.in.Status, Final: final, Result: d.in.Result, Errors: d.in.Errors,
 	})
-	d.out.Changed |= Core
+	d.out.Changed |= Counts
 }
 
 // next answers with the command to be done next, or ends the conversation. Last is what the device just said.

@@ -78,7 +78,7 @@ func (d *decision) pushed() {
 	case in.Push == BadAddress, in.Push == Inactive && in.InactiveSince >= s.Push.Since:
 		if !s.Push.Unreachable {
 			d.n.Push.Unreachable = true
-			d.out.Changed |= Core
+			d.out.Changed |= Address
 			d.journal(WhatUnreachable, "", "")
 		}
 	case s.Wake != in.Sent: // somebody asked for another one meanwhile

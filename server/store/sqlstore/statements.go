@@ -18,6 +18,8 @@ const (
 	dropDevice
 	addRemoved
 	putWake
+	putCounts // and what putWake does
+	putAddress
 	putSeen
 	putSecrets
 	putFacts
@@ -94,6 +96,8 @@ var texts = [statements]string{
 	dropDevice: "DELETE FROM devices WHERE number=?", // and all that belongs to it
 	addRemoved: upsert("removed", 1, "number", "id"),
 	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
+	putCounts:  "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=?, seq=?, acknowledged=?, failed=?, format_error=?, not_now=? WHERE number=?",
+	putAddress: "UPDATE devices SET push_topic=?, push_magic=?, push_token=?, push_since=?, unreachable=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
 	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
 	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said"),

@@ -107,7 +107,7 @@ func (t *tx) Commit(now protocol.Time, out *delivery.Outcome) error {
 func (t *tx) publish(out *delivery.Outcome) {
 	e := t.e
 	e.mu.Lock()
-	written := !e.kept || out.Changed&(delivery.Core|delivery.Wakes) != 0
+	written := !e.kept || out.Changed&(delivery.Core|delivery.Address|delivery.Counts|delivery.Wakes) != 0
 	place := e.state.Place
 	e.state = out.State
 	e.state.Device, e.state.Place = e.number, place
@@ -159,8 +159,8 @@ func (t *tx) write(w *writer) error {
 		b.do(addDevice, append(deviceValues(w.values[:0], s), d, e.id)...)
 	case out.Changed&delivery.Core != 0:
 		b.do(putDevice, append(deviceValues(w.values[:0], s), d)...)
-	case out.Changed&delivery.Wakes != 0:
-		b.do(putWake, int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt), int64(s.LastSeen), d)
+	default: // what most rounds change, a fifth of the columns
+		b.parts(d, s, out.Changed)
 	}
 	if out.Changed&delivery.Secrets != 0 {
 		b.do(putSecrets, d, s.Unlock, s.Escrow)
@@ -180,6 +180,21 @@ func (t *tx) write(w *writer) error {
 		b.do(putExchange, d, int64(nth%exchangesKept), int64(nth), x.Key[:], x.Answer)
 	}
 	return b.err
+}
+
+// parts writes what a change names of a device's row that is not Core.
+func (b *batch) parts(d int64, s *delivery.State, changed delivery.Parts) {
+	if changed&delivery.Address != 0 {
+		p := &s.Push
+		b.do(putAddress, p.Topic, p.Magic, p.Token, int64(p.Since), flag(p.Unreachable), int64(s.LastSeen), d)
+	}
+	if changed&delivery.Counts != 0 {
+		r := &s.Reports
+		b.do(putCounts, int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt), int64(s.LastSeen), int64(s.Seq),
+			int64(r.Acknowledged), int64(r.Failed), int64(r.FormatError), int64(r.NotNow), d)
+	} else if changed&delivery.Wakes != 0 {
+		b.do(putWake, int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt), int64(s.LastSeen), d)
+	}
 }
 
 // profiles writes the difference of two lists, both by profile number.

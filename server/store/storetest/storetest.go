@@ -254,6 +254,15 @@ func parts(s *suite) {
 		f    func(st *delivery.State)
 	}{
 		{"core", delivery.Core, func(st *delivery.State) { st.User, st.Seq, st.Push.Magic = 3, 9, "x" }},
+		{"address", delivery.Address, func(st *delivery.State) {
+			st.Push = delivery.Push{Topic: "t", Magic: "m", Token: []byte{1, 2}, Since: at, Unreachable: true}
+		}},
+		{"counts", delivery.Counts, func(st *delivery.State) {
+			st.Seq, st.Reports = 12, delivery.ReportCounts{Acknowledged: 1, Failed: 2, FormatError: 3, NotNow: 4}
+		}},
+		{"address, counts and wakes", delivery.Address | delivery.Counts | delivery.Wakes, func(st *delivery.State) {
+			st.Push.Token, st.Seq, st.Reports.NotNow, st.Wake = []byte{3}, 13, 5, delivery.Wake{Due: at + 1, Reason: delivery.Retry, Attempt: 1}
+		}},
 		{"profiles", delivery.Profiles, func(st *delivery.State) {
 			st.Profiles = []delivery.Assigned{{Profile: 2, State: delivery.Installing, At: at}, {Profile: 5, State: delivery.Installed, At: at}}
 		}},
