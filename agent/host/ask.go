@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ import (
 const socketFile = "socket"
 
 const (
-	maxAsk  = 64               // bytes of a request
+	maxAsk  = 1 << 16          // bytes of a request
 	sayFor  = 10 * time.Second // to say what is wanted, and to take the answer
 	askFull = 1 << 16          // bytes of an answer
 )
@@ -34,7 +35,8 @@ const (
 	RequestCheckIn Request = "check-in"
 	RequestUnenrol Request = "unenroll"
 
-	requestStream Request = "stream" // how it stands; answered at once
+	requestStream Request = "stream"  // how it stands; answered at once
+	requestChange Request = "change " // and a Change as JSON
 )
 
 // An asking is a request that waits for its answer.
@@ -139,9 +141,9 @@ func (d *desk) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	a := asking{Request(line[:len(line)-1]), make(chan error, 1)}
-	switch a.what {
-	case RequestCheckIn, RequestUnenrol:
-	case requestStream:
+	switch change := strings.HasPrefix(string(a.what), string(requestChange)); {
+	case change, a.what == RequestCheckIn, a.what == RequestUnenrol:
+	case a.what == requestStream:
 		json.NewEncoder(conn).Encode(askedAnswer{Stream: d.stream.Load()})
 		return
 	default:

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"runtime"
-	"slices"
 	"time"
 
 	"rollcall/agent"
@@ -33,6 +32,9 @@ type Join struct {
 
 // DefaultPoll is how often an agent asks by itself: what a wake-up could not tell it.
 const DefaultPoll = 5 * time.Minute
+
+// LeastPoll is how often an agent may ask by itself.
+const LeastPoll = time.Minute
 
 // Acts are the acts that can be allowed.
 var Acts = []string{"lock", "restart", "shutdown", "erase"}
@@ -61,22 +63,14 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 	if j.CA, err = parsePin(j.CA); err != nil {
 		return err
 	}
-	for act := range j.Allow {
-		if !slices.Contains(Acts, act) {
-			return fmt.Errorf("--allow %s: want one of lock, restart, shutdown, erase", act)
-		}
+	if j.Poll <= 0 {
+		j.Poll = DefaultPoll
 	}
-	if len(j.Apply.Families) > 0 && j.Apply.Root == "" && runtime.GOOS != "linux" {
-		return errors.New("--apply is for Linux: on this system --on-profile runs a command of yours for each profile")
-	}
-	if err := checkCourier(j.Courier); err != nil {
+	if err := (&Change{&j.Poll, &j.Courier, j.Allow, &j.Apply}).check(); err != nil {
 		return err
 	}
 	if j.As == protocol.NoPlatform {
 		j.As = KindOf(runtime.GOOS)
-	}
-	if j.Poll <= 0 {
-		j.Poll = DefaultPoll
 	}
 	if old := h.rec; old.Pending == nil || old.Link == nil || old.Link.URL != j.URL || old.Link.Pin != j.CA || old.Kind != j.As {
 		if err := h.begin(ctx, link, &j); err != nil {

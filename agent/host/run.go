@@ -2,9 +2,11 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"rollcall/agent"
@@ -170,6 +172,13 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 
 // answer does what a person at this machine asked for.
 func (h *Host) answer(ctx context.Context, what Request) error {
+	if change, ok := strings.CutPrefix(string(what), string(requestChange)); ok {
+		var c Change
+		if err := json.Unmarshal([]byte(change), &c); err != nil {
+			return err
+		}
+		return h.Change(c)
+	}
 	if what == RequestUnenrol {
 		return h.Unenrol(ctx)
 	}

@@ -44,6 +44,7 @@ type Status struct {
 	Stream       *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
 	Allowed      map[string]string `json:"allowed,omitempty"`
 	Applied      []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
+	Root         string            `json:"root,omitempty"`    // that stands for the system's; empty: /
 	OnProfile    string            `json:"on_profile,omitempty"`
 	ClockOffset  string            `json:"clock_offset,omitempty"`
 	Driven       protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
@@ -97,7 +98,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	}
 	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
 	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
-	s.Applied, s.OnProfile = r.Apply.Families, r.Apply.OnProfile
+	s.Applied, s.Root, s.OnProfile = r.Apply.Families, r.Apply.Root, r.Apply.OnProfile
 	if r.Clock.Offset != 0 {
 		s.ClockOffset = r.Clock.Offset.String()
 	}

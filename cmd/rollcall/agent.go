@@ -23,13 +23,13 @@ import (
 
 func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, doctor, install, unenroll",
+		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, set, doctor, install, unenroll",
 		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
 certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched but what --apply names.`,
 	}
 	a := &agentFlags{}
 	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
-	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentDoctorCommand(a), agentInstallCommand(a), agentUninstallCommand(), agentUnenrollCommand(a))
+	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentSetCommand(a), agentDoctorCommand(a), agentInstallCommand(a), agentUninstallCommand(), agentUnenrollCommand(a))
 	return cmd
 }
 
@@ -87,14 +87,11 @@ alone. Without it the system's CAs decide.`,
 				}
 				j.As = kind
 			}
-			if j.Poll < time.Minute {
-				return fmt.Errorf("--poll %s: want at least 1m", j.Poll)
-			}
 			var err error
 			if j.Offset, err = clockOffset(offset); err != nil {
 				return err
 			}
-			if j.Allow, err = allowed(allow); err != nil {
+			if j.Allow, err = allowed(allow, false); err != nil {
 				return err
 			}
 			if j.Apply.Families, err = families(apply); err != nil {
@@ -157,11 +154,12 @@ func families(names []string) (list []protocol.Family, err error) {
 	return list, nil
 }
 
-func allowed(list []string) (map[string]string, error) {
+// allowed reads acts and their commands; none is that an act may go without one.
+func allowed(list []string, none bool) (map[string]string, error) {
 	out := map[string]string{}
 	for _, s := range list {
 		act, command, ok := strings.Cut(s, "=")
-		if !ok || strings.TrimSpace(command) == "" {
+		if !ok || strings.TrimSpace(command) == "" && !none {
 			return nil, fmt.Errorf("--allow %q: want ACT=COMMAND, such as lock='loginctl lock-sessions'", s)
 		}
 		out[act] = command
@@ -357,7 +355,7 @@ func wokenBy(s *host.Status, now time.Time) string {
 	case !s.Runs:
 		return "by nobody: no agent runs"
 	case s.Courier == host.NoCourier:
-		return "by nobody: it was enrolled with --courier none, and asks by itself"
+		return "by nobody: --courier none has it ask by itself"
 	case x == nil:
 		return "not yet: a stream is being made"
 	case x.Since.IsZero():

@@ -197,6 +197,29 @@ func TestAUTH27FilesLeaveAfterSevenDays(t *testing.T) {
 	b.restored("after seven days")
 }
 
+// A family that its owner names no more leaves the system, and comes back with its name.
+func TestAgentIsSetOtherwise(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.assign("one")
+	b.applied("one")
+	if err := b.h.Change(host.Change{Apply: &apply.Config{Root: b.root}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := b.files(t); !maps.Equal(now, b.before) {
+		t.Errorf("files that no --apply names: %v", now)
+	}
+	b.h.Close()
+	b.h = b.open() // it lasts
+	if s := b.status(); len(s.Applied) != 0 || len(s.Profiles) != 6 {
+		t.Errorf("%v of %d profiles", s.Applied, len(s.Profiles))
+	}
+	if err := b.h.Change(host.Change{Apply: &apply.Config{Root: b.root, Families: protocol.Families[:]}}); err != nil {
+		t.Fatal(err)
+	}
+	b.applied("one")
+}
+
 // A profile whose file cannot be made is reported as one that failed, with the reason, and nothing of it stays; the server tries again by
 // its own rules.
 func TestAProfileThatFailsIsReported(t *testing.T) {
