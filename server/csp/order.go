@@ -1,9 +1,6 @@
 package csp
 
 import (
-	"fmt"
-	"time"
-
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
 )
@@ -71,17 +68,9 @@ func Order(k protocol.CommandKind, providerID string) (out []windows.Command) {
 	return out
 }
 
-// Notice tells a device of the newest change of authority (AUTH-27). Its words are authority=<name>;epoch=<number>;changedAt=<RFC 3339>,
-// and what else the notice says: ;rule=<AUTH-nn> and ;kept=<seconds>.
+// Notice tells a device of the newest change of authority (AUTH-27).
 func Notice(providerID string, a protocol.Authority, n *protocol.Notice) windows.Command {
-	text := fmt.Sprintf("authority=%s;epoch=%d;changedAt=%s", a, n.Epoch, n.ChangedAt.Time().Format(time.RFC3339))
-	if n.Rule != "" {
-		text += ";rule=" + string(n.Rule)
-	}
-	if n.Kept != 0 {
-		text += fmt.Sprintf(";kept=%d", int64(n.Kept/time.Second))
-	}
 	return windows.Command{Verb: windows.Replace, Items: []windows.Item{{
-		Target: NodeNotice(providerID), Meta: windows.Meta{Format: windows.FormatChr, Type: "text/plain"}, Data: text,
+		Target: NodeNotice(providerID), Meta: windows.Meta{Format: windows.FormatChr, Type: "text/plain"}, Data: windows.NoticeWords(a, *n),
 	}}}
 }

@@ -27,12 +27,15 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 		}
 		return t.finish(dst, &m, out, true)
 	}
-	t.talk.Own = nil
 	questions := h.questions(t, out)
+	t.talk.Own = nil
 	for i := range questions {
 		questions[i].CmdID = next()
 		m.Commands = append(m.Commands, questions[i])
-		t.talk.Own = own(t.talk.Own, head.MsgID, questions[i].CmdID)
+		if t.talk.Own == nil {
+			t.talk.Own = &flight{Msg: head.MsgID}
+		}
+		t.talk.Own.Parts = append(t.talk.Own.Parts, part{Cmd: questions[i].CmdID, Verb: questions[i].Verb, Flip: t.retells})
 	}
 	if out.Reply.Kind == protocol.Work {
 		work := h.work(t, out)
@@ -60,15 +63,6 @@ func (t *turn) finish(dst []byte, m *windows.Message, out *delivery.Outcome, goe
 		return nil
 	}
 	return t.talk.keep(dst, t.answer)
-}
-
-// own notes a question of the endpoint's own.
-func own(f *flight, msg uint32, id int32) *flight {
-	if f == nil || f.Msg != msg {
-		f = &flight{Msg: msg}
-	}
-	f.Parts = append(f.Parts, part{Cmd: id})
-	return f
 }
 
 // statuses answers each command of the device's message, in its order (WIN-033).
@@ -133,7 +127,14 @@ func statusOf(c *windows.Command) windows.Code {
 
 // questions are what the endpoint asks and says by itself in the first answer of a session.
 func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Command) {
-	if !t.starts {
+	world := h.cfg.Server.World()
+	n := &out.Reply.Notice
+	switch {
+	case t.retells && n.Epoch != 0:
+		again := csp.Notice(ProviderID, world.Tenant.Authority, n)
+		again.Verb = windows.Add
+		return []windows.Command{again}
+	case !t.starts:
 		return nil
 	}
 	get := func(uri string) {
@@ -143,11 +144,10 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 		get(csp.NodeChannel(ProviderID))
 		get(csp.NodePushStatus(ProviderID))
 	}
-	world := h.cfg.Server.World()
 	if t.talk.Inquired {
 		get(csp.NodeConfigInfo)
 	}
-	if n := &out.Reply.Notice; n.Epoch != 0 && (t.tells || out.Reply.Kind == protocol.Work) {
+	if n.Epoch != 0 && (t.tells || out.Reply.Kind == protocol.Work) {
 		list = append(list, csp.Notice(ProviderID, world.Tenant.Authority, n))
 	}
 	return list
@@ -183,8 +183,10 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Acknowledged})
 		default:
 			jobs = append(jobs, job{c.ID, c.Kind, commands})
+			t.left = append(t.left, c.ID)
 		}
 	}
+	t.left = t.left[:0]
 	one(&out.Reply.Command)
 	for i := range out.Reply.More {
 		one(&out.Reply.More[i])

@@ -35,10 +35,12 @@ type turn struct {
 
 	starts   bool                     // the message begins a session
 	asks     bool                     // the answer has questions of the endpoint's own
+	retells  bool                     // the device lacks the node for that: it is told with Add
 	tells    bool                     // the answer tells of a change of authority
 	composed bool                     // an answer was written, else the message is a repeat
 	answered int                      // statuses in it
 	settled  []delivery.CommandReport // commands that need no message
+	left     []protocol.CommandID     // the others that were to be handed out
 	results  map[protocol.CommandID]*strings.Builder
 	channel  *string // what the device says of its push channel; nil: nothing
 	answer   []byte
@@ -138,7 +140,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		// Some commands need no message at all: they are through, and the round goes on with what is left.
 		t.ev.Verb, t.ev.Prepare, t.ev.Prior = protocol.Report, nil, delivery.Key{}
 		t.batch.Reports = append(t.batch.Reports[:0], t.settled...)
-		t.batch.Again = t.talk.open(t.batch.Again[:0])
+		t.batch.Again = append(t.batch.Again[:0], t.left...)
 		t.ev.Facts = nil
 	}
 }
@@ -241,6 +243,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.SignedOut = t.talk.Login != windows.LoginUser
 	world := h.cfg.Server.World()
 	t.tells = t.starts && s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && s.Heard != world.Tenant.Epoch
+	t.retells = t.talk.Own.flips()
 	t.asks = t.starts && s.Life == delivery.Enrolled && h.cfg.Windows.PFN != ""
 	b.Late = t.talk.Inquired
 	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && world.Tenant.Authority == protocol.SCCM // it may be co-managed (WIN-068)
@@ -249,7 +252,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 		b.Phase = delivery.Partial
 	case t.talk.Inquired:
 		b.Phase = delivery.Inquiring
-	case t.tells, t.asks:
+	case t.tells, t.retells, t.asks:
 		b.Phase = delivery.Asking
 	}
 }

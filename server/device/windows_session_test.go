@@ -607,3 +607,41 @@ func TestSessionRecord(t *testing.T) {
 		}
 	}
 }
+
+// A command that needs no message, since all is there already or Windows has nothing of the kind, is settled at once; the others of the
+// same answer go out, and nothing is lost.
+func TestWindowsSettles(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	same := document(set("Replace", msft+"Policy/Config/A/B", "int", "1"))
+	l.profile("same", "windows.same", protocol.Configuration, same)
+	p.sync()
+	p.told = nil
+	l.profile("same", "windows.same", protocol.Configuration, append([]byte("\n"), same...)) // another version that says the same
+	l.profile("other", "windows.other", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/C", "int", "1")))
+	nothing := apple.NewProfile("org.nothing", "nothing", protocol.Configuration)
+	nothing.Payloads[0].Type = "com.apple.dock"
+	l.profile("nothing", "org.nothing", protocol.Configuration, apple.EncodeProfile(nothing))
+	l.order(p.id, protocol.Restart)
+	p.sync()
+	if p.verbs() != "Exec "+msft+"Reboot/RebootNow\nReplace "+msft+"Policy/Config/A/C\n" {
+		t.Errorf("told %s", p.verbs())
+	}
+	s := p.state()
+	states := map[string]delivery.ProfileState{}
+	for _, a := range s.Profiles {
+		states[l.core.World().Profiles[a.Profile].Name] = a.State
+	}
+	if states["same"] != delivery.Installed || states["other"] != delivery.Installed || states["nothing"] != delivery.InstallFailed || len(s.Queue) != 0 {
+		t.Errorf("%v, %d commands wait", states, len(s.Queue))
+	}
+	history, err := l.store.History(context.Background(), s.Device, 10)
+	l.must(err)
+	if !slices.ContainsFunc(history, func(c delivery.CommandChange) bool { return strings.Contains(c.Errors, "counterpart") }) {
+		t.Error("the history does not say why one failed")
+	}
+	p.told = nil
+	if p.sync(); p.verbs() != "" {
+		t.Errorf("the next session: %s", p.verbs())
+	}
+}

@@ -169,6 +169,11 @@ func (p *part) flips() bool {
 	return p.Code == windows.AlreadyExists && p.Verb == windows.Add || p.Code == windows.NotFound && p.Verb == windows.Replace
 }
 
+// flips tells whether a part of f, nil: nothing, is to go out once more, as the other of Add and Replace.
+func (f *flight) flips() bool {
+	return f != nil && slices.ContainsFunc(f.Parts, func(p part) bool { return p.flips() && !p.Flip })
+}
+
 // judge says what became of f; false: not all of it is answered, or some of it goes out once more.
 func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
 	for i := range f.Parts {
