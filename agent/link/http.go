@@ -337,7 +337,8 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 	if err != nil {
 		return err
 	}
-	made := &conn{Conn: tls.Client(raw, config), server: server, trust: c.act.Trust, client: client}
+	wire := &gathering{Conn: raw}
+	made := &conn{Conn: tls.Client(wire, config), server: server, trust: c.act.Trust, client: client}
 	made.watch(ctx)
 	if err = raw.SetDeadline(deadline); err == nil {
 		err = made.Handshake() // which both of the above can end
@@ -347,9 +348,11 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 			config.ClientSessionCache.Put(host, nil) // perhaps it was the session, of a certificate that has ended since
 		}
 		made.release()
+		wire.flush() // an alert
 		raw.Close()
 		return err
 	}
+	wire.made = true
 	x.Connected, x.Resumed = true, made.ConnectionState().DidResume
 	made.limit.R = made.Conn
 	made.in, _ = readers.Get().(*bufio.Reader)
@@ -382,7 +385,7 @@ func (c *conversation) drop() {
 
 // reset breaks the connection off.
 func (c *conversation) reset() {
-	if t, ok := c.conn.NetConn().(*net.TCPConn); ok {
+	if t, ok := c.conn.NetConn().(*gathering).Conn.(*net.TCPConn); ok {
 		t.SetLinger(0)
 	}
 	c.conn.NetConn().Close()
