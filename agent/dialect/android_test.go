@@ -288,7 +288,8 @@ func TestHST027ProxyAnswers(t *testing.T) {
 		{Status: 403, ContentType: "text/html", Body: page},
 		{Status: 200, Body: []byte(`{}`)},
 		{Status: 200, Body: []byte(`{"round":9,"complete":true,"authority":{"registered":"intune","resolved":"intune","epoch":1},"state":"ACTIVE","next":{"after":"1s","schedule":"STEADY"}}`)},
-		{Status: 302}, {Status: 407},
+		{Status: 302},
+		{Status: 407},
 	} {
 		s.now = max(s.now, s.d.Due())
 		s.begins(Scheduled)

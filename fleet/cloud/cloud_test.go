@@ -44,8 +44,14 @@ func TestTokens(t *testing.T) {
 		after  time.Duration
 		want   string
 	}{
-		{"Bearer " + a, 0, "a"}, {"bearer " + b, 0, "b"}, {"Basic " + a, 0, ""}, {"Bearer guess", 0, ""}, {"", 0, ""}, {"Bearer ", 0, ""},
-		{"Bearer " + a, time.Hour, ""}, {"Bearer " + b, time.Hour, "b"},
+		{"Bearer " + a, 0, "a"},
+		{"bearer " + b, 0, "b"},
+		{"Basic " + a, 0, ""},
+		{"Bearer guess", 0, ""},
+		{"", 0, ""},
+		{"Bearer ", 0, ""},
+		{"Bearer " + a, time.Hour, ""},
+		{"Bearer " + b, time.Hour, "b"},
 	} {
 		if got := of(tt.header, now.Add(tt.after)); got != tt.want {
 			t.Errorf("%s after %s is %q, want %q", tt.header, tt.after, got, tt.want)

@@ -59,7 +59,8 @@ func TestConflicts(t *testing.T) {
 		part("third", Policy{CameraAccess: "A"}),
 	})
 	want := []Conflict{
-		{"second", "applications[0].installType", NotInvalidValue}, {"second", "alwaysOnVpnPackage.packageName", NotInvalidValue},
+		{"second", "applications[0].installType", NotInvalidValue},
+		{"second", "alwaysOnVpnPackage.packageName", NotInvalidValue},
 		{"second", "cameraAccess", NotInvalidValue},
 	}
 	if !slices.Equal(c.Conflicts, want) {

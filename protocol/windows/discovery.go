@@ -31,6 +31,7 @@ type DiscoverResponse struct {
 func (*Discover) element() (namespace, string, string) {
 	return nsDiscovery, "Discover", ActionDiscover
 }
+
 func (*DiscoverResponse) element() (namespace, string, string) {
 	return nsDiscovery, "DiscoverResponse", ActionDiscoverResponse
 }

@@ -36,6 +36,7 @@ type Policy struct {
 func (*GetPolicies) element() (namespace, string, string) {
 	return nsPolicy, "GetPolicies", ActionGetPolicies
 }
+
 func (*GetPoliciesResponse) element() (namespace, string, string) {
 	return nsPolicy, "GetPoliciesResponse", ActionGetPoliciesResponse
 }

@@ -55,10 +55,16 @@ func (a *Application) characteristic(renews bool) Characteristic {
 		return Characteristic{Type: "APPLICATION", Parms: []Parm{{Name: "PROVIDER-ID", Value: a.ProviderID}}}
 	}
 	c := Characteristic{Type: "APPLICATION", Parms: []Parm{
-		{Name: "APPID", Value: "w7"}, {Name: "PROVIDER-ID", Value: a.ProviderID}, {Name: "NAME", Value: a.Name}, {Name: "ADDR", Value: a.Address},
-		{Name: "CONNRETRYFREQ", Value: strconv.Itoa(a.ConnRetryFreq)}, {Name: "INITIALBACKOFFTIME", Value: strconv.FormatInt(a.InitialBackoff, 10)},
-		{Name: "MAXBACKOFFTIME", Value: strconv.FormatInt(a.MaxBackoff, 10)}, {Name: "BACKCOMPATRETRYDISABLED", NoValue: true},
-		{Name: "DEFAULTENCODING", Value: SyncMLContentType}, {Name: "SSLCLIENTCERTSEARCHCRITERIA", Value: a.Search},
+		{Name: "APPID", Value: "w7"},
+		{Name: "PROVIDER-ID", Value: a.ProviderID},
+		{Name: "NAME", Value: a.Name},
+		{Name: "ADDR", Value: a.Address},
+		{Name: "CONNRETRYFREQ", Value: strconv.Itoa(a.ConnRetryFreq)},
+		{Name: "INITIALBACKOFFTIME", Value: strconv.FormatInt(a.InitialBackoff, 10)},
+		{Name: "MAXBACKOFFTIME", Value: strconv.FormatInt(a.MaxBackoff, 10)},
+		{Name: "BACKCOMPATRETRYDISABLED", NoValue: true},
+		{Name: "DEFAULTENCODING", Value: SyncMLContentType},
+		{Name: "SSLCLIENTCERTSEARCHCRITERIA", Value: a.Search},
 	}}
 	auth := func(level string, x *Auth) {
 		parms := []Parm{{Name: "AAUTHLEVEL", Value: level}, {Name: "AAUTHTYPE", Value: x.Type}}

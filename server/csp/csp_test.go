@@ -161,15 +161,23 @@ func TestWIN070Over(t *testing.T) {
 		return "<Atomic>" + add(scep, "node", "") + add(scep+"/Install/ServerURL", "chr", url) + "<Exec><Item><Target><LocURI>" + scep + "/Install/Enroll</LocURI></Target></Item></Exec></Atomic>"
 	}
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"one value changed", replace("./Vendor/MSFT/Policy/Config/A/B", "int", "1") + replace("./Vendor/MSFT/Policy/Config/A/C", "int", "1"),
-			replace("./Vendor/MSFT/Policy/Config/A/B", "int", "2") + replace("./Vendor/MSFT/Policy/Config/A/C", "int", "1"), "Replace ./Vendor/MSFT/Policy/Config/A/B (int) = 2\n"},
+		{
+			"one value changed", replace("./Vendor/MSFT/Policy/Config/A/B", "int", "1") + replace("./Vendor/MSFT/Policy/Config/A/C", "int", "1"),
+			replace("./Vendor/MSFT/Policy/Config/A/B", "int", "2") + replace("./Vendor/MSFT/Policy/Config/A/C", "int", "1"), "Replace ./Vendor/MSFT/Policy/Config/A/B (int) = 2\n",
+		},
 		{"Add where it is there", add("./Vendor/MSFT/Policy/Config/A/B", "int", "1"), add("./Vendor/MSFT/Policy/Config/A/B", "int", "2"), "Replace ./Vendor/MSFT/Policy/Config/A/B (int) = 2\n"},
-		{"one leaf less", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "") + replace("./Vendor/MSFT/WiFi/Profile/a/WiFiCost", "int", "1"),
-			replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), "Delete ./Vendor/MSFT/WiFi/Profile/a/WiFiCost\n"},
-		{"another node (FLEET 26904)", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), replace("./Vendor/MSFT/WiFi/Profile/b/WlanXml", "chr", ""),
-			"Replace ./Vendor/MSFT/WiFi/Profile/b/WlanXml (chr)\nDelete ./Vendor/MSFT/WiFi/Profile/a\n"},
-		{"SCEP asks again", atomic("https://a"), atomic("https://b"),
-			"Atomic\n  Replace " + scep + "/Install/ServerURL (chr) = https://b\n  Exec " + scep + "/Install/Enroll\n"},
+		{
+			"one leaf less", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "") + replace("./Vendor/MSFT/WiFi/Profile/a/WiFiCost", "int", "1"),
+			replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), "Delete ./Vendor/MSFT/WiFi/Profile/a/WiFiCost\n",
+		},
+		{
+			"another node (FLEET 26904)", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), replace("./Vendor/MSFT/WiFi/Profile/b/WlanXml", "chr", ""),
+			"Replace ./Vendor/MSFT/WiFi/Profile/b/WlanXml (chr)\nDelete ./Vendor/MSFT/WiFi/Profile/a\n",
+		},
+		{
+			"SCEP asks again", atomic("https://a"), atomic("https://b"),
+			"Atomic\n  Replace " + scep + "/Install/ServerURL (chr) = https://b\n  Exec " + scep + "/Install/Enroll\n",
+		},
 		{"SCEP unchanged", atomic("https://a"), atomic("https://a"), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

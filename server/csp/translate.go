@@ -190,9 +190,14 @@ func mail(p *apple.Profile, l *apple.Payload, s settings) []windows.Command {
 	}
 	var children []windows.Command
 	for _, leaf := range [][2]string{
-		{"SERVICETYPE", kind}, {"SERVICENAME", p.DisplayName}, {"NAME", s.text("EmailAccountName")}, {"REPLYADDR", s.text("EmailAddress")},
-		{"INSERVER", s.text("IncomingMailServerHostName")}, {"OUTSERVER", s.text("OutgoingMailServerHostName")},
-		{"AUTHNAME", s.text("IncomingMailServerUsername")}, {"AUTHSECRET", s.text("IncomingPassword")},
+		{"SERVICETYPE", kind},
+		{"SERVICENAME", p.DisplayName},
+		{"NAME", s.text("EmailAccountName")},
+		{"REPLYADDR", s.text("EmailAddress")},
+		{"INSERVER", s.text("IncomingMailServerHostName")},
+		{"OUTSERVER", s.text("OutgoingMailServerHostName")},
+		{"AUTHNAME", s.text("IncomingMailServerUsername")},
+		{"AUTHSECRET", s.text("IncomingPassword")},
 	} {
 		if leaf[1] != "" {
 			children = append(children, add(at+leaf[0], windows.FormatChr, leaf[1]))
@@ -256,9 +261,15 @@ func scep(l *apple.Payload) []windows.Command {
 	}
 	children := []windows.Command{node(at)}
 	for _, leaf := range [][3]string{
-		{"ServerURL", windows.FormatChr, l.SCEP.URL}, {"Challenge", windows.FormatChr, l.SCEP.Challenge}, {"EKUMapping", windows.FormatChr, "1.3.6.1.5.5.7.3.2"},
-		{"KeyUsage", windows.FormatInt, "160"}, {"SubjectName", windows.FormatChr, strings.Join(subject, ",")}, {"KeyProtection", windows.FormatInt, "3"},
-		{"RetryCount", windows.FormatInt, "3"}, {"RetryDelay", windows.FormatInt, "1"}, {"KeyLength", windows.FormatInt, strconv.FormatInt(size, 10)},
+		{"ServerURL", windows.FormatChr, l.SCEP.URL},
+		{"Challenge", windows.FormatChr, l.SCEP.Challenge},
+		{"EKUMapping", windows.FormatChr, "1.3.6.1.5.5.7.3.2"},
+		{"KeyUsage", windows.FormatInt, "160"},
+		{"SubjectName", windows.FormatChr, strings.Join(subject, ",")},
+		{"KeyProtection", windows.FormatInt, "3"},
+		{"RetryCount", windows.FormatInt, "3"},
+		{"RetryDelay", windows.FormatInt, "1"},
+		{"KeyLength", windows.FormatInt, strconv.FormatInt(size, 10)},
 		{"HashAlgorithm", windows.FormatChr, "SHA-256"},
 	} {
 		children = append(children, add(at+"/Install/"+leaf[0], leaf[1], leaf[2]))

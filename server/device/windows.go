@@ -301,7 +301,10 @@ func (h *Handler) windowsMetered(t *turn, began time.Time, err error) {
 // merged is what is known of a device with what a session taught.
 func merged(known delivery.Facts, learnt *delivery.Facts) delivery.Facts {
 	for _, f := range []struct{ to, from *string }{
-		{&known.Name, &learnt.Name}, {&known.Model, &learnt.Model}, {&known.Product, &learnt.Product}, {&known.Serial, &learnt.Serial},
+		{&known.Name, &learnt.Name},
+		{&known.Model, &learnt.Model},
+		{&known.Product, &learnt.Product},
+		{&known.Serial, &learnt.Serial},
 		{&known.OSVersion, &learnt.OSVersion},
 	} {
 		if *f.from != "" {

@@ -331,8 +331,13 @@ var coManagement = [...]struct {
 	bit uint64
 	on  authority.Workloads
 }{
-	{2, authority.Compliance}, {4, authority.ResourceAccess}, {8, authority.DeviceConfiguration}, {16, authority.Update},
-	{32, authority.EndpointProtection}, {64, authority.ClientApps}, {128, authority.OfficeApps},
+	{2, authority.Compliance},
+	{4, authority.ResourceAccess},
+	{8, authority.DeviceConfiguration},
+	{16, authority.Update},
+	{32, authority.EndpointProtection},
+	{64, authority.ClientApps},
+	{128, authority.OfficeApps},
 }
 
 // workloadsOf reads CoManagementFlags: the workloads that are not Configuration Manager's (WIN-068).

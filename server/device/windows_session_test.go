@@ -590,7 +590,8 @@ func TestWindowsCredentials(t *testing.T) {
 // What a session's record keeps is read again as it was; anything else is a session that nothing is known of.
 func TestSessionRecord(t *testing.T) {
 	for _, want := range []session{
-		{}, {Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}},
+		{},
+		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}},
 		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))

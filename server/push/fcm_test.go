@@ -138,8 +138,12 @@ func TestReadServiceAccount(t *testing.T) {
 		t.Fatalf("ReadServiceAccount = %v, want Google's endpoint", err)
 	}
 	for _, tt := range []struct{ old, new, want string }{
-		{"rollcall-lab\"", "../x\"", "project_id"}, {"client_email", "x", "client_email"}, {"MII", "MIX", "private_key"}, {"\"private_key\"", "\"x\"", "private_key"},
-		{`"token_uri":""`, `"token_uri":"http://x"`, "token_uri"}, {"{", "[", "not JSON"},
+		{"rollcall-lab\"", "../x\"", "project_id"},
+		{"client_email", "x", "client_email"},
+		{"MII", "MIX", "private_key"},
+		{"\"private_key\"", "\"x\"", "private_key"},
+		{`"token_uri":""`, `"token_uri":"http://x"`, "token_uri"},
+		{"{", "[", "not JSON"},
 	} {
 		if _, err := ReadServiceAccount([]byte(strings.ReplaceAll(good, tt.old, tt.new))); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("with %s for %s: %v, want an error with %q", tt.new, tt.old, err, tt.want)
