@@ -16,7 +16,8 @@ import (
 	"rollcall/agent/host/daemon"
 )
 
-// What the packages of the agent are made of is there, is what CI builds, and starts the agent as rollcall agent install does.
+// What the packages of the agent are made of is there, is what CI builds, and starts the agent as rollcall agent install does. That they
+// are made of it is the test of the module in .ci/package.
 func TestPackages(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -29,52 +30,33 @@ func TestPackages(t *testing.T) {
 	}
 	type content struct{ Src, Dst string }
 	var c struct {
-		Builds []struct {
-			Main, Binary       string
-			Env, Tags, Targets []string
-		}
-		Archives []struct{ Files, Formats []string }
-		NFPMs    []struct {
-			Formats  []string
-			BinDir   string
-			Contents []content
-			Scripts  map[string]string
-		}
+		Contents []content
+		Scripts  map[string]string
 	}
-	if err := yaml.Unmarshal([]byte(read(".ci/package/goreleaser.yaml")), &c); err != nil {
+	if err := yaml.Unmarshal([]byte(read(".ci/package/nfpm.yaml")), &c); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Builds) != 1 || len(c.Archives) != 1 || len(c.NFPMs) != 1 {
-		t.Fatalf("%+v", c)
-	}
-	build, packages := c.Builds[0], c.NFPMs[0]
-	if !slices.Equal(build.Tags, []string{"agentonly"}) || !slices.Contains(build.Env, "CGO_ENABLED=0") {
-		t.Errorf("the packages hold another program: %+v", build)
-	}
-	if !slices.Equal(packages.Formats, []string{"deb", "rpm"}) || !slices.Equal(c.Archives[0].Formats, []string{"tar.gz"}) {
-		t.Errorf("formats %v and %v", packages.Formats, c.Archives[0].Formats)
-	}
-	want := []string{"linux_amd64"}
-	for _, target := range strings.Fields(regexp.MustCompile(`long && targets="([^"]*)"`).FindStringSubmatch(read(".ci/run"))[1]) {
-		want = append(want, strings.ReplaceAll(target, "/", "_"))
-	}
+	want := []string{"linux/amd64"}
+	want = append(want, strings.Fields(regexp.MustCompile(`long && targets="([^"]*)"`).FindStringSubmatch(read(".ci/run"))[1])...)
 	slices.Sort(want)
-	if got := slices.Sorted(slices.Values(build.Targets)); !slices.Equal(got, want) {
+	packs := read(".ci/package/main.go")
+	var got []string
+	for _, quoted := range regexp.MustCompile(`"[a-z]+/[a-z0-9]+"`).FindAllString(regexp.MustCompile(`targets = .*`).FindString(packs), -1) {
+		got = append(got, strings.Trim(quoted, `"`))
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("the packages are for %v, and CI builds %v", got, want)
 	}
-	named := append(c.Archives[0].Files, build.Main)
-	for _, x := range packages.Contents {
-		named = append(named, x.Src)
-	}
-	for _, name := range named {
-		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+	for _, x := range c.Contents {
+		if _, err := os.Stat(filepath.Join(root, ".ci", "package", x.Src)); err != nil && x.Src != "${PROGRAM}" {
 			t.Error(err)
 		}
 	}
-	if len(packages.Scripts) != 3 {
-		t.Errorf("scripts %v", packages.Scripts)
+	if len(c.Scripts) != 3 {
+		t.Errorf("scripts %v", c.Scripts)
 	}
-	for when, name := range packages.Scripts {
+	for when, name := range c.Scripts {
+		name = ".ci/package/" + name
 		text := read(name)
 		if sh, err := exec.LookPath("sh"); err == nil {
 			if out, err := exec.Command(sh, "-n", filepath.Join(root, name)).CombinedOutput(); err != nil {
@@ -86,11 +68,13 @@ func TestPackages(t *testing.T) {
 		}
 	}
 	const unit = daemon.Name + ".service"
-	s := daemon.Service{Program: packages.BinDir + "/" + build.Binary, State: "/var/lib/rollcall-agent"}
+	s := daemon.Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent"}
 	if _, text, err := s.Definition("linux"); err != nil || read(".ci/package/"+unit) != text {
 		t.Errorf(".ci/package/%s is not what rollcall agent install writes (%v):\n%s", unit, err, text)
 	}
-	if !slices.Contains(packages.Contents, content{".ci/package/" + unit, "/usr/lib/systemd/system/" + unit}) {
-		t.Errorf("the unit is not where systemd looks: %+v", packages.Contents)
+	for _, want := range []content{{unit, "/usr/lib/systemd/system/" + unit}, {"${PROGRAM}", s.Program}} {
+		if !slices.Contains(c.Contents, want) {
+			t.Errorf("%+v is not among %+v", want, c.Contents)
+		}
 	}
 }

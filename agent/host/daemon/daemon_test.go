@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -49,6 +50,38 @@ func TestDefinitions(t *testing.T) {
 			if err := xml.Unmarshal([]byte(text), new(struct{})); err != nil {
 				t.Errorf("%s is no XML: %v", name, err)
 			}
+		}
+	}
+}
+
+// systemd finds nothing to say of the units, and holds an agent with a user of its own to be well shut in.
+func TestUnitsAsSystemdReadsThem(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze here")
+	}
+	program, err := filepath.EvalSymlinks("/bin/true")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, root := range []bool{false, true} {
+		s := Service{Program: program, State: ownState, Root: root}
+		_, text, err := s.Definition("linux")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := filepath.Join(t.TempDir(), Name+".service")
+		if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("root %v: %v: %s", root, err, out)
+		}
+		if root {
+			continue
+		}
+		if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=25", unit).CombinedOutput(); err != nil { // 2.5 of 10
+			t.Errorf("%v:\n%s", err, out)
 		}
 	}
 }
