@@ -198,7 +198,7 @@ func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st
 	service := s.cfg.Push.Of(st.Platform)
 	switch {
 	case snap.world.InGap(st.Platform), // only some platforms are in the gap; the upload wakes all (AUTH-31)
-		service == nil, len(st.Push.Token) == 0 && !st.Platform.Apple(): // it comes by itself
+		service == nil: // it comes by itself
 		r.result, r.retryAfter = delivery.TryLater, now.Add(protocol.ScheduleOf(st.Platform).Steady)
 	default:
 		n := push.Notification{

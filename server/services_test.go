@@ -162,6 +162,23 @@ func TestNoServiceNoWakeUp(t *testing.T) {
 	}
 }
 
+// TestWokenOnceItTellsItsChannel: what could not go out for want of an address holds up nothing once there is one.
+func TestWokenOnceItTellsItsChannel(t *testing.T) {
+	m := newMixed(t)
+	d := m.joins(protocol.Windows, "")
+	m.tick()
+	d.drain()
+	m.must(d.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Token: []byte("https://wns2-sim.notify.windows.com/?token=2")}))
+	m.later(time.Minute)
+	was := len(m.windows.Sent())
+	_, err := m.Order(m.ctx, m.now, d.number, protocol.Command{Kind: protocol.Restart})
+	m.must(err)
+	m.tick()
+	if got := len(m.windows.Sent()) - was; got != 1 {
+		t.Errorf("%d notifications for an order, wake-up %+v; want one", got, d.state().Wake)
+	}
+}
+
 // TestWIN042AlarmOnce: a service that refuses us holds its own devices' wake-ups, is said once, and leaves Apple's certificate alone.
 func TestWIN042AlarmOnce(t *testing.T) {
 	m := newMixed(t)

@@ -261,7 +261,10 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	edge := device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
 		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
-		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab,
+		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows),
+	}
+	if cfg.WNS != nil {
+		edge.Windows.PFN, edge.Windows.ChannelHosts = cfg.WNS.PFN, cfg.WNS.ChannelHosts()
 	}
 	if s.metrics != nil {
 		edge.Meter = s.metrics

@@ -120,8 +120,12 @@ func (d *decision) ready() {
 	}
 	unreachable := n.Push.Unreachable
 	n.Push = Push{Topic: d.ownTopic(), Magic: strings.Clone(in.Magic), Token: clone(in.Token), Since: d.now}
-	n.Push.Unreachable = in.Batch != nil && len(in.Token) == 0 // it polls, until it says where it can be woken
+	n.Push.Unreachable = !s.Platform.Apple() && len(in.Token) == 0 // it polls, until it says where it can be woken
 	d.out.Changed |= Address
+	if n.Wake.Attempt > 0 && !s.Platform.Apple() {
+		n.Wake.Attempt = 0 // what a push service said of another address holds up nothing
+		d.out.Changed |= Wakes
+	}
 	if in.Unlock != nil {
 		n.Unlock = clone(in.Unlock)
 		d.out.Changed |= Secrets
