@@ -11,6 +11,9 @@ import (
 // maxObject bounds a large object that is put together (HST-120).
 const maxObject = 4 << 20
 
+// mostResults is about how much the results of one message may be: a server that asks for more gets it in several (HST-120).
+const mostResults = 256 << 10
+
 // An object is a large object of which more is to come.
 type object struct {
 	target string
@@ -24,6 +27,7 @@ type reply struct {
 	commands []windows.Command
 	results  []windows.Command
 	touched  map[string]protocol.Family // nodes of profiles
+	size     int                        // of the results, in bytes
 	more     bool                       // the server is to go on: there are chunks to come
 	lost     bool                       // a large object was left without its end
 }
@@ -124,8 +128,12 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 	node, family := profileOf(p.path)
 	switch c.Verb {
 	case windows.Get:
+		if r.size > mostResults {
+			return windows.RequestTooLarge
+		}
 		l, code := d.read(&p)
 		if code == windows.OK {
+			r.size += len(i.Target) + len(l.value)
 			r.results = append(r.results, windows.Command{Verb: windows.Results, MsgRef: r.msgRef, CmdRef: c.CmdID, Items: []windows.Item{{
 				Source: i.Target, Meta: windows.Meta{Format: l.format, Type: "text/plain"}, Data: l.value,
 			}}})

@@ -53,20 +53,18 @@ func profileOf(path string) (node string, family protocol.Family) {
 
 // settle tells the core what has become of the profile at a node.
 func (d *Windows) settle(node string, family protocol.Family) {
-	content, found := "", false
-	for _, h := range d.tree {
-		if l := h.Value(); within(l.path, node) {
-			found = true
-			content += l.path + separator + l.format + separator + l.value + separator
-		}
+	var content strings.Builder
+	for _, h := range d.tree.below(node) {
+		l := h.Value()
+		content.WriteString(l.path + separator + l.format + separator + l.value + separator)
 	}
-	name := id(node)
+	name, version := id(node), id(content.String())
 	at := d.core.Find(name)
-	switch {
+	switch found := content.Len() > 0; {
 	case !found && at >= 0:
 		d.core.Uninstall(at)
-	case found && (at < 0 || d.core.Profiles()[at].Content != id(content)):
-		d.core.Install(agent.Profile{Name: name, Content: id(content), Family: family})
+	case found && (at < 0 || d.core.Profiles()[at].Content != version):
+		d.core.Install(agent.Profile{Name: name, Content: version, Family: family})
 	}
 }
 

@@ -26,16 +26,22 @@ type winTask struct {
 	cred    *windows.Cred
 	leaving bool
 	after   aftermath
+	aborts  bool // the last message was that the device aborts the session
 	object  *object
 	notice  protocol.Notice
 }
 
+// mostMessages bounds a session that its server does not end (HST-120).
+const mostMessages = 1000
+
 var (
+	errTooLarge    = errors.New("the answer to the server is larger than it takes")
 	errNotOurs     = errors.New("the answer is of another session or for another device")
 	errAborted     = errors.New("the server aborted the session")
 	errCredentials = errors.New("the server does not take the device's credentials")
 	errNoSyncML    = errors.New("the answer is empty")
 
+	errEndless           = errors.New("the server does not end the session")
 	errServerCredentials = errors.New("the server's credentials are not those of the account")
 )
 
@@ -287,6 +293,14 @@ func (d *Windows) hear(r *Response, out *Act) {
 	if m.Header.RespURI != "" && strings.HasPrefix(m.Header.RespURI, "https://") {
 		t.url = m.Header.RespURI
 	}
+	switch {
+	case t.aborts:
+		wrong(errTooLarge)
+		return
+	case t.msgID >= mostMessages:
+		wrong(errEndless)
+		return
+	}
 	if t.leaving || t.after.then != agent.Nothing { // whatever it says, that was the end
 		d.finish(out)
 		return
@@ -364,6 +378,12 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		commands[i].CmdID = int32(i) + 1
 	}
 	d.send(commands, true, out)
+	if most := m.Header.MaxMsgSize; most != 0 && len(out.Request.Body) > int(most) { // as Windows does
+		t.aborts = true
+		t.msgID--
+		d.send([]windows.Command{commands[0], {Verb: windows.Alert, CmdID: 2, Code: windows.SessionAbort}}, true, out)
+		return
+	}
 	for i := range commands {
 		if c := &commands[i]; c.Verb == windows.Status && c.Cmd != windows.SyncHeader {
 			out.Request.Answered++

@@ -997,3 +997,55 @@ func TestWindowsSCEP(t *testing.T) {
 		t.Errorf("%v", p)
 	}
 }
+
+// HST-120: a hostile server cannot make the device keep or say without bound, nor talk for ever.
+func TestHST120HostileWindowsServer(t *testing.T) {
+	s := managed(t, plainWindows)
+	s.begin(Synced)
+	list := make([]windows.Command, 0, 3000)
+	for i := range 3000 {
+		list = append(list, on(windows.Add, fmt.Sprintf("%sNodeCache/n%d", csps, i), "x"))
+	}
+	s.says(list...)
+	for i := range list {
+		list[i] = on(windows.Add, fmt.Sprintf("%sNodeCache/m%d", csps, i), "x")
+	}
+	s.says(list...)
+	if codes, _ := s.codes(); !strings.HasSuffix(codes, "420") || len(s.d.tree) > mostLeaves {
+		t.Errorf("%d settings were kept", len(s.d.tree))
+	}
+	for i := range list {
+		list[i] = on(windows.Get, csps+"NodeCache")
+	}
+	s.says(list...)
+	if codes, _ := s.codes(); !strings.HasSuffix(codes, "413") || len(s.act.Request.Body) > windows.MaxMessage {
+		t.Errorf("an answer of %d bytes", len(s.act.Request.Body))
+	}
+	for range mostMessages {
+		if s.act.Kind != Send {
+			break
+		}
+		s.says(on(windows.Get, "./DevInfo/Man"))
+	}
+	if s.act.Kind != Rest || !errors.Is(s.act.Err, errEndless) || s.d.Phase() != agent.Enrolled {
+		t.Errorf("%v after %d messages", s.act.Err, mostMessages)
+	}
+}
+
+// A server that says how little it takes gets an abort in place of more, as Windows 11 does (windows.md section 6).
+func TestWindowsMaxMsgSize(t *testing.T) {
+	s := managed(t, plainWindows)
+	s.begin(Synced)
+	h := windows.SyncHdr{SessionID: s.hears().Header.SessionID, MsgID: 1, Target: winID, Source: winServer, MaxMsgSize: 600}
+	s.answer(200, windows.EncodeMessage(nil, &windows.Message{Header: h, Final: true, Commands: []windows.Command{
+		{Verb: windows.Get, CmdID: 5, Items: []windows.Item{{Target: "./DevInfo"}}}, {Verb: windows.Get, CmdID: 6, Items: []windows.Item{{Target: "./DevDetail/Ext/Microsoft"}}},
+	}}))
+	m := s.hears()
+	if last := m.Commands[len(m.Commands)-1]; last.Code != windows.SessionAbort || m.Header.MsgID != 2 || len(s.act.Request.Body) > 800 {
+		t.Errorf("said %+v", m)
+	}
+	s.says()
+	if s.act.Kind != Rest || !errors.Is(s.act.Err, errTooLarge) || s.d.Phase() != agent.Enrolled {
+		t.Errorf("%v", s.act.Err)
+	}
+}

@@ -142,22 +142,42 @@ func within(path, node string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
+// below returns the leaves at a node and below it.
+func (t tree) below(node string) (list tree) {
+	i, _ := t.search(node)
+	for ; i < len(t) && strings.HasPrefix(t[i].Value().path, node); i++ {
+		if within(t[i].Value().path, node) { // "a-b" stands between "a" and "a/b"
+			list = append(list, t[i])
+		}
+	}
+	return list
+}
+
 // has tells whether there is anything at a node or below.
 func (t tree) has(node string) bool {
-	i, found := t.search(node)
-	if found {
-		return true
-	}
-	for ; i < len(t); i++ { // "a-b" stands before "a/b"
-		path := t[i].Value().path
-		if within(path, node) {
+	i, _ := t.search(node)
+	for ; i < len(t) && strings.HasPrefix(t[i].Value().path, node); i++ {
+		if within(t[i].Value().path, node) {
 			return true
-		}
-		if !strings.HasPrefix(path, node) {
-			break
 		}
 	}
 	return false
+}
+
+// What servers may have a device keep (HST-120).
+const (
+	mostLeaves = 4096
+	mostBytes  = 16 << 20
+)
+
+// full tells whether there is no room for a value.
+func (t tree) full(value string) bool {
+	size := len(value)
+	for _, h := range t {
+		l := h.Value()
+		size += len(l.path) + len(l.value)
+	}
+	return len(t) >= mostLeaves || size > mostBytes
 }
 
 // names returns the names of the children of a node, sorted: those that are always there, those that the device makes, those that were
@@ -174,9 +194,9 @@ func (d *Windows) names(p *place) []string {
 		list = append(list, windows.EscapeNode(d.provider()))
 	}
 	list = append(list, d.givenNames(p)...)
-	for _, h := range d.tree {
+	for _, h := range d.tree.below(p.path) {
 		path := h.Value().path
-		if !within(path, p.path) || len(path) <= len(p.path) {
+		if len(path) == len(p.path) {
 			continue
 		}
 		name, _, _ := strings.Cut(path[len(p.path)+1:], "/")
@@ -257,6 +277,9 @@ func (d *Windows) write(p *place, verb windows.Verb, meta *windows.Meta, data st
 		case d.there(p):
 			return windows.AlreadyExists
 		}
+		if d.tree.full("") {
+			return windows.DeviceFull
+		}
 		d.tree = d.tree.with(leaf{p.path, windows.FormatNode, ""})
 		return windows.OK
 	}
@@ -275,6 +298,9 @@ func (d *Windows) write(p *place, verb windows.Verb, meta *windows.Meta, data st
 	}
 	if p.csp.format != "" && format != p.csp.format || !fits(format, data) {
 		return windows.UnsupportedFormat
+	}
+	if d.tree.full(data) {
+		return windows.DeviceFull
 	}
 	d.tree = d.tree.with(leaf{p.path, format, data})
 	if p.csp.name == "DesktopImageUrl" || p.csp.name == "LockScreenImageUrl" {
