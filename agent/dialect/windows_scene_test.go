@@ -172,7 +172,7 @@ func (s *winScene) provisioning(c *x509.Certificate, change ...func(*windows.Pro
 		Root: s.ca.Certificate().Raw, Client: c.Raw, Store: windows.StoreUser,
 		Renewal: &windows.Renewal{ROBO: true, RenewPeriod: 60, RetryInterval: 4},
 		Application: windows.Application{
-			ProviderID: "rollcall", Name: "rollcall", Address: winServer, ConnRetryFreq: 3, InitialBackoff: 30000, MaxBackoff: 45000,
+			ProviderID: "rollcall", Name: "rollcall", Address: winServer, ConnRetryFreq: 3, InitialBackoff: 30000, MaxBackoff: 100000,
 			Search:     windows.SearchCriteria(winHandle, windows.StoreUser),
 			ClientAuth: windows.Auth{Type: "DIGEST", Secret: "s1", Nonce: []byte("n1")},
 			ServerAuth: windows.Auth{Type: "DIGEST", Name: winHandle, Secret: "s2", Nonce: []byte("n2")},
