@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
 	"rollcall/fleet/cloud/apns"
@@ -113,13 +116,15 @@ func cloudAPNsCommand() *cobra.Command {
 		f             cloudFlags
 		issuers, rate string
 		strict        bool
+		own           cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "apns",
 		Short: "Apple's push service: strict HTTP/2 over TLS, client certificates, store-and-forward, faults on a dial",
 		Long: `A push service for MDM that any APNs client can be pointed at. It checks what Apple documents, keeps the last
 notification of each device token, and misbehaves as told. Having no devices of its own it takes every well-formed
-token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and exits 0.`,
+token and keeps what comes; with --courier real machines hold their streams to it (rollcall agent set --courier), and are
+woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and exits 0.`,
 		Example: `  rollcall cloud apns --ca-out apns-ca.pem
   rollcall cloud apns --fault TooManyRequests=5% --fault GoAway=0.1%`,
 		Args: noArgs,
@@ -155,7 +160,12 @@ token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), print
 			if err != nil {
 				return cannotListen(f.listen, err)
 			}
-			return f.run(cmd, ln, simulated{"APNs", service.CA(), service.Serve, func() (any, string) {
+			serve, err := own.beside(service, notes)
+			if err != nil {
+				ln.Close()
+				return err
+			}
+			return f.run(cmd, ln, simulated{"APNs", service.CA(), serve, func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Refused, n.Faults)
@@ -164,10 +174,44 @@ token and keeps what comes. Stopped by a signal, it says goodbye (GOAWAY), print
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:2197", "Drop, GoAway, Half, HTML, Reset or a reason of APNs")
+	flags.StringVar(&own.address, "courier", "", "address and port where machines hold their streams (default: none)")
+	flags.StringVar(&own.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
 	flags.StringVar(&issuers, "issuers", "", "take push certificates of the CAs in this PEM file only (default: any with a topic)")
 	flags.StringVar(&rate, "rate", "60/1m", "pushes to one token in each span of time before 429, or none")
 	flags.BoolVar(&strict, "require-headers", false, "refuse pushes without apns-topic or apns-push-type, which Apple lets pass")
 	return cmd
+}
+
+// cloudStreams are flags of a push service that machines hold streams to.
+type cloudStreams struct{ address, identity string }
+
+// beside returns what serves the push service, and streams where they are wanted.
+func (f *cloudStreams) beside(service *apns.Service, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
+	if f.address == "" {
+		if f.identity != "" {
+			return nil, errors.New("--courier-identity is what --courier shows: give both")
+		}
+		return service.Serve, nil
+	}
+	var config *tls.Config // nil: as the service
+	if f.identity != "" {
+		own, err := tls.LoadX509KeyPair(f.identity, f.identity)
+		if err != nil {
+			return nil, fmt.Errorf("--courier-identity: %w", err)
+		}
+		config = &tls.Config{Certificates: []tls.Certificate{own}}
+	}
+	streams, err := net.Listen("tcp", f.address)
+	if err != nil {
+		return nil, fmt.Errorf("--courier: %w", cannotListen(f.address, err))
+	}
+	fmt.Fprintf(notes, "machines hold their streams to %s\n", streams.Addr())
+	return func(ctx context.Context, ln net.Listener) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return service.ServeDevices(ctx, streams, config) })
+		group.Go(func() error { return service.Serve(ctx, ln) })
+		return group.Wait()
+	}, nil
 }
 
 // apnsLines prints a line for each push. The token is shortened: it is enough to tell devices apart.

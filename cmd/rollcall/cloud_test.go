@@ -14,6 +14,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"math/big"
 	"net"
@@ -25,6 +26,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
+	"rollcall/agent/courier"
+	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
 )
 
@@ -60,6 +65,8 @@ func TestCloudAPNsBadInput(t *testing.T) {
 		{"--fault=Hang=1%", "nobody is there to release it"},
 		{"--issuers=testdata/none.pem", "--issuers"},
 		{"--ca-out=testdata/no/such/folder", "--ca-out"},
+		{"--courier=nowhere", "--courier"},
+		{"--courier-identity=testdata/none.pem", "give both"},
 	} {
 		cmd := cloudCommand()
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -128,6 +135,75 @@ func TestCloudAPNs(t *testing.T) {
 	var counted struct{ Accepted, Waiting int }
 	if err := json.Unmarshal(out.Bytes(), &counted); err != nil || counted.Accepted != 2 || counted.Waiting != 2 {
 		t.Errorf("it counted %s, %v; want 2 accepted and kept", out.Bytes(), err)
+	}
+}
+
+// A machine holds its stream to the service of a person who tests another server, believes the CA that it enrolled by alone, and is woken.
+func TestCloudAPNsWakesMachines(t *testing.T) {
+	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity := filepath.Join(t.TempDir(), "identity.pem")
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: bare})...)
+	if err := os.WriteFile(identity, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := free.Addr().String()
+	free.Close()
+	r := runCloud(t, "apns", "--courier", streams, "--courier-identity", identity)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.Certificate())
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	up, woken := make(chan courier.State, 100), make(chan bool, 100)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		courier.Run(ctx, courier.Config{
+			Address: func(context.Context) (string, error) { return streams, nil }, TLS: &tls.Config{RootCAs: roots}, Topic: pushTopic,
+			Token: bytes.Repeat([]byte{0xc0, 0xde}, 16), Magic: "magic", Log: log, Woken: func() { woken <- true }, Changed: func(s courier.State) { up <- s },
+		})
+	}()
+	if s := <-up; s.Since.IsZero() {
+		t.Fatalf("no stream: %+v", s)
+	}
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: r.roots, Certificates: []tls.Certificate{pushIdentity(t)}}}
+	defer transport.CloseIdleConnections()
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/3/device/"+strings.Repeat("c0de", 16), strings.NewReader(`{"mdm":"magic"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("apns-topic", pushTopic)
+	q.Header.Set("apns-push-type", "mdm")
+	answer, err := transport.RoundTrip(q)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	answer.Body.Close()
+	<-woken
+	stop()
+	<-done
+	var counted struct{ Accepted int }
+	if out := r.stop(); json.Unmarshal(out, &counted) != nil || counted.Accepted != 1 {
+		t.Errorf("it counted %s", out)
 	}
 }
 
