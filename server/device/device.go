@@ -71,8 +71,9 @@ type Handler struct {
 	rates   *rates // nil: enrolments are not bounded
 	lab     []*certs.Authority
 
-	accounts []byte   // key of Windows devices' accounts
-	profiles sync.Map // of *csp.Profile, by protocol.Profile
+	accounts []byte    // key of Windows devices' accounts
+	profiles sync.Map  // of *csp.Profile, by protocol.Profile
+	turns    sync.Pool // of *turn
 }
 
 // New makes a handler. The error says which field of cfg is missing.
@@ -110,6 +111,7 @@ func New(cfg Config) (*Handler, error) {
 		}
 		h.lab = append(h.lab, a)
 	}
+	h.turns.New = func() any { return new(turn) }
 	h.spare.New = func() any { return &exchange{body: make([]byte, 0, 4<<10)} }
 	h.mux.HandleFunc(commandPath, h.appleMessage)
 	h.mux.HandleFunc(checkInPath, h.appleMessage)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (h *Handler) soap(limited bool, answer func(*inquiry) (*windows.Envelope, e
 			return
 		}
 		in := &inquiry{Request: r}
-		out, err := h.inquire(w, in, limited, answer)
+		out, err := h.inquire(in, limited, answer)
 		if err != nil {
 			h.fault(w, in, err)
 			return
@@ -95,7 +96,7 @@ func (h *Handler) soap(limited bool, answer func(*inquiry) (*windows.Envelope, e
 	}
 }
 
-func (h *Handler) inquire(w http.ResponseWriter, in *inquiry, limited bool, answer func(*inquiry) (*windows.Envelope, error)) (*windows.Envelope, error) {
+func (h *Handler) inquire(in *inquiry, limited bool, answer func(*inquiry) (*windows.Envelope, error)) (*windows.Envelope, error) {
 	if in.Method != http.MethodPost {
 		return nil, errMethod
 	}
@@ -104,7 +105,7 @@ func (h *Handler) inquire(w http.ResponseWriter, in *inquiry, limited bool, answ
 			return nil, no
 		}
 	}
-	body, err := readWhole(w, in.Request, maxInquiry)
+	body, err := readWhole(nil, in.Request, maxInquiry)
 	if err != nil {
 		return nil, err
 	}
@@ -188,22 +189,28 @@ var answerTo = map[string]string{
 	windows.DiscoveryPath: windows.ActionDiscoverResponse, windows.PolicyPath: windows.ActionGetPoliciesResponse, windows.EnrollmentPath: windows.ActionRSTRC,
 }
 
-// readWhole reads the body of r, at most so many bytes of it.
-func readWhole(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+// readWhole appends the body of r, at most so many bytes of it.
+func readWhole(body []byte, r *http.Request, most int64) ([]byte, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, errEncoding
+		return body, errEncoding
 	}
 	if r.ContentLength > most {
-		return nil, errTooLarge
+		return body, errTooLarge
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errBody, err)
-	case int64(len(body)) > most:
-		return nil, errTooLarge
+	body = slices.Grow(body, int(max(r.ContentLength, 0))+1)
+	for from := len(body); ; {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)-from) > most:
+			return body, errTooLarge
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return body, fmt.Errorf("%w: %w", errBody, err)
+		}
+		body = slices.Grow(body, 1)
 	}
-	return body, nil
 }
 
 // writeWhole answers in one piece, its length in front: Windows takes no chunks (WIN-002).

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -42,11 +43,8 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 		if len(t.settled) > 0 {
 			return nil
 		}
-		box := &box{left: int(t.talk.Most), next: next, msg: head.MsgID}
-		if box.left == 0 {
-			box.left = windows.DefaultMaxMsgSize
-		}
-		box.left -= len(windows.EncodeMessage(nil, &m))
+		box := t.room(&m, work)
+		box.next = next
 		for i := range work {
 			t.pack(box, work[i].id, work[i].kind, work[i].commands)
 		}
@@ -153,9 +151,42 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 	return list
 }
 
+// room is what is left in a message for the work to be done.
+func (t *turn) room(m *windows.Message, work []job) *box {
+	b := &box{left: int(cmp.Or(t.talk.Most, windows.DefaultMaxMsgSize)), msg: m.Header.MsgID}
+	most := roomHead + len(m.Commands)*roomCommand // by far
+	for i := range work {
+		most += roomOf(work[i].commands)
+	}
+	if most <= b.left {
+		b.ample = true
+		return b
+	}
+	b.left -= len(windows.EncodeMessage(nil, m))
+	return b
+}
+
+// More bytes than a message's head takes, and a command beside its data and its node.
+const (
+	roomHead    = 4 << 10
+	roomCommand = 512
+)
+
+func roomOf(commands []windows.Command) (n int) {
+	for i := range commands {
+		c := &commands[i]
+		n += roomCommand + roomOf(c.Commands)
+		for k := range c.Items {
+			n += escapedMost * (len(c.Items[k].Data) + len(c.Items[k].Target))
+		}
+	}
+	return n
+}
+
 // A box is the room that is left in a message, and what is in it.
 type box struct {
-	left  int
+	left  int  // bytes
+	ample bool // there is room for everything
 	next  func() int32
 	msg   uint32
 	out   []windows.Command
@@ -277,12 +308,17 @@ func (b *box) add(f *flight, parts []part, c *windows.Command) bool {
 	}
 	one := *c
 	one.Verb, one.CmdID = head.Verb, 1<<30 // as long as any
-	one.Commands = make([]windows.Command, len(c.Commands))
+	if len(c.Commands) > 0 {
+		one.Commands = make([]windows.Command, len(c.Commands))
+	}
 	for i := range c.Commands {
 		one.Commands[i] = c.Commands[i]
 		one.Commands[i].Verb, one.Commands[i].CmdID = parts[1+i].Verb, 1<<30
 	}
-	size := one.EncodedSize()
+	size := 0
+	if !b.ample {
+		size = one.EncodedSize()
+	}
 	switch {
 	case size <= b.left && head.Off == 0:
 	case len(one.Commands) == 0 && (head.Off > 0 || len(b.out) == 0) && len(one.Items) == 1 && one.Items[0].Data != "":

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -50,7 +49,9 @@ type turn struct {
 // server's (windows.md section 6). Which enrolment it is about, the certificate says (WIN-030).
 func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	t, p, err := h.windowsTurn(w, r)
+	t := h.turns.Get().(*turn)
+	defer h.put(t)
+	p, err := h.windowsTurn(w, r, t)
 	h.windowsMetered(t, began, err)
 	if err != nil {
 		h.windowsRefuse(w, r, t, p, err)
@@ -59,37 +60,50 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
 }
 
+// put keeps t for the next message, without what was large.
+func (h *Handler) put(t *turn) {
+	*t = turn{
+		out: delivery.Outcome{Exchange: delivery.Exchange{Answer: t.out.Exchange.Answer}}, msg: windows.Message{Commands: t.msg.Commands}, body: t.body, answer: t.answer,
+	}
+	if cap(t.body) > keepBuffer {
+		t.body, t.msg.Commands = nil, nil
+	}
+	if cap(t.answer) > keepBuffer || cap(t.out.Exchange.Answer) > keepBuffer {
+		t.answer, t.out.Exchange.Answer = nil, nil
+	}
+	h.turns.Put(t)
+}
+
 // windowsTurn reads and decides one message.
-func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request) (*turn, *peer, error) {
-	t := &turn{}
-	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request, t *turn) (*peer, error) {
+	switch kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); {
 	case r.Method != http.MethodPost:
-		return t, nil, errMethod
+		return nil, errMethod
 	case !h.presents(r):
-		return t, nil, errNoIdentity // nobody makes us hold a body (HST-001)
-	case kind != windows.SyncMLContentType:
-		return t, nil, errMediaType
+		return nil, errNoIdentity // nobody makes us hold a body (HST-001)
+	case !strings.EqualFold(strings.TrimSpace(kind), windows.SyncMLContentType):
+		return nil, errMediaType
 	}
 	var err error
-	if t.body, err = readWhole(w, r, windows.MaxMessage); err != nil {
-		return t, nil, err
+	if t.body, err = readWhole(t.body[:0], r, windows.MaxMessage); err != nil {
+		return nil, err
 	}
 	p, err := h.identify(r, t.body)
 	if err != nil {
-		return t, p, err
+		return p, err
 	}
 	if err := windows.DecodeMessage(t.body, &t.msg); err != nil {
-		return t, p, err
+		return p, err
 	}
 	if p.forgotten != nil {
 		if err := h.recall(r.Context(), p, t.msg.Header.Source); err != nil {
-			return t, p, err
+			return p, err
 		}
 	}
 	if p.cred.Device == 0 {
-		return t, p, errUnbound
+		return p, errUnbound
 	}
-	return t, p, h.converse(r.Context(), t, p)
+	return p, h.converse(r.Context(), t, p)
 }
 
 // converse has the server decide what t.msg means and leaves the answer in t.
@@ -131,7 +145,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 			return err
 		}
 		if !t.composed {
-			t.answer = answerOf(t.out.Exchange.Answer)
+			t.answer = append(t.answer[:0], answerOf(t.out.Exchange.Answer)...)
 			return nil
 		}
 		if len(t.settled) == 0 {

@@ -2,7 +2,6 @@ package device
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,32 +15,32 @@ import (
 // A session is what is kept of a management session beside its latest answer, in the same exchange record: whoever serves the
 // device's next message, after a restart too, goes on from it.
 type session struct {
-	Login    string   `json:"l,omitempty"` // LoginStatus: user, others or none
-	Most     uint32   `json:"m,omitempty"` // MaxMsgSize of the device; 0: not said
-	Inquired bool     `json:"q,omitempty"` // what the device should have waits for an answer to Own
-	Aborted  bool     `json:"-"`           // by the device's latest message
-	Next     bool     `json:"-"`           // that waits for the rest of ours
-	Own      *flight  `json:"o,omitempty"` // questions of the endpoint's own
-	Flights  []flight `json:"f,omitempty"`
+	Login    string  // LoginStatus: user, others or none
+	Most     uint32  // MaxMsgSize of the device; 0: not said
+	Inquired bool    // what the device should have waits for an answer to Own
+	Aborted  bool    // by the device's latest message
+	Next     bool    // that waits for the rest of ours
+	Own      *flight // questions of the endpoint's own
+	Flights  []flight
 }
 
 // A flight is a command of the server's under way: what it is made of on the wire, in its order, each Atomic before its parts.
 type flight struct {
-	ID    protocol.CommandID   `json:"i"`
-	Kind  protocol.CommandKind `json:"k,omitempty"`
-	Msg   uint32               `json:"r,omitempty"` // message that it was sent in last
-	Parts []part               `json:"p"`
+	ID    protocol.CommandID
+	Kind  protocol.CommandKind
+	Msg   uint32 // message that it was sent in last
+	Parts []part
 }
 
 // A part is one command on the wire.
 type part struct {
-	Cmd  int32        `json:"c,omitempty"` // CmdID that it was sent under; 0: not yet
-	Code windows.Code `json:"s,omitempty"` // its status; 0: none yet
-	Verb windows.Verb `json:"v,omitempty"` // as it was sent, or is to be
-	Flip bool         `json:"x,omitempty"` // it goes out once more as the other of Add and Replace
-	User bool         `json:"u,omitempty"` // its node is the signed-in user's
-	Off  int          `json:"n,omitempty"` // bytes of its data that went out in chunks
-	In   int          `json:"a,omitempty"` // 1 + index of the Atomic that it is part of; 0: none
+	Cmd  int32        // CmdID that it was sent under; 0: not yet
+	Code windows.Code // its status; 0: none yet
+	Verb windows.Verb // as it was sent, or is to be
+	Flip bool         // it goes out once more as the other of Add and Replace
+	User bool         // its node is the signed-in user's
+	Off  int          // bytes of its data that went out in chunks
+	In   int          // 1 + index of the Atomic that it is part of; 0: none
 }
 
 // recordHead is the length in front of an exchange record's answer: that of the session.
@@ -49,9 +48,68 @@ const recordHead = 4
 
 // keep puts the session in front of the answer.
 func (s *session) keep(dst, answer []byte) []byte {
-	raw, _ := json.Marshal(s) // strings and numbers
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(raw)))
-	return append(append(dst, raw...), answer...)
+	at := len(dst)
+	dst = s.append(append(dst, 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-recordHead))
+	return append(dst, answer...)
+}
+
+// The flags of a session and of a part.
+const (
+	hasUser    = 1 << iota // LoginStatus: user
+	hasOthers              // others
+	isInquired             // session.Inquired
+	hasOwn                 // session.Own
+
+	isFlip = hasUser
+	isUser = hasOthers
+)
+
+// append writes the session: numbers as uvarint, an id as its bytes, lists with their length in front.
+func (s *session) append(dst []byte) []byte {
+	var flags byte
+	switch s.Login {
+	case windows.LoginUser:
+		flags |= hasUser
+	case windows.LoginOthers:
+		flags |= hasOthers
+	}
+	if s.Inquired {
+		flags |= isInquired
+	}
+	if s.Own != nil {
+		flags |= hasOwn
+	}
+	dst = binary.AppendUvarint(append(dst, flags), uint64(s.Most))
+	if s.Own != nil {
+		dst = s.Own.append(dst)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Flights)))
+	for i := range s.Flights {
+		dst = s.Flights[i].append(dst)
+	}
+	return dst
+}
+
+func (f *flight) append(dst []byte) []byte {
+	dst = append(append(dst, f.ID[:]...), byte(f.Kind))
+	dst = binary.AppendUvarint(dst, uint64(f.Msg))
+	dst = binary.AppendUvarint(dst, uint64(len(f.Parts)))
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		var flags byte
+		if p.Flip {
+			flags |= isFlip
+		}
+		if p.User {
+			flags |= isUser
+		}
+		dst = append(dst, byte(p.Verb), flags)
+		for _, n := range [...]uint64{uint64(p.Cmd), uint64(p.Code), uint64(p.Off), uint64(p.In)} {
+			dst = binary.AppendUvarint(dst, n)
+		}
+	}
+	return dst
 }
 
 // load reads what keep wrote; nothing, or anything else, is a session that nothing is known of.
@@ -59,9 +117,79 @@ func (s *session) load(record []byte) {
 	if len(record) < recordHead {
 		return
 	}
-	n := binary.BigEndian.Uint32(record)
-	if rest := record[recordHead:]; uint64(n) <= uint64(len(rest)) && json.Unmarshal(rest[:n], s) != nil {
+	rest := record[recordHead:]
+	r := reader{rest[:min(uint64(binary.BigEndian.Uint32(record)), uint64(len(rest)))], false}
+	flags := r.byte()
+	switch {
+	case flags&hasUser != 0:
+		s.Login = windows.LoginUser
+	case flags&hasOthers != 0:
+		s.Login = windows.LoginOthers
+	}
+	s.Inquired, s.Most = flags&isInquired != 0, uint32(r.number())
+	if flags&hasOwn != 0 {
+		s.Own = &flight{}
+		r.flight(s.Own)
+	}
+	for range r.length() {
+		s.Flights = append(s.Flights, flight{})
+		r.flight(&s.Flights[len(s.Flights)-1])
+	}
+	if r.short || len(r.rest) > 0 {
 		*s = session{}
+	}
+}
+
+// A reader takes numbers off a record.
+type reader struct {
+	rest  []byte
+	short bool // it ended too soon
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.short = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.short, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+// length is that of a list, which is no longer than what is left.
+func (r *reader) length() int {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.short = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) flight(f *flight) {
+	if r.short = r.short || len(r.rest) < len(f.ID); r.short {
+		return
+	}
+	r.rest = r.rest[copy(f.ID[:], r.rest):]
+	f.Kind, f.Msg = protocol.CommandKind(r.byte()), uint32(r.number())
+	n := r.length()
+	f.Parts = make([]part, n)
+	for i := range f.Parts {
+		verb, flags := r.byte(), r.byte()
+		f.Parts[i] = part{
+			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0,
+			Cmd: int32(r.number()), Code: windows.Code(r.number()), Off: int(r.number()), In: int(r.number()),
+		}
 	}
 }
 
