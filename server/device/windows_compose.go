@@ -3,6 +3,7 @@ package device
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -212,6 +213,8 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: err.Error()})
 		case len(commands) == 0:
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Acknowledged})
+		case slices.ContainsFunc(commands, t.unsendable):
+			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: "it is too large for the device's messages, and cannot be cut"})
 		default:
 			jobs = append(jobs, job{c.ID, c.Kind, commands})
 			t.left = append(t.left, c.ID)
@@ -223,6 +226,12 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 		one(&out.Reply.More[i])
 	}
 	return jobs
+}
+
+// unsendable tells whether a command goes out as a whole or not at all, and is larger than the device takes.
+func (t *turn) unsendable(c windows.Command) bool {
+	most := int(cmp.Or(t.talk.Most, windows.DefaultMaxMsgSize)) - roomHead
+	return c.Verb == windows.Atomic && roomOf(c.Commands) > most && c.EncodedSize() > most
 }
 
 // errNoOrder is that Windows has nothing of the kind.
@@ -325,11 +334,6 @@ func (b *box) add(f *flight, parts []part, c *windows.Command) bool {
 		return b.cut(f, head, &one)
 	case len(b.out) > 0:
 		return false
-	default: // alone it is too large for the device, and cannot be cut
-		for i := range parts {
-			parts[i].Code = windows.RequestTooLarge
-		}
-		return true
 	}
 	one.CmdID = b.next()
 	head.Cmd = one.CmdID

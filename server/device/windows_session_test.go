@@ -251,6 +251,9 @@ func TestWIN035Large(t *testing.T) {
 			t.Fatal("it does not end")
 		}
 		out := p.obey(in)
+		if last := &in.Commands[len(in.Commands)-1]; in.Final == (last.Items != nil && last.Items[0].MoreData) {
+			t.Fatalf("Final is %v, and its last item goes on: %v", in.Final, !in.Final)
+		}
 		if !in.Final {
 			out.Commands = append(out.Commands, windows.Command{Verb: windows.Alert, CmdID: 99, Code: windows.NextMessage})
 			out.Final = messages%2 == 0 // devices differ
@@ -500,6 +503,7 @@ func TestWIN070Namesake(t *testing.T) {
 		t.Errorf("a new version: %s", p.verbs())
 	}
 	p.told = nil
+	delete(p.tree, b) // somebody was there before (WIN-038): what is to go is gone
 	l.profile("p", "windows.p", protocol.Configuration, document(set("Add", a, "int", "2")))
 	p.sync()
 	if p.verbs() != "Delete "+b+"\n" {
@@ -528,16 +532,21 @@ func TestWIN071Moves(t *testing.T) {
 	p := l.pc(pcID(1)).enrol()
 	l.profile("policy", "windows.policy", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "int", "1")))
 	p.sync()
-	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
-	l.must(err)
+	for _, a := range []protocol.Authority{protocol.SCCM, protocol.Intune} { // there and back: all comes again (AUTH-21)
+		_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: a}, "", -1)
+		l.must(err)
+	}
 	epoch := l.core.World().Tenant.Epoch
 	registered := func() bool { return p.state().Epoch == epoch }
 	in := p.must(p.begin()) // cut after package 2
-	if registered() {
+	if registered() || !p.more(in) {
 		t.Error("it registered at package 2")
 	}
+	if in = p.must(p.begin()); registered() || !strings.Contains(string(windows.EncodeMessage(nil, in)), "Policy/Config/A/B") {
+		t.Error("it registered by a session that was cut, or lost what that brought")
+	}
 	if notice := csp.NodeNotice(ProviderID); !slices.ContainsFunc(in.Commands, func(c windows.Command) bool {
-		return c.Verb == windows.Replace && c.Items[0].Target == notice && strings.HasPrefix(c.Items[0].Data, fmt.Sprintf("authority=sccm;epoch=%d;changedAt=2026-03-02T", epoch))
+		return c.Verb == windows.Replace && c.Items[0].Target == notice && strings.HasPrefix(c.Items[0].Data, fmt.Sprintf("authority=intune;epoch=%d;changedAt=2026-03-02T", epoch))
 	}) {
 		t.Errorf("AUTH-27: package 2 does not tell of the change: %+v", in.Commands)
 	}

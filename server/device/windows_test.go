@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rollcall/certs"
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -293,6 +294,8 @@ func TestWIN014Credentials(t *testing.T) {
 		}
 	})
 	userless := l.ticketFor(0)
+	phones, err := l.core.Invite(context.Background(), l.pnow(), l.user, protocol.IOS, time.Hour)
+	l.must(err)
 	secret := l.ticketFor(l.user)
 	for i, tt := range []struct {
 		name string
@@ -303,6 +306,7 @@ func TestWIN014Credentials(t *testing.T) {
 		{"password", windows.Credential{Kind: windows.Password, Username: " ADA@example.org ", Password: secret}, 0, l.user},
 		{"a used link (HST-037)", windows.Credential{Kind: windows.Password, Username: ada, Password: secret}, windows.EAuthentication, 0},
 		{"another's link", windows.Credential{Kind: windows.Password, Username: "eve@example.org", Password: l.ticketFor(l.user)}, windows.EAuthentication, 0},
+		{"a link for a phone", windows.Credential{Kind: windows.Password, Username: ada, Password: phones}, windows.EAuthentication, 0},
 		{"no link", windows.Credential{Kind: windows.Password, Username: ada, Password: "hunter2"}, windows.EAuthentication, 0},
 		{"no credential", windows.Credential{}, windows.EInvalidSecurity, 0},
 		{"an unknown token", windows.Credential{Kind: windows.OtherToken, Token: []byte("x")}, windows.EInvalidSecurity, 0},
@@ -501,13 +505,30 @@ func TestWIN024KnownHardware(t *testing.T) {
 	// Somebody else who calls his machine the same takes nothing from anybody (HST-051).
 	users, err := l.core.PutUsers(context.Background(), l.pnow(), []store.User{{UPN: "eve@example.org", User: authority.User{IntuneLicence: true}}})
 	l.must(err)
-	eve := l.pc(p.id)
-	_, f := eve.ask(password("eve@example.org", l.ticketFor(users[0])), eve.rst(windows.EnrollmentFull, csr(t, eve.key)))
+	eve, token := l.pc(p.id), l.ticketFor(users[0])
+	_, f := eve.ask(password("eve@example.org", token), eve.rst(windows.EnrollmentFull, csr(t, eve.key)))
 	if f == nil || f.HRESULT() != windows.EAuthorization {
 		t.Errorf("fault %v, want %s", f, windows.EAuthorization)
 	}
+	if _, err := l.core.Ticket(context.Background(), l.pnow(), token); err != nil {
+		t.Errorf("her link is used up: %v", err)
+	}
 	if p.sync() == 0 || p.state().User != l.user {
 		t.Error("the device is another user's")
+	}
+	// A device without a user is known again by its name, as long as it is nobody's.
+	kiosk := l.pc(pcID(4))
+	for i := range 2 {
+		kiosk.key = newKey()
+		given, f := kiosk.ask(password("kiosk", l.ticketFor(0)), kiosk.rst(windows.EnrollmentDevice, csr(t, kiosk.key)))
+		if f != nil {
+			t.Fatalf("kiosk, time %d: %v", i+1, f)
+		}
+		kiosk.wears(given.Client, kiosk.key)
+		kiosk.sync()
+	}
+	if _, f := kiosk.ask(password(ada, l.ticketFor(l.user)), kiosk.rst(windows.EnrollmentFull, csr(t, newKey()))); f == nil || f.HRESULT() != windows.EAuthorization {
+		t.Errorf("a user takes a kiosk over: %v", f)
 	}
 }
 
