@@ -194,27 +194,38 @@ func instant(line, text string) (protocol.Time, error) {
 // RunLine gives one line to the shell and returns what it printed, within half a minute. The error says what the line did not
 // do, by the last line of its standard error.
 func RunLine(ctx context.Context, line string, in []byte, environment ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, lineTime)
+	return finish(ctx, lineTime, short(line), func(ctx context.Context) *exec.Cmd {
+		shell, flag := "sh", "-c"
+		if runtime.GOOS == "windows" {
+			shell, flag = "cmd", "/C"
+		}
+		c := exec.CommandContext(ctx, shell, flag, line)
+		c.Env = append(os.Environ(), environment...)
+		c.Stdin = bytes.NewReader(in)
+		return c
+	})
+}
+
+// finish runs the command that start makes and returns what it printed; what is what errors call it.
+func finish(ctx context.Context, limit time.Duration, what string, start func(ctx context.Context) *exec.Cmd) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	shell, flag := "sh", "-c"
-	if runtime.GOOS == "windows" {
-		shell, flag = "cmd", "/C"
-	}
-	c := exec.CommandContext(ctx, shell, flag, line)
+	c := start(ctx)
 	c.WaitDelay = time.Second // what it leaves behind with our pipes open
-	c.Env = append(os.Environ(), environment...)
-	c.Stdin = bytes.NewReader(in)
 	var out, errs limited
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
+	words := strings.TrimSpace(string(errs))
+	words = short(words[strings.LastIndexByte(words, '\n')+1:])
 	switch {
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%s: not finished after %s", short(line), lineTime)
+		return nil, fmt.Errorf("%s: not finished after %s", what, limit)
+	case err != nil && words == "":
+		return nil, fmt.Errorf("%s: %w", what, err)
 	case err != nil:
-		words := strings.TrimSpace(string(errs))
-		return nil, fmt.Errorf("%s: %w: %s", short(line), err, short(words[strings.LastIndexByte(words, '\n')+1:]))
+		return nil, fmt.Errorf("%s: %w: %s", what, err, words)
 	case len(out) >= lineOutput:
-		return nil, fmt.Errorf("%s: printed more than %d bytes", short(line), lineOutput)
+		return nil, fmt.Errorf("%s: printed more than %d bytes", what, lineOutput)
 	}
 	return out, nil
 }

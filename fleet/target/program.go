@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Program administers a server that has no adapter of its own: each administrative action is one call of it. It must end with
@@ -16,6 +17,9 @@ import (
 //	PROGRAM order KIND DEVICE   queue a command of this kind (as in [OrderKind]; sync: only push), and print its CommandUUID
 //	PROGRAM invite N            print N enrolment links, one a line
 type Program struct{ Path string }
+
+// programTime is what one call may take: a thousand invitations are one.
+const programTime = 5 * time.Minute
 
 // Order queues a command for a device, or only wakes it; id is what the program printed.
 func (p *Program) Order(ctx context.Context, device string, o Order) (id string, err error) {
@@ -42,15 +46,7 @@ func (p *Program) Invite(ctx context.Context, upns []string) ([]Invitation, erro
 }
 
 func (p *Program) run(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, p.Path, args...)
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	err := cmd.Run()
-	if said := strings.TrimSpace(complaint.String()); err != nil && said != "" {
-		err = fmt.Errorf("%w: %.300s", err, said)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", p.Path, strings.Join(args, " "), err)
-	}
-	return out.Bytes(), nil
+	return finish(ctx, programTime, short(p.Path+" "+strings.Join(args, " ")), func(ctx context.Context) *exec.Cmd {
+		return exec.CommandContext(ctx, p.Path, args...)
+	})
 }
