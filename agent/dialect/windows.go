@@ -112,16 +112,23 @@ const (
 	ownTexts
 )
 
+// windowsNames is how many texts Windows.who has.
+const windowsNames = 5
+
 // NewWindows makes a device that has never been managed.
 func NewWindows(w WindowsWho, m *WindowsModel, h *WindowsHabits) *Windows {
-	d := &Windows{core: agent.NewDevice(w.Number, protocol.Windows, w.Seed), model: m, habits: h}
+	d := &Windows{core: agent.NewDevice(w.Number, protocol.Windows, w.Seed)}
+	d.Share(m, h)
 	d.who = strings.Join([]string{plain(w.DeviceID), plain(w.HWDevID), plain(w.Serial), plain(w.Name), plain(w.MAC)}, separator)
 	return d
 }
 
+// Share gives a device its model and habits, which a device read from bytes does not have.
+func (d *Windows) Share(m *WindowsModel, h *WindowsHabits) { d.model, d.habits = m, h }
+
 // Who returns the device's names; Seed is 0.
 func (d *Windows) Who() WindowsWho {
-	p := strings.SplitN(d.who, separator, 5)
+	p := strings.SplitN(d.who, separator, windowsNames)
 	return WindowsWho{Number: d.core.ID(), DeviceID: p[0], HWDevID: p[1], Serial: p[2], Name: p[3], MAC: p[4]}
 }
 
