@@ -41,7 +41,7 @@ const (
 	window    = 96 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
 	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
 	fewDo     = time.Hour      // the window after only some of them may
-	many      = 100_000        // lines of the log in a window, after which windows are shorter
+	many      = 100_000        // lines of the log in a window, or as many as there are devices, after which windows are shorter
 )
 
 // Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
@@ -208,6 +208,14 @@ func (p *player) size() int {
 	return p.cfg.Partition
 }
 
+// workers is how many partitions are played at a time, at most.
+func (p *player) workers() int {
+	if p.cfg.Workers == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return p.cfg.Workers
+}
+
 // each does something in all partitions, by the workers, and whole even if ctx ends meanwhile: a story stops between two windows,
 // at one moment for all. The error is that of the partition with the lowest number.
 func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context) error) error {
@@ -215,12 +223,9 @@ func (p *player) each(ctx context.Context, do func(k *part, ctx context.Context)
 	if p.only != nil {
 		return do(p.only, ctx)
 	}
-	workers := p.cfg.Workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	errs := make([]error, len(p.parts))
-	if workers = min(workers, len(p.parts)); workers == 1 {
+	workers := min(p.workers(), len(p.parts))
+	if workers == 1 {
 		for k := range p.parts {
 			if errs[k] = do(p.parts[k], ctx); errs[k] != nil {
 				return errs[k]
@@ -301,11 +306,14 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	}
 	last := int(min(p.now, p.end).Sub(p.start) / time.Minute)
 	p.now = min(to, p.end)
-	lines := p.log.lines
+	lines := 0
+	for _, k := range p.parts {
+		lines += len(k.sheaves[0].lines)
+	}
 	if err := p.log.take(p.parts); err != nil {
 		return err
 	}
-	switch lines = p.log.lines - lines; {
+	switch many := max(many, len(p.pop.Devices)); {
 	case lines > many:
 		p.span = max(p.span/4, briefly)
 	case lines < many/16:

@@ -2,14 +2,12 @@ package rehearsal
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"hash"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"rollcall/protocol"
@@ -41,107 +39,21 @@ type Source struct {
 	Devices int    `json:"devices"`
 }
 
-// A logged is a line of a partition, made and waiting for the others of its window: it holds no pointer, for there may be millions.
-type logged struct {
-	at             protocol.Time
-	device         uint32 // of the population plus 1; 0: the tenant
-	chunk, from, n uint32 // its text, in the sheaf
-	server         bool
-}
-
-func (l *logged) compare(m *logged) int {
-	side := 0
-	switch {
-	case l.server == m.server:
-	case m.server:
-		side = -1
-	default:
-		side = 1
-	}
-	return cmp.Or(cmp.Compare(l.at, m.at), cmp.Compare(l.device, m.device), side)
-}
-
-// A sheaf is lines that wait, and their text in chunks.
-type sheaf struct {
-	lines  []logged
-	chunks [][]byte
-	enc    lineEncoder
-}
-
-// add adds a line about a device of the population plus 1; 0: the tenant.
-func (s *sheaf) add(l *Line, device uint32, free *chunks) {
-	last := len(s.chunks) - 1
-	if last < 0 || cap(s.chunks[last])-len(s.chunks[last]) < aLine {
-		s.chunks = append(s.chunks, free.take())
-		last++
-	}
-	from := len(s.chunks[last])
-	s.chunks[last] = s.enc.append(s.chunks[last], l)
-	s.lines = append(s.lines, logged{
-		at: l.At, device: device, chunk: uint32(last), from: uint32(from), n: uint32(len(s.chunks[last]) - from), server: l.Side == OfServer,
-	})
-}
-
-// sort puts the lines in order; those of one moment, device and side stay as they came.
-func (s *sheaf) sort() {
-	slices.SortStableFunc(s.lines, func(a, b logged) int { return a.compare(&b) })
-}
-
-// first is the text of the first of lines, which are the sheaf's.
-func (s *sheaf) first(lines []logged) []byte {
-	l := &lines[0]
-	return s.chunks[l.chunk][l.from : l.from+l.n]
-}
-
-// clear empties the sheaf.
-func (s *sheaf) clear(free *chunks) {
-	free.give(s.chunks)
-	s.lines, s.chunks = s.lines[:0], s.chunks[:0]
-}
-
-// Chunks are room for text that is used again and again.
-type chunks struct {
-	mu   sync.Mutex
-	free [][]byte
-}
-
-const (
-	aLine     = 512 // most lines are shorter, in bytes
-	textChunk = 64 << 10
-)
-
-func (c *chunks) take() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	last := len(c.free) - 1
-	if last < 0 {
-		return make([]byte, 0, textChunk)
-	}
-	chunk := c.free[last]
-	c.free = c.free[:last]
-	return chunk
-}
-
-func (c *chunks) give(list [][]byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, chunk := range list {
-		c.free = append(c.free, chunk[:0])
-	}
-}
-
-// A logWriter puts the lines of all partitions in order, and sums them.
+// A logWriter puts the lines of all partitions in order, and sums them: those of a window while the next one is played.
 type logWriter struct {
-	out   io.Writer // nil: nobody wants them
-	sum   hash.Hash
-	text  []byte // put in order, and not yet written
-	lines uint64
-	whole sheaf // of the tenant, since the last window
-	free  chunks
+	out    io.Writer // nil: nobody wants them
+	sum    hash.Hash
+	clock  momentEncoder
+	name   func(device uint32) string // of a device of the population plus 1, as the wire calls it
+	text   []byte                     // put in order, and not yet written
+	lines  uint64
+	whole  [2]sheaf // of the tenant: since the last window, and those under way
+	beside bool     // others play meanwhile
+	done   chan error
 }
 
 func newLogWriter(c *Config, p *player) (*logWriter, error) {
-	w := &logWriter{sum: sha256.New(), out: c.Log}
+	w := &logWriter{sum: sha256.New(), out: c.Log, beside: p.workers() > 1, name: func(device uint32) string { return p.pop.Devices[device-1].UDID }}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -152,16 +64,76 @@ func newLogWriter(c *Config, p *player) (*logWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w, w.write(b.Bytes())
+	w.text, w.lines = b.Bytes(), 1
+	return w, nil
 }
 
-func (w *logWriter) write(text []byte) error {
-	w.lines++
-	if w.text = append(w.text, text...); len(w.text) < textChunk {
+// tenant adds a line that is no device's.
+func (w *logWriter) tenant(l Line) { w.whole[0].add(&l, 0) }
+
+// take takes what the partitions have logged since it was called last, and writes it. An error may come with the next call.
+func (w *logWriter) take(parts []*part) error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	var all []source
+	put := func(s *[2]sheaf) {
+		s[0], s[1] = s[1], s[0]
+		s[0].clear()
+		if len(s[1].lines) > 0 {
+			all = append(all, source{&s[1], s[1].lines})
+		}
+	}
+	for _, k := range parts {
+		put(&k.sheaves)
+	}
+	put(&w.whole)
+	if !w.beside {
+		return w.merge(all)
+	}
+	w.done = make(chan error, 1)
+	go func() { w.done <- w.merge(all) }()
+	return nil
+}
+
+// wait waits until what was taken is written.
+func (w *logWriter) wait() error {
+	if w.done == nil {
 		return nil
 	}
-	return w.flush()
+	err := <-w.done
+	w.done = nil
+	return err
 }
+
+// A source is a sheaf whose lines are being put in order with those of others: the first of rest is next.
+type source struct {
+	*sheaf
+	rest []logged
+}
+
+// merge writes all lines in order.
+func (w *logWriter) merge(all []source) error {
+	slices.SortFunc(all, func(a, b source) int { return a.rest[0].compare(&b.rest[0]) })
+	for len(all) > 0 {
+		first := &all[0]
+		w.text = first.append(w.text, &first.rest[0], w)
+		w.lines++
+		if len(w.text) >= textChunk {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+		if first.rest = first.rest[1:]; len(first.rest) == 0 {
+			all[0] = all[len(all)-1]
+			all = all[:len(all)-1]
+		}
+		sink(all)
+	}
+	return nil
+}
+
+const textChunk = 64 << 10
 
 // flush sums and writes what was put in order.
 func (w *logWriter) flush() (err error) {
@@ -171,44 +143,6 @@ func (w *logWriter) flush() (err error) {
 	}
 	w.text = w.text[:0]
 	return err
-}
-
-// tenant adds a line that is no device's.
-func (w *logWriter) tenant(l Line) { w.whole.add(&l, 0, &w.free) }
-
-// A source is a sheaf whose lines are being put in order with those of others: the first of rest is next.
-type source struct {
-	*sheaf
-	rest []logged
-}
-
-// take writes what the partitions have logged since it was called last.
-func (w *logWriter) take(parts []*part) error {
-	var all []source
-	for _, k := range parts {
-		if len(k.sheaf.lines) > 0 {
-			all = append(all, source{&k.sheaf, k.sheaf.lines})
-		}
-	}
-	if len(w.whole.lines) > 0 {
-		all = append(all, source{&w.whole, w.whole.lines})
-	}
-	slices.SortFunc(all, func(a, b source) int { return a.rest[0].compare(&b.rest[0]) })
-	for len(all) > 0 {
-		if err := w.write(all[0].first(all[0].rest)); err != nil {
-			return err
-		}
-		if all[0].rest = all[0].rest[1:]; len(all[0].rest) == 0 {
-			all[0] = all[len(all)-1]
-			all = all[:len(all)-1]
-		}
-		sink(all)
-	}
-	for _, k := range parts {
-		k.sheaf.clear(&w.free)
-	}
-	w.whole.clear(&w.free)
-	return nil
 }
 
 // sink puts the first of all where it belongs: all is a heap by its first lines.
@@ -230,62 +164,10 @@ func sink(all []source) {
 
 // close ends the log and returns its sum.
 func (w *logWriter) close() (sum string, err error) {
-	err = w.flush()
+	if err = w.wait(); err == nil {
+		err = w.flush()
+	}
 	return hex.EncodeToString(w.sum.Sum(nil)), err
-}
-
-// A lineEncoder writes lines as encoding/json would, without its cost.
-type lineEncoder struct {
-	second protocol.Time // of prefix
-	prefix []byte        // a moment up to its second
-}
-
-const perSecond = protocol.Time(time.Second / time.Microsecond)
-
-func (e *lineEncoder) append(b []byte, l *Line) []byte {
-	b = append(e.moment(append(b, `{"at":"`...), l.At), `","side":`...)
-	b = appendText(b, string(l.Side))
-	for _, x := range [...]struct {
-		key, value string
-		always     bool
-	}{{`,"device":`, l.Device, false}, {`,"what":`, l.What, true}, {`,"rule":`, string(l.Rule), false}, {`,"detail":`, l.Detail, false}} {
-		if x.always || x.value != "" {
-			b = appendText(append(b, x.key...), x.value)
-		}
-	}
-	return append(b, "}\n"...)
-}
-
-// moment writes t as RFC 3339 in UTC, without zeros at the end of a second's parts.
-func (e *lineEncoder) moment(b []byte, t protocol.Time) []byte {
-	part := t % perSecond
-	if second := t - part; second != e.second || e.prefix == nil {
-		e.second, e.prefix = second, second.Time().AppendFormat(e.prefix[:0], "2006-01-02T15:04:05")
-	}
-	b = append(b, e.prefix...)
-	if part != 0 {
-		digits := [7]byte{'.'}
-		for i := 6; i > 0; i-- {
-			digits[i] = byte('0' + part%10)
-			part /= 10
-		}
-		b = append(b, bytes.TrimRight(digits[:], "0")...)
-	}
-	return append(b, 'Z')
-}
-
-// appendText writes s as JSON.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			var text bytes.Buffer
-			enc := json.NewEncoder(&text)
-			enc.SetEscapeHTML(false)
-			enc.Encode(s) // a string always encodes
-			return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
 }
 
 // line logs what somebody saw of the device that k is about.
@@ -293,5 +175,5 @@ func (k *part) line(l Line) {
 	if k.cfg.Lines != nil {
 		k.cfg.Lines(l)
 	}
-	k.sheaf.add(&l, k.units[k.about].device+1, &k.player.log.free)
+	k.sheaves[0].add(&l, k.units[k.about].device+1)
 }

@@ -30,7 +30,7 @@ type part struct {
 	moments    moments                  // that are to come
 	horizon    protocol.Time            // until then the plan does nothing
 	about      int                      // the device that is logged about
-	sheaf      sheaf                    // since the last window
+	sheaves    [2]sheaf                 // since the last window, and those of before, which are being written
 	ends       protocol.Time            // no identity ends sooner
 	census     census                   // how the devices stand now
 	hours      []census                 // how they stood at the end of each hour since the last window
@@ -199,7 +199,7 @@ func (k *part) through(to protocol.Time) error {
 	if err == nil && to <= k.end {
 		err = k.loop.Stand(to)
 	}
-	k.sheaf.sort()
+	k.sheaves[0].sort()
 	return err
 }
 

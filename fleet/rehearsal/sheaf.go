@@ -1,0 +1,169 @@
+package rehearsal
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"rollcall/protocol"
+)
+
+// A logged is a line of a partition that waits for the others of its window: it is small and holds no pointer, for there may be
+// millions.
+type logged struct {
+	at     protocol.Time
+	device uint32 // of the population plus 1; 0: the tenant
+	phrase uint32 // its number in the sheaf, times two; odd: the server's
+}
+
+func (l *logged) compare(m *logged) int {
+	return cmp.Or(cmp.Compare(l.at, m.at), cmp.Compare(l.device, m.device), cmp.Compare(l.phrase&1, m.phrase&1))
+}
+
+// A sheaf is lines that wait. Few differ in more than when and of which device they are: the rest is kept once.
+type sheaf struct {
+	lines   []logged
+	phrases []phrase
+	numbers map[words]uint32
+}
+
+// Words are what a line says. Where the detail is only the name of the device, named stands for it.
+type words struct {
+	side   Side
+	what   string
+	rule   protocol.Rule
+	detail string
+	named  bool
+}
+
+// A phrase is words as JSON: what stands before the name of the device, between that and its name as the detail, and after it.
+type phrase struct {
+	before, after string
+	named         bool
+}
+
+// rarely is how many phrases a sheaf keeps from window to window: what has more has many that do not come again.
+const rarely = 1000
+
+// add adds a line about a device of the population plus 1; 0: the tenant.
+func (s *sheaf) add(l *Line, device uint32) {
+	w := words{l.Side, l.What, l.Rule, l.Detail, device != 0 && l.Detail != "" && l.Detail == l.Device}
+	if w.named {
+		w.detail = ""
+	}
+	n, known := s.numbers[w]
+	if !known {
+		if s.numbers == nil {
+			s.numbers = map[words]uint32{}
+		}
+		n = uint32(len(s.phrases)) << 1
+		if l.Side == OfServer {
+			n |= 1
+		}
+		s.numbers[w] = n
+		s.phrases = append(s.phrases, phraseOf(&w))
+	}
+	s.lines = append(s.lines, logged{l.At, device, n})
+}
+
+// phraseOf makes the words JSON, as encoding/json would.
+func phraseOf(w *words) phrase {
+	before := appendText([]byte(`","side":`), string(w.side))
+	after := appendText([]byte(`,"what":`), w.what)
+	if w.rule != "" {
+		after = appendText(append(after, `,"rule":`...), string(w.rule))
+	}
+	switch {
+	case w.named:
+		after = append(after, `,"detail":`...)
+	case w.detail != "":
+		after = appendText(append(after, `,"detail":`...), w.detail)
+	}
+	if !w.named {
+		after = append(after, "}\n"...)
+	}
+	return phrase{string(before), string(after), w.named}
+}
+
+// append writes a line of the sheaf.
+func (s *sheaf) append(b []byte, l *logged, w *logWriter) []byte {
+	p := &s.phrases[l.phrase>>1]
+	b = append(w.clock.append(append(b, `{"at":"`...), l.at), p.before...)
+	if l.device == 0 {
+		return append(b, p.after...)
+	}
+	name := w.name(l.device)
+	b = append(appendText(append(b, `,"device":`...), name), p.after...)
+	if p.named {
+		b = append(appendText(b, name), "}\n"...)
+	}
+	return b
+}
+
+// sort puts the lines in order; those of one moment, device and side stay as they came. They come by time, mostly.
+func (s *sheaf) sort() {
+	compare := func(a, b logged) int { return a.compare(&b) }
+	for from := 0; from < len(s.lines); {
+		to := from + 1
+		for to < len(s.lines) && s.lines[to].at == s.lines[from].at {
+			to++
+		}
+		if to < len(s.lines) && s.lines[to].at < s.lines[from].at {
+			slices.SortStableFunc(s.lines, compare)
+			return
+		}
+		if to-from > 1 {
+			slices.SortStableFunc(s.lines[from:to], compare)
+		}
+		from = to
+	}
+}
+
+// clear empties the sheaf.
+func (s *sheaf) clear() {
+	if s.lines = s.lines[:0]; len(s.phrases) > rarely {
+		s.phrases, s.numbers = nil, nil
+	}
+}
+
+// A momentEncoder writes moments, of which many are of one second.
+type momentEncoder struct {
+	second protocol.Time // of prefix
+	prefix []byte        // a moment up to its second
+}
+
+const perSecond = protocol.Time(time.Second / time.Microsecond)
+
+// append writes t as RFC 3339 in UTC, without zeros at the end of a second's parts.
+func (e *momentEncoder) append(b []byte, t protocol.Time) []byte {
+	part := t % perSecond
+	if second := t - part; second != e.second || e.prefix == nil {
+		e.second, e.prefix = second, second.Time().AppendFormat(e.prefix[:0], "2006-01-02T15:04:05")
+	}
+	b = append(b, e.prefix...)
+	if part != 0 {
+		digits := [7]byte{'.'}
+		for i := 6; i > 0; i-- {
+			digits[i] = byte('0' + part%10)
+			part /= 10
+		}
+		b = append(b, bytes.TrimRight(digits[:], "0")...)
+	}
+	return append(b, 'Z')
+}
+
+// appendText writes s as JSON.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			var text bytes.Buffer
+			enc := json.NewEncoder(&text)
+			enc.SetEscapeHTML(false)
+			enc.Encode(s) // a string always encodes
+			return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
