@@ -40,7 +40,6 @@ const (
 	partition = 8192           // devices that one server and one worker have at a time
 	window    = 96 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
 	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
-	fewDo     = time.Hour      // the window after only some of them may
 	many      = 100_000        // lines of the log in a window, or as many as there are devices, after which windows are shorter
 )
 
@@ -78,6 +77,7 @@ type player struct {
 	only  *part  // the partition that is played; nil: all of them
 	at    []spot // by device of the population
 	acts  []act
+	waves []act // of the window that is played
 	tenancy
 
 	wire              *Wire // nil: nobody speaks
@@ -279,19 +279,17 @@ func (p *player) story(ctx context.Context) error {
 		if p.now >= p.end {
 			return p.run(ctx, p.end+1)
 		}
-		for len(p.acts) > 0 && p.acts[0].daily && !p.ended(p.acts[0].at) {
-			p.acts = p.acts[1:]
-		}
 		to := min(p.end, p.now.Add(p.span), p.start.Add((p.now.Sub(p.start)/window+1)*window))
 		if p.now < p.start {
 			to = min(to, p.start)
 		}
-		if len(p.acts) > 0 {
-			to = min(to, p.acts[0].at)
-		}
+		p.waves, to = p.upcoming(to)
+		p.waves = slices.Clone(p.waves)
+		p.acts = p.acts[len(p.waves):]
 		if err := p.run(ctx, to); err != nil {
 			return err
 		}
+		p.waves = nil
 	}
 }
 
@@ -300,7 +298,7 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err := p.each(ctx, func(k *part, _ context.Context) error { return k.through(to) })
+	err := p.each(ctx, func(k *part, ctx context.Context) error { return k.through(ctx, to) })
 	if err != nil {
 		return err
 	}
@@ -313,7 +311,7 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	if err := p.log.take(p.parts); err != nil {
 		return err
 	}
-	switch many := max(many, len(p.pop.Devices)); {
+	switch many := p.many(); {
 	case lines > many:
 		p.span = max(p.span/4, briefly)
 	case lines < many/16:
@@ -326,6 +324,9 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	p.report()
 	return nil
 }
+
+// many is how many lines a window should have at most.
+func (p *player) many() int { return max(many, len(p.pop.Devices)) }
 
 // ended tells whether an identity may have ended by then, since the devices were looked at.
 func (p *player) ended(by protocol.Time) bool {
@@ -367,10 +368,7 @@ func (p *player) takeHours(ended bool) {
 // act does what the plan does now.
 func (p *player) act(ctx context.Context, a *act) error {
 	outcome, err := "", error(nil)
-	switch {
-	case a.few:
-		p.span = min(p.span, fewDo)
-	case !a.daily:
+	if !a.daily && a.wave == nil {
 		p.span = briefly
 	}
 	if a.renews && p.pushLost(p.now) { // the outcome says what it is in truth

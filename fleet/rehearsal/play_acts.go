@@ -27,8 +27,8 @@ type act struct {
 	renews bool                                                                     // the push certificate
 	turns  bool                                                                     // the devices stand otherwise afterwards
 	daily  bool                                                                     // only where an identity has ended
-	few    bool                                                                     // devices have something to say for it
 	do     func(ctx context.Context, now protocol.Time) (outcome string, err error) // nil: the population knows who and when
+	wave   *wave                                                                    // of licences
 }
 
 // script makes the acts of the plan, in order of time; at the same time in the plan's order.

@@ -28,7 +28,8 @@ type part struct {
 	users      int                      // how many they are; at the server they have the numbers from 1 on
 	known      []uint32                 // by the server's number: the loop's index plus 1
 	moments    moments                  // that are to come
-	horizon    protocol.Time            // until then the plan does nothing
+	horizon    protocol.Time            // until then the plan does nothing but the waves of the window
+	licensed   []protocol.Time          // by device: when the next of them concerns it; 0: none does; nil: there was none yet
 	about      int                      // the device that is logged about
 	sheaves    [2]sheaf                 // since the last window, and those of before, which are being written
 	ends       protocol.Time            // no identity ends sooner
@@ -132,6 +133,9 @@ func (k *part) calm(i int) protocol.Time {
 	if m.awaited[i] > 0 {
 		until = min(until, m.rare[0].at)
 	}
+	if k.licensed != nil && k.licensed[i] != 0 {
+		until = min(until, k.licensed[i]-1)
+	}
 	return until
 }
 
@@ -155,6 +159,11 @@ func (k *part) own() {
 			*at++
 		}
 	}
+}
+
+// devicesOf are the devices of user u of the population, who is the partition's.
+func (k *part) devicesOf(u int) []uint32 {
+	return k.owned[k.owns[u-k.first]:k.owns[u-k.first+1]]
 }
 
 // handset is what device i of the population is to the loop. Its user's number follows in setUp.
@@ -184,10 +193,9 @@ var ways = map[population.Enrolment]authority.Way{
 	population.Joined: authority.DirectoryJoin, population.Bulk: authority.BulkEnrolment, population.SelfDeployed: authority.BulkEnrolment, population.Autopilot: authority.Autopilot,
 }
 
-// through plays the partition up to a moment, and not what happens in it.
-func (k *part) through(to protocol.Time) error {
-	k.horizon = to - 1
-	if since := k.now.Sub(k.start); since >= 0 {
+// upTo plays the partition from one moment up to another, and not what happens in that.
+func (k *part) upTo(from, to protocol.Time) error {
+	if since := from.Sub(k.start); since >= 0 {
 		for hour := k.start.Add((since/time.Hour + 1) * time.Hour); hour <= min(to, k.end); hour = hour.Add(time.Hour) {
 			if err := k.run(hour - 1); err != nil {
 				return err
@@ -199,7 +207,6 @@ func (k *part) through(to protocol.Time) error {
 	if err == nil && to <= k.end {
 		err = k.loop.Stand(to)
 	}
-	k.sheaves[0].sort()
 	return err
 }
 

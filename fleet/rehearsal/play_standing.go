@@ -125,7 +125,7 @@ func (k *part) watchEnd(end, now protocol.Time) {
 func (k *part) turnUsers(now protocol.Time, users []int) {
 	k.watch.adopt(k.loop.Server().World())
 	for _, u := range users {
-		for _, i := range k.owned[k.owns[u-k.first]:k.owns[u-k.first+1]] {
+		for _, i := range k.devicesOf(u) {
 			k.resettle(int(i), now)
 		}
 	}

@@ -157,15 +157,10 @@ func (p *player) licensing(a *plan.Action, salt uint64, holders population.Holde
 	acts := []act{{at: p.start.Add(time.Duration(a.At)), Words: p.cast.Say(a), do: func(context.Context, protocol.Time) (string, error) {
 		return fmt.Sprintf("They are %d users.", total), nil
 	}}}
-	for _, w := range waves {
-		acts = append(acts, act{at: p.start.Add(w.At), few: true, do: func(ctx context.Context, now protocol.Time) (string, error) {
-			lists, users := make([][]server.Licence, len(p.parts)), make([][]int, len(p.parts))
-			for i, u := range w.Users {
-				l, k := &w.Licences[i], p.partOf(u, len(p.parts))
-				lists[k] = append(lists[k], server.Licence{UPN: l.UPN, Intune: l.Intune, Basic: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium})
-				users[k] = append(users[k], u)
-			}
-			return "", p.each(ctx, func(k *part, ctx context.Context) error { return k.license(ctx, now, lists[k.number], users[k.number]) })
+	for i := range waves {
+		w := &wave{Wave: waves[i], action: salt}
+		acts = append(acts, act{at: p.start.Add(w.At), wave: w, do: func(ctx context.Context, now protocol.Time) (string, error) {
+			return "", p.each(ctx, func(k *part, ctx context.Context) error { return k.licenses(ctx, now, w) })
 		}})
 	}
 	return acts
