@@ -219,9 +219,10 @@ const renewalPeriod = 7 * 24 * time.Hour
 // renewalChallenge grants the renewal that st asked for. The challenge is derived from the command, so that the same
 // command brings the same bytes however often it is handed out.
 func (s *Server) renewalChallenge(ctx context.Context, now protocol.Time, st *delivery.State) (string, error) {
-	period := now.Sub(st.Renewal.Asked) / renewalPeriod
+	outstanding := &st.Rare.Read().Renewal
+	period := now.Sub(outstanding.Asked) / renewalPeriod
 	mac := hmac.New(sha256.New, s.renewals)
-	mac.Write(st.Renewal.Command[:])
+	mac.Write(outstanding.Command[:])
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(period)))
 	challenge := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	record, err := s.store.Record(ctx, st.Device)
@@ -230,6 +231,6 @@ func (s *Server) renewalChallenge(ctx context.Context, now protocol.Time, st *de
 	}
 	return challenge, s.store.AddGrant(ctx, &store.Grant{
 		Hash: sha256.Sum256([]byte(challenge)), Purpose: delivery.ForRenewal, Device: st.Device, ID: record.ID, User: st.User, Automated: st.Automated,
-		Expires: st.Renewal.Asked.Add((period + 2) * renewalPeriod),
+		Expires: outstanding.Asked.Add((period + 2) * renewalPeriod),
 	})
 }

@@ -217,8 +217,8 @@ func TestAPL091Renewal(t *testing.T) {
 	claim := x.claim(challenge)
 	der, err := x.Issue(x.ctx, x.now, claim)
 	x.must(err)
-	if st := p.state(); st.Next.Fingerprint != fingerprint(der) || st.Identity.Fingerprint != old {
-		t.Errorf("identity %x, next %x", st.Identity.Fingerprint[:4], st.Next.Fingerprint[:4])
+	if st := p.state(); st.Rare.Read().Next.Fingerprint != fingerprint(der) || st.Identity.Fingerprint != old {
+		t.Errorf("identity %x, next %x", st.Identity.Fingerprint[:4], st.Rare.Read().Next.Fingerprint[:4])
 	}
 	ask() // the old one still works: the new one was not used
 	if second := ask(); !bytes.Equal(second.Payload, first.Payload) {

@@ -145,7 +145,8 @@ func (k *part) license(ctx context.Context, now protocol.Time, list []server.Lic
 	}
 	k.turnUsers(now, users)
 	if pre != nil {
-		k.previewed(now, pre)
+		of := k.foretold(pre)
+		k.watch.Previewed(now, &of)
 	}
 	return nil
 }
@@ -174,9 +175,15 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 		change.Authority, change.Coexistence = protocol.Office365, true
 	}
 	previews := make([]*server.Preview, len(p.parts))
-	err := p.each(ctx, func(k *part, ctx context.Context) (err error) {
-		previews[k.number], err = k.loop.Server().PreviewAuthority(ctx, now, change)
-		return err
+	foretold := make([]target.Preview, len(p.parts))
+	err := p.each(ctx, func(k *part, ctx context.Context) error {
+		shown, err := k.loop.Server().PreviewAuthority(ctx, now, change)
+		if err != nil {
+			return err
+		}
+		foretold[k.number], shown.Devices = k.foretold(shown), nil // there are many
+		previews[k.number] = shown
+		return nil
 	})
 	if err == nil {
 		err = p.each(ctx, func(k *part, ctx context.Context) error {
@@ -187,7 +194,7 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 			if err := k.turn(now); err != nil {
 				return err
 			}
-			k.previewed(now, shown)
+			k.watch.Previewed(now, &foretold[k.number])
 			return nil
 		})
 	}
@@ -275,8 +282,8 @@ func (p *player) supportMove(ctx context.Context, now protocol.Time, whom plan.T
 	return fmt.Sprintf("%d of them are to move.", moved.Load()), err
 }
 
-// previewed holds what a change was said to do against the devices as they stand right after it (I10).
-func (k *part) previewed(now protocol.Time, pre *server.Preview) {
+// foretold is what a change was said to do, to be held against the devices as they stand right after it (I10).
+func (k *part) foretold(pre *server.Preview) target.Preview {
 	of := target.Preview{Enrolled: pre.Enrolled, Pending: pre.Pending, Stale: pre.Stale, Blocked: pre.Blocked}
 	for i := range pre.Devices {
 		if d := &pre.Devices[i]; d.Concerned() && len(of.Devices) < named {
@@ -287,5 +294,5 @@ func (k *part) previewed(now protocol.Time, pre *server.Preview) {
 			of.Devices = append(of.Devices, one)
 		}
 	}
-	k.watch.Previewed(now, &of)
+	return of
 }

@@ -103,7 +103,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	d.checkRemoval(now, world, before, after, out, fail)
 	if w.lend == nil {
 		*d.state = *after
-		d.state.Queue, d.state.Profiles, d.state.Unlock, d.state.Escrow = nil, nil, nil, nil
+		d.state.Queue, d.state.Profiles, d.state.Rare = nil, nil, nil
 	} else if d.state = w.lend(after.Device); d.state == nil {
 		d.state = &unheard
 	}

@@ -68,8 +68,9 @@ func (d *decision) stranger() {
 // promote makes the renewed identity that the message came with the device's own.
 func (d *decision) promote() {
 	d.effect(Supersede, d.s.Identity.Fingerprint)
-	d.n.Identity, d.n.Next = d.in.Credential.Identity, Identity{}
-	d.n.Renewal.Asked, d.n.Renewal.Tries = 0, 0 // the command itself waits for its report
+	d.n.Identity = d.in.Credential.Identity
+	rare := d.rare()
+	rare.Next, rare.Renewal.Asked, rare.Renewal.Tries = Identity{}, 0, 0 // the command itself waits for its report
 	d.out.Changed |= Core
 	d.journal(WhatRenewed, protocol.RuleRenewal, "valid until "+d.n.Identity.NotAfter.String())
 }

@@ -108,12 +108,12 @@ func TestIdentityIssued(t *testing.T) {
 	p := settled(t)
 	next := p.issue(delivery.ForRenewal)
 	out := p.event(delivery.Event{Kind: delivery.IdentityIssued, Message: delivery.Message{Credential: next}})
-	if out.Changed != delivery.Core || p.s.Next != next.Identity || p.s.Identity != p.cred.Identity || p.count(delivery.WhatIssued) != 1 {
+	if out.Changed != delivery.Core || p.s.Rare.Read().Next != next.Identity || p.s.Identity != p.cred.Identity || p.count(delivery.WhatIssued) != 1 {
 		t.Errorf("outcome %+v", out)
 	}
 	p.cred = next
-	if p.ask(); p.s.Next != (delivery.Identity{}) || p.s.Identity != next.Identity {
-		t.Errorf("after its first use: %+v, next %+v", p.s.Identity, p.s.Next)
+	if p.ask(); p.s.Rare.Read().Next != (delivery.Identity{}) || p.s.Identity != next.Identity {
+		t.Errorf("after its first use: %+v, next %+v", p.s.Identity, p.s.Rare.Read().Next)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestAPL091Renewal(t *testing.T) {
 	p.now = end.Add(-42 * day)
 	p.ask()
 	asked := p.out.Reply.Command
-	if asked.Kind != protocol.RenewIdentity || p.count(delivery.WhatRenewalAsked) != 1 || p.s.Renewal.Command != asked.ID {
+	if asked.Kind != protocol.RenewIdentity || p.count(delivery.WhatRenewalAsked) != 1 || p.s.Rare.Read().Renewal.Command != asked.ID {
 		t.Fatalf("reply %+v, want a renewal", p.out.Reply)
 	}
 	p.report(protocol.NotNow)
@@ -140,12 +140,12 @@ func TestAPL091Renewal(t *testing.T) {
 	}
 	p.ask()
 	p.report(protocol.Failed)
-	p.now = p.s.Renewal.Asked.Add(7*day - time.Second)
+	p.now = p.s.Rare.Read().Renewal.Asked.Add(7*day - time.Second)
 	if kinds := p.drain(); len(kinds) != 0 {
 		t.Fatalf("%v within a week of the failed try", kinds)
 	}
 	p.now = p.now.Add(time.Second)
-	if p.ask(); p.out.Reply.Command.Kind != protocol.RenewIdentity || p.out.Reply.Command.ID == asked.ID || p.s.Renewal.Tries != 2 {
+	if p.ask(); p.out.Reply.Command.Kind != protocol.RenewIdentity || p.out.Reply.Command.ID == asked.ID || p.s.Rare.Read().Renewal.Tries != 2 {
 		t.Fatalf("reply %+v, want a second try", p.out.Reply)
 	}
 	p.now = end

@@ -30,7 +30,7 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	case Administered:
 		d.order()
 	case IdentityIssued:
-		d.n.Next = in.Credential.Identity
+		d.rare().Next = in.Credential.Identity
 		d.out.Changed |= Core
 		d.journal(WhatIssued, protocol.RuleRenewal, "")
 	case RecordDue:
@@ -46,6 +46,7 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	if d.ownQueue && len(d.n.Queue) == 0 && cap(d.n.Queue) > 0 { // a device at rest keeps no room for commands
 		out.queues, d.n.Queue = spare(out.queues, d.n.Queue, nil), nil
 	}
+	d.n.Rare = d.n.Rare.Kept()
 }
 
 // notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27).
@@ -75,9 +76,18 @@ type decision struct {
 	out *Outcome
 	n   *State // as it will be: &out.State
 
-	ownQueue, ownProfiles bool // n.Queue, n.Profiles are copies already
+	ownQueue, ownProfiles, ownRare bool // n.Queue, n.Profiles, n.Rare are copies already
 
 	final bool // what in reports as failed is not tried again
+}
+
+// rare returns n.Rare to be changed.
+func (d *decision) rare() *Rare {
+	if !d.ownRare {
+		r := *d.n.Rare.Read()
+		d.n.Rare, d.ownRare = &r, true
+	}
+	return d.n.Rare
 }
 
 // round is a round of an identified device's conversation, other than Enrol.
@@ -109,10 +119,10 @@ func (d *decision) round() {
 	case protocol.Leave:
 		d.leave()
 	case protocol.PutEscrow:
-		d.n.Escrow = clone(d.in.Escrow)
+		d.rare().Escrow = clone(d.in.Escrow)
 		d.out.Changed |= Secrets
 	case protocol.GetEscrow:
-		d.out.Reply.Kind, d.out.Reply.Escrow = protocol.Escrow, d.s.Escrow
+		d.out.Reply.Kind, d.out.Reply.Escrow = protocol.Escrow, d.s.Rare.Read().Escrow
 	}
 }
 
@@ -130,7 +140,7 @@ func (d *decision) ask() {
 	if d.n.Awaiting && !d.queued(protocol.Configured) {
 		d.queue(protocol.Command{Kind: protocol.Configured})
 	}
-	id, set, r := &d.n.Identity, &d.w.Settings, &d.n.Renewal
+	id, set, r := &d.n.Identity, &d.w.Settings, &d.n.Rare.Read().Renewal
 	if renewal.Due(d.now, id.NotBefore, id.NotAfter, r.Asked, r.Command != protocol.CommandID{}, set.Window, set.Renew) {
 		d.renew()
 	}
@@ -275,7 +285,7 @@ func (d *decision) refuse(r protocol.Rule, what What, reason string) {
 }
 
 func (d *decision) refusal(no *protocol.Refusal, what What) {
-	d.out.State, d.out.Changed, d.out.Facts = *d.s, 0, nil
+	d.out.State, d.out.Changed, d.out.Facts, d.ownRare = *d.s, 0, nil, false
 	d.out.Commands, d.out.Effects = d.out.Commands[:0], d.out.Effects[:0]
 	d.out.Refusal = *no
 	if d.s.Life != NoLife {

@@ -127,7 +127,7 @@ func (d *decision) ready() {
 		d.out.Changed |= Wakes
 	}
 	if in.Unlock != nil {
-		n.Unlock = clone(in.Unlock)
+		d.rare().Unlock = clone(in.Unlock)
 		d.out.Changed |= Secrets
 	}
 	n.Awaiting = in.Awaiting
@@ -146,7 +146,7 @@ func (d *decision) ready() {
 func (d *decision) same() bool {
 	in, s, p := d.in, d.s, &d.s.Push
 	return (!p.Unreachable || !s.Platform.Apple()) && in.Awaiting == s.Awaiting && in.Topic == p.Topic && in.Magic == p.Magic && bytes.Equal(in.Token, p.Token) &&
-		(in.Unlock == nil || bytes.Equal(in.Unlock, s.Unlock))
+		(in.Unlock == nil || bytes.Equal(in.Unlock, s.Rare.Read().Unlock))
 }
 
 // ownTopic is the message's topic, without keeping the request or another copy of what the world has.
@@ -192,8 +192,8 @@ func (d *decision) end(r protocol.Rule, why string) {
 	deleted := d.deleted()
 	d.withdraw()
 	n.Life, n.EndedAt, n.Awaiting = Ended, d.now, false
-	n.Push, n.Wake, n.Renewal, n.Next = Push{}, Wake{}, Renewal{}, Identity{}
-	n.Profiles, n.Unlock, n.Escrow, n.Set = nil, nil, nil, 0
+	n.Push, n.Wake, n.Profiles, n.Set = Push{}, Wake{}, nil, 0
+	*d.rare() = Rare{Strays: n.Rare.Read().Strays}
 	d.out.Changed |= Core | Profiles | Wakes | Secrets
 	d.journal(WhatEnded, r, why)
 	if deleted {

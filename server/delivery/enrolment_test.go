@@ -42,12 +42,12 @@ func TestAPL032SecondReady(t *testing.T) {
 	p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: topic, Magic: "magic2", Token: []byte("token2")})
 	want := delivery.Push{Topic: topic, Magic: "magic2", Token: []byte("token2"), Since: p.now}
 	equal(t, "push address", p.s.Push, want)
-	if string(p.s.Unlock) != "unlock" {
-		t.Errorf("unlock token %q, want the first one: none was given", p.s.Unlock)
+	if string(p.s.Rare.Read().Unlock) != "unlock" {
+		t.Errorf("unlock token %q, want the first one: none was given", p.s.Rare.Read().Unlock)
 	}
 	p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: topic, Magic: "m", Token: []byte("t"), Unlock: []byte("unlock2")})
-	if string(p.s.Unlock) != "unlock2" {
-		t.Errorf("unlock token %q, want the new one", p.s.Unlock)
+	if string(p.s.Rare.Read().Unlock) != "unlock2" {
+		t.Errorf("unlock token %q, want the new one", p.s.Rare.Read().Unlock)
 	}
 }
 
@@ -57,8 +57,8 @@ func TestReadyKeepsNothingOfTheRequest(t *testing.T) {
 	token, unlock := []byte("token"), []byte("unlock")
 	p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: topic, Magic: "m", Token: token, Unlock: unlock})
 	token[0], unlock[0] = 'X', 'X'
-	if string(p.s.Push.Token) != "token" || string(p.s.Unlock) != "unlock" {
-		t.Errorf("state has %q and %q, slices of the request", p.s.Push.Token, p.s.Unlock)
+	if string(p.s.Push.Token) != "token" || string(p.s.Rare.Read().Unlock) != "unlock" {
+		t.Errorf("state has %q and %q, slices of the request", p.s.Push.Token, p.s.Rare.Read().Unlock)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestAPL034NewEnrolmentClears(t *testing.T) {
 	p.cred = p.issue(delivery.ForEnrolment)
 	p.enrol()
 	s := p.s
-	if s.Life != delivery.Enrolling || len(s.Queue) != 0 || len(s.Profiles) != 0 || s.Unlock != nil || s.Escrow != nil || s.Push.Token != nil || s.Wake.Due != 0 {
+	if s.Life != delivery.Enrolling || len(s.Queue) != 0 || len(s.Profiles) != 0 || s.Rare.Read().Unlock != nil || s.Rare.Read().Escrow != nil || s.Push.Token != nil || s.Wake.Due != 0 {
 		t.Errorf("something of the old enrolment is left: %+v", s)
 	}
 	if s.Registered != protocol.Intune {
@@ -113,8 +113,8 @@ func TestAPL035APL092RenewalClearsNothing(t *testing.T) {
 	p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: topic, Magic: "m2", Token: []byte("t2")})
 	equal(t, "queue", p.s.Queue, before.Queue)
 	equal(t, "profiles", p.s.Profiles, before.Profiles)
-	equal(t, "bootstrap token", p.s.Escrow, before.Escrow)
-	equal(t, "unlock token", p.s.Unlock, before.Unlock)
+	equal(t, "bootstrap token", p.s.Rare.Read().Escrow, before.Rare.Read().Escrow)
+	equal(t, "unlock token", p.s.Rare.Read().Unlock, before.Rare.Read().Unlock)
 	equal(t, "authority", p.s.Registered, before.Registered)
 	equal(t, "enrolled at", p.s.EnrolledAt, before.EnrolledAt)
 	equal(t, "new identity", p.s.Identity, p.cred.Identity)
@@ -125,8 +125,8 @@ func TestAPL035APL092RenewalClearsNothing(t *testing.T) {
 	if p.out.Reply.Command.Kind != protocol.Restart {
 		t.Errorf("reply %+v, want the pending restart", p.out.Reply)
 	}
-	if p.s.Renewal != (delivery.Renewal{}) {
-		t.Errorf("renewal %+v is still outstanding", p.s.Renewal)
+	if p.s.Rare.Read().Renewal != (delivery.Renewal{}) {
+		t.Errorf("renewal %+v is still outstanding", p.s.Rare.Read().Renewal)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestAPL092WipedDuringRenewal(t *testing.T) {
 		p := renewing(t)
 		p.cred = p.issue(delivery.ForEnrolment)
 		p.enrol()
-		if p.s.Life != delivery.Enrolling || len(p.s.Queue) != 0 || p.s.Escrow != nil || p.s.Renewal != (delivery.Renewal{}) {
+		if p.s.Life != delivery.Enrolling || len(p.s.Queue) != 0 || p.s.Rare.Read().Escrow != nil || p.s.Rare.Read().Renewal != (delivery.Renewal{}) {
 			t.Errorf("%+v, want a new enrolment", p.s)
 		}
 	})
@@ -143,7 +143,7 @@ func TestAPL092WipedDuringRenewal(t *testing.T) {
 		p := renewing(t)
 		p.enrol()
 		p.says(protocol.CheckIn{Verb: protocol.Ready, Awaiting: true}, delivery.Message{Topic: topic, Magic: "m2", Token: []byte("t2")})
-		if p.s.Escrow != nil || p.s.EnrolledAt != p.now || !p.s.Awaiting || p.count(delivery.WhatEnrolled) != 1 {
+		if p.s.Rare.Read().Escrow != nil || p.s.EnrolledAt != p.now || !p.s.Awaiting || p.count(delivery.WhatEnrolled) != 1 {
 			t.Errorf("%+v, want a new enrolment", p.s)
 		}
 		if p.s.Identity != p.cred.Identity {

@@ -105,6 +105,10 @@ func (p *phone) event(in delivery.Event) *delivery.Outcome {
 	in.Seed = [2]uint64{p.seed, 7}
 	before := p.s
 	before.Queue, before.Profiles = slices.Clone(p.s.Queue), slices.Clone(p.s.Profiles)
+	if p.s.Rare != nil {
+		rare := *p.s.Rare
+		before.Rare = &rare
+	}
 	delivery.Decide(p.now, p.w, &p.s, &in, &p.out)
 	if !reflect.DeepEqual(before, p.s) {
 		p.t.Fatalf("Decide changed the state that it was given:\n%s", cmp.Diff(before, p.s))
@@ -113,7 +117,7 @@ func (p *phone) event(in delivery.Event) *delivery.Outcome {
 		after := p.out.State // what may change without being written
 		after.LastSeen, after.Pace, after.Push.Since = before.LastSeen, before.Pace, before.Push.Since
 		if len(p.out.Effects) > 0 {
-			after.Strays = before.Strays
+			after.Rare = before.Rare
 		}
 		after.Queue = slices.Clone(after.Queue)
 		for i := range min(len(after.Queue), len(before.Queue)) {

@@ -113,7 +113,7 @@ func TestRandomEvents(t *testing.T) {
 			},
 			"clean up": func(t *rapid.T) { step("clean up", func() { p.event(delivery.Event{Kind: delivery.RecordDue}) }) },
 			"renewed": func(t *rapid.T) {
-				if p.s.Renewal.Command != (protocol.CommandID{}) && p.s.Life == delivery.Enrolled && p.now < p.s.Identity.NotAfter {
+				if p.s.Rare.Read().Renewal.Command != (protocol.CommandID{}) && p.s.Life == delivery.Enrolled && p.now < p.s.Identity.NotAfter {
 					p.cred = p.issue(delivery.ForRenewal)
 					step("renewed", func() { p.enrol() })
 				}

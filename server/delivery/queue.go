@@ -105,7 +105,7 @@ const (
 
 // stray writes a report of an unknown command into the journal.
 func (d *decision) stray(detail string) {
-	p := &d.n.Strays
+	p := &d.rare().Strays
 	if d.now.Sub(p.Since) >= strayWindow || d.now < p.Since {
 		*p = Pace{Since: d.now}
 	}
@@ -174,8 +174,8 @@ func (d *decision) settle(i int) bool {
 			d.listed(d.in.Installed)
 		}
 	case protocol.RenewIdentity:
-		if d.n.Renewal.Command == q.ID {
-			d.n.Renewal.Command = protocol.CommandID{}
+		if d.n.Rare.Read().Renewal.Command == q.ID {
+			d.rare().Renewal.Command = protocol.CommandID{}
 		}
 	case protocol.Configured:
 		if done {
@@ -294,7 +294,7 @@ func (d *decision) changeQueue() []Queued {
 // renew asks the device for a new identity. One such command at a time (APL-091).
 func (d *decision) renew() {
 	id := d.queue(protocol.Command{Kind: protocol.RenewIdentity})
-	d.n.Renewal = Renewal{Asked: d.now, Command: id, Tries: d.n.Renewal.Tries + 1}
+	d.rare().Renewal = Renewal{Asked: d.now, Command: id, Tries: d.n.Rare.Read().Renewal.Tries + 1}
 	d.journal(WhatRenewalAsked, protocol.RuleRenewal, "valid until "+d.n.Identity.NotAfter.String())
 }
 

@@ -109,7 +109,7 @@ func TestAPL053HST052UnknownReport(t *testing.T) {
 	if out := p.reportOf(ids[0], protocol.Acknowledged); out.Refusal.Rule != "" || out.Reply.Kind != protocol.Done || !p.noted(delivery.WhatUnknownReport, "HST-052") {
 		t.Errorf("report after CheckOut = %+v, want it answered", out)
 	}
-	before.Strays = p.s.Strays
+	before.Rare = p.s.Rare
 	equal(t, "state after CheckOut", p.s, before)
 }
 
@@ -201,8 +201,8 @@ func TestAPL052NotNowTwice(t *testing.T) {
 	p.got(ids[1])
 	p.reportOf(ids[0], protocol.NotNow)
 	p.got(ids[1])
-	if p.s.Reports.NotNow != 1 || len(p.out.Commands) != 0 || p.s.Strays.Times != 1 {
-		t.Errorf("counts %+v, %d strays, commands %+v; want one NotNow", p.s.Reports, p.s.Strays.Times, p.out.Commands)
+	if p.s.Reports.NotNow != 1 || len(p.out.Commands) != 0 || p.s.Rare.Read().Strays.Times != 1 {
+		t.Errorf("counts %+v, %d strays, commands %+v; want one NotNow", p.s.Reports, p.s.Rare.Read().Strays.Times, p.out.Commands)
 	}
 	p.ask() // a new conversation: it is offered again, and another NotNow is another
 	p.reportOf(ids[0], protocol.NotNow)

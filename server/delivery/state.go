@@ -34,8 +34,8 @@ type UserID uint32
 // A Fingerprint is the SHA-256 of a certificate's DER; the zero value is none.
 type Fingerprint [32]byte
 
-// State is all that decisions about one device need; one row of a store. Byte slices and the Queue and Profiles
-// slices are never changed in place: a decision that changes one makes a new one.
+// State is all that decisions about one device need; one row of a store. Byte slices, the Queue and Profiles
+// slices and Rare are never changed in place: a decision that changes one makes a new one.
 type State struct {
 	// What a steady round looks at stands together.
 
@@ -62,7 +62,6 @@ type State struct {
 	Wake       Wake
 	Pace       Pace     // not kept on disk
 	Identity   Identity // the one in use
-	Renewal    Renewal
 	Queue      []Queued // not yet answered for good, oldest first
 	Push       Push
 
@@ -73,11 +72,35 @@ type State struct {
 	RegisteredAt protocol.Time // when the registered authority took over
 	EndedAt      protocol.Time // with Ended
 	Before       Report        // its latest report before it was told of Heard (AUTH-29)
-	Next         Identity      // issued by a renewal and not used yet; zero: none
-	Strays       Pace          // reports of unknown commands in the journal (HST-052); not kept on disk
+	Rare         *Rare         // nil: all of it is zero
+}
 
-	Unlock []byte // Apple's UnlockToken; nil: none
-	Escrow []byte // Apple's bootstrap token; nil: none
+// Rare is the part of a state that most devices have nothing in most of the time.
+type Rare struct {
+	Renewal Renewal
+	Next    Identity // issued by a renewal and not used yet; zero: none
+	Strays  Pace     // reports of unknown commands in the journal (HST-052); not kept on disk
+	Unlock  []byte   // Apple's UnlockToken; nil: none
+	Escrow  []byte   // Apple's bootstrap token; nil: none
+}
+
+// noRare is what a state without has. Nobody writes it.
+var noRare Rare
+
+// Read returns r to be read; r may be nil.
+func (r *Rare) Read() *Rare {
+	if r == nil {
+		return &noRare
+	}
+	return r
+}
+
+// Kept returns r; nil where all of it is zero.
+func (r *Rare) Kept() *Rare {
+	if r == nil || r.Renewal == (Renewal{}) && r.Next == (Identity{}) && r.Strays == (Pace{}) && r.Unlock == nil && r.Escrow == nil {
+		return nil
+	}
+	return r
 }
 
 // Push is where and how a device can be woken. Token nil: it cannot. Only Apple's devices have a Topic and a Magic; their Token is

@@ -28,9 +28,9 @@ func (w *World) Rests(now protocol.Time, s *State, c *Credential) (told protocol
 // RestsAt is what Rests asks of the moment, and Settled the rest of it: that holds for as long as w, and nothing but Rest and Woken has
 // changed s since.
 func (s *State) RestsAt(now protocol.Time, w *World) bool {
-	id, set := &s.Identity, &w.Settings
+	id, set, r := &s.Identity, &w.Settings, &s.Rare.Read().Renewal
 	return now >= id.NotBefore && now < id.NotAfter && !s.Pace.spent(now) &&
-		!renewal.Due(now, id.NotBefore, id.NotAfter, s.Renewal.Asked, s.Renewal.Command != protocol.CommandID{}, set.Window, set.Renew)
+		!renewal.Due(now, id.NotBefore, id.NotAfter, r.Asked, r.Command != protocol.CommandID{}, set.Window, set.Renew)
 }
 
 // Settled tells whether nothing waits for the device in state s, with the identity in use, and it stays where it is, and what it is told of

@@ -52,7 +52,7 @@ func vary(r *rand.Rand, p *phone, now *protocol.Time, c *delivery.Credential) {
 	case 16:
 		*now = now.Add(-time.Duration(r.IntN(3)) * time.Hour)
 	case 17:
-		s.Renewal.Asked = now.Add(-time.Duration(r.IntN(10)) * 24 * time.Hour)
+		s.Rare = &delivery.Rare{Renewal: delivery.Renewal{Asked: now.Add(-time.Duration(r.IntN(10)) * 24 * time.Hour)}}
 	case 18:
 		s.Set = []uint32{0, 7, delivery.Unsettled, delivery.Unfinished, delivery.Leftover}[r.IntN(5)]
 	case 19:

@@ -155,7 +155,7 @@ func TestHST033OtherDevice(t *testing.T) {
 			}
 			after := l.record(b.id)
 			if after.State.Life != before.State.Life || len(after.State.Queue) != len(before.State.Queue) ||
-				!bytes.Equal(after.State.Push.Token, before.State.Push.Token) || after.State.Identity != before.State.Identity || after.State.Escrow != nil {
+				!bytes.Equal(after.State.Push.Token, before.State.Push.Token) || after.State.Identity != before.State.Identity || after.State.Rare.Read().Escrow != nil {
 				t.Errorf("the other device changed: %+v", after.State)
 			}
 		})

@@ -322,7 +322,7 @@ func TestHST032Superseded(t *testing.T) {
 		t.Fatalf("inside the renewal window Idle got %d %q, want the enrolment profile", a.status, a.body)
 	}
 	renewed := l.phoneOf(old.id, l.scepFrom(a.body, nil))
-	if got := l.record(old.id).State.Next; got.Fingerprint != fingerprint(renewed.who.Certificate) {
+	if got := l.record(old.id).State.Rare.Read().Next; got.Fingerprint != fingerprint(renewed.who.Certificate) {
 		t.Error("the renewed identity is not linked at its issue (HST-034)")
 	}
 	if a := old.send(old.idle()); a.status != 200 {

@@ -80,7 +80,7 @@ func step(s *Store, d protocol.Device, k uint64) error {
 	out.State.Seq = k
 	out.State.Push.Since = now
 	out.State.Wake.Due = now
-	out.State.Escrow = mark[:]
+	out.State.Rare = &delivery.Rare{Escrow: mark[:]}
 	out.State.Profiles = []delivery.Assigned{{Profile: protocol.Profile(k), State: delivery.Installed}}
 	queued := delivery.Queued{Command: protocol.Command{ID: mark, Kind: protocol.Lock}, Seq: k, At: now}
 	out.Commands = append(out.Commands, delivery.CommandChange{Queued: queued})
@@ -120,7 +120,7 @@ func verify(t *testing.T, s *Store, d protocol.Device, least, most uint64) uint6
 		return k
 	}
 	now := epoch.Add(time.Duration(k) * time.Second)
-	if st.Push.Since != now || st.Wake.Due != now || string(st.Escrow) != string(mark[:]) || len(st.Profiles) != 1 ||
+	if st.Push.Since != now || st.Wake.Due != now || string(st.Rare.Read().Escrow) != string(mark[:]) || len(st.Profiles) != 1 ||
 		st.Profiles[0].Profile != protocol.Profile(k) || len(st.Queue) != 1 || st.Queue[0].Seq != k {
 		t.Errorf("device %d: after step %d the state is %+v", d, k, st)
 	}

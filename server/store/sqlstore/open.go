@@ -187,7 +187,9 @@ func (s *Store) load(ctx context.Context) error {
 	if err == nil {
 		err = query(ctx, s.lists, selectFrom("device_secrets", "device", "unlock", "escrow"), func(r *row) {
 			st := &owner(r).state
-			st.Unlock, st.Escrow = r.blob(), r.blob()
+			rare := *st.Rare.Read()
+			rare.Unlock, rare.Escrow = r.blob(), r.blob()
+			st.Rare = rare.Kept()
 		})
 	}
 	if err == nil {

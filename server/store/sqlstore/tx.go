@@ -163,7 +163,7 @@ func (t *tx) write(w *writer) error {
 		b.parts(d, s, out.Changed)
 	}
 	if out.Changed&delivery.Secrets != 0 {
-		b.do(putSecrets, d, s.Unlock, s.Escrow)
+		b.do(putSecrets, d, s.Rare.Read().Unlock, s.Rare.Read().Escrow)
 	}
 	if f := out.Facts; f != nil && out.Changed&delivery.FactsToo != 0 {
 		b.do(putFacts, d, f.Name, f.Model, f.Product, f.Serial, f.OSVersion, f.Build, f.IMEI, f.MEID, f.Hardware, f.Said)
@@ -269,13 +269,14 @@ func (b *batch) bind(d protocol.Device, f delivery.Fingerprint) {
 
 // deviceValues appends the columns of deviceColumns but for the number, which is the last of them.
 func deviceValues(to []driver.Value, s *delivery.State) []driver.Value {
+	r := s.Rare.Read()
 	return append(to,
 		int64(s.User), int64(s.Platform), int64(s.Life), int64(s.Registered), flag(s.Automated), flag(s.Awaiting), int64(s.Epoch),
 		int64(s.RegisteredAt), int64(s.EnrolledAt), int64(s.EndedAt), int64(s.LastSeen),
 		s.Push.Topic, s.Push.Magic, s.Push.Token, int64(s.Push.Since), flag(s.Push.Unreachable),
 		known(s.Identity.Fingerprint[:]), int64(s.Identity.NotBefore), int64(s.Identity.NotAfter),
-		known(s.Next.Fingerprint[:]), int64(s.Next.NotBefore), int64(s.Next.NotAfter),
-		int64(s.Renewal.Asked), known(s.Renewal.Command[:]), int64(s.Renewal.Tries),
+		known(r.Next.Fingerprint[:]), int64(r.Next.NotBefore), int64(r.Next.NotAfter),
+		int64(r.Renewal.Asked), known(r.Renewal.Command[:]), int64(r.Renewal.Tries),
 		int64(s.Set), int64(s.Seq), int64(s.Reports.Acknowledged), int64(s.Reports.Failed), int64(s.Reports.FormatError), int64(s.Reports.NotNow),
 		flag(s.Support), int64(s.Heard), int64(s.Fresh), flag(s.AndroidAPI), flag(s.CoManaged), int64(s.Workloads), flag(s.Told), int64(s.Before.At), flag(s.Before.Complied),
 		int64(s.Wake.Due), int64(s.Wake.Reason), int64(s.Wake.Attempt))
@@ -287,10 +288,12 @@ func scanDevice(r *row, s *delivery.State) {
 	s.Registered, s.Automated, s.Awaiting, s.Epoch = num[protocol.Authority](r), r.flag(), r.flag(), num[uint32](r)
 	s.RegisteredAt, s.EnrolledAt, s.EndedAt, s.LastSeen = r.time(), r.time(), r.time(), r.time()
 	s.Push = delivery.Push{Topic: r.text(), Magic: r.text(), Token: r.blob(), Since: r.time(), Unreachable: r.flag()}
-	s.Identity, s.Next = scanIdentity(r), scanIdentity(r)
-	s.Renewal.Asked = r.time()
-	copy(s.Renewal.Command[:], r.blob())
-	s.Renewal.Tries = num[uint8](r)
+	var rare delivery.Rare
+	s.Identity, rare.Next = scanIdentity(r), scanIdentity(r)
+	rare.Renewal.Asked = r.time()
+	copy(rare.Renewal.Command[:], r.blob())
+	rare.Renewal.Tries = num[uint8](r)
+	s.Rare = rare.Kept()
 	s.Set, s.Seq = num[uint32](r), num[uint64](r)
 	s.Reports = delivery.ReportCounts{Acknowledged: num[uint32](r), Failed: num[uint32](r), FormatError: num[uint32](r), NotNow: num[uint32](r)}
 	s.Support, s.Heard, s.Fresh, s.AndroidAPI, s.CoManaged = r.flag(), num[uint32](r), num[uint32](r), r.flag(), r.flag()

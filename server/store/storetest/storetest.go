@@ -149,9 +149,12 @@ func full(d protocol.Device) delivery.State {
 		Workloads: authority.AllWorkloads, Told: true, Before: delivery.Report{At: at + 14, Complied: true},
 		Wake:     delivery.Wake{Due: at + 6, Reason: delivery.Retry, Attempt: 255},
 		Identity: delivery.Identity{Fingerprint: delivery.Fingerprint{1, 31: 2}, NotBefore: at - 7, NotAfter: at + 8},
-		Next:     delivery.Identity{Fingerprint: delivery.Fingerprint{3, 31: 4}, NotBefore: at - 9, NotAfter: at + 10},
-		Renewal:  delivery.Renewal{Asked: at + 11, Command: protocol.CommandID{5, 15: 6}, Tries: 254},
-		Unlock:   []byte("unlock\x00"), Escrow: []byte("escrow\x00"), Set: delivery.Unsettled, Seq: 1 << 40,
+		Rare: &delivery.Rare{
+			Next:    delivery.Identity{Fingerprint: delivery.Fingerprint{3, 31: 4}, NotBefore: at - 9, NotAfter: at + 10},
+			Renewal: delivery.Renewal{Asked: at + 11, Command: protocol.CommandID{5, 15: 6}, Tries: 254},
+			Unlock:  []byte("unlock\x00"), Escrow: []byte("escrow\x00"),
+		},
+		Set: delivery.Unsettled, Seq: 1 << 40,
 		Profiles: []delivery.Assigned{
 			{Profile: 1, State: delivery.Installed, Tries: 3, At: at + 12}, {Profile: 4_000_000_000, State: delivery.RemoveFailed, At: at + 13},
 		},
@@ -270,8 +273,8 @@ func parts(s *suite) {
 			st.Profiles = []delivery.Assigned{{Profile: 3, State: delivery.Installing, At: at}, {Profile: 5, State: delivery.Removing, At: at + 1}}
 		}},
 		{"wakes", delivery.Wakes, func(st *delivery.State) { st.Wake = delivery.Wake{Due: at, Reason: delivery.Changed, Attempt: 2} }},
-		{"secrets", delivery.Secrets, func(st *delivery.State) { st.Unlock, st.Escrow = []byte("u"), []byte("e") }},
-		{"one secret", delivery.Secrets, func(st *delivery.State) { st.Escrow = nil }},
+		{"secrets", delivery.Secrets, func(st *delivery.State) { st.Rare = &delivery.Rare{Unlock: []byte("u"), Escrow: []byte("e")} }},
+		{"one secret", delivery.Secrets, func(st *delivery.State) { st.Rare = &delivery.Rare{Unlock: st.Rare.Unlock} }},
 	} {
 		s.change(d, func(out *delivery.Outcome) {
 			out.Changed = step.part
