@@ -225,7 +225,7 @@ func (s *Server) unmoved(ctx context.Context, was, is *store.User) error {
 
 // devicesOf counts a user's devices that are enrolled, or may be again.
 func (s *Server) devicesOf(ctx context.Context, u delivery.UserID) (n int, err error) {
-	for _, d := range s.owners.devices(u) {
+	for _, d := range s.owners.devices(nil, u) {
 		r, err := s.store.Record(ctx, d)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return 0, err

@@ -21,6 +21,13 @@ type alone struct {
 	ev     delivery.Event   // report of the wake-up under way
 	out    delivery.Outcome // of that
 	lent   []*delivery.State
+	owned  []protocol.Device
+}
+
+// devicesOf lends the devices of a user, until it is called again.
+func (a *alone) devicesOf(s *Server, u delivery.UserID) []protocol.Device {
+	a.owned = s.owners.devices(a.owned[:0], u)
+	return a.owned
 }
 
 // Round is [Server.Handle] of a round of a check-in for who has the store alone: what is refused is in out.Refusal and is no error.
@@ -97,7 +104,7 @@ func (s *Server) relicense(ctx context.Context, now protocol.Time, c *store.Chan
 		if !decide || world.Users[id].User == c.Users[i].User {
 			continue
 		}
-		for _, d := range s.owners.of[id] {
+		for _, d := range s.alone.devicesOf(s, id) {
 			if st := s.alone.store.Lend(d); st != nil && st.User == id && st.Life == delivery.Enrolled {
 				c.Wake = append(c.Wake, d)
 			}

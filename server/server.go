@@ -109,7 +109,6 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	s.snap.Store(newSnapshot(content))
-	s.owners.of = make(map[delivery.UserID][]protocol.Device)
 	s.addresses.seed, s.addresses.of = maphash.MakeSeed(), make(map[uint64]protocol.Device)
 	err = s.store.States(ctx, func(st *delivery.State) {
 		s.owners.add(st.User, st.Device)

@@ -128,6 +128,9 @@ func (l *Loop) fetch() {
 	}
 }
 
+// cools has what comes next be fetched again: others have had the processor's caches meanwhile.
+func (l *Loop) cools() { l.fetched = [2]uint64{} }
+
 func (l *Loop) touch(i uint32) {
 	d, p := &l.devices[i], &l.places[i]
 	l.sink += uint64(d.Due()) + uint64(d.Phase()) + uint64(p.number) + uint64(len(p.id))

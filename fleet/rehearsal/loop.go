@@ -309,7 +309,7 @@ const mostIdle = 1000
 func (l *Loop) Run(until protocol.Time) error {
 	again, idle := protocol.Time(0), 0
 	moment, here := protocol.Time(0), 0
-	l.stale, l.fetched = true, [2]uint64{}
+	l.stale = true
 	if err := l.hear(); err != nil {
 		return err
 	}

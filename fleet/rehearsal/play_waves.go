@@ -59,6 +59,7 @@ func (k *part) licenses(ctx context.Context, now protocol.Time, w *wave) error {
 // through plays the partition up to a moment, and not what happens in it, with the waves that come meanwhile.
 func (k *part) through(ctx context.Context, to protocol.Time) error {
 	k.horizon = to - 1
+	k.loop.cools()
 	for n := len(k.waves) - 1; n >= 0; n-- {
 		k.expect(k.waves[n:], false)
 	}
