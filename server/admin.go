@@ -22,7 +22,7 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 	if s.alone != nil && s.Content().Relicenses(c) {
 		return s.relicense(ctx, now, c)
 	}
-	next := newSnapshot(s.Content().With(c))
+	next := newSnapshot(s.Content().With(c), s.snap.Load())
 	old := s.World()
 	changed, switched := changedUsers(old, next.world), old.Settings.Workloads != next.world.Settings.Workloads || old.Settings.Pilots != next.world.Settings.Pilots
 	s.spread(now, c)

@@ -108,7 +108,7 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
-	s.snap.Store(newSnapshot(content))
+	s.snap.Store(newSnapshot(content, nil))
 	s.addresses.seed, s.addresses.of = maphash.MakeSeed(), make(map[uint64]protocol.Device)
 	err = s.store.States(ctx, func(st *delivery.State) {
 		s.owners.add(st.User, st.Device)

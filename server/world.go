@@ -19,14 +19,19 @@ type snapshot struct {
 	users   map[string]delivery.UserID // by UPN in lower case
 }
 
-func newSnapshot(c *store.Content) *snapshot {
-	s := &snapshot{content: c, users: make(map[string]delivery.UserID, len(c.Users))}
+// newSnapshot makes the snapshot of c; was is that before, nil: there was none.
+func newSnapshot(c *store.Content, was *snapshot) *snapshot {
+	s := &snapshot{content: c, world: newWorld(c)}
+	if was != nil && len(was.content.Users) == len(c.Users) && (len(c.Users) == 0 || &was.content.Users[0] == &c.Users[0]) { // the very same
+		s.users = was.users
+		return s
+	}
+	s.users = make(map[string]delivery.UserID, len(c.Users))
 	for i := range c.Users {
 		if !c.Users[i].Removed {
 			s.users[strings.ToLower(c.Users[i].UPN)] = c.Users[i].ID
 		}
 	}
-	s.world = newWorld(c)
 	return s
 }
 

@@ -23,6 +23,13 @@ type tape struct {
 	Devices  []string
 }
 
+// inFull is all of a state.
+func inFull(s *delivery.State) string {
+	rest := *s
+	rest.Rare = nil
+	return fmt.Sprintf("%+v %+v", rest, *s.Rare.Read())
+}
+
 // record plays a timeline and takes down what shows of it, with what is steady or without.
 func record(t *testing.T, line timeline, steady bool, change ...func(*rehearsal.LoopConfig)) *tape {
 	t.Helper()
@@ -34,7 +41,7 @@ func record(t *testing.T, line timeline, steady bool, change ...func(*rehearsal.
 			if !steady && out.Steady() {
 				return
 			}
-			x.Commits[after.Device] = append(x.Commits[after.Device], fmt.Sprintf("%s %s %+v -> %+v: %+v %+v", now, ev.Kind, *before, *after, out.Effects, out.Refusal))
+			x.Commits[after.Device] = append(x.Commits[after.Device], fmt.Sprintf("%s %s %s -> %s: %+v %+v", now, ev.Kind, inFull(before), inFull(after), out.Effects, out.Refusal))
 		}
 		c.Contact = func(c *rehearsal.Contact) {
 			contact(c)

@@ -40,7 +40,7 @@ const (
 	partition = 8192           // devices that one server and one worker have at a time
 	window    = 96 * time.Hour // of virtual time, at most, in which partitions need nothing of each other: in a long one a device meets a warm cache
 	briefly   = time.Second    // the window after the plan has acted: all devices may have something to say
-	many      = 100_000        // lines of the log in a window, or as many as there are devices, after which windows are shorter
+	many      = 100_000        // lines of the log in a window, or one for two devices, after which windows are shorter
 )
 
 // Play plays c's story in virtual time, with the cores that serve real devices and real devices' own: partitions of the
@@ -326,7 +326,7 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 }
 
 // many is how many lines a window should have at most.
-func (p *player) many() int { return max(many, len(p.pop.Devices)) }
+func (p *player) many() int { return max(many, len(p.pop.Devices)/2) }
 
 // ended tells whether an identity may have ended by then, since the devices were looked at.
 func (p *player) ended(by protocol.Time) bool {

@@ -44,8 +44,12 @@ type phrase struct {
 	named         bool
 }
 
-// rarely is how many phrases a sheaf keeps from window to window: what has more has many that do not come again.
-const rarely = 1000
+// What a sheaf keeps from window to window: room for lines, but not for those of a storm, and phrases, unless it has so many that
+// most of them do not come again.
+const (
+	roomKept    = partition
+	phrasesKept = 1000
+)
 
 // add adds a line about a device of the population plus 1; 0: the tenant.
 func (s *sheaf) add(l *Line, device uint32) {
@@ -123,7 +127,10 @@ func (s *sheaf) sort() {
 
 // clear empties the sheaf.
 func (s *sheaf) clear() {
-	if s.lines = s.lines[:0]; len(s.phrases) > rarely {
+	if s.lines = s.lines[:0]; cap(s.lines) > roomKept {
+		s.lines = nil
+	}
+	if len(s.phrases) > phrasesKept {
 		s.phrases, s.numbers = nil, nil
 	}
 }

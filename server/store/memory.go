@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ type Memory struct {
 
 	mu       guard // guards everything below
 	closed   bool
-	byID     map[string]*record
+	byID     index                      // by what the wire calls them
 	records  []*record                  // by number; [0] and those that are gone are nil
 	blank    []record                   // for those to come
 	spare    *record                    // one that came to nothing, where one goroutine has the store alone
@@ -55,7 +56,7 @@ func (g *guard) Unlock() {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		byID: make(map[string]*record), records: make([]*record, 1), removed: make(map[protocol.Device]string), content: new(Content).With(new(Change)), identities: newIdentities(),
+		records: make([]*record, 1), removed: make(map[protocol.Device]string), content: new(Content).With(new(Change)), identities: newIdentities(),
 	}
 }
 
@@ -67,10 +68,10 @@ func NewMemory() *Memory {
 func NewAlone(devices int) *Memory {
 	m := NewMemory()
 	m.mu.alone = true
-	m.byID = make(map[string]*record, devices)
+	m.byID.grow(devices, m.hashOf)
 	m.records = make([]*record, 1, 1+devices)
 	m.due.Grow(1 + devices)
-	m.issued = make(map[uint64]*issued, devices)
+	m.issued.grow(devices, m.hashOfIssued)
 	return m
 }
 
@@ -118,10 +119,20 @@ func (m *Memory) Device(_ context.Context, id string) (protocol.Device, error) {
 	if m.closed {
 		return 0, ErrClosed
 	}
-	if r := m.byID[id]; r != nil && r.kept {
+	if r := m.called(id); r != nil && r.kept {
 		return r.number, nil
 	}
 	return 0, fmt.Errorf("device %q: %w", id, ErrNotFound)
+}
+
+func (m *Memory) hashOf(number uint32) uint64 { return maphash.String(seed, m.records[number].id) }
+
+// called returns the record of the device that the wire calls id, kept or not; nil: there is none. The caller has the lock.
+func (m *Memory) called(id string) *record {
+	if n := m.byID.find(maphash.String(seed, id), func(n uint32) bool { return m.records[n].id == id }); n != 0 {
+		return m.records[n]
+	}
+	return nil
 }
 
 // find returns the kept record of d, nil: there is none. The caller has the lock.
@@ -162,7 +173,7 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 			m.mu.Unlock()
 			return nil, ErrClosed
 		}
-		r := m.byID[id]
+		r := m.called(id)
 		if r == nil {
 			r = m.unused()
 			r.m, r.id, r.number = m, id, protocol.Device(len(m.records))
@@ -170,8 +181,8 @@ func (m *Memory) Create(ctx context.Context, id string) (Tx, error) {
 				r.id, r.past = strings.Clone(id), new(past)
 			}
 			r.state.Device, r.state.Place = r.number, delivery.PlaceOf(id)
-			m.byID[r.id] = r
 			m.records = append(m.records, r)
+			m.byID.add(uint32(r.number), m.hashOf)
 			m.due.Grow(len(m.records))
 		}
 		if err := r.hold(ctx); err != nil {
@@ -263,7 +274,7 @@ func (r *record) End() {
 
 // forget takes the record out of the store. The number of one that was never kept is free again. The caller has the lock.
 func (r *record) forget() {
-	delete(r.m.byID, r.id)
+	r.m.byID.remove(uint32(r.number), r.m.hashOf)
 	r.m.records[r.number] = nil
 	r.m.due.Set(uint32(r.number), 0)
 	if !r.kept && int(r.number) == len(r.m.records)-1 {

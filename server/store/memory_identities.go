@@ -13,7 +13,8 @@ import (
 type identities struct {
 	grants  map[[32]byte]*Grant
 	busy    map[[32]byte]chan struct{} // grants that somebody decides on; closed when they are free again
-	issued  map[uint64]*issued         // by the beginning of their fingerprints
+	certs   [][]delivery.Credential    // in pieces that stay where they are
+	issued  index                      // of certs, from 1 on, by the beginning of their fingerprints
 	keys    map[[32]byte]bool
 	tickets map[[32]byte]*Ticket
 }
@@ -21,24 +22,24 @@ type identities struct {
 func newIdentities() identities {
 	return identities{
 		grants: make(map[[32]byte]*Grant), busy: make(map[[32]byte]chan struct{}),
-		issued: make(map[uint64]*issued), keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
+		keys: make(map[[32]byte]bool), tickets: make(map[[32]byte]*Ticket),
 	}
 }
 
-// An issued is a certificate, and the next whose fingerprint begins alike: hardly ever there is one.
-type issued struct {
-	delivery.Credential
-	next *issued
-}
+// piece is how many certificates are kept in one piece.
+const piece = 64
+
+// cert returns the n-th certificate.
+func (i *identities) cert(n uint32) *delivery.Credential { return &i.certs[(n-1)/piece][(n-1)%piece] }
+
+func (i *identities) hashOfIssued(n uint32) uint64 { return beginning(i.cert(n).Fingerprint) }
 
 func beginning(f delivery.Fingerprint) uint64 { return binary.LittleEndian.Uint64(f[:]) }
 
 // credential returns a certificate; nil: it is unknown. The caller has the lock, as in all that has no context.
 func (i *identities) credential(f delivery.Fingerprint) *delivery.Credential {
-	for x := i.issued[beginning(f)]; x != nil; x = x.next {
-		if x.Fingerprint == f {
-			return &x.Credential
-		}
+	if n := i.issued.find(beginning(f), func(n uint32) bool { return i.cert(n).Fingerprint == f }); n != 0 {
+		return i.cert(n)
 	}
 	return nil
 }
@@ -49,9 +50,15 @@ func (i *identities) issue(c *delivery.Credential) *delivery.Credential {
 		*known = *c
 		return known
 	}
-	x := &issued{Credential: *c, next: i.issued[beginning(c.Fingerprint)]}
-	i.issued[beginning(c.Fingerprint)] = x
-	return &x.Credential
+	last := len(i.certs) - 1
+	if last < 0 || len(i.certs[last]) == piece {
+		i.certs = append(i.certs, make([]delivery.Credential, 0, piece))
+		last++
+	}
+	i.certs[last] = append(i.certs[last], *c)
+	n := uint32(last*piece + len(i.certs[last]))
+	i.issued.add(n, i.hashOfIssued)
+	return i.cert(n)
 }
 
 // mayBind tells whether a certificate is free for device d.
