@@ -34,7 +34,7 @@ func (s *Server) Displace(ctx context.Context, now protocol.Time, user delivery.
 	if user == 0 || hardware == "" {
 		return nil
 	}
-	for _, d := range s.owners.devices(user) {
+	for _, d := range s.owners.devices(nil, user) {
 		r, err := s.store.Record(ctx, d)
 		if errors.Is(err, store.ErrNotFound) {
 			continue

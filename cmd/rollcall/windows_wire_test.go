@@ -271,8 +271,8 @@ func TestWindowsWire(t *testing.T) {
 		t.Errorf("renewed by %s", steps)
 	}
 	d.sync(w)
-	if s := d.state(w); s.Next != (delivery.Identity{}) || s.Identity.NotBefore.Time().Before(d.now.Add(-time.Hour)) {
-		t.Errorf("identity %+v, next %+v", s.Identity, s.Next)
+	if s := d.state(w); s.Rare.Read().Next != (delivery.Identity{}) || s.Identity.NotBefore.Time().Before(d.now.Add(-time.Hour)) {
+		t.Errorf("identity %+v, next %+v", s.Identity, s.Rare.Read().Next)
 	}
 
 	// And is retired.

@@ -40,7 +40,7 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	case Displaced:
 		d.displaced()
 	}
-	if n := d.n; n.Set != s.Set || n.Awaiting != s.Awaiting || n.Renewal != s.Renewal { // which many things change by the way
+	if n := d.n; n.Set != s.Set || n.Awaiting != s.Awaiting || n.Rare != s.Rare && n.Rare.Read().Renewal != s.Rare.Read().Renewal { // which many things change by the way
 		out.Changed |= Core
 	}
 	if d.ownQueue && len(d.n.Queue) == 0 && cap(d.n.Queue) > 0 { // a device at rest keeps no room for commands

@@ -198,12 +198,15 @@ func unwritten(before, after *delivery.State, named delivery.Parts) (fields []st
 		"Push": delivery.Core | delivery.Address, "Seq": delivery.Core | delivery.Counts, "Reports": delivery.Core | delivery.Counts,
 	}
 	a, b := *before, *after
-	a.Push.Since, a.LastSeen, a.Pace, a.Strays, a.Queue = b.Push.Since, b.LastSeen, b.Pace, b.Strays, b.Queue // may lag, are not kept, or are Commands
-	old, now := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range now.NumField() {
-		f := now.Type().Field(i).Name
-		if named&cmp.Or(parts[f], delivery.Core) == 0 && !reflect.DeepEqual(old.Field(i).Interface(), now.Field(i).Interface()) {
-			fields = append(fields, f)
+	rareA, rareB := *a.Rare.Read(), *b.Rare.Read()
+	a.Push.Since, a.LastSeen, a.Pace, rareA.Strays, a.Queue = b.Push.Since, b.LastSeen, b.Pace, rareB.Strays, b.Queue // may lag, are not kept, or are Commands
+	a.Rare, b.Rare = nil, nil
+	for _, x := range [][2]reflect.Value{{reflect.ValueOf(a), reflect.ValueOf(b)}, {reflect.ValueOf(rareA), reflect.ValueOf(rareB)}} {
+		for i := range x[0].NumField() {
+			f := x[0].Type().Field(i).Name
+			if named&cmp.Or(parts[f], delivery.Core) == 0 && !reflect.DeepEqual(x[0].Field(i).Interface(), x[1].Field(i).Interface()) {
+				fields = append(fields, f)
+			}
 		}
 	}
 	return fields

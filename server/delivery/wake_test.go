@@ -287,7 +287,7 @@ func TestWIN042ForgottenChannel(t *testing.T) {
 		}
 		tell := func(address string) {
 			p.now = p.now.Add(time.Hour)
-			p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: p.s.Push.Topic, Magic: p.s.Push.Magic, Token: []byte(address), Unlock: p.s.Unlock})
+			p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: p.s.Push.Topic, Magic: p.s.Push.Magic, Token: []byte(address), Unlock: p.s.Rare.Read().Unlock})
 		}
 		tell(address)
 		if got, want := p.s.Push.Unreachable, !platform.Apple(); got != want {

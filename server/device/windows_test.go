@@ -555,8 +555,8 @@ func TestWIN063Renewal(t *testing.T) {
 		if given != nil || f == nil || f.ErrorType != windows.ErrorNotEligibleToRenew {
 			t.Errorf("%s: %+v, fault %v", name, given, f)
 		}
-		if s := p.state(); s.Next != (delivery.Identity{}) {
-			t.Errorf("%s: left %+v in the state", name, s.Next)
+		if s := p.state(); s.Rare.Read().Next != (delivery.Identity{}) {
+			t.Errorf("%s: left %+v in the state", name, s.Rare.Read().Next)
 		}
 	}
 	fresh := newKey()
