@@ -73,7 +73,7 @@ func (l *Load) play(ctx context.Context) {
 // error is the first one; the others were asked for all the same.
 func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Context, udid string) (id string, err error)) (outcome string, err error) {
 	var mu sync.Mutex
-	asked, refused := 0, 0
+	asked, refused, unnamed := 0, 0, 0
 	todo := make(chan *dialect.Apple)
 	var asking sync.WaitGroup
 	for range 8 {
@@ -87,6 +87,9 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 				}
 				mu.Lock()
 				asked++
+				if no == nil && id == "" {
+					unnamed++
+				}
 				if no != nil {
 					refused++
 					if err == nil {
@@ -105,7 +108,11 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 	}
 	close(todo)
 	asking.Wait()
-	return fmt.Sprintf("Asked for %d, of which %d were refused.", asked, refused), err
+	outcome = fmt.Sprintf("Asked for %d, of which %d were refused.", asked, refused)
+	if unnamed > 0 {
+		outcome += fmt.Sprintf(" Nobody said the ids of %d: the ledger cannot follow these.", unnamed)
+	}
+	return outcome, err
 }
 
 // settle lets devices ask for work once more, after the load and apart from it, so that the ledger can be closed. On a bad network

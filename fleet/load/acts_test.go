@@ -24,12 +24,14 @@ func TestActs(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		forgets bool
+		mute    bool // says no ids
 		fails   error
 		verdict string
 		reason  string
 	}{
 		{name: "kept", verdict: report.OK},
 		{name: "forgotten", forgets: true, verdict: report.Failed, reason: "the ledger found 1 faults: 1 lost"},
+		{name: "without ids", mute: true, verdict: report.OK},
 		{name: "refused", fails: errors.New("not today"), verdict: report.Failed, reason: "an order: SecurityInfo for "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,6 +76,9 @@ func TestActs(t *testing.T) {
 								if n != 3 || !tt.forgets {
 									queue[udid] = append(queue[udid], id)
 								}
+								if tt.mute {
+									return "", nil
+								}
 								return id, nil
 							})
 						}},
@@ -99,11 +104,16 @@ func TestActs(t *testing.T) {
 				if tt.forgets || tt.fails != nil {
 					want = 5
 				}
+				if tt.mute {
+					want = 0
+				}
 				if found.Confirmed != want {
 					t.Errorf("%+v, want %d confirmed", found.Counts, want)
 				}
 				if a := story.Acts; len(a) != 2 || a[0].Title != "an order" || a[0].At < time.Second || a[0].Failed != (tt.fails != nil) || a[1].Text != "It went well." {
 					t.Errorf("acts %+v", a)
+				} else if tt.mute != strings.Contains(a[0].Text, "the ids of 6: the ledger cannot follow these") {
+					t.Errorf("the order: %q", a[0].Text)
 				}
 			})
 		})
