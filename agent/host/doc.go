@@ -2,8 +2,9 @@
 // clock, facts and network are the machine's.
 //
 // Start with [Open], which takes the folder for this process; then [Host.Enrol] with the line that somebody pasted, [Host.Run] for a
-// daemon, or [Host.CheckIn] for one conversation. [Read] is for looking at the folder of an agent that runs, [Ask] for having it check
-// in or leave, by a socket in that folder, and [Examine] for finding what is wrong.
+// daemon, or [Host.CheckIn] for one conversation. [Read] is for looking at the folder of an agent that runs, [Ask], [Set] and [Stream] for
+// having it check in or leave, go on otherwise, or say whether it can be woken, by a socket in that folder, and [Examine] for finding
+// what is wrong.
 //
 // # What is on disk, and when
 //
@@ -19,13 +20,15 @@
 // # Profiles
 //
 // Each profile that the server installs is kept as files in the folder profiles, by package apply, which also makes files of the system
-// of those families that the machine's owner named ([Join.Apply]). They follow the device's list: after each change of it, after each
-// conversation, and when the folder is opened, so that a crash is made good.
+// of those families that the machine's owner named ([Join.Apply]). One whose files cannot be made is reported as failed, with the reason,
+// and leaves nothing behind (HST-092). They follow the device's list: after each change of it, after each conversation, and when the
+// folder is opened, so that a crash is made good.
 //
 // # Being woken
 //
 // [Host.Run] keeps a stream of package courier to the push service of its server, at the port of the same host that the server's answers
-// name (apple.CourierHeader), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost.
+// name (apple.CourierHeader), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost. After each
+// conversation a stream whose own address has left the machine is made anew, and so is one that waits while the server can be reached.
 //
 // # No harm
 //
