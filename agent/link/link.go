@@ -42,7 +42,7 @@ type Config struct {
 	// link then stands where a proxy in front of the server would. Empty: certificates are TLS's.
 	CertificateHeader string
 	// SignIn has a person sign in at a web page for a Windows device, and gives the token that the page handed out; nil: nobody does.
-	SignIn func(ctx context.Context, d *dialect.Windows, page string) ([]byte, error)
+	SignIn func(ctx context.Context, d Device, page string) ([]byte, error)
 	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.
 	Factory func(udid string) (certs.Signer, error)
 
@@ -76,6 +76,12 @@ type Device interface {
 // An identified device takes its certificate with the key, from SCEP, EST or a lab.
 type identified interface {
 	GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Certificate, err error, out *dialect.Act)
+}
+
+// A requester is a Windows device. It is not called by its name, so that a program that has none, as an agent, does not hold their code.
+type requester interface {
+	GotRequest(now protocol.Time, key crypto.Signer, der []byte, err error, out *dialect.Act)
+	GotToken(now protocol.Time, token []byte, err error, out *dialect.Act)
 }
 
 // Faults plays bad networks. Called from many goroutines.
@@ -342,11 +348,10 @@ func (c *conversation) run(ctx context.Context) error {
 			c.device.(identified).GotIdentity(now(), key, certificate, err, &c.act)
 		case dialect.MakeRequest:
 			key, der, err := c.csr()
-			c.device.(*dialect.Windows).GotRequest(now(), key, der, err, &c.act)
+			c.device.(requester).GotRequest(now(), key, der, err, &c.act)
 		case dialect.WebSignIn:
-			windows := c.device.(*dialect.Windows)
-			token, err := c.signIn(ctx, windows)
-			windows.GotToken(now(), token, err, &c.act)
+			token, err := c.signIn(ctx)
+			c.device.(requester).GotToken(now(), token, err, &c.act)
 		}
 	}
 	if f, ok := errors.AsType[*dialect.Failure](c.act.Err); ok {

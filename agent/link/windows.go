@@ -38,11 +38,11 @@ func (c *conversation) csr() (key crypto.Signer, der []byte, err error) {
 
 var errNobody = errors.New("nobody is there to sign in")
 
-func (c *conversation) signIn(ctx context.Context, d *dialect.Windows) ([]byte, error) {
+func (c *conversation) signIn(ctx context.Context) ([]byte, error) {
 	if c.link.config.SignIn == nil {
 		return nil, errNobody
 	}
-	return c.link.config.SignIn(ctx, d, c.act.Page)
+	return c.link.config.SignIn(ctx, c.device, c.act.Page)
 }
 
 // plainly asks over plain HTTP whether there is a redirect to follow (windows.md section 1). Nothing of the device's goes out.

@@ -212,7 +212,7 @@ func TestWindowsSignsIn(t *testing.T) {
 	s := serveWindows(t)
 	s.federated = true
 	page := ""
-	l := s.link(Config{SignIn: func(_ context.Context, _ *dialect.Windows, at string) ([]byte, error) {
+	l := s.link(Config{SignIn: func(_ context.Context, _ Device, at string) ([]byte, error) {
 		page = at
 		return []byte("token"), nil
 	}})
