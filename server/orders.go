@@ -25,6 +25,9 @@ func (s *Server) Order(ctx context.Context, now protocol.Time, d protocol.Device
 		return protocol.CommandID{}, refuse("HST-014", "a PIN has six digits")
 	}
 	if c.Kind == protocol.Retire {
+		if err := s.retires(ctx, d); err != nil {
+			return protocol.CommandID{}, err
+		}
 		c.Text = ""
 	}
 	return s.order(ctx, now, d, protocol.Command{Kind: c.Kind, PIN: c.PIN, Text: c.Text})

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -49,8 +50,11 @@ func (s *Server) takeUpBackup(ctx context.Context, now protocol.Time) error {
 // Subject returns the common name of the certificate that a grant stands for. It says nothing to anybody but this server,
 // which knows by it, even if it has forgotten the certificate, which device it was issued for, where the grant says so.
 func (s *Server) Subject(g *store.Grant) string {
-	if g.ID == "" {
+	switch {
+	case g.ID == "":
 		return uuid.NewString()
+	case g.Platform == protocol.Android: // whose protocol has it so (AND-070)
+		return g.ID
 	}
 	return s.subjectOf(g.ID)
 }
@@ -83,7 +87,7 @@ func (s *Server) Forgets(notBefore protocol.Time) bool {
 // device nothing but to come again, and the operator what to do.
 func (s *Server) Recall(ctx context.Context, now protocol.Time, f *Forgotten, id string) (cred delivery.Credential, err error) {
 	device, err := s.store.Device(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !hmac.Equal([]byte(f.Subject), []byte(s.subjectOf(id))) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !hmac.Equal([]byte(f.Subject), []byte(s.subjectOf(id))) && !(f.Subject == id && strings.HasPrefix(id, androidPrefix)) {
 		return cred, s.unknownDevice(ctx, now, f, id)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"rollcall/server/authority"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
+	"rollcall/server/policy"
 	"rollcall/server/store"
 )
 
@@ -69,6 +70,7 @@ func newWorld(c *store.Content) *delivery.World {
 		w.Profiles[p.Number] = delivery.Profile{
 			Name: p.Name, Family: p.Family, Authority: p.Authority, Identifier: p.Identifier, Payload: p.Payload,
 			Windows: csp.IsDocument(p.Payload), UserScope: csp.UserScope(p.Family, p.Payload),
+			Android: policy.IsDocument(p.Payload),
 		}
 		newest[store.Assignment{Profile: p.Name, Authority: p.Authority}] = p.Number // nothing assigns one that is removed
 	}
@@ -118,9 +120,12 @@ func newWorld(c *store.Content) *delivery.World {
 			return known(partOf(w, i, func(p *delivery.Profile) bool { return on.Brings(p.Family) }))
 		}
 		access, outside := brings(authority.ResourceAccess), brings(0)
-		elsewhere := known(partOf(w, i, func(p *delivery.Profile) bool { return !p.Windows }))
+		elsewhere := known(partOf(w, i, func(p *delivery.Profile) bool { return !p.Windows && !p.Android }))
+		windows := known(partOf(w, i, func(p *delivery.Profile) bool { return !p.Android }))
+		android := known(partOf(w, i, func(p *delivery.Profile) bool { return !p.Windows }))
 		set := &w.Sets[i]
 		set.Access, set.Outside, set.Mixed, set.Elsewhere = access, outside, elsewhere != uint32(i), elsewhere
+		set.OnWindows, set.OnAndroid = windows, android
 	}
 	return w
 }

@@ -51,6 +51,7 @@ var rooms = map[string]room{
 	"server/authority":          {line: 1, tower: "server"},
 	"server/renewal":            {line: 1, tower: "server"},
 	"server/csp":                {line: 1, tower: "server"},
+	"server/policy":             {line: 1, tower: "server"},
 	"server/delivery":           {line: 1, tower: "server", beside: []string{"server/authority", "server/renewal"}},
 	"server/store":              {line: 2, tower: "server"},
 	"server/store/storetest":    {line: 2, tower: "server", beside: []string{"server/store"}},
@@ -84,7 +85,7 @@ var homes = map[string]string{
 }
 
 // Packages that are pure: no clock, goroutine, file, socket or logger comes in by an import.
-var pure = []string{"protocol", "protocol/apple", "protocol/android", "protocol/windows", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/csp", "server/delivery", "server/renewal"}
+var pure = []string{"protocol", "protocol/apple", "protocol/android", "protocol/windows", "agent", "agent/dialect", "fleet/ledger", "server/authority", "server/csp", "server/delivery", "server/policy", "server/renewal"}
 
 var impure = []string{"os", "net", "net/http", "log", "log/slog", "context", "os/exec", "math/rand", "github.com/sirupsen/logrus"}
 

@@ -15,6 +15,7 @@ import (
 	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/csp"
+	"rollcall/server/policy"
 )
 
 type profile struct {
@@ -128,6 +129,14 @@ func (in *putProfile) change() (change server.ProfileChange, err error) {
 			return change, wrongValue("document", "%v", err)
 		}
 		change.Family, change.Identifier, change.Payload = document.Family, csp.Identifier(in.Name), in.Document
+		return change, nil
+	}
+	if policy.IsDocument(in.Document) {
+		document, err := policy.Read(in.Document)
+		if err != nil {
+			return change, wrongValue("document", "%v", err)
+		}
+		change.Family, change.Identifier, change.Payload = document.Family, policy.Identifier(in.Name), in.Document
 		return change, nil
 	}
 	document, err := readProfile(in.Document)

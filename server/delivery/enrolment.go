@@ -211,6 +211,9 @@ func (d *decision) leave() {
 		return
 	}
 	d.end("", "the device left")
+	if d.s.Platform == protocol.Android { // its protocol has it so (android.md, section 8)
+		d.effect(Revoke, d.n.Identity.Fingerprint)
+	}
 }
 
 // displaced is that the same machine enrolled anew under another name (WIN-024).

@@ -38,8 +38,15 @@ func (w *World) index(s *State, owner protocol.Authority) uint32 {
 		return 0
 	}
 	i := w.Users[s.User].Sets[owner]
-	if s.Platform != protocol.Windows && int(i) < len(w.Sets) && w.Sets[i].Mixed {
-		return w.Sets[i].Elsewhere
+	if int(i) < len(w.Sets) && w.Sets[i].Mixed {
+		switch set := &w.Sets[i]; s.Platform {
+		case protocol.Windows:
+			i = set.OnWindows
+		case protocol.Android:
+			return set.OnAndroid
+		default:
+			return set.Elsewhere
+		}
 	}
 	if !s.CoManaged || s.Platform != protocol.Windows || owner == protocol.Office365 || int(i) >= len(w.Sets) {
 		return i

@@ -121,8 +121,10 @@ type Set struct {
 
 	Access, Outside uint32 // parts of it, as indices into World.Sets: without configuration; without any family (AUTH-51)
 
-	Mixed     bool   // it has documents for Windows devices alone
-	Elsewhere uint32 // of such a set, the part for all other devices
+	Mixed     bool   // it has documents for devices of one platform alone
+	Elsewhere uint32 // of such a set, the part for all devices
+	OnWindows uint32 // and the part for Windows devices
+	OnAndroid uint32 // and for Android devices
 }
 
 // A Profile is one document of the catalogue.
@@ -133,6 +135,7 @@ type Profile struct {
 	Identifier string             // what the device knows it by; the same in all versions of a name
 	Payload    []byte             // as it is sent
 	Windows    bool               // a document for Windows devices alone
+	Android    bool               // a document for Android devices alone
 	UserScope  bool               // a Windows device takes it only while its user is signed in
 }
 

@@ -51,6 +51,7 @@ type Config struct {
 	LegacySCEP      bool // SCEP with SHA-1 and 3DES
 
 	Windows *Windows // how Windows devices are served; nil: they are not
+	Android *Android // how Android devices are served; nil: they are not
 
 	// Factory are the roots of the factory identities that sign a MachineInfo. Empty: no automated enrolment.
 	Factory []*x509.Certificate
@@ -71,6 +72,7 @@ type Handler struct {
 	rates   *rates // nil: enrolments are not bounded
 	lab     []*certs.Authority
 
+	android  androidState
 	accounts []byte    // key of Windows devices' accounts
 	profiles sync.Map  // of *csp.Profile, by protocol.Profile
 	turns    sync.Pool // of *turn
@@ -119,6 +121,9 @@ func New(cfg Config) (*Handler, error) {
 	h.mux.HandleFunc("/apple/enrol", h.enrol)
 	h.mux.HandleFunc("/apple/ade", h.automated)
 	h.mux.Handle(scepPath, h.certificates(h.scep()))
+	if err := h.mountAndroid(); err != nil {
+		return nil, err
+	}
 	if err := h.mountWindows(context.Background()); err != nil {
 		return nil, err
 	}

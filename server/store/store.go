@@ -123,7 +123,7 @@ type Grant struct {
 	User      delivery.UserID   // 0: userless
 	Device    protocol.Device   // bound to; 0: not yet known
 	ID        string            // the UDID it is bound to; empty: not known
-	Serial    string            // ADE: the serial number it is bound to
+	Serial    string            // ADE: the serial number it is bound to. Android: the enrolment and its mode
 	Platform  protocol.Platform // the kind of device it is bound to; zero: any
 	Automated bool
 	Expires   protocol.Time

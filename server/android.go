@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/android"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// Why an enrolment token of Android's is not taken.
+var (
+	ErrTokenUnknown = errors.New("the enrolment token is unknown")
+	ErrTokenExpired = errors.New("the enrolment token has expired")
+	ErrTokenUsed    = errors.New("the enrolment token was used")
+)
+
+// androidPrefix begins the names of Android devices, which are this server's own.
+const androidPrefix = "d-"
+
+// A token says its mode and when it ends behind its secret; its hash is of the whole, so that nobody changes that.
+var modeLetters = map[android.Mode]string{
+	android.WorkProfilePersonal: "p", android.WorkProfileCompany: "c", android.FullyManaged: "f", android.Dedicated: "d", android.AOSPUser: "a", android.AOSPUserless: "u",
+}
+
+// InviteAndroid makes an enrolment token for one Android device of a user (0: userless) in a mode, and returns it; it is kept nowhere. There
+// is none while no authority is set (AUTH-01), nor without the consent for Google's services in a mode that uses them (AUTH-05).
+func (s *Server) InviteAndroid(ctx context.Context, now protocol.Time, user delivery.UserID, mode android.Mode, lifetime time.Duration) (token string, err error) {
+	letter := modeLetters[mode]
+	switch {
+	case letter == "":
+		return "", refuse("HST-014", "there is no mode %q", mode)
+	case mode.Userless() != (user == 0):
+		return "", refuse("HST-014", "a device of mode %s: with or without a user is the other way round", mode)
+	case s.World().Tenant.Authority == protocol.Unknown:
+		return "", refuse(protocol.RuleUnset, "no authority is set yet, so no device can enrol")
+	}
+	if err := s.AndroidConsent(mode); err != nil {
+		return "", err
+	}
+	secret, _ := secretText()
+	ends := now.Add(lifetime)
+	token = secret + "." + letter + "." + strconv.FormatInt(int64(ends/1e6), 36)
+	err = s.store.AddTicket(ctx, &store.Ticket{Hash: sha256.Sum256([]byte(token)), User: user, Platform: protocol.Android, Expires: ends})
+	if err != nil {
+		return "", fmt.Errorf("enrolment token: %w", err)
+	}
+	return token, nil
+}
+
+// AndroidConsent refuses a mode whose consent has not been granted (AUTH-05).
+func (s *Server) AndroidConsent(mode android.Mode) error {
+	if !mode.Google() {
+		return nil
+	}
+	return s.needsConsent(ConsentAndroid)
+}
+
+// An AndroidToken is an enrolment token that was looked at.
+type AndroidToken struct {
+	User    delivery.UserID
+	Mode    android.Mode
+	Expires protocol.Time // of the right to a certificate
+	Used    bool          // there is a certificate already, and its device has not checked in yet
+}
+
+// AndroidToken looks at a token for a device, which changes nothing. The errors are those above.
+func (s *Server) AndroidToken(ctx context.Context, now protocol.Time, token, device string) (*AndroidToken, error) {
+	t := &AndroidToken{}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, ErrTokenUnknown
+	}
+	for mode, letter := range modeLetters {
+		if letter == parts[1] {
+			t.Mode = mode
+		}
+	}
+	ends, err := strconv.ParseInt(parts[2], 36, 48)
+	if t.Mode == "" || err != nil {
+		return nil, ErrTokenUnknown
+	}
+	hash := sha256.Sum256([]byte(token))
+	var grant store.Grant
+	found := false
+	err = s.store.Redeem(ctx, hash, func(g *store.Grant) (*store.Issued, error) { // nothing is redeemed
+		if g != nil {
+			grant, found = *g, true
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("enrolment token: %w", err)
+	}
+	switch {
+	case found && grant.ID != device: // another device was there first
+		return nil, ErrTokenUsed
+	case found && grant.UsedAt != 0:
+		done, err := s.checkedIn(ctx, &grant)
+		if err == nil && done {
+			err = ErrTokenUsed
+		}
+		t.User, t.Expires, t.Used = grant.User, grant.Expires, true
+		return t, err
+	}
+	ticket, err := s.store.Ticket(ctx, hash, now)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && now >= protocol.Time(ends*1e6):
+		return nil, ErrTokenExpired // or nobody's: it is no use anyway
+	case errors.Is(err, store.ErrNotFound):
+		return nil, ErrTokenUnknown
+	case err != nil:
+		return nil, fmt.Errorf("enrolment token: %w", err)
+	}
+	t.User, t.Expires = ticket.User, now.Add(grantLife)
+	return t, nil
+}
+
+// checkedIn tells whether the device of a used grant has checked in under its certificate.
+func (s *Server) checkedIn(ctx context.Context, g *store.Grant) (bool, error) {
+	d, err := s.store.Device(ctx, g.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	r, err := s.store.Record(ctx, d)
+	return err == nil && r.State.Identity.Fingerprint == sha256.Sum256(g.Certificate) && r.State.Life != delivery.Enrolling, err
+}
+
+// BindAndroidToken makes a token the challenge of one device, for an hour: no other can use it from then on (HST-037). A device that is
+// enrolled and is another user's, or nobody's, is not replaced by whoever knows its serial number (HST-042, HST-051).
+func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token, device string, t *AndroidToken) error {
+	if t.Used {
+		return nil
+	}
+	g := store.Grant{
+		Hash: sha256.Sum256([]byte(token)), Purpose: delivery.ForEnrolment, User: t.User, ID: device, Platform: protocol.Android, Expires: t.Expires,
+		Serial: EnrollmentOf(token) + " " + string(t.Mode),
+	}
+	d, err := s.store.Device(ctx, device)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return fmt.Errorf("enrolment token: %w", err)
+	default:
+		r, err := s.store.Record(ctx, d)
+		if err != nil {
+			return fmt.Errorf("enrolment token: %w", err)
+		}
+		if st := &r.State; st.Life == delivery.Enrolled && now < st.Identity.NotAfter && (st.User == 0 || st.User != t.User) {
+			return refuse("HST-051", "a device with this serial number is enrolled; it must leave, or be deleted, before another takes its place")
+		}
+		g.Device = d
+	}
+	return s.store.AddGrant(ctx, &g)
+}
+
+// EnrollmentOf is what the enrolment by a token is called.
+func EnrollmentOf(token string) string {
+	sum := sha256.Sum256([]byte("enrolment " + token))
+	return "e-" + hex.EncodeToString(sum[:8])
+}
+
+// AndroidDevice is what the Android device with this hardware is called: the same for the same hardware, so that its record is its own
+// whenever it enrols.
+func (s *Server) AndroidDevice(hardware string) string {
+	mac := hmac.New(sha256.New, s.renewals)
+	mac.Write([]byte("Android device " + hardware))
+	return androidPrefix + hex.EncodeToString(mac.Sum(nil)[:10])
+}
+
+// AndroidEnrolment returns what the record of an Android device says of its enrolment, its mode and its API level.
+func AndroidEnrolment(f *delivery.Facts) (enrollment string, mode android.Mode, level int) {
+	enrollment, text, _ := strings.Cut(f.Said, " ")
+	if mode.UnmarshalText([]byte(text)) != nil {
+		mode = ""
+	}
+	level, _ = strconv.Atoi(f.Build)
+	return enrollment, mode, level
+}
+
+// retires refuses to retire a device that can only be reset: personal data would go, which retiring is to keep (android.md, section 7).
+func (s *Server) retires(ctx context.Context, d protocol.Device) error {
+	r, err := s.store.Record(ctx, d)
+	if err != nil || r.State.Platform != protocol.Android {
+		return err
+	}
+	if _, mode, _ := AndroidEnrolment(&r.Facts); mode != "" && mode.Removal() == "" {
+		return refuse(protocol.RuleRetire, "a device of mode %s cannot be retired, only wiped", mode)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package device
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol"
+	"rollcall/protocol/android"
+	"rollcall/server"
+	"rollcall/server/delivery"
+	"rollcall/server/policy"
+)
+
+// compose writes the answer to a round, and returns what a repeat gets; nil: nothing was decided that a repeat could not decide again.
+func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
+	h, m, st := x.h, &x.msg, &out.State
+	x.composed, x.gone = true, false
+	if st.Life == delivery.Enrolling && m.Applied.PolicyVersion > 0 && x.ev.Verb != protocol.Enrol {
+		return nil // it is to be enrolled first
+	}
+	w := h.cfg.Server.World()
+	to, _, _ := w.Target(st)
+	a := android.CheckInAnswer{
+		Round: m.Round, Complete: out.Completed, State: android.Active, Next: next(h.now(), st),
+		Authority: android.AuthorityState{Registered: st.Registered, Resolved: to.Authority, Epoch: w.Tenant.Epoch},
+	}
+	switch {
+	case st.Life == delivery.Enrolling:
+		a.State = android.Provisioning
+	case st.Life == delivery.Ended: // it may not have heard: there is nothing to be done (HST-052)
+		a.Complete, a.State = true, android.Deleted
+	case m.Applied.State == android.Lost:
+		a.State = android.Lost
+	}
+	if n := out.Reply.Notice; n != (protocol.Notice{}) {
+		a.Authority.ChangedAt = n.ChangedAt
+		if n.Epoch > m.Epoch || n.Rule != protocol.RuleRegistered {
+			a.Authority.Notice = h.androidNotice(n)
+		}
+	}
+	wants := st.Life == delivery.Enrolling || st.Life == delivery.Enrolled && x.lacks(w, st)
+	if out.Reply.Kind == protocol.Work {
+		wants = x.commands(&a, &out.Reply.Command) || wants
+		for i := range out.Reply.More {
+			wants = x.commands(&a, &out.Reply.More[i]) || wants
+		}
+	}
+	if x.gone {
+		return nil
+	}
+	if wants {
+		a.Complete = false
+		a.Policy = h.policyOf(w, st, x.p, &x.msg)
+	}
+	x.answer = android.Append(x.answer[:0], &a)
+	if out.Steady() && !wants {
+		return nil
+	}
+	return append(dst, x.answer...)
+}
+
+// next says when the device is expected again (authority.md, table "Schedules").
+func next(now protocol.Time, s *delivery.State) android.NextContact {
+	every := protocol.ScheduleOf(protocol.Android)
+	age := time.Duration(0)
+	if s.EnrolledAt != 0 {
+		age = now.Sub(s.EnrolledAt)
+	}
+	for _, q := range every.Quick {
+		if age < q.For {
+			return android.NextContact{After: android.Seconds(q.Every), Schedule: android.Quick}
+		}
+	}
+	return android.NextContact{After: android.Seconds(every.Steady), Schedule: android.Steady}
+}
+
+// lacks tells whether the device does not have, as it says, what the server knows to be on it: it was restored, or remembers nothing.
+func (x *androidRound) lacks(w *delivery.World, st *delivery.State) bool {
+	owner := w.OwnerOf(st)
+	for i := range st.Profiles {
+		if a := &st.Profiles[i]; a.State == delivery.Installed && !w.Old(a.Profile, owner) && x.profile(a.Profile) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// commands says a command in the protocol's words, and tells whether it is one about the policy.
+func (x *androidRound) commands(a *android.CheckInAnswer, c *protocol.Command) bool {
+	out := android.Command{ID: c.ID.String()}
+	enrollment, mode := "", android.Mode("")
+	if c.Kind == protocol.Erase || c.Kind == protocol.Retire {
+		if record, err := x.h.cfg.Server.Store().Record(context.Background(), x.p.cred.Device); err == nil { // it is in memory, and held
+			enrollment, mode, _ = server.AndroidEnrolment(&record.Facts)
+		}
+	}
+	switch c.Kind {
+	case protocol.InstallProfile, protocol.RemoveProfile:
+		return true
+	case protocol.RenewIdentity:
+		offer := x.h.offer(x.p.id, "", 0)
+		offer.Method, offer.URL, offer.KeyAlgorithm = android.EST, x.h.cfg.Enrolment.URL+android.ESTPath, android.P256
+		a.Renew = &offer
+		return false
+	case protocol.Lock:
+		out.Type = android.Lock
+	case protocol.Restart:
+		out.Type = android.Reboot
+	case protocol.Erase:
+		out.Type = android.Wipe
+		out.Order = x.h.androidOrder(x.p.id, enrollment, mode.Wiping())
+	case protocol.Retire:
+		if c.Text == delivery.AndDrop || c.Text == delivery.AndDelete {
+			x.gone = true
+			return false
+		}
+		if out.Type = android.RelinquishOwnership; mode.Removal() == android.RemoveProfile {
+			out.Type = android.Wipe
+		}
+		out.Order = x.h.androidOrder(x.p.id, enrollment, mode.Removal())
+	case protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList, protocol.InstalledApplicationList:
+		out.Type = android.RequestDeviceInfo
+	default: // nothing that an Android device could do; it says so
+		out.Type = android.CommandType(c.Kind.String())
+	}
+	a.Commands = append(a.Commands, out)
+	return false
+}
+
+// firstOrders is how many orders beside those for profiles an enrolment brings.
+const firstOrders = 2
+
+// policyOf compiles the policy of the device in state st: what it should have, what is on it, and what of an authority before has to go.
+func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *android.CheckIn) *android.PolicyUpdate {
+	id := m.Device
+	mode, level := h.modeOf(p, m)
+	owner := w.OwnerOf(st)
+	var here, old []android.Part
+	for i := range st.Profiles {
+		a := &st.Profiles[i]
+		part := h.part(w, a.Profile)
+		switch {
+		case a.State == delivery.Removing:
+			part.RemoveAfter = h.now()
+			old = append(old, part)
+		case w.Old(a.Profile, owner):
+			part.RemoveAfter = w.Tenant.OldEnd()
+			old = append(old, part)
+		default:
+			here = append(here, part)
+		}
+	}
+	version := max(int64(st.Seq), m.Applied.PolicyVersion+1)
+	if st.Life == delivery.Enrolling {
+		for _, q := range w.Sets[w.SetOf(st)].Profiles {
+			here = append(here, h.part(w, q))
+		}
+		version += firstOrders + int64(len(here)) // those that its enrolment brings, which this policy carries out
+	}
+	for i := range old { // what has to go is told, and sets nothing any more
+		if old[i].RemoveAfter <= h.now() {
+			old[i].Settings = android.Policy{}
+		}
+	}
+	c := android.Compile(mode, level, append(here, old...))
+	for _, no := range c.Conflicts {
+		h.cfg.Log.WithFields(logrus.Fields{"device": id, "profile": no.Profile, "field": no.Field, "reason": no.Reason}).Info("a setting is not in the policy")
+	}
+	u := &android.PolicyUpdate{
+		Name: "policies/" + id, Version: version, Policy: android.Append(nil, &c.Policy), Profiles: c.Manifest,
+	}
+	if u.Profiles == nil {
+		u.Profiles = []android.ManifestEntry{}
+	}
+	signature, err := h.cfg.Enrolment.Seal.DetachedJWS(android.PolicyType, u.Signed(id))
+	if err != nil {
+		h.cfg.Log.WithError(err).WithField("device", id).Error("a policy cannot be signed")
+	}
+	u.Signature = signature
+	return u
+}
+
+// modeOf is the mode and the API level of a device: what its token said, or its record says.
+func (h *Handler) modeOf(p *peer, m *android.CheckIn) (mode android.Mode, level int) {
+	f := delivery.Facts{Said: p.cred.Serial}
+	if p.cred.Device != 0 {
+		if record, err := h.cfg.Server.Store().Record(context.Background(), p.cred.Device); err == nil { // it is in memory, and held
+			f = record.Facts
+		}
+	}
+	_, mode, level = server.AndroidEnrolment(&f)
+	if m != nil && m.Status != nil && m.Status.SoftwareInfo != nil {
+		level = m.Status.SoftwareInfo.APILevel
+	}
+	return mode, level
+}
+
+// part is a profile on its way into a policy. One that says nothing to Android is listed all the same, and sets nothing.
+func (h *Handler) part(w *delivery.World, p protocol.Profile) android.Part {
+	if known, ok := h.android.parts.Load(p); ok {
+		return *known.(*android.Part)
+	}
+	q := &w.Profiles[p]
+	part := &android.Part{ManifestEntry: android.ManifestEntry{ID: q.Identifier, Name: q.Name, Family: q.Family, Authority: q.Authority, Version: uint32(p)}}
+	document, err := policy.Read(q.Payload)
+	if err == nil {
+		part.Settings = document.Settings
+	} else {
+		h.cfg.Log.WithError(err).WithField("profile", q.Name).Info("a profile says nothing to Android devices")
+	}
+	h.android.parts.Store(p, part)
+	return *part
+}
+
+// stuck says why a profile cannot be on a device at all; empty: it can.
+func (h *Handler) stuck(profile protocol.Profile, p *peer) android.NonCompliance {
+	part := h.part(h.cfg.Server.World(), profile)
+	mode, level := h.modeOf(p, nil)
+	c := android.Compile(mode, level, []android.Part{part})
+	switch {
+	case len(c.Manifest[0].Fields) > 0:
+		return ""
+	case len(c.Conflicts) > 0:
+		return c.Conflicts[0].Reason
+	}
+	return android.NotSupported
+}

@@ -1,0 +1,326 @@
+package device
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/protocol/android"
+	"rollcall/server"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
+)
+
+// An androidRound is one round of a check-in, used again for the next.
+type androidRound struct {
+	ev    delivery.Event
+	out   delivery.Outcome
+	batch delivery.Batch
+	facts delivery.Facts
+	msg   android.CheckIn
+	body  []byte
+
+	h        *Handler
+	p        *peer
+	composed bool // an answer was written, else the message is a repeat
+	moved    bool // the device has another push id than the server knows
+	gone     bool // the answer is that the device has to leave
+	answer   []byte
+	prepare  func(prior []byte, s *delivery.State)
+	encode   func(dst []byte, out *delivery.Outcome) []byte
+}
+
+// androidCheckIn serves one round of a check-in.
+func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	x := h.android.spare.Get().(*androidRound)
+	defer x.release()
+	x.h = h
+	err := x.serve(w, r)
+	h.androidMetered(x, began, err)
+	switch {
+	case err != nil:
+		h.androidRefuse(w, r, "", err)
+	case x.gone:
+		record, err := h.cfg.Server.Store().Record(r.Context(), x.p.cred.Device)
+		if err != nil {
+			h.androidRefuse(w, r, "", err)
+			return
+		}
+		enrollment, mode, _ := server.AndroidEnrolment(&record.Facts)
+		h.androidGone(w, x.p.id, enrollment, mode)
+	default:
+		writeWhole(w, http.StatusOK, android.ContentType, x.answer)
+	}
+}
+
+// release keeps x for the next request, without what was large.
+func (x *androidRound) release() {
+	h := x.h
+	kept := androidRound{body: x.body[:0], answer: x.answer[:0], out: x.out, prepare: x.prepare, encode: x.encode}
+	if cap(kept.body) > keepBuffer {
+		kept.body = nil
+	}
+	if cap(kept.answer) > keepBuffer {
+		kept.answer = nil
+	}
+	*x = kept
+	h.android.spare.Put(x)
+}
+
+// serve reads and decides one round.
+func (x *androidRound) serve(w http.ResponseWriter, r *http.Request) (err error) {
+	h := x.h
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		return errMethod
+	case !h.presents(r):
+		return errNoIdentity // nobody makes us hold a body (HST-001)
+	}
+	if x.body, err = readAndroid(x.body, w, r, android.MaxMessage); err != nil {
+		return err
+	}
+	if x.p, err = h.identify(r, x.body); err != nil {
+		return err
+	}
+	if err := android.Decode(x.body, &x.msg); err != nil {
+		return err
+	}
+	if x.p.forgotten != nil {
+		if err := h.recall(r.Context(), x.p, x.msg.Device); err != nil {
+			return err
+		}
+	}
+	return x.decide(r.Context(), h.now())
+}
+
+// decide has the server decide what the round means, and leaves the answer in x.
+func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
+	m, p := &x.msg, x.p
+	if x.prepare == nil { // made once, for all rounds that use x
+		x.prepare, x.encode = x.resume, x.compose
+	}
+	sum := sha256.Sum256([]byte("android\x00" + m.CheckIn + "\x00" + strconv.Itoa(m.Round)))
+	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: delivery.Key(sum[:16]), Encode: x.encode}
+	ev := &x.ev
+	ev.Credential, ev.Platform, ev.Batch = p.cred, protocol.Android, &x.batch
+	ev.Epoch, ev.Round = m.Epoch, uint16(m.Round)
+	switch {
+	case p.cred.Device == 0 && p.cred.ID != m.Device, p.cred.Device != 0 && p.id != m.Device:
+		return x.impostor(ctx, now)
+	case p.cred.Device == 0:
+		return x.enrols(ctx, now)
+	}
+	ev.Message.Device, ev.Verb, ev.Prepare = p.cred.Device, protocol.Ask, x.prepare
+	err := x.handle(ctx, now)
+	if err == nil && x.composed && x.out.State.Life == delivery.Enrolling && m.Applied.PolicyVersion > 0 {
+		if err = x.ready(ctx, now); err == nil { // it has its first policy: it is enrolled, and this round goes on
+			ev.Verb = protocol.Ask
+			err = x.handle(ctx, now)
+		}
+	} else if err == nil && x.moved {
+		err = x.ready(ctx, now)
+	}
+	return err
+}
+
+// handle is one decision about the round.
+func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
+	x.composed = false
+	err := x.h.cfg.Handle(ctx, now, &x.ev, &x.out)
+	if errors.Is(err, store.ErrNotFound) {
+		return errOther
+	}
+	if err == nil && !x.composed {
+		x.answer = append(x.answer[:0], x.out.Exchange.Answer...)
+	}
+	return err
+}
+
+// impostor has the core say no to a device that calls itself another one: both stay as they are, and the journal says so (HST-033).
+func (x *androidRound) impostor(ctx context.Context, now protocol.Time) error {
+	ev := delivery.Event{Kind: delivery.CheckInRound, ID: x.msg.Device}
+	ev.Verb, ev.Credential = protocol.Ask, x.p.cred
+	if err := x.h.cfg.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return errOther
+}
+
+// enrols is the first word of a device under its certificate: it gets its first policy, and is enrolled when it has applied that.
+func (x *androidRound) enrols(ctx context.Context, now protocol.Time) error {
+	ev, m := &x.ev, &x.msg
+	ev.Verb, ev.ID, ev.Device = protocol.Enrol, m.Device, 0
+	x.facts = delivery.Facts{Said: x.p.cred.Serial}
+	ev.Credential.Serial = "" // it was said
+	x.learn(&x.facts)
+	ev.Facts = &x.facts
+	return x.handle(ctx, now)
+}
+
+// learn takes note of what a status report says of the device itself.
+func (x *androidRound) learn(f *delivery.Facts) {
+	s := x.msg.Status
+	if s == nil {
+		return
+	}
+	if hw := s.HardwareInfo; hw != nil {
+		f.Product, f.Model, f.Serial = hw.Brand, hw.Model, hw.SerialNumber
+		f.Name = strings.TrimSpace(hw.Brand + " " + hw.Model)
+	}
+	if sw := s.SoftwareInfo; sw != nil {
+		f.OSVersion, f.Build = sw.AndroidVersion, strconv.Itoa(sw.APILevel)
+	}
+	if net := s.NetworkInfo; net != nil {
+		f.IMEI, f.MEID = net.IMEI, net.MEID
+	}
+}
+
+// ready tells where the device is woken; the first time it completes the enrolment.
+func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
+	ev := delivery.Event{Kind: delivery.CheckInRound, Device: x.p.cred.Device, ID: x.p.id}
+	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, x.p.cred, protocol.Android, &delivery.Batch{}
+	if x.msg.Push != nil && x.msg.Push.Kind == "fcm" {
+		ev.Token = []byte(x.msg.Push.FID)
+	}
+	var out delivery.Outcome
+	err := x.h.cfg.Handle(ctx, now, &ev, &out)
+	if err != nil || !out.Completed {
+		return err
+	}
+	if x.h.cfg.Meter != nil {
+		x.h.cfg.Meter.Enrolled(protocol.Android)
+	}
+	ev.Verb = protocol.Ask // what it should have is ordered before it says what of that is there
+	return x.h.cfg.Handle(ctx, now, &ev, &out)
+}
+
+// resume says the round in the words of delivery; s is the device's state.
+func (x *androidRound) resume(_ []byte, s *delivery.State) {
+	m, b := &x.msg, &x.batch
+	*b = delivery.Batch{}
+	x.moved = s.Life == delivery.Enrolled && m.Push != nil && m.Push.Kind == "fcm" && m.Push.FID != string(s.Push.Token)
+	if m.Status != nil && s.Life == delivery.Enrolled {
+		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
+			x.facts = record.Facts
+			if x.learn(&x.facts); x.facts != record.Facts {
+				x.ev.Facts = &x.facts
+			}
+		}
+	}
+	for i := range s.Queue {
+		q := &s.Queue[i]
+		if r, ok := x.reported(q); ok {
+			b.Reports = append(b.Reports, r)
+		} else if m.Round == 1 {
+			b.Again = append(b.Again, q.ID)
+		}
+	}
+	for i := range m.Results {
+		if r := &m.Results[i]; !known(s, r.Command) { // of a command that is through, or never was (HST-052)
+			b.Reports = append(b.Reports, delivery.CommandReport{Command: noCommand, Status: protocol.Failed})
+		}
+	}
+	if len(b.Reports) > 0 || m.Round > 1 {
+		x.ev.Verb, b.Late = protocol.Report, m.Round == 1
+	}
+}
+
+// known tells whether a command of the queue is called so.
+func known(s *delivery.State, id string) bool {
+	for i := range s.Queue {
+		if s.Queue[i].ID.String() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// reported is what the round says of a command.
+func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, ok bool) {
+	m := &x.msg
+	r = delivery.CommandReport{Command: q.ID, Status: protocol.Acknowledged, Result: x.body}
+	applied := m.Applied.PolicyVersion >= int64(q.Seq) // it has seen a policy that was made since
+	switch q.Kind {
+	case protocol.InstallProfile:
+		if why := x.h.stuck(q.Profile, x.p); why != "" {
+			r.Status, r.Errors, r.Final = protocol.Failed, string(why), true
+			return r, true
+		}
+		profile := x.profile(q.Profile)
+		if profile == nil || !applied || profile.Status == android.Pending {
+			return r, false
+		}
+		if profile.Status == android.Failed {
+			r.Status, r.Errors = protocol.Failed, string(profile.Reason)
+			r.Final = profile.Reason == android.NotManagementMode || profile.Reason == android.NotAPILevel || profile.Reason == android.NotSupported
+		}
+		return r, true
+	case protocol.RemoveProfile:
+		return r, applied && x.profile(q.Profile) == nil
+	case protocol.RenewIdentity: // it was asked; what comes of it, the next identity says (AUTH-41)
+		return r, m.Round > 1
+	case protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList, protocol.InstalledApplicationList:
+		if m.Status != nil || m.Reason == android.ReasonEnrolled { // which began with one
+			return r, true
+		}
+	}
+	for i := range m.Results {
+		one := &m.Results[i]
+		if one.Command != q.ID.String() {
+			continue
+		}
+		switch one.State {
+		case android.ResultError:
+			r.Status, r.Errors = protocol.Failed, one.ErrorCode
+		case android.ResultLater:
+			r.Status = protocol.NotNow
+		}
+		return r, true
+	}
+	return r, false
+}
+
+// profile is what the round says of a profile in this version; nil: it is not on the device.
+func (x *androidRound) profile(p protocol.Profile) *android.AppliedProfile {
+	identifier := x.h.cfg.Server.World().Profiles[p].Identifier
+	for i := range x.msg.Applied.Profiles {
+		if a := &x.msg.Applied.Profiles[i]; a.ID == identifier && a.Version == uint32(p) {
+			return a
+		}
+	}
+	return nil
+}
+
+// androidMetered tells the meter of one round and how it ended.
+func (h *Handler) androidMetered(x *androidRound, began time.Time, err error) {
+	m := h.cfg.Meter
+	if m == nil {
+		return
+	}
+	rule, failed, message := protocol.Rule(""), false, "Android check-in"
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	switch {
+	case err == nil, errors.Is(err, errMethod):
+	case refused:
+		rule = no.Rule
+	case unknown:
+		rule = who.rule
+	case errors.Is(err, errTooLarge):
+		rule, message = "HST-001", ""
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		rule, message = "HST-014", ""
+	case errors.Is(err, errEncoding):
+		rule, message = "HST-012", ""
+	default:
+		failed = true
+	}
+	m.CheckIn(message, rule, failed, time.Since(began))
+}
