@@ -161,7 +161,6 @@ func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token,
 		if st := &r.State; st.Life == delivery.Enrolled && now < st.Identity.NotAfter && (st.User == 0 || st.User != t.User) {
 			return refuse("HST-051", "a device with this serial number is enrolled; it must leave, or be deleted, before another takes its place")
 		}
-		g.Device = d
 	}
 	return s.store.AddGrant(ctx, &g)
 }

@@ -428,6 +428,7 @@ func (r *reader) texts(v reflect.Value, s *shape) error {
 }
 
 func (r *reader) list(v reflect.Value, s *shape) error {
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty one is not the same as none: signatures are about it
 	return r.elements(func(i int) error {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		if err := r.value(v.Index(i), s.element); err != nil {

@@ -149,11 +149,11 @@ func TestBatchLeaves(t *testing.T) {
 	}
 }
 
-// Documents for Windows alone are nothing for other devices (windows.md section 11).
-func TestWindowsDocuments(t *testing.T) {
+// Documents for Windows or Android alone are nothing for other devices (windows.md section 11, android.md section 5).
+func TestDocumentsOfOnePlatform(t *testing.T) {
 	w := newWorld()
-	w.Sets = []delivery.Set{{}, {Version: 11, Profiles: []protocol.Profile{wifi1, mail}, Mixed: true, Elsewhere: 2}, {Version: 12, Profiles: []protocol.Profile{wifi1}}}
-	for platform, want := range map[protocol.Platform]int{protocol.Windows: 1, protocol.IOS: 2, protocol.Android: 2} {
+	w.Sets = []delivery.Set{{}, {Version: 11, Profiles: []protocol.Profile{wifi1, mail}, Mixed: true, Elsewhere: 2, OnWindows: 3, OnAndroid: 4}, {Version: 12, Profiles: []protocol.Profile{wifi1}}, {Version: 13}, {Version: 14}}
+	for platform, want := range map[protocol.Platform]int{protocol.Windows: 3, protocol.IOS: 2, protocol.Android: 4} {
 		if got := w.SetOf(&delivery.State{User: 1, Platform: platform, Registered: protocol.Intune, Epoch: 1}); got != want {
 			t.Errorf("%s: set %d, want %d", platform, got, want)
 		}

@@ -129,6 +129,19 @@ func (x *androidRound) commands(a *android.CheckInAnswer, c *protocol.Command) b
 	return false
 }
 
+// newest adds a profile, or puts its newer version in the place of the one that it replaces.
+func newest(list []android.Part, p android.Part) []android.Part {
+	for i := range list {
+		if list[i].ID == p.ID {
+			if list[i].Version < p.Version {
+				list[i] = p
+			}
+			return list
+		}
+	}
+	return append(list, p)
+}
+
 // firstOrders is how many orders beside those for profiles an enrolment brings.
 const firstOrders = 2
 
@@ -149,7 +162,7 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 			part.RemoveAfter = w.Tenant.OldEnd()
 			old = append(old, part)
 		default:
-			here = append(here, part)
+			here = newest(here, part)
 		}
 	}
 	version := max(int64(st.Seq), m.Applied.PolicyVersion+1)
