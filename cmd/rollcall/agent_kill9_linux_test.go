@@ -50,10 +50,12 @@ func TestHST121KillAgents(t *testing.T) {
 		victims = append(victims, v)
 		line := []string{v.invite(), "--ca", "sha256:" + k.s.Fingerprint, "--draw-id", "--root", v.root, "--apply", "wifi,email"}
 		v.run("enrolment", append([]string{"enroll"}, line...)...)
-		for v.again("enroll", line...) != nil { // whoever pasted the line pastes it again; a daemon only goes on
-			if v.again("check-in") == nil {
-				break
-			}
+		err := v.again("enroll", line...) // whoever pasted the line pastes it again
+		if err != nil {
+			err = v.again("check-in") // and a daemon only goes on
+		}
+		if err != nil {
+			t.Errorf("%s: %v", v.killedAt, err)
 		}
 		v.one("enrolled")
 	}
