@@ -40,7 +40,6 @@ type winScene struct {
 	now  protocol.Time
 	act  Act
 	ca   *certs.Authority
-	msg  uint32 // of the server, in the session
 	body windows.Message
 }
 
