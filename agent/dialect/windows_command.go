@@ -196,6 +196,15 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 	touched := r.touched
 	r.touched = nil
 	failed := false
+	added := make(map[string]bool) // by LocURI: what this Atomic adds, it cannot replace as well
+	again := func(c *windows.Command) (twice bool) {
+		for i := range c.Items {
+			target := c.Items[i].Target
+			twice = twice || c.Verb == windows.Replace && added[target]
+			added[target] = added[target] || c.Verb == windows.Add
+		}
+		return twice
+	}
 	var applied []int
 	for i := range c.Commands {
 		child := &c.Commands[i]
@@ -210,6 +219,10 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 			for k := range child.Commands {
 				d.notExecuted(&child.Commands[k], r)
 			}
+			continue
+		case again(child):
+			failed = true
+			r.status(child, windows.CommandFailed)
 			continue
 		case child.Verb == windows.Unknown || child.CmdID == 0:
 			failed = true
