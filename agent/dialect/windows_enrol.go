@@ -51,16 +51,12 @@ const (
 	returnTo = "ms-app://windows.immersivecontrolpanel"
 )
 
-// Enrol begins an enrolment. The error tells what of s is wrong, or wraps [ErrManaged] and [windows.EAlreadyEnrolled], or
-// [windows.EEnrollmentInProgress] (WIN-027).
+// Enrol begins an enrolment. The error tells what of s is wrong, or wraps [ErrManaged] and [windows.EAlreadyEnrolled] (WIN-027).
 func (d *Windows) Enrol(now protocol.Time, s WindowsStart, out *Act) error {
 	out.reset()
 	d.now = now
-	switch {
-	case d.Phase() == agent.Enrolled:
+	if d.Phase() == agent.Enrolled || d.winTask != nil {
 		return fmt.Errorf("enrol %s: %w: %w", d.DeviceID(), ErrManaged, windows.EAlreadyEnrolled)
-	case d.winTask != nil:
-		return fmt.Errorf("enrol %s: %w: %w", d.DeviceID(), ErrManaged, windows.EEnrollmentInProgress)
 	}
 	discovery := s.Discovery
 	if discovery == "" {

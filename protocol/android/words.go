@@ -175,14 +175,14 @@ func (s Seconds) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%ds", time.Duration(s)/time.Second), nil
 }
 
-// maxSeconds bounds what a peer may ask somebody to wait: a century.
-const maxSeconds = 100 * 365 * 24 * time.Hour
+// longestWait bounds what a peer may ask somebody to wait: a century.
+const longestWait = 100 * 365 * 24 * time.Hour
 
 // UnmarshalText takes what MarshalText writes, and fractions of up to nine digits; never less than nothing.
 func (s *Seconds) UnmarshalText(b []byte) error {
 	digits, ok := strings.CutSuffix(string(b), "s")
 	d, err := time.ParseDuration(digits + "s")
-	if !ok || err != nil || strings.Trim(digits, "0123456789.") != "" || d > maxSeconds {
+	if !ok || err != nil || strings.Trim(digits, "0123456789.") != "" || d > longestWait {
 		return fmt.Errorf("%.40q is no number of seconds", b)
 	}
 	*s = Seconds(d)

@@ -28,8 +28,11 @@ const (
 	Certificate = "Certificate" // a bootstrap certificate
 )
 
-// DeviceDesktop is the DeviceType of all but phones.
-const DeviceDesktop = "CIMClient_Windows"
+// Values of DeviceType.
+const (
+	DeviceDesktop = "CIMClient_Windows"
+	DevicePhone   = "WindowsPhone"
+)
 
 // Names of context items of a [RequestSecurityToken] (windows.md section 4).
 const (
