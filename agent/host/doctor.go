@@ -27,7 +27,7 @@ const late = 3
 
 // A Finding is one thing that was looked at.
 type Finding struct {
-	Check string `json:"check"` // folder, agent, enrolment, name, port, authority, clock, certificate, identity or check-ins
+	Check string `json:"check"` // folder, agent, wake-ups, enrolment, name, port, authority, clock, certificate, identity or check-ins
 	OK    bool   `json:"ok"`
 	Says  string `json:"says"`         // what is so, in plain words
 	Do    string `json:"do,omitempty"` // about it; empty when it is well
@@ -131,6 +131,7 @@ func (d *doctor) agent(ctx context.Context) {
 	if conn, err := dialAgent(ctx, d.dir); err == nil {
 		conn.Close()
 		d.well("agent", "it runs, as process %s", process)
+		d.wakeUps(ctx)
 		return
 	}
 	lock, err := os.Open(filepath.Join(d.dir, lockFile))
@@ -146,6 +147,25 @@ func (d *doctor) agent(ctx context.Context) {
 		d.ill("agent", start, "no agent runs on this state")
 	default:
 		d.ill("agent", "wait until it is done; if it never is, end that process and start the agent again", "process %s has the state and takes no requests", process)
+	}
+}
+
+// wakeUps asks the agent that runs whether it can be woken.
+func (d *doctor) wakeUps(ctx context.Context) {
+	s, runs := Stream(ctx, d.dir)
+	switch {
+	case !runs:
+	case d.rec.Courier == NoCourier:
+		d.well("wake-ups", "--courier none has none come: this machine asks every %s", d.rec.Poll)
+	case s == nil:
+		d.well("wake-ups", "a stream for them is being made")
+	case s.None:
+		d.well("wake-ups", "the server has no streams for them: this machine asks every %s", d.rec.Poll)
+	case s.Since.IsZero():
+		d.ill("wake-ups", "open the port of the server's streams on the way to it, or name another address with rollcall agent set --courier",
+			"none come, and this machine asks every %s: %s", d.rec.Poll, s.Why)
+	default:
+		d.well("wake-ups", "they come by a stream of %s, up since %s UTC", s.Service, s.Since.UTC().Format(time.DateTime))
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"rollcall/agent/courier"
 	"rollcall/protocol"
 )
 
@@ -92,5 +94,36 @@ func TestFolderIsGivenBack(t *testing.T) {
 	f.close()
 	if says, _ := folderTrouble(f.dir); says != "" {
 		t.Errorf("after: %s", says)
+	}
+}
+
+// Whether a machine can be woken is asked of the agent that runs; only a stream that cannot be made is wrong.
+func TestDoctorOfWakeUps(t *testing.T) {
+	t.Parallel()
+	f := take(t)
+	var stream atomic.Pointer[courier.State]
+	desk, err := newDesk(t.Context(), f.dir, &stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer desk.close()
+	for name, tt := range map[string]struct {
+		state   *courier.State
+		courier string
+		ok      bool
+		says    string
+	}{
+		"not wanted": {nil, NoCourier, true, "--courier none"},
+		"not yet":    {nil, "", true, "being made"},
+		"up":         {&courier.State{Service: "192.0.2.1:5223", Since: time.Now()}, "", true, "by a stream of 192.0.2.1:5223"},
+		"no streams": {&courier.State{Why: "none", None: true}, "", true, "has no streams"},
+		"blocked":    {&courier.State{Why: "i/o timeout"}, "", false, "i/o timeout"},
+	} {
+		stream.Store(tt.state)
+		d := &doctor{dir: f.dir, rec: &record{Courier: tt.courier, Poll: DefaultPoll}}
+		d.wakeUps(t.Context())
+		if len(d.list) != 1 || d.list[0].OK != tt.ok || !strings.Contains(d.list[0].Says, tt.says) || (d.list[0].Do == "") != tt.ok {
+			t.Errorf("%s: %+v", name, d.list)
+		}
 	}
 }
