@@ -1,0 +1,116 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Entra says whose tokens Windows devices enrol with; its JSON is the file that administrators keep it in.
+type Entra struct {
+	Tenant    string          `json:"tenant"`             // id of the directory: tid of a token, and in its issuer
+	Audiences []string        `json:"audiences"`          // of the MDM application: its URI (tokens of version 1) and client id (version 2)
+	KeysURL   string          `json:"keys_url,omitempty"` // JWKS of those who sign; empty: Keys
+	Keys      json.RawMessage `json:"keys,omitempty"`     // a JWKS, of a simulated directory
+}
+
+// maxEntra bounds the file.
+const maxEntra = 64 << 10
+
+// ReadEntra reads one. The error names the field.
+func ReadEntra(data []byte) (*Entra, error) {
+	if len(data) > maxEntra {
+		return nil, fmt.Errorf("directory of %d bytes: want at most %d", len(data), maxEntra)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	e := &Entra{}
+	if err := d.Decode(e); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	u, err := url.Parse(e.KeysURL)
+	switch {
+	case e.Tenant == "" || url.PathEscape(e.Tenant) != e.Tenant:
+		return nil, errors.New("directory: tenant is missing, or no id")
+	case len(e.Audiences) == 0 || slices.Contains(e.Audiences, ""):
+		return nil, errors.New("directory: audiences are missing, or one is empty")
+	case (e.KeysURL == "") == (len(e.Keys) == 0):
+		return nil, errors.New("directory: want either keys_url or keys")
+	case err != nil || e.KeysURL != "" && (u.Scheme != "https" || u.Host == "" || u.User != nil):
+		return nil, errors.New("directory: keys_url is no https address")
+	}
+	if _, err := e.keySet(context.Background()); err != nil {
+		return nil, fmt.Errorf("directory: keys: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Entra) keySet(ctx context.Context) (oidc.KeySet, error) {
+	if e.KeysURL != "" {
+		return oidc.NewRemoteKeySet(oidc.ClientContext(ctx, &http.Client{Timeout: patience}), e.KeysURL), nil
+	}
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(e.Keys, &set); err != nil {
+		return nil, err
+	}
+	var keys []crypto.PublicKey
+	for _, k := range set.Keys {
+		if !k.IsPublic() || !k.Valid() {
+			return nil, errors.New("one is no public key")
+		}
+		keys = append(keys, k.Key)
+	}
+	if keys == nil {
+		return nil, errors.New("there are none")
+	}
+	return &oidc.StaticKeySet{PublicKeys: keys}, nil
+}
+
+// Verifier returns a Windows.Verify: a token is signed by RS256 with one of the keys, of this tenant's issuer in either version, for one
+// of the audiences and valid by now, and only then is a word of it believed (HST-043). E is what [ReadEntra] made. Keys are fetched
+// with ctx, for as long as the server runs.
+func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx context.Context, token string) (*EntraClaims, error), error) {
+	keys, err := e.keySet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	issuers := []string{"https://sts.windows.net/" + e.Tenant + "/", "https://login.microsoftonline.com/" + e.Tenant + "/v2.0"}
+	verifier := oidc.NewVerifier("", keys, &oidc.Config{
+		SkipClientIDCheck: true, SkipIssuerCheck: true, // there are two of each: see below
+		SupportedSigningAlgs: []string{oidc.RS256}, Now: now,
+	})
+	return func(ctx context.Context, raw string) (*EntraClaims, error) {
+		token, err := verifier.Verify(ctx, raw)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !slices.Contains(issuers, token.Issuer):
+			return nil, errors.New("of another issuer")
+		case !slices.ContainsFunc(token.Audience, func(a string) bool { return slices.Contains(e.Audiences, a) }):
+			return nil, errors.New("for another audience")
+		}
+		var claims struct {
+			Tenant string `json:"tid"`
+			UPN    string `json:"upn"`
+			Device string `json:"deviceid"`
+		}
+		if err := token.Claims(&claims); err != nil {
+			return nil, err
+		}
+		if claims.Tenant != e.Tenant {
+			return nil, errors.New("of another tenant")
+		}
+		return &EntraClaims{UPN: claims.UPN, Device: claims.Device}, nil
+	}, nil
+}
