@@ -76,6 +76,7 @@ var homes = map[string]string{
 	"go.mozilla.org/pkcs7":         "certs",
 	"github.com/smallstep/pkcs7":   "certs",
 	"github.com/smallstep/scep":    "certs",
+	"github.com/coreos/go-oidc":    "server/device",
 	"modernc.org/sqlite":           "server/store/sqlstore",
 	"github.com/pressly/goose":     "server/store/sqlstore",
 	"github.com/spf13/cobra":       "cmd/rollcall",

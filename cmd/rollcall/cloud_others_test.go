@@ -215,6 +215,8 @@ func TestServeOtherPushServices(t *testing.T) {
 		{serveFlags{wns: broken}, `--wns ` + broken + `: WNS identity: unknown field "secrets"`},
 		{serveFlags{wns: filepath.Join(dir, "none")}, "--wns "},
 		{serveFlags{fcm: identity}, "service account: project_id"},
+		{serveFlags{wns: identity, entra: write("entra.json", `{"tenant":"t","audiences":["a"],"keys_url":"https://login.example.org/keys"}`)}, ""},
+		{serveFlags{entra: broken}, `--entra ` + broken + `: directory: json: unknown field "client_id"`},
 		{serveFlags{wnsCA: identity}, "without --wns"},
 		{serveFlags{fcmURL: "https://x"}, "without --fcm"},
 		{serveFlags{wns: identity, wnsCA: identity}, "--wns-ca"},

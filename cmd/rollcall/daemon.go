@@ -65,6 +65,7 @@ type serveConfig struct {
 	Push      push.Config // push service; an empty URL: none, wake-ups stay due
 	Simulated bool        // it is a simulated one: the server makes push certificates for it
 
+	Entra            *device.Entra        // whose tokens Windows devices enrol with; nil: nobody's
 	WNS              *push.WNSIdentity    // wakes Windows devices; nil: they come by their schedules
 	FCM              *push.ServiceAccount // wakes Android devices; nil: they come by their schedules
 	WNSPush, FCMPush push.Config          // how they are reached
@@ -262,6 +263,11 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
 		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
 		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows),
+	}
+	if cfg.Entra != nil {
+		if edge.Windows.Verify, err = cfg.Entra.Verifier(ctx, now); err != nil {
+			return nil, nil, err
+		}
 	}
 	if cfg.WNS != nil {
 		edge.Windows.PFN, edge.Windows.ChannelHosts = cfg.WNS.PFN, cfg.WNS.ChannelHosts()

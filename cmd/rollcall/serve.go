@@ -39,7 +39,7 @@ type serveFlags struct {
 	maxConnections                                                                                             int
 	acceptUserless, signMessage, lab                                                                           bool
 	enrolRate                                                                                                  float64
-	wns, wnsCA, fcm, fcmURL, fcmCA                                                                             string
+	entra, wns, wnsCA, fcm, fcmURL, fcmCA                                                                      string
 }
 
 func serveCommand() *cobra.Command {
@@ -67,6 +67,7 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "PEM file of the CA that the push service's certificate must chain to")
 	flags.StringVar(&f.wns, "wns", "", "JSON `FILE` with client_id, client_secret and pfn of the app that wakes Windows devices; token_url and scope for an app of Entra ID (default: they come by their schedules)")
 	flags.StringVar(&f.wnsCA, "wns-ca", "", "PEM file of the CA that WNS and its token endpoint's certificates must chain to")
+	flags.StringVar(&f.entra, "entra", "", "JSON `FILE` with tenant, audiences and keys_url (or keys) of the directory whose tokens Windows devices may enrol with (default: they enrol with links alone)")
 	flags.StringVar(&f.fcm, "fcm", "", "key `FILE` of the service account that wakes Android devices (default: they come by their schedules)")
 	flags.StringVar(&f.fcmURL, "fcm-url", "", "Firebase Cloud Messaging (default: Google's)")
 	flags.StringVar(&f.fcmCA, "fcm-ca", "", "PEM file of the CA that FCM and its token endpoint's certificates must chain to")
@@ -331,6 +332,15 @@ func (f *serveFlags) others(cfg *serveConfig) (err error) {
 		}
 		if err != nil {
 			return fmt.Errorf("--wns %s: %w", f.wns, err)
+		}
+	}
+	if f.entra != "" {
+		text, err := os.ReadFile(f.entra)
+		if err == nil {
+			cfg.Entra, err = device.ReadEntra(text)
+		}
+		if err != nil {
+			return fmt.Errorf("--entra %s: %w", f.entra, err)
 		}
 	}
 	if f.fcm != "" {
