@@ -58,11 +58,18 @@ const (
 	Erase
 	Restart
 	Retire // remove management and all that came with it
+
+	// Android devices alone.
+	ResetPasscode // Text: the new one; empty: none
+	ClearAppData  // Text: names of packages, with spaces between them
+	StartLostMode // Text: the message that the device shows
+	StopLostMode
 )
 
 var commandNames = [...]string{
 	"", "InstallProfile", "RemoveProfile", "RenewIdentity", "DeviceConfigured", "DeviceInformation", "SecurityInfo", "ProfileList",
 	"CertificateList", "InstalledApplicationList", "DeviceLock", "EraseDevice", "RestartDevice", "Retire",
+	"ResetPasscode", "ClearAppData", "StartLostMode", "StopLostMode",
 }
 
 func (k CommandKind) String() string               { return name(commandNames[:], uint8(k)) }
@@ -85,6 +92,6 @@ type Command struct {
 	Kind    CommandKind
 	Profile Profile // InstallProfile, RemoveProfile
 	PIN     string  // Lock, Erase: six digits on a Mac; empty: none
-	Text    string  // Lock: message. RemoveProfile: the profile's identifier
+	Text    string  // Lock: message. RemoveProfile: the profile's identifier. Others as their kind says
 	Payload []byte  // InstallProfile, RenewIdentity: the document; filled in by the server before encoding
 }

@@ -200,3 +200,17 @@ func (s *Server) retires(ctx context.Context, d protocol.Device) error {
 	}
 	return nil
 }
+
+// androidAlone refuses what only Android devices know to others, and what says too little.
+func (s *Server) androidAlone(ctx context.Context, d protocol.Device, c *protocol.Command) error {
+	r, err := s.store.Record(ctx, d)
+	switch {
+	case err != nil:
+		return err
+	case r.State.Platform != protocol.Android:
+		return refuse("HST-014", "%s is for Android devices; this one is %s", c.Kind, r.State.Platform)
+	case c.Text == "" && (c.Kind == protocol.ClearAppData || c.Kind == protocol.StartLostMode):
+		return refuse("HST-014", "%s needs a text: the packages, or what the lost device shows", c.Kind)
+	}
+	return nil
+}

@@ -13,6 +13,7 @@ import (
 var orders = []protocol.CommandKind{
 	protocol.NoCommand, protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList,
 	protocol.InstalledApplicationList, protocol.Lock, protocol.Erase, protocol.Restart, protocol.Retire,
+	protocol.ResetPasscode, protocol.ClearAppData, protocol.StartLostMode, protocol.StopLostMode,
 }
 
 // Order queues a command for a device and wakes it; of c only Kind, PIN and Text count. Kind NoCommand only wakes it (a
@@ -23,6 +24,11 @@ func (s *Server) Order(ctx context.Context, now protocol.Time, d protocol.Device
 	}
 	if c.PIN != "" && !sixDigits(c.PIN) {
 		return protocol.CommandID{}, refuse("HST-014", "a PIN has six digits")
+	}
+	if c.Kind > protocol.Retire {
+		if err := s.androidAlone(ctx, d, &c); err != nil {
+			return protocol.CommandID{}, err
+		}
 	}
 	if c.Kind == protocol.Retire {
 		if err := s.retires(ctx, d); err != nil {

@@ -556,3 +556,71 @@ func TestAndroidFarewell(t *testing.T) {
 	_, err = l.link.EnrolAndroid(t.Context(), d, l.start(l.invite(android.WorkProfilePersonal), android.WorkProfilePersonal))
 	l.check(err)
 }
+
+// Commands with their results: what the device says of each stands in the history (android.md, section 2.5).
+func TestAND038CommandsWire(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d, personal := l.enrolled(1, android.Dedicated), l.enrolled(2, android.WorkProfilePersonal)
+	order := func(d *dialect.Android, kind protocol.CommandKind, text string) protocol.CommandID {
+		id, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: kind, Text: text})
+		l.check(err)
+		return id
+	}
+	result := func(d *dialect.Android, id protocol.CommandID, want protocol.Status, code string) {
+		t.Helper()
+		history, err := l.store.History(t.Context(), l.record(d).State.Device, 50)
+		l.check(err)
+		i := slices.IndexFunc(history, func(c delivery.CommandChange) bool { return c.ID == id && c.Final })
+		if i < 0 || history[i].Status != want || history[i].Errors != code {
+			t.Errorf("%+v, want %s %s", history, want, code)
+		}
+	}
+	lost := order(d, protocol.StartLostMode, "Please bring me home")
+	clear := order(d, protocol.ClearAppData, "com.example.mail com.example.none")
+	passcode := order(d, protocol.ResetPasscode, "1234")
+	info := order(d, protocol.DeviceInformation, "")
+	l.talks(d)
+	result(d, lost, protocol.Acknowledged, "")
+	result(d, clear, protocol.Acknowledged, "")
+	result(d, passcode, protocol.Failed, android.CodeInvalidValue)
+	result(d, info, protocol.Acknowledged, "")
+	if d.State() != android.Lost {
+		t.Errorf("the device is %s", d.State())
+	}
+	found := order(d, protocol.StopLostMode, "")
+	again := order(personal, protocol.StartLostMode, "x")
+	boot := order(d, protocol.Restart, "")
+	l.talks(d)
+	l.talks(personal)
+	result(d, found, protocol.Acknowledged, "")
+	result(d, boot, protocol.Acknowledged, "")
+	result(personal, again, protocol.Failed, android.CodeManagementMode)
+	if _, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: protocol.ClearAppData}); err == nil {
+		t.Error("the data of no app is cleared")
+	}
+}
+
+// Of two devices that race with one token, one enrols (HST-037, AND-015 for the agent).
+func TestHST037AndroidRace(t *testing.T) {
+	l := newAndroidLab(t, onSQLite)
+	start := l.start(l.invite(android.FullyManaged), android.FullyManaged)
+	devices := []*dialect.Android{l.device(1, android.FullyManaged), l.device(2, android.FullyManaged)}
+	done := make(chan error, len(devices))
+	for _, d := range devices {
+		go func() {
+			_, err := l.link.EnrolAndroid(t.Context(), d, start)
+			done <- err
+		}()
+	}
+	won := 0
+	for range devices {
+		if err := <-done; err == nil {
+			won++
+		} else if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Code != android.TokenUsed && f.Step != dialect.Identify {
+			t.Errorf("the other was told %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of two enrolled with one token", won)
+	}
+}

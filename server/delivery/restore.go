@@ -59,7 +59,7 @@ func (d *decision) recallHarmful() {
 	for i := 0; i < len(d.n.Queue); i++ {
 		q := d.n.Queue[i]
 		switch q.Kind {
-		case protocol.Erase, protocol.Retire, protocol.Lock, protocol.Restart:
+		case protocol.Erase, protocol.Retire, protocol.Lock, protocol.Restart, protocol.ResetPasscode, protocol.ClearAppData, protocol.StartLostMode, protocol.StopLostMode:
 		default:
 			continue
 		}

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -108,6 +109,14 @@ func (x *androidRound) commands(a *android.CheckInAnswer, c *protocol.Command) b
 		out.Type = android.Lock
 	case protocol.Restart:
 		out.Type = android.Reboot
+	case protocol.ResetPasscode:
+		out.Type, out.NewPassword = android.ResetPassword, c.Text
+	case protocol.ClearAppData:
+		out.Type, out.ClearAppsDataParams = android.ClearAppData, &android.ClearAppsDataParams{PackageNames: strings.Fields(c.Text)}
+	case protocol.StartLostMode:
+		out.Type, out.LostModeParams = android.StartLostMode, &android.LostModeParams{LostMessage: c.Text}
+	case protocol.StopLostMode:
+		out.Type = android.StopLostMode
 	case protocol.Erase:
 		out.Type = android.Wipe
 		out.Order = x.h.androidOrder(x.p.id, enrollment, mode.Wiping())

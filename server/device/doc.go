@@ -20,6 +20,12 @@
 // report on many commands and its answer hold many (delivery.Batch); one that has only Status ends the session, and only that
 // registers the device. Profiles are said in Windows' words by package server/csp.
 //
+// Android devices (Config.Android) are served as package protocol/android's page says: GET /android/v1/discovery, POST /android/v1/enroll,
+// /android/v1/checkin and /android/v1/unenroll, EST below /.well-known/est. [Handler.Provisioning] writes their QR codes. A round of a
+// check-in is one decision of delivery's with a Batch; what a document says to Android, package server/policy knows, and package
+// protocol/android makes one policy of them. A device is enrolled when it has applied its first policy; it moves with the round that ends a
+// check-in. A steady round is decided afresh when it comes again; any other gets its bytes again (AND-073).
+//
 // # The notice
 //
 // Of a change of authority a device hears with any answer, by the header Rollcall-Notice (package protocol/apple). It is
@@ -33,6 +39,9 @@
 // command's place in its queue is taken by the 403 with that body, and by nothing else. With each answer by which a device is to
 // leave goes the header Rollcall-Order, signed for that device under that identity: a real machine believes no other. The one 410 there is answers UserAuthenticate, where it says that
 // this user is not managed (APL-038).
+//
+// Android's protocol has answers of its own. 401 is no end there, and 410 is one only with an order that is signed for this device in this
+// enrolment, which an administrator's order alone brings.
 //
 // # Enrolments are bounded
 //
