@@ -164,14 +164,16 @@ func (c *Cast) UsersAs(as protocol.Authority) []target.User {
 		}
 	}
 	users := make([]target.User, 0, len(c.Population.Users))
+	groups := make([][]string, 1+len(c.Population.Groups)) // of who is in none, and in each
+	for i := range groups {
+		if groups[i] = []string{plan.All}; i > 0 {
+			groups[i] = append(groups[i], c.Population.Groups[i-1])
+		}
+	}
 	for i := range c.Population.Users {
 		u := &c.Population.Users[i]
-		groups := []string{plan.All}
-		if u.Group >= 0 {
-			groups = append(groups, c.Population.Groups[u.Group])
-		}
 		user := target.User{
-			UPN: u.UPN, Groups: groups, CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
+			UPN: u.UPN, Groups: groups[u.Group+1], CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
 			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
 		}
 		if theirs[int32(i)] {

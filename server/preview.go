@@ -74,6 +74,9 @@ func (s *Server) look(ctx context.Context, now protocol.Time, before, after *sto
 	was, is := s.World(), newWorld(after)
 	var failed error
 	p := &Preview{Before: before.Tenant, After: after.Tenant}
+	if s.alone != nil {
+		p.Devices = make([]Named, 0, s.alone.store.Size())
+	}
 	plan := authority.Plan(scene, s.subjects(ctx, was, is, topic, &failed), func(c *authority.Subject, j *authority.Judgement) {
 		p.Devices = append(p.Devices, namedOf(c, j))
 	})

@@ -159,7 +159,7 @@ func spareMemory(devices int) int {
 	if devices < manyDevices {
 		return 25
 	}
-	return 10
+	return 15
 }
 
 // places sees to it, before anything is played, that all files can be written: each in a place of its own, none over another (HST-125).

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -79,7 +80,7 @@ func NewAlone(devices int) *Memory {
 func (m *Memory) Alone() bool { return m.mu.alone }
 
 // blanks is how many records are made at once: almost 32 KiB, as the allocator likes it.
-const blanks = 63
+const blanks = int(32 << 10 / unsafe.Sizeof(record{}))
 
 // exchangesKept is how many answers for repeated messages are kept of one device.
 const exchangesKept = 8

@@ -50,6 +50,9 @@ func (m *Memory) Postpone(d protocol.Device, is bool) {
 	m.due.Set(uint32(d), 0)
 }
 
+// Size is how many devices there are, at most.
+func (m *Memory) Size() int { return len(m.records) - 1 }
+
 // After returns the number of the first device after d; 0: there is none.
 func (m *Memory) After(d protocol.Device) protocol.Device {
 	for i := int(d) + 1; i < len(m.records); i++ {
