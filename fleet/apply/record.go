@@ -64,19 +64,16 @@ func (r *Record) sum() string {
 
 // Open takes the record at path for this process, and reads it; one that nobody has written is empty. Close gives it back.
 func Open(path string) (*Record, error) {
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	lock, err := take(path + ".lock")
+	switch {
+	case err != nil:
 		return nil, err
+	case lock == nil:
+		return nil, fmt.Errorf("%w (%s is locked)", ErrRuns, path)
 	}
-	ok, err := host.TryLock(lock)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w (%s is locked)", ErrRuns, path)
-	}
-	var data []byte
-	if err == nil {
-		if data, err = os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
-			data, err = []byte("{}"), nil
-		}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = []byte("{}"), nil
 	}
 	r := &Record{path: path, lock: lock}
 	if err == nil {
@@ -99,6 +96,31 @@ func Open(path string) (*Record, error) {
 	return r, nil
 }
 
+// take locks the file at path, and makes it where there is none; nil: somebody else has locked it.
+func take(path string) (*os.File, error) {
+	for {
+		lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := host.TryLock(lock)
+		if err != nil || !ok {
+			lock.Close()
+			return nil, err
+		}
+		mine, err := lock.Stat()
+		if err == nil {
+			if there, missing := os.Stat(path); missing == nil && os.SameFile(mine, there) {
+				return lock, nil
+			}
+		}
+		lock.Close() // whoever had it before has just removed it
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
 // sound refuses a record that nobody has written like this.
 func (r *Record) sound() error {
 	for i := range r.Steps {
@@ -115,8 +137,13 @@ func (r *Record) sound() error {
 	return nil
 }
 
-// Close lets other processes have the record.
-func (r *Record) Close() error { return r.lock.Close() }
+// Close lets other processes have the record. Of one that was never written nothing stays behind.
+func (r *Record) Close() error {
+	if r.ID == "" {
+		os.Remove(r.lock.Name()) // a system that keeps open files keeps this one: it is empty
+	}
+	return r.lock.Close()
+}
 
 // Keep writes what was rehearsed in place of what r had.
 func (r *Record) Keep(rehearsed *Record) error {

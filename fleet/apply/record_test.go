@@ -1,8 +1,10 @@
 package apply
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +146,23 @@ func FuzzRecord(f *testing.F) {
 		}
 		r.Close()
 	})
+}
+
+// A plan that is refused leaves no file behind, and whoever comes next still has the record alone.
+func TestRecordLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "plan.applied.json")
+	for range 2 {
+		r, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, ErrRuns) {
+			t.Errorf("a second one is given %v, want %v", err, ErrRuns)
+		}
+		r.Close()
+		if left, _ := os.ReadDir(dir); len(left) > 0 && runtime.GOOS != "windows" {
+			t.Errorf("%s is left behind", left[0].Name())
+		}
+	}
 }
