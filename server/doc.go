@@ -6,14 +6,17 @@
 // as well: it makes the next [Server.World], a snapshot that decisions read without a lock.
 //
 // The outbox is the wake-up in each device's state: one row, however many reasons there are to wake the device. A
-// notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. While
-// the push certificate is refused or has ended, wake-ups are held, and an upload lets them go without a restart.
+// notification is sent first and its report kept then, so that a crash between the two sends it again and loses none. It goes
+// out by the push service of the device's platform. While the push certificate is refused or has ended, Apple's wake-ups are held,
+// and an upload lets them go without a restart. What is wrong with another service is said once, and its devices come by
+// themselves: they poll.
 //
 // What an administrator changes is previewed by the code that makes it: the authority, licences, push certificates, profiles.
 //
 // A change of authority ([Server.SetAuthority], previewed by [Server.PreviewAuthority] with the same code) is one commit of the
 // tenant's row and a campaign: whose turn it is to be woken follows from a device's number and the campaign's cursor. While
-// Apple's push certificate is not renewed, delivery refuses Apple's devices, and the campaign waits for the upload.
+// Apple's push certificate is not renewed, delivery refuses Apple's devices, and the campaign passes them by until the upload
+// begins another one; where no other service is configured it waits for the upload.
 //
 // Grants and links are kept as hashes. The challenge of a renewal is derived from its command under a kept secret, so that
 // a renewal that is handed out again brings the same bytes.

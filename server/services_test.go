@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -101,7 +102,7 @@ func TestEndedCertificateHoldsAppleAlone(t *testing.T) {
 	m.later(400 * day)
 	m.pushes.Answer = nil
 	was := m.counts()
-	for _, d := range []*phone{m.laptop, m.handset} {
+	for _, d := range []*phone{m.iphone, m.laptop, m.handset} {
 		_, err := m.Order(m.ctx, m.now, d.number, protocol.Command{Kind: protocol.Restart})
 		m.must(err)
 	}
@@ -119,10 +120,11 @@ func TestAUTH20ChangeWhileTheCertificateIsRefused(t *testing.T) {
 	x := bms(t)
 	x.cfg.Push.Windows = new(push.Recorder)
 	x.reopen()
-	p := x.enrolled(1)
+	p, q := x.enrolled(1), x.enrolled(1)
 	x.set(coexistence)
 	x.renew()
 	p.drain()
+	q.drain()
 	x.later(day)
 	x.pushes.Answer = func(push.Notification) push.Answer {
 		return push.Answer{Result: delivery.TryLater, Suspend: true, Reason: "BadCertificate"}
@@ -138,7 +140,9 @@ func TestAUTH20ChangeWhileTheCertificateIsRefused(t *testing.T) {
 	x.equal("woken while the certificate is refused", x.since(n), []string(nil))
 	x.renew()
 	x.later(time.Second)
-	x.equal("woken by the upload", x.since(n), []string{"token of " + p.id})
+	got := x.since(n)
+	slices.Sort(got)
+	x.equal("woken by the upload", slices.Compact(got), []string{"token of " + p.id, "token of " + q.id})
 }
 
 // TestNoServiceNoWakeUp: without a service, or without an address, a device that polls is left to its schedule, and nothing is written of it.
@@ -176,6 +180,36 @@ func TestWokenOnceItTellsItsChannel(t *testing.T) {
 	m.tick()
 	if got := len(m.windows.Sent()) - was; got != 1 {
 		t.Errorf("%d notifications for an order, wake-up %+v; want one", got, d.state().Wake)
+	}
+	// The same where the address before was throttled.
+	m.windows.Answer = func(push.Notification) push.Answer {
+		return push.Answer{Result: delivery.TryLater, RetryAfter: 5 * time.Hour, Reason: "channelthrottled"}
+	}
+	d.drain()
+	order := func() {
+		_, err := m.Order(m.ctx, m.now, d.number, protocol.Command{Kind: protocol.Restart})
+		m.must(err)
+		m.later(time.Minute)
+	}
+	order()
+	m.windows.Answer = nil
+	to := func(token string) (n int) {
+		for _, sent := range m.windows.Sent() {
+			if string(sent.Token) == "https://wns2-sim.notify.windows.com/?token="+token {
+				n++
+			}
+		}
+		return n
+	}
+	was = to("2")
+	order()
+	if got := to("2") - was; got != 0 {
+		t.Errorf("%d notifications to a throttled channel, want none", got)
+	}
+	m.must(d.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Token: []byte("https://wns2-sim.notify.windows.com/?token=3")}))
+	order()
+	if got := to("3"); got != 1 {
+		t.Errorf("%d notifications to the new channel, wake-up %+v; want one", got, d.state().Wake)
 	}
 }
 

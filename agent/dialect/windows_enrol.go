@@ -51,12 +51,16 @@ const (
 	returnTo = "ms-app://windows.immersivecontrolpanel"
 )
 
-// Enrol begins an enrolment. The error tells what of s is wrong, or wraps [ErrManaged] and [windows.EAlreadyEnrolled] (WIN-027).
+// Enrol begins an enrolment. The error tells what of s is wrong, or wraps [ErrManaged] and [windows.EAlreadyEnrolled], or
+// [windows.EEnrollmentInProgress] (WIN-027).
 func (d *Windows) Enrol(now protocol.Time, s WindowsStart, out *Act) error {
 	out.reset()
 	d.now = now
-	if d.Phase() == agent.Enrolled || d.winTask != nil {
+	switch {
+	case d.Phase() == agent.Enrolled:
 		return fmt.Errorf("enrol %s: %w: %w", d.DeviceID(), ErrManaged, windows.EAlreadyEnrolled)
+	case d.winTask != nil:
+		return fmt.Errorf("enrol %s: %w: %w", d.DeviceID(), ErrManaged, windows.EEnrollmentInProgress)
 	}
 	discovery := s.Discovery
 	if discovery == "" {

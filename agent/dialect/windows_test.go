@@ -111,7 +111,7 @@ func TestWIN027SecondEnrolment(t *testing.T) {
 	s := newWinScene(t, plainWindows)
 	s.certify(winStart)
 	var act Act
-	if err := s.d.Enrol(s.now, winStart, &act); !errors.Is(err, windows.EAlreadyEnrolled) {
+	if err := s.d.Enrol(s.now, winStart, &act); !errors.Is(err, windows.EEnrollmentInProgress) {
 		t.Errorf("while enrolling: %v", err)
 	}
 	s.provision(s.provisioning(s.issue()))

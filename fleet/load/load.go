@@ -270,14 +270,16 @@ func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
 // mostTries is how often a device comes again that the server asked for patience before its load began.
 const mostTries = 20
 
-// enrolOne enrols one device. A wave that is too fast for the server is its right to turn away: the device then comes again.
+// enrolOne enrols one device. A wave that is too fast for the server is its right to turn away: the device then comes again, as it does
+// when only its last message is left to say and the connection broke.
 func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Start) (err error) {
+	wait := time.Duration(0)
 	for try := range mostTries {
 		if err != nil {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(patience(err, try)):
+			case <-time.After(wait):
 			}
 		}
 		l.rise(l.number.of(d.Number()), time.Since(l.begin))
@@ -299,7 +301,10 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 		if err == nil {
 			err = errors.New("the server did not take it")
 		}
-		if patience(err, try) == 0 {
+		if wait = patience(err, try); wait == 0 && d.Phase() == agent.Enrolling && outcomeOfError(err) == Cut {
+			wait = l.until(d.Due())
+		}
+		if wait == 0 {
 			break
 		}
 	}

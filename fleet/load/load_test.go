@@ -461,3 +461,30 @@ func TestHST126Exhausted(t *testing.T) {
 		}
 	})
 }
+
+// A connection that breaks under a device's last message of its enrolment does not end the wave (HST-113).
+func TestHST113Enrolment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		broken := map[string]bool{} // by UDID
+		r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+			var m apple.Message
+			body, err := io.ReadAll(q.Body)
+			if err != nil || apple.DecodeMessage(body, &m) != nil || m.MessageType != apple.TokenUpdate {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !broken[m.UDID] {
+				broken[m.UDID] = true
+				panic(http.ErrAbortHandler)
+			}
+		})
+		defer r.close()
+		l := r.load(4, Config{Link: kept, Pace: Constant(1, time.Second)})
+		defer l.Close()
+		if _, err := l.Enrol(t.Context()); err != nil || len(l.Enrolled()) != 4 || len(broken) != 4 {
+			t.Errorf("%d enrolled, %d were broken off: %v", len(l.Enrolled()), len(broken), err)
+		}
+	})
+}

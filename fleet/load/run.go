@@ -313,8 +313,7 @@ func (l *Load) lie(i int32, began time.Duration, well bool) {
 		b.again = false
 		l.come(i, now, dialect.Pushed)
 	case due != 0 && (l.config.Retry || phase == agent.Enrolling):
-		const rounding = time.Millisecond // the device's clock counts in microseconds: it must not be early
-		l.come(i, now+max(due.Time().Sub(l.now()), 0)+rounding, dialect.Scheduled)
+		l.come(i, now+l.until(due), dialect.Scheduled)
 	case phase == agent.Enrolled && l.config.Enrolments:
 		l.move(i, out)
 	case phase == agent.Enrolled, l.config.Enrolments:
@@ -329,6 +328,12 @@ func (l *Load) lie(i int32, began time.Duration, well bool) {
 	}
 	l.mu.Unlock()
 	l.nudge()
+}
+
+// until is how long it is until a device may do by itself what is due at a moment.
+func (l *Load) until(due protocol.Time) time.Duration {
+	const rounding = time.Millisecond // the device's clock counts in microseconds: it must not be early
+	return max(due.Time().Sub(l.now()), 0) + rounding
 }
 
 // now is the devices' clock.

@@ -1,7 +1,7 @@
 package windows
 
 import (
-	"crypto/md5" //nolint:gosec // what OMA DM's syncml:auth-md5 is made of; who is who is decided by TLS
+	"crypto/md5" // what OMA DM's syncml:auth-md5 is made of; who is who is decided by TLS
 	"crypto/subtle"
 	"encoding/base64"
 	"strings"

@@ -28,11 +28,8 @@ const (
 	Certificate = "Certificate" // a bootstrap certificate
 )
 
-// Values of DeviceType.
-const (
-	DeviceDesktop = "CIMClient_Windows"
-	DevicePhone   = "WindowsPhone"
-)
+// DeviceDesktop is the DeviceType of all but phones.
+const DeviceDesktop = "CIMClient_Windows"
 
 // Names of context items of a [RequestSecurityToken] (windows.md section 4).
 const (

@@ -1,7 +1,7 @@
 package windows
 
 import (
-	"crypto/sha1" //nolint:gosec // how Windows names a certificate; nothing is trusted by it
+	"crypto/sha1" // how Windows names a certificate; nothing is trusted by it
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // Thumbprint is how Windows names a certificate: SHA-1 of its DER in upper-case hexadecimal.
-func Thumbprint(der []byte) string { return fmt.Sprintf("%X", sha1.Sum(der)) } //nolint:gosec // see above
+func Thumbprint(der []byte) string { return fmt.Sprintf("%X", sha1.Sum(der)) }
 
 // Document writes p as an enrolment's document, or as a renewal's when Renewal and DMClient are nil (windows.md sections 4.1 and 5).
 func (p *Provisioning) Document() Document {

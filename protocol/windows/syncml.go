@@ -111,14 +111,11 @@ const (
 	FormatNull = "null"
 )
 
-// The types of alerts (windows.md section 7).
+// The types of alerts that mean something to either side (windows.md section 7).
 const (
-	TypeLoginStatus      = "com.microsoft/MDM/LoginStatus"
-	TypeUserToken        = "com.microsoft/MDM/AADUserToken"
-	TypeSyncType         = "com.microsoft.mdm.synctype"
-	TypeDevicePrepSync   = "com.microsoft/MDM/DevicePrepSync"
-	TypeUnenrollment     = "com.microsoft:mdm.unenrollment.userrequest"
-	TypeAppInstallFinish = "Reversed-Domain-Name:com.microsoft.mdm.win32csp_install"
+	TypeLoginStatus  = "com.microsoft/MDM/LoginStatus"
+	TypeSyncType     = "com.microsoft.mdm.synctype"
+	TypeUnenrollment = "com.microsoft:mdm.unenrollment.userrequest"
 )
 
 // The data of a LoginStatus alert.

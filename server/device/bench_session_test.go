@@ -3,12 +3,8 @@
 package device
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"net/http"
-	"net/http/httptest"
 	"syscall"
 	"testing"
 	"time"
@@ -42,7 +38,7 @@ func BenchmarkSession(b *testing.B) {
 		b.Run(name+"/apple", func(b *testing.B) {
 			l := newLabOn(b, stores[name](b))
 			p := l.phone(udid(1)).enrol()
-			client := newBare(l.h, p.who.Certificate)
+			client := &timed{bare: newBare(l.h, p.who.Certificate)}
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, kind := range kinds {
@@ -65,7 +61,7 @@ func BenchmarkSession(b *testing.B) {
 		b.Run(name+"/windows", func(b *testing.B) {
 			l := newLabOn(b, stores[name](b), func(c *Config) { c.Windows = &Windows{} })
 			p := l.pc(pcID(1)).enrol()
-			client := newBare(l.h, p.who.Certificate)
+			client := &timed{bare: newBare(l.h, p.who.Certificate)}
 			var in windows.Message
 			b.ReportAllocs()
 			for b.Loop() {
@@ -88,25 +84,10 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
-// A bare client calls the handler as its connection would, behind a handshake that is over.
-type bare struct {
-	h    *Handler
-	ctx  context.Context
-	tls  *tls.ConnectionState
-	used time.Duration
-}
-
-func newBare(h *Handler, leaf *x509.Certificate) *bare {
-	return &bare{h: h, ctx: connContext(context.Background(), nil), tls: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}}
-}
-
-func (c *bare) do(b *testing.B, method, path, kind string, body []byte) []byte {
-	r := httptest.NewRequestWithContext(c.ctx, method, "https://"+testHost+path, bytes.NewReader(body))
-	r.Header.Set("Content-Type", kind)
-	r.TLS = c.tls
-	w := httptest.NewRecorder()
+// do posts what must be answered 200, and counts what that costs.
+func (c *timed) do(b *testing.B, method, path, kind string, body []byte) []byte {
 	before := cpu()
-	c.h.mux.ServeHTTP(w, r)
+	w := c.send(method, path, kind, body)
 	c.used += cpu() - before
 	if w.Code != http.StatusOK {
 		b.Fatalf("answered %d %s", w.Code, w.Body)
@@ -114,7 +95,13 @@ func (c *bare) do(b *testing.B, method, path, kind string, body []byte) []byte {
 	return w.Body.Bytes()
 }
 
-func (c *bare) report(b *testing.B) {
+// A timed client knows what its requests cost.
+type timed struct {
+	*bare
+	used time.Duration
+}
+
+func (c *timed) report(b *testing.B) {
 	b.ReportMetric(float64(c.used.Nanoseconds())/float64(b.N), "cpu-ns/conversation")
 }
 

@@ -230,7 +230,7 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	cert, err := h.certificate(rst.Token, key, func(c server.Claim) ([]byte, error) {
 		c.Challenge, c.Transaction = who.challenge, id
 		return h.cfg.Server.Issue(ctx, now, c)
-	}, h.cfg.Server.Subject)
+	}, func(*store.Grant) string { return h.cfg.Server.Subject(&store.Grant{ID: id}) }) // whose it is, a restored server knows by it (HST-101)
 	if err != nil {
 		return nil, issueFault(err)
 	}

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -335,4 +337,28 @@ func (l *lab) profile(name, identifier string, family protocol.Family, payload [
 	if err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+// A bare client calls the handler as its connection would, behind a handshake that is over.
+type bare struct {
+	h   *Handler
+	ctx context.Context
+	tls *tls.ConnectionState
+}
+
+func newBare(h *Handler, leaf *x509.Certificate) *bare {
+	return &bare{h, connContext(context.Background(), nil), &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}}
+}
+
+func (c *bare) send(method, path, kind string, body []byte) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(c.ctx, method, "https://"+testHost+path, bytes.NewReader(body))
+	r.Header.Set("Content-Type", kind)
+	r.TLS = c.tls
+	w := httptest.NewRecorder()
+	c.h.mux.ServeHTTP(w, r)
+	return w
+}
+
+func (c *bare) post(path, kind string, body []byte) *httptest.ResponseRecorder {
+	return c.send(http.MethodPost, path, kind, body)
 }

@@ -3,7 +3,9 @@ package device
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -321,7 +323,8 @@ func TestWIN037UserScope(t *testing.T) {
 
 func TestWIN038Codes(t *testing.T) {
 	const uri = msft + "Policy/Config/A/B"
-	for _, tt := range []struct {
+	l := newWindowsLab(t)
+	for i, tt := range []struct {
 		name     string
 		verb     string
 		code     windows.Code
@@ -341,9 +344,9 @@ func TestWIN038Codes(t *testing.T) {
 		{"215 waits", "Replace", windows.NotExecuted, 5, delivery.Installing, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newWindowsLab(t)
-			p := l.pc(pcID(1)).enrol()
-			l.profile("p", "windows.p", protocol.Configuration, document(set(tt.verb, uri, "int", "1")))
+			uri, name := fmt.Sprint(uri, i), fmt.Sprint("p", i)
+			p := l.pc(pcID(i)).enrol()
+			l.profile(name, "windows."+name, protocol.Configuration, document(set(tt.verb, uri, "int", "1")))
 			p.fails[tt.verb+" "+uri] = tt.code
 			tries := 0
 			for range 5 {
@@ -359,7 +362,7 @@ func TestWIN038Codes(t *testing.T) {
 			if flipped := strings.Contains(p.verbs(), other+" "+uri); flipped != tt.flips {
 				t.Errorf("tried as %s: %v, want %v", other, flipped, tt.flips)
 			}
-			if s := p.state(); len(s.Profiles) != 1 || s.Profiles[0].State != tt.want {
+			if s := p.state(); len(s.Profiles) != i+1 || s.Profiles[i].State != tt.want {
 				t.Errorf("profiles %+v, want %s", s.Profiles, tt.want)
 			}
 		})
@@ -653,5 +656,75 @@ func TestWindowsSettles(t *testing.T) {
 	p.told = nil
 	if p.sync(); p.verbs() != "" {
 		t.Errorf("the next session: %s", p.verbs())
+	}
+}
+
+// A device that renewed after the backup from which this server was restored is known by its subject, and its session is as any (HST-101).
+func TestHST101Windows(t *testing.T) {
+	ctx := context.Background()
+	l := newWindowsLab(t)
+	p, other := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
+	backup := l.now()
+	l.setClock(backup.Add(7 * day))
+	l.must(l.store.Apply(ctx, l.pnow(), &store.Change{Restored: &delivery.Restoration{Since: protocol.At(backup)}}))
+	var err error
+	l.core, err = server.Open(ctx, l.pnow(), server.Config{Store: l.store})
+	l.must(err)
+	l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
+	l.setClock(backup.Add(9 * day))
+	lost := l.forgotten(p.who.Certificate.Subject.CommonName, backup.Add(day))
+	thief := l.pc(other.id)
+	thief.wears(lost.Certificate.Raw, lost.Key.(*ecdsa.PrivateKey))
+	if a, m := thief.sends(thief.begin()); m != nil || a.status != http.StatusForbidden {
+		t.Errorf("under another device's name it is answered %d", a.status)
+	}
+	p.wears(lost.Certificate.Raw, lost.Key.(*ecdsa.PrivateKey))
+	if p.sync(); p.state().Identity.Fingerprint != fingerprint(lost.Certificate) {
+		t.Errorf("it is not the device's identity\n%s", l.log)
+	}
+}
+
+// Whatever a device says, it is answered in the protocol or by a status, and its neighbour stays as it was. The decoder has fuzz
+// targets of its own; these are messages that it mostly takes.
+func TestHST017Mutated(t *testing.T) {
+	l := newWindowsLab(t)
+	p, other := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
+	client := newBare(l.h, p.who.Certificate)
+	before, chance := other.state(), rand.New(rand.NewPCG(1, 2))
+	words := []string{"1", "0", "4294967295", "-1", "", "<Final/>", "Replace", "Exec", "Status", "Atomic", "1226", "1223", "1222", "418", "404", "213", "500", p.id, other.id, "./User/"}
+	for range 400 {
+		l.order(p.id, protocol.DeviceInformation)
+		first := p.begin()
+		messages := [][]byte{windows.EncodeMessage(nil, first)}
+		if a, in := p.sends(first); in != nil {
+			messages = append(messages, windows.EncodeMessage(nil, p.obey(in)))
+		} else if a.status != http.StatusForbidden {
+			t.Fatalf("a good message is answered %d", a.status)
+		}
+		body := slices.Clone(messages[chance.IntN(len(messages))])
+		for range 1 + chance.IntN(3) {
+			parts := bytes.Split(body, []byte(">"))
+			i := chance.IntN(len(parts))
+			if text, tag, ok := bytes.Cut(parts[i], []byte("<")); ok && len(text) > 0 { // another text in an element
+				parts[i] = append([]byte(words[chance.IntN(len(words))]+"<"), tag...)
+			} else { // another element
+				parts[i] = bytes.ReplaceAll(parts[i], []byte("Item"), []byte(words[chance.IntN(len(words))]))
+			}
+			body = bytes.Join(parts, []byte(">"))
+		}
+		w := client.post(windows.ManagementPath, windows.SyncMLContentType, body)
+		var m windows.Message
+		switch {
+		case w.Code == http.StatusOK && windows.DecodeMessage(w.Body.Bytes(), &m) != nil, w.Code != http.StatusOK && w.Code != http.StatusBadRequest && w.Code != http.StatusForbidden:
+			t.Fatalf("%s\nis answered %d %s", body, w.Code, w.Body)
+		}
+		if s := p.state(); s.Life != delivery.Enrolled { // it said that it leaves
+			p.session, p.key = 0, newKey()
+			p.enrol()
+			client = newBare(l.h, p.who.Certificate)
+		}
+	}
+	if after := other.state(); after.LastSeen != before.LastSeen || after.Seq != before.Seq || after.Life != before.Life {
+		t.Error("another device has changed")
 	}
 }

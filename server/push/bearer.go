@@ -45,7 +45,7 @@ func newBearer(cfg Config, transport *http.Transport) *bearer {
 	transport.DisableCompression = true
 	transport.MaxResponseHeaderBytes = 16 << 10
 	transport.TLSHandshakeTimeout = cfg.Timeout
-	transport.MaxIdleConnsPerHost = 4
+	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 64, 256
 	transport.IdleConnTimeout = 5 * time.Minute
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: cfg.Timeout} // a connection may hang
 	transport.Protocols = new(http.Protocols)
