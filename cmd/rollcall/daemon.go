@@ -262,7 +262,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	edge := device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
 		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
-		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows),
+		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows), Android: new(device.Android),
 	}
 	if cfg.Entra != nil {
 		if edge.Windows.Verify, err = cfg.Entra.Verifier(ctx, now); err != nil {

@@ -12,8 +12,10 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet/cloud/google"
 	"rollcall/fleet/cloud/wns"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/windows"
 	"rollcall/server/authority"
 	"rollcall/server/push"
@@ -123,4 +125,88 @@ func TestWIN041WokenThroughWNS(t *testing.T) {
 	_, err = s.Server.Order(ctx, now(), number, protocol.Command{Kind: protocol.DeviceInformation})
 	must(err)
 	<-woken
+}
+
+// TestAND091WokenThroughFCM is the same of an Android device: it is called for an order, however often it was called while it was away it
+// hears of it once, and an id that Google refuses is forgotten until it tells another (AND-093).
+func TestAND091WokenThroughFCM(t *testing.T) {
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	answered := make(chan google.Push, 100)
+	cloud, err := google.New(google.Config{URL: "https://" + ln.Addr().String(), Observe: func(p google.Push) { answered <- p }})
+	must(err)
+	key, err := cloud.NewAccount("rollcall-lab")
+	must(err)
+	account, err := push.ReadServiceAccount(key)
+	must(err)
+	life, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- cloud.Serve(life, ln) }()
+	defer func() {
+		stop()
+		must(<-done)
+	}()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cloud.CA())
+	s, err := startServer(ctx, serveConfig{
+		Data: t.TempDir(), Clock: realClock{}, Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611}, Simulated: true,
+		FCM: account, FCMPush: push.Config{URL: "https://" + ln.Addr().String(), Roots: roots},
+	})
+	must(err)
+	defer s.Close()
+
+	now := func() protocol.Time { return protocol.At(time.Now()) }
+	users, err := s.Server.PutUsers(ctx, now(), []store.User{{UPN: "kim@example.test", User: authority.User{IntuneLicence: true}}})
+	must(err)
+	token, err := s.Server.InviteAndroid(ctx, now(), users[0], android.FullyManaged, time.Hour)
+	must(err)
+	trust := x509.NewCertPool()
+	trust.AppendCertsFromPEM(s.CA)
+	l, err := link.New(link.Config{Roots: trust})
+	must(err)
+	defer l.Close()
+	d := dialect.NewAndroid(dialect.AndroidWho{Number: 1, Seed: 1, Serial: "S-001", UPN: "kim@example.test"}, androidModel, &dialect.Habits{})
+	_, err = l.EnrolAndroid(ctx, d, dialect.AndroidStart{URL: s.URL, Token: token, Mode: android.FullyManaged})
+	must(err)
+	name, _ := d.Names()
+	number, err := s.Server.Store().Device(ctx, name)
+	must(err)
+	order := func() {
+		t.Helper()
+		_, err := s.Server.Order(ctx, now(), number, protocol.Command{Kind: protocol.DeviceInformation})
+		must(err)
+	}
+	sent := func(code string) {
+		for p := range answered {
+			if p.Code == code {
+				return
+			}
+		}
+	}
+	sent("INVALID_ARGUMENT") // its enrolment's: Google does not know the id that it made up
+	d.ChangeToken(now())
+	fid := d.Push()
+	cloud.RegisterID("rollcall-lab", fid)
+	_, err = l.Converse(ctx, d, dialect.Synced)
+	must(err)
+	order()
+	sent("") // it is away, and the message kept
+	woken := make(chan google.Message, 10)
+	cloud.Connect(fid, func(m google.Message) { woken <- m })
+	if m := <-woken; m.Data["rollcall"] != "sync" || !m.High || !d.Woken(fid) {
+		t.Errorf("message %+v", m)
+	}
+	if len(woken) != 0 {
+		t.Errorf("%d messages more", len(woken))
+	}
+	if r, err := l.Converse(ctx, d, dialect.Pushed); err != nil || r.Failed != 0 {
+		t.Errorf("the check-in after the wake-up: %+v, %v", r, err)
+	}
 }

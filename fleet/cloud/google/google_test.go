@@ -256,12 +256,14 @@ func TestAND090Errors(t *testing.T) {
 	again := s.service.Register(project, "wiped phone")
 	s.service.Register(project, "wiped phone")
 	other := s.service.Register("another-project", "phone")
+	s.service.RegisterID(project, "f-123")
 	for _, tt := range []struct {
 		name, message string
 		status        int
 		code, field   string
 	}{
 		{"fid", wake(id), 200, "", ""},
+		{"fid that the device made", wake("f-123"), 200, "", ""},
 		{"token that is a fid", fmt.Sprintf(`{"token":%q}`, id), 200, "", ""},
 		{"token", fmt.Sprintf(`{"token":"%s:APA91bAAAAAAAAAAAAAA"}`, id), 200, "", ""},
 		{"snake case", fmt.Sprintf(`{"fid":%q,"android":{"collapse_key":"k","priority":"high"},"fcm_options":{}}`, id), 200, "", ""},
@@ -270,7 +272,7 @@ func TestAND090Errors(t *testing.T) {
 		{"registered anew", wake(again), 404, "UNREGISTERED", ""},
 		{"never heard of", wake("cAAAAAAAAAAAAAAAAAAAAA"), 404, "UNREGISTERED", ""},
 		{"another project's", wake(other), 403, "SENDER_ID_MISMATCH", ""},
-		{"no id", wake("f-123"), 400, "INVALID_ARGUMENT", "message.fid"},
+		{"no id", wake("f-124"), 400, "INVALID_ARGUMENT", "message.fid"},
 		{"no token", `{"token":"nonsense"}`, 400, "INVALID_ARGUMENT", "message.token"},
 		{"nobody", `{"data":{"a":"b"}}`, 400, "INVALID_ARGUMENT", "message"},
 		{"two targets", fmt.Sprintf(`{"fid":%q,"topic":"x"}`, id), 400, "INVALID_ARGUMENT", "message"},

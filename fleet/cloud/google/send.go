@@ -59,7 +59,10 @@ func (s *Service) idIn(req *request) (id string, no *failure) {
 		field, text = "message.token", req.token
 	}
 	id, tail, long := strings.Cut(text, ":")
-	if s.cfg.AnyRegistration && len(text) <= 4096 {
+	s.mu.Lock()
+	known := s.registrations[text] != nil
+	s.mu.Unlock()
+	if known || s.cfg.AnyRegistration && len(text) <= 4096 {
 		return text, nil
 	}
 	if !wellFormed.MatchString(id) || long && (field == "message.fid" || !tokenTail.MatchString(tail)) {

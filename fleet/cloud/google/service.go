@@ -205,6 +205,15 @@ func (s *Service) Register(project, name string) string {
 	return id
 }
 
+// RegisterID is Register for a device that brings its id along, of whatever form. One that is known already is left as it is.
+func (s *Service) RegisterID(project, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id != "" && s.registrations[id] == nil {
+		s.add(id, project)
+	}
+}
+
 func (s *Service) add(id, project string) *registration {
 	h := fnv.New64a()
 	h.Write([]byte(id))
