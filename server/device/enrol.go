@@ -60,6 +60,9 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	platform, sure := platformOfBrowser(r)
+	if h.cfg.Windows != nil && strings.Contains(r.UserAgent(), "Windows NT") {
+		platform, sure = protocol.Windows, true
+	}
 	now := h.now()
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
 	if err == nil && ticket.Platform != protocol.NoPlatform {
@@ -72,6 +75,10 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		if no := gate(h.cfg.Server.World(), ticket.User, platform, sure, now); no != nil {
 			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
+			return
+		}
+		if platform == protocol.Windows && h.cfg.Windows != nil {
+			h.enrolPC(w, token, ticket.User)
 			return
 		}
 		err = h.cfg.Server.OpenTicket(r.Context(), now, token)

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/sirupsen/logrus"
+
+	"rollcall/protocol/windows"
+	"rollcall/server/delivery"
 )
 
 // signInPath is the web page of AuthPolicy Federated, which a device opens in a browser of its own (windows.md section 2).
@@ -22,6 +25,25 @@ var signedIn = template.Must(template.New("back").Parse(`<!doctype html><html la
 <form method="post" action="{{.Back}}"><input type="hidden" name="wresult" value="{{.Token}}"><noscript><button>Go on</button></noscript></form>
 <script>document.forms[0].submit()</script></html>
 `))
+
+var enrolPage = template.Must(template.New("pc").Parse(`<!doctype html><html lang="en"><meta charset="utf-8"><title>Enrol this PC</title>
+<h1>Enrol this PC</h1><ol><li><a href="{{.Link}}">Open Settings</a>, or go there: Accounts, Access work or school, Enroll only in device management.</li>
+{{with .User}}<li>User name: <code>{{.}}</code></li>{{end}}<li>Server, where it is asked for: <code>{{.Server}}</code></li>
+<li>Password: <code>{{.Token}}</code></li></ol></html>
+`))
+
+// enrolPC tells a person at a PC how to enrol it with an enrolment link: Windows takes no profile from a browser.
+func (h *Handler) enrolPC(w http.ResponseWriter, token string, user delivery.UserID) {
+	page := struct {
+		Link                template.URL // of a scheme of Windows' own
+		User, Server, Token string
+	}{Server: h.cfg.Enrolment.URL + windows.DiscoveryPath, Token: token}
+	if user != 0 {
+		page.User = h.nameOf(user)
+	}
+	page.Link = template.URL("ms-device-enrollment:?" + url.Values{"mode": {"mdm"}, "username": {page.User}, "servername": {page.Server}}.Encode())
+	h.page(w, enrolPage, page)
+}
 
 // signIn asks for the token of an enrolment link and hands it back to the device, which brings it as its user token. Where the page
 // leads is the device's to say, as far as it is an app of the device's (WIN-009).

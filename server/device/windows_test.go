@@ -141,6 +141,33 @@ func TestWIN009SignIn(t *testing.T) {
 	}
 }
 
+// An enrolment link opened on a PC says how to enrol it, and is not used up by that (HST-037).
+func TestWindowsLink(t *testing.T) {
+	l := newWindowsLab(t)
+	token := l.ticketFor(l.user)
+	pc := http.Header{"User-Agent": {"Mozilla/5.0 (Windows NT 10.0; Win64; x64)"}}
+	for range 2 {
+		a := l.get("/e/"+token, pc)
+		if a.status != 200 || !bytes.Contains(a.body, []byte(token)) || !bytes.Contains(a.body, []byte(ada)) || !bytes.Contains(a.body, []byte(`href="ms-device-enrollment:?mode=mdm&amp;`)) {
+			t.Errorf("answered %d %s", a.status, a.body)
+		}
+	}
+	if a := l.get("/e/"+token, http.Header{"User-Agent": {"Mozilla/5.0 (iPhone)"}}); a.status != http.StatusForbidden {
+		t.Errorf("a phone is answered %d", a.status)
+	}
+	any := l.invite() // for any kind of device
+	if a := l.get("/e/"+any, pc); !bytes.Contains(a.body, []byte("Enrol this PC")) {
+		t.Errorf("a link for anything answered %d", a.status)
+	}
+	p := l.pc(pcID(1))
+	if _, f := p.ask(password(ada, token), p.rst(windows.EnrollmentFull, csr(t, p.key))); f != nil {
+		t.Error(f)
+	}
+	if a := l.get("/e/"+token, pc); a.status != http.StatusNotFound {
+		t.Errorf("a used link is answered %d", a.status)
+	}
+}
+
 func TestWIN010Policy(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1))
