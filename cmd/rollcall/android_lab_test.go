@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,13 +78,18 @@ func onSQLite(t testing.TB) store.Store {
 	return s
 }
 
+var androidStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// androidAuthority is one for all tests: making it takes an RSA key.
+var androidAuthority = sync.OnceValues(func() (*certs.Authority, error) { return certs.NewAuthority(certs.P256, "test CA", androidStart) })
+
 func newAndroidLab(t testing.TB, open func(testing.TB) store.Store, change ...func(*device.Config, *link.Config)) *androidLab {
 	t.Helper()
 	l := &androidLab{TB: t, store: open(t)}
-	start := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	start := androidStart
 	l.clock.Store(&start)
 	var err error
-	l.ca, err = certs.NewAuthority(certs.P256, "test CA", start)
+	l.ca, err = androidAuthority()
 	l.check(err)
 	seal, err := certs.NewSeal("orders", start)
 	l.check(err)

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rsa"
 	"errors"
 	"slices"
 	"strings"
@@ -13,11 +14,14 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	"rollcall/server/device"
 	"rollcall/server/store"
 )
 
@@ -619,5 +623,79 @@ func TestHST037AndroidRace(t *testing.T) {
 	}
 	if won != 1 {
 		t.Errorf("%d of two enrolled with one token", won)
+	}
+}
+
+// The same with SCEP and RSA 2048 (AND-070): the certificate is for the device that the token is bound to.
+func TestAND070SCEP(t *testing.T) {
+	made, err := certs.GenerateKey(certs.RSA2048)
+	fatal(t, err)
+	l := newAndroidLab(t, onMemory, func(c *device.Config, carries *link.Config) {
+		c.Android.RSA = true
+		carries.RSAKeys = func() (*rsa.PrivateKey, error) { return made.(*rsa.PrivateKey), nil }
+	})
+	d := l.enrolled(1, android.FullyManaged)
+	signer, err := d.Signer(dialect.Current)
+	l.check(err)
+	if name, _ := d.Names(); signer.Certificate.Subject.CommonName != name || !made.Public().(*rsa.PublicKey).Equal(signer.Certificate.PublicKey) {
+		t.Errorf("certificate for %q", signer.Certificate.Subject)
+	}
+	l.talks(d)
+}
+
+// A gap in Apple's push certificates is nothing to Android: enrolment, check-in and commands go on (AND-060, AUTH-30); a device without a
+// user stays where it is registered (AND-059, AUTH-18).
+func TestAND060Gap(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d, dedicated := l.enrolled(1, android.WorkProfilePersonal), l.enrolled(2, android.Dedicated)
+	l.wait(time.Hour)
+	p, err := l.core.PreviewAuthority(t.Context(), l.pnow(), authority.Change{Authority: protocol.SCCM})
+	l.check(err)
+	_, err = l.core.SetAuthority(t.Context(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, p.ID, 1)
+	l.check(err)
+	if l.core.World().Gap == 0 {
+		t.Fatal("there is no gap")
+	}
+	id, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: protocol.Lock})
+	l.check(err)
+	l.talks(d)
+	history, err := l.store.History(t.Context(), l.record(d).State.Device, 20)
+	l.check(err)
+	if !slices.ContainsFunc(history, func(c delivery.CommandChange) bool { return c.ID == id && c.Final }) || l.record(d).State.Epoch != 2 {
+		t.Errorf("epoch %d, history %+v", l.record(d).State.Epoch, history)
+	}
+	l.is(l.enrolled(3, android.FullyManaged), agent.Enrolled)
+	l.talks(dedicated)
+	if st := l.record(dedicated).State; st.Registered != protocol.Intune || st.Epoch != 1 {
+		t.Errorf("without a user: registered with %s in epoch %d", st.Registered, st.Epoch)
+	}
+}
+
+// All pushes lost: devices come by their schedule, and move within one interval of it (AND-094, AUTH-21); ten wake-ups of one that was
+// away are one check-in (AND-091).
+func TestAND094Schedule(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d := l.enrolled(1, android.FullyManaged)
+	p, err := l.core.PreviewAuthority(t.Context(), l.pnow(), authority.Change{Authority: protocol.SCCM})
+	l.check(err)
+	_, err = l.core.SetAuthority(t.Context(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, p.ID, 1)
+	l.check(err)
+	changed := l.now()
+	for l.record(d).State.Epoch != 2 {
+		due := d.Due().Time()
+		if due.Sub(changed) > 8*time.Hour {
+			t.Fatalf("not moved until %s", due)
+		}
+		l.clock.Store(&due)
+		_, err := l.link.Converse(t.Context(), d, dialect.Scheduled)
+		l.check(err)
+	}
+	l.wait(30 * time.Hour)
+	before := l.record(d).State.LastSeen
+	if report, err := l.link.Converse(t.Context(), d, dialect.Scheduled); err != nil || report.Steps[dialect.CheckIn] != 1 || l.record(d).State.LastSeen == before {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if report, err := l.link.Converse(t.Context(), d, dialect.Scheduled); err != nil || report.Steps[dialect.CheckIn] != 0 {
+		t.Errorf("once more: %+v, %v", report, err)
 	}
 }
