@@ -317,9 +317,12 @@ func TestAND079Wiped(t *testing.T) {
 		kind  protocol.CommandKind
 		phase agent.Phase
 	}{
-		{android.WorkProfilePersonal, protocol.Erase, agent.Removed}, {android.WorkProfilePersonal, protocol.Retire, agent.Removed},
-		{android.WorkProfileCompany, protocol.Retire, agent.Removed}, {android.FullyManaged, protocol.Erase, agent.Wiped},
-		{android.FullyManaged, protocol.Retire, agent.Enrolled}, {android.Dedicated, protocol.Retire, agent.Enrolled},
+		{android.WorkProfilePersonal, protocol.Erase, agent.Removed},
+		{android.WorkProfilePersonal, protocol.Retire, agent.Removed},
+		{android.WorkProfileCompany, protocol.Retire, agent.Removed},
+		{android.FullyManaged, protocol.Erase, agent.Wiped},
+		{android.FullyManaged, protocol.Retire, agent.Enrolled},
+		{android.Dedicated, protocol.Retire, agent.Enrolled},
 	} {
 		l := newAndroidLab(t, onMemory)
 		d := l.enrolled(1, tt.mode)
