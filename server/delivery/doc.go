@@ -12,6 +12,9 @@
 // follows from the tenant and the state ([World.Target]). Its profiles are those of the authority that it moves to from the
 // first round on, so that the check-in that moves it brings them.
 //
+// One round is one command and one report, but for platforms whose messages hold many of each: their rounds bring a [Batch]. What may
+// take several messages more is then the endpoint's to know, which says so by its Phase and by the commands that it is not through with.
+//
 // It will not resolve authorities (package authority does), read certificates or know any wire.
 //
 // # Divergences
