@@ -701,3 +701,18 @@ func TestWIN029NoIdentity(t *testing.T) {
 		t.Error("the device changed")
 	}
 }
+
+// One network has so many enrolments: one more is told to come later, by the protocol's own word, and its link stays (HST-045).
+func TestHST045Windows(t *testing.T) {
+	l := newWindowsLab(t, func(c *Config) { c.EnrolRate = 0.01 })
+	p, token := l.pc(pcID(1)), l.ticketFor(l.user)
+	if _, e := p.post(windows.PolicyPath, password(ada, token), &windows.GetPolicies{}); e == nil {
+		t.Fatal("the first is not answered")
+	}
+	a, e := p.post(windows.EnrollmentPath, password(ada, token), p.rst(windows.EnrollmentFull, csr(t, p.key)))
+	f, ok := e.Body.(*windows.Fault)
+	if !ok || f.HRESULT() != windows.EInMaintenance || a.header.Get("Retry-After") == "" || !l.logged("HST-045") {
+		t.Errorf("answered %d %+v", a.status, e.Body)
+	}
+	l.untouched(t, p, token)
+}
