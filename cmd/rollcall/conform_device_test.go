@@ -57,7 +57,7 @@ func TestConformanceCatchesDevices(t *testing.T) {
 	if err := healthy.Err(); err != nil || len(healthy.Left) > 0 || healthy.Enrolled < 20 {
 		t.Errorf("%v; %d devices enrolled, left %v", err, healthy.Enrolled, healthy.Left)
 	}
-	asked, caught := 0, 0
+	asked, caught, rows := 0, 0, []string(nil)
 	for _, was := range healthy.Findings {
 		if was.Outcome == conformance.NotApplicable {
 			continue
@@ -77,13 +77,13 @@ func TestConformanceCatchesDevices(t *testing.T) {
 				t.Errorf("the fault against %s is found by %s too: %s: %s", was.ID, f.ID, f.Outcome, f.Reason)
 			}
 		}
-		if t.Log(row); found && was.Outcome == conformance.Pass {
+		if rows = append(rows, row); found && was.Outcome == conformance.Pass {
 			caught++
 		} else {
 			t.Errorf("%s does not count: %s", was.ID, row)
 		}
 	}
-	t.Logf("%d of %d statements pass and catch their fault", caught, asked)
+	tabulate(t, append(rows, fmt.Sprintf("%d of %d statements of devices pass and catch their fault", caught, asked)))
 }
 
 // TestConformPerson: somebody at the terminal is told what to do, and the device shows that it was done.

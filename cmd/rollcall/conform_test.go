@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -163,10 +164,28 @@ func TestConformanceCatches(t *testing.T) {
 		})
 	}
 	wait.Wait()
+	tabulate(t, append(rows, fmt.Sprintf("%d of %d faults against %d statements are caught, and what they break passes without them", caught.Load(), len(planted), len(asked))))
+}
+
+// tabulate logs rows and adds them to the file that ROLLCALL_CONFORM_TABLE names, if it does, for whoever runs all tests and wants
+// to read this.
+func tabulate(t *testing.T, rows []string) {
+	t.Helper()
 	for _, row := range rows {
 		t.Log(row)
 	}
-	t.Logf("%d of %d faults against %d statements are caught, and what they break passes without them", caught.Load(), len(planted), len(asked))
+	name := os.Getenv("ROLLCALL_CONFORM_TABLE")
+	if name == "" {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(strings.Join(rows, "\n") + "\n")
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // TestFaultsHaveStatements: there is no fault against what nobody asks.
