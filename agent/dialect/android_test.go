@@ -304,8 +304,11 @@ func TestHST027ProxyAnswers(t *testing.T) {
 // A policy that is older than the one in force, another device's or not signed by the server is not applied (HST-057).
 func TestStalePolicy(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)
+	s.begins(Synced)
+	s.policy(s.entries("p-wifi", "p-config"), nil)
+	s.complete()
 	for name, change := range map[string]func(*android.CheckInAnswer){
-		"older":  func(a *android.CheckInAnswer) { a.Policy = s.update(s.seal, 0, s.entries(), android.Policy{}) },
+		"older":  func(a *android.CheckInAnswer) { a.Policy = s.update(s.seal, 1, s.entries(), android.Policy{}) },
 		"forged": func(a *android.CheckInAnswer) { a.Policy = s.update(s.forger, 9, s.entries(), android.Policy{}) },
 		"another's": func(a *android.CheckInAnswer) {
 			a.Policy = s.update(s.seal, 9, s.entries(), android.Policy{})
@@ -327,7 +330,7 @@ func TestStalePolicy(t *testing.T) {
 		s.now = max(s.now, s.d.Due())
 		s.begins(Scheduled)
 		s.next(change)
-		if _, v := s.d.Policy(); s.act.Kind != Rest || s.act.Err == nil || v != 1 {
+		if _, v := s.d.Policy(); s.act.Kind != Rest || s.act.Err == nil || v != 2 {
 			t.Errorf("%s: version %d in force, %+v", name, v, s.act)
 		}
 		s.has("p-wifi", "p-config")

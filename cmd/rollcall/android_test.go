@@ -6,6 +6,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -395,6 +398,14 @@ func TestAND081RenewalWire(t *testing.T) {
 	l := newAndroidLab(t, onSQLite)
 	d := l.enrolled(1, android.FullyManaged)
 	first, record := d.Identity(), l.record(d)
+	key, err := certs.GenerateKey(certs.P256)
+	l.check(err)
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: record.ID}}, key)
+	l.check(err)
+	early, text, err := l.says(d, "POST", android.ESTPath+"/simplereenroll", map[string]string{"Content-Type": "application/pkcs10"}, []byte(base64.StdEncoding.EncodeToString(csr)))
+	if err != nil || early != 403 {
+		t.Errorf("a renewal on the first day: %d %s %v", early, text, err)
+	}
 	l.wait(300 * 24 * time.Hour)
 	l.talks(d)
 	if d.Identity() != first {
