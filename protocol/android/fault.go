@@ -48,7 +48,6 @@ const (
 	AuthorityChanged    = "AUTHORITY_CHANGED"
 	TryLater            = "TRY_LATER"
 	Unenrolled          = "UNENROLLED" // an order to leave is in the next detail
-	AttestationRefused  = "ATTESTATION_REFUSED"
 )
 
 // Statuses of an [ErrorBody] by their HTTP code.
