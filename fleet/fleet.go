@@ -107,23 +107,24 @@ type Fleet struct {
 
 // A device is what the fleet keeps of one device beside the device itself.
 type device struct {
-	apple   *dialect.Apple // nil: no wire for its platform yet
-	due     protocol.Time  // of the acts moment in the queue
-	spells  uint32         // how many spells off the network were planned
-	request Request        // the latest, for chance; only the device's own goroutine counts them
-	pushes  Request        // pushes that came, for chance; under mailbox
-	tries   uint8          // enrolments that failed in a row, up to 5
-	away    reach          // why it is off the network; 0: it is on it
-	busy    bool           // talking
-	managed bool           // counted as enrolled
-	locked  bool           // its identity's end was noted
-	refused atomic.Bool    // its present request is to be answered 503
+	Device                // nil: it does not take part
+	name    string        // what the server calls it, as it said; empty: as the population does, or not said yet
+	due     protocol.Time // of the acts moment in the queue
+	spells  uint32        // how many spells off the network were planned
+	request Request       // the latest, for chance; only the device's own goroutine counts them
+	pushes  Request       // pushes that came, for chance; under mailbox
+	tries   uint8         // enrolments that failed in a row, up to 5
+	away    reach         // why it is off the network; 0: it is on it
+	busy    bool          // talking
+	managed bool          // counted as enrolled
+	locked  bool          // its identity's end was noted
+	refused atomic.Bool   // its present request is to be answered 503
 }
 
 // A wake is a push that reached a device.
 type wake struct {
 	device int
-	magic  string
+	magic  string // or the address that was woken, of a device that has none
 }
 
 // Begin is the moment at which stories made from a plan begin.
@@ -188,7 +189,7 @@ func (f *Fleet) populate(ctx context.Context) error {
 			continue
 		}
 		f.wired++
-		f.devices[i].apple = a
+		f.devices[i].Device = a
 		if joins := f.population.Devices[i].Joins; joins >= 0 {
 			f.at(i, f.start.Add(joins), enrols, 0)
 		}
@@ -283,8 +284,8 @@ func (f *Fleet) at(i int, at protocol.Time, k kind, why reach) {
 
 // enrolled tells whether device i is enrolled and was not told otherwise.
 func (f *Fleet) enrolled(i int) bool {
-	a := f.devices[i].apple
-	return a != nil && a.Phase() == agent.Enrolled
+	d := &f.devices[i]
+	return d.Device != nil && d.Phase() == agent.Enrolled
 }
 
 // Start returns the moment at which the story begins.
@@ -317,8 +318,8 @@ func (f *Fleet) Acts() []Act {
 	return f.done
 }
 
-// Device returns device i; nil: its platform has no wire yet. Only while Run is not running.
-func (f *Fleet) Device(i int) *dialect.Apple { return f.devices[i].apple }
+// Device returns device i; nil: it does not take part. Only while Run is not running.
+func (f *Fleet) Device(i int) Device { return f.devices[i].Device }
 
 // fatal says what ended a run that should have gone on.
 func fatal(now protocol.Time, err error) error { return fmt.Errorf("at %s: %w", now, err) }

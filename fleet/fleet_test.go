@@ -160,11 +160,11 @@ func TestGone(t *testing.T) {
 		f.devices[i].managed = true
 		f.managed++
 	}
-	f.gone(Begin, 0, []byte("token 0"), Removed)
-	f.gone(Begin, 1, []byte("token 1"), Wiped)
-	f.gone(Begin, 1, []byte("token 1"), Wiped) // known already
-	f.gone(Begin, 2, nil, Removed)             // it never had one
-	f.gone(Begin, 5, []byte("token 5"), Removed)
+	f.gone(Begin, 0, "token 0", Removed)
+	f.gone(Begin, 1, "token 1", Wiped)
+	f.gone(Begin, 1, "token 1", Wiped) // known already
+	f.gone(Begin, 2, "", Removed)      // it never had one
+	f.gone(Begin, 5, "token 5", Removed)
 	if want := []string{"token 0", "token 1"}; !slices.Equal(service.forgotten, want) || f.managed != 0 {
 		t.Errorf("forgotten %q, %d enrolled, want %q and none", service.forgotten, f.managed, want)
 	}
@@ -282,15 +282,15 @@ timeline:
 `)
 	n := map[string]int{}
 	for i := range f.devices {
-		h := f.devices[i].apple.Habits()
+		h := f.devices[i].Device.(*dialect.Apple).Habits()
 		if h.NotNow > 0 {
 			n["not_now"]++
 		}
 		if h.ProfileFails > 0 {
 			n["profile_fails"]++
 		}
-		if f.devices[i].apple.Phase() != agent.New {
-			t.Errorf("device %d is %s", i, f.devices[i].apple.Phase())
+		if f.devices[i].Phase() != agent.New {
+			t.Errorf("device %d is %s", i, f.devices[i].Phase())
 		}
 	}
 	for _, m := range f.queue {

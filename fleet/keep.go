@@ -30,11 +30,11 @@ type keptHead struct {
 // ErrKept is wrapped by every error about the bytes of a kept fleet.
 var ErrKept = errors.New("not a whole file of a kept fleet")
 
-// Keep writes all devices with a wire, keys and certificates included. Only while Run is not running.
+// Keep writes Apple's devices, keys and certificates included. Only while Run is not running.
 func (f *Fleet) Keep(w io.Writer) error {
 	var devices []*dialect.Apple
 	for i := range f.devices {
-		if a := f.devices[i].apple; a != nil {
+		if a, ok := f.devices[i].Device.(*dialect.Apple); ok {
 			devices = append(devices, a)
 		}
 	}

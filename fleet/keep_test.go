@@ -17,7 +17,7 @@ func someFleet(n int) *Fleet {
 	f := &Fleet{devices: make([]device, n+1), wired: n} // the last one has no wire
 	for i := range n {
 		who := dialect.Who{Number: protocol.Device(i + 1), Seed: uint64(i), UDID: fmt.Sprintf("udid-%d", i), Serial: fmt.Sprintf("ROLLCALL%04d", i)}
-		f.devices[i].apple = dialect.NewApple(who, models[i%2], habits[i/2%2])
+		f.devices[i].Device = dialect.NewApple(who, models[i%2], habits[i/2%2])
 	}
 	return f
 }
@@ -36,7 +36,7 @@ func TestKeep(t *testing.T) {
 		t.Fatalf("Open gave %d devices, want 7", len(got))
 	}
 	for i, a := range got {
-		want := f.devices[i].apple
+		want := f.devices[i].Device.(*dialect.Apple)
 		if a.Who().UDID != want.Who().UDID || a.Model().Product != want.Model().Product || *a.Habits() != *want.Habits() {
 			t.Errorf("device %d came back as %+v, %+v, %+v", i, a.Who(), a.Model(), a.Habits())
 		}

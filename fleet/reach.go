@@ -106,7 +106,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	case m.why == spell && m.kind == returns:
 		f.spell(i, now)
 	}
-	if d.apple == nil {
+	if d.Device == nil {
 		return
 	}
 	if before&m.why < d.away&m.why {
@@ -124,7 +124,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	f.away--
 	f.note(now, i, Returned, "")
 	f.plug(i)
-	if due := d.apple.Due(); due != 0 && due <= now {
+	if due := d.Due(); due != 0 && due <= now {
 		d.due = now
 		f.at(i, now, acts, 0)
 	}

@@ -197,7 +197,7 @@ func (f *Fleet) enrolAgain(now protocol.Time, over time.Duration, salt uint64) {
 	defer f.mu.Unlock()
 	for i := range f.devices {
 		d := &f.devices[i]
-		if d.apple == nil || f.population.Devices[i].Joins == population.Never {
+		if d.Device == nil || f.population.Devices[i].Joins == population.Never {
 			continue
 		}
 		if d.busy || f.mustEnrol(d, now) { // a busy one is looked at when it is due
@@ -208,7 +208,7 @@ func (f *Fleet) enrolAgain(now protocol.Time, over time.Duration, salt uint64) {
 
 // mustEnrol tells whether d was enrolled and only a new enrolment helps.
 func (f *Fleet) mustEnrol(d *device, now protocol.Time) bool {
-	phase := d.apple.Phase()
+	phase := d.Phase()
 	return phase == agent.Removed || phase == agent.Wiped || phase == agent.Enrolled && f.cut(d, now)
 }
 

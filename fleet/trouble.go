@@ -57,7 +57,7 @@ func (f *Fleet) cutPush(down bool) {
 	f.pushDown.Store(down)
 	for i := range f.devices {
 		switch d := &f.devices[i]; {
-		case d.apple == nil || d.away != 0:
+		case d.Device == nil || d.away != 0:
 		case down:
 			f.unplug(i)
 		default:

@@ -22,7 +22,7 @@ func TestPushLost(t *testing.T) {
 	}
 	const pushes = 4000
 	for n := range pushes {
-		f.pushed(n%8, []byte(`{"mdm":"magic"}`))
+		f.pushed(n%8, "magic")
 	}
 	c, came := f.Counts(), len(f.mail())
 	if int(c.Lost)+came != pushes || c.Lost < pushes/5 || c.Lost > pushes*3/10 {
@@ -31,7 +31,7 @@ func TestPushLost(t *testing.T) {
 	if _, err := f.play(t.Context(), f.start.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if f.pushed(0, []byte(`{"mdm":"magic"}`)); len(f.mail()) != 1 {
+	if f.pushed(0, "magic"); len(f.mail()) != 1 {
 		t.Error("a push is lost after the end of the fault")
 	}
 }

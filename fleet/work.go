@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -11,9 +10,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
-	"rollcall/fleet/population"
 	"rollcall/protocol"
-	"rollcall/protocol/apple"
 )
 
 // A job is what one device is to do now. Several things that are due at once are one conversation.
@@ -84,7 +81,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 		f.queue.push(m)
 	case m.kind == leaves || m.kind == returns:
 		f.moves(i, now, m)
-	case d.apple == nil:
+	case d.Device == nil:
 	case m.kind == acts:
 		switch {
 		case d.due != m.at:
@@ -99,7 +96,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 			f.at(i, now.Add(30*time.Minute), m.kind, 0)
 		}
 	case m.kind == enrols:
-		if phase := d.apple.Phase(); phase != agent.Enrolling && (phase != agent.Enrolled || f.cut(d, now)) {
+		if phase := d.Phase(); phase != agent.Enrolling && (phase != agent.Enrolled || f.cut(d, now)) {
 			add(jobs, i, job{enrol: true})
 		}
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
@@ -129,7 +126,7 @@ func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
 		f.mailbox.Unlock()
 		return
 	}
-	woken := d.apple.Woken(w.magic)
+	woken := d.Woken(w.magic)
 	f.tally.add(now, func(c *Counts, b *Bin) {
 		c.Wakes++
 		b.Wakes++
@@ -144,14 +141,17 @@ func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
 
 // ended tells whether the device's identity is over, so that only a new enrolment helps (AUTH-42).
 func ended(d *device, now protocol.Time) bool {
-	end := d.apple.Identity().NotAfter
+	end := d.Identity().NotAfter
 	return end != 0 && end <= now
 }
 
 // cut tells whether the device is enrolled and nobody can reach it any more: its identity is over, or the push certificate
 // has another topic (AUTH-32). f.mu is held.
 func (f *Fleet) cut(d *device, now protocol.Time) bool {
-	topic, _, _ := d.apple.Push()
+	topic := ""
+	if a, ok := d.Device.(*dialect.Apple); ok {
+		topic, _, _ = a.Push()
+	}
 	return ended(d, now) || f.topic != "" && topic != "" && topic != f.topic
 }
 
@@ -172,15 +172,14 @@ func (f *Fleet) work(ctx context.Context, now protocol.Time, i int, j job) {
 
 // converse runs one conversation of device i and returns what is to be done about it with f.mu held.
 func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dialect.Why) (then func()) {
-	a := f.devices[i].apple
-	identity := a.Identity()
-	_, token, _ := a.Push()
-	token = bytes.Clone(token) // the device's own is soon another
-	begun := ctx.Err() == nil  // else it stays offered
+	d := f.devices[i].Device
+	identity := d.Identity()
+	address := f.address(i)   // the device's own is soon another
+	begun := ctx.Err() == nil // else it stays offered
 	if begun {
 		f.tally.add(now, func(c *Counts, _ *Bin) { c.Started++ })
 	}
-	report, err := f.link.Converse(ctx, a, why)
+	report, err := f.link.Converse(ctx, d, why)
 	f.tally.add(now, func(c *Counts, b *Bin) { c.conversed(b, &report, err, begun, ctx.Err() != nil) })
 	if refused(err) {
 		f.note(now, i, Refused, err.Error())
@@ -188,20 +187,19 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 	if report.Dropped > 0 {
 		f.note(now, i, Outlived, strconv.Itoa(int(report.Dropped)))
 	}
-	phase, next := a.Phase(), a.Identity()
-	return func() { f.after(now, i, phase, token, identity, next) }
+	phase, next := d.Phase(), d.Identity()
+	return func() { f.after(now, i, phase, address, identity, next) }
 }
 
 // join enrols device i and returns what is to be done about it with f.mu held.
 func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) (then func()) {
-	p, a := &f.population.Devices[i], f.devices[i].apple
-	start := dialect.Start{URL: url, ADE: p.Enrolment == population.Automated, Awaiting: p.Enrolment == population.Automated}
-	report, err := f.link.Enrol(ctx, a, start)
+	a := f.devices[i].Device
+	report, err := f.enrol(ctx, i, url)
 	f.tally.add(now, func(c *Counts, _ *Bin) { c.spoke(&report) })
 	phase := a.Phase()
 	return func() {
 		if phase == agent.Enrolled || phase == agent.Enrolling { // the latter has its TokenUpdate left to say, and will
-			f.after(now, i, phase, nil, a.Identity(), a.Identity())
+			f.after(now, i, phase, "", a.Identity(), a.Identity())
 			return
 		}
 		if err == nil {
@@ -240,7 +238,7 @@ func (f *Fleet) tryLater(now protocol.Time, i int) {
 }
 
 // after sees what a conversation has changed. f.mu is held.
-func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte, before, identity dialect.Identity) {
+func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, address string, before, identity dialect.Identity) {
 	d := &f.devices[i]
 	switch phase {
 	case agent.Enrolled:
@@ -255,9 +253,9 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, token []byte,
 			f.note(now, i, Locked, "")
 		}
 	case agent.Wiped:
-		f.gone(now, i, token, Wiped)
+		f.gone(now, i, address, Wiped)
 	case agent.Removed, agent.New:
-		f.gone(now, i, token, Removed)
+		f.gone(now, i, address, Removed)
 	}
 	f.schedule(i)
 }
@@ -274,8 +272,8 @@ func (f *Fleet) joined(now protocol.Time, i int) {
 	f.note(now, i, Joined, "")
 }
 
-// gone notes the end of an enrolment; the push service forgets the token. f.mu is held.
-func (f *Fleet) gone(now protocol.Time, i int, token []byte, what What) {
+// gone notes the end of an enrolment; the push service forgets the address. f.mu is held.
+func (f *Fleet) gone(now protocol.Time, i int, address string, what What) {
 	d := &f.devices[i]
 	if !d.managed {
 		return // known already
@@ -283,15 +281,13 @@ func (f *Fleet) gone(now protocol.Time, i int, token []byte, what What) {
 	d.managed = false
 	f.managed--
 	f.note(now, i, what, "")
-	if token != nil {
-		f.push.Unregister(token)
-	}
+	f.forget(i, address)
 }
 
 // schedule queues when the device next wants to act by itself. f.mu is held.
 func (f *Fleet) schedule(i int) {
 	d := &f.devices[i]
-	if due := d.apple.Due(); due != 0 && due != d.due {
+	if due := d.Due(); due != 0 && due != d.due {
 		d.due = due
 		f.at(i, due, acts, 0)
 	}
@@ -300,51 +296,11 @@ func (f *Fleet) schedule(i int) {
 // expire is all that device i does by itself while it is off the network: it drops what its seven days end (AUTH-27). f.mu is held.
 func (f *Fleet) expire(i int, now protocol.Time) {
 	d := &f.devices[i]
-	if dropped := d.apple.Expire(now); dropped > 0 {
+	if dropped := d.Expire(now); dropped > 0 {
 		f.note(now, i, Outlived, strconv.Itoa(dropped))
 	}
-	if d.due = d.apple.Drops(); d.due != 0 {
+	if d.due = d.Drops(); d.due != 0 {
 		f.at(i, d.due, acts, 0)
-	}
-}
-
-// plug connects device i to the push service, unplug takes it off.
-func (f *Fleet) plug(i int) {
-	if topic, token, _ := f.devices[i].apple.Push(); token != nil {
-		f.push.RegisterToken(topic, token)
-		if f.pushDown.Load() {
-			return
-		}
-		f.push.Connect(token, func(payload []byte) { f.pushed(i, payload) })
-	}
-}
-
-func (f *Fleet) unplug(i int) {
-	if _, token, _ := f.devices[i].apple.Push(); token != nil {
-		f.push.Disconnect(token)
-	}
-}
-
-// pushed takes a push for device i; the device hears of it when the fleet next looks. Called by the push service, also
-// while f.mu is held.
-func (f *Fleet) pushed(i int, payload []byte) {
-	magic, err := apple.DecodePush(payload)
-	if err != nil {
-		return // a device drops what is no MDM push
-	}
-	f.mailbox.Lock()
-	lost := f.lost(i)
-	if !lost {
-		f.woken = append(f.woken, wake{i, magic})
-	}
-	f.mailbox.Unlock()
-	if lost {
-		f.tally.add(f.clock.Now(), func(c *Counts, _ *Bin) { c.Lost++ })
-		return
-	}
-	select {
-	case f.nudge <- struct{}{}:
-	default:
 	}
 }
 

@@ -153,6 +153,20 @@ func (d *Windows) EnrolledAt() protocol.Time { return d.core.EnrolledAt() }
 // Drops returns when profiles of the authority before leave the device by themselves (AUTH-27); 0: none will.
 func (d *Windows) Drops() protocol.Time { return d.core.Drops() }
 
+// Expire has them leave a device that is off the network, and returns how many did.
+func (d *Windows) Expire(now protocol.Time) (dropped int) {
+	var out Act
+	d.now = now
+	d.expire(&out)
+	return int(out.Dropped)
+}
+
+// Woken tells whether a push to this channel wakes the device: call Begin with [Pushed] then.
+func (d *Windows) Woken(channel string) bool {
+	_, own := d.Push()
+	return own != "" && channel == own
+}
+
 // bonded tells whether there is an enrolment.
 func (d *Windows) bonded() bool { return d.account != unique.Handle[account]{} }
 

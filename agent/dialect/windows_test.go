@@ -867,6 +867,15 @@ func TestWIN072Drops(t *testing.T) {
 	}
 	s.now++
 	s.d.next = 0
+	bytes, err := s.d.AppendBinary(nil)
+	off := new(Windows) // the same one, off the network
+	if err == nil {
+		err = off.UnmarshalBinary(bytes)
+	}
+	off.Share(s.d.model, s.d.habits)
+	if err != nil || off.Expire(s.now-1) != 0 || off.Expire(s.now) != 1 || off.Expire(s.now) != 0 || len(off.Profiles()) != 2 {
+		t.Errorf("off the network: %v, %v", err, off.Profiles())
+	}
 	if s.d.Begin(s.now, Scheduled, &s.act); s.act.Kind != Rest || s.act.Dropped != 1 {
 		t.Errorf("act %d, dropped %d", s.act.Kind, s.act.Dropped)
 	}
@@ -974,6 +983,9 @@ func TestWindowsChannel(t *testing.T) {
 	s.d.SetChannel(s.now, "https://wns.notify.windows.com/?token=a", PushReady)
 	if s.d.Due() != s.now {
 		t.Error("a new channel starts no session")
+	}
+	if !s.d.Woken("https://wns.notify.windows.com/?token=a") || s.d.Woken("https://wns.notify.windows.com/?token=b") || s.d.Woken("") {
+		t.Error("woken by another channel than its own, or not by that")
 	}
 	if got := status(); got != "https://wns.notify.windows.com/?token=a 0" {
 		t.Errorf("with a channel: %s", got)

@@ -173,7 +173,7 @@ func happened(t *testing.T, p played) {
 	}
 	userless := 0
 	for i := range p.run.Population.Devices {
-		if d := &p.run.Population.Devices[i]; d.Userless() && p.run.Fleet.Device(i).Phase() == agent.Enrolled && !p.run.Fleet.Device(i).Awaiting() {
+		if d := &p.run.Population.Devices[i]; d.Userless() && p.run.Fleet.Device(i).Phase() == agent.Enrolled && !p.run.Fleet.Device(i).(*dialect.Apple).Awaiting() {
 			userless++
 		}
 	}
@@ -267,7 +267,7 @@ func keptAndReported(t *testing.T, p played) {
 		t.Fatalf("opened again: %d devices, %v", len(devices), err)
 	}
 	for i, d := range devices {
-		was := p.run.Fleet.Device(i)
+		was := p.run.Fleet.Device(i).(*dialect.Apple)
 		if d.UDID() != was.UDID() || d.Phase() != agent.Enrolled || d.Identity() != was.Identity() || d.Identity().NotAfter == 0 {
 			t.Errorf("%s came back as %s, %s, %+v", was.UDID(), d.UDID(), d.Phase(), d.Identity())
 		}

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
@@ -21,9 +22,9 @@ type word struct {
 	on    map[string]bool // identifiers of the profiles that the server gave it
 }
 
-func wordOf(d *dialect.Apple) word {
+func wordOf(d fleet.Device) word {
 	w := word{phase: d.Phase(), end: d.Identity().NotAfter, on: map[string]bool{}}
-	for _, p := range d.Profiles() {
+	for _, p := range d.(*dialect.Apple).Profiles() {
 		if !p.MDM {
 			w.on[p.Identifier] = true
 		}
