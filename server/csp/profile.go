@@ -141,17 +141,26 @@ func checkURI(uri string) error {
 	case !ok:
 		return fmt.Errorf("LocURI %q does not begin with ./Device/Vendor/MSFT/, ./User/Vendor/MSFT/ or ./Vendor/MSFT/", uri)
 	}
-	for _, segment := range strings.Split(rest, "/") {
-		if decoded, err := windows.UnescapeNode(segment); err != nil || segment == "" || decoded == "." || decoded == ".." {
+	names := strings.Split(rest, "/")
+	for i, segment := range names {
+		decoded, err := windows.UnescapeNode(segment)
+		if err != nil || strings.Trim(decoded, ". ") == "" {
 			return fmt.Errorf("LocURI %q has an empty or impossible name", uri)
 		}
+		names[i] = decoded // a device goes by what a name says, however it is written
 	}
+	named := strings.Join(names, "/")
 	for _, mine := range own {
-		if len(rest) >= len(mine) && strings.EqualFold(rest[:len(mine)], mine) && (len(rest) == len(mine) || rest[len(mine)] == '/') {
+		if within(named, mine) || within(mine, named) { // what is above goes with all that is below it when the profile does
 			return fmt.Errorf("%s is the server's own: no profile changes it", uri)
 		}
 	}
 	return nil
+}
+
+// within tells whether a node is root or below it. Names are the same in either case.
+func within(node, root string) bool {
+	return len(node) >= len(root) && strings.EqualFold(node[:len(root)], root) && (len(node) == len(root) || node[len(root)] == '/')
 }
 
 // vendor returns what follows the scope of a LocURI.
