@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -214,6 +215,26 @@ func TestHST039Subject(t *testing.T) {
 	_, err = d.presenting(key, first).Reenroll(t.Context(), newKey(t), pkix.Name{CommonName: "d-2"})
 	if no, ok := errors.AsType[*StatusError](err); !ok || no.Status != 400 {
 		t.Errorf("another subject: %v", err)
+	}
+	for name, want := range map[string]int{"d-1": http.StatusOK, "d-2": http.StatusBadRequest} {
+		// OpenSSL writes UTF8String where Go writes PrintableString.
+		raw, err := asn1.Marshal(pkix.RDNSequence{{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(name)}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: raw}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := d.presenting(key, first)
+		resp, err := c.HTTP.Post(c.address("simplereenroll"), typeRequest, strings.NewReader(base64.StdEncoding.EncodeToString(der)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s as UTF8String: %d, want %d", name, resp.StatusCode, want)
+		}
 	}
 	d.Present = func(*http.Request) (*x509.Certificate, error) { return nil, fmt.Errorf("%w: old", ErrRefused) }
 	_, err = d.presenting(key, first).Reenroll(t.Context(), newKey(t), subject)

@@ -156,7 +156,7 @@ func (q *Request) decode(body []byte) error {
 	if _, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok {
 		return fmt.Errorf("%w: type %T, want P-256", certs.ErrKey, csr.PublicKey)
 	}
-	if q.Present != nil && !bytes.Equal(csr.RawSubject, q.Present.RawSubject) {
+	if q.Present != nil && csr.Subject.String() != q.Present.Subject.String() { // by meaning: each side has its own type of string (RFC 5280, section 7.1)
 		return errSubject
 	}
 	q.CSR, q.CSRHash = csr, sha256.Sum256(der)
