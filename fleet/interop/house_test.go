@@ -38,12 +38,14 @@ import (
 // A house is our server with its store in memory, on TLS, and on plain HTTP for micromdm's SCEP client.
 type house struct {
 	testing.TB
-	core   *server.Server
-	ca     *certs.Authority
-	plain  string // URL
-	users  []delivery.UserID
-	pushes push.Recorder // nanomdm's device makes tokens of 64 bytes, which no APNs gives out: ours would refuse them
-	log    journal
+	core    *server.Server
+	ca      *certs.Authority
+	plain   string // URL
+	users   []delivery.UserID
+	pushes  push.Recorder // nanomdm's device makes tokens of 64 bytes, which no APNs gives out: ours would refuse them
+	log     journal
+	device  *device.Handler
+	instead func(http.ResponseWriter, *http.Request) bool // unless nil: answers what it likes in the server's place
 
 	mu  sync.Mutex
 	off time.Duration // how far its clock is ahead
@@ -107,8 +109,16 @@ func startServer(t testing.TB, configure func(*device.Config)) *house {
 		configure(&cfg)
 	}
 	enrolment.SignMessage = cfg.SignMessage
-	handler := must(device.New(cfg))(t)
-	config := handler.TLSConfig()
+	h.device = must(device.New(cfg))(t)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		instead := h.instead
+		h.mu.Unlock()
+		if instead == nil || !instead(w, r) {
+			h.device.ServeHTTP(w, r)
+		}
+	})
+	config := h.device.TLSConfig()
 	config.Certificates = []tls.Certificate{*tlsCertificate(certs.Signer{Certificate: face, Key: key})}
 	s := device.HTTPServer(handler, config, cfg.Log)
 	ended := make(chan error, 1)

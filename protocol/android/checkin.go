@@ -68,7 +68,8 @@ type NonComplianceDetail struct {
 	NonComplianceReason NonCompliance `json:"nonComplianceReason"`
 }
 
-// A StatusReport says how the device is. Each part is there where the policy asks for it, and where the device has something to say.
+// A StatusReport says how the device is. Each part is there where the policy asks for it, and where the device has something to say;
+// hardwareInfo always, and before the first policy all.
 type StatusReport struct {
 	HardwareInfo       *Hardware           `json:"hardwareInfo,omitempty"`
 	SoftwareInfo       *Software           `json:"softwareInfo,omitempty"`

@@ -18,10 +18,11 @@ const (
 	RequestDeviceInfo   CommandType = "REQUEST_DEVICE_INFO" // a whole status report in the next round
 )
 
-// A Command is one order for one device.
+// A Command is one order for one device: LOCK, RESET_PASSWORD, REBOOT, CLEAR_APP_DATA, START_LOST_MODE, STOP_LOST_MODE, WIPE,
+// RELINQUISH_OWNERSHIP or REQUEST_DEVICE_INFO.
 type Command struct {
 	ID         string        `json:"id"`
-	Type       CommandType   `json:"type"` // one that the device does not know ends as UNSUPPORTED
+	Type       CommandType   `json:"type"` // one of those above; another one ends as UNSUPPORTED
 	CreateTime protocol.Time `json:"createTime,omitzero"`
 	ExpireTime protocol.Time `json:"expireTime,omitzero"` // from then on it is not carried out; zero: never
 
@@ -66,7 +67,7 @@ func (s *ResultState) UnmarshalText(b []byte) error {
 }
 
 // A Result is what became of a command. ErrorCode is UNKNOWN, API_LEVEL, MANAGEMENT_MODE, INVALID_VALUE, UNSUPPORTED or EXPIRED, or
-// what is special to the command.
+// what is special to the command: ALREADY_IN_LOST_MODE, NOT_IN_LOST_MODE, NO_ORDER. A command that is PENDING comes again.
 type Result struct {
 	Command             string               `json:"command"`
 	State               ResultState          `json:"state"`

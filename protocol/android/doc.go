@@ -12,7 +12,8 @@
 // HTTPS, TLS 1.2 or later, HTTP/1.1, JSON in UTF-8. A request has at most 1 MiB, and may be gzipped. Paths begin with /android/v1/.
 // Every request has protocol, now 1. Members that a side does not know it ignores; a member twice, a number beyond its range, bytes
 // behind the object, or more than 64 levels are refused. Integers of 64 bits that come from Google's types travel as text ("7"),
-// lengths of time as "28800s", instants as RFC 3339 in UTC. Member names are compared to the letter.
+// lengths of time as "28800s", instants as RFC 3339 in UTC. Member names are compared to the letter. What names a device, an enrolment,
+// a check-in or a command has 1 to 64 letters, digits, hyphens, dots and underscores.
 //
 // Discovery and enrolment need the server's certificate alone. All else comes with the device's identity certificate (mutual TLS). The
 // certificate decides which device it is; the member device must agree, else 403 DEVICE_MISMATCH, and nothing happened.
@@ -20,7 +21,8 @@
 // # From a token to a managed device
 //
 // 1. An administrator makes an enrolment token, which stands in a QR code, a zero-touch configuration ([ProvisioningData]) or a link. It
-// is for one device, one mode and one user or none.
+// is for one device, one mode and one user or none. With rollcall.CA_SHA256 the server is known by that authority alone: who has not got
+// its certificate takes it from GET /.well-known/est/cacerts, believing nobody yet, and compares (RFC 7030, section 4.1.1).
 //
 // 2. GET /android/v1/discovery gives a [Discovery]. The policy keys in it are kept: nothing that they did not sign ends management.
 //
@@ -28,28 +30,32 @@
 // gets the same answer, until the device has checked in; another device's gets 401 TOKEN_USED.
 //
 // 4. The device makes a key and a PKCS #10 request with the subject of the [Offer] and gets its certificate. Method est: POST
-// URL/simpleenroll, Content-Type application/pkcs10, the request in base64, HTTP Basic authentication with the device's name and the
-// challenge (RFC 7030, section 4.2). Method scep: RFC 8894 with the challenge as challengePassword.
+// URL/simpleenroll, Content-Type application/pkcs10, the request in base64, HTTP Basic authentication with the member device of the
+// [EnrollAnswer] and the challenge (RFC 7030, section 4.2). A challenge is for one request: one that got no answer is sent again to the
+// byte. EST refuses in a line of text, a wrong challenge with 403. Method scep: RFC 8894 with the challenge as challengePassword.
 //
-// 5. POST /android/v1/checkin, reason ENROLLED. The answer brings the first policy. Round 2 says what became of it, and with its
+// 5. POST /android/v1/checkin, reason ENROLLED. Round 1 brings a whole [StatusReport], and push where the device can be woken: of what
+// the device is, the server keeps what is said here. The answer brings the first policy. Round 2 says what became of it, and with its
 // answer the device is enrolled. A device that gets no policy in five minutes has not enrolled, and is reset.
 //
 // # A check-in
 //
-// A check-in is one or more rounds with one checkin id, which the device makes. Round 1 says what the device keeps to ([AppliedPolicy])
-// and anything that it owes. The [CheckInAnswer] brings the policy where the device has not the right one, commands, and the request to
-// renew. The device does all that and says in the next round what came of it: a status for each profile of the policy, a [Result] for
-// each command. complete:true ends the check-in; only with it does a device move from one authority to another. At most 16 rounds.
+// A check-in is one or more rounds with one checkin id, which the device makes. Each says what the device keeps to ([AppliedPolicy], in
+// the state of the last answer, PROVISIONING before any), round 1 also what it owes: results, and push when that is another one. The
+// [CheckInAnswer] brings the policy where the device has not the right one, commands, and the request to renew. The device does all that
+// and says in the next round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO
+// asks for a whole status report there; no other is owed. complete:true ends the check-in; only with it does a device move from one
+// authority to another. At most 16 rounds.
 //
 // A round that got no answer is sent again as it was: the server answers with the bytes of the first time, and nothing is done twice.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. A command past its expireTime is not carried out: EXPIRED.
 //
-// A policy is whole, never a difference. Of what it lists, the device changes what differs. A profile that is not listed any more
-// leaves, but for those of family configuration, which stay (AUTH-55). One with removeAfter goes at that time, at once where it is
-// past, and the device drops it by itself (AUTH-27). A policy whose signature is wrong, or whose version is below the one in force, is
-// not applied. WIPE and RELINQUISH_OWNERSHIP are carried out only with an [Order] in order, and after their result was taken: no
-// further round follows.
+// A policy is whole, never a difference. Of what it lists, the device changes what differs. A profile that is not listed any more leaves,
+// but for those of family configuration, which stay (AUTH-55). One with removeAfter goes at that time, at once where it is past, the
+// device drops it by itself (AUTH-27), and it is not installed anew. What has left is not reported any more. A policy whose signature is
+// wrong, or whose version is below the one in force, is not applied. WIPE and RELINQUISH_OWNERSHIP are carried out only with an [Order]
+// in order, and after their result was taken: no further round follows, and no good-bye.
 //
 // When to come: at once after the enrolment, then after next.after. In QUICK (every 3 min for 15 min, every 15 min for 2 h) that is the
 // interval; in STEADY, 8 h, each device keeps a place of its own in the interval. A push brings no content: it is a hint to check in.
@@ -57,13 +63,15 @@
 // # What a device does with an answer
 //
 //   - 200: as above.
-//   - 401: it is not recognised. It keeps everything and tries again as after a 503; after three in a row it tries once to renew its
-//     certificate. It never removes itself.
-//   - 403: a refusal that stands, with a reason and mostly a rule. It keeps everything and comes back by its schedule.
-//   - 410: only with an order ([Error.Order]) that is signed by a policy key of its enrolment and names this device and enrolment does it
-//     leave. It says good-bye and removes management as mode says. Without one it is a 503.
+//   - 401: it is not recognised (NOT_RECOGNISED), or the token is not: TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED. It keeps everything and
+//     tries again as after a 503; after three in a row it tries once to renew its certificate. It never removes itself.
+//   - 403: a refusal that stands, with a reason and mostly a rule: AUTHORITY_UNKNOWN, CONSENT_MISSING, UNLICENSED, DEVICE_LIMIT,
+//     MODE_NOT_ALLOWED, DEVICE_MISMATCH or REFUSED. It keeps everything and comes back by its schedule.
+//   - 410: only with an order, in a detail of @type rollcall/unenrolOrder, that is signed by a policy key of its enrolment and names this
+//     device and enrolment does it leave. It says good-bye and removes management as mode says. Without one it is a 503.
 //   - 429, 5xx, no answer: keep everything; Retry-After where there is one, else 1 min doubling up to 30 min, each more or less by a fifth.
-//   - anything else, an HTML page among it: a failed request.
+//   - anything else, an HTML page among it: a failed request, as after a 5xx. Of ours are 400 MALFORMED and PROTOCOL_UNSUPPORTED, 413
+//     TOO_LARGE and 415 MALFORMED, which sending the same again does not mend.
 //   - a TLS alert about its certificate: the identity has ended, and the device enrols again.
 //
 // 503 with metadata epoch, changedAt and notice tells of a change of authority; the device takes the notice when its signature holds.
@@ -71,13 +79,17 @@
 // # Signed statements
 //
 // Orders, notices and policies are compact JWS by ES256 with a policy key. The protected header is always
-// {"alg":"ES256","kid":KID,"typ":TYPE}, to the byte, so that nothing is to be negotiated: compare it and verify. An order's payload is an
-// [Order], a notice's a [Notice]; a policy's signature leaves its payload out (two dots side by side): it is [PolicyUpdate.Signed].
+// {"alg":"ES256","kid":KID,"typ":TYPE}, to the byte, so that nothing is to be negotiated: compare it and verify. An order, of TYPE
+// rollcall-order, has an [Order] as its payload, a notice, rollcall-notice, a [Notice].
+//
+// The signature of a policy, rollcall-policy, leaves its payload out (two dots side by side; RFC 7515, appendix F). It is four texts with
+// a line feed between them: the device's name, the version in digits, and the members policy and profiles of the [PolicyUpdate], to the
+// byte as they stand in the message.
 //
 // # Renewal and leaving
 //
 // Renew in an answer asks for a renewal in the last 42 days of the certificate: POST URL/simplereenroll over mutual TLS with the
-// certificate in use, same subject, a new key. The old certificate holds until the new one was used once (AUTH-41).
+// certificate in use, same subject, a new key. The old certificate holds until the new one was used once (AUTH-41); then it gets 403.
 //
 // POST /android/v1/unenroll with an [UnenrollRequest] says good-bye; the certificate is revoked with the answer.
 //

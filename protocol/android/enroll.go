@@ -44,7 +44,7 @@ type EnrollRequest struct {
 	Hardware    Hardware     `json:"hardware"`
 	Software    Software     `json:"software"`
 	User        *User        `json:"user,omitempty"` // none in a userless mode
-	Push        *Push        `json:"push,omitempty"`
+	Push        *Push        `json:"push,omitempty"` // told again in the first check-in, which counts
 	Attestation *Attestation `json:"attestation,omitempty"`
 }
 
@@ -113,7 +113,7 @@ type EnrollAnswer struct {
 	Authority   protocol.Authority `json:"authority"` // who will manage it
 	Epoch       uint32             `json:"epoch"`
 	Certificate Offer              `json:"certificate"`
-	CheckinBy   protocol.Time      `json:"checkinBy,omitzero"`
+	CheckinBy   protocol.Time      `json:"checkinBy,omitzero"` // the token holds so long
 }
 
 func (e *EnrollAnswer) check() error {
@@ -128,12 +128,12 @@ func (e *EnrollAnswer) check() error {
 
 // An Offer says how to get an identity certificate.
 type Offer struct {
-	Method       string        `json:"method"` // est or scep
-	URL          string        `json:"url"`
-	Challenge    string        `json:"challenge,omitempty"` // one use; none for a renewal
-	Subject      string        `json:"subject,omitempty"`   // CN=d-8f2c
-	KeyAlgorithm string        `json:"keyAlgorithm,omitempty"`
-	Expires      protocol.Time `json:"expires,omitzero"` // of the challenge
+	Method       string        `json:"method"`                 // est or scep
+	URL          string        `json:"url"`                    // whole; of est, what the operations stand behind
+	Challenge    string        `json:"challenge,omitempty"`    // one use; none for a renewal
+	Subject      string        `json:"subject,omitempty"`      // CN=d-8f2c
+	KeyAlgorithm string        `json:"keyAlgorithm,omitempty"` // EC_P256 or RSA_2048
+	Expires      protocol.Time `json:"expires,omitzero"`       // of the challenge
 }
 
 // Methods and key algorithms of an [Offer].

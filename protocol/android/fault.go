@@ -15,11 +15,11 @@ type ErrorBody struct {
 
 // An ErrorDetail is a google.rpc.ErrorInfo, or an order to leave.
 type ErrorDetail struct {
-	Type     string            `json:"@type"`
+	Type     string            `json:"@type"` // type.googleapis.com/google.rpc.ErrorInfo, or rollcall/unenrolOrder
 	Reason   string            `json:"reason,omitempty"`
-	Domain   string            `json:"domain,omitempty"`
+	Domain   string            `json:"domain,omitempty"`   // rollcall
 	Metadata map[string]string `json:"metadata,omitempty"` // rule, epoch, changedAt, notice, field
-	JWS      string            `json:"jws,omitempty"`      // an order to leave: see [Order]
+	JWS      string            `json:"jws,omitempty"`      // of rollcall/unenrolOrder: see [Order]
 }
 
 // Types of an [ErrorDetail], and its domain.

@@ -6,7 +6,7 @@ import "rollcall/protocol"
 type PolicyUpdate struct {
 	Name      string          `json:"name"`
 	Version   int64           `json:"version,string"` // higher than any before
-	Signature string          `json:"signature"`      // see [PolicyUpdate.Signed]
+	Signature string          `json:"signature"`      // JWS without its payload: see the page, "Signed statements"
 	Policy    Raw             `json:"policy"`         // a [Policy]
 	Profiles  []ManifestEntry `json:"profiles"`
 }

@@ -19,8 +19,8 @@ const (
 type Order struct {
 	Device     string  `json:"device"`
 	Enrollment string  `json:"enrollment"`
-	IssuedAt   int64   `json:"iat"` // seconds since 1970
-	Mode       Removal `json:"mode"`
+	IssuedAt   int64   `json:"iat"`  // seconds since 1970
+	Mode       Removal `json:"mode"` // PROFILE: the work profile goes; RESET: to the factory state; RELEASE: management goes, personal data stays
 }
 
 // A Notice tells of the newest change of authority (AUTH-27, HST-057).
