@@ -84,15 +84,20 @@ func (d *Apple) UnmarshalBinary(b []byte) error {
 	}
 	uuids := r.text()
 	v.self = newResting(uuids, r.identity())
-	profiles := v.core.Profiles()
-	if n := r.number(); n != uint64(len(profiles)) {
+	p, profiles := v.core.Phase(), v.core.Profiles()
+	managed := p == agent.Enrolled || p == agent.Enrolling
+	n := r.number()
+	switch {
+	case managed && n != uint64(len(profiles)):
 		r.bad = true
-	} else if n > 0 {
-		v.docs = make([]unique.Handle[outline], n)
-		for i := range v.docs {
-			o := r.outline()
+	case managed && n > 0:
+		v.docs = make([]unique.Handle[outline], 0, n)
+	}
+	for i := uint64(0); i < n && !r.bad; i++ {
+		o := r.outline()
+		if managed { // one that was leaving has none any more
 			r.bad = r.bad || profiles[i].Name != id(o.identifier)
-			v.docs[i] = unique.Make(o)
+			v.docs = append(v.docs, unique.Make(o))
 		}
 	}
 	copy(v.magic[:], r.bytes(len(v.magic)))
@@ -105,8 +110,6 @@ func (d *Apple) UnmarshalBinary(b []byte) error {
 	if r.flag() {
 		v.task = r.task()
 	}
-	p := v.core.Phase()
-	managed := p == agent.Enrolled || p == agent.Enrolling
 	if r.bad || len(r.b) > 0 || managed && !v.bonded() {
 		return fmt.Errorf("device: %w", protocol.ErrMalformed)
 	}

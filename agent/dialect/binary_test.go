@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"rollcall/agent"
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -33,6 +34,24 @@ func TestBinaryKeepsEverything(t *testing.T) {
 	}
 	if _, err := s.d.Signer(Current); err != nil {
 		t.Error(err)
+	}
+}
+
+// A device that has profiles is kept before its good-bye goes out, as one that has left: else nobody would tell the server.
+func TestBinaryKeepsOneThatLeaves(t *testing.T) {
+	s := enrolled(t, iPhone, plainHabits)
+	s.command("1", mail("com.example.mail", "Mail"))
+	var out Act
+	if !s.d.Begin(s.now, UserRemoves, &out) || out.Request.Step != CheckOut {
+		t.Fatalf("%+v", out)
+	}
+	b, err := s.d.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d Apple
+	if err := d.UnmarshalBinary(b); err != nil || d.Phase() != agent.Removed || len(d.Profiles()) != 0 {
+		t.Errorf("phase %v, %d profiles, %v", d.Phase(), len(d.Profiles()), err)
 	}
 }
 
