@@ -55,8 +55,7 @@ func (h *Host) Change(c Change) error {
 	if c.Courier != nil {
 		h.deafen()
 	}
-	h.follow()
-	return nil
+	return h.follow()
 }
 
 // check refuses what cannot be.

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/host/apply"
 	"rollcall/agent/link"
 	"rollcall/protocol"
 )
@@ -27,7 +28,7 @@ const late = 3
 
 // A Finding is one thing that was looked at.
 type Finding struct {
-	Check string `json:"check"` // folder, agent, wake-ups, enrolment, name, port, authority, clock, certificate, identity or check-ins
+	Check string `json:"check"` // folder, files, agent, wake-ups, enrolment, name, port, authority, clock, certificate, identity or check-ins
 	OK    bool   `json:"ok"`
 	Says  string `json:"says"`         // what is so, in plain words
 	Do    string `json:"do,omitempty"` // about it; empty when it is well
@@ -57,7 +58,11 @@ func (d *doctor) now() time.Time { return d.rec.Clock.at(d.cfg.Now()) }
 func Examine(ctx context.Context, dir string, cfg Config) []Finding {
 	cfg.fill()
 	d := &doctor{cfg: &cfg, dir: dir}
-	if !d.folder(ctx) || !d.enrolment() {
+	if !d.folder(ctx) {
+		return d.list
+	}
+	d.files()
+	if !d.enrolment() {
 		return d.list
 	}
 	d.agent(ctx)
@@ -100,6 +105,17 @@ func (d *doctor) folder(ctx context.Context) bool {
 	}
 	d.well("folder", "%s is whole, and for its owner alone", d.dir)
 	return true
+}
+
+// files looks at whether the machine's files follow its profiles; nothing is said of those that do.
+func (d *doctor) files() {
+	_, _, err := apply.Read(filepath.Join(d.dir, profilesFolder))
+	switch {
+	case err != nil:
+		d.ill("files", "put them back by hand, and remove that folder", "%v", err)
+	case d.rec.Trouble != "":
+		d.ill("files", "mend that; rollcall agent check-in tries again", "files do not follow the profiles: %s", d.rec.Trouble)
+	}
 }
 
 func (d *doctor) enrolment() bool {

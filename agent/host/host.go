@@ -93,8 +93,19 @@ func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
 		f.close()
 		return nil, err
 	}
-	h.follow() // a crash may have come in between
+	h.resume()
 	return h, nil
+}
+
+// resume goes on with files, and with an end, that a crash came in between. What cannot be done is kept in the record, and is tried again.
+func (h *Host) resume() {
+	if h.leaving() {
+		if err := h.over(endedBefore); err != nil {
+			h.cfg.Log.WithError(err).Error("the enrolment has ended")
+		}
+		return
+	}
+	_ = h.follow()
 }
 
 // mine refuses the state of another machine, as a copied folder or a cloned disk brings it: two machines with one identity would
@@ -207,7 +218,7 @@ func (h *Host) keep(talks link.Device, a *dialect.Act) error {
 		return err
 	}
 	if !slices.Equal(h.followed, h.installed()) {
-		h.follow()
+		_ = h.follow() // told when the conversation has ended
 	}
 	return nil
 }

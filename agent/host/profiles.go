@@ -3,9 +3,12 @@ package host
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"rollcall/agent/host/apply"
 )
@@ -13,9 +16,12 @@ import (
 // profilesFolder of the state folder has what was made of profiles.
 const profilesFolder = "profiles"
 
-// follow has the machine's files follow the profiles of its device; none without one. What cannot be done is logged, and tried again
-// after the next conversation: no file of the system stands between an agent and its server.
-func (h *Host) follow() {
+// ErrFiles is wrapped where files of the machine do not follow its profiles.
+var ErrFiles = errors.New("files of profiles")
+
+// follow has the machine's files follow the profiles of its device; none without one. What cannot be done is told, kept for the status, and
+// tried again after the next conversation: no file of the system stands between an agent and its server.
+func (h *Host) follow() error {
 	list := h.installed()
 	ctx, cancel := context.WithTimeout(context.Background(), actFor)
 	defer cancel()
@@ -23,10 +29,35 @@ func (h *Host) follow() {
 	if err == nil {
 		err = store.Match(ctx, h.allowed(), list)
 	}
+	h.followed = list
+	return h.trouble(err)
+}
+
+// trouble keeps what is wrong with the files of profiles, and writes it down once. Where nobody manages the machine any more nothing is
+// allowed either, once all is back.
+func (h *Host) trouble(err error) error {
+	was, now := h.rec.Trouble, ""
 	if err != nil {
 		h.cfg.Log.WithError(err).Error("profiles and files")
+		now = strings.ReplaceAll(err.Error(), "\n", "; ")
+		err = fmt.Errorf("%w: %s; it is tried again at each check-in (rollcall agent check-in)", ErrFiles, now)
 	}
-	h.followed = list
+	if now == was {
+		return err
+	}
+	h.rec.Trouble = now
+	if now != "" {
+		h.note(Entry{What: "files", Status: "failed", Note: now})
+	} else if was != notBack {
+		h.note(Entry{What: "files", Status: "done"})
+	}
+	if h.device != nil || h.rec.Pending != nil {
+		return errors.Join(err, h.folder.save(h.rec))
+	}
+	if now == "" {
+		h.rec.Apply = apply.Config{}
+	}
+	return errors.Join(err, h.folder.clear(h.rec))
 }
 
 // profiles opens the store when it is needed first: a damaged one costs the files, never the enrolment (HST-120).
@@ -70,7 +101,7 @@ func (p placer) Place(identifier string, content uint64, document []byte) error 
 		return err
 	}
 	if err != nil {
-		h.cfg.Log.WithError(err).Error("profiles and files")
+		h.note(Entry{What: "files", Status: "failed", Note: err.Error()})
 	}
 	return nil
 }

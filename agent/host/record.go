@@ -30,6 +30,8 @@ type record struct {
 	Next    *nextKey `json:"next,omitempty"`    // of an identity that is being asked for
 	Device  []byte   `json:"device,omitempty"`  // dialect.Apple in bytes, with the identity
 
+	Trouble string `json:"trouble,omitempty"` // why files of the machine do not follow its profiles; empty: they do
+
 	Notice  protocol.Notice `json:"notice,omitzero"` // newest change of authority heard of
 	Asked   Entry           `json:"asked,omitzero"`  // the newest command
 	Good    protocol.Time   `json:"good,omitzero"`   // newest conversation that went well

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,11 +22,16 @@ const soonest = time.Second
 // talkFor bounds a conversation: a server that always has one more command does not keep the machine busy for ever (HST-120).
 const talkFor = 10 * time.Minute
 
-// CheckIn has one conversation with the server, and goes on with an enrolment that was interrupted. The error says in one sentence
-// what to do; it wraps [ErrUnmanaged] when there is no enrolment.
+// CheckIn has one conversation with the server, and goes on with what was interrupted: an enrolment, or the end of one. The error says in
+// one sentence what to do; it wraps [ErrUnmanaged] when there is no enrolment, and [ErrFiles] when all went well but the files of profiles.
 func (h *Host) CheckIn(ctx context.Context) error {
-	if h.rec.Pending != nil && !h.managed() {
+	switch {
+	case h.leaving():
+		return h.over(endedBefore)
+	case !h.managed() && h.rec.Pending != nil:
 		return h.join(ctx)
+	case !h.managed() && h.rec.Trouble != "":
+		return h.follow()
 	}
 	return h.converse(ctx, dialect.Synced)
 }
@@ -46,15 +52,31 @@ func (h *Host) Push() (topic string, token []byte, magic string) {
 	return h.device.Push()
 }
 
-// Unenrol takes the machine out of management. The server is told, once; it goes on without its answer.
+// Unenrol takes the machine out of management. The server is told, once; it goes on without its answer, and says so. The errors are as
+// those of [Host.CheckIn]; one that wraps neither [ErrFiles] nor [ErrUntold] leaves the machine managed.
 func (h *Host) Unenrol(ctx context.Context) error {
-	if !h.managed() {
-		if h.rec.Pending == nil {
-			return ErrUnmanaged
-		}
+	switch {
+	case h.managed():
+		return h.converse(ctx, dialect.UserRemoves)
+	case h.leaving():
+		return h.over(endedBefore)
+	case h.rec.Pending != nil:
 		return h.over("the enrolment was given up here")
+	case h.rec.Trouble != "":
+		return h.follow()
 	}
-	return h.converse(ctx, dialect.UserRemoves)
+	return ErrUnmanaged
+}
+
+// ErrUntold is wrapped where the machine is out of management and its server does not know.
+var ErrUntold = errors.New("the server was not told")
+
+// endedBefore is why an enrolment is over whose end was cut off.
+const endedBefore = "it was taken out of management before the agent stopped"
+
+// leaving tells whether an enrolment has ended and the folder does not say so yet.
+func (h *Host) leaving() bool {
+	return h.device != nil && (h.device.Phase() == agent.Removed || h.device.Phase() == agent.Wiped)
 }
 
 func (h *Host) converse(ctx context.Context, why dialect.Why) error {
@@ -84,7 +106,7 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		h.rec.Notice = r.Notice
 	}
 	if why == dialect.UserRemoves && !h.managed() {
-		return h.over("it was taken out of management here")
+		return h.left(err)
 	}
 	return h.settle(err)
 }
@@ -112,24 +134,68 @@ func (h *Host) settle(err error) error {
 	if no := h.keep(h.device, &dialect.Act{}); err == nil { // else it may well be the same
 		err = explain(no, h.rec.Link.Host, h.now())
 	}
-	h.follow() // what could not be done before, and what somebody changed
+	if no := h.follow(); err == nil { // what could not be done before, and what somebody changed
+		err = no
+	}
 	return err
 }
 
-// over leaves nothing of an enrolment but what people want to know of it.
-func (h *Host) over(why string) error {
-	h.note(Entry{What: "ended", Note: why})
-	h.device = nil
-	h.follow() // while it is known what is allowed
-	h.rec = h.rec.ended(protocol.At(h.now()), why)
-	return h.folder.clear(h.rec)
+// left ends an enrolment that its owner ended; untold is why the server does not know.
+func (h *Host) left(untold error) error {
+	why := "it was taken out of management here"
+	if untold != nil {
+		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, explain(untold, h.rec.Link.Host, h.now()))
+		why += ", but " + untold.Error()
+	}
+	err := h.over(why)
+	switch {
+	case err != nil && !errors.Is(err, ErrFiles):
+		return err
+	case err != nil && untold != nil:
+		err = fmt.Errorf("%w; %w", untold, err)
+	case err == nil:
+		err = untold
+	}
+	if err != nil {
+		err = fmt.Errorf("nobody manages this machine any more, but %w", err)
+	}
+	return err
 }
 
-// Run checks in when something is due, at each wake-up and every poll interval, until ctx ends or nobody manages the machine any more,
-// which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's push service, by a stream of
+// over leaves nothing of an enrolment but what people want to know of it, and of what was there before all. That it is over is kept first:
+// whatever happens then, files go back. What the folder cannot keep has not ended.
+func (h *Host) over(why string) error {
+	r := h.rec.ended(protocol.At(h.now()), why)
+	r.Apply, r.Trouble = h.rec.Apply, notBack
+	if err := h.folder.clear(r); err != nil {
+		return errors.Join(err, h.reload())
+	}
+	h.rec, h.device = r, nil
+	h.note(Entry{What: "ended", Note: why})
+	return h.follow()
+}
+
+// notBack is the trouble of a machine whose enrolment has just ended.
+const notBack = "what was there before profiles is not back yet"
+
+// reload goes back to what the folder says.
+func (h *Host) reload() error {
+	r, err := load(h.folder.dir)
+	if err != nil {
+		return err
+	}
+	h.rec, h.device = r, nil
+	if r.Device == nil {
+		return nil
+	}
+	return h.wake()
+}
+
+// Run checks in when something is due, at each wake-up and every poll interval, until ctx ends or nobody manages the machine any more and
+// all is back that was there before, which is no error. A wake-up is the magic that came with it; a nil channel means those of the server's push service, by a stream of
 // package courier. What a conversation came to is in the log.
 func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
-	if !h.managed() && h.rec.Pending == nil {
+	if h.idle() {
 		return fmt.Errorf("%w: enrol it first (rollcall agent enroll)", ErrUnmanaged)
 	}
 	defer h.deafen()
@@ -147,13 +213,13 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		if err != nil {
 			h.cfg.Log.WithError(err).Warn("check-in")
 		}
-		if !h.managed() && h.rec.Pending == nil {
+		if h.idle() {
 			h.cfg.Log.Info("nobody manages this machine any more")
 			return nil
 		}
 		woken := wakes
 		if woken == nil {
-			woken = h.listen(ctx, err == nil)
+			woken = h.listen(ctx, err == nil || errors.Is(err, ErrFiles))
 		}
 		wait := time.NewTimer(h.sleep())
 		select {
@@ -168,6 +234,11 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		}
 		wait.Stop()
 	}
+}
+
+// idle tells whether there is nothing to do for anybody.
+func (h *Host) idle() bool {
+	return !h.managed() && !h.leaving() && h.rec.Pending == nil && h.rec.Trouble == ""
 }
 
 // answer does what a person at this machine asked for.
@@ -187,7 +258,8 @@ func (h *Host) answer(ctx context.Context, what Request) error {
 
 // sleep is how long nothing is to be done: machines that were enrolled together drift apart by a tenth.
 func (h *Host) sleep() time.Duration {
-	poll := h.rec.Poll - time.Duration(rand.Int64N(int64(h.rec.Poll)/10+1))
+	poll := cmp.Or(h.rec.Poll, DefaultPoll) // none once it is over, and something is not back yet
+	poll -= time.Duration(rand.Int64N(int64(poll)/10 + 1))
 	if h.device == nil || h.rec.Clock.Driven != 0 { // a clock that stands still says nothing of how long
 		return poll
 	}

@@ -46,6 +46,7 @@ type Status struct {
 	Applied      []protocol.Family `json:"applied,omitempty"` // families whose profiles become files of the system
 	Root         string            `json:"root,omitempty"`    // that stands for the system's; empty: /
 	OnProfile    string            `json:"on_profile,omitempty"`
+	Trouble      string            `json:"trouble,omitempty"` // why files of the machine are not as its profiles, or its owner, want them
 	ClockOffset  string            `json:"clock_offset,omitempty"`
 	Driven       protocol.Time     `json:"server_clock,omitzero"` // of a server whose clock a laboratory drives
 	Ended        protocol.Time     `json:"ended,omitzero"`        // of the enrolment before
@@ -98,7 +99,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	}
 	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
 	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
-	s.Applied, s.Root, s.OnProfile = r.Apply.Families, r.Apply.Root, r.Apply.OnProfile
+	s.Applied, s.Root, s.OnProfile, s.Trouble = r.Apply.Families, r.Apply.Root, r.Apply.OnProfile, r.Trouble
 	if r.Clock.Offset != 0 {
 		s.ClockOffset = r.Clock.Offset.String()
 	}
@@ -136,6 +137,9 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	}
 	store := filepath.Join(dir, profilesFolder)
 	made, root, err := apply.Read(store)
+	if err != nil {
+		s.Trouble = err.Error()
+	}
 	for _, p := range d.Profiles() {
 		x := Profile{Identifier: p.Identifier, UUID: p.UUID, Family: p.Family, Management: p.MDM}
 		at := slices.IndexFunc(made, func(m apply.Profile) bool { return m.Identifier == p.Identifier && m.Content == p.Content })
@@ -155,5 +159,5 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		}
 		s.Profiles = append(s.Profiles, x)
 	}
-	return s, err
+	return s, nil
 }

@@ -326,8 +326,13 @@ func printStatus(w io.Writer, s *host.Status) {
 	for _, f := range s.Applied {
 		applied = append(applied, f.String())
 	}
-	line(w, "applied", strings.Join(applied, ", "))
+	where := ""
+	if s.Root != "" && len(applied) > 0 {
+		where = " below " + s.Root
+	}
+	line(w, "applied", strings.Join(applied, ", ")+where)
 	line(w, "on profile", s.OnProfile)
+	line(w, "files", s.Trouble)
 	clock := ""
 	if s.Driven != 0 {
 		clock = "the server's, which is driven: " + statusTime(s.Driven)

@@ -171,6 +171,9 @@ func TestAUTH26ProfilesBecomeFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.restored("unenrolled")
+	if d := b.device(); d.Life != "ended" {
+		t.Errorf("a machine that left with its profiles is %s", d.Life)
+	}
 }
 
 // Seven days after a change of authority the old one's profiles leave the machine, and their files with them, though the server is not

@@ -87,7 +87,7 @@ func readLedger(dir string) (l ledger, err error) {
 		return l, err
 	}
 	if err := json.Unmarshal(b, &l); err != nil {
-		return l, fmt.Errorf("%s: %w", name, err)
+		return ledger{}, fmt.Errorf("%s is damaged (%w), so it is not known what profiles changed: put back by hand what is in %s, and remove %s", name, err, filepath.Join(dir, beforeFolder), dir)
 	}
 	return l, nil
 }
@@ -100,6 +100,9 @@ func Read(dir string) (list []Profile, root string, err error) {
 
 func (s *Store) save() error {
 	b, err := json.Marshal(&s.led)
+	if err == nil {
+		err = os.MkdirAll(s.dir, 0o700) // a crash, or somebody, may have taken it away
+	}
 	if err != nil {
 		return err
 	}

@@ -601,3 +601,25 @@ func TestUndoRestoresOwnerAndTime(t *testing.T) {
 		t.Errorf("it is of %v and %+v, was of %v and %+v", at, now, then, whose)
 	}
 }
+
+// A store whose folder somebody took away is made again, and says that what was in it is not kept.
+func TestHST121AStoreThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	store := s.open()
+	s.place(store, nil, two(1)...)
+	if err := os.RemoveAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	store = s.open()
+	s.match(store, two(1)...)
+	list, _, err := Read(s.dir)
+	if err != nil || len(list) != 2 || list[0].Note == "" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	s.place(store, two(1), two(2)...)
+	s.match(store, two(2)...)
+	if list, _, err = Read(s.dir); err != nil || list[0].Parts[0].File == "" {
+		t.Errorf("assigned again: %+v, %v", list, err)
+	}
+}

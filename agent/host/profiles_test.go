@@ -1,0 +1,156 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rollcall/agent/host/apply"
+	"rollcall/protocol"
+	"rollcall/protocol/apple"
+)
+
+// bare opens a machine that has no facts.
+func bare(t *testing.T, dir string) *Host {
+	t.Helper()
+	h, err := Open(t.Context(), dir, Config{Facts: func(context.Context) Facts { return Facts{} }, Machine: func(context.Context) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// placed is a machine with a profile that has taken the place of its owner's file below a root, and that file.
+func placed(t *testing.T) (h *Host, root, file string) {
+	t.Helper()
+	root = filepath.Join(t.TempDir(), "root")
+	file = filepath.Join(root, "usr/lib/thunderbird/isp/example.org.xml")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("the owner's own"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	h = bare(t, filepath.Join(t.TempDir(), "state"))
+	h.rec.Apply = apply.Config{Root: root, Families: protocol.Families[:]}
+	p := apple.NewProfile("org.example.mail", "mail", protocol.Email)
+	p.Payloads[0].Settings["EmailAddress"] = "ada@example.org"
+	store, err := h.profiles()
+	if err == nil {
+		_, err = store.Place(t.Context(), h.allowed(), nil, apply.Installed{Identifier: p.Identifier, Content: 1}, apple.EncodeProfile(p))
+	}
+	if err == nil {
+		err = h.folder.save(h.rec)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) == "the owner's own" {
+		t.Fatalf("no profile is there: %q, %v", b, err)
+	}
+	return h, root, file
+}
+
+// What an enrolment that is over could not put back is said by the error, the journal, the status and the doctor, is tried again by whoever
+// opens the folder or checks in, and is forgotten when it is done (HST-121).
+func TestHST121WhatDidNotComeBackIsToldAndTriedAgain(t *testing.T) {
+	h, root, file := placed(t)
+	if err := os.Rename(root, root+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.over("it left"); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), "check-in") {
+		t.Fatalf("over = %v", err)
+	}
+	dir := h.folder.dir
+	h.Close()
+	h = bare(t, dir)
+	if err := h.CheckIn(t.Context()); !errors.Is(err, ErrFiles) {
+		t.Errorf("check-in = %v", err)
+	}
+	if h.idle() {
+		t.Error("an agent that runs would end with this to do")
+	}
+	s, err := Read(dir, h.now(), Facts{})
+	if err != nil || s.State != "unmanaged" || s.Trouble == "" {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+	told := ""
+	for _, f := range Examine(t.Context(), dir, Config{Machine: func(context.Context) string { return "" }}) {
+		if f.Check == "files" {
+			told = f.Says
+		}
+	}
+	if !strings.Contains(told, root) {
+		t.Errorf("the doctor says %q", told)
+	}
+	if err := os.Rename(root+".away", root); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "the owner's own" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := h.CheckIn(t.Context()); !errors.Is(err, ErrUnmanaged) || !h.idle() || h.rec.Apply.Root != "" {
+		t.Errorf("after all is back: %v, %+v", err, h.rec.Apply)
+	}
+	list, err := Journal(dir)
+	if err != nil || len(list) != 3 || list[0].What != "ended" || list[1].Status != "failed" || list[2].Status != "done" {
+		t.Errorf("the journal has %+v, %v", list, err)
+	}
+}
+
+// A damaged list of what profiles changed is told by whoever is asked, with what to do.
+func TestHST121ADamagedLedgerIsTold(t *testing.T) {
+	h, _, file := placed(t)
+	ledger := filepath.Join(h.folder.dir, profilesFolder, "files.json")
+	if err := os.Truncate(ledger, 100); err != nil {
+		t.Fatal(err)
+	}
+	h.store = nil
+	if err := h.over("it left"); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), "put back by hand") {
+		t.Errorf("over = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) == "the owner's own" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if s, err := Read(h.folder.dir, h.now(), Facts{}); err != nil || !strings.Contains(s.Trouble, "damaged") {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+}
+
+// A full disk ends nothing: neither the journal nor the folder say that it is over, and the profile is there as a whole.
+func TestHST121AFullDiskEndsNothing(t *testing.T) {
+	h, _, file := placed(t)
+	next := filepath.Join(h.folder.dir, nextFile)
+	if err := errors.Join(os.Mkdir(next, 0o700), os.WriteFile(filepath.Join(next, "x"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.over("it left"); err == nil || errors.Is(err, ErrFiles) {
+		t.Errorf("over = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) == "the owner's own" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if list, err := Journal(h.folder.dir); err != nil || len(list) != 0 || h.rec.Ended != 0 {
+		t.Errorf("the journal has %+v, %v; ended %v", list, err, h.rec.Ended)
+	}
+}
+
+// A crash after the end was kept, before files went back: they do when somebody opens the folder.
+func TestHST121KilledBeforeFilesWentBack(t *testing.T) {
+	h, _, file := placed(t)
+	r := h.rec.ended(1, "it left")
+	r.Apply, r.Trouble = h.rec.Apply, notBack
+	if err := h.folder.clear(r); err != nil {
+		t.Fatal(err)
+	}
+	dir := h.folder.dir
+	h.Close()
+	h = bare(t, dir)
+	if b, err := os.ReadFile(file); err != nil || string(b) != "the owner's own" || !h.idle() {
+		t.Errorf("%q, %v; idle %v", b, err, h.idle())
+	}
+}
