@@ -39,8 +39,10 @@ func (s *Server) InviteAndroid(ctx context.Context, now protocol.Time, user deli
 	switch {
 	case letter == "":
 		return "", refuse("HST-014", "there is no mode %q", mode)
-	case mode.Userless() != (user == 0):
-		return "", refuse("HST-014", "a device of mode %s: with or without a user is the other way round", mode)
+	case mode.Userless() && user != 0:
+		return "", refuse("HST-014", "a device of mode %s has no user", mode)
+	case !mode.Userless() && user == 0:
+		return "", refuse("HST-014", "a device of mode %s has a user", mode)
 	case s.World().Tenant.Authority == protocol.Unknown:
 		return "", refuse(protocol.RuleUnset, "no authority is set yet, so no device can enrol")
 	}

@@ -103,7 +103,7 @@ func (s *Server) needsConsent(service string) error {
 	if grantedIn(s.Content(), service) != nil {
 		return nil
 	}
-	return refuse(protocol.RuleConsent, "the data-sharing consent %s has not been granted", service)
+	return refuse(protocol.RuleConsent, "the data-sharing consent %s has not been granted: rollcall consent grant %[1]s grants it", service)
 }
 
 // unconsented are the consents that enrolments want and nobody granted. What is there already was consented to before it came.

@@ -286,7 +286,9 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	if err := s.settle(ctx, cfg, testPush); err != nil {
 		return nil, nil, err
 	}
-	s.api, err = api.New(api.Config{Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, CA: "sha256:" + s.Fingerprint, TestPush: testPush})
+	s.api, err = api.New(api.Config{
+		Server: core, Clock: cfg.Clock, URL: s.URL, Log: cfg.Log, CA: "sha256:" + s.Fingerprint, Provisioning: devices.Provisioning, TestPush: testPush,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

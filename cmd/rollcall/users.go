@@ -183,14 +183,51 @@ func usersRemoveCommand(c *client) *cobra.Command {
 
 func usersInviteCommand(c *client) *cobra.Command {
 	var o target.InviteOptions
-	var whom, kind string
+	var whom, kind, mode string
 	cmd := &cobra.Command{
-		Use: "invite UPN...", Short: "Make an enrolment link for one device of each user", Args: cobra.MinimumNArgs(1),
+		Use: "invite UPN...", Short: "Make an enrolment link for one device of each user",
 		Long: `Make an enrolment link for one device of each user. It is good once, until it expires, and with --kind for that kind of device alone.
---for agent prints the line to paste on a machine, with the hash by which it knows this server.`,
+--for agent prints the line to paste on a machine, with the hash by which it knows this server.
+
+--android makes it for an Android device, managed in one of these modes:
+  WORK_PROFILE_PERSONAL  the user's own device, with a work profile
+  WORK_PROFILE_COMPANY   the company's device, with a work profile
+  FULLY_MANAGED          the company's device
+  DEDICATED              the company's device, without a user
+  AOSP_USER              a device without Google's services, of a user
+  AOSP_USERLESS          a device without Google's services and without a user
+A device without a user is invited without a UPN. Printed are the link, whose page says how to enrol, the text of a QR code to
+scan after a factory reset, and the same as a zero-touch configuration has it (DPC extras). All but the AOSP modes want
+the consent for Google's services first: rollcall consent grant androidManagedStore (AUTH-05).`,
 		Example: `  rollcall users invite ada@example.org
-  rollcall users invite ada@example.org --for agent --kind ipad --expires 2h`,
+  rollcall users invite ada@example.org --for agent --kind ipad --expires 2h
+  rollcall users invite ada@example.org --android WORK_PROFILE_PERSONAL
+  rollcall users invite --android DEDICATED --json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if mode == "" {
+				return cobra.MinimumNArgs(1)(cmd, args)
+			}
+			if err := o.Mode.UnmarshalText([]byte(mode)); err != nil {
+				return fmt.Errorf("--android %w", err)
+			}
+			switch {
+			case o.Mode.Userless() && len(args) > 0:
+				return fmt.Errorf("a device of mode %s has no user: leave the UPN out", o.Mode)
+			case !o.Mode.Userless() && len(args) == 0:
+				return fmt.Errorf("a device of mode %s has a user: say whose it is, by UPN", o.Mode)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Mode != "" && (whom != "" || kind != "") {
+				return errors.New("--android is for Android devices: it cannot be combined with --for or --kind")
+			}
+			if o.Mode != "" {
+				o.Platform = protocol.Android
+			}
+			if o.Mode.Userless() {
+				args = []string{""}
+			}
 			if whom != "" && whom != "agent" {
 				return fmt.Errorf("--for %q: want agent, or nothing for a link to open on a device", whom)
 			}
@@ -213,6 +250,10 @@ func usersInviteCommand(c *client) *cobra.Command {
 			}
 			return show(cmd, map[string]any{"invitations": list}, func(w io.Writer) {
 				for _, i := range list {
+					if o.Mode != "" {
+						printAndroid(w, &i)
+						continue
+					}
 					if whom == "agent" {
 						fmt.Fprintln(w, agentLine(i.URL, i.CA, o.Platform))
 						continue
@@ -225,8 +266,18 @@ func usersInviteCommand(c *client) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&whom, "for", "", "agent: print the line that has a machine managed")
 	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone or mac (default: any)")
+	flags.StringVar(&mode, "android", "", "for an Android device, managed in this `MODE`")
 	durationVar(flags, &o.Lifetime, "expires", 0, "time until the link is of no use (default: the server's)")
 	return cmd
+}
+
+// printAndroid shows what an Android device is told. The texts are whole lines, so that they can be copied.
+func printAndroid(w io.Writer, i *target.Invitation) {
+	user := i.User
+	if user == "" {
+		user = "without a user"
+	}
+	fmt.Fprintf(w, "%s, until %s\nlink        %s\nQR code     %s\nzero-touch  %s\n", user, when(i.Expires), i.URL, i.QR, i.ZeroTouch)
 }
 
 // agentLine is what to paste on a machine.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 )
 
 const (
@@ -106,7 +107,8 @@ func (r *Rollcall) Invite(ctx context.Context, upns []string) ([]Invitation, err
 
 // InviteOptions are what enrolment links are good for.
 type InviteOptions struct {
-	Platform protocol.Platform // kind of device; zero: any
+	Platform protocol.Platform // kind of device; zero: any of Apple's
+	Mode     android.Mode      // of Android devices alone
 	Lifetime time.Duration     // 0: the server's default
 }
 
@@ -121,6 +123,9 @@ func (r *Rollcall) InviteFor(ctx context.Context, upns []string, o InviteOptions
 		in := map[string]any{"users": batch}
 		if o.Platform != protocol.NoPlatform {
 			in["platform"] = o.Platform.String()
+		}
+		if o.Mode != "" {
+			in["mode"] = o.Mode
 		}
 		if o.Lifetime > 0 {
 			in["lifetime_seconds"] = int64(o.Lifetime / time.Second)

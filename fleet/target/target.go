@@ -70,6 +70,11 @@ type Invitation struct {
 	URL     string        `json:"url"`
 	Expires protocol.Time `json:"expires"`
 	CA      string        `json:"ca,omitempty"` // sha256: and the hash of the CA certificate that the server shows; empty: it did not say
+
+	// Of an Android device alone.
+	Token     string `json:"token,omitempty"`
+	QR        string `json:"qr,omitempty"`         // the text of a QR code to scan after a factory reset: [android.ProvisioningData]
+	ZeroTouch string `json:"zero_touch,omitempty"` // dpcExtras of a zero-touch configuration
 }
 
 // An Order is what an administrator asks of one device.

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/server"
 	"rollcall/server/issuer"
 	"rollcall/server/store"
@@ -37,6 +38,9 @@ type Config struct {
 	URL    string // https://host[:port] that devices reach the server at; all links come from it (HST-024)
 	Log    *logrus.Logger
 	CA     string // sha256: and the hash of the CA certificate that the server shows; empty: not told to who invites
+
+	// Provisioning returns what a device is told that is to enrol with a token of a mode. Nil: Android devices are not served.
+	Provisioning func(token string, mode android.Mode) (*android.ProvisioningData, error)
 
 	// TestPush makes a push certificate for a simulated push service, PEM with its key. Nil: the clouds are real.
 	TestPush func(topic string, notBefore, notAfter time.Time) ([]byte, error)

@@ -420,5 +420,5 @@ func (h *Handler) reenrol(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return invitation{h.device(&record).User, h.cfg.URL + "/e/" + ticket, c.now.Add(inviteLifetime)}, nil
+	return invitation{User: h.device(&record).User, URL: h.cfg.URL + linkPath + ticket, Expires: c.now.Add(inviteLifetime)}, nil
 }

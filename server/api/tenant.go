@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
@@ -22,7 +23,8 @@ const (
 	maxPage        = 1000
 	maxName        = 256 // runes of a name (HST-010)
 	inviteLifetime = 30 * 24 * time.Hour
-	invitesAtOnce  = 64 // a store commits what comes together as one
+	linkPath       = "/e/" // an enrolment link is the server's URL, this and a token
+	invitesAtOnce  = 64    // a store commits what comes together as one
 )
 
 type setUp struct {
@@ -259,12 +261,18 @@ type invite struct {
 	Users    []string `json:"users"` // UPN; empty: userless
 	Lifetime int64    `json:"lifetime_seconds,omitempty"`
 	Platform string   `json:"platform,omitempty"` // the kind of device that the links are for; empty: any
+	Mode     string   `json:"mode,omitempty"`     // of Android devices: how they are to be managed
 }
 
 type invitation struct {
 	User    string        `json:"user"`
 	URL     string        `json:"url"`
 	Expires protocol.Time `json:"expires"`
+
+	// Of an Android device, which enrols by its agent and not in a browser.
+	Token     string `json:"token,omitempty"`
+	QR        string `json:"qr,omitempty"`         // the text of a QR code to scan after a factory reset, JSON
+	ZeroTouch string `json:"zero_touch,omitempty"` // dpcExtras of a zero-touch configuration, JSON
 }
 
 type invitations struct {
@@ -282,8 +290,12 @@ func (h *Handler) invite(c *call) (any, error) {
 		life = inviteLifetime
 	}
 	var kind protocol.Platform
-	if in.Platform != "" && (kind.UnmarshalText([]byte(in.Platform)) != nil || !kind.Apple()) {
-		return nil, wrongValue("platform", "want ios, ipados or macos")
+	if in.Platform != "" && (kind.UnmarshalText([]byte(in.Platform)) != nil || kind == protocol.Windows) {
+		return nil, wrongValue("platform", "want ios, ipados, macos or android")
+	}
+	mode, err := h.modeOf(in, kind)
+	if err != nil {
+		return nil, err
 	}
 	ids := make([]delivery.UserID, len(in.Users))
 	for i, upn := range in.Users {
@@ -301,12 +313,59 @@ func (h *Handler) invite(c *call) (any, error) {
 	g.SetLimit(invitesAtOnce)
 	for i, id := range ids {
 		g.Go(func() error {
+			made := &out.Invitations[i]
+			*made = invitation{User: in.Users[i], Expires: c.now.Add(life)}
+			if mode != "" {
+				return h.inviteAndroid(ctx, c.now, id, mode, life, made)
+			}
 			token, err := h.cfg.Server.Invite(ctx, c.now, id, kind, life)
-			out.Invitations[i] = invitation{in.Users[i], h.cfg.URL + "/e/" + token, c.now.Add(life)}
+			made.URL = h.cfg.URL + linkPath + token
 			return err
 		})
 	}
 	return out, g.Wait()
+}
+
+// modeOf is how Android devices are to be managed that are invited; empty: others are.
+func (h *Handler) modeOf(in *invite, kind protocol.Platform) (mode android.Mode, err error) {
+	switch {
+	case kind != protocol.Android && in.Mode != "":
+		return "", wrongValue("mode", "only Android devices have one")
+	case kind != protocol.Android:
+		return "", nil
+	case h.cfg.Provisioning == nil:
+		return "", &conflict{"this server does not serve Android devices"}
+	case mode.UnmarshalText([]byte(in.Mode)) != nil:
+		return "", wrongValue("mode", "want one of %s", strings.Join(modeNames(), ", "))
+	}
+	for i, upn := range in.Users {
+		if mode.Userless() != (upn == "") {
+			return "", wrongValue(fmt.Sprintf("users[%d]", i), "a device of mode %s has %s user", mode, map[bool]string{true: "no", false: "a"}[mode.Userless()])
+		}
+	}
+	return mode, nil
+}
+
+func modeNames() (names []string) {
+	for _, m := range android.Modes {
+		names = append(names, string(m))
+	}
+	return names
+}
+
+// inviteAndroid makes an enrolment token for one device, and what a person or a reseller tells the device.
+func (h *Handler) inviteAndroid(ctx context.Context, now protocol.Time, user delivery.UserID, mode android.Mode, life time.Duration, out *invitation) error {
+	token, err := h.cfg.Server.InviteAndroid(ctx, now, user, mode, life)
+	if err != nil {
+		return err
+	}
+	p, err := h.cfg.Provisioning(token, mode)
+	if err != nil {
+		return err
+	}
+	out.URL, out.Token = h.cfg.URL+linkPath+token, token
+	out.QR, out.ZeroTouch = string(android.Append(nil, p)), string(android.Append(nil, p.ZeroTouch()))
+	return nil
 }
 
 type serial struct {

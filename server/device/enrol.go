@@ -35,6 +35,8 @@ func (e *kindError) Error() string {
 const maxMachineInfo = 128 << 10
 
 var (
+	errNoAndroid = errors.New("this enrolment link is not for Android devices: ask for one that is")
+
 	errTicket   = errors.New("this enrolment link is unknown, used or too old")
 	errFactory  = errors.New("MachineInfo is not signed by a known factory")
 	errSerial   = errors.New("this serial number is not assigned to the tenant")
@@ -65,6 +67,19 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	now := h.now()
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
+	switch droid := strings.Contains(r.UserAgent(), "Android"); {
+	case err != nil || h.cfg.Android == nil:
+	case ticket.Platform == protocol.Android:
+		if no := gate(h.cfg.Server.World(), ticket.User, protocol.Android, true, now); no != nil {
+			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
+		} else if err := h.enrolAndroid(w, r, token, ticket.User); err != nil {
+			h.enrolRefuse(w, r, "", err)
+		}
+		return
+	case droid:
+		h.enrolRefuse(w, r, "", errNoAndroid)
+		return
+	}
 	if err == nil && ticket.Platform != protocol.NoPlatform {
 		if sure && platform != ticket.Platform {
 			h.enrolRefuse(w, r, "", &kindError{ticket.Platform})
@@ -247,6 +262,8 @@ func (h *Handler) enrolRefuse(w http.ResponseWriter, r *http.Request, who string
 	switch {
 	case otherKind:
 		status, text = http.StatusForbidden, kind.Error()
+	case errors.Is(err, errNoAndroid):
+		status, text = http.StatusForbidden, err.Error()
 	case refused:
 		fields["rule"] = no.Rule
 		h.turnAway(r.Context(), server.Turned{Who: who, Address: hostOf(r)}, no)
