@@ -1,17 +1,11 @@
 package interop
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -26,17 +20,6 @@ import (
 	"rollcall/server/store"
 )
 
-// A stranger is the client in Python, on a device of its own.
-type stranger struct {
-	testing.TB
-	in     io.Writer
-	out    *bufio.Reader
-	device string // as the server named it
-}
-
-// named asks the client what the server named its device.
-func (s *stranger) named() { s.device = s.does("names")["device"].(string) }
-
 // stranger invites a device of a mode and starts the client with its QR code.
 func (h *house) stranger(python string, mode android.Mode) (*stranger, string) {
 	h.Helper()
@@ -45,85 +28,19 @@ func (h *house) stranger(python string, mode android.Mode) (*stranger, string) {
 		user = 0
 	}
 	token := must(h.core.InviteAndroid(context.Background(), h.at(), user, mode, time.Hour))(h)
-	cmd := exec.Command(python, filepath.Join("testdata", "android.py"), h.TempDir())
-	cmd.Stderr = os.Stderr
-	in, out := must(cmd.StdinPipe())(h), must(cmd.StdoutPipe())(h)
-	if err := cmd.Start(); err != nil {
+	s := startStranger(h, python, "android.py", h.TempDir())
+	if _, err := s.in.Write(append(android.Append(nil, must(h.device.Provisioning(token, mode))(h)), '\n')); err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			h.Errorf("the client: %v", err)
-		}
-	})
-	if _, err := in.Write(append(android.Append(nil, must(h.device.Provisioning(token, mode))(h)), '\n')); err != nil {
-		h.Fatal(err)
-	}
-	return &stranger{TB: h.TB, in: in, out: bufio.NewReader(out)}, token
+	return s, token
 }
 
-// told is what the client says of something that it did.
-type told map[string]any
-
-// does has the client do something.
-func (s *stranger) does(call ...any) (answer told) {
-	s.Helper()
-	if err := json.NewEncoder(s.in).Encode(call); err != nil {
-		s.Fatal(err)
-	}
-	line, err := s.out.ReadBytes('\n')
-	if err != nil {
-		s.Fatalf("%v: %v", call, err)
-	}
-	if err := json.Unmarshal(line, &answer); err != nil {
-		s.Fatalf("%v: %v in %s", call, err, line)
-	}
-	return answer
-}
-
-// tells has the client do something, of which it must tell this at least.
-func (s *stranger) tells(want told, call ...any) {
-	s.Helper()
-	got := s.does(call...)
-	for k, v := range want {
-		if fmt.Sprint(got[k]) != fmt.Sprint(v) {
-			s.Errorf("%v: %v, want %v", call, got, want)
-			return
-		}
-	}
-}
-
-// recordOf is what the server knows of the client's device.
-func (h *house) recordOf(s *stranger) store.Record {
-	h.Helper()
-	n := must(h.core.Store().Device(context.Background(), s.device))(h)
-	return must(h.core.Store().Record(context.Background(), n))(h)
-}
-
-// ahead sets the server's clock.
-func (h *house) ahead(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.off = d
-}
-
-// answers has something else answer the device in the server's place, as a proxy might; nil: the server again.
-func (h *house) answers(f func(http.ResponseWriter, *http.Request) bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.instead = f
-}
+// named asks the client what the server named its device.
+func (s *stranger) named() { s.device = s.does("names")["device"].(string) }
 
 // TestAndroidNaiveClient: a client in another language, written from the protocol's page alone, is managed by our server.
 func TestAndroidNaiveClient(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed")
-	}
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
-	}
+	python := naive(t)
 	ctx := context.Background()
 	seal := must(certs.NewSeal("orders", time.Now()))(t)
 	h := startServer(t, func(c *device.Config) { c.Android, c.Enrolment.Seal = &device.Android{}, seal })

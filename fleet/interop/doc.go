@@ -7,9 +7,9 @@
 // Start with nanohub_test.go and server_test.go. Everything runs in one process over loopback, by TLS except for
 // micromdm's SCEP client, which cannot be told whom to trust; the tests with openssl or Python skip themselves where it is not
 // installed. The peers are micromdm's nanohub (server), nanomdm (push client, device) and scep (client and server), Google's client
-// of FCM with its signing of access tokens, and two naive clients in Python: of WNS, written from Microsoft's pages alone, and an
-// agent of our own protocol for Android, written from its page, its OpenAPI document and RFC 7030 alone. Where that one
-// stumbles, the page is wrong.
+// of FCM with its signing of access tokens, and naive clients in Python: of WNS and a Windows device, written from the published specifications
+// alone, and an agent of our own protocol for Android, written from its page, its OpenAPI document and RFC 7030 alone. Where
+// that one stumbles, the page is wrong.
 // Commands for nanohub are made, and results and our commands read, by mdmcommands, which is generated from Apple's
 // schema by yet another hand.
 //

@@ -40,6 +40,7 @@ type house struct {
 	testing.TB
 	core    *server.Server
 	ca      *certs.Authority
+	url     string
 	plain   string // URL
 	users   []delivery.UserID
 	pushes  push.Recorder // nanomdm's device makes tokens of 64 bytes, which no APNs gives out: ours would refuse them
@@ -89,6 +90,7 @@ func startServer(t testing.TB, configure func(*device.Config)) *house {
 			return certs.Signer{Certificate: face, Chain: []*x509.Certificate{h.ca.Certificate()}, Key: key}, nil
 		},
 	}
+	h.url = enrolment.URL
 	h.core = must(server.Open(ctx, h.at(), server.Config{Store: store.NewMemory(), Push: push.Services{Apple: &h.pushes}, Renewal: enrolment.Renewal}))(t)
 	if err := h.core.SetUp(ctx, h.at(), tenants.Tenant{Authority: protocol.Intune, Release: 2611}, delivery.Settings{}); err != nil {
 		t.Fatal(err)

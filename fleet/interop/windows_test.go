@@ -1,0 +1,60 @@
+package interop
+
+import (
+	"context"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/device"
+)
+
+// TestWindowsNaiveClient: a client in another language, written from Microsoft's and OMA's specifications, is managed by our server.
+func TestWindowsNaiveClient(t *testing.T) {
+	python := naive(t)
+	ctx := context.Background()
+	h := startServer(t, func(c *device.Config) { c.Windows = &device.Windows{} })
+	start := func() *stranger {
+		dir := t.TempDir()
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.ca.Certificate().Raw})
+		if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return startStranger(t, python, "windows.py", dir, h.url)
+	}
+	const ann = "ann@example.org"
+	link := must(h.core.Invite(ctx, h.at(), h.users[0], protocol.Windows, time.Hour))(t)
+	fault := told{"status": 500, "fault": "s:Authentication"}
+	d := start()
+	d.tells(told{"policy": "OnPremise", "version": "4.0"}, "discover", ann)
+	d.tells(fault, "enroll", ann, "guess")
+	d.tells(fault, "enroll", "bob@example.org", link)
+	d.tells(told{"poll": "3"}, "enroll", ann, link)
+	d.device, _ = d.does("names")["device"].(string)
+	d.tells(told{"messages": 2, "header": "200"}, "session")
+	r := h.recordOf(d)
+	if p := r.State.Profiles; r.State.Life != delivery.Enrolled || r.State.Registered != protocol.Intune || r.Facts.Name != "NAIVE-1" ||
+		len(p) != 1 || p[0].State != delivery.Installed || len(r.State.Queue) != 0 {
+		t.Errorf("%+v, %d commands wait, profiles %+v", r.Facts, len(r.State.Queue), p)
+	}
+	must(h.core.Order(ctx, h.at(), r.State.Device, protocol.Command{Kind: protocol.Lock}))(t)
+	d.tells(told{"messages": 2, "did": "[Exec Lock 200]"}, "session_twice")
+	d.tells(told{"messages": 1, "did": "[]"}, "session")
+	start().tells(fault, "enroll", ann, link) // the link was used
+	d.tells(told{"messages": 1, "header": "401"}, "session_as", "ANOTHER")
+
+	h.ahead(330 * 24 * time.Hour)
+	d.tells(told{}, "renew")
+	d.tells(told{"header": "200"}, "session_as_before") // AUTH-41: the new one was not used
+	d.tells(told{"header": "200"}, "session")
+	d.tells(told{"status": 403}, "session_as_before")
+
+	d.tells(told{"messages": 1, "header": "200"}, "leave")
+	if life := h.recordOf(d).State.Life; life != delivery.Ended {
+		t.Errorf("%s after the farewell", life)
+	}
+}
