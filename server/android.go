@@ -160,7 +160,7 @@ func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token,
 		if err != nil {
 			return fmt.Errorf("enrolment token: %w", err)
 		}
-		if st := &r.State; st.Life == delivery.Enrolled && now < st.Identity.NotAfter && (st.User == 0 || st.User != t.User) {
+		if !r.State.Yields(now, &delivery.Credential{User: t.User}, protocol.Android) {
 			return refuse("HST-051", "a device with this serial number is enrolled; it must leave, or be deleted, before another takes its place")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/protocol"
 	"rollcall/server/authority"
@@ -44,12 +45,34 @@ func (d *decision) enrol() {
 	d.begin()
 }
 
+// begunFor is how long an enrolment that was begun holds its device's name against other users: each can try again meanwhile.
+const begunFor = time.Hour
+
+// Yields tells whether a device of kind p that enrols at now with c may take the place of the one that s is of (HST-042, HST-051).
+// While that one is enrolled, it must be the same kind of device, and c be its own, of its user, or of a device whose factory vouches for
+// it: a name alone anybody can say, so a grant that is bound to one proves nothing. Whoever looks before giving a certificate looks at
+// a Credential of what is known by then.
+func (s *State) Yields(now protocol.Time, c *Credential, p protocol.Platform) bool {
+	proved := c.Device == s.Device || c.Automated && c.ID != ""
+	switch {
+	case s.Life == Enrolling:
+		return proved || c.User == s.User || now >= s.LastSeen.Add(begunFor)
+	case s.Life != Enrolled || now >= s.Identity.NotAfter: // it has to enrol again itself
+		return true
+	case p != s.Platform && p != protocol.NoPlatform && s.Platform != protocol.NoPlatform && !(p.Apple() && s.Platform.Apple()):
+		return false
+	}
+	return proved || c.User != 0 && c.User == s.User
+}
+
 // begin is a new enrolment: nothing of an old one is left but its history (APL-034).
 func (d *decision) begin() {
 	c, s := &d.in.Credential, d.s
-	mine := c.Device == s.Device || c.ID != "" && c.Purpose != Adopted || c.User != 0 && c.User == s.User
-	if s.Life == Enrolled && !mine {
+	if !s.Yields(d.now, c, d.in.Platform) {
 		d.refuse("HST-051", WhatDuplicate, "a device with this identifier is enrolled, and the certificate was issued for neither it nor its user")
+		if c.Purpose == ForEnrolment {
+			d.effect(Revoke, c.Fingerprint) // it does not wait until the other one has gone
+		}
 		return
 	}
 	e := d.w.Enrolment(d.now, authority.Device{Platform: d.in.Platform, AndroidAPI: d.in.AndroidAPI, CoManaged: d.in.CoManaged}, c.Automated)

@@ -346,13 +346,63 @@ func TestHST042HST051SecondEnrolment(t *testing.T) {
 	t.Run("before the first was complete", func(t *testing.T) {
 		p := newPhone(t)
 		p.enrol()
-		old := p.cred.Fingerprint
+		own, old := p.cred, p.cred.Fingerprint
+		p.cred = other(p)
+		p.enrol()
+		p.refused("HST-051", delivery.WhatDuplicate)
+		p.cred = own // its user tries again
+		if p.enrol(); p.out.Refusal.Rule != "" {
+			t.Errorf("its own user is refused: %+v", p.out.Refusal)
+		}
+		p.now = p.now.Add(time.Hour) // it was given up
 		p.cred = other(p)
 		p.enrol()
 		if p.s.Life != delivery.Enrolling || p.s.User != 2 || !p.revoked[old] {
 			t.Errorf("%+v, want the second in place of the first", p.s)
 		}
 	})
+	for _, tt := range []struct {
+		name      string
+		owner     delivery.UserID
+		cred      delivery.Credential
+		kind      protocol.Platform
+		after     time.Duration
+		displaces bool
+	}{
+		{"bound to its name before it came, for another user", 1, delivery.Credential{User: 2, ID: "UDID-1"}, protocol.IOS, 0, false},
+		{"bound to its name before it came, for nobody", 0, delivery.Credential{ID: "UDID-1"}, protocol.IOS, 0, false},
+		{"nobody's in place of nobody's", 0, delivery.Credential{}, protocol.IOS, 0, false},
+		{"its user's of another kind", 1, delivery.Credential{User: 1}, protocol.Windows, 0, false},
+		{"bound, of another kind", 0, delivery.Credential{ID: "UDID-1", Automated: true}, protocol.Windows, 0, false},
+		{"its user's", 1, delivery.Credential{User: 1}, protocol.IPadOS, 0, true},
+		{"nobody's, when its identity has ended", 0, delivery.Credential{}, protocol.IOS, 365 * day, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPhone(t)
+			p.cred.User = tt.owner
+			p.enrol()
+			p.ready()
+			owner := p.cred
+			p.now = p.now.Add(tt.after)
+			c := p.issue(delivery.ForEnrolment)
+			c.User, c.ID, c.Automated = tt.cred.User, tt.cred.ID, tt.cred.Automated
+			p.cred = c
+			p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{Platform: tt.kind, Topic: topic})
+			if tt.displaces {
+				if p.s.Life != delivery.Enrolling || !p.revoked[owner.Fingerprint] {
+					t.Errorf("%+v, want a new enrolment", p.s)
+				}
+				return
+			}
+			p.refused("HST-051", delivery.WhatDuplicate)
+			if p.s.Identity != owner.Identity || p.s.Platform != protocol.IOS {
+				t.Errorf("%+v: the first device has lost its place", p.s)
+			}
+			if !p.revoked[c.Fingerprint] {
+				t.Error("the refused identity waits until the first device has gone")
+			}
+		})
+	}
 }
 
 func TestAUTH43CleanUp(t *testing.T) {

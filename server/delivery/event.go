@@ -49,7 +49,7 @@ type Credential struct {
 	Device    protocol.Device   // bound to; 0: not bound yet
 	User      UserID            // whom it was issued for; 0: userless
 	Automated bool              // issued to an ADE enrolment
-	ID        string            // the UDID its grant is bound to; empty: none
+	ID        string            // what the wire calls the device its grant is bound to, which proves nothing; empty: none
 	Serial    string            // serial number the ADE grant is bound to; empty: none
 	Platform  protocol.Platform // the kind of device that its grant is bound to; zero: any
 	Revoked   bool

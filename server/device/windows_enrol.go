@@ -215,14 +215,16 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	case no != nil:
 		return nil, gateFault(gate, no)
 	}
-	grant := store.Grant{Purpose: delivery.ForEnrolment, User: who.user, Platform: protocol.Windows}
-	if err := h.taken(ctx, who, id, &grant); err != nil {
+	if err := h.taken(ctx, now, who.user, id); err != nil {
 		return nil, err
 	}
-	if who.challenge != "" && grant.ID == "" {
+	if who.challenge != "" {
 		err = h.cfg.Server.OpenTicket(ctx, now, who.challenge)
-	} else if who.challenge, err = h.cfg.Server.Grant(ctx, now, grant); err != nil {
-		return nil, err
+	} else {
+		who.challenge, err = h.cfg.Server.Grant(ctx, now, store.Grant{Purpose: delivery.ForEnrolment, User: who.user, Platform: protocol.Windows})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // one that is used up repeats its answer, below
 		return nil, err
@@ -238,6 +240,9 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 		return nil, err
 	}
 	if err := h.cfg.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil {
+		if no, ok := errors.AsType[*protocol.Refusal](err); ok { // another was quicker
+			err = gateFault(authority.Open, no)
+		}
 		return nil, err
 	}
 	if err := h.cfg.Server.Displace(ctx, now, who.user, facts.Hardware, id); err != nil {
@@ -246,9 +251,8 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	return h.provisioning(cert, place, who.user, &facts), nil
 }
 
-// taken refuses an identifier under which somebody else's device is enrolled (HST-051). A device without a user is known again by its
-// name, where nobody's it is: then the grant is bound to it.
-func (h *Handler) taken(ctx context.Context, who *applicant, id string, g *store.Grant) error {
+// taken refuses an identifier that another device has, before anything is used up (HST-051).
+func (h *Handler) taken(ctx context.Context, now protocol.Time, user delivery.UserID, id string) error {
 	d, err := h.cfg.Server.Store().Device(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -262,13 +266,13 @@ func (h *Handler) taken(ctx context.Context, who *applicant, id string, g *store
 		return nil
 	case err != nil:
 		return err
-	case record.State.Life != delivery.Enrolled, record.State.User == who.user && who.user != 0:
-		return nil
-	case record.State.User == 0 && who.user == 0:
-		g.ID = id
+	case record.State.Yields(now, &delivery.Credential{User: user}, protocol.Windows):
 		return nil
 	}
-	return &enrolFault{subcode: windows.SubcodeAuthorization, rule: "HST-051", err: errors.New("a device with this identifier is enrolled for somebody else")}
+	return &enrolFault{
+		subcode: windows.SubcodeAuthorization, rule: "HST-051",
+		err: errors.New("a device with this identifier is enrolled; it must leave, or be deleted, before another takes its place"),
+	}
 }
 
 // gateFault is a gate's refusal in Windows' words (windows.md section 4.2).
