@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -207,7 +208,7 @@ func (d *Android) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Cert
 		made.cert = append([]byte(nil), c.Raw...)
 	}
 	if d.held != nil { // a renewal: without it, all goes on as before
-		if err == nil {
+		if err == nil && d.renews(now, key, c) {
 			d.incoming = &made
 			d.held.Identity = Next
 		}
@@ -221,6 +222,16 @@ func (d *Android) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Cert
 	d.setIdentity(made)
 	d.resume = &comingBack{d.start.Token, d.names, d.bond.Value(), made}
 	d.firstCheckIn(now, out)
+}
+
+// renews tells whether c can take the place of the identity in use: for the same name, by the same authority, and valid now. Who stands
+// between device and server may hand out others, and the server would know none of them (HST-120).
+func (d *Android) renews(now protocol.Time, key crypto.Signer, c *x509.Certificate) bool {
+	was, err := x509.ParseCertificate(d.self.identity().cert)
+	public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return err == nil && ok && public.Equal(key.Public()) && c.Subject.CommonName == was.Subject.CommonName &&
+		c.Issuer.String() == was.Issuer.String() && bytes.Equal(c.AuthorityKeyId, was.AuthorityKeyId) &&
+		protocol.At(c.NotBefore) <= now && now < protocol.At(c.NotAfter)
 }
 
 // release sends the request that has waited for a renewal.

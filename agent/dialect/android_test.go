@@ -579,6 +579,58 @@ func TestAND081Renewal(t *testing.T) {
 	s.checksIn(1, android.ReasonEnrolled)
 }
 
+// What a renewal brings replaces an identity only if the server that knows the old one can have issued it (HST-120).
+func TestHST120RenewalByAStranger(t *testing.T) {
+	stranger, err := certs.NewAuthority(certs.P256, "a proxy's", noon.Time())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		other  bool // the stranger issues
+		handle string
+		after  time.Duration // from now to the moment of issue
+		key    bool          // for another key than the device's
+	}{
+		"of another authority": {true, "d-1", 0, false},
+		"for another device":   {false, "d-2", 0, false},
+		"over already":         {false, "d-1", -30 * 24 * time.Hour, false},
+		"of the future":        {false, "d-1", 30 * 24 * time.Hour, false},
+		"for another key":      {false, "d-1", 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := androidEnrolled(t, android.FullyManaged, plainHabits)
+			s.now = s.now.Add(330 * 24 * time.Hour)
+			s.begins(Scheduled)
+			s.next(func(a *android.CheckInAnswer) {
+				a.Renew = &android.Offer{Method: android.EST, URL: "https://mdm.example/.well-known/est", Subject: "CN=d-1"}
+			})
+			key, err := certs.GenerateKey(certs.P256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ca, public := s.ca, key.Public()
+			if tt.other {
+				ca = stranger
+			}
+			if tt.key {
+				other, err := certs.GenerateKey(certs.P256)
+				if err != nil {
+					t.Fatal(err)
+				}
+				public = other.Public()
+			}
+			c, err := ca.Issue(certs.IssueRequest{Public: public, Handle: tt.handle, Now: s.now.Add(tt.after).Time(), Lifetime: 7 * 24 * time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.d.GotIdentity(s.now, key, c, nil, &s.act)
+			if s.checksIn(2, android.ReasonSchedule); s.act.Request.Identity != Current || s.d.Renewing() {
+				t.Errorf("it is taken: identity %d", s.act.Request.Identity)
+			}
+		})
+	}
+}
+
 // A push wakes the device under its newest id alone; another one is told at once (AND-093, device side).
 func TestAND093PushID(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)

@@ -25,19 +25,21 @@ func (d *Windows) poll() windows.Poll {
 }
 
 // pollAfter returns when the first session after now is due by the sets of p, which run one after the other from start; 0: never again.
-// An endless set leaves nothing to those after it (WIN-057).
+// An endless set leaves nothing to those after it (WIN-057), and one that lasts a century is endless: numbers beyond that say nothing
+// that a clock could (HST-009).
 func pollAfter(p windows.Poll, start, now protocol.Time) protocol.Time {
+	const century = 100 * 365 * 24 * 60 // minutes
 	begin := start
 	for _, set := range p.Sets() {
 		if set.Interval == 0 {
 			continue
 		}
-		every := time.Duration(set.Interval) * time.Minute
+		every := time.Duration(min(set.Interval, century)) * time.Minute
 		n := now.Sub(begin)/every + 1
 		if now < begin {
 			n = 1
 		}
-		if set.Endless() || n <= time.Duration(set.Retries) {
+		if set.Endless() || uint64(set.Retries)*uint64(set.Interval) >= century || n <= time.Duration(set.Retries) {
 			return begin + protocol.Time(n)*protocol.Time(every/time.Microsecond)
 		}
 		begin += protocol.Time(set.Retries) * protocol.Time(every/time.Microsecond)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -170,15 +171,16 @@ func (d *Windows) send(commands []windows.Command, final bool, out *Act) {
 }
 
 // address is where sessions go: the server may have moved them (ManagementServiceAddress), or given several, of which the next one
-// is taken after each failure.
+// is taken after each failure. Where no session could go, none does: a device that believed such an address would be out of
+// management for good (HST-120).
 func (d *Windows) address() string {
 	if list := d.tree.value(d.node("ManagementServerAddressList")); list != "" {
 		all := strings.FieldsFunc(list, func(r rune) bool { return r == '<' || r == '>' })
-		if len(all) > 0 {
+		if all = slices.DeleteFunc(all, func(s string) bool { return !secure(s) }); len(all) > 0 {
 			return all[int(d.tries)%len(all)]
 		}
 	}
-	if moved := d.tree.value(d.node("ManagementServiceAddress")); moved != "" {
+	if moved := d.tree.value(d.node("ManagementServiceAddress")); secure(moved) {
 		return moved
 	}
 	return d.account.Value().address

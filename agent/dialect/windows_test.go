@@ -583,6 +583,7 @@ func TestWIN057Poll(t *testing.T) {
 		"an endless second set": {sets(3, 2, 7, 0, 1, 0), "3 6 13 20"},
 		"all that end":          {sets(3, 2, 7, 1, 10, 2), "3 6 13 23 33"},
 		"nothing":               {sets(0, 0, 0, 0, 0, 0), ""},
+		"longer than any clock": {sets(3, 1, 4294967295, 4294967295, 1, 0), "3 52560003"}, // HST-009
 	} {
 		got := ""
 		now := noon
@@ -937,6 +938,19 @@ func TestWindowsChallenge(t *testing.T) {
 		s.answer(200, windows.EncodeMessage(nil, &windows.Message{Header: h, Final: true}))
 		if s.act.Kind != Rest || !errors.Is(s.act.Err, want) {
 			t.Errorf("%v, want %v", s.act.Err, want)
+		}
+	}
+}
+
+// An address that no session can go to is none: the device stays where its server is (HST-120).
+func TestHST120NoSuchAddress(t *testing.T) {
+	for _, to := range []string{"http://mdm.example/dm", "::::", "https://", "nowhere"} {
+		s := managed(t, plainWindows)
+		s.tell(on(windows.Replace, csps+"DMClient/Provider/rollcall/ManagementServiceAddress", to),
+			on(windows.Replace, csps+"DMClient/Provider/rollcall/ManagementServerAddressList", "<"+to+"><http://a.example/>"))
+		s.ends()
+		if s.begin(Synced); !strings.HasPrefix(s.act.Request.URL, winServer) {
+			t.Errorf("%s: it goes to %s", to, s.act.Request.URL)
 		}
 	}
 }
