@@ -164,7 +164,11 @@ func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token,
 			return refuse("HST-051", "a device with this serial number is enrolled; it must leave, or be deleted, before another takes its place")
 		}
 	}
-	return s.store.AddGrant(ctx, &g)
+	if err := s.store.AddGrant(ctx, &g); err != nil {
+		return fmt.Errorf("enrolment token: %w", err)
+	}
+	_, err = s.AndroidToken(ctx, now, token, device) // of two at once the other may have been first
+	return err
 }
 
 // EnrollmentOf is what the enrolment by a token is called.

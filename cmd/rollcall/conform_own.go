@@ -115,8 +115,8 @@ func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
 	}
 	return conformance.Config{
 		ProxyFrom: proxy,
-		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap},
-		AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
+		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android},
+		AndroidURL: o.URL, AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
 	}, nil
 }
 

@@ -16,7 +16,8 @@ type asking struct {
 	statement *Statement
 	slot      int // whose devices these are
 	phones    []*phone
-	joined    []*phone                  // of these, that may be enrolled
+	joined    []*phone // of these, that may be enrolled
+	droids    []*droid
 	restore   func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
 }
 
@@ -44,6 +45,7 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 		stop()
 	}
 	r.leave(ctx, a.joined)
+	r.leaveAndroid(ctx, a.droids)
 	f := a.found(time.Since(began))
 	r.tell(f)
 	return f

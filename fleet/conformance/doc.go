@@ -8,7 +8,8 @@
 // not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
 // barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
 // holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
-// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
+// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go
+// and android_leave.go, asked by the devices of droid.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
@@ -41,6 +42,9 @@
 //     waiting for one that lives no longer than half a check; else that part is not asked.
 //   - What becomes of an upload after the grace (AUTH-33) depends on Apple's portal alone: no server can know, so that what is asked
 //     is the way out that is left, another topic (AUTH-33.grace).
+//   - Statements on Android are those of the open agent protocol, stage 1 of android.md, and of servers: what a device does with an answer
+//     (AND-076, AND-077, an HTML 404) is for devices to show. AND-080 and HST-033 are one promise there, AND-060.gates and AND-061.version
+//     are parts of their statements that are asked apart.
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.

@@ -58,4 +58,7 @@ var reports = map[string]string{
 	"HST-042":        "Duo Labs on automated enrolment, 2018: serial numbers are guessable.",
 }
 
+// noAndroidReport is that of all statements about a protocol of ours.
+const noAndroidReport = "None is known: the protocol is rollcall's own, and no other server speaks it yet."
+
 const noReport = "None is known to us: it rests on what its source says."

@@ -27,6 +27,7 @@ type Config struct {
 	Mine    bool     // the tenant is there for this run: its clock, push certificate and authority may be changed
 	Factory *certs.Signer
 	// Factory is the factory identity of devices that enrol automatically, its root known to the server; nil: they cannot.
+	AndroidURL   string // of a server that speaks the agent protocol for Android; empty: none is known
 	AutomatedURL string // where they enrol; empty: they cannot
 	// ProxyFrom is an address of this machine from which the server takes a certificate in ProxyHeader, as from a proxy that it
 	// trusts; empty: there is none. ProxyHeader empty: Client-Cert.
@@ -290,12 +291,16 @@ func (r *run) leave(ctx context.Context, devices []*phone) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
 	defer cancel()
 	for _, p := range devices {
-		err := p.leave(ctx)
-		r.mu.Lock()
-		r.enrolled++
-		if err != nil {
-			r.left[p.udid] = err.Error()
-		}
-		r.mu.Unlock()
+		r.parted(p.udid, p.leave(ctx))
+	}
+}
+
+// parted counts a device of the run that was to leave, and takes note of why it could not; nil: it has.
+func (r *run) parted(id string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.enrolled++
+	if err != nil {
+		r.left[id] = err.Error()
 	}
 }

@@ -13,6 +13,8 @@ const (
 	Apple Suite = "apple"    // section 15 of the Apple specification, and hostile input
 	Gap   Suite = "apns-gap" // what a server does while Apple's push certificate is not renewed
 
+	Android Suite = "android" // what the Android specification says of servers that speak the open agent protocol
+
 	Device Suite = "device" // section 15 again, what it says of devices
 )
 
@@ -23,11 +25,13 @@ type Class string
 const (
 	OfApple  Class = "apple"
 	OfIntune Class = "intune"
+
+	OfAndroid Class = "android"
 )
 
 // A Statement is one promise of a server or of a device.
 type Statement struct {
-	ID     string // of the specification; with .apple behind it where a rule of Intune's has a part that binds everybody, .device where it binds both sides
+	ID     string // of the specification; with .apple or .android behind it where a rule has a part that binds those servers, .device where it binds both sides
 	Suite  Suite
 	Class  Class
 	Must   bool   // else should
@@ -49,9 +53,12 @@ type Statement struct {
 // List returns all statements, by suite and id.
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
-		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, deviceEnrolStatements, deviceCommandStatements)
+		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements, deviceEnrolStatements, deviceCommandStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
+		if all[i].Suite == Android {
+			all[i].Report = noAndroidReport
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Statement) int {
 		if a.Suite != b.Suite {

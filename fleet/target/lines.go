@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 )
 
 const (
@@ -24,6 +25,7 @@ const (
 // Lines are the steps of a server as command lines for the shell, by their names:
 //
 //	enrol      prints an enrolment profile, or the URL of one; ROLLCALL_PLATFORM says for what
+//	android    prints an enrolment token for an Android device of ROLLCALL_MODE, FULLY_MANAGED for one; ROLLCALL_USERLESS is yes or no
 //	queue      gets a command as property list on its standard input; ROLLCALL_DEVICE and ROLLCALL_COMMAND (its UUID)
 //	push       wakes ROLLCALL_DEVICE
 //	known      prints how ROLLCALL_DEVICE stands: enrolled, or anything else
@@ -53,13 +55,19 @@ func (l Lines) Check() error {
 }
 
 // lineNames are the names of the steps.
-var lineNames = []string{"enrol", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
+var lineNames = []string{"enrol", "android", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
 
 // Over puts the steps that l has a line for in the place of those of s.
 func (l Lines) Over(s *Steps) {
 	set := func(name string) bool { return l[name] != "" }
 	if set("enrol") {
 		s.Enrol = l.enrol
+	}
+	if set("android") {
+		s.EnrolAndroid = func(ctx context.Context, mode android.Mode, owner int) (string, error) {
+			out, err := RunLine(ctx, l["android"], nil, "ROLLCALL_MODE="+string(mode), "ROLLCALL_USERLESS="+yesOrNo(owner == 0))
+			return strings.TrimSpace(string(out)), err
+		}
 	}
 	if set("queue") {
 		s.Queue = l.queue

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 )
 
 // Steps are what an administrator of some server can do, one by one. A step that is nil cannot be done there: whoever
@@ -23,6 +24,8 @@ type Steps struct {
 	// Enrol gets the right to enrol one device of the platform: a profile, or where the device finds it. Devices of one owner
 	// may be the same user's; at most ten of an owner's are enrolled at once.
 	Enrol func(ctx context.Context, p protocol.Platform, owner int) (Enrolment, error)
+	// EnrolAndroid gets an enrolment token for one Android device of a mode (FULLY_MANAGED); owner 0 is nobody.
+	EnrolAndroid func(ctx context.Context, mode android.Mode, owner int) (token string, err error)
 	// Queue queues a command for a device and wakes it. The id is the command's UUID; empty: the server did not say.
 	Queue func(ctx context.Context, device string, o Order) (id string, err error)
 	// Known tells how a device stands. An error that [IsNotFound] takes is no device.
@@ -59,6 +62,7 @@ type Enrolment struct {
 type Standing struct {
 	Enrolled  bool
 	Authority string    // who manages it
+	Epoch     uint32    // since which change of the tenant's authority
 	User      string    // whose it is
 	Queue     int       // commands without a final answer
 	Commands  []Command // newest first
@@ -108,13 +112,26 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			}
 			return Enrolment{URL: links[0].URL + "?platform=" + p.String()}, nil
 		},
+		EnrolAndroid: func(ctx context.Context, mode android.Mode, owner int) (token string, err error) {
+			upn := ""
+			if owner != 0 {
+				if upn, err = user(ctx, owner); err != nil {
+					return "", err
+				}
+			}
+			made, err := r.InviteFor(ctx, []string{upn}, InviteOptions{Platform: protocol.Android, Mode: mode})
+			if err != nil {
+				return "", err
+			}
+			return made[0].Token, nil
+		},
 		Queue: r.Queue,
 		Known: func(ctx context.Context, device string) (Standing, error) {
 			d, err := r.Device(ctx, device)
 			if err != nil {
 				return Standing{}, err
 			}
-			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), User: d.User, Queue: d.Queue, Commands: d.Commands}, nil
+			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), Epoch: d.Epoch, User: d.User, Queue: d.Queue, Commands: d.Commands}, nil
 		},
 		Forget: r.Delete,
 		Devices: func(ctx context.Context) (map[string]string, error) {

@@ -1,0 +1,445 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"rollcall/certs"
+	"rollcall/fleet/target"
+	"rollcall/protocol/android"
+)
+
+// A droid is one Android device of a run: it says what a check has it say.
+type droid struct {
+	a      *asking
+	name   string // A, B, ... in exchanges
+	mode   android.Mode
+	serial string
+	token  string
+	server *androidServer
+
+	device, enrollment string // as the server calls them; empty: it was not taken in
+	offer              android.Offer
+	identity           certs.Signer
+	issued             []certs.Signer // all that it got, the newest last
+	client             *http.Client
+
+	version  int64 // of the policy in force
+	profiles []android.AppliedProfile
+	talks    int
+	blame    func(format string, args ...any) // ends the check where the device cannot become a managed one
+}
+
+// An androidServer is what a server says of itself before anybody enrols.
+type androidServer struct {
+	url  string
+	says android.Discovery
+	keys []certs.SealKey
+}
+
+// androidServer is the server that the run asks. It ends the check where the server does not speak the agent protocol.
+func (a *asking) androidServer() *androidServer {
+	if a.AndroidURL == "" {
+		a.skip("nobody said where Android devices enrol")
+	}
+	s := &androidServer{url: strings.TrimSuffix(a.AndroidURL, "/")}
+	x := a.run.exchange(a.ctx, a.clients.of(certs.Signer{}, nil), http.MethodGet, s.url+android.DiscoveryPath, "a device: discovery", nil, nil)
+	a.last = x
+	switch err := android.Decode(x.body, &s.says); {
+	case x.Status == 0, x.Status/100 == 5:
+		a.unasked("discovery was answered %s", x.answer())
+	case x.Status != http.StatusOK || err != nil:
+		a.skip("the server does not speak the agent protocol for Android: GET %s was answered %s (%s)", android.DiscoveryPath, x.answer(), media(x))
+	}
+	for _, k := range s.says.PolicyKeys {
+		der, err := base64.StdEncoding.DecodeString(k.SPKI)
+		if key, wrong := certs.SealKeyOfSPKI(der); err == nil && wrong == nil {
+			s.keys = append(s.keys, key)
+		}
+	}
+	a.needs(a.Steps.EnrolAndroid != nil, "make an enrolment token for an Android device")
+	return s
+}
+
+// droid is a device with a token for its mode.
+func (a *asking) droid(mode android.Mode) *droid {
+	d := a.bareDroid(a.androidServer(), mode)
+	ctx, cancel := a.administrator()
+	defer cancel()
+	owner := a.slot
+	if mode.Userless() {
+		owner = 0
+	}
+	var err error
+	if d.token, err = a.Steps.EnrolAndroid(ctx, mode, owner); err != nil {
+		a.unasked("no enrolment token for a device of mode %s: %v", mode, err)
+	}
+	return d
+}
+
+// bareDroid is a device that has nothing yet.
+func (a *asking) bareDroid(s *androidServer, mode android.Mode) *droid {
+	a.mu.Lock()
+	a.made++
+	n := a.made
+	a.mu.Unlock()
+	d := &droid{a: a, server: s, mode: mode, name: string(rune('A' + len(a.droids)%26)), serial: fmt.Sprintf("RC%s%04d", a.label, n), blame: a.unasked}
+	a.droids = append(a.droids, d)
+	return d
+}
+
+// managed is a device that is enrolled and has nothing left to do.
+func (a *asking) managed(mode android.Mode) *droid {
+	d := a.droid(mode)
+	d.join()
+	return d
+}
+
+// join enrols a device that has a token.
+func (d *droid) join() {
+	d.admit()
+	d.identify()
+	d.talk(android.ReasonEnrolled)
+}
+
+func (d *droid) request() android.EnrollRequest {
+	return android.EnrollRequest{
+		Protocol: android.Version, Role: android.DPC, Mode: d.mode, Hardware: android.Hardware{Brand: "rollcall", Model: "conform", SerialNumber: d.serial},
+		Software: android.Software{APILevel: 34, AndroidVersion: "14", AgentVersion: "1.0.0"},
+	}
+}
+
+// ask asks to be taken in.
+func (d *droid) ask(what string, change ...func(m *android.EnrollRequest)) *Exchange {
+	m := d.request()
+	for _, c := range change {
+		c(&m)
+	}
+	return d.askBy(what, android.Append(nil, &m))
+}
+
+func (d *droid) askBy(what string, body []byte) *Exchange {
+	return d.post("enrol, "+what, d.server.says.Enroll, body, http.Header{"Authorization": {"Bearer " + d.token}})
+}
+
+// admit has the server take the device in, up to its certificate.
+func (d *droid) admit() { d.admitted(d.ask("with its token")) }
+
+func (d *droid) admitted(x *Exchange) (answer android.EnrollAnswer) {
+	if err := android.Decode(x.body, &answer); x.Status != http.StatusOK || err != nil {
+		d.blame("a device of mode %s is not taken in: %s (%v)", d.mode, x.answer(), err)
+	}
+	d.device, d.enrollment, d.offer = answer.Device, answer.Enrollment, answer.Certificate
+	return answer
+}
+
+// identify obtains the identity that the server offered.
+func (d *droid) identify() {
+	if d.offer.Method != android.EST {
+		d.a.unasked("the server offers identities by %q: only EST is spoken here", d.offer.Method)
+	}
+	key := d.newKey()
+	x := d.certify("simpleenroll", d.offer.URL, key, http.Header{"Authorization": {basic(d.device, d.offer.Challenge)}})
+	c := issuedFor(key, x)
+	if c == nil {
+		d.blame("simpleenroll brought no certificate: %s", x.answer())
+	}
+	d.own(certs.Signer{Certificate: c, Key: key})
+}
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+func (d *droid) newKey() crypto.Signer {
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		d.a.unasked("no key: %v", err)
+	}
+	return key
+}
+
+// certify sends a certificate request to an EST service (RFC 7030, section 4.2).
+func (d *droid) certify(operation, url string, key crypto.Signer, header http.Header) *Exchange {
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: d.device}}, key)
+	if err != nil {
+		d.a.unasked("no certificate request: %v", err)
+	}
+	h := http.Header{"Content-Type": {"application/pkcs10"}, "Content-Transfer-Encoding": {"base64"}}
+	for name, values := range header {
+		h[name] = values
+	}
+	return d.do(http.MethodPost, strings.TrimSuffix(url, "/")+"/"+operation, operation, h, []byte(base64.StdEncoding.EncodeToString(csr)))
+}
+
+// estCertificates are those in the answer of an EST service; nil: there are none.
+func estCertificates(x *Exchange) []*x509.Certificate {
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(x.body)), ""))
+	if x.Status != http.StatusOK || media(x) != "application/pkcs7-mime" || err != nil {
+		return nil
+	}
+	all, err := certs.ParseDegenerate(der)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// issuedFor is the certificate for a key in such an answer; nil: there is none.
+func issuedFor(key crypto.Signer, x *Exchange) *x509.Certificate {
+	mine, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	all := estCertificates(x)
+	if i := slices.IndexFunc(all, func(c *x509.Certificate) bool { return ok && mine.Equal(c.PublicKey) }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}
+
+// as gives d an identity, on a new connection.
+func (d *droid) as(who certs.Signer) {
+	d.identity = who
+	d.client = d.a.clients.of(who, nil)
+}
+
+// own gives d an identity that was issued to it.
+func (d *droid) own(who certs.Signer) {
+	d.issued = append(d.issued, who)
+	d.as(who)
+}
+
+// message is round 1 of another check-in.
+func (d *droid) message(reason android.Reason) android.CheckIn {
+	d.talks++
+	m := android.CheckIn{
+		Protocol: android.Version, CheckIn: fmt.Sprintf("c-%s-%d", d.serial, d.talks), Round: 1, Device: d.device, Reason: reason, Compliant: true,
+		Applied: android.AppliedPolicy{State: android.Active, PolicyVersion: d.version, Profiles: d.profiles},
+	}
+	if d.version > 0 {
+		m.Applied.PolicyName = "policies/" + d.device
+	}
+	if reason == android.ReasonEnrolled {
+		r := d.request()
+		m.Applied.State, m.Status = android.Provisioning, &android.StatusReport{HardwareInfo: &r.Hardware, SoftwareInfo: &r.Software}
+	}
+	return m
+}
+
+// round sends one round of a check-in.
+func (d *droid) round(m *android.CheckIn) *Exchange {
+	return d.checkIn(fmt.Sprintf("check-in %s, round %d", m.CheckIn, m.Round), android.Append(nil, m))
+}
+
+func (d *droid) checkIn(what string, body []byte) *Exchange {
+	return d.post(what, android.CheckInPath, body, nil)
+}
+
+// heard reads the answer to a round; anything else ends the check.
+func (d *droid) heard(x *Exchange) (answer android.CheckInAnswer) {
+	if err := android.Decode(x.body, &answer); x.Status != http.StatusOK || err != nil {
+		d.blame("%s was answered %s (%v)", x.What, x.answer(), err)
+	}
+	return answer
+}
+
+// obey puts the policy of an answer in force, and makes of m the next round, in which every command is done.
+func (d *droid) obey(m *android.CheckIn, answer *android.CheckInAnswer) {
+	if p := answer.Policy; p != nil {
+		d.version, d.profiles = p.Version, nil
+		for _, q := range p.Profiles {
+			if q.RemoveAfter == 0 {
+				d.profiles = append(d.profiles, android.AppliedProfile{ID: q.ID, Version: q.Version, Status: android.Applied})
+			}
+		}
+		m.Applied = android.AppliedPolicy{State: android.Active, PolicyName: p.Name, PolicyVersion: d.version, Profiles: d.profiles}
+	}
+	m.Round++
+	m.Results, m.Status = nil, nil
+	for _, c := range answer.Commands {
+		m.Results = append(m.Results, android.Result{Command: c.ID, State: android.ResultDone})
+		if c.Type == android.RequestDeviceInfo {
+			r := d.request()
+			m.Status = &android.StatusReport{HardwareInfo: &r.Hardware, SoftwareInfo: &r.Software}
+		}
+	}
+}
+
+// talk is a whole check-in of a device that does all it is told. It returns the answers, the last of which is complete.
+func (d *droid) talk(reason android.Reason) []android.CheckInAnswer {
+	m := d.message(reason)
+	return d.goOn(&m)
+}
+
+// goOn is talk from m on.
+func (d *droid) goOn(m *android.CheckIn) (answers []android.CheckInAnswer) {
+	for range android.MaxRounds {
+		answer := d.heard(d.round(m))
+		answers = append(answers, answer)
+		if answer.Complete {
+			return answers
+		}
+		d.obey(m, &answer)
+	}
+	d.blame("a check-in of %d rounds was not complete", android.MaxRounds)
+	return nil
+}
+
+// commands are those that a whole check-in brought.
+func commands(answers []android.CheckInAnswer) (all []android.Command) {
+	for i := range answers {
+		all = append(all, answers[i].Commands...)
+	}
+	return all
+}
+
+// post sends one message to a path of the server.
+func (d *droid) post(what, path string, body []byte, header http.Header) *Exchange {
+	h := http.Header{"Content-Type": {android.ContentType}}
+	for name, values := range header {
+		h[name] = values
+	}
+	return d.do(http.MethodPost, d.server.url+path, what, h, body)
+}
+
+// do sends one request and makes it the latest exchange.
+func (d *droid) do(method, url, what string, header http.Header, body []byte) *Exchange {
+	client := d.client
+	if client == nil {
+		client = d.a.clients.of(certs.Signer{}, nil)
+	}
+	x := d.a.run.exchange(d.a.ctx, client, method, url, "device "+d.name+": "+what, header, body)
+	d.a.last = x
+	if d.a.ctx.Err() != nil {
+		d.a.unasked("the time for this check, or the run, is over")
+	}
+	return x
+}
+
+// order has the administrator queue a command for the device; the id is empty where the server does not tell it.
+func (d *droid) order(kind target.OrderKind) string {
+	d.a.needs(d.a.Steps.Queue != nil, "queue a command")
+	ctx, cancel := d.a.administrator()
+	defer cancel()
+	id, err := d.a.Steps.Queue(ctx, d.device, target.Order{Kind: kind})
+	if err != nil {
+		d.a.unasked("no command could be queued: %v", err)
+	}
+	return id
+}
+
+// known tells how the device stands.
+func (d *droid) known() target.Standing {
+	ctx, cancel := d.a.administrator()
+	defer cancel()
+	s, err := d.a.Steps.Known(ctx, d.device)
+	if err != nil && !target.IsNotFound(err) {
+		d.a.unasked("the server does not say how the device stands: %v", err)
+	}
+	return s
+}
+
+// outcome is what the server says became of a command; empty: it does not say.
+func (d *droid) outcome(id string) string {
+	if d.a.Steps.Known == nil || id == "" {
+		return ""
+	}
+	for _, c := range d.known().Commands {
+		if c.ID == id {
+			return c.Status
+		}
+	}
+	return ""
+}
+
+// reason is why a request was refused, in the protocol's words, and what is said of it.
+func (x *Exchange) reason() (reason, message string) {
+	var e android.Error
+	if android.Decode(x.body, &e) != nil {
+		return "", ""
+	}
+	reason, _ = e.Info()
+	return reason, e.Error.Message
+}
+
+// refused wants an answer with this status and reason; empty: any that is said.
+func (d *droid) refused(x *Exchange, status int, reason string) {
+	got, _ := x.reason()
+	if x.Status != status || got == "" || reason != "" && got != reason {
+		d.a.fail("%s was answered %s with reason %q, want %d %s", x.What, x.answer(), got, status, reason)
+	}
+}
+
+// signed returns the payload of a statement that one of the server's policy keys signed.
+func (s *androidServer) signed(typ, text string) (payload []byte, ok bool) {
+	for _, k := range s.keys {
+		if payload, ok = k.OpenJWS(typ, text); ok {
+			return payload, true
+		}
+	}
+	return nil, false
+}
+
+// steady wants a device to be managed as before.
+func (d *droid) steady(after string) {
+	m := d.message(android.ReasonUser)
+	if x := d.round(&m); x.Status != http.StatusOK {
+		d.a.fail("%s a device in good standing is answered %s", after, x.answer())
+	}
+}
+
+// farewell says good-bye by the identity that d has.
+func (d *droid) farewell(ctx context.Context) *Exchange {
+	body := android.Append(nil, &android.UnenrollRequest{Device: d.device, Enrollment: d.enrollment, Reason: android.UserRequest})
+	return d.a.run.exchange(ctx, d.client, http.MethodPost, d.server.url+android.UnenrollPath, "device "+d.name+": farewell", http.Header{"Content-Type": {android.ContentType}}, body)
+}
+
+// leave ends the device's enrolment, by whichever of its identities the server takes.
+func (d *droid) leave(ctx context.Context) error {
+	var x *Exchange
+	for _, who := range slices.Backward(d.issued) {
+		d.as(who)
+		if x = d.farewell(ctx); x.Status == http.StatusOK {
+			break
+		}
+	}
+	steps := d.a.Steps
+	if steps.Forget == nil {
+		if x.Status != http.StatusOK {
+			return fmt.Errorf("its farewell was answered %s", x.answer())
+		}
+		return nil
+	}
+	if err := steps.Forget(ctx, d.device); err != nil && !target.IsNotFound(err) {
+		return err
+	}
+	if x.Status == http.StatusOK || steps.Known == nil {
+		return nil
+	}
+	if s, err := steps.Known(ctx, d.device); err == nil && s.Enrolled {
+		return fmt.Errorf("its farewell was answered %s, and the server still holds it for enrolled", x.answer())
+	}
+	return nil
+}
+
+// leaveAndroid has devices leave that got an identity, whatever ended their check.
+func (r *run) leaveAndroid(ctx context.Context, devices []*droid) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
+	defer cancel()
+	gone := map[string]bool{}
+	for _, d := range slices.Backward(devices) {
+		if len(d.issued) > 0 && !gone[d.device] { // a device may have come twice
+			gone[d.device] = true
+			r.parted(d.device, d.leave(ctx))
+		}
+	}
+}
+
+// same tells whether two answers are the same to the byte.
+func same(a, b *Exchange) bool { return a.Status == b.Status && bytes.Equal(a.body, b.body) }
