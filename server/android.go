@@ -195,28 +195,43 @@ func AndroidEnrolment(f *delivery.Facts) (enrollment string, mode android.Mode, 
 	return enrollment, mode, level
 }
 
-// retires refuses to retire a device that can only be reset: personal data would go, which retiring is to keep (android.md, section 7).
-func (s *Server) retires(ctx context.Context, d protocol.Device) error {
+// suits refuses what a device of this platform or mode cannot do; the journal says so.
+func (s *Server) suits(ctx context.Context, now protocol.Time, d protocol.Device, c *protocol.Command) error {
+	alone := c.Kind > protocol.Retire // only Android devices know it
+	if !alone && c.Kind != protocol.Retire && c.Kind != protocol.Restart {
+		return nil
+	}
 	r, err := s.store.Record(ctx, d)
-	if err != nil || r.State.Platform != protocol.Android {
+	if err != nil || !alone && r.State.Platform != protocol.Android {
 		return err
 	}
-	if _, mode, _ := AndroidEnrolment(&r.Facts); mode != "" && mode.Removal() == "" {
-		return refuse(protocol.RuleRetire, "a device of mode %s cannot be retired, only wiped", mode)
+	if no, refused := errors.AsType[*protocol.Refusal](misfit(&r, c)); refused {
+		lines := line(delivery.WhatRefused, no.Rule, no.Reason)
+		lines[0].Device, lines[0].Actor = d, actorOf(ctx, delivery.Administered)
+		if err := s.apply(ctx, now, &store.Change{Lines: lines}); err != nil {
+			return fmt.Errorf("%s is refused, and the journal cannot say so: %w", c.Kind, err)
+		}
+		return no
 	}
 	return nil
 }
 
-// androidAlone refuses what only Android devices know to others, and what says too little.
-func (s *Server) androidAlone(ctx context.Context, d protocol.Device, c *protocol.Command) error {
-	r, err := s.store.Record(ctx, d)
+// misfit says why a device does not take a command (android.md, sections 2.5 and 7); nil: it does.
+func misfit(r *store.Record, c *protocol.Command) error {
+	_, mode, _ := AndroidEnrolment(&r.Facts)
 	switch {
-	case err != nil:
-		return err
 	case r.State.Platform != protocol.Android:
 		return refuse("HST-014", "%s is for Android devices; this one is %s", c.Kind, r.State.Platform)
 	case c.Text == "" && (c.Kind == protocol.ClearAppData || c.Kind == protocol.StartLostMode):
 		return refuse("HST-014", "%s needs a text: the packages, or what the lost device shows", c.Kind)
+	case mode == "":
+		return nil
+	case c.Kind == protocol.Retire && mode.Removal() == "": // personal data would go, which retiring is to keep
+		return refuse(protocol.RuleRetire, "a device of mode %s cannot be retired, only wiped", mode)
+	case c.Kind == protocol.Restart && mode.WorkProfile():
+		return refuse("AND-038", "of a device of mode %s only the work profile is managed: it cannot be restarted", mode)
+	case (c.Kind == protocol.StartLostMode || c.Kind == protocol.StopLostMode) && !mode.CompanyOwned():
+		return refuse("AND-038", "a device of mode %s is its user's own: it has no lost mode", mode)
 	}
 	return nil
 }

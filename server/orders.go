@@ -25,16 +25,11 @@ func (s *Server) Order(ctx context.Context, now protocol.Time, d protocol.Device
 	if c.PIN != "" && !sixDigits(c.PIN) {
 		return protocol.CommandID{}, refuse("HST-014", "a PIN has six digits")
 	}
-	if c.Kind > protocol.Retire {
-		if err := s.androidAlone(ctx, d, &c); err != nil {
-			return protocol.CommandID{}, err
-		}
-	}
 	if c.Kind == protocol.Retire {
-		if err := s.retires(ctx, d); err != nil {
-			return protocol.CommandID{}, err
-		}
 		c.Text = ""
+	}
+	if err := s.suits(ctx, now, d, &c); err != nil {
+		return protocol.CommandID{}, err
 	}
 	return s.order(ctx, now, d, protocol.Command{Kind: c.Kind, PIN: c.PIN, Text: c.Text})
 }

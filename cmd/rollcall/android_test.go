@@ -603,15 +603,30 @@ func TestAND038CommandsWire(t *testing.T) {
 		t.Errorf("the device is %s", d.State())
 	}
 	found := order(d, protocol.StopLostMode, "")
-	again := order(personal, protocol.StartLostMode, "x")
 	boot := order(d, protocol.Restart, "")
 	l.talks(d)
-	l.talks(personal)
 	result(d, found, protocol.Acknowledged, "")
 	result(d, boot, protocol.Acknowledged, "")
-	result(personal, again, protocol.Failed, android.CodeManagementMode)
-	if _, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: protocol.ClearAppData}); err == nil {
-		t.Error("the data of no app is cleared")
+	for _, tt := range []struct {
+		d    *dialect.Android
+		c    protocol.Command
+		rule protocol.Rule
+	}{
+		{d, protocol.Command{Kind: protocol.ClearAppData}, "HST-014"},
+		{d, protocol.Command{Kind: protocol.StartLostMode}, "HST-014"},
+		{personal, protocol.Command{Kind: protocol.StartLostMode, Text: "x"}, "AND-038"},
+		{personal, protocol.Command{Kind: protocol.StopLostMode}, "AND-038"},
+		{personal, protocol.Command{Kind: protocol.Restart}, "AND-038"},
+		{d, protocol.Command{Kind: protocol.Retire}, protocol.RuleRetire},
+	} {
+		n := l.record(tt.d).State.Device
+		if _, err := l.core.Order(t.Context(), l.pnow(), n, tt.c); !errors.Is(err, tt.rule) {
+			t.Errorf("%s: %v, want %s", tt.c.Kind, err, tt.rule)
+		}
+		lines, err := l.store.Journal(t.Context(), store.LineFilter{}, 10000)
+		if err != nil || !slices.ContainsFunc(lines, func(l store.Line) bool { return l.Device == n && l.Rule == tt.rule && l.What == delivery.WhatRefused }) {
+			t.Errorf("%s: the journal says nothing of the refusal: %v", tt.c.Kind, err)
+		}
 	}
 }
 

@@ -33,6 +33,10 @@ that is not ended has it.`,
 		{target.Lock, "Lock a device's screen"},
 		{target.Restart, "Restart a device"},
 		{target.Retire, "Take a device out of management; its personal data stay"},
+		{target.ResetPasscode, "Give an Android device, or its work profile, another passcode or none"},
+		{target.ClearAppData, "Remove what apps keep on an Android device"},
+		{target.StartLostMode, "Lock a lost Android device of the company's, with a message for who finds it"},
+		{target.StopLostMode, "Take an Android device out of its lost mode"},
 	} {
 		cmd.AddCommand(devicesOrderCommand(c, o.kind, o.short))
 	}
@@ -212,14 +216,19 @@ func devicesOrderCommand(c *client, kind target.OrderKind, short string) *cobra.
 			})
 		},
 	}
-	if kind == target.Lock {
-		cmd.Flags().StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
-	}
-	if kind == target.Retire {
-		cmd.Flags().BoolVar(&o.Drop, "drop", false, "by the answer that makes a device give up its management, instead of a command that it does not carry out")
-	}
-	if kind == target.Lock {
-		cmd.Flags().StringVar(&o.Message, "message", "", "text on the locked screen")
+	flags := cmd.Flags()
+	switch kind {
+	case target.Lock:
+		flags.StringVar(&o.PIN, "pin", "", "six digits that a Mac asks for afterwards")
+		flags.StringVar(&o.Message, "message", "", "text on the locked screen")
+	case target.Retire:
+		flags.BoolVar(&o.Drop, "drop", false, "by the answer that makes a device give up its management, instead of a command that it does not carry out")
+	case target.ResetPasscode:
+		flags.StringVar(&o.Passcode, "passcode", "", "the new one (default: none)")
+	case target.ClearAppData:
+		flags.StringSliceVar(&o.Packages, "package", nil, "`NAME` of an app whose data goes, such as com.example.mail; may be given more than once")
+	case target.StartLostMode:
+		flags.StringVar(&o.Message, "message", "", "text that the lost device shows")
 	}
 	return cmd
 }

@@ -81,8 +81,11 @@ type Invitation struct {
 type Order struct {
 	Kind    OrderKind `json:"-"`
 	PIN     string    `json:"pin,omitempty"`     // Lock and Wipe of a Mac: six digits
-	Message string    `json:"message,omitempty"` // Lock
+	Message string    `json:"message,omitempty"` // Lock, StartLostMode
 	Drop    bool      `json:"drop,omitempty"`    // Retire: by the platform's own answer instead of a command
+
+	Passcode string   `json:"passcode,omitempty"` // ResetPasscode; empty: none
+	Packages []string `json:"packages,omitempty"` // ClearAppData: whose data goes
 }
 
 // An OrderKind is the last part of an order's path.
@@ -100,6 +103,12 @@ const (
 	ProfileList  OrderKind = "profile-list"
 	Certificates OrderKind = "certificate-list"
 	Applications OrderKind = "application-list"
+
+	// Of Android devices alone.
+	ResetPasscode OrderKind = "reset-passcode"
+	ClearAppData  OrderKind = "clear-app-data"
+	StartLostMode OrderKind = "start-lost-mode"
+	StopLostMode  OrderKind = "stop-lost-mode"
 )
 
 // A Filter narrows a list of devices. Its zero value takes all.

@@ -1,12 +1,17 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	"rollcall/protocol"
 	"rollcall/protocol/android"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // newAndroidOffice is an office that serves Android devices.
@@ -85,4 +90,78 @@ func TestHST014AndroidInvitation(t *testing.T) {
 	}
 	o.h.cfg.Provisioning = nil
 	o.call("POST", invitationsPath, map[string]any{"users": []string{"ada@example.org"}, "platform": "android", "mode": "AOSP_USER"}, 409)
+}
+
+// enrolAndroid puts an Android device of Ada's in a mode into the core without a wire.
+func (o *office) enrolAndroid(mode android.Mode) (id string) {
+	o.t.Helper()
+	ctx := context.Background()
+	id = "d-" + string(mode)
+	who := o.identity(store.Grant{ID: id, Platform: protocol.Android})
+	var out delivery.Outcome
+	for _, verb := range []protocol.Verb{protocol.Enrol, protocol.Ready} {
+		cred, err := o.core.Credential(ctx, who)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		ev := delivery.Event{Kind: delivery.CheckInRound, ID: id, Device: cred.Device}
+		ev.Verb, ev.Platform, ev.Credential = verb, protocol.Android, cred
+		ev.Facts = &delivery.Facts{Name: "acme A1", Said: "e-1 " + string(mode), OSVersion: "14", Build: "34"}
+		if err := o.core.Handle(ctx, o.now(), &ev, &out); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	return id
+}
+
+// TestAND038Orders: what only Android devices can do is ordered of them, by the words of a command; a mode that cannot is refused, and so
+// is another platform and what says too little. The journal has each refusal.
+func TestAND038Orders(t *testing.T) {
+	o := newAndroidOffice(t)
+	company, personal := o.enrolAndroid(android.FullyManaged), o.enrolAndroid(android.WorkProfilePersonal)
+	for _, tt := range []struct {
+		device, order string
+		body          string
+		status        int
+		rule, field   string
+	}{
+		{company, "reset-passcode", `{"passcode":"correct horse"}`, 200, "", ""},
+		{personal, "reset-passcode", `{}`, 200, "", ""},
+		{company, "clear-app-data", `{"packages":["com.example.mail","com.example.chat"]}`, 200, "", ""},
+		{company, "start-lost-mode", `{"message":"call 5"}`, 200, "", ""},
+		{company, "stop-lost-mode", `{}`, 200, "", ""},
+		{personal, "start-lost-mode", `{"message":"call 5"}`, 409, "AND-038", ""},
+		{personal, "stop-lost-mode", `{}`, 409, "AND-038", ""},
+		{personal, "restart", `{}`, 409, "AND-038", ""},
+		{company, "retire", `{}`, 409, "AUTH-53", ""},
+		{o.device, "reset-passcode", `{}`, 409, "HST-014", ""},
+		{o.device, "stop-lost-mode", `{}`, 409, "HST-014", ""},
+		{company, "start-lost-mode", `{}`, 400, "HST-014", "message"},
+		{company, "clear-app-data", `{}`, 400, "HST-014", "packages"},
+		{company, "clear-app-data", `{"packages":["com.example.mail","a b.c"]}`, 400, "HST-014", "packages[1]"},
+		{company, "lock", `{"passcode":"1"}`, 400, "HST-014", "passcode"},
+		{company, "lock", `{"packages":["a.b"]}`, 400, "HST-014", "packages"},
+		{company, "reset-passcode", `{"passcode":"` + strings.Repeat("1", 65) + `"}`, 400, "HST-014", "passcode"},
+	} {
+		before := len(o.lines(store.LineFilter{}))
+		answer := o.call("POST", "/rollcall/v1/devices/"+tt.device+"/"+tt.order, tt.body, tt.status)
+		no, _ := answer["error"].(map[string]any)
+		field, _ := no["field"].(string)
+		if rule, _ := no["rule"].(string); rule != tt.rule || field != tt.field {
+			t.Errorf("%+v: %v", tt, answer)
+		}
+		lines := o.lines(store.LineFilter{After: uint64(before)})
+		if tt.rule != "" && (len(lines) != 1 || string(lines[0].Rule) != tt.rule || lines[0].Actor != "token:admin") {
+			t.Errorf("%+v: the journal has %+v, want the one refusal", tt, lines)
+		}
+	}
+	history := o.call("GET", "/rollcall/v1/devices/"+company, nil, 200)["commands"].([]any)
+	for _, want := range []string{"ResetPasscode", "ClearAppData", "StartLostMode", "StopLostMode"} {
+		if !slices.ContainsFunc(history, func(c any) bool { return c.(map[string]any)["kind"] == want }) {
+			t.Errorf("no %s in %v", want, history)
+		}
+	}
+	if strings.Contains(o.log.String(), "correct horse") { // HST-068
+		t.Error("a passcode is in the log")
+	}
 }

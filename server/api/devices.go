@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -275,9 +277,56 @@ func (h *Handler) deleteDevice(c *call) (any, error) {
 }
 
 type orderBody struct {
-	PIN     string `json:"pin,omitempty"`
-	Message string `json:"message,omitempty"`
-	Drop    bool   `json:"drop,omitempty"` // retire: by the platform's own answer, for a device that carries no commands out
+	PIN      string   `json:"pin,omitempty"`
+	Message  string   `json:"message,omitempty"`  // lock, start-lost-mode
+	Passcode string   `json:"passcode,omitempty"` // reset-passcode; left out: none
+	Packages []string `json:"packages,omitempty"` // clear-app-data
+	Drop     bool     `json:"drop,omitempty"`     // retire: by the platform's own answer, for a device that carries no commands out
+}
+
+const (
+	maxPasscode = 64  // characters
+	maxPackages = 100 // of one order
+)
+
+var packageName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$`)
+
+// check says what of an order is wrong.
+func (in *orderBody) check(kind protocol.CommandKind) error {
+	switch {
+	case in.PIN != "" && kind != protocol.Lock && kind != protocol.Erase:
+		return wrongValue("pin", "only a lock and a wipe have one")
+	case in.PIN != "" && (len(in.PIN) != 6 || strings.Trim(in.PIN, "0123456789") != ""):
+		return wrongValue("pin", "want six digits")
+	case in.Message != "" && kind != protocol.Lock && kind != protocol.StartLostMode:
+		return wrongValue("message", "only a lock and a lost mode have one")
+	case in.Passcode != "" && kind != protocol.ResetPasscode:
+		return wrongValue("passcode", "only a reset of the passcode has one")
+	case len(in.Passcode) > maxPasscode:
+		return wrongValue("passcode", "is longer than %d characters", maxPasscode)
+	case in.Packages != nil && kind != protocol.ClearAppData:
+		return wrongValue("packages", "only a removal of apps' data has them")
+	case in.Drop && kind != protocol.Retire:
+		return wrongValue("drop", "only a retirement can be one")
+	case in.Message == "" && kind == protocol.StartLostMode:
+		return missing("message")
+	case kind == protocol.ClearAppData && (len(in.Packages) == 0 || len(in.Packages) > maxPackages):
+		return wrongValue("packages", "want 1 to %d", maxPackages)
+	}
+	for i, name := range in.Packages {
+		if len(name) > maxName || !packageName.MatchString(name) {
+			return wrongValue(fmt.Sprintf("packages[%d]", i), "want the name of a package, such as com.example.mail")
+		}
+	}
+	for field, text := range map[string]string{"message": in.Message, "passcode": in.Passcode} {
+		if text == "" {
+			continue
+		}
+		if err := goodName(field, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type ordered struct {
@@ -286,21 +335,8 @@ type ordered struct {
 
 func (h *Handler) order(c *call, kind protocol.CommandKind) (any, error) {
 	in := c.body.(*orderBody)
-	switch {
-	case in.PIN != "" && kind != protocol.Lock && kind != protocol.Erase:
-		return nil, wrongValue("pin", "only a lock and a wipe have one")
-	case in.PIN != "" && (len(in.PIN) != 6 || strings.Trim(in.PIN, "0123456789") != ""):
-		return nil, wrongValue("pin", "want six digits")
-	case in.Message != "" && kind != protocol.Lock:
-		return nil, wrongValue("message", "only a lock has one")
-	}
-	if in.Message != "" {
-		if err := goodName("message", in.Message); err != nil {
-			return nil, err
-		}
-	}
-	if in.Drop && kind != protocol.Retire {
-		return nil, wrongValue("drop", "only a retirement can be one")
+	if err := in.check(kind); err != nil {
+		return nil, err
 	}
 	record, err := h.record(c)
 	if err != nil {
@@ -320,7 +356,8 @@ func (h *Handler) order(c *call, kind protocol.CommandKind) (any, error) {
 		}
 		return ordered{list[0].Command.String()}, nil
 	}
-	id, err := h.cfg.Server.Order(c.Context(), c.now, record.State.Device, protocol.Command{Kind: kind, PIN: in.PIN, Text: in.Message})
+	text := cmp.Or(in.Message, in.Passcode, strings.Join(in.Packages, " ")) // only one of them is there
+	id, err := h.cfg.Server.Order(c.Context(), c.now, record.State.Device, protocol.Command{Kind: kind, PIN: in.PIN, Text: text})
 	if err != nil || id == (protocol.CommandID{}) {
 		return ordered{}, err
 	}
