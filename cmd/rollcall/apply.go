@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ type applyFlags struct {
 	seed              uint64
 	start             string
 	late              bool
+	others            bool
 	force             bool
 }
 
@@ -60,7 +62,11 @@ Before a step that cannot be taken back it says who is affected and asks; in a s
 without one it ends there with exit code 2. Devices that the server refuses are named, and the exit code is 2. How far it has come is kept in a file beside the plan: after Ctrl-C, a crash or a
 pause the same command goes on, a step is never done twice, and one whose answer was lost is looked up on the server first.
 Where the moment of a step is past by more than a quarter of an hour it ends there too, for overdue steps would all be done at
-once: --late does that step now, and puts off those after it by as much.
+once: --late does that step now, and puts off those after it by as much. Where the server's journal has what a step does by somebody
+else, who may apply a copy of the same file of state, it ends there as well (exit code 2): --others goes on all the same.
+
+A plan may leave out tenant and population: the live tenant's are meant. One of rollcall plan waves for an export has stand-in
+profiles (company mail, restrictions): put your own there first by rollcall profiles apply, and their names in the plan.
 
 Devices that enrol, are absent or are unenrolled by their users, faults and loads are no administrator's: a plan with them is
 refused by line and field. The users of ask_users_to_sync are not written to: their devices are woken.`,
@@ -81,6 +87,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.StringVar(&f.pin, "pin", "", "six digits for Macs that are locked or erased")
 	flags.StringVar(&f.start, "start", "", "`MOMENT` (RFC 3339) at which the plan begins, and its steps count from (default: when it is confirmed)")
 	flags.BoolVar(&f.late, "late", false, "do a step although its moment is past, and put off the others by as much")
+	flags.BoolVar(&f.others, "others", false, "go on although somebody else has done what a step of the plan does")
 	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
 	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
 	flags.StringVar(&f.rehearse.report, "report", "", "rehearsal: write report.html, result.json and the list of devices into `DIR`")
@@ -89,13 +96,6 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 }
 
 func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error) {
-	p, err := loadPlan(name)
-	if err != nil {
-		return err
-	}
-	if cmd.Flags().Changed("seed") {
-		p.Seed = f.seed
-	}
 	start, err := moment("start", f.start)
 	if err != nil {
 		return err
@@ -115,14 +115,40 @@ func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error)
 		return fmt.Errorf("--state: %w", err)
 	}
 	defer record.Close()
+	p, now, err := f.look(cmd, t, record, name)
+	if err != nil {
+		return err
+	}
 	if f.confirm != "" {
-		return f.apply(cmd, t, p, record, name, start)
+		return f.apply(cmd, t, p, now, record, name, start)
 	}
 	if record.Start != 0 && record.Left() > 0 && !f.force {
-		return fmt.Errorf("%s: the plan has begun, and %d of its steps are left: go on with --confirm %s, or give up what is left with --force", f.state, record.Left(), record.ID)
+		next := record.Next()
+		return fmt.Errorf("%s: the plan has begun, and %d of its steps are left, the first of them step %d (%s, %s): go on with --confirm %s, or give up what is left with --force", f.state, record.Left(), next.Number, next.Field, next.Text, record.ID)
 	}
 	f.rehearse.force = f.force
-	return f.show(cmd, t, p, record, name, start)
+	return f.show(cmd, t, p, now, record, name, start)
+}
+
+// look reads the plan and, unless it has begun, the tenant: whose devices they are that a plan without its own is about.
+func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.Record, name string) (p *plan.Plan, now *apply.Snapshot, err error) {
+	p, wrong := loadPlan(name)
+	there := record.There
+	if begun := record.Start != 0 && f.confirm != ""; !begun {
+		if now, err = apply.Read(cmd.Context(), t); err != nil {
+			return nil, nil, cmp.Or(wrong, err)
+		}
+		there = now.Tenancy()
+	}
+	if wrong != nil {
+		if p, err = loadPlanFor(name, there); err != nil {
+			return nil, nil, err
+		}
+	}
+	if cmd.Flags().Changed("seed") {
+		p.Seed = f.seed
+	}
+	return p, now, nil
 }
 
 // again is the command that does what was rehearsed.
@@ -145,12 +171,8 @@ type applied struct {
 }
 
 // show rehearses the plan on the live tenant, and keeps what there is to confirm.
-func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string, start protocol.Time) error {
+func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, s *apply.Snapshot, record *apply.Record, name string, start protocol.Time) error {
 	begun := time.Now()
-	s, err := apply.Read(cmd.Context(), t)
-	if err != nil {
-		return err
-	}
 	steps, staged, said, err := apply.Prepare(p, s)
 	if err != nil {
 		return err
@@ -242,14 +264,7 @@ func tellMoments(w io.Writer, record *apply.Record, unsaid bool) {
 }
 
 // apply does what is left of what was confirmed.
-func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, record *apply.Record, name string, start protocol.Time) error {
-	var now *apply.Snapshot
-	if record.Start == 0 {
-		var err error
-		if now, err = apply.Read(cmd.Context(), t); err != nil {
-			return err
-		}
-	}
+func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, now *apply.Snapshot, record *apply.Record, name string, start protocol.Time) error {
 	if err := record.Confirm(f.confirm, t.URL, p, now); err != nil {
 		return err
 	}
@@ -266,7 +281,7 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
 		},
 		Begins: func() { tellMoments(notes, record, unsaid) },
-		Server: t, Record: record, Start: start, Push: uploads, PIN: f.pin, Late: f.late, Wait: apply.Sleep, Ask: asker(cmd),
+		Server: t, Record: record, Start: start, Push: uploads, PIN: f.pin, Late: f.late, Others: f.others, Wait: apply.Sleep, Ask: asker(cmd),
 		Lost: func(why error) {
 			if why == nil {
 				fmt.Fprintln(notes, "the server answers again")
@@ -284,6 +299,7 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	result := report.Result{Version: 1, Command: "apply", Verdict: report.OK, Seed: p.Seed, Sections: map[string]any{
 		"apply": applied{ID: record.ID, Server: t.URL, State: f.state, Left: record.Left(), Steps: record.Steps},
 	}}
+	result.Devices.Total, result.Devices.Enrolled = record.Devices()
 	again := f.again(name, record.ID)
 	_, overdue := errors.AsType[*apply.Overdue](failed)
 	switch pause, paused := errors.AsType[*apply.Pause](failed); {
@@ -294,7 +310,8 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	case cmd.Context().Err() != nil:
 		result.Verdict, result.Reasons = report.Partial, []string{fmt.Sprintf("interrupted with %d of %d steps left; to go on: %s", record.Left(), len(record.Steps), again)}
 	case failed != nil:
-		return fmt.Errorf("%w; %d of %d steps are left; to go on: %s", failed, record.Left(), len(record.Steps), again)
+		failed = fmt.Errorf("%w; %d of %d steps are left; %s", failed, record.Left(), len(record.Steps), onward(failed, again, name))
+		result.Verdict, result.Reasons, result.Error = report.Error, []string{failed.Error()}, troubleOf(failed)
 	default:
 		if result.Reasons = record.Refused(); result.Reasons != nil {
 			result.Verdict = report.Failed
@@ -307,10 +324,33 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	} else if failed == nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "all %d steps are done; rollcall authority verify and rollcall audit tell what became of it\n", len(record.Steps))
 	}
-	if result.Verdict != report.OK {
-		return &unfinished{result.Verdict, strings.Join(result.Reasons, "; ")}
+	switch result.Verdict {
+	case report.OK:
+		return nil
+	case report.Error:
+		return &written{failed}
 	}
-	return nil
+	return &unfinished{result.Verdict, strings.Join(result.Reasons, "; ")}
+}
+
+// onward says what to do about the error that ended a plan: again goes on.
+func onward(failed error, again, name string) string {
+	no, answered := errors.AsType[*target.Error](failed)
+	_, refused := errors.AsType[*protocol.Refusal](failed)
+	_, contested := errors.AsType[*apply.Contested](failed)
+	switch {
+	case contested:
+		return "if nobody else applies this plan, go on with: " + again + " --others"
+	case refused, answered && no.Status/100 == 4:
+		return "mend what the step is refused for on the server, then go on with: " + again + "; or take it and what is done out of the plan, and rehearse what is left: rollcall apply " + name + " --force"
+	}
+	return "to go on: " + again
+}
+
+// troubleOf is an error as a result has it.
+func troubleOf(err error) *report.Trouble {
+	p := problemOf(err)
+	return &report.Trouble{Rule: string(p.Rule), Message: p.Message, File: p.File, Line: p.Line, Field: p.Field}
 }
 
 // An unfinished is why a plan that is being applied has ended before its last step, or what of it was refused.

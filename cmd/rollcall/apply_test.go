@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -563,7 +564,7 @@ func TestApplyNamesWhatIsNotThere(t *testing.T) {
 		return said, len(made), err
 	}
 	for was, want := range map[string]string{
-		"authority: {set: sccm}": `change.yaml:10:14: timeline[2].profiles: the tenant has no profile "wifi" of intune`,
+		"authority: {set: sccm}": `change.yaml:10:14: timeline[2].profiles: the tenant has no profile "wifi" of intune, which is in force then; put it there first by rollcall profiles apply FILE --authority intune, or, where it is a stand-in of plan waves, name your own profile in its place`,
 		"family: wifi":           `change.yaml:6:25: profiles[0].family: the tenant's profile "wifi" of sccm is of the family wifi`,
 	} {
 		is := map[string]string{"authority: {set: sccm}": "ask_users_to_sync: all", "family: wifi": "family: vpn"}[was]
@@ -575,5 +576,54 @@ func TestApplyNamesWhatIsNotThere(t *testing.T) {
 	s.must(err)
 	if steps != 1 || len(said) != 4 || !strings.HasPrefix(said[2], "change.yaml:7:") || !strings.Contains(said[2], ": timeline[1].command: it means nobody") || !strings.Contains(said[3], ": timeline[2].licences: it means nobody") {
 		t.Errorf("%d steps, said %q", steps, said)
+	}
+}
+
+// Two administrators with copies of one file of state: what the first has done the second is told, and does not do again (HST-070).
+func TestHST070ApplyTwoAdministrators(t *testing.T) {
+	for name, text := range map[string]string{
+		"command":  sync3,
+		"licences": strings.Replace(sync3, "command: {kind: DeviceInformation, to: all}", "licences: {assign: basic, to: intune}", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, text)
+			first := s.rehearse()
+			kept, err := os.ReadFile(s.path)
+			s.must(err)
+			s.path += ".copy"
+			s.must(os.WriteFile(s.path, kept, 0o600))
+			second := s.open()
+			s.must(s.runner(first).Run(t.Context()))
+			err = s.runner(second).Run(t.Context())
+			contested, ok := errors.AsType[*apply.Contested](err)
+			if !ok || contested.Step.Number != 1 || !strings.HasPrefix(contested.Line.Actor, "token:") || !errors.Is(err, protocol.Rule("HST-070")) || second.Left() != 1 {
+				t.Fatalf("the second: %v, %d steps left", err, second.Left())
+			}
+			all := s.runner(second)
+			all.Others = true
+			s.must(all.Run(t.Context()))
+		})
+	}
+}
+
+// Two at the same moment: what both have done is told once it is done.
+func TestApplyAtTheSameMoment(t *testing.T) {
+	s := newSite(t, sync3)
+	first := s.rehearse()
+	own := s.api.HTTP.Transport
+	device := s.phones[0].UDID()
+	others := &target.Rollcall{URL: s.api.URL, Token: s.api.Token, HTTP: &http.Client{Transport: own}}
+	asked := false
+	s.api.HTTP.Transport = &refuser{own, func(r *http.Request) int {
+		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, device) && !asked {
+			asked = true
+			_, err := others.Order(t.Context(), device, target.Order{Kind: fleet.OrderOf(protocol.DeviceInformation)})
+			s.must(err)
+		}
+		return 0
+	}}
+	contested, ok := errors.AsType[*apply.Contested](s.runner(first).Run(t.Context()))
+	if !ok || contested.Line.Device != device || first.Left() != 0 {
+		t.Errorf("%+v, %d steps left", contested, first.Left())
 	}
 }

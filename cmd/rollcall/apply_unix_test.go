@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,5 +111,64 @@ func TestApplyCtrlC(t *testing.T) {
 	links, err := os.ReadFile(filepath.Join(dir, "change.links.csv"))
 	if err != nil || bytes.Count(links, []byte("\n")) != 3 {
 		t.Errorf("links %q, %v", links, err)
+	}
+}
+
+// A plan without tenant and population is about the live ones, from its rehearsal to its last step. A step that the server refuses
+// is named with what to do; the object of --json is whole all the same, and no lock stays behind.
+func TestApplyTellsWhatItCannotDo(t *testing.T) {
+	s := newSite(t, sync3)
+	dir := t.TempDir()
+	name, ca := filepath.Join(dir, "change.yaml"), filepath.Join(dir, "ca.pem")
+	write := func(text string) { s.must(os.WriteFile(name, []byte(text), 0o600)) }
+	s.must(os.WriteFile(ca, s.server.CA, 0o600))
+	const live = "name: live\nuntil: 1d\ntimeline:\n  - {at: 0s, command: {kind: DeviceInformation, to: ios}}\n  - {at: 0s, ask_users_to_sync: %s}\n"
+	run := func(token string, args ...string) (code int, result struct {
+		Verdict string
+		Devices struct{ Total, Enrolled int }
+		Apply   applied
+		Error   *report.Trouble
+	}, errs string,
+	) {
+		t.Helper()
+		var out, told bytes.Buffer
+		cmd := exec.Command("rollcall", append([]string{"apply", name, "--server", s.api.URL, "--ca", ca, "--json"}, args...)...)
+		cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "ROLLCALL_TOKEN="+token), &out, &told
+		cmd.Run()
+		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+			t.Fatalf("%v: %s%s", err, &out, &told)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "change.applied.json.lock")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: the lock is still there: %v", args, err)
+		}
+		return cmd.ProcessState.ExitCode(), result, told.String()
+	}
+	write(fmt.Sprintf(live, "macos"))
+	if code, result, errs := run(s.api.Token); code == 0 || !strings.Contains(errs, "change.yaml:5:14: timeline[1].ask_users_to_sync: the plan has no macos device") {
+		t.Errorf("of a platform that nobody has: exit code %d, %+v, %s", code, result, errs)
+	}
+	write(fmt.Sprintf(live, "all"))
+	code, result, errs := run(s.api.Token)
+	if code != 0 || len(result.Apply.Steps) != 2 || result.Devices.Total != 3 {
+		t.Fatalf("exit code %d, %+v, %s", code, result, errs)
+	}
+	reader, err := s.api.MakeToken(t.Context(), "watcher", "reader", 0)
+	s.must(err)
+	code, result, errs = run(reader, "--confirm", result.Apply.ID)
+	if code == 0 || result.Verdict != report.Error || result.Error == nil || result.Error.Rule != "AUTH-08" || result.Apply.Left != 2 || result.Devices.Total != 3 || result.Devices.Enrolled != 3 {
+		t.Errorf("refused: exit code %d, %+v", code, result)
+	}
+	for _, want := range []string{"step 1 (timeline[0].command)", "AUTH-08", "mend what the step is refused for on the server, then go on with: rollcall apply ", " --force"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("want %q: %s", want, errs)
+		}
+	}
+	code, _, errs = run(s.api.Token)
+	if code == 0 || !strings.Contains(errs, "the first of them step 1 (timeline[0].command, ") {
+		t.Errorf("rehearsed again: exit code %d, %s", code, errs)
+	}
+	s.later(2 * time.Hour) // it has begun: the plan is read against the tenant of then
+	if code, result, errs = run(s.api.Token, "--confirm", result.Apply.ID, "--late"); code != 0 || result.Apply.Left != 0 {
+		t.Errorf("gone on: exit code %d, %+v, %s", code, result, errs)
 	}
 }

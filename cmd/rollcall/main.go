@@ -181,9 +181,25 @@ type problem struct {
 
 // writeError writes the object of a job that could not run. One that ran has written its own.
 func writeError(w io.Writer, cmd *cobra.Command, err error) {
-	if _, ran := errors.AsType[verdict](err); ran {
+	_, ran := errors.AsType[verdict](err)
+	if _, written := errors.AsType[*written](err); ran || written {
 		return
 	}
+	json.NewEncoder(w).Encode(struct {
+		Version int     `json:"version"`
+		Command string  `json:"command"`
+		Verdict string  `json:"verdict"`
+		Error   problem `json:"error"`
+	}{1, strings.TrimPrefix(cmd.CommandPath(), "rollcall "), "error", problemOf(err)})
+}
+
+// A written is why a job could not go on, whose JSON object is written already.
+type written struct{ error }
+
+func (w *written) Unwrap() error { return w.error }
+
+// problemOf is an error as JSON has it.
+func problemOf(err error) problem {
 	p := problem{Message: err.Error()}
 	if rule, ok := errors.AsType[protocol.Rule](err); ok {
 		p.Rule = rule
@@ -191,10 +207,5 @@ func writeError(w io.Writer, cmd *cobra.Command, err error) {
 	if at, ok := errors.AsType[placed](err); ok {
 		p.File, p.Line, p.Field = at.Place()
 	}
-	json.NewEncoder(w).Encode(struct {
-		Version int     `json:"version"`
-		Command string  `json:"command"`
-		Verdict string  `json:"verdict"`
-		Error   problem `json:"error"`
-	}{1, strings.TrimPrefix(cmd.CommandPath(), "rollcall "), "error", p})
+	return p
 }

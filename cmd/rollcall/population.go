@@ -182,7 +182,10 @@ func tellBad(w io.Writer, pop *population.Population) {
 }
 
 // loadPlan reads a file, or takes a ready plan; no name means lab.
-func loadPlan(name string) (*plan.Plan, error) {
+func loadPlan(name string) (*plan.Plan, error) { return loadPlanFor(name, nil) }
+
+// loadPlanFor is loadPlan for a plan that is applied to a tenant; nil: it is not.
+func loadPlanFor(name string, t *plan.Tenancy) (*plan.Plan, error) {
 	if name == "" {
 		return plan.BuiltIn("lab")
 	}
@@ -190,6 +193,8 @@ func loadPlan(name string) (*plan.Plan, error) {
 	switch {
 	case err == nil && st.IsDir():
 		return nil, plan.Errors{{File: name, Message: "this is a folder; want the file of a plan"}}
+	case err == nil && t != nil:
+		return plan.LoadFor(name, t)
 	case err == nil:
 		return plan.Load(name)
 	case strings.ContainsAny(name, "./"+string(filepath.Separator)): // no name of a ready plan

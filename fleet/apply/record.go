@@ -27,10 +27,12 @@ type Record struct {
 	Server  string            `json:"server"`
 	Plan    string            `json:"plan"` // its text
 	Seed    uint64            `json:"seed"`
-	Facts   map[string]string `json:"facts"`          // of the tenant when it was rehearsed
-	Shown   protocol.Time     `json:"shown,omitzero"` // when that was, by the server's clock
-	Start   protocol.Time     `json:"start"`          // the plan's beginning, by the server's clock; 0: not confirmed yet
-	Late    plan.Duration     `json:"late,omitzero"`  // by how much what is left has been put off since
+	Facts   map[string]string `json:"facts"`             // of the tenant when it was rehearsed
+	There   *plan.Tenancy     `json:"there,omitempty"`   // what a plan without devices of its own was checked against
+	Shown   protocol.Time     `json:"shown,omitzero"`    // when that was, by the server's clock
+	Journal uint64            `json:"journal,omitempty"` // how far the server's journal was looked through for what others do; 0: not at all
+	Start   protocol.Time     `json:"start"`             // the plan's beginning, by the server's clock; 0: not confirmed yet
+	Late    plan.Duration     `json:"late,omitzero"`     // by how much what is left has been put off since
 	Steps   []Step            `json:"steps"`
 
 	path string
@@ -44,7 +46,7 @@ var ErrRuns = errors.New("this plan is being applied by another process")
 
 // Rehearsed is the record of a plan whose steps were rehearsed on the tenant of s.
 func Rehearsed(server string, p *plan.Plan, s *Snapshot, steps []Step) *Record {
-	r := &Record{Version: recordVersion, Server: server, Plan: p.Source(), Seed: p.Seed, Facts: s.Facts, Shown: s.At, Steps: steps}
+	r := &Record{Version: recordVersion, Server: server, Plan: p.Source(), Seed: p.Seed, Facts: s.Facts, There: s.Tenancy(), Shown: s.At, Journal: s.journal, Steps: steps}
 	r.ID = r.sum()
 	return r
 }
@@ -52,7 +54,7 @@ func Rehearsed(server string, p *plan.Plan, s *Snapshot, steps []Step) *Record {
 // sum is the ID of what was rehearsed, however far it has come since.
 func (r *Record) sum() string {
 	own := *r
-	own.ID, own.Start, own.Late, own.Steps = "", 0, 0, slices.Clone(r.Steps)
+	own.ID, own.Journal, own.Start, own.Late, own.Steps = "", 0, 0, 0, slices.Clone(r.Steps)
 	for i := range own.Steps {
 		s := &own.Steps[i]
 		s.State, s.Allowed, s.Before, s.Begun, s.Done, s.Outcome, s.Refused = Waiting, false, "", 0, 0, "", nil
@@ -90,8 +92,7 @@ func Open(path string) (*Record, error) {
 		}
 	}
 	if err != nil {
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -137,12 +138,22 @@ func (r *Record) sound() error {
 	return nil
 }
 
-// Close lets other processes have the record. Of one that was never written nothing stays behind.
+// Close lets other processes have the record; of the lock nothing stays behind.
 func (r *Record) Close() error {
-	if r.ID == "" {
-		os.Remove(r.lock.Name()) // a system that keeps open files keeps this one: it is empty
-	}
+	os.Remove(r.lock.Name()) // a system that keeps open files keeps this one: it is empty
 	return r.lock.Close()
+}
+
+// Devices returns how many devices the tenant had when the plan was rehearsed, and how many of them were enrolled.
+func (r *Record) Devices() (total, enrolled int) {
+	for of, fact := range r.Facts {
+		if strings.HasPrefix(of, "device ") {
+			if total++; strings.HasPrefix(fact, "enrolled, ") {
+				enrolled++
+			}
+		}
+	}
+	return total, enrolled
 }
 
 // Keep writes what was rehearsed in place of what r had.
@@ -186,6 +197,16 @@ func (r *Record) Left() (n int) {
 		}
 	}
 	return n
+}
+
+// Next is the first step that is not done; nil: all are.
+func (r *Record) Next() *Step {
+	for i := range r.Steps {
+		if r.Steps[i].State != Done {
+			return &r.Steps[i]
+		}
+	}
+	return nil
 }
 
 // Refused says of each step that is done to which devices the server did not do it.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
@@ -48,7 +49,7 @@ func TestHST070Stale(t *testing.T) {
 	p := &plan.Plan{Seed: 7}
 	push := target.Push{Topic: "t", NotAfter: start.Add(2 * time.Hour)}
 	at := func(after time.Duration) *Snapshot {
-		s := &Snapshot{At: start.Add(after), Facts: map[string]string{}}
+		s := &Snapshot{At: start.Add(after), Population: &population.Population{}, Facts: map[string]string{}}
 		s.fact("the push certificate", lifeOf(&push, s.At))
 		return s
 	}
@@ -82,11 +83,11 @@ func TestRecordKept(t *testing.T) {
 	if err != nil || r.ID != "" || r.Start != 0 {
 		t.Fatalf("nothing was kept: %+v, %v", r, err)
 	}
-	kept := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Facts: map[string]string{"a": "b"}}, []Step{{Number: 1, Action: "consent", State: Waiting}})
+	kept := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Population: &population.Population{}, Facts: map[string]string{"a": "b"}}, []Step{{Number: 1, Action: "consent", State: Waiting}})
 	if err := r.Keep(kept); err != nil {
 		t.Fatal(err)
 	}
-	if again := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Facts: map[string]string{"a": "c"}}, nil); again.ID == r.ID || len(r.ID) != 16 {
+	if again := Rehearsed("https://127.0.0.1", &plan.Plan{Seed: 7}, &Snapshot{Population: &population.Population{}, Facts: map[string]string{"a": "c"}}, nil); again.ID == r.ID || len(r.ID) != 16 {
 		t.Errorf("ids %s and %s of two tenants", r.ID, again.ID)
 	}
 	r.Close()

@@ -25,6 +25,8 @@ type Runner struct {
 
 	Late bool // go on although a step's moment is past, and put off what is left by as much
 
+	Others bool // go on although somebody else has done what a step does
+
 	// Ask has somebody say yes to an irreversible step; about is what the server says of it. Nil: only what is Allowed is done.
 	Ask  func(s *Step, about string) (bool, error)
 	Link func(device string, i target.Invitation) error // takes the links of reenrol; they are secrets
@@ -86,6 +88,9 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if r.Others || r.Record.Journal == 0 {
+		r.looked(ctx)
+	}
 	if r.Begins != nil {
 		r.Begins()
 	}
@@ -118,8 +123,10 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 			return fmt.Errorf("step %d was begun, and looked up on the server: %w", s.Number, err)
 		}
 		if happened {
-			return r.done(s, now, "found done on the server")
+			return r.done(ctx, s, now, "found done on the server")
 		}
+	} else if err := r.alone(ctx); err != nil {
+		return err
 	}
 	if err := r.punctual(s, now); err != nil {
 		return err
@@ -157,7 +164,11 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 	if err != nil {
 		return fmt.Errorf("step %d (%s): %w", s.Number, s.Field, err)
 	}
-	return r.done(s, now, outcome)
+	var twice error
+	if !resumed { // else nobody knows whose it is that was done before
+		twice = r.only(ctx, s)
+	}
+	return errors.Join(r.done(ctx, s, now, outcome), twice)
 }
 
 // punctual refuses a step that is late, or puts off what is left.
@@ -173,7 +184,8 @@ func (r *Runner) punctual(s *Step, now protocol.Time) error {
 	return r.Record.save()
 }
 
-func (r *Runner) done(s *Step, now protocol.Time, outcome string) error {
+func (r *Runner) done(ctx context.Context, s *Step, now protocol.Time, outcome string) error {
+	r.looked(ctx)
 	s.State, s.Done, s.Outcome = Done, now, outcome
 	if err := r.Record.save(); err != nil {
 		return err

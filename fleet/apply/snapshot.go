@@ -27,6 +27,7 @@ type Snapshot struct {
 	tenant   plan.Tenant
 	profiles []target.Profile
 	groups   [][]string // of each user
+	journal  uint64     // number of its newest line
 }
 
 // Read takes a snapshot. A change of authority in the middle of it is an error: the next one will do.
@@ -39,7 +40,11 @@ func Read(ctx context.Context, r *target.Rollcall) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{At: clock.Now, Population: &population.Population{}, Facts: map[string]string{}}
+	end, err := r.JournalEnd(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{At: clock.Now, journal: end, Population: &population.Population{}, Facts: map[string]string{}}
 	for _, read := range []func() error{
 		func() error { return s.settings(ctx, r, &state) },
 		func() error { return s.push(ctx, r, &state) },
@@ -321,6 +326,17 @@ func (s *Snapshot) staged(p *plan.Plan) *plan.Plan {
 		}
 	}
 	return &q
+}
+
+// Tenancy is what a plan that says nothing of devices is checked against.
+func (s *Snapshot) Tenancy() *plan.Tenancy {
+	t := &plan.Tenancy{Authority: s.tenant.Authority, Coexistence: s.tenant.Coexistence, Consents: s.tenant.Consents}
+	for i := range s.Population.Devices {
+		if d := &s.Population.Devices[i]; d.Joins == population.Already {
+			t.Add(d.Platform, d.Userless())
+		}
+	}
+	return t
 }
 
 // slot is the authority whose profiles and push certificate are in use.

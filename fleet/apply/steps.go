@@ -154,7 +154,7 @@ func (s *Snapshot) provided(p *plan.Plan) error {
 		case a.Profiles != nil:
 			name := cmp.Or(a.Profiles.Assign, a.Profiles.Unassign)
 			if !slices.ContainsFunc(s.profiles, func(l target.Profile) bool { return l.Name == name && l.Authority == slot }) {
-				errs = append(errs, p.Mistake(p.Path(i), "", "the tenant has no profile %q of %s, which is in force then; put it there first: rollcall profiles apply FILE --authority %s", name, slot, slot))
+				errs = append(errs, p.Mistake(p.Path(i), "", "the tenant has no profile %q of %s, which is in force then; put it there first by rollcall profiles apply FILE --authority %s, or, where it is a stand-in of plan waves, name your own profile in its place", name, slot, slot))
 			}
 		}
 	}

@@ -16,7 +16,57 @@ import (
 )
 
 // Load reads the plan in the file path. An error about its content is [Errors].
-func Load(path string) (*Plan, error) {
+func Load(path string) (*Plan, error) { return load(path, nil) }
+
+// LoadFor is [Load] for a plan that is applied to a tenant which is there: where it says nothing of devices, t's are meant, and where
+// it says nothing of the tenant either it is checked against t.
+func LoadFor(path string, t *Tenancy) (*Plan, error) { return load(path, t) }
+
+// A Tenancy is what a live tenant has of what a plan may leave out.
+type Tenancy struct {
+	Authority   protocol.Authority `json:"authority"`
+	Coexistence bool               `json:"coexistence"`
+	Consents    []Consent          `json:"consents"`
+	Devices     ByPlatform         `json:"devices"` // with a user
+	Userless    ByPlatform         `json:"userless"`
+}
+
+// Add counts an enrolled device.
+func (t *Tenancy) Add(p protocol.Platform, userless bool) {
+	b := &t.Devices
+	if userless {
+		b = &t.Userless
+	}
+	switch p {
+	case protocol.IOS:
+		b.IOS++
+	case protocol.IPadOS:
+		b.IPadOS++
+	case protocol.MacOS:
+		b.MacOS++
+	case protocol.Android:
+		b.Android++
+	case protocol.Windows:
+		b.Windows++
+	}
+}
+
+// take puts what t has in place of what p leaves out.
+func (p *Plan) take(t *Tenancy) {
+	if p.Devices() > 0 {
+		return
+	}
+	there := &p.Population.Already
+	there.ByPlatform, there.Userless.ByPlatform = t.Devices, t.Userless
+	if t.Authority == protocol.SCCM { // which manages nobody: they were enrolled before
+		there.Registered, there.Userless.Registered = protocol.Intune, protocol.Intune
+	}
+	if _, said := p.where["tenant"]; !said {
+		p.Tenant.Authority, p.Tenant.Coexistence, p.Tenant.Consents = t.Authority, t.Coexistence, t.Consents
+	}
+}
+
+func load(path string, t *Tenancy) (*Plan, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -26,12 +76,14 @@ func Load(path string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data)
+	return parse(path, data, t)
 }
 
 // Parse reads one plan, fills in the defaults and checks it; name is what its errors call the file. The error
 // is [Errors]: every mistake, and of the contradictions those that do not hang on a part that could not be read.
-func Parse(name string, data []byte) (*Plan, error) {
+func Parse(name string, data []byte) (*Plan, error) { return parse(name, data, nil) }
+
+func parse(name string, data []byte, t *Tenancy) (*Plan, error) {
 	d := &decoder{file: name, where: map[string]position{}, anchors: map[string]ast.Node{}}
 	p := new(Plan)
 	if root := d.parse(data); root != nil {
@@ -42,6 +94,9 @@ func Parse(name string, data []byte) (*Plan, error) {
 	p.where = d.where
 	p.file, p.text = name, slices.Clone(data)
 	p.unroll()
+	if t != nil {
+		p.take(t)
+	}
 	p.fill()
 	unread := d.errs
 	for _, e := range p.contradictions() {
@@ -101,7 +156,7 @@ func (p *Plan) fill() {
 	if p.Name == "" {
 		p.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(p.file), filepath.Ext(p.file)), ".plan")
 	}
-	if !set("tenant.authority") {
+	if !set("tenant.authority") && p.Tenant.Authority == protocol.Unknown {
 		p.Tenant.Authority = protocol.Intune
 	}
 	if p.Tenant.APNs.Topic == "" {
@@ -131,7 +186,7 @@ func (p *Plan) fill() {
 			there.Registered = p.Tenant.Authority
 		}
 	}
-	if !set("tenant.consents") {
+	if !set("tenant.consents") && p.Tenant.Consents == nil {
 		p.Tenant.Consents = Consents[:]
 	}
 	for i := range p.Timeline {

@@ -144,3 +144,27 @@ timeline:
 		t.Errorf("%d devices enrolled again, want 30; gaps %v; %v", again, out.Gaps, out.Violations)
 	}
 }
+
+// Of few devices too everybody enrols again before the story of a year ends, who was off the network by habit among them.
+func TestCertificateYearOfFew(t *testing.T) {
+	p, err := plan.BuiltIn("certificate-year")
+	if err == nil {
+		p, err = p.WithDevices(40)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := playPlan(t, p)
+	must, lapsed := 0, 0
+	for i := range out.Lives {
+		if out.Lives[i].MustEnrol {
+			must++
+		}
+		if out.Lives[i].Lapsed {
+			lapsed++
+		}
+	}
+	if must != 0 || lapsed == 0 {
+		t.Errorf("%d must enrol again at the end, %d had to and did", must, lapsed)
+	}
+}

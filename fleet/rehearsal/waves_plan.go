@@ -59,7 +59,7 @@ func Led(p *plan.Plan) (*plan.Plan, []population.Note, error) {
 
 // lead puts in what comes before waves: Intune, where it is not added yet, and its settings.
 func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
-	note = population.Note{Path: "profiles", Text: "email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23)", Assumed: true}
+	note = population.Note{Path: "profiles", Text: "email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23); before rollcall apply, put the names of your own profiles in their place", Assumed: true}
 	own := []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}}
 	assign := func(at time.Duration) {
 		for _, f := range own {

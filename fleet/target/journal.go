@@ -52,6 +52,16 @@ func (r *Rollcall) Journal(ctx context.Context, f LineFilter) iter.Seq2[Line, er
 	return list[Line](ctx, r, "/rollcall/v1/journal", "lines", f.query())
 }
 
+// JournalEnd returns the number of the journal's newest line, of which after is one that is known.
+func (r *Rollcall) JournalEnd(ctx context.Context, after uint64) (uint64, error) {
+	never := LineFilter{After: after, What: "none"} // no line says this, and so all are looked through
+	var page struct {
+		Last uint64 `json:"last,string"`
+	}
+	err := r.call(ctx, http.MethodGet, "/rollcall/v1/journal?"+never.query().Encode(), nil, &page)
+	return page.Last, err
+}
+
 // Follow returns the journal's lines that f picks, and then each one as it comes. It ends with an error, that of ctx
 // among them.
 func (r *Rollcall) Follow(ctx context.Context, f LineFilter) iter.Seq2[Line, error] {
