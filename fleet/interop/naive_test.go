@@ -40,7 +40,9 @@ type stranger struct {
 // startStranger starts a client of testdata.
 func startStranger(t testing.TB, python, script string, arguments ...string) *stranger {
 	t.Helper()
-	cmd := exec.Command(python, append([]string{filepath.Join("testdata", script)}, arguments...)...)
+	script = filepath.Join("testdata", script)
+	must(os.Stat(script))(t) // the test is run again when it changes
+	cmd := exec.Command(python, append([]string{script}, arguments...)...)
 	cmd.Stderr = os.Stderr
 	in, out := must(cmd.StdinPipe())(t), must(cmd.StdoutPipe())(t)
 	if err := cmd.Start(); err != nil {

@@ -2,12 +2,12 @@ package interop
 
 import (
 	"context"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/device"
@@ -20,9 +20,12 @@ func TestWindowsNaiveClient(t *testing.T) {
 	h := startServer(t, func(c *device.Config) { c.Windows = &device.Windows{} })
 	start := func() *stranger {
 		dir := t.TempDir()
-		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.ca.Certificate().Raw})
-		if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o600); err != nil {
-			t.Fatal(err)
+		for name, text := range map[string][]byte{
+			"ca.pem": certs.CertificatesPEM(h.ca.Certificate()), "1.key": must(certs.KeyPEM(rsaKey()))(t), "2.key": must(certs.KeyPEM(spareKey()))(t),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return startStranger(t, python, "windows.py", dir, h.url)
 	}

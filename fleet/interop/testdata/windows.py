@@ -3,8 +3,8 @@ library and the openssl command.
 
     windows.py FOLDER URL
 
-FOLDER has the authority that the administrator installed, ca.pem. Each line of stdin is [METHOD, ARGUMENT...] as JSON and is answered
-with one line of JSON.
+FOLDER has the authority that the administrator installed, ca.pem, and 1.key and 2.key, as if the device had made them: RSA takes a
+while. Each line of stdin is [METHOD, ARGUMENT...] as JSON and is answered with one line of JSON.
 """
 
 import base64
@@ -52,7 +52,7 @@ class Device:
     def __init__(self, folder, url):
         self.folder, self.url = folder, url
         self.id = uuid.uuid4().hex.upper()
-        self.identity, self.session_number, self.tree, self.log = None, 0, {}, []
+        self.identity, self.keys, self.session_number, self.tree, self.log = None, 0, 0, {}, []
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -132,11 +132,22 @@ class Device:
         return ET.fromstring(base64.b64decode(document.text))
 
     def request(self, bits):
-        """A key and a request as Windows makes them: half a GUID and the device's name behind an exclamation mark."""
-        name = self.path(uuid.uuid4().hex)
-        subject = "/CN=" + str(uuid.uuid4())[:30] + "!" + self.id
-        return name, openssl("req", "-new", "-newkey", "rsa:%d" % bits, "-nodes", "-keyout", name + ".key", "-subj", subject, "-sha256",
-                             "-outform", "DER", "-config", os.devnull)
+        """A request as Windows makes them: a name that its type of string does not allow, and an extension that is no ASN.1."""
+        assert bits <= 2048
+        self.keys += 1
+        name = self.path(str(self.keys))
+        subject = str(uuid.uuid4())[:30] + "!" + self.id
+        der = openssl("req", "-new", "-key", name + ".key", "-subj", "/CN=" + subject + "~",
+                      "-addext", "extendedKeyUsage=clientAuth", "-addext", "1.3.6.1.4.1.311.66.1.0=DER:" + (self.id + "\0").encode().hex(),
+                      "-sha256", "-outform", "DER", "-config", os.devnull)
+        text = subject.encode()
+        utf8, printable = bytes([0x0C, len(text) + 1]) + text + b"~", bytes([0x13, len(text) + 1]) + text + b"\0"
+        assert der.count(utf8) == 1
+        der = der.replace(utf8, printable)
+        assert der[:2] == der[4:6] == b"\x30\x82"
+        signed = der[4 : 8 + int.from_bytes(der[6:8], "big")]
+        signature = openssl("dgst", "-sha256", "-sign", name + ".key", data=signed)
+        return name, der[: -len(signature)] + signature
 
     def under(self, document, *path):
         """The characteristic at a path, compared without regard to case."""
