@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -49,4 +51,30 @@ func makePopulation(ctx context.Context, w io.Writer, p *plan.Plan) (*population
 		return population.Make(ctx, p, func(made int) { bar.SetCurrent(int64(made)) })
 	}
 	return population.Make(ctx, p, nil)
+}
+
+// allowedMemory is how much memory the process may take before it looks harder for what it no longer needs: GOMEMLIMIT, mostly without
+// end.
+var allowedMemory = debug.SetMemoryLimit(-1)
+
+// saveMemory has a rehearsal of so many devices take little memory beyond what it needs: most of what it has stays to the end. Until it
+// has grown to what it needs in any case there is nothing to be won, and nothing is collected.
+func saveMemory(devices int) {
+	const needed = 1400 // bytes a device, with what goes again
+	spare := 25         // percent of what is needed
+	if devices >= manyDevices {
+		spare = 15
+	}
+	least := max(64<<20, int64(devices)*needed)
+	if least >= allowedMemory {
+		debug.SetGCPercent(spare)
+		return
+	}
+	type sign struct{ _ *sign }
+	runtime.AddCleanup(new(sign), func(int) { // the first collection finds it
+		debug.SetGCPercent(spare)
+		debug.SetMemoryLimit(allowedMemory)
+	}, 0)
+	debug.SetMemoryLimit(least)
+	debug.SetGCPercent(-1)
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,7 +109,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(spareMemory(len(pop.Devices)))
+	saveMemory(len(pop.Devices))
 	var names *population.Population // the same, with the names that stay here
 	var group errgroup.Group
 	group.Go(func() (err error) {
@@ -151,15 +150,6 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		result.Sections["floor"] = f.beside
 	}
 	return f.tell(cmd, result, answers, names)
-}
-
-// spareMemory is how much memory a rehearsal of so many devices takes beyond what it needs, in percent: most of what it has stays to the
-// end, so that there is little to collect.
-func spareMemory(devices int) int {
-	if devices < manyDevices {
-		return 25
-	}
-	return 15
 }
 
 // places sees to it, before anything is played, that all files can be written: each in a place of its own, none over another (HST-125).
