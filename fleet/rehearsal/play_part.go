@@ -53,16 +53,16 @@ type counts struct {
 	done, refused, failed, enrolments, declined, renewals, removed, wakes uint64
 }
 
-// A unit is what a partition keeps of one device beside the device itself.
+// A unit is what a partition keeps of one device beside the device itself: as much as fits into one line of a processor's cache.
 type unit struct {
 	began    protocol.Time // of its present identity
 	seen     protocol.Time // end of its latest conversation that was done
-	checkIns uint32
 	since    protocol.Time // since when it stands as it does, and lacks what it lacks
-	device   uint32        // in the population
-	spells   uint32
+	checkIns uint32
+	device   uint32 // in the population
 	request  fleet.Request
 	pushes   fleet.Request // that came
+	spells   uint32
 	away     reach
 	tries    uint8    // enrolments that failed in a row
 	had      families // that were on it last

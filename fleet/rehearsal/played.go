@@ -10,7 +10,7 @@ import (
 )
 
 // A Played is what a rehearsal has to tell, whole or cut short: findings, lists, charts and the report are made of it and
-// of nothing else. It holds about 80 bytes a device and some hundred an hour.
+// of nothing else. It holds about 150 bytes a device and some hundred an hour.
 type Played struct {
 	Plan       *plan.Plan
 	Population *population.Population
@@ -44,10 +44,14 @@ type Played struct {
 type Life struct {
 	Standing   // at the end
 	Enrolled   bool
-	MustEnrol  bool          // only a new enrolment helps (AUTH-42)
-	Away       bool          // off the network at the end
-	Why        protocol.Rule // why it is stranded or blocked, did not move, or cannot be reached; not enrolled: why the server refused that; empty: none of it
+	MustEnrol  bool // only a new enrolment helps (AUTH-42)
+	Away       bool // off the network at the end
 	Registered protocol.Authority
+	Cut        bool          // a push certificate with another topic stranded it, whatever became of it since
+	Lapsed     bool          // its identity had ended before it enrolled again
+	Bare       bool          // it is at the end without a profile that it had had
+	Redundant  uint8         // profiles that nobody assigns any more, left on it at the end (AUTH-36)
+	Why        protocol.Rule // why it is stranded or blocked, did not move, or cannot be reached; not enrolled: why the server refused that; empty: none of it
 
 	FirstPending protocol.Time    // when it could have begun to move; 0: it was never to
 	MovedAt      protocol.Time    // when it moved or registered anew; the latest; 0: it did not
@@ -57,14 +61,10 @@ type Life struct {
 	Silenced     time.Duration    // time that nobody could reach it because the push certificate had ended, whatever it had to do
 	Unprotected  [6]time.Duration // by protocol.Family: time without a profile of this family, which it had had
 	Unassigned   time.Duration    // of that time, all families, while nobody had assigned another profile
-	Bare         bool             // it is without one at the end
-	Redundant    uint8            // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
 	CheckIns   uint32
 	Enrolments uint16
 	Again      uint16 // of these, after another one
-	Cut        bool   // a push certificate with another topic stranded it, whatever became of it since
-	Lapsed     bool   // its identity had ended before it enrolled again
 }
 
 // An Hour is how many devices stood how at its end, by platform ([protocol.Platform] minus one).

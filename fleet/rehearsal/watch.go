@@ -69,8 +69,10 @@ func newWatch(add func(Line)) *Watch {
 
 // Observe sees one committed event; it is a server's Config.Observe.
 func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if w.lend == nil { // else nobody comes meanwhile
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}
 	d := w.device(after.Device)
 	if d == nil {
 		for int(after.Device) >= len(w.devices) {

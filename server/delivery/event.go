@@ -45,14 +45,14 @@ const AndDrop = "drop"
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {
 	Identity
+	Device    protocol.Device // bound to; 0: not bound yet
+	User      UserID          // whom it was issued for; 0: userless
 	Purpose   Purpose
-	Device    protocol.Device   // bound to; 0: not bound yet
-	User      UserID            // whom it was issued for; 0: userless
 	Automated bool              // issued to an ADE enrolment
-	ID        string            // what the wire calls the device its grant is bound to, which proves nothing; empty: none
-	Serial    string            // serial number the ADE grant is bound to; empty: none
 	Platform  protocol.Platform // the kind of device that its grant is bound to; zero: any
 	Revoked   bool
+	ID        string // what the wire calls the device its grant is bound to, which proves nothing; empty: none
+	Serial    string // serial number the ADE grant is bound to; empty: none
 }
 
 // Facts are what a device says of itself when it enrols; data, never deciding anything (HST-058).

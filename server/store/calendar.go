@@ -41,7 +41,10 @@ type Due struct {
 
 // compare puts the latest first.
 func (d Due) compare(e Due) int {
-	return cmp.Or(cmp.Compare(e.At, d.At), cmp.Compare(e.Device, d.Device))
+	if d.At != e.At {
+		return cmp.Compare(e.At, d.At)
+	}
+	return cmp.Compare(e.Device, d.Device)
 }
 
 // Grow makes room for the devices 0 to n-1.
