@@ -136,7 +136,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	told := wavesTold{Version: 1, Command: "plan waves", Verdict: "ok", Reasons: []string{}, File: f.out, Movers: w.Movers.Users, Devices: w.Movers.Devices, Left: byRule(w.Left, pop), Exposed: byRule(w.Exposed, pop), NoUnit: w.NoUnit, Plan: string(text)}
+	told := wavesTold{Version: 1, Command: "plan waves", Verdict: "ok", Reasons: []string{}, File: f.out, Movers: w.Movers.Users, Devices: w.Movers.Devices, Left: byRule(w.Left, pop), Exposed: byRule(w.Exposed, pop), NoUnit: len(w.NoUnit), Unserved: upns(w.NoUnit, pop), Plan: string(text)}
 	for _, d := range w.Days {
 		at := start.Add(d.At)
 		told.Waves = append(told.Waves, aWave{at, at.Add(d.Over), d.Users})
@@ -283,14 +283,25 @@ type wavesTold struct {
 	Left    map[protocol.Rule][]string `json:"left_behind"` // tokens of devices
 	Exposed map[protocol.Rule][]string `json:"unprotected"` // tokens of devices that move, and are it for too long
 	NoUnit  int                        `json:"users_without_a_unit"`
-	Bounds  []rehearsal.BoundResult    `json:"bounds"` // as rehearsed; null: they were not
-	Plan    string                     `json:"plan"`
+
+	Unserved []string `json:"without_a_unit"` // who they are, as the seed draws it
+
+	Bounds []rehearsal.BoundResult `json:"bounds"` // as rehearsed; null: they were not
+	Plan   string                  `json:"plan"`
 }
 
 type aWave struct {
 	From  protocol.Time `json:"from"`
 	To    protocol.Time `json:"to"`
 	Users int           `json:"users"`
+}
+
+func upns(users []int, pop *population.Population) []string {
+	list := make([]string, len(users))
+	for i, u := range users {
+		list[i] = pop.Users[u].UPN
+	}
+	return list
 }
 
 // byRule lists devices by rule.
@@ -305,6 +316,9 @@ func byRule(list []rehearsal.Left, pop *population.Population) map[protocol.Rule
 // fewLeft is how many of those left behind are named on the terminal; --csv names all.
 const fewLeft = 20
 
+// fewUsers is how many users without a unit are.
+const fewUsers = 200
+
 func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan, names *population.Population) {
 	fmt.Fprintln(out, in.Say("%s: %d {wave|waves} for %d {user|users} and their %d {device|devices}", t.File, len(t.Waves), t.Movers, t.Devices))
 	for i, d := range t.Waves {
@@ -312,6 +326,12 @@ func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan,
 	}
 	if t.NoUnit > 0 {
 		fmt.Fprintln(out, in.Say("%d {user gets|users get} none: so many licences that entitle Intune are missing (AUTH-09)", t.NoUnit))
+		for _, u := range w.NoUnit[:min(fewUsers, t.NoUnit)] {
+			fmt.Fprintln(out, "  "+names.Users[u].UPN)
+		}
+		if t.NoUnit > fewUsers {
+			fmt.Fprintln(out, "  "+in.Say("and %d more; --csv names all", t.NoUnit-fewUsers))
+		}
 	}
 	tellLeft(out, in, lang.Key("Will not make it: %d {device|devices}"), w.Left, names)
 	tellLeft(out, in, lang.Key("Moves, but unprotected for too long: %d {device|devices}"), w.Exposed, names)

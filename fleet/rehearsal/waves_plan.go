@@ -21,7 +21,7 @@ type WavePlan struct {
 	Movers  Movers
 	Left    []Left // who will not make it
 	Exposed []Left // who moves, and was without a profile for longer than the bound in the rehearsal; see [WavePlan.Judge]
-	NoUnit  int    // users for whom no licence is left (AUTH-09)
+	NoUnit  []int  // users, by index in the population, for whom no licence is left (AUTH-09)
 }
 
 // A Left is a device that the waves do not move, or not as they should.
@@ -98,8 +98,9 @@ func Waves(p *plan.Plan, pop *population.Population, start protocol.Time, b Boun
 	basic := &plan.Licensing{Assign: plan.IntuneLicence, To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}
 	users := pop.PickUsers(basic, h, p.Seed, 0)
 	w := &WavePlan{Movers: Movers{Users: len(users)}}
-	if free, known := unitsFree(p, pop, h); known && free < len(users) {
-		w.NoUnit = len(users) - free
+	free, known := unitsFree(p, pop, h)
+	short := known && free < len(users)
+	if short {
 		w.Movers.Users = free
 	}
 	cast := fleet.Cast{Plan: p, Population: pop, Start: start, Plays: func(protocol.Platform) bool { return true }}
@@ -109,6 +110,9 @@ func Waves(p *plan.Plan, pop *population.Population, start protocol.Time, b Boun
 	}
 	w.compose(p, len(users))
 	w.leave(&cast, h)
+	if short {
+		w.without(pop, users)
+	}
 	return w, nil
 }
 
@@ -217,6 +221,23 @@ func (w *WavePlan) compose(p *plan.Plan, basic int) {
 	with.Until = max(p.Until, plan.Duration((last.At + last.Over + 2*plan.Day).Round(time.Hour)))
 	without.Until = with.Until
 	w.Plan, w.Without = &with, &without
+}
+
+// without names which of users get none of the licences that are left, as the plan's seed draws it.
+func (w *WavePlan) without(pop *population.Population, users []int) {
+	h := pop.Holders()
+	for i := range w.Plan.Timeline {
+		if l := w.Plan.Timeline[i].Licences; l != nil {
+			for _, u := range pop.PickUsers(l, h, w.Plan.Seed, uint64(i)) {
+				h.Apply(l, u)
+			}
+		}
+	}
+	for _, u := range users {
+		if h[u]&population.IntuneLicence == 0 {
+			w.NoUnit = append(w.NoUnit, u)
+		}
+	}
 }
 
 // leave names who is not moved by the waves, though BMS manages it.
@@ -334,10 +355,17 @@ func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices [
 	return devices, longest
 }
 
-// Entries calls f with each device that the waves do not move or expose, in a language, until f fails. Names are those of names.
+// Entries calls f with each device that the waves do not move or expose, and each user without a unit, in a language, until f fails.
+// Names are those of names.
 func (w *WavePlan) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
 	for _, left := range slices.Concat(w.Left, w.Exposed) {
 		if err := f(Entry{names.Devices[left.Device].Name, userName(names, left.Device), fmt.Sprintf("%s (%s)", l.Say(left.Why), left.Rule), l.Say(left.Action)}); err != nil {
+			return err
+		}
+	}
+	for _, u := range w.NoUnit {
+		reason := l.Say("no licence that entitles Intune is left for the user")
+		if err := f(Entry{User: names.Users[u].UPN, Reason: reason + " (AUTH-09)", Action: l.Say("buy licences, or free some")}); err != nil {
 			return err
 		}
 	}

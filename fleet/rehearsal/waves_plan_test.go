@@ -10,6 +10,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // Waves are written as licences for parts of whoever has a basic licence, come after the last change, and keep their bound in a
@@ -36,8 +37,8 @@ timeline:
 		t.Fatal(err)
 	}
 	basic := len(pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}, pop.Holders(), 0, 0))
-	if w.Movers.Users != 350 || w.NoUnit != basic-350 || len(w.Days) < 2 || w.Days[0].At != plan.Day {
-		t.Errorf("%+v, %d without a unit of %d, on the days %v", w.Movers, w.NoUnit, basic, w.Days)
+	if w.Movers.Users != 350 || len(w.NoUnit) == 0 || len(w.Days) < 2 || w.Days[0].At != plan.Day {
+		t.Errorf("%+v, %d without a unit of %d, on the days %v", w.Movers, len(w.NoUnit), basic, w.Days)
 	}
 	by := map[protocol.Rule]int{}
 	for _, l := range w.Left {
@@ -62,6 +63,18 @@ timeline:
 	}
 	if given < 350 || given > 350+len(w.Days) || len(with.Acts) != 1+len(w.Days) {
 		t.Errorf("the plan gives %d users a licence in %d acts", given, len(with.Acts))
+	}
+	if len(w.NoUnit) != basic-given || slices.ContainsFunc(w.NoUnit, func(u int) bool { return h[u] != population.BMSLicence }) {
+		t.Errorf("%d users named without a unit, and %d of %d get none", len(w.NoUnit), basic-given, basic)
+	}
+	named := 0
+	if err := w.Entries(lang.Dutch, pop, func(e Entry) error {
+		if e.Device == "" && e.User != "" && e.Reason == "voor de gebruiker is geen licentie over die recht geeft op Intune (AUTH-09)" {
+			named++
+		}
+		return nil
+	}); err != nil || named != len(w.NoUnit) {
+		t.Errorf("%d of %d users without a unit are in the list: %v", named, len(w.NoUnit), err)
 	}
 	var played [2]*Played
 	for i, p := range []*plan.Plan{with, w.Without} {
