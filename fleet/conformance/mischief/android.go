@@ -2,11 +2,14 @@ package mischief
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
 
+	"rollcall/certs"
 	"rollcall/protocol/android"
 )
 
@@ -78,6 +81,13 @@ var (
 	anySize    = instead(func(c *call) bool { return c.checksIn() && len(c.body) > android.MaxMessage }, http.StatusRequestEntityTooLarge, http.StatusOK)
 	anyPacked  = instead(func(c *call) bool { return c.checksIn() && c.r.Header.Get("Content-Encoding") == "gzip" }, http.StatusRequestEntityTooLarge, http.StatusOK)
 	anyTail    = instead(func(c *call) bool { return c.checksIn() && bytes.Count(c.body, []byte(`"checkin"`)) > 1 }, http.StatusBadRequest, http.StatusOK)
+
+	endedChecksIn       = instead(func(c *call) bool { return c.checksIn() && c.leaf() != nil }, http.StatusUnauthorized, http.StatusOK)
+	oldChecksIn         = instead(func(c *call) bool { return c.checksIn() && c.leaf() != nil }, http.StatusForbidden, http.StatusOK)
+	renewsEarly         = instead(func(c *call) bool { return c.posts(android.ESTPath + "/simplereenroll") }, http.StatusForbidden, http.StatusOK)
+	challengeForAll     = instead(func(c *call) bool { return c.posts(android.ESTPath + "/simpleenroll") }, http.StatusForbidden, http.StatusOK)
+	anyToken            = instead((*call).enrols, http.StatusUnauthorized, http.StatusOK)
+	unauthorizedRubbish = instead((*call).checksIn, http.StatusBadRequest, http.StatusUnauthorized)
 
 	anyFarewell      = instead(func(c *call) bool { return c.posts(android.UnenrollPath) }, http.StatusForbidden, http.StatusOK)
 	goneAtWrongPaths = instead(func(c *call) bool { return strings.HasPrefix(c.r.URL.Path, "/android/") }, http.StatusNotFound, http.StatusGone)
@@ -265,3 +275,102 @@ func movesUserless(c *call) {
 }
 
 var registered = regexp.MustCompile(`"registered":"[a-z0-9]+"`)
+
+// holdsCheckIns refuses check-ins while Apple's push certificate is waited for.
+func holdsCheckIns(c *call) {
+	if c.turned() && c.checksIn() {
+		c.say(http.StatusServiceUnavailable)
+		return
+	}
+	c.pass()
+}
+
+// registersNever shows every device as registered since the same change, whatever becomes of it.
+func registersNever(c *call) {
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodGet && strings.HasPrefix(c.r.URL.Path, "/rollcall/v1/devices/") {
+		a.body = epochs.ReplaceAll(a.body, []byte(`"epoch":1`))
+	}
+	c.give(a)
+}
+
+var epochs = regexp.MustCompile(`"epoch":[0-9]+`)
+
+// anotherName issues an identity for another device than the one that asks.
+func anotherName(c *call) {
+	a := c.ask(c.body)
+	der, err := base64.StdEncoding.DecodeString(string(c.body))
+	if c.posts(android.ESTPath+"/simpleenroll") && a.status == http.StatusOK && err == nil {
+		if csr, err := x509.ParseCertificateRequest(der); err == nil {
+			if cert, err := c.m.ca.Issue(certs.IssueRequest{Public: csr.PublicKey, Handle: "d-of-another", Now: c.now()}); err == nil {
+				if list, err := certs.Degenerate(cert); err == nil {
+					a.body = []byte(base64.StdEncoding.EncodeToString(list))
+				}
+			}
+		}
+	}
+	c.give(a)
+}
+
+// tokenForEver takes in whoever has a token that was used.
+func tokenForEver(c *call) {
+	a := c.ask(c.body)
+	if key := "answered " + c.r.Header.Get("Authorization"); c.enrols() && a.status == http.StatusOK {
+		c.m.note(key, string(a.body))
+	} else if c.enrols() && a.status == http.StatusUnauthorized && c.m.noted(key) != "" {
+		a.status, a.body = http.StatusOK, []byte(c.m.noted(key))
+	}
+	c.give(a)
+}
+
+// handsOutAgain gives a device the commands of an earlier check-in once more.
+func handsOutAgain(c *call) {
+	a := c.ask(c.body)
+	if m, ok := c.round(); ok && a.status == http.StatusOK {
+		a.members(func(answer map[string]json.RawMessage) {
+			commands, from := "commands "+m.Device, "check-in "+m.Device
+			if all := answer["commands"]; all != nil {
+				c.m.note(commands, string(all))
+				c.m.note(from, m.CheckIn)
+			} else if all := c.m.noted(commands); all != "" && c.m.noted(from) != m.CheckIn {
+				answer["commands"] = json.RawMessage(all)
+			}
+		})
+	}
+	c.give(a)
+}
+
+// pageForOrder tells a removed device to leave by a web page, as a proxy would.
+func pageForOrder(c *call) {
+	a := c.ask(c.body)
+	if c.checksIn() && a.status == http.StatusGone {
+		a.header.Set("Content-Type", "text/html")
+		a.body = []byte("<html>gone</html>")
+	}
+	c.give(a)
+}
+
+// anyVersion takes messages of another version for its own.
+func anyVersion(c *call) {
+	if c.checksIn() {
+		c.give(c.ask(c.replaced(`"protocol":2`, `"protocol":1`)))
+		return
+	}
+	c.pass()
+}
+
+// lastResult shows what a device said last of a command, not first.
+func lastResult(c *call) {
+	if m, ok := c.round(); ok {
+		for _, r := range m.Results {
+			if r.State == android.ResultError {
+				c.m.note("failed "+m.Device, "yes")
+			}
+		}
+	}
+	a := c.ask(c.body)
+	if c.r.Method == http.MethodGet && c.m.noted("failed "+strings.TrimPrefix(c.r.URL.Path, "/rollcall/v1/devices/")) != "" {
+		a.body = bytes.ReplaceAll(a.body, []byte(`"status":"Acknowledged"`), []byte(`"status":"Error"`))
+	}
+	c.give(a)
+}
