@@ -74,6 +74,7 @@ var (
 	unsignedNotice = rewrite((*call).checksIn, `("notice":"[^"]*)[^"]{8}"`, `${1}AAAAAAAA"`)
 	unsignedOrder  = rewrite((*call).checksIn, `("jws":"[^"]*)[^"]{8}"`, `${1}AAAAAAAA"`)
 	wipesUnordered = rewrite((*call).checksIn, `,"order":"[^"]*"`, ``)
+	inventedIsUsed = rewrite((*call).enrols, `"TOKEN_INVALID"`, `"TOKEN_USED"`)
 	noReason       = rewrite((*call).enrols, `"MODE_NOT_ALLOWED"`, `"REFUSED"`)
 	namesNothing   = rewrite((*call).checksIn, `"message":"(?:[^"\\]|\\.)*"`, `"message":"bad request"`)
 
@@ -86,7 +87,6 @@ var (
 	oldChecksIn         = instead(func(c *call) bool { return c.checksIn() && c.leaf() != nil }, http.StatusForbidden, http.StatusOK)
 	renewsEarly         = instead(func(c *call) bool { return c.posts(android.ESTPath + "/simplereenroll") }, http.StatusForbidden, http.StatusOK)
 	challengeForAll     = instead(func(c *call) bool { return c.posts(android.ESTPath + "/simpleenroll") }, http.StatusForbidden, http.StatusOK)
-	anyToken            = instead((*call).enrols, http.StatusUnauthorized, http.StatusOK)
 	unauthorizedRubbish = instead((*call).checksIn, http.StatusBadRequest, http.StatusUnauthorized)
 
 	anyFarewell      = instead(func(c *call) bool { return c.posts(android.UnenrollPath) }, http.StatusForbidden, http.StatusOK)

@@ -57,7 +57,7 @@ func init() {
 		"HST-037.android": tokenForAll, "HST-044.android": tokenSpent, "HST-051.android": anyPlace, "HST-052.android": knownResults,
 		"AND-060/commands": holdsCheckIns, "AND-070/name": anotherName, "AND-071/for-ever": tokenForEver, "AND-074/again": handsOutAgain, "AND-075/never": registersNever, "AND-078/page": pageForOrder,
 		"AND-079/lives": endedChecksIn, "AND-080.leave/lives": endedChecksIn, "AND-081/lives": oldChecksIn, "AND-081/early": renewsEarly, "HST-014.android/version": anyVersion,
-		"HST-027.android/nonsense": unauthorizedRubbish, "HST-030.android/itself": endedChecksIn, "HST-037.android/challenge": challengeForAll, "HST-037.android/made-up": anyToken,
+		"HST-027.android/nonsense": unauthorizedRubbish, "HST-030.android/itself": endedChecksIn, "HST-037.android/challenge": challengeForAll, "HST-037.android/made-up": inventedIsUsed,
 		"HST-052.android/later": lastResult,
 
 		"AUTH-32": noWayBack, "AUTH-33": tooLate, "AUTH-33.warnings": noWarning, "AUTH-34": endedCertificate, "HST-044": linkIsSpent,
