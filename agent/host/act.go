@@ -1,8 +1,7 @@
 package host
 
 import (
-	"context"
-	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 // acts are the commands that would do something to the machine, and by what name each is allowed.
 var acts = map[string]string{"DeviceLock": "lock", "RestartDevice": "restart", "ShutDownDevice": "shutdown", "EraseDevice": "erase"}
 
-// actFor bounds a command that does an act.
-const actFor = time.Minute
+// actWithin is how long a command that does an act is waited for: the next wake-up may not wait for long.
+const actWithin = time.Second
 
 // asked writes down what the server asked for and how it is reported, before the report goes out.
 func (h *Host) asked(r *dialect.Request) error {
@@ -47,14 +46,64 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 	}
 }
 
-// act runs what the owner of this machine allowed for an act. The server has no word in it.
+// An acted is what came of a command that did an act.
+type acted struct {
+	act, uuid string
+	err       error
+}
+
+// act starts what the owner of this machine allowed for an act. The server has no word in it. A command that runs on, as one that locks the
+// screen may do until somebody unlocks it, is never stopped, holds nothing up, and is not started beside itself.
 func (h *Host) act(act, uuid string) {
-	ctx, cancel := context.WithTimeout(context.Background(), actFor)
-	defer cancel()
-	line := shell(h.rec.Allow[act])
-	status := "done"
-	if out, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput(); err != nil {
-		status = fmt.Sprintf("failed: %v: %.200q", err, out)
+	h.reap()
+	e := Entry{What: act, UUID: uuid, Note: "as --allow says"}
+	if h.running[act] {
+		e.Status = "not done: the command of an earlier one still runs"
+		h.note(e)
+		return
 	}
-	h.note(Entry{What: act, UUID: uuid, Status: status, Note: "as --allow says"})
+	line := shell(h.rec.Allow[act])
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // the agent's log; a pipe would wait for all that the command leaves behind
+	if err := cmd.Start(); err != nil {
+		e.Status = "failed: " + err.Error()
+		h.note(e)
+		return
+	}
+	h.running[act] = true
+	ended := h.acted
+	go func() { ended <- acted{act, uuid, cmd.Wait()} }() // one for each act at most: there is room
+	wait := time.NewTimer(h.patience)
+	defer wait.Stop()
+	for h.running[act] {
+		select {
+		case a := <-h.acted:
+			h.hasActed(a)
+		case <-wait.C:
+			e.Status = "started, and runs on"
+			h.note(e)
+			return
+		}
+	}
+}
+
+// reap takes what came of commands that ran on.
+func (h *Host) reap() {
+	for {
+		select {
+		case a := <-h.acted:
+			h.hasActed(a)
+		default:
+			return
+		}
+	}
+}
+
+func (h *Host) hasActed(a acted) {
+	delete(h.running, a.act)
+	status := "done"
+	if a.err != nil {
+		status = "failed: " + a.err.Error() + "; what it said is in the agent's log"
+	}
+	h.note(Entry{What: a.act, UUID: a.uuid, Status: status, Note: "as --allow says"})
 }

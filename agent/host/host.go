@@ -69,6 +69,10 @@ type Host struct {
 	stream   atomic.Pointer[courier.State] // of the listener; nil: none was made yet
 	store    *apply.Store                  // of what was made of profiles; nil: not opened yet
 	followed []apply.Installed             // as of when files followed last
+
+	running  map[string]bool // acts whose command has not ended
+	acted    chan acted      // those that have; room for each
+	patience time.Duration   // with a command that does an act
 }
 
 // Open takes the state folder dir, which is made where there is none, and goes on where its agent stood. The error wraps [ErrRuns]
@@ -79,7 +83,7 @@ func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, folder: f, facts: cfg.Facts(ctx)}
+	h := &Host{cfg: cfg, folder: f, facts: cfg.Facts(ctx), running: map[string]bool{}, acted: make(chan acted, len(acts)), patience: actWithin}
 	if h.rec, err = load(dir); err == nil {
 		err = h.mine(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rollcall/agent/host/apply"
 )
@@ -19,11 +20,16 @@ const profilesFolder = "profiles"
 // ErrFiles is wrapped where files of the machine do not follow its profiles.
 var ErrFiles = errors.New("files of profiles")
 
+const (
+	followFor = time.Minute // bounds the commands that hear of profiles, together
+	letGo     = time.Second // what such a command leaves running may hold its standard input for as long
+)
+
 // follow has the machine's files follow the profiles of its device; none without one. What cannot be done is told, kept for the status, and
 // tried again after the next conversation: no file of the system stands between an agent and its server.
 func (h *Host) follow() error {
 	list := h.installed()
-	ctx, cancel := context.WithTimeout(context.Background(), actFor)
+	ctx, cancel := context.WithTimeout(context.Background(), followFor)
 	defer cancel()
 	store, err := h.profiles()
 	if err == nil {
@@ -94,7 +100,7 @@ func (p placer) Place(identifier string, content uint64, document []byte) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), actFor)
+	ctx, cancel := context.WithTimeout(context.Background(), followFor)
 	defer cancel()
 	placed, err := store.Place(ctx, h.allowed(), h.installed(), apply.Installed{Identifier: identifier, Content: content}, document)
 	if !placed {
@@ -121,5 +127,9 @@ func run(ctx context.Context, command, environment []string, input []byte) error
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdin = bytes.NewReader(input)
-	return cmd.Run()
+	cmd.WaitDelay = letGo
+	if err := cmd.Run(); !errors.Is(err, exec.ErrWaitDelay) { // it has ended, and well
+		return err
+	}
+	return nil
 }

@@ -226,6 +226,8 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		case <-ctx.Done():
 		case magic := <-woken:
 			err = h.Woken(ctx, magic)
+		case a := <-h.acted:
+			h.hasActed(a)
 		case a := <-asks:
 			err = h.answer(ctx, a.what)
 			a.done <- err

@@ -1,0 +1,45 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// A command that an owner allowed holds the agent up for a moment at most, whatever it leaves running, and one that goes on, as a locked
+// screen does, is neither stopped nor started again beside itself; what came of it is written down when it ends.
+func TestACommandThatRunsOn(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the commands are of a Unix shell")
+	}
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := run(t.Context(), []string{"mkfifo " + gate}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.rec.Allow = map[string]string{"restart": "read x <" + gate + " & exit 0", "lock": "read x <" + gate + "; exit 3"}
+	h.act("restart", "1") // what it leaves behind has its output
+	h.patience = 0
+	h.act("lock", "2")
+	h.act("lock", "3")
+	w, err := os.OpenFile(gate, os.O_WRONLY, 0) // opens for both
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	h.hasActed(<-h.acted)
+	list, err := Journal(h.folder.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list {
+		got = append(got, e.What+" "+e.UUID+" "+e.Status)
+	}
+	want := []string{"restart 1 done", "lock 2 started, and runs on", "lock 3 not done: the command of an earlier one still runs", "lock 2 failed: exit status 3; what it said is in the agent's log"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the journal has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
