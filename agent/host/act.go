@@ -62,6 +62,11 @@ func (h *Host) act(act, uuid string) {
 		h.note(e)
 		return
 	}
+	if h.folder.lent {
+		e.Status = "not done: " + errLent.Error()
+		h.note(e)
+		return
+	}
 	line := shell(h.rec.Allow[act])
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // the agent's log; a pipe would wait for all that the command leaves behind

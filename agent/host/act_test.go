@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A command that an owner allowed holds the agent up for a moment at most, whatever it leaves running, and one that goes on, as a locked
@@ -15,20 +16,24 @@ func TestACommandThatRunsOn(t *testing.T) {
 		t.Skip("the commands are of a Unix shell")
 	}
 	h := bare(t, filepath.Join(t.TempDir(), "state"))
-	gate := filepath.Join(t.TempDir(), "gate")
-	if err := run(t.Context(), []string{"mkfifo " + gate}, nil, nil); err != nil {
+	dir := t.TempDir()
+	left, gate := filepath.Join(dir, "left"), filepath.Join(dir, "gate") // each has one who reads
+	if err := run(t.Context(), []string{"mkfifo " + left + " " + gate}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	h.rec.Allow = map[string]string{"restart": "read x <" + gate + " & exit 0", "lock": "read x <" + gate + "; exit 3"}
+	h.rec.Allow = map[string]string{"restart": "read x <" + left + " & exit 0", "lock": "read x <" + gate + "; exit 3"}
+	h.patience = time.Hour
 	h.act("restart", "1") // what it leaves behind has its output
 	h.patience = 0
 	h.act("lock", "2")
 	h.act("lock", "3")
-	w, err := os.OpenFile(gate, os.O_WRONLY, 0) // opens for both
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{left, gate} {
+		w, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
 	}
-	w.Close()
 	h.hasActed(<-h.acted)
 	list, err := Journal(h.folder.dir)
 	if err != nil {

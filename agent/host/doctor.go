@@ -76,6 +76,9 @@ func Examine(ctx context.Context, dir string, cfg Config) []Finding {
 // folder looks at the state folder: there, whole, private, and of this machine.
 func (d *doctor) folder(ctx context.Context) bool {
 	_, err := os.Stat(d.dir)
+	if err == nil {
+		err = ownFolder(d.dir)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		d.ill("folder", "enrol this machine with the line that rollcall serve printed, or look elsewhere with --state", "there is no state in %s", d.dir)
 		return false
@@ -85,6 +88,10 @@ func (d *doctor) folder(ctx context.Context) bool {
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		d.ill("folder", "ask as that user (sudo)", "%s is another user's", d.dir)
+		return false
+	}
+	if errors.Is(err, errNotOwn) {
+		d.ill("folder", "look elsewhere with --state", "%v", err)
 		return false
 	}
 	if err == nil && d.rec.Device != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,9 @@ const (
 	lockFile     = "lock"
 )
 
+// ownFiles are all that there is in a state folder.
+var ownFiles = []string{stateFile, previousFile, nextFile, lockFile, journalFile, olderFile, socketFile, profilesFolder}
+
 // maxState bounds the state file in bytes (HST-120): some profiles of a few hundred kilobytes are far below it.
 const maxState = 64 << 20
 
@@ -31,14 +35,22 @@ var ErrRuns = errors.New("another agent runs on this state")
 type folder struct {
 	dir  string
 	lock *os.File
+	lent bool // root has it, and it is another user's: what stands in it gets nothing done that this user may not do
 }
 
 // takeFolder makes the folder where there is none, and takes it.
 func takeFolder(dir string) (*folder, error) {
-	if err := privateFolder(dir); err != nil {
-		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
+	err := ownFolder(dir)
+	if err == nil {
+		err = privateFolder(dir)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	var lock *os.File
+	if err == nil {
+		lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	}
+	if do := diskTrouble(err); do != "" {
+		return nil, &Advice{fmt.Sprintf("the state folder %s cannot be used: %s", dir, do), err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
 	}
@@ -47,19 +59,39 @@ func takeFolder(dir string) (*folder, error) {
 		pid, _ := os.ReadFile(lock.Name())
 		err = fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, strings.TrimSpace(string(pid)))
 	}
-	if err == nil {
-		err = errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n"))
-	}
 	if err != nil {
 		lock.Close()
 		return nil, err
 	}
-	return &folder{dir, lock}, nil
+	if lock.Truncate(0) == nil { // for people to read: a full disk keeps no agent from running
+		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return &folder{dir, lock, lent(dir)}, nil
 }
 
-func writeAt(f *os.File, text string) error {
-	_, err := f.WriteAt([]byte(text), 0)
-	return err
+// errNotOwn is that a folder was there before any agent.
+var errNotOwn = errors.New("this folder is of no agent")
+
+// ownFolder refuses a folder that has no state, and other things in it than an agent's: its rights are about to be changed.
+func ownFolder(dir string) error {
+	for _, name := range []string{stateFile, previousFile} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return nil
+		}
+	}
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if !slices.Contains(ownFiles, e.Name()) {
+			return fmt.Errorf("%s: %w: it has %s in it", dir, errNotOwn, e.Name())
+		}
+	}
+	return nil
 }
 
 // close gives the folder back.
@@ -106,8 +138,12 @@ func (f *folder) save(r *record) error {
 	return SyncFolder(f.dir)
 }
 
+// writeSynced makes a file anew. What is in its place goes, whatever it is: root may write here, into a folder of a user who may do less.
 func writeSynced(name string, b []byte) error {
-	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

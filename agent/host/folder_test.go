@@ -140,6 +140,101 @@ func TestOneAgentAFolder(t *testing.T) {
 	again.close()
 }
 
+// An agent takes no folder that is somebody's: neither its rights nor what is in it change.
+func TestHST120AFolderOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(dir string) error{
+		"with other things":   func(dir string) error { return os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644) },
+		"for everybody":       func(dir string) error { return os.Chmod(dir, 0o777) },
+		"for everybody, /tmp": func(dir string) error { return os.Chmod(dir, 0o777|os.ModeSticky) },
+	} {
+		dir := t.TempDir()
+		if runtime.GOOS == "windows" && name != "with other things" {
+			continue
+		}
+		if err := make(dir); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := takeFolder(dir); err == nil || !strings.Contains(err.Error(), "--state") {
+			f.close()
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.Stat(dir); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s: %v became %v, %v", name, before.Mode(), after.Mode(), err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, lockFile)); err == nil {
+			t.Errorf("%s: a lock is left in it", name)
+		}
+	}
+	dir := t.TempDir()
+	f, err := takeFolder(dir) // one's own, that is empty
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved(t, f, "one")
+	f.close()
+	if err := os.WriteFile(filepath.Join(dir, "notes"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = takeFolder(dir); err != nil {
+		t.Fatalf("a state with something beside it: %v", err)
+	}
+	f.close()
+}
+
+// A link in the place of one of the agent's files leads to nothing that is written: whose the folder is may be less than who writes.
+func TestHST120LinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("only administrators make links there")
+	}
+	for _, name := range []string{lockFile, nextFile, journalFile} {
+		dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+		if err := errors.Join(os.WriteFile(victim, []byte("untouched"), 0o600), os.Symlink(victim, filepath.Join(dir, name))); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := takeFolder(dir); err == nil {
+			f.save(&record{UDID: "one"})
+			f.note(Entry{What: "enrolled"})
+			f.close()
+		} else if name != lockFile {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(victim); err != nil || string(b) != "untouched" {
+			t.Errorf("%s: behind the link there is %q, %v", name, b, err)
+		}
+	}
+}
+
+// What a user's folder says is not done by root: neither a command nor a file of the system.
+func TestHST120RootDoesNothingForAnotherUser(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	h, _, file := placed(t)
+	h.folder.lent = true
+	done := filepath.Join(t.TempDir(), "done")
+	h.rec.Allow = map[string]string{"lock": "touch " + done}
+	h.act("lock", "1")
+	if _, err := os.Stat(done); err == nil {
+		t.Error("root ran the user's command")
+	}
+	if err := h.over("it left"); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), "as that user") {
+		t.Errorf("over = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) == "the owner's own" {
+		t.Errorf("root wrote %q, %v", b, err)
+	}
+	h.folder.lent = false
+	if err := h.CheckIn(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestClearLeavesNothingOlder(t *testing.T) {
 	f := take(t)
 	saved(t, f, "secret")

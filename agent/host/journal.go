@@ -49,7 +49,7 @@ func (f *folder) note(e Entry) error {
 			return f.trouble(err)
 		}
 	}
-	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|noFollow, 0o600)
 	if err != nil {
 		return f.trouble(err)
 	}

@@ -66,6 +66,9 @@ func (h *Host) trouble(err error) error {
 	return errors.Join(err, h.folder.clear(h.rec))
 }
 
+// errLent is that root has the state of a user who may do less, which says what is to be done to the machine.
+var errLent = errors.New("the state is of another user, whom root does nothing for: have the service do it, or run this as that user")
+
 // profiles opens the store when it is needed first: a damaged one costs the files, never the enrolment (HST-120).
 func (h *Host) profiles() (*apply.Store, error) {
 	if h.store == nil {
@@ -74,6 +77,9 @@ func (h *Host) profiles() (*apply.Store, error) {
 			return nil, err
 		}
 		h.store = store
+	}
+	if h.folder.lent && h.store.Touches() {
+		return nil, errLent
 	}
 	return h.store, nil
 }
@@ -114,6 +120,9 @@ func (p placer) Place(identifier string, content uint64, document []byte) error 
 
 // allowed is what profiles may do to the machine.
 func (h *Host) allowed() apply.Config {
+	if h.folder.lent {
+		return apply.Config{}
+	}
 	c := h.rec.Apply
 	c.Run = run
 	return c

@@ -5,6 +5,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,10 +23,24 @@ func TryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// privateFolder makes a folder that nobody else looks into, or makes one that is there so.
+// noFollow has a file opened that is no symbolic link to another: root works in folders of users who may do less.
+const noFollow = unix.O_NOFOLLOW
+
+// privateFolder makes a folder that nobody else looks into, or makes one that is there so. One that everybody may write to is for
+// everybody, and is refused.
 func privateFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if st.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("everybody may write to %s, so it cannot be an agent's", dir)
+	}
+	if st.Mode().Perm()&0o077 == 0 {
+		return nil
 	}
 	return os.Chmod(dir, 0o700)
 }
@@ -62,17 +77,26 @@ func ownerOf(f os.FileInfo) int {
 	return -1
 }
 
+// lent tells whether this is root, in a folder of a user who is not.
+func lent(dir string) bool {
+	st, err := os.Stat(dir)
+	return os.Geteuid() == 0 && (err != nil || ownerOf(st) != 0)
+}
+
 // giveBack gives what root wrote to the user whose the folder is: the agent that the system runs is not root.
 func giveBack(dir string) error {
 	st, err := os.Stat(dir)
 	if err != nil || os.Geteuid() != 0 || ownerOf(st) == 0 {
 		return err
 	}
-	list, err := os.ReadDir(dir)
-	for _, f := range list {
-		err = errors.Join(err, os.Lchown(filepath.Join(dir, f.Name()), ownerOf(st), -1))
+	root, err := os.OpenRoot(dir) // links that lead out of it are not followed
+	if err != nil {
+		return err
 	}
-	return err
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, root.Lchown(name, ownerOf(st), -1))
+	})
 }
 
 func rename(from, to string) error { return os.Rename(from, to) }

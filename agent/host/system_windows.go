@@ -19,6 +19,9 @@ func TryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// noFollow is nothing that Windows has: only administrators make links there.
+const noFollow = 0
+
 // ownersOnly gives full access to the system, to administrators and to the folder's owner, inherits that to what is made inside, and
 // takes nothing from the folder above: those of ProgramData may be read by every user.
 const ownersOnly = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"
@@ -41,6 +44,9 @@ func privateFolder(dir string) error {
 
 // folderTrouble has nothing to look for: whoever takes the folder sets its rights.
 func folderTrouble(string) (says, do string) { return "", "" }
+
+// lent is nothing that Windows has: only administrators and the owner get into the folder.
+func lent(string) bool { return false }
 
 // giveBack has nothing to do: what is made in the folder inherits its rights.
 func giveBack(string) error { return nil }

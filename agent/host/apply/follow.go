@@ -174,7 +174,7 @@ func (s *Store) backup(name string) string {
 func (s *Store) keep(name string, now sight) error {
 	if !now.Absent {
 		s.step()
-		if err := os.MkdirAll(filepath.Join(s.dir, beforeFolder), 0o700); err != nil {
+		if err := s.make(filepath.Join(s.dir, beforeFolder)); err != nil {
 			return err
 		}
 		if err := s.write(s.backup(name), now.content); err != nil {

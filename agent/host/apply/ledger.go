@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"rollcall/protocol"
 )
@@ -101,7 +102,7 @@ func Read(dir string) (list []Profile, root string, err error) {
 func (s *Store) save() error {
 	b, err := json.Marshal(&s.led)
 	if err == nil {
-		err = os.MkdirAll(s.dir, 0o700) // a crash, or somebody, may have taken it away
+		err = s.make(s.dir) // a crash, or somebody, may have taken it away
 	}
 	if err != nil {
 		return err
@@ -109,11 +110,27 @@ func (s *Store) save() error {
 	return s.write(filepath.Join(s.dir, ledgerFile), b)
 }
 
+// make makes the folder of the store, or one in it. Links to others are not followed.
+func (s *Store) make(dir string) error {
+	for _, dir := range slices.Compact([]string{s.dir, dir}) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if st, err := os.Lstat(dir); err != nil || !st.IsDir() {
+			return errors.Join(err, fmt.Errorf("%s is there, and is no folder", dir))
+		}
+	}
+	return nil
+}
+
 // write replaces a file of the store, for its user alone.
 func (s *Store) write(name string, b []byte) error {
 	next := name + ".next"
 	s.step()
-	w, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // whatever it is: no link in its place is followed
+		return err
+	}
+	w, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

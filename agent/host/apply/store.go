@@ -65,6 +65,9 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir, l, func() {}, (*os.File).Sync}, nil
 }
 
+// Touches tells whether anything outside the store is, or may be, otherwise than it was before.
+func (s *Store) Touches() bool { return len(s.led.Files) > 0 || len(s.led.Owed) > 0 }
+
 // folderOf names the folder of one version of a profile.
 func folderOf(i Installed) string {
 	sum := sha256.Sum256([]byte(strconv.FormatUint(i.Content, 16) + "\x00" + i.Identifier))
@@ -116,7 +119,7 @@ func (s *Store) take(i Installed, document []byte) error {
 	}
 	dir := filepath.Join(s.dir, folderOf(i))
 	s.step()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := s.make(dir); err != nil {
 		return err
 	}
 	for n := range p.Payloads[:min(len(p.Payloads), maxPayloads)] {
@@ -149,7 +152,7 @@ func (s *Store) size() (files int, n int64) {
 // goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again,
 // but for commands, which are run once.
 func (s *Store) Match(ctx context.Context, c Config, want []Installed) error {
-	if len(want) == 0 && len(s.led.Profiles) == 0 && len(s.led.Files) == 0 && len(s.led.Owed) == 0 {
+	if len(want) == 0 && len(s.led.Profiles) == 0 && !s.Touches() {
 		return s.sweep()
 	}
 	if err := s.moved(ctx, &c); err != nil {
@@ -283,7 +286,7 @@ func (s *Store) sweep() error {
 	for name, was := range s.led.Files {
 		known[filepath.Base(s.backup(name))] = !was.Absent
 	}
-	if len(s.led.Profiles) == 0 && len(s.led.Files) == 0 && len(s.led.Owed) == 0 {
+	if len(s.led.Profiles) == 0 && !s.Touches() {
 		s.step()
 		return os.RemoveAll(s.dir)
 	}

@@ -54,6 +54,17 @@ func TestDefinitions(t *testing.T) {
 	}
 }
 
+// A power cut between the two renames of a save leaves the state before alone: the agent starts with it too (HST-121).
+func TestHST121TheUnitStartsWithEitherState(t *testing.T) {
+	s := Service{Program: "/usr/bin/rollcall", State: ownState}
+	_, text, err := s.Definition("linux")
+	for _, want := range []string{"ConditionPathExists=|" + ownState + "/agent.json\n", "ConditionPathExists=|" + ownState + "/agent.json.previous\n"} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
 // systemd finds nothing to say of the units, and holds an agent with a user of its own to be well shut in.
 func TestUnitsAsSystemdReadsThem(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
