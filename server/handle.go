@@ -58,6 +58,9 @@ func (s *Server) decide(ctx context.Context, now protocol.Time, ev *delivery.Eve
 		ev.Seed = [2]uint64{s.cfg.Rand(), s.cfg.Rand()}
 	}
 	if enrols(ev) {
+		lock := &s.hellos[int(ev.Credential.User)%len(s.hellos)]
+		lock.Lock()
+		defer lock.Unlock()
 		if ev.Devices, err = s.counted(ctx, now, ev.Credential.User, tx.State().Device); err != nil {
 			return false, fmt.Errorf("%s: %w", ev.Kind, err)
 		}

@@ -16,11 +16,12 @@ import (
 
 // Why a certificate is not issued. Who asks over the wire hears one answer for all of them (APL-007).
 var (
-	ErrChallenge = errors.New("challenge is unknown")           // HST-037
-	ErrSpent     = errors.New("challenge was used")             // HST-037, APL-008
-	ErrExpired   = errors.New("challenge expired")              // HST-037
-	ErrKeyReused = errors.New("key has a certificate already")  // HST-040
-	ErrPresent   = errors.New("present identity is not usable") // APL-011
+	ErrChallenge = errors.New("challenge is unknown")                                                     // HST-037
+	ErrSpent     = errors.New("challenge was used")                                                       // HST-037, APL-008
+	ErrExpired   = errors.New("challenge expired")                                                        // HST-037
+	ErrKeyReused = errors.New("key has a certificate already")                                            // HST-040
+	ErrPresent   = errors.New("present identity is not usable")                                           // APL-011
+	ErrUnused    = errors.New("the device was given its next identity just now, and has not used it yet") // HST-045
 )
 
 // A Claimed is the refusal of a claim of which is known whose it is.
@@ -35,6 +36,7 @@ func (c *Claimed) Unwrap() error { return c.Err }
 const (
 	grantLife  = time.Hour      // of the challenge in an enrolment profile
 	repeatable = 24 * time.Hour // in which a claim gets the same answer again
+	unusedFor  = time.Hour      // from the beginning of a renewed identity, in which a device gets no other one unless it uses it
 )
 
 // secretText makes a secret of 128 bits and its hash. Only the hash is ever kept.
@@ -83,7 +85,8 @@ func (s *Server) Issue(ctx context.Context, now protocol.Time, c Claim) (der []b
 }
 
 // Reissue renews the identity that present is, without a challenge (SCEP RenewalReq, APL-011): it must be the one that
-// its device uses, neither expired nor revoked. c.Challenge is not looked at.
+// its device uses, neither expired nor revoked. A device that asks again and again without using what it was given has one an hour
+// (HST-045). c.Challenge is not looked at.
 func (s *Server) Reissue(ctx context.Context, now protocol.Time, present delivery.Fingerprint, c Claim) (der []byte, err error) {
 	cred, err := s.store.Credential(ctx, present)
 	switch {
@@ -94,6 +97,9 @@ func (s *Server) Reissue(ctx context.Context, now protocol.Time, present deliver
 	case cred.Device == 0, cred.Revoked, now < cred.NotBefore, now >= cred.NotAfter:
 		return nil, fmt.Errorf("renewal: %w", ErrPresent)
 	}
+	lock := &s.reissue[int(cred.Device)%len(s.reissue)]
+	lock.Lock()
+	defer lock.Unlock()
 	r, err := s.store.Record(ctx, cred.Device)
 	switch {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
@@ -108,10 +114,18 @@ func (s *Server) Reissue(ctx context.Context, now protocol.Time, present deliver
 		Hash: [32]byte(h.Sum(nil)), Purpose: delivery.ForRenewal, Device: cred.Device, ID: r.ID, User: r.State.User, Automated: r.State.Automated,
 		Expires: now.Add(repeatable),
 	}
-	if err := s.store.AddGrant(ctx, &g); err != nil {
-		return nil, fmt.Errorf("renewal: %w", err)
+	next := r.State.Rare.Read().Next
+	soon := next.NotBefore <= now && now < next.NotBefore.Add(unusedFor)
+	if !soon {
+		if err := s.store.AddGrant(ctx, &g); err != nil {
+			return nil, fmt.Errorf("renewal: %w", err)
+		}
 	}
-	return s.redeem(ctx, now, g.Hash, c)
+	der, err = s.redeem(ctx, now, g.Hash, c) // a repeat finds its grant
+	if soon && errors.Is(err, ErrChallenge) {
+		return nil, fmt.Errorf("renewal: device %d: %w", cred.Device, ErrUnused)
+	}
+	return der, err
 }
 
 // redeem issues the certificate that a grant stands for.

@@ -258,6 +258,29 @@ func TestRenewalChallengeLives(t *testing.T) {
 	}
 }
 
+// TestHST045Reissue: a device that renews again and again without using what it was given gets one identity an hour, and leaves nothing
+// else behind.
+func TestHST045Reissue(t *testing.T) {
+	x := newTenant(t)
+	p := x.enrolled(1)
+	first := x.claim("")
+	der, err := x.Reissue(x.ctx, x.now, p.cert, first)
+	x.must(err)
+	for range 5 {
+		x.later(time.Minute)
+		if _, err := x.Reissue(x.ctx, x.now, p.cert, x.claim("")); !errors.Is(err, server.ErrUnused) {
+			t.Errorf("another one: %v", err)
+		}
+	}
+	again, err := x.Reissue(x.ctx, x.now, p.cert, first)
+	if err != nil || !bytes.Equal(again, der) { // HST-041
+		t.Errorf("the same request again: %v", err)
+	}
+	x.now = x.now.Add(time.Hour)
+	_, err = x.Reissue(x.ctx, x.now, p.cert, x.claim(""))
+	x.must(err)
+}
+
 func TestAPL011Reissue(t *testing.T) {
 	x := newTenant(t)
 	p := x.enrolled(1)

@@ -76,11 +76,14 @@ func (o *owners) devices(dst []protocol.Device, u delivery.UserID) []protocol.De
 	return append(dst, o.more[u]...)
 }
 
-// counted are the devices of u, but for one, that count against the limit at now.
+// counted are the devices of u, but for one, that count against the limit at now: those too that have begun to enrol, or whoever begins
+// with many at once would have them all.
 func (s *Server) counted(ctx context.Context, now protocol.Time, u delivery.UserID, but protocol.Device) (n int, err error) {
 	within := s.World().Settings.Counted
 	counts := func(st *delivery.State) {
-		if st.Device != but && st.User == u && st.Life == delivery.Enrolled && authority.Counts(now, st.Registered, st.LastSeen, within) {
+		begun := st.Life == delivery.Enrolling && st.Registered == protocol.Unknown
+		known := (st.Life == delivery.Enrolled || st.Life == delivery.Enrolling) && authority.Counts(now, st.Registered, st.LastSeen, within)
+		if st.Device != but && st.User == u && (begun || known) {
 			n++
 		}
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -239,6 +240,41 @@ func TestAUTH47Ended(t *testing.T) {
 	p := x.enrolled(1)
 	x.refused(x.newPhone(1).enrol(), protocol.RuleGates)
 	p.leave()
+	x.must(x.newPhone(1).enrol())
+}
+
+// TestAUTH47Begun: devices that have begun to enrol count against the limit, however many begin at once.
+func TestAUTH47Begun(t *testing.T) {
+	x := newTenant(t)
+	x.must(x.SetSettings(x.ctx, x.now, boss, delivery.Settings{DeviceLimit: 3}))
+	var phones []*phone
+	for range 12 {
+		phones = append(phones, x.newPhone(1))
+	}
+	errs := make([]error, len(phones))
+	var all sync.WaitGroup
+	for i, p := range phones {
+		cred, err := x.Credential(x.ctx, p.cert)
+		x.must(err)
+		ev := delivery.Event{Kind: delivery.CheckInRound, ID: p.id, Message: delivery.Message{
+			CheckIn: protocol.CheckIn{Verb: protocol.Enrol}, Credential: cred, Platform: protocol.IOS, Topic: topic,
+		}}
+		all.Go(func() { errs[i] = x.Handle(x.ctx, x.now, &ev, new(delivery.Outcome)) })
+	}
+	all.Wait()
+	begun := 0
+	for _, err := range errs {
+		if err == nil {
+			begun++
+			continue
+		}
+		x.refused(err, protocol.RuleGates)
+	}
+	if begun != 3 {
+		t.Errorf("%d devices have begun, want 3", begun)
+	}
+	x.later(2 * day) // they were given up
+	x.tick()
 	x.must(x.newPhone(1).enrol())
 }
 

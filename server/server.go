@@ -71,7 +71,9 @@ type Server struct {
 
 	doubted bool // guarded by admin: World.Doubt of the next snapshot, too
 
-	keys [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
+	keys    [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
+	reissue [64]sync.Mutex // by device: one renewal of it at a time
+	hellos  [64]sync.Mutex // by user: of two devices that enrol at once, the second sees that the first counts
 
 	owners    owners
 	addresses addresses

@@ -68,7 +68,7 @@ func (h *Handler) mountAndroid() error {
 func (h *Handler) androidDiscovery(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		h.androidRefuse(w, r, "", errMethod)
+		h.androidRefuse(w, r, nil, errMethod)
 		return
 	}
 	writeWhole(w, http.StatusOK, android.ContentType, h.android.discovery)
@@ -91,9 +91,10 @@ const maxEnroll = 128 << 10
 // androidEnroll takes a device in, up to its certificate.
 func (h *Handler) androidEnroll(w http.ResponseWriter, r *http.Request) {
 	var m android.EnrollRequest
-	answer, err := h.enroll(w, r, &m)
+	turned := server.Turned{Address: hostOf(r)}
+	answer, err := h.enroll(w, r, &m, &turned)
 	if err != nil {
-		h.androidRefuse(w, r, "the device with serial number "+m.Hardware.SerialNumber, err)
+		h.androidRefuse(w, r, &turned, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store") // it holds a challenge
@@ -108,7 +109,8 @@ type notHere struct {
 
 func (e *notHere) Error() string { return e.detail }
 
-func (h *Handler) enroll(w http.ResponseWriter, r *http.Request, m *android.EnrollRequest) (*android.EnrollAnswer, error) {
+// enroll tells who asks as soon as the token is known: what a stranger says of itself names nobody (HST-045).
+func (h *Handler) enroll(w http.ResponseWriter, r *http.Request, m *android.EnrollRequest, who *server.Turned) (*android.EnrollAnswer, error) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
 	case r.Method != http.MethodPost:
@@ -134,6 +136,9 @@ func (h *Handler) enroll(w http.ResponseWriter, r *http.Request, m *android.Enro
 	t, err := core.AndroidToken(ctx, now, token, device)
 	if err != nil {
 		return nil, err
+	}
+	if who.Who = "an Android device without a user"; t.User != 0 {
+		who.Who = "an Android device of " + h.nameOf(t.User)
 	}
 	if t.Mode != m.Mode {
 		return nil, &notHere{403, android.ModeNotAllowed, fmt.Sprintf("the token is for mode %s", t.Mode)}
@@ -218,7 +223,7 @@ func (h *Handler) androidUnenroll(w http.ResponseWriter, r *http.Request) {
 	var m android.UnenrollRequest
 	p, err := h.farewell(w, r, &m)
 	if err != nil {
-		h.androidRefuse(w, r, "", err)
+		h.androidRefuse(w, r, nil, err)
 		return
 	}
 	writeWhole(w, http.StatusOK, android.ContentType, android.Append(nil, &android.UnenrollAnswer{Device: p.id}))
@@ -266,7 +271,9 @@ const retryAuthority = 900 * time.Second
 
 // androidRefuse logs err and answers it in the protocol's way. No device takes any of these answers for its removal (HST-027): that is an
 // order, which only androidGone gives.
-func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned string, err error) {
+//
+// The journal hears of whoever is turned away; nil: nobody is.
+func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned *server.Turned, err error) {
 	code, reason, text := 503, android.TryLater, "something failed here; try again"
 	metadata := map[string]string{}
 	retry := 60 * time.Second
@@ -320,8 +327,8 @@ func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned s
 	}
 	fields := logrus.Fields{"path": r.URL.Path, "remote": r.RemoteAddr, "status": code, "rule": rule}
 	h.cfg.Log.WithError(err).WithFields(fields).Warn("Android device refused")
-	if turned != "" && (refused || own || code == 401) {
-		h.turnAway(r.Context(), server.Turned{Who: turned, Address: hostOf(r)}, &protocol.Refusal{Rule: rule, Reason: text})
+	if turned != nil && (refused || own || code == 401) {
+		h.turnAway(r.Context(), *turned, &protocol.Refusal{Rule: rule, Reason: text})
 	}
 	if retry > 0 {
 		w.Header().Set("Retry-After", seconds(retry.Seconds()))

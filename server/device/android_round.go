@@ -45,11 +45,11 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 	h.androidMetered(x, began, err)
 	switch {
 	case err != nil:
-		h.androidRefuse(w, r, "", err)
+		h.androidRefuse(w, r, nil, err)
 	case x.gone:
 		record, err := h.cfg.Server.Store().Record(r.Context(), x.p.cred.Device)
 		if err != nil {
-			h.androidRefuse(w, r, "", err)
+			h.androidRefuse(w, r, nil, err)
 			return
 		}
 		enrollment, mode, _ := server.AndroidEnrolment(&record.Facts)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/server"
 )
 
@@ -139,7 +141,8 @@ var errAgain = errors.New("too many requests with this challenge")
 // 503. Nothing of a request that is refused is read.
 func (h *Handler) certificates(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("operation") == "PKIOperation" {
+		scep := r.URL.Query().Get("operation") == "PKIOperation"
+		if scep || r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, android.ESTPath) {
 			if wait := h.rates.network(passCertificate, r.RemoteAddr); wait > 0 {
 				no := refusalOf("network", wait)
 				h.cfg.Log.WithFields(logrus.Fields{"rule": no.Rule, "remote": r.RemoteAddr}).Warn("no certificate: " + no.Reason)

@@ -32,7 +32,7 @@ func (h *Handler) noCertificate(ctx context.Context, err error) {
 		rule = "HST-001"
 	} else if errors.Is(err, certs.ErrMalformed) {
 		rule = "HST-002"
-	} else if errors.Is(err, errAgain) {
+	} else if errors.Is(err, errAgain) || errors.Is(err, server.ErrUnused) {
 		rule = "HST-045"
 	} else if rule == "" && failed {
 		if rule = "HST-038"; no.Info == scep.BadAlg || no.Info == scep.BadMessageCheck {

@@ -405,6 +405,9 @@ func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*window
 		if rule := issueRule(err); rule != "" {
 			return nil, refuse(rule, err)
 		}
+		if errors.Is(err, server.ErrUnused) {
+			return nil, refusalOf("device", time.Hour)
+		}
 		return nil, err
 	}
 	place := windows.StoreUser

@@ -1,0 +1,59 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"rollcall/certs"
+	"rollcall/protocol/android"
+	"rollcall/server/store"
+)
+
+func newDroidLab(t *testing.T) *lab {
+	return newLab(t, func(c *Config) {
+		seal, err := certs.NewSeal("orders", c.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Enrolment.Seal, c.Android = seal, &Android{}
+	})
+}
+
+// TestHST045AndroidStrangers: whoever has no token is a stranger, whatever serial number it says, and leaves those who are known their
+// room in the journal.
+func TestHST045AndroidStrangers(t *testing.T) {
+	l := newDroidLab(t)
+	begin := func(token, serial string) int {
+		m := android.EnrollRequest{Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: serial}}
+		return l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, string(android.Append(nil, &m)), "Authorization", "Bearer "+token).Code
+	}
+	end, err := l.store.JournalEnd(context.Background())
+	l.must(err)
+	for i := range 300 {
+		if code := begin(fmt.Sprintf("nobody%d.a.zzzzzzz", i), fmt.Sprint("S-", i)); code != http.StatusUnauthorized {
+			t.Fatalf("answered %d", code)
+		}
+	}
+	lines, err := l.store.Journal(context.Background(), store.LineFilter{After: end}, 1000)
+	if err != nil || len(lines) != 1 {
+		t.Errorf("%d lines, %v; want one of somebody at this address", len(lines), err)
+	}
+}
+
+// TestHST045EST: a network has as many certificates by EST as by SCEP.
+func TestHST045EST(t *testing.T) {
+	l := newDroidLab(t)
+	l.limited(0.01)
+	codes := map[int]int{}
+	for range 5 {
+		codes[l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", "x").Code]++
+	}
+	if codes[http.StatusServiceUnavailable] != 4 {
+		t.Errorf("answered %v, want one that is looked at", codes)
+	}
+	if code := l.from("192.0.2.7:1", http.MethodGet, android.ESTPath+"/cacerts", "").Code; code != http.StatusOK {
+		t.Errorf("the authority's certificate is answered %d", code)
+	}
+}
