@@ -188,11 +188,64 @@ func (s *Server) AndroidDevice(hardware string) string {
 // AndroidEnrolment returns what the record of an Android device says of its enrolment, its mode and its API level.
 func AndroidEnrolment(f *delivery.Facts) (enrollment string, mode android.Mode, level int) {
 	enrollment, text, _ := strings.Cut(f.Said, " ")
+	text, _, _ = strings.Cut(text, " ") // what follows is of its policy
 	if mode.UnmarshalText([]byte(text)) != nil {
 		mode = ""
 	}
 	level, _ = strconv.Atoi(f.Build)
 	return enrollment, mode, level
+}
+
+// NonCompliance is why an Android device does not keep to a setting of its policy, in the words of its report.
+type NonCompliance struct{ Setting, Package, Reason string }
+
+// mostReasons is how many reasons a record keeps.
+const mostReasons = 20
+
+// AppendAndroid appends to dst what [delivery.Facts] are to keep of an Android device: its enrolment and mode as they are in said, and of
+// its latest report the version of its policy and why it does not comply.
+func AppendAndroid(dst []byte, said string, m *android.CheckIn) []byte {
+	enrollment, rest, _ := strings.Cut(said, " ")
+	mode, _, _ := strings.Cut(rest, " ")
+	dst = append(append(append(append(dst, enrollment...), ' '), mode...), ' ')
+	dst = strconv.AppendInt(dst, m.Applied.PolicyVersion, 10)
+	for i := range m.NonComplianceDetails[:min(len(m.NonComplianceDetails), mostReasons)] {
+		d := &m.NonComplianceDetails[i]
+		dst = append(dst, ' ')
+		for j, word := range [...]string{d.SettingName, d.PackageName, string(d.NonComplianceReason)} {
+			if j > 0 {
+				dst = append(dst, ':')
+			}
+			dst = appendWord(dst, word)
+		}
+	}
+	return dst
+}
+
+// appendWord appends what a name of Android's is made of, of a device's text at most 64 bytes.
+func appendWord(dst []byte, s string) []byte {
+	for i := range min(len(s), 64) {
+		if c := s[i]; c == '_' || c == '.' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// AndroidPolicy returns what the record of an Android device says of its latest report: the version of the policy that it has applied, 0
+// for none, and why it does not comply.
+func AndroidPolicy(f *delivery.Facts) (version int64, reasons []NonCompliance) {
+	words := strings.Split(f.Said, " ")
+	if len(words) < 3 {
+		return 0, nil
+	}
+	version, _ = strconv.ParseInt(words[2], 10, 64)
+	for _, word := range words[3:] {
+		if parts := strings.Split(word, ":"); len(parts) == 3 {
+			reasons = append(reasons, NonCompliance{parts[0], parts[1], parts[2]})
+		}
+	}
+	return version, reasons
 }
 
 // suits refuses what a device of this platform or mode cannot do; the journal says so.

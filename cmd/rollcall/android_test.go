@@ -547,6 +547,11 @@ func TestAND062PoliciesWire(t *testing.T) {
 	if got := l.on(d); !slices.Equal(got, []string{"camera"}) || slices.ContainsFunc(d.Profiles(), func(p dialect.Profile) bool { return p.Family == protocol.WiFi }) {
 		t.Errorf("%q on the device, which has %+v", got, d.Profiles())
 	}
+	_, version = d.Policy()
+	r := l.record(d)
+	if kept, reasons := server.AndroidPolicy(&r.Facts); kept != version || len(reasons) > 0 {
+		t.Errorf("its record has version %d of the policy, and %v; the device has %d", kept, reasons, version)
+	}
 }
 
 // The user removes management: the certificate is revoked with the answer.

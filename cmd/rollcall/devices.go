@@ -105,7 +105,7 @@ func devicesListCommand(c *client) *cobra.Command {
 			return show(cmd, map[string]any{"devices": list}, func(w io.Writer) {
 				row(w, "ID", "NAME", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
 				for _, d := range list {
-					row(w, d.ID, d.Name, d.Platform.String(), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
+					row(w, d.ID, d.Name, platformOf(&d), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
 				}
 			})
 		},
@@ -154,6 +154,14 @@ func devicesShowCommand(c *client) *cobra.Command {
 	}
 }
 
+// platformOf is what a list has of a device's platform: of an Android device its mode, too.
+func platformOf(d *target.Device) string {
+	if d.Android != nil && d.Android.Mode != "" {
+		return d.Platform.String() + ", " + string(d.Android.Mode)
+	}
+	return d.Platform.String()
+}
+
 func printDevice(w io.Writer, d *target.Details) {
 	row(w, "device", d.ID)
 	row(w, "name", d.Name)
@@ -163,6 +171,13 @@ func printDevice(w io.Writer, d *target.Details) {
 	row(w, "state", d.Life)
 	row(w, "managed by", d.Registered.String()+", since "+when(d.RegisteredAt)+", epoch "+strconv.Itoa(int(d.Epoch)))
 	row(w, "enrolled", when(d.EnrolledAt))
+	if a := d.Android; a != nil {
+		row(w, "mode", string(a.Mode)+", enrolment "+a.Enrollment+", API level "+strconv.Itoa(a.APILevel))
+		row(w, "policy", "version "+strconv.FormatInt(a.PolicyVersion, 10))
+		for _, no := range a.NonCompliance {
+			row(w, "does not keep to", strings.TrimSpace(no.Setting+" "+no.Package)+": "+no.Reason)
+		}
+	}
 	row(w, "last seen", when(d.LastSeen))
 	row(w, "wake-up due", when(d.Wake))
 	row(w, "certificate", d.Identity.Fingerprint+", until "+when(d.Identity.NotAfter))

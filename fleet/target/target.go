@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 )
 
 // A Target is a server under test. Safe for concurrent use.
@@ -142,6 +143,23 @@ type Device struct {
 	Queue        int                `json:"queue"` // commands not yet answered for good
 	Reports      Reports            `json:"reports"`
 	Profiles     []DeviceProfile    `json:"profiles"`
+	Android      *AndroidDevice     `json:"android,omitempty"` // nil: it is of another platform
+}
+
+// An AndroidDevice is what is known of an Android device beyond others.
+type AndroidDevice struct {
+	Mode          android.Mode    `json:"mode"`
+	Enrollment    string          `json:"enrollment"` // by which token it enrolled
+	APILevel      int             `json:"api_level"`
+	PolicyVersion int64           `json:"policy_version"` // of the policy that it has applied; 0: none yet
+	NonCompliance []NonCompliance `json:"non_compliance"` // empty: it complies
+}
+
+// A NonCompliance is why a device does not keep to a setting of its policy, as its latest report said.
+type NonCompliance struct {
+	Setting string `json:"setting"`
+	Package string `json:"package,omitempty"`
+	Reason  string `json:"reason"`
 }
 
 // An Identity is the certificate a device is known by.

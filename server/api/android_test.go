@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"rollcall/protocol"
 	"rollcall/protocol/android"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -98,6 +100,7 @@ func (o *office) enrolAndroid(mode android.Mode) (id string) {
 	ctx := context.Background()
 	id = "d-" + string(mode)
 	who := o.identity(store.Grant{ID: id, Platform: protocol.Android})
+	o.droid = who
 	var out delivery.Outcome
 	for _, verb := range []protocol.Verb{protocol.Enrol, protocol.Ready} {
 		cred, err := o.core.Credential(ctx, who)
@@ -163,5 +166,57 @@ func TestAND038Orders(t *testing.T) {
 	}
 	if strings.Contains(o.log.String(), "correct horse") { // HST-068
 		t.Error("a passcode is in the log")
+	}
+}
+
+// TestAND028Shown: a device shows its mode, its enrolment and what its latest report said of its policy; no text of a device's gets further
+// than its words.
+func TestAND028Shown(t *testing.T) {
+	o := newAndroidOffice(t)
+	id := o.enrolAndroid(android.FullyManaged)
+	shown := func() map[string]any {
+		return o.call("GET", "/rollcall/v1/devices/"+id, nil, 200)["android"].(map[string]any)
+	}
+	if a := shown(); a["mode"] != "FULLY_MANAGED" || a["enrollment"] != "e-1" || a["api_level"] != 34.0 || a["policy_version"] != 0.0 || len(a["non_compliance"].([]any)) != 0 {
+		t.Errorf("before a report: %v", a)
+	}
+	m := android.CheckIn{Applied: android.AppliedPolicy{PolicyVersion: 7}, NonComplianceDetails: []android.NonComplianceDetail{
+		{SettingName: "applications", PackageName: "com.example.mail", NonComplianceReason: android.NotInstalled},
+		{SettingName: "password Policies:\x1b[0m", NonComplianceReason: android.NotUserAction},
+	}}
+	record, err := o.core.Store().Device(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := o.core.Store().Record(t.Context(), record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.Facts.Said = string(server.AppendAndroid(nil, kept.Facts.Said, &m))
+	o.tells(id, &kept.Facts)
+	want := []any{
+		map[string]any{"setting": "applications", "package": "com.example.mail", "reason": "APP_NOT_INSTALLED"},
+		map[string]any{"setting": "passwordPolicies0m", "reason": "USER_ACTION"},
+	}
+	if a := shown(); a["mode"] != "FULLY_MANAGED" || a["policy_version"] != 7.0 || !reflect.DeepEqual(a["non_compliance"], want) {
+		t.Errorf("after a report: %v", a)
+	}
+	if o.call("GET", "/rollcall/v1/devices/"+o.device, nil, 200)["android"] != nil {
+		t.Error("an iPhone is shown as an Android device")
+	}
+}
+
+// tells is a round in which an Android device says f of itself.
+func (o *office) tells(id string, f *delivery.Facts) {
+	o.t.Helper()
+	ctx := context.Background()
+	cred, err := o.core.Credential(ctx, o.droid)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	ev := delivery.Event{Kind: delivery.CheckInRound, ID: id, Device: cred.Device}
+	ev.Verb, ev.Platform, ev.Credential, ev.Facts, ev.Batch = protocol.Ask, protocol.Android, cred, f, &delivery.Batch{}
+	if err := o.core.Handle(ctx, o.now(), &ev, new(delivery.Outcome)); err != nil {
+		o.t.Fatal(err)
 	}
 }

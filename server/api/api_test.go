@@ -52,6 +52,7 @@ type office struct {
 	log    bytes.Buffer
 	device string
 	who    delivery.Fingerprint
+	droid  delivery.Fingerprint // of the Android device that enrolled last
 
 	answered map[string]bool // routes that succeeded
 }

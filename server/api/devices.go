@@ -52,6 +52,32 @@ type device struct {
 	Queue        int                `json:"queue"`
 	Reports      reports            `json:"reports"`
 	Profiles     []deviceProfile    `json:"profiles"`
+	Android      *androidDevice     `json:"android,omitempty"` // of Android devices alone
+}
+
+type androidDevice struct {
+	Mode          string          `json:"mode"`
+	Enrollment    string          `json:"enrollment"` // by which token it enrolled
+	APILevel      int             `json:"api_level"`
+	PolicyVersion int64           `json:"policy_version"` // of the policy that it has applied; 0: none yet
+	NonCompliance []nonCompliance `json:"non_compliance"` // why it does not comply, as its latest report said
+}
+
+type nonCompliance struct {
+	Setting string `json:"setting"`
+	Package string `json:"package,omitempty"`
+	Reason  string `json:"reason"`
+}
+
+// androidOf is what the record of an Android device says beyond others.
+func androidOf(f *delivery.Facts) *androidDevice {
+	enrollment, mode, level := server.AndroidEnrolment(f)
+	version, reasons := server.AndroidPolicy(f)
+	a := &androidDevice{string(mode), enrollment, level, version, make([]nonCompliance, len(reasons))}
+	for i, r := range reasons {
+		a.NonCompliance[i] = nonCompliance(r)
+	}
+	return a
 }
 
 type identity struct {
@@ -122,6 +148,9 @@ func (h *Handler) device(r *store.Record) device {
 	}
 	if s.Identity.NotAfter != 0 {
 		d.Identity = identity{hex.EncodeToString(s.Identity.Fingerprint[:]), s.Identity.NotBefore, s.Identity.NotAfter}
+	}
+	if s.Platform == protocol.Android {
+		d.Android = androidOf(&r.Facts)
 	}
 	if users := h.cfg.Server.Content().Users; s.User > 0 && int(s.User) <= len(users) {
 		d.User = users[s.User-1].UPN

@@ -134,6 +134,7 @@ func (d *decision) ask() {
 	if !d.pace() {
 		return
 	}
+	d.facts()
 	if b := d.in.Batch; b == nil || b.Phase < Inquiring {
 		d.reconcile(true)
 	}

@@ -93,7 +93,7 @@ type Message struct {
 	Topic, Magic  string   // Ready
 	Token, Unlock []byte   // Ready; Unlock nil: not given
 	Escrow        []byte   // PutEscrow
-	Facts         *Facts   // Enrol and reports that carry facts; nil: none
+	Facts         *Facts   // Enrol, and rounds that carry facts; nil: none
 	Result        []byte   // Report: the raw report, kept with the command
 	Installed     []string // Report of a ProfileList: identifiers of the managed profiles but that of the enrolment
 	Missing       bool     // Report of a RemoveProfile: it failed because the profile is not there

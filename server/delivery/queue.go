@@ -40,9 +40,7 @@ func (d *decision) id() (id protocol.CommandID) {
 
 // report records what became of a command and answers with the next.
 func (d *decision) report() {
-	if d.in.Facts != nil {
-		d.facts()
-	}
+	d.facts()
 	if b := d.in.Batch; b != nil {
 		d.reports(b)
 		return

@@ -24,6 +24,7 @@ type androidRound struct {
 	facts delivery.Facts
 	msg   android.CheckIn
 	body  []byte
+	said  []byte // what its record keeps of the report
 
 	h        *Handler
 	p        *peer
@@ -62,7 +63,7 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 // release keeps x for the next request, without what was large.
 func (x *androidRound) release() {
 	h := x.h
-	kept := androidRound{body: x.body[:0], answer: x.answer[:0], out: x.out, prepare: x.prepare, encode: x.encode}
+	kept := androidRound{body: x.body[:0], said: x.said[:0], answer: x.answer[:0], out: x.out, prepare: x.prepare, encode: x.encode}
 	if cap(kept.body) > keepBuffer {
 		kept.body = nil
 	}
@@ -206,9 +207,13 @@ func (x *androidRound) resume(_ []byte, s *delivery.State) {
 	m, b := &x.msg, &x.batch
 	*b = delivery.Batch{}
 	x.moved = s.Life == delivery.Enrolled && m.Push != nil && m.Push.Kind == "fcm" && m.Push.FID != string(s.Push.Token)
-	if m.Status != nil && s.Life == delivery.Enrolled {
+	if s.Life == delivery.Enrolled {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
 			x.facts = record.Facts
+			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, m)
+			if string(x.said) != record.Facts.Said {
+				x.facts.Said = string(x.said)
+			}
 			if x.learn(&x.facts); x.facts != record.Facts {
 				x.ev.Facts = &x.facts
 			}
