@@ -55,7 +55,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 		a.Complete = false
 		a.Policy = h.policyOf(w, st, x.p, &x.msg)
 	}
-	x.answer = android.Append(x.answer[:0], &a)
+	x.answer = android.AppendAnswer(x.answer[:0], &a)
 	if out.Steady() && !wants {
 		return nil
 	}
