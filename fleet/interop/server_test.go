@@ -196,6 +196,7 @@ func TestNanomdmDeviceEnrolsAgain(t *testing.T) {
 // TestAPL023NanomdmDevice: an identity is refused for another device, for an enrolled device of another user, after it was
 // replaced, and when it is not of our CA; the device itself is unaffected.
 func TestAPL023NanomdmDevice(t *testing.T) {
+	key := makeKey()
 	for name, configure := range map[string]func(*device.Config){"mutual TLS": nil, "Mdm-Signature": bySignature} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
@@ -214,6 +215,8 @@ func TestAPL023NanomdmDevice(t *testing.T) {
 			if err := victim.DoAuthenticate(ctx); !refused(err) {
 				t.Errorf("Authenticate with an identity of another user: %v, want 400", err)
 			}
+			bobs = h.invite(h.users[1]) // what tried to take a place is taken nowhere (HST-051)
+			other = h.identity(bobs, key)
 			attacker := h.phone(bobs, other)
 			attacker.enrol()
 			if err := victim.DoAuthenticate(ctx); !refused(err) {
