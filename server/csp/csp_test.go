@@ -61,6 +61,28 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// What a profile that the device keeps has made too stays, when another one leaves (AUTH-55).
+func TestRemoveKeeps(t *testing.T) {
+	read := func(uris ...string) *csp.Profile {
+		commands := ""
+		for _, uri := range uris {
+			commands += replace(uri, "int", "2")
+		}
+		p, err := csp.Read([]byte(body(commands)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	const a, b = "./Device/Vendor/MSFT/Policy/Config/A/A", "./Device/Vendor/MSFT/Policy/Config/A/B"
+	if got := read(a, b).Remove(read(b)); len(got) != 1 || got[0].Items[0].Target != a {
+		t.Errorf("taken off: %s", text(got))
+	}
+	if got := read(a).Remove(read(b, a)); len(got) != 0 {
+		t.Errorf("taken off: %s", text(got))
+	}
+}
+
 // The five families, as profiles of Apple's: what installs them and what takes them off.
 func TestFamilies(t *testing.T) {
 	for _, f := range protocol.Families {

@@ -333,9 +333,15 @@ func changes(c *windows.Command, have map[string]windows.Item) bool {
 	return c.Verb == windows.Exec || !there || was.Data != c.Items[0].Data || was.Meta.Format != c.Items[0].Meta.Format
 }
 
-// Remove returns what takes p off a device. A node that is missing is as it should be (404).
-func (p *Profile) Remove() (out []windows.Command) {
+// Remove returns what takes p off a device that keeps others: what these have made too stays. A node that is missing is as it should be
+// (404).
+func (p *Profile) Remove(keeps ...*Profile) (out []windows.Command) {
 	seen := map[string]bool{}
+	for _, k := range keeps {
+		for _, c := range leaves(k.Commands) {
+			seen[root(c.Items[0].Target)] = true
+		}
+	}
 	for _, c := range leaves(p.Commands) {
 		if r := root(c.Items[0].Target); c.Verb != windows.Exec && !seen[r] {
 			seen[r] = true

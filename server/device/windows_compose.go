@@ -252,7 +252,7 @@ func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]w
 		if err != nil {
 			return nil, nil // it never was on the device
 		}
-		return p.Remove(), nil
+		return p.Remove(h.kept(w, have, c.Profile)...), nil
 	}
 	if commands := csp.Order(c.Kind, ProviderID); len(commands) > 0 {
 		return commands, nil
@@ -287,6 +287,18 @@ func (h *Handler) replaced(w *delivery.World, have []delivery.Assigned, p protoc
 		}
 	}
 	return nil
+}
+
+// kept are the profiles that a device keeps when p leaves it.
+func (h *Handler) kept(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (list []*csp.Profile) {
+	for i := range have {
+		if a := &have[i]; a.Profile != p && (a.State == delivery.Installed || a.State == delivery.Installing) {
+			if k, err := h.compiled(w, a.Profile); err == nil {
+				list = append(list, k)
+			}
+		}
+	}
+	return list
 }
 
 // pack puts what is to be sent of a command into the box, as far as there is room.
