@@ -144,7 +144,7 @@ func (f *Fleet) changePush(ctx context.Context, now protocol.Time, c plan.Certif
 		topic += "-2"
 		f.mu.Lock()
 		f.strands()
-		f.outcome = en.Say("It strands the %d devices that are enrolled.", f.managed)
+		f.outcome = en.Say("It strands the %d devices that are enrolled.", f.apples())
 		f.mu.Unlock()
 	}
 	if _, err := f.upload(ctx, slot, topic, year); err != nil {
@@ -232,7 +232,7 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 			order.PIN = f.draws.PIN(i, salt)
 		}
 		asked := f.clock.Now()
-		id, err := f.target.Order(ctx, d.UDID, order)
+		id, err := f.target.Order(ctx, f.Name(i), order)
 		if no, refused := errors.AsType[*target.Error](err); refused {
 			f.note(f.clock.Now(), i, Refused, fmt.Sprintf("%s: %s", c.Kind, no.Message)) // such as a second lock
 		} else if err != nil {
@@ -241,50 +241,4 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 		f.ordered(asked, i, id, c.Kind)
 	}
 	return nil
-}
-
-// invite asks for one enrolment link for each of these devices with a user, and has ADE devices assigned.
-func (f *Fleet) invite(ctx context.Context, devices []int) (links map[int]string, err error) {
-	links = map[int]string{}
-	var users []string
-	var theirs []int
-	var serials []target.Serial
-	for _, i := range devices {
-		d := &f.population.Devices[i]
-		if d.Enrolment == population.Automated {
-			s := target.Serial{Serial: d.Serial, Awaiting: true}
-			if !d.Userless() {
-				s.User = f.population.Users[d.User].UPN
-			}
-			serials = append(serials, s)
-			links[i] = f.adeURL
-			continue
-		}
-		upn := ""
-		if !d.Userless() {
-			upn = f.population.Users[d.User].UPN
-		}
-		users, theirs = append(users, upn), append(theirs, i)
-	}
-	if len(serials) > 0 {
-		ade, ok := f.target.(interface {
-			AddSerials(ctx context.Context, serials []target.Serial) error
-		})
-		if !ok {
-			return nil, errors.New("automated enrolment: this target's devices cannot be assigned from here")
-		}
-		if err := ade.AddSerials(ctx, serials); err != nil {
-			return nil, fmt.Errorf("assign serial numbers: %w", err)
-		}
-	}
-	if len(users) > 0 {
-		invitations, err := f.target.Invite(ctx, users)
-		if err != nil {
-			return nil, fmt.Errorf("invite: %w", err)
-		}
-		for n, i := range theirs {
-			links[i] = invitations[n].URL
-		}
-	}
-	return links, nil
 }

@@ -37,13 +37,16 @@ type Config struct {
 	URL        string      // of the target, which is loopback or named by the plan (HST-127)
 	Link       link.Config // Now, Faults and Watcher are the fleet's own
 	Push       Push
-	Server     Server         // nil: its power switch is not ours
-	Clock      *Clock         // a driven one begins [Cast.Foreword] before the story
-	Stepper    Stepper        // the server's clock; needed with a driven Clock
-	ADE        string         // where devices of Apple's automated enrolment get their profile; empty: nowhere
-	Parallel   int            // conversations at a time; 0: 32
-	Together   time.Duration  // a driven clock takes together what is due within this; 0: the plan's step
-	Progress   func(Progress) // called now and then by Run; nil: nobody
+	FCM        Registrations                // nil: Android devices come by their schedules alone
+	WNS        Channels                     // nil: Windows devices do
+	Plays      func(protocol.Platform) bool // whose devices take part; nil: Apple's
+	Server     Server                       // nil: its power switch is not ours
+	Clock      *Clock                       // a driven one begins [Cast.Foreword] before the story
+	Stepper    Stepper                      // the server's clock; needed with a driven Clock
+	ADE        string                       // where devices of Apple's automated enrolment get their profile; empty: nowhere
+	Parallel   int                          // conversations at a time; 0: 32
+	Together   time.Duration                // a driven clock takes together what is due within this; 0: the plan's step
+	Progress   func(Progress)               // called now and then by Run; nil: nobody
 	// Changed is called after a change of authority or licences with the preview that was confirmed for it; nil: nobody.
 	Changed func(now protocol.Time, p *target.Preview)
 	Notes   func(Note) // called for each Note, by several goroutines; nil: nobody
@@ -58,6 +61,8 @@ type Fleet struct {
 	target     target.Target
 	link       *link.Link
 	push       Push
+	fcm        Registrations
+	wns        Channels
 	server     Server
 	clock      *Clock
 	stepper    Stepper
@@ -136,7 +141,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f := &Fleet{
-		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, server: c.Server, clock: c.Clock, stepper: c.Stepper,
+		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, fcm: c.FCM, wns: c.WNS, server: c.Server, clock: c.Clock, stepper: c.Stepper,
 		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: SlotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}
@@ -155,7 +160,10 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 	f.slots = make(chan struct{}, c.Parallel)
 	f.begin = f.clock.Now()
 	f.start = f.begin
-	f.cast = Cast{Plan: c.Plan, Population: c.Population, Start: f.start, Plays: protocol.Platform.Apple}
+	if c.Plays == nil {
+		c.Plays = protocol.Platform.Apple
+	}
+	f.cast = Cast{Plan: c.Plan, Population: c.Population, Start: f.start, Plays: c.Plays}
 	if f.clock.driven {
 		f.start = f.begin.Add(f.cast.Foreword())
 		f.cast.Start = f.start
@@ -176,20 +184,17 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 
 // populate makes the devices, asleep and never managed, and queues when each of them enrols.
 func (f *Fleet) populate(ctx context.Context) error {
-	made, err := Devices(ctx, f.population, f.seed)
-	if err != nil {
-		return err
-	}
-	f.devices = make([]device, len(made))
-	for i, a := range made {
+	maker := newMaker(f.population, f.seed)
+	f.devices = make([]device, len(f.population.Devices))
+	for i := range f.devices {
 		if i%often == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if a == nil {
+		if !f.cast.Plays(f.population.Devices[i].Platform) {
 			continue
 		}
 		f.wired++
-		f.devices[i].Device = a
+		f.devices[i].Device = maker.device(i)
 		if joins := f.population.Devices[i].Joins; joins >= 0 {
 			f.at(i, f.start.Add(joins), enrols, 0)
 		}
@@ -316,6 +321,21 @@ func (f *Fleet) Acts() []Act {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.done
+}
+
+// Plays tells whether devices of a platform take part.
+func (f *Fleet) Plays(p protocol.Platform) bool { return f.cast.Plays(p) }
+
+// Name returns what the server calls device i; empty: it has not said yet. Only while Run is not running, or of who is in a [Note].
+func (f *Fleet) Name(i int) string {
+	d, p := &f.devices[i], &f.population.Devices[i]
+	switch w := d.Device.(type) {
+	case *dialect.Android:
+		return d.name
+	case *dialect.Windows:
+		return w.DeviceID()
+	}
+	return p.UDID
 }
 
 // Device returns device i; nil: it does not take part. Only while Run is not running.

@@ -11,7 +11,8 @@ import (
 
 // An intent tells the ledger what the plan has the administration asked for, and who can be asked for it. Of profiles it
 // knows as long as one authority has all devices: where each device's profiles come from depends on who manages it, which
-// is the server's to say (package rehearsal holds its word against the device). The zero intent tells nobody.
+// is the server's to say (package rehearsal holds its word against the device). Android and Windows devices have no part in it: they
+// answer commands together, and by other names. The zero intent tells nobody.
 type intent struct {
 	ledger   *ledger.Ledger
 	profiles bool
@@ -67,7 +68,7 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 
 // ordered notes an order that was asked for at a time and has just been taken.
 func (f *Fleet) ordered(asked protocol.Time, i int, id string, kind protocol.CommandKind) {
-	if f.intent.ledger == nil || id == "" {
+	if f.intent.ledger == nil || id == "" || !f.population.Devices[i].Platform.Apple() {
 		return
 	}
 	d := protocol.Device(i + 1)
@@ -90,7 +91,7 @@ func (f *Fleet) saw(d protocol.Device, x *link.Exchange) {
 // lives notes what has become of device i.
 func (f *Fleet) lives(now protocol.Time, i int, what What) {
 	l, d := f.intent.ledger, protocol.Device(i+1)
-	if l == nil {
+	if l == nil || !f.population.Devices[i].Platform.Apple() {
 		return
 	}
 	switch what {
@@ -123,7 +124,7 @@ func (f *Fleet) holds(now protocol.Time, held bool) {
 // strands notes that no push reaches those any more who are enrolled now (AUTH-32). f.mu is held.
 func (f *Fleet) strands() {
 	for i := range f.devices {
-		if f.intent.ledger != nil && f.devices[i].managed {
+		if f.intent.ledger != nil && f.devices[i].managed && f.population.Devices[i].Platform.Apple() {
 			f.intent.ledger.Left(protocol.Device(i + 1))
 		}
 	}

@@ -2,12 +2,16 @@ package fleet
 
 import (
 	"context"
+	"net/url"
+	"path"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/fleet/population"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
 )
 
 // A Device is one device of any platform, without its network.
@@ -20,24 +24,109 @@ type Device interface {
 	Identity() dialect.Identity
 }
 
+// Registrations is the device side of Firebase Cloud Messaging: store and forward by the id that a device gave itself.
+type Registrations interface {
+	Connect(id string, deliver func()) // what was kept is delivered before it returns
+	Disconnect(id string)
+	Unregister(id string)
+}
+
+// Channels is the device side of Windows' push service.
+type Channels interface {
+	OpenChannel(pfn, name string) (uri string) // for the app of a package family, on a device with that name
+	CloseChannel(uri string)
+	Connect(uri string, deliver func()) // what was kept is delivered before it returns
+	Disconnect(uri string)
+}
+
 // enrol runs the enrolment of device i.
-func (f *Fleet) enrol(ctx context.Context, i int, url string) (link.Report, error) {
-	p := &f.population.Devices[i]
-	d := f.devices[i].Device.(*dialect.Apple)
-	return f.link.Enrol(ctx, d, dialect.Start{URL: url, ADE: p.Enrolment == population.Automated, Awaiting: p.Enrolment == population.Automated})
+func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Report, error) {
+	server, token := halves(by.URL)
+	switch d := f.devices[i].Device.(type) {
+	case *dialect.Android:
+		return f.link.EnrolAndroid(ctx, d, dialect.AndroidStart{URL: server, Token: by.Token, Mode: modeOf(&f.population.Devices[i])})
+	case *dialect.Windows:
+		s := dialect.WindowsStart{Email: f.upn(i), Discovery: server + windows.DiscoveryPath, Device: f.population.Devices[i].Userless()}
+		s.Credential = windows.Credential{Kind: windows.Password, Username: s.Email, Password: token}
+		if s.Email != "" { // whoever enrols it sits before it
+			d.SignIn(f.clock.Now(), dialect.LoginUser)
+		}
+		return f.link.EnrolWindows(ctx, d, s)
+	default:
+		ade := f.population.Devices[i].Enrolment == population.Automated
+		return f.link.Enrol(ctx, d.(*dialect.Apple), dialect.Start{URL: by.URL, ADE: ade, Awaiting: ade})
+	}
+}
+
+// halves are the server and the token of an enrolment link.
+func halves(link string) (server, token string) {
+	u, err := url.Parse(link)
+	if err != nil {
+		return "", ""
+	}
+	return u.Scheme + "://" + u.Host, path.Base(u.Path)
+}
+
+// due returns when device i next wants to act by itself: to talk, or to have another channel.
+func (f *Fleet) due(i int) protocol.Time {
+	d := f.devices[i].Device
+	if w, ok := d.(*dialect.Windows); ok && f.wns != nil {
+		return d.Due().Sooner(w.ChannelDue())
+	}
+	return d.Due()
+}
+
+// open opens a channel for device i that wants one, or another one; it tells its server at once. f.mu is held.
+func (f *Fleet) open(i int, now protocol.Time) {
+	w, ok := f.devices[i].Device.(*dialect.Windows)
+	if !ok || f.wns == nil {
+		return
+	}
+	if due := w.ChannelDue(); due == 0 || due > now {
+		return
+	}
+	pfn, old := w.Push()
+	if old != "" {
+		f.wns.Disconnect(old)
+	}
+	w.SetChannel(now, f.wns.OpenChannel(pfn, w.DeviceID()), dialect.PushReady)
+	f.plug(i)
 }
 
 // address returns where device i is woken now; empty: nowhere.
 func (f *Fleet) address(i int) string {
-	_, token, _ := f.devices[i].Device.(*dialect.Apple).Push()
-	return string(token)
+	switch d := f.devices[i].Device.(type) {
+	case *dialect.Android:
+		return d.Push()
+	case *dialect.Windows:
+		_, channel := d.Push()
+		return channel
+	default:
+		_, token, _ := d.(*dialect.Apple).Push()
+		return string(token)
+	}
 }
 
-// plug connects device i to the push service, unplug takes it off.
+// plug connects device i to its push service, unplug takes it off.
 func (f *Fleet) plug(i int) {
-	if topic, token, _ := f.devices[i].Device.(*dialect.Apple).Push(); token != nil {
+	address := f.address(i)
+	if address == "" {
+		return
+	}
+	down := f.pushDown.Load()
+	switch d := f.devices[i].Device.(type) {
+	case *dialect.Android:
+		if f.fcm != nil && !down {
+			f.fcm.Connect(address, func() { f.pushed(i, address) })
+		}
+	case *dialect.Windows:
+		if f.wns != nil && !down {
+			f.wns.Connect(address, func() { f.pushed(i, address) })
+		}
+	case *dialect.Apple:
+		topic, token, _ := d.Push()
 		f.push.RegisterToken(topic, token)
-		if f.pushDown.Load() {
+		if down {
 			return
 		}
 		f.push.Connect(token, func(payload []byte) {
@@ -49,16 +138,39 @@ func (f *Fleet) plug(i int) {
 }
 
 func (f *Fleet) unplug(i int) {
-	if address := f.address(i); address != "" {
+	address := f.address(i)
+	switch of := f.population.Devices[i].Platform; {
+	case address == "":
+	case of.Apple():
 		f.push.Disconnect([]byte(address))
+	case of == protocol.Android && f.fcm != nil:
+		f.fcm.Disconnect(address)
+	case of == protocol.Windows && f.wns != nil:
+		f.wns.Disconnect(address)
 	}
 }
 
 // forget has the push service forget an address that device i had; empty: it had none.
 func (f *Fleet) forget(i int, address string) {
-	if address != "" {
+	switch of := f.population.Devices[i].Platform; {
+	case address == "":
+	case of.Apple():
 		f.push.Unregister([]byte(address))
+	case of == protocol.Android && f.fcm != nil:
+		f.fcm.Unregister(address)
+	case of == protocol.Windows && f.wns != nil:
+		f.wns.CloseChannel(address)
 	}
+}
+
+// apples is how many of Apple's devices are enrolled now. f.mu is held.
+func (f *Fleet) apples() (n int) {
+	for i := range f.devices {
+		if f.devices[i].managed && f.population.Devices[i].Platform.Apple() {
+			n++
+		}
+	}
+	return n
 }
 
 // pushed takes a push for device i; the device hears of it when the fleet next looks. Called by the push service, also

@@ -124,7 +124,7 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	f.away--
 	f.note(now, i, Returned, "")
 	f.plug(i)
-	if due := d.Due(); due != 0 && due <= now {
+	if due := f.due(i); due != 0 && due <= now {
 		d.due = now
 		f.at(i, now, acts, 0)
 	}

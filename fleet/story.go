@@ -122,6 +122,9 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 		})
 	case a.Absence != nil:
 		do = f.each(a.Absence.Of, salt, func(d int, now protocol.Time) {
+			if f.cast.Silent(d) {
+				return // away it is already, and does not come back
+			}
 			f.at(d, now, leaves, absence)
 			f.at(d, now.Add(f.draws.Absence(d, salt, a.Absence)), returns, absence)
 		})

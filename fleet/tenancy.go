@@ -158,7 +158,7 @@ func (f *Fleet) supportMove(ctx context.Context, t Tenancy, whom plan.Target, sa
 			continue
 		}
 		var no *target.Error
-		if err := t.SupportMove(ctx, d.UDID); errors.As(err, &no) {
+		if err := t.SupportMove(ctx, f.Name(i)); errors.As(err, &no) {
 			f.note(f.clock.Now(), i, Refused, "support move: "+no.Message) // it is where it belongs
 		} else if err != nil {
 			return fmt.Errorf("support move for %s: %w", d.UDID, err)

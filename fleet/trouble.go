@@ -11,10 +11,10 @@ import (
 // push to it.
 func (f *Fleet) BeforeSend(d protocol.Device, s dialect.Step) bool {
 	i := int(d) - 1
-	if s == dialect.TokenUpdate {
+	of := &f.devices[i]
+	if s == dialect.TokenUpdate || s == dialect.CheckIn && !of.managed {
 		f.plug(i)
 	}
-	of := &f.devices[i]
 	of.request = of.request.Next(f.clock.Now().Sub(f.start))
 	reset := f.draws.Reset(i, of.request, plan.Share(f.reset.Load()))
 	of.refused.Store(!reset && f.draws.Busy(i, of.request, plan.Share(f.busyShare.Load())))

@@ -10,6 +10,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
 
@@ -17,7 +18,7 @@ import (
 type job struct {
 	enrol bool
 	why   dialect.Why
-	link  string // where the enrolment begins
+	link  target.Invitation // with which it enrols
 }
 
 // dispatch takes what is due by now and starts a conversation for each device that has something to do. It returns
@@ -192,9 +193,9 @@ func (f *Fleet) converse(ctx context.Context, now protocol.Time, i int, why dial
 }
 
 // join enrols device i and returns what is to be done about it with f.mu held.
-func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, url string) (then func()) {
+func (f *Fleet) join(ctx context.Context, now protocol.Time, i int, by target.Invitation) (then func()) {
 	a := f.devices[i].Device
-	report, err := f.enrol(ctx, i, url)
+	report, err := f.enrol(ctx, i, by)
 	f.tally.add(now, func(c *Counts, _ *Bin) { c.spoke(&report) })
 	phase := a.Phase()
 	return func() {
@@ -257,6 +258,7 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, address strin
 	case agent.Removed, agent.New:
 		f.gone(now, i, address, Removed)
 	}
+	f.open(i, now)
 	f.schedule(i)
 }
 
@@ -264,6 +266,9 @@ func (f *Fleet) after(now protocol.Time, i int, phase agent.Phase, address strin
 func (f *Fleet) joined(now protocol.Time, i int) {
 	d := &f.devices[i]
 	d.managed, d.locked, d.tries = true, false, 0
+	if a, ok := d.Device.(*dialect.Android); ok {
+		d.name, _ = a.Names()
+	}
 	f.managed++
 	f.tally.add(now, func(c *Counts, b *Bin) {
 		c.Enrolments++
@@ -287,7 +292,7 @@ func (f *Fleet) gone(now protocol.Time, i int, address string, what What) {
 // schedule queues when the device next wants to act by itself. f.mu is held.
 func (f *Fleet) schedule(i int) {
 	d := &f.devices[i]
-	if due := d.Due(); due != 0 && due != d.due {
+	if due := f.due(i); due != 0 && due != d.due {
 		d.due = due
 		f.at(i, due, acts, 0)
 	}

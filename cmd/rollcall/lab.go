@@ -41,10 +41,10 @@ func labCommand() *cobra.Command {
 		Use: "lab [PLAN]", Short: "Play a whole story: server, push service and a fleet in one process", Args: cobra.MaximumNArgs(1),
 		Long: `Start a server, a simulated push service and a fleet of simulated devices in this process, over real mutual TLS on
 loopback, and play a story: who enrols, what is assigned, who is away, what fails. Without an argument it is five acts
-in two weeks of 1,000 iPhones, iPads and Macs, in a minute or so: a tenant of Basic Mobility and Security adds Intune, waits
+in two weeks of 1,000 devices, in a minute or so: a tenant of Basic Mobility and Security adds Intune, waits
 for a renewed push certificate, enrols new devices and moves the others by licences. Server and devices share a clock that
 steps to the next moment at which anybody has something to do. With --export it is two ordinary weeks of a tenant's own
-iPhones, iPads and Macs, registered as the export says (the ready plan tenant); its other devices are counted and stay out.
+devices, registered as the export says (the ready plan tenant).
 
 On the driven clock one plan and --seed tell the same story of each device every time, --restart-server or not.
 

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,11 +24,15 @@ import (
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/fleet"
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/cloud/google"
+	"rollcall/fleet/cloud/wns"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/server/logs"
 	"rollcall/server/push"
 )
@@ -53,19 +58,21 @@ type laboratory struct {
 	server  *runningServer // nil: it is down
 	target  *target.Rollcall
 	apns    *apns.Service
+	fcm     *google.Service
+	wns     *wns.Service
 	factory *certs.Authority // signs the factory identities of devices in automated enrolment
 	keys    []*rsa.PrivateKey
 	busy    busy
 	watch   *rehearsal.Watch
 	dir     string
 	log     *os.File           // nil: nobody reads it
-	stop    context.CancelFunc // of the push service
-	ended   chan error         // its end
+	stop    context.CancelFunc // of the push services
+	pushes  errgroup.Group
 }
 
 // newLaboratory starts everything but the fleet. On a driven clock the story begins at start.
 func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *rehearsal.Run) (_ *laboratory, err error) {
-	cast := fleet.Cast{Plan: run.Plan, Population: run.Population, Plays: protocol.Platform.Apple}
+	cast := fleet.Cast{Plan: run.Plan, Population: run.Population, Plays: everyPlatform}
 	begin := start.Add(-cast.Foreword())
 	l := &laboratory{clock: fleet.Driven(begin), watch: run.Watch}
 	if f.clock == "real" {
@@ -82,17 +89,14 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	if l.factory, err = certs.NewAuthority(certs.P256, "rollcall factory", l.clock.Time()); err != nil {
 		return nil, err
 	}
-	url, roots, err := l.startPush(ctx, run.Plan.Seed)
-	if err != nil {
+	if err = l.startPush(ctx, run.Plan.Seed); err != nil {
 		return nil, err
 	}
 	if l.keys, err = transportKeys(); err != nil {
 		return nil, err
 	}
-	l.cfg = serveConfig{
-		Data: l.dir, Clock: realClock{}, Simulated: true, Factory: []*x509.Certificate{l.factory.Certificate()},
-		Push: push.Config{URL: url, Roots: roots}, Observe: run.Watch.Observe, Devices: l.busy.wrap, LegacySignature: true,
-	}
+	l.cfg.Data, l.cfg.Clock, l.cfg.Simulated, l.cfg.Factory = l.dir, realClock{}, true, []*x509.Certificate{l.factory.Certificate()}
+	l.cfg.Observe, l.cfg.Devices, l.cfg.LegacySignature = run.Watch.Observe, l.busy.wrap, true
 	if f.log != "" {
 		if l.log, err = os.Create(f.log); err != nil {
 			return nil, fmt.Errorf("--server-log: %w", err)
@@ -105,22 +109,66 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	return l, l.Start(ctx)
 }
 
-// startPush starts the push service.
-func (l *laboratory) startPush(ctx context.Context, seed uint64) (url string, roots *x509.CertPool, err error) {
-	// No rate for a token: a driven clock puts what an hour brings into one moment.
-	if l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}, RequireHeaders: true}); err != nil {
-		return "", nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, cannotListen("127.0.0.1:0", err)
-	}
+// everyPlatform takes part in a lab.
+func everyPlatform(protocol.Platform) bool { return true }
+
+// startPush starts the push services of all platforms, and has the server's settings name them.
+func (l *laboratory) startPush(ctx context.Context, seed uint64) (err error) {
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	l.ended = make(chan error, 1)
-	go func() { l.ended <- l.apns.Serve(ctx, listener) }()
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(l.apns.CA())
-	return "https://" + listener.Addr().String(), roots, nil
+	serve := func(make func(url string) (service, error)) (url string, roots *x509.CertPool, err error) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", nil, cannotListen("127.0.0.1:0", err)
+		}
+		url = "https://" + listener.Addr().String()
+		s, err := make(url)
+		if err != nil {
+			listener.Close()
+			return "", nil, err
+		}
+		l.pushes.Go(func() error { return s.Serve(ctx, listener) })
+		roots = x509.NewCertPool()
+		roots.AppendCertsFromPEM(s.CA())
+		return url, roots, nil
+	}
+	// No rate for a token or channel: a driven clock puts what an hour brings into one moment.
+	l.cfg.Push.URL, l.cfg.Push.Roots, err = serve(func(string) (_ service, err error) {
+		l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}, RequireHeaders: true})
+		return l.apns, err
+	})
+	if err != nil {
+		return err
+	}
+	l.cfg.FCMPush.URL, l.cfg.FCMPush.Roots, err = serve(func(url string) (_ service, err error) {
+		l.fcm, err = google.New(google.Config{URL: url, Now: l.clock.Time, Seed: seed, AnyRegistration: true})
+		return l.fcm, err
+	})
+	if err != nil {
+		return err
+	}
+	account, err := l.fcm.NewAccount("rollcall-lab")
+	if err == nil {
+		l.cfg.FCM, err = push.ReadServiceAccount(account)
+	}
+	if err != nil {
+		return err
+	}
+	at, roots, err := serve(func(url string) (_ service, err error) {
+		l.wns, err = wns.New(wns.Config{URL: url, Now: l.clock.Time, Seed: seed, PerChannel: cloud.Rate{Messages: -1}})
+		return l.wns, err
+	})
+	if err != nil {
+		return err
+	}
+	l.cfg.WNS, l.cfg.WNSPush.Roots = newWNSIdentity("Rollcall.Lab_1", strings.TrimPrefix(at, "https://")), roots
+	l.cfg.WNS.TokenURL = l.wns.TokenURL()
+	return nil
+}
+
+// A service is a simulated push service.
+type service interface {
+	Serve(ctx context.Context, ln net.Listener) error
+	CA() []byte
 }
 
 // fleet makes the devices.
@@ -128,7 +176,8 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.server.CA)
 	return fleet.New(ctx, fleet.Config{
-		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock, Stepper: l.target,
+		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock,
+		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Plays: everyPlatform, Stepper: stepping{l},
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Changed: func(now protocol.Time, p *target.Preview) {
 			l.watch.Turn(now, l.server.Server.World())
@@ -136,7 +185,9 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 		},
 		Notes: func(n fleet.Note) {
 			if n.What == fleet.Left || n.What == fleet.Returned {
-				l.watch.Reach(n.At, run.Population.Devices[n.Device].UDID, n.What == fleet.Returned)
+				if name := run.Fleet.Name(n.Device); name != "" { // else the server has never heard of it
+					l.watch.Reach(n.At, name, n.What == fleet.Returned)
+				}
 			}
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
@@ -197,7 +248,7 @@ func (l *laboratory) close() error {
 	err := l.Stop(context.Background())
 	if l.stop != nil {
 		l.stop()
-		err = errors.Join(err, <-l.ended)
+		err = errors.Join(err, l.pushes.Wait())
 	}
 	if l.log != nil {
 		err = errors.Join(err, l.log.Close())
@@ -219,6 +270,17 @@ func (l *laboratory) pushFigures() []report.Figure {
 	for reason, n := range c.Refused {
 		figures = append(figures, report.Figure{Name: "refused: " + string(reason), Value: n})
 	}
+	f, w := l.fcm.Counters(), l.wns.Counters()
+	for _, other := range []struct {
+		name  string
+		value uint64
+	}{
+		{"accepted by FCM", f.Accepted}, {"delivered by FCM", f.Delivered}, {"accepted by WNS", w.Accepted}, {"delivered by WNS", w.Delivered},
+	} {
+		if other.value > 0 {
+			figures = append(figures, report.Figure{Name: other.name, Value: other.value})
+		}
+	}
 	return figures
 }
 
@@ -227,6 +289,31 @@ type pushDevices struct{ *apns.Service }
 
 func (p pushDevices) Connect(token []byte, deliver func(payload []byte)) {
 	p.Service.Connect(token, func(n apns.Notification) { deliver(n.Payload) })
+}
+
+// fcmDevices and wnsDevices are the devices' side of the others.
+type fcmDevices struct{ *google.Service }
+
+func (d fcmDevices) Connect(id string, deliver func()) {
+	d.Service.Connect(id, func(google.Message) { deliver() })
+}
+
+type wnsDevices struct{ *wns.Service }
+
+func (d wnsDevices) Connect(uri string, deliver func()) {
+	d.Service.Connect(uri, func(wns.Notification) { deliver() })
+}
+
+// stepping steps the server, and the push service that keeps messages for a later moment.
+type stepping struct{ *laboratory }
+
+func (s stepping) Step(ctx context.Context, to protocol.Time) (target.Clock, error) {
+	c, err := s.target.Step(ctx, to)
+	s.fcm.Tick()
+	if due := s.fcm.Due(); !due.IsZero() {
+		c.Next = c.Next.Sooner(protocol.At(due))
+	}
+	return c, err
 }
 
 // busy answers 503 before the server sees a request. It knows whose request it is by the address that the device's
@@ -248,7 +335,7 @@ func (b *busy) dial(ctx context.Context, network, address string) (net.Conn, err
 func (b *busy) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuses := b.refuses.Load()
-		if refuses != nil && r.URL.Path != "/scep" { // devices share the connections that they make SCEP requests on
+		if refuses != nil && r.URL.Path != "/scep" && !strings.HasPrefix(r.URL.Path, android.ESTPath) { // devices share the connections that they make these requests on
 			if d, ok := b.callers.Load(r.RemoteAddr); ok && (*refuses)(d.(protocol.Device)) {
 				w.Header().Set("Retry-After", strconv.Itoa(int((15*time.Minute)/time.Second)))
 				w.WriteHeader(http.StatusServiceUnavailable)

@@ -186,7 +186,7 @@ func (t *telling) byEnrolment() (moved, again int) {
 	}
 	for i := range t.Population.Devices {
 		name := t.Population.Devices[i].UDID
-		s := t.Watch.Standing(t.Now, name)
+		s := t.Watch.Standing(t.Now, t.Fleet.Name(i))
 		if s.Moved && !seen[string(delivery.WhatMoved)][name] {
 			moved++
 		}
@@ -208,7 +208,7 @@ func (t *telling) left() report.Table {
 	}
 	for i := range t.Population.Devices {
 		p := &t.Population.Devices[i]
-		s := t.Watch.Standing(t.Now, p.UDID)
+		s := t.Watch.Standing(t.Now, t.Fleet.Name(i))
 		why, help := "", ""
 		switch {
 		case s.NeedsSupport:
@@ -225,7 +225,7 @@ func (t *telling) left() report.Table {
 			continue
 		}
 		if table.Total++; len(table.Rows) < rows {
-			table.Rows = append(table.Rows, []any{p.Name, p.Serial, t.view.devices[p.UDID].Registered.String(), why, help})
+			table.Rows = append(table.Rows, []any{p.Name, p.Serial, t.view.devices[t.Fleet.Name(i)].Registered.String(), why, help})
 		}
 	}
 	return table

@@ -18,15 +18,28 @@ type disagreement struct{ device, what string }
 // A word is what a device says of itself.
 type word struct {
 	phase agent.Phase
-	end   protocol.Time   // of its identity; 0: it has none
-	on    map[string]bool // identifiers of the profiles that the server gave it
+	end   protocol.Time            // of its identity; 0: it has none
+	on    map[string]bool          // identifiers of the profiles that the server gave it; false: it may stay when it is unassigned (AUTH-55)
+	of    map[protocol.Family]bool // their families, in place of identifiers, which Windows does not know; nil: it has said on
 }
 
 func wordOf(d fleet.Device) word {
 	w := word{phase: d.Phase(), end: d.Identity().NotAfter, on: map[string]bool{}}
-	for _, p := range d.(*dialect.Apple).Profiles() {
-		if !p.MDM {
-			w.on[p.Identifier] = true
+	switch d := d.(type) {
+	case *dialect.Apple:
+		for _, p := range d.Profiles() {
+			if !p.MDM {
+				w.on[p.Identifier] = true
+			}
+		}
+	case *dialect.Android:
+		for _, p := range d.Profiles() {
+			w.on[p.Identifier] = p.Family != protocol.Configuration && p.Family != protocol.NoFamily
+		}
+	case *dialect.Windows:
+		w.of = map[protocol.Family]bool{}
+		for _, p := range d.Profiles() {
+			w.of[p.Family] = true
 		}
 	}
 	return w
@@ -61,15 +74,21 @@ func compare(now protocol.Time, id string, d *word, of *target.Device, known boo
 	if d.phase != agent.Enrolled {
 		return found // silent or gone: the server cannot know yet
 	}
-	there := map[string]bool{}
+	there, families := map[string]bool{}, map[protocol.Family]bool{}
 	for _, p := range of.Profiles {
-		if p.State == "installed" && !d.on[p.Identifier] {
+		_, here := d.on[p.Identifier]
+		if p.State == "installed" && !here && !d.of[p.Family] {
 			say("I3: the server holds %s for installed, and it is not there", p.Name)
 		}
-		there[p.Identifier] = true
+		there[p.Identifier], families[p.Family] = true, true
+	}
+	for _, f := range protocol.Families {
+		if d.of[f] && !families[f] {
+			say("I3: a profile of the family %s is there, and the server does not know", f)
+		}
 	}
 	for _, identifier := range slices.Sorted(maps.Keys(d.on)) {
-		if !there[identifier] {
+		if d.on[identifier] && !there[identifier] {
 			say("I3: %s is there, and the server does not know", identifier)
 		}
 	}

@@ -57,6 +57,17 @@ func (l *Log) Lines() []Line {
 	return lines
 }
 
+// rename gives devices that the server calls otherwise the names that the plan knows them by.
+func (l *Log) rename(names map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.lines {
+		if name, ok := names[l.lines[i].Device]; ok {
+			l.lines[i].Device = name
+		}
+	}
+}
+
 // Histories returns for each device what happened to it, in order and without the moments: what must be the same
 // whether or not the server restarted in between. Retries and refusals on the way are left out.
 func (l *Log) Histories() map[string][]string {

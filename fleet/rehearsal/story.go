@@ -100,7 +100,8 @@ func (t *telling) lost() (n int) {
 }
 
 func (t *telling) title() string {
-	names := map[protocol.Platform][2]string{protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"}}
+	names := map[protocol.Platform][2]string{protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"},
+		protocol.Android: {"Android device", "Android devices"}, protocol.Windows: {"PC", "PCs"}}
 	var who []string
 	for _, p := range protocol.Platforms {
 		if size := t.result.Devices.ByPlatform[p]; size.Wire && size.Total == 1 {
@@ -252,7 +253,7 @@ func (t *telling) notShown() []string {
 		"No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment.",
 		"Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each.",
 		"Every TLS handshake uses X25519 alone, which costs half of Go's own choice.",
-		"Android and Windows devices are counted and stay out.",
+		"Android and Windows devices enrol by an enrolment link of their user's, whatever an export says of how they did, and hold P-256 keys too; of their commands the ledger keeps no account.",
 	}
 	if !t.changes() {
 		not = append(not, "The tenant's authority is set once and does not change.")

@@ -311,12 +311,12 @@ func (t *telling) registered() report.Table {
 	}
 	for i := range t.Population.Devices {
 		d := &t.Population.Devices[i]
-		if !d.Platform.Apple() {
+		if !t.Fleet.Plays(d.Platform) {
 			continue
 		}
 		counts[0][d.Registered.String()]++
 		counts[1][cmp.Or(first[d.UDID], protocol.Unknown.String())]++
-		counts[2][t.view.devices[d.UDID].Registered.String()]++
+		counts[2][t.view.devices[t.Fleet.Name(i)].Registered.String()]++
 	}
 	for _, a := range []protocol.Authority{protocol.Intune, protocol.Office365, protocol.Unknown} {
 		name := a.String()
@@ -387,7 +387,7 @@ func (t *telling) devicesOfInterest() report.Table {
 	}
 	for i := range t.Population.Devices {
 		p := &t.Population.Devices[i]
-		if !p.Platform.Apple() {
+		if !t.Fleet.Plays(p.Platform) {
 			continue
 		}
 		if what := t.wrong(i); len(what) > 0 {
@@ -403,8 +403,7 @@ func (t *telling) devicesOfInterest() report.Table {
 
 // wrong lists what is not as it should be with device i.
 func (t *telling) wrong(i int) (what []string) {
-	p := &t.Population.Devices[i]
-	d, known := t.view.devices[p.UDID]
+	d, known := t.view.devices[t.Fleet.Name(i)]
 	switch {
 	case t.forgotten(i, known):
 		return []string{"its record was removed 180 days after its identity had ended (AUTH-43): it must enrol again"}

@@ -68,6 +68,13 @@ func (r *Run) Tell(ctx context.Context, t target.Target) (*report.Result, *repor
 			return nil, nil, fmt.Errorf("push certificate: %w", err)
 		}
 	}
+	called := map[string]string{}
+	for i := range r.Population.Devices {
+		if name, id := r.Fleet.Name(i), r.Population.Devices[i].UDID; name != "" && name != id {
+			called[name] = id
+		}
+	}
+	r.Log.rename(called)
 	for _, a := range r.Fleet.Acts() {
 		r.Log.Add(Line{At: a.At, Side: OfPlan, What: a.Name, Rule: a.Rule})
 	}
@@ -83,7 +90,7 @@ func (r *Run) Tell(ctx context.Context, t target.Target) (*report.Result, *repor
 func (r *Run) disagreements(view *servers) (found []disagreement) {
 	for i := range r.Population.Devices {
 		if d := r.Fleet.Device(i); d != nil {
-			id, own := r.Population.Devices[i].UDID, wordOf(d)
+			id, own := r.Fleet.Name(i), wordOf(d)
 			of, known := view.devices[id]
 			found = append(found, compare(r.Now, id, &own, &of, known, view.portals[id])...)
 		}
@@ -165,9 +172,9 @@ func (r *Run) countDevices(d *report.Devices, view *servers) {
 		p := r.Population.Devices[i].Platform
 		size := d.ByPlatform[p]
 		size.Total++
-		size.Wire = p.Apple()
+		size.Wire = r.Fleet.Plays(p)
 		d.ByPlatform[p] = size
-		of, known := view.devices[r.Population.Devices[i].UDID]
+		of, known := view.devices[r.Fleet.Name(i)]
 		switch {
 		case !size.Wire:
 			d.NotModelled++

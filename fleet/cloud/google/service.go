@@ -27,7 +27,7 @@ type Config struct {
 	Now             func() time.Time // clock for everything but the network's timeouts; nil: time.Now
 	TokenLife       time.Duration    // of access tokens; zero: one hour
 	PerProject      cloud.Rate       // messages of one project before it is 429; zero: 600,000 a minute
-	AnyRegistration bool             // take every id: an unknown one is registered by its first message
+	AnyRegistration bool             // take every id: an unknown one is registered by its first message, or as its device connects
 	Demote          float64          // share of messages with high priority and without a notification that are taken for normal ones
 	Faults          Faults           // where the dials stand at first
 	Seed            uint64           // registrations and chance
@@ -259,8 +259,13 @@ func (s *Service) unregister(id string) {
 
 // Connect brings a device online. What was kept for it, and may be delivered, is before Connect returns; from then on messages are
 // delivered by the goroutine that serves them or calls Tick. So deliver must be quick and safe for concurrent use. It may call the
-// Service. An id that is not registered is ignored.
+// Service. An id that is not registered is ignored, or registered with [Config.AnyRegistration].
 func (s *Service) Connect(id string, deliver func(Message)) {
+	s.mu.Lock()
+	if s.registrations[id] == nil && s.cfg.AnyRegistration {
+		s.add(id, "")
+	}
+	s.mu.Unlock()
 	s.with(id, func(r *registration) { r.deliver, r.box.online = deliver, true })
 }
 

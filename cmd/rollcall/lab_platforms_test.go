@@ -1,0 +1,72 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"testing"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/fleet"
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/server/delivery"
+)
+
+// Devices of all five platforms play one story over their own wires: they enrol, are woken by their own push services, get what is
+// assigned, renew, are wiped and enrol again; server and devices agree at the end, and no invariant is broken (I1 to I10).
+func TestLabFivePlatforms(t *testing.T) {
+	p, err := plan.Load("testdata/five.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := playLab(t, t.Context(), p, labFlags{}, nil)
+	if d := &r.result.Devices; r.result.Verdict != report.OK || d.Total != 30 || d.Enrolled != 30 || d.NotModelled != 0 {
+		t.Errorf("verdict %s: %v; devices %+v", r.result.Verdict, r.result.Reasons, r.result.Devices)
+	}
+	did, of := map[protocol.Platform]map[string]int{}, map[string]protocol.Platform{}
+	for _, platform := range protocol.Platforms {
+		did[platform] = map[string]int{}
+		if size := r.result.Devices.ByPlatform[platform]; size.Total == 0 || !size.Wire {
+			t.Errorf("%s: %+v", platform, size)
+		}
+	}
+	for i := range r.run.Population.Devices {
+		d := &r.run.Population.Devices[i]
+		of[d.UDID] = d.Platform
+		device := r.run.Fleet.Device(i)
+		if device.Phase() != agent.Enrolled {
+			t.Errorf("%s is %s", d.Name, device.Phase())
+		}
+		if w, ok := device.(*dialect.Windows); ok {
+			if pfn, channel := w.Push(); pfn == "" || channel == "" {
+				t.Errorf("%s has no channel: %q %q", d.Name, pfn, channel)
+			}
+		}
+	}
+	for _, l := range r.run.Log.Lines() { // the server's lines too call a device as the plan does
+		if platform := of[l.Device]; platform != protocol.NoPlatform {
+			did[platform][l.What]++
+		} else if l.Device != "" {
+			t.Errorf("nobody's line: %+v", l)
+		}
+	}
+	for _, platform := range []protocol.Platform{protocol.Android, protocol.Windows} {
+		for _, what := range []string{
+			string(fleet.Joined), string(fleet.Renewed), string(delivery.WhatRegistered), string(delivery.WhatProfileInstalled), string(delivery.WhatProfileRemoved),
+			string(delivery.WhatReported), string(delivery.WhatRenewed),
+		} {
+			if did[platform][what] == 0 {
+				t.Errorf("%s: nothing of %q; %v", platform, what, did[platform])
+			}
+		}
+	}
+	woken := map[string]any{}
+	for _, f := range r.run.Push {
+		woken[f.Name] = f.Value
+	}
+	if woken["delivered by FCM"] == nil || woken["delivered by WNS"] == nil { // a figure of 0 is left out
+		t.Errorf("push %v", woken)
+	}
+}
