@@ -364,7 +364,7 @@ func anyMessageType(c *call) {
 
 func unauthorizedMethod(c *call) {
 	a := c.ask(c.body)
-	if c.r.Method == http.MethodGet && a.status == http.StatusMethodNotAllowed {
+	if c.r.Method == http.MethodGet && a.status == http.StatusMethodNotAllowed && !strings.HasPrefix(c.r.URL.Path, "/android/") {
 		a.status = http.StatusUnauthorized
 	}
 	c.give(a)
