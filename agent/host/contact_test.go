@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol"
 )
@@ -153,5 +154,15 @@ func TestParsePin(t *testing.T) {
 	}
 	if got, err := parsePin(""); err != nil || got != "" {
 		t.Errorf("no pin: %q, %v", got, err)
+	}
+}
+
+// A machine in whose place another one enrolled says so, and what to do.
+func TestHST032AReplacedMachineKnowsWhatToDo(t *testing.T) {
+	err := explain(&dialect.Failure{Step: dialect.Idle, Status: http.StatusUnauthorized, Err: errors.New("HST-032: the identity was replaced by a newer one")}, "lab.example.org:8443", time.Now())
+	for _, want := range []string{"HST-032", "another machine", "agent unenroll", "--draw-id"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: no %q", err, want)
+		}
 	}
 }

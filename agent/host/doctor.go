@@ -348,6 +348,9 @@ func (d *doctor) identity(ctx context.Context, name string) {
 			"%s does not take this machine's certificate: its identity ended, its record was removed, or a copy of this machine took its place", d.rec.Link.Host)
 	case err != nil:
 		d.ill("identity", "restart the server, and look into its log", "%s breaks off: %v", d.rec.Link.Host, err)
+	case d.rec.Bad != 0 && strings.Contains(d.rec.Why, replacedRule): // the handshake does not tell
+		what, do, _ := strings.Cut(replacedBy(d.rec.Link.Host), "; ")
+		d.ill("identity", do, "%s", what)
 	default:
 		d.well("identity", "%s takes this machine's certificate", d.rec.Link.Host)
 	}

@@ -72,12 +72,37 @@ func (h *Host) Enrol(ctx context.Context, j Join) error {
 	if j.As == protocol.NoPlatform {
 		j.As = KindOf(runtime.GOOS)
 	}
-	if old := h.rec; old.Pending == nil || old.Link == nil || old.Link.URL != j.URL || old.Link.Pin != j.CA || old.Kind != j.As {
+	// An identifier by chance needs a new identity: the one that was asked for is another identifier's.
+	if old := h.rec; j.Draw && !old.Drawn || old.Pending == nil || old.Link == nil || old.Link.URL != j.URL || old.Link.Pin != j.CA || old.Kind != j.As {
 		if err := h.begin(ctx, link, &j); err != nil {
 			return err
 		}
+	} else if err := h.otherwise(ctx, &j); err != nil {
+		return err
 	}
 	return h.join(ctx)
+}
+
+// otherwise has an enrolment that was begun go on by what its line says now: the profile that was fetched cannot be fetched again.
+func (h *Host) otherwise(ctx context.Context, j *Join) error {
+	r := *h.rec
+	r.joins(j, machineOf(h.cfg.Machine(ctx)))
+	if err := h.folder.save(&r); err != nil {
+		return err
+	}
+	h.rec = &r
+	return nil
+}
+
+// joins takes what a line says beside its server.
+func (r *record) joins(j *Join, machine string) {
+	r.Machine, r.Kind, r.Poll, r.Courier, r.Allow, r.Apply, r.Clock.Offset = machine, j.As, j.Poll, j.Courier, j.Allow, j.Apply, j.Offset
+	switch {
+	case j.Draw && !r.Drawn:
+		r.UDID, r.Drawn = udidOf(""), true
+	case r.UDID == "" || !j.Draw && machine != "":
+		r.UDID, r.Drawn = udidOf(machine), machine == ""
+	}
 }
 
 // hostOf is the host and port of a link; empty: it is none.
@@ -91,17 +116,8 @@ func hostOf(link string) string {
 
 // begin fetches the enrolment profile, and keeps it before anything is done with it.
 func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
-	machine := machineOf(h.cfg.Machine(ctx))
-	r := &record{
-		UDID: h.rec.UDID, Drawn: h.rec.Drawn, Machine: machine, Kind: j.As, Poll: j.Poll, Courier: j.Courier, Allow: j.Allow, Apply: j.Apply, Clock: clock{Offset: j.Offset},
-		Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA},
-	}
-	switch {
-	case j.Draw && !r.Drawn:
-		r.UDID, r.Drawn = udidOf(""), true
-	case r.UDID == "" || !j.Draw && machine != "":
-		r.UDID, r.Drawn = udidOf(machine), machine == ""
-	}
+	r := &record{UDID: h.rec.UDID, Drawn: h.rec.Drawn, Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA}}
+	r.joins(j, machineOf(h.cfg.Machine(ctx)))
 	at := r.Clock.at(h.cfg.Now())
 	c, err := h.fetch(ctx, link, j.CA, j.As, at)
 	if err != nil {

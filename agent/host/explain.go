@@ -107,6 +107,13 @@ func (e *linkError) advice(host string) string {
 	return fmt.Sprintf("%s answers the enrolment link with status %d: check the link, and what stands between this machine and the server", host, e.status)
 }
 
+// replacedRule is by which a server refuses an identity in whose place a newer one is.
+const replacedRule = "HST-032"
+
+func replacedBy(host string) string {
+	return fmt.Sprintf("%s has a newer identity for this machine's identifier (%s): another machine, a copy of this one or its original, or another agent here, enrolled after it; rollcall agent unenroll, then enrol with a new line, a copy with --draw-id", host, replacedRule)
+}
+
 // failed is why the server did not take what the machine said.
 func failed(e *dialect.Failure, host string) string {
 	word := ""
@@ -115,7 +122,9 @@ func failed(e *dialect.Failure, host string) string {
 	}
 	switch {
 	case strings.HasPrefix(word, "HST-051"):
-		return fmt.Sprintf("%s has another device with this machine's identity (HST-051): if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id", host)
+		return fmt.Sprintf("%s has another device with this machine's identity (HST-051): if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id and a new line (rollcall users invite)", host)
+	case strings.HasPrefix(word, replacedRule):
+		return replacedBy(host)
 	case e.RetryAfter > 0:
 		return fmt.Sprintf("%s asks to come again in %s: %s", host, e.RetryAfter.Round(time.Second), word)
 	case word != "":

@@ -374,10 +374,18 @@ func TestAgentJoiningMistakes(t *testing.T) {
 	if err := h.Enrol(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "--draw-id") {
 		t.Errorf("a copy of a machine: %v", err)
 	}
+	copied.Allow = map[string]string{"lock": "true"} // the same line again goes by what it says now
+	if err := h.Enrol(t.Context(), copied); err == nil || m.status().Allowed["lock"] == "" {
+		t.Errorf("%v: allowed is %v", err, m.status().Allowed)
+	}
+	copied.Draw = true
+	if err := h.Enrol(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "ask for a new line") {
+		t.Errorf("the same line with an identifier by chance: %v", err)
+	}
 	if list, err = m.api.Invite(t.Context(), []string{"bob@example.org"}); err != nil {
 		t.Fatal(err)
 	}
-	copied.URL, copied.Draw = list[0].URL, true
+	copied.URL = list[0].URL
 	if err := h.Enrol(t.Context(), copied); err != nil {
 		t.Errorf("a copy with an identifier by chance: %v", err)
 	}

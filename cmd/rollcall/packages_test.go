@@ -37,7 +37,7 @@ func TestPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"linux/amd64"}
-	want = append(want, strings.Fields(regexp.MustCompile(`long && targets="([^"]*)"`).FindStringSubmatch(read(".ci/run"))[1])...)
+	want = append(want, strings.Fields(regexp.MustCompile(`for target in ([^;]*);`).FindStringSubmatch(read(".ci/run"))[1])...)
 	slices.Sort(want)
 	packs := read(".ci/package/main.go")
 	var got []string
