@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/protocol"
@@ -94,6 +95,7 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 			out.Exchange.Key, out.Exchange.Answer = ev.Key, answer
 		}
 	}
+	s.hush(now, ev, out)
 	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
 	queue, profiles := tx.State().Queue, tx.State().Profiles
 	var before *delivery.State
@@ -127,6 +129,20 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 		s.outbox.nudge() // its worker sends the wake-up, at least once; a crash here loses none
 	}
 	return nil
+}
+
+// hush leaves out what the journal has heard often enough within the hour: that a certificate is refused for whose it is (HST-045). Of
+// more only the log tells.
+func (s *Server) hush(now protocol.Time, ev *delivery.Event, out *delivery.Outcome) {
+	wrong := slices.ContainsFunc(out.Effects, func(e delivery.Effect) bool {
+		return e.What == delivery.WhatWrongIdentity || e.What == delivery.WhatOldIdentity || e.What == delivery.WhatDuplicate
+	})
+	if out.Refusal.Rule == "" || !wrong {
+		return
+	}
+	if !s.impostors.tell(now, ev.Credential.Fingerprint) {
+		out.Effects = slices.DeleteFunc(out.Effects, func(e delivery.Effect) bool { return e.Kind == delivery.Journal })
+	}
 }
 
 // before is where the state before a commit is kept for whoever observes it.

@@ -84,6 +84,31 @@ func TestHST045RefusedEnrolments(t *testing.T) {
 	}
 }
 
+// TestHST045Impostor: a device that calls itself another one, again and again, is refused each time, and the journal
+// hears of so many in an hour.
+func TestHST045Impostor(t *testing.T) {
+	x := newTenant(t)
+	victim, evil := x.enrolled(1), x.enrolled(2)
+	cred, err := x.Credential(x.ctx, evil.cert)
+	x.must(err)
+	lines := func() int {
+		end, err := x.store.JournalEnd(x.ctx)
+		x.must(err)
+		return int(end)
+	}
+	before := lines()
+	for hour := range 2 {
+		for range 30 {
+			ev := delivery.Event{Kind: delivery.CheckInRound, ID: victim.id, Message: delivery.Message{CheckIn: protocol.CheckIn{Verb: protocol.Ask}, Credential: cred}}
+			x.refused(x.Handle(x.ctx, x.now, &ev, new(delivery.Outcome)), "HST-033")
+		}
+		if n := lines() - before; n != 40*(hour+1) {
+			t.Errorf("%d lines in hour %d, want twenty for each device an hour", n, hour+1)
+		}
+		x.later(time.Hour)
+	}
+}
+
 // TestHST045UnfinishedEnrolments: a thousand hellos that nothing follows are gone a day later, by Tick alone.
 func TestHST045UnfinishedEnrolments(t *testing.T) {
 	x := newTenant(t)

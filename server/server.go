@@ -79,6 +79,7 @@ type Server struct {
 	addresses addresses
 	unknown   unknowns
 	turned    turned
+	impostors impostors // refused for the identity that they came with
 
 	outbox outbox
 

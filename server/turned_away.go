@@ -48,6 +48,30 @@ func (t *turned) first(now protocol.Time, key string, stranger bool) (first, las
 	return true, len(t.told) == mostTurned || stranger && t.strangers == mostStrangers
 }
 
+// mostImpostor is of how many refusals of one certificate for another device's name the journal hears in an hour.
+const mostImpostor = 20
+
+// impostors are the certificates that were refused for whose they are since an hour began.
+type impostors struct {
+	mu    sync.Mutex
+	since protocol.Time
+	times map[delivery.Fingerprint]int
+}
+
+// tell tells whether the journal is to hear of one refusal more.
+func (i *impostors) tell(now protocol.Time, f delivery.Fingerprint) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.times == nil || now.Sub(i.since) >= turnedHour || now < i.since {
+		i.since, i.times = now, make(map[delivery.Fingerprint]int)
+	}
+	if n, ok := i.times[f]; n == mostImpostor || !ok && len(i.times) == mostTurned {
+		return false
+	}
+	i.times[f]++
+	return true
+}
+
 // A Turned is somebody who was refused an enrolment profile or a certificate.
 type Turned struct {
 	Who         string // whose link or challenge it had, or what its factory signed; empty: nobody knows

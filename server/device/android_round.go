@@ -181,6 +181,7 @@ func (x *androidRound) learn(f *delivery.Facts) {
 	if net := s.NetworkInfo; net != nil {
 		f.IMEI, f.MEID = net.IMEI, net.MEID
 	}
+	briefly(f)
 }
 
 // ready tells where the device is woken; the first time it completes the enrolment.

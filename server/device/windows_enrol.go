@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
@@ -189,6 +191,11 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if err != nil {
 		return nil, err
 	}
+	for _, one := range []string{windows.ItemDeviceID, windows.ItemEnrollmentType, windows.ItemHWDevID} {
+		if len(rst.Items(one)) > 1 { // which of them counts is not ours to choose (HST-006)
+			return nil, fmt.Errorf("context item %s is there twice: %w", one, protocol.ErrMalformed)
+		}
+	}
 	id := rst.Item(windows.ItemDeviceID)
 	if !validID(id) {
 		return nil, fmt.Errorf("context item %s: %w", windows.ItemDeviceID, protocol.ErrMalformed)
@@ -357,13 +364,45 @@ func factsOf(rst *windows.RequestSecurityToken) delivery.Facts {
 	if f.OSVersion == "" {
 		f.OSVersion = f.Build
 	}
-	said := map[string][]string{}
+	said := map[string][]string{windows.ItemEnrollmentType: rst.Items(windows.ItemEnrollmentType)}
+	room := maxSaid
 	for _, i := range rst.Context {
-		said[i.Name] = append(said[i.Name], i.Value)
+		name, value := brief(i.Name), brief(i.Value)
+		if room -= len(name) + len(value); name != windows.ItemEnrollmentType && room >= 0 {
+			said[name] = append(said[name], value)
+		}
 	}
 	raw, _ := json.Marshal(said) // texts
 	f.Said = string(raw)
+	briefly(&f)
 	return f
+}
+
+// maxSaid bounds what is kept of a device's other words: a PC says some hundred bytes.
+const maxSaid = 8 << 10
+
+const maxName = 256 // characters of a text of a device's that are kept (HST-010)
+
+// brief brings a text to NFC and cuts it.
+func brief(s string) string {
+	if len(s) > maxName*16 {
+		s = s[:maxName*16] // more is never needed
+	}
+	s = norm.NFC.String(strings.ToValidUTF8(s, "\uFFFD"))
+	n := 0
+	for i := range s {
+		if n++; n > maxName {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// briefly is brief for what a device says of itself.
+func briefly(f *delivery.Facts) {
+	for _, text := range []*string{&f.Name, &f.Model, &f.Product, &f.Serial, &f.OSVersion, &f.Build, &f.IMEI, &f.MEID, &f.Hardware} {
+		*text = brief(*text)
+	}
 }
 
 // renewGrace is how much sooner than its window a device may renew, whose clock is ahead.

@@ -242,6 +242,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 		return
 	}
 	if t.facts != (delivery.Facts{}) {
+		briefly(&t.facts)
 		if record, err := h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
 			if now := merged(record.Facts, &t.facts); now != record.Facts {
 				t.facts = now

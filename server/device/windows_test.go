@@ -22,6 +22,7 @@ import (
 	"rollcall/protocol/windows"
 	"rollcall/server"
 	"rollcall/server/authority"
+	"rollcall/server/csp"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -719,4 +720,38 @@ func TestHST045Windows(t *testing.T) {
 		t.Errorf("answered %d %+v", a.status, e.Body)
 	}
 	l.untouched(t, p, token)
+}
+
+// TestHST010Facts: what a PC says of itself is kept as far as a person would read it, at its enrolment and later, and a text that is to be
+// there once is (HST-006).
+func TestHST010Facts(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1))
+	r := p.rst(windows.EnrollmentFull, csr(t, p.key))
+	twice := *r
+	twice.Context = append(slices.Clone(r.Context), windows.ContextItem{Name: windows.ItemDeviceID, Value: pcID(2)})
+	if given, f := p.ask(password(ada, l.ticketFor(l.user)), &twice); given != nil || f == nil {
+		t.Errorf("two names: %v", f)
+	}
+	for range 40 {
+		r.Context = append(r.Context, windows.ContextItem{Name: "Blob", Value: strings.Repeat("x", 2<<10)})
+	}
+	given, f := p.ask(password(ada, l.ticketFor(l.user)), r)
+	if f != nil {
+		t.Fatal(f)
+	}
+	p.wears(given.Client, p.key)
+	p.sync()
+	m := p.obey(p.must(p.begin()))
+	m.Commands = append(m.Commands, windows.Command{
+		Verb: windows.Results, CmdID: 90, MsgRef: 1, CmdRef: 9, Cmd: windows.Get, Items: []windows.Item{{Source: csp.NodeDeviceName, Data: strings.Repeat("e\u0301", 100_000)}},
+	})
+	p.sends(m)
+	facts := l.record(p.id).Facts
+	if n := len(facts.Said); n > 9<<10 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	if facts.Name != strings.Repeat("\u00e9", 256) {
+		t.Errorf("a name of %d bytes is kept: %.40q", len(facts.Name), facts.Name)
+	}
 }
