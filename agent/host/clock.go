@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strconv"
 	"time"
 
 	"rollcall/protocol"
@@ -18,4 +19,16 @@ func (c *clock) at(real time.Time) time.Time {
 		real = c.Driven.Time()
 	}
 	return real.Add(c.Offset)
+}
+
+// ahead is the offset as --clock-offset takes it; empty: there is none.
+func (c *clock) ahead() string {
+	const day = 24 * time.Hour
+	switch {
+	case c.Offset == 0:
+		return ""
+	case c.Offset%day == 0:
+		return strconv.Itoa(int(c.Offset/day)) + "d"
+	}
+	return c.Offset.String()
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,31 @@ func TestHST032AReplacedMachineKnowsWhatToDo(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: no %q", err, want)
 		}
+	}
+}
+
+// A port that speaks no TLS is named as one.
+func TestAPortWithoutTLS(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	err := h.Enrol(t.Context(), Join{URL: strings.Replace(server.URL, "http:", "https:", 1) + "/e/token"})
+	if err == nil || !strings.Contains(err.Error(), "does not speak TLS: check the port") {
+		t.Error(err)
+	}
+}
+
+// An offset is shown as it was given.
+func TestOffsetInWords(t *testing.T) {
+	for offset, want := range map[time.Duration]string{0: "", 340 * 24 * time.Hour: "340d", -24 * time.Hour: "-1d", 90 * time.Minute: "1h30m0s"} {
+		if got := (&clock{Offset: offset}).ahead(); got != want {
+			t.Errorf("%v is %q, want %q", offset, got, want)
+		}
+	}
+}
+
+func TestTight(t *testing.T) {
+	if !tight(0) || !tight(1<<20) || tight(1<<30) {
+		t.Error("a full disk is not told from a roomy one")
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shirou/gopsutil/v4/disk"
+
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
@@ -110,6 +112,10 @@ func (d *doctor) folder(ctx context.Context) bool {
 		d.ill("folder", do, "%s", says)
 		return true
 	}
+	if u, err := disk.UsageWithContext(ctx, d.dir); err == nil && tight(u.Free) {
+		d.ill("folder", "make free space there", "the disk of %s is full, or nearly: what the agent has to keep may find no place", d.dir)
+		return true
+	}
 	d.well("folder", "%s is whole, and for its owner alone", d.dir)
 	return true
 }
@@ -124,6 +130,9 @@ func (d *doctor) files() {
 		d.ill("files", "mend that; rollcall agent check-in tries again", "files do not follow the profiles: %s", d.rec.Trouble)
 	}
 }
+
+// tight tells whether a disk with so many bytes free may not take a state and its journal: twice what is there while one replaces another.
+func tight(free uint64) bool { return free < 8<<20 }
 
 func (d *doctor) enrolment() bool {
 	phase := agent.Phase(0)
@@ -298,7 +307,7 @@ func (d *doctor) clock(header http.Header) {
 		}
 		do := "set this machine's clock (timedatectl set-ntp true, or as this system does it), or the server's"
 		if d.rec.Clock.Offset != 0 {
-			do = fmt.Sprintf("the agent was enrolled with --clock-offset %s: enrol without it if that is not wanted", d.rec.Clock.Offset)
+			do = fmt.Sprintf("the agent was enrolled with --clock-offset %s: enrol without it if that is not wanted", d.rec.Clock.ahead())
 		}
 		d.ill("clock", do, "the agent's says %s UTC, which is %s %s the server's", ours.UTC().Format(time.DateTime), off.Abs(), word)
 		return

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ func advice(err error, host string, now time.Time) string {
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
 		return fmt.Sprintf("this machine's clock says %s, and the certificate of %s is good from %s to %s: set the clock, or the server's",
 			day(now), host, day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
+		return fmt.Sprintf("%s does not speak TLS: check the port in the line, and what stands in front of the server", host)
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
 		return fmt.Sprintf("the certificate of %s is for %s: use one of these names in the line, or start the server with --name %s", host, strings.Join(names(e.Certificate), ", "), e.Host)

@@ -100,9 +100,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
 	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
 	s.Applied, s.Root, s.OnProfile, s.Trouble = r.Apply.Families, r.Apply.Root, r.Apply.OnProfile, r.Trouble
-	if r.Clock.Offset != 0 {
-		s.ClockOffset = r.Clock.Offset.String()
-	}
+	s.ClockOffset = r.Clock.ahead()
 	if r.Asked != (Entry{}) {
 		s.Asked = &r.Asked
 	}

@@ -122,7 +122,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
 	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
 	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
-	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; certificates are judged by it too, those of the server among them")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
 	return cmd
@@ -296,7 +296,7 @@ func printStatus(w io.Writer, s *host.Status) {
 		}
 		line(w, "CA", ca)
 		if c := s.Certificate; c != nil {
-			line(w, "certificate", "ends "+statusTime(c.Until)+", in "+strconv.Itoa(c.DaysLeft)+" days")
+			line(w, "certificate", endsIn(c))
 		}
 		line(w, "profiles", strconv.Itoa(len(s.Profiles))+" (--profiles lists them)")
 		line(w, "checks in", "every "+strings.Replace(s.Poll, "m0s", "m", 1)+", and when something is due")
@@ -351,6 +351,14 @@ func printStatus(w io.Writer, s *host.Status) {
 	for _, n := range m.Networks {
 		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))
 	}
+}
+
+// endsIn says until when a certificate is good, by the agent's clock.
+func endsIn(c *host.Certificate) string {
+	if c.DaysLeft < 0 {
+		return "ended " + statusTime(c.Until) + ", " + strconv.Itoa(-c.DaysLeft) + " days ago by the agent's clock"
+	}
+	return "ends " + statusTime(c.Until) + ", in " + strconv.Itoa(c.DaysLeft) + " days"
 }
 
 // wokenBy says how the machine hears of a wake-up, at now by its own clock.

@@ -49,7 +49,10 @@ func serveCommand() *cobra.Command {
 		Long: `Run the MDM server: endpoints for devices and the admin API on one address, state in one folder.
 
 The first start makes a certificate authority, a TLS certificate and a token for the admin API. With simulated clouds it
-also runs a push service of its own, unless --apns-url names one, and makes a push certificate for it.`,
+also runs a push service of its own, unless --apns-url names one, and makes a push certificate for it.
+
+The line that it prints for a machine is for the first one of a lab: good once, for a day, and bound to no user and to no kind of device.
+rollcall users invite UPN --for agent --kind KIND prints those that are bound to both.`,
 		Example: `  rollcall serve
   rollcall serve --listen 192.0.2.10:8443 --name mdm.example.org --clouds real`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, &f) },

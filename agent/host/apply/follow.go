@@ -18,6 +18,9 @@ import (
 // maxBefore bounds a file that is kept before another takes its place, in bytes.
 const maxBefore = 4 << 20
 
+// modeKept is what comes back of a file's mode: its rights, and setuid, setgid and sticky.
+const modeKept = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+
 // A target is a path that is to be other than it is.
 type target struct {
 	path    string
@@ -163,7 +166,7 @@ func look(root *os.Root, name string) (sight, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxBefore))
-	return sight{before{Mode: st.Mode().Perm(), Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b}, err
+	return sight{before{Mode: st.Mode() & modeKept, Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b}, err
 }
 
 func (s *Store) backup(name string) string {

@@ -623,3 +623,20 @@ func TestHST121AStoreThatIsGone(t *testing.T) {
 		t.Errorf("assigned again: %+v, %v", list, err)
 	}
 }
+
+// What comes back has all of its mode.
+func TestAModeComesBackWhole(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such bits")
+	}
+	s := system(t)
+	if err := os.Chmod(filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml"), 0o755|fs.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	first := tree(t, s.root)
+	store := s.open()
+	s.place(store, nil, two(1)...)
+	s.match(store)
+	s.same("removed", first)
+}
