@@ -3,11 +3,13 @@ package host
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 )
 
 // acts are the commands that would do something to the machine, and by what name each is allowed.
@@ -25,11 +27,23 @@ func (h *Host) asked(r *dialect.Request) error {
 	if r.Profile != "" {
 		e.Note = "profile " + r.Profile
 	}
+	if r.Status == protocol.Failed {
+		e.Note = strings.TrimPrefix(e.Note+": "+why(r.Body), ": ")
+	}
 	e.Shown = r.Shown
 	e.cap()
 	h.rec.Asked = e
 	h.cfg.Log.WithField("status", e.Status).WithField("note", e.Note).Info(e.What)
 	return h.folder.note(e)
+}
+
+// why reads the reason that a report gives: what lies deepest says most.
+func why(report []byte) string {
+	var m apple.Message
+	if err := apple.DecodeMessage(report, &m); err != nil || len(m.ErrorChain) == 0 {
+		return "no reason is known"
+	}
+	return m.ErrorChain[len(m.ErrorChain)-1].LocalizedDescription
 }
 
 // A watcher hears of each exchange as it ends.

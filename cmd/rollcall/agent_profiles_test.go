@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +243,12 @@ func TestAProfileThatFailsIsReported(t *testing.T) {
 	}
 	if !told {
 		t.Error("the server does not know why")
+	}
+	list, err := host.Journal(b.dir)
+	if err != nil || !slices.ContainsFunc(list, func(e host.Entry) bool {
+		return e.Status == "Error" && strings.Contains(e.Note, "is there, and is no file")
+	}) {
+		t.Errorf("the machine's journal does not say why: %+v, %v", list, err)
 	}
 	for _, p := range b.status().Profiles {
 		if p.Family == protocol.Email {

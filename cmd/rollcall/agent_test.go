@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"rollcall/agent/host"
+	"rollcall/agent/host/apply"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -218,13 +219,26 @@ func TestHST120AMachineComesToNoHarm(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(m.dir, 0o755); err != nil {
+	if err := errors.Join(os.Mkdir(m.dir, 0o755), os.MkdirAll(filepath.Join(machine, "etc/NetworkManager/system-connections"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	before := snapshot(t, machine, m.dir)
 	h := m.open()
-	if err := h.Enrol(t.Context(), host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}); err != nil {
+	j := host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint, Apply: apply.Config{Root: machine, Families: []protocol.Family{protocol.Email}}}
+	if err := h.Enrol(t.Context(), j); err != nil {
 		t.Fatal(err)
+	}
+	if err := m.api.AddUsers(t.Context(), []target.User{{UPN: m.user, IntuneLicence: true, Groups: []string{"lab"}}}); err != nil {
+		t.Fatal(err)
+	}
+	network := target.ProfileChange{Name: "network", Document: apple.EncodeProfile(apple.NewProfile("org.example.network", "of a family that was not allowed", protocol.WiFi)), Groups: []string{"lab"}}
+	shown, err := m.api.PreviewProfile(t.Context(), network)
+	if err == nil {
+		network.Confirm = shown.ID
+		_, err = m.api.PutProfile(t.Context(), network)
+	}
+	if err = errors.Join(err, h.CheckIn(t.Context())); err != nil || len(m.status().Profiles) != 2 {
+		t.Fatalf("%d profiles, %v", len(m.status().Profiles), err)
 	}
 	id := m.device().ID
 	for kind, want := range map[target.OrderKind]string{target.Lock: "DeviceLock", target.Restart: "RestartDevice", target.Wipe: "EraseDevice"} {

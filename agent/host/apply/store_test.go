@@ -640,3 +640,17 @@ func TestAModeComesBackWhole(t *testing.T) {
 	s.match(store)
 	s.same("removed", first)
 }
+
+// A profile that is too large to be kept is no error, be it the first one, and says so.
+func TestHST120ALargeProfileIsTheFirst(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	large := two(1)[0]
+	large.bytes = append(large.bytes, make([]byte, maxDocument)...)
+	store := s.open()
+	s.place(store, nil, large)
+	list, _, err := Read(s.dir)
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Note, "too large") {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
