@@ -115,6 +115,7 @@ alone. Without it the system's CAs decide.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&j.CA, "ca", "", "`sha256:HASH` of the server's CA certificate, as the server printed it")
+	flags.Lookup("ca").Annotations = map[string][]string{notOfEnvironment: nil} // a file there, of those who administer a server
 	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
 	flags.StringVar(&j.Courier, "courier", "", "`HOST:PORT` where wake-ups come from, or none: it asks by itself alone (default: as the server says)")

@@ -86,12 +86,16 @@ func misnamed(cmd *cobra.Command, name string) error {
 	return fmt.Errorf("unknown command %q for %q; want one of %s", name, cmd.CommandPath(), strings.Join(names, ", "))
 }
 
+// notOfEnvironment as an annotation of a flag: what the environment has by its name is for other commands.
+const notOfEnvironment = "not of the environment"
+
 // fromEnvironment gives each flag that was not given the value of ROLLCALL_ and its name in upper case, if
 // there is one: flags before environment before defaults.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "ROLLCALL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v := os.Getenv(name); v != "" && !f.Changed && err == nil {
+		_, not := f.Annotations[notOfEnvironment]
+		if v := os.Getenv(name); v != "" && !f.Changed && !not && err == nil {
 			if wrong := flags.Set(f.Name, v); wrong != nil {
 				err = fmt.Errorf("environment variable %s: %w", name, ofFlag(wrong))
 			}
