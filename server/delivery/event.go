@@ -79,7 +79,7 @@ type Message struct {
 	protocol.CheckIn
 	Credential Credential // CheckInRound, IdentityIssued
 	Platform   protocol.Platform
-	CoManaged  bool          // Enrol, and with WorkloadsKnown: Configuration Manager's client is there (AUTH-12)
+	CoManaged  bool          // Enrol, and of a PC with WorkloadsKnown: Configuration Manager's client is there (AUTH-12)
 	AndroidAPI bool          // Enrol: through Android Management API (AUTH-46)
 	Way        authority.Way // Enrol: how it enrols (AUTH-47)
 	OtherMDM   bool          // Enrol: it is managed elsewhere (AUTH-47)

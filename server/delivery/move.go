@@ -183,6 +183,14 @@ func (d *decision) blocked() bool {
 // workloads takes what the client says of its workloads; its profiles follow (AUTH-51).
 func (d *decision) workloads() {
 	n, in := d.n, d.in
+	if in.Platform == protocol.Windows && !in.CoManaged { // the client has gone
+		if n.CoManaged {
+			n.CoManaged, n.Told, n.Workloads = false, false, 0
+			d.out.Changed |= Core
+			d.journal(WhatWorkloads, "AUTH-12", "Configuration Manager's client has gone")
+		}
+		return
+	}
 	if in.CoManaged && in.Platform == protocol.Windows && !n.CoManaged {
 		n.CoManaged = true
 		d.out.Changed |= Core

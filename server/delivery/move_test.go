@@ -233,3 +233,13 @@ func TestAUTH21Stuck(t *testing.T) {
 		equal(t, "assigned again", p.profiles(), "wifi1 installed; mail3 installed")
 	}
 }
+
+// TestWIN068ClientGone: a PC whose Configuration Manager client has gone says so, and is not co-managed any more.
+func TestWIN068ClientGone(t *testing.T) {
+	p := settled(t)
+	p.s.CoManaged, p.s.Told, p.s.Workloads = true, true, authority.Compliance
+	p.says(protocol.CheckIn{Verb: protocol.Ask}, delivery.Message{Platform: protocol.Windows, WorkloadsKnown: true})
+	if p.s.CoManaged || p.s.Told || p.s.Workloads != 0 || p.out.Changed&delivery.Core == 0 || p.count(delivery.WhatWorkloads) != 1 {
+		t.Errorf("%+v", p.s)
+	}
+}

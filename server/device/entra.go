@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -103,6 +104,8 @@ func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx co
 		var claims struct {
 			Tenant string `json:"tid"`
 			UPN    string `json:"upn"`
+			Name   string `json:"preferred_username"` // of a user, in version 2, where upn is an option
+			Scope  string `json:"scp"`                // in tokens of users alone
 			Device string `json:"deviceid"`
 		}
 		if err := token.Claims(&claims); err != nil {
@@ -111,6 +114,10 @@ func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx co
 		if claims.Tenant != e.Tenant {
 			return nil, errors.New("of another tenant")
 		}
-		return &EntraClaims{UPN: claims.UPN, Device: claims.Device}, nil
+		upn := cmp.Or(claims.UPN, claims.Name)
+		if upn == "" && claims.Scope != "" { // else it would count as its device's, which no gate of a user's holds up
+			return nil, errors.New("of a user, and does not say which")
+		}
+		return &EntraClaims{UPN: upn, Device: claims.Device}, nil
 	}, nil
 }

@@ -99,6 +99,8 @@ func TestHST043Tokens(t *testing.T) {
 		{"no exp", rs256(map[string]any{"exp": nil}), false},
 		{"expired", rs256(map[string]any{"exp": l.now().Add(-time.Second).Unix()}), false},
 		{"not valid yet", rs256(map[string]any{"nbf": l.now().Add(time.Hour).Unix()}), false},
+		{"a user by the name of version 2", rs256(map[string]any{"upn": nil, "preferred_username": ada}), true},
+		{"a user who is not named, on a device that is", rs256(map[string]any{"upn": nil, "scp": "user_impersonation", "deviceid": "dev-1"}), false},
 		{"no token", "x", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

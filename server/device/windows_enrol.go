@@ -19,6 +19,7 @@ import (
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	identities "rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -59,11 +60,13 @@ func (h *Handler) policies(in *inquiry) (*windows.Envelope, error) {
 	if _, ok := in.envelope.Body.(*windows.GetPolicies); !ok {
 		return nil, errWrongBody
 	}
-	if in.TLS == nil || len(in.TLS.PeerCertificates) == 0 { // a renewing device has nothing else to show
-		if _, err := h.applicant(in); err != nil {
-			return nil, err
-		}
-	} else if _, err := h.identify(in.Request, nil); err != nil {
+	var err error
+	if h.presents(in.Request) { // a renewing device has nothing else to show
+		_, err = h.identify(in.Request, nil)
+	} else {
+		_, err = h.applicant(in)
+	}
+	if err != nil {
 		return nil, err
 	}
 	set := &h.cfg.Server.World().Settings
@@ -76,7 +79,10 @@ func (h *Handler) policies(in *inquiry) (*windows.Envelope, error) {
 const day = 24 * time.Hour
 
 func lifetimeOf(s *delivery.Settings) time.Duration { return or(s.Lifetime, 365*day) }
-func windowOf(s *delivery.Settings) time.Duration   { return or(s.Window, 42*day) }
+
+// windowOf is how long before its end an identity of today's settings renews (AUTH-41): an identity with a short life is not due all of
+// it, or it would renew without end (WIN-020).
+func windowOf(s *delivery.Settings) time.Duration { return min(or(s.Window, 42*day), lifetimeOf(s)/3) }
 
 func or(set, unless time.Duration) time.Duration {
 	if set != 0 {
@@ -434,7 +440,8 @@ func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*window
 		return nil, refuse("WIN-012", err)
 	}
 	set, now := &h.cfg.Server.World().Settings, h.now()
-	if opens := p.leaf.NotAfter.Add(-windowOf(set) - renewGrace); now.Time().Before(opens) {
+	due, err := identities.DueAt(protocol.At(p.leaf.NotBefore), protocol.At(p.leaf.NotAfter), set.Window)
+	if opens := due.Time().Add(-min(renewGrace, windowOf(set)/10)); err == nil && now.Time().Before(opens) {
 		return nil, refuse(protocol.RuleRenewal, fmt.Errorf("the certificate renews from %s on", opens.UTC().Format(time.DateOnly)))
 	}
 	cert, err := h.certificate(signed.Content, key, func(c server.Claim) ([]byte, error) {

@@ -299,11 +299,15 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 
 // result keeps what the device says of nodes that were asked for.
 func (t *turn) result(c *windows.Command) {
-	id, own := t.talk.asked(c.MsgRef, c.CmdRef)
+	asked, _ := t.talk.find(c.MsgRef, c.CmdRef)
+	if asked == nil {
+		return // nobody did
+	}
+	id := asked.ID
 	for i := range c.Items {
 		item := &c.Items[i]
 		t.learn(item.Source, item.Data)
-		if own {
+		if asked == t.talk.Own {
 			continue
 		}
 		if t.results == nil {
@@ -327,6 +331,8 @@ func (t *turn) learn(uri, data string) {
 	case uri == csp.NodeConfigInfo:
 		if on, ok := workloadsOf(data); ok {
 			t.ev.CoManaged, t.ev.WorkloadsKnown, t.ev.Workloads = true, true, on
+		} else if data == "" { // the client has gone (windows.md section 9)
+			t.ev.CoManaged, t.ev.WorkloadsKnown = false, true
 		}
 	case uri == csp.NodeDeviceName:
 		t.facts.Name = data

@@ -244,15 +244,6 @@ func (s *session) status(c *windows.Command) bool {
 	return true
 }
 
-// asked returns the command that a result is of; own: it is the endpoint's own question, or nothing that was asked.
-func (s *session) asked(msg uint32, cmd int32) (id protocol.CommandID, own bool) {
-	f, _ := s.find(msg, cmd)
-	if f == nil || f == s.Own {
-		return id, true
-	}
-	return f.ID, false
-}
-
 // open appends the commands of which a part is still to be sent.
 func (s *session) open(to []protocol.CommandID) []protocol.CommandID {
 	for i := range s.Flights {

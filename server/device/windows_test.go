@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -722,7 +723,7 @@ func TestHST045Windows(t *testing.T) {
 	l.untouched(t, p, token)
 }
 
-// TestHST010Facts: what a PC says of itself is kept as far as a person would read it, at its enrolment and later, and a text that is to be
+// TestHST010Facts: what a PC says of itself is kept as far as a person would read it, and a text that is to be
 // there once is (HST-006).
 func TestHST010Facts(t *testing.T) {
 	l := newWindowsLab(t)
@@ -733,25 +734,68 @@ func TestHST010Facts(t *testing.T) {
 	if given, f := p.ask(password(ada, l.ticketFor(l.user)), &twice); given != nil || f == nil {
 		t.Errorf("two names: %v", f)
 	}
+	for i := range r.Context {
+		if c := &r.Context[i]; c.Name == windows.ItemDeviceName {
+			c.Value = strings.Repeat("e\u0301", 5000)
+		}
+	}
 	for range 40 {
 		r.Context = append(r.Context, windows.ContextItem{Name: "Blob", Value: strings.Repeat("x", 2<<10)})
 	}
-	given, f := p.ask(password(ada, l.ticketFor(l.user)), r)
-	if f != nil {
+	if _, f := p.ask(password(ada, l.ticketFor(l.user)), r); f != nil {
 		t.Fatal(f)
 	}
-	p.wears(given.Client, p.key)
-	p.sync()
-	m := p.obey(p.must(p.begin()))
-	m.Commands = append(m.Commands, windows.Command{
-		Verb: windows.Results, CmdID: 90, MsgRef: 1, CmdRef: 9, Cmd: windows.Get, Items: []windows.Item{{Source: csp.NodeDeviceName, Data: strings.Repeat("e\u0301", 100_000)}},
-	})
-	p.sends(m)
 	facts := l.record(p.id).Facts
 	if n := len(facts.Said); n > 9<<10 {
 		t.Errorf("%d bytes are kept", n)
 	}
 	if facts.Name != strings.Repeat("\u00e9", 256) {
 		t.Errorf("a name of %d bytes is kept: %.40q", len(facts.Name), facts.Name)
+	}
+}
+
+// TestWIN068Unasked: what a PC says without having been asked is no word of Configuration Manager's client, nor anything else.
+func TestWIN068Unasked(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	before := l.record(p.id)
+	m := p.begin()
+	for _, item := range []windows.Item{{Source: csp.NodeConfigInfo, Data: "1"}, {Source: csp.NodeSerial, Data: "another"}} {
+		m.Commands = append(m.Commands, windows.Command{Verb: windows.Results, CmdID: 50, MsgRef: 1, CmdRef: 9, Cmd: windows.Get, Items: []windows.Item{item}})
+	}
+	p.must(m)
+	if now := l.record(p.id); now.State.CoManaged || now.Facts.Serial != before.Facts.Serial {
+		t.Errorf("co-managed %v, serial number %q", now.State.CoManaged, now.Facts.Serial)
+	}
+}
+
+// TestWIN020ShortLife: the window of a short life is closed at issue, and the device hears so.
+func TestWIN020ShortLife(t *testing.T) {
+	l := newWindowsLab(t)
+	set := l.core.World().Settings
+	set.Lifetime = 30 * day
+	l.must(l.core.SetSettings(context.Background(), l.pnow(), server.System, set))
+	p := l.pc(pcID(1)).enrol()
+	if n := p.given.Renewal.RenewPeriod; n != 10 {
+		t.Errorf("it renews %d days before its end, want 10", n)
+	}
+	for at, want := range map[time.Duration]bool{0: false, 18 * day: false, 21 * day: true} {
+		l.setClock(l.now().Add(at))
+		if _, f := p.ask(password(ada, ""), renewal(t, newKey(), p.who, l.now())); (f == nil) != want {
+			t.Errorf("%s after its issue: %v", at, f)
+		}
+		l.setClock(l.now().Add(-at))
+	}
+}
+
+// TestWIN063ThroughProxy: a device that renews behind a trusted proxy asks for the policies as it does without one.
+func TestWIN063ThroughProxy(t *testing.T) {
+	l := newWindowsLab(t, func(c *Config) { c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	p := l.pc(pcID(1)).enrol()
+	header := http.Header{"Content-Type": {windows.SOAPContentType}, ProxyHeader: {":" + base64.StdEncoding.EncodeToString(p.who.Certificate.Raw) + ":"}}
+	p.http, _ = l.client(nil) // the proxy's connection
+	e := &windows.Envelope{Header: password(ada, ""), Body: &windows.GetPolicies{}}
+	if a, err := p.do(http.MethodPost, windows.PolicyPath, header, windows.EncodeEnvelope(nil, e)); err != nil || a.status != http.StatusOK {
+		t.Errorf("answered %d, %v", a.status, err)
 	}
 }
