@@ -21,11 +21,7 @@ func DecodeDocument(b []byte) (Document, error) {
 }
 
 func (s *scanner) characteristic(c *Characteristic) {
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsNone, "characteristic"):
 			child := Characteristic{Type: s.attr(nsNone, "type")}

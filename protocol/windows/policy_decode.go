@@ -13,11 +13,7 @@ func (s *scanner) getPoliciesResponse() *GetPoliciesResponse {
 	hash, public := nilRef, nilRef
 	values := make(map[int]string)
 	policies := 0
-	for {
-		e, ok := s.next()
-		if !ok {
-			break
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsPolicy, "response"):
 			s.once(&seen, response)
@@ -46,22 +42,14 @@ func (s *scanner) getPoliciesResponse() *GetPoliciesResponse {
 func (s *scanner) policyResponse(r *GetPoliciesResponse, policies, hash, public *int) {
 	var seen fields
 	const id, list fields = 1, 2
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsPolicy, "policyID"):
 			s.once(&seen, id)
 			r.PolicyID = s.word()
 		case e.is(nsPolicy, "policies"):
 			s.once(&seen, list)
-			for {
-				e, ok := s.next()
-				if !ok {
-					break
-				}
+			for e := range s.children() {
 				if !e.is(nsPolicy, "policy") || *policies > 0 {
 					s.pass(e)
 					continue
@@ -78,11 +66,7 @@ func (s *scanner) policyResponse(r *GetPoliciesResponse, policies, hash, public 
 // policyAttributes reads what of a policy means anything.
 func (s *scanner) policyAttributes(p *Policy, hash, public *int) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if e.ns != nsPolicy {
 			s.pass(e)
 			continue
@@ -114,11 +98,7 @@ func (s *scanner) policyAttributes(p *Policy, hash, public *int) {
 
 func (s *scanner) keyAttributes(p *Policy, public *int) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsPolicy, "minimalKeyLength"):
 			s.once(&seen, 1)
@@ -128,11 +108,7 @@ func (s *scanner) keyAttributes(p *Policy, public *int) {
 			*public = s.reference()
 		case e.is(nsPolicy, "cryptoProviders"):
 			s.once(&seen, 4)
-			for {
-				e, ok := s.next()
-				if !ok {
-					break
-				}
+			for e := range s.children() {
 				if e.is(nsPolicy, "provider") {
 					p.Providers = append(p.Providers, s.word())
 				} else {
@@ -148,11 +124,7 @@ func (s *scanner) keyAttributes(p *Policy, public *int) {
 // pair reads two children, each at most once.
 func (s *scanner) pair(first string, readFirst func(), second string, readSecond func()) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsPolicy, first):
 			s.once(&seen, 1)
@@ -167,11 +139,7 @@ func (s *scanner) pair(first string, readFirst func(), second string, readSecond
 }
 
 func (s *scanner) oids(values map[int]string) {
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if !e.is(nsPolicy, "oID") {
 			s.pass(e)
 			continue

@@ -2,6 +2,7 @@ package windows
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 
@@ -232,6 +233,14 @@ func (s *scanner) text() string {
 		}
 	}
 	return ""
+}
+
+// children are the children of the innermost open element, as next reads them.
+func (s *scanner) children() iter.Seq[element] {
+	return func(yield func(element) bool) {
+		for e, ok := s.next(); ok && yield(e); e, ok = s.next() {
+		}
+	}
 }
 
 // pass passes e, which was read last and may not be of a sealed namespace.

@@ -23,11 +23,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 	var e Envelope
 	var seen fields
 	const header, body fields = 1, 2
-	for {
-		child, ok := s.next()
-		if !ok {
-			break
-		}
+	for child := range s.children() {
 		switch {
 		case child.is(soap, "Header"):
 			s.once(&seen, header)
@@ -74,11 +70,7 @@ const (
 
 func (s *scanner) header(h *Header, soap namespace) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		must := s.attr(soap, "mustUnderstand")
 		switch {
 		case e.is(nsAddressing, "Action"):
@@ -122,11 +114,7 @@ const (
 
 func (s *scanner) security(h *Header) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsSecurity, "UsernameToken"):
 			s.once(&seen, fToken)
@@ -146,11 +134,7 @@ func (s *scanner) security(h *Header) {
 
 func (s *scanner) username(c *Credential) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsSecurity, "Username"):
 			s.once(&seen, fUsername)
@@ -190,11 +174,7 @@ func (s *scanner) userToken(c *Credential) {
 
 func (s *scanner) timestamp(h *Header) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsUtility, "Created"):
 			s.once(&seen, fCreated)
@@ -219,11 +199,7 @@ func (s *scanner) time() time.Time {
 
 // body reads the one element of a Body.
 func (s *scanner) body(soap namespace) (b Body) {
-	for {
-		e, ok := s.next()
-		if !ok {
-			return b
-		}
+	for e := range s.children() {
 		switch {
 		case b != nil:
 			s.fail("two elements in the Body (HST-018)")
@@ -246,16 +222,13 @@ func (s *scanner) body(soap namespace) (b Body) {
 			s.fail("a body that is not known")
 		}
 	}
+	return b
 }
 
 // within reads the children of an element of which one is wanted, exactly once.
 func (s *scanner) within(ns namespace, local string, read func()) {
 	found := false
-	for {
-		e, ok := s.next()
-		if !ok {
-			break
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(ns, local) && found:
 			s.fail("element twice (HST-006)")
@@ -293,11 +266,7 @@ func (s *scanner) discover() *Discover {
 	d := &Discover{}
 	var seen fields
 	s.within(nsDiscovery, "request", func() {
-		for {
-			e, ok := s.next()
-			if !ok {
-				break
-			}
+		for e := range s.children() {
 			if e.ns != nsDiscovery {
 				s.pass(e)
 				continue
@@ -323,11 +292,7 @@ func (s *scanner) discover() *Discover {
 				d.OSVersion = s.word()
 			case "AuthPolicies":
 				s.once(&seen, fPolicies)
-				for {
-					p, ok := s.next()
-					if !ok {
-						break
-					}
+				for p := range s.children() {
 					if p.is(nsDiscovery, "AuthPolicy") {
 						d.AuthPolicies = append(d.AuthPolicies, s.word())
 					} else {
@@ -357,11 +322,7 @@ func (s *scanner) discoverResponse() *DiscoverResponse {
 	d := &DiscoverResponse{}
 	var seen fields
 	s.within(nsDiscovery, "DiscoverResult", func() {
-		for {
-			e, ok := s.next()
-			if !ok {
-				break
-			}
+		for e := range s.children() {
 			if e.ns != nsDiscovery {
 				s.pass(e)
 				continue
@@ -398,11 +359,7 @@ func (s *scanner) requestSecurityToken() *RequestSecurityToken {
 	var seen fields
 	const kind, request, token, context fields = 1, 2, 4, 8
 	pkcs7 := false
-	for {
-		e, ok := s.next()
-		if !ok {
-			break
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(nsTrust, "TokenType"):
 			s.once(&seen, kind)
@@ -460,11 +417,7 @@ func (s *scanner) der() (der []byte, doubled bool) {
 }
 
 func (s *scanner) context() (list []ContextItem) {
-	for {
-		e, ok := s.next()
-		if !ok {
-			return list
-		}
+	for e := range s.children() {
 		if !e.is(nsContext, "ContextItem") {
 			s.pass(e)
 			continue
@@ -474,11 +427,7 @@ func (s *scanner) context() (list []ContextItem) {
 			s.fail("ContextItem without a name")
 		}
 		seen := false
-		for {
-			e, ok = s.next()
-			if !ok {
-				break
-			}
+		for e := range s.children() {
 			if !e.is(nsContext, "Value") || seen {
 				s.fail("want one Value in a ContextItem")
 			}
@@ -487,6 +436,7 @@ func (s *scanner) context() (list []ContextItem) {
 		}
 		list = append(list, item)
 	}
+	return list
 }
 
 func (s *scanner) collection() *RequestSecurityTokenResponse {
@@ -512,11 +462,7 @@ func (s *scanner) fault(soap namespace) *Fault {
 	s.sealed = func(namespace) bool { return false } // subcodes have subcodes, and details anything
 	var seen fields
 	const code, reason, detail fields = 1, 2, 4
-	for {
-		e, ok := s.next()
-		if !ok {
-			return f
-		}
+	for e := range s.children() {
 		switch {
 		case e.is(soap, "Code"):
 			s.once(&seen, code)
@@ -526,11 +472,7 @@ func (s *scanner) fault(soap namespace) *Fault {
 			f.Subcode = subcodeOf(s.word())
 		case e.is(soap, "Reason"):
 			s.once(&seen, reason)
-			for {
-				text, ok := s.next()
-				if !ok {
-					break
-				}
+			for text := range s.children() {
 				if text.is(soap, "Text") && f.Reason == "" {
 					f.Reason = s.word()
 				} else {
@@ -547,25 +489,18 @@ func (s *scanner) fault(soap namespace) *Fault {
 			s.skip()
 		}
 	}
+	return f
 }
 
 func (s *scanner) faultCode(f *Fault, soap namespace) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if !e.is(soap, "Subcode") {
 			s.skip()
 			continue
 		}
 		s.once(&seen, 1)
-		for {
-			e, ok := s.next()
-			if !ok {
-				break
-			}
+		for e := range s.children() {
 			if e.is(soap, "Value") {
 				s.once(&seen, 2)
 				f.Subcode = subcodeOf(s.word())
@@ -578,21 +513,13 @@ func (s *scanner) faultCode(f *Fault, soap namespace) {
 
 func (s *scanner) detail(f *Fault) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if !e.is(nsWSTEP, "DeviceEnrollmentServiceError") {
 			s.skip()
 			continue
 		}
 		s.once(&seen, 1)
-		for {
-			e, ok := s.next()
-			if !ok {
-				break
-			}
+		for e := range s.children() {
 			switch {
 			case e.is(nsWSTEP, "ErrorType"):
 				s.once(&seen, 2)

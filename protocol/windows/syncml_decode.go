@@ -89,11 +89,7 @@ const (
 
 func (s *scanner) syncHdr(h *SyncHdr) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			break
-		}
+	for e := range s.children() {
 		if !syncML(e.ns) {
 			s.skip()
 			continue
@@ -146,11 +142,7 @@ func (s *scanner) syncHdr(h *SyncHdr) {
 }
 
 func (s *scanner) syncBody(m *Message) {
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if m.Final {
 			s.fail("something after Final")
 			return
@@ -190,11 +182,7 @@ func (s *scanner) command(e element, c *Command) {
 	answers := c.Verb == Status || c.Verb == Results
 	contains := c.Verb == Atomic || c.Verb == Sequence
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		known := syncML(e.ns)
 		switch {
 		case known && e.local == "CmdID":
@@ -263,11 +251,7 @@ func commandOf(name string) Verb {
 func (s *scanner) item(i *Item) {
 	*i = Item{}
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return
-		}
+	for e := range s.children() {
 		if !syncML(e.ns) {
 			s.skip()
 			continue
@@ -297,11 +281,7 @@ func (s *scanner) item(i *Item) {
 // location reads a Target or a Source.
 func (s *scanner) location() (uri, name string) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return uri, name
-		}
+	for e := range s.children() {
 		switch {
 		case syncML(e.ns) && e.local == "LocURI":
 			s.once(&seen, fURI)
@@ -313,6 +293,7 @@ func (s *scanner) location() (uri, name string) {
 			s.skip()
 		}
 	}
+	return uri, name
 }
 
 // A metaAll is all that any Meta may hold.
@@ -325,11 +306,7 @@ type metaAll struct {
 // meta reads a Meta. Its children are of metinf, or of SyncML where a sender forgot to say so.
 func (s *scanner) meta() (m metaAll) {
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return m
-		}
+	for e := range s.children() {
 		if e.ns != nsMetInf && !syncML(e.ns) {
 			s.skip()
 			continue
@@ -355,23 +332,22 @@ func (s *scanner) meta() (m metaAll) {
 			m.maxObj = s.uint()
 		case "NextNonce":
 			s.once(&seen, fNonce)
-			if m.nonce, ok = base64Of(s.text()); !ok {
+			nonce, ok := base64Of(s.text())
+			if !ok {
 				s.fail("NextNonce is not base64")
 			}
+			m.nonce = nonce
 		default:
 			s.skip()
 		}
 	}
+	return m
 }
 
 func (s *scanner) cred() *Cred {
 	c := &Cred{}
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return c
-		}
+	for e := range s.children() {
 		switch {
 		case syncML(e.ns) && e.local == "Meta":
 			s.once(&seen, fMeta)
@@ -384,16 +360,13 @@ func (s *scanner) cred() *Cred {
 			s.skip()
 		}
 	}
+	return c
 }
 
 func (s *scanner) chal() *Chal {
 	c := &Chal{}
 	var seen fields
-	for {
-		e, ok := s.next()
-		if !ok {
-			return c
-		}
+	for e := range s.children() {
 		if !syncML(e.ns) || e.local != "Meta" {
 			s.skip()
 			continue
@@ -402,6 +375,7 @@ func (s *scanner) chal() *Chal {
 		m := s.meta()
 		*c = Chal{m.Type, m.Format, m.nonce}
 	}
+	return c
 }
 
 // word reads a text without the white space around it.
