@@ -221,6 +221,28 @@ func (s *Server) Ticket(ctx context.Context, now protocol.Time, token string) (*
 	return s.store.Ticket(ctx, sha256.Sum256([]byte(token)), now)
 }
 
+// Repeats tells whose enrolment link it was with which this very request was answered already, while its device may not have heard that
+// (HST-041); store.ErrNotFound: there was none, or the device has come with its certificate since.
+func (s *Server) Repeats(ctx context.Context, now protocol.Time, token string, request [32]byte, transaction string) (*store.Ticket, error) {
+	hash := sha256.Sum256([]byte(token))
+	var used store.Grant
+	err := s.store.Redeem(ctx, hash, func(g *store.Grant) (*store.Issued, error) { // nothing is redeemed
+		if g == nil || g.UsedAt == 0 || now >= g.UsedAt.Add(repeatable) || g.Request != request || g.Transaction != transaction {
+			return nil, store.ErrNotFound
+		}
+		used = *g
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	used.ID = transaction
+	if done, err := s.checkedIn(ctx, &used); err != nil || done {
+		return nil, errors.Join(err, store.ErrNotFound)
+	}
+	return &store.Ticket{Hash: hash, User: used.User, Platform: used.Platform, Expires: used.Expires}, nil
+}
+
 // OpenTicket makes the token of an enrolment link the challenge of the profile behind it, for one hour. Scanners, previews and a
 // browser's second try open a link too: all get the same challenge, with which one device enrols (HST-037). store.ErrNotFound when
 // the link is unknown, used or expired.

@@ -122,6 +122,9 @@ func (h *Handler) applicant(in *inquiry) (*applicant, error) {
 		return nil, refusalOf("link", wait)
 	}
 	ticket, err := h.cfg.Server.Ticket(in.Context(), h.now(), token)
+	if rst, ok := in.envelope.Body.(*windows.RequestSecurityToken); ok && errors.Is(err, store.ErrNotFound) { // perhaps the answer was lost
+		ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, sha256.Sum256(rst.Token), rst.Item(windows.ItemDeviceID))
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, deny("HST-037", "%w", errTicket)

@@ -799,3 +799,27 @@ func TestWIN063ThroughProxy(t *testing.T) {
 		t.Errorf("answered %d, %v", a.status, err)
 	}
 }
+
+// TestHST041LostAnswer: a device whose certificate was lost on its way gets the same one for the same request, until it has come with it.
+func TestHST041LostAnswer(t *testing.T) {
+	l := newWindowsLab(t)
+	p, token := l.pc(pcID(1)), l.ticketFor(l.user)
+	request := csr(t, p.key)
+	first, f := p.ask(password(ada, token), p.rst(windows.EnrollmentFull, request))
+	if f != nil {
+		t.Fatal(f)
+	}
+	if again, f := p.ask(password(ada, token), p.rst(windows.EnrollmentFull, request)); f != nil || !bytes.Equal(again.Client, first.Client) {
+		t.Fatalf("the same request again: %v", f)
+	}
+	if _, f := p.ask(password(ada, token), p.rst(windows.EnrollmentFull, csr(t, newKey()))); f == nil {
+		t.Error("another request has a certificate by the same link")
+	}
+	p.wears(first.Client, p.key)
+	if p.sync() == 0 || p.state().Life != delivery.Enrolled {
+		t.Errorf("it is %s", p.state().Life)
+	}
+	if _, f := p.ask(password(ada, token), p.rst(windows.EnrollmentFull, request)); f == nil || p.state().Life != delivery.Enrolled {
+		t.Errorf("a device that has enrolled: %v", f)
+	}
+}
