@@ -22,8 +22,9 @@
 //   - Which device a message is from, the certificate decides. A certificate that a renewal issued is bound to its device
 //     from the start, and counts from its first use on, whatever message that is; the one before is then refused by
 //     name. NanoMDM takes any certificate of the authority for an Authenticate, and keeps old ones for ever.
-//   - A second enrolment of an enrolled identifier is taken only with a certificate that was issued for this very
-//     device or its user; else it is refused and noted (HST-051), and the first device goes on undisturbed.
+//   - A second enrolment of an enrolled identifier is taken only from the same kind of device, with a certificate that is this very
+//     device's, its user's or one for which its factory vouched ([State.Yields]); else it is refused and noted (HST-051), and the first
+//     device goes on undisturbed. A device without a user that was set up anew must leave, or be deleted, first.
 //   - A wiped device that comes back under its old identity is recognised by AwaitingConfiguration alone.
 //   - At most one command about a profile is outstanding. What is unassigned before it is installed is installed and then
 //     removed: a command that may be on its way is never taken back, because nobody could tell what the device did.
