@@ -62,7 +62,10 @@ func TestCompare(t *testing.T) {
 		{"AUTH-55: such a one is not there", word{agent.Enrolled, in, map[string]bool{"passcode": false}, nil}, target.Device{Life: enrolled, Profiles: profiles("installed", "wifi")}, true, 1, []string{"I3: the server holds the wifi for installed, and it is not there"}},
 		{"Windows: one of the family is there", word{agent.Enrolled, in, nil, of(protocol.WiFi)}, target.Device{Life: enrolled, Profiles: families(protocol.WiFi)}, true, 1, nil},
 		{
-			"Windows: another family is there", word{agent.Enrolled, in, nil, of(protocol.VPN)}, target.Device{Life: enrolled, Profiles: families(protocol.WiFi)}, true, 1,
+			"Windows: another family is there",
+			word{agent.Enrolled, in, nil, of(protocol.VPN)},
+			target.Device{Life: enrolled, Profiles: families(protocol.WiFi)},
+			true, 1,
 			[]string{"I3: the server holds the wifi for installed, and it is not there", "I3: a profile of the family vpn is there, and the server does not know"},
 		},
 		{"the server has ended it", word{agent.Enrolled, in, nil, nil}, target.Device{Life: ended}, true, 0, []string{"I3: enrolled, and the server lists it as ended"}},

@@ -100,8 +100,10 @@ func (t *telling) lost() (n int) {
 }
 
 func (t *telling) title() string {
-	names := map[protocol.Platform][2]string{protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"},
-		protocol.Android: {"Android device", "Android devices"}, protocol.Windows: {"PC", "PCs"}}
+	names := map[protocol.Platform][2]string{
+		protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"},
+		protocol.Android: {"Android device", "Android devices"}, protocol.Windows: {"PC", "PCs"},
+	}
 	var who []string
 	for _, p := range protocol.Platforms {
 		if size := t.result.Devices.ByPlatform[p]; size.Wire && size.Total == 1 {
