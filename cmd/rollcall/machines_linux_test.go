@@ -31,7 +31,7 @@ func TestMachinesInNamespaces(t *testing.T) {
 func tellStory(t *testing.T, s *campus) {
 	ctx := t.Context()
 	disk := s.machines[1] // small
-	if err := errors.Join(os.Mkdir(disk.state, 0o700), syscall.Mount("tmpfs", disk.state, "tmpfs", 0, "size=256k")); err != nil {
+	if err := errors.Join(os.Mkdir(disk.state, 0o700), syscall.Mount("tmpfs", disk.state, "tmpfs", 0, "size=256k,mode=0700")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Unmount(disk.state, syscall.MNT_DETACH) })
@@ -207,11 +207,14 @@ func fill(t *testing.T, dir string) {
 	}
 }
 
-// together does the same with each machine at once.
+// together does the same with each machine at once. Where one could not, the story ends: it would wait for that one for ever.
 func together(machines []*campusMachine, do func(m *campusMachine)) {
 	var all sync.WaitGroup
 	for _, m := range machines {
 		all.Go(func() { do(m) })
 	}
 	all.Wait()
+	if t := machines[0].campus.t; t.Failed() {
+		t.FailNow()
+	}
 }
