@@ -110,6 +110,10 @@ func (s *scanner) prologue() {
 	s.i += len("<?xml")
 	s.attributes = s.attributes[:0]
 	for s.err == nil && !s.has("?>") {
+		if s.has(">") || s.has("/>") { // it ends an element, and no declaration
+			s.fail("want the end of the declaration")
+			break
+		}
 		s.attribute()
 	}
 	if s.err != nil {
@@ -314,6 +318,10 @@ func (s *scanner) tag() element {
 		}
 		if s.has(">") {
 			s.i++
+			break
+		}
+		if s.has("?>") { // it ends a declaration, and no element
+			s.fail("want the end of a tag")
 			break
 		}
 		s.attribute()

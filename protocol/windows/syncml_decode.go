@@ -132,7 +132,7 @@ func (s *scanner) syncHdr(h *SyncHdr) {
 	}
 	switch {
 	case s.err != nil:
-	case seen&(fVerDTD|fVerProto|fTarget|fSource) != fVerDTD|fVerProto|fTarget|fSource:
+	case seen&(fTarget|fSource) != fTarget|fSource, h.VerDTD == "", h.VerProto == "":
 		s.fail("SyncHdr without VerDTD, VerProto, Target or Source")
 	case h.SessionID == "" || len(h.SessionID) > maxSessionID:
 		s.fail("SessionID of no or too many characters")
