@@ -32,9 +32,38 @@ type Authority struct {
 	ra Signer // RSA; of a P-256 authority loaded without one, zero
 }
 
+// NewIssuer is a P-256 authority as [NewAuthority] makes it, without registration authority: it issues and verifies, cannot serve
+// SCEP, and is made in no time.
+func NewIssuer(name string, now time.Time) (*Authority, error) { return newAuthority(P256, name, now) }
+
 // NewAuthority makes an authority whose certificate has name as its common name and ends ten years after
 // now. A P-256 authority gets a registration authority that lives as long.
 func NewAuthority(kind KeyKind, name string, now time.Time) (*Authority, error) {
+	a, err := newAuthority(kind, name, now)
+	if err != nil || kind == RSA2048 {
+		return a, err
+	}
+	raKey, err := GenerateKey(RSA2048)
+	if err != nil {
+		return nil, err
+	}
+	ca := a.ca.Certificate
+	ra, err := a.sign(&x509.Certificate{
+		Subject:               pkix.Name{CommonName: name + " SCEP RA"},
+		NotBefore:             ca.NotBefore,
+		NotAfter:              ca.NotAfter,
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		BasicConstraintsValid: true,
+	}, raKey.Public())
+	if err != nil {
+		return nil, err
+	}
+	a.ra = Signer{Certificate: ra, Chain: []*x509.Certificate{ca}, Key: raKey}
+	return a, nil
+}
+
+// newAuthority makes one without a registration authority of its own.
+func newAuthority(kind KeyKind, name string, now time.Time) (*Authority, error) {
 	key, err := GenerateKey(kind)
 	if err != nil {
 		return nil, err
@@ -59,23 +88,7 @@ func NewAuthority(kind KeyKind, name string, now time.Time) (*Authority, error) 
 	}
 	if kind == RSA2048 {
 		a.ra = a.ca
-		return a, nil
 	}
-	raKey, err := GenerateKey(RSA2048)
-	if err != nil {
-		return nil, err
-	}
-	ra, err := a.sign(&x509.Certificate{
-		Subject:               pkix.Name{CommonName: name + " SCEP RA"},
-		NotBefore:             template.NotBefore,
-		NotAfter:              template.NotAfter,
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
-		BasicConstraintsValid: true,
-	}, raKey.Public())
-	if err != nil {
-		return nil, err
-	}
-	a.ra = Signer{Certificate: ra, Chain: []*x509.Certificate{a.ca.Certificate}, Key: raKey}
 	return a, nil
 }
 

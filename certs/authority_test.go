@@ -208,6 +208,23 @@ func TestIssueServer(t *testing.T) {
 }
 
 // An identity and a server certificate of one authority do mutual TLS, with the authority's own Verify.
+// An issuer has a certificate and issues, and has nothing that SCEP could decrypt with.
+func TestNewIssuer(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	a, err := NewIssuer("push", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := GenerateKey(P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.Issue(IssueRequest{Public: key.Public(), Handle: "x", Now: now})
+	if err != nil || c.CheckSignatureFrom(a.Certificate()) != nil || a.RA().Key != nil {
+		t.Errorf("%v, %v, with the registration authority %v", c, err, a.RA())
+	}
+}
+
 func TestMutualTLS(t *testing.T) {
 	ca, serverKey := ecAuthority(), ecKey()
 	device := identity(t, ca, ecKey())

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,12 +38,12 @@ func planWavesCommand() *cobra.Command {
 	f := planWavesFlags{who: populationFlags{each: rehearsedDevice}}
 	cmd := &cobra.Command{
 		Use: "waves [PLAN]", Short: "Compute waves of licences that keep bounds, rehearse them, and write them as a plan", Args: cobra.MaximumNArgs(1),
-		Long: `Compute the fastest waves of licences that keep the bounds, from the devices, users and habits of a plan or an export: a part
-of the users each working day, a few each minute. Who will not make it is named, with the reason. The result is rehearsed
-beside the same story without the waves, and the bounds are held against it: a minute or a gap that is there without any wave
-too is no wave's fault.
+		Long: `Find the largest waves of licences that keep the bounds, from the devices, users and habits of a plan or an export: a part
+of the users each working day, as many every day but the last, a few each minute. Sizes are rehearsed, beside the same story without
+waves, until one is found that keeps the bounds while one user more a day does not: a minute or a gap that is there without any
+wave too is no wave's fault. Who did not make it in the rehearsal is named, with the reason, and so is every user for whom no licence is left.
 
-The waves come after the plan's last change of authority, push certificate and profiles. Where a plan of a tenant under
+The waves come after the plan's last change of authority, push certificate, profiles and licences. Where a plan of a tenant under
 office365 changes no authority, as one fresh from plan import, and for an export without a plan, the story before the waves is
 made up: Intune is added with a push certificate renewed ten minutes later, and Intune's settings are there before anybody moves.
 
@@ -64,7 +65,7 @@ Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written
 	flags.StringVar(&f.out, "out", "", "`FILE` to write the plan to (default: stdout)")
 	flags.StringVar(&f.csv, "csv", "", "write who will not make it, and why, to `FILE`")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told and of the list: en or nl")
-	flags.BoolVar(&f.unrehearsed, "unrehearsed", false, "compute and write only")
+	flags.BoolVar(&f.unrehearsed, "unrehearsed", false, "rehearse nothing: waves by averages, who will not make it by what is known of them")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
 	return cmd
 }
@@ -128,7 +129,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	if asOf := pop.Tenant.AsOf; asOf != 0 {
 		start = asOf
 	}
-	w, text, results, err := f.compute(cmd, base, pop, start, bounds, notes)
+	w, text, err := f.compute(cmd, &rehearsal.WaveSearch{Plan: base, Population: pop, Start: start, Bounds: bounds, Watch: f.watch(cmd)}, notes)
 	if err != nil {
 		return err
 	}
@@ -141,11 +142,14 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 		at := start.Add(d.At)
 		told.Waves = append(told.Waves, aWave{at, at.Add(d.Over), d.Users})
 	}
-	told.Bounds = results
+	told.Bounds, told.Tried = w.Rehearsed, w.Tried
 	for _, b := range told.Bounds {
 		if !b.OK {
 			told.Verdict, told.Reasons = "failed", append(told.Reasons, b.Bound+": "+b.Got)
 		}
+	}
+	if w.Larger != nil {
+		told.Larger = &aLarger{w.Larger.Users, w.Larger.Broken}
 	}
 	if f.csv != "" {
 		var list bytes.Buffer
@@ -166,50 +170,33 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// tries is how often waves are computed anew where their rehearsal has broken a bound: the computation spreads the check-ins of
-// those who stay evenly, which habits do not.
-const tries = 3
+// compute finds the waves, and writes them as a plan.
+func (f *planWavesFlags) compute(cmd *cobra.Command, s *rehearsal.WaveSearch, notes []population.Note) (w *rehearsal.WavePlan, text []byte, err error) {
+	if f.unrehearsed {
+		w, err = s.Guess()
+	} else {
+		w, err = s.Find(cmd.Context())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, s.Plan.Name, f.hours)
+	said := comments(head, notes)
+	said[""] = append(said[""], fmt.Sprintf("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", s.Start.Time().Format("15:04"), s.Start.Time().Weekday()))
+	text = w.Plan.Encode(said)
+	_, err = plan.Parse(cmp.Or(f.out, "the waves"), text)
+	return w, text, err
+}
 
-// compute makes the waves, and smaller ones as long as a rehearsal breaks a bound that smaller ones could keep.
-func (f *planWavesFlags) compute(cmd *cobra.Command, base *plan.Plan, pop *population.Population, start protocol.Time, bounds rehearsal.Bounds, notes []population.Note) (w *rehearsal.WavePlan, text []byte, results []rehearsal.BoundResult, err error) {
-	aim := bounds
-	for try := 1; ; try++ {
-		next, err := rehearsal.Waves(base, pop, start, aim)
-		if err != nil {
-			if w != nil { // smaller ones there are none
-				return w, text, results, nil
-			}
-			return nil, nil, nil, err
+// watch shows how far a rehearsal has come.
+func (f *planWavesFlags) watch(cmd *cobra.Command) func(aDay int) (func(fleet.Progress), func()) {
+	return func(aDay int) (func(fleet.Progress), func()) {
+		head := f.language.Say("without waves")
+		if aDay > 0 {
+			head = f.language.Say("%d {user|users} a day", aDay)
 		}
-		w = next
-		head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, base.Name, f.hours)
-		said := comments(head, notes)
-		said[""] = append(said[""], fmt.Sprintf("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", start.Time().Format("15:04"), start.Time().Weekday()))
-		text = w.Plan.Encode(said)
-		name := f.out
-		if name == "" {
-			name = "the waves"
-		}
-		p, err := plan.Parse(name, text)
-		if err != nil || f.unrehearsed {
-			return w, text, nil, err
-		}
-		if results, err = f.rehearse(cmd, w, p, pop, bounds); err != nil {
-			return nil, nil, nil, err
-		}
-		over := 0.0
-		for _, r := range results {
-			over = max(over, r.Over)
-		}
-		if over == 0 || try == tries {
-			return w, text, results, nil
-		}
-		if aim.CheckIns > 0 {
-			aim.CheckIns = max(0.001, aim.CheckIns-over)
-		}
-		if aim.Certificates > 0 {
-			aim.Certificates = max(0.001, aim.Certificates-over)
-		}
+		bar := newProgressOf(cmd.ErrOrStderr(), head+": ")
+		return bar.show, bar.done
 	}
 }
 
@@ -249,27 +236,6 @@ func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *p
 	return p, pop, notes, pop.Afford(p)
 }
 
-// rehearse plays the waves, and the same without them, and holds the bounds against both.
-func (f *planWavesFlags) rehearse(cmd *cobra.Command, w *rehearsal.WavePlan, p *plan.Plan, pop *population.Population, b rehearsal.Bounds) ([]rehearsal.BoundResult, error) {
-	if err := pop.Afford(p); err != nil {
-		return nil, err
-	}
-	var played [2]*rehearsal.Played
-	for i, of := range []*plan.Plan{p, w.Without} {
-		bar := newProgress(cmd.ErrOrStderr())
-		var err error
-		played[i], err = rehearsal.Play(cmd.Context(), rehearsal.Config{Plan: of, Population: pop, Progress: bar.show})
-		bar.done()
-		if err == nil {
-			err = cmd.Context().Err() // half a rehearsal says nothing about bounds
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return w.Judge(played[0], played[1], b), nil
-}
-
 // A wavesTold is the object of --json.
 type wavesTold struct {
 	Version int                        `json:"version"`
@@ -286,8 +252,16 @@ type wavesTold struct {
 
 	Unserved []string `json:"without_a_unit"` // who they are, as the seed draws it
 
-	Bounds []rehearsal.BoundResult `json:"bounds"` // as rehearsed; null: they were not
+	Bounds []rehearsal.BoundResult `json:"bounds"`             // as rehearsed; null: they were not
+	Tried  int                     `json:"sizes_rehearsed"`    // of waves
+	Larger *aLarger                `json:"one_more,omitempty"` // why the waves are not larger; absent: everybody is in one
 	Plan   string                  `json:"plan"`
+}
+
+// An aLarger is what waves of so many users a day broke.
+type aLarger struct {
+	Users  int                     `json:"users"`
+	Broken []rehearsal.BoundResult `json:"broken"`
 }
 
 type aWave struct {
@@ -343,6 +317,15 @@ func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan,
 		bound, got := b.In(in)
 		row(out, in.Say("rehearsed"), bound, got, word)
 	}
+	if t.Larger == nil {
+		return
+	}
+	var broken []string
+	for _, b := range t.Larger.Broken {
+		bound, got := b.In(in)
+		broken = append(broken, bound+": "+got)
+	}
+	fmt.Fprintln(out, in.Say("Larger waves there are none: %d {user|users} a day break %s (%d sizes rehearsed)", t.Larger.Users, strings.Join(broken, "; "), t.Tried))
 }
 
 // tellLeft prints the first few of a list of devices, what is wrong and what helps.

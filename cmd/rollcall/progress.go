@@ -22,6 +22,7 @@ type progress struct {
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	last  atomic.Pointer[fleet.Progress]
+	head  string // of what the progress is; empty: of what was called
 	color bool
 }
 
@@ -35,12 +36,15 @@ const (
 const barWidth = 40
 
 // newProgress shows progress on w if that is a terminal.
-func newProgress(w io.Writer) *progress {
+func newProgress(w io.Writer) *progress { return newProgressOf(w, "") }
+
+// newProgressOf says before it of what.
+func newProgressOf(w io.Writer, head string) *progress {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return &progress{}
 	}
-	p := &progress{color: os.Getenv("NO_COLOR") == ""}
+	p := &progress{head: head, color: os.Getenv("NO_COLOR") == ""}
 	p.last.Store(&fleet.Progress{})
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth), mpb.WithRefreshRate(100*time.Millisecond))
 	p.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(),
@@ -74,13 +78,13 @@ func (p *progress) day() string {
 	last := p.last.Load()
 	at := last.Now.Sub(last.Start)
 	if at < 0 {
-		return "before the story "
+		return p.head + "before the story "
 	}
 	day := fmt.Sprintf("day %d %02d:%02d ", int(at.Hours())/24, int(at.Hours())%24, int(at.Minutes())%60)
 	if last.Part > 0 {
 		day = fmt.Sprintf("act %d of %d, ", last.Part, last.Parts) + day
 	}
-	return day
+	return p.head + day
 }
 
 // gap is a line of at most so many characters for as long as Apple devices wait for a renewed push certificate (AUTH-30), else

@@ -21,7 +21,7 @@ func (p *Population) Holders() Holders {
 }
 
 // PickUsers returns the users whom of is about while they have the licences h, ascending: those of a share are drawn under
-// seed and salt as [Population.Pick] draws devices.
+// seed and salt as [Population.Pick] draws devices. Nobody without a usage location is given a licence (graph.md, assignLicense).
 func (p *Population) PickUsers(of *plan.Licensing, h Holders, seed, salt uint64) []int {
 	var chosen []int
 	t := of.To
@@ -30,7 +30,7 @@ func (p *Population) PickUsers(of *plan.Licensing, h Holders, seed, salt uint64)
 	owners := p.owners(t.Whom)
 	for i, l := range h {
 		switch {
-		case of.In != "" && p.Users[i].Group != in:
+		case of.In != "" && p.Users[i].Group != in, of.Assign != 0 && p.Users[i].NoLocation:
 		case t.Whom == plan.All, t.Whom == plan.NoLicence && l == NoLicence, t.Whom == plan.OnlyBasic && l == BMSLicence,
 			t.Whom == plan.WithIntune && l&IntuneLicence != 0, owners[int32(i)], group >= 0 && p.Users[i].Group == group:
 			chosen = append(chosen, i)

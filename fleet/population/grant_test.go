@@ -55,6 +55,15 @@ func TestPickUsers(t *testing.T) {
 	if left := pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}, h, p.Seed, 2); len(left) != len(basic)-len(half) {
 		t.Errorf("%d users are left with basic alone, want %d", len(left), len(basic)-len(half))
 	}
+	pop.Users[basic[0]].NoLocation = true // nobody can give this user a licence, and everybody can take one
+	of := plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.All}}
+	if remove := of; len(pop.PickUsers(&remove, h, p.Seed, 2)) != len(pop.Users) {
+		t.Error("a user without a usage location is not picked at all")
+	}
+	if of.Assign = plan.IntuneLicence; slices.Contains(pop.PickUsers(&of, h, p.Seed, 2), basic[0]) {
+		t.Error("a user without a usage location is given a licence")
+	}
+	pop.Users[basic[0]].NoLocation = false
 	for whom, want := range map[string]int{"ios": len(pop.Users), "macos": 0} {
 		if got := pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: whom}}, h, p.Seed, 2); len(got) != want {
 			t.Errorf("%d users have a device of %s, want %d", len(got), whom, want)

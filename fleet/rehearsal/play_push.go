@@ -21,7 +21,7 @@ import (
 // firstPush uploads the push certificate that there is when the story begins. One that has ended by then is a good one as long as
 // devices enrol.
 func (p *player) firstPush(ctx context.Context) (err error) {
-	if p.ca, err = certs.NewAuthority(certs.P256, "push", p.begin.Time().Add(-time.Hour)); err != nil {
+	if p.ca, err = certs.NewIssuer("push", p.begin.Time().Add(-time.Hour)); err != nil {
 		return err
 	}
 	t, own := &p.plan.Tenant.APNs, &p.pop.Tenant.APNs

@@ -72,9 +72,6 @@ func (p *player) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.ca, err = certs.NewAuthority(certs.P256, "push", p.begin.Time().Add(-time.Hour)); err != nil {
-		return err
-	}
 	return p.firstPush(ctx)
 }
 

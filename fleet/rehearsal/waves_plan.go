@@ -20,8 +20,22 @@ type WavePlan struct {
 	Days    []WaveDay
 	Movers  Movers
 	Left    []Left // who will not make it
-	Exposed []Left // who moves, and was without a profile for longer than the bound in the rehearsal; see [WavePlan.Judge]
+	Exposed []Left // who moves, and was without a profile for longer than the bound in the rehearsal
 	NoUnit  []int  // users, by index in the population, for whom no licence is left (AUTH-09)
+
+	Rehearsed []BoundResult // nil: it was not
+	Tried     int           // how many sizes of waves were rehearsed
+	Larger    *Larger       // nil: there are no larger waves, for everybody is in one, or nobody has looked
+
+	bounds Bounds
+	cast   fleet.Cast
+	given  map[int32]time.Duration // by user, when the waves give a licence
+}
+
+// A Larger is what waves of one user more a day broke in their rehearsal.
+type Larger struct {
+	Users  int
+	Broken []BoundResult
 }
 
 // A Left is a device that the waves do not move, or not as they should.
@@ -87,58 +101,79 @@ func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
 	return note, nil
 }
 
-// Waves puts waves of licences into p, which is checked, as b bounds them: for the users of pop who have a licence that BMS
-// serves and none that entitles Intune when the last change of authority, push certificate and profiles in p has been made. The
-// error says why nobody can be moved, or which bound leaves no room.
-func Waves(p *plan.Plan, pop *population.Population, start protocol.Time, b Bounds) (*WavePlan, error) {
-	after, h, err := before(p, pop)
-	if err != nil {
+// A waving is what the waves of a plan, of whatever size, have in common.
+type waving struct {
+	plan   *plan.Plan
+	bounds Bounds
+	cast   fleet.Cast
+	after  time.Duration      // when the plan has made its last change that waves wait for
+	held   population.Holders // by then
+	users  []int              // whom a licence can move: with one that BMS serves and none that entitles Intune
+	movers Movers             // those of them for whom there is a licence
+}
+
+// newWaving prepares waves of licences for p, which is checked: for the users of pop who have a licence that BMS serves and none that
+// entitles Intune when the last change of authority, push certificate, profiles and licences in p has been made. The error says why nobody
+// can be moved.
+func newWaving(p *plan.Plan, pop *population.Population, start protocol.Time, b Bounds) (*waving, error) {
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	v := &waving{plan: p, bounds: b, cast: fleet.Cast{Plan: p, Population: pop, Start: start, Plays: func(protocol.Platform) bool { return true }}}
+	if err := v.before(); err != nil {
 		return nil, err
 	}
 	basic := &plan.Licensing{Assign: plan.IntuneLicence, To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}
-	users := pop.PickUsers(basic, h, p.Seed, 0)
-	w := &WavePlan{Movers: Movers{Users: len(users)}}
-	free, known := unitsFree(p, pop, h)
-	short := known && free < len(users)
-	if short {
-		w.Movers.Users = free
+	v.users = pop.PickUsers(basic, v.held, p.Seed, 0)
+	v.movers.Users = len(v.users)
+	if free, known := unitsFree(p, pop, v.held); known {
+		v.movers.Users = min(free, len(v.users))
 	}
-	cast := fleet.Cast{Plan: p, Population: pop, Start: start, Plays: func(protocol.Platform) bool { return true }}
-	w.count(&cast, users)
-	if w.Days, err = PlanWaves(start, after+time.Hour, w.Movers, b); err != nil {
-		return nil, err
+	if v.movers.Users == 0 {
+		return nil, errNobody
 	}
-	w.compose(p, len(users))
-	w.leave(&cast, h)
-	if short {
-		w.without(pop, users)
-	}
-	return w, nil
+	v.count()
+	return v, nil
 }
 
-// before returns when p has made the last change that waves wait for, and what the users hold then.
-func before(p *plan.Plan, pop *population.Population) (after time.Duration, h population.Holders, err error) {
-	h = pop.Holders()
+// before finds out when the plan has made the last change that waves wait for, and what the users hold then.
+func (v *waving) before() error {
+	p, pop := v.plan, v.cast.Population
+	v.held = pop.Holders()
 	added := pop.Tenant.Coexistence
 	for i := range p.Timeline {
 		a := &p.Timeline[i]
+		over := plan.Duration(0)
 		switch {
 		case a.Authority != nil:
 			_, added = a.Authority.Set.Authority()
 		case a.Licences != nil:
-			for _, u := range pop.PickUsers(a.Licences, h, p.Seed, uint64(i)) {
-				h.Apply(a.Licences, u)
+			for _, u := range pop.PickUsers(a.Licences, v.held, p.Seed, uint64(i)) {
+				v.held.Apply(a.Licences, u)
 			}
-			continue
+			over = a.Licences.Over
 		case a.APNs == nil && a.Profiles == nil && a.Consent == 0:
 			continue
 		}
-		after = time.Duration(a.At)
+		v.after = max(v.after, time.Duration(a.At+over))
 	}
 	if !added {
-		return 0, nil, p.Mistake("timeline", protocol.RuleEntitled, "Intune is never added to office365 here, so no licence moves anybody; want {at: 1h, authority: {set: coexistence}} or so")
+		return p.Mistake("timeline", protocol.RuleEntitled, "Intune is never added to office365 here, so no licence moves anybody; want {at: 1h, authority: {set: coexistence}} or so")
 	}
-	return after, h, nil
+	return nil
+}
+
+// of puts the users into waves of so many a day.
+func (v *waving) of(aDay int) (*WavePlan, error) {
+	days, err := inWaves(v.cast.Start, v.after+time.Hour, v.movers.Users, len(v.users), aDay, v.bounds)
+	if err != nil {
+		return nil, err
+	}
+	w := &WavePlan{Days: days, Movers: v.movers, bounds: v.bounds, cast: v.cast}
+	w.compose(v.plan)
+	w.give(v.users)
+	w.leave(v.held)
+	return w, nil
 }
 
 // unitsFree returns how many licences are left that entitle Intune.
@@ -159,10 +194,11 @@ func unitsFree(p *plan.Plan, pop *population.Population, h population.Holders) (
 }
 
 // count takes from the population how many devices move, and how many certificates are renewed about now.
-func (w *WavePlan) count(c *fleet.Cast, users []int) {
+func (v *waving) count() {
 	const soon = 14 * plan.Day
-	theirs := make(map[int32]bool, len(users))
-	for _, u := range users {
+	c := &v.cast
+	theirs := make(map[int32]bool, len(v.users))
+	for _, u := range v.users {
 		theirs[int32(u)] = true
 	}
 	moving, due, dueMoving := 0, 0, 0
@@ -171,7 +207,7 @@ func (w *WavePlan) count(c *fleet.Cast, users []int) {
 		if stays, away := c.Gone(i); away && stays < 0 || d.Joins == population.Never {
 			continue
 		}
-		w.Movers.Fleet++
+		v.movers.Fleet++
 		renews := d.CertEnd.Add(-time.Duration(c.Plan.Tenant.Identity.Window))
 		nearly := d.CertEnd != 0 && renews > c.Start && renews <= c.Start.Add(soon)
 		if nearly {
@@ -184,30 +220,25 @@ func (w *WavePlan) count(c *fleet.Cast, users []int) {
 			dueMoving++
 		}
 	}
-	if len(users) > 0 {
-		w.Movers.Devices = moving * w.Movers.Users / len(users)
-	}
-	w.Movers.Renewed = float64(due) / soon.Minutes()
+	v.movers.Devices = moving * v.movers.Users / len(v.users)
+	v.movers.Renewed = float64(due) / soon.Minutes()
 	if moving > 0 { // of those that come into the window, a third of a day's number meets its wave as the first check-in
-		w.Movers.Due = float64(dueMoving) / float64(moving) * interval / soon.Minutes()
+		v.movers.Due = float64(dueMoving) / float64(moving) * interval / soon.Minutes()
 	}
 }
 
-// compose writes the waves into a copy of p, of whose users so many have a basic licence only.
-func (w *WavePlan) compose(p *plan.Plan, basic int) {
+// compose writes the waves into a copy of p.
+func (w *WavePlan) compose(p *plan.Plan) {
 	with, without := *p, *p
 	with.Name += ", in waves"
 	with.Timeline, with.Acts = slices.Clone(p.Timeline), slices.Clone(p.Acts)
 	if len(with.Acts) == 0 {
 		with.Acts = []plan.Act{{Name: "before the waves"}}
 	}
-	left := basic
 	for k, d := range w.Days {
-		share := plan.Share((uint64(d.Users)*uint64(plan.Whole) + uint64(left) - 1) / uint64(left))
 		wave := plan.Action{At: plan.Duration(d.At), Licences: &plan.Licensing{
-			Assign: plan.IntuneLicence, To: plan.Target{Share: share, Whom: plan.OnlyBasic}, Over: plan.Duration(d.Over), Every: plan.Duration(time.Minute),
+			Assign: plan.IntuneLicence, To: plan.Target{Share: d.share, Whom: plan.OnlyBasic}, Over: plan.Duration(d.Over), Every: plan.Duration(time.Minute),
 		}}
-		left -= share.Of(left)
 		at := slices.IndexFunc(with.Timeline, func(a plan.Action) bool { return a.At > wave.At })
 		if at < 0 {
 			at = len(with.Timeline)
@@ -223,25 +254,45 @@ func (w *WavePlan) compose(p *plan.Plan, basic int) {
 	w.Plan, w.Without = &with, &without
 }
 
-// without names which of users get none of the licences that are left, as the plan's seed draws it.
-func (w *WavePlan) without(pop *population.Population, users []int) {
-	h := pop.Holders()
+// give finds out when who of users gets a licence by the waves, as the plan's seed draws it, and who gets none.
+func (w *WavePlan) give(users []int) {
+	h := w.cast.Population.Holders()
+	cast := w.cast
+	cast.Plan = w.Plan
+	w.given = make(map[int32]time.Duration, w.Movers.Users)
 	for i := range w.Plan.Timeline {
-		if l := w.Plan.Timeline[i].Licences; l != nil {
-			for _, u := range pop.PickUsers(l, h, w.Plan.Seed, uint64(i)) {
-				h.Apply(l, u)
+		a := &w.Plan.Timeline[i]
+		if a.Licences == nil {
+			continue
+		}
+		turns, _ := cast.Waves(a, uint64(i), h)
+		if time.Duration(a.At) < w.Days[0].At {
+			continue
+		}
+		for _, t := range turns {
+			for _, u := range t.Users {
+				w.given[int32(u)] = t.At
 			}
 		}
 	}
 	for _, u := range users {
-		if h[u]&population.IntuneLicence == 0 {
+		if _, given := w.given[int32(u)]; !given {
 			w.NoUnit = append(w.NoUnit, u)
+		}
+	}
+	w.Movers.Users, w.Movers.Devices = len(w.given), 0
+	for i := range w.cast.Population.Devices {
+		if d := &w.cast.Population.Devices[i]; !d.Userless() && d.Registered != protocol.Intune {
+			if _, given := w.given[d.User]; given {
+				w.Movers.Devices++
+			}
 		}
 	}
 }
 
 // leave names who is not moved by the waves, though BMS manages it.
-func (w *WavePlan) leave(c *fleet.Cast, h population.Holders) {
+func (w *WavePlan) leave(h population.Holders) {
+	c := &w.cast
 	last := w.Days[len(w.Days)-1]
 	for i := range c.Population.Devices {
 		d := &c.Population.Devices[i]
@@ -261,113 +312,11 @@ func (w *WavePlan) leave(c *fleet.Cast, h population.Holders) {
 			left.Why, left.Rule, left.Action = lang.Key("it comes back after the last wave"), protocol.RuleRegistered, lang.Key("wait for it")
 		case h[d.User] == population.NoLicence:
 			left.Why, left.Rule, left.Action = lang.Key("its user has no licence"), protocol.RuleNoLicence, lang.Key("give the user one")
-		case c.Population.Users[d.User].NoLocation:
+		case h[d.User] == population.BMSLicence && c.Population.Users[d.User].NoLocation:
 			left.Why, left.Rule, left.Action = lang.Key("its user has no usage location, so no licence can be assigned"), protocol.RuleLicenceMoves, lang.Key("set the usage location")
 		default:
 			continue
 		}
 		w.Left = append(w.Left, left)
 	}
-}
-
-// A BoundResult is what became of one bound.
-type BoundResult struct {
-	Bound string `json:"bound"`
-	Got   string `json:"got"`
-	OK    bool   `json:"ok"`
-
-	Over float64 `json:"-"` // by how many a minute it was broken
-
-	said func(l lang.Language) (bound, got string)
-}
-
-// In returns bound and outcome in a language; Bound and Got have them in English.
-func (b *BoundResult) In(l lang.Language) (bound, got string) { return b.said(l) }
-
-func boundResult(ok bool, over float64, said func(l lang.Language) (bound, got string)) BoundResult {
-	b := BoundResult{OK: ok, Over: over, said: said}
-	b.Bound, b.Got = said(lang.English)
-	return b
-}
-
-// Judge holds a rehearsal of the waves against their bounds, beside one without them: a peak that is there without any wave is no
-// wave's fault, and neither is what a device lacks anyhow. Devices that are without a profile for too long are those exposed.
-func (w *WavePlan) Judge(with, without *Played, b Bounds) (results []BoundResult) {
-	first := int(w.Days[0].At / time.Minute)
-	peak := func(what lang.Key, bound float64, of func(m *Minute) uint32) {
-		var n, anyhow uint32
-		for i := first; i < min(len(with.Minutes), len(without.Minutes)); i++ {
-			there := uint32(0) // about that time of the day, without any wave
-			for k := max(first, i-around); k <= min(i+around, len(without.Minutes)-1); k++ {
-				there = max(there, of(&without.Minutes[k]))
-			}
-			if is := of(&with.Minutes[i]); float64(there) <= bound || float64(is) <= bound {
-				n = max(n, is)
-			}
-			anyhow = max(anyhow, there)
-		}
-		if bound > 0 {
-			results = append(results, boundResult(float64(n) <= bound, max(0, float64(n)-bound), func(l lang.Language) (string, string) {
-				return fmt.Sprintf("%s <= %g/min", l.Say(what), bound), l.Say("%d/min (without any wave %d/min)", n, anyhow)
-			}))
-		}
-	}
-	peak(lang.Key("check-ins"), b.CheckIns, func(m *Minute) uint32 { return m.CheckIns })
-	peak(lang.Key("certificates"), b.Certificates, func(m *Minute) uint32 { return m.Issued })
-	if b.Unprotected > 0 {
-		devices, longest := w.exposed(with, without, b.Unprotected)
-		n := len(devices)
-		for _, i := range devices {
-			w.Exposed = append(w.Exposed, Left{i, lang.Key("it moves, and is without a profile for longer than the bound"), protocol.RuleLicenceMoves, lang.Key("assign Intune's profiles before its wave")})
-		}
-		results = append(results, boundResult(n == 0, 0, func(l lang.Language) (string, string) {
-			return l.Say("unprotected <= %s", plan.Duration(b.Unprotected)), l.Say("%s, %d {device|devices} longer than that", plan.Duration(longest.Round(time.Minute)), n)
-		}))
-	}
-	if with.Violated > 0 {
-		results = append(results, boundResult(false, 0, func(l lang.Language) (string, string) {
-			return l.Say("invariants"), l.Say("%d {violation|violations}", with.Violated)
-		}))
-	}
-	return results
-}
-
-// around is how many minutes before and after one belong to the same time of the day.
-const around = 15
-
-// exposed returns the devices that the waves leave without a profile for longer than a time, and the longest of all.
-func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices []int, longest time.Duration) {
-	for i := range with.Lives {
-		over := time.Duration(0)
-		for f, d := range with.Lives[i].Unprotected {
-			over = max(over, d-without.Lives[i].Unprotected[f])
-		}
-		if life := &with.Lives[i]; with.Population.Tenant.Coexistence { // of BMS's profiles from before the story nobody knows: they are on it until it moves (AUTH-25)
-			if life.MovedAt == 0 {
-				continue
-			}
-			over -= life.MovedAt.Sub(life.FirstPending)
-		}
-		if longest = max(longest, over); over > most {
-			devices = append(devices, i)
-		}
-	}
-	return devices, longest
-}
-
-// Entries calls f with each device that the waves do not move or expose, and each user without a unit, in a language, until f fails.
-// Names are those of names.
-func (w *WavePlan) Entries(l lang.Language, names *population.Population, f func(Entry) error) error {
-	for _, left := range slices.Concat(w.Left, w.Exposed) {
-		if err := f(Entry{names.Devices[left.Device].Name, userName(names, left.Device), fmt.Sprintf("%s (%s)", l.Say(left.Why), left.Rule), l.Say(left.Action)}); err != nil {
-			return err
-		}
-	}
-	for _, u := range w.NoUnit {
-		reason := l.Say("no licence that entitles Intune is left for the user")
-		if err := f(Entry{User: names.Users[u].UPN, Reason: reason + " (AUTH-09)", Action: l.Say("buy licences, or free some")}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,8 +1,11 @@
 package rehearsal
 
 import (
+	"cmp"
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,10 +16,17 @@ import (
 	"rollcall/protocol/lang"
 )
 
-// Waves are written as licences for parts of whoever has a basic licence, come after the last change, and keep their bound in a
-// rehearsal; who is left behind is named by rule, and so are users for whom there is no licence (AUTH-09).
-func TestWaves(t *testing.T) {
-	base, err := plan.Parse("base.yaml", []byte(`
+func wavesOf(t *testing.T, text string, b Bounds) (*WaveSearch, *plan.Plan) {
+	t.Helper()
+	base, err := plan.Parse("base.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &WaveSearch{Plan: base, Population: population.New(base), Start: fleet.Begin, Bounds: b}, base
+}
+
+// tenantOf400 has fewer licences than users who could have one, and users without any.
+const tenantOf400 = `
 until: 3d
 tenant: {authority: office365, units: 350}
 population: {already: {ios: 300, windows: 100, userless: {ipados: 3}}, licences: {basic: 90, none: 10}}
@@ -26,18 +36,22 @@ timeline:
   - {at: 1h, authority: {set: coexistence}}
   - {at: 2h, apns: {upload: renewed}}
   - {at: 3h, profiles: {assign: mail}}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pop := population.New(base)
+`
+
+var tenantOf40 = strings.NewReplacer("350", "30", "300", "30", "100", "10").Replace(tenantOf400)
+
+// Waves are written as licences for parts of whoever has a basic licence and come after the last change; who is left behind is named by
+// rule, and so are users for whom there is no licence (AUTH-09).
+func TestWaves(t *testing.T) {
 	b := Bounds{CheckIns: 16, From: 8 * time.Hour, To: 9 * time.Hour}
-	w, err := Waves(base, pop, fleet.Begin, b)
+	s, _ := wavesOf(t, tenantOf400, b)
+	pop := s.Population
+	w, err := s.Guess()
 	if err != nil {
 		t.Fatal(err)
 	}
 	basic := len(pop.PickUsers(&plan.Licensing{To: plan.Target{Share: plan.Whole, Whom: plan.OnlyBasic}}, pop.Holders(), 0, 0))
-	if w.Movers.Users != 350 || len(w.NoUnit) == 0 || len(w.Days) < 2 || w.Days[0].At != plan.Day {
+	if w.Movers.Users != 350 || len(w.NoUnit) != basic-350 || len(w.Days) < 2 || w.Days[0].At != plan.Day || w.Rehearsed != nil {
 		t.Errorf("%+v, %d without a unit of %d, on the days %v", w.Movers, len(w.NoUnit), basic, w.Days)
 	}
 	by := map[protocol.Rule]int{}
@@ -46,26 +60,6 @@ timeline:
 	}
 	if by[protocol.RuleUserless] != 3 || by[protocol.RuleNoLicence] != 400-basic {
 		t.Errorf("left behind are %v", by)
-	}
-	with, err := plan.Parse("with.yaml", w.Plan.Encode(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, given := pop.Holders(), 0
-	for i := range with.Timeline {
-		if l := with.Timeline[i].Licences; l != nil {
-			users := pop.PickUsers(l, h, with.Seed, uint64(i))
-			given += len(users)
-			for _, u := range users {
-				h.Apply(l, u)
-			}
-		}
-	}
-	if given < 350 || given > 350+len(w.Days) || len(with.Acts) != 1+len(w.Days) {
-		t.Errorf("the plan gives %d users a licence in %d acts", given, len(with.Acts))
-	}
-	if len(w.NoUnit) != basic-given || slices.ContainsFunc(w.NoUnit, func(u int) bool { return h[u] != population.BMSLicence }) {
-		t.Errorf("%d users named without a unit, and %d of %d get none", len(w.NoUnit), basic-given, basic)
 	}
 	named := 0
 	if err := w.Entries(lang.Dutch, pop, func(e Entry) error {
@@ -77,33 +71,165 @@ timeline:
 		t.Errorf("%d of %d users without a unit are in the list: %v", named, len(w.NoUnit), err)
 	}
 	var played [2]*Played
-	for i, p := range []*plan.Plan{with, w.Without} {
+	for i, p := range []*plan.Plan{w.Plan, w.Without} {
 		if played[i], err = Play(t.Context(), Config{Plan: p, Population: pop}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if results := w.Judge(played[0], played[1], b); len(results) != 1 || !results[0].OK {
+	if results := w.judge(played[0], played[1]); len(results) != 2 || !results[0].OK || !results[1].OK {
 		t.Errorf("rehearsed: %+v", results)
 	}
-	// A minute above the bound breaks it; what is there without any wave breaks nothing.
+	// A minute above the bound breaks it, and one above what is there without any wave where that is above it; that itself breaks nothing.
 	burst := *played[0]
 	burst.Minutes = slices.Clone(burst.Minutes)
 	burst.Minutes[33*60].CheckIns = 17
-	if results := w.Judge(&burst, played[1], Bounds{CheckIns: 16, Certificates: 1, Unprotected: time.Hour}); len(results) != 3 || results[0].OK || results[0].Over <= 0 || !results[1].OK || !results[2].OK {
+	w.bounds.Certificates, w.bounds.Unprotected = 1, time.Hour
+	if results := w.judge(&burst, played[1]); len(results) != 4 || results[0].OK || results[0].Over <= 0 || !results[1].OK || !results[2].OK || !results[3].OK {
 		t.Errorf("rehearsed: %+v", results)
 	}
-	if results := w.Judge(played[1], played[1], Bounds{CheckIns: 1}); !results[0].OK {
+	w.bounds = Bounds{CheckIns: 1, From: b.From, To: b.To}
+	if results := w.judge(played[1], played[1]); !results[0].OK {
 		t.Errorf("without waves: %+v", results)
 	}
-	if last := played[0].Lives; slices.IndexFunc(last, func(l Life) bool { return l.MovedAt != 0 }) < 0 {
-		t.Error("nobody moved")
+	burst.Minutes = slices.Clone(played[1].Minutes)
+	burst.Minutes[33*60].CheckIns = 40
+	if results := w.judge(&burst, played[1]); results[0].OK {
+		t.Errorf("a minute of 40: %+v", results)
+	}
+	w.bounds.From = b.From + time.Minute
+	if results := w.judge(played[1], played[1]); results[1].OK {
+		t.Errorf("licences at 08:00: %+v", results)
 	}
 	// Who moves and is unprotected for too long is not among those that will not make it.
 	bare, left := *played[0], len(w.Left)
 	bare.Lives = slices.Clone(bare.Lives)
 	bare.Lives[7].Unprotected[0] += 5 * time.Hour
-	if w.Judge(&bare, played[1], Bounds{Unprotected: 4 * time.Hour}); len(w.Left) != left || len(w.Exposed) != 1 || w.Exposed[0].Device != 7 || w.Exposed[0].Action != "assign Intune's profiles before its wave" {
+	w.bounds.Unprotected = 4 * time.Hour
+	if w.judge(&bare, played[1]); len(w.Left) != left || len(w.Exposed) != 1 || w.Exposed[0].Device != 7 || w.Exposed[0].Action != "assign Intune's profiles before its wave" {
 		t.Errorf("exposed: %+v, %d left behind and before %d", w.Exposed, len(w.Left), left)
+	}
+	// Who was expected to stay and moved has made it; whose user got a licence and which did not move has not.
+	lives := slices.Clone(played[0].Lives)
+	gone := slices.IndexFunc(lives, func(l Life) bool { return l.MovedAt != 0 })
+	lives[w.Left[0].Device].Registered, lives[gone].Registered, lives[gone].Away = protocol.Intune, protocol.Office365, true
+	bare.Lives = lives
+	first := w.Left[0]
+	w.settle(&bare)
+	if i := slices.IndexFunc(w.Left, func(l Left) bool { return l.Device == gone }); slices.Contains(w.Left, first) || i < 0 || w.Left[i].Why != "it is off the network when the rehearsal ends" {
+		t.Errorf("left behind: %+v", w.Left)
+	}
+}
+
+// The largest waves that keep their bounds: the plan as it is written gives every user one licence, keeps each bound when it is
+// rehearsed, and does not with one user more a day, unless all are in one wave; each device that did not move is named.
+func TestWavesAreTheLargest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text   string
+		bounds Bounds
+		one    bool // wave
+		short  bool // of licences
+	}{
+		"too few licences": {tenantOf40, Bounds{CheckIns: 3, From: 8 * time.Hour, To: 8*time.Hour + 10*time.Minute}, false, true},
+		"no bound":         {tenantOf40, office, true, true},
+		"the plan gives licences too": {`
+seed: 3
+until: 60h
+tenant: {authority: office365}
+population: {already: {android: 25, ios: 15}, licences: {basic: 90, intune: 10}, offline: {share: 5%, lasts: 6h}, habits: {unreachable_night: 40%, not_now: 20%}}
+timeline:
+  - {at: 0s, authority: {set: coexistence}}
+  - {at: 1h, apns: {upload: renewed}}
+  - {at: 26h, licences: {assign: intune, to: 40% of basic, over: 30h}}
+`, Bounds{CheckIns: 2, Certificates: 2, Unprotected: time.Hour, From: 9 * time.Hour, To: 9*time.Hour + 5*time.Minute, Weekends: true}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, base := wavesOf(t, tt.text, tt.bounds)
+			var sizes []int
+			s.Watch = func(aDay int) (func(fleet.Progress), func()) {
+				sizes = append(sizes, aDay)
+				return func(fleet.Progress) {}, func() {}
+			}
+			w, err := s.Find(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := len(sizes)
+			if !tt.short {
+				if other, err := s.Find(t.Context()); err != nil || !slices.Equal(other.Plan.Encode(nil), w.Plan.Encode(nil)) || !slices.Equal(sizes[:again], sizes[again:]) {
+					t.Errorf("looked for twice, the waves differ: %v, %v", err, sizes)
+				}
+			}
+			with, err := plan.Parse("with.yaml", w.Plan.Encode(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Population.Afford(with); err != nil {
+				t.Error(err)
+			}
+			// Every user gets one, as far as there are licences.
+			v, err := newWaving(base, s.Population, fleet.Begin, tt.bounds)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, given := slices.Clone(v.held), map[int]bool{}
+			for i := range with.Timeline {
+				l := with.Timeline[i].Licences
+				if l == nil || time.Duration(with.Timeline[i].At) < w.Days[0].At {
+					continue
+				}
+				for _, u := range s.Population.PickUsers(l, h, with.Seed, uint64(i)) {
+					h.Apply(l, u)
+					given[u] = true
+				}
+			}
+			if want := len(v.users) - len(w.NoUnit); len(given) != want || want != v.movers.Users || (len(w.NoUnit) > 0) != tt.short {
+				t.Errorf("%d of %d users get a licence, %d are named without one; want %d", len(given), len(v.users), len(w.NoUnit), v.movers.Users)
+			}
+			// The bounds hold, and with one user more they do not.
+			peaks := func(p *plan.Plan) (checkIns, issued uint32, played *Played) {
+				played, err := Play(t.Context(), Config{Plan: p, Population: s.Population})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range played.Minutes[w.Days[0].At/time.Minute:] {
+					checkIns, issued = max(checkIns, m.CheckIns), max(issued, m.Issued)
+				}
+				return checkIns, issued, played
+			}
+			most := func(bound float64) float64 { return cmp.Or(bound, math.Inf(1)) }
+			breaks := func(checkIns, issued uint32) bool {
+				return float64(checkIns) > most(tt.bounds.CheckIns) || float64(issued) > most(tt.bounds.Certificates)
+			}
+			checkIns, issued, played := peaks(with)
+			if breaks(checkIns, issued) || slices.ContainsFunc(w.Rehearsed, func(r BoundResult) bool { return !r.OK }) {
+				t.Errorf("waves of %d make %d check-ins and %d certificates a minute: %+v", w.Days[0].Users, checkIns, issued, w.Rehearsed)
+			}
+			if one := len(w.Days) == 1; one != tt.one || one != (w.Larger == nil) {
+				t.Errorf("%d waves, and larger ones: %+v", len(w.Days), w.Larger)
+			}
+			if w.Larger != nil {
+				more, err := v.of(w.Larger.Users)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkIns, issued, _ := peaks(more.Plan)
+				if w.Larger.Users != w.Days[0].Users+1 || !breaks(checkIns, issued) || len(w.Larger.Broken) == 0 {
+					t.Errorf("waves of %d make %d check-ins and %d certificates a minute, and are said to break %+v", w.Larger.Users, checkIns, issued, w.Larger.Broken)
+				}
+			}
+			// Who has not moved is named.
+			for i, l := range played.Lives {
+				d := &s.Population.Devices[i]
+				if d.Registered == protocol.Office365 && l.Registered != protocol.Intune && !slices.Contains(w.NoUnit, int(d.User)) && !slices.ContainsFunc(w.Left, func(l Left) bool { return l.Device == i }) {
+					t.Errorf("device %d did not move, and nobody says so: %+v", i, l)
+				}
+			}
+			for _, left := range w.Left {
+				if played.Lives[left.Device].Registered == protocol.Intune {
+					t.Errorf("%+v did move", left)
+				}
+			}
+		})
 	}
 }
 
@@ -113,7 +239,7 @@ func TestWavesNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Waves(p, population.New(p), fleet.Begin, Bounds{To: time.Hour}); !errors.Is(err, protocol.RuleEntitled) {
+	if _, err := (&WaveSearch{Plan: p, Population: population.New(p), Start: fleet.Begin, Bounds: Bounds{To: time.Hour}}).Find(t.Context()); !errors.Is(err, protocol.RuleEntitled) {
 		t.Errorf("%v, want a refusal by AUTH-14", err)
 	}
 	pop := &population.Population{Tenant: population.Tenant{Authority: protocol.Intune}}
