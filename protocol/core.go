@@ -61,9 +61,11 @@ func (t *Time) UnmarshalText(b []byte) error {
 		*t = 0
 		return nil
 	}
-	v, err := time.Parse(time.RFC3339Nano, string(b))
-	if err != nil {
-		return err
+	var v time.Time
+	if err := v.UnmarshalText(b); err != nil { // which makes no string of b, and is stricter than Parse
+		if v, err = time.Parse(time.RFC3339Nano, string(b)); err != nil {
+			return err
+		}
 	}
 	*t = At(v)
 	return nil

@@ -4,7 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"math"
+	"math/bits"
 	"reflect"
 	"strconv"
 	"strings"
@@ -39,7 +39,7 @@ func (r Raw) MarshalJSON() ([]byte, error) {
 // Decode reads one message into v, a pointer to a type of this package, in one strict pass: UTF-8, no member twice, nothing before or
 // behind the object, at most 64 levels, names compared byte by byte, numbers and times that exist (HST-004, 006, 007, 009, 010, 014).
 // Members that v does not have are passed over, as the protocol wants it (android.md section 8), but read as strictly; those that it
-// must have are demanded. Whatever v held before is gone. The error names the member and wraps [protocol.ErrMalformed] or [ErrTooLarge].
+// must have are demanded. Whatever v held before is gone, though its room may be used again. The error names the member and wraps [protocol.ErrMalformed] or [ErrTooLarge].
 func Decode(body []byte, v any) error { return decode(body, v, false) }
 
 // DecodeKnown is Decode that refuses members which v does not have: for what people write, where an unknown word is a mistake.
@@ -51,6 +51,9 @@ type checker interface{ check() error }
 func decode(body []byte, v any, known bool) error {
 	if len(body) > MaxMessage {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), MaxMessage)
+	}
+	if c, ok := v.(*CheckIn); ok && steadily(body, c) {
+		return malformed(c.check())
 	}
 	if !utf8.Valid(body) {
 		return fmt.Errorf("%w: not UTF-8 (HST-010)", protocol.ErrMalformed)
@@ -69,6 +72,10 @@ func decode(body []byte, v any, known bool) error {
 			err = c.check()
 		}
 	}
+	return malformed(err)
+}
+
+func malformed(err error) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
 	}
@@ -104,7 +111,8 @@ type shape struct {
 	time    bool         // of Func: an instant
 	element *shape       // of Slice, Map and Pointer
 	members []member     // of Struct, in their order
-	byName  map[string]int
+
+	required uint64 // of Struct, by place in members
 }
 
 type member struct {
@@ -136,14 +144,15 @@ func shapeOf(t reflect.Type) *shape {
 	case s.kind == reflect.Slice, s.kind == reflect.Pointer, s.kind == reflect.Map:
 		s.element = shapeOf(t.Elem())
 	case s.kind == reflect.Struct:
-		s.byName = make(map[string]int, t.NumField())
 		for i := range t.NumField() {
 			name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 			m := member{name: name, index: i, required: !strings.Contains(options, "omit"), shape: shapeOf(t.Field(i).Type)}
 			if strings.Contains(options, "string") {
 				m.shape = &shape{kind: m.kind, quoted: true}
 			}
-			s.byName[name] = len(s.members)
+			if m.required {
+				s.required |= 1 << i
+			}
 			s.members = append(s.members, m)
 		}
 	case s.kind != reflect.String && s.kind != reflect.Bool && !isInt(s.kind):
@@ -155,57 +164,6 @@ func shapeOf(t reflect.Type) *shape {
 
 func isInt(k reflect.Kind) bool {
 	return k >= reflect.Int && k <= reflect.Uint64
-}
-
-// A reader walks over one message.
-type reader struct {
-	b     []byte
-	at    int
-	depth int
-	known bool
-}
-
-func (r *reader) space() {
-	for r.at < len(r.b) {
-		switch r.b[r.at] {
-		case ' ', '\t', '\r', '\n':
-			r.at++
-		default:
-			return
-		}
-	}
-}
-
-// next passes over white space and returns the character that follows; 0: there is none.
-func (r *reader) next() byte {
-	if r.space(); r.at < len(r.b) {
-		return r.b[r.at]
-	}
-	return 0
-}
-
-// take passes over c and tells whether it was there.
-func (r *reader) take(c byte) bool {
-	if r.next() != c || c == 0 {
-		return false
-	}
-	r.at++
-	return true
-}
-
-func (r *reader) word(w string) bool {
-	if !strings.HasPrefix(string(r.b[r.at:min(len(r.b), r.at+len(w))]), w) {
-		return false
-	}
-	r.at += len(w)
-	return true
-}
-
-func (r *reader) want(what string) error {
-	if r.next() == 0 {
-		return fmt.Errorf("ends where %s should be (HST-002)", what)
-	}
-	return fmt.Errorf("want %s at byte %d", what, r.at)
 }
 
 // value reads one value into v. Null is as if the member were not there.
@@ -262,62 +220,33 @@ func (r *reader) value(v reflect.Value, s *shape) error {
 }
 
 func (r *reader) integer(v reflect.Value, s *shape) error {
-	text := ""
-	if s.quoted {
-		if r.next() != '"' {
-			return r.want("a whole number as text")
-		}
-		var err error
-		if text, err = r.text(); err != nil {
-			return err
-		}
-	} else {
-		from := r.at
-		for r.at < len(r.b) && (r.b[r.at] >= '0' && r.b[r.at] <= '9' || r.b[r.at] == '-') {
-			r.at++
-		}
-		text = string(r.b[from:r.at])
-		if c := r.next(); c == '.' || c|0x20 == 'e' {
-			return errors.New("want a whole number")
-		}
-	}
-	if text == "" {
-		return r.want("a whole number")
-	}
-	digits := strings.TrimPrefix(text, "-")
-	if len(digits) > 1 && digits[0] == '0' || strings.ContainsAny(text, "+_ ") || text == "-0" {
-		return fmt.Errorf("%.40q is no whole number", text)
+	text, err := r.digits(s.quoted)
+	if err != nil {
+		return err
 	}
 	if v.CanUint() {
-		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
-		if err != nil {
-			return fmt.Errorf("%.40q is no whole number of its range (HST-009)", text)
-		}
+		n, err := unsigned(text, v.Type().Bits())
 		v.SetUint(n)
-		return nil
+		return err
 	}
-	n, err := strconv.ParseInt(text, 10, v.Type().Bits())
-	if err != nil {
-		return fmt.Errorf("%.40q is no whole number of its range (HST-009)", text)
-	}
+	n, err := signed(text, v.Type().Bits())
 	v.SetInt(n)
-	return nil
-}
-
-func (r *reader) deeper() error {
-	if r.depth++; r.depth > maxDepth {
-		return errors.New("nested too deep (HST-004)")
-	}
-	return nil
+	return err
 }
 
 // object reads the members of a struct.
 func (r *reader) object(v reflect.Value, s *shape) error {
-	seen := uint64(0) // by place in s.members, of which no type has more than 64
+	return r.fields(s, func(m *member) error { return r.value(v.Field(m.index), m.shape) })
+}
+
+// fields calls each for every member that s has, standing before its value. Others are passed over, a member twice and one that is
+// missing are refused.
+func (r *reader) fields(s *shape, each func(m *member) error) error {
+	seen, after := uint64(0), 0 // by place in s.members, of which no type has more than 64
 	var others names
 	err := r.members(func(name []byte) error {
-		i, ok := s.byName[string(name)]
-		if !ok {
+		i := s.find(name, after)
+		if i < 0 {
 			if r.known {
 				return in(quote(name), errors.New("unknown member (HST-014)"))
 			}
@@ -330,85 +259,37 @@ func (r *reader) object(v reflect.Value, s *shape) error {
 			return in(quote(name), errTwice)
 		}
 		seen |= 1 << i
+		after = i + 1
 		m := &s.members[i]
 		if !m.required && r.word("null") {
 			return nil
 		}
-		if err := r.value(v.Field(m.index), m.shape); err != nil {
+		if err := each(m); err != nil {
 			return in(m.name, err)
 		}
 		return nil
 	})
-	for i := range s.members {
-		if m := &s.members[i]; err == nil && m.required && seen&(1<<i) == 0 {
-			err = in(m.name, errors.New("missing"))
-		}
+	if err == nil && seen&s.required != s.required {
+		m := &s.members[bits.TrailingZeros64(s.required&^seen)]
+		err = in(m.name, errors.New("missing"))
 	}
 	return err
 }
 
-var errTwice = errors.New("duplicate member (HST-006)")
-
-// quote shows a name that a device made up, or its beginning (HST-068).
-func quote(name []byte) string { return strconv.Quote(string(name[:min(len(name), 64)])) }
-
-// names are those of an object's members so far.
-type names struct {
-	few  []string
-	many map[string]struct{}
-}
-
-// add tells whether name is new.
-func (n *names) add(name string) bool {
-	if n.many == nil && len(n.few) < fewKeys {
-		for _, before := range n.few {
-			if before == name {
-				return false
-			}
-		}
-		n.few = append(n.few, name)
-		return true
-	}
-	if n.many == nil {
-		n.many = make(map[string]struct{})
-		for _, before := range n.few {
-			n.many[before] = struct{}{}
+// find returns the place of a member; negative: there is none. It looks from place after on, since most messages come in the order of
+// their type.
+func (s *shape) find(name []byte, after int) int {
+	for i := after; i < len(s.members); i++ {
+		if s.members[i].name == string(name) {
+			return i
 		}
 	}
-	_, before := n.many[name]
-	n.many[name] = struct{}{}
-	return !before
-}
-
-// members calls each with the name of every member of an object, standing before its value.
-func (r *reader) members(each func(name []byte) error) error {
-	if !r.take('{') {
-		return r.want("an object")
-	}
-	if err := r.deeper(); err != nil {
-		return err
-	}
-	for n := 0; !r.take('}'); n++ {
-		if n > 0 && !r.take(',') {
-			return r.want("a comma or }")
-		}
-		if r.next() != '"' {
-			return r.want("a member's name")
-		}
-		name, err := r.bytes()
-		if err != nil {
-			return err
-		}
-		if !r.take(':') {
-			return r.want("a colon")
-		}
-		r.space()
-		if err := each(name); err != nil {
-			return err
+	for i := range min(after, len(s.members)) {
+		if s.members[i].name == string(name) {
+			return i
 		}
 	}
-	r.depth--
-	return nil
+	return -1
 }
 
 func (r *reader) texts(v reflect.Value, s *shape) error {
@@ -436,163 +317,4 @@ func (r *reader) list(v reflect.Value, s *shape) error {
 		}
 		return nil
 	})
-}
-
-func (r *reader) elements(each func(i int) error) error {
-	if !r.take('[') {
-		return r.want("a list")
-	}
-	if err := r.deeper(); err != nil {
-		return err
-	}
-	for i := 0; !r.take(']'); i++ {
-		if i > 0 && !r.take(',') {
-			return r.want("a comma or ]")
-		}
-		r.space()
-		if err := each(i); err != nil {
-			return err
-		}
-	}
-	r.depth--
-	return nil
-}
-
-// skip passes over a value, and refuses what value would.
-func (r *reader) skip() error {
-	switch c := r.next(); {
-	case c == '{':
-		var all names
-		return r.members(func(name []byte) error {
-			if !all.add(string(name)) {
-				return in(quote(name), errTwice)
-			}
-			return r.skip()
-		})
-	case c == '[':
-		return r.elements(func(int) error { return r.skip() })
-	case c == '"':
-		_, err := r.bytes()
-		return err
-	case c == '-', c >= '0' && c <= '9':
-		return r.number()
-	case r.word("true"), r.word("false"), r.word("null"):
-		return nil
-	}
-	return r.want("a value")
-}
-
-// number passes over a number (RFC 8259, section 6).
-func (r *reader) number() error {
-	from := r.at
-	digits := func() bool {
-		first := r.at
-		for r.at < len(r.b) && r.b[r.at] >= '0' && r.b[r.at] <= '9' {
-			r.at++
-		}
-		return r.at > first
-	}
-	at := func(set string) bool {
-		if r.at < len(r.b) && strings.IndexByte(set, r.b[r.at]) >= 0 {
-			r.at++
-			return true
-		}
-		return false
-	}
-	at("-")
-	zero := r.at < len(r.b) && r.b[r.at] == '0'
-	first := r.at
-	ok := digits() && (!zero || r.at == first+1)
-	if at(".") {
-		ok = digits() && ok
-	}
-	if at("eE") {
-		at("+-")
-		ok = digits() && ok
-	}
-	text := string(r.b[from:r.at])
-	if !ok || len(text) > maxNumber {
-		return fmt.Errorf("%.40q is no number", text)
-	}
-	if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsInf(f, 0) {
-		return fmt.Errorf("%.40q is beyond all numbers (HST-009)", text)
-	}
-	return nil
-}
-
-func (r *reader) text() (string, error) {
-	b, err := r.bytes()
-	return string(b), err
-}
-
-// bytes reads a string; it is good until the message is gone. NUL and half of a surrogate pair are nowhere allowed.
-func (r *reader) bytes() ([]byte, error) {
-	r.at++
-	from := r.at
-	for r.at < len(r.b) {
-		switch c := r.b[r.at]; {
-		case c == '"':
-			r.at++
-			return r.b[from : r.at-1], nil
-		case c == '\\':
-			return r.escaped(from)
-		case c < ' ':
-			return nil, fmt.Errorf("control character in a string at byte %d", r.at)
-		}
-		r.at++
-	}
-	return nil, errors.New("ends in a string (HST-002)")
-}
-
-// escaped reads on from a string's first backslash.
-func (r *reader) escaped(from int) ([]byte, error) {
-	out := append([]byte(nil), r.b[from:r.at]...)
-	for r.at < len(r.b) {
-		c := r.b[r.at]
-		r.at++
-		switch {
-		case c == '"':
-			return out, nil
-		case c < ' ':
-			return nil, fmt.Errorf("control character in a string at byte %d", r.at-1)
-		case c != '\\':
-			out = append(out, c)
-			continue
-		}
-		if r.at >= len(r.b) {
-			break
-		}
-		c = r.b[r.at]
-		r.at++
-		if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
-			out = append(out, "\"\\/\b\f\n\r\t"[i])
-			continue
-		}
-		if c != 'u' {
-			return nil, fmt.Errorf("no such escape at byte %d", r.at-1)
-		}
-		u, ok := r.hex()
-		if ok && u >= 0xd800 && u < 0xdc00 {
-			low := rune(0)
-			if ok = r.word(`\u`); ok {
-				low, ok = r.hex()
-			}
-			ok = ok && low >= 0xdc00 && low < 0xe000
-			u = (u-0xd800)<<10 + low - 0xdc00 + 0x10000
-		}
-		if !ok || u == 0 || u >= 0xdc00 && u < 0xe000 {
-			return nil, fmt.Errorf("no such character at byte %d (HST-010)", r.at)
-		}
-		out = utf8.AppendRune(out, u)
-	}
-	return nil, errors.New("ends in a string (HST-002)")
-}
-
-func (r *reader) hex() (u rune, ok bool) {
-	if r.at+4 > len(r.b) {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(r.b[r.at:r.at+4]), 16, 32)
-	r.at += 4
-	return rune(n), err == nil
 }

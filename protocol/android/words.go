@@ -135,10 +135,10 @@ const (
 	Failed  ProfileStatus = "FAILED"
 )
 
+var profileStatuses = []ProfileStatus{Applied, Pending, Failed}
+
 // UnmarshalText takes the words above; anything else is an error that lists them.
-func (s *ProfileStatus) UnmarshalText(b []byte) error {
-	return oneOf(s, b, []ProfileStatus{Applied, Pending, Failed})
-}
+func (s *ProfileStatus) UnmarshalText(b []byte) error { return oneOf(s, b, profileStatuses) }
 
 // A NonCompliance is why a device does not keep to a setting. Values that this package does not know are kept: Google adds some.
 type NonCompliance string

@@ -22,8 +22,9 @@ func Append(dst []byte, v any) []byte {
 
 // AppendAnswer is [Append] of an answer to a check-in, without reflection where it asks nothing of the device, as nearly all do.
 func AppendAnswer(dst []byte, a *CheckInAnswer) []byte {
-	if a.Policy != nil || len(a.Commands) > 0 || a.Renew != nil || a.Authority.ChangedAt != 0 || a.Authority.Notice != "" {
-		return Append(dst, a)
+	if a.Policy != nil || len(a.Commands) > 0 || a.Renew != nil || a.Authority.Notice != "" {
+		whole := *a // which leaves the stack, unlike a
+		return Append(dst, &whole)
 	}
 	dst = append(dst, `{"round":`...)
 	dst = strconv.AppendInt(dst, int64(a.Round), 10)
@@ -35,6 +36,10 @@ func AppendAnswer(dst []byte, a *CheckInAnswer) []byte {
 	dst = append(dst, a.Authority.Resolved.String()...)
 	dst = append(dst, `","epoch":`...)
 	dst = strconv.AppendUint(dst, uint64(a.Authority.Epoch), 10)
+	if a.Authority.ChangedAt != 0 {
+		dst = append(dst, `,"changedAt":"`...)
+		dst = append(a.Authority.ChangedAt.Time().AppendFormat(dst, time.RFC3339Nano), '"')
+	}
 	dst = append(dst, `},"state":"`...)
 	dst = append(dst, a.State...)
 	dst = append(dst, `","next":{"after":"`...)

@@ -92,7 +92,7 @@ const maxEnroll = 128 << 10
 func (h *Handler) androidEnroll(w http.ResponseWriter, r *http.Request) {
 	var m android.EnrollRequest
 	turned := server.Turned{Address: hostOf(r)}
-	answer, err := h.enroll(w, r, &m, &turned)
+	answer, err := h.enroll(r, &m, &turned)
 	if err != nil {
 		h.androidRefuse(w, r, &turned, err)
 		return
@@ -110,7 +110,7 @@ type notHere struct {
 func (e *notHere) Error() string { return e.detail }
 
 // enroll tells who asks as soon as the token is known: what a stranger says of itself names nobody (HST-045).
-func (h *Handler) enroll(w http.ResponseWriter, r *http.Request, m *android.EnrollRequest, who *server.Turned) (*android.EnrollAnswer, error) {
+func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.Turned) (*android.EnrollAnswer, error) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
 	case r.Method != http.MethodPost:
@@ -121,7 +121,7 @@ func (h *Handler) enroll(w http.ResponseWriter, r *http.Request, m *android.Enro
 	if no := h.tooMany(r, token); no != nil {
 		return nil, no
 	}
-	body, err := readAndroid(nil, w, r, maxEnroll)
+	body, err := readAndroid(nil, r, maxEnroll)
 	if err != nil {
 		return nil, err
 	}
@@ -182,22 +182,21 @@ func (h *Handler) offer(device, challenge string, ends protocol.Time) android.Of
 }
 
 // readAndroid reads a body into the room of buffer, unpacked where it is gzip; the limit is on what comes out (HST-001, HST-012).
-func readAndroid(buffer []byte, w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+func readAndroid(buffer []byte, r *http.Request, most int64) ([]byte, error) {
 	if r.ContentLength > most {
 		return nil, errTooLarge
 	}
-	from := io.Reader(http.MaxBytesReader(w, r.Body, most))
-	switch e := r.Header.Get("Content-Encoding"); e {
-	case "", "identity":
-	case "gzip":
-		unpacked, err := gzip.NewReader(from)
+	from := io.Reader(r.Body)
+	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "identity" {
+		if e[0] != "gzip" {
+			return nil, errEncoding
+		}
+		unpacked, err := gzip.NewReader(io.LimitReader(from, most))
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w: %w", protocol.ErrMalformed, err)
 		}
 		unpacked.Multistream(false) // what follows would be a second message
 		from = unpacked
-	default:
-		return nil, errEncoding
 	}
 	body := buffer[:0]
 	for {
@@ -206,9 +205,8 @@ func readAndroid(buffer []byte, w http.ResponseWriter, r *http.Request, most int
 		}
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		_, large := errors.AsType[*http.MaxBytesError](err)
 		switch {
-		case large, int64(len(body)) > most:
+		case int64(len(body)) > most:
 			return body, errTooLarge
 		case err == io.EOF:
 			return body, nil
@@ -221,7 +219,7 @@ func readAndroid(buffer []byte, w http.ResponseWriter, r *http.Request, most int
 // androidUnenroll takes a device's good-bye; its certificate is revoked with the answer.
 func (h *Handler) androidUnenroll(w http.ResponseWriter, r *http.Request) {
 	var m android.UnenrollRequest
-	p, err := h.farewell(w, r, &m)
+	p, err := h.farewell(r, &m)
 	if err != nil {
 		h.androidRefuse(w, r, nil, err)
 		return
@@ -229,14 +227,14 @@ func (h *Handler) androidUnenroll(w http.ResponseWriter, r *http.Request) {
 	writeWhole(w, http.StatusOK, android.ContentType, android.Append(nil, &android.UnenrollAnswer{Device: p.id}))
 }
 
-func (h *Handler) farewell(w http.ResponseWriter, r *http.Request, m *android.UnenrollRequest) (*peer, error) {
+func (h *Handler) farewell(r *http.Request, m *android.UnenrollRequest) (*peer, error) {
 	switch {
 	case r.Method != http.MethodPost:
 		return nil, errMethod
 	case !h.presents(r):
 		return nil, errNoIdentity
 	}
-	body, err := readAndroid(nil, w, r, maxEnroll)
+	body, err := readAndroid(nil, r, maxEnroll)
 	if err != nil {
 		return nil, err
 	}

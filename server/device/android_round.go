@@ -41,7 +41,7 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	x := h.android.spare.Get().(*androidRound)
 	defer x.release()
-	x.h = h
+	x.h, x.p, x.composed, x.moved, x.gone = h, nil, false, false, false
 	err := x.serve(w, r)
 	h.androidMetered(x, began, err)
 	switch {
@@ -56,21 +56,25 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 		enrollment, mode, _ := server.AndroidEnrolment(&record.Facts)
 		h.androidGone(w, x.p.id, enrollment, mode)
 	default:
-		writeWhole(w, http.StatusOK, android.ContentType, x.answer)
+		w.Header()["Content-Type"] = jsonType // net/http counts the content
+		w.Write(x.answer)
 	}
 }
 
-// release keeps x for the next request, without what was large.
+var jsonType = []string{android.ContentType}
+
+// release keeps x for the next request, without what was large. All but its buffers is made anew by the next round.
 func (x *androidRound) release() {
 	h := x.h
-	kept := androidRound{body: x.body[:0], said: x.said[:0], answer: x.answer[:0], out: x.out, prepare: x.prepare, encode: x.encode}
-	if cap(kept.body) > keepBuffer {
-		kept.body = nil
+	if cap(x.body) > keepBuffer {
+		x.body = nil
 	}
-	if cap(kept.answer) > keepBuffer {
-		kept.answer = nil
+	if cap(x.answer) > keepBuffer {
+		x.answer = nil
 	}
-	*x = kept
+	if len(x.msg.Results) > 0 || x.msg.Status != nil { // a report may be large
+		x.msg = android.CheckIn{}
+	}
 	h.android.spare.Put(x)
 }
 
@@ -84,7 +88,7 @@ func (x *androidRound) serve(w http.ResponseWriter, r *http.Request) (err error)
 	case !h.presents(r):
 		return errNoIdentity // nobody makes us hold a body (HST-001)
 	}
-	if x.body, err = readAndroid(x.body, w, r, android.MaxMessage); err != nil {
+	if x.body, err = readAndroid(x.body, r, android.MaxMessage); err != nil {
 		return err
 	}
 	if x.p, err = h.identify(r, x.body); err != nil {
@@ -107,9 +111,9 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 	if x.prepare == nil { // made once, for all rounds that use x
 		x.prepare, x.encode = x.resume, x.compose
 	}
-	sum := sha256.Sum256([]byte("android\x00" + m.CheckIn + "\x00" + strconv.Itoa(m.Round)))
-	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: delivery.Key(sum[:16]), Encode: x.encode}
+	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: roundKey(m), Encode: x.encode}
 	ev := &x.ev
+	x.batch = delivery.Batch{}
 	ev.Credential, ev.Platform, ev.Batch = p.cred, protocol.Android, &x.batch
 	ev.Epoch, ev.Round = m.Epoch, uint16(m.Round)
 	switch {
@@ -129,6 +133,14 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 		err = x.ready(ctx, now)
 	}
 	return err
+}
+
+// roundKey names a round among those of its device.
+func roundKey(m *android.CheckIn) delivery.Key {
+	var room [96]byte // an id has at most 64 bytes
+	name := append(append(room[:0], "android\x00"...), m.CheckIn...)
+	sum := sha256.Sum256(strconv.AppendInt(append(name, 0), int64(m.Round), 10))
+	return delivery.Key(sum[:16])
 }
 
 // handle is one decision about the round.
@@ -210,13 +222,15 @@ func (x *androidRound) resume(_ []byte, s *delivery.State) {
 	x.moved = s.Life == delivery.Enrolled && m.Push != nil && m.Push.Kind == "fcm" && m.Push.FID != string(s.Push.Token)
 	if s.Life == delivery.Enrolled {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
-			x.facts = record.Facts
 			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, m)
-			if string(x.said) != record.Facts.Said {
-				x.facts.Said = string(x.said)
-			}
-			if x.learn(&x.facts); x.facts != record.Facts {
-				x.ev.Facts = &x.facts
+			if changed := string(x.said) != record.Facts.Said; changed || m.Status != nil {
+				x.facts = record.Facts
+				if changed {
+					x.facts.Said = string(x.said)
+				}
+				if x.learn(&x.facts); x.facts != record.Facts {
+					x.ev.Facts = &x.facts
+				}
 			}
 		}
 	}

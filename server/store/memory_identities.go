@@ -152,7 +152,8 @@ func (m *Memory) Credential(_ context.Context, f delivery.Fingerprint) (delivery
 	}
 	c := m.credential(f)
 	if c == nil {
-		return delivery.Credential{}, fmt.Errorf("certificate %x: %w", f[:8], ErrNotFound)
+		first := [8]byte(f[:8]) // f itself stays where it is, for all that are found
+		return delivery.Credential{}, fmt.Errorf("certificate %x: %w", first, ErrNotFound)
 	}
 	return *c, nil
 }
