@@ -14,6 +14,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 	"rollcall/server/logs"
+	"rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -117,7 +118,10 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 		s.owners.remove(out.State.User, out.State.Device)
 	}
 	if out.State.Life == delivery.Enrolling && ev.Kind == delivery.CheckInRound {
-		s.outbox.began(now)
+		s.outbox.ages(now.Add(renewal.Unfinished))
+	}
+	if gone := out.State.GoneAt(); gone != 0 {
+		s.outbox.ages(gone)
 	}
 	if observed {
 		s.cfg.Observe(now, world, ev, before, &out.State, out)

@@ -33,7 +33,7 @@ type outbox struct {
 	clock     watch        // guarded by ticking
 	held      atomic.Bool  // the push certificate was found unusable, and none was uploaded since
 	sweep     atomic.Int64 // protocol.Time of the next clean-up
-	begun     atomic.Int64 // protocol.Time of the first enrolment that was begun since the latest one; 0: none was
+	aging     atomic.Int64 // protocol.Time at which a record that has changed since may be due already; 0: none was
 	mended    atomic.Bool  // the clock may have been wrong when wake-ups were put where they are
 	confirmed atomic.Bool  // somebody has confirmed the clock since Run looked
 	warned    atomic.Int64 // the latest warning of the push certificate's end
@@ -47,19 +47,22 @@ func (o *outbox) nudge() {
 	}
 }
 
-// nextSweep returns when records are looked at next: in time for those of enrolments that are not finished, too.
+// nextSweep returns when records are looked at next: in time for those of enrolments that are not finished and of devices that leave, too.
 func (o *outbox) nextSweep() protocol.Time {
-	next := protocol.Time(o.sweep.Load())
-	if begun := protocol.Time(o.begun.Load()); begun != 0 {
-		next = next.Sooner(begun.Add(renewal.Unfinished))
-	}
-	return next
+	return protocol.Time(o.sweep.Load()).Sooner(protocol.Time(o.aging.Load()))
 }
 
-// began takes note that an enrolment was begun at now.
-func (o *outbox) began(now protocol.Time) {
-	if o.begun.Load() == 0 && o.begun.CompareAndSwap(0, int64(now)) {
-		o.nudge()
+// ages takes note that a record may be due at a time: an enrolment was begun, or a device is leaving.
+func (o *outbox) ages(at protocol.Time) {
+	for {
+		known := o.aging.Load()
+		if known != 0 && known <= int64(at) {
+			return
+		}
+		if o.aging.CompareAndSwap(known, int64(at)) {
+			o.nudge()
+			return
+		}
 	}
 }
 
@@ -120,7 +123,7 @@ func (s *Server) tick(ctx context.Context, now protocol.Time, p *pace) error {
 	defer s.outbox.ticking.Unlock()
 	switch due := now >= s.outbox.nextSweep(); {
 	case due && s.World().Doubt:
-		s.outbox.begun.Store(0) // it will find all
+		s.outbox.aging.Store(0) // it will find all
 		s.outbox.sweep.Store(int64(now.Add(doubtAgain)))
 	case due:
 		if err := s.cleanUp(ctx, now); err != nil {
@@ -285,13 +288,14 @@ func (s *Server) warn(now protocol.Time) {
 const (
 	sweepPage  = 1000
 	sweepLeast = 24 * time.Hour
+	sweepSoon  = time.Hour // for the sake of devices that leave
 )
 
 // cleanUp removes the records whose identity ended long ago (AUTH-43), that never finished their enrolment (HST-045), and
-// that the clean-up rule calls silent (AUTH-48), and has wake-ups scheduled again that were due by a clock that was wrong (HST-110).
+// that the clean-up rule calls silent (AUTH-48), ends the enrolments of devices whose silence says that they have left, and has wake-ups scheduled again that were due by a clock that was wrong (HST-110).
 func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 	s.outbox.sweep.Store(int64(now)) // until it is done
-	s.outbox.begun.Store(0)          // before the first record is looked at
+	s.outbox.aging.Store(0)          // before the first record is looked at
 	mended := s.outbox.mended.Swap(false)
 	silent, kept := s.World().Settings.Silent, s.World().Settings.Records
 	next := renewal.RemovedAt(now, kept) // nothing issued from now on can end sooner
@@ -312,7 +316,11 @@ func (s *Server) cleanUp(ctx context.Context, now protocol.Time) error {
 			if st.Life == delivery.Enrolling {
 				end = end.Sooner(st.LastSeen.Add(renewal.Unfinished))
 			}
-			if now < end {
+			gone := st.GoneAt()
+			if now < gone {
+				s.outbox.ages(max(gone, now.Add(sweepSoon)))
+			}
+			if end = end.Sooner(gone); now < end {
 				next = next.Sooner(end)
 				if !mended || st.Wake.Due.Sub(now) <= protocol.LongestCadence {
 					continue

@@ -82,7 +82,7 @@ func (s *Server) counted(ctx context.Context, now protocol.Time, u delivery.User
 	within := s.World().Settings.Counted
 	counts := func(st *delivery.State) {
 		begun := st.Life == delivery.Enrolling && st.Registered == protocol.Unknown
-		known := (st.Life == delivery.Enrolled || st.Life == delivery.Enrolling) && authority.Counts(now, st.Registered, st.LastSeen, within)
+		known := (st.Life == delivery.Enrolled && !st.Departing() || st.Life == delivery.Enrolling) && authority.Counts(now, st.Registered, st.LastSeen, within)
 		if st.Device != but && st.User == u && (begun || known) {
 			n++
 		}

@@ -106,6 +106,9 @@ func (d *decision) round() {
 		return
 	}
 	d.n.LastSeen = d.now
+	if d.in.Verb != protocol.Leave {
+		d.remains()
+	}
 	if d.in.WorkloadsKnown {
 		d.workloads()
 	}
@@ -240,6 +243,8 @@ func (d *decision) cleanUp() {
 	}
 	switch silent := d.w.Settings.Silent; {
 	case !d.aged():
+	case d.s.GoneAt() != 0 && d.now >= d.s.GoneAt():
+		d.gone()
 	case d.s.Life == Enrolling && d.now >= d.s.LastSeen.Add(renewal.Unfinished):
 		d.unfinished()
 	case d.s.Identity.NotAfter != 0 && d.now >= renewal.RemovedAt(d.s.Identity.NotAfter, d.w.Settings.Records):

@@ -57,7 +57,7 @@ func (s *State) Yields(now protocol.Time, c *Credential, p protocol.Platform) bo
 	switch {
 	case s.Life == Enrolling:
 		return proved || c.User == s.User || now >= s.LastSeen.Add(begunFor)
-	case s.Life != Enrolled || now >= s.Identity.NotAfter: // it has to enrol again itself
+	case s.Life != Enrolled || now >= s.Identity.NotAfter || s.Departing(): // it has to enrol again itself
 		return true
 	case p != s.Platform && p != protocol.NoPlatform && s.Platform != protocol.NoPlatform && !(p.Apple() && s.Platform.Apple()):
 		return false
@@ -224,19 +224,74 @@ func (d *decision) end(r protocol.Rule, why string) {
 	}
 }
 
-// leave is a farewell. A device that holds many commands at once says it in place of an answer to the order to leave.
+// leave is a farewell. A device that holds many commands at once says it in place of an answer to the order to leave; of itself a PC
+// says only that it tries (windows.md, section 7).
 func (d *decision) leave() {
-	if i := slices.IndexFunc(d.n.Queue, func(q Queued) bool { return q.Kind == protocol.Retire }); i >= 0 && d.in.Batch != nil {
-		ordered := *d.in
-		ordered.Status = protocol.Acknowledged
-		d.in = &ordered
-		d.settle(i)
+	i := slices.IndexFunc(d.n.Queue, func(q Queued) bool { return q.Kind == protocol.Retire })
+	switch {
+	case i >= 0 && d.n.Queue[i].Text == Farewell: // it says so again, and the silence begins anew
+	case i >= 0 && d.in.Batch != nil:
+		d.obeyed(i)
+	case d.in.Batch != nil && d.s.Platform == protocol.Windows && d.s.Life == Enrolled:
+		d.queue(protocol.Command{Kind: protocol.Retire, Text: Farewell})
+	default:
+		d.end("", leftByItself)
+		if d.s.Platform == protocol.Android { // its protocol has it so (android.md, section 8)
+			d.effect(Revoke, d.n.Identity.Fingerprint)
+		}
+	}
+}
+
+const leftByItself = "the device left"
+
+// obeyed is that the order at i was carried out, of which no report comes.
+func (d *decision) obeyed(i int) {
+	ordered := *d.in
+	ordered.Status = protocol.Acknowledged
+	d.in = &ordered
+	d.settle(i)
+}
+
+// remains is that a device is heard of that has said farewell: it did not leave after all.
+func (d *decision) remains() {
+	i := slices.IndexFunc(d.n.Queue, farewell)
+	if i < 0 {
 		return
 	}
-	d.end("", "the device left")
-	if d.s.Platform == protocol.Android { // its protocol has it so (android.md, section 8)
-		d.effect(Revoke, d.n.Identity.Fingerprint)
+	q := d.n.Queue[i]
+	d.n.Queue = append(d.changeQueue()[:i], d.n.Queue[i+1:]...)
+	d.out.Commands = append(d.out.Commands, CommandChange{Queued: q, Final: true})
+	d.journal(WhatWithdrawn, "", "the device did not leave")
+}
+
+func farewell(q Queued) bool { return q.Kind == protocol.Retire && q.Text == Farewell }
+
+// Departing tells whether the device in state s has said farewell, and was not heard of since.
+func (s *State) Departing() bool { return slices.ContainsFunc(s.Queue, farewell) }
+
+// How long a PC that was told to leave, or that said so itself, is silent before it has left: it sends no report (windows.md, section 7).
+const silentOrdered = 24 * time.Hour
+
+// GoneAt is when the silence of the device in state s will mean that it has left; 0: it is not leaving, or would say so.
+func (s *State) GoneAt() protocol.Time {
+	if s.Life != Enrolled || s.Platform != protocol.Windows {
+		return 0
 	}
+	for i := range s.Queue {
+		switch q := &s.Queue[i]; {
+		case q.Kind != protocol.Retire:
+		case q.Text == Farewell:
+			return s.LastSeen.Add(2 * protocol.ScheduleOf(s.Platform).Steady)
+		case s.LastSeen > q.At && !q.NotNow: // it was here since, and takes all that waits for it at once
+			return s.LastSeen.Add(silentOrdered)
+		}
+	}
+	return 0
+}
+
+// gone is that the silence of a device that was leaving has lasted.
+func (d *decision) gone() {
+	d.obeyed(slices.IndexFunc(d.n.Queue, func(q Queued) bool { return q.Kind == protocol.Retire }))
 }
 
 // displaced is that the same machine enrolled anew under another name (WIN-024).

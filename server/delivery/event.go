@@ -42,6 +42,9 @@ const AndDelete = "delete"
 // managed no more.
 const AndDrop = "drop"
 
+// Farewell is the Text of an order to Retire that the device gave itself: it says that it is about to leave, which it may yet fail to do.
+const Farewell = "farewell"
+
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {
 	Identity

@@ -185,12 +185,18 @@ func (d *decision) settle(i int) bool {
 			break
 		}
 		why := "erased"
-		if q.Kind == protocol.Retire {
+		switch {
+		case q.Text == Farewell:
+			d.end("", leftByItself)
+			return false
+		case q.Kind == protocol.Retire:
 			why = "retired"
 		}
 		d.end(protocol.RuleRetire, why)
-		d.effect(Revoke, d.n.Identity.Fingerprint)
-		d.journal(WhatRevoked, protocol.RuleRetire, why)
+		if d.in.Kind != RecordDue { // else it may yet say farewell, and is answered (WIN-040)
+			d.effect(Revoke, d.n.Identity.Fingerprint)
+			d.journal(WhatRevoked, protocol.RuleRetire, why)
+		}
 		if q.Kind == protocol.Retire && q.Text == AndDelete {
 			d.remove(protocol.RuleRetire, "an administrator deleted it")
 		}

@@ -396,11 +396,22 @@ func TestWIN040Leaving(t *testing.T) {
 	if p.more(in) {
 		t.Error("a device that leaves is given commands")
 	}
-	if s := p.state(); s.Life != delivery.Ended || len(s.Queue) != 0 {
-		t.Errorf("it is %s with %d commands", s.Life, len(s.Queue))
+	if s := p.state(); s.Life != delivery.Enrolled || !s.Departing() { // it announces an attempt, and no result
+		t.Errorf("it is %s with %v", s.Life, s.Queue)
 	}
 	if in := p.must(p.begin(leaving)); p.more(in) { // it says so again
 		t.Error("a second farewell is answered with commands")
+	}
+	l.sweep(15 * time.Hour)
+	if s := p.state(); s.Life != delivery.Enrolled {
+		t.Errorf("it is %s before two intervals of silence are over", s.Life)
+	}
+	l.sweep(time.Hour)
+	if s := p.state(); s.Life != delivery.Ended || len(s.Queue) != 0 {
+		t.Errorf("it is %s with %d commands", s.Life, len(s.Queue))
+	}
+	if in := p.must(p.begin(leaving)); p.more(in) { // and once more
+		t.Error("a late farewell is answered with commands")
 	}
 	if in := p.must(p.begin()); p.more(in) {
 		t.Error("a device that left is given commands")
@@ -420,6 +431,78 @@ func TestWIN040Leaving(t *testing.T) {
 	}
 	if a, m := ordered.sends(ordered.begin()); m != nil || a.status != http.StatusForbidden {
 		t.Errorf("its identity, revoked, answered %d", a.status)
+	}
+}
+
+// sweep lets time pass in which nobody is heard of, and has the server look at its records.
+func (l *lab) sweep(d time.Duration) {
+	l.t.Helper()
+	l.setClock(l.now().Add(d))
+	l.must(l.core.Tick(context.Background(), l.pnow()))
+}
+
+// A farewell is an attempt (windows.md section 7): a device that is heard of again has not left, and what waits for it it gets.
+func TestWIN040StaysAfterAll(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	order := l.order(p.id, protocol.DeviceInformation)
+	p.must(p.begin(leaving))
+	l.sweep(15 * time.Hour)
+	p.told = nil
+	p.sync()
+	if s := p.state(); s.Life != delivery.Enrolled || s.Departing() || len(s.Queue) != 0 || !strings.Contains(p.verbs(), csp.NodeSerial) {
+		t.Errorf("it is %s with %v (%s), told %s", s.Life, s.Queue, order, p.verbs())
+	}
+	l.sweep(48 * time.Hour)
+	if s := p.state(); s.Life != delivery.Enrolled {
+		t.Errorf("it is %s", s.Life)
+	}
+}
+
+// Who has said farewell may be followed by another enrolment of the same name, of whomever: the re-enrolment says that it has left.
+func TestWIN040ComesAgain(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	p.must(p.begin(leaving))
+	again := l.pc(pcID(1))
+	given, f := again.ask(password("", l.ticketFor(0)), again.rst(windows.EnrollmentDevice, csr(t, again.key)))
+	if f != nil {
+		t.Fatal(f)
+	}
+	again.wears(given.Client, again.key)
+	again.sync()
+	if s := again.state(); s.Life != delivery.Enrolled || s.Departing() {
+		t.Errorf("it is %s with %v", s.Life, s.Queue)
+	}
+}
+
+// An order to leave is never answered: it is done on the farewell, or after 24 hours of silence (windows.md section 7). Of a device that
+// was not here since, silence says nothing.
+func TestWIN040OrderedAndSilent(t *testing.T) {
+	l := newWindowsLab(t)
+	told, absent := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
+	l.setClock(l.now().Add(time.Minute))
+	l.order(told.id, protocol.Retire)
+	l.order(absent.id, protocol.Retire)
+	l.setClock(l.now().Add(time.Minute))
+	told.must(told.begin())
+	l.sweep(23 * time.Hour)
+	if s := told.state(); s.Life != delivery.Enrolled || len(s.Queue) == 0 {
+		t.Errorf("it is %s with %v after 23 hours", s.Life, s.Queue)
+	}
+	l.sweep(time.Hour)
+	if s := told.state(); s.Life != delivery.Ended || s.Reports.Acknowledged != 3 {
+		t.Errorf("it is %s, reports %+v", s.Life, s.Reports)
+	}
+	if in := told.must(told.begin(leaving)); told.more(in) { // what it says after all is answered (WIN-040)
+		t.Error("a late farewell is answered with commands")
+	}
+	if in := told.must(told.begin()); told.more(in) {
+		t.Error("a device that has left is given commands")
+	}
+	l.sweep(30 * 24 * time.Hour)
+	if s := absent.state(); s.Life != delivery.Enrolled || len(s.Queue) != 1 {
+		t.Errorf("a device that never heard of it is %s with %v", s.Life, s.Queue)
 	}
 }
 
