@@ -37,7 +37,9 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 		if t.talk.Own == nil {
 			t.talk.Own = &flight{Msg: head.MsgID}
 		}
-		t.talk.Own.Parts = append(t.talk.Own.Parts, part{Cmd: questions[i].CmdID, Verb: questions[i].Verb, Flip: t.retells})
+		t.talk.Own.Parts = append(t.talk.Own.Parts, part{
+			Cmd: questions[i].CmdID, Verb: questions[i].Verb, Flip: t.retells, Asks: questions[i].Items[0].Target == csp.NodeConfigInfo,
+		})
 	}
 	if out.Reply.Kind == protocol.Work {
 		work := h.work(t, out)

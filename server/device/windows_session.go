@@ -241,6 +241,9 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	if ev.Verb == protocol.Leave {
 		return
 	}
+	if t.talk.Own != nil && slices.ContainsFunc(t.talk.Own.Parts, func(p part) bool { return p.Asks && p.Code == windows.NotFound }) {
+		ev.CoManaged, ev.WorkloadsKnown = false, true // the client has gone (windows.md section 9)
+	}
 	if t.facts != (delivery.Facts{}) {
 		briefly(&t.facts)
 		if record, err := h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
@@ -299,14 +302,16 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 
 // result keeps what the device says of nodes that were asked for.
 func (t *turn) result(c *windows.Command) {
-	asked, _ := t.talk.find(c.MsgRef, c.CmdRef)
+	asked, question := t.talk.find(c.MsgRef, c.CmdRef)
 	if asked == nil {
 		return // nobody did
 	}
 	id := asked.ID
 	for i := range c.Items {
 		item := &c.Items[i]
-		t.learn(item.Source, item.Data)
+		if item.Source != csp.NodeConfigInfo || question.Asks {
+			t.learn(item.Source, item.Data)
+		}
 		if asked == t.talk.Own {
 			continue
 		}

@@ -576,6 +576,36 @@ func TestWIN068Workloads(t *testing.T) {
 	}
 }
 
+// TestWIN068ClientGone: a PC that lacks the node, or has it empty, is not co-managed (any more); a server that cannot be asked says
+// nothing (windows.md section 9).
+func TestWIN068ClientGone(t *testing.T) {
+	l := newWindowsLab(t)
+	_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.SCCM}, "", -1)
+	l.must(err)
+	for i, tt := range []struct {
+		name string
+		gone func(p *pc)
+		want bool
+	}{
+		{"missing", func(p *pc) { delete(p.tree, csp.NodeConfigInfo) }, false},
+		{"empty", func(p *pc) { p.tree[csp.NodeConfigInfo] = "" }, false},
+		{"failure", func(p *pc) { p.fails["Get "+csp.NodeConfigInfo] = windows.CommandFailed }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := l.pc(pcID(i)).enrol()
+			p.tree[csp.NodeConfigInfo] = "5"
+			if p.sync(); !p.state().CoManaged {
+				t.Fatal("it is not co-managed")
+			}
+			tt.gone(p)
+			p.sync()
+			if s := p.state(); s.CoManaged != tt.want {
+				t.Errorf("co-managed %v, want %v", s.CoManaged, tt.want)
+			}
+		})
+	}
+}
+
 func TestWIN070Namesake(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
@@ -686,12 +716,12 @@ func TestWindowsCredentials(t *testing.T) {
 func TestSessionRecord(t *testing.T) {
 	for _, want := range []session{
 		{},
-		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}},
+		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true}}}},
 		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))
 		var got session
-		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) {
+		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && got.Own.Parts[0] != want.Own.Parts[0] {
 			t.Errorf("read %+v, want %+v", got, want)
 		}
 		if string(answerOf(record)) != "answer" {

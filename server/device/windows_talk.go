@@ -39,6 +39,7 @@ type part struct {
 	Verb windows.Verb // as it was sent, or is to be
 	Flip bool         // it goes out once more as the other of Add and Replace
 	User bool         // its node is the signed-in user's
+	Asks bool         // it asks whether the device is co-managed
 	Off  int          // bytes of its data that went out in chunks
 	In   int          // 1 + index of the Atomic that it is part of; 0: none
 }
@@ -63,6 +64,7 @@ const (
 
 	isFlip = hasUser
 	isUser = hasOthers
+	isAsks = isInquired
 )
 
 // append writes the session: numbers as uvarint, an id as its bytes, lists with their length in front.
@@ -103,6 +105,9 @@ func (f *flight) append(dst []byte) []byte {
 		}
 		if p.User {
 			flags |= isUser
+		}
+		if p.Asks {
+			flags |= isAsks
 		}
 		dst = append(dst, byte(p.Verb), flags)
 		for _, n := range [...]uint64{uint64(p.Cmd), uint64(p.Code), uint64(p.Off), uint64(p.In)} {
@@ -187,7 +192,7 @@ func (r *reader) flight(f *flight) {
 	for i := range f.Parts {
 		verb, flags := r.byte(), r.byte()
 		f.Parts[i] = part{
-			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0,
+			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0, Asks: flags&isAsks != 0,
 			Cmd: int32(r.number()), Code: windows.Code(r.number()), Off: int(r.number()), In: int(r.number()),
 		}
 	}
