@@ -13,13 +13,15 @@ import (
 	"rollcall/server/store"
 )
 
-// addresses tell which device said last that a push token is its own (HST-084). An entry may be out of date: the record
-// decides.
+// addresses tell which device said last that something is its own, a push token (HST-084) or a name in the directory. An entry may be
+// out of date: the record decides.
 type addresses struct {
 	mu   sync.Mutex
 	seed maphash.Seed
 	of   map[uint64]protocol.Device // by hash of the token
 }
+
+func (a *addresses) open() { a.seed, a.of = maphash.MakeSeed(), make(map[uint64]protocol.Device) }
 
 func (a *addresses) add(token []byte, d protocol.Device) {
 	if len(token) == 0 {

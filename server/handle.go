@@ -114,6 +114,9 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 	if enrols(ev) && out.Refusal.Rule == "" {
 		s.owners.add(out.State.User, out.State.Device)
 	}
+	if out.Facts != nil && out.Changed&delivery.FactsToo != 0 {
+		s.directory.add([]byte(out.Facts.Directory), out.State.Device)
+	}
 	if out.Changed&delivery.Gone != 0 {
 		s.owners.remove(out.State.User, out.State.Device)
 	}

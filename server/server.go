@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	randv2 "math/rand/v2"
 	"sync"
@@ -73,10 +72,12 @@ type Server struct {
 
 	keys    [64]sync.Mutex // by first byte of a public key: one claim for a key at a time
 	reissue [64]sync.Mutex // by device: one renewal of it at a time
+	ties    [64]sync.Mutex // by device of the directory: one enrolment of it at a time
 	hellos  [64]sync.Mutex // by user: of two devices that enrol at once, the second sees that the first counts
 
 	owners    owners
-	addresses addresses
+	addresses addresses // push tokens
+	directory addresses // ids of PCs in the directory
 	unknown   unknowns
 	turned    turned
 	impostors impostors // refused for the identity that they came with
@@ -112,11 +113,22 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	s.snap.Store(newSnapshot(content, nil))
-	s.addresses.seed, s.addresses.of = maphash.MakeSeed(), make(map[uint64]protocol.Device)
+	s.addresses.open()
+	s.directory.open()
+	var pcs []protocol.Device
 	err = s.store.States(ctx, func(st *delivery.State) {
 		s.owners.add(st.User, st.Device)
 		s.addresses.add(st.Push.Token, st.Device)
+		if st.Platform == protocol.Windows {
+			pcs = append(pcs, st.Device)
+		}
 	})
+	for i := 0; i < len(pcs) && err == nil; i++ {
+		var r store.Record
+		if r, err = s.store.Record(ctx, pcs[i]); err == nil {
+			s.directory.add([]byte(r.Facts.Directory), pcs[i])
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}

@@ -48,6 +48,15 @@ func (d *decision) enrol() {
 // begunFor is how long an enrolment that was begun holds its device's name against other users: each can try again meanwhile.
 const begunFor = time.Hour
 
+// Holds tells whether the enrolment of the device in state s, finished or not, holds its place at now: else it has to enrol again
+// itself, has said farewell, or was begun long ago.
+func (s *State) Holds(now protocol.Time) bool {
+	if s.Life == Enrolling {
+		return now < s.LastSeen.Add(begunFor)
+	}
+	return s.Life == Enrolled && now < s.Identity.NotAfter && !s.Departing()
+}
+
 // Yields tells whether a device of kind p that enrols at now with c may take the place of the one that s is of (HST-042, HST-051).
 // While that one is enrolled, it must be the same kind of device, and c be its own, of its user, or of a device whose factory vouches for
 // it: a name alone anybody can say, so a grant that is bound to one proves nothing. Whoever looks before giving a certificate looks at
@@ -55,10 +64,10 @@ const begunFor = time.Hour
 func (s *State) Yields(now protocol.Time, c *Credential, p protocol.Platform) bool {
 	proved := c.Device == s.Device || c.Automated && c.ID != ""
 	switch {
-	case s.Life == Enrolling:
-		return proved || c.User == s.User || now >= s.LastSeen.Add(begunFor)
-	case s.Life != Enrolled || now >= s.Identity.NotAfter || s.Departing(): // it has to enrol again itself
+	case !s.Holds(now):
 		return true
+	case s.Life == Enrolling:
+		return proved || c.User == s.User
 	case p != s.Platform && p != protocol.NoPlatform && s.Platform != protocol.NoPlatform && !(p.Apple() && s.Platform.Apple()):
 		return false
 	}
@@ -337,7 +346,7 @@ func (d *decision) facts() {
 		d.out.Facts = &Facts{
 			Name: strings.Clone(f.Name), Model: strings.Clone(f.Model), Product: strings.Clone(f.Product), Serial: strings.Clone(f.Serial),
 			OSVersion: strings.Clone(f.OSVersion), Build: strings.Clone(f.Build), IMEI: strings.Clone(f.IMEI), MEID: strings.Clone(f.MEID),
-			Hardware: strings.Clone(f.Hardware), Said: strings.Clone(f.Said),
+			Hardware: strings.Clone(f.Hardware), Said: strings.Clone(f.Said), Directory: strings.Clone(f.Directory),
 		}
 		d.out.Changed |= FactsToo
 	}

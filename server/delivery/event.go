@@ -62,8 +62,9 @@ type Credential struct {
 type Facts struct {
 	Name, Model, Product, Serial, OSVersion, Build, IMEI, MEID string
 
-	Hardware string // of a PC, what outlives its operating system (HWDevID)
-	Said     string // what else it said, as its platform's endpoint keeps it
+	Hardware  string // of a PC, what outlives its operating system (HWDevID)
+	Said      string // what else it said, as its platform's endpoint keeps it
+	Directory string // of a PC, its id in the directory, by the verified token that it enrolled with; empty: it had none
 }
 
 // A PushResult is what the push service said.

@@ -84,7 +84,7 @@ func TestHST043Tokens(t *testing.T) {
 		taken       bool
 	}{
 		{"version 1", good, true},
-		{"version 2", rs256(map[string]any{"iss": "https://login.microsoftonline.com/t1/v2.0", "aud": "client-1"}), true},
+		{"version 2", rs256(map[string]any{"iss": "https://login.microsoftonline.com/t1/v2.0", "aud": "client-1", "deviceid": "d2"}), true},
 		{"alg none", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".", false},
 		{"HS256 with the public key", sign(jose.HS256, public, "k1", claims(nil)), false},
 		{"PS256", sign(jose.PS256, key, "k1", claims(nil)), false},
@@ -99,7 +99,7 @@ func TestHST043Tokens(t *testing.T) {
 		{"no exp", rs256(map[string]any{"exp": nil}), false},
 		{"expired", rs256(map[string]any{"exp": l.now().Add(-time.Second).Unix()}), false},
 		{"not valid yet", rs256(map[string]any{"nbf": l.now().Add(time.Hour).Unix()}), false},
-		{"a user by the name of version 2", rs256(map[string]any{"upn": nil, "preferred_username": ada}), true},
+		{"a user by the name of version 2", rs256(map[string]any{"upn": nil, "preferred_username": ada, "deviceid": "d3"}), true},
 		{"a user who is not named, on a device that is", rs256(map[string]any{"upn": nil, "scp": "user_impersonation", "deviceid": "dev-1"}), false},
 		{"no token", "x", false},
 	} {

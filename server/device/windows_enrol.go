@@ -95,6 +95,7 @@ func or(set, unless time.Duration) time.Duration {
 type applicant struct {
 	user      delivery.UserID // 0: nobody, a device alone
 	challenge string          // of an enrolment link; empty: one is granted
+	directory string          // the device of the directory that a token is for; empty: it says none
 	way       authority.Way
 }
 
@@ -157,7 +158,7 @@ func (h *Handler) entra(in *inquiry, token string) (*applicant, error) {
 	switch {
 	case claims.UPN == "" && claims.Device != "":
 		in.who = "the device " + claims.Device
-		return &applicant{way: authority.Autopilot}, nil
+		return &applicant{way: authority.Autopilot, directory: claims.Device}, nil
 	case strings.HasPrefix(claims.UPN, "package_"):
 		return &applicant{way: authority.BulkEnrolment}, nil
 	}
@@ -166,7 +167,7 @@ func (h *Handler) entra(in *inquiry, token string) (*applicant, error) {
 		return nil, &enrolFault{subcode: windows.SubcodeAuthorization, rule: protocol.RuleGates, err: errors.New("the user of the token is not known here")}
 	}
 	in.who = "a device of " + user.UPN
-	return &applicant{user: user.ID, way: authority.DirectoryJoin}, nil
+	return &applicant{user: user.ID, way: authority.DirectoryJoin, directory: claims.Device}, nil
 }
 
 // token issues a certificate, or renews one (windows.md sections 4 and 5).
@@ -221,8 +222,32 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 		return nil, &enrolFault{subcode: windows.SubcodeCertificateRequest, rule: "WIN-012", err: err}
 	}
 	facts := factsOf(rst)
+	facts.Directory = brief(who.directory)
+	var out *windows.Provisioning
+	err = h.cfg.Server.Tie(in.Context(), h.now(), facts.Directory, facts.Hardware, id, func() (err error) {
+		out, err = h.enrolled(in, rst, &applied{who, id, place, key, &facts})
+		return err
+	})
+	if errors.Is(err, server.ErrTwin) {
+		err = gateFault(authority.GateLimit, &protocol.Refusal{Rule: protocol.RuleGates, Reason: err.Error()})
+	}
+	return out, err
+}
+
+// An applied is what a request for an enrolment says, read.
+type applied struct {
+	*applicant
+	id    string
+	place windows.Store
+	key   crypto.PublicKey
+	facts *delivery.Facts
+}
+
+// enrolled is the rest of admit.
+func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *applied) (*windows.Provisioning, error) {
+	id, facts := who.id, who.facts
 	ev := delivery.Event{Kind: delivery.CheckInRound, ID: id}
-	ev.Verb, ev.Platform, ev.Way, ev.Facts, ev.Batch = protocol.Enrol, protocol.Windows, who.way, &facts, &delivery.Batch{}
+	ev.Verb, ev.Platform, ev.Way, ev.Facts, ev.Batch = protocol.Enrol, protocol.Windows, who.way, facts, &delivery.Batch{}
 	now, ctx := h.now(), in.Context()
 	gate, no, err := h.cfg.Server.Gate(ctx, now, who.user, &ev.Message, id)
 	switch {
@@ -245,7 +270,7 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // one that is used up repeats its answer, below
 		return nil, err
 	}
-	cert, err := h.certificate(rst.Token, key, func(c server.Claim) ([]byte, error) {
+	cert, err := h.certificate(rst.Token, who.key, func(c server.Claim) ([]byte, error) {
 		c.Challenge, c.Transaction = who.challenge, id
 		return h.cfg.Server.Issue(ctx, now, c)
 	}, func(*store.Grant) string { return h.cfg.Server.Subject(&store.Grant{ID: id}) }) // whose it is, a restored server knows by it (HST-101)
@@ -264,7 +289,7 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if err := h.cfg.Server.Displace(ctx, now, who.user, facts.Hardware, id); err != nil {
 		return nil, err
 	}
-	return h.provisioning(cert, place, who.user, &facts), nil
+	return h.provisioning(cert, who.place, who.user, facts), nil
 }
 
 // taken refuses an identifier that another device has, before anything is used up (HST-051).

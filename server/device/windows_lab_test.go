@@ -40,11 +40,13 @@ type pc struct {
 	fails   map[string]windows.Code // answers of their own, by verb and node
 	told    []windows.Command       // in order, without Status
 	context []windows.ContextItem   // besides the usual ones
+
+	hardware string // HWDevID
 }
 
 func (l *lab) pc(id string) *pc {
 	return &pc{
-		phone: l.phoneOf(id, certs.Signer{}), key: newKey(), login: windows.LoginUser, tree: map[string]string{}, fails: map[string]windows.Code{},
+		hardware: "hw" + id, phone: l.phoneOf(id, certs.Signer{}), key: newKey(), login: windows.LoginUser, tree: map[string]string{}, fails: map[string]windows.Code{},
 	}
 }
 
@@ -107,7 +109,7 @@ func (p *pc) rst(kind string, token []byte) *windows.RequestSecurityToken {
 	r := &windows.RequestSecurityToken{Token: token}
 	for name, value := range map[string]string{
 		windows.ItemDeviceID: p.id, windows.ItemEnrollmentType: kind, windows.ItemDeviceType: windows.DeviceDesktop, windows.ItemDeviceName: "PC-" + p.id[28:],
-		windows.ItemHWDevID: "hw" + p.id, windows.ItemApplicationVersion: "10.0.22631.1", windows.ItemOSEdition: "48",
+		windows.ItemHWDevID: p.hardware, windows.ItemApplicationVersion: "10.0.22631.1", windows.ItemOSEdition: "48",
 	} {
 		r.Context = append(r.Context, windows.ContextItem{Name: name, Value: value})
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -368,6 +369,75 @@ func TestWIN014Credentials(t *testing.T) {
 		if strings.Contains(l.log.String(), hidden) {
 			t.Errorf("the log has %q", hidden)
 		}
+	}
+}
+
+// TestHST043OneMachine: a token of a device of the directory enrols one machine at a time, however many bring it and however fast: the
+// others are above the limit (AUTH-47). The same machine, set up anew, takes its own place; where the first has left, another may come.
+func TestHST043OneMachine(t *testing.T) {
+	faults := make([]*windows.Fault, 8)
+	var together sync.WaitGroup
+	together.Add(len(faults))
+	l := newWindowsLab(t, func(c *Config) {
+		c.Windows.Verify = func(_ context.Context, token string) (*EntraClaims, error) {
+			upn, device, _ := strings.Cut(token, "|")
+			if device == "d3" { // all at the same moment
+				together.Done()
+				together.Wait()
+			}
+			return &EntraClaims{UPN: upn, Device: device}, nil
+		}
+	})
+	brings := func(p *pc, token string) *windows.Fault {
+		given, f := p.ask(windows.Header{Credential: windows.Credential{Kind: windows.JWT, Token: []byte(token)}}, p.rst(windows.EnrollmentDevice, csr(t, p.key)))
+		if f == nil {
+			p.wears(given.Client, p.key)
+		}
+		return f
+	}
+	refused := func(f *windows.Fault) bool { return f != nil && f.HRESULT() == windows.EDeviceCapReached }
+	for i, token := range []string{"|d1", ada + "|d2"} {
+		first, second := l.pc(pcID(10*i+1)), l.pc(pcID(10*i+2))
+		if f := brings(first, token); f != nil {
+			t.Fatal(f)
+		}
+		if f := brings(second, token); !refused(f) {
+			t.Errorf("%s: another machine beside one that has begun: %v", token, f)
+		}
+		first.sync()
+		if f := brings(second, token); !refused(f) {
+			t.Errorf("%s: another machine: %v", token, f)
+		}
+		l.untouched(t, second, "")
+		var err error
+		l.core, err = server.Open(context.Background(), l.pnow(), server.Config{Store: l.store})
+		l.must(err)
+		l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
+		if f := brings(second, token); !refused(f) {
+			t.Errorf("%s: another machine after a restart: %v", token, f)
+		}
+		anew := l.pc(pcID(10*i + 3)) // the same, with another name
+		anew.hardware = "hw" + first.id
+		if f := brings(anew, token); f != nil {
+			t.Fatal(f)
+		}
+		anew.sync()
+		if was, is := first.state(), anew.state(); was.Life != delivery.Ended || is.Life != delivery.Enrolled {
+			t.Errorf("%s: the machine is %s, was %s", token, is.Life, was.Life)
+		}
+		anew.must(anew.begin(leaving))
+		if f := brings(second, token); f != nil {
+			t.Errorf("%s: another machine after the first has said farewell: %v", token, f)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range faults {
+		p := l.pc(pcID(30 + i))
+		all.Go(func() { faults[i] = brings(p, "|d3") })
+	}
+	all.Wait()
+	if n := len(slices.DeleteFunc(faults, refused)); n != 1 {
+		t.Errorf("%d machines enrolled at once by one token", n)
 	}
 }
 

@@ -193,10 +193,10 @@ func (s *Store) load(ctx context.Context) error {
 		})
 	}
 	if err == nil {
-		err = query(ctx, s.lists, "SELECT device, name, model, product, serial, os_version, build, imei, meid, hardware, said FROM facts", func(r *row) {
+		err = query(ctx, s.lists, "SELECT device, name, model, product, serial, os_version, build, imei, meid, hardware, said, directory FROM facts", func(r *row) {
 			owner(r).facts = delivery.Facts{
 				Name: r.text(), Model: r.text(), Product: r.text(), Serial: r.text(), OSVersion: r.text(),
-				Build: r.text(), IMEI: r.text(), MEID: r.text(), Hardware: r.text(), Said: r.text(),
+				Build: r.text(), IMEI: r.text(), MEID: r.text(), Hardware: r.text(), Said: r.text(), Directory: r.text(),
 			}
 		})
 	}

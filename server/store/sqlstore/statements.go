@@ -100,7 +100,7 @@ var texts = [statements]string{
 	putAddress: "UPDATE devices SET push_topic=?, push_magic=?, push_token=?, push_since=?, unreachable=?, last_seen=? WHERE number=?",
 	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
 	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
-	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said"),
+	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said", "directory"),
 
 	putProfile:  upsert("device_profiles", 2, "device", "profile", "state", "tries", "at"),
 	dropProfile: "DELETE FROM device_profiles WHERE device=? AND profile=?",

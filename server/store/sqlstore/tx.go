@@ -166,7 +166,7 @@ func (t *tx) write(w *writer) error {
 		b.do(putSecrets, d, s.Rare.Read().Unlock, s.Rare.Read().Escrow)
 	}
 	if f := out.Facts; f != nil && out.Changed&delivery.FactsToo != 0 {
-		b.do(putFacts, d, f.Name, f.Model, f.Product, f.Serial, f.OSVersion, f.Build, f.IMEI, f.MEID, f.Hardware, f.Said)
+		b.do(putFacts, d, f.Name, f.Model, f.Product, f.Serial, f.OSVersion, f.Build, f.IMEI, f.MEID, f.Hardware, f.Said, f.Directory)
 	}
 	if out.Changed&delivery.Profiles != 0 {
 		b.profiles(d, e.state.Profiles, s.Profiles)

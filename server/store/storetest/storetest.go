@@ -223,7 +223,7 @@ func createWithoutCommit(s *suite) {
 
 func state(s *suite) {
 	var want delivery.State
-	facts := delivery.Facts{Name: "n", Model: "m", Product: "p", Serial: "s", OSVersion: "o", Build: "b", IMEI: "i", MEID: "e", Hardware: "h", Said: "w"}
+	facts := delivery.Facts{Name: "n", Model: "m", Product: "p", Serial: "s", OSVersion: "o", Build: "b", IMEI: "i", MEID: "e", Hardware: "h", Said: "w", Directory: "d"}
 	d := s.make("A", func(out *delivery.Outcome) {
 		want = full(out.State.Device)
 		want.Place = out.State.Place
