@@ -23,7 +23,10 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 	id := int32(0)
 	next := func() int32 { id++; return id }
 	t.statuses(&m, next)
-	if t.talk.Aborted || !t.msg.Final && !t.talk.Next {
+	if t.talk.Lost {
+		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NoEndOfData})
+	}
+	if t.talk.Aborted || t.talk.Object != nil || !t.msg.Final && !t.talk.Next {
 		if !t.talk.Aborted {
 			m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})
 		}
@@ -105,7 +108,9 @@ func (t *turn) statuses(m *windows.Message, next func() int32) {
 // statusOf is the answer to a command of the device's: the server has no nodes of its own.
 func statusOf(c *windows.Command) windows.Code {
 	switch c.Verb {
-	case windows.Alert, windows.Results:
+	case windows.Results:
+		return cmp.Or(c.Code, windows.OK) // of a chunk
+	case windows.Alert:
 		return windows.OK
 	case windows.Replace: // what it says of itself
 		for i := range c.Items {

@@ -266,7 +266,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.Late = t.talk.Inquired
 	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && world.Tenant.Authority == protocol.SCCM // it may be co-managed (WIN-068)
 	switch {
-	case !t.msg.Final && !t.talk.Next, t.talk.Aborted:
+	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted:
 		b.Phase = delivery.Partial
 	case t.talk.Inquired:
 		b.Phase = delivery.Inquiring
@@ -297,6 +297,8 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 		t.talk.Aborted = true
 	case windows.NextMessage: // it has said all, and waits for what is left of ours
 		t.talk.Next = true
+	case windows.NoEndOfData: // it will not have the rest
+		t.talk.cutShort()
 	}
 }
 
@@ -309,6 +311,13 @@ func (t *turn) result(c *windows.Command) {
 	id := asked.ID
 	for i := range c.Items {
 		item := &c.Items[i]
+		if item.MoreData || t.talk.Object != nil {
+			var code windows.Code
+			if item.Data, code = t.talk.chunk(c, item); code != windows.OK {
+				c.Code = code
+				continue
+			}
+		}
 		if item.Source != csp.NodeConfigInfo || question.Asks {
 			t.learn(item.Source, item.Data)
 		}

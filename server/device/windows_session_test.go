@@ -273,6 +273,100 @@ func TestWIN035Large(t *testing.T) {
 	}
 }
 
+// A result that comes in chunks is one result (windows.md section 6): each piece is buffered and asked for the next, what is wrong with
+// its size is refused, and the order is through only with the last.
+func TestWIN035Uploads(t *testing.T) {
+	big := strings.Repeat("0123456789", 40)
+	piece := func(m *windows.Message, source, data string, size uint32, more bool) *windows.Message {
+		m.Commands = append(m.Commands, windows.Command{Verb: windows.Results, CmdID: 90, Cmd: windows.Get, Items: []windows.Item{
+			{Source: source, Meta: windows.Meta{Size: size}, Data: data, MoreData: more},
+		}})
+		return m
+	}
+	for _, tt := range []struct {
+		name  string
+		parts []windows.Item // by Data, Meta.Size and MoreData
+		codes string         // of each
+		kept  bool
+	}{
+		{"three", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 400}, MoreData: true}, {Data: big[100:150], MoreData: true}, {Data: big[150:]}}, "213 213 200", true},
+		{"each in a package of its own", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 400}, MoreData: true}, {Data: big[100:]}}, "213 200", true},
+		{"too little", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 400}, MoreData: true}, {Data: big[100:150]}}, "213 424", false},
+		{"too much", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 120}, MoreData: true}, {Data: big[100:150], MoreData: true}}, "213 424", false},
+		{"no size", []windows.Item{{Data: big[:100], MoreData: true}}, "411", false},
+		{"larger than any", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: maxObject + 1}, MoreData: true}}, "416", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newWindowsLab(t)
+			p := l.pc(pcID(1)).enrol()
+			order := l.order(p.id, protocol.DeviceInformation)
+			in := p.must(p.begin())
+			var get *windows.Command
+			for i := range in.Commands {
+				if c := &in.Commands[i]; c.Verb == windows.Get && c.Items[0].Target == csp.NodeSerial {
+					get = c
+				}
+			}
+			out, ref, msg := p.obey(in), get.CmdID, in.Header.MsgID
+			got := ""
+			for _, x := range tt.parts {
+				out = piece(out, csp.NodeSerial, x.Data, x.Meta.Size, x.MoreData)
+				out.Final = !x.MoreData || strings.HasPrefix(tt.name, "each")
+				c := &out.Commands[len(out.Commands)-1]
+				c.MsgRef, c.CmdRef = msg, ref
+				in = p.must(out)
+				for _, s := range in.Commands {
+					if s.Verb == windows.Status && s.CmdRef == 90 {
+						got += fmt.Sprintf(" %d", s.Code)
+					}
+				}
+				asks := slices.ContainsFunc(in.Commands, func(c windows.Command) bool { return c.Verb == windows.Alert && c.Code == windows.NextMessage })
+				if buffered := strings.HasSuffix(got, "213"); buffered && (!asks || len(p.state().Queue) != 1) {
+					t.Errorf("asked for the next: %v; queue %v", asks, p.state().Queue)
+				}
+				out = &windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{{Verb: windows.Status, CmdID: 1, MsgRef: in.Header.MsgID, Cmd: windows.SyncHeader, Code: windows.OK}}}
+			}
+			if got = strings.TrimSpace(got); got != tt.codes {
+				t.Errorf("answered %s, want %s", got, tt.codes)
+			}
+			if tt.parts[len(tt.parts)-1].MoreData { // refused: the device has nothing more to say
+				in = p.must(out)
+			}
+			if p.more(in) || len(p.state().Queue) != 0 {
+				t.Errorf("the session does not end: %s, %v", codes(in), p.state().Queue)
+			}
+			past, err := l.store.History(context.Background(), p.state().Device, 100)
+			l.must(err)
+			kept := slices.ContainsFunc(past, func(c delivery.CommandChange) bool {
+				return c.Queued.ID == order && strings.Contains(string(c.Result), csp.NodeSerial+"="+big+"\n")
+			})
+			if kept != tt.kept {
+				t.Errorf("kept %v, want %v", kept, tt.kept)
+			}
+		})
+	}
+}
+
+// A device that says that it will not have the end of an object of ours has it anew in its next session (1225).
+func TestWIN035CutShort(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("p", "windows.p", protocol.Configuration, document(set("Replace", msft+"Policy/Config/A/B", "chr", strings.Repeat("x", 20000))))
+	m := p.begin()
+	m.Header.MaxMsgSize = 8000
+	in := p.must(m)
+	out := p.obey(in)
+	out.Commands = append(out.Commands, windows.Command{Verb: windows.Alert, CmdID: 80, Code: windows.NoEndOfData})
+	if in = p.must(out); bytes.Contains(windows.EncodeMessage(nil, in), []byte("xxx")) || p.more(in) {
+		t.Errorf("the rest goes out all the same: %s", codes(in))
+	}
+	delete(p.tree, "chunks")
+	p.sync()
+	if got := p.tree[msft+"Policy/Config/A/B"]; len(got) != 20000 {
+		t.Errorf("%d bytes in the next session", len(got))
+	}
+}
+
 func TestWIN036NothingInFlight(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
@@ -717,11 +811,13 @@ func TestSessionRecord(t *testing.T) {
 	for _, want := range []session{
 		{},
 		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true}}}},
+		{Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}, Object: &object{Msg: 3, Cmd: 4, Source: "./a", Size: 9, Data: "abc"}},
 		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))
 		var got session
-		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && got.Own.Parts[0] != want.Own.Parts[0] {
+		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && got.Own.Parts[0] != want.Own.Parts[0] ||
+			(got.Object == nil) != (want.Object == nil) || got.Object != nil && *got.Object != *want.Object {
 			t.Errorf("read %+v, want %+v", got, want)
 		}
 		if string(answerOf(record)) != "answer" {

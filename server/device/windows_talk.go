@@ -22,6 +22,54 @@ type session struct {
 	Next     bool    // that waits for the rest of ours
 	Own      *flight // questions of the endpoint's own
 	Flights  []flight
+	Object   *object // of which the device has sent a part; nil: none
+	Lost     bool    // the device's latest message left one without its end
+}
+
+// An object is a result of the device's that comes in chunks (windows.md section 6).
+type object struct {
+	Msg    uint32 // of the question
+	Cmd    int32  // the same
+	Source string // LocURI
+	Size   uint32
+	Data   string
+}
+
+// maxObject bounds an object that is put together (HST-001).
+const maxObject = 1 << 20
+
+// chunk takes a piece of a result and returns the whole when it is there (200); any other code is the answer to the piece.
+func (s *session) chunk(c *windows.Command, i *windows.Item) (string, windows.Code) {
+	o := s.Object
+	if o != nil && (o.Source != i.Source || o.Msg != c.MsgRef || o.Cmd != c.CmdRef) {
+		s.Object, s.Lost, o = nil, true, nil
+	}
+	switch {
+	case o == nil && !i.MoreData:
+		return i.Data, windows.OK
+	case o == nil && i.Meta.Size == 0:
+		return "", windows.SizeRequired
+	case o == nil && i.Meta.Size > maxObject:
+		return "", windows.ObjectTooLarge
+	case o == nil:
+		o = &object{c.MsgRef, c.CmdRef, strings.Clone(i.Source), i.Meta.Size, ""}
+		s.Object = o
+	}
+	o.Data += i.Data
+	switch {
+	case len(o.Data) > int(o.Size), !i.MoreData && len(o.Data) != int(o.Size):
+		s.Object = nil
+		return "", windows.SizeMismatch
+	case i.MoreData:
+		return "", windows.ChunkBuffered
+	}
+	s.Object = nil
+	return o.Data, windows.OK
+}
+
+// of tells whether the object is the answer to a part of f.
+func (o *object) of(f *flight) bool {
+	return o != nil && o.Msg == f.Msg && slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == o.Cmd })
 }
 
 // A flight is a command of the server's under way: what it is made of on the wire, in its order, each Atomic before its parts.
@@ -61,6 +109,7 @@ const (
 	hasOthers              // others
 	isInquired             // session.Inquired
 	hasOwn                 // session.Own
+	hasObject              // session.Object
 
 	isFlip = hasUser
 	isUser = hasOthers
@@ -82,9 +131,20 @@ func (s *session) append(dst []byte) []byte {
 	if s.Own != nil {
 		flags |= hasOwn
 	}
+	if s.Object != nil {
+		flags |= hasObject
+	}
 	dst = binary.AppendUvarint(append(dst, flags), uint64(s.Most))
 	if s.Own != nil {
 		dst = s.Own.append(dst)
+	}
+	if o := s.Object; o != nil {
+		for _, n := range [...]uint64{uint64(o.Msg), uint64(o.Cmd), uint64(o.Size)} {
+			dst = binary.AppendUvarint(dst, n)
+		}
+		for _, text := range [...]string{o.Source, o.Data} {
+			dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Flights)))
 	for i := range s.Flights {
@@ -136,6 +196,10 @@ func (s *session) load(record []byte) {
 		s.Own = &flight{}
 		r.flight(s.Own)
 	}
+	if flags&hasObject != 0 {
+		s.Object = &object{Msg: uint32(r.number()), Cmd: int32(r.number()), Size: uint32(r.number())}
+		s.Object.Source, s.Object.Data = r.text(), r.text()
+	}
 	for range r.length() {
 		s.Flights = append(s.Flights, flight{})
 		r.flight(&s.Flights[len(s.Flights)-1])
@@ -179,6 +243,13 @@ func (r *reader) length() int {
 		return 0
 	}
 	return int(n)
+}
+
+func (r *reader) text() string {
+	n := r.length()
+	text := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return text
 }
 
 func (r *reader) flight(f *flight) {
@@ -247,6 +318,17 @@ func (s *session) status(c *windows.Command) bool {
 		p.Off = 0
 	}
 	return true
+}
+
+// cutShort is that the device has not had all of an object: it is sent anew in the next session.
+func (s *session) cutShort() {
+	for i := range s.Flights {
+		for k := range s.Flights[i].Parts {
+			if p := &s.Flights[i].Parts[k]; p.Off > 0 {
+				p.Code, p.Off = windows.ProcessingError, 0
+			}
+		}
+	}
 }
 
 // open appends the commands of which a part is still to be sent.
@@ -361,6 +443,10 @@ func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out 
 	left := s.Flights[:0]
 	for i := range s.Flights {
 		f := s.Flights[i]
+		if s.Object.of(&f) {
+			left = append(left, f)
+			continue
+		}
 		v, missing, errors, ok := f.judge()
 		if !ok {
 			left = append(left, f)
