@@ -308,6 +308,7 @@ func TestWIN035Uploads(t *testing.T) {
 				}
 			}
 			out, ref, msg := p.obey(in), get.CmdID, in.Header.MsgID
+			l.order(p.id, protocol.Restart) // it waits until the device has said all
 			got := ""
 			for _, x := range tt.parts {
 				out = piece(out, csp.NodeSerial, x.Data, x.Meta.Size, x.MoreData)
@@ -321,7 +322,7 @@ func TestWIN035Uploads(t *testing.T) {
 					}
 				}
 				asks := slices.ContainsFunc(in.Commands, func(c windows.Command) bool { return c.Verb == windows.Alert && c.Code == windows.NextMessage })
-				if buffered := strings.HasSuffix(got, "213"); buffered && (!asks || len(p.state().Queue) != 1) {
+				if buffered := strings.HasSuffix(got, "213"); buffered && (!asks || len(p.state().Queue) != 2) {
 					t.Errorf("asked for the next: %v; queue %v", asks, p.state().Queue)
 				}
 				out = &windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{{Verb: windows.Status, CmdID: 1, MsgRef: in.Header.MsgID, Cmd: windows.SyncHeader, Code: windows.OK}}}
@@ -332,7 +333,10 @@ func TestWIN035Uploads(t *testing.T) {
 			if tt.parts[len(tt.parts)-1].MoreData { // refused: the device has nothing more to say
 				in = p.must(out)
 			}
-			if p.more(in) || len(p.state().Queue) != 0 {
+			if !bytes.Contains(windows.EncodeMessage(nil, in), []byte("RebootNow")) {
+				t.Errorf("what waits does not go out: %s", codes(in))
+			}
+			if in = p.must(p.obey(in)); p.more(in) || len(p.state().Queue) != 0 {
 				t.Errorf("the session does not end: %s, %v", codes(in), p.state().Queue)
 			}
 			past, err := l.store.History(context.Background(), p.state().Device, 100)
