@@ -116,6 +116,8 @@ What more can be asked depends on what the adapter can do: --nanomdm-api, or a c
 
   enrol      prints a profile, or the URL of one, for ROLLCALL_PLATFORM
   android    prints an enrolment token for an Android device of ROLLCALL_MODE, without a user if ROLLCALL_USERLESS is yes
+  windows    prints name and password, each on a line, for a Windows device, without a user if ROLLCALL_USERLESS is yes
+  profile    assigns the document on its standard input to ROLLCALL_DEVICE as ROLLCALL_PROFILE; nothing takes it away again
   queue      queues the command on its standard input for ROLLCALL_DEVICE; its UUID is ROLLCALL_COMMAND
   push       wakes ROLLCALL_DEVICE                 known      prints enrolled, if ROLLCALL_DEVICE is
   forget     removes ROLLCALL_DEVICE               devices    prints id and state of each device, so that it is seen what changes
@@ -124,7 +126,8 @@ What more can be asked depends on what the adapter can do: --nanomdm-api, or a c
   assign     assigns ROLLCALL_SERIAL for automated enrolment; ROLLCALL_AWAITING is yes or no
   authority  changes who manages devices, and back    clock, step    print the server's time, set it to ROLLCALL_TIME
 
-Suite apple asks Apple's protocol, and input that is hostile. Suite android asks the open agent protocol for Android, where the server offers it. Suite apns-gap asks what happens while the push certificate is not
+Suite apple asks Apple's protocol, and input that is hostile. Suite android asks the open agent protocol for Android, and suite windows
+Windows' own protocols (MS-MDE2, OMA DM), where the server offers them. Suite apns-gap asks what happens while the push certificate is not
 renewed; it changes clock, push certificate and authority of the tenant, so it wants --tenant-is-mine and a server without other
 devices. Statements of class intune are asked with --as intune alone. At the end every device of the run is taken out again.
 Devices are asked by rollcall conform device.
@@ -154,7 +157,7 @@ not be taken out again, 130 interrupted; what was found is told.`,
 	cmd.AddCommand(conformDeviceCommand())
 	flags := cmd.Flags()
 	f.add(flags, "server")
-	flags.StringSliceVar(&f.suites, "suite", []string{string(conformance.Apple), string(conformance.Android)}, "suites to ask: apple, apns-gap, android")
+	flags.StringSliceVar(&f.suites, "suite", []string{string(conformance.Apple), string(conformance.Android), string(conformance.Windows)}, "suites to ask: apple, apns-gap, android, windows")
 	flags.StringVar(&f.as, "as", "", "intune: ask what Intune does, too")
 	flags.BoolVar(&f.mine, "tenant-is-mine", false, "allow what changes the whole tenant: its clock, its push certificate, its authority")
 	flags.StringSliceVar(&f.owned, "i-own-this", nil, "`host` that may be asked although it is not this machine")
@@ -226,8 +229,8 @@ func (f *conformFlags) config(ctx context.Context, cmd *cobra.Command, c *client
 	var suites []conformance.Suite
 	for _, s := range f.suites {
 		suite := conformance.Suite(s)
-		if !slices.Contains([]conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android}, suite) {
-			return config, stop, fmt.Errorf("--suite %q: want apple, apns-gap or android", s)
+		if !slices.Contains([]conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows}, suite) {
+			return config, stop, fmt.Errorf("--suite %q: want apple, apns-gap, android or windows", s)
 		}
 		suites = append(suites, suite)
 	}
@@ -286,7 +289,7 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 	if f.proxyFrom != "" && net.ParseIP(f.proxyFrom) == nil {
 		return config, stop, fmt.Errorf("--proxy-from %q: want an address of this machine", f.proxyFrom)
 	}
-	config.Server, config.AndroidURL = c.server, c.server
+	config.Server, config.AndroidURL, config.WindowsURL = c.server, c.server, c.server
 	if f.apnsListen != "" {
 		var pushes *pushView
 		if pushes, stop, err = f.listenAPNs(ctx); err != nil {

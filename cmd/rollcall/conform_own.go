@@ -26,6 +26,7 @@ import (
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/push"
 )
 
 // An ownServer is a server of ours with its clock and push service, started to be asked.
@@ -72,6 +73,8 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 	cfg := serveConfig{
 		Data: o.dir, Clock: clock, Simulated: true, SignMessage: true, LegacySignature: true, MinimumOS: "16.0", Factory: []*x509.Certificate{o.factory.Certificate()},
 		Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611},
+		// Windows devices are asked where they can be woken. Nobody answers there: a token is never had, and nothing is sent.
+		WNS: &push.WNSIdentity{ClientID: "conform", ClientSecret: "conform", PFN: "rollcall.conform_1", TokenURL: "https://127.0.0.1:1/", Scope: push.LiveScope},
 	}
 	if canDialFrom(ownProxy) {
 		cfg.Proxies = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(ownProxy), 32)}
@@ -115,8 +118,8 @@ func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
 	}
 	return conformance.Config{
 		ProxyFrom: proxy,
-		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android},
-		AndroidURL: o.URL, AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
+		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows},
+		AndroidURL: o.URL, WindowsURL: o.URL, AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
 	}, nil
 }
 

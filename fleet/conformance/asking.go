@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 )
 
@@ -18,6 +19,7 @@ type asking struct {
 	phones    []*phone
 	joined    []*phone // of these, that may be enrolled
 	droids    []*droid
+	pcs       []*pc
 	restore   func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
 }
 
@@ -46,6 +48,7 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 	}
 	r.leave(ctx, a.joined)
 	r.leaveAndroid(ctx, a.droids)
+	r.leaveWindows(ctx, a.pcs)
 	f := a.found(time.Since(began))
 	r.tell(f)
 	return f
@@ -61,6 +64,30 @@ func (a *asking) needs(there bool, what string) {
 // administrator gives the administrator's steps their time.
 func (a *asking) administrator() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(a.ctx, max(3*a.Request, 35*time.Second)) // a command line has 30
+}
+
+// standingOf tells how a device stands.
+func (a *asking) standingOf(device string) target.Standing {
+	ctx, cancel := a.administrator()
+	defer cancel()
+	s, err := a.Steps.Known(ctx, device)
+	if err != nil && !target.IsNotFound(err) {
+		a.unasked("the server does not say how the device stands: %v", err)
+	}
+	return s
+}
+
+// outcomeOf is what the server says became of a device's command; empty: it does not say.
+func (a *asking) outcomeOf(device, id string) string {
+	if a.Steps.Known == nil || id == "" {
+		return ""
+	}
+	for _, c := range a.standingOf(device).Commands {
+		if c.ID == id {
+			return c.Status
+		}
+	}
+	return ""
 }
 
 // gone tells why the server is not asked any more; empty: it is.

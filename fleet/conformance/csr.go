@@ -18,9 +18,6 @@ import (
 
 // key makes the key of an identity: RSA of the profile's Keysize, as a device does, unless the run wants P-256.
 func (p *phone) key() (crypto.Signer, error) {
-	if p.a.P256Keys {
-		return certs.GenerateKey(certs.P256)
-	}
 	bits := p.scep.Keysize
 	if bits == 0 {
 		bits = 1024 // Apple's default
@@ -28,7 +25,15 @@ func (p *phone) key() (crypto.Signer, error) {
 	if bits < 1024 || bits > 4096 {
 		return nil, fmt.Errorf("the profile asks for an RSA key of %d bits", bits)
 	}
-	return rsa.GenerateKey(rand.Reader, int(bits))
+	return newKey(p.a.P256Keys, int(bits))
+}
+
+// newKey makes an RSA key of so many bits, or one for P-256.
+func newKey(p256 bool, bits int) (crypto.Signer, error) {
+	if p256 {
+		return certs.GenerateKey(certs.P256)
+	}
+	return rsa.GenerateKey(rand.Reader, bits)
 }
 
 var (

@@ -335,28 +335,10 @@ func (d *droid) order(kind target.OrderKind) string {
 }
 
 // known tells how the device stands.
-func (d *droid) known() target.Standing {
-	ctx, cancel := d.a.administrator()
-	defer cancel()
-	s, err := d.a.Steps.Known(ctx, d.device)
-	if err != nil && !target.IsNotFound(err) {
-		d.a.unasked("the server does not say how the device stands: %v", err)
-	}
-	return s
-}
+func (d *droid) known() target.Standing { return d.a.standingOf(d.device) }
 
 // outcome is what the server says became of a command; empty: it does not say.
-func (d *droid) outcome(id string) string {
-	if d.a.Steps.Known == nil || id == "" {
-		return ""
-	}
-	for _, c := range d.known().Commands {
-		if c.ID == id {
-			return c.Status
-		}
-	}
-	return ""
-}
+func (d *droid) outcome(id string) string { return d.a.outcomeOf(d.device, id) }
 
 // reason is why a request was refused, in the protocol's words, and what is said of it.
 func (x *Exchange) reason() (reason, message string) {
@@ -409,23 +391,11 @@ func (d *droid) leave(ctx context.Context) error {
 			break
 		}
 	}
-	steps := d.a.Steps
-	if steps.Forget == nil {
-		if x.Status != http.StatusOK {
-			return fmt.Errorf("its farewell was answered %s", x.answer())
-		}
-		return nil
+	unheard := ""
+	if x.Status != http.StatusOK {
+		unheard = "its farewell was answered " + x.answer()
 	}
-	if err := steps.Forget(ctx, d.device); err != nil && !target.IsNotFound(err) {
-		return err
-	}
-	if x.Status == http.StatusOK || steps.Known == nil {
-		return nil
-	}
-	if s, err := steps.Known(ctx, d.device); err == nil && s.Enrolled {
-		return fmt.Errorf("its farewell was answered %s, and the server still holds it for enrolled", x.answer())
-	}
-	return nil
+	return d.a.run.forgotten(ctx, d.device, unheard)
 }
 
 // leaveAndroid has devices leave that got an identity, whatever ended their check.

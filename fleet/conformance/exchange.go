@@ -70,6 +70,7 @@ func shownHeader(h http.Header) map[string]string {
 var (
 	secretValues = regexp.MustCompile(`(?s)(<key>(?:Challenge|PushMagic|Token|UnlockToken|BootstrapToken|PIN)</key>\s*<(?:string|data)>).*?(</|\z)`)
 	secretJSON   = regexp.MustCompile(`("(?:challenge|newPassword)"\s*:\s*")[^"]*("|\z)`)
+	secretSOAP   = regexp.MustCompile(`(?s)(<(?:\w+:)?(?:Password|BinarySecurityToken)\b[^>]*>).*?(</|\z)`)
 	longData     = regexp.MustCompile(`(?s)<data>([^<]{80})[^<]*</data>`)
 )
 
@@ -86,6 +87,7 @@ func shown(body []byte, most int) string {
 	cut := body[:min(len(body), 8*most)] // enough that what stands in for secrets and data leaves most of it
 	text := secretValues.ReplaceAllString(string(cut), "$1(left out)$2")
 	text = secretJSON.ReplaceAllString(text, "$1(left out)$2")
+	text = secretSOAP.ReplaceAllString(text, "$1(left out)$2")
 	text = longData.ReplaceAllString(text, "<data>$1…</data>")
 	if len(text) > most {
 		text = text[:most]

@@ -83,28 +83,4 @@ var laterStatements = []Statement{
 		How:    "The request is fetched and taken apart: base64 of a property list with PushCertRequestCSR, PushCertCertificateChain and PushCertSignature, which is verified over the DER of the CSR with the vendor's certificate.",
 		Fix:    "Sign the DER, not its base64, by RSA PKCS #1 v1.5 with SHA-256; bring the chain as PEM up to Apple's root.",
 	},
-	{
-		ID: "HST-017", Suite: Apple, Class: OfApple, Must: true, Until: "Windows is spoken",
-		Says:   "SyncML that is out of order gets the protocol's status.",
-		Source: "hostile.md 1",
-		Why:    "A device acts on the status of each item: one that gets none waits, and a server that breaks off its session leaves the rest of the commands undone.",
-		How:    "An unknown command, Atomic in Atomic, a Status for a command that was never sent, MsgRef and CmdRef out of range, no Final.",
-		Fix:    "Answer each item with its status, 4xx or 5xx, and go on with the session or end it as OMA DM says.",
-	},
-	{
-		ID: "HST-018", Suite: Apple, Class: OfApple, Must: true, Until: "Windows is spoken",
-		Says:   "SOAP enrolment takes exactly one element at exactly its path.",
-		Source: "hostile.md 1; CVE-2020-15216 of goxmldsig",
-		Why:    "Where the element that was verified is not the one that is used, whoever wraps a good one around his own enrols as somebody else.",
-		How:    "Two bodies, a wrapped BinarySecurityToken, a header after the body, WS-Security elsewhere in the tree.",
-		Fix:    "Read by the full path, demand exactly one, and answer all else with a SOAP fault.",
-	},
-	{
-		ID: "HST-043", Suite: Apple, Class: OfApple, Must: true, Until: "Windows is spoken",
-		Says:   "An enrolment bearer token is verified before anything in it is read.",
-		Source: "hostile.md 3; CVE-2026-23518 of Fleet",
-		Why:    "A token whose signature nobody checks lets anybody enrol as anybody.",
-		How:    "Tokens with alg none, by HS256 with the public key, of another tenant, for another audience, without exp, and with a path as kid.",
-		Fix:    "Fix the algorithm and the keys; check signature, issuer, audience, tenant and time before a claim is used.",
-	},
 }

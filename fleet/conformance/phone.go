@@ -46,7 +46,7 @@ const udidMark = "C0F0"
 
 // ours tells whether a device is one of some run.
 func ours(id string) bool {
-	return len(id) == 25 && strings.HasPrefix(id, "0000"+udidMark+"-")
+	return len(id) == 25 && strings.HasPrefix(id, "0000"+udidMark+"-") || len(id) == 32 && strings.HasPrefix(id, pcMark)
 }
 
 // products are what devices of a platform say they are.

@@ -28,6 +28,7 @@ type Config struct {
 	Factory *certs.Signer
 	// Factory is the factory identity of devices that enrol automatically, its root known to the server; nil: they cannot.
 	AndroidURL   string // of a server that speaks the agent protocol for Android; empty: none is known
+	WindowsURL   string // of a server of Windows devices, without the paths of the protocol; empty: none is known
 	AutomatedURL string // where they enrol; empty: they cannot
 	// ProxyFrom is an address of this machine from which the server takes a certificate in ProxyHeader, as from a proxy that it
 	// trusts; empty: there is none. ProxyHeader empty: Client-Cert.
@@ -293,6 +294,27 @@ func (r *run) leave(ctx context.Context, devices []*phone) {
 	for _, p := range devices {
 		r.parted(p.udid, p.leave(ctx))
 	}
+}
+
+// forgotten has the administrator remove a device that has said that it leaves. Unheard is why the server may not know; empty: it does.
+func (r *run) forgotten(ctx context.Context, id, unheard string) error {
+	steps := r.Steps
+	if steps.Forget == nil {
+		if unheard != "" {
+			return errors.New(unheard)
+		}
+		return nil
+	}
+	if err := steps.Forget(ctx, id); err != nil && !target.IsNotFound(err) {
+		return err
+	}
+	if unheard == "" || steps.Known == nil {
+		return nil
+	}
+	if s, err := steps.Known(ctx, id); err == nil && s.Enrolled {
+		return fmt.Errorf("%s, and the server still holds it for enrolled", unheard)
+	}
+	return nil
 }
 
 // parted counts a device of the run that was to leave, and takes note of why it could not; nil: it has.

@@ -15,6 +15,8 @@ const (
 
 	Android Suite = "android" // what the Android specification says of servers that speak the open agent protocol
 
+	Windows Suite = "windows" // what the Windows specification says of servers
+
 	Device Suite = "device" // section 15 again, what it says of devices
 )
 
@@ -27,6 +29,7 @@ const (
 	OfIntune Class = "intune"
 
 	OfAndroid Class = "android"
+	OfWindows Class = "windows"
 )
 
 // A Statement is one promise of a server or of a device.
@@ -53,11 +56,15 @@ type Statement struct {
 // List returns all statements, by suite and id.
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
-		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements, deviceEnrolStatements, deviceCommandStatements)
+		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
+		windowsDiscoverStatements, windowsEnrolStatements, windowsSessionStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
-		if all[i].Suite == Android {
+		switch {
+		case all[i].Suite == Android:
 			all[i].Report = noAndroidReport
+		case all[i].Suite == Windows && all[i].Report == "" && !strings.Contains(all[i].Why+all[i].Source, "#") && !strings.Contains(all[i].Why+all[i].Source, "CVE-"):
+			all[i].Report = noReport
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Statement) int {

@@ -26,6 +26,8 @@ const (
 //
 //	enrol      prints an enrolment profile, or the URL of one; ROLLCALL_PLATFORM says for what
 //	android    prints an enrolment token for an Android device of ROLLCALL_MODE, FULLY_MANAGED for one; ROLLCALL_USERLESS is yes or no
+//	windows    prints the name and the password, each on a line, with which a Windows device enrols; ROLLCALL_USERLESS is yes or no
+//	profile    gets a document on its standard input, which ROLLCALL_DEVICE is to have as ROLLCALL_PROFILE; nothing: takes it away again
 //	queue      gets a command as property list on its standard input; ROLLCALL_DEVICE and ROLLCALL_COMMAND (its UUID)
 //	push       wakes ROLLCALL_DEVICE
 //	known      prints how ROLLCALL_DEVICE stands: enrolled, or anything else
@@ -55,7 +57,7 @@ func (l Lines) Check() error {
 }
 
 // lineNames are the names of the steps.
-var lineNames = []string{"enrol", "android", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
+var lineNames = []string{"enrol", "android", "windows", "profile", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
 
 // Over puts the steps that l has a line for in the place of those of s.
 func (l Lines) Over(s *Steps) {
@@ -67,6 +69,19 @@ func (l Lines) Over(s *Steps) {
 		s.EnrolAndroid = func(ctx context.Context, mode android.Mode, owner int) (string, error) {
 			out, err := RunLine(ctx, l["android"], nil, "ROLLCALL_MODE="+string(mode), "ROLLCALL_USERLESS="+yesOrNo(owner == 0))
 			return strings.TrimSpace(string(out)), err
+		}
+	}
+	if set("windows") {
+		s.EnrolWindows = func(ctx context.Context, owner int) (user, password string, err error) {
+			out, err := RunLine(ctx, l["windows"], nil, "ROLLCALL_USERLESS="+yesOrNo(owner == 0))
+			user, password, _ = strings.Cut(string(out), "\n")
+			return strings.TrimSpace(user), strings.TrimSpace(password), err
+		}
+	}
+	if set("profile") {
+		s.Profile = func(ctx context.Context, device, name string, document []byte) error {
+			_, err := RunLine(ctx, l["profile"], document, "ROLLCALL_DEVICE="+device, "ROLLCALL_PROFILE="+name)
+			return err
 		}
 	}
 	if set("queue") {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,11 @@ type Steps struct {
 	Enrol func(ctx context.Context, p protocol.Platform, owner int) (Enrolment, error)
 	// EnrolAndroid gets an enrolment token for one Android device of a mode (FULLY_MANAGED); owner 0 is nobody.
 	EnrolAndroid func(ctx context.Context, mode android.Mode, owner int) (token string, err error)
+	// EnrolWindows gets the name and the password with which one Windows device enrols; owner 0 is nobody.
+	EnrolWindows func(ctx context.Context, owner int) (user, password string, err error)
+	// Profile has a device get a document under a name, alone or with others of its owner's; nil takes it away again. The documents of
+	// Windows are SyncML.
+	Profile func(ctx context.Context, device, name string, document []byte) error
 	// Queue queues a command for a device and wakes it. The id is the command's UUID; empty: the server did not say.
 	Queue func(ctx context.Context, device string, o Order) (id string, err error)
 	// Known tells how a device stands. An error that [IsNotFound] takes is no device.
@@ -91,13 +97,13 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 		return nil, err
 	}
 	var mu sync.Mutex
-	users := map[string]bool{}
+	users, profiles := map[string]bool{}, map[string]bool{}
 	user := func(ctx context.Context, owner int) (string, error) {
 		upn := fmt.Sprintf("conform-%d@%s", owner, domain)
 		mu.Lock()
 		users[upn] = true
 		mu.Unlock()
-		return upn, r.AddUsers(ctx, []User{{UPN: upn, Name: "rollcall conform", IntuneLicence: true, BasicLicence: true}})
+		return upn, r.AddUsers(ctx, []User{{UPN: upn, Name: "rollcall conform", Groups: []string{upn}, IntuneLicence: true, BasicLicence: true}})
 	}
 	s := &Steps{
 		Name: "rollcall",
@@ -124,6 +130,32 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 				return "", err
 			}
 			return made[0].Token, nil
+		},
+		EnrolWindows: func(ctx context.Context, owner int) (upn, password string, err error) {
+			if owner != 0 {
+				if upn, err = user(ctx, owner); err != nil {
+					return "", "", err
+				}
+			}
+			links, err := r.Invite(ctx, []string{upn})
+			if err != nil {
+				return "", "", err
+			}
+			return upn, path.Base(links[0].URL), nil // the token that the link ends with is the password
+		},
+		Profile: func(ctx context.Context, device, name string, document []byte) error {
+			d, err := r.Device(ctx, device)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if document == nil {
+				delete(profiles, name)
+				return r.RemoveProfile(ctx, name)
+			}
+			profiles[name] = true
+			return r.ApplyProfile(ctx, name, document, []string{d.User}) // each user of a run is a group
 		},
 		Queue: r.Queue,
 		Known: func(ctx context.Context, device string) (Standing, error) {
@@ -176,6 +208,11 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			var errs []error
+			for _, name := range slices.Sorted(maps.Keys(profiles)) {
+				if err := r.RemoveProfile(ctx, name); err != nil && !IsNotFound(err) {
+					errs = append(errs, fmt.Errorf("profile %s: %w", name, err))
+				}
+			}
 			for _, upn := range slices.Sorted(maps.Keys(users)) {
 				if err := r.RemoveUser(ctx, upn); err != nil && !IsNotFound(err) {
 					errs = append(errs, fmt.Errorf("user %s: %w", upn, err))

@@ -1,0 +1,546 @@
+package conformance
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/protocol/windows"
+)
+
+// How Windows devices enrol, and who does not.
+
+var windowsEnrolStatements = []Statement{
+	{
+		ID: "WIN-011", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN011,
+		Says:   "A certificate request as Windows writes it is taken: its name a PrintableString with an exclamation mark and a NUL, its device id an extension that is no ASN.1 inside.",
+		Source: "windows.md 4, 14",
+		Why:    "Strict readers refuse it, and with it every build of Windows that writes it so.",
+		How:    "A device enrols by such a request.",
+		Fix:    "Read the subject as bytes; who the device is, the certificate that you issue says.",
+	},
+	{
+		ID: "WIN-012", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN012,
+		Says:   "A request whose own signature does not verify, or whose key has less than 2048 bits, is refused by CertificateRequest, and the invitation goes on.",
+		Source: "windows.md 4, 14",
+		Why:    "Who did not sign does not hold the key: somebody else's device would be let in by this certificate.",
+		How:    "A device asks with a signature that is changed and with a key of 1024 bits, then in good order by the same password.",
+		Fix:    "Verify the request's signature and look at its key before anything is used up.",
+	},
+	{
+		ID: "WIN-013", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN013,
+		Says:   "Base64 with line breaks is taken.",
+		Source: "windows.md 4, 14",
+		Why:    "Windows wraps it at 64 or 76 columns, as its build has it.",
+		How:    "A device enrols by a request that is wrapped.",
+		Fix:    "Drop white space before decoding.",
+	},
+	{
+		ID: "WIN-014", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN014,
+		Says:   "A password that is wrong, another user's or none is refused by Authentication or InvalidSecurity, with the policy too.",
+		Source: "windows.md 2, 4.2, 14",
+		Why:    "The password is all that keeps a stranger's PC out.",
+		How:    "A device asks for its policy and its certificate without a credential, with a made-up password, and in another user's name.",
+		Fix:    "Look at the security header before the body.",
+	},
+	{
+		ID: "WIN-015", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN015,
+		Says:   "Context items that the server does not know, and several MAC and IMEI, are taken.",
+		Source: "windows.md 4, 14",
+		Why:    "Each build of Windows says more of itself than the one before.",
+		How:    "A device enrols with them.",
+		Fix:    "Keep what you do not know, and lists as lists.",
+	},
+	{
+		ID: "WIN-016", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN016,
+		Says:   "EnrollmentType Device puts the certificate into My/System, Full into My/User, and the search criteria name the same store.",
+		Source: "windows.md 4.1, 14",
+		Why:    "A device looks for its certificate where the criteria say: where they disagree, it never has a session.",
+		How:    "A device of each type enrols, and its document is read.",
+		Fix:    "Decide the store once, by EnrollmentType.",
+	},
+	{
+		ID: "WIN-017", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN017,
+		Says:   "The document has CertificateStore, APPLICATION and DMClient, in this order and nothing else, a PrivateKeyContainer, two APPAUTH with nonces, one name of the provider, and typed settings of renewal.",
+		Source: "windows.md 4.1, 14",
+		Why:    "Windows takes a document as a whole: one setting that it does not know, or misses, ends the enrolment with 80180023 (measured on Windows 11 25H2).",
+		How:    "A device enrols, and its document is read as strictly as Windows does.",
+		Fix:    "Send these three and do the rest in the first session.",
+	},
+	{
+		ID: "WIN-018", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN018,
+		Says:   "SSLCLIENTCERTSEARCHCRITERIA names the subject of the certificate that was issued.",
+		Source: "windows.md 4.1, 14",
+		Why:    "By another name the device finds no certificate, and shows none.",
+		How:    "A device enrols, and both are compared.",
+		Fix:    "Write the criteria from the certificate.",
+	},
+	{
+		ID: "WIN-019", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN019,
+		Says:   "Of the three sets of polls exactly one is endless.",
+		Source: "windows.md 8, 14",
+		Why:    "With none the device falls silent for good when they are through; with an early one the later are off.",
+		How:    "The document's Poll is read.",
+		Fix:    "Give the last set an interval and 0 retries.",
+	},
+	{
+		ID: "WIN-020", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN020,
+		Says:   "A certificate begins at most an hour before now, and is not due for renewal when it is issued.",
+		Source: "windows.md 4, 14",
+		Why:    "One that is renewed from its birth is renewed with each session; one that is dated back by half its life ends when nobody expects it (fleet#52601).",
+		How:    "A device enrols, and its certificate is held against RenewPeriod.",
+		Fix:    "Date back by an hour at most; keep the window below the lifetime.",
+	},
+	{
+		ID: "WIN-021", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN021,
+		Says:   "A refusal is HTTP 500 with a SOAP fault, s:Receiver and a subcode of the table.",
+		Source: "windows.md 4.2, 14; MS-MDE2 2.2.10",
+		Why:    "By 200 Windows records 801900C8 in place of the reason, and nobody finds out what was wrong (fleet#50611).",
+		How:    "A wrong password, half of a message and a request to the wrong service.",
+		Fix:    "Answer 500, and say the table's word.",
+	},
+	{
+		ID: "WIN-023", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN023,
+		Says:   "An enrolment that was refused leaves no device.",
+		Source: "windows.md 14",
+		Why:    "Records of devices that never were count against their user's limit, and hide the real ones.",
+		How:    "A device is refused for its request, and looked for; then it enrols and is there.",
+		Fix:    "Write the record behind all gates, with the certificate.",
+	},
+	{
+		ID: "WIN-024", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN024,
+		Says:   "A device that comes again with the hardware it had takes the place of its former self, whose certificate is refused from then on.",
+		Source: "windows.md 4, 14",
+		Why:    "A PC that was set up anew is there twice else, and the certificate on its old disk goes on to work.",
+		How:    "A device enrols; one of the same user with the same HWDevID and another DeviceID follows; the first one's certificate is tried.",
+		Fix:    "Look HWDevID up, end the enrolment that has it, revoke its certificate.",
+	},
+	{
+		ID: "WIN-067", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN067,
+		Says:   "A device that enrols without a user gets a document without one, and no page that waits for one.",
+		Source: "windows.md 9, 14",
+		Why:    "A kiosk that waits for somebody's settings at its first start waits for ever.",
+		How:    "A device enrols by an invitation for nobody; UPN and SkipUserStatusPage of its document are read.",
+		Fix:    "Leave UPN out and skip the user's page where nobody enrols.",
+	},
+	{
+		ID: "HST-018", Suite: Windows, Class: OfWindows, Must: true, check: checkHST018,
+		Says:   "SOAP enrolment takes exactly one element at exactly its path.",
+		Source: "hostile.md 1; CVE-2020-15216 of goxmldsig",
+		Why:    "Where the element that was verified is not the one that is used, whoever wraps a good one around his own enrols as somebody else.",
+		How:    "Two bodies, two certificate requests, a second security header, and a credential outside it.",
+		Fix:    "Read by the full path, demand exactly one, and answer all else with a SOAP fault.",
+	},
+	{
+		ID: "HST-037.windows", Suite: Windows, Class: OfWindows, Must: true, check: checkHST037Windows,
+		Says:   "A password is for one device: none other enrols by it, and the same request that comes again gets the same certificate.",
+		Source: "hostile.md 3, HST-037 and HST-041",
+		Why:    "Passwords stand in mails: one that serves twice enrols a stranger's device; one that is spent by a lost answer costs a new one.",
+		How:    "A device enrols, sends the same request again, and another one comes with its password.",
+		Fix:    "Spend it with the certificate, in one transaction, and keep the answer with the request.",
+	},
+	{
+		ID: "HST-043", Suite: Windows, Class: OfWindows, Must: true, check: checkHST043,
+		Says:   "An enrolment bearer token is verified before anything in it is read.",
+		Source: "hostile.md 3; CVE-2026-23518 of Fleet",
+		Why:    "A token whose signature nobody checks lets anybody enrol as anybody.",
+		How:    "Tokens of the directory with alg none and with a signature that nobody made, in the name of a user whom the server knows.",
+		Fix:    "Fix the algorithm and the keys; check signature, issuer, audience, tenant and time before a claim is used.",
+	},
+	{
+		ID: "HST-051.windows", Suite: Windows, Class: OfWindows, Must: true, check: checkHST051Windows,
+		Says:   "Whoever knows the id of a device that is enrolled and nobody's does not get its place.",
+		Source: "hostile.md 4, HST-051",
+		Why:    "DeviceID is what a device says of itself: another one would get its commands, and lock it out.",
+		How:    "A device without a user enrols; another asks by an invitation of its own with the same DeviceID; then the first has a session.",
+		Fix:    "Refuse an id whose record is enrolled, unless its own user comes again.",
+	},
+}
+
+var oidClientUsage = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
+
+// crookedCSR is a request for a certificate as Windows writes it (windows.md section 4).
+func (d *pc) crookedCSR(key crypto.Signer) []byte {
+	name := asn1.RawValue{Tag: asn1.TagPrintableString, Bytes: []byte("c0f0c0f0-0000-4000-8000-c0f0c0!" + d.id + "\x00")}
+	type attribute struct {
+		Type  asn1.ObjectIdentifier
+		Value asn1.RawValue
+	}
+	subject, err := asn1.Marshal([]asn1.RawValue{set(attribute{oidCommonName, name})})
+	usage, wrong := asn1.Marshal([]asn1.ObjectIdentifier{oidClientUsage})
+	if err != nil || wrong != nil {
+		d.a.unasked("no subject: %v %v", err, wrong)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: subject, ExtraExtensions: []pkix.Extension{
+		{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: usage}, {Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 66, 1, 0}, Value: []byte(d.id + "\x00")},
+	}}, key)
+	if err != nil {
+		d.a.unasked("no certificate request: %v", err)
+	}
+	return csr
+}
+
+// set is a SET OF one value.
+func set(value any) asn1.RawValue {
+	der, err := asn1.Marshal(value)
+	if err != nil {
+		panic(err) // a fault of this file
+	}
+	return asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: der}
+}
+
+func checkWIN011(a *asking) {
+	d := a.machine()
+	d.blame = a.fail
+	key := d.newKey()
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment by a request as Windows writes it", d.own(), d.rst(d.crookedCSR(key)))
+	d.taken(x, body, key)
+	d.sync()
+}
+
+func checkWIN012(a *asking) {
+	d := a.machine()
+	broken := d.plainCSR(d.newKey())
+	broken[len(broken)-1] ^= 1
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		a.unasked("no key: %v", err)
+	}
+	for what, csr := range map[string][]byte{"with a signature that is wrong": broken, "with a key of 1024 bits": d.plainCSR(small)} {
+		x, body := d.soap(d.where.EnrollmentURL, "enrolment "+what, d.own(), d.rst(csr))
+		d.refused(x, body, windows.SubcodeCertificateRequest, "")
+	}
+	d.blame = a.fail
+	d.enrol()
+}
+
+func checkWIN013(a *asking) {
+	d := a.machine()
+	d.blame = a.fail
+	key := d.newKey()
+	csr := d.plainCSR(key)
+	raw := d.request(d.where.EnrollmentURL, d.own(), d.rst(csr))
+	text := base64.StdEncoding.EncodeToString(csr)
+	var lines strings.Builder
+	for line := range slices.Chunk([]byte(text), 64) {
+		lines.Write(line)
+		lines.WriteString("\r\n")
+	}
+	wrapped := bytes.Replace(raw, []byte(text), []byte(lines.String()), 1)
+	if bytes.Equal(wrapped, raw) {
+		a.unasked("the request could not be wrapped")
+	}
+	x, body := d.envelope(d.where.EnrollmentURL, "enrolment by wrapped base64", wrapped)
+	d.taken(x, body, key)
+}
+
+func checkWIN014(a *asking) {
+	d := a.machine()
+	for what, who := range map[string]windows.Credential{
+		"without a credential":                   {},
+		"with a password that was made up":       {Kind: windows.Password, Username: d.user, Password: "made-up"},
+		"with a password in another user's name": {Kind: windows.Password, Username: "nobody@rollcall.invalid", Password: d.password},
+		"with a token that was made up":          {Kind: windows.UserToken, Token: []byte("made-up")},
+	} {
+		for url, body := range map[string]windows.Body{d.where.PolicyURL: &windows.GetPolicies{}, d.where.EnrollmentURL: d.rst(d.plainCSR(d.newKey()))} {
+			x, answer := d.soap(url, "a request "+what, who, body)
+			if f := d.refused(x, answer, "", ""); f.Subcode != windows.SubcodeAuthentication && f.Subcode != windows.SubcodeInvalidSecurity && f.Subcode != windows.SubcodeAuthorization {
+				a.fail("a request %s is refused by %s", what, f.Subcode)
+			}
+		}
+	}
+	d.blame = a.fail
+	d.enrol()
+}
+
+func checkWIN015(a *asking) {
+	d := a.machine()
+	d.blame = a.fail
+	d.enrol(windows.ContextItem{Name: "OfAnotherTime", Value: "x"}, windows.ContextItem{Name: windows.ItemMAC, Value: "02:00:00:00:00:02"},
+		windows.ContextItem{Name: windows.ItemIMEI, Value: "350000000000001"}, windows.ContextItem{Name: windows.ItemIMEI, Value: "350000000000002"})
+}
+
+// application is a setting of the management account.
+func (g *given) application(name string) string {
+	for _, c := range g.document {
+		if c.Type == "APPLICATION" {
+			return parm(c.Parms, name)
+		}
+	}
+	return ""
+}
+
+// provider are the settings of DMClient's provider; path goes on below it.
+func (g *given) provider(path ...string) []windows.Parm {
+	list := within(g.document, "DMClient", "Provider")
+	for i, name := range path {
+		at := slices.IndexFunc(list, func(c windows.Characteristic) bool { return i == 0 || c.Type == name })
+		if at < 0 {
+			return nil
+		}
+		if i == len(path)-1 {
+			return list[at].Parms
+		}
+		list = list[at].Characteristics
+	}
+	return nil
+}
+
+func checkWIN016(a *asking) {
+	for kind, store := range map[string]string{windows.EnrollmentFull: "User", windows.EnrollmentDevice: "System"} {
+		d := a.machine()
+		d.kind = kind
+		d.enrol()
+		if d.given.store != store {
+			a.fail("the certificate of a device of EnrollmentType %s is in My/%s", kind, d.given.store)
+		}
+		if s := d.given.application("SSLCLIENTCERTSEARCHCRITERIA"); !strings.Contains(s, "Stores=My%5C"+store) {
+			a.fail("the search criteria of a device of EnrollmentType %s are %q", kind, s)
+		}
+	}
+}
+
+func checkWIN017(a *asking) {
+	d := a.machine()
+	d.enrol()
+	var top []string
+	for _, c := range d.given.document {
+		top = append(top, c.Type)
+	}
+	if !slices.Equal(top, []string{"CertificateStore", "APPLICATION", "DMClient"}) {
+		a.fail("the document has %q", top)
+	}
+	if store := within(d.given.document, "CertificateStore", "My", d.given.store); !slices.ContainsFunc(store, func(c windows.Characteristic) bool { return c.Type == "PrivateKeyContainer" }) {
+		a.fail("there is no PrivateKeyContainer beside the certificate")
+	}
+	for _, c := range within(d.given.document, "CertificateStore", "My", "WSTEP") {
+		for _, p := range c.Parms {
+			if p.Datatype == "" {
+				a.fail("the setting %s of the renewal has no datatype", p.Name)
+			}
+		}
+	}
+	levels := map[string]bool{}
+	for _, c := range within(d.given.document, "APPLICATION") {
+		if c.Type != "APPAUTH" {
+			continue
+		}
+		level := parm(c.Parms, "AAUTHLEVEL")
+		levels[level] = true
+		if nonce, err := base64.StdEncoding.DecodeString(parm(c.Parms, "AAUTHDATA")); err != nil || len(nonce) == 0 {
+			a.fail("APPAUTH %s has the nonce %q", level, parm(c.Parms, "AAUTHDATA"))
+		}
+	}
+	if !levels["CLIENT"] || !levels["APPSRV"] {
+		a.fail("the document has APPAUTH of %v, want CLIENT and APPSRV", levels)
+	}
+	if p := within(d.given.document, "DMClient", "Provider"); len(p) != 1 || p[0].Type != d.given.application("PROVIDER-ID") {
+		a.fail("DMClient has %d providers, and APPLICATION is %q's", len(p), d.given.application("PROVIDER-ID"))
+	}
+	if _, err := windows.ReadProvisioning(d.given.document); err != nil {
+		a.fail("a device refuses the document: %v", err)
+	}
+}
+
+func checkWIN018(a *asking) {
+	d := a.machine()
+	d.enrol()
+	subject, store, err := windows.ReadSearchCriteria(d.given.application("SSLCLIENTCERTSEARCHCRITERIA"))
+	if want := "CN=" + d.given.leaf.Subject.CommonName; err != nil || subject != want {
+		a.fail("the search criteria name %q in %s, the certificate is %q (%v)", subject, store, want, err)
+	}
+}
+
+func checkWIN019(a *asking) {
+	d := a.machine()
+	d.enrol()
+	poll := d.given.provider("", "Poll")
+	if poll == nil {
+		a.fail("the document has no Poll")
+	}
+	endless := 0
+	for i := range windows.PollIntervals {
+		interval, retries := parm(poll, windows.PollIntervals[i]), parm(poll, windows.PollRetries[i])
+		if interval != "" && interval != "0" && retries == "0" {
+			endless++
+		}
+	}
+	if endless != 1 {
+		a.fail("%d sets of polls are endless, want 1", endless)
+	}
+}
+
+func checkWIN020(a *asking) {
+	d := a.machine()
+	asked := a.now()
+	d.enrol()
+	c := d.given.leaf
+	if c.NotBefore.Before(asked.Add(-time.Hour - time.Minute)) {
+		a.fail("the certificate begins at %s, and it is %s", c.NotBefore.UTC().Format(time.RFC3339), asked.UTC().Format(time.RFC3339))
+	}
+	period := 42
+	for _, r := range within(d.given.document, "CertificateStore", "My", "WSTEP") {
+		if n, err := strconv.Atoi(parm(r.Parms, "RenewPeriod")); err == nil {
+			period = n
+		}
+	}
+	if due := c.NotAfter.AddDate(0, 0, -period); !due.After(asked) {
+		a.fail("the certificate ends at %s and is renewed %d days before: from its birth on", c.NotAfter.UTC().Format(time.DateOnly), period)
+	}
+}
+
+// receiver tells whether a fault's code is s:Receiver, whatever its prefix.
+func receiver(x *Exchange) bool { return bytes.Contains(x.body, []byte(":Receiver<")) }
+
+func checkWIN021(a *asking) {
+	d := a.machine()
+	rst := d.rst(d.plainCSR(d.newKey()))
+	half := d.request(d.where.EnrollmentURL, d.own(), rst)
+	for _, one := range []struct {
+		what    string
+		ask     func() (*Exchange, windows.Body)
+		subcode windows.Subcode
+	}{
+		{"a wrong password", func() (*Exchange, windows.Body) {
+			return d.soap(d.where.EnrollmentURL, "enrolment with a wrong password", windows.Credential{Kind: windows.Password, Username: d.user, Password: "made-up"}, rst)
+		}, windows.SubcodeAuthentication},
+		{"half of a message", func() (*Exchange, windows.Body) {
+			return d.envelope(d.where.EnrollmentURL, "half of an enrolment", half[:len(half)/2])
+		}, windows.SubcodeMessageFormat},
+		{"the wrong service", func() (*Exchange, windows.Body) {
+			return d.soap(d.where.EnrollmentURL, "discovery at the wrong service", d.own(), d.discover())
+		}, windows.SubcodeMessageFormat},
+	} {
+		x, body := one.ask()
+		d.refused(x, body, one.subcode, "")
+		if x.Status != windows.FaultStatus || !receiver(x) {
+			a.fail("%s was answered %s, want 500 by s:Receiver", x.What, x.answer())
+		}
+	}
+}
+
+func checkWIN023(a *asking) {
+	a.needs(a.Steps.Known != nil, "tell how a device stands")
+	d := a.machine()
+	broken := d.plainCSR(d.newKey())
+	broken[len(broken)-1] ^= 1
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment with a signature that is wrong", d.own(), d.rst(broken))
+	if _, refused := body.(*windows.Fault); !refused {
+		a.unasked("a bad request was answered %s", x.answer()) // another statement tells it
+	}
+	if d.known().Enrolled {
+		a.fail("a device whose enrolment was refused counts as enrolled")
+	}
+	d.join()
+	if !d.known().Enrolled {
+		a.fail("after its first session the server does not hold the device for enrolled")
+	}
+}
+
+func checkWIN024(a *asking) {
+	old := a.governed()
+	d := a.machine()
+	d.hardware = old.hardware
+	d.blame = a.fail
+	d.join()
+	old.shut("the same hardware enrolled again")
+}
+
+func checkWIN067(a *asking) {
+	d := a.bareMachine()
+	d.find()
+	d.invite(0)
+	d.kind, d.login = windows.EnrollmentDevice, windows.LoginNone
+	d.enrol()
+	if upn := parm(d.given.provider(""), "UPN"); upn != "" {
+		a.fail("the document of a device that is nobody's names %q", upn)
+	}
+	if parm(d.given.provider("", "FirstSyncStatus"), "SkipUserStatusPage") != "true" {
+		a.fail("a device that is nobody's is told to wait for its user")
+	}
+}
+
+func checkHST018(a *asking) {
+	d := a.machine()
+	other := a.bareMachine()
+	raw := string(d.request(d.where.EnrollmentURL, d.own(), d.rst(d.plainCSR(d.newKey()))))
+	between := func(from, to string) string {
+		i := strings.Index(raw, from)
+		k := strings.Index(raw, to)
+		if i < 0 || k < i {
+			a.unasked("the message has no %s", from)
+		}
+		return raw[i : k+len(to)]
+	}
+	body := between("<s:Body>", "</s:Body>")
+	token := between("<BinarySecurityToken", "</BinarySecurityToken>")
+	security := between("<wsse:Security", "</wsse:Security>")
+	for what, wrapped := range map[string]string{
+		"with two bodies":                    strings.Replace(raw, body, body+strings.ReplaceAll(body, d.id, other.id), 1),
+		"with two certificate requests":      strings.Replace(raw, token, token+token, 1),
+		"with two security headers":          strings.Replace(raw, security, security+security, 1),
+		"with a credential in another place": strings.Replace(raw, body, strings.Replace(body, "<s:Body>", "<s:Body>"+security, 1), 1),
+	} {
+		x, answer := d.envelope(d.where.EnrollmentURL, "enrolment "+what, []byte(wrapped))
+		d.refused(x, answer, "", "")
+	}
+	d.blame = a.fail
+	d.enrol()
+}
+
+func checkHST037Windows(a *asking) {
+	d := a.machine()
+	key := d.newKey()
+	rst := d.rst(d.plainCSR(key))
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.own(), rst)
+	d.taken(x, body, key)
+	first := d.given.leaf
+	x, body = d.soap(d.where.EnrollmentURL, "the same enrolment again", d.own(), rst)
+	if g, why := readGiven(body, key); g == nil || !g.leaf.Equal(first) {
+		a.fail("%s was answered %s: %s", x.What, x.answer(), why)
+	}
+	thief := a.bareMachine()
+	thief.where, thief.user, thief.password = d.where, d.user, d.password
+	x, body = thief.soap(d.where.EnrollmentURL, "enrolment by another's password", thief.own(), thief.rst(thief.plainCSR(thief.newKey())))
+	thief.refused(x, body, "", "")
+}
+
+func checkHST043(a *asking) {
+	d := a.machine()
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	claims := part(`{"iss":"https://sts.windows.net/x/","aud":"x","upn":"` + d.user + `","exp":4102444800}`)
+	for what, token := range map[string]string{
+		"without a signature":          part(`{"alg":"none","typ":"JWT"}`) + "." + claims + ".",
+		"with a signature of nobody's": part(`{"alg":"RS256","kid":"../../etc/passwd","typ":"JWT"}`) + "." + claims + "." + part(strings.Repeat("x", 256)),
+		"by a shared secret":           part(`{"alg":"HS256","typ":"JWT"}`) + "." + claims + "." + part(strings.Repeat("x", 32)),
+	} {
+		x, body := d.soap(d.where.EnrollmentURL, "enrolment by a token "+what, windows.Credential{Kind: windows.JWT, Token: []byte(token)}, d.rst(d.plainCSR(d.newKey())))
+		d.refused(x, body, "", "")
+	}
+	if x := d.do(http.MethodGet, d.address(windows.DiscoveryPath), "looks whether the server is there", nil, nil); x.Status != http.StatusOK {
+		a.fail("after tokens that were refused the discovery service is answered %s", x.answer())
+	}
+}
+
+func checkHST051Windows(a *asking) {
+	d := a.bareMachine()
+	d.find()
+	d.invite(0)
+	d.kind, d.login = windows.EnrollmentDevice, windows.LoginNone
+	d.join()
+	thief := a.machine()
+	thief.id = d.id
+	x, body := thief.soap(d.where.EnrollmentURL, "enrolment by the id of another device", thief.own(), thief.rst(thief.plainCSR(thief.newKey())))
+	thief.refused(x, body, "", "")
+	d.steady("after another came by its id")
+}
