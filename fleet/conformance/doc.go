@@ -9,7 +9,9 @@
 // barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
 // holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
 // ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go
-// and android_leave.go, asked by the devices of droid.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
+// and android_leave.go, asked by the devices of droid.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go,
+// windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go and windows_later.go, asked by the devices of pc.go and
+// pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
@@ -45,6 +47,9 @@
 //   - Statements on Android are those of the open agent protocol, stage 1 of android.md, and of servers: what a device does with an answer
 //     (AND-076, AND-077, an HTML 404) is for devices to show. AND-080 and HST-033 are one promise there, AND-060.gates and AND-061.version
 //     are parts of their statements that are asked apart.
+//   - Statements on servers of Windows devices are asked with the bytes of protocol/windows, but for what a document must say, which is
+//     read here. WIN-022 wants users without licences and WIN-042 a push service of the run's, WIN-064 is asked with WIN-065: no adapter has
+//     the first two. What a server keeps of what a device says of itself (WIN-015) is not seen from outside, only that it takes it.
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.

@@ -57,7 +57,7 @@ type Statement struct {
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
-		windowsDiscoverStatements, windowsEnrolStatements, windowsSessionStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements)
+		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 		switch {

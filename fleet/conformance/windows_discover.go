@@ -74,7 +74,7 @@ var windowsDiscoverStatements = []Statement{
 		Says:   "Policy and enrolment are at one host.",
 		Source: "windows.md 1, 14",
 		Why:    "Windows refuses to go on at another one.",
-		How:    "The addresses of discovery are compared.",
+		How:    "The addresses that discovery answers for a desktop and for a phone are compared.",
 		Fix:    "Serve both from the host that the certificate names.",
 	},
 	{
@@ -248,10 +248,13 @@ func checkWIN007(a *asking) {
 func checkWIN008(a *asking) {
 	d := a.bareMachine()
 	d.find()
-	policy, err := url.Parse(d.where.PolicyURL)
-	enrolment, wrong := url.Parse(d.where.EnrollmentURL)
-	if err != nil || wrong != nil || enrolment.Host == "" || d.where.PolicyURL != "" && policy.Host != enrolment.Host {
-		a.fail("policy is at %q, enrolment at %q", d.where.PolicyURL, d.where.EnrollmentURL)
+	for _, kind := range []string{windows.DeviceDesktop, "WindowsPhone"} {
+		r := d.discovered("of a "+kind, func(m *windows.Discover) { m.DeviceType = kind })
+		policy, err := url.Parse(r.PolicyURL)
+		enrolment, wrong := url.Parse(r.EnrollmentURL)
+		if err != nil || wrong != nil || enrolment.Host == "" || r.PolicyURL != "" && policy.Hostname() != enrolment.Hostname() {
+			a.fail("for a %s policy is at %q, enrolment at %q", kind, r.PolicyURL, r.EnrollmentURL)
+		}
 	}
 }
 
@@ -305,7 +308,7 @@ func checkHST003Windows(a *asking) {
 		who := d.client
 		d.client = a.clients.of(certs.Signer{}, nil)
 		x, body := d.envelope(d.address(windows.DiscoveryPath), "discovery with a document type "+what, typed(d.request(d.address(windows.DiscoveryPath), windows.Credential{}, d.discover()), doctype))
-		if _, ok := body.(*windows.DiscoverResponse); ok || x.Status == http.StatusOK {
+		if _, ok := body.(*windows.DiscoverResponse); ok || x.timedOut() {
 			a.fail("%s was answered %s", x.What, x.answer())
 		}
 		d.client = who

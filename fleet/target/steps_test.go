@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -75,6 +76,42 @@ func TestRollcallSteps(t *testing.T) {
 	}
 }
 
+// TestWindowsSteps: a Windows device enrols by its user's name and the token of the link, and its documents are its user's.
+func TestWindowsSteps(t *testing.T) {
+	ctx := context.Background()
+	r, got := fake(t, map[string][]string{
+		"GET /rollcall/v1/clock":        {`200 {}`},
+		"POST /rollcall/v1/users":       {`200 {}`},
+		"POST /rollcall/v1/invitations": {`201 {"invitations":[{"url":"https://x/e/TOKEN"}]}`, `201 {"invitations":[{"url":"https://x/e/NOBODYS"}]}`},
+		"GET /rollcall/v1/devices/PC":   {`200 {"id":"PC","user":"conform-2@x.invalid"}`, `200 {"id":"PC","user":"conform-2@x.invalid"}`},
+		"POST /rollcall/v1/profiles":    {`200 {}`},
+		"DELETE /rollcall/v1/profiles":  {`200 {}`},
+		"DELETE /rollcall/v1/users":     {`200 {}`},
+	})
+	s, err := r.Steps(ctx, "x.invalid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user, password, err := s.EnrolWindows(ctx, 2); err != nil || user != "conform-2@x.invalid" || password != "TOKEN" {
+		t.Errorf("owner 2: %q %q, %v", user, password, err)
+	}
+	if user, password, err := s.EnrolWindows(ctx, 0); err != nil || user != "" || password != "NOBODYS" {
+		t.Errorf("nobody: %q %q, %v", user, password, err)
+	}
+	if err := s.Profile(ctx, "PC", "conform-PC", []byte("document")); err != nil {
+		t.Error(err)
+	}
+	if last := (*got)[len(*got)-1]; last.body["name"] != "conform-PC" || !strings.Contains(fmt.Sprint(last.body["groups"]), "conform-2@x.invalid") {
+		t.Errorf("assigned %v", last.body)
+	}
+	if err := s.Profile(ctx, "PC", "conform-PC", nil); err != nil {
+		t.Error(err)
+	}
+	if err := s.Leave(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNanoMDMSteps(t *testing.T) {
 	ctx := context.Background()
 	var asked []string
@@ -139,6 +176,7 @@ func TestLines(t *testing.T) {
 	l := Lines{
 		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > ` + out, "push": "true",
 		"upload": `test "$ROLLCALL_CONFIRM" = yes || { echo never mind >&2; echo another topic >&2; exit 3; }`, "forget": "head -c 2000000 /dev/zero",
+		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
 	}
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
@@ -147,6 +185,12 @@ func TestLines(t *testing.T) {
 	l.Over(s)
 	if e, err := s.Enrol(ctx, protocol.IPadOS, 1); err != nil || e.URL != "https://x/ipados" {
 		t.Errorf("enrolment %+v, %v", e, err)
+	}
+	if user, password, err := s.EnrolWindows(ctx, 0); err != nil || user != "ann" || password != "pw yes" {
+		t.Errorf("a Windows device enrols by %q and %q, %v", user, password, err)
+	}
+	if err := s.Profile(ctx, "A", "p", []byte("document")); err != nil {
+		t.Error(err)
 	}
 	id, err := s.Queue(ctx, "A", Order{Kind: Lock, PIN: "123456"})
 	if b, _ := os.ReadFile(out); err != nil || string(b) != "A "+id+"\n" {

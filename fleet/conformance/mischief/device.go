@@ -60,6 +60,21 @@ func init() {
 		"HST-027.android/nonsense": unauthorizedRubbish, "HST-030.android/itself": endedChecksIn, "HST-037.android/challenge": challengeForAll, "HST-037.android/made-up": inventedIsUsed,
 		"HST-052.android/later": lastResult,
 
+		"WIN-001": noProbe, "WIN-002": chunks, "WIN-003": newestVersion, "WIN-004": onePolicy, "WIN-005": pageAndMore, "WIN-006": otherMessage, "WIN-007": prefixes, "WIN-008": otherHost,
+		"WIN-009": leadsAnywhere, "WIN-010": oldSchema, "WIN-011": strictCSR, "WIN-012": anyCSR, "WIN-013": unwrapped, "WIN-014": anyToken, "WIN-015": oneMAC, "WIN-016": wrongStore,
+		"WIN-017": oneMore, "WIN-018": otherSubject, "WIN-019": noEnd, "WIN-020": dueAtOnce, "WIN-021": faultIsFine, "WIN-023": leavesRecords, "WIN-024": keepsHardware,
+		"WIN-029": anybodyManages, "WIN-030": anySource, "WIN-031": oneQuery, "WIN-032": nothingToSay, "WIN-033": unansweredAlert, "WIN-034": anotherMessage, "WIN-035": anyMost,
+		"WIN-036": ordersOnce, "WIN-037": everybodyIsUser, "WIN-038": thereIsDone, "WIN-038.again": triesForEver, "WIN-039": takesAnyProfile, "WIN-040": leavesOnce, "WIN-040.order": otherLeaves,
+		"WIN-041": channelOnly, "WIN-043": callsAnywhere, "WIN-017.account": anyAccount, "WIN-063": anyRenewer, "WIN-065": noRenewals, "WIN-067": waitsForNobody, "WIN-068": ownsEverything,
+		"WIN-070": deletesFirst, "WIN-070.removal": sendsAgain, "WIN-071": movesNever, "HST-001.windows": anyMessageSize, "HST-003.windows": readsTypes, "HST-006.windows": anyRoots,
+		"HST-017": unknownIsFine, "HST-018": firstBody, "HST-037.windows": passwordForAll, "HST-043": anyJWT, "HST-051.windows": anyDeviceID, "HST-054": lastWord,
+		"WIN-005/none": noPage, "WIN-007/slash": slashless, "WIN-007/lines": oneLine, "WIN-009/unescaped": unescaped, "WIN-010/keys": shortKeys, "WIN-010/hash": noHash,
+		"WIN-012/spent": passwordIsSpent, "WIN-012/code": otherCode, "WIN-016/full": otherStore, "WIN-017/nonce": noNonce, "WIN-017/container": noContainer, "WIN-017/typed": untyped,
+		"WIN-017/provider": otherProvider, "WIN-021/words": otherWords, "WIN-029/itself": endedManages, "WIN-030/says": saysWho, "WIN-033/order": statusLast, "WIN-034/numbers": byNumber,
+		"WIN-035/says": saysSize, "WIN-036/again": ordersAgain, "WIN-038/missing": missingFails, "WIN-038/gone": goneFails, "WIN-017.account/challenge": noChallenge, "WIN-063/early": earlyRenewer,
+		"WIN-065/lives": endedManages, "WIN-065/key": renewsSameKey, "WIN-067/user": somebodysMachine, "WIN-068/never": ownsNothing, "WIN-070.removal/keeps": keepsSettings,
+		"WIN-071/early": movesAtOnce, "HST-001.windows/form": anyForm, "HST-006.windows/gone": goneIfBroken, "HST-037.windows/once": answersOnce,
+
 		"AUTH-32": noWayBack, "AUTH-33": tooLate, "AUTH-33.warnings": noWarning, "AUTH-34": endedCertificate, "HST-044": linkIsSpent,
 	}
 }

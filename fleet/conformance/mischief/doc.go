@@ -7,7 +7,7 @@
 // statement, and may break others too. A fault is made for the order in which the check asks, one check at
 // a time; a server with one is good for nothing else.
 //
-// Those against servers of Android devices are in android.go.
+// Those against servers of Android devices are in android.go, of Windows devices in windows.go and syncml.go.
 //
 // The faults of devices (APL-003 and its like) are in the same layer, put between a device of ours and who judges it:
 // [NewHandset], [Mischief.BeforeJudge].
