@@ -325,6 +325,9 @@ func TestWIN035Uploads(t *testing.T) {
 				if buffered := strings.HasSuffix(got, "213"); buffered && (!asks || len(p.state().Queue) != 2) {
 					t.Errorf("asked for the next: %v; queue %v", asks, p.state().Queue)
 				}
+				if !x.MoreData {
+					break
+				}
 				out = &windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{{Verb: windows.Status, CmdID: 1, MsgRef: in.Header.MsgID, Cmd: windows.SyncHeader, Code: windows.OK}}}
 			}
 			if got = strings.TrimSpace(got); got != tt.codes {
