@@ -188,6 +188,7 @@ func (a *Authority) ExpiresSoon(now time.Time) bool {
 type IssueRequest struct {
 	Public   crypto.PublicKey // what CheckPublicKey takes
 	Handle   string           // opaque, names no person; becomes the subject's common name
+	Unit     string           // as opaque; becomes the subject's organizational unit; empty: none
 	Now      time.Time        // notBefore is 10 minutes earlier
 	Lifetime time.Duration    // from Now; zero: 365 days (AUTH-40)
 }
@@ -197,8 +198,12 @@ type IssueRequest struct {
 // that is earlier. The errors are [ErrKey], [ErrLifetime], and [ErrExpired] when the authority itself has
 // expired.
 func (a *Authority) Issue(r IssueRequest) (*x509.Certificate, error) {
+	subject := pkix.Name{CommonName: r.Handle}
+	if r.Unit != "" {
+		subject.OrganizationalUnit = []string{r.Unit}
+	}
 	return a.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: r.Handle},
+		Subject:     subject,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, r.Public, r.Now, r.Lifetime)
 }

@@ -114,6 +114,10 @@ func (s *Server) Reissue(ctx context.Context, now protocol.Time, present deliver
 		Hash: [32]byte(h.Sum(nil)), Purpose: delivery.ForRenewal, Device: cred.Device, ID: r.ID, User: r.State.User, Automated: r.State.Automated,
 		Expires: now.Add(repeatable),
 	}
+	if r.State.Platform == protocol.Android { // its certificate says the enrolment
+		g.Platform = protocol.Android
+		g.Serial, _, _ = AndroidEnrolment(&r.Facts)
+	}
 	next := r.State.Rare.Read().Next
 	soon := next.NotBefore <= now && now < next.NotBefore.Add(unusedFor)
 	if !soon {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -53,15 +54,26 @@ func (s *Server) Subject(g *store.Grant) string {
 	switch {
 	case g.ID == "":
 		return uuid.NewString()
-	case g.Platform == protocol.Android: // whose protocol has it so (AND-070)
+	case g.Platform == protocol.Android: // whose protocol has it so (AND-070); its unit says the rest
 		return g.ID
 	}
-	return s.subjectOf(g.ID)
+	return s.subjectOf(g.ID, g.User)
 }
 
-func (s *Server) subjectOf(id string) string {
+// AndroidUnit returns the organizational unit of the certificate that a grant stands for: of an Android device the enrolment, so that a
+// certificate is not taken for that of another enrolment of the device; empty: none.
+func AndroidUnit(g *store.Grant) string {
+	if g.Platform != protocol.Android {
+		return ""
+	}
+	enrollment, _, _ := strings.Cut(g.Serial, " ")
+	return enrollment
+}
+
+// subjectOf is for one device in the hands of one user, who may have been another when the backup was made.
+func (s *Server) subjectOf(id string, user delivery.UserID) string {
 	mac := hmac.New(sha256.New, s.renewals)
-	mac.Write([]byte("subject of " + id))
+	mac.Write([]byte("subject of " + id + " of " + strconv.FormatUint(uint64(user), 10)))
 	b := uuid.UUID(mac.Sum(nil)[:16])
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // RFC 9562, section 5.8
 	return b.String()
@@ -70,7 +82,8 @@ func (s *Server) subjectOf(id string) string {
 // A Forgotten is a living certificate of this server's authority that the store does not know.
 type Forgotten struct {
 	delivery.Identity
-	Subject     string
+	Subject     string   // its common name
+	Unit        string   // its organizational unit; empty: none
 	Key         [32]byte // SHA-256 of its public key's PKIX form
 	Certificate []byte   // DER
 }
@@ -83,11 +96,12 @@ func (s *Server) Forgets(notBefore protocol.Time) bool {
 }
 
 // Recall keeps a certificate that was issued after the backup, and returns it bound to the device that the wire calls id
-// (HST-101, HST-034): its subject proves that it was issued for that device. Any other is refused by rule, which tells the
-// device nothing but to come again, and the operator what to do.
+// (HST-101, HST-034): its subject proves that it was issued for that device, and for the user or the enrolment that the server knows:
+// a device that changed hands after the backup does not come back as the one before (HST-042). Any other is refused by rule, which tells
+// the device nothing but to come again, and the operator what to do.
 func (s *Server) Recall(ctx context.Context, now protocol.Time, f *Forgotten, id string) (cred delivery.Credential, err error) {
 	device, err := s.store.Device(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !hmac.Equal([]byte(f.Subject), []byte(s.subjectOf(id))) && !(f.Subject == id && strings.HasPrefix(id, androidPrefix)) {
+	if errors.Is(err, store.ErrNotFound) {
 		return cred, s.unknownDevice(ctx, now, f, id)
 	}
 	if err != nil {
@@ -98,7 +112,8 @@ func (s *Server) Recall(ctx context.Context, now protocol.Time, f *Forgotten, id
 		return cred, fmt.Errorf("restoration: %w", err)
 	}
 	st := &record.State
-	if st.Life != delivery.Enrolled && st.Life != delivery.Deleted { // nothing is there to go on with
+	living := st.Life == delivery.Enrolled || st.Life == delivery.Deleted // else nothing is there to go on with
+	if !living || f.NotBefore < st.Identity.NotBefore || !s.issuedFor(f, &record) {
 		return cred, s.unknownDevice(ctx, now, f, id)
 	}
 	cred = delivery.Credential{
@@ -127,6 +142,15 @@ func (s *Server) Recall(ctx context.Context, now protocol.Time, f *Forgotten, id
 		return cred, fmt.Errorf("restoration: %w", err)
 	}
 	return cred, nil
+}
+
+// issuedFor tells whether a certificate of this server's was issued for the device of a record, as the record has it.
+func (s *Server) issuedFor(f *Forgotten, r *store.Record) bool {
+	if r.State.Platform == protocol.Android {
+		enrollment, _, _ := AndroidEnrolment(&r.Facts)
+		return f.Subject == r.ID && f.Unit == enrollment
+	}
+	return hmac.Equal([]byte(f.Subject), []byte(s.subjectOf(r.ID, r.State.User)))
 }
 
 // mostUnknown bounds the devices whose journal line is remembered.

@@ -60,6 +60,7 @@ type androidBond struct {
 	url     string // https://host:port, no slash at its end
 	est     string // where a renewal is asked for; empty: not by EST
 	keys    string // of orders, policies and notices: points, one after another
+	issuers string // keys that sign identities, DER, one after another
 	anchors string // of TLS, DER, one after another; empty: the caller's
 	mode    android.Mode
 }

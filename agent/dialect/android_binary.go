@@ -12,7 +12,7 @@ import (
 )
 
 // androidVersion begins the bytes of an Android device; another one is refused.
-const androidVersion = 0x41
+const androidVersion = 0x42
 
 // AppendBinary appends the whole device, secrets included, for keeping in a file. A conversation under way is kept as one that was cut
 // off: what was carried out and not reported is.
@@ -135,13 +135,13 @@ func (d *Android) UnmarshalBinary(b []byte) error {
 }
 
 func (w *pen) androidBond(b *androidBond) {
-	for _, s := range [...]string{b.url, b.est, b.keys, b.anchors, string(b.mode)} {
+	for _, s := range [...]string{b.url, b.est, b.keys, b.issuers, b.anchors, string(b.mode)} {
 		w.text(s)
 	}
 }
 
 func (r *eye) androidBond() (b androidBond) {
-	b.url, b.est, b.keys, b.anchors = r.text(), r.text(), r.text(), r.text()
+	b.url, b.est, b.keys, b.issuers, b.anchors = r.text(), r.text(), r.text(), r.text(), r.text()
 	if b.mode.UnmarshalText([]byte(r.text())) != nil || len(b.keys)%sealPoint != 0 {
 		r.bad = true
 	}

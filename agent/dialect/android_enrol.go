@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ func AndroidStartOf(text []byte) (AndroidStart, error) {
 
 var (
 	errMethods  = errors.New("the server offers no way to a certificate that is known here")
-	errNoKeys   = errors.New("the server names no key that orders are signed with")
+	errNoKeys   = errors.New("the server names no key that orders, or that certificates are signed with")
+	errStranger = errors.New("the certificate was not signed by the server's authority")
 	errNoPolicy = errors.New("no policy came, so the enrolment has failed")
 	errPolicy   = errors.New("the policy is not the server's, not this device's, or older than the one in force")
 )
@@ -111,14 +113,21 @@ func (d *Android) discovered(r *Response, out *Act) {
 			keys += string(point)
 		}
 	}
-	if err == nil && keys == "" {
+	issuers := ""
+	for _, k := range found.IdentityKeys {
+		der, wrong := base64.StdEncoding.DecodeString(k)
+		if _, wrong2 := x509.ParsePKIXPublicKey(der); wrong == nil && wrong2 == nil {
+			issuers += string(der)
+		}
+	}
+	if err == nil && (keys == "" || issuers == "") {
 		err = errNoKeys
 	}
 	if err != nil {
 		d.giveUp(err, out)
 		return
 	}
-	d.bond = unique.Make(androidBond{url: d.start.URL, keys: keys, anchors: d.start.Anchors, mode: d.start.Mode})
+	d.bond = unique.Make(androidBond{url: d.start.URL, keys: keys, issuers: issuers, anchors: d.start.Anchors, mode: d.start.Mode})
 	w := d.Who()
 	request := android.EnrollRequest{
 		Protocol: android.Version, Role: android.DPC, Mode: d.start.Mode, Hardware: d.hardware(), Software: d.software(),
@@ -201,6 +210,9 @@ func (d *Android) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Cert
 		return
 	}
 	made := identity{}
+	if bond := d.bond.Value(); err == nil && !bond.issued(c) {
+		err = errStranger
+	}
 	if err == nil {
 		made.key, err = packKey(key)
 	}
@@ -224,13 +236,31 @@ func (d *Android) GotIdentity(now protocol.Time, key crypto.Signer, c *x509.Cert
 	d.firstCheckIn(now, out)
 }
 
-// renews tells whether c can take the place of the identity in use: for the same name, by the same authority, and valid now. Who stands
-// between device and server may hand out others, and the server would know none of them (HST-120).
+// issued tells whether an authority of the server's signed c: names of it anybody can copy. Who stands between device and server may hand
+// out others, and the server would know none of them (HST-120).
+func (b *androidBond) issued(c *x509.Certificate) bool {
+	for rest := []byte(b.issuers); len(rest) > 0; {
+		var one asn1.RawValue
+		next, err := asn1.Unmarshal(rest, &one)
+		if err != nil {
+			return false
+		}
+		public, err := x509.ParsePKIXPublicKey(one.FullBytes)
+		signer := x509.Certificate{PublicKey: public}
+		if err == nil && signer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+			return true
+		}
+		rest = next
+	}
+	return false
+}
+
+// renews tells whether c, which the server's authority signed, can take the place of the identity in use: with the same subject, for the
+// key that was made, and valid now.
 func (d *Android) renews(now protocol.Time, key crypto.Signer, c *x509.Certificate) bool {
 	was, err := x509.ParseCertificate(d.self.identity().cert)
 	public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	return err == nil && ok && public.Equal(key.Public()) && c.Subject.CommonName == was.Subject.CommonName &&
-		c.Issuer.String() == was.Issuer.String() && bytes.Equal(c.AuthorityKeyId, was.AuthorityKeyId) &&
+	return err == nil && ok && public.Equal(key.Public()) && bytes.Equal(c.RawSubject, was.RawSubject) &&
 		protocol.At(c.NotBefore) <= now && now < protocol.At(c.NotAfter)
 }
 

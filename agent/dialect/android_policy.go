@@ -14,11 +14,11 @@ import (
 
 // believes tells whether a policy is this device's, signed by its server, and not older than the one in force.
 func (d *Android) believes(p *android.PolicyUpdate) bool {
-	device, _ := d.Names()
+	device, enrollment := d.Names()
 	if p.Name != "policies/"+device || p.Version < d.ver || android.Decode(p.Policy, new(android.Policy)) != nil {
 		return false
 	}
-	signed := p.Signed(device)
+	signed := p.Signed(device, enrollment)
 	for point := range slices.Chunk([]byte(d.bond.Value().keys), sealPoint) {
 		if certs.SealKey(point).VerifiedJWS(android.PolicyType, p.Signature, signed) {
 			return true

@@ -87,7 +87,9 @@ func (s *androidScene) start() {
 		return
 	}
 	s.wants(Discover)
-	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: s.seal.KID(), SPKI: spki(s.seal)}}})
+	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: s.seal.KID(), SPKI: spki(s.seal)}}, IdentityKeys: []string{
+		base64.StdEncoding.EncodeToString(s.ca.Certificate().RawSubjectPublicKeyInfo),
+	}})
 	s.wants(Enroll)
 	if s.act.Request.Bearer != "token" {
 		s.Fatalf("bearer %q", s.act.Request.Bearer)
@@ -107,7 +109,7 @@ func (s *androidScene) issue() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	c, err := s.ca.Issue(certs.IssueRequest{Public: key.Public(), Handle: "d-1", Now: s.now.Time()})
+	c, err := s.ca.Issue(certs.IssueRequest{Public: key.Public(), Handle: "d-1", Unit: "e-1", Now: s.now.Time()})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -165,7 +167,18 @@ func (s *androidScene) update(seal *certs.Seal, version int64, entries []android
 	s.Helper()
 	u := &android.PolicyUpdate{Name: "policies/d-1", Version: version, Policy: android.Append(nil, &p), Profiles: entries}
 	var err error
-	if u.Signature, err = seal.DetachedJWS(android.PolicyType, u.Signed("d-1")); err != nil {
+	if u.Signature, err = seal.DetachedJWS(android.PolicyType, u.Signed("d-1", "e-1")); err != nil {
+		s.Fatal(err)
+	}
+	return u
+}
+
+// signedFor is an empty policy for this device that was signed for somebody else.
+func (s *androidScene) signedFor(device, enrollment string, version int64) *android.PolicyUpdate {
+	s.Helper()
+	u := s.update(s.seal, version, s.entries(), android.Policy{})
+	var err error
+	if u.Signature, err = s.seal.DetachedJWS(android.PolicyType, u.Signed(device, enrollment)); err != nil {
 		s.Fatal(err)
 	}
 	return u

@@ -1,6 +1,9 @@
 package dialect
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"reflect"
@@ -52,7 +55,7 @@ func TestAndroidEnrolRefused(t *testing.T) {
 	if err := s.d.Enrol(s.now, AndroidStart{URL: "https://mdm.example", Token: "t", Mode: s.mode}, &s.act); err != nil {
 		t.Fatal(err)
 	}
-	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: "k", SPKI: "AAAA"}}})
+	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: "k", SPKI: "AAAA"}}, IdentityKeys: []string{}})
 	if s.act.Kind != Rest || !errors.Is(s.act.Err, errNoKeys) {
 		t.Errorf("a server without keys: %+v", s.act)
 	}
@@ -71,7 +74,9 @@ func (s *androidScene) start2(t *testing.T, status int, v any, want string) {
 	if err := s.d.Enrol(s.now, AndroidStart{URL: "https://mdm.example", Token: "token", Mode: s.mode}, &s.act); err != nil {
 		t.Fatal(err)
 	}
-	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: "k", SPKI: spki(s.seal)}}})
+	s.answer(200, &android.Discovery{Protocol: 1, PolicyKeys: []android.PolicyKey{{KID: "k", SPKI: spki(s.seal)}}, IdentityKeys: []string{
+		base64.StdEncoding.EncodeToString(s.ca.Certificate().RawSubjectPublicKeyInfo),
+	}})
 	s.answer(status, v)
 	if s.act.Kind != Rest || s.act.Err == nil || !strings.Contains(s.act.Err.Error(), want) || s.d.Phase() != agent.New || s.d.Manager() != "" {
 		t.Errorf("%v, want %s (phase %s)", s.act.Err, want, s.d.Phase())
@@ -302,7 +307,7 @@ func TestHST027ProxyAnswers(t *testing.T) {
 }
 
 // A policy that is older than the one in force, another device's or not signed by the server is not applied (HST-057).
-func TestStalePolicy(t *testing.T) {
+func TestHST057StalePolicy(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)
 	s.begins(Synced)
 	s.policy(s.entries("p-wifi", "p-config"), nil)
@@ -314,6 +319,8 @@ func TestStalePolicy(t *testing.T) {
 			a.Policy = s.update(s.seal, 9, s.entries(), android.Policy{})
 			a.Policy.Name = "policies/d-2"
 		},
+		"signed for another device":      func(a *android.CheckInAnswer) { a.Policy = s.signedFor("d-2", "e-1", 9) },
+		"signed for an enrolment before": func(a *android.CheckInAnswer) { a.Policy = s.signedFor("d-1", "e-0", 9) },
 		"changed": func(a *android.CheckInAnswer) {
 			a.Policy = s.update(s.seal, 9, s.entries(), android.Policy{})
 			a.Policy.Version = 10
@@ -587,15 +594,20 @@ func TestHST120RenewalByAStranger(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		other  bool // the stranger issues
+		copies bool // and copies the names of the server's authority
 		handle string
+		unit   string
 		after  time.Duration // from now to the moment of issue
 		key    bool          // for another key than the device's
 	}{
-		"of another authority": {true, "d-1", 0, false},
-		"for another device":   {false, "d-2", 0, false},
-		"over already":         {false, "d-1", -30 * 24 * time.Hour, false},
-		"of the future":        {false, "d-1", 30 * 24 * time.Hour, false},
-		"for another key":      {false, "d-1", 0, true},
+		"of another authority":  {other: true, handle: "d-1", unit: "e-1"},
+		"who copies all names":  {other: true, copies: true, handle: "d-1", unit: "e-1"},
+		"for another device":    {handle: "d-2", unit: "e-1"},
+		"for another enrolment": {handle: "d-1", unit: "e-0"},
+		"for no enrolment":      {handle: "d-1"},
+		"over already":          {handle: "d-1", unit: "e-1", after: -30 * 24 * time.Hour},
+		"of the future":         {handle: "d-1", unit: "e-1", after: 30 * 24 * time.Hour},
+		"for another key":       {handle: "d-1", unit: "e-1", key: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := androidEnrolled(t, android.FullyManaged, plainHabits)
@@ -619,15 +631,55 @@ func TestHST120RenewalByAStranger(t *testing.T) {
 				}
 				public = other.Public()
 			}
-			c, err := ca.Issue(certs.IssueRequest{Public: public, Handle: tt.handle, Now: s.now.Add(tt.after).Time(), Lifetime: 7 * 24 * time.Hour})
+			c, err := ca.Issue(certs.IssueRequest{Public: public, Handle: tt.handle, Unit: tt.unit, Now: s.now.Add(tt.after).Time(), Lifetime: 7 * 24 * time.Hour})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if tt.copies {
+				c = copied(t, c, s.ca.Certificate())
 			}
 			s.d.GotIdentity(s.now, key, c, nil, &s.act)
 			if s.checksIn(2, android.ReasonSchedule); s.act.Request.Identity != Current || s.d.Renewing() {
 				t.Errorf("it is taken: identity %d", s.act.Request.Identity)
 			}
 		})
+	}
+}
+
+// copied is c by somebody else who calls itself as its authority is called, to the key id.
+func copied(t *testing.T, c, authority *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := *authority
+	parent.PublicKey = key.Public()
+	der, err := x509.CreateCertificate(nil, c, &parent, c.PublicKey, key)
+	if err == nil {
+		c, err = x509.ParseCertificate(der)
+	}
+	if err != nil || c.Issuer.String() != authority.Subject.String() || !bytes.Equal(c.AuthorityKeyId, authority.SubjectKeyId) {
+		t.Fatalf("%v: by %s", err, c.Issuer)
+	}
+	return c
+}
+
+// The first certificate must be the server's as well: else the enrolment has failed (HST-120).
+func TestHST120CertificateByAStranger(t *testing.T) {
+	s := newAndroidScene(t, android.FullyManaged, plainHabits)
+	s.start()
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.ca.Issue(certs.IssueRequest{Public: key.Public(), Handle: "d-1", Unit: "e-1", Now: s.now.Time()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.d.GotIdentity(s.now, key, copied(t, c, s.ca.Certificate()), nil, &s.act)
+	if s.act.Kind != Rest || !errors.Is(s.act.Err, errStranger) || s.d.Phase() != agent.New {
+		t.Errorf("act %+v, phase %s", s.act, s.d.Phase())
 	}
 }
 

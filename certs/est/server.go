@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -156,11 +157,18 @@ func (q *Request) decode(body []byte) error {
 	if _, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok {
 		return fmt.Errorf("%w: type %T, want P-256", certs.ErrKey, csr.PublicKey)
 	}
-	if q.Present != nil && csr.Subject.String() != q.Present.Subject.String() { // by meaning: each side has its own type of string (RFC 5280, section 7.1)
+	if q.Present != nil && !renews(csr.Subject, q.Present.Subject) {
 		return errSubject
 	}
 	q.CSR, q.CSRHash = csr, sha256.Sum256(der)
 	return nil
+}
+
+// renews tells whether a request with this subject asks for the renewal of a certificate: it has the same (RFC 7030, section 4.2.2), or
+// the common name alone, which is all that the client may have asked for at first: the rest, like all of it, is the server's to say. They
+// are compared by meaning: each side has its own type of string (RFC 5280, section 7.1).
+func renews(asked, present pkix.Name) bool {
+	return asked.String() == present.String() || asked.String() == (pkix.Name{CommonName: present.CommonName}).String()
 }
 
 func decodeText(body []byte) ([]byte, error) {

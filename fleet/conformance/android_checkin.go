@@ -147,7 +147,7 @@ func checkAND061(a *asking) {
 		if p == nil {
 			a.fail("%s check-in of a new device brings no policy", when)
 		}
-		signed, good := p.Signed(d.device), false
+		signed, good := p.Signed(d.device, d.enrollment), false
 		for _, k := range d.server.keys {
 			good = good || k.VerifiedJWS(android.PolicyType, p.Signature, signed)
 		}

@@ -24,7 +24,8 @@
 // is for one device, one mode and one user or none. With rollcall.CA_SHA256 the server is known by that authority alone: who has not got
 // its certificate takes it from GET /.well-known/est/cacerts, believing nobody yet, and compares (RFC 7030, section 4.1.1).
 //
-// 2. GET /android/v1/discovery gives a [Discovery]. The policy keys in it are kept: nothing that they did not sign ends management.
+// 2. GET /android/v1/discovery gives a [Discovery]. The policy keys in it are kept: nothing that they did not sign ends management. So are
+// the identity keys: a certificate that none of them signed, the first or a renewed one, is not the server's.
 //
 // 3. POST /android/v1/enroll with "Authorization: Bearer TOKEN" and an [EnrollRequest] gives an [EnrollAnswer]. The same request again
 // gets the same answer, until the device has checked in; another device's gets 401 TOKEN_USED.
@@ -82,14 +83,17 @@
 // {"alg":"ES256","kid":KID,"typ":TYPE}, to the byte, so that nothing is to be negotiated: compare it and verify. An order, of TYPE
 // rollcall-order, has an [Order] as its payload, a notice, rollcall-notice, a [Notice].
 //
-// The signature of a policy, rollcall-policy, leaves its payload out (two dots side by side; RFC 7515, appendix F). It is four texts with
-// a line feed between them: the device's name, the version in digits, and the members policy and profiles of the [PolicyUpdate], to the
-// byte as they stand in the message.
+// The signature of a policy, rollcall-policy, leaves its payload out (two dots side by side; RFC 7515, appendix F). It is five texts with
+// a line feed between them: the device's name, its enrolment, the version in digits, and the members policy and profiles of the
+// [PolicyUpdate], to the byte as they stand in the message. So no policy passes for another device's, nor for that of an enrolment before.
 //
 // # Renewal and leaving
 //
 // Renew in an answer asks for a renewal in the last 42 days of the certificate: POST URL/simplereenroll over mutual TLS with the
-// certificate in use, same subject, a new key. The old certificate holds until the new one was used once (AUTH-41); then it gets 403.
+// certificate in use, its subject or that of the [Offer], and a new key. The old certificate holds until the new one was used once (AUTH-41); then it gets 403. The
+// device takes a certificate only for its own key, with the subject that it has, and signed by one of the identity keys. The common name
+// of a subject is the device's name, its organizational unit the enrolment, whatever the request says: a server that was restored from a
+// backup knows by it whether the certificate is of the enrolment that it knows (HST-101).
 //
 // POST /android/v1/unenroll with an [UnenrollRequest] says good-bye; the certificate is revoked with the answer.
 //

@@ -26,6 +26,8 @@ type Discovery struct {
 	SCEP       string      `json:"scep"`
 	EST        string      `json:"est"`
 	PolicyKeys []PolicyKey `json:"policyKeys"` // of orders, policies and notices
+
+	IdentityKeys []string `json:"identityKeys"` // of the authorities that sign the devices' certificates: base64 of SubjectPublicKeyInfo, DER
 }
 
 func (d *Discovery) check() error { return checkProtocol(d.Protocol) }

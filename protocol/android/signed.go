@@ -41,10 +41,12 @@ func (n Notice) Notice() protocol.Notice {
 	return protocol.Notice{Epoch: n.Epoch, ChangedAt: n.ChangedAt, Rule: n.Rule, Kept: time.Duration(n.Kept)}
 }
 
-// Signed returns what the signature of a device's policy is about: the device, the version, the policy and the profiles as compact JSON
-// with their members in the order of the message, a line feed after each but the last.
-func (p *PolicyUpdate) Signed(device string) []byte {
+// Signed returns what the signature of a policy is about: the device and its enrolment, so that it is nobody else's and of no earlier or
+// later one, the version, the policy and the profiles as compact JSON with their members in the order of the message, a line feed after
+// each but the last.
+func (p *PolicyUpdate) Signed(device, enrollment string) []byte {
 	b := append([]byte(device), '\n')
+	b = append(append(b, enrollment...), '\n')
 	b = append(strconv.AppendInt(b, p.Version, 10), '\n')
 	b = append(append(b, p.Policy...), '\n')
 	return Append(b, p.Profiles)

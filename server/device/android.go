@@ -54,7 +54,8 @@ func (h *Handler) mountAndroid() error {
 	}
 	h.android.discovery = android.Append(nil, &android.Discovery{
 		Protocol: android.Version, Enroll: android.EnrollPath, SCEP: scepPath, EST: android.ESTPath,
-		PolicyKeys: []android.PolicyKey{{KID: seal.KID(), SPKI: base64.StdEncoding.EncodeToString(seal.Key().SPKI())}},
+		PolicyKeys:   []android.PolicyKey{{KID: seal.KID(), SPKI: base64.StdEncoding.EncodeToString(seal.Key().SPKI())}},
+		IdentityKeys: []string{base64.StdEncoding.EncodeToString(h.ca.Certificate().RawSubjectPublicKeyInfo)},
 	})
 	h.android.spare.New = func() any { return &androidRound{body: make([]byte, 0, 4<<10)} }
 	h.mux.HandleFunc(android.DiscoveryPath, h.androidDiscovery)
@@ -187,7 +188,7 @@ func readAndroid(buffer []byte, r *http.Request, most int64) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	from := io.Reader(r.Body)
-	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "identity" {
+	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "" && e[0] != "identity" {
 		if e[0] != "gzip" {
 			return nil, errEncoding
 		}

@@ -157,7 +157,7 @@ const firstOrders = 2
 // policyOf compiles the policy of the device in state st: what it should have, what is on it, and what of an authority before has to go.
 func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *android.CheckIn) *android.PolicyUpdate {
 	id := m.Device
-	mode, level := h.modeOf(p, m)
+	enrollment, mode, level := h.enrolmentOf(p, m)
 	owner := w.OwnerOf(st)
 	var here, old []android.Part
 	for i := range st.Profiles {
@@ -196,7 +196,7 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 	if u.Profiles == nil {
 		u.Profiles = []android.ManifestEntry{}
 	}
-	signature, err := h.cfg.Enrolment.Seal.DetachedJWS(android.PolicyType, u.Signed(id))
+	signature, err := h.cfg.Enrolment.Seal.DetachedJWS(android.PolicyType, u.Signed(id, enrollment))
 	if err != nil {
 		h.cfg.Log.WithError(err).WithField("device", id).Error("a policy cannot be signed")
 	}
@@ -204,19 +204,19 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 	return u
 }
 
-// modeOf is the mode and the API level of a device: what its token said, or its record says.
-func (h *Handler) modeOf(p *peer, m *android.CheckIn) (mode android.Mode, level int) {
+// enrolmentOf is the enrolment, the mode and the API level of a device: what its token said, or its record says.
+func (h *Handler) enrolmentOf(p *peer, m *android.CheckIn) (enrollment string, mode android.Mode, level int) {
 	f := delivery.Facts{Said: p.cred.Serial}
 	if p.cred.Device != 0 {
 		if record, err := h.cfg.Server.Store().Record(context.Background(), p.cred.Device); err == nil { // it is in memory, and held
 			f = record.Facts
 		}
 	}
-	_, mode, level = server.AndroidEnrolment(&f)
+	enrollment, mode, level = server.AndroidEnrolment(&f)
 	if m != nil && m.Status != nil && m.Status.SoftwareInfo != nil {
 		level = m.Status.SoftwareInfo.APILevel
 	}
-	return mode, level
+	return enrollment, mode, level
 }
 
 // part is a profile on its way into a policy. One that says nothing to Android is listed all the same, and sets nothing.
@@ -239,7 +239,7 @@ func (h *Handler) part(w *delivery.World, p protocol.Profile) android.Part {
 // stuck says why a profile cannot be on a device at all; empty: it can.
 func (h *Handler) stuck(profile protocol.Profile, p *peer) android.NonCompliance {
 	part := h.part(h.cfg.Server.World(), profile)
-	mode, level := h.modeOf(p, nil)
+	_, mode, level := h.enrolmentOf(p, nil)
 	c := android.Compile(mode, level, []android.Part{part})
 	switch {
 	case len(c.Manifest[0].Fields) > 0:

@@ -57,7 +57,7 @@ func (h *Handler) estIssue(ctx context.Context, r *est.Request) (*x509.Certifica
 			if r.Present == nil && (g.ID == "" || g.ID != r.User) { // the challenge is another device's
 				return nil, 0, 0, server.ErrChallenge
 			}
-			cert, err := h.ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: g.ID, Now: now.Time(), Lifetime: settings.Lifetime})
+			cert, err := h.ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: g.ID, Unit: server.AndroidUnit(g), Now: now.Time(), Lifetime: settings.Lifetime})
 			if err != nil {
 				return nil, 0, 0, err
 			}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -240,7 +241,8 @@ func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
 		return errForeign
 	}
 	cred, err := h.cfg.Server.Recall(ctx, h.now(), &server.Forgotten{
-		Identity: p.cred.Identity, Subject: leaf.Subject.CommonName, Key: sha256.Sum256(public), Certificate: leaf.Raw,
+		Identity: p.cred.Identity, Subject: leaf.Subject.CommonName, Unit: strings.Join(leaf.Subject.OrganizationalUnit, "+"),
+		Key: sha256.Sum256(public), Certificate: leaf.Raw,
 	}, id)
 	if err == nil {
 		*p = peer{leaf: leaf, cred: cred, id: id}

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/delivery"
@@ -38,6 +39,7 @@ func TestHST101Recall(t *testing.T) {
 		restored bool
 		issued   time.Duration // after the backup; the restoration is a week after it
 		of, says string        // whom it was issued for, and who the message says it is of; empty of: nobody in particular
+		user     int           // whom it was issued to, counted from the one who has the device
 		ended    bool          // the device had left before the backup
 		foreign  bool          // issued by another authority of the same name
 		status   int           // 0: the handshake fails
@@ -47,6 +49,8 @@ func TestHST101Recall(t *testing.T) {
 		{name: "of a device that is not in the backup", restored: true, issued: day, of: udid(3), says: udid(3), status: 400},
 		{name: "of an enrolment with a link", restored: true, issued: day, says: udid(1), status: 400},
 		{name: "of no name that a device can have", restored: true, issued: day, of: "../1", says: "../1", status: 400},
+		{name: "of the same device in other hands", restored: true, issued: day, of: udid(1), says: udid(1), user: 1, status: 400},
+		{name: "of the same device in nobody's hands", restored: true, issued: day, of: udid(1), says: udid(1), user: -1, status: 400},
 		{name: "of a device that had left", restored: true, issued: day, of: udid(1), says: udid(1), ended: true, status: 400},
 		{name: "by another authority", restored: true, issued: day, of: udid(1), says: udid(1), foreign: true},
 		{name: "issued before the backup", restored: true, issued: -day, of: udid(1), says: udid(1)},
@@ -76,7 +80,7 @@ func TestHST101Recall(t *testing.T) {
 			}
 			l.setClock(backup.Add(9 * day))
 			before := [2]store.Record{l.record(udid(1)), l.record(udid(2))}
-			subject := l.core.Subject(&store.Grant{ID: tt.of})
+			subject := l.core.Subject(&store.Grant{ID: tt.of, User: delivery.UserID(int(l.user) + tt.user)})
 			ours := l.ca
 			if tt.foreign {
 				fake, err := certs.NewAuthority(certs.P256, ours.Certificate().Subject.CommonName, backup)
@@ -132,6 +136,54 @@ func TestHST101Recall(t *testing.T) {
 			}
 			if tell := tt.status == 400 && validID(tt.says); tell && !strings.Contains(string(a.body), "HST-101") {
 				t.Errorf("the device hears %q", a.body)
+			}
+		})
+	}
+}
+
+// TestHST101Enrolment: an Android device's name is its hardware's, whoever has it: after a restoration its certificate is its own again only
+// in the enrolment that the backup knows (HST-042). No other answer ends its management.
+func TestHST101Enrolment(t *testing.T) {
+	ctx := context.Background()
+	day := 24 * time.Hour
+	for _, tt := range []struct {
+		name, unit string
+		device     string
+		before     bool // the identity in use is newer
+		status     int
+	}{
+		{"renewed after the backup", "e-1", "d-1", false, 200},
+		{"of an enrolment after the backup", "e-2", "d-1", false, 403},
+		{"of an enrolment before", "e-0", "d-1", false, 403},
+		{"of none", "", "d-1", false, 403},
+		{"of another device", "e-1", "d-2", false, 403},
+		{"older than the identity in use", "e-1", "d-1", true, 403},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newDroidLab(t)
+			backup := l.now()
+			if tt.before {
+				l.setClock(backup.Add(2 * day))
+			}
+			_, steady := l.android("d-1")
+			l.setClock(backup.Add(7 * day))
+			err := l.store.Apply(ctx, l.pnow(), &store.Change{Restored: &delivery.Restoration{Since: protocol.At(backup)}})
+			if err == nil {
+				l.core, err = server.Open(ctx, l.pnow(), server.Config{Store: l.store})
+			}
+			l.must(err)
+			l.h.cfg.Server = l.core
+			l.setClock(backup.Add(9 * day))
+			key := newKey()
+			leaf, err := l.ca.Issue(certs.IssueRequest{Public: key.Public(), Handle: tt.device, Unit: tt.unit, Now: backup.Add(day)})
+			l.must(err)
+			was := l.record("d-1").State.Identity
+			a, err := l.phoneOf("d-1", certs.Signer{Certificate: leaf, Key: key}).do("POST", android.CheckInPath, nil, steady)
+			if err != nil || a.status != tt.status || tt.status != 200 && !strings.Contains(string(a.body), "HST-101") {
+				t.Fatalf("answered %d %s, %v; want %d\n%s", a.status, a.body, err, tt.status, l.log)
+			}
+			if is := l.record("d-1").State.Identity; (is != was) != (tt.status == 200) {
+				t.Errorf("its identity was %+v, is %+v", was, is)
 			}
 		})
 	}

@@ -86,7 +86,7 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),
 		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
 			cert, err := h.ca.Issue(certs.IssueRequest{
-				Public: r.CSR.PublicKey, Handle: h.cfg.Server.Subject(g), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
+				Public: r.CSR.PublicKey, Handle: h.cfg.Server.Subject(g), Unit: server.AndroidUnit(g), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
 			})
 			if err != nil {
 				return nil, 0, 0, err

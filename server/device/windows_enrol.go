@@ -273,7 +273,7 @@ func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *
 	cert, err := h.certificate(rst.Token, who.key, func(c server.Claim) ([]byte, error) {
 		c.Challenge, c.Transaction = who.challenge, id
 		return h.cfg.Server.Issue(ctx, now, c)
-	}, func(*store.Grant) string { return h.cfg.Server.Subject(&store.Grant{ID: id}) }) // whose it is, a restored server knows by it (HST-101)
+	}, func(*store.Grant) string { return h.cfg.Server.Subject(&store.Grant{ID: id, User: who.user}) }) // whose it is, a restored server knows by it (HST-101)
 	if err != nil {
 		return nil, issueFault(err)
 	}

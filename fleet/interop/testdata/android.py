@@ -220,7 +220,7 @@ class Agent:
     def discover(self):
         self.trust()
         found = json.loads(self.ask("GET", "discovery"))
-        self.keys, self.est = found["policyKeys"], found["est"]
+        self.keys, self.issuers, self.est = found["policyKeys"], found["identityKeys"], found["est"]
         return {"protocol": found["protocol"], "keys": len(self.keys)}
 
     def hardware(self):
@@ -243,8 +243,24 @@ class Agent:
     def certified(self, name, answer):
         with open(name + ".pem", "w") as f:
             f.write(self.certificates(answer)[0])
+        if not self.issued(f.name):
+            raise Ended({"outcome": "the certificate is a stranger's"})
         serial = openssl("x509", "-in", f.name, "-noout", "-serial").decode().strip().removeprefix("serial=")
         return {"certificate": f.name, "key": name + ".key", "serial": serial}
+
+    def issued(self, certificate):
+        """Whether an authority signed it whose key is one of the identity keys."""
+        _, _, answer = self.send("GET", "/.well-known/est/cacerts")
+        for authority in self.certificates(answer):
+            with open(self.path("issuer.pem"), "w") as f:
+                f.write(authority)
+            key = openssl("x509", "-in", f.name, "-noout", "-pubkey").decode().split("\n")[1:-2]
+            try:
+                if "".join(key) in self.issuers and openssl("verify", "-no_check_time", "-CAfile", f.name, certificate):
+                    return True
+            except subprocess.CalledProcessError:
+                pass
+        return False
 
     def est_request(self, url, what, request, **how):
         headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"} | how.pop("headers", {})
@@ -332,7 +348,7 @@ class Agent:
         self.offered.append(text)
         raw, update = raw_members(text), json.loads(text)
         version = int(update["version"])
-        signed = "\n".join((self.device, update["version"], raw["policy"], raw["profiles"])).encode()
+        signed = "\n".join((self.device, self.enrollment, update["version"], raw["policy"], raw["profiles"])).encode()
         if self.verified(update["signature"], "rollcall-policy", signed) is None or version < self.policy_version:
             self.log.append("refuse policy")
             return
