@@ -12,6 +12,7 @@ import (
 
 	"rollcall/fleet"
 	"rollcall/fleet/load"
+	"rollcall/fleet/report"
 )
 
 func fleetMakeCommand() *cobra.Command {
@@ -76,8 +77,11 @@ enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready
 			if len(kept) == 0 {
 				return err
 			}
+			if enrolled.GaveUp > 0 && err == nil {
+				err = gaveUp{enrolled}
+			}
 			err = errors.Join(err, keep(keeping, func(w io.Writer) error { return fleet.Keep(w, kept) }))
-			figures := map[string]any{"command": "fleet make", "devices": len(kept), "seconds": enrolled.Seconds, "file": keeping, "steps": enrolled.Steps}
+			figures := map[string]any{"command": "fleet make", "devices": len(kept), "patient": enrolled.Patient, "again": enrolled.Again, "gave_up": enrolled.GaveUp, "seconds": enrolled.Seconds, "file": keeping, "steps": enrolled.Steps}
 			return errors.Join(err, show(cmd, figures, func(w io.Writer) {
 				fmt.Fprintf(w, "%d devices enrolled in %.1f s (%.0f a second) and kept in %s\n", len(kept), enrolled.Seconds, float64(len(kept))/enrolled.Seconds, keeping)
 			}))
@@ -92,3 +96,12 @@ enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready
 	flags.BoolVar(&force, "force", false, "replace the file")
 	return cmd
 }
+
+// gaveUp is the error of a fleet that was made but for some.
+type gaveUp struct{ load.Enrolled }
+
+func (g gaveUp) Error() string {
+	return fmt.Sprintf("%d of %d devices gave up: no try of theirs was answered", g.GaveUp, g.Devices)
+}
+
+func (gaveUp) Verdict() string { return report.Failed }

@@ -64,6 +64,8 @@ func (p *loadProgress) text() string {
 	switch {
 	case now == nil:
 		return " the generator measures itself"
+	case now.Enrolling && now.GaveUp > 0:
+		return fmt.Sprintf(" %d of %d devices enrolled, %d gave up", now.Enrolled, now.Devices, now.GaveUp)
 	case now.Enrolling:
 		return fmt.Sprintf(" %d of %d devices enrolled", now.Enrolled, now.Devices)
 	}

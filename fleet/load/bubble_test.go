@@ -134,7 +134,9 @@ func (r *rig) load(n int, c Config) *Load {
 			return &far{Conn: conn, w: w}, nil
 		}
 	}
-	c.Link.Identity = Mint(r.ca, time.Now)
+	if c.Link.TransportKeys == nil {
+		c.Link.Identity = Mint(r.ca, time.Now)
+	}
 	e := Endpoint{ServerURL: "https://127.0.0.1/mdm", Topic: "com.apple.mgmt.External.x"}
 	profile, err := e.Profile()
 	if err != nil {

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"fmt"
+
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"rollcall/agent/dialect"
@@ -46,7 +48,24 @@ func stepsOf(b *book) []StepFigures {
 // Enrolled is how the devices enrolled that were not when the load began: as fast as the server took them, some at a time,
 // so that these latencies count from the moment each request was sent.
 type Enrolled struct {
-	Devices int           `json:"devices"`
+	Devices int           `json:"devices" jsonschema_description:"that were not enrolled"`
+	Patient int           `json:"patient" jsonschema_description:"tries after the server had asked for patience"`
+	Again   int           `json:"again" jsonschema_description:"tries after a request had no answer, or 5xx for one"`
+	GaveUp  int           `json:"gave_up" jsonschema_description:"devices that no try got enrolled: they are no part of the load"`
 	Seconds float64       `json:"seconds"`
 	Steps   []StepFigures `json:"steps"`
+}
+
+func (e *Enrolled) caption() string {
+	text := fmt.Sprintf("%d devices enrolled in %s, as fast as the server took them; no part of the load.", e.Devices-e.GaveUp, span(1000*e.Seconds))
+	if e.Patient > 0 {
+		text += fmt.Sprintf(" %d times one came again because the server had asked it to.", e.Patient)
+	}
+	if e.Again > 0 {
+		text += fmt.Sprintf(" %d times one came again because it had no answer.", e.Again)
+	}
+	if e.GaveUp > 0 {
+		text += fmt.Sprintf(" %d gave up.", e.GaveUp)
+	}
+	return text
 }

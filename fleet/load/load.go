@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,7 +12,6 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
-	"rollcall/certs/scep"
 	"rollcall/fleet"
 	"rollcall/fleet/ledger"
 	"rollcall/protocol"
@@ -65,6 +63,7 @@ type Progress struct {
 	At, Length    time.Duration
 	Devices       int
 	Enrolled      int
+	GaveUp        int // their enrolment before the load
 	Offered       uint64
 	Started, Done uint64
 	Failed        uint64 // refused ones included
@@ -99,6 +98,7 @@ type Load struct {
 
 	offered  atomic.Uint64
 	enrolled atomic.Int64
+	joined   joined
 	jobs     chan job
 	working  sync.WaitGroup
 	stopping atomic.Bool
@@ -200,133 +200,6 @@ func (l *Load) Enrolled() []*dialect.Apple {
 // Close ends the devices' connections.
 func (l *Load) Close() { l.link.Close() }
 
-// Enrol enrols the devices that are not, as fast as the server takes so many at a time; it is no part of the load. The
-// error is the first device's that could not. Where each arrival is an enrolment it does nothing.
-func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
-	var joining []*dialect.Apple
-	for _, d := range l.config.Devices {
-		if d.Phase() != agent.Enrolled {
-			joining = append(joining, d)
-		} else {
-			l.enrolled.Add(1)
-		}
-	}
-	if len(joining) == 0 || l.config.Enrolments {
-		return Enrolled{}, nil
-	}
-	l.begin = time.Now()
-	err := l.join(ctx, joining)
-	e := Enrolled{Devices: len(joining), Seconds: time.Since(l.begin).Seconds(), Steps: stepsOf(l.total())}
-	for _, b := range l.books {
-		b.clear()
-	}
-	return e, err
-}
-
-// join enrols devices, some at a time.
-func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
-	if l.config.Start == nil {
-		return fmt.Errorf("%d devices are not enrolled, and nobody says where they could", len(joining))
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	type joiner struct {
-		device *dialect.Apple
-		start  dialect.Start
-	}
-	todo := make(chan joiner)
-	var working sync.WaitGroup
-	for range min(l.config.Parallel, len(joining)) {
-		working.Go(func() {
-			for j := range todo {
-				if err := l.enrolOne(ctx, j.device, j.start); err != nil {
-					cancel(fmt.Errorf("enrol device %s: %w", j.device.UDID(), err))
-				}
-			}
-		})
-	}
-	report := l.reporter(true)
-	const batch = 1000 // invitations end: not all at once
-	for from := 0; from < len(joining) && ctx.Err() == nil; from += batch {
-		part := joining[from:min(from+batch, len(joining))]
-		starts, err := l.config.Start(ctx, part)
-		if err != nil {
-			cancel(err)
-			break
-		}
-		for i, d := range part {
-			select {
-			case todo <- joiner{d, starts[i]}:
-				report()
-			case <-ctx.Done():
-			}
-		}
-	}
-	close(todo)
-	working.Wait()
-	return context.Cause(ctx)
-}
-
-// mostTries is how often a device comes again that the server asked for patience before its load began.
-const mostTries = 20
-
-// enrolOne enrols one device. A wave that is too fast for the server is its right to turn away: the device then comes again, as it does
-// when only its last message is left to say and the connection broke.
-func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Start) (err error) {
-	wait := time.Duration(0)
-	for try := range mostTries {
-		if err != nil {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(wait):
-			}
-		}
-		l.rise(l.number.of(d.Number()), time.Since(l.begin))
-		if d.Phase() == agent.Enrolling {
-			_, err = l.link.Converse(ctx, d, dialect.Scheduled)
-		} else {
-			_, err = l.link.Enrol(ctx, d, start)
-		}
-		if d.Phase() == agent.Enrolled {
-			l.enrolled.Add(1)
-			// The server has first questions, and would push: they are no part of the load.
-			l.rise(l.number.of(d.Number()), time.Since(l.begin))
-			_, err = l.link.Converse(ctx, d, dialect.Synced)
-			if d.Phase() != agent.Enrolled {
-				return fmt.Errorf("the server threw it out again: %w", err)
-			}
-			return ctx.Err() // how that went is the server's business
-		}
-		if err == nil {
-			err = errors.New("the server did not take it")
-		}
-		if wait = patience(err, try); wait == 0 && d.Phase() == agent.Enrolling && outcomeOfError(err) == Cut {
-			wait = l.until(d.Due())
-		}
-		if wait == 0 {
-			break
-		}
-	}
-	return err
-}
-
-// patience is how long a device waits that was told to come again; 0: it was told something else.
-func patience(err error, try int) time.Duration {
-	f, ok := errors.AsType[*dialect.Failure](err)
-	if !ok {
-		return 0
-	}
-	status := f.Status
-	if s, ok := errors.AsType[*scep.StatusError](err); ok {
-		status = s.Status
-	}
-	if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
-		return 0
-	}
-	return min(max(f.RetryAfter, time.Duration(try+1)*time.Second), time.Minute)
-}
-
 // rise begins a conversation in a bed.
 func (l *Load) rise(i int32, intended time.Duration) {
 	b := &l.beds[i]
@@ -390,6 +263,9 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 		if x.Step == dialect.TokenUpdate && o == Good {
 			l.config.Ledger.Enrolled(protocol.At(l.now()), d)
 		}
+	}
+	if o == Good && (x.Step != dialect.Identify || l.config.Link.Identity == nil) { // an identity that is minted says nothing
+		l.joined.answered.Store(true)
 	}
 	b := l.book(i)
 	b.mu.Lock()

@@ -1,13 +1,18 @@
 package load
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +24,8 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/certs"
+	"rollcall/certs/scep"
 	"rollcall/fleet/report"
 	"rollcall/protocol/apple"
 )
@@ -488,3 +495,133 @@ func TestHST113Enrolment(t *testing.T) {
 		}
 	})
 }
+
+// A device whose enrolment has no answer, at any of its messages, comes again and is counted; one that is never answered gives up, and
+// the others are loaded without it.
+func TestHST113UnansweredEnrolment(t *testing.T) {
+	silent := func(q *http.Request) { <-q.Context().Done() }
+	cut := func(*http.Request) { panic(http.ErrAbortHandler) }
+	lost := newPhone(5).UDID() // is never answered
+	for name, tt := range map[string]struct {
+		no   func(*http.Request)
+		at   apple.MessageType // where; none: SCEP, where nobody sees which device it is
+		want Enrolled
+	}{
+		"SCEP silent":          {silent, 0, Enrolled{Devices: 6, Again: 5}},
+		"SCEP cut off":         {cut, 0, Enrolled{Devices: 6, Again: 5}},
+		"Authenticate silent":  {silent, apple.Authenticate, Enrolled{Devices: 6, Again: 4 + mostVain, GaveUp: 1}},
+		"Authenticate cut off": {cut, apple.Authenticate, Enrolled{Devices: 6, Again: 4 + mostVain, GaveUp: 1}},
+		"TokenUpdate silent":   {silent, apple.TokenUpdate, Enrolled{Devices: 6, Again: 4 + mostVain, GaveUp: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				asked := map[string]int{} // how often, by UDID
+				authority := new(scep.Server)
+				r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+					var m apple.Message
+					body, err := io.ReadAll(q.Body)
+					isSCEP := q.URL.Path == "/mdm/scep"
+					switch {
+					case isSCEP && q.Method == http.MethodPost: // a request for a certificate
+						m.UDID = "anybody"
+					case isSCEP:
+						authority.ServeHTTP(w, q)
+						return
+					case err != nil || apple.DecodeMessage(body, &m) != nil:
+						t.Errorf("%s: %v", body, err)
+					case m.MessageType != tt.at || tt.at == 0:
+						return
+					}
+					mu.Lock()
+					asked[m.UDID]++
+					n := asked[m.UDID]
+					mu.Unlock()
+					switch {
+					case isSCEP && (tt.at != 0 || n%2 == 1 || n > 10):
+						q.Body = io.NopCloser(bytes.NewReader(body))
+						authority.ServeHTTP(w, q)
+					case isSCEP, m.UDID == lost, n == 1 && m.UDID != newPhone(0).UDID():
+						tt.no(q)
+					}
+				})
+				defer r.close()
+				authority.CA = r.ca
+				authority.Issue = func(_ context.Context, q *scep.Request) (*x509.Certificate, error) {
+					return r.ca.Issue(certs.IssueRequest{Public: q.CSR.PublicKey, Handle: "device", Now: time.Now()})
+				}
+				c := Config{Parallel: 2, Pace: Constant(10, time.Second)}
+				if tt.at == 0 {
+					c.Link.TransportKeys = []*rsa.PrivateKey{transportKey()}
+				}
+				l := r.load(6, c)
+				defer l.Close()
+				e, err := l.Enrol(t.Context())
+				if e.Seconds, e.Steps = 0, nil; err != nil || !reflect.DeepEqual(e, tt.want) || len(l.Enrolled()) != tt.want.Devices-tt.want.GaveUp {
+					t.Fatalf("%+v and %d enrolled: %v, want %+v", e, len(l.Enrolled()), err, tt.want)
+				}
+				if err := l.Run(t.Context()); err != nil || l.total().sessions.done != 10 {
+					t.Errorf("%d conversations: %v", l.total().sessions.done, err)
+				}
+				got, story, err := l.Tell(Setting{}, e, Generator{})
+				if gave := tt.want.GaveUp > 0; err != nil || (got.Verdict == report.Failed) != gave || strings.Contains(fmt.Sprint(got.Reasons), "of 6 devices that were to enrol, 1 gave up") != gave {
+					t.Errorf("%s %q: %v", got.Verdict, got.Reasons, err)
+				}
+				if text := fmt.Sprintf("%d times one came again because it had no answer", e.Again); !strings.Contains(fmt.Sprint(story.Tables), text) {
+					t.Errorf("the story lacks: %s", text)
+				}
+			})
+		})
+	}
+}
+
+// Nobody waits long for a server that is not there, answers nobody, or is gone in the middle.
+func TestHST113NoServer(t *testing.T) {
+	refused := error(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})
+	for name, tt := range map[string]struct {
+		answered int // devices, the first ones
+		refused  bool
+		most     time.Duration
+		want     string
+	}{
+		"nobody listens":     {refused: true, want: "connection refused"},
+		"nobody is answered": {most: 31 * time.Second, want: "no answer in time"},
+		"gone after two":     {answered: 2, most: 3 * time.Minute, want: "2 devices in turn gave up, this one at last: Authenticate: no answer in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(_ http.ResponseWriter, q *http.Request) {
+					var m apple.Message
+					if body, err := io.ReadAll(q.Body); err != nil || apple.DecodeMessage(body, &m) != nil {
+						t.Error("what a device said could not be read")
+					}
+					for i := range tt.answered {
+						if m.UDID == newPhone(i).UDID() {
+							return
+						}
+					}
+					<-q.Context().Done()
+				})
+				defer r.close()
+				if tt.refused {
+					r.wire.refusal.Store(&refused)
+				}
+				l := r.load(50, Config{Parallel: 2, Pace: Constant(10, time.Second)})
+				defer l.Close()
+				begin := time.Now()
+				_, err := l.Enrol(t.Context())
+				if err == nil || !strings.Contains(err.Error(), tt.want) || len(l.Enrolled()) != tt.answered || time.Since(begin) > tt.most {
+					t.Errorf("%d enrolled in %v: %v", len(l.Enrolled()), time.Since(begin), err)
+				}
+			})
+		})
+	}
+}
+
+var transportKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})

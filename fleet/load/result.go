@@ -235,6 +235,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 		r.Reasons = append(r.Reasons, text)
 	}
+	if e := x.Enrolment; e != nil && e.GaveUp > 0 {
+		held = false
+		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
+	}
 	if k := x.Called; k != nil && k.Came < k.Devices && !s.Interrupted {
 		held = false
 		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))

@@ -401,7 +401,7 @@ func (l *Load) reporter(enrolling bool) func() {
 func (l *Load) progress(enrolling bool) Progress {
 	p := Progress{
 		Enrolling: enrolling, At: time.Since(l.begin), Length: l.Length(), Devices: len(l.config.Devices), Enrolled: int(l.enrolled.Load()),
-		Offered: l.offered.Load(),
+		GaveUp: int(l.joined.gaveUp.Load()), Offered: l.offered.Load(),
 	}
 	for _, b := range l.books {
 		b.mu.Lock()

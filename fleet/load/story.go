@@ -48,6 +48,11 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 			Name: "called have come", Value: k.Came, Note: fmt.Sprintf("of %d, the last one was done %.1f s after the server was asked", k.Devices, k.Seconds), Bad: k.Came < k.Devices,
 		})
 	}
+	if e := x.Enrolment; e != nil && e.Again+e.GaveUp > 0 {
+		st.Figures = append(st.Figures, report.Figure{
+			Name: "gave up enrolling", Value: e.GaveUp, Note: fmt.Sprintf("of %d; %d tries were made because a request had no answer", e.Devices, e.Again), Bad: e.GaveUp > 0,
+		})
+	}
 	if l.config.Ledger != nil {
 		found := l.config.Ledger.Result()
 		note := fmt.Sprintf("of %d orders, %d confirmed", found.Ordered, found.Confirmed)
@@ -61,7 +66,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	st.Tables = []report.Table{x.requests("Requests", x.Steps), x.made(), x.generator()}
 	if x.Enrolment != nil {
 		t := x.requests("Enrolment before the load", x.Enrolment.Steps)
-		t.Caption = fmt.Sprintf("%d devices enrolled in %s, as fast as the server took them; no part of the load.", x.Enrolment.Devices, span(1000*x.Enrolment.Seconds))
+		t.Caption = x.Enrolment.caption()
 		st.Tables = append(st.Tables, t)
 	}
 	for step := range all.steps {
