@@ -134,6 +134,9 @@ type Request struct {
 	// With Session: the server's commands that the message answers, and those of them whose code is 400 or above.
 	Answered, Refused uint16
 
+	// Of a real machine, with Session and CheckIn: what the server asked for and is told of with this request, in its order.
+	Orders []Order
+
 	// With Report: what is reported.
 	Command string // RequestType
 	UUID    string // CommandUUID
@@ -142,6 +145,16 @@ type Request struct {
 	Status  protocol.Status
 	Repeat  bool   // sent before, and not confirmed
 	Shown   string // message and telephone number that a DeviceLock has the screen show; empty: none, or not known any more
+}
+
+// An Order is one thing that a server asked of a Windows or an Android device, where that is a real machine.
+type Order struct {
+	Command string // node below ./Device/Vendor/MSFT that was executed, type of an Android command, or "profile"
+	UUID    string // of the command; empty: it has none
+	Profile string // with "profile": its identifier
+	Status  protocol.Status
+	Why     string // it was not done; empty: it was, or nobody knows
+	Shown   string // what the screen is to show
 }
 
 // SCEP is what to ask a certificate authority for (apple.md section 3.3).

@@ -22,7 +22,8 @@ type AndroidModel struct {
 	RAM, Storage   int64 // bytes
 	Apps           []android.ApplicationReport
 
-	// Tell fills in what the machine itself says of its status at that moment; nil: the device is simulated, and its facts are made up.
+	// Tell fills in what the machine itself says of its status at that moment, and what the server asks of it is said with each request;
+	// a machine has no push service of Google's, nor its apps. Nil: the device is simulated, and its facts are made up.
 	Tell func(s *android.StatusReport) `json:"-"`
 }
 
@@ -83,6 +84,7 @@ type androidTask struct {
 	answer   *android.CheckInAnswer // to be carried out
 	then     agent.Then
 	results  []android.Result
+	orders   []Order        // that results are of, where the device is a machine
 	asked    bool           // the server wants a whole status report
 	renew    *android.Offer // of the identity, before the next request
 	held     *Request       // waits for that
@@ -221,9 +223,15 @@ func (d *Android) manifest() []android.ManifestEntry {
 	return m.Profiles
 }
 
+// google tells whether Google's services are on the device.
+func (d *Android) google() bool { return d.bond.Value().mode.Google() && !d.real() }
+
+// real tells whether the device is a machine.
+func (d *Android) real() bool { return d.model != nil && d.model.Tell != nil }
+
 // Push returns the id under which the device is woken through FCM; empty: it is not managed, or has no Google services.
 func (d *Android) Push() string {
-	if d.names == "" || !d.bond.Value().mode.Google() {
+	if d.names == "" || !d.google() {
 		return ""
 	}
 	var b [16]byte

@@ -17,7 +17,7 @@ func (d *Android) execute(now protocol.Time, out *Act) {
 // carryOut does what the latest answer wants. What ends management, or the conversation, comes after the report.
 func (d *Android) carryOut(now protocol.Time) {
 	a := d.answer
-	d.answer, d.then, d.results = nil, agent.Nothing, nil
+	d.answer, d.then, d.results, d.orders = nil, agent.Nothing, nil, nil
 	if a.Policy != nil {
 		d.apply(now, a.Policy)
 	}
@@ -26,9 +26,15 @@ func (d *Android) carryOut(now protocol.Time) {
 		r := android.Result{Command: c.ID, State: android.ResultDone}
 		if !d.remembers(c.ID) {
 			d.obey(now, c, &r)
+			o := Order{Command: string(c.Type), UUID: c.ID, Status: protocol.Failed, Why: r.ErrorCode}
+			if p := c.LostModeParams; p != nil {
+				o.Shown = strings.TrimSpace(p.LostMessage + " " + p.LostPhoneNumber)
+			}
 			if r.State == android.ResultDone {
 				d.remember(c.ID)
+				o.Status = protocol.Acknowledged
 			}
+			d.note(o)
 		}
 		d.results = append(d.results, r)
 	}

@@ -42,6 +42,7 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 	android.Decode(p.Policy, &settings) // was read before
 	faults := d.evaluate(&settings)
 	listed := map[uint64]bool{}
+	var fresh []*android.ManifestEntry
 	for i := range p.Profiles {
 		e := &p.Profiles[i]
 		name := id(e.ID)
@@ -58,6 +59,9 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 			if changed && d.habits.Fails(&d.core, e.ID, now) {
 				faults = append(faults, fail(e, android.NotInvalidValue)...)
 			}
+			if changed {
+				fresh = append(fresh, e)
+			}
 			d.core.Install(agent.Profile{Name: name, Content: uint64(e.Version), Family: e.Family})
 		}
 	}
@@ -67,10 +71,28 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 		}
 	}
 	in := policyInForce{policy: string(p.Policy), profiles: string(android.Append(nil, p.Profiles))}
+	d.policy, d.ver = unique.Make(in), p.Version
+	for _, e := range fresh {
+		o := Order{Command: ProfileOrder, Profile: e.ID, Status: protocol.Acknowledged}
+		if placer := d.habits.Placer; placer != nil {
+			if err := placer.Place(e.ID, uint64(e.Version), p.Policy); err != nil {
+				faults = append(faults, fail(e, android.NotInvalidValue)...)
+				o.Status, o.Why = protocol.Failed, err.Error()
+			}
+		}
+		d.note(o)
+	}
 	if len(faults) > 0 {
 		in.faults = string(android.Append(nil, faults))
+		d.policy = unique.Make(in)
 	}
-	d.policy, d.ver = unique.Make(in), p.Version
+}
+
+// note keeps what the server asked of a machine, until it has heard of it.
+func (d *Android) note(o Order) {
+	if d.real() {
+		d.orders = append(d.orders, o)
+	}
 }
 
 // fail says that a profile could not be applied, by its first setting.
@@ -98,7 +120,7 @@ func (d *Android) evaluate(p *android.Policy) (faults []android.NonComplianceDet
 		no("kioskCustomLauncherEnabled", "", "", android.NotManagementMode)
 	}
 	for i := range p.Applications {
-		if a := &p.Applications[i]; a.InstallType == "FORCE_INSTALLED" && !mode.Google() {
+		if a := &p.Applications[i]; a.InstallType == "FORCE_INSTALLED" && !d.google() {
 			no("applications", "applications["+strconv.Itoa(i)+"].packageName", a.PackageName, android.NotInstalled)
 		}
 	}
@@ -111,7 +133,7 @@ func (d *Android) evaluate(p *android.Policy) (faults []android.NonComplianceDet
 // hasApp tells whether an app is on the device, or comes with the policy.
 func (d *Android) hasApp(p *android.Policy, name string) bool {
 	for i := range p.Applications {
-		if a := &p.Applications[i]; a.PackageName == name && a.InstallType == "FORCE_INSTALLED" && d.bond.Value().mode.Google() {
+		if a := &p.Applications[i]; a.PackageName == name && a.InstallType == "FORCE_INSTALLED" && d.google() {
 			return true
 		}
 	}

@@ -139,7 +139,7 @@ func (d *Android) read(now protocol.Time, r *Response, ev *agent.Event) error {
 		ev.RetryAfter = d.backOff(now)
 		return &Failure{Step: CheckIn, Status: r.Status, Err: fmt.Errorf("%s: %w", what, err)}
 	}
-	d.tries, d.no, d.body = 0, 0, nil
+	d.tries, d.no, d.body, d.orders = 0, 0, nil, nil
 	if d.incoming != nil {
 		d.commit()
 	}
@@ -265,7 +265,9 @@ func (d *Android) send(now protocol.Time, c *protocol.CheckIn, out *Act) {
 		}
 		r.Step, r.URL, r.Body = Unenroll, b.url+android.UnenrollPath, android.Append(nil, &bye)
 	} else {
+		r.Repeat = d.body != nil && d.real()
 		r.Step, r.URL, r.Body = CheckIn, b.url+android.CheckInPath, d.roundBody(now, c)
+		r.Orders = d.orders
 	}
 	out.Kind, out.Request, out.Trust = Send, r, Trust{Anchors: b.anchors}
 	d.step = r.Step

@@ -35,6 +35,7 @@ type Habits struct {
 	Locked       time.Duration // how long it then stays locked, more or less by half; 0: 30 min
 	ProfileFails uint32        // chance that a profile does not install
 	Ordered      bool          // a real machine: its management ends only by the server's own signed order (HST-027)
+	Ahead        time.Duration // with Ordered: the device's clock is so much ahead on purpose, and orders are judged without that
 	Placer       Placer        // of a real machine; nil: nothing is made of profiles
 	Legacy       bool          // Mdm-Signature as macOS makes it: BER, SHA-1, no attributes
 	Doubts       Doubts

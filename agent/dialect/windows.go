@@ -3,6 +3,7 @@ package dialect
 import (
 	"crypto/x509"
 	"strings"
+	"time"
 	"unique"
 
 	"rollcall/agent"
@@ -22,6 +23,10 @@ type WindowsModel struct {
 	ARM          bool
 	Storage      int64 // MB
 	Memory       int64 // MB
+
+	// Tell answers for the facts of a machine that the rest of the model does not name, by the path of their node; false: the machine does
+	// not say. Nil: the device is simulated, and its facts are made up.
+	Tell func(path string) (value string, ok bool) `json:"-"`
 }
 
 func (m *WindowsModel) language() string {
@@ -35,6 +40,10 @@ func (m *WindowsModel) language() string {
 type WindowsHabits struct {
 	ProfileFails uint32 // chance that a setting of a profile is answered with 500
 	NoPIN        bool   // RemoteLock/Lock is answered with 405
+	// Seal is the key of a real machine's server: its management ends by the server's own signed order alone (HST-027), and what was asked of
+	// it is said with each request. Empty: the device is simulated. Ahead is as in [Habits].
+	Seal  certs.SealKey
+	Ahead time.Duration
 	Doubts       WindowsDoubts
 }
 

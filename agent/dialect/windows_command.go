@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"strconv"
 	"strings"
 
 	"rollcall/agent"
@@ -140,7 +141,13 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		}
 		return code
 	case windows.Exec:
-		return d.exec(&p, data)
+		code := d.exec(&p, data)
+		o := Order{Command: strings.TrimPrefix(p.path, "Device/"), Status: protocol.Acknowledged}
+		if !done(code) {
+			o.Status, o.Why = protocol.Failed, "answered with "+strconv.Itoa(int(code))
+		}
+		d.note(o)
+		return code
 	case windows.Delete:
 		code = d.remove(&p)
 	case windows.Add, windows.Replace:
@@ -192,7 +199,7 @@ func (d *Windows) chunk(i *windows.Item, meta *windows.Meta, r *reply) (string, 
 // atomic carries out all of its commands or none (WIN-049, WIN-050).
 func (d *Windows) atomic(c *windows.Command, r *reply) {
 	container := r.status(c, windows.OK)
-	before, tasked, results := d.tree, d.after, len(r.results)
+	before, tasked, results, orders := d.tree, d.after, len(r.results), len(d.orders)
 	touched := r.touched
 	r.touched = nil
 	failed := false
@@ -247,7 +254,7 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 		}
 		return
 	}
-	d.tree, d.after, r.results, r.touched = before, tasked, r.results[:results], touched
+	d.tree, d.after, d.orders, r.results, r.touched = before, tasked, d.orders[:orders], r.results[:results], touched
 	r.set(container, windows.AtomicFailed)
 	for _, at := range applied {
 		r.set(at, windows.AtomicRolledBack)
@@ -268,6 +275,9 @@ type aftermath struct {
 	renews   bool
 }
 
+// mayEnd tells whether the server may end the management of this device: that of a machine by its own signed order alone (HST-027).
+func (d *Windows) mayEnd() bool { return d.habits.Seal == "" || d.ordered }
+
 // exec runs a node.
 func (d *Windows) exec(p *place, data string) windows.Code {
 	if p.csp.access&mayExec == 0 {
@@ -277,11 +287,14 @@ func (d *Windows) exec(p *place, data string) windows.Code {
 	scope, name, _ := strings.Cut(path, "/")
 	switch {
 	case name == "DMClient/Unenroll", path == d.node("Unenroll"):
-		if data != d.provider() { // WIN-054
+		if data != d.provider() || !d.mayEnd() { // WIN-054
 			return windows.CommandFailed
 		}
 		d.after.unenrols = true
 	case strings.HasPrefix(name, "RemoteWipe/"):
+		if !d.mayEnd() {
+			return windows.CommandFailed
+		}
 		d.after.then = agent.Wipe
 	case name == "Reboot/RebootNow":
 		if d.after.then != agent.Wipe {

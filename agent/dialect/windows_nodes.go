@@ -88,6 +88,14 @@ func (d *Windows) computed(path string) (leaf, bool) {
 		}
 	}
 	w := d.Who()
+	if m.Tell != nil && madeUp[path] {
+		value, ok := m.Tell(path)
+		format := windows.FormatChr
+		if p, code := d.locate(locURI(path)); code == windows.OK {
+			format = p.csp.format
+		}
+		return leaf{path, format, value}, ok
+	}
 	switch path {
 	case "DevInfo/DevId":
 		return chr(w.DeviceID)
@@ -148,6 +156,17 @@ func (d *Windows) computed(path string) (leaf, bool) {
 		}
 	}
 	return leaf{}, false
+}
+
+// madeUp are the facts that a simulated device has to make up.
+var madeUp = map[string]bool{
+	"DevDetail/FwV": true, "DevDetail/HwV": true, "DevDetail/OEM": true, "DevDetail/Ext/Microsoft/OSPlatform": true,
+	"DevDetail/Ext/Microsoft/DNSComputerName": true, "DevDetail/Ext/Microsoft/ProcessorArchitecture": true,
+	"DevDetail/Ext/Microsoft/TotalStorage": true, "DevDetail/Ext/Microsoft/FreeStorage": true, "DevDetail/Ext/Microsoft/TotalRAM": true,
+	"DevDetail/Ext/Microsoft/SMBIOSSerialNumber": true, "DevDetail/Ext/WLANMACAddress": true,
+	"Device/DeviceStatus/SecureBootState": true, "Device/DeviceStatus/Compliance/EncryptionCompliance": true,
+	"Device/DeviceStatus/Antivirus/Status": true, "Device/DeviceStatus/Firewall/Status": true, "Device/DeviceStatus/OS/Edition": true,
+	"Device/DeviceStatus/TPM/SpecificationVersion": true, "Device/DeviceStatus/DomainName": true,
 }
 
 // cutLast cuts a path before its last name.

@@ -52,7 +52,7 @@ const day = 24 * time.Hour
 // lost returns when the device leaves by itself because its server has been silent for too long; 0: never (WIN-059).
 func (d *Windows) lost() protocol.Time {
 	days, err := strconv.ParseUint(d.tree.value(d.node("NumberOfDaysAfterLostContactToUnenroll")), 10, 16)
-	if err != nil || days == 0 {
+	if err != nil || days == 0 || d.habits.Seal != "" { // whose silence it is, a machine cannot know (HST-027)
 		return 0
 	}
 	return d.contact.Add(time.Duration(days) * day)

@@ -80,9 +80,10 @@ func (d *Windows) dropped(p agent.Profile) {
 
 // A WindowsProfile is one installed profile: a node and what is below it.
 type WindowsProfile struct {
-	Node   string // LocURI
-	Family protocol.Family
-	Until  protocol.Time // when it leaves by itself; 0: never
+	Node    string // LocURI
+	Family  protocol.Family
+	Until   protocol.Time // when it leaves by itself; 0: never
+	Content uint64        // differs between versions
 }
 
 // Profiles returns what is installed, in the order of the nodes.
@@ -96,11 +97,23 @@ func (d *Windows) Profiles() (list []WindowsProfile) {
 		last = node
 		p := WindowsProfile{Node: locURI(node), Family: family}
 		if at := d.core.Find(id(node)); at >= 0 {
-			p.Until = d.core.Profiles()[at].Until
+			p.Until, p.Content = d.core.Profiles()[at].Until, d.core.Profiles()[at].Content
 		}
 		list = append(list, p)
 	}
 	return list
+}
+
+// Settings returns what is below the node of a profile: paths from there, and values.
+func (d *Windows) Settings(p *WindowsProfile) map[string]string {
+	settings := map[string]string{}
+	for _, h := range d.tree {
+		l := h.Value()
+		if node, _ := profileOf(l.path); node != "" && locURI(node) == p.Node && l.format != windows.FormatNode {
+			settings[strings.TrimPrefix(l.path[len(node):], "/")] = l.value
+		}
+	}
+	return settings
 }
 
 // locURI writes a path as a LocURI.

@@ -30,6 +30,8 @@ type winTask struct {
 	aborts  bool // the last message was that the device aborts the session
 	object  *object
 	notice  protocol.Notice
+	ordered bool    // the server's own order to leave came with its message (HST-027)
+	orders  []Order // of the message, where the device is a machine
 }
 
 // mostMessages bounds a session that its server does not end (HST-120).
@@ -292,6 +294,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 			work++
 		}
 	}
+	t.ordered = ordered(r.Order, d.DeviceID(), d.Certificate(Current), d.habits.Seal, d.now.Add(-d.habits.Ahead))
 	if m.Header.RespURI != "" && strings.HasPrefix(m.Header.RespURI, "https://") {
 		t.url = m.Header.RespURI
 	}
@@ -357,12 +360,16 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 	}
 	for node, family := range r.touched {
 		d.settle(node, family)
+		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Status: protocol.Acknowledged})
 	}
 	d.listen()
+	orders := t.orders
+	t.orders = nil
 	if t.after.unenrols { // no Status: all sessions end, and another one says good-bye (WIN-054)
 		d.winTask = &winTask{leaving: true}
 		d.step1(&agent.Event{Kind: agent.Unenrol, CheckOut: true}, out)
 		d.begin(Synced, out)
+		out.Request.Orders = orders
 		return
 	}
 	if t.after.then != agent.Nothing {
@@ -386,6 +393,7 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		d.send([]windows.Command{commands[0], {Verb: windows.Alert, CmdID: 2, Code: windows.SessionAbort}}, true, out)
 		return
 	}
+	out.Request.Orders = orders
 	for i := range commands {
 		if c := &commands[i]; c.Verb == windows.Status && c.Cmd != windows.SyncHeader {
 			out.Request.Answered++
@@ -393,6 +401,16 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 				out.Request.Refused++
 			}
 		}
+	}
+}
+
+// ProfileOrder is the command of an [Order] that put a profile on the device, changed it or took it off.
+const ProfileOrder = "profile"
+
+// note keeps what the server asked for, until it hears of it.
+func (d *Windows) note(o Order) {
+	if d.habits.Seal != "" {
+		d.orders = append(d.orders, o)
 	}
 }
 

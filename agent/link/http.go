@@ -52,7 +52,7 @@ type conn struct {
 // exchange carries out the request of the present act. Every failure is part of the answer.
 func (c *conversation) exchange(ctx context.Context) (x Exchange, answer dialect.Response) {
 	r := &c.act.Request
-	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Answered: r.Answered, Refused: r.Refused, Begun: time.Now()}
+	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Answered: r.Answered, Refused: r.Refused, Orders: r.Orders, Begun: time.Now()}
 	answer, err := c.request(ctx, r, &x)
 	x.Took = time.Since(x.Begun)
 	if err != nil {
@@ -321,8 +321,8 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 		return err
 	}
 	config := &tls.Config{
-		ServerName: host, InsecureSkipVerify: true, VerifyConnection: trust.verify(host, l.config.Now), // at resumed handshakes too
-		Time: l.config.Now, MinVersion: tls.VersionTLS12,
+		ServerName: host, InsecureSkipVerify: true, VerifyConnection: trust.verify(host, l.config.Clock), // at resumed handshakes too
+		Time: l.config.Clock, MinVersion: tls.VersionTLS12,
 		CurvePreferences: l.config.Curves, ClientSessionCache: l.sessionsOf(c.device.Number(), client), NextProtos: []string{"http/1.1"},
 	}
 	if client != nil {

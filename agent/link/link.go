@@ -24,7 +24,8 @@ import (
 // Config is how devices reach their servers. Zero values mean the default that is named.
 type Config struct {
 	Roots *x509.CertPool   // trusted for every device, beside what enrolment profiles bring; nil: the system's
-	Now   func() time.Time // the devices' clock, of TLS verification too; nil: time.Now
+	Now   func() time.Time // the devices' clock; nil: time.Now
+	Clock func() time.Time // by which certificates of servers are judged; nil: Now
 	// Dial opens connections; nil: a net.Dialer. [DeviceOf] tells from its context for whom, so that a fleet can give each
 	// device its own source address.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -36,6 +37,9 @@ type Config struct {
 	// Keys gives the key of the identity that d is about to ask for, P-256, so that it can be on disk before anybody hears of it;
 	// nil: one is made at once. Not with RSAKeys.
 	Keys func(d Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
+	// Requests gives the request that a Windows device enrols with, of the one that was just made with the key that Keys gave: what the
+	// same key was asked for with before, so that an answer that was lost is given again. Nil: the one that was made.
+	Requests func(key *ecdsa.PrivateKey, made []byte) ([]byte, error)
 	// Identity gives keys with their certificates in place of SCEP to Apple's devices; nil: there is none.
 	Identity func(d *dialect.Apple, s *dialect.SCEP) (crypto.Signer, *x509.Certificate, error)
 	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
@@ -109,6 +113,7 @@ type Exchange struct {
 	Repeat    bool            // with Report: sent before
 	Answered  uint16          // with Session: as in dialect.Request, as Refused is
 	Refused   uint16
+	Orders    []dialect.Order // as in dialect.Request
 	Begun     time.Time     // by the real clock
 	Took      time.Duration // by the real clock, connection and handshake included
 	Sent      int           // bytes of the body
@@ -181,6 +186,9 @@ type Link struct {
 func New(c Config) (*Link, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Clock == nil {
+		c.Clock = c.Now
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext

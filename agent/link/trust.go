@@ -115,7 +115,7 @@ func scepClient(c *Config, pool *x509.CertPool) *http.Client {
 		Timeout: c.Timeout,
 		Transport: &http.Transport{
 			DialContext:            c.Dial,
-			TLSClientConfig:        &tls.Config{RootCAs: pool, Time: c.Now, CurvePreferences: c.Curves, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{RootCAs: pool, Time: c.Clock, CurvePreferences: c.Curves, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    c.Timeout,
 			MaxIdleConnsPerHost:    64, // of a fleet that enrols: a handshake for each is a tenth of the enrolment
 			IdleConnTimeout:        30 * time.Second,

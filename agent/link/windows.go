@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"errors"
 	"io"
 	"net/http"
@@ -15,10 +16,11 @@ import (
 // csr makes a key and the request for its certificate that a Windows device wants.
 func (c *conversation) csr() (key crypto.Signer, der []byte, err error) {
 	l, want := c.link, &c.act.CSR
+	kept := l.config.Keys != nil && !want.Renews // a renewal that was cut off begins anew, with another key
 	switch {
 	case l.config.RSAKeys != nil:
 		key, err = l.config.RSAKeys()
-	case l.config.Keys != nil:
+	case kept:
 		key, err = l.config.Keys(c.device, &dialect.SCEP{})
 	default:
 		key, err = certs.GenerateKey(certs.P256)
@@ -33,6 +35,9 @@ func (c *conversation) csr() (key crypto.Signer, der []byte, err error) {
 		}
 	}
 	der, err = want.Sign(key, old)
+	if own, ok := key.(*ecdsa.PrivateKey); ok && err == nil && kept && l.config.Requests != nil {
+		der, err = l.config.Requests(own, der)
+	}
 	return key, der, err
 }
 

@@ -202,6 +202,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 		Example: `  rollcall users invite ada@example.org
   rollcall users invite ada@example.org --for agent --kind ipad --expires 2h
   rollcall users invite ada@example.org --android WORK_PROFILE_PERSONAL
+  rollcall users invite --android AOSP_USERLESS --for agent
   rollcall users invite --android DEDICATED --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if mode == "" {
@@ -219,8 +220,8 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Mode != "" && (whom != "" || kind != "") {
-				return errors.New("--android is for Android devices: it cannot be combined with --for or --kind")
+			if o.Mode != "" && kind != "" {
+				return errors.New("--android is for Android devices: it cannot be combined with --kind")
 			}
 			if o.Mode != "" {
 				o.Platform = protocol.Android
@@ -234,7 +235,10 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 			if kind != "" {
 				var ok bool
 				if o.Platform, ok = kinds[kind]; !ok {
-					return fmt.Errorf("--kind %q: want ipad, iphone or mac", kind)
+					return fmt.Errorf("--kind %q: want ipad, iphone, mac or windows", kind)
+				}
+				if o.Platform == protocol.Android {
+					return errors.New("--kind android: say how it is managed, by --android MODE")
 				}
 			}
 			if o.Lifetime < 0 {
@@ -250,12 +254,12 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 			}
 			return show(cmd, map[string]any{"invitations": list}, func(w io.Writer) {
 				for _, i := range list {
-					if o.Mode != "" {
-						printAndroid(w, &i)
-						continue
-					}
 					if whom == "agent" {
 						fmt.Fprintln(w, agentLine(i.URL, i.CA, o.Platform))
+						continue
+					}
+					if o.Mode != "" {
+						printAndroid(w, &i)
 						continue
 					}
 					row(w, i.User, i.URL, "until "+when(i.Expires))
@@ -265,7 +269,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&whom, "for", "", "agent: print the line that has a machine managed")
-	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone or mac (default: any)")
+	flags.StringVar(&kind, "kind", "", "kind of device that the link is for: ipad, iphone, mac or windows (default: any but Android's)")
 	flags.StringVar(&mode, "android", "", "for an Android device, managed in this `MODE`")
 	durationVar(flags, &o.Lifetime, "expires", 0, "time until the link is of no use (default: the server's)")
 	return cmd

@@ -28,6 +28,7 @@ type Bundle struct {
 	Token     string `json:"rollcall.ENROLLMENT_TOKEN"`
 	CASHA256  string `json:"rollcall.CA_SHA256,omitempty"` // of the authority's certificate, DER, by which the server is known; hexadecimal
 	Mode      Mode   `json:"rollcall.MODE"`
+	User      string `json:"rollcall.USER,omitempty"` // UPN of whose the device will be, where the agent asks for it itself
 }
 
 func (p *ProvisioningData) check() error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"rollcall/protocol/android"
+	"rollcall/protocol/windows"
 	"rollcall/server/delivery"
 )
 
@@ -17,7 +18,7 @@ var androidPage = template.Must(template.New("android").Parse(`<!doctype html><h
 `))
 
 // enrolAndroid tells a person, on the device or at a PC, how to enrol an Android device with its link: there is no profile that a browser
-// could take. Looking uses nothing up.
+// could take. Looking uses nothing up. Our own agent gets what a QR code says, and whose the device is.
 func (h *Handler) enrolAndroid(w http.ResponseWriter, r *http.Request, token string, user delivery.UserID) error {
 	t, err := h.cfg.Server.AndroidToken(r.Context(), h.now(), token, "")
 	if err != nil {
@@ -26,6 +27,14 @@ func (h *Handler) enrolAndroid(w http.ResponseWriter, r *http.Request, token str
 	p, err := h.Provisioning(token, t.Mode)
 	if err != nil {
 		return err
+	}
+	if asksForJSON(r) {
+		if user != 0 {
+			p.Bundle.User = h.nameOf(user)
+		}
+		w.Header().Set("Cache-Control", "no-store") // it holds a token
+		writeWhole(w, http.StatusOK, windows.InvitationType, android.Append(nil, p))
+		return nil
 	}
 	page := struct {
 		User, Server, Token, QR string

@@ -18,6 +18,7 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
@@ -67,8 +68,11 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	now := h.now()
 	ticket, err := h.cfg.Server.Ticket(r.Context(), now, token)
-	switch droid := strings.Contains(r.UserAgent(), "Android"); {
+	switch droid := strings.Contains(r.UserAgent(), "Android") || sure && platform == protocol.Android; {
 	case err != nil || h.cfg.Android == nil:
+	case ticket.Platform == protocol.Android && r.URL.Query().Has("platform") && !droid:
+		h.enrolRefuse(w, r, "", &kindError{ticket.Platform})
+		return
 	case ticket.Platform == protocol.Android:
 		if no := gate(h.cfg.Server.World(), ticket.User, protocol.Android, true, now); no != nil {
 			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
@@ -93,7 +97,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if platform == protocol.Windows && h.cfg.Windows != nil {
-			h.enrolPC(w, token, ticket.User)
+			h.enrolPC(w, r, token, ticket.User)
 			return
 		}
 		err = h.cfg.Server.OpenTicket(r.Context(), now, token)
@@ -213,10 +217,15 @@ func userOf(w *delivery.World, id delivery.UserID) *authority.User {
 	return &w.Users[id].User
 }
 
+// asksForJSON tells whether rollcall's own agent asks, and not a browser for a person.
+func asksForJSON(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), windows.InvitationType)
+}
+
 // platformOfBrowser tells a Mac from other Apple devices by the link or by what its browser says. It chooses what the
 // profile offers; what enrols, Authenticate says. An iPad's browser may call itself a Mac's: that is not sure.
 func platformOfBrowser(r *http.Request) (p protocol.Platform, sure bool) {
-	if p.UnmarshalText([]byte(r.URL.Query().Get("platform"))) == nil && p.Apple() {
+	if p.UnmarshalText([]byte(r.URL.Query().Get("platform"))) == nil && (p.Apple() || asksForJSON(r)) {
 		return p, true
 	}
 	agent := r.UserAgent()

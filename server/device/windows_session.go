@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -35,6 +36,7 @@ type turn struct {
 	starts   bool                     // the message begins a session
 	asks     bool                     // the answer has questions of the endpoint's own
 	retells  bool                     // the device lacks the node for that: it is told with Add
+	final    bool                     // the answer makes an end of the device's management, by our order
 	tells    bool                     // the answer tells of a change of authority
 	composed bool                     // an answer was written, else the message is a repeat
 	answered int                      // statuses in it
@@ -56,6 +58,9 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.windowsRefuse(w, r, t, p, err)
 		return
+	}
+	if t.final {
+		h.order(w, p)
 	}
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
 }
@@ -146,6 +151,9 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		}
 		if !t.composed {
 			t.answer = append(t.answer[:0], answerOf(t.out.Exchange.Answer)...)
+			for _, node := range [...]string{"/DMClient/Unenroll<", "/RemoteWipe/doWipe<"} {
+				t.final = t.final || bytes.Contains(t.answer, []byte(node))
+			}
 			return nil
 		}
 		if len(t.settled) == 0 {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -32,14 +33,29 @@ var enrolPage = template.Must(template.New("pc").Parse(`<!doctype html><html lan
 <li>Password: <code>{{.Token}}</code></li></ol></html>
 `))
 
-// enrolPC tells a person at a PC how to enrol it with an enrolment link: Windows takes no profile from a browser.
-func (h *Handler) enrolPC(w http.ResponseWriter, token string, user delivery.UserID) {
+// enrolPC tells a person at a PC how to enrol it with an enrolment link: Windows takes no profile from a browser. Our own agent is told
+// the same, and the key of orders.
+func (h *Handler) enrolPC(w http.ResponseWriter, r *http.Request, token string, user delivery.UserID) {
 	page := struct {
 		Link                template.URL // of a scheme of Windows' own
 		User, Server, Token string
 	}{Server: h.cfg.Enrolment.URL + windows.DiscoveryPath, Token: token}
 	if user != 0 {
 		page.User = h.nameOf(user)
+	}
+	if asksForJSON(r) {
+		i := windows.Invitation{Server: page.Server, User: page.User, Token: token}
+		if seal := h.cfg.Enrolment.Seal; seal != nil {
+			i.Seal = seal.Key().SPKI()
+		}
+		body, err := json.Marshal(&i)
+		if err != nil {
+			h.enrolRefuse(w, r, "", err)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store") // it holds a token
+		writeWhole(w, http.StatusOK, windows.InvitationType, body)
+		return
 	}
 	page.Link = template.URL("ms-device-enrollment:?" + url.Values{"mode": {"mdm"}, "username": {page.User}, "servername": {page.Server}}.Encode())
 	h.page(w, enrolPage, page)
