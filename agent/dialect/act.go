@@ -145,6 +145,7 @@ type Request struct {
 	Status  protocol.Status
 	Repeat  bool   // sent before, and not confirmed
 	Shown   string // message and telephone number that a DeviceLock has the screen show; empty: none, or not known any more
+	Why     string // it was not done; empty: it was, or it is not known any more
 }
 
 // An Order is one thing that a server asked of a Windows or an Android device, where that is a real machine.

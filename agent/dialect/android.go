@@ -211,6 +211,16 @@ func (d *Android) Profiles() []Profile {
 	return list
 }
 
+// Fields returns the members of the policy in force that come from a profile.
+func (d *Android) Fields(profile string) []string {
+	for _, e := range d.manifest() {
+		if e.ID == profile {
+			return e.Fields
+		}
+	}
+	return nil
+}
+
 // manifest returns the profiles of the policy in force.
 func (d *Android) manifest() []android.ManifestEntry {
 	if d.ver == 0 {

@@ -95,6 +95,7 @@ type task struct {
 	profile  string        // identifier of the profile that it installs or removes; empty: none
 	version  string        // PayloadUUID of the one that it installs
 	shown    string        // what it has the screen show
+	why      string        // it was not done
 	report   []byte        // what came of it; nil: the message is made from the status alone
 	repeated bool          // the report was sent before
 	ordered  bool          // the server's own order to leave came with the command (HST-027)

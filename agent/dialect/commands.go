@@ -200,8 +200,16 @@ func (d *Apple) finished(now protocol.Time, ev *agent.Event, r *apple.Result, er
 	} else {
 		d.report = apple.EncodeMessage(nil, &m)
 	}
-	d.repeated, d.order = false, nil
+	d.repeated, d.order, d.why = false, nil, causeOf(errors)
 	d.advance(now, ev, out)
+}
+
+// causeOf is the cause in an ErrorChain: what lies deepest says most.
+func causeOf(errors []apple.ErrorItem) string {
+	if len(errors) == 0 {
+		return ""
+	}
+	return errors[len(errors)-1].LocalizedDescription
 }
 
 // changes tells whether carrying a command out twice is more than answering twice.

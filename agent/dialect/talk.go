@@ -223,7 +223,7 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 		r.Step = Idle
 		if c.Verb == protocol.Report {
 			r.Step, r.Command, r.UUID, r.Status, r.Repeat = Report, d.command, d.uuid, c.Status, d.repeated
-			r.Profile, r.Version, r.Shown = d.profile, d.version, d.shown
+			r.Profile, r.Version, r.Shown, r.Why = d.profile, d.version, d.shown, d.why
 			d.repeated = true
 			if d.old != nil {
 				r.Identity = Previous
@@ -232,6 +232,7 @@ func (d *Apple) send(c *protocol.CheckIn, out *Act) {
 				m.Status, m.CommandUUID = c.Status, d.uuid
 				if c.Status != protocol.Acknowledged {
 					m.ErrorChain = chain(profileFailed, errRefusedIdentity)
+					r.Why = causeOf(m.ErrorChain)
 				}
 				d.report = apple.EncodeMessage(nil, &m)
 			}

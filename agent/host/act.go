@@ -9,41 +9,52 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/protocol"
-	"rollcall/protocol/apple"
+	"rollcall/protocol/android"
 )
 
 // acts are the commands that would do something to the machine, and by what name each is allowed.
-var acts = map[string]string{"DeviceLock": "lock", "RestartDevice": "restart", "ShutDownDevice": "shutdown", "EraseDevice": "erase"}
+var acts = map[string]string{
+	"DeviceLock": "lock", "RestartDevice": "restart", "ShutDownDevice": "shutdown", "EraseDevice": "erase",
+	"RemoteLock/Lock": "lock", "Reboot/RebootNow": "restart",
+	string(android.Lock): "lock", string(android.Reboot): "restart", string(android.Wipe): "erase",
+}
 
 // actWithin is how long a command that does an act is waited for: the next wake-up may not wait for long.
 const actWithin = time.Second
 
+// actOf is the act that a command is; empty: it is none.
+func actOf(command string) string {
+	if strings.HasPrefix(command, "RemoteWipe/") {
+		return "erase"
+	}
+	return acts[command]
+}
+
+// ordersOf is what a server hears with r that it asked for.
+func ordersOf(r *dialect.Request) []dialect.Order {
+	if r.Step != dialect.Report {
+		return r.Orders
+	}
+	return []dialect.Order{{Command: r.Command, UUID: r.UUID, Profile: r.Profile, Status: r.Status, Shown: r.Shown, Why: r.Why}}
+}
+
 // asked writes down what the server asked for and how it is reported, before the report goes out.
-func (h *Host) asked(r *dialect.Request) error {
-	e := Entry{At: protocol.At(h.now()), What: r.Command, UUID: r.UUID, Status: r.Status.String()}
-	if act, harmful := acts[r.Command]; harmful && r.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
+func (h *Host) asked(o *dialect.Order) error {
+	e := Entry{At: protocol.At(h.now()), What: o.Command, UUID: o.UUID, Status: o.Status.String()}
+	if act := actOf(o.Command); act != "" && o.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
 		e.Note = "nothing was done: --allow " + act + "=COMMAND was not given"
 	}
-	if r.Profile != "" {
-		e.Note = "profile " + r.Profile
+	if o.Profile != "" {
+		e.Note = "profile " + o.Profile
 	}
-	if r.Status == protocol.Failed {
-		e.Note = strings.TrimPrefix(e.Note+": "+why(r.Body), ": ")
+	if o.Why != "" {
+		e.Note = strings.TrimPrefix(e.Note+": "+o.Why, ": ")
 	}
-	e.Shown = r.Shown
+	e.Shown = o.Shown
 	e.cap()
 	h.rec.Asked = e
 	h.cfg.Log.WithField("status", e.Status).WithField("note", e.Note).Info(e.What)
 	return h.folder.note(e)
-}
-
-// why reads the reason that a report gives: what lies deepest says most.
-func why(report []byte) string {
-	var m apple.Message
-	if err := apple.DecodeMessage(report, &m); err != nil || len(m.ErrorChain) == 0 {
-		return "no reason is known"
-	}
-	return m.ErrorChain[len(m.ErrorChain)-1].LocalizedDescription
 }
 
 // A watcher hears of each exchange as it ends.
@@ -52,11 +63,16 @@ type watcher struct{ h *Host }
 // Exchanged acts where that was allowed, once the report of a command is delivered (apple.md section 6.5); that of an erase is given once.
 func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 	delivered := x.Status >= 200 && x.Status <= 299
-	if x.Step != dialect.Report || x.Reported != protocol.Acknowledged || !delivered && x.Command != "EraseDevice" {
-		return
+	orders := x.Orders
+	if x.Step == dialect.Report {
+		orders = []dialect.Order{{Command: x.Command, UUID: x.UUID, Status: x.Reported}}
 	}
-	if act := acts[x.Command]; act != "" && w.h.rec.Allow[act] != "" {
-		w.h.act(act, x.UUID)
+	for _, o := range orders {
+		act := actOf(o.Command)
+		once := act == "erase" && w.h.rec.Kind != protocol.Android // which says it until it is heard
+		if act != "" && o.Status == protocol.Acknowledged && (delivered || once) && w.h.rec.Allow[act] != "" {
+			w.h.act(act, o.UUID)
+		}
 	}
 }
 

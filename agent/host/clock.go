@@ -13,12 +13,17 @@ type clock struct {
 	Driven protocol.Time `json:"driven,omitzero"` // where the server's stood when it was read last; 0: it has no clock of its own
 }
 
+// real is the true time, or what the server has in its place, when the machine's clock says real: without what the agent is ahead on purpose.
+func (c *clock) real(real time.Time) time.Time {
+	if c.Driven != 0 {
+		return c.Driven.Time()
+	}
+	return real
+}
+
 // at returns the agent's time when the machine's clock says real.
 func (c *clock) at(real time.Time) time.Time {
-	if c.Driven != 0 {
-		real = c.Driven.Time()
-	}
-	return real.Add(c.Offset)
+	return c.real(real).Add(c.Offset)
 }
 
 // ahead is the offset as --clock-offset takes it; empty: there is none.

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/windows"
 )
 
 const (
@@ -91,6 +92,9 @@ func (h *Host) fetch(ctx context.Context, link *url.URL, pin string, kind protoc
 		return c, err
 	}
 	r.Header.Set("User-Agent", "rollcall agent")
+	if !kind.Apple() {
+		r.Header.Set("Accept", windows.InvitationType)
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
@@ -182,7 +186,7 @@ func withPort(host string) string {
 
 // readClock asks the server what time it is, without an identity: an ended one would not be let in.
 func (h *Host) readClock(ctx context.Context) {
-	at := h.now()
+	at := h.real()
 	name, _, _ := net.SplitHostPort(h.rec.Link.Host)
 	client := clientOf(h.rec.Link.Host, func(cs tls.ConnectionState) error {
 		_, err := verify(&cs, name, h.rec.Link.Pin, at)

@@ -41,7 +41,7 @@ type doctor struct {
 	cfg  *Config
 	dir  string
 	rec  *record
-	dev  *dialect.Apple // nil: nothing enrolled
+	dev  device // nil: nothing enrolled
 	list []Finding
 }
 
@@ -96,9 +96,8 @@ func (d *doctor) folder(ctx context.Context) bool {
 		d.ill("folder", "look elsewhere with --state", "%v", err)
 		return false
 	}
-	if err == nil && d.rec.Device != nil {
-		d.dev = &dialect.Apple{}
-		err = d.dev.UnmarshalBinary(d.rec.Device)
+	if err == nil {
+		d.dev, err = d.rec.read()
 	}
 	if err != nil {
 		d.ill("folder", "enrol again with rollcall agent enroll --anew and a new line", "%v", err)
@@ -187,6 +186,8 @@ func (d *doctor) wakeUps(ctx context.Context) {
 	s, runs := Stream(ctx, d.dir)
 	switch {
 	case !runs:
+	case d.alone():
+		d.well("wake-ups", "no push service wakes a device of this kind: this machine asks every %s", d.rec.Poll)
 	case d.rec.Courier == NoCourier:
 		d.well("wake-ups", "--courier none has none come: this machine asks every %s", d.rec.Poll)
 	case s == nil:
@@ -199,6 +200,15 @@ func (d *doctor) wakeUps(ctx context.Context) {
 	default:
 		d.well("wake-ups", "they come by a stream of %s, up since %s UTC", s.Service, s.Since.UTC().Format(time.DateTime))
 	}
+}
+
+// alone tells whether no push service wakes a device of this kind.
+func (d *doctor) alone() bool {
+	if d.dev == nil {
+		return false
+	}
+	_, token, _ := d.dev.push()
+	return token == nil
 }
 
 func (d *doctor) name(ctx context.Context) bool {
@@ -260,7 +270,7 @@ func (d *doctor) server(ctx context.Context) {
 
 // authority judges the certificate of the server, apart from the clock when that is all that is wrong.
 func (d *doctor) authority(cs *tls.ConnectionState, name string) bool {
-	host, now := d.rec.Link.Host, d.now()
+	host, now := d.rec.Link.Host, d.rec.Clock.real(d.cfg.Now())
 	_, err := verify(cs, name, d.rec.Link.Pin, now)
 	leaf := cs.PeerCertificates[0]
 	if err == nil {
@@ -348,7 +358,7 @@ func (d *doctor) identity(ctx context.Context, name string) {
 	}
 	mine := &tls.Certificate{Certificate: [][]byte{d.dev.Certificate(dialect.Current)}, PrivateKey: signer.Key}
 	_, err = d.health(ctx, mine, func(cs tls.ConnectionState) error {
-		_, err := verify(&cs, name, d.rec.Link.Pin, d.now())
+		_, err := verify(&cs, name, d.rec.Link.Pin, d.rec.Clock.real(d.cfg.Now()))
 		return err
 	})
 	switch {

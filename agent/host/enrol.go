@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"runtime"
 	"time"
 
 	"rollcall/agent"
-	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/certs/scep"
 	"rollcall/protocol"
@@ -41,8 +39,11 @@ var Acts = []string{"lock", "restart", "shutdown", "erase"}
 
 // KindOf is as what a machine of an operating system is managed by default.
 func KindOf(system string) protocol.Platform {
-	if system == "darwin" {
+	switch system {
+	case "darwin":
 		return protocol.MacOS
+	case "windows":
+		return protocol.Windows
 	}
 	return protocol.IPadOS
 }
@@ -118,10 +119,17 @@ func hostOf(link string) string {
 func (h *Host) begin(ctx context.Context, link *url.URL, j *Join) error {
 	r := &record{UDID: h.rec.UDID, Drawn: h.rec.Drawn, Link: &pasted{URL: j.URL, Host: withPort(link.Host), Pin: j.CA}}
 	r.joins(j, machineOf(h.cfg.Machine(ctx)))
-	at := r.Clock.at(h.cfg.Now())
-	c, err := h.fetch(ctx, link, j.CA, j.As, at)
+	real := r.Clock.real(h.cfg.Now())
+	c, err := h.fetch(ctx, link, j.CA, j.As, real)
 	if err != nil {
-		return explain(err, r.Link.Host, at)
+		return explain(err, r.Link.Host, real)
+	}
+	if j.As == protocol.Windows {
+		i, err := invitationOf(c.profile)
+		if err != nil {
+			return err
+		}
+		r.Seal = i.Seal
 	}
 	r.Link.Trusted, r.Clock.Driven, r.Pending = c.trusted, c.driven, &pending{c.profile}
 	if err := h.folder.save(r); err != nil {
@@ -136,9 +144,8 @@ func (h *Host) join(ctx context.Context) error {
 	if err := h.connect(); err != nil {
 		return err
 	}
-	who := dialect.Who{Number: 1, Seed: rand.Uint64(), UDID: h.rec.UDID, Serial: h.facts.Serial, Name: h.facts.Name}
-	h.device = dialect.NewApple(who, h.model(), h.habits())
-	_, err := h.link.Enrol(ctx, h.device, dialect.Start{Profile: h.rec.Pending.Profile})
+	h.device = newDevice(h.rec.Kind)
+	_, err := h.device.enrol(ctx, h)
 	if h.managed() {
 		h.note(Entry{What: "enrolled", Note: "at " + h.rec.Link.Host})
 		return h.settle(err)
@@ -148,5 +155,5 @@ func (h *Host) join(ctx context.Context) error {
 		h.rec.Pending = nil
 		err = errors.Join(h.folder.save(h.rec), no)
 	}
-	return explain(err, h.rec.Link.Host, h.now())
+	return explain(err, h.rec.Link.Host, h.real())
 }

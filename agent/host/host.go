@@ -16,7 +16,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"rollcall/agent"
 	"rollcall/agent/courier"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
@@ -62,7 +61,7 @@ type Host struct {
 	folder *folder
 	rec    *record
 	facts  Facts
-	device *dialect.Apple // nil: nothing enrolled, nor begun
+	device device // nil: nothing enrolled, nor begun
 	link   *link.Link
 
 	listener *listener                     // nil: no wake-ups come
@@ -134,24 +133,18 @@ func (h *Host) Close() error {
 // now is the agent's time.
 func (h *Host) now() time.Time { return h.rec.Clock.at(h.cfg.Now()) }
 
+// real is the time by which the certificate of its server is judged.
+func (h *Host) real() time.Time { return h.rec.Clock.real(h.cfg.Now()) }
+
 // wake makes the device of its bytes, and its link.
 func (h *Host) wake() error {
-	d := &dialect.Apple{}
-	if err := d.UnmarshalBinary(h.rec.Device); err != nil {
+	d, err := h.rec.read()
+	if err != nil {
 		return fmt.Errorf("the state in %s: %w: enrol again with rollcall agent enroll --anew", h.folder.dir, err)
 	}
-	d.Share(h.model(), h.habits())
+	d.share(h)
 	h.device = d
 	return h.connect()
-}
-
-// habits of a machine: it never pleads that it is locked, leaves by its server's signed order alone (HST-027), and makes files of
-// profiles.
-func (h *Host) habits() *dialect.Habits { return &dialect.Habits{Ordered: true, Placer: placer{h}} }
-
-// model is the machine in the device's words; queries are answered with what holds when they are asked.
-func (h *Host) model() *dialect.Model {
-	return h.facts.model(h.rec.Kind, func(query string) any { return h.facts.answer(query, h.rec.Kind) })
 }
 
 // connect makes the link to the one server.
@@ -169,7 +162,7 @@ func (h *Host) connect() error {
 	}
 	h.link, err = link.New(link.Config{
 		TransportKeys: transport,
-		Roots:         roots, Now: h.now, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Keep: h.keep, Watcher: watcher{h},
+		Roots:         roots, Now: h.now, Clock: h.real, Dial: dialTo(h.rec.Link.Host), Keys: h.key, Requests: h.request, Keep: h.keep, Watcher: watcher{h},
 		Curves: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 	})
 	return err
@@ -179,7 +172,7 @@ func (h *Host) connect() error {
 // the same request, and by the same certificate.
 func (h *Host) key(_ link.Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error) {
 	challenge := sha256.Sum256([]byte(s.URL + "\x00" + s.Challenge))
-	if n := h.rec.Next; n != nil && string(n.For) == string(challenge[:]) {
+	if n := h.rec.Next; n != nil && string(n.For) == string(challenge[:]) && (h.rec.Pending != nil || s.Challenge != "" || h.now().Sub(n.Made.Time()).Abs() < sameKey) {
 		return n.key()
 	}
 	made, err := certs.GenerateKey(certs.P256)
@@ -191,31 +184,52 @@ func (h *Host) key(_ link.Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.rec.Next = &nextKey{challenge[:], b}
+	h.rec.Next = &nextKey{For: challenge[:], Key: b, Made: protocol.At(h.now())}
 	return key, h.folder.save(h.rec)
 }
 
+// sameKey is how long a renewal without a challenge is asked for with the same key: a server repeats no answer of long ago.
+const sameKey = time.Hour
+
+// request gives the request that goes with a key, on disk before anybody hears of it: the same key is asked for in the same bytes.
+func (h *Host) request(key *ecdsa.PrivateKey, made []byte) ([]byte, error) {
+	n := h.rec.Next
+	if n == nil {
+		return made, nil
+	}
+	if own, err := n.key(); err != nil || !own.Equal(key) {
+		return made, err
+	}
+	if n.Request == nil {
+		n.Request = made
+		return made, h.folder.save(h.rec)
+	}
+	return n.Request, nil
+}
+
 // keep puts the device where a restart finds it, before its next request goes out.
-func (h *Host) keep(talks link.Device, a *dialect.Act) error {
-	d := talks.(*dialect.Apple) // a host has no other
+func (h *Host) keep(_ link.Device, a *dialect.Act) error {
+	d := h.device // a host has no other
 	b, err := d.AppendBinary(nil)
 	if err != nil {
 		return err
 	}
 	h.rec.Device = b
-	var found dialect.Apple // as a restart would find it
-	if err := found.UnmarshalBinary(b); err != nil {
+	found, err := h.rec.read() // as a restart would find it
+	if err != nil {
 		return err
 	}
-	if p := found.Phase(); p == agent.Enrolled || p == agent.Enrolling { // the server has taken it: there is nothing to begin again
+	if found.taken() {
 		h.rec.Pending, h.rec.Link.URL = nil, ""
 	}
 	if n := h.rec.Next; n != nil && h.rec.Pending == nil && !d.Renewing() && h.uses(n) { // the server has seen it used
 		h.rec.Next = nil
 	}
-	if r := &a.Request; a.Kind == dialect.Send && r.Step == dialect.Report && !r.Repeat {
-		if err := h.asked(r); err != nil {
-			return err
+	if r := &a.Request; a.Kind == dialect.Send && !r.Repeat {
+		for _, o := range ordersOf(r) {
+			if err := h.asked(&o); err != nil {
+				return err
+			}
 		}
 	}
 	if err := h.folder.save(h.rec); err != nil {
@@ -239,7 +253,7 @@ func (h *Host) uses(n *nextKey) bool {
 
 // managed tells whether there is an enrolment, finished or not.
 func (h *Host) managed() bool {
-	return h.device != nil && (h.device.Phase() == agent.Enrolled || h.device.Phase() == agent.Enrolling)
+	return h.device != nil && h.device.taken()
 }
 
 // note writes a line into the journal and the log. A journal that cannot be written stops nothing that has happened already.

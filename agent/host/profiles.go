@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 )
 
@@ -33,10 +34,25 @@ func (h *Host) follow() error {
 	defer cancel()
 	store, err := h.profiles()
 	if err == nil {
-		err = store.Match(ctx, h.allowed(), list)
+		err = errors.Join(h.write(store), store.Match(ctx, h.allowed(), list))
 	}
 	h.followed = list
 	return h.trouble(err)
+}
+
+// write keeps the documents of profiles that did not come as such.
+func (h *Host) write(store *apply.Store) (err error) {
+	if !h.managed() {
+		return nil
+	}
+	for _, p := range h.device.profiles() {
+		if i := (apply.Installed{Identifier: p.Identifier, Content: p.Content}); !p.MDM && !store.Has(i) {
+			if document := h.device.document(&p); document != nil {
+				err = errors.Join(err, store.Keep(i, document))
+			}
+		}
+	}
+	return err
 }
 
 // trouble keeps what is wrong with the files of profiles, and writes it down once. Where nobody manages the machine any more nothing is
@@ -89,7 +105,7 @@ func (h *Host) installed() (list []apply.Installed) {
 	if !h.managed() {
 		return nil
 	}
-	for _, p := range h.device.Profiles() {
+	for _, p := range h.device.profiles() {
 		if !p.MDM {
 			list = append(list, apply.Installed{Identifier: p.Identifier, Content: p.Content})
 		}
@@ -105,6 +121,9 @@ func (p placer) Place(identifier string, content uint64, document []byte) error 
 	store, err := h.profiles()
 	if err != nil {
 		return err
+	}
+	if own := h.device.document(&dialect.Profile{Identifier: identifier, Content: content}); own != nil {
+		document = own
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), followFor)
 	defer cancel()

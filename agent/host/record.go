@@ -28,7 +28,8 @@ type record struct {
 
 	Pending *pending `json:"pending,omitempty"` // an enrolment that the server has not taken yet
 	Next    *nextKey `json:"next,omitempty"`    // of an identity that is being asked for
-	Device  []byte   `json:"device,omitempty"`  // dialect.Apple in bytes, with the identity
+	Device  []byte   `json:"device,omitempty"`  // in bytes, as its kind has it, with the identity
+	Seal    []byte   `json:"seal,omitempty"`    // of a Windows device: key of the server's orders, SPKI
 
 	Trouble string `json:"trouble,omitempty"` // why files of the machine do not follow its profiles; empty: they do
 
@@ -51,13 +52,15 @@ type pasted struct {
 
 // A pending is an enrolment profile that was fetched: a restart goes on with it, and with the same challenge.
 type pending struct {
-	Profile []byte `json:"profile"`
+	Profile []byte `json:"profile"` // or what a link brings in its place for another kind of device
 }
 
 // A nextKey is the key for one challenge: the same challenge gets the same key, whatever happened in between.
 type nextKey struct {
-	For []byte `json:"for"` // SHA-256 of the challenge
-	Key []byte `json:"key"` // P-256, the bare number
+	For     []byte        `json:"for"`               // SHA-256 of the challenge
+	Key     []byte        `json:"key"`               // P-256, the bare number
+	Request []byte        `json:"request,omitempty"` // of a Windows device: what it was asked with
+	Made    protocol.Time `json:"made,omitzero"`
 }
 
 func (n *nextKey) key() (*ecdsa.PrivateKey, error) {

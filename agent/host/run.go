@@ -38,7 +38,7 @@ func (h *Host) CheckIn(ctx context.Context) error {
 
 // Woken has a conversation because a wake-up came; one with another magic than the device's is none (APL-109).
 func (h *Host) Woken(ctx context.Context, magic string) error {
-	if !h.managed() || !h.device.Woken(magic) {
+	if !h.managed() || !h.device.woken(magic) {
 		return nil
 	}
 	return h.converse(ctx, dialect.Pushed)
@@ -49,7 +49,7 @@ func (h *Host) Push() (topic string, token []byte, magic string) {
 	if h.device == nil {
 		return "", nil, ""
 	}
-	return h.device.Push()
+	return h.device.push()
 }
 
 // Unenrol takes the machine out of management. The server is told, once; it goes on without its answer, and says so. The errors are as
@@ -87,10 +87,11 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 		h.readClock(ctx)
 	}
 	h.facts = h.cfg.Facts(ctx)
-	h.device.Share(h.model(), h.habits())
-	if why == dialect.Synced && h.device.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
-		why = dialect.Scheduled
+	h.device.share(h)
+	if err := h.outlived(); err != nil && why != dialect.UserRemoves {
+		return h.settle(err)
 	}
+	why = h.device.because(protocol.At(h.now()), why)
 	if h.device.Expire(protocol.At(h.now())) > 0 { // whether the server can be reached or not (AUTH-27)
 		if err := h.keep(h.device, &dialect.Act{}); err != nil {
 			return err
@@ -111,6 +112,22 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 	return h.settle(err)
 }
 
+// outlived is why nothing is said to the server: this machine's identity has ended by the agent's own clock, and that is no mistake of the
+// clock, or, on Windows, no question to anybody.
+func (h *Host) outlived() error {
+	end := h.device.Identity().NotAfter
+	if end == 0 || protocol.At(h.now()) <= end || h.device.Renewing() || h.rec.Clock.Offset == 0 && h.rec.Kind != protocol.Windows {
+		return nil
+	}
+	return &Advice{outlivedAt(end), errOutlived}
+}
+
+var errOutlived = errors.New("the identity has ended")
+
+func outlivedAt(end protocol.Time) string {
+	return fmt.Sprintf("the certificate of this machine ended on %s, before it was renewed: rollcall agent unenroll, then enrol with a new line", day(end.Time()))
+}
+
 // settle keeps what a conversation came to.
 func (h *Host) settle(err error) error {
 	now := protocol.At(h.now())
@@ -119,20 +136,19 @@ func (h *Host) settle(err error) error {
 		return h.over("the server ordered to erase it: the agent's state was removed, and nothing else")
 	case !h.managed():
 		return errors.Join(h.over("the server took it out of management"), err)
-	case h.device.Off(): // a machine that was to be shut down, and was not
-		h.device.PowerOn(now)
 	}
+	h.device.settled(now)
 	if err == nil {
 		h.rec.Good, h.rec.Bad, h.rec.Why = now, 0, ""
 	} else if !errors.Is(err, context.Canceled) {
 		if until := h.device.Identity().NotAfter; link.Barred(err) && now > until {
-			err = &Advice{fmt.Sprintf("the certificate of this machine ended on %s, before it was renewed: rollcall agent unenroll, then enrol with a new line", day(until.Time())), err}
+			err = &Advice{outlivedAt(until), err}
 		}
-		err = explain(err, h.rec.Link.Host, h.now())
+		err = explain(err, h.rec.Link.Host, h.real())
 		h.rec.Bad, h.rec.Why = now, err.Error()
 	}
 	if no := h.keep(h.device, &dialect.Act{}); err == nil { // else it may well be the same
-		err = explain(no, h.rec.Link.Host, h.now())
+		err = explain(no, h.rec.Link.Host, h.real())
 	}
 	if no := h.follow(); err == nil { // what could not be done before, and what somebody changed
 		err = no
@@ -144,7 +160,7 @@ func (h *Host) settle(err error) error {
 func (h *Host) left(untold error) error {
 	why := "it was taken out of management here"
 	if untold != nil {
-		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, explain(untold, h.rec.Link.Host, h.now()))
+		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, explain(untold, h.rec.Link.Host, h.real()))
 		why += ", but " + untold.Error()
 	}
 	err := h.over(why)

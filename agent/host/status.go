@@ -40,6 +40,7 @@ type Status struct {
 	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
 	Poll         string            `json:"poll,omitempty"`
 	Courier      string            `json:"courier,omitempty"` // as --courier has it
+	Alone        bool              `json:"alone,omitempty"`   // no push service wakes a device of this kind: it asks by itself
 	Runs         bool              `json:"runs"`              // an agent, now
 	Stream       *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
 	Allowed      map[string]string `json:"allowed,omitempty"`
@@ -113,8 +114,8 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	if r.Device == nil {
 		return s, nil
 	}
-	d := &dialect.Apple{}
-	if err := d.UnmarshalBinary(r.Device); err != nil {
+	d, err := r.read()
+	if err != nil {
 		return s, err
 	}
 	switch d.Phase() {
@@ -125,7 +126,9 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	default:
 		return s, nil
 	}
-	_, s.Organization = d.Manager()
+	s.Organization = d.organization()
+	_, token, _ := d.push()
+	s.Alone = token == nil
 	s.Since, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
 	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
 	if i := d.Identity(); i.Serial != "" {
@@ -138,7 +141,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	if err != nil {
 		s.Trouble = err.Error()
 	}
-	for _, p := range d.Profiles() {
+	for _, p := range d.profiles() {
 		x := Profile{Identifier: p.Identifier, UUID: p.UUID, Family: p.Family, Management: p.MDM}
 		at := slices.IndexFunc(made, func(m apply.Profile) bool { return m.Identifier == p.Identifier && m.Content == p.Content })
 		if at >= 0 && !p.MDM {

@@ -54,7 +54,9 @@ func (a *agentFlags) ask(cmd *cobra.Command, what host.Request, do func(*host.Ho
 }
 
 // kinds are as what a machine can be managed.
-var kinds = map[string]protocol.Platform{"ipad": protocol.IPadOS, "iphone": protocol.IOS, "mac": protocol.MacOS}
+var kinds = map[string]protocol.Platform{
+	"ipad": protocol.IPadOS, "iphone": protocol.IOS, "mac": protocol.MacOS, "windows": protocol.Windows, "android": protocol.Android,
+}
 
 func kindName(p protocol.Platform) string {
 	for name, kind := range kinds {
@@ -74,6 +76,9 @@ func agentEnrollCommand(a *agentFlags) *cobra.Command {
 		Use: "enroll URL", Short: "Have a server manage this machine", Args: cobra.ExactArgs(1),
 		Long: `Have a server manage this machine, by the line that the server printed. The same line again goes on where it was interrupted.
 
+As windows or android it is managed by these systems' own protocols, and asks by itself: nothing wakes it. For android the line comes of
+rollcall users invite --android MODE --for agent.
+
 --ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): the agent believes that one
 alone. Without it the system's CAs decide.`,
 		Example: `  rollcall agent enroll https://lab.example.org:8443/e/TOKEN --ca sha256:HASH
@@ -83,7 +88,7 @@ alone. Without it the system's CAs decide.`,
 			if as != "" {
 				kind, ok := kinds[as]
 				if !ok {
-					return fmt.Errorf("--as %q: want ipad, iphone or mac", as)
+					return fmt.Errorf("--as %q: want ipad, iphone, mac, windows or android", as)
 				}
 				j.As = kind
 			}
@@ -116,7 +121,7 @@ alone. Without it the system's CAs decide.`,
 	flags := cmd.Flags()
 	flags.StringVar(&j.CA, "ca", "", "`sha256:HASH` of the server's CA certificate, as the server printed it")
 	flags.Lookup("ca").Annotations = map[string][]string{notOfEnvironment: nil} // a file there, of those who administer a server
-	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone or mac (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
+	flags.StringVar(&as, "as", "", "as what it is managed: ipad, iphone, mac, windows or android (default: "+kindName(host.KindOf(runtime.GOOS))+", by this system)")
 	flags.DurationVar(&j.Poll, "poll", host.DefaultPoll, "time between two check-ins that nothing else causes")
 	flags.StringVar(&j.Courier, "courier", "", "`HOST:PORT` where wake-ups come from, or none: it asks by itself alone (default: as the server says)")
 	flags.StringArrayVar(&allow, "allow", nil, "`ACT=COMMAND`: what does lock, restart, shutdown or erase; without it the act is acknowledged and not done")
@@ -368,6 +373,8 @@ func wokenBy(s *host.Status, now time.Time) string {
 	switch x := s.Stream; {
 	case !s.Runs:
 		return "by nobody: no agent runs"
+	case s.Alone:
+		return "by nobody: as " + kindName(s.Kind) + " it asks by itself, for there is no push service for machines of that kind here"
 	case s.Courier == host.NoCourier:
 		return "by nobody: --courier none has it ask by itself"
 	case x == nil:

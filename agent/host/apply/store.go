@@ -87,7 +87,7 @@ type readable struct {
 // error says why. Beside placed an error is of what does not keep the profile from being there, such as a command that failed.
 // [Store.Match] has to come after it, with the list as it is then.
 func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Installed, document []byte) (placed bool, err error) {
-	if err := s.take(i, document); err != nil {
+	if err := s.Keep(i, document); err != nil {
 		return false, err
 	}
 	if err := s.moved(ctx, &c); err != nil {
@@ -108,8 +108,14 @@ func (s *Store) Place(ctx context.Context, c Config, have []Installed, i Install
 	return false, errors.Join(why, s.follow(ctx, c, c.Root, profiles, wishes))
 }
 
-// take keeps the document of a profile. Beyond the bounds of the folder it keeps nothing, which is no error.
-func (s *Store) take(i Installed, document []byte) error {
+// Has tells whether the document of a profile is kept.
+func (s *Store) Has(i Installed) bool {
+	_, err := os.Stat(filepath.Join(s.dir, folderOf(i), documentFile))
+	return err == nil
+}
+
+// Keep keeps the document of a profile, a property list. Beyond the bounds of the folder it keeps nothing, which is no error.
+func (s *Store) Keep(i Installed, document []byte) error {
 	if files, bytes := s.size(); len(document) > maxDocument || files >= maxProfiles || bytes+int64(len(document)) > maxStore {
 		return nil
 	}

@@ -156,7 +156,7 @@ func two(version uint64) []doc {
 func (s *scene) take(store *Store, list ...doc) {
 	s.t.Helper()
 	for _, d := range list {
-		if err := store.take(d.Installed, d.bytes); err != nil {
+		if err := store.Keep(d.Installed, d.bytes); err != nil {
 			s.t.Error(err)
 		}
 	}

@@ -1,0 +1,59 @@
+package host
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"rollcall/agent"
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol"
+)
+
+// An appleDevice is the machine as an iPad, an iPhone or a Mac.
+type appleDevice struct{ *dialect.Apple }
+
+func (d *appleDevice) enrol(ctx context.Context, h *Host) (link.Report, error) {
+	who := dialect.Who{Number: 1, Seed: rand.Uint64(), UDID: h.rec.UDID, Serial: h.facts.Serial, Name: h.facts.Name}
+	d.Apple = dialect.NewApple(who, &dialect.Model{Platform: h.rec.Kind}, nil)
+	d.share(h)
+	return h.link.Enrol(ctx, d.Apple, dialect.Start{Profile: h.rec.Pending.Profile})
+}
+
+// share: a machine never pleads that it is locked, leaves by its server's signed order alone (HST-027), and makes files of profiles.
+// Queries are answered with what holds when they are asked.
+func (d *appleDevice) share(h *Host) {
+	model := h.facts.model(h.rec.Kind, func(query string) any { return h.facts.answer(query, h.rec.Kind) })
+	d.Share(model, &dialect.Habits{Ordered: true, Ahead: h.rec.Clock.Offset, Placer: placer{h}})
+}
+
+func (d *appleDevice) taken() bool {
+	return d.Phase() == agent.Enrolled || d.Phase() == agent.Enrolling
+}
+
+func (d *appleDevice) because(_ protocol.Time, why dialect.Why) dialect.Why {
+	if why == dialect.Synced && d.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
+		return dialect.Scheduled
+	}
+	return why
+}
+
+// settled: a machine that was to be shut down was not.
+func (d *appleDevice) settled(now protocol.Time) {
+	if d.Off() {
+		d.PowerOn(now)
+	}
+}
+
+func (d *appleDevice) organization() string {
+	_, name := d.Manager()
+	return name
+}
+
+func (d *appleDevice) push() (topic string, token []byte, magic string) { return d.Push() }
+
+func (d *appleDevice) woken(magic string) bool { return d.Woken(magic) }
+
+func (d *appleDevice) profiles() []dialect.Profile { return d.Profiles() }
+
+func (d *appleDevice) document(*dialect.Profile) []byte { return nil }

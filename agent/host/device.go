@@ -1,0 +1,54 @@
+package host
+
+import (
+	"context"
+	"encoding"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol"
+)
+
+// A device is this machine as what it is managed: one of package dialect's, each in a file of its own.
+type device interface {
+	link.Device
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
+	Due() protocol.Time
+	Expire(now protocol.Time) (dropped int)
+	EnrolledAt() protocol.Time
+	Identity() dialect.Identity
+	Renewing() bool // an identity waits for the server's first word about it
+
+	enrol(ctx context.Context, h *Host) (link.Report, error) // with what the link brought
+	share(h *Host)                                           // what the machine is now, and what is done for the device
+	taken() bool                                             // the server has it: there is nothing to begin again
+	because(now protocol.Time, why dialect.Why) dialect.Why  // a conversation begins
+	settled(now protocol.Time)                               // after each conversation
+	organization() string                                    // as the server calls itself
+	push() (topic string, token []byte, magic string)        // token nil: nothing wakes it
+	woken(magic string) bool
+	profiles() []dialect.Profile
+	// document is a profile as a property list, where it did not come as one.
+	document(p *dialect.Profile) []byte
+}
+
+// newDevice makes a device of a kind, for its bytes or an enrolment.
+func newDevice(kind protocol.Platform) device {
+	switch kind {
+	case protocol.Windows:
+		return &windowsDevice{&dialect.Windows{}}
+	case protocol.Android:
+		return &androidDevice{&dialect.Android{}}
+	}
+	return &appleDevice{&dialect.Apple{}}
+}
+
+// read makes the device that the state has; nil: there is none.
+func (r *record) read() (device, error) {
+	if r.Device == nil {
+		return nil, nil
+	}
+	d := newDevice(r.Kind)
+	return d, d.UnmarshalBinary(r.Device)
+}
