@@ -226,21 +226,22 @@ func (s *Server) Ticket(ctx context.Context, now protocol.Time, token string) (*
 }
 
 // Repeats tells whose enrolment link it was with which this very request was answered already, while its device may not have heard that
-// (HST-041); store.ErrNotFound: there was none, or the device has come with its certificate since.
+// (HST-041); store.ErrNotFound: there was none, or the device has come with its certificate since. A zero request stands for any: the
+// device asks something else on its way to it.
 func (s *Server) Repeats(ctx context.Context, now protocol.Time, token string, request [32]byte, transaction string) (*store.Ticket, error) {
 	hash := sha256.Sum256([]byte(token))
 	var used store.Grant
 	err := s.store.Redeem(ctx, hash, func(g *store.Grant) (*store.Issued, error) { // nothing is redeemed
-		if g == nil || g.UsedAt == 0 || now >= g.UsedAt.Add(repeatable) || g.Request != request || g.Transaction != transaction {
+		if g == nil || g.UsedAt == 0 || now >= g.UsedAt.Add(repeatable) || request != [32]byte{} && (g.Request != request || g.Transaction != transaction) {
 			return nil, store.ErrNotFound
 		}
 		used = *g
+		used.ID = g.Transaction
 		return nil, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	used.ID = transaction
 	if done, err := s.checkedIn(ctx, &used); err != nil || done {
 		return nil, errors.Join(err, store.ErrNotFound)
 	}

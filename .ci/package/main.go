@@ -85,7 +85,7 @@ func packFor(out, version, target string) (made []string, err error) {
 		name += ".exe"
 	}
 	program := filepath.Join(dir, name)
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "agentonly", "-o", program, "./cmd/rollcall")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "agentonly,nethttpomithttp2", "-o", program, "./cmd/rollcall")
 	build.Dir = filepath.Join("..", "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch)
 	if text, err := build.CombinedOutput(); err != nil {

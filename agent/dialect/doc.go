@@ -39,7 +39,8 @@
 // session of a second user, makes no signature over its messages, asks no SCEP authority (a profile is done once Enroll was
 // executed), sends no large objects of its own and no generic alert but that of leaving, and reads nothing out of a profile's document. After RemoteWipe, and before
 // a restart, the session ends with the device's answer to the order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a
-// switch; its zero value is rollcall's choice. A renewed identity takes the old one's place at once; when the answer that brings it
+// switch; its zero value is rollcall's choice. A real machine (WindowsHabits.Seal) leaves by an order that its server signed alone, and tells
+// what it knows of itself alone. A renewed identity takes the old one's place at once; when the answer that brings it
 // is lost, the old one goes on until RetryInterval has passed.
 //
 // # Divergences

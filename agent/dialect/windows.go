@@ -42,9 +42,9 @@ type WindowsHabits struct {
 	NoPIN        bool   // RemoteLock/Lock is answered with 405
 	// Seal is the key of a real machine's server: its management ends by the server's own signed order alone (HST-027), and what was asked of
 	// it is said with each request. Empty: the device is simulated. Ahead is as in [Habits].
-	Seal  certs.SealKey
-	Ahead time.Duration
-	Doubts       WindowsDoubts
+	Seal   certs.SealKey
+	Ahead  time.Duration
+	Doubts WindowsDoubts
 }
 
 // WindowsDoubts are the questions that windows.md marks as open and that a device answers by its behaviour. The zero value is

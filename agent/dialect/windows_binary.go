@@ -100,8 +100,11 @@ func (d *Windows) UnmarshalBinary(b []byte) error {
 	v.tries, v.pushCode, v.login = uint8(r.small(1<<8-1)), uint8(r.small(PushUnknown)), uint8(r.small(uint64(len(logins)-1)))
 	v.seen = r.flag()
 	enrolled := v.core.Phase() == agent.Enrolled
-	if r.bad || len(r.b) > 0 || enrolled != v.bonded() {
+	if r.bad || len(r.b) > 0 || enrolled && !v.bonded() {
 		return fmt.Errorf("device: %w", protocol.ErrMalformed)
+	}
+	if !enrolled { // it was leaving: nothing is left of the enrolment
+		v.forget()
 	}
 	*d = v
 	return nil

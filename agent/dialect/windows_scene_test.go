@@ -41,6 +41,8 @@ type winScene struct {
 	act  Act
 	ca   *certs.Authority
 	body windows.Message
+
+	order string // header of what the server answers
 }
 
 func newWinScene(t testing.TB, h *WindowsHabits) *winScene {
@@ -81,7 +83,7 @@ func (s *winScene) restsWith(code windows.HRESULT) {
 }
 
 func (s *winScene) answer(status int, body []byte) {
-	s.d.Answer(s.now, &Response{Status: status, Body: body}, &s.act)
+	s.d.Answer(s.now, &Response{Status: status, Body: body, Order: s.order}, &s.act)
 }
 
 func (s *winScene) soap(body windows.Body) {

@@ -62,10 +62,18 @@ func (f *Facts) androidStatus(s *android.StatusReport) {
 	}
 }
 
-// taken: an enrolment whose first check-in was cut off is begun again, with the same token and key.
-func (d *androidDevice) taken() bool { return d.Phase() == agent.Enrolled }
+// taken: an enrolment whose first round had no answer is begun again, with the same token and key.
+func (d *androidDevice) taken() bool {
+	return d.Phase() == agent.Enrolled || d.Phase() == agent.Enrolling && d.Owes()
+}
 
-func (d *androidDevice) because(_ protocol.Time, why dialect.Why) dialect.Why { return why }
+// Begin begins a conversation. An enrolment that is not complete goes on, whoever asks, and at once.
+func (d *androidDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.Act) bool {
+	if why == dialect.Synced && d.Phase() == agent.Enrolling {
+		now, why = max(now, d.Due()), dialect.Scheduled
+	}
+	return d.Android.Begin(now, why, out)
+}
 
 func (d *androidDevice) settled(now protocol.Time) { d.PowerOn(now) }
 

@@ -31,11 +31,12 @@ func (d *appleDevice) taken() bool {
 	return d.Phase() == agent.Enrolled || d.Phase() == agent.Enrolling
 }
 
-func (d *appleDevice) because(_ protocol.Time, why dialect.Why) dialect.Why {
-	if why == dialect.Synced && d.Phase() == agent.Enrolling { // it has only its TokenUpdate to say
-		return dialect.Scheduled
+// Begin begins a conversation. An enrolment that is not complete has its TokenUpdate to say, whoever asks, and at once.
+func (d *appleDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.Act) bool {
+	if why == dialect.Synced && d.Phase() == agent.Enrolling {
+		now, why = max(now, d.Due()), dialect.Scheduled
 	}
-	return why
+	return d.Apple.Begin(now, why, out)
 }
 
 // settled: a machine that was to be shut down was not.

@@ -23,7 +23,6 @@ type device interface {
 	enrol(ctx context.Context, h *Host) (link.Report, error) // with what the link brought
 	share(h *Host)                                           // what the machine is now, and what is done for the device
 	taken() bool                                             // the server has it: there is nothing to begin again
-	because(now protocol.Time, why dialect.Why) dialect.Why  // a conversation begins
 	settled(now protocol.Time)                               // after each conversation
 	organization() string                                    // as the server calls itself
 	push() (topic string, token []byte, magic string)        // token nil: nothing wakes it

@@ -30,6 +30,15 @@
 // name (apple.CourierHeader), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost. After each
 // conversation a stream whose own address has left the machine is made anew, and so is one that waits while the server can be reached.
 //
+// As a Windows or an Android device the machine asks by itself alone: their vendors' services have no stream that a machine here could hold.
+//
+// # As what it is managed
+//
+// A machine is managed as one of Apple's devices, or as a Windows or an Android one, each by that system's own protocol: what is different
+// stands in apple.go, windows.go and android.go, behind one small interface. Profiles of the latter two are kept, and become files, as
+// the same settings in the keys of Apple's payloads, where these have them. Of a Windows or an Android device the server signs the end of
+// management too, and by nothing else does the machine leave it (HST-027).
+//
 // # No harm
 //
 // DeviceLock, RestartDevice, ShutDownDevice and EraseDevice are acknowledged, written down and shown, and nothing is done, unless a

@@ -14,6 +14,8 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs/scep"
+	"rollcall/protocol/android"
+	"rollcall/protocol/windows"
 )
 
 // A linkError is that an enrolment link brought no profile.
@@ -118,13 +120,23 @@ func replacedBy(host string) string {
 	return fmt.Sprintf("%s has a newer identity for this machine's identifier (%s): another machine, a copy of this one or its original, or another agent here, enrolled after it; rollcall agent unenroll, then enrol with a new line, a copy with --draw-id", host, replacedRule)
 }
 
+// takenWindows begins what a server says to a Windows device whose identifier another has.
+const takenWindows = "a device with this identifier is enrolled"
+
 // failed is why the server did not take what the machine said.
 func failed(e *dialect.Failure, host string) string {
-	word := ""
+	word := e.Code // of an Android device
 	if e.Err != nil {
 		word = e.Err.Error()
 	}
+	if fault, ok := errors.AsType[*windows.Fault](e.Err); ok {
+		word = fault.Reason
+	}
 	switch {
+	case e.Code == android.TokenUsed || e.Code == android.TokenExpired || e.Code == android.TokenInvalid:
+		return (&linkError{status: http.StatusNotFound}).advice(host)
+	case strings.HasPrefix(word, takenWindows):
+		return fmt.Sprintf("%s has another device with this machine's identity: if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id and a new line (rollcall users invite)", host)
 	case strings.HasPrefix(word, "HST-051"):
 		return fmt.Sprintf("%s has another device with this machine's identity (HST-051): if it is this one of before, remove it there with rollcall devices delete; if this machine is a copy of another, enrol it with --draw-id and a new line (rollcall users invite)", host)
 	case strings.HasPrefix(word, replacedRule):

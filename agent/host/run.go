@@ -91,7 +91,6 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 	if err := h.outlived(); err != nil && why != dialect.UserRemoves {
 		return h.settle(err)
 	}
-	why = h.device.because(protocol.At(h.now()), why)
 	if h.device.Expire(protocol.At(h.now())) > 0 { // whether the server can be reached or not (AUTH-27)
 		if err := h.keep(h.device, &dialect.Act{}); err != nil {
 			return err

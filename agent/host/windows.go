@@ -107,12 +107,12 @@ func (d *windowsDevice) Renewing() bool { return false }
 
 func (d *windowsDevice) taken() bool { return d.Phase() == agent.Enrolled }
 
-// because: a renewal waits for its time, and nobody asks for it.
-func (d *windowsDevice) because(now protocol.Time, why dialect.Why) dialect.Why {
-	if due := d.Due(); why == dialect.Synced && due != 0 && due <= now {
-		return dialect.Scheduled
+// Begin begins a conversation. What is due comes first, whoever asks: nobody asks for a renewal.
+func (d *windowsDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.Act) bool {
+	if due := d.Due(); why == dialect.Synced && due != 0 && due <= now && d.Windows.Begin(now, dialect.Scheduled, out) {
+		return true
 	}
-	return why
+	return d.Windows.Begin(now, why, out)
 }
 
 func (d *windowsDevice) settled(protocol.Time) {}

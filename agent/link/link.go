@@ -114,13 +114,13 @@ type Exchange struct {
 	Answered  uint16          // with Session: as in dialect.Request, as Refused is
 	Refused   uint16
 	Orders    []dialect.Order // as in dialect.Request
-	Begun     time.Time     // by the real clock
-	Took      time.Duration // by the real clock, connection and handshake included
-	Sent      int           // bytes of the body
-	Received  int           // bytes of the body
-	Connected bool          // made a new connection
-	Resumed   bool          // its TLS session was resumed
-	Err       error         // with Status 0: why; with a 2xx: what is wrong with the answer
+	Begun     time.Time       // by the real clock
+	Took      time.Duration   // by the real clock, connection and handshake included
+	Sent      int             // bytes of the body
+	Received  int             // bytes of the body
+	Connected bool            // made a new connection
+	Resumed   bool            // its TLS session was resumed
+	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
 }
 
 // A Report is what one conversation came to.

@@ -83,7 +83,8 @@ func TestHST014AndroidInvitation(t *testing.T) {
 		{"android", "DEDICATED", "ada@example.org", "users[0]"},
 		{"android", "AOSP_USER", "", "users[0]"},
 		{"android", "AOSP_USER", "eve@example.org", "users[0]"},
-		{"windows", "", "ada@example.org", "platform"},
+		{"windows", "FULLY_MANAGED", "ada@example.org", "mode"},
+		{"phone", "", "ada@example.org", "platform"},
 	} {
 		no := o.call("POST", invitationsPath, map[string]any{"users": []string{tt.user}, "platform": tt.platform, "mode": tt.mode}, 400)["error"].(map[string]any)
 		if no["field"] != tt.field || no["rule"] != "HST-014" {

@@ -290,8 +290,8 @@ func (h *Handler) invite(c *call) (any, error) {
 		life = inviteLifetime
 	}
 	var kind protocol.Platform
-	if in.Platform != "" && (kind.UnmarshalText([]byte(in.Platform)) != nil || kind == protocol.Windows) {
-		return nil, wrongValue("platform", "want ios, ipados, macos or android")
+	if in.Platform != "" && kind.UnmarshalText([]byte(in.Platform)) != nil {
+		return nil, wrongValue("platform", "want ios, ipados, macos, windows or android")
 	}
 	mode, err := h.modeOf(in, kind)
 	if err != nil {

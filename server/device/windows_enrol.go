@@ -123,8 +123,13 @@ func (h *Handler) applicant(in *inquiry) (*applicant, error) {
 		return nil, refusalOf("link", wait)
 	}
 	ticket, err := h.cfg.Server.Ticket(in.Context(), h.now(), token)
-	if rst, ok := in.envelope.Body.(*windows.RequestSecurityToken); ok && errors.Is(err, store.ErrNotFound) { // perhaps the answer was lost
-		ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, sha256.Sum256(rst.Token), rst.Item(windows.ItemDeviceID))
+	if errors.Is(err, store.ErrNotFound) { // perhaps the answer was lost
+		switch m := in.envelope.Body.(type) {
+		case *windows.RequestSecurityToken:
+			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, sha256.Sum256(m.Token), m.Item(windows.ItemDeviceID))
+		case *windows.GetPolicies:
+			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, [32]byte{}, "")
+		}
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
