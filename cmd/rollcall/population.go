@@ -17,6 +17,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/server/authority"
 )
 
 // populationFlags say who the devices are: a plan's, or those of a tenant's export. All commands that play a story share
@@ -111,6 +112,11 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	}
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)
+	}
+	if t := &pop.Tenant; t.Authority != protocol.Unknown {
+		if err := p.Suits(t.Authority, t.Coexistence); err != nil {
+			return nil, nil, false, fmt.Errorf("the plan does not suit this export, whose authority is %s: %w", (&authority.Tenant{Authority: t.Authority, Coexistence: t.Coexistence}).Name(), err)
+		}
 	}
 	pop.Adopt(p)
 	return p, pop, true, pop.Afford(p)

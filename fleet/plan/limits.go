@@ -37,6 +37,15 @@ type Limit struct {
 	program *vm.Program
 }
 
+// OfDevices tells whether the limit depends on who the devices are: on how many of them do what, or on a job's own figures.
+func (l *Limit) OfDevices() bool {
+	return slices.ContainsFunc(l.figures, func(key string) bool {
+		section, _, _ := strings.Cut(key, ".")
+		_, common := figures[section]
+		return !common || section == "devices" || section == "moved" || section == "preview"
+	})
+}
+
 // A LimitResult is what became of one limit.
 type LimitResult struct {
 	Limit string `json:"limit"`

@@ -52,3 +52,16 @@ func TestEvaluate(t *testing.T) {
 		t.Errorf("Evaluate changed the result: %s", after)
 	}
 }
+
+// A limit is about devices where it counts them, or names what only one job knows.
+func TestLimitOfDevices(t *testing.T) {
+	for text, want := range map[string]bool{
+		"invariants.violated == 0": false, "checkins.p99 < 50ms": false, "devices.moved > 0": true, "invariants.violated == 0 and devices.blocked == 0": true,
+		"moved.p95 < 12h": true, "load.unheard == 0": true,
+	} {
+		var l Limit
+		if err := l.UnmarshalText([]byte(text)); err != nil || l.OfDevices() != want {
+			t.Errorf("%s: %t, %v; want %t", text, l.OfDevices(), err, want)
+		}
+	}
+}

@@ -20,6 +20,22 @@ const (
 // maxTurns bounds in how many turns users get a licence.
 const maxTurns = 100_000
 
+// Suits checks p, which is checked, for a tenant of another authority than its own, such as an export's: the changes that there are
+// none of from there, and what is done under an authority that does not have it. The error is [Errors].
+func (p *Plan) Suits(a protocol.Authority, coexistence bool) error {
+	q := *p
+	q.Tenant.Authority, q.Tenant.Coexistence = a, coexistence
+	var errs Errors
+	for _, e := range q.contradictions() {
+		if e.Rule == ruleAuthorities || e.Rule == ruleNoReturn || e.Rule == protocol.RuleUnsupportedBMS {
+			if strings.HasPrefix(e.Field, "timeline") {
+				errs = append(errs, e)
+			}
+		}
+	}
+	return errs.or()
+}
+
 // setting follows the tenant's authority: only the changes of AUTH-04 are possible.
 func (c *checker) setting(path string, s *Setting) {
 	from, to := c.now, s.Set

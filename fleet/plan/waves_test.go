@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
+
+	"rollcall/protocol"
 )
 
 // Waves become licences at their moments among the other actions, and say in errors where in the file they are.
@@ -73,6 +76,49 @@ func TestReadyPlans(t *testing.T) {
 			} else if err := scaled.Check(); err != nil || scaled.Devices() != n {
 				t.Errorf("%s with %d devices has %d: %v", name, n, scaled.Devices(), err)
 			}
+		}
+	}
+}
+
+// Ready plans have limits for devices of their own, but for the one that is for an export's; who changes one has a plan of their own.
+func TestForItsOwn(t *testing.T) {
+	for name, want := range map[string]bool{"gap": true, "tenant": false} {
+		if p, err := BuiltIn(name); err != nil || p.ForItsOwn() != want {
+			t.Errorf("%s: %t, %v; want %t", name, p.ForItsOwn(), err, want)
+		}
+	}
+	p, err := Parse("gap.yaml", []byte("name: gap\nuntil: 1d\npopulation: {devices: 1, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {}}]\n"))
+	if err != nil || p.ForItsOwn() {
+		t.Errorf("another plan called gap: %t, %v", p.ForItsOwn(), err)
+	}
+}
+
+// What a plan does under an authority that is not the tenant's is refused before it is played, all of it at once (HST-123).
+func TestHST123PlanThatDoesNotSuitATenant(t *testing.T) {
+	p, err := BuiltIn("from-intune")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		authority   protocol.Authority
+		coexistence bool
+		rules       []protocol.Rule
+	}{
+		{protocol.Intune, false, nil},
+		{protocol.Office365, true, []protocol.Rule{"AUTH-04"}},
+		{protocol.Office365, false, []protocol.Rule{"AUTH-46", "AUTH-46", "AUTH-46", "AUTH-04"}},
+	} {
+		var errs Errors
+		var rules []protocol.Rule
+		err := p.Suits(tt.authority, tt.coexistence)
+		errors.As(err, &errs)
+		for _, e := range errs {
+			if rules = append(rules, e.Rule); e.Line == 0 {
+				t.Errorf("%v names no line", e)
+			}
+		}
+		if !slices.Equal(rules, tt.rules) || (err == nil) != (len(tt.rules) == 0) {
+			t.Errorf("in a tenant of %s, coexistence %t: %v, want %v", tt.authority, tt.coexistence, err, tt.rules)
 		}
 	}
 }

@@ -8,8 +8,10 @@ import (
 
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // Result is what a rehearsal with these answers reports beside every other job. Wall time, processor time and memory are for the caller to fill in
@@ -112,11 +114,29 @@ var liveOnly = map[string][]string{"checkins": {"per_second", "p50_ms", "p99_ms"
 
 // Judge holds the result against the plan's limits and gives the verdict. Limits of figures that only a live run has are not
 // applicable; those of a rehearsal that was cut short are not judged.
-func (p *Played) Judge(r *report.Result) { judge(p.Plan, r, p.Partial, p.Partial, liveOnly) }
+func (p *Played) Judge(r *report.Result) {
+	judge(p.Plan, r, p.Partial, judged{nothing: p.Partial, devices: !borrowed(p.Plan, p.Population)}, liveOnly)
+}
+
+// borrowed tells whether an export's devices play a ready plan whose limits were written for devices of its own.
+func borrowed(p *plan.Plan, pop *population.Population) bool {
+	return pop.Total > 0 && p.ForItsOwn() && slices.ContainsFunc(p.Limits, func(l plan.Limit) bool { return l.OfDevices() })
+}
+
+// sayBorrowed says why such limits were not judged.
+func sayBorrowed(l lang.Language, p *plan.Plan) string {
+	return l.Say("The ready plan %s was written for devices of its own, and an export's have played it: its limits on devices were not judged.", p.Name)
+}
+
+// judged is which limits of a plan say something of a run.
+type judged struct {
+	nothing bool
+	devices bool // those on devices too
+}
 
 // judge holds a result against the limits of its plan and gives the verdict. The figures of absent, keys by section, are not
-// applicable; where it is unjudged, no limit is asked.
-func judge(p *plan.Plan, r *report.Result, partial, unjudged bool, absent map[string][]string) {
+// applicable; a limit that says nothing of the run is not judged.
+func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent map[string][]string) {
 	var figures map[string]any
 	b, err := json.Marshal(r)
 	if err == nil {
@@ -131,8 +151,8 @@ func judge(p *plan.Plan, r *report.Result, partial, unjudged bool, absent map[st
 			delete(of, key)
 		}
 	}
-	for _, l := range p.Evaluate(figures) {
-		if unjudged {
+	for i, l := range p.Evaluate(figures) {
+		if which.nothing || !which.devices && p.Limits[i].OfDevices() {
 			l.Got, l.OK = report.NotJudged, true
 		}
 		r.Limits = append(r.Limits, report.Limit(l))

@@ -70,6 +70,9 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 	if a.Lead != "" {
 		lead = append(lead, a.Lead)
 	}
+	if borrowed(a.Plan, a.Population) {
+		lead = append(lead, sayBorrowed(l, a.Plan))
+	}
 	switch {
 	case a.All.Movable > 0 && a.Began == 0:
 		lead = append(lead, l.Say("Those that moved did so before the beginning, at their first check-in."))

@@ -238,6 +238,11 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	if c.Lead != "" {
 		s.Lead = append(s.Lead, c.Lead)
 	}
+	for i := range c.Columns {
+		if p := c.Columns[i].Plan; borrowed(p, c.Columns[i].Population) {
+			s.Lead = append(s.Lead, sayBorrowed(l, p))
+		}
+	}
 	var plans []string
 	for _, column := range c.Columns {
 		s.Until = max(s.Until, column.End.Sub(column.Start))

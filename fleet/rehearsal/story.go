@@ -142,6 +142,9 @@ func (t *telling) lead() (lead []string) {
 	if t.Unjudged != "" {
 		lead = append(lead, t.Unjudged)
 	}
+	if t.Unjudged == "" && borrowed(t.Plan, t.Population) {
+		lead = append(lead, sayBorrowed(lang.English, t.Plan))
+	}
 	wired := t.wired()
 	switch {
 	case wired == 0:

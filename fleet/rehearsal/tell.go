@@ -158,7 +158,7 @@ func (r *Run) books(result *report.Result) {
 
 // judge evaluates the plan's limits and gives the verdict.
 func (r *Run) judge(result *report.Result) {
-	judge(r.Plan, result, r.Interrupted, r.Interrupted || r.Unjudged != "", nil)
+	judge(r.Plan, result, r.Interrupted, judged{r.Interrupted || r.Unjudged != "", !borrowed(r.Plan, r.Population)}, nil)
 }
 
 func (r *Run) countDevices(d *report.Devices, view *servers) {

@@ -65,9 +65,14 @@ func limitsHeld(r *Result) (held, broken, measured int) {
 func checks(l lang.Language, r *Result) string {
 	held, _, measured := limitsHeld(r)
 	text := l.Say("The plan set no limits.")
-	if n := notJudged(r); n > 0 {
+	switch n := notJudged(r); {
+	case measured > 0:
+		if text = l.Say("%d of %d {limit|limits} held.", held, measured); n > 0 {
+			text += " " + l.Say("%d more {was|were} not judged.", n)
+		}
+	case n > 0:
 		text = l.Say("The plan's %d {limit was|limits were} not judged.", n)
-	} else if len(r.Limits) > 0 {
+	case len(r.Limits) > 0:
 		text = l.Say("%d of %d {limit|limits} held.", held, measured)
 	}
 	switch n := r.Invariants.Checked; {
