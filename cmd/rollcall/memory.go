@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -58,7 +59,7 @@ func makePopulation(ctx context.Context, w io.Writer, p *plan.Plan) (*population
 var allowedMemory = debug.SetMemoryLimit(-1)
 
 // saveMemory has a rehearsal of so many devices take little memory beyond what it needs: most of what it has stays to the end. Until it
-// has grown to what it needs in any case there is nothing to be won, and nothing is collected.
+// has grown to what it needs in any case, little is collected: there is not much to be won.
 func saveMemory(devices int) {
 	const needed = 1400 // bytes a device, with what goes again
 	spare := 25         // percent of what is needed
@@ -70,11 +71,24 @@ func saveMemory(devices int) {
 		debug.SetGCPercent(spare)
 		return
 	}
-	type sign struct{ _ *sign }
-	runtime.AddCleanup(new(sign), func(int) { // the first collection finds it
-		debug.SetGCPercent(spare)
-		debug.SetMemoryLimit(allowedMemory)
-	}, 0)
 	debug.SetMemoryLimit(least)
 	debug.SetGCPercent(-1)
+	whenGrown(least*100/int64(100+spare), func() {
+		debug.SetGCPercent(spare)
+		debug.SetMemoryLimit(allowedMemory)
+	})
+}
+
+// whenGrown calls do after the first collection that finds so many bytes in use.
+func whenGrown(bytes int64, do func()) {
+	type sign struct{ _ *sign }
+	runtime.AddCleanup(new(sign), func(int) { // a collection has found it
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		if int64(live[0].Value.Uint64()) < bytes {
+			whenGrown(bytes, do)
+			return
+		}
+		do()
+	}, 0)
 }
