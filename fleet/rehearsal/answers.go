@@ -109,7 +109,7 @@ const changeover = time.Minute
 
 // bare is how long the device was without protection, over all families.
 func (l *Life) bare() (sum time.Duration) {
-	for _, t := range l.Unprotected {
+	for _, t := range l.Lack().Unprotected {
 		if t >= changeover {
 			sum += t
 		}
@@ -126,7 +126,7 @@ func (l *Life) reason(d *population.Device) authority.Reason {
 		return authority.Revoked
 	case l.MustEnrol:
 		return authority.Expired
-	case l.Why == protocol.RuleOtherTopic, l.Why == protocol.RulePushExpired:
+	case l.Why() == protocol.RuleOtherTopic, l.Why() == protocol.RulePushExpired:
 		return authority.TopicChanged
 	case l.NeedsSupport:
 		return authority.Userless
@@ -178,7 +178,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		}
 		a.concerns[i] = l.concerns(d, r)
 		unprotected := false
-		for f, t := range l.Unprotected {
+		for f, t := range l.Lack().Unprotected {
 			if t >= changeover {
 				bare[f] = append(bare[f], t)
 				unprotected = true
@@ -187,7 +187,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		if unprotected {
 			a.BareAny++
 			a.BareStill += one(l.Bare)
-			a.BareFor += l.Unassigned
+			a.BareFor += l.Lack().Unassigned
 		}
 		a.Redundant += int(l.Redundant)
 		a.Again += int(l.Again)

@@ -100,9 +100,9 @@ func (l *Life) concerns(d *population.Device, reason authority.Reason) (bits uin
 		enrolsAgain:  l.MustEnrol && reason != authority.TopicChanged,
 		losesTopic:   reason == authority.TopicChanged,
 		wantsSupport: reason == authority.Userless,
-		cannotEnrol:  !l.Enrolled && l.Why != "",
+		cannotEnrol:  !l.Enrolled && l.Why() != "",
 		isHeld:       l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
-		isSilenced:   l.Enrolled && l.Why == protocol.RulePushExpired && !l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
+		isSilenced:   l.Enrolled && l.Why() == protocol.RulePushExpired && !l.Standing.Blocked && !l.Stranded && !l.MustEnrol,
 		isGone:       reason == authority.Offline,
 		isBare:       l.bare() > 0,
 		wantsLicence: l.Unlicensed,
@@ -124,8 +124,8 @@ func (a *Answers) has(i int, c concern) bool { return a.concerns[i]&(1<<c) != 0 
 func (l *Life) ruleOf(c concern) protocol.Rule {
 	switch {
 	case c == cannotEnrol:
-		return l.Why
-	case c == isHeld && l.Why == protocol.RulePushExpired, c == losesTopic && l.Why == protocol.RulePushExpired:
+		return l.Why()
+	case c == isHeld && l.Why() == protocol.RulePushExpired, c == losesTopic && l.Why() == protocol.RulePushExpired:
 		return protocol.RulePushExpired
 	case c == wantsLicence && l.Registered == protocol.Intune:
 		return protocol.RuleLicenceLost
@@ -211,7 +211,7 @@ func (a *Answers) barred(l lang.Language) (found []report.Finding) {
 	devices := map[protocol.Rule]int{}
 	for i := range a.Lives {
 		if a.has(i, cannotEnrol) {
-			devices[a.Lives[i].Why]++
+			devices[a.Lives[i].Why()]++
 		}
 	}
 	rules := slices.SortedFunc(maps.Keys(devices), func(x, y protocol.Rule) int { return cmp.Or(devices[y]-devices[x], cmp.Compare(x, y)) })
@@ -281,8 +281,8 @@ const waitsForIt = lang.Key("have its user switch it on and sync it (AUTH-22): t
 func (a *Answers) actionOf(i int, c concern) lang.Key {
 	switch l := &a.Lives[i]; {
 	case c == cannotEnrol:
-		return opens(l.Why)
-	case c == isBare && l.Unassigned < changeover:
+		return opens(l.Why())
+	case c == isBare && l.Lack().Unassigned < changeover:
 		return waitsForIt
 	}
 	return concernWords[c].action

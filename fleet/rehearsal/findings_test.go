@@ -47,15 +47,15 @@ func invented(n int) *Played {
 		switch kind := i % 100; {
 		case kind == 0: // userless
 			d.User, d.Enrolment = population.Nobody, population.Automated
-			l.Registered, l.Standing, l.Why = protocol.Office365, Standing{Stranded: true, NeedsSupport: true}, protocol.RuleUserless
+			l.Registered, l.Standing, l.why = protocol.Office365, Standing{Stranded: true, NeedsSupport: true}, reasonOf(protocol.RuleUserless)
 		case kind == 1: // its identity ended
-			l.Registered, l.Standing, l.MustEnrol, l.Why = protocol.Office365, Standing{Pending: true, Stranded: true}, true, protocol.RuleNotRenewed
+			l.Registered, l.Standing, l.MustEnrol, l.why = protocol.Office365, Standing{Pending: true, Stranded: true}, true, reasonOf(protocol.RuleNotRenewed)
 			l.CertEnd, l.LastSeen, l.FirstPending = at(2*24*hour), at(hour/2), at(hour)
 		case kind == 2: // away to the end
 			l.Registered, l.Standing, l.Away, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, true, at(hour)
-			l.LastSeen, l.Unprotected[protocol.Email], l.Unassigned, l.Bare = at(hour/2), 6*24*hour, 6*24*hour, true
+			l.LastSeen, l.lacks().Unprotected[protocol.Email], l.lacks().Unassigned, l.Bare = at(hour/2), 6*24*hour, 6*24*hour, true
 		case kind == 3: // another topic
-			l.Registered, l.Standing, l.Why, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, protocol.RuleOtherTopic, at(hour)
+			l.Registered, l.Standing, l.why, l.FirstPending = protocol.Office365, Standing{Pending: true, Stranded: true}, reasonOf(protocol.RuleOtherTopic), at(hour)
 		case kind == 4:
 			l.Registered, l.Standing.Unlicensed = protocol.Office365, true
 		case kind == 5:
@@ -63,7 +63,7 @@ func invented(n int) *Played {
 		case kind == 6:
 			l.Registered, l.Standing.Reregistered, l.FirstPending, l.MovedAt, l.Redundant = protocol.Office365, true, at(hour), at(5*hour), 2
 		case kind == 7:
-			l.Registered, l.Standing, l.FirstPending, l.Why = protocol.Office365, Standing{Pending: true, Blocked: true}, at(hour), protocol.RulePushExpired
+			l.Registered, l.Standing, l.FirstPending, l.why = protocol.Office365, Standing{Pending: true, Blocked: true}, at(hour), reasonOf(protocol.RulePushExpired)
 			l.Silenced = 24 * hour
 		default:
 			l.Moved, l.FirstPending = true, at(hour)
@@ -73,7 +73,7 @@ func invented(n int) *Played {
 				l.MovedAt = at(4*24*hour + time.Duration(r.IntN(480))*time.Minute)
 			}
 			if kind < 60 {
-				l.Unprotected[protocol.Email], l.Unprotected[protocol.Configuration] = 30*time.Minute, time.Duration(kind)*time.Minute
+				l.lacks().Unprotected[protocol.Email], l.lacks().Unprotected[protocol.Configuration] = 30*time.Minute, time.Duration(kind)*time.Minute
 			}
 		}
 		p.Population.Devices = append(p.Population.Devices, d)

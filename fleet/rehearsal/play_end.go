@@ -96,7 +96,7 @@ func (k *part) closes(i int, now protocol.Time) {
 	if life.Cut = w.cut; w.state.Life != delivery.Enrolled {
 		return
 	}
-	life.Why, life.Bare = k.why(life, w.state, now), u.lacks != 0
+	life.why, life.Bare = reasonOf(k.why(life, w.state, now)), u.lacks != 0
 	for _, x := range d.Profiles() {
 		if !slices.Contains(k.world.Sets[k.world.SetOf(w.state)].Profiles, protocol.Profile(x.Content)) && life.Redundant < 255 {
 			life.Redundant++

@@ -166,8 +166,8 @@ func TestAUTH38Question(t *testing.T) {
 		pop.Adopt(p)
 		out := played(t, rehearsal.Config{Plan: p, Population: pop})
 		for i := range out.Lives {
-			if l := &out.Lives[i]; (l.Unprotected[protocol.Email] > 0) != l.Moved {
-				t.Errorf("renewed after %s: device %d moved %t and was without mail for %s", wait, i, l.Moved, l.Unprotected[protocol.Email])
+			if l := &out.Lives[i]; (l.Lack().Unprotected[protocol.Email] > 0) != l.Moved {
+				t.Errorf("renewed after %s: device %d moved %t and was without mail for %s", wait, i, l.Moved, l.Lack().Unprotected[protocol.Email])
 			}
 		}
 		count, devices, consequence, _ := finding(out, "AUTH-38", "Device-hours")

@@ -184,7 +184,7 @@ func (k *part) bars(u *unit, now protocol.Time) {
 		k.barred = map[protocol.Rule]uint64{}
 	}
 	k.barred[k.failedBy]++
-	k.lives[u.device].Why = k.failedBy
+	k.lives[u.device].why = reasonOf(k.failedBy)
 	if k.failedBy == protocol.RulePushGap {
 		k.counts.declined++
 	}

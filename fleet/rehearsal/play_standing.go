@@ -189,11 +189,12 @@ func (k *part) accrue(u *unit, life *Life, now protocol.Time) {
 	if u.lacks == 0 {
 		return
 	}
-	for f := range life.Unprotected {
+	lack := life.lacks()
+	for f := range lack.Unprotected {
 		if u.lacks.has(protocol.Family(f)) {
-			life.Unprotected[f] += d
+			lack.Unprotected[f] += d
 			if !u.late.has(protocol.Family(f)) {
-				life.Unassigned += d
+				lack.Unassigned += d
 			}
 		}
 	}
@@ -304,11 +305,11 @@ func (k *part) after(i int, now protocol.Time) {
 				k.enrolments++
 				life.Enrolments++
 				if u.once {
-					life.Again++
+					life.Again = min(life.Again, 254) + 1
 				}
 			}
 			u.dated = now >= k.start
-			u.managed, u.once, u.locked, u.tries, u.lost, life.Why = true, true, false, 0, 0, ""
+			u.managed, u.once, u.locked, u.tries, u.lost, life.why = true, true, false, 0, 0, 0
 			k.note(now, i, fleet.Joined, "", "")
 		case id.NotBefore != u.began && !d.Renewing():
 			if now >= k.start {

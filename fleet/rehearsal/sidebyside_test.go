@@ -22,7 +22,7 @@ func prompt(n int) *Played {
 	p := invented(n)
 	for i := range p.Lives {
 		l := &p.Lives[i]
-		l.Blocked, l.Silenced, l.Standing.Blocked, l.Why = 0, 0, false, ""
+		l.Blocked, l.Silenced, l.Standing.Blocked, l.why = 0, 0, false, 0
 		if l.Moved && p.Population.Devices[i].Platform.Apple() {
 			l.MovedAt = l.FirstPending.Add(30 * time.Minute)
 		}

@@ -122,8 +122,8 @@ func stuck(i int, life *Life) Left {
 	switch {
 	case life.MustEnrol:
 		return Left{i, lang.Key("its identity has ended"), protocol.RuleNotRenewed, lang.Key("enrol it again")}
-	case life.Why == protocol.RulePushGap || life.Why == protocol.RulePushExpired || life.Why == protocol.RuleOtherTopic:
-		return Left{i, lang.Key("Apple's push certificate does not reach it"), life.Why, lang.Key("upload the renewed Apple push certificate")}
+	case life.Why() == protocol.RulePushGap || life.Why() == protocol.RulePushExpired || life.Why() == protocol.RuleOtherTopic:
+		return Left{i, lang.Key("Apple's push certificate does not reach it"), life.Why(), lang.Key("upload the renewed Apple push certificate")}
 	case life.Away:
 		return Left{i, lang.Key("it is off the network when the rehearsal ends"), protocol.RuleRegistered, lang.Key("wait for it")}
 	}
@@ -137,8 +137,8 @@ const around = 15
 func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices []int, longest time.Duration) {
 	for i := range with.Lives {
 		over := time.Duration(0)
-		for f, d := range with.Lives[i].Unprotected {
-			over = max(over, d-without.Lives[i].Unprotected[f])
+		for f, d := range with.Lives[i].Lack().Unprotected {
+			over = max(over, d-without.Lives[i].Lack().Unprotected[f])
 		}
 		if life := &with.Lives[i]; with.Population.Tenant.Coexistence { // of BMS's profiles from before the story nobody knows: they are on it until it moves (AUTH-25)
 			if life.MovedAt == 0 {

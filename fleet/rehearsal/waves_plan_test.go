@@ -103,7 +103,9 @@ func TestWaves(t *testing.T) {
 	// Who moves and is unprotected for too long is not among those that will not make it.
 	bare, left := *played[0], len(w.Left)
 	bare.Lives = slices.Clone(bare.Lives)
-	bare.Lives[7].Unprotected[0] += 5 * time.Hour
+	lack := bare.Lives[7].Lack()
+	lack.Unprotected[0] += 5 * time.Hour
+	bare.Lives[7].lack = &lack
 	w.bounds.Unprotected = 4 * time.Hour
 	if w.judge(&bare, played[1]); len(w.Left) != left || len(w.Exposed) != 1 || w.Exposed[0].Device != 7 || w.Exposed[0].Action != "assign Intune's profiles before its wave" {
 		t.Errorf("exposed: %+v, %d left behind and before %d", w.Exposed, len(w.Left), left)

@@ -37,7 +37,7 @@ func TestWire(t *testing.T) {
 			for _, d := range wire.Wire.Differences {
 				t.Error(d.String())
 			}
-			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire")); diff != "" {
+			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
 				t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
 			}
 			for _, step := range []dialect.Step{dialect.Identify, dialect.Authenticate, dialect.TokenUpdate, dialect.Idle, dialect.Report} {
