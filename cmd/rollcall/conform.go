@@ -426,7 +426,7 @@ func conformProgress(w io.Writer) func(conformance.Finding) {
 
 // listed are the statements about servers, or about devices.
 func listed(devices bool) []conformance.Statement {
-	return slices.DeleteFunc(conformance.List(), func(s conformance.Statement) bool { return (s.Suite == conformance.Device) != devices })
+	return slices.DeleteFunc(conformance.List(), func(s conformance.Statement) bool { return s.Suite.OfDevices() != devices })
 }
 
 func conformList(cmd *cobra.Command, devices bool) error {

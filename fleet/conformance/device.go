@@ -22,7 +22,8 @@ import (
 // be done, and what needs it is not applicable. A step obeys its context.
 type Hands struct {
 	Name string
-	// Enrol has the device install the enrolment profile that a link gives. The error is what the device, or whoever holds it,
+	// Enrol has the device enrol by a link: that of an enrolment profile for Apple's, ms-device-enrollment: with the address of
+	// discovery for a Windows device, whose password is [DevicePassword], and for an Android device the text of a QR code. The error is what the device, or whoever holds it,
 	// says of it; what counts is what it says to the server.
 	Enrol   func(ctx context.Context, link string) error
 	CheckIn func(ctx context.Context) error                                           // has it ask the server for commands
@@ -43,6 +44,7 @@ type DeviceConfig struct {
 	Listen string // address; its host is in the links. Empty: 127.0.0.1:0
 	Host   string // in links and certificates; empty: that of Listen
 	Hands  *Hands
+	Suite  Suite    // what it is asked as; empty: Device
 	Only   []string // ids; empty: all of the suite
 
 	Authority *certs.Authority // issues identities, and the certificate under which devices are managed; nil: one is made
@@ -66,6 +68,12 @@ func JudgeDevice(ctx context.Context, c DeviceConfig) (*Result, error) {
 	if c.Hands == nil || c.Hands.Enrol == nil {
 		return nil, errors.New("conformance: nobody can have the device enrol")
 	}
+	if c.Suite == "" {
+		c.Suite = Device
+	}
+	if !c.Suite.OfDevices() {
+		return nil, fmt.Errorf("conformance: suite %s is asked of servers", c.Suite)
+	}
 	for value, otherwise := range map[*time.Duration]time.Duration{&c.Patience: 2 * time.Minute, &c.Settle: 5 * time.Second, &c.Check: 20 * time.Minute, &c.Total: 4 * time.Hour} {
 		if *value <= 0 {
 			*value = otherwise
@@ -75,7 +83,7 @@ func JudgeDevice(ctx context.Context, c DeviceConfig) (*Result, error) {
 		return nil, err
 	}
 	chosen := slices.DeleteFunc(List(), func(s Statement) bool {
-		return s.Suite != Device || len(c.Only) > 0 && !slices.Contains(c.Only, s.ID)
+		return s.Suite != c.Suite || len(c.Only) > 0 && !slices.Contains(c.Only, s.ID)
 	})
 	began := time.Now()
 	j, err := newJudge(&c)
@@ -88,7 +96,7 @@ func JudgeDevice(ctx context.Context, c DeviceConfig) (*Result, error) {
 	}
 	whole, cancel := context.WithTimeout(ctx, c.Total)
 	defer cancel()
-	result := &Result{Device: c.Hands.Name, Adapter: "rollcall conform device", Suites: []Suite{Device}}
+	result := &Result{Device: c.Hands.Name, Adapter: "rollcall conform device", Suites: []Suite{c.Suite}}
 	for i := range chosen {
 		f := newFinding(&chosen[i])
 		if until := chosen[i].Until; until != "" {
@@ -107,6 +115,19 @@ func JudgeDevice(ctx context.Context, c DeviceConfig) (*Result, error) {
 	return result, nil
 }
 
+// DevicePassword is with which a Windows device signs in to its judge.
+const DevicePassword = "conform"
+
+// A host is an enrolment of another platform's that a device is offered, and all that came of it. The judge's lock guards it.
+type host interface {
+	serve(w http.ResponseWriter, r *http.Request, path string, body []byte)
+	// stands tells whether somebody came, whether a device is in, and whether it has said that it leaves.
+	stands() (opened, in, left bool)
+	// dismiss has the device leave the next time that it comes.
+	dismiss()
+	id() string // of the device
+}
+
 // A judge is the server that devices are judged by.
 type judge struct {
 	*DeviceConfig
@@ -115,8 +136,9 @@ type judge struct {
 
 	mu       sync.Mutex
 	offers   map[string]*offer
-	heard    chan struct{} // closed when something was heard, and made anew
-	latest   time.Time     // request
+	hosts    map[string]host // by path
+	heard    chan struct{}   // closed when something was heard, and made anew
+	latest   time.Time       // request
 	enrolled int
 	left     []string
 	absent   int // offers in a row that nobody opened
@@ -131,7 +153,7 @@ type listening struct {
 }
 
 func newJudge(c *DeviceConfig) (j *judge, err error) {
-	j = &judge{DeviceConfig: c, ca: c.Authority, offers: map[string]*offer{}, heard: make(chan struct{})}
+	j = &judge{DeviceConfig: c, ca: c.Authority, offers: map[string]*offer{}, hosts: map[string]host{}, heard: make(chan struct{})}
 	if j.Listen == "" {
 		j.Listen = "127.0.0.1:0"
 	}

@@ -50,6 +50,7 @@ type reply struct {
 	status int
 	kind   string // content type
 	body   string
+	header map[string]string
 	cut    bool // none: the connection is cut
 }
 
@@ -121,6 +122,11 @@ func (j *judge) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if h := j.hosts[path]; h != nil {
+		defer j.tell()
+		h.serve(w, r, rest, body)
+		return
+	}
 	o := j.offers[path]
 	if o == nil {
 		http.NotFound(w, r)

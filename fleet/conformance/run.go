@@ -183,7 +183,7 @@ func (c *Config) chosen() ([]Statement, error) {
 	var out []Statement
 	for _, s := range List() {
 		switch {
-		case s.Suite == Device:
+		case s.Suite.OfDevices():
 		case len(c.Only) > 0 && !slices.Contains(c.Only, s.ID):
 		case len(c.Only) == 0 && !slices.Contains(c.Suites, s.Suite):
 		case s.Class == OfIntune && !c.Intune:
@@ -203,9 +203,9 @@ func checkIDs(only []string, device bool) error {
 		switch s, known := Find(id); {
 		case !known:
 			return fmt.Errorf("conformance: there is no statement %q; rollcall conform --list shows them", id)
-		case device && s.Suite != Device:
+		case device && !s.Suite.OfDevices():
 			return fmt.Errorf("conformance: %s is asked of servers: rollcall conform URL", s.ID)
-		case !device && s.Suite == Device:
+		case !device && s.Suite.OfDevices():
 			return fmt.Errorf("conformance: %s is asked of devices: rollcall conform device", s.ID)
 		}
 	}

@@ -554,7 +554,7 @@ var fieldReport = regexp.MustCompile(`[a-z0-9]#[0-9]|Docs#[0-9]|CVE-|VU#|Duo |fo
 func TestStatements(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range List() {
-		if seen[s.ID] || s.Says == "" || s.Source == "" || (s.Until == "") != (s.check != nil || s.try != nil) || (s.try != nil && s.Suite != Device) {
+		if seen[s.ID] || s.Says == "" || s.Source == "" || (s.Until == "") != (s.check != nil || s.try != nil) || (s.try != nil && !s.Suite.OfDevices()) {
 			t.Errorf("%+v", s)
 		}
 		if s.Why == "" || s.How == "" || s.Fix == "" {

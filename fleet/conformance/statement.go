@@ -17,8 +17,13 @@ const (
 
 	Windows Suite = "windows" // what the Windows specification says of servers
 
-	Device Suite = "device" // section 15 again, what it says of devices
+	Device        Suite = "device"         // section 15 again, what it says of devices
+	WindowsDevice Suite = "device-windows" // what the Windows specification says of devices
+	AndroidDevice Suite = "device-android" // what the Android specification says of devices that speak the open agent protocol
 )
+
+// OfDevices tells whether a suite is asked of devices, by [JudgeDevice]; else it is asked of servers, by [Run].
+func (s Suite) OfDevices() bool { return s == Device || s == WindowsDevice || s == AndroidDevice }
 
 // A Class says of whom a statement is demanded.
 type Class string
@@ -57,13 +62,14 @@ type Statement struct {
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
-		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements)
+		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
+		windowsDeviceStatements, windowsDeviceCommandStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 		switch {
-		case all[i].Suite == Android:
+		case all[i].Suite == Android, all[i].Suite == AndroidDevice:
 			all[i].Report = noAndroidReport
-		case all[i].Suite == Windows && all[i].Report == "" && !strings.Contains(all[i].Why+all[i].Source, "#") && !strings.Contains(all[i].Why+all[i].Source, "CVE-"):
+		case (all[i].Suite == Windows || all[i].Suite == WindowsDevice) && all[i].Report == "" && !strings.Contains(all[i].Why+all[i].Source, "#") && !strings.Contains(all[i].Why+all[i].Source, "CVE-"):
 			all[i].Report = noReport
 		}
 	}

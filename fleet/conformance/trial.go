@@ -16,6 +16,7 @@ type trial struct {
 	ctx    context.Context
 	said   error // what the last step said
 	offers []*offer
+	hosts  []host
 }
 
 // absence is how many links in a row may stay unopened before the device counts as gone.
@@ -245,6 +246,11 @@ func (t *trial) release(willing bool) {
 			j.enrolled++
 		}
 	}
+	for _, h := range t.hosts {
+		if _, in, _ := t.look(h); in {
+			j.enrolled++
+		}
+	}
 	if j.Hands.Reset != nil {
 		if t.simply(j.Hands.Reset); t.said != nil {
 			j.left = append(j.left, fmt.Sprintf("the device of %s: %v", j.Hands.Name, t.said))
@@ -253,6 +259,9 @@ func (t *trial) release(willing bool) {
 	}
 	for _, o := range t.offers {
 		t.remove(o, willing)
+	}
+	for _, h := range t.hosts {
+		t.removeFrom(h, willing)
 	}
 }
 

@@ -279,7 +279,7 @@ func checkWIN009(a *asking) {
 	const mark = `"><script>c0f0</script>`
 	x := open("ms-app://s-1-15-2-1/" + mark)
 	if bytes.Contains(x.body, []byte("<script>c0f0")) {
-		a.fail("the sign-in page writes the address as it is: %s", shown(x.body, 400))
+		a.fail("the sign-in page writes the address as it is, %q among it", mark)
 	}
 	if x := open("ms-app://s-1-15-2-1"); x.Status != http.StatusOK {
 		a.fail("the sign-in page for an app of the device was answered %s", x.answer())
