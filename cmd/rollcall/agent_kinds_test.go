@@ -191,7 +191,9 @@ func TestAgentAsAnotherKindEnds(t *testing.T) {
 				if s.State != "unmanaged" || strings.Contains(s.EndedBy, "erase") != erased {
 					t.Errorf("erased %v: status %+v", erased, s)
 				}
-				if d := b.device(); d.Life != "ended" {
+				d := b.device()
+				says := name == "windows" && !erased && d.Queue == 1 // a farewell of a PC is an attempt until it is silent (WIN-040)
+				if d.Life != "ended" && !says {
 					t.Errorf("erased %v: the server has %+v", erased, d)
 				}
 			}
