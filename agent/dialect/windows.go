@@ -51,6 +51,7 @@ type WindowsHabits struct {
 // rollcall's choice.
 type WindowsDoubts struct {
 	UserScope      windows.Code // of ./User while its user is not signed in; 0: 405
+	Uploads        bool         // results that are larger than the server says it takes go out in chunks, and do not abort the session
 	MissingReplace bool         // Replace of a leaf that is not there is answered with 404, and not taken as Add
 }
 

@@ -24,11 +24,13 @@ type winTask struct {
 	msgID   uint32
 	url     string
 	sent    []windows.Command // of the message that went last, in case it must come again with a Cred
+	final   bool              // so was that message
 	cred    *windows.Cred
 	leaving bool
 	after   aftermath
 	aborts  bool // the last message was that the device aborts the session
 	object  *object
+	uploads []upload
 	notice  protocol.Notice
 	ordered bool    // the server's own order to leave came with its message (HST-027)
 	orders  []Order // of the message, where the device is a machine
@@ -159,7 +161,7 @@ func (d *Windows) begin(why Why, out *Act) {
 func (d *Windows) send(commands []windows.Command, final bool, out *Act) {
 	t := d.winTask
 	t.msgID++
-	t.sent = commands
+	t.sent, t.final = commands, final
 	m := windows.Message{
 		Header: windows.SyncHdr{SessionID: t.session, MsgID: t.msgID, Target: t.url, Source: d.DeviceID(), Cred: t.cred}, Commands: commands, Final: final,
 	}
@@ -285,7 +287,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 			}
 			own := d.own()
 			t.cred = windows.NewCred(c.Chal.Type, own[ownName], own[ownSecret], c.Chal.NextNonce)
-			d.send(t.sent, true, out)
+			d.send(t.sent, t.final, out)
 			return
 		case c.Verb == windows.Alert && c.Code == windows.SessionAbort:
 			wrong(errAborted)
@@ -293,6 +295,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 		case c.Verb != windows.Status:
 			work++
 		}
+		t.refused(&m.Commands[i])
 	}
 	t.ordered = ordered(r.Order, d.DeviceID(), d.Certificate(Current), d.habits.Seal, d.now.Add(-d.habits.Ahead))
 	if m.Header.RespURI != "" && strings.HasPrefix(m.Header.RespURI, "https://") {
@@ -310,7 +313,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 		d.finish(out)
 		return
 	}
-	if work == 0 && m.Final { // WIN-046
+	if work == 0 && m.Final && len(t.uploads) == 0 { // WIN-046
 		d.finish(out)
 		return
 	}
@@ -376,18 +379,30 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		d.step1(&agent.Event{Kind: agent.Answered, Reply: protocol.Reply{Kind: protocol.Work}}, out)
 		d.step1(&agent.Event{Kind: agent.Executed, Status: protocol.Acknowledged, Then: t.after.then}, out)
 	}
-	commands := append(r.commands, r.results...)
+	commands := r.commands
 	if r.lost {
 		commands = append(commands, windows.Command{Verb: windows.Alert, Code: windows.NoEndOfData})
 	}
 	if r.more || !m.Final {
 		commands = append(commands, windows.Command{Verb: windows.Alert, Code: windows.NextMessage})
 	}
+	for i := range r.results {
+		t.uploads = append(t.uploads, upload{result: r.results[i]})
+	}
+	most, aborts := d.takes(m)
+	if aborts {
+		for _, u := range t.uploads {
+			commands = append(commands, u.result)
+		}
+		t.uploads = nil
+	} else {
+		commands = t.upload(commands, most)
+	}
 	for i := range commands {
 		commands[i].CmdID = int32(i) + 1
 	}
-	d.send(commands, true, out)
-	if most := m.Header.MaxMsgSize; most != 0 && len(out.Request.Body) > int(most) { // as Windows does
+	d.send(commands, len(t.uploads) == 0, out)
+	if aborts && len(out.Request.Body) > most {
 		t.aborts = true
 		t.msgID--
 		d.send([]windows.Command{commands[0], {Verb: windows.Alert, CmdID: 2, Code: windows.SessionAbort}}, true, out)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/base64"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // EncodeMessage appends m as XML, without a declaration. Elements come in the order that strict readers want.
@@ -39,6 +41,26 @@ func EncodeMessage(dst []byte, m *Message) []byte {
 
 // EncodedSize returns how many bytes EncodeMessage needs for c, for those who must keep a message below a size (WIN-035).
 func (c *Command) EncodedSize() int { return len(appendCommand(nil, c)) }
+
+// escapedMost is more bytes than any one character takes on the wire.
+const escapedMost = 6
+
+// Fit returns how many bytes of s, in whole characters and at least one, are a chunk that takes at most so many bytes on the wire.
+func Fit(s string, most int) int {
+	used := 0
+	for i := 0; i < len(s); {
+		_, n := utf8.DecodeRuneInString(s[i:])
+		cost := n
+		if n == 1 && strings.IndexByte("<>&\"'\r\n\t]", s[i]) >= 0 {
+			cost = escapedMost
+		}
+		if used += cost; used > most && i > 0 {
+			return i
+		}
+		i += n
+	}
+	return len(s)
+}
 
 func appendCommand(dst []byte, c *Command) []byte {
 	name := c.Verb.String()

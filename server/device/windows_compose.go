@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
@@ -380,7 +379,7 @@ func (b *box) cut(f *flight, p *part, c *windows.Command) bool {
 	if room < leastChunk && len(b.out) > 0 {
 		return false
 	}
-	n := fit(data[p.Off:], max(room, leastChunk))
+	n := windows.Fit(data[p.Off:], max(room, leastChunk))
 	c.Items[0].Data, c.CmdID = data[p.Off:p.Off+n], b.next()
 	p.Cmd, p.Off = c.CmdID, p.Off+n
 	if p.Off == len(data) {
@@ -396,23 +395,6 @@ func (b *box) cut(f *flight, p *part, c *windows.Command) bool {
 
 // escapedMost is more bytes than any one character takes on the wire.
 const escapedMost = 6
-
-// fit is how many bytes of s, in whole characters, take at most so many bytes on the wire.
-func fit(s string, most int) int {
-	used := 0
-	for i := 0; i < len(s); {
-		_, n := utf8.DecodeRuneInString(s[i:])
-		cost := n
-		if n == 1 && strings.IndexByte("<>&\"'\r\n\t]", s[i]) >= 0 {
-			cost = escapedMost
-		}
-		if used += cost; used > most && i > 0 {
-			return i
-		}
-		i += n
-	}
-	return len(s)
-}
 
 // flight returns the command under way with this id; nil: it is new.
 func (s *session) flight(id protocol.CommandID) *flight {
