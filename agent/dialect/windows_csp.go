@@ -98,6 +98,7 @@ Device/CertificateStore/My/System/%/EncodedCertificate G b64
 Device/CertificateStore/My/WSTEP/Renew/ROBOSupport GR bool
 Device/CertificateStore/My/WSTEP/Renew/RenewPeriod GR int
 Device/CertificateStore/My/WSTEP/Renew/RetryInterval GR int
+Device/CertificateStore/My/WSTEP/Renew/RetryAfterExpiryInterval AGRD int
 Device/CertificateStore/My/WSTEP/Renew/ServerURL AGRD chr
 Device/CertificateStore/My/WSTEP/Renew/Status G int
 Device/CertificateStore/My/WSTEP/Renew/ErrorCode G int

@@ -65,9 +65,9 @@ func (d *Windows) Due() protocol.Time {
 	}
 	due := d.core.Drops().Sooner(d.lost())
 	if end := d.core.Identity().NotAfter; end == 0 || d.now < end {
-		due = due.Sooner(d.next).Sooner(d.renewal.due)
+		due = due.Sooner(d.next)
 	}
-	return due
+	return due.Sooner(d.renewal.due)
 }
 
 // scheduled sets the next session by the poll sets.
@@ -92,7 +92,7 @@ func (d *Windows) unreached(now protocol.Time) {
 }
 
 // renewAfter sets the next attempt at renewing the identity: when its window opens, and RetryInterval days after an attempt that failed.
-// An identity that has ended is not renewed (WIN-061).
+// An identity that has ended is not renewed (WIN-061), unless the server has said that it is, every RetryAfterExpiryInterval days.
 func (d *Windows) renewAfter(failed protocol.Time) {
 	d.renewal.due = 0
 	end := d.core.Identity().NotAfter
@@ -110,7 +110,10 @@ func (d *Windows) renewAfter(failed protocol.Time) {
 	if failed != 0 {
 		due = max(due, failed.Add(max(days("RetryInterval", 7), day)))
 	}
-	if due < end {
+	switch after := days("RetryAfterExpiryInterval", 0); {
+	case due < end:
 		d.renewal.due = due
+	case after > 0:
+		d.renewal.due = max(end, failed).Add(after)
 	}
 }

@@ -62,9 +62,15 @@ func (d *Windows) Begin(now protocol.Time, why Why, out *Act) bool {
 		d.step1(&agent.Event{Kind: agent.Unenrol}, out)
 		return false
 	}
-	if end := d.core.Identity().NotAfter; end != 0 && now >= end && why != UserRemoves { // only another enrolment helps
+	if end := d.core.Identity().NotAfter; end != 0 && now >= end && why != UserRemoves { // only another enrolment helps, or a renewal all the same
+		if d.next = 0; why == Scheduled && d.renewal.due != 0 && now >= max(d.renewal.due, end+1) {
+			d.renew(out)
+			return true
+		}
 		out.Err = &Failure{Step: Session, Err: windows.EClientCertificate}
-		d.next, d.renewal.due = 0, 0
+		if d.renewal.due <= now {
+			d.renewAfter(now)
+		}
 		return false
 	}
 	switch {

@@ -820,6 +820,68 @@ func TestWIN061Stops(t *testing.T) {
 	if s.d.renewal.due != 0 {
 		t.Errorf("another attempt at %s, after the end", s.d.renewal.due)
 	}
+	// A server that refuses to renew hears of it again by RetryInterval, while management goes on, and after the end only where it has
+	// said so: then a device that is out of management comes back by itself.
+	for _, after := range []string{"", "10"} {
+		s = managed(t, plainWindows)
+		if after != "" {
+			s.tell(on(windows.Add, csps+"CertificateStore/MY/WSTEP/Renew/RetryAfterExpiryInterval", after, windows.FormatInt))
+			s.ends()
+		}
+		end := s.d.core.Identity().NotAfter
+		refused := func() {
+			t.Helper()
+			if s.now = s.d.renewal.due; s.d.next < s.now {
+				s.d.next = 0
+			}
+			if s.d.Due() != s.now || !s.d.Begin(s.now, Scheduled, &s.act) {
+				t.Fatalf("due %s, now %s", s.d.Due(), s.now)
+			}
+			s.soap(&found)
+			s.request()
+			s.soap(&windows.Fault{Subcode: windows.SubcodeCertificateRequest, ErrorType: windows.ErrorNotEligibleToRenew, Reason: "no"})
+			s.restsWith(windows.ENotEligibleToRenew)
+			if v, _ := s.d.Setting(csps + "CertificateStore/My/WSTEP/Renew/Status"); v != "3" {
+				t.Errorf("Renew/Status %s after a refusal, want 3", v)
+			}
+		}
+		tries := 0
+		for at := end.Add(-60 * day); s.d.renewal.due != 0 && s.d.renewal.due < end; at = at.Add(4 * day) {
+			if s.d.renewal.due != at {
+				t.Fatalf("attempt %d %s before the end, want %s", tries, end.Sub(s.d.renewal.due), end.Sub(at))
+			}
+			refused()
+			s.begin(Synced) // management goes on
+			s.ends()
+			tries++
+		}
+		if tries != 15 {
+			t.Errorf("%d attempts in a window of 60 days, want one every 4", tries)
+		}
+		if after == "" {
+			if s.d.renewal.due != 0 {
+				t.Errorf("the next attempt is %s", s.d.renewal.due)
+			}
+			continue
+		}
+		for n := range 2 {
+			if s.d.renewal.due != end.Add(time.Duration(n+1)*10*day) {
+				t.Fatalf("attempt %d %s after the end, want every 10 days", n, s.d.renewal.due.Sub(end))
+			}
+			refused()
+			if s.d.Begin(s.now, Synced, &s.act) {
+				t.Error("a session with an identity that has ended")
+			}
+		}
+		s.now = s.d.renewal.due
+		s.d.Begin(s.now, Scheduled, &s.act)
+		s.soap(&found)
+		s.request()
+		s.provision(&windows.Provisioning{Client: s.issue().Raw, Store: windows.StoreUser, Application: windows.Application{ProviderID: "rollcall"}})
+		s.rests()
+		s.begin(Synced)
+		s.ends()
+	}
 	s = managed(t, plainWindows, func(p *windows.Provisioning) { p.Renewal.ROBO = false })
 	if s.d.renewal.due != 0 {
 		t.Error("renews by itself, though ROBOSupport is false")
