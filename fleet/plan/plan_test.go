@@ -270,7 +270,7 @@ func TestWithDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{4, 5, 10, 999, 1000, 1001, 100_000} {
+	for _, n := range []int{6, 7, 10, 999, 1000, 1001, 100_000} {
 		p, err := lab.WithDevices(n)
 		if err != nil || p.Devices() != n || p.Check() != nil {
 			t.Errorf("WithDevices(%d): %d devices, %v", n, p.Devices(), err)
@@ -299,7 +299,7 @@ func TestWithDevices(t *testing.T) {
 	if p, err := few.WithDevices(10); err != nil || *p.Tenant.Units != 4 || *few.Tenant.Units != 100 {
 		t.Errorf("units of ten devices: %d, %v", *p.Tenant.Units, err)
 	}
-	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 4") {
+	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 6") {
 		t.Errorf("WithDevices(1): %v", err)
 	}
 }

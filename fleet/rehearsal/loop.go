@@ -57,7 +57,7 @@ type LoopConfig struct {
 	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
-// A Handset is who a device is. All five platforms take part by rule: Apple's are woken by pushes, the others poll.
+// A Handset is who a device is. All five platforms take part by rule: Apple's come when they are woken, the others by themselves too.
 type Handset struct {
 	ID         string // what the wire calls it
 	Platform   protocol.Platform

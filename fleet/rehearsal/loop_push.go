@@ -55,8 +55,7 @@ func (l *Loop) hear() error {
 	return nil
 }
 
-// Push is the push service: it reaches Apple's devices at once and keeps the latest wake-up for one that is away. The
-// other platforms have none yet.
+// Push is the push service of every platform: it reaches devices at once and keeps the latest wake-up for one that is away.
 func (l *Loop) Push(_ context.Context, n push.Notification) push.Answer {
 	i := binary.BigEndian.Uint32(n.Token)
 	l.mu.Lock()
@@ -73,9 +72,9 @@ func (l *Loop) push(i uint32, n *push.Notification) push.Answer {
 	switch {
 	case n.Topic != l.server.World().Push.Topic && d.Platform().Apple():
 		return push.Answer{Result: delivery.TryLater, RetryAfter: time.Hour, Reason: "DeviceTokenNotForTopic"}
+	case d.Phase() == agent.Enrolling && !d.Platform().Apple(): // it had an address before it enrolled, and is about to come
 	case d.Phase() != agent.Enrolled || !l.addressed(n.Token, i):
 		return push.Answer{Result: delivery.Inactive, InactiveSince: l.Clock().Time(), Reason: "Unregistered"}
-	case !d.Platform().Apple():
 	case !p.away && !l.mute:
 		if !l.loses(int(i)) {
 			l.woken = append(l.woken, i)

@@ -171,10 +171,16 @@ func (p *player) leave(ctx context.Context) error {
 	var leaving atomic.Int64
 	err := p.each(ctx, func(k *part, ctx context.Context) error {
 		for i := range k.units {
-			if u := &k.units[i]; !u.managed || !k.pop.Devices[u.device].Has(population.Leaving) {
+			u := &k.units[i]
+			if !u.managed || !k.pop.Devices[u.device].Has(population.Leaving) {
 				continue
 			}
 			leaving.Add(1)
+			if _, away := p.cast.Gone(int(u.device)); away { // nobody wakes it any more
+				if err := k.loop.Reach(i, false); err != nil {
+					return err
+				}
+			}
 			_, err := k.loop.Server().Order(server.As(ctx, planner.Name), p.now, k.loop.Number(i), protocol.Command{Kind: protocol.Retire})
 			if err := k.told(p.now, i, protocol.Retire.String(), err); err != nil {
 				return err

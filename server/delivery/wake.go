@@ -50,13 +50,21 @@ func (d *decision) rest() {
 
 func (d *decision) scheduled() Wake { return d.w.scheduled(d.now, d.n) }
 
-// scheduled is the wake-up that the schedule wants after now.
+// scheduled is the wake-up that the schedule wants after now: none of a device that comes by itself.
 func (w *World) scheduled(now protocol.Time, s *State) Wake {
+	if protocol.ScheduleOf(s.Platform).Polls {
+		return Wake{}
+	}
+	return Wake{Due: w.comes(now, s), Reason: Scheduled}
+}
+
+// comes is when the schedule wants the contact after now.
+func (w *World) comes(now protocol.Time, s *State) protocol.Time {
 	every := *protocol.ScheduleOf(s.Platform)
 	if set := w.Settings.Cadence; set != 0 && !every.Polls { // who polls has a cadence of its own
 		every.Steady = set
 	}
-	return Wake{Due: every.After(s.EnrolledAt, now, uint64(s.Place)<<32), Reason: Scheduled}
+	return every.After(s.EnrolledAt, now, uint64(s.Place)<<32)
 }
 
 // PlaceOf returns the Place of the device that the wire calls id. It is the device's own, so that who enrolled first
@@ -113,7 +121,7 @@ func (d *decision) afterPush() Wake {
 			return d.unheard(next, tried)
 		}
 	}
-	due := d.now.Add(backoff(first, tried, next.Due.Sub(d.now)))
+	due := d.now.Add(backoff(first, tried, d.w.comes(d.now, d.n).Sub(d.now)))
 	return Wake{Due: due, Reason: Retry, Attempt: tried}
 }
 

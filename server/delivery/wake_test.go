@@ -299,3 +299,30 @@ func TestWIN042ForgottenChannel(t *testing.T) {
 		}
 	}
 }
+
+// Devices that poll come by themselves: their schedule wants no push, and one that puts its work off is woken again within an interval all
+// the same (AUTH-52, HST-056).
+func TestScheduleWakesNobodyWhoPolls(t *testing.T) {
+	for _, platform := range []protocol.Platform{protocol.Windows, protocol.Android} {
+		p := settled(t)
+		p.s.Platform = platform
+		p.order(protocol.Command{Kind: protocol.InstalledApplicationList})
+		if p.s.Wake.Reason != delivery.Changed || p.s.Wake.Due > p.now {
+			t.Errorf("%s: wake-up %+v for an order, want one at once", platform, p.s.Wake)
+		}
+		p.push(delivery.Accepted)
+		p.ask()
+		p.report(protocol.NotNow)
+		for range 20 {
+			p.push(delivery.Accepted)
+			if wait := p.s.Wake.Due.Sub(p.now); p.s.Wake.Reason != delivery.Retry || wait <= 0 || wait > 8*time.Hour {
+				t.Fatalf("%s: wake-up %+v after %s, want another one within an interval", platform, p.s.Wake, wait)
+			}
+			p.now = p.s.Wake.Due
+		}
+		p.drain()
+		if p.s.Wake != (delivery.Wake{}) {
+			t.Errorf("%s: wake-up %+v with nothing to do, want none", platform, p.s.Wake)
+		}
+	}
+}

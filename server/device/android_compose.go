@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -181,6 +182,9 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 		}
 		version += firstOrders + int64(len(here)) // those that its enrolment brings, which this policy carries out
 	}
+	old = slices.DeleteFunc(old, func(o android.Part) bool { // a namesake takes its place (AUTH-26)
+		return slices.ContainsFunc(here, func(p android.Part) bool { return p.ID == o.ID })
+	})
 	for i := range old { // what has to go is told, and sets nothing any more
 		if old[i].RemoveAfter <= h.now() {
 			old[i].Settings = android.Policy{}
