@@ -8,6 +8,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // An entraRow is one device of the directory (GET /devices?$expand=registeredOwners).
@@ -145,8 +146,8 @@ func (im *importer) googles(row *entraRow) bool {
 // entraOwner returns the device's user, with what is doubtful about the owners.
 func (im *importer) entraOwner(row *entraRow, n int) (user int32, foreign bool) {
 	if len(row.Owners) == 0 || known(string(row.Owners[0].ID))+known(string(row.Owners[0].UPN)) == "" {
-		im.doubt(NoOwner, n, "it has no owner, though Basic Mobility and Security enrols nobody without a user; it stays where it is (AUTH-18)",
-			"a user's device: AUTH-14 or AUTH-16, as that user's licences say")
+		im.doubt(NoOwner, n, lang.Later("it has no owner, though Basic Mobility and Security enrols nobody without a user; it stays where it is (AUTH-18)"),
+			lang.Later("a user's device: AUTH-14 or AUTH-16, as that user's licences say"))
 		return Nobody, false
 	}
 	user, foreign = im.deviceUser(string(row.Owners[0].ID), string(row.Owners[0].UPN), n)
@@ -156,13 +157,14 @@ func (im *importer) entraOwner(row *entraRow, n int) (user int32, foreign bool) 
 	second := row.Owners[1]
 	other, shown := im.userOf(known(string(second.ID)), known(string(second.UPN)))
 	first := &im.pop.Users[user]
-	text, reading := fmt.Sprintf("it has %d owners; the first, %s (%s), was taken", len(row.Owners), first.UPN, className(first.Licence)), "that owner's licences would decide"
+	text := lang.Later("it has %d owners; the first, %s (%s), was taken", len(row.Owners), first.UPN, className(first.Licence))
+	reading := lang.Later("that owner's licences would decide")
 	if shown {
 		u := &im.pop.Users[other]
-		text += ", not " + u.UPN
-		reading = fmt.Sprintf("%s's device (%s): it would resolve alike", u.UPN, className(u.Licence))
+		text = lang.Later("it has %d owners; the first, %s (%s), was taken, not %s", len(row.Owners), first.UPN, className(first.Licence), u.UPN)
+		reading = lang.Later("%s's device (%s): it would resolve alike", u.UPN, className(u.Licence))
 		if u.Licence&IntuneLicence != first.Licence&IntuneLicence {
-			reading = fmt.Sprintf("%s's device (%s): it would resolve otherwise", u.UPN, className(u.Licence))
+			reading = lang.Later("%s's device (%s): it would resolve otherwise", u.UPN, className(u.Licence))
 		}
 	}
 	im.doubt(TwoOwners, n, text, reading)
@@ -176,20 +178,20 @@ func (im *importer) entraOwner(row *entraRow, n int) (user int32, foreign bool) 
 func (im *importer) entraDoubts(row *entraRow, d *Device, n int) {
 	switch coexistence := im.pop.Tenant.Coexistence; {
 	case im.googles(row):
-		im.doubt(AgentNotBMS, n, "it is managed through Android Management API, which is never under BMS (AUTH-46); kept as registered with Intune", "left out: not managed by this tenant")
+		im.doubt(AgentNotBMS, n, lang.Later("it is managed through Android Management API, which is never under BMS (AUTH-46); kept as registered with Intune"), lang.Later("left out: not managed by this tenant"))
 	case im.intunesApp(row) && !coexistence:
-		im.doubt(IntunesApp, n, "its MDM application is Intune's, in a tenant without coexistence; taken as registered with office365", "already registered with Intune")
+		im.doubt(IntunesApp, n, lang.Later("its MDM application is Intune's, in a tenant without coexistence; taken as registered with office365"), lang.Later("already registered with Intune"))
 	case known(string(row.App)) == "" && coexistence:
-		im.doubt(NoApp, n, "it names no MDM application, in a tenant with two; taken as registered with office365", "registered with Intune")
+		im.doubt(NoApp, n, lang.Later("it names no MDM application, in a tenant with two; taken as registered with office365"), lang.Later("registered with Intune"))
 	}
 	if row.SignIn == 0 {
-		im.doubt(NoSignIn, n, "its last sign-in is empty, which does not mean idle; its habits come from the mix", "idle since it was registered")
+		im.doubt(NoSignIn, n, lang.Later("its last sign-in is empty, which does not mean idle; its habits come from the mix"), lang.Later("idle since it was registered"))
 	}
 	if d.Traits&Disabled != 0 {
-		im.doubt(ObjectDisabled, n, "its directory object is disabled; kept: still enrolled, cut off from data", "blocked on purpose: it will not be in use")
+		im.doubt(ObjectDisabled, n, lang.Later("its directory object is disabled; kept: still enrolled, cut off from data"), lang.Later("blocked on purpose: it will not be in use"))
 	}
 	if row.ProfileName != "" && d.Registered == protocol.Office365 {
-		im.doubt(ProfileOnBMS, n, "it has an enrolment profile, which BMS does not know; taken as its user's own", "automated or bulk enrolment, and then not under BMS")
+		im.doubt(ProfileOnBMS, n, lang.Later("it has an enrolment profile, which BMS does not know; taken as its user's own"), lang.Later("automated or bulk enrolment, and then not under BMS"))
 	}
 }
 
@@ -206,6 +208,6 @@ func (im *importer) enrolledAgain(row *entraRow, d *Device, n int) {
 		older, newer = newer, older
 		im.owners[key] = before
 	}
-	im.doubt(EnrolledAgain, int(older), fmt.Sprintf("its owner has another device of the same name, registered later (record %d); both were kept", newer+1),
-		"the same device enrolled again: this record is a leftover, one device fewer")
+	im.doubt(EnrolledAgain, int(older), lang.Later("its owner has another device of the same name, registered later (record %d); both were kept", newer+1),
+		lang.Later("the same device enrolled again: this record is a leftover, one device fewer"))
 }

@@ -2,13 +2,13 @@ package population
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // The kinds of doubt.
@@ -71,7 +71,7 @@ func (im *importer) finish(files *export) {
 	p.BadRows = im.bad
 	im.findings()
 	for _, f := range files.empty {
-		p.Findings = append(p.Findings, Finding{Rule: ruleExport, Text: clean(filepath.Base(f.path)) + " holds no device record; the devices were read from other files"})
+		p.Findings = append(p.Findings, Finding{Rule: ruleExport, Text: lang.Later("%s holds no device record; the devices were read from other files", clean(filepath.Base(f.path)))})
 	}
 }
 
@@ -82,9 +82,9 @@ func (im *importer) certificate(i int, d *Device, directory bool) {
 	}
 	d.CertEnd = certEnd(d.Enrolled, d.Contact.Latest)
 	d.Traits |= AssumedCertEnd
-	im.assume("end of the identity certificate", "enrolment + 365 days x n, the first after the last contact")
+	im.assume(lang.Key("end of the identity certificate"), lang.Key("enrolment + 365 days x n, the first after the last contact"))
 	if other := certEnd(d.Enrolled, d.Contact.Earliest); directory && other != d.CertEnd {
-		im.doubt(CoarseEnd, i, "its last sign-in is too coarse to tell which yearly certificate it has; the later one was taken", fmt.Sprintf("its certificate ends on %s", other.Time().Format(time.DateOnly)))
+		im.doubt(CoarseEnd, i, lang.Later("its last sign-in is too coarse to tell which yearly certificate it has; the later one was taken"), lang.Later("its certificate ends on %s", other.Time().Format(time.DateOnly)))
 	}
 }
 
@@ -102,7 +102,7 @@ func (im *importer) epoch(i int, d *Device) {
 	}
 	d.Current = since(d.Contact.Latest)
 	if since(d.Contact.Earliest) != d.Current {
-		im.doubt(CoarseEpoch, i, "its last sign-in is too coarse to tell whether it has heard of the last change of authority; taken as yes", "it has not: pending or stale until its next check-in")
+		im.doubt(CoarseEpoch, i, lang.Later("its last sign-in is too coarse to tell whether it has heard of the last change of authority; taken as yes"), lang.Later("it has not: pending or stale until its next check-in"))
 	}
 }
 
@@ -120,30 +120,30 @@ func (im *importer) coexisting() {
 	}
 	if n > 0 {
 		t.Authority, t.Coexistence = protocol.Office365, true
-		im.doubt(Coexisting, -1, fmt.Sprintf("the authority is intune, yet %d devices are under BMS; taken as coexistence", n), "intune alone (--coexistence=false): those devices are stale data")
+		im.doubt(Coexisting, -1, lang.Later("the authority is intune, yet %d devices are under BMS; taken as coexistence", n), lang.Later("intune alone (--coexistence=false): those devices are stale data"))
 	}
 }
 
 // unknowns notes what the tables of licences and labels do not know, and the absence of users.
 func (im *importer) unknowns(files *export) {
 	if !im.usersRead && len(im.pop.Users) > 0 {
-		text := fmt.Sprintf("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback))
+		text := lang.Later("no file about users; all %d are taken as %s", len(im.pop.Users), className(im.fallback))
 		if n := im.underIntune(); n > 0 {
-			text = fmt.Sprintf("no file about users; %d, who have a device under Intune, are taken as %s, and the other %d as %s", n, className(IntuneLicence), len(im.pop.Users)-n, className(im.fallback))
+			text = lang.Later("no file about users; %d, who have a device under Intune, are taken as %s, and the other %d as %s", n, className(IntuneLicence), len(im.pop.Users)-n, className(im.fallback))
 		}
-		im.doubt(NoUsers, -1, text, "what their licences say")
+		im.doubt(NoUsers, -1, text, lang.Later("what their licences say"))
 	}
-	about := func(kind DoubtKind, text, other string) {
+	about := func(kind DoubtKind, text, other lang.Text) {
 		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Owner: Nobody, Text: text, Other: other})
 	}
 	for _, sku := range slices.Sorted(maps.Keys(im.cat.unknown)) {
-		about(SKUUnknown, fmt.Sprintf("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), "it may bring a mailbox or entitle Intune")
+		about(SKUUnknown, lang.Later("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), lang.Later("it may bring a mailbox or entitle Intune"))
 	}
 	for _, l := range im.labels.unmatched() {
-		about(LabelUnknown, fmt.Sprintf("the label %s is not known (%d rows)", clean(l.text), l.rows), "name its meaning with --labels FILE")
+		about(LabelUnknown, lang.Later("the label %s is not known (%d rows)", clean(l.text), l.rows), lang.Later("name its meaning with --labels FILE"))
 	}
 	if len(files.unused) > 0 {
-		im.assume("other files", "not needed")
+		im.assume(lang.Key("other files"), lang.Key("not needed"))
 	}
 }
 
@@ -173,20 +173,20 @@ func (im *importer) underIntune() (n int) {
 func (im *importer) assumptions(directory bool) {
 	p := im.pop
 	if n := len(p.Devices); directory && n > 0 {
-		for _, a := range []Assumption{
-			{"supervision", "no", n},
-			{"automated or bulk enrolment", "no: the user's own", n},
-			{"co-management", "none", n},
-			{"serial number and IMEI", "made up; no link to Apple's enrolment records", n},
-			{"queued actions", "none", n},
-			{"exact last check-in", "drawn between the last sign-in and 19 days after it", n},
-			{"families of the BMS policies", "email and configuration", n},
+		for _, a := range []struct{ What, Assumed lang.Key }{
+			{lang.Key("supervision"), lang.Key("no")},
+			{lang.Key("automated or bulk enrolment"), lang.Key("no: the user's own")},
+			{lang.Key("co-management"), lang.Key("none")},
+			{lang.Key("serial number and IMEI"), lang.Key("made up; no link to Apple's enrolment records")},
+			{lang.Key("queued actions"), lang.Key("none")},
+			{lang.Key("exact last check-in"), lang.Key("drawn between the last sign-in and 19 days after it")},
+			{lang.Key("families of the BMS policies"), lang.Key("email and configuration")},
 		} {
-			im.assumed[[2]string{a.What, a.Assumed}] = a.Devices
+			im.assuming(a.What, lang.Later(a.Assumed)).Devices = n
 		}
 	}
-	for key, n := range im.assumed {
-		p.Assumed = append(p.Assumed, Assumption{key[0], key[1], n})
+	for _, a := range im.assumed {
+		p.Assumed = append(p.Assumed, *a)
 	}
 	slices.SortFunc(p.Assumed, func(a, b Assumption) int { return cmp.Compare(a.What, b.What) })
 }
@@ -204,14 +204,14 @@ func (im *importer) findings() {
 			work++
 		}
 	}
-	find := func(rule protocol.Rule, devices int, format string, args ...any) {
-		p.Findings = append(p.Findings, Finding{Rule: rule, Text: fmt.Sprintf(format, args...), Devices: devices})
+	find := func(rule protocol.Rule, devices int, text lang.Text) {
+		p.Findings = append(p.Findings, Finding{Rule: rule, Text: text, Devices: devices})
 	}
 	if granted, said := t.Consents["androidManagedStore"]; said && !granted && work > 0 {
-		find(protocol.RuleConsent, work, "Google's consent is not granted, yet there are devices under Android Enterprise")
+		find(protocol.RuleConsent, work, lang.Later("Google's consent is not granted, yet there are devices under Android Enterprise"))
 	}
 	if granted, said := t.Consents["appleMDMPushCertificate"]; said && !granted && apple > 0 {
-		find(protocol.RuleConsent, apple, "Apple's consent is not granted, yet there are Apple devices")
+		find(protocol.RuleConsent, apple, lang.Later("Apple's consent is not granted, yet there are Apple devices"))
 	}
 	if apple == 0 {
 		return
@@ -219,15 +219,15 @@ func (im *importer) findings() {
 	const day = 24 * time.Hour
 	switch end, left := t.APNs.Expires, t.APNs.Expires.Sub(t.AsOf); {
 	case end == 0:
-		find(protocol.RulePushExpired, apple, "the end of the Apple push certificate is not known")
+		find(protocol.RulePushExpired, apple, lang.Later("the end of the Apple push certificate is not known"))
 	case left < -30*day:
-		find(protocol.RulePushExpired, apple, "the Apple push certificate ended more than 30 days ago: another topic is needed, and every Apple device must enrol again")
+		find(protocol.RulePushExpired, apple, lang.Later("the Apple push certificate ended more than 30 days ago: another topic is needed, and every Apple device must enrol again"))
 	case left < 0:
-		find(protocol.RulePushExpired, apple, "the Apple push certificate has ended: no Apple device checks in until it is renewed")
+		find(protocol.RulePushExpired, apple, lang.Later("the Apple push certificate has ended: no Apple device checks in until it is renewed"))
 	case left <= 30*day:
-		find(protocol.RulePushExpired, apple, "the Apple push certificate ends in %d days", left/day)
+		find(protocol.RulePushExpired, apple, lang.Later("the Apple push certificate ends in %d {day|days}", int(left/day)))
 	}
 	if t.APNs.Modified != 0 && t.APNs.Modified < t.ChangedAt {
-		find(protocol.RulePushGap, apple, "the Apple push certificate is older than the last change of authority: the gap is open")
+		find(protocol.RulePushGap, apple, lang.Later("the Apple push certificate is older than the last change of authority: the gap is open"))
 	}
 }

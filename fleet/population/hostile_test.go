@@ -139,7 +139,7 @@ func TestHST122Empty(t *testing.T) {
 				t.Fatalf("load gives %v, %v; want the one device", p, err)
 			}
 			if !slices.ContainsFunc(p.Findings, func(f Finding) bool {
-				return f.Rule == ruleExport && strings.Contains(f.Text, "holds no device record")
+				return f.Rule == ruleExport && strings.Contains(f.Text.String(), "holds no device record")
 			}) {
 				t.Errorf("findings %v say nothing of the empty file", p.Findings)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 const ruleExport protocol.Rule = "HST-122"
@@ -78,7 +79,7 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 	im := &importer{
 		o: o, pop: new(Population), fallback: def,
 		seen: map[uint64]struct{}{}, users: map[string]int32{}, models: map[Model]*Model{}, shared: map[string]string{},
-		left: map[LeftOut]int{}, doubted: map[doubtKey]bool{}, cat: catalogue{unknown: map[string]int{}}, assumed: map[[2]string]int{},
+		left: map[LeftOut]int{}, doubted: map[doubtKey]bool{}, cat: catalogue{unknown: map[string]int{}}, assumed: map[[2]lang.Key]*Assumption{},
 	}
 	if im.tokens, err = newTokens(files.all(), o.KeepNames); err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ type importer struct {
 	bad     plan.Errors
 	left    map[LeftOut]int // Records stays 0 in the keys
 	doubted map[doubtKey]bool
-	assumed map[[2]string]int // what and how: devices
+	assumed map[[2]lang.Key]*Assumption // by what and how
 }
 
 type doubtKey struct {
@@ -282,7 +283,7 @@ func (im *importer) unreadable() int {
 }
 
 // doubt notes one for the device that is taken next or, with i, for that one; at most one of each kind.
-func (im *importer) doubt(kind DoubtKind, i int, text, other string) {
+func (im *importer) doubt(kind DoubtKind, i int, text, other lang.Text) {
 	if key := (doubtKey{kind, i}); !im.doubted[key] {
 		im.doubted[key] = true
 		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: i, Owner: Nobody, Text: text, Other: other})
@@ -290,7 +291,17 @@ func (im *importer) doubt(kind DoubtKind, i int, text, other string) {
 }
 
 // assume counts a device for which the export leaves something open.
-func (im *importer) assume(what, how string) { im.assumed[[2]string{what, how}]++ }
+func (im *importer) assume(what, how lang.Key) { im.assuming(what, lang.Later(how)).Devices++ }
+
+func (im *importer) assuming(what lang.Key, how lang.Text) *Assumption {
+	key := [2]lang.Key{what, how.Key}
+	a := im.assumed[key]
+	if a == nil {
+		a = &Assumption{What: what, Assumed: how}
+		im.assumed[key] = a
+	}
+	return a
+}
 
 func (im *importer) share(s string) string {
 	if have, ok := im.shared[s]; ok {

@@ -366,7 +366,7 @@ func TestDoubts(t *testing.T) {
 			}
 			p := mustImport(t, o)
 			found := slices.ContainsFunc(p.Doubts, func(d Doubt) bool {
-				return d.Kind == tt.kind && d.Device == 0 && d.Text != "" && d.Other != "" && d.Name == p.Devices[0].Name
+				return d.Kind == tt.kind && d.Device == 0 && d.Text.String() != "" && d.Other.String() != "" && d.Name == p.Devices[0].Name
 			})
 			if !found || !tt.check(p, &p.Devices[0]) {
 				t.Errorf("%s: doubts %+v, device %+v", tt.kind, p.Doubts, p.Devices[0])

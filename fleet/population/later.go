@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 // strangersNamed is how many users are named whom only the file of licences names; more are counted.
@@ -61,11 +62,11 @@ func (im *importer) later(file string) error {
 	}
 	maps.Copy(im.cat.unknown, present) // a product is told once
 	if len(strangers) > 0 {
-		text := "without a device, or misspelt: " + strings.Join(strangers, ", ")
+		text := lang.Later("without a device, or misspelt: %s", strings.Join(strangers, ", "))
 		if others > 0 {
-			text += fmt.Sprintf(" and %d more", others)
+			text = lang.Later("without a device, or misspelt: %s and %d more", strings.Join(strangers, ", "), others)
 		}
-		im.assumed[[2]string{"users whom only the file of licences names", text}] = 0
+		im.assuming(lang.Key("users whom only the file of licences names"), text)
 	}
 	return err
 }

@@ -25,7 +25,7 @@ func TestLaterNames(t *testing.T) {
 	told := ""
 	for _, a := range p.Assumed {
 		if a.What == "users whom only the file of licences names" {
-			told = a.Assumed
+			told = a.Assumed.String()
 		}
 	}
 	if !strings.HasPrefix(told, "without a device, or misspelt: user1@example.com, more@") || !strings.HasSuffix(told, " and 3 more") {

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A managedRow is one record of Graph's managedDevices, or one line of the console's export in the same words.
@@ -160,8 +161,8 @@ func (im *importer) managedDevice(row *managedRow, bad func(field, message strin
 	im.managedEnrolment(&d, n, row, agent, enrolment)
 	im.coManaged(&d, n, row, agent, enrolment)
 	if im.alone() && by == protocol.Intune {
-		im.doubt(AgentNotBMS, n, fmt.Sprintf("its agent (%s) is Intune's, in a tenant that has only office365 (AUTH-46); kept as registered with Intune", agent),
-			"left out: not managed by this tenant")
+		im.doubt(AgentNotBMS, n, lang.Later("its agent (%s) is Intune's, in a tenant that has only office365 (AUTH-46); kept as registered with Intune", agent),
+			lang.Later("left out: not managed by this tenant"))
 	}
 	im.identify(&d, id, row)
 	im.take(d)
@@ -208,10 +209,10 @@ func (im *importer) managedEnrolment(d *Device, n int, row *managedRow, agent, e
 		d.Enrolment, _ = userlessWay(d.Platform)
 	}
 	if row.inferred && enrolment == "" {
-		im.assume("enrolment type", "the user's own; without a user: automated (Apple), bulk (Windows), dedicated (Android)")
+		im.assume(lang.Key("enrolment type"), lang.Key("the user's own; without a user: automated (Apple), bulk (Windows), dedicated (Android)"))
 	}
 	if userless && !d.Userless() {
-		im.doubt(UserOnUserless, n, "its enrolment type has no user, yet it names one; taken as that user's", "userless: it stays where it is registered (AUTH-18)")
+		im.doubt(UserOnUserless, n, lang.Later("its enrolment type has no user, yet it names one; taken as that user's"), lang.Later("userless: it stays where it is registered (AUTH-18)"))
 	}
 	if agent == "googleclouddevicepolicycontroller" || d.Platform == protocol.Android && (d.Enrolment == Dedicated || d.Enrolment == FullyManaged || d.Enrolment == WorkProfile) {
 		d.Traits |= AndroidAPI
@@ -228,8 +229,8 @@ func (im *importer) coManaged(d *Device, n int, row *managedRow, agent, enrolmen
 		return
 	}
 	if !signs || d.Platform != protocol.Windows || d.Registered == protocol.Office365 || !build16299(string(row.Version)) {
-		im.doubt(NotCoManaged, n, "it shows signs of co-management that do not hold for it (AUTH-12); taken as not co-managed",
-			"co-managed: all its user's devices resolve to Intune (AUTH-15)")
+		im.doubt(NotCoManaged, n, lang.Later("it shows signs of co-management that do not hold for it (AUTH-12); taken as not co-managed"),
+			lang.Later("co-managed: all its user's devices resolve to Intune (AUTH-15)"))
 		return
 	}
 	d.Traits |= CoManaged
@@ -239,8 +240,8 @@ func (im *importer) coManaged(d *Device, n int, row *managedRow, agent, enrolmen
 	if w := row.Workloads; w != nil {
 		d.Workloads = w.intune()
 		if bool(w.DeviceConfiguration) && !(bool(w.ResourceAccess) && bool(w.EndpointProtection)) {
-			im.doubt(WorkloadsDiffer, n, "device configuration is Intune's, resource access or endpoint protection is not (AUTH-51); taken as Intune's",
-				"those workloads stay with Configuration Manager")
+			im.doubt(WorkloadsDiffer, n, lang.Later("device configuration is Intune's, resource access or endpoint protection is not (AUTH-51); taken as Intune's"),
+				lang.Later("those workloads stay with Configuration Manager"))
 			d.Workloads |= ResourceAccess | EndpointProtection
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Population is the devices and users of one tenant at one moment.
@@ -246,11 +247,11 @@ func (p *Population) LeftOutBy() map[string]int {
 // A Doubt is a record that can be read in two ways. There is at most one for each device and kind.
 type Doubt struct {
 	Kind   DoubtKind
-	Device int    // index in Population.Devices; -1: about the tenant
-	Name   string // the device's name or token
-	Owner  int32  // TwoOwners: the user of the other reading; else Nobody
-	Text   string // what is contradictory and how it was read
-	Other  string // what the other reading would change
+	Device int       // index in Population.Devices; -1: about the tenant
+	Name   string    // the device's name or token
+	Owner  int32     // TwoOwners: the user of the other reading; else Nobody
+	Text   lang.Text // what is contradictory and how it was read
+	Other  lang.Text // what the other reading would change
 }
 
 // A DoubtKind names one kind of doubt.
@@ -258,14 +259,14 @@ type DoubtKind string
 
 // An Assumption is something that the export cannot say, for a number of devices.
 type Assumption struct {
-	What    string
-	Assumed string
+	What    lang.Key
+	Assumed lang.Text
 	Devices int
 }
 
 // A Finding is a contradiction or warning about the tenant as a whole, with its rule.
 type Finding struct {
 	Rule    protocol.Rule
-	Text    string
+	Text    lang.Text
 	Devices int // concerned; 0: none in particular
 }

@@ -2,10 +2,11 @@ package population
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"rollcall/fleet/plan"
+
+	"rollcall/protocol/lang"
 )
 
 // A userRow is one user of users.json.
@@ -131,8 +132,8 @@ func (im *importer) deviceUser(id, upn string, device int) (user int32, foreign 
 		return Nobody, false
 	}
 	if byName, ok := im.users["upn "+strings.ToLower(upn)]; ok && id != "" && im.userIDs[byName] != "" && im.userIDs[byName] != strings.ToLower(id) {
-		im.doubt(TwoUsers, device, "its user id and its user principal name are of different users; the id was followed",
-			fmt.Sprintf("it would be %s's", im.pop.Users[byName].UPN))
+		im.doubt(TwoUsers, device, lang.Later("its user id and its user principal name are of different users; the id was followed"),
+			lang.Later("it would be %s's", im.pop.Users[byName].UPN))
 		upn = ""
 	}
 	if _, ours := im.users["upn "+strings.ToLower(upn)]; !ours && im.foreign(upn) { // whatever the id says
@@ -143,7 +144,7 @@ func (im *importer) deviceUser(id, upn string, device int) (user int32, foreign 
 		user = im.addUser(id, upn, User{Licence: im.fallback, Assumed: true})
 	}
 	if im.usersRead && im.pop.Users[user].Assumed {
-		im.doubt(UserUnknown, device, fmt.Sprintf("its user's licences are not in the export; taken as %s", className(im.fallback)), "what that user's licences say")
+		im.doubt(UserUnknown, device, lang.Later("its user's licences are not in the export; taken as %s", className(im.fallback)), lang.Later("what that user's licences say"))
 	}
 	return user, false
 }
@@ -163,12 +164,12 @@ func (im *importer) foreign(upn string) bool {
 	return true
 }
 
-func className(l Licence) string {
+func className(l Licence) lang.Key {
 	switch {
 	case l&IntuneLicence != 0:
-		return "entitled to Intune"
+		return lang.Key("entitled to Intune")
 	case l&BMSLicence != 0:
-		return "Basic"
+		return lang.Key("Basic")
 	}
-	return "without a licence"
+	return lang.Key("without a licence")
 }

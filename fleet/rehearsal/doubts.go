@@ -15,20 +15,20 @@ func exportTables(l lang.Language, names *population.Population) []report.Table 
 	}
 	for i := range names.Doubts[:min(rows, len(names.Doubts))] {
 		d := &names.Doubts[i]
-		doubts.Rows = append(doubts.Rows, []any{d.Name, l.Say("%s. Otherwise: %s", l.Retell(d.Text), l.Retell(d.Other))})
+		doubts.Rows = append(doubts.Rows, []any{d.Name, l.Say("%s. Otherwise: %s", d.Text.In(l), d.Other.In(l))})
 	}
 	first := report.Table{
 		Title: l.Say("To see to first"), Caption: l.Say("Contradictions and warnings in the export."),
 		Columns: []report.Column{{Name: l.Say("Devices")}, {Name: l.Say("Rule")}, {Name: l.Say("What")}},
 	}
 	for _, f := range names.Findings {
-		first.Rows = append(first.Rows, []any{f.Devices, f.Rule, l.Retell(f.Text)})
+		first.Rows = append(first.Rows, []any{f.Devices, f.Rule, f.Text.In(l)})
 	}
 	assumed := report.Table{
 		Title: l.Say("What the export cannot say"), Columns: []report.Column{{Name: l.Say("Devices")}, {Name: l.Say("What")}, {Name: l.Say("Assumed")}},
 	}
 	for _, x := range names.Assumed {
-		assumed.Rows = append(assumed.Rows, []any{x.Devices, l.Retell(x.What), l.Retell(x.Assumed)})
+		assumed.Rows = append(assumed.Rows, []any{x.Devices, l.Say(x.What), x.Assumed.In(l)})
 	}
 	return []report.Table{doubts, first, assumed}
 }
@@ -38,13 +38,13 @@ func exportSection(pop *population.Population) map[string]any {
 	doubts, findings, assumed := []any{}, []any{}, []any{}
 	for i := range pop.Doubts {
 		d := &pop.Doubts[i]
-		doubts = append(doubts, map[string]any{"kind": d.Kind, "device": d.Name, "text": d.Text, "other": d.Other})
+		doubts = append(doubts, map[string]any{"kind": d.Kind, "device": d.Name, "text": d.Text.String(), "other": d.Other.String()})
 	}
 	for _, f := range pop.Findings {
-		findings = append(findings, map[string]any{"rule": f.Rule, "text": f.Text, "devices": f.Devices})
+		findings = append(findings, map[string]any{"rule": f.Rule, "text": f.Text.String(), "devices": f.Devices})
 	}
 	for _, x := range pop.Assumed {
-		assumed = append(assumed, map[string]any{"what": x.What, "assumed": x.Assumed, "devices": x.Devices})
+		assumed = append(assumed, map[string]any{"what": x.What, "assumed": x.Assumed.String(), "devices": x.Devices})
 	}
 	return map[string]any{"doubts": doubts, "findings": findings, "assumed": assumed}
 }

@@ -203,7 +203,7 @@ func TestAUTH53LeavingInTheExport(t *testing.T) {
 // The doubts of an export are on screen, on the page and in the result of whatever is rehearsed with it.
 func TestDoubtsOfTheExport(t *testing.T) {
 	pop := exported(4, onIntune, func(_ int, _ *population.Device, u *population.User) { u.Licence |= population.IntuneLicence })
-	pop.Doubts = []population.Doubt{{Kind: population.TwoOwners, Device: 1, Name: "device-1", Text: "it has 2 owners", Other: "the other's device"}}
+	pop.Doubts = []population.Doubt{{Kind: population.TwoOwners, Device: 1, Name: "device-1", Text: lang.Later("its user's licences are not in the export; taken as %s", lang.Key("Basic")), Other: lang.Later("what that user's licences say")}}
 	out := played(t, rehearsal.Config{Plan: quiet(t, 1), Population: pop})
 	if count, _, _, _ := finding(out, "", "Doubts of the export"); count != 1 {
 		t.Errorf("a finding of %d doubts", count)
@@ -215,10 +215,15 @@ func TestDoubtsOfTheExport(t *testing.T) {
 			table = fmt.Sprint(x.Rows)
 		}
 	}
-	if !strings.Contains(table, "device-1 it has 2 owners. Otherwise: the other's device") {
+	if !strings.Contains(table, "device-1 its user's licences are not in the export; taken as Basic. Otherwise: what that user's licences say") {
 		t.Errorf("the table of doubts: %s", table)
 	}
-	if section := fmt.Sprint(a.Sections()["export"]); !strings.Contains(section, "it has 2 owners") {
+	for _, x := range a.Story(lang.Dutch, pop).Tables {
+		if x.Title == "Twijfels over de export" && !strings.Contains(fmt.Sprint(x.Rows), "device-1 de licenties van zijn gebruiker staan niet in de export; opgevat als Basic. Anders: wat de licenties van die gebruiker zeggen") {
+			t.Errorf("in Dutch: %s", x.Rows)
+		}
+	}
+	if section := fmt.Sprint(a.Sections()["export"]); !strings.Contains(section, "its user's licences are not in the export") {
 		t.Errorf("the result: %s", section)
 	}
 }

@@ -85,10 +85,10 @@ func (p *Preview) change(names *population.Population) map[string]any {
 	}
 	for i := range names.Doubts {
 		d := &names.Doubts[i]
-		doubts = append(doubts, map[string]any{"kind": d.Kind, "device": d.Name, "text": d.Text, "other": p.other(&p.Population.Doubts[i], d)})
+		doubts = append(doubts, map[string]any{"kind": d.Kind, "device": d.Name, "text": d.Text.String(), "other": p.other(&p.Population.Doubts[i], d)})
 	}
 	for _, f := range names.Findings {
-		findings = append(findings, map[string]any{"rule": f.Rule, "text": f.Text, "devices": f.Devices})
+		findings = append(findings, map[string]any{"rule": f.Rule, "text": f.Text.String(), "devices": f.Devices})
 	}
 	out := map[string]any{
 		"id": p.ID, "from": p.Scene.Before.Name(), "to": p.Scene.After.Name(), "as_of": p.Scene.Now, "opens_gap": p.OpensGap, "gap_open": p.Scene.Push.Gap,
@@ -111,7 +111,7 @@ func days(at, now protocol.Time) int {
 func (p *Preview) other(d, named *population.Doubt) string {
 	r, ok := p.otherwise(d)
 	if !ok {
-		return named.Other
+		return named.Other.String()
 	}
 	return fmt.Sprintf("%s (%d enrolled, %d move, %d stay)", named.Other, r.enrolled, r.move, r.stay)
 }
@@ -314,7 +314,7 @@ func (p *Preview) doubtTable(names *population.Population) report.Table {
 			break
 		}
 		d := &names.Doubts[i]
-		t.Rows = append(t.Rows, []any{d.Name, d.Text + ". Otherwise: " + p.other(&p.Population.Doubts[i], d)})
+		t.Rows = append(t.Rows, []any{d.Name, d.Text.String() + ". Otherwise: " + p.other(&p.Population.Doubts[i], d)})
 	}
 	return t
 }
@@ -325,7 +325,7 @@ func findingTable(names *population.Population) report.Table {
 		Columns: []report.Column{{Name: "Devices"}, {Name: "Rule"}, {Name: "Finding"}},
 	}
 	for _, f := range names.Findings {
-		t.Rows = append(t.Rows, []any{f.Devices, f.Rule, f.Text})
+		t.Rows = append(t.Rows, []any{f.Devices, f.Rule, f.Text.String()})
 	}
 	for _, e := range names.BadRows {
 		t.Rows = append(t.Rows, []any{nil, e.Rule, "left out: " + e.Error()})
@@ -338,7 +338,7 @@ func assumedTable(names *population.Population) report.Table {
 		Title: "What the export cannot say", Columns: []report.Column{{Name: "Devices"}, {Name: "What"}, {Name: "Assumed"}},
 	}
 	for _, a := range names.Assumed {
-		t.Rows = append(t.Rows, []any{a.Devices, a.What, a.Assumed})
+		t.Rows = append(t.Rows, []any{a.Devices, lang.English.Say(a.What), a.Assumed.String()})
 	}
 	return t
 }

@@ -12,6 +12,7 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/delivery"
 )
 
@@ -352,7 +353,7 @@ func (t *telling) doubts() report.Table {
 		Columns: []report.Column{{Name: "Device"}, {Name: "Read as"}, {Name: "The other reading"}}, Total: len(t.Population.Doubts),
 	}
 	for _, d := range t.Population.Doubts[:min(rows, len(t.Population.Doubts))] {
-		table.Rows = append(table.Rows, []any{d.Name, d.Text, d.Other})
+		table.Rows = append(table.Rows, []any{d.Name, d.Text.String(), d.Other.String()})
 	}
 	return table
 }
@@ -363,7 +364,7 @@ func (t *telling) assumptions() report.Table {
 		Columns: []report.Column{{Name: "About"}, {Name: "Taken as"}, {Name: "Devices", Bar: true}},
 	}
 	for _, a := range t.Population.Assumed {
-		table.Rows = append(table.Rows, []any{a.What, a.Assumed, a.Devices})
+		table.Rows = append(table.Rows, []any{lang.English.Say(a.What), a.Assumed.String(), a.Devices})
 	}
 	return table
 }

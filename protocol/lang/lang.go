@@ -52,6 +52,35 @@ func (l Language) Say(key Key, args ...any) string {
 	return printers()[l].Sprintf(string(key), args...)
 }
 
+// A Text is a sentence of the catalogue with its arguments, to be said in a language that is known later. An argument that is a Key or a
+// Text itself is said in that language too.
+type Text struct {
+	Key  Key
+	Args []any
+}
+
+// Later keeps key with args to be said later.
+func Later(key Key, args ...any) Text { return Text{key, args} }
+
+// In says t in l.
+func (t Text) In(l Language) string {
+	args := make([]any, len(t.Args))
+	for i, arg := range t.Args {
+		switch arg := arg.(type) {
+		case Key:
+			args[i] = l.Say(arg)
+		case Text:
+			args[i] = arg.In(l)
+		default:
+			args[i] = arg
+		}
+	}
+	return l.Say(t.Key, args...)
+}
+
+// String says t in English.
+func (t Text) String() string { return t.In(English) }
+
 var printers = sync.OnceValue(func() (all [len(tags)]*message.Printer) {
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
 	for _, p := range pairs("*") {
