@@ -141,14 +141,15 @@ func (s *Server) checkedIn(ctx context.Context, g *store.Grant) (bool, error) {
 }
 
 // BindAndroidToken makes a token the challenge of one device, for an hour: no other can use it from then on (HST-037). A device that is
-// enrolled and is another user's, or nobody's, is not replaced by whoever knows its serial number (HST-042, HST-051).
-func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token, device string, t *AndroidToken) error {
+// enrolled and is another user's, or nobody's, is not replaced by whoever knows its serial number (HST-042, HST-051). Key is the SHA-256
+// of the one key, in PKIX form, that gets the certificate; zero: any does.
+func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token, device string, key [32]byte, t *AndroidToken) error {
 	if t.Used {
 		return nil
 	}
 	g := store.Grant{
 		Hash: sha256.Sum256([]byte(token)), Purpose: delivery.ForEnrolment, User: t.User, ID: device, Platform: protocol.Android, Expires: t.Expires,
-		Serial: EnrollmentOf(token) + " " + string(t.Mode),
+		Serial: EnrollmentOf(token) + " " + string(t.Mode), Key: key,
 	}
 	d, err := s.store.Device(ctx, device)
 	switch {
@@ -169,6 +170,14 @@ func (s *Server) BindAndroidToken(ctx context.Context, now protocol.Time, token,
 	}
 	_, err = s.AndroidToken(ctx, now, token, device) // of two at once the other may have been first
 	return err
+}
+
+// Attested notes in the journal what the key store of a device that enrols says of it, or why that counts for nothing (AND-084).
+func (s *Server) Attested(ctx context.Context, now protocol.Time, device, detail string) error {
+	if err := s.apply(ctx, now, &store.Change{Lines: line(delivery.WhatAttested, "AND-084", "device "+device+": "+detail)}); err != nil {
+		return fmt.Errorf("attestation: %w", err)
+	}
+	return nil
 }
 
 // EnrollmentOf is what the enrolment by a token is called.

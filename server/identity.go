@@ -21,6 +21,7 @@ var (
 	ErrExpired   = errors.New("challenge expired")                                                        // HST-037
 	ErrKeyReused = errors.New("key has a certificate already")                                            // HST-040
 	ErrPresent   = errors.New("present identity is not usable")                                           // APL-011
+	ErrAttested  = errors.New("key is not the one that was attested")                                     // AND-084
 	ErrUnused    = errors.New("the device was given its next identity just now, and has not used it yet") // HST-045
 )
 
@@ -156,6 +157,8 @@ func (s *Server) redeem(ctx context.Context, now protocol.Time, hash [32]byte, c
 			return nil, &Claimed{*g, ErrExpired}
 		case used:
 			return nil, &Claimed{*g, ErrKeyReused}
+		case g.Key != ([32]byte{}) && g.Key != c.Key:
+			return nil, &Claimed{*g, ErrAttested}
 		}
 		var id delivery.Identity
 		if der, id.NotBefore, id.NotAfter, err = c.Make(g); err != nil {

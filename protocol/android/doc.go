@@ -30,7 +30,13 @@
 // 3. POST /android/v1/enroll with "Authorization: Bearer TOKEN" and an [EnrollRequest] gives an [EnrollAnswer]. The same request again
 // gets the same answer, until the device has checked in; another device's gets 401 TOKEN_USED.
 //
-// 4. The device makes a key and a PKCS #10 request with the subject of the [Offer] and gets its certificate. Method est: POST
+// A server may want the attestation of a key, by the device's key store, before it takes the device: the chain of certificates of a key
+// that was made with the SHA-256 of the token as its challenge. It must end at an authority that the server trusts, none of it may be
+// revoked, and the key must be kept by secure hardware: else 403 ATTESTATION_MISSING, ATTESTATION_MALFORMED, ATTESTATION_FOREIGN_ROOT,
+// ATTESTATION_REVOKED, ATTESTATION_WRONG_CHALLENGE or ATTESTATION_SOFTWARE_LEVEL. The certificate is then for that key alone: a request
+// with another is refused like one with a wrong challenge.
+//
+// 4. The device makes a key, unless it has one that was attested, and a PKCS #10 request with the subject of the [Offer] and gets its certificate. Method est: POST
 // URL/simpleenroll, Content-Type application/pkcs10, the request in base64, HTTP Basic authentication with the member device of the
 // [EnrollAnswer] and the challenge (RFC 7030, section 4.2). A challenge is for one request: one that got no answer is sent again to the
 // byte. EST refuses in a line of text, a wrong challenge with 403. Method scep: RFC 8894 with the challenge as challengePassword.
@@ -67,7 +73,7 @@
 //   - 401: it is not recognised (NOT_RECOGNISED), or the token is not: TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED. It keeps everything and
 //     tries again as after a 503; after three in a row it tries once to renew its certificate. It never removes itself.
 //   - 403: a refusal that stands, with a reason and mostly a rule: AUTHORITY_UNKNOWN, CONSENT_MISSING, UNLICENSED, DEVICE_LIMIT,
-//     MODE_NOT_ALLOWED, DEVICE_MISMATCH or REFUSED. It keeps everything and comes back by its schedule.
+//     MODE_NOT_ALLOWED, DEVICE_MISMATCH, REFUSED, or one of those that begin with ATTESTATION. It keeps everything and comes back by its schedule.
 //   - 410: only with an order, in a detail of @type rollcall/unenrolOrder, that is signed by a policy key of its enrolment and names this
 //     device and enrolment does it leave. It says good-bye and removes management as mode says. Without one it is a 503.
 //   - 429, 5xx, no answer: keep everything; Retry-After where there is one, else 1 min doubling up to 30 min, each more or less by a fifth.

@@ -31,15 +31,23 @@ const (
 
 // Reasons of a refusal.
 const (
-	TokenInvalid        = "TOKEN_INVALID"
-	TokenExpired        = "TOKEN_EXPIRED"
-	TokenUsed           = "TOKEN_USED"
-	AuthorityUnknown    = "AUTHORITY_UNKNOWN"
-	ConsentMissing      = "CONSENT_MISSING"
-	Unlicensed          = "UNLICENSED"
-	DeviceLimit         = "DEVICE_LIMIT"
-	ModeNotAllowed      = "MODE_NOT_ALLOWED"
-	DeviceMismatch      = "DEVICE_MISMATCH"
+	TokenInvalid     = "TOKEN_INVALID"
+	TokenExpired     = "TOKEN_EXPIRED"
+	TokenUsed        = "TOKEN_USED"
+	AuthorityUnknown = "AUTHORITY_UNKNOWN"
+	ConsentMissing   = "CONSENT_MISSING"
+	Unlicensed       = "UNLICENSED"
+	DeviceLimit      = "DEVICE_LIMIT"
+	ModeNotAllowed   = "MODE_NOT_ALLOWED"
+	DeviceMismatch   = "DEVICE_MISMATCH"
+
+	AttestationMissing   = "ATTESTATION_MISSING"
+	AttestationMalformed = "ATTESTATION_MALFORMED"
+	AttestationForeign   = "ATTESTATION_FOREIGN_ROOT"
+	AttestationRevoked   = "ATTESTATION_REVOKED"
+	AttestationChallenge = "ATTESTATION_WRONG_CHALLENGE"
+	AttestationLevel     = "ATTESTATION_SOFTWARE_LEVEL"
+
 	NotRecognised       = "NOT_RECOGNISED"
 	Malformed           = "MALFORMED"
 	ProtocolUnsupported = "PROTOCOL_UNSUPPORTED"

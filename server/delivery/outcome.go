@@ -68,6 +68,7 @@ const (
 	WhatTenant           What = "tenant changed"     // by an administrator: Detail says what
 	WhatPushCertificate  What = "push certificate changed"
 	WhatPushSuspended    What = "push certificate refused"
+	WhatAttested         What = "attestation"          // of a device's key store, as it enrols: Detail says what
 	WhatPushRefused      What = "push service refuses" // this server, whatever the device: not Apple's
 )
 

@@ -29,6 +29,8 @@ import (
 type Android struct {
 	Installer android.Installer // of the agent, for QR codes; zero: it is there already
 	RSA       bool              // identities are RSA 2048 by SCEP, in place of P-256 by EST
+
+	Attestation *Attestation // nil: what a device's key store says is not looked at
 }
 
 // An androidState is what a handler needs for Android devices beside its Config.
@@ -106,6 +108,7 @@ func (h *Handler) androidEnroll(w http.ResponseWriter, r *http.Request) {
 type notHere struct {
 	code           int
 	reason, detail string
+	rule           protocol.Rule // empty: none has a name
 }
 
 func (e *notHere) Error() string { return e.detail }
@@ -130,7 +133,7 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 		return nil, err
 	}
 	if m.Role != android.DPC {
-		return nil, &notHere{403, android.ModeNotAllowed, "role " + string(m.Role) + " is not served"}
+		return nil, &notHere{code: 403, reason: android.ModeNotAllowed, detail: "role " + string(m.Role) + " is not served"}
 	}
 	core, now, ctx := h.cfg.Server, h.now(), r.Context()
 	device := core.AndroidDevice(m.Hardware.ID())
@@ -142,11 +145,11 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 		who.Who = "an Android device of " + h.nameOf(t.User)
 	}
 	if t.Mode != m.Mode {
-		return nil, &notHere{403, android.ModeNotAllowed, fmt.Sprintf("the token is for mode %s", t.Mode)}
+		return nil, &notHere{code: 403, reason: android.ModeNotAllowed, detail: fmt.Sprintf("the token is for mode %s", t.Mode)}
 	}
 	if m.User != nil {
 		if u, ok := core.UserByUPN(m.User.UPN); !ok || u.ID != t.User {
-			return nil, &notHere{403, android.ModeNotAllowed, "the token is for another user"}
+			return nil, &notHere{code: 403, reason: android.ModeNotAllowed, detail: "the token is for another user"}
 		}
 	}
 	if err := core.AndroidConsent(t.Mode); err != nil {
@@ -161,7 +164,11 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 		}
 		return nil, no
 	}
-	if err := core.BindAndroidToken(ctx, now, token, device, t); err != nil {
+	key, err := h.attested(ctx, now, token, device, m, t.Used)
+	if err != nil {
+		return nil, err
+	}
+	if err := core.BindAndroidToken(ctx, now, token, device, key, t); err != nil {
 		return nil, err
 	}
 	to := authority.Resolve(world.Tenant, user, authority.Device{Platform: protocol.Android})
@@ -298,7 +305,7 @@ func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned *
 			}
 		}
 	case own:
-		code, reason, text, retry = here.code, here.reason, here.detail, 0
+		code, reason, text, retry, rule = here.code, here.reason, here.detail, 0, here.rule
 	case errors.Is(err, server.ErrTokenUnknown), errors.Is(err, server.ErrTokenExpired), errors.Is(err, server.ErrTokenUsed):
 		code, reason, text, retry, rule = 401, android.TokenInvalid, err.Error(), 0, "HST-037"
 		if errors.Is(err, server.ErrTokenExpired) {

@@ -48,7 +48,7 @@ func TestHST037AndroidLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.core.BindAndroidToken(t.Context(), l.pnow(), token, "d-1", found); err != nil {
+		if err := l.core.BindAndroidToken(t.Context(), l.pnow(), token, "d-1", [32]byte{}, found); err != nil {
 			t.Fatal(err)
 		}
 		if a := l.get("/e/"+token, pc); a.status != http.StatusNotFound {

@@ -126,6 +126,7 @@ func issueRule(err error) protocol.Rule {
 		{server.ErrSpent, "HST-037"},
 		{server.ErrExpired, "HST-037"},
 		{server.ErrKeyReused, "HST-040"},
+		{server.ErrAttested, "AND-084"},
 		{server.ErrPresent, protocol.RuleNotRenewed},
 	} {
 		if errors.Is(err, known.err) {
