@@ -68,6 +68,7 @@ type serveConfig struct {
 	Entra            *device.Entra        // whose tokens Windows devices enrol with; nil: nobody's
 	WNS              *push.WNSIdentity    // wakes Windows devices; nil: they come by their schedules
 	FCM              *push.ServiceAccount // wakes Android devices; nil: they come by their schedules
+	Android          device.Android       // where they get their agent, and what it must attest
 	WNSPush, FCMPush push.Config          // how they are reached
 
 	CourierPort string // where that one takes the streams of machines, on every address of this server; empty: nowhere
@@ -262,7 +263,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 	edge := device.Config{
 		Server: core, Enrolment: enrolment, Now: now, Log: cfg.Log, Admission: s.admission, Proxies: cfg.Proxies, ProxyHeader: cfg.ProxyHeader,
 		SignMessage: cfg.SignMessage, LegacySignature: cfg.LegacySignature, LegacySCEP: cfg.LegacySCEP, Factory: cfg.Factory,
-		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows), Android: new(device.Android),
+		MinimumOS: cfg.MinimumOS, EnrolRate: cfg.EnrolRate, Lab: cfg.Lab, Windows: new(device.Windows), Android: &cfg.Android,
 	}
 	if cfg.Entra != nil {
 		if edge.Windows.Verify, err = cfg.Entra.Verifier(ctx, now); err != nil {

@@ -40,6 +40,7 @@ type serveFlags struct {
 	acceptUserless, signMessage, lab                                                                           bool
 	enrolRate                                                                                                  float64
 	entra, wns, wnsCA, fcm, fcmURL, fcmCA                                                                      string
+	android                                                                                                    androidFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -54,7 +55,8 @@ also runs a push service of its own, unless --apns-url names one, and makes a pu
 The line that it prints for a machine is for the first one of a lab: good once, for a day, and bound to no user and to no kind of device.
 rollcall users invite UPN --for agent --kind KIND prints those that are bound to both.`,
 		Example: `  rollcall serve
-  rollcall serve --listen 192.0.2.10:8443 --name mdm.example.org --clouds real`,
+  rollcall serve --listen 192.0.2.10:8443 --name mdm.example.org --clouds real
+  rollcall serve --android-agent org.example.agent/.AdminReceiver --android-agent-url https://mdm.example.org/agent.apk --android-agent-checksum 23:96:2f:...`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, &f) },
 	}
 	flags := cmd.Flags()
@@ -74,6 +76,7 @@ rollcall users invite UPN --for agent --kind KIND prints those that are bound to
 	flags.StringVar(&f.fcm, "fcm", "", "key `FILE` of the service account that wakes Android devices (default: they come by their schedules)")
 	flags.StringVar(&f.fcmURL, "fcm-url", "", "Firebase Cloud Messaging (default: Google's)")
 	flags.StringVar(&f.fcmCA, "fcm-ca", "", "PEM file of the CA that FCM and its token endpoint's certificates must chain to")
+	f.android.add(flags)
 	flags.StringVar(&f.courier, "courier", "", "address and port where the push service of its own takes the streams that wake machines, or none (default: port "+courierPort+" of --listen)")
 	flags.StringVar(&f.adeRoot, "ade-root", "", "PEM file of the roots of factory identities, for automated enrolment (ADE)")
 	flags.StringVar(&f.minimumOS, "ade-minimum-os", "", "version below which a device must update itself before it enrols automatically")
@@ -297,6 +300,9 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		return cfg, fmt.Errorf("--apns-ca: %w", err)
 	}
 	if err := f.others(&cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Android, err = f.android.config(); err != nil {
 		return cfg, err
 	}
 	if f.identityCA != "" {

@@ -197,7 +197,8 @@ func usersInviteCommand(c *client) *cobra.Command {
   AOSP_USER              a device without Google's services, of a user
   AOSP_USERLESS          a device without Google's services and without a user
 A device without a user is invited without a UPN. Printed are the link, whose page says how to enrol, the text of a QR code to
-scan after a factory reset, and the same as a zero-touch configuration has it (DPC extras). All but the AOSP modes want
+scan after a factory reset, and the same as a zero-touch configuration has it (DPC extras). Where rollcall serve knows the agent's APK
+(--android-agent), a device in its setup installs it by the QR code; else the agent must be on it. All but the AOSP modes want
 the consent for Google's services first: rollcall consent grant androidManagedStore (AUTH-05).`,
 		Example: `  rollcall users invite ada@example.org
   rollcall users invite ada@example.org --for agent --kind ipad --expires 2h
