@@ -91,15 +91,21 @@ func TestAND084Attestation(t *testing.T) {
 		reason  string // of the refusal to enrol; empty: it may
 		journal string
 	}{
-		{"good", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation { return m.attests(p, level, token) }, false, "", "trusted environment; boot VERIFIED, boot loader locked"},
-		{"key mismatch", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation { return m.attests(p, level, token) }, true, "", "key is not the one that was attested"},
+		{"good", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
+			return m.attests(p, level, token)
+		}, false, "", "trusted environment; boot VERIFIED, boot loader locked"},
+		{"key mismatch", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
+			return m.attests(p, level, token)
+		}, true, "", "key is not the one that was attested"},
 		{"wrong challenge", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
 			return m.attests(p, level, "another")
 		}, false, android.AttestationChallenge, "another challenge"},
 		{"software level", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
 			return m.attests(p, certs.Software, token)
 		}, false, android.AttestationLevel, "secure hardware"},
-		{"foreign root", true, nil, func(_, s *maker, p crypto.PublicKey, token string) *android.Attestation { return s.attests(p, level, token) }, false, android.AttestationForeign, "not issued by this authority"},
+		{"foreign root", true, nil, func(_, s *maker, p crypto.PublicKey, token string) *android.Attestation {
+			return s.attests(p, level, token)
+		}, false, android.AttestationForeign, "not issued by this authority"},
 		{"revoked", true, certs.Revoked{"2": true}, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
 			return m.attests(p, level, token)
 		}, false, android.AttestationRevoked, "revoked"},
