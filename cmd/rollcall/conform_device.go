@@ -26,7 +26,7 @@ import (
 // conformDeviceFlags are the flags of conform device as they were given.
 type conformDeviceFlags struct {
 	askFlags
-	listen, host, ca        string
+	as, listen, host, ca    string
 	steps                   []string
 	signs                   bool
 	patience, settle, total time.Duration
@@ -36,7 +36,8 @@ func conformDeviceCommand() *cobra.Command {
 	var f conformDeviceFlags
 	cmd := &cobra.Command{
 		Use: "device", Short: "Judge a device: play the other side for it, and ask it the numbered statements", Args: cobra.NoArgs,
-		Long: `Play an MDM server for one device and judge it by what it does: enrolment profile, SCEP, check-in and commands over mutual TLS.
+		Long: `Play an MDM server for one device and judge it by what it does: enrolment profile, SCEP, check-in and commands over mutual TLS;
+with --as windows discovery, certificate and OMA DM sessions, with --as android the open agent protocol.
 The device may be a simulator, an agent or a machine in a lab. It enrols many times, so use none that holds anything of value;
 one statement has it erased (APL-058, APL-063).
 
@@ -45,7 +46,8 @@ address, whose certificate the enrolment profiles bring. Without steps whoever s
 device, and presses Enter when it is done, or when the device refused. A program does it by command lines (--step NAME=COMMAND),
 which return when the device has said all that it has to say:
 
-  enrol    installs the enrolment profile that ROLLCALL_LINK gives; the one step that must be there
+  enrol    installs the enrolment profile that ROLLCALL_LINK gives; the one step that must be there. With --as windows that is a link
+           ms-device-enrollment: whose user signs in by ROLLCALL_PASSWORD, with --as android the text of a QR code
   checkin  asks the server for commands      push     the same by a notice: ROLLCALL_TOPIC, _TOKEN (hexadecimal), _MAGIC
   remove   removes the enrolment profile     reset    makes the device as good as new
   restart  restarts it                       lock     locks its screen until wait
@@ -56,6 +58,7 @@ What needs a step that is not there is not applicable.
 Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be asked or the device could not be taken out again,
 130 interrupted; what was found is told.`,
 		Example: `  rollcall conform device --own
+  rollcall conform device --own --as windows
   rollcall conform device --listen 192.168.1.10:9443 --ca-out rollcall.pem
   rollcall conform device --listen 127.0.0.1:9443 --ca-out ca.pem --step enrol='./simulator enrol "$ROLLCALL_LINK"' --step checkin='./simulator poll'`,
 	}
@@ -70,10 +73,15 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 		case f.mischief != "" && !f.own:
 			return errors.New("--mischief breaks a device of ours: it wants --own")
 		}
-		return conformDevice(cmd, &f)
+		suite, known := deviceSuites[f.as]
+		if !known {
+			return fmt.Errorf("--as %q: want apple, windows or android", f.as)
+		}
+		return conformDevice(cmd, &f, suite)
 	}
 	flags := cmd.Flags()
 	f.add(flags, "device")
+	flags.StringVar(&f.as, "as", "apple", "what the device is: apple, windows or android")
 	flags.StringVar(&f.listen, "listen", "", "`address` where the device opens links, host:port")
 	flags.StringVar(&f.host, "host", "", "`name` or address in the links, if it is not that of --listen")
 	flags.StringVar(&f.ca, "ca-out", "", "write the certificate that the device must trust to this `file` (PEM)")
@@ -85,8 +93,11 @@ Exit codes: 0 all that was asked is kept, 2 a must failed, 3 a must could not be
 	return cmd
 }
 
+// deviceSuites are what devices are judged as.
+var deviceSuites = map[string]conformance.Suite{"apple": conformance.Device, "windows": conformance.WindowsDevice, "android": conformance.AndroidDevice}
+
 // conformDevice judges a device and writes what it came to.
-func conformDevice(cmd *cobra.Command, f *conformDeviceFlags) error {
+func conformDevice(cmd *cobra.Command, f *conformDeviceFlags, suite conformance.Suite) error {
 	ctx := cmd.Context()
 	known, err := f.deviations()
 	if err != nil {
@@ -96,7 +107,7 @@ func conformDevice(cmd *cobra.Command, f *conformDeviceFlags) error {
 		return err
 	}
 	config := conformance.DeviceConfig{
-		Listen: f.listen, Host: f.host, Only: f.only, Signs: f.signs, Patience: f.patience, Settle: f.settle, Total: f.total, Progress: conformProgress(cmd.ErrOrStderr()),
+		Suite: suite, Listen: f.listen, Host: f.host, Only: f.only, Signs: f.signs, Patience: f.patience, Settle: f.settle, Total: f.total, Progress: conformProgress(cmd.ErrOrStderr()),
 	}
 	if f.own {
 		stop, err := f.ownDevice(ctx, &config)
@@ -138,6 +149,14 @@ func (f *conformDeviceFlags) ownDevice(ctx context.Context, c *conformance.Devic
 	if c.Authority, err = certs.NewAuthority(certs.P256, "rollcall conform", time.Now()); err != nil {
 		return nil, err
 	}
+	if c.Suite != conformance.Device {
+		o, err := startOwnOther(c.Suite)
+		if err != nil {
+			return nil, err
+		}
+		c.Hands, c.Ready, c.Layer = o.hands(), o.trust, m.BeforeJudge
+		return o.link.Close, nil
+	}
 	o, err := startOwnDevice(ctx, c.Authority, link.Config{})
 	if err != nil {
 		return nil, err
@@ -169,7 +188,7 @@ func (f *conformDeviceFlags) hands(cmd *cobra.Command) (*conformance.Hands, erro
 		switch step := steps[name]; {
 		case name == "enrol":
 			h.Enrol = func(ctx context.Context, link string) error {
-				_, err := target.RunLine(ctx, line, nil, "ROLLCALL_LINK="+link)
+				_, err := target.RunLine(ctx, line, nil, "ROLLCALL_LINK="+link, "ROLLCALL_PASSWORD="+conformance.DevicePassword)
 				return err
 			}
 		case name == "push":

@@ -24,7 +24,6 @@ import (
 // ROLLCALL_CONFORM=whole every statement is asked beside every fault, and no other may fail.
 func TestConformanceCatchesDevices(t *testing.T) {
 	t.Parallel()
-	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
 	ca, err := certs.NewAuthority(certs.P256, "rollcall conform", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +56,50 @@ func TestConformanceCatchesDevices(t *testing.T) {
 	if err := healthy.Err(); err != nil || len(healthy.Left) > 0 || healthy.Enrolled < 20 {
 		t.Errorf("%v; %d devices enrolled, left %v", err, healthy.Enrolled, healthy.Left)
 	}
+	catchDevices(t, healthy, judge)
+}
+
+// TestConformanceCatchesOthers is the same for devices of other platforms.
+func TestConformanceCatchesOthers(t *testing.T) {
+	t.Parallel()
+	ca, err := certs.NewAuthority(certs.P256, "rollcall conform", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for suite := range judgedKinds {
+		t.Run(string(suite), func(t *testing.T) {
+			judge := func(id string, only ...string) *conformance.Result {
+				t.Helper()
+				m, err := mischief.NewHandset(id)
+				if err != nil {
+					t.Fatalf("%s does not count: %v", id, err)
+				}
+				o, err := startOwnOther(suite)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer o.link.Close()
+				r, err := conformance.JudgeDevice(t.Context(), conformance.DeviceConfig{
+					Suite: suite, Hands: o.hands(), Authority: ca, Ready: o.trust, Only: only, Check: time.Hour, Total: time.Hour, Layer: m.BeforeJudge,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r
+			}
+			healthy := judge("")
+			if err := healthy.Err(); err != nil || len(healthy.Left) > 0 {
+				t.Errorf("%v; left %v", err, healthy.Left)
+			}
+			catchDevices(t, healthy, judge)
+		})
+	}
+}
+
+// catchDevices plants the fault against each statement that a device passes.
+func catchDevices(t *testing.T, healthy *conformance.Result, judge func(id string, only ...string) *conformance.Result) {
+	t.Helper()
+	whole := os.Getenv("ROLLCALL_CONFORM") == "whole"
 	asked, caught, rows := 0, 0, []string(nil)
 	for _, was := range healthy.Findings {
 		if was.Outcome == conformance.NotApplicable {

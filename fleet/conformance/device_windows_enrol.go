@@ -237,7 +237,9 @@ func tryWIN059(t *trial) {
 		t.judge.mu.Lock()
 		d.answers = func(*remark) *reply { return a }
 		t.judge.mu.Unlock()
-		t.session(d)
+		if !t.comes(func() int { return len(t.says(d)) }) {
+			t.fail("after answers that mean nothing the device comes no more%s", t.because())
+		}
 	}
 	t.judge.mu.Lock()
 	d.answers = nil
@@ -245,6 +247,7 @@ func tryWIN059(t *trial) {
 	if !t.comes(func() int { return len(t.says(d)) }) {
 		t.fail("after answers that mean nothing the device comes no more%s", t.because())
 	}
+	t.last = t.latest(d)
 	if _, _, left := t.look(d); left {
 		t.fail("after answers that mean nothing the device leaves")
 	}

@@ -12,7 +12,8 @@
 // and android_leave.go, asked by the devices of droid.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go,
 // windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go and windows_later.go, asked by the devices of pc.go and
 // pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
-// device.go, offer.go, declare.go, issuer.go and trial.go.
+// device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go and device_windows_commands.go, at the
+// desk of desk.go and device_host.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
 // one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with
@@ -50,6 +51,8 @@
 //   - Statements on servers of Windows devices are asked with the bytes of protocol/windows, but for what a document must say, which is
 //     read here. WIN-022 wants users without licences and WIN-042 a push service of the run's, WIN-064 is asked with WIN-065: no adapter has
 //     the first two. What a server keeps of what a device says of itself (WIN-015) is not seen from outside, only that it takes it.
+//   - What a Windows device shows its user (WIN-026), when it comes (WIN-057, WIN-058) and what it drops by itself (WIN-072) is not seen by its
+//     server: what is asked is what it says next. WIN-027 is asked of nobody: a device that is managed says nothing to another server.
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.

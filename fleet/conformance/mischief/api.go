@@ -118,7 +118,7 @@ func noWarning(c *call) {
 // unreachableIsGone shows Apple devices as gone that pushes do not reach.
 func unreachableIsGone(c *call) {
 	a := c.ask(c.body)
-	if c.r.Method == http.MethodGet && strings.HasPrefix(c.r.URL.Path, "/rollcall/v1/devices/") && bytes.Contains(a.body, []byte(`"reachable":false`)) && !bytes.Contains(a.body, []byte(`"platform":"android"`)) {
+	if c.r.Method == http.MethodGet && strings.HasPrefix(c.r.URL.Path, "/rollcall/v1/devices/") && bytes.Contains(a.body, []byte(`"reachable":false`)) && !bytes.Contains(a.body, []byte(`"platform":"android"`)) && !bytes.Contains(a.body, []byte(`"platform":"windows"`)) {
 		a.body = bytes.Replace(a.body, []byte(`"life":"enrolled"`), []byte(`"life":"ended"`), 1)
 	}
 	c.give(a)

@@ -2,6 +2,7 @@ package mischief
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 
 	"rollcall/certs"
@@ -19,6 +20,7 @@ func init() {
 		"APL-041": tokenOnce, "APL-058": waitsLocked, "APL-059": forgetsReport, "APL-060": tellsMore, "APL-061": hidesItself, "APL-062": firstVersion,
 		"APL-063": actsFirst, "APL-067.device": textForTruth, "APL-090.device": takesAnyUpdate, "APL-093": staysManaged, "APL-109": (*call).pass,
 	}
+	maps.Copy(handsetFaults, machineFaults)
 }
 
 // WakesAtAnything tells whether a push wakes the device whatever its magic (APL-109).

@@ -15,7 +15,7 @@ import (
 // Faults of servers of Windows devices, in management sessions.
 
 // syncs tells whether the request is a message of a management session.
-func (c *call) syncs() bool { return c.posts(windows.ManagementPath) }
+func (c *call) syncs() bool { return c.postsBelow(windows.ManagementPath) }
 
 // syncML reads a message of a session; nil: it is none.
 func (c *call) syncML() *windows.Message {

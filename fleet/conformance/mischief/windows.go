@@ -18,8 +18,14 @@ import (
 
 // Faults of servers of Windows devices, while devices enrol.
 
-func (c *call) asksToken() bool { return c.posts(windows.EnrollmentPath) }
-func (c *call) discovers() bool { return c.posts(windows.DiscoveryPath) }
+// A judge has paths of its own before those of the protocol.
+
+func (c *call) asksToken() bool { return c.postsBelow(windows.EnrollmentPath) }
+func (c *call) discovers() bool { return c.postsBelow(windows.DiscoveryPath) }
+
+func (c *call) postsBelow(path string) bool {
+	return c.r.Method == http.MethodPost && strings.HasSuffix(c.r.URL.Path, path)
+}
 
 func (c *call) soap() bool {
 	return c.r.Method == http.MethodPost && strings.HasPrefix(c.r.URL.Path, "/EnrollmentServer/") && strings.HasSuffix(c.r.URL.Path, ".svc")
