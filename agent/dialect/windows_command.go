@@ -236,12 +236,11 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 			r.status(child, windows.BadRequest)
 			continue
 		}
-		if code := d.items(child, r); !done(code) {
-			failed = true
-			continue
-		}
-		for at := first; at < len(r.commands); at++ {
-			applied = append(applied, at)
+		failed = !done(d.items(child, r))
+		for at := first; at < len(r.commands); at++ { // of several items some may have been done
+			if done(r.commands[at].Code) {
+				applied = append(applied, at)
+			}
 		}
 	}
 	if !failed {

@@ -90,30 +90,3 @@ func (d *Windows) unreached(now protocol.Time) {
 	}
 	d.next = now.Add(time.Duration(wait) * time.Millisecond)
 }
-
-// renewAfter sets the next attempt at renewing the identity: when its window opens, and RetryInterval days after an attempt that failed.
-// An identity that has ended is not renewed (WIN-061), unless the server has said that it is, every RetryAfterExpiryInterval days.
-func (d *Windows) renewAfter(failed protocol.Time) {
-	d.renewal.due = 0
-	end := d.core.Identity().NotAfter
-	if !d.account.Value().robo || end == 0 {
-		return
-	}
-	days := func(name string, otherwise int64) time.Duration {
-		n, err := strconv.ParseUint(d.tree.value(pathRenew+name), 10, 16)
-		if err != nil {
-			return time.Duration(otherwise) * day
-		}
-		return time.Duration(n) * day
-	}
-	due := max(end.Add(-days("RenewPeriod", 42)), 1)
-	if failed != 0 {
-		due = max(due, failed.Add(max(days("RetryInterval", 7), day)))
-	}
-	switch after := days("RetryAfterExpiryInterval", 0); {
-	case due < end:
-		d.renewal.due = due
-	case after > 0:
-		d.renewal.due = max(end, failed).Add(after)
-	}
-}

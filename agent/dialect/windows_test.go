@@ -371,6 +371,7 @@ func TestWIN049Atomic(t *testing.T) {
 		{"WIN-049", []windows.Command{atomic(on(windows.Add, a, "1"), on(windows.Add, b, "1"), on(windows.Add, c, "1"))}, "200 200 200 200", 3},
 		{"WIN-049", []windows.Command{atomic(on(windows.Add, a, "1"), on(windows.Add, a, "2"), on(windows.Add, c, "1"))}, "507 216 418 215", 0},
 		{"WIN-049", []windows.Command{on(windows.Add, a, "0"), atomic(on(windows.Replace, a, "1"), on(windows.Delete, b))}, "200 507 216 404", 1},
+		{"WIN-049", []windows.Command{atomic(windows.Command{Verb: windows.Add, Items: []windows.Item{{Target: a, Data: "1"}, {Target: a, Data: "2"}}}, on(windows.Add, c, "1"))}, "507 216 418 215", 0},
 		{"WIN-050", []windows.Command{atomic(on(windows.Add, a, "1"), atomic(on(windows.Add, b, "1")), on(windows.Add, c, "1"))}, "507 216 500 215 215", 0},
 		{"WIN-050", []windows.Command{atomic(on(windows.Add, a, "1"), on(windows.Get, a))}, "507 216 500", 0},
 		{"WIN-050", []windows.Command{atomic(on(windows.Add, a, "1"), on(windows.Replace, a, "2"))}, "507 216 500", 0},

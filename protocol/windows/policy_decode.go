@@ -45,8 +45,7 @@ func (s *scanner) policyResponse(r *GetPoliciesResponse, policies, hash, public 
 	for e := range s.children() {
 		switch {
 		case e.is(nsPolicy, "policyID"):
-			s.once(&seen, id)
-			r.PolicyID = s.word()
+			r.PolicyID = s.wordOnce(&seen, id)
 		case e.is(nsPolicy, "policies"):
 			s.once(&seen, list)
 			for e := range s.children() {
@@ -73,8 +72,7 @@ func (s *scanner) policyAttributes(p *Policy, hash, public *int) {
 		}
 		switch e.local {
 		case "commonName":
-			s.once(&seen, 1)
-			p.CommonName = s.word()
+			p.CommonName = s.wordOnce(&seen, 1)
 		case "policySchema":
 			s.once(&seen, 2)
 			p.Schema = int(s.uint())

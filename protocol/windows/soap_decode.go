@@ -74,23 +74,18 @@ func (s *scanner) header(h *Header, soap namespace) {
 		must := s.attr(soap, "mustUnderstand")
 		switch {
 		case e.is(nsAddressing, "Action"):
-			s.once(&seen, fAction)
-			h.Action = s.word()
+			h.Action = s.wordOnce(&seen, fAction)
 		case e.is(nsAddressing, "MessageID"):
-			s.once(&seen, fMessageID)
-			h.MessageID = s.word()
+			h.MessageID = s.wordOnce(&seen, fMessageID)
 		case e.is(nsAddressing, "RelatesTo"):
-			s.once(&seen, fRelatesTo)
-			h.RelatesTo = s.word()
+			h.RelatesTo = s.wordOnce(&seen, fRelatesTo)
 		case e.is(nsAddressing, "To"):
-			s.once(&seen, fTo)
-			h.To = s.word()
+			h.To = s.wordOnce(&seen, fTo)
 		case e.is(nsAddressing, "ReplyTo"):
 			s.once(&seen, fReplyTo)
 			s.skip()
 		case e.is(nsDiagnostics, "ActivityId"):
-			s.once(&seen, fActivity)
-			h.ActivityID = s.word()
+			h.ActivityID = s.wordOnce(&seen, fActivity)
 		case e.is(nsSecurity, "Security"):
 			s.once(&seen, fSecurity)
 			s.security(h)
@@ -100,101 +95,6 @@ func (s *scanner) header(h *Header, soap namespace) {
 			s.pass(e)
 		}
 	}
-}
-
-// The fields of a Security header.
-const (
-	fToken fields = 1 << iota
-	fTimestamp
-	fCreated
-	fExpires
-	fUsername
-	fPassword
-)
-
-func (s *scanner) security(h *Header) {
-	var seen fields
-	for e := range s.children() {
-		switch {
-		case e.is(nsSecurity, "UsernameToken"):
-			s.once(&seen, fToken)
-			h.Credential.Kind = Password
-			s.username(&h.Credential)
-		case e.is(nsSecurity, "BinarySecurityToken"):
-			s.once(&seen, fToken)
-			s.userToken(&h.Credential)
-		case e.is(nsUtility, "Timestamp"):
-			s.once(&seen, fTimestamp)
-			s.timestamp(h)
-		default:
-			s.pass(e)
-		}
-	}
-}
-
-func (s *scanner) username(c *Credential) {
-	var seen fields
-	for e := range s.children() {
-		switch {
-		case e.is(nsSecurity, "Username"):
-			s.once(&seen, fUsername)
-			c.Username = s.word()
-		case e.is(nsSecurity, "Password"):
-			s.once(&seen, fPassword)
-			if kind := s.attr(nsSecurity, "Type"); kind != "" && kind != passwordText {
-				s.fail("a password that is not clear text")
-			}
-			c.Password = s.text()
-		default:
-			s.pass(e)
-		}
-	}
-}
-
-func (s *scanner) userToken(c *Credential) {
-	switch s.attr(nsSecurity, "ValueType") {
-	case typeUserToken:
-		c.Kind = UserToken
-	case typeJWT:
-		c.Kind = JWT
-	default:
-		c.Kind = OtherToken
-	}
-	text := s.word()
-	if c.Kind == JWT && strings.Count(text, ".") >= 2 { // as it is, which no base64 can look like
-		c.Token = []byte(text)
-		return
-	}
-	token, ok := base64Of(text)
-	if !ok || len(token) == 0 {
-		s.fail("a token that is not base64")
-	}
-	c.Token = token
-}
-
-func (s *scanner) timestamp(h *Header) {
-	var seen fields
-	for e := range s.children() {
-		switch {
-		case e.is(nsUtility, "Created"):
-			s.once(&seen, fCreated)
-			h.Created = s.time()
-		case e.is(nsUtility, "Expires"):
-			s.once(&seen, fExpires)
-			h.Expires = s.time()
-		default:
-			s.pass(e)
-		}
-	}
-}
-
-func (s *scanner) time() time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s.word())
-	if err != nil || t.Year() < 1 {
-		s.fail("want a time with its zone (HST-009)")
-		return time.Time{}
-	}
-	return t.UTC().Truncate(time.Millisecond)
 }
 
 // body reads the one element of a Body.
@@ -273,23 +173,19 @@ func (s *scanner) discover() *Discover {
 			}
 			switch e.local {
 			case "EmailAddress":
-				s.once(&seen, fEmail)
-				d.EmailAddress = s.word()
+				d.EmailAddress = s.wordOnce(&seen, fEmail)
 			case "RequestVersion":
 				s.once(&seen, fRequestVersion)
 				d.RequestVersion = s.version()
 			case "DeviceType":
-				s.once(&seen, fDeviceType)
-				d.DeviceType = s.word()
+				d.DeviceType = s.wordOnce(&seen, fDeviceType)
 			case "ApplicationVersion":
-				s.once(&seen, fApplication)
-				d.ApplicationVersion = s.word()
+				d.ApplicationVersion = s.wordOnce(&seen, fApplication)
 			case "OSEdition":
 				s.once(&seen, fEdition)
 				d.OSEdition = s.uint()
 			case "OSVersion":
-				s.once(&seen, fOSVersion)
-				d.OSVersion = s.word()
+				d.OSVersion = s.wordOnce(&seen, fOSVersion)
 			case "AuthPolicies":
 				s.once(&seen, fPolicies)
 				for p := range s.children() {
@@ -329,20 +225,16 @@ func (s *scanner) discoverResponse() *DiscoverResponse {
 			}
 			switch e.local {
 			case "AuthPolicy":
-				s.once(&seen, fPolicy)
-				d.AuthPolicy = s.word()
+				d.AuthPolicy = s.wordOnce(&seen, fPolicy)
 			case "EnrollmentVersion":
 				s.once(&seen, fVersion)
 				d.EnrollmentVersion = s.version()
 			case "EnrollmentPolicyServiceUrl":
-				s.once(&seen, fPolicyURL)
-				d.PolicyURL = s.word()
+				d.PolicyURL = s.wordOnce(&seen, fPolicyURL)
 			case "EnrollmentServiceUrl":
-				s.once(&seen, fEnrolURL)
-				d.EnrollmentURL = s.word()
+				d.EnrollmentURL = s.wordOnce(&seen, fEnrolURL)
 			case "AuthenticationServiceUrl":
-				s.once(&seen, fAuthURL)
-				d.AuthenticationURL = s.word()
+				d.AuthenticationURL = s.wordOnce(&seen, fAuthURL)
 			default:
 				s.skip()
 			}
@@ -455,86 +347,6 @@ func (s *scanner) collection() *RequestSecurityTokenResponse {
 		})
 	})
 	return r
-}
-
-func (s *scanner) fault(soap namespace) *Fault {
-	f := &Fault{}
-	s.sealed = func(namespace) bool { return false } // subcodes have subcodes, and details anything
-	var seen fields
-	const code, reason, detail fields = 1, 2, 4
-	for e := range s.children() {
-		switch {
-		case e.is(soap, "Code"):
-			s.once(&seen, code)
-			s.faultCode(f, soap)
-		case e.is(nsNone, "faultcode"): // SOAP 1.1
-			s.once(&seen, code)
-			f.Subcode = subcodeOf(s.word())
-		case e.is(soap, "Reason"):
-			s.once(&seen, reason)
-			for text := range s.children() {
-				if text.is(soap, "Text") && f.Reason == "" {
-					f.Reason = s.word()
-				} else {
-					s.skip()
-				}
-			}
-		case e.is(nsNone, "faultstring"):
-			s.once(&seen, reason)
-			f.Reason = s.word()
-		case e.is(soap, "Detail"), e.is(nsNone, "detail"):
-			s.once(&seen, detail)
-			s.detail(f)
-		default:
-			s.skip()
-		}
-	}
-	return f
-}
-
-func (s *scanner) faultCode(f *Fault, soap namespace) {
-	var seen fields
-	for e := range s.children() {
-		if !e.is(soap, "Subcode") {
-			s.skip()
-			continue
-		}
-		s.once(&seen, 1)
-		for e := range s.children() {
-			if e.is(soap, "Value") {
-				s.once(&seen, 2)
-				f.Subcode = subcodeOf(s.word())
-			} else {
-				s.skip()
-			}
-		}
-	}
-}
-
-func (s *scanner) detail(f *Fault) {
-	var seen fields
-	for e := range s.children() {
-		if !e.is(nsWSTEP, "DeviceEnrollmentServiceError") {
-			s.skip()
-			continue
-		}
-		s.once(&seen, 1)
-		for e := range s.children() {
-			switch {
-			case e.is(nsWSTEP, "ErrorType"):
-				s.once(&seen, 2)
-				f.ErrorType = ErrorType(s.word())
-			case e.is(nsWSTEP, "Message"):
-				s.once(&seen, 4)
-				f.Message = s.word()
-			case e.is(nsWSTEP, "TraceId"):
-				s.once(&seen, 8)
-				f.TraceID = s.word()
-			default:
-				s.skip()
-			}
-		}
-	}
 }
 
 // seconds reads a length of time in whole seconds.

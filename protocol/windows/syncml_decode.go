@@ -96,14 +96,11 @@ func (s *scanner) syncHdr(h *SyncHdr) {
 		}
 		switch e.local {
 		case "VerDTD":
-			s.once(&seen, fVerDTD)
-			h.VerDTD = s.word()
+			h.VerDTD = s.wordOnce(&seen, fVerDTD)
 		case "VerProto":
-			s.once(&seen, fVerProto)
-			h.VerProto = s.word()
+			h.VerProto = s.wordOnce(&seen, fVerProto)
 		case "SessionID":
-			s.once(&seen, fSessionID)
-			h.SessionID = s.word()
+			h.SessionID = s.wordOnce(&seen, fSessionID)
 		case "MsgID":
 			s.once(&seen, fMsgID)
 			h.MsgID = s.uint()
@@ -114,8 +111,7 @@ func (s *scanner) syncHdr(h *SyncHdr) {
 			s.once(&seen, fSource)
 			h.Source, h.SourceName = s.location()
 		case "RespURI":
-			s.once(&seen, fRespURI)
-			h.RespURI = s.word()
+			h.RespURI = s.wordOnce(&seen, fRespURI)
 		case "NoResp":
 			s.once(&seen, fNoResp)
 			h.NoResp = s.flag()
@@ -284,11 +280,9 @@ func (s *scanner) location() (uri, name string) {
 	for e := range s.children() {
 		switch {
 		case syncML(e.ns) && e.local == "LocURI":
-			s.once(&seen, fURI)
-			uri = s.word()
+			uri = s.wordOnce(&seen, fURI)
 		case syncML(e.ns) && e.local == "LocName":
-			s.once(&seen, fName)
-			name = s.word()
+			name = s.wordOnce(&seen, fName)
 		default:
 			s.skip()
 		}
@@ -313,14 +307,11 @@ func (s *scanner) meta() (m metaAll) {
 		}
 		switch e.local {
 		case "Format":
-			s.once(&seen, fFormat)
-			m.Format = s.word()
+			m.Format = s.wordOnce(&seen, fFormat)
 		case "Type":
-			s.once(&seen, fType)
-			m.Type = s.word()
+			m.Type = s.wordOnce(&seen, fType)
 		case "Mark":
-			s.once(&seen, fMark)
-			m.Mark = s.word()
+			m.Mark = s.wordOnce(&seen, fMark)
 		case "Size":
 			s.once(&seen, fSize)
 			m.Size = s.uint()
@@ -354,8 +345,7 @@ func (s *scanner) cred() *Cred {
 			m := s.meta()
 			c.Type, c.Format = m.Type, m.Format
 		case syncML(e.ns) && e.local == "Data":
-			s.once(&seen, fData)
-			c.Data = s.word()
+			c.Data = s.wordOnce(&seen, fData)
 		default:
 			s.skip()
 		}
@@ -380,6 +370,12 @@ func (s *scanner) chal() *Chal {
 
 // word reads a text without the white space around it.
 func (s *scanner) word() string { return strings.TrimSpace(s.text()) }
+
+// wordOnce is word of a field that may come once.
+func (s *scanner) wordOnce(seen *fields, f fields) string {
+	s.once(seen, f)
+	return s.word()
+}
 
 // flag reads an element that says all by being there.
 func (s *scanner) flag() bool {
