@@ -134,6 +134,9 @@ func (h *Host) settle(err error) error {
 	case p == agent.Wiped:
 		return h.over("the server ordered to erase it: the agent's state was removed, and nothing else")
 	case !h.managed():
+		if f, ok := errors.AsType[*dialect.Failure](err); ok && (f.Step == dialect.CheckOut || f.Step == dialect.Unenroll) {
+			err = nil // who ordered it need not hear the farewell
+		}
 		return errors.Join(h.over("the server took it out of management"), err)
 	}
 	h.device.settled(now)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"rollcall/agent/host"
 	"rollcall/agent/host/apply"
@@ -255,5 +256,46 @@ func TestHST121AnotherKindEnrolsAgainAfterALostAnswer(t *testing.T) {
 				t.Errorf("the server has %d devices, want 4", devices)
 			}
 		})
+	}
+}
+
+// An agent that is ahead on purpose believes its server's certificate, which has 90 days, by the true time, and goes by its own in all else:
+// its identity ends, and what its server signs now is heard.
+func TestAUTH42AnAgentAheadOfItsServer(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	m, h := enrolledMachine(t, serveConfig{}, func(j *host.Join) { j.Offset = 340 * day })
+	if left := m.status().Certificate.DaysLeft; left < 20 || left > 25 {
+		t.Errorf("%d days are left of a year after 340", left)
+	}
+	if _, err := m.api.Order(t.Context(), m.device().ID, target.Order{Kind: target.Retire}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err != nil || m.status().State != "unmanaged" {
+		t.Errorf("told to leave, it is %s: %v", m.status().State, err)
+	}
+	if err := h.Enrol(t.Context(), host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint, Offset: 400 * day}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate of this machine ended on") {
+		t.Errorf("400 days ahead: %v", err)
+	}
+	if err := h.Unenrol(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A PC asks for another certificate by its own clock, and one that its server finds too early keeps it from nothing else.
+func TestAUTH41AWindowsMachineRenews(t *testing.T) {
+	t.Parallel()
+	b, err := kindMachine(t, "windows", func(j *host.Join) { j.Offset = 340 * 24 * time.Hour })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate renews from") {
+		t.Errorf("25 days before the end of its certificate: %v", err)
+	}
+	if err := b.h.CheckIn(t.Context()); err != nil || b.status().State != "managed" {
+		t.Error(err)
 	}
 }
