@@ -37,7 +37,21 @@ func (h *Host) follow() error {
 		err = errors.Join(h.write(store), store.Match(ctx, h.allowed(), list))
 	}
 	h.followed = list
+	if store != nil {
+		h.keptEdits(store.Kept())
+	}
 	return h.trouble(err)
+}
+
+// keptEdits says which files stay as somebody changed them meanwhile.
+func (h *Host) keptEdits(list []string) {
+	for _, name := range list {
+		note := filepath.Join("/", h.rec.Apply.Root, name) + " stays as somebody changed it: what was there before the profile is not put back"
+		h.note(Entry{What: "files", Status: "kept", Note: note})
+		if h.device == nil && h.rec.Ended != 0 { // shown until it is enrolled again
+			h.rec.EndedBy += "; " + note
+		}
+	}
 }
 
 // write keeps the documents of profiles that did not come as such.

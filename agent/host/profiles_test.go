@@ -105,9 +105,10 @@ func TestHST121WhatDidNotComeBackIsToldAndTriedAgain(t *testing.T) {
 // A damaged list of what profiles changed is told by whoever is asked, with what to do.
 func TestHST121ADamagedLedgerIsTold(t *testing.T) {
 	h, _, file := placed(t)
-	ledger := filepath.Join(h.folder.dir, profilesFolder, "files.json")
-	if err := os.Truncate(ledger, 100); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"files.json", "files.json.copy"} {
+		if err := os.Truncate(filepath.Join(h.folder.dir, profilesFolder, name), 100); err != nil {
+			t.Fatal(err)
+		}
 	}
 	h.store = nil
 	if err := h.over("it left"); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), "put back by hand") {
@@ -117,6 +118,42 @@ func TestHST121ADamagedLedgerIsTold(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 	if s, err := Read(h.folder.dir, h.now(), Facts{}); err != nil || !strings.Contains(s.Trouble, "damaged") {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+}
+
+// A list that is damaged alone is no matter: its copy has what was there before.
+func TestHST121ADamagedLedgerHasACopy(t *testing.T) {
+	h, _, file := placed(t)
+	if err := os.Truncate(filepath.Join(h.folder.dir, profilesFolder, "files.json"), 100); err != nil {
+		t.Fatal(err)
+	}
+	h.store = nil
+	if s, err := Read(h.folder.dir, h.now(), Facts{}); err != nil || s.Trouble != "" {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+	if err := h.over("it left"); err != nil {
+		t.Errorf("over = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "the owner's own" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// What somebody made of a file meanwhile stays, and everybody who asks hears of it.
+func TestHST121AnEditStays(t *testing.T) {
+	h, _, file := placed(t)
+	if err := os.WriteFile(file, []byte("an edit"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.over("it left"); err != nil || !h.idle() {
+		t.Errorf("over = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "an edit" {
+		t.Errorf("%q, %v", b, err)
+	}
+	s, err := Read(h.folder.dir, h.now(), Facts{})
+	if err != nil || !strings.Contains(s.EndedBy, "stays as somebody changed it") || !strings.Contains(s.EndedBy, file) {
 		t.Errorf("the status is %+v, %v", s, err)
 	}
 }

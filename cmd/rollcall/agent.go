@@ -128,7 +128,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
 	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
 	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
-	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; certificates are judged by it too, those of the server among them")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; this machine's own certificate is judged by it, the server's is not")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
 	return cmd

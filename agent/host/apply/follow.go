@@ -3,6 +3,8 @@ package apply
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -45,12 +47,18 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	changed := targets[:0]
 	for _, t := range targets {
 		now, err := look(root, t.path)
-		if _, kept := s.led.Files[t.path]; kept {
+		was, kept := s.led.Files[t.path]
+		if kept {
 			root.Remove(nextTo(t.path)) // of a step that a crash cut short
 		} else if err == nil {
-			err = s.keep(t.path, now)
+			err = s.keep(root, t.path, now)
+			was = s.led.Files[t.path]
 		}
 		switch {
+		case err == nil && t.part == nil && len(was.Made) > 0 && !now.Absent && !now.is(&t) && !slices.Contains(was.Made, now.hash()):
+			s.kept = append(s.kept, t.path)
+			s.letGo(root, t.path)
+			continue
 		case err != nil && t.part != nil:
 			t.part.fails(err)
 		case err != nil:
@@ -60,9 +68,12 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 	}
 	for _, t := range changed {
-		dir := path.Dir(t.path)
-		if updates[dir] != nil && at == "/" && !slices.Contains(s.led.Owed, dir) {
-			s.led.Owed = append(s.led.Owed, dir)
+		if dir := path.Dir(t.path); updates[dir] != nil && at == "/" {
+			s.led.Debts = append(slices.DeleteFunc(s.led.Debts, func(d debt) bool { return d.Folder == dir }), debt{Folder: dir})
+		}
+		if was := s.led.Files[t.path]; t.part != nil {
+			was.Made = append(slices.Clone(was.Made[max(len(was.Made)-1, 0):]), t.hash())
+			s.led.Files[t.path] = was
 		}
 	}
 	if err := s.save(); err != nil { // from here on a crash is followed by the same again
@@ -74,6 +85,9 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 				t.part.fails(err)
 			}
 			errs = append(errs, err)
+		} else if was := s.led.Files[t.path]; t.part != nil {
+			was.Made = was.Made[len(was.Made)-1:]
+			s.led.Files[t.path] = was
 		}
 	}
 	errs = append(errs, s.gone(ctx, c, profiles))
@@ -85,7 +99,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 	}
 	for name, was := range s.led.Files {
 		if !used[name] && restored(root, name, was, s.backup(name)) {
-			delete(s.led.Files, name)
+			s.letGo(root, name)
 		}
 	}
 	s.led.Profiles = profiles
@@ -140,10 +154,21 @@ func (s *Store) targets(root *os.Root, wishes []wish) (list []target, err error)
 type sight struct {
 	before
 	content []byte
+	names   uint64 // that the file has, where the system tells
 }
 
 func (s *sight) is(t *target) bool {
 	return s.Absent == t.absent && (t.absent || s.Mode == t.mode && bytes.Equal(s.content, t.content))
+}
+
+// hash is by which what was made of a path is known again.
+func (s *sight) hash() string { return hashOf(s.content) }
+
+func (t *target) hash() string { return hashOf(t.content) }
+
+func hashOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // look reads what is at a path. The error says that it is no file, or none that can be kept.
@@ -166,7 +191,7 @@ func look(root *os.Root, name string) (sight, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxBefore))
-	return sight{before{Mode: st.Mode() & modeKept, Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b}, err
+	return sight{before{Mode: st.Mode() & modeKept, Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b, namesOf(st)}, err
 }
 
 func (s *Store) backup(name string) string {
@@ -174,7 +199,7 @@ func (s *Store) backup(name string) string {
 }
 
 // keep puts what is at a path into the store, before it is touched. The ledger has to be saved after it.
-func (s *Store) keep(name string, now sight) error {
+func (s *Store) keep(root *os.Root, name string, now sight) error {
 	if !now.Absent {
 		s.step()
 		if err := s.make(filepath.Join(s.dir, beforeFolder)); err != nil {
@@ -184,8 +209,23 @@ func (s *Store) keep(name string, now sight) error {
 			return err
 		}
 	}
+	if now.names > 1 {
+		root.Remove(heldAt(name)) // of a step that a crash cut short
+		now.Held = root.Link(filepath.FromSlash(name), heldAt(name)) == nil
+	}
 	s.led.Files[name] = now.before
 	return nil
+}
+
+// heldAt is where a file that has other names waits while another is in its place.
+func heldAt(name string) string { return nextTo(name) + "-before" }
+
+// letGo forgets what was at a path.
+func (s *Store) letGo(root *os.Root, name string) {
+	if s.led.Files[name].Held {
+		root.Remove(heldAt(name)) // another name of a file that is there
+	}
+	delete(s.led.Files, name)
 }
 
 // nextTo names the file beside a path that takes its place.
@@ -206,6 +246,10 @@ func (s *Store) put(root *os.Root, t *target) error {
 		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		s.step()
+		return s.syncFolder(root.Open(filepath.Dir(name)))
+	}
+	if t.was.Held && root.Rename(heldAt(t.path), name) == nil { // the very file that it was
 		s.step()
 		return s.syncFolder(root.Open(filepath.Dir(name)))
 	}
@@ -241,26 +285,48 @@ func restored(root *os.Root, name string, was before, backup string) bool {
 	if was.Absent {
 		return now.Absent
 	}
+	if was.Held {
+		if _, err := root.Lstat(heldAt(name)); errors.Is(err, fs.ErrNotExist) {
+			return true // it is the file itself, whatever was written by its other names
+		}
+	}
 	b, err := os.ReadFile(backup)
 	return err == nil && now.Mode == was.Mode && bytes.Equal(now.content, b)
 }
 
-// update runs what is owed. Each command has one try.
+// mostTries is how often a command that fails is tried: after one call, two, four and so on.
+const mostTries = 6
+
+// update runs what is owed.
 func (s *Store) update(ctx context.Context, c Config) error {
-	if len(s.led.Owed) == 0 {
+	if len(s.led.Debts) == 0 {
 		return nil
 	}
 	var errs []error
-	for _, dir := range s.led.Owed {
-		command := updates[dir]
+	left := s.led.Debts[:0]
+	for _, d := range s.led.Debts {
+		command := updates[d.Folder]
 		if c.Run == nil || command == nil {
 			continue
 		}
-		s.step()
-		if err := c.Run(ctx, command, nil, nil); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", command[0], err))
+		if d.Rest > 0 {
+			d.Rest--
+		} else {
+			s.step()
+			err := c.Run(ctx, command, nil, nil)
+			if err == nil {
+				continue
+			}
+			d.Why = fmt.Sprintf("%s: %v", command[0], err)
+			if d.Failed++; d.Failed >= mostTries {
+				errs = append(errs, fmt.Errorf("%s: given up after %d tries: run it by hand", d.Why, d.Failed))
+				continue
+			}
+			d.Rest = 1<<(d.Failed-1) - 1
 		}
+		errs = append(errs, errors.New(d.Why))
+		left = append(left, d)
 	}
-	s.led.Owed = nil
+	s.led.Debts = left
 	return errors.Join(append(errs, s.save())...)
 }

@@ -53,6 +53,19 @@ type before struct {
 	// What its restoration brings back too, where the agent may; zero: not known.
 	Modified int64  `json:"modified,omitempty"` // nanoseconds since 1970
 	Owner    *owner `json:"owner,omitempty"`
+	// Held is that the file had other names: the file itself waits beside its place, so that they are names of one file again.
+	Held bool `json:"held,omitempty"`
+	// Made are hashes of what was put in its place: last, and while a crash may come in between, before that. What has none of them is
+	// somebody's own.
+	Made []string `json:"made,omitempty"`
+}
+
+// A debt is a folder whose command has not run well since something changed.
+type debt struct {
+	Folder string `json:"folder"`
+	Failed int    `json:"failed,omitempty"` // tries
+	Rest   int    `json:"rest,omitempty"`   // calls of Match until the next
+	Why    string `json:"why,omitempty"`    // it failed
 }
 
 // An owner is the user and the group whose a file is.
@@ -66,20 +79,35 @@ type ledger struct {
 	Root     string            `json:"root,omitempty"` // below which Files are
 	Profiles []Profile         `json:"profiles,omitempty"`
 	Files    map[string]before `json:"files,omitempty"` // every path that is not as it was
-	Owed     []string          `json:"owed,omitempty"`  // folders whose command has not run since something changed
+	Debts    []debt            `json:"debts,omitempty"`
 }
 
 const (
-	ledgerFile = "files.json"
-	maxLedger  = 8 << 20 // bytes
+	ledgerFile  = "files.json"
+	copyFile    = "files.json.copy"    // the same, for a disk that damages one
+	damagedFile = "files.json.damaged" // one that was set aside
+	maxLedger   = 8 << 20              // bytes
 )
 
-func readLedger(dir string) (l ledger, err error) {
-	name := filepath.Join(dir, ledgerFile)
-	st, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
+// readLedger reads the ledger of a folder, or its copy where it is damaged or gone.
+func readLedger(dir string) (l ledger, damaged bool, err error) {
+	l, err = readOne(dir, ledgerFile)
+	if err == nil || errors.Is(err, fs.ErrPermission) {
+		return l, false, err
 	}
+	from, no := readOne(dir, copyFile)
+	switch {
+	case no == nil:
+		return from, !errors.Is(err, fs.ErrNotExist), nil
+	case errors.Is(err, fs.ErrNotExist) && errors.Is(no, fs.ErrNotExist):
+		return ledger{}, false, nil
+	}
+	return ledger{}, true, fmt.Errorf("%w, and so is its copy: it is not known what profiles changed: put back by hand what is in %s, and remove %s", err, filepath.Join(dir, beforeFolder), dir)
+}
+
+func readOne(dir, file string) (l ledger, err error) {
+	name := filepath.Join(dir, file)
+	st, err := os.Stat(name)
 	if err == nil && st.Size() > maxLedger {
 		return l, fmt.Errorf("%s: longer than it ever is", name)
 	}
@@ -88,14 +116,14 @@ func readLedger(dir string) (l ledger, err error) {
 		return l, err
 	}
 	if err := json.Unmarshal(b, &l); err != nil {
-		return ledger{}, fmt.Errorf("%s is damaged (%w), so it is not known what profiles changed: put back by hand what is in %s, and remove %s", name, err, filepath.Join(dir, beforeFolder), dir)
+		return ledger{}, fmt.Errorf("%s is damaged (%w)", name, err)
 	}
 	return l, nil
 }
 
 // Read tells what was made of profiles, whoever has the store, and below which root.
 func Read(dir string) (list []Profile, root string, err error) {
-	l, err := readLedger(dir)
+	l, _, err := readLedger(dir)
 	return l.Profiles, l.Root, err
 }
 
@@ -107,7 +135,7 @@ func (s *Store) save() error {
 	if err != nil {
 		return err
 	}
-	return s.write(filepath.Join(s.dir, ledgerFile), b)
+	return errors.Join(s.write(filepath.Join(s.dir, ledgerFile), b), s.write(filepath.Join(s.dir, copyFile), b))
 }
 
 // make makes the folder of the store, or one in it. Links to others are not followed.

@@ -49,24 +49,35 @@ type Installed struct {
 type Store struct {
 	dir  string
 	led  ledger
+	kept []string
 	step func() // before and after everything that a crash may come between
 	sync func(*os.File) error
 }
 
-// Open takes the folder dir, which is made when something is to be in it.
+// Open takes the folder dir, which is made when something is to be in it. A ledger that is damaged is set aside, and goes on by its copy.
 func Open(dir string) (*Store, error) {
-	l, err := readLedger(dir)
+	l, damaged, err := readLedger(dir)
+	if err == nil && damaged {
+		err = os.Rename(filepath.Join(dir, ledgerFile), filepath.Join(dir, damagedFile))
+	}
 	if err != nil {
 		return nil, err
 	}
 	if l.Files == nil {
 		l.Files = map[string]before{}
 	}
-	return &Store{dir, l, func() {}, (*os.File).Sync}, nil
+	return &Store{dir: dir, led: l, step: func() {}, sync: (*os.File).Sync}, nil
+}
+
+// Kept says, once, which files were left as somebody had made them meanwhile, in place of what was there before.
+func (s *Store) Kept() []string {
+	kept := s.kept
+	s.kept = nil
+	return kept
 }
 
 // Touches tells whether anything outside the store is, or may be, otherwise than it was before.
-func (s *Store) Touches() bool { return len(s.led.Files) > 0 || len(s.led.Owed) > 0 }
+func (s *Store) Touches() bool { return len(s.led.Files) > 0 || len(s.led.Debts) > 0 }
 
 // folderOf names the folder of one version of a profile.
 func folderOf(i Installed) string {
@@ -155,8 +166,8 @@ func (s *Store) size() (files int, n int64) {
 }
 
 // Match has the machine follow the list of its profiles: whatever has left is undone, whatever is there is applied. Called again, it
-// goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again,
-// but for commands, which are run once.
+// goes on where it was interrupted. The error tells what could not be done, and is no reason not to go on: the next call tries again, a
+// command of the system that failed after ever more of them, and six times in all; OnProfile hears of everything once.
 func (s *Store) Match(ctx context.Context, c Config, want []Installed) error {
 	if len(want) == 0 && len(s.led.Profiles) == 0 && !s.Touches() {
 		return s.sweep()
@@ -285,7 +296,7 @@ func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
 
 // sweep removes what the ledger does not know: of profiles that left, and of steps that a crash cut short.
 func (s *Store) sweep() error {
-	known := map[string]bool{ledgerFile: true, beforeFolder: true}
+	known := map[string]bool{ledgerFile: true, copyFile: true, damagedFile: true, beforeFolder: true}
 	for _, p := range s.led.Profiles {
 		known[p.Folder] = true
 	}
