@@ -112,7 +112,7 @@ func (k *part) why(life *Life, s *delivery.State, now protocol.Time) protocol.Ru
 		return protocol.RuleNotRenewed
 	case life.Standing.Stranded && s.Platform.Apple() && otherTopic(world, s):
 		return protocol.RuleOtherTopic
-	case life.Standing.Stranded && s.Platform.Apple() && lost(now, world):
+	case life.Standing.Stranded && s.Platform.Apple() && k.watch.lost != 0 && now > k.watch.lost:
 		return protocol.RulePushExpired
 	case life.NeedsSupport:
 		return protocol.RuleUserless

@@ -89,6 +89,7 @@ const (
 func (k *part) open(ctx context.Context) (err error) {
 	k.watch = newWatch(k.line)
 	k.watch.lend = func(d protocol.Device) *delivery.State { return k.loop.store.Lend(d) }
+	k.watch.name = func(d protocol.Device) string { return k.pop.Devices[k.units[k.known[d]-1].device].UDID }
 	var arrives func(int, *protocol.CheckIn) Passage // a device counts its requests only where a fault could strike one
 	if slices.ContainsFunc(k.plan.Faults, func(f plan.Fault) bool { return f.Server != plan.Down && f.Push == 0 }) {
 		arrives = k.arrives

@@ -56,21 +56,30 @@ func (s *Standing) count(d *report.Devices) {
 	}
 }
 
-func (w *Watch) standing(now protocol.Time, d *watched) Standing {
+// standing returns how the enrolled device d stands.
+func (w *Watch) standing(now protocol.Time, d *watched) (v Standing) {
+	w.stand(now, d, &v)
+	return v
+}
+
+// stand is standing that writes where it is to be kept: each field once, for who reads them one by one.
+func (w *Watch) stand(now protocol.Time, d *watched, v *Standing) {
 	s, world := d.state, w.world
 	u := world.User(s.User)
-	v := Standing{Moved: d.moved, Reregistered: d.again, Unlicensed: unlicensed(world, s, u)}
+	var pending, stale, unlicensedUser bool
 	if u != nil { // a userless device is neither, for nothing moves it by itself
-		v.Pending = belongs(world, s, u) != s.Registered
-		v.Stale = !v.Pending && s.Epoch < world.Tenant.Epoch
+		owner := belongs(world, s, u)
+		pending = owner != s.Registered
+		stale = !pending && s.Epoch < world.Tenant.Epoch
+		unlicensedUser = unlicensed(s, u, owner)
 	}
-	v.Blocked = (v.Pending || v.Stale) && held(now, world, s)
-	other := s.Platform.Apple() && (otherTopic(world, s) || lost(now, world))
+	other := s.Platform.Apple() && (otherTopic(world, s) || w.lost != 0 && now > w.lost)
 	userless := u == nil && !s.Support && belongs(world, s, &anybody) != s.Registered
-	over := (v.Pending || userless) && mustEnrol(now, s)
+	over := (pending || userless) && mustEnrol(now, s)
+	v.Moved, v.Reregistered, v.Pending, v.Stale, v.Unlicensed = d.moved, d.again, pending, stale, unlicensedUser
+	v.Blocked = (pending || stale) && held(now, world, s)
 	v.NeedsSupport = userless && !over && !other // the first reason counts
-	v.Stranded = over || other || userless || v.Pending && w.over && gone(now, d.away)
-	return v
+	v.Stranded = over || other || userless || pending && w.over && gone(now, d.away)
 }
 
 // anybody is a user whose devices are Intune's wherever the tenant lets them.
@@ -92,12 +101,9 @@ func belongs(world *delivery.World, s *delivery.State, u *authority.User) protoc
 	return protocol.Office365
 }
 
-// unlicensed tells whether the device's user holds no licence for who should manage it (AUTH-17, AUTH-24).
-func unlicensed(world *delivery.World, s *delivery.State, u *authority.User) bool {
-	switch {
-	case u == nil:
-		return false
-	case belongs(world, s, u) == protocol.Office365:
+// unlicensed tells whether the device's user holds no licence for its owner, who should manage it (AUTH-17, AUTH-24).
+func unlicensed(s *delivery.State, u *authority.User, owner protocol.Authority) bool {
+	if owner == protocol.Office365 {
 		return !u.BasicLicence && !u.IntuneLicence
 	}
 	return !u.IntuneLicence && !u.CoManaged && !(s.CoManaged && s.Platform == protocol.Windows)
@@ -120,9 +126,13 @@ func otherTopic(world *delivery.World, s *delivery.State) bool {
 // pushGrace is how long after its end a push certificate can be renewed, where the tenant has set nothing else (AUTH-33).
 const pushGrace = 30 * 24 * time.Hour
 
-// lost tells whether the push certificate ended so long ago that only one with another topic can be had (AUTH-33).
-func lost(now protocol.Time, world *delivery.World) bool {
-	return world.Push.Topic != "" && now > world.Push.NotAfter.Add(cmp.Or(world.Settings.PushGrace, pushGrace))
+// lostAfter is after when only a push certificate with another topic can be had, so long ago has the present one ended (AUTH-33); 0: there is
+// none.
+func lostAfter(world *delivery.World) protocol.Time {
+	if world.Push.Topic == "" {
+		return 0
+	}
+	return world.Push.NotAfter.Add(cmp.Or(world.Settings.PushGrace, pushGrace))
 }
 
 // held tells whether the push certificate keeps the device from checking in (AUTH-30, AUTH-33).
@@ -152,8 +162,10 @@ func (w *Watch) bound(s *delivery.State) time.Duration {
 // settle notes how the device stands, and since when it should have moved, and could.
 func (w *Watch) settle(now protocol.Time, d *watched) {
 	s, v := d.state, &d.stands
-	if *v = (Standing{}); s.Life == delivery.Enrolled {
-		*v = w.standing(now, d)
+	if s.Life == delivery.Enrolled {
+		w.stand(now, d, v)
+	} else {
+		*v = Standing{}
 	}
 	could := s.Life == delivery.Enrolled && d.away == 0 && s.Push.Token != nil && !s.Push.Unreachable && !mustEnrol(now, s) &&
 		(v.Pending || v.Stale || s.Support && !held(now, w.world, s)) && !v.Blocked && !v.Stranded
@@ -195,7 +207,7 @@ func standsAlike(a, b *delivery.World) bool {
 // adopt takes world for that of the tenant, and notes whom it strands.
 func (w *Watch) adopt(world *delivery.World) {
 	cuts := w.world != nil && w.world.Push.Topic != "" && world.Push.Topic != w.world.Push.Topic
-	w.world = world
+	w.world, w.lost = world, lostAfter(world)
 	w.cadence = max(w.cadence, cmp.Or(world.Settings.Cadence, protocol.ScheduleOf(protocol.IOS).Steady))
 	if !cuts {
 		return
@@ -297,20 +309,20 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 				*x.n++
 			}
 		}
-		one := said[d.id]
+		one := said[w.idOf(d)]
 		switch {
 		case one == nil && len(p.Devices) < named && (s.Pending || s.Stale || s.Stranded):
 			w.fail(now, d, "I10", "the preview did not name it, and after the change it stands so: %+v", s)
 		case one != nil && (one.Pending != s.Pending || one.Stale != s.Stale || (one.Blocked != "") != s.Blocked || (one.Stranded != "") != s.Stranded):
 			w.fail(now, d, "I10", "the preview said %+v, and after the change it stands so: %+v", *one, s)
 		}
-		delete(said, d.id)
+		delete(said, w.idOf(d))
 	}
 	for _, id := range slices.Sorted(maps.Keys(said)) {
-		w.fail(now, &watched{id: id}, "I10", "the preview named it, and it is not enrolled")
+		w.failOf(now, id, "I10", "the preview named it, and it is not enrolled")
 	}
 	if n.Enrolled != p.Enrolled || n.Pending != p.Pending || n.Stale != p.Stale || n.Blocked != p.Blocked {
-		w.fail(now, &watched{}, "I10", "the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d",
+		w.failOf(now, "", "I10", "the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d",
 			p.Enrolled, p.Pending, p.Stale, p.Blocked, n.Enrolled, n.Pending, n.Stale, n.Blocked)
 	}
 }
@@ -320,9 +332,9 @@ const named = 1000
 
 // checkMove holds I8: a completed check-in leaves no device pending or stale, and no device that could come takes longer
 // than bound.
-func (d *watched) checkMove(now protocol.Time, world *delivery.World, bound time.Duration, before, after *delivery.State, out *delivery.Outcome, fail failer) {
+func (w *Watch) checkMove(now protocol.Time, d *watched, before, after *delivery.State, out *delivery.Outcome, fail failer) {
 	if out.Completed && after.Life == delivery.Enrolled {
-		if _, pending, stale := world.Target(after); pending || stale {
+		if _, pending, stale := w.world.Target(after); pending || stale {
 			fail("I8", "a completed check-in left it registered with %s in epoch %d", after.Registered, after.Epoch)
 		}
 	}
@@ -335,7 +347,7 @@ func (d *watched) checkMove(now protocol.Time, world *delivery.World, bound time
 	default:
 		return
 	}
-	if late := now.Sub(d.since); d.since != 0 && late > bound {
+	if late := now.Sub(d.since); d.since != 0 && late > w.bound(after) {
 		fail("I8", "it took %s to register though it could be reached", late)
 	}
 }

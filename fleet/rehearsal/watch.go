@@ -31,31 +31,38 @@ type Watch struct {
 	add func(Line) // to the log
 
 	mu         sync.Mutex
-	devices    []*watched                            // by number; nil: it was never heard of
+	devices    [][]watched                           // by number, in pieces that stay where they are
+	ids        []string                              // by number: what the wire calls them, where nobody lends states
 	names      map[string]*watched                   // by what the wire calls them
 	away       map[string]protocol.Time              // off the network, since when, of those that were never heard of
-	lend       func(protocol.Device) *delivery.State // where a state lies for as long as its record does, nil: it has none; or nil: nobody lends one
+	lend       func(protocol.Device) *delivery.State // where the state of a device that has a record lies, for as long as it has; nil: nobody lends one
+	name       func(protocol.Device) string          // what the wire calls a device whose state is lent
 	over       bool                                  // the story has ended
 	world      *delivery.World                       // of the latest event
+	lost       protocol.Time                         // in that: when its push certificate can be renewed no more; 0: it has none
 	cadence    time.Duration                         // the longest between two wake-ups of the schedule that the tenant had; 0: nothing was observed
 	checked    uint64
 	violations []Violation
 	violated   uint64
 }
 
-// watched is what a Watch remembers of one device: the server's word of the last event, to be held against the next.
+// watched is what a Watch remembers of one device: the server's word of the last event, to be held against the next. It is as much as
+// fits into one line of a processor's cache.
 type watched struct {
-	id     string
 	queue  waiting
 	ended  protocol.Time   // end of its identity certificate, as last known
 	state  *delivery.State // as far as the rules of authority ask
 	since  protocol.Time   // since when it could have moved, and should; 0: it should not, or cannot
-	stands Standing        // as it was settled last
 	away   protocol.Time   // off the network, since when; 0: it is on it
+	number protocol.Device // 0: it was never heard of
+	stands Standing        // as it was settled last
 	moved  bool            // its registered authority changed
 	again  bool            // it took a newer epoch, its authority unchanged
 	cut    bool            // a push certificate with another topic stranded it
 }
+
+// piece is how many devices are remembered in one piece.
+const piece = 64
 
 // Kept is how many violations a Watch keeps; the rest is counted.
 const Kept = 100
@@ -75,44 +82,42 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	}
 	d := w.device(after.Device)
 	if d == nil {
-		for int(after.Device) >= len(w.devices) {
-			w.devices = append(w.devices, nil)
-		}
-		d = &watched{queue: waitingIn(before.Queue), state: &unheard}
-		if w.lend == nil {
-			d.state = new(delivery.State)
-		}
-		w.devices[after.Device] = d
+		d = w.remember(after.Device, before)
 	}
-	if ev.ID != "" && d.id != ev.ID {
-		d.id = ev.ID
-		if w.lend == nil { // else whoever lends states knows their devices by number
-			w.names[d.id] = d
-			d.away = w.away[d.id]
-			delete(w.away, d.id)
-		}
+	if w.lend == nil && ev.ID != "" && w.ids[d.number] != ev.ID {
+		w.ids[d.number] = ev.ID
+		w.names[ev.ID] = d
+		d.away = w.away[ev.ID]
+		delete(w.away, ev.ID)
 	}
-	w.turn(now, world)
+	if w.world != world {
+		w.turn(now, world)
+	}
 	w.checked++
 	fail := func(invariant, format string, args ...any) { w.fail(now, d, invariant, format, args...) }
 	checkAuthority(ev, before, after, out, fail)
 	checkGap(world, ev, before, out, fail)
 	checkLicences(world, before, after, fail)
 	checkOld(now, world, after, out, fail)
-	d.checkMove(now, world, w.bound(after), before, after, out, fail)
+	w.checkMove(now, d, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
 	d.checkRemoval(now, world, before, after, out, fail)
-	if w.lend == nil {
+	switch {
+	case w.lend == nil:
 		*d.state = *after
 		d.state.Queue, d.state.Profiles, d.state.Rare = nil, nil, nil
-	} else if d.state = w.lend(after.Device); d.state == nil {
+	case out.Changed&delivery.Gone != 0:
 		d.state = &unheard
+	case d.state == &unheard:
+		if kept := w.lend(after.Device); kept != nil {
+			d.state = kept
+		}
 	}
 	w.settle(now, d)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
-			w.add(Line{At: now, Side: OfServer, Device: d.id, What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
+			w.add(Line{At: now, Side: OfServer, Device: w.idOf(d), What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
 		}
 	}
 }
@@ -130,27 +135,61 @@ func undrawn(ev *delivery.Event, e *delivery.Effect) string {
 
 // device is what is remembered of the device with a number; nil: it was never heard of.
 func (w *Watch) device(d protocol.Device) *watched {
-	if int(d) >= len(w.devices) {
+	if int(d/piece) >= len(w.devices) {
 		return nil
 	}
-	return w.devices[d]
+	if of := &w.devices[d/piece][d%piece]; of.number != 0 {
+		return of
+	}
+	return nil
+}
+
+// remember begins to remember a device that is heard of for the first time.
+func (w *Watch) remember(n protocol.Device, before *delivery.State) *watched {
+	for int(n/piece) >= len(w.devices) {
+		w.devices = append(w.devices, make([]watched, piece))
+	}
+	d := &w.devices[n/piece][n%piece]
+	*d = watched{number: n, queue: waitingIn(before.Queue), state: &unheard}
+	if w.lend == nil {
+		d.state = new(delivery.State)
+		for int(n) >= len(w.ids) {
+			w.ids = append(w.ids, "")
+		}
+	}
+	return d
+}
+
+// idOf is what the wire calls d.
+func (w *Watch) idOf(d *watched) string {
+	if w.lend != nil {
+		return w.name(d.number)
+	}
+	return w.ids[d.number]
 }
 
 // all are the devices that were heard of, by number.
 func (w *Watch) all() iter.Seq[*watched] {
 	return func(yield func(*watched) bool) {
-		for _, d := range w.devices {
-			if d != nil && !yield(d) {
-				return
+		for _, some := range w.devices {
+			for i := range some {
+				if d := &some[i]; d.number != 0 && !yield(d) {
+					return
+				}
 			}
 		}
 	}
 }
 
 func (w *Watch) fail(now protocol.Time, d *watched, invariant, format string, args ...any) {
+	w.failOf(now, w.idOf(d), invariant, format, args...)
+}
+
+// failOf is fail for who is known by what the wire calls it; empty: the tenant.
+func (w *Watch) failOf(now protocol.Time, id, invariant, format string, args ...any) {
 	w.violated++
 	if len(w.violations) < Kept {
-		w.violations = append(w.violations, Violation{now, d.id, invariant, fmt.Sprintf(format, args...)})
+		w.violations = append(w.violations, Violation{now, id, invariant, fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -216,6 +255,9 @@ func (w *waiting) add(id protocol.CommandID, by int32) {
 // checkCommands holds I3 for commands: what is queued stays queued until it was answered for good, and is answered
 // for good once. A new enrolment, and the end of one, clear the queue.
 func (d *watched) checkCommands(before, after *delivery.State, out *delivery.Outcome, fail failer) {
+	if len(before.Queue) == 0 && len(after.Queue) == 0 && len(out.Commands) == 0 && d.queue == (waiting{}) {
+		return // nothing waited, came or went
+	}
 	if was := waitingIn(before.Queue); d.queue != was {
 		fail("I3", "the queue changed between two events: %d commands were waiting, %d are", d.queue.n, was.n)
 	}

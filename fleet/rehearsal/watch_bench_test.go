@@ -29,6 +29,7 @@ func BenchmarkInvariants(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			w := newWatch(func(Line) {})
 			w.lend = func(protocol.Device) *delivery.State { return &e.after }
+			w.name = func(protocol.Device) string { return "udid-1" }
 			w.Observe(now, world, &e.ev, &e.before, &e.after, &e.out)
 			d := w.device(1)
 			b.ReportAllocs()
