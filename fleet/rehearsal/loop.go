@@ -117,6 +117,8 @@ type Loop struct {
 
 	renewed map[int]*delivery.Credential // identities that the server has issued, and of which it has not taken the first word yet
 
+	workloads map[int]authority.Workloads // of those who say which Intune decides
+
 	voices *voices // nil: nobody speaks
 
 	mu    sync.Mutex
@@ -153,7 +155,6 @@ type place struct {
 	skew      int32 // seconds that its clock is ahead
 	id        string
 	habits    *dialect.Habits
-	workloads *authority.Workloads
 }
 
 // NewLoop makes a loop with an empty store and a tenant that was never set up.
@@ -168,7 +169,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	l.devices, l.places = make([]agent.Device, 0, cfg.Devices), make([]place, 0, cfg.Devices)
 	l.due.Grow(cfg.Devices)
 	l.topics = []string{""}
-	l.renewed = map[int]*delivery.Credential{}
+	l.renewed, l.workloads = map[int]*delivery.Credential{}, map[int]authority.Workloads{}
 	l.chance.Seed(cfg.Seed, 0)
 	if cfg.Wire != nil {
 		l.voices = newVoices(l, cfg.Wire)
@@ -246,9 +247,12 @@ func (l *Loop) Add(h Handset) int {
 	l.devices = append(l.devices, agent.NewDevice(h.Number, h.Platform, h.Seed))
 	l.places = append(l.places, place{
 		id: h.ID, user: h.User, platform: h.Platform, way: h.Way, api: h.AndroidAPI, coManaged: h.CoManaged, automated: h.Automated, otherMDM: h.OtherMDM,
-		habits: h.Habits, workloads: h.Workloads, skew: int32(h.Clock / time.Second),
+		habits: h.Habits, skew: int32(h.Clock / time.Second),
 	})
 	l.due.Grow(len(l.devices))
+	if h.Workloads != nil {
+		l.workloads[i] = *h.Workloads
+	}
 	if h.Voice != nil {
 		l.voices.add(i, h.Voice)
 	}

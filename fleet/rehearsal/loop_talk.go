@@ -213,8 +213,8 @@ func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 	switch c.Verb {
 	case protocol.Enrol:
 		m.Platform, m.AndroidAPI, m.CoManaged, m.Topic, m.Way, m.OtherMDM = p.platform, p.api, p.coManaged, l.topics[p.topic], p.way, p.otherMDM
-		if p.workloads != nil {
-			m.Workloads, m.WorkloadsKnown = *p.workloads, true
+		if w, known := l.workloads[i]; known {
+			m.Workloads, m.WorkloadsKnown = w, true
 		}
 		l.ev.Device, l.dressed = 0, true
 	case protocol.Ready:

@@ -285,6 +285,7 @@ func (p *player) story(ctx context.Context) error {
 		}
 		p.waves, to = p.upcoming(to)
 		p.waves = slices.Clone(p.waves)
+		clear(p.acts[:len(p.waves)]) // what is done is not kept
 		p.acts = p.acts[len(p.waves):]
 		if err := p.run(ctx, to); err != nil {
 			return err

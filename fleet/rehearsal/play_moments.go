@@ -73,6 +73,9 @@ func (m *moments) take(x moment) {
 	default:
 		m.rare.Pop()
 		m.awaited[x.device]--
+		if len(m.rare) == 0 { // many enrol, and few do anything else
+			m.rare = nil
+		}
 	}
 }
 

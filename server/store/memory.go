@@ -22,15 +22,16 @@ type Memory struct {
 
 	mu       guard // guards everything below
 	closed   bool
-	byID     index                      // by what the wire calls them
-	records  []*record                  // by number; [0] and those that are gone are nil
-	blank    []record                   // for those to come
-	spare    *record                    // one that came to nothing, where one goroutine has the store alone
-	due      Calendar                   // by number
-	taken    []Due                      // of the latest Due
-	journal  []Line                     // by Seq
-	lines    uint64                     // written so far
-	removed  map[protocol.Device]string // what the wire called those that are gone
+	byID     index                               // by what the wire calls them
+	records  []*record                           // by number; [0] and those that are gone are nil
+	blank    []record                            // for those to come
+	spare    *record                             // one that came to nothing, where one goroutine has the store alone
+	due      Calendar                            // by number
+	taken    []Due                               // of the latest Due
+	journal  []Line                              // by Seq
+	lines    uint64                              // written so far
+	removed  map[protocol.Device]string          // what the wire called those that are gone
+	facts    map[protocol.Device]*delivery.Facts // of those that have said some
 	content  *Content
 	previews []Preview // newest first
 	identities
@@ -57,7 +58,7 @@ func (g *guard) Unlock() {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		records: make([]*record, 1), removed: make(map[protocol.Device]string), content: new(Content).With(new(Change)), identities: newIdentities(),
+		records: make([]*record, 1), removed: make(map[protocol.Device]string), facts: make(map[protocol.Device]*delivery.Facts), content: new(Content).With(new(Change)), identities: newIdentities(),
 	}
 }
 
@@ -94,8 +95,7 @@ type record struct {
 	state  delivery.State // its holder may read it without the lock
 	m      *Memory
 	id     string
-	facts  *delivery.Facts // nil: it said nothing
-	*past                  // nil where one goroutine has the store alone
+	*past  // nil where one goroutine has the store alone
 }
 
 // A past is what happened to a record, and who waits for it.
@@ -277,6 +277,7 @@ func (r *record) End() {
 func (r *record) forget() {
 	r.m.byID.remove(uint32(r.number), r.m.hashOf)
 	r.m.records[r.number] = nil
+	delete(r.m.facts, r.number)
 	r.m.due.Set(uint32(r.number), 0)
 	if !r.kept && int(r.number) == len(r.m.records)-1 {
 		r.m.records = r.m.records[:r.number]
@@ -309,7 +310,7 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		}
 	}
 	if out.Changed&delivery.FactsToo != 0 && out.Facts != nil {
-		r.facts = out.Facts
+		m.facts[r.number] = out.Facts
 	}
 	if r.past != nil {
 		for i := range out.Commands {

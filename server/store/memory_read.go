@@ -52,8 +52,8 @@ func (m *Memory) States(ctx context.Context, f func(s *delivery.State)) error {
 // whole is the record as administrators see it. The caller has the lock.
 func (r *record) whole() Record {
 	whole := Record{ID: r.id, State: r.state}
-	if r.facts != nil {
-		whole.Facts = *r.facts
+	if facts := r.m.facts[r.number]; facts != nil {
+		whole.Facts = *facts
 	}
 	return whole
 }
