@@ -27,6 +27,13 @@ type sheaf struct {
 	lines   []logged
 	phrases []phrase
 	numbers map[words]uint32
+	latest  [32]numbered // by a glance at the words: most lines say what another has just said
+}
+
+// A numbered is words and their number.
+type numbered struct {
+	words
+	number uint32
 }
 
 // Words are what a line says. Where the detail is only the name of the device, named stands for it.
@@ -47,7 +54,7 @@ type phrase struct {
 // What a sheaf keeps from window to window: room for lines, but not for those of a storm, and phrases, unless it has so many that
 // most of them do not come again.
 const (
-	roomKept    = partition
+	roomKept    = partition / 4
 	phrasesKept = 1000
 )
 
@@ -57,19 +64,28 @@ func (s *sheaf) add(l *Line, device uint32) {
 	if w.named {
 		w.detail = ""
 	}
-	n, known := s.numbers[w]
+	latest := &s.latest[(len(w.detail)+len(w.what)<<1+len(w.rule)<<3+len(w.side)<<2)%len(s.latest)]
+	if latest.words != w || latest.what == "" {
+		*latest = numbered{w, s.number(&w)}
+	}
+	s.lines = append(s.lines, logged{l.At, device, latest.number})
+}
+
+// number is the number of words.
+func (s *sheaf) number(w *words) uint32 {
+	n, known := s.numbers[*w]
 	if !known {
 		if s.numbers == nil {
 			s.numbers = map[words]uint32{}
 		}
 		n = uint32(len(s.phrases)) << 1
-		if l.Side == OfServer {
+		if w.side == OfServer {
 			n |= 1
 		}
-		s.numbers[w] = n
-		s.phrases = append(s.phrases, phraseOf(&w))
+		s.numbers[*w] = n
+		s.phrases = append(s.phrases, phraseOf(w))
 	}
-	s.lines = append(s.lines, logged{l.At, device, n})
+	return n
 }
 
 // phraseOf makes the words JSON, as encoding/json would.
@@ -131,7 +147,7 @@ func (s *sheaf) clear() {
 		s.lines = nil
 	}
 	if len(s.phrases) > phrasesKept {
-		s.phrases, s.numbers = nil, nil
+		s.phrases, s.numbers, s.latest = nil, nil, [32]numbered{}
 	}
 }
 

@@ -42,7 +42,7 @@ func TestVerdict(t *testing.T) {
 		{name: "interrupted, with an invariant", violated: 1, interrupted: true, want: report.Partial},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &Run{Plan: &plan.Plan{}, Interrupted: tt.interrupted, Unjudged: tt.unjudged}
+			r := &Run{Plan: &plan.Plan{}, Population: new(population.Population), Interrupted: tt.interrupted, Unjudged: tt.unjudged}
 			for _, text := range tt.limits {
 				var l plan.Limit
 				if err := l.UnmarshalText([]byte(text)); err != nil {

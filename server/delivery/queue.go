@@ -307,6 +307,9 @@ const maxDetail = 1024
 
 // oneLine makes one line of what a device says (HST-068).
 func oneLine(s string) string {
+	if len(s) <= maxDetail && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f }) < 0 {
+		return s // mostly
+	}
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return ' '
