@@ -109,9 +109,12 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 	for patient, vain := 0, 0; ; {
 		l.rise(l.number.of(d.Number()), time.Since(l.begin))
 		var err error
-		if d.Phase() == agent.Enrolling {
+		switch {
+		case d.Phase() == agent.Enrolling:
 			_, err = l.link.Converse(ctx, d, dialect.Scheduled)
-		} else {
+		case vain > 0: // what it was given may be used up, by what came of the try before
+			_, err = l.enrolAnew(ctx, d)
+		default:
 			_, err = l.link.Enrol(ctx, d, start)
 		}
 		if d.Phase() == agent.Enrolled {

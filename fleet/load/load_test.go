@@ -556,7 +556,16 @@ func TestHST113UnansweredEnrolment(t *testing.T) {
 				}
 				l := r.load(6, c)
 				defer l.Close()
+				var invited atomic.Int64 // an invitation may be used up by a try that came to nothing
+				invite := l.config.Start
+				l.config.Start = func(ctx context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
+					invited.Add(int64(len(devices)))
+					return invite(ctx, devices)
+				}
 				e, err := l.Enrol(t.Context())
+				if anew := invited.Load() - 6; anew != int64(e.Again) && (tt.at != apple.TokenUpdate || anew != 0) {
+					t.Errorf("%d were invited once more, %d tries", anew, e.Again)
+				}
 				if e.Seconds, e.Steps = 0, nil; err != nil || !reflect.DeepEqual(e, tt.want) || len(l.Enrolled()) != tt.want.Devices-tt.want.GaveUp {
 					t.Fatalf("%+v and %d enrolled: %v, want %+v", e, len(l.Enrolled()), err, tt.want)
 				}

@@ -214,7 +214,7 @@ func (l *Load) work(ctx context.Context, j job) {
 	var report link.Report
 	var err error
 	if l.config.Enrolments && d.Phase() != agent.Enrolling {
-		report, err = l.enrolArrival(ctx, d)
+		report, err = l.enrolAnew(ctx, d)
 	} else {
 		report, err = l.link.Converse(ctx, d, j.why)
 	}
@@ -228,8 +228,8 @@ func (l *Load) work(ctx context.Context, j job) {
 	l.lie(j.device, j.at, err == nil)
 }
 
-// enrolArrival is the enrolment of one device, with whatever it takes to be let in.
-func (l *Load) enrolArrival(ctx context.Context, d *dialect.Apple) (link.Report, error) {
+// enrolAnew is the enrolment of one device, with whatever it takes to be let in.
+func (l *Load) enrolAnew(ctx context.Context, d *dialect.Apple) (link.Report, error) {
 	if l.config.Start == nil {
 		return link.Report{}, errors.New("nobody says where devices enrol")
 	}
