@@ -113,6 +113,7 @@ func serve(cmd *cobra.Command, f *serveFlags) error {
 	} else if f.courier != "" {
 		return errors.New("--courier: only a push service of the server's own takes streams: leave out --apns-url and --clouds real")
 	}
+	defer device.SpareHeap()()
 	s, err := startServer(ctx, cfg)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // stopped while it started

@@ -70,6 +70,7 @@ func TestPeerProcess(t *testing.T) {
 	var c *contender
 	switch {
 	case name == "rollcall":
+		defer device.SpareHeap()() // as serve does
 		c = ourselves(t)
 	case strings.Contains(name, "PostgreSQL"):
 		kept, cpu, err := startPostgres(t)

@@ -141,6 +141,7 @@ func TestBenchServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kept.Close()
+	defer SpareHeap()() // as serve does
 	l := newLabOn(t, kept)
 	s := benchServer{Addr: l.addr, CA: certs.CertificatesPEM(l.ca.Certificate())}
 	numbers, err := s.enrol(l, size)
