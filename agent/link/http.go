@@ -353,7 +353,8 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 		return err
 	}
 	wire.made = true
-	x.Connected, x.Resumed = true, made.ConnectionState().DidResume
+	state := made.ConnectionState()
+	x.Connected, x.Resumed, x.Curve = true, state.DidResume, state.CurveID
 	made.limit.R = made.Conn
 	made.in, _ = readers.Get().(*bufio.Reader)
 	if made.in == nil {

@@ -52,7 +52,7 @@ type Config struct {
 
 	Sessions int                          // devices whose latest TLS session is remembered for resumption; 0: none
 	Resumes  func(d protocol.Device) bool // whose; nil: any
-	Curves   []tls.CurveID                // nil: X25519 alone, cheaper than Go's hybrid default (a report should say so)
+	Curves   []tls.CurveID                // nil: X25519, cheaper than Go's hybrid default (a report should say so), or P-256 where a server has only that
 	KeepOpen bool                         // keep a device's connection for its next conversation, until [Link.Close]
 	Timeout  time.Duration                // for one request with its connection, on the real clock; 0: 30 s
 	MaxBody  int64                        // bytes of an answer that are read; 0: 16 MiB (HST-120)
@@ -120,6 +120,7 @@ type Exchange struct {
 	Received  int             // bytes of the body
 	Connected bool            // made a new connection
 	Resumed   bool            // its TLS session was resumed
+	Curve     tls.CurveID     // with Connected: the key exchange; 0: none
 	Err       error           // with Status 0: why; with a 2xx: what is wrong with the answer
 }
 
@@ -194,7 +195,7 @@ func New(c Config) (*Link, error) {
 		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.Curves == nil {
-		c.Curves = []tls.CurveID{tls.X25519}
+		c.Curves = []tls.CurveID{tls.X25519, tls.CurveP256}
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second

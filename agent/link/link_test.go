@@ -149,6 +149,19 @@ func TestResumption(t *testing.T) {
 	}
 }
 
+// A server that has no X25519, as where FIPS 140 holds, is reached by P-256, and the exchange says which it was.
+func TestKeyExchange(t *testing.T) {
+	for _, want := range []tls.CurveID{tls.X25519, tls.CurveP256} {
+		s := serve(t, func(_ *server, c *tls.Config) { c.CurvePreferences = []tls.CurveID{want} })
+		var watched record
+		l := s.link(Config{Watcher: &watched})
+		s.converse(l, s.enrolled(l, 1), dialect.Pushed)
+		if last := watched.list[len(watched.list)-1]; !last.Connected || last.Curve != want {
+			t.Errorf("a server that has %s: %+v", want, last)
+		}
+	}
+}
+
 // Only devices that are to take up their sessions do.
 func TestResumes(t *testing.T) {
 	s := serve(t, nil)

@@ -309,7 +309,7 @@ func (a *aim) link(sources int) link.Config {
 		c.CertificateHeader = f.header
 	}
 	if f.exchange == "hybrid" {
-		c.Curves = []tls.CurveID{tls.X25519MLKEM768, tls.X25519}
+		c.Curves = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 	}
 	if sources > 1 {
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

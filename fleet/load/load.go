@@ -279,6 +279,9 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 	} else if x.Connected {
 		b.full++
 	}
+	if x.Curve != 0 {
+		b.exchanged(x.Curve, 1)
+	}
 	b.sent += int64(x.Sent)
 	b.received += int64(x.Received)
 }

@@ -1,6 +1,11 @@
 package load
 
 import (
+	"cmp"
+	"crypto/tls"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +51,7 @@ type notes struct {
 	commands uint64
 	full     uint64 // handshakes
 	resumed  uint64
+	curves   map[tls.CurveID]uint64 // handshakes by their key exchange
 	sent     int64
 	received int64
 }
@@ -57,6 +63,27 @@ type sessions struct{ started, done, failed, refused, retries uint64 }
 type window struct {
 	offered, done, failed uint64
 	latency               *hdrhistogram.Histogram // of good answers; nil: there were none
+}
+
+// exchanged counts handshakes with a key exchange. b.mu is held.
+func (b *book) exchanged(curve tls.CurveID, n uint64) {
+	if b.curves == nil {
+		b.curves = make(map[tls.CurveID]uint64)
+	}
+	b.curves[curve] += n
+}
+
+// keyExchange names what the handshakes used, the commonest first; empty: there was none.
+func (b *book) keyExchange() string {
+	used := slices.Collect(maps.Keys(b.curves))
+	slices.SortFunc(used, func(x, y tls.CurveID) int {
+		return cmp.Or(cmp.Compare(b.curves[y], b.curves[x]), cmp.Compare(x, y))
+	})
+	var names []string
+	for _, curve := range used {
+		names = append(names, strings.Replace(curve.String(), "Curve", "", 1))
+	}
+	return strings.Join(names, " and ")
 }
 
 // clear begins the book anew.
@@ -110,6 +137,9 @@ func (b *book) merge(o *book) {
 	b.commands += o.commands
 	b.full += o.full
 	b.resumed += o.resumed
+	for curve, n := range o.curves {
+		b.exchanged(curve, n)
+	}
 	b.sent += o.sent
 	b.received += o.received
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -30,7 +31,7 @@ type Section struct {
 	WokenBy        string  `json:"woken_by" jsonschema:"enum=themselves,enum=push"`
 	Connections    string  `json:"connections" jsonschema:"enum=closed after the empty answer,enum=kept"`
 	Handshakes     string  `json:"handshakes" jsonschema_description:"full, resumed, or the share of devices that resumed, such as 70% resumed"`
-	KeyExchange    string  `json:"key_exchange"`
+	KeyExchange    string  `json:"key_exchange" jsonschema_description:"that the handshakes used; where there was none, the one that the devices offer first"`
 	Sources        int     `json:"source_addresses"`
 	Think          float64 `json:"think_ms" jsonschema_description:"planned from a step of a conversation to the next"`
 	Retries        bool    `json:"retries" jsonschema_description:"devices that were turned away came again by themselves"`
@@ -76,7 +77,7 @@ type Setting struct {
 	SharedHost     bool
 	Sources        int
 	Handshakes     string // empty: full or resumed, as the link has it
-	KeyExchange    string
+	KeyExchange    string // what the devices offer first
 	Seed           uint64
 	Title          string
 	Plan           string // as text; empty: none
@@ -158,7 +159,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.pace(), Seconds: l.Length().Seconds(),
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
 		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
-		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: s.KeyExchange, Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
+		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
 		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands,
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),

@@ -2,8 +2,10 @@ package load
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"net/http"
 	"os"
@@ -246,6 +248,33 @@ func TestResult(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A result names the key exchange that was used, not the one that was asked for; where no connection was made, the latter.
+func TestKeyExchange(t *testing.T) {
+	for name, tt := range map[string]struct {
+		link link.Config
+		want string
+	}{
+		"asked for": {link.Config{Curves: []tls.CurveID{tls.X25519}}, "X25519"},
+		"another":   {link.Config{Curves: []tls.CurveID{tls.CurveP256}}, "P256"},
+		"none":      {link.Config{Curves: []tls.CurveID{tls.CurveP256}, KeepOpen: true}, "X25519"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(http.ResponseWriter, *http.Request) {})
+				defer r.close()
+				_, x, story := r.tell(2, Config{Link: tt.link, Pace: Constant(5, time.Second)}, Setting{KeyExchange: "X25519"})
+				if alone := strings.Contains(fmt.Sprint(story.NotShown), "used X25519 alone"); x.KeyExchange != tt.want || alone != (tt.want == "X25519") {
+					t.Errorf("%s, said so: %v; want %s", x.KeyExchange, alone, tt.want)
+				}
+			})
+		})
+	}
+	b := book{notes: notes{curves: map[tls.CurveID]uint64{tls.CurveP256: 2, tls.X25519: 3}}}
+	if got := b.keyExchange(); got != "X25519 and P256" {
+		t.Error(got)
+	}
 }
 
 // The published schema is that of today's types.
