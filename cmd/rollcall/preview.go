@@ -55,9 +55,6 @@ Without --export a running server is asked about its own devices; --set and --la
 		if f.who.export == "" {
 			return previewLive(cmd, c, f.set, f.language)
 		}
-		if f.language != lang.English {
-			return errors.New("--lang: an export is previewed in English; rollcall rehearse --export tells its story in Dutch too")
-		}
 		return preview(cmd, &f)
 	}
 	flags := cmd.Flags()
@@ -69,7 +66,7 @@ Without --export a running server is asked about its own devices; --set and --la
 	flags.StringVar(&f.html, "html", "", "write one page to `FILE`")
 	flags.BoolVar(&f.noGap, "no-gap-on-coexistence", false, "adding Intune needs no renewed push certificate (gap.onCoexistence: off)")
 	flags.StringSliceVar(&f.gapPlatforms, "gap-platforms", nil, "`PLATFORMS` that wait for a renewed push certificate (default ios,ipados,macos)")
-	flags.Var(&f.language, "lang", "`LANGUAGE` in which a running server's preview is told: en or nl")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told, of page and list: en or nl")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
 	return cmd
 }
@@ -113,7 +110,7 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 		err = report.WriteJSON(cmd.OutOrStdout(), result)
 	} else {
 		out, color := screenOf(cmd.OutOrStdout())
-		err = report.Brief(out, result, p.Story(named), color)
+		err = report.Brief(out, result, p.Story(f.language, named), color)
 	}
 	if err != nil {
 		return errors.Join(verdict, err)
@@ -188,15 +185,16 @@ func (f *previewFlags) room() error {
 
 // write writes the files that were asked for.
 func (f *previewFlags) write(cmd *cobra.Command, p *rehearsal.Preview, named, tokens *population.Population, result *report.Result) error {
-	entries := func(f func(rehearsal.Entry) error) error { return p.Entries(named, f) }
+	language := f.language
+	entries := func(f func(rehearsal.Entry) error) error { return p.Entries(language, named, f) }
 	switch {
 	case f.csv == "-":
-		if err := writeEntries(cmd.OutOrStdout(), lang.English, entries); err != nil {
+		if err := writeEntries(cmd.OutOrStdout(), language, entries); err != nil {
 			return err
 		}
 	case f.csv != "":
 		var list bytes.Buffer
-		err := writeEntries(&list, lang.English, entries)
+		err := writeEntries(&list, language, entries)
 		if err == nil {
 			err = writeFile(f.csv, list.Bytes(), 0o600)
 		}
@@ -208,7 +206,7 @@ func (f *previewFlags) write(cmd *cobra.Command, p *rehearsal.Preview, named, to
 		return nil
 	}
 	var page bytes.Buffer
-	err := report.Page(&page, result, p.Story(tokens))
+	err := report.Page(&page, result, p.Story(language, tokens))
 	if err == nil {
 		err = writeFile(f.html, page.Bytes(), 0o600)
 	}

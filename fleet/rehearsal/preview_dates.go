@@ -2,13 +2,13 @@ package rehearsal
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"rollcall/fleet/population"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 	"rollcall/server/renewal"
 )
@@ -17,7 +17,7 @@ import (
 type date struct {
 	At   protocol.Time
 	Rule protocol.Rule
-	What string
+	What lang.Text
 }
 
 // Times of the rules that a date is counted from.
@@ -32,7 +32,7 @@ func (p *Preview) dates(names *population.Population) []date {
 	all := p.pushDates(names)
 	for _, g := range p.Profiles {
 		if g.Until != 0 {
-			all = append(all, date{g.Until, g.Rule, "profiles of the old authority that nothing has overwritten leave the devices"})
+			all = append(all, date{g.Until, g.Rule, lang.Later("profiles of the old authority that nothing has overwritten leave the devices")})
 			break
 		}
 	}
@@ -54,32 +54,32 @@ func (p *Preview) pushDates(names *population.Population) (all []date) {
 		return nil
 	}
 	if p.Scene.Push.Gap {
-		at, why := p.Scene.Before.ChangedAt, "the gap is open since the last change"
+		at, why := p.Scene.Before.ChangedAt, lang.Key("the gap is open since the last change")
 		if p.OpensGap {
-			at, why = now, "the change opens the gap"
+			at, why = now, lang.Key("the change opens the gap")
 		}
-		all = append(all, date{at, protocol.RulePushGap, fmt.Sprintf("%s: no check-in and no enrolment of Apple devices (%d) until a renewed push certificate is uploaded to the new authority's slot", why, apple)})
+		all = append(all, date{at, protocol.RulePushGap, lang.Later("%s: no check-in and no enrolment of Apple devices (%d) until a renewed push certificate is uploaded to the new authority's slot", why, apple)})
 	}
 	if cert.Expires == 0 {
 		return all
 	}
-	who := "the Apple ID that it was made with"
+	who := lang.Later("the Apple ID that it was made with")
 	if cert.AppleID != "" {
-		who = "Apple ID " + cert.AppleID
+		who = lang.Later("Apple ID %s", cert.AppleID)
 	}
 	if p.appleIDDisabled() {
-		who += ", whose account is DISABLED"
+		who = lang.Later("%s, whose account is DISABLED", who)
 	}
 	switch left := cert.Expires.Sub(now); {
 	case left > pushWarnings:
-		all = append(all, date{cert.Expires.Add(-pushWarnings), protocol.RulePushExpired, "first warning: the Apple push certificate ends 30 days later"})
+		all = append(all, date{cert.Expires.Add(-pushWarnings), protocol.RulePushExpired, lang.Later("first warning: the Apple push certificate ends 30 days later")})
 		fallthrough
 	case left > 0:
-		all = append(all, date{cert.Expires, protocol.RulePushExpired, fmt.Sprintf("the Apple push certificate ends: renew it before, with %s, or no Apple device (%d) checks in", who, apple)})
+		all = append(all, date{cert.Expires, protocol.RulePushExpired, lang.Later("the Apple push certificate ends: renew it before, with %s, or no Apple device (%d) checks in", who, apple)})
 	case left >= -pushWarnings:
-		all = append(all, date{cert.Expires.Add(pushWarnings), protocol.RulePushExpired, fmt.Sprintf("the Apple push certificate has ended; until then it can still be renewed with %s, afterwards every Apple device (%d) must enrol again", who, apple)})
+		all = append(all, date{cert.Expires.Add(pushWarnings), protocol.RulePushExpired, lang.Later("the Apple push certificate has ended; until then it can still be renewed with %s, afterwards every Apple device (%d) must enrol again", who, apple)})
 	default:
-		all = append(all, date{cert.Expires, protocol.RulePushExpired, fmt.Sprintf("the Apple push certificate ended: only another topic can be had, and every Apple device (%d) must enrol again (AUTH-32)", apple)})
+		all = append(all, date{cert.Expires, protocol.RulePushExpired, lang.Later("the Apple push certificate ended: only another topic can be had, and every Apple device (%d) must enrol again (AUTH-32)", apple)})
 	}
 	return all
 }
@@ -94,7 +94,7 @@ func (p *Preview) appleIDDisabled() bool {
 func (p *Preview) identityDates() (all []date) {
 	var due, gone int
 	var first, removed protocol.Time
-	assumed := ""
+	assumed := false
 	p.each(func(i int, c *authority.Subject, _ *authority.Judgement) {
 		switch end := c.CertEnd; {
 		case end == 0:
@@ -105,15 +105,19 @@ func (p *Preview) identityDates() (all []date) {
 			due++
 			first = first.Sooner(end)
 			if p.Population.Devices[i].Has(population.AssumedCertEnd) {
-				assumed = " (assumed from the day of enrolment)"
+				assumed = true
 			}
 		}
 	})
+	what := lang.Later("the first identity certificate of the %d that renew within 42 days ends: those devices must check in before, or enrol again", due)
+	if assumed {
+		what = lang.Later("the first identity certificate (assumed from the day of enrolment) of the %d that renew within 42 days ends: those devices must check in before, or enrol again", due)
+	}
 	if due > 0 {
-		all = append(all, date{first, protocol.RuleRenewal, fmt.Sprintf("the first identity certificate%s of the %d that renew within 42 days ends: those devices must check in before, or enrol again", assumed, due)})
+		all = append(all, date{first, protocol.RuleRenewal, what})
 	}
 	if gone > 0 {
-		all = append(all, date{removed, protocol.RuleRecordKept, fmt.Sprintf("the first record is removed of the %d devices whose identity certificate has ended", gone)})
+		all = append(all, date{removed, protocol.RuleRecordKept, lang.Later("the first record is removed of the %d devices whose identity certificate has ended", gone)})
 	}
 	return all
 }

@@ -7,12 +7,14 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 )
 
@@ -46,7 +48,7 @@ func TestPreviewGolden(t *testing.T) {
 			pop := small(t, name, population.Options{KeepNames: true})
 			p := ask(t, pop, Wanted(&pop.Tenant))
 			var got bytes.Buffer
-			if err := report.Brief(&got, p.Result(pop), p.Story(pop), false); err != nil {
+			if err := report.Brief(&got, p.Result(pop), p.Story(lang.English, pop), false); err != nil {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", "preview-"+name+".txt")
@@ -200,7 +202,7 @@ func TestPreviewTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := bytes.NewBuffer(text)
-	if err := report.Page(page, result, p.Story(tokens)); err != nil {
+	if err := report.Page(page, result, p.Story(lang.English, tokens)); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range named.Devices {
@@ -211,6 +213,49 @@ func TestPreviewTokens(t *testing.T) {
 	for _, u := range named.Users {
 		if u.UPN != "" && bytes.Contains(page.Bytes(), []byte(u.UPN)) {
 			t.Errorf("%s is in the result or the page", u.UPN)
+		}
+	}
+}
+
+// tokenised are names that stand for others, and one that no language translates.
+var tokenised = regexp.MustCompile(`(user|device)-[A-Z0-9]+|user principal name`)
+
+// Whoever asks in Dutch hears no English: on the page, on the terminal and in the list.
+func TestPreviewInDutch(t *testing.T) {
+	for _, name := range []string{"bms-only", "coexistence"} {
+		pop := small(t, name, population.Options{})
+		p := ask(t, pop, Wanted(&pop.Tenant))
+		var said []string
+		s := p.Story(lang.Dutch, pop)
+		said = append(said, s.Headline)
+		said = append(append(said, s.Lead...), s.NotShown...)
+		for _, f := range s.Figures {
+			said = append(said, f.Name, f.Note)
+		}
+		for _, table := range s.Tables {
+			said = append(said, table.Title, table.Caption)
+			for _, c := range table.Columns {
+				said = append(said, c.Name)
+			}
+			for _, row := range table.Rows {
+				for _, cell := range row {
+					if text, ok := cell.(string); ok {
+						said = append(said, text)
+					}
+				}
+			}
+		}
+		if err := p.Entries(lang.Dutch, pop, func(e Entry) error {
+			said = append(said, e.Reason, e.Action)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range said {
+			text = tokenised.ReplaceAllString(text, "")
+			if word := english.FindString(text); word != "" {
+				t.Errorf("%s: %q in %q", name, word, text)
+			}
 		}
 	}
 }

@@ -35,74 +35,68 @@ var whyStranded = map[authority.Reason]lang.Key{
 }
 
 // reason is why a device does what it does, in one line.
-func (p *Preview) reason(c *authority.Subject, j *authority.Judgement) string {
-	var s strings.Builder
-	what := func() {
-		fmt.Fprintf(&s, "%s: %s", j.After.Rule, because[j.After.Rule])
-	}
+func (p *Preview) reason(l lang.Language, c *authority.Subject, j *authority.Judgement) string {
+	what := string(j.After.Rule) + ": " + l.Say(because[j.After.Rule])
 	switch j.Fate {
 	case authority.Goes:
-		s.WriteString("AUTH-53: leaves, a retire, wipe or delete is pending")
+		what = "AUTH-53: " + l.Say("leaves, a retire, wipe or delete is pending")
 	case authority.Moves:
-		what()
-		fmt.Fprintf(&s, "; moves from %s to %s", c.Registered, j.After.Authority)
+		what += "; " + l.Say("moves from %s to %s", c.Registered.String(), j.After.Authority.String())
 	case authority.Strands:
-		what()
-		fmt.Fprintf(&s, "; never moves by itself, for %s", whyStranded[j.Stranded])
+		what += "; " + l.Say("never moves by itself, for %s", l.Say(whyStranded[j.Stranded]))
 	default:
-		what()
-		fmt.Fprintf(&s, "; stays with %s", c.Registered)
+		what += "; " + l.Say("stays with %s", c.Registered.String())
 	}
 	if j.Blocked != "" {
-		fmt.Fprintf(&s, "; waits for a renewed push certificate (%s)", j.Blocked)
+		what += "; " + l.Say("waits for a renewed push certificate (%s)", string(j.Blocked))
 	}
 	if j.MustEnrol && j.Fate != authority.Strands {
-		s.WriteString("; its identity certificate has ended: it must enrol again (AUTH-42)")
+		what += "; " + l.Say("its identity certificate has ended: it must enrol again (AUTH-42)")
 	}
 	if j.After.Unlicensed {
-		s.WriteString("; unlicensed")
+		what += "; " + l.Say("unlicensed")
 	}
 	if !j.Reachable {
-		s.WriteString("; silent for more than 90 days")
+		what += "; " + l.Say("silent for more than 90 days")
 	}
-	return s.String()
+	return what
 }
 
 // action is what somebody can do about a device; "none" when nothing is needed.
-func (p *Preview) action(c *authority.Subject, j *authority.Judgement) string {
+func (p *Preview) action(l lang.Language, c *authority.Subject, j *authority.Judgement) string {
 	var do []string
 	if j.Blocked != "" && !j.Leaving {
-		do = append(do, "upload the renewed Apple push certificate")
+		do = append(do, l.Say("upload the renewed Apple push certificate"))
 	}
 	switch {
 	case j.Leaving:
-		return "none"
+		return l.Say("none")
 	case j.NeedsSupport:
-		return "have support move it, or unenrol it and enrol it again (AUTH-44)"
+		return l.Say("have support move it, or unenrol it and enrol it again (AUTH-44)")
 	case j.Stranded == authority.TopicChanged:
-		return "enrol it again under the new push certificate (AUTH-44)"
+		return l.Say("enrol it again under the new push certificate (AUTH-44)")
 	case j.MustEnrol:
-		return "enrol it again (AUTH-44)"
+		return l.Say("enrol it again (AUTH-44)")
 	case j.Stranded == authority.Offline:
-		return "bring it on line"
+		return l.Say("bring it on line")
 	case j.Fate == authority.Moves && j.After.Authority == protocol.Intune && p.Scene.After.Coexistence:
-		do = append(do, "assign Intune mail and configuration to its user before (AUTH-38)")
+		do = append(do, l.Say("assign Intune mail and configuration to its user before (AUTH-38)"))
 	case j.Fate == authority.Moves:
-		do = append(do, "assign profiles of "+j.After.Authority.String()+" to its user before (AUTH-38)")
+		do = append(do, l.Say("assign profiles of %s to its user before (AUTH-38)", j.After.Authority.String()))
 	case j.After.Unlicensed:
-		do = append(do, "assign a licence to its user, or retire it")
+		do = append(do, l.Say("assign a licence to its user, or retire it"))
 	case c.Is != nil && c.Unsure && p.Scene.After.Coexistence:
-		do = append(do, "find out what licences its user has")
+		do = append(do, l.Say("find out what licences its user has"))
 	case j.After.Rule == protocol.RuleBasic && c.PlanOff:
-		do = append(do, "to move it, switch on the Intune plan of its user's licence (AUTH-23)")
+		do = append(do, l.Say("to move it, switch on the Intune plan of its user's licence (AUTH-23)"))
 	case j.After.Rule == protocol.RuleBasic:
-		do = append(do, "to move it, assign a licence that entitles Intune to its user (AUTH-23)")
+		do = append(do, l.Say("to move it, assign a licence that entitles Intune to its user (AUTH-23)"))
 	}
 	if !j.Reachable && (j.Pending || j.Stale) {
-		do = append(do, "bring it on line")
+		do = append(do, l.Say("bring it on line"))
 	}
 	if len(do) == 0 {
-		return "none"
+		return l.Say("none")
 	}
 	return strings.Join(do, "; ")
 }
@@ -110,12 +104,12 @@ func (p *Preview) action(c *authority.Subject, j *authority.Judgement) string {
 // An Entry is one device of the list to act on.
 type Entry struct{ Device, User, Reason, Action string }
 
-// Entries calls f with every enrolled device, in the export's order, until f fails. Names are those of names, the same
+// Entries calls f with every enrolled device, in a language and the export's order, until f fails. Names are those of names, the same
 // export read with or without tokens.
-func (p *Preview) Entries(names *population.Population, f func(Entry) error) (err error) {
+func (p *Preview) Entries(l lang.Language, names *population.Population, f func(Entry) error) (err error) {
 	p.each(func(i int, c *authority.Subject, j *authority.Judgement) {
 		if err == nil {
-			err = f(Entry{names.Devices[i].Name, userName(names, i), p.reason(c, j), p.action(c, j)})
+			err = f(Entry{names.Devices[i].Name, userName(names, i), p.reason(l, c, j), p.action(l, c, j)})
 		}
 	})
 	return err
