@@ -89,7 +89,12 @@ func ask(ctx context.Context, dir string, what Request) (a askedAnswer, err erro
 }
 
 func dialAgent(ctx context.Context, dir string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, socketFile))
+	name, done, err := socketIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return new(net.Dialer).DialContext(ctx, "unix", name)
 }
 
 // A desk is where requests come in while the agent runs.
@@ -97,6 +102,7 @@ type desk struct {
 	asks     chan asking
 	stream   *atomic.Pointer[courier.State]
 	listener net.Listener
+	name     string // of the socket
 	stop     context.CancelFunc
 	open     sync.WaitGroup
 }
@@ -107,11 +113,17 @@ func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.Sta
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", name)
+	short, done, err := socketIn(dir)
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{asks: make(chan asking), stream: stream, listener: l}
+	defer done()
+	l, err := net.Listen("unix", short)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // by a name that may hold no more
+	d := &desk{asks: make(chan asking), stream: stream, listener: l, name: name}
 	ctx, d.stop = context.WithCancel(ctx)
 	d.open.Go(func() {
 		for {
@@ -129,6 +141,7 @@ func newDesk(ctx context.Context, dir string, stream *atomic.Pointer[courier.Sta
 func (d *desk) close() {
 	d.stop()
 	d.listener.Close()
+	os.Remove(d.name)
 	d.open.Wait()
 }
 

@@ -174,10 +174,11 @@ func allowed(list []string, none bool) (map[string]string, error) {
 }
 
 func agentRunCommand(a *agentFlags) *cobra.Command {
-	return &cobra.Command{
+	var beside bool
+	cmd := &cobra.Command{
 		Use: "run", Short: "Keep this machine managed until a signal ends it", Args: noArgs,
 		Long: `Keep this machine managed until a signal ends it, or until nobody manages it any more: it checks in when it is woken, when
-something is due and at every poll interval, and sleeps in between.`,
+something is due and at every poll interval, and sleeps in between. One agent runs on a machine.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := logrus.New()
 			log.SetOutput(cmd.ErrOrStderr())
@@ -186,6 +187,15 @@ something is due and at every poll interval, and sleeps in between.`,
 				log.SetFormatter(&logrus.JSONFormatter{})
 			}
 			return daemon.Run(cmd.Context(), log, func(ctx context.Context) error {
+				if !beside {
+					lock, err := host.TakeMachine()
+					if err != nil {
+						return err
+					}
+					if lock != nil {
+						defer lock.Close()
+					}
+				}
 				h, err := host.Open(ctx, a.state, host.Config{Log: log})
 				if err != nil {
 					return err
@@ -195,6 +205,8 @@ something is due and at every poll interval, and sleeps in between.`,
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&beside, "beside", false, "run beside another agent of this machine, with another --state")
+	return cmd
 }
 
 func agentCheckInCommand(a *agentFlags) *cobra.Command {

@@ -4,6 +4,8 @@ package main
 
 import "github.com/spf13/cobra"
 
+const about = "An MDM server, a device agent, and a fleet of simulated devices to try a server with"
+
 // commands lists what this program can do.
 func commands() []*cobra.Command {
 	return []*cobra.Command{

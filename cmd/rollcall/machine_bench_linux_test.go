@@ -120,7 +120,7 @@ func BenchmarkAgentProcess(b *testing.B) {
 		b.Fatalf("%v\n%s", err, out)
 	}
 	for b.Loop() {
-		agent := exec.Command(program, "agent", "run", "--state", state)
+		agent := exec.Command(program, "agent", "run", "--beside", "--state", state)
 		stderr, err := agent.StderrPipe()
 		begun := time.Now()
 		if err == nil {

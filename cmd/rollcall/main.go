@@ -31,7 +31,7 @@ func run() int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	root := &cobra.Command{
 		Use:               "rollcall",
-		Short:             "An MDM server, a device agent, and a fleet of simulated devices to try a server with",
+		Short:             about,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },

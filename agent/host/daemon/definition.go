@@ -73,7 +73,15 @@ func (s *Service) check(system string) error {
 			return fmt.Errorf("a service cannot be installed with %q in it: use a plain path", p)
 		}
 	}
-	if system != "linux" || s.Root {
+	if system != "linux" {
+		return nil
+	}
+	for _, open := range []string{"/tmp/", "/var/tmp/", "/dev/shm/"} {
+		if s.Root && strings.HasPrefix(s.Program, open) {
+			return fmt.Errorf("root is not to start %s, in whose folder everybody may write: copy this program to /usr/local/bin first", s.Program)
+		}
+	}
+	if s.Root {
 		return nil
 	}
 	if path.Clean(s.State) != ownState {
