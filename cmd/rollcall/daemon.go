@@ -271,7 +271,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		}
 	}
 	if cfg.WNS != nil {
-		edge.Windows.PFN, edge.Windows.ChannelHosts = cfg.WNS.PFN, cfg.WNS.ChannelHosts()
+		edge.Windows.PFN, edge.Windows.ChannelHosts = cfg.WNS.PFN, cfg.WNS.Hosts
 	}
 	if s.metrics != nil {
 		edge.Meter = s.metrics

@@ -10,10 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,7 +29,7 @@ const ProviderID = "rollcall"
 // Windows says how Windows devices are served.
 type Windows struct {
 	// PFN is the package family name under which devices open a channel to be woken through Windows' push service; empty: they poll
-	// alone. ChannelHosts are the hosts, and what is below them, whose channels are taken; nil: notify.windows.com.
+	// alone. ChannelHosts are the hosts whose channels are taken beside Microsoft's, as the push service's client has them.
 	PFN          string
 	ChannelHosts []string
 
@@ -247,26 +245,6 @@ func (h *Handler) challenges(p *peer, c *windows.Cred) *windows.Chal {
 		return nil
 	}
 	return &windows.Chal{Type: windows.AuthMD5, Format: windows.FormatB64, NextNonce: a.Nonce}
-}
-
-// channelAllowed tells whether a device may be woken at this address. It comes from the device, and gets our token: nothing but a
-// push service is ever called (WIN-043).
-func (h *Handler) channelAllowed(uri string) bool {
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "https" || u.User != nil || len(uri) > 1024 {
-		return false
-	}
-	hosts := h.cfg.Windows.ChannelHosts
-	if hosts == nil {
-		hosts = []string{"notify.windows.com"}
-	}
-	name := strings.ToLower(u.Hostname())
-	for _, host := range hosts {
-		if name == host || strings.HasSuffix(name, "."+host) {
-			return true
-		}
-	}
-	return false
 }
 
 // windowsMetered tells the meter of one message and how it ended.

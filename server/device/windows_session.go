@@ -20,6 +20,7 @@ import (
 	"rollcall/server/authority"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
+	"rollcall/server/push"
 	"rollcall/server/store"
 )
 
@@ -400,7 +401,7 @@ func workloadsOf(data string) (on authority.Workloads, ok bool) {
 // reported keeps what the session taught of the device beside its commands.
 func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
 	known := t.out.State.Life == delivery.Enrolled
-	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && !h.channelAllowed(*t.channel) {
+	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && push.CheckChannel(*t.channel, h.cfg.Windows.ChannelHosts) != nil {
 		return nil
 	}
 	ev := delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}

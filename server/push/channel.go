@@ -24,6 +24,14 @@ type guard struct {
 	hosts  []string // host or host:port that are called too, at whatever address they have: simulated services
 }
 
+// CheckChannel refuses the channel URI of a Windows device at which no push service of Microsoft's is, nor one of hosts, each a host or
+// host:port. Whoever keeps channels asks before it keeps one, and the client of the service does before it calls.
+func CheckChannel(uri string, hosts []string) error {
+	g := guard{suffix: notifyHosts, hosts: hosts}
+	_, err := g.channel([]byte(uri))
+	return err
+}
+
 // channel reads a channel URI. The error says what is wrong with it, without repeating it.
 func (g *guard) channel(text []byte) (*url.URL, error) {
 	if len(text) > maxChannel {

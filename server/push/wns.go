@@ -86,16 +86,6 @@ func ReadWNSIdentity(data []byte) (*WNSIdentity, error) {
 	return &id, nil
 }
 
-// ChannelHosts are the names of the hosts that channels may have: each, and whatever is below it.
-func (id *WNSIdentity) ChannelHosts() []string {
-	names := []string{strings.TrimPrefix(notifyHosts, ".")}
-	for _, host := range id.Hosts {
-		u := url.URL{Host: host}
-		names = append(names, u.Hostname())
-	}
-	return names
-}
-
 // endpoint checks the address of a token endpoint: our key goes there.
 func endpoint(text string) error {
 	u, err := url.Parse(text)

@@ -96,10 +96,6 @@ func TestReadWNSIdentity(t *testing.T) {
 	if err != nil || id.TokenURL != LiveTokens || id.Scope != LiveScope || id.PFN != "rollcall_8wekyb3d8bbwe" {
 		t.Errorf("ReadWNSIdentity = %+v, %v, want Microsoft's endpoints", id, err)
 	}
-	id.Hosts = []string{"127.0.0.1:8444", "wns.test"}
-	if got := fmt.Sprint(id.ChannelHosts()); got != "[notify.windows.com 127.0.0.1 wns.test]" {
-		t.Errorf("ChannelHosts = %s", got)
-	}
 	for text, want := range map[string]string{
 		`{"client_secret":"s"}`: "client_id", `{"client_id":"a"}`: "client_secret",
 		`{"client_id":"a","client_secret":"s","scop":"x"}`:                          "scop",
