@@ -85,6 +85,11 @@ var androidAuthority = sync.OnceValues(func() (*certs.Authority, error) { return
 
 func newAndroidLab(t testing.TB, open func(testing.TB) store.Store, change ...func(*device.Config, *link.Config)) *androidLab {
 	t.Helper()
+	return newAndroidLabOf(t, authority.Tenant{Authority: protocol.Intune, Release: 2611, AcceptUserless: true}, open, change...)
+}
+
+func newAndroidLabOf(t testing.TB, tenant authority.Tenant, open func(testing.TB) store.Store, change ...func(*device.Config, *link.Config)) *androidLab {
+	t.Helper()
 	l := &androidLab{TB: t, store: open(t)}
 	start := androidStart
 	l.clock.Store(&start)
@@ -95,7 +100,7 @@ func newAndroidLab(t testing.TB, open func(testing.TB) store.Store, change ...fu
 	l.check(err)
 	l.core, err = server.Open(t.Context(), l.pnow(), server.Config{Store: l.store})
 	l.check(err)
-	l.check(l.core.SetUp(t.Context(), l.pnow(), authority.Tenant{Authority: protocol.Intune, Release: 2611, AcceptUserless: true}, delivery.Settings{}))
+	l.check(l.core.SetUp(t.Context(), l.pnow(), tenant, delivery.Settings{}))
 	l.check(l.core.Consent(t.Context(), l.pnow(), server.System, server.ConsentAndroid))
 	users, err := l.core.PutUsers(t.Context(), l.pnow(), []store.User{
 		{UPN: "kim@example.test", Groups: []string{"all"}, User: authority.User{IntuneLicence: true, BasicLicence: true}},

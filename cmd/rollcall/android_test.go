@@ -677,11 +677,10 @@ func TestAND070SCEP(t *testing.T) {
 	l.talks(d)
 }
 
-// A gap in Apple's push certificates is nothing to Android: enrolment, check-in and commands go on (AND-060, AUTH-30); a device without a
-// user stays where it is registered (AND-059, AUTH-18).
+// A gap in Apple's push certificates is nothing to Android: enrolment, check-in and commands go on (AND-060, AUTH-30).
 func TestAND060Gap(t *testing.T) {
 	l := newAndroidLab(t, onMemory)
-	d, dedicated := l.enrolled(1, android.WorkProfilePersonal), l.enrolled(2, android.Dedicated)
+	d := l.enrolled(1, android.WorkProfilePersonal)
 	l.wait(time.Hour)
 	p, err := l.core.PreviewAuthority(t.Context(), l.pnow(), authority.Change{Authority: protocol.SCCM})
 	l.check(err)
@@ -699,10 +698,6 @@ func TestAND060Gap(t *testing.T) {
 		t.Errorf("epoch %d, history %+v", l.record(d).State.Epoch, history)
 	}
 	l.is(l.enrolled(3, android.FullyManaged), agent.Enrolled)
-	l.talks(dedicated)
-	if st := l.record(dedicated).State; st.Registered != protocol.Intune || st.Epoch != 1 {
-		t.Errorf("without a user: registered with %s in epoch %d", st.Registered, st.Epoch)
-	}
 }
 
 // All pushes lost: devices come by their schedule, and move within one interval of it (AND-094, AUTH-21); ten wake-ups of one that was
