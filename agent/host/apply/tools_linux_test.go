@@ -56,7 +56,7 @@ func TestNetworkManagerReadsTheKeyfile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, want := range []string{"\nautoconnect=false\n", "\nssid=Büro 1\n", "\nhidden=true\n", "\nkey-mgmt=wpa-psk\n", "\npsk=\\scorr\\\\ect \"horse\"; \n"} {
+	for _, want := range []string{"\nautoconnect=false\n", "\nssid=66;195;188;114;111;32;49;\n", "\nhidden=true\n", "\nkey-mgmt=wpa-psk\n", "\npsk=\\scorr\\\\ect \"horse\"; \n"} {
 		if !strings.Contains(string(out), want) && !strings.Contains(string(out), strings.ReplaceAll(want, "; \n", ";\\s\n")) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
