@@ -13,7 +13,7 @@
 // windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go and windows_later.go, asked by the devices of pc.go and
 // pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go and device_windows_commands.go, at the
-// desk of desk.go and device_host.go.
+// desk of desk.go and device_host.go. Of Android devices: device_android_checks.go, at the booth of booth.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
 // one wrong idea of ours does not judge itself; CMS is that of package certs on both sides, which fleet/interop tries with

@@ -63,7 +63,7 @@ func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
 		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
-		windowsDeviceStatements, windowsDeviceCommandStatements)
+		windowsDeviceStatements, windowsDeviceCommandStatements, androidDeviceStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 		switch {

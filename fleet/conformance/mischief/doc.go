@@ -10,7 +10,7 @@
 // Those against servers of Android devices are in android.go, of Windows devices in windows.go and syncml.go.
 //
 // The faults of devices (APL-003 and its like) are in the same layer, put between a device of ours and who judges it:
-// [NewHandset], [Mischief.BeforeJudge]. Those of Windows devices are in machine.go.
+// [NewHandset], [Mischief.BeforeJudge]. Those of Windows devices are in machine.go, of Android devices in handheld.go.
 //
 // A fault that no such layer can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway],
 // [Mischief.PushesAtOnce], [Mischief.PushesOnce], [Mischief.PushesTheDead], [Mischief.WakesAtAnything].

@@ -21,6 +21,7 @@ func init() {
 		"APL-063": actsFirst, "APL-067.device": textForTruth, "APL-090.device": takesAnyUpdate, "APL-093": staysManaged, "APL-109": (*call).pass,
 	}
 	maps.Copy(handsetFaults, machineFaults)
+	maps.Copy(handsetFaults, handheldFaults)
 }
 
 // WakesAtAnything tells whether a push wakes the device whatever its magic (APL-109).

@@ -1,0 +1,104 @@
+package mischief
+
+import (
+	"bytes"
+	"net/http"
+	"regexp"
+	"strconv"
+
+	"rollcall/protocol/android"
+)
+
+// Faults of Android devices, before who judges them.
+
+var handheldFaults = map[string]func(c *call){
+	"AND-038.device": tells(`"state":"ERROR","errorCode":"`+android.CodeUnsupported+`"`, `"state":"DONE"`), "AND-061.device": appliesAnything,
+	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
+	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": comesNoMore(http.StatusGone),
+	"AND-079.device": tells(`"state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
+	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-120.device": certifiedAnywhere,
+}
+
+func (c *call) roundBelow() bool { return c.postsBelow(android.CheckInPath) }
+
+// tells changes what a device says in a check-in.
+func tells(pattern, with string) func(c *call) {
+	found := regexp.MustCompile(pattern)
+	return func(c *call) {
+		body := c.body
+		if c.roundBelow() {
+			body = found.ReplaceAll(body, []byte(with))
+		}
+		c.give(c.ask(body))
+	}
+}
+
+var policyVersion = regexp.MustCompile(`"policyVersion":"[0-9]+"`)
+
+// appliesAnything applies whatever policy comes.
+func appliesAnything(c *call) {
+	body := c.body
+	if version := c.m.noted("policy of " + c.desk()); c.roundBelow() && version != "" {
+		body = policyVersion.ReplaceAll(body, []byte(`"policyVersion":"`+version+`"`))
+	}
+	a := c.ask(body)
+	var answer android.CheckInAnswer
+	if c.roundBelow() && android.Decode(a.body, &answer) == nil && answer.Policy != nil {
+		c.m.note("policy of "+c.desk(), strconv.FormatInt(answer.Policy.Version, 10))
+	}
+	c.give(a)
+}
+
+// repeatsAnew gives a round that comes again another name.
+func repeatsAnew(c *call) {
+	body := c.body
+	if c.roundBelow() && c.m.note("said "+string(body), "yes") != "" {
+		body = bytes.Replace(body, []byte(`"checkin":"c-`), []byte(`"checkin":"c-0`), 1)
+	}
+	c.give(c.ask(body))
+}
+
+// comesNoMore is gone for good after an answer with this status.
+func comesNoMore(status int) func(c *call) {
+	return func(c *call) {
+		key := "gave up " + c.desk()
+		if c.roundBelow() && c.m.noted(key) != "" {
+			c.say(http.StatusServiceUnavailable)
+			return
+		}
+		a := c.ask(c.body)
+		if c.roundBelow() && a.status == status {
+			c.m.note(key, "yes")
+		}
+		c.give(a)
+	}
+}
+
+// losesRenewal throws a renewed certificate away.
+func losesRenewal(c *call) {
+	a := c.ask(c.body)
+	if c.postsBelow(android.ESTPath + "/simplereenroll") {
+		a.status = http.StatusServiceUnavailable
+	}
+	c.give(a)
+}
+
+// strictReader refuses answers with what it does not know.
+func strictReader(c *call) {
+	a := c.ask(c.body)
+	if c.roundBelow() && a.status == http.StatusOK && android.DecodeKnown(a.body, new(android.CheckInAnswer)) != nil {
+		a.status = http.StatusInternalServerError
+	}
+	c.give(a)
+}
+
+var elsewhere = regexp.MustCompile(`"url":"https://localhost:[0-9]+`)
+
+// certifiedAnywhere asks whoever is named for a certificate.
+func certifiedAnywhere(c *call) {
+	a := c.ask(c.body)
+	if c.postsBelow(android.EnrollPath) {
+		a.body = elsewhere.ReplaceAll(a.body, []byte(`"url":"https://`+c.r.Host))
+	}
+	c.give(a)
+}
