@@ -105,9 +105,7 @@ func TestAND057TenantPath(t *testing.T) {
 			l.put(from, "guests", protocol.WiFi, "Guests")
 			d := l.enrolled(1, tt.mode)
 			l.wait(time.Hour)
-			if p := l.becomes(authority.Change{Authority: to}, 1); (p.NeedsSupport == 1) != tt.mode.Userless() {
-				t.Errorf("%d devices are listed for support", p.NeedsSupport)
-			}
+			l.becomes(authority.Change{Authority: to}, 1)
 			l.put(to, "wifi", protocol.WiFi, "New")
 			changed := l.core.World().Tenant.ChangedAt
 			l.talks(d)
@@ -139,6 +137,22 @@ func TestAND057TenantPath(t *testing.T) {
 				t.Errorf("after seven days %q is on the device, whose policy is %s", l.on(d), text)
 			}
 		})
+	}
+}
+
+// A device without a user keeps its authority when a user's would get another one, and is listed for support (AND-059, AUTH-18).
+func TestAND059Support(t *testing.T) {
+	for _, mode := range []android.Mode{android.Dedicated, android.AOSPUserless, android.AOSPUser} {
+		l := newAndroidLabOf(t, authority.Tenant{Authority: protocol.Office365, Release: 1910, AcceptUserless: true}, onMemory)
+		d := l.enrolled(1, mode)
+		p := l.becomes(authority.Change{Authority: protocol.Office365, Coexistence: true}, 1)
+		if (p.NeedsSupport == 1) != mode.Userless() {
+			t.Errorf("%s: %d devices are listed for support", mode, p.NeedsSupport)
+		}
+		l.talks(d)
+		if by := l.record(d).State.Registered; (by == protocol.Office365) != mode.Userless() {
+			t.Errorf("%s: registered with %s", mode, by)
+		}
 	}
 }
 
