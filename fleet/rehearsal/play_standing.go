@@ -229,7 +229,7 @@ func (k *part) has(i int, s *delivery.State, now protocol.Time) (f families) {
 
 // over tells whether the seven days since the latest change of authority are.
 func (k *part) over(now protocol.Time) bool {
-	return now >= k.watch.world.Tenant.OldEnd()
+	return now >= k.watch.oldEnd
 }
 
 // contact sees the end of a conversation. Of a steady one it touches no more than the unit.

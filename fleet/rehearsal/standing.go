@@ -207,7 +207,7 @@ func standsAlike(a, b *delivery.World) bool {
 // adopt takes world for that of the tenant, and notes whom it strands.
 func (w *Watch) adopt(world *delivery.World) {
 	cuts := w.world != nil && w.world.Push.Topic != "" && world.Push.Topic != w.world.Push.Topic
-	w.world, w.lost = world, lostAfter(world)
+	w.world, w.lost, w.oldEnd = world, lostAfter(world), world.Tenant.OldEnd()
 	w.cadence = max(w.cadence, cmp.Or(world.Settings.Cadence, protocol.ScheduleOf(protocol.IOS).Steady))
 	if !cuts {
 		return
@@ -383,9 +383,10 @@ func checkLicences(world *delivery.World, before, after *delivery.State, fail fa
 // checkOld holds the server's word of a device that knows of the change against I4: a check-in that completes later than
 // seven days after it leaves no profile of the authority before, unless the device has put off what takes its place: it drops by
 // itself what it was told to, and a licence alone tells it nothing (AUTH-23).
-func checkOld(now protocol.Time, world *delivery.World, after *delivery.State, out *delivery.Outcome, fail failer) {
+func (w *Watch) checkOld(now protocol.Time, after *delivery.State, out *delivery.Outcome, fail failer) {
+	world := w.world
 	t := &world.Tenant
-	if !out.Completed || after.Life != delivery.Enrolled || after.Heard != t.Epoch || now < t.OldEnd() {
+	if !out.Completed || after.Life != delivery.Enrolled || after.Heard != t.Epoch || now < w.oldEnd {
 		return
 	}
 	for _, p := range after.Profiles {

@@ -39,6 +39,7 @@ type Watch struct {
 	name       func(protocol.Device) string          // what the wire calls a device whose state is lent
 	over       bool                                  // the story has ended
 	world      *delivery.World                       // of the latest event
+	oldEnd     protocol.Time                         // in that: when profiles of the authority before go (AUTH-27)
 	lost       protocol.Time                         // in that: when its push certificate can be renewed no more; 0: it has none
 	cadence    time.Duration                         // the longest between two wake-ups of the schedule that the tenant had; 0: nothing was observed
 	checked    uint64
@@ -98,7 +99,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	checkAuthority(ev, before, after, out, fail)
 	checkGap(world, ev, before, out, fail)
 	checkLicences(world, before, after, fail)
-	checkOld(now, world, after, out, fail)
+	w.checkOld(now, after, out, fail)
 	w.checkMove(now, d, before, after, out, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
