@@ -226,19 +226,27 @@ func (f *Fleet) order(ctx context.Context, c *plan.Command, salt uint64) error {
 	devices := slices.DeleteFunc(f.population.Pick(c.To, f.seed, salt), func(i int) bool { return !f.devices[i].managed })
 	f.mu.Unlock()
 	for _, i := range devices {
-		d := &f.population.Devices[i]
-		order := target.Order{Kind: OrderOf(c.Kind)}
-		if d.Platform == protocol.MacOS && (c.Kind == protocol.Lock || c.Kind == protocol.Erase) {
-			order.PIN = f.draws.PIN(i, salt)
+		if err := f.orderOf(ctx, i, c.Kind, salt); err != nil {
+			return err
 		}
-		asked := f.clock.Now()
-		id, err := f.target.Order(ctx, f.Name(i), order)
-		if no, refused := errors.AsType[*target.Error](err); refused {
-			f.note(f.clock.Now(), i, Refused, fmt.Sprintf("%s: %s", c.Kind, no.Message)) // such as a second lock
-		} else if err != nil {
-			return fmt.Errorf("%s for %s: %w", c.Kind, d.UDID, err)
-		}
-		f.ordered(asked, i, id, c.Kind)
 	}
+	return nil
+}
+
+// orderOf sends device i a command; what the target refuses is noted.
+func (f *Fleet) orderOf(ctx context.Context, i int, kind protocol.CommandKind, salt uint64) error {
+	d := &f.population.Devices[i]
+	order := target.Order{Kind: OrderOf(kind)}
+	if d.Platform == protocol.MacOS && (kind == protocol.Lock || kind == protocol.Erase) {
+		order.PIN = f.draws.PIN(i, salt)
+	}
+	asked := f.clock.Now()
+	id, err := f.target.Order(ctx, f.Name(i), order)
+	if no, refused := errors.AsType[*target.Error](err); refused {
+		f.note(f.clock.Now(), i, Refused, fmt.Sprintf("%s: %s", kind, no.Message)) // such as a second lock
+	} else if err != nil {
+		return fmt.Errorf("%s for %s: %w", kind, d.UDID, err)
+	}
+	f.ordered(asked, i, id, kind)
 	return nil
 }

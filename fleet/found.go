@@ -250,6 +250,35 @@ func (f *Fleet) found(ctx context.Context) error {
 		f.done = append(f.done, Act{At: f.start, Name: SayAlready(n), Text: text})
 		f.mu.Unlock()
 	}
+	return f.leave(ctx)
+}
+
+// leave has those leave whose retirement, wipe or removal an export shows as pending: at their next check-in (AUTH-53). Who is away has left
+// the network before, so that nobody wakes it.
+func (f *Fleet) leave(ctx context.Context) error {
+	var leaving []int
+	f.mu.Lock()
+	for i := range f.devices {
+		if f.devices[i].managed && f.population.Devices[i].Has(population.Leaving) {
+			leaving = append(leaving, i)
+		}
+	}
+	f.mu.Unlock()
+	if len(leaving) == 0 {
+		return nil
+	}
+	if err := f.gather(ctx, f.start); err != nil {
+		return err
+	}
+	for _, i := range leaving {
+		if err := f.orderOf(ctx, i, protocol.Retire, 0); err != nil {
+			return err
+		}
+	}
+	w := SayLeaving(len(leaving))
+	f.mu.Lock()
+	f.done = append(f.done, Act{At: f.start, Name: w.Name, Text: w.Text, Rule: w.Rule})
+	f.mu.Unlock()
 	return nil
 }
 

@@ -146,6 +146,14 @@ func (c *Cast) sayAbsence(a *plan.Absence) Words {
 // SayAlready says that so many devices are there when the story begins.
 func SayAlready(n int) string { return en.Say("Enrolled already: %d {device|devices}", n) }
 
+// SayLeaving says that devices leave whose retirement, wipe or removal was pending in an export (AUTH-53).
+func SayLeaving(n int) Words {
+	return Words{
+		Name: en.Say("To leave: %d {device|devices}", n),
+		Text: en.Say("A retirement, wipe or removal of theirs was pending in the export; it takes effect at their next check-in."), Rule: protocol.RuleRetire,
+	}
+}
+
 // SayAssigned says that a profile was assigned before the story began.
 func SayAssigned(p *plan.Profile) string {
 	return en.Say("Profile %q has been assigned to %s before", p.Name, group(p.Assigned))

@@ -189,10 +189,7 @@ func (p *player) leave(ctx context.Context) error {
 		return nil
 	})
 	if n := int(leaving.Load()); n > 0 {
-		p.tell(p.start, fleet.Words{
-			Name: lang.English.Say("To leave: %d {device|devices}", n),
-			Text: lang.English.Say("A retirement, wipe or removal of theirs was pending in the export; it takes effect at their next check-in."), Rule: protocol.RuleRetire,
-		})
+		p.tell(p.start, fleet.SayLeaving(n))
 	}
 	return err
 }
