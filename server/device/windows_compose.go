@@ -316,7 +316,7 @@ func (t *turn) pack(b *box, id protocol.CommandID, kind protocol.CommandKind, co
 		f = &t.talk.Flights[len(t.talk.Flights)-1]
 	}
 	if len(f.Parts) != count(commands) { // it is new, or the device's profiles are not what they were
-		f.Parts = partsOf(commands)
+		f.Parts, f.Checks = partsOf(commands), nil
 	}
 	at := 0
 	for i := range commands {
@@ -325,6 +325,9 @@ func (t *turn) pack(b *box, id protocol.CommandID, kind protocol.CommandKind, co
 			return
 		}
 		at += size
+	}
+	if !b.chunk {
+		b.ask(f, commands)
 	}
 }
 
@@ -419,6 +422,7 @@ func partsOf(commands []windows.Command) []part {
 	add := func(c *windows.Command, in int) {
 		p := part{Verb: c.Verb, In: in}
 		p.User = len(c.Items) > 0 && strings.HasPrefix(c.Items[0].Target, "./User/")
+		p.Check, _ = checkOf(c)
 		parts = append(parts, p)
 	}
 	for i := range commands {

@@ -313,6 +313,13 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 
 // result keeps what the device says of nodes that were asked for.
 func (t *turn) result(c *windows.Command) {
+	if x := t.talk.check(c.MsgRef, c.CmdRef); x != nil {
+		for i := range c.Items {
+			value := strings.TrimSpace(c.Items[i].Data)
+			x.Value = strings.Clone(value[:min(len(value), maxChecked)])
+		}
+		return
+	}
 	asked, question := t.talk.find(c.MsgRef, c.CmdRef)
 	if asked == nil {
 		return // nobody did

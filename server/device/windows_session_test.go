@@ -470,6 +470,66 @@ func TestWIN038Codes(t *testing.T) {
 	}
 }
 
+// TestWIN038Accepted: what a device has only accepted is asked after, once, before the order counts as done (windows.md sections 6.1 and
+// 11): the effective value of a policy, the status of a SCEP profile. Another process may take over meanwhile.
+func TestWIN038Accepted(t *testing.T) {
+	scep := msft + "ClientCertificateInstall/SCEP/corp"
+	policy, result := msft+"Policy/Config/A/B", msft+"Policy/Result/A/B"
+	enroll := document("<Atomic><CmdID>9</CmdID>" + set("Add", scep, "node", "") + set("Add", scep+"/Install/ServerURL", "chr", "https://scep.example") +
+		"<Exec><CmdID>3</CmdID><Item><Target><LocURI>" + scep + "/Install/Enroll</LocURI></Target></Item></Exec></Atomic>")
+	value := document(set("Replace", policy, "int", "1"))
+	for _, tt := range []struct {
+		name     string
+		document []byte
+		code     windows.Code
+		tree     map[string]string
+		asks     string // node; empty: nothing is asked
+		want     protocol.Status
+		errors   string
+	}{
+		{"certificate issued", enroll, 202, map[string]string{scep + "/Status": "1"}, scep + "/Status", protocol.Acknowledged, ""},
+		{"certificate issued, answered at once", enroll, 200, map[string]string{scep + "/Status": "1"}, scep + "/Status", protocol.Acknowledged, ""},
+		{"certificate failed", enroll, 202, map[string]string{scep + "/Status": "16"}, scep + "/Status", protocol.Failed, "SCEP failed"},
+		{"certificate pending", enroll, 202, map[string]string{scep + "/Status": "2"}, scep + "/Status", protocol.Acknowledged, "SCEP goes on: 200 2"},
+		{"no status", enroll, 202, nil, scep + "/Status", protocol.Acknowledged, "SCEP goes on: 404 "},
+		{"policy in force", value, 202, map[string]string{result: "1"}, result, protocol.Acknowledged, ""},
+		{"policy not in force", value, 202, nil, result, protocol.Acknowledged, "accepted, and not in force yet"},
+		{"policy set", value, 200, nil, "", protocol.Acknowledged, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newWindowsLab(t)
+			p := l.pc(pcID(1)).enrol()
+			l.profile("p", "windows.p", protocol.Configuration, tt.document)
+			for uri, data := range tt.tree {
+				p.tree[uri] = data
+			}
+			p.fails["Exec "+scep+"/Install/Enroll"], p.fails["Replace "+policy] = tt.code, tt.code
+			in := p.must(p.begin())
+			for p.more(in) {
+				var err error
+				l.core, err = server.Open(context.Background(), l.pnow(), server.Config{Store: l.store})
+				l.must(err)
+				l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
+				in = p.must(p.obey(in))
+			}
+			asked := ""
+			for i := range p.told {
+				if c := &p.told[i]; c.Verb == windows.Get {
+					asked += c.Items[0].Target
+				}
+			}
+			if asked != tt.asks {
+				t.Errorf("asked %q, want %q", asked, tt.asks)
+			}
+			past, err := l.store.History(context.Background(), p.state().Device, 1)
+			l.must(err)
+			if c := past[0]; c.Kind != protocol.InstallProfile || c.Status != tt.want || c.Errors != tt.errors {
+				t.Errorf("%s: %s %q, want %s %q", c.Kind, c.Status, c.Errors, tt.want, tt.errors)
+			}
+		})
+	}
+}
+
 func TestWIN038Deletes(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
@@ -817,13 +877,13 @@ func TestWindowsCredentials(t *testing.T) {
 func TestSessionRecord(t *testing.T) {
 	for _, want := range []session{
 		{},
-		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true}}}},
+		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true, Check: checkSCEP}}, Checks: []check{{Cmd: 3, Code: 200, Value: "16"}}}},
 		{Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}, Object: &object{Msg: 3, Cmd: 4, Source: "./a", Size: 9, Data: "abc"}},
 		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))
 		var got session
-		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && got.Own.Parts[0] != want.Own.Parts[0] ||
+		if got.load(record); fmt.Sprintf("%+v", got.Flights) != fmt.Sprintf("%+v", want.Flights) || got.Login != want.Login || got.Inquired != want.Inquired || (got.Own == nil) != (want.Own == nil) || got.Own != nil && (got.Own.Parts[0] != want.Own.Parts[0] || !slices.Equal(got.Own.Checks, want.Own.Checks)) ||
 			(got.Object == nil) != (want.Object == nil) || got.Object != nil && *got.Object != *want.Object {
 			t.Errorf("read %+v, want %+v", got, want)
 		}

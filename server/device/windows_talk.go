@@ -78,18 +78,21 @@ type flight struct {
 	Kind  protocol.CommandKind
 	Msg   uint32 // message that it was sent in last
 	Parts []part
+
+	Checks []check // what became of parts that go on after their answer
 }
 
 // A part is one command on the wire.
 type part struct {
-	Cmd  int32        // CmdID that it was sent under; 0: not yet
-	Code windows.Code // its status; 0: none yet
-	Verb windows.Verb // as it was sent, or is to be
-	Flip bool         // it goes out once more as the other of Add and Replace
-	User bool         // its node is the signed-in user's
-	Asks bool         // it asks whether the device is co-managed
-	Off  int          // bytes of its data that went out in chunks
-	In   int          // 1 + index of the Atomic that it is part of; 0: none
+	Cmd   int32        // CmdID that it was sent under; 0: not yet
+	Code  windows.Code // its status; 0: none yet
+	Verb  windows.Verb // as it was sent, or is to be
+	Flip  bool         // it goes out once more as the other of Add and Replace
+	User  bool         // its node is the signed-in user's
+	Asks  bool         // it asks whether the device is co-managed
+	Check checking     // how it is verified
+	Off   int          // bytes of its data that went out in chunks
+	In    int          // 1 + index of the Atomic that it is part of; 0: none
 }
 
 // recordHead is the length in front of an exchange record's answer: that of the session.
@@ -169,12 +172,12 @@ func (f *flight) append(dst []byte) []byte {
 		if p.Asks {
 			flags |= isAsks
 		}
-		dst = append(dst, byte(p.Verb), flags)
+		dst = append(dst, byte(p.Verb), flags, byte(p.Check))
 		for _, n := range [...]uint64{uint64(p.Cmd), uint64(p.Code), uint64(p.Off), uint64(p.In)} {
 			dst = binary.AppendUvarint(dst, n)
 		}
 	}
-	return dst
+	return f.appendChecks(dst)
 }
 
 // load reads what keep wrote; nothing, or anything else, is a session that nothing is known of.
@@ -261,12 +264,13 @@ func (r *reader) flight(f *flight) {
 	n := r.length()
 	f.Parts = make([]part, n)
 	for i := range f.Parts {
-		verb, flags := r.byte(), r.byte()
+		verb, flags, how := r.byte(), r.byte(), checking(r.byte())
 		f.Parts[i] = part{
-			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0, Asks: flags&isAsks != 0,
+			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0, Asks: flags&isAsks != 0, Check: how,
 			Cmd: int32(r.number()), Code: windows.Code(r.number()), Off: int(r.number()), In: int(r.number()),
 		}
 	}
+	r.checks(f)
 }
 
 // answerOf is the answer in an exchange record.
@@ -308,6 +312,12 @@ func (s *session) find(msg uint32, cmd int32) (*flight, *part) {
 
 // status takes a Status; false: it is of a command that was never sent. Of two, the first counts (HST-054).
 func (s *session) status(c *windows.Command) bool {
+	if asked := s.check(c.MsgRef, c.CmdRef); asked != nil {
+		if asked.Code == 0 {
+			asked.Code = max(c.Code, 1)
+		}
+		return true
+	}
 	_, p := s.find(c.MsgRef, c.CmdRef)
 	switch {
 	case p == nil:
@@ -335,7 +345,7 @@ func (s *session) cutShort() {
 func (s *session) open(to []protocol.CommandID) []protocol.CommandID {
 	for i := range s.Flights {
 		f := &s.Flights[i]
-		if len(f.Parts) == 0 || slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == 0 || p.Flip || p.Off > 0 }) {
+		if len(f.Parts) == 0 || slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == 0 || p.Flip || p.Off > 0 }) || f.unasked() >= 0 {
 			to = append(to, f.ID)
 		}
 	}
@@ -402,7 +412,10 @@ func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
 	if again {
 		return 0, false, "", false
 	}
-	var said []string
+	v, said, ok := f.checked()
+	if !ok {
+		return 0, false, "", false
+	}
 	missing = f.Kind == protocol.RemoveProfile
 	for i := range f.Parts {
 		p := &f.Parts[i]
