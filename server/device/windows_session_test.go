@@ -511,6 +511,9 @@ func TestWIN038Accepted(t *testing.T) {
 				l.must(err)
 				l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
 				in = p.must(p.obey(in))
+				if p.msg > 20 {
+					t.Fatal("the session does not end")
+				}
 			}
 			asked := ""
 			for i := range p.told {
