@@ -206,17 +206,17 @@ func (f *Fleet) populate(ctx context.Context) error {
 // often is after how many devices it is looked whether they are still wanted.
 const often = 4096
 
-// Devices makes p's devices, never managed, each with its number from 1 on; nil stands for one of a platform without a wire.
-// Where ctx ends first, there are none and its error.
-func Devices(ctx context.Context, p *population.Population, seed uint64) ([]*dialect.Apple, error) {
-	models := map[modelKey]*dialect.Model{}
-	devices := make([]*dialect.Apple, len(p.Devices))
+// Devices makes those of p's devices that are of a platform that plays, never managed, each with its number in p from 1 on. Where ctx
+// ends first, there are none and its error.
+func Devices(ctx context.Context, p *population.Population, seed uint64, plays func(protocol.Platform) bool) ([]Device, error) {
+	maker := newMaker(p, seed)
+	devices := make([]Device, 0, len(p.Devices))
 	for i := range p.Devices {
 		if i%often == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if p.Devices[i].Platform.Apple() {
-			devices[i] = appleOf(models, p, i, seed)
+		if plays(p.Devices[i].Platform) {
+			devices = append(devices, maker.device(i))
 		}
 	}
 	return devices, nil

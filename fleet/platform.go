@@ -4,12 +4,14 @@ import (
 	"context"
 	"net/url"
 	"path"
+	"time"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
 	"rollcall/protocol/windows"
 )
@@ -41,20 +43,34 @@ type Channels interface {
 
 // enrol runs the enrolment of device i.
 func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Report, error) {
-	server, token := halves(by.URL)
-	switch d := f.devices[i].Device.(type) {
+	p := &f.population.Devices[i]
+	return Enrol(ctx, f.link, f.devices[i].Device, Joining{By: by, User: f.upn(i), Mode: modeOf(p), ADE: p.Enrolment == population.Automated, Now: f.clock.Time()})
+}
+
+// A Joining is how a device enrols.
+type Joining struct {
+	By   target.Invitation
+	User string       // UPN of who enrols it; empty: nobody
+	Mode android.Mode // of an Android device
+	ADE  bool         // Apple's automated enrolment
+	Now  time.Time
+}
+
+// Enrol runs the enrolment of a device of any platform.
+func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report, error) {
+	server, token := halves(j.By.URL)
+	switch d := of.(type) {
 	case *dialect.Android:
-		return f.link.EnrolAndroid(ctx, d, dialect.AndroidStart{URL: server, Token: by.Token, Mode: modeOf(&f.population.Devices[i])})
+		return l.EnrolAndroid(ctx, d, dialect.AndroidStart{URL: server, Token: j.By.Token, Mode: j.Mode})
 	case *dialect.Windows:
-		s := dialect.WindowsStart{Email: f.upn(i), Discovery: server + windows.DiscoveryPath, Device: f.population.Devices[i].Userless()}
+		s := dialect.WindowsStart{Email: j.User, Discovery: server + windows.DiscoveryPath, Device: j.User == ""}
 		s.Credential = windows.Credential{Kind: windows.Password, Username: s.Email, Password: token}
 		if s.Email != "" { // whoever enrols it sits before it
-			d.SignIn(f.clock.Now(), dialect.LoginUser)
+			d.SignIn(protocol.At(j.Now), dialect.LoginUser)
 		}
-		return f.link.EnrolWindows(ctx, d, s)
+		return l.EnrolWindows(ctx, d, s)
 	default:
-		ade := f.population.Devices[i].Enrolment == population.Automated
-		return f.link.Enrol(ctx, d.(*dialect.Apple), dialect.Start{URL: by.URL, ADE: ade, Awaiting: ade})
+		return l.Enrol(ctx, d.(*dialect.Apple), dialect.Start{URL: j.By.URL, ADE: j.ADE, Awaiting: j.ADE})
 	}
 }
 

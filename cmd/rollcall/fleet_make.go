@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rollcall/fleet"
 	"rollcall/fleet/load"
 	"rollcall/fleet/report"
+	"rollcall/protocol"
 )
 
 func fleetMakeCommand() *cobra.Command {
@@ -53,7 +53,7 @@ enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready
 			if p, err = p.WithDevices(devices); err != nil {
 				return err
 			}
-			devices, err := wired(cmd.Context(), cmd.ErrOrStderr(), p, false)
+			devices, err := a.wired(cmd.Context(), cmd.ErrOrStderr(), p, false, protocol.Platform.Apple)
 			if err != nil {
 				return err
 			}
@@ -80,7 +80,7 @@ enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready
 			if enrolled.GaveUp > 0 && err == nil {
 				err = gaveUp{enrolled}
 			}
-			err = errors.Join(err, keep(keeping, func(w io.Writer) error { return fleet.Keep(w, kept) }))
+			err = errors.Join(err, keepFleet(keeping, kept))
 			figures := map[string]any{"command": "fleet make", "devices": len(kept), "patient": enrolled.Patient, "again": enrolled.Again, "gave_up": enrolled.GaveUp, "seconds": enrolled.Seconds, "file": keeping, "steps": enrolled.Steps}
 			return errors.Join(err, show(cmd, figures, func(w io.Writer) {
 				fmt.Fprintf(w, "%d devices enrolled in %.1f s (%.0f a second) and kept in %s\n", len(kept), enrolled.Seconds, float64(len(kept))/enrolled.Seconds, keeping)

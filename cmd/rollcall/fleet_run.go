@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -34,7 +35,7 @@ type fleetRunFlags struct {
 	poisson, resumed, kept, retries, force, schema     bool
 	devices, closed, parallel                          int
 	seed                                               uint64
-	limits                                             []string
+	limits, platforms                                  []string
 
 	unsaid   bool     // the plan does not say when its devices come
 	called   bool     // nobody comes but whom the server pushes to because of the plan's acts
@@ -51,6 +52,9 @@ Latencies count from the moment that was planned for each request, so that a sta
 the devices are and, in its arrival, when they come. Where it has none, they come when the server pushes to them because of what
 the plan does (with --apns-listen), until all have, or else as often as devices of their kind do by themselves. Without a PLAN it
 is the ready plan load, with --devices, --rate and --for.
+
+Windows and Android devices take part where a rollcall server is the target and nobody is woken (without --apns-listen) or kept;
+elsewhere a plan's are left out.
 
 After all have enrolled it plays these acts of a plan's timeline: authority, profiles of the group all (with --users), renewed push
 certificates (of a rollcall server), and commands for all. Which it does not play, it says before it starts.
@@ -84,6 +88,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	flags.StringVar(&f.from, "fleet", "", "take the devices of a kept fleet from `FILE` (rollcall fleet make), keys and certificates included")
 	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's")
+	flags.StringSliceVar(&f.platforms, "platform", nil, "devices of `PLATFORM`s in equal parts instead of the plan's mix, such as ios,windows,android; the last two with a rollcall server alone")
 	flags.Uint64Var(&f.seed, "seed", 0, "other devices, and other chance, by the same rules")
 	flags.TextVar(&f.rate, "rate", plan.PerSecond(0), "check-ins in a time, such as 500/s or 30/m, instead of the plan's arrival")
 	flags.TextVar(&f.enrolments, "enrolments", plan.PerSecond(0), "in place of check-ins: enrolments in a time")
@@ -183,6 +188,11 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 	if changed("seed") {
 		p.Seed = f.seed
 	}
+	if changed("platform") {
+		if p.Population.Mix, err = evenly(f.platforms); err != nil {
+			return nil, err
+		}
+	}
 	length := time.Duration(p.Until)
 	if changed("for") {
 		if f.length <= 0 {
@@ -231,6 +241,19 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 		return p.WithDevices(f.devices)
 	}
 	return p, nil
+}
+
+// evenly is a mix of platforms in equal parts, as far as a hundred can be divided so.
+func evenly(names []string) (mix plan.ByPlatform, err error) {
+	part := map[string]*int{"ios": &mix.IOS, "ipados": &mix.IPadOS, "macos": &mix.MacOS, "android": &mix.Android, "windows": &mix.Windows}
+	for i, name := range names {
+		of := part[name]
+		if of == nil {
+			return mix, oneOf("platform", name, slices.Sorted(maps.Keys(part)))
+		}
+		*of = 100*(i+1)/len(names) - 100*i/len(names)
+	}
+	return mix, nil
 }
 
 // fit makes the arrival what the flags want.
@@ -292,7 +315,7 @@ func readBaseline(name string) (*load.Section, error) {
 }
 
 // openFleet reads a kept fleet, the first n devices of it; 0: all.
-func openFleet(name string, n int) ([]*dialect.Apple, error) {
+func openFleet(name string, n int) ([]fleet.Device, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("--fleet: %w", err)
@@ -308,12 +331,16 @@ func openFleet(name string, n int) ([]*dialect.Apple, error) {
 	if n > 0 {
 		devices = devices[:n]
 	}
-	return devices, nil
+	kept := make([]fleet.Device, len(devices))
+	for i, d := range devices {
+		kept[i] = d
+	}
+	return kept, nil
 }
 
-// wired makes the devices of a plan that have a wire, as many as the memory holds, until ctx ends; kept: each with its
-// connection open.
-func wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool) ([]*dialect.Apple, error) {
+// wired makes those devices of a plan that take part, as many as the memory holds, until ctx ends; kept: each with its connection
+// open.
+func (a *aim) wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool, plays func(protocol.Platform) bool) ([]fleet.Device, error) {
 	each := int64(loadedDevice)
 	if kept {
 		each += keptConnection
@@ -325,8 +352,8 @@ func wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool) ([]*dialec
 	if err != nil {
 		return nil, err
 	}
-	all, err := fleet.Devices(ctx, pop, p.Seed)
-	return slices.DeleteFunc(all, func(d *dialect.Apple) bool { return d == nil }), err
+	a.own(pop)
+	return fleet.Devices(ctx, pop, p.Seed, plays)
 }
 
 // config makes the load that the plan and the flags ask for.
@@ -339,13 +366,13 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 	if f.from != "" {
 		c.Devices, err = openFleet(f.from, f.devices)
 	} else if err = enoughFiles(p.Devices(), kept); err == nil {
-		c.Devices, err = wired(ctx, w, p, kept)
+		c.Devices, err = a.wired(ctx, w, p, kept, f.plays(a))
 	}
 	if err != nil {
 		return c, err
 	}
 	if len(c.Devices) == 0 {
-		return c, errors.New("no device of the plan has a wire: want iOS, iPadOS or macOS")
+		return c, errors.New("no device of the plan takes part: Windows and Android devices enrol with rollcall servers alone, come by themselves (without --apns-listen) and are not kept")
 	}
 	arrival := p.Arrival
 	c.Enrolments, c.Think, c.Retry, c.Drain = arrival.Enrolments > 0, time.Duration(arrival.Think), arrival.Retries, time.Duration(arrival.Drain)
@@ -372,7 +399,7 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 	if len(c.Acts) > 0 {
 		names := make(map[protocol.Device]string, len(c.Devices))
 		for _, d := range c.Devices {
-			names[d.Number()] = d.UDID()
+			names[d.Number()] = load.Name(d)
 		}
 		c.Ledger = ledger.New(ledger.Config{Devices: len(c.Devices), Name: func(d protocol.Device) string { return names[d] }})
 	}
@@ -383,6 +410,24 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 		c.Link.Resumes = func(d protocol.Device) bool { return arrival.Handshakes.Resumes(uint32(d)) }
 	}
 	return c, nil
+}
+
+// plays tells whose devices take part. Nobody but a server of ours takes the others than Apple's, and here is no push service of theirs,
+// nor a file that keeps them.
+func (f *fleetRunFlags) plays(a *aim) func(protocol.Platform) bool {
+	if a.rollcall != nil && a.mint == nil && f.apnsListen == "" && f.keep == "" {
+		return everyPlatform
+	}
+	return protocol.Platform.Apple
+}
+
+// keepFleet writes devices of Apple's to a file.
+func keepFleet(name string, devices []fleet.Device) error {
+	apples := make([]*dialect.Apple, len(devices))
+	for i, d := range devices {
+		apples[i] = d.(*dialect.Apple)
+	}
+	return keep(name, func(w io.Writer) error { return fleet.Keep(w, apples) })
 }
 
 // portsOf is how many sockets one source address has for one server, with some to spare.
@@ -418,7 +463,7 @@ func enoughFiles(devices int, kept bool) error {
 }
 
 // run calibrates, enrols and loads. Without a result there is an error; the devices are those to keep, with one too.
-func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Config, earlier *load.Section) (*report.Result, *report.Story, []*dialect.Apple, error) {
+func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Config, earlier *load.Section) (*report.Result, *report.Story, []fleet.Device, error) {
 	l, err := load.New(c)
 	if err != nil {
 		return nil, nil, nil, err
@@ -489,7 +534,7 @@ func enrolledBefore(err error) error {
 }
 
 // write prints the result and writes what the flags ask for; one that cannot be written hinders no other.
-func (f *fleetRunFlags) write(cmd *cobra.Command, result *report.Result, story *report.Story, devices []*dialect.Apple) error {
+func (f *fleetRunFlags) write(cmd *cobra.Command, result *report.Result, story *report.Story, devices []fleet.Device) error {
 	err := present(cmd, result, story)
 	if f.report != "" {
 		err = errors.Join(err, report.WriteDir(f.report, result, story, nil, f.force))
@@ -501,9 +546,9 @@ func (f *fleetRunFlags) write(cmd *cobra.Command, result *report.Result, story *
 }
 
 // keepDevices does what --keep says, if there are any.
-func (f *fleetRunFlags) keepDevices(devices []*dialect.Apple) error {
+func (f *fleetRunFlags) keepDevices(devices []fleet.Device) error {
 	if f.keep == "" || len(devices) == 0 {
 		return nil
 	}
-	return keep(f.keep, func(w io.Writer) error { return fleet.Keep(w, devices) })
+	return keepFleet(f.keep, devices)
 }

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -151,6 +152,28 @@ func TestFleetRun(t *testing.T) {
 	got := call(t.Context(), fleetCommand(), "fleet", "run", "--target", s.URL, "--data", data, "--devices", "20", "--calibrate", "0s", "--rate", "5/s", "--for", "1s")
 	if got.err == nil || !strings.Contains(got.err.Error(), "another --seed makes others") {
 		t.Errorf("devices that are enrolled already: %v", got.err)
+	}
+}
+
+// Devices of several platforms load our server, each over its own protocol, with users of their own and without; the result says whose
+// arrivals were done. What is kept, and what another server sees, is Apple's alone.
+func TestFleetPlatforms(t *testing.T) {
+	s, data := serving(t, nil)
+	for seed, more := range [][]string{{}, {"--users"}} {
+		got := runLoad(t, append(more, "--target", s.URL, "--data", data, "--devices", "6", "--platform", "ipados,android,windows", "--seed", strconv.Itoa(seed+3), "--rate", "12/s", "--for", "1s")...)
+		if d := &got.Devices; d.Enrolled != 6 || d.ByPlatform[protocol.Android].Total == 0 || d.ByPlatform[protocol.Windows].Total == 0 || len(d.ByPlatform) != 3 {
+			t.Errorf("%v: devices %+v", more, d)
+		}
+		if by := got.Load.DoneBy; by[protocol.IPadOS] == 0 || by[protocol.Android] == 0 || by[protocol.Windows] == 0 || got.CheckIns.Failed+got.CheckIns.Refused != 0 {
+			t.Errorf("%v: done %v, %+v", more, by, got.CheckIns)
+		}
+	}
+	kept := call(t.Context(), fleetCommand(), "fleet", "run", "--target", s.URL, "--data", data, "--platform", "android", "--keep", filepath.Join(t.TempDir(), "kept"))
+	if exitCode(kept.err) != 1 || !strings.Contains(kept.err.Error(), "are not kept") {
+		t.Errorf("kept: %v", kept.err)
+	}
+	if near := call(t.Context(), fleetCommand(), "fleet", "run", "--target", s.URL, "--data", data, "--platform", "window"); near.err == nil || !strings.Contains(near.err.Error(), "did you mean windows?") {
+		t.Errorf("another platform: %v", near.err)
 	}
 }
 

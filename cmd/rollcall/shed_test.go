@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/fleet"
@@ -131,20 +130,14 @@ func TestHST111Shed(t *testing.T) {
 		must(err)
 		pop, err := makePopulation(ctx, io.Discard, plan)
 		must(err)
-		devices, err := fleet.Devices(ctx, pop, 1)
+		devices, err := fleet.Devices(ctx, pop, 1, protocol.Platform.Apple)
 		must(err)
 		books := ledger.New(ledger.Config{Devices: phones})
 		var l *load.Load
 		l, err = load.New(load.Config{
 			Devices: devices, Pace: load.Everyone(phones, time.Second), Retry: true, Drain: 5 * time.Minute, Ledger: books,
-			Link: link.Config{Roots: roots, Dial: net.dial, Identity: load.Mint(lab, time.Now)},
-			Start: func(_ context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
-				starts := make([]dialect.Start, len(devices))
-				for i := range starts {
-					starts[i].Profile = profile
-				}
-				return starts, nil
-			},
+			Link:  link.Config{Roots: roots, Dial: net.dial, Identity: load.Mint(lab, time.Now)},
+			Start: load.ByProfile(profile),
 			Acts: []load.Act{{Name: "an order", Calls: true, Do: func(ctx context.Context) (string, error) {
 				return l.Order(ctx, "SecurityInfo", func(ctx context.Context, udid string) (string, error) {
 					d, err := kept.Device(ctx, udid)

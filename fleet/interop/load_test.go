@@ -46,15 +46,9 @@ func TestLoadNanohub(t *testing.T) {
 			e := load.Endpoint{ServerURL: h.url + "/mdm", Topic: topic, SignMessage: tt.sign}
 			profile := must(e.Profile())(t)
 			c := load.Config{
-				Link: link.Config{Roots: poolOf(h.ca.Certificate()), Identity: load.Mint(h.ca, time.Now), CertificateHeader: tt.header},
-				Pace: load.Constant(40, 500*time.Millisecond),
-				Start: func(_ context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
-					starts := make([]dialect.Start, len(devices))
-					for i := range starts {
-						starts[i].Profile = profile
-					}
-					return starts, nil
-				},
+				Link:  link.Config{Roots: poolOf(h.ca.Certificate()), Identity: load.Mint(h.ca, time.Now), CertificateHeader: tt.header},
+				Pace:  load.Constant(40, 500*time.Millisecond),
+				Start: load.ByProfile(profile),
 			}
 			for i := range 10 {
 				who := dialect.Who{Number: protocol.Device(i + 1), Seed: uint64(i), UDID: "00008101-000A1B2C3D4E00" + string(rune('A'+i)) + "0", Serial: "LOAD"}
@@ -72,9 +66,9 @@ func TestLoadNanohub(t *testing.T) {
 			defer l.Close()
 			enrolled := must(l.Enrol(t.Context()))(t)
 			if !tt.push {
-				_, token, _ := c.Devices[0].Push()
+				_, token, _ := c.Devices[0].(*dialect.Apple).Push()
 				h.cloud.RegisterToken(topic, token)
-				if _, err := api.Order(t.Context(), c.Devices[0].UDID(), target.Order{Kind: target.Information}); err != nil {
+				if _, err := api.Order(t.Context(), load.Name(c.Devices[0]), target.Order{Kind: target.Information}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 )
@@ -73,27 +74,30 @@ func (l *Load) play(ctx context.Context) {
 // error is the first one; the others were asked for all the same.
 func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Context, udid string) (id string, err error)) (outcome string, err error) {
 	var mu sync.Mutex
-	asked, refused, unnamed := 0, 0, 0
-	todo := make(chan *dialect.Apple)
+	ordered, refused, unnamed := 0, 0, 0
+	todo := make(chan fleet.Device)
 	var asking sync.WaitGroup
 	for range 8 {
 		asking.Go(func() {
 			for d := range todo {
 				at := protocol.At(l.now())
-				id, no := ask(ctx, d.UDID())
+				id, no := ask(ctx, Name(d))
+				if !followed(d) {
+					id = ""
+				}
 				if no == nil && id != "" && l.config.Ledger != nil {
 					l.config.Ledger.Ordered(at, d.Number(), id, kind, 0)
 					l.config.Ledger.Taken(protocol.At(l.now()), d.Number(), id)
 				}
 				mu.Lock()
-				asked++
+				ordered++
 				if no == nil && id == "" {
 					unnamed++
 				}
 				if no != nil {
 					refused++
 					if err == nil {
-						err = fmt.Errorf("%s for %s: %w", kind, d.UDID(), no)
+						err = fmt.Errorf("%s for %s: %w", kind, Name(d), no)
 					}
 				}
 				mu.Unlock()
@@ -108,9 +112,9 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 	}
 	close(todo)
 	asking.Wait()
-	outcome = fmt.Sprintf("Asked for %d, of which %d were refused.", asked, refused)
+	outcome = fmt.Sprintf("Asked for %d, of which %d were refused.", ordered, refused)
 	if unnamed > 0 {
-		outcome += fmt.Sprintf(" Nobody said the ids of %d: the ledger cannot follow these.", unnamed)
+		outcome += fmt.Sprintf(" The ids of %d are not known: the ledger cannot follow these.", unnamed)
 	}
 	return outcome, err
 }
@@ -126,7 +130,7 @@ func (l *Load) settle(ctx context.Context) {
 	defer enough()
 	heard := time.AfterFunc(l.config.Drain, enough)
 	defer heard.Stop()
-	todo := make(chan *dialect.Apple)
+	todo := make(chan fleet.Device)
 	var talking sync.WaitGroup
 	for range l.config.Parallel {
 		talking.Go(func() {
@@ -159,7 +163,7 @@ func (l *Load) settle(ctx context.Context) {
 type unheard struct{ devices, orders int }
 
 // ask has d ask for work until a whole conversation went well, and tells whether one did. What comes of it, the ledger hears.
-func (l *Load) ask(ctx context.Context, d *dialect.Apple) bool {
+func (l *Load) ask(ctx context.Context, d fleet.Device) bool {
 	for try := range mostTries {
 		_, err := l.link.Converse(ctx, d, dialect.Synced)
 		f, answered := errors.AsType[*dialect.Failure](err)

@@ -112,7 +112,7 @@ func TestActs(t *testing.T) {
 				}
 				if a := story.Acts; len(a) != 2 || a[0].Title != "an order" || a[0].At < time.Second || a[0].Failed != (tt.fails != nil) || a[1].Text != "It went well." {
 					t.Errorf("acts %+v", a)
-				} else if tt.mute != strings.Contains(a[0].Text, "the ids of 6: the ledger cannot follow these") {
+				} else if tt.mute != strings.Contains(a[0].Text, "The ids of 6 are not known: the ledger cannot follow these") {
 					t.Errorf("the order: %q", a[0].Text)
 				}
 			})

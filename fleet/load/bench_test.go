@@ -27,6 +27,7 @@ import (
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/certs/scep"
+	"rollcall/fleet"
 )
 
 // The figures of a fleet (architecture, section 8), for one second of processor time of its process:
@@ -236,14 +237,8 @@ func BenchmarkAsleep(b *testing.B) {
 	for b.Loop() {
 		before := heap()
 		c := Config{
-			Link: config, Pace: Constant(1, time.Second), Devices: make([]*dialect.Apple, devices),
-			Start: func(_ context.Context, list []*dialect.Apple) ([]dialect.Start, error) {
-				starts := make([]dialect.Start, len(list))
-				for i := range starts {
-					starts[i].Profile = profile
-				}
-				return starts, nil
-			},
+			Link: config, Pace: Constant(1, time.Second), Devices: make([]fleet.Device, devices),
+			Start: ByProfile(profile),
 		}
 		for i := range c.Devices {
 			c.Devices[i] = newPhone(i)
@@ -275,13 +270,7 @@ func BenchmarkLoad(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c := Config{Link: config, Closed: 128, For: time.Second, Start: func(_ context.Context, list []*dialect.Apple) ([]dialect.Start, error) {
-				starts := make([]dialect.Start, len(list))
-				for i := range starts {
-					starts[i].Profile = profile
-				}
-				return starts, nil
-			}}
+			c := Config{Link: config, Closed: 128, For: time.Second, Start: ByProfile(profile)}
 			for i := range 256 {
 				c.Devices = append(c.Devices, newPhone(i))
 			}

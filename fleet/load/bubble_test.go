@@ -142,13 +142,7 @@ func (r *rig) load(n int, c Config) *Load {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c.Start = func(_ context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
-		starts := make([]dialect.Start, len(devices))
-		for i := range starts {
-			starts[i] = dialect.Start{Profile: profile}
-		}
-		return starts, nil
-	}
+	c.Start = ByProfile(profile)
 	l, err := New(c)
 	if err != nil {
 		r.t.Fatal(err)

@@ -44,13 +44,7 @@ func Calibrate(ctx context.Context, c Config, d time.Duration, cpu func() time.D
 	}
 	own := Config{
 		Link: c.Link, Closed: mostCalibrated, For: d, Parallel: mostCalibrated,
-		Start: func(_ context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
-			starts := make([]dialect.Start, len(devices))
-			for i := range starts {
-				starts[i].Profile = profile
-			}
-			return starts, nil
-		},
+		Start: ByProfile(profile),
 	}
 	own.Link.Roots, own.Link.Identity, own.Link.Dial, own.Link.Faults, own.Link.Now = n.roots(), Mint(n.ca, time.Now), nil, nil, nil
 	devices := mostCalibrated

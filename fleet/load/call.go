@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
@@ -56,7 +57,11 @@ func (l *Load) answersCall(b *bed, began, now time.Duration, well bool) {
 }
 
 // hears tells the ledger what d knows of the change of authority. l.mu is held, and d does not talk.
-func (l *Load) hears(d *dialect.Apple) {
+func (l *Load) hears(of fleet.Device) {
+	d, ok := of.(*dialect.Apple)
+	if !ok {
+		return
+	}
 	if epoch := l.called.epoch; epoch != 0 && l.config.Ledger != nil && d.Epoch() >= epoch {
 		l.config.Ledger.Installed(protocol.At(l.now()), d.Number(), ledger.Change, strconv.Itoa(int(epoch)))
 	}
@@ -96,6 +101,9 @@ func (l *Load) Assigns(identifier string, on bool) {
 	}
 	now := protocol.At(l.now())
 	for _, d := range l.members {
+		if !followed(d) {
+			continue
+		}
 		if on {
 			l.config.Ledger.Wanted(now, d.Number(), identifier, "")
 		} else {

@@ -12,6 +12,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/certs/scep"
+	"rollcall/fleet"
 )
 
 // How often a device comes again: mostTries where the server asked it to, before its load began or at the end; mostVain where its
@@ -34,7 +35,7 @@ type joined struct {
 // not answered comes again, and gives up in the end; the others go on. The error is that of the first one that was refused, or of a
 // server that does not enrol anybody any more. Where each arrival is an enrolment it does nothing.
 func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
-	var joining []*dialect.Apple
+	var joining []fleet.Device
 	for _, d := range l.config.Devices {
 		if d.Phase() != agent.Enrolled {
 			joining = append(joining, d)
@@ -59,15 +60,15 @@ func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
 }
 
 // join enrols devices, some at a time.
-func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
+func (l *Load) join(ctx context.Context, joining []fleet.Device) error {
 	if l.config.Start == nil {
 		return fmt.Errorf("%d devices are not enrolled, and nobody says where they could", len(joining))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	type joiner struct {
-		device *dialect.Apple
-		start  dialect.Start
+		device fleet.Device
+		start  Start
 	}
 	todo := make(chan joiner)
 	var working sync.WaitGroup
@@ -75,7 +76,7 @@ func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
 		working.Go(func() {
 			for j := range todo {
 				if err := l.enrolOne(ctx, j.device, j.start); err != nil {
-					cancel(fmt.Errorf("enrol device %s: %w", j.device.UDID(), err))
+					cancel(fmt.Errorf("enrol device %s: %w", Name(j.device), err))
 				}
 			}
 		})
@@ -104,7 +105,7 @@ func (l *Load) join(ctx context.Context, joining []*dialect.Apple) error {
 
 // enrolOne enrols one device. A wave that is too fast for the server is its right to turn away: the device then comes again, and so does
 // one that was not answered, as a real one or whoever holds it would. The error ends the wave.
-func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Start) error {
+func (l *Load) enrolOne(ctx context.Context, d fleet.Device, start Start) error {
 	j := &l.joined
 	for patient, vain := 0, 0; ; {
 		l.rise(l.number.of(d.Number()), time.Since(l.begin))
@@ -115,7 +116,7 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 		case vain > 0: // what it was given may be used up, by what came of the try before
 			_, err = l.enrolAnew(ctx, d)
 		default:
-			_, err = l.link.Enrol(ctx, d, start)
+			_, err = start(ctx, l.link)
 		}
 		if d.Phase() == agent.Enrolled {
 			l.enrolled.Add(1)
@@ -151,7 +152,7 @@ func (l *Load) enrolOne(ctx context.Context, d *dialect.Apple, start dialect.Sta
 
 // welcome has the one conversation of a device that has just enrolled: the server has first questions, and would push. They are no
 // part of the load, and how they went is the server's business.
-func (l *Load) welcome(ctx context.Context, d *dialect.Apple) error {
+func (l *Load) welcome(ctx context.Context, d fleet.Device) error {
 	l.rise(l.number.of(d.Number()), time.Since(l.begin))
 	if _, err := l.link.Converse(ctx, d, dialect.Synced); d.Phase() != agent.Enrolled {
 		return fmt.Errorf("the server threw it out again: %w", err)

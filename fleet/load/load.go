@@ -20,14 +20,14 @@ import (
 
 // A Config is one load.
 type Config struct {
-	Devices []*dialect.Apple
+	Devices []fleet.Device
 	Link    link.Config // Before and Watcher are the load's own
 
 	// Enrolments makes each arrival the enrolment of a device that is not enrolled yet; otherwise it is a check-in of one
 	// that is.
 	Enrolments bool
 	// Start says where devices enrol, in the order given; nil: nobody can.
-	Start func(ctx context.Context, devices []*dialect.Apple) ([]dialect.Start, error)
+	Start func(ctx context.Context, devices []fleet.Device) ([]Start, error)
 
 	Pace   Pace          // arrivals: the open loop
 	Closed int           // in place of Pace: so many devices talk at a time, each again as soon as one has done; 0: open loop
@@ -78,7 +78,7 @@ type Load struct {
 
 	books   []*book
 	all     atomic.Pointer[book] // of the load, once it is over
-	members []*dialect.Apple     // enrolled as the load begins
+	members []fleet.Device       // enrolled as the load begins
 	played  played
 	called  called
 	begin   time.Time
@@ -187,8 +187,8 @@ func (l *Load) Length() time.Duration {
 }
 
 // Enrolled returns the devices that are enrolled. Only while neither Enrol nor Run is running.
-func (l *Load) Enrolled() []*dialect.Apple {
-	var list []*dialect.Apple
+func (l *Load) Enrolled() []fleet.Device {
+	var list []fleet.Device
 	for _, d := range l.config.Devices {
 		if d.Phase() == agent.Enrolled {
 			list = append(list, d)
@@ -210,8 +210,7 @@ func (l *Load) rise(i int32, intended time.Duration) {
 func (l *Load) before(ctx context.Context, d protocol.Device, s dialect.Step) {
 	b := &l.beds[l.number.of(d)]
 	if s == dialect.Authenticate && l.config.Push != nil { // from its TokenUpdate on the server may push to it
-		topic, token, _ := l.config.Devices[l.number.of(d)].Push()
-		l.config.Push.RegisterToken(topic, token)
+		l.config.Push.RegisterToken(pushAddress(l.config.Devices[l.number.of(d)]))
 	}
 	if first := b.steps == 0; first || !l.paced {
 		b.steps = 1

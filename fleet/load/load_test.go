@@ -26,6 +26,7 @@ import (
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/certs/scep"
+	"rollcall/fleet"
 	"rollcall/fleet/report"
 	"rollcall/protocol/apple"
 )
@@ -262,8 +263,8 @@ func (p *post) Connect(token []byte, deliver func([]byte)) {
 	p.devices[string(token)] = deliver
 }
 
-func (p *post) push(d *dialect.Apple) {
-	_, token, magic := d.Push()
+func (p *post) push(d fleet.Device) {
+	_, token, magic := d.(*dialect.Apple).Push()
 	p.mu.Lock()
 	deliver := p.devices[string(token)]
 	p.mu.Unlock()
@@ -291,7 +292,7 @@ func TestPushed(t *testing.T) {
 					service.push(l.config.Devices[4])
 				}
 				time.Sleep(30 * time.Millisecond)
-				i := slices.IndexFunc(l.config.Devices, func(d *dialect.Apple) bool { return d.UDID() == udid })
+				i := slices.IndexFunc(l.config.Devices, func(d fleet.Device) bool { return Name(d) == udid })
 				service.push(l.config.Devices[i])
 				return nil
 			},
@@ -383,7 +384,7 @@ func TestEnrolments(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	one := []*dialect.Apple{newPhone(1)}
+	one := []fleet.Device{newPhone(1)}
 	for _, tt := range []struct {
 		config Config
 		want   string
@@ -394,7 +395,7 @@ func TestNewRefuses(t *testing.T) {
 		{Config{Devices: one, Pace: Constant(0, time.Second)}, "rate of 0"},
 		{Config{Devices: one, Pace: Constant(1, time.Second), Push: &post{}}, "push service"},
 		{Config{Devices: one, Push: &post{}}, "without an end"},
-		{Config{Devices: []*dialect.Apple{newPhone(1), newPhone(1)}, Pace: Constant(1, time.Second)}, "two devices have the number 2"},
+		{Config{Devices: []fleet.Device{newPhone(1), newPhone(1)}, Pace: Constant(1, time.Second)}, "two devices have the number 2"},
 	} {
 		if _, err := New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v, want %q", err, tt.want)
@@ -558,7 +559,7 @@ func TestHST113UnansweredEnrolment(t *testing.T) {
 				defer l.Close()
 				var invited atomic.Int64 // an invitation may be used up by a try that came to nothing
 				invite := l.config.Start
-				l.config.Start = func(ctx context.Context, devices []*dialect.Apple) ([]dialect.Start, error) {
+				l.config.Start = func(ctx context.Context, devices []fleet.Device) ([]Start, error) {
 					invited.Add(int64(len(devices)))
 					return invite(ctx, devices)
 				}

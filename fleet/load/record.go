@@ -12,6 +12,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"rollcall/agent/dialect"
+	"rollcall/protocol"
 )
 
 // Latencies are kept in microseconds to three digits, up to an hour.
@@ -48,6 +49,7 @@ type notes struct {
 	windows []window
 
 	sessions sessions
+	doneOn   [len(protocol.Platforms) + 1]uint64 // of sessions, by platform
 	commands uint64
 	full     uint64 // handshakes
 	resumed  uint64
@@ -86,6 +88,17 @@ func (b *book) keyExchange() string {
 	return strings.Join(names, " and ")
 }
 
+// doneBy are the conversations that went well, by platform.
+func (n *notes) doneBy() map[protocol.Platform]uint64 {
+	by := map[protocol.Platform]uint64{}
+	for p, done := range n.doneOn {
+		if done > 0 {
+			by[protocol.Platform(p)] = done
+		}
+	}
+	return by
+}
+
 // clear begins the book anew.
 func (b *book) clear() {
 	b.mu.Lock()
@@ -114,6 +127,9 @@ func (b *book) merge(o *book) {
 		default:
 			(*to).Merge(from) // the same bounds: nothing is dropped
 		}
+	}
+	for p, n := range o.doneOn {
+		b.doneOn[p] += n
 	}
 	for s := range b.steps {
 		for k := range b.steps[s] {

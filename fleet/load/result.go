@@ -36,26 +36,27 @@ type Section struct {
 	Think          float64 `json:"think_ms" jsonschema_description:"planned from a step of a conversation to the next"`
 	Retries        bool    `json:"retries" jsonschema_description:"devices that were turned away came again by themselves"`
 
-	Retried       uint64        `json:"retried"`
-	NotStarted    uint64        `json:"not_started" jsonschema_description:"arrivals for which no device was free until the end"`
-	Called        *Called       `json:"called,omitempty"`
-	NotWoken      int           `json:"not_woken" jsonschema_description:"devices that the server was asked to push to, and that no push reached"`
-	Lost          int           `json:"lost" jsonschema_description:"devices that the server threw out"`
-	Unheard       int           `json:"unheard" jsonschema_description:"devices that could not ask for work once more at the end, for the ledger"`
-	Commands      uint64        `json:"commands"`
-	Full          uint64        `json:"full_handshakes"`
-	Resumed       uint64        `json:"resumed_handshakes"`
-	SentBytes     int64         `json:"sent_bytes"`
-	ReceivedBytes int64         `json:"received_bytes"`
-	Steps         []StepFigures `json:"steps"`
-	Woken         Quantiles     `json:"woken" jsonschema_description:"from the intended order to the push"`
-	Enrolment     *Enrolled     `json:"enrolment,omitempty"`
-	Generator     Generator     `json:"generator"`
-	WindowSeconds float64       `json:"window_seconds"`
-	Windows       []Window      `json:"windows"`
-	Histogram     string        `json:"histogram" jsonschema_description:"latencies of all answers in microseconds, as an HdrHistogram of version 2, compressed, in base64"`
-	Trouble       string        `json:"trouble" jsonschema_description:"the first request that went wrong, in words"`
-	Baseline      *Comparison   `json:"baseline,omitempty"`
+	Retried       uint64                       `json:"retried"`
+	NotStarted    uint64                       `json:"not_started" jsonschema_description:"arrivals for which no device was free until the end"`
+	Called        *Called                      `json:"called,omitempty"`
+	NotWoken      int                          `json:"not_woken" jsonschema_description:"devices that the server was asked to push to, and that no push reached"`
+	Lost          int                          `json:"lost" jsonschema_description:"devices that the server threw out"`
+	Unheard       int                          `json:"unheard" jsonschema_description:"devices that could not ask for work once more at the end, for the ledger"`
+	Commands      uint64                       `json:"commands"`
+	DoneBy        map[protocol.Platform]uint64 `json:"done_by" jsonschema_description:"arrivals that were done, by the platform of their device"`
+	Full          uint64                       `json:"full_handshakes"`
+	Resumed       uint64                       `json:"resumed_handshakes"`
+	SentBytes     int64                        `json:"sent_bytes"`
+	ReceivedBytes int64                        `json:"received_bytes"`
+	Steps         []StepFigures                `json:"steps"`
+	Woken         Quantiles                    `json:"woken" jsonschema_description:"from the intended order to the push"`
+	Enrolment     *Enrolled                    `json:"enrolment,omitempty"`
+	Generator     Generator                    `json:"generator"`
+	WindowSeconds float64                      `json:"window_seconds"`
+	Windows       []Window                     `json:"windows"`
+	Histogram     string                       `json:"histogram" jsonschema_description:"latencies of all answers in microseconds, as an HdrHistogram of version 2, compressed, in base64"`
+	Trouble       string                       `json:"trouble" jsonschema_description:"the first request that went wrong, in words"`
+	Baseline      *Comparison                  `json:"baseline,omitempty"`
 }
 
 // A Window is a part of the run by intended moments.
@@ -160,7 +161,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
 		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
 		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
-		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands,
+		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands, DoneBy: all.doneBy(),
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
 	}
@@ -197,8 +198,9 @@ func (l *Load) devices() report.Devices {
 		default:
 			d.MustEnrol++
 		}
-		size := d.ByPlatform[a.Model().Platform]
-		d.ByPlatform[a.Model().Platform] = report.PlatformSize{Total: size.Total + 1, Wire: true}
+		p := platformOf(a)
+		size := d.ByPlatform[p]
+		d.ByPlatform[p] = report.PlatformSize{Total: size.Total + 1, Wire: true}
 	}
 	return d
 }

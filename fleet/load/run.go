@@ -9,6 +9,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet"
 	"rollcall/protocol"
 )
 
@@ -24,7 +25,7 @@ func (l *Load) Run(ctx context.Context) error {
 	if l.config.Ledger != nil {
 		for _, d := range l.members {
 			l.config.Ledger.Enrolled(protocol.At(l.now()), d.Number())
-			if d.Heeds() {
+			if a, ok := d.(*dialect.Apple); ok && a.Heeds() {
 				l.beds[l.number.of(d.Number())].call |= heeds
 			}
 		}
@@ -71,7 +72,7 @@ func (l *Load) plug() {
 		return
 	}
 	for i, d := range l.config.Devices {
-		if topic, token, _ := d.Push(); token != nil {
+		if topic, token := pushAddress(d); token != nil {
 			l.config.Push.RegisterToken(topic, token)
 			l.config.Push.Connect(token, func(payload []byte) { l.pushed(int32(i), payload) })
 		}
@@ -83,7 +84,7 @@ func (l *Load) unplug() {
 		return
 	}
 	for _, d := range l.config.Devices {
-		if _, token, _ := d.Push(); token != nil {
+		if _, token := pushAddress(d); token != nil {
 			l.config.Push.Disconnect(token)
 		}
 	}
@@ -229,20 +230,20 @@ func (l *Load) work(ctx context.Context, j job) {
 }
 
 // enrolAnew is the enrolment of one device, with whatever it takes to be let in.
-func (l *Load) enrolAnew(ctx context.Context, d *dialect.Apple) (link.Report, error) {
+func (l *Load) enrolAnew(ctx context.Context, d fleet.Device) (link.Report, error) {
 	if l.config.Start == nil {
 		return link.Report{}, errors.New("nobody says where devices enrol")
 	}
-	starts, err := l.config.Start(ctx, []*dialect.Apple{d})
+	starts, err := l.config.Start(ctx, []fleet.Device{d})
 	if err != nil {
 		return link.Report{}, err
 	}
-	return l.link.Enrol(ctx, d, starts[0])
+	return starts[0](ctx, l.link)
 }
 
 // order has the server push to a device, which comes when the push does.
 func (l *Load) order(ctx context.Context, j job) {
-	err := l.config.Wake(ctx, l.config.Devices[j.device].UDID())
+	err := l.config.Wake(ctx, Name(l.config.Devices[j.device]))
 	if err == nil || ctx.Err() != nil {
 		return
 	}
@@ -284,6 +285,7 @@ func (l *Load) note(j job, r *link.Report, err error) {
 	switch {
 	case err == nil:
 		b.sessions.done++
+		b.doneOn[platformOf(l.config.Devices[j.device])]++
 		w.done++
 		return
 	case errors.Is(err, context.Canceled) && !l.stopping.Load(): // interrupted
@@ -312,7 +314,7 @@ func (l *Load) lie(i int32, began time.Duration, well bool) {
 	case b.again && phase == agent.Enrolled:
 		b.again = false
 		l.come(i, now, dialect.Pushed)
-	case due != 0 && (l.config.Retry || phase == agent.Enrolling):
+	case due != 0 && (l.config.Retry && (followed(d) || !well) || phase == agent.Enrolling):
 		l.come(i, now+l.until(due), dialect.Scheduled)
 	case phase == agent.Enrolled && l.config.Enrolments:
 		l.move(i, out)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/fleet"
 	"rollcall/protocol"
 )
 
@@ -131,7 +132,7 @@ func (w *waits) Pop() any {
 // indices finds a device's place among a load's by its number. Numbers mostly are those from 1 on, so it is a list.
 type indices []int32 // of place and one; 0: nobody
 
-func indicesOf(devices []*dialect.Apple) (indices, error) {
+func indicesOf(devices []fleet.Device) (indices, error) {
 	all := make(indices, 0, len(devices)+1)
 	for i, d := range devices {
 		n := int(d.Number())

@@ -1,0 +1,67 @@
+package load
+
+import (
+	"context"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/fleet"
+	"rollcall/protocol"
+)
+
+// A Start is the whole enrolment of one device over a link.
+type Start func(ctx context.Context, l *link.Link) (link.Report, error)
+
+// ByProfile has Apple devices enrol by one profile.
+func ByProfile(profile []byte) func(context.Context, []fleet.Device) ([]Start, error) {
+	return func(_ context.Context, devices []fleet.Device) ([]Start, error) {
+		starts := make([]Start, len(devices))
+		for i, d := range devices {
+			starts[i] = func(ctx context.Context, l *link.Link) (link.Report, error) {
+				return l.Enrol(ctx, d.(*dialect.Apple), dialect.Start{Profile: profile})
+			}
+		}
+		return starts, nil
+	}
+}
+
+// Name is what the server calls d. Of an Android device it says so as it enrols: until then it is the serial number.
+func Name(d fleet.Device) string {
+	switch d := d.(type) {
+	case *dialect.Apple:
+		return d.UDID()
+	case *dialect.Windows:
+		return d.DeviceID()
+	case *dialect.Android:
+		if name, _ := d.Names(); name != "" {
+			return name
+		}
+		return d.Who().Serial
+	}
+	return ""
+}
+
+// followed tells whether the requests of d say which commands they report, so that the ledger can follow them: Apple's do. The others come by
+// themselves for ever, whether anything is left to do or not.
+func followed(d fleet.Device) bool {
+	_, ok := d.(*dialect.Apple)
+	return ok
+}
+
+func platformOf(d fleet.Device) protocol.Platform {
+	switch d := d.(type) {
+	case *dialect.Apple:
+		return d.Model().Platform
+	case *dialect.Windows:
+		return protocol.Windows
+	}
+	return protocol.Android
+}
+
+// pushAddress is where Apple's push service finds d; nil: nowhere.
+func pushAddress(d fleet.Device) (topic string, token []byte) {
+	if a, ok := d.(*dialect.Apple); ok {
+		topic, token, _ = a.Push()
+	}
+	return topic, token
+}
