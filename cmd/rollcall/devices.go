@@ -99,6 +99,9 @@ func devicesListCommand(c *client) *cobra.Command {
 				}
 				list = append(list, d)
 			}
+			for _, twin := range twins(list) {
+				fmt.Fprintln(cmd.ErrOrStderr(), twin)
+			}
 			if asCSV && !asJSON(cmd) {
 				return writeCSV(cmd.OutOrStdout(), list)
 			}
@@ -115,6 +118,33 @@ func devicesListCommand(c *client) *cobra.Command {
 	cmd.Flags().StringVar(&portal, "portal", "", "only those that this authority manages: intune or office365")
 	cmd.Flags().BoolVar(&asCSV, "csv", false, "print comma-separated values")
 	return cmd
+}
+
+// mostTwins is how many of them are told of: a factory may give all its machines one number.
+const mostTwins = 5
+
+// twins says which enrolled devices have one serial number between them: copies of a machine, or machines whose maker gave them none.
+func twins(list []target.Device) (says []string) {
+	has := map[string][]string{}
+	var twice []string
+	for _, d := range list {
+		if d.Serial == "" || d.Life != "enrolled" {
+			continue
+		}
+		ids := append(has[d.Serial], d.ID)
+		if has[d.Serial] = ids; len(ids) == 2 {
+			twice = append(twice, d.Serial)
+		}
+	}
+	for i, serial := range twice {
+		if i == mostTwins {
+			return append(says, fmt.Sprintf("and %d more serial numbers are of several devices", len(twice)-mostTwins))
+		}
+		ids := has[serial]
+		says = append(says, fmt.Sprintf("serial number %q is of %d devices, %s: if one is a copy of another, retire what is not wanted (rollcall devices retire)",
+			serial, len(ids), strings.Join(ids[:min(len(ids), mostTwins)], ", ")))
+	}
+	return says
 }
 
 // writeCSV writes a table for a spreadsheet. A cell that one would take for a formula is led by an apostrophe (HST-067).

@@ -1,0 +1,31 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"rollcall/fleet/target"
+)
+
+// Whoever lists devices hears of those that have one serial number between them, with what to do, and of ever so many in a few lines.
+func TestDevicesOfOneSerialNumber(t *testing.T) {
+	device := func(id, serial, life string) target.Device { return target.Device{ID: id, Serial: serial, Life: life} }
+	list := []target.Device{device("a", "S1", "enrolled"), device("b", "S2", "enrolled"), device("c", "", "enrolled"), device("d", "", "enrolled"), device("e", "S2", "ended")}
+	if got := twins(list); len(got) != 0 {
+		t.Errorf("no two have one, and it says %q", got)
+	}
+	got := twins(append(list, device("f", "S1", "enrolled")))
+	if len(got) != 1 || !strings.Contains(got[0], `"S1" is of 2 devices, a, f: `) || !strings.Contains(got[0], "rollcall devices retire") {
+		t.Errorf("%q", got)
+	}
+	list = nil
+	for n := range 20 {
+		list = append(list, device(strconv.Itoa(n), strconv.Itoa(n/2), "enrolled"))
+	}
+	if got := twins(list); len(got) != mostTwins+1 || !strings.Contains(got[mostTwins], "5 more") {
+		t.Errorf("%q", got)
+	}
+}
