@@ -235,16 +235,42 @@ func TestAND073SameBytes(t *testing.T) {
 			if now := l.record(d).State.Reports; now != done || !slices.Equal(l.on(d), []string{"wifi"}) {
 				t.Errorf("counted %+v, then %+v; on the device %q", done, now, l.on(d))
 			}
-			replay := l.message(d, "c-2", func(m *android.CheckIn) {
-				m.Results = []android.Result{{Command: a.Commands[0].ID, State: android.ResultError}}
-			})
-			if status, answer, err := l.says(d, "POST", android.CheckInPath, nil, replay); err != nil || status != 200 {
-				t.Errorf("a report of a command that is through: %d %s %v", status, answer, err)
-			}
-			if now := l.record(d).State.Reports; now != done {
-				t.Errorf("a replayed report counts: %+v, then %+v (HST-052)", done, now)
-			}
 		})
+	}
+}
+
+// A report of a command that is through, that was never given, or that is another device's is answered, and counts for nothing (HST-052).
+func TestHST052ReplayedReports(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d, other := l.enrolled(1, android.FullyManaged), l.enrolled(2, android.FullyManaged)
+	lock := func(d *dialect.Android) string {
+		id, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: protocol.Lock})
+		l.check(err)
+		return id.String()
+	}
+	through := lock(d)
+	l.talks(d)
+	waits := lock(other)
+	_, err := l.core.Order(t.Context(), l.pnow(), l.record(d).State.Device, protocol.Command{Kind: protocol.Restart}) // which none of them is about
+	l.check(err)
+	before, theirs := l.record(d).State.Reports, l.record(other).State
+	for i, id := range []string{through, through, waits, "00000000-0000-4000-8000-000000000000", "c-77"} {
+		body := l.message(d, "c-"+string(rune('a'+i)), func(m *android.CheckIn) {
+			m.Results = []android.Result{{Command: id, State: android.ResultError, ErrorCode: android.CodeUnsupported}}
+		})
+		if status, answer, err := l.says(d, "POST", android.CheckInPath, nil, body); err != nil || status != 200 {
+			t.Errorf("%s: %d %s %v", id, status, answer, err)
+		}
+	}
+	if now := l.record(d).State; now.Reports != before || len(now.Queue) != 1 {
+		t.Errorf("counted %+v, then %+v; %+v waits", before, now.Reports, now.Queue)
+	}
+	if now := l.record(other).State; now.Reports != theirs.Reports || len(now.Queue) != len(theirs.Queue) {
+		t.Errorf("the other device: %+v, then %+v", theirs.Queue, now.Queue)
+	}
+	l.talks(other)
+	if now := l.record(other).State; len(now.Queue) != 0 {
+		t.Errorf("the other device's lock still waits: %+v", now.Queue)
 	}
 }
 
@@ -490,8 +516,8 @@ func TestHST014AndroidBadInput(t *testing.T) {
 	l.talks(d)
 }
 
-// A device that reports an older policy than it had, as one does that was restored, gets the right one again.
-func TestStalePolicyIsMended(t *testing.T) {
+// A device that reports an older policy than it had, as one does that was restored, gets the right one again (HST-101).
+func TestHST101StalePolicyIsMended(t *testing.T) {
 	l := newAndroidLab(t, onMemory)
 	l.assign("wifi", protocol.WiFi, "Office")
 	d := l.enrolled(1, android.FullyManaged)
