@@ -67,8 +67,8 @@ func (f *rehearseFlags) scale(cmd *cobra.Command, args []string) error {
 	if asJSON(cmd) {
 		out = cmd.ErrOrStderr()
 	}
-	line := func(cells ...any) { fmt.Fprintf(out, "%10v %8v %12v %10v %10v %10v %8v %10v\n", cells...) }
-	line("devices", "workers", "check-ins", "seconds", "CPU-s", "MiB", "B/device", "of floor")
+	line := func(cells ...any) { fmt.Fprintf(out, "%10v %8v %12v %10v %10v %10v %8v %14v\n", cells...) }
+	line("devices", "workers", "check-ins", "seconds", "CPU-s", "MiB", "B/device", "floor wall/CPU")
 	s := &scaling{Version: 1, Command: "rehearse", Verdict: report.OK}
 	run := func(devices, workers int) (*measured, error) {
 		m, err := f.measure(cmd, args, devices, workers)
@@ -83,7 +83,7 @@ func (f *rehearseFlags) scale(cmd *cobra.Command, args []string) error {
 			who = strconv.Itoa(workers)
 		}
 		if m.Floor != nil {
-			floor = fmt.Sprintf("%.1fx", m.Floor.Ratio)
+			floor = fmt.Sprintf("%.1fx/%.1fx", m.Floor.Ratio, m.Floor.CPURatio)
 		}
 		line(devices, who, m.CheckIns, fmt.Sprintf("%.2f", m.Seconds), fmt.Sprintf("%.2f", m.CPUSeconds), m.Peak>>20, m.Peak/int64(devices), floor)
 		return m, nil
