@@ -120,7 +120,7 @@ func (p *Played) Judge(r *report.Result) {
 
 // borrowed tells whether an export's devices play a ready plan whose limits were written for devices of its own.
 func borrowed(p *plan.Plan, pop *population.Population) bool {
-	return pop.Total > 0 && p.ForItsOwn() && slices.ContainsFunc(p.Limits, func(l plan.Limit) bool { return l.OfDevices() })
+	return pop.Tenant.AsOf != 0 && p.ForItsOwn() && slices.ContainsFunc(p.Limits, func(l plan.Limit) bool { return l.OfDevices() })
 }
 
 // sayBorrowed says why such limits were not judged.
