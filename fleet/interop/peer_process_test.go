@@ -70,7 +70,6 @@ func TestPeerProcess(t *testing.T) {
 	var c *contender
 	switch {
 	case name == "rollcall":
-		defer device.SpareHeap()() // as serve does
 		c = ourselves(t)
 	case strings.Contains(name, "PostgreSQL"):
 		kept, cpu, err := startPostgres(t)
@@ -130,6 +129,7 @@ func everyDevice(do func(i int) error) error {
 
 // ourselves is our server as serve runs it, over SQLite.
 func ourselves(t *testing.T) *contender {
+	t.Cleanup(device.SpareHeap())
 	ctx := context.Background()
 	ca := authority(t)
 	key := must(certs.GenerateKey(certs.P256))(t)

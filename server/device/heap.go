@@ -19,18 +19,21 @@ func SpareHeap() (stop func()) {
 		return func() {}
 	}
 	h := &heap{percent: collectAt(inUse())}
-	before := debug.SetGCPercent(h.percent)
+	h.before = debug.SetGCPercent(h.percent)
 	h.watch()
-	return func() {
-		if h.stopped.CompareAndSwap(false, true) {
-			debug.SetGCPercent(before)
-		}
-	}
+	return h.stop
 }
 
 type heap struct {
+	before  int // what GOGC was
 	percent int
 	stopped atomic.Bool
+}
+
+func (h *heap) stop() {
+	if !h.stopped.Swap(true) {
+		debug.SetGCPercent(h.before)
+	}
 }
 
 // watch looks at what is in use after each collection.
