@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/x509"
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/certs"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/android"
+	"rollcall/protocol/apple"
 )
 
 // Check-ins of Android devices: policies, commands, and who may say what.
@@ -40,6 +43,14 @@ var androidCheckInStatements = []Statement{
 		Why:    "A policy with each check-in makes a steady fleet as expensive as a new one; a version that goes back is refused by the device, and it stays as it was.",
 		How:    "A device checks in twice after its enrolment.",
 		Fix:    "Compare name and version; count versions up by what changes the policy.",
+	},
+	{
+		ID: "AND-062", Suite: Android, Class: OfAndroid, Must: true, check: checkAND062,
+		Says:   "A profile comes as fields of the policy that its entry in the list names, a Wi-Fi profile as openNetworkConfiguration, and goes when it is taken away.",
+		Source: "android.md 5, 13",
+		Why:    "Devices tell by these names which profile has failed; a network that stays is one that its administrator cannot take back.",
+		How:    "Profiles of the families Wi-Fi, certificate and configuration are assigned to a fully managed device, and its policy is read; the Wi-Fi profile is taken away again.",
+		Fix:    "Keep with each profile which fields it made; compile anew without it.",
 	},
 	{
 		ID: "AND-072", Suite: Android, Class: OfAndroid, Must: false, check: checkAND072,
@@ -185,6 +196,63 @@ func checkAND061Version(a *asking) {
 				a.fail("a check-in of %d rounds was not complete", android.MaxRounds)
 			}
 		}
+	}
+}
+
+// profile has the device get a document under a name; nil: the lack of one.
+func (d *droid) profile(name string, document []byte) {
+	d.a.needs(d.a.Steps.Profile != nil, "assign a profile")
+	ctx, cancel := d.a.administrator()
+	defer cancel()
+	if err := d.a.Steps.Profile(ctx, d.device, name, document); err != nil {
+		d.a.unasked("no profile could be assigned: %v", err)
+	}
+}
+
+// listed is what a check-in says of the profiles of a family: the policy's fields that come from them, and whether there are any.
+func (d *droid) listed(family protocol.Family) (fields []string, there bool) {
+	d.version = 0 // the whole policy comes
+	for _, answer := range d.talk(android.ReasonUser) {
+		if answer.Policy == nil {
+			continue
+		}
+		fields, there = nil, false // the latest counts
+		var policy map[string]json.RawMessage
+		if err := json.Unmarshal(answer.Policy.Policy, &policy); err != nil {
+			d.a.fail("the policy is no JSON: %v", err)
+		}
+		for i := range answer.Policy.Profiles {
+			p := &answer.Policy.Profiles[i]
+			if p.Family != family || p.RemoveAfter != 0 { // what has to go
+				continue
+			}
+			there = true
+			for _, path := range p.Fields {
+				name, _, _ := strings.Cut(path, ".")
+				name, _, _ = strings.Cut(name, "[")
+				if policy[name] == nil {
+					d.a.fail("the profile %s is said to make %s, and the policy has no such field", p.Name, path)
+				}
+				fields = append(fields, name)
+			}
+		}
+	}
+	return fields, there
+}
+
+func checkAND062(a *asking) {
+	d := a.managed(android.FullyManaged)
+	name := func(f protocol.Family) string { return "conform-" + d.serial + "-" + f.String() }
+	for _, family := range []protocol.Family{protocol.WiFi, protocol.Certificate, protocol.Configuration} {
+		d.profile(name(family), apple.EncodeProfile(apple.NewProfile(name(family), name(family), family)))
+		fields, there := d.listed(family)
+		if !there || len(fields) == 0 || family == protocol.WiFi && !slices.Contains(fields, "openNetworkConfiguration") {
+			a.fail("a profile of the family %s was assigned; the policy lists one: %t, and its fields are %q", family, there, fields)
+		}
+	}
+	d.profile(name(protocol.WiFi), nil)
+	if _, there := d.listed(protocol.WiFi); there {
+		a.fail("a Wi-Fi profile was taken away, and the policy has it still")
 	}
 }
 

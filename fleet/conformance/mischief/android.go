@@ -76,6 +76,7 @@ var (
 	wipesUnordered = rewrite((*call).checksIn, `,"order":"[^"]*"`, ``)
 	inventedIsUsed = rewrite((*call).enrols, `"TOKEN_INVALID"`, `"TOKEN_USED"`)
 	noReason       = rewrite((*call).enrols, `"MODE_NOT_ALLOWED"`, `"REFUSED"`)
+	otherNetworks  = rewrite((*call).checksIn, `"openNetworkConfiguration":\{`, `"networks":{`)
 	namesNothing   = rewrite((*call).checksIn, `"message":"(?:[^"\\]|\\.)*"`, `"message":"bad request"`)
 
 	anyAndroid = instead(func(c *call) bool { m, ok := c.round(); return ok && !c.own(m.Device) }, http.StatusForbidden, http.StatusOK)

@@ -50,7 +50,7 @@ func init() {
 		"HST-039/subject": namesOfAnother, "HST-044.apple": spentByRefusal, "HST-044.apple/challenge": spentByFailure, "HST-044/identity": identityIsSpent,
 		"AUTH-30/over": endsByItself, "AUTH-33.grace": refusesLate,
 
-		"AND-038": lowerCase, "AND-059": movesUserless, "AND-060": holdsAndroid, "AND-060.gates": noReason, "AND-061": anotherPolicy, "AND-061.version": policyAgain, "AND-070": noAuthority,
+		"AND-038": lowerCase, "AND-059": movesUserless, "AND-060": holdsAndroid, "AND-060.gates": noReason, "AND-061": anotherPolicy, "AND-061.version": policyAgain, "AND-062": otherNetworks, "AND-070": noAuthority,
 		"AND-071": anotherEnrolment, "AND-072": sleepsAtOnce, "AND-073": anotherAnswer, "AND-074": handsOutOnce, "AND-075": unsignedNotice, "AND-078": unsignedOrder,
 		"AND-079": wipesUnordered, "AND-080": anyAndroid, "AND-080.leave": anyFarewell, "AND-081": renewsNobody, "HST-001.android": anySize, "HST-006.android": anyTail,
 		"HST-012.android": anyPacked, "HST-014.android": namesNothing, "HST-014.later": knownMembers, "HST-027.android": goneAtWrongPaths, "HST-030.android": anybodyChecksIn,
