@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"rollcall/certs"
+	"rollcall/fleet/target"
 	"rollcall/protocol/windows"
 )
 
@@ -307,10 +308,24 @@ func (d *pc) refused(x *Exchange, body windows.Body, subcode windows.Subcode, ki
 
 // leave ends the device's enrolment, by whichever of its identities the server takes.
 func (d *pc) leave(ctx context.Context) error {
+	if forget := d.a.Steps.Forget; forget != nil { // who is told to leave is gone with its farewell, not after a silence
+		if err := forget(ctx, d.id); err != nil && !target.IsNotFound(err) {
+			return err
+		}
+		if known := d.a.Steps.Known; known != nil {
+			if s, err := known(ctx, d.id); target.IsNotFound(err) || err == nil && !s.Enrolled {
+				return nil
+			}
+		}
+	}
 	said := "its leaving was not heard"
 	for _, who := range slices.Backward(d.issued) {
 		d.as(who)
-		x := d.a.run.exchange(ctx, d.client, http.MethodPost, d.given.address, "PC "+d.name+": leaves", syncMLHeader(), windows.EncodeMessage(nil, d.begin(leaving())))
+		say := func(m *windows.Message) *Exchange {
+			return d.a.run.exchange(ctx, d.client, http.MethodPost, d.given.address, "PC "+d.name+": leaves", syncMLHeader(), windows.EncodeMessage(nil, m))
+		}
+		say(d.begin()) // and hears that it is to
+		x := say(d.begin(leaving()))
 		var m windows.Message
 		if x.Status == http.StatusOK && windows.DecodeMessage(x.body, &m) == nil && statusOf(&m, windows.SyncHeader) == windows.OK {
 			said = ""
