@@ -504,7 +504,14 @@ func TestAUTH41AMachineLivesByItsServersClock(t *testing.T) {
 // manages the machine any more.
 func TestAgentRuns(t *testing.T) {
 	t.Parallel()
-	m, h := enrolledMachine(t, serveConfig{})
+	var last atomic.Int64
+	m, h := enrolledMachine(t, serveConfig{Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			heard := &statusOf{ResponseWriter: w, status: http.StatusOK}
+			inner.ServeHTTP(heard, r)
+			last.Store(int64(heard.status))
+		})
+	}})
 	id := m.device().ID
 	order := func(kind target.OrderKind) {
 		t.Helper()
@@ -545,6 +552,20 @@ func TestAgentRuns(t *testing.T) {
 			}
 		}
 	}
+	if last.Load() != http.StatusOK { // APL-036
+		t.Errorf("its farewell was answered %d", last.Load())
+	}
+}
+
+// A statusOf keeps the status of an answer.
+type statusOf struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusOf) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
 }
 
 // The status says by which rule the machine is managed as it is, once a change of authority was heard of, whatever became of the

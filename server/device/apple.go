@@ -73,8 +73,12 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		p, err = h.identify(r, x.body)
 	}
-	if err == nil {
-		err = apple.DecodeMessage(x.body, &x.msg)
+	if err == nil || p != nil {
+		// Who obeyed the order to leave says farewell with an identity that is revoked by then, and is answered (APL-036): the core
+		// knows that it left, and refuses what anybody else says so.
+		if wrong := apple.DecodeMessage(x.body, &x.msg); err == nil || wrong == nil && x.msg.MessageType == apple.CheckOut {
+			err = wrong
+		}
 	}
 	if err == nil {
 		err = checkType(r.Header.Get("Content-Type"), &x.msg)
@@ -132,7 +136,10 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 		x.ev.Installed = managed(x.body)
 	}
 	err := h.cfg.Handle(r.Context(), h.now(), &x.ev, &x.out)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound) && p.cred.Revoked && x.ev.Device != 0:
+		return nil // the farewell of one whose record went with it
+	case errors.Is(err, store.ErrNotFound):
 		return errOther // no device of ours has that name
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -257,6 +258,62 @@ func TestAPL036CheckOut(t *testing.T) {
 	if s := l.record(p.id).State; s.Life != delivery.Ended || s.Wake.Due != 0 {
 		t.Errorf("life %v, wake %v; want it ended and never woken", s.Life, s.Wake.Due)
 	}
+}
+
+// A device that obeyed the order to leave says its farewell with an identity that is revoked by then: it is answered, over the
+// connection it has and through a proxy, changes nothing, and lets nothing else in (APL-036, HST-032).
+func TestAPL036CheckOutOfARetired(t *testing.T) {
+	for _, order := range []protocol.Command{{Kind: protocol.Retire}, {Kind: protocol.Retire, Text: delivery.AndDelete}} {
+		t.Run("order"+order.Text, func(t *testing.T) {
+			l := newLab(t)
+			p, other := l.phone(udid(1)).enrol(), l.phone(udid(2)).enrol()
+			record := l.record(p.id)
+			l.retireBy(p, order)
+			lines := l.linesOf(record.State.Device)
+			out := apple.Message{MessageType: apple.CheckOut, UDID: p.id, Topic: testTopic}
+			for range 2 {
+				if a := p.send(out); a.status != 200 || len(a.body) != 0 {
+					t.Errorf("CheckOut answered %d %q, want an empty 200", a.status, a.body)
+				}
+			}
+			if after := l.linesOf(record.State.Device); !slices.Equal(after, lines) {
+				t.Errorf("the journal says %q, before the farewell %q", after, lines)
+			}
+			ends := 0
+			for _, what := range lines {
+				if what == delivery.WhatEnded {
+					ends++
+				}
+			}
+			if ends != 1 {
+				t.Errorf("it left %d times: %q", ends, lines)
+			}
+			out.UDID = other.id
+			if a := p.send(out); a.status != 400 || l.record(other.id).State.Life != delivery.Enrolled {
+				t.Errorf("the farewell of another device answered %d, which is %v", a.status, l.record(other.id).State.Life)
+			}
+			for _, m := range []apple.Message{p.idle(), p.tokenUpdate(), {MessageType: apple.GetBootstrapToken, UDID: p.id}} {
+				if a := p.send(m); a.status != 400 || !l.logged("HST-032") {
+					t.Errorf("%v with a revoked identity answered %d, want 400", m.MessageType, a.status)
+				}
+			}
+		})
+	}
+}
+
+// linesOf is what the journal says of a device, oldest first.
+func (l *lab) linesOf(d protocol.Device) (what []delivery.What) {
+	l.t.Helper()
+	lines, err := l.store.Journal(context.Background(), store.LineFilter{}, 1000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, line := range lines {
+		if line.Device == d {
+			what = append(what, line.What)
+		}
+	}
+	return what
 }
 
 func TestAPL037BootstrapToken(t *testing.T) {

@@ -67,7 +67,8 @@ func (h *Handler) presents(r *http.Request) bool {
 }
 
 // identify finds out whose request this is: from the certificate of the TLS connection, from that which a trusted proxy passes
-// on or, as a setting, from the signature over body. The error wraps one of those above, or is the store's.
+// on or, as a setting, from the signature over body. The error wraps one of those above, or is the store's; beside errRevoked there
+// is whose identity it was, where that is known.
 func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	p, _ := r.Context().Value(peerKey{}).(*peer)
 	if p == nil {
@@ -111,7 +112,7 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 		if errors.Is(err, errForgotten) { // the message will say whose it is
 			p.forgotten, err = leaf, nil
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errRevoked) {
 			return nil, err
 		}
 		if cred.Device != 0 { // an unbound one is looked up again: its enrolment may go on on another connection
@@ -127,10 +128,13 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 		// Whose it is, never changes from now on; whether it still counts, may with every message on any connection.
 	} else if cred, err := h.cfg.Server.Credential(r.Context(), p.cred.Fingerprint); err != nil {
 		return nil, err
-	} else if p.cred = cred; cred.Revoked {
-		return nil, errRevoked // since this connection began
+	} else {
+		p.cred = cred
 	}
-	if now.After(p.cred.NotAfter.Time()) {
+	switch {
+	case p.cred.Revoked: // perhaps since this connection began
+		return p, errRevoked
+	case now.After(p.cred.NotAfter.Time()):
 		return nil, errExpired // inside a session: refused at the next request (HST-031)
 	}
 	return p, nil

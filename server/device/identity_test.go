@@ -131,7 +131,16 @@ func TestHST025ResumedAfterRevocation(t *testing.T) {
 // retire takes p through a retirement, at whose end its identity is revoked (AUTH-53).
 func (l *lab) retire(p *phone) {
 	l.t.Helper()
-	id := l.order(p.id, protocol.Retire)
+	l.retireBy(p, protocol.Command{Kind: protocol.Retire})
+}
+
+// retireBy has p obey an order that retires it.
+func (l *lab) retireBy(p *phone, order protocol.Command) {
+	l.t.Helper()
+	id, err := l.core.Order(context.Background(), l.pnow(), l.record(p.id).State.Device, order)
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	idle := p.idle()
 	if a := p.send(idle); a.status != 200 || !strings.Contains(string(a.body), server.EnrolmentIdentifier) {
 		l.t.Fatalf("a retired device got %d %q, want RemoveProfile of %s", a.status, a.body, server.EnrolmentIdentifier)

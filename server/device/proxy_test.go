@@ -111,6 +111,9 @@ func TestAPL024ProxyHeader(t *testing.T) {
 			if got := a.via(proxy, a.idle(), of(a)); got.status != 400 || !l.logged("HST-032") {
 				t.Errorf("HST-032: a revoked certificate answered %d", got.status)
 			}
+			if got := a.via(proxy, apple.Message{MessageType: apple.CheckOut, UDID: a.id, Topic: testTopic}, of(a)); got.status != 200 {
+				t.Errorf("APL-036: the farewell of who was told to leave answered %d", got.status)
+			}
 			l.setClock(b.who.Certificate.NotAfter.Add(time.Hour))
 			proxy.http.CloseIdleConnections()
 			if got := b.via(proxy, b.idle(), of(b)); got.status != 400 || !l.logged("AUTH-42") {
