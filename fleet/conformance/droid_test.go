@@ -14,7 +14,7 @@ import (
 func TestAndroidNotOffered(t *testing.T) {
 	offers := func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == android.DiscoveryPath {
-			w.Write(android.Append(nil, &android.Discovery{Protocol: android.Version, Enroll: android.EnrollPath, EST: android.ESTPath, PolicyKeys: []android.PolicyKey{}, IdentityKeys: []string{}}))
+			w.Write(android.Append(nil, &android.Discovery{Protocol: android.Version, Enroll: android.EnrollPath, EST: android.ESTPath}))
 		}
 		return r.URL.Path == android.DiscoveryPath
 	}

@@ -1,6 +1,7 @@
 package android
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -31,6 +32,18 @@ type Discovery struct {
 }
 
 func (d *Discovery) check() error { return checkProtocol(d.Protocol) }
+
+// MarshalJSON writes a list that nobody made as an empty one: null is no list to a reader (schema Discovery).
+func (d Discovery) MarshalJSON() ([]byte, error) {
+	type plain Discovery
+	if d.PolicyKeys == nil {
+		d.PolicyKeys = []PolicyKey{}
+	}
+	if d.IdentityKeys == nil {
+		d.IdentityKeys = []string{}
+	}
+	return json.Marshal(plain(d))
+}
 
 // A PolicyKey is a P-256 key of the server's.
 type PolicyKey struct {

@@ -30,3 +30,12 @@ func TestAppendAnswer(t *testing.T) {
 		}
 	}
 }
+
+// A server without keys of a kind says so with an empty list, which every reader takes.
+func TestDiscoveryOfNoKeys(t *testing.T) {
+	b := Append(nil, &Discovery{Protocol: Version, Enroll: EnrollPath, EST: ESTPath})
+	var d Discovery
+	if err := Decode(b, &d); err != nil || d.Enroll != EnrollPath {
+		t.Errorf("%s is read as %+v: %v", b, d, err)
+	}
+}
