@@ -34,7 +34,7 @@ type Answers struct {
 	Bare      [len(protocol.Families) + 1]Times // without protection, by family
 	BareAny   int                               // devices that were, whatever the family
 	BareStill int                               // of these, those that are at the end
-	BareFor   time.Duration                     // of all the time, that in which nobody had assigned another profile
+	BareFor   DeviceTime                        // of all the time, that in which nobody had assigned another profile
 	Redundant int                               // profiles left behind
 
 	Again                 int // enrolments of devices that had one before
@@ -57,7 +57,18 @@ type Times struct {
 	Devices       int
 	Half, Longest time.Duration // half of the devices took no longer
 	NinetyFive    time.Duration
-	Total         time.Duration
+	Total         DeviceTime
+}
+
+// DeviceTime is time summed up over devices, in milliseconds. A Duration holds 292 years, and a million devices live those in three hours.
+type DeviceTime int64
+
+func (t *DeviceTime) add(d time.Duration) { *t += DeviceTime(d / time.Millisecond) }
+
+// hours are rounded up: what was there at all counts.
+func (t DeviceTime) hours() uint64 {
+	const hour = DeviceTime(time.Hour / time.Millisecond)
+	return uint64((t + hour - 1) / hour)
 }
 
 // A Peak is the minute in which there was most of something.
@@ -187,7 +198,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 		if unprotected {
 			a.BareAny++
 			a.BareStill += one(l.Bare)
-			a.BareFor += l.Lack().Unassigned
+			a.BareFor.add(l.Lack().Unassigned)
 		}
 		a.Redundant += int(l.Redundant)
 		a.Again += int(l.Again)
@@ -253,7 +264,7 @@ func timesOf(all []time.Duration) (t Times) {
 	slices.Sort(all)
 	t.Devices = len(all)
 	for _, d := range all {
-		t.Total += d
+		t.Total.add(d)
 	}
 	if n := len(all); n > 0 {
 		t.Half, t.NinetyFive, t.Longest = reached(all, n, 50), reached(all, n, 95), all[n-1]

@@ -170,7 +170,7 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	of(isHeld)
 	of(isSilenced)
 	of(isGone)
-	add("AUTH-38", l.Say("Device-hours without protection"), hours(a.bareTotal()), a.BareAny, a.bareInWords(l), a.protects(l))
+	add("AUTH-38", l.Say("Device-hours without protection"), a.bareTotal().hours(), a.BareAny, a.bareInWords(l), a.protects(l))
 	h := &a.ByGap
 	add(protocol.RulePushGap, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
 		l.Say("Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined),
@@ -242,7 +242,7 @@ func opens(rule protocol.Rule) lang.Key {
 	return concernWords[cannotEnrol].action
 }
 
-func (a *Answers) bareTotal() (sum time.Duration) {
+func (a *Answers) bareTotal() (sum DeviceTime) {
 	for f := range a.Bare {
 		sum += a.Bare[f].Total
 	}
@@ -255,7 +255,7 @@ func (a *Answers) bareInWords(l lang.Language) string {
 	var longest time.Duration
 	for f := range a.Bare {
 		if t := &a.Bare[f]; t.Devices > 0 {
-			all = append(all, l.Family(protocol.Family(f))+" "+l.Number(float64(hours(t.Total))))
+			all = append(all, l.Family(protocol.Family(f))+" "+l.Number(float64(t.Total.hours())))
 			longest = max(longest, t.Longest)
 		}
 	}
@@ -266,10 +266,13 @@ func (a *Answers) bareInWords(l lang.Language) string {
 	return text
 }
 
+// assignable tells whether devices were without a profile because nobody had assigned another one.
+func (a *Answers) assignable() bool { return a.BareFor >= DeviceTime(changeover/time.Millisecond) }
+
 // protects is what would have kept profiles on the devices: new ones, where nobody had assigned any, or contact with those whose new
 // ones waited for them.
 func (a *Answers) protects(l lang.Language) string {
-	if a.BareFor >= changeover {
+	if a.assignable() {
 		return l.Say("create the profiles of the new authority and assign them to the users' groups before the change, with the names of the old ones (AUTH-26)")
 	}
 	return l.Say("the new profiles wait for these devices: have their users switch them on and sync them (AUTH-22)")
@@ -287,9 +290,6 @@ func (a *Answers) actionOf(i int, c concern) lang.Key {
 	}
 	return concernWords[c].action
 }
-
-// hours rounds up: what was there at all counts.
-func hours(d time.Duration) uint64 { return uint64((d + time.Hour - 1) / time.Hour) }
 
 func (a *Answers) moment(l lang.Language, p Peak) string { return l.Moment(p.At, a.End.Sub(a.Start)) }
 

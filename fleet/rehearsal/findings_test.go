@@ -111,6 +111,15 @@ func invented(n int) *Played {
 	return p
 }
 
+// What a tenant's devices lack together is more than a Duration holds (question 4).
+func TestDeviceTimeOfMillions(t *testing.T) {
+	a := &Answers{Bare: [len(protocol.Families) + 1]Times{protocol.Email: timesOf(slices.Repeat([]time.Duration{14 * 24 * time.Hour}, 200_000))}}
+	a.Bare[protocol.Configuration] = a.Bare[protocol.Email]
+	if got, want := a.bareTotal().hours(), uint64(2*14*24*200_000); got != want {
+		t.Errorf("%d device-hours, want %d", got, want)
+	}
+}
+
 // The seven questions of authority.md, "What a rehearsal answers".
 func TestAnswers(t *testing.T) {
 	p := invented(1000)
@@ -131,7 +140,7 @@ func TestAnswers(t *testing.T) {
 		{"1 authorities", len(a.ByAuthority), 2},
 		{"1 enrolment types", len(a.Ways), 2},
 		{"2 held", a.Held.Devices, 550},
-		{"2 silenced", a.Silenced, Times{Devices: 10, Half: 24 * time.Hour, Longest: 24 * time.Hour, NinetyFive: 24 * time.Hour, Total: 240 * time.Hour}},
+		{"2 silenced", a.Silenced, Times{Devices: 10, Half: 24 * time.Hour, Longest: 24 * time.Hour, NinetyFive: 24 * time.Hour, Total: 240 * 3_600_000}},
 		{"2 longest", a.Held.Longest, 95 * time.Hour},
 		{"2 enrolments", a.Declined, uint64(7)},
 		{"3 userless", a.Stranded[authority.Userless], 10},
@@ -140,7 +149,7 @@ func TestAnswers(t *testing.T) {
 		{"3 offline", a.Stranded[authority.Offline], 10},
 		{"3 must enrol", a.All.MustEnrol, 10},
 		{"3 unlicensed", a.All.Unlicensed, 10},
-		{"4 mail", a.Bare[protocol.Email].Total, 520*30*time.Minute + 10*6*24*time.Hour},
+		{"4 mail", a.Bare[protocol.Email].Total, DeviceTime((520*30*time.Minute + 10*6*24*time.Hour).Milliseconds())},
 		{"4 redundant", a.Redundant, 20},
 		{"5 removed", a.Removed, uint64(2)},
 		{"5 renewed", a.Renewals, uint64(3)},

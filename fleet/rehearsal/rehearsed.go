@@ -154,7 +154,7 @@ func (a *Answers) figures(l lang.Language) []report.Figure {
 		held,
 		{Name: l.Say("never move by themselves"), Value: a.All.Stranded, Note: l.Say("%d need support", a.All.NeedsSupport), Bad: a.All.Stranded > 0},
 		{Name: l.Say("must enrol again"), Value: a.All.MustEnrol, Note: l.Say("%d had to and did", a.Forced), Bad: a.All.MustEnrol > 0},
-		{Name: l.Say("device-hours without protection"), Value: hours(a.bareTotal()), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},
+		{Name: l.Say("device-hours without protection"), Value: a.bareTotal().hours(), Note: l.Say("on %d {device|devices}", a.BareAny), Bad: a.BareAny > 0},
 		peak,
 	}
 }
@@ -294,7 +294,7 @@ func (a *Answers) bareTable(l lang.Language) report.Table {
 	}
 	for f := range a.Bare {
 		if b := &a.Bare[f]; b.Devices > 0 {
-			t.Rows = append(t.Rows, []any{protocol.Family(f), hours(b.Total), b.Devices, b.Half, b.Longest})
+			t.Rows = append(t.Rows, []any{protocol.Family(f), b.Total.hours(), b.Devices, b.Half, b.Longest})
 		}
 	}
 	return t
@@ -330,7 +330,7 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 	for c := range tables {
 		w := &concernWords[c]
 		action := w.action
-		if concern(c) == isBare && a.BareFor < changeover {
+		if concern(c) == isBare && !a.assignable() {
 			action = waitsForIt
 		}
 		tables[c] = report.Table{
@@ -463,7 +463,7 @@ func (a *Answers) Sections() map[string]any {
 	unprotected := map[string]any{}
 	for f := range a.Bare {
 		if b := &a.Bare[f]; b.Devices > 0 {
-			unprotected[protocol.Family(f).String()] = map[string]any{"devices": b.Devices, "hours": b.Total.Hours(), "longest_seconds": b.Longest.Seconds()}
+			unprotected[protocol.Family(f).String()] = map[string]any{"devices": b.Devices, "hours": float64(b.Total) / float64(time.Hour/time.Millisecond), "longest_seconds": b.Longest.Seconds()}
 		}
 	}
 	stranded := map[string]int{}
