@@ -45,8 +45,9 @@ func takeFolder(dir string) (*folder, error) {
 		err = privateFolder(dir)
 	}
 	var lock *os.File
+	var pid string
 	if err == nil {
-		lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+		lock, pid, err = hold(filepath.Join(dir, lockFile))
 	}
 	if do := diskTrouble(err); do != "" {
 		return nil, &Advice{fmt.Sprintf("the state folder %s cannot be used: %s", dir, do), err}
@@ -54,19 +55,33 @@ func takeFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the state folder: %w: give another one by --state, or run this as the user whose it is", err)
 	}
-	ok, err := TryLock(lock)
-	if err == nil && !ok {
-		pid, _ := os.ReadFile(lock.Name())
-		err = fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, strings.TrimSpace(string(pid)))
-	}
-	if err != nil {
-		lock.Close()
-		return nil, err
-	}
-	if lock.Truncate(0) == nil { // for people to read: a full disk keeps no agent from running
-		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	if lock == nil {
+		return nil, fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, pid)
 	}
 	return &folder{dir, lock, lent(dir)}, nil
+}
+
+// hold takes the lock of a file, which is made where there is none, until it is closed; nil: process pid has it.
+func hold(name string) (lock *os.File, pid string, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	if err != nil {
+		return nil, "", err
+	}
+	ok, err := TryLock(f)
+	if err != nil || !ok {
+		text, _ := os.ReadFile(name)
+		f.Close()
+		return nil, strings.TrimSpace(string(text)), err
+	}
+	if f.Truncate(0) == nil { // for people to read: a full disk keeps no agent from running
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, "", nil
+}
+
+// machineRuns is that a process is the agent of this machine already.
+func machineRuns(pid string) error {
+	return fmt.Errorf("%w: process %s is this machine's agent: stop it first, or have this one run beside it with --beside", ErrRuns, pid)
 }
 
 // errNotOwn is that a folder was there before any agent.

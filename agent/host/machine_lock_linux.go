@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,5 +42,5 @@ func TakeMachine() (io.Closer, error) {
 	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%w: process %d is this machine's agent: stop it first, or have this one run beside it with --beside", ErrRuns, peer.Pid)
+	return nil, machineRuns(strconv.Itoa(int(peer.Pid)))
 }

@@ -31,6 +31,11 @@ func privateFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return keepPrivate(dir)
+}
+
+// keepPrivate takes what is there from everybody else.
+func keepPrivate(name string) error {
 	sd, err := windows.SecurityDescriptorFromString(ownersOnly)
 	if err != nil {
 		return err
@@ -39,7 +44,21 @@ func privateFolder(dir string) error {
 	if err != nil {
 		return err
 	}
-	return windows.SetNamedSecurityInfo(dir, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)
+	return windows.SetNamedSecurityInfo(name, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)
+}
+
+// squats tells whether a file is of a user who has no say over this one: neither of the system or its administrators, nor this user's.
+func squats(name string) bool {
+	sd, err := windows.GetNamedSecurityInfo(name, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
+	if err != nil {
+		return false
+	}
+	owner, _, err := sd.Owner()
+	if err != nil || owner.IsWellKnown(windows.WinLocalSystemSid) || owner.IsWellKnown(windows.WinBuiltinAdministratorsSid) {
+		return false
+	}
+	me, err := windows.GetCurrentProcessToken().GetTokenUser()
+	return err == nil && !owner.Equals(me.User.Sid)
 }
 
 // folderTrouble has nothing to look for: whoever takes the folder sets its rights.
