@@ -18,19 +18,29 @@ func (s *Server) SupportMove(ctx context.Context, now protocol.Time, who Actor, 
 }
 
 // Reenrol unenrols a device at its next check-in and returns the token of a single-use enrolment link for its user, so
-// that it enrols again with the authority that resolves then (AUTH-44). The record stays.
+// that it enrols again with the authority that resolves then (AUTH-44); of an Android device in the mode that it has. The record stays.
+// An Android device that cannot leave without being erased is refused, and stays as it is.
 func (s *Server) Reenrol(ctx context.Context, now protocol.Time, who Actor, d protocol.Device, lifetime time.Duration) (ticket string, err error) {
 	err = s.helpDevice(ctx, now, who, "unenrol and enrol again", func(ctx context.Context) error {
 		r, err := s.store.Record(ctx, d)
 		if err != nil {
 			return err
 		}
-		if r.State.Life == delivery.Enrolled && !leaving(&r.State) {
-			if _, err := s.order(ctx, now, d, protocol.Command{Kind: protocol.Retire}); err != nil {
+		leave, stays := protocol.Command{Kind: protocol.Retire}, r.State.Life == delivery.Enrolled && !leaving(&r.State)
+		if stays {
+			if err := s.suits(ctx, now, d, &leave); err != nil {
 				return err
 			}
 		}
-		ticket, err = s.Invite(ctx, now, r.State.User, protocol.NoPlatform, lifetime)
+		if r.State.Platform == protocol.Android { // no other link has it back, so there must be one before it leaves
+			_, mode, _ := AndroidEnrolment(&r.Facts)
+			ticket, err = s.InviteAndroid(ctx, now, r.State.User, mode, lifetime)
+		} else {
+			ticket, err = s.Invite(ctx, now, r.State.User, protocol.NoPlatform, lifetime)
+		}
+		if err == nil && stays {
+			_, err = s.order(ctx, now, d, leave)
+		}
 		return err
 	})
 	return ticket, err

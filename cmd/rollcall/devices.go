@@ -349,7 +349,8 @@ func devicesReenrolCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use: "reenrol DEVICE", Short: "Unenrol a device and make a link to enrol it again", Args: cobra.ExactArgs(1),
 		Long: `Unenrol a device at its next check-in and make a link for its user to enrol it again, with the authority that resolves then
-(AUTH-44). Its record stays.`,
+(AUTH-44). Its record stays. An Android device that cannot leave without being erased is refused: wipe it, and invite it again
+(rollcall users invite --android MODE).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {

@@ -170,6 +170,32 @@ func TestAND038Orders(t *testing.T) {
 	}
 }
 
+// TestAUTH44AndroidAgain: an Android device is told to leave, and its link has it back in the mode that it had. One that could leave only
+// by being erased is refused and stays as it is.
+func TestAUTH44AndroidAgain(t *testing.T) {
+	o := newAndroidOffice(t)
+	for mode, leaves := range map[android.Mode]bool{android.WorkProfilePersonal: true, android.FullyManaged: false} {
+		id := o.enrolAndroid(mode)
+		if o.call("POST", "/rollcall/v1/consents/androidManagedStore", map[string]any{}, 200); !leaves {
+			no := o.call("POST", "/rollcall/v1/devices/"+id+"/reenrol", map[string]any{}, 409)["error"].(map[string]any)
+			if no["rule"] != "AUTH-53" {
+				t.Errorf("%s: %v", mode, no)
+			}
+		} else {
+			link := o.call("POST", "/rollcall/v1/devices/"+id+"/reenrol", map[string]any{}, 201)
+			token, _ := link["token"].(string)
+			found, err := o.core.AndroidToken(t.Context(), o.now(), token, id)
+			if err != nil || found.Mode != mode || !strings.HasSuffix(link["url"].(string), token) || !strings.Contains(link["qr"].(string), token) {
+				t.Errorf("%s: %+v, %v; %v", mode, found, err, link)
+			}
+		}
+		history := o.call("GET", "/rollcall/v1/devices/"+id, nil, 200)["commands"].([]any)
+		if told := slices.ContainsFunc(history, func(c any) bool { return c.(map[string]any)["kind"] == "Retire" }); told != leaves {
+			t.Errorf("%s: told to leave: %t, want %t", mode, told, leaves)
+		}
+	}
+}
+
 // TestAND028Shown: a device shows its mode, its enrolment and what its latest report said of its policy; no text of a device's gets further
 // than its words.
 func TestAND028Shown(t *testing.T) {

@@ -420,5 +420,10 @@ func (h *Handler) reenrol(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return invitation{User: h.device(&record).User, URL: h.cfg.URL + linkPath + ticket, Expires: c.now.Add(inviteLifetime)}, nil
+	again := invitation{User: h.device(&record).User, URL: h.cfg.URL + linkPath + ticket, Expires: c.now.Add(inviteLifetime)}
+	if record.State.Platform == protocol.Android && h.cfg.Provisioning != nil {
+		_, mode, _ := server.AndroidEnrolment(&record.Facts)
+		err = h.provision(ticket, mode, &again)
+	}
+	return again, err
 }

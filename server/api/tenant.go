@@ -359,6 +359,11 @@ func (h *Handler) inviteAndroid(ctx context.Context, now protocol.Time, user del
 	if err != nil {
 		return err
 	}
+	return h.provision(token, mode, out)
+}
+
+// provision says in out what a device of a mode, or who sets it up, is told of an enrolment token.
+func (h *Handler) provision(token string, mode android.Mode, out *invitation) error {
 	p, err := h.cfg.Provisioning(token, mode)
 	if err != nil {
 		return err
