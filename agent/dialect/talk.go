@@ -82,8 +82,12 @@ func (d *Apple) Answer(now protocol.Time, r *Response, out *Act) {
 // read takes a good answer: what was sent is delivered, and the body may hold the next command.
 func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event) error {
 	switch step {
-	case Authenticate:
-		if d.incoming != nil {
+	case Authenticate, TokenUpdate: // whose answer is empty or a property list (apple.md section 5)
+		if err := foreign(step, r); err != nil {
+			ev.Kind = agent.Failed
+			return err
+		}
+		if step == Authenticate && d.incoming != nil {
 			d.commit()
 		}
 		return nil
@@ -104,11 +108,10 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		if step == Idle { // no answer of an MDM server, whatever its status says
 			ev.Kind = agent.Failed
 		}
-		what := "command"
-		if strings.HasPrefix(r.ContentType, "text/html") { // of a proxy, or of a server that is none for devices
-			what = "a web page in place of a command"
+		if err := foreign(step, r); err != nil {
+			return err
 		}
-		return &Failure{Step: step, Status: r.Status, Err: fmt.Errorf("%s: %w", what, err)}
+		return &Failure{Step: step, Status: r.Status, Err: fmt.Errorf("command: %w", err)}
 	}
 	d.uuid, d.order = uuid, order
 	d.task.ordered = d.habits.Ordered && d.ordered(now, r.Order)
@@ -117,6 +120,27 @@ func (d *Apple) read(now protocol.Time, step Step, r *Response, ev *agent.Event)
 		ev.Reply.Command.ID = protocol.CommandID([]byte(fmt.Sprintf("%016x", id(uuid))))
 	}
 	return nil
+}
+
+// ErrNoPropertyList is an answer whose status is good and whose body no MDM server sends: a proxy's, or that of a server that is none for
+// devices.
+var ErrNoPropertyList = errors.New("answered something that is no property list")
+
+// foreign says what is wrong with an answer that is neither empty nor a property list; nil: it is either.
+func foreign(step Step, r *Response) error {
+	if len(r.Body) == 0 {
+		return nil
+	}
+	err := apple.CheckPropertyList(r.Body)
+	switch {
+	case err == nil:
+		return nil
+	case strings.HasPrefix(r.ContentType, "text/html"):
+		err = fmt.Errorf("%w but a web page", ErrNoPropertyList)
+	default:
+		err = fmt.Errorf("%w: %w", ErrNoPropertyList, err)
+	}
+	return &Failure{Step: step, Status: r.Status, Err: err}
 }
 
 // unenrols tells whether an answer makes an Apple device remove its enrolment (APL-093, apple.md section 12). A real machine asks for

@@ -184,7 +184,9 @@ func TestOutcomes(t *testing.T) {
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, Elsewhere},
 		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "<!doctype html><html><body>Sign in</body></html>")
-		}, Nonsense},
+		}, Foreign},
+		{"text", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, Foreign},
+		{"a property list that is no command", func(w http.ResponseWriter, _ *http.Request) { w.Write(somePlist) }, Nonsense},
 		{"no HTTP", raw("\x00\x01garbage\r\n\r\n"), Nonsense},
 		{"nothing", raw(""), Cut},
 		{"half a header", raw("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"), Cut},
@@ -223,7 +225,7 @@ func TestOutcomes(t *testing.T) {
 				if got, want := l.total().sessions, (sessions{started: 1, refused: refused, failed: 1 - refused}); got != want {
 					t.Errorf("%+v, want %+v", got, want)
 				}
-				if text := l.trouble.Load(); text != nil && (strings.Contains(*text, "Idle: Idle") || tt.name == "HTML" && !strings.Contains(*text, "a web page in place of a command")) {
+				if text := l.trouble.Load(); text != nil && (strings.Contains(*text, "Idle: Idle") || tt.name == "HTML" && !strings.Contains(*text, "answered something that is no property list but a web page")) {
 					t.Errorf("it says %q", *text)
 				}
 			})
@@ -369,6 +371,70 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("over after %v, %+v", l.ended, all.sessions)
 		}
 	})
+}
+
+// somePlist is a property list that says nothing to a device.
+var somePlist = []byte(`<plist version="1.0"><dict/></plist>`)
+
+// A server that answers a check-in with what is no property list enrols nobody, whatever its status says (apple.md section 5): before the
+// load that ends the run, and within one its arrivals fail, and the verdict says why even where others were done (HST-126).
+func TestHST126Foreign(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		step apple.MessageType
+		body string
+		want string // empty: it is taken
+	}{
+		{"HTML to Authenticate", apple.Authenticate, "<!doctype html><title>Sign in</title>", "Authenticate: status 200: answered something that is no property list but a web page"},
+		{"HTML to TokenUpdate", apple.TokenUpdate, "<!doctype html><title>Sign in</title>", "TokenUpdate: status 200: answered something that is no property list but a web page"},
+		{"garbage to Authenticate", apple.Authenticate, "\x00\x01\xff", "Authenticate: status 200: answered something that is no property list"},
+		{"garbage to TokenUpdate", apple.TokenUpdate, "OK", "TokenUpdate: status 200: answered something that is no property list"},
+		{"half a property list", apple.Authenticate, string(somePlist[:len(somePlist)-3]), "Authenticate: status 200: answered something that is no property list"},
+		{"property list to Authenticate", apple.Authenticate, string(somePlist), ""},
+		{"property list to TokenUpdate", apple.TokenUpdate, string(somePlist), ""},
+		{"binary property list", apple.Authenticate, "bplist00\xd0", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				only := "" // the device that is answered so; empty: every one
+				r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+					var m apple.Message
+					body, err := io.ReadAll(q.Body)
+					if err == nil && apple.DecodeMessage(body, &m) == nil && m.MessageType == tt.step && (only == "" || m.UDID == only) {
+						io.WriteString(w, tt.body)
+					}
+				})
+				defer r.close()
+				before := r.load(2, Config{Link: kept, Pace: Constant(1, time.Second)})
+				defer before.Close()
+				_, err := before.Enrol(t.Context())
+				if tt.want == "" {
+					if err != nil || len(before.Enrolled()) != 2 {
+						t.Errorf("%d enrolled, %v", len(before.Enrolled()), err)
+					}
+					return
+				}
+				if !errors.Is(err, dialect.ErrNoPropertyList) || !strings.Contains(err.Error(), tt.want) || len(before.Enrolled()) != 0 {
+					t.Errorf("%d enrolled, %v; want %q", len(before.Enrolled()), err, tt.want)
+				}
+				only = newPhone(0).UDID()
+				l, all := r.run(4, Config{Link: kept, Enrolments: true, Pace: Constant(4, time.Second)})
+				got, _, err := l.Tell(Setting{}, Enrolled{}, Generator{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(l.Enrolled()) != 3 || all.sessions.done != 3 || all.sessions.failed == 0 || all.sessions.refused != 0 {
+					t.Errorf("%d enrolled, %+v", len(l.Enrolled()), all.sessions)
+				}
+				if why := strings.Join(got.Reasons, "; "); got.Verdict != report.Failed || !strings.Contains(why, "requests with something that is no property list") {
+					t.Errorf("%s %q", got.Verdict, why)
+				}
+				if x := got.Sections["load"].(*Section); !strings.HasPrefix(x.Trouble, tt.want) {
+					t.Errorf("it says %q, want %q", x.Trouble, tt.want)
+				}
+			})
+		})
+	}
 }
 
 // Where each arrival is an enrolment, all of it is part of the load.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 )
 
@@ -23,6 +24,7 @@ const (
 	Broken                     // any other 5xx
 	Elsewhere                  // a redirect out of the host, or without end
 	Nonsense                   // an answer that is no HTTP, or says what no MDM server says
+	Foreign                    // a 2xx to an Apple device whose body is no property list
 	Barred                     // a TLS alert about the device's certificate
 	Unreachable                // nobody listens
 	Cut                        // the connection ended before the answer did
@@ -32,7 +34,7 @@ const (
 )
 
 var outcomeNames = [...]string{
-	"ok", "shed", "refused", "server error", "redirected", "nonsense", "certificate refused", "unreachable", "cut off", "no answer",
+	"ok", "shed", "refused", "server error", "redirected", "nonsense", "no property list", "certificate refused", "unreachable", "cut off", "no answer",
 	"generator exhausted", "unfinished",
 }
 
@@ -50,6 +52,8 @@ func outcomeOf(x *link.Exchange) Outcome {
 		return outcomeOfError(x.Err)
 	case s >= 200 && s <= 299 && x.Err == nil:
 		return Good
+	case errors.Is(x.Err, dialect.ErrNoPropertyList):
+		return Foreign
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return Shed
 	case s >= 400 && s <= 499:

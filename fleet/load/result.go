@@ -238,6 +238,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 		r.Reasons = append(r.Reasons, text)
 	}
+	if n := x.foreign(); n > 0 { // whatever else it does, such a server is none for devices
+		held = false
+		r.Reasons = append(r.Reasons, fmt.Sprintf("the server answered %d requests with something that is no property list", n))
+	}
 	if e := x.Enrolment; e != nil && e.GaveUp > 0 {
 		held = false
 		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
@@ -277,6 +281,16 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		r.Verdict = report.Failed
 	}
 	return nil
+}
+
+// foreign counts the requests that were answered by what no MDM server says.
+func (x *Section) foreign() (n int64) {
+	for _, s := range x.Steps {
+		if s.Outcome == Foreign.String() {
+			n += s.Count
+		}
+	}
+	return n
 }
 
 // faults says what a ledger found, the first by its name.

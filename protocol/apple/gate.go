@@ -72,6 +72,16 @@ const head = `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">`
 
+// CheckPropertyList tells whether body is a property list, whatever it says: an XML one that is whole, or a binary one by its first bytes.
+// The error wraps [protocol.ErrMalformed].
+func CheckPropertyList(body []byte) error {
+	if bytes.HasPrefix(body, []byte("bplist00")) {
+		return nil
+	}
+	_, err := gated(body, MaxMessage)
+	return err
+}
+
 // open begins with body and reads up to and including the plist tag, whose place it returns.
 func (s *scanner) open(body []byte, limit int) (start int) {
 	s.b = body
