@@ -179,9 +179,32 @@ func devicesShowCommand(c *client) *cobra.Command {
 			}); err != nil {
 				return err
 			}
+			if err := tellTwins(cmd, t, &d.Device); err != nil {
+				return err
+			}
 			return show(cmd, d, func(w io.Writer) { printDevice(w, &d) })
 		},
 	}
+}
+
+// tellTwins says that other devices have the serial number of d, to people: a program is not kept waiting for the list of all devices.
+func tellTwins(cmd *cobra.Command, t *target.Rollcall, d *target.Device) error {
+	if d.Serial == "" || asJSON(cmd) {
+		return nil
+	}
+	var same []target.Device
+	for other, err := range t.Devices(cmd.Context(), target.Filter{}) {
+		if err != nil {
+			return err
+		}
+		if other.Serial == d.Serial {
+			same = append(same, other)
+		}
+	}
+	for _, twin := range twins(same) {
+		fmt.Fprintln(cmd.ErrOrStderr(), twin)
+	}
+	return nil
 }
 
 // platformOf is what a list has of a device's platform: of an Android device its mode, too.

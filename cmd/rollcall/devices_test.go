@@ -3,10 +3,12 @@
 package main
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"rollcall/agent/host"
 	"rollcall/fleet/target"
 )
 
@@ -27,5 +29,35 @@ func TestDevicesOfOneSerialNumber(t *testing.T) {
 	}
 	if got := twins(list); len(got) != mostTwins+1 || !strings.Contains(got[mostTwins], "5 more") {
 		t.Errorf("%q", got)
+	}
+}
+
+// Whoever looks at one device hears of the other one that has its serial number, in one line.
+func TestShowOfACopiedMachine(t *testing.T) {
+	t.Parallel()
+	m, _ := enrolledMachine(t, serveConfig{})
+	first := m.device().ID
+	says := func() string {
+		t.Helper()
+		c := &client{server: m.s.URL, data: filepath.Dir(m.s.TokenFile)}
+		var out, no strings.Builder
+		cmd := devicesShowCommand(c)
+		cmd.SetArgs([]string{first})
+		cmd.SetOut(&out)
+		cmd.SetErr(&no)
+		if err := cmd.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return no.String()
+	}
+	if got := says(); got != "" {
+		t.Errorf("alone: %q", got)
+	}
+	m.dir, m.id = filepath.Join(t.TempDir(), "copy"), strings.Repeat("e", 32)
+	if err := m.open().Enrol(t.Context(), host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}); err != nil {
+		t.Fatal(err)
+	}
+	if got := says(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `serial number "PF1ABCDE" is of 2 devices`) {
+		t.Errorf("with a copy: %q", got)
 	}
 }
