@@ -372,7 +372,7 @@ func checkHST052Android(a *asking) {
 func checkHST030Android(a *asking) {
 	d := a.managed(android.FullyManaged)
 	own := d.identity
-	key := d.newKey()
+	key := d.newKey(d.offer)
 	self := selfSigned(a, key, "", func(t *x509.Certificate) { t.Subject = own.Certificate.Subject })
 	for what, who := range map[string]certs.Signer{"without a certificate": {}, "by a certificate that signed itself": {Certificate: self, Key: key}} {
 		d.as(who)

@@ -304,9 +304,10 @@ func checkAND081(a *asking) {
 		a.freshPush()
 	}
 	d := a.managed(android.FullyManaged)
-	url := d.server.url + d.server.says.EST
-	if x := d.certify("simplereenroll", url, d.newKey(), nil); x.Status/100 == 2 || x.timedOut() {
-		a.fail("a renewal a year before the end was answered %s", x.answer())
+	offer := d.offer
+	offer.Challenge = ""
+	if early := d.apply(d.device, offer); early.granted || early.timedOut() {
+		a.fail("a renewal a year before the end was answered %s", early.answer())
 	}
 	a.stepTo(d.identity.Certificate.NotAfter.Add(-40 * 24 * time.Hour))
 	d.as(d.identity)
@@ -314,24 +315,24 @@ func checkAND081(a *asking) {
 	for _, answer := range d.talk(android.ReasonUser) {
 		if o := answer.Renew; o != nil {
 			asked = true
-			url = o.URL
+			offer = *o
+			offer.Challenge = ""
 		}
 	}
 	if !asked {
 		a.fail("forty days before its identity ends a device is not asked to renew it")
 	}
-	key, old := d.newKey(), d.identity
-	x := d.certify("simplereenroll", url, key, nil)
-	c := issuedFor(key, x)
+	old, renewed := d.identity, d.apply(d.device, offer)
+	c := renewed.Certificate
 	if c == nil {
-		a.fail("a renewal that was asked for is answered %s", x.answer())
+		a.fail("a renewal that was asked for is answered %s", renewed.answer())
 	}
 	if c.Subject.CommonName != d.device || !c.NotAfter.After(old.Certificate.NotAfter) {
 		a.fail("the renewed certificate is for %q until %s", c.Subject.CommonName, c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	d.as(old)
 	d.steady("before the renewed identity was used, by the old one,")
-	d.own(certs.Signer{Certificate: c, Key: key})
+	d.own(renewed.Signer)
 	d.steady("by the renewed identity")
 	now := d.identity
 	d.as(old)

@@ -3,9 +3,6 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -139,68 +136,6 @@ func (d *droid) admitted(x *Exchange) (answer android.EnrollAnswer) {
 	}
 	d.device, d.enrollment, d.offer = answer.Device, answer.Enrollment, answer.Certificate
 	return answer
-}
-
-// identify obtains the identity that the server offered.
-func (d *droid) identify() {
-	if d.offer.Method != android.EST {
-		d.a.unasked("the server offers identities by %q: only EST is spoken here", d.offer.Method)
-	}
-	key := d.newKey()
-	x := d.certify("simpleenroll", d.offer.URL, key, http.Header{"Authorization": {basic(d.device, d.offer.Challenge)}})
-	c := issuedFor(key, x)
-	if c == nil {
-		d.blame("simpleenroll brought no certificate: %s", x.answer())
-	}
-	d.own(certs.Signer{Certificate: c, Key: key})
-}
-
-func basic(user, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-}
-
-func (d *droid) newKey() crypto.Signer {
-	key, err := certs.GenerateKey(certs.P256)
-	if err != nil {
-		d.a.unasked("no key: %v", err)
-	}
-	return key
-}
-
-// certify sends a certificate request to an EST service (RFC 7030, section 4.2).
-func (d *droid) certify(operation, url string, key crypto.Signer, header http.Header) *Exchange {
-	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: d.device}}, key)
-	if err != nil {
-		d.a.unasked("no certificate request: %v", err)
-	}
-	h := http.Header{"Content-Type": {"application/pkcs10"}, "Content-Transfer-Encoding": {"base64"}}
-	for name, values := range header {
-		h[name] = values
-	}
-	return d.do(http.MethodPost, strings.TrimSuffix(url, "/")+"/"+operation, operation, h, []byte(base64.StdEncoding.EncodeToString(csr)))
-}
-
-// estCertificates are those in the answer of an EST service; nil: there are none.
-func estCertificates(x *Exchange) []*x509.Certificate {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(x.body)), ""))
-	if x.Status != http.StatusOK || media(x) != "application/pkcs7-mime" || err != nil {
-		return nil
-	}
-	all, err := certs.ParseDegenerate(der)
-	if err != nil {
-		return nil
-	}
-	return all
-}
-
-// issuedFor is the certificate for a key in such an answer; nil: there is none.
-func issuedFor(key crypto.Signer, x *Exchange) *x509.Certificate {
-	mine, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	all := estCertificates(x)
-	if i := slices.IndexFunc(all, func(c *x509.Certificate) bool { return ok && mine.Equal(c.PublicKey) }); i >= 0 {
-		return all[i]
-	}
-	return nil
 }
 
 // as gives d an identity, on a new connection.

@@ -182,8 +182,17 @@ func recipient(list []*x509.Certificate) *x509.Certificate {
 
 // request makes a good PKCSReq for a new key.
 func (p *phone) request() *request {
+	key, err := p.key()
+	if err != nil {
+		p.a.unasked("no key: %v", err)
+	}
+	return p.requestFor(key)
+}
+
+// requestFor makes a good PKCSReq for a key.
+func (p *phone) requestFor(key crypto.Signer) *request {
 	caps, list := p.authority()
-	r := &request{p: p, byGet: !slices.Contains(caps, "POSTPKIOperation") && !slices.Contains(caps, "SCEPStandard")}
+	r := &request{p: p, key: key, byGet: !slices.Contains(caps, "POSTPKIOperation") && !slices.Contains(caps, "SCEPStandard")}
 	r.Recipient = recipient(list)
 	if r.Recipient == nil {
 		p.a.unasked("the SCEP service has no RSA certificate to encrypt to")
@@ -192,10 +201,7 @@ func (p *phone) request() *request {
 	if err != nil {
 		p.a.unasked("no RSA key: %v", err)
 	}
-	if r.key, err = p.key(); err != nil {
-		p.a.unasked("no key: %v", err)
-	}
-	if k, ok := r.key.(*rsa.PrivateKey); ok {
+	if k, ok := key.(*rsa.PrivateKey); ok {
 		outer = k
 	}
 	t, err := scep.NewTransport(outer, p.a.now())

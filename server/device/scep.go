@@ -13,6 +13,7 @@ import (
 	"rollcall/certs/scep"
 	"rollcall/protocol"
 	"rollcall/server"
+	identities "rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -85,6 +86,9 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	claim := server.Claim{
 		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),
 		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+			if err := h.androidSCEP(r, g, now); err != nil {
+				return nil, 0, 0, err
+			}
 			cert, err := h.ca.Issue(certs.IssueRequest{
 				Public: r.CSR.PublicKey, Handle: h.cfg.Server.Subject(g), Unit: server.AndroidUnit(g), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
 			})
@@ -113,6 +117,25 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	return nil, fmt.Errorf("%w: %w", &scep.Failure{Info: scep.BadRequest, Text: "not entitled to a certificate"}, err)
 }
 
+// androidSCEP refuses an Android device what EST refuses it too: a certificate by the challenge of another, and a renewal before it is
+// time (AND-081).
+func (h *Handler) androidSCEP(r *scep.Request, g *store.Grant, now protocol.Time) error {
+	switch {
+	case g.Platform != protocol.Android:
+		return nil
+	case r.Type != scep.RenewalReq:
+		if g.ID == "" || r.CSR.Subject.CommonName != g.ID {
+			return server.ErrChallenge
+		}
+		return nil
+	}
+	due, err := identities.DueAt(protocol.At(r.Signer.NotBefore), protocol.At(r.Signer.NotAfter), h.cfg.Server.World().Settings.Window)
+	if err == nil && now < due {
+		return errTooEarly
+	}
+	return nil
+}
+
 // issueRule names the rule behind a refusal; empty: err is none of these.
 func issueRule(err error) protocol.Rule {
 	if no, ok := errors.AsType[*protocol.Refusal](err); ok {
@@ -128,6 +151,7 @@ func issueRule(err error) protocol.Rule {
 		{server.ErrKeyReused, "HST-040"},
 		{server.ErrAttested, "AND-084"},
 		{server.ErrPresent, protocol.RuleNotRenewed},
+		{errTooEarly, "AND-081"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.rule
