@@ -20,6 +20,7 @@ import (
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/store"
 )
 
@@ -31,6 +32,7 @@ type labFlags struct {
 	length, together         time.Duration
 	parallel                 int
 	restart, force           bool
+	language                 lang.Language
 
 	unjudged string // why the plan's limits say nothing of the run that fit made of it
 }
@@ -66,6 +68,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of summary and report: en or nl")
 	flags.BoolVar(&f.force, "force", false, "replace report, kept fleet and server log of an earlier run")
 	return cmd
 }
@@ -108,7 +111,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 		return err
 	}
 	if f.report != "" && !asJSON(cmd) {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\nThe report is %s.\n", filepath.Join(f.report, report.PageFile)); err != nil {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", f.language.Say("The report is %s.", filepath.Join(f.report, report.PageFile))); err != nil {
 			return err
 		}
 	}
@@ -149,14 +152,14 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 	run.Now = max(run.Start, l.clock.Now()) // it may have ended before it began
 	run.Wall = time.Since(begun)
 	run.CPU, run.PeakRSS = usage()
-	run.Push = l.pushFigures()
+	run.Push = l.pushFigures(f.language)
 	result, story, err = l.tell(run)
 	return run, result, story, err
 }
 
 // newRun is a run that nothing has happened in.
 func newRun(f *labFlags, p *plan.Plan, pop *population.Population, imported bool) *rehearsal.Run {
-	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Unjudged: f.unjudged, Log: &rehearsal.Log{}}
+	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Unjudged: f.unjudged, Language: f.language, Log: &rehearsal.Log{}}
 	run.Watch = rehearsal.NewWatch(run.Log)
 	run.Ledger = ledger.New(ledger.Config{
 		Devices: len(pop.Devices), Bound: bound(f.clock), Name: func(d protocol.Device) string { return pop.Devices[d-1].UDID },
@@ -187,7 +190,7 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	case f.length > 0:
 		p.Until = plan.Duration(f.length)
 	}
-	f.unjudged = unjudged(p, whole, f.clock == "real")
+	f.unjudged = unjudged(f.language, p, whole, f.clock == "real")
 	if f.restart {
 		p.Timeline = append(p.Timeline, plan.Action{At: p.Until / 2, RestartServer: true})
 	}
@@ -195,19 +198,19 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 }
 
 // unjudged says what the limits of p, whose story took another time than now, have to do with it.
-func unjudged(p *plan.Plan, whole plan.Duration, squeezed bool) string {
-	how := "--for makes it"
+func unjudged(l lang.Language, p *plan.Plan, whole plan.Duration, squeezed bool) string {
+	how := lang.Key("The plan's story takes %s; --for makes it %s.")
 	switch {
 	case p.Until == whole:
 		return ""
 	case squeezed:
-		how = "the real clock squeezes it into"
+		how = lang.Key("The plan's story takes %s; the real clock squeezes it into %s.")
 	case p.Until < whole:
-		how = "--for cuts it to"
+		how = lang.Key("The plan's story takes %s; --for cuts it to %s.")
 	}
-	text := fmt.Sprintf("The plan's story takes %s; %s %s.", whole, how, p.Until)
+	text := l.Say(how, whole, p.Until)
 	if len(p.Limits) > 0 {
-		text += " The plan's limits are about the whole story in its own time: they were not judged."
+		text += " " + l.Say("The plan's limits are about the whole story in its own time: they were not judged.")
 	}
 	return text
 }

@@ -8,9 +8,12 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"html"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +33,7 @@ import (
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/delivery"
 )
 
@@ -78,9 +82,10 @@ func TestLab(t *testing.T) {
 	t.Run("HST-124 again", func(t *testing.T) {
 		defer func(before *time.Location) { time.Local = before }(time.Local)
 		time.Local = time.FixedZone("elsewhere", 5*3600+1800)
-		again := playLab(t, t.Context(), days(t), labFlags{parallel: 3}, nil)
+		again := playLab(t, t.Context(), days(t), labFlags{parallel: 3, language: lang.Dutch}, nil)
 		same(t, once, again)
 		sameLog(t, once, again)
+		t.Run("in Dutch", func(t *testing.T) { inDutch(t, again) })
 	})
 	t.Run("I3 restarted", func(t *testing.T) {
 		restarted := playLab(t, t.Context(), days(t), labFlags{restart: true}, nil)
@@ -220,6 +225,41 @@ func counted(t *testing.T, p played) {
 	}
 	if c.Barred == 0 || c.Status[503] == 0 || c.Status[503] > c.Busied {
 		t.Errorf("%d handshakes were refused, %d answers of 503 came of %d", c.Barred, c.Status[503], c.Busied)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the golden files; read the diff before you keep it")
+
+// english are words that the telling has in English and no Dutch sentence has.
+var english = regexp.MustCompile(`(?i)\b(the|and|a|device|devices|which|with|have|has|this|are|were|not|by|enrolled|refused|failed|done|ended|identity|server down)\b`)
+
+// inDutch holds what is told of a run in Dutch against a golden file, but for what it took; and looks for English in all the page.
+func inDutch(t *testing.T, p played) {
+	result := *p.result
+	result.WallSeconds, result.CPUSeconds, result.PeakRSSBytes = 1.5, 0, 0
+	result.CheckIns.PerSecond, result.CheckIns.P50, result.CheckIns.P99, result.CheckIns.P999 = 0, 0, 0, 0
+	var summary, page bytes.Buffer
+	if err := errors.Join(report.Summary(&summary, &result, p.story, false), report.Page(&page, &result, p.story)); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "lab_nl.golden")
+	if *update {
+		if err := os.WriteFile(golden, summary.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), summary.String()); diff != "" {
+		t.Errorf("the summary in Dutch (-want +got):\n%s", diff)
+	}
+	text := regexp.MustCompile(`(?s)<style>.*?</style>|<script.*?</script>|<[^>]*>`).ReplaceAllString(page.String(), "\n")
+	for line := range strings.Lines(html.UnescapeString(text) + summary.String()) {
+		if english.MatchString(line) && !strings.Contains(line, "devices.") { // a limit is the plan's
+			t.Errorf("in English: %s", strings.TrimSpace(line))
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/android"
+	"rollcall/protocol/lang"
 	"rollcall/server/logs"
 	"rollcall/server/push"
 )
@@ -256,26 +257,26 @@ func (l *laboratory) close() error {
 	return errors.Join(err, os.RemoveAll(l.dir))
 }
 
-// pushFigures are what the push service counted.
-func (l *laboratory) pushFigures() []report.Figure {
+// pushFigures are what the push service counted, in a language.
+func (l *laboratory) pushFigures(in lang.Language) []report.Figure {
 	c := l.apns.Counters()
 	figures := []report.Figure{
-		{Name: "accepted", Value: c.Accepted},
-		{Name: "delivered", Value: c.Delivered},
-		{Name: "kept for an absent device", Value: c.Stored},
-		{Name: "of these replaced by a later one", Value: c.Replaced},
-		{Name: "expired", Value: c.Expired},
-		{Name: "discarded with its token", Value: c.Discarded},
+		{Name: in.Say("accepted"), Value: c.Accepted},
+		{Name: in.Say("delivered"), Value: c.Delivered},
+		{Name: in.Say("kept for an absent device"), Value: c.Stored},
+		{Name: in.Say("of these replaced by a later one"), Value: c.Replaced},
+		{Name: in.Say("expired"), Value: c.Expired},
+		{Name: in.Say("discarded with its token"), Value: c.Discarded},
 	}
 	for reason, n := range c.Refused {
-		figures = append(figures, report.Figure{Name: "refused: " + string(reason), Value: n})
+		figures = append(figures, report.Figure{Name: in.Say("refused: %s", string(reason)), Value: n})
 	}
 	f, w := l.fcm.Counters(), l.wns.Counters()
 	for _, other := range []struct {
 		name  string
 		value uint64
 	}{
-		{"accepted by FCM", f.Accepted}, {"delivered by FCM", f.Delivered}, {"accepted by WNS", w.Accepted}, {"delivered by WNS", w.Delivered},
+		{in.Say("accepted by FCM"), f.Accepted}, {in.Say("delivered by FCM"), f.Delivered}, {in.Say("accepted by WNS"), w.Accepted}, {in.Say("delivered by WNS"), w.Delivered},
 	} {
 		if other.value > 0 {
 			figures = append(figures, report.Figure{Name: other.name, Value: other.value})

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // Returns are how devices that had been silent came back between two exports of one tenant, by how long they had been silent.
@@ -139,9 +140,9 @@ func back(r *rand.PCG, span time.Duration, share, whole int) (after time.Duratio
 }
 
 // Length says in words how long the devices had been silent.
-func (r *Return) Length() string {
+func (r *Return) Length() lang.Text {
 	if r.To == 0 {
-		return fmt.Sprintf("over %d days", r.From/oneDay)
+		return lang.Later("over %d {day|days}", int(r.From/oneDay))
 	}
-	return fmt.Sprintf("%d to %d days", r.From/oneDay, r.To/oneDay)
+	return lang.Later("%d to %d {day|days}", int(r.From/oneDay), int(r.To/oneDay))
 }

@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/delivery"
 )
 
@@ -18,7 +18,7 @@ import (
 func (t *telling) acts() (acts []report.Act) {
 	var done []report.Act
 	for _, a := range t.Fleet.Acts() {
-		act := report.Act{At: a.At.Sub(t.Start), Title: a.Name, Text: a.Text, Mark: !a.Fault && len(t.Plan.Acts) == 0}
+		act := report.Act{At: a.At.Sub(t.Start), Title: t.Retell(a.Name), Text: t.Retell(a.Text), Mark: !a.Fault && len(t.Plan.Acts) == 0}
 		if a.Rule != "" {
 			act.Rules = []string{string(a.Rule)}
 		}
@@ -34,7 +34,7 @@ func (t *telling) acts() (acts []report.Act) {
 			break
 		}
 		text, rules := t.happened(t.Start.Add(from), t.Start.Add(to))
-		acts = append(acts, report.Act{At: from, Title: fmt.Sprintf("Act %d: %s", i+1, t.Plan.Acts[i].Name), Text: text, Rules: rules, Mark: true})
+		acts = append(acts, report.Act{At: from, Title: t.Say("Act %d: %s", i+1, t.known(t.Plan.Acts[i].Name)), Text: text, Rules: rules, Mark: true})
 		for len(done) > 0 && done[0].At < to {
 			acts = append(acts, done[0])
 			done = done[1:]
@@ -47,19 +47,19 @@ func (t *telling) acts() (acts []report.Act) {
 var happenings = []struct {
 	side Side
 	what string
-	name string // of one
+	name lang.Key
 }{
-	{OfDevice, string(fleet.Joined), "enrolment"},
-	{OfDevice, string(fleet.NotJoined), "failed enrolment"},
-	{OfServer, string(delivery.WhatBlocked), "device turned away by the gap"},
-	{OfServer, string(delivery.WhatMoved), "device moved"},
-	{OfServer, string(delivery.WhatReregistered), "device registered anew"},
-	{OfServer, string(delivery.WhatProfileInstalled), "profile installed"},
-	{OfServer, string(delivery.WhatOverwritten), "profile overwritten by a namesake"},
-	{OfServer, string(delivery.WhatProfileRemoved), "profile removed"},
-	{OfDevice, string(fleet.Outlived), "device dropped what was left of the authority before"},
-	{OfServer, string(delivery.WhatEnded), "enrolment ended"},
-	{OfServer, string(delivery.WhatRenewed), "certificate renewed"},
+	{OfDevice, string(fleet.Joined), lang.Key("%d {enrolment|enrolments}")},
+	{OfDevice, string(fleet.NotJoined), lang.Key("%d {failed enrolment|failed enrolments}")},
+	{OfServer, string(delivery.WhatBlocked), lang.Key("%d {device|devices} turned away by the gap")},
+	{OfServer, string(delivery.WhatMoved), lang.Key("%d {device|devices} moved")},
+	{OfServer, string(delivery.WhatReregistered), lang.Key("%d {device|devices} registered anew")},
+	{OfServer, string(delivery.WhatProfileInstalled), lang.Key("%d {profile|profiles} installed")},
+	{OfServer, string(delivery.WhatOverwritten), lang.Key("%d {profile|profiles} overwritten by a namesake")},
+	{OfServer, string(delivery.WhatProfileRemoved), lang.Key("%d {profile|profiles} removed")},
+	{OfDevice, string(fleet.Outlived), lang.Key("%d {device|devices} dropped what was left of the authority before")},
+	{OfServer, string(delivery.WhatEnded), lang.Key("%d {enrolment|enrolments} ended")},
+	{OfServer, string(delivery.WhatRenewed), lang.Key("%d {certificate|certificates} renewed")},
 }
 
 // happened says what the log counts from a moment on to another, and by which rules of authority.
@@ -79,11 +79,7 @@ func (t *telling) happened(from, to protocol.Time) (text string, rules []string)
 	var parts []string
 	for _, h := range happenings {
 		if n := counts[sight{h.side, h.what}]; n > 0 {
-			one, rest, _ := strings.Cut(h.name, " ")
-			if one == "failed" { // the noun comes second
-				one, rest = h.name, ""
-			}
-			parts = append(parts, strings.TrimSpace(plural(n, one)+" "+rest))
+			parts = append(parts, t.Say(h.name, n))
 		}
 	}
 	for r := range seen {
@@ -91,9 +87,9 @@ func (t *telling) happened(from, to protocol.Time) (text string, rules []string)
 	}
 	slices.Sort(rules)
 	if len(parts) == 0 {
-		return "Nothing that changes where a device stands.", rules
+		return t.Say("Nothing that changes where a device stands."), rules
 	}
-	return "Counted: " + strings.Join(parts, ", ") + ".", rules
+	return t.Say("Counted: %s.", strings.Join(parts, ", ")), rules
 }
 
 // changes tells whether the plan changes who manages devices, or who should.
@@ -107,15 +103,15 @@ func (t *telling) standings() string {
 	if !t.changes() {
 		return ""
 	}
-	s := fmt.Sprintf("%s moved to another authority and %s registered anew", plural(d.Moved, "device"), count(d.Reregistered))
+	s := t.Say("%d {device|devices} moved to another authority and %d registered anew", d.Moved, d.Reregistered)
 	if d.NeedsSupport > 0 {
-		s += fmt.Sprintf("; %s without a user and stay where they are until support moves them", plural(d.NeedsSupport, "device")+are(d.NeedsSupport))
+		s += "; " + t.Say("%d {device is|devices are} without a user and stay where they are until support moves them", d.NeedsSupport)
 	}
 	if n := t.cut(); n > 0 {
-		s += fmt.Sprintf("; a push certificate with another topic stranded %s, until they enrol again (AUTH-32)", plural(n, "device"))
+		s += "; " + t.Say("a push certificate with another topic stranded %d {device|devices}, until they enrol again (AUTH-32)", n)
 	}
 	if n := d.Pending + d.Stale; n > 0 {
-		s += fmt.Sprintf("; %s still to come", count(n)+are(n))
+		s += "; " + t.Say("%d {is|are} still to come", n)
 	}
 	return s + "."
 }
@@ -127,19 +123,12 @@ func (t *telling) cut() int {
 	return t.Watch.Cut()
 }
 
-func are(n int) string {
-	if n == 1 {
-		return " is"
-	}
-	return " are"
-}
-
 // authorities counts what the changes did, by rule.
 func (t *telling) authorities() report.Table {
 	what := map[string]string{
-		string(delivery.WhatMoved): "devices moved", string(delivery.WhatReregistered): "devices registered anew", string(delivery.WhatBlocked): "devices turned away by the gap",
-		string(delivery.WhatSupportMove): "support moves asked for", string(delivery.WhatOverwritten): "profiles overwritten by their namesakes",
-		string(delivery.WhatRedundant): "profiles left behind for a while", string(delivery.WhatProfileRemoved): "profiles removed",
+		string(delivery.WhatMoved): t.Say("devices moved"), string(delivery.WhatReregistered): t.Say("devices registered anew"), string(delivery.WhatBlocked): t.Say("devices turned away by the gap"),
+		string(delivery.WhatSupportMove): t.Say("support moves asked for"), string(delivery.WhatOverwritten): t.Say("profiles overwritten by their namesakes"),
+		string(delivery.WhatRedundant): t.Say("profiles left behind for a while"), string(delivery.WhatProfileRemoved): t.Say("profiles removed"),
 	}
 	type key struct {
 		what string
@@ -151,7 +140,7 @@ func (t *telling) authorities() report.Table {
 			counts[key{what[l.What], l.Rule}]++
 		}
 	}
-	table := counted("Between the authorities", "What the changes of authority and of licences did, and by which rule.")
+	table := t.counted(t.Say("Between the authorities"), t.Say("What the changes of authority and of licences did, and by which rule."))
 	for _, k := range sortedKeys(counts, func(a, b key) int { return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.rule, b.rule)) }) {
 		table.Rows = append(table.Rows, []any{k.what, counts[k], k.rule, ""})
 	}
@@ -159,16 +148,16 @@ func (t *telling) authorities() report.Table {
 	for _, x := range []struct {
 		what string
 		n    int
-	}{{"devices that came to another authority by a new enrolment", moved}, {"devices that took the newer epoch by a new enrolment", again}} {
+	}{{t.Say("devices that came to another authority by a new enrolment"), moved}, {t.Say("devices that took the newer epoch by a new enrolment"), again}} {
 		if x.n > 0 {
 			table.Rows = append(table.Rows, []any{x.what, x.n, protocol.RuleAgain, ""})
 		}
 	}
 	if n := t.cut(); n > 0 {
-		table.Rows = append(table.Rows, []any{"devices stranded by another topic", n, string(protocol.RuleOtherTopic), "renew under the same Apple ID instead"})
+		table.Rows = append(table.Rows, []any{t.Say("devices stranded by another topic"), n, string(protocol.RuleOtherTopic), t.Say("renew under the same Apple ID instead")})
 	}
 	if n := t.Fleet.Counts().Expired; n > 0 {
-		table.Rows = append(table.Rows, []any{"profiles that devices dropped by themselves", n, protocol.RuleSevenDays, "seven days were over"})
+		table.Rows = append(table.Rows, []any{t.Say("profiles that devices dropped by themselves"), n, protocol.RuleSevenDays, t.Say("seven days were over")})
 	}
 	return table
 }
@@ -200,8 +189,8 @@ func (t *telling) byEnrolment() (moved, again int) {
 // left lists by name the devices that the changes left behind, and what would help.
 func (t *telling) left() report.Table {
 	table := report.Table{
-		Title: "Left behind", Caption: "Devices that are not where the authority would have them, and what moves them.",
-		Columns: []report.Column{{Name: "Name", Whole: true}, {Name: "Serial number", Whole: true}, {Name: "Managed by"}, {Name: "Why"}, {Name: "What helps"}},
+		Title: t.Say("Left behind"), Caption: t.Say("Devices that are not where the authority would have them, and what moves them."),
+		Columns: []report.Column{{Name: t.Say("Name"), Whole: true}, {Name: t.Say("Serial number"), Whole: true}, {Name: t.Say("Managed by")}, {Name: t.Say("Why")}, {Name: t.Say("What helps")}},
 	}
 	if t.Watch == nil {
 		return table
@@ -212,15 +201,15 @@ func (t *telling) left() report.Table {
 		why, help := "", ""
 		switch {
 		case s.NeedsSupport:
-			why, help = "it has no user (AUTH-18)", "rollcall devices support-move"
+			why, help = t.Say("it has no user (AUTH-18)"), "rollcall devices support-move"
 		case s.Stranded:
-			why, help = "nobody can reach it any more (AUTH-32, AUTH-42)", "it enrols again (AUTH-44)"
+			why, help = t.Say("nobody can reach it any more (AUTH-32, AUTH-42)"), t.Say("it enrols again (AUTH-44)")
 		case s.Blocked:
-			why, help = "Apple's push certificate holds it (AUTH-30)", "a renewed certificate is uploaded"
+			why, help = t.Say("Apple's push certificate holds it (AUTH-30)"), t.Say("a renewed certificate is uploaded")
 		case s.Pending || s.Stale:
-			why, help = "it has not completed a check-in since", "it comes by itself (AUTH-21)"
+			why, help = t.Say("it has not completed a check-in since"), t.Say("it comes by itself (AUTH-21)")
 		case s.Unlicensed:
-			why, help = "its user holds no licence for who manages it (AUTH-17, AUTH-24)", "a licence is assigned"
+			why, help = t.Say("its user holds no licence for who manages it (AUTH-17, AUTH-24)"), t.Say("a licence is assigned")
 		default:
 			continue
 		}
@@ -249,7 +238,7 @@ func (t *telling) moves() report.Chart {
 		return s
 	}
 	return report.Chart{
-		Title: "Moves", Caption: "Devices that registered with another authority, and those that took a newer epoch of the same.", Unit: per(width), Kind: report.Bars,
-		Series: []report.Series{series("moved", delivery.WhatMoved), series("registered anew", delivery.WhatReregistered)},
+		Title: t.Say("Moves"), Caption: t.Say("Devices that registered with another authority, and those that took a newer epoch of the same."), Unit: per(t.Language, width), Kind: report.Bars,
+		Series: []report.Series{series(t.Say("moved"), delivery.WhatMoved), series(t.Say("registered anew"), delivery.WhatReregistered)},
 	}
 }

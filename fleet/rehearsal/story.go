@@ -15,9 +15,10 @@ import (
 	"rollcall/server/delivery"
 )
 
-// A telling is a run, what both sides say at its end, and what its log counts.
+// A telling is a run, what both sides say at its end, and what its log counts; and the language to tell it in.
 type telling struct {
 	*Run
+	lang.Language
 	view          *servers
 	result        *report.Result
 	disagreements []disagreement
@@ -32,7 +33,7 @@ type sight struct {
 }
 
 func (r *Run) telling(view *servers, result *report.Result, disagreements []disagreement) *telling {
-	t := &telling{Run: r, view: view, result: result, disagreements: disagreements, lines: r.Log.Lines(), seen: map[sight]int{}}
+	t := &telling{Run: r, Language: r.Language, view: view, result: result, disagreements: disagreements, lines: r.Log.Lines(), seen: map[sight]int{}}
 	for i := range t.lines {
 		t.seen[sight{t.lines[i].Side, t.lines[i].What}]++
 	}
@@ -57,16 +58,16 @@ func (t *telling) story() *report.Story {
 		tables = append([]report.Table{t.left(), t.authorities()}, tables...)
 	}
 	return &report.Story{
-		Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
+		Language: t.Language, Title: t.title(), Start: t.Start.Time(), Until: t.Now.Sub(t.Start), Lead: t.lead(),
 		Figures: append([]report.Figure{
-			{Name: "devices enrolled at the end", Value: d.Enrolled, Note: fmt.Sprintf("of %s; %s in all", count(t.wired()), plural(int(c.Enrolments), "enrolment")), Bad: t.lost() > 0},
-			{Name: "check-ins done", Value: c.Done, Note: fmt.Sprintf("%s failed and %s were refused, to be tried again", count(c.Failed), count(c.Refused)), Bad: c.Done == 0},
-			{Name: "commands carried out", Value: c.Commands, Note: fmt.Sprintf("NotNow was answered %s", plural(int(c.NotNow), "time"))},
-			{Name: "profiles installed", Value: t.server(delivery.WhatProfileInstalled), Note: fmt.Sprintf("%s removed, %s failed", count(t.server(delivery.WhatProfileRemoved)), count(t.server(delivery.WhatProfileFailed)))},
-			{Name: "identities renewed", Value: c.Renewals, Note: fmt.Sprintf("%s ended first", count(t.device(fleet.Locked)))},
-			{Name: "invariants broken", Value: t.result.Invariants.Violated, Note: fmt.Sprintf("in %s checks", count(t.result.Invariants.Checked)), Bad: t.result.Invariants.Violated > 0},
+			{Name: t.Say("devices enrolled at the end"), Value: d.Enrolled, Note: t.Say("of %d; %d {enrolment|enrolments} in all", t.wired(), c.Enrolments), Bad: t.lost() > 0},
+			{Name: t.Say("check-ins done"), Value: c.Done, Note: t.Say("%d failed and %d were refused, to be tried again", c.Failed, c.Refused), Bad: c.Done == 0},
+			{Name: t.Say("commands carried out"), Value: c.Commands, Note: t.Say("NotNow was answered %d {time|times}", c.NotNow)},
+			{Name: t.Say("profiles installed"), Value: t.server(delivery.WhatProfileInstalled), Note: t.Say("%d removed, %d failed", t.server(delivery.WhatProfileRemoved), t.server(delivery.WhatProfileFailed))},
+			{Name: t.Say("identities renewed"), Value: c.Renewals, Note: t.Say("%d ended first", t.device(fleet.Locked))},
+			{Name: t.Say("invariants broken"), Value: t.result.Invariants.Violated, Note: t.Say("in %d checks", t.result.Invariants.Checked), Bad: t.result.Invariants.Violated > 0},
 		}, t.troubles(&c)...),
-		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: rulesIn(lang.English), PlanName: t.Plan.Name,
+		Charts: charts, Spans: t.spans(), Acts: t.acts(), Tables: tables, Latency: t.latencies(), Devices: t.devicesOfInterest(), NotShown: t.notShown(), Rules: rulesIn(t.Language), PlanName: t.Plan.Name,
 	}
 }
 
@@ -77,10 +78,10 @@ func (t *telling) troubles(c *fleet.Counts) (figures []report.Figure) {
 		n    uint64
 		note string
 	}{
-		{"tries to enrol broke off", c.BrokeOff, "the user tries again"},
-		{"answers lost on the way", c.Dropped, "as the plan's faults have it, also those to enrolments"},
-		{"requests cut off", c.Resets, "as the plan's faults have it"},
-		{"requests answered 503", c.Busied, "as the plan's faults have it"},
+		{t.Say("tries to enrol broke off"), c.BrokeOff, t.Say("the user tries again")},
+		{t.Say("answers lost on the way"), c.Dropped, t.Say("as the plan's faults have it, also those to enrolments")},
+		{t.Say("requests cut off"), c.Resets, t.Say("as the plan's faults have it")},
+		{t.Say("requests answered 503"), c.Busied, t.Say("as the plan's faults have it")},
 	} {
 		if f.n > 0 {
 			figures = append(figures, report.Figure{Name: f.name, Value: f.n, Note: f.note})
@@ -100,75 +101,70 @@ func (t *telling) lost() (n int) {
 }
 
 func (t *telling) title() string {
-	names := map[protocol.Platform][2]string{
-		protocol.IOS: {"iPhone", "iPhones"}, protocol.IPadOS: {"iPad", "iPads"}, protocol.MacOS: {"Mac", "Macs"},
-		protocol.Android: {"Android device", "Android devices"}, protocol.Windows: {"PC", "PCs"},
+	names := map[protocol.Platform]lang.Key{
+		protocol.IOS: lang.Key("%d {iPhone|iPhones}"), protocol.IPadOS: lang.Key("%d {iPad|iPads}"), protocol.MacOS: lang.Key("%d {Mac|Macs}"),
+		protocol.Android: lang.Key("%d {Android device|Android devices}"), protocol.Windows: lang.Key("%d {PC|PCs}"),
 	}
 	var who []string
 	for _, p := range protocol.Platforms {
-		if size := t.result.Devices.ByPlatform[p]; size.Wire && size.Total == 1 {
-			who = append(who, "1 "+names[p][0])
-		} else if size.Wire && size.Total > 0 {
-			who = append(who, count(size.Total)+" "+names[p][1])
+		if size := t.result.Devices.ByPlatform[p]; size.Wire && size.Total > 0 {
+			who = append(who, t.Say(names[p], size.Total))
 		}
 	}
-	owner := ""
+	took, whose := length(t.Language, t.Now.Sub(t.Start)), enumerate(t.Language, who)
 	if t.Imported {
-		owner = " of a tenant's export"
+		return t.Say("%s with %s of a tenant's export", took, whose)
 	}
-	return fmt.Sprintf("%s with %s%s", length(t.Now.Sub(t.Start)), enumerate(who), owner)
+	return t.Say("%s with %s", took, whose)
 }
 
 // length says a length of time roughly.
-func length(d time.Duration) string {
+func length(l lang.Language, d time.Duration) string {
 	for _, u := range []struct {
 		unit time.Duration
-		name string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
-		if n := int(d.Round(u.unit) / u.unit); n == 1 {
-			return "1 " + u.name
-		} else if d >= u.unit {
-			return fmt.Sprintf("%d %ss", n, u.name)
+		name lang.Key
+	}{{24 * time.Hour, lang.Key("%d {day|days}")}, {time.Hour, lang.Key("%d {hour|hours}")}, {time.Minute, lang.Key("%d {minute|minutes}")}} {
+		if n := int(d.Round(u.unit) / u.unit); n == 1 || d >= u.unit {
+			return l.Say(u.name, n)
 		}
 	}
-	return plural(int(d.Round(time.Second)/time.Second), "second")
+	return l.Say("%d {second|seconds}", int(d.Round(time.Second)/time.Second))
 }
 
 func (t *telling) lead() (lead []string) {
 	d := &t.result.Devices
 	if t.Interrupted {
-		lead = append(lead, fmt.Sprintf("Interrupted after %s of %s; this is what was known then.", length(t.Now.Sub(t.Start)), length(time.Duration(t.Plan.Until))))
+		lead = append(lead, t.Say("Interrupted after %s of %s; this is what was known then.", length(t.Language, t.Now.Sub(t.Start)), length(t.Language, time.Duration(t.Plan.Until))))
 	}
 	if t.Unjudged != "" {
 		lead = append(lead, t.Unjudged)
 	}
 	if t.Unjudged == "" && borrowed(t.Plan, t.Population) {
-		lead = append(lead, sayBorrowed(lang.English, t.Plan))
+		lead = append(lead, sayBorrowed(t.Language, t.Plan))
 	}
 	wired := t.wired()
 	switch {
 	case wired == 0:
-		lead = append(lead, "None of the devices is of a platform whose protocol is spoken yet.")
+		lead = append(lead, t.Say("None of the devices is of a platform whose protocol is spoken yet."))
 	case d.Enrolled == wired:
-		lead = append(lead, "Every device is enrolled at the end.")
+		lead = append(lead, t.Say("Every device is enrolled at the end."))
 	default:
-		lead = append(lead, fmt.Sprintf("Enrolled at the end: %s of %s.", count(d.Enrolled), plural(wired, "device")))
+		lead = append(lead, t.Say("Enrolled at the end: %d of %d {device|devices}.", d.Enrolled, wired))
 	}
 	if s := t.standings(); s != "" {
 		lead = append(lead, s)
 	}
 	if n := t.server(delivery.WhatEnded); n > 0 {
-		lead = append(lead, fmt.Sprintf("On the way %s came to an end, by a wipe, by a user's hand or with an identity that ran out; "+
-			"%s enrolled again.", plural(n, "enrolment"), count(n-t.lost())))
+		lead = append(lead, t.Say("On the way %d {enrolment|enrolments} came to an end, by a wipe, by a user's hand or with an identity that ran out; %d enrolled again.", n, n-t.lost()))
 	}
 	switch {
 	case len(t.disagreements) > 0:
-		lead = append(lead, fmt.Sprintf("Server and devices disagree on %s.", plural(len(t.disagreements), "point")))
+		lead = append(lead, t.Say("Server and devices disagree on %d {point|points}.", len(t.disagreements)))
 	case wired > 0:
-		lead = append(lead, "Server and devices agree, device by device, on who is enrolled and which profiles are where.")
+		lead = append(lead, t.Say("Server and devices agree, device by device, on who is enrolled and which profiles are where."))
 	}
 	if n := d.NotModelled; n > 0 {
-		lead = append(lead, fmt.Sprintf("%s of platforms whose protocol is not spoken yet were read and stayed out.", plural(n, "device")))
+		lead = append(lead, t.Say("%d {device|devices} of platforms whose protocol is not spoken yet were read and stayed out.", n))
 	}
 	return lead
 }
@@ -192,27 +188,29 @@ func (t *telling) charts() []report.Chart {
 	}
 	return []report.Chart{
 		{
-			Title: "Enrolled, and off the network", Caption: "Devices that are enrolled, as they see it themselves; and those without a network, at night, for a spell, or because the plan says so.",
-			Unit: "devices", Kind: report.Lines,
-			Series: []report.Series{states("enrolled", func(b *fleet.Bin) int { return b.Enrolled }), states("off the network", func(b *fleet.Bin) int { return b.Away })},
+			Title: t.Say("Enrolled, and off the network"), Caption: t.Say("Devices that are enrolled, as they see it themselves; and those without a network, at night, for a spell, or because the plan says so."),
+			Unit: t.Say("devices"), Kind: report.Lines,
+			Series: []report.Series{states(t.Say("enrolled"), func(b *fleet.Bin) int { return b.Enrolled }), states(t.Say("off the network"), func(b *fleet.Bin) int { return b.Away })},
 		},
 		{
-			Title: "Check-ins", Caption: "Conversations of devices with the server, by how they ended.", Unit: per(width), Kind: report.Bars,
+			Title: t.Say("Check-ins"), Caption: t.Say("Conversations of devices with the server, by how they ended."), Unit: per(t.Language, width), Kind: report.Bars,
 			Series: []report.Series{
-				series("done", func(b *fleet.Bin) int { return int(b.Done) }),
-				series("refused", func(b *fleet.Bin) int { return int(b.Refused) }),
-				series("failed", func(b *fleet.Bin) int { return int(b.Failed) }),
+				series(t.Say("done"), func(b *fleet.Bin) int { return int(b.Done) }),
+				series(t.Say("refused"), func(b *fleet.Bin) int { return int(b.Refused) }),
+				series(t.Say("failed"), func(b *fleet.Bin) int { return int(b.Failed) }),
 			},
 		},
 		{
-			Title: "Pushes and enrolments", Caption: "Pushes that reached a device, and enrolments that were completed.", Unit: per(width), Kind: report.Bars,
-			Series: []report.Series{series("pushes", func(b *fleet.Bin) int { return int(b.Wakes) }), series("enrolments", func(b *fleet.Bin) int { return int(b.Enrolments) })},
+			Title: t.Say("Pushes and enrolments"), Caption: t.Say("Pushes that reached a device, and enrolments that were completed."), Unit: per(t.Language, width), Kind: report.Bars,
+			Series: []report.Series{series(t.Say("pushes"), func(b *fleet.Bin) int { return int(b.Wakes) }), series(t.Say("enrolments"), func(b *fleet.Bin) int { return int(b.Enrolments) })},
 		},
 	}
 }
 
 // per says what the counts of bins of this width are: per hour, per 10 minutes.
-func per(width time.Duration) string { return "per " + strings.TrimPrefix(length(width), "1 ") }
+func per(l lang.Language, width time.Duration) string {
+	return l.Say("per %s", strings.TrimPrefix(length(l, width), "1 "))
+}
 
 // spans are the plan's faults that have an end, and the gaps that it opened.
 func (t *telling) spans() (spans []report.Span) {
@@ -220,14 +218,14 @@ func (t *telling) spans() (spans []report.Span) {
 		if f.For == 0 {
 			continue
 		}
-		name := "answers lost"
+		name := t.Say("answers lost")
 		switch {
 		case f.Server == plan.Down:
-			name = "server down"
+			name = t.Say("server down")
 		case f.Server == plan.Busy:
-			name = "server busy"
+			name = t.Say("server busy")
 		case f.Reset:
-			name = "requests cut off"
+			name = t.Say("requests cut off")
 		}
 		if end := t.Now.Sub(t.Start); time.Duration(f.At) < end { // else the run ended before
 			spans = append(spans, report.Span{From: time.Duration(f.At), To: min(time.Duration(f.At+f.For), end), Name: name})
@@ -238,7 +236,7 @@ func (t *telling) spans() (spans []report.Span) {
 		if to == 0 {
 			to = t.Now
 		}
-		spans = append(spans, report.Span{From: g.Opened.Sub(t.Start), To: to.Sub(t.Start), Name: "gap in Apple's push certificates"})
+		spans = append(spans, report.Span{From: g.Opened.Sub(t.Start), To: to.Sub(t.Start), Name: t.Say("gap in Apple's push certificates")})
 	}
 	return spans
 }
@@ -246,7 +244,7 @@ func (t *telling) spans() (spans []report.Span) {
 func (t *telling) latencies() (all []report.Latency) {
 	for s := dialect.FetchProfile; int(s) < dialect.Steps; s++ {
 		if h := t.Fleet.Latency(s); h != nil {
-			all = append(all, report.LatencyOf(s.String(), h))
+			all = append(all, report.LatencyOf(t.known(s.String()), h))
 		}
 	}
 	return all
@@ -254,20 +252,20 @@ func (t *telling) latencies() (all []report.Latency) {
 
 func (t *telling) notShown() []string {
 	not := []string{
-		"No capacity: server, push service and devices share one machine and its processors, and latencies are those of loopback.",
-		"No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment.",
-		"Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each.",
-		"Every TLS handshake uses X25519 alone, which costs half of Go's own choice.",
-		"Android and Windows devices enrol by an enrolment link of their user's, whatever an export says of how they did, and hold P-256 keys too; of their commands the ledger keeps no account.",
+		t.Say("No capacity: server, push service and devices share one machine and its processors, and latencies are those of loopback."),
+		t.Say("No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment."),
+		t.Say("Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each."),
+		t.Say("Every TLS handshake uses X25519 alone, which costs half of Go's own choice."),
+		t.Say("Android and Windows devices enrol by an enrolment link of their user's, whatever an export says of how they did, and hold P-256 keys too; of their commands the ledger keeps no account."),
 	}
 	if !t.changes() {
-		not = append(not, "The tenant's authority is set once and does not change.")
+		not = append(not, t.Say("The tenant's authority is set once and does not change."))
 	}
 	if t.Squeezed {
-		not = append(not, "The plan's moments were squeezed into the time there was; the lives of certificates, eight-hour schedules and the waits between tries are not, so what takes hours did not happen.")
+		not = append(not, t.Say("The plan's moments were squeezed into the time there was; the lives of certificates, eight-hour schedules and the waits between tries are not, so what takes hours did not happen."))
 	}
 	if t.Imported {
-		not = append(not, "Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played.")
+		not = append(not, t.Say("Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played."))
 	}
 	return not
 }
@@ -289,13 +287,13 @@ func plural(n int, one string) string {
 }
 
 // enumerate joins what a person reads as one list.
-func enumerate(items []string) string {
+func enumerate(l lang.Language, items []string) string {
 	if n := len(items); n > 1 {
-		return strings.Join(items[:n-1], ", ") + " and " + items[n-1]
+		return l.Say("%s and %s", strings.Join(items[:n-1], ", "), items[n-1])
 	} else if n == 1 {
 		return items[0]
 	}
-	return "no device"
+	return l.Say("no device")
 }
 
 // sortedKeys returns the keys of m that are counted most first.

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 func TestWords(t *testing.T) {
@@ -17,22 +20,22 @@ func TestWords(t *testing.T) {
 		{count(-100), "-100"},
 		{plural(1, "device"), "1 device"},
 		{plural(2000, "device"), "2,000 devices"},
-		{enumerate(nil), "no device"},
-		{enumerate([]string{"a"}), "a"},
-		{enumerate([]string{"a", "b"}), "a and b"},
-		{enumerate([]string{"a", "b", "c"}), "a, b and c"},
-		{length(14 * 24 * time.Hour), "14 days"},
-		{length(24 * time.Hour), "1 day"},
-		{length(5 * time.Hour), "5 hours"},
-		{length(2 * time.Minute), "2 minutes"},
-		{length(3 * time.Second), "3 seconds"},
-		{length(time.Second), "1 second"},
-		{length(0), "0 seconds"},
-		{per(time.Second), "per second"},
-		{per(10 * time.Second), "per 10 seconds"},
-		{per(time.Minute), "per minute"},
-		{per(2 * time.Hour), "per 2 hours"},
-		{per(24 * time.Hour), "per day"},
+		{enumerate(lang.English, nil), "no device"},
+		{enumerate(lang.English, []string{"a"}), "a"},
+		{enumerate(lang.English, []string{"a", "b"}), "a and b"},
+		{enumerate(lang.English, []string{"a", "b", "c"}), "a, b and c"},
+		{length(lang.English, 14*24*time.Hour), "14 days"},
+		{length(lang.English, 24*time.Hour), "1 day"},
+		{length(lang.English, 5*time.Hour), "5 hours"},
+		{length(lang.English, 2*time.Minute), "2 minutes"},
+		{length(lang.English, 3*time.Second), "3 seconds"},
+		{length(lang.English, time.Second), "1 second"},
+		{length(lang.English, 0), "0 seconds"},
+		{per(lang.English, time.Second), "per second"},
+		{per(lang.English, 10*time.Second), "per 10 seconds"},
+		{per(lang.English, time.Minute), "per minute"},
+		{per(lang.English, 2*time.Hour), "per 2 hours"},
+		{per(lang.English, 24*time.Hour), "per day"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%q, want %q", tt.got, tt.want)
@@ -47,5 +50,24 @@ func TestRuleWords(t *testing.T) {
 		if text := string(ruleWords[name]); (text == "") != (n == 54) || strings.HasSuffix(text, ".") {
 			t.Errorf("%s: %q", name, text)
 		}
+	}
+}
+
+// The acts of the ready plans are told in Dutch too; an act of anybody else's plan stays as its author wrote it.
+func TestKnown(t *testing.T) {
+	nl := &telling{Language: lang.Dutch}
+	for _, name := range plan.BuiltIns() {
+		p, err := plan.BuiltIn(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range p.Acts {
+			if nl.known(a.Name) == a.Name {
+				t.Errorf("plan %s: the act %q is in English alone", name, a.Name)
+			}
+		}
+	}
+	if got := nl.known("100% of us go"); got != "100% of us go" {
+		t.Error(got)
 	}
 }

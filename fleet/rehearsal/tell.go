@@ -13,6 +13,7 @@ import (
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Run is what is left of a fleet's run, for its result and story.
@@ -28,7 +29,8 @@ type Run struct {
 	Imported    bool          // the population is a tenant's own
 	Squeezed    bool          // the plan's moments were brought nearer together, for the real clock
 	Interrupted bool
-	Unjudged    string // why the plan's limits say nothing of this run, a sentence; empty: they do
+	Language    lang.Language // of the story
+	Unjudged    string        // why the plan's limits say nothing of this run, a sentence; empty: they do
 
 	Push      []report.Figure // what the push service counted; nil: not ours
 	Wall, CPU time.Duration
