@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"rollcall/fleet/report"
 )
 
 // realClock is the machine's.
@@ -58,6 +60,9 @@ func (c *drivenClock) Step(to time.Time) {
 
 // writeFile writes a file whole or not at all.
 func writeFile(name string, data []byte, mode os.FileMode) error {
+	if err := report.Regular(name); err != nil {
+		return err
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {
 		return err

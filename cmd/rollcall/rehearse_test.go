@@ -72,6 +72,8 @@ func TestHST125Places(t *testing.T) {
 		{rehearseFlags{csv: at("there")}, "--force replaces it"},
 		{rehearseFlags{csv: at("there"), force: true}, ""},
 		{rehearseFlags{csv: dir, force: true}, "is a folder"},
+		{rehearseFlags{log: os.DevNull, force: true}, "a device or a pipe"},
+		{rehearseFlags{csv: os.DevNull, force: true}, "a device or a pipe"},
 		{rehearseFlags{report: at("m"), log: at("nowhere/log")}, "--log: "},
 		{rehearseFlags{report: at("m"), csv: at("nowhere/csv")}, "--csv: "},
 	} {

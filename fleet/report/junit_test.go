@@ -73,4 +73,7 @@ func TestHST125WriteFile(t *testing.T) {
 	if list, _ := os.ReadDir(filepath.Dir(name)); len(list) != 1 {
 		t.Errorf("left behind: %v", list)
 	}
+	if err := Regular(os.DevNull); err == nil {
+		t.Error("a device would be replaced")
+	}
 }

@@ -42,8 +42,8 @@ func CheckDir(dir string, force bool) error {
 
 // CheckFile tells whether [WriteFile] could write there, for the same reason.
 func CheckFile(name string) error {
-	if st, err := os.Stat(name); err == nil && st.IsDir() {
-		return fmt.Errorf("%s is a folder: name a file", name)
+	if err := Regular(name); err != nil {
+		return err
 	}
 	err := try(filepath.Dir(name))
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
@@ -53,6 +53,17 @@ func CheckFile(name string) error {
 		return fmt.Errorf("%s cannot be written: %w", name, err)
 	}
 	return nil
+}
+
+// Regular refuses to put a file in the place of what is none: nobody who names /dev/null wants that device replaced.
+func Regular(name string) error {
+	switch st, err := os.Stat(name); {
+	case err != nil || st.Mode().IsRegular():
+		return nil
+	case st.IsDir():
+		return fmt.Errorf("%s is a folder: name a file", name)
+	}
+	return fmt.Errorf("%s is a device or a pipe: name a file", name)
 }
 
 // try writes something into dir and takes it away again.
@@ -130,6 +141,9 @@ func WriteJSON(w io.Writer, r *Result) error {
 
 // WriteFile writes one file beside its place and puts it there only when it is whole and on the disk (HST-125).
 func WriteFile(name string, write func(io.Writer) error) error {
+	if err := Regular(name); err != nil {
+		return err
+	}
 	dir := filepath.Dir(name)
 	f, err := create(dir, filepath.Base(name))
 	if err != nil {
