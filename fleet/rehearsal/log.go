@@ -57,14 +57,21 @@ func (l *Log) Lines() []Line {
 	return lines
 }
 
-// rename gives devices that the server calls otherwise the names that the plan knows them by.
+// rename gives devices that the server calls otherwise the names that the plan knows them by, also where their enrolment tells what it
+// calls them: such a name is another for each server, and one seed tells one story (HST-124).
 func (l *Log) rename(names map[string]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.lines {
-		if name, ok := names[l.lines[i].Device]; ok {
-			l.lines[i].Device = name
+		line := &l.lines[i]
+		name, ok := names[line.Device]
+		if !ok {
+			continue
 		}
+		if line.Detail == line.Device {
+			line.Detail = name
+		}
+		line.Device = name
 	}
 }
 
