@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -22,10 +24,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	kitlog "github.com/go-kit/kit/log"
 	nanolog "github.com/micromdm/nanolib/log"
 	"github.com/micromdm/nanolib/log/stdlogfmt"
 	"github.com/micromdm/nanomdm/certverify"
@@ -35,6 +39,8 @@ import (
 	"github.com/micromdm/nanomdm/service/nanomdm"
 	"github.com/micromdm/nanomdm/storage"
 	"github.com/micromdm/nanomdm/storage/inmem"
+	"github.com/micromdm/scep/v2/depot"
+	scepserver "github.com/micromdm/scep/v2/server"
 
 	"rollcall/certs"
 	"rollcall/protocol"
@@ -52,8 +58,9 @@ import (
 // A contender is one server, as its process sees it.
 type contender struct {
 	peerHello
-	order func() error                                    // queues peerCommands commands for each device
-	also  func(used time.Duration) (time.Duration, error) // adds the CPU time of other processes; nil: there are none
+	order     func() error                                    // queues peerCommands commands for each device
+	challenge func() (string, error)                          // one for SCEP
+	also      func(used time.Duration) (time.Duration, error) // adds the CPU time of other processes; nil: there are none
 }
 
 // TestPeerProcess is a server process of BenchmarkPeer: it says how to reach it, and then answers a line with a line.
@@ -77,7 +84,7 @@ func TestPeerProcess(t *testing.T) {
 			out.Encode(peerHello{Error: err.Error()})
 			return
 		}
-		c = nanomdmOn(t, kept, true)
+		c = nanomdmOn(t, authority(t), kept, true)
 		proxy := c.also
 		c.also = func(used time.Duration) (time.Duration, error) {
 			used, err := cpu(used)
@@ -86,15 +93,27 @@ func TestPeerProcess(t *testing.T) {
 			}
 			return used, err
 		}
+	case strings.Contains(name, "scep"):
+		ca := must(rsaAuthority())(t) // it decrypts itself, as micromdm's programs have it
+		c = nanomdmOn(t, ca, inmem.New(), strings.Contains(name, "front"))
+		c.SCEP = startMicromdm(t, ca, "static")
+		c.challenge = func() (string, error) { return "static", nil }
 	default:
-		c = nanomdmOn(t, inmem.New(), strings.Contains(name, "front"))
+		c = nanomdmOn(t, authority(t), inmem.New(), strings.Contains(name, "front"))
 	}
 	out.Encode(c.peerHello)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var r peerReply
 		var err error
-		if in.Text() == "order" {
+		switch in.Text() {
+		case "order":
 			err = c.order()
+		case "challenges":
+			for len(r.Challenges) < peerEnrolments && err == nil {
+				var challenge string
+				challenge, err = c.challenge()
+				r.Challenges = append(r.Challenges, challenge)
+			}
 		}
 		var u syscall.Rusage
 		if err == nil {
@@ -153,9 +172,12 @@ func ourselves(t *testing.T) *contender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &contender{peerHello: peerHello{Addr: listener.Addr().String(), CheckIn: "/apple/checkin", Command: "/apple/mdm", CA: ca.Certificate().Raw}}
+	c := &contender{peerHello: peerHello{
+		Addr: listener.Addr().String(), CheckIn: "/apple/checkin", Command: "/apple/mdm", SCEP: enrolment.URL + "/scep", CA: ca.Certificate().Raw,
+	}}
+	c.challenge = func() (string, error) { return core.Grant(ctx, now(), store.Grant{Purpose: delivery.ForEnrolment}) }
 	for range peerDevices {
-		challenge := must(core.Grant(ctx, now(), store.Grant{Purpose: delivery.ForEnrolment}))(t)
+		challenge := must(c.challenge())(t)
 		c.issue(t, func(public any, sum [32]byte) []byte {
 			return must(core.Issue(ctx, now(), server.Claim{
 				Challenge: challenge, Transaction: challenge, Request: sum, Key: sum,
@@ -201,8 +223,7 @@ type nanoStore interface {
 }
 
 // nanomdmOn is nanomdm as its program puts it together and behind a front, or called from the TLS server and silent.
-func nanomdmOn(t *testing.T, kept nanoStore, front bool) *contender {
-	ca := authority(t)
+func nanomdmOn(t *testing.T, ca *certs.Authority, kept nanoStore, front bool) *contender {
 	logger := nanolog.Logger(nanolog.NopLogger)
 	if front {
 		lines := must(os.Create(filepath.Join(t.TempDir(), "log")))(t)
@@ -247,6 +268,32 @@ func nanomdmOn(t *testing.T, kept nanoStore, front bool) *contender {
 		})
 	}
 	return c
+}
+
+// A memoryDepot is what micromdm/scep keeps: serial numbers, and nothing of what was issued, as nanomdm in memory keeps nothing.
+type memoryDepot struct {
+	ca     *certs.Authority
+	serial atomic.Int64
+}
+
+func (d *memoryDepot) CA([]byte) ([]*x509.Certificate, *rsa.PrivateKey, error) {
+	return []*x509.Certificate{d.ca.Certificate()}, d.ca.Own().Key.(*rsa.PrivateKey), nil
+}
+func (d *memoryDepot) Put(string, *x509.Certificate) error { return nil }
+func (d *memoryDepot) Serial() (*big.Int, error)           { return big.NewInt(d.serial.Add(1)), nil }
+
+func (d *memoryDepot) HasCN(string, int, *x509.Certificate, bool) (bool, error) {
+	return false, nil
+}
+
+// startMicromdm serves micromdm/scep for an RSA authority and returns its URL.
+func startMicromdm(t *testing.T, ca *certs.Authority, challenge string) string {
+	modernise(t)
+	signer := scepserver.StaticChallengeMiddleware(challenge, scepserver.SignCSRAdapter(depot.NewSigner(&memoryDepot{ca: ca}, depot.WithAllowRenewalDays(0))))
+	service := must(scepserver.NewService(ca.Certificate(), ca.Own().Key.(*rsa.PrivateKey), signer))(t)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	go http.Serve(listener, scepserver.MakeHTTPHandler(scepserver.MakeServerEndpoints(service), service, kitlog.NewNopLogger()))
+	return "http://" + listener.Addr().String() + "/scep"
 }
 
 // frontName is what a process of BenchmarkPeer is called that is a front alone.

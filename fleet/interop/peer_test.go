@@ -4,8 +4,10 @@ package interop
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,9 +17,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"rollcall/certs"
+	"rollcall/certs/scep"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 )
@@ -26,6 +31,8 @@ const (
 	peerDevices  = 64 // each on a connection of its own
 	peerCommands = 5  // for each device at a time, as many as wait when it asks
 	peerRounds   = 5
+
+	peerEnrolments = 4 * peerDevices // in a round
 )
 
 // BenchmarkPeer has the same devices do the same work at our server and at nanomdm, in turn, five times, and prints for
@@ -44,9 +51,16 @@ const (
 // server calls its handlers. Nobody can run it so, but it is the most that can be said for it. In memory it keeps nothing;
 // on PostgreSQL, as installed, with two connections (its pool as shipped has no bound and churns), the database's
 // processes count too.
+//
+// An enrolment is a certificate by SCEP (the device signs and opens with an RSA transport key of 2048 bits), a full handshake with it,
+// Authenticate and TokenUpdate. Ours is asked for it over TLS and gives each device a challenge of its own, and writes both down; the
+// peer's is micromdm/scep in the process of nanomdm, over plain HTTP, with one challenge for all and a depot in memory.
 func BenchmarkPeer(b *testing.B) {
 	b.Run("memory", func(b *testing.B) {
 		comparePeers(b, "rollcall", "nanomdm in memory behind a front", "nanomdm in memory, bare")
+	})
+	b.Run("enrolments", func(b *testing.B) {
+		compareEnrolments(b, "rollcall", "nanomdm and micromdm/scep in memory behind a front")
 	})
 	b.Run("postgresql", func(b *testing.B) {
 		if _, err := postgresBin(); err != nil {
@@ -84,6 +98,27 @@ func comparePeers(b *testing.B, ours string, others ...string) {
 	b.ReportMetric(ourCommands/median(commands[1]), "x-commands")
 }
 
+// compareEnrolments is comparePeers of enrolments.
+func compareEnrolments(b *testing.B, names ...string) {
+	transport := must(scep.NewTransport(rsaKey(), time.Now()))(b)
+	peers, got := make([]*peer, len(names)), make([][]float64, len(names))
+	for i, name := range names {
+		peers[i] = startPeer(b, name)
+	}
+	for b.Loop() {
+		for range peerRounds {
+			for i, p := range peers {
+				got[i] = append(got[i], p.enrolments(b, peerEnrolments, transport))
+			}
+		}
+	}
+	b.Logf("%-52s %24s", "median, per CPU-second", "enrolments by SCEP")
+	ours, theirs := median(got[0]), median(got[1])
+	b.Logf("%-52s %24.0f", names[0], ours)
+	b.Logf("%-52s %8.0f, ours are %4.1fx", names[1], theirs, ours/theirs)
+	b.ReportMetric(ours/theirs, "x-enrolments")
+}
+
 // perRound is how much a server does in a round.
 func perRound(name string) int {
 	if name == "rollcall" {
@@ -107,12 +142,14 @@ type peer struct {
 	in     io.WriteCloser
 	out    *bufio.Reader
 	phones []*peerPhone
+	wave   int // of enrolments, so many devices were made up for it
 }
 
 // peerHello is the first thing a server process says.
 type peerHello struct {
 	Addr             string
 	CheckIn, Command string // paths
+	SCEP             string // URL
 	CA               []byte // DER
 	Identities       []peerIdentity
 	Error            string
@@ -120,10 +157,11 @@ type peerHello struct {
 
 type peerIdentity struct{ Certificate, Key []byte } // DER, PKCS #8
 
-// A peerReply answers a line that was sent to the process: cpu, or order with how many commands for each device.
+// A peerReply answers a line that was sent to the process: cpu, order or challenges.
 type peerReply struct {
-	CPU   time.Duration
-	Error string
+	CPU        time.Duration
+	Challenges []string // peerEnrolments
+	Error      string
 }
 
 const peerVariable = "ROLLCALL_INTEROP_PEER"
@@ -150,7 +188,7 @@ func startPeer(b *testing.B, name string) *peer {
 		b.Fatalf("%s: %s", name, p.Error)
 	}
 	for i := range p.Identities {
-		phone := must(p.connect(i))(b)
+		phone := must(p.connect(i, p.Identities[i]))(b)
 		p.phones = append(p.phones, phone)
 		if err := phone.enrol(p); err != nil {
 			b.Fatalf("%s: device %d: %v", name, i, err)
@@ -169,13 +207,14 @@ func (p *peer) read(b *testing.B, into any) {
 	}
 }
 
-func (p *peer) ask(b *testing.B, what string) time.Duration {
+func (p *peer) ask(b *testing.B, what string) time.Duration { return p.reply(b, what).CPU }
+
+func (p *peer) reply(b *testing.B, what string) (r peerReply) {
 	fmt.Fprintln(p.in, what)
-	var r peerReply
 	if p.read(b, &r); r.Error != "" {
 		b.Fatalf("%s: %s: %s", p.name, what, r.Error)
 	}
-	return r.CPU
+	return r
 }
 
 // together has all devices do something at the same time, and returns how often n is for one CPU-second of the server.
@@ -194,6 +233,48 @@ func (p *peer) together(b *testing.B, n int, do func(*peerPhone) error) float64 
 		}
 	}
 	return float64(n) / used.Seconds()
+}
+
+// enrolments enrols n devices that the server has never seen, as many at a time as there are others, and returns how many for one
+// CPU-second.
+func (p *peer) enrolments(b *testing.B, n int, transport *scep.Transport) float64 {
+	challenges := p.reply(b, "challenges").Challenges
+	web := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: peerDevices, TLSClientConfig: &tls.Config{RootCAs: poolOf(must(x509.ParseCertificate(p.CA))(b))},
+	}}
+	defer web.CloseIdleConnections()
+	client := scep.Client{URL: p.SCEP, HTTP: web, Cache: new(scep.CACache)}
+	first := peerDevices + p.wave
+	p.wave += n
+	var next atomic.Int64
+	return p.together(b, n, func(*peerPhone) error {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			key, err := certs.GenerateKey(certs.P256)
+			if err != nil {
+				return err
+			}
+			leaf, err := client.Enrol(context.Background(), scep.EnrolRequest{
+				Key: key, Transport: transport, Subject: pkix.Name{CommonName: peerUDID(first + i)}, Challenge: challenges[i], Now: time.Now(),
+			})
+			if err != nil {
+				return err
+			}
+			der, err := x509.MarshalPKCS8PrivateKey(key)
+			if err != nil {
+				return err
+			}
+			phone, err := p.connect(first+i, peerIdentity{leaf.Raw, der})
+			if err != nil {
+				return err
+			}
+			err = phone.introduce()
+			phone.conn.Close()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // updates sends n TokenUpdates, each with a new token.
@@ -229,6 +310,7 @@ func (p *peer) commands(b *testing.B, n int) float64 {
 // nothing is measured of a server under load.
 type peerPhone struct {
 	udid    string
+	checkIn string // path
 	conn    *tls.Conn
 	in      *bufio.Reader
 	updates [2][]byte // TokenUpdates, in turn, so that each token is news
@@ -237,23 +319,24 @@ type peerPhone struct {
 
 func peerUDID(i int) string { return fmt.Sprintf("00008101-%016X", i+1) }
 
-func (p *peer) connect(i int) (*peerPhone, error) {
+// connect makes device i and its connection, by its identity.
+func (p *peer) connect(i int, identity peerIdentity) (*peerPhone, error) {
 	ca, err := x509.ParseCertificate(p.CA)
 	if err != nil {
 		return nil, err
 	}
-	key, err := x509.ParsePKCS8PrivateKey(p.Identities[i].Key)
+	key, err := x509.ParsePKCS8PrivateKey(identity.Key)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := tls.Dial("tcp", p.Addr, &tls.Config{
-		RootCAs: poolOf(ca), Certificates: []tls.Certificate{{Certificate: [][]byte{p.Identities[i].Certificate}, PrivateKey: key}},
+		RootCAs: poolOf(ca), Certificates: []tls.Certificate{{Certificate: [][]byte{identity.Certificate}, PrivateKey: key}},
 		CurvePreferences: []tls.CurveID{tls.X25519}, NextProtos: []string{"http/1.1"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	d := &peerPhone{udid: peerUDID(i), conn: conn, in: bufio.NewReader(conn)}
+	d := &peerPhone{udid: peerUDID(i), checkIn: p.CheckIn, conn: conn, in: bufio.NewReader(conn)}
 	for k := range d.updates {
 		d.updates[k] = wire(p.CheckIn, apple.CheckInType, &apple.Message{
 			MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %026d", k), PushMagic: "magic of " + d.udid,
@@ -265,16 +348,24 @@ func (p *peer) connect(i int) (*peerPhone, error) {
 
 // enrol enrols the device and does what the server wants of a new one.
 func (d *peerPhone) enrol(p *peer) error {
+	if err := d.introduce(); err != nil {
+		return err
+	}
+	_, err := d.drain(p)
+	return err
+}
+
+// introduce sends Authenticate and TokenUpdate.
+func (d *peerPhone) introduce() error {
 	hello := &apple.Message{
 		MessageType: apple.Authenticate, UDID: d.udid, Topic: topic, OSVersion: "18.1", BuildVersion: "22B83", ProductName: "iPhone15,2", SerialNumber: "C0" + d.udid[17:],
 	}
-	for _, request := range [][]byte{wire(p.CheckIn, apple.CheckInType, hello), d.updates[1]} {
+	for _, request := range [][]byte{wire(d.checkIn, apple.CheckInType, hello), d.updates[1]} {
 		if _, err := d.do(request); err != nil {
 			return err
 		}
 	}
-	_, err := d.drain(p)
-	return err
+	return nil
 }
 
 // drain asks for commands and acknowledges each until there are none.
