@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -225,6 +226,12 @@ func Devices(ctx context.Context, p *population.Population, seed uint64, plays f
 // Apple makes device i of p, an Apple device, as [Devices] does.
 func Apple(p *population.Population, i int, seed uint64) *dialect.Apple {
 	return appleOf(map[modelKey]*dialect.Model{}, p, i, seed)
+}
+
+// Phone makes device i of p, an Android device of the agent protocol, which is known by its enterprise-specific id alone.
+func Phone(p *population.Population, i int, seed uint64) *dialect.Android {
+	m := newMaker(p, seed)
+	return m.androidAs(i, strings.ReplaceAll(p.Devices[i].UDID, "-", ""))
 }
 
 func appleOf(models map[modelKey]*dialect.Model, p *population.Population, i int, seed uint64) *dialect.Apple {

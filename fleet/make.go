@@ -46,6 +46,15 @@ const (
 )
 
 func (m *maker) android(i int) Device {
+	d, esid := &m.population.Devices[i], ""
+	if modeOf(d) == android.WorkProfilePersonal {
+		esid = strings.ReplaceAll(d.UDID, "-", "")
+	}
+	return m.androidAs(i, esid)
+}
+
+// androidAs makes device i, an Android device that is known by an enterprise-specific id; empty: by its serial number.
+func (m *maker) androidAs(i int, esid string) *dialect.Android {
 	d := &m.population.Devices[i]
 	key := modelKey{d.Model, d.Platform, d.OSVersion}
 	model := m.androids[key]
@@ -58,16 +67,13 @@ func (m *maker) android(i int) Device {
 		}
 		m.androids[key] = model
 	}
-	w := dialect.AndroidWho{Number: protocol.Device(i + 1), Seed: draw(m.seed, i, forDevice, 0).Uint64(), Serial: d.Serial}
+	w := dialect.AndroidWho{Number: protocol.Device(i + 1), Seed: draw(m.seed, i, forDevice, 0).Uint64(), Serial: d.Serial, ESID: esid}
 	if w.Serial == "" || m.serials[w.Serial] { // an export need not know it, or can say the same of many
 		w.Serial = d.UDID
 	}
 	m.serials[w.Serial] = true
 	if !d.Userless() {
 		w.UPN = m.population.Users[d.User].UPN
-	}
-	if modeOf(d) == android.WorkProfilePersonal {
-		w.ESID = strings.ReplaceAll(d.UDID, "-", "")
 	}
 	return dialect.NewAndroid(w, model, HabitsOf(d.Habits))
 }

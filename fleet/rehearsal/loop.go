@@ -26,10 +26,10 @@ type LoopConfig struct {
 
 	// What is called back must not call the loop or its server.
 
-	Observe     func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) // of the server; nil: nobody
-	ChangesOnly bool                                                                                                                 // Observe is not told what is steady ([delivery.Outcome.Steady])
-	Contact     func(c *Contact)                                                                                                     // told the end of each conversation, and when profiles leave; nil: nobody
-	Pushed      func(device int, r delivery.PushResult)                                                                              // told each wake-up that is sent; nil: nobody
+	Observe     observer                                // of the server; nil: nobody
+	ChangesOnly bool                                    // Observe is not told what is steady ([delivery.Outcome.Steady])
+	Contact     func(c *Contact)                        // told the end of each conversation, and when profiles leave; nil: nobody
+	Pushed      func(device int, r delivery.PushResult) // told each wake-up that is sent; nil: nobody
 
 	// Calm says until when nobody but the loop does anything to a device, though Run may be given an earlier moment: so long its steady
 	// contacts may be played before their turn, told before it, and not be told in the order of time. Nil: not so.
@@ -57,6 +57,9 @@ type LoopConfig struct {
 	plain bool // the store is one that many could use, and all rounds go through Server.Handle: the same, slowly
 }
 
+// An observer hears of a server's decisions.
+type observer = func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome)
+
 // A Handset is who a device is. All five platforms take part by rule: Apple's come when they are woken, the others by themselves too.
 type Handset struct {
 	ID         string // what the wire calls it
@@ -74,9 +77,9 @@ type Handset struct {
 	Habits *dialect.Habits // nil: none
 	Clock  time.Duration   // how far its clock is ahead, or behind (HST-058)
 
-	// Voice is the same device as it speaks Apple's protocol: all that it says and hears by rule goes over the wire too, and must
+	// Voice is the same device as it speaks its protocol (a [dialect.Apple] or a [dialect.Android]): all that it says and hears by rule goes over the wire too, and must
 	// come out the same. Nil: it is played by rule alone.
-	Voice *dialect.Apple
+	Voice any
 }
 
 // A Contact is one conversation of a device, whole or not.
@@ -152,8 +155,9 @@ type place struct {
 	coManaged bool
 	automated bool
 	otherMDM  bool
-	skew      int32 // seconds that its clock is ahead
-	id        string
+	skew      int32  // seconds that its clock is ahead
+	id        string // what the server calls it
+	named     string // what the population does, where that is another
 	habits    *dialect.Habits
 }
 
@@ -173,6 +177,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	l.chance.Seed(cfg.Seed, 0)
 	if cfg.Wire != nil {
 		l.voices = newVoices(l, cfg.Wire)
+		l.cfg.Observe = l.voices.observer(cfg.Observe)
 	}
 	return l, l.Restart()
 }
@@ -376,6 +381,7 @@ func (l *Loop) expire(i int) {
 	d := &l.devices[i]
 	d.Expire(l.clockOf(i), &l.actions)
 	l.voices.of(i).expires()
+	l.voices.phone(i).expires()
 	l.due.Set(uint32(i), l.trueTime(i, d.Drops()))
 	if dropped := len(l.actions.List); dropped > 0 && l.cfg.Contact != nil {
 		l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0], Dropped: dropped}

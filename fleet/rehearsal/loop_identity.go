@@ -18,6 +18,13 @@ func (l *Loop) invite(i int) error {
 	p := &l.places[i]
 	delete(l.renewed, i)
 	v := l.voices.of(i)
+	if f := l.voices.phone(i); !f.silent() {
+		_, id := l.identity()
+		if cert := f.enrols(&id); cert != nil {
+			l.identified(i, cert.Raw)
+			return nil
+		}
+	}
 	if l.cfg.plain || v != nil {
 		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated})
 		if err != nil {

@@ -38,7 +38,9 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
 	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
 	v := l.voices.of(i)
+	f := l.voices.phone(i)
 	v.begins(what)
+	f.begins(what)
 	for {
 		d.Step(l.clockOf(i), &l.step, &l.actions)
 		l.step.Kind = 0
@@ -62,6 +64,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 		}
 	}
 	v.rests()
+	f.rests()
 	l.due.Set(uint32(i), l.dueOf(i))
 	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
@@ -83,13 +86,14 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 
 // deliver is send; v is the device's voice, nil: it has none.
 func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
-	p := &l.places[i]
+	p, f := &l.places[i], l.voices.phone(i)
 	if l.contact.Began == protocol.NoVerb {
 		l.contact.Began = c.Verb
 	}
 	l.contact.Done = false
 	if !l.reaches(p) {
 		l.fails()
+		f.misses(0)
 		return nil
 	}
 	passage := Whole
@@ -100,12 +104,14 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	case Busy:
 		l.fails()
 		l.contact.Refusal, l.step.RetryAfter = ruleBusy, busyAgain
+		f.misses(busyAgain)
 		return nil
 	case CutOff:
 		l.fails()
+		f.misses(0)
 		return nil
 	}
-	if c.Verb == protocol.Ask && !l.cfg.plain && v == nil {
+	if c.Verb == protocol.Ask && !l.cfg.plain && v == nil && f.silent() {
 		cert := p.cert
 		if p.settled {
 			cert = nil // it need not be looked at
@@ -124,10 +130,13 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 		return err
 	}
 	var err error
-	if v == nil {
-		err = l.round()
-	} else {
+	switch {
+	case v != nil:
 		err = v.carries()
+	case f != nil && passage != Unanswered:
+		err = f.carries(c)
+	default:
+		err = l.round()
 	}
 	no := &l.out.Refusal
 	switch {
@@ -144,6 +153,7 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	case passage == Unanswered:
 		l.fails()
 		v.loses()
+		f.parts()
 	case no.Rule != "":
 		l.contact.Refusal, l.contact.Steady = no.Rule, false
 		l.step = agent.Event{Kind: agent.Refused, Notice: p.heard(no.Notice)}

@@ -21,6 +21,7 @@ func (l *Loop) ages(i int, id agent.Identity, seen protocol.Time) {
 			p.cert, s.Identity.Fingerprint = l.store.Admit(&older), older.Fingerprint
 		}
 	}
+	l.voices.phone(i).parts()
 	p.cert.NotBefore, p.cert.NotAfter = id.NotBefore, id.NotAfter
 	s.Identity.NotBefore, s.Identity.NotAfter = id.NotBefore, id.NotAfter
 	l.devices[i].SetIdentity(id)

@@ -29,7 +29,7 @@ type Config struct {
 	Lines      func(Line)           // called for each line of the log as it comes, by several goroutines; nil: nobody
 	Progress   func(fleet.Progress) // called after each window; nil: nobody
 	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
-	Wire       plan.Share           // of Apple's devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
+	Wire       plan.Share           // of Apple's and Android's devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
 
 	fault func(s dialect.Step, answer bool, body []byte) []byte // see [Wire]
@@ -81,7 +81,7 @@ type player struct {
 	tenancy
 
 	wire              *Wire // nil: nobody speaks
-	speaker           int   // the device that speaks where the share is of none; -1: none such
+	speakers          []int // devices that speak where the share is of none of their kind
 	down              bool
 	drop, reset, busy plan.Share // of requests that meet the fault now
 	lose              plan.Share // of pushes
@@ -170,31 +170,45 @@ func (p *player) leader() *part {
 	return p.parts[0]
 }
 
-// heard sees to it that somebody speaks where a share of the devices is to, however small: else nothing would be proven, and nobody
-// would know.
+// heard sees to it that of each kind of devices that can speak somebody does where a share is to, however small: else nothing would
+// be proven of it, and nobody would know.
 func (p *player) heard() error {
-	p.speaker = -1
 	if p.wire == nil {
 		return nil
 	}
-	first := -1
+	var heard, first [len(protocol.Platforms)]int // by the kind's platform: how many speak; the first that could, from 1 on
 	for i := range p.pop.Devices {
-		if p.speaks(i) {
-			return nil
+		kind := p.pop.Devices[i].Platform
+		if kind.Apple() {
+			kind = protocol.IOS
 		}
-		if first < 0 && p.pop.Devices[i].Platform.Apple() {
-			first = i
+		switch k := kind - 1; {
+		case p.speaks(i):
+			heard[k]++
+		case first[k] == 0 && p.talks(i):
+			first[k] = i + 1
 		}
 	}
-	if p.speaker = first; first < 0 {
-		return fmt.Errorf("%s of the devices are to speak over the wire, which only Apple's can, and there is none", p.cfg.Wire)
+	for k := range first {
+		if heard[k] == 0 && first[k] > 0 {
+			p.speakers = append(p.speakers, first[k]-1)
+		}
+	}
+	if len(p.speakers) == 0 && heard == [len(heard)]int{} {
+		return fmt.Errorf("%s of the devices are to speak over the wire, which only Apple's can and Android's that Google does not manage, and there is none", p.cfg.Wire)
 	}
 	return nil
 }
 
+// talks tells whether there is a voice for device i. A phone with Google's services enrols where the consent for them is granted.
+func (p *player) talks(i int) bool {
+	d := &p.pop.Devices[i]
+	return d.Platform.Apple() || d.Platform == protocol.Android && !d.Has(population.AndroidAPI) && slices.Contains(p.plan.Tenant.Consents, plan.AndroidEnterprise)
+}
+
 // speaks tells whether device i speaks over the wire.
 func (p *player) speaks(i int) bool {
-	return p.pop.Devices[i].Platform.Apple() && (i == p.speaker || p.draws.Speaks(i, p.cfg.Wire))
+	return p.talks(i) && (slices.Contains(p.speakers, i) || p.draws.Speaks(i, p.cfg.Wire))
 }
 
 // partOf is which of n partitions has user u, and all of that user's devices.

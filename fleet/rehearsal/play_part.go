@@ -180,7 +180,11 @@ func (k *part) handset(i int) Handset {
 		h.Workloads = &w
 	}
 	if k.speaks(i) {
-		h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
+		if d.Platform.Apple() {
+			h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
+		} else {
+			h.Voice = fleet.Phone(k.pop, i, k.plan.Seed)
+		}
 	}
 	if !d.Userless() {
 		h.User = delivery.UserID(int(d.User)-k.first) + 1

@@ -14,11 +14,12 @@ import (
 
 // A Spoken is what went over the wire beside the rule, and where the two were not the same.
 type Spoken struct {
-	Share       plan.Share                      // of Apple's devices that was asked for
+	Share       plan.Share                      // of the devices with a voice that was asked for
 	Devices     [len(protocol.Platforms)]uint32 // by platform ([protocol.Platform] minus one)
 	Messages    [dialect.Steps]uint64           // by kind
 	Signatures  uint64                          // of messages, MachineInfos among them, each made and verified
 	Differs     uint64                          // devices of which something came out otherwise
+	Parted      uint64                          // Android devices that went on by rule alone, after a renewal or a fault amid a conversation
 	Differences []Difference                    // the first [Kept], by time and then by device
 }
 
@@ -27,7 +28,7 @@ type Spoken struct {
 type Difference struct {
 	At      protocol.Time `json:"at"`
 	Device  string        `json:"device"`
-	Message string        `json:"message"` // the kind, in Apple's words
+	Message string        `json:"message"` // the kind, in the protocol's words
 	Field   string        `json:"field"`
 	Rule    string        `json:"rule"` // what it is by rule
 	Wire    string        `json:"wire"` // and over the wire
@@ -35,6 +36,13 @@ type Difference struct {
 
 func (d *Difference) String() string {
 	return fmt.Sprintf("%s, device %s, %s: %s is %s by rule and %s over the wire", d.At, d.Device, d.Message, d.Field, cmp.Or(d.Rule, "nothing"), cmp.Or(d.Wire, "nothing"))
+}
+
+// keep notes a difference, where there is room.
+func (s *Spoken) keep(d *Difference) {
+	if len(s.Differences) < Kept {
+		s.Differences = append(s.Differences, *d)
+	}
 }
 
 // messages is how many messages went over the wire.
@@ -73,7 +81,7 @@ func (s *Spoken) section() map[string]any {
 	}
 	return map[string]any{
 		"share": float64(s.Share) / float64(plan.Whole), "devices": s.devices(), "devices_by_platform": of, "messages": s.messages(), "messages_by_kind": by,
-		"certificates": s.Messages[dialect.Identify], "signatures": s.Signatures, "devices_that_differ": s.Differs, "differences": append([]Difference{}, s.Differences...),
+		"certificates": s.Messages[dialect.Identify], "signatures": s.Signatures, "devices_that_differ": s.Differs, "devices_parted": s.Parted, "differences": append([]Difference{}, s.Differences...),
 	}
 }
 
@@ -82,13 +90,17 @@ func (s *Spoken) says(l lang.Language) string {
 	if s.Differs > 0 {
 		return l.Say("Over the wire %d of %d {device|devices} came out otherwise than by rule: this result is not to be relied on.", s.Differs, s.devices())
 	}
-	return l.Say("%d {device|devices} spoke Apple's protocol as well, in %d {message|messages} with %d {certificate|certificates}: all came out as by rule.", s.devices(), s.messages(), s.Messages[dialect.Identify])
+	text := l.Say("%d {device|devices} spoke {its|their} own protocol as well, in %d {message|messages} with %d {certificate|certificates}: all came out as by rule.", s.devices(), s.messages(), s.Messages[dialect.Identify])
+	if s.Parted > 0 {
+		text += " " + l.Say("%d Android {device|devices} of them went on by rule alone later, after a renewal or a fault amid a conversation.", s.Parted)
+	}
+	return text
 }
 
 // tables are the platforms, how each of them was played, and what differs.
 func (s *Spoken) tables(l lang.Language, of map[protocol.Platform]report.PlatformSize) []report.Table {
 	t := report.Table{
-		Title: l.Say("Over the wire"), Caption: l.Say("What a share of the devices says by rule went over the wire as well: through the encoders and decoders, the gate, SCEP and the signatures that serve real devices, without network and TLS."),
+		Title: l.Say("Over the wire"), Caption: l.Say("What a share of the devices says by rule went over the wire as well: through the encoders and decoders, the gate, SCEP or EST and the signatures that serve real devices, without network and TLS."),
 		Columns: []report.Column{{Name: l.Say("Platform")}, {Name: l.Say("Devices")}, {Name: l.Say("Over the wire"), Bar: true}, {Name: l.Say("How it was played")}},
 	}
 	for _, p := range protocol.Platforms {
@@ -125,6 +137,7 @@ func (s *Spoken) add(t *Spoken) {
 	}
 	s.Signatures += t.Signatures
 	s.Differs += t.Differs
+	s.Parted += t.Parted
 	s.Differences = append(s.Differences, t.Differences...)
 	slices.SortStableFunc(s.Differences, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Device, b.Device))

@@ -14,6 +14,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
 	"rollcall/server/delivery"
 )
@@ -21,19 +22,29 @@ import (
 // voices are the devices of a loop that speak. Nil: none does.
 type voices struct {
 	edge
-	by    map[int]*voice
-	has   *voice // whose message the server has
+	by     map[int]*voice // Apple's
+	phones map[int]*phone // Android's
+	has    interface {    // whose message the server has
+		met(ev *delivery.Event, out *delivery.Outcome) error
+	}
 	spoke Spoken
 }
 
 func newVoices(l *Loop, w *Wire) *voices {
-	vs := &voices{edge: edge{Wire: w, loop: l}, by: map[int]*voice{}}
+	vs := &voices{edge: edge{Wire: w, loop: l}, by: map[int]*voice{}, phones: map[int]*phone{}}
 	vs.decide = func(ev *delivery.Event, out *delivery.Outcome) error { return vs.has.met(ev, out) }
 	return vs
 }
 
-func (vs *voices) add(i int, d *dialect.Apple) {
-	vs.by[i] = &voice{voices: vs, index: i, device: d}
+func (vs *voices) add(i int, d any) {
+	switch d := d.(type) {
+	case *dialect.Apple:
+		vs.by[i] = &voice{voices: vs, index: i, device: d}
+	case *dialect.Android:
+		vs.phones[i] = &phone{voices: vs, index: i, device: d}
+		p, hardware := &vs.loop.places[i], android.Hardware{EnterpriseSpecificID: d.Who().ESID}
+		p.named, p.id = p.id, vs.loop.server.AndroidDevice(hardware.ID()) // the server names it, not the device
+	}
 	vs.spoke.Devices[vs.loop.places[i].platform-1]++
 }
 
@@ -64,14 +75,11 @@ func (v *voice) now() protocol.Time { return v.loop.clockOf(v.index) }
 
 // differs notes a difference, and has the device be played by rule from now on.
 func (v *voice) differs(field, rule, wire string) {
-	s := &v.spoke
 	if _, speaks := v.by[v.index]; speaks {
-		s.Differs++
+		v.spoke.Differs++
 		delete(v.by, v.index)
 	}
-	if len(s.Differences) < Kept {
-		s.Differences = append(s.Differences, Difference{At: v.loop.now, Device: v.device.UDID(), Message: v.said.String(), Field: field, Rule: rule, Wire: wire})
-	}
+	v.spoke.keep(&Difference{At: v.loop.now, Device: v.device.UDID(), Message: v.said.String(), Field: field, Rule: rule, Wire: wire})
 }
 
 // silent tells whether the device is played by rule by now.

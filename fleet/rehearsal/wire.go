@@ -108,7 +108,7 @@ func (e *edge) open() error {
 	}
 	h, err := device.New(device.Config{
 		Server: e.loop.server, Enrolment: e.enrolment, Now: func() time.Time { return e.loop.Clock().Time() }, Log: e.log,
-		SignMessage: true, LegacySignature: true,
+		SignMessage: true, LegacySignature: true, Android: &device.Android{},
 		Handle: func(_ context.Context, _ protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
 			return e.decide(ev, out)
 		},
@@ -121,7 +121,7 @@ func (e *edge) open() error {
 	return nil
 }
 
-// exchange has the server answer a request. The error is a handshake's that it refuses.
+// exchange has the server answer a request; who nil: of somebody without an identity. The error is a handshake's that it refuses.
 func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Signer, now time.Time) (dialect.Response, error) {
 	body := r.Body
 	if e.fault != nil {
@@ -133,6 +133,9 @@ func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Sig
 	}
 	request.Header.Set("Content-Type", r.ContentType)
 	request.Header.Set("User-Agent", r.UserAgent)
+	if r.Bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+r.Bearer)
+	}
 	signature, err := signed(r.Sign, body, who, now)
 	if err != nil {
 		return dialect.Response{}, err
@@ -140,7 +143,10 @@ func (e *edge) exchange(conn context.Context, r *dialect.Request, who *certs.Sig
 	if signature != "" {
 		request.Header.Set("Mdm-Signature", signature)
 	}
-	request.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{who.Certificate}}
+	request.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	if who != nil {
+		request.TLS.PeerCertificates = []*x509.Certificate{who.Certificate}
+	}
 	if err := e.shakes(*request.TLS); err != nil {
 		return dialect.Response{}, err
 	}
