@@ -95,8 +95,13 @@ type FCM struct {
 	breaker breaker
 }
 
-// NewFCM returns the client of a service account. The error says what is wrong with cfg.URL.
+var errNoAccount = errors.New("FCM takes a service account, and none is given")
+
+// NewFCM returns the client of a service account. The error says what is wrong with cfg.URL, or that there is no account (AND-101).
 func NewFCM(account *ServiceAccount, cfg Config) (*FCM, error) {
+	if account == nil {
+		return nil, errNoAccount
+	}
 	if cfg.URL == "" {
 		cfg.URL = Google
 	}

@@ -155,6 +155,18 @@ func TestReadServiceAccount(t *testing.T) {
 	}
 }
 
+// TestAND101NoAccount: who has no credentials of an operator's has no client of Google's, and so opens no connection to it.
+func TestAND101NoAccount(t *testing.T) {
+	if f, err := NewFCM(nil, Config{}); err == nil || f != nil {
+		t.Errorf("a client without an account: %v, %v", f, err)
+	}
+	for _, text := range []string{"", "{}", `{"project_id":"p","client_email":"a@b"}`} {
+		if a, err := ReadServiceAccount([]byte(text)); err == nil || a != nil {
+			t.Errorf("%q is taken for an account", text)
+		}
+	}
+}
+
 func FuzzFCMAnswer(f *testing.F) {
 	f.Add(404, []byte(failure(404, "NOT_FOUND", "UNREGISTERED", "")))
 	f.Add(200, []byte(`{"name":"projects/p/messages/1"}`))
