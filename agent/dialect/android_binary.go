@@ -11,8 +11,8 @@ import (
 	"rollcall/protocol/android"
 )
 
-// androidVersion begins the bytes of an Android device; another one is refused.
-const androidVersion = 0x42
+// androidVersion begins the bytes of an Android device; but for the one before it, which had no orders, another one is refused.
+const androidVersion = 0x43
 
 // AppendBinary appends the whole device, secrets included, for keeping in a file. A conversation under way is kept as one that was cut
 // off: what was carried out and not reported is.
@@ -52,6 +52,13 @@ func (d *Android) AppendBinary(dst []byte) ([]byte, error) {
 		w.number(uint64(t.round))
 		w.text(string(t.reason))
 		w.text(string(t.body))
+		w.number(uint64(len(t.orders)))
+		for _, o := range t.orders { // a machine acts once the server has heard of them, perhaps by the body sent again
+			for _, s := range [...]string{o.Command, o.UUID, o.Profile, o.Why, o.Shown} {
+				w.text(s)
+			}
+			w.number(uint64(o.Status))
+		}
 		w.flag(t.told)
 		w.flag(t.incoming != nil)
 		if t.incoming != nil {
@@ -71,7 +78,7 @@ func (d *Android) AppendBinary(dst []byte) ([]byte, error) {
 // UnmarshalBinary reads what AppendBinary wrote. The error wraps [protocol.ErrMalformed]; d is then unchanged. Call Share before anything
 // else.
 func (d *Android) UnmarshalBinary(b []byte) error {
-	if len(b) == 0 || b[0] != androidVersion {
+	if len(b) == 0 || b[0] != androidVersion && b[0] != androidVersion-1 {
 		return fmt.Errorf("Android device: not of version %d: %w", androidVersion, protocol.ErrMalformed)
 	}
 	var v Android
@@ -104,6 +111,12 @@ func (d *Android) UnmarshalBinary(b []byte) error {
 		t := &androidTask{checkin: r.text(), round: int(r.number()), reason: android.Reason(r.text())}
 		if s := r.text(); s != "" {
 			t.body = []byte(s)
+		}
+		if b[0] == androidVersion {
+			for n := r.number(); n > 0 && !r.bad; n-- {
+				t.orders = append(t.orders, Order{r.text(), r.text(), r.text(), 0, r.text(), r.text()})
+				t.orders[len(t.orders)-1].Status = protocol.Status(r.number())
+			}
 		}
 		t.told = r.flag()
 		if r.flag() {

@@ -181,6 +181,36 @@ func TestAND074ReportedOnce(t *testing.T) {
 	s.rests()
 }
 
+// A machine that dies between its report and what the report is of hears of both again: it acts once the report that is sent again
+// is delivered (AND-073, AND-079).
+func TestAND073OrdersOfARepeatedReport(t *testing.T) {
+	s := androidEnrolled(t, android.FullyManaged, plainHabits)
+	model := *pixel
+	model.Tell = func(*android.StatusReport) {}
+	s.d.Share(&model, plainHabits)
+	s.begins(Pushed)
+	s.commands(android.Command{ID: "c-1", Type: android.Lock}, android.Command{ID: "c-2", Type: android.StopLostMode})
+	want := []Order{
+		{Command: string(android.Lock), UUID: "c-1", Status: protocol.Acknowledged},
+		{Command: string(android.StopLostMode), UUID: "c-2", Status: protocol.Failed, Why: android.CodeNotLost},
+	}
+	if r := &s.act.Request; r.Repeat || !slices.Equal(r.Orders, want) {
+		t.Fatalf("repeat %t, orders %+v", r.Repeat, r.Orders)
+	}
+	s.restarts()
+	s.due()
+	if r := &s.act.Request; !r.Repeat || !slices.Equal(r.Orders, want) {
+		t.Errorf("after a restart: repeat %t, orders %+v, want %+v", r.Repeat, r.Orders, want)
+	}
+	s.complete()
+	s.rests()
+	s.restarts()
+	s.due()
+	if r := &s.act.Request; r.Repeat || len(r.Orders) != 0 {
+		t.Errorf("once they were heard: repeat %t, orders %+v", r.Repeat, r.Orders)
+	}
+}
+
 // A device remembers a thousand commands.
 func TestAND074Thousand(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)

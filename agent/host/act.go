@@ -86,6 +86,9 @@ type acted struct {
 // screen may do until somebody unlocks it, is never stopped, holds nothing up, and is not started beside itself.
 func (h *Host) act(act, uuid string) {
 	h.reap()
+	if uuid != "" && h.rec.Acted[act] == uuid {
+		return // its report was delivered before, and once more after a restart
+	}
 	e := Entry{What: act, UUID: uuid, Note: "as --allow says"}
 	if h.running[act] {
 		e.Status = "not done: the command of an earlier one still runs"
@@ -94,6 +97,11 @@ func (h *Host) act(act, uuid string) {
 	}
 	if h.folder.lent {
 		e.Status = "not done: " + errLent.Error()
+		h.note(e)
+		return
+	}
+	if err := h.begins(act, uuid); err != nil {
+		e.Status = "not done: " + err.Error()
 		h.note(e)
 		return
 	}
@@ -120,6 +128,18 @@ func (h *Host) act(act, uuid string) {
 			return
 		}
 	}
+}
+
+// begins keeps that an act is begun for a command, before it is: it may well end the agent, whose report goes out again after that.
+func (h *Host) begins(act, uuid string) error {
+	if uuid == "" {
+		return nil
+	}
+	if h.rec.Acted == nil {
+		h.rec.Acted = map[string]string{}
+	}
+	h.rec.Acted[act] = uuid
+	return h.folder.save(h.rec)
 }
 
 // reap takes what came of commands that ran on.

@@ -48,3 +48,21 @@ func TestACommandThatRunsOn(t *testing.T) {
 		t.Errorf("the journal has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A command whose report is delivered again, after a restart too, does its act once.
+func TestAND074AnActIsDoneOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	dir, file := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "acts")
+	for _, uuid := range []string{"1", "1", "2", "2"} {
+		h := bare(t, dir)
+		h.rec.Allow, h.patience = map[string]string{"restart": "echo restart >>" + file}, time.Hour
+		h.act("restart", uuid)
+		h.act("restart", uuid)
+		h.Close()
+	}
+	if b, err := os.ReadFile(file); err != nil || strings.Count(string(b), "restart") != 2 {
+		t.Errorf("two commands did %q (%v)", b, err)
+	}
+}

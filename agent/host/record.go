@@ -23,6 +23,7 @@ type record struct {
 	Poll    time.Duration     `json:"poll,omitempty"`
 	Courier string            `json:"courier,omitempty"` // host:port where wake-ups come from; empty: as the server says
 	Allow   map[string]string `json:"allow,omitempty"`
+	Acted   map[string]string `json:"acted,omitempty"` // by act, the newest command that it was begun for
 	Clock   clock             `json:"clock,omitzero"`
 	Apply   apply.Config      `json:"apply,omitzero"`
 
