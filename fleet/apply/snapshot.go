@@ -112,9 +112,6 @@ func (s *Snapshot) settings(ctx context.Context, r *target.Rollcall, state *targ
 	if set.Units != nil && *set.Units >= 0 {
 		s.tenant.Units = set.Units
 	}
-	if state.Gap.Open {
-		s.Doubts = append(s.Doubts, "the gap in Apple's push certificates is open now (AUTH-30); the rehearsal begins without it")
-	}
 	if state.Authority == protocol.Unknown {
 		return &protocol.Refusal{Rule: "AUTH-01", Reason: "the tenant has no authority, and so no devices: set one with rollcall authority set"}
 	}
@@ -137,13 +134,22 @@ func valueOf(n *int) int {
 	return *n
 }
 
+// uploaded is a moment that says whether the gap is open as the server does (AUTH-30): before the latest change of authority, or not
+// known. The certificate's own beginning does not tell, for one made before the change closes it when it is uploaded after.
+func uploaded(state *target.State) protocol.Time {
+	if state.Gap.Open {
+		return state.ChangedAt - 1
+	}
+	return 0
+}
+
 func (s *Snapshot) push(ctx context.Context, r *target.Rollcall, state *target.State) error {
 	p, err := r.Push(ctx)
 	if err != nil {
 		return err
 	}
 	s.fact("the push certificate", p.Topic, "until "+p.NotAfter.String(), "in the slot of "+state.Gap.Slot.String(), lifeOf(&p, s.At))
-	s.Population.Tenant.APNs = population.APNs{Topic: p.Topic, AppleID: p.AppleID, Modified: p.NotBefore, Expires: p.NotAfter}
+	s.Population.Tenant.APNs = population.APNs{Topic: p.Topic, AppleID: p.AppleID, Modified: uploaded(state), Expires: p.NotAfter}
 	s.tenant.APNs.Topic = p.Topic
 	switch left := p.NotAfter.Sub(s.At); {
 	case p.NotAfter == 0:

@@ -37,3 +37,23 @@ func TestAUTH35Times(t *testing.T) {
 		t.Errorf("warnings %s, want 20d and 2d", w)
 	}
 }
+
+// A rehearsal begins with the gap that the server has, whatever the dates of its certificate: one that was made before the change
+// of authority closes it by its upload after (AUTH-30, AUTH-31).
+func TestAUTH30Gap(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"topic": "t", "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z"}`)
+	}))
+	defer server.Close()
+	for _, open := range []bool{false, true} {
+		s := &Snapshot{Facts: map[string]string{}, Population: &population.Population{}}
+		state := &target.State{Gap: target.Gap{Open: open}}
+		state.ChangedAt = protocol.At(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+		if err := s.push(t.Context(), &target.Rollcall{URL: server.URL}, state); err != nil {
+			t.Fatal(err)
+		}
+		if at := s.Population.Tenant.APNs.Modified; (at != 0 && at < state.ChangedAt) != open {
+			t.Errorf("the gap is open: %t, and the certificate of %s, the change of %s", open, at, state.ChangedAt)
+		}
+	}
+}
