@@ -837,7 +837,7 @@ func FuzzAndroidBinary(f *testing.F) {
 // FuzzAndroidAnswers gives a device any answers.
 func FuzzAndroidAnswers(f *testing.F) {
 	f.Add(200, []byte(`{"round":1,"complete":false,"authority":{"registered":"intune","resolved":"intune","epoch":1},"state":"ACTIVE","commands":[{"id":"c","type":"LOCK"}],"next":{"after":"1s","schedule":"STEADY"}}`))
-	f.Add(410, []byte(`{"error":{"code":410,"message":"","status":"NOT_FOUND","details":[{"@type":"rollcall/unenrolOrder","jws":"a.b.c"}]}}`))
+	f.Add(410, []byte(`{"error":{"code":410,"message":"","status":"NOT_FOUND","details":[{"@type":"rollcall/unenrollOrder","jws":"a.b.c"}]}}`))
 	enrolled, err := androidEnrolled(f, android.FullyManaged, plainHabits).d.AppendBinary(nil)
 	if err != nil {
 		f.Fatal(err)

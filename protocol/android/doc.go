@@ -74,7 +74,7 @@
 //     tries again as after a 503; after three in a row it tries once to renew its certificate. It never removes itself.
 //   - 403: a refusal that stands, with a reason and mostly a rule: AUTHORITY_UNKNOWN, CONSENT_MISSING, UNLICENSED, DEVICE_LIMIT,
 //     MODE_NOT_ALLOWED, DEVICE_MISMATCH, REFUSED, or one of those that begin with ATTESTATION. It keeps everything and comes back by its schedule.
-//   - 410: only with an order, in a detail of @type rollcall/unenrolOrder, that is signed by a policy key of its enrolment and names this
+//   - 410: only with an order, in a detail of @type rollcall/unenrollOrder, that is signed by a policy key of its enrolment and names this
 //     device and enrolment does it leave. It says good-bye and removes management as mode says. Without one it is a 503.
 //   - 429, 5xx, no answer: keep everything; Retry-After where there is one, else 1 min doubling up to 30 min, each more or less by a fifth.
 //   - anything else, an HTML page among it: a failed request, as after a 5xx. Of ours are 400 MALFORMED and PROTOCOL_UNSUPPORTED, 413

@@ -15,17 +15,17 @@ type ErrorBody struct {
 
 // An ErrorDetail is a google.rpc.ErrorInfo, or an order to leave.
 type ErrorDetail struct {
-	Type     string            `json:"@type"` // type.googleapis.com/google.rpc.ErrorInfo, or rollcall/unenrolOrder
+	Type     string            `json:"@type"` // type.googleapis.com/google.rpc.ErrorInfo, or rollcall/unenrollOrder
 	Reason   string            `json:"reason,omitempty"`
 	Domain   string            `json:"domain,omitempty"`   // rollcall
 	Metadata map[string]string `json:"metadata,omitempty"` // rule, epoch, changedAt, notice, field
-	JWS      string            `json:"jws,omitempty"`      // of rollcall/unenrolOrder: see [Order]
+	JWS      string            `json:"jws,omitempty"`      // of rollcall/unenrollOrder: see [Order]
 }
 
 // Types of an [ErrorDetail], and its domain.
 const (
 	ErrorInfo     = "type.googleapis.com/google.rpc.ErrorInfo"
-	UnenrollOrder = "rollcall/unenrolOrder"
+	UnenrollOrder = "rollcall/unenrollOrder"
 	Domain        = "rollcall"
 )
 

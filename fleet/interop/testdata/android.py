@@ -126,7 +126,7 @@ class Agent:
         try:
             details = json.loads(answer)["error"].get("details", [])
             reasons = [d for d in details if d.get("domain") == "rollcall"]
-            orders = [d["jws"] for d in details if d.get("@type") == "rollcall/unenrolOrder"]
+            orders = [d["jws"] for d in details if d.get("@type") == "rollcall/unenrollOrder"]
         except (ValueError, KeyError, TypeError, AttributeError):
             return self.later(headers) | {"status": status, "reason": "not of the protocol"}
         reason = {"status": status} | {k: v for d in reasons for k, v in (d.get("metadata", {}) | {"reason": d.get("reason", "")}).items()}
