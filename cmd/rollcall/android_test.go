@@ -489,6 +489,8 @@ func TestHST014AndroidBadInput(t *testing.T) {
 		{"HST-006", "POST", "", bytes.Replace(good, []byte(`"round":1`), []byte(`"round":1,"round":2`), 1), 400, android.Malformed},
 		{"HST-012 bomb", "POST", "gzip", zipped(make([]byte, 4<<20)), 413, android.TooLarge},
 		{"HST-012 not packed", "POST", "gzip", good, 400, android.Malformed},
+		{"HST-012 second member", "POST", "gzip", append(zipped(good), zipped(good)...), 400, android.Malformed},
+		{"HST-012 behind it", "POST", "gzip", append(zipped(good), 'x'), 400, android.Malformed},
 		{"HST-012 other", "POST", "br", good, 415, android.Malformed},
 		{"HST-014 unknown member", "POST", "", bytes.Replace(good, []byte(`{"protocol":1`), []byte(`{"later":{"x":[1]},"protocol":1`), 1), 200, ""},
 		{"packed", "POST", "gzip", zipped(bytes.Replace(good, []byte("c-1"), []byte("c-2"), 1)), 200, ""},

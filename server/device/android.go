@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
@@ -195,15 +196,17 @@ func readAndroid(buffer []byte, r *http.Request, most int64) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	from := io.Reader(r.Body)
+	var packed *bufio.Reader
 	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "" && e[0] != "identity" {
 		if e[0] != "gzip" {
 			return nil, errEncoding
 		}
-		unpacked, err := gzip.NewReader(io.LimitReader(from, most))
+		packed = bufio.NewReader(io.LimitReader(from, most))
+		unpacked, err := gzip.NewReader(packed)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w: %w", protocol.ErrMalformed, err)
 		}
-		unpacked.Multistream(false) // what follows would be a second message
+		unpacked.Multistream(false) // what follows would be a second message, which is refused below
 		from = unpacked
 	}
 	body := buffer[:0]
@@ -216,6 +219,11 @@ func readAndroid(buffer []byte, r *http.Request, most int64) ([]byte, error) {
 		switch {
 		case int64(len(body)) > most:
 			return body, errTooLarge
+		case err == io.EOF && packed != nil:
+			if _, err := packed.Peek(1); err != io.EOF {
+				return body, fmt.Errorf("gzip: %w: bytes behind it", protocol.ErrMalformed)
+			}
+			return body, nil
 		case err == io.EOF:
 			return body, nil
 		case err != nil:
