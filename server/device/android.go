@@ -71,7 +71,7 @@ func (h *Handler) mountAndroid() error {
 
 func (h *Handler) androidDiscovery(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
+		w.Header().Set("Allow", http.MethodGet) // else it would be POST, as everywhere
 		h.androidRefuse(w, r, nil, errMethod)
 		return
 	}
@@ -327,6 +327,9 @@ func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned *
 		code, reason, text, retry, rule = 401, android.NotRecognised, who.reason, 0, who.rule
 	case errors.Is(err, errMethod):
 		code, reason, text, retry = 405, android.Malformed, "wrong method", 0
+		if w.Header().Get("Allow") == "" {
+			w.Header().Set("Allow", http.MethodPost)
+		}
 	case errors.Is(err, errEncoding):
 		code, reason, text, retry, rule = 415, android.Malformed, err.Error(), 0, "HST-012"
 	case errors.Is(err, errTooLarge), errors.Is(err, android.ErrTooLarge):

@@ -42,7 +42,7 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 	x := h.android.spare.Get().(*androidRound)
 	defer x.release()
 	x.h, x.p, x.composed, x.moved, x.gone = h, nil, false, false, false
-	err := x.serve(w, r)
+	err := x.serve(r)
 	h.androidMetered(x, began, err)
 	switch {
 	case err != nil:
@@ -79,11 +79,10 @@ func (x *androidRound) release() {
 }
 
 // serve reads and decides one round.
-func (x *androidRound) serve(w http.ResponseWriter, r *http.Request) (err error) {
+func (x *androidRound) serve(r *http.Request) (err error) {
 	h := x.h
 	switch {
 	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
 		return errMethod
 	case !h.presents(r):
 		return errNoIdentity // nobody makes us hold a body (HST-001)

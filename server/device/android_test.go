@@ -57,3 +57,16 @@ func TestHST045EST(t *testing.T) {
 		t.Errorf("the authority's certificate is answered %d", code)
 	}
 }
+
+// TestAndroidMethods: a wrong method is answered with the one that is served (RFC 9110, section 15.5.6).
+func TestAndroidMethods(t *testing.T) {
+	l := newDroidLab(t)
+	for path, want := range map[string]string{
+		android.DiscoveryPath: http.MethodGet, android.EnrollPath: http.MethodPost, android.CheckInPath: http.MethodPost, android.UnenrollPath: http.MethodPost,
+	} {
+		w := l.from("192.0.2.7:1", http.MethodPut, path, "{}")
+		if got := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || got != want {
+			t.Errorf("%s: answered %d, allows %q, want %q", path, w.Code, got, want)
+		}
+	}
+}
