@@ -11,6 +11,7 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 	"rollcall/server/delivery"
 )
 
@@ -191,6 +192,20 @@ func TestProgressShowsTheGap(t *testing.T) {
 		}
 		if day := p.day(); day != "act 2 of 5, day 0 00:00 " {
 			t.Errorf("%q", day)
+		}
+	}
+}
+
+func TestProgressInDutch(t *testing.T) {
+	p := &progress{lang: lang.Dutch}
+	p.last.Store(&fleet.Progress{Gap: true, Part: 2, Parts: 5, Devices: 1000, Enrolled: 857, Counts: fleet.Counts{Done: 40_421}, Act: "The server is down for 6h"})
+	for got, want := range map[string]string{
+		p.day():       "deel 2 van 5, dag 0 00:00 ",
+		p.gap(200):    "de onderbreking duurt: ",
+		p.counts(300): " 857/1000 ingeschreven · 40421 check-ins · 0 pushmeldingen · De server ligt stil gedurende 6 u",
+	} {
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -185,7 +185,7 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 			return err
 		}
 	}
-	bar := newProgress(cmd.ErrOrStderr())
+	bar := newProgress(cmd.ErrOrStderr(), f.rehearse.language)
 	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{Plan: staged, Population: s.Population, Progress: bar.show, Source: rehearsal.Source{Export: t.URL, Devices: len(s.Population.Devices)}})
 	bar.done()
 	if err != nil {

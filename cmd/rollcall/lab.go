@@ -68,7 +68,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
-	flags.Var(&f.language, "lang", "`LANGUAGE` of summary and report: en or nl")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told and of the report: en or nl")
 	flags.BoolVar(&f.force, "force", false, "replace report, kept fleet and server log of an earlier run")
 	return cmd
 }
@@ -95,7 +95,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 	if st, err := os.Stat(f.log); f.log != "" && err == nil && st.Mode().IsRegular() && !f.force {
 		return fmt.Errorf("--server-log: %s is there already; --force replaces it", f.log)
 	}
-	bar := newProgress(cmd.ErrOrStderr())
+	bar := newProgress(cmd.ErrOrStderr(), f.language)
 	run, result, story, err := f.play(cmd.Context(), p, pop, imported, bar.show)
 	bar.done()
 	if result == nil {

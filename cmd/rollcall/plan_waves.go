@@ -195,7 +195,7 @@ func (f *planWavesFlags) watch(cmd *cobra.Command) func(aDay int) (func(fleet.Pr
 		if aDay > 0 {
 			head = f.language.Say("%d {user|users} a day", aDay)
 		}
-		bar := newProgressOf(cmd.ErrOrStderr(), head+": ")
+		bar := newProgressOf(cmd.ErrOrStderr(), f.language, head+": ")
 		return bar.show, bar.done
 	}
 }

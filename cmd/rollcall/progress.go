@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/fleet"
+	"rollcall/protocol/lang"
 )
 
 // progress shows how far a story has come: a bar on a terminal, nothing in a pipe.
@@ -22,6 +23,7 @@ type progress struct {
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	last  atomic.Pointer[fleet.Progress]
+	lang  lang.Language
 	head  string // of what the progress is; empty: of what was called
 	color bool
 }
@@ -35,16 +37,16 @@ const (
 // barWidth is the length of the bar, where there is room.
 const barWidth = 40
 
-// newProgress shows progress on w if that is a terminal.
-func newProgress(w io.Writer) *progress { return newProgressOf(w, "") }
+// newProgress shows progress on w, in l, if that is a terminal.
+func newProgress(w io.Writer, l lang.Language) *progress { return newProgressOf(w, l, "") }
 
 // newProgressOf says before it of what.
-func newProgressOf(w io.Writer, head string) *progress {
+func newProgressOf(w io.Writer, l lang.Language, head string) *progress {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return &progress{}
 	}
-	p := &progress{head: head, color: os.Getenv("NO_COLOR") == ""}
+	p := &progress{lang: l, head: head, color: os.Getenv("NO_COLOR") == ""}
 	p.last.Store(&fleet.Progress{})
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth), mpb.WithRefreshRate(100*time.Millisecond))
 	p.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(),
@@ -78,13 +80,13 @@ func (p *progress) day() string {
 	last := p.last.Load()
 	at := last.Now.Sub(last.Start)
 	if at < 0 {
-		return p.head + "before the story "
+		return p.head + p.lang.Say("before the story") + " "
 	}
-	day := fmt.Sprintf("day %d %02d:%02d ", int(at.Hours())/24, int(at.Hours())%24, int(at.Minutes())%60)
+	day := p.lang.Say("day %d %s", int(at.Hours())/24, fmt.Sprintf("%02d:%02d", int(at.Hours())%24, int(at.Minutes())%60))
 	if last.Part > 0 {
-		day = fmt.Sprintf("act %d of %d, ", last.Part, last.Parts) + day
+		day = p.lang.Say("act %d of %d, %s", last.Part, last.Parts, day)
 	}
-	return p.head + day
+	return p.head + day + " "
 }
 
 // gap is a line of at most so many characters for as long as Apple devices wait for a renewed push certificate (AUTH-30), else
@@ -94,7 +96,7 @@ func (p *progress) gap(width int) string {
 	if !last.Gap {
 		return ""
 	}
-	line := fit(fmt.Sprintf("the gap is open: Apple devices get 503 until a renewed push certificate is there (AUTH-30); %d check-ins refused so far", last.Counts.Refused), width)
+	line := fit(p.lang.Say("the gap is open: Apple devices get 503 until a renewed push certificate is there (AUTH-30); %s check-ins refused so far", fmt.Sprint(last.Counts.Refused)), width)
 	if p.color {
 		line = orange + line + plain
 	}
@@ -108,15 +110,15 @@ const barRoom = barWidth + 2
 func (p *progress) counts(width int) string {
 	last := p.last.Load()
 	c := &last.Counts
-	counts := fmt.Sprintf(" %d/%d enrolled · %d check-ins · %d pushes", last.Enrolled, last.Devices, c.Done, c.Wakes)
+	counts := " " + p.lang.Say("%s enrolled · %s check-ins · %s pushes", fmt.Sprintf("%d/%d", last.Enrolled, last.Devices), fmt.Sprint(c.Done), fmt.Sprint(c.Wakes))
 	if last.Faults > 0 {
-		counts += fmt.Sprintf(" · %d went wrong", last.Faults)
+		counts += " · " + p.lang.Say("%s went wrong", fmt.Sprint(last.Faults))
 	}
 	room := width - barRoom - utf8.RuneCountInString(counts+" · ")
 	if room < 16 || last.Act == "" {
 		return counts
 	}
-	return counts + " · " + fit(last.Act, room)
+	return counts + " · " + fit(p.lang.Retell(last.Act), room)
 }
 
 // fit cuts text to width characters.

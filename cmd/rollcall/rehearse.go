@@ -131,7 +131,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 		}
 		return err
 	}
-	bar := newProgress(cmd.ErrOrStderr())
+	bar := newProgress(cmd.ErrOrStderr(), f.language)
 	played, err := f.play(cmd.Context(), p, pop, imported, bar.show)
 	bar.done()
 	if err = errors.Join(err, group.Wait()); err != nil {

@@ -63,7 +63,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 	}
 	var columns []rehearsal.Column
 	for _, v := range variants {
-		bar := newProgress(cmd.ErrOrStderr())
+		bar := newProgress(cmd.ErrOrStderr(), f.language)
 		played, err := f.play(cmd.Context(), v.plan, v.people, v.imported, bar.show)
 		bar.done()
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 func replayCommand() *cobra.Command {
@@ -66,7 +67,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		return err
 	}
 	against := &comparison{file: bufio.NewReaderSize(file, 1<<20)}
-	bar := newProgress(cmd.ErrOrStderr())
+	bar := newProgress(cmd.ErrOrStderr(), lang.English)
 	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{
 		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Workers: f.workers, Progress: bar.show, Log: against,
 	})
