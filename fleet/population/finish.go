@@ -33,15 +33,32 @@ const (
 	EnrolledAgain   DoubtKind = "enrolled_again"
 	CoarseEnd       DoubtKind = "certificate_end"
 	CoarseEpoch     DoubtKind = "epoch"
+	LoneContact     DoubtKind = "latest_contact"
 )
+
+// latest takes the latest contact for the moment of the export. One that is far from every other may be a clock's or a hand's mistake,
+// and then the others only seem to have been silent for so long.
+func (im *importer) latest() {
+	var last, before protocol.Time
+	for i := range im.pop.Devices {
+		at := im.pop.Devices[i].Contact.Earliest
+		if at > last {
+			last, before = at, last
+		} else {
+			before = max(before, at)
+		}
+	}
+	im.pop.Tenant.AsOf = last
+	if before != 0 && last.Sub(before) > 30*oneDay {
+		im.doubt(LoneContact, -1, lang.Later("the latest contact is taken for the moment of the export, and it is %d days after every other one", int(last.Sub(before)/oneDay)), lang.Later("give the moment by --as-of, and mend that row"))
+	}
+}
 
 // finish does what needs all records: the moment of the export, what follows from it, and the lists.
 func (im *importer) finish(files *export) {
 	p, t := im.pop, &im.pop.Tenant
 	if t.AsOf == 0 {
-		for i := range p.Devices {
-			t.AsOf = max(t.AsOf, p.Devices[i].Contact.Earliest)
-		}
+		im.latest()
 	}
 	directory := im.owners != nil
 	for i := range p.Devices {

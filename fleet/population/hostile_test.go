@@ -147,6 +147,23 @@ func TestHST122Empty(t *testing.T) {
 	}
 }
 
+// One contact far from every other is taken for the moment of the export, with a doubt.
+func TestHST122LoneContact(t *testing.T) {
+	const header = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN\n"
+	row := func(id, seen string) string {
+		return id + ",2026-01-01T00:00:00Z," + seen + ",Intune,Personal,Windows,a@example.com\n"
+	}
+	for last, want := range map[string]bool{"2099-01-01T00:00:00Z": true, "2026-10-20T00:00:00Z": false} {
+		p, err := load(Options{Path: "FOLDER"}, fstest.MapFS{"a.csv": {Data: []byte(header + row("d1", "2026-10-01T00:00:00Z") + row("d2", last) + row("d3", "2026-09-01T00:00:00Z"))}}, "", BMSLicence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(p.Doubts, func(d Doubt) bool { return d.Kind == LoneContact }); got != want {
+			t.Errorf("latest contact %s: doubts %v, want one of it: %t", last, p.Doubts, want)
+		}
+	}
+}
+
 // TestHST122Foreign refuses a user of another tenant, by line and field; a guest is none.
 func TestHST122Foreign(t *testing.T) {
 	const foreign = `{"id":"d77","managementAgent":"mdm","operatingSystem":"Windows","userPrincipalName":"x@elsewhere.example"}`
