@@ -41,7 +41,7 @@ func (c *CheckIn) check() error {
 	case c.Applied.PolicyVersion < 0:
 		return in("applied.policyVersion", fmt.Errorf("%d: want 0 or more", c.Applied.PolicyVersion))
 	}
-	return nil
+	return c.Push.check()
 }
 
 // AppliedPolicy is the policy that the device keeps to.

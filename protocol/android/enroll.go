@@ -73,7 +73,7 @@ func (e *EnrollRequest) check() error {
 	if e.Hardware.ID() == "" {
 		return in("hardware", errors.New("neither serialNumber nor enterpriseSpecificId"))
 	}
-	return nil
+	return e.Push.check()
 }
 
 // Hardware is what the device is.
@@ -113,7 +113,17 @@ type User struct {
 // A Push is where the device is woken.
 type Push struct {
 	Kind string `json:"kind"` // fcm
-	FID  string `json:"fid"`
+	FID  string `json:"fid"`  // at most 4096 bytes
+}
+
+// maxFID bounds what a server keeps of a device for as long as it is enrolled, and says to FCM at each wake-up (HST-001).
+const maxFID = 4096
+
+func (p *Push) check() error {
+	if p != nil && len(p.FID) > maxFID {
+		return in("push.fid", fmt.Errorf("%d bytes, at most %d", len(p.FID), maxFID))
+	}
+	return nil
 }
 
 // An Attestation is what the device's key store says of it: certificates, base64 of DER, the leaf first.

@@ -116,6 +116,7 @@ func TestRefused(t *testing.T) {
 		{"HST-010 surrogate", steady + `,"x":"\ud800"}`, "HST-010"},
 		{"HST-050 device", strings.Replace(steady, "d-1", "../x", 1) + `}`, "device: "},
 		{"HST-050 check-in", strings.Replace(steady, "c1", strings.Repeat("c", 65), 1) + `}`, "checkin: "},
+		{"HST-001 push", steady + `,"push":{"kind":"fcm","fid":"` + strings.Repeat("f", 4097) + `"}}`, "push.fid: 4097 bytes"},
 		{"version", strings.Replace(steady, `"protocol":1`, `"protocol":2`, 1) + `}`, "protocol: another version"},
 		{"no version", strings.Replace(steady, `"protocol":1,`, ``, 1) + `}`, "protocol: missing"},
 		{"null where it must be", strings.Replace(steady, `"device":"d-1"`, `"device":null`, 1) + `}`, "device: want a string"},
