@@ -11,8 +11,8 @@ import (
 
 // An intent tells the ledger what the plan has the administration asked for, and who can be asked for it. Of profiles it
 // knows as long as one authority has all devices: where each device's profiles come from depends on who manages it, which
-// is the server's to say (package rehearsal holds its word against the device). Android and Windows devices have no part in it: they
-// answer commands together, and by other names. The zero intent tells nobody.
+// is the server's to say (package rehearsal holds its word against the device). Windows devices have no part in it: what they are
+// sent has no name beyond its message. The zero intent tells nobody.
 type intent struct {
 	ledger   *ledger.Ledger
 	profiles bool
@@ -35,6 +35,9 @@ func newIntent(c *Config) intent {
 	return n
 }
 
+// followed tells whether the ledger can follow what devices of a platform are sent.
+func followed(p protocol.Platform) bool { return p.Apple() || p == protocol.Android }
+
 // assigns notes that a profile is given to a group now, or taken from it.
 func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 	n := &f.intent
@@ -47,7 +50,7 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 	n.groups[profile][group] = given
 	for i := range f.population.Devices {
 		d := &f.population.Devices[i]
-		if !d.Platform.Apple() || d.Userless() {
+		if !followed(d.Platform) || d.Userless() {
 			continue
 		}
 		user := &f.population.Users[d.User]
@@ -68,7 +71,7 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 
 // ordered notes an order that was asked for at a time and has just been taken.
 func (f *Fleet) ordered(asked protocol.Time, i int, id string, kind protocol.CommandKind) {
-	if f.intent.ledger == nil || id == "" || !f.population.Devices[i].Platform.Apple() {
+	if f.intent.ledger == nil || id == "" || !followed(f.population.Devices[i].Platform) {
 		return
 	}
 	d := protocol.Device(i + 1)
@@ -91,12 +94,15 @@ func (f *Fleet) saw(d protocol.Device, x *link.Exchange) {
 // lives notes what has become of device i.
 func (f *Fleet) lives(now protocol.Time, i int, what What) {
 	l, d := f.intent.ledger, protocol.Device(i+1)
-	if l == nil || !f.population.Devices[i].Platform.Apple() {
+	of := f.population.Devices[i].Platform
+	if l == nil || !followed(of) {
 		return
 	}
 	switch what {
 	case Joined:
-		l.Enrolled(now, d)
+		if of.Apple() { // Android's have said so themselves
+			l.Enrolled(now, d)
+		}
 	case Removed, Wiped:
 		l.Ended(now, d)
 	case Left, Locked:

@@ -84,7 +84,7 @@ type androidTask struct {
 	answer   *android.CheckInAnswer // to be carried out
 	then     agent.Then
 	results  []android.Result
-	orders   []Order        // that results are of, where the device is a machine
+	orders   []Order        // that results are of, and profiles that came and left
 	asked    bool           // the server wants a whole status report
 	renew    *android.Offer // of the identity, before the next request
 	held     *Request       // waits for that

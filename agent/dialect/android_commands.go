@@ -24,18 +24,19 @@ func (d *Android) carryOut(now protocol.Time) {
 	for i := range a.Commands {
 		c := &a.Commands[i]
 		r := android.Result{Command: c.ID, State: android.ResultDone}
-		if !d.remembers(c.ID) {
+		o := Order{Command: string(c.Type), UUID: c.ID, Status: protocol.Acknowledged, Again: d.remembers(c.ID)}
+		if !o.Again {
 			d.obey(now, c, &r)
-			o := Order{Command: string(c.Type), UUID: c.ID, Status: protocol.Failed, Why: r.ErrorCode}
 			if p := c.LostModeParams; p != nil {
 				o.Shown = strings.TrimSpace(p.LostMessage + " " + p.LostPhoneNumber)
 			}
 			if r.State == android.ResultDone {
 				d.remember(c.ID)
-				o.Status = protocol.Acknowledged
+			} else {
+				o.Status, o.Why = protocol.Failed, r.ErrorCode
 			}
-			d.note(o)
 		}
+		d.orders = append(d.orders, o)
 		d.results = append(d.results, r)
 	}
 }

@@ -52,14 +52,16 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 		case e.RemoveAfter != 0 && e.RemoveAfter <= now:
 			if at >= 0 {
 				d.core.Uninstall(at)
+				d.orders = append(d.orders, Order{Command: ProfileOrder, Profile: e.ID, Gone: true, Status: protocol.Acknowledged})
 			}
 		case e.RemoveAfter != 0: // it leaves by itself, once the device has heard of the change
 		default:
 			changed := at < 0 || d.core.Profiles()[at].Content != uint64(e.Version)
-			if changed && d.habits.Fails(&d.core, e.ID, now) {
+			switch {
+			case changed && d.habits.Fails(&d.core, e.ID, now):
 				faults = append(faults, fail(e, android.NotInvalidValue)...)
-			}
-			if changed {
+				d.orders = append(d.orders, Order{Command: ProfileOrder, Profile: e.ID, Status: protocol.Failed, Why: string(android.NotInvalidValue)})
+			case changed:
 				fresh = append(fresh, e)
 			}
 			d.core.Install(agent.Profile{Name: name, Content: uint64(e.Version), Family: e.Family})
@@ -68,6 +70,7 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 	for at := len(d.core.Profiles()) - 1; at >= 0; at-- {
 		if q := d.core.Profiles()[at]; !listed[q.Name] && q.Family != protocol.Configuration {
 			d.core.Uninstall(at)
+			d.unlisted(q.Name)
 		}
 	}
 	in := policyInForce{policy: string(p.Policy), profiles: string(android.Append(nil, p.Profiles))}
@@ -80,7 +83,7 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 				o.Status, o.Why = protocol.Failed, err.Error()
 			}
 		}
-		d.note(o)
+		d.orders = append(d.orders, o)
 	}
 	if len(faults) > 0 {
 		in.faults = string(android.Append(nil, faults))
@@ -88,10 +91,12 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 	}
 }
 
-// note keeps what the server asked of a machine, until it has heard of it.
-func (d *Android) note(o Order) {
-	if d.real() {
-		d.orders = append(d.orders, o)
+// unlisted tells of a profile of the policy in force so far that has left since the new one does not list it.
+func (d *Android) unlisted(name uint64) {
+	for _, e := range d.manifest() {
+		if id(e.ID) == name {
+			d.orders = append(d.orders, Order{Command: ProfileOrder, Profile: e.ID, Gone: true, Status: protocol.Acknowledged})
+		}
 	}
 }
 

@@ -74,11 +74,13 @@ func (d *Android) Answer(now protocol.Time, r *Response, out *Act) {
 	}
 	ev := agent.Event{Kind: agent.Failed}
 	var err error
+	idle := false
 	switch {
 	case r.Status == 200 && d.step == Unenroll:
 		ev.Kind = agent.Answered
 	case r.Status == 200:
 		err = d.read(now, r, &ev)
+		idle = err == nil && ev.Reply.Kind != protocol.Work
 	case r.Status == 410 && d.step == CheckIn && d.gone(r, &ev):
 		err = androidFailure(d.step, r)
 	default:
@@ -87,7 +89,7 @@ func (d *Android) Answer(now protocol.Time, r *Response, out *Act) {
 	d.after(now, &ev, out)
 	out.Heard = ev.Notice
 	if out.Kind == Rest {
-		out.Err = err
+		out.Err, out.Idle = err, idle
 	}
 }
 
@@ -265,7 +267,7 @@ func (d *Android) send(now protocol.Time, c *protocol.CheckIn, out *Act) {
 		}
 		r.Step, r.URL, r.Body = Unenroll, b.url+android.UnenrollPath, android.Append(nil, &bye)
 	} else {
-		r.Repeat = d.body != nil && d.real()
+		r.Repeat = d.body != nil
 		r.Step, r.URL, r.Body = CheckIn, b.url+android.CheckInPath, d.roundBody(now, c)
 		r.Orders = d.orders
 	}

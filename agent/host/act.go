@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ func actOf(command string) string {
 // ordersOf is what a server hears with r that it asked for.
 func ordersOf(r *dialect.Request) []dialect.Order {
 	if r.Step != dialect.Report {
-		return r.Orders
+		return slices.DeleteFunc(slices.Clone(r.Orders), func(o dialect.Order) bool { return o.Again })
 	}
 	return []dialect.Order{{Command: r.Command, UUID: r.UUID, Profile: r.Profile, Status: r.Status, Shown: r.Shown, Why: r.Why}}
 }
@@ -70,7 +71,7 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 	for _, o := range orders {
 		act := actOf(o.Command)
 		once := act == "erase" && w.h.rec.Kind != protocol.Android // which says it until it is heard
-		if act != "" && o.Status == protocol.Acknowledged && (delivered || once) && w.h.rec.Allow[act] != "" {
+		if act != "" && !o.Again && o.Status == protocol.Acknowledged && (delivered || once) && w.h.rec.Allow[act] != "" {
 			w.h.act(act, o.UUID)
 		}
 	}

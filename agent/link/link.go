@@ -110,7 +110,8 @@ type Exchange struct {
 	Profile   string // with Report: as in dialect.Request, as Version is
 	Version   string
 	Reported  protocol.Status // with Report
-	Repeat    bool            // with Report: sent before
+	Repeat    bool            // sent before
+	Idle      bool            // as in dialect.Act
 	Answered  uint16          // with Session: as in dialect.Request, as Refused is
 	Refused   uint16
 	Orders    []dialect.Order // as in dialect.Request
@@ -349,6 +350,7 @@ func (c *conversation) run(ctx context.Context) error {
 			if x.Err == nil && c.act.Kind == dialect.Rest && x.Status >= 200 && x.Status <= 299 {
 				x.Err = c.act.Err
 			}
+			x.Idle = c.act.Idle
 			c.watch(&x)
 			c.report.Dropped += c.act.Dropped
 		case dialect.GetIdentity:

@@ -6,15 +6,23 @@ import (
 	"rollcall/protocol"
 )
 
-// Exchanged takes what one request of d tells: a report that it delivered and whether the server confirmed it, the profile
-// that came or went with it, or that there was no work. begun and now are the clock of the run when the request began and
+// Exchanged takes what one request of d tells: reports that it delivered and whether the server confirmed them, the profiles
+// that came or went with them, or that there was no work; of an Android device also that it has enrolled. Of Windows devices,
+// whose commands have no name beyond their message, it takes nothing. begun and now are the clock of the run when the request began and
 // when it ended.
 func (l *Ledger) Exchanged(begun, now protocol.Time, d protocol.Device, x *link.Exchange) {
 	heard := x.Status >= 200 && x.Status < 300
-	if x.Step == dialect.Report {
+	switch x.Step {
+	case dialect.Report:
 		l.reported(begun, d, x, heard)
+	case dialect.Enroll: // of Android: at its first check-in it is enrolled, and gets profiles
+		if heard {
+			l.Ended(now, d)
+		}
+	case dialect.CheckIn:
+		l.checkedIn(begun, now, d, x, heard)
 	}
-	if heard && x.Received == 0 && (x.Step == dialect.Idle || x.Step == dialect.Report) {
+	if heard && (x.Idle || x.Received == 0 && (x.Step == dialect.Idle || x.Step == dialect.Report)) {
 		l.NoWork(begun, d)
 	}
 }
@@ -33,4 +41,38 @@ func (l *Ledger) reported(now protocol.Time, d protocol.Device, x *link.Exchange
 		}
 	}
 	l.Answered(now, d, x.UUID, x.Reported, heard)
+}
+
+// checkedIn takes a round of an Android device's check-in, which reports all that the one before it brought.
+func (l *Ledger) checkedIn(begun, now protocol.Time, d protocol.Device, x *link.Exchange, heard bool) {
+	if heard {
+		l.enrolledAt(now, d)
+	}
+	for i := range x.Orders {
+		o := &x.Orders[i]
+		switch {
+		case o.Profile == "":
+			if !x.Repeat {
+				l.Delivered(begun, d, o.UUID, o.Command)
+			}
+			l.Answered(begun, d, o.UUID, o.Status, heard)
+		case x.Repeat:
+		case o.Gone:
+			l.Removed(d, o.Profile)
+		case o.Status == protocol.Acknowledged:
+			l.Installed(begun, d, o.Profile, "")
+		default:
+			l.NotInstalled(d, o.Profile)
+		}
+	}
+}
+
+// enrolledAt notes that d is enrolled, if that is news.
+func (l *Ledger) enrolledAt(now protocol.Time, d protocol.Device) {
+	l.mu.Lock()
+	enrolled := l.account(d).enrolled
+	l.mu.Unlock()
+	if !enrolled {
+		l.Enrolled(now, d)
+	}
 }

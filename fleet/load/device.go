@@ -41,12 +41,11 @@ func Name(d fleet.Device) string {
 	return ""
 }
 
-// followed tells whether the requests of d say which commands they report, so that the ledger can follow them: Apple's do. The others come by
-// themselves for ever, whether anything is left to do or not.
-func followed(d fleet.Device) bool {
-	_, ok := d.(*dialect.Apple)
-	return ok
-}
+// followed tells whether the requests of d say which commands they report, so that the ledger can follow them: those of Windows do not.
+func followed(d fleet.Device) bool { return platformOf(d) != protocol.Windows }
+
+// rests tells whether d has nothing to come for when nothing is left to do. The others than Apple's come by themselves for ever.
+func rests(d fleet.Device) bool { return platformOf(d).Apple() }
 
 func platformOf(d fleet.Device) protocol.Platform {
 	switch d := d.(type) {

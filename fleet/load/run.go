@@ -314,7 +314,7 @@ func (l *Load) lie(i int32, began time.Duration, well bool) {
 	case b.again && phase == agent.Enrolled:
 		b.again = false
 		l.come(i, now, dialect.Pushed)
-	case due != 0 && (l.config.Retry && (followed(d) || !well) || phase == agent.Enrolling):
+	case due != 0 && (l.config.Retry && (rests(d) || !well) || phase == agent.Enrolling):
 		l.come(i, now+l.until(due), dialect.Scheduled)
 	case phase == agent.Enrolled && l.config.Enrolments:
 		l.move(i, out)
