@@ -104,7 +104,9 @@ func (f *Fleet) lives(now protocol.Time, i int, what What) {
 			l.Enrolled(now, d)
 		}
 	case Removed, Wiped:
-		l.Ended(now, d)
+		if of.Apple() || !f.enrolled(i) { // it may have enrolled again since
+			l.Ended(now, d)
+		}
 	case Left, Locked:
 		l.Left(d)
 	case Returned:

@@ -139,6 +139,7 @@ type Request struct {
 	Orders []Order
 
 	Repeat bool // sent before, and not confirmed
+	Whole  bool // with CheckIn: a whole status report is in it, or began it, which answers every question that the server has
 
 	// With Report: what is reported.
 	Command string // RequestType

@@ -86,6 +86,7 @@ type androidTask struct {
 	results  []android.Result
 	orders   []Order        // that results are of, and profiles that came and left
 	asked    bool           // the server wants a whole status report
+	whole    bool           // body is one, or began with one
 	renew    *android.Offer // of the identity, before the next request
 	held     *Request       // waits for that
 	incoming *identity      // of a renewal, not used yet

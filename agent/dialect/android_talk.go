@@ -269,7 +269,7 @@ func (d *Android) send(now protocol.Time, c *protocol.CheckIn, out *Act) {
 	} else {
 		r.Repeat = d.body != nil
 		r.Step, r.URL, r.Body = CheckIn, b.url+android.CheckInPath, d.roundBody(now, c)
-		r.Orders = d.orders
+		r.Orders, r.Whole = d.orders, d.whole
 	}
 	out.Kind, out.Request, out.Trust = Send, r, Trust{Anchors: b.anchors}
 	d.step = r.Step
@@ -308,6 +308,7 @@ func (d *Android) roundBody(now protocol.Time, c *protocol.CheckIn) []byte {
 		d.carryOut(now)
 	}
 	d.androidTask.round++
+	d.whole = d.asked || d.reason == android.ReasonEnrolled
 	body := d.say(now)
 	if c.Verb != protocol.Ask {
 		d.body = body

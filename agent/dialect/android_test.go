@@ -177,8 +177,17 @@ func TestAND074ReportedOnce(t *testing.T) {
 	if m.Results[0].State != android.ResultDone || m.Results[1].ErrorCode != android.CodeAlreadyLost {
 		t.Errorf("handed out again: %+v", m.Results)
 	}
+	want := []Order{
+		{Command: "START_LOST_MODE", UUID: "c-1", Status: protocol.Acknowledged, Again: true},
+		{Command: "START_LOST_MODE", UUID: "c-2", Status: protocol.Failed, Why: android.CodeAlreadyLost, Shown: "x"},
+	}
+	if got := s.act.Request.Orders; !slices.Equal(got, want) || s.act.Request.Repeat {
+		t.Errorf("orders %+v, want %+v", got, want)
+	}
 	s.complete()
-	s.rests()
+	if s.rests(); !s.act.Idle {
+		t.Error("the server said that there is nothing more, and the conversation does not tell")
+	}
 }
 
 // A machine that dies between its report and what the report is of hears of both again: it acts once the report that is sent again

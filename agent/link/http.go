@@ -52,7 +52,7 @@ type conn struct {
 // exchange carries out the request of the present act. Every failure is part of the answer.
 func (c *conversation) exchange(ctx context.Context) (x Exchange, answer dialect.Response) {
 	r := &c.act.Request
-	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Answered: r.Answered, Refused: r.Refused, Orders: r.Orders, Begun: time.Now()}
+	x = Exchange{Step: r.Step, Command: r.Command, UUID: r.UUID, Profile: r.Profile, Version: r.Version, Reported: r.Status, Repeat: r.Repeat, Whole: r.Whole, Answered: r.Answered, Refused: r.Refused, Orders: r.Orders, Begun: time.Now()}
 	answer, err := c.request(ctx, r, &x)
 	x.Took = time.Since(x.Begun)
 	if err != nil {

@@ -111,6 +111,7 @@ type Exchange struct {
 	Version   string
 	Reported  protocol.Status // with Report
 	Repeat    bool            // sent before
+	Whole     bool            // as in dialect.Request
 	Idle      bool            // as in dialect.Act
 	Answered  uint16          // with Session: as in dialect.Request, as Refused is
 	Refused   uint16

@@ -21,6 +21,7 @@ import (
 	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -203,7 +204,7 @@ func TestLedgerNamesFaults(t *testing.T) {
 		udid(5): x.receive(),
 		udid(6): x.swallow("InstallProfile"),
 	}
-	result := playThrough(t, p, pop, x)
+	result, _ := playThrough(t, p, pop, func(h http.Handler) http.Handler { x.server = h; return x })
 
 	books := result.Sections["ledger"].(ledger.Result)
 	got := map[string]string{}
@@ -232,8 +233,8 @@ func TestLedgerNamesFaults(t *testing.T) {
 	}
 }
 
-// playThrough plays p with x between the devices and the server.
-func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *meddler) *report.Result {
+// playThrough plays p with what between makes of the server.
+func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, between func(http.Handler) http.Handler) (*report.Result, *rehearsal.Run) {
 	t.Helper()
 	f := &labFlags{clock: "driven"}
 	run := newRun(f, p, pop, false)
@@ -249,7 +250,7 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *medd
 	if err := l.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l.cfg.Devices = func(h http.Handler) http.Handler { x.server = h; return x }
+	l.cfg.Devices = between
 	if err := l.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +265,7 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, x *medd
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result
+	return result, run
 }
 
 // Answers that are lost, connections that are reset and a busy server make devices and server try again. That is no fault.

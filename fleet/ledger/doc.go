@@ -22,9 +22,10 @@
 // # What is no fault
 //
 // A command handed out again before the server confirmed its report is a retry, as is a report sent twice: connections
-// break, answers get lost, servers answer 503. NotNow is the device's own doing, and starts the bound anew. What a
-// server does by itself (an enrolment's first questions, say) was not ordered and is only counted. A command that the
-// administration refused, or of which it never said that it took it, need not arrive.
+// break, answers get lost, servers answer 503. NotNow is the device's own doing, and starts the bound anew. A question need
+// not arrive at an Android device whose report has answered it already. What a server does by itself (an enrolment's first
+// questions, say) was not ordered and is only counted. A command that the administration refused, or of which it never said
+// that it took it, need not arrive.
 //
 // # What it does not see
 //
@@ -32,6 +33,8 @@
 // seen for the latest [Remembered] commands of a device. That a command went to another device is seen as long as it is open
 // or, when the order became known late, among the latest [Strays] unordered ones. Orders that were asked for at the same
 // time, and those of different lanes, have no order between them.
+//
+// Windows devices are not followed: a command has no name there beyond its message.
 //
 // It holds commands and profiles only. The invariants of the authority (I1 to I10) are package rehearsal's, which looks into
 // a server of ours; the ledger asks any server, from outside.

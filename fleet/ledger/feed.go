@@ -65,6 +65,34 @@ func (l *Ledger) checkedIn(begun, now protocol.Time, d protocol.Device, x *link.
 			l.NotInstalled(d, o.Profile)
 		}
 	}
+	if heard && x.Whole {
+		l.told(now, d)
+	}
+}
+
+// questions are the kinds of commands that ask and do nothing, by name.
+var questions = map[string]bool{
+	protocol.DeviceInformation.String(): true, protocol.SecurityInfo.String(): true, protocol.ProfileList.String(): true,
+	protocol.CertificateList.String(): true, protocol.InstalledApplicationList.String(): true,
+}
+
+// told notes that d has told the server all that it could be asked: what was still to be asked is answered, and may not come any more.
+func (l *Ledger) told(now protocol.Time, d protocol.Device) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.knows[d] = now
+	for last := &l.account(d).orders; *last != 0; {
+		o := &l.orders.list[*last]
+		if !questions[l.kinds.list[o.kind]] || o.is&named != 0 {
+			last = &o.next
+			continue
+		}
+		if o.is&delivered == 0 {
+			l.counts.Delivered++
+		}
+		l.counts.Confirmed++
+		l.free(last)
+	}
 }
 
 // enrolledAt notes that d is enrolled, if that is news.

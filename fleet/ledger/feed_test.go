@@ -69,3 +69,71 @@ func TestExchanged(t *testing.T) {
 		})
 	}
 }
+
+// What the check-ins of an Android device tell: several reports in one, and profiles that came or left with them.
+func TestExchangedOfAndroid(t *testing.T) {
+	whole := func(x link.Exchange) link.Exchange { x.Whole = true; return x }
+	did := func(id string) dialect.Order {
+		return dialect.Order{Command: "LOCK", UUID: id, Status: protocol.Acknowledged}
+	}
+	again := func(id string) dialect.Order { o := did(id); o.Again = true; return o }
+	has := func(profile string, s protocol.Status) dialect.Order {
+		return dialect.Order{Command: dialect.ProfileOrder, Profile: profile, Status: s}
+	}
+	gone := dialect.Order{Command: dialect.ProfileOrder, Profile: "mail", Gone: true, Status: protocol.Acknowledged}
+	round := func(status int, orders ...dialect.Order) link.Exchange {
+		return link.Exchange{Step: dialect.CheckIn, Status: status, Received: 100, Orders: orders}
+	}
+	last := func(x link.Exchange) link.Exchange { x.Idle = true; return x }
+	repeat := func(x link.Exchange) link.Exchange { x.Repeat = true; return x }
+	ack, enrol := protocol.Acknowledged, link.Exchange{Step: dialect.Enroll, Status: 200}
+	for _, tt := range []struct {
+		name string
+		list []link.Exchange
+		want string // faults in order
+	}{
+		{"both done, and the profile there", []link.Exchange{round(200), last(round(200, has("mail", ack), did(one), did(two)))}, ""},
+		{"answer lost, round repeated", []link.Exchange{round(0, has("mail", ack), did(one), did(two)), repeat(round(503, has("mail", ack), did(one), did(two))), last(repeat(round(200, has("mail", ack), did(one), did(two))))}, ""},
+		{"nothing, and much to do", []link.Exchange{last(round(200))}, "lost lost never converged"},
+		{"more to come is no end", []link.Exchange{round(200)}, ""},
+		{"one left out", []link.Exchange{last(round(200, has("mail", ack), did(two)))}, "lost"},
+		{"handed out again after 200", []link.Exchange{round(200, has("mail", ack), did(one), did(two)), last(round(200, again(one)))}, "doubled"},
+		{"handed out again after 503", []link.Exchange{round(503, has("mail", ack), did(one), did(two)), last(round(200, again(one), again(two)))}, ""},
+		{"the wrong way round", []link.Exchange{last(round(200, has("mail", ack), did(two), did(one)))}, "reordered"},
+		{"another's command", []link.Exchange{last(round(200, has("mail", ack), did(one), did(two), did(three)))}, "misdelivered"},
+		{"a whole report answers questions alone", []link.Exchange{last(whole(round(200, has("mail", ack), did(two))))}, "lost"},
+		{"a whole report answers questions, once it is heard", []link.Exchange{whole(round(503, has("mail", ack))), last(round(200))}, "lost lost lost"},
+		{"a whole report answers questions", []link.Exchange{round(200, has("mail", ack), did(one)), last(whole(round(200, did(two))))}, ""},
+		{"profile taken off", []link.Exchange{round(200, has("mail", ack), did(one), did(two)), last(round(200, gone))}, "never converged"},
+		{"profile failed", []link.Exchange{last(round(200, has("mail", protocol.Failed), did(one), did(two)))}, ""},
+		{"enrolled anew: what was ordered before is void, and the profile comes again", []link.Exchange{enrol, round(200), last(round(200, has("mail", ack)))}, ""},
+		{"enrolled anew without the profile", []link.Exchange{round(200, has("mail", ack)), enrol, round(200), last(round(200))}, "never converged"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := begin(2)
+			s.Exchanged(s.tick(), s.tick(), 1, &enrol)
+			first := round(200)
+			s.Exchanged(s.tick(), s.tick(), 1, &first)
+			s.order(1, one)
+			s.order(1, two)
+			s.order(2, three)
+			s.Wanted(s.tick(), 1, "mail", "")
+			if strings.Contains(tt.name, "question") {
+				s.Ordered(s.tick(), 1, four, protocol.ProfileList.String(), 0)
+				s.Taken(s.tick(), 1, four)
+			}
+			for i := range tt.list {
+				at := s.tick()
+				s.Exchanged(at, s.tick(), 1, &tt.list[i])
+			}
+			s.Close(s.tick())
+			var got []string
+			for _, f := range s.Result().Findings {
+				got = append(got, f.Fault.String())
+			}
+			if g := strings.Join(got, " "); g != tt.want {
+				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
+			}
+		})
+	}
+}

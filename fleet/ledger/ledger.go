@@ -27,7 +27,7 @@ type Config struct {
 }
 
 // A Ledger holds what was intended for each device against what the device saw. Safe for concurrent use. A device costs 64
-// bytes, each of its profiles 32, each open order about a hundred; once it has seen as many open orders as there will
+// bytes, one of Android about forty more, each of its profiles 32, each open order about a hundred; once it has seen as many open orders as there will
 // be at a time, writing into it allocates nothing.
 type Ledger struct {
 	bound time.Duration
@@ -42,6 +42,7 @@ type Ledger struct {
 	passed   map[uint32]string                      // open orders that a later one has overtaken, and which
 	strays   map[protocol.CommandID]protocol.Device // who got them
 	latest   []protocol.CommandID                   // of strays, a ring
+	knows    map[protocol.Device]protocol.Time      // when a device last told the server all that it could be asked
 	oldest   int                                    // in latest
 	kinds    names
 	ids      names // of profiles
@@ -81,7 +82,7 @@ func New(c Config) *Ledger {
 	l := &Ledger{
 		bound: c.Bound, name: c.Name, devices: make([]account, c.Devices+1),
 		byID: map[protocol.CommandID]uint32{}, texts: map[protocol.CommandID]string{}, passed: map[uint32]string{},
-		strays: map[protocol.CommandID]protocol.Device{}, kinds: newNames(), ids: newNames(),
+		strays: map[protocol.CommandID]protocol.Device{}, knows: map[protocol.Device]protocol.Time{}, kinds: newNames(), ids: newNames(),
 	}
 	if l.bound <= 0 {
 		l.bound = DefaultBound

@@ -29,7 +29,7 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 		return // asked for once more, since the first answer was lost
 	}
 	l.counts.Ordered++
-	if a.remembers(key) { // all over before its id was known here
+	if at, knows := l.knows[d]; a.remembers(key) || knows && at >= now && questions[kind] { // all over before its id was known here
 		l.counts.Delivered++
 		l.counts.Confirmed++
 		l.counts.Taken++
