@@ -58,6 +58,8 @@ func (d *Android) AppendBinary(dst []byte) ([]byte, error) {
 				w.text(s)
 			}
 			w.number(uint64(o.Status))
+			w.flag(o.Gone)
+			w.flag(o.Again)
 		}
 		w.flag(t.told)
 		w.flag(t.incoming != nil)
@@ -114,8 +116,9 @@ func (d *Android) UnmarshalBinary(b []byte) error {
 		}
 		if b[0] == androidVersion {
 			for n := r.number(); n > 0 && !r.bad; n-- {
-				t.orders = append(t.orders, Order{r.text(), r.text(), r.text(), 0, r.text(), r.text()})
-				t.orders[len(t.orders)-1].Status = protocol.Status(r.number())
+				o := Order{Command: r.text(), UUID: r.text(), Profile: r.text(), Why: r.text(), Shown: r.text()}
+				o.Status, o.Gone, o.Again = protocol.Status(r.number()), r.flag(), r.flag()
+				t.orders = append(t.orders, o)
 			}
 		}
 		t.told = r.flag()
