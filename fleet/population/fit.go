@@ -324,7 +324,10 @@ func (f *fitter) silent() {
 		case from < 90*oneDay:
 			back = 50_000
 		}
-		if !known {
+		switch {
+		case !known && p.Returns.Between != 0:
+			f.assume(path, "%d of %d devices; in the older export none was silent for as long, so how they come back is a guess", len(in), len(list))
+		case !known:
 			f.assume(path, "%d of %d devices; one export does not say how they come back (give an older one by --previous)", len(in), len(list))
 		}
 		if back > 0 {

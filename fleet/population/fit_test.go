@@ -2,6 +2,7 @@ package population
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -90,6 +91,10 @@ func TestFitComesBack(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
+	}
+	p.Returns.Bands[1] = Return{From: 7 * oneDay, To: 30 * oneDay}
+	if _, notes := p.Fit(); !strings.Contains(fmt.Sprint(notes), "in the older export none was silent for as long") {
+		t.Errorf("two exports, and the older one has nobody of a band: %v", notes)
 	}
 }
 
