@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -84,6 +85,7 @@ func load(path string, t *Tenancy) (*Plan, error) {
 func Parse(name string, data []byte) (*Plan, error) { return parse(name, data, nil) }
 
 func parse(name string, data []byte, t *Tenancy) (*Plan, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors on Windows begin UTF-8 with it
 	d := &decoder{file: name, where: map[string]position{}, anchors: map[string]ast.Node{}}
 	p := new(Plan)
 	if root := d.parse(data); root != nil {

@@ -429,3 +429,11 @@ func TestErrorsOfAllStages(t *testing.T) {
 		})
 	}
 }
+
+// A byte order mark before the text is no part of its first key (HST-122).
+func TestByteOrderMark(t *testing.T) {
+	const text = "name: a\nuntil: 1d\npopulation: {devices: 5, mix: {ios: 100}}\n"
+	if p, err := Parse("a.yaml", []byte("\ufeff"+text)); err != nil || p.Name != "a" || p.Source() != text {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
