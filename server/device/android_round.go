@@ -13,6 +13,7 @@ import (
 	"rollcall/protocol/android"
 	"rollcall/server"
 	"rollcall/server/delivery"
+	identities "rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -284,7 +285,7 @@ func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, o
 	case protocol.RemoveProfile:
 		return r, applied && x.profile(q.Profile) == nil
 	case protocol.RenewIdentity: // it was asked; what comes of it, the next identity says (AUTH-41)
-		return r, m.Round > 1
+		return r, m.Round > 1 || x.renewed()
 	case protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList, protocol.InstalledApplicationList:
 		if m.Status != nil || m.Reason == android.ReasonEnrolled { // which began with one
 			return r, true
@@ -304,6 +305,13 @@ func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, o
 		return r, true
 	}
 	return r, false
+}
+
+// renewed tells whether the round comes under an identity that is not due: the device renewed and never said so, and a second renewal
+// would be refused as too early (AND-081).
+func (x *androidRound) renewed() bool {
+	due, err := identities.DueAt(x.p.cred.NotBefore, x.p.cred.NotAfter, x.h.cfg.Server.World().Settings.Window)
+	return err == nil && x.h.now() < due
 }
 
 // profile is what the round says of a profile in this version; nil: it is not on the device.

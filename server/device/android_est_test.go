@@ -1,0 +1,58 @@
+//go:build unix
+
+package device
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/protocol"
+	"rollcall/protocol/android"
+	"rollcall/server/delivery"
+)
+
+// TestAND081SilentRenewal: a device that renewed, and never said another word under its old identity, is not asked once more under the new
+// one, by which it would be too early.
+func TestAND081SilentRenewal(t *testing.T) {
+	const id = "d-1"
+	l := newDroidLab(t)
+	old, steady := l.android(id)
+	var began, next android.CheckInAnswer
+	l.setClock(l.now().Add(330 * 24 * time.Hour))
+	a, err := old.do(http.MethodPost, android.CheckInPath, nil, steady)
+	l.must(err)
+	if err := android.Decode(a.body, &began); err != nil || began.Renew == nil {
+		t.Fatalf("not asked to renew: %d %s", a.status, a.body)
+	}
+	key := newKey()
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: old.who.Certificate.Subject.CommonName}}, key)
+	l.must(err)
+	a, err = old.do(http.MethodPost, android.ESTPath+"/simplereenroll", http.Header{"Content-Type": {"application/pkcs10"}}, []byte(base64.StdEncoding.EncodeToString(csr)))
+	l.must(err)
+	der, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(a.body)))
+	l.must(err)
+	leaf, err := certs.ParseDegenerate(der)
+	l.must(err)
+
+	l.setClock(l.now().Add(24 * time.Hour))
+	fresh := l.phoneOf(id, certs.Signer{Certificate: leaf[0], Key: key})
+	a, err = fresh.do(http.MethodPost, android.CheckInPath, nil, bytes.Replace(steady, []byte("c-0000000000000002"), []byte("c-0000000000000003"), 1))
+	l.must(err)
+	if err := android.Decode(a.body, &next); err != nil || next.Renew != nil {
+		t.Errorf("asked again under its new identity: %d %s", a.status, a.body)
+	}
+	st := l.record(id).State
+	if st.Identity.NotAfter != protocol.At(leaf[0].NotAfter) || slices.ContainsFunc(st.Queue, func(q delivery.Queued) bool { return q.Kind == protocol.RenewIdentity }) {
+		t.Errorf("its identity is %+v, its orders are %+v", st.Identity, st.Queue)
+	}
+	if a, err := old.do(http.MethodPost, android.CheckInPath, nil, steady); err == nil && a.status == 200 {
+		t.Errorf("the old identity still counts: %s", a.body)
+	}
+}
