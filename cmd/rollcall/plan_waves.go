@@ -47,10 +47,13 @@ The waves come after the plan's last change of authority, push certificate, prof
 office365 changes no authority, as one fresh from plan import, and for an export without a plan, the story before the waves is
 made up: Intune is added with a push certificate renewed ten minutes later, and Intune's settings are there before anybody moves.
 
+Waves are for the users that they were computed with. A plan from plan import only draws users like those of the export, so give
+the export here too (--export) where the waves are to be rehearsed with it, or applied to its tenant.
+
 Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
 		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
   rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
-  rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --out waves.yaml
+  rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --export ./my-tenant --out waves.yaml
   rollcall rehearse waves.yaml --export ./my-tenant`,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
@@ -183,6 +186,9 @@ func (f *planWavesFlags) compute(cmd *cobra.Command, s *rehearsal.WaveSearch, no
 	head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, s.Plan.Name, f.hours)
 	said := comments(head, notes)
 	said[""] = append(said[""], fmt.Sprintf("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", s.Start.Time().Format("15:04"), s.Start.Time().Weekday()))
+	if f.who.export == "" {
+		said[""] = append(said[""], "They are for the users that the plan draws: for those of an export, rollcall plan waves wants it too (--export).")
+	}
 	text = w.Plan.Encode(said)
 	_, err = plan.Parse(cmp.Or(f.out, "the waves"), text)
 	return w, text, err

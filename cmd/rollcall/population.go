@@ -119,7 +119,10 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		}
 	}
 	pop.Adopt(p)
-	return p, pop, true, pop.Afford(p)
+	if err := pop.Afford(p); err != nil {
+		return nil, nil, false, fmt.Errorf("%w; waves are for the users that they were computed with: rollcall plan waves with this --export makes them for its own", err)
+	}
+	return p, pop, true, nil
 }
 
 // size is how much memory a device takes, about.
