@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode"
 
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol/lang"
@@ -23,9 +24,16 @@ func writeEntries(w io.Writer, l lang.Language, entries func(func(rehearsal.Entr
 	return errors.Join(err, out.Error())
 }
 
-// harmless is a cell that no spreadsheet takes for a formula (HST-067).
+// harmless is a cell that no spreadsheet takes for a formula (HST-067), without what would command a terminal that shows it: control
+// characters, and those that turn the direction of writing.
 func harmless(cell string) string {
-	if strings.HasPrefix(strings.TrimLeft(cell, " \t\r\n"), "=") || cell != "" && strings.ContainsRune("+-@\t\r\n", rune(cell[0])) {
+	cell = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(cell, "\uFFFD"))
+	if strings.HasPrefix(strings.TrimLeft(cell, " "), "=") || cell != "" && strings.ContainsRune("+-@", rune(cell[0])) {
 		return "'" + cell
 	}
 	return cell
