@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +28,11 @@ func replayCommand() *cobra.Command {
 event log is a whole bug report. Where something differs, the first difference is named, and the exit code is 2. A log of a
 tenant's own devices needs the same --export. A rehearsal that was interrupted is played up to there.
 
-When an invariant of the model does not hold in the story, --shrink FILE writes the least plan in which it still does not:
-fewer devices, fewer actions and faults, a shorter time.`,
+When an invariant of the model or a limit of the plan does not hold in the story, --shrink FILE writes the least plan in which it
+still does not: fewer devices, fewer actions and faults, a shorter time. It is the first invariant that was violated or, where none
+was, the first limit that failed. Limits on wall time, processor time and memory are not of the story and are left aside, and a
+--capacity is not in its log. A limit that speaks of a number of devices, such as devices.enrolled ==
+1000, fails with fewer of them too.`,
 		Example: `  rollcall replay story.jsonl
   rollcall replay story.jsonl --export ./my-tenant
   rollcall replay story.jsonl --shrink least.yaml`,
@@ -37,7 +41,7 @@ fewer devices, fewer actions and faults, a shorter time.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.who.export, "export", "", "the tenant's own devices that were played: `FOLDER` or FILE.csv")
 	f.who.registerReading(cmd)
-	flags.StringVar(&shrink, "shrink", "", "write the least plan that still breaks an invariant to `FILE`")
+	flags.StringVar(&shrink, "shrink", "", "write the least plan that still breaks the same invariant or fails the same limit to `FILE`")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace the file of --shrink")
 	return cmd
@@ -114,26 +118,27 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	return nil
 }
 
-// shrink writes the least plan that still breaks an invariant as the story did.
+// shrink writes the least plan that still breaks an invariant, or else fails a limit, as the story did.
 func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h *rehearsal.LogHeader, played *rehearsal.Played, against *comparison) error {
 	switch {
 	case against.cut != 0:
-		return errors.New("--shrink: the story was interrupted, so nobody knows whether it would have broken an invariant; rehearse its plan anew")
+		return errors.New("--shrink: the story was interrupted, so nobody knows whether it would have broken an invariant or failed a limit; rehearse its plan anew")
 	case played == nil:
 		return errors.New("--shrink: the story differs from its log, so it cannot be made shorter; rehearse its plan anew")
-	case played.Violated == 0:
-		return errors.New("--shrink: no invariant was violated in this story, so there is nothing to make shorter")
 	case !h.Population.Made:
 		return errors.New("--shrink: a story of a tenant's own devices cannot be made shorter; only one whose population its plan makes")
 	}
-	wanted := played.Violations[0].Invariant
+	wrong, does := wrongIn(played)
+	if wrong == "" {
+		return errors.New("--shrink: no invariant was violated and no limit of the plan failed in this story, so there is nothing to make shorter")
+	}
 	least, err := rehearsal.Shrink(cmd.Context(), p, func(ctx context.Context, q *plan.Plan) bool {
 		pop, err := population.Make(ctx, q, nil)
 		if err != nil {
 			return false
 		}
 		again, err := rehearsal.Play(ctx, rehearsal.Config{Plan: q, Population: pop, Start: h.Start, Workers: f.workers})
-		return err == nil && again.Violated > 0 && again.Violations[0].Invariant == wanted
+		return err == nil && does(again)
 	})
 	if err != nil {
 		return err
@@ -141,8 +146,26 @@ func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h 
 	if err := writeFile(name, []byte(least.Source()), 0o600); err != nil {
 		return fmt.Errorf("--shrink %s: %w", name, err)
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s breaks %s too: %d devices, %d actions and faults, %s long\n", name, wanted, least.Devices(), len(least.Timeline)+len(least.Faults), least.Until)
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s %s too: %d devices, %d actions and faults, %s long\n", name, wrong, least.Devices(), len(least.Timeline)+len(least.Faults), least.Until)
 	return err
+}
+
+// wrongIn says what is wrong in a story, the first that is, and tells it of another; "" and nil where nothing is.
+func wrongIn(played *rehearsal.Played) (wrong string, does func(*rehearsal.Played) bool) {
+	if played.Violated > 0 {
+		first := played.Violations[0].Invariant
+		return "breaks " + first, func(again *rehearsal.Played) bool {
+			return again.Violated > 0 && again.Violations[0].Invariant == first
+		}
+	}
+	limits := played.FailedLimits()
+	if len(limits) == 0 {
+		return "", nil
+	}
+	first := limits[0].Limit
+	return "fails the limit " + first, func(again *rehearsal.Played) bool {
+		return slices.ContainsFunc(again.FailedLimits(), func(l report.Limit) bool { return l.Limit == first })
+	}
 }
 
 // A failed is the error of a job that ran and found something.

@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -114,8 +115,28 @@ var liveOnly = map[string][]string{"checkins": {"per_second", "p50_ms", "p99_ms"
 
 // Judge holds the result against the plan's limits and gives the verdict. Limits of figures that only a live run has are not
 // applicable; those of a rehearsal that was cut short are not judged.
-func (p *Played) Judge(r *report.Result) {
-	judge(p.Plan, r, p.Partial, judged{nothing: p.Partial, devices: !borrowed(p.Plan, p.Population)}, liveOnly)
+func (p *Played) Judge(r *report.Result) { p.judge(r, liveOnly) }
+
+func (p *Played) judge(r *report.Result, absent map[string][]string) {
+	judge(p.Plan, r, p.Partial, judged{nothing: p.Partial, devices: !borrowed(p.Plan, p.Population)}, absent)
+}
+
+// outside are the figures of a result that its story does not tell: they are of the machine that played it.
+var outside = map[string][]string{"wall_seconds": nil, "cpu_seconds": nil, "peak_rss_bytes": nil}
+
+// FailedLimits are the plan's limits that do not hold in the story, in the plan's order. Those on wall time, processor time and memory
+// are of a machine and not of a story, and those of a rehearsal that was cut short are not judged: they are not among them. The server's capacity is unknown.
+func (p *Played) FailedLimits() (failed []report.Limit) {
+	r := p.Result(p.Answer(0))
+	absent := maps.Clone(liveOnly)
+	maps.Copy(absent, outside)
+	p.judge(r, absent)
+	for _, l := range r.Limits {
+		if !l.OK {
+			failed = append(failed, l)
+		}
+	}
+	return failed
 }
 
 // borrowed tells whether an export's devices play a ready plan whose limits were written for devices of its own.
@@ -134,8 +155,8 @@ type judged struct {
 	devices bool // those on devices too
 }
 
-// judge holds a result against the limits of its plan and gives the verdict. The figures of absent, keys by section, are not
-// applicable; a limit that says nothing of the run is not judged.
+// judge holds a result against the limits of its plan and gives the verdict. The figures of absent, keys by section (none: a figure
+// beside the sections), are not applicable; a limit that says nothing of the run is not judged.
 func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent map[string][]string) {
 	var figures map[string]any
 	b, err := json.Marshal(r)
@@ -146,6 +167,9 @@ func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent ma
 		r.Reasons = append(r.Reasons, "the limits could not be judged: "+err.Error())
 	}
 	for section, keys := range absent {
+		if len(keys) == 0 {
+			delete(figures, section)
+		}
 		of, _ := figures[section].(map[string]any)
 		for _, key := range keys {
 			delete(of, key)
