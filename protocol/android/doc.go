@@ -39,7 +39,7 @@
 // 4. The device makes a key, unless it has one that was attested, and a PKCS #10 request with the subject of the [Offer] and gets its certificate. Method est: POST
 // URL/simpleenroll, Content-Type application/pkcs10, the request in base64, HTTP Basic authentication with the member device of the
 // [EnrollAnswer] and the challenge (RFC 7030, section 4.2). A challenge is for one request: one that got no answer is sent again to the
-// byte. EST refuses in a line of text, a wrong challenge with 403. Method scep: RFC 8894 with the challenge as challengePassword and
+// byte. EST refuses in a line of text, a wrong challenge and another common name than the offer's with 403. Method scep: RFC 8894 with the challenge as challengePassword and
 // the subject of the offer, and RenewalReq for a renewal; a challenge for another name, and a renewal before its time, are FAILURE.
 //
 // 5. POST /android/v1/checkin, reason ENROLLED. Round 1 brings a whole [StatusReport], and push where the device can be woken: of what

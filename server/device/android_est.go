@@ -54,7 +54,7 @@ func (h *Handler) estIssue(ctx context.Context, r *est.Request) (*x509.Certifica
 	claim := server.Claim{
 		Challenge: r.Password, Transaction: "est", Request: r.CSRHash, Key: sha256.Sum256(public),
 		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
-			if r.Present == nil && (g.ID == "" || g.ID != r.User) { // the challenge is another device's
+			if r.Present == nil && (g.ID == "" || g.ID != r.User || g.ID != r.CSR.Subject.CommonName) { // the challenge is another device's
 				return nil, 0, 0, server.ErrChallenge
 			}
 			cert, err := h.ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: g.ID, Unit: server.AndroidUnit(g), Now: now.Time(), Lifetime: settings.Lifetime})

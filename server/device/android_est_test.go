@@ -56,3 +56,30 @@ func TestAND081SilentRenewal(t *testing.T) {
 		t.Errorf("the old identity still counts: %s", a.body)
 	}
 }
+
+// TestHST037ESTSubject: a challenge is bound to the subject too: a request that names another device, or none, gets no certificate and does
+// not use it up.
+func TestHST037ESTSubject(t *testing.T) {
+	l := newDroidLab(t)
+	token, err := l.core.InviteAndroid(t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
+	l.must(err)
+	m := android.EnrollRequest{
+		Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"},
+		Software: android.Software{APILevel: 34, AndroidVersion: "14"},
+	}
+	var a android.EnrollAnswer
+	w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, string(android.Append(nil, &m)), "Authorization", "Bearer "+token)
+	l.must(android.Decode(w.Body.Bytes(), &a))
+	basic := base64.StdEncoding.EncodeToString([]byte(a.Device + ":" + a.Certificate.Challenge))
+	for _, tt := range []struct {
+		name string
+		want int
+	}{{"d-ffff", 403}, {"", 403}, {a.Device, 200}} {
+		csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: tt.name}}, newKey())
+		l.must(err)
+		w := l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", base64.StdEncoding.EncodeToString(csr), "Authorization", "Basic "+basic, "Content-Type", "application/pkcs10")
+		if w.Code != tt.want {
+			t.Errorf("CN=%s is answered %d %s, want %d", tt.name, w.Code, w.Body, tt.want)
+		}
+	}
+}
