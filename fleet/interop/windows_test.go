@@ -57,7 +57,14 @@ func TestWindowsNaiveClient(t *testing.T) {
 	d.tells(told{"status": 403}, "session_as_before")
 
 	d.tells(told{"messages": 1, "header": "200"}, "leave")
-	if life := h.recordOf(d).State.Life; life != delivery.Ended {
-		t.Errorf("%s after the farewell", life)
+	if s := h.recordOf(d).State; s.Life != delivery.Enrolled || !s.Departing() {
+		t.Errorf("%s after the farewell, which is an attempt", s.Life)
+	}
+	h.ahead(330*24*time.Hour + 17*time.Hour)
+	if err := h.core.Tick(ctx, h.at()); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.recordOf(d).State; s.Life != delivery.Ended { // two intervals of silence (WIN-040)
+		t.Errorf("%s after the farewell and two intervals of silence", s.Life)
 	}
 }
