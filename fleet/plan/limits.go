@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,8 +89,8 @@ func (l *Limit) UnmarshalText(b []byte) error {
 	}
 	gate := &limitGate{limit: l}
 	ast.Walk(&tree.Node, gate)
-	if gate.err != nil {
-		return gate.err
+	if err := cmp.Or(gate.err, gate.unknown); err != nil {
+		return err
 	}
 	slices.SortFunc(l.figures, func(a, b string) int { return strings.Index(l.text, a) - strings.Index(l.text, b) })
 	if !condition(tree.Node) {
@@ -165,8 +166,9 @@ func digit(c byte) bool  { return c >= '0' && c <= '9' }
 // A limitGate refuses what a limit does not need: whatever could loop, call or allocate (HST-016). It collects
 // the figures and refuses those that no result can have.
 type limitGate struct {
-	limit *Limit
-	err   error
+	limit   *Limit
+	err     error
+	unknown error // no such figure; told where nothing is refused, for a program has names of its own
 }
 
 // Visit is called for children before their parents.
@@ -211,7 +213,11 @@ func (g *limitGate) figure(n ast.Node) {
 		return
 	}
 	if near, known := knownFigure(key); !known {
-		g.err = &limitError{message: fmt.Sprintf("%q: a result has no figure %s", clip(g.limit.text), key), nearest: near}
+		hint := ""
+		if near == "" && !strings.Contains(key, ".") {
+			hint = "; want one inside a section, such as devices.stranded"
+		}
+		g.unknown = cmp.Or(g.unknown, error(&limitError{message: fmt.Sprintf("%q: a result has no figure %s%s", clip(g.limit.text), key, hint), nearest: near}))
 	}
 	g.limit.figures = append(g.limit.figures, key)
 }
@@ -262,7 +268,11 @@ var figures = map[string][]string{
 func knownFigure(key string) (near string, known bool) {
 	section, rest, _ := strings.Cut(key, ".")
 	inside, common := figures[section]
-	if !common {
+	switch {
+	case common:
+	case rest == "": // a job's own section is no figure itself
+		return wholeFigure(section), false
+	default:
 		near = Nearest(section, slices.Sorted(maps.Keys(figures)))
 		return near, near == ""
 	}
@@ -277,6 +287,16 @@ func knownFigure(key string) (near string, known bool) {
 		near = section + "." + near
 	}
 	return near, false
+}
+
+// wholeFigure is the dotted key of the figure that has this name in its section, or a name near this one that stands alone; "": none.
+func wholeFigure(name string) string {
+	for _, section := range slices.Sorted(maps.Keys(figures)) {
+		if slices.Contains(figures[section], name) {
+			return section + "." + name
+		}
+	}
+	return Nearest(name, slices.Sorted(maps.Keys(figures)))
 }
 
 // Evaluate compares result with p's limits. result is the object of result.json as encoding/json decodes it. A figure

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -62,6 +63,20 @@ func TestLimitOfDevices(t *testing.T) {
 		var l Limit
 		if err := l.UnmarshalText([]byte(text)); err != nil || l.OfDevices() != want {
 			t.Errorf("%s: %t, %v; want %t", text, l.OfDevices(), err, want)
+		}
+	}
+}
+
+// TestHST016Whole: the name of a figure without its section, or of a section without a figure, is refused with what it may mean.
+func TestHST016Whole(t *testing.T) {
+	for text, near := range map[string]string{
+		"stranded == 0": "devices.stranded", "unprotected == 0": "", "load > 0": "", "p99 < 50ms": "checkins.p99",
+		"violated == 0": "invariants.violated", "wal < 1m": "wall", "devices == 5": "devices",
+	} {
+		var l Limit
+		var mistake *limitError
+		if err := l.UnmarshalText([]byte(text)); !errors.As(err, &mistake) || mistake.nearest != near {
+			t.Errorf("%s: %+v, want an error that names %q", text, err, near)
 		}
 	}
 }
