@@ -135,7 +135,10 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 	p, wrong := loadPlan(name)
 	there := record.There
 	if begun := record.Start != 0 && f.confirm != ""; !begun {
-		if now, err = apply.Read(cmd.Context(), t); err != nil {
+		switch now, err = apply.Read(cmd.Context(), t); {
+		case errors.Is(err, apply.ErrNoDevices): // which is why a plan about the tenant's own could not be read
+			return nil, nil, err
+		case err != nil:
 			return nil, nil, cmp.Or(wrong, err)
 		}
 		there = now.Tenancy()

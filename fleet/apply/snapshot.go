@@ -17,6 +17,9 @@ import (
 	"rollcall/protocol"
 )
 
+// ErrNoDevices is the error for a tenant without a device to rehearse a plan on.
+var ErrNoDevices = errors.New("the tenant has no enrolled devices: there is nothing to rehearse")
+
 // A Snapshot is a live tenant at one moment.
 type Snapshot struct {
 	At         protocol.Time // by the server's clock
@@ -266,7 +269,7 @@ func (s *Snapshot) devices(ctx context.Context, r *target.Rollcall, state *targe
 		s.Population.Devices = append(s.Population.Devices, own)
 	}
 	if len(s.Population.Devices) == 0 {
-		return errors.New("the tenant has no enrolled devices: there is nothing to rehearse")
+		return ErrNoDevices
 	}
 	return nil
 }
