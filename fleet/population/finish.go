@@ -157,7 +157,7 @@ func (im *importer) unknowns(files *export) {
 		about(SKUUnknown, lang.Later("the product %s of %d users is not known; it counts for nothing", clean(sku), im.cat.unknown[sku]), lang.Later("it may bring a mailbox or entitle Intune"))
 	}
 	for _, l := range im.labels.unmatched() {
-		about(LabelUnknown, lang.Later("the label %s is not known (%d rows)", clean(l.text), l.rows), lang.Later("name its meaning with --labels FILE"))
+		about(LabelUnknown, lang.Later("the label %s is not known (%d {row|rows}, first at %s)", clean(l.text), l.rows, clean(l.at)), lang.Later("name its meaning with --labels FILE"))
 	}
 	if len(files.unused) > 0 {
 		im.assume(lang.Key("other files"), lang.Key("not needed"))

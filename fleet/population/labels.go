@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -51,12 +52,18 @@ var memberNumbers = map[string]map[string]string{
 // labels is the table of one import, with what it did not know.
 type labels struct {
 	added   map[[2]string]string // field and label: member
-	unknown map[[2]string]int    // column and label: rows
+	unknown map[[2]string]*seen  // by column and label
+}
+
+// A seen is how often a label was seen, and where first.
+type seen struct {
+	rows int
+	at   string
 }
 
 // newLabels reads the user's own labels, "column: label" each.
 func newLabels(own map[string]string) (*labels, error) {
-	l := &labels{added: map[[2]string]string{}, unknown: map[[2]string]int{}}
+	l := &labels{added: map[[2]string]string{}, unknown: map[[2]string]*seen{}}
 	for key, member := range own {
 		added, err := labelled(key, member)
 		if err != nil {
@@ -156,21 +163,24 @@ func (im *importer) label(l *line, field string) word {
 		}
 	}
 	key := [2]string{strings.TrimSpace(l.table.shown[l.table.index[field]]), strings.Clone(cell)}
-	if _, there := im.labels.unknown[key]; there || len(im.labels.unknown) < maxBad {
-		im.labels.unknown[key]++
+	if of := im.labels.unknown[key]; of != nil {
+		of.rows++
+	} else if len(im.labels.unknown) < maxBad {
+		at := l.error(field, "")
+		im.labels.unknown[key] = &seen{1, fmt.Sprintf("%s:%d:%d", filepath.Base(at.File), at.Line, at.Column)}
 	}
 	return word(label)
 }
 
 type unmatched struct {
 	text string
-	rows int
+	seen
 }
 
 func (l *labels) unmatched() []unmatched {
 	var list []unmatched
 	for _, key := range slices.SortedFunc(maps.Keys(l.unknown), func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }) {
-		list = append(list, unmatched{key[0] + ": " + key[1], l.unknown[key]})
+		list = append(list, unmatched{key[0] + ": " + key[1], *l.unknown[key]})
 	}
 	return list
 }

@@ -3,6 +3,9 @@ package population
 import (
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"rollcall/fleet/plan"
@@ -32,6 +35,23 @@ func TestHST122Labels(t *testing.T) {
 		if !ok || e.File != "own.json" || e.Line != 3 || e.Field != tt.field || e.Nearest != tt.nearest || e.Rule != "HST-122" {
 			t.Errorf("%q: %v, want line 3, field %q, nearest %q", tt.text, err, tt.field, tt.nearest)
 		}
+	}
+}
+
+// A label that nothing knows is told with the place where it is first.
+func TestHST122UnknownLabel(t *testing.T) {
+	const head = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN\n"
+	const rest = ",2026-01-01T00:00:00Z,2026-10-01T00:00:00Z,Intune,Personal,"
+	name := filepath.Join(t.TempDir(), "a.csv")
+	must(t, os.WriteFile(name, []byte(head+"d1"+rest+"Windows,a@example.com\nd2"+rest+"PalmOS,a@example.com\nd3"+rest+"PalmOS,a@example.com\n"), 0o600))
+	p, err := Import(Options{Path: name})
+	must(t, err)
+	i := slices.IndexFunc(p.Doubts, func(d Doubt) bool { return d.Kind == LabelUnknown })
+	if i < 0 {
+		t.Fatalf("%v: no doubt about the label", p.Doubts)
+	}
+	if got, want := p.Doubts[i].Text.String(), "the label OS: PalmOS is not known (2 rows, first at a.csv:3:62)"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 
