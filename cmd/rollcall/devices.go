@@ -351,7 +351,9 @@ func devicesDeleteCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete DEVICE", Short: "Take a device out of management and remove its record", Args: cobra.ExactArgs(1),
 		Long: `Take a device out of management at its next check-in, and remove its record once it has heard of it (AUTH-53). The record of
-a device that is not enrolled is removed at once. What happened to it stays in the journal.`,
+a device that is not enrolled is removed at once. What happened to it stays in the journal.
+An Android device that is fully managed, dedicated or without a user has no other way out than a factory reset: it erases itself, with
+all that is on it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := c.target()
 			if err != nil {

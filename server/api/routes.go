@@ -220,7 +220,7 @@ func routes() []route {
 		},
 		{
 			method: "DELETE", path: "/rollcall/v1/devices/{id}", needs: store.Helpdesk, journals: true,
-			summary: "retire it, and remove its record once it has heard; at once where it is not enrolled (AUTH-53)", out: done{}, serve: (*Handler).deleteDevice,
+			summary: "retire it, and remove its record once it has heard; at once where it is not enrolled (AUTH-53); an Android device with no other way out resets itself", out: done{}, serve: (*Handler).deleteDevice,
 		},
 		{
 			method: "POST", path: "/rollcall/v1/devices/{id}/support-move", needs: store.Helpdesk, journals: true,

@@ -224,6 +224,10 @@ func (d *decision) order() {
 		d.refuse(protocol.RuleUnsupportedBMS, WhatRefused, "the device is under Basic Mobility and Security, which has no remote lock: retire or wipe it")
 		return
 	case order.Kind == protocol.Lock && d.queued(protocol.Lock):
+		if d.s.Platform == protocol.Android { // it has no PIN to leave it with
+			d.refuse("AND-035", WhatRefused, "a lock is pending: the device locks when it hears of it, and a second one would do no more")
+			return
+		}
 		d.refuse("APL-064", WhatRefused, "a lock is pending; a second one would leave the device with the first PIN")
 		return
 	case order.Kind != protocol.NoCommand:

@@ -315,6 +315,18 @@ func TestHST068JournalOfADevicesWords(t *testing.T) {
 	}
 }
 
+// TestAND035SecondLock: a second lock of an Android device is refused in words that are true of it.
+func TestAND035SecondLock(t *testing.T) {
+	p := settled(t)
+	p.s.Platform = protocol.Android
+	p.order(protocol.Command{Kind: protocol.Lock})
+	p.order(protocol.Command{Kind: protocol.Lock})
+	p.refused("AND-035", delivery.WhatRefused)
+	if strings.Contains(p.out.Refusal.Reason, "PIN") {
+		t.Errorf("it has none: %s", p.out.Refusal.Reason)
+	}
+}
+
 func TestAPL064Lock(t *testing.T) {
 	p := settled(t)
 	p.order(protocol.Command{Kind: protocol.Lock, PIN: "123456", Text: "call us"})

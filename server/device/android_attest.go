@@ -39,11 +39,14 @@ func (h *Handler) attested(ctx context.Context, now protocol.Time, token, device
 		return key, fmt.Errorf("attestation: %w: %w", protocol.ErrMalformed, err)
 	}
 	boot, locked := a.Boot, "unlocked"
+	switch {
+	case a.Locked:
+		locked = "locked"
+	case boot == "": // nothing of a root of trust is there
+		locked = "not told"
+	}
 	if boot == "" {
 		boot = "not told"
-	}
-	if a.Locked {
-		locked = "locked"
 	}
 	detail := fmt.Sprintf("its key is kept by a %s; boot %s, boot loader %s", a.Level, boot, locked)
 	return sha256.Sum256(public), h.cfg.Server.Attested(ctx, now, device, detail)

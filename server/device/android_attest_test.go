@@ -48,14 +48,22 @@ func (m *maker) signs(c, parent *x509.Certificate, public crypto.PublicKey) *x50
 
 // attests is what the key store of a started and locked device says of a key.
 func (m *maker) attests(public crypto.PublicKey, level certs.AttestationLevel, token string) *android.Attestation {
-	m.t.Helper()
 	type started struct {
 		Key    []byte
 		Locked bool
 		State  asn1.Enumerated
 	}
-	type list struct {
+	return m.describes(public, level, token, struct {
 		Root started `asn1:"explicit,tag:704"`
+	}{started{[]byte{1}, true, 0}})
+}
+
+// describes is what a key store says of a key, hardware being what the hardware enforces.
+func (m *maker) describes(public crypto.PublicKey, level certs.AttestationLevel, token string, hardware any) *android.Attestation {
+	m.t.Helper()
+	list, err := asn1.Marshal(hardware)
+	if err != nil {
+		m.t.Fatal(err)
 	}
 	challenge := sha256.Sum256([]byte(token))
 	description, err := asn1.Marshal(struct {
@@ -66,8 +74,8 @@ func (m *maker) attests(public crypto.PublicKey, level certs.AttestationLevel, t
 		Challenge  []byte
 		Unique     []byte
 		BySoftware struct{}
-		ByHardware list
-	}{300, asn1.Enumerated(level), 300, asn1.Enumerated(level), challenge[:], []byte{}, struct{}{}, list{started{[]byte{1}, true, 0}}})
+		ByHardware asn1.RawValue
+	}{300, asn1.Enumerated(level), 300, asn1.Enumerated(level), challenge[:], []byte{}, struct{}{}, asn1.RawValue{FullBytes: list}})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -94,6 +102,9 @@ func TestAND084Attestation(t *testing.T) {
 		{"good", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
 			return m.attests(p, level, token)
 		}, false, "", "trusted environment; boot VERIFIED, boot loader locked"},
+		{"no root of trust", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
+			return m.describes(p, level, token, struct{}{})
+		}, false, "", "boot not told, boot loader not told"},
 		{"key mismatch", true, nil, func(m, _ *maker, p crypto.PublicKey, token string) *android.Attestation {
 			return m.attests(p, level, token)
 		}, true, "", "key is not the one that was attested"},
