@@ -172,7 +172,14 @@ func (t *table) next() (*line, *plan.Error, error) {
 		t.restart()
 		return nil, e, nil
 	case errors.As(err, &parse):
-		return nil, t.fail(err), nil
+		e := t.fail(err)
+		if errors.Is(err, csv.ErrQuote) && parse.StartLine < parse.Line { // it is wrong where it opens: what follows is in it as far as the next quote
+			e.Line, e.Column, e.Message = t.lines+parse.StartLine, 1, "a quote opens in this row and is not closed in it"
+			if i := len(cells); i < len(t.shown) {
+				e.Field = strings.TrimSpace(t.shown[i])
+			}
+		}
+		return nil, e, nil
 	case err != nil:
 		return nil, t.fail(err), io.EOF
 	}
