@@ -173,11 +173,8 @@ func (t *table) next() (*line, *plan.Error, error) {
 		return nil, e, nil
 	case errors.As(err, &parse):
 		e := t.fail(err)
-		if errors.Is(err, csv.ErrQuote) && parse.StartLine < parse.Line { // it is wrong where it opens: what follows is in it as far as the next quote
-			e.Line, e.Column, e.Message = t.lines+parse.StartLine, 1, "a quote opens in this row and is not closed in it"
-			if i := len(cells); i < len(t.shown) {
-				e.Field = strings.TrimSpace(t.shown[i])
-			}
+		if i := len(cells); unclosed(parse) && i < len(t.shown) {
+			e.Field = strings.TrimSpace(t.shown[i])
 		}
 		return nil, e, nil
 	case err != nil:
@@ -195,9 +192,14 @@ func (t *table) fail(err error) *plan.Error {
 	var parse *csv.ParseError
 	if errors.As(err, &parse) {
 		e.Line, e.Column, e.Message = t.lines+parse.Line, parse.Column, parse.Err.Error()
+		if unclosed(parse) { // it is wrong where it opens: what follows is in it as far as the next quote
+			e.Line, e.Column, e.Message = t.lines+parse.StartLine, 1, "a quote opens in this row and is not closed in it"
+		}
 	}
 	return e
 }
+
+func unclosed(e *csv.ParseError) bool { return e.Err == csv.ErrQuote && e.StartLine < e.Line }
 
 // A line is one row, valid until the next is read.
 type line struct {

@@ -49,6 +49,7 @@ func TestHST122(t *testing.T) {
 		{"quotes", "a.csv", head + "d2,\"x\"y,z\n" + good, "a.csv:2:6: extraneous or missing \" in quoted-field (HST-122)", 1},
 		{"quote not closed", "a.csv", head + good + "d2,x,\"y\n" + strings.Replace(good, "d1", "d3", 1) + strings.Replace(good, "d1", "d4", 1), "a.csv:3:1: Last check-in: a quote opens in this row and is not closed in it (HST-122)", 1},
 		{"quote closed by another", "a.csv", head + good + "d2,x,\"y\nd3,\"z\"\n", "a.csv:3:1: Last check-in: a quote opens in this row and is not closed in it (HST-122)", 1},
+		{"quote not closed in the header", "a.csv", "\"" + head + good, "a.csv:1:1: a quote opens in this row and is not closed in it (HST-122)", -1},
 		{"no id", "a.csv", head + good + "," + good[3:], "a.csv:3:1: Device ID: a device without id (HST-122)", 1},
 		{"twice", "a.csv", head + good + "D1" + good[2:], "a.csv:3:1: Device ID: device D1 is there twice (HST-122)", 1},
 		{"byte order mark", "a.csv", "\ufeff" + head + good + good, "a.csv:3:1: Device ID: device d1 is there twice (HST-122)", 1},
