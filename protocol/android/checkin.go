@@ -40,6 +40,10 @@ func (c *CheckIn) check() error {
 		return in("round", fmt.Errorf("%d: want 1 to %d", c.Round, MaxRounds))
 	case c.Applied.PolicyVersion < 0:
 		return in("applied.policyVersion", fmt.Errorf("%d: want 0 or more", c.Applied.PolicyVersion))
+	case c.Status != nil && c.Status.SoftwareInfo != nil:
+		if err := c.Status.SoftwareInfo.check(); err != nil {
+			return in("status.softwareInfo", err)
+		}
 	}
 	return c.Push.check()
 }

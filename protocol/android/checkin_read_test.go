@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -83,3 +84,14 @@ var steadyBody = Append(nil, &CheckIn{
 	Protocol: 1, CheckIn: "c-1", Round: 1, Device: "d-1", Reason: ReasonSchedule, Time: 1_790_000_000_000_000, Epoch: 1, Compliant: true,
 	Applied: AppliedPolicy{State: Active, PolicyName: "policies/d-1", PolicyVersion: 7, Profiles: []AppliedProfile{{ID: "p", Version: 1, Status: Applied}}},
 })
+
+// No Android has an API level below 1.
+func TestCheckInAPILevel(t *testing.T) {
+	body := `{"protocol":1,"checkin":"c","round":1,"device":"d","reason":"SCHEDULE","time":"2026-11-24T06:00:00Z","epoch":1,"applied":{"state":"ACTIVE"},"compliant":true,"status":{"softwareInfo":{"apiLevel":%d,"androidVersion":"14"}}}`
+	for level, want := range map[int]string{-1: "status.softwareInfo.apiLevel: ", 0: "status.softwareInfo.apiLevel: ", 34: ""} {
+		err := Decode(fmt.Appendf(nil, body, level), new(CheckIn))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d: %v, want %q", level, err, want)
+		}
+	}
+}

@@ -73,6 +73,9 @@ func (e *EnrollRequest) check() error {
 	if e.Hardware.ID() == "" {
 		return in("hardware", errors.New("neither serialNumber nor enterpriseSpecificId"))
 	}
+	if err := e.Software.check(); err != nil {
+		return in("software", err)
+	}
 	return e.Push.check()
 }
 
@@ -103,6 +106,13 @@ type Software struct {
 	AgentVersion       string `json:"agentVersion,omitempty"`
 	SecurityPatchLevel string `json:"securityPatchLevel,omitempty"`
 	BuildNumber        string `json:"buildNumber,omitempty"`
+}
+
+func (s *Software) check() error {
+	if s.APILevel < 1 {
+		return in("apiLevel", fmt.Errorf("%d: want 1 or more", s.APILevel))
+	}
+	return nil
 }
 
 // A User is whose device it is.

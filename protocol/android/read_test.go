@@ -193,6 +193,7 @@ func TestEnrollRequest(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{`{"protocol":1,"role":"dpc","mode":"DEDICATED","hardware":{"brand":"a","model":"b","serialNumber":"1"},"software":{"apiLevel":34,"androidVersion":"14"},"user":{"upn":"kim@example.test"}}`, "user: "},
 		{`{"protocol":1,"role":"dpc","mode":"FULLY_MANAGED","hardware":{"brand":"a","model":"b"},"software":{"apiLevel":34,"androidVersion":"14"}}`, "hardware: "},
+		{`{"protocol":1,"role":"dpc","mode":"FULLY_MANAGED","hardware":{"brand":"a","model":"b","serialNumber":"1"},"software":{"apiLevel":-1,"androidVersion":"14"}}`, "software.apiLevel: "},
 		{`{"protocol":1,"role":"owner","mode":"FULLY_MANAGED","hardware":{"brand":"a","model":"b","serialNumber":"1"},"software":{"apiLevel":34,"androidVersion":"14"}}`, "role: "},
 	} {
 		if err := Decode([]byte(tt.body), new(EnrollRequest)); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -116,11 +116,11 @@ func (e *notHere) Error() string { return e.detail }
 
 // enroll tells who asks as soon as the token is known: what a stranger says of itself names nobody (HST-045).
 func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.Turned) (*android.EnrollAnswer, error) {
-	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case r.Method != http.MethodPost:
 		return nil, errMethod
-	case !bearer || token == "" || len(token) > 256:
+	case !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 256: // schemes have no case (RFC 9110, section 11.1)
 		return nil, server.ErrTokenUnknown
 	}
 	if no := h.tooMany(r, token); no != nil {
@@ -197,8 +197,8 @@ func readAndroid(buffer []byte, r *http.Request, most int64) ([]byte, error) {
 	}
 	from := io.Reader(r.Body)
 	var packed *bufio.Reader
-	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "" && e[0] != "identity" {
-		if e[0] != "gzip" {
+	if e := r.Header["Content-Encoding"]; len(e) > 0 && e[0] != "" && !strings.EqualFold(e[0], "identity") {
+		if !strings.EqualFold(e[0], "gzip") { // codings have no case (RFC 9110, section 8.4.1)
 			return nil, errEncoding
 		}
 		packed = bufio.NewReader(io.LimitReader(from, most))

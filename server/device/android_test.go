@@ -1,10 +1,13 @@
 package device
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"rollcall/certs"
 	"rollcall/protocol/android"
@@ -26,7 +29,7 @@ func newDroidLab(t *testing.T) *lab {
 func TestHST045AndroidStrangers(t *testing.T) {
 	l := newDroidLab(t)
 	begin := func(token, serial string) int {
-		m := android.EnrollRequest{Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: serial}}
+		m := android.EnrollRequest{Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: serial}, Software: android.Software{APILevel: 34, AndroidVersion: "14"}}
 		return l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, string(android.Append(nil, &m)), "Authorization", "Bearer "+token).Code
 	}
 	end, err := l.store.JournalEnd(context.Background())
@@ -67,6 +70,29 @@ func TestAndroidMethods(t *testing.T) {
 		w := l.from("192.0.2.7:1", http.MethodPut, path, "{}")
 		if got := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || got != want {
 			t.Errorf("%s: answered %d, allows %q, want %q", path, w.Code, got, want)
+		}
+	}
+}
+
+// TestAndroidWordsWithoutCase: the scheme of an Authorization and a content coding are taken in any case (RFC 9110, sections 11.1 and 8.4.1).
+func TestAndroidWordsWithoutCase(t *testing.T) {
+	l := newDroidLab(t)
+	token, err := l.core.InviteAndroid(t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
+	l.must(err)
+	m := android.EnrollRequest{
+		Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"},
+		Software: android.Software{APILevel: 34, AndroidVersion: "14"},
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(android.Append(nil, &m))
+	l.must(z.Close())
+	for _, tt := range []struct{ scheme, coding, body string }{
+		{"bearer", "Identity", string(android.Append(nil, &m))}, {"BEARER", "GZIP", packed.String()},
+	} {
+		w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, tt.body, "Authorization", tt.scheme+" "+token, "Content-Encoding", tt.coding)
+		if w.Code != 200 {
+			t.Errorf("%s, %s: answered %d %s", tt.scheme, tt.coding, w.Code, w.Body)
 		}
 	}
 }
