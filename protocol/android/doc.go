@@ -108,5 +108,7 @@
 //
 //   - android.md, section 8, gives the policy's signature as "k1.…"; here it is a JWS like the others, so that a client verifies one
 //     thing.
+//   - The server writes neither createTime nor expireTime of a command, which section 8 shows: an order waits until its device has heard
+//     of it, however long that is silent. A client keeps to an expireTime all the same.
 //   - A member null is as if it were not there, and refused where it must be there. NUL and half surrogate pairs are refused in strings.
 package android
