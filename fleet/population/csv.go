@@ -92,6 +92,7 @@ type table struct {
 	bound *bounded
 	csv   *csv.Reader
 	lines int      // before the present csv.Reader
+	begin int      // line where the next row begins, blank ones apart
 	head  []string // headers as [header] writes them
 	shown []string // as they are
 	index map[string]int
@@ -112,6 +113,7 @@ func newTable(f input) (*table, error) {
 		r.Close()
 		return nil, plan.Errors{t.fail(err)}
 	}
+	t.past(t.shown)
 	t.shown = slices.Clone(t.shown)
 	for _, name := range t.shown {
 		t.head = append(t.head, header(name))
@@ -152,6 +154,14 @@ func (t *table) restart() {
 	t.csv = csv.NewReader(t.bound)
 	t.csv.ReuseRecord = true
 	t.csv.FieldsPerRecord = -1
+	t.begin = t.lines + 1
+}
+
+// past notes that a row was read.
+func (t *table) past(cells []string) {
+	last := len(cells) - 1
+	line, _ := t.csv.FieldPos(last)
+	t.begin = t.lines + line + strings.Count(cells[last], "\n") + 1
 }
 
 // next returns the next row, or the error that is wrong with it; io.EOF is the end.
@@ -164,7 +174,7 @@ func (t *table) next() (*line, *plan.Error, error) {
 		return nil, nil, io.EOF
 	case errors.Is(err, errLong):
 		e := t.fail(errLong)
-		e.Line = t.bound.lines + 1
+		e.Line = t.begin
 		if err := t.bound.skipLine(); err != nil {
 			return nil, e, err
 		}
@@ -176,10 +186,12 @@ func (t *table) next() (*line, *plan.Error, error) {
 		if i := len(cells); unclosed(parse) && i < len(t.shown) {
 			e.Field = strings.TrimSpace(t.shown[i])
 		}
+		t.begin = t.lines + parse.Line + 1
 		return nil, e, nil
 	case err != nil:
 		return nil, t.fail(err), io.EOF
 	}
+	t.past(cells)
 	l := &line{table: t, cells: cells}
 	if len(cells) != len(t.head) {
 		return nil, l.at(0, "", fmt.Sprintf("%d fields; the header has %d", len(cells), len(t.head))), nil

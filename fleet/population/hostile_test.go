@@ -56,6 +56,7 @@ func TestHST122(t *testing.T) {
 		{"long line", "a.csv", head + good + "d2," + strings.Repeat("x", 3*maxRow) + "\nd3" + good[2:], "a.csv:3:1: a record is at most 1048576 bytes (HST-122)", 2},
 		{"bad rows around a long one", "a.csv", head + "d2,x\n" + good + "d2," + strings.Repeat("x", 2*maxRow) + "\nd3,x\n", "a.csv:2:1: 2 fields; the header has 8 (HST-122)\n" +
 			"a.csv:4:1: a record is at most 1048576 bytes (HST-122)\na.csv:5:1: 2 fields; the header has 8 (HST-122)", 1},
+		{"quote around much", "a.csv", head + good + "\"" + strings.Repeat("\n", 2*maxRow), "a.csv:3:1: a record is at most 1048576 bytes (HST-122)", 1},
 		{"quote without end", "a.csv", head + good + "\"" + strings.Repeat("x\n", maxRow) + "\nd3" + good[2:], "", 2},
 		{
 			"JSON cut off", "managedDevices.json", `{"value":[` + device("") + `,{"id":"d2`,
