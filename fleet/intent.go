@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"rollcall/agent/link"
@@ -48,6 +49,9 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 		n.groups[profile] = map[string]bool{}
 	}
 	n.groups[profile][group] = given
+	i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == profile })
+	family := f.plan.Profiles[i].Family
+	setting := family == protocol.Configuration || family == protocol.NoFamily
 	for i := range f.population.Devices {
 		d := &f.population.Devices[i]
 		if !followed(d.Platform) || d.Userless() {
@@ -61,9 +65,13 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 		if group != plan.All && group != own {
 			continue
 		}
-		if of := protocol.Device(i + 1); given {
+		switch of := protocol.Device(i + 1); {
+		case given:
 			n.ledger.Wanted(now, of, identifierOf(profile), "")
-		} else if !n.groups[profile][plan.All] && !n.groups[profile][own] {
+		case n.groups[profile][plan.All] || n.groups[profile][own]:
+		case setting && d.Platform == protocol.Android: // settings stay there (AUTH-55)
+			n.ledger.MayStay(of, identifierOf(profile))
+		default:
 			n.ledger.Unwanted(now, of, identifierOf(profile))
 		}
 	}

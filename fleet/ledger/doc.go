@@ -8,7 +8,7 @@
 //   - what was intended, from what the administration adapter asked for and never from what the server says of itself:
 //     [Ledger.Ordered] before a command is asked for (or as soon as its id is known, where the server chooses it),
 //     [Ledger.Taken] or [Ledger.NotTaken] when the administration has answered; [Ledger.Wanted] and [Ledger.Unwanted] for
-//     profiles, before they are asked for;
+//     profiles, before they are asked for, and [Ledger.MayStay] where a platform may keep one;
 //   - what the device saw: [Ledger.Delivered], [Ledger.Answered] and [Ledger.NoWork], or for devices of package agent/link
 //     [Ledger.Exchanged] alone, which makes these and the next two of each request; [Ledger.Installed] and
 //     [Ledger.Removed] for profiles;

@@ -210,6 +210,13 @@ func TestFaults(t *testing.T) {
 			s.Unwanted(s.tick(), 1, "wifi")
 			s.idle(1)
 		}, "never converged: profile wifi of device D1: not wanted any more, and still there"},
+		{"may stay", func(s *story) {
+			s.Wanted(s.tick(), 1, "wifi", "")
+			s.Installed(s.tick(), 1, "wifi", "1")
+			s.Unwanted(s.tick(), 1, "wifi")
+			s.MayStay(1, "wifi")
+			s.idle(1)
+		}, ""},
 		{"taken off", func(s *story) {
 			s.Wanted(s.tick(), 1, "wifi", "")
 			s.Installed(s.tick(), 1, "wifi", "1")

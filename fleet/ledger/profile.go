@@ -38,6 +38,15 @@ func (l *Ledger) Unwanted(now protocol.Time, d protocol.Device, identifier strin
 	}
 }
 
+// MayStay notes that a profile of d may stay or go from now on, which nobody asks for.
+func (l *Ledger) MayStay(d protocol.Device, identifier string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.profile(l.account(d), identifier); p != nil {
+		p.is |= refused
+	}
+}
+
 // Installed notes that a profile is on d now. Version as with Wanted, and not empty unless that is always.
 func (l *Ledger) Installed(now protocol.Time, d protocol.Device, identifier, version string) {
 	l.mu.Lock()
