@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -191,6 +192,14 @@ func TestAND091WokenThroughFCM(t *testing.T) {
 		}
 	}
 	sent("INVALID_ARGUMENT") // its enrolment's: Google does not know the id that it made up
+	for {                    // until the server has taken note of it too
+		record, err := s.Server.Store().Record(ctx, number)
+		must(err)
+		if record.State.Push.Unreachable {
+			break
+		}
+		runtime.Gosched()
+	}
 	d.ChangeToken(now())
 	fid := d.Push()
 	cloud.RegisterID("rollcall-lab", fid)
