@@ -181,7 +181,8 @@ func (h *Handler) credential(ctx context.Context, leaf *x509.Certificate) (deliv
 
 // TLSConfig returns the configuration of a listener for devices; the caller says which certificate it presents. Client
 // certificates are asked for, not demanded, since SCEP and enrolment do without; one that is presented must be a living
-// identity of ours, at each handshake, resumed ones too (HST-025, 030 to 032). Times follow the handler's clock.
+// identity of ours, at each handshake, resumed ones too (HST-025, 030 to 032), or that of a device which may still say farewell.
+// Times follow the handler's clock.
 func (h *Handler) TLSConfig() *tls.Config {
 	known := x509.NewCertPool()
 	known.AddCert(h.ca.Certificate())
@@ -215,8 +216,12 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 	leaf := cs.PeerCertificates[0]
 	err := h.trusted(leaf, h.cfg.Now())
 	if err == nil {
-		if _, err = h.credential(context.Background(), leaf); errors.Is(err, errForgotten) || errors.Is(err, errNew) {
+		_, err = h.credential(context.Background(), leaf)
+		switch {
+		case errors.Is(err, errForgotten), errors.Is(err, errNew):
 			err = nil // told, recalled or adopted at the first message
+		case errors.Is(err, errRevoked) && h.partings.has(h.now(), sha256.Sum256(leaf.Raw)):
+			err = nil // for a farewell: identify says no to all else
 		}
 	}
 	if err == nil {

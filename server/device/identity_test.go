@@ -118,6 +118,7 @@ func TestHST025ResumedAfterRevocation(t *testing.T) {
 				t.Fatalf("second handshake resumed: %v (%v), want it", did, err)
 			}
 			l.retire(p)
+			l.setClock(l.now().Add(partsFor)) // in which it could have said farewell
 			if did, err := resumed(); err == nil {
 				t.Errorf("a session of a revoked identity was let in (resumed: %v)", did)
 			}
@@ -125,6 +126,64 @@ func TestHST025ResumedAfterRevocation(t *testing.T) {
 				t.Error("the log does not say why")
 			}
 		})
+	}
+}
+
+// A device that obeyed the order to leave says farewell over another connection too, a resumed one as well, within an hour; all else is
+// refused there, and afterwards the handshake is (APL-036, HST-025, HST-032).
+func TestHST025FarewellOverAnotherConnection(t *testing.T) {
+	for _, order := range []protocol.Command{{Kind: protocol.Retire}, {Kind: protocol.Retire, Text: delivery.AndDelete}} {
+		t.Run("order"+order.Text, func(t *testing.T) {
+			l := newLab(t)
+			p := l.phone(udid(1)).enrol()
+			other := l.phoneOf(p.id, p.who)
+			other.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			if a := other.send(other.idle()); a.status != 200 { // for the session that is resumed below
+				t.Fatalf("answered %d", a.status)
+			}
+			other.http.CloseIdleConnections()
+			l.retireBy(p, order)
+			out := apple.Message{MessageType: apple.CheckOut, UDID: p.id, Topic: testTopic}
+			for name, from := range map[string]*phone{"new": l.phoneOf(p.id, p.who), "resumed": other} {
+				for _, m := range []apple.Message{p.idle(), p.tokenUpdate(), p.authenticate()} {
+					if a := from.send(m); a.status != 400 || !l.logged("HST-032") {
+						t.Errorf("%s connection: %v with a revoked identity answered %d, want 400", name, m.MessageType, a.status)
+					}
+				}
+				if a := from.send(out); a.status != 200 || len(a.body) != 0 {
+					t.Errorf("%s connection: CheckOut answered %d %q, want an empty 200", name, a.status, a.body)
+				}
+			}
+			l.setClock(l.now().Add(partsFor))
+			if err := l.dial(l.phoneOf(p.id, p.who).tls); err == nil {
+				t.Error("an hour later the handshake is let in")
+			}
+		})
+	}
+	t.Run("erased", func(t *testing.T) { // it has nothing left to say farewell with
+		l := newLab(t)
+		p := l.phone(udid(1)).enrol()
+		id := l.order(p.id, protocol.Erase)
+		p.send(p.idle())
+		if a := p.send(apple.Message{UDID: p.id, Status: protocol.Acknowledged, CommandUUID: id.String()}); a.status != 200 {
+			t.Fatalf("answered %d", a.status)
+		}
+		if err := l.dial(l.phoneOf(p.id, p.who).tls); err == nil {
+			t.Error("a wiped device's handshake is let in (AUTH-42)")
+		}
+	})
+}
+
+// What was revoked first is forgotten first, and who is told twice of one has it once.
+func TestPartingsEnd(t *testing.T) {
+	var p partings
+	now := protocol.At(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	for n := range byte(3) {
+		p.add(now.Add(time.Duration(n)*30*time.Minute), delivery.Fingerprint{n})
+		p.add(now.Add(time.Duration(n)*30*time.Minute), delivery.Fingerprint{n})
+	}
+	if len(p.order) != 2 || len(p.until) != 2 || p.has(now, delivery.Fingerprint{0}) || !p.has(now, delivery.Fingerprint{2}) {
+		t.Errorf("%d in order, %d known", len(p.order), len(p.until))
 	}
 }
 

@@ -95,10 +95,14 @@ func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request, t *turn) (
 		return nil, err
 	}
 	p, err := h.identify(r, t.body)
-	if err != nil {
+	if err != nil && p == nil {
 		return p, err
 	}
-	if err := windows.DecodeMessage(t.body, &t.msg); err != nil {
+	// Who obeyed the order to leave may say so once more, with an identity that is revoked by then (WIN-040); the core refuses it to others.
+	if wrong := windows.DecodeMessage(t.body, &t.msg); err == nil || wrong == nil && t.leaves() {
+		err = wrong
+	}
+	if err != nil {
 		return p, err
 	}
 	if p.forgotten != nil {
@@ -150,6 +154,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		if err != nil {
 			return err
 		}
+		h.partings.hear(now, &t.out)
 		if !t.composed {
 			t.answer = append(t.answer[:0], answerOf(t.out.Exchange.Answer)...)
 			for _, node := range [...]string{"/DMClient/Unenroll<", "/RemoteWipe/doWipe<"} {
@@ -284,6 +289,18 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	}
 }
 
+// leaves tells whether the message says that the device leaves.
+func (t *turn) leaves() bool {
+	return slices.ContainsFunc(t.msg.Commands, func(c windows.Command) bool {
+		return c.Verb == windows.Alert && c.Code == windows.GenericAlert && slices.ContainsFunc(c.Items, unenrolls)
+	})
+}
+
+// unenrolls tells whether an alert's item is that of a device which leaves.
+func unenrolls(i windows.Item) bool {
+	return strings.EqualFold(strings.TrimSpace(i.Meta.Type), windows.TypeUnenrollment)
+}
+
 // alert is what the device says by itself (windows.md section 7).
 func (h *Handler) alert(t *turn, c *windows.Command) {
 	for i := range c.Items {
@@ -295,7 +312,7 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 			t.talk.Login = data
 		case c.Code == windows.ClientEvent && kind == windows.TypeSyncType && data == "device":
 			t.talk.Login = windows.LoginNone // only the device's own nodes may be touched
-		case c.Code == windows.GenericAlert && strings.EqualFold(strings.TrimSpace(kind), windows.TypeUnenrollment):
+		case c.Code == windows.GenericAlert && unenrolls(*item):
 			t.ev.Verb = protocol.Leave
 		case c.Code == windows.GenericAlert:
 			h.cfg.Log.WithFields(logrus.Fields{"device": t.ev.ID, "type": kind, "mark": item.Meta.Mark, "node": item.Source}).Info("alert of a device")

@@ -596,6 +596,13 @@ func TestWIN040Leaving(t *testing.T) {
 	if a, m := ordered.sends(ordered.begin()); m != nil || a.status != http.StatusForbidden {
 		t.Errorf("its identity, revoked, answered %d", a.status)
 	}
+	ordered.wears(ordered.who.Certificate.Raw, ordered.key) // over another connection
+	if in = ordered.must(ordered.begin(leaving)); ordered.more(in) {
+		t.Error("its farewell, said again, is answered with commands")
+	}
+	if a, m := ordered.sends(ordered.begin()); m != nil || a.status != http.StatusForbidden {
+		t.Errorf("its identity, revoked, answered %d over another connection", a.status)
+	}
 }
 
 // sweep lets time pass in which nobody is heard of, and has the server look at its records.
