@@ -13,7 +13,8 @@ import (
 	"rollcall/server/store"
 )
 
-// addresses tell which device said last that something is its own, a push token (HST-084) or a name in the directory. An entry may be
+// addresses tell which device said last that something is its own, a push token (HST-084) or a name in the directory, or first, its
+// serial number (HST-051). An entry may be
 // out of date: the record decides.
 type addresses struct {
 	mu   sync.Mutex
@@ -30,6 +31,18 @@ func (a *addresses) add(token []byte, d protocol.Device) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.of[maphash.Bytes(a.seed, token)] = d
+}
+
+// claim is add unless somebody has it, and returns who has it then.
+func (a *addresses) claim(token []byte, d protocol.Device) protocol.Device {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := maphash.Bytes(a.seed, token)
+	if has := a.of[key]; has != 0 {
+		return has
+	}
+	a.of[key] = d
+	return d
 }
 
 func (a *addresses) device(token []byte) protocol.Device {

@@ -96,6 +96,9 @@ func (s *Server) keep(ctx context.Context, now protocol.Time, world *delivery.Wo
 			out.Exchange.Key, out.Exchange.Answer = ev.Key, answer
 		}
 	}
+	if err := s.tellTwin(ctx, ev, out); err != nil {
+		return fmt.Errorf("%s: device %d: %w", ev.Kind, out.State.Device, err)
+	}
 	s.hush(now, ev, out)
 	lines := sign(out.Effects, actorOf(ctx, ev.Kind))
 	queue, profiles := tx.State().Queue, tx.State().Profiles

@@ -78,6 +78,7 @@ type Server struct {
 	owners    owners
 	addresses addresses // push tokens
 	directory addresses // ids of PCs in the directory
+	serials   addresses // numbers
 	unknown   unknowns
 	turned    turned
 	impostors impostors // refused for the identity that they came with
@@ -115,18 +116,23 @@ func Open(ctx context.Context, now protocol.Time, cfg Config) (*Server, error) {
 	s.snap.Store(newSnapshot(content, nil))
 	s.addresses.open()
 	s.directory.open()
-	var pcs []protocol.Device
+	s.serials.open()
+	var known []protocol.Device
 	err = s.store.States(ctx, func(st *delivery.State) {
 		s.owners.add(st.User, st.Device)
 		s.addresses.add(st.Push.Token, st.Device)
-		if st.Platform == protocol.Windows {
-			pcs = append(pcs, st.Device)
+		if s.alone == nil || st.Platform == protocol.Windows {
+			known = append(known, st.Device)
 		}
 	})
-	for i := 0; i < len(pcs) && err == nil; i++ {
+	for i := 0; i < len(known) && err == nil; i++ {
 		var r store.Record
-		if r, err = s.store.Record(ctx, pcs[i]); err == nil {
-			s.directory.add([]byte(r.Facts.Directory), pcs[i])
+		if r, err = s.store.Record(ctx, known[i]); err != nil {
+			break
+		}
+		s.directory.add([]byte(r.Facts.Directory), known[i])
+		if r.State.Life == delivery.Enrolled && r.Facts.Serial != "" {
+			s.serials.claim([]byte(r.Facts.Serial), known[i])
 		}
 	}
 	if err != nil {

@@ -56,6 +56,7 @@ const (
 	WhatOldIdentity      What = "old identity used"
 	WhatWrongIdentity    What = "identity of another device"
 	WhatDuplicate        What = "second device with this identifier"
+	WhatSameSerial       What = "second device with this serial number"
 	WhatUnreachable      What = "push address unusable"
 	WhatReachable        What = "push address renewed"
 	WhatUnknownReport    What = "report of an unknown command"
