@@ -26,6 +26,17 @@ func (c *clock) at(real time.Time) time.Time {
 	return c.real(real).Add(c.Offset)
 }
 
+// early says why a machine that is ahead of its server on purpose is not renewed in time by its own clock; empty: it is not ahead.
+func (c *clock) early() string {
+	if c.Offset <= 0 {
+		return ""
+	}
+	return "its server renews it by a clock of its own, and this agent's is " + c.ahead() + " ahead of that (--clock-offset): " + toRenew
+}
+
+// toRenew is how somebody sees a renewal who would not wait for it.
+const toRenew = "to see a renewal, enrol without it at a server with serve --clock driven, and step that with rollcall clock step"
+
 // ahead is the offset as --clock-offset takes it; empty: there is none.
 func (c *clock) ahead() string {
 	const day = 24 * time.Hour

@@ -123,16 +123,22 @@ func replacedBy(host string) string {
 // takenWindows begins what a server says to a Windows device whose identifier another has.
 const takenWindows = "a device with this identifier is enrolled"
 
+// tooEarly is in what a server says to a Windows device that asks for another certificate before its time.
+const tooEarly = "the certificate renews from"
+
 // failed is why the server did not take what the machine said.
 func failed(e *dialect.Failure, host string) string {
 	word := e.Code // of an Android device
 	if e.Err != nil {
 		word = e.Err.Error()
 	}
-	if fault, ok := errors.AsType[*windows.Fault](e.Err); ok {
+	fault, ok := errors.AsType[*windows.Fault](e.Err)
+	if ok {
 		word = fault.Reason
 	}
 	switch {
+	case ok && strings.Contains(word, tooEarly):
+		return fmt.Sprintf("%s does not renew this machine's certificate yet (%s), and all else goes on: this agent's clock is ahead of the server's; set this machine's clock, or, where --clock-offset has it so, %s", host, word, toRenew)
 	case e.Code == android.TokenUsed || e.Code == android.TokenExpired || e.Code == android.TokenInvalid:
 		return (&linkError{status: http.StatusNotFound}).advice(host)
 	case strings.HasPrefix(word, takenWindows):

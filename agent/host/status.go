@@ -63,6 +63,7 @@ type Certificate struct {
 	Until    protocol.Time `json:"until"`
 	DaysLeft int           `json:"days_left"` // whole ones; negative: it has ended
 	Renewing bool          `json:"renewing,omitempty"`
+	Note     string        `json:"note,omitempty"` // why it may not be renewed in time
 }
 
 // A Profile is one installed profile.
@@ -134,7 +135,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	if i := d.Identity(); i.Serial != "" {
 		left := int(math.Floor(i.NotAfter.Time().Sub(r.Clock.at(real)).Hours() / 24))
 		sum := sha256.Sum256(d.Certificate(dialect.Current))
-		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left, d.Renewing()}
+		s.Certificate = &Certificate{i.Serial, hex.EncodeToString(sum[:]), i.NotBefore, i.NotAfter, left, d.Renewing(), r.Clock.early()}
 	}
 	store := filepath.Join(dir, profilesFolder)
 	made, root, err := apply.Read(store)

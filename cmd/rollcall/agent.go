@@ -128,7 +128,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringSliceVar(&apply, "apply", nil, "`FAMILIES` whose profiles become files of the system, and leave it with them: certificate,wifi,vpn,email,configuration")
 	flags.StringVar(&j.Apply.Root, "root", "", "`FOLDER` that stands for the system's root in --apply (default /)")
 	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
-	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; this machine's own certificate is judged by it, the server's is not")
+	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; this machine's own certificate is judged by it, the server's is not, and the server renews by its own")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
 	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
 	return cmd
@@ -376,7 +376,7 @@ func endsIn(c *host.Certificate) string {
 	if c.DaysLeft < 0 {
 		return "ended " + statusTime(c.Until) + ", " + strconv.Itoa(-c.DaysLeft) + " days ago by the agent's clock"
 	}
-	return "ends " + statusTime(c.Until) + ", in " + strconv.Itoa(c.DaysLeft) + " days"
+	return strings.TrimSuffix("ends "+statusTime(c.Until)+", in "+strconv.Itoa(c.DaysLeft)+" days; "+c.Note, "; ")
 }
 
 // wokenBy says how the machine hears of a wake-up, at now by its own clock.

@@ -292,8 +292,11 @@ func TestAUTH41AWindowsMachineRenews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate renews from") {
+	if err := b.h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate renews from") || !strings.Contains(err.Error(), "serve --clock driven") {
 		t.Errorf("25 days before the end of its certificate: %v", err)
+	}
+	if note := b.status().Certificate.Note; !strings.Contains(note, "340d ahead") {
+		t.Errorf("the status says of its certificate %q", note)
 	}
 	if err := b.h.CheckIn(t.Context()); err != nil || b.status().State != "managed" {
 		t.Error(err)
