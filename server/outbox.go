@@ -197,7 +197,7 @@ func (s *Server) wakeAll(ctx context.Context, now protocol.Time, p *pace) error 
 
 // wake sends one wake-up, then keeps what became of it: a crash between the two sends it again.
 func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st *delivery.State) error {
-	r := pushed{at: now, sent: st.Wake}
+	r := pushed{at: now, sent: st.Wake, to: st.Push}
 	service := s.cfg.Push.Of(st.Platform)
 	switch {
 	case snap.world.InGap(st.Platform), // only some platforms are in the gap; the upload wakes all (AUTH-31)
@@ -235,6 +235,7 @@ func (s *Server) wake(ctx context.Context, now protocol.Time, snap *snapshot, st
 type pushed struct {
 	at, inactiveSince, retryAfter protocol.Time
 	sent                          delivery.Wake
+	to                            delivery.Push
 	result                        delivery.PushResult
 }
 
@@ -250,6 +251,7 @@ func (s *Server) report(ctx context.Context, now protocol.Time, st *delivery.Sta
 
 func (r *pushed) tell(ev *delivery.Event) {
 	ev.PushedAt, ev.Sent, ev.Push, ev.InactiveSince, ev.RetryAfter = r.at, r.sent, r.result, r.inactiveSince, r.retryAfter
+	ev.Topic, ev.Magic, ev.Token, ev.Told = r.to.Topic, r.to.Magic, r.to.Token, r.to.Since
 }
 
 // suspend holds all wake-ups until another push certificate is uploaded, and raises one alarm (APL-102).

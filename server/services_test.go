@@ -254,6 +254,59 @@ func TestWIN042AlarmOnce(t *testing.T) {
 	}
 }
 
+// TestNewAddressDuringAPush: a device that tells another address while the push service judges the old one is called at the new one, for
+// that wake-up and for its next order, whatever became of the push (APL-101, WIN-042, AND-093).
+func TestNewAddressDuringAPush(t *testing.T) {
+	const address = "https://wns2-sim.notify.windows.com/?token=new"
+	answers := []push.Answer{
+		{Result: delivery.Accepted},
+		{Result: delivery.BadAddress},
+		{Result: delivery.Inactive, InactiveSince: start.Add(300 * day).Time()},
+		{Result: delivery.TryLater, RetryAfter: time.Hour},
+	}
+	for _, of := range []func(*mixed) (*phone, *push.Recorder){
+		func(m *mixed) (*phone, *push.Recorder) { return m.iphone, &m.pushes },
+		func(m *mixed) (*phone, *push.Recorder) { return m.laptop, &m.windows },
+		func(m *mixed) (*phone, *push.Recorder) { return m.handset, &m.android },
+	} {
+		for _, answer := range answers {
+			for _, moved := range []time.Duration{-time.Second, time.Second} { // a check-in may be committed long after it came
+				m := newMixed(t)
+				d, service := of(m)
+				m.now = m.now.Add(time.Minute)
+				before := len(service.Sent())
+				var failed error
+				service.Answer = func(push.Notification) push.Answer {
+					service.Answer = nil
+					m.now = m.now.Add(moved)
+					failed = d.ready(address)
+					m.now = m.now.Add(-moved)
+					return answer
+				}
+				order := func() {
+					_, err := m.Order(m.ctx, m.now, d.number, protocol.Command{Kind: protocol.Restart})
+					m.must(err)
+					m.tick()
+				}
+				called := func() (at []string) {
+					for _, n := range service.Sent()[before:] {
+						at = append(at, string(n.Token))
+					}
+					return at[1:]
+				}
+				order()
+				m.must(failed)
+				m.equal("called for the order during which it told another address", called(), []string{address})
+				order()
+				m.equal("called for the next", called(), []string{address, address})
+				if st := d.state(); st.Push.Unreachable {
+					t.Errorf("%s, %+v: push %+v, want it reachable", st.Platform, answer, st.Push)
+				}
+			}
+		}
+	}
+}
+
 // TestHST084ChannelOfAnother: the newer claim to a channel wins.
 func TestHST084ChannelOfAnother(t *testing.T) {
 	m := newMixed(t)

@@ -94,8 +94,8 @@ type Message struct {
 
 	Batch *Batch // CheckInRound of a platform whose messages hold many commands and reports; nil: one of each
 
-	Topic, Magic  string   // Ready
-	Token, Unlock []byte   // Ready; Unlock nil: not given
+	Topic, Magic  string   // Ready; PushReport: of the address that it went to
+	Token, Unlock []byte   // Ready; Unlock nil: not given. PushReport: Token of the address that it went to
 	Escrow        []byte   // PutEscrow
 	Facts         *Facts   // Enrol, and rounds that carry facts; nil: none
 	Result        []byte   // Report: the raw report, kept with the command
@@ -106,7 +106,8 @@ type Message struct {
 	Push          PushResult    // PushReport
 	InactiveSince protocol.Time // PushReport, Inactive
 	RetryAfter    protocol.Time // PushReport, TryLater: not before
-	PushedAt      protocol.Time // PushReport: when it was sent; an older report than the address is ignored
+	PushedAt      protocol.Time // PushReport: when it was sent
+	Told          protocol.Time // PushReport: Push.Since of the address that it went to, as it was then
 	Sent          Wake          // PushReport: the wake-up that was sent; one asked for since then stays
 
 	Order protocol.Command // Administered: the command to queue; Kind NoCommand: only wake the device (sync)

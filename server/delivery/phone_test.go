@@ -196,7 +196,13 @@ func (p *phone) order(c protocol.Command) *delivery.Outcome {
 // push reports that the pending wake-up was sent now, with this result.
 func (p *phone) push(r delivery.PushResult) *delivery.Outcome {
 	p.t.Helper()
-	return p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: r, PushedAt: p.now, Sent: p.s.Wake}})
+	return p.event(reportTo(&p.s, delivery.Message{Push: r, PushedAt: p.now, Sent: p.s.Wake}))
+}
+
+// reportTo is the report m of a wake-up that went to the address that s has.
+func reportTo(s *delivery.State, m delivery.Message) delivery.Event {
+	m.Topic, m.Magic, m.Token, m.Told = s.Push.Topic, s.Push.Magic, s.Push.Token, s.Push.Since
+	return delivery.Event{Kind: delivery.PushReport, Message: m}
 }
 
 // drain holds a conversation in which everything is acknowledged, and returns what was handed out.

@@ -91,7 +91,7 @@ func TestSteadyInPlaceIsWhatDecideSays(t *testing.T) {
 			rested++
 		}
 
-		report := delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{PushedAt: now, Push: delivery.Accepted, Sent: p.s.Wake}}
+		report := reportTo(&p.s, delivery.Message{PushedAt: now, Push: delivery.Accepted, Sent: p.s.Wake})
 		delivery.Decide(now, p.w, &p.s, &report, &p.out)
 		s = p.s
 		switch ok := p.w.Woken(now, &s); {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"cmp"
 	"hash/fnv"
 	"slices"
@@ -78,11 +79,11 @@ func PlaceOf(id string) uint32 {
 // pushed is the report of a wake-up.
 func (d *decision) pushed() {
 	in, s := d.in, d.s
-	newer := in.PushedAt < s.Push.Since && s.Push.Since <= d.now // else the clock was set back meanwhile (HST-110)
-	if s.Life != Enrolled || newer {
-		return // it went to an address that is no longer the device's
-	}
 	switch {
+	case s.Life != Enrolled:
+	case d.elsewhere(): // what it was for, the device has not heard of
+		d.n.Wake = s.Wake.Ask(d.now, Scheduled)
+		d.out.Changed |= Wakes
 	case in.Push == BadAddress, in.Push == Inactive && in.InactiveSince >= s.Push.Since:
 		if !s.Push.Unreachable {
 			d.n.Push.Unreachable = true
@@ -101,6 +102,17 @@ func (d *decision) pushed() {
 		d.n.Wake = Wake{Due: due, Reason: s.Wake.Reason, Attempt: min(s.Wake.Attempt, 254) + 1}
 		d.out.Changed |= Wakes
 	}
+}
+
+// elsewhere tells whether a report is not about the address that the device has: it has told another one since, while the push was under
+// way, or said of this one that it is good, as Apple's devices do. The addresses say so themselves: a check-in may be older than a push
+// and committed after it, and a clock may be set back (HST-110).
+func (d *decision) elsewhere() bool {
+	in, p := d.in, &d.s.Push
+	if in.Topic != p.Topic || in.Magic != p.Magic || !bytes.Equal(in.Token, p.Token) {
+		return true
+	}
+	return in.Push == BadAddress && d.s.Platform.Apple() && in.Told != p.Since
 }
 
 // afterPush is the wake-up that follows one that the push service took: the next of the schedule, or an earlier one for what

@@ -41,7 +41,7 @@ func TestScheduleSpreadsTheHerd(t *testing.T) {
 		s.Place = delivery.PlaceOf(fmt.Sprintf("00008110-%016X", i*0x5851f42d4c957f2d))
 		s.Device, s.Wake = protocol.Device(i+1), delivery.Wake{Due: p.now, Reason: delivery.Changed}
 		var out delivery.Outcome
-		ev := delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: s.Wake}}
+		ev := reportTo(&s, delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: s.Wake})
 		s.Wake.Reason, ev.Sent.Reason = delivery.Scheduled, delivery.Scheduled
 		delivery.Decide(p.now, w, &s, &ev, &out)
 		if !w.Woken(p.now, &s) || s.Wake != out.State.Wake {
@@ -70,9 +70,7 @@ func TestAPL101Inactive(t *testing.T) {
 	p := settled(t)
 	since := p.s.Push.Since
 	inactive := func(at protocol.Time) {
-		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{
-			Push: delivery.Inactive, InactiveSince: at, PushedAt: p.now, Sent: p.s.Wake,
-		}})
+		p.event(reportTo(&p.s, delivery.Message{Push: delivery.Inactive, InactiveSince: at, PushedAt: p.now, Sent: p.s.Wake}))
 	}
 	p.now = p.now.Add(time.Minute)
 	inactive(since.Add(-time.Second)) // older than the last TokenUpdate
@@ -93,9 +91,7 @@ func TestAPL101Inactive(t *testing.T) {
 // TestAPL101SameMoment: an address that became inactive in the very millisecond in which the device told it is inactive.
 func TestAPL101SameMoment(t *testing.T) {
 	p := settled(t)
-	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{
-		Push: delivery.Inactive, InactiveSince: p.s.Push.Since, PushedAt: p.now, Sent: p.s.Wake,
-	}})
+	p.event(reportTo(&p.s, delivery.Message{Push: delivery.Inactive, InactiveSince: p.s.Push.Since, PushedAt: p.now, Sent: p.s.Wake}))
 	if !p.s.Push.Unreachable {
 		t.Errorf("push %+v, want unreachable", p.s.Push)
 	}
@@ -109,15 +105,69 @@ func TestBadAddress(t *testing.T) {
 	}
 }
 
+// TestReportOfAnOlderAddress: whatever a push service says of an address that the device replaced while the push was under way, it says
+// nothing of the one that it has, which gets the wake-up. When the one was pushed to and the other told makes no difference: reports, and
+// check-ins that others are committed before, come with older times (WIN-042, AND-093, APL-101).
 func TestReportOfAnOlderAddress(t *testing.T) {
-	p := settled(t)
-	sent := p.now
-	p.now = p.now.Add(time.Second)
-	p.ready()
-	wake := p.s.Wake
-	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.BadAddress, PushedAt: sent, Sent: wake}})
-	if p.s.Push.Unreachable || p.s.Wake != wake {
-		t.Errorf("push %+v: the report of an address that was replaced since counts", p.s.Push)
+	told := []delivery.Message{{Topic: topic, Magic: "magic", Token: []byte("token 2")}, {Topic: topic, Magic: "magic 2", Token: []byte("token")}, {Token: []byte("token 2")}}
+	for _, platform := range []protocol.Platform{protocol.IOS, protocol.Windows, protocol.Android} {
+		for _, result := range []delivery.PushResult{delivery.Accepted, delivery.BadAddress, delivery.Inactive, delivery.TryLater} {
+			for _, moved := range []time.Duration{-time.Second, 0, time.Second} {
+				for i, m := range told {
+					for _, turn := range []bool{false, true} { // of a change of authority: its own wake-up is due later, or never
+						p := settled(t)
+						p.s.Platform = platform
+						p.s.Wake = delivery.Wake{Due: p.now, Reason: delivery.Changed}
+						if turn {
+							p.s.Wake = delivery.Wake{Due: p.now.Add(time.Hour), Reason: delivery.Scheduled}
+						}
+						report := reportTo(&p.s, delivery.Message{Push: result, PushedAt: p.now, InactiveSince: p.now.Add(time.Minute), RetryAfter: p.now.Add(time.Hour), Sent: p.s.Wake})
+						at := p.now
+						p.now = at.Add(moved)
+						p.says(protocol.CheckIn{Verb: protocol.Ready}, m)
+						p.now = at // when the wake-ups were due of which this was one
+						p.event(report)
+						if p.s.Push.Unreachable || p.s.Wake.Due == 0 || p.s.Wake.Due > p.now || p.out.Changed&delivery.Wakes == 0 {
+							t.Errorf("%s told address %d %s after a push whose result is %d, turn %t: push %+v, wake-up %+v; want it woken there at once",
+								platform, i, moved, result, turn, p.s.Push, p.s.Wake)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestReportOfAnAddressToldAgain: an Apple device's token that it tells while it is being refused is tried once more; the others tell
+// theirs at each contact, and it is refused (WIN-042, AND-093).
+func TestReportOfAnAddressToldAgain(t *testing.T) {
+	for _, platform := range []protocol.Platform{protocol.IOS, protocol.Windows, protocol.Android} {
+		p := settled(t)
+		p.s.Platform = platform
+		p.s.Wake = delivery.Wake{Due: p.now, Reason: delivery.Changed}
+		report := reportTo(&p.s, delivery.Message{Push: delivery.BadAddress, PushedAt: p.now, Sent: p.s.Wake})
+		p.now++
+		p.ready()
+		p.event(report)
+		if got, want := p.s.Push.Unreachable, !platform.Apple(); got != want {
+			t.Errorf("%s: unreachable %t after the token that it told again was refused, want %t", platform, got, want)
+		}
+		if p.s.Wake.Due > p.now {
+			t.Errorf("%s: wake-up %+v, want it due", platform, p.s.Wake)
+		}
+		p.push(delivery.BadAddress)
+		if !p.s.Push.Unreachable {
+			t.Errorf("%s: push %+v, refused since", platform, p.s.Push)
+		}
+		p = settled(t) // and what was taken is taken: the device that it woke may be quicker than the report
+		p.s.Platform = platform
+		report = reportTo(&p.s, delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: p.s.Wake})
+		p.now++
+		p.ready()
+		p.event(report)
+		if p.s.Wake.Due != 0 && p.s.Wake.Due <= p.now {
+			t.Errorf("%s: wake-up %+v after it was taken", platform, p.s.Wake)
+		}
 	}
 }
 
@@ -137,7 +187,7 @@ func TestHST081APL104TryLater(t *testing.T) {
 		p.now = p.s.Wake.Due
 	}
 	after := p.now.Add(3 * time.Hour)
-	p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.TryLater, RetryAfter: after, PushedAt: p.now, Sent: p.s.Wake}})
+	p.event(reportTo(&p.s, delivery.Message{Push: delivery.TryLater, RetryAfter: after, PushedAt: p.now, Sent: p.s.Wake}))
 	if p.s.Wake.Due != after {
 		t.Errorf("tried again at %s, want what the service asked for: %s", p.s.Wake.Due, after)
 	}
@@ -149,7 +199,7 @@ func TestAPL106OrderDuringAPush(t *testing.T) {
 	for range 5 { // at the very moment at which the push is under way
 		sent := p.s.Wake
 		p.orders(protocol.SecurityInfo)
-		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: sent}})
+		p.event(reportTo(&p.s, delivery.Message{Push: delivery.Accepted, PushedAt: p.now, Sent: sent}))
 		if p.s.Wake.Due > p.now || p.s.Wake.Reason != delivery.Changed {
 			t.Fatalf("wake-up %+v, want one for the newer command", p.s.Wake)
 		}
@@ -238,7 +288,7 @@ func TestHST082NobodyComes(t *testing.T) {
 		at := p.now
 		p.now = p.now.Add(time.Second)
 		p.drain() // before the push service's answer is here
-		p.event(delivery.Event{Kind: delivery.PushReport, Message: delivery.Message{Push: delivery.Accepted, PushedAt: at, Sent: sent}})
+		p.event(reportTo(&p.s, delivery.Message{Push: delivery.Accepted, PushedAt: at, Sent: sent}))
 		if p.s.Wake.Reason != delivery.Scheduled {
 			t.Errorf("wake-up %+v though it came, want the schedule's", p.s.Wake)
 		}
