@@ -94,7 +94,7 @@ type campus struct {
 	machines []*campusMachine
 	journal  chan target.Line // of rollcall audit --follow
 	lines    []target.Line    // that came of it
-	mark     int              // of these, those that are of an earlier act
+	mark     uint64           // the sequence number of the last line of an earlier act
 }
 
 const (
@@ -225,7 +225,7 @@ func (s *campus) follow() (stop func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.journal, s.lines, s.mark = make(chan target.Line, 10_000), nil, 0
+	s.journal, s.lines = make(chan target.Line, 10_000), nil // it is told from its beginning
 	to := s.journal
 	go func() {
 		defer close(to)
@@ -252,7 +252,7 @@ func (s *campus) follow() (stop func()) {
 // act begins a new act of the story: what happened before does not count.
 func (s *campus) act(name string) {
 	if n := len(s.lines); n > 0 {
-		s.mark = n
+		s.mark = s.lines[n-1].Seq
 	}
 	s.t.Logf("%s %s", time.Now().Format("05.000"), name)
 }
@@ -264,7 +264,7 @@ func (s *campus) sees(what delivery.What, detail string, machines ...*campusMach
 	for _, m := range machines {
 		waits[m.udid] = m.name
 	}
-	for i := s.mark; len(waits) > 0; i++ {
+	for i := 0; len(waits) > 0; i++ {
 		if i == len(s.lines) {
 			l, ok := <-s.journal
 			if !ok {
@@ -272,7 +272,7 @@ func (s *campus) sees(what delivery.What, detail string, machines ...*campusMach
 			}
 			s.lines = append(s.lines, l)
 		}
-		if l := s.lines[i]; l.What == string(what) && strings.HasPrefix(l.Detail, detail) && waits[l.Device] != "" {
+		if l := s.lines[i]; l.Seq > s.mark && l.What == string(what) && strings.HasPrefix(l.Detail, detail) && waits[l.Device] != "" {
 			delete(waits, l.Device)
 			last = l
 		}
