@@ -40,6 +40,7 @@ type Config struct {
 	Push       Push
 	FCM        Registrations                // nil: Android devices come by their schedules alone
 	WNS        Channels                     // nil: Windows devices do
+	Directory  Directory                    // nil: Windows devices enrol by links alone
 	Plays      func(protocol.Platform) bool // whose devices take part; nil: Apple's
 	Server     Server                       // nil: its power switch is not ours
 	Clock      *Clock                       // a driven one begins [Cast.Foreword] before the story
@@ -64,6 +65,8 @@ type Fleet struct {
 	push       Push
 	fcm        Registrations
 	wns        Channels
+	directory  Directory
+	url        string
 	server     Server
 	clock      *Clock
 	stepper    Stepper
@@ -142,7 +145,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f := &Fleet{
-		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, fcm: c.FCM, wns: c.WNS, server: c.Server, clock: c.Clock, stepper: c.Stepper,
+		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, fcm: c.FCM, wns: c.WNS, directory: c.Directory, url: c.URL, server: c.Server, clock: c.Clock, stepper: c.Stepper,
 		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: SlotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}

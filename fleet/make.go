@@ -112,10 +112,36 @@ func (m *maker) pc(i int) Device {
 	}
 	n := i + 1
 	id := strings.ToUpper(strings.ReplaceAll(d.UDID, "-", ""))
-	return dialect.NewWindows(dialect.WindowsWho{
+	pc := dialect.NewWindows(dialect.WindowsWho{
 		Number: protocol.Device(n), Seed: draw(m.seed, i, forDevice, 0).Uint64(), DeviceID: id, HWDevID: id, Serial: d.Serial, Name: d.Name,
 		MAC: fmt.Sprintf("02-00-%02X-%02X-%02X-%02X", n>>24&0xff, n>>16&0xff, n>>8&0xff, n&0xff),
 	}, model, windowsHabits[d.Habits&population.ProfileFails])
+	if d.Has(population.CoManaged) {
+		pc.SetCoManaged(0, coManagementFlags(d.Workloads))
+	}
+	return pc
+}
+
+// coManagementFlags are what Configuration Manager's client says of a PC (windows.md section 9).
+func coManagementFlags(w population.Workloads) uint16 {
+	flags := uint16(1) // configured
+	for _, b := range [...]struct {
+		of  population.Workloads
+		bit uint16
+	}{
+		{population.Compliance, 2},
+		{population.ResourceAccess, 4},
+		{population.DeviceConfiguration, 8},
+		{population.Update, 16},
+		{population.EndpointProtection, 32},
+		{population.ClientApps, 64},
+		{population.OfficeApps, 128},
+	} {
+		if w&b.of != 0 {
+			flags |= b.bit
+		}
+	}
+	return flags
 }
 
 var windowsHabits = map[population.Habits]*dialect.WindowsHabits{

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"path"
 	"time"
@@ -41,10 +42,23 @@ type Channels interface {
 	Disconnect(uri string)
 }
 
+// Directory gives the tokens that devices of a directory enrol with: of a user on a device, or of the device alone.
+type Directory interface {
+	Token(upn, device string) (string, error)
+}
+
 // enrol runs the enrolment of device i.
 func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Report, error) {
 	p := &f.population.Devices[i]
-	return Enrol(ctx, f.link, f.devices[i].Device, Joining{By: by, User: f.upn(i), Mode: modeOf(p), ADE: p.Enrolment == population.Automated, Now: f.clock.Time()})
+	j := Joining{By: by, User: f.upn(i), Mode: modeOf(p), ADE: p.Enrolment == population.Automated, Now: f.clock.Time()}
+	if f.byDirectory(i) {
+		token, err := f.directory.Token(j.User, p.UDID)
+		if err != nil {
+			return link.Report{}, fmt.Errorf("token of the directory: %w", err)
+		}
+		j.Token, j.Way, j.Device = token, p.Enrolment, p.UDID
+	}
+	return Enrol(ctx, f.link, f.devices[i].Device, j)
 }
 
 // A Joining is how a device enrols.
@@ -54,6 +68,11 @@ type Joining struct {
 	Mode android.Mode // of an Android device
 	ADE  bool         // Apple's automated enrolment
 	Now  time.Time
+
+	// Of a Windows device that enrols with a token of its directory; Token empty: with By's.
+	Token  string
+	Way    population.Enrolment
+	Device string // its id in the directory
 }
 
 // Enrol runs the enrolment of a device of any platform.
@@ -65,6 +84,9 @@ func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report
 	case *dialect.Windows:
 		s := dialect.WindowsStart{Email: j.User, Discovery: server + windows.DiscoveryPath, Device: j.User == ""}
 		s.Credential = windows.Credential{Kind: windows.Password, Username: s.Email, Password: token}
+		if j.Token != "" {
+			j.directory(&s)
+		}
 		if s.Email != "" { // whoever enrols it sits before it
 			d.SignIn(protocol.At(j.Now), dialect.LoginUser)
 		}
@@ -72,6 +94,40 @@ func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report
 	default:
 		return l.Enrol(ctx, d.(*dialect.Apple), dialect.Start{URL: j.By.URL, ADE: j.ADE, Awaiting: j.ADE})
 	}
+}
+
+// directory has s be that of a device of the directory (windows.md section 9).
+func (j *Joining) directory(s *dialect.WindowsStart) {
+	s.Credential = windows.Credential{Kind: windows.JWT, Token: []byte(j.Token)}
+	s.Device = j.Way != population.DirectoryRegistered // whose is its user's, not the machine's
+	switch j.Way {
+	case population.GroupPolicy, population.CoManagement:
+		s.Automatic = true
+	case population.SelfDeployed:
+		s.Automatic, s.Oobe, s.ZeroTouch = true, true, j.Device
+	case population.Autopilot:
+		s.Oobe, s.ZeroTouch = true, j.Device
+	}
+}
+
+// byDirectory tells whether device i enrols with a token of the directory.
+func (f *Fleet) byDirectory(i int) bool {
+	return f.directory != nil && InDirectory(&f.population.Devices[i])
+}
+
+// InDirectory tells whether d is a Windows device that enrols with a token of the directory that it belongs to: one of its user, or where
+// it has none, its own.
+func InDirectory(d *population.Device) bool {
+	if d.Platform != protocol.Windows {
+		return false
+	}
+	switch d.Enrolment {
+	case population.Joined, population.DirectoryRegistered, population.GroupPolicy, population.CoManagement, population.Autopilot, population.CloudPC:
+		return !d.Userless()
+	case population.SelfDeployed:
+		return d.Userless()
+	}
+	return false
 }
 
 // halves are the server and the token of an enrolment link.

@@ -47,6 +47,9 @@ func (f *Fleet) permit(ctx context.Context) error {
 	return nil
 }
 
+// workloads are the server's names of a plan's, in their order (AUTH-51).
+var workloads = [...]string{"compliance", "resource_access", "device_configuration", "endpoint_protection", "update", "office_apps", "client_apps"}
+
 // settingsOf are the settings that a plan names.
 func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
 	if t.Units != nil {
@@ -71,6 +74,15 @@ func settingsOf(t *plan.Tenant) (s target.Settings, changed bool) {
 		s.DeviceLimit = &t.DeviceLimit
 	}
 	s.GapOnCoexistence, s.GapPlatforms = t.Gap.OnCoexistence, t.Gap.Platforms
+	if c := &t.CoManaged; *c != (plan.CoManagement{}) {
+		changed = true
+		if c.Pilot != "" {
+			s.PilotGroup = &c.Pilot
+		}
+		for i, by := range c.Deciders() {
+			s.Workloads = append(s.Workloads, target.Workload{Workload: workloads[i], Decider: max(by, plan.ByConfigMgr).String()})
+		}
+	}
 	return s, changed || s.PushWarningDays != nil || t.Units != nil || t.CleanUp > 0 || t.DeviceLimit > 0 || t.Gap.OnCoexistence != nil || t.Gap.Platforms != nil
 }
 

@@ -93,12 +93,12 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 		Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: s.Retries, RetryDelay: s.RetryDelay,
 		Now: l.config.Now(),
 	}
-	if l.config.RSAKeys != nil {
-		key, err := l.config.RSAKeys()
-		if err != nil {
-			return nil, nil, fmt.Errorf("RSA key: %w", err)
-		}
-		request.Key = key
+	own, err := l.rsaKey(c.device)
+	if err != nil {
+		return nil, nil, err
+	}
+	if own != nil {
+		request.Key = own
 	} else {
 		if request.Transport, err = l.transport(); err != nil {
 			return nil, nil, err
@@ -115,6 +115,18 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 	client := scep.Client{URL: s.URL, Name: s.Name, CAFingerprint: s.CAFingerprint, HTTP: trust.client, Cache: &l.cas}
 	certificate, err := client.Enrol(ctx, request)
 	return request.Key, certificate, err
+}
+
+// rsaKey is the RSA key of d's next identity; nil: it is to be another.
+func (l *Link) rsaKey(d Device) (*rsa.PrivateKey, error) {
+	if l.config.RSAKeys == nil {
+		return nil, nil
+	}
+	key, err := l.config.RSAKeys(d)
+	if err != nil {
+		err = fmt.Errorf("RSA key: %w", err)
+	}
+	return key, err
 }
 
 // transport returns the transport key whose turn it is.

@@ -33,9 +33,10 @@ type Config struct {
 	// TransportKeys sign SCEP messages for devices whose identity is P-256 (apple.md section 3.3); none: one is made when
 	// it is needed first.
 	TransportKeys []*rsa.PrivateKey
-	RSAKeys       func() (*rsa.PrivateKey, error) // identities are RSA keys from here; nil: P-256 keys, made at once
+	// RSAKeys gives the RSA key of the identity that d is about to ask for; nil, or a nil key: d's is P-256, made at once.
+	RSAKeys func(d Device) (*rsa.PrivateKey, error)
 	// Keys gives the key of the identity that d is about to ask for, P-256, so that it can be on disk before anybody hears of it;
-	// nil: one is made at once. Not with RSAKeys.
+	// nil: one is made at once. Not where RSAKeys gives one.
 	Keys func(d Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
 	// Requests gives the request that a Windows device enrols with, of the one that was just made with the key that Keys gave: what the
 	// same key was asked for with before, so that an answer that was lost is given again. Nil: the one that was made.

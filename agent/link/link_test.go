@@ -199,7 +199,7 @@ func TestKeepOpen(t *testing.T) {
 
 func TestRSAIdentity(t *testing.T) {
 	s := serve(t, nil)
-	l := s.link(Config{RSAKeys: oneKey})
+	l := s.link(Config{RSAKeys: func(Device) (*rsa.PrivateKey, error) { return oneKey() }})
 	d := s.enrolled(l, 1)
 	signer, err := d.Signer(dialect.Current)
 	if err != nil {

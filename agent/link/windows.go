@@ -17,9 +17,11 @@ import (
 func (c *conversation) csr() (key crypto.Signer, der []byte, err error) {
 	l, want := c.link, &c.act.CSR
 	kept := l.config.Keys != nil && !want.Renews // a renewal that was cut off begins anew, with another key
+	big, err := l.rsaKey(c.device)
 	switch {
-	case l.config.RSAKeys != nil:
-		key, err = l.config.RSAKeys()
+	case err != nil:
+	case big != nil:
+		key = big
 	case kept:
 		key, err = l.config.Keys(c.device, &dialect.SCEP{})
 	default:

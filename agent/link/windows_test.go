@@ -166,7 +166,7 @@ func (s *winServer) start() dialect.WindowsStart {
 func TestWindows(t *testing.T) {
 	s := serveWindows(t)
 	var watched record
-	l := s.link(Config{Watcher: &watched, RSAKeys: func() (*rsa.PrivateKey, error) { return transportKey(t), nil }})
+	l := s.link(Config{Watcher: &watched, RSAKeys: func(Device) (*rsa.PrivateKey, error) { return transportKey(t), nil }})
 	d := desktop(1)
 	heard := func(want ...string) {
 		t.Helper()

@@ -694,7 +694,7 @@ func TestAND070SCEP(t *testing.T) {
 	fatal(t, err)
 	l := newAndroidLab(t, onMemory, func(c *device.Config, carries *link.Config) {
 		c.Android.RSA = true
-		carries.RSAKeys = func() (*rsa.PrivateKey, error) { return made.(*rsa.PrivateKey), nil }
+		carries.RSAKeys = func(link.Device) (*rsa.PrivateKey, error) { return made.(*rsa.PrivateKey), nil }
 	})
 	d := l.enrolled(1, android.FullyManaged)
 	signer, err := d.Signer(dialect.Current)

@@ -39,6 +39,7 @@ var rooms = map[string]room{
 	"fleet/target":       {line: 3, tower: "device"},
 	"fleet/cloud":        {line: 2, tower: "device"},
 	"fleet/cloud/apns":   {line: 3, tower: "device"},
+	"fleet/cloud/entra":  {line: 3, tower: "device"},
 	"fleet/cloud/wns":    {line: 3, tower: "device"},
 	"fleet/cloud/google": {line: 3, tower: "device"},
 	"fleet":              {line: 4, tower: "device", beside: []string{"fleet/ledger"}},

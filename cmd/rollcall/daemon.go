@@ -264,6 +264,7 @@ func (s *runningServer) assemble(ctx context.Context, cfg *serveConfig) (http.Ha
 		if edge.Windows.Verify, err = cfg.Entra.Verifier(ctx, now); err != nil {
 			return nil, nil, err
 		}
+		edge.Windows.Terms = cfg.Entra.Terms
 	}
 	if cfg.WNS != nil {
 		edge.Windows.PFN, edge.Windows.ChannelHosts = cfg.WNS.PFN, cfg.WNS.Hosts

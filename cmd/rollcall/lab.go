@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,7 @@ type labFlags struct {
 	clock, keep, report, log string
 	length, together         time.Duration
 	parallel                 int
+	rsa                      []string
 	restart, force           bool
 	language                 lang.Language
 
@@ -65,6 +67,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	durationVar(flags, &f.together, "step", 0, "a driven clock takes together what is due within this (default: the plan's, 10m)")
 	flags.IntVar(&f.parallel, "parallel", 32, "conversations at a time")
 	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
+	flags.StringSliceVar(&f.rsa, "rsa-keys", nil, "devices of these `PLATFORM`s, such as windows, have RSA-2048 identities as real ones have: their keys are made before the story, 60 ms each, and its time is told apart")
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
@@ -130,6 +133,9 @@ func ofFullDisk(err error) error {
 // went wrong only in tidying up there are a result and an error.
 func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
 	run = newRun(f, p, pop, imported)
+	if run.Keys, err = f.keys(ctx, pop, progress); err != nil {
+		return nil, nil, nil, err
+	}
 	start := fleet.Begin
 	if pop.Tenant.AsOf != 0 {
 		start = pop.Tenant.AsOf
@@ -157,6 +163,24 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 	return run, result, story, err
 }
 
+// keys makes the RSA keys that --rsa-keys asks for; nil: none. Those of renewals and of devices that enrol again come in the story.
+func (f *labFlags) keys(ctx context.Context, pop *population.Population, progress func(fleet.Progress)) (*fleet.Keys, error) {
+	if len(f.rsa) == 0 {
+		return nil, nil
+	}
+	n := 0
+	for i := range pop.Devices {
+		if d := &pop.Devices[i]; d.Joins != population.Never && slices.Contains(f.rsa, d.Platform.String()) {
+			n++
+		}
+	}
+	return fleet.MakeKeys(ctx, n, func(made int) {
+		if progress != nil {
+			progress(fleet.Progress{Start: 1, End: 2, Act: lang.English.Say("%d of %d RSA keys made", made, n)})
+		}
+	})
+}
+
 // newRun is a run that nothing has happened in.
 func newRun(f *labFlags, p *plan.Plan, pop *population.Population, imported bool) *rehearsal.Run {
 	run := &rehearsal.Run{Command: "lab", Plan: p, Population: pop, Imported: imported, Squeezed: f.clock == "real", Unjudged: f.unjudged, Language: f.language, Log: &rehearsal.Log{}}
@@ -181,6 +205,11 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 	if f.clock != "driven" && f.clock != "real" {
 		return nil, fmt.Errorf("--clock %q: want driven or real", f.clock)
 	}
+	for _, name := range f.rsa {
+		if err := oneOf("rsa-keys", name, platformNames()); err != nil {
+			return nil, err
+		}
+	}
 	whole := p.Until
 	switch {
 	case f.clock == "real" && f.length == 0:
@@ -195,6 +224,14 @@ func (f *labFlags) fit(p *plan.Plan) (*plan.Plan, error) {
 		p.Timeline = append(p.Timeline, plan.Action{At: p.Until / 2, RestartServer: true})
 	}
 	return p, nil
+}
+
+// platformNames are all platforms by name.
+func platformNames() (names []string) {
+	for _, p := range protocol.Platforms {
+		names = append(names, p.String())
+	}
+	return names
 }
 
 // unjudged says what the limits of p, whose story took another time than now, have to do with it.

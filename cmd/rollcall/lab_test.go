@@ -45,7 +45,7 @@ type played struct {
 }
 
 // playLab plays a plan, as f says, until ctx ends.
-func playLab(t *testing.T, ctx context.Context, p *plan.Plan, f labFlags, progress func(fleet.Progress)) played {
+func playLab(t testing.TB, ctx context.Context, p *plan.Plan, f labFlags, progress func(fleet.Progress)) played {
 	t.Helper()
 	if f.clock == "" {
 		f.clock = "driven"

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,14 +27,17 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
+	"rollcall/fleet/cloud/entra"
 	"rollcall/fleet/cloud/google"
 	"rollcall/fleet/cloud/wns"
+	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/protocol/lang"
+	"rollcall/server/device"
 	"rollcall/server/logs"
 	"rollcall/server/push"
 )
@@ -61,6 +65,7 @@ type laboratory struct {
 	apns    *apns.Service
 	fcm     *google.Service
 	wns     *wns.Service
+	entra   *entra.Directory // nil: no device is of a directory
 	factory *certs.Authority // signs the factory identities of devices in automated enrolment
 	keys    []*rsa.PrivateKey
 	busy    busy
@@ -96,6 +101,9 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	if l.keys, err = transportKeys(); err != nil {
 		return nil, err
 	}
+	if err = l.found(run.Population); err != nil {
+		return nil, err
+	}
 	l.cfg.Data, l.cfg.Clock, l.cfg.Simulated, l.cfg.Factory = l.dir, realClock{}, true, []*x509.Certificate{l.factory.Certificate()}
 	l.cfg.Observe, l.cfg.Devices, l.cfg.LegacySignature = run.Watch.Observe, l.busy.wrap, true
 	if f.log != "" {
@@ -108,6 +116,20 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 		l.cfg.Clock = newDrivenClock(l.dir, begin.Time())
 	}
 	return l, l.Start(ctx)
+}
+
+// found makes the directory that devices of the population belong to, and has the server believe its tokens.
+func (l *laboratory) found(pop *population.Population) (err error) {
+	for i := range pop.Devices {
+		if !fleet.InDirectory(&pop.Devices[i]) {
+			continue
+		}
+		if l.entra, err = entra.New(l.clock.Time); err == nil {
+			l.cfg.Entra = &device.Entra{Tenant: entra.Tenant, Audiences: []string{entra.Audience}, Keys: l.entra.Keys()}
+		}
+		return err
+	}
+	return nil
 }
 
 // everyPlatform takes part in a lab.
@@ -176,9 +198,22 @@ type service interface {
 func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run, progress func(fleet.Progress)) (*fleet.Fleet, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.server.CA)
+	var own func(link.Device) (*rsa.PrivateKey, error)
+	if run.Keys != nil {
+		own = func(d link.Device) (*rsa.PrivateKey, error) {
+			if slices.Contains(f.rsa, run.Population.Devices[d.Number()-1].Platform.String()) {
+				return run.Keys.Take()
+			}
+			return nil, nil
+		}
+	}
+	var directory fleet.Directory
+	if l.entra != nil {
+		directory = l.entra
+	}
 	return fleet.New(ctx, fleet.Config{
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock,
-		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Plays: everyPlatform, Stepper: stepping{l},
+		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Directory: directory, Plays: everyPlatform, Stepper: stepping{l},
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Changed: func(now protocol.Time, p *target.Preview) {
 			l.watch.Turn(now, l.server.Server.World())
@@ -193,7 +228,7 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
 		Ledger: run.Ledger,
-		Link:   link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, Factory: l.identity, Sessions: len(run.Population.Devices)},
+		Link:   link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, RSAKeys: own, Factory: l.identity, Sessions: len(run.Population.Devices)},
 	})
 }
 

@@ -72,7 +72,7 @@ rollcall users invite UPN --for agent --kind KIND prints those that are bound to
 	flags.StringVar(&f.apnsCA, "apns-ca", "", "PEM file of the CA that the push service's certificate must chain to")
 	flags.StringVar(&f.wns, "wns", "", "JSON `FILE` with client_id, client_secret and pfn of the app that wakes Windows devices; token_url and scope for an app of Entra ID (default: they come by their schedules)")
 	flags.StringVar(&f.wnsCA, "wns-ca", "", "PEM file of the CA that WNS and its token endpoint's certificates must chain to")
-	flags.StringVar(&f.entra, "entra", "", "JSON `FILE` with tenant, audiences and keys_url (or keys) of the directory whose tokens Windows devices may enrol with (default: they enrol with links alone)")
+	flags.StringVar(&f.entra, "entra", "", "JSON `FILE` with tenant, audiences and keys_url (or keys) of the directory whose tokens Windows devices may enrol with; terms_of_use, which their users accept before (default: they enrol with links alone)")
 	flags.StringVar(&f.fcm, "fcm", "", "key `FILE` of the service account that wakes Android devices (default: they come by their schedules)")
 	flags.StringVar(&f.fcmURL, "fcm-url", "", "Firebase Cloud Messaging (default: Google's)")
 	flags.StringVar(&f.fcmCA, "fcm-ca", "", "PEM file of the CA that FCM and its token endpoint's certificates must chain to")

@@ -113,7 +113,7 @@ type Population struct {
 	Offline        Offline        `yaml:"offline" jsonschema_description:"spells without a network"`
 	Silent         []Silence      `yaml:"silent" jsonschema_description:"devices of already that have been silent for long when the story begins, and how they come back"`
 	Clocks         Clocks         `yaml:"clocks" jsonschema_description:"devices whose clock is wrong (HST-058); rehearsed only"`
-	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs of users enrol, in parts of 100; what is missing to 100, by the user (AUTH-47); by rule only"`
+	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs enrol, in parts of 100; what is missing to 100, by the user with an enrolment link (AUTH-47)"`
 	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47); by rule only"`
 	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
 }
@@ -154,16 +154,20 @@ type Licences struct {
 	Intune int `yaml:"intune" jsonschema:"minimum=0"`
 }
 
-// Ways are how Windows PCs enrol that the device limit does not count (AUTH-47), in parts of 100.
+// Ways are how Windows PCs enrol (AUTH-47, windows.md section 9), in parts of 100. Where devices speak, all but the manager's bring a
+// token of the directory.
 type Ways struct {
 	Manager     int `yaml:"manager" jsonschema:"minimum=0" jsonschema_description:"a device-enrolment manager's account"`
 	GroupPolicy int `yaml:"group_policy" jsonschema:"minimum=0"`
-	Joined      int `yaml:"joined" jsonschema:"minimum=0" jsonschema_description:"joined to Azure AD"`
+	Joined      int `yaml:"joined" jsonschema:"minimum=0" jsonschema_description:"joined to the directory (Microsoft Entra)"`
 	Autopilot   int `yaml:"autopilot" jsonschema:"minimum=0"`
+	Registered  int `yaml:"registered" jsonschema:"minimum=0" jsonschema_description:"the users' own, registered with the directory; the device limit holds for them"`
+
+	SelfDeploying int `yaml:"self_deploying" jsonschema:"minimum=0,maximum=100" jsonschema_description:"of the PCs without a user, in parts of 100: by Autopilot with the device's own token; the others by a provisioning package"`
 }
 
-// Total is the parts that are not the user's own enrolment.
-func (w *Ways) Total() int { return w.Manager + w.GroupPolicy + w.Joined + w.Autopilot }
+// Total is the parts that users' PCs do not enrol by an enrolment link.
+func (w *Ways) Total() int { return w.Manager + w.GroupPolicy + w.Joined + w.Autopilot + w.Registered }
 
 // Already are the devices that are enrolled before the story begins, Present's with a user.
 type Already struct {

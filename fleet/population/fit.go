@@ -226,33 +226,37 @@ func hundred(parts ...int) []int {
 	return out
 }
 
-// ways takes how Windows PCs were enrolled.
+// ways takes how Windows PCs were enrolled. Which of them are co-managed a plan cannot say of devices that are there: these count as
+// joined, which the device limit does not count either.
 func (f *fitter) ways() {
-	var n [5]int
+	var n [6]int
+	var alone [2]int // without a user: by a package, self-deploying
 	for i := range f.from.Devices {
 		d := &f.from.Devices[i]
-		if d.Platform != protocol.Windows || d.Userless() {
-			continue
-		}
-		switch d.Enrolment {
-		case ByManager:
-			n[1]++
-		case GroupPolicy:
-			n[2]++
-		case Joined:
+		switch {
+		case d.Platform != protocol.Windows:
+		case d.Userless() && d.Enrolment == SelfDeployed:
+			alone[1]++
+		case d.Userless():
+			alone[0]++
+		case d.Enrolment == Joined, d.Has(CoManaged):
 			n[3]++
-		case Autopilot:
+		case d.Enrolment == ByManager:
+			n[1]++
+		case d.Enrolment == GroupPolicy:
+			n[2]++
+		case d.Enrolment == Autopilot:
 			n[4]++
+		case d.Enrolment == DirectoryRegistered:
+			n[5]++
 		default:
 			n[0]++
 		}
-		if d.Has(CoManaged) {
-			n[0]--
-			n[3]++
-		}
 	}
 	parts := hundred(n[:]...)
-	f.to.Population.Ways = plan.Ways{Manager: parts[1], GroupPolicy: parts[2], Joined: parts[3], Autopilot: parts[4]}
+	f.to.Population.Ways = plan.Ways{
+		Manager: parts[1], GroupPolicy: parts[2], Joined: parts[3], Autopilot: parts[4], Registered: parts[5], SelfDeploying: hundred(alone[:]...)[1],
+	}
 }
 
 // The silences that are told apart: up to an away is a spell off the network, which everybody has.

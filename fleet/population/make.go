@@ -249,7 +249,7 @@ func (m *maker) workloads(u *User) (w Workloads) {
 	return w
 }
 
-// ways draws how Windows PCs enrol, and what is managed elsewhere: what no wire of Apple's tells (AUTH-47).
+// ways draws how Windows PCs enrol, and what is managed elsewhere (AUTH-47).
 func (m *maker) ways() {
 	p := &m.plan.Population
 	w := &p.Ways
@@ -258,12 +258,15 @@ func (m *maker) ways() {
 			return
 		}
 		d := &m.pop.Devices[i]
-		if d.Platform.Apple() || w.Total() == 0 && p.OtherMDM == 0 {
+		if d.Platform.Apple() || *w == (plan.Ways{}) && p.OtherMDM == 0 {
 			continue
 		}
 		r := source(m.plan.Seed, useWay, uint64(i))
-		if way := weighted(r, 100, w.Manager, w.GroupPolicy, w.Joined, w.Autopilot); way >= 0 && d.Platform == protocol.Windows && !d.Userless() && d.Enrolment == ByUser {
-			d.Enrolment = [...]Enrolment{ByManager, GroupPolicy, Joined, Autopilot}[way]
+		if way := weighted(r, 100, w.Manager, w.GroupPolicy, w.Joined, w.Autopilot, w.Registered); way >= 0 && d.Platform == protocol.Windows && !d.Userless() && d.Enrolment == ByUser {
+			d.Enrolment = [...]Enrolment{ByManager, GroupPolicy, Joined, Autopilot, DirectoryRegistered}[way]
+		}
+		if d.Enrolment == Bulk && w.SelfDeploying > 0 && below(r, 100) < w.SelfDeploying {
+			d.Enrolment = SelfDeployed
 		}
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere

@@ -36,6 +36,8 @@ type managedRow struct {
 	Contact      when       `json:"lastSyncDateTime"`
 	CertEnd      when       `json:"managementCertificateExpirationDate"`
 	Compliance   word       `json:"complianceState"`
+	Join         word       `json:"joinType"`
+	ByAutopilot  boolean    `json:"autopilotEnrolled"`
 	Supervised   boolean    `json:"isSupervised"`
 	Workloads    *workloads `json:"configurationManagerClientEnabledFeatures"`
 	Actions      []struct {
@@ -205,6 +207,9 @@ func (im *importer) managedState(d *Device, row *managedRow, state, registration
 func (im *importer) managedEnrolment(d *Device, n int, row *managedRow, agent, enrolment string) {
 	var userless bool
 	d.Enrolment, userless = enrolmentOf(enrolment)
+	if d.Platform == protocol.Windows && !d.Userless() {
+		d.Enrolment = directoryWay(d.Enrolment, enrolment, member(nil, string(row.Join)), bool(row.ByAutopilot))
+	}
 	if d.Userless() && (enrolment == "" || enrolment == "unknown" || enrolment == "unknownfuturevalue") {
 		d.Enrolment, _ = userlessWay(d.Platform)
 	}
@@ -220,6 +225,23 @@ func (im *importer) managedEnrolment(d *Device, n int, row *managedRow, agent, e
 	if d.Platform == protocol.Android && d.Enrolment == ByUser && (member(typeNumbers, string(row.Type)) == "androidforwork" || strings.EqualFold(string(row.System), "AndroidForWork")) {
 		d.Enrolment = WorkProfile // personally owned: not through Android Management API
 	}
+}
+
+// directoryWay is by, as far as a user's PC does not say more: how it belongs to the directory, and whether Autopilot set it up. What is
+// joined to a domain too enrols by itself as its group policy says.
+func directoryWay(by Enrolment, enrolment, join string, autopilot bool) Enrolment {
+	switch {
+	case by != ByUser && by != Joined:
+	case autopilot:
+		return Autopilot
+	case join == "azureadregistered":
+		return DirectoryRegistered
+	case join == "hybridazureadjoined" && enrolment == "windowsautoenrollment":
+		return GroupPolicy
+	case join == "azureadjoined", join == "hybridazureadjoined":
+		return Joined
+	}
+	return by
 }
 
 // coManaged reads the signs of co-management (AUTH-12, AUTH-51).

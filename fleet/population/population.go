@@ -151,20 +151,21 @@ type Enrolment uint8
 
 // The ways to enrol that rules tell apart.
 const (
-	ByUser       Enrolment = iota // user's own enrolment, or not known
-	ByManager                     // a device-enrolment manager's account
-	Automated                     // Apple's automated enrolment (ADE), School Manager or Configurator
-	Bulk                          // Windows bulk enrolment
-	SelfDeployed                  // Windows self-deploying
-	Joined                        // Windows joined to the directory
-	CoManagement                  // through Configuration Manager
-	AppleUser                     // Apple user enrolment: no wipe
-	Dedicated                     // Android dedicated device
-	FullyManaged                  // Android fully managed
-	WorkProfile                   // Android work profile
-	CloudPC                       // an Azure virtual machine
-	GroupPolicy                   // Windows by group policy
-	Autopilot                     // Windows Autopilot
+	ByUser              Enrolment = iota // user's own enrolment, or not known
+	ByManager                            // a device-enrolment manager's account
+	Automated                            // Apple's automated enrolment (ADE), School Manager or Configurator
+	Bulk                                 // Windows bulk enrolment
+	SelfDeployed                         // Windows self-deploying
+	Joined                               // Windows joined to the directory
+	CoManagement                         // through Configuration Manager
+	AppleUser                            // Apple user enrolment: no wipe
+	Dedicated                            // Android dedicated device
+	FullyManaged                         // Android fully managed
+	WorkProfile                          // Android work profile
+	CloudPC                              // an Azure virtual machine
+	GroupPolicy                          // Windows by group policy
+	Autopilot                            // Windows Autopilot, by the user
+	DirectoryRegistered                  // Windows registered with the directory: its user's own
 )
 
 // Traits are yes-or-no facts of a device.

@@ -32,6 +32,7 @@ type Run struct {
 	Language    lang.Language // of the story
 	Unjudged    string        // why the plan's limits say nothing of this run, a sentence; empty: they do
 
+	Keys      *fleet.Keys     // RSA keys of devices; nil: they have none
 	Push      []report.Figure // what the push service counted; nil: not ours
 	Wall, CPU time.Duration
 	PeakRSS   int64 // bytes
@@ -130,6 +131,9 @@ func (r *Run) result(view *servers, disagreements []disagreement) *report.Result
 	result.Sections = map[string]any{
 		"enrolments": map[string]uint64{"done": c.Enrolments, "broke_off": c.BrokeOff},
 		"faults":     map[string]uint64{"dropped_responses": c.Dropped, "resets": c.Resets, "busy": c.Busied},
+	}
+	if k := r.Keys; k != nil { // no part of what the run took
+		result.Sections["rsa_keys"] = map[string]any{"beforehand": k.Beforehand, "seconds": k.Took.Seconds(), "later": k.Later()}
 	}
 	if r.Ledger != nil {
 		r.books(result)

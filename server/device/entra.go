@@ -19,10 +19,11 @@ import (
 
 // Entra says whose tokens Windows devices enrol with; its JSON is the file that administrators keep it in.
 type Entra struct {
-	Tenant    string          `json:"tenant"`             // id of the directory: tid of a token, and in its issuer
-	Audiences []string        `json:"audiences"`          // of the MDM application: its URI (tokens of version 1) and client id (version 2)
-	KeysURL   string          `json:"keys_url,omitempty"` // JWKS of those who sign; empty: Keys
-	Keys      json.RawMessage `json:"keys,omitempty"`     // a JWKS, of a simulated directory
+	Tenant    string          `json:"tenant"`                 // id of the directory: tid of a token, and in its issuer
+	Audiences []string        `json:"audiences"`              // of the MDM application: its URI (tokens of version 1) and client id (version 2)
+	KeysURL   string          `json:"keys_url,omitempty"`     // JWKS of those who sign; empty: Keys
+	Keys      json.RawMessage `json:"keys,omitempty"`         // a JWKS, of a simulated directory
+	Terms     string          `json:"terms_of_use,omitempty"` // plain text that users accept before a device of theirs enrols; empty: none
 }
 
 // maxEntra bounds the file.

@@ -36,6 +36,7 @@ type Windows struct {
 	// Verify reads a token of Entra that a device enrols with: signature, issuer, audience, tenant and time are its to check, before it
 	// believes a word of it (HST-043). Nil: such tokens are refused.
 	Verify func(ctx context.Context, token string) (*EntraClaims, error)
+	Terms  string // of use, plain text, which users of the directory accept before a device of theirs enrols; empty: none
 }
 
 // EntraClaims are what a verified token of Entra says.
@@ -64,6 +65,10 @@ func (h *Handler) mountWindows(ctx context.Context) (err error) {
 	h.mux.HandleFunc(windows.PolicyPath, h.soap(true, h.policies))
 	h.mux.HandleFunc(windows.EnrollmentPath, h.soap(true, h.token))
 	h.mux.HandleFunc(signInPath, h.signIn)
+	if h.cfg.Windows.Verify != nil {
+		h.mux.HandleFunc("GET "+termsPath, h.terms)
+		h.mux.HandleFunc("POST "+termsPath, h.terms)
+	}
 	h.mux.HandleFunc(windows.ManagementPath, h.windowsMessage)
 	return nil
 }

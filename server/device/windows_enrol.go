@@ -5,13 +5,9 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"golang.org/x/text/unicode/norm"
 
 	"rollcall/certs"
 	"rollcall/protocol"
@@ -19,7 +15,6 @@ import (
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
-	identities "rollcall/server/renewal"
 	"rollcall/server/store"
 )
 
@@ -91,90 +86,6 @@ func or(set, unless time.Duration) time.Duration {
 	return unless
 }
 
-// An applicant is who wants to enrol.
-type applicant struct {
-	user      delivery.UserID // 0: nobody, a device alone
-	challenge string          // of an enrolment link; empty: one is granted
-	directory string          // the device of the directory that a token is for; empty: it says none
-	way       authority.Way
-}
-
-// applicant finds out who a request comes from, by its security header (WIN-014). An enrolment link's token is the password, whatever
-// the policy was: it is looked at here, and used up by the certificate alone.
-func (h *Handler) applicant(in *inquiry) (*applicant, error) {
-	deny := func(rule protocol.Rule, format string, args ...any) error {
-		return &enrolFault{subcode: windows.SubcodeAuthentication, rule: rule, err: fmt.Errorf(format, args...)}
-	}
-	c := &in.envelope.Header.Credential
-	token := ""
-	switch c.Kind {
-	case windows.NoCredential:
-		return nil, &enrolFault{subcode: windows.SubcodeInvalidSecurity, rule: "HST-018", err: errors.New("no credential in the security header")}
-	case windows.Password:
-		token = strings.TrimSpace(c.Password)
-	case windows.UserToken:
-		token = strings.TrimSpace(string(c.Token))
-	case windows.JWT:
-		return h.entra(in, string(c.Token))
-	default:
-		return nil, &enrolFault{subcode: windows.SubcodeInvalidSecurity, rule: "HST-018", err: errors.New("a security token of a kind that is not understood")}
-	}
-	if wait := h.rates.token(token); wait > 0 {
-		return nil, refusalOf("link", wait)
-	}
-	ticket, err := h.cfg.Server.Ticket(in.Context(), h.now(), token)
-	if errors.Is(err, store.ErrNotFound) { // perhaps the answer was lost
-		switch m := in.envelope.Body.(type) {
-		case *windows.RequestSecurityToken:
-			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, sha256.Sum256(m.Token), m.Item(windows.ItemDeviceID))
-		case *windows.GetPolicies:
-			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, [32]byte{}, "")
-		}
-	}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil, deny("HST-037", "%w", errTicket)
-	case err != nil:
-		return nil, err
-	case ticket.Platform != protocol.NoPlatform && ticket.Platform != protocol.Windows:
-		return nil, deny("HST-037", "%w", &kindError{ticket.Platform})
-	}
-	a := &applicant{user: ticket.User, challenge: token}
-	if a.user == 0 {
-		a.way = authority.BulkEnrolment
-		return a, nil
-	}
-	in.who = "a device of " + h.nameOf(a.user)
-	if c.Kind == windows.Password && !strings.EqualFold(strings.TrimSpace(c.Username), h.nameOf(a.user)) {
-		return nil, deny("HST-037", "the enrolment link belongs to another user")
-	}
-	return a, nil
-}
-
-// entra believes a verified token of the directory: of a user, of a package, or of a device alone (WIN-067).
-func (h *Handler) entra(in *inquiry, token string) (*applicant, error) {
-	if h.cfg.Windows.Verify == nil {
-		return nil, &enrolFault{subcode: windows.SubcodeAuthentication, rule: "HST-043", err: errors.New("tokens of Entra are not taken here")}
-	}
-	claims, err := h.cfg.Windows.Verify(in.Context(), token)
-	if err != nil {
-		return nil, &enrolFault{subcode: windows.SubcodeAuthentication, rule: "HST-043", err: fmt.Errorf("the token of Entra is refused: %w", err)}
-	}
-	switch {
-	case claims.UPN == "" && claims.Device != "":
-		in.who = "the device " + claims.Device
-		return &applicant{way: authority.Autopilot, directory: claims.Device}, nil
-	case strings.HasPrefix(claims.UPN, "package_"):
-		return &applicant{way: authority.BulkEnrolment}, nil
-	}
-	user, ok := h.cfg.Server.UserByUPN(claims.UPN)
-	if !ok {
-		return nil, &enrolFault{subcode: windows.SubcodeAuthorization, rule: protocol.RuleGates, err: errors.New("the user of the token is not known here")}
-	}
-	in.who = "a device of " + user.UPN
-	return &applicant{user: user.ID, way: authority.DirectoryJoin, directory: claims.Device}, nil
-}
-
 // token issues a certificate, or renews one (windows.md sections 4 and 5).
 func (h *Handler) token(in *inquiry) (*windows.Envelope, error) {
 	rst, ok := in.envelope.Body.(*windows.RequestSecurityToken)
@@ -219,8 +130,11 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if !ok {
 		return nil, fmt.Errorf("context item %s: %w", windows.ItemEnrollmentType, protocol.ErrMalformed)
 	}
-	if who.way == authority.DirectoryJoin && strings.EqualFold(rst.Item(windows.ItemUXInitiated), "false") {
-		who.way = authority.GroupPolicy
+	if who.way == authority.DirectoryJoin {
+		who.way = h.wayOf(rst, who.user)
+		if err := h.accepted(who, rst.Item(windows.ItemEnrollmentData)); err != nil {
+			return nil, err
+		}
 	}
 	key, err := certs.CheckCSRKey(rst.Token, certs.Policy{})
 	if err != nil {
@@ -321,25 +235,6 @@ func (h *Handler) taken(ctx context.Context, now protocol.Time, user delivery.Us
 	}
 }
 
-// gateFault is a gate's refusal in Windows' words (windows.md section 4.2).
-func gateFault(g authority.Gate, no *protocol.Refusal) error {
-	if no.RetryAfter > 0 {
-		return no
-	}
-	f := &enrolFault{subcode: windows.SubcodeAuthorization, rule: no.Rule, err: no}
-	switch g {
-	case authority.GateUnset, authority.GateConsent:
-		f.kind = windows.ErrorNotSupported
-	case authority.GatePlatform, authority.GateUserless, authority.GateOtherMDM:
-		f.kind = windows.ErrorDeviceNotSupported
-	case authority.GateLicence, authority.GateDeviceLicence, authority.GatePremium:
-		f.kind = windows.ErrorUserLicense
-	case authority.GateLimit:
-		f.kind = windows.ErrorDeviceCapReached
-	}
-	return f
-}
-
 // issueFault is why no certificate was issued, in Windows' words.
 func issueFault(err error) error {
 	if rule := issueRule(err); rule != "" {
@@ -392,115 +287,3 @@ func (h *Handler) provisioning(cert *x509.Certificate, place windows.Store, user
 }
 
 func days(d time.Duration) int { return max(1, int(d/day)) }
-
-// factsOf is what a device says of itself (WIN-015).
-func factsOf(rst *windows.RequestSecurityToken) delivery.Facts {
-	f := delivery.Facts{
-		Name: rst.Item(windows.ItemDeviceName), Model: rst.Item(windows.ItemDeviceModel), Product: rst.Item(windows.ItemManufacturer),
-		Serial: rst.Item(windows.ItemSerialNumber), OSVersion: rst.Item(windows.ItemOSVersion), Build: rst.Item(windows.ItemApplicationVersion),
-		IMEI: rst.Item(windows.ItemIMEI), Hardware: rst.Item(windows.ItemHWDevID),
-	}
-	if f.OSVersion == "" {
-		f.OSVersion = f.Build
-	}
-	said := map[string][]string{windows.ItemEnrollmentType: rst.Items(windows.ItemEnrollmentType)}
-	room := maxSaid
-	for _, i := range rst.Context {
-		name, value := brief(i.Name), brief(i.Value)
-		if room -= len(name) + len(value); name != windows.ItemEnrollmentType && room >= 0 {
-			said[name] = append(said[name], value)
-		}
-	}
-	raw, _ := json.Marshal(said) // texts
-	f.Said = string(raw)
-	briefly(&f)
-	return f
-}
-
-// maxSaid bounds what is kept of a device's other words: a PC says some hundred bytes.
-const maxSaid = 8 << 10
-
-const maxName = 256 // characters of a text of a device's that are kept (HST-010)
-
-// brief brings a text to NFC and cuts it.
-func brief(s string) string {
-	if len(s) > maxName*16 {
-		s = s[:maxName*16] // more is never needed
-	}
-	s = norm.NFC.String(strings.ToValidUTF8(s, "\uFFFD"))
-	n := 0
-	for i := range s {
-		if n++; n > maxName {
-			return s[:i]
-		}
-	}
-	return s
-}
-
-// briefly is brief for what a device says of itself.
-func briefly(f *delivery.Facts) {
-	for _, text := range []*string{&f.Name, &f.Model, &f.Product, &f.Serial, &f.OSVersion, &f.Build, &f.IMEI, &f.MEID, &f.Hardware} {
-		*text = brief(*text)
-	}
-}
-
-// renewGrace is how much sooner than its window a device may renew, whose clock is ahead.
-const renewGrace = day
-
-// renew gives the device that a certificate belongs to its next one. Everything is checked before anything is issued, and both
-// certificates count until the new one is used (WIN-063, WIN-065).
-func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*windows.Provisioning, error) {
-	refuse := func(rule protocol.Rule, err error) error {
-		return &enrolFault{subcode: windows.SubcodeCertificateRequest, kind: windows.ErrorNotEligibleToRenew, rule: rule, err: err}
-	}
-	p, err := h.identify(in.Request, nil)
-	if who, ok := errors.AsType[*stranger](err); ok {
-		return nil, refuse(who.rule, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	in.who = "the device " + p.id
-	signed, err := certs.VerifyAttached(rst.Token, certs.Policy{})
-	switch {
-	case err != nil:
-		return nil, refuse("HST-035", err)
-	case p.leaf == nil || !signed.Signer.Equal(p.leaf):
-		return nil, refuse("HST-035", errors.New("the renewal is signed by another certificate than the connection's"))
-	}
-	key, err := certs.CheckCSRKey(signed.Content, certs.Policy{})
-	if err != nil {
-		return nil, refuse("WIN-012", err)
-	}
-	set, now := &h.cfg.Server.World().Settings, h.now()
-	due, err := identities.DueAt(protocol.At(p.leaf.NotBefore), protocol.At(p.leaf.NotAfter), set.Window)
-	if opens := due.Time().Add(-min(renewGrace, windowOf(set)/10)); err == nil && now.Time().Before(opens) {
-		return nil, refuse(protocol.RuleRenewal, fmt.Errorf("the certificate renews from %s on", opens.UTC().Format(time.DateOnly)))
-	}
-	cert, err := h.certificate(signed.Content, key, func(c server.Claim) ([]byte, error) {
-		return h.cfg.Server.Reissue(in.Context(), now, p.cred.Fingerprint, c)
-	}, func(*store.Grant) string { return p.leaf.Subject.CommonName })
-	if err != nil {
-		if rule := issueRule(err); rule != "" {
-			return nil, refuse(rule, err)
-		}
-		if errors.Is(err, server.ErrUnused) {
-			return nil, refusalOf("device", time.Hour)
-		}
-		return nil, err
-	}
-	place := windows.StoreUser
-	if record, err := h.cfg.Server.Store().Record(in.Context(), p.cred.Device); err == nil && enrolledAs(&record.Facts) == windows.EnrollmentDevice {
-		place = windows.StoreSystem
-	}
-	return &windows.Provisioning{Client: cert.Raw, Store: place, Application: windows.Application{ProviderID: ProviderID}}, nil
-}
-
-// enrolledAs is the EnrollmentType that a device enrolled with.
-func enrolledAs(f *delivery.Facts) string {
-	var said map[string][]string
-	if json.Unmarshal([]byte(f.Said), &said) != nil || len(said[windows.ItemEnrollmentType]) == 0 {
-		return ""
-	}
-	return said[windows.ItemEnrollmentType][0]
-}

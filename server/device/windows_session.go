@@ -278,7 +278,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	t.retells = t.talk.Own.flips()
 	t.asks = t.starts && s.Life == delivery.Enrolled && h.cfg.Windows.PFN != ""
 	b.Late = t.talk.Inquired
-	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && world.Tenant.Authority == protocol.SCCM // it may be co-managed (WIN-068)
+	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
 	switch {
 	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted:
 		b.Phase = delivery.Partial

@@ -65,7 +65,7 @@ func (h *Handler) enrolPC(w http.ResponseWriter, r *http.Request, token string, 
 // leads is the device's to say, as far as it is an app of the device's (WIN-009).
 func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
 	back := r.URL.Query().Get("appru")
-	if u, err := url.Parse(back); err != nil || u.Scheme != "ms-app" && u.Scheme != "ms-appx-web" {
+	if !leadsToDevice(back) {
 		h.cfg.Log.WithFields(logrus.Fields{"rule": "WIN-009", "remote": r.RemoteAddr}).Warn("sign-in refused: it would lead elsewhere than to the device")
 		http.Error(w, "this page is opened by a device that enrols", http.StatusBadRequest)
 		return

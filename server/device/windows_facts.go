@@ -1,0 +1,71 @@
+package device
+
+import (
+	"encoding/json"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"rollcall/protocol/windows"
+	"rollcall/server/delivery"
+)
+
+// factsOf is what a device says of itself (WIN-015).
+func factsOf(rst *windows.RequestSecurityToken) delivery.Facts {
+	f := delivery.Facts{
+		Name: rst.Item(windows.ItemDeviceName), Model: rst.Item(windows.ItemDeviceModel), Product: rst.Item(windows.ItemManufacturer),
+		Serial: rst.Item(windows.ItemSerialNumber), OSVersion: rst.Item(windows.ItemOSVersion), Build: rst.Item(windows.ItemApplicationVersion),
+		IMEI: rst.Item(windows.ItemIMEI), Hardware: rst.Item(windows.ItemHWDevID),
+	}
+	if f.OSVersion == "" {
+		f.OSVersion = f.Build
+	}
+	said := map[string][]string{windows.ItemEnrollmentType: rst.Items(windows.ItemEnrollmentType)}
+	room := maxSaid
+	for _, i := range rst.Context {
+		name, value := brief(i.Name), brief(i.Value)
+		if room -= len(name) + len(value); name != windows.ItemEnrollmentType && room >= 0 {
+			said[name] = append(said[name], value)
+		}
+	}
+	raw, _ := json.Marshal(said) // texts
+	f.Said = string(raw)
+	briefly(&f)
+	return f
+}
+
+// maxSaid bounds what is kept of a device's other words: a PC says some hundred bytes.
+const maxSaid = 8 << 10
+
+const maxName = 256 // characters of a text of a device's that are kept (HST-010)
+
+// brief brings a text to NFC and cuts it.
+func brief(s string) string {
+	if len(s) > maxName*16 {
+		s = s[:maxName*16] // more is never needed
+	}
+	s = norm.NFC.String(strings.ToValidUTF8(s, "\uFFFD"))
+	n := 0
+	for i := range s {
+		if n++; n > maxName {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// briefly is brief for what a device says of itself.
+func briefly(f *delivery.Facts) {
+	for _, text := range []*string{&f.Name, &f.Model, &f.Product, &f.Serial, &f.OSVersion, &f.Build, &f.IMEI, &f.MEID, &f.Hardware} {
+		*text = brief(*text)
+	}
+}
+
+// enrolledAs is the EnrollmentType that a device enrolled with.
+func enrolledAs(f *delivery.Facts) string {
+	var said map[string][]string
+	if json.Unmarshal([]byte(f.Said), &said) != nil || len(said[windows.ItemEnrollmentType]) == 0 {
+		return ""
+	}
+	return said[windows.ItemEnrollmentType][0]
+}
