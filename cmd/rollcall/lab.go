@@ -133,9 +133,11 @@ func ofFullDisk(err error) error {
 // went wrong only in tidying up there are a result and an error.
 func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Population, imported bool, progress func(fleet.Progress)) (run *rehearsal.Run, result *report.Result, story *report.Story, err error) {
 	run = newRun(f, p, pop, imported)
+	before, _ := usage()
 	if run.Keys, err = f.keys(ctx, pop, progress); err != nil {
 		return nil, nil, nil, err
 	}
+	keys, _ := usage()
 	start := fleet.Begin
 	if pop.Tenant.AsOf != 0 {
 		start = pop.Tenant.AsOf
@@ -158,6 +160,7 @@ func (f *labFlags) play(ctx context.Context, p *plan.Plan, pop *population.Popul
 	run.Now = max(run.Start, l.clock.Now()) // it may have ended before it began
 	run.Wall = time.Since(begun)
 	run.CPU, run.PeakRSS = usage()
+	run.CPU -= keys - before
 	run.Push = l.pushFigures(f.language)
 	result, story, err = l.tell(run)
 	return run, result, story, err

@@ -1,6 +1,8 @@
 package population
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"rollcall/fleet/plan"
@@ -19,17 +21,18 @@ population:
   devices: 1000
   mix: {windows: 50, android: 25, ios: 25}
   groups: {sales: 50}
-  ways: {manager: 10, group_policy: 20, joined: 30, autopilot: 40}
+  ways: {manager: 10, group_policy: 20, joined: 30, autopilot: 30, registered: 10, self_deploying: 40}
   other_mdm: 20%
 timeline:
   - {at: 0s, enrol: {over: 1h}}
   - {at: 1d, enrol: {co_managed: 200, over: 1h}}
+  - {at: 1d, enrol: {userless: {windows: 100}}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Devices(); got != 1200 {
-		t.Errorf("%d devices, want 1200", got)
+	if got := p.Devices(); got != 1300 {
+		t.Errorf("%d devices, want 1300", got)
 	}
 	pop := New(p)
 	co, pilots, elsewhere := 0, 0, 0
@@ -59,13 +62,39 @@ timeline:
 	if co != 200 || pilots < 60 || pilots > 140 || elsewhere < 100 || elsewhere > 300 {
 		t.Errorf("%d co-managed, %d of them pilots, %d managed elsewhere", co, pilots, elsewhere)
 	}
-	if ways[ByUser] != 500 || ways[ByManager]+ways[GroupPolicy]+ways[Joined]+ways[Autopilot] != 500 || ways[Autopilot] < ways[ByManager] {
+	if ways[ByUser] != 500 || ways[ByManager]+ways[GroupPolicy]+ways[Joined]+ways[Autopilot]+ways[DirectoryRegistered] != 500 || ways[Autopilot] < ways[ByManager] ||
+		ways[DirectoryRegistered] == 0 || ways[Bulk]+ways[SelfDeployed] != 100 || ways[SelfDeployed] < 20 || ways[SelfDeployed] > 60 {
 		t.Errorf("ways %v", ways)
 	}
 	p.Population.Ways, p.Population.OtherMDM = plan.Ways{}, 0
 	for i, d := range New(p).Devices {
 		if d.UDID != pop.Devices[i].UDID || d.User != pop.Devices[i].User || d.Habits != pop.Devices[i].Habits {
 			t.Fatal("ways change what else is drawn")
+		}
+	}
+}
+
+// What an export says of a user's PC beside its enrolment type decides whether the device limit counts it (AUTH-47): how it belongs to the
+// directory, and whether Autopilot set it up.
+func TestAUTH47DirectoryWays(t *testing.T) {
+	for _, tt := range []struct {
+		record string
+		want   Enrolment
+	}{
+		{`"deviceEnrollmentType":"windowsAzureADJoin"`, Joined},
+		{`"deviceEnrollmentType":"windowsAzureADJoin","joinType":"azureADJoined","autopilotEnrolled":true`, Autopilot},
+		{`"deviceEnrollmentType":"windowsAutoEnrollment","joinType":"azureADRegistered"`, DirectoryRegistered},
+		{`"deviceEnrollmentType":"windowsAutoEnrollment","joinType":"hybridAzureADJoined"`, GroupPolicy},
+		{`"deviceEnrollmentType":"userEnrollment","joinType":"azureADJoined"`, Joined},
+		{`"deviceEnrollmentType":"userEnrollment","joinType":"unknown"`, ByUser},
+		{`"deviceEnrollmentType":"deviceEnrollmentManager","joinType":"azureADJoined"`, ByManager},
+	} {
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, "tenant.json"), []byte(`{"rollcall":{"baseAuthority":"intune"}}`), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "managedDevices.json"), []byte(`{"id":"d1","operatingSystem":"Windows","managementAgent":"mdm","userId":"u1",`+tt.record+`}`), 0o600))
+		p := mustImport(t, Options{Path: dir})
+		if got := p.Devices[0].Enrolment; got != tt.want {
+			t.Errorf("%s: enrolled by way %d, want %d", tt.record, got, tt.want)
 		}
 	}
 }

@@ -256,7 +256,7 @@ func (t *telling) notShown() []string {
 		t.Say("No real Apple service was asked: the push service is simulated, as are the factory identities of devices in automated enrolment."),
 		t.Say("Devices hold P-256 identities, obtained by SCEP under RSA keys that the devices share; real ones make an RSA key each."),
 		t.Say("Every TLS handshake uses X25519 alone, which costs half of Go's own choice."),
-		t.Say("Android and Windows devices enrol by an enrolment link of their user's, whatever an export says of how they did, and hold P-256 keys too; of their commands the ledger keeps no account."),
+		t.Say("Android devices enrol by an enrolment link of their user's, whatever an export says of how they did; a Windows device of a directory brings a token of it, which is simulated, as is whoever signs in. Without --rsa-keys all of them hold P-256 keys."),
 	}
 	if !t.changes() {
 		not = append(not, t.Say("The tenant's authority is set once and does not change."))
