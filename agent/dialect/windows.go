@@ -40,6 +40,9 @@ func (m *WindowsModel) language() string {
 type WindowsHabits struct {
 	ProfileFails uint32 // chance that a setting of a profile is answered with 500
 	NoPIN        bool   // RemoteLock/Lock is answered with 405
+	// IssuesAfter is how long the authority of a SCEP profile makes the device wait; one that is told to give up before has failed. 0: it
+	// gives certificates at once.
+	IssuesAfter time.Duration
 	// Seal is the key of a real machine's server: its management ends by the server's own signed order alone (HST-027), and what was asked of
 	// it is said with each request. Empty: the device is simulated. Ahead is as in [Habits].
 	Seal   certs.SealKey

@@ -310,7 +310,11 @@ func (d *Windows) exec(p *place, data string) windows.Code {
 		if d.tree.value(profile+"/Install/ServerURL") == "" {
 			return windows.CommandFailed
 		}
-		d.tree = d.tree.with(leaf{path, windows.FormatChr, "1"})
+		at := protocol.Time(1)
+		if d.habits.IssuesAfter > 0 { // else devices share the node
+			at = d.now
+		}
+		d.tree = d.tree.with(leaf{path, windows.FormatChr, strconv.FormatInt(int64(at), 10)})
 	}
 	return windows.OK
 }

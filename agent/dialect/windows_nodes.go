@@ -181,21 +181,45 @@ func cutLast(path string) (before, name string, ok bool) {
 // What Status of a SCEP profile says.
 const (
 	scepDone    = 1
+	scepPending = 2
+	scepFailed  = 16
 	scepUnknown = 32
 )
 
-// scep is what became of a SCEP profile: no authority is asked, the certificate is as good as there once Enroll was executed.
+// scep is what became of a SCEP profile: no authority is asked, the certificate is as good as there once the authority has taken its time.
 func (d *Windows) scep(path, profile, name string) (leaf, bool) {
-	enrolled := d.tree.value(profile+"/Install/Enroll") != ""
-	switch {
-	case name == "ErrorCode":
-		return leaf{path, windows.FormatInt, "0"}, true
-	case name == "CertThumbprint":
-		return leaf{path, windows.FormatChr, windows.Thumbprint([]byte(d.DeviceID() + profile))}, enrolled
-	case enrolled:
-		return leaf{path, windows.FormatInt, strconv.Itoa(scepDone)}, true
+	status := d.scepStatus(profile + "/Install/")
+	switch name {
+	case "ErrorCode":
+		status = map[int]int{scepFailed: int(windows.ECertificateRequest)}[status]
+	case "CertThumbprint":
+		return leaf{path, windows.FormatChr, windows.Thumbprint([]byte(d.DeviceID() + profile))}, status == scepDone
 	}
-	return leaf{path, windows.FormatInt, strconv.Itoa(scepUnknown)}, true
+	return leaf{path, windows.FormatInt, strconv.Itoa(status)}, true
+}
+
+// scepStatus is Status of a SCEP profile whose settings are at install. The device asks again by itself, RetryCount times every RetryDelay
+// minutes, and no alert says how it ended (windows.md section 11).
+func (d *Windows) scepStatus(install string) int {
+	at, err := strconv.ParseInt(d.tree.value(install+"Enroll"), 10, 64)
+	if err != nil {
+		return scepUnknown
+	}
+	number := func(name string, otherwise uint64) time.Duration {
+		if n, err := strconv.ParseUint(d.tree.value(install+name), 10, 16); err == nil {
+			otherwise = n
+		}
+		return time.Duration(otherwise)
+	}
+	count, delay := number("RetryCount", 3), max(number("RetryDelay", 5), 1)*time.Minute
+	tries := (d.habits.IssuesAfter + delay - 1) / delay
+	switch {
+	case d.now < protocol.Time(at).Add(min(tries, count)*delay):
+		return scepPending
+	case tries > count:
+		return scepFailed
+	}
+	return scepDone
 }
 
 // givenNames are the names of children that the device makes by itself.

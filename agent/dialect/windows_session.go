@@ -282,7 +282,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 		wrong(errServerCredentials)
 		return
 	}
-	d.contact, d.tries = d.now, 0
+	d.contact = d.now
 	work := 0
 	for i := range m.Commands {
 		switch c := &m.Commands[i]; {

@@ -677,6 +677,13 @@ func TestWIN058Retries(t *testing.T) {
 	if wait := s.d.Due().Sub(s.now); wait < time.Hour || s.d.tries != 0 {
 		t.Errorf("after 503: %s", wait)
 	}
+	for i := range 4 { // a server whose answers end in the middle of sessions is spared too
+		s.tell(on(windows.Get, "./DevInfo/Man"))
+		s.answer(0, nil)
+		if wait := s.d.Due().Sub(s.now); (wait > time.Hour) != (i == 3) {
+			t.Errorf("attempt %d, broken off after its first answer: the next in %s", i+1, wait)
+		}
+	}
 }
 
 // WIN-059: no answer takes the enrolment off; too long a silence does, where the server wanted that.
@@ -1096,6 +1103,37 @@ func TestWindowsSCEP(t *testing.T) {
 	}
 	if p := s.d.Profiles(); len(p) != 1 || p[0].Family != protocol.Certificate {
 		t.Errorf("%v", p)
+	}
+}
+
+// A SCEP profile whose authority takes its time: pending until the try that brings the certificate, failed where the last of them brings none.
+func TestWindowsSCEPWaits(t *testing.T) {
+	corp := csps + "ClientCertificateInstall/SCEP/corp"
+	for name, tt := range map[string]struct {
+		after time.Duration
+		tries []windows.Command
+		says  string // Status after each five minutes
+	}{
+		"at the second try":  {after: 8 * time.Minute, says: "2 2 1 1"},
+		"in vain":            {after: time.Hour, says: "2 2 2 16"},
+		"as the server says": {after: time.Hour, tries: []windows.Command{on(windows.Add, corp+"/Install/RetryCount", "2", windows.FormatInt), on(windows.Add, corp+"/Install/RetryDelay", "30", windows.FormatInt)}, says: "2 2 2 2 2 2 2 2 2 2 2 2 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := managed(t, plainWindows)
+			s.d.Share(s.d.model, &WindowsHabits{IssuesAfter: tt.after})
+			all := append([]windows.Command{on(windows.Add, corp, "", windows.FormatNode), on(windows.Add, corp+"/Install/ServerURL", "https://scep.example/")}, tt.tries...)
+			s.tell(atomic(append(all, on(windows.Exec, corp+"/Install/Enroll"))...))
+			s.ends()
+			for i, want := range strings.Fields(tt.says) {
+				codes, results := s.tell(on(windows.Get, corp+"/Status"), on(windows.Get, corp+"/CertThumbprint"), on(windows.Get, corp+"/ErrorCode"))
+				s.ends()
+				there := strings.Split(codes, " ")[1] == "200"
+				if results[0].Data != want || there != (want == "1") || (results[len(results)-1].Data == "0") != (want != "16") {
+					t.Fatalf("after %d minutes: %s %v, want %s", 5*i, codes, results, want)
+				}
+				s.later(5 * time.Minute)
+			}
+		})
 	}
 }
 

@@ -117,6 +117,7 @@ What more can be asked depends on what the adapter can do: --nanomdm-api, or a c
   enrol      prints a profile, or the URL of one, for ROLLCALL_PLATFORM
   android    prints an enrolment token for an Android device of ROLLCALL_MODE, without a user if ROLLCALL_USERLESS is yes
   windows    prints name and password, each on a line, for a Windows device, without a user if ROLLCALL_USERLESS is yes
+  unlicensed prints the same for a user who has no licence for being managed
   profile    assigns the document on its standard input to ROLLCALL_DEVICE as ROLLCALL_PROFILE; nothing takes it away again
   queue      queues the command on its standard input for ROLLCALL_DEVICE; its UUID is ROLLCALL_COMMAND
   push       wakes ROLLCALL_DEVICE                 known      prints enrolled, if ROLLCALL_DEVICE is

@@ -154,6 +154,7 @@ func (f *conformDeviceFlags) ownDevice(ctx context.Context, c *conformance.Devic
 		if err != nil {
 			return nil, err
 		}
+		o.twice = m.EnrolsTwice
 		c.Hands, c.Ready, c.Layer = o.hands(), o.trust, m.BeforeJudge
 		return o.link.Close, nil
 	}

@@ -30,6 +30,8 @@ type ownOther struct {
 	roots *x509.CertPool
 	kind  judgedKind
 
+	twice func() bool // whether it enrols although it is managed; nil: it does not
+
 	mu     sync.Mutex
 	device judgedDevice
 	made   uint32
@@ -134,7 +136,12 @@ func (o *ownOther) hands() *conformance.Hands {
 	}
 	return &conformance.Hands{
 		Name: "rollcall's own device", AtRest: true,
-		Enrol:   func(ctx context.Context, text string) error { return o.kind.enrol(ctx, o.link, o.device, text) },
+		Enrol: func(ctx context.Context, text string) error {
+			if o.twice != nil && o.twice() {
+				o.renew()
+			}
+			return o.kind.enrol(ctx, o.link, o.device, text)
+		},
 		CheckIn: func(ctx context.Context) error { return converse(ctx, dialect.Synced) },
 		Remove:  func(ctx context.Context) error { return converse(ctx, dialect.UserRemoves) },
 		Restart: func(context.Context) error {

@@ -79,6 +79,7 @@ func TestConformanceCatchesOthers(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer o.link.Close()
+				o.twice = m.EnrolsTwice
 				r, err := conformance.JudgeDevice(t.Context(), conformance.DeviceConfig{
 					Suite: suite, Hands: o.hands(), Authority: ca, Ready: o.trust, Only: only, Check: time.Hour, Total: time.Hour, Layer: m.BeforeJudge,
 				})

@@ -32,14 +32,15 @@ import (
 // An ownServer is a server of ours with its clock and push service, started to be asked.
 type ownServer struct {
 	*runningServer
-	pushes *pushView
-	target *target.Rollcall
-	roots  *x509.CertPool
+	pushes   *pushView
+	channels *channelView
+	target   *target.Rollcall
+	roots    *x509.CertPool
 
 	dir     string
 	factory *certs.Authority
 	stop    context.CancelFunc
-	ended   chan error
+	ended   chan error // of each push service
 }
 
 // startOwn starts a server whose clock is driven. Change, unless nil, has the last word on its configuration.
@@ -65,16 +66,27 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 		listener.Close()
 		return nil, err
 	}
+	channels, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	host := channels.Addr().String()
+	if o.channels, err = newChannelView("https://"+host, clock.Now); err != nil {
+		return nil, errors.Join(err, listener.Close(), channels.Close())
+	}
 	var serving context.Context
 	serving, o.stop = context.WithCancel(context.WithoutCancel(ctx))
-	o.ended = make(chan error, 1)
+	o.ended = make(chan error, 2)
 	go func() { o.ended <- o.pushes.Serve(serving, listener) }()
+	go func() { o.ended <- o.channels.Serve(serving, channels) }()
 
 	cfg := serveConfig{
 		Data: o.dir, Clock: clock, Simulated: true, SignMessage: true, LegacySignature: true, MinimumOS: "16.0", Factory: []*x509.Certificate{o.factory.Certificate()},
 		Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611},
-		// Windows devices are asked where they can be woken. Nobody answers there: a token is never had, and nothing is sent.
-		WNS: &push.WNSIdentity{ClientID: "conform", ClientSecret: "conform", PFN: "rollcall.conform_1", TokenURL: "https://127.0.0.1:1/", Scope: push.LiveScope},
+		WNS: &push.WNSIdentity{
+			ClientID: "conform", ClientSecret: "conform", PFN: "rollcall.conform_1", TokenURL: o.channels.TokenURL(), Scope: push.LiveScope, Hosts: []string{host},
+		},
 	}
 	if canDialFrom(ownProxy) {
 		cfg.Proxies = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(ownProxy), 32)}
@@ -82,11 +94,13 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 	cfg.Push.URL = "https://" + listener.Addr().String()
 	cfg.Push.Roots = x509.NewCertPool()
 	cfg.Push.Roots.AppendCertsFromPEM(o.pushes.CA())
+	cfg.WNSPush.Roots = x509.NewCertPool()
+	cfg.WNSPush.Roots.AppendCertsFromPEM(o.channels.CA())
 	if change != nil {
 		change(&cfg)
 	}
 	if cfg.Mischief != nil {
-		o.pushes.broken = cfg.Mischief
+		o.pushes.broken, o.channels.broken = cfg.Mischief, cfg.Mischief
 	}
 	if o.runningServer, err = startServer(ctx, cfg); err != nil {
 		return nil, err
@@ -118,7 +132,7 @@ func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
 	}
 	return conformance.Config{
 		ProxyFrom: proxy,
-		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows},
+		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Channels: o.channels, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows},
 		AndroidURL: o.URL, WindowsURL: o.URL, AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
 	}, nil
 }
@@ -143,7 +157,7 @@ func (o *ownServer) close() error {
 	}
 	if o.stop != nil {
 		o.stop()
-		err = errors.Join(err, <-o.ended)
+		err = errors.Join(err, <-o.ended, <-o.ended)
 	}
 	return errors.Join(err, os.RemoveAll(o.dir))
 }

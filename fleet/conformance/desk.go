@@ -34,7 +34,7 @@ type desk struct {
 // An asked is a request of the enrolment phase.
 type asked struct {
 	utterance
-	kind string // probe, discovery, policy, issue, renew
+	kind string // probe, plain (by HTTP without TLS), discovery, policy, issue, renew
 	leaf *x509.Certificate
 	rst  *windows.RequestSecurityToken
 	csr  []byte
@@ -64,8 +64,11 @@ func (t *trial) desk(change func(d *desk)) *desk {
 }
 
 // link is what enrols a device here.
-func (d *desk) link() string {
-	return "ms-device-enrollment:?" + url.Values{"mode": {"mdm"}, "username": {"conform@rollcall.invalid"}, "servername": {d.judge.door.url + d.path + windows.DiscoveryPath}}.Encode()
+func (d *desk) link() string { return d.linkAt(d.judge.door.url) }
+
+// linkAt is link where discovery is at another port.
+func (d *desk) linkAt(base string) string {
+	return "ms-device-enrollment:?" + url.Values{"mode": {"mdm"}, "username": {"conform@rollcall.invalid"}, "servername": {base + d.path + windows.DiscoveryPath}}.Encode()
 }
 
 // managed is a desk at which the device has enrolled.
@@ -151,7 +154,10 @@ func soapReply(status int, body windows.Body, to *windows.Envelope) *reply {
 // enrols answers the enrolment phase as a good server does.
 func (d *desk) enrols(a *asked, r *http.Request, path string, body []byte) *reply {
 	if r.Method == http.MethodGet && path == windows.DiscoveryPath {
-		a.kind = "probe"
+		if a.kind = "probe"; r.TLS == nil {
+			a.kind = "plain"
+			return &reply{status: http.StatusFound, header: map[string]string{"Location": d.judge.door.url + d.path + path}}
+		}
 		return &reply{status: http.StatusOK}
 	}
 	e, err := windows.DecodeEnvelope(body)

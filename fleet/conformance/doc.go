@@ -11,9 +11,9 @@
 // ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go
 // and android_leave.go, asked by the devices of droid.go, whose identities come by
 // droid_identity.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go,
-// windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go and windows_later.go, asked by the devices of pc.go and
+// windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go, windows_push.go and windows_later.go, asked by the devices of pc.go and
 // pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
-// device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go and device_windows_commands.go, at the
+// device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go, device_windows_commands.go and device_windows_later.go, at the
 // desk of desk.go and device_host.go. Of Android devices: device_android_checks.go, at the booth of booth.go.
 //
 // The judge reads what devices say by a reader of its own (plist.go) and holds it against Apple's schema (schema.go), so that
@@ -50,10 +50,11 @@
 //     (AND-076, AND-077, an HTML 404) is for devices to show. AND-080 and HST-033 are one promise there, AND-060.gates and AND-061.version
 //     are parts of their statements that are asked apart.
 //   - Statements on servers of Windows devices are asked with the bytes of protocol/windows, but for what a document must say, which is
-//     read here. WIN-022 wants users without licences and WIN-042 a push service of the run's, WIN-064 is asked with WIN-065: no adapter has
-//     the first two. What a server keeps of what a device says of itself (WIN-015) is not seen from outside, only that it takes it.
-//   - What a Windows device shows its user (WIN-026), when it comes (WIN-057, WIN-058) and what it drops by itself (WIN-072) is not seen by its
-//     server: what is asked is what it says next. WIN-027 is asked of nobody: a device that is managed says nothing to another server.
+//     read here. WIN-064 is asked with WIN-065. That a tenant without an authority enrols nobody (WIN-022) is not asked: none goes back to
+//     that. What a server keeps of what a device says of itself (WIN-015) is not seen from outside, only that it takes it.
+//   - What a Windows device shows its user (WIN-026, WIN-027) is not seen by its server: what is asked is what it says next. When it comes
+//     (WIN-057, WIN-058) is told by its own clock, LocalTime, so that a device whose time is not the true one can be asked too.
+//   - That a device drops by itself what an authority before set (WIN-072) is rollcall's own, and a should: Windows has no such clock.
 //   - That a device carries no command out twice (APL-059) is not seen from outside: what is asked is that it repeats its report
 //     and does not ask for the command again.
 //   - The judge does not ask for the challenge of its profiles: whoever has the link may enrol, as often as the checks want.

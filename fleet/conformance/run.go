@@ -16,10 +16,11 @@ import (
 
 // A Config is what a run needs. Zero values mean the default that is named.
 type Config struct {
-	Server string // as the user called it, for the result
-	Steps  *target.Steps
-	Pushes Pushes         // the push service that the server sends to; nil: pushes are not seen
-	Roots  *x509.CertPool // that the server's certificate chains to, beside what profiles bring; nil: the system's
+	Server   string // as the user called it, for the result
+	Steps    *target.Steps
+	Pushes   Pushes         // the push service that the server sends to; nil: pushes are not seen
+	Channels Channels       // Windows' push service that the server sends to; nil: what is sent is not seen
+	Roots    *x509.CertPool // that the server's certificate chains to, beside what profiles bring; nil: the system's
 
 	Suites  []Suite  // nil: Apple
 	Only    []string // ids; empty: all of the suites

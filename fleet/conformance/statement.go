@@ -62,8 +62,8 @@ type Statement struct {
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
-		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
-		windowsDeviceStatements, windowsDeviceCommandStatements, androidDeviceStatements)
+		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsPushStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
+		windowsDeviceStatements, windowsDeviceCommandStatements, windowsDeviceLaterStatements, androidDeviceStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]
 		switch {

@@ -67,6 +67,14 @@ var windowsEnrolStatements = []Statement{
 		Fix:    "Answer 500, and say the table's word.",
 	},
 	{
+		ID: "WIN-022", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN022,
+		Says:   "A user without a licence is refused by UserLicense, and one who has as many devices as he may by DeviceCapReached.",
+		Source: "windows.md 4.2, 14; AUTH-47",
+		Why:    "By the word Windows tells its user what is wrong (80180018, 80180013); by another one he calls the help desk, which does not know either.",
+		How:    "A device enrols for a user without a licence; then devices of another one enrol until one is refused.",
+		Fix:    "Map each gate to its ErrorType of the table.",
+	},
+	{
 		ID: "WIN-023", Suite: Windows, Class: OfWindows, Must: true, check: checkWIN023,
 		Says:   "An enrolment that was refused leaves no device.",
 		Source: "windows.md 14",
@@ -247,6 +255,47 @@ func checkWIN021(a *asking) {
 			a.fail("%s was answered %s, want 500 by s:Receiver", x.What, x.answer())
 		}
 	}
+}
+
+// mostDevices is how many devices a user is given before nobody waits for a limit any more; Intune's is 15.
+const mostDevices = 16
+
+func checkWIN022(a *asking) {
+	d := a.machine()
+	d.blame = a.fail
+	d.enrol()
+	if a.Steps.Unlicensed == nil {
+		a.without("that a user without a licence is refused: the adapter %s has none", a.Steps.Name)
+	} else {
+		poor := a.bareMachine()
+		poor.where = d.where
+		ctx, cancel := a.administrator()
+		defer cancel()
+		var err error
+		if poor.user, poor.password, err = a.Steps.Unlicensed(ctx); err != nil {
+			a.unasked("no invitation for a user without a licence: %v", err)
+		}
+		x, body := poor.asks("enrolment for a user without a licence")
+		poor.refused(x, body, "", windows.ErrorUserLicense)
+	}
+	for range mostDevices - 1 {
+		more := a.bareMachine()
+		more.where = d.where
+		more.invite(a.slot)
+		key := more.newKey()
+		x, body := more.soap(more.where.EnrollmentURL, "enrolment of one more device", more.own(), more.rst(more.plainCSR(key)))
+		if _, refused := body.(*windows.Fault); refused {
+			more.refused(x, body, "", windows.ErrorDeviceCapReached)
+			return
+		}
+		more.taken(x, body, key)
+	}
+	a.without("that there is a limit of devices: %d of one user are taken", mostDevices)
+}
+
+// asks asks for a certificate, by the device's invitation.
+func (d *pc) asks(what string) (*Exchange, windows.Body) {
+	return d.soap(d.where.EnrollmentURL, what, d.own(), d.rst(d.plainCSR(d.newKey())))
 }
 
 func checkWIN023(a *asking) {

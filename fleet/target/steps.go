@@ -29,6 +29,8 @@ type Steps struct {
 	EnrolAndroid func(ctx context.Context, mode android.Mode, owner int) (token string, err error)
 	// EnrolWindows gets the name and the password with which one Windows device enrols; owner 0 is nobody.
 	EnrolWindows func(ctx context.Context, owner int) (user, password string, err error)
+	// Unlicensed is EnrolWindows for a user who has no licence for being managed, where others have one.
+	Unlicensed func(ctx context.Context) (user, password string, err error)
 	// Profile has a device get a document under a name, alone or with others of its owner's; nil takes it away again. The documents of
 	// Windows are SyncML.
 	Profile func(ctx context.Context, device, name string, document []byte) error
@@ -137,11 +139,17 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 					return "", "", err
 				}
 			}
-			links, err := r.Invite(ctx, []string{upn})
-			if err != nil {
+			return r.password(ctx, upn)
+		},
+		Unlicensed: func(ctx context.Context) (upn, password string, err error) {
+			upn = "conform-unlicensed@" + domain
+			mu.Lock()
+			users[upn] = true
+			mu.Unlock()
+			if err := r.AddUsers(ctx, []User{{UPN: upn, Name: "rollcall conform"}}); err != nil {
 				return "", "", err
 			}
-			return upn, path.Base(links[0].URL), nil // the token that the link ends with is the password
+			return r.password(ctx, upn)
 		},
 		Profile: func(ctx context.Context, device, name string, document []byte) error {
 			d, err := r.Device(ctx, device)
@@ -228,6 +236,15 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 		}
 	}
 	return s, nil
+}
+
+// password invites a Windows device of a user; empty: nobody's.
+func (r *Rollcall) password(ctx context.Context, upn string) (user, password string, err error) {
+	links, err := r.Invite(ctx, []string{upn})
+	if err != nil {
+		return "", "", err
+	}
+	return upn, path.Base(links[0].URL), nil // the token that the link ends with
 }
 
 // turn changes the authority as far as the tenant allows it: between Intune alone and co-management (AUTH-04).

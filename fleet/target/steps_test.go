@@ -95,6 +95,9 @@ func TestWindowsSteps(t *testing.T) {
 	if user, password, err := s.EnrolWindows(ctx, 2); err != nil || user != "conform-2@x.invalid" || password != "TOKEN" {
 		t.Errorf("owner 2: %q %q, %v", user, password, err)
 	}
+	if user, password, err := s.Unlicensed(ctx); err != nil || user != "conform-unlicensed@x.invalid" || password != "NOBODYS" || (*got)[len(*got)-2].body["users"] == nil || strings.Contains(fmt.Sprint((*got)[len(*got)-2].body), "licence") {
+		t.Errorf("without a licence: %q %q %v", user, password, err)
+	}
 	if user, password, err := s.EnrolWindows(ctx, 0); err != nil || user != "" || password != "NOBODYS" {
 		t.Errorf("nobody: %q %q, %v", user, password, err)
 	}
@@ -176,7 +179,7 @@ func TestLines(t *testing.T) {
 	l := Lines{
 		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > ` + out, "push": "true",
 		"upload": `test "$ROLLCALL_CONFIRM" = yes || { echo never mind >&2; echo another topic >&2; exit 3; }`, "forget": "head -c 2000000 /dev/zero",
-		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
+		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "unlicensed": `echo bob; echo pw`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
 	}
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
@@ -188,6 +191,9 @@ func TestLines(t *testing.T) {
 	}
 	if user, password, err := s.EnrolWindows(ctx, 0); err != nil || user != "ann" || password != "pw yes" {
 		t.Errorf("a Windows device enrols by %q and %q, %v", user, password, err)
+	}
+	if user, password, err := s.Unlicensed(ctx); err != nil || user != "bob" || password != "pw" {
+		t.Errorf("a user without a licence is %q with %q, %v", user, password, err)
 	}
 	if err := s.Profile(ctx, "A", "p", []byte("document")); err != nil {
 		t.Error(err)

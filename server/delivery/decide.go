@@ -79,6 +79,7 @@ type decision struct {
 	ownQueue, ownProfiles, ownRare bool // n.Queue, n.Profiles, n.Rare are copies already
 
 	final bool // what in reports as failed is not tried again
+	waits bool // what in reports as not now is only asked after
 }
 
 // rare returns n.Rare to be changed.

@@ -45,6 +45,10 @@ const AndDrop = "drop"
 // Farewell is the Text of an order to Retire that the device gave itself: it says that it is about to leave, which it may yet fail to do.
 const Farewell = "farewell"
 
+// Pending is the Text of an InstallProfile that was given, and with which the device is not through: the next conversation asks what has become
+// of it (windows.md, section 11).
+const Pending = "pending"
+
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {
 	Identity
@@ -132,6 +136,7 @@ type CommandReport struct {
 	Errors  string // what failed, on one line
 	Missing bool   // of a RemoveProfile: it failed because the profile is not there
 	Final   bool   // it failed for good: trying again is of no use
+	Pending bool   // with NotNow: the device is at it, and is only asked what has become of it
 }
 
 // A Phase is where in a conversation a round of a [Batch] stands.

@@ -59,10 +59,10 @@ func (d *decision) reports(b *Batch) {
 	goesOn := true
 	for i := 0; i < len(b.Reports) && goesOn; i++ {
 		r := &b.Reports[i]
-		one.Command, one.Status, one.Result, one.Errors, one.Missing, d.final = r.Command, r.Status, r.Result, r.Errors, r.Missing, r.Final
+		one.Command, one.Status, one.Result, one.Errors, one.Missing, d.final, d.waits = r.Command, r.Status, r.Result, r.Errors, r.Missing, r.Final, r.Pending
 		goesOn = d.answer()
 	}
-	d.in, d.final = whole, false
+	d.in, d.final, d.waits = whole, false, false
 	if !goesOn || d.s.Life != Enrolled {
 		return
 	}
@@ -85,6 +85,12 @@ func (d *decision) answer() bool {
 	case d.in.Status == protocol.NotNow:
 		q := &d.changeQueue()[i]
 		q.NotNow = true
+		if q.Kind == protocol.InstallProfile {
+			q.Text = ""
+			if d.waits {
+				q.Text = Pending
+			}
+		}
 		d.n.Reports.NotNow++
 		d.answered(*q, false)
 		d.journal(WhatDeferred, "", d.describe(&q.Command))

@@ -119,13 +119,17 @@ func (f *flight) checked() (v verdict, said []string, ok bool) {
 		switch found := c.Code == windows.OK; {
 		case c.Code == 0:
 			return 0, nil, false
+		case found && (c.Value == "2" || c.Value == "32"):
+			v, said = max(v, pending), append(said, "SCEP goes on: "+c.Value)
+		case !found && f.Parts[c.Part].Cmd == 0: // it was given in a session before
+			v, said = max(v, failed), append(said, fmt.Sprintf("SCEP has left nothing: %d", c.Code))
 		case f.Parts[c.Part].Check == checkValue && !found:
 			said = append(said, "accepted, and not in force yet")
 		case f.Parts[c.Part].Check == checkValue, found && c.Value == "1":
 		case found && c.Value == "16":
-			v, said = failed, append(said, "SCEP failed")
+			v, said = max(v, failed), append(said, "SCEP failed")
 		default:
-			said = append(said, fmt.Sprintf("SCEP goes on: %d %s", c.Code, c.Value))
+			said = append(said, fmt.Sprintf("SCEP does not say how it goes on: %d %s", c.Code, c.Value))
 		}
 	}
 	return v, said, true

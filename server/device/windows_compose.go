@@ -51,7 +51,7 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 		box := t.room(&m, work)
 		box.next = next
 		for i := range work {
-			t.pack(box, work[i].id, work[i].kind, work[i].commands)
+			t.pack(box, &work[i])
 		}
 		m.Commands = append(m.Commands, box.out...)
 		m.Final = !box.chunk
@@ -208,6 +208,7 @@ type job struct {
 	id       protocol.CommandID
 	kind     protocol.CommandKind
 	commands []windows.Command
+	pending  bool // they were done in a session before, and what came of them is still to be seen
 }
 
 // work says the commands of out on the wire. Those that need no message are settled.
@@ -222,7 +223,7 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 		case slices.ContainsFunc(commands, t.unsendable):
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: "it is too large for the device's messages, and cannot be cut"})
 		default:
-			jobs = append(jobs, job{c.ID, c.Kind, commands})
+			jobs = append(jobs, job{c.ID, c.Kind, commands, c.Text == delivery.Pending})
 			t.final = t.final || ends(c.Kind)
 			t.left = append(t.left, c.ID)
 		}
@@ -309,14 +310,20 @@ func (h *Handler) kept(w *delivery.World, have []delivery.Assigned, p protocol.P
 }
 
 // pack puts what is to be sent of a command into the box, as far as there is room.
-func (t *turn) pack(b *box, id protocol.CommandID, kind protocol.CommandKind, commands []windows.Command) {
-	f := t.talk.flight(id)
+func (t *turn) pack(b *box, j *job) {
+	commands := j.commands
+	f := t.talk.flight(j.id)
 	if f == nil {
-		t.talk.Flights = append(t.talk.Flights, flight{ID: id, Kind: kind})
+		t.talk.Flights = append(t.talk.Flights, flight{ID: j.id, Kind: j.kind})
 		f = &t.talk.Flights[len(t.talk.Flights)-1]
 	}
 	if len(f.Parts) != count(commands) { // it is new, or the device's profiles are not what they were
 		f.Parts, f.Checks = partsOf(commands), nil
+		for i := range f.Parts {
+			if j.pending {
+				f.Parts[i].Code = windows.OK
+			}
+		}
 	}
 	at := 0
 	for i := range commands {

@@ -490,8 +490,8 @@ func TestWIN038Accepted(t *testing.T) {
 		{"certificate issued", enroll, 202, map[string]string{scep + "/Status": "1"}, scep + "/Status", protocol.Acknowledged, ""},
 		{"certificate issued, answered at once", enroll, 200, map[string]string{scep + "/Status": "1"}, scep + "/Status", protocol.Acknowledged, ""},
 		{"certificate failed", enroll, 202, map[string]string{scep + "/Status": "16"}, scep + "/Status", protocol.Failed, "SCEP failed"},
-		{"certificate pending", enroll, 202, map[string]string{scep + "/Status": "2"}, scep + "/Status", protocol.Acknowledged, "SCEP goes on: 200 2"},
-		{"no status", enroll, 202, nil, scep + "/Status", protocol.Acknowledged, "SCEP goes on: 404 "},
+		{"certificate pending", enroll, 202, map[string]string{scep + "/Status": "2"}, scep + "/Status", protocol.NotNow, "SCEP goes on: 2"},
+		{"no status", enroll, 202, nil, scep + "/Status", protocol.Acknowledged, "SCEP does not say how it goes on: 404 "},
 		{"policy in force", value, 202, map[string]string{result: "1"}, result, protocol.Acknowledged, ""},
 		{"policy not in force", value, 202, nil, result, protocol.Acknowledged, "accepted, and not in force yet"},
 		{"policy set", value, 200, nil, "", protocol.Acknowledged, ""},
@@ -528,6 +528,63 @@ func TestWIN038Accepted(t *testing.T) {
 			l.must(err)
 			if c := past[0]; c.Kind != protocol.InstallProfile || c.Status != tt.want || c.Errors != tt.errors {
 				t.Errorf("%s: %s %q, want %s %q", c.Kind, c.Status, c.Errors, tt.want, tt.errors)
+			}
+		})
+	}
+}
+
+// TestWIN038Pending: a certificate that waits at its authority is asked after in each session and given no second time, another process's
+// sessions too, until the device says how it ended, or has nothing of it any more (windows.md section 11: no alert comes).
+func TestWIN038Pending(t *testing.T) {
+	scep := msft + "ClientCertificateInstall/SCEP/corp"
+	enroll := document("<Atomic><CmdID>9</CmdID>" + set("Add", scep, "node", "") + set("Add", scep+"/Install/ServerURL", "chr", "https://scep.example") +
+		"<Exec><CmdID>3</CmdID><Item><Target><LocURI>" + scep + "/Install/Enroll</LocURI></Target></Item></Exec></Atomic>")
+	for _, tt := range []struct {
+		name, status string
+		want         protocol.Status
+		state        delivery.ProfileState
+	}{
+		{"issued", "1", protocol.Acknowledged, delivery.Installed},
+		{"failed", "16", protocol.Failed, delivery.InstallFailed},
+		{"gone", "", protocol.Failed, delivery.InstallFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newWindowsLab(t)
+			p := l.pc(pcID(1)).enrol()
+			l.profile("p", "windows.p", protocol.Certificate, enroll)
+			p.fails["Exec "+scep+"/Install/Enroll"] = windows.AcceptedForProcessing
+			for i, status := range []string{"2", "32", "2", tt.status} {
+				p.told = nil
+				if p.tree[scep+"/Status"] = status; status == "" {
+					delete(p.tree, scep+"/Status")
+				}
+				p.sync()
+				if gives := strings.Contains(p.verbs(), "Exec"); gives != (i == 0) || strings.Count(p.verbs(), scep+"/Status") != 1 {
+					t.Fatalf("session %d: %s", i+1, p.verbs())
+				}
+				want := delivery.Installing
+				if i == 3 {
+					want = tt.state
+				}
+				if s := p.state().Profiles; len(s) != 1 || s[0].State != want {
+					t.Fatalf("session %d: %+v, want %s", i+1, s, want)
+				}
+				var err error
+				l.core, err = server.Open(context.Background(), l.pnow(), server.Config{Store: l.store})
+				l.must(err)
+				l.h.cfg.Server, l.h.cfg.Handle = l.core, l.core.Handle
+			}
+			past, err := l.store.History(context.Background(), p.state().Device, 9)
+			l.must(err)
+			if at := slices.IndexFunc(past, func(c delivery.CommandChange) bool { return c.Kind == protocol.InstallProfile && c.Final }); at < 0 || past[at].Status != tt.want {
+				t.Errorf("%+v, want %s", past, tt.want)
+			}
+			if p.told = nil; tt.want == protocol.Failed { // it is given anew
+				p.tree[scep+"/Status"] = "1"
+				p.sync()
+				if s := p.state().Profiles; !strings.Contains(p.verbs(), "Exec") || s[0].State != delivery.Installed {
+					t.Errorf("after its failure: %+v\n%s", s, p.verbs())
+				}
 			}
 		})
 	}

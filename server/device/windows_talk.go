@@ -345,7 +345,7 @@ func (s *session) cutShort() {
 func (s *session) open(to []protocol.CommandID) []protocol.CommandID {
 	for i := range s.Flights {
 		f := &s.Flights[i]
-		if len(f.Parts) == 0 || slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == 0 || p.Flip || p.Off > 0 }) || f.unasked() >= 0 {
+		if len(f.Parts) == 0 || slices.ContainsFunc(f.Parts, func(p part) bool { return p.Cmd == 0 && p.Code == 0 || p.Flip || p.Off > 0 }) || f.unasked() >= 0 {
 			to = append(to, f.ID)
 		}
 	}
@@ -356,7 +356,8 @@ func (s *session) open(to []protocol.CommandID) []protocol.CommandID {
 type verdict uint8
 
 const (
-	done verdict = iota
+	done    verdict = iota
+	pending         // the device is at it
 	later
 	failed    // the next session may try again
 	failedAll // for good
@@ -467,8 +468,8 @@ func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out 
 		}
 		r := delivery.CommandReport{Command: f.ID, Errors: errors, Missing: missing, Status: protocol.Acknowledged}
 		switch v {
-		case later:
-			r.Status = protocol.NotNow
+		case pending, later:
+			r.Status, r.Pending = protocol.NotNow, v == pending
 		case failed:
 			r.Status = protocol.Failed
 		case failedAll:

@@ -62,10 +62,10 @@ func init() {
 
 		"WIN-001": noProbe, "WIN-002": chunks, "WIN-003": newestVersion, "WIN-004": onePolicy, "WIN-005": pageAndMore, "WIN-006": otherMessage, "WIN-007": prefixes, "WIN-008": otherHost,
 		"WIN-009": leadsAnywhere, "WIN-010": oldSchema, "WIN-011": strictCSR, "WIN-012": anyCSR, "WIN-013": unwrapped, "WIN-014": anyToken, "WIN-015": oneMAC, "WIN-016": wrongStore,
-		"WIN-017": oneMore, "WIN-018": otherSubject, "WIN-019": noEnd, "WIN-020": dueAtOnce, "WIN-021": faultIsFine, "WIN-023": leavesRecords, "WIN-024": keepsHardware,
+		"WIN-017": oneMore, "WIN-018": otherSubject, "WIN-019": noEnd, "WIN-020": dueAtOnce, "WIN-021": faultIsFine, "WIN-022": otherLicence, "WIN-022/limit": otherLimit, "WIN-023": leavesRecords, "WIN-024": keepsHardware,
 		"WIN-029": anybodyManages, "WIN-030": anySource, "WIN-031": oneQuery, "WIN-032": nothingToSay, "WIN-033": unansweredAlert, "WIN-034": anotherMessage, "WIN-035": anyMost,
 		"WIN-036": ordersOnce, "WIN-037": everybodyIsUser, "WIN-038": thereIsDone, "WIN-038.again": triesForEver, "WIN-039": takesAnyProfile, "WIN-040": leavesOnce, "WIN-040.order": otherLeaves,
-		"WIN-041": channelOnly, "WIN-043": callsAnywhere, "WIN-017.account": anyAccount, "WIN-063": anyRenewer, "WIN-065": noRenewals, "WIN-067": waitsForNobody, "WIN-068": ownsEverything,
+		"WIN-041": channelOnly, "WIN-042": (*call).pass, "WIN-042/token": (*call).pass, "WIN-042/throttled": (*call).pass, "WIN-042/other-app": (*call).pass, "WIN-043": callsAnywhere, "WIN-017.account": anyAccount, "WIN-063": anyRenewer, "WIN-065": noRenewals, "WIN-067": waitsForNobody, "WIN-068": ownsEverything,
 		"WIN-070": deletesFirst, "WIN-070.removal": sendsAgain, "WIN-071": movesNever, "HST-001.windows": anyMessageSize, "HST-003.windows": readsTypes, "HST-006.windows": anyRoots,
 		"HST-017": unknownIsFine, "HST-018": firstBody, "HST-037.windows": passwordForAll, "HST-043": anyJWT, "HST-051.windows": anyDeviceID, "HST-054": lastWord,
 		"WIN-005/none": noPage, "WIN-007/slash": slashless, "WIN-007/lines": oneLine, "WIN-009/unescaped": unescaped, "WIN-010/keys": shortKeys, "WIN-010/hash": noHash,
@@ -408,7 +408,7 @@ func anyFactory(c *call) {
 	}
 	if kept := c.m.noted("profile"); c.r.Method == http.MethodPost && a.status == http.StatusForbidden && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") && kept != "" &&
 		strings.HasPrefix(c.r.URL.Path, "/apple/") {
-		a = &answer{http.StatusOK, http.Header{"Content-Type": {apple.ProfileType}}, []byte(kept)}
+		a = &answer{status: http.StatusOK, header: http.Header{"Content-Type": {apple.ProfileType}}, body: []byte(kept)}
 	}
 	c.give(a)
 }

@@ -20,8 +20,12 @@ var machineFaults = map[string]func(c *call){
 	"WIN-048": hears(`<Data>418<`, `<Data>200<`), "WIN-049": hears(`(<Cmd>Add</Cmd><Data>)216<`, `${1}200<`), "WIN-050": unknownIsOptional,
 	"WIN-051": hears(`>node</Format>`, `>chr</Format>`), "WIN-052": hears(`<Data>424<`, `<Data>200<`), "WIN-053": says(windows.Replace, "./User/", windows.OK),
 	"WIN-054": says(windows.Exec, "/Unenroll", windows.OK), "WIN-056": leavesTwice, "WIN-059": givesUp, "WIN-061": keepsIdentity, "WIN-062": followsRenewal, "WIN-066": strandedByRenewal,
-	"WIN-069": says(windows.Get, "WMI_Bridge_Server", windows.NotAllowed),
+	"WIN-069": says(windows.Get, "WMI_Bridge_Server", windows.NotAllowed), "WIN-027": (*call).pass, "WIN-028": consents, "WIN-055": says(windows.Delete, "WiFi/Profile/stays", windows.OK),
+	"WIN-057": provisions(`(name="NumberOfFirstRetries" value=")2"`, `${1}0"`), "WIN-058": waitsForSchedule, "WIN-072": rewrite((*call).syncs, `authority=[^<]*`, `anything`),
 }
+
+// EnrolsTwice tells whether the device enrols although it is managed (WIN-027): of that no layer sees anything.
+func (m *Mischief) EnrolsTwice() bool { return m.is("WIN-027") }
 
 // desk is which enrolment of the judge's a request is about.
 func (c *call) desk() string {
@@ -185,8 +189,28 @@ func strandedByRenewal(c *call) {
 		return
 	}
 	a := c.ask(c.body)
-	if _, rst := c.rst(); rst != nil && rst.Renew && len(a.body) == 0 && a.status == http.StatusOK {
+	if _, rst := c.rst(); rst != nil && rst.Renew && a.cut {
 		c.m.note(key, "yes")
 	}
+	c.give(a)
+}
+
+// consents follows a redirect over plain HTTP to which nobody said yes.
+func consents(c *call) {
+	a := c.ask(c.body)
+	if c.r.TLS == nil && c.r.Method == http.MethodGet && a.status == http.StatusFound {
+		if u, err := url.Parse(a.header.Get("Location")); err == nil {
+			c.request(http.MethodPost, u.Path, windows.EncodeEnvelope(nil, &windows.Envelope{Body: &windows.Discover{
+				EmailAddress: "conform@rollcall.invalid", RequestVersion: windows.Version{Major: 5}, DeviceType: windows.DeviceDesktop, AuthPolicies: []string{windows.OnPremise},
+			}}))
+		}
+	}
+	c.give(a)
+}
+
+// waitsForSchedule takes a connection that was cut for an answer.
+func waitsForSchedule(c *call) {
+	a := c.ask(c.body)
+	a.cut = a.cut && !c.syncs()
 	c.give(a)
 }

@@ -1,11 +1,13 @@
 package mischief
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -155,6 +157,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	cut    bool // there is none: whoever was asked has cut the connection
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -163,6 +166,13 @@ func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
+}
+
+// Hijack implements [http.Hijacker] for those who cut the connection.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.cut = true
+	c, _ := net.Pipe()
+	return c, nil, nil
 }
 
 func (a *answer) Write(p []byte) (int, error) {
@@ -198,6 +208,12 @@ func (c *call) pass() { c.give(c.ask(c.body)) }
 
 // give answers with a.
 func (c *call) give(a *answer) {
+	if a.cut {
+		if conn, _, err := http.NewResponseController(c.w).Hijack(); err == nil {
+			conn.Close()
+		}
+		return
+	}
 	for name, values := range a.header {
 		c.w.Header()[name] = values
 	}

@@ -59,6 +59,17 @@ func hears(pattern, with string) func(c *call) {
 	}
 }
 
+// What a server may make of the answers of Windows' push service (WIN-042) is asked of whoever plays that: KeepsEnded, that a channel
+// that has ended goes on to be sent to, KeepsToken, that a token which has ended goes on to be used, and PressesOn, that neither 406 nor
+// 403 is heard.
+
+func (m *Mischief) KeepsEnded() bool { return m.is("WIN-042") }
+func (m *Mischief) KeepsToken() bool { return m.is("WIN-042/token") }
+
+func (m *Mischief) PressesOn(status int) bool {
+	return status == http.StatusNotAcceptable && m.is("WIN-042/throttled") || status == http.StatusForbidden && m.is("WIN-042/other-app")
+}
+
 // drop takes commands out of an answer.
 func drop(m *windows.Message, which func(c *windows.Command) bool) bool {
 	before := len(m.Commands)

@@ -149,9 +149,11 @@ var (
 	shortKeys     = rewrite((*call).soap, `<minimalKeyLength>[0-9]*<`, `<minimalKeyLength>1024<`)
 	noHash        = rewrite((*call).soap, `<hashAlgorithmOIDReference>[0-9]*<`, `<hashAlgorithmOIDReference>7<`)
 
-	faultIsFine = instead((*call).soap, windows.FaultStatus, http.StatusOK)
-	otherWords  = rewrite((*call).soap, `:Authentication<`, `:Denied<`)
-	otherCode   = rewrite((*call).asksToken, `:CertificateRequest<`, `:EnrollmentServer<`)
+	faultIsFine  = instead((*call).soap, windows.FaultStatus, http.StatusOK)
+	otherWords   = rewrite((*call).soap, `:Authentication<`, `:Denied<`)
+	otherLicence = rewrite((*call).asksToken, `UserLicense<`, `CustomServerError<`)
+	otherLimit   = rewrite((*call).asksToken, `DeviceCapReached<`, `CustomServerError<`)
+	otherCode    = rewrite((*call).asksToken, `:CertificateRequest<`, `:EnrollmentServer<`)
 
 	prefixes  = declines(malformed, func(c *call) bool { return !bytes.Contains(c.body, []byte("<s:Envelope")) })
 	slashless = declines(malformed, func(c *call) bool { return bytes.Contains(c.body, []byte(`2012/01/enrollment/"`)) })

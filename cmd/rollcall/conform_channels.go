@@ -1,0 +1,90 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"io"
+	"log"
+	"strconv"
+	"sync"
+	"time"
+
+	"rollcall/fleet/cloud/wns"
+	"rollcall/fleet/conformance/mischief"
+)
+
+// A channelView is our simulated push service of Windows as conformance wants to see one.
+type channelView struct {
+	*wns.Service
+
+	mu     sync.Mutex
+	made   int
+	got    map[string]int
+	broken *mischief.Mischief // the server heeds the service's answers by it; nil: as it is
+}
+
+func newChannelView(url string, now func() time.Time) (*channelView, error) {
+	v := &channelView{got: map[string]int{}}
+	var err error
+	v.Service, err = wns.New(wns.Config{URL: url, Now: now, ErrorLog: log.New(io.Discard, "", 0)})
+	return v, err
+}
+
+func (v *channelView) Open(pfn string) string {
+	v.mu.Lock()
+	v.made++
+	name := strconv.Itoa(v.made)
+	v.mu.Unlock()
+	v.faults(wns.Faults{}) // of another check
+	uri := v.OpenChannel(pfn, name)
+	v.Connect(uri, func(wns.Notification) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.got[uri]++
+	})
+	return uri
+}
+
+func (v *channelView) Close(uri string) {
+	if v.broken != nil && v.broken.KeepsEnded() {
+		return // whoever goes on does as if nothing had ended
+	}
+	v.CloseChannel(uri)
+}
+
+func (v *channelView) Got(uri string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.got[uri]
+}
+
+func (v *channelView) Refuse(status int) {
+	if v.broken != nil && v.broken.PressesOn(status) {
+		return // whoever does not heed it has not heard it
+	}
+	v.faults(wns.Faults{Script: []wns.Fault{wns.Fault(strconv.Itoa(status))}})
+}
+
+func (v *channelView) Refused() map[int]int {
+	out := map[int]int{}
+	for status, n := range v.Counters().Refused {
+		out[status] = int(n)
+	}
+	return out
+}
+
+func (v *channelView) Forget() {
+	if v.broken != nil && v.broken.KeepsToken() {
+		v.faults(wns.Faults{Share: map[wns.Fault]float64{"401": 1}}) // no token is a good one
+		return
+	}
+	v.ForgetTokens()
+}
+
+func (v *channelView) Tokens() int { return int(v.Counters().Tokens) }
+
+func (v *channelView) faults(f wns.Faults) {
+	if err := v.SetFaults(f); err != nil {
+		panic(err) // a fault of this file
+	}
+}
