@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"slices"
 	"time"
 
 	"rollcall/agent/link"
@@ -12,8 +11,8 @@ import (
 
 // An intent tells the ledger what the plan has the administration asked for, and who can be asked for it. Of profiles it
 // knows as long as one authority has all devices: where each device's profiles come from depends on who manages it, which
-// is the server's to say (package rehearsal holds its word against the device). Windows devices have no part in it: what they are
-// sent has no name beyond its message. The zero intent tells nobody.
+// is the server's to say (package rehearsal holds its word against the device). Nor does it know of those of Windows devices that
+// Configuration Manager may manage. The zero intent tells nobody.
 type intent struct {
 	ledger   *ledger.Ledger
 	profiles bool
@@ -36,9 +35,6 @@ func newIntent(c *Config) intent {
 	return n
 }
 
-// followed tells whether the ledger can follow what devices of a platform are sent.
-func followed(p protocol.Platform) bool { return p.Apple() || p == protocol.Android }
-
 // assigns notes that a profile is given to a group now, or taken from it.
 func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 	n := &f.intent
@@ -49,12 +45,13 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 		n.groups[profile] = map[string]bool{}
 	}
 	n.groups[profile][group] = given
-	i := slices.IndexFunc(f.plan.Profiles, func(p plan.Profile) bool { return p.Name == profile })
-	family := f.plan.Profiles[i].Family
-	setting := family == protocol.Configuration || family == protocol.NoFamily
+	x := ProfileOf(f.plan, profile)
+	if SlotOf(f.population) == protocol.SCCM {
+		x.Node = ""
+	}
 	for i := range f.population.Devices {
 		d := &f.population.Devices[i]
-		if !followed(d.Platform) || d.Userless() {
+		if d.Userless() {
 			continue
 		}
 		user := &f.population.Users[d.User]
@@ -65,21 +62,15 @@ func (f *Fleet) assigns(now protocol.Time, profile, group string, given bool) {
 		if group != plan.All && group != own {
 			continue
 		}
-		switch of := protocol.Device(i + 1); {
-		case given:
-			n.ledger.Wanted(now, of, identifierOf(profile), "")
-		case n.groups[profile][plan.All] || n.groups[profile][own]:
-		case setting && d.Platform == protocol.Android: // settings stay there (AUTH-55)
-			n.ledger.MayStay(of, identifierOf(profile))
-		default:
-			n.ledger.Unwanted(now, of, identifierOf(profile))
+		if on := n.groups[profile][plan.All] || n.groups[profile][own]; given || !on {
+			x.Meant(now, n.ledger, protocol.Device(i+1), d.Platform, given)
 		}
 	}
 }
 
 // ordered notes an order that was asked for at a time and has just been taken.
 func (f *Fleet) ordered(asked protocol.Time, i int, id string, kind protocol.CommandKind) {
-	if f.intent.ledger == nil || id == "" || !followed(f.population.Devices[i].Platform) {
+	if f.intent.ledger == nil || id == "" {
 		return
 	}
 	d := protocol.Device(i + 1)
@@ -103,12 +94,12 @@ func (f *Fleet) saw(d protocol.Device, x *link.Exchange) {
 func (f *Fleet) lives(now protocol.Time, i int, what What) {
 	l, d := f.intent.ledger, protocol.Device(i+1)
 	of := f.population.Devices[i].Platform
-	if l == nil || !followed(of) {
+	if l == nil {
 		return
 	}
 	switch what {
 	case Joined:
-		if of.Apple() { // Android's have said so themselves
+		if of.Apple() { // the others have said so themselves
 			l.Enrolled(now, d)
 		}
 	case Removed, Wiped:

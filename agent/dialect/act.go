@@ -55,7 +55,7 @@ type Act struct {
 	Trust   Trust
 	Heard   protocol.Notice // of a change of authority that is news to the device (HST-057); zero: the answer told of none
 	Dropped uint16          // profiles that have just left by themselves, seven days after a change of authority (AUTH-27)
-	Idle    bool            // Rest, of Android: the server has said that it has nothing for the device; Apple's says so by an empty answer
+	Idle    bool            // Rest, of Android and Windows: the server has said that it has nothing for the device; Apple's says so by an empty answer
 	Err     error           // Rest: what went wrong; nil: nothing. A *Failure, or what is wrong with the profile
 
 	scratch []byte // Request.Body is made in it
@@ -135,7 +135,7 @@ type Request struct {
 	// With Session: the server's commands that the message answers, and those of them whose code is 400 or above.
 	Answered, Refused uint16
 
-	// With CheckIn, and with Session of a real machine: what the server asked for and is told of with this request, in its order.
+	// With CheckIn and Session: what the server asked for and is told of with this request, in its order.
 	Orders []Order
 
 	Repeat bool // sent before, and not confirmed
@@ -151,12 +151,12 @@ type Request struct {
 	Why     string // it was not done; empty: it was, or it is not known any more
 }
 
-// An Order is one thing that a server asked of an Android device, or of a Windows device that is a real machine.
+// An Order is one thing that a server asked of an Android or a Windows device.
 type Order struct {
-	Command string // node below ./Device/Vendor/MSFT that was executed, type of an Android command, or "profile"
+	Command string // node below ./Device/Vendor/MSFT that was executed, LocURI that a simulated Windows device was to read, type of an Android command, or "profile"
 	UUID    string // of the command; empty: it has none
-	Profile string // with "profile": its identifier
-	Gone    bool   // with "profile", of Android: it was taken off
+	Profile string // with "profile": its identifier, or node
+	Gone    bool   // with "profile": it is not there any more
 	Again   bool   // it was carried out before, and is not carried out now
 	Status  protocol.Status
 	Why     string // it was not done; empty: it was, or nobody knows

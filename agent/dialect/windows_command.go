@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -116,17 +118,18 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 			return code
 		}
 	}
+	if c.Verb == windows.Get {
+		d.tell(Order{Command: i.Target, Status: protocol.Acknowledged})
+	}
 	p, code := d.locate(i.Target)
 	if code != windows.OK {
 		return code
 	}
-	if p.user() && d.login != uint8(LoginUser) { // WIN-053
-		if code := d.habits.Doubts.UserScope; code != 0 {
-			return code
-		}
-		return windows.NotAllowed
-	}
 	node, family := profileOf(p.path)
+	if p.user() && d.login != uint8(LoginUser) { // WIN-053
+		d.refuses(c, node)
+		return cmp.Or(d.habits.Doubts.UserScope, windows.NotAllowed)
+	}
 	switch c.Verb {
 	case windows.Get:
 		if r.size > mostResults {
@@ -152,17 +155,28 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		code = d.remove(&p)
 	case windows.Add, windows.Replace:
 		if node != "" && happens(&d.core, d.habits.ProfileFails, chanceProfile, id(node)^uint64(d.now)) {
-			return windows.CommandFailed
+			code = windows.CommandFailed
+		} else {
+			code = d.write(&p, c.Verb, &meta, data)
 		}
-		code = d.write(&p, c.Verb, &meta, data)
 	}
-	if node != "" && done(code) {
+	switch {
+	case !done(code):
+		d.refuses(c, node)
+	case node != "":
 		if r.touched == nil {
 			r.touched = make(map[string]protocol.Family)
 		}
 		r.touched[node] = family
 	}
 	return code
+}
+
+// refuses notes that a profile's setting was not taken.
+func (d *Windows) refuses(c *windows.Command, node string) {
+	if node != "" && c.Verb != windows.Get {
+		d.tell(Order{Command: ProfileOrder, Profile: locURI(node), Status: protocol.Failed})
+	}
 }
 
 // chunk takes a piece of a large object and returns the whole when it is there (WIN-052).
@@ -253,7 +267,9 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 		}
 		return
 	}
-	d.tree, d.after, d.orders, r.results, r.touched = before, tasked, d.orders[:orders], r.results[:results], touched
+	undone := func(o Order) bool { return o.Command != ProfileOrder } // what was not taken stays so
+	d.orders = append(d.orders[:orders], slices.DeleteFunc(d.orders[orders:], undone)...)
+	d.tree, d.after, r.results, r.touched = before, tasked, r.results[:results], touched
 	r.set(container, windows.AtomicFailed)
 	for _, at := range applied {
 		r.set(at, windows.AtomicRolledBack)

@@ -51,8 +51,8 @@ func profileOf(path string) (node string, family protocol.Family) {
 	return "", protocol.NoFamily
 }
 
-// settle tells the core what has become of the profile at a node.
-func (d *Windows) settle(node string, family protocol.Family) {
+// settle tells the core what has become of the profile at a node, and its caller whether it is there.
+func (d *Windows) settle(node string, family protocol.Family) (there bool) {
 	var content strings.Builder
 	for _, h := range d.tree.below(node) {
 		l := h.Value()
@@ -60,12 +60,14 @@ func (d *Windows) settle(node string, family protocol.Family) {
 	}
 	name, version := id(node), id(content.String())
 	at := d.core.Find(name)
-	switch found := content.Len() > 0; {
-	case !found && at >= 0:
+	there = content.Len() > 0
+	switch {
+	case !there && at >= 0:
 		d.core.Uninstall(at)
-	case found && (at < 0 || d.core.Profiles()[at].Content != version):
+	case there && (at < 0 || d.core.Profiles()[at].Content != version):
 		d.core.Install(agent.Profile{Name: name, Content: version, Family: family})
 	}
+	return there
 }
 
 // dropped takes the settings of a profile off the device, which the core has dropped (AUTH-27, WIN-072).

@@ -33,7 +33,7 @@ type winTask struct {
 	uploads []upload
 	notice  protocol.Notice
 	ordered bool    // the server's own order to leave came with its message (HST-027)
-	orders  []Order // of the message, where the device is a machine
+	orders  []Order // of the message
 }
 
 // mostMessages bounds a session that its server does not end (HST-120).
@@ -321,6 +321,7 @@ func (d *Windows) hear(r *Response, out *Act) {
 	}
 	if work == 0 && m.Final && len(t.uploads) == 0 { // WIN-046
 		d.finish(out)
+		out.Idle = true
 		return
 	}
 	d.reply(&m, out)
@@ -368,8 +369,8 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		}
 	}
 	for node, family := range r.touched {
-		d.settle(node, family)
-		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Status: protocol.Acknowledged})
+		there := d.settle(node, family)
+		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Gone: !there, Status: protocol.Acknowledged})
 	}
 	d.listen()
 	orders := t.orders
@@ -429,9 +430,13 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 const ProfileOrder = "profile"
 
 // note keeps what the server asked for, until it hears of it.
-func (d *Windows) note(o Order) {
-	if d.habits.Seal != "" {
-		d.orders = append(d.orders, o)
+func (d *Windows) note(o Order) { d.orders = append(d.orders, o) }
+
+// tell notes what only those want to know who try a server: a machine's owner does not hear that something was read, or that a setting
+// was not taken.
+func (d *Windows) tell(o Order) {
+	if d.habits.Seal == "" {
+		d.note(o)
 	}
 }
 

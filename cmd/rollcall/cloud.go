@@ -51,6 +51,12 @@ func (f *cloudFlags) add(flags *pflag.FlagSet, listen, faults string) {
 	flags.BoolVar(&f.asJSON, "json", false, "print what was counted as one JSON object")
 }
 
+// An ownFile is one by which a server shows itself to a simulated service.
+type ownFile struct {
+	flag, name string // empty name: none
+	instead    string // what to do where it is no use
+}
+
 // check looks at what needs no socket. Hosts are names for the service's certificate.
 func (f *cloudFlags) check() (hosts []string, err error) {
 	host, _, err := net.SplitHostPort(f.listen)

@@ -62,7 +62,7 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 			}
 			service, err := google.New(c)
 			if err == nil {
-				err = fcmAccount(service, file, project, f.force)
+				err = fcmAccount(service, ownFile{"--key", file, "--force replaces it"}, project, f.force)
 			}
 			if err != nil {
 				ln.Close()
@@ -86,22 +86,22 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 }
 
 // fcmAccount has a service know the account of a key file, which is made where there is none.
-func fcmAccount(service *google.Service, file, project string, force bool) error {
-	text, err := os.ReadFile(file)
+func fcmAccount(service *google.Service, f ownFile, project string, force bool) error {
+	text, err := os.ReadFile(f.name)
 	switch {
 	case err == nil && !force:
 		if err := service.AddAccount(text); err != nil {
-			return fmt.Errorf("--key %s: %w; --force replaces it", file, err)
+			return fmt.Errorf("%s %s: %w; %s", f.flag, f.name, err, f.instead)
 		}
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("--key: %w", err)
+		return fmt.Errorf("%s: %w", f.flag, err)
 	}
 	if text, err = service.NewAccount(project); err != nil {
 		return fmt.Errorf("--project: %w", err)
 	}
-	if err := writeFile(file, text, 0o600); err != nil {
-		return fmt.Errorf("--key: %w", err)
+	if err := writeFile(f.name, text, 0o600); err != nil {
+		return fmt.Errorf("%s: %w", f.flag, err)
 	}
 	return nil
 }

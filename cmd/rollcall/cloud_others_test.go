@@ -119,10 +119,10 @@ func TestCloudWNS(t *testing.T) {
 	if err := json.Unmarshal(text, &counted); err != nil || counted.Accepted != 3 || counted.Waiting != 1 || counted.Replaced != 2 || counted.Tokens != 1 || counted.Refused["406"] != 1 {
 		t.Errorf("it counted %s, %v", text, err)
 	}
-	if _, err := wnsService(wns.Config{URL: r.url + "0"}, file, "", false); err == nil || !strings.Contains(err.Error(), "--force replaces it") || strings.Contains(err.Error(), id.ClientSecret) {
+	if _, err := wnsService(wns.Config{URL: r.url + "0"}, ownFile{"--identity", file, "--force replaces it"}, "", false); err == nil || !strings.Contains(err.Error(), "--force replaces it") || strings.Contains(err.Error(), id.ClientSecret) {
 		t.Errorf("an identity of another address: %v", err)
 	}
-	if _, err := wnsService(wns.Config{URL: r.url}, file, "", false); err != nil {
+	if _, err := wnsService(wns.Config{URL: r.url}, ownFile{"--identity", file, "--force replaces it"}, "", false); err != nil {
 		t.Errorf("the same address again: %v", err)
 	}
 }

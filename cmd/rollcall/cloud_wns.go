@@ -62,7 +62,7 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 			if c.URL = address; address == "" {
 				c.URL = "https://" + ln.Addr().String()
 			}
-			service, err := wnsService(c, file, name, f.force)
+			service, err := wnsService(c, ownFile{"--identity", file, "--force replaces it"}, name, f.force)
 			if err != nil {
 				ln.Close()
 				return err
@@ -84,23 +84,23 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 }
 
 // wnsService makes a service, and with a file one that knows the file's app alone.
-func wnsService(c wns.Config, file, pfn string, force bool) (*wns.Service, error) {
+func wnsService(c wns.Config, f ownFile, pfn string, force bool) (*wns.Service, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	if file == "" {
+	if f.name == "" {
 		return wns.New(c)
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(f.name)
 	var id *push.WNSIdentity
 	switch {
 	case err == nil && !force:
 		if id, err = push.ReadWNSIdentity(text); err != nil {
-			return nil, fmt.Errorf("--identity %s: %w", file, err)
+			return nil, fmt.Errorf("%s %s: %w", f.flag, f.name, err)
 		}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("--identity: %w", err)
+		return nil, fmt.Errorf("%s: %w", f.flag, err)
 	default:
 		id = newWNSIdentity(pfn, u.Host)
 	}
@@ -113,14 +113,14 @@ func wnsService(c wns.Config, file, pfn string, force bool) (*wns.Service, error
 		id.TokenURL = service.TokenURL()
 		text, err := json.MarshalIndent(id, "", "  ")
 		if err == nil {
-			err = writeFile(file, append(text, '\n'), 0o600)
+			err = writeFile(f.name, append(text, '\n'), 0o600)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("--identity: %w", err)
+			return nil, fmt.Errorf("%s: %w", f.flag, err)
 		}
 	}
 	if id.TokenURL != service.TokenURL() {
-		return nil, fmt.Errorf("--identity %s is for a service whose token_url is %s, and this one's is %s; --force replaces it", file, id.TokenURL, service.TokenURL())
+		return nil, fmt.Errorf("%s %s is for a service whose token_url is %s, and this one's is %s; %s", f.flag, f.name, id.TokenURL, service.TokenURL(), f.instead)
 	}
 	return service, nil
 }

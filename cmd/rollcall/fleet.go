@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,17 +18,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/fleet"
-	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/load"
 	"rollcall/fleet/plan"
-	"rollcall/fleet/population"
 	"rollcall/fleet/target"
-	"rollcall/protocol"
-	"rollcall/protocol/android"
 )
 
 func fleetCommand() *cobra.Command {
@@ -56,7 +50,6 @@ type targetFlags struct {
 
 	identity, identityCA, identityKey string
 	auth, header, exchange            string
-	apnsListen, apnsCA                string
 	sources                           int
 	users                             bool
 	enrolled                          bool // all devices are, already
@@ -82,8 +75,6 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.auth, "auth", "mtls", "devices show their certificates by mtls, signature (Mdm-Signature) or header, as a proxy in front of the server would pass them on")
 	flags.StringVar(&f.header, "auth-header", "Client-Cert", "header: its `NAME`, with the certificate as in RFC 9440")
 	flags.StringVar(&f.exchange, "key-exchange", "x25519", "of TLS: x25519, or hybrid, Go's own choice, at twice the cost")
-	flags.StringVar(&f.apnsListen, "apns-listen", "", "wake devices by push: run a simulated APNs for the server on this `ADDRESS`")
-	flags.StringVar(&f.apnsCA, "apns-ca", "", "`FILE` with the CA of that push service, as rollcall fleet push-ca makes it: the server must trust it (default: a new one, in apns-ca.pem)")
 	flags.BoolVar(&f.users, "users", false, "rollcall: each device has a user of its own, with both licences, so that a change of authority moves it and it gets profiles")
 	flags.IntVar(&f.sources, "sources", 0, "loopback addresses that devices come from (default: as many as their sockets need)")
 	durationVar(flags, &f.timeout, "timeout", 30*time.Second, "for one request with its connection")
@@ -263,90 +254,6 @@ func (a *aim) minted(ctx context.Context) error {
 	return err
 }
 
-// start says how devices enrol.
-func (a *aim) start(ctx context.Context, devices []fleet.Device) ([]load.Start, error) {
-	if a.profile != nil {
-		return load.ByProfile(a.profile)(ctx, devices)
-	}
-	upns := make([]string, len(devices)) // without users: nobody has that many devices (AUTH-47)
-	if a.flags.users {
-		if err := a.addUsers(ctx, devices, upns); err != nil {
-			return nil, err
-		}
-	}
-	mode := android.Dedicated
-	if a.flags.users {
-		mode = android.FullyManaged
-	}
-	var robots, others []int // by how they are invited
-	for i, d := range devices {
-		if _, ok := d.(*dialect.Android); ok {
-			robots = append(robots, i)
-		} else {
-			others = append(others, i)
-		}
-	}
-	starts := make([]load.Start, len(devices))
-	for _, of := range [...]struct {
-		who    []int
-		invite func(ctx context.Context, upns []string) ([]target.Invitation, error)
-	}{{others, a.invite}, {robots, func(ctx context.Context, upns []string) ([]target.Invitation, error) {
-		return a.rollcall.InviteFor(ctx, upns, target.InviteOptions{Platform: protocol.Android, Mode: mode})
-	}}} {
-		if len(of.who) == 0 {
-			continue
-		}
-		theirs := make([]string, len(of.who))
-		for n, i := range of.who {
-			theirs[n] = upns[i]
-		}
-		invitations, err := of.invite(ctx, theirs)
-		if err != nil {
-			return nil, fmt.Errorf("invite %d devices: %w", len(of.who), err)
-		}
-		for n, i := range of.who {
-			starts[i] = func(ctx context.Context, l *link.Link) (link.Report, error) {
-				return fleet.Enrol(ctx, l, devices[i], fleet.Joining{By: invitations[n], User: upns[i], Mode: mode, Now: time.Now()})
-			}
-		}
-	}
-	return starts, nil
-}
-
-// own gives the devices of a population users of their own, or none: an Android device knows whose it is before it enrols.
-func (a *aim) own(pop *population.Population) {
-	users := make([]population.User, len(pop.Devices))
-	for i := range pop.Devices {
-		d := &pop.Devices[i]
-		users[i].UPN, users[i].Group = userOf(d.UDID), -1
-		if d.Platform == protocol.Android { // it is known by its serial number: another seed makes others
-			d.Serial = d.UDID
-		}
-		if d.User = population.Nobody; a.flags.users {
-			d.User = int32(i)
-		}
-	}
-	pop.Users = users
-}
-
-func userOf(device string) string { return strings.ToLower(device) + "@load.example" }
-
-// addUsers gives each device a user of its own, and says what these are called.
-func (a *aim) addUsers(ctx context.Context, devices []fleet.Device, upns []string) error {
-	users := make([]target.User, len(devices))
-	for i, d := range devices {
-		upns[i] = userOf(load.Name(d))
-		if a, ok := d.(*dialect.Android); ok { // which knows its user already
-			upns[i] = a.Who().UPN
-		}
-		users[i] = target.User{UPN: upns[i], Groups: []string{plan.All}, IntuneLicence: true, BasicLicence: true}
-	}
-	if err := a.rollcall.AddUsers(ctx, users); err != nil {
-		return fmt.Errorf("add %d users: %w", len(users), err)
-	}
-	return nil
-}
-
 // link is how devices reach the server.
 func (a *aim) link(sources int) link.Config {
 	f := a.flags
@@ -371,106 +278,6 @@ func (a *aim) link(sources int) link.Config {
 		}
 	}
 	return c
-}
-
-// push starts the simulated push service that --apns-listen asks for.
-func (f *targetFlags) push(ctx context.Context, notes io.Writer) (service fleet.Push, stop func() error, err error) {
-	if f.apnsListen == "" {
-		return nil, func() error { return nil }, nil
-	}
-	if f.apnsCA == "" {
-		f.apnsCA = "apns-ca.pem"
-	}
-	face, err := pushFace(f.apnsCA)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--apns-ca: %w", err)
-	}
-	s, err := apns.New(apns.Config{
-		Certificate: face, PerToken: apns.Rate{Pushes: -1},
-		AnyToken: true, // the server may push before the devices of a kept fleet are there
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	listener, err := net.Listen("tcp", f.apnsListen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--apns-listen: %w", err)
-	}
-	fmt.Fprintf(notes, "simulated APNs listens on https://%s\n", listener.Addr())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, listener) }()
-	return pushDevices{s}, func() error {
-		cancel()
-		return <-ended
-	}, nil
-}
-
-// pushHosts are what servers call the push service, Apple's own names included: some servers insist on them.
-var pushHosts = []string{"127.0.0.1", "::1", "localhost", "api.push.apple.com", "api.sandbox.push.apple.com"}
-
-// pushCA returns the CA in a file and its key beside it, in FILE.key, made where there is none.
-func pushCA(name string) (*certs.Authority, error) {
-	keyName := name + ".key"
-	if !exists(name) && !exists(keyName) {
-		ca, err := certs.NewAuthority(certs.P256, "rollcall push service", time.Now())
-		if err != nil {
-			return nil, err
-		}
-		certificate, key, err := ca.PEM()
-		if err == nil {
-			err = writeFile(keyName, key, 0o600)
-		}
-		if err == nil {
-			err = writeFile(name, certificate, 0o644)
-		}
-		return ca, err
-	}
-	certificate, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	key, err := os.ReadFile(keyName)
-	if err != nil {
-		return nil, err
-	}
-	ca, err := certs.LoadAuthority(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", name, keyName, err)
-	}
-	return ca, nil
-}
-
-// pushFace is the certificate that the push service shows.
-func pushFace(name string) (*tls.Certificate, error) {
-	ca, err := pushCA(name)
-	if err != nil {
-		return nil, err
-	}
-	key, err := certs.GenerateKey(certs.P256)
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := ca.IssueServer(pushHosts, key.Public(), time.Now(), 0)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
-}
-
-func fleetPushCACommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "push-ca FILE", Short: "Make the CA of --apns-listen, for a server to trust", Args: cobra.ExactArgs(1),
-		Long: `Make the certificate authority of the push service that --apns-listen starts, in FILE and, its key, FILE.key. A server is
-told to trust it before it starts; each load then names it by --apns-ca. What is there already stays.`,
-		Example: `  rollcall fleet push-ca push.pem
-  rollcall serve --apns-url https://127.0.0.1:2197 --apns-ca push.pem
-  rollcall fleet run --target https://127.0.0.1:8443 --apns-listen 127.0.0.1:2197 --apns-ca push.pem --everyone 10s`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			_, err := pushCA(args[0])
-			return err
-		},
-	}
 }
 
 // sharedHost tells whether a host is this machine.

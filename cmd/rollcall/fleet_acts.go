@@ -83,15 +83,14 @@ func (f *fleetRunFlags) setAuthority(ctx context.Context, r *target.Rollcall, s 
 // assignment gives a profile to all, or takes it from them.
 func (f *fleetRunFlags) assignment(r *target.Rollcall, p *plan.Plan, a *plan.Assignment) load.Act {
 	if a.Unassign != "" {
-		identifier, _ := fleet.Document(p, a.Unassign)
 		return load.Act{Name: fmt.Sprintf("The profile %s is taken from all", a.Unassign), Calls: true, Do: func(ctx context.Context) (string, error) {
-			f.loading.Assigns(identifier, false)
+			f.loading.Assigns(fleet.ProfileOf(p, a.Unassign), false)
 			return "", r.Unassign(ctx, a.Unassign, a.Group)
 		}}
 	}
-	identifier, document := fleet.Document(p, a.Assign)
+	_, document := fleet.Document(p, a.Assign)
 	return load.Act{Name: fmt.Sprintf("The profile %s is assigned to all", a.Assign), Calls: true, Do: func(ctx context.Context) (string, error) {
-		f.loading.Assigns(identifier, true)
+		f.loading.Assigns(fleet.ProfileOf(p, a.Assign), true)
 		return "", r.ApplyProfile(ctx, a.Assign, document, []string{a.Group})
 	}}
 }

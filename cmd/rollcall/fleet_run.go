@@ -7,28 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"math"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"rollcall/agent/dialect"
 	"rollcall/fleet"
-	"rollcall/fleet/ledger"
 	"rollcall/fleet/load"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
-	"rollcall/protocol"
 )
 
 // fleetRunFlags are the flags of fleet run as they were given.
 type fleetRunFlags struct {
 	targetFlags
+	pushed                                             pushFlags
 	plan, from, keep, report, baseline, junit, metrics string
 	rate, enrolments                                   plan.PerSecond
 	length, ramp, everyone, think, drain, calibrate    time.Duration
@@ -50,11 +45,11 @@ func fleetRunCommand() *cobra.Command {
 		Long: `Enrol simulated devices with a live server, ours or another's, and have them check in by a plan, whatever the server does.
 Latencies count from the moment that was planned for each request, so that a stall shows in all who had to wait. A PLAN says who
 the devices are and, in its arrival, when they come. Where it has none, they come when the server pushes to them because of what
-the plan does (with --apns-listen), until all have, or else as often as devices of their kind do by themselves. Without a PLAN it
-is the ready plan load, with --devices, --rate and --for.
+the plan does (with --apns-listen and its like), until all have, or else as often as devices of their kind do by themselves.
+Without a PLAN it is the ready plan load, with --devices, --rate and --for.
 
-Windows and Android devices take part where a rollcall server is the target and nobody is woken (without --apns-listen) or kept;
-elsewhere a plan's are left out.
+Windows and Android devices take part where a rollcall server is the target, and are not kept; elsewhere a plan's are left out. Where
+devices are woken, those take part for which a push service runs: --apns-listen, --wns-listen, --fcm-listen.
 
 After all have enrolled it plays these acts of a plan's timeline: authority, profiles of the group all (with --users), renewed push
 certificates (of a rollcall server), and commands for all. Which it does not play, it says before it starts.
@@ -84,6 +79,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	}
 	f.register(cmd)
 	flags := cmd.Flags()
+	f.pushed.register(flags)
 	flags.StringVar(&f.plan, "plan", "", "`PLAN`: a file, or the name of a ready plan (default: the argument, else load)")
 	flags.StringVar(&f.from, "fleet", "", "take the devices of a kept fleet from `FILE` (rollcall fleet make), keys and certificates included")
 	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`")
@@ -139,13 +135,12 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	service, stop, err := f.push(ctx, cmd.ErrOrStderr())
+	stop, err := f.pushed.start(ctx, cmd.ErrOrStderr(), &config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	config.Push = service
-	if service != nil && !f.called {
+	if f.pushed.given() && !f.called {
 		config.Wake = func(ctx context.Context, udid string) error {
 			_, err := a.order(ctx, udid, target.Order{Kind: target.Sync})
 			return err
@@ -164,143 +159,6 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	return errors.Join(f.write(cmd, result, story, devices), result.Err())
 }
 
-// load returns the plan that args and flags ask for; it has an arrival.
-func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, error) {
-	changed := cmd.Flags().Changed
-	if f.parallel < 1 {
-		return nil, errors.New("--parallel: at least 1")
-	}
-	name := f.plan
-	if len(args) > 0 {
-		if name != "" {
-			return nil, fmt.Errorf("a plan was given twice: %s and --plan %s", args[0], name)
-		}
-		name = args[0]
-	}
-	own := name == ""
-	if own {
-		name = "load"
-	}
-	p, err := loadPlan(name)
-	if err != nil {
-		return nil, err
-	}
-	if changed("seed") {
-		p.Seed = f.seed
-	}
-	if changed("platform") {
-		if p.Population.Mix, err = evenly(f.platforms); err != nil {
-			return nil, err
-		}
-	}
-	length := time.Duration(p.Until)
-	if changed("for") {
-		if f.length <= 0 {
-			return nil, errors.New("--for: without an end; say how long, such as 2m")
-		}
-		p = p.Squeezed(f.length)
-	}
-	if changed("rate") || changed("enrolments") || changed("everyone") || changed("closed") {
-		was := p.Arrival
-		a := &plan.Arrival{CheckIns: f.rate, Enrolments: f.enrolments, Think: plan.Duration(load.DefaultThink), Drain: plan.Duration(30 * time.Second), Handshakes: plan.Full, Connections: plan.Closed}
-		if was != nil {
-			a.Think, a.Drain, a.Handshakes, a.Connections = was.Think, was.Drain, was.Handshakes, was.Connections
-		}
-		if f.everyone > 0 {
-			a.Everyone, a.Retries = &plan.Wave{Over: plan.Duration(f.everyone)}, true
-			if !changed("for") {
-				p = p.Squeezed(f.everyone)
-			}
-		}
-		p.Arrival = a
-	}
-	if p.Arrival == nil {
-		f.unsaid, f.called = true, f.apnsListen != "" && f.closed == 0
-		p.Arrival = ownArrival(p, length, f.called)
-	}
-	f.fit(changed, p)
-	for _, text := range f.limits {
-		var l plan.Limit
-		if err := l.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("--limit: %w", err)
-		}
-		if own {
-			p.Limits, own = nil, false
-		}
-		p.Limits = append(p.Limits, l)
-	}
-	if f.closed == 0 && !f.called {
-		if err := p.Check(); err != nil {
-			return nil, err
-		}
-	}
-	if f.devices < 0 || changed("devices") && f.devices == 0 {
-		return nil, errors.New("--devices: at least 1")
-	}
-	if f.devices > 0 && f.from == "" {
-		return p.WithDevices(f.devices)
-	}
-	return p, nil
-}
-
-// evenly is a mix of platforms in equal parts, as far as a hundred can be divided so.
-func evenly(names []string) (mix plan.ByPlatform, err error) {
-	part := map[string]*int{"ios": &mix.IOS, "ipados": &mix.IPadOS, "macos": &mix.MacOS, "android": &mix.Android, "windows": &mix.Windows}
-	for i, name := range names {
-		of := part[name]
-		if of == nil {
-			return mix, oneOf("platform", name, slices.Sorted(maps.Keys(part)))
-		}
-		*of = 100*(i+1)/len(names) - 100*i/len(names)
-	}
-	return mix, nil
-}
-
-// fit makes the arrival what the flags want.
-func (f *fleetRunFlags) fit(changed func(string) bool, p *plan.Plan) {
-	a := *p.Arrival
-	p.Arrival = &a
-	if changed("ramp") {
-		a.Ramp = plan.Duration(f.ramp)
-	}
-	if changed("poisson") {
-		a.Poisson = f.poisson
-	}
-	if f.think > 0 {
-		a.Think = plan.Duration(f.think)
-	}
-	if f.drain > 0 {
-		a.Drain = plan.Duration(f.drain)
-	}
-	if changed("retries") {
-		a.Retries = f.retries
-	}
-	if changed("resume") {
-		a.Handshakes = map[bool]plan.Handshakes{true: plan.Resumed, false: plan.Full}[f.resumed]
-	}
-	if changed("keep-open") {
-		a.Connections = map[bool]plan.Keeping{true: plan.Kept, false: plan.Closed}[f.kept]
-	}
-	*p.Arrival = a
-}
-
-// places tells whether what is to be written could be, so that nobody learns after the run that there is no place for it.
-func (f *fleetRunFlags) places(p *plan.Plan) error {
-	if f.report != "" {
-		if err := report.CheckDir(f.report, f.force); err != nil {
-			return err
-		}
-	}
-	if f.keep != "" {
-		devices := p.Devices()
-		if st, err := os.Stat(f.from); f.from != "" && err == nil { // they are as big as they were
-			devices = int(st.Size() / keptDevice)
-		}
-		return checkKeep(f.keep, f.force || f.keep == f.from, devices)
-	}
-	return nil
-}
-
 func readBaseline(name string) (*load.Section, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -312,154 +170,6 @@ func readBaseline(name string) (*load.Section, error) {
 		return nil, fmt.Errorf("--baseline %s: %w", name, err)
 	}
 	return x, nil
-}
-
-// openFleet reads a kept fleet, the first n devices of it; 0: all.
-func openFleet(name string, n int) ([]fleet.Device, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("--fleet: %w", err)
-	}
-	defer file.Close()
-	devices, err := fleet.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("--fleet %s: %w", name, err)
-	}
-	if n > len(devices) {
-		return nil, fmt.Errorf("--devices %d: the kept fleet has %d", n, len(devices))
-	}
-	if n > 0 {
-		devices = devices[:n]
-	}
-	kept := make([]fleet.Device, len(devices))
-	for i, d := range devices {
-		kept[i] = d
-	}
-	return kept, nil
-}
-
-// wired makes those devices of a plan that take part, as many as the memory holds, until ctx ends; kept: each with its connection
-// open.
-func (a *aim) wired(ctx context.Context, w io.Writer, p *plan.Plan, kept bool, plays func(protocol.Platform) bool) ([]fleet.Device, error) {
-	each := int64(loadedDevice)
-	if kept {
-		each += keptConnection
-	}
-	if err := enoughMemory(p.Devices(), each, freeMemory()); err != nil {
-		return nil, err
-	}
-	pop, err := makePopulation(ctx, w, p)
-	if err != nil {
-		return nil, err
-	}
-	a.own(pop)
-	return fleet.Devices(ctx, pop, p.Seed, plays)
-}
-
-// config makes the load that the plan and the flags ask for.
-func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan.Plan) (c load.Config, err error) {
-	c.Acts = f.acts(a, p)
-	if f.called && len(c.Acts) == 0 {
-		return c, fmt.Errorf("the plan %s has neither an arrival nor an act after which the server would push to its devices: give it one, or say --rate and --for", p.Name)
-	}
-	kept := p.Arrival.Connections == plan.Kept
-	if f.from != "" {
-		c.Devices, err = openFleet(f.from, f.devices)
-	} else if err = enoughFiles(p.Devices(), kept); err == nil {
-		c.Devices, err = a.wired(ctx, w, p, kept, f.plays(a))
-	}
-	if err != nil {
-		return c, err
-	}
-	if len(c.Devices) == 0 {
-		return c, errors.New("no device of the plan takes part: Windows and Android devices enrol with rollcall servers alone, come by themselves (without --apns-listen) and are not kept")
-	}
-	arrival := p.Arrival
-	c.Enrolments, c.Think, c.Retry, c.Drain = arrival.Enrolments > 0, time.Duration(arrival.Think), arrival.Retries, time.Duration(arrival.Drain)
-	c.Closed, c.For, c.Parallel, c.Start = f.closed, time.Duration(p.Until), f.parallel, a.start
-	if f.closed == 0 && !f.called {
-		c.Pace = load.PaceOf(p, len(c.Devices))
-	}
-	if c.Enrolments && c.Pace.Total() > float64(len(c.Devices)) {
-		return c, fmt.Errorf("--enrolments: %.0f of them are asked for, and there are %d devices; say --devices %.0f", c.Pace.Total(), len(c.Devices), math.Ceil(c.Pace.Total()))
-	}
-	if f.apnsListen != "" && a.order == nil {
-		return c, errors.New("--apns-listen: nobody could ask this server to push; say by --admin-command how")
-	}
-	if err := enoughFiles(len(c.Devices), kept); err != nil {
-		return c, err
-	}
-	if f.sources == 0 {
-		peak := c.Pace.Peak()
-		if f.called {
-			peak = float64(len(c.Devices)) / 60 // all of them within the minute that a port stays in use
-		}
-		f.sources = f.sourcesFor(len(c.Devices), kept, peak, a.shared)
-	}
-	if len(c.Acts) > 0 {
-		names := make(map[protocol.Device]string, len(c.Devices))
-		for _, d := range c.Devices {
-			names[d.Number()] = load.Name(d)
-		}
-		c.Ledger = ledger.New(ledger.Config{Devices: len(c.Devices), Name: func(d protocol.Device) string { return names[d] }})
-	}
-	c.Link = a.link(f.sources)
-	c.Link.KeepOpen = kept
-	if arrival.Handshakes != plan.Full {
-		c.Link.Sessions = len(c.Devices)
-		c.Link.Resumes = func(d protocol.Device) bool { return arrival.Handshakes.Resumes(uint32(d)) }
-	}
-	return c, nil
-}
-
-// plays tells whose devices take part. Nobody but a server of ours takes the others than Apple's, and here is no push service of theirs,
-// nor a file that keeps them.
-func (f *fleetRunFlags) plays(a *aim) func(protocol.Platform) bool {
-	if a.rollcall != nil && a.mint == nil && f.apnsListen == "" && f.keep == "" {
-		return everyPlatform
-	}
-	return protocol.Platform.Apple
-}
-
-// keepFleet writes devices of Apple's to a file.
-func keepFleet(name string, devices []fleet.Device) error {
-	apples := make([]*dialect.Apple, len(devices))
-	for i, d := range devices {
-		apples[i] = d.(*dialect.Apple)
-	}
-	return keep(name, func(w io.Writer) error { return fleet.Keep(w, apples) })
-}
-
-// portsOf is how many sockets one source address has for one server, with some to spare.
-const portsOf = 20_000
-
-// sourcesFor is how many source addresses the load needs: a port is in use as long as its connection, and a minute longer.
-func (f *fleetRunFlags) sourcesFor(devices int, kept bool, peak float64, shared bool) int {
-	if !shared {
-		return 1 // the system's own addresses
-	}
-	ports := 60 * peak
-	if kept {
-		ports = float64(devices)
-	}
-	return 1 + int(ports/portsOf)
-}
-
-// fewFiles are enough for the generator itself: both ends of the connections of its calibration, and of some enrolments.
-const fewFiles = 200
-
-// enoughFiles tells whether the system gives as many files as the sockets of these devices need.
-func enoughFiles(devices int, kept bool) error {
-	limit := openFiles()
-	need := uint64(devices) + fewFiles
-	switch {
-	case limit == 0:
-	case limit < fewFiles:
-		return fmt.Errorf("the system gives this process %d files, and a fleet needs sockets: raise that (ulimit -n %d)", limit, fewFiles)
-	case kept && limit < need:
-		return fmt.Errorf("%d devices keep as many sockets open, and the system gives this process %d files: raise that (ulimit -n %d), or take fewer devices", devices, limit, need)
-	}
-	return nil
 }
 
 // run calibrates, enrols and loads. Without a result there is an error; the devices are those to keep, with one too.

@@ -268,22 +268,32 @@ func playThrough(t *testing.T, p *plan.Plan, pop *population.Population, between
 	return result, run
 }
 
-// Answers that are lost, connections that are reset and a busy server make devices and server try again. That is no fault.
+// Answers that are lost, connections that are reset and a busy server make devices and server try again, and a profile that fails on
+// its device comes again. That is no fault.
 func TestLedgerTakesRetriesForRetries(t *testing.T) {
-	p, err := plan.Load("testdata/ledger.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fifth := plan.Whole / 5
-	p.Faults = []plan.Fault{{Share: fifth, DropResponse: true}, {Share: fifth, Reset: true}, {Share: fifth, Server: plan.Busy, For: p.Until}}
-	played := playLab(t, t.Context(), p, labFlags{}, nil)
-	books := played.result.Sections["ledger"].(ledger.Result)
-	if played.result.Verdict != report.OK || books.Faults() != 0 {
-		t.Errorf("verdict %s: %q, %v", played.result.Verdict, played.result.Reasons, books.Findings)
-	}
-	c := played.run.Fleet.Counts()
-	if books.Ordered < 10 || books.Confirmed != books.Ordered || books.Profiles != 8 || c.Dropped == 0 || c.Resets == 0 || c.Busied == 0 {
-		t.Errorf("ledger %+v, fleet %+v: want all commands confirmed, and every kind of trouble", books.Counts, c)
+	for name, tt := range map[string]struct {
+		mix   plan.ByPlatform
+		share plan.Share // a session of Windows' is many requests, and begins again with the first
+	}{"Apple": {plan.ByPlatform{IOS: 100}, plan.Whole / 5}, "Windows": {plan.ByPlatform{Windows: 100}, plan.Whole / 12}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := plan.Load("testdata/ledger.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Population.Mix = tt.mix
+			p.Population.Habits.ProfileFails = plan.Whole / 2
+			p.Faults = []plan.Fault{{Share: tt.share, DropResponse: true}, {Share: tt.share, Reset: true}, {Share: tt.share, Server: plan.Busy, For: p.Until}}
+			played := playLab(t, t.Context(), p, labFlags{}, nil)
+			books := played.result.Sections["ledger"].(ledger.Result)
+			if played.result.Verdict != report.OK || books.Faults() != 0 {
+				t.Errorf("verdict %s: %q, %v", played.result.Verdict, played.result.Reasons, books.Findings)
+			}
+			c := played.run.Fleet.Counts()
+			if books.Ordered < 10 || books.Confirmed != books.Ordered || books.Profiles != 8 || c.Dropped == 0 || c.Resets == 0 || c.Busied == 0 {
+				t.Errorf("ledger %+v, fleet %+v: want all commands confirmed, and every kind of trouble", books.Counts, c)
+			}
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/fleet/load"
 	"rollcall/server/push"
 )
 
@@ -26,8 +27,9 @@ func TestFleetPushHostNames(t *testing.T) {
 		t.Fatal(got.err)
 	}
 	address, roots := pushService(t, ca)
-	f := targetFlags{apnsListen: address, apnsCA: ca}
-	service, stop, err := f.push(t.Context(), io.Discard)
+	f := pushFlags{apns: address, ca: ca}
+	var c load.Config
+	stop, err := f.start(t.Context(), io.Discard, &c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +38,7 @@ func TestFleetPushHostNames(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	service := c.Push
 	token := strings.Repeat("00ff", 16)
 	heard := make(chan string, 8)
 	service.RegisterToken(pushTopic, []byte(strings.Repeat("\x00\xff", 16)))

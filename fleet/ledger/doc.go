@@ -34,7 +34,9 @@
 // or, when the order became known late, among the latest [Strays] unordered ones. Orders that were asked for at the same
 // time, and those of different lanes, have no order between them.
 //
-// Windows devices are not followed: a command has no name there beyond its message.
+// A command to a Windows device has no name on the wire, so it is told by its kind: which of two that wait for one device was lost,
+// the older or the later, nobody can tell, a question that came twice may be the server's own, and a command that went to another device
+// is seen where that one was not to have any of the kind. Of its profiles those are followed that have a node of their own.
 //
 // It holds commands and profiles only. The invariants of the authority (I1 to I10) are package rehearsal's, which looks into
 // a server of ours; the ledger asks any server, from outside.

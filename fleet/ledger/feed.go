@@ -7,20 +7,21 @@ import (
 )
 
 // Exchanged takes what one request of d tells: reports that it delivered and whether the server confirmed them, the profiles
-// that came or went with them, or that there was no work; of an Android device also that it has enrolled. Of Windows devices,
-// whose commands have no name beyond their message, it takes nothing. begun and now are the clock of the run when the request began and
-// when it ended.
+// that came or went with them, or that there was no work; of an Android or Windows device also that it has enrolled. begun and now are
+// the clock of the run when the request began and when it ended.
 func (l *Ledger) Exchanged(begun, now protocol.Time, d protocol.Device, x *link.Exchange) {
 	heard := x.Status >= 200 && x.Status < 300
 	switch x.Step {
 	case dialect.Report:
 		l.reported(begun, d, x, heard)
-	case dialect.Enroll: // of Android: at its first check-in it is enrolled, and gets profiles
+	case dialect.Enroll, dialect.Probe: // of Android and Windows: at their first check-in or session they are enrolled, and get profiles
 		if heard {
 			l.Ended(now, d)
 		}
 	case dialect.CheckIn:
 		l.checkedIn(begun, now, d, x, heard)
+	case dialect.Session:
+		l.session(begun, now, d, x, heard)
 	}
 	if heard && (x.Idle || x.Received == 0 && (x.Step == dialect.Idle || x.Step == dialect.Report)) {
 		l.NoWork(begun, d)

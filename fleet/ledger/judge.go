@@ -35,10 +35,13 @@ func (l *Ledger) judge(now protocol.Time, end bool) {
 			if o.is&(taken|named) != taken {
 				continue
 			}
-			f := Finding{Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}
+			f, of := Finding{Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}, protocol.Device(d)
 			switch missing := o.is&delivered == 0; {
 			case missing && o.is&denied != 0 && (end || late(o.from)):
 				f.Fault, f.Detail = Lost, "the server has told the device since that there was no work"
+				if got, ok := l.elsewhere(o); ok {
+					f.Fault, f.Detail, of = Misdelivered, "meant for "+l.name(of), got
+				}
 			case !late(o.from):
 				continue
 			case missing:
@@ -47,7 +50,7 @@ func (l *Ledger) judge(now protocol.Time, end bool) {
 				f.Fault, f.Detail = Stuck, "delivered, and the report not confirmed within "+l.bound.String()
 			}
 			o.is |= named
-			l.find(f, protocol.Device(d))
+			l.find(f, of)
 		}
 		for at := a.profiles; at != 0; at = l.profiles.list[at].next {
 			p := &l.profiles.list[at]

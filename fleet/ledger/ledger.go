@@ -27,8 +27,8 @@ type Config struct {
 }
 
 // A Ledger holds what was intended for each device against what the device saw. Safe for concurrent use. A device costs 64
-// bytes, one of Android about forty more, each of its profiles 32, each open order about a hundred; once it has seen as many open orders as there will
-// be at a time, writing into it allocates nothing.
+// bytes, one of Android about forty more, one of Windows about a hundred for each kind of commands that it got, each of its profiles 32,
+// each open order about a hundred; once it has seen as many open orders as there will be at a time, writing into it allocates nothing.
 type Ledger struct {
 	bound time.Duration
 	name  func(protocol.Device) string
@@ -43,6 +43,8 @@ type Ledger struct {
 	strays   map[protocol.CommandID]protocol.Device // who got them
 	latest   []protocol.CommandID                   // of strays, a ring
 	knows    map[protocol.Device]protocol.Time      // when a device last told the server all that it could be asked
+	unnamed  map[unnamedKey]unnamed                 // of Windows devices
+	loose    []unnamedKey                           // of these, what came that nobody ordered
 	oldest   int                                    // in latest
 	kinds    names
 	ids      names // of profiles
@@ -62,6 +64,7 @@ type account struct {
 	at       uint8 // in recent
 	enrolled bool
 	away     bool
+	unnamed  bool // its commands have no names
 }
 
 // A mark is something known of an order or a profile.
@@ -82,7 +85,8 @@ func New(c Config) *Ledger {
 	l := &Ledger{
 		bound: c.Bound, name: c.Name, devices: make([]account, c.Devices+1),
 		byID: map[protocol.CommandID]uint32{}, texts: map[protocol.CommandID]string{}, passed: map[uint32]string{},
-		strays: map[protocol.CommandID]protocol.Device{}, knows: map[protocol.Device]protocol.Time{}, kinds: newNames(), ids: newNames(),
+		strays: map[protocol.CommandID]protocol.Device{}, knows: map[protocol.Device]protocol.Time{},
+		unnamed: map[unnamedKey]unnamed{}, kinds: newNames(), ids: newNames(),
 	}
 	if l.bound <= 0 {
 		l.bound = DefaultBound

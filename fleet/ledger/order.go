@@ -29,7 +29,7 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 		return // asked for once more, since the first answer was lost
 	}
 	l.counts.Ordered++
-	if at, knows := l.knows[d]; a.remembers(key) || knows && at >= now && questions[kind] { // all over before its id was known here
+	if at, knows := l.knows[d]; a.remembers(key) || knows && at >= now && questions[kind] || l.cameBefore(now, d, id, kind) { // all over before its id was known here
 		l.counts.Delivered++
 		l.counts.Confirmed++
 		l.counts.Taken++
@@ -97,7 +97,7 @@ func (l *Ledger) Delivered(now protocol.Time, d protocol.Device, id, kind string
 	default:
 		o.is |= delivered
 		l.counts.Delivered++
-		l.inOrder(now, a, o)
+		l.inOrder(now, a, o, true)
 	}
 }
 
@@ -125,11 +125,11 @@ func (l *Ledger) unordered(now protocol.Time, d protocol.Device, key protocol.Co
 	l.strays[key] = d
 }
 
-// inOrder holds the delivery of o against the orders before it.
-func (l *Ledger) inOrder(now protocol.Time, a *account, o *order) {
+// inOrder holds the delivery of o against the orders before it, which it overtakes only where it is certain that it is o's.
+func (l *Ledger) inOrder(now protocol.Time, a *account, o *order, certain bool) {
 	at := a.orders
 	for ; &l.orders.list[at] != o; at = l.orders.list[at].next {
-		if e := &l.orders.list[at]; e.lane == o.lane && e.is&(taken|delivered) == taken && e.from <= o.asked {
+		if e := &l.orders.list[at]; certain && e.lane == o.lane && e.is&(taken|delivered) == taken && e.from <= o.asked {
 			if _, already := l.passed[at]; !already {
 				l.passed[at] = l.text(o)
 			}

@@ -82,9 +82,6 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 			for d := range todo {
 				at := protocol.At(l.now())
 				id, no := ask(ctx, Name(d))
-				if !followed(d) {
-					id = ""
-				}
 				if no == nil && id != "" && l.config.Ledger != nil {
 					l.config.Ledger.Ordered(at, d.Number(), id, kind, 0)
 					l.config.Ledger.Taken(protocol.At(l.now()), d.Number(), id)

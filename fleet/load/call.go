@@ -95,20 +95,13 @@ func (l *Load) Changes(epoch uint32) {
 }
 
 // Assigns notes that the administration is asked now to have a profile on every device, or on none.
-func (l *Load) Assigns(identifier string, on bool) {
+func (l *Load) Assigns(x fleet.Profile, on bool) {
 	if l.config.Ledger == nil {
 		return
 	}
 	now := protocol.At(l.now())
 	for _, d := range l.members {
-		if !followed(d) {
-			continue
-		}
-		if on {
-			l.config.Ledger.Wanted(now, d.Number(), identifier, "")
-		} else {
-			l.config.Ledger.Unwanted(now, d.Number(), identifier)
-		}
+		x.Meant(now, l.config.Ledger, d.Number(), platformOf(d), on)
 	}
 }
 

@@ -41,9 +41,6 @@ func Name(d fleet.Device) string {
 	return ""
 }
 
-// followed tells whether the requests of d say which commands they report, so that the ledger can follow them: those of Windows do not.
-func followed(d fleet.Device) bool { return platformOf(d) != protocol.Windows }
-
 // rests tells whether d has nothing to come for when nothing is left to do. The others than Apple's come by themselves for ever.
 func rests(d fleet.Device) bool { return platformOf(d).Apple() }
 
@@ -55,12 +52,4 @@ func platformOf(d fleet.Device) protocol.Platform {
 		return protocol.Windows
 	}
 	return protocol.Android
-}
-
-// pushAddress is where Apple's push service finds d; nil: nowhere.
-func pushAddress(d fleet.Device) (topic string, token []byte) {
-	if a, ok := d.(*dialect.Apple); ok {
-		topic, token, _ = a.Push()
-	}
-	return topic, token
 }

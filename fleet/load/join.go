@@ -121,6 +121,7 @@ func (l *Load) enrolOne(ctx context.Context, d fleet.Device, start Start) error 
 		if d.Phase() == agent.Enrolled {
 			l.enrolled.Add(1)
 			j.inTurn.Store(0)
+			l.channel(d)
 			return l.welcome(ctx, d)
 		}
 		if err == nil {

@@ -15,7 +15,6 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/ledger"
 	"rollcall/protocol"
-	"rollcall/protocol/apple"
 )
 
 // A Config is one load.
@@ -40,11 +39,13 @@ type Config struct {
 	Retry bool
 	Drain time.Duration // how long what is under way at the end may take; 0: the link's timeout
 
-	// Wake asks the server to push to a device, in place of a device's coming by itself; Push brings what it pushes. Push alone,
-	// without Pace and Closed: nobody comes but whom the server pushes to because of Acts, and it is over when all whom the
-	// last of these called have come.
+	// Wake asks the server to push to a device, in place of a device's coming by itself; what it pushes comes by Push to Apple's devices,
+	// by FCM to Android's and by WNS to Windows'. These alone, without Pace and Closed: nobody comes but whom the server pushes to because
+	// of Acts, and it is over when all whom the last of these called have come.
 	Wake func(ctx context.Context, udid string) error
 	Push fleet.Push
+	FCM  fleet.Registrations
+	WNS  fleet.Channels
 
 	Parallel int // enrolments at a time before the load; 0: 32
 
@@ -117,12 +118,6 @@ type job struct {
 	retry  bool
 }
 
-type wake struct {
-	device int32
-	magic  string
-	at     time.Duration
-}
-
 // New checks c. The error names what is wrong with it.
 func New(c Config) (*Load, error) {
 	switch {
@@ -138,7 +133,7 @@ func New(c Config) (*Load, error) {
 		return nil, errors.New("load: without an end: say how long the closed loop lasts")
 	case c.calls() && c.For <= 0:
 		return nil, errors.New("load: without an end: say how long it lasts at most")
-	case !c.calls() && (c.Wake == nil) != (c.Push == nil):
+	case !c.calls() && (c.Wake != nil) != c.pushes():
 		return nil, errors.New("load: wake-ups need a push service, and the other way round")
 	}
 	if c.Think == 0 {
@@ -175,7 +170,7 @@ const mostWindows = 600
 
 // calls tells whether devices come because of acts alone.
 func (c *Config) calls() bool {
-	return c.Closed == 0 && len(c.Pace.pieces) == 0 && c.Push != nil && c.Wake == nil
+	return c.Closed == 0 && len(c.Pace.pieces) == 0 && c.pushes() && c.Wake == nil
 }
 
 // Length is how long the load lasts, without what is under way at its end.
@@ -209,8 +204,8 @@ func (l *Load) rise(i int32, intended time.Duration) {
 // before holds a step back until the moment that was planned for it.
 func (l *Load) before(ctx context.Context, d protocol.Device, s dialect.Step) {
 	b := &l.beds[l.number.of(d)]
-	if s == dialect.Authenticate && l.config.Push != nil { // from its TokenUpdate on the server may push to it
-		l.config.Push.RegisterToken(pushAddress(l.config.Devices[l.number.of(d)]))
+	if s == dialect.Authenticate {
+		l.announce(l.number.of(d))
 	}
 	if first := b.steps == 0; first || !l.paced {
 		b.steps = 1
@@ -306,18 +301,6 @@ func (l *Load) total() *book {
 		all.merge(b)
 	}
 	return all
-}
-
-// pushed takes a push for a device. Called by the push service.
-func (l *Load) pushed(i int32, payload []byte) {
-	magic, err := apple.DecodePush(payload)
-	if err != nil {
-		return // a device drops what is no MDM push
-	}
-	l.mu.Lock()
-	l.wakes = append(l.wakes, wake{i, magic, time.Since(l.begin)})
-	l.mu.Unlock()
-	l.nudge()
 }
 
 func (l *Load) nudge() {

@@ -159,7 +159,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 	x := &Section{
 		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.pace(), Seconds: l.Length().Seconds(),
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
-		WokenBy: word(c.Push != nil, "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
+		WokenBy: word(c.pushes(), "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
 		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
 		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands, DoneBy: all.doneBy(),
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),

@@ -66,30 +66,6 @@ func (l *Load) fill() error {
 	return errors.New("load: no device is enrolled")
 }
 
-// plug connects the devices to the push service.
-func (l *Load) plug() {
-	if l.config.Push == nil {
-		return
-	}
-	for i, d := range l.config.Devices {
-		if topic, token := pushAddress(d); token != nil {
-			l.config.Push.RegisterToken(topic, token)
-			l.config.Push.Connect(token, func(payload []byte) { l.pushed(int32(i), payload) })
-		}
-	}
-}
-
-func (l *Load) unplug() {
-	if l.config.Push == nil {
-		return
-	}
-	for _, d := range l.config.Devices {
-		if _, token := pushAddress(d); token != nil {
-			l.config.Push.Disconnect(token)
-		}
-	}
-}
-
 // dispatch starts conversations when they are due until the load is over.
 func (l *Load) dispatch(ctx context.Context) {
 	offer := l.config.Pace.cursor()
@@ -179,7 +155,7 @@ func (l *Load) hear(w wake) (j job, ok bool) {
 		b.again = true
 		return j, false
 	}
-	if !l.config.Devices[w.device].Woken(w.magic) {
+	if !l.config.Devices[w.device].Woken(w.address) {
 		return j, false
 	}
 	j = job{device: w.device, at: w.at, could: w.at, why: dialect.Pushed, asked: -1}

@@ -168,7 +168,7 @@ func (x *Section) notShown(r *report.Result) []string {
 	if x.WokenBy == "themselves" {
 		not = append(not, "Wake-ups: devices came by a timetable of the generator's, no push was involved.")
 	} else {
-		not = append(not, "Apple's push service: pushes went through a simulated one.")
+		not = append(not, "The vendors' push services: pushes went through simulated ones.")
 	}
 	if x.Identity != "scep" {
 		not = append(not, "Certificate issuance: the identities were there already, or made by the generator.")
