@@ -47,6 +47,28 @@ func (l *Ledger) session(begun, now protocol.Time, d protocol.Device, x *link.Ex
 			l.NotInstalled(d, placeOf(o.Profile))
 		}
 	}
+	if heard && x.Idle {
+		l.known(d)
+	}
+}
+
+// known takes for confirmed what d got before its server says that there is nothing: no report is said twice, and one whose answer was
+// lost has arrived all the same, or the command would have come again.
+func (l *Ledger) known(d protocol.Device) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for last := &l.account(d).orders; *last != 0; {
+		o := &l.orders.list[*last]
+		if o.is&delivered == 0 || o.is&named != 0 {
+			last = &o.next
+			continue
+		}
+		if kind := l.kinds.list[o.kind]; !questions[kind] {
+			l.unnamed[unnamedKey{d, o.kind}] = unnamed{last: l.text(o)}
+		}
+		l.counts.Confirmed++
+		l.free(last)
+	}
 }
 
 // again tells whether reading a node goes on with a question that is not through yet.

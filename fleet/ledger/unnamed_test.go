@@ -33,6 +33,8 @@ func TestExchangedOfWindows(t *testing.T) {
 	}{
 		{"all is done", []link.Exchange{said(200), last(said(200, has(ack), lock, restart))}, ""},
 		{"answer lost, and handed out again", []link.Exchange{said(0, has(ack), lock), last(said(200, has(ack), lock, restart))}, ""},
+		{"answer lost, and nothing more to do", []link.Exchange{said(0, has(ack), lock, restart), last(said(200))}, ""},
+		{"answer lost, nothing more to do, and handed out again", []link.Exchange{said(0, has(ack), lock, restart), last(said(200)), said(200, lock)}, "doubled D1 DeviceLock"},
 		{"503, and handed out again", []link.Exchange{said(503, lock, restart), last(said(200, has(ack), lock, restart))}, ""},
 		{"not done, and handed out again", []link.Exchange{said(200, has(ack), failed("RemoteLock/Lock"), restart), last(said(200, lock))}, ""},
 		{"not done, and given up", []link.Exchange{last(said(200, has(ack), failed("RemoteLock/Lock"), restart))}, ""},
@@ -94,6 +96,9 @@ func TestExchangedOfWindows(t *testing.T) {
 			}
 			if g := strings.Join(got, ", "); g != tt.want {
 				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
+			}
+			if c := s.Counts(); strings.Contains(tt.name, "answer lost") && c.Confirmed != 2 {
+				t.Errorf("%+v, want both confirmed", c)
 			}
 		})
 	}
