@@ -237,6 +237,11 @@ func Phone(p *population.Population, i int, seed uint64) *dialect.Android {
 	return m.androidAs(i, strings.ReplaceAll(p.Devices[i].UDID, "-", ""))
 }
 
+// PC makes device i of p, a Windows device, as [Devices] does.
+func PC(p *population.Population, i int, seed uint64) *dialect.Windows {
+	return newMaker(p, seed).pc(i)
+}
+
 func appleOf(models map[modelKey]*dialect.Model, p *population.Population, i int, seed uint64) *dialect.Apple {
 	d := &p.Devices[i]
 	return dialect.NewApple(dialect.Who{

@@ -98,7 +98,7 @@ func apiLevel(version string) int {
 	return n + 19
 }
 
-func (m *maker) pc(i int) Device {
+func (m *maker) pc(i int) *dialect.Windows {
 	d := &m.population.Devices[i]
 	key := modelKey{d.Model, d.Platform, d.OSVersion}
 	model := m.windows[key]

@@ -277,6 +277,11 @@ func (d *Android) setIdentity(i identity) {
 	}
 }
 
+// Reissued gives an enrolled device another certificate for the key that it has, as if it had come with its enrolment.
+func (d *Android) Reissued(c *x509.Certificate) {
+	d.setIdentity(identity{d.self.identity().key, c.Raw})
+}
+
 // firstCheckIn says the first word under the identity.
 func (d *Android) firstCheckIn(now protocol.Time, out *Act) {
 	d.reason = android.ReasonEnrolled

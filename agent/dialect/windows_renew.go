@@ -48,9 +48,17 @@ func (d *Windows) replaced(p *windows.Provisioning, c *x509.Certificate, r *Resp
 	}
 	d.winTask = nil
 	out.Kind, out.Request = Rest, Request{}
-	d.self = newResting(d.self.uuids(), identity{key, p.Client})
-	d.core.SetIdentity(agent.Identity{NotBefore: protocol.At(c.NotBefore), NotAfter: protocol.At(c.NotAfter)})
 	d.renewal.status, d.renewal.code, d.renewed = renewDone, 0, d.now
+	d.use(identity{key, p.Client}, c)
+}
+
+// Reissued gives an enrolled device another certificate for the key that it has, as if it had come with its enrolment.
+func (d *Windows) Reissued(c *x509.Certificate) { d.use(identity{d.self.identity().key, c.Raw}, c) }
+
+// use makes an identity the device's own.
+func (d *Windows) use(i identity, c *x509.Certificate) {
+	d.self = newResting(d.self.uuids(), i)
+	d.core.SetIdentity(agent.Identity{NotBefore: protocol.At(c.NotBefore), NotAfter: protocol.At(c.NotAfter)})
 	d.renewAfter(0)
 }
 

@@ -16,7 +16,7 @@ import (
 // ahead plays what is steady of device i, from its next contact on. False: nothing was.
 func (l *Loop) ahead(i uint32) bool {
 	p, d := &l.places[i], &l.devices[i]
-	if l.cfg.Calm == nil || l.cfg.plain || l.cfg.Arrives != nil || l.cfg.Loses != nil || l.off != 0 || l.down || l.mute || p.away || !p.settled || l.voices.of(int(i)) != nil || l.voices.phone(int(i)) != nil {
+	if l.cfg.Calm == nil || l.cfg.plain || l.cfg.Arrives != nil || l.cfg.Loses != nil || l.off != 0 || l.down || l.mute || p.away || !p.settled || l.voices.of(int(i)) != nil || l.voices.double(int(i)) != nil {
 		return false
 	}
 	s := l.store.Lend(p.number)

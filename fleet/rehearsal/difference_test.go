@@ -49,7 +49,7 @@ func (p *player) contact(c *rehearsal.Contact) {
 		p.enrolment(d, u, c)
 	case c.Began == protocol.Leave:
 		if u.life == "enrolled" && w.mayLeave(u) {
-			w.leaves(u, "", false)
+			w.farewell(u)
 			u.seen = w.clock
 		}
 		u.forgets()
@@ -92,8 +92,11 @@ func said(world *delivery.World, c *protocol.Command) string {
 	case protocol.Erase:
 		return "wipe"
 	case protocol.Retire:
-		if c.Text == delivery.AndDelete {
+		switch c.Text {
+		case delivery.AndDelete:
 			return "delete"
+		case delivery.Farewell:
+			return "farewell"
 		}
 		return "retire"
 	}

@@ -15,13 +15,14 @@
 // changed, as devices, the server and the plan saw it. Steady check-ins are counted, not logged. Its sum is over exactly the bytes of
 // the file. What leaves the house has the names that the population has: an export's are tokens unless it was read with its names.
 //
-// With [Config.Wire] a share of Apple's and Android's devices speaks as well. The device's real dialect gets the same events at the same times as
+// With [Config.Wire] a share of the devices speaks as well. The device's real dialect gets the same events at the same times as
 // its core; what it sends goes through the handler that serves real devices, and is held there against what was meant; the server
 // decides once, and the bytes of its answer must leave the dialect as the core is left ([Spoken]). So there is no second
-// outcome that could be preferred, and the story is the same to the byte. Of an Android device, which says in one message what takes many by
-// rule, a conversation is had on a copy of its record as well, and device and record must be as by rule at its end; by rule alone it goes
-// on after a renewal, an identity older than the story and a fault amid a conversation ([Spoken].Parted). A Windows device has no voice. What is left out: sockets, TLS, pushes, and the
-// enrolment page, whose place the profile takes that it would give out.
+// outcome that could be preferred, and the story is the same to the byte. Of a device of Android or Windows, which says in one message what takes many by
+// rule, a conversation is had on a copy of its record as well, its first word and its certificates are the only ones, and device and record must be as by rule at its end. A fault
+// amid a conversation cuts one of the two in two: they are held against each other again as soon as they are the same ([Spoken].Parted: the others). What is left out: sockets, TLS,
+// pushes, the enrolment page, whose place the profile takes that it would give out, and when a PC would come by itself: its poll sets
+// count from its enrolment, and by rule a fleet's are spread.
 //
 // What a rehearsal has to say is all made of a [Played]: [Played.Answer] counts, [Answers.Findings], [Answers.Entries] and
 // [Answers.Story] tell, in English or Dutch by the catalogue of package lang; [Compare] puts rehearsals side by side. An event

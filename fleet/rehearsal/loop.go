@@ -77,7 +77,7 @@ type Handset struct {
 	Habits *dialect.Habits // nil: none
 	Clock  time.Duration   // how far its clock is ahead, or behind (HST-058)
 
-	// Voice is the same device as it speaks its protocol (a [dialect.Apple] or a [dialect.Android]): all that it says and hears by rule goes over the wire too, and must
+	// Voice is the same device as it speaks its protocol (a [dialect.Apple], [dialect.Android] or [dialect.Windows]): all that it says and hears by rule goes over the wire too, and must
 	// come out the same. Nil: it is played by rule alone.
 	Voice any
 }
@@ -381,7 +381,7 @@ func (l *Loop) expire(i int) {
 	d := &l.devices[i]
 	d.Expire(l.clockOf(i), &l.actions)
 	l.voices.of(i).expires()
-	l.voices.phone(i).expires()
+	l.voices.double(i).expires()
 	l.due.Set(uint32(i), l.trueTime(i, d.Drops()))
 	if dropped := len(l.actions.List); dropped > 0 && l.cfg.Contact != nil {
 		l.contact = Contact{Device: i, At: l.now, Executed: l.contact.Executed[:0], Dropped: dropped}

@@ -17,15 +17,8 @@ import (
 func (l *Loop) invite(i int) error {
 	p := &l.places[i]
 	delete(l.renewed, i)
-	v := l.voices.of(i)
-	if f := l.voices.phone(i); !f.silent() {
-		_, id := l.identity()
-		if cert := f.enrols(&id); cert != nil {
-			l.identified(i, cert.Raw)
-			return nil
-		}
-	}
-	if l.cfg.plain || v != nil {
+	v, f := l.voices.of(i), l.voices.double(i)
+	if v != nil || l.cfg.plain && f.silent() {
 		challenge, err := l.server.Grant(l.ctx, l.Clock(), store.Grant{Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated})
 		if err != nil {
 			return err
@@ -36,6 +29,10 @@ func (l *Loop) invite(i int) error {
 		return l.certify(i, challenge)
 	}
 	key, id := l.identity()
+	if cert := f.invites(&id); cert != nil {
+		l.identified(i, cert.Raw)
+		return nil
+	}
 	c := delivery.Credential{Identity: id, Purpose: delivery.ForEnrolment, User: p.user, ID: p.id, Automated: p.automated}
 	if l.store.Lend(p.number) != nil {
 		c.Device = p.number
@@ -73,6 +70,10 @@ func (l *Loop) certify(i int, challenge string) error {
 			l.identified(i, cert.Raw)
 			return nil
 		}
+	}
+	if cert := l.voices.double(i).renews(&id); cert != nil {
+		l.identified(i, cert.Raw)
+		return nil
 	}
 	der, err := l.server.Issue(l.ctx, l.Clock(), server.Claim{
 		Challenge: challenge, Request: key, Key: key,

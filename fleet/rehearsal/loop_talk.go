@@ -38,7 +38,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 	l.step = agent.Event{Kind: what, CheckOut: what == agent.Enrol || what == agent.Unenrol}
 	l.contact = Contact{Device: i, At: l.now, Steady: true, Executed: l.contact.Executed[:0]}
 	v := l.voices.of(i)
-	f := l.voices.phone(i)
+	f := l.voices.double(i)
 	v.begins(what)
 	f.begins(what)
 	for {
@@ -64,7 +64,7 @@ func (l *Loop) tell(i int, what agent.EventKind) error {
 		}
 	}
 	v.rests()
-	f.rests()
+	f.ends()
 	l.due.Set(uint32(i), l.dueOf(i))
 	if (l.contact.Began != protocol.NoVerb || l.contact.Dropped > 0) && l.cfg.Contact != nil {
 		l.cfg.Contact(&l.contact)
@@ -86,7 +86,7 @@ func (l *Loop) send(i int, c *protocol.CheckIn) error {
 
 // deliver is send; v is the device's voice, nil: it has none.
 func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
-	p, f := &l.places[i], l.voices.phone(i)
+	p, f := &l.places[i], l.voices.double(i)
 	if l.contact.Began == protocol.NoVerb {
 		l.contact.Began = c.Verb
 	}
@@ -145,6 +145,7 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	case err != nil:
 		return err
 	default:
+		l.voices.placed(i, c.Verb)
 		l.contact.Steady = l.contact.Steady && l.out.Steady()
 		l.stale = l.stale || l.out.Changed != 0
 		p.settled = l.out.State.Life == delivery.Enrolled && l.out.State.Identity.Fingerprint == p.cert.Fingerprint
@@ -153,7 +154,7 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	case passage == Unanswered:
 		l.fails()
 		v.loses()
-		f.parts()
+		f.misses(0)
 	case no.Rule != "":
 		l.contact.Refusal, l.contact.Steady = no.Rule, false
 		l.step = agent.Event{Kind: agent.Refused, Notice: p.heard(no.Notice)}
@@ -230,6 +231,10 @@ func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 	case protocol.Ready:
 		m.Topic, m.Token, m.Awaiting = l.topics[p.topic], l.token(i), p.awaits
 		l.dressed = true
+	case protocol.Leave:
+		if p.platform == protocol.Windows { // which says only that it tries (windows.md section 7)
+			m.Batch, l.dressed = &delivery.Batch{}, true
+		}
 	}
 	return nil
 }

@@ -14,14 +14,11 @@ import (
 func (l *Loop) ages(i int, id agent.Identity, seen protocol.Time) {
 	p := &l.places[i]
 	s := l.store.Lend(p.number)
-	if v := l.voices.of(i); v != nil {
-		if cert := v.ages(id); cert != nil {
-			older := *p.cert
-			older.Fingerprint = sha256.Sum256(cert.Raw)
-			p.cert, s.Identity.Fingerprint = l.store.Admit(&older), older.Fingerprint
-		}
+	if cert := l.voices.ages(i, id); cert != nil {
+		older := *p.cert
+		older.Fingerprint = sha256.Sum256(cert.Raw)
+		p.cert, s.Identity.Fingerprint = l.store.Admit(&older), older.Fingerprint
 	}
-	l.voices.phone(i).parts()
 	p.cert.NotBefore, p.cert.NotAfter = id.NotBefore, id.NotAfter
 	s.Identity.NotBefore, s.Identity.NotAfter = id.NotBefore, id.NotAfter
 	l.devices[i].SetIdentity(id)

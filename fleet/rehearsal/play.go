@@ -29,7 +29,7 @@ type Config struct {
 	Lines      func(Line)           // called for each line of the log as it comes, by several goroutines; nil: nobody
 	Progress   func(fleet.Progress) // called after each window; nil: nobody
 	Workers    int                  // partitions played at a time; 0: as many as there are processors. They change no result
-	Wire       plan.Share           // of Apple's and Android's devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
+	Wire       plan.Share           // of the devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
 
 	fault func(s dialect.Step, answer bool, body []byte) []byte // see [Wire]
@@ -195,7 +195,7 @@ func (p *player) heard() error {
 		}
 	}
 	if len(p.speakers) == 0 && heard == [len(heard)]int{} {
-		return fmt.Errorf("%s of the devices are to speak over the wire, which only Apple's can and Android's that Google does not manage, and there is none", p.cfg.Wire)
+		return fmt.Errorf("%s of the devices are to speak over the wire, which all can but those that Google manages, and there is none", p.cfg.Wire)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (p *player) heard() error {
 // talks tells whether there is a voice for device i. A phone with Google's services enrols where the consent for them is granted.
 func (p *player) talks(i int) bool {
 	d := &p.pop.Devices[i]
-	return d.Platform.Apple() || d.Platform == protocol.Android && !d.Has(population.AndroidAPI) && slices.Contains(p.plan.Tenant.Consents, plan.AndroidEnterprise)
+	return d.Platform != protocol.Android || !d.Has(population.AndroidAPI) && slices.Contains(p.plan.Tenant.Consents, plan.AndroidEnterprise)
 }
 
 // speaks tells whether device i speaks over the wire.

@@ -35,7 +35,7 @@ func (p *player) played(partial bool) (*Played, error) {
 	}
 	for _, k := range p.parts {
 		if k.loop.voices != nil {
-			out.Wire.add(&k.loop.voices.spoke)
+			out.Wire.add(k.loop.voices.spoken())
 		}
 		k.watch.Close(p.now)
 		for i := range k.units {

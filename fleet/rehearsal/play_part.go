@@ -180,10 +180,13 @@ func (k *part) handset(i int) Handset {
 		h.Workloads = &w
 	}
 	if k.speaks(i) {
-		if d.Platform.Apple() {
-			h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
-		} else {
+		switch d.Platform {
+		case protocol.Android:
 			h.Voice = fleet.Phone(k.pop, i, k.plan.Seed)
+		case protocol.Windows:
+			h.Voice = fleet.PC(k.pop, i, k.plan.Seed)
+		default:
+			h.Voice = fleet.Apple(k.pop, i, k.plan.Seed)
 		}
 	}
 	if !d.Userless() {

@@ -266,7 +266,7 @@ func (p *player) order(what string, d int, u *unit) {
 		want = "AUTH-42"
 	}
 	leaving := u.life == "enrolled" && u.isLeaving()
-	again := u.awaits(what) || what == "retire" && u.awaits("delete")
+	again := u.awaits(what) || what == "retire" && (u.awaits("delete") || u.awaits("farewell"))
 	if leaving && what != "support" && what != "delete" && (what == "order" || !again) {
 		want = "AUTH-53"
 	}

@@ -383,6 +383,8 @@ func (p *player) observe(now protocol.Time, w *delivery.World, ev *delivery.Even
 		switch {
 		case out.Changed&delivery.Gone != 0:
 			p.twin.removed(d)
+		case before.Life == delivery.Enrolled && after.Life == delivery.Ended:
+			p.twin.gone(d)
 		case after.Life == delivery.Deleted:
 			u := p.twin.devices[d]
 			if p.twin.silent == 0 || p.twin.clock < u.seen.Add(p.twin.silent) || p.twin.doubt {

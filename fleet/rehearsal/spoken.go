@@ -19,7 +19,7 @@ type Spoken struct {
 	Messages    [dialect.Steps]uint64           // by kind
 	Signatures  uint64                          // of messages, MachineInfos among them, each made and verified
 	Differs     uint64                          // devices of which something came out otherwise
-	Parted      uint64                          // Android devices that went on by rule alone, after a renewal or a fault amid a conversation
+	Parted      uint64                          // devices that went on by rule alone, after a fault amid a conversation
 	Differences []Difference                    // the first [Kept], by time and then by device
 }
 
@@ -43,6 +43,11 @@ func (s *Spoken) keep(d *Difference) {
 	if len(s.Differences) < Kept {
 		s.Differences = append(s.Differences, *d)
 	}
+}
+
+// certificates is how many certificates were issued, or asked for.
+func (s *Spoken) certificates() uint64 {
+	return s.Messages[dialect.Identify] + s.Messages[dialect.Certify]
 }
 
 // messages is how many messages went over the wire.
@@ -81,7 +86,7 @@ func (s *Spoken) section() map[string]any {
 	}
 	return map[string]any{
 		"share": float64(s.Share) / float64(plan.Whole), "devices": s.devices(), "devices_by_platform": of, "messages": s.messages(), "messages_by_kind": by,
-		"certificates": s.Messages[dialect.Identify], "signatures": s.Signatures, "devices_that_differ": s.Differs, "devices_parted": s.Parted, "differences": append([]Difference{}, s.Differences...),
+		"certificates": s.certificates(), "signatures": s.Signatures, "devices_that_differ": s.Differs, "devices_parted": s.Parted, "differences": append([]Difference{}, s.Differences...),
 	}
 }
 
@@ -90,9 +95,9 @@ func (s *Spoken) says(l lang.Language) string {
 	if s.Differs > 0 {
 		return l.Say("Over the wire %d of %d {device|devices} came out otherwise than by rule: this result is not to be relied on.", s.Differs, s.devices())
 	}
-	text := l.Say("%d {device|devices} spoke {its|their} own protocol as well, in %d {message|messages} with %d {certificate|certificates}: all came out as by rule.", s.devices(), s.messages(), s.Messages[dialect.Identify])
+	text := l.Say("%d {device|devices} spoke {its|their} own protocol as well, in %d {message|messages} with %d {certificate|certificates}: all came out as by rule.", s.devices(), s.messages(), s.certificates())
 	if s.Parted > 0 {
-		text += " " + l.Say("%d Android {device|devices} of them went on by rule alone later, after a renewal or a fault amid a conversation.", s.Parted)
+		text += " " + l.Say("%d {device|devices} of them went on by rule alone later, after a fault amid a conversation.", s.Parted)
 	}
 	return text
 }

@@ -182,5 +182,27 @@ func (w *twin) leaves(u *unit, how string, revoked bool) {
 	}
 }
 
+// farewell is a device's word that it leaves. A PC says only that it tries: its silence of two intervals shows that it did
+// (windows.md section 7), unless it was told to.
+func (w *twin) farewell(u *unit) {
+	switch {
+	case !u.pc():
+		w.leaves(u, "", false)
+	case u.awaits("retire"), u.awaits("delete"):
+		w.leaves(u, "", true)
+	case !u.awaits("farewell"):
+		u.order("farewell")
+	}
+}
+
+// gone is that the server takes a PC's silence for its leaving.
+func (w *twin) gone(i int) {
+	u := w.devices[i]
+	if !u.awaits("farewell") || w.clock < u.seen.Add(2*interval) {
+		w.breaks("AUTH-53", "device %d is taken for gone, and was heard of at %s", i, u.seen)
+	}
+	w.leaves(u, "", false)
+}
+
 // forgets is a device whose enrolment has ended.
 func (u *unit) forgets() { u.managed, u.on, u.owes = false, map[string]*setting{}, nil }

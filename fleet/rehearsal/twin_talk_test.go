@@ -31,7 +31,9 @@ func (c *command) String() string {
 // isLeaving tells whether an order ends the enrolment (AUTH-53).
 func (c *command) isLeaving() bool { return isLeaving(c.what) }
 
-func isLeaving(order string) bool { return order == "retire" || order == "delete" || order == "wipe" }
+func isLeaving(order string) bool {
+	return order == "farewell" || order == "retire" || order == "delete" || order == "wipe"
+}
 
 // A deed is what a device did with a command that it was handed.
 type deed struct {

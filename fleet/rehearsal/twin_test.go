@@ -75,6 +75,8 @@ type unit struct {
 
 func (u *unit) apart() bool { return u.kind == "mac" || u.kind == "api" }
 
+func (u *unit) pc() bool { return u.client() || u.kind == "pc" || u.kind == "grouped" }
+
 func (u *unit) apple() bool {
 	return u.kind == "mac" || u.kind == "phone" || u.kind == "pad" || u.kind == "helped"
 }

@@ -82,7 +82,8 @@ func (w *twin) removed(i int) {
 	switch {
 	case w.doubt:
 		w.breaks("I6", "the record of device %d is removed while the clock is in doubt (HST-110)", i)
-	case w.clock >= u.ends.Add(time.Duration(w.days.records)*day), silent && u.life != "enrolled":
+	case w.clock >= u.ends.Add(time.Duration(w.days.records)*day), silent && u.life != "enrolled",
+		u.awaits("farewell") && u.awaits("delete") && w.clock >= u.seen.Add(2*interval):
 		u.life = "removed"
 		return
 	default:

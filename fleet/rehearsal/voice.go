@@ -22,16 +22,16 @@ import (
 // voices are the devices of a loop that speak. Nil: none does.
 type voices struct {
 	edge
-	by     map[int]*voice // Apple's
-	phones map[int]*phone // Android's
-	has    interface {    // whose message the server has
+	by      map[int]*voice  // Apple's
+	doubles map[int]*double // Android's and Windows'
+	has     interface {     // whose message the server has
 		met(ev *delivery.Event, out *delivery.Outcome) error
 	}
 	spoke Spoken
 }
 
 func newVoices(l *Loop, w *Wire) *voices {
-	vs := &voices{edge: edge{Wire: w, loop: l}, by: map[int]*voice{}, phones: map[int]*phone{}}
+	vs := &voices{edge: edge{Wire: w, loop: l}, by: map[int]*voice{}, doubles: map[int]*double{}}
 	vs.decide = func(ev *delivery.Event, out *delivery.Outcome) error { return vs.has.met(ev, out) }
 	return vs
 }
@@ -41,14 +41,22 @@ func (vs *voices) add(i int, d any) {
 	case *dialect.Apple:
 		vs.by[i] = &voice{voices: vs, index: i, device: d}
 	case *dialect.Android:
-		vs.phones[i] = &phone{voices: vs, index: i, device: d}
-		p, hardware := &vs.loop.places[i], android.Hardware{EnterpriseSpecificID: d.Who().ESID}
-		p.named, p.id = p.id, vs.loop.server.AndroidDevice(hardware.ID()) // the server names it, not the device
+		hardware := android.Hardware{EnterpriseSpecificID: d.Who().ESID}
+		vs.pair(i, &phone{d}, vs.loop.server.AndroidDevice(hardware.ID())) // the server names it, not the device
+	case *dialect.Windows:
+		vs.pair(i, &pc{d}, d.DeviceID())
 	}
 	vs.spoke.Devices[vs.loop.places[i].platform-1]++
 }
 
-// of is the voice of a device; nil: it has none.
+// pair gives a device a double, which the server calls by an id.
+func (vs *voices) pair(i int, s speaker, id string) {
+	vs.doubles[i] = &double{voices: vs, index: i, speaker: s}
+	p := &vs.loop.places[i]
+	p.named, p.id = p.id, id
+}
+
+// of is the voice of an Apple device; nil: it has none.
 func (vs *voices) of(i int) *voice {
 	if vs == nil {
 		return nil
@@ -132,16 +140,21 @@ func (v *voice) identifies(challenge string, by *delivery.Identity) *x509.Certif
 	return cert
 }
 
+// ages gives a device that speaks a certificate as old as id, for the key that it has; nil: there is none.
+func (vs *voices) ages(i int, id agent.Identity) *x509.Certificate {
+	if v := vs.of(i); v != nil {
+		return v.ages(id)
+	}
+	if f := vs.double(i); f != nil {
+		return f.ages(id)
+	}
+	return nil
+}
+
 // ages gives the device a certificate as old as id, for the key that it has; nil: there is none.
 func (v *voice) ages(id agent.Identity) *x509.Certificate {
 	v.said = dialect.Identify
-	who, err := v.device.Signer(dialect.Current)
-	if err != nil {
-		v.differs("certificate", "of before the story", err.Error())
-		return nil
-	}
-	from := id.NotBefore.Add(certs.Backdate)
-	cert, err := v.ca.Issue(certs.IssueRequest{Public: who.Key.Public(), Handle: who.Certificate.Subject.CommonName, Now: from.Time(), Lifetime: id.NotAfter.Sub(from)})
+	cert, err := v.older(v.device, id)
 	if err != nil {
 		v.differs("certificate", "of before the story", err.Error())
 		return nil

@@ -2,21 +2,26 @@ package rehearsal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/certs/scep"
@@ -35,14 +40,14 @@ const wireURL = "https://rehearsal.invalid"
 type Wire struct {
 	ca, factory *certs.Authority
 	enrolment   *device.Enrolment
-	transport   *scep.Transport
+	transport   func() (*scep.Transport, error) // made when the first device needs it: it takes a tenth of a second
 	cache       scep.CACache
 	log         *logrus.Logger
 
 	fault func(s dialect.Step, answer bool, body []byte) []byte // what a test has go wrong in a message or in its answer; nil: nothing
 }
 
-// NewWire makes the authorities and keys of a story that begins at start. It takes about a tenth of a second.
+// NewWire makes the authorities and keys of a story that begins at start.
 func NewWire(start protocol.Time) (*Wire, error) {
 	now := start.Time().Add(-time.Hour)
 	w := &Wire{log: logrus.New()}
@@ -72,11 +77,14 @@ func NewWire(start protocol.Time) (*Wire, error) {
 			return certs.Signer{Certificate: leaf, Chain: []*x509.Certificate{w.ca.Certificate()}, Key: key}, nil
 		},
 	}
-	transport, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err == nil {
-		w.transport, err = scep.NewTransport(transport, now)
-	}
-	return w, err
+	w.transport = sync.OnceValues(func() (*scep.Transport, error) {
+		transport, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return nil, err
+		}
+		return scep.NewTransport(transport, now)
+	})
+	return w, nil
 }
 
 // identity makes the factory identity of a device.
@@ -87,6 +95,30 @@ func (w *Wire) identity(udid string, now time.Time) (certs.Signer, error) {
 	}
 	c, err := w.factory.Issue(certs.IssueRequest{Public: key.Public(), Handle: udid, Now: now})
 	return certs.Signer{Certificate: c, Chain: []*x509.Certificate{w.factory.Certificate()}, Key: key}, err
+}
+
+// older issues a certificate as old as id, for the key that a device has.
+func (w *Wire) older(d interface {
+	Signer(dialect.Which) (certs.Signer, error)
+}, id agent.Identity,
+) (*x509.Certificate, error) {
+	who, err := d.Signer(dialect.Current)
+	if err != nil {
+		return nil, err
+	}
+	from, subject := id.NotBefore.Add(certs.Backdate), &who.Certificate.Subject
+	return w.ca.Issue(certs.IssueRequest{
+		Public: who.Key.Public(), Handle: subject.CommonName, Unit: strings.Join(subject.OrganizationalUnit, "+"), Now: from.Time(), Lifetime: id.NotAfter.Sub(from),
+	})
+}
+
+// directory believes the tokens that the devices of a rehearsal enrol with by themselves.
+func directory(_ context.Context, token string) (*device.EntraClaims, error) {
+	upn, id, ok := strings.Cut(token, " ")
+	if !ok {
+		return nil, errors.New("no token of the rehearsal's directory")
+	}
+	return &device.EntraClaims{UPN: upn, Device: id}, nil
 }
 
 // An edge is where the devices of a loop meet its server: the handler that serves real devices, without a socket. What has come
@@ -108,7 +140,7 @@ func (e *edge) open() error {
 	}
 	h, err := device.New(device.Config{
 		Server: e.loop.server, Enrolment: e.enrolment, Now: func() time.Time { return e.loop.Clock().Time() }, Log: e.log,
-		SignMessage: true, LegacySignature: true, Android: &device.Android{},
+		SignMessage: true, LegacySignature: true, Android: &device.Android{}, Windows: &device.Windows{Verify: directory},
 		Handle: func(_ context.Context, _ protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
 			return e.decide(ev, out)
 		},
@@ -172,7 +204,12 @@ func (e *edge) serve(r *http.Request) *answer {
 	return a
 }
 
-// RoundTrip serves SCEP's client.
+// orStatus is an error, or how the server has answered.
+func orStatus(err error, r *dialect.Response) string {
+	return cmp.Or(text(err), fmt.Sprintf("status %d", r.Status))
+}
+
+// RoundTrip serves the clients of SCEP and EST.
 func (e *edge) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
@@ -184,15 +221,34 @@ func (e *edge) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// A presenting edge has requests come from an identity.
+type presenting struct {
+	*edge
+	who *x509.Certificate
+}
+
+// RoundTrip serves EST's client.
+func (p *presenting) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{p.who}}
+	if err := p.shakes(*r.TLS); err != nil {
+		return nil, err
+	}
+	return p.edge.RoundTrip(r)
+}
+
 // scep obtains the certificate that a device asks for, with a key of its own.
 func (e *edge) scep(s *dialect.SCEP, now time.Time) (crypto.Signer, *x509.Certificate, error) {
 	key, err := certs.GenerateKey(certs.P256)
 	if err != nil {
 		return nil, nil, err
 	}
+	transport, err := e.transport()
+	if err != nil {
+		return nil, nil, err
+	}
 	client := scep.Client{URL: s.URL, Name: s.Name, CAFingerprint: s.CAFingerprint, HTTP: &http.Client{Transport: e}, Cache: &e.cache}
 	cert, err := client.Enrol(e.loop.ctx, scep.EnrolRequest{
-		Key: key, Transport: e.transport, Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: -1, Now: now,
+		Key: key, Transport: transport, Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: -1, Now: now,
 	})
 	return key, cert, err
 }

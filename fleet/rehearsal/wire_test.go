@@ -18,7 +18,7 @@ import (
 	"rollcall/protocol"
 )
 
-// What Apple's devices say by rule is what they say over the wire: whatever the plan has happen to them, and however many workers
+// What devices say by rule is what they say over the wire: whatever the plan has happen to them, and however many workers
 // play it. The story is the same, to the byte of its log. ROLLCALL_WIRE says how many devices.
 func TestWire(t *testing.T) {
 	plans := []string{"gap", "tenant", "wrong-topic", "userless", "brownout"}
@@ -51,7 +51,7 @@ func TestWire(t *testing.T) {
 			result := wire.Result(wire.Answer(0))
 			wire.Judge(result)
 			for platform, size := range result.Devices.ByPlatform {
-				if size.Wire != (platform != protocol.Windows && wire.Wire.Devices[platform-1] > 0) {
+				if size.Wire != (wire.Wire.Devices[platform-1] > 0) {
 					t.Errorf("%s proven: %v", platform, size.Wire)
 				}
 			}
@@ -221,9 +221,91 @@ timeline:
 	}
 }
 
+// What Windows' devices say by rule is what they say over the wire, from discovery to the renewal of their identity; a fault of a codec, of
+// the gate or of the identity is a named difference, and changes nothing of the story.
+func TestWireFaultsOfWindows(t *testing.T) {
+	p := parsed(t, `
+until: 8d
+population: {devices: 1, mix: {windows: 100}, licences: {basic: 0, intune: 100}}
+tenant: {authority: intune, identity: {lifetime: 6d, window: 2d}}
+profiles: [{name: mail, family: email}, {name: office, family: wifi}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: mail, group: all}}
+  - {at: 3h, profiles: {assign: office, group: all}}
+  - {at: 1d, ask_users_to_sync: 100%}
+  - {at: 2d, profiles: {unassign: mail, group: all}}
+`)
+	rule := played(t, rehearsal.Config{Plan: p})
+	swap := func(from, to string) func([]byte) []byte {
+		return func(b []byte) []byte { return regexp.MustCompile(from).ReplaceAll(b, []byte(to)) }
+	}
+	for name, tt := range map[string]struct {
+		step   dialect.Step
+		answer bool
+		fault  func([]byte) []byte
+		field  string // empty: there is no difference
+	}{
+		"nothing":                       {dialect.Session, false, func(b []byte) []byte { return append(b, ' ') }, ""},
+		"the server is another":         {dialect.Discovery, true, func([]byte) []byte { return []byte("<a/>") }, "enrolment"},
+		"the policy is lost":            {dialect.Policy, true, func([]byte) []byte { return nil }, "enrolment"},
+		"the kind of enrolment is lost": {dialect.Certify, false, swap(`>Full<`, `>Device<`), "enrolment"},
+		"the document is cut":           {dialect.Certify, true, swap(`(<BinarySecurityToken[^>]*>)[^<]{40}`, `$1`), "enrolment"},
+		"another device speaks":         {dialect.Session, false, swap(`<Source><LocURI>`, `<Source><LocURI>0`), "device"},
+		"a message is cut":              {dialect.Session, false, func(b []byte) []byte { return b[:len(b)/2] }, "life"},
+		"a setting is refused":          {dialect.Session, false, swap(`<Cmd>Add</Cmd><Data>200`, `<Cmd>Add</Cmd><Data>500`), "commands left"},
+		"nobody is signed in":           {dialect.Session, false, swap(`<Data>user</Data>`, `<Data>none</Data>`), "profiles"},
+		"an answer is lost":             {dialect.Session, true, func([]byte) []byte { return nil }, "commands left"},
+		"a setting has another value":   {dialect.Session, true, swap(`imap.example.com`, `imap.example.org`), "profiles"},
+		"another setting is deleted":    {dialect.Session, true, swap(`<Delete>(.*?)/EMAIL2/`, `<Delete>$1/ActiveSync/Accounts/`), "profiles"},
+		"the order to renew is lost":    {dialect.Session, true, swap(`/Renew/RenewNow`, `/Renew/RenewThen`), "reports"},
+		"the renewal names another":     {dialect.Certify, false, swap(`RequestType>http://docs.oasis-open.org/ws-sx/ws-trust/200512/Renew`, `RequestType>http://docs.oasis-open.org/ws-sx/ws-trust/200512/Issue`), "certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := rehearsal.Config{Plan: p, Wire: plan.Whole}
+			struck := false
+			c.Garble(func(s dialect.Step, answer bool, body []byte) []byte {
+				if s != tt.step || answer != tt.answer {
+					return body
+				}
+				changed := tt.fault(bytes.Clone(body))
+				struck = struck || !bytes.Equal(changed, body)
+				return changed
+			})
+			out := played(t, c)
+			if !struck {
+				t.Fatal("the fault struck nothing")
+			}
+			if out.LogSHA256 != rule.LogSHA256 {
+				t.Error("the story is another")
+			}
+			result := out.Result(out.Answer(0))
+			out.Judge(result)
+			if proven := result.Devices.ByPlatform[protocol.Windows].Wire; proven != (tt.field == "") {
+				t.Errorf("proven: %v, %v", proven, out.Wire.Differences)
+			}
+			if tt.field == "" {
+				if out.Wire.Messages[dialect.Certify] < 2 || out.Wire.Parted > 0 {
+					t.Errorf("nobody renewed: %+v", out.Wire)
+				}
+				return
+			}
+			if out.Wire.Differs == 0 {
+				t.Fatal("nobody has noticed")
+			}
+			if first := &out.Wire.Differences[0]; first.Field != tt.field || first.Device == "" || first.At == 0 || first.Message == "" {
+				t.Errorf("%+v, want field %q", first, tt.field)
+			}
+			if result.Verdict != report.Failed || len(result.Reasons) == 0 || !strings.HasPrefix(result.Reasons[0], "wire: ") {
+				t.Errorf("%s: %q", result.Verdict, result.Reasons)
+			}
+		})
+	}
+}
+
 // A share that no device is one of would prove nothing, and is refused.
 func TestWireNobody(t *testing.T) {
-	p := parsed(t, "until: 1d\npopulation: {devices: 20, mix: {windows: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
+	p := parsed(t, "until: 1d\ntenant: {consents: []}\npopulation: {devices: 20, mix: {android: 100}}\ntimeline: [{at: 0s, enrol: {over: 1h}}]\n")
 	_, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Wire: plan.Whole})
 	if err == nil || !strings.Contains(err.Error(), "there is none") {
 		t.Error(err)
