@@ -263,9 +263,11 @@ func TestWIN044Package1(t *testing.T) {
 			t.Errorf("items %s", got)
 		}
 		s.says(on(windows.Get, "./DevInfo/Man"))
-		if m := s.hears(); m.Header.MsgID != 2 || m.Commands[0].CmdID != 1 {
-			t.Errorf("WIN-045: MsgID %d, CmdID %d", m.Header.MsgID, m.Commands[0].CmdID)
-		}
+		t.Run("WIN-045", func(t *testing.T) {
+			if m := s.hears(); m.Header.MsgID != 2 || m.Commands[0].CmdID != 1 {
+				t.Errorf("MsgID %d, CmdID %d", m.Header.MsgID, m.Commands[0].CmdID)
+			}
+		})
 		s.ends()
 	}
 	s.tell(on(windows.Add, csps+"DMClient/Provider/rollcall/SyncApplicationVersion", "2.0"))
@@ -518,9 +520,11 @@ func TestWIN054Unenroll(t *testing.T) {
 			t.Errorf("alert %+v", bye)
 		}
 		s.ends()
-		if s.d.Phase() != agent.Removed || len(s.d.tree) > 0 || s.d.Certificate(Current) != nil || s.d.Due() != 0 || len(s.d.core.Profiles()) > 0 || len(s.d.Profiles()) > 0 {
-			t.Errorf("WIN-055: left behind: %+v", s.d)
-		}
+		t.Run("WIN-055", func(t *testing.T) {
+			if s.d.Phase() != agent.Removed || len(s.d.tree) > 0 || s.d.Certificate(Current) != nil || s.d.Due() != 0 || len(s.d.core.Profiles()) > 0 || len(s.d.Profiles()) > 0 {
+				t.Errorf("left behind: %+v", s.d)
+			}
+		})
 		if err := s.d.Enrol(s.now, winStart, &s.act); err != nil {
 			t.Errorf("it may enrol again: %v", err)
 		}
@@ -754,10 +758,12 @@ func TestWIN061Renewal(t *testing.T) {
 		t.Errorf("credential %v", c)
 	}
 	s.issue()
-	s.answer(0, nil) // WIN-066: the answer is lost
-	if string(s.d.Certificate(Current)) != old || s.d.Phase() != agent.Enrolled {
-		t.Fatal("WIN-066: the old identity is gone")
-	}
+	s.answer(0, nil) // is lost
+	t.Run("WIN-066", func(t *testing.T) {
+		if string(s.d.Certificate(Current)) != old || s.d.Phase() != agent.Enrolled {
+			t.Fatal("the old identity is gone")
+		}
+	})
 	if v, _ := s.d.Setting(csps + "CertificateStore/MY/WSTEP/Renew/Status"); v != "3" {
 		t.Errorf("Renew/Status %s, want 3", v)
 	}

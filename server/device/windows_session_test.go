@@ -114,9 +114,11 @@ func TestWIN032Idle(t *testing.T) {
 	if p.more(in) || in.Header.Target != p.id || in.Header.SessionID != "2" || in.Header.MsgID != 1 || in.Header.MaxMsgSize != 0 {
 		t.Errorf("answered %+v", in)
 	}
-	if got := codes(in); got != "SyncHdr/0=200 Alert/2=200 Alert/3=200 Replace/4=200" {
-		t.Errorf("WIN-033: %s", got)
-	}
+	t.Run("WIN-033", func(t *testing.T) {
+		if got := codes(in); got != "SyncHdr/0=200 Alert/2=200 Alert/3=200 Replace/4=200" {
+			t.Error(got)
+		}
+	})
 	if p.state().LastSeen != l.pnow() {
 		t.Error("it was not seen")
 	}

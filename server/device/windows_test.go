@@ -82,10 +82,70 @@ func TestWIN003Discovery(t *testing.T) {
 			}
 			policy, _ := url.Parse(r.PolicyURL)
 			enrolment, _ := url.Parse(r.EnrollmentURL)
-			if policy.Host != testHost || policy.Host != enrolment.Host {
-				t.Errorf("WIN-008: policy at %s, enrolment at %s", policy.Host, enrolment.Host)
-			}
+			t.Run("WIN-008", func(t *testing.T) {
+				if policy.Host != testHost || policy.Host != enrolment.Host {
+					t.Errorf("policy at %s, enrolment at %s", policy.Host, enrolment.Host)
+				}
+			})
 		})
+	}
+}
+
+// TestWIN002Whole, and WIN-006, WIN-021: whatever the answer, it comes in one piece, and tied to its request by the trimmed MessageID; no is
+// HTTP 500 with s:Receiver and a subcode of the table.
+func TestWIN002Whole(t *testing.T) {
+	l := newWindowsLab(t)
+	p, fresh := l.pc(pcID(1)).enrol(), l.pc(pcID(2))
+	rst := fresh.rst(windows.EnrollmentFull, csr(t, newKey()))
+	discover := &windows.Discover{RequestVersion: windows.Version{Major: 5}, DeviceType: windows.DeviceDesktop, ApplicationVersion: "10.0", AuthPolicies: []string{windows.OnPremise}}
+	for _, tt := range []struct {
+		name, path string
+		body       windows.Body
+		who        windows.Header
+		fault      windows.Subcode // empty: none
+	}{
+		{"discovery", windows.DiscoveryPath, discover, windows.Header{}, ""},
+		{"no policy in common", windows.DiscoveryPath, &windows.Discover{RequestVersion: windows.Version{Major: 5}, AuthPolicies: []string{windows.Certificate}}, windows.Header{}, windows.SubcodeAuthentication},
+		{"policy", windows.PolicyPath, &windows.GetPolicies{}, password(ada, l.ticketFor(l.user)), ""},
+		{"policy for nobody", windows.PolicyPath, &windows.GetPolicies{}, windows.Header{}, windows.SubcodeInvalidSecurity},
+		{"enrolment by a wrong password", windows.EnrollmentPath, rst, password(ada, "wrong"), windows.SubcodeAuthentication},
+		{"discovery at the wrong service", windows.EnrollmentPath, discover, windows.Header{}, windows.SubcodeMessageFormat},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.who.MessageID, tt.who.To = "urn:uuid:7", "https://"+testHost+tt.path
+			raw := bytes.Replace(windows.EncodeEnvelope(nil, &windows.Envelope{Header: tt.who, Body: tt.body}), []byte("urn:uuid:7"), []byte("\n  urn:uuid:7 "), 1)
+			a, e := fresh.postRaw(tt.path, raw)
+			if e == nil {
+				t.Fatalf("answered %d %q", a.status, a.body)
+			}
+			t.Run("WIN-002", func(t *testing.T) { whole(t, a) })
+			t.Run("WIN-006", func(t *testing.T) {
+				if got := e.Header.RelatesTo; got != "urn:uuid:7" {
+					t.Errorf("RelatesTo %q", got)
+				}
+			})
+			t.Run("WIN-021", func(t *testing.T) {
+				f, no := e.Body.(*windows.Fault)
+				switch {
+				case no != (tt.fault != ""), no && (f.Subcode != tt.fault || a.status != windows.FaultStatus || !bytes.Contains(a.body, []byte("s:Receiver<"))), !no && a.status != http.StatusOK:
+					t.Errorf("answered %d %s, want %q", a.status, a.body, tt.fault)
+				}
+			})
+		})
+	}
+	t.Run("WIN-002 sessions", func(t *testing.T) {
+		a, _ := p.sends(p.begin())
+		whole(t, a)
+		a, _ = p.sendRaw([]byte("<SyncML"))
+		whole(t, a)
+	})
+}
+
+// whole wants an answer to have come in one piece.
+func whole(t testing.TB, a answer) {
+	t.Helper()
+	if a.length != int64(len(a.body)) || a.header.Get("Transfer-Encoding") != "" {
+		t.Errorf("Content-Length %d of %d bytes", a.length, len(a.body))
 	}
 }
 
@@ -230,9 +290,11 @@ func TestWIN012Requests(t *testing.T) {
 // untouched checks that a refused enrolment left nothing: no record, and the link as it was (WIN-023, HST-044).
 func (l *lab) untouched(t *testing.T, p *pc, token string) {
 	t.Helper()
-	if _, err := l.store.Device(context.Background(), p.id); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("there is a record of %s: %v (WIN-023)", p.id, err)
-	}
+	t.Run("WIN-023", func(t *testing.T) {
+		if _, err := l.store.Device(context.Background(), p.id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("there is a record of %s: %v", p.id, err)
+		}
+	})
 	if token == "" {
 		return
 	}
@@ -467,19 +529,23 @@ func TestWIN016Provisioning(t *testing.T) {
 				t.Errorf("WIN-016, WIN-018: store %s, search %q, subject %s", given.Store, given.Application.Search, leaf.Subject)
 			}
 			a := &given.Application
-			if a.ProviderID != ProviderID || a.Address != "https://"+testHost+windows.ManagementPath || len(a.ClientAuth.Nonce) != 16 || len(a.ServerAuth.Nonce) != 16 ||
-				a.ClientAuth.Secret == a.ServerAuth.Secret || a.ServerAuth.Name != leaf.Subject.CommonName {
-				t.Errorf("WIN-017: %+v", a)
-			}
-			endless := 0
-			for _, set := range given.DMClient.Poll.Sets() {
-				if set.Endless() {
-					endless++
+			t.Run("WIN-017", func(t *testing.T) {
+				if a.ProviderID != ProviderID || a.Address != "https://"+testHost+windows.ManagementPath || len(a.ClientAuth.Nonce) != 16 || len(a.ServerAuth.Nonce) != 16 ||
+					a.ClientAuth.Secret == a.ServerAuth.Secret || a.ServerAuth.Name != leaf.Subject.CommonName {
+					t.Errorf("%+v", a)
 				}
-			}
-			if endless != 1 || given.DMClient.PFN != "Rollcall.Test_1" || given.DMClient.EntDMID != leaf.Subject.CommonName {
-				t.Errorf("WIN-019: %+v", given.DMClient)
-			}
+			})
+			t.Run("WIN-019", func(t *testing.T) {
+				endless := 0
+				for _, set := range given.DMClient.Poll.Sets() {
+					if set.Endless() {
+						endless++
+					}
+				}
+				if endless != 1 || given.DMClient.PFN != "Rollcall.Test_1" || given.DMClient.EntDMID != leaf.Subject.CommonName {
+					t.Errorf("%+v", given.DMClient)
+				}
+			})
 			now := l.now()
 			if leaf.NotBefore.Before(now.Add(-time.Hour)) || leaf.NotAfter.AddDate(0, 0, -given.Renewal.RenewPeriod).Before(now) || !given.Renewal.ROBO {
 				t.Errorf("WIN-020: from %s to %s, renews %d days before", leaf.NotBefore, leaf.NotAfter, given.Renewal.RenewPeriod)
@@ -682,19 +748,21 @@ func TestWIN063Renewal(t *testing.T) {
 	if _, f := p.ask(password(ada, ""), doubled); f == nil || f.ErrorType != windows.ErrorInMaintenance {
 		t.Errorf("WIN-064: %v", f)
 	}
-	if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
-		t.Error("WIN-065: the old identity is not used any more before the new one was")
-	}
-	old := p.who
-	p.wears(given.Client, fresh)
-	if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
-		t.Errorf("WIN-065: the new identity is not the device's after its first use\n%s", l.log)
-	}
-	late := l.pc(p.id)
-	late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
-	if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") {
-		t.Errorf("WIN-065: the old identity answered %d afterwards", a.status)
-	}
+	t.Run("WIN-065", func(t *testing.T) {
+		if n := p.sync(); n == 0 || p.state().Identity.Fingerprint != fingerprint(p.who.Certificate) {
+			t.Error("the old identity is not used any more before the new one was")
+		}
+		old := p.who
+		p.wears(given.Client, fresh)
+		if p.sync() == 0 || p.state().Identity.Fingerprint != fingerprint(leaf) {
+			t.Errorf("the new identity is not the device's after its first use\n%s", l.log)
+		}
+		late := l.pc(p.id)
+		late.wears(old.Certificate.Raw, old.Key.(*ecdsa.PrivateKey))
+		if a, m := late.sends(late.begin()); m != nil || a.status != http.StatusForbidden || !l.logged("HST-032") {
+			t.Errorf("the old identity answered %d afterwards", a.status)
+		}
+	})
 	// One that has expired gets no connection at all.
 	l.setClock(l.now().Add(366 * day))
 	other.http.CloseIdleConnections()
