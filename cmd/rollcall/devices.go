@@ -108,7 +108,7 @@ func devicesListCommand(c *client) *cobra.Command {
 			return show(cmd, map[string]any{"devices": list}, func(w io.Writer) {
 				row(w, "ID", "NAME", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
 				for _, d := range list {
-					row(w, d.ID, d.Name, platformOf(&d), d.Model, d.Serial, d.User, d.Life, d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
+					row(w, d.ID, d.Name, platformOf(&d), d.Model, d.Serial, d.User, lifeOf(&d), d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
 				}
 			})
 		},
@@ -153,7 +153,7 @@ func writeCSV(w io.Writer, list []target.Device) error {
 	out.Write([]string{"id", "platform", "model", "serial", "name", "os_version", "user", "state", "authority", "last_seen", "certificate_ends"})
 	for _, d := range list {
 		cells := []string{
-			d.ID, d.Platform.String(), d.Model, d.Serial, d.Name, d.OSVersion, d.User, d.Life, d.Registered.String(), when(d.LastSeen), when(d.Identity.NotAfter),
+			d.ID, d.Platform.String(), d.Model, d.Serial, d.Name, d.OSVersion, d.User, lifeOf(&d), d.Registered.String(), when(d.LastSeen), when(d.Identity.NotAfter),
 		}
 		for i, cell := range cells {
 			cells[i] = harmless(cell)
@@ -215,13 +215,24 @@ func platformOf(d *target.Device) string {
 	return d.Platform.String()
 }
 
+// lifeOf is how far a device's management has come. A PC says that it leaves, and that it has is known by its silence (windows.md, section 7).
+func lifeOf(d *target.Device) string {
+	if d.LeavesAt != 0 {
+		return "leaving"
+	}
+	return d.Life
+}
+
 func printDevice(w io.Writer, d *target.Details) {
 	row(w, "device", d.ID)
 	row(w, "name", d.Name)
 	row(w, "model", d.Model+", "+d.Platform.String()+" "+d.OSVersion)
 	row(w, "serial", d.Serial)
 	row(w, "user", d.User)
-	row(w, "state", d.Life)
+	row(w, "state", lifeOf(&d.Device))
+	if d.LeavesAt != 0 {
+		row(w, "has left", "if it is silent until "+when(d.LeavesAt))
+	}
 	row(w, "managed by", d.Registered.String()+", since "+when(d.RegisteredAt)+", epoch "+strconv.Itoa(int(d.Epoch)))
 	row(w, "enrolled", when(d.EnrolledAt))
 	if a := d.Android; a != nil {

@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/agent/host"
 	"rollcall/fleet/target"
+	"rollcall/protocol"
 )
 
 // Whoever lists devices hears of those that have one serial number between them, with what to do, and of ever so many in a few lines.
@@ -59,5 +61,20 @@ func TestShowOfACopiedMachine(t *testing.T) {
 	}
 	if got := says(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `serial number "PF1ABCDE" is of 2 devices`) {
 		t.Errorf("with a copy: %q", got)
+	}
+}
+
+// A PC that has said that it leaves is shown so, with when it will have left (WIN-040).
+func TestShowOfAPCThatLeaves(t *testing.T) {
+	t.Parallel()
+	d := &target.Details{Device: target.Device{ID: "A", Life: "enrolled", LeavesAt: protocol.At(time.Date(2026, 3, 2, 17, 0, 0, 0, time.UTC))}}
+	var out strings.Builder
+	if printDevice(&out, d); !strings.Contains(out.String(), "leaving") || !strings.Contains(out.String(), "silent until 2026-03-02 17:00:00") {
+		t.Errorf("shown as\n%s", &out)
+	}
+	out.Reset()
+	d.LeavesAt = 0
+	if printDevice(&out, d); strings.Contains(out.String(), "leaving") || strings.Contains(out.String(), "silent") {
+		t.Errorf("one that stays is shown as\n%s", &out)
 	}
 }

@@ -137,6 +137,7 @@ type Device struct {
 	RegisteredAt protocol.Time      `json:"registered_at"`
 	EnrolledAt   protocol.Time      `json:"enrolled_at"`
 	EndedAt      protocol.Time      `json:"ended_at"`
+	LeavesAt     protocol.Time      `json:"leaves_at,omitzero"` // a PC that is leaving has left when it is silent until then; 0: it is not
 	LastSeen     protocol.Time      `json:"last_seen"`
 	Wake         protocol.Time      `json:"wake"` // when the pending wake-up goes out
 	Identity     Identity           `json:"identity"`

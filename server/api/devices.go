@@ -46,6 +46,7 @@ type device struct {
 	RegisteredAt protocol.Time      `json:"registered_at"`
 	EnrolledAt   protocol.Time      `json:"enrolled_at"`
 	EndedAt      protocol.Time      `json:"ended_at"`
+	LeavesAt     protocol.Time      `json:"leaves_at,omitzero"` // a PC that is leaving has left when it is silent until then
 	LastSeen     protocol.Time      `json:"last_seen"`
 	Wake         protocol.Time      `json:"wake"`
 	Identity     identity           `json:"identity"`
@@ -141,7 +142,7 @@ func (h *Handler) device(r *store.Record) device {
 		Platform: s.Platform, Life: s.Life.String(), Registered: s.Registered, Epoch: s.Epoch, Automated: s.Automated, Awaiting: s.Awaiting,
 		Reachable: s.Life == delivery.Enrolled && len(s.Push.Token) > 0 && !s.Push.Unreachable &&
 			(w.Push.Topic == "" || s.Push.Topic == w.Push.Topic),
-		RegisteredAt: s.RegisteredAt, EnrolledAt: s.EnrolledAt, EndedAt: s.EndedAt, LastSeen: s.LastSeen, Wake: s.Wake.Due,
+		RegisteredAt: s.RegisteredAt, EnrolledAt: s.EnrolledAt, EndedAt: s.EndedAt, LeavesAt: s.GoneAt(), LastSeen: s.LastSeen, Wake: s.Wake.Due,
 		Queue:    len(s.Queue),
 		Reports:  reports{s.Reports.Acknowledged, s.Reports.Failed, s.Reports.FormatError, s.Reports.NotNow},
 		Profiles: make([]deviceProfile, len(s.Profiles)),

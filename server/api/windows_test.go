@@ -3,8 +3,11 @@ package api
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/protocol"
+	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // TestWIN039Upload: a document for Windows is read at upload, one that does not parse is refused with the reason, and one that is
@@ -27,5 +30,25 @@ func TestWIN039Upload(t *testing.T) {
 	}
 	if reply := o.round(protocol.CheckIn{Verb: protocol.Ask}); reply.Command.Kind == protocol.InstallProfile {
 		t.Error("an iPhone is given a document for Windows")
+	}
+}
+
+// TestWIN040Leaving: a PC that has said that it leaves is shown as enrolled, and until when it may yet come (windows.md, section 7).
+func TestWIN040Leaving(t *testing.T) {
+	o := newOffice(t)
+	seen := o.now()
+	for name, tt := range map[string]struct {
+		queue []delivery.Queued
+		want  protocol.Time
+	}{
+		"it stays":              {nil, 0},
+		"by its own word":       {[]delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire, Text: delivery.Farewell}}}, seen.Add(16 * time.Hour)},
+		"told to, and silent":   {[]delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire}, At: seen - 1}}, seen.Add(24 * time.Hour)},
+		"ordered, not told yet": {[]delivery.Queued{{Command: protocol.Command{Kind: protocol.Retire}, At: seen + 1}}, 0},
+	} {
+		d := o.h.device(&store.Record{State: delivery.State{Platform: protocol.Windows, Life: delivery.Enrolled, LastSeen: seen, Queue: tt.queue, Rare: new(delivery.Rare)}})
+		if d.Life != "enrolled" || d.LeavesAt != tt.want {
+			t.Errorf("%s: %s, leaves at %s, want %s", name, d.Life, d.LeavesAt, tt.want)
+		}
 	}
 }

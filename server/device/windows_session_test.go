@@ -232,6 +232,33 @@ func TestHST054Crash(t *testing.T) {
 	}
 }
 
+// TestHST054Astray: a message of a session that never was, or addressed to another server, has nothing done or given twice, however often
+// it comes and whoever serves it.
+func TestHST054Astray(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Restart)
+	in := p.must(p.begin())
+	answer := p.obey(in)
+	astray := *answer
+	astray.Header.SessionID = "4711"
+	for range 2 {
+		if in := p.must(&astray); strings.Contains(string(windows.EncodeMessage(nil, in)), "RebootNow") {
+			t.Error("what was given in another session is given again")
+		}
+		if s := p.state(); len(s.Queue) != 1 || s.Reports.Acknowledged != 2 {
+			t.Errorf("a Status for another session's command counts: %+v", s)
+		}
+	}
+	answer.Header.Target = "https://other.example/ManagementServer/MDM.svc"
+	for range 2 {
+		p.must(answer)
+		if s := p.state(); len(s.Queue) != 0 || s.Reports.Acknowledged != 3 || s.Reports.Failed != 0 {
+			t.Errorf("addressed to another server: %+v", s)
+		}
+	}
+}
+
 func TestWIN035Large(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
