@@ -63,7 +63,15 @@ func connContext(ctx context.Context, _ net.Conn) context.Context {
 
 // presents tells whether r brings anything that could identify it.
 func (h *Handler) presents(r *http.Request) bool {
-	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(passedOn(r)) > 0 || h.cfg.SignMessage && r.Header.Get("Mdm-Signature") != ""
+	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(passedOn(r)) > 0 || h.signature(r) != ""
+}
+
+// signature is the Mdm-Signature of r; empty: there is none, or nobody asked for one.
+func (h *Handler) signature(r *http.Request) string {
+	if !h.cfg.SignMessage {
+		return ""
+	}
+	return r.Header.Get("Mdm-Signature")
 }
 
 // identify finds out whose request this is: from the certificate of the TLS connection, from that which a trusted proxy passes
@@ -88,7 +96,7 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 		p, leaf = new(peer), seen // the connection is the proxy's, for many devices
 	}
 	now := h.cfg.Now()
-	if header := r.Header.Get("Mdm-Signature"); header != "" && h.cfg.SignMessage {
+	if header := h.signature(r); header != "" {
 		signer, err := h.verifySignature(header, body)
 		if err != nil {
 			return nil, err

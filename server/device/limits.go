@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -60,8 +61,10 @@ func takenUp(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		out := &paced{w, control}
-		out.extend() // for a 100 Continue
+		out := &paced{ResponseWriter: w, control: control}
+		if r.Header["Expect"] != nil {
+			out.extend() // for a 100 Continue
+		}
 		h.ServeHTTP(out, r)
 		out.extend() // what is in buffers is written after us
 	})
@@ -73,9 +76,17 @@ type deadliner interface{ SetWriteDeadline(time.Time) error }
 type paced struct {
 	http.ResponseWriter
 	control deadliner
+	since   time.Time // of the latest deadline
 }
 
-func (w *paced) extend() { w.control.SetWriteDeadline(time.Now().Add(patience)) }
+// extend sets a deadline, unless there is one that is hardly older: most answers are small and written at once, and to set it costs as
+// much as to decide what is in them.
+func (w *paced) extend() {
+	if now := time.Now(); now.Sub(w.since) >= patience/100 {
+		w.since = now
+		w.control.SetWriteDeadline(now.Add(patience))
+	}
+}
 
 // Unwrap is for http.ResponseController.
 func (w *paced) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -107,8 +118,8 @@ func onePath(h http.Handler, log *logrus.Logger) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		p := r.URL.Path
-		if r.URL.IsAbs() || r.URL.Host != "" || p == "" || p[0] != '/' || strings.ContainsAny(p, ";\\\x00") || encodedPath(r.URL.RawPath) ||
-			p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+		if !plain(r.URL) && (r.URL.IsAbs() || r.URL.Host != "" || p == "" || p[0] != '/' || strings.ContainsAny(p, ";\\\x00") || encodedPath(r.URL.RawPath) ||
+			p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/")) {
 			log.WithFields(logrus.Fields{"rule": "HST-022", "method": r.Method, "target": r.RequestURI[:min(len(r.RequestURI), 200)], "remote": r.RemoteAddr}).Warn("refused")
 			w.Header().Set("Connection", "close")
 			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
@@ -119,6 +130,23 @@ func onePath(h http.Handler, log *logrus.Logger) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// plain tells whether a URL is a path alone, of letters, digits and hyphens between single slashes, as nearly all are: nobody takes it for
+// another one.
+func plain(u *url.URL) bool {
+	before := byte('/')
+	if u.Scheme != "" || u.Host != "" || u.RawPath != "" || u.Path == "" || u.Path[0] != '/' {
+		return false
+	}
+	for i := 1; i < len(u.Path); i++ {
+		c := u.Path[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && (c != '/' || before == '/') {
+			return false
+		}
+		before = c
+	}
+	return true
 }
 
 // encodedPath tells whether a path hides a separator or a dot behind percent signs.

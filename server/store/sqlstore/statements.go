@@ -20,6 +20,7 @@ const (
 	putWake
 	putCounts // and what putWake does
 	putAddress
+	moveAddress // what putAddress does, of which only the token is another
 	putSeen
 	putSecrets
 	putFacts
@@ -91,16 +92,17 @@ var texts = [statements]string{
 	release:    "RELEASE one",
 	rollbackTo: "ROLLBACK TO one",
 
-	addDevice:  insert("devices", append(deviceColumns, "id")...),
-	putDevice:  "UPDATE devices SET " + strings.Join(deviceColumns[:len(deviceColumns)-1], "=?, ") + "=? WHERE number=?",
-	dropDevice: "DELETE FROM devices WHERE number=?", // and all that belongs to it
-	addRemoved: upsert("removed", 1, "number", "id"),
-	putWake:    "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
-	putCounts:  "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=?, seq=?, acknowledged=?, failed=?, format_error=?, not_now=? WHERE number=?",
-	putAddress: "UPDATE devices SET push_topic=?, push_magic=?, push_token=?, push_since=?, unreachable=?, last_seen=? WHERE number=?",
-	putSeen:    "UPDATE devices SET last_seen=? WHERE number=?",
-	putSecrets: upsert("device_secrets", 1, "device", "unlock", "escrow"),
-	putFacts:   upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said", "directory"),
+	addDevice:   insert("devices", append(deviceColumns, "id")...),
+	putDevice:   "UPDATE devices SET " + strings.Join(deviceColumns[:len(deviceColumns)-1], "=?, ") + "=? WHERE number=?",
+	dropDevice:  "DELETE FROM devices WHERE number=?", // and all that belongs to it
+	addRemoved:  upsert("removed", 1, "number", "id"),
+	putWake:     "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=? WHERE number=?",
+	putCounts:   "UPDATE devices SET wake_due=?, wake_reason=?, wake_attempt=?, last_seen=?, seq=?, acknowledged=?, failed=?, format_error=?, not_now=? WHERE number=?",
+	putAddress:  "UPDATE devices SET push_topic=?, push_magic=?, push_token=?, push_since=?, unreachable=?, last_seen=? WHERE number=?",
+	moveAddress: "UPDATE devices SET push_token=?, push_since=?, unreachable=?, last_seen=? WHERE number=?",
+	putSeen:     "UPDATE devices SET last_seen=? WHERE number=?",
+	putSecrets:  upsert("device_secrets", 1, "device", "unlock", "escrow"),
+	putFacts:    upsert("facts", 1, "device", "name", "model", "product", "serial", "os_version", "build", "imei", "meid", "hardware", "said", "directory"),
 
 	putProfile:  upsert("device_profiles", 2, "device", "profile", "state", "tries", "at"),
 	dropProfile: "DELETE FROM device_profiles WHERE device=? AND profile=?",

@@ -160,7 +160,7 @@ func (t *tx) write(w *writer) error {
 	case out.Changed&delivery.Core != 0:
 		b.do(putDevice, append(deviceValues(w.values[:0], s), d)...)
 	default: // what most rounds change, a fifth of the columns
-		b.parts(d, s, out.Changed)
+		b.parts(d, &e.state.Push, s, out.Changed)
 	}
 	if out.Changed&delivery.Secrets != 0 {
 		b.do(putSecrets, d, s.Rare.Read().Unlock, s.Rare.Read().Escrow)
@@ -182,11 +182,14 @@ func (t *tx) write(w *writer) error {
 	return b.err
 }
 
-// parts writes what a change names of a device's row that is not Core.
-func (b *batch) parts(d int64, s *delivery.State, changed delivery.Parts) {
+// parts writes what a change names of a device's row that is not Core. Was is the address on disk.
+func (b *batch) parts(d int64, was *delivery.Push, s *delivery.State, changed delivery.Parts) {
 	if changed&delivery.Address != 0 {
-		p := &s.Push
-		b.do(putAddress, p.Topic, p.Magic, p.Token, int64(p.Since), flag(p.Unreachable), int64(s.LastSeen), d)
+		if p := &s.Push; p.Topic == was.Topic && p.Magic == was.Magic {
+			b.do(moveAddress, p.Token, int64(p.Since), flag(p.Unreachable), int64(s.LastSeen), d)
+		} else {
+			b.do(putAddress, p.Topic, p.Magic, p.Token, int64(p.Since), flag(p.Unreachable), int64(s.LastSeen), d)
+		}
 	}
 	if changed&delivery.Counts != 0 {
 		r := &s.Reports
