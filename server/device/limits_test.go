@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
 	"rollcall/server/logs"
 )
@@ -189,6 +192,34 @@ func TestHST022OnePath(t *testing.T) {
 			t.Errorf("answered %.60q, want 400", got)
 		}
 	})
+}
+
+// TestHST022Plain: what is taken for plain at a glance is so by all that is looked at elsewhere.
+func TestHST022Plain(t *testing.T) {
+	const marks = "/aZ5-.;%\\\x00:"
+	taken := 0
+	var each func(p string)
+	each = func(p string) {
+		u := &url.URL{Path: p}
+		if plain(u) {
+			taken++
+			if p[0] != '/' || strings.ContainsAny(p, ".;%:\\\x00") || p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+				t.Errorf("%q is plain", p)
+			}
+		}
+		for i := 0; i < len(marks) && len(p) < 5; i++ {
+			each(p + marks[i:i+1])
+		}
+	}
+	each("")
+	if taken < 500 || !plain(&url.URL{Path: commandPath}) || !plain(&url.URL{Path: android.CheckInPath}) {
+		t.Errorf("%d paths are plain, or ours are not", taken)
+	}
+	for _, u := range []url.URL{{Path: "/a", RawPath: "/%61"}, {Path: "/a", Host: "x"}, {Path: "/a", Scheme: "https"}} {
+		if plain(&u) {
+			t.Errorf("%+v is plain", u)
+		}
+	}
 }
 
 // TestHST022NothingBehind: where the end of a request is in doubt, what follows it is never a second one.
@@ -389,6 +420,33 @@ func TestHST020AnswerNobodyReads(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHST020ContinueNobodyReads: whoever asks for leave to send and does not read the answer is not waited for.
+func TestHST020ContinueNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, done := time.Now(), make(chan error, 1)
+		s := HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			done <- err
+		}), nil, logs.New(io.Discard, true))
+		ours, theirs := net.Pipe()
+		l := &oneConn{conn: theirs}
+		go s.Serve(l)
+		io.WriteString(ours, "PUT /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		select {
+		case <-done:
+			if took := time.Since(start); took > patience+time.Second {
+				t.Errorf("it was waited for for %v", took)
+			}
+		case <-time.After(time.Hour):
+			t.Error("it is waited for for ever")
+		}
+		ours.Close()
+		s.Close()
+		l.Close()
+		time.Sleep(2 * time.Second)
+	})
 }
 
 func drip(w io.Writer, s string, n int, every time.Duration) {
