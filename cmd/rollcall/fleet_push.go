@@ -70,13 +70,13 @@ func (f *pushFlags) wakes(p protocol.Platform) bool {
 func (f *pushFlags) start(ctx context.Context, notes io.Writer, c *load.Config) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running errgroup.Group
-	stop = func() error {
+	halt := func() error {
 		cancel()
 		return running.Wait()
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, stop())
+			err = errors.Join(err, halt())
 		}
 	}()
 	for _, of := range []struct {
@@ -121,7 +121,7 @@ func (f *pushFlags) start(ctx context.Context, notes io.Writer, c *load.Config) 
 		fmt.Fprintf(notes, "simulated %s listens on https://%s\n", of.name, listener.Addr())
 		running.Go(func() error { return s.Serve(ctx, listener) })
 	}
-	return stop, nil
+	return halt, nil
 }
 
 // newWNS makes the service whose app a file names.
