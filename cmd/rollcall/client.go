@@ -33,7 +33,10 @@ const (
 )
 
 // A client is how a command of an administrator reaches the server.
-type client struct{ server, ca, tokenFile, data string }
+type client struct {
+	server, ca, tokenFile, data string
+	wait                        time.Duration // for the head of an answer; 0: as long as it takes
+}
 
 // clientCommand gives cmd and what is added below it the flags of a client.
 func clientCommand(cmd *cobra.Command) (*cobra.Command, *client) {
@@ -74,9 +77,12 @@ func (c *client) target() (*target.Rollcall, error) {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: hinting{transport}}}, nil
+	transport.TLSClientConfig, transport.ResponseHeaderTimeout = &tls.Config{RootCAs: roots}, c.wait
+	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: hinting{transport}, CheckRedirect: stay}}, nil
 }
+
+// stay follows no redirect: an administration has one address, and nothing of it is for another host.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // A hinting transport says what to do where nobody listens.
 type hinting struct{ http.RoundTripper }

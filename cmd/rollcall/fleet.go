@@ -189,15 +189,21 @@ func oneOf(flag, value string, valid []string) error {
 	return errors.New(text)
 }
 
+// askingTakes is how much longer than a device an administrator waits for an answer: what he asks for may be about all devices.
+const askingTakes = 4
+
 // administration makes the client of the server's administration.
 func (a *aim) administration() (err error) {
 	f := a.flags
+	f.client.wait = askingTakes * f.timeout
 	switch {
 	case f.program != "":
 		p := &target.Program{Path: f.program}
 		a.order, a.invite = p.Order, p.Invite
 	case f.kind == serverNanoMDM:
-		n := &target.NanoMDM{URL: f.client.server, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.roots}}}}
+		n := &target.NanoMDM{URL: f.client.server, HTTP: &http.Client{
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.roots}, ResponseHeaderTimeout: f.client.wait}, CheckRedirect: stay,
+		}}
 		if f.tokenFile != "" {
 			b, err := os.ReadFile(f.tokenFile)
 			if err != nil {

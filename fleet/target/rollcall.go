@@ -472,6 +472,9 @@ func (r *Rollcall) call(ctx context.Context, method, path string, in, out any) e
 		}{&Error{}}
 		if json.Unmarshal(answer, &no) != nil || no.Error == nil || no.Error.Message == "" {
 			no.Error = &Error{Message: fmt.Sprintf("%s %s: the server answered %s", method, path, resp.Status)}
+			if to := resp.Header.Get("Location"); to != "" {
+				no.Error.Message += fmt.Sprintf(", to %.200q, which is not followed: give the URL of the server itself", to)
+			}
 		}
 		no.Error.Status = resp.StatusCode
 		return no.Error
@@ -480,7 +483,7 @@ func (r *Rollcall) call(ctx context.Context, method, path string, in, out any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%s %s: the server's answer: %w", method, path, err)
+		return fmt.Errorf("%s %s: what answers at %s is no rollcall server, or not all of one's answer came: %w", method, path, r.URL, err)
 	}
 	return nil
 }
