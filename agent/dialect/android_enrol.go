@@ -25,6 +25,8 @@ type AndroidStart struct {
 	Token   string // of the enrolment
 	Mode    android.Mode
 	Anchors string // certificates that the server is known by, DER, one after another; empty: the caller's roots
+
+	Attestation [][]byte // what the device's key store says of the key that it will ask a certificate for: a chain, DER; nil: nothing
 }
 
 // AndroidStartOf reads the text of a QR code, or the extras of a zero-touch configuration.
@@ -134,6 +136,12 @@ func (d *Android) discovered(r *Response, out *Act) {
 	}
 	if w.UPN != "" {
 		request.User = &android.User{UPN: w.UPN}
+	}
+	for _, der := range d.start.Attestation {
+		if request.Attestation == nil {
+			request.Attestation = &android.Attestation{}
+		}
+		request.Attestation.Chain = append(request.Attestation.Chain, base64.StdEncoding.EncodeToString(der))
 	}
 	d.ask(Enroll, "POST", d.start.URL+android.EnrollPath, android.Append(nil, &request), out)
 	out.Request.Bearer = d.start.Token

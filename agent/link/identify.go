@@ -56,12 +56,7 @@ func (c *conversation) est(ctx context.Context) (key crypto.Signer, certificate 
 	if err != nil {
 		return nil, nil, err
 	}
-	if l.config.Keys != nil {
-		key, err = l.config.Keys(c.device, &dialect.SCEP{URL: e.URL, Subject: e.Subject, Challenge: e.Challenge})
-	} else {
-		key, err = certs.GenerateKey(certs.P256)
-	}
-	if err != nil {
+	if key, err = c.newKey(&dialect.SCEP{URL: e.URL, Subject: e.Subject, Challenge: e.Challenge}); err != nil {
 		return nil, nil, err
 	}
 	client := est.Client{URL: e.URL, HTTP: trust.client}
@@ -83,6 +78,19 @@ func (c *conversation) est(ctx context.Context) (key crypto.Signer, certificate 
 	return key, certificate, err
 }
 
+// newKey makes the P-256 key of an identity, or returns the one that was made for it; a renewal after it has another.
+func (c *conversation) newKey(s *dialect.SCEP) (crypto.Signer, error) {
+	attested := c.attested
+	c.attested = nil
+	switch made := c.link.config.Keys; {
+	case attested != nil:
+		return attested, nil
+	case made != nil:
+		return made(c.device, s)
+	}
+	return certs.GenerateKey(certs.P256)
+}
+
 func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
 	l, s := c.link, &c.act.SCEP
 	trust, err := l.trusts.of(&l.config, c.act.Trust)
@@ -93,9 +101,11 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 		Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: s.Retries, RetryDelay: s.RetryDelay,
 		Now: l.config.Now(),
 	}
-	own, err := l.rsaKey(c.device)
-	if err != nil {
-		return nil, nil, err
+	var own *rsa.PrivateKey
+	if c.attested == nil {
+		if own, err = l.rsaKey(c.device); err != nil {
+			return nil, nil, err
+		}
 	}
 	if own != nil {
 		request.Key = own
@@ -103,12 +113,7 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 		if request.Transport, err = l.transport(); err != nil {
 			return nil, nil, err
 		}
-		if l.config.Keys != nil {
-			request.Key, err = l.config.Keys(c.device, s)
-		} else {
-			request.Key, err = certs.GenerateKey(certs.P256)
-		}
-		if err != nil {
+		if request.Key, err = c.newKey(s); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -38,6 +38,8 @@ type Config struct {
 	// Keys gives the key of the identity that d is about to ask for, P-256, so that it can be on disk before anybody hears of it;
 	// nil: one is made at once. Not where RSAKeys gives one.
 	Keys func(d Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
+	// Attest gives the key that an Android device enrols with by a token, and what its key store says of it: a chain, DER. Nil: it says nothing.
+	Attest func(token string) (*ecdsa.PrivateKey, [][]byte, error)
 	// Requests gives the request that a Windows device enrols with, of the one that was just made with the key that Keys gave: what the
 	// same key was asked for with before, so that an answer that was lost is given again. Nil: the one that was made.
 	Requests func(key *ecdsa.PrivateKey, made []byte) ([]byte, error)
@@ -228,22 +230,30 @@ func New(c Config) (*Link, error) {
 // Enrol enrols d. Without error d is enrolled; with one it is not, or it has only its TokenUpdate left to say, which its
 // phase and Due tell.
 func (l *Link) Enrol(ctx context.Context, d *dialect.Apple, s dialect.Start) (Report, error) {
-	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+	return l.enrol(ctx, d, nil, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
 }
 
 // EnrolAndroid is Enrol of an Android device.
-func (l *Link) EnrolAndroid(ctx context.Context, d *dialect.Android, s dialect.AndroidStart) (Report, error) {
-	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+func (l *Link) EnrolAndroid(ctx context.Context, d *dialect.Android, s dialect.AndroidStart) (_ Report, err error) {
+	var key *ecdsa.PrivateKey
+	if l.config.Attest != nil {
+		if key, s.Attestation, err = l.config.Attest(s.Token); err != nil {
+			return Report{}, err
+		}
+	}
+	return l.enrol(ctx, d, key, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
 }
 
 // EnrolWindows is Enrol of a Windows device: from discovery to the end of its first session.
 func (l *Link) EnrolWindows(ctx context.Context, d *dialect.Windows, s dialect.WindowsStart) (Report, error) {
-	return l.enrol(ctx, d, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
+	return l.enrol(ctx, d, nil, func(now protocol.Time, out *dialect.Act) error { return d.Enrol(now, s, out) })
 }
 
-func (l *Link) enrol(ctx context.Context, d Device, begin func(now protocol.Time, out *dialect.Act) error) (Report, error) {
+// enrol is that of any device; attested is the key of its identity, nil: any.
+func (l *Link) enrol(ctx context.Context, d Device, attested *ecdsa.PrivateKey, begin func(now protocol.Time, out *dialect.Act) error) (Report, error) {
 	c := l.conversation(d)
 	defer c.end()
+	c.attested = attested
 	if err := begin(protocol.At(l.config.Now()), &c.act); err != nil {
 		return c.report, err
 	}
@@ -285,6 +295,8 @@ type conversation struct {
 	device Device
 	act    dialect.Act
 	report Report
+
+	attested *ecdsa.PrivateKey // of an enrolment: the one that its identity is for; nil: any
 
 	conn        *conn
 	reused      bool // conn is one that was kept
