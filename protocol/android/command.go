@@ -22,8 +22,8 @@ const (
 // RELINQUISH_OWNERSHIP or REQUEST_DEVICE_INFO.
 type Command struct {
 	ID         string        `json:"id"`
-	Type       CommandType   `json:"type"` // one of those above; another one ends as UNSUPPORTED
-	CreateTime protocol.Time `json:"createTime,omitzero"`
+	Type       CommandType   `json:"type"`                // one of those above; another one ends as UNSUPPORTED
+	CreateTime protocol.Time `json:"createTime,omitzero"` // when it was ordered
 	ExpireTime protocol.Time `json:"expireTime,omitzero"` // from then on it is not carried out; zero: never
 
 	NewPassword         string               `json:"newPassword,omitempty"`        // RESET_PASSWORD

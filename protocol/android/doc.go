@@ -57,7 +57,7 @@
 //
 // A round that got no answer is sent again as it was: the server answers with the bytes of the first time, and nothing is done twice.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
-// carrying it out again. A command past its expireTime is not carried out: EXPIRED.
+// carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //
 // A policy is whole, never a difference. Of what it lists, the device changes what differs. A profile that is not listed any more leaves,
 // but for those of family configuration, which stay (AUTH-55). One with removeAfter goes at that time, at once where it is past, the
@@ -108,7 +108,7 @@
 //
 //   - android.md, section 8, gives the policy's signature as "k1.…"; here it is a JWS like the others, so that a client verifies one
 //     thing.
-//   - The server writes neither createTime nor expireTime of a command, which section 8 shows: an order waits until its device has heard
-//     of it, however long that is silent. A client keeps to an expireTime all the same.
+//   - The server writes no expireTime of a command, which section 8 shows: no order has an end, it waits until its device has heard of it,
+//     however long that is silent. A client keeps to an expireTime all the same.
 //   - A member null is as if it were not there, and refused where it must be there. NUL and half surrogate pairs are refused in strings.
 package android

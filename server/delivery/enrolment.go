@@ -105,6 +105,10 @@ func (d *decision) begin() {
 		d.n.Platform = s.Platform
 	}
 	d.out.Changed |= Core | Profiles | Wakes | Secrets
+	if len(d.in.Token) > 0 { // said with its first word, used from Ready on
+		d.n.Push.Token = clone(d.in.Token)
+		d.out.Changed |= Address
+	}
 	if s.Life == Enrolled {
 		d.journal(WhatEnded, "", "the device enrols again")
 	}

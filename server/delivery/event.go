@@ -99,7 +99,7 @@ type Message struct {
 	Batch *Batch // CheckInRound of a platform whose messages hold many commands and reports; nil: one of each
 
 	Topic, Magic  string   // Ready; PushReport: of the address that it went to
-	Token, Unlock []byte   // Ready; Unlock nil: not given. PushReport: Token of the address that it went to
+	Token, Unlock []byte   // Ready, the first of Android's Enrol too; Unlock nil: not given. PushReport: Token of the address that it went to
 	Escrow        []byte   // PutEscrow
 	Facts         *Facts   // Enrol, and rounds that carry facts; nil: none
 	Result        []byte   // Report: the raw report, kept with the command

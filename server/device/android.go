@@ -156,13 +156,12 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 	if err := core.AndroidConsent(t.Mode); err != nil {
 		return nil, err
 	}
-	world := core.World()
-	user := userOf(world, t.User)
-	e := world.Enrolment(now, authority.Device{Platform: protocol.Android}, false)
-	if g, no := authority.Admit(world.Tenant, user, e); no != nil {
-		if g == authority.GateLicence || g == authority.GateDeviceLicence {
-			return nil, fmt.Errorf("%w: %w", errUnlicensed, no)
-		}
+	switch gate, no, err := core.Gate(ctx, now, t.User, &delivery.Message{Platform: protocol.Android}, device); {
+	case err != nil:
+		return nil, err
+	case gate == authority.GateLicence || gate == authority.GateDeviceLicence:
+		return nil, fmt.Errorf("%w: %w", errUnlicensed, no)
+	case no != nil:
 		return nil, no
 	}
 	key, err := h.attested(ctx, now, token, device, m, t.Used)
@@ -172,7 +171,8 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 	if err := core.BindAndroidToken(ctx, now, token, device, key, t); err != nil {
 		return nil, err
 	}
-	to := authority.Resolve(world.Tenant, user, authority.Device{Platform: protocol.Android})
+	world := core.World()
+	to := authority.Resolve(world.Tenant, userOf(world, t.User), authority.Device{Platform: protocol.Android})
 	return &android.EnrollAnswer{
 		Device: device, Enrollment: server.EnrollmentOf(token), Authority: to.Authority, Epoch: world.Tenant.Epoch,
 		Certificate: h.offer(device, token, t.Expires), CheckinBy: t.Expires,

@@ -44,9 +44,9 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	}
 	wants := st.Life == delivery.Enrolling || st.Life == delivery.Enrolled && x.lacks(w, st)
 	if out.Reply.Kind == protocol.Work {
-		wants = x.commands(&a, &out.Reply.Command) || wants
+		wants = x.commands(&a, st, &out.Reply.Command) || wants
 		for i := range out.Reply.More {
-			wants = x.commands(&a, &out.Reply.More[i]) || wants
+			wants = x.commands(&a, st, &out.Reply.More[i]) || wants
 		}
 	}
 	if x.gone {
@@ -90,8 +90,11 @@ func (x *androidRound) lacks(w *delivery.World, st *delivery.State) bool {
 }
 
 // commands says a command in the protocol's words, and tells whether it is one about the policy.
-func (x *androidRound) commands(a *android.CheckInAnswer, c *protocol.Command) bool {
+func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c *protocol.Command) bool {
 	out := android.Command{ID: c.ID.String()}
+	if i := slices.IndexFunc(st.Queue, func(q delivery.Queued) bool { return q.ID == c.ID }); i >= 0 {
+		out.CreateTime = st.Queue[i].At
+	}
 	enrollment, mode := "", android.Mode("")
 	if c.Kind == protocol.Erase || c.Kind == protocol.Retire {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), x.p.cred.Device); err == nil { // it is in memory, and held

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -172,6 +173,7 @@ func (x *androidRound) enrols(ctx context.Context, now protocol.Time) error {
 	ev.Verb, ev.ID, ev.Device = protocol.Enrol, m.Device, 0
 	x.facts = delivery.Facts{Said: x.p.cred.Serial}
 	ev.Credential.Serial = "" // it was said
+	ev.Token = address(m)
 	x.learn(&x.facts)
 	ev.Facts = &x.facts
 	return x.handle(ctx, now)
@@ -200,8 +202,8 @@ func (x *androidRound) learn(f *delivery.Facts) {
 func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
 	ev := delivery.Event{Kind: delivery.CheckInRound, Device: x.p.cred.Device, ID: x.p.id}
 	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, x.p.cred, protocol.Android, &delivery.Batch{}
-	if x.msg.Push != nil && x.msg.Push.Kind == "fcm" {
-		ev.Token = []byte(x.msg.Push.FID)
+	if ev.Token = address(&x.msg); ev.Token == nil { // it said so in the first round
+		ev.Token = x.out.State.Push.Token
 	}
 	var out delivery.Outcome
 	err := x.h.cfg.Handle(ctx, now, &ev, &out)
@@ -219,7 +221,8 @@ func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
 func (x *androidRound) resume(_ []byte, s *delivery.State) {
 	m, b := &x.msg, &x.batch
 	*b = delivery.Batch{}
-	x.moved = s.Life == delivery.Enrolled && m.Push != nil && m.Push.Kind == "fcm" && m.Push.FID != string(s.Push.Token)
+	said := address(m)
+	x.moved = s.Life == delivery.Enrolled && said != nil && !bytes.Equal(said, s.Push.Token)
 	if s.Life == delivery.Enrolled {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
 			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, m)
@@ -250,6 +253,14 @@ func (x *androidRound) resume(_ []byte, s *delivery.State) {
 	if len(b.Reports) > 0 || m.Round > 1 {
 		x.ev.Verb, b.Late = protocol.Report, m.Round == 1
 	}
+}
+
+// address is where a device says that it is woken; nil: it does not say.
+func address(m *android.CheckIn) []byte {
+	if m.Push == nil || m.Push.Kind != "fcm" {
+		return nil
+	}
+	return []byte(m.Push.FID)
 }
 
 // known tells whether a command of the queue is called so.
