@@ -20,14 +20,15 @@ import (
 
 // androidFlags are the flags of serve about Android devices as they were given.
 type androidFlags struct {
-	agent, agentURL, agentChecksum, attestation, attestationRoots, attestationRevoked string
+	agent, agentURL, agentChecksum, identity, attestation, attestationRoots, attestationRevoked string
 }
 
 func (f *androidFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.agent, "android-agent", "", "`COMPONENT` of the agent's device admin, such as org.example.agent/.AdminReceiver: with the two flags below QR codes of rollcall users invite --android have an Android device in its setup install the agent (default: it is there)")
 	flags.StringVar(&f.agentURL, "android-agent-url", "", "https `URL` that Android devices take the agent's APK from; they know no CA but their own")
 	flags.StringVar(&f.agentChecksum, "android-agent-checksum", "", "SHA-256 of the certificate that signs the agent's APK, in hexadecimal as apksigner verify --print-certs and keytool say it, or in URL-safe base64")
-	flags.StringVar(&f.attestation, "android-attestation", "off", "what is made of the attestation by an Android device's key store: off, report (the journal tells it) or require (without one that holds nobody enrols; simulated devices have none)")
+	flags.StringVar(&f.identity, "android-identity", "est", "how Android devices get their identity: est (RFC 7030, keys on P-256) or scep (RFC 8894, RSA keys), for agents that know no EST; renewals are by EST")
+	flags.StringVar(&f.attestation, "android-attestation", "off", "what is made of the attestation by an Android device's key store: off, report (the journal tells it) or require (without one that holds nobody enrols; simulated devices have one by --android-maker of rollcall fleet)")
 	flags.StringVar(&f.attestationRoots, "android-attestation-roots", "", "PEM `FILE` of the roots where attestations must end, such as Google publishes them for hardware attestation")
 	flags.StringVar(&f.attestationRevoked, "android-attestation-revoked", "", "JSON `FILE` of revoked attestation certificates, as Google publishes it (default: none is revoked)")
 }
@@ -47,6 +48,13 @@ func (f *androidFlags) config() (a device.Android, err error) {
 		if a.Installer.Checksum, err = readChecksum(f.agentChecksum); err != nil {
 			return a, fmt.Errorf("--android-agent-checksum %q: %w", f.agentChecksum, err)
 		}
+	}
+	switch f.identity {
+	case "est":
+	case "scep":
+		a.RSA = true
+	default:
+		return a, fmt.Errorf("--android-identity %q: want est or scep", f.identity)
 	}
 	switch f.attestation {
 	case "off":

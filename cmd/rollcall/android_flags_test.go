@@ -25,7 +25,7 @@ const (
 // URL-safe base64 without padding (android.md, section 4).
 func TestAndroidAgentInQRCodes(t *testing.T) {
 	for _, sum := range []string{agentSum, strings.ToLower(strings.ReplaceAll(agentSum, ":", "")), agentSumB64, agentSumB64 + "="} {
-		f := androidFlags{agent: "org.example.agent/.AdminReceiver", agentURL: "https://mdm.example/agent.apk", agentChecksum: sum, attestation: "off"}
+		f := androidFlags{agent: "org.example.agent/.AdminReceiver", agentURL: "https://mdm.example/agent.apk", agentChecksum: sum, identity: "est", attestation: "off"}
 		cfg, err := f.config()
 		if err != nil {
 			t.Fatal(err)
@@ -74,23 +74,28 @@ func TestAndroidFlags(t *testing.T) {
 		flags androidFlags
 		want  string // of the error; empty: none
 	}{
-		{androidFlags{attestation: "off"}, ""},
-		{androidFlags{agent: admin, attestation: "off"}, "--android-agent-url"},
-		{androidFlags{agent: admin, agentURL: "http://x/a.apk", attestation: "off"}, "--android-agent-url"},
-		{androidFlags{agentURL: apk, agentChecksum: agentSum, attestation: "off"}, "--android-agent "},
-		{androidFlags{agent: "org.example.agent", agentURL: apk, agentChecksum: agentSum, attestation: "off"}, "--android-agent "},
-		{androidFlags{agent: admin, agentURL: apk, attestation: "off"}, "--android-agent-checksum"},
-		{androidFlags{agent: admin, agentURL: apk, agentChecksum: agentSum[3:], attestation: "off"}, "--android-agent-checksum"},
-		{androidFlags{attestation: "maybe"}, "--android-attestation"},
-		{androidFlags{attestation: "off", attestationRoots: roots}, "--android-attestation"},
-		{androidFlags{attestation: "require"}, "--android-attestation-roots"},
-		{androidFlags{attestation: "require", attestationRoots: rubbish}, "--android-attestation-roots"},
-		{androidFlags{attestation: "report", attestationRoots: roots, attestationRevoked: rubbish}, "--android-attestation-revoked"},
-		{androidFlags{attestation: "report", attestationRoots: roots, attestationRevoked: revoked}, ""},
+		{androidFlags{identity: "est", attestation: "off"}, ""},
+		{androidFlags{identity: "scep", attestation: "off"}, ""},
+		{androidFlags{identity: "acme", attestation: "off"}, "--android-identity"},
+		{androidFlags{agent: admin, identity: "est", attestation: "off"}, "--android-agent-url"},
+		{androidFlags{agent: admin, agentURL: "http://x/a.apk", identity: "est", attestation: "off"}, "--android-agent-url"},
+		{androidFlags{agentURL: apk, agentChecksum: agentSum, identity: "est", attestation: "off"}, "--android-agent "},
+		{androidFlags{agent: "org.example.agent", agentURL: apk, agentChecksum: agentSum, identity: "est", attestation: "off"}, "--android-agent "},
+		{androidFlags{agent: admin, agentURL: apk, identity: "est", attestation: "off"}, "--android-agent-checksum"},
+		{androidFlags{agent: admin, agentURL: apk, agentChecksum: agentSum[3:], identity: "est", attestation: "off"}, "--android-agent-checksum"},
+		{androidFlags{identity: "est", attestation: "maybe"}, "--android-attestation"},
+		{androidFlags{identity: "est", attestation: "off", attestationRoots: roots}, "--android-attestation"},
+		{androidFlags{identity: "est", attestation: "require"}, "--android-attestation-roots"},
+		{androidFlags{identity: "est", attestation: "require", attestationRoots: rubbish}, "--android-attestation-roots"},
+		{androidFlags{identity: "est", attestation: "report", attestationRoots: roots, attestationRevoked: rubbish}, "--android-attestation-revoked"},
+		{androidFlags{identity: "est", attestation: "report", attestationRoots: roots, attestationRevoked: revoked}, ""},
 	} {
 		a, err := tt.flags.config()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v, want %q", tt.flags, err, tt.want)
+		}
+		if err == nil && a.RSA != (tt.flags.identity == "scep") {
+			t.Errorf("identities by %s: RSA %t", tt.flags.identity, a.RSA)
 		}
 		if err == nil && tt.flags.attestation == "report" && (a.Attestation.Require || len(a.Attestation.Roots) != 1 || !a.Attestation.Revoked["beef"]) {
 			t.Errorf("%+v", a.Attestation)

@@ -132,7 +132,7 @@ func TestAUTH05AndroidGates(t *testing.T) {
 		t.Helper()
 		_, err := l.link.EnrolAndroid(t.Context(), d, l.start(token, mode))
 		f, ok := errors.AsType[*dialect.Failure](err)
-		if !ok || f.Code != reason {
+		if !ok || f.Code != reason || f.Step != dialect.Enroll {
 			t.Errorf("%s: %v, want %s", what, err, reason)
 		}
 	}
@@ -150,6 +150,18 @@ func TestAUTH05AndroidGates(t *testing.T) {
 	l.check(err)
 	if _, err := l.link.EnrolAndroid(t.Context(), d, l.start(unlicensed, mode)); err != nil {
 		t.Errorf("the token was used up: %v", err)
+	}
+	settings := l.core.World().Settings
+	settings.DeviceLimit = 1
+	l.check(l.core.SetSettings(t.Context(), l.pnow(), server.System, settings))
+	another, err := l.core.InviteAndroid(t.Context(), l.pnow(), users[0], mode, time.Hour)
+	l.check(err)
+	d = dialect.NewAndroid(dialect.AndroidWho{Number: 2, Seed: 2, Serial: "S-002", UPN: "bob@example.test"}, androidModel, &dialect.Habits{})
+	refused("one too many, before it has a certificate", another, android.DeviceLimit)
+	settings.DeviceLimit = 2
+	l.check(l.core.SetSettings(t.Context(), l.pnow(), server.System, settings))
+	if _, err := l.link.EnrolAndroid(t.Context(), d, l.start(another, mode)); err != nil {
+		t.Errorf("the token of one that was one too many was used up: %v", err)
 	}
 
 	bare, err := server.Open(t.Context(), l.pnow(), server.Config{Store: store.NewMemory()})
@@ -635,8 +647,17 @@ func TestAND038CommandsWire(t *testing.T) {
 	if d.State() != android.Lost {
 		t.Errorf("the device is %s", d.State())
 	}
+	ordered := l.pnow()
 	found := order(d, protocol.StopLostMode, "")
 	boot := order(d, protocol.Restart, "")
+	l.wait(time.Hour)
+	var brings android.CheckInAnswer
+	_, answer, err := l.says(d, "POST", android.CheckInPath, nil, l.message(d, "c-orders"))
+	l.check(err)
+	l.check(android.Decode(answer, &brings))
+	if len(brings.Commands) != 2 || brings.Commands[0].CreateTime != ordered || brings.Commands[1].CreateTime != ordered {
+		t.Errorf("commands that were ordered at %s come as %s", ordered, answer)
+	}
 	l.talks(d)
 	result(d, found, protocol.Acknowledged, "")
 	result(d, boot, protocol.Acknowledged, "")

@@ -39,6 +39,7 @@ type conformFlags struct {
 	suites, owned, steps                    []string
 	profile, link, nanomdm, nanomdmKey      string
 	apnsListen, apnsCA, adeURL, adeIdentity string
+	fcmListen, fcmCA, fcmKey, maker         string
 	proxyFrom, proxyHeader                  string
 	atOnce                                  int
 	total, request                          time.Duration
@@ -169,6 +170,10 @@ not be taken out again, 130 interrupted; what was found is told.`,
 	flags.StringVar(&f.nanomdmKey, "nanomdm-key-file", "", "`file` with the key of NanoMDM's API")
 	flags.StringVar(&f.apnsListen, "apns-listen", "", "`address` of a push service for this run, to which the server is to send its pushes")
 	flags.StringVar(&f.apnsCA, "apns-ca-out", "", "write the CA of that push service to this `file`; conform then waits for the server")
+	flags.StringVar(&f.fcmListen, "fcm-listen", "", "`address` of an FCM for this run, to which the server is to send its messages to Android devices; conform then waits for the server")
+	flags.StringVar(&f.fcmKey, "fcm-key-out", "", "with --fcm-listen: write the key of the service account that may send to this `file`")
+	flags.StringVar(&f.fcmCA, "fcm-ca-out", "", "write the CA of that FCM to this `file`")
+	flags.StringVar(&f.maker, "android-maker", "", "Android devices attest the keys that they enrol with: `file` with the CA of their maker, as rollcall fleet maker-ca makes it, which the server trusts")
 	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
 	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
 	flags.StringVar(&f.proxyFrom, "proxy-from", "", "`address` of this machine from which the server takes a device's certificate in a header, as from its proxy")
@@ -187,7 +192,7 @@ func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
 	if err != nil {
 		return err
 	}
-	if err := f.free(f.apnsCA); err != nil {
+	if err := f.free(f.apnsCA, f.fcmCA, f.fcmKey); err != nil {
 		return err
 	}
 	config, stop, err := f.config(ctx, cmd, c)
@@ -291,16 +296,13 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 		return config, stop, fmt.Errorf("--proxy-from %q: want an address of this machine", f.proxyFrom)
 	}
 	config.Server, config.AndroidURL, config.WindowsURL = c.server, c.server, c.server
-	if f.apnsListen != "" {
-		var pushes *pushView
-		if pushes, stop, err = f.listenAPNs(ctx); err != nil {
-			return config, stop, err
-		}
-		config.Pushes = pushes
-		fmt.Fprintf(cmd.ErrOrStderr(), "simulated APNs listens on %s; waiting for %s\n", f.apnsListen, c.server)
-		if err := f.await(ctx, c.server); err != nil {
+	if stop, err = f.listen(ctx, cmd.ErrOrStderr(), c.server, &config); err != nil {
+		return config, func() {}, err
+	}
+	if f.maker != "" {
+		if config.Maker, err = makerCA(f.maker); err != nil {
 			stop()
-			return config, func() {}, err
+			return config, func() {}, fmt.Errorf("--android-maker: %w", err)
 		}
 	}
 	if config.Roots, err = c.roots(); err == nil { // a server that was waited for has written its CA by now
@@ -315,6 +317,48 @@ func (f *conformFlags) otherConfig(ctx context.Context, cmd *cobra.Command, c *c
 		return config, func() {}, err
 	}
 	return config, stop, nil
+}
+
+// listen starts the push services of the run, and waits for the server where there are any. Stop ends them.
+func (f *conformFlags) listen(ctx context.Context, notes io.Writer, server string, config *conformance.Config) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+	if f.apnsListen != "" {
+		pushes, end, err := f.listenAPNs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		config.Pushes, stops = pushes, append(stops, end)
+		fmt.Fprintf(notes, "simulated APNs listens on %s\n", f.apnsListen)
+	}
+	if f.fcmListen != "" {
+		if f.fcmKey == "" {
+			err = errors.New("--fcm-listen: name by --fcm-key-out where the server finds the key of its service account")
+		}
+		var messages *messageView
+		var end func()
+		if err == nil {
+			messages, end, err = f.listenFCM(ctx)
+		}
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		config.Messages, stops = messages, append(stops, end)
+		fmt.Fprintf(notes, "simulated FCM listens on %s\n", f.fcmListen)
+	}
+	if len(stops) > 0 {
+		fmt.Fprintf(notes, "waiting for %s\n", server)
+		if err := f.await(ctx, server); err != nil {
+			stop()
+			return nil, err
+		}
+	}
+	return stop, nil
 }
 
 // adapter is how an administrator's steps are done.

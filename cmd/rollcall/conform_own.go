@@ -15,9 +15,12 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
@@ -26,6 +29,7 @@ import (
 	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/server/authority"
+	"rollcall/server/device"
 	"rollcall/server/push"
 )
 
@@ -34,13 +38,14 @@ type ownServer struct {
 	*runningServer
 	pushes   *pushView
 	channels *channelView
+	messages *messageView
 	target   *target.Rollcall
 	roots    *x509.CertPool
 
-	dir     string
-	factory *certs.Authority
-	stop    context.CancelFunc
-	ended   chan error // of each push service
+	dir            string
+	factory, maker *certs.Authority // of Apple's devices and of Android's
+	stop           context.CancelFunc
+	services       errgroup.Group
 }
 
 // startOwn starts a server whose clock is driven. Change, unless nil, has the last word on its configuration.
@@ -58,49 +63,72 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 	if o.factory, err = certs.NewAuthority(certs.P256, "rollcall conform factory", clock.Now()); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if o.maker, err = certs.NewIssuer("rollcall conform maker", clock.Now()); err != nil {
 		return nil, err
-	}
-	if o.pushes, err = newPushView(clock.Now); err != nil {
-		listener.Close()
-		return nil, err
-	}
-	channels, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		listener.Close()
-		return nil, err
-	}
-	host := channels.Addr().String()
-	if o.channels, err = newChannelView("https://"+host, clock.Now); err != nil {
-		return nil, errors.Join(err, listener.Close(), channels.Close())
 	}
 	var serving context.Context
 	serving, o.stop = context.WithCancel(context.WithoutCancel(ctx))
-	o.ended = make(chan error, 2)
-	go func() { o.ended <- o.pushes.Serve(serving, listener) }()
-	go func() { o.ended <- o.channels.Serve(serving, channels) }()
+	serve := func(make func(url string) (service, error)) (at push.Config, err error) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return at, err
+		}
+		at.URL, at.Roots = "https://"+listener.Addr().String(), x509.NewCertPool()
+		s, err := make(at.URL)
+		if err != nil {
+			listener.Close()
+			return at, err
+		}
+		at.Roots.AppendCertsFromPEM(s.CA())
+		o.services.Go(func() error { return s.Serve(serving, listener) })
+		return at, nil
+	}
+
+	apple, err := serve(func(string) (_ service, err error) {
+		o.pushes, err = newPushView(clock.Now)
+		return o.pushes, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	microsoft, err := serve(func(url string) (_ service, err error) {
+		o.channels, err = newChannelView(url, clock.Now)
+		return o.channels, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var account []byte
+	google, err := serve(func(url string) (_ service, err error) {
+		if o.messages, err = newMessageView(url, clock.Now); err == nil {
+			account, err = o.messages.account(url)
+		}
+		return o.messages, err
+	})
+	if err != nil {
+		return nil, err
+	}
 
 	cfg := serveConfig{
+		Push: apple, FCMPush: google, WNSPush: push.Config{Roots: microsoft.Roots}, // where channels are, their devices say
 		Data: o.dir, Clock: clock, Simulated: true, SignMessage: true, LegacySignature: true, MinimumOS: "16.0", Factory: []*x509.Certificate{o.factory.Certificate()},
 		Tenant: &authority.Tenant{Authority: protocol.Intune, Release: 2611},
 		WNS: &push.WNSIdentity{
-			ClientID: "conform", ClientSecret: "conform", PFN: "rollcall.conform_1", TokenURL: o.channels.TokenURL(), Scope: push.LiveScope, Hosts: []string{host},
+			ClientID: "conform", ClientSecret: "conform", PFN: "rollcall.conform_1", TokenURL: o.channels.TokenURL(), Scope: push.LiveScope, Hosts: []string{strings.TrimPrefix(microsoft.URL, "https://")},
 		},
 	}
+	if cfg.FCM, err = push.ReadServiceAccount(account); err != nil {
+		return nil, err
+	}
+	cfg.Android.Attestation, cfg.Unconsented = &device.Attestation{Require: true, Roots: []*x509.Certificate{o.maker.Certificate()}}, true
 	if canDialFrom(ownProxy) {
 		cfg.Proxies = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(ownProxy), 32)}
 	}
-	cfg.Push.URL = "https://" + listener.Addr().String()
-	cfg.Push.Roots = x509.NewCertPool()
-	cfg.Push.Roots.AppendCertsFromPEM(o.pushes.CA())
-	cfg.WNSPush.Roots = x509.NewCertPool()
-	cfg.WNSPush.Roots.AppendCertsFromPEM(o.channels.CA())
 	if change != nil {
 		change(&cfg)
 	}
 	if cfg.Mischief != nil {
-		o.pushes.broken, o.channels.broken = cfg.Mischief, cfg.Mischief
+		o.pushes.broken, o.channels.broken, o.messages.broken = cfg.Mischief, cfg.Mischief, cfg.Mischief
 	}
 	if o.runningServer, err = startServer(ctx, cfg); err != nil {
 		return nil, err
@@ -132,7 +160,7 @@ func (o *ownServer) config(ctx context.Context) (conformance.Config, error) {
 	}
 	return conformance.Config{
 		ProxyFrom: proxy,
-		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Channels: o.channels, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows},
+		Server:    o.URL, P256Keys: true, Steps: steps, Pushes: o.pushes, Channels: o.channels, Messages: o.messages, Maker: o.maker, Roots: o.roots, Mine: true, Intune: true, Suites: []conformance.Suite{conformance.Apple, conformance.Gap, conformance.Android, conformance.Windows},
 		AndroidURL: o.URL, WindowsURL: o.URL, AutomatedURL: o.URL + "/apple/ade", Factory: &certs.Signer{Certificate: c, Chain: []*x509.Certificate{o.factory.Certificate()}, Key: key},
 	}, nil
 }
@@ -157,7 +185,7 @@ func (o *ownServer) close() error {
 	}
 	if o.stop != nil {
 		o.stop()
-		err = errors.Join(err, <-o.ended, <-o.ended)
+		err = errors.Join(err, o.services.Wait())
 	}
 	return errors.Join(err, os.RemoveAll(o.dir))
 }

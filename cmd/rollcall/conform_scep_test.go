@@ -7,6 +7,7 @@ import (
 
 	"rollcall/fleet/conformance"
 	"rollcall/fleet/conformance/mischief"
+	"rollcall/server/device"
 )
 
 // TestConformanceOfSCEP: a server that offers Android devices identities by SCEP alone is judged by those, and found out where it issues
@@ -15,13 +16,13 @@ func TestConformanceOfSCEP(t *testing.T) {
 	t.Parallel()
 	m, err := mischief.New("")
 	fatal(t, err)
-	o, err := startOwn(t.Context(), func(c *serveConfig) { c.Mischief, c.Android.RSA = m, true })
+	o, err := startOwn(t.Context(), func(c *serveConfig) { c.Mischief, c.Android = m, device.Android{RSA: true} })
 	fatal(t, err)
 	defer o.close()
 	c, err := o.config(t.Context())
 	fatal(t, err)
 	patient(&c)
-	c.AtOnce = 1
+	c.AtOnce, c.Maker = 1, nil // what is attested here is on P-256
 	for fault, asks := range map[string][]string{
 		"":             {"AND-070", "HST-037.android", "AND-081"},
 		"AND-070/name": {"AND-070"}, "APL-007": {"HST-037.android"}, "APL-011": {"AND-081"},

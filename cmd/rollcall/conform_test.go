@@ -120,7 +120,7 @@ func TestConformanceCatches(t *testing.T) {
 			for i := range next {
 				fault := planted[i]
 				id := mischief.Against(fault)
-				if whole {
+				if s, _ := conformance.Find(id); whole || s.First() {
 					o.close()
 					o, m, c = startBroken(t)
 				}

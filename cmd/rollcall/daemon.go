@@ -60,6 +60,8 @@ type serveConfig struct {
 	Push      push.Config // push service; an empty URL: none, wake-ups stay due
 	Simulated bool        // it is a simulated one: the server makes push certificates for it
 
+	Unconsented bool // with Simulated: nobody has consented to Google's services yet (AUTH-05)
+
 	Entra            *device.Entra        // whose tokens Windows devices enrol with; nil: nobody's
 	WNS              *push.WNSIdentity    // wakes Windows devices; nil: they come by their schedules
 	FCM              *push.ServiceAccount // wakes Android devices; nil: they come by their schedules

@@ -39,7 +39,11 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 		}
 	}
 	if cfg.Simulated { // nothing goes to anybody (AUTH-05)
-		for _, service := range []string{server.ConsentPush, server.ConsentADE, server.ConsentAndroid} {
+		services := []string{server.ConsentPush, server.ConsentADE, server.ConsentAndroid}
+		if cfg.Unconsented {
+			services = services[:2]
+		}
+		for _, service := range services {
 			if err := s.Server.Consent(ctx, now, server.System, service); err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ import (
 
 func fleetCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "fleet", Short: "Load a live MDM server with simulated devices", Args: cobra.NoArgs}
-	cmd.AddCommand(fleetRunCommand(), fleetMakeCommand(), fleetPushCACommand())
+	cmd.AddCommand(fleetRunCommand(), fleetMakeCommand(), fleetPushCACommand(), fleetMakerCACommand())
 	return cmd
 }
 
@@ -50,6 +50,7 @@ type targetFlags struct {
 
 	identity, identityCA, identityKey string
 	auth, header, exchange            string
+	maker                             string
 	sources                           int
 	users                             bool
 	enrolled                          bool // all devices are, already
@@ -75,6 +76,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.auth, "auth", "mtls", "devices show their certificates by mtls, signature (Mdm-Signature) or header, as a proxy in front of the server would pass them on")
 	flags.StringVar(&f.header, "auth-header", "Client-Cert", "header: its `NAME`, with the certificate as in RFC 9440")
 	flags.StringVar(&f.exchange, "key-exchange", "x25519", "of TLS: x25519, or hybrid, Go's own choice, at twice the cost")
+	flags.StringVar(&f.maker, "android-maker", "", "Android devices attest the keys that they enrol with: `FILE` with the CA of their maker, as rollcall fleet maker-ca makes it, which the server trusts (serve --android-attestation)")
 	flags.BoolVar(&f.users, "users", false, "rollcall: each device has a user of its own, with both licences, so that a change of authority moves it and it gets profiles")
 	flags.IntVar(&f.sources, "sources", 0, "loopback addresses that devices come from (default: as many as their sockets need)")
 	durationVar(flags, &f.timeout, "timeout", 30*time.Second, "for one request with its connection")
@@ -82,11 +84,12 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 
 // An aim is a server with what devices and administrators need to reach it.
 type aim struct {
-	flags  *targetFlags
-	roots  *x509.CertPool
-	keys   []*rsa.PrivateKey
-	mint   *certs.Authority
-	shared bool
+	flags    *targetFlags
+	roots    *x509.CertPool
+	keys     []*rsa.PrivateKey
+	mint     *certs.Authority
+	keyStore *fleet.KeyStore // of Android devices; nil: none says anything of its keys
+	shared   bool
 
 	rollcall *target.Rollcall
 	order    func(ctx context.Context, device string, o target.Order) (id string, err error) // nil: nobody can
@@ -117,6 +120,13 @@ func (f *targetFlags) aim(ctx context.Context, owned []string) (*aim, error) {
 		return nil, err
 	}
 	a := &aim{flags: f, shared: sharedHost(u.Hostname())}
+	if f.maker != "" {
+		ca, err := makerCA(f.maker)
+		if err != nil {
+			return nil, fmt.Errorf("--android-maker: %w", err)
+		}
+		a.keyStore = fleet.NewKeyStore(ca)
+	}
 	if a.roots, err = f.roots(); err != nil {
 		return nil, err
 	}
@@ -267,6 +277,9 @@ func (a *aim) link(sources int) link.Config {
 	if a.mint != nil {
 		c.Identity = load.Mint(a.mint, time.Now)
 	}
+	if a.keyStore != nil {
+		c.Attest = a.keyStore.Attest
+	}
 	if f.auth == "header" {
 		c.CertificateHeader = f.header
 	}
@@ -284,6 +297,22 @@ func (a *aim) link(sources int) link.Config {
 		}
 	}
 	return c
+}
+
+func fleetMakerCACommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "maker-ca FILE", Short: "Make the CA of simulated Android devices' maker, for a server to trust", Args: cobra.ExactArgs(1),
+		Long: `Make the certificate authority of the maker of simulated Android devices, in FILE and, its key, FILE.key. A server that asks
+for the attestation of keys is told to trust it before it starts; devices then attest theirs by --android-maker. What is there
+already stays. Whoever has the key can vouch for any device: it is for a lab's server alone.`,
+		Example: `  rollcall fleet maker-ca maker.pem
+  rollcall serve --android-attestation require --android-attestation-roots maker.pem
+  rollcall fleet run --target https://127.0.0.1:8443 --platform android --android-maker maker.pem`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, err := makerCA(args[0])
+			return err
+		},
+	}
 }
 
 // sharedHost tells whether a host is this machine.

@@ -165,36 +165,42 @@ func (f *pushFlags) face(address string) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// pushCA returns the CA in a file and its key beside it, in FILE.key, made where there is none.
-func pushCA(name string) (*certs.Authority, error) {
-	keyName := name + ".key"
-	if !exists(name) && !exists(keyName) {
-		ca, err := certs.NewAuthority(certs.P256, "rollcall push service", time.Now())
+// keptCA returns the CA in a file and its key beside it, in FILE.key, made under a name where there is none.
+func keptCA(file, name string) (*certs.Authority, error) {
+	keyFile := file + ".key"
+	if !exists(file) && !exists(keyFile) {
+		ca, err := certs.NewAuthority(certs.P256, name, time.Now())
 		if err != nil {
 			return nil, err
 		}
 		certificate, key, err := ca.PEM()
 		if err == nil {
-			err = writeFile(keyName, key, 0o600)
+			err = writeFile(keyFile, key, 0o600)
 		}
 		if err == nil {
-			err = writeFile(name, certificate, 0o644)
+			err = writeFile(file, certificate, 0o644)
 		}
 		return ca, err
 	}
-	certificate, err := os.ReadFile(name)
+	certificate, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(keyName)
+	key, err := os.ReadFile(keyFile)
 	if err != nil {
 		return nil, err
 	}
 	ca, err := certs.LoadAuthority(certificate, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", name, keyName, err)
+		return nil, fmt.Errorf("%s and %s: %w", file, keyFile, err)
 	}
 	return ca, nil
+}
+
+func pushCA(file string) (*certs.Authority, error) { return keptCA(file, "rollcall push service") }
+
+func makerCA(file string) (*certs.Authority, error) {
+	return keptCA(file, "rollcall maker of Android devices")
 }
 
 func fleetPushCACommand() *cobra.Command {

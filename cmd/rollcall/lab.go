@@ -30,6 +30,7 @@ type labFlags struct {
 	who populationFlags
 
 	clock, keep, report, log string
+	attestation              string
 	length, together         time.Duration
 	parallel                 int
 	rsa                      []string
@@ -68,6 +69,7 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 	flags.IntVar(&f.parallel, "parallel", 32, "conversations at a time")
 	flags.BoolVar(&f.restart, "restart-server", false, "stop the server in the middle and start it again on the same data")
 	flags.StringSliceVar(&f.rsa, "rsa-keys", nil, "devices of these `PLATFORM`s, such as windows, have RSA-2048 identities as real ones have: their keys are made before the story, 60 ms each, and its time is told apart")
+	flags.StringVar(&f.attestation, "android-attestation", "off", "off; report or require: Android devices attest the keys that they enrol with, and the server looks at it, or takes in nobody without")
 	flags.StringVar(&f.keep, "keep", "", "write the devices, keys and certificates included, to `FILE`")
 	flags.StringVar(&f.log, "server-log", "", "write the server's log to `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html, result.json and events.jsonl into `DIR`")
@@ -80,6 +82,11 @@ Ctrl-C ends the run with what is known so far, marked partial (130).`,
 func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 	if f.parallel < 1 {
 		return errors.New("--parallel: at least 1")
+	}
+	switch f.attestation {
+	case "off", "report", "require":
+	default:
+		return fmt.Errorf("--android-attestation %q: want off, report or require", f.attestation)
 	}
 	p, pop, imported, err := f.who.load(cmd, args, f.fit)
 	if err != nil {

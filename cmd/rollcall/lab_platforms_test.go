@@ -4,6 +4,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
@@ -68,5 +69,25 @@ func TestLabFivePlatforms(t *testing.T) {
 	}
 	if woken["delivered by FCM"] == nil || woken["delivered by WNS"] == nil { // a figure of 0 is left out
 		t.Errorf("push %v", woken)
+	}
+}
+
+// TestAND084Lab: where a lab's server takes in no Android device without attestation, all have it.
+func TestAND084Lab(t *testing.T) {
+	p, err := plan.Load("testdata/five.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Until, p.Population.Devices, p.Population.Mix = plan.Duration(3*time.Hour), 6, plan.ByPlatform{Android: 100}
+	p.Timeline = p.Timeline[:1]
+	r := playLab(t, t.Context(), p, labFlags{attestation: "require"}, nil)
+	enrolled := 0
+	for i := range r.run.Population.Devices {
+		if d := r.run.Fleet.Device(i); d.Phase() == agent.Enrolled {
+			enrolled++
+		}
+	}
+	if enrolled != 6 {
+		t.Errorf("%d devices of 6 enrolled", enrolled)
 	}
 }

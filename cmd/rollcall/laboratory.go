@@ -58,22 +58,23 @@ var transportKeys = sync.OnceValues(func() ([]*rsa.PrivateKey, error) {
 
 // A laboratory is a server, a push service and what devices need to reach both, in one process on loopback.
 type laboratory struct {
-	clock   *fleet.Clock
-	cfg     serveConfig
-	server  *runningServer // nil: it is down
-	target  *target.Rollcall
-	apns    *apns.Service
-	fcm     *google.Service
-	wns     *wns.Service
-	entra   *entra.Directory // nil: no device is of a directory
-	factory *certs.Authority // signs the factory identities of devices in automated enrolment
-	keys    []*rsa.PrivateKey
-	busy    busy
-	watch   *rehearsal.Watch
-	dir     string
-	log     *os.File           // nil: nobody reads it
-	stop    context.CancelFunc // of the push services
-	pushes  errgroup.Group
+	clock    *fleet.Clock
+	cfg      serveConfig
+	server   *runningServer // nil: it is down
+	target   *target.Rollcall
+	apns     *apns.Service
+	fcm      *google.Service
+	wns      *wns.Service
+	entra    *entra.Directory // nil: no device is of a directory
+	keyStore *fleet.KeyStore  // of Android devices; nil: none says anything of its keys
+	factory  *certs.Authority // signs the factory identities of devices in automated enrolment
+	keys     []*rsa.PrivateKey
+	busy     busy
+	watch    *rehearsal.Watch
+	dir      string
+	log      *os.File           // nil: nobody reads it
+	stop     context.CancelFunc // of the push services
+	pushes   errgroup.Group
 }
 
 // newLaboratory starts everything but the fleet. On a driven clock the story begins at start.
@@ -94,6 +95,14 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	}
 	if l.factory, err = certs.NewAuthority(certs.P256, "rollcall factory", l.clock.Time()); err != nil {
 		return nil, err
+	}
+	if f.attestation == "report" || f.attestation == "require" {
+		maker, err := certs.NewIssuer("rollcall maker of Android devices", l.clock.Time())
+		if err != nil {
+			return nil, err
+		}
+		l.keyStore = fleet.NewKeyStore(maker)
+		l.cfg.Android.Attestation = &device.Attestation{Require: f.attestation == "require", Roots: []*x509.Certificate{maker.Certificate()}}
 	}
 	if err = l.startPush(ctx, run.Plan.Seed); err != nil {
 		return nil, err
@@ -211,6 +220,10 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 	if l.entra != nil {
 		directory = l.entra
 	}
+	carries := link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, RSAKeys: own, Factory: l.identity, Sessions: len(run.Population.Devices)}
+	if l.keyStore != nil {
+		carries.Attest = l.keyStore.Attest
+	}
 	return fleet.New(ctx, fleet.Config{
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock,
 		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Directory: directory, Plays: everyPlatform, Stepper: stepping{l},
@@ -228,7 +241,7 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 			run.Log.Add(rehearsal.Line{At: n.At, Side: rehearsal.OfDevice, Device: run.Population.Devices[n.Device].UDID, What: string(n.What), Detail: n.Detail})
 		},
 		Ledger: run.Ledger,
-		Link:   link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, RSAKeys: own, Factory: l.identity, Sessions: len(run.Population.Devices)},
+		Link:   carries,
 	})
 }
 

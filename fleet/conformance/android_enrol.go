@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"rollcall/certs"
 	"rollcall/protocol/android"
 )
 
@@ -75,6 +76,22 @@ var androidEnrolStatements = []Statement{
 		Why:    "Else no agent can be newer than its server, and an update of one is an outage of the other.",
 		How:    "A request to enrol and a check-in with members of another time, one of them an object.",
 		Fix:    "Read what you know, strictly; pass over the rest.",
+	},
+	{
+		ID: "AND-084", Suite: Android, Class: OfAndroid, Must: false, check: checkAND084,
+		Says:   "Where attestation is required, none, a foreign root, a wrong challenge and a key in software are each refused with their reason, and no other key gets the certificate.",
+		Source: "android.md 9, 13",
+		Why:    "A key that software holds can be copied, and with it the device.",
+		How:    "A device asks to be taken in with chains that are wrong in one place each, then with a good one, and asks for a certificate for another key.",
+		Fix:    "Check chain, challenge, security level and, with the request, the key.",
+	},
+	{
+		ID: "AUTH-05.android", Suite: Android, Class: OfIntune, Must: true, first: true, check: checkAUTH05Android,
+		Says:   "Without the consent for Google's services no device of a mode that uses them gets a token, and one of a mode without Google is taken in.",
+		Source: "authority.md, AUTH-05; android.md 4",
+		Why:    "The consent says what of the devices goes to a third party: a device that enrols before it is there has told already.",
+		How:    "In a tenant without the consent tokens are asked for in each mode; devices without Google's services enrol; the consent is granted, and the others do.",
+		Fix:    "Look at the consent where tokens are made and where devices are taken in.",
 	},
 }
 
@@ -236,5 +253,69 @@ func checkHST014Later(a *asking) {
 	c := d.message(android.ReasonUser)
 	if x := d.checkIn("check-in with a member that nobody knows", later(android.Append(nil, &c))); x.Status != http.StatusOK {
 		a.fail("a check-in with a member that nobody knows is answered %s", x.answer())
+	}
+}
+
+func checkAND084(a *asking) {
+	d := a.droid(android.FullyManaged)
+	bare := d.ask("without an attestation", func(m *android.EnrollRequest) { m.Attestation = nil })
+	if bare.Status == http.StatusOK {
+		a.skip("the server takes devices in that attest nothing")
+	}
+	d.refused(bare, http.StatusForbidden, android.AttestationMissing)
+	if d.attested == nil {
+		d.attested = d.newKey(d.offer)
+	}
+	refused := func(what string, maker *certs.Authority, token string, level certs.AttestationLevel, reason string) {
+		x := d.ask("with an attestation "+what, func(m *android.EnrollRequest) { m.Attestation = d.vouched(maker, token, level) })
+		d.refused(x, http.StatusForbidden, reason)
+	}
+	stranger, err := certs.NewIssuer("rollcall conform stranger", a.now())
+	if err != nil {
+		a.unasked("no other maker: %v", err)
+	}
+	refused("by a maker that nobody knows", stranger, d.token, certs.TrustedEnvironment, android.AttestationForeign)
+	if a.Maker == nil {
+		a.without("a wrong challenge, a key in software and another key: the server believes no maker of this run's (--android-maker)")
+		return
+	}
+	refused("that answers another challenge", a.Maker, d.token+"x", certs.TrustedEnvironment, android.AttestationChallenge)
+	refused("of a key in software", a.Maker, d.token, certs.Software, android.AttestationLevel)
+	d.blame = a.fail
+	d.admit()
+	if other := d.applyFor(d.newKey(d.offer), d.device, d.offer); other.granted || other.timedOut() {
+		a.fail("a request for a certificate for another key than the attested one was answered %s", other.answer())
+	}
+	d.identify()
+	d.talk(android.ReasonEnrolled)
+}
+
+func checkAUTH05Android(a *asking) {
+	a.androidServer()
+	a.needs(a.Steps.Consented != nil && a.Steps.Consent != nil, "grant the consent for Google's services")
+	ctx, cancel := a.administrator()
+	granted, err := a.Steps.Consented(ctx)
+	cancel()
+	switch {
+	case err != nil:
+		a.unasked("the server does not say whether the consent for Google's services is granted: %v", err)
+	case granted:
+		a.skip("the consent for Google's services is granted, and nobody takes that back: a new tenant can be asked")
+	}
+	for _, mode := range android.Modes {
+		if !mode.Google() {
+			d := a.droid(mode)
+			d.blame = a.fail
+			d.join()
+		} else if _, err := a.androidToken(mode); err == nil {
+			a.fail("without the consent for Google's services there is a token for a device of mode %s", mode)
+		}
+	}
+	for _, mode := range android.Modes {
+		if mode.Google() {
+			d := a.droid(mode) // grants it
+			d.blame = a.fail
+			d.join()
+		}
 	}
 }

@@ -3,6 +3,8 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -25,6 +27,8 @@ type droid struct {
 
 	device, enrollment string // as the server calls them; empty: it was not taken in
 	offer              android.Offer
+	attested           crypto.Signer // the key that it enrols with, of which its maker knows; nil: there is none yet
+	fid                string        // where it is woken; empty: nowhere
 	identity           certs.Signer
 	issued             []certs.Signer // all that it got, the newest last
 	client             *http.Client
@@ -69,17 +73,37 @@ func (a *asking) androidServer() *androidServer {
 // droid is a device with a token for its mode.
 func (a *asking) droid(mode android.Mode) *droid {
 	d := a.bareDroid(a.androidServer(), mode)
+	if mode.Google() {
+		a.consent()
+	}
+	var err error
+	if d.token, err = a.androidToken(mode); err != nil {
+		a.unasked("no enrolment token for a device of mode %s: %v", mode, err)
+	}
+	return d
+}
+
+func (a *asking) androidToken(mode android.Mode) (string, error) {
 	ctx, cancel := a.administrator()
 	defer cancel()
 	owner := a.slot
 	if mode.Userless() {
 		owner = 0
 	}
-	var err error
-	if d.token, err = a.Steps.EnrolAndroid(ctx, mode, owner); err != nil {
-		a.unasked("no enrolment token for a device of mode %s: %v", mode, err)
+	return a.Steps.EnrolAndroid(ctx, mode, owner)
+}
+
+// consent grants, once in a run, the consent for Google's services (AUTH-05), where the tenant is there for the run.
+func (a *asking) consent() {
+	if !a.Mine || a.Steps.Consent == nil {
+		return
 	}
-	return d
+	ctx, cancel := a.administrator()
+	defer cancel()
+	a.consenting.Do(func() { a.refusedConsent = a.Steps.Consent(ctx) })
+	if a.refusedConsent != nil {
+		a.unasked("the consent for Google's services cannot be granted: %v", a.refusedConsent)
+	}
 }
 
 // bareDroid is a device that has nothing yet.
@@ -107,10 +131,38 @@ func (d *droid) join() {
 	d.talk(android.ReasonEnrolled)
 }
 
+// request is how d asks to be taken in, with what its key store says of its key where it has a maker.
 func (d *droid) request() android.EnrollRequest {
-	return android.EnrollRequest{
-		Protocol: android.Version, Role: android.DPC, Mode: d.mode, Hardware: android.Hardware{Brand: "rollcall", Model: "conform", SerialNumber: d.serial},
-		Software: android.Software{APILevel: 34, AndroidVersion: "14", AgentVersion: "1.0.0"},
+	s := d.status()
+	m := android.EnrollRequest{Protocol: android.Version, Role: android.DPC, Mode: d.mode, Hardware: *s.HardwareInfo, Software: *s.SoftwareInfo}
+	if maker := d.a.Maker; maker != nil {
+		if d.attested == nil {
+			d.attested = d.newKey(android.Offer{})
+		}
+		m.Attestation = d.vouched(maker, d.token, certs.TrustedEnvironment)
+	}
+	return m
+}
+
+// vouched is what a key store says of the key that d enrols with.
+func (d *droid) vouched(maker *certs.Authority, token string, level certs.AttestationLevel) *android.Attestation {
+	challenge := sha256.Sum256([]byte(token))
+	chain, err := maker.Attest(d.attested.Public(), challenge[:], level)
+	if err != nil {
+		d.a.unasked("no attestation: %v", err)
+	}
+	var all android.Attestation
+	for _, der := range chain {
+		all.Chain = append(all.Chain, base64.StdEncoding.EncodeToString(der))
+	}
+	return &all
+}
+
+// status is all that d is.
+func (d *droid) status() *android.StatusReport {
+	return &android.StatusReport{
+		HardwareInfo: &android.Hardware{Brand: "rollcall", Model: "conform", SerialNumber: d.serial},
+		SoftwareInfo: &android.Software{APILevel: 34, AndroidVersion: "14", AgentVersion: "1.0.0"},
 	}
 }
 
@@ -160,9 +212,11 @@ func (d *droid) message(reason android.Reason) android.CheckIn {
 	if d.version > 0 {
 		m.Applied.PolicyName = "policies/" + d.device
 	}
+	if d.fid != "" {
+		m.Push = &android.Push{Kind: "fcm", FID: d.fid}
+	}
 	if reason == android.ReasonEnrolled {
-		r := d.request()
-		m.Applied.State, m.Status = android.Provisioning, &android.StatusReport{HardwareInfo: &r.Hardware, SoftwareInfo: &r.Software}
+		m.Applied.State, m.Status = android.Provisioning, d.status()
 	}
 	return m
 }
@@ -196,12 +250,11 @@ func (d *droid) obey(m *android.CheckIn, answer *android.CheckInAnswer) {
 		m.Applied = android.AppliedPolicy{State: android.Active, PolicyName: p.Name, PolicyVersion: d.version, Profiles: d.profiles}
 	}
 	m.Round++
-	m.Results, m.Status = nil, nil
+	m.Results, m.Status, m.Push = nil, nil, nil
 	for _, c := range answer.Commands {
 		m.Results = append(m.Results, android.Result{Command: c.ID, State: android.ResultDone})
 		if c.Type == android.RequestDeviceInfo {
-			r := d.request()
-			m.Status = &android.StatusReport{HardwareInfo: &r.Hardware, SoftwareInfo: &r.Software}
+			m.Status = d.status()
 		}
 	}
 }

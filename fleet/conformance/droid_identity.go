@@ -33,21 +33,28 @@ func (d *droid) identify() {
 	d.own(got.Signer)
 }
 
-// apply asks for a certificate for a new key in a device's name, as an offer has it. One without a challenge is for a renewal.
+// apply asks for a certificate in a device's name, as an offer has it: for the key that was attested, else for a new one. An offer without a
+// challenge is for a renewal.
 func (d *droid) apply(name string, o android.Offer) issuance {
+	if d.attested != nil && o.Challenge != "" {
+		return d.applyFor(d.attested, name, o)
+	}
+	return d.applyFor(d.newKey(o), name, o)
+}
+
+func (d *droid) applyFor(key crypto.Signer, name string, o android.Offer) issuance {
 	switch o.Method {
 	case android.EST:
-		return d.applyByEST(name, o)
+		return d.applyByEST(key, name, o)
 	case android.SCEP:
-		return d.applyBySCEP(name, o)
+		return d.applyBySCEP(key, name, o)
 	}
 	d.a.unasked("the server offers identities by %q: only EST and SCEP are spoken here", o.Method)
 	return issuance{}
 }
 
 // applyByEST is apply by RFC 7030, section 4.2.
-func (d *droid) applyByEST(name string, o android.Offer) issuance {
-	key := d.newKey(o)
+func (d *droid) applyByEST(key crypto.Signer, name string, o android.Offer) issuance {
 	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
 	if err != nil {
 		d.a.unasked("no certificate request: %v", err)
@@ -62,8 +69,8 @@ func (d *droid) applyByEST(name string, o android.Offer) issuance {
 }
 
 // applyBySCEP is apply by RFC 8894, section 3.3. A renewal is signed by the identity that d has.
-func (d *droid) applyBySCEP(name string, o android.Offer) issuance {
-	r := d.scepClient(name, o).requestFor(d.newKey(o))
+func (d *droid) applyBySCEP(key crypto.Signer, name string, o android.Offer) issuance {
+	r := d.scepClient(name, o).requestFor(key)
 	if o.Challenge == "" {
 		r.signer = d.identity
 		r.askAs(sameSubject(d.identity.Certificate.Subject), "", nil)

@@ -20,6 +20,7 @@ type Config struct {
 	Steps    *target.Steps
 	Pushes   Pushes         // the push service that the server sends to; nil: pushes are not seen
 	Channels Channels       // Windows' push service that the server sends to; nil: what is sent is not seen
+	Messages Messages       // that of Android devices; nil: its messages are not seen
 	Roots    *x509.CertPool // that the server's certificate chains to, beside what profiles bring; nil: the system's
 
 	Suites  []Suite  // nil: Apple
@@ -28,9 +29,10 @@ type Config struct {
 	Mine    bool     // the tenant is there for this run: its clock, push certificate and authority may be changed
 	Factory *certs.Signer
 	// Factory is the factory identity of devices that enrol automatically, its root known to the server; nil: they cannot.
-	AndroidURL   string // of a server that speaks the agent protocol for Android; empty: none is known
-	WindowsURL   string // of a server of Windows devices, without the paths of the protocol; empty: none is known
-	AutomatedURL string // where they enrol; empty: they cannot
+	Maker        *certs.Authority // of the Android devices, whose attestations the server believes; nil: they attest nothing
+	AndroidURL   string           // of a server that speaks the agent protocol for Android; empty: none is known
+	WindowsURL   string           // of a server of Windows devices, without the paths of the protocol; empty: none is known
+	AutomatedURL string           // where they enrol; empty: they cannot
 	// ProxyFrom is an address of this machine from which the server takes a certificate in ProxyHeader, as from a proxy that it
 	// trusts; empty: there is none. ProxyHeader empty: Client-Cert.
 	ProxyFrom, ProxyHeader string
@@ -54,9 +56,13 @@ type run struct {
 	crowded string // why the tenant and its time stay as they are; empty: nobody else is there
 
 	stepping sync.Mutex // of whoever sets the clock
-	probing  sync.Mutex // of probed and queues
-	probed   bool       // the adapter's queue step was tried
-	queues   bool       // and does something
+
+	consenting     sync.Once // to Google's services
+	refusedConsent error
+
+	probing sync.Mutex // of probed and queues
+	probed  bool       // the adapter's queue step was tried
+	queues  bool       // and does something
 
 	mu       sync.Mutex
 	made     int               // devices
@@ -113,7 +119,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		}
 	}
 
-	var together, serial, alone, last []int
+	var first, together, serial, alone, last []int
 	findings := make([]Finding, len(chosen))
 	for i := range chosen {
 		s := &chosen[i]
@@ -121,10 +127,13 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		switch {
 		case s.Until != "":
 			findings[i].Outcome, findings[i].Reason = NotApplicable, "not applicable until "+s.Until
-		case s.alone && !c.Mine:
+		case (s.alone || s.first) && !c.Mine:
 			findings[i].Outcome, findings[i].Reason = NotApplicable, "it changes the whole tenant or its time, which this run may not (--tenant-is-mine)"
-		case s.alone && r.crowded != "":
+		case (s.alone || s.first) && r.crowded != "":
 			findings[i].Outcome, findings[i].Reason = NotApplicable, r.crowded
+		case s.first:
+			first = append(first, i)
+			continue
 		case s.alone:
 			alone = append(alone, i)
 			continue
@@ -139,6 +148,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 			continue
 		}
 		r.tell(findings[i])
+	}
+	for _, i := range first {
+		findings[i] = r.ask(whole, &chosen[i], 1)
 	}
 	slots := make(chan int, c.AtOnce)
 	for i := range c.AtOnce {

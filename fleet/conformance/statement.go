@@ -55,13 +55,14 @@ type Statement struct {
 	try    func(t *trial)  // of a device
 	serial bool            // it counts what other checks would count among
 	alone  bool            // it changes what other checks stand on: the tenant, or time
+	first  bool            // alone, before any other check: of a tenant in which nobody has done anything
 	last   bool            // what a device met in any other check decides it too
 }
 
 // List returns all statements, by suite and id.
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
-		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidLaterStatements,
+		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidPushStatements, androidLaterStatements,
 		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsPushStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
 		windowsDeviceStatements, windowsDeviceCommandStatements, windowsDeviceLaterStatements, androidDeviceStatements)
 	for i := range all {
@@ -102,3 +103,6 @@ func (s *Statement) Level() string {
 
 // Alone tells whether asking changes the whole tenant, or its time.
 func (s *Statement) Alone() bool { return s.alone }
+
+// First tells whether it is asked before all others, of a tenant that is new.
+func (s *Statement) First() bool { return s.first }

@@ -52,6 +52,10 @@ type Steps struct {
 	// SetAuthority changes the tenant's authority to another one and back when it is called again; it opens the gap of AUTH-30.
 	SetAuthority func(ctx context.Context) error
 
+	// Consented tells whether the consent for Google's services is granted, Consent grants it, for good (AUTH-05).
+	Consented func(ctx context.Context) (bool, error)
+	Consent   func(ctx context.Context) error
+
 	// Clock reads the server's clock, Step sets it ahead. Step is nil where the server's time is the true one.
 	Clock func(ctx context.Context) (time.Time, error)
 	Step  func(ctx context.Context, to time.Time) error
@@ -208,6 +212,11 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 		},
 		PushState:    r.Push,
 		SetAuthority: r.turn,
+		Consented: func(ctx context.Context) (bool, error) {
+			all, err := r.Consents(ctx)
+			return slices.ContainsFunc(all, func(c Consent) bool { return c.Service == googleServices && c.Granted }), err
+		},
+		Consent: func(ctx context.Context) error { return r.Consent(ctx, googleServices) },
 		Clock: func(ctx context.Context) (time.Time, error) {
 			c, err := r.Clock(ctx)
 			return c.Now.Time(), err
@@ -246,6 +255,9 @@ func (r *Rollcall) password(ctx context.Context, upn string) (user, password str
 	}
 	return upn, path.Base(links[0].URL), nil // the token that the link ends with
 }
+
+// googleServices is what the consent for Google's services is called, as in Graph.
+const googleServices = "androidManagedStore"
 
 // turn changes the authority as far as the tenant allows it: between Intune alone and co-management (AUTH-04).
 func (r *Rollcall) turn(ctx context.Context) error {

@@ -76,6 +76,7 @@ var (
 	wipesUnordered = rewrite((*call).checksIn, `,"order":"[^"]*"`, ``)
 	inventedIsUsed = rewrite((*call).enrols, `"TOKEN_INVALID"`, `"TOKEN_USED"`)
 	noReason       = rewrite((*call).enrols, `"MODE_NOT_ALLOWED"`, `"REFUSED"`)
+	namelessReason = rewrite((*call).enrols, `"ATTESTATION_WRONG_CHALLENGE"`, `"REFUSED"`)
 	otherNetworks  = rewrite((*call).checksIn, `"openNetworkConfiguration":\{`, `"networks":{`)
 	namesNothing   = rewrite((*call).checksIn, `"message":"(?:[^"\\]|\\.)*"`, `"message":"bad request"`)
 
@@ -379,3 +380,37 @@ func lastResult(c *call) {
 	}
 	c.give(a)
 }
+
+// anyLevel takes a device in whose key software holds.
+func anyLevel(c *call) {
+	a := c.ask(c.body)
+	if c.enrols() && bytes.Contains(a.body, []byte(`"`+android.AttestationLevel+`"`)) {
+		a.status = http.StatusOK
+	}
+	c.give(a)
+}
+
+// asksNobody makes tokens without the consent for Google's services.
+func asksNobody(c *call) {
+	a := c.ask(c.body)
+	if c.api(http.MethodPost, "/invitations") && a.status/100 == 4 {
+		c.request(http.MethodPost, "/rollcall/v1/consents/androidManagedStore", []byte("{}"))
+		a = c.ask(c.body)
+	}
+	c.give(a)
+}
+
+// firstAddress hears of no address but the first.
+func firstAddress(c *call) {
+	m, ok := c.round()
+	if ok && m.Push != nil {
+		if first := c.m.note("address "+m.Device, m.Push.FID); first != "" {
+			c.m.note("address "+m.Device, first)
+			c.give(c.ask(pushed.ReplaceAll(c.body, nil)))
+			return
+		}
+	}
+	c.pass()
+}
+
+var pushed = regexp.MustCompile(`,"push":\{[^}]*\}`)

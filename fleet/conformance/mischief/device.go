@@ -54,6 +54,7 @@ func init() {
 		"AND-071": anotherEnrolment, "AND-072": sleepsAtOnce, "AND-073": anotherAnswer, "AND-074": handsOutOnce, "AND-075": unsignedNotice, "AND-078": unsignedOrder,
 		"AND-079": wipesUnordered, "AND-080": anyAndroid, "AND-080.leave": anyFarewell, "AND-081": renewsNobody, "HST-001.android": anySize, "HST-006.android": anyTail,
 		"HST-012.android": anyPacked, "HST-014.android": namesNothing, "HST-014.later": knownMembers, "HST-027.android": goneAtWrongPaths, "HST-030.android": anybodyChecksIn,
+		"AND-084": anyLevel, "AND-093": (*call).pass, "AUTH-05.android": asksNobody, "AND-084/key": challengeForAll, "AND-084/reason": namelessReason, "AND-093/deaf": firstAddress,
 		"HST-037.android": tokenForAll, "HST-044.android": tokenSpent, "HST-051.android": anyPlace, "HST-052.android": knownResults,
 		"AND-060/commands": holdsCheckIns, "AND-070/name": anotherName, "AND-071/for-ever": tokenForEver, "AND-074/again": handsOutAgain, "AND-075/never": registersNever, "AND-078/page": pageForOrder,
 		"AND-079/lives": endedChecksIn, "AND-080.leave/lives": endedChecksIn, "AND-081/lives": oldChecksIn, "AND-081/early": renewsEarly, "HST-014.android/version": anyVersion,

@@ -13,6 +13,6 @@
 // [NewHandset], [Mischief.BeforeJudge]. Those of Windows devices are in machine.go, of Android devices in handheld.go.
 //
 // A fault that no such layer can have is asked of whoever holds the other end: [Mischief.LosesAfterGoAway],
-// [Mischief.PushesAtOnce], [Mischief.PushesOnce], [Mischief.PushesTheDead], [Mischief.WakesAtAnything],
+// [Mischief.PushesAtOnce], [Mischief.PushesOnce], [Mischief.PushesTheDead], [Mischief.SendsToTheDead], [Mischief.WakesAtAnything],
 // [Mischief.EnrolsTwice], [Mischief.KeepsEnded], [Mischief.KeepsToken], [Mischief.PressesOn].
 package mischief

@@ -79,6 +79,9 @@ func (m *Mischief) PushesOnce() bool { return m.is("APL-086/once") }
 // PushesTheDead tells whether a token that has ended is pushed as if it had ended before the device said it (APL-101).
 func (m *Mischief) PushesTheDead() bool { return m.is("APL-101/insists") }
 
+// SendsToTheDead tells whether an address that has ended is sent to as if it had not (AND-093).
+func (m *Mischief) SendsToTheDead() bool { return m.is("AND-093") }
+
 func (m *Mischief) is(ids ...string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
