@@ -17,9 +17,8 @@ type asking struct {
 	statement *Statement
 	slot      int // whose devices these are
 	phones    []*phone
-	joined    []*phone // of these, that may be enrolled
-	droids    []*droid
-	pcs       []*pc
+	joined    []*phone                  // of these, that may be enrolled
+	leavers   []leaver                  // of other platforms
 	restore   func(ctx context.Context) // puts the tenant in order afterwards; nil: nothing is to be
 }
 
@@ -47,8 +46,7 @@ func (r *run) ask(ctx context.Context, s *Statement, slot int) Finding {
 		stop()
 	}
 	r.leave(ctx, a.joined)
-	r.leaveAndroid(ctx, a.droids)
-	r.leaveWindows(ctx, a.pcs)
+	r.leaveAll(ctx, a.leavers)
 	f := a.found(time.Since(began))
 	r.tell(f)
 	return f

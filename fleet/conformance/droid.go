@@ -18,8 +18,7 @@ import (
 
 // A droid is one Android device of a run: it says what a check has it say.
 type droid struct {
-	a      *asking
-	name   string // A, B, ... in exchanges
+	member
 	mode   android.Mode
 	serial string
 	token  string
@@ -29,14 +28,10 @@ type droid struct {
 	offer              android.Offer
 	attested           crypto.Signer // the key that it enrols with, of which its maker knows; nil: there is none yet
 	fid                string        // where it is woken; empty: nowhere
-	identity           certs.Signer
-	issued             []certs.Signer // all that it got, the newest last
-	client             *http.Client
 
 	version  int64 // of the policy in force
 	profiles []android.AppliedProfile
 	talks    int
-	blame    func(format string, args ...any) // ends the check where the device cannot become a managed one
 }
 
 // An androidServer is what a server says of itself before anybody enrols.
@@ -108,12 +103,9 @@ func (a *asking) consent() {
 
 // bareDroid is a device that has nothing yet.
 func (a *asking) bareDroid(s *androidServer, mode android.Mode) *droid {
-	a.mu.Lock()
-	a.made++
-	n := a.made
-	a.mu.Unlock()
-	d := &droid{a: a, server: s, mode: mode, name: string(rune('A' + len(a.droids)%26)), serial: fmt.Sprintf("RC%s%04d", a.label, n), blame: a.unasked}
-	a.droids = append(a.droids, d)
+	m, n := a.joining("device")
+	d := &droid{member: m, server: s, mode: mode, serial: fmt.Sprintf("RC%s%04d", a.label, n)}
+	a.leavers = append(a.leavers, d)
 	return d
 }
 
@@ -188,18 +180,6 @@ func (d *droid) admitted(x *Exchange) (answer android.EnrollAnswer) {
 	}
 	d.device, d.enrollment, d.offer = answer.Device, answer.Enrollment, answer.Certificate
 	return answer
-}
-
-// as gives d an identity, on a new connection.
-func (d *droid) as(who certs.Signer) {
-	d.identity = who
-	d.client = d.a.clients.of(who, nil)
-}
-
-// own gives d an identity that was issued to it.
-func (d *droid) own(who certs.Signer) {
-	d.issued = append(d.issued, who)
-	d.as(who)
 }
 
 // message is round 1 of another check-in.
@@ -296,31 +276,8 @@ func (d *droid) post(what, path string, body []byte, header http.Header) *Exchan
 	return d.do(http.MethodPost, d.server.url+path, what, h, body)
 }
 
-// do sends one request and makes it the latest exchange.
-func (d *droid) do(method, url, what string, header http.Header, body []byte) *Exchange {
-	client := d.client
-	if client == nil {
-		client = d.a.clients.of(certs.Signer{}, nil)
-	}
-	x := d.a.run.exchange(d.a.ctx, client, method, url, "device "+d.name+": "+what, header, body)
-	d.a.last = x
-	if d.a.ctx.Err() != nil {
-		d.a.unasked("the time for this check, or the run, is over")
-	}
-	return x
-}
-
 // order has the administrator queue a command for the device; the id is empty where the server does not tell it.
-func (d *droid) order(kind target.OrderKind) string {
-	d.a.needs(d.a.Steps.Queue != nil, "queue a command")
-	ctx, cancel := d.a.administrator()
-	defer cancel()
-	id, err := d.a.Steps.Queue(ctx, d.device, target.Order{Kind: kind})
-	if err != nil {
-		d.a.unasked("no command could be queued: %v", err)
-	}
-	return id
-}
+func (d *droid) order(kind target.OrderKind) string { return d.a.orderFor(d.device, kind) }
 
 // known tells how the device stands.
 func (d *droid) known() target.Standing { return d.a.standingOf(d.device) }
@@ -370,6 +327,8 @@ func (d *droid) farewell(ctx context.Context) *Exchange {
 	return d.a.run.exchange(ctx, d.client, http.MethodPost, d.server.url+android.UnenrollPath, "device "+d.name+": farewell", http.Header{"Content-Type": {android.ContentType}}, body)
 }
 
+func (d *droid) standing() (string, []certs.Signer) { return d.device, d.issued }
+
 // leave ends the device's enrolment, by whichever of its identities the server takes.
 func (d *droid) leave(ctx context.Context) error {
 	var x *Exchange
@@ -384,19 +343,6 @@ func (d *droid) leave(ctx context.Context) error {
 		unheard = "its farewell was answered " + x.answer()
 	}
 	return d.a.run.forgotten(ctx, d.device, unheard)
-}
-
-// leaveAndroid has devices leave that got an identity, whatever ended their check.
-func (r *run) leaveAndroid(ctx context.Context, devices []*droid) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
-	defer cancel()
-	gone := map[string]bool{}
-	for _, d := range slices.Backward(devices) {
-		if len(d.issued) > 0 && !gone[d.device] { // a device may have come twice
-			gone[d.device] = true
-			r.parted(d.device, d.leave(ctx))
-		}
-	}
 }
 
 // same tells whether two answers are the same to the byte.

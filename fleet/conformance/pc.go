@@ -17,19 +17,14 @@ import (
 
 // A pc is one Windows device of a run: it says what a check has it say.
 type pc struct {
-	a              *asking
-	name           string // A, B, ... in exchanges
+	member
 	id             string // DeviceID
 	hardware       string // HWDevID
 	kind           string // EnrollmentType
 	user, password string
 	where          windows.DiscoverResponse
 
-	identity certs.Signer
-	issued   []certs.Signer // all that it got, the newest last
-	client   *http.Client
-	given    *given
-	in       bool // it is enrolled, as far as it knows
+	given *given
 
 	login    string
 	session  int
@@ -37,9 +32,8 @@ type pc struct {
 	most     uint32            // MaxMsgSize; 0: it says none
 	tree     map[string]string // nodes that it has, with their values
 	answers  map[string]windows.Code
-	told     []windows.Command                // it was, in order; without Status
-	messages int                              // questions asked
-	blame    func(format string, args ...any) // ends the check where the device cannot become a managed one
+	told     []windows.Command // it was, in order; without Status
+	messages int               // questions asked
 }
 
 // pcMark is where the DeviceIDs of all runs begin.
@@ -47,16 +41,13 @@ const pcMark = "0000" + udidMark
 
 // bareMachine is a device that has nothing yet.
 func (a *asking) bareMachine() *pc {
-	a.mu.Lock()
-	a.made++
-	n := a.made
-	a.mu.Unlock()
+	m, n := a.joining("PC")
 	d := &pc{
-		a: a, name: string(rune('A' + len(a.pcs)%26)), id: fmt.Sprintf("%s%s%016X", pcMark, a.label, n), kind: windows.EnrollmentFull, login: windows.LoginUser,
-		tree: map[string]string{}, answers: map[string]windows.Code{}, blame: a.unasked,
+		member: m, id: fmt.Sprintf("%s%s%016X", pcMark, a.label, n), kind: windows.EnrollmentFull, login: windows.LoginUser,
+		tree: map[string]string{}, answers: map[string]windows.Code{},
 	}
 	d.hardware = "hw-" + d.id
-	a.pcs = append(a.pcs, d)
+	a.leavers = append(a.leavers, d)
 	return d
 }
 
@@ -119,8 +110,8 @@ func (d *pc) discover() *windows.Discover {
 	}
 }
 
-// own is the credential of the device's invitation.
-func (d *pc) own() windows.Credential {
+// credential is that of the device's invitation.
+func (d *pc) credential() windows.Credential {
 	return windows.Credential{Kind: windows.Password, Username: d.user, Password: d.password}
 }
 
@@ -146,20 +137,6 @@ func (d *pc) envelope(url, what string, raw []byte) (*Exchange, windows.Body) {
 		return x, nil
 	}
 	return x, e.Body
-}
-
-// do sends one request and makes it the latest exchange.
-func (d *pc) do(method, url, what string, header http.Header, body []byte) *Exchange {
-	client := d.client
-	if client == nil {
-		client = d.a.clients.of(certs.Signer{}, nil)
-	}
-	x := d.a.run.exchange(d.a.ctx, client, method, url, "PC "+d.name+": "+what, header, body)
-	d.a.last = x
-	if d.a.ctx.Err() != nil {
-		d.a.unasked("the time for this check, or the run, is over")
-	}
-	return x
 }
 
 // newKey is RSA as real ones have it, unless the run wants it quick.
@@ -199,7 +176,7 @@ func (d *pc) plainCSR(key crypto.Signer) []byte {
 // enrol has the server take the device in, by its invitation.
 func (d *pc) enrol(more ...windows.ContextItem) {
 	key := d.newKey()
-	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.own(), d.rst(d.plainCSR(key), more...))
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.credential(), d.rst(d.plainCSR(key), more...))
 	d.taken(x, body, key)
 }
 
@@ -210,20 +187,7 @@ func (d *pc) taken(x *Exchange, body windows.Body, key crypto.Signer) {
 		d.blame("%s brought no certificate: %s (%s)", x.What, x.answer(), why)
 	}
 	d.given = g
-	d.owns(certs.Signer{Certificate: g.leaf, Key: key})
-}
-
-// as gives d an identity, on a new connection.
-func (d *pc) as(who certs.Signer) {
-	d.identity = who
-	d.client = d.a.clients.of(who, nil)
-}
-
-// owns gives d an identity that was issued to it.
-func (d *pc) owns(who certs.Signer) {
-	d.issued = append(d.issued, who)
-	d.in = true
-	d.as(who)
+	d.own(certs.Signer{Certificate: g.leaf, Key: key})
 }
 
 // A given is a provisioning document, as it is written. Only what a device cannot do without is looked for.
@@ -306,6 +270,8 @@ func (d *pc) refused(x *Exchange, body windows.Body, subcode windows.Subcode, ki
 	return f
 }
 
+func (d *pc) standing() (string, []certs.Signer) { return d.id, d.issued }
+
 // leave ends the device's enrolment, by whichever of its identities the server takes.
 func (d *pc) leave(ctx context.Context) error {
 	if forget := d.a.Steps.Forget; forget != nil { // who is told to leave is gone with its farewell, not after a silence
@@ -334,17 +300,4 @@ func (d *pc) leave(ctx context.Context) error {
 		said = "its leaving was answered " + x.answer()
 	}
 	return d.a.run.forgotten(ctx, d.id, said)
-}
-
-// leaveWindows has devices leave that got an identity, whatever ended their check.
-func (r *run) leaveWindows(ctx context.Context, devices []*pc) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*r.Request)
-	defer cancel()
-	gone := map[string]bool{}
-	for _, d := range slices.Backward(devices) {
-		if len(d.issued) > 0 && !gone[d.id] { // a device may have come twice
-			gone[d.id] = true
-			r.parted(d.id, d.leave(ctx))
-		}
-	}
 }

@@ -218,16 +218,7 @@ const (
 )
 
 // order has the administrator queue a command for the device; the id is empty where the server does not tell it.
-func (d *pc) order(kind target.OrderKind) string {
-	d.a.needs(d.a.Steps.Queue != nil, "queue a command")
-	ctx, cancel := d.a.administrator()
-	defer cancel()
-	id, err := d.a.Steps.Queue(ctx, d.id, target.Order{Kind: kind})
-	if err != nil {
-		d.a.unasked("no command could be queued: %v", err)
-	}
-	return id
-}
+func (d *pc) order(kind target.OrderKind) string { return d.a.orderFor(d.id, kind) }
 
 // profile has the device get a document, or the lack of one.
 func (d *pc) profile(document string) error {

@@ -126,11 +126,11 @@ func checkWIN002(a *asking) {
 		if url == d.where.PolicyURL {
 			body = &windows.GetPolicies{}
 		}
-		x, _ := d.soap(url, "a request", d.own(), body)
+		x, _ := d.soap(url, "a request", d.credential(), body)
 		d.whole(x)
 	}
 	key := d.newKey()
-	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.own(), d.rst(d.plainCSR(key)))
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.credential(), d.rst(d.plainCSR(key)))
 	d.whole(x)
 	d.taken(x, body, key)
 	m := d.begin()
@@ -291,7 +291,7 @@ func checkWIN010(a *asking) {
 	if d.where.PolicyURL == "" {
 		a.skip("the server has no policy service")
 	}
-	x, body := d.soap(d.where.PolicyURL, "asks for its policy", d.own(), &windows.GetPolicies{})
+	x, body := d.soap(d.where.PolicyURL, "asks for its policy", d.credential(), &windows.GetPolicies{})
 	r, ok := body.(*windows.GetPoliciesResponse)
 	switch {
 	case !ok:

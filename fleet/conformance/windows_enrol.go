@@ -160,7 +160,7 @@ func checkWIN011(a *asking) {
 	d := a.machine()
 	d.blame = a.fail
 	key := d.newKey()
-	x, body := d.soap(d.where.EnrollmentURL, "enrolment by a request as Windows writes it", d.own(), d.rst(d.crookedCSR(key)))
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment by a request as Windows writes it", d.credential(), d.rst(d.crookedCSR(key)))
 	d.taken(x, body, key)
 	d.sync()
 }
@@ -174,7 +174,7 @@ func checkWIN012(a *asking) {
 		a.unasked("no key: %v", err)
 	}
 	for what, csr := range map[string][]byte{"with a signature that is wrong": broken, "with a key of 1024 bits": d.plainCSR(small)} {
-		x, body := d.soap(d.where.EnrollmentURL, "enrolment "+what, d.own(), d.rst(csr))
+		x, body := d.soap(d.where.EnrollmentURL, "enrolment "+what, d.credential(), d.rst(csr))
 		d.refused(x, body, windows.SubcodeCertificateRequest, "")
 	}
 	d.blame = a.fail
@@ -186,7 +186,7 @@ func checkWIN013(a *asking) {
 	d.blame = a.fail
 	key := d.newKey()
 	csr := d.plainCSR(key)
-	raw := d.request(d.where.EnrollmentURL, d.own(), d.rst(csr))
+	raw := d.request(d.where.EnrollmentURL, d.credential(), d.rst(csr))
 	text := base64.StdEncoding.EncodeToString(csr)
 	var lines strings.Builder
 	for line := range slices.Chunk([]byte(text), 64) {
@@ -233,7 +233,7 @@ func receiver(x *Exchange) bool { return bytes.Contains(x.body, []byte(":Receive
 func checkWIN021(a *asking) {
 	d := a.machine()
 	rst := d.rst(d.plainCSR(d.newKey()))
-	half := d.request(d.where.EnrollmentURL, d.own(), rst)
+	half := d.request(d.where.EnrollmentURL, d.credential(), rst)
 	for _, one := range []struct {
 		what    string
 		ask     func() (*Exchange, windows.Body)
@@ -246,7 +246,7 @@ func checkWIN021(a *asking) {
 			return d.envelope(d.where.EnrollmentURL, "half of an enrolment", half[:len(half)/2])
 		}, windows.SubcodeMessageFormat},
 		{"the wrong service", func() (*Exchange, windows.Body) {
-			return d.soap(d.where.EnrollmentURL, "discovery at the wrong service", d.own(), d.discover())
+			return d.soap(d.where.EnrollmentURL, "discovery at the wrong service", d.credential(), d.discover())
 		}, windows.SubcodeMessageFormat},
 	} {
 		x, body := one.ask()
@@ -283,7 +283,7 @@ func checkWIN022(a *asking) {
 		more.where = d.where
 		more.invite(a.slot)
 		key := more.newKey()
-		x, body := more.soap(more.where.EnrollmentURL, "enrolment of one more device", more.own(), more.rst(more.plainCSR(key)))
+		x, body := more.soap(more.where.EnrollmentURL, "enrolment of one more device", more.credential(), more.rst(more.plainCSR(key)))
 		if _, refused := body.(*windows.Fault); refused {
 			more.refused(x, body, "", windows.ErrorDeviceCapReached)
 			return
@@ -295,14 +295,14 @@ func checkWIN022(a *asking) {
 
 // asks asks for a certificate, by the device's invitation.
 func (d *pc) asks(what string) (*Exchange, windows.Body) {
-	return d.soap(d.where.EnrollmentURL, what, d.own(), d.rst(d.plainCSR(d.newKey())))
+	return d.soap(d.where.EnrollmentURL, what, d.credential(), d.rst(d.plainCSR(d.newKey())))
 }
 
 func checkWIN023(a *asking) {
 	a.needs(a.Steps.Known != nil, "tell how a device stands")
 	d := a.machine()
 	d.kind = "Half"
-	x, body := d.soap(d.where.EnrollmentURL, "enrolment of a type that does not exist", d.own(), d.rst(d.plainCSR(d.newKey())))
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment of a type that does not exist", d.credential(), d.rst(d.plainCSR(d.newKey())))
 	if _, refused := body.(*windows.Fault); !refused {
 		a.unasked("a bad request was answered %s", x.answer())
 	}
@@ -328,7 +328,7 @@ func checkWIN024(a *asking) {
 func checkHST018(a *asking) {
 	d := a.machine()
 	other := a.bareMachine()
-	raw := string(d.request(d.where.EnrollmentURL, d.own(), d.rst(d.plainCSR(d.newKey()))))
+	raw := string(d.request(d.where.EnrollmentURL, d.credential(), d.rst(d.plainCSR(d.newKey()))))
 	between := func(from, to string) string {
 		i := strings.Index(raw, from)
 		k := strings.Index(raw, to)
@@ -357,16 +357,16 @@ func checkHST037Windows(a *asking) {
 	d := a.machine()
 	key := d.newKey()
 	rst := d.rst(d.plainCSR(key))
-	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.own(), rst)
+	x, body := d.soap(d.where.EnrollmentURL, "enrolment", d.credential(), rst)
 	d.taken(x, body, key)
 	first := d.given.leaf
-	x, body = d.soap(d.where.EnrollmentURL, "the same enrolment again", d.own(), rst)
+	x, body = d.soap(d.where.EnrollmentURL, "the same enrolment again", d.credential(), rst)
 	if g, why := readGiven(body, key); g == nil || !g.leaf.Equal(first) {
 		a.fail("%s was answered %s: %s", x.What, x.answer(), why)
 	}
 	thief := a.bareMachine()
 	thief.where, thief.user, thief.password = d.where, d.user, d.password
-	x, body = thief.soap(d.where.EnrollmentURL, "enrolment by another's password", thief.own(), thief.rst(thief.plainCSR(thief.newKey())))
+	x, body = thief.soap(d.where.EnrollmentURL, "enrolment by another's password", thief.credential(), thief.rst(thief.plainCSR(thief.newKey())))
 	thief.refused(x, body, "", "")
 }
 
@@ -393,7 +393,7 @@ func checkHST051Windows(a *asking) {
 	d.join()
 	thief := a.machine()
 	thief.id = d.id
-	x, body := thief.soap(d.where.EnrollmentURL, "enrolment by the id of another device", thief.own(), thief.rst(thief.plainCSR(thief.newKey())))
+	x, body := thief.soap(d.where.EnrollmentURL, "enrolment by the id of another device", thief.credential(), thief.rst(thief.plainCSR(thief.newKey())))
 	thief.refused(x, body, "", "")
 	d.steady("after another came by its id")
 }
