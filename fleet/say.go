@@ -89,7 +89,11 @@ func (c *Cast) sayEnrol(a *plan.Action) Words {
 		return Words{}
 	case e.All() && imported:
 		w.Name = en.Say("Devices whose enrolment was not complete enrol")
-	case !e.All() && e.Total() == 0:
+	case e.CoManaged > 0 && e.CoManaged == e.New():
+		w.Name = en.Say("%d {PC enrols|PCs enrol} through Configuration Manager", e.CoManaged)
+		w.Text = en.Say("Configuration Manager's client enrols each with a token of its user's, and says in the first session which workloads are Intune's.")
+		w.Rule = "AUTH-51"
+	case !e.All() && e.Total()+e.CoManaged == 0:
 		w.Name = en.Say("%d {device|devices} without a user {enrols|enrol}", e.Userless.Total())
 		w.Text = en.Say("Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured.")
 		w.Rule = "AUTH-19"

@@ -25,6 +25,7 @@ func TestSay(t *testing.T) {
 	for want, a := range map[string]plan.Action{
 		"All devices enrol within 4h":                                                   {Enrol: &plan.Enrol{Over: plan.Duration(4 * time.Hour)}},
 		"1 device without a user enrols":                                                {Enrol: &plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1}}},
+		"2 PCs enrol through Configuration Manager":                                     {Enrol: &plan.Enrol{CoManaged: 2}},
 		"3 more devices enrol":                                                          {Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{IOS: 3}}},
 		`Profile "wifi" is assigned to everybody`:                                       {Profiles: &plan.Assignment{Assign: "wifi", Group: plan.All}},
 		`Profile "wifi" is unassigned from group sales`:                                 {Profiles: &plan.Assignment{Unassign: "wifi", Group: "sales"}},

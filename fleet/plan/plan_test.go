@@ -299,7 +299,7 @@ func TestWithDevices(t *testing.T) {
 	if p, err := few.WithDevices(10); err != nil || *p.Tenant.Units != 4 || *few.Tenant.Units != 100 {
 		t.Errorf("units of ten devices: %d, %v", *p.Tenant.Units, err)
 	}
-	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 6") {
+	if _, err := lab.WithDevices(1); err == nil || !strings.Contains(err.Error(), "needs 7") {
 		t.Errorf("WithDevices(1): %v", err)
 	}
 }
