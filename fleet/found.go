@@ -177,7 +177,8 @@ func (c *Cast) UsersAs(as protocol.Authority) []target.User {
 			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
 		}
 		if theirs[int32(i)] {
-			user.IntuneLicence, user.CoManaged = as == protocol.Intune, false
+			user.IntuneLicence = as == protocol.Intune
+			user.CoManaged = user.CoManaged && as == protocol.Intune // a PC that its client enrols is known by it
 		}
 		users = append(users, user)
 	}

@@ -5,10 +5,13 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/agent"
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/protocol"
 	"rollcall/server/delivery"
 )
 
@@ -22,12 +25,7 @@ func TestWindowsKindsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := agree(t, p, p.Devices())
-	told := map[string]string{}
-	for _, line := range live.run.Log.Lines() {
-		if line.What == string(delivery.WhatWorkloads) {
-			told[line.Device] = line.Detail
-		}
-	}
+	told := workloadsTold(live)
 	kinds := map[population.Enrolment]int{}
 	for i := range live.run.Population.Devices {
 		d := &live.run.Population.Devices[i]
@@ -45,5 +43,50 @@ func TestWindowsKindsAgree(t *testing.T) {
 		if kinds[kind] == 0 {
 			t.Errorf("nobody enrols by way %d: %v", kind, kinds)
 		}
+	}
+}
+
+// workloadsTold is what the server heard of each device's Configuration Manager.
+func workloadsTold(live played) map[string]string {
+	told := map[string]string{}
+	for _, line := range live.run.Log.Lines() {
+		if line.What == string(delivery.WhatWorkloads) {
+			told[line.Device] = line.Detail
+		}
+	}
+	return told
+}
+
+// The Windows devices of an export enrol in a lab by the ways that it names, and those that are co-managed say so (WIN-068), in a tenant
+// of two authorities too.
+func TestWindowsKindsOfAnExport(t *testing.T) {
+	t.Parallel()
+	who := populationFlags{export: "../../fleet/population/testdata/coexistence"}
+	f := labFlags{clock: "driven", length: 20 * time.Hour}
+	p, pop, imported, err := who.load(labCommand(), nil, f.fit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, result, story, err := f.play(t.Context(), p, pop, imported, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, seen := workloadsTold(played{run, result, story}), map[bool]int{}
+	for i := range pop.Devices {
+		d := &pop.Devices[i]
+		if d.Platform != protocol.Windows {
+			continue
+		}
+		by := fleet.InDirectory(d)
+		seen[by]++
+		if phase := run.Fleet.Device(i).Phase(); phase != agent.Enrolled {
+			t.Errorf("%s, of the directory %v, is %s", d.Name, by, phase)
+		}
+		if _, says := told[d.UDID]; says != d.Has(population.CoManaged) {
+			t.Errorf("%s, co-managed %v, registered with %s: %q", d.Name, d.Has(population.CoManaged), d.Registered, told[d.UDID])
+		}
+	}
+	if len(told) == 0 || seen[true] == 0 {
+		t.Errorf("%d said which workloads are Intune's; %d of the directory", len(told), seen[true])
 	}
 }
