@@ -50,6 +50,9 @@ type Directory interface {
 // enrol runs the enrolment of device i.
 func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Report, error) {
 	p := &f.population.Devices[i]
+	if p.Has(population.Elsewhere) { // as the device says itself, whose server hears nothing of it
+		return link.Report{}, errElsewhere
+	}
 	j := Joining{By: by, User: f.upn(i), Mode: modeOf(p), ADE: p.Enrolment == population.Automated, Now: f.clock.Time()}
 	if f.byDirectory(i) {
 		token, err := f.directory.Token(j.User, p.UDID)
@@ -60,6 +63,8 @@ func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Re
 	}
 	return Enrol(ctx, f.link, f.devices[i].Device, j)
 }
+
+var errElsewhere = fmt.Errorf("managed by another server: %w", windows.EAlreadyEnrolled)
 
 // A Joining is how a device enrols.
 type Joining struct {

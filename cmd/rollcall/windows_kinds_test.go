@@ -17,25 +17,37 @@ import (
 
 // Windows devices of all kinds enrol in a lab, each by its own way (windows.md section 9): with a link, joined to or registered with the
 // directory, by group policy, by Autopilot with and without a user, by a package, and through Configuration Manager, whose client says
-// which workloads are Intune's (WIN-068). They come through as a rehearsal has them.
+// which workloads are Intune's (WIN-068). Who is managed elsewhere stays out (AUTH-47, WIN-027). They come through as a rehearsal has them.
 func TestWindowsKindsAgree(t *testing.T) {
 	t.Parallel()
 	p, err := plan.Load("testdata/kinds.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := agree(t, p, p.Devices())
+	elsewhere := 0
+	for _, d := range population.New(p).Devices {
+		if d.Has(population.Elsewhere) {
+			elsewhere++
+		}
+	}
+	live := agree(t, p, p.Devices()-elsewhere)
 	told := workloadsTold(live)
 	kinds := map[population.Enrolment]int{}
 	for i := range live.run.Population.Devices {
 		d := &live.run.Population.Devices[i]
-		kinds[d.Enrolment]++
-		if live.run.Fleet.Device(i).Phase() != agent.Enrolled {
+		if enrolled := live.run.Fleet.Device(i).Phase() == agent.Enrolled; enrolled == d.Has(population.Elsewhere) {
 			t.Errorf("%s, by way %d, is %s", d.Name, d.Enrolment, live.run.Fleet.Device(i).Phase())
 		}
+		if d.Has(population.Elsewhere) {
+			continue
+		}
+		kinds[d.Enrolment]++
 		if says := told[d.UDID]; d.Has(population.CoManaged) != strings.Contains(says, "compliance") {
 			t.Errorf("%s, co-managed %v, is said to have %q", d.Name, d.Has(population.CoManaged), says)
 		}
+	}
+	if elsewhere == 0 {
+		t.Error("nobody is managed elsewhere")
 	}
 	for _, kind := range []population.Enrolment{
 		population.ByUser, population.GroupPolicy, population.Joined, population.Autopilot, population.DirectoryRegistered, population.Bulk, population.SelfDeployed, population.CoManagement,

@@ -114,7 +114,7 @@ type Population struct {
 	Silent         []Silence      `yaml:"silent" jsonschema_description:"devices of already that have been silent for long when the story begins, and how they come back"`
 	Clocks         Clocks         `yaml:"clocks" jsonschema_description:"devices whose clock is wrong (HST-058); rehearsed only"`
 	Ways           Ways           `yaml:"ways" jsonschema_description:"how Windows PCs enrol, in parts of 100; what is missing to 100, by the user with an enrolment link (AUTH-47)"`
-	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47); by rule only"`
+	OtherMDM       Share          `yaml:"other_mdm" jsonschema_description:"Android and Windows devices that are managed elsewhere when they want to enrol (AUTH-47)"`
 	Habits         Habits         `yaml:"habits" jsonschema_description:"what devices and their users tend to do"`
 }
 
