@@ -270,7 +270,7 @@ func TestWithDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{6, 7, 10, 999, 1000, 1001, 100_000} {
+	for _, n := range []int{7, 8, 10, 999, 1000, 1001, 100_000} {
 		p, err := lab.WithDevices(n)
 		if err != nil || p.Devices() != n || p.Check() != nil {
 			t.Errorf("WithDevices(%d): %d devices, %v", n, p.Devices(), err)
