@@ -162,6 +162,13 @@ func (d *Device) Expire(now protocol.Time, out *Actions) {
 	d.expire(now, out)
 }
 
+// Hear takes what the server says of the newest change amid a conversation, before what else it says is carried out: that is of the
+// authority in force (AUTH-26).
+func (d *Device) Hear(now protocol.Time, n protocol.Notice, out *Actions) {
+	out.List = out.List[:0]
+	d.learn(now, n, out)
+}
+
 // Step tells d what happened at now and overwrites out with what d wants done. A steady check-in
 // allocates nothing. An event that does not fit (an answer to nothing, a wake-up of a device that is off or
 // not managed) changes nothing.

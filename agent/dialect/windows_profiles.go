@@ -64,7 +64,7 @@ func (d *Windows) settle(node string, family protocol.Family) (there bool) {
 	switch {
 	case !there && at >= 0:
 		d.core.Uninstall(at)
-	case there && (at < 0 || d.core.Profiles()[at].Content != version):
+	case there: // the same again too: it is of the authority in force now (AUTH-26)
 		d.core.Install(agent.Profile{Name: name, Content: version, Family: family})
 	}
 	return there

@@ -339,12 +339,8 @@ func (d *Windows) finish(out *Act) {
 	t := d.winTask
 	d.winTask = nil
 	out.Kind, out.Request = Rest, Request{}
-	if d.core.News(t.notice) {
-		out.Heard = t.notice
-	}
-	ev := agent.Event{Kind: agent.Answered}
-	ev.Reply.Notice = t.notice
-	d.step1(&ev, out)
+	out.Heard = t.notice
+	d.step1(&agent.Event{Kind: agent.Answered}, out)
 	if d.Phase() != agent.Enrolled {
 		return
 	}
@@ -368,11 +364,11 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 			d.perform(c, &r)
 		}
 	}
+	d.listen(out)
 	for node, family := range r.touched {
 		there := d.settle(node, family)
 		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Gone: !there, Status: protocol.Acknowledged})
 	}
-	d.listen()
 	orders := t.orders
 	t.orders = nil
 	if t.after.unenrols { // no Status: all sessions end, and another one says good-bye (WIN-054)
@@ -441,12 +437,15 @@ func (d *Windows) tell(o Order) {
 }
 
 // listen reads what the server may have said of a change of authority (windows.md section 11, AUTH-27).
-func (d *Windows) listen() {
+func (d *Windows) listen(out *Act) {
 	text := d.tree.value(pathConfig + windows.EscapeNode(d.provider()) + "/ConfigInfo")
 	if text == "" {
 		return
 	}
 	if _, n, err := windows.ReadNotice(text); err == nil && d.core.News(n) {
+		var actions agent.Actions
 		d.notice = n
+		d.core.Hear(d.now, n, &actions)
+		d.obey(&actions, out)
 	}
 }

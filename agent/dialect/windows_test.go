@@ -919,6 +919,22 @@ func TestWIN069CoManagement(t *testing.T) {
 	}
 }
 
+// AUTH-26: what the server writes once more after it has told of the change, even in the same message, is of the new authority, though it
+// says the same: it stays.
+func TestAUTH26WindowsSameAgain(t *testing.T) {
+	s := managed(t, plainWindows)
+	uri := csps + "WiFi/Profile/office/WlanXml"
+	s.tell(on(windows.Add, uri, "a"), on(windows.Add, csps+"WiFi/Profile/old/WlanXml", "a"))
+	s.ends()
+	notice := windows.NoticeWords(protocol.Intune, protocol.Notice{Epoch: 2, ChangedAt: s.now - s.now%1_000_000, Rule: protocol.RuleSevenDays})
+	s.tell(on(windows.Replace, csps+"DeviceManageability/Provider/rollcall/ConfigInfo", notice, windows.FormatChr), on(windows.Replace, uri, "a"))
+	s.ends()
+	s.d.Expire(s.now.Add(8 * day))
+	if list := s.d.Profiles(); len(list) != 1 || list[0].Node != csps+"WiFi/Profile/office" || list[0].Until != 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
 // WIN-072, AUTH-27: once the device has heard of the change, what it had before leaves after seven days, without contact.
 func TestWIN072Drops(t *testing.T) {
 	s := managed(t, plainWindows)

@@ -35,6 +35,8 @@ type double struct {
 	whole   bool                    // a conversation, its commands with it, has been compared
 	early   bool                    // it is an enrolment's, which brings over the wire what by rule the next one does
 	failed  bool                    // a message was not answered, or refused: the protocol has the device come again by its own rule
+	why     dialect.Why             // it talks
+	quiet   bool                    // and it has not begun to
 	torn    bool                    // a fault has cut one of the two in two, and they have not been the same since
 	barred  error                   // why the handshake of one was refused
 	owed    bool                    // over the wire the device wants another identity: it asks for that when it does by rule
@@ -189,28 +191,43 @@ func (f *double) talks() {
 	f.owed = f.pauses(f)
 }
 
-// begins tells the device what has happened to it.
+// begins tells the device what has happened to it. Whether it has anything to say, the rule tells.
 func (f *double) begins(what agent.EventKind) {
-	if f == nil {
+	if f.silent() {
 		return
 	}
 	f.twice, f.early, f.failed, f.owed = false, false, false, false
 	f.records, f.barred = nil, nil
+	if what == agent.Enrol { // it was invited
+		return
+	}
+	f.act.Kind, f.act.Err, f.why = dialect.Rest, nil, dialect.Synced
 	switch what {
 	case agent.Tick:
-		f.begin(f, dialect.Scheduled)
-	case agent.Woken:
-		f.begin(f, dialect.Synced)
+		f.why = dialect.Scheduled
+		f.dialogue().Expire(f.now())
 	case agent.Unenrol:
-		f.begin(f, dialect.UserRemoves)
+		f.why = dialect.UserRemoves
+	}
+	f.quiet = true
+}
+
+// opens has the device say its first word, unless it has.
+func (f *double) opens() {
+	if f.quiet {
+		f.quiet = false
+		f.begin(f, f.why)
 	}
 }
 
 // misses is that a message of the conversation has not come through, or that its answer has not. Only the first of a conversation is the
 // same one by rule and over the wire: what becomes of a later one cuts it in two by rule alone.
 func (f *double) misses(wait time.Duration) {
+	if f.silent() {
+		return
+	}
+	f.opens()
 	switch {
-	case f.silent():
 	case f.twice:
 		f.torn = true
 	case f.act.Kind == dialect.Send:
@@ -229,9 +246,11 @@ func (f *double) misses(wait time.Duration) {
 // carries takes the message c to the server, and has that decide. Of a conversation that is had twice all goes over the wire first.
 func (f *double) carries(c *protocol.CheckIn) error {
 	l := f.loop
-	switch {
-	case f.silent(), f.twice:
+	if f.silent() || f.twice {
 		return l.round()
+	}
+	f.opens()
+	switch {
 	case c.Verb == protocol.Enrol && l.devices[f.index].Phase() == agent.Enrolling:
 		return f.hello(f)
 	case f.act.Kind == dialect.Rest && f.act.Err != nil: // its protocol has it say nothing, and the rule must come to nothing

@@ -92,6 +92,9 @@ func TestFamilies(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			golden(t, f.String()+".txt", "install\n"+text(p.Install(nil))+"remove\n"+text(p.Remove()))
+			if again := text(p.Overwrite(p)); again == "" || strings.Contains(again, "Add") { // another authority's: AUTH-26
+				t.Errorf("a namesake is not written again: %s", again)
+			}
 			if again := p.Install(p); len(again) != 0 {
 				t.Errorf("what is there already is installed again: %s", text(again))
 			}

@@ -264,7 +264,15 @@ func leaves(commands []windows.Command) (out []*windows.Command) {
 
 // Install returns what brings p to a device that has old (nil: nothing that p would replace). A node that both have is replaced, never
 // deleted and added, and one that is as it should be is left alone (WIN-070); what only old had goes last.
-func (p *Profile) Install(old *Profile) []windows.Command {
+func (p *Profile) Install(old *Profile) []windows.Command { return p.install(old, changes) }
+
+// Overwrite is Install over a namesake of the authority before: what both have alike is written again, or the device would drop it with
+// what is left of that authority (AUTH-26, AUTH-27).
+func (p *Profile) Overwrite(old *Profile) []windows.Command {
+	return p.install(old, func(*windows.Command, map[string]windows.Item) bool { return true })
+}
+
+func (p *Profile) install(old *Profile, needed func(c *windows.Command, have map[string]windows.Item) bool) []windows.Command {
 	have := map[string]windows.Item{}
 	if old != nil {
 		for _, c := range leaves(old.Commands) {
@@ -276,7 +284,7 @@ func (p *Profile) Install(old *Profile) []windows.Command {
 	var out []windows.Command
 	for i := range p.Commands {
 		c := over(&p.Commands[i], have)
-		if changes(&p.Commands[i], have) {
+		if needed(&p.Commands[i], have) {
 			out = append(out, c)
 		}
 	}

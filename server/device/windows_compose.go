@@ -254,7 +254,11 @@ func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]w
 		if err != nil {
 			return nil, err
 		}
-		return p.Install(h.replaced(w, have, c.Profile)), nil
+		old, others := h.replaced(w, have, c.Profile)
+		if others {
+			return p.Overwrite(old), nil
+		}
+		return p.Install(old), nil
 	case protocol.RemoveProfile:
 		p, err := h.compiled(w, c.Profile)
 		if err != nil {
@@ -283,18 +287,19 @@ func (h *Handler) compiled(w *delivery.World, p protocol.Profile) (*csp.Profile,
 	return read, err
 }
 
-// replaced is the version on the device that p takes the place of: another one with the same identifier (WIN-070).
-func (h *Handler) replaced(w *delivery.World, have []delivery.Assigned, p protocol.Profile) *csp.Profile {
+// replaced is the version on the device that p takes the place of: another one with the same identifier (WIN-070). Others tells that it
+// is another authority's.
+func (h *Handler) replaced(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (old *csp.Profile, others bool) {
 	for i := range have {
 		n := have[i].Profile
 		if n == p || int(n) >= len(w.Profiles) || w.Profiles[n].Identifier != w.Profiles[p].Identifier || have[i].State == delivery.InstallFailed {
 			continue
 		}
 		if old, err := h.compiled(w, n); err == nil {
-			return old
+			return old, w.Profiles[n].Authority != w.Profiles[p].Authority
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // kept are the profiles that a device keeps when p leaves it.
