@@ -163,7 +163,7 @@ type Ways struct {
 	Autopilot   int `yaml:"autopilot" jsonschema:"minimum=0"`
 	Registered  int `yaml:"registered" jsonschema:"minimum=0" jsonschema_description:"the users' own, registered with the directory; the device limit holds for them"`
 
-	SelfDeploying int `yaml:"self_deploying" jsonschema:"minimum=0,maximum=100" jsonschema_description:"of the PCs without a user, in parts of 100: by Autopilot with the device's own token; the others by a provisioning package"`
+	SelfDeploying int `yaml:"self_deploying" jsonschema:"minimum=0" jsonschema_description:"of the PCs without a user, in parts of 100: by Autopilot with the device's own token; the others by a provisioning package"`
 }
 
 // Total is the parts that users' PCs do not enrol by an enrolment link.
