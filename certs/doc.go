@@ -18,9 +18,8 @@
 //
 // go.mozilla.org/pkcs7 encodes and decodes CMS. Two things are done around it: verifying, because it goes by
 // the wall clock, knows no skew and cannot be asked for SHA-1 alone; and the signed attributes, because it
-// takes their signing time from the wall clock, which a driven clock is not. Decryption is by its fork
-// github.com/smallstep/pkcs7, in [Decrypt] alone: the given library wants the bare RSA key and returns its
-// padding error, the fork takes a crypto.Decrypter, behind which a failed key becomes a random one (HST-036).
+// takes their signing time from the wall clock, which a driven clock is not. Of an envelope it decrypts the content alone: for the
+// key of that it wants the bare RSA key and returns its padding error, where ours makes a failed key a random one (HST-036).
 //
 // # Divergences
 //

@@ -1,15 +1,17 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"io"
+	"math/big"
 
-	fork "github.com/smallstep/pkcs7"
 	"go.mozilla.org/pkcs7"
 )
 
@@ -32,12 +34,14 @@ type envelope struct {
 	Data struct {
 		Version    int
 		Recipients []asn1.RawValue `asn1:"set"`
-		Encrypted  struct {
-			Type      asn1.ObjectIdentifier
-			Algorithm pkix.AlgorithmIdentifier
-			Content   asn1.RawValue `asn1:"tag:0,optional"`
-		}
+		Encrypted  encrypted
 	} `asn1:"explicit,tag:0"`
+}
+
+type encrypted struct {
+	Type      asn1.ObjectIdentifier
+	Algorithm pkix.AlgorithmIdentifier
+	Content   asn1.RawValue `asn1:"tag:0,optional"`
 }
 
 var oidAES192CBC = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 22}
@@ -60,17 +64,13 @@ func Decrypt(data []byte, r Signer, p Policy) ([]byte, error) {
 		return nil, err
 	}
 	if cipher := &e.Data.Encrypted.Algorithm; cipher.Algorithm.Equal(oidAES192CBC) {
-		// The library lacks the name, not the cipher: it goes by the length of the key.
-		cipher.Algorithm = pkcs7.OIDEncryptionAlgorithmAES256CBC
-		if der, err = asn1.Marshal(e); err != nil {
-			return nil, fmt.Errorf("CMS envelope: %w", ErrMalformed)
-		}
+		cipher.Algorithm = pkcs7.OIDEncryptionAlgorithmAES256CBC // the library lacks the name, not the cipher: it goes by the length of the key
 	}
 	key, ok := r.Key.(crypto.Decrypter)
 	if !ok {
 		return nil, fmt.Errorf("CMS envelope: %w: the recipient's key cannot decrypt", ErrKey)
 	}
-	content, ok := open(der, r.Certificate, guardedKey{key, keyLen})
+	content, ok := e.open(r.Certificate, guardedKey{key, keyLen})
 	if !ok {
 		return nil, fmt.Errorf("CMS envelope: %w", ErrDecrypt)
 	}
@@ -92,20 +92,56 @@ func (e *envelope) keyLength(p Policy) (int, error) {
 	}
 }
 
-// open is the one place of the fork, which takes a crypto.Decrypter where the given library wants the bare
-// key and passes its padding error on.
-func open(der []byte, recipient *x509.Certificate, key crypto.Decrypter) (content []byte, ok bool) {
+// A recipient is who has the key of the content (RFC 5652, section 6.2.1).
+type recipient struct {
+	Version int
+	Who     issuerAndSerial
+	Cipher  pkix.AlgorithmIdentifier
+	Key     []byte
+}
+
+type issuerAndSerial struct {
+	Issuer asn1.RawValue
+	Serial *big.Int
+}
+
+// open decrypts the key of the content, and has the library decrypt the content with that: by itself it wants the bare RSA key, and passes
+// its padding error on.
+func (e *envelope) open(c *x509.Certificate, key crypto.Decrypter) (content []byte, ok bool) {
 	defer func() { // on a last block that is no padding, and on half blocks, the library panics
 		if recover() != nil {
 			content, ok = nil, false
 		}
 	}()
-	p7, err := fork.Parse(der)
-	if err != nil {
-		return nil, false
+	for _, raw := range e.Data.Recipients {
+		var r recipient
+		if _, err := asn1.Unmarshal(raw.FullBytes, &r); err != nil || !bytes.Equal(r.Who.Issuer.FullBytes, c.RawIssuer) || r.Who.Serial.Cmp(c.SerialNumber) != 0 || !r.Cipher.Algorithm.Equal(pkcs7.OIDEncryptionAlgorithmRSA) {
+			continue
+		}
+		secret, err := key.Decrypt(rand.Reader, r.Key, nil)
+		if err != nil {
+			return nil, false
+		}
+		plain := struct { // EncryptedData (RFC 5652, section 8): the same content without recipients
+			Type asn1.ObjectIdentifier
+			Data struct {
+				Version   int
+				Encrypted encrypted
+			} `asn1:"explicit,tag:0"`
+		}{Type: pkcs7.OIDEncryptedData}
+		plain.Data.Encrypted = e.Data.Encrypted
+		der, err := asn1.Marshal(plain)
+		if err != nil {
+			return nil, false
+		}
+		p7, err := pkcs7.Parse(der)
+		if err != nil {
+			return nil, false
+		}
+		content, err = p7.DecryptUsingPSK(secret)
+		return content, err == nil
 	}
-	content, err = p7.Decrypt(recipient, key)
-	return content, err == nil
+	return nil, false
 }
 
 // A guardedKey answers with a random key of the right length in place of one that does not decrypt, in

@@ -11,17 +11,16 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"go.mozilla.org/pkcs7"
 )
 
 // EncryptWeak is [Encrypt] with a cipher that nobody should take any more: DES, or 3DES when triple (HST-036). It is there to try
 // servers with.
-func EncryptWeak(content []byte, recipient *x509.Certificate, triple bool) ([]byte, error) {
-	public, ok := recipient.PublicKey.(*rsa.PublicKey)
+func EncryptWeak(content []byte, to *x509.Certificate, triple bool) ([]byte, error) {
+	public, ok := to.PublicKey.(*rsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("CMS: recipient: %w: type %T, want RSA", ErrKey, recipient.PublicKey)
+		return nil, fmt.Errorf("CMS: recipient: %w: type %T, want RSA", ErrKey, to.PublicKey)
 	}
 	key, iv := make([]byte, 24), make([]byte, des.BlockSize)
 	rand.Read(key)
@@ -41,16 +40,7 @@ func EncryptWeak(content []byte, recipient *x509.Certificate, triple bool) ([]by
 	sealed := append(bytes.Clone(content), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
 
-	type issuerAndSerial struct {
-		Issuer asn1.RawValue
-		Serial *big.Int
-	}
-	der, err := asn1.Marshal(struct {
-		Version int
-		Who     issuerAndSerial
-		Cipher  pkix.AlgorithmIdentifier
-		Key     []byte
-	}{0, issuerAndSerial{asn1.RawValue{FullBytes: recipient.RawIssuer}, recipient.SerialNumber}, pkix.AlgorithmIdentifier{Algorithm: pkcs7.OIDEncryptionAlgorithmRSA, Parameters: asn1.NullRawValue}, wrapped})
+	der, err := asn1.Marshal(recipient{0, issuerAndSerial{asn1.RawValue{FullBytes: to.RawIssuer}, to.SerialNumber}, pkix.AlgorithmIdentifier{Algorithm: pkcs7.OIDEncryptionAlgorithmRSA, Parameters: asn1.NullRawValue}, wrapped})
 	if err != nil {
 		return nil, err
 	}
