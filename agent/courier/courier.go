@@ -8,11 +8,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
 // Config says whose wake-ups these are and where they come from.
@@ -20,11 +21,13 @@ type Config struct {
 	// Address tells host and port of the service, before each try. An error that wraps ErrNone is that there is none now.
 	Address func(ctx context.Context) (string, error)
 	TLS     *tls.Config // without a server name: the host of the address; nil: the system's roots
+	ALPN    string      // of the service
 	Topic   string
-	Token   []byte      // apple.CourierTokenSize bytes: whoever has them gets these wake-ups
-	Magic   string      // of the wake-ups that count (APL-109)
-	Woken   func()      // called at each of them; the next one waits for it
-	Changed func(State) // called whenever the stream stands otherwise; nil: nobody asks
+	Token   []byte                    // wake.TokenSize bytes: whoever has them gets these wake-ups
+	Counts  func(payload []byte) bool // which wake-ups count (APL-109)
+	Reached func(address string)      // called with each stream whose service says where it reaches the machine; nil: it has no other address than its token
+	Woken   func()                    // called at each of them; the next one waits for it
+	Changed func(State)               // called whenever the stream stands otherwise; nil: nobody asks
 	Log     *logrus.Logger
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: a net.Dialer without probes
 }
@@ -41,6 +44,9 @@ type State struct {
 
 // ErrNone is that the server wakes nobody by a stream.
 var ErrNone = errors.New("the server has no stream for wake-ups")
+
+// noProtocol is the alert of a service that has no streams for devices of this kind (RFC 7301, section 3.2).
+const noProtocol = "no application protocol"
 
 // reachFor bounds address, connection and welcome; answerFor the answer to a Ping.
 const (
@@ -109,7 +115,7 @@ func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
 	if c.TLS != nil {
 		config = c.TLS.Clone()
 	}
-	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{apple.CourierProtocol}
+	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{c.ALPN}
 	if config.ServerName == "" {
 		if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
 			return nil, err
@@ -126,21 +132,26 @@ func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
 		}
 	}()
 	if err := conn.HandshakeContext(ctx); err != nil {
+		if strings.HasSuffix(err.Error(), noProtocol) { // the type of alerts is not exported
+			err = fmt.Errorf("%w: %w", ErrNone, err)
+		}
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
-	hello := apple.AppendCourierFrame(nil, apple.CourierHello, c.Token, []byte(c.Topic))
+	hello := wake.AppendFrame(nil, wake.Hello, c.Token, []byte(c.Topic))
 	if _, err := conn.Write(hello); err != nil {
 		return nil, err
 	}
-	f, err := apple.ReadCourierFrame(conn, nil)
+	f, err := wake.ReadFrame(conn, nil)
 	switch {
 	case err != nil:
 		return nil, err
-	case f.Kind == apple.CourierBye:
+	case f.Kind == wake.Bye:
 		return nil, fmt.Errorf("the push service says no: %q", f.Body)
-	case f.Kind != apple.CourierWelcome:
-		return nil, fmt.Errorf("%w: kind %d in place of a welcome", apple.ErrCourier, f.Kind)
+	case f.Kind != wake.Welcome:
+		return nil, fmt.Errorf("%w: kind %d in place of a welcome", wake.ErrFrame, f.Kind)
+	case c.Reached != nil:
+		c.Reached(string(f.Body))
 	}
 	return conn, nil
 }
@@ -152,31 +163,31 @@ func (c *Config) listen(conn *tls.Conn, state *State) error {
 		_, err := conn.Write(frame)
 		return err
 	}
-	beat := time.AfterFunc(apple.CourierBeat, func() {
-		write(apple.AppendCourierFrame(nil, apple.CourierPing)) // where that fails nothing is read either
+	beat := time.AfterFunc(wake.Beat, func() {
+		write(wake.AppendFrame(nil, wake.Ping)) // where that fails nothing is read either
 	})
 	defer beat.Stop()
 	for {
-		conn.SetReadDeadline(time.Now().Add(apple.CourierBeat + answerFor))
-		f, err := apple.ReadCourierFrame(conn, nil)
-		beat.Reset(apple.CourierBeat)
+		conn.SetReadDeadline(time.Now().Add(wake.Beat + answerFor))
+		f, err := wake.ReadFrame(conn, nil)
+		beat.Reset(wake.Beat)
 		switch {
 		case err != nil:
 			return err
-		case f.Kind == apple.CourierPush:
-			if err := write(apple.AppendCourierFrame(nil, apple.CourierGot, f.Body[:4])); err != nil {
+		case f.Kind == wake.Push:
+			if err := write(wake.AppendFrame(nil, wake.Got, f.Body[:4])); err != nil {
 				return err
 			}
-			if magic, err := apple.DecodePush(f.Body[4:]); err == nil && magic == c.Magic {
+			if c.Counts(f.Body[4:]) {
 				state.Pushed = time.Now()
 				c.Changed(*state)
 				c.Woken()
 			}
-		case f.Kind == apple.CourierPong:
-		case f.Kind == apple.CourierBye:
+		case f.Kind == wake.Pong:
+		case f.Kind == wake.Bye:
 			return fmt.Errorf("the push service says: %q", f.Body)
 		default:
-			return fmt.Errorf("%w: kind %d from a service", apple.ErrCourier, f.Kind)
+			return fmt.Errorf("%w: kind %d from a service", wake.ErrFrame, f.Kind)
 		}
 	}
 }

@@ -18,12 +18,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
 const topic = "com.apple.mgmt.External.6f1c"
 
-var token = []byte(strings.Repeat("t", apple.CourierTokenSize))
+var token = []byte(strings.Repeat("t", wake.TokenSize))
 
 // A scene is a device's courier in a bubble, and the services that it connects to, one after the other.
 type scene struct {
@@ -54,12 +54,13 @@ func newScene(t *testing.T) *scene {
 	s := &scene{t: t, services: make(chan *tls.Conn), woken: make(chan struct{}, 100)}
 	s.config = Config{
 		Address: func(context.Context) (string, error) { return "push.example.org:5223", nil },
-		TLS:     &tls.Config{RootCAs: roots}, Topic: topic, Token: token, Magic: "magic", Log: log,
-		Woken: func() { s.woken <- struct{}{} },
+		TLS:     &tls.Config{RootCAs: roots}, ALPN: wake.APNs, Topic: topic, Token: token, Log: log,
+		Counts: func(payload []byte) bool { return strings.Contains(string(payload), `"magic"`) },
+		Woken:  func() { s.woken <- struct{}{} },
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			server := tls.Server(theirs, &tls.Config{
-				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{apple.CourierProtocol}, SessionTicketsDisabled: true,
+				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true,
 			})
 			select {
 			case s.services <- server:
@@ -82,16 +83,16 @@ func (s *scene) run() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-func (s *scene) send(c *tls.Conn, kind apple.CourierKind, parts ...string) {
+func (s *scene) send(c *tls.Conn, kind wake.Kind, parts ...string) {
 	s.t.Helper()
-	if _, err := c.Write(apple.AppendCourierFrame(nil, kind, []byte(strings.Join(parts, "")))); err != nil {
+	if _, err := c.Write(wake.AppendFrame(nil, kind, []byte(strings.Join(parts, "")))); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *scene) want(c *tls.Conn, kind apple.CourierKind, body string) {
+func (s *scene) want(c *tls.Conn, kind wake.Kind, body string) {
 	s.t.Helper()
-	f, err := apple.ReadCourierFrame(c, nil)
+	f, err := wake.ReadFrame(c, nil)
 	if err != nil || f.Kind != kind || string(f.Body) != body {
 		s.t.Fatalf("got kind %d %q, %v; want kind %d %q", f.Kind, f.Body, err, kind, body)
 	}
@@ -101,8 +102,8 @@ func (s *scene) want(c *tls.Conn, kind apple.CourierKind, body string) {
 func (s *scene) welcome() *tls.Conn {
 	s.t.Helper()
 	c := <-s.services
-	s.want(c, apple.CourierHello, string(token)+topic)
-	s.send(c, apple.CourierWelcome)
+	s.want(c, wake.Hello, string(token)+topic)
+	s.send(c, wake.Welcome)
 	return c
 }
 
@@ -113,12 +114,12 @@ func TestAnIdleStreamBeats(t *testing.T) {
 		stop := s.run()
 		c := s.welcome()
 		begun := time.Now()
-		const beats = int(24 * time.Hour / apple.CourierBeat)
+		const beats = int(24 * time.Hour / wake.Beat)
 		for range beats {
-			s.want(c, apple.CourierPing, "")
-			s.send(c, apple.CourierPong)
+			s.want(c, wake.Ping, "")
+			s.send(c, wake.Pong)
 		}
-		if took := time.Since(begun); took != 24*time.Hour || apple.CourierBeat < time.Minute {
+		if took := time.Since(begun); took != 24*time.Hour || wake.Beat < time.Minute {
 			t.Errorf("%d beats took %v", beats, took)
 		}
 		stop()
@@ -138,8 +139,8 @@ func TestAPL109OnlyItsMagicWakes(t *testing.T) {
 			{`{"mdm":"magic"}`, 1}, {`{"mdm":"another"}`, 0}, {`{"mdm":""}`, 0}, {`{}`, 0}, {"no JSON", 0}, {"", 0}, {`{"mdm":"magic"}`, 1},
 		} {
 			n := string([]byte{0, 0, 0, byte(number)})
-			s.send(c, apple.CourierPush, n, tt.payload)
-			s.want(c, apple.CourierGot, n)
+			s.send(c, wake.Push, n, tt.payload)
+			s.want(c, wake.Got, n)
 			synctest.Wait()
 			if len(s.woken) != tt.wakes {
 				t.Errorf("%q woke %d times, want %d", tt.payload, len(s.woken), tt.wakes)
@@ -162,8 +163,8 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 		},
 		"refused": func(s *scene) *tls.Conn {
 			c := <-s.services
-			s.want(c, apple.CourierHello, string(token)+topic)
-			s.send(c, apple.CourierBye, "no")
+			s.want(c, wake.Hello, string(token)+topic)
+			s.send(c, wake.Bye, "no")
 			return c
 		},
 		"nonsense": func(s *scene) *tls.Conn {
@@ -173,17 +174,17 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 		},
 		"a device's word": func(s *scene) *tls.Conn {
 			c := s.welcome()
-			s.send(c, apple.CourierGot, "1234")
+			s.send(c, wake.Got, "1234")
 			return c
 		},
 		"silent before the welcome": func(s *scene) *tls.Conn {
 			c := <-s.services
-			s.want(c, apple.CourierHello, string(token)+topic)
+			s.want(c, wake.Hello, string(token)+topic)
 			return c
 		},
 		"silent after a beat": func(s *scene) *tls.Conn {
 			c := s.welcome()
-			s.want(c, apple.CourierPing, "")
+			s.want(c, wake.Ping, "")
 			return c
 		},
 	} {
@@ -200,8 +201,8 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 				if wait := time.Since(left); wait < firstWait/2 {
 					t.Errorf("back after %v", wait)
 				}
-				s.send(c, apple.CourierPush, "0001", `{"mdm":"magic"}`)
-				s.want(c, apple.CourierGot, "0001")
+				s.send(c, wake.Push, "0001", `{"mdm":"magic"}`)
+				s.want(c, wake.Got, "0001")
 				<-s.woken
 				stop()
 			})
@@ -224,12 +225,12 @@ func TestHowAStreamStands(t *testing.T) {
 		stop := s.run()
 		c := s.welcome()
 		time.Sleep(time.Minute)
-		s.send(c, apple.CourierPush, "0001", `{"mdm":"another"}`)
-		s.want(c, apple.CourierGot, "0001")
-		s.send(c, apple.CourierPush, "0002", `{"mdm":"magic"}`)
-		s.want(c, apple.CourierGot, "0002")
+		s.send(c, wake.Push, "0001", `{"mdm":"another"}`)
+		s.want(c, wake.Got, "0001")
+		s.send(c, wake.Push, "0002", `{"mdm":"magic"}`)
+		s.want(c, wake.Got, "0002")
 		<-s.woken
-		s.send(c, apple.CourierBye, "for now")
+		s.send(c, wake.Bye, "for now")
 		synctest.Wait()
 		stop()
 		if len(states) != 3 {
@@ -267,6 +268,25 @@ func TestNobodyElseIsTold(t *testing.T) {
 		stop = s.run()
 		if first := <-asked; (<-asked).Sub(first) != mostWait {
 			t.Error("asked again too soon")
+		}
+		stop()
+	})
+}
+
+// A service that has no streams for devices of this kind is none, and is not asked again at once.
+func TestAServiceOfAnotherKindIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.config.ALPN = wake.FCM
+		states := make(chan State, 10)
+		s.config.Changed = func(state State) { states <- state }
+		stop := s.run()
+		c := <-s.services
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("it spoke to a service of Apple's")
+		}
+		if state := <-states; !state.None || !strings.Contains(state.Why, ErrNone.Error()) {
+			t.Errorf("it says %+v", state)
 		}
 		stop()
 	})

@@ -23,8 +23,10 @@ type AndroidModel struct {
 	Apps           []android.ApplicationReport
 
 	// Tell fills in what the machine itself says of its status at that moment, and what the server asks of it is said with each request;
-	// a machine has no push service of Google's, nor its apps. Nil: the device is simulated, and its facts are made up.
+	// a machine has none of Google's apps, and its push id is FID (empty: it has none). Nil: the device is simulated, and its facts are made
+	// up.
 	Tell func(s *android.StatusReport) `json:"-"`
+	FID  string                        `json:"-"`
 }
 
 // An AndroidWho is what one Android device is called.
@@ -242,7 +244,12 @@ func (d *Android) real() bool { return d.model != nil && d.model.Tell != nil }
 
 // Push returns the id under which the device is woken through FCM; empty: it is not managed, or has no Google services.
 func (d *Android) Push() string {
-	if d.names == "" || !d.google() {
+	switch {
+	case d.names == "":
+		return ""
+	case d.real():
+		return d.model.FID
+	case !d.google():
 		return ""
 	}
 	var b [16]byte

@@ -14,9 +14,10 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
-// An androidDevice is the machine as an Android device. No push service of Google's wakes it: it asks by itself.
+// An androidDevice is the machine as an Android device. A service that simulates Google's wakes it, where its server has one.
 type androidDevice struct{ *dialect.Android }
 
 // androidLevel is the API level whose commands and settings are carried out, as far as a machine has them.
@@ -45,7 +46,7 @@ func (d *androidDevice) enrol(ctx context.Context, h *Host) (link.Report, error)
 func (d *androidDevice) share(h *Host) {
 	f := h.facts
 	d.Share(&dialect.AndroidModel{
-		Brand: f.Vendor, Name: f.Model, AndroidVersion: strings.TrimSpace(f.OS + " " + f.OSVersion), APILevel: androidLevel, Tell: f.androidStatus,
+		Brand: f.Vendor, Name: f.Model, AndroidVersion: strings.TrimSpace(f.OS + " " + f.OSVersion), APILevel: androidLevel, Tell: f.androidStatus, FID: h.rec.Registration,
 	}, &dialect.Habits{Placer: placer{h}})
 }
 
@@ -79,9 +80,19 @@ func (d *androidDevice) settled(now protocol.Time) { d.PowerOn(now) }
 
 func (d *androidDevice) organization() string { return "" }
 
-func (d *androidDevice) push() (topic string, token []byte, magic string) { return "", nil, "" }
+func (d *androidDevice) push() address { return address{service: wake.FCM, where: d.Push()} }
 
-func (d *androidDevice) woken(string) bool { return false }
+func (d *androidDevice) woken(string) bool { return d.Woken(d.Push()) }
+
+func (d *androidDevice) reached(h *Host, where string) bool {
+	if where == d.Push() {
+		return true
+	}
+	h.rec.Registration = where
+	d.share(h)
+	d.ChangeToken(protocol.At(h.now()))
+	return false
+}
 
 func (d *androidDevice) profiles() []dialect.Profile { return d.Profiles() }
 

@@ -8,6 +8,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/protocol"
+	"rollcall/protocol/wake"
 )
 
 // An appleDevice is the machine as an iPad, an iPhone or a Mac.
@@ -51,9 +52,17 @@ func (d *appleDevice) organization() string {
 	return name
 }
 
-func (d *appleDevice) push() (topic string, token []byte, magic string) { return d.Push() }
+func (d *appleDevice) push() address {
+	topic, token, magic := d.Push()
+	if token == nil {
+		return address{}
+	}
+	return address{service: wake.APNs, topic: topic, token: token, magic: magic}
+}
 
 func (d *appleDevice) woken(magic string) bool { return d.Woken(magic) }
+
+func (d *appleDevice) reached(*Host, string) bool { return true } // by its token
 
 func (d *appleDevice) profiles() []dialect.Profile { return d.Profiles() }
 

@@ -25,11 +25,22 @@ type device interface {
 	taken() bool                                             // the server has it: there is nothing to begin again
 	settled(now protocol.Time)                               // after each conversation
 	organization() string                                    // as the server calls itself
-	push() (topic string, token []byte, magic string)        // token nil: nothing wakes it
+	push() address
 	woken(magic string) bool
+	// reached takes where a push service says that it reaches the machine; false: that is new, and the server is to hear of it.
+	reached(h *Host, where string) (known bool)
 	profiles() []dialect.Profile
 	// document is a profile as a property list, where it did not come as one.
 	document(p *dialect.Profile) []byte
+}
+
+// An address is what a device says to its push service.
+type address struct {
+	service string // as package wake calls it; empty: nothing wakes the device
+	topic   string
+	token   []byte // nil: a secret of the host's
+	magic   string // empty: all that comes wakes it
+	where   string // the service reaches it there, as far as the server knows; empty: nowhere yet, or by its token
 }
 
 // newDevice makes a device of a kind, for its bytes or an enrolment.

@@ -188,7 +188,7 @@ func (d *doctor) wakeUps(ctx context.Context) {
 	switch {
 	case !runs:
 	case d.alone():
-		d.well("wake-ups", "no push service wakes a device of this kind: this machine asks every %s", d.rec.Poll)
+		d.well("wake-ups", "the server named no push service for it when it enrolled: this machine asks every %s", d.rec.Poll)
 	case d.rec.Courier == NoCourier:
 		d.well("wake-ups", "--courier none has none come: this machine asks every %s", d.rec.Poll)
 	case s == nil:
@@ -203,14 +203,8 @@ func (d *doctor) wakeUps(ctx context.Context) {
 	}
 }
 
-// alone tells whether no push service wakes a device of this kind.
-func (d *doctor) alone() bool {
-	if d.dev == nil {
-		return false
-	}
-	_, token, _ := d.dev.push()
-	return token == nil
-}
+// alone tells whether no push service wakes the device.
+func (d *doctor) alone() bool { return d.dev != nil && d.dev.push().service == "" }
 
 func (d *doctor) name(ctx context.Context) bool {
 	host, _, err := net.SplitHostPort(d.rec.Link.Host)

@@ -32,6 +32,9 @@ type record struct {
 	Device  []byte   `json:"device,omitempty"`  // in bytes, as its kind has it, with the identity
 	Seal    []byte   `json:"seal,omitempty"`    // of a Windows device: key of the server's orders, SPKI
 
+	Secret       []byte `json:"secret,omitempty"`       // by which a push service knows a device that has no token
+	Registration string `json:"registration,omitempty"` // of an Android device: where that service reaches it
+
 	Trouble string `json:"trouble,omitempty"` // why files of the machine do not follow its profiles; empty: they do
 
 	Notice  protocol.Notice `json:"notice,omitzero"` // newest change of authority heard of

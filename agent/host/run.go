@@ -36,20 +36,26 @@ func (h *Host) CheckIn(ctx context.Context) error {
 	return h.converse(ctx, dialect.Synced)
 }
 
-// Woken has a conversation because a wake-up came; one with another magic than the device's is none (APL-109).
+// Woken has a conversation because a wake-up came; one with another magic than the device's is none (APL-109). So it does where a push
+// service reaches the machine otherwise than the server knows.
 func (h *Host) Woken(ctx context.Context, magic string) error {
-	if !h.managed() || !h.device.woken(magic) {
+	switch {
+	case !h.managed():
+		return nil
+	case h.moved():
+		return h.converse(ctx, dialect.Synced)
+	case !h.device.woken(magic):
 		return nil
 	}
 	return h.converse(ctx, dialect.Pushed)
 }
 
-// Push returns where wake-ups reach this machine; token nil: it is not managed.
-func (h *Host) Push() (topic string, token []byte, magic string) {
+// Magic is that of the wake-ups that count; empty: it is not managed, or all do.
+func (h *Host) Magic() string {
 	if h.device == nil {
-		return "", nil, ""
+		return ""
 	}
-	return h.device.push()
+	return h.device.push().magic
 }
 
 // Unenrol takes the machine out of management. The server is told, once; it goes on without its answer, and says so. The errors are as

@@ -40,7 +40,7 @@ type Status struct {
 	Next         protocol.Time     `json:"next,omitzero"` // when something is due; the poll comes whatever it says
 	Poll         string            `json:"poll,omitempty"`
 	Courier      string            `json:"courier,omitempty"` // as --courier has it
-	Alone        bool              `json:"alone,omitempty"`   // no push service wakes a device of this kind: it asks by itself
+	Alone        bool              `json:"alone,omitempty"`   // its server names no push service for it: it asks by itself
 	Runs         bool              `json:"runs"`              // an agent, now
 	Stream       *courier.State    `json:"stream,omitempty"`  // of wake-ups, of the one that runs
 	Allowed      map[string]string `json:"allowed,omitempty"`
@@ -128,8 +128,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 		return s, nil
 	}
 	s.Organization = d.organization()
-	_, token, _ := d.push()
-	s.Alone = token == nil
+	s.Alone = d.push().service == ""
 	s.Since, s.Next, s.Poll, s.Courier = d.EnrolledAt(), d.Due(), r.Poll.String(), r.Courier
 	s.Rule, s.Epoch, s.ChangedAt = r.Notice.Rule, r.Notice.Epoch, r.Notice.ChangedAt
 	if i := d.Identity(); i.Serial != "" {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -9,10 +10,12 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"rollcall/agent/courier"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
 // NoCourier as [Join.Courier] has the machine ask by itself alone.
@@ -20,22 +23,66 @@ const NoCourier = "none"
 
 // A listener is the stream of wake-ups of one enrolment.
 type listener struct {
-	token, magic string
-	woken        chan string // one wake-up that nobody has seen yet is as good as ten
-	stop         func()      // ends it and waits
+	to    address
+	woken chan string            // one wake-up that nobody has seen yet is as good as ten
+	where atomic.Pointer[string] // the service reaches the machine there since; nil: nothing new
+	stop  func()                 // ends it and waits
+}
+
+// is tells whether it is the stream of an address.
+func (l *listener) is(to address) bool {
+	return l.to.service == to.service && l.to.topic == to.topic && string(l.to.token) == string(to.token) && l.to.magic == to.magic
+}
+
+// heard has the host look at what came, when it can.
+func (l *listener) heard() {
+	select {
+	case l.woken <- l.to.magic:
+	default:
+	}
+}
+
+// moved has the device take where its push service reaches it; false: the server knows.
+func (h *Host) moved() bool {
+	if h.listener == nil {
+		return false
+	}
+	where := h.listener.where.Swap(nil)
+	return where != nil && !h.device.reached(h, *where)
+}
+
+// address is where wake-ups reach the machine; no service: none do.
+func (h *Host) address() address {
+	if !h.managed() || h.rec.Courier == NoCourier {
+		return address{}
+	}
+	to := h.device.push()
+	if to.service == "" || to.token != nil {
+		return to
+	}
+	if h.rec.Secret == nil {
+		h.rec.Secret = make([]byte, wake.TokenSize)
+		rand.Read(h.rec.Secret) // never fails
+		if h.folder.save(h.rec) != nil {
+			h.rec.Secret = nil
+			return address{} // the disk is full: at the next conversation
+		}
+	}
+	to.token = h.rec.Secret
+	return to
 }
 
 // listen sees to it that wake-ups of the enrolment at hand reach the machine, and returns them. A nil channel has none. reached is that the
 // server has just been talked to.
 func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
-	topic, token, magic := h.Push()
+	to := h.address()
 	if l := h.listener; l != nil {
-		if l.token == string(token) && l.magic == magic && !stranded(h.stream.Load(), reached) {
+		if l.is(to) && !stranded(h.stream.Load(), reached) {
 			return l.woken
 		}
 		h.deafen()
 	}
-	if token == nil || !h.managed() || h.rec.Courier == NoCourier {
+	if to.service == "" {
 		return nil
 	}
 	roots, err := h.rec.Link.roots()
@@ -51,7 +98,7 @@ func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
 		return err
 	})
 	ctx, cancel := context.WithCancel(ctx)
-	l := &listener{token: string(token), magic: magic, woken: make(chan string, 1)}
+	l := &listener{to: to, woken: make(chan string, 1)}
 	config := courier.Config{
 		Address: func(ctx context.Context) (string, error) {
 			if fixed != "" {
@@ -59,15 +106,24 @@ func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
 			}
 			return courierOf(ctx, ask, link.Host)
 		},
-		TLS:   &tls.Config{RootCAs: roots, Time: now},
-		Topic: topic, Token: []byte(l.token), Magic: magic, Log: h.cfg.Log,
-		Woken: func() {
-			select {
-			case l.woken <- magic:
-			default:
-			}
+		TLS:  &tls.Config{RootCAs: roots, Time: now},
+		ALPN: to.service, Topic: to.topic, Token: to.token, Log: h.cfg.Log,
+		Counts: func(payload []byte) bool {
+			magic, err := apple.DecodePush(payload)
+			return to.magic == "" || err == nil && magic == to.magic
 		},
+		Woken:   l.heard,
 		Changed: func(s courier.State) { h.stream.Store(&s) },
+	}
+	if to.service != wake.APNs {
+		last := to.where
+		config.Reached = func(where string) {
+			if where != last {
+				last = where
+				l.where.Store(&where)
+				l.heard()
+			}
+		}
 	}
 	done := make(chan struct{})
 	go func() {
@@ -115,12 +171,12 @@ func courierOf(ctx context.Context, client *http.Client, host string) (string, e
 		return "", err
 	}
 	resp.Body.Close()
-	said := resp.Header.Get(apple.CourierHeader)
+	said := resp.Header.Get(wake.Header)
 	if said == "" {
 		return "", courier.ErrNone
 	}
 	if port, err := strconv.ParseUint(said, 10, 16); err != nil || port == 0 {
-		return "", fmt.Errorf("%s: %q is no port", apple.CourierHeader, said[:min(len(said), maxWord)])
+		return "", fmt.Errorf("%s: %q is no port", wake.Header, said[:min(len(said), maxWord)])
 	}
 	name, _, err := net.SplitHostPort(host)
 	return net.JoinHostPort(name, said), err

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"rollcall/agent/courier"
-	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
 // Wake-ups come from the machine's own server and no other host, whatever that says (HST-120).
 func TestHST120WakeUpsComeFromItsServer(t *testing.T) {
 	t.Parallel()
 	said := ""
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(apple.CourierHeader, said) }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(wake.Header, said) }))
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
 	for _, tt := range []struct {

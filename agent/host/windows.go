@@ -20,10 +20,11 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 	"rollcall/protocol/windows"
 )
 
-// A windowsDevice is the machine as a Windows device. No push service of Microsoft's wakes it: it asks by itself.
+// A windowsDevice is the machine as a Windows device. Where its server names an app for it, a service that simulates Microsoft's wakes it.
 type windowsDevice struct{ *dialect.Windows }
 
 var (
@@ -71,6 +72,9 @@ func (d *windowsDevice) share(h *Host) {
 	d.Share(&dialect.WindowsModel{
 		Manufacturer: f.Vendor, Name: f.Model, OSVersion: f.OSVersion, ARM: f.Arch == "arm64", Tell: f.windowsNode,
 	}, &dialect.WindowsHabits{Seal: seal, Ahead: h.rec.Clock.Offset})
+	if now, where := protocol.At(h.now()), d.push().where; h.listener != nil && where != "" && now >= d.ChannelDue() {
+		d.SetChannel(now, where, dialect.PushReady) // a stream keeps it good
+	}
 }
 
 // windowsNode is what the machine says of itself at a node; false: nothing.
@@ -122,9 +126,23 @@ func (d *windowsDevice) organization() string {
 	return provider
 }
 
-func (d *windowsDevice) push() (topic string, token []byte, magic string) { return "", nil, "" }
+func (d *windowsDevice) push() address {
+	pfn, channel := d.Push()
+	if pfn == "" {
+		return address{}
+	}
+	return address{service: wake.WNS, topic: pfn, where: channel}
+}
 
-func (d *windowsDevice) woken(string) bool { return false }
+func (d *windowsDevice) woken(string) bool { return d.taken() }
+
+func (d *windowsDevice) reached(h *Host, where string) bool {
+	if where == d.push().where {
+		return true
+	}
+	d.SetChannel(protocol.At(h.now()), where, dialect.PushReady)
+	return false
+}
 
 func (d *windowsDevice) profiles() (list []dialect.Profile) {
 	for _, p := range d.Profiles() {

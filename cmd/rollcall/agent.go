@@ -76,8 +76,8 @@ func agentEnrollCommand(a *agentFlags) *cobra.Command {
 		Use: "enroll URL", Short: "Have a server manage this machine", Args: cobra.ExactArgs(1),
 		Long: `Have a server manage this machine, by the line that the server printed. The same line again goes on where it was interrupted.
 
-As windows or android it is managed by these systems' own protocols, and asks by itself: nothing wakes it. For android the line comes of
-rollcall users invite --android MODE --for agent.
+As windows or android it is managed by these systems' own protocols. For android the line comes of rollcall users invite --android MODE
+--for agent.
 
 --ca is the SHA-256 of a certificate in the server's chain, its CA's as a rule, or of its public key (SPKI): the agent believes that one
 alone. Without it the system's CAs decide.`,
@@ -386,7 +386,7 @@ func wokenBy(s *host.Status, now time.Time) string {
 	case !s.Runs:
 		return "by nobody: no agent runs"
 	case s.Alone:
-		return "by nobody: as " + kindName(s.Kind) + " it asks by itself, for there is no push service for machines of that kind here"
+		return "by nobody: as " + kindName(s.Kind) + " it asks by itself, for its server named no push service when it enrolled"
 	case s.Courier == host.NoCourier:
 		return "by nobody: --courier none has it ask by itself"
 	case x == nil:

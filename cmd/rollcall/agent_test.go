@@ -522,7 +522,7 @@ func TestAgentRuns(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	wakes, ended := make(chan string), make(chan error)
 	run := func() { ended <- h.Run(ctx, wakes) }
-	_, _, magic := h.Push()
+	magic := h.Magic()
 	go run()
 	wakes <- "of another device" // taken once the first check-in is over
 	order(target.Lock)

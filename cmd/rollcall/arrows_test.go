@@ -23,6 +23,7 @@ var rooms = map[string]room{
 	"protocol/android": {line: 0, beside: []string{"protocol"}},
 	"protocol/windows": {line: 0, beside: []string{"protocol"}},
 	"protocol/lang":    {line: 0, beside: []string{"protocol"}},
+	"protocol/wake":    {line: 0},
 	"certs":            {line: 0},
 	"certs/scep":       {line: 0, beside: []string{"certs"}},
 	"certs/est":        {line: 0, beside: []string{"certs"}},

@@ -180,8 +180,7 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:2197", "Drop, GoAway, Half, HTML, Reset or a reason of APNs")
-	flags.StringVar(&own.address, "courier", "", "address and port where machines hold their streams (default: none)")
-	flags.StringVar(&own.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
+	own.add(flags)
 	flags.StringVar(&issuers, "issuers", "", "take push certificates of the CAs in this PEM file only (default: any with a topic)")
 	flags.StringVar(&rate, "rate", "60/1m", "pushes to one token in each span of time before 429, or none")
 	flags.BoolVar(&strict, "require-headers", false, "refuse pushes without apns-topic or apns-push-type, which Apple lets pass")
@@ -191,8 +190,19 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 // cloudStreams are flags of a push service that machines hold streams to.
 type cloudStreams struct{ address, identity string }
 
+// A simulator is a push service that machines can hold streams to.
+type simulator interface {
+	Serve(context.Context, net.Listener) error
+	ServeDevices(context.Context, net.Listener, *tls.Config) error
+}
+
+func (f *cloudStreams) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.address, "courier", "", "address and port where machines hold their streams (default: none)")
+	flags.StringVar(&f.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
+}
+
 // beside returns what serves the push service, and streams where they are wanted.
-func (f *cloudStreams) beside(service *apns.Service, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
+func (f *cloudStreams) beside(service simulator, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
 	if f.address == "" {
 		if f.identity != "" {
 			return nil, errors.New("--courier-identity is what --courier shows: give both")

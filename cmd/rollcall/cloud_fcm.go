@@ -24,6 +24,7 @@ func cloudFCMCommand() *cobra.Command {
 		f                            cloudFlags
 		address, rate, file, project string
 		demote                       float64
+		own                          cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "fcm",
@@ -68,7 +69,12 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 				ln.Close()
 				return err
 			}
-			return f.run(cmd, ln, simulated{"FCM", service.CA(), service.Serve, func() (any, string) {
+			serve, err := own.beside(service, notes)
+			if err != nil {
+				ln.Close()
+				return err
+			}
+			return f.run(cmd, ln, simulated{"FCM", service.CA(), serve, func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d messages accepted, %d kept at the end, %d replaced by later ones, %d expired; %d access tokens; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Tokens, n.Refused, n.Faults)
@@ -77,6 +83,7 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:8445", "Drop, Half, HTML, Reset or an errorCode of FCM")
+	own.add(flags)
 	flags.StringVar(&address, "url", "", "where clients reach the service, where that is not --listen: https, host and port")
 	flags.StringVar(&file, "key", "", "key `FILE` of the service account that may send, as serve --fcm takes it; made where there is none")
 	flags.StringVar(&project, "project", "rollcall-lab", "project of an account that is made")

@@ -31,6 +31,7 @@ import (
 	"rollcall/agent/courier"
 	"rollcall/certs"
 	"rollcall/fleet/cloud/apns"
+	"rollcall/protocol/wake"
 )
 
 func TestCloudFlags(t *testing.T) {
@@ -178,8 +179,8 @@ func TestCloudAPNsWakesMachines(t *testing.T) {
 	go func() {
 		defer close(done)
 		courier.Run(ctx, courier.Config{
-			Address: func(context.Context) (string, error) { return streams, nil }, TLS: &tls.Config{RootCAs: roots}, Topic: pushTopic,
-			Token: bytes.Repeat([]byte{0xc0, 0xde}, 16), Magic: "magic", Log: log, Woken: func() { woken <- true }, Changed: func(s courier.State) { up <- s },
+			Address: func(context.Context) (string, error) { return streams, nil }, TLS: &tls.Config{RootCAs: roots}, ALPN: wake.APNs, Topic: pushTopic,
+			Token: bytes.Repeat([]byte{0xc0, 0xde}, 16), Counts: func(b []byte) bool { return strings.Contains(string(b), "magic") }, Log: log, Woken: func() { woken <- true }, Changed: func(s courier.State) { up <- s },
 		})
 	}()
 	if s := <-up; s.Since.IsZero() {

@@ -28,6 +28,7 @@ func cloudWNSCommand() *cobra.Command {
 	var (
 		f                         cloudFlags
 		address, rate, file, name string
+		own                       cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "wns",
@@ -67,7 +68,12 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 				ln.Close()
 				return err
 			}
-			return f.run(cmd, ln, simulated{"WNS", service.CA(), service.Serve, func() (any, string) {
+			serve, err := own.beside(service, notes)
+			if err != nil {
+				ln.Close()
+				return err
+			}
+			return f.run(cmd, ln, simulated{"WNS", service.CA(), serve, func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d notifications accepted, %d kept at the end, %d replaced by later ones, %d dropped; %d access tokens; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Dropped, n.Tokens, n.Refused, n.Faults)
@@ -76,6 +82,7 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:8444", "Drop, Half, HTML, Redirect, Reset or a status such as 406")
+	own.add(flags)
 	flags.StringVar(&address, "url", "", "what channel URIs begin with, where that is not --listen: https, host and port")
 	flags.StringVar(&file, "identity", "", "`FILE` of the one app that may send, as serve --wns takes it; made where there is none")
 	flags.StringVar(&name, "pfn", "Rollcall.Lab_8wekyb3d8bbwe", "package family name of an identity that is made")

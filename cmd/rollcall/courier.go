@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -13,17 +14,30 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
-	"rollcall/protocol/apple"
+	"rollcall/fleet/cloud/google"
+	"rollcall/fleet/cloud/wns"
+	"rollcall/protocol/wake"
 	"rollcall/server/logs"
+	"rollcall/server/push"
 )
 
 // courierPort is where devices look for Apple's own service (TCP 5223).
 const courierPort = "5223"
 
-// An ownPush is the push service that runs beside a server: pushes come in on loopback, and machines hold their streams to it.
+// How a server's own services are called. The name of WNS is in what machines say, and so is the same at each start.
+const (
+	ownWNS     = "wns.rollcall.test"
+	ownApp     = "ms-app://rollcall-machines"
+	ownPFN     = "Rollcall.Machines_8wekyb3d8bbwe"
+	ownProject = "rollcall-machines"
+)
+
+// An ownPush are the push services that run beside a server: pushes come in on loopback, and machines hold their streams to them, at one
+// port.
 type ownPush struct {
-	service *apns.Service
+	doormen []*cloud.Doorman
 	devices net.Listener // nil: machines ask by themselves
 	log     *logrus.Logger
 	ctx     context.Context
@@ -31,26 +45,98 @@ type ownPush struct {
 	tasks   sync.WaitGroup
 }
 
-// startOwnPush starts one, and tells cfg where it is. Streams wait until wake is called: they show the server's certificate.
+// startOwnPush starts Apple's, and those of the other platforms that cfg names no other for, and tells cfg where they are. Streams wait
+// until wake is called: they show the server's certificate.
 func startOwnPush(ctx context.Context, cfg *serveConfig, courier string) (_ *ownPush, err error) {
 	p := &ownPush{log: cfg.Log}
-	if p.service, err = apns.New(apns.Config{AnyToken: true, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)}); err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			p.stop()
+		}
+	}()
+	service, err := apns.New(apns.Config{AnyToken: true, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)})
 	if err != nil {
 		return nil, err
 	}
-	if p.devices, cfg.CourierPort, err = listenForMachines(cfg, courier); err != nil {
-		listener.Close()
+	listener, url, err := loopback()
+	if err != nil {
 		return nil, err
 	}
-	cfg.Push.URL = "https://" + listener.Addr().String()
-	cfg.Push.Roots = x509.NewCertPool()
-	cfg.Push.Roots.AppendCertsFromPEM(p.service.CA())
-	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	p.tasks.Go(func() { p.service.Serve(p.ctx, listener) })
-	return p, nil
+	p.serve(service, listener)
+	cfg.Push.URL, cfg.Push.Roots = url, poolOf(service.CA())
+	if p.devices, cfg.CourierPort, err = listenForMachines(cfg, courier); err != nil || p.devices == nil {
+		return p, err
+	}
+	if cfg.WNS == nil {
+		err = p.addWNS(cfg)
+	}
+	if err == nil && cfg.FCM == nil {
+		err = p.addFCM(cfg)
+	}
+	return p, err
+}
+
+func loopback() (listener net.Listener, url string, err error) {
+	if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, "", err
+	}
+	return listener, "https://" + listener.Addr().String(), nil
+}
+
+func poolOf(pem []byte) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+// A wakingService is one that senders call, and machines hold streams to.
+type wakingService interface {
+	Serve(context.Context, net.Listener) error
+	Doorman() *cloud.Doorman
+}
+
+func (p *ownPush) serve(s wakingService, listener net.Listener) {
+	p.doormen = append(p.doormen, s.Doorman())
+	p.tasks.Go(func() { s.Serve(p.ctx, listener) })
+}
+
+func (p *ownPush) addWNS(cfg *serveConfig) error {
+	app := wns.App{ClientID: ownApp, Secret: rand.Text(), PFN: ownPFN}
+	service, err := wns.New(wns.Config{URL: "https://" + ownWNS, AnyChannel: true, Apps: []wns.App{app}, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)})
+	if err != nil {
+		return err
+	}
+	listener, url, err := loopback()
+	if err != nil {
+		return err
+	}
+	p.serve(service, listener)
+	cfg.WNS = &push.WNSIdentity{ClientID: app.ClientID, ClientSecret: app.Secret, PFN: app.PFN, TokenURL: service.TokenURL(), Scope: push.LiveScope, Hosts: []string{ownWNS}}
+	cfg.WNSPush.URL, cfg.WNSPush.Roots = url, poolOf(service.CA())
+	return nil
+}
+
+func (p *ownPush) addFCM(cfg *serveConfig) error {
+	listener, url, err := loopback()
+	if err != nil {
+		return err
+	}
+	service, err := google.New(google.Config{URL: url, AnyRegistration: true, Now: cfg.Clock.Now, ErrorLog: logs.Std(cfg.Log)})
+	var key []byte
+	if err == nil {
+		key, err = service.NewAccount(ownProject)
+	}
+	if err == nil {
+		cfg.FCM, err = push.ReadServiceAccount(key)
+	}
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	p.serve(service, listener)
+	cfg.FCMPush.URL, cfg.FCMPush.Roots = url, poolOf(service.CA())
+	return nil
 }
 
 // listenForMachines opens the address that was asked for. The default one may be in use: then nobody is woken, which is no reason not to
@@ -87,7 +173,7 @@ func (p *ownPush) wake(f *face) {
 		return
 	}
 	p.tasks.Go(func() {
-		if err := p.service.ServeDevices(p.ctx, p.devices, &tls.Config{GetCertificate: f.certificate}); err != nil {
+		if err := cloud.ServeStreams(p.ctx, p.devices, &tls.Config{GetCertificate: f.certificate}, p.doormen...); err != nil {
 			p.log.WithError(err).Error("machines are not woken any more")
 		}
 	})
@@ -108,6 +194,6 @@ type waking struct {
 }
 
 func (h waking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set(apple.CourierHeader, h.port)
+	w.Header().Set(wake.Header, h.port)
 	h.inner.ServeHTTP(w, r)
 }

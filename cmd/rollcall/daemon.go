@@ -335,16 +335,17 @@ func (s *runningServer) wakeOthers(cfg *serveConfig, services *push.Services) er
 	return nil
 }
 
-// wnsClient and fcmProject are who wakes the devices of other platforms, as far as it is no secret; empty: nobody.
+// wnsClient and fcmProject are who wakes the devices of other platforms, as far as it is no secret; empty: nobody, or the server's own
+// services by streams.
 func (c *serveConfig) wnsClient() string {
-	if c.WNS == nil {
+	if c.WNS == nil || c.WNS.ClientID == ownApp {
 		return ""
 	}
 	return c.WNS.ClientID
 }
 
 func (c *serveConfig) fcmProject() string {
-	if c.FCM == nil {
+	if c.FCM == nil || c.FCM.Project == ownProject {
 		return ""
 	}
 	return c.FCM.Project

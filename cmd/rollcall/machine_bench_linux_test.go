@@ -24,7 +24,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"rollcall/agent/courier"
-	"rollcall/protocol/apple"
+	"rollcall/protocol/wake"
 )
 
 // benchServer is a server process for a benchmark, and the line for a machine.
@@ -81,14 +81,14 @@ func BenchmarkStreamsOfMachines(b *testing.B) {
 		ctx, stop := context.WithCancel(b.Context())
 		var up, all sync.WaitGroup
 		for range streams {
-			token := make([]byte, apple.CourierTokenSize)
+			token := make([]byte, wake.TokenSize)
 			rand.Read(token)
 			up.Add(1)
 			connected := sync.OnceFunc(up.Done)
 			all.Go(func() {
 				courier.Run(ctx, courier.Config{
 					Address: func(context.Context) (string, error) { return net.JoinHostPort("127.0.0.1", said.Port), nil },
-					TLS:     &tls.Config{RootCAs: roots}, Topic: "com.apple.mgmt.External.6f1c", Token: token, Magic: "magic", Log: log, Woken: func() {},
+					TLS:     &tls.Config{RootCAs: roots}, ALPN: wake.APNs, Topic: "com.apple.mgmt.External.6f1c", Token: token, Counts: func([]byte) bool { return true }, Log: log, Woken: func() {},
 					Changed: func(s courier.State) {
 						if !s.Since.IsZero() {
 							connected()

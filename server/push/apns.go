@@ -34,7 +34,7 @@ const (
 
 // Config says how to reach a push service. The zero value reaches the vendor's.
 type Config struct {
-	URL         string           // scheme https, host and port; empty: the vendor's. WNS has none: each channel says where it is
+	URL         string           // scheme https, host and port; empty: the vendor's. Of WNS, where WNSIdentity.Hosts and the token endpoint are called whatever they are called; empty: as their names say
 	Roots       *x509.CertPool   // that the service's certificate must chain to; nil: the system's
 	Now         func() time.Time // clock for certificates and back-off; nil: time.Now
 	Timeout     time.Duration    // real time that one try may take; 0: 20 s

@@ -81,11 +81,16 @@ func hostLabels(name string) bool {
 // say something else.
 func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var dialer net.Dialer
-	host, port, _ := net.SplitHostPort(address)
-	if !slices.Contains(g.hosts, address) && !(port == "443" && slices.Contains(g.hosts, host)) {
+	if !g.named(address) {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error { return public(address) }
 	}
 	return dialer.DialContext(ctx, network, address)
+}
+
+// named tells whether host:port is of the hosts that are called at whatever address they have.
+func (g *guard) named(address string) bool {
+	host, port, _ := net.SplitHostPort(address)
+	return slices.Contains(g.hosts, address) || port == "443" && slices.Contains(g.hosts, host)
 }
 
 // Networks that no service on the Internet has, beside those that netip knows: shared address space (RFC 6598), protocol

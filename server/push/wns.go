@@ -116,16 +116,21 @@ type WNS struct {
 	hosts *lru.Cache[string, *breaker] // a device cannot make the service seem ill for others by a channel at a host that is
 }
 
-// NewWNS returns the client of an app. Of cfg the URL means nothing.
+// NewWNS returns the client of an app.
 func NewWNS(id *WNSIdentity, cfg Config) *WNS {
 	cfg.fill()
 	w := &WNS{guard: guard{suffix: notifyHosts, hosts: id.Hosts}}
 	w.hosts, _ = lru.New[string, *breaker](wnsHosts) // fails without room only
 	tokens := net.Dialer{}
+	at := strings.TrimPrefix(cfg.URL, "https://")
 	w.bearer = newBearer(cfg, &http.Transport{
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots, Time: cfg.Now},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if ctx.Value(tokenCall{}) != nil { // configured, not a device's word
+			configured := ctx.Value(tokenCall{}) != nil // and not a device's word
+			switch {
+			case at != "" && (configured || w.guard.named(address)):
+				return tokens.DialContext(ctx, network, at)
+			case configured:
 				return tokens.DialContext(ctx, network, address)
 			}
 			return w.guard.dial(ctx, network, address)

@@ -14,7 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rollcall/protocol/apple"
+	"rollcall/fleet/cloud"
+	"rollcall/protocol/wake"
 )
 
 // devices has b take streams; stop waits for all of them to end.
@@ -54,24 +55,24 @@ func (b *bench) machine(addr string, tok []byte, topic string) *machine {
 
 func (b *bench) machineOn(raw net.Conn, tok []byte, topic string) *machine {
 	config := b.clientTLS(nil)
-	config.NextProtos = []string{apple.CourierProtocol}
+	config.NextProtos = []string{wake.APNs}
 	m := &machine{tls.Client(raw, config), b.t}
 	b.t.Cleanup(func() { raw.Close() })
-	m.send(apple.CourierHello, tok, []byte(topic))
+	m.send(wake.Hello, tok, []byte(topic))
 	return m
 }
 
-func (m *machine) send(kind apple.CourierKind, parts ...[]byte) {
+func (m *machine) send(kind wake.Kind, parts ...[]byte) {
 	m.t.Helper()
-	if _, err := m.Write(apple.AppendCourierFrame(nil, kind, parts...)); err != nil {
+	if _, err := m.Write(wake.AppendFrame(nil, kind, parts...)); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
 // want reads a frame of a kind, and returns its body.
-func (m *machine) want(kind apple.CourierKind) []byte {
+func (m *machine) want(kind wake.Kind) []byte {
 	m.t.Helper()
-	f, err := apple.ReadCourierFrame(m, nil)
+	f, err := wake.ReadFrame(m, nil)
 	if err != nil || f.Kind != kind {
 		m.t.Fatalf("got kind %d %q, %v; want kind %d", f.Kind, f.Body, err, kind)
 	}
@@ -80,7 +81,7 @@ func (m *machine) want(kind apple.CourierKind) []byte {
 
 func (m *machine) wantPush(payload string) (number []byte) {
 	m.t.Helper()
-	b := m.want(apple.CourierPush)
+	b := m.want(wake.Push)
 	if string(b[4:]) != payload {
 		m.t.Fatalf("push %q, want %q", b[4:], payload)
 	}
@@ -103,20 +104,20 @@ func TestAPL107AStreamStoresAndForwards(t *testing.T) {
 	push("one")
 	push("two")
 	m := b.machine(addr, tok, topic)
-	m.want(apple.CourierWelcome)
+	m.want(wake.Welcome)
 	m.wantPush("two")
 	m = b.machine(addr, tok, topic) // the old stream ends without a word of the push
-	m.want(apple.CourierWelcome)
+	m.want(wake.Welcome)
 	number := m.wantPush("two")
-	m.send(apple.CourierGot, number)
-	m.send(apple.CourierPing)
-	m.want(apple.CourierPong) // it has heard both
-	push("three")             // at once
-	m.send(apple.CourierGot, m.wantPush("three"))
-	m.send(apple.CourierPing)
-	m.want(apple.CourierPong)
+	m.send(wake.Got, number)
+	m.send(wake.Ping)
+	m.want(wake.Pong) // it has heard both
+	push("three")     // at once
+	m.send(wake.Got, m.wantPush("three"))
+	m.send(wake.Ping)
+	m.want(wake.Pong)
 	m = b.machine(addr, tok, topic)
-	m.want(apple.CourierWelcome)
+	m.want(wake.Welcome)
 	push("four") // nothing of what was got came again
 	m.wantPush("four")
 	stop()
@@ -138,7 +139,7 @@ func TestAPL107AStreamHonoursExpiration(t *testing.T) {
 	b.do(c, r)
 	b.advance(time.Minute)
 	m := b.machine(addr, tok, topic)
-	m.want(apple.CourierWelcome)
+	m.want(wake.Welcome)
 	b.do(c, b.request(tok, body("new")))
 	m.wantPush("new")
 }
@@ -163,7 +164,7 @@ func TestAStreamIsTheDevices(t *testing.T) {
 		{"no topic", tok, "a b", "no topic can be called that"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(b.machine(addr, tt.tok, tt.topic).want(apple.CourierBye)); got != tt.want {
+			if got := string(b.machine(addr, tt.tok, tt.topic).want(wake.Bye)); got != tt.want {
 				t.Errorf("it says %q", got)
 			}
 		})
@@ -171,9 +172,9 @@ func TestAStreamIsTheDevices(t *testing.T) {
 	any := start(t, Config{AnyToken: true})
 	addr, stop := any.devices()
 	m := any.machine(addr, tok, topic)
-	m.want(apple.CourierWelcome)
+	m.want(wake.Welcome)
 	other := any.machine(addr, gone, topic)
-	other.want(apple.CourierWelcome)
+	other.want(wake.Welcome)
 	any.do(any.client(identity(t, nil)), any.request(tok, nil))
 	m.wantPush(`{"mdm":"magic"}`)
 	stop()
@@ -191,25 +192,25 @@ func TestAQuietStreamEnds(t *testing.T) {
 		}
 		b := &bench{Service: s, t: t, now: time.Now()}
 		ours, theirs := net.Pipe()
-		config := &tls.Config{Certificates: s.tls.Certificates, NextProtos: []string{apple.CourierProtocol}}
+		config := &tls.Config{Certificates: s.tls.Certificates, NextProtos: []string{wake.APNs}}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			s.stream(theirs, config)
+			cloud.ServeStream(theirs, config, s.Doorman())
 		}()
 		m := b.machineOn(ours, s.Register(topic), topic)
-		m.want(apple.CourierWelcome)
+		m.want(wake.Welcome)
 		begun := time.Now()
 		for range 5 {
-			time.Sleep(apple.CourierBeat)
-			m.send(apple.CourierPing)
-			m.want(apple.CourierPong)
+			time.Sleep(wake.Beat)
+			m.send(wake.Ping)
+			m.want(wake.Pong)
 		}
 		if _, err := m.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("read %v", err)
 		}
 		<-ended
-		if lasted := time.Since(begun); lasted != 5*apple.CourierBeat+silentFor {
+		if lasted := time.Since(begun); lasted != 5*wake.Beat+cloud.SilentFor {
 			t.Errorf("it lasted %v", lasted)
 		}
 	})
@@ -225,7 +226,7 @@ func BenchmarkStreams(b *testing.B) {
 		conns := make([]*machine, streams)
 		for i := range conns {
 			conns[i] = s.machine(addr, binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)), topic)
-			conns[i].want(apple.CourierWelcome)
+			conns[i].want(wake.Welcome)
 		}
 		b.ReportMetric(float64(memory()-before)/streams, "bytes/stream")
 		for _, c := range conns {

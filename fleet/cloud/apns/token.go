@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
+
+	"rollcall/fleet/cloud"
 )
 
 // MaxKept is how long a notification for an absent device is kept at most, and without apns-expiration.
@@ -33,7 +35,7 @@ type device struct {
 	gone    time.Time          // unregistered since; zero: registered
 	deliver func(Notification) // nil: offline
 	kept    *Notification      // the last one that came while offline
-	stream  *stream            // through which it is online; nil: offline, or a device of this process
+	stream  *cloud.Stream      // through which it is online; nil: offline, or a device of this process
 	token   token
 	unasked bool // a stream made it known, and nobody has pushed to it
 }

@@ -155,7 +155,7 @@ func (s *sender) send(message string) outcome {
 	return s.post("/v1/projects/"+project+"/messages:send", `{"message":`+message+`}`)
 }
 
-func wake(id string) string {
+func wakeUp(id string) string {
 	return fmt.Sprintf(`{"fid":%q,"data":{"rollcall":"sync"},"android":{"priority":"HIGH","collapseKey":"rc-sync","ttl":"28800s"}}`, id)
 }
 
@@ -209,15 +209,15 @@ func TestTokenEndpoint(t *testing.T) {
 func TestWhoMaySend(t *testing.T) {
 	s := newSender(t, Config{}).signedIn()
 	id := s.service.Register(project, "phone")
-	if o := s.send(wake(id)); o.status != 200 || !strings.HasPrefix(o.Name, "projects/"+project+"/messages/") {
+	if o := s.send(wakeUp(id)); o.status != 200 || !strings.HasPrefix(o.Name, "projects/"+project+"/messages/") {
 		t.Fatalf("%+v", o)
 	}
-	if o := s.post("/v1/projects/another-project/messages:send", `{"message":`+wake(id)+`}`); o.status != 403 || o.Error.Status != "PERMISSION_DENIED" || o.code() != "" {
+	if o := s.post("/v1/projects/another-project/messages:send", `{"message":`+wakeUp(id)+`}`); o.status != 403 || o.Error.Status != "PERMISSION_DENIED" || o.code() != "" {
 		t.Errorf("another project: %+v", o)
 	}
 	good := s.token
 	s.token = "guess"
-	if o := s.send(wake(id)); o.status != 401 || o.Error.Status != "UNAUTHENTICATED" || o.header.Get("WWW-Authenticate") == "" {
+	if o := s.send(wakeUp(id)); o.status != 401 || o.Error.Status != "UNAUTHENTICATED" || o.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("wrong token: %+v", o)
 	}
 	c := s.flow()
@@ -227,17 +227,17 @@ func TestWhoMaySend(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.token = token.AccessToken
-	if o := s.send(wake(id)); o.status != 403 || len(o.Error.Details) == 0 || o.Error.Details[0].Reason != "ACCESS_TOKEN_SCOPE_INSUFFICIENT" {
+	if o := s.send(wakeUp(id)); o.status != 403 || len(o.Error.Details) == 0 || o.Error.Details[0].Reason != "ACCESS_TOKEN_SCOPE_INSUFFICIENT" {
 		t.Errorf("another scope: %+v", o)
 	}
 	s.token = good
 	s.pass(time.Hour)
-	if o := s.send(wake(id)); o.status != 401 {
+	if o := s.send(wakeUp(id)); o.status != 401 {
 		t.Errorf("a token of an hour ago: %+v", o)
 	}
 	s.pass(-time.Hour)
 	s.signedIn().service.ForgetTokens()
-	if o := s.send(wake(id)); o.status != 401 {
+	if o := s.send(wakeUp(id)); o.status != 401 {
 		t.Errorf("a token that is forgotten: %+v", o)
 	}
 	for _, path := range []string{"/", "/v1/projects/" + project + "/messages", "/v1/projects/" + project + "/messages:list", "/v2/x"} {
@@ -262,17 +262,17 @@ func TestAND090Errors(t *testing.T) {
 		status        int
 		code, field   string
 	}{
-		{"fid", wake(id), 200, "", ""},
-		{"fid that the device made", wake("f-123"), 200, "", ""},
+		{"fid", wakeUp(id), 200, "", ""},
+		{"fid that the device made", wakeUp("f-123"), 200, "", ""},
 		{"token that is a fid", fmt.Sprintf(`{"token":%q}`, id), 200, "", ""},
 		{"token", fmt.Sprintf(`{"token":"%s:APA91bAAAAAAAAAAAAAA"}`, id), 200, "", ""},
 		{"snake case", fmt.Sprintf(`{"fid":%q,"android":{"collapse_key":"k","priority":"high"},"fcm_options":{}}`, id), 200, "", ""},
 		{"topic", `{"topic":"weather","data":{"a":"b"}}`, 200, "", ""},
-		{"removed", wake(gone), 404, "UNREGISTERED", ""},
-		{"registered anew", wake(again), 404, "UNREGISTERED", ""},
-		{"never heard of", wake("cAAAAAAAAAAAAAAAAAAAAA"), 404, "UNREGISTERED", ""},
-		{"another project's", wake(other), 403, "SENDER_ID_MISMATCH", ""},
-		{"no id", wake("f-124"), 400, "INVALID_ARGUMENT", "message.fid"},
+		{"removed", wakeUp(gone), 404, "UNREGISTERED", ""},
+		{"registered anew", wakeUp(again), 404, "UNREGISTERED", ""},
+		{"never heard of", wakeUp("cAAAAAAAAAAAAAAAAAAAAA"), 404, "UNREGISTERED", ""},
+		{"another project's", wakeUp(other), 403, "SENDER_ID_MISMATCH", ""},
+		{"no id", wakeUp("f-124"), 400, "INVALID_ARGUMENT", "message.fid"},
 		{"no token", `{"token":"nonsense"}`, 400, "INVALID_ARGUMENT", "message.token"},
 		{"nobody", `{"data":{"a":"b"}}`, 400, "INVALID_ARGUMENT", "message"},
 		{"two targets", fmt.Sprintf(`{"fid":%q,"topic":"x"}`, id), 400, "INVALID_ARGUMENT", "message"},
@@ -307,7 +307,7 @@ func TestAND090Errors(t *testing.T) {
 		})
 	}
 	for i := range 240 { // some went out above
-		if o := s.send(wake(id)); o.status != 200 {
+		if o := s.send(wakeUp(id)); o.status != 200 {
 			if o.code() != "QUOTA_EXCEEDED" || o.status != 429 || o.header.Get("Retry-After") == "" || i < 200 {
 				t.Errorf("message %d: %+v", i, o)
 			}
@@ -321,11 +321,11 @@ func TestValidateOnly(t *testing.T) {
 	s := newSender(t, Config{}).signedIn()
 	id := s.service.Register(project, "phone")
 	s.service.Connect(id, func(Message) { t.Error("it is delivered") })
-	o := s.post("/v1/projects/"+project+"/messages:send", `{"validateOnly":true,"message":`+wake(id)+`}`)
+	o := s.post("/v1/projects/"+project+"/messages:send", `{"validateOnly":true,"message":`+wakeUp(id)+`}`)
 	if o.status != 200 || o.Name == "" || s.service.Counters().Accepted != 0 {
 		t.Errorf("%+v", o)
 	}
-	if o := s.post("/v1/projects/"+project+"/messages:send", `{"validate_only":true,"message":`+wake("cAAAAAAAAAAAAAAAAAAAAA")+`}`); o.code() != "UNREGISTERED" {
+	if o := s.post("/v1/projects/"+project+"/messages:send", `{"validate_only":true,"message":`+wakeUp("cAAAAAAAAAAAAAAAAAAAAA")+`}`); o.code() != "UNREGISTERED" {
 		t.Errorf("%+v", o)
 	}
 }
@@ -337,13 +337,13 @@ func TestDelivery(t *testing.T) {
 	var got []Message
 	hear := func(m Message) { got = append(got, m) }
 	s.service.Connect(id, hear)
-	s.send(wake(id))
+	s.send(wakeUp(id))
 	if len(got) != 1 || got[0].Data["rollcall"] != "sync" || got[0].CollapseKey != "rc-sync" || !got[0].High {
 		t.Fatalf("got %+v", got)
 	}
 	s.service.Disconnect(id)
 	for range 3 {
-		s.send(wake(id))
+		s.send(wakeUp(id))
 	}
 	s.service.Connect(id, hear)
 	if len(got) != 2 {
@@ -365,7 +365,7 @@ func TestDelivery(t *testing.T) {
 	s.send(fmt.Sprintf(`{"fid":%q,"data":{"n":"2"}}`, id))
 	s.service.Used(id)
 	s.service.Disconnect(id)
-	s.send(wake(id))
+	s.send(wakeUp(id))
 	s.service.Unregister(id)
 	c := s.service.Counters()
 	if sum := c.Delivered + c.Replaced + c.Expired + c.Discarded + c.Dropped + c.Waiting; len(got) != 4 || sum != c.Accepted || c.Accepted != 7 || c.Waiting != 0 {
@@ -401,7 +401,7 @@ func TestDemotion(t *testing.T) {
 	s.service.Idle(id)
 	s.pass(70 * time.Minute)
 	s.signedIn()
-	s.send(wake(id))
+	s.send(wakeUp(id))
 	if heard != 0 {
 		t.Error("a message that is demoted wakes from doze")
 	}
@@ -424,7 +424,7 @@ func TestFaults(t *testing.T) {
 		status int
 		code   string
 	}{{200, ""}, {200, ""}, {404, "UNREGISTERED"}, {429, "QUOTA_EXCEEDED"}, {503, "UNAVAILABLE"}, {500, "INTERNAL"}, {401, "THIRD_PARTY_AUTH_ERROR"}, {404, ""}} {
-		if o := s.send(wake(id)); o.status != want.status || o.code() != want.code || (o.status == 503) != (o.header.Get("Retry-After") == "60") && o.status != 429 && o.status != 500 {
+		if o := s.send(wakeUp(id)); o.status != want.status || o.code() != want.code || (o.status == 503) != (o.header.Get("Retry-After") == "60") && o.status != 429 && o.status != 500 {
 			t.Errorf("message %d: %+v, want %+v", i, o, want)
 		}
 	}
@@ -435,7 +435,7 @@ func TestFaults(t *testing.T) {
 		if err := s.service.SetFaults(Faults{Share: map[Fault]float64{fault: 1}}); err != nil {
 			t.Fatal(err)
 		}
-		r, _ := http.NewRequest("POST", s.service.cfg.URL+"/v1/projects/"+project+"/messages:send", strings.NewReader(`{"message":`+wake(id)+`}`))
+		r, _ := http.NewRequest("POST", s.service.cfg.URL+"/v1/projects/"+project+"/messages:send", strings.NewReader(`{"message":`+wakeUp(id)+`}`))
 		r.Header.Set("Authorization", "Bearer "+s.token)
 		resp, err := s.client.Do(r)
 		if err == nil {
@@ -479,7 +479,7 @@ func TestSameSeedSameRegistrations(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"message":` + wake("f-1") + `}`))
+	f.Add([]byte(`{"message":` + wakeUp("f-1") + `}`))
 	f.Add([]byte(`{"validate_only":true,"message":{"token":"x","android":{"collapse_key":"k","ttl":"3.5s"},"notification":{"title":"t"}}}`))
 	f.Add([]byte(`{"message":{"fid":"0"}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

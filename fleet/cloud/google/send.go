@@ -116,6 +116,9 @@ func (s *Service) admit(project string, reg *registration, req *request, p *Push
 	if wait == 0 && reg != nil {
 		wait = reg.box.charge(now)
 	}
+	if reg != nil {
+		reg.unasked = false
+	}
 	if wait > 0 {
 		no = fail("QUOTA_EXCEEDED")
 		no.retry = wait

@@ -87,6 +87,9 @@ type registration struct {
 	due     time.Time // when box may have something; zero: never
 	chance  rand.PCG  // faults and demotion
 	deliver func(Message)
+	stream  *cloud.Stream // through which it is online; nil: offline, or a device of this process
+	id      string
+	unasked bool // a stream made it known, and nobody has sent to it
 }
 
 // New makes a Service. The error says what is wrong with c.
@@ -317,11 +320,20 @@ func (s *Service) Tick() {
 func (s *Service) with(id string, change func(*registration)) {
 	s.mu.Lock()
 	r := s.registrations[id]
-	if r == nil || r.gone {
+	s.mu.Unlock()
+	if r != nil {
+		s.change(r, func() { change(r) })
+	}
+}
+
+// change is with of a registration that is there; one that has ended is left alone.
+func (s *Service) change(r *registration, change func()) {
+	s.mu.Lock()
+	if r.gone {
 		s.mu.Unlock()
 		return
 	}
-	change(r)
+	change()
 	calls := s.flush(r, s.cfg.Now())
 	s.mu.Unlock()
 	for _, call := range calls {

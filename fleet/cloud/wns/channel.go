@@ -39,6 +39,9 @@ type channel struct {
 	chance  rand.PCG // faults for this channel
 	deliver func(Notification)
 	kept    []Notification // for a device that is offline, oldest first
+	stream  *cloud.Stream  // through which it is online; nil: offline, or a device of this process
+	token   string
+	unasked bool // a stream made it known, and nobody has sent to it
 }
 
 // OpenChannel opens a channel for the app of a package family on a device with that name, and returns its URI; "" is no app of
@@ -89,8 +92,17 @@ func (s *Service) CloseChannel(uri string) {
 func (s *Service) Connect(uri string, deliver func(Notification)) {
 	s.mu.Lock()
 	c := s.find(uri)
+	s.mu.Unlock()
+	if c != nil {
+		s.connect(c, nil, deliver)
+	}
+}
+
+// connect is Connect of a device that is online through a stream, as long as that is its newest.
+func (s *Service) connect(c *channel, st *cloud.Stream, deliver func(Notification)) {
+	s.mu.Lock()
 	now := s.cfg.Now()
-	if c == nil || c.over(now) {
+	if c.over(now) || c.stream != st {
 		s.mu.Unlock()
 		return
 	}
@@ -130,7 +142,10 @@ func (s *Service) find(uri string) *channel {
 	return s.channels[u.Query().Get("token")]
 }
 
-func (c *channel) over(now time.Time) bool { return c.closed || !now.Before(c.ends) }
+// over: one through which a stream is up lasts.
+func (c *channel) over(now time.Time) bool {
+	return c.closed || c.stream == nil && !now.Before(c.ends)
+}
 
 func (s *Service) discard(c *channel) {
 	s.count.Waiting -= uint64(len(c.kept))

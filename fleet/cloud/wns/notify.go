@@ -81,13 +81,16 @@ func (s *Service) accept(r *http.Request, n Notification, p *Push) answer {
 	}
 	a := answer{}
 	switch {
-	case c == nil || n.At.Sub(c.ends) > remember:
+	case c == nil || c.over(n.At) && n.At.Sub(c.ends) > remember:
 		a = refuse(http.StatusNotFound, "")
 	case c.over(n.At):
 		s.discard(c)
 		a = refuse(http.StatusGone, "")
 	case !s.sendsTo(app, c.pfn):
 		a = refuse(http.StatusForbidden, "")
+	}
+	if a.status == 0 {
+		c.unasked = false
 	}
 	s.mu.Unlock()
 	if a.status != 0 {

@@ -1,0 +1,95 @@
+package wns
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"rollcall/fleet/cloud"
+	"rollcall/protocol/wake"
+)
+
+// ServeDevices takes the streams of machines (package protocol/wake) on ln until ctx ends; then it closes them and ln and returns nil.
+// Any other end is an error. The certificate is config's, which may not be nil unless New made the service's own.
+func (s *Service) ServeDevices(ctx context.Context, ln net.Listener, config *tls.Config) error {
+	if config == nil {
+		config = &tls.Config{Certificates: s.tls.Certificates}
+	}
+	return cloud.ServeStreams(ctx, ln, config, s.Doorman())
+}
+
+// Doorman takes the streams of machines. The topic is the package family name that the machine's server told it; the address is its
+// channel's URI, the same at each of its streams, and good while one is up and 30 days from then.
+func (s *Service) Doorman() *cloud.Doorman {
+	return &cloud.Doorman{ALPN: wake.WNS, Online: s.online, Offline: s.offline, GiveBack: func(st *cloud.Stream, unread any) {
+		s.giveBack(st.Device.(*channel), unread.(Notification))
+	}}
+}
+
+func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn string) (why string) {
+	if len(s.cfg.Apps) > 0 && !slices.ContainsFunc(s.cfg.Apps, func(a App) bool { return strings.EqualFold(a.PFN, pfn) }) {
+		return "no app here has that package family name"
+	}
+	sum := sha256.Sum256(secret[:]) // the address is no secret
+	token := base64.RawURLEncoding.EncodeToString(sum[:])
+	s.mu.Lock()
+	c := s.channels[token]
+	if c == nil {
+		c = s.open(token, pfn)
+		c.token, c.unasked = token, true
+	}
+	old := c.stream
+	c.pfn, c.closed, c.stream, c.deliver, st.Device = pfn, false, st, nil, c // until it is welcomed what comes is kept
+	s.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	st.Welcome(s.cfg.URL + "/w/?token=" + url.QueryEscape(token))
+	s.connect(c, st, func(n Notification) { s.hand(st, c, n) })
+	return ""
+}
+
+func (s *Service) offline(st *cloud.Stream) {
+	c := st.Device.(*channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.stream != st { // a newer one is in its place
+		return
+	}
+	c.stream, c.deliver, c.ends = nil, nil, s.cfg.Now().Add(ChannelLife)
+	if c.unasked { // nobody ever sent to it: whoever makes secrets up costs nothing
+		delete(s.channels, c.token)
+		s.count.Channels--
+	}
+}
+
+// hand gives a stream what comes for its machine.
+func (s *Service) hand(st *cloud.Stream, c *channel, n Notification) {
+	replaced, ok := st.Deliver(n, n.Payload)
+	if !ok {
+		s.giveBack(c, n)
+		return
+	}
+	if replaced != nil {
+		s.mu.Lock()
+		s.count.Delivered--
+		s.count.Replaced++
+		s.mu.Unlock()
+	}
+}
+
+// giveBack keeps a notification that was handed over and has not arrived, as far as it was to be kept.
+func (s *Service) giveBack(c *channel, n Notification) {
+	s.mu.Lock()
+	s.count.Delivered--
+	_, deliver := s.send(c, n)
+	s.mu.Unlock()
+	if deliver != nil {
+		deliver(n)
+	}
+}
