@@ -19,7 +19,9 @@ type Stepper interface {
 // Progress is how far a run has come.
 type Progress struct {
 	Start, Now, End protocol.Time
-	Devices         int // with a wire
+	Devices         int  // with a wire
+	ByLots          bool // some are played from the beginning to the end, then others: Now is as far as all have come on average
+	Played          int  // of these, how many devices are at the end
 	Enrolled        int
 	Busy            int
 	Act             string // what the plan did last

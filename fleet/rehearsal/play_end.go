@@ -2,75 +2,11 @@ package rehearsal
 
 import (
 	"slices"
-	"time"
 
 	"rollcall/agent"
 	"rollcall/protocol"
 	"rollcall/server/delivery"
 )
-
-// tally takes from the partitions what they have counted by the minute, from minute on of the story.
-func (p *player) tally(from int) {
-	to := int(p.now.Sub(p.start) / time.Minute)
-	for m := max(0, from); m <= to && m < len(p.minutes); m++ {
-		of := &p.minutes[m]
-		for _, k := range p.parts {
-			x := &k.minutes[m%minutesKept]
-			of.CheckIns += x.CheckIns
-			of.Wakes += x.Wakes
-			of.Issued += x.Issued
-			*x = Minute{}
-		}
-	}
-}
-
-// played is what there is to tell at the end of the story, or where it was cut short.
-func (p *player) played(partial bool) (*Played, error) {
-	out := &Played{
-		Plan: p.plan, Population: p.pop, Seed: p.plan.Seed, Start: p.start, End: max(p.now, p.start), Partial: partial,
-		Lives: p.lives, Hours: p.hours, Minutes: p.minutes, Acts: p.told, Gaps: p.gaps, Silences: p.silences,
-	}
-	if p.wire != nil {
-		out.Wire = &Spoken{Share: p.cfg.Wire}
-	}
-	for _, k := range p.parts {
-		if k.loop.voices != nil {
-			out.Wire.add(k.loop.voices.spoken())
-		}
-		k.watch.Close(p.now)
-		for i := range k.units {
-			k.closes(i, p.now)
-		}
-		checked, violated, first := k.watch.Result()
-		out.Checked += checked
-		out.Violated += violated
-		out.Violations = append(out.Violations, first...)
-		out.CheckIns += k.done
-		out.Refused += k.refused
-		out.Failed += k.failed
-		out.Enrolments += k.enrolments
-		out.Declined += k.declined
-		for rule, n := range k.barred {
-			if out.Barred == nil {
-				out.Barred = map[protocol.Rule]uint64{}
-			}
-			out.Barred[rule] += n
-		}
-		out.Renewals += k.renewals
-		out.Removed += k.removed
-	}
-	slices.SortStableFunc(out.Violations, func(a, b Violation) int { return int(a.At - b.At) })
-	out.Violations = out.Violations[:min(len(out.Violations), Kept)]
-	if partial {
-		p.log.tenant(Line{At: p.now, Side: OfPlan, What: Interrupted})
-	}
-	err := p.log.take(nil)
-	if err == nil {
-		out.LogSHA256, err = p.log.close()
-	}
-	out.LogLines = p.log.lines
-	return out, err
-}
 
 // closes ends the life of device i as far as the story goes.
 func (k *part) closes(i int, now protocol.Time) {

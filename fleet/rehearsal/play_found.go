@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"rollcall/agent"
@@ -10,34 +9,57 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/fleet/target"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
 	"rollcall/server"
 	"rollcall/server/delivery"
 )
 
-// found gives the servers their users and enrols the devices that are there when the story begins.
+// A founding is devices that are there when the story begins.
+type founding struct {
+	as      protocol.Authority
+	ends    time.Duration // when all of them are enrolled, from the beginning of the foreword
+	devices int
+	users   []target.User // all, with the licences that they have meanwhile
+	joins   [][]moment    // by partition
+	pending [][]uint32    // by partition, those that come by in the story
+}
+
+// gather makes ready how the devices that are there when the story begins are enrolled.
+func (s *stage) gather() {
+	for _, f := range s.cast.Foundings(s.start.Sub(s.begin)) {
+		x := founding{as: f.As, ends: f.Ends, devices: len(f.Devices), users: s.cast.UsersAs(f.As), joins: make([][]moment, len(s.shares)), pending: make([][]uint32, len(s.shares))}
+		for n, d := range f.Devices {
+			at := s.at[d]
+			x.joins[at.part] = append(x.joins[at.part], moment{at: s.begin.Add(f.Joins[n]), device: at.index, kind: enrols})
+		}
+		for _, d := range f.Pending {
+			at := s.at[d]
+			x.pending[at.part] = append(x.pending[at.part], at.index)
+		}
+		s.foundings = append(s.foundings, x)
+	}
+}
+
+// found gives the server its users and enrols the devices that are there when the story begins.
 func (p *player) found(ctx context.Context) error {
-	foundings := p.cast.Foundings(p.start.Sub(p.begin))
-	there := 0
-	for i := range foundings {
-		there += len(foundings[i].Devices)
+	k, there := p.part, 0
+	for i := range p.foundings {
+		there += p.foundings[i].devices
 	}
 	if there > 0 { // licences may have gone since they enrolled
-		if err := p.gate(ctx, delivery.NeverAsked); err != nil {
+		if err := k.gate(ctx, delivery.NeverAsked); err != nil {
 			return err
 		}
 	}
-	for n := range foundings {
-		f := &foundings[n]
-		users := p.cast.UsersAs(f.As)
-		err := p.each(ctx, func(k *part, ctx context.Context) error {
-			if n == 0 {
-				return k.addUsers(ctx, users[k.first:k.first+k.users])
-			}
-			return k.relicense(ctx, users[k.first:k.first+k.users])
-		})
-		if err != nil {
+	for n := range p.foundings {
+		f := &p.foundings[n]
+		users, add := f.users[k.first:k.first+k.users], k.relicense
+		if n == 0 {
+			add = k.addUsers
+		}
+		if err := add(context.WithoutCancel(ctx), users); err != nil {
 			return err
 		}
 		if n == 0 {
@@ -45,54 +67,53 @@ func (p *player) found(ctx context.Context) error {
 				return err
 			}
 		}
-		for at, d := range f.Devices {
-			p.await(d, moment{at: p.begin.Add(f.Joins[at]), kind: enrols})
+		for _, m := range f.joins[k.number] {
+			k.moments.add(m)
 		}
-		for _, d := range f.Pending {
-			p.await(d, moment{at: p.begin.Add(f.Ends - time.Second), kind: leaves, why: absence})
+		for _, i := range f.pending[k.number] {
+			k.moments.add(moment{at: p.begin.Add(f.ends - time.Second), device: i, kind: leaves, why: absence})
+			d := int(k.units[i].device)
 			if _, gone := p.cast.Gone(d); !gone {
-				p.await(d, moment{at: p.cast.Waits(d), kind: returns, why: absence})
+				k.moments.add(moment{at: p.cast.Waits(d), device: i, kind: returns, why: absence})
 			}
 		}
-		if len(f.Devices) > 0 {
-			if err := p.runTo(ctx, p.begin.Add(f.Ends)); err != nil {
+		if f.devices > 0 {
+			if err := p.runTo(ctx, p.begin.Add(f.ends)); err != nil {
 				return err
 			}
 		}
 	}
-	if err := p.past(ctx); err != nil || there == 0 {
+	if err := p.past(); err != nil || there == 0 {
 		return err
 	}
-	if err := p.gate(ctx, delivery.WhereKnown); err != nil {
+	if err := k.gate(ctx, delivery.WhereKnown); err != nil {
 		return err
 	}
 	if err := p.leave(ctx); err != nil {
 		return err
 	}
-	for i := range p.pop.Devices {
-		stays, away := p.cast.Gone(i)
+	there = 0
+	for i := range k.units {
+		u := &k.units[i]
+		there += one(u.managed)
+		stays, away := p.cast.Gone(int(u.device))
 		if !away {
 			continue
 		}
-		p.await(i, moment{at: p.start, kind: leaves, why: absence})
+		k.moments.add(moment{at: p.start, device: uint32(i), kind: leaves, why: absence})
 		if stays > 0 {
-			p.await(i, moment{at: p.start.Add(stays), kind: returns, why: absence})
+			k.moments.add(moment{at: p.start.Add(stays), device: uint32(i), kind: returns, why: absence})
 		}
 	}
-	there = 0
-	for _, k := range p.parts {
-		for i := range k.units {
-			there += one(k.units[i].managed)
-		}
-	}
-	p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAlready(there), Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")})
+	p.told = append(p.told, told{
+		Act:     fleet.Act{At: p.start, Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")},
+		outcome: outcome{n: tally{there}, name: func(n tally) string { return fleet.SayAlready(n[0]) }},
+	})
 	return nil
 }
 
-func (p *player) gate(ctx context.Context, g delivery.LicenceGate) error {
-	return p.each(ctx, func(k *part, ctx context.Context) error {
-		return k.loop.Server().ChangeSettings(ctx, p.now, planner, "", func(s *server.Settings) { s.Licences = g })
-	})
+func (k *part) gate(ctx context.Context, g delivery.LicenceGate) error {
+	return k.loop.Server().ChangeSettings(context.WithoutCancel(ctx), k.now, planner, "", func(s *server.Settings) { s.Licences = g })
 }
 
 // assignFirst assigns the profiles that are there before the story.
@@ -102,17 +123,17 @@ func (p *player) assignFirst(ctx context.Context) error {
 		if x.Assigned == "" {
 			continue
 		}
-		if err := p.assign(ctx, p.now, &plan.Assignment{Assign: x.Name, Group: x.Assigned}); err != nil {
+		if err := p.assign(context.WithoutCancel(ctx), p.now, &plan.Assignment{Assign: x.Name, Group: x.Assigned}); err != nil {
 			return err
 		}
-		p.told = append(p.told, fleet.Act{At: p.start, Name: fleet.SayAssigned(x)})
+		p.told = append(p.told, told{Act: fleet.Act{At: p.start, Name: fleet.SayAssigned(x)}})
 	}
 	return nil
 }
 
 // past makes what the foreword has made anew as old as the export says: identities, which in truth began long before, last
 // contacts of who is away, and a push certificate that has ended already.
-func (p *player) past(ctx context.Context) error {
+func (p *player) past() error {
 	ended := p.pop.Tenant.APNs.Expires
 	if ended > p.start || !p.apple {
 		ended = 0
@@ -135,26 +156,25 @@ func (p *player) past(ctx context.Context) error {
 			Text: lang.English.Say("The push certificate has not been renewed since the change of authority: no Apple device checks in or enrols until it is."),
 		})
 	}
-	return p.each(ctx, func(k *part, _ context.Context) error {
-		older := ended != 0 || gap != 0
-		for i := range k.units {
-			older = k.ages(i) || older
+	k := p.part
+	older := ended != 0 || gap != 0
+	for i := range k.units {
+		older = k.ages(i) || older
+	}
+	if ended != 0 {
+		if err := k.loop.endPush(ended); err != nil {
+			return err
 		}
-		if ended != 0 {
-			if err := k.loop.endPush(ended); err != nil {
-				return err
-			}
+	}
+	if gap != 0 {
+		if err := k.loop.openGap(gap); err != nil {
+			return err
 		}
-		if gap != 0 {
-			if err := k.loop.openGap(gap); err != nil {
-				return err
-			}
-		}
-		if !older {
-			return nil
-		}
-		return k.loop.Restart() // the server finds it so
-	})
+	}
+	if !older {
+		return nil
+	}
+	return k.loop.Restart() // the server finds it so
 }
 
 // gapBefore is since when the gap is open in the export (AUTH-30); 0: it is not.
@@ -168,30 +188,34 @@ func (p *player) gapBefore() protocol.Time {
 
 // leave has those leave whose retirement, wipe or removal the export shows as pending: at their next check-in (AUTH-53).
 func (p *player) leave(ctx context.Context) error {
-	var leaving atomic.Int64
-	err := p.each(ctx, func(k *part, ctx context.Context) error {
-		for i := range k.units {
-			u := &k.units[i]
-			if !u.managed || !k.pop.Devices[u.device].Has(population.Leaving) {
-				continue
-			}
-			leaving.Add(1)
-			if _, away := p.cast.Gone(int(u.device)); away { // nobody wakes it any more
-				if err := k.loop.Reach(i, false); err != nil {
-					return err
-				}
-			}
-			_, err := k.loop.Server().Order(server.As(ctx, planner.Name), p.now, k.loop.Number(i), protocol.Command{Kind: protocol.Retire})
-			if err := k.told(p.now, i, protocol.Retire.String(), err); err != nil {
+	k, leaving := p.part, 0
+	for i := range k.units {
+		u := &k.units[i]
+		if !u.managed || !k.pop.Devices[u.device].Has(population.Leaving) {
+			continue
+		}
+		leaving++
+		if _, away := p.cast.Gone(int(u.device)); away { // nobody wakes it any more
+			if err := k.loop.Reach(i, false); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	if n := int(leaving.Load()); n > 0 {
-		p.tell(p.start, fleet.SayLeaving(n))
+		_, err := k.loop.Server().Order(server.As(context.WithoutCancel(ctx), planner.Name), p.now, k.loop.Number(i), protocol.Command{Kind: protocol.Retire})
+		if err := k.told(p.now, i, protocol.Retire.String(), err); err != nil {
+			return err
+		}
 	}
-	return err
+	w := fleet.SayLeaving(leaving)
+	p.told = append(p.told, told{
+		Act: fleet.Act{At: p.start, Text: w.Text, Rule: w.Rule}, side: OfServer,
+		outcome: outcome{n: tally{leaving}, name: func(n tally) string {
+			if n[0] == 0 {
+				return ""
+			}
+			return fleet.SayLeaving(n[0]).Name
+		}},
+	})
+	return nil
 }
 
 // ages gives device i the identity that the export shows, and the server its last contact; false: it shows none.

@@ -2,12 +2,15 @@ package rehearsal
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"hash"
 	"io"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/protocol"
@@ -29,7 +32,8 @@ type LogHeader struct {
 	Population Source        `json:"population"`
 	Start      protocol.Time `json:"start"`
 	Until      float64       `json:"until_seconds"`
-	Partition  int           `json:"partition"` // devices in one
+	Partition  int           `json:"partition"`            // devices in one
+	Partitions int           `json:"partitions,omitempty"` // of a rehearsal that was cut short, how many were played, the first ones; 0: all
 }
 
 // A Source says where a population came from.
@@ -39,71 +43,126 @@ type Source struct {
 	Devices int    `json:"devices"`
 }
 
-// A logWriter puts the lines of all partitions in order, and sums them: those of a window while the next one is played.
-type logWriter struct {
-	out    io.Writer // nil: nobody wants them
-	sum    hash.Hash
-	clock  momentEncoder
-	name   func(device uint32) string // of a device of the population plus 1, as the wire calls it
-	text   []byte                     // put in order, and not yet written
-	lines  uint64
-	whole  [2]sheaf // of the tenant: since the last window, and those under way
-	beside bool     // others play meanwhile
-	done   chan error
-}
-
-func newLogWriter(c *Config, p *player) (*logWriter, error) {
-	w := &logWriter{sum: sha256.New(), out: c.Log, beside: p.workers() > 1, name: func(device uint32) string { return p.pop.Devices[device-1].UDID }}
+// log puts the lines of the tenant and of partitions in order, sums them for out, and writes them where somebody wants them.
+func (s *stage) log(out *Played, tenant []Line, sheaves []*sheaf) error {
+	header := LogHeader{
+		EventLog: LogVersion, Name: s.plan.Name, Plan: s.plan.Source(), Seed: s.plan.Seed, Population: s.cfg.Source, Start: s.start,
+		Until: time.Duration(s.plan.Until).Seconds(), Partition: s.size(),
+	}
+	if out.Partial && len(sheaves) < len(s.shares) {
+		header.Partitions = len(sheaves)
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(LogHeader{
-		EventLog: LogVersion, Name: c.Plan.Name, Plan: c.Plan.Source(), Seed: c.Plan.Seed, Population: c.Source, Start: p.start,
-		Until: time.Duration(c.Plan.Until).Seconds(), Partition: p.size(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	w.text, w.lines = b.Bytes(), 1
-	return w, nil
-}
-
-// tenant adds a line that is no device's.
-func (w *logWriter) tenant(l Line) { w.whole[0].add(&l, 0) }
-
-// take takes what the partitions have logged since it was called last, and writes it. An error may come with the next call.
-func (w *logWriter) take(parts []*part) error {
-	if err := w.wait(); err != nil {
+	if err := enc.Encode(header); err != nil {
 		return err
 	}
-	var all []source
-	put := func(s *[2]sheaf) {
-		s[0], s[1] = s[1], s[0]
-		s[0].clear()
-		if len(s[1].lines) > 0 {
-			all = append(all, source{&s[1], s[1].lines})
+	var whole sheaf
+	for i := range tenant {
+		whole.add(&tenant[i], 0)
+	}
+	w := &logWriter{sum: sha256.New(), out: s.cfg.Log, name: func(device uint32) string { return s.pop.Devices[device-1].UDID }}
+	err := w.flush(b.Bytes())
+	if err == nil {
+		err = w.write(append([]*sheaf{&whole}, sheaves...), s.workers())
+	}
+	out.LogSHA256, out.LogLines = hex.EncodeToString(w.sum.Sum(nil)), w.lines+1
+	return err
+}
+
+// A logWriter writes and sums text.
+type logWriter struct {
+	out   io.Writer // nil: nobody wants it
+	sum   hash.Hash
+	name  func(device uint32) string // of a device of the population plus 1, as the wire calls it
+	lines uint64                     // written so far
+}
+
+func (w *logWriter) flush(text []byte) (err error) {
+	w.sum.Write(text)
+	if w.out != nil {
+		_, err = w.out.Write(text)
+	}
+	return err
+}
+
+// sliced is how many lines are put in order at a time, about.
+const sliced = 32 << 10
+
+// write writes the lines of sheaves, each of which is in order: time by time, and several workers put one in order each.
+func (w *logWriter) write(sheaves []*sheaf, workers int) error {
+	lots := lots(sheaves)
+	texts := make([]chan []byte, len(lots))
+	for i := range texts {
+		texts[i] = make(chan []byte, 1)
+	}
+	room := make(chan []byte, 2*workers) // for texts; an empty channel: enough of them wait to be written
+	for range cap(room) {
+		room <- nil
+	}
+	var next atomic.Int32
+	var group sync.WaitGroup
+	if workers > 1 { // else who writes puts in order
+		for range workers {
+			group.Go(func() {
+				for text := range room {
+					if i := int(next.Add(1)) - 1; i < len(lots) {
+						texts[i] <- w.merge(text[:0], lots[i])
+					}
+				}
+			})
 		}
 	}
-	for _, k := range parts {
-		put(&k.sheaves)
+	defer group.Wait()
+	defer close(room)
+	for i := range lots {
+		if workers == 1 {
+			texts[i] <- w.merge((<-room)[:0], lots[i])
+		}
+		text := <-texts[i]
+		if err := w.flush(text); err != nil {
+			return err
+		}
+		for _, from := range lots[i] {
+			w.lines += uint64(len(from.rest))
+		}
+		room <- text
 	}
-	put(&w.whole)
-	if !w.beside {
-		return w.merge(all)
-	}
-	w.done = make(chan error, 1)
-	go func() { w.done <- w.merge(all) }()
 	return nil
 }
 
-// wait waits until what was taken is written.
-func (w *logWriter) wait() error {
-	if w.done == nil {
-		return nil
+// lots divides the lines of sheaves by time, so that each lot has about as many.
+func lots(sheaves []*sheaf) (all [][]source) {
+	const step = 256
+	var times []protocol.Time
+	rest := make([][]logged, len(sheaves))
+	for k, s := range sheaves {
+		for i := step - 1; i < len(s.lines); i += step {
+			times = append(times, s.lines[i].at)
+		}
+		rest[k] = s.lines
 	}
-	err := <-w.done
-	w.done = nil
-	return err
+	slices.Sort(times)
+	for cut := sliced / step; ; cut += sliced / step {
+		var lot []source
+		for k, s := range sheaves {
+			n := len(rest[k])
+			if cut < len(times) {
+				n, _ = slices.BinarySearchFunc(rest[k], times[cut], func(l logged, t protocol.Time) int { return cmp.Compare(l.at, t) })
+			}
+			if n > 0 {
+				lot = append(lot, source{s, rest[k][:n]})
+				rest[k] = rest[k][n:]
+			}
+		}
+		if len(lot) > 0 {
+			all = append(all, lot)
+		}
+		if cut >= len(times) {
+			return all
+		}
+	}
 }
 
 // A source is a sheaf whose lines are being put in order with those of others: the first of rest is next.
@@ -112,37 +171,21 @@ type source struct {
 	rest []logged
 }
 
-// merge writes all lines in order.
-func (w *logWriter) merge(all []source) error {
+// merge appends all lines in order to text.
+func (w *logWriter) merge(text []byte, of []source) []byte {
+	var clock momentEncoder
+	all := slices.Clone(of)
 	slices.SortFunc(all, func(a, b source) int { return a.rest[0].compare(&b.rest[0]) })
 	for len(all) > 0 {
 		first := &all[0]
-		w.text = first.append(w.text, &first.rest[0], w)
-		w.lines++
-		if len(w.text) >= textChunk {
-			if err := w.flush(); err != nil {
-				return err
-			}
-		}
+		text = first.append(text, &first.rest[0], &clock, w.name)
 		if first.rest = first.rest[1:]; len(first.rest) == 0 {
 			all[0] = all[len(all)-1]
 			all = all[:len(all)-1]
 		}
 		sink(all)
 	}
-	return nil
-}
-
-const textChunk = 64 << 10
-
-// flush sums and writes what was put in order.
-func (w *logWriter) flush() (err error) {
-	w.sum.Write(w.text)
-	if w.out != nil {
-		_, err = w.out.Write(w.text)
-	}
-	w.text = w.text[:0]
-	return err
+	return text
 }
 
 // sink puts the first of all where it belongs: all is a heap by its first lines.
@@ -162,18 +205,10 @@ func sink(all []source) {
 	}
 }
 
-// close ends the log and returns its sum.
-func (w *logWriter) close() (sum string, err error) {
-	if err = w.wait(); err == nil {
-		err = w.flush()
-	}
-	return hex.EncodeToString(w.sum.Sum(nil)), err
-}
-
 // line logs what somebody saw of the device that k is about.
 func (k *part) line(l Line) {
 	if k.cfg.Lines != nil {
 		k.cfg.Lines(l)
 	}
-	k.sheaves[0].add(&l, k.units[k.about].device+1)
+	k.lines.add(&l, k.units[k.about].device+1)
 }

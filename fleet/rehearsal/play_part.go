@@ -15,7 +15,7 @@ import (
 	"rollcall/server/store"
 )
 
-// A part is one partition: its devices and their server. One worker has it at a time.
+// A part is one partition: its devices and their server. One worker has it, from the beginning to the end.
 type part struct {
 	*player
 	number     int
@@ -31,13 +31,13 @@ type part struct {
 	horizon    protocol.Time            // until then the plan does nothing but the waves of the window
 	licensed   []protocol.Time          // by device: when the next of them concerns it; 0: none does; nil: there was none yet
 	about      int                      // the device that is logged about
-	sheaves    [2]sheaf                 // since the last window, and those of before, which are being written
+	lines      sheaf                    // of the log
 	ends       protocol.Time            // no identity ends sooner
 	census     census                   // how the devices stand now
-	hours      []census                 // how they stood at the end of each hour since the last window
+	hours      []census                 // how they stood at the end of each hour of the story
 	waived     bool                     // in the conversation under way a profile left because it was unassigned
 	counts                              // since the story began
-	minutes    [minutesKept]Minute      // since the last window
+	minutes    []Minute                 // of the story
 	minuteNow  *Minute                  // of minutes, the one that was counted in last
 	minuteFrom protocol.Time            // its beginning
 	issued     uint64                   // identities that were counted
@@ -100,7 +100,7 @@ func (k *part) open(ctx context.Context) (err error) {
 	}
 	k.loop, err = NewLoop(context.WithoutCancel(ctx), LoopConfig{
 		Start: k.begin, Seed: k.plan.Seed ^ uint64(k.number)<<32, Lifetime: time.Duration(k.plan.Tenant.Identity.Lifetime),
-		Devices: len(k.units), Part: k.number, Others: len(k.parts) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Calm: k.calm, Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
+		Devices: len(k.units), Part: k.number, Others: len(k.shares) - 1, Observe: k.observe, ChangesOnly: true, Unseen: k.unseen(), Calm: k.calm, Fetch: k.fetch, Contact: k.contact, Pushed: k.woke, Arrives: arrives, Loses: loses, Wire: k.wire,
 		plain: k.cfg.plain,
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (k *part) open(ctx context.Context) (err error) {
 
 // unseen tells whether changes of licences and profiles are made without a preview, and their part of I10 is not asked: in a large
 // population it would look at every device each time that somebody gets a licence. Changes of authority are always previewed.
-func (p *player) unseen() bool { return len(p.parts) > 1 }
+func (s *stage) unseen() bool { return len(s.shares) > 1 }
 
 // fetch reads what a steady check-in of a device is noted in.
 func (k *part) fetch(i uint32) uint64 { return uint64(k.units[i].away) }
@@ -216,6 +216,13 @@ func (k *part) upTo(from, to protocol.Time) error {
 		err = k.loop.Stand(to)
 	}
 	return err
+}
+
+// lastHour takes down how the devices stand at the end of the story's last hour, which may not be whole.
+func (k *part) lastHour() {
+	if whole := int((k.end.Sub(k.start) + time.Hour - 1) / time.Hour); len(k.hours) < whole {
+		k.hours = append(k.hours, k.census)
+	}
 }
 
 // run plays the partition up to a moment and what happens in it.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"rollcall/certs"
@@ -18,12 +18,43 @@ import (
 	"rollcall/server/renewal"
 )
 
+// pushes are push certificates, with their keys, for the partitions to come to the same moment.
+type pushes struct {
+	mu   sync.Mutex
+	made map[pushKind][]byte
+}
+
+// A pushKind is what a push certificate is made for.
+type pushKind struct {
+	topic     string
+	from, end protocol.Time
+}
+
+// push makes a push certificate, or returns the one that was made before.
+func (s *stage) push(x pushKind) ([]byte, error) {
+	s.pushes.mu.Lock()
+	defer s.pushes.mu.Unlock()
+	if pem := s.pushes.made[x]; pem != nil {
+		return pem, nil
+	}
+	made, err := certs.MakePush(s.ca, x.topic, x.from.Time(), x.end.Time())
+	var pem []byte
+	if err == nil {
+		pem, err = made.PEM()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make a push certificate: %w", err)
+	}
+	if s.pushes.made == nil {
+		s.pushes.made = map[pushKind][]byte{}
+	}
+	s.pushes.made[x] = pem
+	return pem, nil
+}
+
 // firstPush uploads the push certificate that there is when the story begins. One that has ended by then is a good one as long as
 // devices enrol.
 func (p *player) firstPush(ctx context.Context) (err error) {
-	if p.ca, err = certs.NewIssuer("push", p.begin.Time().Add(-time.Hour)); err != nil {
-		return err
-	}
 	t, own := &p.plan.Tenant.APNs, &p.pop.Tenant.APNs
 	topic, end := t.Topic, p.start.Add(time.Duration(t.Expires))
 	if own.Topic != "" { // an export knows better
@@ -36,39 +67,29 @@ func (p *player) firstPush(ctx context.Context) (err error) {
 	return err
 }
 
-// upload makes a push certificate and has all servers take it.
-func (p *player) upload(ctx context.Context, now protocol.Time, topic string, lifetime time.Duration) (stranded int64, err error) {
-	made, err := certs.MakePush(p.ca, topic, now.Time(), now.Add(lifetime).Time())
+// upload has the server take a push certificate.
+func (p *player) upload(ctx context.Context, now protocol.Time, topic string, lifetime time.Duration) (stranded int, err error) {
+	pem, err := p.push(pushKind{topic, now, now.Add(lifetime)})
 	if err != nil {
-		return 0, fmt.Errorf("make a push certificate: %w", err)
-	}
-	pem, err := made.PEM()
-	if err != nil {
-		return 0, fmt.Errorf("make a push certificate: %w", err)
+		return 0, err
 	}
 	if p.first == nil {
 		p.first = pem
 	}
-	var n atomic.Int64
-	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		core := k.loop.Server()
-		var shown server.PushUpload
-		if p.topic != "" && topic != p.topic { // it wants to hear how many devices it strands (HST-071)
-			var err error
-			if shown, err = core.PreviewPush(ctx, now, pem, ""); err != nil {
-				return fmt.Errorf("preview a push certificate: %w", err)
-			}
+	core := p.part.loop.Server()
+	var shown server.PushUpload
+	if p.topic != "" && topic != p.topic { // it wants to hear how many devices it strands (HST-071)
+		if shown, err = core.PreviewPush(ctx, now, pem, ""); err != nil {
+			return 0, fmt.Errorf("preview a push certificate: %w", err)
 		}
-		up, err := core.UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true, shown.Stranded)
-		if err != nil {
-			return fmt.Errorf("upload a push certificate: %w", err)
-		}
-		n.Add(int64(up.Stranded))
-		return nil
-	})
+	}
+	up, err := core.UploadPush(server.As(ctx, planner.Name), now, pem, "", "push@example.com", true, shown.Stranded)
+	if err != nil {
+		return 0, fmt.Errorf("upload a push certificate: %w", err)
+	}
 	p.topic, p.ends = topic, now.Add(lifetime)
 	p.pushLife(now)
-	return n.Load(), err
+	return up.Stranded, nil
 }
 
 // pushLife has the devices looked at, and told, when the certificate that was uploaded now ends, and when its grace does; days before there
@@ -82,12 +103,12 @@ func (p *player) pushLife(now protocol.Time) {
 		if at <= max(now, p.start) || at >= p.end {
 			return
 		}
-		p.insert(act{at: at, turns: turns, do: func(context.Context, protocol.Time) (string, error) {
+		p.insert(act{at: at, turns: turns, do: quiet(func(context.Context, *player, protocol.Time) error {
 			if p.ends == end { // it was not renewed
 				p.tell(at, say())
 			}
-			return "", nil
-		}})
+			return nil
+		})})
 	}
 	warnings := p.plan.Tenant.APNs.WarningDays()
 	if warnings == nil {
@@ -136,62 +157,52 @@ func sayLost(grace time.Duration) fleet.Words {
 
 // tell notes what happens by itself to the tenant.
 func (p *player) tell(at protocol.Time, w fleet.Words) {
-	if slices.ContainsFunc(p.told, func(a fleet.Act) bool { return a.Text == w.Text }) { // once is enough
+	if slices.ContainsFunc(p.told, func(t told) bool { return t.Text == w.Text }) { // once is enough
 		w.Text = ""
 	}
-	p.told = append(p.told, fleet.Act{At: at, Name: w.Name, Text: w.Text, Rule: w.Rule})
-	p.log.tenant(Line{At: at, Side: OfServer, What: w.Name, Rule: w.Rule})
+	p.told = append(p.told, told{Act: fleet.Act{At: at, Name: w.Name, Text: w.Text, Rule: w.Rule}, side: OfServer})
 }
 
 // changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
-func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (out outcome, err error) {
 	topic, lost := p.topic, p.pushLost(now)
 	if c == plan.OtherTopic || lost {
 		topic += "-2"
 	}
-	n, err := p.upload(ctx, now, topic, 365*24*time.Hour)
+	out.n[0], err = p.upload(ctx, now, topic, 365*24*time.Hour)
 	switch {
 	case lost:
-		outcome = lang.English.Say("The old one ended more than %d {day|days} ago, so this one has another topic: it strands the %d devices that are enrolled.", inDays(p.pushGrace()), n)
+		out.says = func(n tally) string {
+			return lang.English.Say("The old one ended more than %d {day|days} ago, so this one has another topic: it strands the %d devices that are enrolled.", inDays(p.pushGrace()), n[0])
+		}
 	case c == plan.OtherTopic:
-		outcome = lang.English.Say("It strands the %d devices that are enrolled.", n)
+		out.says = func(n tally) string { return lang.English.Say("It strands the %d devices that are enrolled.", n[0]) }
 	}
 	for _, open := range [...][]fleet.Gap{p.gaps, p.silences} {
 		if g := len(open); g > 0 && open[g-1].Closed == 0 {
 			open[g-1].Closed = now
 		}
 	}
-	return outcome, err
+	return out, err
 }
 
 // failUpload uploads a certificate that no server takes: that of the beginning again (AUTH-34), or one made with another
 // Apple ID, whose topic nobody confirms (AUTH-32). The one in use stays.
-func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certificate) (outcome string, err error) {
+func (p *player) failUpload(ctx context.Context, now protocol.Time, c plan.Certificate) (out outcome, err error) {
 	pem := p.first
 	if c == plan.OtherAppleID {
-		made, err := certs.MakePush(p.ca, p.topic+"-2", now.Time(), now.Add(365*24*time.Hour).Time())
-		if err == nil {
-			pem, err = made.PEM()
-		}
-		if err != nil {
-			return "", fmt.Errorf("make a push certificate: %w", err)
+		if pem, err = p.push(pushKind{p.topic + "-2", now, now.Add(365 * 24 * time.Hour)}); err != nil {
+			return out, err
 		}
 	}
-	refusals := make([]*protocol.Refusal, len(p.parts))
-	err = p.each(ctx, func(k *part, ctx context.Context) error {
-		_, err := k.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false, 0)
-		switch no := new(protocol.Refusal); {
-		case err == nil:
-			return fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
-		case errors.As(err, &no):
-			refusals[k.number] = no
-			return nil
-		default:
-			return err
-		}
-	})
-	if err != nil {
-		return "", err
+	_, err = p.part.loop.Server().UploadPush(server.As(ctx, planner.Name), now, pem, "", "other@example.com", false, 0)
+	no := new(protocol.Refusal)
+	switch {
+	case err == nil:
+		return out, fmt.Errorf("a push certificate that is %s was taken: want a refusal", c)
+	case !errors.As(err, &no):
+		return out, err
 	}
-	return lang.English.Say("Refused by %s.", refusals[p.leader().number].Rule), nil
+	out.says = func(tally) string { return lang.English.Say("Refused by %s.", no.Rule) }
+	return out, nil
 }

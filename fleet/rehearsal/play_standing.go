@@ -101,7 +101,7 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 }
 
 // turn notes that the tenant, or the time, has changed how devices stand.
-func (k *part) turn(now protocol.Time) error {
+func (k *part) turn(now protocol.Time) {
 	k.watch.adopt(k.loop.Server().World())
 	k.ends = now.Add(k.loop.cfg.Lifetime - time.Second) // of what is issued from now on
 	for i := range k.units {
@@ -111,7 +111,6 @@ func (k *part) turn(now protocol.Time) error {
 			k.watchEnd(d.state.Identity.NotAfter, now)
 		}
 	}
-	return nil
 }
 
 // watchEnd has the devices looked at when an identity ends.
@@ -355,18 +354,16 @@ func (k *part) changed(i int, now protocol.Time) {
 	k.settle(i, w, now)
 }
 
-// minuteOf is the minute of the story that now is in, of those since the last window.
+// minuteOf is the minute of the story that now is in.
 func (k *part) minuteOf(now protocol.Time) *Minute {
 	const perMinute = protocol.Time(time.Minute / time.Microsecond)
 	if since := now - k.minuteFrom; since < 0 || since >= perMinute { // else it is the one of before
 		n := (now - k.start) / perMinute
 		k.minuteFrom = k.start + n*perMinute
-		k.minuteNow = &k.minutes[int(n)%minutesKept]
+		k.minuteNow = &k.minutes[n]
 	}
 	return k.minuteNow
 }
-
-const minutesKept = int(window/time.Minute) + 2
 
 // note logs what a device saw.
 func (k *part) note(at protocol.Time, i int, what fleet.What, rule protocol.Rule, detail string) {

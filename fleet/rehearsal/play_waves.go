@@ -10,28 +10,25 @@ import (
 	"rollcall/server"
 )
 
-// A wave is users who get licences at one moment. They concern nobody but their own devices, so each partition of many does a wave by
-// itself, whenever it comes to it in a window: else there would be no long ones while licences come hour by hour, and each device's
-// data would have to be fetched again for each of its check-ins.
+// A wave is users who get licences at one moment. They concern nobody but their own devices, so no window ends with one: else there would
+// be no long ones while licences come hour by hour, and each device's data would have to be fetched again for each of its check-ins.
 type wave struct {
 	fleet.Wave
 	action uint64 // of which it is: a user is in one wave of an action
 }
 
-// upcoming are the first of the acts to come, where partitions do them by themselves in a window that ends with to at the latest, and
-// when it ends so that the others come in time.
+// upcoming are the first of the acts to come, those that are done within a window that ends with to at the latest, and when it ends so that
+// the others come in time.
 func (p *player) upcoming(to protocol.Time) (waves []act, end protocol.Time) {
-	users := 0
 	for n := 0; n < len(p.acts); {
 		switch a := &p.acts[n]; {
 		case a.at >= to:
 			return p.acts[:n], to
-		case a.daily && !p.ended(a.at):
+		case a.daily && p.part.ends > a.at: // no identity has ended since the devices were looked at
 			p.acts = slices.Delete(p.acts, n, n+1)
-		case a.wave == nil || !p.unseen() || users > 0 && users+len(a.wave.Users) > p.many()/8:
+		case a.wave == nil || !p.unseen():
 			return p.acts[:n], a.at
 		default:
-			users += len(a.wave.Users)
 			n++
 		}
 	}
@@ -77,7 +74,7 @@ func (k *part) through(ctx context.Context, to protocol.Time) error {
 		from = at
 	}
 	err := k.upTo(from, to)
-	k.sheaves[0].sort()
+	k.lines.sort()
 	return err
 }
 

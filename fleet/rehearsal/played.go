@@ -15,6 +15,7 @@ type Played struct {
 	Seed       uint64
 	Start, End protocol.Time // End is before Start plus the plan's until where it was cut short
 	Partial    bool          // it was cut short
+	Devices    []int         // that were played, where those were not all: by the population that was to play, whose part Population is; else nil
 
 	Lives      []Life // by Population.Devices
 	Hours      []Hour // by virtual hour from Start; states at its end

@@ -25,13 +25,13 @@ func Relive(ctx context.Context, c Config, device int) (logged, quiet []Line, er
 			logged = append(logged, l)
 		}
 	}
-	p, err := newPlayer(&c)
+	s, err := newStage(&c)
 	if err != nil {
 		return nil, nil, err
 	}
-	at := p.at[device]
-	p.only = p.parts[at.part]
-	p.only.witness = func(c *Contact) {
+	at := s.at[device]
+	p := s.player(int(at.part))
+	p.part.witness = func(c *Contact) {
 		if uint32(c.Device) != at.index || c.Began == protocol.NoVerb {
 			return
 		}

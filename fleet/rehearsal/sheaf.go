@@ -26,6 +26,7 @@ func (l *logged) compare(m *logged) int {
 type sheaf struct {
 	lines   []logged
 	phrases []phrase
+	sorted  int // of lines, how many are in order
 	numbers map[words]uint32
 	latest  [32]numbered // by a glance at the words: most lines say what another has just said
 }
@@ -50,13 +51,6 @@ type phrase struct {
 	before, after string
 	named         bool
 }
-
-// What a sheaf keeps from window to window: room for lines, but not for those of a storm, and phrases, unless it has so many that
-// most of them do not come again.
-const (
-	roomKept    = partition / 4
-	phrasesKept = 1000
-)
 
 // add adds a line about a device of the population plus 1; 0: the tenant.
 func (s *sheaf) add(l *Line, device uint32) {
@@ -108,13 +102,13 @@ func phraseOf(w *words) phrase {
 }
 
 // append writes a line of the sheaf.
-func (s *sheaf) append(b []byte, l *logged, w *logWriter) []byte {
+func (s *sheaf) append(b []byte, l *logged, clock *momentEncoder, names func(device uint32) string) []byte {
 	p := &s.phrases[l.phrase>>1]
-	b = append(w.clock.append(append(b, `{"at":"`...), l.at), p.before...)
+	b = append(clock.append(append(b, `{"at":"`...), l.at), p.before...)
 	if l.device == 0 {
 		return append(b, p.after...)
 	}
-	name := w.name(l.device)
+	name := names(l.device)
 	b = append(appendText(append(b, `,"device":`...), name), p.after...)
 	if p.named {
 		b = append(appendText(b, name), "}\n"...)
@@ -122,32 +116,28 @@ func (s *sheaf) append(b []byte, l *logged, w *logWriter) []byte {
 	return b
 }
 
-// sort puts the lines in order; those of one moment, device and side stay as they came. They come by time, mostly.
+// sort puts the lines in order, those that it has not yet: all of them are later, or of the moment of the last that are. Those of one
+// moment, device and side stay as they came. They come by time, mostly.
 func (s *sheaf) sort() {
 	compare := func(a, b logged) int { return a.compare(&b) }
-	for from := 0; from < len(s.lines); {
+	from := s.sorted
+	for from > 0 && from < len(s.lines) && s.lines[from-1].at == s.lines[s.sorted-1].at {
+		from--
+	}
+	s.sorted = len(s.lines)
+	for from < len(s.lines) {
 		to := from + 1
 		for to < len(s.lines) && s.lines[to].at == s.lines[from].at {
 			to++
 		}
 		if to < len(s.lines) && s.lines[to].at < s.lines[from].at {
-			slices.SortStableFunc(s.lines, compare)
+			slices.SortStableFunc(s.lines[from:], compare)
 			return
 		}
 		if to-from > 1 {
 			slices.SortStableFunc(s.lines[from:to], compare)
 		}
 		from = to
-	}
-}
-
-// clear empties the sheaf.
-func (s *sheaf) clear() {
-	if s.lines = s.lines[:0]; cap(s.lines) > roomKept {
-		s.lines = nil
-	}
-	if len(s.phrases) > phrasesKept {
-		s.phrases, s.numbers, s.latest = nil, nil, [32]numbered{}
 	}
 }
 
