@@ -78,7 +78,7 @@ type player struct {
 func (s *stage) player(k int) *player {
 	p := &player{stage: s, now: s.begin, tenancy: tenancy{made: map[ownProfile]bool{}, owner: fleet.SlotOf(s.pop)}}
 	share := &s.shares[k]
-	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes()}
+	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes(), lines: new(sheaf)}
 	for i, d := range share.devices {
 		p.part.units[i].device = d
 	}

@@ -165,7 +165,7 @@ func (p *player) tell(at protocol.Time, w fleet.Words) {
 
 // changePush uploads a certificate for another year, of the present topic or of another (AUTH-32).
 func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certificate) (out outcome, err error) {
-	topic, lost := p.topic, p.pushLost(now)
+	topic, lost, grace := p.topic, p.pushLost(now), inDays(p.pushGrace())
 	if c == plan.OtherTopic || lost {
 		topic += "-2"
 	}
@@ -173,7 +173,7 @@ func (p *player) changePush(ctx context.Context, now protocol.Time, c plan.Certi
 	switch {
 	case lost:
 		out.says = func(n tally) string {
-			return lang.English.Say("The old one ended more than %d {day|days} ago, so this one has another topic: it strands the %d devices that are enrolled.", inDays(p.pushGrace()), n[0])
+			return lang.English.Say("The old one ended more than %d {day|days} ago, so this one has another topic: it strands the %d devices that are enrolled.", grace, n[0])
 		}
 	case c == plan.OtherTopic:
 		out.says = func(n tally) string { return lang.English.Say("It strands the %d devices that are enrolled.", n[0]) }

@@ -251,7 +251,7 @@ func (s *stage) finished(p *player, err error, interrupted bool) {
 		e.interrupted = true
 		if k == 0 { // nothing was added
 			e.total = *x
-			s.sheaves[0] = &p.part.lines
+			s.sheaves[0] = p.part.lines
 		}
 	case errors.Is(err, errElsewhere):
 	case err != nil:
@@ -262,7 +262,7 @@ func (s *stage) finished(p *player, err error, interrupted bool) {
 		for len(e.waiting) <= k {
 			e.waiting = append(e.waiting, nil)
 		}
-		e.waiting[k], s.sheaves[k] = x, &p.part.lines
+		e.waiting[k], s.sheaves[k] = x, p.part.lines
 		for ; e.through < len(e.waiting) && e.waiting[e.through] != nil; e.through++ {
 			e.total.add(e.waiting[e.through])
 			e.waiting[e.through] = nil
