@@ -78,6 +78,9 @@ func (p *progress) done() {
 
 func (p *progress) day() string {
 	last := p.last.Load()
+	if last.ByLots {
+		return p.head + p.lang.Say("%d of %d {device|devices} played", last.Played, last.Devices) + " "
+	}
 	at := last.Now.Sub(last.Start)
 	if at < 0 {
 		return p.head + p.lang.Say("before the story") + " "

@@ -61,7 +61,7 @@ runs PROGRAM -n DEVICES -events CHECK-INS -runs 3 -only ROWS afterwards on the s
 "NAME n=DEVICES million events per s X | per CPU-s Y" the fastest counts.
 
 Exit code 0; 2 if a limit of the plan or an invariant did not hold. Ctrl-C ends it with what was played so far, marked
-partial (130).`,
+partial (130): of many devices, which are played some after the others, the first to the end of the story, and the rest not at all.`,
 		Example: `  rollcall rehearse lab
   rollcall rehearse lab --devices 100000 --report ./lab
   rollcall rehearse --export ./my-tenant
@@ -136,6 +136,9 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	bar.done()
 	if err = errors.Join(err, group.Wait()); err != nil {
 		return err
+	}
+	if played.Devices != nil {
+		names = names.Only(played.Devices)
 	}
 	answers := played.Answer(float64(f.capacity))
 	answers.Lead = lead

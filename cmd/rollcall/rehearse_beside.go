@@ -75,6 +75,9 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		one.WallSeconds, one.CPUSeconds, one.PeakRSSBytes = time.Since(begun).Seconds(), cpu.Seconds(), peak
 		played.Judge(one)
 		if played.Partial && len(columns) == 0 {
+			if played.Devices != nil {
+				names = names.Only(played.Devices)
+			}
 			return f.tell(cmd, one, answers, names)
 		}
 		if played.Partial {

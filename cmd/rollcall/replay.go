@@ -73,7 +73,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	against := &comparison{file: bufio.NewReaderSize(file, 1<<20)}
 	bar := newProgress(cmd.ErrOrStderr(), lang.English)
 	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{
-		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Workers: f.workers, Progress: bar.show, Log: against,
+		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Partitions: log.Header.Partitions, Workers: f.workers, Progress: bar.show, Log: against,
 	})
 	bar.done()
 	if err != nil && !errors.Is(err, errDiffers) && !errors.Is(err, errCut) {

@@ -95,14 +95,23 @@ func (c *comparison) next(line []byte) error {
 	}
 	c.n++
 	if err != nil && len(was) == 0 || string(was) != string(line) {
-		if last := (rehearsal.Line{}); json.Unmarshal(was, &last) == nil && last.Side == rehearsal.OfPlan && last.What == rehearsal.Interrupted {
-			c.cut = last.At
+		if c.interrupted(was) {
 			return errCut
 		}
 		c.differs, c.was, c.is = true, was, append([]byte(nil), line...)
 		return errDiffers
 	}
 	return nil
+}
+
+// interrupted tells whether a line of the file says that its story was, and notes when.
+func (c *comparison) interrupted(was []byte) bool {
+	last := rehearsal.Line{}
+	if json.Unmarshal(was, &last) != nil || last.Side != rehearsal.OfPlan || last.What != rehearsal.Interrupted {
+		return false
+	}
+	c.cut = last.At
+	return true
 }
 
 // end sees to it that the file has no more than was played.
@@ -112,6 +121,9 @@ func (c *comparison) end() {
 	}
 	if was, _ := c.file.ReadBytes('\n'); len(was) > 0 {
 		c.n++
+		if c.interrupted(was) {
+			return
+		}
 		c.differs, c.was, c.is = true, was, nil
 	}
 }

@@ -164,6 +164,53 @@ func TestHST125Interrupted(t *testing.T) {
 	}
 }
 
+// Of a rehearsal of many devices that is interrupted there are those that were played first, to the end of the story, and nothing of the
+// others; its log says how many partitions they are, and with that it can be played again (HST-125).
+func TestHST125FirstPartitions(t *testing.T) {
+	p := ready(t, "lab", 100)
+	pop := population.New(p)
+	for workers := 1; workers <= 3; workers++ {
+		var log, again bytes.Buffer
+		ctx, interrupt := context.WithCancel(t.Context())
+		out, err := rehearsal.Play(ctx, rehearsal.Config{Plan: p, Population: pop, Partition: 10, Workers: workers, Log: &log, Progress: func(now fleet.Progress) {
+			if now.Played >= 30 {
+				interrupt()
+			}
+		}})
+		interrupt()
+		if err != nil || !out.Partial {
+			t.Fatalf("partial %t, %v", out.Partial, err)
+		}
+		if n := len(out.Devices); n == 0 || n == 100 || len(out.Lives) != n || len(out.Population.Devices) != n {
+			t.Fatalf("%d devices, %d lives, %d in the population", n, len(out.Lives), len(out.Population.Devices))
+		}
+		for i, d := range out.Devices {
+			if out.Population.Devices[i].UDID != pop.Devices[d].UDID {
+				t.Fatalf("device %d of those that were played is not device %d", i, d)
+			}
+		}
+		header, rest, _ := bytes.Cut(log.Bytes(), []byte("\n"))
+		var h rehearsal.LogHeader
+		if err := json.Unmarshal(header, &h); err != nil || h.Partitions == 0 {
+			t.Fatalf("header %s: %v", header, err)
+		}
+		first := played(t, rehearsal.Config{Plan: p, Population: pop, Partition: 10, Partitions: h.Partitions, Log: &again})
+		_, same, _ := bytes.Cut(again.Bytes(), []byte("\n"))
+		if last, cut := bytes.CutPrefix(rest, same); !cut && first.End == out.End || bytes.Count(last, []byte("\n")) > 1 && first.End == out.End {
+			t.Errorf("with %d workers: the first %d partitions tell another story", workers, h.Partitions)
+		}
+		if first.End == out.End {
+			if diff := cmp.Diff(first, out, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Partial", "LogSHA256", "LogLines"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
+				t.Errorf("with %d workers: of the first %d partitions there is another outcome:\n%s", workers, h.Partitions, diff)
+			}
+		}
+		result := out.Result(out.Answer(0))
+		if d := &result.Devices; d.Total != 100 || d.LeftOut != 100-len(out.Devices) || d.LeftOutBy[string(population.NotPlayed)] != d.LeftOut {
+			t.Errorf("%d devices, %d left out: %v", d.Total, d.LeftOut, d.LeftOutBy)
+		}
+	}
+}
+
 // What the server refuses by rule is the rehearsal's refusal, with its moment: a change that strands users of BMS needs force.
 func TestPlayRefused(t *testing.T) {
 	p := parsed(t, `

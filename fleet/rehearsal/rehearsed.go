@@ -60,7 +60,10 @@ func (a *Answers) headline(l lang.Language) string {
 	if n := a.All.MustEnrol; n > 0 {
 		text += "; " + l.Say("%d must enrol again", n)
 	}
-	if a.Partial {
+	switch {
+	case a.Partial && a.Devices != nil:
+		text = l.Say("Interrupted: %d of %d {device|devices} were played, for %s; of these: %s", len(a.Lives), len(a.Lives)+a.Population.LeftOutBy()[string(population.NotPlayed)], l.Span(a.End.Sub(a.Start)), text)
+	case a.Partial:
 		text = l.Say("Interrupted after %s; until then: %s", l.Span(a.End.Sub(a.Start)), text)
 	}
 	return text

@@ -125,13 +125,14 @@ func (s *sheaf) sort() {
 		from--
 	}
 	s.sorted = len(s.lines)
+	rest := s.lines[from:]
 	for from < len(s.lines) {
 		to := from + 1
 		for to < len(s.lines) && s.lines[to].at == s.lines[from].at {
 			to++
 		}
 		if to < len(s.lines) && s.lines[to].at < s.lines[from].at {
-			slices.SortStableFunc(s.lines[from:], compare)
+			slices.SortStableFunc(rest, compare)
 			return
 		}
 		if to-from > 1 {

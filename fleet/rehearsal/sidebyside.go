@@ -257,7 +257,7 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	s.Tables = []report.Table{c.figures(l)}
 	if len(c.Columns) == 2 {
 		s.Tables = append(s.Tables, c.turnTable(l))
-		if _, _, lost := c.turns(); lost > 0 {
+		if _, _, lost := c.turns(); lost > 0 && !c.Columns[1].Partial {
 			s.Lead = append(s.Lead, l.Say("%d of %d {device|devices} of %s are not in %s: the plans have different populations, and what is said of all devices cannot be compared. Give both the same population, or rehearse both with one --export.", lost, len(first.Lives), first.Name, c.Columns[1].Name))
 		}
 	}

@@ -180,6 +180,7 @@ var leftOut = map[string]lang.Key{
 	"unreadable": lang.Key("unreadable"), "discovered": lang.Key("known, not enrolled"), "agent": lang.Key("managed by an agent alone"),
 	"profile_type": lang.Key("a printer or a virtual machine"), "management_type": lang.Key("managed in another way"), "not_managed": lang.Key("not managed"),
 	"other_mdm": lang.Key("managed by another MDM"), "mac_under_bms": lang.Key("a Mac under Basic Mobility and Security"), "platform": lang.Key("of another platform"),
+	"not_played": lang.Key("not played: it was interrupted before"),
 }
 
 func whyLeftOut(l lang.Language, reason string) string {
