@@ -74,11 +74,11 @@ type player struct {
 	silences []fleet.Gap
 }
 
-// player is who plays partition k.
-func (s *stage) player(k int) *player {
+// player is who plays partition k. Its lines go where room is, as far as there is any.
+func (s *stage) player(k int, room []logged) *player {
 	p := &player{stage: s, now: s.begin, tenancy: tenancy{made: map[ownProfile]bool{}, owner: fleet.SlotOf(s.pop)}}
 	share := &s.shares[k]
-	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes(), lines: new(sheaf)}
+	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes(), lines: &sheaf{lines: room[:0]}}
 	for i, d := range share.devices {
 		p.part.units[i].device = d
 	}

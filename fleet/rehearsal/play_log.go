@@ -87,8 +87,11 @@ func (w *logWriter) flush(text []byte) (err error) {
 	return err
 }
 
-// sliced is how many lines are put in order at a time, about.
-const sliced = 32 << 10
+// What is put in order at a time: about so many lines, of so many bytes.
+const (
+	sliced     = 8 << 10
+	lineLength = 192
+)
 
 // write writes the lines of sheaves, each of which is in order: time by time, and several workers put one in order each.
 func (w *logWriter) write(sheaves []*sheaf, workers int) error {
@@ -175,6 +178,9 @@ type source struct {
 func (w *logWriter) merge(text []byte, of []source) []byte {
 	var clock momentEncoder
 	all := slices.Clone(of)
+	if text == nil {
+		text = make([]byte, 0, lineLength*sliced)
+	}
 	slices.SortFunc(all, func(a, b source) int { return a.rest[0].compare(&b.rest[0]) })
 	for len(all) > 0 {
 		first := &all[0]

@@ -199,9 +199,11 @@ func (s *stage) play(ctx context.Context) error {
 	var group sync.WaitGroup
 	for range min(s.workers(), s.meant()) {
 		group.Go(func() {
+			var room []logged // for the lines of one partition
 			for k := int(next.Add(1)) - 1; k < s.meant() && !s.ending.stopped(); k = int(next.Add(1)) - 1 {
-				p := s.player(k)
+				p := s.player(k, room)
 				err := p.story(ctx)
+				room, p.part.lines.lines = p.part.lines.lines, slices.Clone(p.part.lines.lines)
 				s.finished(p, err, err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()))
 			}
 		})

@@ -30,7 +30,7 @@ func Relive(ctx context.Context, c Config, device int) (logged, quiet []Line, er
 		return nil, nil, err
 	}
 	at := s.at[device]
-	p := s.player(int(at.part))
+	p := s.player(int(at.part), nil)
 	p.part.witness = func(c *Contact) {
 		if uint32(c.Device) != at.index || c.Began == protocol.NoVerb {
 			return
