@@ -6,9 +6,9 @@
 // arguments, and no goroutine or socket of its own. What is steady runs in lanes of it: decided in place, without a lock or a map
 // ([delivery.World.Rest], [server.Server.Round], [store.NewAlone]); a test holds them against Server.Handle. [NewPreview] needs neither: it asks an export what a change of the authority would do.
 //
-// [Play] plays a plan that way, with the very population and draws of a live fleet: partitions by user, each a Loop of its own,
-// window by window on all processors; what the plan does to the tenant happens on all of them at one moment. Nothing depends on how
-// many workers there are. How large a partition is decides by milliseconds who is woken first after a change, and with that what a
+// [Play] plays a plan that way, with the very population and draws of a live fleet: partitions by user, each a Loop of its own that is played
+// from the beginning to the end and let go, one on each processor; what the plan does to the tenant it does to each of them, and what it
+// counts adds up. So there are never many devices in memory, only what became of them. Nothing depends on how many workers there are. How large a partition is decides by milliseconds who is woken first after a change, and with that what a
 // device draws just then; what becomes of it does not hang on it.
 //
 // The event log is JSON lines: a [LogHeader] with all that it takes to play the story again, then one [Line] for each thing that

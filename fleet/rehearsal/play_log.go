@@ -49,7 +49,7 @@ func (s *stage) log(out *Played, tenant []Line, sheaves []*sheaf) error {
 		EventLog: LogVersion, Name: s.plan.Name, Plan: s.plan.Source(), Seed: s.plan.Seed, Population: s.cfg.Source, Start: s.start,
 		Until: time.Duration(s.plan.Until).Seconds(), Partition: s.size(),
 	}
-	if out.Partial && len(sheaves) < len(s.shares) {
+	if len(sheaves) < len(s.shares) {
 		header.Partitions = len(sheaves)
 	}
 	var b bytes.Buffer
