@@ -46,7 +46,7 @@ type desk struct {
 
 const deskHost = "mdm.example.org"
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T, a protocol.Authority) *desk {
 	ctx := context.Background()
 	d := &desk{T: t, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), http: map[string]*http.Client{}}
 	kept, err := sqlstore.Open(ctx, t.TempDir())
@@ -57,7 +57,7 @@ func newDesk(t *testing.T) *desk {
 	d.must(err)
 	d.core, err = server.Open(ctx, d.at(), server.Config{Store: kept})
 	d.must(err)
-	d.must(d.core.SetUp(ctx, d.at(), authority.Tenant{Authority: protocol.Office365}, delivery.Settings{}))
+	d.must(d.core.SetUp(ctx, d.at(), authority.Tenant{Authority: a}, delivery.Settings{}))
 	users, err := d.core.PutUsers(ctx, d.at(), []store.User{{UPN: "ada@example.org", Groups: []string{"all"}, User: authority.User{BasicLicence: true, IntuneLicence: true}}})
 	d.must(err)
 	d.user = users[0]
@@ -199,26 +199,68 @@ func has(w *dialect.Windows) string {
 	return strings.Join(names, " ")
 }
 
-// TestWindowsWire: our Windows device before our server, from discovery to its farewell: it enrols with an enrolment link, gets its
-// profiles, moves to Intune with a change of authority at the end of package 4, renews, is wiped of nothing by a lost answer, and
-// leaves by order.
-func TestWindowsWire(t *testing.T) {
-	ctx := context.Background()
-	d := newDesk(t)
-	d.profile(protocol.Office365, protocol.Email)
-	d.profile(protocol.Office365, protocol.Configuration)
-	link, err := d.core.Invite(ctx, d.at(), d.user, protocol.Windows, time.Hour)
+var deskModel = &dialect.WindowsModel{Manufacturer: "rollcall", Name: "simulated", OSVersion: "10.0.22631.1", Edition: 48}
+
+// enrolled is a device that has enrolled by a link of ada's.
+func (d *desk) enrolled(habits *dialect.WindowsHabits) *dialect.Windows {
+	d.Helper()
+	link, err := d.core.Invite(context.Background(), d.at(), d.user, protocol.Windows, time.Hour)
 	d.must(err)
-	w := dialect.NewWindows(dialect.WindowsWho{Number: 1, Seed: 1, DeviceID: "8090C8B484A0E24EB5C56E806CB4EE5B", HWDevID: "4A6F", Serial: "SER1", Name: "SIM-0001", MAC: "02-00-00-00-00-01"},
-		&dialect.WindowsModel{Manufacturer: "rollcall", Name: "simulated", OSVersion: "10.0.22631.1", Edition: 48}, &dialect.WindowsHabits{Doubts: dialect.WindowsDoubts{MissingReplace: true}})
+	w := dialect.NewWindows(dialect.WindowsWho{
+		Number: 1, Seed: 1, DeviceID: "8090C8B484A0E24EB5C56E806CB4EE5B", HWDevID: "4A6F", Serial: "SER1", Name: "SIM-0001", MAC: "02-00-00-00-00-01",
+	}, deskModel, habits)
 	var act dialect.Act
 	d.must(w.Enrol(d.at(), dialect.WindowsStart{
 		Email: "ada@example.org", Discovery: "https://" + deskHost + windows.DiscoveryPath,
 		Credential: windows.Credential{Kind: windows.Password, Username: "ada@example.org", Password: link},
 	}, &act))
 	if steps := d.play(w, &act); !strings.HasPrefix(steps, "probe discovery policy certificate") || w.Phase() != agent.Enrolled {
-		t.Fatalf("enrolled by %s: %v", steps, w.Phase())
+		d.Fatalf("enrolled by %s: %v", steps, w.Phase())
 	}
+	return w
+}
+
+// TestWindowsWirePending: a certificate for which the device has to wait is there when it is, and not before; one for which it has waited in
+// vain is asked for anew (windows.md section 11).
+func TestWindowsWirePending(t *testing.T) {
+	d := newDesk(t, protocol.Intune)
+	w := d.enrolled(&dialect.WindowsHabits{IssuesAfter: time.Hour})
+	const corp = "./Device/Vendor/MSFT/ClientCertificateInstall/SCEP/corp"
+	p := apple.Profile{Identifier: "org.corp", UUID: "A0", Payloads: []apple.Payload{{Identifier: "corp", UUID: "A1", Type: apple.SCEPPayload, SCEP: &apple.SCEP{URL: "https://scep.example/"}}}}
+	_, err := d.core.PutProfile(t.Context(), d.at(), server.System, server.ProfileChange{
+		Authority: protocol.Intune, Name: "corp", Family: protocol.Certificate, Identifier: "org.corp", Payload: apple.EncodeProfile(&p), Groups: []string{"all"},
+	}, "")
+	d.must(err)
+	stands := func(want delivery.ProfileState, status string) {
+		t.Helper()
+		d.sync(w)
+		has, _ := w.Setting(corp + "/Status")
+		if s := d.state(w).Profiles; len(s) != 1 || s[0].State != want || has != status {
+			t.Fatalf("the server has %+v, the device Status %s; want %s, %s\n%s", s, has, want, status, &d.log)
+		}
+	}
+	stands(delivery.Installing, "2")
+	d.now = d.now.Add(time.Minute)
+	stands(delivery.Installing, "2")
+	d.now = d.now.Add(2 * time.Minute) // RetryCount is 3, RetryDelay 1
+	stands(delivery.InstallFailed, "16")
+	w.Share(deskModel, &dialect.WindowsHabits{IssuesAfter: 90 * time.Second})
+	d.now = d.now.Add(time.Hour)
+	stands(delivery.Installing, "2")
+	d.now = d.now.Add(2 * time.Minute)
+	stands(delivery.Installed, "1")
+}
+
+// TestWindowsWire: our Windows device before our server, from discovery to its farewell: it enrols with an enrolment link, gets its
+// profiles, moves to Intune with a change of authority at the end of package 4, renews, is wiped of nothing by a lost answer, and
+// leaves by order.
+func TestWindowsWire(t *testing.T) {
+	ctx := context.Background()
+	d := newDesk(t, protocol.Office365)
+	d.profile(protocol.Office365, protocol.Email)
+	d.profile(protocol.Office365, protocol.Configuration)
+	w := d.enrolled(&dialect.WindowsHabits{Doubts: dialect.WindowsDoubts{MissingReplace: true}})
+	var act dialect.Act
 	w.SignIn(d.at(), dialect.LoginUser)
 	d.sync(w)
 	if s := d.state(w); s.Life != delivery.Enrolled || s.Registered != protocol.Office365 || len(s.Queue) != 0 {
@@ -233,7 +275,7 @@ func TestWindowsWire(t *testing.T) {
 	for _, f := range protocol.Families {
 		d.profile(protocol.Intune, f)
 	}
-	_, err = d.core.SetAuthority(ctx, d.at(), server.System, authority.Change{Authority: protocol.Intune, Force: true}, "", -1)
+	_, err := d.core.SetAuthority(ctx, d.at(), server.System, authority.Change{Authority: protocol.Intune, Force: true}, "", -1)
 	if err != nil { // it wants to see the preview first
 		p, planErr := d.core.PreviewAuthority(ctx, d.at(), authority.Change{Authority: protocol.Intune, Force: true})
 		d.must(planErr)

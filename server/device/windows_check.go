@@ -97,17 +97,17 @@ func (b *box) ask(f *flight, commands []windows.Command) {
 }
 
 // check finds the question that a reference means; nil: it is of something else.
-func (s *session) check(msg uint32, cmd int32) *check {
+func (s *session) check(msg uint32, cmd int32) (found *check) {
 	for i := range s.Flights {
 		if f := &s.Flights[i]; f.Msg == msg {
 			for k := range f.Checks {
 				if f.Checks[k].Cmd == cmd {
-					return &f.Checks[k]
+					found = &f.Checks[k] // the latest: numbers begin anew with each message
 				}
 			}
 		}
 	}
-	return nil
+	return found
 }
 
 // checked is what the answers say together; ok is false while one is missing.

@@ -351,12 +351,14 @@ func (b *box) add(f *flight, parts []part, c *windows.Command) bool {
 	}
 	one := *c
 	one.Verb, one.CmdID = head.Verb, 1<<30 // as long as any
-	if len(c.Commands) > 0 {
-		one.Commands = make([]windows.Command, len(c.Commands))
-	}
+	one.Commands = nil
+	var inside []*part
 	for i := range c.Commands {
-		one.Commands[i] = c.Commands[i]
-		one.Commands[i].Verb, one.Commands[i].CmdID = parts[1+i].Verb, 1<<30
+		if p := &parts[1+i]; p.Code == 0 { // else it is there already
+			child := c.Commands[i]
+			child.Verb, child.CmdID = p.Verb, 1<<30
+			one.Commands, inside = append(one.Commands, child), append(inside, p)
+		}
 	}
 	size := 0
 	if !b.ample {
@@ -373,7 +375,7 @@ func (b *box) add(f *flight, parts []part, c *windows.Command) bool {
 	head.Cmd = one.CmdID
 	for i := range one.Commands {
 		one.Commands[i].CmdID = b.next()
-		parts[1+i].Cmd = one.Commands[i].CmdID
+		inside[i].Cmd = one.Commands[i].CmdID
 	}
 	f.Msg = b.msg
 	b.out = append(b.out, one)
@@ -434,6 +436,7 @@ func partsOf(commands []windows.Command) []part {
 	add := func(c *windows.Command, in int) {
 		p := part{Verb: c.Verb, In: in}
 		p.User = len(c.Items) > 0 && strings.HasPrefix(c.Items[0].Target, "./User/")
+		p.Node = c.Verb == windows.Add && len(c.Items) > 0 && c.Items[0].Meta.Format == windows.FormatNode
 		p.Check, _ = checkOf(c)
 		parts = append(parts, p)
 	}

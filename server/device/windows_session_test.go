@@ -562,6 +562,20 @@ func TestWIN038Accepted(t *testing.T) {
 	}
 }
 
+// TestWIN038Numbers: a Status is of the command that waits for it, though one that was answered in a message before had its number too. Of two
+// the first counts.
+func TestWIN038Numbers(t *testing.T) {
+	s := session{Flights: []flight{{Msg: 2, Parts: []part{{Cmd: 8, Code: windows.OK}, {Cmd: 8}, {Cmd: 9}}}}}
+	for _, code := range []windows.Code{windows.AlreadyExists, windows.CommandFailed} {
+		if !s.status(&windows.Command{Verb: windows.Status, MsgRef: 2, CmdRef: 8, Code: code}) {
+			t.Error("it is of nothing")
+		}
+	}
+	if p := s.Flights[0].Parts; p[0].Code != windows.OK || p[1].Code != windows.AlreadyExists || p[2].Code != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestWIN038Pending: a certificate that waits at its authority is asked after in each session and given no second time, another process's
 // sessions too, until the device says how it ended, or has nothing of it any more (windows.md section 11: no alert comes).
 func TestWIN038Pending(t *testing.T) {
@@ -975,7 +989,7 @@ func TestSessionRecord(t *testing.T) {
 		{},
 		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true, Check: checkSCEP}}, Checks: []check{{Cmd: 3, Code: 200, Value: "16"}}}},
 		{Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}, Object: &object{Msg: 3, Cmd: 4, Source: "./a", Size: 9, Data: "abc"}},
-		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
+		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Node: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {
 		record := want.keep(nil, []byte("answer"))
 		var got session

@@ -90,6 +90,7 @@ type part struct {
 	Flip  bool         // it goes out once more as the other of Add and Replace
 	User  bool         // its node is the signed-in user's
 	Asks  bool         // it asks whether the device is co-managed
+	Node  bool         // it adds an interior node, which has no value to be replaced
 	Check checking     // how it is verified
 	Off   int          // bytes of its data that went out in chunks
 	In    int          // 1 + index of the Atomic that it is part of; 0: none
@@ -117,6 +118,7 @@ const (
 	isFlip = hasUser
 	isUser = hasOthers
 	isAsks = isInquired
+	isNode = hasOwn
 )
 
 // append writes the session: numbers as uvarint, an id as its bytes, lists with their length in front.
@@ -171,6 +173,9 @@ func (f *flight) append(dst []byte) []byte {
 		}
 		if p.Asks {
 			flags |= isAsks
+		}
+		if p.Node {
+			flags |= isNode
 		}
 		dst = append(dst, byte(p.Verb), flags, byte(p.Check))
 		for _, n := range [...]uint64{uint64(p.Cmd), uint64(p.Code), uint64(p.Off), uint64(p.In)} {
@@ -266,7 +271,7 @@ func (r *reader) flight(f *flight) {
 	for i := range f.Parts {
 		verb, flags, how := r.byte(), r.byte(), checking(r.byte())
 		f.Parts[i] = part{
-			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0, Asks: flags&isAsks != 0, Check: how,
+			Verb: windows.Verb(verb), Flip: flags&isFlip != 0, User: flags&isUser != 0, Asks: flags&isAsks != 0, Node: flags&isNode != 0, Check: how,
 			Cmd: int32(r.number()), Code: windows.Code(r.number()), Off: int(r.number()), In: int(r.number()),
 		}
 	}
@@ -287,15 +292,19 @@ func (s *session) find(msg uint32, cmd int32) (*flight, *part) {
 	if cmd <= 0 {
 		return nil, nil
 	}
-	look := func(f *flight) *part {
+	look := func(f *flight) (found *part) {
 		if f.Msg == msg {
 			for i := range f.Parts {
-				if f.Parts[i].Cmd == cmd {
-					return &f.Parts[i]
+				switch p := &f.Parts[i]; {
+				case p.Cmd != cmd:
+				case p.Code == 0:
+					return p
+				case found == nil: // of a message before this one, in which the numbers began anew, or said already
+					found = p
 				}
 			}
 		}
-		return nil
+		return found
 	}
 	if s.Own != nil {
 		if p := look(s.Own); p != nil {
@@ -404,7 +413,7 @@ func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
 		if !p.flips() || p.Flip {
 			continue
 		}
-		again = true
+		again = again || !p.Node || p.In != 0
 		if p.In != 0 {
 			f.repeat(p.In - 1)
 		}
@@ -432,9 +441,13 @@ func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
 	return v, missing, strings.Join(said, "; "), true
 }
 
-// turn has the part go out once more, as the other of Add and Replace.
+// turn has the part go out once more, as the other of Add and Replace. A node that is there already is as it should be.
 func (p *part) turn() {
 	p.Cmd, p.Code, p.Flip = 0, 0, true
+	if p.Node {
+		p.Code = windows.OK
+		return
+	}
 	if p.Verb == windows.Add {
 		p.Verb = windows.Replace
 	} else {
@@ -446,7 +459,7 @@ func (p *part) turn() {
 func (f *flight) repeat(at int) {
 	for i := range f.Parts {
 		p := &f.Parts[i]
-		if (i == at || p.In == at+1) && !p.flips() {
+		if (i == at || p.In == at+1) && !p.flips() && !(p.Node && p.Flip) {
 			p.Cmd, p.Code = 0, 0
 		}
 	}
