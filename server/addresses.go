@@ -65,7 +65,7 @@ func (s *Server) displace(ctx context.Context, now protocol.Time, st *delivery.S
 		}
 		if p := &r.State.Push; err == nil && p.Topic == topic && bytes.Equal(p.Token, token) {
 			ev := delivery.Event{Kind: delivery.PushReport, Device: other}
-			report := pushed{at: now, sent: r.State.Wake, to: *p, result: delivery.BadAddress}
+			report := pushed{to: *p, result: delivery.BadAddress}
 			report.tell(&ev)
 			if err := s.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err

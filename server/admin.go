@@ -49,7 +49,7 @@ func (s *Server) change(ctx context.Context, now protocol.Time, c *store.Change)
 		next.content, _ = s.store.Load(ctx) // one for both
 	}
 	next.world.Doubt = s.doubted
-	s.snap.Store(next)
+	s.show(next)
 	s.outbox.nudge()
 	return nil
 }

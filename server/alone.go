@@ -121,7 +121,7 @@ func (s *Server) relicense(ctx context.Context, now protocol.Time, c *store.Chan
 	}
 	world.Licensed = holdsKnown(next.content)
 	next.world = &world
-	s.snap.Store(&next)
+	s.show(&next)
 	s.outbox.nudge()
 	return nil
 }

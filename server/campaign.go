@@ -134,7 +134,7 @@ func (s *Server) advance(ctx context.Context, now protocol.Time, snap *snapshot,
 	next, world := *present, *present.world // nothing else has changed
 	world.Wakes = to
 	next.content, next.world = present.content.With(&c), &world
-	s.snap.Store(&next)
+	s.show(&next)
 	return nil
 }
 

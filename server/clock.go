@@ -147,7 +147,7 @@ func (s *Server) judge(ctx context.Context, now protocol.Time, off time.Duration
 	if err == nil {
 		next := *s.snap.Load()
 		next.content = next.content.With(&c)
-		s.snap.Store(&next)
+		s.show(&next)
 	}
 	s.doubt(off != 0 || err != nil)
 	return err
@@ -160,7 +160,7 @@ func (s *Server) doubt(is bool) {
 	world := *next.world
 	world.Doubt = is
 	next.world = &world
-	s.snap.Store(&next)
+	s.show(&next)
 }
 
 // ConfirmClock says that the clock is right after it was set by more than five minutes: what was put off since, removals

@@ -18,7 +18,17 @@ type snapshot struct {
 	content *store.Content
 	world   *delivery.World
 	users   map[string]delivery.UserID // by UPN in lower case
+	nth     uint64                     // of this server's
 }
+
+// show has everybody see next from now on. The caller holds admin.
+func (s *Server) show(next *snapshot) {
+	next.nth = s.snap.Load().nth + 1
+	s.snap.Store(next)
+}
+
+// Shown counts what there was to see so far: as long as it is the same, so is the World.
+func (s *Server) Shown() uint64 { return s.snap.Load().nth }
 
 // newSnapshot makes the snapshot of c; was is that before, nil: there was none.
 func newSnapshot(c *store.Content, was *snapshot) *snapshot {

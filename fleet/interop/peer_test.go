@@ -339,7 +339,7 @@ func (p *peer) connect(i int, identity peerIdentity) (*peerPhone, error) {
 	d := &peerPhone{udid: peerUDID(i), checkIn: p.CheckIn, conn: conn, in: bufio.NewReader(conn)}
 	for k := range d.updates {
 		d.updates[k] = wire(p.CheckIn, apple.CheckInType, &apple.Message{
-			MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %026d", k), PushMagic: "magic of " + d.udid,
+			MessageType: apple.TokenUpdate, UDID: d.udid, Topic: topic, Token: fmt.Appendf(nil, "token %013d%013d", i, k), PushMagic: "magic of " + d.udid,
 		})
 	}
 	d.idle = wire(p.Command, apple.CommandType, &apple.Message{UDID: d.udid})

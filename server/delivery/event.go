@@ -110,7 +110,7 @@ type Message struct {
 	Push          PushResult    // PushReport
 	InactiveSince protocol.Time // PushReport, Inactive
 	RetryAfter    protocol.Time // PushReport, TryLater: not before
-	PushedAt      protocol.Time // PushReport: when it was sent
+	PushedAt      protocol.Time // PushReport: when it was sent; 0: nothing was, the address is known to be another device's
 	Told          protocol.Time // PushReport: Push.Since of the address that it went to, as it was then
 	Sent          Wake          // PushReport: the wake-up that was sent; one asked for since then stays
 

@@ -81,9 +81,11 @@ func (d *decision) pushed() {
 	in, s := d.in, d.s
 	switch {
 	case s.Life != Enrolled:
-	case d.elsewhere(): // what it was for, the device has not heard of
-		d.n.Wake = s.Wake.Ask(d.now, Scheduled)
-		d.out.Changed |= Wakes
+	case d.elsewhere():
+		if in.PushedAt != 0 { // what it was for, the device has not heard of
+			d.n.Wake = s.Wake.Ask(d.now, Scheduled)
+			d.out.Changed |= Wakes
+		}
 	case in.Push == BadAddress, in.Push == Inactive && in.InactiveSince >= s.Push.Since:
 		if !s.Push.Unreachable {
 			d.n.Push.Unreachable = true

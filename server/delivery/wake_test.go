@@ -138,6 +138,21 @@ func TestReportOfAnOlderAddress(t *testing.T) {
 	}
 }
 
+// TestHST084ClaimThatIsLate: that another device has its address says nothing of one that has told a new one since, and is nothing to
+// wake it for.
+func TestHST084ClaimThatIsLate(t *testing.T) {
+	for _, told := range []string{"token", "token 2"} {
+		p := settled(t)
+		claim := reportTo(&p.s, delivery.Message{Push: delivery.BadAddress})
+		p.now++
+		p.says(protocol.CheckIn{Verb: protocol.Ready}, delivery.Message{Topic: topic, Magic: "magic", Token: []byte(told)})
+		p.event(claim)
+		if p.s.Push.Unreachable || p.out.Changed != 0 {
+			t.Errorf("%q told since: push %+v, changed %b; want nothing of it", told, p.s.Push, p.out.Changed)
+		}
+	}
+}
+
 // TestReportOfAnAddressToldAgain: an Apple device's token that it tells while it is being refused is tried once more; the others tell
 // theirs at each contact, and it is refused (WIN-042, AND-093).
 func TestReportOfAnAddressToldAgain(t *testing.T) {

@@ -112,7 +112,7 @@ func (s *said) say(b *testing.B) {
 
 // BenchmarkAndroid measures a steady check-in on the server, beside Apple's: one round each, with the same store in memory. A new one has an
 // id of its own, as every check-in has; repeated is one whose answer was lost, and which changed nothing: nothing was kept of it, and it
-// is decided again. Together, they take turns of a thousand, so that what else the machine does meets both: ratio is new by Apple's.
+// is decided again. Both devices stay connected: what a connection's device says again is known by its bytes. Together, they take turns of a thousand, so that what else the machine does meets both: ratio is new by Apple's.
 func BenchmarkAndroid(b *testing.B) {
 	l := newLab(b, func(c *Config) {
 		seal, err := certs.NewSeal("orders", c.Now())

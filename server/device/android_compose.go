@@ -23,9 +23,11 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 		return nil // it is to be enrolled first
 	}
 	w := h.cfg.Server.World()
+	x.shown = h.cfg.Server.Shown()
 	to, _, _ := w.Target(st)
+	expected, _ := next(h.now(), st)
 	a := android.CheckInAnswer{
-		Round: m.Round, Complete: out.Completed, State: android.Active, Next: next(h.now(), st),
+		Round: m.Round, Complete: out.Completed, State: android.Active, Next: expected,
 		Authority: android.AuthorityState{Registered: st.Registered, Resolved: to.Authority, Epoch: w.Tenant.Epoch},
 	}
 	switch {
@@ -63,8 +65,8 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	return append(dst, x.answer...)
 }
 
-// next says when the device is expected again (authority.md, table "Schedules").
-func next(now protocol.Time, s *delivery.State) android.NextContact {
+// next says when the device is expected again (authority.md, table "Schedules"), and until when that is so.
+func next(now protocol.Time, s *delivery.State) (c android.NextContact, until protocol.Time) {
 	every := protocol.ScheduleOf(protocol.Android)
 	age := time.Duration(0)
 	if s.EnrolledAt != 0 {
@@ -72,10 +74,10 @@ func next(now protocol.Time, s *delivery.State) android.NextContact {
 	}
 	for _, q := range every.Quick {
 		if age < q.For {
-			return android.NextContact{After: android.Seconds(q.Every), Schedule: android.Quick}
+			return android.NextContact{After: android.Seconds(q.Every), Schedule: android.Quick}, now.Add(q.For - age)
 		}
 	}
-	return android.NextContact{After: android.Seconds(every.Steady), Schedule: android.Steady}
+	return android.NextContact{After: android.Seconds(every.Steady), Schedule: android.Steady}, forever
 }
 
 // lacks tells whether the device does not have, as it says, what the server knows to be on it: it was restored, or remembers nothing.

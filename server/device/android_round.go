@@ -34,6 +34,7 @@ type androidRound struct {
 	moved    bool // the device has another push id than the server knows
 	gone     bool // the answer is that the device has to leave
 	answer   []byte
+	shown    uint64 // when it was composed
 	prepare  func(prior []byte, s *delivery.State)
 	encode   func(dst []byte, out *delivery.Outcome) []byte
 }
@@ -95,6 +96,10 @@ func (x *androidRound) serve(r *http.Request) (err error) {
 	if x.p, err = h.identify(r, x.body); err != nil {
 		return err
 	}
+	now := h.now()
+	if x.again(r.Context(), now) {
+		return nil
+	}
 	if err := android.Decode(x.body, &x.msg); err != nil {
 		return err
 	}
@@ -103,7 +108,11 @@ func (x *androidRound) serve(r *http.Request) (err error) {
 			return err
 		}
 	}
-	return x.decide(r.Context(), h.now())
+	shown := h.cfg.Server.Shown()
+	if err = x.decide(r.Context(), now); err == nil {
+		x.keep(now, shown)
+	}
+	return err
 }
 
 // decide has the server decide what the round means, and leaves the answer in x.
@@ -112,7 +121,7 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 	if x.prepare == nil { // made once, for all rounds that use x
 		x.prepare, x.encode = x.resume, x.compose
 	}
-	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: roundKey(m), Encode: x.encode}
+	x.ev = delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id, Key: roundKey([]byte(m.CheckIn), m.Round), Encode: x.encode}
 	ev := &x.ev
 	x.batch = delivery.Batch{}
 	ev.Credential, ev.Platform, ev.Batch = p.cred, protocol.Android, &x.batch
@@ -136,11 +145,11 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 	return err
 }
 
-// roundKey names a round among those of its device.
-func roundKey(m *android.CheckIn) delivery.Key {
+// roundKey names a round of the check-in with this id among those of its device.
+func roundKey(id []byte, round int) delivery.Key {
 	var room [96]byte // an id has at most 64 bytes
-	name := append(append(room[:0], "android\x00"...), m.CheckIn...)
-	sum := sha256.Sum256(strconv.AppendInt(append(name, 0), int64(m.Round), 10))
+	name := append(append(room[:0], "android\x00"...), id...)
+	sum := sha256.Sum256(strconv.AppendInt(append(name, 0), int64(round), 10))
 	return delivery.Key(sum[:16])
 }
 

@@ -71,6 +71,7 @@ type Handler struct {
 	proxies proxies
 	rates   *rates // nil: enrolments are not bounded
 	lab     []*certs.Authority
+	watched bool // Config.Handle is to have each round
 
 	android  androidState
 	accounts []byte    // key of Windows devices' accounts
@@ -92,7 +93,8 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Handle == nil {
+	watched := cfg.Handle != nil
+	if !watched {
 		cfg.Handle = cfg.Server.Handle
 	}
 	bounds, err := newRates(cfg.EnrolRate, time.Now)
@@ -103,7 +105,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{rates: bounds, proxies: front, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
+	h := &Handler{watched: watched, rates: bounds, proxies: front, cfg: cfg, ca: cfg.Enrolment.CA, mux: http.NewServeMux()}
 	for _, c := range cfg.Lab {
 		a, err := certs.Foreign(c)
 		if err != nil {

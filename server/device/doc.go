@@ -24,7 +24,9 @@
 // /android/v1/checkin and /android/v1/unenroll, EST below /.well-known/est. [Handler.Provisioning] writes their QR codes. A round of a
 // check-in is one decision of delivery's with a Batch; what a document says to Android, package server/policy knows, and package
 // protocol/android makes one policy of them. A device is enrolled when it has applied its first policy; it moves with the round that ends a
-// check-in. A steady round is decided afresh when it comes again; any other gets its bytes again (AND-073).
+// check-in. A steady round is decided afresh when it comes again; any other gets its bytes again (AND-073). What the device of a connection says for
+// the third time, of itself and unchanged, is not read again, and where neither it nor the world has changed since its answer is what it
+// was: BenchmarkAndroid says what that is worth.
 //
 // # The notice
 //

@@ -51,6 +51,8 @@ type peer struct {
 	id    string              // what the wire calls that device
 	round uint16              // of the conversation at the command endpoint
 
+	steady *steadyRound // of an Android device, after two rounds that changed nothing; nil: none
+
 	forgotten *x509.Certificate // a living one of ours that the store does not know (HST-101)
 }
 
