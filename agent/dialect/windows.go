@@ -47,6 +47,7 @@ type WindowsHabits struct {
 	// it is said with each request. Empty: the device is simulated. Ahead is as in [Habits].
 	Seal   certs.SealKey
 	Ahead  time.Duration
+	Placer Placer // as in [Habits]; it finds the settings by [Windows.Settings]
 	Doubts WindowsDoubts
 }
 

@@ -29,10 +29,17 @@ type reply struct {
 	msgRef   uint32
 	commands []windows.Command
 	results  []windows.Command
-	touched  map[string]protocol.Family // nodes of profiles
-	size     int                        // of the results, in bytes
-	more     bool                       // the server is to go on: there are chunks to come
-	lost     bool                       // a large object was left without its end
+	touched  map[string]touch // nodes of profiles
+	size     int              // of the results, in bytes
+	more     bool             // the server is to go on: there are chunks to come
+	lost     bool             // a large object was left without its end
+}
+
+// A touch is what commands did to the node of a profile.
+type touch struct {
+	family protocol.Family
+	refs   []int32 // CmdIDs of the commands
+	placed bool
 }
 
 // status adds a Status and returns its place, for those who learn the code later.
@@ -165,9 +172,9 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		d.refuses(c, node)
 	case node != "":
 		if r.touched == nil {
-			r.touched = make(map[string]protocol.Family)
+			r.touched = make(map[string]touch)
 		}
-		r.touched[node] = family
+		r.touched[node] = touch{family: family, refs: append(r.touched[node].refs, c.CmdID)}
 	}
 	return code
 }
@@ -257,12 +264,13 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 			}
 		}
 	}
+	failed = d.place(r, before) || failed
 	if !failed {
 		if r.touched == nil {
 			r.touched = touched
 		} else {
-			for node, family := range touched {
-				r.touched[node] = family
+			for node, x := range touched {
+				r.touched[node] = x
 			}
 		}
 		return
@@ -272,7 +280,9 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 	d.tree, d.after, r.results, r.touched = before, tasked, r.results[:results], touched
 	r.set(container, windows.AtomicFailed)
 	for _, at := range applied {
-		r.set(at, windows.AtomicRolledBack)
+		if done(r.commands[at].Code) { // else that is what failed it
+			r.set(at, windows.AtomicRolledBack)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package dialect
 
 import (
 	"crypto/sha256"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +80,56 @@ func TestWindowsFactsAreTheMachines(t *testing.T) {
 	)
 	if codes != "200 404 404 404" || len(results) != 1 || results[0].Data != "17" || results[0].Meta.Format != windows.FormatInt {
 		t.Errorf("codes %s, %+v", codes, results)
+	}
+}
+
+// A broken placer makes nothing of the profiles at some nodes.
+type brokenPlacer map[string]bool
+
+func (p brokenPlacer) Place(identifier string, _ uint64, _ []byte) error {
+	if p[identifier] {
+		return errors.New("the disk is full")
+	}
+	return nil
+}
+
+// A profile of which the machine's files cannot be made is answered with 500 and is as it was before, in an Atomic with all that is in it;
+// another one in the same message is taken (HST-092, WIN-049).
+func TestHST092AWindowsProfileWithoutItsFiles(t *testing.T) {
+	broken := brokenPlacer{}
+	const office, lab = csps + "WiFi/Profile/office", csps + "WiFi/Profile/lab"
+	habits := &WindowsHabits{Seal: newSeal(t).Key(), Placer: broken}
+	s := managed(t, habits)
+	if codes, _ := s.tell(on(windows.Add, office+"/WlanXml", "<one/>", windows.FormatChr)); codes != "200" {
+		t.Fatalf("codes %s", codes)
+	}
+	s.ends()
+	broken[office] = true
+	s.begin(Synced)
+	s.says(on(windows.Replace, office+"/WlanXml", "<two/>", windows.FormatChr), on(windows.Add, lab+"/WlanXml", "<lab/>", windows.FormatChr))
+	orders := s.act.Request.Orders
+	slices.SortFunc(orders, func(a, b Order) int { return strings.Compare(a.Profile, b.Profile) })
+	if len(orders) != 2 || orders[0].Status != protocol.Acknowledged || orders[1].Status != protocol.Failed || orders[1].Why != "the disk is full" || orders[1].Profile != office {
+		t.Errorf("orders %+v", orders)
+	}
+	s.ends()
+	for uri, want := range map[string]string{office: "<one/>", lab: "<lab/>"} {
+		if got, _ := s.d.Setting(uri + "/WlanXml"); got != want {
+			t.Errorf("%s has %q, want %q", uri, got, want)
+		}
+	}
+	if codes, _ := s.tell(on(windows.Replace, office+"/WlanXml", "<two/>", windows.FormatChr)); codes != "500" {
+		t.Errorf("codes %s", codes)
+	}
+	both := atomic(on(windows.Replace, lab+"/WlanXml", "<more/>", windows.FormatChr), on(windows.Replace, office+"/WlanXml", "<two/>", windows.FormatChr))
+	if codes, _ := s.tell(both); codes != "507 216 500" {
+		t.Errorf("codes %s", codes)
+	}
+	if got, _ := s.d.Setting(lab + "/WlanXml"); got != "<lab/>" {
+		t.Errorf("an Atomic that failed left %q", got)
+	}
+	broken[office] = false
+	if codes, _ := s.tell(both); codes != "200 200 200" || len(s.d.Profiles()) != 2 {
+		t.Errorf("codes %s, profiles %+v", codes, s.d.Profiles())
 	}
 }

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 
 	"rollcall/agent"
@@ -52,15 +53,10 @@ func profileOf(path string) (node string, family protocol.Family) {
 }
 
 // settle tells the core what has become of the profile at a node, and its caller whether it is there.
-func (d *Windows) settle(node string, family protocol.Family) (there bool) {
-	var content strings.Builder
-	for _, h := range d.tree.below(node) {
-		l := h.Value()
-		content.WriteString(l.path + separator + l.format + separator + l.value + separator)
-	}
-	name, version := id(node), id(content.String())
+func (d *Windows) settle(node string, family protocol.Family) bool {
+	version, there := d.content(node)
+	name := id(node)
 	at := d.core.Find(name)
-	there = content.Len() > 0
 	switch {
 	case !there && at >= 0:
 		d.core.Uninstall(at)
@@ -68,6 +64,49 @@ func (d *Windows) settle(node string, family protocol.Family) (there bool) {
 		d.core.Install(agent.Profile{Name: name, Content: version, Family: family})
 	}
 	return there
+}
+
+// content tells versions of what is at a node apart; not there: nothing is.
+func (d *Windows) content(node string) (version uint64, there bool) {
+	var content strings.Builder
+	for _, h := range d.tree.below(node) {
+		l := h.Value()
+		content.WriteString(l.path + separator + l.format + separator + l.value + separator)
+	}
+	return id(content.String()), content.Len() > 0
+}
+
+// place has something made of the profiles that commands touched, where the device is a machine. One of which it cannot be is as it was
+// before, and its commands are answered with 500.
+func (d *Windows) place(r *reply, before tree) (failed bool) {
+	if d.habits.Placer == nil {
+		return false
+	}
+	for node, x := range r.touched {
+		version, there := d.content(node)
+		if x.placed || !there {
+			continue
+		}
+		err := d.habits.Placer.Place(locURI(node), version, nil)
+		if err == nil {
+			x.placed = true
+			r.touched[node] = x
+			continue
+		}
+		failed = true
+		d.tree, _ = d.tree.without(node)
+		for _, h := range before.below(node) {
+			d.tree = d.tree.with(h.Value())
+		}
+		for i := range r.commands {
+			if c := &r.commands[i]; slices.Contains(x.refs, c.CmdRef) && done(c.Code) {
+				c.Code = windows.CommandFailed
+			}
+		}
+		delete(r.touched, node)
+		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Status: protocol.Failed, Why: err.Error()})
+	}
+	return failed
 }
 
 // dropped takes the settings of a profile off the device, which the core has dropped (AUTH-27, WIN-072).

@@ -353,7 +353,7 @@ func (d *Windows) finish(out *Act) {
 // reply carries out a message's commands and answers them: Status for each, in order, then Results (WIN-047).
 func (d *Windows) reply(m *windows.Message, out *Act) {
 	t := d.winTask
-	r := reply{msgRef: m.Header.MsgID}
+	r, before := reply{msgRef: m.Header.MsgID}, d.tree
 	head := windows.Command{Verb: windows.Status, MsgRef: r.msgRef, Cmd: windows.SyncHeader, Code: windows.OK}
 	if m.Header.Cred != nil {
 		head.Code = windows.AuthenticationTaken
@@ -365,8 +365,9 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 		}
 	}
 	d.listen(out)
-	for node, family := range r.touched {
-		there := d.settle(node, family)
+	d.place(&r, before)
+	for node, x := range r.touched {
+		there := d.settle(node, x.family)
 		d.note(Order{Command: ProfileOrder, Profile: locURI(node), Gone: !there, Status: protocol.Acknowledged})
 	}
 	orders := t.orders

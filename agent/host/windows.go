@@ -71,7 +71,7 @@ func (d *windowsDevice) share(h *Host) {
 	seal, _ := certs.SealKeyOfSPKI(h.rec.Seal) // was read before it was kept
 	d.Share(&dialect.WindowsModel{
 		Manufacturer: f.Vendor, Name: f.Model, OSVersion: f.OSVersion, ARM: f.Arch == "arm64", Tell: f.windowsNode,
-	}, &dialect.WindowsHabits{Seal: seal, Ahead: h.rec.Clock.Offset})
+	}, &dialect.WindowsHabits{Seal: seal, Ahead: h.rec.Clock.Offset, Placer: placer{h}})
 	if now, where := protocol.At(h.now()), d.push().where; h.listener != nil && where != "" && now >= d.ChannelDue() {
 		d.SetChannel(now, where, dialect.PushReady) // a stream keeps it good
 	}
@@ -146,6 +146,9 @@ func (d *windowsDevice) reached(h *Host, where string) bool {
 
 func (d *windowsDevice) profiles() (list []dialect.Profile) {
 	for _, p := range d.Profiles() {
+		if p.Content == 0 { // not installed yet
+			continue
+		}
 		list = append(list, dialect.Profile{Identifier: p.Node, Family: p.Family, Content: p.Content})
 	}
 	return list
@@ -156,16 +159,22 @@ var windowsPayloads = map[protocol.Family]string{protocol.VPN: "com.apple.vpn.ma
 
 func (d *windowsDevice) document(p *dialect.Profile) []byte {
 	settings := d.Settings(&dialect.WindowsProfile{Node: p.Identifier})
+	family := p.Family
+	for _, x := range d.Profiles() {
+		if x.Node == p.Identifier { // one that is not installed yet has none
+			family = x.Family
+		}
+	}
 	payload := apple.Payload{Type: "com.microsoft.csp", Identifier: p.Identifier, UUID: uuidOf(p.Identifier), Settings: map[string]any{}}
-	if t := windowsPayloads[p.Family]; t != "" {
+	if t := windowsPayloads[family]; t != "" {
 		payload.Type = t
 	}
 	network, isNetwork := networkOf(settings["WlanXml"])
 	der, err := base64.StdEncoding.DecodeString(settings["EncodedCertificate"])
 	switch {
-	case p.Family == protocol.Certificate && err == nil && len(der) > 0:
+	case family == protocol.Certificate && err == nil && len(der) > 0:
 		payload.Type, payload.Settings, payload.Certificate = apple.RootPayload, nil, der
-	case p.Family == protocol.WiFi && isNetwork:
+	case family == protocol.WiFi && isNetwork:
 		payload.Settings = network
 	default:
 		for _, path := range slices.Sorted(maps.Keys(settings)) {
