@@ -32,6 +32,8 @@ type Registrations interface {
 	Connect(id string, deliver func()) // what was kept is delivered before it returns
 	Disconnect(id string)
 	Unregister(id string)
+	Idle(id string) // the device is not used from now on, and will doze
+	Used(id string) // it is: what waits for a window of doze is delivered
 }
 
 // Channels is the device side of Windows' push service.
@@ -195,6 +197,7 @@ func (f *Fleet) plug(i int) {
 	case *dialect.Android:
 		if f.fcm != nil && !down {
 			f.fcm.Connect(address, func() { f.pushed(i, address) })
+			f.laidDown(i)
 		}
 	case *dialect.Windows:
 		if f.wns != nil && !down {
@@ -211,6 +214,21 @@ func (f *Fleet) plug(i int) {
 				f.pushed(i, magic)
 			}
 		})
+	}
+}
+
+// laidDown leaves device i unused from now on, where that is its habit.
+func (f *Fleet) laidDown(i int) {
+	if f.population.Devices[i].Habits&population.Dozes != 0 {
+		f.fcm.Idle(f.address(i))
+	}
+}
+
+// used has somebody use device i for a moment.
+func (f *Fleet) used(i int) {
+	if f.fcm != nil && f.population.Devices[i].Habits&population.Dozes != 0 {
+		f.fcm.Used(f.address(i))
+		f.laidDown(i)
 	}
 }
 

@@ -102,6 +102,7 @@ func (f *Fleet) take(now protocol.Time, m moment, jobs map[int]job) {
 		}
 	case (m.kind == syncs || m.kind == asked) && f.enrolled(i):
 		f.tally.add(now, func(c *Counts, _ *Bin) { c.ByHand++ })
+		f.used(i)
 		add(jobs, i, job{why: dialect.Synced})
 	case m.kind == reenrols && f.enrolled(i):
 		add(jobs, i, job{enrol: true})

@@ -10,6 +10,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 	"rollcall/server/delivery"
@@ -89,5 +90,40 @@ func TestAND084Lab(t *testing.T) {
 	}
 	if enrolled != 6 {
 		t.Errorf("%d devices of 6 enrolled", enrolled)
+	}
+}
+
+// TestAND092Lab: a wake-up that Google takes down to normal priority reaches a device that is in use at once, and one that dozes at the next
+// window: doze begins an hour after the enrolment, and the window after the command opens four hours later.
+func TestAND092Lab(t *testing.T) {
+	p, err := plan.Load("testdata/doze.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := playLab(t, t.Context(), p, labFlags{}, nil)
+	ordered := r.run.Start.Add(3*time.Hour + 30*time.Minute)
+	took := map[string]time.Duration{}
+	for _, l := range r.run.Log.Lines() {
+		if l.What == string(delivery.WhatReported) && l.At >= ordered {
+			took[l.Device] = l.At.Sub(ordered)
+		}
+	}
+	dozed, inWindow := 0, 0
+	for i := range r.run.Population.Devices {
+		d := &r.run.Population.Devices[i]
+		least, most := time.Duration(0), 15*time.Minute
+		if d.Habits&population.Dozes != 0 {
+			dozed++
+			least, most = 15*time.Minute, 100*time.Minute // before the window opens some come by their schedule
+			if took[d.UDID] > 85*time.Minute {
+				inWindow++
+			}
+		}
+		if after, ok := took[d.UDID]; !ok || after < least || after > most {
+			t.Errorf("%s (dozes: %t) reported after %s (%t), want %s to %s", d.Name, least > 0, after, ok, least, most)
+		}
+	}
+	if dozed == len(r.run.Population.Devices) || inWindow < 2 {
+		t.Errorf("%d devices doze, and %d came at the window", dozed, inWindow)
 	}
 }

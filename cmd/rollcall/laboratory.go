@@ -30,6 +30,7 @@ import (
 	"rollcall/fleet/cloud/entra"
 	"rollcall/fleet/cloud/google"
 	"rollcall/fleet/cloud/wns"
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
@@ -104,7 +105,7 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 		l.keyStore = fleet.NewKeyStore(maker)
 		l.cfg.Android.Attestation = &device.Attestation{Require: f.attestation == "require", Roots: []*x509.Certificate{maker.Certificate()}}
 	}
-	if err = l.startPush(ctx, run.Plan.Seed); err != nil {
+	if err = l.startPush(ctx, run.Plan); err != nil {
 		return nil, err
 	}
 	if l.keys, err = transportKeys(); err != nil {
@@ -145,7 +146,8 @@ func (l *laboratory) found(pop *population.Population) (err error) {
 func everyPlatform(protocol.Platform) bool { return true }
 
 // startPush starts the push services of all platforms, and has the server's settings name them.
-func (l *laboratory) startPush(ctx context.Context, seed uint64) (err error) {
+func (l *laboratory) startPush(ctx context.Context, p *plan.Plan) (err error) {
+	seed := p.Seed
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	serve := func(make func(url string) (service, error)) (url string, roots *x509.CertPool, err error) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -172,7 +174,7 @@ func (l *laboratory) startPush(ctx context.Context, seed uint64) (err error) {
 		return err
 	}
 	l.cfg.FCMPush.URL, l.cfg.FCMPush.Roots, err = serve(func(url string) (_ service, err error) {
-		l.fcm, err = google.New(google.Config{URL: url, Now: l.clock.Time, Seed: seed, AnyRegistration: true})
+		l.fcm, err = google.New(google.Config{URL: url, Now: l.clock.Time, Seed: seed, AnyRegistration: true, Demote: float64(p.Population.Habits.Demoted) / float64(plan.Whole)})
 		return l.fcm, err
 	})
 	if err != nil {

@@ -206,6 +206,8 @@ type Habits struct {
 	UnreachableNight Share `yaml:"unreachable_night" jsonschema_description:"devices that are switched off at night"`
 	SyncsByHand      Rate  `yaml:"syncs_by_hand" jsonschema_description:"how often the user of a device starts a check-in by hand (AUTH-22), such as 5%/d"`
 	ProfileFails     Share `yaml:"profile_fails" jsonschema_description:"devices on which a profile fails at first"`
+	Dozes            Share `yaml:"dozes" jsonschema_description:"Android devices that nobody uses but to start a check-in: after an hour a wake-up of normal priority waits for a window of doze; live only"`
+	Demoted          Share `yaml:"demoted" jsonschema_description:"wake-ups of Android devices that Google takes down to normal priority, since they show nothing; live only"`
 }
 
 // A Profile is one profile of the server's.

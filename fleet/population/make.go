@@ -326,8 +326,8 @@ func (p *Population) habits(pl *plan.Plan) {
 		for _, habit := range []struct {
 			share plan.Share
 			bit   Habits
-		}{{h.NotNow, NotNow}, {h.UnreachableNight, UnreachableNight}, {h.ProfileFails, ProfileFails}} {
-			if happens(r, habit.share) {
+		}{{h.NotNow, NotNow}, {h.UnreachableNight, UnreachableNight}, {h.ProfileFails, ProfileFails}, {h.Dozes, Dozes}} {
+			if happens(r, habit.share) && (habit.bit != Dozes || d.Platform == protocol.Android) {
 				d.Habits |= habit.bit
 			}
 		}

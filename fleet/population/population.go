@@ -197,6 +197,7 @@ const (
 	NotNow Habits = 1 << iota
 	UnreachableNight
 	ProfileFails
+	Dozes // Android's alone
 )
 
 // Workloads are the co-management workloads that Intune decides (AUTH-51); the others are ConfigMgr's.

@@ -434,6 +434,9 @@ func (a *Answers) notShown(l lang.Language) []string {
 		l.Say("Habits are drawn by chance from the plan or the export: another seed tells another story of the same kind."),
 		l.Say("Where Microsoft's guidance is silent the model has made a choice, marked (m) in its rules."),
 	}
+	if h := &a.Plan.Population.Habits; h.Dozes > 0 && h.Demoted > 0 {
+		not = append(not, l.Say("Nobody dozes here: a wake-up that Google takes down to normal priority waits for a window of doze in a lab alone."))
+	}
 	stale := 0
 	for i := range a.Population.Devices {
 		stale += one(a.Population.Tenant.AsOf != 0 && a.Population.Devices[i].Joins == population.Already && !a.Population.Devices[i].Current)
