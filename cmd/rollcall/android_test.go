@@ -777,3 +777,39 @@ func TestAND094Schedule(t *testing.T) {
 		t.Errorf("once more: %+v, %v", report, err)
 	}
 }
+
+// An address is its who said it last: the device that said it before is not woken there any more (HST-084).
+func TestHST084AndroidAddress(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d, other := l.enrolled(1, android.FullyManaged), l.enrolled(2, android.FullyManaged)
+	fid := d.Push()
+	if before := l.record(d).State.Push; string(before.Token) != fid || before.Unreachable {
+		t.Fatalf("the device is woken at %q, said %q", before.Token, fid)
+	}
+	status, answer, err := l.says(other, "POST", android.CheckInPath, nil, l.message(other, "c-claim", func(m *android.CheckIn) {
+		m.Push = &android.Push{Kind: "fcm", FID: fid}
+	}))
+	if err != nil || status != 200 {
+		t.Fatalf("%d %s %v", status, answer, err)
+	}
+	if a, b := l.record(d).State.Push, l.record(other).State.Push; !a.Unreachable || string(b.Token) != fid || b.Unreachable {
+		t.Errorf("the first: %+v, the second: %+v", a, b)
+	}
+}
+
+// What a device's clock says decides nothing, however wrong it is (HST-058).
+func TestHST058AndroidClock(t *testing.T) {
+	l := newAndroidLab(t, onMemory)
+	d := l.enrolled(1, android.FullyManaged)
+	l.wait(time.Hour)
+	for name, at := range map[string]protocol.Time{"c-past": 1, "c-future": l.pnow().Add(75 * 365 * 24 * time.Hour)} {
+		status, answer, err := l.says(d, "POST", android.CheckInPath, nil, l.message(d, name, func(m *android.CheckIn) { m.Time = at }))
+		if err != nil || status != 200 {
+			t.Errorf("at %s: %d %s %v", at, status, answer, err)
+		}
+		if seen := l.record(d).State.LastSeen; seen > l.pnow() || seen < l.pnow().Add(-2*time.Hour) {
+			t.Errorf("a device whose clock says %s was seen at %s, and it is %s", at, seen, l.pnow())
+		}
+	}
+	l.talks(d)
+}

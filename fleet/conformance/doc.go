@@ -8,7 +8,7 @@
 // not applicable (with the reason). What could not be asked, because there was no answer or the way to the question was
 // barred, is told as such and is neither; a part of a statement that cannot be asked here is told beside its outcome. One file
 // holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
-// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go
+// ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go, android_push.go
 // and android_leave.go, asked by the devices of droid.go, whose identities come by
 // droid_identity.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go,
 // windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go, windows_push.go and windows_later.go, asked by the devices of pc.go and

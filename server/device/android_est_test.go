@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -61,7 +62,32 @@ func TestAND081SilentRenewal(t *testing.T) {
 // not use it up.
 func TestHST037ESTSubject(t *testing.T) {
 	l := newDroidLab(t)
-	token, err := l.core.InviteAndroid(t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
+	device, ask := l.takesIn()
+	for _, tt := range []struct {
+		name string
+		want int
+	}{{"d-ffff", 403}, {"", 403}, {device, 200}} {
+		if w := ask(l.request(tt.name)); w.Code != tt.want {
+			t.Errorf("CN=%s is answered %d %s, want %d", tt.name, w.Code, w.Body, tt.want)
+		}
+	}
+}
+
+// A request for a certificate that comes again gets the certificate of the first time; another one by the same challenge none (HST-041).
+func TestHST041ESTReplay(t *testing.T) {
+	l := newDroidLab(t)
+	device, ask := l.takesIn()
+	csr := l.request(device)
+	first := ask(csr)
+	again, other := ask(csr), ask(l.request(device))
+	if first.Code != 200 || again.Code != 200 || again.Body.String() != first.Body.String() || other.Code != 403 {
+		t.Errorf("answered %d, again %d (the same: %t), for another key %d", first.Code, again.Code, again.Body.String() == first.Body.String(), other.Code)
+	}
+}
+
+// takesIn takes a device in, and says what it is called and how it asks for its certificate.
+func (l *lab) takesIn() (device string, ask func(csr string) *httptest.ResponseRecorder) {
+	token, err := l.core.InviteAndroid(l.t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
 	l.must(err)
 	m := android.EnrollRequest{
 		Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"},
@@ -71,15 +97,14 @@ func TestHST037ESTSubject(t *testing.T) {
 	w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, string(android.Append(nil, &m)), "Authorization", "Bearer "+token)
 	l.must(android.Decode(w.Body.Bytes(), &a))
 	basic := base64.StdEncoding.EncodeToString([]byte(a.Device + ":" + a.Certificate.Challenge))
-	for _, tt := range []struct {
-		name string
-		want int
-	}{{"d-ffff", 403}, {"", 403}, {a.Device, 200}} {
-		csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: tt.name}}, newKey())
-		l.must(err)
-		w := l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", base64.StdEncoding.EncodeToString(csr), "Authorization", "Basic "+basic, "Content-Type", "application/pkcs10")
-		if w.Code != tt.want {
-			t.Errorf("CN=%s is answered %d %s, want %d", tt.name, w.Code, w.Body, tt.want)
-		}
+	return a.Device, func(csr string) *httptest.ResponseRecorder {
+		return l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", csr, "Authorization", "Basic "+basic, "Content-Type", "application/pkcs10")
 	}
+}
+
+// request is one for a certificate, for a new key, in base64.
+func (l *lab) request(name string) string {
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, newKey())
+	l.must(err)
+	return base64.StdEncoding.EncodeToString(csr)
 }
