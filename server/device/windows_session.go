@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
-	"rollcall/server/authority"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
 	"rollcall/server/push"
@@ -367,59 +365,6 @@ func (t *turn) result(c *windows.Command) {
 		}
 		fmt.Fprintf(b, "%s=%s\n", item.Source, item.Data)
 	}
-}
-
-// learn takes note of a node's value.
-func (t *turn) learn(uri, data string) {
-	data = strings.TrimSpace(data)
-	switch {
-	case strings.HasSuffix(uri, "/Push/ChannelURI"):
-		t.channel = &data
-	case uri == csp.NodeConfigInfo:
-		if on, ok := workloadsOf(data); ok {
-			t.ev.CoManaged, t.ev.WorkloadsKnown, t.ev.Workloads = true, true, on
-		} else if data == "" { // the client has gone (windows.md section 9)
-			t.ev.CoManaged, t.ev.WorkloadsKnown = false, true
-		}
-	case uri == csp.NodeDeviceName:
-		t.facts.Name = data
-	case uri == csp.NodeModel:
-		t.facts.Model = data
-	case uri == csp.NodeManufacturer:
-		t.facts.Product = data
-	case uri == csp.NodeSerial:
-		t.facts.Serial = data
-	case uri == csp.NodeOSVersion:
-		t.facts.OSVersion = data
-	}
-}
-
-// coManagement are the bits of Configuration Manager's CoManagementFlags (windows.md section 9).
-var coManagement = [...]struct {
-	bit uint64
-	on  authority.Workloads
-}{
-	{2, authority.Compliance},
-	{4, authority.ResourceAccess},
-	{8, authority.DeviceConfiguration},
-	{16, authority.Update},
-	{32, authority.EndpointProtection},
-	{64, authority.ClientApps},
-	{128, authority.OfficeApps},
-}
-
-// workloadsOf reads CoManagementFlags: the workloads that are not Configuration Manager's (WIN-068).
-func workloadsOf(data string) (on authority.Workloads, ok bool) {
-	flags, err := strconv.ParseUint(data, 10, 32)
-	if err != nil || flags&1 == 0 {
-		return 0, false
-	}
-	for _, c := range coManagement {
-		if flags&c.bit != 0 {
-			on |= c.on
-		}
-	}
-	return on, true
 }
 
 // reported keeps what the session taught of the device beside its commands.
