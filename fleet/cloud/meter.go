@@ -1,11 +1,25 @@
 package cloud
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A Rate is so many messages in each span of Per, all at once if need be. A negative Messages is no limit.
 type Rate struct {
 	Messages int
 	Per      time.Duration
+}
+
+// Or is r, or rate where r is zero. The error says that nothing could ever be sent at it.
+func (r Rate) Or(rate Rate) (Rate, error) {
+	if r == (Rate{}) {
+		return rate, nil
+	}
+	if r.Messages == 0 || r.Per <= 0 && r.Messages > 0 {
+		return r, errors.New("want messages and a span of time above zero")
+	}
+	return r, nil
 }
 
 // A Meter measures one sender or receiver against a rate, by the generic cell rate algorithm. The zero Meter has seen nothing.

@@ -6,13 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"log"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -63,9 +63,7 @@ type Counters struct {
 // A Service is a simulated Google; make one with [New]. Its methods are safe for concurrent use.
 type Service struct {
 	cfg    Config
-	host   string
-	ca     []byte
-	tls    *tls.Config
+	face   cloud.Face
 	tokens cloud.Tokens // each somebody's for a project and scopes: see grant
 
 	mu            sync.Mutex
@@ -98,10 +96,6 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
-		return nil, errors.New("URL of the service: want https://host or https://host:port")
-	}
 	if !(c.Demote >= 0 && c.Demote <= 1) {
 		return nil, errors.New("share of demoted messages: want 0 to 1")
 	}
@@ -111,32 +105,26 @@ func New(c Config) (*Service, error) {
 	if c.TokenLife == 0 {
 		c.TokenLife = time.Hour
 	}
-	if c.PerProject == (cloud.Rate{}) {
-		c.PerProject = cloud.Rate{Messages: 600_000, Per: time.Minute}
-	}
-	if c.PerProject.Messages == 0 || c.PerProject.Per <= 0 && c.PerProject.Messages > 0 {
-		return nil, errors.New("rate per project: want messages and a span of time above zero")
+	if c.PerProject, err = c.PerProject.Or(cloud.Rate{Messages: 600_000, Per: time.Minute}); err != nil {
+		return nil, fmt.Errorf("rate per project: %w", err)
 	}
 	if c.Observe == nil {
 		c.Observe = func(Push) {}
 	}
+	face, err := cloud.NewFace("Google", c.URL, c.Certificate, c.Now, c.Hosts...)
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{
-		cfg: c, host: u.Host, accounts: map[string]*account{}, registrations: map[string]*registration{}, names: map[[2]string]uint64{},
+		cfg: c, face: face, accounts: map[string]*account{}, registrations: map[string]*registration{}, names: map[[2]string]uint64{},
 		projects: map[string]*cloud.Meter{}, waiting: map[*registration]bool{}, dials: dials,
 		count: Counters{Refused: map[string]uint64{}, Faults: map[Fault]uint64{}},
 	}
-	cert := c.Certificate
-	if cert == nil {
-		if cert, s.ca, err = cloud.Certificate("Google", c.Now(), append([]string{u.Hostname()}, c.Hosts...)...); err != nil {
-			return nil, err
-		}
-	}
-	s.tls = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, Time: c.Now}
 	return s, nil
 }
 
 // CA returns, as PEM, the certificate that clients must trust if New made the service's own; nil otherwise.
-func (s *Service) CA() []byte { return s.ca }
+func (s *Service) CA() []byte { return s.face.CA }
 
 // SetFaults sets all dials anew; what is left of an old script is forgotten. The error says which is wrong.
 func (s *Service) SetFaults(f Faults) error {
@@ -189,7 +177,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	mux.HandleFunc("/", notFound)
 	mux.HandleFunc("POST "+tokenPath, s.giveToken)
 	mux.HandleFunc("POST /v1/projects/{project}/{verb}", s.send)
-	return cloud.Serve(ctx, ln, s.tls, mux, s.cfg.ErrorLog)
+	return cloud.Serve(ctx, ln, s.face.TLS, mux, s.cfg.ErrorLog)
 }
 
 // Register registers an app of a project on a device with that name, and returns the id: a Firebase installation's. A device that

@@ -71,7 +71,7 @@ func (s *Service) read(r *http.Request) (n Notification, a answer) {
 // accept looks the channel up, checks what the headers and the body say, and delivers or keeps.
 func (s *Service) accept(r *http.Request, n Notification, p *Push) answer {
 	app, _ := s.tokens.Of(r, n.At)
-	if r.Host != s.host {
+	if r.Host != s.face.Host {
 		return refuse(http.StatusNotFound, "")
 	}
 	s.mu.Lock()

@@ -3,12 +3,11 @@ package wns
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"fmt"
 	"log"
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -66,9 +65,7 @@ type Counters struct {
 // A Service is a simulated push service; make one with [New]. Its methods are safe for concurrent use.
 type Service struct {
 	cfg    Config
-	host   string // of the channels
-	ca     []byte
-	tls    *tls.Config
+	face   cloud.Face
 	tokens cloud.Tokens
 
 	mu       sync.Mutex
@@ -85,41 +82,31 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
-		return nil, errors.New("URL of the channels: want https://host or https://host:port")
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.TokenLife == 0 {
 		c.TokenLife = 24 * time.Hour
 	}
-	if c.PerChannel == (cloud.Rate{}) {
-		c.PerChannel = cloud.Rate{Messages: 60, Per: time.Minute}
-	}
-	if c.PerChannel.Messages == 0 || c.PerChannel.Per <= 0 && c.PerChannel.Messages > 0 {
-		return nil, errors.New("rate per channel: want notifications and a span of time above zero")
+	if c.PerChannel, err = c.PerChannel.Or(cloud.Rate{Messages: 60, Per: time.Minute}); err != nil {
+		return nil, fmt.Errorf("rate per channel: %w", err)
 	}
 	if c.Observe == nil {
 		c.Observe = func(Push) {}
 	}
+	face, err := cloud.NewFace("WNS", c.URL, c.Certificate, c.Now, c.Hosts...)
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{
-		cfg: c, host: u.Host, channels: map[string]*channel{}, opened: map[string]uint64{}, dials: dials,
+		cfg: c, face: face, channels: map[string]*channel{}, opened: map[string]uint64{}, dials: dials,
 		count: Counters{Refused: map[int]uint64{}, Faults: map[Fault]uint64{}},
 	}
-	cert := c.Certificate
-	if cert == nil {
-		if cert, s.ca, err = cloud.Certificate("WNS", c.Now(), append([]string{u.Hostname()}, c.Hosts...)...); err != nil {
-			return nil, err
-		}
-	}
-	s.tls = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, Time: c.Now}
 	return s, nil
 }
 
 // CA returns, as PEM, the certificate that clients must trust if New made the service's own; nil otherwise.
-func (s *Service) CA() []byte { return s.ca }
+func (s *Service) CA() []byte { return s.face.CA }
 
 // TokenURL is where an app's owner gets access tokens.
 func (s *Service) TokenURL() string { return s.cfg.URL + liveTokens }
@@ -155,5 +142,5 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	mux.HandleFunc("/", s.notify)
 	mux.HandleFunc("POST "+liveTokens, s.live)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", s.entra)
-	return cloud.Serve(ctx, ln, s.tls, mux, s.cfg.ErrorLog)
+	return cloud.Serve(ctx, ln, s.face.TLS, mux, s.cfg.ErrorLog)
 }
