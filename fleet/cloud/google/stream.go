@@ -15,7 +15,7 @@ import (
 // Any other end is an error. The certificate is config's, which may not be nil unless New made the service's own.
 func (s *Service) ServeDevices(ctx context.Context, ln net.Listener, config *tls.Config) error {
 	if config == nil {
-		config = &tls.Config{Certificates: s.tls.Certificates}
+		config = &tls.Config{Certificates: s.face.TLS.Certificates}
 	}
 	return cloud.ServeStreams(ctx, ln, config, s.Doorman())
 }
