@@ -79,11 +79,18 @@ func agree(t *testing.T, p *plan.Plan, devices int) played {
 	return live
 }
 
-// histories are those of a log by what the plan calls each device. Of one that polls they are without order, what its server calls it, and
+// histories are those of a log by what the plan calls each device. Of one that polls, what becomes of its enrolment and who manages it is in
+// order, and so is what becomes of each of its profiles; the rest is without order, what its server calls it, and
 // when its identity ends: a Windows device reports a whole package at once and renews by itself as its window opens, and both need other
 // requests than an Apple device does, so that an answer that is lost keeps them from something else.
 func histories(log *rehearsal.Log, pop *population.Population) map[string][]string {
 	all := log.Histories()
+	for _, line := range log.Lines() { // what a history leaves out: how it came to the authority that it is registered with
+		switch delivery.What(line.What) {
+		case delivery.WhatMoved, delivery.WhatReregistered, delivery.WhatOverwritten, delivery.WhatRedundant, delivery.WhatSupportMove:
+			all[line.Device] = append(all[line.Device], string(line.Side)+": "+line.What+" "+string(line.Rule)+" "+line.Detail)
+		}
+	}
 	for i := range pop.Devices {
 		d := &pop.Devices[i]
 		if d.Platform.Apple() {
@@ -96,7 +103,23 @@ func histories(log *rehearsal.Log, pop *population.Population) map[string][]stri
 				}
 			}
 		}
-		slices.Sort(all[d.UDID])
+		slices.SortStableFunc(all[d.UDID], func(a, b string) int { return strings.Compare(subject(a), subject(b)) })
 	}
 	return all
+}
+
+// subject is what the lines of a history are in order about: the enrolment, or a profile as one side sees it; else a line is about itself.
+func subject(line string) string {
+	side, rest, _ := strings.Cut(line, ": ")
+	for _, what := range []delivery.What{delivery.WhatEnrolled, delivery.WhatRegistered, delivery.WhatMoved, delivery.WhatReregistered, delivery.WhatEnded} {
+		if side == "server" && strings.HasPrefix(rest, string(what)) {
+			return ""
+		}
+	}
+	for _, what := range []delivery.What{delivery.WhatProfileInstalled, delivery.WhatProfileRemoved, delivery.WhatOverwritten} {
+		if name, ok := strings.CutPrefix(rest, string(what)+" "); ok {
+			return side + " profile " + name
+		}
+	}
+	return line
 }

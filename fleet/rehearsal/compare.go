@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A disagreement is a device of which the server believes what is not so.
@@ -55,21 +55,19 @@ func (w *word) forgotten(now protocol.Time, known bool) bool {
 // enrolled, which profiles are there (I3), and that an enrolled device is in exactly one portal (I7). known: the server has
 // a record of it.
 func compare(now protocol.Time, id string, d *word, of *target.Device, known bool, portals int) (found []disagreement) {
-	say := func(format string, args ...any) {
-		found = append(found, disagreement{id, fmt.Sprintf(format, args...)})
-	}
+	say := func(what string) { found = append(found, disagreement{id, what}) }
 	switch {
 	case d.forgotten(now, known):
 		return nil
 	case d.phase == agent.Enrolled && !known:
-		say("I3: enrolled, and the server does not list it")
+		say(lang.English.Say("I3: enrolled, and the server does not list it"))
 		return found
 	case d.phase == agent.Enrolled && of.Life != enrolled:
-		say("I3: enrolled, and the server lists it as %s", of.Life)
+		say(lang.English.Say("I3: enrolled, and the server lists it as %s", of.Life))
 		return found
 	}
 	if of.Life == enrolled && portals != 1 {
-		say("I7: listed in %d portals", portals)
+		say(lang.English.Say("I7: listed in %d {portal|portals}", portals))
 	}
 	if d.phase != agent.Enrolled {
 		return found // silent or gone: the server cannot know yet
@@ -78,18 +76,18 @@ func compare(now protocol.Time, id string, d *word, of *target.Device, known boo
 	for _, p := range of.Profiles {
 		_, here := d.on[p.Identifier]
 		if p.State == "installed" && !here && !d.of[p.Family] {
-			say("I3: the server holds %s for installed, and it is not there", p.Name)
+			say(lang.English.Say("I3: the server holds %s for installed, and it is not there", p.Name))
 		}
 		there[p.Identifier], families[p.Family] = true, true
 	}
 	for _, f := range protocol.Families {
 		if d.of[f] && !families[f] {
-			say("I3: a profile of the family %s is there, and the server does not know", f)
+			say(lang.English.Say("I3: a profile of the family %s is there, and the server does not know", f))
 		}
 	}
 	for _, identifier := range slices.Sorted(maps.Keys(d.on)) {
 		if d.on[identifier] && !there[identifier] {
-			say("I3: %s is there, and the server does not know", identifier)
+			say(lang.English.Say("I3: %s is there, and the server does not know", identifier))
 		}
 	}
 	return found

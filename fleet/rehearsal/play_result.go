@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -35,11 +34,11 @@ func (p *Played) Result(a *Answers) *report.Result {
 		r.Sections["moved"] = map[string]float64{"p50_ms": at(50), "p95_ms": at(95), "p100_ms": at(100)}
 	}
 	for _, v := range p.Violations[:min(len(p.Violations), 3)] {
-		r.Reasons = append(r.Reasons, fmt.Sprintf("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
+		r.Reasons = append(r.Reasons, lang.English.Say("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
 	}
 	if p.Wire != nil {
 		for i := range p.Wire.Differences[:min(len(p.Wire.Differences), 3)] {
-			r.Reasons = append(r.Reasons, "wire: "+p.Wire.Differences[i].String())
+			r.Reasons = append(r.Reasons, p.Wire.Differences[i].String())
 		}
 	}
 	return r
@@ -164,7 +163,7 @@ func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent ma
 		err = json.Unmarshal(b, &figures)
 	}
 	if err != nil {
-		r.Reasons = append(r.Reasons, "the limits could not be judged: "+err.Error())
+		r.Reasons = append(r.Reasons, lang.English.Say("the limits could not be judged: %s", err))
 	}
 	for section, keys := range absent {
 		if len(keys) == 0 {
@@ -181,7 +180,7 @@ func judge(p *plan.Plan, r *report.Result, partial bool, which judged, absent ma
 		}
 		r.Limits = append(r.Limits, report.Limit(l))
 		if !l.OK {
-			r.Reasons = append(r.Reasons, fmt.Sprintf("limit %s: got %s", l.Limit, l.Got))
+			r.Reasons = append(r.Reasons, lang.English.Say("limit %s: got %s", l.Limit, l.Got))
 		}
 	}
 	switch {

@@ -32,7 +32,7 @@ func (p *Preview) Result(names *population.Population) *report.Result {
 		r.Devices.ByPlatform[pop.Devices[i].Platform] = size
 	}
 	if p.Refused != nil {
-		r.Verdict, r.Reasons = report.Failed, []string{"refused as things are: " + p.Refused.Error()}
+		r.Verdict, r.Reasons = report.Failed, []string{lang.English.Say("refused as things are: %s", p.Refused)}
 	}
 	r.Sections = map[string]any{
 		"preview": section{p.WouldMove, p.WouldMoveReachable, p.WouldMoveBlocked, p.WouldStay, p.Leaving, len(pop.Doubts), p.Need.Short},

@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"rollcall/agent/dialect"
@@ -35,7 +34,8 @@ type Difference struct {
 }
 
 func (d *Difference) String() string {
-	return fmt.Sprintf("%s, device %s, %s: %s is %s by rule and %s over the wire", d.At, d.Device, d.Message, d.Field, cmp.Or(d.Rule, "nothing"), cmp.Or(d.Wire, "nothing"))
+	nothing := lang.English.Say("nothing")
+	return lang.English.Say("wire: %s, device %s, %s: %s is %s by rule and %s over the wire", d.At, d.Device, d.Message, d.Field, cmp.Or(d.Rule, nothing), cmp.Or(d.Wire, nothing))
 }
 
 // keep notes a difference, where there is room.

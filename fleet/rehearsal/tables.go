@@ -383,7 +383,7 @@ func (t *telling) devicesOfInterest() report.Table {
 	}
 	for _, d := range t.disagreements {
 		of := t.view.devices[d.device]
-		add(d.device, of.Platform, of.User, d.what)
+		add(d.device, of.Platform, of.User, t.Retell(d.what))
 	}
 	for i := range t.Population.Devices {
 		p := &t.Population.Devices[i]

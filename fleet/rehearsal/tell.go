@@ -123,10 +123,10 @@ func (r *Run) result(view *servers, disagreements []disagreement) *report.Result
 	result.Invariants.Checked += uint64(len(view.devices))
 	result.Invariants.Violated += uint64(len(disagreements))
 	for _, v := range first[:min(len(first), 3)] {
-		result.Reasons = append(result.Reasons, fmt.Sprintf("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
+		result.Reasons = append(result.Reasons, lang.English.Say("%s does not hold for %s: %s", v.Invariant, v.Device, v.What))
 	}
 	for _, d := range disagreements[:min(len(disagreements), 3)] {
-		result.Reasons = append(result.Reasons, d.device+": "+d.what)
+		result.Reasons = append(result.Reasons, lang.English.Say("device %s: %s", d.device, d.what))
 	}
 	result.Sections = map[string]any{
 		"enrolments": map[string]uint64{"done": c.Enrolments, "broke_off": c.BrokeOff},
@@ -146,7 +146,7 @@ func (r *Run) result(view *servers, disagreements []disagreement) *report.Result
 // attendance gives a reason where devices tried to enrol, and none ever was: such a run shows nothing.
 func (r *Run) attendance(result *report.Result, c *fleet.Counts) {
 	if result.Devices.Enrolled == 0 && c.Enrolments == 0 && c.BrokeOff > 0 {
-		result.Reasons = append(result.Reasons, fmt.Sprintf("nobody enrolled: %s broke off", plural(int(c.BrokeOff), "attempt")))
+		result.Reasons = append(result.Reasons, lang.English.Say("nobody enrolled: %d {attempt|attempts} broke off", c.BrokeOff))
 	}
 }
 
@@ -155,7 +155,7 @@ func (r *Run) books(result *report.Result) {
 	l := r.Ledger.Result()
 	result.Sections["ledger"] = l
 	if n := l.Faults(); n > 0 {
-		result.Reasons = append(result.Reasons, fmt.Sprintf("ledger: %d commands or profiles of %d went wrong", n, l.Ordered+l.Profiles))
+		result.Reasons = append(result.Reasons, lang.English.Say("ledger: %d commands or profiles of %d went wrong", n, l.Ordered+l.Profiles))
 	}
 	for _, f := range l.Findings[:min(len(l.Findings), 3)] {
 		result.Reasons = append(result.Reasons, "ledger: "+f.String())

@@ -20,7 +20,7 @@ func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 		t.paragraph("", clean(s.Title))
 	}
 	for _, reason := range r.Reasons {
-		t.paragraph("  ! ", t.in(red, clean(reason)))
+		t.paragraph("  ! ", t.in(red, clean(t.words.Retell(reason))))
 	}
 	for _, l := range s.Lead {
 		t.gap()

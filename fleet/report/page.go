@@ -140,12 +140,14 @@ func newPage(r *Result, s *Story, d detail) *page {
 		Over:     over(r, s),
 		Title:    clean(s.Title),
 		Verdict:  verdictView{r.Verdict, told(r, s), told(r, s) + "."},
-		Reasons:  cleanAll(r.Reasons),
 		Lead:     cleanAll(s.Lead),
 		Checks:   checks(l, r),
 		Plan:     cleanLines(s.Plan, d.plan),
 		Run:      runFacts(r, s),
 		NotShown: cleanAll(s.NotShown),
+	}
+	for _, reason := range r.Reasons {
+		p.Reasons = append(p.Reasons, clean(l.Retell(reason)))
 	}
 	if p.Title == "" {
 		p.Title = "rollcall " + clean(r.Command)

@@ -48,7 +48,7 @@ func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 		t.paragraph("", clean(lead))
 	}
 	for _, reason := range r.Reasons {
-		t.paragraph("  - ", clean(reason))
+		t.paragraph("  - ", clean(l.Retell(reason)))
 	}
 	t.gap()
 	devices := devicesInWords(l, r)
