@@ -132,7 +132,7 @@ func TestTellPortals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{server.all[1].ID + ": I7: listed in 2 portals", server.all[2].ID + ": I7: listed in 0 portals"}
+	want := []string{"device " + server.all[1].ID + ": I7: listed in 2 portals", "device " + server.all[2].ID + ": I7: listed in 0 portals"}
 	if result.Verdict != report.Failed || result.Invariants.Violated != 2 || !slices.Equal(result.Reasons, want) {
 		t.Errorf("verdict %s, %d violated, %q; want %q", result.Verdict, result.Invariants.Violated, result.Reasons, want)
 	}

@@ -101,10 +101,10 @@ type saying struct {
 	plain int // how much of it is not an argument
 }
 
-// sayings are the sentences of the story, those with most words of their own first.
+// sayings are the sentences of stories and of results, those with most words of their own first.
 var sayings = sync.OnceValue(func() (all []saying) {
 	forms := map[string]string{"d": `([0-9][0-9,]*)`, "q": `("(?:[^"\\]|\\.)*")`, "s": `(.+?)`}
-	for _, p := range pairs("story") {
+	for _, p := range append(pairs("story"), pairs("reasons")...) {
 		text := p[English]
 		var form strings.Builder
 		plain, last := 0, 0
