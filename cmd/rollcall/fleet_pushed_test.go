@@ -46,29 +46,32 @@ func TestFleetPushedOnEveryPlatform(t *testing.T) {
 	})
 	name := file("called.yaml")
 	text := `population: {devices: 9, mix: {ios: 34, windows: 33, android: 33}}
-profiles: [{name: wifi, family: wifi}]
+profiles: [{name: pin, family: configuration}]
 timeline:
   - {at: 0s, enrol: {}}
-  - {at: 100ms, profiles: {assign: wifi, group: all}}
+  - {at: 100ms, authority: {set: office365, force: true}}
+  - {at: 150ms, profiles: {assign: pin, group: all}}
+  - {at: 200ms, apns: {upload: renewed}}
 until: 20s
 `
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	common := append([]string{"--target", s.URL, "--data", data, "--apns-ca", ca}, others...)
-	called := runLoad(t, append([]string{name, "--users", "--apns-listen", apns}, common...)...)
-	if c := called.Load.Called; c == nil || c.Devices != 9 || c.Came != 9 || called.Load.WokenBy != "push" || len(called.Devices.ByPlatform) != 3 {
-		t.Errorf("%+v, %+v", c, called.Load)
-	}
-	if l := called.Ledger; l.Profiles != 9 || l.Faults() != 0 || l.Refused != 0 {
-		t.Errorf("%+v, %q", l, called.Reasons)
-	}
 	paced := runLoad(t, append([]string{"--platform", "ios,windows,android", "--devices", "6", "--seed", "7", "--rate", "10/s", "--for", "1s"}, common...)...)
 	if x := &paced.Load; x.WokenBy != "push" || x.Woken.Count == 0 || x.DoneBy[protocol.Windows] == 0 || x.DoneBy[protocol.Android] == 0 || x.NotWoken > 0 {
 		t.Errorf("%+v, %+v", paced.CheckIns, x)
 	}
 	if by := paced.Devices.ByPlatform; len(by) != 2 {
 		t.Errorf("platforms %v, want Windows and Android alone", by)
+	}
+	called := runLoad(t, append([]string{name, "--users", "--apns-listen", apns}, common...)...)
+	if c := called.Load.Called; c == nil || c.Devices != 9 || c.Came != 9 || called.Load.WokenBy != "push" || len(called.Devices.ByPlatform) != 3 {
+		t.Errorf("%+v, %+v", c, called.Load)
+	}
+	if l := called.Ledger; l.Profiles != 9+6 || // each the profile, and Apple's and Windows' the news
+		l.Faults() != 0 || l.Refused != 0 {
+		t.Errorf("%+v, %q", l, called.Reasons)
 	}
 	elsewhere := append([]string{"fleet", "run", "--target", s.URL, "--data", data, "--rate", "1/s", "--for", "1s", "--apns-ca", ca}, "--platform", "windows", "--wns", file("wns.json"), "--wns-listen", "127.0.0.1:0")
 	if got := call(t.Context(), fleetCommand(), elsewhere...); exitCode(got.err) != 1 || !strings.Contains(got.err.Error(), "take that address, or name another file") {

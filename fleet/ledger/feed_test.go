@@ -9,6 +9,20 @@ import (
 	"rollcall/protocol"
 )
 
+// ends closes the ledger, and holds what is found, in words, against what is wanted.
+func (s *story) ends(t *testing.T, want string, words func(*Finding) string, between string) {
+	t.Helper()
+	s.Close(s.tick())
+	r := s.Result()
+	var got []string
+	for i := range r.Findings {
+		got = append(got, words(&r.Findings[i]))
+	}
+	if g := strings.Join(got, between); g != want {
+		t.Errorf("found %q, want %q: %v", g, want, r.Findings)
+	}
+}
+
 // What the requests of a device tell, one exchange after another.
 func TestExchanged(t *testing.T) {
 	report := func(uuid string, s protocol.Status, status int) link.Exchange {
@@ -58,14 +72,7 @@ func TestExchanged(t *testing.T) {
 				at := s.tick()
 				s.Exchanged(at, s.tick(), 1, &tt.list[i])
 			}
-			s.Close(s.tick())
-			var got []string
-			for _, f := range s.Result().Findings {
-				got = append(got, f.Fault.String())
-			}
-			if g := strings.Join(got, " "); g != tt.want {
-				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
-			}
+			s.ends(t, tt.want, func(f *Finding) string { return f.Fault.String() }, " ")
 		})
 	}
 }
@@ -126,14 +133,7 @@ func TestExchangedOfAndroid(t *testing.T) {
 				at := s.tick()
 				s.Exchanged(at, s.tick(), 1, &tt.list[i])
 			}
-			s.Close(s.tick())
-			var got []string
-			for _, f := range s.Result().Findings {
-				got = append(got, f.Fault.String())
-			}
-			if g := strings.Join(got, " "); g != tt.want {
-				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
-			}
+			s.ends(t, tt.want, func(f *Finding) string { return f.Fault.String() }, " ")
 		})
 	}
 }

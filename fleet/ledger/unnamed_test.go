@@ -89,14 +89,7 @@ func TestExchangedOfWindows(t *testing.T) {
 			if strings.Contains(tt.name, "another's") {
 				talk(2, last(said(200)))
 			}
-			s.Close(s.tick())
-			var got []string
-			for _, f := range s.Result().Findings {
-				got = append(got, strings.TrimSpace(f.Fault.String()+" "+f.Device+" "+f.Kind))
-			}
-			if g := strings.Join(got, ", "); g != tt.want {
-				t.Errorf("found %q, want %q: %v", g, tt.want, s.Result().Findings)
-			}
+			s.ends(t, tt.want, func(f *Finding) string { return strings.TrimSpace(f.Fault.String() + " " + f.Device + " " + f.Kind) }, ", ")
 			if c := s.Counts(); strings.Contains(tt.name, "answer lost") && c.Confirmed != 2 {
 				t.Errorf("%+v, want both confirmed", c)
 			}

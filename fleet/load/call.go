@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
@@ -58,12 +57,12 @@ func (l *Load) answersCall(b *bed, began, now time.Duration, well bool) {
 
 // hears tells the ledger what d knows of the change of authority. l.mu is held, and d does not talk.
 func (l *Load) hears(of fleet.Device) {
-	d, ok := of.(*dialect.Apple)
-	if !ok {
+	d, ok := of.(interface{ Epoch() uint32 })
+	if !ok || l.beds[l.number.of(of.Number())].call&heeds == 0 {
 		return
 	}
 	if epoch := l.called.epoch; epoch != 0 && l.config.Ledger != nil && d.Epoch() >= epoch {
-		l.config.Ledger.Installed(protocol.At(l.now()), d.Number(), ledger.Change, strconv.Itoa(int(epoch)))
+		l.config.Ledger.Installed(protocol.At(l.now()), of.Number(), ledger.Change, strconv.Itoa(int(epoch)))
 	}
 }
 

@@ -53,3 +53,14 @@ func platformOf(d fleet.Device) protocol.Platform {
 	}
 	return protocol.Android
 }
+
+// heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation.
+func heedful(d fleet.Device) bool {
+	switch d := d.(type) {
+	case *dialect.Apple:
+		return d.Heeds()
+	case *dialect.Windows:
+		return true
+	}
+	return false
+}

@@ -25,7 +25,7 @@ func (l *Load) Run(ctx context.Context) error {
 	if l.config.Ledger != nil {
 		for _, d := range l.members {
 			l.config.Ledger.Enrolled(protocol.At(l.now()), d.Number())
-			if a, ok := d.(*dialect.Apple); ok && a.Heeds() {
+			if heedful(d) {
 				l.beds[l.number.of(d.Number())].call |= heeds
 			}
 		}
