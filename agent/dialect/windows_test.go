@@ -987,6 +987,20 @@ func TestWIN072Drops(t *testing.T) {
 	}
 }
 
+// AUTH-27: what a device was told of a change it knows, however the session ended in which it was told: the next one need not say it
+// again.
+func TestAUTH27ToldInASessionThatWasCutOff(t *testing.T) {
+	s := managed(t, plainWindows)
+	s.later(time.Hour)
+	s.tell(on(windows.Replace, csps+"DeviceManageability/Provider/rollcall/ConfigInfo", windows.NoticeWords(protocol.Intune, protocol.Notice{Epoch: 2, ChangedAt: s.now}), windows.FormatChr))
+	s.answer(0, nil)
+	s.begin(Synced)
+	s.ends()
+	if s.act.Heard.Epoch != 2 || s.d.Epoch() != 2 {
+		t.Errorf("heard %+v, epoch %d, want 2", s.act.Heard, s.d.Epoch())
+	}
+}
+
 // HST-054, HST-033: an answer of another session, or for another device, is none.
 func TestHST054OtherSession(t *testing.T) {
 	for _, change := range []func(*windows.SyncHdr){
