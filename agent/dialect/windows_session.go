@@ -336,7 +336,6 @@ func (d *Windows) proven(c *windows.Cred) bool {
 
 // finish ends a session that went well.
 func (d *Windows) finish(out *Act) {
-	d.listen() // the session that brought the news may have been cut off
 	t := d.winTask
 	d.winTask = nil
 	out.Kind, out.Request = Rest, Request{}
