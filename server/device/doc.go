@@ -60,6 +60,14 @@
 // ticket holds the client certificate, so whoever has the key can write one for any device and be it, without the key of that
 // device or of the authority, and reads what TLS 1.2 sessions said. A stolen backup must not be every device.
 //
+// # Windows devices of a directory
+//
+// With Windows.Verify a device may enrol with a token of its directory: a user's, a package's or its own (WIN-067). Which way that is
+// decides whether the device limit counts it (AUTH-47), and only what it says tells: Autopilot by ZeroTouchProvisioning, a group policy by
+// UXInitiated, registered by EnrollmentType Full, joined else. Configuration Manager's client says the same as a group policy: it is
+// taken for that where the user is under co-management (AUTH-15), and asked in each session. With Windows.Terms a user is shown the terms
+// of use first; what that page gives comes back as EnrollmentData, and without it, or after an hour, the answer is InvalidEnrollmentData.
+//
 // # Divergences
 //
 // A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. Nothing of AuthPolicy Certificate
