@@ -40,6 +40,7 @@ type conformFlags struct {
 	profile, link, nanomdm, nanomdmKey      string
 	apnsListen, apnsCA, adeURL, adeIdentity string
 	fcmListen, fcmCA, fcmKey, maker         string
+	wnsListen, wnsCA, wnsIdentity           string
 	proxyFrom, proxyHeader                  string
 	atOnce                                  int
 	total, request                          time.Duration
@@ -173,6 +174,9 @@ not be taken out again, 130 interrupted; what was found is told.`,
 	flags.StringVar(&f.fcmListen, "fcm-listen", "", "`address` of an FCM for this run, to which the server is to send its messages to Android devices; conform then waits for the server")
 	flags.StringVar(&f.fcmKey, "fcm-key-out", "", "with --fcm-listen: write the key of the service account that may send to this `file`")
 	flags.StringVar(&f.fcmCA, "fcm-ca-out", "", "write the CA of that FCM to this `file`")
+	flags.StringVar(&f.wnsListen, "wns-listen", "", "`address` of a WNS for this run, to which the server is to send its notifications to Windows devices; conform then waits for the server")
+	flags.StringVar(&f.wnsIdentity, "wns-identity-out", "", "with --wns-listen: write the identity that may send, as serve --wns takes it, to this `file`")
+	flags.StringVar(&f.wnsCA, "wns-ca-out", "", "write the CA of that WNS to this `file`")
 	flags.StringVar(&f.maker, "android-maker", "", "Android devices attest the keys that they enrol with: `file` with the CA of their maker, as rollcall fleet maker-ca makes it, which the server trusts")
 	flags.StringVar(&f.adeURL, "ade-url", "", "`URL` where devices enrol automatically")
 	flags.StringVar(&f.adeIdentity, "ade-identity", "", "`file` (PEM) with a factory identity that the server trusts: certificate, chain and key")
@@ -192,7 +196,7 @@ func conform(cmd *cobra.Command, f *conformFlags, c *client) error {
 	if err != nil {
 		return err
 	}
-	if err := f.free(f.apnsCA, f.fcmCA, f.fcmKey); err != nil {
+	if err := f.free(f.apnsCA, f.fcmCA, f.fcmKey, f.wnsCA, f.wnsIdentity); err != nil {
 		return err
 	}
 	config, stop, err := f.config(ctx, cmd, c)
@@ -350,6 +354,15 @@ func (f *conformFlags) listen(ctx context.Context, notes io.Writer, server strin
 		}
 		config.Messages, stops = messages, append(stops, end)
 		fmt.Fprintf(notes, "simulated FCM listens on %s\n", f.fcmListen)
+	}
+	if f.wnsListen != "" {
+		channels, end, err := f.listenWNS(ctx)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		config.Channels, stops = channels, append(stops, end)
+		fmt.Fprintf(notes, "simulated WNS listens on %s\n", f.wnsListen)
 	}
 	if len(stops) > 0 {
 		fmt.Fprintf(notes, "waiting for %s\n", server)

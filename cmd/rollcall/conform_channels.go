@@ -3,8 +3,14 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -87,4 +93,35 @@ func (v *channelView) faults(f wns.Faults) {
 	if err := v.SetFaults(f); err != nil {
 		panic(err) // a fault of this file
 	}
+}
+
+// listenWNS starts Windows' push service for a server that is there already. Stop ends it.
+func (f *conformFlags) listenWNS(ctx context.Context) (v *channelView, stop func(), err error) {
+	if f.wnsIdentity == "" {
+		return nil, nil, errors.New("--wns-listen: name by --wns-identity-out where the server finds the identity that may send")
+	}
+	listener, err := net.Listen("tcp", f.wnsListen)
+	if err != nil {
+		return nil, nil, cannotListen(f.wnsListen, err)
+	}
+	host := listener.Addr().String()
+	if v, err = newChannelView("https://"+host, time.Now); err == nil {
+		id := newWNSIdentity("rollcall.conform_1", host)
+		id.TokenURL = v.TokenURL()
+		var text []byte
+		if text, err = json.MarshalIndent(id, "", "  "); err == nil {
+			err = os.WriteFile(f.wnsIdentity, append(text, '\n'), 0o600)
+		}
+	}
+	if err == nil && f.wnsCA != "" {
+		err = os.WriteFile(f.wnsCA, v.CA(), 0o644)
+	}
+	if err != nil {
+		listener.Close()
+		return nil, nil, fmt.Errorf("--wns-listen: %w", err)
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- v.Serve(serving, listener) }()
+	return v, func() { cancel(); <-ended }, nil
 }
