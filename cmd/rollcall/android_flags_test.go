@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol/android"
 )
@@ -100,5 +102,19 @@ func TestAndroidFlags(t *testing.T) {
 		if err == nil && tt.flags.attestation == "report" && (a.Attestation.Require || len(a.Attestation.Roots) != 1 || !a.Attestation.Revoked["beef"]) {
 			t.Errorf("%+v", a.Attestation)
 		}
+	}
+}
+
+// Who is refused for the lack of an attestation hears by which flag there is one.
+func TestAND084Unattested(t *testing.T) {
+	other := errors.New("another")
+	for code, want := range map[string]string{android.AttestationMissing: "--android-maker", android.AttestationForeign: "--android-attestation-roots", android.TokenUsed: "TOKEN_USED"} {
+		f := &dialect.Failure{Step: dialect.Enroll, Status: 403, Code: code}
+		if err := unattested(f); !errors.Is(err, f) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", code, err, want)
+		}
+	}
+	if unattested(nil) != nil || unattested(other) != other {
+		t.Error("what has nothing to do with it is another error")
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,7 +63,8 @@ func (a *aim) start(ctx context.Context, devices []fleet.Device) ([]load.Start, 
 		}
 		for n, i := range of.who {
 			starts[i] = func(ctx context.Context, l *link.Link) (link.Report, error) {
-				return fleet.Enrol(ctx, l, devices[i], fleet.Joining{By: invitations[n], User: upns[i], Mode: mode, Now: time.Now()})
+				report, err := fleet.Enrol(ctx, l, devices[i], fleet.Joining{By: invitations[n], User: upns[i], Mode: mode, Now: time.Now()})
+				return report, unattested(err)
 			}
 		}
 	}
@@ -101,4 +103,17 @@ func (a *aim) addUsers(ctx context.Context, devices []fleet.Device, upns []strin
 		return fmt.Errorf("add %d users: %w", len(users), err)
 	}
 	return nil
+}
+
+// unattested says what to do where a server takes in no Android device that attests nothing of its key, or whose maker it does not know.
+func unattested(err error) error {
+	f, _ := errors.AsType[*dialect.Failure](err)
+	switch {
+	case f == nil:
+	case f.Code == android.AttestationMissing:
+		return fmt.Errorf("%w: the server wants its key attested; name the CA of the devices' maker by --android-maker", err)
+	case f.Code == android.AttestationForeign:
+		return fmt.Errorf("%w: the server does not know the maker of --android-maker; name its CA there by --android-attestation-roots", err)
+	}
+	return err
 }
