@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 func planCommand() *cobra.Command {
@@ -29,7 +30,8 @@ type listedPlan struct {
 }
 
 func planListCommand() *cobra.Command {
-	return &cobra.Command{
+	var l lang.Language
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the ready plans and what each teaches", Args: noArgs,
 		Long: `List the ready plans: what each teaches, its devices and its length. lab, rehearse and fleet run take them by name, with
 --devices and --seed.`,
@@ -46,14 +48,16 @@ func planListCommand() *cobra.Command {
 			summary := map[string]any{"version": 1, "command": "plan list", "verdict": "ok", "plans": list}
 			return show(cmd, summary, func(w io.Writer) {
 				for _, p := range list {
-					fmt.Fprintf(w, "%-18s %6d devices  %5s\n", p.Name, p.Devices, p.Until)
-					for _, line := range wrapped(string(p.Teaches), 96) {
+					fmt.Fprintf(w, "%-18s %15s  %5s\n", p.Name, l.Say("%d {device|devices}", p.Devices), p.Until)
+					for _, line := range wrapped(l.Say(lang.Key(p.Teaches)), 96) {
 						fmt.Fprintln(w, "  "+line)
 					}
 				}
 			})
 		},
 	}
+	cmd.Flags().Var(&l, "lang", "`LANGUAGE` of what is told: en or nl")
+	return cmd
 }
 
 // wrapped breaks a text into lines of at most so many letters, between words.

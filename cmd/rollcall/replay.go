@@ -16,7 +16,6 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
-	"rollcall/protocol/lang"
 )
 
 func replayCommand() *cobra.Command {
@@ -44,6 +43,7 @@ was, the first limit that failed. Limits on wall time, processor time and memory
 	flags.StringVar(&shrink, "shrink", "", "write the least plan that still breaks the same invariant or fails the same limit to `FILE`")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace the file of --shrink")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of the progress bar: en or nl")
 	return cmd
 }
 
@@ -71,7 +71,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		return err
 	}
 	against := &comparison{file: bufio.NewReaderSize(file, 1<<20)}
-	bar := newProgress(cmd.ErrOrStderr(), lang.English)
+	bar := newProgress(cmd.ErrOrStderr(), f.language)
 	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{
 		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Partitions: log.Header.Partitions, Workers: f.workers, Progress: bar.show, Log: against,
 	})

@@ -124,6 +124,7 @@ func TestCatalogueIsWhatIsSaid(t *testing.T) {
 			t.Errorf("%s: %q takes %d arguments and gets %d", place, key, n, args)
 		}
 	}
+	teaches := regexp.MustCompile(`(?m)^teaches: "?(.+?)"?$`)
 	inPages := regexp.MustCompile(`\.Say "((?:[^"\\]|\\.)*)"`)
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -134,6 +135,12 @@ func TestCatalogueIsWhatIsSaid(t *testing.T) {
 		case strings.HasSuffix(path, ".html"):
 			page, err := os.ReadFile(path)
 			for _, m := range inPages.FindAllSubmatch(page, -1) {
+				check(path, string(m[1]), -1)
+			}
+			return err
+		case filepath.ToSlash(filepath.Dir(path)) == "../../fleet/plan/plans" && strings.HasSuffix(path, ".yaml"):
+			ready, err := os.ReadFile(path)
+			for _, m := range teaches.FindAllSubmatch(ready, -1) {
 				check(path, string(m[1]), -1)
 			}
 			return err
