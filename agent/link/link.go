@@ -40,8 +40,8 @@ type Config struct {
 	Keys func(d Device, s *dialect.SCEP) (*ecdsa.PrivateKey, error)
 	// Attest gives the key that an Android device enrols with by a token, and what its key store says of it: a chain, DER. Nil: it says nothing.
 	Attest func(token string) (*ecdsa.PrivateKey, [][]byte, error)
-	// Requests gives the request that a Windows device enrols with, of the one that was just made with the key that Keys gave: what the
-	// same key was asked for with before, so that an answer that was lost is given again. Nil: the one that was made.
+	// Requests gives the request that a Windows device enrols or renews with, of the one that was just made with the key that Keys gave:
+	// what the same key was asked for with before, so that an answer that was lost is given again. Nil: the one that was made.
 	Requests func(key *ecdsa.PrivateKey, made []byte) ([]byte, error)
 	// Identity gives keys with their certificates in place of SCEP to Apple's devices; nil: there is none.
 	Identity func(d *dialect.Apple, s *dialect.SCEP) (crypto.Signer, *x509.Certificate, error)

@@ -16,7 +16,7 @@ import (
 // csr makes a key and the request for its certificate that a Windows device wants.
 func (c *conversation) csr() (key crypto.Signer, der []byte, err error) {
 	l, want := c.link, &c.act.CSR
-	kept := l.config.Keys != nil && !want.Renews // a renewal that was cut off begins anew, with another key
+	kept := l.config.Keys != nil
 	big, err := l.rsaKey(c.device)
 	switch {
 	case err != nil:
