@@ -19,7 +19,13 @@ type logged struct {
 }
 
 func (l *logged) compare(m *logged) int {
-	return cmp.Or(cmp.Compare(l.at, m.at), cmp.Compare(l.device, m.device), cmp.Compare(l.phrase&1, m.phrase&1))
+	switch {
+	case l.at != m.at: // mostly
+		return cmp.Compare(l.at, m.at)
+	case l.device != m.device:
+		return cmp.Compare(l.device, m.device)
+	}
+	return cmp.Compare(l.phrase&1, m.phrase&1)
 }
 
 // A sheaf is lines that wait. Few differ in more than when and of which device they are: the rest is kept once.

@@ -76,7 +76,7 @@ func TestWatchGapAndLicences(t *testing.T) {
 		{"I5: a PC is answered in the gap", gap, protocol.Windows, deviceOf(basic), deviceOf(basic), delivery.Outcome{}, ""},
 		{"I5: a PC is refused for the gap", gap, protocol.Windows, deviceOf(basic), deviceOf(basic), refused, "I5"},
 		{"I5: an iPhone is refused after the gap", worldOf(coexist), protocol.IOS, deviceOf(basic), deviceOf(basic), refused, "I5"},
-		{"I9: a licence moves a device of BMS alone", worldOf(alone), protocol.IOS, registered(protocol.Office365, 1), registered(protocol.Intune, 1), delivery.Outcome{Completed: true}, "I9"},
+		{"I9: a licence moves a device of BMS alone, where it does not belong (I8)", worldOf(alone), protocol.IOS, registered(protocol.Office365, 1), registered(protocol.Intune, 1), delivery.Outcome{Completed: true}, "I9 I8"},
 		{"I9: a licence moves a device under coexistence", worldOf(coexist), protocol.IOS, registered(protocol.Intune, 2), registered(protocol.Office365, 2), delivery.Outcome{Completed: true}, ""},
 		{"I8: a completed check-in leaves it pending", worldOf(coexist), protocol.IOS, deviceOf(licensed), deviceOf(licensed), delivery.Outcome{Completed: true}, "I8"},
 		{"I8: a completed check-in leaves it stale", worldOf(coexist), protocol.IOS, deviceOf(basic), deviceOf(basic), delivery.Outcome{Completed: true}, "I8"},

@@ -100,7 +100,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 	checkGap(world, ev, before, out, fail)
 	checkLicences(world, before, after, fail)
 	w.checkOld(now, after, out, fail)
-	w.checkMove(now, d, before, after, out, fail)
+	w.checkMove(now, d, before, after, fail)
 	d.checkCommands(before, after, out, fail)
 	checkProfiles(world, before, after, out, fail)
 	d.checkRemoval(now, world, before, after, out, fail)
@@ -116,6 +116,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 		}
 	}
 	w.settle(now, d)
+	d.checkCompleted(after, out, fail)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.Kind == delivery.Journal {
 			w.add(Line{At: now, Side: OfServer, Device: w.idOf(d), What: string(e.What), Rule: e.Rule, Detail: undrawn(ev, e)})
