@@ -140,18 +140,21 @@ func TestHST081Answers(t *testing.T) {
 
 func TestHST081Hang(t *testing.T) {
 	var hang atomic.Bool
-	s := newService(t, Config{Timeout: 20 * time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+	s := newService(t, Config{}, func(_ http.ResponseWriter, r *http.Request) {
 		if hang.Load() {
 			<-r.Context().Done()
 		}
 	})
 	s.apns.Push(t.Context(), notification()) // connects
 	hang.Store(true)
+	patient := s.apns.cfg.Timeout
+	s.apns.cfg.Timeout = 20 * time.Millisecond
 	if a := s.apns.Push(t.Context(), notification()); a.Result != delivery.TryLater {
 		t.Errorf("Push = %+v, want it later", a)
 	}
 	hang.Store(false)
-	s.apns.cfg.Timeout = time.Minute
+	s.apns.cfg.Timeout = patient
+	s.apns.slot.client.Transport.(*http.Transport).TLSHandshakeTimeout = patient // the connection to come has its time too
 	if a := s.apns.Push(t.Context(), notification()); a.Result != delivery.Accepted {
 		t.Errorf("Push afterwards = %+v, want it accepted on a new connection", a)
 	}
