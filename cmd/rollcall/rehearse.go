@@ -47,7 +47,7 @@ func rehearseCommand() *cobra.Command {
 		Long: `Play a plan in virtual time, with the very rules that serve real devices: weeks of up to a million devices of all five
 platforms in seconds. It says who moves and when, who is held by Apple's push certificate, who is stranded or must enrol
 again, who is without protection for how long, and what storm meets the server. Every platform is played by rule; with --wire a share
-of Apple's and Android's devices also speaks: each of their messages goes through the encoders, decoders, gate, SCEP or EST and signatures that
+of the devices also speaks: each of their messages goes through the encoders, decoders, gate, SCEP, EST or WSTEP and signatures that
 serve real devices, and must come out as by rule (else exit code 2). It costs about a millisecond of a processor a message,
 and changes nothing of the story.
 
@@ -79,7 +79,7 @@ partial (130): of many devices, which are played some after the others, the firs
 	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
-	flags.Var(&f.wire, "wire", "`SHARE` of Apple's and Android's devices that speaks over the wire too, such as 1% or 0.5 (half)")
+	flags.Var(&f.wire, "wire", "`SHARE` of the devices that speaks over the wire too, such as 1% or 0.5 (half)")
 	flags.StringVar(&f.floor, "floor", "", "run `PROGRAM`, a bare event loop, for as many devices and events beside it, and say the ratio")
 	flags.IntSliceVar(&f.sizes, "scale", nil, "rehearse with each of these `NUMBERS` of devices, and say how time and memory grow")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")

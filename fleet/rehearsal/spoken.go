@@ -105,7 +105,7 @@ func (s *Spoken) says(l lang.Language) string {
 // tables are the platforms, how each of them was played, and what differs.
 func (s *Spoken) tables(l lang.Language, of map[protocol.Platform]report.PlatformSize) []report.Table {
 	t := report.Table{
-		Title: l.Say("Over the wire"), Caption: l.Say("What a share of the devices says by rule went over the wire as well: through the encoders and decoders, the gate, SCEP or EST and the signatures that serve real devices, without network and TLS."),
+		Title: l.Say("Over the wire"), Caption: l.Say("What a share of the devices says by rule went over the wire as well: through the encoders and decoders, the gate, SCEP, EST or WSTEP and the signatures that serve real devices, without network and TLS."),
 		Columns: []report.Column{{Name: l.Say("Platform")}, {Name: l.Say("Devices")}, {Name: l.Say("Over the wire"), Bar: true}, {Name: l.Say("How it was played")}},
 	}
 	for _, p := range protocol.Platforms {
