@@ -237,9 +237,14 @@ func Phone(p *population.Population, i int, seed uint64) *dialect.Android {
 	return m.androidAs(i, strings.ReplaceAll(p.Devices[i].UDID, "-", ""))
 }
 
-// PC makes device i of p, a Windows device, as [Devices] does.
+// PC makes device i of p, a Windows device, as [Devices] does, but for its habits: it has none.
 func PC(p *population.Population, i int, seed uint64) *dialect.Windows {
-	return newMaker(p, seed).pc(i)
+	m := newMaker(p, seed)
+	d := m.pc(i)
+	for _, model := range m.windows { // the only one
+		d.Share(model, windowsHabits[0])
+	}
+	return d
 }
 
 func appleOf(models map[modelKey]*dialect.Model, p *population.Population, i int, seed uint64) *dialect.Apple {

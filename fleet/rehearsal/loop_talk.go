@@ -287,6 +287,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 		p := &l.server.World().Profiles[c.Profile]
 		if at.habits.Fails(d, p.Identifier, l.clockOf(i)) {
 			l.step.Status = protocol.Failed
+			l.voices.double(i).tears()
 			break
 		}
 		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})

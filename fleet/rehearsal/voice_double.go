@@ -243,6 +243,17 @@ func (f *double) misses(wait time.Duration) {
 	}
 }
 
+// tears is that by rule a profile did not install. What fails on a PC is a setting and not a profile, so over the wire it comes, until
+// by rule it does.
+func (f *double) tears() {
+	if f.silent() {
+		return
+	}
+	if _, is := f.speaker.(*pc); is {
+		f.torn = true
+	}
+}
+
 // carries takes the message c to the server, and has that decide. Of a conversation that is had twice all goes over the wire first.
 func (f *double) carries(c *protocol.CheckIn) error {
 	l := f.loop
@@ -459,10 +470,16 @@ func (f *double) mends(state *delivery.State) {
 		return
 	}
 	rule, wire := f.profiles(f)
-	if core.Phase() == agent.Enrolled && f.twice && !f.early && state != nil && core.Epoch() == d.Epoch() && slices.Equal(rule, wire) &&
+	if core.Phase() == agent.Enrolled && f.twice && !f.early && state != nil && f.abreast() && slices.Equal(rule, wire) &&
 		state.Identity == mine.Identity && len(state.Queue) == len(mine.Queue) && f.assigned(state) == f.assigned(mine) && !core.Owes() {
 		f.torn = false
 	}
+}
+
+// abreast tells whether the device knows of the changes that its core knows of. Who enrols after one need not be told of it.
+func (f *double) abreast() bool {
+	core, told := f.loop.Device(f.index), f.dialogue().Epoch()
+	return told == core.Epoch() || told == 0 && core.EnrolledAt() >= f.loop.server.World().Tenant.Notice().ChangedAt
 }
 
 // assigned are the profiles of a record as text.
@@ -486,7 +503,9 @@ func (f *double) stands() {
 	}
 	rule, wire := f.drops(f)
 	f.check("end of the old profiles", rule, wire)
-	f.check("epoch", core.Epoch(), d.Epoch())
+	if !f.abreast() {
+		f.differs("epoch", core.Epoch(), d.Epoch())
+	}
 	if f.early {
 		return
 	}
