@@ -25,9 +25,9 @@ const (
 // A Doorman takes the streams that machines hold to a service (package protocol/wake). Its functions are called from many goroutines.
 type Doorman struct {
 	ALPN string // of the service
-	// Online brings a device online whose pushes go to st from then on, in place of an older stream of its, and welcomes it by
-	// [Stream.Welcome]. It returns why not; empty: it did.
-	Online func(st *Stream, token [wake.TokenSize]byte, topic string) (why string)
+	// Online brings a device online whose pushes go to st from then on, in place of an older stream of its. It returns the address that
+	// the device is welcomed with, at which it is reached (empty: it knows), or why not; empty: it did.
+	Online func(st *Stream, token [wake.TokenSize]byte, topic string) (address, why string)
 	// Offline is the end of a stream that Online took: from then on what comes is not for it.
 	Offline func(st *Stream)
 	// GiveBack gets, after that, what the stream was given and the device has not said to have.
@@ -89,12 +89,13 @@ type Stream struct {
 
 	conn *tls.Conn
 
-	mu      sync.Mutex
-	kept    any // the last that the device has not said to have
-	payload []byte
-	number  uint32 // of kept
-	sending bool   // a goroutine is at it
-	over    bool
+	mu       sync.Mutex
+	kept     any // the last that the device has not said to have
+	payload  []byte
+	number   uint32 // of kept
+	welcomed bool   // until then nothing is sent
+	sending  bool   // a goroutine is at it
+	over     bool
 }
 
 // ServeStream serves one connection to its end.
@@ -123,7 +124,8 @@ func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
 		st.bye("the first word is no hello")
 		return
 	}
-	if why := d.Online(st, [wake.TokenSize]byte(f.Body), string(f.Body[wake.TokenSize:])); why != "" {
+	address, why := d.Online(st, [wake.TokenSize]byte(f.Body), string(f.Body[wake.TokenSize:]))
+	if why != "" {
 		st.bye(why)
 		return
 	}
@@ -133,6 +135,7 @@ func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
 			d.GiveBack(st, unread)
 		}
 	}()
+	st.welcome(address)
 	for {
 		st.conn.SetReadDeadline(time.Now().Add(SilentFor))
 		f, err := wake.ReadFrame(st.conn, space[:])
@@ -148,9 +151,13 @@ func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
 	}
 }
 
-// Welcome tells the device at which address it is reached; empty: it knows. Where that fails, whoever reads next finds it broken.
-func (st *Stream) Welcome(address string) {
+// welcome is the first word, and what has come until then the second. Where that fails, whoever reads next finds it broken.
+func (st *Stream) welcome(address string) {
 	st.write(wake.AppendFrame(nil, wake.Welcome, []byte(address)))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.welcomed = true
+	st.send()
 }
 
 // Close breaks the stream off: its end gives back what it had.
@@ -166,11 +173,16 @@ func (st *Stream) Deliver(what any, payload []byte) (replaced any, ok bool) {
 	}
 	replaced, st.kept, st.payload = st.kept, what, payload
 	st.number++
-	if !st.sending {
+	st.send()
+	return replaced, true
+}
+
+// send has somebody send what is kept. The lock is held.
+func (st *Stream) send() {
+	if st.welcomed && !st.sending && st.kept != nil {
 		st.sending = true
 		go st.flush()
 	}
-	return replaced, true
 }
 
 // flush sends the last that came, and what comes while it does.

@@ -26,9 +26,9 @@ func (s *Service) Doorman() *cloud.Doorman {
 }
 
 // begin brings the device online, in place of an older stream of its. It says why not.
-func (s *Service) begin(st *cloud.Stream, t [TokenSize]byte, topic string) (why string) {
+func (s *Service) begin(st *cloud.Stream, t [TokenSize]byte, topic string) (address, why string) {
 	if !goodTopic(topic) {
-		return "no topic can be called that"
+		return "", "no topic can be called that"
 	}
 	s.mu.Lock()
 	d := s.devices[t]
@@ -45,27 +45,21 @@ func (s *Service) begin(st *cloud.Stream, t [TokenSize]byte, topic string) (why 
 	}
 	if why != "" {
 		s.mu.Unlock()
-		return why
+		return "", why
 	}
 	old := d.stream
-	st.Device, d.stream, d.deliver = d, st, nil // until it is welcomed what comes is kept
+	st.Device, d.stream = d, st
 	s.count.Streams++
+	deliver := func(n Notification) { s.hand(st, d, n) }
+	n := s.online(d, deliver)
 	s.mu.Unlock()
 	if old != nil {
 		old.Close()
 	}
-	st.Welcome("")
-	deliver := func(n Notification) { s.hand(st, d, n) }
-	var n *Notification
-	s.mu.Lock()
-	if d.stream == st {
-		n = s.online(d, deliver)
-	}
-	s.mu.Unlock()
 	if n != nil {
 		deliver(*n)
 	}
-	return ""
+	return "", ""
 }
 
 // end takes the device offline. What it does not have for sure waits for its next stream.

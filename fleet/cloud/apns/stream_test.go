@@ -144,6 +144,21 @@ func TestAPL107AStreamHonoursExpiration(t *testing.T) {
 	m.wantPush("new")
 }
 
+// What is not to be kept reaches a device that comes from the moment it has its stream on: nothing is lost between that and the welcome.
+func TestAStreamIsReachedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := start(t, Config{})
+	tok := b.Register(topic)
+	var st cloud.Stream
+	if _, why := b.Doorman().Online(&st, [TokenSize]byte(tok), topic); why != "" {
+		t.Fatal(why)
+	}
+	b.do(b.client(identity(t, nil)), b.request(tok, header("apns-expiration", "0")))
+	if n, _ := st.Deliver(nil, nil); n == nil {
+		t.Error("it did not get a push")
+	}
+}
+
 // Nobody gets the pushes of a device without its token, and nobody costs memory who made one up.
 func TestAStreamIsTheDevices(t *testing.T) {
 	t.Parallel()
@@ -192,7 +207,7 @@ func TestAQuietStreamEnds(t *testing.T) {
 		}
 		b := &bench{Service: s, t: t, now: time.Now()}
 		ours, theirs := net.Pipe()
-		config := &tls.Config{Certificates: s.tls.Certificates, NextProtos: []string{wake.APNs}}
+		config := &tls.Config{Certificates: s.tls.Certificates, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)

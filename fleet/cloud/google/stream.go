@@ -27,7 +27,7 @@ func (s *Service) Doorman() *cloud.Doorman {
 	}}
 }
 
-func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, _ string) (why string) {
+func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, _ string) (address, why string) {
 	sum := sha256.Sum256(secret[:]) // the address is no secret
 	sum[0] = 0x70 | sum[0]&0x0f
 	id := base64.RawURLEncoding.EncodeToString(sum[:])[:22]
@@ -38,18 +38,16 @@ func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, _ string
 		r.id, r.unasked = id, true
 	}
 	old := r.stream
-	r.gone, r.stream, r.deliver, r.box.online, st.Device = false, st, nil, false, r // until it is welcomed what comes is kept
+	r.gone, r.stream, r.deliver, r.box.online, st.Device = false, st, func(m Message) { s.hand(st, r, m) }, true, r
+	calls := s.flush(r, s.cfg.Now())
 	s.mu.Unlock()
 	if old != nil {
 		old.Close()
 	}
-	st.Welcome(id)
-	s.change(r, func() {
-		if r.stream == st {
-			r.deliver, r.box.online = func(m Message) { s.hand(st, r, m) }, true
-		}
-	})
-	return ""
+	for _, call := range calls {
+		call()
+	}
+	return id, ""
 }
 
 func (s *Service) offline(st *cloud.Stream) {

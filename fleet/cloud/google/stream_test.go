@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
+	"rollcall/fleet/cloud"
 	"rollcall/protocol/wake"
 )
 
@@ -100,5 +102,21 @@ func TestAND091AStreamStoresAndForwards(t *testing.T) {
 	push()
 	if n := s.service.Counters(); n.Registered != 1 || n.Accepted != 3 || n.Delivered != 1 || n.Replaced != 1 || n.Waiting != 1 {
 		t.Errorf("counted %+v", n)
+	}
+}
+
+// A message for now or never reaches a machine from the moment it has its stream on: nothing is lost between that and the welcome.
+func TestAStreamIsReachedAtOnce(t *testing.T) {
+	s := newSender(t, Config{}).signedIn()
+	var st cloud.Stream
+	id, why := s.service.Doorman().Online(&st, [wake.TokenSize]byte{1}, "")
+	if why != "" {
+		t.Fatal(why)
+	}
+	if o := s.send(strings.Replace(wakeUp(id), "28800s", "0s", 1)); o.status != 200 {
+		t.Fatalf("%+v", o)
+	}
+	if m, _ := st.Deliver(nil, nil); m == nil {
+		t.Error("it did not get the message")
 	}
 }

@@ -92,22 +92,21 @@ func (s *Service) CloseChannel(uri string) {
 func (s *Service) Connect(uri string, deliver func(Notification)) {
 	s.mu.Lock()
 	c := s.find(uri)
-	s.mu.Unlock()
-	if c != nil {
-		s.connect(c, nil, deliver)
-	}
-}
-
-// connect is Connect of a device that is online through a stream, as long as that is its newest.
-func (s *Service) connect(c *channel, st *cloud.Stream, deliver func(Notification)) {
-	s.mu.Lock()
-	now := s.cfg.Now()
-	if c.over(now) || c.stream != st {
+	if c == nil || c.over(s.cfg.Now()) || c.stream != nil {
 		s.mu.Unlock()
 		return
 	}
+	kept := s.connect(c, deliver)
+	s.mu.Unlock()
+	for _, n := range kept {
+		deliver(n)
+	}
+}
+
+// connect has a channel's notifications delivered from now on, and returns those that were kept and are good. The lock is held.
+func (s *Service) connect(c *channel, deliver func(Notification)) []Notification {
 	c.deliver = deliver
-	kept := c.kept
+	kept, now := c.kept, s.cfg.Now()
 	c.kept = nil
 	s.count.Waiting -= uint64(len(kept))
 	good := kept[:0]
@@ -118,10 +117,7 @@ func (s *Service) connect(c *channel, st *cloud.Stream, deliver func(Notificatio
 	}
 	s.count.Expired += uint64(len(kept) - len(good))
 	s.count.Delivered += uint64(len(good))
-	s.mu.Unlock()
-	for _, n := range good {
-		deliver(n)
-	}
+	return good
 }
 
 // Disconnect takes the device of a channel offline.

@@ -31,9 +31,9 @@ func (s *Service) Doorman() *cloud.Doorman {
 	}}
 }
 
-func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn string) (why string) {
+func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn string) (address, why string) {
 	if len(s.cfg.Apps) > 0 && !slices.ContainsFunc(s.cfg.Apps, func(a App) bool { return strings.EqualFold(a.PFN, pfn) }) {
-		return "no app here has that package family name"
+		return "", "no app here has that package family name"
 	}
 	sum := sha256.Sum256(secret[:]) // the address is no secret
 	token := base64.RawURLEncoding.EncodeToString(sum[:])
@@ -44,14 +44,17 @@ func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn stri
 		c.token, c.unasked = token, true
 	}
 	old := c.stream
-	c.pfn, c.closed, c.stream, c.deliver, st.Device = pfn, false, st, nil, c // until it is welcomed what comes is kept
+	c.pfn, c.closed, c.stream, st.Device = pfn, false, st, c
+	deliver := func(n Notification) { s.hand(st, c, n) }
+	kept := s.connect(c, deliver)
 	s.mu.Unlock()
 	if old != nil {
 		old.Close()
 	}
-	st.Welcome(s.cfg.URL + "/w/?token=" + url.QueryEscape(token))
-	s.connect(c, st, func(n Notification) { s.hand(st, c, n) })
-	return ""
+	for _, n := range kept {
+		deliver(n)
+	}
+	return s.cfg.URL + "/w/?token=" + url.QueryEscape(token), ""
 }
 
 func (s *Service) offline(st *cloud.Stream) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/fleet/cloud"
 	"rollcall/protocol/wake"
 )
 
@@ -131,5 +132,19 @@ func TestAStreamIsTheMachines(t *testing.T) {
 	stop()
 	if n := s.service.Counters(); n.Channels != 1 {
 		t.Errorf("%d channels are kept, want that which was sent to", n.Channels)
+	}
+}
+
+// What is not to be kept reaches a machine from the moment it has its stream on: nothing is lost between that and the welcome.
+func TestAStreamIsReachedAtOnce(t *testing.T) {
+	s := newSender(t, Config{}).signedIn()
+	var st cloud.Stream
+	channel, why := s.service.Doorman().Online(&st, [wake.TokenSize]byte{1}, pfn)
+	if why != "" {
+		t.Fatal(why)
+	}
+	s.send(channel, "now or never")
+	if n, _ := st.Deliver(nil, nil); n == nil {
+		t.Error("it did not get the notification")
 	}
 }
