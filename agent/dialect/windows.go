@@ -252,6 +252,9 @@ func (d *Windows) SignIn(now protocol.Time, who Login) {
 	}
 	first := who == LoginUser && !d.seen
 	d.seen = d.seen || who == LoginUser
+	if who == LoginUser {
+		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now))
+	}
 	if isTrue(d.tree.value(d.node("Poll/PollOnLogin"))) || first && isTrue(d.tree.value(d.node("Poll/AllUsersPollOnFirstLogin"))) {
 		d.soon(now)
 	}

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,6 +145,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		}
 		l, code := d.read(&p)
 		if code == windows.OK {
+			l = concealed(l)
 			r.size += len(i.Target) + len(l.value)
 			r.results = append(r.results, windows.Command{Verb: windows.Results, MsgRef: r.msgRef, CmdRef: c.CmdID, Items: []windows.Item{{
 				Source: i.Target, Meta: windows.Meta{Format: l.format, Type: "text/plain"}, Data: l.value,
@@ -329,6 +331,12 @@ func (d *Windows) exec(p *place, data string) windows.Code {
 		if d.habits.NoPIN {
 			return windows.NotAllowed
 		}
+	case name == "RemoteLock/LockAndResetPIN":
+		if d.habits.NoPIN || d.habits.Seal != "" { // a machine's own PIN is not ours to change
+			return windows.NotAllowed
+		}
+		pin := fmt.Sprintf("%06d", d.core.Draw(1_000_000, chanceToken, uint64(d.now)))
+		d.tree = d.tree.with(leaf{scope + "/RemoteLock/NewPINValue", windows.FormatChr, pin})
 	case path == pathRenew+"RenewNow":
 		d.after.renews = true
 	case strings.HasPrefix(name, "ClientCertificateInstall/SCEP/"):

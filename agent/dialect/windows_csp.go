@@ -66,6 +66,11 @@ Device/DMClient/Unenroll E chr
 Device/DMClient/Provider/@/UPN GR chr
 Device/DMClient/Provider/@/EntDMID GR chr
 Device/DMClient/Provider/@/EntDeviceName GR chr
+Device/DMClient/Provider/@/SignedEntDMID GR chr
+Device/DMClient/Provider/@/ExchangeID GR chr
+Device/DMClient/Provider/@/PublisherDeviceID GR chr
+Device/DMClient/Provider/@/CommercialID AGRD chr
+Device/DMClient/Provider/@/RequireMessageSigning GR bool
 Device/DMClient/Provider/@/EnrollmentType G chr
 Device/DMClient/Provider/@/CertRenewTimeStamp G chr
 Device/DMClient/Provider/@/ManagementServiceAddress GR chr
@@ -87,6 +92,8 @@ Device/DMClient/Provider/@/Poll/NumberOfRemainingScheduledRetries AGRD int
 Device/DMClient/Provider/@/Poll/IntervalForRemainingScheduledRetries AGRD int
 Device/DMClient/Provider/@/Poll/PollOnLogin AGRD bool
 Device/DMClient/Provider/@/Poll/AllUsersPollOnFirstLogin AGRD bool
+Device/DMClient/Provider/@/MultipleSession/NumberOfScheduledRetriesForUserSession AGRD int
+Device/DMClient/Provider/@/MultipleSession/IntervalForScheduledRetriesForUserSession AGRD int
 Device/DMClient/Provider/@/Push/PFN AGRD chr
 Device/DMClient/Provider/@/Push/ChannelURI G chr
 Device/DMClient/Provider/@/Push/Status G int
@@ -111,6 +118,7 @@ Device/ClientCertificateInstall/SCEP/*/Install/** AGRD
 Device/ClientCertificateInstall/SCEP/*/Status G int
 Device/ClientCertificateInstall/SCEP/*/ErrorCode G int
 Device/ClientCertificateInstall/SCEP/*/CertThumbprint G chr
+Device/ClientCertificateInstall/PFXCertInstall/*/Status G int
 Device/ClientCertificateInstall/PFXCertInstall/*/** AGRD
 Device/WiFi/Profile/*/WlanXml AGRD chr
 Device/WiFi/Profile/*/ProxyPacUrl AGRD chr
@@ -123,10 +131,15 @@ Device/Policy/ConfigOperations/ADMXInstall/** AGRD
 Device/Personalization/DesktopImageUrl AGRD chr
 Device/Personalization/LockScreenImageUrl AGRD chr
 Device/RemoteLock/Lock E
+Device/RemoteLock/LockAndResetPIN E
+Device/RemoteLock/NewPINValue G chr
 Device/RemoteWipe/doWipe E
 Device/RemoteWipe/doWipeProtected E
 Device/RemoteWipe/doWipePersistProvisionedData E
 Device/RemoteWipe/doWipePersistUserData E
+Device/RemoteWipe/doWipeCloud E
+Device/RemoteWipe/doWipeCloudPersistUserData E
+Device/RemoteWipe/doWipeCloudPersistProvisionedData E
 Device/RemoteWipe/AutomaticRedeployment/doAutomaticRedeployment E
 Device/Reboot/RebootNow E
 Device/DeviceManageability/Capabilities/CSPVersions G chr
@@ -146,6 +159,7 @@ User/ClientCertificateInstall/SCEP/*/Install/** AGRD
 User/ClientCertificateInstall/SCEP/*/Status G int
 User/ClientCertificateInstall/SCEP/*/ErrorCode G int
 User/ClientCertificateInstall/SCEP/*/CertThumbprint G chr
+User/ClientCertificateInstall/PFXCertInstall/*/Status G int
 User/ClientCertificateInstall/PFXCertInstall/*/** AGRD
 User/EnrollmentStatusTracking/** AGRD
 `

@@ -484,9 +484,12 @@ func (d *Windows) provision(p *windows.Provisioning) (t tree) {
 		number(d.node("NumberOfDaysAfterLostContactToUnenroll"), int64(m.LostContactDays))
 	}
 	for _, o := range m.Other {
-		if o.Name == "SyncApplicationVersion" {
-			set(d.node(o.Name), windows.FormatChr, o.Value)
+		if p, code := d.locate(locURI(d.node(o.Name))); code == windows.OK {
+			set(p.path, p.csp.format, o.Value)
 		}
+	}
+	if m.SkipUserStatus {
+		set(d.node("FirstSyncStatus/SkipUserStatusPage"), windows.FormatBool, "true")
 	}
 	return t
 }

@@ -87,6 +87,10 @@ func (d *Windows) computed(path string) (leaf, bool) {
 			return d.scep(path, id, name)
 		}
 	}
+	if id, name, ok := cutLast(path); ok && name == "Status" && strings.Contains(path, "/ClientCertificateInstall/PFXCertInstall/") {
+		_, installed := d.tree.get(id + "/PFXCertBlob")
+		return leaf{path, windows.FormatInt, "0"}, installed // of Win32: no error
+	}
 	w := d.Who()
 	if m.Tell != nil && madeUp[path] {
 		value, ok := m.Tell(path)
@@ -176,6 +180,26 @@ func cutLast(path string) (before, name string, ok bool) {
 		return path, "", false
 	}
 	return path[:i], path[i+1:], true
+}
+
+// concealed is what a Get shows of a value: no secret comes out again (windows.md section 11).
+func concealed(l leaf) leaf {
+	const key = "keyMaterial"
+	_, name, _ := cutLast(l.path)
+	switch strings.ToLower(name) {
+	case "password", "authsecret", "pfxcertpassword", "challenge":
+		l.value = strings.Repeat("*", 8)
+	case "wlanxml":
+		first, last := strings.Index(l.value, key), strings.LastIndex(l.value, key)
+		if first == last {
+			break
+		}
+		begin, end := first+strings.IndexByte(l.value[first:], '>')+1, strings.LastIndex(l.value[:last], "</")
+		if begin > first && begin < end {
+			l.value = l.value[:begin] + l.value[end:]
+		}
+	}
+	return l
 }
 
 // What Status of a SCEP profile says.

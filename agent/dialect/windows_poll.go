@@ -12,16 +12,25 @@ import (
 // poll returns the schedule as it stands in the settings; what is not there has Windows' own default.
 func (d *Windows) poll() windows.Poll {
 	p := windows.Poll{First: windows.PollSet{Interval: 15, Retries: 10}}
-	read := func(name string, into *uint32) {
-		if n, err := strconv.ParseUint(d.tree.value(d.node("Poll/"+name)), 10, 32); err == nil {
-			*into = uint32(n)
-		}
-	}
 	for i, set := range [3]*windows.PollSet{&p.First, &p.Second, &p.Remaining} {
-		read(windows.PollRetries[i], &set.Retries)
-		read(windows.PollIntervals[i], &set.Interval)
+		d.number("Poll/"+windows.PollRetries[i], &set.Retries)
+		d.number("Poll/"+windows.PollIntervals[i], &set.Interval)
 	}
 	return p
+}
+
+// userPoll returns the schedule that holds beside that of poll while the device's user is signed in.
+func (d *Windows) userPoll() (p windows.Poll) {
+	d.number("MultipleSession/NumberOfScheduledRetriesForUserSession", &p.First.Retries)
+	d.number("MultipleSession/IntervalForScheduledRetriesForUserSession", &p.First.Interval)
+	return p
+}
+
+// number reads a setting of the management account, where there is one.
+func (d *Windows) number(name string, into *uint32) {
+	if n, err := strconv.ParseUint(d.tree.value(d.node(name)), 10, 32); err == nil {
+		*into = uint32(n)
+	}
 }
 
 // pollAfter returns when the first session after now is due by the sets of p, which run one after the other from start; 0: never again.
@@ -73,6 +82,9 @@ func (d *Windows) Due() protocol.Time {
 // scheduled sets the next session by the poll sets.
 func (d *Windows) scheduled(now protocol.Time) {
 	d.next, d.tries = pollAfter(d.poll(), d.started, now), 0
+	if d.login == uint8(LoginUser) {
+		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now))
+	}
 }
 
 // unreached sets the next session after a connection that failed: again soon, with doubling back-off, as often as the account

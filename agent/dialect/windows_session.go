@@ -364,6 +364,9 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 			d.perform(c, &r)
 		}
 	}
+	if pfn := d.node("Push/PFN"); before.value(pfn) != d.tree.value(pfn) { // the channel was of that one
+		d.channel, d.pushCode = "", PushReady
+	}
 	d.listen(out)
 	d.place(&r, before)
 	for node, x := range r.touched {
