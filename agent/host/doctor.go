@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/disk"
-
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
@@ -112,7 +110,7 @@ func (d *doctor) folder(ctx context.Context) bool {
 		d.ill("folder", do, "%s", says)
 		return true
 	}
-	if u, err := disk.UsageWithContext(ctx, d.dir); err == nil && tight(u.Free) {
+	if _, free, err := space(ctx, d.dir); err == nil && tight(free) {
 		d.ill("folder", "make free space there", "the disk of %s is full, or nearly: what the agent has to keep may find no place", d.dir)
 		return true
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -14,10 +15,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shirou/gopsutil/v4/disk"
-	sys "github.com/shirou/gopsutil/v4/host"
-	"github.com/shirou/gopsutil/v4/mem"
-	"github.com/shirou/gopsutil/v4/net"
 
 	"rollcall/agent/dialect"
 	"rollcall/protocol"
@@ -26,8 +23,8 @@ import (
 // Facts are what the machine tells of itself. What it does not tell is empty: nothing is made up.
 type Facts struct {
 	Name      string    `json:"name,omitempty"`       // host name
-	OS        string    `json:"os,omitempty"`         // debian, darwin, Microsoft Windows 11 Pro
-	OSVersion string    `json:"os_version,omitempty"` // 13.1, 14.6, 10.0.26100
+	OS        string    `json:"os,omitempty"`         // debian, darwin, Microsoft Windows 11 Pro 24H2
+	OSVersion string    `json:"os_version,omitempty"` // 13.1, 14.6, 10.0.26100.4061
 	Kernel    string    `json:"kernel,omitempty"`
 	Arch      string    `json:"arch,omitempty"`
 	Vendor    string    `json:"vendor,omitempty"`
@@ -62,13 +59,11 @@ func ReadFacts(ctx context.Context) Facts {
 	if f.OS == "" {
 		f.OS = runtime.GOOS
 	}
-	f.Kernel, _ = sys.KernelVersionWithContext(ctx)
-	if m, err := mem.VirtualMemoryWithContext(ctx); err == nil {
-		f.Memory = m.Total
-	}
+	f.Kernel = kernel(ctx)
+	f.Memory = memory(ctx)
 	f.Vendor, f.Model, f.Serial = firmware(ctx)
 	f.Disks = disks(ctx)
-	f.Networks = networks(ctx)
+	f.Networks = networks()
 	return f
 }
 
@@ -85,48 +80,25 @@ func (r *releaseReader) read(ctx context.Context, now time.Time) (name, version 
 	r.Lock()
 	defer r.Unlock()
 	if r.name == "" || now.Sub(r.at).Abs() > 24*time.Hour {
-		r.name, _, r.version, _ = sys.PlatformInformationWithContext(ctx)
+		r.name, r.version = platform(ctx)
 		r.at = now
 	}
 	return r.name, r.version
 }
 
-func disks(ctx context.Context) (list []Disk) {
-	parts, err := disk.PartitionsWithContext(ctx, false)
-	if err != nil {
-		return nil
-	}
-	seen := map[string]bool{}
-	for _, p := range parts {
-		if seen[p.Device] {
-			continue // the same file system somewhere else
-		}
-		seen[p.Device] = true
-		d := Disk{Mount: p.Mountpoint, Type: p.Fstype}
-		if u, err := disk.UsageWithContext(ctx, p.Mountpoint); err == nil {
-			d.Size, d.Free = u.Total, u.Free
-		}
-		list = append(list, d)
-	}
-	return list
-}
-
-func networks(ctx context.Context) (list []Network) {
-	all, err := net.InterfacesWithContext(ctx)
+func networks() (list []Network) {
+	all, err := net.Interfaces()
 	if err != nil {
 		return nil
 	}
 	for _, i := range all {
-		up, loopback := false, false
-		for _, flag := range i.Flags {
-			up, loopback = up || flag == "up", loopback || flag == "loopback"
-		}
-		if !up || loopback {
+		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
 			continue
 		}
-		n := Network{Name: i.Name, MAC: i.HardwareAddr, Wireless: wireless(i.Name)}
-		for _, a := range i.Addrs {
-			n.Addresses = append(n.Addresses, a.Addr)
+		n := Network{Name: i.Name, MAC: i.HardwareAddr.String(), Wireless: wireless(i.Name)}
+		addresses, _ := i.Addrs()
+		for _, a := range addresses {
+			n.Addresses = append(n.Addresses, a.String())
 		}
 		list = append(list, n)
 	}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 
-	sys "github.com/shirou/gopsutil/v4/host"
 	"golang.org/x/sys/windows/registry"
 )
 
@@ -20,8 +19,13 @@ func firmware(context.Context) (vendor, model, serial string) {
 }
 
 // machineID is the MachineGuid of the installation.
-func machineID(ctx context.Context) string {
-	id, _ := sys.HostIDWithContext(ctx)
+func machineID(context.Context) string {
+	k, err := registry.OpenKey(registry.LOCAL_MACHINE, `SOFTWARE\Microsoft\Cryptography`, registry.QUERY_VALUE|registry.WOW64_64KEY)
+	if err != nil {
+		return ""
+	}
+	defer k.Close()
+	id, _, _ := k.GetStringValue("MachineGuid")
 	return id
 }
 
