@@ -29,6 +29,7 @@ type populationFlags struct {
 	devices  int
 	seed     uint64
 	each     int64 // bytes of memory that a device takes, about; 0: those of a lab
+	saves    bool  // what follows is a rehearsal of them: see saveMemory
 
 	asOf, licenceDefault, authority, labels string
 	coexistence                             bool
@@ -96,7 +97,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 				return nil, nil, false, err
 			}
 		}
-		if err := enoughMemory(p.Devices(), f.size(), freeMemory()); err != nil {
+		if err := f.room(p.Devices()); err != nil {
 			return nil, nil, false, err
 		}
 		if pop, err = makePopulation(cmd.Context(), cmd.ErrOrStderr(), p); err != nil {
@@ -107,7 +108,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if pop, err = f.imported(cmd); err != nil {
 		return nil, nil, false, err
 	}
-	if err := enoughMemory(max(f.devices, len(pop.Devices)), f.size(), freeMemory()); err != nil {
+	if err := f.room(max(f.devices, len(pop.Devices))); err != nil {
 		return nil, nil, false, err
 	}
 	if f.devices > 0 {
@@ -123,6 +124,17 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		return nil, nil, false, fmt.Errorf("%w; waves are for the users that they were computed with: rollcall plan waves with this --export makes them for its own", err)
 	}
 	return p, pop, true, nil
+}
+
+// room sees to it that there is memory for so many devices, before they are made.
+func (f *populationFlags) room(devices int) error {
+	if err := enoughMemory(devices, f.size(), freeMemory()); err != nil {
+		return err
+	}
+	if f.saves {
+		saveMemory(devices)
+	}
+	return nil
 }
 
 // size is how much memory a device takes, about.

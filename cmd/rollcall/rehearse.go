@@ -41,7 +41,7 @@ type rehearseFlags struct {
 }
 
 func rehearseCommand() *cobra.Command {
-	f := rehearseFlags{who: populationFlags{each: rehearsedDevice}}
+	f := rehearseFlags{who: populationFlags{each: rehearsedDevice, saves: true}}
 	cmd := &cobra.Command{
 		Use: "rehearse [PLAN]", Short: "Play a plan in virtual time: weeks of a tenant's life in seconds", Args: cobra.MaximumNArgs(1),
 		Long: `Play a plan in virtual time, with the very rules that serve real devices: weeks of up to a million devices of all five
@@ -109,7 +109,6 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if err != nil {
 		return err
 	}
-	saveMemory(len(pop.Devices))
 	var names *population.Population // the same, with the names that stay here
 	var group errgroup.Group
 	group.Go(func() (err error) {

@@ -2,9 +2,9 @@ package population
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"rollcall/fleet/plan"
@@ -36,8 +36,8 @@ func New(p *plan.Plan) *Population {
 	return pop
 }
 
-// Make makes the population of p as [New] does, and gives ctx's error where that ends first. progress is called now and then
-// with how many devices there are; nil: nobody.
+// Make makes the population of p as [New] does, and gives ctx's error where that ends first. progress is called now and then,
+// by one goroutine at a time, with how many devices there are; nil: nobody.
 func Make(ctx context.Context, p *plan.Plan, progress func(made int)) (*Population, error) {
 	m := maker{ctx: ctx, progress: progress, plan: p, pop: &Population{Tenant: tenantOf(p), Total: p.Devices(), Groups: slices.Sorted(maps.Keys(p.Population.Groups))}}
 	m.pop.Devices = make([]Device, 0, p.Devices())
@@ -53,7 +53,7 @@ func Make(ctx context.Context, p *plan.Plan, progress func(made int)) (*Populati
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	m.pop.habits(p)
+	m.pop.habits(ctx, p)
 	return m.pop, ctx.Err()
 }
 
@@ -65,17 +65,11 @@ func tenantOf(p *plan.Plan) Tenant {
 type maker struct {
 	ctx      context.Context
 	progress func(made int) // nil: nobody
+	mu       sync.Mutex     // guards made, and lets one goroutine tell of progress at a time
+	made     int            // devices
 	plan     *plan.Plan
 	pop      *Population
-	strings  arena
-	scratch  []byte
 }
-
-// often is after how many devices a maker looks whether it is still wanted.
-const often = 4096
-
-// ended tells whether nobody wants the population any more, at the i-th device.
-func (m *maker) ended(i int) bool { return i%often == 0 && m.ctx.Err() != nil }
 
 func (m *maker) already(there *plan.Present, user bool) {
 	m.add(there.ByPlatform, user, Device{Joins: Already, Registered: there.Registered, Current: true})
@@ -84,27 +78,37 @@ func (m *maker) already(there *plan.Present, user bool) {
 // add makes devices of all platforms in a drawn order. like holds what they have in common.
 func (m *maker) add(counts plan.ByPlatform, user bool, like Device) {
 	start := len(m.pop.Devices)
+	platforms := make([]protocol.Platform, 0, counts.Total())
 	for _, p := range protocol.Platforms {
-		like.Platform = p
-		for range counts.Of(p) {
-			m.pop.Devices = append(m.pop.Devices, like)
-		}
+		platforms = append(platforms, slices.Repeat([]protocol.Platform{p}, counts.Of(p))...)
 	}
+	shuffle(source(m.plan.Seed, useOrder, uint64(start)), platforms)
+	m.pop.Devices = slices.Grow(m.pop.Devices, len(platforms))[:start+len(platforms)]
 	added := m.pop.Devices[start:]
-	shuffle(source(m.plan.Seed, useOrder, uint64(start)), added)
-	for i := range added {
-		if m.ended(i) {
-			return
+	lots(m.ctx, len(added), func(from, to int) {
+		var names arena
+		for i := from; i < to; i++ {
+			d := &added[i]
+			*d = like
+			d.Platform = platforms[i]
+			m.device(start+i, d, &names)
+			if !user {
+				d.User = Nobody
+				d.Enrolment, d.Traits = userlessWay(d.Platform)
+				d.Ownership = Company
+			}
 		}
-		if m.progress != nil && i%often == 0 {
-			m.progress(start + i)
-		}
-		m.device(start+i, &added[i])
-		if !user {
-			added[i].User = Nobody
-			added[i].Enrolment, added[i].Traits = userlessWay(added[i].Platform)
-			added[i].Ownership = Company
-		}
+		m.progresses(to - from)
+	})
+}
+
+// progresses tells whoever wants to know that there are n devices more.
+func (m *maker) progresses(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.made += n
+	if m.progress != nil && m.ctx.Err() == nil {
+		m.progress(m.made)
 	}
 }
 
@@ -119,8 +123,8 @@ func userlessWay(p protocol.Platform) (Enrolment, Traits) {
 	return Automated, Supervised
 }
 
-// device fills in what d is, with random numbers of its own.
-func (m *maker) device(i int, d *Device) {
+// device fills in what d is, with random numbers of its own; names keeps its strings.
+func (m *maker) device(i int, d *Device, names *arena) {
 	r := source(m.plan.Seed, useDevice, uint64(i))
 	h, version := equip(r, d.Platform)
 	d.Model, d.OSVersion = &h.Model, version
@@ -128,14 +132,10 @@ func (m *maker) device(i int, d *Device) {
 	if d.Platform != protocol.Windows && below(r, 2) == 0 {
 		d.Ownership = Personal
 	}
-	d.Name = m.keep(fmt.Appendf(m.scratch[:0], "%s-%06d", d.Platform, i+1))
-	d.Serial = m.keep(fmt.Appendf(m.scratch[:0], "ROLLCALL%06d", i+1))
-	d.UDID = m.keep(appendUDID(m.scratch[:0], d.Platform, h.chip, r.Uint64(), r.Uint64()))
-}
-
-func (m *maker) keep(b []byte) string {
-	m.scratch = b
-	return m.strings.keep(b)
+	var scratch [64]byte
+	d.Name = names.keep(appendDecimal(append(append(scratch[:0], d.Platform.String()...), '-'), i+1, 6))
+	d.Serial = names.keep(appendDecimal(append(scratch[:0], "ROLLCALL"...), i+1, 6))
+	d.UDID = names.keep(appendUDID(scratch[:0], d.Platform, h.chip, r.Uint64(), r.Uint64()))
 }
 
 // timeline adds the devices that the timeline brings, and sets when each device enrols.
@@ -162,7 +162,7 @@ func (m *maker) timeline() {
 
 // join lets all devices that no action has enrolled so far enrol by a.
 func (p *Population) join(a *plan.Action) {
-	var waiting []*Device
+	waiting := make([]*Device, 0, len(p.Devices))
 	for i := range p.Devices {
 		if d := &p.Devices[i]; d.Joins == Never {
 			waiting = append(waiting, d)
@@ -208,7 +208,7 @@ func (m *maker) users() {
 	}
 	left := 0
 	for i := range m.pop.Devices {
-		if m.ended(i) {
+		if i%often == 0 && m.ctx.Err() != nil {
 			return
 		}
 		d := &m.pop.Devices[i]
@@ -220,7 +220,6 @@ func (m *maker) users() {
 			r := source(m.plan.Seed, useUser, uint64(n))
 			left = counts[weighted(r, 100, weights...)]
 			m.pop.Users = append(m.pop.Users, User{
-				UPN:     m.keep(fmt.Appendf(m.scratch[:0], "user%06d@example.com", n+1)),
 				Licence: [...]Licence{NoLicence, BMSLicence, BMSLicence | IntuneLicence}[weighted(r, 100, p.Licences.None, p.Licences.Basic, p.Licences.Intune)],
 				Group:   int16(weighted(r, 100, groups...)),
 			})
@@ -232,6 +231,13 @@ func (m *maker) users() {
 			d.Workloads = m.workloads(u)
 		}
 	}
+	lots(m.ctx, len(m.pop.Users), func(from, to int) {
+		var names arena
+		var scratch [64]byte
+		for i := from; i < to; i++ {
+			m.pop.Users[i].UPN = names.keep(append(appendDecimal(append(scratch[:0], "user"...), i+1, 6), "@example.com"...))
+		}
+	})
 }
 
 // workloads are those that Intune decides of the co-managed PCs of u (AUTH-51).
@@ -253,13 +259,12 @@ func (m *maker) workloads(u *User) (w Workloads) {
 func (m *maker) ways() {
 	p := &m.plan.Population
 	w := &p.Ways
-	for i := range m.pop.Devices {
-		if m.ended(i) {
+	if *w == (plan.Ways{}) && p.OtherMDM == 0 {
+		return
+	}
+	each(m.ctx, m.pop.Devices, func(i int, d *Device) {
+		if d.Platform.Apple() {
 			return
-		}
-		d := &m.pop.Devices[i]
-		if d.Platform.Apple() || *w == (plan.Ways{}) && p.OtherMDM == 0 {
-			continue
 		}
 		r := source(m.plan.Seed, useWay, uint64(i))
 		if way := weighted(r, 100, w.Manager, w.GroupPolicy, w.Joined, w.Autopilot, w.Registered); way >= 0 && d.Platform == protocol.Windows && !d.Userless() && d.Enrolment == ByUser {
@@ -271,7 +276,7 @@ func (m *maker) ways() {
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere
 		}
-	}
+	})
 }
 
 // registered has the devices that are there be managed as their users' licences say, where the plan does not say by whom
@@ -295,13 +300,9 @@ func (m *maker) silent() {
 	if len(m.pop.silences) == 0 {
 		return
 	}
-	for i := range m.pop.Devices {
-		if m.ended(i) {
-			return
-		}
-		d := &m.pop.Devices[i]
+	each(m.ctx, m.pop.Devices, func(i int, d *Device) {
 		if d.Joins != Already {
-			continue
+			return
 		}
 		r := source(m.plan.Seed, useSilence, uint64(i))
 		u := below(r, int(plan.Whole))
@@ -313,15 +314,14 @@ func (m *maker) silent() {
 				break
 			}
 		}
-	}
+	})
 }
 
-// habits draws who has which habit.
-func (p *Population) habits(pl *plan.Plan) {
+// habits draws who has which habit. It stops where ctx ends.
+func (p *Population) habits(ctx context.Context, pl *plan.Plan) {
 	h := &pl.Population.Habits
-	for i := range p.Devices {
+	each(ctx, p.Devices, func(i int, d *Device) {
 		r := source(pl.Seed, useHabits, uint64(i))
-		d := &p.Devices[i]
 		d.Habits = 0
 		for _, habit := range []struct {
 			share plan.Share
@@ -331,7 +331,7 @@ func (p *Population) habits(pl *plan.Plan) {
 				d.Habits |= habit.bit
 			}
 		}
-	}
+	})
 }
 
 // Adopt gives an imported population what only a plan can say: the groups of its users, habits, and when devices
@@ -345,7 +345,7 @@ func (p *Population) Adopt(pl *plan.Plan) {
 	for i := range p.Users {
 		p.Users[i].Group = int16(weighted(source(pl.Seed, useUser, uint64(i)), 100, groups...))
 	}
-	p.habits(pl)
+	p.habits(context.Background(), pl)
 	for i := range pl.Timeline {
 		if a := &pl.Timeline[i]; a.Enrol != nil && a.Enrol.All() {
 			p.join(a)

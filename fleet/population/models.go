@@ -1,8 +1,8 @@
 package population
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"rollcall/protocol"
@@ -92,9 +92,35 @@ func appendUDID(b []byte, p protocol.Platform, chip uint32, hi, lo uint64) []byt
 		if chip == 0 {
 			chip = hardwareOf[p][0].chip
 		}
-		return fmt.Appendf(b, "%08X-%016X", chip, lo)
+		return appendHex(append(appendHex(b, uint64(chip), 8), '-'), lo, 16)
 	}
 	hi = hi&^0xf000 | 0x4000 // a random UUID, RFC 9562 section 5.4
 	lo = lo&^(3<<62) | 2<<62
-	return fmt.Appendf(b, "%08X-%04X-%04X-%04X-%012X", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&(1<<48-1))
+	for _, part := range [...]struct {
+		value  uint64
+		digits int
+	}{{hi >> 32, 8}, {hi >> 16 & 0xffff, 4}, {hi & 0xffff, 4}, {lo >> 48, 4}} {
+		b = append(appendHex(b, part.value, part.digits), '-')
+	}
+	return appendHex(b, lo&(1<<48-1), 12)
+}
+
+// appendHex appends the last digits of n, in upper case.
+func appendHex(b []byte, n uint64, digits int) []byte {
+	for digits--; digits >= 0; digits-- {
+		b = append(b, "0123456789ABCDEF"[n>>(4*digits)&15])
+	}
+	return b
+}
+
+// appendDecimal appends n, with zeros before it where it has fewer digits.
+func appendDecimal(b []byte, n, digits int) []byte {
+	least := 1
+	for range digits - 1 {
+		least *= 10
+	}
+	for ; n < least && least > 1; least /= 10 {
+		b = append(b, '0')
+	}
+	return strconv.AppendInt(b, int64(n), 10)
 }
