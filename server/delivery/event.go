@@ -45,9 +45,10 @@ const AndDrop = "drop"
 // Farewell is the Text of an order to Retire that the device gave itself: it says that it is about to leave, which it may yet fail to do.
 const Farewell = "farewell"
 
-// Pending is the Text of an InstallProfile that was given, and with which the device is not through: the next conversation asks what has become
-// of it (windows.md, section 11).
-const Pending = "pending"
+// Pending begins the Text of an InstallProfile that was given, and with which the device is not through, before the time since when: the next
+// conversation asks what has become of it (windows.md, section 11), for a week. A device gives up by itself long before: one that says nothing
+// else by then has failed.
+const Pending = "pending since "
 
 // A Credential is the certificate a message came with, as the store knows it.
 type Credential struct {

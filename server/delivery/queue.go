@@ -82,13 +82,17 @@ func (d *decision) answer() bool {
 		d.stray(d.in.Command.String() + " " + d.in.Status.String())
 	case d.in.Status == protocol.NotNow && d.n.Queue[i].NotNow: // not handed out again since: our answer was lost
 		d.stray(d.in.Command.String() + " " + d.in.Status.String())
+	case d.in.Status == protocol.NotNow && d.waits && d.pendingSince(i).Add(maxPending) <= d.now:
+		d.in.Status, d.in.Errors = protocol.Failed, d.in.Errors+"; no end after a week"
+		return d.settle(i)
 	case d.in.Status == protocol.NotNow:
+		since := d.pendingSince(i)
 		q := &d.changeQueue()[i]
 		q.NotNow = true
 		if q.Kind == protocol.InstallProfile {
 			q.Text = ""
 			if d.waits {
-				q.Text = Pending
+				q.Text = Pending + since.Time().UTC().Format(time.RFC3339)
 			}
 		}
 		d.n.Reports.NotNow++
@@ -98,6 +102,18 @@ func (d *decision) answer() bool {
 		return d.settle(i)
 	}
 	return true
+}
+
+const maxPending = 7 * 24 * time.Hour
+
+// pendingSince is when the device began to be asked what has become of the command at i: now, where it is asked for the first time.
+func (d *decision) pendingSince(i int) protocol.Time {
+	text, _ := strings.CutPrefix(d.n.Queue[i].Text, Pending)
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return d.now
+	}
+	return protocol.At(since)
 }
 
 // The journal hears of so many reports of unknown commands of one device in a day: enough for every answer that was lost,

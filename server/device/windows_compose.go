@@ -223,7 +223,7 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 		case slices.ContainsFunc(commands, t.unsendable):
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: "it is too large for the device's messages, and cannot be cut"})
 		default:
-			jobs = append(jobs, job{c.ID, c.Kind, commands, c.Text == delivery.Pending})
+			jobs = append(jobs, job{c.ID, c.Kind, commands, strings.HasPrefix(c.Text, delivery.Pending)})
 			t.final = t.final || ends(c.Kind)
 			t.left = append(t.left, c.ID)
 		}

@@ -633,6 +633,32 @@ func TestWIN038Pending(t *testing.T) {
 	}
 }
 
+// TestWIN038PendingEnds: a certificate that never comes is not asked after for ever: after a week it has failed, is given anew as often as any
+// other profile, and then no more.
+func TestWIN038PendingEnds(t *testing.T) {
+	scep := msft + "ClientCertificateInstall/SCEP/corp"
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.profile("p", "windows.p", protocol.Certificate, document("<Atomic><CmdID>9</CmdID>"+set("Add", scep, "node", "")+
+		"<Exec><CmdID>3</CmdID><Item><Target><LocURI>"+scep+"/Install/Enroll</LocURI></Target></Item></Exec></Atomic>"))
+	p.tree[scep+"/Status"] = "2"
+	given := ""
+	for day := range 30 {
+		p.told = nil
+		p.sync()
+		switch {
+		case strings.Contains(p.verbs(), "Exec"):
+			given += fmt.Sprintf(" %d", day)
+		case day < 7 && !strings.Contains(p.verbs(), scep+"/Status"):
+			t.Errorf("day %d: it is not asked after", day)
+		}
+		l.setClock(l.now().Add(24 * time.Hour))
+	}
+	if s := p.state(); given != " 0 8 16" || len(s.Queue) > 0 || !s.Profiles[0].GivenUp() {
+		t.Errorf("given on days%s, then %+v, %+v", given, s.Profiles, s.Queue)
+	}
+}
+
 func TestWIN038Deletes(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
