@@ -7,10 +7,16 @@ import (
 	"rollcall/protocol"
 )
 
+// A habit is drawn for a spell, not for a moment: whether a device was woken a millisecond sooner, as by a server that counted another
+// device after it, changes nothing about its life.
+
+// failsFor is how long a spell is of profiles that do not install.
+const failsFor = time.Hour
+
 // HeldUp tells whether the core d finds itself locked at now, for all commands of that moment: it is locked until busy already,
 // or its habit has it so now; busy is then moved on. Ask it of commands that wait for a lock ([Waits]).
 func (h *Habits) HeldUp(d *agent.Device, busy *protocol.Time, now protocol.Time) bool {
-	if *busy <= now && happens(d, h.NotNow, chanceLocked, uint64(now)) {
+	if *busy <= now && happens(d, h.NotNow, chanceLocked, h.lockSpell(now)) {
 		*busy = now.Add(h.lockedFor(d, now))
 	}
 	return *busy > now
@@ -18,16 +24,32 @@ func (h *Habits) HeldUp(d *agent.Device, busy *protocol.Time, now protocol.Time)
 
 // Fails tells whether the profile of this identifier does not install on the core d at now.
 func (h *Habits) Fails(d *agent.Device, identifier string, now protocol.Time) bool {
-	return h.ProfileFails > 0 && happens(d, h.ProfileFails, chanceProfile, id(identifier)^uint64(now))
+	return fails(d, h.ProfileFails, identifier, now)
+}
+
+func fails(d *agent.Device, millionths uint32, identifier string, now protocol.Time) bool {
+	return millionths > 0 && happens(d, millionths, chanceProfile, id(identifier)^spell(now, failsFor))
 }
 
 // lockedFor draws how long the device stays locked: the habit, more or less by half.
 func (h *Habits) lockedFor(d *agent.Device, now protocol.Time) time.Duration {
-	usual := h.Locked
-	if usual <= 0 {
-		usual = 30 * time.Minute
+	usual := h.locked()
+	return usual/2 + time.Duration(d.Draw(uint64(usual/time.Microsecond), chanceUnlocks, h.lockSpell(now)))*time.Microsecond
+}
+
+func (h *Habits) locked() time.Duration {
+	if h.Locked <= 0 {
+		return 30 * time.Minute
 	}
-	return usual/2 + time.Duration(d.Draw(uint64(usual/time.Microsecond), chanceUnlocks, uint64(now)))*time.Microsecond
+	return h.Locked
+}
+
+// lockSpell is the spell of now in which a device is locked or not: as long as the shortest lock, so that none ends in the one it began in.
+func (h *Habits) lockSpell(now protocol.Time) uint64 { return spell(now, h.locked()/2) }
+
+// spell counts the spells of a length up to now.
+func spell(now protocol.Time, length time.Duration) uint64 {
+	return uint64(now) / max(uint64(length/time.Microsecond), 1)
 }
 
 // happens draws whether something of a chance in millionths comes about.

@@ -163,7 +163,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 	case windows.Delete:
 		code = d.remove(&p)
 	case windows.Add, windows.Replace:
-		if node != "" && happens(&d.core, d.habits.ProfileFails, chanceProfile, id(node)^uint64(d.now)) {
+		if node != "" && fails(&d.core, d.habits.ProfileFails, node, d.now) {
 			code = windows.CommandFailed
 		} else {
 			code = d.write(&p, c.Verb, &meta, data)
