@@ -93,7 +93,7 @@ type Windows struct {
 	tries     uint8  // connections that failed in a row
 	pushCode  uint8
 	login     uint8 // see logins
-	seen      bool  // its user was signed in once
+	seen      uint8 // who was signed in once: 1 its user, 2 others
 	*winTask        // what is under way; nil: nothing
 }
 
@@ -250,8 +250,9 @@ func (d *Windows) SignIn(now protocol.Time, who Login) {
 	if who == LoginNone || d.Phase() != agent.Enrolled {
 		return
 	}
-	first := who == LoginUser && !d.seen
-	d.seen = d.seen || who == LoginUser
+	bit := uint8(1) << (who - 1)
+	first := d.seen&bit == 0
+	d.seen |= bit
 	if who == LoginUser {
 		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now))
 	}

@@ -53,7 +53,7 @@ func (d *Windows) AppendBinary(dst []byte) ([]byte, error) {
 	} {
 		w.number(n)
 	}
-	w.flag(d.seen)
+	w.number(uint64(d.seen))
 	return w.b, nil
 }
 
@@ -98,7 +98,7 @@ func (d *Windows) UnmarshalBinary(b []byte) error {
 	v.renewal.status = uint8(r.small(renewFailed))
 	v.sessions, v.comanaged = uint16(r.small(1<<16-1)), uint16(r.small(1<<16-1))
 	v.tries, v.pushCode, v.login = uint8(r.small(1<<8-1)), uint8(r.small(PushUnknown)), uint8(r.small(uint64(len(logins)-1)))
-	v.seen = r.flag()
+	v.seen = uint8(r.small(1<<2 - 1))
 	enrolled := v.core.Phase() == agent.Enrolled
 	if r.bad || len(r.b) > 0 || enrolled && !v.bonded() {
 		return fmt.Errorf("device: %w", protocol.ErrMalformed)

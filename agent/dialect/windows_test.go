@@ -654,6 +654,10 @@ func TestWindowsSignIn(t *testing.T) {
 		{true, false, []Login{LoginNone}, false},
 		{false, true, []Login{LoginUser}, true},
 		{false, true, []Login{LoginUser, LoginUser}, false},
+		{false, true, []Login{LoginUser, LoginOther}, true}, // once for each user
+		{false, true, []Login{LoginOther, LoginUser}, true},
+		{false, true, []Login{LoginOther, LoginOther}, false},
+		{false, true, []Login{LoginOther, LoginUser, LoginOther}, false},
 		{false, false, []Login{LoginUser}, false},
 	} {
 		if got := due(tt.onLogin, tt.first, tt.who...); got != tt.want {

@@ -48,7 +48,8 @@ the devices are and, in its arrival, when they come. Where it has none, they com
 the plan does (with --apns-listen and its like), until all have, or else as often as devices of their kind do by themselves.
 Without a PLAN it is the ready plan load, with --devices, --rate and --for.
 
-Windows and Android devices take part where a rollcall server is the target, and are not kept; elsewhere a plan's are left out. Where
+Windows and Android devices take part where a rollcall server is the target, and are not kept; elsewhere a plan's are left out. There
+is no directory here: PCs that would bring its token enrol by a link, as all do (rollcall rehearse --wire has one). Where
 devices are woken, those take part for which a push service runs: --apns-listen, --wns-listen, --fcm-listen.
 
 After all have enrolled it plays these acts of a plan's timeline: authority, profiles of the group all (with --users), renewed push
