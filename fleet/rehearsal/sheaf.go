@@ -114,10 +114,13 @@ func (s *sheaf) append(b []byte, l *logged, clock *momentEncoder, names func(dev
 	if l.device == 0 {
 		return append(b, p.after...)
 	}
-	name := names(l.device)
-	b = append(appendText(append(b, `,"device":`...), name), p.after...)
+	b = append(b, `,"device":`...)
+	from := len(b)
+	b = appendText(b, names(l.device))
+	name := b[from:]
+	b = append(b, p.after...)
 	if p.named {
-		b = append(appendText(b, name), "}\n"...)
+		b = append(append(b, name...), "}\n"...)
 	}
 	return b
 }
@@ -174,10 +177,18 @@ func (e *momentEncoder) append(b []byte, t protocol.Time) []byte {
 	return append(b, 'Z')
 }
 
+// literal tells of each byte whether it stands for itself in JSON's text.
+var literal = func() (is [256]bool) {
+	for c := 0x20; c < 0x7f; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
+
 // appendText writes s as JSON.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+		if !literal[s[i]] {
 			var text bytes.Buffer
 			enc := json.NewEncoder(&text)
 			enc.SetEscapeHTML(false)
