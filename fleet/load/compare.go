@@ -6,72 +6,125 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
-	"math/rand/v2"
 	"slices"
+	"strings"
+
+	"rollcall/fleet/report"
 )
 
-// A Comparison holds a result against an earlier one. Windows at the same place of both runs are paired; a change is the
-// median of the pairs' ratios less 1, in per cent, and its interval is where 95 of 100 such runs would have it, by
-// resampling the pairs.
+// A Comparison holds a result against an earlier one that was made alike, window by window: those at the same place of both
+// runs are a pair. It speaks of these two runs alone: how much a server differs from one run to the next, two cannot tell.
 type Comparison struct {
 	Comparable bool     `json:"comparable"`
 	Why        []string `json:"why" jsonschema_description:"why not: what the two runs did not do alike"`
-	Pairs      int      `json:"pairs"`
+	Target     string   `json:"target,omitempty" jsonschema_description:"of the earlier run, where that was another"`
+	Pairs      int      `json:"pairs" jsonschema_description:"of windows; those without enough answers or with failures are no part of a change of latency"`
 	P50        Change   `json:"p50"`
 	P99        Change   `json:"p99"`
 	Done       Change   `json:"done"`
+	Failed     [2]Part  `json:"failed" jsonschema_description:"refused ones included: then and now"`
 }
 
-// A Change is in per cent; what lies between Least and Most cannot be told from it by these runs.
+// A Part is so many of all.
+type Part struct {
+	Count uint64 `json:"count"`
+	Of    uint64 `json:"of"`
+}
+
+func (p Part) String() string { return fmt.Sprintf("%d of %d", p.Count, p.Of) }
+
+func (p Part) share() float64 { return float64(p.Count) / float64(max(p.Of, 1)) }
+
+// A Change is in per cent: the mean over the pairs, of latencies the geometric one. Between Least and Most lies what the
+// wander of the windows within these runs allows at 95 %.
 type Change struct {
+	Pairs   int     `json:"pairs" jsonschema_description:"that it was made of; 0: it could not be told"`
 	Percent float64 `json:"percent"`
 	Least   float64 `json:"least"`
 	Most    float64 `json:"most"`
 }
 
 // Clear tells whether a change is one: no change at all lies outside its interval.
-func (c Change) Clear() bool { return c.Least > 0 || c.Most < 0 }
+func (c Change) Clear() bool { return c.Pairs > 0 && (c.Least > 0 || c.Most < 0) }
 
 func (c Change) String() string {
-	if !c.Clear() {
-		return fmt.Sprintf("no change that these runs could show (%+.1f%%, 95%%: %+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
+	if c.Pairs == 0 {
+		return "cannot be told: too few windows with enough answers and without failures, or each too much like the one before it"
 	}
-	return fmt.Sprintf("%+.1f%% (95%%: %+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
+	text := fmt.Sprintf("%+.1f%% (95%%, by the wander within these two runs: %+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
+	if !c.Clear() {
+		return "no change that these two runs could show, " + text
+	}
+	return text
+}
+
+// String is the comparison in one sentence.
+func (c *Comparison) String() string {
+	if !c.Comparable {
+		return "Not comparable with the baseline: " + strings.Join(c.Why, "; ") + "."
+	}
+	text := "Against the baseline"
+	if c.Target != "" {
+		text += ", which was of " + c.Target
+	}
+	then, now := c.Failed[0], c.Failed[1]
+	switch {
+	case now.share() > then.share():
+		text += fmt.Sprintf(": worse: %s failed, %s then", now, then)
+	case now != then:
+		text += fmt.Sprintf(": %s failed, %s then", now, then)
+	}
+	text += fmt.Sprintf(": done %s; p50 %s; p99 %s.", c.Done, c.P50, c.P99)
+	if left := c.Pairs - c.P50.Pairs; c.P50.Pairs > 0 && left > 0 {
+		text += fmt.Sprintf(" Of %d pairs of windows, %d had too few answers, or failures: they are no part of the latencies.", c.Pairs, left)
+	}
+	return text
 }
 
 // Compare holds x against an earlier run.
 func Compare(earlier, x *Section) *Comparison {
 	c := &Comparison{Why: differences(earlier, x)}
+	if earlier.Target != x.Target {
+		c.Target = earlier.Target
+	}
+	c.Pairs = min(len(earlier.Windows), len(x.Windows))
+	if len(c.Why) == 0 && c.Pairs < fewestPairs {
+		c.Why = append(c.Why, fmt.Sprintf("only %d pairs of windows; %d are needed", c.Pairs, fewestPairs))
+	}
 	if len(c.Why) > 0 {
 		return c
 	}
-	var p50, p99, done []float64
-	ratio := func(list *[]float64, a, b float64) {
-		if a > 0 && b > 0 {
-			*list = append(*list, math.Log(b/a))
-		}
-	}
-	for i := range min(len(earlier.Windows), len(x.Windows)) {
-		a, b := &earlier.Windows[i], &x.Windows[i]
-		const few = 10 // a window with fewer answers has no p99 worth the name
-		if a.Count < few || b.Count < few {
-			continue
-		}
-		c.Pairs++
-		ratio(&p50, a.P50, b.P50)
-		ratio(&p99, a.P99, b.P99)
-		ratio(&done, float64(a.Done), float64(b.Done))
-	}
-	const least = 5
-	if c.Pairs < least {
-		c.Why = append(c.Why, fmt.Sprintf("only %d pairs of windows with enough answers; %d are needed", c.Pairs, least))
-		return c
-	}
 	c.Comparable = true
-	c.P50, c.P99, c.Done = change(p50), change(p99), change(done)
+	var p50, p99, done []float64
+	// ratio leaves out a pair with fewer answers than make a quantile, and one with failures: what is turned away is not slow.
+	ratio := func(list *[]float64, fewest int64, a, b *Window, x, y float64) {
+		if min(a.Count, b.Count) >= fewest && a.Failed == 0 && b.Failed == 0 && x > 0 && y > 0 {
+			*list = append(*list, math.Log(y/x))
+		}
+	}
+	then, now := &c.Failed[0], &c.Failed[1]
+	var before float64
+	for i := range c.Pairs {
+		a, b := &earlier.Windows[i], &x.Windows[i]
+		then.Count, then.Of = then.Count+a.Failed, then.Of+a.Done+a.Failed
+		now.Count, now.Of = now.Count+b.Failed, now.Of+b.Done+b.Failed
+		ratio(&p50, 10, a, b, a.P50, b.P50)
+		ratio(&p99, 100, a, b, a.P99, b.P99) // of fewer it is their maximum
+		done = append(done, float64(b.Done)-float64(a.Done))
+		before += float64(a.Done)
+	}
+	percent := func(x float64) float64 { return 100 * math.Expm1(x) }
+	c.P50, c.P99 = change(tamed(p50), percent), change(tamed(p99), percent)
+	if before > 0 {
+		c.Done = change(done, func(x float64) float64 { return 100 * x * float64(c.Pairs) / before })
+	}
 	return c
 }
+
+// fewestPairs make a change.
+const fewestPairs = 5
 
 // differences names what two runs did not do alike.
 func differences(a, b *Section) (why []string) {
@@ -79,16 +132,21 @@ func differences(a, b *Section) (why []string) {
 		what string
 		a, b any
 	}{
+		{"devices", a.devices, b.devices},
 		{"loop", a.Loop, b.Loop},
 		{"arrivals", a.Arrivals, b.Arrivals},
 		{"pace", a.Pace, b.Pace},
+		{"seconds", a.Seconds, b.Seconds},
 		{"server", a.Server, b.Server},
+		{"identity", a.Identity, b.Identity},
 		{"authentication", a.Authentication, b.Authentication},
 		{"woken_by", a.WokenBy, b.WokenBy},
 		{"connections", a.Connections, b.Connections},
 		{"handshakes", a.Handshakes, b.Handshakes},
 		{"key_exchange", a.KeyExchange, b.KeyExchange},
+		{"source_addresses", a.Sources, b.Sources},
 		{"think_ms", a.Think, b.Think},
+		{"retries", a.Retries, b.Retries},
 		{"window_seconds", a.WindowSeconds, b.WindowSeconds},
 		{"shared_host", a.SharedHost, b.SharedHost},
 	} {
@@ -99,25 +157,79 @@ func differences(a, b *Section) (why []string) {
 	return why
 }
 
-// change is the median of ratios of pairs, given as logarithms, with its bootstrap interval. The resampling is seeded: the
-// same two results give the same words.
-func change(logs []float64) Change {
-	if len(logs) == 0 {
+// sizeOf says how many devices of what platforms took part.
+func sizeOf(d *report.Devices) string {
+	text := fmt.Sprint(d.Total)
+	for _, p := range slices.Sorted(maps.Keys(d.ByPlatform)) {
+		text += fmt.Sprintf(", %d %s", d.ByPlatform[p].Total, p)
+	}
+	return text
+}
+
+// change is the mean of x with its interval, both as percent makes per cent of them. A window is much like the one before it,
+// so that n of them tell less than n independent ones would: as if a wander of the first order made them, with its correlation
+// r estimated and made larger by what such an estimate is too small in short series (Marriott and Pope 1954), they are worth
+// n(1-r)/(1+r), and the interval is Student's for so many, with the variance made larger likewise. Worth less than two, they
+// tell nothing. Sixty windows with a correlation of 0.9 keep what the interval says in some 92 of 100 cases in place of 95.
+func change(x []float64, percent func(float64) float64) Change {
+	n := float64(len(x))
+	if n < fewestPairs {
 		return Change{}
 	}
-	percent := func(x float64) float64 { return 100 * math.Expm1(x) }
-	const rounds = 2000
-	r := rand.New(rand.NewPCG(1, 2))
-	medians := make([]float64, rounds)
-	sample := make([]float64, len(logs))
-	for i := range medians {
-		for j := range sample {
-			sample[j] = logs[r.IntN(len(logs))]
-		}
-		medians[i] = median(sample)
+	var mean, squares, products float64
+	for _, v := range x {
+		mean += v / n
 	}
-	slices.Sort(medians)
-	return Change{percent(median(slices.Clone(logs))), percent(medians[rounds*25/1000]), percent(medians[rounds*975/1000])}
+	for i, v := range x {
+		squares += (v - mean) * (v - mean)
+		if i > 0 {
+			products += (v - mean) * (x[i-1] - mean)
+		}
+	}
+	worth := n
+	if squares > 0 {
+		r := products / squares
+		r += (1 + 4*r) / n
+		if r >= 1 {
+			return Change{}
+		}
+		worth = min(n, n*(1-r)/(1+r))
+	}
+	if worth < 2 {
+		return Change{}
+	}
+	half := student(worth-1) * math.Sqrt(squares/n/(worth-1))
+	return Change{len(x), percent(mean), percent(mean - half), percent(mean + half)}
+}
+
+// student is what 97.5 % of Student's distribution with f degrees of freedom, at least 1, lie below: Cornish and Fisher's expansion
+// about the normal distribution, and between the exact values where that is none (Abramowitz and Stegun, 26.7.5 and table
+// 26.10).
+func student(f float64) float64 {
+	exact := []float64{12.706, 4.303, 3.182, 2.776, 2.571}
+	if i := int(f); i < len(exact) {
+		return exact[i-1] + (f-float64(i))*(exact[i]-exact[i-1])
+	}
+	const z = 1.959964
+	return z + (z*z*z+z)/(4*f) + (5*math.Pow(z, 5)+16*z*z*z+3*z)/(96*f*f) + (3*math.Pow(z, 7)+19*math.Pow(z, 5)+17*z*z*z-15*z)/(384*f*f*f)
+}
+
+// tamed brings values far from the others nearer to them, so that one stall is not the mean of all.
+func tamed(x []float64) []float64 {
+	if len(x) == 0 {
+		return x
+	}
+	middle := median(slices.Clone(x))
+	off := make([]float64, len(x))
+	for i, v := range x {
+		off[i] = math.Abs(v - middle)
+	}
+	if far := 5 * median(off); far > 0 { // some 3.4 standard deviations
+		for i, v := range x {
+			x[i] = min(max(v, middle-far), middle+far)
+		}
+	}
+	return x
 }
 
 // median sorts x.
@@ -143,9 +255,10 @@ func ReadBaseline(r io.Reader) (*Section, error) {
 		return nil, fmt.Errorf("larger than %d MiB: no result of a fleet run", mostResult>>20)
 	}
 	var kept struct {
-		Version int      `json:"version"`
-		Verdict string   `json:"verdict"`
-		Load    *Section `json:"load"`
+		Version int            `json:"version"`
+		Verdict string         `json:"verdict"`
+		Devices report.Devices `json:"devices"`
+		Load    *Section       `json:"load"`
 	}
 	err = json.Unmarshal(b, &kept)
 	var syntax *json.SyntaxError
@@ -158,6 +271,9 @@ func ReadBaseline(r io.Reader) (*Section, error) {
 		return nil, errors.New("no result of a fleet run: it has no version 1 and load section")
 	case kept.Verdict == "invalid" || kept.Verdict == "partial" || kept.Verdict == "error":
 		return nil, fmt.Errorf("the verdict of that run is %s: nothing can be compared with it", kept.Verdict)
+	case kept.Load.Loop == "" || kept.Load.WindowSeconds <= 0 || len(kept.Load.Windows) == 0:
+		return nil, errors.New("nothing can be compared with that run: its load section has no loop, window_seconds and windows")
 	}
+	kept.Load.devices = sizeOf(&kept.Devices)
 	return kept.Load, nil
 }

@@ -57,6 +57,8 @@ type Section struct {
 	Histogram     string                       `json:"histogram" jsonschema_description:"latencies of all answers in microseconds, as an HdrHistogram of version 2, compressed, in base64"`
 	Trouble       string                       `json:"trouble" jsonschema_description:"the first request that went wrong, in words"`
 	Baseline      *Comparison                  `json:"baseline,omitempty"`
+
+	devices string // of the result, for Compare
 }
 
 // A Window is a part of the run by intended moments.
@@ -123,11 +125,15 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 	if l.ended > 0 {
 		r.CheckIns.PerSecond = float64(all.sessions.done) / l.ended.Seconds()
 	}
+	section.devices = sizeOf(&r.Devices)
 	if s.Baseline != nil {
 		section.Baseline = Compare(s.Baseline, section)
 	}
 	if err := l.judge(r, section, &s); err != nil {
 		return nil, nil, err
+	}
+	if s.Baseline != nil && (r.Verdict == report.Invalid || r.Verdict == report.Partial) { // as no such run may be a baseline
+		section.Baseline = &Comparison{Why: []string{"the verdict of this run is " + r.Verdict}}
 	}
 	return r, l.story(r, section, &s, all), nil
 }

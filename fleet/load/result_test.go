@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -301,32 +302,106 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// wandering is a run whose latencies wander by a first-order process with correlation r about those of a server so much slower.
+func wandering(random *rand.Rand, windows int, r, slower float64) *Section {
+	x := &Section{Loop: "open", Pace: "100/s", WindowSeconds: 1}
+	at := random.NormFloat64()
+	for range windows {
+		at = r*at + math.Sqrt(1-r*r)*random.NormFloat64()
+		wobble := slower * math.Exp(0.05*at)
+		x.Windows = append(x.Windows, Window{Offered: 100, Done: 100, Count: 100, P50: 5 * wobble, P99: 20 * wobble})
+	}
+	return x
+}
+
+// A change is clear where there is one, and of equal servers no more often than its 95 per cent say, however much each window is
+// like the one before it.
+func TestCompareWander(t *testing.T) {
+	const runs = 400
+	for _, tt := range []struct {
+		windows int
+		r       float64
+		found   int // at least, of a server 10 % slower
+	}{{30, 0, 395}, {60, 0.5, 390}, {60, 0.9, 120}, {225, 0.9, 360}} {
+		random := rand.New(rand.NewPCG(1, 2))
+		wrong, found, covered := 0, 0, 0
+		for range runs {
+			a := wandering(random, tt.windows, tt.r, 1)
+			if Compare(a, wandering(random, tt.windows, tt.r, 1)).P99.Clear() {
+				wrong++
+			}
+			c := Compare(a, wandering(random, tt.windows, tt.r, 1.1)).P99
+			if c.Clear() && c.Percent > 0 {
+				found++
+			}
+			if c.Pairs == 0 || c.Least < 10 && c.Most > 10 {
+				covered++
+			}
+		}
+		if wrong > runs*8/100 || covered < runs*90/100 || found < tt.found {
+			t.Errorf("%d windows, %v: %d of 400 clear of equal servers, 10 %% found %d times, in the interval %d times", tt.windows, tt.r, wrong, found, covered)
+		}
+	}
+}
+
 // Two runs that were not made alike are not compared; a change is told with its uncertainty.
 func TestCompare(t *testing.T) {
 	section := func(slower float64) *Section {
-		x := &Section{Loop: "open", Pace: "1/s for 60s", WindowSeconds: 1}
-		for i := range 60 {
-			wobble := 1 + 0.1*math.Sin(float64(i)*float64(1+slower))
-			x.Windows = append(x.Windows, Window{Offered: 100, Done: 100, Count: 100, P50: 5 * wobble, P99: 20 * wobble * slower})
+		x := wandering(rand.New(rand.NewPCG(3, uint64(100*slower))), 60, 0, slower)
+		for i := range x.Windows {
+			x.Windows[i].P50 /= slower
 		}
 		return x
 	}
 	c := Compare(section(1), section(1.3))
-	if !c.Comparable || !c.P99.Clear() || math.Abs(c.P99.Percent-30) > 8 || c.P99.Least > 30 || c.P99.Most < 30 || c.P50.Clear() {
+	if !c.Comparable || !c.P99.Clear() || math.Abs(c.P99.Percent-30) > 8 || c.P99.Least > 30 || c.P99.Most < 30 || c.P50.Clear() || c.Done.Clear() {
 		t.Errorf("%+v", c)
 	}
-	if !strings.Contains(c.P50.String(), "no change that these runs could show") || !strings.Contains(c.P99.String(), "95%") {
-		t.Errorf("%s; %s", c.P50, c.P99)
+	if !strings.Contains(c.P50.String(), "no change that these two runs could show") || !strings.Contains(c.String(), "within these two runs") {
+		t.Error(c)
+	}
+	for name, edit := range map[string]func(*Section){
+		"devices": func(x *Section) { x.devices = "20" }, "pace": func(x *Section) { x.Pace = "2/s" }, "connections": func(x *Section) { x.Connections = "kept" },
+		"identity": func(x *Section) { x.Identity = "minted" }, "source_addresses": func(x *Section) { x.Sources = 2 },
+		"retries": func(x *Section) { x.Retries = true }, "only 3 pairs of windows": func(x *Section) { x.Windows = x.Windows[:3] },
+	} {
+		other := section(1)
+		edit(other)
+		if c := Compare(section(1), other); c.Comparable || len(c.Why) != 1 || !strings.HasPrefix(c.Why[0], name) {
+			t.Errorf("%s: %+v", name, c)
+		}
 	}
 	other := section(1)
-	other.Pace, other.Connections = "2/s for 60s", "kept"
-	if c := Compare(section(1), other); c.Comparable || len(c.Why) != 2 || !strings.HasPrefix(c.Why[0], "pace: ") {
+	other.Target = "https://old"
+	if c := Compare(other, section(1)); !c.Comparable || !strings.Contains(c.String(), "was of https://old") {
+		t.Error(c)
+	}
+}
+
+// What a server did not do counts in every window, also where nothing was answered well; a quantile is one of enough answers.
+func TestCompareFailures(t *testing.T) {
+	const windows = 60
+	random := func() *rand.Rand { return rand.New(rand.NewPCG(5, 6)) }
+	then, now := wandering(random(), windows, 0, 1), wandering(random(), windows, 0, 1)
+	for i := range windows / 3 {
+		now.Windows[3*i] = Window{Offered: 100, Failed: 100}
+	}
+	c := Compare(then, now)
+	if !c.Comparable || !c.Done.Clear() || math.Abs(c.Done.Percent+33.3) > 0.1 || c.Failed != [2]Part{{0, 6000}, {2000, 6000}} || c.Pairs != 60 || c.P50.Pairs != 40 {
 		t.Errorf("%+v", c)
 	}
-	short := section(1)
-	short.Windows = short.Windows[:3]
-	if c := Compare(section(1), short); c.Comparable || !strings.Contains(c.Why[0], "only 3 pairs") {
-		t.Errorf("%+v", c)
+	for _, want := range []string{"worse: 2000 of 6000 failed, 0 of 6000 then", "Of 60 pairs of windows, 20 had"} {
+		if !strings.Contains(c.String(), want) {
+			t.Errorf("%s; want %s", c, want)
+		}
+	}
+	for _, x := range []*Section{then, now} {
+		for i := range x.Windows {
+			x.Windows[i].Count = 20
+		}
+	}
+	if c := Compare(then, then); c.P99.Pairs != 0 || c.P50.Pairs != windows || !strings.Contains(c.String(), "p99 cannot be told") {
+		t.Errorf("a p99 of 20 answers: %+v", c)
 	}
 }
 
@@ -337,6 +412,7 @@ func TestReadBaselineRefuses(t *testing.T) {
 		`{"version":1}`:                   "no version 1 and load",
 		`{"version":2,"load":{}}`:         "no version 1",
 		`{"version":1,"load":{"loop":1}}`: "no result of a fleet run",
+		`{"version":1,"load":{}}`:         "has no loop",
 		`{"version":1,"verdict":"invalid","load":{}}`: "the verdict of that run is invalid",
 	} {
 		if _, err := ReadBaseline(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
@@ -346,7 +422,7 @@ func TestReadBaselineRefuses(t *testing.T) {
 }
 
 func FuzzReadBaseline(f *testing.F) {
-	f.Add([]byte(`{"version":1,"load":{"windows":[{"count":20,"p50_ms":1,"p99_ms":-1}],"window_seconds":1}}`))
+	f.Add([]byte(`{"version":1,"load":{"loop":"open","windows":[{"count":20,"p50_ms":1,"p99_ms":-1}],"window_seconds":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if x, err := ReadBaseline(bytes.NewReader(b)); err == nil {
 			Compare(x, x)

@@ -19,12 +19,8 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	if x.Trouble != "" && r.Verdict != report.Failed {
 		st.Lead = append(st.Lead, "The first request that went wrong: "+x.Trouble+".")
 	}
-	if b := x.Baseline; b != nil && b.Comparable {
-		st.Lead = append(st.Lead, fmt.Sprintf("Against the baseline: p50 %s; p99 %s; done %s.", b.P50, b.P99, b.Done))
-	} else if b != nil {
-		for _, why := range b.Why {
-			st.Lead = append(st.Lead, "Not comparable with the baseline: "+why+".")
-		}
+	if x.Baseline != nil {
+		st.Lead = append(st.Lead, x.Baseline.String())
 	}
 	late := time.Duration(x.Generator.StartDelay.P99 * float64(time.Millisecond))
 	st.Figures = []report.Figure{
