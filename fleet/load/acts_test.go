@@ -92,10 +92,11 @@ func TestActs(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, story, err := l.Tell(Setting{}, e, Generator{})
+				got, story, err := l.Tell(plain, e, Generator{})
 				if err != nil {
 					t.Fatal(err)
 				}
+				conforms(t, got)
 				if got.Verdict != tt.verdict || !strings.Contains(strings.Join(got.Reasons, "; "), tt.reason) {
 					t.Errorf("%s %q, want %s %q", got.Verdict, got.Reasons, tt.verdict, tt.reason)
 				}

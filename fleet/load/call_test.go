@@ -57,10 +57,11 @@ func TestCalled(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, _, err := l.Tell(Setting{}, e, Generator{})
+				got, _, err := l.Tell(plain, e, Generator{})
 				if err != nil {
 					t.Fatal(err)
 				}
+				conforms(t, got)
 				x := got.Sections["load"].(*Section)
 				if c := x.Called; c == nil || c.Devices != 5 || c.Came != 5-tt.forget || tt.forget == 0 && (c.Seconds < 0.1 || c.Seconds > 0.15) {
 					t.Errorf("%+v", c)

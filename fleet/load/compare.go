@@ -127,7 +127,8 @@ func Compare(earlier, x *Section) *Comparison {
 const fewestPairs = 5
 
 // differences names what two runs did not do alike.
-func differences(a, b *Section) (why []string) {
+func differences(a, b *Section) []string {
+	why := []string{}
 	for _, f := range []struct {
 		what string
 		a, b any

@@ -358,7 +358,8 @@ func TestInterrupted(t *testing.T) {
 		defer r.close()
 		l := r.load(20, Config{Link: kept, Pace: Constant(10, time.Hour)})
 		defer l.Close()
-		if _, err := l.Enrol(t.Context()); err != nil {
+		e, err := l.Enrol(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithTimeoutCause(t.Context(), 5*time.Second, context.Canceled)
@@ -369,6 +370,16 @@ func TestInterrupted(t *testing.T) {
 		all := l.total()
 		if l.ended > 6*time.Second || all.sessions.done < 40 || all.steps[dialect.Idle][Stopped] == nil {
 			t.Errorf("over after %v, %+v", l.ended, all.sessions)
+		}
+		setting := plain
+		setting.Interrupted, setting.Baseline = true, new(Section)
+		got, story, err := l.Tell(setting, e, Generator{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conforms(t, got)
+		if lead := strings.Join(story.Lead, " "); !strings.Contains(lead, "Not comparable with the baseline: the verdict of this run is partial") {
+			t.Errorf("the story begins with %q", lead)
 		}
 	})
 }

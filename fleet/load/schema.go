@@ -1,10 +1,13 @@
 package load
 
 import (
+	"encoding"
 	"encoding/json"
+	"reflect"
 
 	"github.com/invopop/jsonschema"
 
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/report"
 )
 
@@ -12,10 +15,19 @@ import (
 func Schema() ([]byte, error) {
 	type result struct {
 		report.Result
-		Load Section `json:"load"`
+		Load   Section        `json:"load"`
+		Ledger *ledger.Result `json:"ledger,omitempty" jsonschema_description:"where orders were followed"`
 	}
-	r := jsonschema.Reflector{DoNotReference: true, Anonymous: true, ExpandedStruct: true}
+	r := jsonschema.Reflector{DoNotReference: true, Anonymous: true, ExpandedStruct: true, Mapper: words}
 	s := r.Reflect(&result{})
 	s.Title = "Result of rollcall fleet run"
 	return json.MarshalIndent(s, "", " ")
+}
+
+// words has types that are written as text be strings.
+func words(t reflect.Type) *jsonschema.Schema {
+	if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return &jsonschema.Schema{Type: "string"}
+	}
+	return nil
 }
