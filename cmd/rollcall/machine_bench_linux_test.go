@@ -108,7 +108,7 @@ func BenchmarkStreamsOfMachines(b *testing.B) {
 // over the time of ROLLCALL_IDLE (such as 10m), how often it leaves the processor while nothing happens. The runtime's own watch (sysmon)
 // wakes once a minute, which is two of these.
 func BenchmarkAgentProcess(b *testing.B) {
-	program := build(b, "agentonly")
+	program := build(b, "agentonly,nethttpomithttp2")
 	st, err := os.Stat(program)
 	if err != nil {
 		b.Fatal(err)
