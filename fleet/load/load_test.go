@@ -378,7 +378,7 @@ func TestInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		conforms(t, got)
-		if lead := strings.Join(story.Lead, " "); !strings.Contains(lead, "Not comparable with the baseline: the verdict of this run is partial") {
+		if lead := strings.Join(story.Lead, " "); !strings.Contains(lead, "; the verdict of this run is partial.") {
 			t.Errorf("the story begins with %q", lead)
 		}
 	})

@@ -133,7 +133,7 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 		return nil, nil, err
 	}
 	if s.Baseline != nil && (r.Verdict == report.Invalid || r.Verdict == report.Partial) { // as no such run may be a baseline
-		section.Baseline = &Comparison{Why: []string{"the verdict of this run is " + r.Verdict}}
+		section.Baseline = &Comparison{Why: append(differences(s.Baseline, section), "the verdict of this run is "+r.Verdict)}
 	}
 	return r, l.story(r, section, &s, all), nil
 }
