@@ -124,7 +124,7 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 		for _, d := range c.Devices {
 			names[d.Number()] = load.Name(d)
 		}
-		c.Ledger = ledger.New(ledger.Config{Devices: len(c.Devices), Name: func(d protocol.Device) string { return names[d] }})
+		c.Ledger = ledger.New(ledger.Config{Devices: len(c.Devices), Bound: f.bound(p), Asked: !f.called, Name: func(d protocol.Device) string { return names[d] }})
 	}
 	c.Link = a.link(f.sources)
 	c.Link.KeepOpen = kept
@@ -133,6 +133,12 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 		c.Link.Resumes = func(d protocol.Device) bool { return arrival.Handshakes.Resumes(uint32(d)) }
 	}
 	return c, nil
+}
+
+// bound is how long the server may take for what is ordered: as long as what is under way at the end of the load, or a quarter of
+// the load where that is longer.
+func (f *fleetRunFlags) bound(p *plan.Plan) time.Duration {
+	return min(max(time.Duration(p.Arrival.Drain), time.Duration(p.Until)/4, time.Second), ledger.DefaultBound)
 }
 
 // plays tells whose devices take part. Nobody but a server of ours takes the others than Apple's, and no file keeps them; where devices

@@ -16,7 +16,7 @@
 //     off the network, [Ledger.Held] and [Ledger.Resumed] while the whole server is down on purpose.
 //
 // [Ledger.Check] names what is beyond its bound now; [Ledger.Close] judges everything, once, at the end: before it, stop
-// ordering and let the devices ask for work once more. [Ledger.Result] may be read at any time. The results of several
+// ordering and let the devices ask for work once more, and say of whom that went wrong ([Ledger.Unheard]). [Ledger.Result] may be read at any time. The results of several
 // workers, each with its own devices, are put together by [Merge].
 //
 // # What is no fault
@@ -30,7 +30,7 @@
 // # What it does not see
 //
 // A server may hand out a shared id to many devices, if each of them was ordered to have it. That a command came twice is
-// seen for the latest [Remembered] commands of a device. That a command went to another device is seen as long as it is open
+// seen for the latest confirmed commands, [Few] of them or [Remembered] for each device. That a command went to another device is seen as long as it is open
 // or, when the order became known late, among the latest [Strays] unordered ones. Orders that were asked for at the same
 // time, and those of different lanes, have no order between them.
 //

@@ -11,6 +11,9 @@ import (
 // the clock of the run when the request began and when it ended.
 func (l *Ledger) Exchanged(begun, now protocol.Time, d protocol.Device, x *link.Exchange) {
 	heard := x.Status >= 200 && x.Status < 300
+	if x.Status != 0 {
+		l.answeredAt(begun, d)
+	}
 	switch x.Step {
 	case dialect.Report:
 		l.reported(begun, d, x, heard)
@@ -94,6 +97,13 @@ func (l *Ledger) told(now protocol.Time, d protocol.Device) {
 		l.counts.Confirmed++
 		l.free(last)
 	}
+}
+
+// answeredAt notes that the server answered a request of d in whatever way.
+func (l *Ledger) answeredAt(begun protocol.Time, d protocol.Device) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.account(d).answered = begun
 }
 
 // enrolledAt notes that d is enrolled, if that is news.

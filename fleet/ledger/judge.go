@@ -1,14 +1,30 @@
 package ledger
 
 import (
+	"runtime"
+	"time"
+
 	"rollcall/protocol"
 )
 
-// Check names what is beyond its bound at now. It looks at all that is open, so call it now and then.
+// share is how many devices are looked at in one go, while nobody can write: some ten microseconds.
+const share = 2048
+
+// Check names what is beyond its bound at now. It looks at all that is open, so call it now and then; who writes meanwhile waits
+// for a small share of the devices at most.
 func (l *Ledger) Check(now protocol.Time) {
+	for from := 0; l.look(now, from); from += share {
+		runtime.Gosched() // or who waits for the lock might wait on
+	}
+}
+
+// look judges a share of the devices, and tells whether there are more.
+func (l *Ledger) look(now protocol.Time, from int) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.judge(now, false)
+	to := min(from+share, len(l.devices))
+	l.judge(now, from, to, false)
+	return to < len(l.devices)
 }
 
 // Close names what has gone wrong in the end: besides what is beyond its bound, all of which the server has told the
@@ -16,20 +32,66 @@ func (l *Ledger) Check(now protocol.Time) {
 func (l *Ledger) Close(now protocol.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.judge(now, true)
+	l.judge(now, 0, len(l.devices), true)
 	l.closed = true
 }
 
-func (l *Ledger) judge(now protocol.Time, end bool) {
+// Unheard notes, before Close, that d could not ask for work once more at the end: what it is still owed nobody will see arrive, so
+// all of that is named. It returns how many orders these are.
+func (l *Ledger) Unheard(now protocol.Time, d protocol.Device) (orders int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(d)
+	for at := a.orders; at != 0; at = l.orders.list[at].next {
+		o := &l.orders.list[at]
+		if o.is&(taken|named) != taken {
+			continue
+		}
+		orders++
+		o.is |= named
+		f := Finding{Fault: Stuck, Command: l.text(o), Kind: l.kinds.list[o.kind], At: now, Detail: "taken and not delivered in " + lasted(o.from, now) + ": the device could not ask for work at the end"}
+		if o.is&delivered != 0 {
+			f.Detail = "delivered, and the report not confirmed in " + lasted(o.from, now) + ": the device could not tell it at the end"
+		}
+		l.find(f, d)
+	}
+	for at := a.profiles; at != 0; at = l.profiles.list[at].next {
+		if p := &l.profiles.list[at]; !p.settled() && p.is&(named|refused) == 0 {
+			l.unsettled(now, p, d)
+		}
+	}
+	return orders
+}
+
+func lasted(from, to protocol.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
+
+// unsettled names a profile of d that is not as it should be.
+func (l *Ledger) unsettled(now protocol.Time, p *profile, d protocol.Device) {
+	p.is |= named
+	f := Finding{Fault: NeverConverged, Profile: l.ids.list[p.name], At: now, Detail: "wanted, and not there"}
+	switch {
+	case p.want == 0:
+		f.Detail = "not wanted any more, and still there"
+	case p.have != 0:
+		f.Detail = "there in another version than the wanted one"
+	}
+	l.find(f, d)
+}
+
+// judge looks at the devices with numbers from one up to another.
+func (l *Ledger) judge(now protocol.Time, first, beyond int, end bool) {
 	if l.held {
 		return
 	}
-	for d := range l.devices {
+	for d := first; d < beyond; d++ {
 		a := &l.devices[d]
 		if !a.enrolled || a.away {
 			continue
 		}
-		late := func(from protocol.Time) bool { return now.Sub(max(from, a.since, l.since)) > l.bound }
+		late := func(from protocol.Time) bool {
+			from = max(from, a.since, l.since)
+			return now.Sub(from) > l.bound && (!l.asked || a.answered > from)
+		}
 		for at := a.orders; at != 0; at = l.orders.list[at].next {
 			o := &l.orders.list[at]
 			if o.is&(taken|named) != taken {
@@ -57,15 +119,7 @@ func (l *Ledger) judge(now protocol.Time, end bool) {
 			if p.settled() || p.is&(named|refused) != 0 || !late(p.from) && (!end || p.is&denied == 0) {
 				continue
 			}
-			p.is |= named
-			f := Finding{Fault: NeverConverged, Profile: l.ids.list[p.name], At: now, Detail: "wanted, and not there"}
-			switch {
-			case p.want == 0:
-				f.Detail = "not wanted any more, and still there"
-			case p.have != 0:
-				f.Detail = "there in another version than the wanted one"
-			}
-			l.find(f, protocol.Device(d))
+			l.unsettled(now, p, protocol.Device(d))
 		}
 	}
 }
@@ -84,18 +138,6 @@ func (l *Ledger) Counts() Counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counts
-}
-
-// Owed returns how many orders for d are open: not confirmed, and no fault yet.
-func (l *Ledger) Owed(d protocol.Device) (open int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for at := l.account(d).orders; at != 0; at = l.orders.list[at].next {
-		if l.orders.list[at].is&named == 0 {
-			open++
-		}
-	}
-	return open
 }
 
 // Result returns what was found so far.

@@ -11,7 +11,8 @@ import (
 // How much a ledger remembers.
 const (
 	Kept       = 1000    // findings; the rest is counted
-	Remembered = 5       // confirmed commands of each device
+	Remembered = 4       // confirmed commands for each device of Config, whosever they are: the latest, and up to as many again
+	Few        = 1 << 16 // of these at least, however few devices there are
 	Strays     = 1 << 16 // deliveries that nobody ordered
 )
 
@@ -22,15 +23,19 @@ const DefaultBound = 10 * time.Minute
 type Config struct {
 	Devices int           // numbered from 1 to this; more are taken in as they come
 	Bound   time.Duration // from the administration's word, or the device's NotNow, to the confirmed report; 0: DefaultBound
+	// Asked: devices come when the runner has them come and not when the server calls, so what is owed to one is late only when
+	// the server has answered it since.
+	Asked bool
 	// Name gives what the wire calls a device, for findings; nil: its number.
 	Name func(protocol.Device) string
 }
 
-// A Ledger holds what was intended for each device against what the device saw. Safe for concurrent use. A device costs 64
-// bytes, one of Android about forty more, one of Windows about a hundred for each kind of commands that it got, each of its profiles 32,
+// A Ledger holds what was intended for each device against what the device saw. Safe for concurrent use. A device costs 32
+// bytes, what is remembered of its confirmed commands up to 300, one of Android about forty more, one of Windows about a hundred for each kind of commands that it got, each of its profiles 32,
 // each open order about a hundred; once it has seen as many open orders as there will be at a time, writing into it allocates nothing.
 type Ledger struct {
 	bound time.Duration
+	asked bool
 	name  func(protocol.Device) string
 
 	mu       sync.Mutex
@@ -43,6 +48,7 @@ type Ledger struct {
 	strays   map[protocol.CommandID]protocol.Device // who got them
 	latest   []protocol.CommandID                   // of strays, a ring
 	knows    map[protocol.Device]protocol.Time      // when a device last told the server all that it could be asked
+	done     memory                                 // confirmed commands
 	unnamed  map[unnamedKey]unnamed                 // of Windows devices
 	loose    []unnamedKey                           // of these, what came that nobody ordered
 	oldest   int                                    // in latest
@@ -57,11 +63,10 @@ type Ledger struct {
 
 // An account is one device.
 type account struct {
-	recent   [Remembered]uint64 // commands confirmed last, hashed; a ring
-	since    protocol.Time      // enrolled and on the network since then
-	orders   uint32             // open, oldest first
+	since    protocol.Time // enrolled and on the network since then
+	answered protocol.Time // when the latest request began that the server answered in any way
+	orders   uint32        // open, oldest first
 	profiles uint32
-	at       uint8 // in recent
 	enrolled bool
 	away     bool
 	unnamed  bool // its commands have no names
@@ -78,15 +83,16 @@ const (
 	lower                      // its UUID is written in lower case
 	text                       // its id is no UUID
 	refused                    // the device could not install it
+	strayed                    // it reached another device
 )
 
 // New makes an empty ledger.
 func New(c Config) *Ledger {
 	l := &Ledger{
-		bound: c.Bound, name: c.Name, devices: make([]account, c.Devices+1),
+		bound: c.Bound, asked: c.Asked, name: c.Name, devices: make([]account, c.Devices+1),
 		byID: map[protocol.CommandID]uint32{}, texts: map[protocol.CommandID]string{}, passed: map[uint32]string{},
 		strays: map[protocol.CommandID]protocol.Device{}, knows: map[protocol.Device]protocol.Time{},
-		unnamed: map[unnamedKey]unnamed{}, kinds: newNames(), ids: newNames(),
+		done: newMemory(max(Few, Remembered*c.Devices)), unnamed: map[unnamedKey]unnamed{}, kinds: newNames(), ids: newNames(),
 	}
 	if l.bound <= 0 {
 		l.bound = DefaultBound

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
 	"rollcall/protocol"
 )
 
@@ -85,6 +87,19 @@ func TestFaults(t *testing.T) {
 			"doubled: RestartDevice " + one + " of device D1: delivered again after its report was confirmed",
 		},
 		{
+			"doubled, long after", func(s *story) {
+				s.order(1, one)
+				s.does(1, one)
+				for _, id := range ids(1000) {
+					s.order(1, id)
+					s.does(1, id)
+				}
+				s.does(1, one)
+			},
+			"doubled: RestartDevice " + one + " of device D1: delivered again after its report was confirmed",
+		},
+		{"done by another device too", func(s *story) { s.order(1, one); s.does(1, one); s.order(2, one); s.does(2, one) }, ""},
+		{
 			"doubled, never ordered", func(s *story) { s.does(1, three); s.does(1, three) },
 			"doubled: RestartDevice " + three + " of device D1: delivered again after its report was confirmed",
 		},
@@ -144,6 +159,22 @@ func TestFaults(t *testing.T) {
 			s.Answered(s.tick(), 1, one, protocol.Acknowledged, false)
 			later(s)
 		}, "stuck: RestartDevice " + one + " of device D1: delivered, and the report not confirmed within 1m0s"},
+		{
+			"cannot ask at the end", func(s *story) {
+				s.order(1, one)
+				s.order(1, two)
+				s.Ordered(s.tick(), 1, three, "RestartDevice", 0)
+				s.Delivered(s.tick(), 1, one, "")
+				s.Wanted(s.tick(), 1, "wifi", "")
+				s.order(2, four)
+				if n := s.Unheard(s.tick(), 1); n != 2 {
+					panic(n)
+				}
+			},
+			"stuck: RestartDevice " + one + " of device D1: delivered, and the report not confirmed in 8s: the device could not tell it at the end\n" +
+				"stuck: RestartDevice " + two + " of device D1: taken and not delivered in 6s: the device could not ask for work at the end\n" +
+				"never converged: profile wifi of device D1: wanted, and not there",
+		},
 		{"put off by the device", func(s *story) {
 			s.order(1, one)
 			s.Delivered(s.tick(), 1, one, "")
@@ -164,6 +195,12 @@ func TestFaults(t *testing.T) {
 		{
 			"misdelivered", func(s *story) { s.order(1, one); s.does(2, one); s.idle(1); later(s) },
 			"misdelivered: RestartDevice " + one + " of device D2: meant for D1",
+		},
+		{
+			"misdelivered when it was stuck", func(s *story) { s.order(1, one); later(s); s.Check(s.tick()); s.does(2, one); s.does(2, one) },
+			"stuck: RestartDevice " + one + " of device D1: taken and not delivered within 1m0s\n" +
+				"misdelivered: RestartDevice " + one + " of device D2: meant for D1\n" +
+				"doubled: RestartDevice " + one + " of device D2: delivered again after its report was confirmed",
 		},
 		{
 			"misdelivered before its id was known", func(s *story) { s.does(2, one); s.order(1, one); s.idle(1) },
@@ -260,6 +297,41 @@ func TestFaults(t *testing.T) {
 				t.Errorf("counted %d faults of %d", r.Faults(), len(got))
 			}
 		})
+	}
+}
+
+// Where devices come when their runner has them come, nothing is late before the server has answered the device since.
+func TestAsked(t *testing.T) {
+	s := begin()
+	s.asked = true
+	s.Enrolled(s.tick(), 1)
+	s.order(1, one)
+	s.now = s.now.Add(2 * time.Minute)
+	for _, step := range []struct {
+		status int
+		stuck  uint64
+	}{{0, 0}, {503, 1}} {
+		begun := s.tick()
+		s.Exchanged(begun, s.tick(), 1, &link.Exchange{Step: dialect.Idle, Status: step.status})
+		s.Check(s.tick())
+		if got := s.Result(); got.Stuck != step.stuck {
+			t.Errorf("after an answer of %d: %+v", step.status, got.Counts)
+		}
+	}
+}
+
+// Every device is looked at, however many there are.
+func TestCheckLooksAtAll(t *testing.T) {
+	for _, n := range []int{share - 1, share, share + 1, 2*share + 5} {
+		l := New(Config{Devices: n, Bound: time.Minute})
+		for d := range protocol.Device(n + 1) {
+			l.Enrolled(1, d)
+			l.Wanted(1, d, "wifi", "")
+		}
+		l.Check(protocol.Time(0).Add(time.Hour))
+		if got := l.Result(); got.NeverConverged != uint64(n+1) {
+			t.Errorf("%d of %d were looked at", got.NeverConverged, n+1)
+		}
 	}
 }
 

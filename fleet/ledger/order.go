@@ -29,7 +29,7 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 		return // asked for once more, since the first answer was lost
 	}
 	l.counts.Ordered++
-	if at, knows := l.knows[d]; a.remembers(key) || knows && at >= now && questions[kind] || l.cameBefore(now, d, id, kind) { // all over before its id was known here
+	if at, knows := l.knows[d]; l.done.holds(hashOf(d, key)) || knows && at >= now && questions[kind] || l.cameBefore(now, d, id, kind) { // all over before its id was known here
 		l.counts.Delivered++
 		l.counts.Confirmed++
 		l.counts.Taken++
@@ -42,7 +42,7 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 		delete(l.strays, key)
 	} else if ok {
 		l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now, Detail: "meant for " + l.name(d)}, got)
-		is |= named
+		is |= named | strayed
 	}
 	if is&text != 0 {
 		l.texts[key] = strings.Clone(id)
@@ -84,7 +84,7 @@ func (l *Ledger) Delivered(now protocol.Time, d protocol.Device, id, kind string
 	defer l.mu.Unlock()
 	a := l.account(d)
 	key, _ := keyOf(id)
-	if a.remembers(key) {
+	if l.done.holds(hashOf(d, key)) {
 		l.find(Finding{Fault: Doubled, Command: id, Kind: kind, At: now, Detail: "delivered again after its report was confirmed"}, d)
 		return
 	}
@@ -104,8 +104,8 @@ func (l *Ledger) Delivered(now protocol.Time, d protocol.Device, id, kind string
 // unordered takes a delivery that d was not meant to have, as far as is known.
 func (l *Ledger) unordered(now protocol.Time, d protocol.Device, key protocol.CommandID, id, kind string) {
 	if at, open := l.byID[key]; open {
-		if o := &l.orders.list[at]; o.is&named == 0 {
-			o.is |= named
+		if o := &l.orders.list[at]; o.is&strayed == 0 { // it may be named already, for not having come where it should
+			o.is |= named | strayed
 			l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now, Detail: "meant for " + l.name(o.device)}, d)
 		}
 		return
@@ -154,10 +154,10 @@ func (l *Ledger) Answered(now protocol.Time, d protocol.Device, id string, s pro
 		}
 		return
 	}
-	if !heard || a.remembers(key) {
+	if !heard || l.done.holds(hashOf(d, key)) {
 		return
 	}
-	a.remember(key)
+	l.done.add(hashOf(d, key))
 	if l.drop(a, key) {
 		l.counts.Confirmed++
 	}
@@ -240,19 +240,4 @@ func (l *Ledger) text(o *order) string {
 		return strings.ToLower(o.id.String())
 	}
 	return o.id.String()
-}
-
-func (a *account) remembers(key protocol.CommandID) bool {
-	h := hashOf(key)
-	for _, r := range a.recent {
-		if r == h {
-			return true
-		}
-	}
-	return false
-}
-
-func (a *account) remember(key protocol.CommandID) {
-	a.recent[a.at] = hashOf(key)
-	a.at = (a.at + 1) % Remembered
 }

@@ -27,13 +27,41 @@ func keyOf(id string) (key protocol.CommandID, is mark) {
 	return protocol.CommandID(sum[:16]), text
 }
 
-// hashOf stands for an id; never 0. UUIDs that count up differ in their last bytes, random ones in all.
-func hashOf(id protocol.CommandID) uint64 {
+// hashOf stands for a command of one device. UUIDs that count up differ in their last bytes, random ones in all.
+func hashOf(d protocol.Device, id protocol.CommandID) uint64 {
 	h := uint64(14695981039346656037)
 	for _, b := range id {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	return h | 1
+	for ; d > 0; d >>= 8 {
+		h = (h ^ uint64(d&0xff)) * 1099511628211
+	}
+	return h
+}
+
+// A memory knows the latest of what it was told, at least room of them and at most twice as many: when one half is full, the other
+// one is forgotten.
+type memory struct {
+	young, old map[uint64]struct{}
+	room       int
+}
+
+func newMemory(room int) memory { return memory{map[uint64]struct{}{}, map[uint64]struct{}{}, room} }
+
+func (m *memory) holds(h uint64) bool {
+	if _, young := m.young[h]; young {
+		return true
+	}
+	_, old := m.old[h]
+	return old
+}
+
+func (m *memory) add(h uint64) {
+	if len(m.young) >= m.room {
+		m.young, m.old = m.old, m.young
+		clear(m.young)
+	}
+	m.young[h] = struct{}{}
 }
 
 // An arena is records of one kind by number, from 1; those given back are used again.

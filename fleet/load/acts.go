@@ -116,6 +116,20 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 	return outcome, err
 }
 
+// check has the ledger look every second, beside the load, until ctx ends: what is stuck is named while the storm runs.
+func (l *Load) check(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.config.Ledger.Check(protocol.At(l.now()))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // settle lets devices ask for work once more, after the load and apart from it, so that the ledger can be closed. On a bad network
 // some have to ask again and again; nobody does any more when none was answered for as long as the load's end may take.
 func (l *Load) settle(ctx context.Context) {
@@ -140,7 +154,9 @@ func (l *Load) settle(ctx context.Context) {
 				l.hears(d)
 				if !well {
 					l.unheard.devices++
-					l.unheard.orders += l.config.Ledger.Owed(d.Number())
+				}
+				if !well && ctx.Err() == nil { // else it is we who did not let it
+					l.unheard.orders += l.config.Ledger.Unheard(protocol.At(l.now()), d.Number())
 				}
 				l.mu.Unlock()
 			}

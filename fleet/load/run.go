@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"rollcall/agent"
@@ -32,6 +33,10 @@ func (l *Load) Run(ctx context.Context) error {
 	}
 	l.begin, l.paced = time.Now(), l.config.Closed == 0
 	l.play(life)
+	var checking sync.WaitGroup
+	if l.config.Ledger != nil {
+		checking.Go(func() { l.check(life) })
+	}
 	l.plug()
 	defer l.unplug()
 	if l.config.Closed > 0 {
@@ -44,6 +49,7 @@ func (l *Load) Run(ctx context.Context) error {
 	close(l.jobs)
 	l.working.Wait()
 	l.played.went.Wait()
+	checking.Wait()
 	l.ended = time.Since(l.begin)
 	l.all.Store(l.total())
 	l.settle(ctx)
