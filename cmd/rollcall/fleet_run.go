@@ -56,8 +56,8 @@ After all have enrolled it plays these acts of a plan's timeline: authority, pro
 certificates (of a rollcall server), and commands for all. Which it does not play, it says before it starts.
 
 Before the load the generator measures what it can do at most against a server that does nothing. A run in which it was
-itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, or nothing
-was done at all. Ctrl-C ends the run with what is known so far, marked partial (130).
+itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, nothing was done
+at all, or some was not done and no limit says how many may be (checkins.failed, checkins.refused). Ctrl-C ends the run with what is known so far, marked partial (130).
 
 A server that insists on Apple's host name for pushes reaches --apns-listen when that name is an alias of this machine for
 it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) and it trusts the CA of rollcall fleet push-ca.`,
@@ -101,7 +101,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	durationVar(flags, &f.drain, "drain", 0, "how long what is under way at the end may take (default 30s)")
 	flags.IntVar(&f.parallel, "parallel", 32, "enrolments at a time before the load")
 	durationVar(flags, &f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
-	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's")
+	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's; without a PLAN in place of the ready one's on the same figure")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
 	flags.StringVar(&f.junit, "junit", "", "write the verdict and the limits as JUnit's XML to `FILE`")

@@ -70,15 +70,8 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 		p.Arrival = ownArrival(p, length, f.called)
 	}
 	f.fit(changed, p)
-	for _, text := range f.limits {
-		var l plan.Limit
-		if err := l.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("--limit: %w", err)
-		}
-		if own {
-			p.Limits, own = nil, false
-		}
-		p.Limits = append(p.Limits, l)
+	if p.Limits, err = f.limited(p.Limits, own); err != nil {
+		return nil, err
 	}
 	if f.closed == 0 && !f.called {
 		if err := p.Check(); err != nil {
@@ -92,6 +85,26 @@ func (f *fleetRunFlags) load(cmd *cobra.Command, args []string) (*plan.Plan, err
 		return p.WithDevices(f.devices)
 	}
 	return p, nil
+}
+
+// limited are a plan's limits and those of the flags. Where nobody named the plan, a flag's takes the place of the plan's on the same figure.
+func (f *fleetRunFlags) limited(limits []plan.Limit, own bool) ([]plan.Limit, error) {
+	given := make([]plan.Limit, len(f.limits))
+	for i, text := range f.limits {
+		if err := given[i].UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("--limit: %w", err)
+		}
+	}
+	var all []plan.Limit
+	for _, l := range limits {
+		said := slices.ContainsFunc(given, func(g plan.Limit) bool {
+			return slices.ContainsFunc(g.Figures(), func(figure string) bool { return slices.Contains(l.Figures(), figure) })
+		})
+		if !own || !said {
+			all = append(all, l)
+		}
+	}
+	return append(all, given...), nil
 }
 
 // evenly is a mix of platforms in equal parts, as far as a hundred can be divided so.

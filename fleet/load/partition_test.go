@@ -191,7 +191,7 @@ func bear(t *testing.T, w *weather, o *orderly, pace Pace, timeout time.Duration
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err = l.Tell(Setting{}, e, Generator{}); err != nil {
+	if got, _, err = l.Tell(Setting{Limits: limits(t, "checkins.failed <= 100", "checkins.refused == 0")}, e, Generator{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range got.Sections["load"].(*Section).Steps {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -138,7 +140,7 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 	return r, l.story(r, section, &s, all), nil
 }
 
-// unstarted adds the arrivals that no device was free for: they took at least until the end.
+// unstarted adds the arrivals that no device was free for, and those whose push never came: they took at least until the end.
 func (l *Load) unstarted(all *book) {
 	first := dialect.Idle
 	if l.config.Enrolments {
@@ -147,6 +149,14 @@ func (l *Load) unstarted(all *book) {
 	for range l.pending {
 		at, _ := l.take.next()
 		put(&all.steps[first][Stopped], l.ended-at)
+	}
+	for i := range l.beds {
+		if b := &l.beds[i]; b.place == ordered {
+			put(&all.steps[first][Stopped], l.ended-b.ordered)
+			all.sessions.started++
+			all.sessions.failed++
+			all.at(b.ordered, l.width).failed++
+		}
 	}
 }
 
@@ -244,6 +254,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 		r.Reasons = append(r.Reasons, text)
 	}
+	if text := unspoken(c, x.NotWoken, s.Limits); text != "" && c.Done > 0 && !s.Interrupted {
+		held = false
+		r.Reasons = append(r.Reasons, text)
+	}
 	if n := x.foreign(); n > 0 { // whatever else it does, such a server is none for devices
 		held = false
 		r.Reasons = append(r.Reasons, fmt.Sprintf("the server answered %d requests with something that is no property list", n))
@@ -277,16 +291,46 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	if k != nil && k.Refuses() != "" {
 		convicted = append([]string{k.Refuses()}, convicted...)
 	}
+	x.Generator.Convicted = convicted
 	switch {
 	case s.Interrupted:
 		r.Verdict = report.Partial
-		r.Reasons = append([]string{"interrupted; what was measured until then is kept"}, r.Reasons...)
+		text := "interrupted; what was measured until then is kept"
+		if len(convicted) > 0 {
+			text += ", and it is invalid: it says nothing of the server"
+		}
+		r.Reasons = append(append([]string{text}, convicted...), r.Reasons...)
 	case len(convicted) > 0:
 		r.Verdict, r.Reasons = report.Invalid, append(convicted, r.Reasons...)
 	case !held:
 		r.Verdict = report.Failed
 	}
 	return nil
+}
+
+// unspoken tells of arrivals that were not done though no limit says how many may be; empty: there are none. A device that was turned
+// away, came again and was done then is none.
+func unspoken(c *report.CheckIns, notWoken int, limits []plan.Limit) string {
+	said := func(figure string) bool {
+		return slices.ContainsFunc(limits, func(l plan.Limit) bool {
+			return slices.Contains(l.Figures(), "checkins.done") || slices.Contains(l.Figures(), figure)
+		})
+	}
+	var parts []string
+	if c.Refused > 0 && !said("checkins.refused") {
+		parts = append(parts, fmt.Sprintf("%d were refused", c.Refused))
+	}
+	if c.Failed > 0 && !said("checkins.failed") {
+		text := fmt.Sprintf("%d failed", c.Failed)
+		if notWoken > 0 {
+			text += fmt.Sprintf(", %d of them because no push came that the server was asked for", notWoken)
+		}
+		parts = append(parts, text)
+	}
+	if c.Done >= c.Offered || len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("of %d offered %s, and no limit says how many may be (checkins.failed, checkins.refused)", c.Offered, strings.Join(parts, " and "))
 }
 
 // foreign counts the requests that were answered by what no MDM server says.

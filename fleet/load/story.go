@@ -73,7 +73,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	if all.woken != nil {
 		st.Latency = append(st.Latency, report.LatencyOf("push, from its intended order", all.woken))
 	}
-	st.NotShown = x.notShown(r)
+	st.NotShown = x.notShown()
 	return st
 }
 
@@ -153,7 +153,7 @@ func (x *Section) generator() report.Table {
 	return t
 }
 
-func (x *Section) notShown(r *report.Result) []string {
+func (x *Section) notShown() []string {
 	not := []string{"How the server behaves after this time, with more devices than these, or with other commands and profiles."}
 	if x.SharedHost {
 		not = append(not, "Shared host: server and generator share a machine and its processors, so no capacity of the server is claimed.")
@@ -172,7 +172,7 @@ func (x *Section) notShown(r *report.Result) []string {
 	if x.KeyExchange == "X25519" {
 		not = append(not, "Go's own choice of key exchange: every handshake used X25519 alone, which costs half of it.")
 	}
-	if r.Verdict == report.Invalid {
+	if len(x.Generator.Convicted) > 0 {
 		not = append(not, "Anything about the server: the generator was at its own limit.")
 	}
 	return not

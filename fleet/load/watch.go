@@ -21,6 +21,7 @@ type Generator struct {
 	ClockStep     float64      `json:"clock_step_ms" jsonschema_description:"by how much the system's clock was set during the run"`
 	Exhausted     int64        `json:"exhausted" jsonschema_description:"requests for which our own system had no socket, port or file"`
 	Calibration   *Calibration `json:"calibration,omitempty"`
+	Convicted     []string     `json:"convicted,omitempty" jsonschema_description:"why this says nothing of the server, one sentence each"`
 }
 
 // What convicts a generator.

@@ -47,6 +47,9 @@ func (l *Limit) OfDevices() bool {
 	})
 }
 
+// Figures are the dotted keys that the limit speaks of.
+func (l *Limit) Figures() []string { return slices.Clone(l.figures) }
+
 // A LimitResult is what became of one limit.
 type LimitResult struct {
 	Limit string `json:"limit"`
