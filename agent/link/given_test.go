@@ -17,6 +17,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 )
 
 // A device can be given its identity in place of SCEP; Before is called for each request, and an answer of 200 that is none
@@ -90,6 +91,25 @@ func TestCertificateHeader(t *testing.T) {
 	l = s.link(Config{CertificateHeader: "X-Client-Cert"})
 	if _, err := l.Enrol(t.Context(), d, dialect.Start{URL: s.URL + "/enrol"}); err != nil || headers != 2 {
 		t.Errorf("%v, %d headers", err, headers)
+	}
+}
+
+// With SignatureAlone Apple's devices have no certificate in TLS; others have.
+func TestSignatureAlone(t *testing.T) {
+	s := serve(t, nil)
+	asked := 0
+	s.edit = func(p *apple.Profile) { p.Payloads[0].MDM.SignMessage = true }
+	s.before = func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if r.Method == http.MethodPut {
+			if asked++; len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Mdm-Signature") == "" {
+				t.Errorf("%d certificates in TLS, signature %q", len(r.TLS.PeerCertificates), r.Header.Get("Mdm-Signature"))
+			}
+		}
+		return r.Method == http.MethodPut
+	}
+	l := s.link(Config{SignatureAlone: true})
+	if _, err := l.Enrol(t.Context(), device(1), dialect.Start{URL: s.URL + "/enrol"}); err != nil || asked != 2 {
+		t.Errorf("%v, asked %d times", err, asked)
 	}
 }
 

@@ -299,7 +299,7 @@ func (c *conversation) connect(ctx context.Context, target *url.URL, x *Exchange
 	server := net.JoinHostPort(host, port)
 	l := c.link
 	client := c.certificate
-	if l.config.CertificateHeader != "" {
+	if _, apple := c.device.(*dialect.Apple); apple && l.config.SignatureAlone || l.config.CertificateHeader != "" {
 		client = nil
 	}
 	if c.conn == nil && l.config.KeepOpen {

@@ -48,6 +48,9 @@ type Config struct {
 	// CertificateHeader names the header that carries the device's certificate as RFC 9440 has it, in place of TLS: the
 	// link then stands where a proxy in front of the server would. Empty: certificates are TLS's.
 	CertificateHeader string
+	// SignatureAlone has Apple's devices bring no certificate at all, as behind a proxy that asks for none: who they are, their
+	// signatures say (Mdm-Signature), where the profile asks for these.
+	SignatureAlone bool
 	// SignIn has a person sign in at a web page for a Windows device, and gives the token that the page handed out; nil: nobody does.
 	SignIn func(ctx context.Context, d Device, page string) ([]byte, error)
 	// Factory gives the identity that signs a device's MachineInfo; nil: ADE enrolments fail.

@@ -73,7 +73,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.identity, "identity", "", "devices get their certificates by scep, in the enrolment, or minted here from a CA that the server trusts (default: scep, nanomdm minted)")
 	flags.StringVar(&f.identityCA, "identity-ca", "", "minted: PEM `FILE` of the CA's certificate")
 	flags.StringVar(&f.identityKey, "identity-key", "", "minted: PEM `FILE` of the CA's key")
-	flags.StringVar(&f.auth, "auth", "mtls", "devices show their certificates by mtls, signature (Mdm-Signature) or header, as a proxy in front of the server would pass them on")
+	flags.StringVar(&f.auth, "auth", "mtls", "devices show their certificates by mtls, signature (Apple's: Mdm-Signature alone, which the server's profile must ask for; others: mtls) or header, as a proxy in front of the server would pass them on")
 	flags.StringVar(&f.header, "auth-header", "Client-Cert", "header: its `NAME`, with the certificate as in RFC 9440")
 	flags.StringVar(&f.exchange, "key-exchange", "x25519", "of TLS: x25519, or hybrid, Go's own choice, at twice the cost")
 	flags.StringVar(&f.maker, "android-maker", "", "Android devices attest the keys that they enrol with: `FILE` with the CA of their maker, as rollcall fleet maker-ca makes it, which the server trusts (serve --android-attestation)")
@@ -283,6 +283,7 @@ func (a *aim) link(sources int) link.Config {
 	if f.auth == "header" {
 		c.CertificateHeader = f.header
 	}
+	c.SignatureAlone = f.auth == "signature"
 	if f.exchange == "hybrid" {
 		c.Curves = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 	}

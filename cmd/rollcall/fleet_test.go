@@ -229,6 +229,15 @@ func TestFleetMinted(t *testing.T) {
 	}
 }
 
+// Devices that are to be known by their signatures are not by their certificates: a server that takes none knows nobody.
+func TestFleetSignatureAlone(t *testing.T) {
+	s, data := serving(t, nil)
+	got := call(t.Context(), fleetCommand(), "fleet", "run", "--json", "--calibrate", "0s", "--target", s.URL, "--data", data, "--devices", "2", "--rate", "5/s", "--for", "1s", "--auth", "signature")
+	if got.err == nil || !strings.Contains(fmt.Sprint(got.err, got.out), "Authenticate: status 400") {
+		t.Errorf("%v: %s", got.err, got.out)
+	}
+}
+
 // Devices are woken by the server's pushes through our push service, and the result says so.
 func TestFleetPushed(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "push.pem")

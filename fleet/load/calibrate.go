@@ -19,6 +19,8 @@ type Calibration struct {
 	PerCPUSecond float64 `json:"ceiling_per_cpu_second" jsonschema_description:"for one second of processor time of generator and null server together"`
 	Asked        float64 `json:"asked_per_second" jsonschema_description:"highest rate that the run asks for; 0: it asks for none"`
 	Headroom     float64 `json:"headroom" jsonschema_description:"ceiling by asked"`
+
+	LeavesOut []string `json:"leaves_out" jsonschema_description:"what the run's devices do and calibration's do not, so that the run's own ceiling is lower"`
 }
 
 // mostCalibrated is how many devices calibrate: enough to keep the processors busy.
@@ -37,7 +39,7 @@ func Calibrate(ctx context.Context, c Config, d time.Duration, cpu func() time.D
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
 	defer n.close()
-	e := Endpoint{ServerURL: n.url() + "/mdm", CheckInURL: n.url() + "/checkin", Topic: "com.apple.mgmt.External.calibration"}
+	e := Endpoint{ServerURL: n.url() + "/mdm", CheckInURL: n.url() + "/checkin", Topic: "com.apple.mgmt.External.calibration", SignMessage: c.Link.SignatureAlone}
 	profile, err := e.Profile()
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
@@ -70,7 +72,7 @@ func Calibrate(ctx context.Context, c Config, d time.Duration, cpu func() time.D
 		return nil, err
 	}
 	done := float64(l.total().sessions.done)
-	k := &Calibration{Seconds: l.ended.Seconds(), Ceiling: done / l.ended.Seconds(), Asked: c.Pace.Peak()}
+	k := &Calibration{Seconds: l.ended.Seconds(), Ceiling: done / l.ended.Seconds(), Asked: c.Pace.Peak(), LeavesOut: c.uncalibrated()}
 	if used := (cpu() - before).Seconds(); used > 0 {
 		k.PerCPUSecond = done / used
 	}
@@ -78,6 +80,24 @@ func Calibrate(ctx context.Context, c Config, d time.Duration, cpu func() time.D
 		k.Headroom = k.Ceiling / k.Asked
 	}
 	return k, nil
+}
+
+// uncalibrated names what calibration leaves out of c.
+func (c *Config) uncalibrated() []string {
+	list := []string{}
+	if c.Enrolments && c.Link.Identity == nil {
+		list = append(list, "SCEP: its devices got minted identities")
+	}
+	if c.others() {
+		list = append(list, "what Windows and Android devices say: its devices were iPhones")
+	}
+	if len(c.Acts) > 0 {
+		list = append(list, "orders and what comes of them: each of its conversations was one request")
+	}
+	if c.Closed == 0 && c.Pace.Peak() == 0 {
+		list = append(list, "a rate to hold against its ceiling: how many devices come at a time, the server's pushes decide")
+	}
+	return list
 }
 
 // Refuses tells why a run that asks for as much gets no verdict; empty: it may have one (HST-126).

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"slices"
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
@@ -52,6 +53,14 @@ func platformOf(d fleet.Device) protocol.Platform {
 		return protocol.Windows
 	}
 	return protocol.Android
+}
+
+// others tells whether there are devices that are not Apple's.
+func (c *Config) others() bool {
+	return slices.ContainsFunc(c.Devices, func(d fleet.Device) bool {
+		_, apple := d.(*dialect.Apple)
+		return !apple
+	})
 }
 
 // heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation.

@@ -29,7 +29,7 @@ type Section struct {
 	Server         string  `json:"server" jsonschema_description:"what kind of server it was driven as"`
 	SharedHost     bool    `json:"shared_host" jsonschema_description:"the target was on the generator's machine: no capacity is claimed"`
 	Identity       string  `json:"identity" jsonschema:"enum=scep,enum=minted,enum=kept"`
-	Authentication string  `json:"authentication" jsonschema:"enum=mutual TLS,enum=Mdm-Signature,enum=header"`
+	Authentication string  `json:"authentication" jsonschema:"enum=mutual TLS,enum=Mdm-Signature,enum=Mdm-Signature; mutual TLS where it is not Apple's,enum=header"`
 	WokenBy        string  `json:"woken_by" jsonschema:"enum=themselves,enum=push"`
 	Connections    string  `json:"connections" jsonschema:"enum=closed after the empty answer,enum=kept"`
 	Handshakes     string  `json:"handshakes" jsonschema_description:"full, resumed, or the share of devices that resumed, such as 70% resumed"`
@@ -180,6 +180,9 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands, DoneBy: all.doneBy(),
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
+	}
+	if c.Link.SignatureAlone && c.others() {
+		x.Authentication += "; mutual TLS where it is not Apple's"
 	}
 	if c.Closed > 0 {
 		x.Pace = fmt.Sprintf("%d devices at a time, each again as soon as it was answered, for %s", c.Closed, plan.Duration(c.For))

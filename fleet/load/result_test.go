@@ -14,7 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 )
@@ -142,8 +144,27 @@ func TestHST126Ceiling(t *testing.T) {
 func TestCalibrateEnrolments(t *testing.T) {
 	c := Config{Enrolments: true, Pace: Constant(1, time.Second)}
 	k, err := Calibrate(t.Context(), c, 50*time.Millisecond, func() time.Duration { return 0 })
-	if err != nil || k.Ceiling < 5 {
+	if err != nil || k.Ceiling < 5 || len(k.LeavesOut) != 1 || !strings.HasPrefix(k.LeavesOut[0], "SCEP") {
 		t.Errorf("%+v (%v)", k, err)
+	}
+}
+
+// What calibration does not do, a result says, and also that there was none.
+func TestCalibrateLeavesOut(t *testing.T) {
+	c := Config{Acts: []Act{{}}, Devices: []fleet.Device{newPhone(1), new(dialect.Windows)}}
+	list := strings.Join(c.uncalibrated(), "; ")
+	for _, want := range []string{"Windows and Android", "orders", "a rate to hold"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("%s; want %s", list, want)
+		}
+	}
+	var x Section
+	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "it was not calibrated") {
+		t.Error(got)
+	}
+	x.Generator.Calibration = &Calibration{LeavesOut: c.uncalibrated()}
+	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) {
+		t.Error(got)
 	}
 }
 

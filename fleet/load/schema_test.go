@@ -165,7 +165,7 @@ func TestSchemaSeldom(t *testing.T) {
 	x := &Section{
 		Loop: "open", Arrivals: "check-ins", Identity: "kept", Authentication: "header", WokenBy: "push", Connections: "kept",
 		Called: &Called{Devices: 1}, Enrolment: &Enrolled{Steps: []StepFigures{{}}}, Steps: []StepFigures{{}}, Windows: []Window{{}},
-		DoneBy: map[protocol.Platform]uint64{protocol.IOS: 1}, Generator: Generator{Calibration: &Calibration{}}, Baseline: Compare(new(Section), &Section{Loop: "open"}),
+		DoneBy: map[protocol.Platform]uint64{protocol.IOS: 1}, Generator: Generator{Calibration: &Calibration{LeavesOut: new(Config).uncalibrated()}}, Baseline: Compare(new(Section), &Section{Loop: "open"}),
 	}
 	found := ledger.Result{Findings: []ledger.Finding{{Fault: ledger.Stuck, Device: "a", Command: "b", Kind: "c", Profile: "d", At: 1, Detail: "e"}}}
 	conforms(t, &report.Result{

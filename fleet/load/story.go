@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/agent/dialect"
@@ -171,6 +172,11 @@ func (x *Section) notShown() []string {
 	}
 	if x.KeyExchange == "X25519" {
 		not = append(not, "Go's own choice of key exchange: every handshake used X25519 alone, which costs half of it.")
+	}
+	if k := x.Generator.Calibration; k == nil {
+		not = append(not, "How much the generator could do at most: it was not calibrated before the load.")
+	} else if len(k.LeavesOut) > 0 {
+		not = append(not, "How much the generator could do at most of all that this load does. Its calibration left out "+strings.Join(k.LeavesOut, "; ")+".")
 	}
 	if len(x.Generator.Convicted) > 0 {
 		not = append(not, "Anything about the server: the generator was at its own limit.")
