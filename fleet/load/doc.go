@@ -10,14 +10,14 @@
 // Arrivals follow the [Pace] whatever the server does. The latency of a request counts from the moment that was planned for
 // it; in a conversation that moment follows the planned answer to the step before, never the actual one, so that a stall cannot
 // hide in a device that had to wait. An arrival for which no device is free waits, and counts from its own moment. A request
-// that was never answered, or never begun, counts for as long as it was waited for. A closed loop is there for comparison and
+// that was never answered, or not to the end, or never begun, counts for as long as it was waited for. A closed loop is there for comparison and
 // says that it is one.
 //
 // # Who was the bottleneck
 //
 // What the generator itself adds is measured apart: how much later than it could have a step began, how long its own turns
 // waited for a processor, pauses of its garbage collector, steps of the clock, sockets and files that ran out. One of them
-// beyond its bound makes the result invalid, and so does a rate above what the generator reached against a server that does
+// beyond its bound makes the result invalid, and so do too few devices for the rate, and a rate above what the generator reached against a server that does
 // nothing, in this process: with the target on another machine the true ceiling is higher (HST-126).
 //
 // # Whom the server calls

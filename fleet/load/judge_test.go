@@ -123,3 +123,53 @@ func TestHST126InterruptedAndConvicted(t *testing.T) {
 		})
 	}
 }
+
+// A server that always takes as long and is asked more often than the devices can, is not blamed for their waiting; one whose own answers
+// break the limit is, and so is one that stalls (HST-126).
+func TestHST126TooFewDevices(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		devices int
+		takes   time.Duration
+		stall   time.Duration // of all, as the load begins
+		want    string        // verdict
+	}{
+		{"too few", 2, 400 * time.Millisecond, 0, report.Invalid},
+		{"enough", 20, 400 * time.Millisecond, 0, report.OK},
+		{"too slow by itself", 2, 600 * time.Millisecond, 0, report.Failed},
+		{"a stall", 10, time.Millisecond, 2 * time.Second, report.Failed},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var begin time.Time
+			r := newRig(t, func(http.ResponseWriter, *http.Request) {
+				if !begin.IsZero() {
+					time.Sleep(max(tt.takes, tt.stall-time.Since(begin)))
+				}
+			})
+			defer r.close()
+			got, x, _ := r.judged(t.Context(), tt.devices, Config{Link: kept, Pace: Constant(20, 4*time.Second)}, Setting{Limits: limits(t, "checkins.p99 < 500ms")}, Generator{}, func() { begin = time.Now() })
+			if why := strings.Join(got.Reasons, "; "); got.Verdict != tt.want || strings.Contains(why, "too few devices for this rate: conversations as long as this server's keep 8 busy at a time, and there are 2") != (tt.want == report.Invalid) {
+				t.Errorf("%s: %s %q, %v devices needed, wait %+v", tt.name, got.Verdict, got.Reasons, x.Needed, x.Short)
+			}
+		})
+	}
+}
+
+// An answer that breaks off counts for as long as it was waited for, and what every outcome took is said beside.
+func TestCutAnswersCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := false
+		var n atomic.Int64
+		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+			if on && n.Add(1)%2 == 0 {
+				time.Sleep(3 * time.Second)
+				panic(http.ErrAbortHandler)
+			}
+		})
+		defer r.close()
+		got, x, _ := r.judged(t.Context(), 20, Config{Pace: Constant(10, time.Second)}, Setting{Limits: limits(t, "checkins.p99 < 100ms", "checkins.failed < 9")}, Generator{}, func() { on = true })
+		if got.Verdict != report.Failed || got.CheckIns.P99 < 2900 || x.Every.Count != 10 || x.Sent.Count != 5 {
+			t.Errorf("%s %q, %+v, %+v", got.Verdict, got.Reasons, got.CheckIns, x.Every)
+		}
+	})
+}

@@ -234,6 +234,14 @@ func (l *Load) late(device int32, d time.Duration) {
 	b.mu.Unlock()
 }
 
+// short notes how long an arrival waited for a device.
+func (l *Load) short(device int32, d time.Duration) {
+	b := l.book(device)
+	b.mu.Lock()
+	put(&b.short, d)
+	b.mu.Unlock()
+}
+
 func (l *Load) book(device int32) *book { return l.books[int(device)%len(l.books)] }
 
 // Exchanged implements [link.Watcher].
@@ -267,6 +275,7 @@ func (l *Load) Exchanged(d protocol.Device, x *link.Exchange) {
 	put(&b.steps[x.Step][o], took)
 	if o == Good {
 		b.at(from, l.width).put(took)
+		put(&b.bare, time.Since(x.Begun))
 	}
 	if x.Connected && x.Resumed {
 		b.resumed++

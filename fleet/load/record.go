@@ -46,10 +46,13 @@ type notes struct {
 	steps   [dialect.Steps][outcomes]*hdrhistogram.Histogram // from the intended moment to the end of the answer
 	woken   *hdrhistogram.Histogram                          // from the intended wake-up to its push
 	late    *hdrhistogram.Histogram                          // start delay: what the generator itself added
+	short   *hdrhistogram.Histogram                          // how long arrivals waited for a device
+	bare    *hdrhistogram.Histogram                          // good answers from the moment their requests were sent
 	windows []window
 
 	sessions sessions
 	doneOn   [len(protocol.Platforms) + 1]uint64 // of sessions, by platform
+	busy     time.Duration                       // that the sessions that went well took
 	commands uint64
 	full     uint64 // handshakes
 	resumed  uint64
@@ -138,6 +141,8 @@ func (b *book) merge(o *book) {
 	}
 	join(&b.woken, o.woken)
 	join(&b.late, o.late)
+	join(&b.short, o.short)
+	join(&b.bare, o.bare)
 	for i := range o.windows {
 		from, to := &o.windows[i], b.at(time.Duration(i), 1)
 		to.offered += from.offered
@@ -150,6 +155,7 @@ func (b *book) merge(o *book) {
 	b.sessions.failed += o.sessions.failed
 	b.sessions.refused += o.sessions.refused
 	b.sessions.retries += o.sessions.retries
+	b.busy += o.busy
 	b.commands += o.commands
 	b.full += o.full
 	b.resumed += o.resumed
@@ -160,13 +166,27 @@ func (b *book) merge(o *book) {
 	b.received += o.received
 }
 
-// answers merges what all good answers took and, where unanswered says so, how long at least those took that never came:
-// leaving them out would make a server look the better the less it answers.
-func (b *book) answers(unanswered bool) *hdrhistogram.Histogram {
+// answers merges what all good answers took and how long at least those took that never came whole: leaving them out would make a
+// server look the better the less it answers. Those that the end of the run cut short count where unfinished says so.
+func (b *book) answers(unfinished bool) *hdrhistogram.Histogram {
 	all := newHistogram()
 	for s := range b.steps {
 		for o, h := range b.steps[s] {
-			if h != nil && (Outcome(o) == Good || unanswered && (Outcome(o) == Silent || Outcome(o) == Stopped)) {
+			counts := Outcome(o) == Good || Outcome(o) == Silent || Outcome(o) == Cut || unfinished && Outcome(o) == Stopped
+			if h != nil && counts {
+				all.Merge(h)
+			}
+		}
+	}
+	return all
+}
+
+// every merges what all requests took, whatever became of them.
+func (b *book) every() *hdrhistogram.Histogram {
+	all := newHistogram()
+	for s := range b.steps {
+		for _, h := range b.steps[s] {
+			if h != nil {
 				all.Merge(h)
 			}
 		}

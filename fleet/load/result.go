@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,10 @@ type Section struct {
 	SentBytes     int64                        `json:"sent_bytes"`
 	ReceivedBytes int64                        `json:"received_bytes"`
 	Steps         []StepFigures                `json:"steps"`
+	Every         Quantiles                    `json:"every_outcome" jsonschema_description:"of all requests, whatever became of them, from their intended moment"`
+	Sent          Quantiles                    `json:"from_sending" jsonschema_description:"of good answers, from the moment each request was sent"`
+	Short         Quantiles                    `json:"wait_for_device" jsonschema_description:"how long arrivals waited for a device that was free"`
+	Needed        float64                      `json:"devices_needed" jsonschema_description:"that talk at a time at the highest rate, by what a conversation took that went well; 0: not known"`
 	Woken         Quantiles                    `json:"woken" jsonschema_description:"from the intended order to the push"`
 	Enrolment     *Enrolled                    `json:"enrolment,omitempty"`
 	Generator     Generator                    `json:"generator"`
@@ -149,6 +154,7 @@ func (l *Load) unstarted(all *book) {
 	for range l.pending {
 		at, _ := l.take.next()
 		put(&all.steps[first][Stopped], l.ended-at)
+		put(&all.short, l.ended-at)
 	}
 	for i := range l.beds {
 		if b := &l.beds[i]; b.place == ordered {
@@ -178,7 +184,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		WokenBy: word(c.pushes(), "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
 		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
 		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands, DoneBy: all.doneBy(),
-		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Woken: quantiles(all.woken),
+		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Every: quantiles(all.every()), Sent: quantiles(all.bare), Short: quantiles(all.short), Needed: l.needed(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
 	}
 	if c.Link.SignatureAlone && c.others() {
@@ -290,7 +296,11 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 	}
 	k := x.Generator.Calibration
-	convicted := x.Generator.judge(tightest(s.Limits))
+	tight := tightest(s.Limits)
+	convicted := x.Generator.judge(tight)
+	if text := x.tooFew(len(l.members), tight); text != "" {
+		convicted = append(convicted, text)
+	}
 	if k != nil && k.Refuses() != "" {
 		convicted = append([]string{k.Refuses()}, convicted...)
 	}
@@ -309,6 +319,29 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		r.Verdict = report.Failed
 	}
 	return nil
+}
+
+// needed is how many devices talk at a time at the highest rate of an open loop of check-ins (Little's law).
+func (l *Load) needed(all *book) float64 {
+	if !l.paced || l.config.Enrolments || all.sessions.done == 0 {
+		return 0
+	}
+	return l.config.Pace.Peak() * all.busy.Seconds() / float64(all.sessions.done)
+}
+
+// tooFew tells that the devices were too few for the rate, so that arrivals waited for one; empty: they were not. A server that breaks the
+// tightest limit on a latency by its own answers, counted from when they were asked for, is convicted all the same. tight is that limit,
+// 0: there is none.
+func (x *Section) tooFew(devices int, tight time.Duration) string {
+	most := mostLate
+	if tight > 0 && tight/10 < most {
+		most = tight / 10
+	}
+	if x.Needed <= float64(devices) || x.Short.P99 <= ms(most) || tight > 0 && x.Sent.P99 > ms(tight) {
+		return ""
+	}
+	return fmt.Sprintf("too few devices for this rate: conversations as long as this server's keep %.0f busy at a time, and there are %d; one arrival in a hundred waited %s or more for one that was free",
+		math.Ceil(x.Needed), devices, millis(x.Short.P99))
 }
 
 // unspoken tells of arrivals that were not done though no limit says how many may be; empty: there are none. A device that was turned

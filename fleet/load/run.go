@@ -187,7 +187,11 @@ func (l *Load) hand(ctx context.Context, j job) {
 
 // work is one conversation.
 func (l *Load) work(ctx context.Context, j job) {
-	l.late(j.device, time.Since(l.begin)-j.could)
+	begun := time.Since(l.begin)
+	l.late(j.device, begun-j.could)
+	if j.why == dialect.Synced {
+		l.short(j.device, j.could-j.at)
+	}
 	if j.order {
 		l.order(ctx, j)
 		return
@@ -207,7 +211,7 @@ func (l *Load) work(ctx context.Context, j job) {
 	if f, ok := errors.AsType[*dialect.Failure](err); ok && f.Status != 0 { // of one without an answer the exchange has told
 		l.tell("conversation", err)
 	}
-	l.note(j, &report, err)
+	l.note(j, &report, time.Since(l.begin)-begun, err)
 	l.lie(j.device, j.at, err == nil)
 }
 
@@ -245,8 +249,8 @@ func (l *Load) order(ctx context.Context, j job) {
 	l.nudge()
 }
 
-// note counts a conversation.
-func (l *Load) note(j job, r *link.Report, err error) {
+// note counts a conversation that took so long.
+func (l *Load) note(j job, r *link.Report, took time.Duration, err error) {
 	b := l.book(j.device)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -267,6 +271,7 @@ func (l *Load) note(j job, r *link.Report, err error) {
 	switch {
 	case err == nil:
 		b.sessions.done++
+		b.busy += took
 		b.doneOn[platformOf(l.config.Devices[j.device])]++
 		w.done++
 		return

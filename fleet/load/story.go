@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 		{Name: "p50", Value: span(c.P50), Note: st.LatencyFrom},
 		{Name: "p99", Value: span(c.P99)},
 		{Name: "p99.9", Value: span(c.P999)},
+		{Name: "p99 of every outcome", Value: span(x.Every.P99), Note: "refusals and errors too"},
 		{Name: "start delay, p99", Value: late, Note: "added by the generator itself", Bad: late > mostLate},
 	}
 	if k := x.Generator.Calibration; k != nil && k.Asked > 0 {
@@ -142,6 +144,10 @@ func (x *Section) generator() report.Table {
 	}
 	add := func(what string, got, allowed any) { t.Rows = append(t.Rows, []any{what, got, allowed}) }
 	add("start delay, p99", span(g.StartDelay.P99), "10 ms, and a tenth of the tightest limit on a latency")
+	if x.Needed > 0 {
+		add("devices that were busy at a time", math.Ceil(x.Needed), "those that there are, where arrivals wait for one")
+		add("wait for a device, p99", span(x.Short.P99), "any, where there are enough")
+	}
 	add("wait for a processor, p99", span(g.SchedulingP99), "the same")
 	add("longest standstill", span(g.Standstill), mostStill)
 	add("longest pause of the garbage collector", span(g.GCPause), mostPause)
