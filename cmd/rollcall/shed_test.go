@@ -59,6 +59,17 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+// An untaken answer is not taken before the end.
+type untaken struct {
+	http.ResponseWriter
+	end chan struct{}
+}
+
+func (w untaken) WriteHeader(status int) {
+	<-w.end
+	w.ResponseWriter.WriteHeader(status)
+}
+
 // A server with a place for one request at a time, each of which takes 100 ms, and a fleet that all comes within a second, with two
 // requests each: those who could be served only late are told at once when to come again, do so, and all are through
 // within about twice the time that the work takes. Nothing is lost on the way.
@@ -154,20 +165,18 @@ func TestHST111Shed(t *testing.T) {
 		_, err = l.Enrol(ctx)
 		must(err)
 
-		// All places but one are taken by requests that do not go on.
-		body, never := io.Pipe()
+		// All places but one are taken by answers that nobody takes.
+		never := make(chan struct{})
 		var stuck sync.WaitGroup
 		for range places - 1 {
 			stuck.Go(func() {
-				r := httptest.NewRequest(http.MethodPut, "/apple/mdm", body)
-				r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{face}}
-				h.ServeHTTP(httptest.NewRecorder(), r)
+				h.ServeHTTP(untaken{httptest.NewRecorder(), never}, httptest.NewRequest(http.MethodPut, "/apple/mdm", nil))
 			})
 		}
 		synctest.Wait()
 		slow = true
 		must(l.Run(ctx))
-		never.Close()
+		close(never)
 		stuck.Wait()
 
 		r, _, err := l.Tell(load.Setting{}, load.Enrolled{}, load.Generator{})

@@ -23,18 +23,24 @@ const (
 	calm           = 10 * time.Second       // overload is over when nobody was turned away for so long
 )
 
-var errBusy = errors.New("HST-111: too many handshakes wait")
+var (
+	errBusy    = errors.New("HST-111: too many handshakes wait")
+	errDevices = errors.New("HST-111: too many devices at once")
+)
 
 // An Admission keeps a server alive when more devices come than it can serve (HST-111). It bounds connections, lets
 // handshakes and requests through in the order in which they came, and turns away at once, as cheaply as it can, whom it
 // could only serve late: a connection is closed before anything is computed for it; a request is answered 503 with a
 // Retry-After that gives each device a moment of its own, at the rate at which the server gets through its work, so that they
 // do not come back together. What is on its way is not disturbed: a handshake takes a turn only while it computes, and
-// requests on connections that are kept do not stand in line behind it. Administrators pass.
+// requests on connections that are kept do not stand in line behind it; a request takes one only with its whole body.
+// Administrators pass.
 type Admission struct {
 	conns      connections
 	handshakes turnstile
 	requests   turnstile
+	known      bodies // of those who have an identity
+	strangers  bodies
 	moments    moments
 	log        *logrus.Logger
 
@@ -53,24 +59,51 @@ func NewAdmission(most int, log *logrus.Logger) *Admission {
 	a.conns.changed.L = &a.conns.mu
 	a.handshakes = turnstile{width: runtime.GOMAXPROCS(0), most: tooLong, age: tooOld, wait: patience}
 	a.requests = turnstile{width: requestsAtOnce, most: tooLong, age: tooOld, wait: patience}
+	a.known = bodies{ripe: suspect, left: knownRoom}
+	a.strangers = bodies{ripe: suspect, left: strangerRoom}
 	return a
 }
 
-// admit puts h behind the turnstile of requests. A nil Admission admits all.
+// admit puts h behind the turnstile of requests, which they reach with their bodies: whoever is slow to bring one holds up nobody (HST-020).
+// A nil Admission admits all.
 func (a *Admission) admit(h http.Handler) http.Handler {
 	if a == nil {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			b := spareBodies.Get().(*body)
+			defer b.release()
+			switch {
+			case certified(r):
+				b.gather(&a.known, w, r)
+			case r.Method == http.MethodPut && r.Header["Mdm-Signature"] == nil: // it will be refused: nobody makes us hold it (HST-001)
+				b.err = errNoIdentity
+			default:
+				b.gather(&a.strangers, w, r)
+			}
+			if b.err == errCut || b.err == errRoom {
+				a.turned[request].Add(1) // slow clients are no overload: devices are called as ever
+				w.Header().Set("Connection", "close")
+				a.refuse(w, b.err)
+				return
+			}
+			r.Body = b
+		}
 		if !a.requests.enter(false) {
 			a.turnedAway(request)
-			w.Header().Set("Retry-After", seconds(a.moments.take(time.Now(), a.requests.passed(), rand.Float64()).Seconds()))
-			http.Error(w, "HST-111: too many devices at once", http.StatusServiceUnavailable)
+			a.refuse(w, errDevices)
 			return
 		}
 		defer a.requests.leave()
 		h.ServeHTTP(w, r)
 	})
+}
+
+// refuse tells a device when to come again.
+func (a *Admission) refuse(w http.ResponseWriter, why error) {
+	w.Header().Set("Retry-After", seconds(a.moments.take(time.Now(), a.requests.passed(), rand.Float64()).Seconds()))
+	http.Error(w, why.Error(), http.StatusServiceUnavailable)
 }
 
 // turnedAway takes note that somebody was. The log has one line when overload begins and one when it is over.

@@ -68,7 +68,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	}
 	x := h.spare.Get().(*exchange)
 	defer h.release(x)
-	err := x.read(w, r)
+	err := x.read(r)
 	var p *peer
 	if err == nil {
 		p, err = h.identify(r, x.body)

@@ -53,6 +53,13 @@
 // Whoever is refused a profile by rule stands in the journal, once an hour for each rule and so many together, the others in
 // the log only.
 //
+// # Slow bodies
+//
+// A request takes one of the places of [Admission] with its whole body, so that whoever is slow to bring one keeps nobody from being served
+// (HST-020). Up to 4 KiB have room as long as their connection does; what is larger shares 256 MiB where the request comes with a
+// certificate, 64 MiB where it does not, a message with a signature alone among them. Where that is used up, those give way who have
+// been at it for three seconds, the oldest first; without such a one the newcomer is refused. Both hear 503 and a time to come again.
+//
 // # Sessions end with the process
 //
 // The keys of TLS session tickets are Go's: made at the start, changed every day, kept nowhere. A restart costs each device one

@@ -65,7 +65,12 @@ func connContext(ctx context.Context, _ net.Conn) context.Context {
 
 // presents tells whether r brings anything that could identify it.
 func (h *Handler) presents(r *http.Request) bool {
-	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(passedOn(r)) > 0 || h.signature(r) != ""
+	return certified(r) || h.signature(r) != ""
+}
+
+// certified tells whether r comes with a certificate whose key the other side was seen to have, before its body is read.
+func certified(r *http.Request) bool {
+	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(passedOn(r)) > 0
 }
 
 // signature is the Mdm-Signature of r; empty: there is none, or nobody asked for one.

@@ -125,7 +125,7 @@ func onePath(h http.Handler, log *logrus.Logger) http.Handler {
 			http.Error(w, "HST-022: not a path of this server", http.StatusBadRequest)
 			return
 		}
-		if r.Method == http.MethodPost { // a PUT is a device's message: its endpoint minds the pace itself
+		if r.ContentLength < 0 || r.ContentLength > 4*bytesSecond { // what is smaller has patience from the start
 			r.Body = newPatient(w, r)
 		}
 		h.ServeHTTP(w, r)
@@ -177,7 +177,7 @@ func (b *patient) Read(p []byte) (int, error) {
 }
 
 // read reads the body of r into x, at most apple.MaxMessage bytes of it.
-func (x *exchange) read(w http.ResponseWriter, r *http.Request) error {
+func (x *exchange) read(r *http.Request) error {
 	x.body = x.body[:0]
 	x.msg = apple.Message{}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -186,15 +186,11 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > apple.MaxMessage {
 		return errTooLarge
 	}
-	body := io.Reader(r.Body)
-	if r.ContentLength < 0 || r.ContentLength > 4*bytesSecond {
-		body = newPatient(w, r)
-	}
 	for {
 		if len(x.body) == cap(x.body) {
 			x.body = append(x.body, 0)[:len(x.body)]
 		}
-		n, err := body.Read(x.body[len(x.body):cap(x.body)])
+		n, err := r.Body.Read(x.body[len(x.body):cap(x.body)])
 		x.body = x.body[:len(x.body)+n]
 		switch {
 		case len(x.body) > apple.MaxMessage:

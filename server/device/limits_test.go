@@ -338,7 +338,7 @@ func TestHST020Slowloris(t *testing.T) {
 				s := HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodPut {
 						var x exchange
-						x.read(w, r)
+						x.read(r)
 						got = len(x.body)
 						return
 					}
