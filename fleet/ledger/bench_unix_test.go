@@ -52,6 +52,23 @@ func BenchmarkLedger(b *testing.B) {
 	}
 }
 
+// BenchmarkMemory fills what is remembered of a million devices' confirmed commands, and says what that costs each at most.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		m := newMemory(Remembered * benchDevices)
+		for i := range uint64(2 * Remembered * benchDevices) {
+			m.add(i * 0x9e3779b97f4a7c15)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/benchDevices, "B/device")
+		runtime.KeepAlive(m)
+	}
+}
+
 // BenchmarkCheck looks once at all devices.
 func BenchmarkCheck(b *testing.B) {
 	l := benchLedger()

@@ -31,8 +31,8 @@ type Config struct {
 }
 
 // A Ledger holds what was intended for each device against what the device saw. Safe for concurrent use. A device costs 32
-// bytes, what is remembered of its confirmed commands up to 300, one of Android about forty more, one of Windows about a hundred for each kind of commands that it got, each of its profiles 32,
-// each open order about a hundred; once it has seen as many open orders as there will be at a time, writing into it allocates nothing.
+// bytes, what is remembered of its confirmed commands some 300 at most, one of Android about forty more, one of Windows about a hundred for each kind of commands that it got, each of its profiles 32,
+// each open order about a hundred; once it has seen as many open orders as there will be at a time, only that memory grows.
 type Ledger struct {
 	bound time.Duration
 	asked bool

@@ -125,6 +125,16 @@ func TestFaults(t *testing.T) {
 			"reordered, with ids of its own", func(s *story) { s.order(1, "a-1"); s.order(1, "a-2"); s.does(1, "a-2"); s.does(1, "a-1") },
 			"reordered: RestartDevice a-1 of device D1: after a-2, which was asked for later",
 		},
+		{
+			"reordered before its id was known", func(s *story) {
+				s.order(1, one)
+				s.Delivered(s.tick(), 1, two, "RestartDevice")
+				s.order(1, two)
+				s.Answered(s.tick(), 1, two, protocol.Acknowledged, true)
+				s.does(1, one)
+			},
+			"reordered: RestartDevice " + one + " of device D1: after " + two + ", which was asked for later",
+		},
 		{"asked for together", func(s *story) {
 			s.Ordered(s.tick(), 1, one, "", 0)
 			s.Ordered(s.tick(), 1, two, "", 0)

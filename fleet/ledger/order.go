@@ -55,6 +55,9 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 	}
 	*last = at
 	l.byID[key] = at
+	if is&delivered != 0 {
+		l.inOrder(now, a, &l.orders.list[at], true)
+	}
 }
 
 // Taken notes that the administration has taken an order: from now on the device has to get it.

@@ -58,8 +58,7 @@ func (m *memory) holds(h uint64) bool {
 
 func (m *memory) add(h uint64) {
 	if len(m.young) >= m.room {
-		m.young, m.old = m.old, m.young
-		clear(m.young)
+		m.young, m.old = map[uint64]struct{}{}, m.young // to clear the older one would hold everybody up
 	}
 	m.young[h] = struct{}{}
 }
