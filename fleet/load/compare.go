@@ -200,7 +200,11 @@ func change(x []float64, percent func(float64) float64) Change {
 		return Change{}
 	}
 	half := student(worth-1) * math.Sqrt(squares/n/(worth-1))
-	return Change{len(x), percent(mean), percent(mean - half), percent(mean + half)}
+	c := Change{len(x), percent(mean), percent(mean - half), percent(mean + half)}
+	if width := c.Most - c.Least; math.IsNaN(width) || math.IsInf(width, 0) { // JSON has no such numbers
+		return Change{}
+	}
+	return c
 }
 
 // student is what 97.5 % of Student's distribution with f degrees of freedom, at least 1, lie below: Cornish and Fisher's expansion

@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
@@ -380,7 +381,7 @@ func TestCompareFailures(t *testing.T) {
 	random := func() *rand.Rand { return rand.New(rand.NewPCG(5, 6)) }
 	then, now := wandering(random(), windows, 0, 1), wandering(random(), windows, 0, 1)
 	for i := range windows / 3 {
-		now.Windows[3*i] = Window{Offered: 100, Failed: 100}
+		now.Windows[3*i] = Window{Offered: 100, Failed: 100, Count: 300, P50: 0.1, P99: 0.1} // turned away soon
 	}
 	c := Compare(then, now)
 	if !c.Comparable || !c.Done.Clear() || math.Abs(c.Done.Percent+33.3) > 0.1 || c.Failed != [2]Part{{0, 6000}, {2000, 6000}} || c.Pairs != 60 || c.P50.Pairs != 40 {
@@ -419,9 +420,16 @@ func TestReadBaselineRefuses(t *testing.T) {
 
 func FuzzReadBaseline(f *testing.F) {
 	f.Add([]byte(`{"version":1,"load":{"loop":"open","windows":[{"count":20,"p50_ms":1,"p99_ms":-1}],"window_seconds":1}}`))
+	window := `{"count":200,"done":1,"p50_ms":%s,"p99_ms":1}`
+	f.Add(fmt.Appendf(nil, `{"version":1,"load":{"loop":"open","window_seconds":1,"windows":[%[1]s,%[1]s,%[1]s,%[2]s,%[1]s,%[1]s]}}`, fmt.Sprintf(window, "1e-308"), fmt.Sprintf(window, "1e308")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if x, err := ReadBaseline(bytes.NewReader(b)); err == nil {
-			Compare(x, x)
+			y := *x
+			y.Windows = slices.Clone(x.Windows)
+			slices.Reverse(y.Windows)
+			if _, err := json.Marshal(Compare(x, &y)); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
