@@ -69,7 +69,11 @@ func (p *loadProgress) text() string {
 	case now.Enrolling:
 		return fmt.Sprintf(" %d of %d devices enrolled", now.Enrolled, now.Devices)
 	}
-	return fmt.Sprintf(" %s of %s · %d offered · %d done · %d failed · %d talk", plan.Duration(now.At.Round(time.Second)), plan.Duration(now.Length), now.Offered, now.Done, now.Failed, now.Busy)
+	text := fmt.Sprintf(" %s of %s · %d offered · %d done · %d failed · %d talk", plan.Duration(now.At.Round(time.Second)), plan.Duration(now.Length), now.Offered, now.Done, now.Failed, now.Busy)
+	if now.Faults > 0 {
+		text += fmt.Sprintf(" · %d went wrong", now.Faults)
+	}
+	return text
 }
 
 // serveMetrics serves what a load shows until stop.

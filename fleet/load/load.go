@@ -69,6 +69,7 @@ type Progress struct {
 	Started, Done uint64
 	Failed        uint64 // refused ones included
 	Busy          int
+	Faults        uint64 // that the ledger has named
 }
 
 // A Load is a load on one server. Make one with [New]; call Enrol and then Run, once each.

@@ -126,6 +126,7 @@ func TestPlanted(t *testing.T) {
 		})
 		var l *Load
 		var during ledger.Result
+		shown := uint64(0)
 		acts := []Act{
 			{At: time.Second + 10*time.Millisecond, Name: "a profile", Do: func(context.Context) (string, error) {
 				l.Assigns(fleet.ProfileOf(of, "wifi"), true)
@@ -142,7 +143,7 @@ func TestPlanted(t *testing.T) {
 				return l.Order(ctx, "SecurityInfo", p.order)
 			}})
 		}
-		l = r.load(plantedDevices, Config{Link: kept, Pace: Constant(20, 10*time.Second), Drain: time.Minute, Ledger: book, Acts: acts})
+		l = r.load(plantedDevices, Config{Link: kept, Pace: Constant(20, 10*time.Second), Drain: time.Minute, Ledger: book, Acts: acts, Progress: func(p Progress) { shown = p.Faults }})
 		defer l.Close()
 		e, err := l.Enrol(t.Context())
 		if err == nil {
@@ -181,8 +182,8 @@ func TestPlanted(t *testing.T) {
 				t.Errorf("%s: %d faults are named, want %d: %v", when, found.Faults(), len(want), found.Findings)
 			}
 		}
-		if got.Verdict != report.Failed {
-			t.Errorf("%s %q", got.Verdict, got.Reasons)
+		if got.Verdict != report.Failed || shown != uint64(len(want)) {
+			t.Errorf("%d faults shown, %s %q", shown, got.Verdict, got.Reasons)
 		}
 	})
 }

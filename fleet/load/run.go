@@ -402,5 +402,9 @@ func (l *Load) progress(enrolling bool) Progress {
 	l.mu.Lock()
 	p.Busy = l.count[talking]
 	l.mu.Unlock()
+	if l.config.Ledger != nil {
+		c := l.config.Ledger.Counts()
+		p.Faults = c.Faults()
+	}
 	return p
 }
