@@ -218,8 +218,13 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		result, story, err := l.Tell(setting, enrolled, load.Generator{Calibration: calibration})
 		return result, story, l.Enrolled(), err
 	}
+	if err = enrolledBefore(err); err != nil && len(enrolled.Steps) == 0 { // no device has asked the server for anything
+		return nil, nil, l.Enrolled(), err
+	}
 	if err != nil {
-		return nil, nil, l.Enrolled(), enrolledBefore(err)
+		setting.Unenrolled = err.Error()
+		result, story, err := l.Tell(setting, enrolled, load.Generator{Calibration: calibration})
+		return result, story, l.Enrolled(), err
 	}
 	watch := load.StartWatch()
 	before := cpu()
@@ -238,8 +243,8 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 
 // enrolledBefore says what to do where the server has devices of the same names already.
 func enrolledBefore(err error) error {
-	if strings.Contains(err.Error(), "HST-051") {
-		return fmt.Errorf("%w: an earlier run with this seed left its devices on this server: another --seed makes others, --fleet takes those that were kept (--keep)", err)
+	if err != nil && strings.Contains(err.Error(), "HST-051") {
+		return fmt.Errorf("an earlier run with this seed left its devices on this server, another --seed makes others, --fleet takes those that were kept (--keep): %w", err)
 	}
 	return err
 }

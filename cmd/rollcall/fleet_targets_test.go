@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"rollcall/certs"
 )
 
 // What is no MDM server's administration is said in one sentence, whatever it answers, or if it never does; nothing of it leads to
@@ -49,5 +51,37 @@ func TestFleetTargetIsNoServer(t *testing.T) {
 	}
 	if n := elsewhere.Load(); n > 0 {
 		t.Errorf("%d requests went to another host", n)
+	}
+}
+
+// A server that answers no device well leaves a result and JUnit's XML, not an error alone.
+func TestFleetEnrolmentFails(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	defer s.Close()
+	authority, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := authority.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := func(name string, b []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	junit := filepath.Join(dir, "junit.xml")
+	got := call(t.Context(), fleetCommand(), "fleet", "run", "--json", "--target", s.URL, "--ca", file("server.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})),
+		"--server", "nanomdm", "--topic", "com.apple.mgmt.External.x", "--identity", "minted", "--identity-ca", file("ca.pem", certificate), "--identity-key", file("ca.key", key),
+		"--devices", "2", "--calibrate", "0s", "--junit", junit)
+	if exitCode(got.err) != 2 || !strings.Contains(got.out, "the enrolment before the load failed") {
+		t.Errorf("exit code %d: %v\n%s", exitCode(got.err), got.err, got.out)
+	}
+	if b, err := os.ReadFile(junit); err != nil || !strings.Contains(string(b), "the enrolment before the load failed") {
+		t.Errorf("%v\n%s", err, b)
 	}
 }

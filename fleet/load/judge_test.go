@@ -173,3 +173,28 @@ func TestCutAnswersCount(t *testing.T) {
 		}
 	})
 }
+
+// An enrolment that fails leaves a result: that it failed, why, and what its requests came to; of limits it is said that nobody judged them.
+func TestEnrolmentThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+		defer r.close()
+		l := r.load(3, Config{Link: kept, Pace: Constant(1, time.Second)})
+		defer l.Close()
+		e, err := l.Enrol(t.Context())
+		if err == nil {
+			t.Fatal("it did not fail")
+		}
+		got, story, err := l.Tell(Setting{Unenrolled: err.Error(), Limits: limits(t, "checkins.failed == 0")}, e, Generator{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := got.Sections["load"].(*Section)
+		if got.Verdict != report.Failed || len(got.Reasons) != 1 || !strings.Contains(got.Reasons[0], "403") || x.Enrolment == nil || len(x.Enrolment.Steps) == 0 {
+			t.Errorf("%s %q, %+v", got.Verdict, got.Reasons, x.Enrolment)
+		}
+		if len(got.Limits) != 1 || got.Limits[0].Got != report.NotJudged || len(story.Tables) != 4 {
+			t.Errorf("%+v, %d tables", got.Limits, len(story.Tables))
+		}
+	})
+}

@@ -95,6 +95,7 @@ type Setting struct {
 	CPU            time.Duration
 	PeakRSS        int64
 	Interrupted    bool
+	Unenrolled     string   // why the enrolment before the load failed, so that there was none; empty: it did not
 	Baseline       *Section // nil: none
 }
 
@@ -233,7 +234,15 @@ func (l *Load) devices() report.Devices {
 // judge decides the verdict: a generator that was the bottleneck says nothing of the server, whatever the limits say.
 func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	held := true
-	if len(s.Limits) > 0 && l.ended > 0 { // else there was no load
+	if s.Unenrolled != "" {
+		held = false
+		r.Reasons = append(r.Reasons, "the enrolment before the load failed, and there was none: "+s.Unenrolled)
+	}
+	if l.ended == 0 { // there was no load
+		for _, limit := range s.Limits {
+			r.Limits = append(r.Limits, report.Limit{Limit: limit.String(), Got: report.NotJudged, OK: true})
+		}
+	} else if len(s.Limits) > 0 {
 		b, err := json.Marshal(r)
 		if err != nil {
 			return err
