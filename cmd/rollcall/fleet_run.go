@@ -57,7 +57,8 @@ certificates (of a rollcall server), and commands for all. Which it does not pla
 
 Before the load the generator measures what it can do at most against a server that does nothing. A run in which it was
 itself the bottleneck is INVALID and says nothing of the server (exit code 3). Exit code 2: a limit is broken, nothing was done
-at all, or some was not done and no limit says how many may be (checkins.failed, checkins.refused). Ctrl-C ends the run with what is known so far, marked partial (130).
+at all, or some was not done and no limit says how many may be (checkins.failed, checkins.refused). Ctrl-C ends
+the run with what is known so far, marked partial (130).
 
 A server that insists on Apple's host name for pushes reaches --apns-listen when that name is an alias of this machine for
 it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) and it trusts the CA of rollcall fleet push-ca.`,
@@ -196,6 +197,13 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		used, _ := usage()
 		return used
 	}
+	if f.metrics != "" {
+		stop, err := serveMetrics(f.metrics, l)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer stop()
+	}
 	var calibration *load.Calibration
 	if f.calibrate > 0 {
 		if calibration, err = load.Calibrate(ctx, c, f.calibrate, cpu); err != nil {
@@ -205,13 +213,6 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 			result, story, err := l.Tell(setting, load.Enrolled{}, load.Generator{Calibration: calibration})
 			return result, story, nil, err
 		}
-	}
-	if f.metrics != "" {
-		stop, err := serveMetrics(f.metrics, l)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		defer stop()
 	}
 	enrolled, err := l.Enrol(ctx)
 	if setting.Interrupted = ctx.Err() != nil; setting.Interrupted {

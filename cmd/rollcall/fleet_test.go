@@ -440,6 +440,7 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --baseline " + file("cut.json", `{"version":1,"load":{"lo`), "the file is cut off"},
 		{"--target " + here + " --keep-open --devices 90000000", "ulimit -n"},
 		{"--target " + here + " --calibrate 50ms --rate 900000/s --for 1s", "generator saturated"},
+		{"--target " + here + " --calibrate 50ms --rate 900000/s --for 1s --metrics 127.0.0.1:none", "--metrics: "},
 		{"--target " + here + " --calibrate 0s --devices 2", "connection refused"},
 		{"--target " + here + " --report " + file("file", ""), "report folder"},
 	} {
