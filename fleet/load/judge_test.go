@@ -198,3 +198,15 @@ func TestEnrolmentThatFails(t *testing.T) {
 		}
 	})
 }
+
+// What a server sent does not make the sentence that tells of it long.
+func TestTroubleIsShort(t *testing.T) {
+	var l Load
+	l.tell("Authenticate", errors.New(strings.Repeat("\\xff", 1000)+"ü"))
+	if text := *l.trouble.Load(); len(text) > 310 || !strings.HasPrefix(text, `Authenticate: \xff`) || !strings.HasSuffix(text, "…") {
+		t.Error(text)
+	}
+	if got := clipped(strings.Repeat("ü", 200)); got != strings.Repeat("ü", 150)+"…" {
+		t.Error(got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -297,8 +298,18 @@ func (l *Load) tell(what string, err error) {
 		if _, ok := errors.AsType[*dialect.Failure](err); ok { // which names its step
 			text = err.Error()
 		}
+		text = clipped(text)
 		l.trouble.CompareAndSwap(nil, &text)
 	}
+}
+
+// clipped is a text that can hold what a server sent, short enough to be a sentence.
+func clipped(text string) string {
+	const most = 300
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // total merges the books.

@@ -236,7 +236,7 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	held := true
 	if s.Unenrolled != "" {
 		held = false
-		r.Reasons = append(r.Reasons, "the enrolment before the load failed, and there was none: "+s.Unenrolled)
+		r.Reasons = append(r.Reasons, "the enrolment before the load failed, and there was none: "+clipped(s.Unenrolled))
 	}
 	if l.ended == 0 { // there was no load
 		for _, limit := range s.Limits {
