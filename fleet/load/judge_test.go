@@ -111,8 +111,9 @@ func TestHST126InterruptedAndConvicted(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(http.ResponseWriter, *http.Request) {})
 			defer r.close()
-			ctx, stop := context.WithTimeoutCause(t.Context(), 5*time.Second, context.Canceled)
+			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
+			time.AfterFunc(5*time.Second, stop)
 			got, x, story := r.judged(ctx, 5, Config{Link: kept, Pace: Constant(10, time.Hour)}, Setting{Interrupted: true}, Generator{Standstill: still}, func() {})
 			why, not := strings.Join(got.Reasons, "; "), strings.Join(story.NotShown, " ")
 			convicted := still > 0
