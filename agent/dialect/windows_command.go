@@ -43,6 +43,16 @@ type touch struct {
 	placed bool
 }
 
+// says tells whether commands touched the node of the profile of a name.
+func (r *reply) says(name uint64) bool {
+	for node := range r.touched {
+		if id(node) == name {
+			return true
+		}
+	}
+	return false
+}
+
 // status adds a Status and returns its place, for those who learn the code later.
 func (r *reply) status(c *windows.Command, code windows.Code) int {
 	s := windows.Command{Verb: windows.Status, MsgRef: r.msgRef, CmdRef: c.CmdID, Cmd: c.Verb, CmdName: c.Name, Code: code}

@@ -367,7 +367,7 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 	if pfn := d.node("Push/PFN"); before.value(pfn) != d.tree.value(pfn) { // the channel was of that one
 		d.channel, d.pushCode = "", PushReady
 	}
-	d.listen(out)
+	d.listen(&r, out)
 	d.place(&r, before)
 	for node, x := range r.touched {
 		there := d.settle(node, x.family)
@@ -440,8 +440,9 @@ func (d *Windows) tell(o Order) {
 	}
 }
 
-// listen reads what the server may have said of a change of authority (windows.md section 11, AUTH-27).
-func (d *Windows) listen(out *Act) {
+// listen reads what the server may have said of a change of authority (windows.md section 11, AUTH-27). What the same message says again
+// is of the authority in force: where its old namesake leaves at once, it stays (AUTH-26).
+func (d *Windows) listen(r *reply, out *Act) {
 	text := d.tree.value(pathConfig + windows.EscapeNode(d.provider()) + "/ConfigInfo")
 	if text == "" {
 		return
@@ -450,6 +451,13 @@ func (d *Windows) listen(out *Act) {
 		var actions agent.Actions
 		d.notice = n
 		d.core.Hear(d.now, n, &actions)
+		actions.List = slices.DeleteFunc(actions.List, func(a agent.Action) bool {
+			again := a.Kind == agent.Drop && r.says(a.Profile.Name)
+			if again {
+				out.Dropped++
+			}
+			return again
+		})
 		d.obey(&actions, out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -936,6 +937,31 @@ func TestAUTH26WindowsSameAgain(t *testing.T) {
 	s.d.Expire(s.now.Add(8 * day))
 	if list := s.d.Profiles(); len(list) != 1 || list[0].Node != csps+"WiFi/Profile/office" || list[0].Until != 0 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// AUTH-26, AUTH-27: a device that hears of a change more than seven days late drops what it had at once, and not what the same message
+// says again, before or after the notice.
+func TestAUTH26WindowsSameAgainLate(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		s := managed(t, plainWindows)
+		uri := csps + "WiFi/Profile/office/WlanXml"
+		s.tell(on(windows.Add, uri, "a"), on(windows.Add, csps+"WiFi/Profile/old/WlanXml", "a"))
+		s.ends()
+		s.now = s.now.Add(9 * day)
+		at := s.now.Add(-8 * day)
+		said := []windows.Command{
+			on(windows.Replace, csps+"DeviceManageability/Provider/rollcall/ConfigInfo", windows.NoticeWords(protocol.Intune, protocol.Notice{Epoch: 2, ChangedAt: at - at%1_000_000, Rule: protocol.RuleSevenDays}), windows.FormatChr),
+			on(windows.Replace, uri, "a"),
+		}
+		if !first {
+			slices.Reverse(said)
+		}
+		s.tell(said...)
+		s.ends()
+		if list := s.d.Profiles(); len(list) != 1 || list[0].Node != csps+"WiFi/Profile/office" || list[0].Until != 0 {
+			t.Errorf("told first: %v: %+v", first, list)
+		}
 	}
 }
 
