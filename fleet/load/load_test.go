@@ -408,11 +408,11 @@ func TestHST126Foreign(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				only := "" // the device that is answered so; empty: every one
+				var only atomic.Pointer[string] // the device that is answered so; nil: every one
 				r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 					var m apple.Message
 					body, err := io.ReadAll(q.Body)
-					if err == nil && apple.DecodeMessage(body, &m) == nil && m.MessageType == tt.step && (only == "" || m.UDID == only) {
+					if err == nil && apple.DecodeMessage(body, &m) == nil && m.MessageType == tt.step && (only.Load() == nil || m.UDID == *only.Load()) {
 						io.WriteString(w, tt.body)
 					}
 				})
@@ -429,7 +429,7 @@ func TestHST126Foreign(t *testing.T) {
 				if !errors.Is(err, dialect.ErrNoPropertyList) || !strings.Contains(err.Error(), tt.want) || len(before.Enrolled()) != 0 {
 					t.Errorf("%d enrolled, %v; want %q", len(before.Enrolled()), err, tt.want)
 				}
-				only = newPhone(0).UDID()
+				only.Store(new(newPhone(0).UDID()))
 				l, all := r.run(4, Config{Link: kept, Enrolments: true, Pace: Constant(4, time.Second)})
 				got, _, err := l.Tell(Setting{}, Enrolled{}, Generator{})
 				if err != nil {
