@@ -63,13 +63,9 @@ func (c *Config) others() bool {
 	})
 }
 
-// heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation.
+// heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation, which Apple's
+// devices do.
 func heedful(d fleet.Device) bool {
-	switch d := d.(type) {
-	case *dialect.Apple:
-		return d.Heeds()
-	case *dialect.Windows:
-		return true
-	}
-	return false
+	a, ok := d.(*dialect.Apple)
+	return ok && a.Heeds()
 }
