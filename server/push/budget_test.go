@@ -65,8 +65,10 @@ func TestHST112ServiceThatHangsUp(t *testing.T) {
 			t.Fatalf("Push = %+v, want it later", got)
 		}
 	}
-	// Each first try is one connection; a second one and the look at what the service says of the certificate are two more.
-	if got, most := conns.Load(), int64(n+2*(n/10+int(retriesAtOnce))); got > most || got < n {
+	// Each first try is one connection; a second one and the look at what the service says of the certificate are two more: 3n without
+	// a budget, 1.4n with it. net/http dials once more by itself where a connection ends before anything was written on it, which is
+	// seldom and how often is the scheduler's: halfway between tells the two apart.
+	if got, most := conns.Load(), int64(2*n); got > most || got < n {
 		t.Errorf("%d connections for %d notifications, want at most %d", got, n, most)
 	}
 }
