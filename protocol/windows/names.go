@@ -82,6 +82,7 @@ const (
 	nsSyncML
 	nsSyncML11
 	nsMetInf
+	nsSignature // XML signatures
 	nsXML
 )
 
@@ -101,6 +102,7 @@ var namespaces = [...]string{
 	nsSyncML:      "SYNCML:SYNCML1.2",
 	nsSyncML11:    "SYNCML:SYNCML1.1",
 	nsMetInf:      "syncml:metinf",
+	nsSignature:   "http://www.w3.org/2000/09/xmldsig#",
 	nsXML:         "http://www.w3.org/XML/1998/namespace",
 }
 
@@ -121,6 +123,7 @@ const (
 	typeProvisioning = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentProvisionDoc"
 	typeUserToken    = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentUserToken"
 	typeJWT          = "urn:ietf:params:oauth:token-type:jwt"
+	typeX509v3       = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3"
 	encodingBase64   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd#base64binary"
 	requestIssue     = "http://docs.oasis-open.org/ws-sx/ws-trust/200512/Issue"
 	requestRenew     = "http://docs.oasis-open.org/ws-sx/ws-trust/200512/Renew"

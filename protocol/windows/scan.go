@@ -32,6 +32,10 @@ type scanner struct {
 
 	// sealed are namespaces whose elements may stand only where the walk asks for them: skip refuses them (HST-018).
 	sealed func(namespace) bool
+
+	// parts and signature are what the XML signature of a message speaks of; signature nil: it has none.
+	parts     [parts]part
+	signature *signature
 }
 
 // An openTag is an element that has not ended.
@@ -39,6 +43,7 @@ type openTag struct {
 	raw   string // name with prefix: what its end must repeat
 	empty bool   // <x/>
 	binds int    // how many bindings there were before it
+	at    int    // byte at which it begins
 }
 
 // An element is the name of one that begins.
@@ -83,9 +88,12 @@ func (s *scanner) fail(what string) {
 	if n := len(s.open); n > 0 {
 		where = fmt.Sprintf(" in <%.64s>", s.open[n-1].raw)
 	}
-	s.err = fmt.Errorf("%w: %s: byte %d%s: %s", protocol.ErrMalformed, s.kind, s.i, where, what)
+	s.err = fmt.Errorf("%w: byte %d%s: %s", s.malformed(), s.i, where, what)
 	s.i = len(s.b)
 }
+
+// malformed is that the document is.
+func (s *scanner) malformed() error { return fmt.Errorf("%w: %s", protocol.ErrMalformed, s.kind) }
 
 // prologue passes the declaration of XML, if there is one.
 func (s *scanner) prologue() {
@@ -282,6 +290,7 @@ func (s *scanner) tag() element {
 		s.fail("want an element")
 		return element{}
 	}
+	at := s.i
 	s.i++
 	raw := s.name()
 	if s.elements++; s.elements > maxElements {
@@ -293,7 +302,7 @@ func (s *scanner) tag() element {
 	if s.err != nil {
 		return element{}
 	}
-	s.open = append(s.open, openTag{raw: raw, binds: len(s.binds)})
+	s.open = append(s.open, openTag{raw: raw, binds: len(s.binds), at: at})
 	s.attributes = s.attributes[:0]
 	for s.err == nil {
 		if s.has("/>") {

@@ -14,7 +14,9 @@ import (
 func DecodeEnvelope(b []byte) (*Envelope, error) {
 	s := newScanner("SOAP", b)
 	defer s.release()
-	s.sealed = func(ns namespace) bool { return ns == nsSOAP12 || ns == nsSOAP11 || ns == nsSecurity || ns == nsTrust }
+	s.sealed = func(ns namespace) bool {
+		return ns == nsSOAP12 || ns == nsSOAP11 || ns == nsSecurity || ns == nsTrust || ns == nsSignature
+	}
 	root := s.root()
 	soap := root.ns
 	if s.err == nil && (soap != nsSOAP12 && soap != nsSOAP11 || root.local != "Envelope") {
@@ -33,6 +35,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 			s.header(&e.Header, soap)
 		case child.is(soap, "Body"):
 			s.once(&seen, body)
+			s.mark(partBody)
 			e.Body = s.body(soap)
 		default:
 			s.fail("want Header and Body")
@@ -48,6 +51,9 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 		}
 	}
 	err := s.finish()
+	if err == nil && s.signature != nil {
+		err = s.verified(&e)
+	}
 	if err != nil {
 		if e.Header.MessageID == "" {
 			return nil, err

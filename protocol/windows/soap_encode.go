@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// EncodeEnvelope appends e as SOAP 1.2, without a declaration of XML.
-func EncodeEnvelope(dst []byte, e *Envelope) []byte {
+// EncodeEnvelope appends e as SOAP 1.2, without a declaration of XML. Of a credential that signs it writes the token alone: see
+// [SignEnvelope].
+func EncodeEnvelope(dst []byte, e *Envelope) []byte { return appendEnvelope(dst, e, nil) }
+
+// appendEnvelope writes what of was made of e's parts in their places; nil: they are written as e has them.
+func appendEnvelope(dst []byte, e *Envelope, of *signedParts) []byte {
 	h := &e.Header
 	request, secured := false, h.Credential.Kind != NoCredential || !h.Created.IsZero() || !h.Expires.IsZero()
 	switch e.Body.(type) {
@@ -51,23 +55,38 @@ func EncodeEnvelope(dst []byte, e *Envelope) []byte {
 	}
 	if secured {
 		dst = append(dst, `<wsse:Security s:mustUnderstand="1">`...)
-		if !h.Created.IsZero() || !h.Expires.IsZero() {
-			dst = append(dst, `<u:Timestamp u:Id="_0">`...)
-			dst = appendTime(dst, "u:Created", h.Created)
-			dst = append(appendTime(dst, "u:Expires", h.Expires), `</u:Timestamp>`...)
+		if of != nil {
+			dst = append(dst, of.security...)
+		} else {
+			if !h.Created.IsZero() || !h.Expires.IsZero() {
+				dst = append(dst, `<u:Timestamp u:Id="_0">`...)
+				dst = appendTime(dst, "u:Created", h.Created)
+				dst = append(appendTime(dst, "u:Expires", h.Expires), `</u:Timestamp>`...)
+			}
+			dst = appendCredential(dst, &h.Credential)
 		}
-		dst = appendCredential(dst, &h.Credential)
 		dst = append(dst, `</wsse:Security>`...)
 	}
-	dst = append(dst, `</s:Header><s:Body>`...)
-	switch b := e.Body.(type) {
+	dst = append(dst, `</s:Header>`...)
+	if of != nil {
+		dst = append(dst, of.body...)
+	} else {
+		dst = append(appendBody(append(dst, `<s:Body>`...), e.Body), `</s:Body>`...)
+	}
+	return append(dst, `</s:Envelope>`...)
+}
+
+// appendBody writes what is in a Body; a request as Exclusive XML Canonicalization has it.
+func appendBody(dst []byte, body Body) []byte {
+	switch b := body.(type) {
 	case *Discover:
 		dst = appendDiscover(dst, b)
 	case *DiscoverResponse:
 		dst = appendDiscoverResponse(dst, b)
 	case *GetPolicies:
 		dst = append(appendDefault(append(dst, `<GetPolicies`...), nsPolicy), '>')
-		dst = append(dst, `<client><lastUpdate`+nilled+`/><preferredLanguage`+nilled+`/></client><requestFilter`+nilled+`/></GetPolicies>`...)
+		dst = append(dst, `<client><lastUpdate`+nilled+`></lastUpdate><preferredLanguage`+nilled+`></preferredLanguage></client>`...)
+		dst = append(dst, `<requestFilter`+nilled+`></requestFilter></GetPolicies>`...)
 	case *GetPoliciesResponse:
 		dst = appendPolicies(dst, b)
 	case *RequestSecurityToken:
@@ -77,11 +96,11 @@ func EncodeEnvelope(dst []byte, e *Envelope) []byte {
 	case *Fault:
 		dst = appendFault(dst, b)
 	}
-	return append(dst, `</s:Body></s:Envelope>`...)
+	return dst
 }
 
 // nilled says of an element that it is not there.
-const nilled = ` xsi:nil="true" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"`
+const nilled = ` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true"`
 
 func appendBinding(dst []byte, prefix string, ns namespace) []byte {
 	dst = append(append(append(dst, ` xmlns:`...), prefix...), `="`...)
@@ -109,7 +128,7 @@ func appendCredential(dst []byte, c *Credential) []byte {
 		dst = appendElement(dst, "wsse:Username", c.Username)
 		dst = append(dst, `<wsse:Password wsse:Type="`+passwordText+`">`...)
 		return append(appendText(dst, c.Password), `</wsse:Password></wsse:UsernameToken>`...)
-	case UserToken:
+	case UserToken, X509:
 		kind = typeUserToken
 	case JWT:
 		kind = typeJWT
@@ -238,8 +257,8 @@ func appendRequest(dst []byte, r *RequestSecurityToken) []byte {
 	dst = append(appendDefault(append(dst, `<RequestSecurityToken`...), nsTrust), '>')
 	dst = appendElement(dst, "TokenType", tokenType)
 	dst = appendElement(dst, "RequestType", kind)
-	dst = append(appendDefault(append(dst, `<BinarySecurityToken`...), nsSecurity), ` ValueType="`...)
-	dst = append(append(dst, value...), `" EncodingType="`+encodingBase64+`">`...)
+	dst = append(appendDefault(append(dst, `<BinarySecurityToken`...), nsSecurity), ` EncodingType="`+encodingBase64+`" ValueType="`...)
+	dst = append(append(dst, value...), `">`...)
 	token := r.Token
 	if r.Doubled {
 		token = base64.StdEncoding.AppendEncode(nil, token)

@@ -13,6 +13,7 @@ const (
 	fExpires
 	fUsername
 	fPassword
+	fSignature
 )
 
 func (s *scanner) security(h *Header) {
@@ -25,10 +26,15 @@ func (s *scanner) security(h *Header) {
 			s.username(&h.Credential)
 		case e.is(nsSecurity, "BinarySecurityToken"):
 			s.once(&seen, fToken)
+			s.mark(partToken)
 			s.userToken(&h.Credential)
 		case e.is(nsUtility, "Timestamp"):
 			s.once(&seen, fTimestamp)
+			s.mark(partTimestamp)
 			s.timestamp(h)
+		case e.is(nsSignature, "Signature"):
+			s.once(&seen, fSignature)
+			s.signed()
 		default:
 			s.pass(e)
 		}

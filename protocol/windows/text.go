@@ -178,7 +178,7 @@ func appendEscaped(dst []byte, s string, attribute bool) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '&' && c != '<' && c != '>' && (c != '"' || !attribute) || c == '\n' && !attribute || c == '\t' && !attribute {
+		if c >= ' ' && c < utf8.RuneSelf && c != '&' && c != '<' && (c != '>' || attribute) && (c != '"' || !attribute) || c == '\n' && !attribute || c == '\t' && !attribute {
 			i++
 			continue
 		}
@@ -189,7 +189,7 @@ func appendEscaped(dst []byte, s string, attribute bool) []byte {
 			by = "&amp;"
 		case c == '<':
 			by = "&lt;"
-		case c == '>':
+		case c == '>' && !attribute:
 			by = "&gt;"
 		case c == '"':
 			by = "&quot;"
