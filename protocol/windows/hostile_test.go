@@ -70,6 +70,7 @@ func TestHostileRefused(t *testing.T) {
 		{"HST-018", "a token wrapped in the header", soapOf("<x><o:Security>"+token+"</o:Security></x>", discoverOf("")), ""},
 		{"HST-018", "a token wrapped inside Security", soapOf("<o:Security><o:Reference>"+token+"</o:Reference></o:Security>", discoverOf("")), ""},
 		{"HST-018", "Security in the body", soapOf("", discoverOf("<x><o:Security>"+token+"</o:Security></x>")), ""},
+		{"HST-018", "a signature where none is taken", soapOf("<o:Security>"+token+`<ds:Signature xmlns:ds="`+namespaces[nsSignature]+`"/></o:Security>`, discoverOf("")), ""},
 		{"HST-018", "a request's token wrapped", soapOf("", request("<t:Wrapper>"+csr+"</t:Wrapper>"+csr)), ""},
 		{"HST-018", "a request's token twice", soapOf("", request(csr+csr)), ""},
 		{"HST-018", "a request inside the context", soapOf("", request(csr+`<AdditionalContext xmlns="`+namespaces[nsContext]+`"><x>`+csr+`</x></AdditionalContext>`)), ""},

@@ -36,6 +36,7 @@ type scanner struct {
 	// parts and signature are what the XML signature of a message speaks of; signature nil: it has none.
 	parts     [parts]part
 	signature *signature
+	signed    func(*scanner) // reads a signature; nil: none is taken
 }
 
 // An openTag is an element that has not ended.

@@ -15,6 +15,14 @@ import (
 // ErrSignature is that a message's XML signature is not of the one shape that is taken, or does not verify.
 var ErrSignature = errors.New("XML signature is refused")
 
+// DecodeRequest is DecodeEnvelope for servers: a request may be signed with a bootstrap certificate (AuthPolicy Certificate, windows.md
+// section 2), and then its credential is [X509]: the key of that certificate has signed its Timestamp, token and Body. Whose certificate it
+// is, and whether the Timestamp is of today, are the caller's to look at. Of a signature that is not exactly so the error wraps
+// [ErrSignature] too.
+func DecodeRequest(b []byte) (*Envelope, error) {
+	return decodeEnvelope(b, (*scanner).readSignature, (*scanner).verified)
+}
+
 // The algorithms of a signature: these, and no other (HST-036).
 const (
 	algorithmCanonical = "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -70,8 +78,8 @@ const (
 	fDigestValue
 )
 
-// signed reads a Signature.
-func (s *scanner) signed() {
+// readSignature reads a Signature.
+func (s *scanner) readSignature() {
 	was := s.err
 	s.signature = &signature{}
 	var seen fields

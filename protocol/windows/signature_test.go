@@ -88,7 +88,7 @@ func resigned(t testing.TB, key *rsa.PrivateKey, message string) string {
 // A message that another hand wrote, with other prefixes, comments, CDATA, references and white space: what it signed was canonicalized by
 // libxml2 and signed by OpenSSL. It means what it says.
 func TestWIN067SignedElsewhere(t *testing.T) {
-	e, err := DecodeEnvelope(read(t, filepath.Join("testdata", "signed", "foreign.xml")))
+	e, err := DecodeRequest(read(t, filepath.Join("testdata", "signed", "foreign.xml")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestWIN067Signed(t *testing.T) {
 		if want := string(read(t, file)); made != want {
 			t.Errorf("%s: we write\n%s\nand not\n%s", name, made, want)
 		}
-		got, err := DecodeEnvelope([]byte(made))
+		got, err := DecodeRequest([]byte(made))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -209,7 +209,7 @@ func TestHST018Signatures(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			e, err := DecodeEnvelope([]byte(tt.message))
+			e, err := DecodeRequest([]byte(tt.message))
 			runtime.ReadMemStats(&after)
 			if !errors.Is(err, protocol.ErrMalformed) {
 				t.Fatalf("%+v, %v, want a refusal", e, err)
@@ -231,7 +231,7 @@ func TestHST018Signatures(t *testing.T) {
 func TestHST018SignaturesTaken(t *testing.T) {
 	key, cert := bootstrapKey(t, "key.pem"), pemOf(t, "cert.pem")
 	whole := sign(t, bootstrapRequest(cert), key)
-	want, err := DecodeEnvelope([]byte(whole))
+	want, err := DecodeRequest([]byte(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestHST018SignaturesTaken(t *testing.T) {
 		"empty elements":            strings.ReplaceAll(whole, "></ds:DigestMethod>", "/>"),
 		"an id without its #":       strings.Replace(whole, `<wsse:Reference URI="#_1"`, `<wsse:Reference URI="_1"`, 1),
 	} {
-		got, err := DecodeEnvelope([]byte(message))
+		got, err := DecodeRequest([]byte(message))
 		if message == whole {
 			t.Errorf("%s: nothing was done to the message", name)
 		}
@@ -277,7 +277,7 @@ func TestHST040SignersKeys(t *testing.T) {
 		if name == "P-256" {
 			key = curve
 		}
-		if _, err := DecodeEnvelope([]byte(sign(t, bootstrapRequest(cert), key))); !errors.Is(err, ErrSignature) {
+		if _, err := DecodeRequest([]byte(sign(t, bootstrapRequest(cert), key))); !errors.Is(err, ErrSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -291,14 +291,14 @@ func FuzzSignature(f *testing.F) {
 	f.Add([]byte(sign(f, bootstrapRequest(cert), key)))
 	var signed []*Envelope
 	for _, body := range [][]byte{read(f, filepath.Join("testdata", "signed", "foreign.xml")), read(f, filepath.Join("testdata", "signed", "rst.golden"))} {
-		e, err := DecodeEnvelope(body)
+		e, err := DecodeRequest(body)
 		if err != nil {
 			f.Fatal(err)
 		}
 		signed = append(signed, e)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, err := DecodeEnvelope(body)
+		e, err := DecodeRequest(body)
 		malformed(t, err)
 		if err != nil || e.Header.Credential.Kind != X509 || !bytes.Equal(e.Header.Credential.Token, cert) {
 			return

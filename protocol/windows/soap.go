@@ -39,7 +39,7 @@ const (
 	UserToken                   // what the web page of AuthPolicy Federated gave: Token
 	JWT                         // an Entra token: Token
 	OtherToken                  // a BinarySecurityToken of another ValueType: Token
-	X509                        // a bootstrap certificate, DER, whose key signed Timestamp, token and Body of the message: Token
+	X509                        // a bootstrap certificate, DER, whose key signed the message: Token. See [DecodeRequest]
 )
 
 var credentialNames = [...]string{"none", "password", "user token", "JWT", "other token", "bootstrap certificate"}

@@ -10,10 +10,14 @@ import (
 // DecodeEnvelope reads a SOAP message of the enrolment phase, in UTF-8 or UTF-16: SOAP 1.2, and SOAP 1.1 for answers. Each element is
 // known by namespace and name and stands at its one place; credentials and tokens anywhere else refuse the whole (HST-018). Strings
 // may be pieces of one copy of b. The error wraps [protocol.ErrMalformed]; where the head could be read, the envelope comes along
-// without a body, so that a [Fault] can name the request's MessageID.
-func DecodeEnvelope(b []byte) (*Envelope, error) {
+// without a body, so that a [Fault] can name the request's MessageID. A message with an XML signature is refused: see [DecodeRequest].
+func DecodeEnvelope(b []byte) (*Envelope, error) { return decodeEnvelope(b, nil, nil) }
+
+// decodeEnvelope reads a message; an XML signature by signed, and what was signed is held against it by verified.
+func decodeEnvelope(b []byte, signed func(*scanner), verified func(*scanner, *Envelope) error) (*Envelope, error) {
 	s := newScanner("SOAP", b)
 	defer s.release()
+	s.signed = signed
 	s.sealed = func(ns namespace) bool {
 		return ns == nsSOAP12 || ns == nsSOAP11 || ns == nsSecurity || ns == nsTrust || ns == nsSignature
 	}
@@ -52,7 +56,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 	}
 	err := s.finish()
 	if err == nil && s.signature != nil {
-		err = s.verified(&e)
+		err = verified(s, &e)
 	}
 	if err != nil {
 		if e.Header.MessageID == "" {

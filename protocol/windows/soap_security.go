@@ -32,9 +32,9 @@ func (s *scanner) security(h *Header) {
 			s.once(&seen, fTimestamp)
 			s.mark(partTimestamp)
 			s.timestamp(h)
-		case e.is(nsSignature, "Signature"):
+		case e.is(nsSignature, "Signature") && s.signed != nil:
 			s.once(&seen, fSignature)
-			s.signed()
+			s.signed(s)
 		default:
 			s.pass(e)
 		}
