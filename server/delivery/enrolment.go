@@ -324,6 +324,9 @@ func (d *decision) leaving() bool {
 	})
 }
 
+// partsFor is how long a device that obeyed the order to leave may say farewell over a new connection. It says so at once or never.
+const partsFor = time.Hour
+
 func leaves(k protocol.CommandKind) bool { return k == protocol.Retire || k == protocol.Erase }
 
 func (d *decision) deleted() bool {

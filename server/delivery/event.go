@@ -59,8 +59,9 @@ type Credential struct {
 	Automated bool              // issued to an ADE enrolment
 	Platform  protocol.Platform // the kind of device that its grant is bound to; zero: any
 	Revoked   bool
-	ID        string // what the wire calls the device its grant is bound to, which proves nothing; empty: none
-	Serial    string // serial number the ADE grant is bound to; empty: none
+	Farewell  protocol.Time // Revoked, but until then its device may say with it that it left, as it was told to (APL-036, WIN-040)
+	ID        string        // what the wire calls the device its grant is bound to, which proves nothing; empty: none
+	Serial    string        // serial number the ADE grant is bound to; empty: none
 }
 
 // Facts are what a device says of itself when it enrols; data, never deciding anything (HST-058).

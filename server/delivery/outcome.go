@@ -77,7 +77,8 @@ const (
 type Effect struct {
 	Kind        EffectKind
 	Device      protocol.Device
-	Fingerprint Fingerprint // Bind, Revoke, Supersede
+	Fingerprint Fingerprint   // Bind, Revoke, Supersede
+	Farewell    protocol.Time // Revoke: until when its device may say with it that it left, as it was told to; 0: it may not
 	Rule        protocol.Rule
 	What        What
 	Detail      string // one line; names of profiles and commands, never secrets

@@ -216,7 +216,11 @@ func (d *decision) settle(i int) bool {
 		}
 		d.end(protocol.RuleRetire, why)
 		if d.in.Kind != RecordDue { // else it may yet say farewell, and is answered (WIN-040)
-			d.effect(Revoke, d.n.Identity.Fingerprint)
+			revoked := Effect{Kind: Revoke, Device: d.s.Device, Fingerprint: d.n.Identity.Fingerprint}
+			if q.Kind == protocol.Retire { // a wiped device has nothing left to say it with
+				revoked.Farewell = d.now.Add(partsFor)
+			}
+			d.out.Effects = append(d.out.Effects, revoked)
 			d.journal(WhatRevoked, protocol.RuleRetire, why)
 		}
 		if q.Kind == protocol.Retire && q.Text == AndDelete {

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -377,6 +378,13 @@ func TestAUTH53RetireAndErase(t *testing.T) {
 		}
 		if !p.noted(delivery.WhatEnded, "AUTH-53 "+text) || !p.noted(delivery.WhatRevoked, text) {
 			t.Errorf("%s: journal %+v", kind, p.out.Effects)
+		}
+		hears := protocol.Time(0)
+		if kind == protocol.Retire { // a wiped device has nothing left to say farewell with
+			hears = p.now.Add(time.Hour)
+		}
+		if i := slices.IndexFunc(p.out.Effects, func(e delivery.Effect) bool { return e.Kind == delivery.Revoke }); p.out.Effects[i].Farewell != hears {
+			t.Errorf("%s: farewell until %v, want %v", kind, p.out.Effects[i].Farewell, hears)
 		}
 		p.ask()
 		p.refused("AUTH-42", delivery.WhatRefused)

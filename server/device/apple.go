@@ -145,7 +145,6 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if err != nil {
 		return err
 	}
-	h.partings.hear(h.now(), &x.out)
 	switch m.MessageType {
 	case apple.UserAuthenticate:
 		return errUser

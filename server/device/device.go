@@ -77,7 +77,6 @@ type Handler struct {
 	accounts []byte    // key of Windows devices' accounts
 	profiles sync.Map  // of *csp.Profile, by protocol.Profile
 	turns    sync.Pool // of *turn
-	partings partings
 }
 
 // New makes a handler. The error says which field of cfg is missing.

@@ -231,11 +231,12 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 	leaf := cs.PeerCertificates[0]
 	err := h.trusted(leaf, h.cfg.Now())
 	if err == nil {
-		_, err = h.credential(context.Background(), leaf)
+		var cred delivery.Credential
+		cred, err = h.credential(context.Background(), leaf)
 		switch {
 		case errors.Is(err, errForgotten), errors.Is(err, errNew):
 			err = nil // told, recalled or adopted at the first message
-		case errors.Is(err, errRevoked) && h.partings.has(h.now(), sha256.Sum256(leaf.Raw)):
+		case errors.Is(err, errRevoked) && h.now() < cred.Farewell:
 			err = nil // for a farewell: identify says no to all else
 		}
 	}

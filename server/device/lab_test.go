@@ -125,6 +125,21 @@ func (l *lab) listen(h http.Handler, face tls.Certificate) string {
 	return listener.Addr().String()
 }
 
+// restart has another server go on with what is kept, at an address of its own.
+func (l *lab) restart() {
+	l.t.Helper()
+	core, err := server.Open(context.Background(), l.pnow(), server.Config{Store: l.store})
+	cfg := l.h.cfg
+	cfg.Server = core
+	if err == nil {
+		l.h, err = New(cfg)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.core, l.addr = core, l.listen(l.h, l.serverCertificate())
+}
+
 func (l *lab) now() time.Time        { return *l.clock.Load() }
 func (l *lab) pnow() protocol.Time   { return protocol.At(l.now()) }
 func (l *lab) setClock(at time.Time) { l.clock.Store(&at) }

@@ -152,7 +152,6 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		if err != nil {
 			return err
 		}
-		h.partings.hear(now, &t.out)
 		if !t.composed {
 			t.answer = append(t.answer[:0], answerOf(t.out.Exchange.Answer)...)
 			for _, node := range [...]string{"/DMClient/Unenroll<", "/RemoteWipe/doWipe<"} {

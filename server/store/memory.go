@@ -368,7 +368,7 @@ func (m *Memory) effect(now protocol.Time, d protocol.Device, e *delivery.Effect
 	case delivery.Bind:
 		m.bind(e.Fingerprint, d)
 	case delivery.Revoke:
-		m.revoke(e.Fingerprint)
+		m.revoke(e)
 	}
 }
 

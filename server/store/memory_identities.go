@@ -69,9 +69,9 @@ func (i *identities) mayBind(f delivery.Fingerprint, d protocol.Device) bool {
 
 func (i *identities) bind(f delivery.Fingerprint, d protocol.Device) { i.credential(f).Device = d }
 
-func (i *identities) revoke(f delivery.Fingerprint) {
-	if c := i.credential(f); c != nil {
-		c.Revoked = true
+func (i *identities) revoke(e *delivery.Effect) {
+	if c := i.credential(e.Fingerprint); c != nil {
+		c.Revoked, c.Farewell = true, e.Farewell
 	}
 }
 

@@ -29,7 +29,7 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 			if e.Kind == delivery.Bind {
 				k.Device = d
 			} else {
-				k.Revoked = true
+				k.Revoked, k.Farewell = true, e.Farewell
 			}
 			c.known[e.Fingerprint] = k
 		}
@@ -39,10 +39,11 @@ func (c *credentials) apply(d protocol.Device, effects []delivery.Effect) {
 
 func (s *Store) loadCredentials(ctx context.Context) error {
 	return s.query(ctx, s.lists, selectFrom("credentials", "fingerprint", "not_before", "not_after", "purpose", "device", "user_id", "automated",
-		"id", "serial", "platform", "revoked"), func(r *row) {
+		"id", "serial", "platform", "revoked", "farewell"), func(r *row) {
 		c := delivery.Credential{
 			Identity: scanIdentity(r), Purpose: num[delivery.Purpose](r), Device: num[protocol.Device](r),
 			User: num[delivery.UserID](r), Automated: r.flag(), ID: r.text(), Serial: r.text(), Platform: num[protocol.Platform](r), Revoked: r.flag(),
+			Farewell: r.time(),
 		}
 		s.certs.known[c.Fingerprint] = c
 	})

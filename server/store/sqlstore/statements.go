@@ -117,7 +117,7 @@ var texts = [statements]string{
 	putJournalHead: upsert("journal_head", 1, "one", "seq", "chain", "mac"),
 
 	bindCredential:      "UPDATE credentials SET device=? WHERE fingerprint=? AND device IN (0, ?)",
-	revokeCredential:    "UPDATE credentials SET revoked=1 WHERE fingerprint=?",
+	revokeCredential:    "UPDATE credentials SET revoked=1, farewell=? WHERE fingerprint=?",
 	supersedeCredential: "UPDATE credentials SET superseded=? WHERE fingerprint=? AND superseded=0",
 	addCredential: insert("credentials", "fingerprint", "key", "not_before", "not_after", "purpose", "device", "user_id", "automated", "id",
 		"serial", "platform", "revoked", "superseded"),

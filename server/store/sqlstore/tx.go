@@ -251,7 +251,7 @@ func (b *batch) effects(now protocol.Time, d protocol.Device, effects []delivery
 		case delivery.Bind:
 			b.bind(d, e.Fingerprint)
 		case delivery.Revoke:
-			b.do(revokeCredential, e.Fingerprint[:])
+			b.do(revokeCredential, int64(e.Farewell), e.Fingerprint[:])
 		case delivery.Supersede:
 			b.do(supersedeCredential, int64(now), e.Fingerprint[:])
 		}

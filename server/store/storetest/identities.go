@@ -126,7 +126,7 @@ func credentials(s *suite) {
 	s.change(d, bind(1)) // says it again
 	s.change(d, func(out *delivery.Outcome) {
 		out.Effects = []delivery.Effect{
-			{Kind: delivery.Revoke, Device: d, Fingerprint: delivery.Fingerprint{2, 4}},
+			{Kind: delivery.Revoke, Device: d, Fingerprint: delivery.Fingerprint{2, 4}, Farewell: at + 5},
 			{Kind: delivery.Supersede, Device: d, Fingerprint: delivery.Fingerprint{3, 4}},
 		}
 	})
@@ -134,7 +134,7 @@ func credentials(s *suite) {
 		if c := of(1); c.Device != d || c.Revoked {
 			s.Errorf("%sbound: %+v", when, c)
 		}
-		if c := of(2); !c.Revoked {
+		if c := of(2); !c.Revoked || c.Farewell != at+5 {
 			s.Errorf("%srevoked: %+v", when, c)
 		}
 		if c := of(3); c.Revoked { // Decide refuses it by name (HST-032)
