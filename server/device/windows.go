@@ -112,7 +112,7 @@ func (h *Handler) inquire(in *inquiry, limited bool, answer func(*inquiry) (*win
 	if err != nil {
 		return nil, err
 	}
-	if in.envelope, err = windows.DecodeEnvelope(body); err != nil {
+	if in.envelope, err = windows.DecodeRequest(body); err != nil {
 		return nil, err
 	}
 	return answer(in)
@@ -167,6 +167,8 @@ func (h *Handler) fault(w http.ResponseWriter, in *inquiry, err error) {
 		h.cfg.Log.WithError(err).WithFields(fields).WithField("rule", "HST-001").Warn("enrolment refused")
 		writeWhole(w, http.StatusRequestEntityTooLarge, "text/plain; charset=utf-8", []byte("too large\n"))
 		return
+	case errors.Is(err, windows.ErrSignature):
+		f.Subcode, f.Reason, rule = windows.SubcodeInvalidSecurity, "the signature of the request is refused", "HST-018"
 	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody), errors.Is(err, errEncoding):
 		f.Subcode, f.Reason, rule = windows.SubcodeMessageFormat, "the request is malformed", "HST-018"
 	default:

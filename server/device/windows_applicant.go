@@ -19,6 +19,7 @@ type applicant struct {
 	challenge string          // of an enrolment link; empty: one is granted
 	directory string          // the device of the directory that a token is for; empty: it says none
 	way       authority.Way
+	pack      *packaged // whose certificate signed the request; nil: no package's
 }
 
 // applicant finds out who a request comes from, by its security header (WIN-014). An enrolment link's token is the password, whatever
@@ -38,6 +39,8 @@ func (h *Handler) applicant(in *inquiry) (*applicant, error) {
 		token = strings.TrimSpace(string(c.Token))
 	case windows.JWT:
 		return h.entra(in, string(c.Token))
+	case windows.X509:
+		return h.bootstrap(in)
 	default:
 		return nil, &enrolFault{subcode: windows.SubcodeInvalidSecurity, rule: "HST-018", err: errors.New("a security token of a kind that is not understood")}
 	}

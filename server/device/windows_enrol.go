@@ -39,10 +39,12 @@ func (h *Handler) discover(in *inquiry) (*windows.Envelope, error) {
 		out.AuthPolicy = windows.OnPremise
 	case d.Offers(windows.Federated):
 		out.AuthPolicy, out.AuthenticationURL = windows.Federated, url+signInPath
+	case d.Offers(windows.Certificate): // by a provisioning package
+		out.AuthPolicy = windows.Certificate
 	default:
 		return nil, &enrolFault{
 			subcode: windows.SubcodeAuthentication, rule: "WIN-004",
-			err: fmt.Errorf("the device offers none of %s and %s", windows.OnPremise, windows.Federated),
+			err: fmt.Errorf("the device offers none of %s, %s and %s", windows.OnPremise, windows.Federated, windows.Certificate),
 		}
 	}
 	return &windows.Envelope{Body: out}, nil
@@ -142,6 +144,9 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	}
 	facts := factsOf(rst)
 	facts.Directory = brief(who.directory)
+	if who.pack != nil {
+		return h.unpack(in, rst, &applied{who, id, place, key, &facts})
+	}
 	var out *windows.Provisioning
 	err = h.cfg.Server.Tie(in.Context(), h.now(), facts.Directory, facts.Hardware, id, func() (err error) {
 		out, err = h.enrolled(in, rst, &applied{who, id, place, key, &facts})
@@ -178,9 +183,12 @@ func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *
 	if err := h.taken(ctx, now, who.user, id); err != nil {
 		return nil, err
 	}
-	if who.challenge != "" {
+	switch {
+	case who.pack != nil:
+		err = h.admitted(in, now, who)
+	case who.challenge != "":
 		err = h.cfg.Server.OpenTicket(ctx, now, who.challenge)
-	} else {
+	default:
 		who.challenge, err = h.cfg.Server.Grant(ctx, now, store.Grant{Purpose: delivery.ForEnrolment, User: who.user, Platform: protocol.Windows})
 		if err != nil {
 			return nil, err

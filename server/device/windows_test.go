@@ -67,7 +67,8 @@ func TestWIN003Discovery(t *testing.T) {
 		{"WIN-003 9.0", windows.Version{Major: 9}, []string{windows.OnPremise}, windows.OnPremise, windows.Version{Major: 5}, false},
 		{"WIN-004 both", windows.Version{Major: 5}, []string{windows.Federated, windows.OnPremise}, windows.OnPremise, windows.Version{Major: 5}, false},
 		{"WIN-005 Federated alone", windows.Version{Major: 5}, []string{windows.Federated}, windows.Federated, windows.Version{Major: 5}, true},
-		{"WIN-004 none in common", windows.Version{Major: 5}, []string{windows.Certificate}, "", windows.Version{}, false},
+		{"WIN-067 a package", windows.Version{Major: 5}, []string{windows.Certificate}, windows.Certificate, windows.Version{Major: 5}, false},
+		{"WIN-004 none in common", windows.Version{Major: 5}, []string{"Kerberos"}, "", windows.Version{}, false},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			r := p.discovers(tt.version, tt.policies...)
@@ -105,7 +106,7 @@ func TestWIN002Whole(t *testing.T) {
 		fault      windows.Subcode // empty: none
 	}{
 		{"discovery", windows.DiscoveryPath, discover, windows.Header{}, ""},
-		{"no policy in common", windows.DiscoveryPath, &windows.Discover{RequestVersion: windows.Version{Major: 5}, AuthPolicies: []string{windows.Certificate}}, windows.Header{}, windows.SubcodeAuthentication},
+		{"no policy in common", windows.DiscoveryPath, &windows.Discover{RequestVersion: windows.Version{Major: 5}, AuthPolicies: []string{"Kerberos"}}, windows.Header{}, windows.SubcodeAuthentication},
 		{"policy", windows.PolicyPath, &windows.GetPolicies{}, password(ada, l.ticketFor(l.user)), ""},
 		{"policy for nobody", windows.PolicyPath, &windows.GetPolicies{}, windows.Header{}, windows.SubcodeInvalidSecurity},
 		{"enrolment by a wrong password", windows.EnrollmentPath, rst, password(ada, "wrong"), windows.SubcodeAuthentication},

@@ -32,6 +32,8 @@ type Content struct {
 	Consents    []Consent         // granted ones, by Service
 	Serials     []Serial          // ADE devices of the tenant
 	Tokens      []Token           // of the admin API
+	Packages    []Package         // with which Windows devices enrol, by Name
+	Admissions  []Admission       // of machines by packages
 	Secrets     map[string][]byte // the server's own keys by name
 }
 
@@ -108,6 +110,24 @@ type Token struct {
 	Role    Role
 }
 
+// A Package is a provisioning package for Windows devices: whoever has the key of its certificate may enrol machines, so many of them
+// and until it ends.
+type Package struct {
+	Name        string
+	Certificate delivery.Fingerprint
+	Most        int // machines
+	Made, Ends  protocol.Time
+	Revoked     bool
+}
+
+// An Admission is a machine that a package admitted: it counts once, however often it enrols.
+type Admission struct {
+	Package  string
+	Hardware string // what the machine says of itself: HWDevID
+	Device   string // the wire's name of what it enrolled as last
+	At       protocol.Time
+}
+
 // A Change is one administrator's change. Fields left zero change nothing.
 type Change struct {
 	Tenant   *authority.Tenant
@@ -123,6 +143,8 @@ type Change struct {
 	Consents []Consent
 	Serials  []Serial
 	Tokens   []Token
+	Packages []Package
+	Admit    []Admission
 	Secrets  map[string][]byte
 
 	Wake    []protocol.Device // to be woken from WakeAt on; Wake[i] at WakeAt + i*Spacing, as delivery.Wake.Ask says

@@ -45,6 +45,8 @@ func (c *Content) With(change *Change) *Content {
 	n.Consents = merge(c.Consents, change.Consents, func(a, b *Consent) int { return cmp.Compare(a.Service, b.Service) })
 	n.Serials = merge(c.Serials, change.Serials, func(a, b *Serial) int { return cmp.Compare(a.Serial, b.Serial) })
 	n.Tokens = merge(c.Tokens, change.Tokens, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	n.Packages = merge(c.Packages, change.Packages, func(a, b *Package) int { return cmp.Compare(a.Name, b.Name) })
+	n.Admissions = merge(c.Admissions, change.Admit, compareAdmissions)
 	n.Secrets = maps.Clone(c.Secrets)
 	if n.Secrets == nil {
 		n.Secrets = make(map[string][]byte)
@@ -55,6 +57,27 @@ func (c *Content) With(change *Change) *Content {
 
 func compareAssignments(a, b *Assignment) int {
 	return cmp.Or(cmp.Compare(a.Profile, b.Profile), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Authority, b.Authority))
+}
+
+func compareAdmissions(a, b *Admission) int {
+	return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.Hardware, b.Hardware))
+}
+
+// PackageOf returns the package with this certificate; nil: there is none.
+func (c *Content) PackageOf(f delivery.Fingerprint) *Package {
+	for i := range c.Packages {
+		if c.Packages[i].Certificate == f {
+			return &c.Packages[i]
+		}
+	}
+	return nil
+}
+
+// Admitted are the machines that a package admitted, by Hardware.
+func (c *Content) Admitted(name string) []Admission {
+	from := sort.Search(len(c.Admissions), func(i int) bool { return c.Admissions[i].Package >= name })
+	to := sort.Search(len(c.Admissions), func(i int) bool { return c.Admissions[i].Package > name })
+	return c.Admissions[from:to]
 }
 
 // merge returns have with the elements of add, in order; one that compares equal is replaced.
@@ -87,7 +110,7 @@ func (c *Content) Relicenses(change *Change) bool {
 		}
 	}
 	return len(change.Users) > 0 && change.Tenant == nil && change.Campaign == nil && change.Restored == nil && change.Clock == nil && change.Settings == nil &&
-		change.Push == nil && len(change.Profiles)+len(change.Assign)+len(change.Unassign)+len(change.Consents)+len(change.Serials)+len(change.Tokens)+len(change.Secrets) == 0
+		change.Push == nil && len(change.Profiles)+len(change.Assign)+len(change.Unassign)+len(change.Consents)+len(change.Serials)+len(change.Tokens)+len(change.Packages)+len(change.Admit)+len(change.Secrets) == 0
 }
 
 // relicense is With of a change that only relicenses, in place.

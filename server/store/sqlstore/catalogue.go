@@ -81,6 +81,12 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		{"SELECT name, hash, made, expires, revoked, role FROM tokens ORDER BY name", func(r *row) {
 			c.Tokens = append(c.Tokens, store.Token{Name: r.text(), Hash: r.hash(), Made: r.time(), Expires: r.time(), Revoked: r.flag(), Role: num[store.Role](r)})
 		}},
+		{"SELECT name, certificate, most, made, ends, revoked FROM packages ORDER BY name", func(r *row) {
+			c.Packages = append(c.Packages, store.Package{Name: r.text(), Certificate: r.hash(), Most: int(num[uint32](r)), Made: r.time(), Ends: r.time(), Revoked: r.flag()})
+		}},
+		{"SELECT package, hardware, device, at FROM package_machines ORDER BY package, hardware", func(r *row) {
+			c.Admissions = append(c.Admissions, store.Admission{Package: r.text(), Hardware: r.text(), Device: r.text(), At: r.time()})
+		}},
 		{"SELECT name, value FROM secrets WHERE name<>'" + journalSecret + "'", func(r *row) { c.Secrets[r.text()] = r.blob() }},
 	} {
 		if err := query(ctx, from, table.text, table.each); err != nil {
@@ -209,6 +215,12 @@ func (a *administration) write(w *writer) error {
 	}
 	for _, t := range a.Tokens {
 		b.do(putToken, t.Name, t.Hash[:], int64(t.Made), int64(t.Expires), flag(t.Revoked), int64(t.Role))
+	}
+	for _, p := range a.Packages {
+		b.do(putPackage, p.Name, p.Certificate[:], int64(p.Most), int64(p.Made), int64(p.Ends), flag(p.Revoked))
+	}
+	for _, x := range a.Admit {
+		b.do(putAdmission, x.Package, x.Hardware, x.Device, int64(x.At))
 	}
 	for name, value := range a.Secrets {
 		b.do(putSecret, name, value)

@@ -61,6 +61,8 @@ const (
 	putConsent
 	putSerial
 	putToken
+	putPackage
+	putAdmission
 	putSecret
 
 	putPreview
@@ -143,10 +145,12 @@ var texts = [statements]string{
 	unassign:            "DELETE FROM assignments WHERE profile=? AND grp=? AND authority=?",
 	putPush: upsert("push_certificates", 2, "slot", "not_before", "not_after", "topic", "apple_id", "uploaded_at", "suspended",
 		"certificate", "key"),
-	putConsent: upsert("consents", 1, "service", "granted_by", "granted_at"),
-	putSerial:  upsert("serials", 1, "serial", "user_id", "awaiting"),
-	putToken:   upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
-	putSecret:  upsert("secrets", 1, "name", "value"),
+	putConsent:   upsert("consents", 1, "service", "granted_by", "granted_at"),
+	putSerial:    upsert("serials", 1, "serial", "user_id", "awaiting"),
+	putToken:     upsert("tokens", 1, "name", "hash", "made", "expires", "revoked", "role"),
+	putPackage:   upsert("packages", 1, "name", "certificate", "most", "made", "ends", "revoked"),
+	putAdmission: upsert("package_machines", 2, "package", "hardware", "device", "at"),
+	putSecret:    upsert("secrets", 1, "name", "value"),
 
 	putPreview: "INSERT INTO previews (id, seq, at, shown) VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM previews), ?, ?) " +
 		"ON CONFLICT (id) DO UPDATE SET seq=excluded.seq, at=excluded.at",

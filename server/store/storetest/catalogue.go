@@ -68,6 +68,10 @@ func catalogue(s *suite) {
 		{"a serial again", store.Change{Serials: []store.Serial{{Serial: "C2"}}}},
 		{"tokens", store.Change{Tokens: []store.Token{{Name: "b", Hash: [32]byte{1, 31: 2}, Made: at, Expires: at + 1, Role: store.GlobalAdministrator}, {Name: "a", Hash: [32]byte{3}, Made: at}}}},
 		{"a token revoked", store.Change{Tokens: []store.Token{{Name: "a", Hash: [32]byte{3}, Made: at, Revoked: true}}}},
+		{"packages", store.Change{Packages: []store.Package{{Name: "z", Certificate: delivery.Fingerprint{1, 31: 2}, Most: 2, Made: at, Ends: at + 1}, {Name: "office", Certificate: delivery.Fingerprint{3}, Most: 1}}}},
+		{"machines", store.Change{Admit: []store.Admission{{Package: "z", Hardware: "h", Device: "d", At: at}, {Package: "office", Hardware: "h", Device: "e"}}}},
+		{"a machine again", store.Change{Admit: []store.Admission{{Package: "z", Hardware: "h", Device: "f", At: at + 1}}}},
+		{"a package revoked", store.Change{Packages: []store.Package{{Name: "office", Certificate: delivery.Fingerprint{3}, Most: 1, Revoked: true}}}},
 		{"secrets", store.Change{Secrets: map[string][]byte{"ca": []byte("key\x00"), "renewal": {1}}}},
 		{"a secret again", store.Change{Secrets: map[string][]byte{"renewal": {2}}}},
 	} {
