@@ -25,6 +25,7 @@ import (
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // applyFlags are the flags of apply as they were given.
@@ -89,7 +90,7 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 	flags.BoolVar(&f.late, "late", false, "do a step although its moment is past, and put off the others by as much")
 	flags.BoolVar(&f.others, "others", false, "go on although somebody else has done what a step of the plan does")
 	flags.Uint64Var(&f.seed, "seed", 0, "whom a share of users or devices means, instead of the plan's")
-	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of the rehearsal's summary and report: en or nl")
+	flags.Var(&f.rehearse.language, "lang", "`LANGUAGE` of what is told and of the report: en or nl")
 	flags.StringVar(&f.rehearse.report, "report", "", "rehearsal: write report.html, result.json and the list of devices into `DIR`")
 	flags.BoolVar(&f.force, "force", false, "rehearse anew, although the plan has begun or the report is there")
 	return cmd
@@ -205,7 +206,7 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 	}
 	said = append(said, s.Doubts...)
 	if last := steps[len(steps)-1].At; start == 0 && last > 0 {
-		said = append(said, "there is no --start: the plan begins when it is confirmed, whatever time of the day that is, and its last step is "+last.String()+" later")
+		said = append(said, lang.English.Say("there is no --start: the plan begins when it is confirmed, whatever time of the day that is, and its last step is %s later", last.String()))
 	}
 	own := applied{Server: t.URL, State: f.state, Said: said, Left: len(steps), Steps: steps}
 	if result.Verdict == report.OK {
@@ -219,11 +220,12 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 		return err
 	}
 	if !asJSON(cmd) {
-		tellSteps(cmd.OutOrStdout(), &own, start)
+		in := f.rehearse.language
+		tellSteps(cmd.OutOrStdout(), in, &own, start)
 		if own.ID == "" {
-			fmt.Fprintln(cmd.OutOrStdout(), "\nnothing was done, and there is nothing to confirm: what the plan demands did not hold in the rehearsal")
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", in.Say("nothing was done, and there is nothing to confirm: what the plan demands did not hold in the rehearsal"))
 		} else {
-			fmt.Fprintf(cmd.OutOrStdout(), "\nnothing was done; this does what is shown:\n  %s\n", f.again(name, own.ID))
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n  %s\n", in.Say("nothing was done; this does what is shown:"), f.again(name, own.ID))
 		}
 	}
 	if err := result.Err(); err != nil {
@@ -233,35 +235,35 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 }
 
 // tellSteps prints what there is to do.
-func tellSteps(w io.Writer, a *applied, start protocol.Time) {
-	fmt.Fprintf(w, "\nWhat is done to %s\n", a.Server)
+func tellSteps(w io.Writer, in lang.Language, a *applied, start protocol.Time) {
+	fmt.Fprintf(w, "\n%s\n", in.Say("What is done to %s", a.Server))
 	for i := range a.Steps {
 		s := &a.Steps[i]
 		at := fmt.Sprintf("%-8s", s.At)
 		if start != 0 {
 			at += "  " + when(start.Add(time.Duration(s.At))) + "Z"
 		}
-		fmt.Fprintf(w, "  %2d  at %s  %s: %s\n", s.Number, at, s.Text, s.Whom())
+		fmt.Fprintf(w, "  %2d  %s  %s: %s\n", s.Number, in.Say("at %s", at), in.Retell(s.Text), s.Whom().In(in))
 		if s.Irreversible != "" {
-			fmt.Fprintf(w, "      cannot be taken back: %s\n", s.Irreversible)
+			fmt.Fprintf(w, "      %s\n", in.Say("cannot be taken back: %s", in.Retell(s.Irreversible)))
 		}
 	}
 	for _, said := range a.Said {
-		fmt.Fprintln(w, "  note:", said)
+		fmt.Fprintln(w, "  "+in.Say("note: %s", in.Retell(said)))
 	}
 }
 
 // tellMoments prints when what is left is done.
-func tellMoments(w io.Writer, record *apply.Record, unsaid bool) {
+func tellMoments(w io.Writer, in lang.Language, record *apply.Record, unsaid bool) {
 	if record.Left() == 0 {
 		return
 	}
 	if unsaid {
-		fmt.Fprintf(w, "there is no --start: the plan counts from %sZ\n", when(record.Start))
+		fmt.Fprintln(w, in.Say("there is no --start: the plan counts from %s", when(record.Start)+"Z"))
 	}
 	for i := range record.Steps {
 		if s := &record.Steps[i]; s.State != apply.Done {
-			fmt.Fprintf(w, "  %2d  %sZ  %s\n", s.Number, when(record.Moment(s)), s.Text)
+			fmt.Fprintf(w, "  %2d  %sZ  %s\n", s.Number, when(record.Moment(s)), in.Retell(s.Text))
 		}
 	}
 }
@@ -278,23 +280,23 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 	if err != nil {
 		return err
 	}
-	notes, unsaid := cmd.ErrOrStderr(), start == 0 && record.Start == 0
+	notes, in, unsaid := cmd.ErrOrStderr(), f.rehearse.language, start == 0 && record.Start == 0
 	run := apply.Runner{
 		Link: f.link, Waits: func(s *apply.Step, until protocol.Time) {
-			fmt.Fprintf(notes, "step %d of %d waits for %s by the server's clock: %s\n", s.Number, len(record.Steps), when(until), s.Text)
+			fmt.Fprintln(notes, in.Say("step %d of %d waits for %s by the server's clock: %s", s.Number, len(record.Steps), when(until), in.Retell(s.Text)))
 		},
-		Begins: func() { tellMoments(notes, record, unsaid) },
-		Server: t, Record: record, Start: start, Push: uploads, PIN: f.pin, Late: f.late, Others: f.others, Wait: apply.Sleep, Ask: asker(cmd),
+		Begins: func() { tellMoments(notes, in, record, unsaid) },
+		Server: t, Record: record, Start: start, Push: uploads, PIN: f.pin, Late: f.late, Others: f.others, Wait: apply.Sleep, Ask: asker(cmd, in),
 		Lost: func(why error) {
 			if why == nil {
-				fmt.Fprintln(notes, "the server answers again")
+				fmt.Fprintln(notes, in.Say("the server answers again"))
 				return
 			}
-			fmt.Fprintf(notes, "the server does not answer, and is asked again until it does: %v\n", why)
+			fmt.Fprintln(notes, in.Say("the server does not answer, and is asked again until it does: %s", why.Error()))
 		},
 		Tell: func(s *apply.Step) {
 			if s.State == apply.Done {
-				fmt.Fprintf(notes, "%s  step %d of %d: %s: %s\n", when(s.Done), s.Number, len(record.Steps), s.Text, s.Outcome)
+				fmt.Fprintf(notes, "%s  %s\n", when(s.Done), in.Say("step %d of %d: %s: %s", s.Number, len(record.Steps), in.Retell(s.Text), in.Retell(s.Outcome)))
 			}
 		},
 	}
@@ -325,7 +327,7 @@ func (f *applyFlags) apply(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan,
 			return err
 		}
 	} else if failed == nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "all %d steps are done; rollcall authority verify and rollcall audit tell what became of it\n", len(record.Steps))
+		fmt.Fprintln(cmd.OutOrStdout(), in.Say("all %d steps are done; rollcall authority verify and rollcall audit tell what became of it", len(record.Steps)))
 	}
 	switch result.Verdict {
 	case report.OK:
@@ -417,14 +419,14 @@ func (f *applyFlags) link(device string, i target.Invitation) error {
 }
 
 // asker asks on a terminal; nil: there is none.
-func asker(cmd *cobra.Command) func(*apply.Step, string) (bool, error) {
+func asker(cmd *cobra.Command, l lang.Language) func(*apply.Step, string) (bool, error) {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return nil
 	}
 	lines := bufio.NewReader(in)
 	return func(s *apply.Step, about string) (bool, error) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Step %d: %s\n  %s: %s\n  It cannot be taken back: %s\nType yes to do it: ", s.Number, s.Text, s.Whom(), about, s.Irreversible)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n  %s: %s\n  %s\n%s ", l.Say("Step %d: %s", s.Number, l.Retell(s.Text)), s.Whom().In(l), l.Retell(about), l.Say("It cannot be taken back: %s", l.Retell(s.Irreversible)), l.Say("Type yes to do it:"))
 		text := make(chan string, 1)
 		go func() { // a read of a terminal cannot be ended
 			line, _ := lines.ReadString('\n')
@@ -434,7 +436,7 @@ func asker(cmd *cobra.Command) func(*apply.Step, string) (bool, error) {
 		case <-cmd.Context().Done():
 			return false, cmd.Context().Err()
 		case line := <-text:
-			return slices.Contains([]string{"yes", "y"}, strings.ToLower(strings.TrimSpace(line))), nil
+			return slices.Contains([]string{"yes", "y", l.Say("yes")}, strings.ToLower(strings.TrimSpace(line))), nil
 		}
 	}
 }

@@ -83,11 +83,11 @@ func explain(cmd *cobra.Command, name string, f *explainFlags) error {
 		start = log.Header.Start
 	}
 	if of.plan != nil && index >= 0 {
-		if lines, err = of.relive(cmd, name, log.Header, lines, index, id); err != nil {
+		if lines, err = of.relive(cmd, f.language, name, log.Header, lines, index, id); err != nil {
 			return err
 		}
 	} else if log.Header != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: the check-ins of which nothing came are left out: of a tenant's own devices they need the same --export (%s)\n", name, log.Header.Population.Export)
+		fmt.Fprintln(cmd.ErrOrStderr(), f.language.Say("%s: the check-ins of which nothing came are left out: of a tenant's own devices they need the same --export (%s)", name, log.Header.Population.Export))
 	}
 	life := rehearsal.Lived{Language: f.language}
 	for i := range lines {
@@ -166,7 +166,7 @@ func (s *loggedStory) find(device string) (index int, id, title string, err erro
 
 // relive adds to lines, all that the log has about a device and the tenant, the device's check-ins of which nothing came: its
 // partition is played again. Where that is another story than the log's, they are left out, and that is said.
-func (s *loggedStory) relive(cmd *cobra.Command, name string, h *rehearsal.LogHeader, lines []rehearsal.Line, index int, id string) ([]rehearsal.Line, error) {
+func (s *loggedStory) relive(cmd *cobra.Command, in lang.Language, name string, h *rehearsal.LogHeader, lines []rehearsal.Line, index int, id string) ([]rehearsal.Line, error) {
 	now, quiet, err := rehearsal.Relive(cmd.Context(), rehearsal.Config{Plan: s.plan, Population: s.pop, Start: h.Start, Source: h.Population, Partition: h.Partition}, index)
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (s *loggedStory) relive(cmd *cobra.Command, name string, h *rehearsal.LogHe
 	}
 	was := slices.DeleteFunc(slices.Clone(lines), func(l rehearsal.Line) bool { return l.Device != id })
 	if !slices.Equal(was, now) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: the check-ins of which nothing came are left out: what is played now is not what the log has (rollcall replay says where it differs)\n", name)
+		fmt.Fprintln(cmd.ErrOrStderr(), in.Say("%s: the check-ins of which nothing came are left out: what is played now is not what the log has (rollcall replay says where it differs)", name))
 		return lines, nil
 	}
 	return rehearsal.Together(lines, quiet), nil

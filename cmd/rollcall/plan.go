@@ -73,7 +73,8 @@ func wrapped(text string, width int) (lines []string) {
 }
 
 func planCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var l lang.Language
+	cmd := &cobra.Command{
 		Use: "check PLAN", Short: "Say what is wrong with a plan, all of it at once", Args: cobra.ExactArgs(1),
 		Long: `Read a plan (a file, or the name of a ready plan) and say everything that is wrong with it: file, line, column, what
 was expected and the nearest valid word; with a population made as the plan says, whether the licences that it gives are
@@ -93,10 +94,12 @@ owned. Exit code 0 when it can be played, 1 when not.`,
 			}
 			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed}
 			return show(cmd, summary, func(w io.Writer) {
-				fmt.Fprintf(w, "%s can be played: %d devices, %d moments, %s long\n", p.Name, p.Devices(), len(p.Timeline)+len(p.Faults), p.Until)
+				fmt.Fprintln(w, l.Say("%s can be played: %d {device|devices}, %d {moment|moments}, %s long", p.Name, p.Devices(), len(p.Timeline)+len(p.Faults), p.Until.String()))
 			})
 		},
 	}
+	cmd.Flags().Var(&l, "lang", "`LANGUAGE` of what is told: en or nl")
+	return cmd
 }
 
 func planSchemaCommand() *cobra.Command {

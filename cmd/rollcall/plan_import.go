@@ -11,12 +11,14 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
+	"rollcall/protocol/lang"
 )
 
 type planImportFlags struct {
 	who   populationFlags
 	out   string
 	force bool
+	in    lang.Language
 }
 
 func planImportCommand() *cobra.Command {
@@ -39,6 +41,7 @@ What is to happen is yours to add to the timeline.`,
 	flags.StringVar(&f.who.previous, "previous", "", "an older export of the same tenant, `FOLDER` or FILE.csv: how silent devices come back")
 	flags.StringVar(&f.out, "out", "", "`FILE` to write (default: stdout)")
 	flags.BoolVar(&f.force, "force", false, "replace the file if it is there already")
+	flags.Var(&f.in, "lang", "`LANGUAGE` of what is told and of the plan's comments: en or nl")
 	f.who.registerReading(cmd)
 	return cmd
 }
@@ -55,7 +58,7 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	fitted, notes := pop.Fit()
-	text := fitted.Encode(comments(fmt.Sprintf("Fitted to an export of %s: %d devices, %d left out.", pop.Tenant.AsOf, len(pop.Devices), pop.Total-len(pop.Devices)), notes))
+	text := fitted.Encode(comments(f.in, f.in.Say("Fitted to an export of %s: %d {device|devices}, %d left out.", pop.Tenant.AsOf, len(pop.Devices), pop.Total-len(pop.Devices)), notes))
 	name := f.out
 	if name == "" {
 		name = "the plan of this export"
@@ -68,24 +71,24 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 		"version": 1, "command": "plan import", "verdict": "ok", "file": f.out, "name": p.Name, "devices": p.Devices(), "until": p.Until.String(), "notes": notes, "plan": string(text),
 	}
 	return writePlan(cmd, f.out, text, summary, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: written, %d devices\n", f.out, p.Devices())
+		fmt.Fprintln(w, f.in.Say("%s: written, %d {device|devices}", f.out, p.Devices()))
 		for _, n := range notes {
-			what := "read"
+			what := f.in.Say("read")
 			if n.Assumed {
-				what = "assumed"
+				what = f.in.Say("assumed")
 			}
-			fmt.Fprintf(w, "  %-8s %s: %s\n", what, n.Path, n.Text)
+			fmt.Fprintf(w, "  %-8s %s: %s\n", what, n.Path, n.Text.In(f.in))
 		}
 	})
 }
 
 // comments are what stands above the parts of a written plan.
-func comments(head string, notes []population.Note) map[string][]string {
+func comments(in lang.Language, head string, notes []population.Note) map[string][]string {
 	all := map[string][]string{"": {head}}
 	for _, n := range notes {
-		text := n.Text
+		text := n.Text.In(in)
 		if n.Assumed {
-			text = "assumed: " + text
+			text = in.Say("assumed: %s", text)
 		}
 		all[n.Path] = append(all[n.Path], text)
 	}

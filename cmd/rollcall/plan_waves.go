@@ -183,11 +183,12 @@ func (f *planWavesFlags) compute(cmd *cobra.Command, s *rehearsal.WaveSearch, no
 	if err != nil {
 		return nil, nil, err
 	}
-	head := fmt.Sprintf("Waves for %d users and %d devices of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, s.Plan.Name, f.hours)
-	said := comments(head, notes)
-	said[""] = append(said[""], fmt.Sprintf("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", s.Start.Time().Format("15:04"), s.Start.Time().Weekday()))
+	in := f.language
+	head := in.Say("Waves for %d {user|users} and %d {device|devices} of %s, in the hours %s UTC; rollcall plan waves computed them.", w.Movers.Users, w.Movers.Devices, s.Plan.Name, f.hours)
+	said := comments(in, head, notes)
+	said[""] = append(said[""], in.Say("It keeps these hours where it begins at %s UTC on a %s: rollcall apply PLAN --start MOMENT.", s.Start.Time().Format("15:04"), in.Say(weekdays[s.Start.Time().Weekday()])))
 	if f.who.export == "" {
-		said[""] = append(said[""], "They are for the users that the plan draws: for those of an export, rollcall plan waves wants it too (--export).")
+		said[""] = append(said[""], in.Say("They are for the users that the plan draws: for those of an export, rollcall plan waves wants it too (--export)."))
 	}
 	text = w.Plan.Encode(said)
 	_, err = plan.Parse(cmp.Or(f.out, "the waves"), text)
@@ -355,6 +356,11 @@ func tellLeft(out io.Writer, in lang.Language, head lang.Key, list []rehearsal.L
 // weekday is the short name of a day.
 func weekday(in lang.Language, at protocol.Time) string {
 	return in.Say([...]lang.Key{lang.Key("Sun"), lang.Key("Mon"), lang.Key("Tue"), lang.Key("Wed"), lang.Key("Thu"), lang.Key("Fri"), lang.Key("Sat")}[at.Time().Weekday()])
+}
+
+// weekdays are the names of days, as a sentence has them.
+var weekdays = [...]lang.Key{
+	lang.Key("Sunday"), lang.Key("Monday"), lang.Key("Tuesday"), lang.Key("Wednesday"), lang.Key("Thursday"), lang.Key("Friday"), lang.Key("Saturday"),
 }
 
 // A broken is that bounds did not hold in the rehearsal.

@@ -16,6 +16,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 func replayCommand() *cobra.Command {
@@ -43,7 +44,7 @@ was, the first limit that failed. Limits on wall time, processor time and memory
 	flags.StringVar(&shrink, "shrink", "", "write the least plan that still breaks the same invariant or fails the same limit to `FILE`")
 	flags.IntVar(&f.workers, "workers", 0, "partitions of the population played at a time (default: one for each processor); they change no result")
 	flags.BoolVar(&f.force, "force", false, "replace the file of --shrink")
-	flags.Var(&f.language, "lang", "`LANGUAGE` of the progress bar: en or nl")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told: en or nl")
 	return cmd
 }
 
@@ -96,15 +97,18 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		found["interrupted_at"] = against.cut
 	}
 	err = show(cmd, found, func(w io.Writer) {
+		in := f.language
 		if against.differs {
-			fmt.Fprintf(w, "Line %d differs.\n  the file: %s\n  now:      %s\n", against.n, orEnd(against.was), orEnd(against.is))
+			fmt.Fprintln(w, in.Say("Line %d differs.", against.n))
+			fmt.Fprintln(w, "  "+in.Say("the file: %s", orEnd(in, against.was)))
+			fmt.Fprintln(w, "  "+in.Say("now:      %s", orEnd(in, against.is)))
 			return
 		}
 		if against.cut != 0 {
-			fmt.Fprintf(w, "The same story, line for line, up to %s, where it was interrupted: %d lines.\n", against.cut, against.n)
+			fmt.Fprintln(w, in.Say("The same story, line for line, up to %s, where it was interrupted: %d lines.", against.cut, against.n))
 			return
 		}
-		fmt.Fprintf(w, "The same story, line for line: %d lines, SHA-256 %s.\n", against.n, played.LogSHA256)
+		fmt.Fprintln(w, in.Say("The same story, line for line: %d lines, SHA-256 %s.", against.n, played.LogSHA256))
 	})
 	if err != nil {
 		return err
@@ -129,7 +133,7 @@ func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h 
 		return errors.New("--shrink: a story of a tenant's own devices cannot be made shorter; only one whose population its plan makes")
 	}
 	wrong, does := wrongIn(played)
-	if wrong == "" {
+	if does == nil {
 		return errors.New("--shrink: no invariant was violated and no limit of the plan failed in this story, so there is nothing to make shorter")
 	}
 	least, err := rehearsal.Shrink(cmd.Context(), p, func(ctx context.Context, q *plan.Plan) bool {
@@ -146,24 +150,24 @@ func (f *rehearseFlags) shrink(cmd *cobra.Command, name string, p *plan.Plan, h 
 	if err := writeFile(name, []byte(least.Source()), 0o600); err != nil {
 		return fmt.Errorf("--shrink %s: %w", name, err)
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s %s too: %d devices, %d actions and faults, %s long\n", name, wrong, least.Devices(), len(least.Timeline)+len(least.Faults), least.Until)
+	_, err = fmt.Fprintln(cmd.ErrOrStderr(), f.language.Say("%s %s too: %d {device|devices}, %d actions and faults, %s long", name, wrong.In(f.language), least.Devices(), len(least.Timeline)+len(least.Faults), least.Until.String()))
 	return err
 }
 
-// wrongIn says what is wrong in a story, the first that is, and tells it of another; "" and nil where nothing is.
-func wrongIn(played *rehearsal.Played) (wrong string, does func(*rehearsal.Played) bool) {
+// wrongIn says what is wrong in a story, the first that is, and tells it of another; nil where nothing is.
+func wrongIn(played *rehearsal.Played) (wrong lang.Text, does func(*rehearsal.Played) bool) {
 	if played.Violated > 0 {
 		first := played.Violations[0].Invariant
-		return "breaks " + first, func(again *rehearsal.Played) bool {
+		return lang.Later("breaks %s", first), func(again *rehearsal.Played) bool {
 			return again.Violated > 0 && again.Violations[0].Invariant == first
 		}
 	}
 	limits := played.FailedLimits()
 	if len(limits) == 0 {
-		return "", nil
+		return wrong, nil
 	}
 	first := limits[0].Limit
-	return "fails the limit " + first, func(again *rehearsal.Played) bool {
+	return lang.Later("fails the limit %s", first), func(again *rehearsal.Played) bool {
 		return slices.ContainsFunc(again.FailedLimits(), func(l report.Limit) bool { return l.Limit == first })
 	}
 }

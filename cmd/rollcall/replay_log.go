@@ -16,6 +16,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // openLog opens an event log and reads its header. The caller closes the file.
@@ -128,9 +129,9 @@ func (c *comparison) end() {
 	}
 }
 
-func orEnd(line []byte) string {
+func orEnd(in lang.Language, line []byte) string {
 	if len(line) == 0 {
-		return "(it has ended)"
+		return in.Say("(it has ended)")
 	}
 	return string(line[:min(len(line), 300)])
 }

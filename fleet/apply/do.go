@@ -12,6 +12,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // An action is a step as the server sees it now.
@@ -23,7 +24,7 @@ type action struct {
 
 // action looks at the server and says what the step would do; nothing is changed yet.
 func (r *Runner) action(ctx context.Context, s *Step, upload int, resumed bool) (*action, error) {
-	a := &action{about: "it is about " + s.Whom()}
+	a := &action{about: lang.English.Say("it is about %s", s.Whom().String())}
 	switch s.Action {
 	case "authority":
 		return r.authority(ctx, s)
@@ -32,7 +33,7 @@ func (r *Runner) action(ctx context.Context, s *Step, upload int, resumed bool) 
 	case "licences":
 		a.do = func() (string, error) { return r.licences(ctx, s) }
 	case "consent":
-		a.do = func() (string, error) { return "granted", r.Server.Consent(ctx, s.Value) }
+		a.do = func() (string, error) { return lang.English.Say("granted"), r.Server.Consent(ctx, s.Value) }
 	case "profiles":
 		a.do = func() (string, error) { return r.profile(ctx, s) }
 	case "support_move":
@@ -62,14 +63,14 @@ func (r *Runner) authority(ctx context.Context, s *Step) (*action, error) {
 	if err != nil {
 		return nil, err
 	}
-	about := fmt.Sprintf("of %d devices %d move, %d register anew, %d are stranded", p.Enrolled, p.Pending, p.Stale, p.Stranded)
+	about := lang.English.Say("of %d devices %d move, %d register anew, %d are stranded", p.Enrolled, p.Pending, p.Stale, p.Stranded)
 	if p.OpensGap {
-		about += "; Apple devices wait for a renewed push certificate from then on (AUTH-30)"
+		about = lang.English.Say("%s; Apple devices wait for a renewed push certificate from then on (AUTH-30)", about)
 	}
 	return &action{about, fmt.Sprint(p.Epoch - 1), func() (string, error) {
 		c.Confirm, c.Count = p.ID, p.Stranded
 		p, err := r.Server.SetAuthority(ctx, c)
-		return fmt.Sprintf("epoch %d: %d devices are to move, %d to register anew", p.Epoch, p.Pending, p.Stale), err
+		return lang.English.Say("epoch %d: %d devices are to move, %d to register anew", p.Epoch, p.Pending, p.Stale), err
 	}}, nil
 }
 
@@ -103,15 +104,15 @@ func (r *Runner) push(ctx context.Context, s *Step, upload int) (*action, error)
 	if c.OtherTopic && s.Value == plan.Renewed.String() {
 		return nil, &protocol.Refusal{Rule: protocol.RuleOtherTopic, Reason: fmt.Sprintf("the plan says renewed, and this push certificate has another topic: it would strand %d devices", c.Stranded)}
 	}
-	return &action{fmt.Sprintf("it strands %d Apple devices", c.Stranded), present.NotAfter.String() + " " + present.Topic, func() (string, error) {
+	return &action{lang.English.Say("it strands %d Apple devices", c.Stranded), present.NotAfter.String() + " " + present.Topic, func() (string, error) {
 		u.Preview, u.Count = c.Preview.ID, c.Stranded
 		if !c.OtherTopic {
 			u.Preview, u.Count = "", 0
 		}
 		done, err := r.Server.TakePush(ctx, u)
-		outcome := "taken"
+		outcome := lang.English.Say("taken")
 		if done.ClosesGap {
-			outcome = "taken; the gap is closed (AUTH-31)"
+			outcome = lang.English.Say("taken; the gap is closed (AUTH-31)")
 		}
 		return outcome, err
 	}}, nil
@@ -131,7 +132,7 @@ func (r *Runner) licences(ctx context.Context, s *Step) (string, error) {
 	if err == nil {
 		p, err = r.Server.SetLicences(ctx, list, p.ID)
 	}
-	return fmt.Sprintf("%d devices are to move", p.Pending), err
+	return lang.English.Say("%d devices are to move", p.Pending), err
 }
 
 func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
@@ -142,7 +143,7 @@ func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
 			x.Confirm = p.ID
 			_, err = r.Server.TakeProfile(ctx, x)
 		}
-		return "unassigned", err
+		return lang.English.Say("unassigned"), err
 	}
 	c := target.ProfileChange{Name: s.Value, Groups: []string{s.Group}}
 	p, err := r.Server.PreviewProfile(ctx, c)
@@ -150,7 +151,7 @@ func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {
 		c.Confirm = p.ID
 		_, err = r.Server.PutProfile(ctx, c)
 	}
-	return "assigned", err
+	return lang.English.Say("assigned"), err
 }
 
 // command orders a command of each device; a step that was begun before orders it only where it is not there yet.
@@ -249,12 +250,12 @@ func (r *Runner) each(s *Step, resumed bool, do func(id string) error, there fun
 			done++
 		}
 	}
-	outcome := fmt.Sprintf("%d devices", done)
+	outcome := lang.English.Say("%d {device|devices}", done)
 	if found > 0 {
-		outcome += fmt.Sprintf(", %d had it already", found)
+		outcome = lang.English.Say("%s, %d had it already", outcome, found)
 	}
 	if gone > 0 {
-		outcome += fmt.Sprintf(", %d are gone", gone)
+		outcome = lang.English.Say("%s, %d are gone", outcome, gone)
 	}
 	if len(s.Refused) > 0 {
 		outcome += ", " + s.refusals()

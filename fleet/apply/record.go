@@ -18,6 +18,7 @@ import (
 	"rollcall/agent/host"
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Record is what was rehearsed, and how far it has come: a file beside the plan.
@@ -213,7 +214,7 @@ func (r *Record) Next() *Step {
 func (r *Record) Refused() (reasons []string) {
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.State == Done && len(s.Refused) > 0 {
-			reasons = append(reasons, fmt.Sprintf("step %d (%s): of %d devices %s", s.Number, s.Field, len(s.Devices), s.refusals()))
+			reasons = append(reasons, lang.English.Say("step %d (%s): of %d devices %s", s.Number, s.Field, len(s.Devices), s.refusals()))
 		}
 	}
 	return reasons

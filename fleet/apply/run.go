@@ -11,6 +11,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Runner does the steps of a record, each at its moment.
@@ -52,7 +53,7 @@ type Pause struct {
 }
 
 func (p *Pause) Error() string {
-	return fmt.Sprintf("step %d waits for a yes: %s; %s; %s", p.Step.Number, p.Step.Text, p.About, p.Step.Irreversible)
+	return lang.English.Say("step %d waits for a yes: %s; %s; %s", p.Step.Number, p.Step.Text, p.About, p.Step.Irreversible)
 }
 
 // onTime is how late a step may be done without a word: its distance to the steps before it, which have been rehearsed, is about
@@ -66,7 +67,7 @@ type Overdue struct {
 }
 
 func (o *Overdue) Error() string {
-	return fmt.Sprintf("step %d is late by %s, and with it what is due after it: %s; done at once, they would not be at the distances that were rehearsed", o.Step.Number, plan.Duration(o.By), o.Step.Text)
+	return lang.English.Say("step %d is late by %s, and with it what is due after it: %s; done at once, they would not be at the distances that were rehearsed", o.Step.Number, plan.Duration(o.By), o.Step.Text)
 }
 
 // Run does what is left. It can be ended at any moment, and run again: what was done is not done twice.
@@ -123,7 +124,7 @@ func (r *Runner) step(ctx context.Context, s *Step, upload int) error {
 			return fmt.Errorf("step %d was begun, and looked up on the server: %w", s.Number, err)
 		}
 		if happened {
-			return r.done(ctx, s, now, "found done on the server")
+			return r.done(ctx, s, now, lang.English.Say("found done on the server"))
 		}
 	} else if err := r.alone(ctx); err != nil {
 		return err

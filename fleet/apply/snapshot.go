@@ -15,6 +15,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // ErrNoDevices is the error for a tenant without a device to rehearse a plan on.
@@ -156,9 +157,9 @@ func (s *Snapshot) push(ctx context.Context, r *target.Rollcall, state *target.S
 	s.tenant.APNs.Topic = p.Topic
 	switch left := p.NotAfter.Sub(s.At); {
 	case p.NotAfter == 0:
-		s.Doubts = append(s.Doubts, "there is no push certificate; the rehearsal begins with one of a year")
+		s.Doubts = append(s.Doubts, lang.English.Say("there is no push certificate; the rehearsal begins with one of a year"))
 	case left <= 0:
-		s.Doubts = append(s.Doubts, "the push certificate has ended (AUTH-33); the rehearsal begins with one of a year")
+		s.Doubts = append(s.Doubts, lang.English.Say("the push certificate has ended (AUTH-33); the rehearsal begins with one of a year"))
 	default:
 		s.tenant.APNs.Expires = plan.Duration(left)
 	}
@@ -316,7 +317,7 @@ func (s *Snapshot) staged(p *plan.Plan) *plan.Plan {
 		}
 	}
 	if several > 0 {
-		s.Doubts = append(s.Doubts, fmt.Sprintf("users are in %d groups beside the first of theirs; the rehearsal knows of that one only", several))
+		s.Doubts = append(s.Doubts, lang.English.Say("users are in %d groups beside the first of theirs; the rehearsal knows of that one only", several))
 	}
 	for _, l := range s.profiles {
 		if l.Authority != s.slot() {

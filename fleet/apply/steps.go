@@ -11,6 +11,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Step is one thing to do at one moment, and how far it has come.
@@ -73,7 +74,7 @@ func Prepare(p *plan.Plan, s *Snapshot) (steps []Step, staged *plan.Plan, said [
 	for i := range p.Timeline {
 		made := m.steps(i)
 		if len(made) == 0 && p.Timeline[i].Enrol == nil {
-			said = append(said, p.Mistake(p.Path(i), "", "it means nobody as the tenant is now, and nothing is done").Error())
+			said = append(said, lang.English.Say("%s: it means nobody as the tenant is now, and nothing is done", p.Mistake(p.Path(i), "", "").Where()))
 		}
 		for _, step := range made {
 			step.Field, step.State = p.Path(i), Waiting
@@ -100,18 +101,18 @@ func possible(p *plan.Plan) (said []string, err error) {
 		fail(fmt.Sprintf("faults[%d]", i), "a fault is not brought about in a live tenant; leave it out")
 	}
 	if p.Devices() > 0 {
-		said = append(said, "population: the live tenant's own devices and users are meant; its habits count for the rehearsal")
+		said = append(said, lang.English.Say("population: the live tenant's own devices and users are meant; its habits count for the rehearsal"))
 	}
 	if p.Tenant.Authority != protocol.Unknown {
-		said = append(said, "tenant: the live tenant's own state and settings are meant")
+		said = append(said, lang.English.Say("tenant: the live tenant's own state and settings are meant"))
 	}
 	if len(p.Limits) > 0 {
-		said = append(said, "limits: they are held against the rehearsal")
+		said = append(said, lang.English.Say("limits: they are held against the rehearsal"))
 	}
 	for i := range p.Timeline {
 		switch a := &p.Timeline[i]; {
 		case a.Enrol != nil && a.Enrol.New() == 0:
-			said = append(said, p.Path(i)+": who is not enrolled enrols by themselves; nothing is done")
+			said = append(said, lang.English.Say("%s: who is not enrolled enrols by themselves; nothing is done", p.Path(i)))
 		case a.Enrol != nil:
 			fail(p.Path(i), "new devices cannot be made in a live tenant; leave it out")
 		case a.Absence != nil:
@@ -121,7 +122,7 @@ func possible(p *plan.Plan) (said []string, err error) {
 		case a.Unenrol != nil:
 			fail(p.Path(i), "users do this to their devices; an administrator's way is command: {kind: Retire}")
 		case a.Reenrol != nil && a.Reenrol.Over > 0:
-			said = append(said, p.Path(i)+".over: all links are made at once; users open theirs when they come to it")
+			said = append(said, lang.English.Say("%s: all links are made at once; users open theirs when they come to it", p.Path(i)+".over"))
 		case a.APNs != nil && a.APNs.Upload.Refused():
 			fail(p.Path(i), "the server refuses this upload; leave it out")
 		}
@@ -181,29 +182,29 @@ func (m *maker) steps(i int) []Step {
 		return m.waves(i, step)
 	case a.Authority != nil:
 		step.Value, step.Force = a.Authority.Set.String(), a.Authority.Force
-		step.Irreversible = "the authority is not simply set back: devices that have moved stay moved (AUTH-03, AUTH-04)"
+		step.Irreversible = lang.English.Say("the authority is not simply set back: devices that have moved stay moved (AUTH-03, AUTH-04)")
 	case a.Consent != 0:
-		step.Value, step.Irreversible = a.Consent.String(), "a consent once granted is not revoked (AUTH-05)"
+		step.Value, step.Irreversible = a.Consent.String(), lang.English.Say("a consent once granted is not revoked (AUTH-05)")
 	case a.SupportMove != nil:
 		step.Devices = m.devices(*a.SupportMove, i, func(d *population.Device) bool { return d.Userless() })
-		step.Irreversible = "a device without a user does not move back by itself (AUTH-18)"
+		step.Irreversible = lang.English.Say("a device without a user does not move back by itself (AUTH-18)")
 	case a.Profiles != nil:
 		step.Value, step.Remove, step.Group = cmp.Or(a.Profiles.Assign, a.Profiles.Unassign), a.Profiles.Assign == "", a.Profiles.Group
 	case a.Command != nil:
 		step.Value, step.Devices = a.Command.Kind.String(), m.devices(a.Command.To, i, nil)
 		if k := a.Command.Kind; k == protocol.Erase || k == protocol.Retire {
-			step.Irreversible = "what leaves the devices does not come back, and they must enrol again (AUTH-53)"
+			step.Irreversible = lang.English.Say("what leaves the devices does not come back, and they must enrol again (AUTH-53)")
 		}
 	case a.APNs != nil:
 		step.Value = a.APNs.Upload.String()
 		if a.APNs.Upload == plan.OtherTopic {
-			step.Irreversible = "no enrolled Apple device listens to another topic: each must enrol again (AUTH-32)"
+			step.Irreversible = lang.English.Say("no enrolled Apple device listens to another topic: each must enrol again (AUTH-32)")
 		}
 	case a.AskUsersToSync != nil:
 		step.Devices = m.devices(*a.AskUsersToSync, i, nil)
 	case a.Reenrol != nil:
 		step.Devices = m.devices(a.Reenrol.Of, i, nil)
-		step.Irreversible = "they are unenrolled at their next check-in, and only their users can enrol them again (AUTH-44)"
+		step.Irreversible = lang.English.Say("they are unenrolled at their next check-in, and only their users can enrol them again (AUTH-44)")
 	default: // an enrolment: see possible
 		return nil
 	}
@@ -240,7 +241,7 @@ func (m *maker) waves(i int, like Step) (steps []Step) {
 			step.Users = append(step.Users, m.Population.Users[u].UPN)
 		}
 		if len(waves) > 1 {
-			step.Text = fmt.Sprintf("%s (%d of %d)", like.Text, k+1, len(waves))
+			step.Text = lang.English.Say("%s (%d of %d)", like.Text, k+1, len(waves))
 		}
 		steps = append(steps, step)
 	}
@@ -258,30 +259,25 @@ func (m *maker) devices(t plan.Target, salt int, only func(*population.Device) b
 }
 
 // Whom says who a step is about.
-func (s *Step) Whom() string {
+func (s *Step) Whom() lang.Text {
 	switch {
 	case s.Users != nil:
-		return some(s.Users, "user")
+		return lang.Later("%d {user|users}: %s", len(s.Users), some(s.Users))
 	case s.Devices != nil:
-		return some(s.Devices, "device")
+		return lang.Later("%d {device|devices}: %s", len(s.Devices), some(s.Devices))
 	case s.Group != "":
-		return "users of group " + s.Group
+		return lang.Later("users of group %s", s.Group)
 	}
-	return "the whole tenant"
+	return lang.Later("the whole tenant")
 }
 
-func some(names []string, what string) string {
+func some(names []string) any {
 	const shown = 5
-	n := len(names)
-	text := fmt.Sprintf("%d %ss", n, what)
-	if n == 1 {
-		text = "1 " + what
+	list := strings.Join(names[:min(len(names), shown)], ", ")
+	if n := len(names) - shown; n > 0 {
+		return lang.Later("%s and %d more", list, n)
 	}
-	text += ": " + strings.Join(names[:min(n, shown)], ", ")
-	if n > shown {
-		text += fmt.Sprintf(" and %d more", n-shown)
-	}
-	return text
+	return list
 }
 
 // refusals names the devices that were refused, the first few one by one.
@@ -291,9 +287,8 @@ func (s *Step) refusals() string {
 	for i := range names {
 		names[i] = s.Refused[i].Device + ": " + s.Refused[i].Reason
 	}
-	text := fmt.Sprintf("%d refused (%s", len(s.Refused), strings.Join(names, "; "))
-	if n := len(s.Refused); n > shown {
-		text += fmt.Sprintf("; and %d more", n-shown)
+	if n := len(s.Refused) - shown; n > 0 {
+		return lang.English.Say("%d refused (%s; and %d more)", len(s.Refused), strings.Join(names, "; "), n)
 	}
-	return text + ")"
+	return lang.English.Say("%d refused (%s)", len(s.Refused), strings.Join(names, "; "))
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // share is how many devices are looked at in one go, while nobody can write: some ten microseconds.
@@ -49,11 +50,11 @@ func (l *Ledger) Unheard(now protocol.Time, d protocol.Device) (orders int) {
 		}
 		orders++
 		o.is |= named
-		f := Finding{Fault: Stuck, Command: l.text(o), Kind: l.kinds.list[o.kind], At: now, Detail: "taken and not delivered in " + lasted(o.from, now) + ": the device could not ask for work at the end"}
+		why := lang.Later("taken and not delivered in %s: the device could not ask for work at the end", lasted(o.from, now))
 		if o.is&delivered != 0 {
-			f.Detail = "delivered, and the report not confirmed in " + lasted(o.from, now) + ": the device could not tell it at the end"
+			why = lang.Later("delivered, and the report not confirmed in %s: the device could not tell it at the end", lasted(o.from, now))
 		}
-		l.find(f, d)
+		l.find(Finding{Fault: Stuck, Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}, d, why)
 	}
 	for at := a.profiles; at != 0; at = l.profiles.list[at].next {
 		if p := &l.profiles.list[at]; !p.settled() && p.is&(named|refused) == 0 {
@@ -68,14 +69,14 @@ func lasted(from, to protocol.Time) string { return to.Sub(from).Round(time.Mill
 // unsettled names a profile of d that is not as it should be.
 func (l *Ledger) unsettled(now protocol.Time, p *profile, d protocol.Device) {
 	p.is |= named
-	f := Finding{Fault: NeverConverged, Profile: l.ids.list[p.name], At: now, Detail: "wanted, and not there"}
+	why := lang.Later("wanted, and not there")
 	switch {
 	case p.want == 0:
-		f.Detail = "not wanted any more, and still there"
+		why = lang.Later("not wanted any more, and still there")
 	case p.have != 0:
-		f.Detail = "there in another version than the wanted one"
+		why = lang.Later("there in another version than the wanted one")
 	}
-	l.find(f, d)
+	l.find(Finding{Fault: NeverConverged, Profile: l.ids.list[p.name], At: now}, d, why)
 }
 
 // judge looks at the devices with numbers from one up to another.
@@ -98,21 +99,22 @@ func (l *Ledger) judge(now protocol.Time, first, beyond int, end bool) {
 				continue
 			}
 			f, of := Finding{Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}, protocol.Device(d)
+			var why lang.Text
 			switch missing := o.is&delivered == 0; {
 			case missing && o.is&denied != 0 && (end || late(o.from)):
-				f.Fault, f.Detail = Lost, "the server has told the device since that there was no work"
+				f.Fault, why = Lost, lang.Later("the server has told the device since that there was no work")
 				if got, ok := l.elsewhere(o); ok {
-					f.Fault, f.Detail, of = Misdelivered, "meant for "+l.name(of), got
+					f.Fault, why, of = Misdelivered, lang.Later("meant for %s", l.name(of)), got
 				}
 			case !late(o.from):
 				continue
 			case missing:
-				f.Fault, f.Detail = Stuck, "taken and not delivered within "+l.bound.String()
+				f.Fault, why = Stuck, lang.Later("taken and not delivered within %s", l.bound.String())
 			default:
-				f.Fault, f.Detail = Stuck, "delivered, and the report not confirmed within "+l.bound.String()
+				f.Fault, why = Stuck, lang.Later("delivered, and the report not confirmed within %s", l.bound.String())
 			}
 			o.is |= named
-			l.find(f, of)
+			l.find(f, of, why)
 		}
 		for at := a.profiles; at != 0; at = l.profiles.list[at].next {
 			p := &l.profiles.list[at]
@@ -124,11 +126,11 @@ func (l *Ledger) judge(now protocol.Time, first, beyond int, end bool) {
 	}
 }
 
-// find counts a finding about d and keeps it while there is room.
-func (l *Ledger) find(f Finding, d protocol.Device) {
+// find counts a finding about d and keeps it while there is room, with why it is one.
+func (l *Ledger) find(f Finding, d protocol.Device, why lang.Text) {
 	*l.counts.of(f.Fault)++
 	if len(l.findings) < Kept {
-		f.Device = l.name(d)
+		f.Device, f.Detail = l.name(d), why.String()
 		l.findings = append(l.findings, f)
 	}
 }

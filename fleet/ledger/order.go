@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // An order is one command that was asked for and is not yet confirmed. With device 0 it is free.
@@ -41,7 +42,7 @@ func (l *Ledger) Ordered(now protocol.Time, d protocol.Device, id, kind string, 
 		l.counts.Unordered--
 		delete(l.strays, key)
 	} else if ok {
-		l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now, Detail: "meant for " + l.name(d)}, got)
+		l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now}, got, lang.Later("meant for %s", l.name(d)))
 		is |= named | strayed
 	}
 	if is&text != 0 {
@@ -88,7 +89,7 @@ func (l *Ledger) Delivered(now protocol.Time, d protocol.Device, id, kind string
 	a := l.account(d)
 	key, _ := keyOf(id)
 	if l.done.holds(hashOf(d, key)) {
-		l.find(Finding{Fault: Doubled, Command: id, Kind: kind, At: now, Detail: "delivered again after its report was confirmed"}, d)
+		l.find(Finding{Fault: Doubled, Command: id, Kind: kind, At: now}, d, lang.Later("delivered again after its report was confirmed"))
 		return
 	}
 	o := l.order(a, key)
@@ -109,7 +110,7 @@ func (l *Ledger) unordered(now protocol.Time, d protocol.Device, key protocol.Co
 	if at, open := l.byID[key]; open {
 		if o := &l.orders.list[at]; o.is&strayed == 0 { // it may be named already, for not having come where it should
 			o.is |= named | strayed
-			l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now, Detail: "meant for " + l.name(o.device)}, d)
+			l.find(Finding{Fault: Misdelivered, Command: id, Kind: kind, At: now}, d, lang.Later("meant for %s", l.name(o.device)))
 		}
 		return
 	}
@@ -141,7 +142,7 @@ func (l *Ledger) inOrder(now protocol.Time, a *account, o *order, certain bool) 
 	if by, late := l.passed[at]; late {
 		delete(l.passed, at)
 		o.is |= named
-		l.find(Finding{Fault: Reordered, Command: l.text(o), Kind: l.kinds.list[o.kind], At: now, Detail: "after " + by + ", which was asked for later"}, o.device)
+		l.find(Finding{Fault: Reordered, Command: l.text(o), Kind: l.kinds.list[o.kind], At: now}, o.device, lang.Later("after %s, which was asked for later", by))
 	}
 }
 

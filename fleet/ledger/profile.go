@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // Change takes the place of a profile's identifier for a change of authority, of which every device is to hear: it is wanted
@@ -56,7 +57,7 @@ func (l *Ledger) Installed(now protocol.Time, d protocol.Device, identifier, ver
 	}
 	p := l.profile(l.account(d), identifier)
 	if p == nil {
-		l.find(Finding{Fault: Misdelivered, Profile: identifier, At: now, Detail: "installed, and never meant for this device"}, d)
+		l.find(Finding{Fault: Misdelivered, Profile: identifier, At: now}, d, lang.Later("installed, and never meant for this device"))
 		p = l.addProfile(d, identifier)
 		p.is = named
 	}

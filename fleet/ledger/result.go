@@ -2,10 +2,10 @@ package ledger
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Fault is a way in which a command or a profile went wrong.
@@ -31,6 +31,12 @@ const (
 
 var faultNames = [faults]string{"lost", "doubled", "reordered", "stuck", "misdelivered", "never converged"}
 
+// said is how a finding of each is said: what it is about, the device, and why.
+var said = [faults]lang.Key{
+	lang.Key("lost: %s of device %s: %s"), lang.Key("doubled: %s of device %s: %s"), lang.Key("reordered: %s of device %s: %s"),
+	lang.Key("stuck: %s of device %s: %s"), lang.Key("misdelivered: %s of device %s: %s"), lang.Key("never converged: %s of device %s: %s"),
+}
+
 func (f Fault) String() string { return faultNames[f%faults] }
 
 // MarshalText gives the name that String gives.
@@ -48,18 +54,16 @@ type Finding struct {
 }
 
 func (f Finding) String() string {
-	what := "profile " + f.Profile
+	what := lang.English.Say("profile %s", f.Profile)
 	switch {
+	case f.Kind != "":
+		what = f.Kind + " " + f.Command
 	case f.Command != "":
-		what = cmp.Or(f.Kind, "command") + " " + f.Command
+		what = lang.English.Say("command %s", f.Command)
 	case f.Profile == Change:
-		what = Change
+		what = lang.English.Say("change of authority")
 	}
-	s := fmt.Sprintf("%s: %s of device %s", f.Fault, what, f.Device)
-	if f.Detail != "" {
-		s += ": " + f.Detail
-	}
-	return s
+	return lang.English.Say(said[f.Fault%faults], what, f.Device, f.Detail)
 }
 
 // Counts are how many commands and profiles a ledger saw, and how many went wrong.
@@ -137,7 +141,7 @@ func Merge(list ...Result) Result {
 		if got := strays[key]; f.Fault == Lost && got != "" {
 			all.Lost--
 			all.Misdelivered++
-			f.Fault, f.Detail, f.Device = Misdelivered, "meant for "+f.Device, got
+			f.Fault, f.Detail, f.Device = Misdelivered, lang.English.Say("meant for %s", f.Device), got
 		}
 	}
 	slices.SortStableFunc(all.Findings, func(a, b Finding) int { return cmp.Compare(a.At, b.At) })

@@ -6,6 +6,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Windows device hears of no command's id: it is known by its kind. What came is the oldest order of the kind that is open; where none
@@ -111,7 +112,7 @@ func (l *Ledger) gotOne(now protocol.Time, d protocol.Device, kind string, done,
 	}
 	switch u := l.unnamed[key]; {
 	case u.last != "" && !u.failed:
-		l.find(Finding{Fault: Doubled, Command: u.last, Kind: kind, At: now, Detail: "another of its kind after its report was confirmed"}, d)
+		l.find(Finding{Fault: Doubled, Command: u.last, Kind: kind, At: now}, d, lang.Later("another of its kind after its report was confirmed"))
 	case u.last != "":
 		l.counts.Retries++
 		if heard {

@@ -21,20 +21,25 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
-	}
-	b.WriteString(": ")
-	if e.Field != "" {
-		b.WriteString(e.Field + ": ")
-	}
-	b.WriteString(e.Message)
+	b.WriteString(e.Where() + ": " + e.Message)
 	if e.Nearest != "" {
 		fmt.Fprintf(&b, "; did you mean %q?", e.Nearest)
 	}
 	if e.Rule != "" {
 		fmt.Fprintf(&b, " (%s)", e.Rule)
+	}
+	return b.String()
+}
+
+// Where says file, line, column and field in one word, as the error begins.
+func (e *Error) Where() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	if e.Field != "" {
+		b.WriteString(": " + e.Field)
 	}
 	return b.String()
 }

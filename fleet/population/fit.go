@@ -8,13 +8,14 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Note says where a fitted plan comes from, or what it assumes, at a path of the plan.
 type Note struct {
-	Path    string `json:"path"`
-	Text    string `json:"text"`
-	Assumed bool   `json:"assumed"` // the export does not say it
+	Path    string    `json:"path"`
+	Text    lang.Text `json:"text"`
+	Assumed bool      `json:"assumed"` // the export does not say it
 }
 
 // Fit returns a plan whose tenant, mix, licences and habits are those of p, an imported population: what it makes is like p in
@@ -39,12 +40,12 @@ type fitter struct {
 	notes []Note
 }
 
-func (f *fitter) read(path, format string, args ...any) {
-	f.notes = append(f.notes, Note{path, fmt.Sprintf(format, args...), false})
+func (f *fitter) read(path string, text lang.Text) {
+	f.notes = append(f.notes, Note{path, text, false})
 }
 
-func (f *fitter) assume(path, format string, args ...any) {
-	f.notes = append(f.notes, Note{path, fmt.Sprintf(format, args...), true})
+func (f *fitter) assume(path string, text lang.Text) {
+	f.notes = append(f.notes, Note{path, text, true})
 }
 
 func (f *fitter) tenant() {
@@ -53,18 +54,18 @@ func (f *fitter) tenant() {
 	if is.Units.Known {
 		t.Units = &f.from.Tenant.Units.Owned
 	} else {
-		f.assume("tenant", "the export does not say how many licences that entitle Intune are owned: never too few")
+		f.assume("tenant", lang.Later("the export does not say how many licences that entitle Intune are owned: never too few"))
 	}
 	switch left := is.APNs.Expires.Sub(is.AsOf); {
 	case is.APNs.Expires == 0:
-		f.assume("tenant", "the export does not say when the push certificate ends: in 365d")
+		f.assume("tenant", lang.Later("the export does not say when the push certificate ends: in 365d"))
 	case left <= 0:
-		f.assume("tenant", "the push certificate ended on %s, and a story cannot begin after that: in 365d", is.APNs.Expires.Time().Format(time.DateOnly))
+		f.assume("tenant", lang.Later("the push certificate ended on %s, and a story cannot begin after that: in 365d", is.APNs.Expires.Time().Format(time.DateOnly)))
 	default:
 		t.APNs.Expires = plan.Duration(left.Round(time.Hour))
 	}
 	if is.Consents == nil {
-		f.assume("tenant", "the export does not say which consents are granted: all")
+		f.assume("tenant", lang.Later("the export does not say which consents are granted: all"))
 		return
 	}
 	t.Consents = []plan.Consent{}
@@ -72,7 +73,7 @@ func (f *fitter) tenant() {
 		granted := is.Consents[c.String()]
 		if !granted && f.needs(c) {
 			granted = true
-			f.assume("tenant", "the consent %s is granted: devices are enrolled that need it", c)
+			f.assume("tenant", lang.Later("the consent %s is granted: devices are enrolled that need it", c))
 		}
 		if granted {
 			t.Consents = append(t.Consents, c)
@@ -113,12 +114,12 @@ func (f *fitter) devices() {
 			}
 		}
 	}
-	f.read("population", "%d devices are enrolled, %d of them without a user", pop.Already.Total()+pop.Already.Userless.Total(), pop.Already.Userless.Total())
+	f.read("population", lang.Later("%d devices are enrolled, %d of them without a user", pop.Already.Total()+pop.Already.Userless.Total(), pop.Already.Userless.Total()))
 	if p.Tenant.Authority == protocol.SCCM {
 		pop.Already.Registered, pop.Already.Userless.Registered = protocol.Intune, protocol.Intune
 	}
 	if onTheWay > 0 {
-		f.assume("population.already", "%d devices are not yet where their users' licences say; in the plan they are", onTheWay)
+		f.assume("population.already", lang.Later("%d devices are not yet where their users' licences say; in the plan they are", onTheWay))
 	}
 	if n := managers[1]; p.Tenant.Coexistence && n[protocol.Intune]+n[protocol.Office365] > 0 {
 		pop.Already.Userless.Registered = protocol.Office365
@@ -126,14 +127,14 @@ func (f *fitter) devices() {
 			pop.Already.Userless.Registered = protocol.Intune
 		}
 		if least := min(n[protocol.Intune], n[protocol.Office365]); least > 0 {
-			f.assume("population.already", "%d devices without a user are managed by the other authority; in the plan all are by %s", least, pop.Already.Userless.Registered)
+			f.assume("population.already", lang.Later("%d devices without a user are managed by the other authority; in the plan all are by %s", least, pop.Already.Userless.Registered))
 		}
 	}
 	if pop.Devices > 0 {
 		parts := hundred(joining.IOS, joining.IPadOS, joining.MacOS, joining.Android, joining.Windows)
 		pop.Mix = plan.ByPlatform{IOS: parts[0], IPadOS: parts[1], MacOS: parts[2], Android: parts[3], Windows: parts[4]}
 		f.to.Timeline = append(f.to.Timeline, plan.Action{Enrol: &plan.Enrol{Over: plan.Duration(8 * time.Hour)}})
-		f.read("population.devices", "devices whose enrolment was not complete")
+		f.read("population.devices", lang.Later("devices whose enrolment was not complete"))
 	}
 }
 
@@ -197,11 +198,11 @@ func (f *fitter) users() {
 	}
 	parts := hundred(held[:]...)
 	pop.Licences = plan.Licences{None: parts[0], Basic: parts[1], Intune: parts[2]}
-	f.read("population.licences", "of %d users with a device", owners)
+	f.read("population.licences", lang.Later("of %d users with a device", owners))
 	if assumed > 0 {
-		f.assume("population.licences", "users of devices whom the export does not name: %d; they count by --licence-default, or by a device under Intune", assumed)
+		f.assume("population.licences", lang.Later("users of devices whom the export does not name: %d; they count by --licence-default, or by a device under Intune", assumed))
 	}
-	f.assume("population", "the export shows no groups; name yours by groups: {sales: 30, field: 70}, and licences and profiles can be given to them")
+	f.assume("population", lang.Later("the export shows no groups; name yours by %s, and licences and profiles can be given to them", "groups: {sales: 30, field: 70}"))
 }
 
 // hundred divides 100 in the proportions of parts, none of which is negative: the remainders go to the largest.
@@ -289,11 +290,11 @@ func (f *fitter) offline() {
 		median, upper := spells[len(spells)/2], spells[len(spells)*84/100] // two thirds lie within a factor of the median
 		factor := min(max(math.Round(10*float64(upper)/float64(median))/10, 1.1), 20)
 		o.Lasts = distribution("lognormal(%s, %.1f)", plan.Duration(median.Round(time.Hour)), factor)
-		f.read("population.offline", "%d of %d devices were silent for %s to %s", len(spells), len(list), plan.Duration(awake), plan.Duration(away))
+		f.read("population.offline", lang.Later("%d of %d devices were silent for %s to %s", len(spells), len(list), plan.Duration(awake), plan.Duration(away)))
 		return
 	}
 	o.Share, o.Lasts = 30_000, distribution("lognormal(4h, 2)")
-	f.assume("population.offline", "last contacts are too few or too coarse to tell spells off the network")
+	f.assume("population.offline", lang.Later("last contacts are too few or too coarse to tell spells off the network"))
 }
 
 // silent fits who has been silent for over a week, by bands, and how they come back.
@@ -322,7 +323,7 @@ func (f *fitter) silent() {
 		back, known := p.Returns.rate(from)
 		switch {
 		case known:
-			f.read(path, "%d of %d devices; those that came back between the two exports say how many do", len(in), len(list))
+			f.read(path, lang.Later("%d of %d devices; those that came back between the two exports say how many do", len(in), len(list)))
 		case from < 30*oneDay:
 			back = 200_000
 		case from < 90*oneDay:
@@ -330,9 +331,9 @@ func (f *fitter) silent() {
 		}
 		switch {
 		case !known && p.Returns.Between != 0:
-			f.assume(path, "%d of %d devices; in the older export none was silent for as long, so how they come back is a guess", len(in), len(list))
+			f.assume(path, lang.Later("%d of %d devices; in the older export none was silent for as long, so how they come back is a guess", len(in), len(list)))
 		case !known:
-			f.assume(path, "%d of %d devices; one export does not say how they come back (give an older one by --previous)", len(in), len(list))
+			f.assume(path, lang.Later("%d of %d devices; one export does not say how they come back (give an older one by --previous)", len(in), len(list)))
 		}
 		if back > 0 {
 			s.Back = plan.Rate{Share: back, Per: 7 * oneDay}
@@ -340,7 +341,7 @@ func (f *fitter) silent() {
 		f.to.Population.Silent = append(f.to.Population.Silent, s)
 	}
 	if ended > 0 {
-		f.assume("population.silent", "%d devices must enrol again (identity expired or revoked); in the plan they are as others that were silent for so long", ended)
+		f.assume("population.silent", lang.Later("%d devices must enrol again (identity expired or revoked); in the plan they are as others that were silent for so long", ended))
 	}
 }
 
@@ -358,7 +359,7 @@ func (r *Returns) rate(silent time.Duration) (plan.Share, bool) {
 // habits are what no export shows.
 func (f *fitter) habits() {
 	f.to.Population.Habits = plan.Habits{NotNow: 80_000, UnreachableNight: 300_000, SyncsByHand: plan.Rate{Share: 50_000, Per: oneDay}, ProfileFails: 10_000}
-	f.assume("population.habits", "no export shows them: NotNow, nights switched off, syncs by hand and profiles that fail are a guess")
+	f.assume("population.habits", lang.Later("no export shows them: NotNow, nights switched off, syncs by hand and profiles that fail are a guess"))
 }
 
 // shareOf is n of whole, to a hundredth of a percent.

@@ -25,7 +25,7 @@ func TestFit(t *testing.T) {
 			fitted, notes := p.Fit()
 			comments := map[string][]string{}
 			for _, n := range notes {
-				comments[n.Path] = append(comments[n.Path], n.Text)
+				comments[n.Path] = append(comments[n.Path], n.Text.String())
 			}
 			text := fitted.Encode(comments)
 			again, err := plan.Parse(name+".yaml", text)
@@ -133,7 +133,7 @@ func TestAUTH05FitAssumesConsents(t *testing.T) {
 	fitted, notes := p.Fit()
 	said := false
 	for _, n := range notes {
-		said = said || strings.Contains(n.Text, "the consent androidManagedStore is granted")
+		said = said || strings.Contains(n.Text.String(), "the consent androidManagedStore is granted")
 	}
 	if _, err := plan.Parse("fitted.yaml", fitted.Encode(nil)); err != nil || !said {
 		t.Errorf("%v, said %t: %v", err, said, notes)

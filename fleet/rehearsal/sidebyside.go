@@ -215,7 +215,7 @@ func (c *Comparison) Result() *report.Result {
 	r.WallSeconds, r.CPUSeconds, r.PeakRSSBytes = last.WallSeconds, last.CPUSeconds, last.PeakRSSBytes
 	for _, column := range c.Columns {
 		for _, reason := range column.Result.Reasons {
-			r.Reasons = append(r.Reasons, column.Name+": "+reason)
+			r.Reasons = append(r.Reasons, lang.English.Say("in the column %q: %s", column.Name, reason))
 		}
 		if r.Verdict == report.OK || column.Result.Verdict == report.Partial {
 			r.Verdict = column.Result.Verdict

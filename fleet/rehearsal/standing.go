@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
@@ -276,7 +278,7 @@ func (w *Watch) Close(now protocol.Time) {
 	w.over = true
 	for d := range w.all() {
 		if d.since != 0 && now.Sub(d.since) > w.bound(d.state) {
-			w.fail(now, d, "I8", "reachable and free to move since %s, and it has not", d.since)
+			w.fail(now, d, "I8", lang.Key("reachable and free to move since %s, and it has not"), d.since)
 		}
 	}
 }
@@ -312,19 +314,25 @@ func (w *Watch) Previewed(now protocol.Time, p *target.Preview) {
 		one := said[w.idOf(d)]
 		switch {
 		case one == nil && len(p.Devices) < named && (s.Pending || s.Stale || s.Stranded):
-			w.fail(now, d, "I10", "the preview did not name it, and after the change it stands so: %+v", s)
+			w.fail(now, d, "I10", lang.Key("the preview did not name it, and after the change it stands so: %s"), stands(s.Pending, s.Stale, s.Blocked, s.Stranded))
 		case one != nil && (one.Pending != s.Pending || one.Stale != s.Stale || (one.Blocked != "") != s.Blocked || (one.Stranded != "") != s.Stranded):
-			w.fail(now, d, "I10", "the preview said %+v, and after the change it stands so: %+v", *one, s)
+			w.fail(now, d, "I10", lang.Key("the preview said %s, and after the change it stands so: %s"),
+				stands(one.Pending, one.Stale, one.Blocked != "", one.Stranded != ""), stands(s.Pending, s.Stale, s.Blocked, s.Stranded))
 		}
 		delete(said, w.idOf(d))
 	}
 	for _, id := range slices.Sorted(maps.Keys(said)) {
-		w.failOf(now, id, "I10", "the preview named it, and it is not enrolled")
+		w.failOf(now, id, "I10", lang.Key("the preview named it, and it is not enrolled"))
 	}
 	if n.Enrolled != p.Enrolled || n.Pending != p.Pending || n.Stale != p.Stale || n.Blocked != p.Blocked {
-		w.failOf(now, "", "I10", "the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d",
+		w.failOf(now, "", "I10", lang.Key("the preview named %d devices, %d pending, %d stale, %d blocked; after the change there are %d, %d, %d, %d"),
 			p.Enrolled, p.Pending, p.Stale, p.Blocked, n.Enrolled, n.Pending, n.Stale, n.Blocked)
 	}
+}
+
+// stands writes where a device stands in the words of a result's JSON, which are the same in every language.
+func stands(pending, stale, blocked, stranded bool) string {
+	return fmt.Sprintf("pending=%t stale=%t blocked=%t stranded=%t", pending, stale, blocked, stranded)
 }
 
 // named is how many devices a preview names at most.
@@ -342,14 +350,14 @@ func (w *Watch) checkMove(now protocol.Time, d *watched, before, after *delivery
 		return
 	}
 	if late := now.Sub(d.since); d.since != 0 && late > w.bound(after) {
-		fail("I8", "it took %s to register though it could be reached", late)
+		fail("I8", lang.Key("it took %s to register though it could be reached"), late)
 	}
 }
 
 // checkCompleted holds I8: a completed check-in leaves no device pending or stale, as d stands now, and none whose support action waits.
 func (d *watched) checkCompleted(after *delivery.State, out *delivery.Outcome, fail failer) {
 	if out.Completed && after.Life == delivery.Enrolled && (d.stands.Pending || d.stands.Stale || after.Support) {
-		fail("I8", "a completed check-in left it registered with %s in epoch %d", after.Registered, after.Epoch)
+		fail("I8", lang.Key("a completed check-in left it registered with %s in epoch %d"), after.Registered, after.Epoch)
 	}
 }
 
@@ -365,9 +373,9 @@ func checkGap(world *delivery.World, ev *delivery.Event, before *delivery.State,
 	}
 	switch gap := world.InGap(platform); {
 	case gap && out.Refusal.Rule == "":
-		fail("I5", "%s was answered inside the gap", ev.Verb)
+		fail("I5", lang.Key("%s was answered inside the gap"), ev.Verb)
 	case !gap && out.Refusal.Rule == protocol.RulePushGap:
-		fail("I5", "%s was refused for a gap that is not open for %s", ev.Verb, platform)
+		fail("I5", lang.Key("%s was refused for a gap that is not open for %s"), ev.Verb, platform)
 	}
 }
 
@@ -377,7 +385,7 @@ func checkLicences(world *delivery.World, before, after *delivery.State, fail fa
 	t := &world.Tenant
 	if before.Life == delivery.Enrolled && after.Life == delivery.Enrolled && before.Registered != after.Registered && before.Epoch == after.Epoch &&
 		!before.Support && !(t.Authority == protocol.Office365 && t.Coexistence) {
-		fail("I9", "moved from %s to %s within epoch %d of a tenant that is %s", before.Registered, after.Registered, after.Epoch, t.Authority)
+		fail("I9", lang.Key("moved from %s to %s within epoch %d of a tenant that is %s"), before.Registered, after.Registered, after.Epoch, t.Authority)
 	}
 }
 
@@ -392,7 +400,7 @@ func (w *Watch) checkOld(now protocol.Time, after *delivery.State, out *delivery
 	}
 	for _, p := range after.Profiles {
 		if p.State == delivery.Installed && old(world, after, p.Profile) && !putOff(world, after, p.Profile) {
-			fail("I4", "profile %s is still there %s after the change", world.Profiles[p.Profile].Name, now.Sub(t.ChangedAt))
+			fail("I4", lang.Key("profile %s is still there %s after the change"), world.Profiles[p.Profile].Name, now.Sub(t.ChangedAt))
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -268,22 +267,6 @@ func (t *telling) notShown() []string {
 		not = append(not, t.Say("Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played."))
 	}
 	return not
-}
-
-// count writes a number with its thousands apart.
-func count[N int | uint64](n N) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return count(n) + " " + one + "s"
 }
 
 // enumerate joins what a person reads as one list.

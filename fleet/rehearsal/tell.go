@@ -158,7 +158,7 @@ func (r *Run) books(result *report.Result) {
 		result.Reasons = append(result.Reasons, lang.English.Say("ledger: %d commands or profiles of %d went wrong", n, l.Ordered+l.Profiles))
 	}
 	for _, f := range l.Findings[:min(len(l.Findings), 3)] {
-		result.Reasons = append(result.Reasons, "ledger: "+f.String())
+		result.Reasons = append(result.Reasons, lang.English.Say("ledger: %s", f.String()))
 	}
 }
 

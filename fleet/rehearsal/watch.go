@@ -3,7 +3,6 @@ package rehearsal
 import (
 	"cmp"
 	"encoding/binary"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
 )
@@ -95,7 +95,7 @@ func (w *Watch) Observe(now protocol.Time, world *delivery.World, ev *delivery.E
 		w.turn(now, world)
 	}
 	w.checked++
-	fail := func(invariant, format string, args ...any) { w.fail(now, d, invariant, format, args...) }
+	fail := func(invariant string, what lang.Key, args ...any) { w.fail(now, d, invariant, what, args...) }
 	checkAuthority(ev, before, after, out, fail)
 	checkGap(world, ev, before, out, fail)
 	checkLicences(world, before, after, fail)
@@ -183,15 +183,15 @@ func (w *Watch) all() iter.Seq[*watched] {
 	}
 }
 
-func (w *Watch) fail(now protocol.Time, d *watched, invariant, format string, args ...any) {
-	w.failOf(now, w.idOf(d), invariant, format, args...)
+func (w *Watch) fail(now protocol.Time, d *watched, invariant string, what lang.Key, args ...any) {
+	w.failOf(now, w.idOf(d), invariant, what, args...)
 }
 
 // failOf is fail for who is known by what the wire calls it; empty: the tenant.
-func (w *Watch) failOf(now protocol.Time, id, invariant, format string, args ...any) {
+func (w *Watch) failOf(now protocol.Time, id, invariant string, what lang.Key, args ...any) {
 	w.violated++
 	if len(w.violations) < Kept {
-		w.violations = append(w.violations, Violation{now, id, invariant, fmt.Sprintf(format, args...)})
+		w.violations = append(w.violations, Violation{now, id, invariant, lang.English.Say(what, args...)})
 	}
 }
 
@@ -202,24 +202,24 @@ func (w *Watch) Result() (checked, violated uint64, first []Violation) {
 	return w.checked, w.violated, slices.Clone(w.violations)
 }
 
-type failer func(invariant, format string, args ...any)
+type failer func(invariant string, what lang.Key, args ...any)
 
 // checkAuthority holds I1 (one registered authority, none before the first check-in), I2 (it changes only in a
 // completed check-in) and I7 (every enrolled device is in exactly one portal).
 func checkAuthority(ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome, fail failer) {
 	if after.Registered > protocol.Office365 {
-		fail("I1", "registered authority %d does not exist", after.Registered)
+		fail("I1", lang.Key("registered authority %d does not exist"), after.Registered)
 	}
 	if after.Life == delivery.Enrolled && after.Registered == protocol.Unknown {
-		fail("I1", "enrolled and registered with nobody")
+		fail("I1", lang.Key("enrolled and registered with nobody"))
 	}
 	moved := before.Registered != after.Registered || before.Epoch != after.Epoch
 	if moved && (ev.Kind != delivery.CheckInRound || !out.Completed) {
-		fail("I2", "registered authority went from %s (epoch %d) to %s (%d) outside a completed check-in",
+		fail("I2", lang.Key("registered authority went from %s (epoch %d) to %s (%d) outside a completed check-in"),
 			before.Registered, before.Epoch, after.Registered, after.Epoch)
 	}
 	if after.Life == delivery.Enrolled && portals(after.Registered) != 1 {
-		fail("I7", "listed in %d portals", portals(after.Registered))
+		fail("I7", lang.Key("listed in %d {portal|portals}"), portals(after.Registered))
 	}
 }
 
@@ -261,7 +261,7 @@ func (d *watched) checkCommands(before, after *delivery.State, out *delivery.Out
 		return // nothing waited, came or went
 	}
 	if was := waitingIn(before.Queue); d.queue != was {
-		fail("I3", "the queue changed between two events: %d commands were waiting, %d are", d.queue.n, was.n)
+		fail("I3", lang.Key("the queue changed between two events: %d commands were waiting, %d are"), d.queue.n, was.n)
 	}
 	should := d.queue
 	for i := range out.Commands {
@@ -273,7 +273,7 @@ func (d *watched) checkCommands(before, after *delivery.State, out *delivery.Out
 		case c.Status == protocol.NoStatus && !c.Final && !known:
 			should.add(c.ID, 1)
 		case c.Final && !known && !slices.ContainsFunc(out.Commands[:i], fresh):
-			fail("I3", "command %s was answered for good and was not waiting", c.ID)
+			fail("I3", lang.Key("command %s was answered for good and was not waiting"), c.ID)
 		case c.Final:
 			should.add(c.ID, -1)
 		}
@@ -281,7 +281,7 @@ func (d *watched) checkCommands(before, after *delivery.State, out *delivery.Out
 	is := waitingIn(after.Queue)
 	cleared := after.Life != before.Life && (after.Life == delivery.Enrolling || after.Life == delivery.Ended) || after.Life == delivery.Enrolling
 	if !cleared && should != is {
-		fail("I3", "a command left the queue without an answer: %d should be waiting, %d are", should.n, is.n)
+		fail("I3", lang.Key("a command left the queue without an answer: %d should be waiting, %d are"), should.n, is.n)
 	}
 	d.queue = is
 }
@@ -298,7 +298,7 @@ func checkProfiles(world *delivery.World, before, after *delivery.State, out *de
 		}
 		if !slices.ContainsFunc(after.Profiles, func(q delivery.Assigned) bool { return q.Profile == p.Profile }) {
 			if !slices.ContainsFunc(out.Commands, func(c delivery.CommandChange) bool { return c.Final && c.Status == protocol.Acknowledged }) {
-				fail("I3", "profile %d was on the device and is forgotten without its word", p.Profile)
+				fail("I3", lang.Key("profile %d was on the device and is forgotten without its word"), p.Profile)
 			}
 		}
 	}
@@ -310,7 +310,7 @@ func (d *watched) checkRemoval(now protocol.Time, world *delivery.World, before,
 	d.ended = max(d.ended, before.Identity.NotAfter)
 	for i := range out.Effects {
 		if e := &out.Effects[i]; e.What == delivery.WhatRecordRemoved && e.Rule == protocol.RuleRecordKept && now < d.ended.Add(cmp.Or(world.Settings.Records, keptFor)) {
-			fail("I6", "record removed %s after the certificate's end", now.Sub(d.ended))
+			fail("I6", lang.Key("record removed %s after the certificate's end"), now.Sub(d.ended))
 		}
 	}
 	if after.Identity.NotAfter != 0 {

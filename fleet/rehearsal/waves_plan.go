@@ -68,12 +68,12 @@ func Led(p *plan.Plan) (*plan.Plan, []population.Note, error) {
 	q := *p
 	q.Timeline, q.Profiles = slices.Clone(p.Timeline), slices.Clone(p.Profiles)
 	note, err := lead(&q, false)
-	return &q, []population.Note{note, {Path: "timeline", Text: "Intune is added after 1h, and the push certificate renewed ten minutes later", Assumed: true}}, err
+	return &q, []population.Note{note, {Path: "timeline", Text: lang.Later("Intune is added after 1h, and the push certificate renewed ten minutes later"), Assumed: true}}, err
 }
 
 // lead puts in what comes before waves: Intune, where it is not added yet, and its settings.
 func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
-	note = population.Note{Path: "profiles", Text: "email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23); before rollcall apply, put the names of your own profiles in their place", Assumed: true}
+	note = population.Note{Path: "profiles", Text: lang.Later("email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23); before rollcall apply, put the names of your own profiles in their place"), Assumed: true}
 	own := []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}}
 	assign := func(at time.Duration) {
 		for _, f := range own {
@@ -233,7 +233,7 @@ func (w *WavePlan) compose(p *plan.Plan) {
 	with.Name += ", in waves"
 	with.Timeline, with.Acts = slices.Clone(p.Timeline), slices.Clone(p.Acts)
 	if len(with.Acts) == 0 {
-		with.Acts = []plan.Act{{Name: "before the waves"}}
+		with.Acts = []plan.Act{{Name: lang.English.Say("before the waves")}}
 	}
 	for k, d := range w.Days {
 		wave := plan.Action{At: plan.Duration(d.At), Licences: &plan.Licensing{
@@ -245,7 +245,7 @@ func (w *WavePlan) compose(p *plan.Plan) {
 		}
 		with.Timeline = slices.Insert(with.Timeline, at, wave)
 		if with.Acts[len(with.Acts)-1].At < wave.At {
-			with.Acts = append(with.Acts, plan.Act{At: wave.At, Name: fmt.Sprintf("wave %d of %d: %s", k+1, len(w.Days), plural(d.Users, "user"))})
+			with.Acts = append(with.Acts, plan.Act{At: wave.At, Name: lang.English.Say("wave %d of %d: %d {user|users}", k+1, len(w.Days), d.Users)})
 		}
 	}
 	last := w.Days[len(w.Days)-1]

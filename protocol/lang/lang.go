@@ -81,6 +81,9 @@ func (t Text) In(l Language) string {
 // String says t in English.
 func (t Text) String() string { return t.In(English) }
 
+// MarshalText says t in English: what a program reads is not translated.
+func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 var printers = sync.OnceValue(func() (all [len(tags)]*message.Printer) {
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
 	for _, p := range pairs("*") {
