@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/html"
 
 	"rollcall/fleet"
+	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
@@ -288,15 +289,32 @@ func TestPageOfMany(t *testing.T) {
 	}
 }
 
-// No English reaches the Dutch report.
+// No English reaches the Dutch report of a story in which all went wrong that can.
 func TestDutchReportIsDutch(t *testing.T) {
-	a := invented(1000).Answer(1)
+	p := invented(1000)
+	p.Violated, p.Removed = 2, 2
+	for i, why := range []protocol.Rule{protocol.RuleConsent, protocol.RuleUserless} {
+		p.Lives[90+i] = Life{why: reasonOf(why)}
+		p.Population.Devices[80+i].Traits |= population.Leaving
+	}
+	p.Population.Doubts = []population.Doubt{{Kind: population.NoOwner, Name: "device-4", Owner: population.Nobody, Text: lang.Later("its directory object is disabled; kept: still enrolled, cut off from data"), Other: lang.Later("idle since it was registered")}}
+	a := p.Answer(1)
+	a.Cut, a.Forced, a.Lapsed, a.Reversed = 3, 3, 1, 2
 	s := a.Story(lang.Dutch, a.Population)
+	if n := len(s.Findings); n != 22 {
+		t.Errorf("%d findings: not one of each", n)
+	}
 	s.Plan = ""
 	result := &report.Result{
-		Version: 1, Command: "rehearse", Verdict: report.OK, Seed: 7, VirtualSeconds: 86400, WallSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1 << 30, EventLogSHA256: "abc",
+		Version: 1, Command: "rehearse", Verdict: report.Failed, Seed: 7, VirtualSeconds: 86400, WallSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1 << 30, EventLogSHA256: "abc",
 		Devices:    report.Devices{Total: 1001, Enrolled: 1000, LeftOut: 1, Moved: 5, LeftOutBy: map[string]int{"not_managed": 1}, ByPlatform: map[protocol.Platform]report.PlatformSize{protocol.IOS: {Total: 1000}}},
-		Invariants: report.Invariants{Checked: 9}, Limits: []report.Limit{{Limit: "moved.p95 < 12h", Got: report.NotJudged, OK: true}}, CheckIns: report.CheckIns{Offered: 3, Done: 3},
+		Invariants: report.Invariants{Checked: 9, Violated: 2}, CheckIns: report.CheckIns{Offered: 3, Done: 3},
+		Limits: []report.Limit{{Limit: "moved.p95 < 12h", Got: report.NotJudged, OK: true}, {Limit: "checkins.p99 < 50ms", Got: "1d"}, {Limit: "wall_seconds < 1s", Got: report.NotApplicable, OK: true}},
+		Reasons: []string{
+			lang.English.Say("%s does not hold for %s: %s", "I3", "device-7", lang.English.Say("command %s was answered for good and was not waiting", "7F")),
+			lang.English.Say("ledger: %s", ledger.Finding{Fault: ledger.Lost, Device: "device-7", Command: "7F", Detail: lang.English.Say("meant for %s", "device-8")}.String()),
+			lang.English.Say("limit %s: got %s", "checkins.p99 < 50ms", "1d"),
+		},
 	}
 	var page, summary bytes.Buffer
 	if err := report.Page(&page, result, s); err != nil {
@@ -320,12 +338,55 @@ func TestDutchReportIsDutch(t *testing.T) {
 			}
 		}
 	}
+	sentences := inEnglish(t)
 	for _, text := range texts {
 		if word := english.FindString(deviceNames.ReplaceAllString(text, "")); word != "" {
 			t.Errorf("%q in %.200q", word, text)
 		}
+		words := strings.Join(strings.Fields(text), " ")
+		for _, sentence := range sentences {
+			if strings.Contains(words, sentence) {
+				t.Errorf("%q is told in English: %.200q", sentence, text)
+			}
+		}
 	}
 }
+
+// inEnglish are the parts of the catalogue's English sentences between their arguments that are several words, and in no Dutch one.
+func inEnglish(t *testing.T) (parts []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "protocol", "lang", "catalogue", "*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	var dutch strings.Builder
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+				continue
+			}
+			if n++; n%2 == 0 {
+				dutch.WriteString(line + "\n")
+				continue
+			}
+			for _, part := range argument.Split(line, -1) {
+				if part = strings.TrimSpace(part); len(part) > 12 && strings.Contains(part, " ") {
+					parts = append(parts, part)
+				}
+			}
+		}
+	}
+	in := dutch.String()
+	return slices.DeleteFunc(parts, func(part string) bool { return strings.Contains(in, part) })
+}
+
+// argument is where a sentence of the catalogue has an argument, or a choice by one.
+var argument = regexp.MustCompile(`%(?:\[\d+\])?[a-z]|\{[^{}]*\}`)
 
 // english are words that no Dutch text has.
 var english = regexp.MustCompile(`(?i)\b(the|and|devices?|which|with|this|are|were|not|by|enrolled|moved|blocked|rules?|day|days|shown|to|from|user|at|for|most|all|check-ins done)\b`)

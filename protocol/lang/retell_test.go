@@ -1,6 +1,9 @@
 package lang
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
 func TestRetell(t *testing.T) {
 	for said, want := range map[string]string{
@@ -16,6 +19,10 @@ func TestRetell(t *testing.T) {
 		"The server is down for 8d12h":                       "De server ligt stil gedurende 8 dagen 12 u",
 		"The users of 0.5% of all devices are asked to sync": "De gebruikers van 0,5% van alle apparaten wordt gevraagd te synchroniseren",
 		"quite unheard-of":                                   "quite unheard-of",
+		"in the column \"na 1 dag\": I3 does not hold for 7F: the queue changed between two events: 2 commands were waiting, 1 are":       "in de kolom \"na 1 dag\": I3 geldt niet voor 7F: de wachtrij veranderde tussen twee gebeurtenissen: er wachtten 2 opdrachten, nu 1",
+		"ledger: stuck: RestartDevice 7F of device D1: taken and not delivered within 1m0s":                                               "boekhouding: blijven steken: RestartDevice 7F van apparaat D1: aangenomen en niet binnen 1 min bezorgd",
+		"ledger: never converged: profile wifi of device D1: wanted, and not there":                                                       "boekhouding: nooit bijgetrokken: profiel wifi van apparaat D1: gewenst, en niet aanwezig",
+		"step 1 waits for a yes: The server is restarted; it is about 2 users: ada, bob; a consent once granted is not revoked (AUTH-05)": "stap 1 wacht op een ja: De server wordt opnieuw gestart; het gaat om 2 gebruikers: ada, bob; een eenmaal gegeven toestemming wordt niet ingetrokken (AUTH-05)",
 	} {
 		if got := Dutch.Retell(said); got != want {
 			t.Errorf("%q is retold as %q, want %q", said, got, want)
@@ -33,4 +40,20 @@ func FuzzRetell(f *testing.F) {
 	}
 	f.Add("\xe2 within % ") // no letter, and begun again and again once
 	f.Fuzz(func(t *testing.T, said string) { Dutch.Retell(said) })
+}
+
+// Whatever is kept in English to be told again later is told again in Dutch: each sentence of stories, reasons and steps, by itself.
+func TestEverySentenceIsRetold(t *testing.T) {
+	for _, s := range sayings() {
+		args := make([]any, len(s.verbs))
+		for i, verb := range s.verbs {
+			if args[i] = "Z" + strconv.Itoa(i); verb == "d" {
+				args[i] = 2000 + i
+			}
+		}
+		said, want := English.Say(s.key, args...), Dutch.Say(s.key, args...)
+		if got := Dutch.Retell(said); got != want {
+			t.Errorf("%q is retold as %q, want %q", said, got, want)
+		}
+	}
 }
