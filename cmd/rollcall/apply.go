@@ -228,7 +228,7 @@ func (f *applyFlags) show(cmd *cobra.Command, t *target.Rollcall, p *plan.Plan, 
 			fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n  %s\n", in.Say("nothing was done; this does what is shown:"), f.again(name, own.ID))
 		}
 	}
-	if err := result.Err(); err != nil {
+	if err := result.ErrIn(f.rehearse.language); err != nil {
 		return err
 	}
 	return f.rehearse.whereReport(cmd)

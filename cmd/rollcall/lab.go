@@ -125,7 +125,7 @@ func lab(cmd *cobra.Command, args []string, f *labFlags) (err error) {
 			return err
 		}
 	}
-	return errors.Join(result.Err(), err)
+	return errors.Join(result.ErrIn(f.language), err)
 }
 
 // ofFullDisk says what a lab's data are, where there is no room for them (HST-092). Their server says it through its API too.

@@ -99,7 +99,7 @@ func preview(cmd *cobra.Command, f *previewFlags) error {
 	if err := f.write(cmd, p, named, tokens, result); err != nil {
 		return err
 	}
-	verdict := result.Err()
+	verdict := result.ErrIn(f.language)
 	if p.Refused != nil {
 		verdict = &shown{p.Refused} // with its rule
 	}

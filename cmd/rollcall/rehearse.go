@@ -204,7 +204,7 @@ func (f *rehearseFlags) tell(cmd *cobra.Command, result *report.Result, answers 
 	if err := f.whereReport(cmd); err != nil {
 		return err
 	}
-	return result.Err()
+	return result.ErrIn(f.language)
 }
 
 // variants are the rehearsals to be put side by side; nil: there is one alone.

@@ -103,7 +103,7 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 		out, color := screenOf(cmd.OutOrStdout())
 		err = errors.Join(err, report.Brief(out, result, c.Story(f.language, names), color), f.whereReport(cmd))
 	}
-	return errors.Join(result.Err(), err)
+	return errors.Join(result.ErrIn(f.language), err)
 }
 
 // writeBeside writes the report, without the names that stay here, and with them the difference for each device; of more than two

@@ -164,9 +164,12 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// Err returns the verdict as an error: nil if it is ok; for failed, invalid and partial the headline, with a method
+// Err is ErrIn English.
+func (r *Result) Err() error { return r.ErrIn(lang.English) }
+
+// ErrIn returns the verdict as an error: nil if it is ok; for failed, invalid and partial the headline in l, with a method
 // Verdict, which main turns into the exit code; for error the message alone. The reasons are for whoever shows the result.
-func (r *Result) Err() error {
+func (r *Result) ErrIn(l lang.Language) error {
 	switch r.Verdict {
 	case OK:
 		return nil
@@ -176,7 +179,7 @@ func (r *Result) Err() error {
 		}
 		return errors.New(r.Error.Message)
 	}
-	said := headline(lang.English, r)
+	said := headline(l, r)
 	return verdict{r.Verdict, strings.ToLower(said[:1]) + said[1:]}
 }
 
