@@ -118,6 +118,8 @@ func (d *doctor) folder(ctx context.Context) bool {
 	return true
 }
 
+const mendFiles = "mend that; where the agent's user may not, rollcall agent uninstall and rollcall agent install --as-root have root do it; rollcall agent check-in tries again"
+
 // files looks at whether the machine's files follow its profiles; nothing is said of those that do.
 func (d *doctor) files() {
 	_, _, err := apply.Read(filepath.Join(d.dir, profilesFolder))
@@ -125,7 +127,7 @@ func (d *doctor) files() {
 	case err != nil:
 		d.ill("files", "put them back by hand, and remove that folder", "%v", err)
 	case d.rec.Trouble != "":
-		d.ill("files", "mend that; rollcall agent check-in tries again", "files do not follow the profiles: %s", d.rec.Trouble)
+		d.ill("files", mendFiles, "files do not follow the profiles: %s", d.rec.Trouble)
 	}
 }
 

@@ -2,11 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -77,23 +79,43 @@ func TestDoctorOfServers(t *testing.T) {
 	}
 }
 
-// What root writes into the folder of an agent that is not root is that agent's again when root is done.
-func TestFolderIsGivenBack(t *testing.T) {
+// What root writes into the folder of an agent that is not root is that agent's at once: root may be killed before it is done.
+func TestHST121WhatRootWritesIsTheAgents(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Geteuid() != 0 {
 		t.Skip("only root gives files away")
 	}
 	t.Parallel()
-	f := take(t)
-	if err := os.Chown(f.dir, 65534, -1); err != nil {
+	first := take(t)
+	dir := first.dir
+	saved(t, first, "one")
+	first.close()
+	root, err := os.OpenRoot(dir)
+	if err == nil {
+		err = errors.Join(root.Chown(".", 65534, -1), root.Chown(stateFile, 65534, -1), root.Chown(lockFile, 65534, -1), root.Close())
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	saved(t, f, "one")
-	if says, do := folderTrouble(f.dir); !strings.Contains(says, "not of the user") || !strings.Contains(do, "chown -R 65534") {
-		t.Errorf("before: %s | %s", says, do)
+	f, err := takeFolder(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	f.close()
-	if says, _ := folderTrouble(f.dir); says != "" {
-		t.Errorf("after: %s", says)
+	defer f.close()
+	saved(t, f, "two")
+	if says, do := folderTrouble(dir); says != "" {
+		t.Errorf("after a state is saved: %s | %s", says, do)
+	}
+	if err := f.note(Entry{What: "ended"}); err != nil {
+		t.Fatal(err)
+	}
+	if says, _ := folderTrouble(dir); says != "" {
+		t.Errorf("after a line of the journal: %s", says)
+	}
+	if err := os.Chown(filepath.Join(dir, stateFile), 0, -1); err != nil {
+		t.Fatal(err)
+	}
+	if says, do := folderTrouble(dir); !strings.Contains(says, "not of the user") || !strings.Contains(do, "chown -R 65534") {
+		t.Errorf("of root's: %s | %s", says, do)
 	}
 }
 

@@ -110,7 +110,15 @@ func ownFolder(dir string) error {
 }
 
 // close gives the folder back.
-func (f *folder) close() error { return errors.Join(giveBack(f.dir), f.lock.Close()) }
+func (f *folder) close() error { return errors.Join(f.giveBack(), f.lock.Close()) }
+
+// giveBack gives what root wrote to the user whose the folder is: the agent that the system runs is not root.
+func (f *folder) giveBack() error {
+	if !f.lent {
+		return nil
+	}
+	return giveBack(f.dir)
+}
 
 // trouble says that something cannot be kept, and what to do.
 func (f *folder) trouble(err error) error {
@@ -141,6 +149,9 @@ func (f *folder) save(r *record) error {
 	next := filepath.Join(f.dir, nextFile)
 	if err := writeSynced(next, b); err != nil {
 		os.Remove(next) // whatever is there of it is of no use, and a full disk wants it back
+		return f.trouble(err)
+	}
+	if err := f.giveBack(); err != nil { // before it is in its place: whatever ends this process, the agent that is no root reads it
 		return f.trouble(err)
 	}
 	now, before := filepath.Join(f.dir, stateFile), filepath.Join(f.dir, previousFile)

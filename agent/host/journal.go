@@ -32,7 +32,7 @@ type Entry struct {
 // cap bounds what a server or a command says.
 func (e *Entry) cap() {
 	for _, s := range []*string{&e.What, &e.UUID, &e.Status, &e.Note, &e.Shown} {
-		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxField)], "")
+		*s = strings.ToValidUTF8(strings.ReplaceAll((*s)[:min(len(*s), maxField)], "\n", "; "), "") // one line, as people read it
 	}
 }
 
@@ -57,7 +57,7 @@ func (f *folder) note(e Entry) error {
 	if err == nil {
 		err = w.Sync()
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
+	if err = errors.Join(err, w.Close(), f.giveBack()); err != nil {
 		return f.trouble(err)
 	}
 	return nil

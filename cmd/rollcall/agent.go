@@ -111,11 +111,23 @@ alone. Without it the system's CAs decide.`,
 			if err != nil {
 				return err
 			}
-			defer h.Close()
-			if err := h.Enrol(cmd.Context(), j); err != nil {
+			err = h.Enrol(cmd.Context(), j)
+			h.Close() // for the service
+			if err != nil {
 				return err
 			}
-			return a.tell(cmd, false, "this machine is managed now; rollcall agent install has the system keep it so, rollcall agent run does so by hand")
+			says := "this machine is managed now; rollcall agent install has the system keep it so, rollcall agent run does so by hand"
+			started := false
+			if state, no := filepath.Abs(a.state); no == nil && state == host.MachineFolder() {
+				started, err = daemon.Start()
+			}
+			switch {
+			case err != nil:
+				says = fmt.Sprintf("this machine is managed now, but its service %s does not start: %v", daemon.Name, err)
+			case started:
+				says = "this machine is managed now, and the system keeps it so"
+			}
+			return a.tell(cmd, false, says)
 		},
 	}
 	flags := cmd.Flags()

@@ -48,7 +48,7 @@ says, is installed --as-root. On macOS and Windows it is root and LocalSystem.`,
 			if !show {
 				status, err := host.Read(s.State, time.Now(), host.Facts{})
 				start = err == nil && status.State != "unmanaged"
-				if err := s.Install(start); err != nil {
+				if name, err = s.Install(start); err != nil {
 					return err
 				}
 			}
@@ -68,7 +68,7 @@ says, is installed --as-root. On macOS and Windows it is root and LocalSystem.`,
 			case start:
 				_, err = fmt.Fprintf(out, "the system starts the agent at each boot now, and has started it (%s)\n", name)
 			default:
-				_, err = fmt.Fprintf(out, "the system starts the agent at each boot now (%s); enrol this machine, then start the service %s\n", name, daemon.Name)
+				_, err = fmt.Fprintf(out, "the system starts the agent at each boot now (%s), once it is enrolled\n", name)
 			}
 			return err
 		},
@@ -94,7 +94,11 @@ func agentUninstallCommand() *cobra.Command {
 					Installed bool   `json:"installed"`
 				}{daemon.Name, false})
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the system starts the agent no more; the machine is still managed until rollcall agent unenroll")
+			says := "the system starts the agent no more"
+			if s, err := host.Read(host.MachineFolder(), time.Now(), host.Facts{}); err == nil && s.State != "unmanaged" {
+				says += "; the machine is still managed until rollcall agent unenroll"
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), says)
 			return err
 		},
 	}

@@ -72,7 +72,7 @@ func TestPackages(t *testing.T) {
 	if _, text, err := s.Definition("linux"); err != nil || read(".ci/package/"+unit) != text {
 		t.Errorf(".ci/package/%s is not what rollcall agent install writes (%v):\n%s", unit, err, text)
 	}
-	for _, want := range []content{{unit, "/usr/lib/systemd/system/" + unit}, {"${PROGRAM}", s.Program}} {
+	for _, want := range []content{{unit, daemon.PackagedUnit}, {"${PROGRAM}", s.Program}} {
 		if !slices.Contains(c.Contents, want) {
 			t.Errorf("%+v is not among %+v", want, c.Contents)
 		}

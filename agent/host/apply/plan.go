@@ -26,7 +26,7 @@ type place struct{ dir, name string }
 
 // updates are the commands that have a system read a folder again, where it does not by itself.
 var updates = map[string][]string{
-	"usr/local/share/ca-certificates":       {"update-ca-certificates"},
+	"usr/local/share/ca-certificates":       {"update-ca-certificates", "--fresh"}, // else links to a CA that is gone stay
 	"etc/pki/ca-trust/source/anchors":       {"update-ca-trust", "extract"},
 	"etc/NetworkManager/system-connections": {"nmcli", "connection", "reload"},
 	"etc/swanctl/conf.d":                    {"swanctl", "--load-all"},

@@ -27,6 +27,7 @@ func TestDefinitions(t *testing.T) {
 	}{
 		"linux":      {"linux", Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent"}},
 		"linux-root": {"linux", Service{Program: "/opt/lab tools/100%/rollcall", State: "/srv/agent", Root: true}},
+		"linux-back": {"linux", Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent", Root: true}},
 		"darwin":     {"darwin", Service{Program: "/usr/local/bin/rollcall", State: "/Library/Application Support/rollcall & co"}},
 		"windows":    {"windows", Service{Program: `C:\Program Files\rollcall\rollcall.exe`, State: `C:\ProgramData\rollcall-agent`}},
 	} {
@@ -127,7 +128,8 @@ func TestInstallIsForRoot(t *testing.T) {
 		t.Skip("this process might really install it")
 	}
 	s := Service{Program: "/usr/bin/rollcall", State: "/var/lib/rollcall-agent"}
-	for what, err := range map[string]error{"install": s.Install(true), "uninstall": Uninstall()} {
+	_, no := s.Install(true)
+	for what, err := range map[string]error{"install": no, "uninstall": Uninstall()} {
 		if !errors.Is(err, ErrRights) && (err == nil || !strings.Contains(err.Error(), "no systemd")) {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -20,6 +20,8 @@ const (
 // ownState is the one folder that systemd gives to a user that it makes.
 const ownState = "/var/lib/" + Name
 
+const stateDirectory = "StateDirectory=" + Name + "\nStateDirectoryMode=0700\n"
+
 // A Service is an agent that the system starts.
 type Service struct {
 	Program string // absolute path
@@ -49,6 +51,9 @@ func (s *Service) Definition(system string) (name, text string, err error) {
 		how := shut
 		if s.Root {
 			how = open
+			if path.Clean(s.State) == ownState { // systemd takes it back from a user that it made before
+				how = stateDirectory + how
+			}
 		}
 		line := unitQuote(s.Program) + " agent run --state " + unitQuote(s.State)
 		return "/etc/systemd/system/" + Name + ".service", strings.NewReplacer("@DESCRIPTION@", title+": "+strings.ToLower(description[:1])+description[1:],

@@ -1,16 +1,41 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 
 	"github.com/kardianos/service"
 )
 
 // ErrRights is wrapped by the errors of somebody who may not install services.
 var ErrRights = errors.New("installing and removing a service is for root (sudo), on Windows for an administrator")
+
+// PackagedUnit is where a package of the agent has its unit. One in /etc goes before it.
+const PackagedUnit = "/usr/lib/systemd/system/" + unitName
+
+const (
+	ownUnit  = "/etc/systemd/system/" + unitName
+	unitName = Name + ".service"
+)
+
+// isThere tells whether there is a file; on other systems there is none by the name of a unit.
+func isThere(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// systemctl has systemd do what the library does for units of its own alone.
+func systemctl(args ...string) error {
+	if out, err := exec.Command("systemctl", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
 
 // manager opens the system's service manager for s.
 func (s *Service) manager() (service.Service, error) {
@@ -37,35 +62,76 @@ func newManager(c *service.Config) (service.Service, error) {
 	return service.New(idle{}, c)
 }
 
-// Install has the system start the agent at each boot, and now where start says so.
-func (s *Service) Install(start bool) error {
+// Install has the system start the agent at each boot, and now where start says so. The service of a package that is just this one is
+// enabled; before another one goes this one. It returns what starts the agent, as [Service.Definition] names it.
+func (s *Service) Install(start bool) (name string, err error) {
 	m, err := s.manager()
 	if err != nil {
-		return err
+		return "", err
 	}
-	if _, err := m.Status(); !errors.Is(err, service.ErrNotInstalled) && err == nil {
-		return fmt.Errorf("the service %s is installed already: rollcall agent uninstall takes it away", Name)
+	name, _, _ = s.Definition(runtime.GOOS)
+	_, no := m.Status()
+	there := isThere(PackagedUnit)
+	if isThere(ownUnit) || !there && no == nil {
+		return "", fmt.Errorf("the service %s is installed already: rollcall agent uninstall takes it away", Name)
 	}
-	if err := m.Install(); err != nil {
-		return failed(err)
+	if there && s.packaged() {
+		name, err = PackagedUnit, systemctl("enable", unitName)
+	} else {
+		err = m.Install()
 	}
-	if start {
-		return failed(m.Start())
+	if err == nil && start {
+		err = restart(m)
 	}
-	return nil
+	return name, failed(err)
 }
 
-// Uninstall stops the service and takes it away. The state folder stays.
+// restart starts the agent, in place of one that runs as it was installed before.
+func restart(m service.Service) error {
+	m.Stop() // one that does not run is as well
+	if runtime.GOOS == "linux" {
+		_ = systemctl("reset-failed", unitName) // of how often it was started before
+	}
+	return m.Start()
+}
+
+// packaged tells whether s is what a package of the agent installed.
+func (s *Service) packaged() bool {
+	_, want, err := s.Definition("linux")
+	got, no := os.ReadFile(PackagedUnit)
+	return err == nil && no == nil && string(got) == want
+}
+
+// Start has the system start the agent now, where it is installed; false: it is not.
+func Start() (bool, error) {
+	m, err := newManager(&service.Config{Name: Name})
+	if err != nil { // no service manager, or nobody who may ask it
+		return false, nil
+	}
+	if _, err := m.Status(); errors.Is(err, service.ErrNotInstalled) {
+		return false, nil
+	}
+	return true, failed(restart(m))
+}
+
+// Uninstall stops the service and takes it away. That of a package stays, and is not started any more. The state folder stays.
 func Uninstall() error {
 	m, err := newManager(&service.Config{Name: Name})
 	if err != nil {
 		return err
 	}
+	there := isThere(PackagedUnit)
 	if _, err := m.Status(); errors.Is(err, service.ErrNotInstalled) {
 		return fmt.Errorf("no service %s is installed", Name)
 	}
 	m.Stop() // one that does not run is as well
-	return failed(m.Uninstall())
+	if !there || isThere(ownUnit) {
+		err = m.Uninstall()
+	}
+	if err == nil && there {
+		err = systemctl("disable", unitName)
+	}
+	return failed(err)
 }
 
 func failed(err error) error {
