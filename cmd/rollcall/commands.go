@@ -9,6 +9,6 @@ const about = "An MDM server, a device agent, and a fleet of simulated devices t
 // commands lists what this program can do.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		labCommand(), rehearseCommand(), applyCommand(), explainCommand(), replayCommand(), previewCommand(), planCommand(), fleetCommand(), conformCommand(), serveCommand(), agentCommand(), cloudCommand(), devicesCommand(), profilesCommand(), usersCommand(), apnsCommand(), authorityCommand(), consentCommand(), clockCommand(), auditCommand(), backupCommand(), tokenCommand(), versionCommand(),
+		labCommand(), rehearseCommand(), applyCommand(), explainCommand(), replayCommand(), previewCommand(), planCommand(), fleetCommand(), conformCommand(), serveCommand(), agentCommand(), cloudCommand(), devicesCommand(), profilesCommand(), usersCommand(), packagesCommand(), apnsCommand(), authorityCommand(), consentCommand(), clockCommand(), auditCommand(), backupCommand(), tokenCommand(), versionCommand(),
 	}
 }

@@ -199,6 +199,15 @@ func TestRequests(t *testing.T) {
 		{"Reenrol", func(r *Rollcall) error { _, err := r.Reenrol(ctx, "A"); return err }, "POST", "/rollcall/v1/devices/A/reenrol", `{"url":"u"}`, `{}`},
 		{"Delete", func(r *Rollcall) error { return r.Delete(ctx, "A/B") }, "DELETE", "/rollcall/v1/devices/A%2FB", `{}`, `null`},
 		{"VerifyJournal", func(r *Rollcall) error { _, err := r.VerifyJournal(ctx); return err }, "GET", "/rollcall/v1/audit/verify", `{"sound":true}`, `null`},
+		{"MakePackage", func(r *Rollcall) error {
+			p, err := r.MakePackage(ctx, "x", 2, time.Hour)
+			if string(p.Bundle) != "x" || p.Machines != 2 {
+				return fmt.Errorf("read %+v", p)
+			}
+			return err
+		}, "POST", "/rollcall/v1/packages", `{"name":"x","machines":2,"bundle":"eA=="}`, `{"lifetime_seconds":3600,"machines":2,"name":"x"}`},
+		{"Packages", func(r *Rollcall) error { _, err := r.Packages(ctx); return err }, "GET", "/rollcall/v1/packages", `{"packages":[]}`, `null`},
+		{"RevokePackage", func(r *Rollcall) error { return r.RevokePackage(ctx, "x") }, "DELETE", "/rollcall/v1/packages?name=x", "{}", `null`},
 		{"RevokeToken", func(r *Rollcall) error { return r.RevokeToken(ctx, "x") }, "DELETE", "/rollcall/v1/tokens?name=x", "{}", `null`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

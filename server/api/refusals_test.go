@@ -260,6 +260,9 @@ func TestHST014Audited(t *testing.T) {
 		{"a device that there is not, to delete", "DELETE", "devices/nobody", "", 404, nil},
 		{"a user that there is not", "DELETE", "users?upn=nobody@example.org", "", 404, nil},
 		{"a profile that there is not", "DELETE", "profiles?name=nothing", "", 404, nil},
+		{"a package that there is not", "DELETE", "packages?name=nobody", "", 404, nil},
+		{"a package for nothing", "POST", "packages", "machines", 400, object{"name": "x", "lifetime_seconds": 60}},
+		{"a package for ever", "POST", "packages", "lifetime_seconds", 400, object{"name": "x", "machines": 1}},
 		{"a token that there is not", "DELETE", "tokens?name=nobody", "", 404, nil},
 		{"a token that there is", "POST", "tokens", "", 409, object{"name": "admin", "role": "reader"}},
 	} {

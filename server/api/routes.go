@@ -151,6 +151,15 @@ func routes() []route {
 			method: "POST", path: "/rollcall/v1/invitations", needs: store.Helpdesk, summary: "make single-use enrolment links", in: body[invite](), out: invitations{}, made: true,
 			serve: (*Handler).invite,
 		},
+		{method: "GET", path: "/rollcall/v1/packages", needs: store.Reader, summary: "list provisioning packages for Windows devices", out: pkgs{}, serve: (*Handler).getPackages},
+		{
+			method: "POST", path: "/rollcall/v1/packages", needs: store.IntuneAdministrator, summary: "make a provisioning package with a bootstrap certificate, whose key is shown this once (WIN-067)",
+			in: body[newPackage](), out: packageMade{}, made: true, serve: (*Handler).makePackage,
+		},
+		{
+			method: "DELETE", path: "/rollcall/v1/packages", needs: store.IntuneAdministrator, summary: "end a provisioning package; what enrolled by it stays",
+			query: []param{{"name", "string", "of the package"}}, out: done{}, serve: (*Handler).revokePackage,
+		},
 		{
 			method: "POST", path: "/rollcall/v1/ade/serials", needs: store.IntuneAdministrator, summary: "assign devices to the tenant for automated enrolment", in: body[putSerials](), out: count{},
 			serve: (*Handler).putSerials,
