@@ -69,7 +69,7 @@ until: 20s
 	if c := called.Load.Called; c == nil || c.Devices != 9 || c.Came != 9 || called.Load.WokenBy != "push" || len(called.Devices.ByPlatform) != 3 {
 		t.Errorf("%+v, %+v", c, called.Load)
 	}
-	if l := called.Ledger; l.Profiles != 9+3 || // each the profile, and Apple's the news
+	if l := called.Ledger; l.Profiles != 9+6 || // each the profile, and Apple's and Windows' the news
 		l.Faults() != 0 || l.Refused != 0 {
 		t.Errorf("%+v, %q", l, called.Reasons)
 	}

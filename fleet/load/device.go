@@ -63,9 +63,13 @@ func (c *Config) others() bool {
 	})
 }
 
-// heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation, which Apple's
-// devices do.
+// heedful tells whether d can know a notice of a change of authority for its server's, and hears of one in every conversation.
 func heedful(d fleet.Device) bool {
-	a, ok := d.(*dialect.Apple)
-	return ok && a.Heeds()
+	switch d := d.(type) {
+	case *dialect.Apple:
+		return d.Heeds()
+	case *dialect.Windows:
+		return true
+	}
+	return false
 }

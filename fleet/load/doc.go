@@ -24,7 +24,7 @@
 //
 // Arrivals may be left to the server: with a push service and no pace, nobody comes but whom it pushes to because of what is done
 // to it ([Act]), and the result says how long it took until the last of them had come ([Called]). What the server orders by itself
-// is in the ledger too, as far as it follows from what was asked for: of a change of authority every Apple device hears ([Load.Changes]),
+// is in the ledger too, as far as it follows from what was asked for: of a change of authority every device hears ([Load.Changes]),
 // a profile that was assigned gets onto each ([Load.Assigns]).
 //
 // # Where devices come from

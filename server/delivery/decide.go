@@ -49,13 +49,15 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 	d.n.Rare = d.n.Rare.Kept()
 }
 
-// notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27).
+// notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27). A round with a Batch that is
+// none of the conversation's own, or that the device has not said all of, is not answered with it: it hears in the next.
 func (d *decision) notify() {
 	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" {
 		return
 	}
 	d.out.Reply.Notice = d.w.Notice(d.n)
-	if d.n.Heard != d.w.Tenant.Epoch {
+	b := d.in.Batch
+	if untold := b != nil && (b.Phase == Partial || d.in.Verb == protocol.Ready); !untold && d.n.Heard != d.w.Tenant.Epoch {
 		d.hear()
 	}
 }

@@ -130,7 +130,8 @@ func statusOf(c *windows.Command) windows.Code {
 	return windows.OptionalNotSupported
 }
 
-// questions are what the endpoint asks and says by itself in the first answer of a session.
+// questions are what the endpoint asks and says by itself in the first answer of a session, and of a change of authority as soon as there
+// is one.
 func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Command) {
 	world := h.cfg.Server.World()
 	n := &out.Reply.Notice
@@ -139,6 +140,8 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 		again := csp.Notice(ProviderID, world.Tenant.Authority, n)
 		again.Verb = windows.Add
 		return []windows.Command{again}
+	case !t.starts && t.tells:
+		return []windows.Command{csp.Notice(ProviderID, world.Tenant.Authority, n)}
 	case !t.starts:
 		return nil
 	}

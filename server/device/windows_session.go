@@ -271,7 +271,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.Again = t.talk.open(nil)
 	b.SignedOut = t.talk.Login != windows.LoginUser
 	world := h.cfg.Server.World()
-	t.tells = t.starts && s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && s.Heard != world.Tenant.Epoch
+	t.tells = s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && (s.Heard != world.Tenant.Epoch || t.starts && unregistered(world, s))
 	t.retells = t.talk.Own.flips()
 	t.asks = t.starts && s.Life == delivery.Enrolled && h.cfg.Windows.PFN != ""
 	b.Late = t.talk.Inquired
@@ -284,6 +284,12 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	case t.tells, t.retells, t.asks:
 		b.Phase = delivery.Asking
 	}
+}
+
+// unregistered tells whether the device has yet to register in the tenant's epoch: it may have lost the session that told it of that.
+func unregistered(world *delivery.World, s *delivery.State) bool {
+	_, pending, stale := world.Target(s)
+	return s.Epoch < world.Tenant.Epoch && (pending || stale)
 }
 
 // leaves tells whether the message says that the device leaves.

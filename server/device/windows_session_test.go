@@ -975,6 +975,89 @@ func TestWIN071Moves(t *testing.T) {
 	}
 }
 
+// A change is told of in the next answer, wherever in a session it falls; a session that has told of it and was cut has told nothing.
+func TestAUTH27WindowsAmidASession(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		until func(p *pc, in *windows.Message, change func(), atReady *func()) *windows.Message // from the answer to package 1
+	}{
+		{"at package 3", func(p *pc, in *windows.Message, change func(), _ *func()) *windows.Message {
+			change()
+			return p.must(p.obey(in))
+		}},
+		{"while it says more", func(p *pc, in *windows.Message, change func(), _ *func()) *windows.Message {
+			for p.more(in) {
+				in = p.must(p.obey(in))
+			}
+			change()
+			m := p.begin()
+			m.Final = false
+			if in = p.must(m); strings.Contains(string(windows.EncodeMessage(nil, in)), "epoch=") {
+				p.lab.t.Error("told before it has said all")
+			}
+			return p.must(&windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{
+				{Verb: windows.Status, CmdID: 1, MsgRef: in.Header.MsgID, Cmd: windows.SyncHeader, Code: windows.OK},
+				{Verb: windows.Alert, CmdID: 2, Code: windows.NextMessage},
+			}})
+		}},
+		{"in a session that was cut", func(p *pc, in *windows.Message, change func(), _ *func()) *windows.Message {
+			for p.more(in) {
+				in = p.must(p.obey(in))
+			}
+			change()
+			p.must(p.begin())
+			return p.must(p.begin())
+		}},
+		{"as its channel is noted", func(p *pc, in *windows.Message, change func(), atReady *func()) *windows.Message {
+			for p.more(in) {
+				in = p.must(p.obey(in))
+			}
+			p.tree[csp.NodeChannel(ProviderID)] = "https://wns2-db5.notify.windows.com/?token=2"
+			in = p.must(p.begin())
+			*atReady = change
+			for p.more(in) {
+				in = p.must(p.obey(in))
+			}
+			if *atReady != nil {
+				p.lab.t.Fatal("no channel was noted")
+			}
+			return p.must(p.begin())
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l *lab
+			var atReady func() // what happens before the next Ready
+			l = newWindowsLab(t, func(c *Config) {
+				c.Windows.PFN = "Rollcall.Test_1"
+				c.Handle = func(ctx context.Context, now protocol.Time, ev *delivery.Event, out *delivery.Outcome) error {
+					if then := atReady; then != nil && ev.Verb == protocol.Ready {
+						atReady = nil
+						then()
+					}
+					return l.core.Handle(ctx, now, ev, out)
+				}
+			})
+			p := l.pc(pcID(1))
+			p.tree[csp.NodeChannel(ProviderID)], p.tree[csp.NodePushStatus(ProviderID)] = "https://wns2-db5.notify.windows.com/?token=1", "0"
+			p.enrol()
+			p.tree[csp.NodeNotice(ProviderID)] = ""
+			in := tt.until(p, p.must(p.begin()), func() {
+				_, err := l.core.SetAuthority(context.Background(), l.pnow(), server.System, authority.Change{Authority: protocol.Office365, Force: true}, "", -1)
+				l.must(err)
+			}, &atReady)
+			for p.more(in) {
+				in = p.must(p.obey(in))
+			}
+			if got, want := p.tree[csp.NodeNotice(ProviderID)], "authority=office365;epoch=2;"; !strings.HasPrefix(got, want) {
+				t.Errorf("it knows %q, want %s...", got, want)
+			}
+			if s := p.state(); s.Heard != 2 || s.Epoch != 2 {
+				t.Errorf("heard of epoch %d, registered in %d", s.Heard, s.Epoch)
+			}
+		})
+	}
+}
+
 // Application-layer authentication beside TLS (windows.md section 6): right 212, wrong 401 and a challenge, absent as if it were not asked
 // for, which it is not.
 func TestWindowsCredentials(t *testing.T) {
