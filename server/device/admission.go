@@ -74,13 +74,18 @@ func (a *Admission) admit(h http.Handler) http.Handler {
 		if r.ContentLength != 0 {
 			b := spareBodies.Get().(*body)
 			defer b.release()
+			known, of := certified(r), connOf(r)
+			of.reads(known)
 			switch {
-			case certified(r):
+			case known:
 				b.gather(&a.known, w, r)
 			case r.Method == http.MethodPut && r.Header["Mdm-Signature"] == nil: // it will be refused: nobody makes us hold it (HST-001)
 				b.err = errNoIdentity
 			default:
 				b.gather(&a.strangers, w, r)
+			}
+			if b.err != errNoIdentity && !of.whole() { // of that one, net/http still reads what comes
+				b.err = errCut
 			}
 			if b.err == errCut || b.err == errRoom {
 				a.turned[request].Add(1) // slow clients are no overload: devices are called as ever

@@ -231,11 +231,11 @@ func (c *caller) hungUp() bool {
 func guardedServer(t *testing.T, a *Admission, config *tls.Config) (p *pipes, letGo func()) {
 	hold := make(chan struct{})
 	letGo = sync.OnceFunc(func() { close(hold) })
-	s := HTTPServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := HTTPServer(a.admit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hold" {
 			<-hold
 		}
-	}), config, logs.New(io.Discard, true))
+	})), config, logs.New(io.Discard, true))
 	p = newPipes()
 	listener := a.Guard(s, p)
 	done := make(chan struct{})
@@ -325,6 +325,72 @@ func TestHST020Connections(t *testing.T) {
 				t.Errorf("then answered %q", got)
 			}
 			wg.Wait()
+		}},
+		{"who is slow with a body goes when all are", func(t *testing.T, a *Admission, p *pipes, _ func()) {
+			one, two := p.connect(), p.connect()
+			for _, c := range []*caller{one, two} {
+				c.ask("/")
+			}
+			time.Sleep(suspect) // which is over nothing but the bodies
+			for _, c := range []*caller{one, two} {
+				go io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345")
+				time.Sleep(time.Second)
+			}
+			came := time.Now()
+			if got := p.connect().ask("/"); got != "200 OK" {
+				t.Errorf("the newcomer is answered %q", got)
+			}
+			if waited, want := time.Since(came).Round(time.Second), suspect-2*time.Second; waited != want {
+				t.Errorf("it waited for %v, want %v", waited, want)
+			}
+			if !one.hungUp() || two.hungUp() {
+				t.Error("the wrong one went")
+			}
+			go io.WriteString(two, "6789")
+			if resp, err := http.ReadResponse(two.in, nil); err != nil || resp.StatusCode != http.StatusOK {
+				t.Errorf("who has brought its body is answered %v, %v", resp, err)
+			}
+		}},
+		{"whose body is there is served to the end", func(t *testing.T, a *Admission, p *pipes, letGo func()) {
+			var wg sync.WaitGroup
+			for range 2 {
+				c := p.connect()
+				wg.Go(func() {
+					io.WriteString(c, "POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1")
+					if resp, err := http.ReadResponse(c.in, nil); err != nil || resp.StatusCode != http.StatusOK {
+						t.Errorf("answered %v, %v", resp, err)
+					}
+				})
+			}
+			synctest.Wait()
+			late := p.connect()
+			answer := make(chan string)
+			go func() { answer <- late.ask("/") }()
+			time.Sleep(time.Hour)
+			letGo()
+			if got := <-answer; got != "200 OK" {
+				t.Errorf("the newcomer is answered %q", got)
+			}
+			wg.Wait()
+		}},
+		{"a stranger's body goes before a device's", func(t *testing.T, a *Admission, p *pipes, _ func()) {
+			var kept [2]*conn // a device's, then a stranger's
+			for i := range kept {
+				ours, theirs := net.Pipe()
+				t.Cleanup(func() { ours.Close() })
+				kept[i] = &conn{Conn: theirs, a: a}
+				a.conns.admit(kept[i])
+				kept[i].reads(i == 0)
+				time.Sleep(time.Second)
+			}
+			time.Sleep(suspect)
+			a.conns.mu.Lock()
+			a.conns.evict()
+			a.conns.mu.Unlock()
+			if !kept[0].whole() || kept[1].whole() {
+				t.Error("the wrong one went")
+			}
+			kept[0].Close()
 		}},
 		{"a listener that is closed keeps nobody waiting", func(_ *testing.T, _ *Admission, p *pipes, _ func()) {
 			for range 2 {

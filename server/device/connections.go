@@ -18,14 +18,20 @@ const suspect = 3 * time.Second
 // Guard puts a behind listener and s, whose ConnState it takes: s is to serve the listener that it returns.
 func (a *Admission) Guard(s *http.Server, listener net.Listener) net.Listener {
 	s.ConnState = func(c net.Conn, state http.ConnState) {
-		if over, ok := c.(*tls.Conn); ok {
-			c = over.NetConn()
-		}
-		if c, ok := c.(*conn); ok {
+		if c := keptOf(c); c != nil {
 			c.changed(state)
 		}
 	}
 	return &guarded{listener, a}
+}
+
+// keptOf returns what an Admission keeps of c; nil: none does.
+func keptOf(c net.Conn) *conn {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	kept, _ := c.(*conn)
+	return kept
 }
 
 type guarded struct {
@@ -70,8 +76,13 @@ type connections struct {
 	kept    int
 	idle    list.List // of *conn: between two requests, the longest first
 	young   list.List // of *conn: before their first request, the oldest first
+	bodies  bodyLists
 	evicted uint64
 }
+
+// bodyLists are those *conn that have yet to bring the whole body of a request, the longest first: of strangers, and of those who have an
+// identity.
+type bodyLists [2]list.List
 
 // admit keeps c when there is room for it. False: the listener was closed meanwhile.
 func (s *connections) admit(c *conn) bool {
@@ -79,7 +90,7 @@ func (s *connections) admit(c *conn) bool {
 	defer s.mu.Unlock()
 	for s.kept >= s.most && !s.ended {
 		if !s.evict() {
-			s.changed.Wait()
+			s.wait()
 		}
 	}
 	if s.ended {
@@ -91,12 +102,33 @@ func (s *connections) admit(c *conn) bool {
 	return true
 }
 
+// wait returns when there may be somebody to evict, or room. The caller holds s.mu.
+func (s *connections) wait() {
+	for i := range s.bodies {
+		if first := s.bodies[i].Front(); first != nil {
+			ripe := time.AfterFunc(suspect-time.Since(first.Value.(*conn).since), func() {
+				s.mu.Lock() // whoever arms this waits before it can be heard
+				defer s.mu.Unlock()
+				s.changed.Signal()
+			})
+			defer ripe.Stop()
+		}
+	}
+	s.changed.Wait()
+}
+
 // evict closes the connection that is least worth keeping: one that is suspiciously slow with its first request, one
-// between two requests, or any that we wait for. False: all of them are being served. The caller holds s.mu.
+// between two requests, any whose first request we wait for, or one that is suspiciously slow with a body, a stranger's first. False: all of
+// them are being served. The caller holds s.mu.
 func (s *connections) evict() bool {
 	victim := s.slowest()
 	if first := s.idle.Front(); first != nil && (victim == nil || time.Since(victim.since) < suspect) {
 		victim = first.Value.(*conn)
+	}
+	for i := 0; i < len(s.bodies) && victim == nil; i++ {
+		if first := s.bodies[i].Front(); first != nil && time.Since(first.Value.(*conn).since) >= suspect {
+			victim = first.Value.(*conn)
+		}
 	}
 	if victim == nil {
 		return false
@@ -132,7 +164,7 @@ func (s *connections) drop(c *conn) {
 type conn struct {
 	net.Conn
 	a     *Admission
-	since time.Time
+	since time.Time // that it is waited for: its first request, or a body; while it is, guarded by connections.mu
 
 	began  bool        // its handshake was inside once; the reader's own
 	inside atomic.Bool // of the turnstile of handshakes
@@ -214,6 +246,38 @@ func (c *conn) changed(state http.ConnState) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// reads notes that the body of a request is awaited from now on. A nil conn is nobody's to keep.
+func (c *conn) reads(known bool) {
+	if c == nil {
+		return
+	}
+	s := &c.a.conns
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.dropped {
+		return
+	}
+	c.since = time.Now()
+	of := &s.bodies[0]
+	if known {
+		of = &s.bodies[1]
+	}
+	c.move(of)
+	s.changed.Signal()
+}
+
+// whole notes that the body is there. False: c was closed for room before it was.
+func (c *conn) whole() bool {
+	if c == nil {
+		return true
+	}
+	s := &c.a.conns
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.move(nil)
+	return !c.dropped
 }
 
 func (c *conn) Close() error {

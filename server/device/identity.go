@@ -56,11 +56,20 @@ type peer struct {
 	forgotten *x509.Certificate // a living one of ours that the store does not know (HST-101)
 }
 
-type peerKey struct{}
+type (
+	peerKey struct{}
+	connKey struct{}
+)
 
-// connContext gives a new connection its peer.
-func connContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, new(peer))
+// connContext gives a new connection its peer, and says which one it is.
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(context.WithValue(ctx, connKey{}, keptOf(c)), peerKey{}, new(peer))
+}
+
+// connOf returns the connection of r; nil: no Admission keeps it.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
 }
 
 // presents tells whether r brings anything that could identify it.
