@@ -208,6 +208,12 @@ func (d *Device) Scheduled(now protocol.Time) protocol.Time {
 	return s.After(d.enrolledAt, now, d.place())
 }
 
+// Steadily returns the first moment after now that is the device's own in a cadence: those of a population are spread over all of it
+// (authority.md, "Schedules").
+func (d *Device) Steadily(every time.Duration, now protocol.Time) protocol.Time {
+	return (&protocol.Schedule{Steady: every}).After(0, now, d.place())
+}
+
 // unenrol removes the enrolment by a decision that is not a command's.
 func (d *Device) unenrol(ev *Event, out *Actions) {
 	if !d.phase.managed() {

@@ -145,6 +145,6 @@ func coManagementFlags(w population.Workloads) uint16 {
 }
 
 var windowsHabits = map[population.Habits]*dialect.WindowsHabits{
-	0:                       {},
-	population.ProfileFails: {ProfileFails: profileFailsChance},
+	0:                       {Spread: true},
+	population.ProfileFails: {Spread: true, ProfileFails: profileFailsChance},
 }

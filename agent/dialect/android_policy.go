@@ -36,7 +36,7 @@ func (d *Android) settings() (p android.Policy) {
 }
 
 // apply puts a policy in force: what differs is installed, what is not listed any more leaves, but for configuration, which stays
-// (AUTH-55), and what has to go by now goes (AUTH-23, AUTH-27).
+// (AUTH-55), and what has to go by now goes (AUTH-23, AUTH-27). Where a profile does not install, what was there before is there still.
 func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 	var settings android.Policy
 	android.Decode(p.Policy, &settings) // was read before
@@ -55,16 +55,10 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 				d.orders = append(d.orders, Order{Command: ProfileOrder, Profile: e.ID, Gone: true, Status: protocol.Acknowledged})
 			}
 		case e.RemoveAfter != 0: // it leaves by itself, once the device has heard of the change
+		case at >= 0 && d.core.Profiles()[at].Content == uint64(e.Version): // of the authority in force now
+			d.core.Install(profileIn(e))
 		default:
-			changed := at < 0 || d.core.Profiles()[at].Content != uint64(e.Version)
-			switch {
-			case changed && d.habits.Fails(&d.core, e.ID, now):
-				faults = append(faults, fail(e, android.NotInvalidValue)...)
-				d.orders = append(d.orders, Order{Command: ProfileOrder, Profile: e.ID, Status: protocol.Failed, Why: string(android.NotInvalidValue)})
-			case changed:
-				fresh = append(fresh, e)
-			}
-			d.core.Install(agent.Profile{Name: name, Content: uint64(e.Version), Family: e.Family})
+			fresh = append(fresh, e)
 		}
 	}
 	for at := len(d.core.Profiles()) - 1; at >= 0; at-- {
@@ -77,11 +71,9 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 	d.policy, d.ver = unique.Make(in), p.Version
 	for _, e := range fresh {
 		o := Order{Command: ProfileOrder, Profile: e.ID, Status: protocol.Acknowledged}
-		if placer := d.habits.Placer; placer != nil {
-			if err := placer.Place(e.ID, uint64(e.Version), p.Policy); err != nil {
-				faults = append(faults, fail(e, android.NotInvalidValue)...)
-				o.Status, o.Why = protocol.Failed, err.Error()
-			}
+		if o.Why = d.install(now, e, p.Policy); o.Why != "" {
+			faults = append(faults, fail(e, android.NotInvalidValue))
+			o.Status = protocol.Failed
 		}
 		d.orders = append(d.orders, o)
 	}
@@ -89,6 +81,25 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 		in.faults = string(android.Append(nil, faults))
 		d.policy = unique.Make(in)
 	}
+}
+
+// install puts a profile of the policy in force on the device, and returns why it could not; empty: it is there.
+func (d *Android) install(now protocol.Time, e *android.ManifestEntry, policy []byte) (why string) {
+	if d.habits.Fails(&d.core, e.ID, now) {
+		return string(android.NotInvalidValue)
+	}
+	if placer := d.habits.Placer; placer != nil {
+		if err := placer.Place(e.ID, uint64(e.Version), policy); err != nil {
+			return err.Error()
+		}
+	}
+	d.core.Install(profileIn(e))
+	return ""
+}
+
+// profileIn is a profile of a policy as the core knows it.
+func profileIn(e *android.ManifestEntry) agent.Profile {
+	return agent.Profile{Name: id(e.ID), Content: uint64(e.Version), Family: e.Family}
 }
 
 // unlisted tells of a profile of the policy in force so far that has left since the new one does not list it.
@@ -101,12 +112,12 @@ func (d *Android) unlisted(name uint64) {
 }
 
 // fail says that a profile could not be applied, by its first setting.
-func fail(e *android.ManifestEntry, why android.NonCompliance) []android.NonComplianceDetail {
+func fail(e *android.ManifestEntry, why android.NonCompliance) android.NonComplianceDetail {
 	setting := "profiles"
 	if len(e.Fields) > 0 {
 		setting = e.Fields[0]
 	}
-	return []android.NonComplianceDetail{{SettingName: setting, FieldPath: "profiles." + e.ID, NonComplianceReason: why}}
+	return android.NonComplianceDetail{SettingName: setting, FieldPath: "profiles." + e.ID, NonComplianceReason: why}
 }
 
 // evaluate says what of a policy the device cannot keep to (android.md, section 2.4).
@@ -161,16 +172,19 @@ func (d *Android) appliedPolicy(m *android.CheckIn) {
 	manifest := d.manifest()
 	for i := range manifest {
 		e := &manifest[i]
-		at := d.core.Find(id(e.ID))
-		if at < 0 {
-			continue // it has left
+		if at := d.core.Find(id(e.ID)); at >= 0 { // else it has left, or was never there
+			p := android.AppliedProfile{ID: e.ID, Version: uint32(d.core.Profiles()[at].Content), Status: android.Applied}
+			for _, f := range faults.Details {
+				if !strings.HasPrefix(f.FieldPath, "profiles.") && slices.Contains(e.Fields, f.SettingName) {
+					p.Status, p.Reason = android.Failed, f.NonComplianceReason
+				}
+			}
+			m.Applied.Profiles = append(m.Applied.Profiles, p)
 		}
-		p := android.AppliedProfile{ID: e.ID, Version: uint32(d.core.Profiles()[at].Content), Status: android.Applied}
-		for _, f := range faults.Details {
-			if f.FieldPath == "profiles."+e.ID || !strings.HasPrefix(f.FieldPath, "profiles.") && slices.Contains(e.Fields, f.SettingName) {
-				p.Status, p.Reason = android.Failed, f.NonComplianceReason
+		for _, f := range faults.Details { // what did not install stands beside what it was to replace
+			if f.FieldPath == "profiles."+e.ID {
+				m.Applied.Profiles = append(m.Applied.Profiles, android.AppliedProfile{ID: e.ID, Version: e.Version, Status: android.Failed, Reason: f.NonComplianceReason})
 			}
 		}
-		m.Applied.Profiles = append(m.Applied.Profiles, p)
 	}
 }

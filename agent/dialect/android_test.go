@@ -577,6 +577,48 @@ func TestNonCompliance(t *testing.T) {
 	if m := s.checksIn(1, android.ReasonUser); m.Compliant || m.Applied.Profiles[0].Status != android.Failed || m.Applied.Profiles[0].Reason != android.NotInvalidValue {
 		t.Errorf("a device whose profiles fail says %+v", m)
 	}
+	if left := s.d.Profiles(); len(left) > 0 {
+		t.Errorf("none of its profiles installed, and it has %v", left)
+	}
+}
+
+// Round 2 reports what was applied: a version that did not install is said to have failed, the one before is still there and said to be,
+// and the next policy has it tried again (AND-061; android.md, section 8).
+func TestAND061ProfileThatFails(t *testing.T) {
+	broken := brokenPlacer{}
+	for _, tt := range []struct {
+		name    string
+		failing *Habits
+		breaks  func(bool)
+	}{
+		{"by habit", &Habits{ProfileFails: 1_000_000}, func(bool) {}},
+		{"on a machine", &Habits{Placer: broken}, func(on bool) { broken["p-wifi"] = on }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := androidEnrolled(t, android.FullyManaged, plainHabits)
+			s.d.Share(pixel, tt.failing)
+			tt.breaks(true)
+			entries := s.entries("p-wifi", "p-config")
+			entries[0].Version = 2
+			said := func(want ...android.AppliedProfile) {
+				t.Helper()
+				s.begins(Synced)
+				s.checksIn(1, android.ReasonUser)
+				s.policy(entries, nil)
+				if m := s.checksIn(2, android.ReasonUser); m.Compliant != (len(want) == 2) || !slices.Equal(m.Applied.Profiles, want) {
+					t.Errorf("it says %+v, want %+v", m.Applied.Profiles, want)
+				}
+				s.complete()
+			}
+			wifi, config := android.AppliedProfile{ID: "p-wifi", Version: 1, Status: android.Applied}, android.AppliedProfile{ID: "p-config", Version: 1, Status: android.Applied}
+			failed := android.AppliedProfile{ID: "p-wifi", Version: 2, Status: android.Failed, Reason: android.NotInvalidValue}
+			said(wifi, failed, config)
+			said(wifi, failed, config)
+			s.d.Share(pixel, plainHabits)
+			wifi.Version = 2
+			said(wifi, config)
+		})
+	}
 }
 
 // The identity is renewed within a check-in; the new one counts once the server has taken it, the old one until then (AND-081).

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"strings"
 	"time"
 
 	"rollcall/agent"
@@ -27,8 +28,20 @@ func (h *Habits) Fails(d *agent.Device, identifier string, now protocol.Time) bo
 	return fails(d, h.ProfileFails, identifier, now)
 }
 
-func fails(d *agent.Device, millionths uint32, identifier string, now protocol.Time) bool {
-	return millionths > 0 && happens(d, millionths, chanceProfile, id(identifier)^spell(now, failsFor))
+// SettingFails tells whether the setting at this LocURI is answered with 500 on the core d at now, where a profile fails by a chance in
+// millionths. A PC knows settings, not profiles: for a spell the whole provider of one fails, and with it each profile that uses it.
+func SettingFails(d *agent.Device, millionths uint32, uri string, now protocol.Time) bool {
+	_, rest, _ := strings.Cut(uri, "/MSFT/")
+	for _, n := range profileNodes {
+		if len(rest) > len(n.node) && strings.EqualFold(rest[:len(n.node)], n.node) {
+			return fails(d, millionths, n.node, now)
+		}
+	}
+	return false
+}
+
+func fails(d *agent.Device, millionths uint32, what string, now protocol.Time) bool {
+	return happens(d, millionths, chanceProfile, id(what)^spell(now, failsFor))
 }
 
 // lockedFor draws how long the device stays locked: the habit, more or less by half.

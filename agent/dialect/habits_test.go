@@ -47,3 +47,33 @@ func TestHabitsAreDrawnForASpell(t *testing.T) {
 		}
 	}
 }
+
+// A PC knows settings, not profiles: those of one provider fail together, for a spell, whatever names are below it and however it is
+// written; another's have a chance of their own.
+func TestSettingsFailByProvider(t *testing.T) {
+	const devices, half = 400, 500_000
+	now := protocol.At(time.Date(2026, 1, 5, 15, 0, 0, 0, time.UTC))
+	failed, apart := 0, 0
+	for n := range devices {
+		d := agent.NewDevice(protocol.Device(n+1), protocol.Windows, 7)
+		fails := func(uri string, later time.Duration) bool { return SettingFails(&d, half, uri, now.Add(later)) }
+		lock := fails("./Device/Vendor/MSFT/Policy/Config/DeviceLock/MinDevicePasswordLength", 0)
+		for _, uri := range []string{"./Device/Vendor/MSFT/Policy/Config/Camera/AllowCamera", "./User/Vendor/MSFT/policy/config/Camera/AllowCamera", "./Vendor/MSFT/Policy/Config/DeviceLock/MaxInactivityTimeDeviceLock"} {
+			if fails(uri, time.Minute) != lock {
+				t.Errorf("device %d: %s fails: %v, and another policy: %v", n, uri, !lock, lock)
+			}
+		}
+		if lock {
+			failed++
+		}
+		if fails("./Device/Vendor/MSFT/WiFi/Profile/office/WlanXml", 0) != lock {
+			apart++
+		}
+		if fails("./Device/Vendor/MSFT/DMClient/Provider/rollcall/Poll/NumberOfFirstRetries", 0) {
+			t.Error("a setting of no profile fails")
+		}
+	}
+	if failed < devices*4/10 || failed > devices*6/10 || apart < devices*4/10 || apart > devices*6/10 {
+		t.Errorf("policies fail on %d of %d, and wifi otherwise than they on %d; want half", failed, devices, apart)
+	}
+}

@@ -38,8 +38,11 @@ func (m *WindowsModel) language() string {
 
 // WindowsHabits are how a group of devices behaves, shared and never changed. Chances are in millionths.
 type WindowsHabits struct {
-	ProfileFails uint32 // chance that a setting of a profile is answered with 500
+	ProfileFails uint32 // chance that the settings of a profile are answered with 500: see [SettingFails]
 	NoPIN        bool   // RemoteLock/Lock is answered with 405
+	// Spread has the endless set of polls count from a moment of the device's own (authority.md, "Schedules"), and not from its
+	// enrolment: a population's, which enrols within minutes, would come as one for ever.
+	Spread bool
 	// IssuesAfter is how long the authority of a SCEP profile makes the device wait; one that is told to give up before has failed. 0: it
 	// gives certificates at once.
 	IssuesAfter time.Duration
@@ -254,7 +257,7 @@ func (d *Windows) SignIn(now protocol.Time, who Login) {
 	first := d.seen&bit == 0
 	d.seen |= bit
 	if who == LoginUser {
-		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now))
+		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now, nil))
 	}
 	if isTrue(d.tree.value(d.node("Poll/PollOnLogin"))) || first && isTrue(d.tree.value(d.node("Poll/AllUsersPollOnFirstLogin"))) {
 		d.soon(now)

@@ -173,7 +173,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 	case windows.Delete:
 		code = d.remove(&p)
 	case windows.Add, windows.Replace:
-		if node != "" && fails(&d.core, d.habits.ProfileFails, node, d.now) {
+		if node != "" && SettingFails(&d.core, d.habits.ProfileFails, i.Target, d.now) {
 			code = windows.CommandFailed
 		} else {
 			code = d.write(&p, c.Verb, &meta, data)

@@ -36,7 +36,8 @@ func (d *Windows) number(name string, into *uint32) {
 // pollAfter returns when the first session after now is due by the sets of p, which run one after the other from start; 0: never again.
 // An endless set leaves nothing to those after it (WIN-057), and one that lasts a century is endless: numbers beyond that say nothing
 // that a clock could (HST-009).
-func pollAfter(p windows.Poll, start, now protocol.Time) protocol.Time {
+// Steady, unless nil, says when the next of an endless set is due that has begun.
+func pollAfter(p windows.Poll, start, now protocol.Time, steady func(every time.Duration) protocol.Time) protocol.Time {
 	const century = 100 * 365 * 24 * 60 // minutes
 	begin := start
 	for _, set := range p.Sets() {
@@ -47,6 +48,9 @@ func pollAfter(p windows.Poll, start, now protocol.Time) protocol.Time {
 		n := now.Sub(begin)/every + 1
 		if now < begin {
 			n = 1
+		}
+		if set.Endless() && steady != nil && now >= begin {
+			return steady(every)
 		}
 		if set.Endless() || uint64(set.Retries)*uint64(set.Interval) >= century || n <= time.Duration(set.Retries) {
 			return begin + protocol.Time(n)*protocol.Time(every/time.Microsecond)
@@ -81,9 +85,13 @@ func (d *Windows) Due() protocol.Time {
 
 // scheduled sets the next session by the poll sets.
 func (d *Windows) scheduled(now protocol.Time) {
-	d.next, d.tries = pollAfter(d.poll(), d.started, now), 0
+	var steady func(every time.Duration) protocol.Time
+	if d.habits.Spread {
+		steady = func(every time.Duration) protocol.Time { return d.core.Steadily(every, now) }
+	}
+	d.next, d.tries = pollAfter(d.poll(), d.started, now, steady), 0
 	if d.login == uint8(LoginUser) {
-		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now))
+		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now, nil))
 	}
 }
 

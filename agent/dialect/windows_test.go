@@ -594,7 +594,7 @@ func TestWIN057Poll(t *testing.T) {
 		got := ""
 		now := noon
 		for range len(strings.Fields(tt.want)) {
-			if now = pollAfter(tt.p, noon, now); now == 0 {
+			if now = pollAfter(tt.p, noon, now, nil); now == 0 {
 				break
 			}
 			got += fmt.Sprintf(" %d", (now-noon)/minute)
@@ -602,7 +602,7 @@ func TestWIN057Poll(t *testing.T) {
 		if strings.TrimSpace(got) != tt.want {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
-		if next := pollAfter(tt.p, noon, now); (name == "all that end" || name == "nothing") && next != 0 {
+		if next := pollAfter(tt.p, noon, now, nil); (name == "all that end" || name == "nothing") && next != 0 {
 			t.Errorf("%s: never silent", name)
 		}
 	}
@@ -628,6 +628,25 @@ func TestWIN057Poll(t *testing.T) {
 	}
 	s.now = s.d.Due()
 	s.begin(Scheduled)
+}
+
+// The endless set of a fleet's device counts from a moment of its own, whenever it enrolled (authority.md, "Schedules"): those that
+// enrolled together do not come as one for ever.
+func TestWIN057Spread(t *testing.T) {
+	s := managed(t, &WindowsHabits{Spread: true})
+	steady := s.d.started.Add(135 * time.Minute)
+	for _, tt := range []struct{ now, want protocol.Time }{
+		{s.d.started.Add(16 * time.Minute), s.d.started.Add(30 * time.Minute)},
+		{steady, s.d.core.Scheduled(steady)},
+		{steady.Add(100 * time.Hour), s.d.core.Scheduled(steady.Add(100 * time.Hour))},
+	} {
+		if s.d.scheduled(tt.now); s.d.next != tt.want {
+			t.Errorf("after %s the next session is at %s, want %s", tt.now, s.d.next, tt.want)
+		}
+	}
+	if plain := pollAfter(s.d.poll(), s.d.started, steady, nil); plain == s.d.core.Scheduled(steady) {
+		t.Error("its own moment is that of its enrolment: this says nothing")
+	}
 }
 
 // PollOnLogin and AllUsersPollOnFirstLogin; unlocking is no sign-in.

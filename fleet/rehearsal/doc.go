@@ -21,8 +21,8 @@
 // outcome that could be preferred, and the story is the same to the byte. Of a device of Android or Windows, which says in one message what takes many by
 // rule, a conversation is had on a copy of its record as well, its first word and its certificates are the only ones, and device and record must be as by rule at its end. A fault
 // amid a conversation cuts one of the two in two: they are held against each other again as soon as they are the same ([Spoken].Parted: the others). What is left out: sockets, TLS,
-// pushes, the enrolment page, whose place the profile takes that it would give out, and when a PC would come by itself: its poll sets
-// count from its enrolment, and by rule a fleet's are spread.
+// pushes, the enrolment page, whose place the profile takes that it would give out, and when a PC would come by itself in its first
+// hours: its polls count from its enrolment then, and by rule from its last contact.
 //
 // What a rehearsal has to say is all made of a [Played]: [Played.Answer] counts, [Answers.Findings], [Answers.Entries] and
 // [Answers.Story] tell, in English or Dutch by the catalogue of package lang; [Compare] puts rehearsals side by side. An event

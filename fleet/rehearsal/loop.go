@@ -120,7 +120,8 @@ type Loop struct {
 
 	renewed map[int]*delivery.Credential // identities that the server has issued, and of which it has not taken the first word yet
 
-	workloads map[int]authority.Workloads // of those who say which Intune decides
+	workloads map[int]authority.Workloads   // of those who say which Intune decides
+	settings  map[protocol.Profile][]string // LocURIs of what a profile is on a PC, of those that might have failed there
 
 	voices *voices // nil: nobody speaks
 
@@ -173,7 +174,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 	l.devices, l.places = make([]agent.Device, 0, cfg.Devices), make([]place, 0, cfg.Devices)
 	l.due.Grow(cfg.Devices)
 	l.topics = []string{""}
-	l.renewed, l.workloads = map[int]*delivery.Credential{}, map[int]authority.Workloads{}
+	l.renewed, l.workloads, l.settings = map[int]*delivery.Credential{}, map[int]authority.Workloads{}, map[protocol.Profile][]string{}
 	l.chance.Seed(cfg.Seed, 0)
 	if cfg.Wire != nil {
 		l.voices = newVoices(l, cfg.Wire)

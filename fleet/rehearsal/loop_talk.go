@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/protocol"
 	"rollcall/server"
+	"rollcall/server/csp"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -285,9 +287,8 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	switch c.Kind {
 	case protocol.InstallProfile:
 		p := &l.server.World().Profiles[c.Profile]
-		if at.habits.Fails(d, p.Identifier, l.clockOf(i)) {
+		if l.failsOn(i, c.Profile) {
 			l.step.Status = protocol.Failed
-			l.voices.double(i).tears()
 			break
 		}
 		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
@@ -317,6 +318,28 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 		l.step.Then = agent.Reboot
 	}
 	return nil
+}
+
+// failsOn tells whether a profile does not install on a device now: on a PC, one of its settings.
+func (l *Loop) failsOn(i int, p protocol.Profile) bool {
+	at, d := &l.places[i], &l.devices[i]
+	if at.habits.ProfileFails == 0 {
+		return false
+	}
+	profile := &l.server.World().Profiles[p]
+	if at.platform != protocol.Windows {
+		return at.habits.Fails(d, profile.Identifier, l.clockOf(i))
+	}
+	settings, known := l.settings[p]
+	if !known {
+		if read, err := csp.Read(profile.Payload); err == nil { // else nothing of it has a counterpart
+			for _, c := range leavesOf(read.Commands) {
+				settings = append(settings, c.Items[0].Target)
+			}
+		}
+		l.settings[p] = settings
+	}
+	return slices.ContainsFunc(settings, func(uri string) bool { return dialect.SettingFails(d, at.habits.ProfileFails, uri, l.clockOf(i)) })
 }
 
 // requestOf is what Apple's protocol calls a command.

@@ -243,17 +243,6 @@ func (f *double) misses(wait time.Duration) {
 	}
 }
 
-// tears is that by rule a profile did not install. What fails on a PC is a setting and not a profile, so over the wire it comes, until
-// by rule it does.
-func (f *double) tears() {
-	if f.silent() {
-		return
-	}
-	if _, is := f.speaker.(*pc); is {
-		f.torn = true
-	}
-}
-
 // carries takes the message c to the server, and has that decide. Of a conversation that is had twice all goes over the wire first.
 func (f *double) carries(c *protocol.CheckIn) error {
 	l := f.loop

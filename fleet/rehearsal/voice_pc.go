@@ -21,7 +21,7 @@ import (
 )
 
 // A pc is what of a double is Windows'. It says its first word with the request for its certificate. It comes when the rule has it come: its
-// own poll sets count from its enrolment, and by rule a fleet's are spread. A renewal begins with the server's order, in a session of which
+// first polls count from its enrolment, and by rule from its last contact. A renewal begins with the server's order, in a session of which
 // that is the end; the next one is under the new identity.
 type pc struct{ device *dialect.Windows }
 

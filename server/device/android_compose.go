@@ -170,6 +170,7 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 		a := &st.Profiles[i]
 		part := h.part(w, a.Profile)
 		switch {
+		case a.State == delivery.InstallFailed: // it is not there, and nobody tries it now
 		case a.State == delivery.Removing:
 			part.RemoveAfter = h.now()
 			old = append(old, part)

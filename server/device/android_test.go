@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"rollcall/certs"
+	"rollcall/protocol"
 	"rollcall/protocol/android"
+	"rollcall/protocol/apple"
+	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
 
@@ -93,6 +96,28 @@ func TestAndroidWordsWithoutCase(t *testing.T) {
 		w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, tt.body, "Authorization", tt.scheme+" "+token, "Content-Encoding", tt.coding)
 		if w.Code != 200 {
 			t.Errorf("%s, %s: answered %d %s", tt.scheme, tt.coding, w.Code, w.Body)
+		}
+	}
+}
+
+// TestAND061GivenUp: a version that did not install is not in a policy again until it is tried; the one that is there stays in it.
+func TestAND061GivenUp(t *testing.T) {
+	l := newDroidLab(t)
+	for _, ssid := range []string{"Old", "New"} {
+		l.must(l.core.ApplyProfile(t.Context(), l.pnow(), "wifi", protocol.WiFi, "org.wifi", apple.EncodeProfile(apple.NewProfile("org.wifi", ssid, protocol.WiFi)), []string{"all"}))
+	}
+	w := l.core.World()
+	last := protocol.Profile(len(w.Profiles) - 1)
+	for _, tt := range []struct {
+		state delivery.ProfileState
+		want  protocol.Profile
+	}{{delivery.InstallFailed, last - 1}, {delivery.Installing, last}} {
+		st := &delivery.State{Life: delivery.Enrolled, Registered: w.Profiles[last].Authority, Profiles: []delivery.Assigned{
+			{Profile: last - 1, State: delivery.Installed}, {Profile: last, State: tt.state, Tries: 3},
+		}}
+		u := l.h.policyOf(w, st, &peer{}, &android.CheckIn{Device: "d-1"})
+		if len(u.Profiles) != 1 || u.Profiles[0].Version != uint32(tt.want) {
+			t.Errorf("with the new version %s the policy lists %+v, want version %d", tt.state, u.Profiles, tt.want)
 		}
 	}
 }
