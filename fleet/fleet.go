@@ -188,7 +188,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 
 // populate makes the devices, asleep and never managed, and queues when each of them enrols.
 func (f *Fleet) populate(ctx context.Context) error {
-	maker := newMaker(f.population, f.seed)
+	maker := newMaker(f.population, f.seed, f.directory)
 	f.devices = make([]device, len(f.population.Devices))
 	for i := range f.devices {
 		if i%often == 0 && ctx.Err() != nil {
@@ -213,7 +213,7 @@ const often = 4096
 // Devices makes those of p's devices that are of a platform that plays, never managed, each with its number in p from 1 on. Where ctx
 // ends first, there are none and its error.
 func Devices(ctx context.Context, p *population.Population, seed uint64, plays func(protocol.Platform) bool) ([]Device, error) {
-	maker := newMaker(p, seed)
+	maker := newMaker(p, seed, nil)
 	devices := make([]Device, 0, len(p.Devices))
 	for i := range p.Devices {
 		if i%often == 0 && ctx.Err() != nil {
@@ -233,16 +233,16 @@ func Apple(p *population.Population, i int, seed uint64) *dialect.Apple {
 
 // Phone makes device i of p, an Android device of the agent protocol, which is known by its enterprise-specific id alone.
 func Phone(p *population.Population, i int, seed uint64) *dialect.Android {
-	m := newMaker(p, seed)
+	m := newMaker(p, seed, nil)
 	return m.androidAs(i, strings.ReplaceAll(p.Devices[i].UDID, "-", ""))
 }
 
 // PC makes device i of p, a Windows device, as [Devices] does, but for its habits: it has none.
 func PC(p *population.Population, i int, seed uint64) *dialect.Windows {
-	m := newMaker(p, seed)
+	m := newMaker(p, seed, nil)
 	d := m.pc(i)
 	for _, model := range m.windows { // the only one
-		d.Share(model, windowsHabits[0])
+		d.Share(model, m.habits[0])
 	}
 	return d
 }

@@ -19,12 +19,18 @@ type maker struct {
 	androids   map[modelKey]*dialect.AndroidModel
 	windows    map[modelKey]*dialect.WindowsModel
 	serials    map[string]bool // of Android devices, which are known by them
+	habits     map[population.Habits]*dialect.WindowsHabits
 }
 
-func newMaker(p *population.Population, seed uint64) *maker {
+// newMaker makes the maker of p's devices; d, nil: none, is the directory of those that are of one.
+func newMaker(p *population.Population, seed uint64, d Directory) *maker {
 	return &maker{
 		population: p, seed: seed, apples: map[modelKey]*dialect.Model{}, androids: map[modelKey]*dialect.AndroidModel{},
 		windows: map[modelKey]*dialect.WindowsModel{}, serials: map[string]bool{},
+		habits: map[population.Habits]*dialect.WindowsHabits{
+			0:                       {Spread: true, Directory: d},
+			population.ProfileFails: {Spread: true, Directory: d, ProfileFails: profileFailsChance},
+		},
 	}
 }
 
@@ -115,7 +121,7 @@ func (m *maker) pc(i int) *dialect.Windows {
 	pc := dialect.NewWindows(dialect.WindowsWho{
 		Number: protocol.Device(n), Seed: draw(m.seed, i, forDevice, 0).Uint64(), DeviceID: id, HWDevID: id, Serial: d.Serial, Name: d.Name,
 		MAC: fmt.Sprintf("02-00-%02X-%02X-%02X-%02X", n>>24&0xff, n>>16&0xff, n>>8&0xff, n&0xff),
-	}, model, windowsHabits[d.Habits&population.ProfileFails])
+	}, model, m.habits[d.Habits&population.ProfileFails])
 	if d.Has(population.CoManaged) {
 		pc.SetCoManaged(0, coManagementFlags(d.Workloads))
 	}
@@ -142,9 +148,4 @@ func coManagementFlags(w population.Workloads) uint16 {
 		}
 	}
 	return flags
-}
-
-var windowsHabits = map[population.Habits]*dialect.WindowsHabits{
-	0:                       {Spread: true},
-	population.ProfileFails: {Spread: true, ProfileFails: profileFailsChance},
 }

@@ -105,7 +105,7 @@ func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report
 
 // directory has s be that of a device of the directory (windows.md section 9).
 func (j *Joining) directory(s *dialect.WindowsStart) {
-	s.Credential = windows.Credential{Kind: windows.JWT, Token: []byte(j.Token)}
+	s.Credential, s.Directory = windows.Credential{Kind: windows.JWT, Token: []byte(j.Token)}, j.Device
 	s.Device = j.Way != population.DirectoryRegistered // whose is its user's, not the machine's
 	switch j.Way {
 	case population.GroupPolicy, population.CoManagement:

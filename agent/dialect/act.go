@@ -127,6 +127,7 @@ type Request struct {
 	ContentType string
 	UserAgent   string
 	Bearer      string // of the header Authorization; empty: none
+	DeviceToken string // of the header of that name; empty: none
 	Body        []byte
 	Identity    Which // the TLS client certificate
 	Sign        Sign

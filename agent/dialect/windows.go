@@ -43,6 +43,12 @@ type WindowsHabits struct {
 	// Spread has the endless set of polls count from a moment of the device's own (authority.md, "Schedules"), and not from its
 	// enrolment: a population's, which enrols within minutes, would come as one for ever.
 	Spread bool
+	Blocked      bool   // a policy of the machine's forbids that it is managed
+	// Slow is how often a device that has got commands has still not done them when the time for an answer is over: it says so where it was
+	// told to (EnableOmaDmKeepAliveMessage), else the session is lost.
+	Slow uint8
+	// Directory gives the tokens that a device of a directory shows in its sessions; nil: it shows none.
+	Directory Directory
 	// IssuesAfter is how long the authority of a SCEP profile makes the device wait; one that is told to give up before has failed. 0: it
 	// gives certificates at once.
 	IssuesAfter time.Duration
@@ -52,6 +58,12 @@ type WindowsHabits struct {
 	Ahead  time.Duration
 	Placer Placer // as in [Habits]; it finds the settings by [Windows.Settings]
 	Doubts WindowsDoubts
+}
+
+// A Directory gives tokens by which a device of it says in a session whose it is, or with an empty upn only which one (windows.md section
+// 9). No token, an error too, is none shown.
+type Directory interface {
+	Token(upn, device string) (string, error)
 }
 
 // WindowsDoubts are the questions that windows.md marks as open and that a device answers by its behaviour. The zero value is
@@ -94,6 +106,8 @@ type Windows struct {
 	sessions  uint16 // begun in this enrolment
 	comanaged uint16 // CoManagementFlags; 0: not co-managed
 	tries     uint8  // connections that failed in a row
+	failures  uint8  // sessions that failed in a row, for whatever reason
+	users     bool   // next is by the sets of the signed-in user
 	pushCode  uint8
 	login     uint8 // see logins
 	seen      uint8 // who was signed in once: 1 its user, 2 others
@@ -126,6 +140,7 @@ const (
 	ownSecret // the same
 	ownNonce  // the same, base64
 	ownServer // the server's secret
+	ownDirectory
 	ownTexts
 )
 
@@ -257,7 +272,7 @@ func (d *Windows) SignIn(now protocol.Time, who Login) {
 	first := d.seen&bit == 0
 	d.seen |= bit
 	if who == LoginUser {
-		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now, nil))
+		d.userScheduled(now)
 	}
 	if isTrue(d.tree.value(d.node("Poll/PollOnLogin"))) || first && isTrue(d.tree.value(d.node("Poll/AllUsersPollOnFirstLogin"))) {
 		d.soon(now)
@@ -277,7 +292,7 @@ func (d *Windows) SetCoManaged(now protocol.Time, flags uint16) {
 // soon has a session at now.
 func (d *Windows) soon(now protocol.Time) {
 	if d.Phase() == agent.Enrolled {
-		d.next = d.next.Sooner(now)
+		d.next, d.users = d.next.Sooner(now), false
 	}
 }
 

@@ -43,6 +43,14 @@ type touch struct {
 	placed bool
 }
 
+// touch notes what commands did to the node of a profile.
+func (r *reply) touch(node string, x touch) {
+	if r.touched == nil {
+		r.touched = make(map[string]touch)
+	}
+	r.touched[node] = x
+}
+
 // says tells whether commands touched the node of the profile of a name.
 func (r *reply) says(name uint64) bool {
 	for node := range r.touched {
@@ -144,7 +152,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		return code
 	}
 	node, family := profileOf(p.path)
-	if p.user() && d.login != uint8(LoginUser) { // WIN-053
+	if p.user() && d.login != uint8(LoginUser) || d.userOnly && !p.user() { // WIN-053; section 6, synctype
 		d.refuses(c, node)
 		return cmp.Or(d.habits.Doubts.UserScope, windows.NotAllowed)
 	}
@@ -183,10 +191,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 	case !done(code):
 		d.refuses(c, node)
 	case node != "":
-		if r.touched == nil {
-			r.touched = make(map[string]touch)
-		}
-		r.touched[node] = touch{family: family, refs: append(r.touched[node].refs, c.CmdID)}
+		r.touch(node, touch{family: family, refs: append(r.touched[node].refs, c.CmdID)})
 	}
 	return code
 }
@@ -232,7 +237,7 @@ func (d *Windows) chunk(i *windows.Item, meta *windows.Meta, r *reply) (string, 
 // atomic carries out all of its commands or none (WIN-049, WIN-050).
 func (d *Windows) atomic(c *windows.Command, r *reply) {
 	container := r.status(c, windows.OK)
-	before, tasked, results, orders := d.tree, d.after, len(r.results), len(d.orders)
+	before, tasked, results, orders, accounts := d.tree, d.after, len(r.results), len(d.orders), len(d.accounts)
 	touched := r.touched
 	r.touched = nil
 	failed := false
@@ -290,6 +295,9 @@ func (d *Windows) atomic(c *windows.Command, r *reply) {
 	undone := func(o Order) bool { return o.Command != ProfileOrder } // what was not taken stays so
 	d.orders = append(d.orders[:orders], slices.DeleteFunc(d.orders[orders:], undone)...)
 	d.tree, d.after, r.results, r.touched = before, tasked, r.results[:results], touched
+	for _, node := range d.accounts[accounts:] { // nothing brings these back
+		d.tree, _ = d.tree.without(node)
+	}
 	r.set(container, windows.AtomicFailed)
 	for _, at := range applied {
 		if done(r.commands[at].Code) { // else that is what failed it

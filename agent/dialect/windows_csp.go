@@ -72,6 +72,7 @@ Device/DMClient/Provider/@/PublisherDeviceID GR chr
 Device/DMClient/Provider/@/CommercialID AGRD chr
 Device/DMClient/Provider/@/RequireMessageSigning GR bool
 Device/DMClient/Provider/@/EnrollmentType G chr
+Device/DMClient/Provider/@/AADDeviceID G chr
 Device/DMClient/Provider/@/CertRenewTimeStamp G chr
 Device/DMClient/Provider/@/ManagementServiceAddress GR chr
 Device/DMClient/Provider/@/ManagementServerAddressList GR chr
@@ -80,6 +81,7 @@ Device/DMClient/Provider/@/NumberOfDaysAfterLostContactToUnenroll AGRD int
 Device/DMClient/Provider/@/EnableOmaDmKeepAliveMessage AGRD bool
 Device/DMClient/Provider/@/AADResourceID AGRD chr
 Device/DMClient/Provider/@/AADSendDeviceToken AGRD bool
+Device/DMClient/Provider/@/ForceAadToken AGRD int
 Device/DMClient/Provider/@/HelpPhoneNumber AGRD chr
 Device/DMClient/Provider/@/HelpWebsite AGRD chr
 Device/DMClient/Provider/@/HelpEmailAddress AGRD chr
@@ -97,7 +99,22 @@ Device/DMClient/Provider/@/MultipleSession/IntervalForScheduledRetriesForUserSes
 Device/DMClient/Provider/@/Push/PFN AGRD chr
 Device/DMClient/Provider/@/Push/ChannelURI G chr
 Device/DMClient/Provider/@/Push/Status G int
-Device/DMClient/Provider/@/FirstSyncStatus/** AGRD
+Device/DMClient/Provider/@/CustomEnrollmentCompletePage/Title AGRD chr
+Device/DMClient/Provider/@/CustomEnrollmentCompletePage/BodyText AGRD chr
+Device/DMClient/Provider/@/CustomEnrollmentCompletePage/HyperlinkHref AGRD chr
+Device/DMClient/Provider/@/CustomEnrollmentCompletePage/HyperlinkText AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/SkipDeviceStatusPage AGRD bool
+Device/DMClient/Provider/@/FirstSyncStatus/SkipUserStatusPage AGRD bool
+Device/DMClient/Provider/@/FirstSyncStatus/TimeOutUntilSyncFailure AGRD int
+Device/DMClient/Provider/@/FirstSyncStatus/BlockInStatusPage AGRD int
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedPolicies AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedNetworkProfiles AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedMSIAppPackages AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedModernAppPackages AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedPFXCerts AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ExpectedSCEPCerts AGRD chr
+Device/DMClient/Provider/@/FirstSyncStatus/ServerHasFinishedProvisioning AGRD bool
+Device/DMClient/Provider/@/FirstSyncStatus/IsSyncDone AGRD bool
 Device/CertificateStore/Root/System/*/EncodedCertificate AGRD b64
 Device/CertificateStore/CA/System/*/EncodedCertificate AGRD b64
 Device/CertificateStore/My/User/%/EncodedCertificate G b64

@@ -30,6 +30,7 @@ type WindowsStart struct {
 	Automatic  bool   // nobody started it in Settings
 	Data       string // EnrollmentData; empty: none
 	ZeroTouch  string // registration of an Autopilot profile; empty: none
+	Directory  string // the device's id in the directory whose token it signs in with; empty: it is in none
 }
 
 // An enrolling is what a device keeps while it enrols, or renews its identity.
@@ -52,7 +53,8 @@ const (
 )
 
 // Enrol begins an enrolment. The error tells what of s is wrong, or wraps [ErrManaged] and [windows.EAlreadyEnrolled], or
-// [windows.EEnrollmentInProgress] (WIN-027).
+// [windows.EEnrollmentInProgress] (WIN-027); [windows.EManagementBlocked], or [windows.EManagementUnconfigured] where a directory says no
+// address, since none is found by mail for its devices (windows.md sections 2 and 4.2).
 func (d *Windows) Enrol(now protocol.Time, s WindowsStart, out *Act) error {
 	out.reset()
 	d.now = now
@@ -63,7 +65,12 @@ func (d *Windows) Enrol(now protocol.Time, s WindowsStart, out *Act) error {
 		return fmt.Errorf("enrol %s: %w: %w", d.DeviceID(), ErrManaged, windows.EEnrollmentInProgress)
 	}
 	discovery := s.Discovery
-	if discovery == "" {
+	switch {
+	case d.habits.Blocked:
+		return fmt.Errorf("enrol %s: a policy forbids it: %w", d.DeviceID(), windows.EManagementBlocked)
+	case discovery == "" && s.Credential.Kind == windows.JWT:
+		return fmt.Errorf("enrol %s: the directory names no server: %w", d.DeviceID(), windows.EManagementUnconfigured)
+	case discovery == "":
 		_, domain, _ := strings.Cut(s.Email, "@")
 		discovery = "https://enterpriseenrollment." + domain + windows.DiscoveryPath
 	}
@@ -426,7 +433,7 @@ func (d *Windows) provisioned(p *windows.Provisioning, c *x509.Certificate, r *R
 	}
 	own := [ownTexts]string{
 		ownUser: t.start.Email, ownEnrolment: m.EntDMID, ownName: a.ServerAuth.Name, ownSecret: a.ServerAuth.Secret,
-		ownServer: a.ClientAuth.Secret, ownNonce: base64.StdEncoding.EncodeToString(a.ClientAuth.Nonce),
+		ownServer: a.ClientAuth.Secret, ownNonce: base64.StdEncoding.EncodeToString(a.ClientAuth.Nonce), ownDirectory: t.start.Directory,
 	}
 	for i := range own {
 		own[i] = plain(own[i])
@@ -437,7 +444,7 @@ func (d *Windows) provisioned(p *windows.Provisioning, c *x509.Certificate, r *R
 	})
 	d.self = newResting(strings.Join(own[:], separator), identity{key, p.Client})
 	d.tree = d.provision(p)
-	d.sessions, d.renewal = 0, renewState{}
+	d.sessions, d.renewal, d.failures = 0, renewState{}, 0
 	d.step1(&agent.Event{Kind: agent.Enrol, CheckOut: true}, out)
 	d.step1(&agent.Event{Kind: agent.Answered}, out) // the certificate
 	d.step1(&agent.Event{Kind: agent.Answered}, out) // the account: there is nothing more to say

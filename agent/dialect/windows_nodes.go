@@ -17,6 +17,7 @@ const (
 	pathRenew    = "Device/CertificateStore/My/WSTEP/Renew/"
 	pathMine     = "Device/CertificateStore/My/"
 	pathRoot     = "Device/CertificateStore/Root/System/"
+	pathCache    = "Device/NodeCache/"
 	pathConfig   = "Device/DeviceManageability/Provider/"
 	pathBridge   = pathConfig + "WMI_Bridge_Server/ConfigInfo"
 )
@@ -36,6 +37,11 @@ func (d *Windows) computed(path string) (leaf, bool) {
 		switch name {
 		case "EnrollmentType":
 			return chr(map[windows.Store]string{windows.StoreUser: windows.EnrollmentFull, windows.StoreSystem: windows.EnrollmentDevice}[d.account.Value().store])
+		case "AADDeviceID":
+			if id := d.own()[ownDirectory]; id != "" {
+				return chr(id)
+			}
+			return leaf{}, false
 		case "CertRenewTimeStamp":
 			if d.renewed == 0 {
 				return leaf{}, false
@@ -90,6 +96,9 @@ func (d *Windows) computed(path string) (leaf, bool) {
 	if id, name, ok := cutLast(path); ok && name == "Status" && strings.Contains(path, "/ClientCertificateInstall/PFXCertInstall/") {
 		_, installed := d.tree.get(id + "/PFXCertBlob")
 		return leaf{path, windows.FormatInt, "0"}, installed // of Win32: no error
+	}
+	if cache, ok := strings.CutSuffix(path, "/ChangedNodes"); ok && strings.HasPrefix(path, pathCache) && strings.Count(path, "/") == 3 {
+		return leaf{path, windows.FormatChr, d.changed(cache)}, d.tree.has(cache)
 	}
 	w := d.Who()
 	if m.Tell != nil && madeUp[path] {
@@ -153,7 +162,7 @@ func (d *Windows) computed(path string) (leaf, bool) {
 	case "Device/DeviceStatus/DomainName":
 		return chr("")
 	case "Device/DeviceManageability/Capabilities/CSPVersions":
-		return chr("")
+		return chr(cspVersions)
 	case pathBridge: // WIN-069
 		if d.comanaged != 0 {
 			return chr(strconv.FormatUint(uint64(d.comanaged), 10))

@@ -85,14 +85,35 @@ func (d *Windows) Due() protocol.Time {
 
 // scheduled sets the next session by the poll sets.
 func (d *Windows) scheduled(now protocol.Time) {
+	d.next, d.tries, d.users = d.ownPoll(now), 0, false
+	if d.login == uint8(LoginUser) {
+		d.userScheduled(now)
+	}
+}
+
+// ownPoll returns when the device's own sets have it come after now.
+func (d *Windows) ownPoll(now protocol.Time) protocol.Time {
 	var steady func(every time.Duration) protocol.Time
 	if d.habits.Spread {
 		steady = func(every time.Duration) protocol.Time { return d.core.Steadily(every, now) }
 	}
-	d.next, d.tries = pollAfter(d.poll(), d.started, now, steady), 0
-	if d.login == uint8(LoginUser) {
-		d.next = d.next.Sooner(pollAfter(d.userPoll(), d.started, now, nil))
+	return pollAfter(d.poll(), d.started, now, steady)
+}
+
+// userScheduled has the signed-in user's own session come first where it is the sooner one.
+func (d *Windows) userScheduled(now protocol.Time) {
+	if due := pollAfter(d.userPoll(), d.started, now, nil); due != 0 && (d.next == 0 || due < d.next) {
+		d.next, d.users = due, true
 	}
+}
+
+// usersAlone tells whether a session that is due is the signed-in user's alone, and not the device's own as well.
+func (d *Windows) usersAlone() bool {
+	if !d.users || d.login != uint8(LoginUser) {
+		return false
+	}
+	own := d.ownPoll(d.next - 1)
+	return own == 0 || own > d.now
 }
 
 // unreached sets the next session after a connection that failed: again soon, with doubling back-off, as often as the account

@@ -20,20 +20,31 @@ type winTask struct {
 
 	enrolling // an enrolment or a renewal
 
-	session string // SessionID
-	msgID   uint32
-	url     string
-	sent    []windows.Command // of the message that went last, in case it must come again with a Cred
-	final   bool              // so was that message
-	cred    *windows.Cred
-	leaving bool
-	after   aftermath
-	aborts  bool // the last message was that the device aborts the session
-	object  *object
-	uploads []upload
-	notice  protocol.Notice
-	ordered bool    // the server's own order to leave came with its message (HST-027)
-	orders  []Order // of the message
+	session  string // SessionID
+	msgID    uint32
+	url      string
+	sent     []windows.Command // of the message that went last, in case it must come again with a Cred
+	final    bool              // so was that message
+	cred     *windows.Cred
+	leaving  bool
+	after    aftermath
+	userOnly bool   // a session of the signed-in user's alone
+	late     answer // nothing: the device has done what it was told
+	waits    uint8  // how often it still says that it has not
+	aborts   bool   // the last message was that the device aborts the session
+	object   *object
+	uploads  []upload
+	notice   protocol.Notice
+	ordered  bool    // the server's own order to leave came with its message (HST-027)
+	orders   []Order // of the message
+
+	accounts []string // nodes of accounts that the message's commands have lost by adding them again
+}
+
+// An answer is what the device says of a message's commands.
+type answer struct {
+	commands []windows.Command
+	orders   []Order
 }
 
 // mostMessages bounds a session that its server does not end (HST-120).
@@ -45,6 +56,9 @@ var (
 	errAborted     = errors.New("the server aborted the session")
 	errCredentials = errors.New("the server does not take the device's credentials")
 	errNoSyncML    = errors.New("the answer is empty")
+
+	errSlow      = errors.New("the commands take longer than the server waits for them")
+	errImpatient = errors.New("the server gives commands while the device is at the ones before")
 
 	errEndless           = errors.New("the server does not end the session")
 	errServerCredentials = errors.New("the server's credentials are not those of the account")
@@ -116,7 +130,7 @@ func (d *Windows) obey(actions *agent.Actions, out *Act) {
 // open starts a session with package 1 (WIN-044).
 func (d *Windows) open(why Why, out *Act) {
 	d.step1(&agent.Event{Kind: agent.Woken}, out)
-	d.winTask = &winTask{}
+	d.winTask = &winTask{userOnly: why == Scheduled && d.usersAlone()}
 	d.begin(why, out)
 }
 
@@ -148,6 +162,9 @@ func (d *Windows) begin(why Why, out *Act) {
 		return c
 	}
 	commands := []windows.Command{alert(start, "", "", ""), alert(windows.ClientEvent, windows.TypeLoginStatus, "", logins[d.login])}
+	if t.userOnly {
+		commands = append(commands, alert(windows.ClientEvent, windows.TypeSyncType, "", windows.SyncUser))
+	}
 	if t.leaving {
 		commands = append(commands, alert(windows.GenericAlert, windows.TypeUnenrollment, windows.FormatInt, "1"))
 	}
@@ -177,7 +194,37 @@ func (d *Windows) send(commands []windows.Command, final bool, out *Act) {
 		Step: Session, Method: "POST", URL: t.url, ContentType: windows.SyncMLContentType, UserAgent: windows.ManagementUserAgent,
 		Body: out.scratch, Identity: Current,
 	}
+	d.shows(&out.Request)
 	out.Trust = Trust{Anchors: d.account.Value().anchors}
+}
+
+// forceDevice is the bit of ForceAadToken that has the device show its own token in each session.
+const forceDevice = 1
+
+// shows adds the tokens of the directory that the server has asked for: its user's (AADResourceID), or the device's own where it was told
+// to show that while there is no user (AADSendDeviceToken) or always, in a header of its own (ForceAadToken) (windows.md section 9).
+func (d *Windows) shows(r *Request) {
+	own := d.own()
+	if d.habits.Directory == nil || own[ownDirectory] == "" {
+		return
+	}
+	token := func(upn string) string {
+		text, err := d.habits.Directory.Token(upn, own[ownDirectory])
+		if err != nil {
+			return ""
+		}
+		return text
+	}
+	switch asked := d.tree.value(d.node("AADResourceID")) != ""; {
+	case asked && d.login == uint8(LoginUser) && own[ownUser] != "":
+		r.Bearer = token(own[ownUser])
+	case asked && isTrue(d.tree.value(d.node("AADSendDeviceToken"))):
+		r.Bearer = token("")
+	}
+	var force uint32
+	if d.number("ForceAadToken", &force); force&forceDevice != 0 {
+		r.DeviceToken = token("")
+	}
 }
 
 // address is where sessions go: the server may have moved them (ManagementServiceAddress), or given several, of which the next one
@@ -187,7 +234,7 @@ func (d *Windows) address() string {
 	if list := d.tree.value(d.node("ManagementServerAddressList")); list != "" {
 		all := strings.FieldsFunc(list, func(r rune) bool { return r == '<' || r == '>' })
 		if all = slices.DeleteFunc(all, func(s string) bool { return !secure(s) }); len(all) > 0 {
-			return all[int(d.tries)%len(all)]
+			return all[int(d.failures)%len(all)]
 		}
 	}
 	if moved := d.tree.value(d.node("ManagementServiceAddress")); secure(moved) {
@@ -258,6 +305,7 @@ func (d *Windows) fail(f *Failure, network bool, out *Act) {
 	if d.Phase() != agent.Enrolled { // it was leaving, or being wiped
 		return
 	}
+	d.failures++
 	if network {
 		d.unreached(d.now)
 	} else {
@@ -315,6 +363,14 @@ func (d *Windows) hear(r *Response, out *Act) {
 		wrong(errEndless)
 		return
 	}
+	if t.late.commands != nil {
+		if work > 0 {
+			wrong(errImpatient)
+			return
+		}
+		d.works(out)
+		return
+	}
 	if t.leaving || t.after.then != agent.Nothing { // whatever it says, that was the end
 		d.finish(out)
 		return
@@ -325,6 +381,22 @@ func (d *Windows) hear(r *Response, out *Act) {
 		return
 	}
 	d.reply(&m, out)
+}
+
+// works keeps the session alive while the device is at the server's commands, by a message that says no more than that; then it answers
+// them (windows.md section 10, EnableOmaDmKeepAliveMessage).
+func (d *Windows) works(out *Act) {
+	t := d.winTask
+	if t.waits > 0 {
+		t.waits--
+		d.send([]windows.Command{{
+			Verb: windows.Alert, CmdID: 1, Code: windows.ClientEvent, Items: []windows.Item{{Meta: windows.Meta{Type: windows.TypeRequestPends}, Data: "1"}},
+		}}, true, out)
+		return
+	}
+	a := t.late
+	t.late = answer{}
+	d.done(&a, out)
 }
 
 // proven tells whether a message's credential is that of the account's server; who answers, TLS has said before.
@@ -344,6 +416,7 @@ func (d *Windows) finish(out *Act) {
 	if d.Phase() != agent.Enrolled {
 		return
 	}
+	d.failures = 0
 	d.scheduled(d.now)
 	if t.after.renews {
 		d.renewal.due = d.now
@@ -364,6 +437,10 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 			d.perform(c, &r)
 		}
 	}
+	for _, node := range t.accounts {
+		r.touch(node, touch{family: protocol.Email})
+	}
+	t.accounts = nil
 	if pfn := d.node("Push/PFN"); before.value(pfn) != d.tree.value(pfn) { // the channel was of that one
 		d.channel, d.pushCode = "", PushReady
 	}
@@ -375,6 +452,11 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 	}
 	orders := t.orders
 	t.orders = nil
+	slow := d.habits.Slow > 0 && len(r.commands) > 1
+	if slow && !isTrue(d.tree.value(d.node("EnableOmaDmKeepAliveMessage"))) {
+		d.fail(&Failure{Step: Session, Err: errSlow}, false, out)
+		return
+	}
 	if t.after.unenrols { // no Status: all sessions end, and another one says good-bye (WIN-054)
 		d.winTask = &winTask{leaving: true}
 		d.step1(&agent.Event{Kind: agent.Unenrol, CheckOut: true}, out)
@@ -408,16 +490,26 @@ func (d *Windows) reply(m *windows.Message, out *Act) {
 	for i := range commands {
 		commands[i].CmdID = int32(i) + 1
 	}
-	d.send(commands, len(t.uploads) == 0, out)
+	a := answer{commands, orders}
+	if slow && !aborts {
+		t.late, t.waits = a, d.habits.Slow
+		d.works(out)
+		return
+	}
+	d.done(&a, out)
 	if aborts && len(out.Request.Body) > most {
 		t.aborts = true
 		t.msgID--
 		d.send([]windows.Command{commands[0], {Verb: windows.Alert, CmdID: 2, Code: windows.SessionAbort}}, true, out)
-		return
 	}
-	out.Request.Orders = orders
-	for i := range commands {
-		if c := &commands[i]; c.Verb == windows.Status && c.Cmd != windows.SyncHeader {
+}
+
+// done sends what the device says of a message's commands.
+func (d *Windows) done(a *answer, out *Act) {
+	d.send(a.commands, len(d.uploads) == 0, out)
+	out.Request.Orders = a.orders
+	for i := range a.commands {
+		if c := &a.commands[i]; c.Verb == windows.Status && c.Cmd != windows.SyncHeader {
 			out.Request.Answered++
 			if c.Code >= windows.BadRequest {
 				out.Request.Refused++

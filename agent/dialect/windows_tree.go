@@ -265,9 +265,10 @@ func (d *Windows) write(p *place, verb windows.Verb, meta *windows.Meta, data st
 	old, exists := d.tree.get(p.path)
 	_, fixed := d.computed(p.path)
 	if verb == windows.Add && (exists && old.format != windows.FormatNode || fixed && p.csp.leaf) {
+		d.addedAgain(p.path)
 		return windows.AlreadyExists
 	}
-	if p.csp.access&needed == 0 {
+	if p.csp.access&needed == 0 || fixed && p.csp.deep {
 		return windows.NotAllowed
 	}
 	if meta.Format == windows.FormatNode || !p.csp.leaf {
@@ -275,6 +276,7 @@ func (d *Windows) write(p *place, verb windows.Verb, meta *windows.Meta, data st
 		case verb != windows.Add || p.csp.leaf && !p.csp.deep || data != "":
 			return windows.NotAllowed
 		case d.there(p):
+			d.addedAgain(p.path)
 			return windows.AlreadyExists
 		}
 		if d.tree.full("") {
@@ -303,10 +305,19 @@ func (d *Windows) write(p *place, verb windows.Verb, meta *windows.Meta, data st
 		return windows.DeviceFull
 	}
 	d.tree = d.tree.with(leaf{p.path, format, data})
+	d.autoSet(p.path)
 	if p.csp.name == "DesktopImageUrl" || p.csp.name == "LockScreenImageUrl" {
 		return windows.AcceptedForProcessing
 	}
 	return windows.OK
+}
+
+// addedAgain is that something was added that is there already: an account of ActiveSync is gone then (windows.md section 11).
+func (d *Windows) addedAgain(path string) {
+	if node, _ := profileOf(path); strings.HasPrefix(node, "User/ActiveSync/") {
+		d.tree, _ = d.tree.without(node)
+		d.accounts = append(d.accounts, node)
+	}
 }
 
 // fits tells whether a value is of its format.

@@ -226,6 +226,7 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 	if r.Bearer != "" {
 		field("Authorization", "Bearer "+r.Bearer)
 	}
+	field("DeviceToken", r.DeviceToken)
 	if name := c.link.config.CertificateHeader; name != "" && c.certificate != nil {
 		field(name, ":"+base64.StdEncoding.EncodeToString(c.certificate)+":")
 	}

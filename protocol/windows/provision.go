@@ -4,7 +4,9 @@ import (
 	"crypto/sha1" // how Windows names a certificate; nothing is trusted by it
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Thumbprint is how Windows names a certificate: SHA-1 of its DER in upper-case hexadecimal.
@@ -87,7 +89,25 @@ func (d *DMClient) characteristic(provider string) Characteristic {
 	if d.LostContactDays != 0 {
 		c.Parms = append(c.Parms, integer(nodeLostContact, int64(d.LostContactDays)))
 	}
-	c.Parms = append(c.Parms, d.Other...)
+	var parts []Characteristic
+	part := func(name string, p Parm) {
+		at := slices.IndexFunc(parts, func(c Characteristic) bool { return c.Type == name })
+		if at < 0 {
+			at, parts = len(parts), append(parts, Characteristic{Type: name})
+		}
+		parts[at].Parms = append(parts[at].Parms, p)
+	}
+	for _, o := range d.Other {
+		if name, setting, ok := strings.Cut(o.Name, "/"); ok {
+			o.Name = setting
+			part(name, o)
+			continue
+		}
+		c.Parms = append(c.Parms, o)
+	}
+	if d.SkipUserStatus {
+		part(partFirstSync, boolean("SkipUserStatusPage", true))
+	}
 	poll := Characteristic{Type: "Poll"}
 	for i, set := range d.Poll.Sets() {
 		poll.Parms = append(poll.Parms, integer(PollRetries[i], int64(set.Retries)), integer(PollIntervals[i], int64(set.Interval)))
@@ -97,13 +117,14 @@ func (d *DMClient) characteristic(provider string) Characteristic {
 	if d.PFN != "" {
 		c.Characteristics = append(c.Characteristics, Characteristic{Type: "Push", Parms: []Parm{text("PFN", d.PFN)}})
 	}
-	if d.SkipUserStatus {
-		c.Characteristics = append(c.Characteristics, Characteristic{Type: "FirstSyncStatus", Parms: []Parm{boolean("SkipUserStatusPage", true)}})
-	}
+	c.Characteristics = append(c.Characteristics, parts...)
 	return c
 }
 
-const nodeLostContact = "NumberOfDaysAfterLostContactToUnenroll"
+const (
+	nodeLostContact = "NumberOfDaysAfterLostContactToUnenroll"
+	partFirstSync   = "FirstSyncStatus"
+)
 
 // The names of the settings of the three sets of a [Poll], in their order.
 var (

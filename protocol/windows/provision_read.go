@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -258,16 +259,16 @@ func (a *Application) readAddress(c *Characteristic) error {
 	return nil
 }
 
-// providerSettings are those of DMClient/Provider that change nothing in what rollcall's devices do.
+// providerSettings are those of DMClient/Provider itself that no field has.
 var providerSettings = []string{
 	"SignedEntDMID", "ExchangeID", "PublisherDeviceID", "HelpPhoneNumber", "HelpWebsite", "HelpEmailAddress", "SyncApplicationVersion",
-	"RequireMessageSigning", "EnableOmaDmKeepAliveMessage", "AADResourceID", "AADSendDeviceToken", "CommercialID",
+	"RequireMessageSigning", "EnableOmaDmKeepAliveMessage", "AADResourceID", "AADSendDeviceToken", "ForceAadToken", "CommercialID",
 }
 
 // providerParts are the characteristics of DMClient/Provider beside Poll and Push, and what may be in them.
 var providerParts = map[string][]string{
 	"CustomEnrollmentCompletePage": {"Title", "BodyText", "HyperlinkHref", "HyperlinkText"},
-	"FirstSyncStatus": {
+	partFirstSync: {
 		"SkipDeviceStatusPage", "TimeOutUntilSyncFailure", "BlockInStatusPage", "ExpectedPolicies", "ExpectedNetworkProfiles",
 		"ExpectedMSIAppPackages", "ExpectedModernAppPackages", "ExpectedPFXCerts", "ExpectedSCEPCerts", "ServerHasFinishedProvisioning", "IsSyncDone",
 	},
@@ -294,6 +295,9 @@ func (d *DMClient) read(c *Characteristic, a *Application) error {
 	}
 	for i := range p.Characteristics {
 		child := &p.Characteristics[i]
+		if slices.ContainsFunc(p.Characteristics[:i], func(c Characteristic) bool { return c.Type == child.Type }) {
+			return fmt.Errorf("%.40q twice", child.Type)
+		}
 		r := &parms{list: child.Parms}
 		switch child.Type {
 		case "Poll":
@@ -305,11 +309,15 @@ func (d *DMClient) read(c *Characteristic, a *Application) error {
 			if !known {
 				return unknown(child.Type)
 			}
-			if child.Type == "FirstSyncStatus" {
+			if child.Type == partFirstSync {
 				d.SkipUserStatus = r.boolean("SkipUserStatusPage", false)
 			}
 			for _, name := range names {
-				r.find(name)
+				if x := r.find(name); x != nil {
+					of := *x
+					of.Name = child.Type + "/" + name
+					d.Other = append(d.Other, of)
+				}
 			}
 		}
 		if err := r.finish(); err != nil {

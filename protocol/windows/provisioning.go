@@ -82,7 +82,7 @@ type DMClient struct {
 	PFN             string // of push; empty: none
 	SkipUserStatus  bool   // FirstSyncStatus/SkipUserStatusPage, of devices without a user
 	LostContactDays int    // NumberOfDaysAfterLostContactToUnenroll; 0: never
-	Other           []Parm // further settings of the provider itself, as they came
+	Other           []Parm // further settings, as they came: of the provider itself, or of a part of it (FirstSyncStatus/IsSyncDone)
 }
 
 // A Poll is the schedule: three sets that run one after the other, counted from the enrolment (windows.md section 8). The zero

@@ -116,6 +116,13 @@ const (
 	TypeLoginStatus  = "com.microsoft/MDM/LoginStatus"
 	TypeSyncType     = "com.microsoft.mdm.synctype"
 	TypeUnenrollment = "com.microsoft:mdm.unenrollment.userrequest"
+	TypeRequestPends = "com.microsoft.mdm.requestpending" // EnableOmaDmKeepAliveMessage: the device is still at the server's last commands
+)
+
+// The data of an alert of TypeSyncType: the scope that alone may be touched in the session.
+const (
+	SyncUser   = "user"
+	SyncDevice = "device"
 )
 
 // The data of a LoginStatus alert.

@@ -325,11 +325,23 @@ func over(c *windows.Command, have map[string]windows.Item) windows.Command {
 			out.Commands = append(out.Commands, over(child, have))
 		}
 	case windows.Add:
-		if _, there := have[c.Items[0].Target]; there {
+		uri := c.Items[0].Target
+		_, there := have[uri]
+		for at := range have {
+			there = there || AddsOnce(uri) && root(at) == root(uri)
+		}
+		if there {
 			out.Verb = windows.Replace
 		}
 	}
 	return out
+}
+
+// AddsOnce tells whether a node is of what a device deletes when it is added again, in whatever part: an account of Exchange, whose leaves
+// are replaced then (windows.md section 11).
+func AddsOnce(uri string) bool {
+	rest, _ := vendor(uri)
+	return strings.HasPrefix(rest, "ActiveSync/Accounts/")
 }
 
 // changes tells whether c does anything on a device that has some nodes already.

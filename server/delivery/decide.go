@@ -52,7 +52,7 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 // notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27). A round with a Batch that is
 // none of the conversation's own, or that the device has not said all of, is not answered with it: it hears in the next.
 func (d *decision) notify() {
-	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" {
+	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" || d.in.Batch != nil && d.in.Batch.UserAlone {
 		return
 	}
 	d.out.Reply.Notice = d.w.Notice(d.n)

@@ -277,12 +277,16 @@ func (d *decision) nextOfBatch(b *Batch) {
 	if b.Phase >= Inquiring {
 		return
 	}
+	held := false
 	for i := range d.n.Queue {
 		q := &d.n.Queue[i]
 		switch {
 		case q.NotNow, q.Offers > 0 && !slices.Contains(b.Again, q.ID):
 			continue
 		case b.SignedOut && d.w.profile(q.Profile).UserScope: // held back (WIN-037)
+			continue
+		case b.UserAlone && !d.w.profile(q.Profile).UserScope:
+			held = true
 			continue
 		}
 		if q.Offers == 0 {
@@ -294,6 +298,9 @@ func (d *decision) nextOfBatch(b *Batch) {
 		} else {
 			r.More = append(r.More, q.Command)
 		}
+	}
+	if held || b.UserAlone && d.w.Tenant.Epoch > 1 && d.n.Heard != d.w.Tenant.Epoch {
+		return // the device itself has not been asked for what it should have: it comes again, and does not move with this (AUTH-21)
 	}
 	if d.out.Reply.Kind != protocol.Work && b.Phase != Asking {
 		d.out.Completed = true

@@ -25,6 +25,9 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 	if t.talk.Lost {
 		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NoEndOfData})
 	}
+	if t.talk.Works { // Status alone, and no command (windows.md section 10)
+		return t.finish(dst, &m, out, true)
+	}
 	if t.talk.Aborted || t.talk.Object != nil || !t.msg.Final && !t.talk.Next {
 		if !t.talk.Aborted {
 			m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})
@@ -326,7 +329,7 @@ func (t *turn) pack(b *box, j *job) {
 		f = &t.talk.Flights[len(t.talk.Flights)-1]
 	}
 	if len(f.Parts) != count(commands) { // it is new, or the device's profiles are not what they were
-		f.Parts, f.Checks = partsOf(commands), nil
+		f.Parts, f.Checks = partsOf(commands, slices.Contains(t.given, j.id)), nil
 		for i := range f.Parts {
 			if j.pending {
 				f.Parts[i].Code = windows.OK
@@ -433,11 +436,14 @@ func count(commands []windows.Command) (n int) {
 	return n
 }
 
-// partsOf are the parts of commands that were not sent yet.
-func partsOf(commands []windows.Command) []part {
+// partsOf are the parts of commands that were not sent yet, or whose answer of a session before is not known: again.
+func partsOf(commands []windows.Command, again bool) []part {
 	parts := make([]part, 0, count(commands))
 	add := func(c *windows.Command, in int) {
 		p := part{Verb: c.Verb, In: in}
+		if again && c.Verb == windows.Add && len(c.Items) > 0 && csp.AddsOnce(c.Items[0].Target) {
+			p.Verb = windows.Replace
+		}
 		p.User = len(c.Items) > 0 && strings.HasPrefix(c.Items[0].Target, "./User/")
 		p.Node = c.Verb == windows.Add && len(c.Items) > 0 && c.Items[0].Meta.Format == windows.FormatNode
 		p.Check, _ = checkOf(c)

@@ -41,6 +41,7 @@ type turn struct {
 	answered int                      // statuses in it
 	settled  []delivery.CommandReport // commands that need no message
 	left     []protocol.CommandID     // the others that were to be handed out
+	given    []protocol.CommandID     // those that were handed out before, whether the device got them or not
 	results  map[protocol.CommandID]*strings.Builder
 	channel  *string // what the device says of its push channel; nil: nothing
 	answer   []byte
@@ -68,6 +69,7 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) put(t *turn) {
 	*t = turn{
 		out: delivery.Outcome{Exchange: delivery.Exchange{Answer: t.out.Exchange.Answer}}, msg: windows.Message{Commands: t.msg.Commands}, body: t.body, answer: t.answer,
+		given: t.given,
 	}
 	if cap(t.body) > keepBuffer {
 		t.body, t.msg.Commands = nil, nil
@@ -222,9 +224,14 @@ const nodeDevID = "./DevInfo/DevId"
 
 // resume says the message in the words of delivery: prior is the record of the answer that it goes on from, s the device's state.
 func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
-	t.talk = session{}
+	t.talk, t.given = session{}, t.given[:0]
 	if !t.starts {
 		t.talk.load(prior)
+	}
+	for i := range s.Queue {
+		if q := &s.Queue[i]; q.Offers > 0 {
+			t.given = append(t.given, q.ID)
+		}
 	}
 	ev, b := &t.ev, &t.batch
 	*b = delivery.Batch{}
@@ -269,15 +276,16 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 		b.Reports = append(b.Reports, delivery.CommandReport{Command: noCommand, Status: protocol.Failed})
 	}
 	b.Again = t.talk.open(nil)
-	b.SignedOut = t.talk.Login != windows.LoginUser
+	b.SignedOut, b.UserAlone = t.talk.Login != windows.LoginUser, t.talk.User
 	world := h.cfg.Server.World()
-	t.tells = s.Life == delivery.Enrolled && world.Tenant.Epoch > 1 && (s.Heard != world.Tenant.Epoch || t.starts && unregistered(world, s))
+	asks := t.starts && s.Life == delivery.Enrolled && !t.talk.User // of nodes that are the device's
+	t.tells = s.Life == delivery.Enrolled && !t.talk.User && world.Tenant.Epoch > 1 && (s.Heard != world.Tenant.Epoch || t.starts && unregistered(world, s))
 	t.retells = t.talk.Own.flips()
-	t.asks = t.starts && s.Life == delivery.Enrolled && h.cfg.Windows.PFN != ""
+	t.asks = asks && h.cfg.Windows.PFN != ""
 	b.Late = t.talk.Inquired
-	t.talk.Inquired = t.starts && s.Life == delivery.Enrolled && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
+	t.talk.Inquired = asks && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
 	switch {
-	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted:
+	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted, t.talk.Works:
 		b.Phase = delivery.Partial
 	case t.talk.Inquired:
 		b.Phase = delivery.Inquiring
@@ -313,8 +321,12 @@ func (h *Handler) alert(t *turn, c *windows.Command) {
 		switch {
 		case c.Code == windows.ClientEvent && kind == windows.TypeLoginStatus:
 			t.talk.Login = data
-		case c.Code == windows.ClientEvent && kind == windows.TypeSyncType && data == "device":
-			t.talk.Login = windows.LoginNone // only the device's own nodes may be touched
+		case c.Code == windows.ClientEvent && kind == windows.TypeSyncType:
+			if t.talk.User = data == windows.SyncUser; data == windows.SyncDevice {
+				t.talk.Login = windows.LoginNone // only the device's own nodes may be touched
+			}
+		case c.Code == windows.ClientEvent && strings.HasSuffix(kind, windows.TypeRequestPends):
+			t.talk.Works = true
 		case c.Code == windows.GenericAlert && unenrolls(*item):
 			t.ev.Verb = protocol.Leave
 		case c.Code == windows.GenericAlert:

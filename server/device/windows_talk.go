@@ -16,6 +16,8 @@ import (
 // device's next message, after a restart too, goes on from it.
 type session struct {
 	Login    string  // LoginStatus: user, others or none
+	User     bool    // only the signed-in user's nodes may be touched
+	Works    bool    // the device is still at the commands that it was given, and says no more than that
 	Most     uint32  // MaxMsgSize of the device; 0: not said
 	Inquired bool    // what the device should have waits for an answer to Own
 	Aborted  bool    // by the device's latest message
@@ -114,6 +116,7 @@ const (
 	isInquired             // session.Inquired
 	hasOwn                 // session.Own
 	hasObject              // session.Object
+	isUserOnly             // session.User
 
 	isFlip = hasUser
 	isUser = hasOthers
@@ -138,6 +141,9 @@ func (s *session) append(dst []byte) []byte {
 	}
 	if s.Object != nil {
 		flags |= hasObject
+	}
+	if s.User {
+		flags |= isUserOnly
 	}
 	dst = binary.AppendUvarint(append(dst, flags), uint64(s.Most))
 	if s.Own != nil {
@@ -199,7 +205,7 @@ func (s *session) load(record []byte) {
 	case flags&hasOthers != 0:
 		s.Login = windows.LoginOthers
 	}
-	s.Inquired, s.Most = flags&isInquired != 0, uint32(r.number())
+	s.Inquired, s.User, s.Most = flags&isInquired != 0, flags&isUserOnly != 0, uint32(r.number())
 	if flags&hasOwn != 0 {
 		s.Own = &flight{}
 		r.flight(s.Own)
@@ -372,8 +378,8 @@ const (
 	failedAll // for good
 )
 
-// verdictOf is what one status says (windows.md section 6.1).
-func verdictOf(p *part) verdict {
+// verdictOf is what one status says (windows.md section 6.1). userAlone: nothing of the device's own could be done in the session.
+func verdictOf(p *part, userAlone bool) verdict {
 	switch c := p.Code; {
 	case c == windows.NotFound && p.Verb == windows.Delete:
 		return done
@@ -382,7 +388,7 @@ func verdictOf(p *part) verdict {
 		return later
 	case c < 300:
 		return done
-	case p.User && (c == windows.NotAllowed || c == windows.CommandFailed): // the user is not there any more (WIN-037)
+	case (p.User || userAlone) && (c == windows.NotAllowed || c == windows.CommandFailed): // the user is not there any more (WIN-037)
 		return later
 	case c == windows.CommandFailed, c == windows.AtomicFailed, c == windows.RollBackFailed:
 		return failed
@@ -401,7 +407,7 @@ func (f *flight) flips() bool {
 }
 
 // judge says what became of f; false: not all of it is answered, or some of it goes out once more.
-func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
+func (f *flight) judge(userAlone bool) (v verdict, missing bool, errors string, ok bool) {
 	for i := range f.Parts {
 		if p := &f.Parts[i]; p.Code == 0 {
 			return 0, false, "", false
@@ -433,12 +439,22 @@ func (f *flight) judge() (v verdict, missing bool, errors string, ok bool) {
 		if p.In != 0 && (p.Code == windows.NotExecuted || p.Code == windows.AtomicRolledBack) {
 			continue // its sibling says why
 		}
-		if one := verdictOf(p); one > done && !csp.Reads(f.Kind) {
+		if p.Code == windows.AtomicFailed && f.fails(i, userAlone) {
+			continue // one of those in it says why
+		}
+		if one := verdictOf(p, userAlone); one > done && !csp.Reads(f.Kind) {
 			v = max(v, one)
 			said = append(said, fmt.Sprintf("%s %d", p.Verb, p.Code))
 		}
 	}
 	return v, missing, strings.Join(said, "; "), true
+}
+
+// fails tells whether a part that is in the Atomic at is the reason why that failed.
+func (f *flight) fails(at int, userAlone bool) bool {
+	return slices.ContainsFunc(f.Parts, func(p part) bool {
+		return p.In == at+1 && p.Code != windows.NotExecuted && p.Code != windows.AtomicRolledBack && verdictOf(&p, userAlone) > done
+	})
 }
 
 // turn has the part go out once more, as the other of Add and Replace. A node that is there already is as it should be.
@@ -474,7 +490,7 @@ func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out 
 			left = append(left, f)
 			continue
 		}
-		v, missing, errors, ok := f.judge()
+		v, missing, errors, ok := f.judge(s.User)
 		if !ok {
 			left = append(left, f)
 			continue
