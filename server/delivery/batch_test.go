@@ -108,6 +108,29 @@ func TestWIN037Held(t *testing.T) {
 	}
 }
 
+// TestAUTH21UserAlone: a conversation that is its user's alone completes nothing while the device has something to be done, or to be told.
+func TestAUTH21UserAlone(t *testing.T) {
+	p := settled(t)
+	alone := func(completed bool) {
+		t.Helper()
+		if p.asks(delivery.Batch{UserAlone: true}); p.out.Completed != completed || len(p.given()) != 0 {
+			t.Errorf("completed %v, given %+v", p.out.Completed, p.given())
+		}
+	}
+	alone(true)
+	want(p.w, 12, wifi1) // mail goes
+	alone(false)
+	p.asks(delivery.Batch{})
+	p.tells(delivery.Batch{Reports: []delivery.CommandReport{{Command: p.given()[0].ID, Status: protocol.Acknowledged}}})
+	alone(true)
+	p.w.Tenant.Epoch++
+	p.w.Tenant.ChangedAt = p.now
+	alone(false)
+	if p.s.Heard == p.w.Tenant.Epoch {
+		t.Error("it has heard of the change")
+	}
+}
+
 // TestWIN038Final: what failed for good is not tried again, what failed otherwise is, three times.
 func TestWIN038Final(t *testing.T) {
 	for _, tt := range []struct {

@@ -210,6 +210,9 @@ func (d *decision) enrolled() {
 	d.out.Completed = true
 	d.journal(WhatEnrolled, "", "")
 	d.journal(WhatRegistered, to.Rule, to.Authority.String())
+	if n.CoManaged && n.Told { // it said so when it enrolled
+		d.decided()
+	}
 	d.queue(protocol.Command{Kind: protocol.DeviceInformation})
 	d.queue(protocol.Command{Kind: protocol.SecurityInfo})
 	if d.in.Batch == nil { // else its first conversation goes on, and may tell what it should have

@@ -36,6 +36,22 @@ func TestAPL031EnrolledByFirstReady(t *testing.T) {
 	}
 }
 
+// TestAUTH51ToldAtEnrolment: what a client of Configuration Manager says with its first word is in the journal once it is enrolled.
+func TestAUTH51ToldAtEnrolment(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		p := newPhone(t)
+		p.says(protocol.CheckIn{Verb: protocol.Enrol}, delivery.Message{
+			Platform: protocol.Windows, CoManaged: true, Workloads: authority.Compliance, WorkloadsKnown: told, Facts: &delivery.Facts{Name: "pc"},
+		})
+		if p.count(delivery.WhatWorkloads) != 0 {
+			t.Error("before it is enrolled")
+		}
+		if p.ready(); p.noted(delivery.WhatWorkloads, "AUTH-51 Intune decides compliance") != told {
+			t.Errorf("told %v: %+v", told, p.lines)
+		}
+	}
+}
+
 func TestAPL032SecondReady(t *testing.T) {
 	p := settled(t)
 	p.now = p.now.Add(time.Hour)

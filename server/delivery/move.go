@@ -200,7 +200,12 @@ func (d *decision) workloads() {
 	}
 	n.Workloads, n.Told = in.Workloads, true
 	d.out.Changed |= Core
-	d.journal(WhatWorkloads, "AUTH-51", "Intune decides "+in.Workloads.Whole().String())
+	d.decided()
+}
+
+// decided tells which workloads of a co-managed client are Intune's by what that has said.
+func (d *decision) decided() {
+	d.journal(WhatWorkloads, "AUTH-51", "Intune decides "+d.n.Workloads.Whole().String())
 }
 
 // support has a userless device move at its next completed check-in (AUTH-18).
