@@ -25,7 +25,7 @@ func fleetMakeCommand() *cobra.Command {
 		Use: "make [PLAN] --target URL --devices N --keep FILE", Short: "Enrol devices once, and keep them for many loads", Args: cobra.MaximumNArgs(1),
 		Long: `Enrol simulated devices with a live server, as fast as it takes them, and keep them in a file, keys and certificates
 included: whoever has the file is the fleet. rollcall fleet run --fleet FILE takes them from there. Ctrl-C keeps those that are
-enrolled by then. Who the devices are, PLAN says: a file, or the name of a ready plan (default load).`,
+enrolled by then. They are Apple's: a plan's PCs and Android devices are left out. Who the devices are, PLAN says: a file, or the name of a ready plan (default load).`,
 		Example: `  rollcall fleet make --target https://127.0.0.1:8443 --devices 100000 --keep hundred-thousand.fleet
   rollcall fleet make storm --users --target https://127.0.0.1:8443 --devices 10000 --keep storm.fleet`,
 		RunE: func(cmd *cobra.Command, args []string) error {

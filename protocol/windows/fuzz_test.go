@@ -2,7 +2,9 @@ package windows
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -53,6 +55,70 @@ func again(t *testing.T, want, got any, err error) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Fatalf("another round changed it (-want +got):\n%s", diff)
 	}
+}
+
+func FuzzNotice(f *testing.F) {
+	for _, text := range []string{
+		"authority=intune;epoch=2;changedAt=2027-01-15T08:00:00Z", "authority=office365;epoch=4294967295;changedAt=9999-12-31T23:59:59Z;rule=AUTH-12;kept=604800",
+		"authority=intune;epoch=02;changedAt=2027-01-15T08:00:00Z", "authority=intune;epoch=2;changedAt=2027-01-15T08:00:00+01:00", "67", "epoch=1;epoch=1;epoch=1",
+		"authority=intune;epoch=1;changedAt=2027-01-15T08:00:00Z;kept=3153600000", "authority=intune;epoch=1;changedAt=2027-01-15T08:00:00Z;kept=3153600001",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, n, err := ReadNotice(text)
+		malformed(t, err)
+		if err != nil {
+			if n != (protocol.Notice{}) || a != 0 {
+				t.Fatalf("%q is refused, and says %v %+v", text, a, n)
+			}
+			return
+		}
+		if made := NoticeWords(a, n); made != text {
+			t.Fatalf("%q is written %q", text, made)
+		}
+	})
+}
+
+func FuzzSearchCriteria(f *testing.F) {
+	for _, text := range []string{
+		SearchCriteria("1D8A5C0E-7A0F-4C6B-9A55-3E0E7F0C1B22", StoreUser), SearchCriteria("a b+c&d=e%f", StoreSystem),
+		"Subject=CN%3Da", `Subject=&Stores=My\User`, "Stores=My%5C&Subject=a", "Subject=a;b&Stores=My%5CUser", "Subject=CN%3Da&Subject=CN%3Db&Stores=My%5CUser&Stores=Root%5CUser", "%zz",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		subject, store, err := ReadSearchCriteria(text)
+		malformed(t, err)
+		name, common := strings.CutPrefix(subject, "CN=")
+		if err != nil || !common {
+			return
+		}
+		again, place, err := ReadSearchCriteria(SearchCriteria(name, store))
+		if err != nil || again != subject || place != store {
+			t.Fatalf("%q reads %q in %q, and written again %q in %q (%v)", text, subject, store, again, place, err)
+		}
+	})
+}
+
+func FuzzNode(f *testing.F) {
+	for _, name := range []string{"office", "a%20b", "%7B1%7D", "%", "%zz", "a/b", "%2f", "%00", "Zo%C3%AB", "+", "%25%32%30"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		name, err := UnescapeNode(text)
+		malformed(t, err)
+		if err != nil {
+			return
+		}
+		made := EscapeNode(name)
+		if strings.ContainsFunc(made, func(r rune) bool { return r >= utf8.RuneSelf || !unreserved(byte(r)) && r != '%' }) {
+			t.Fatalf("%q is no one name of a LocURI", made)
+		}
+		if again, err := UnescapeNode(made); err != nil || again != name {
+			t.Fatalf("%q is written %q, which is %q (%v)", name, made, again, err)
+		}
+	})
 }
 
 func FuzzMessage(f *testing.F) {
