@@ -261,3 +261,31 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// windows.md section 11: what is new of a profile that is there is added, but of an account of Exchange it is replaced: to add anything to one
+// that is there deletes it.
+func TestAddsOnce(t *testing.T) {
+	for _, tt := range []struct {
+		node string
+		want windows.Verb
+	}{
+		{"./User/Vendor/MSFT/ActiveSync/Accounts/%7B1%7D", windows.Replace},
+		{"./User/Vendor/MSFT/EMAIL2/%7B1%7D", windows.Add},
+		{"./Device/Vendor/MSFT/VPNv2/office", windows.Add},
+	} {
+		profile := func(names ...string) *csp.Profile {
+			p := &csp.Profile{}
+			for _, name := range names {
+				p.Commands = append(p.Commands, windows.Command{Verb: windows.Add, Items: []windows.Item{{Target: tt.node + "/" + name, Data: "x"}}})
+			}
+			return p
+		}
+		got := profile("a", "b").Install(profile("a"))
+		if len(got) != 1 || got[0].Verb != tt.want || got[0].Items[0].Target != tt.node+"/b" {
+			t.Errorf("%s: %+v, want %s of b", tt.node, got, tt.want)
+		}
+		if got := profile("a").Install(nil); len(got) != 1 || got[0].Verb != windows.Add {
+			t.Errorf("%s: the first time %+v", tt.node, got)
+		}
+	}
+}
