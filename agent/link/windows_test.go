@@ -304,3 +304,34 @@ func TestWIN062NoRedirect(t *testing.T) {
 		t.Errorf("%v, %s", err, d.Phase())
 	}
 }
+
+// A tokens gives a directory's tokens.
+type tokens struct{}
+
+func (tokens) Token(upn, device string) (string, error) { return "of." + upn + "." + device, nil }
+
+// The tokens of a directory go with a session's requests, each in its header (windows.md section 1).
+func TestWindowsTokens(t *testing.T) {
+	s := serveWindows(t)
+	var headers []string
+	s.before = func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.URL.Path == windows.ManagementPath {
+			headers = append(headers, r.Header.Get("Authorization")+" "+r.Header.Get("DeviceToken"))
+		}
+		return s.windows(w, r, body)
+	}
+	for name, value := range map[string]string{"AADResourceID": "https://mdm.example", "ForceAadToken": "1"} {
+		s.commands = append(s.commands, windows.Command{Verb: windows.Add, Items: []windows.Item{{Target: "./Device/Vendor/MSFT/DMClient/Provider/rollcall/" + name, Data: value}}})
+	}
+	d := desktop(1)
+	d.Share(&dialect.WindowsModel{}, &dialect.WindowsHabits{Directory: tokens{}})
+	d.SignIn(1, dialect.LoginUser)
+	start := s.start()
+	start.Directory = "d1"
+	if _, err := s.link(Config{RSAKeys: func(Device) (*rsa.PrivateKey, error) { return transportKey(t), nil }}).EnrolWindows(t.Context(), d, start); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{" ", "Bearer of.ada@example.test.d1 of..d1"}; !slices.Equal(headers, want) {
+		t.Errorf("the requests bring %q, want %q", headers, want)
+	}
+}
