@@ -265,6 +265,9 @@ func TestWindowsDirectoryTokens(t *testing.T) {
 	s.tell(on(windows.Replace, at+"ForceAadToken", "6", windows.FormatInt), on(windows.Delete, at+"AADSendDeviceToken"))
 	s.ends()
 	shows(s, "", "")
+	s.tell(on(windows.Delete, at+"AADResourceID"), on(windows.Add, at+"AADSendDeviceToken", "true", windows.FormatBool))
+	s.ends()
+	shows(s, "", "") // for whom, nobody has said
 
 	for name, s := range map[string]*winScene{
 		"in no directory": of("", &WindowsHabits{Directory: register{}}), "no directory": of("dev1", plainWindows), "no token": of("dev1", &WindowsHabits{Directory: register{silent: true}}),
@@ -465,7 +468,8 @@ func TestWindowsActiveSyncAddedAgain(t *testing.T) {
 		t.Helper()
 		got, _ := s.tell(commands...)
 		_, is := s.d.Setting(at + "/EmailAddress")
-		if got != codes || is != want || (len(s.d.Profiles()) > 0) != want {
+		known := s.d.core.Find(id("User/ActiveSync/Accounts/%7B1%7D")) >= 0
+		if got != codes || is != want || known != want || (len(s.d.Profiles()) > 0) != want {
 			t.Errorf("%s, there %v, profiles %v; want %s, %v", got, is, s.d.Profiles(), codes, want)
 		}
 		s.ends()
