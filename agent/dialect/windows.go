@@ -42,8 +42,8 @@ type WindowsHabits struct {
 	NoPIN        bool   // RemoteLock/Lock is answered with 405
 	// Spread has the endless set of polls count from a moment of the device's own (authority.md, "Schedules"), and not from its
 	// enrolment: a population's, which enrols within minutes, would come as one for ever.
-	Spread bool
-	Blocked      bool   // a policy of the machine's forbids that it is managed
+	Spread  bool
+	Blocked bool // a policy of the machine's forbids that it is managed
 	// Slow is how often a device that has got commands has still not done them when the time for an answer is over: it says so where it was
 	// told to (EnableOmaDmKeepAliveMessage), else the session is lost.
 	Slow uint8
