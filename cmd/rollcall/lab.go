@@ -266,6 +266,7 @@ func unjudged(l lang.Language, p *plan.Plan, whole plan.Duration, squeezed bool)
 func (f *labFlags) write(run *rehearsal.Run, result *report.Result, story *report.Story) error {
 	if f.report != "" {
 		events := func(w io.Writer) error { return rehearsal.Write(w, run.Log.Lines()) }
+		story.Private = f.who.keepNames
 		if err := report.WriteDir(f.report, result, story, events, f.force); err != nil {
 			return err
 		}

@@ -255,6 +255,7 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 	if f.report == "" {
 		return failed
 	}
+	story.Private = f.who.keepNames
 	err := report.WriteDir(f.report, result, story, nil, f.force)
 	if err == nil {
 		err = write(filepath.Join(f.report, report.ListFile), tokens)

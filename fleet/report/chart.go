@@ -376,7 +376,7 @@ func timeTicks(l lang.Language, until time.Duration) []tick {
 // part for bars, the highest of it for peaks, the state at its end for lines.
 func slots(c Chart, s *Story) ([]band, grid) {
 	l := s.Language
-	g := grid{Columns: []heading{{Name: l.Say("From")}}}
+	g := grid{Title: clean(c.Title), Columns: []heading{{Name: l.Say("From")}}}
 	for _, x := range c.Series {
 		g.Columns = append(g.Columns, heading{Name: clean(x.Name), Numeric: true})
 	}

@@ -13,7 +13,7 @@ import (
 // A Share is a part of a whole from 0 to 1; as a cell or a figure it is written in per cent.
 type Share float64
 
-const longestText = 300 // characters of a cell; what is longer ends in an ellipsis
+const longestText = 500 // characters of a cell; what is longer ends in an ellipsis
 
 // clean makes a text from outside harmless wherever it is shown: on a terminal, in a page, in print. Controls,
 // line ends and the marks that turn the direction of writing are written out as ⟨U+202E⟩; html/template does

@@ -72,7 +72,7 @@ func TestClean(t *testing.T) {
 		"a\nb":                   "a⟨U+000A⟩b",
 		"\x1b[2J":                "⟨U+001B⟩[2J",
 		"\xff":                   "\uFFFD",
-		strings.Repeat("x", 301): strings.Repeat("x", 300) + "…",
+		strings.Repeat("x", 501): strings.Repeat("x", 500) + "…",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("clean(%q) = %q, want %q", in, got, want)

@@ -13,6 +13,7 @@ import (
 // what is empty is not shown.
 type Story struct {
 	Language lang.Language // of the page and the summary around it; what the job says itself is in it already
+	Private  bool          // it names people: its files are for their owner's eyes only
 	Headline string        // in place of the verdict in words, where a job has an answer; without a full stop
 	Title    string        // what was played, such as "Fourteen days with 1,000 Apple devices"
 	Start    time.Time     // of the story, not of the run

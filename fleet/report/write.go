@@ -68,7 +68,7 @@ func Regular(name string) error {
 
 // try writes something into dir and takes it away again.
 func try(dir string) error {
-	trial, err := create(dir, "trial")
+	trial, err := create(dir, "trial", public)
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,10 @@ func WriteDir(dir string, r *Result, s *Story, events func(io.Writer) error, for
 		{PageFile, func(w io.Writer) error { return Page(w, r, s) }},
 		{ResultFile, func(w io.Writer) error { return WriteJSON(w, r) }},
 	}
+	mode := public
+	if s != nil && s.Private {
+		mode = private
+	}
 	ready := make([]string, len(parts)) // temporary names
 	defer func() {
 		for _, name := range ready {
@@ -107,7 +111,7 @@ func WriteDir(dir string, r *Result, s *Story, events func(io.Writer) error, for
 		if p.write == nil {
 			continue
 		}
-		f, err := create(dir, p.name)
+		f, err := create(dir, p.name, mode)
 		if err != nil {
 			return explain(dir, err)
 		}
@@ -145,7 +149,7 @@ func WriteFile(name string, write func(io.Writer) error) error {
 		return err
 	}
 	dir := filepath.Dir(name)
-	f, err := create(dir, filepath.Base(name))
+	f, err := create(dir, filepath.Base(name), public)
 	if err != nil {
 		return explain(dir, err)
 	}
@@ -159,9 +163,15 @@ func WriteFile(name string, write func(io.Writer) error) error {
 	return explain(dir, err)
 }
 
+// Who may read a report: everybody, for it is meant to be passed on, or its owner alone.
+const (
+	public  os.FileMode = 0o644
+	private os.FileMode = 0o600
+)
+
 // create makes a new file in dir that nobody takes for part of a report.
-func create(dir, name string) (*os.File, error) {
-	return os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", name, rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func create(dir, name string, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", name, rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
 // fill writes a file, and has it on the disk before it closes it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,5 +179,25 @@ func TestExplainFullDisk(t *testing.T) {
 	}
 	if err := explain("out", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// A report is meant to be passed on; one that names people is for its owner's eyes only.
+func TestWriteDirOfNames(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no such modes")
+	}
+	r, s := sample(t)
+	for private, want := range map[bool]os.FileMode{false: 0o644, true: 0o600} {
+		s.Private = private
+		dir := t.TempDir()
+		if err := WriteDir(dir, r, s, events("{}\n"), false); err != nil {
+			t.Fatal(err)
+		}
+		for name := range contents(t, dir) {
+			if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm()|0o044 != 0o644 || st.Mode().Perm()&^want != 0 {
+				t.Errorf("%s has mode %v, want %v; %v", name, st.Mode(), want, err)
+			}
+		}
 	}
 }
