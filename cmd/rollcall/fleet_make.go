@@ -57,6 +57,9 @@ enrolled by then. They are Apple's: a plan's PCs and Android devices are left ou
 			if err != nil {
 				return err
 			}
+			if all := p.Devices(); len(devices) < all {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d of the plan's %d devices are made: those of Windows and Android are left out, for a kept fleet has Apple devices alone\n", len(devices), all)
+			}
 			bar := newLoadProgress(cmd.ErrOrStderr())
 			c := load.Config{
 				Devices: devices, Link: a.link(1), Start: a.start, Parallel: parallel, Progress: bar.show,

@@ -188,6 +188,9 @@ func TestFleetMake(t *testing.T) {
 	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", st, err)
 	}
+	if got := call(t.Context(), fleetCommand(), "fleet", "make", "gap", "--target", s.URL, "--data", data, "--devices", "8", "--keep", file+"2"); !strings.Contains(got.notes, "of the plan's 8 devices are made: those of Windows and Android are left out") {
+		t.Errorf("a plan with other devices than Apple's: %q", got.notes)
+	}
 	l := runLoad(t, "--target", s.URL, "--data", data, "--fleet", file, "--devices", "10", "--everyone", "500ms", "--keep-open")
 	if c := l.CheckIns; c.Offered != 10 || c.Done < 8 || l.Load.Connections != "kept" || !l.Load.Retries || l.Devices.Total != 10 {
 		t.Errorf("%+v, %+v", c, l.Load)

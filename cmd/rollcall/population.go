@@ -121,7 +121,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	}
 	pop.Adopt(p)
 	if err := pop.Afford(p); err != nil {
-		return nil, nil, false, fmt.Errorf("%w; waves are for the users that they were computed with: rollcall plan waves with this --export makes them for its own", err)
+		return nil, nil, false, fmt.Errorf("the plan does not suit this export: %w; where rollcall plan waves has computed the plan, it did so for other users than the export's: compute it again with --export %s", err, f.export)
 	}
 	return p, pop, true, nil
 }
