@@ -127,6 +127,13 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if err := x.appleEvent(p); err != nil {
 		return err
 	}
+	if x.ev.Verb == protocol.Enrol && x.ev.Device != 0 && p.cred.Purpose == delivery.ForRenewal { // iOS tells no name with it, and nobody asks again
+		record, err := h.cfg.Server.Store().Record(r.Context(), x.ev.Device)
+		if err != nil {
+			return err
+		}
+		x.facts = merged(record.Facts, &x.facts)
+	}
 	if x.ev.Verb == protocol.Report && x.ev.Device != 0 && bytes.Contains(x.body, []byte("<key>QueryResponses</key>")) {
 		if err := h.reportedFacts(r.Context(), x); err != nil {
 			return err

@@ -444,6 +444,16 @@ func TestDeviceInformationIsKept(t *testing.T) {
 	if a := p.put(commandPath, apple.CommandType, broken); a.status != 200 {
 		t.Errorf("responses that are no dictionary were answered %d, want 200: the device would repeat them for ever", a.status)
 	}
+	l.setClock(l.now().Add(330 * 24 * time.Hour))
+	renewed := l.phoneOf(p.id, l.identity(store.Grant{Purpose: delivery.ForRenewal, User: l.user, Device: l.record(p.id).State.Device, ID: p.id}))
+	hello := renewed.authenticate()
+	hello.OSVersion = "18.3"
+	if a := renewed.send(hello); a.status != 200 {
+		t.Fatalf("a renewed identity's Authenticate answered %d\n%s", a.status, l.log)
+	}
+	if f := l.record(p.id).Facts; f.Name != "Ada's phone" || f.OSVersion != "18.3" || f.Product != "iPhone15,2" || f.Serial == "" {
+		t.Errorf("facts %+v after a renewal, with which an iPhone tells no name; want the name, and what is new", f)
+	}
 }
 
 func TestUserChannelAndUnknownServices(t *testing.T) {

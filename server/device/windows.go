@@ -298,6 +298,9 @@ func merged(known delivery.Facts, learnt *delivery.Facts) delivery.Facts {
 		{&known.Product, &learnt.Product},
 		{&known.Serial, &learnt.Serial},
 		{&known.OSVersion, &learnt.OSVersion},
+		{&known.Build, &learnt.Build},
+		{&known.IMEI, &learnt.IMEI},
+		{&known.MEID, &learnt.MEID},
 	} {
 		if *f.from != "" {
 			*f.to = *f.from
