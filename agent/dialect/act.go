@@ -155,7 +155,7 @@ type Request struct {
 // An Order is one thing that a server asked of an Android or a Windows device.
 type Order struct {
 	Command string // node below ./Device/Vendor/MSFT that was executed, LocURI that a simulated Windows device was to read, type of an Android command, or "profile"
-	UUID    string // of the command; empty: it has none
+	UUID    string // of the command, on a Windows machine its session, message and CmdID; empty: it has none
 	Profile string // with "profile": its identifier, or node
 	Gone    bool   // with "profile": it is not there any more
 	Again   bool   // it was carried out before, and is not carried out now

@@ -172,7 +172,7 @@ func (d *Windows) item(c *windows.Command, i *windows.Item, r *reply) windows.Co
 		return code
 	case windows.Exec:
 		code := d.exec(&p, data)
-		o := Order{Command: strings.TrimPrefix(p.path, "Device/"), Status: protocol.Acknowledged}
+		o := Order{Command: strings.TrimPrefix(p.path, "Device/"), UUID: d.orderID(r, c), Status: protocol.Acknowledged}
 		if !done(code) {
 			o.Status, o.Why = protocol.Failed, "answered with "+strconv.Itoa(int(code))
 		}

@@ -43,7 +43,7 @@ func TestHST027AWindowsMachineLeavesByItsServersOrder(t *testing.T) {
 			}
 			s.says(c)
 			s.order = ""
-			want := Order{Command: command, Status: protocol.Acknowledged}
+			want := Order{Command: command, UUID: "2/1/100", Status: protocol.Acknowledged}
 			if !tt.leaves {
 				want.Status, want.Why = protocol.Failed, "answered with 500"
 			}

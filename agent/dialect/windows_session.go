@@ -524,6 +524,15 @@ const ProfileOrder = "profile"
 // note keeps what the server asked for, until it hears of it.
 func (d *Windows) note(o Order) { d.orders = append(d.orders, o) }
 
+// orderID names a command in an enrolment, as SyncML has nothing that does: session, the server's message in it, and CmdID there. To those
+// who try a server their own orders have no such names.
+func (d *Windows) orderID(r *reply, c *windows.Command) string {
+	if d.habits.Seal == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/%d/%d", d.winTask.session, r.msgRef, c.CmdID)
+}
+
 // tell notes what only those want to know who try a server: a machine's owner does not hear that something was read, or that a setting
 // was not taken.
 func (d *Windows) tell(o Order) {

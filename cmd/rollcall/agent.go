@@ -376,7 +376,7 @@ func printStatus(w io.Writer, s *host.Status) {
 	line(w, "system", strings.Join(strings.Fields(m.OS+" "+m.OSVersion+" "+m.Kernel+" "+m.Arch), " "))
 	line(w, "memory", gib(m.Memory))
 	for _, d := range m.Disks {
-		line(w, "disk", d.Mount+": "+gib(d.Free)+" free of "+gib(d.Size))
+		line(w, "disk", strings.TrimSuffix(d.Mount, ":")+": "+gib(d.Free)+" free of "+gib(d.Size))
 	}
 	for _, n := range m.Networks {
 		line(w, "network", strings.Join(strings.Fields(n.Name+" "+n.MAC+" "+strings.Join(n.Addresses, " ")), " "))

@@ -117,7 +117,7 @@ func TestAgentAsAnotherKind(t *testing.T) {
 			}
 
 			b.order(t, target.Restart)
-			if e := b.journal(t, tt.restart); e.Status != "Acknowledged" || !strings.HasPrefix(e.Note, "nothing was done") {
+			if e := b.journal(t, tt.restart); e.Status != "Acknowledged" || !strings.HasPrefix(e.Note, "nothing was done") || e.UUID == "" {
 				t.Errorf("the journal has %+v", e)
 			}
 			b.order(t, target.Lock)
