@@ -41,6 +41,7 @@ type Config struct {
 	FCM        Registrations                // nil: Android devices come by their schedules alone
 	WNS        Channels                     // nil: Windows devices do
 	Directory  Directory                    // nil: Windows devices enrol by links alone
+	Package    *Package                     // nil: so do those that a package with a bootstrap certificate enrols
 	Plays      func(protocol.Platform) bool // whose devices take part; nil: Apple's
 	Server     Server                       // nil: its power switch is not ours
 	Clock      *Clock                       // a driven one begins [Cast.Foreword] before the story
@@ -66,6 +67,7 @@ type Fleet struct {
 	fcm        Registrations
 	wns        Channels
 	directory  Directory
+	pack       *Package
 	url        string
 	server     Server
 	clock      *Clock
@@ -145,7 +147,7 @@ func New(ctx context.Context, c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f := &Fleet{
-		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, fcm: c.FCM, wns: c.WNS, directory: c.Directory, url: c.URL, server: c.Server, clock: c.Clock, stepper: c.Stepper,
+		plan: c.Plan, population: c.Population, target: c.Target, push: c.Push, fcm: c.FCM, wns: c.WNS, directory: c.Directory, pack: c.Package, url: c.URL, server: c.Server, clock: c.Clock, stepper: c.Stepper,
 		adeURL: c.ADE, together: c.Together, progress: c.Progress, changed: c.Changed, notes: c.Notes, seed: c.Plan.Seed, draws: DrawsOf(c.Plan), made: map[ownProfile]bool{}, owner: SlotOf(c.Population),
 		nudge: make(chan struct{}, 1),
 	}

@@ -27,6 +27,8 @@ func (f *Fleet) invite(ctx context.Context, devices []int) (by map[int]target.In
 		switch {
 		case f.byDirectory(i):
 			by[i] = target.Invitation{URL: f.url} // its directory says so, and gives the token
+		case f.packaged(i):
+			by[i] = target.Invitation{URL: f.url} // its package says so
 		case d.Platform == protocol.Android:
 			o := target.InviteOptions{Platform: d.Platform, Mode: modeOf(d)}
 			asked[o] = append(asked[o], i)

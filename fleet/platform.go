@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"context"
+	"crypto"
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"path"
@@ -63,6 +65,9 @@ func (f *Fleet) enrol(ctx context.Context, i int, by target.Invitation) (link.Re
 		}
 		j.Token, j.Way, j.Device = token, p.Enrolment, p.UDID
 	}
+	if f.packaged(i) {
+		j.Package = f.pack
+	}
 	return Enrol(ctx, f.link, f.devices[i].Device, j)
 }
 
@@ -80,6 +85,23 @@ type Joining struct {
 	Token  string
 	Way    population.Enrolment
 	Device string // its id in the directory
+
+	Package *Package // of a Windows device that enrols by one; nil: it does not
+}
+
+// A Package is a provisioning package for Windows devices: its bootstrap certificate, DER, and the key of that.
+type Package struct {
+	Certificate []byte
+	Key         crypto.Signer
+}
+
+// NewPackage reads the certificate and the key of a package from PEM.
+func NewPackage(bundle []byte) (*Package, error) {
+	pair, err := tls.X509KeyPair(bundle, bundle)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning package: %w", err)
+	}
+	return &Package{pair.Certificate[0], pair.PrivateKey.(crypto.Signer)}, nil // which all private keys are
 }
 
 // Enrol runs the enrolment of a device of any platform.
@@ -93,6 +115,10 @@ func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report
 		s.Credential = windows.Credential{Kind: windows.Password, Username: s.Email, Password: token}
 		if j.Token != "" {
 			j.directory(&s)
+		}
+		if p := j.Package; p != nil { // nobody sits before it
+			s.Credential, s.Automatic, s.Oobe = windows.Credential{Kind: windows.X509, Token: p.Certificate}, true, true
+			s.Sign = func(dst []byte, e *windows.Envelope) ([]byte, error) { return windows.SignEnvelope(dst, e, p.Key) }
 		}
 		if s.Email != "" { // whoever enrols it sits before it
 			d.SignIn(protocol.At(j.Now), dialect.LoginUser)
@@ -115,6 +141,11 @@ func (j *Joining) directory(s *dialect.WindowsStart) {
 	case population.Autopilot:
 		s.Oobe, s.ZeroTouch = true, j.Device
 	}
+}
+
+// packaged tells whether device i enrols by a provisioning package with a bootstrap certificate.
+func (f *Fleet) packaged(i int) bool {
+	return f.pack != nil && f.population.Devices[i].Enrolment == population.Packaged
 }
 
 // byDirectory tells whether device i enrols with a token of the directory.

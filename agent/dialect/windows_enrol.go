@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unique"
 
 	"github.com/google/uuid"
@@ -31,6 +32,10 @@ type WindowsStart struct {
 	Data       string // EnrollmentData; empty: none
 	ZeroTouch  string // registration of an Autopilot profile; empty: none
 	Directory  string // the device's id in the directory whose token it signs in with; empty: it is in none
+
+	// Sign appends a request with the signature of the Credential, which is then a provisioning package's bootstrap certificate
+	// ([windows.SignEnvelope]). Nil: the Credential is another.
+	Sign func(dst []byte, e *windows.Envelope) ([]byte, error)
 }
 
 // An enrolling is what a device keeps while it enrols, or renews its identity.
@@ -48,6 +53,7 @@ type enrolling struct {
 const (
 	requestMajor = 5 // RequestVersion 5.0
 	leastBits    = 2048
+	signedFor    = 5 * time.Minute // from when a request is signed until it ends
 	// returnTo is where a web page sends its token, by a scheme that only apps have.
 	returnTo = "ms-app://windows.immersivecontrolpanel"
 )
@@ -101,7 +107,17 @@ func (d *Windows) ask(s Step, method, target string, body windows.Body, out *Act
 			e.Header.Credential = windows.Credential{Kind: windows.Password, Username: d.own()[ownUser]}
 			r.Identity = Current
 		}
-		out.scratch = windows.EncodeEnvelope(out.scratch[:0], &e)
+		if sign := t.start.Sign; sign != nil && s != Discovery {
+			var err error
+			e.Header.Created = d.now.Time().Truncate(time.Millisecond)
+			e.Header.Expires = e.Header.Created.Add(signedFor)
+			if out.scratch, err = sign(out.scratch[:0], &e); err != nil {
+				d.giveUp(err, &Response{}, out)
+				return
+			}
+		} else {
+			out.scratch = windows.EncodeEnvelope(out.scratch[:0], &e)
+		}
 		r.ContentType, r.Body = windows.SOAPContentType, out.scratch
 	}
 	out.Kind, out.Request = Send, r
@@ -248,9 +264,13 @@ func (d *Windows) introduce() *windows.Discover {
 	if d.renews {
 		email = d.own()[ownUser]
 	}
+	policies := []string{windows.OnPremise, windows.Federated}
+	if d.start.Sign != nil {
+		policies = []string{windows.Certificate}
+	}
 	return &windows.Discover{
 		EmailAddress: email, RequestVersion: windows.Version{Major: requestMajor}, DeviceType: windows.DeviceDesktop,
-		ApplicationVersion: d.model.OSVersion, OSEdition: d.model.Edition, AuthPolicies: []string{windows.OnPremise, windows.Federated},
+		ApplicationVersion: d.model.OSVersion, OSEdition: d.model.Edition, AuthPolicies: policies,
 	}
 }
 
@@ -258,7 +278,7 @@ func (d *Windows) introduce() *windows.Discover {
 func (d *Windows) discovered(b *windows.DiscoverResponse, r *Response, out *Act) {
 	t := d.winTask
 	switch {
-	case b.AuthPolicy != windows.OnPremise && b.AuthPolicy != windows.Federated,
+	case b.AuthPolicy != windows.OnPremise && b.AuthPolicy != windows.Federated && (b.AuthPolicy != windows.Certificate || t.start.Sign == nil),
 		!secure(b.EnrollmentURL) || b.PolicyURL != "" && !secure(b.PolicyURL) || b.AuthenticationURL != "" && !secure(b.AuthenticationURL):
 		d.giveUp(windows.EMessageFormat, r, out)
 		return
@@ -269,7 +289,7 @@ func (d *Windows) discovered(b *windows.DiscoverResponse, r *Response, out *Act)
 		return
 	}
 	switch kind := t.start.Credential.Kind; {
-	case kind == windows.JWT, kind == windows.UserToken, kind == windows.Password && !t.federated:
+	case b.AuthPolicy == windows.Certificate, kind == windows.JWT, kind == windows.UserToken, kind == windows.Password && !t.federated:
 		d.policies(out)
 	case t.federated && b.AuthenticationURL != "":
 		u, _ := url.Parse(b.AuthenticationURL) // secure has read it

@@ -142,6 +142,27 @@ func (l *laboratory) found(pop *population.Population) (err error) {
 	return nil
 }
 
+// packageLife is as long as a server lets a package live.
+const packageLife = 180 * 24 * time.Hour
+
+// pack makes the provisioning package of the devices that enrol by one; nil: none does.
+func (l *laboratory) pack(ctx context.Context, pop *population.Population) (*fleet.Package, error) {
+	n := 0
+	for i := range pop.Devices {
+		if pop.Devices[i].Enrolment == population.Packaged {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	p, err := l.target.MakePackage(ctx, "lab", n, packageLife)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning package: %w", err)
+	}
+	return fleet.NewPackage(p.Bundle)
+}
+
 // everyPlatform takes part in a lab.
 func everyPlatform(protocol.Platform) bool { return true }
 
@@ -222,13 +243,17 @@ func (l *laboratory) fleet(ctx context.Context, f *labFlags, run *rehearsal.Run,
 	if l.entra != nil {
 		directory = l.entra
 	}
+	pack, err := l.pack(ctx, run.Population)
+	if err != nil {
+		return nil, err
+	}
 	carries := link.Config{Roots: roots, Dial: l.busy.dial, TransportKeys: l.keys, RSAKeys: own, Factory: l.identity, Sessions: len(run.Population.Devices)}
 	if l.keyStore != nil {
 		carries.Attest = l.keyStore.Attest
 	}
 	return fleet.New(ctx, fleet.Config{
 		Plan: run.Plan, Population: run.Population, Target: l.target, URL: l.target.URL, Push: pushDevices{l.apns}, Server: l, Clock: l.clock,
-		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Directory: directory, Plays: everyPlatform, Stepper: stepping{l},
+		FCM: fcmDevices{l.fcm}, WNS: wnsDevices{l.wns}, Directory: directory, Package: pack, Plays: everyPlatform, Stepper: stepping{l},
 		ADE: l.server.URL + "/apple/ade", Parallel: f.parallel, Together: f.together, Progress: progress,
 		Changed: func(now protocol.Time, p *target.Preview) {
 			l.watch.Turn(now, l.server.Server.World())

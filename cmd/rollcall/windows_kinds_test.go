@@ -50,7 +50,7 @@ func TestWindowsKindsAgree(t *testing.T) {
 		t.Error("nobody is managed elsewhere")
 	}
 	for _, kind := range []population.Enrolment{
-		population.ByUser, population.GroupPolicy, population.Joined, population.Autopilot, population.DirectoryRegistered, population.Bulk, population.SelfDeployed, population.CoManagement,
+		population.ByUser, population.GroupPolicy, population.Joined, population.Autopilot, population.DirectoryRegistered, population.Bulk, population.SelfDeployed, population.Packaged, population.CoManagement,
 	} {
 		if kinds[kind] == 0 {
 			t.Errorf("nobody enrols by way %d: %v", kind, kinds)

@@ -194,7 +194,7 @@ func (c *checker) population() {
 	if sum := p.Ways.Total(); sum > 100 {
 		c.fail("population.ways", ruleContradiction, "the ways add up to %d parts of 100", sum)
 	}
-	if n := p.Ways.SelfDeploying; n > 100 {
+	if n := p.Ways.SelfDeploying + p.Ways.Bootstrap; n > 100 {
 		c.fail("population.ways.self_deploying", ruleContradiction, "%d parts of 100", n)
 	}
 	if m := &c.plan.Tenant.CoManaged; m.Pilot != "" && p.Groups[m.Pilot] == 0 {

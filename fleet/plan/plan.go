@@ -163,6 +163,7 @@ type Ways struct {
 	Autopilot   int `yaml:"autopilot" jsonschema:"minimum=0"`
 	Registered  int `yaml:"registered" jsonschema:"minimum=0" jsonschema_description:"the users' own, registered with the directory; the device limit holds for them"`
 
+	Bootstrap     int `yaml:"bootstrap" jsonschema:"minimum=0" jsonschema_description:"of the PCs without a user, in parts of 100: by a provisioning package with a bootstrap certificate"`
 	SelfDeploying int `yaml:"self_deploying" jsonschema:"minimum=0" jsonschema_description:"of the PCs without a user, in parts of 100: by Autopilot with the device's own token; the others by a provisioning package"`
 }
 

@@ -231,13 +231,15 @@ func hundred(parts ...int) []int {
 // joined, which the device limit does not count either.
 func (f *fitter) ways() {
 	var n [6]int
-	var alone [2]int // without a user: by a package, self-deploying
+	var alone [3]int // without a user: by a package, self-deploying, by a package with a certificate
 	for i := range f.from.Devices {
 		d := &f.from.Devices[i]
 		switch {
 		case d.Platform != protocol.Windows:
 		case d.Userless() && d.Enrolment == SelfDeployed:
 			alone[1]++
+		case d.Userless() && d.Enrolment == Packaged:
+			alone[2]++
 		case d.Userless():
 			alone[0]++
 		case d.Enrolment == Joined, d.Has(CoManaged):
@@ -254,9 +256,9 @@ func (f *fitter) ways() {
 			n[0]++
 		}
 	}
-	parts := hundred(n[:]...)
+	parts, userless := hundred(n[:]...), hundred(alone[:]...)
 	f.to.Population.Ways = plan.Ways{
-		Manager: parts[1], GroupPolicy: parts[2], Joined: parts[3], Autopilot: parts[4], Registered: parts[5], SelfDeploying: hundred(alone[:]...)[1],
+		Manager: parts[1], GroupPolicy: parts[2], Joined: parts[3], Autopilot: parts[4], Registered: parts[5], SelfDeploying: userless[1], Bootstrap: userless[2],
 	}
 }
 

@@ -270,8 +270,10 @@ func (m *maker) ways() {
 		if way := weighted(r, 100, w.Manager, w.GroupPolicy, w.Joined, w.Autopilot, w.Registered); way >= 0 && d.Platform == protocol.Windows && !d.Userless() && d.Enrolment == ByUser {
 			d.Enrolment = [...]Enrolment{ByManager, GroupPolicy, Joined, Autopilot, DirectoryRegistered}[way]
 		}
-		if d.Enrolment == Bulk && w.SelfDeploying > 0 && below(r, 100) < w.SelfDeploying {
-			d.Enrolment = SelfDeployed
+		if d.Enrolment == Bulk && w.SelfDeploying+w.Bootstrap > 0 {
+			if way := weighted(r, 100, w.SelfDeploying, w.Bootstrap); way >= 0 {
+				d.Enrolment = [...]Enrolment{SelfDeployed, Packaged}[way]
+			}
 		}
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere

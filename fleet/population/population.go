@@ -166,6 +166,7 @@ const (
 	GroupPolicy                          // Windows by group policy
 	Autopilot                            // Windows Autopilot, by the user
 	DirectoryRegistered                  // Windows registered with the directory: its user's own
+	Packaged                             // Windows bulk enrolment by a package with a bootstrap certificate
 )
 
 // Traits are yes-or-no facts of a device.

@@ -21,7 +21,7 @@ population:
   devices: 1000
   mix: {windows: 50, android: 25, ios: 25}
   groups: {sales: 50}
-  ways: {manager: 10, group_policy: 20, joined: 30, autopilot: 30, registered: 10, self_deploying: 40}
+  ways: {manager: 10, group_policy: 20, joined: 30, autopilot: 30, registered: 10, self_deploying: 40, bootstrap: 30}
   other_mdm: 20%
 timeline:
   - {at: 0s, enrol: {over: 1h}}
@@ -63,7 +63,7 @@ timeline:
 		t.Errorf("%d co-managed, %d of them pilots, %d managed elsewhere", co, pilots, elsewhere)
 	}
 	if ways[ByUser] != 500 || ways[ByManager]+ways[GroupPolicy]+ways[Joined]+ways[Autopilot]+ways[DirectoryRegistered] != 500 || ways[Autopilot] < ways[ByManager] ||
-		ways[DirectoryRegistered] == 0 || ways[Bulk]+ways[SelfDeployed] != 100 || ways[SelfDeployed] < 20 || ways[SelfDeployed] > 60 {
+		ways[DirectoryRegistered] == 0 || ways[Bulk]+ways[SelfDeployed]+ways[Packaged] != 100 || ways[Packaged] < 15 || ways[Packaged] > 45 || ways[SelfDeployed] < 20 || ways[SelfDeployed] > 60 {
 		t.Errorf("ways %v", ways)
 	}
 	p.Population.Ways, p.Population.OtherMDM = plan.Ways{}, 0

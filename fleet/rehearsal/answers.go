@@ -355,7 +355,7 @@ func (a *Answers) slowest(n int, of func(*Life) time.Duration) []int {
 // enrolledBy says how devices with a user came under management, by [population.Enrolment].
 var enrolledBy = [...]lang.Key{
 	population.ByUser: lang.Key("by their user"), population.ByManager: lang.Key("by an enrolment manager"), population.Automated: lang.Key("by automated enrolment"),
-	population.Bulk: lang.Key("in bulk"), population.SelfDeployed: lang.Key("self-deploying"), population.Joined: lang.Key("joined to the directory"),
+	population.Bulk: lang.Key("in bulk"), population.SelfDeployed: lang.Key("self-deploying"), population.Packaged: lang.Key("in bulk, by a certificate"), population.Joined: lang.Key("joined to the directory"),
 	population.CoManagement: lang.Key("through Configuration Manager"), population.AppleUser: lang.Key("by Apple user enrolment"),
 	population.Dedicated: lang.Key("as a dedicated device"), population.FullyManaged: lang.Key("fully managed"), population.WorkProfile: lang.Key("with a work profile"),
 	population.CloudPC: lang.Key("as a cloud PC"), population.GroupPolicy: lang.Key("by group policy"), population.Autopilot: lang.Key("by Autopilot"),
