@@ -265,3 +265,40 @@ func TestAUTH27Notice(t *testing.T) {
 		}
 	}
 }
+
+// The settings of a provider's parts are read and written in their part, each part once (windows.md section 4.1).
+func TestProviderParts(t *testing.T) {
+	example, err := document(read(t, filepath.Join("testdata", "provisioning.xml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := example.(*Provisioning)
+	written := func(skips bool, other ...Parm) Document {
+		p.DMClient.SkipUserStatus, p.DMClient.Other = skips, other
+		return p.Document()
+	}
+	want := []Parm{
+		{Name: "HelpWebsite", Value: "https://help.example", Datatype: DatatypeString},
+		{Name: "FirstSyncStatus/TimeOutUntilSyncFailure", Value: "90", Datatype: DatatypeInteger},
+		{Name: "FirstSyncStatus/IsSyncDone", Value: "false", Datatype: DatatypeBoolean},
+		{Name: "CustomEnrollmentCompletePage/Title", Value: "Welcome", Datatype: DatatypeString},
+	}
+	for _, skips := range []bool{true, false} {
+		d := written(skips, want...)
+		got, err := ReadProvisioning(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.DMClient.Other); diff != "" || got.DMClient.SkipUserStatus != skips {
+			t.Errorf("skips %v, want %v; settings (-want +got):\n%s", got.DMClient.SkipUserStatus, skips, diff)
+		}
+		provider := &d[2].Characteristics[0].Characteristics[0]
+		provider.Characteristics = append(provider.Characteristics, Characteristic{Type: "FirstSyncStatus"})
+		if _, err := ReadProvisioning(d); !errors.Is(err, EDMClient) {
+			t.Errorf("a part that is there twice: %v", err)
+		}
+	}
+	if _, err := ReadProvisioning(written(true, Parm{Name: "FirstSyncStatus/Title", Value: "x"})); !errors.Is(err, EDMClient) {
+		t.Errorf("a setting of another part: %v", err)
+	}
+}
