@@ -86,6 +86,8 @@ func TestAUTH47DirectoryWays(t *testing.T) {
 		{`"deviceEnrollmentType":"windowsAutoEnrollment","joinType":"azureADRegistered"`, DirectoryRegistered},
 		{`"deviceEnrollmentType":"windowsAutoEnrollment","joinType":"hybridAzureADJoined"`, GroupPolicy},
 		{`"deviceEnrollmentType":"userEnrollment","joinType":"azureADJoined"`, Joined},
+		{`"deviceEnrollmentType":"userEnrollment","joinType":"hybridAzureADJoined"`, Joined},
+		{`"deviceEnrollmentType":"windowsAzureADJoin","joinType":"hybridAzureADJoined"`, Joined},
 		{`"deviceEnrollmentType":"userEnrollment","joinType":"unknown"`, ByUser},
 		{`"deviceEnrollmentType":"deviceEnrollmentManager","joinType":"azureADJoined"`, ByManager},
 	} {
