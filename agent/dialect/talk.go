@@ -135,7 +135,7 @@ func foreign(step Step, r *Response) error {
 	switch {
 	case err == nil:
 		return nil
-	case strings.HasPrefix(r.ContentType, "text/html"):
+	case strings.HasPrefix(r.ContentType, "text/html") && bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("<")): // whoever sends bytes may call them so
 		err = fmt.Errorf("%w but a web page", ErrNoPropertyList)
 	default:
 		err = fmt.Errorf("%w: %w", ErrNoPropertyList, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/fleet/load"
 	"rollcall/fleet/plan"
@@ -84,7 +85,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	f.pushed.register(flags)
 	flags.StringVar(&f.plan, "plan", "", "`PLAN`: a file, or the name of a ready plan (default: the argument, else load)")
 	flags.StringVar(&f.from, "fleet", "", "take the devices of a kept fleet from `FILE` (rollcall fleet make), keys and certificates included")
-	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`")
+	flags.StringVar(&f.keep, "keep", "", "write the devices as they are at the end, keys and certificates included, to `FILE`: Apple's alone, the others then take no part")
 	flags.IntVar(&f.devices, "devices", 0, "`N` devices instead of the plan's")
 	flags.StringSliceVar(&f.platforms, "platform", nil, "devices of `PLATFORM`s in equal parts instead of the plan's mix, such as ios,windows,android; the last two with a rollcall server alone")
 	flags.Uint64Var(&f.seed, "seed", 0, "other devices, and other chance, by the same rules")
@@ -219,7 +220,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		result, story, err := l.Tell(setting, enrolled, load.Generator{Calibration: calibration})
 		return result, story, l.Enrolled(), err
 	}
-	if err = enrolledBefore(err); err != nil && len(enrolled.Steps) == 0 { // no device has asked the server for anything
+	if err = f.unsigned(enrolledBefore(err)); err != nil && len(enrolled.Steps) == 0 { // no device has asked the server for anything
 		return nil, nil, l.Enrolled(), err
 	}
 	if err != nil {
@@ -246,6 +247,14 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 func enrolledBefore(err error) error {
 	if err != nil && strings.Contains(err.Error(), "HST-051") {
 		return fmt.Errorf("an earlier run with this seed left its devices on this server, another --seed makes others, --fleet takes those that were kept (--keep): %w", err)
+	}
+	return err
+}
+
+// unsigned says what a server has to do to know devices by their signatures, where one turned them away.
+func (f *fleetRunFlags) unsigned(err error) error {
+	if no, ok := errors.AsType[*dialect.Failure](err); ok && f.auth == "signature" && no.Status >= 400 && no.Status < 500 {
+		return fmt.Errorf("with --auth signature devices show no certificates, so the server has to take Mdm-Signature (rollcall serve --sign-message): %w", err)
 	}
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
 
@@ -103,8 +102,8 @@ func (f *fleetRunFlags) config(ctx context.Context, w io.Writer, a *aim, p *plan
 	if f.closed == 0 && !f.called {
 		c.Pace = load.PaceOf(p, len(c.Devices))
 	}
-	if c.Enrolments && c.Pace.Total() > float64(len(c.Devices)) {
-		return c, fmt.Errorf("--enrolments: %.0f of them are asked for, and there are %d devices; say --devices %.0f", c.Pace.Total(), len(c.Devices), math.Ceil(c.Pace.Total()))
+	if n := c.Pace.Arrivals(); c.Enrolments && n > len(c.Devices) {
+		return c, fmt.Errorf("--enrolments: %d of them are asked for, and there are %d devices; say --devices %d", n, len(c.Devices), n)
 	}
 	if f.pushed.given() && a.order == nil {
 		return c, errors.New("--apns-listen, --wns-listen, --fcm-listen: nobody could ask this server to push; say by --admin-command how")

@@ -236,7 +236,7 @@ func TestFleetMinted(t *testing.T) {
 func TestFleetSignatureAlone(t *testing.T) {
 	s, data := serving(t, nil)
 	got := call(t.Context(), fleetCommand(), "fleet", "run", "--json", "--calibrate", "0s", "--target", s.URL, "--data", data, "--devices", "2", "--rate", "5/s", "--for", "1s", "--auth", "signature")
-	if got.err == nil || !strings.Contains(fmt.Sprint(got.err, got.out), "Authenticate: status 400") {
+	if got.err == nil || !strings.Contains(fmt.Sprint(got.err, got.out), "serve --sign-message): ") || !strings.Contains(fmt.Sprint(got.err, got.out), "Authenticate: status 400") {
 		t.Errorf("%v: %s", got.err, got.out)
 	}
 }

@@ -53,9 +53,7 @@ func (l *Load) Enrol(ctx context.Context) (Enrolled, error) {
 		Devices: len(joining), Patient: int(j.patient.Load()), Again: int(j.again.Load()), GaveUp: int(j.gaveUp.Load()),
 		Seconds: time.Since(l.begin).Seconds(), Steps: stepsOf(l.total()),
 	}
-	for _, b := range l.books {
-		b.clear()
-	}
+	l.turnOver()
 	return e, err
 }
 

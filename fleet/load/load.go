@@ -79,7 +79,11 @@ type Load struct {
 	link   *link.Link
 	number indices
 
-	books   []*book
+	books []*book
+	early struct { // of the enrolment before the load: books were begun anew for that
+		sync.Mutex
+		*book
+	}
 	all     atomic.Pointer[book] // of the load, once it is over
 	members []fleet.Device       // enrolled as the load begins
 	played  played
@@ -310,6 +314,28 @@ func clipped(text string) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// ever merges what was noted of the load and of the enrolment before it.
+func (l *Load) ever() *book {
+	l.early.Lock()
+	defer l.early.Unlock()
+	all := new(book)
+	if l.early.book != nil {
+		all.merge(l.early.book)
+	}
+	all.merge(l.total())
+	return all
+}
+
+// turnOver begins the books anew.
+func (l *Load) turnOver() {
+	l.early.Lock()
+	defer l.early.Unlock()
+	l.early.book = l.total()
+	for _, b := range l.books {
+		b.clear()
+	}
 }
 
 // total merges the books.

@@ -399,6 +399,7 @@ func TestHST126Foreign(t *testing.T) {
 	}{
 		{"HTML to Authenticate", apple.Authenticate, "<!doctype html><title>Sign in</title>", "Authenticate: status 200: answered something that is no property list but a web page"},
 		{"HTML to TokenUpdate", apple.TokenUpdate, "<!doctype html><title>Sign in</title>", "TokenUpdate: status 200: answered something that is no property list but a web page"},
+		{"bytes that are called HTML", apple.Authenticate, "\x00\x01\xff", "Authenticate: status 200: answered something that is no property list: "},
 		{"garbage to Authenticate", apple.Authenticate, "\x00\x01\xff", "Authenticate: status 200: answered something that is no property list"},
 		{"garbage to TokenUpdate", apple.TokenUpdate, "OK", "TokenUpdate: status 200: answered something that is no property list"},
 		{"half a property list", apple.Authenticate, string(somePlist[:len(somePlist)-3]), "Authenticate: status 200: answered something that is no property list"},

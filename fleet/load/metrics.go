@@ -32,7 +32,7 @@ func (scrape) Describe(c chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (s scrape) Collect(c chan<- prometheus.Metric) {
-	all := s.total()
+	all := s.ever() // no counter falls
 	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"rollcall/agent/dialect"
 )
 
 // What a load shows to Prometheus while it runs is what its result says, and names no device.
@@ -67,14 +69,16 @@ rollcall_fleet_offered_total 10
 		seen := false
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
+				idle := false
 				for _, label := range m.GetLabel() {
+					idle = idle || label.GetValue() == dialect.Idle.String()
 					if strings.Contains(label.GetValue(), "00008101") {
 						t.Errorf("%s names a device", f.GetName())
 					}
 				}
-				if h := m.GetHistogram(); f.GetName() == "rollcall_fleet_request_seconds" && h != nil {
+				if h := m.GetHistogram(); f.GetName() == "rollcall_fleet_request_seconds" && h != nil && idle {
 					for _, b := range h.GetBucket() {
-						if want := uint64(10); b.GetUpperBound() == .025 {
+						if want := uint64(4 + 10); b.GetUpperBound() == .025 {
 							seen = true
 							if b.GetCumulativeCount() != want {
 								t.Errorf("%d within 25 ms, want %d", b.GetCumulativeCount(), want)
@@ -90,4 +94,19 @@ rollcall_fleet_offered_total 10
 			t.Error("no latencies")
 		}
 	})
+}
+
+// A counter never falls: the books begin anew after the enrolment, what is shown does not.
+func TestMetricsAfterEnrolment(t *testing.T) {
+	l := &Load{books: []*book{new(book), new(book)}}
+	l.books[0].full, l.books[1].full = 2, 3
+	put(&l.books[1].steps[dialect.Authenticate][Good], time.Second)
+	l.turnOver()
+	if all := l.ever(); all.full != 5 || all.steps[dialect.Authenticate][Good].TotalCount() != 1 {
+		t.Errorf("%d handshakes after the enrolment, want 5", all.full)
+	}
+	l.books[0].full++
+	if all := l.ever(); all.full != 6 || l.total().full != 1 {
+		t.Errorf("%d handshakes, want 6; %d of the load, want 1", all.full, l.total().full)
+	}
 }

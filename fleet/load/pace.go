@@ -91,6 +91,15 @@ func (p Pace) Total() float64 {
 	return sum
 }
 
+// Arrivals is how many arrivals there are, by chance too.
+func (p Pace) Arrivals() (n int) {
+	c := p.cursor()
+	for _, more := c.next(); more; _, more = c.next() {
+		n++
+	}
+	return n
+}
+
 func (p Pace) String() string {
 	words := make([]string, len(p.pieces))
 	for i, x := range p.pieces {

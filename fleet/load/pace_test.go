@@ -66,6 +66,9 @@ func TestPaceTotals(t *testing.T) {
 	check(instants(p), 1)
 	drawn := instants(p.Poisson(7))
 	check(drawn, 5*math.Sqrt(p.Total()))
+	if n := p.Poisson(7).Arrivals(); n != len(drawn) || p.Arrivals() != len(instants(p)) {
+		t.Errorf("%d arrivals by chance, %d instants", n, len(drawn))
+	}
 	if !slices.Equal(drawn, instants(p.Poisson(7))) {
 		t.Error("one seed gave two lists of instants")
 	}

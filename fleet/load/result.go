@@ -252,7 +252,10 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 			return err
 		}
 		p := plan.Plan{Limits: s.Limits}
-		for _, got := range p.Evaluate(object) {
+		for i, got := range p.Evaluate(object) {
+			if text := x.incomparable(&s.Limits[i]); text != "" {
+				got.Got, got.OK = text, false
+			}
 			r.Limits = append(r.Limits, report.Limit(got))
 			if !got.OK {
 				held = false
@@ -328,6 +331,29 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		r.Verdict = report.Failed
 	}
 	return nil
+}
+
+// incomparable tells why a limit on the comparison with the baseline cannot be judged, whatever figures stand there; empty: it can, or is none.
+func (x *Section) incomparable(l *plan.Limit) string {
+	for _, key := range l.Figures() {
+		name, ok := strings.CutPrefix(key, "load.baseline.")
+		if !ok {
+			continue
+		}
+		b := x.Baseline
+		if b == nil {
+			return "there is no baseline to compare with"
+		}
+		name, _, _ = strings.Cut(name, ".")
+		change, ok := map[string]Change{"p50": b.P50, "p99": b.P99, "done": b.Done}[name]
+		switch {
+		case ok && !b.Comparable:
+			return b.String()
+		case ok && change.Pairs == 0:
+			return change.String()
+		}
+	}
+	return ""
 }
 
 // needed is how many devices talk at a time at the highest rate of an open loop of check-ins (Little's law).

@@ -433,3 +433,32 @@ func FuzzReadBaseline(f *testing.F) {
 		}
 	})
 }
+
+// A limit on a comparison that says nothing is broken, whatever figures stand there in place of one.
+func TestLimitsOnBaseline(t *testing.T) {
+	limit := func(text string) *plan.Limit {
+		l := new(plan.Limit)
+		if err := l.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	told := Change{Pairs: 9, Percent: 1}
+	for _, tt := range []struct {
+		limit    string
+		baseline *Comparison
+		want     string // in the reason; empty: it is judged
+	}{
+		{"load.baseline.p99.percent < 10", nil, "no baseline"},
+		{"load.baseline.p99.percent < 10", &Comparison{Why: []string{"devices: 2 then, 3 now"}}, "devices: 2 then, 3 now"},
+		{"load.baseline.p99.percent < 10", &Comparison{Comparable: true, P50: told}, "cannot be told"},
+		{"load.baseline.p50.percent < 10", &Comparison{Comparable: true, P50: told}, ""},
+		{"load.baseline.comparable == true", &Comparison{Why: []string{"loop"}}, ""},
+		{"checkins.p99 < 1s", nil, ""},
+	} {
+		got := (&Section{Baseline: tt.baseline}).incomparable(limit(tt.limit))
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.limit, got, tt.want)
+		}
+	}
+}
