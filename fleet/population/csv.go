@@ -175,10 +175,14 @@ func (t *table) next() (*line, *plan.Error, error) {
 	case errors.Is(err, errLong):
 		e := t.fail(errLong)
 		e.Line = t.begin
-		if err := t.bound.skipLine(); err != nil {
-			return nil, e, err
-		}
+		skipped := t.bound.skipLine()
 		t.lines = t.bound.lines
+		if t.lines > t.begin { // only within quotes does a row have more lines than one
+			e.Message = fmt.Sprintf("a quote opens in this row and is not closed within %d bytes: lines %d to %d are left out with it", maxRow, t.begin, t.lines)
+		}
+		if skipped != nil {
+			return nil, e, skipped
+		}
 		t.restart()
 		return nil, e, nil
 	case errors.As(err, &parse):

@@ -56,8 +56,12 @@ func TestHST122(t *testing.T) {
 		{"long line", "a.csv", head + good + "d2," + strings.Repeat("x", 3*maxRow) + "\nd3" + good[2:], "a.csv:3:1: a record is at most 1048576 bytes (HST-122)", 2},
 		{"bad rows around a long one", "a.csv", head + "d2,x\n" + good + "d2," + strings.Repeat("x", 2*maxRow) + "\nd3,x\n", "a.csv:2:1: 2 fields; the header has 8 (HST-122)\n" +
 			"a.csv:4:1: a record is at most 1048576 bytes (HST-122)\na.csv:5:1: 2 fields; the header has 8 (HST-122)", 1},
-		{"quote around much", "a.csv", head + good + "\"" + strings.Repeat("\n", 2*maxRow), "a.csv:3:1: a record is at most 1048576 bytes (HST-122)", 1},
+		{"quote around much", "a.csv", head + good + "\"" + strings.Repeat("\n", 2*maxRow), "", 1},
 		{"quote without end", "a.csv", head + good + "\"" + strings.Repeat("x\n", maxRow) + "\nd3" + good[2:], "", 2},
+		{
+			"HST-118, where a quote opens that is not closed", "a.csv", head + good + "\"d9\n" + strings.Repeat("x", 2*maxRow) + "\nd3" + good[2:],
+			"a.csv:3:1: a quote opens in this row and is not closed within 1048576 bytes: lines 3 to 4 are left out with it (HST-122)", 2,
+		},
 		{
 			"JSON cut off", "managedDevices.json", `{"value":[` + device("") + `,{"id":"d2`,
 			"managedDevices.json:1:75: the file ends inside this record (HST-122)", 1,
