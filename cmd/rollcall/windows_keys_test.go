@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rsa"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/protocol"
 )
 
@@ -57,5 +59,17 @@ limits: [invariants.violated == 0, devices.enrolled == devices.total]
 	}
 	if _, err := (&labFlags{clock: "driven", rsa: []string{"window"}}).fit(p); err == nil || !strings.Contains(err.Error(), "did you mean windows?") {
 		t.Errorf("a platform that is none: %v", err)
+	}
+}
+
+// Who never enrols needs no key.
+func TestLabRSAKeysOfJoiners(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop() // how many they would be is all that is asked
+	k, _ := (&labFlags{rsa: []string{"windows"}}).keys(ctx, &population.Population{Devices: []population.Device{
+		{Platform: protocol.Windows}, {Platform: protocol.Windows, Joins: population.Never}, {Platform: protocol.IOS},
+	}}, nil)
+	if k.Beforehand != 1 {
+		t.Errorf("%d keys for one PC that enrols", k.Beforehand)
 	}
 }
