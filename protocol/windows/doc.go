@@ -2,9 +2,9 @@
 // the SOAP messages of discovery, policy and certificates (MS-MDE2, MS-XCEP, MS-WSTEP), the provisioning document, and SyncML
 // (OMA DM 1.2, MS-MDM). It is pure: no I/O, no clock, no identity. PKCS#10 and CMS inside the messages are package certs'.
 //
-// Start with [Envelope], [DecodeEnvelope] and [EncodeEnvelope] for the enrolment phase; then [Provisioning], [DecodeDocument] and
-// [ReadProvisioning] for what it brings; then [Message], [DecodeMessage] and [EncodeMessage] for a management session. [Fault] and
-// [HRESULT] are how either side says what went wrong.
+// Start with [Envelope], [DecodeEnvelope], for a server [DecodeRequest], and [EncodeEnvelope] for the enrolment phase; then
+// [Provisioning], [DecodeDocument] and [ReadProvisioning] for what it brings; then [Message], [DecodeMessage] and [EncodeMessage] for a
+// management session. [Fault] and [HRESULT] are how either side says what went wrong.
 //
 // # The reader
 //
@@ -16,6 +16,13 @@
 // something at their one place alone; credentials and tokens at any other place refuse the message (HST-018). Errors name the byte
 // and the element, never a value.
 //
+// # Signatures
+//
+// No library verifies what such a request has. The one that is kept, goxmldsig, takes signatures that are inside what they sign and name
+// their certificate in X509Data, takes SHA-1, and reads by another parser than the one that would use the values: each of its own wrapping
+// faults (CVE-2020-15216, GHSA-479m-364c-43vc) was of that kind. So [DecodeRequest] digests what the scan above reads, each part at its one
+// place and never by looking for an id, and takes no transform, algorithm or key but those named.
+//
 // # Divergences
 //
 //   - Names of elements and attributes are ASCII; no message of these protocols has others.
@@ -24,7 +31,9 @@
 //   - SOAP 1.1 is taken in answers alone, and SYNCML:SYNCML1.1 as 1.2.
 //   - Numbers beyond their range become the largest one (HST-009), except where a length of time would.
 //   - A SessionID may have 16 characters; MS-MDM says 4 bytes.
-//   - WBXML is not spoken: a server answers 415 (windows.md section 13). Messages are not signed (MS-Signature), and a bootstrap
-//     certificate's XML signature (AuthPolicy Certificate) is not read.
+//   - WBXML is not spoken: a server answers 415 (windows.md section 13). Messages of sessions are not signed (MS-Signature).
+//   - A bootstrap certificate's XML signature (AuthPolicy Certificate) is read in the one shape that [SignEnvelope] writes: RSA and SHA-256
+//     over Timestamp, token and Body by their ids, in exclusive canonicalization. Microsoft's own example does not say what it digests, and
+//     no independent client was seen.
 //   - ReadProvisioning takes the settings that windows.md section 4.1 lists and refuses others, which real devices may know.
 package windows

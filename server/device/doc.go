@@ -79,9 +79,11 @@
 //
 // # Divergences
 //
-// A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. Nothing of AuthPolicy Certificate
-// is served, so a provisioning package with a bootstrap certificate cannot enrol. What a PC says of its hardware ends
-// only an enrolment of the same user (WIN-024, HST-051).
+// A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. A request by AuthPolicy
+// Certificate is taken in one shape alone: the certificate of a package that is known here has signed Timestamp, token and Body, by their
+// ids, with RSA and SHA-256. Microsoft's example digests by an id "envelop" what it does not say, and has SHA-1 in one place: neither is
+// taken; nor is a request for policies that only shows the certificate. What a PC says of its hardware ends only an enrolment of the same
+// user, or of the same package (WIN-024, HST-051).
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
 // other messages are answered and change nothing, once their certificate is the device's. GetToken and
