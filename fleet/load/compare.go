@@ -51,16 +51,16 @@ func (c Change) Clear() bool { return c.Pairs > 0 && (c.Least > 0 || c.Most < 0)
 
 func (c Change) String() string {
 	if c.Pairs == 0 {
-		return "cannot be told: too few windows with enough answers and without failures, or each too much like the one before it"
+		return "cannot be told: too few windows with enough answers and no failure, or each too much like the one before"
 	}
-	text := fmt.Sprintf("%+.1f%% (95%%, by the wander within these two runs: %+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
+	text := fmt.Sprintf("%+.1f%% (%+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
 	if !c.Clear() {
-		return "no change that these two runs could show, " + text
+		return "no clear change, " + text
 	}
 	return text
 }
 
-// String is the comparison in one sentence.
+// String is the comparison in a few sentences, short enough for a report to show whole.
 func (c *Comparison) String() string {
 	if !c.Comparable {
 		return "Not comparable with the baseline: " + strings.Join(c.Why, "; ") + "."
@@ -76,9 +76,15 @@ func (c *Comparison) String() string {
 	case now != then:
 		text += fmt.Sprintf(": %s failed, %s then", now, then)
 	}
-	text += fmt.Sprintf(": done %s; p50 %s; p99 %s.", c.Done, c.P50, c.P99)
+	text += fmt.Sprintf(": done %s; ", c.Done)
+	if c.P50.Pairs == 0 && c.P99.Pairs == 0 {
+		text += fmt.Sprintf("p50 and p99 %s.", c.P50)
+	} else {
+		text += fmt.Sprintf("p50 %s; p99 %s.", c.P50, c.P99)
+	}
+	text += " In brackets: 95%, by the wander within these two runs."
 	if left := c.Pairs - c.P50.Pairs; c.P50.Pairs > 0 && left > 0 {
-		text += fmt.Sprintf(" Of %d pairs of windows, %d had too few answers, or failures: they are no part of the latencies.", c.Pairs, left)
+		text += fmt.Sprintf(" %d of %d pairs of windows had too few answers, or failures, and are no part of the latencies.", left, c.Pairs)
 	}
 	return text
 }
