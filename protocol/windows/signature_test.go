@@ -214,6 +214,9 @@ func TestHST018Signatures(t *testing.T) {
 			if !errors.Is(err, protocol.ErrMalformed) {
 				t.Fatalf("%+v, %v, want a refusal", e, err)
 			}
+			if tt.name == "long namespaces again and again" && !strings.Contains(err.Error(), "HST-001") {
+				t.Errorf("%v, want it refused for its size, before it is digested", err)
+			}
 			if e != nil && e.Body != nil {
 				t.Error("a body came with the refusal")
 			}
