@@ -34,9 +34,10 @@ func (d *Device) Draw(n uint64, what Chance, key uint64) uint64 {
 	}
 }
 
-// someOf draws a part of a length of time.
-func (d *Device) someOf(all time.Duration, what Chance, key protocol.Time) time.Duration {
-	return time.Duration(d.Draw(uint64(all/time.Microsecond), what, uint64(key))) * time.Microsecond
+// someOf draws a part of the time until the next try.
+func (d *Device) someOf(all time.Duration, now protocol.Time) time.Duration {
+	hour := uint64(now) / uint64(time.Hour/time.Microsecond)
+	return time.Duration(d.Draw(uint64(all/time.Microsecond), chanceRetry, hour<<8|uint64(d.tries))) * time.Microsecond
 }
 
 // place is where in the steady cadence the device has its contacts, as a share of 2^64.

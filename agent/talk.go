@@ -171,7 +171,8 @@ func (d *Device) failed(now protocol.Time, ev *Event, out *Actions) {
 	}
 }
 
-// wait draws the time until the next try.
+// wait draws the time until the next try: for a try and an hour, as habits are drawn for a spell, so that a device that failed a millisecond
+// later, as at a server that counts its devices in another order, comes again as much later.
 func (d *Device) wait(now protocol.Time, asked time.Duration) time.Duration {
 	back := LastRetry
 	if d.tries < 6 { // 1 min << 6 is more than an hour
@@ -180,9 +181,9 @@ func (d *Device) wait(now protocol.Time, asked time.Duration) time.Duration {
 	}
 	if asked > 0 { // not one moment sooner than asked, and not all devices at the same one
 		asked = min(asked, MaxWait)
-		return asked + d.someOf(min(asked/8, back), chanceRetry, now)
+		return asked + d.someOf(min(asked/8, back), now)
 	}
-	return back - d.someOf(back/4, chanceRetry, now)
+	return back - d.someOf(back/4, now)
 }
 
 // finish ends a conversation that went well.

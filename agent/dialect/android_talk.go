@@ -192,7 +192,7 @@ const (
 func (d *Android) backOff(now protocol.Time) time.Duration {
 	back := min(androidFirst<<min(d.tries, 5), androidLast)
 	d.tries = min(d.tries+1, 250)
-	return back*4/5 + time.Duration(d.core.Draw(uint64(back/5/time.Microsecond), chanceLocked, uint64(now)))*time.Microsecond
+	return back*4/5 + time.Duration(d.core.Draw(uint64(back/5/time.Microsecond), chanceBackOff, spell(now, time.Hour)<<8|uint64(d.tries)))*time.Microsecond
 }
 
 // gone tells whether a 410 ends management: with the server's own order for this device and enrolment, and by nothing else (HST-027).

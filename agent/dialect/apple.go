@@ -246,6 +246,7 @@ const (
 	chanceLocked
 	chanceUnlocks
 	chanceProfile
+	chanceBackOff
 )
 
 // newToken draws a push token, newMagic a PushMagic: others in each enrolment.

@@ -148,7 +148,10 @@ func (p *player) past() error {
 			p.tell(p.start, sayLost(p.pushGrace()))
 		}
 	}
-	gap := p.gapBefore()
+	gap := gapBefore(p.plan, p.pop)
+	if !p.apple {
+		gap = 0
+	}
 	if gap != 0 {
 		p.gaps = append(p.gaps, fleet.Gap{Opened: p.start})
 		p.tell(p.start, fleet.Words{
@@ -177,10 +180,10 @@ func (p *player) past() error {
 	return k.loop.Restart() // the server finds it so
 }
 
-// gapBefore is since when the gap is open in the export (AUTH-30); 0: it is not.
-func (p *player) gapBefore() protocol.Time {
-	own, set := &p.pop.Tenant, p.plan.Tenant.Gap.OnCoexistence
-	if !p.apple || own.APNs.Modified == 0 || own.APNs.Modified >= own.ChangedAt || own.Coexistence && set != nil && !*set {
+// gapBefore is since when the gap is open in an export (AUTH-30); 0: it is not.
+func gapBefore(p *plan.Plan, pop *population.Population) protocol.Time {
+	own, set := &pop.Tenant, p.Tenant.Gap.OnCoexistence
+	if own.APNs.Modified == 0 || own.APNs.Modified >= own.ChangedAt || own.Coexistence && set != nil && !*set {
 		return 0
 	}
 	return own.ChangedAt

@@ -265,6 +265,12 @@ func (t *telling) notShown() []string {
 	}
 	if t.Imported {
 		not = append(not, t.Say("Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played."))
+		if gapBefore(t.Plan, t.Population) != 0 {
+			not = append(not, t.Say("The export shows the gap open since the change of authority. No Apple device could enrol here in it, so it is closed; rollcall rehearse --export plays it (AUTH-30)."))
+		}
+		if end := t.Population.Tenant.APNs.Expires; end != 0 && end <= t.Start {
+			not = append(not, t.Say("The push certificate of the export had ended. No Apple device could enrol here without one, so it is good for a year more; rollcall rehearse --export plays its end (AUTH-33)."))
+		}
 	}
 	return not
 }
