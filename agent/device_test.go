@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -753,5 +754,35 @@ func TestAUTH27InForceAgain(t *testing.T) {
 	step(now.Add(8*24*time.Hour), Event{Kind: Tick})
 	if len(d.Profiles()) != 1 {
 		t.Error("the profile of the authority in force is gone")
+	}
+}
+
+// The wait until the next try is of a try and an hour: who failed a moment later, as at a server that counts its devices in another order,
+// comes again as much later, and each try and each hour has a wait of its own.
+func TestTheNextTryIsDrawnForASpell(t *testing.T) {
+	tries := func(from protocol.Time, asked time.Duration) (waits []time.Duration) {
+		d := enrolled(t, protocol.Android)
+		now := from
+		for range 5 {
+			step(d, now, Event{Kind: Woken})
+			step(d, now, Event{Kind: Failed, RetryAfter: asked})
+			waits = append(waits, d.Due().Sub(now))
+		}
+		return waits
+	}
+	hour := start - start%protocol.Time(time.Hour/time.Microsecond)
+	for _, asked := range []time.Duration{0, 15 * time.Minute} {
+		first := tries(hour.Add(time.Minute), asked)
+		for _, later := range []time.Duration{time.Microsecond, 7 * time.Millisecond, time.Minute} {
+			if again := tries(hour.Add(time.Minute+later), asked); !slices.Equal(again, first) {
+				t.Errorf("asked for %s, %s later the waits are %v, and before %v", asked, later, again, first)
+			}
+		}
+		if other := tries(hour.Add(time.Hour), asked); slices.Equal(other, first) {
+			t.Errorf("asked for %s, an hour later the waits are the same: %v", asked, other)
+		}
+		if asked > 0 && first[0] == first[1] {
+			t.Errorf("asked for %s, two tries wait as long: %v", asked, first)
+		}
 	}
 }

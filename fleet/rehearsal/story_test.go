@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -61,5 +63,28 @@ func TestKnown(t *testing.T) {
 	}
 	if got := nl.known("100% of us go"); got != "100% of us go" {
 		t.Error(got)
+	}
+}
+
+// A lab with an export says what of its state it could not be in, and who plays it: an open gap (AUTH-30), a push certificate that had
+// ended (AUTH-33), in which no Apple device could enrol.
+func TestAUTH30NotPlayedLive(t *testing.T) {
+	asOf := protocol.At(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	for _, tt := range []struct {
+		name       string
+		was        population.Tenant
+		gap, ended bool
+	}{
+		{"as it should be", population.Tenant{AsOf: asOf, ChangedAt: 5, APNs: population.APNs{Modified: 6, Expires: asOf + 1}}, false, false},
+		{"a gap", population.Tenant{AsOf: asOf, ChangedAt: 5, APNs: population.APNs{Modified: 4, Expires: asOf + 1}}, true, false},
+		{"it has ended", population.Tenant{AsOf: asOf, APNs: population.APNs{Expires: asOf}}, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			told := &telling{Language: lang.English, Run: &Run{Imported: true, Start: asOf, Plan: &plan.Plan{}, Population: &population.Population{Tenant: tt.was}}}
+			said := strings.Join(told.notShown(), " ")
+			if strings.Contains(said, "AUTH-30") != tt.gap || strings.Contains(said, "AUTH-33") != tt.ended {
+				t.Errorf("it says %s", said)
+			}
+		})
 	}
 }
