@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"slices"
+	"strings"
 	"time"
 
 	"rollcall/agent"
@@ -287,8 +287,7 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	switch c.Kind {
 	case protocol.InstallProfile:
 		p := &l.server.World().Profiles[c.Profile]
-		if l.failsOn(i, c.Profile) {
-			l.step.Status = protocol.Failed
+		if l.step.Status = l.installs(i, c.Profile); l.step.Status != protocol.Acknowledged {
 			break
 		}
 		d.Install(agent.Profile{Name: nameOf(p.Identifier), Content: uint64(c.Profile), Family: p.Family})
@@ -320,15 +319,19 @@ func (l *Loop) execute(i int, c *protocol.Command) error {
 	return nil
 }
 
-// failsOn tells whether a profile does not install on a device now: on a PC, one of its settings.
-func (l *Loop) failsOn(i int, p protocol.Profile) bool {
+// installs tells whether a profile installs on a device now. On a PC it does as its settings do; where it is those of its user alone that
+// fail, the server takes that user for gone, and the profile for put off (WIN-037).
+func (l *Loop) installs(i int, p protocol.Profile) protocol.Status {
 	at, d := &l.places[i], &l.devices[i]
 	if at.habits.ProfileFails == 0 {
-		return false
+		return protocol.Acknowledged
 	}
 	profile := &l.server.World().Profiles[p]
 	if at.platform != protocol.Windows {
-		return at.habits.Fails(d, profile.Identifier, l.clockOf(i))
+		if at.habits.Fails(d, profile.Identifier, l.clockOf(i)) {
+			return protocol.Failed
+		}
+		return protocol.Acknowledged
 	}
 	settings, known := l.settings[p]
 	if !known {
@@ -339,7 +342,17 @@ func (l *Loop) failsOn(i int, p protocol.Profile) bool {
 		}
 		l.settings[p] = settings
 	}
-	return slices.ContainsFunc(settings, func(uri string) bool { return dialect.SettingFails(d, at.habits.ProfileFails, uri, l.clockOf(i)) })
+	status := protocol.Acknowledged
+	for _, uri := range settings {
+		switch {
+		case !dialect.SettingFails(d, at.habits.ProfileFails, uri, l.clockOf(i)):
+		case !strings.HasPrefix(uri, "./User/"):
+			return protocol.Failed
+		default:
+			status = protocol.NotNow
+		}
+	}
+	return status
 }
 
 // requestOf is what Apple's protocol calls a command.
