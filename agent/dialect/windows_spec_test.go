@@ -361,11 +361,11 @@ func TestWindowsChangedNodes(t *testing.T) {
 	}
 	name := "./DevDetail/Ext/Microsoft/DeviceName"
 	policy := csps + "Policy/Config/Camera/AllowCamera"
-	changed("", on(windows.Add, cache, "", windows.FormatNode))
-	changed("n2,n3,n4,n5", node("n1", name, "SIM-0001"), node("n2", name, "OTHER"), node("n3", policy, "1"), node("n4", "", "1"), node("n5", cache+"/ChangedNodes", "n5"))
-	changed("n2,n4,n5", on(windows.Add, policy, "1", windows.FormatInt))
-	changed("n4,n5", on(windows.Replace, cache+"/Nodes/n2/AutoSetExpectedValue", ""))
-	changed("n3,n4,n5", on(windows.Replace, policy, "0", windows.FormatInt))
+	changed("", on(windows.Add, cache, "", windows.FormatNode), on(windows.Add, cache+"/Nodes", "", windows.FormatNode))
+	changed("n2,n3,n4,n5,n6", node("n6", csps+"DeviceStatus/DomainName", ""), node("n1", name, "SIM-0001"), node("n2", name, "OTHER"), node("n3", policy, "1"), node("n4", "", "1"), node("n5", cache+"/ChangedNodes", "n5"))
+	changed("n2,n4,n5,n6", on(windows.Add, policy, "1", windows.FormatInt))
+	changed("n4,n5,n6", on(windows.Replace, cache+"/Nodes/n2/AutoSetExpectedValue", ""))
+	changed("n3,n4,n5,n6", on(windows.Replace, policy, "0", windows.FormatInt))
 	if codes, _ := s.tell(on(windows.Replace, cache+"/ChangedNodes", "x"), on(windows.Get, csps+"NodeCache/other/ChangedNodes")); codes != "405 404" {
 		t.Error(codes)
 	}

@@ -83,7 +83,7 @@ func FuzzNotice(f *testing.F) {
 func FuzzSearchCriteria(f *testing.F) {
 	for _, text := range []string{
 		SearchCriteria("1D8A5C0E-7A0F-4C6B-9A55-3E0E7F0C1B22", StoreUser), SearchCriteria("a b+c&d=e%f", StoreSystem),
-		"Subject=CN%3Da", `Subject=&Stores=My\User`, "Stores=My%5C&Subject=a", "Subject=a;b&Stores=My%5CUser", "Subject=CN%3Da&Subject=CN%3Db&Stores=My%5CUser&Stores=Root%5CUser", "%zz",
+		"Subject=CN%3Da%26b%2Bc%25d%20e&Stores=My%5CSystem", "Subject=CN%3Da", `Subject=&Stores=My\User`, "Stores=My%5C&Subject=a", "Subject=a;b&Stores=My%5CUser", "Subject=CN%3Da&Subject=CN%3Db&Stores=My%5CUser&Stores=Root%5CUser", "%zz",
 	} {
 		f.Add(text)
 	}

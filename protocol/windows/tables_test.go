@@ -258,7 +258,7 @@ func TestAUTH27Notice(t *testing.T) {
 	good := NoticeWords(protocol.Intune, protocol.Notice{Epoch: 3, ChangedAt: at})
 	for _, wrong := range []string{
 		"", "epoch=3", good + ";", good + ";x=1", strings.Replace(good, "intune", "nobody", 1), strings.Replace(good, "epoch=3", "epoch=03", 1),
-		strings.Replace(good, "epoch=3", "epoch=4294967296", 1), good + ";kept=9999999999", good + ";rule=a b", good + ";epoch=3",
+		strings.Replace(good, "epoch=3", "epoch=4294967296", 1), good + ";kept=9999999999", good + ";kept=3153600001", good + ";rule=a b", good + ";epoch=3",
 	} {
 		if _, _, err := ReadNotice(wrong); !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%q: %v", wrong, err)
