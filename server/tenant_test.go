@@ -31,7 +31,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 
 // pushCA signs the tests' push certificates.
 var pushCA = sync.OnceValue(func() *certs.Authority {
-	ca, err := certs.NewAuthority(certs.P256, "push", start.Time())
+	ca, err := certs.NewIssuer("push", start.Time())
 	if err != nil {
 		panic(err)
 	}

@@ -669,7 +669,7 @@ func TestAND081Renewal(t *testing.T) {
 
 // What a renewal brings replaces an identity only if the server that knows the old one can have issued it (HST-120).
 func TestHST120RenewalByAStranger(t *testing.T) {
-	stranger, err := certs.NewAuthority(certs.P256, "a proxy's", noon.Time())
+	stranger, err := certs.NewIssuer("a proxy's", noon.Time())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func spki(c *x509.Certificate) string {
 // A pin means a certificate of the chain by its bytes or by its key; the server has to be the one that the certificate is for, and nothing
 // is sent to one that is not (HST-120).
 func TestHST120ThePinDecides(t *testing.T) {
-	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	ca, err := certs.NewIssuer("lab", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestHST120ThePinDecides(t *testing.T) {
 
 // A server without end, one that sends elsewhere and one that says no cannot do more than be told about (HST-120).
 func TestHST120AHostileFirstAnswer(t *testing.T) {
-	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	ca, err := certs.NewIssuer("lab", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

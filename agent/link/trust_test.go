@@ -13,11 +13,11 @@ import (
 // was refused is looked at again.
 func TestVerdict(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	ca, err := certs.NewAuthority(certs.P256, "one", now)
+	ca, err := certs.NewIssuer("one", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := certs.NewAuthority(certs.P256, "one", now)
+	other, err := certs.NewIssuer("one", now)
 	if err != nil {
 		t.Fatal(err)
 	}

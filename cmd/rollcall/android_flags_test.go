@@ -57,7 +57,7 @@ func TestAndroidAgentInQRCodes(t *testing.T) {
 // Flags that belong together are given together, and an error names the one that is wrong.
 func TestAndroidFlags(t *testing.T) {
 	folder := t.TempDir()
-	ca, err := certs.NewAuthority(certs.P256, "a maker", time.Now())
+	ca, err := certs.NewIssuer("a maker", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func TestCloudAPNs(t *testing.T) {
 
 // A machine holds its stream to the service of a person who tests another server, believes the CA that it enrolled by alone, and is woken.
 func TestCloudAPNsWakesMachines(t *testing.T) {
-	ca, err := certs.NewAuthority(certs.P256, "lab", time.Now())
+	ca, err := certs.NewIssuer("lab", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func startOwn(ctx context.Context, change func(*serveConfig)) (_ *ownServer, err
 		return nil, err
 	}
 	clock := newDrivenClock(o.dir, time.Now())
-	if o.factory, err = certs.NewAuthority(certs.P256, "rollcall conform factory", clock.Now()); err != nil {
+	if o.factory, err = certs.NewIssuer("rollcall conform factory", clock.Now()); err != nil {
 		return nil, err
 	}
 	if o.maker, err = certs.NewIssuer("rollcall conform maker", clock.Now()); err != nil {

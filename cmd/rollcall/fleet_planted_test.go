@@ -118,7 +118,7 @@ func TestFleetPlanted(t *testing.T) {
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.StartTLS()
 	defer s.Close()
-	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	ca, err := certs.NewIssuer("lab", realClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (f *pushFlags) face(address string) (*tls.Certificate, error) {
 func keptCA(file, name string) (*certs.Authority, error) {
 	keyFile := file + ".key"
 	if !exists(file) && !exists(keyFile) {
-		ca, err := certs.NewAuthority(certs.P256, name, time.Now())
+		ca, err := certs.NewIssuer(name, time.Now())
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func TestFleetTargetIsNoServer(t *testing.T) {
 func TestFleetEnrolmentFails(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 	defer s.Close()
-	authority, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	authority, err := certs.NewIssuer("lab", realClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

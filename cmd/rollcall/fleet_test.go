@@ -206,7 +206,7 @@ func TestFleetMake(t *testing.T) {
 // A fleet mints its identities from a lab CA that the server trusts, and shows them as TLS has them, as a proxy would pass them on,
 // or as a signature.
 func TestFleetMinted(t *testing.T) {
-	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	ca, err := certs.NewIssuer("lab", realClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +409,7 @@ func TestFleetRefuses(t *testing.T) {
 	}
 	const here = "https://127.0.0.1:1"
 	plan := "population: {devices: 3, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {}}]\n"
-	ca, err := certs.NewAuthority(certs.P256, "lab", realClock{}.Now())
+	ca, err := certs.NewIssuer("lab", realClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func newLaboratory(ctx context.Context, f *labFlags, start protocol.Time, run *r
 	if l.dir, err = os.MkdirTemp("", "rollcall-lab-"); err != nil {
 		return nil, fmt.Errorf("a folder for the server's data: %w", err)
 	}
-	if l.factory, err = certs.NewAuthority(certs.P256, "rollcall factory", l.clock.Time()); err != nil {
+	if l.factory, err = certs.NewIssuer("rollcall factory", l.clock.Time()); err != nil {
 		return nil, err
 	}
 	if f.attestation == "report" || f.attestation == "require" {

@@ -90,7 +90,7 @@ func TestHST111Shed(t *testing.T) {
 		}
 		ca, err := certs.NewAuthority(certs.P256, "test CA", time.Now())
 		must(err)
-		lab, err := certs.NewAuthority(certs.P256, "lab CA", time.Now())
+		lab, err := certs.NewIssuer("lab CA", time.Now())
 		must(err)
 		key, err := certs.GenerateKey(certs.P256)
 		must(err)

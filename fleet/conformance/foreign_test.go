@@ -247,7 +247,7 @@ func TestAPL002PubliclySigned(t *testing.T) {
 			t.Skip("the system's roots are set by SSL_CERT_FILE on Linux")
 		}
 		dir = t.TempDir()
-		public, err := certs.NewAuthority(certs.P256, "a public CA", time.Now())
+		public, err := certs.NewIssuer("a public CA", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

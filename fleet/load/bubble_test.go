@@ -86,7 +86,7 @@ func newRig(t *testing.T, h http.HandlerFunc) *rig {
 	t.Helper()
 	r := &rig{t: t, wire: newWire()}
 	var err error
-	if r.ca, err = certs.NewAuthority(certs.P256, "test CA", time.Now()); err != nil {
+	if r.ca, err = certs.NewIssuer("test CA", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	key, err := certs.GenerateKey(certs.P256)

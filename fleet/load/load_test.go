@@ -626,9 +626,9 @@ func TestHST113UnansweredEnrolment(t *testing.T) {
 					}
 				})
 				defer r.close()
-				authority.CA = r.ca
+				authority.CA = scepAuthority()
 				authority.Issue = func(_ context.Context, q *scep.Request) (*x509.Certificate, error) {
-					return r.ca.Issue(certs.IssueRequest{Public: q.CSR.PublicKey, Handle: "device", Now: time.Now()})
+					return authority.CA.Issue(certs.IssueRequest{Public: q.CSR.PublicKey, Handle: "device", Now: time.Now()})
 				}
 				c := Config{Parallel: 2, Pace: Constant(10, time.Second)}
 				if tt.at == 0 {
@@ -706,6 +706,15 @@ func TestHST113NoServer(t *testing.T) {
 		})
 	}
 }
+
+// scepAuthority is made once, at the time at which every bubble begins.
+var scepAuthority = sync.OnceValue(func() *certs.Authority {
+	ca, err := certs.NewAuthority(certs.P256, "SCEP CA", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		panic(err)
+	}
+	return ca
+})
 
 var transportKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -33,7 +33,7 @@ var nullAnswer = []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 func startNull(listener net.Listener, now func() time.Time) (*null, error) {
 	n := &null{listener: listener, conns: map[net.Conn]struct{}{}}
 	var err error
-	if n.ca, err = certs.NewAuthority(certs.P256, "rollcall calibration", now()); err != nil {
+	if n.ca, err = certs.NewIssuer("rollcall calibration", now()); err != nil {
 		return nil, err
 	}
 	key, err := certs.GenerateKey(certs.P256)

@@ -192,7 +192,7 @@ var pushPEM = func() func(topic string, until int) []byte {
 	var mu sync.Mutex
 	made := map[key][]byte{}
 	ca := sync.OnceValue(func() *certs.Authority {
-		ca, err := certs.NewAuthority(certs.P256, "push", start.Time().Add(-2*day))
+		ca, err := certs.NewIssuer("push", start.Time().Add(-2*day))
 		if err != nil {
 			panic(err)
 		}

@@ -56,7 +56,7 @@ func NewWire(start protocol.Time) (*Wire, error) {
 	if w.ca, err = certs.NewAuthority(certs.P256, "rehearsal", now); err != nil {
 		return nil, err
 	}
-	if w.factory, err = certs.NewAuthority(certs.P256, "rehearsal factory", now); err != nil {
+	if w.factory, err = certs.NewIssuer("rehearsal factory", now); err != nil {
 		return nil, err
 	}
 	key, err := certs.GenerateKey(certs.P256)

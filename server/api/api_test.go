@@ -68,7 +68,7 @@ func newOfficeOf(t *testing.T, tenant authority.Tenant, licensed authority.User)
 	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, device: "00008101-000A1B2C3D4E001E", answered: map[string]bool{}}
 	ctx := context.Background()
 	var err error
-	if o.ca, err = certs.NewAuthority(certs.P256, "test CA", o.clock.now); err != nil {
+	if o.ca, err = certs.NewIssuer("test CA", o.clock.now); err != nil {
 		t.Fatal(err)
 	}
 	if o.core, err = server.Open(ctx, o.now(), server.Config{Store: store.NewMemory()}); err != nil {

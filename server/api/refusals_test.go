@@ -22,7 +22,7 @@ func newBare(t *testing.T, tenant authority.Tenant) *office {
 	t.Helper()
 	o := &office{t: t, clock: &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), driven: true}, answered: map[string]bool{}}
 	var err error
-	if o.ca, err = certs.NewAuthority(certs.P256, "test CA", o.clock.now); err != nil {
+	if o.ca, err = certs.NewIssuer("test CA", o.clock.now); err != nil {
 		t.Fatal(err)
 	}
 	if o.core, err = server.Open(context.Background(), o.now(), server.Config{Store: store.NewMemory()}); err != nil {

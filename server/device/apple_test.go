@@ -80,7 +80,7 @@ func legacy(body []byte, s certs.Signer, _ time.Time) ([]byte, error) {
 func TestAPL022ForeignSignature(t *testing.T) {
 	l := newLab(t, func(c *Config) { c.SignMessage = true })
 	p := l.phone(udid(1)).enrol()
-	other, err := certs.NewAuthority(certs.P256, "test CA", l.now())
+	other, err := certs.NewIssuer("test CA", l.now())
 	if err != nil {
 		t.Fatal(err)
 	}

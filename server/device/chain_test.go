@@ -17,7 +17,7 @@ func TestHST026LookAlikeChain(t *testing.T) {
 	var chain [][]byte
 	var forged certs.Signer
 	for i := range 3 {
-		fake, err := certs.NewAuthority(certs.P256, l.ca.Certificate().Subject.CommonName, l.now())
+		fake, err := certs.NewIssuer(l.ca.Certificate().Subject.CommonName, l.now())
 		if err != nil {
 			t.Fatal(err)
 		}

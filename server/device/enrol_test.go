@@ -447,7 +447,7 @@ func machine(t *testing.T, info apple.MachineInfo, factory certs.Signer, now tim
 
 func factory(t *testing.T, now time.Time) (root *x509.Certificate, s certs.Signer) {
 	t.Helper()
-	ca, err := certs.NewAuthority(certs.P256, "Factory", now)
+	ca, err := certs.NewIssuer("Factory", now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func TestHST030ForeignCertificates(t *testing.T) {
 	l := newLab(t)
 	now := l.now()
 	ours := l.identity(store.Grant{Purpose: delivery.ForEnrolment, User: l.user})
-	twin, err := certs.NewAuthority(certs.P256, "test CA", now) // same subject
+	twin, err := certs.NewIssuer("test CA", now) // same subject
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,13 +68,18 @@ func newLab(t testing.TB, change ...func(*Config)) *lab {
 	return newLabOn(t, store.NewMemory(), change...)
 }
 
+var labStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// labAuthority is the CA of every lab, made once: its RSA key takes longer than most of what is tested here.
+var labAuthority = sync.OnceValues(func() (*certs.Authority, error) { return certs.NewAuthority(certs.P256, "test CA", labStart) })
+
 func newLabOn(t testing.TB, kept store.Store, change ...func(*Config)) *lab {
 	t.Helper()
 	ctx := context.Background()
 	l := &lab{t: t, store: kept, log: &syncBuffer{}}
-	l.setClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+	l.setClock(labStart)
 	var err error
-	if l.ca, err = certs.NewAuthority(certs.P256, "test CA", l.now()); err != nil {
+	if l.ca, err = labAuthority(); err != nil {
 		t.Fatal(err)
 	}
 	face := l.serverCertificate()

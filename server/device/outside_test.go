@@ -17,7 +17,7 @@ func TestHST033LabIdentities(t *testing.T) {
 	var outside *certs.Authority
 	lab := func(c *Config) {
 		var err error
-		if outside, err = certs.NewAuthority(certs.P256, "lab CA", c.Now()); err != nil {
+		if outside, err = certs.NewIssuer("lab CA", c.Now()); err != nil {
 			t.Fatal(err)
 		}
 		c.Lab = []*x509.Certificate{outside.Certificate()}
@@ -90,7 +90,7 @@ func TestHST033LabIdentities(t *testing.T) {
 
 func TestLabAuthorityRefused(t *testing.T) {
 	l := newLab(t)
-	twin, err := certs.NewAuthority(certs.P256, "test CA", l.now())
+	twin, err := certs.NewIssuer("test CA", l.now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func TestAPL024ProxyHeader(t *testing.T) {
 			if got := a.via(proxy, a.idle(), http.Header{name: {""}}); got.status != 400 || !l.logged("HST-030") {
 				t.Errorf("no certificate answered %d", got.status)
 			}
-			foreign, err := certs.NewAuthority(certs.P256, "test CA", l.now())
+			foreign, err := certs.NewIssuer("test CA", l.now())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -83,7 +83,7 @@ func TestHST101Recall(t *testing.T) {
 			subject := l.core.Subject(&store.Grant{ID: tt.of, User: delivery.UserID(int(l.user) + tt.user)})
 			ours := l.ca
 			if tt.foreign {
-				fake, err := certs.NewAuthority(certs.P256, ours.Certificate().Subject.CommonName, backup)
+				fake, err := certs.NewIssuer(ours.Certificate().Subject.CommonName, backup)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -710,7 +710,7 @@ func renewal(t *testing.T, key *ecdsa.PrivateKey, s certs.Signer, now time.Time)
 func TestWIN063Renewal(t *testing.T) {
 	l := newWindowsLab(t)
 	p, other := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
-	foreign, err := certs.NewAuthority(certs.P256, "another CA", l.now())
+	foreign, err := certs.NewIssuer("another CA", l.now())
 	l.must(err)
 	strange, err := foreign.Issue(certs.IssueRequest{Public: newKey().Public(), Handle: "x", Now: l.now()})
 	l.must(err)
