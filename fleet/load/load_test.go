@@ -414,6 +414,9 @@ func TestHST126Foreign(t *testing.T) {
 					var m apple.Message
 					body, err := io.ReadAll(q.Body)
 					if err == nil && apple.DecodeMessage(body, &m) == nil && m.MessageType == tt.step && (only.Load() == nil || m.UDID == *only.Load()) {
+						if tt.name == "bytes that are called HTML" {
+							w.Header().Set("Content-Type", "text/html")
+						}
 						io.WriteString(w, tt.body)
 					}
 				})

@@ -477,3 +477,15 @@ func TestComparisonIsShort(t *testing.T) {
 		}
 	}
 }
+
+// A limit on a baseline fails a run that has none to be compared with.
+func TestLimitWithoutBaseline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(time.Millisecond) })
+		defer r.close()
+		got, _, _ := r.tell(4, Config{Link: kept, Pace: Constant(4, time.Second)}, Setting{Limits: limits(t, "load.baseline.p99.percent < 10")})
+		if got.Verdict != report.Failed || !strings.Contains(strings.Join(got.Reasons, "; "), "there is no baseline to compare with") {
+			t.Errorf("%s: %q", got.Verdict, got.Reasons)
+		}
+	})
+}
