@@ -211,13 +211,13 @@ type NonCompliance struct{ Setting, Package, Reason string }
 // mostReasons is how many reasons a record keeps.
 const mostReasons = 20
 
-// AppendAndroid appends to dst what [delivery.Facts] are to keep of an Android device: its enrolment and mode as they are in said, and of
-// its latest report the version of its policy and why it does not comply.
-func AppendAndroid(dst []byte, said string, m *android.CheckIn) []byte {
+// AppendAndroid appends to dst what [delivery.Facts] are to keep of an Android device: its enrolment and mode as they are in said, the
+// version of the policy that is in force there, and of its latest report why it does not comply.
+func AppendAndroid(dst []byte, said string, version int64, m *android.CheckIn) []byte {
 	enrollment, rest, _ := strings.Cut(said, " ")
 	mode, _, _ := strings.Cut(rest, " ")
 	dst = append(append(append(append(dst, enrollment...), ' '), mode...), ' ')
-	dst = strconv.AppendInt(dst, m.Applied.PolicyVersion, 10)
+	dst = strconv.AppendInt(dst, version, 10)
 	for i := range m.NonComplianceDetails[:min(len(m.NonComplianceDetails), mostReasons)] {
 		d := &m.NonComplianceDetails[i]
 		dst = append(dst, ' ')
@@ -241,14 +241,25 @@ func appendWord(dst []byte, s string) []byte {
 	return dst
 }
 
-// AndroidPolicy returns what the record of an Android device says of its latest report: the version of the policy that it has applied, 0
-// for none, and why it does not comply.
+// AndroidVersion returns the version of its policy that an Android device is known to keep to; 0: none.
+func AndroidVersion(f *delivery.Facts) int64 { return versionIn(f.Said) }
+
+func versionIn(said string) int64 {
+	_, rest, _ := strings.Cut(said, " ")
+	_, rest, _ = strings.Cut(rest, " ")
+	word, _, _ := strings.Cut(rest, " ")
+	version, _ := strconv.ParseInt(word, 10, 64)
+	return version
+}
+
+// AndroidPolicy returns what the record of an Android device says of its policy: the version that it has applied, 0 for none, and why it
+// does not comply.
 func AndroidPolicy(f *delivery.Facts) (version int64, reasons []NonCompliance) {
 	words := strings.Split(f.Said, " ")
 	if len(words) < 3 {
 		return 0, nil
 	}
-	version, _ = strconv.ParseInt(words[2], 10, 64)
+	version = versionIn(f.Said)
 	for _, word := range words[3:] {
 		if parts := strings.Split(word, ":"); len(parts) == 3 {
 			reasons = append(reasons, NonCompliance{parts[0], parts[1], parts[2]})

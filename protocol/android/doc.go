@@ -50,16 +50,17 @@
 //
 // A check-in is one or more rounds with one checkin id, which the device makes. Each says what the device keeps to ([AppliedPolicy], in
 // the state of the last answer, PROVISIONING before any), round 1 also what it owes: results, and push when that is another one. The
-// [CheckInAnswer] brings the policy where the device has not the right one, commands, and the request to renew. The device does all that
-// and says in the next round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO
-// asks for a whole status report there; no other is owed. complete:true ends the check-in; only with it does a device move from one
-// authority to another. At most 16 rounds.
+// [CheckInAnswer] brings the policy where what the device keeps to is not the right one, by its name, its version or its profiles; a device
+// that has none says neither name nor version. It brings commands, and the request to renew. The device does all that and says in the next
+// round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO asks for a whole status
+// report there; no other is owed. complete:true ends the check-in; only with it does a device move from one authority to another. At most
+// 16 rounds.
 //
 // A round that got no answer is sent again as it was: the server answers with the bytes of the first time, and nothing is done twice.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //
-// A policy is whole, never a difference. Of what it lists, the device changes what differs. A profile that is not listed any more leaves,
+// A policy is whole, never a difference, and has a higher version than any before, up to the largest of 64 bits. Of what it lists, the device changes what differs. A profile that is not listed any more leaves,
 // but for those of family configuration, which stay (AUTH-55). One with removeAfter goes at that time, at once where it is past, the
 // device drops it by itself (AUTH-27), and it is not installed anew. What has left is not reported any more. A policy whose signature is
 // wrong, or whose version is below the one in force, is not applied. WIPE and RELINQUISH_OWNERSHIP are carried out only with an [Order]

@@ -219,7 +219,7 @@ func TestAND028Shown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept.Facts.Said = string(server.AppendAndroid(nil, kept.Facts.Said, &m))
+	kept.Facts.Said = string(server.AppendAndroid(nil, kept.Facts.Said, m.Applied.PolicyVersion, &m))
 	o.tells(id, &kept.Facts)
 	want := []any{
 		map[string]any{"setting": "applications", "package": "com.example.mail", "reason": "APP_NOT_INSTALLED"},

@@ -44,7 +44,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 			a.Authority.Notice = h.androidNotice(n)
 		}
 	}
-	wants := st.Life == delivery.Enrolling || st.Life == delivery.Enrolled && x.lacks(w, st)
+	wants := st.Life == delivery.Enrolling || st.Life == delivery.Enrolled && x.batch.Phase == delivery.Asking
 	if out.Reply.Kind == protocol.Work {
 		wants = x.commands(&a, st, &out.Reply.Command) || wants
 		for i := range out.Reply.More {
@@ -78,17 +78,6 @@ func next(now protocol.Time, s *delivery.State) (c android.NextContact, until pr
 		}
 	}
 	return android.NextContact{After: android.Seconds(every.Steady), Schedule: android.Steady}, forever
-}
-
-// lacks tells whether the device does not have, as it says, what the server knows to be on it: it was restored, or remembers nothing.
-func (x *androidRound) lacks(w *delivery.World, st *delivery.State) bool {
-	owner := w.OwnerOf(st)
-	for i := range st.Profiles {
-		if a := &st.Profiles[i]; a.State == delivery.Installed && !w.Old(a.Profile, owner) && x.profile(a.Profile) == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // commands says a command in the protocol's words, and tells whether it is one about the policy.
@@ -163,7 +152,11 @@ const firstOrders = 2
 // policyOf compiles the policy of the device in state st: what it should have, what is on it, and what of an authority before has to go.
 func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *android.CheckIn) *android.PolicyUpdate {
 	id := m.Device
-	enrollment, mode, level := h.enrolmentOf(p, m)
+	facts := h.factsOf(p)
+	enrollment, mode, level := server.AndroidEnrolment(facts)
+	if m.Status != nil && m.Status.SoftwareInfo != nil {
+		level = m.Status.SoftwareInfo.APILevel
+	}
 	owner := w.OwnerOf(st)
 	var here, old []android.Part
 	for i := range st.Profiles {
@@ -181,12 +174,12 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 			here = newest(here, part)
 		}
 	}
-	version := max(int64(st.Seq), m.Applied.PolicyVersion+1)
+	version := max(int64(st.Seq), after(max(m.Applied.PolicyVersion, server.AndroidVersion(facts)), 1))
 	if st.Life == delivery.Enrolling {
 		for _, q := range w.Sets[w.SetOf(st)].Profiles {
 			here = append(here, h.part(w, q))
 		}
-		version += firstOrders + int64(len(here)) // those that its enrolment brings, which this policy carries out
+		version = after(version, firstOrders+len(here)) // those that its enrolment brings, which this policy carries out
 	}
 	old = slices.DeleteFunc(old, func(o android.Part) bool { // a namesake takes its place (AUTH-26)
 		return slices.ContainsFunc(here, func(p android.Part) bool { return p.ID == o.ID })
@@ -201,7 +194,7 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 		h.cfg.Log.WithFields(logrus.Fields{"device": id, "profile": no.Profile, "field": no.Field, "reason": no.Reason}).Info("a setting is not in the policy")
 	}
 	u := &android.PolicyUpdate{
-		Name: "policies/" + id, Version: version, Policy: android.Append(nil, &c.Policy), Profiles: c.Manifest,
+		Name: policyPrefix + id, Version: version, Policy: android.Append(nil, &c.Policy), Profiles: c.Manifest,
 	}
 	if u.Profiles == nil {
 		u.Profiles = []android.ManifestEntry{}
@@ -214,19 +207,14 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 	return u
 }
 
-// enrolmentOf is the enrolment, the mode and the API level of a device: what its token said, or its record says.
-func (h *Handler) enrolmentOf(p *peer, m *android.CheckIn) (enrollment string, mode android.Mode, level int) {
-	f := delivery.Facts{Said: p.cred.Serial}
+// factsOf is what the record of a device says of it, before there is one what its token said.
+func (h *Handler) factsOf(p *peer) *delivery.Facts {
 	if p.cred.Device != 0 {
 		if record, err := h.cfg.Server.Store().Record(context.Background(), p.cred.Device); err == nil { // it is in memory, and held
-			f = record.Facts
+			return &record.Facts
 		}
 	}
-	enrollment, mode, level = server.AndroidEnrolment(&f)
-	if m != nil && m.Status != nil && m.Status.SoftwareInfo != nil {
-		level = m.Status.SoftwareInfo.APILevel
-	}
-	return enrollment, mode, level
+	return &delivery.Facts{Said: p.cred.Serial}
 }
 
 // part is a profile on its way into a policy. One that says nothing to Android is listed all the same, and sets nothing.
@@ -249,7 +237,7 @@ func (h *Handler) part(w *delivery.World, p protocol.Profile) android.Part {
 // stuck says why a profile cannot be on a device at all; empty: it can.
 func (h *Handler) stuck(profile protocol.Profile, p *peer) android.NonCompliance {
 	part := h.part(h.cfg.Server.World(), profile)
-	_, mode, level := h.enrolmentOf(p, nil)
+	_, mode, level := server.AndroidEnrolment(h.factsOf(p))
 	c := android.Compile(mode, level, []android.Part{part})
 	switch {
 	case len(c.Manifest[0].Fields) > 0:

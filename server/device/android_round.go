@@ -234,7 +234,12 @@ func (x *androidRound) resume(_ []byte, s *delivery.State) {
 	x.moved = s.Life == delivery.Enrolled && said != nil && !bytes.Equal(said, s.Push.Token)
 	if s.Life == delivery.Enrolled {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
-			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, m)
+			before := server.AndroidVersion(&record.Facts)
+			version := max(before, m.Applied.PolicyVersion)
+			if m.Round == 1 && x.stale(s, before) { // once in a check-in: who takes no policy is not asked for ever
+				b.Phase, version = delivery.Asking, before // until it keeps to a new one
+			}
+			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, version, m)
 			if changed := string(x.said) != record.Facts.Said; changed || m.Status != nil {
 				x.facts = record.Facts
 				if changed {
