@@ -217,7 +217,7 @@ func (d *decision) settle(i int) bool {
 		d.end(protocol.RuleRetire, why)
 		if d.in.Kind != RecordDue { // else it may yet say farewell, and is answered (WIN-040)
 			revoked := Effect{Kind: Revoke, Device: d.s.Device, Fingerprint: d.n.Identity.Fingerprint}
-			if q.Kind == protocol.Retire { // a wiped device has nothing left to say it with
+			if q.Kind == protocol.Retire && d.s.Platform != protocol.Android { // a wiped device has nothing left to say it with; an Android device has said it, or never will
 				revoked.Farewell = d.now.Add(partsFor)
 			}
 			d.out.Effects = append(d.out.Effects, revoked)

@@ -392,6 +392,14 @@ func TestAUTH53RetireAndErase(t *testing.T) {
 			t.Errorf("%s: the device's farewell is refused: %+v", kind, out.Refusal)
 		}
 	}
+	droid := settled(t)
+	droid.s.Platform = protocol.Android
+	droid.orders(protocol.Retire)
+	droid.ask()
+	droid.report(protocol.Acknowledged)
+	if i := slices.IndexFunc(droid.out.Effects, func(e delivery.Effect) bool { return e.Kind == delivery.Revoke }); i < 0 || droid.out.Effects[i].Farewell != 0 {
+		t.Errorf("an Android device says no farewell after the result of the order: %+v", droid.out.Effects)
+	}
 	p := settled(t)
 	p.orders(protocol.Erase)
 	p.ask()
