@@ -195,14 +195,15 @@ func (d *Android) backOff(now protocol.Time) time.Duration {
 	return back*4/5 + time.Duration(d.core.Draw(uint64(back/5/time.Microsecond), chanceBackOff, spell(now, time.Hour)<<8|uint64(d.tries)))*time.Microsecond
 }
 
-// gone tells whether a 410 ends management: with the server's own order for this device and enrolment, and by nothing else (HST-027).
+// gone tells whether a 410 ends management: with the server's own order for this device and enrolment, of a kind that its mode
+// has, and by nothing else (HST-027): the user's own device is never reset.
 func (d *Android) gone(r *Response, ev *agent.Event) bool {
 	var no android.Error
 	if android.Decode(r.Body, &no) != nil {
 		return false
 	}
 	mode, ok := d.ordered(no.Order())
-	if !ok {
+	if !ok || !d.bond.Value().mode.Leaves(mode) {
 		return false
 	}
 	ev.Kind, ev.CheckOut = agent.Unenrol, true

@@ -283,6 +283,14 @@ func TestAND077NotRecognised(t *testing.T) {
 	s.has("p-wifi", "p-config")
 }
 
+// anothers is how devices of the mode never leave.
+func anothers(m android.Mode) android.Removal {
+	if m == android.WorkProfilePersonal {
+		return android.Reset // the user's own data would go
+	}
+	return android.RemoveProfile
+}
+
 // 410 ends management only with the server's own order for this device and enrolment (AND-078, HST-027).
 func TestAND078Orders(t *testing.T) {
 	for _, mode := range android.Modes {
@@ -294,6 +302,7 @@ func TestAND078Orders(t *testing.T) {
 		for name, order := range map[string]string{
 			"none": "", "rubbish": "a.b.c", "another key's": s.order(s.forger, "d-1", "e-1", mode.Wiping()), "another device's": s.order(s.seal, "d-2", "e-1", mode.Wiping()),
 			"of an enrolment before": s.order(s.seal, "d-1", "e-0", mode.Wiping()), "a notice": notice,
+			"another kind's": s.order(s.seal, "d-1", "e-1", anothers(mode)), "of no kind": s.order(s.seal, "d-1", "e-1", ""),
 		} {
 			s.now = max(s.now, s.d.Due())
 			s.begins(Synced)

@@ -77,7 +77,9 @@
 //   - 403: a refusal that stands, with a reason and mostly a rule: AUTHORITY_UNKNOWN, CONSENT_MISSING, UNLICENSED, DEVICE_LIMIT,
 //     MODE_NOT_ALLOWED, DEVICE_MISMATCH, REFUSED, or one of those that begin with ATTESTATION. It keeps everything and comes back by its schedule.
 //   - 410: only with an order, in a detail of @type rollcall/unenrollOrder, that is signed by a policy key of its enrolment and names this
-//     device and enrolment does it leave. It says good-bye and removes management as mode says. Without one it is a 503.
+//     device and enrolment does it leave. It says good-bye and removes management as mode says: PROFILE takes the work profile of a
+//     WORK_PROFILE_PERSONAL, RELEASE leaves the data of a WORK_PROFILE_COMPANY or AOSP_USER, RESET resets any but the first. Without an
+//     order, or with another kind's, it is a 503.
 //   - 429, 5xx, no answer: keep everything; Retry-After where there is one, else 1 min doubling up to 30 min, each more or less by a fifth.
 //   - anything else, an HTML page among it: a failed request, as after a 5xx. Of ours are 400 MALFORMED and PROTOCOL_UNSUPPORTED, 413
 //     TOO_LARGE and 415 MALFORMED, which sending the same again does not mend.

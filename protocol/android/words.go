@@ -75,6 +75,9 @@ func (m Mode) Wiping() Removal {
 	return Reset
 }
 
+// Leaves tells whether a device of the mode leaves management this way.
+func (m Mode) Leaves(how Removal) bool { return how != "" && (how == m.Removal() || how == m.Wiping()) }
+
 // A Removal is how a device leaves management.
 type Removal string
 

@@ -408,7 +408,10 @@ func (h *Handler) androidOrder(device, enrollment string, mode android.Removal) 
 // androidGone tells a device to leave, as an administrator ordered: the one answer by which it does.
 func (h *Handler) androidGone(w http.ResponseWriter, device, enrollment string, mode android.Mode) {
 	how := mode.Removal()
-	if how == "" {
+	switch {
+	case mode == "": // nobody knows what else would go
+		how = android.RemoveProfile
+	case how == "":
 		how = android.Reset
 	}
 	e := android.NewError(410, android.Unenrolled, "management of this device has ended, by an administrator's order", nil)

@@ -189,7 +189,9 @@ class Agent:
     def order(self, jws):
         payload = self.verified(jws, "rollcall-order")
         order = json.loads(payload) if payload else {}
-        return order if order.get("device") == self.device and order.get("enrollment") == self.enrollment else None
+        kinds = {"WORK_PROFILE_PERSONAL": ["PROFILE"], "WORK_PROFILE_COMPANY": ["RELEASE", "RESET"], "AOSP_USER": ["RELEASE", "RESET"]}
+        mine = order.get("device") == self.device and order.get("enrollment") == self.enrollment
+        return order if mine and order.get("mode") in kinds.get(self.mode, ["RESET"]) else None
 
     def take_notice(self, jws):
         payload = self.verified(jws, "rollcall-notice")
