@@ -56,7 +56,7 @@
 // report there; no other is owed. complete:true ends the check-in; only with it does a device move from one authority to another. At most
 // 16 rounds.
 //
-// A round that got no answer is sent again as it was: the server answers with the bytes of the first time, and nothing is done twice.
+// A round that got no answer is sent again as it was: for a day the server answers with the bytes of the first time, and nothing is done twice.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //

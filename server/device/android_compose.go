@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	if out.Steady() && !wants {
 		return nil
 	}
-	return append(dst, x.answer...)
+	return append(binary.BigEndian.AppendUint64(dst, uint64(h.now())), x.answer...)
 }
 
 // next says when the device is expected again (authority.md, table "Schedules"), and until when that is so.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"net/http"
 	"strconv"
@@ -153,18 +154,32 @@ func roundKey(id []byte, round int) delivery.Key {
 	return delivery.Key(sum[:16])
 }
 
-// handle is one decision about the round.
+// handle is one decision about the round, or the answer of the first time.
 func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
-	x.composed = false
-	err := x.h.cfg.Handle(ctx, now, &x.ev, &x.out)
-	if errors.Is(err, store.ErrNotFound) {
-		return errOther
+	for {
+		x.composed = false
+		err := x.h.cfg.Handle(ctx, now, &x.ev, &x.out)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return errOther
+		case err != nil || x.composed:
+			return err
+		}
+		kept := x.out.Exchange.Answer
+		if now < protocol.Time(binary.BigEndian.Uint64(kept)).Add(keepsAnswers) {
+			x.answer = append(x.answer[:0], kept[stampSize:]...)
+			return nil
+		}
+		sum := sha256.Sum256(append(x.ev.Key[:], kept[:stampSize]...)) // whoever calls a check-in as one of long ago means another
+		x.ev.Key = delivery.Key(sum[:16])
 	}
-	if err == nil && !x.composed {
-		x.answer = append(x.answer[:0], x.out.Exchange.Answer...)
-	}
-	return err
 }
+
+// keepsAnswers is how long a round that comes again gets the answer of the first time (android.md, section 8).
+const keepsAnswers = 24 * time.Hour
+
+// stampSize is how long the time is that stands before a kept answer.
+const stampSize = 8
 
 // impostor has the core say no to a device that calls itself another one: both stay as they are, and the journal says so (HST-033).
 func (x *androidRound) impostor(ctx context.Context, now protocol.Time) error {
