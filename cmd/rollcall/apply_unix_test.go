@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,14 +66,7 @@ func TestApplyCtrlC(t *testing.T) {
 	cmd, out, errs = start("--confirm", result.Apply.ID, "--yes-to", "all")
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for !errs.said("step 1 of 9 waits for ") {
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended before it was interrupted: %v\n%s", err, &errs.Buffer)
-		default:
-			runtime.Gosched()
-		}
-	}
+	await(t, ended, errs, func() bool { return errs.said("step 1 of 9 waits for ") })
 	second, _, twice := start("--confirm", result.Apply.ID)
 	if second.Wait(); second.ProcessState.ExitCode() != 1 || !twice.said("this plan is being applied by another process") {
 		t.Errorf("two at once: exit code %d, %s", second.ProcessState.ExitCode(), &twice.Buffer)
@@ -101,7 +93,7 @@ func TestApplyCtrlC(t *testing.T) {
 			if running = false; err != nil {
 				t.Fatalf("%v: %s", err, &errs.Buffer)
 			}
-		default:
+		case <-time.After(lookAgain): // most of the time is the process's, as in await
 			s.later(10 * time.Minute)
 		}
 	}

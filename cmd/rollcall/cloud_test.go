@@ -162,12 +162,10 @@ func TestCloudAPNsWakesMachines(t *testing.T) {
 	if err := os.WriteFile(identity, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	streams, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	streams := free.Addr().String()
-	free.Close()
 	r := runCloud(t, "apns", "--courier", streams, "--courier-identity", identity)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Certificate())

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"reflect"
 	"slices"
@@ -278,19 +277,18 @@ func TestConformLeavesOthersAlone(t *testing.T) {
 
 // TestConformAwaitsUntilInterrupted: whoever ends the waiting for a server is told no more than that.
 func TestConformAwaitsUntilInterrupted(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() // nobody listens there now
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f := conformFlags{total: time.Hour}
-	if err := f.await(ctx, "https://"+l.Addr().String()); exitCode(err) != 130 {
+	if err := f.await(ctx, "https://"+nobody); exitCode(err) != 130 {
 		t.Errorf("%v: exit code %d, want 130", err, exitCode(err))
 	}
 	f.total = time.Nanosecond
-	if err := f.await(t.Context(), "https://"+l.Addr().String()); exitCode(err) != 1 || !strings.Contains(err.Error(), "nobody listens") {
+	if err := f.await(t.Context(), "https://"+nobody); exitCode(err) != 1 || !strings.Contains(err.Error(), "nobody listens") {
 		t.Errorf("%v: exit code %d, want 1", err, exitCode(err))
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -351,14 +351,12 @@ func pushService(t *testing.T, ca string) (address string, roots *x509.CertPool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if address, err = freeAddress(); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 	roots = x509.NewCertPool()
 	roots.AddCert(authority.Certificate())
-	return l.Addr().String(), roots
+	return address, roots
 }
 
 // A plan without an arrival is loaded all the same: its devices come as often as they do by themselves, and what of it a load does
@@ -460,12 +458,10 @@ func TestFleetRefuses(t *testing.T) {
 // Ctrl-C in the middle of a load keeps what was measured until then, marked partial; the exit code is 130 (HST-126).
 func TestHST126Interrupted(t *testing.T) {
 	s, data := serving(t, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	dir := filepath.Join(t.TempDir(), "report")
@@ -474,29 +470,24 @@ func TestHST126Interrupted(t *testing.T) {
 		ended <- call(ctx, fleetCommand(), "fleet", "run", "--json", "--target", s.URL, "--data", data, "--devices", "4", "--rate", "50/s", "--for", "1h",
 			"--calibrate", "50ms", "--metrics", address, "--report", dir)
 	}()
-	for interrupted := false; ; {
+	for scraped(address, `rollcall_fleet_conversations_total{outcome="done"}`) < 5 {
 		select {
 		case got := <-ended:
-			if !interrupted {
-				t.Fatalf("it ended by itself: %+v", got)
-			}
-			var r loaded
-			if err := json.Unmarshal([]byte(got.out), &r); err != nil {
-				t.Fatal(err)
-			}
-			if exitCode(got.err) != 130 || r.Verdict != report.Partial || r.CheckIns.Done < 5 || !strings.Contains(r.Reasons[0], "interrupted") {
-				t.Errorf("%v: %s %q, %+v", got.err, r.Verdict, r.Reasons, r.CheckIns)
-			}
-			if b, err := os.ReadFile(filepath.Join(dir, "result.json")); err != nil || !bytes.Contains(b, []byte(`"partial"`)) {
-				t.Errorf("the report: %v", err)
-			}
-			return
-		default:
+			t.Fatalf("it ended by itself: %+v", got)
+		case <-time.After(lookAgain):
 		}
-		if n := scraped(address, `rollcall_fleet_conversations_total{outcome="done"}`); n >= 5 && !interrupted {
-			interrupted = true
-			stop()
-		}
+	}
+	stop()
+	got := <-ended
+	var r loaded
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if exitCode(got.err) != 130 || r.Verdict != report.Partial || r.CheckIns.Done < 5 || !strings.Contains(r.Reasons[0], "interrupted") {
+		t.Errorf("%v: %s %q, %+v", got.err, r.Verdict, r.Reasons, r.CheckIns)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "result.json")); err != nil || !bytes.Contains(b, []byte(`"partial"`)) {
+		t.Errorf("the report: %v", err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	mrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -93,12 +92,10 @@ func newCrashed(t *testing.T, devices int) *crashed {
 	if out, err := exec.Command("go", "build", "-o", c.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free now, the same after each restart
-	if err != nil {
+	var err error
+	if c.addr, err = freeAddress(); err != nil { // the same after each restart
 		t.Fatal(err)
 	}
-	c.addr = listener.Addr().String()
-	listener.Close()
 	c.changer = newChanger(t, dir)
 	c.devices = make([]*mortal, devices)
 	model := &dialect.Model{Platform: protocol.IOS, Product: "iPhone14,5", OSVersion: "17.6"}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,14 +43,7 @@ func TestHST125CtrlC(t *testing.T) {
 			}
 			ended := make(chan error, 1)
 			go func() { ended <- lab.Wait() }()
-			for clockIn(tmp).Before(tt.when) {
-				select {
-				case err := <-ended:
-					t.Fatalf("it ended before it was interrupted: %v\n%s", err, errs.Bytes())
-				default:
-					runtime.Gosched()
-				}
-			}
+			await(t, ended, &errs, func() bool { return !clockIn(tmp).Before(tt.when) })
 			if err := lab.Process.Signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -46,10 +47,9 @@ func TestScripts(t *testing.T) {
 
 // freeport NAME sets the variable to an address on loopback that nobody listens on.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Setenv(args[0], address)
 }
 
 // takeport NAME listens on loopback until the script ends, and sets the variable to the address.
@@ -68,6 +68,7 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 			c.Close()
 			return
 		}
+		time.Sleep(lookAgain)
 	}
 }
 

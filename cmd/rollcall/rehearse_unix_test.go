@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,16 +28,10 @@ func TestHST125RehearseCtrlC(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for begun := false; !begun; { // the log gets a place as the story begins
+	await(t, ended, &errs, func() bool { // the log gets a place as the story begins
 		files, _ := filepath.Glob(log + ".*")
-		begun = len(files) > 0
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended before it was interrupted: %v\n%s", err, errs.Bytes())
-		default:
-			runtime.Gosched()
-		}
-	}
+		return len(files) > 0
+	})
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

@@ -156,6 +156,7 @@ func TestHST102RequestsUnderWayFinish(t *testing.T) {
 	<-arrived
 	signal()
 	for clientOf(s).Health(context.Background()) == nil { // until nobody new is let in
+		time.Sleep(lookAgain)
 	}
 	close(release)
 	if got := <-answered; got != "whole" {

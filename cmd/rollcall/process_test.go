@@ -1,0 +1,38 @@
+//go:build !agentonly
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+)
+
+// await looks until something has happened in another process, which nobody can tell the time and which has to live until then. It
+// looks now and then only: without a pause it would take the processor from the process that it waits for.
+func await(t testing.TB, ended <-chan error, errs fmt.Stringer, happened func() bool) {
+	t.Helper()
+	for !happened() {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended before what was waited for: %v\n%s", err, errs)
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+const lookAgain = 5 * time.Millisecond
+
+// freeAddress is an address on loopback that nobody listens on. Its port is under those that systems give out by themselves (from
+// 32768 or 49152 on): another test's listener or connection would sometimes get it before it is used, or between two uses.
+func freeAddress() (string, error) {
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			return address, l.Close()
+		}
+	}
+}
