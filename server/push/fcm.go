@@ -237,13 +237,19 @@ func (e *fcmError) blames() bool {
 
 // judgeFCM maps what FCM says to what it means (android.md, section 10).
 func judgeFCM(n Notification, status int, h http.Header, text []byte, try tried) tried {
-	if status == http.StatusOK {
+	var taken struct {
+		Name string `json:"name"`
+	}
+	if status == http.StatusOK && json.Unmarshal(text, &taken) == nil && taken.Name != "" {
 		return tried{answer: Answer{Result: delivery.Accepted}, health: well}
 	}
 	var said fcmError
-	if json.Unmarshal(text, &said) != nil || said.Error.Status == "" {
+	if status == http.StatusOK || json.Unmarshal(text, &said) != nil || said.Error.Status == "" {
 		// Without Google's JSON it was not Google who spoke: a proxy, or half an answer. Above all, this 404 is not UNREGISTERED.
 		try.answer.Reason = fmt.Sprintf("status %d without a reason", status)
+		if status == http.StatusOK {
+			try.answer.Reason = "status 200 without the name of a message"
+		}
 		try.answer.RetryAfter = max(try.answer.RetryAfter, retryAfter(h))
 		try.health = ill
 		return try

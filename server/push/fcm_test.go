@@ -117,6 +117,44 @@ func TestAND090Answers(t *testing.T) {
 	}
 }
 
+// TestHST081FCM: what is not FCM's own word that it has the message is none: the wake-up is tried later, nobody is forgotten, and the
+// service counts as ill.
+func TestHST081FCM(t *testing.T) {
+	whole := `{"name":"projects/p/messages/1"}`
+	for _, tt := range []struct {
+		name    string
+		handler http.HandlerFunc
+		taken   bool
+	}{
+		{"as it should be", answers(200, whole), true},
+		{"a page", answers(200, "<html>welcome", "Content-Type", "text/html"), false},
+		{"half an answer", answers(200, whole[:20]), false},
+		{"an answer that is cut off", answers(200, whole[:20], "Content-Length", "32"), false},
+		{"none", answers(200, ""), false},
+		{"another's JSON", answers(200, `{"status":"ok"}`), false},
+		{"an error in a good answer", answers(200, failure(404, "NOT_FOUND", "UNREGISTERED", "")), false},
+		{"a page that is busy", answers(503, "<html>busy"), false},
+		{"a page that is not found", answers(404, "<html>not found"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newTokenService(t, nil, tt.handler)
+			a := s.fcm(t, s.config()).Push(t.Context(), s.wake())
+			want := delivery.TryLater
+			if tt.taken {
+				want = delivery.Accepted
+			}
+			if a.Result != want || a.Alarm || a.Suspend || !tt.taken && a.Reason == "" {
+				t.Errorf("%+v, want %d", a, want)
+			}
+		})
+	}
+	for _, status := range []int{200, 404, 503} {
+		if got := judgeFCM(Notification{}, status, http.Header{}, []byte("<html>"), tried{health: well}); got.health != ill {
+			t.Errorf("after a page with status %d the service counts as well", status)
+		}
+	}
+}
+
 // TestFCMProjectRefused: where the project is refused, nothing is sent for a while.
 func TestFCMProjectRefused(t *testing.T) {
 	s := newTokenService(t, nil, answers(403, failure(403, "PERMISSION_DENIED", "", "")))
@@ -170,11 +208,12 @@ func TestAND101NoAccount(t *testing.T) {
 func FuzzFCMAnswer(f *testing.F) {
 	f.Add(404, []byte(failure(404, "NOT_FOUND", "UNREGISTERED", "")))
 	f.Add(200, []byte(`{"name":"projects/p/messages/1"}`))
+	f.Add(200, []byte("<html>"))
 	f.Add(503, []byte("<html>"))
 	f.Fuzz(func(t *testing.T, status int, text []byte) {
 		n := Notification{}
 		a := judgeFCM(n, status, http.Header{}, text, tried{answer: later2(n), health: well}).answer
-		if a.Result == delivery.Accepted != (status == 200) || len(a.Reason) > 300 || strings.ContainsAny(a.Reason, "\r\n\x00") {
+		if a.Result == delivery.Accepted && !(status == 200 && json.Valid(text)) || len(a.Reason) > 300 || strings.ContainsAny(a.Reason, "\r\n\x00") {
 			t.Fatalf("status %d, %q: %+v", status, text, a)
 		}
 	})
