@@ -10,7 +10,7 @@
 // holds one kind of statement. Of servers: profile.go, scep.go, renewalreq.go, identity.go, enrolling.go, checkin.go, commands.go,
 // ade.go, renewal.go, push.go, gap.go and lapse.go with pushcert.go. Of servers of Android devices: android_enrol.go, android_checkin.go, android_push.go
 // and android_leave.go, asked by the devices of droid.go, whose identities come by
-// droid_identity.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go,
+// droid_identity.go. Of servers of Windows devices: windows_discover.go, windows_enrol.go, windows_package.go,
 // windows_document.go, windows_session.go, windows_profiles.go, windows_leave.go, windows_push.go and windows_later.go, asked by the devices of pc.go and
 // pc_talk.go. Of devices: device_enrol.go and device_commands.go, asked by the judge of
 // device.go, offer.go, declare.go, issuer.go and trial.go. Of Windows devices: device_windows_enrol.go, device_windows_commands.go and device_windows_later.go, at the

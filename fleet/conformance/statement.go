@@ -63,7 +63,7 @@ type Statement struct {
 func List() []Statement {
 	all := slices.Concat(profileStatements, scepStatements, renewalRequestStatements, enrolmentStatements, identityStatements, checkInStatements, commandStatements, automatedStatements,
 		renewalStatements, pushStatements, gapStatements, lapseStatements, laterStatements, androidEnrolStatements, androidCheckInStatements, androidLeaveStatements, androidAloneStatements, androidPushStatements, androidLaterStatements,
-		windowsDiscoverStatements, windowsEnrolStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsPushStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
+		windowsDiscoverStatements, windowsEnrolStatements, windowsPackageStatements, windowsDocumentStatements, windowsSessionStatements, windowsLeaveStatements, windowsPushStatements, windowsProfileStatements, windowsLaterStatements, deviceEnrolStatements, deviceCommandStatements,
 		windowsDeviceStatements, windowsDeviceCommandStatements, windowsDeviceLaterStatements, androidDeviceStatements)
 	for i := range all {
 		all[i].Report = reports[all[i].ID]

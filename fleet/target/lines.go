@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 //	enrol      prints an enrolment profile, or the URL of one; ROLLCALL_PLATFORM says for what
 //	android    prints an enrolment token for an Android device of ROLLCALL_MODE, FULLY_MANAGED for one; ROLLCALL_USERLESS is yes or no
 //	windows    prints the name and the password, each on a line, with which a Windows device enrols; ROLLCALL_USERLESS is yes or no
-//	unlicensed the same for a user who has no licence for being managed, where others have one
+//	package    prints a bootstrap certificate and its key, PEM, by which ROLLCALL_MACHINES Windows machines enrol for nobody
+//	unlicensed the same as windows for a user who has no licence for being managed, where others have one
 //	profile    gets a document on its standard input, which ROLLCALL_DEVICE is to have as ROLLCALL_PROFILE; nothing: takes it away again
 //	queue      gets a command as property list on its standard input; ROLLCALL_DEVICE and ROLLCALL_COMMAND (its UUID)
 //	push       wakes ROLLCALL_DEVICE
@@ -58,7 +60,7 @@ func (l Lines) Check() error {
 }
 
 // lineNames are the names of the steps.
-var lineNames = []string{"enrol", "android", "windows", "unlicensed", "profile", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
+var lineNames = []string{"enrol", "android", "windows", "package", "unlicensed", "profile", "queue", "push", "known", "forget", "devices", "assign", "upload", "pushstate", "authority", "clock", "step"}
 
 // Over puts the steps that l has a line for in the place of those of s.
 func (l Lines) Over(s *Steps) {
@@ -75,6 +77,11 @@ func (l Lines) Over(s *Steps) {
 	if set("windows") {
 		s.EnrolWindows = func(ctx context.Context, owner int) (user, password string, err error) {
 			return credential(RunLine(ctx, l["windows"], nil, "ROLLCALL_USERLESS="+yesOrNo(owner == 0)))
+		}
+	}
+	if set("package") {
+		s.Package = func(ctx context.Context, machines int) ([]byte, error) {
+			return RunLine(ctx, l["package"], nil, "ROLLCALL_MACHINES="+strconv.Itoa(machines))
 		}
 	}
 	if set("unlicensed") {

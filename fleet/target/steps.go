@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,9 @@ import (
 	"rollcall/protocol/android"
 )
 
+// packageLife is how long a package of a run is good for, where the run does not end it.
+const packageLife = 24 * time.Hour
+
 // Steps are what an administrator of some server can do, one by one. A step that is nil cannot be done there: whoever
 // wants it says so instead. Safe for concurrent use.
 type Steps struct {
@@ -29,6 +33,8 @@ type Steps struct {
 	EnrolAndroid func(ctx context.Context, mode android.Mode, owner int) (token string, err error)
 	// EnrolWindows gets the name and the password with which one Windows device enrols; owner 0 is nobody.
 	EnrolWindows func(ctx context.Context, owner int) (user, password string, err error)
+	// Package makes a provisioning package for so many Windows machines: its bootstrap certificate and the key of that, PEM.
+	Package func(ctx context.Context, machines int) (bundle []byte, err error)
 	// Unlicensed is EnrolWindows for a user who has no licence for being managed, where others have one.
 	Unlicensed func(ctx context.Context) (user, password string, err error)
 	// Profile has a device get a document under a name, alone or with others of its owner's; nil takes it away again. The documents of
@@ -60,7 +66,7 @@ type Steps struct {
 	Clock func(ctx context.Context) (time.Time, error)
 	Step  func(ctx context.Context, to time.Time) error
 
-	// Leave removes what Enrol and Assign made for the devices' sake, once those have left; nil: they make nothing.
+	// Leave removes what Enrol and Assign made for the devices' sake, once those have left, and ends what Package made; nil: they make nothing.
 	Leave func(ctx context.Context) error
 }
 
@@ -103,7 +109,7 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 		return nil, err
 	}
 	var mu sync.Mutex
-	users, profiles := map[string]bool{}, map[string]bool{}
+	users, profiles, packages := map[string]bool{}, map[string]bool{}, []string(nil)
 	user := func(ctx context.Context, owner int) (string, error) {
 		upn := fmt.Sprintf("conform-%d@%s", owner, domain)
 		mu.Lock()
@@ -144,6 +150,14 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 				}
 			}
 			return r.password(ctx, upn)
+		},
+		Package: func(ctx context.Context, machines int) ([]byte, error) {
+			name := "conform-" + rand.Text() // no two packages have had one name
+			p, err := r.MakePackage(ctx, name, machines, packageLife)
+			mu.Lock()
+			defer mu.Unlock()
+			packages = append(packages, name)
+			return p.Bundle, err
 		},
 		Unlicensed: func(ctx context.Context) (upn, password string, err error) {
 			upn = "conform-unlicensed@" + domain
@@ -228,6 +242,11 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			for _, name := range slices.Sorted(maps.Keys(profiles)) {
 				if err := r.RemoveProfile(ctx, name); err != nil && !IsNotFound(err) {
 					errs = append(errs, fmt.Errorf("profile %s: %w", name, err))
+				}
+			}
+			for _, name := range packages {
+				if err := r.RevokePackage(ctx, name); err != nil && !IsNotFound(err) {
+					errs = append(errs, fmt.Errorf("package %s: %w", name, err))
 				}
 			}
 			for _, upn := range slices.Sorted(maps.Keys(users)) {

@@ -86,6 +86,8 @@ func TestWindowsSteps(t *testing.T) {
 		"GET /rollcall/v1/devices/PC":   {`200 {"id":"PC","user":"conform-2@x.invalid"}`, `200 {"id":"PC","user":"conform-2@x.invalid"}`},
 		"POST /rollcall/v1/profiles":    {`200 {}`},
 		"DELETE /rollcall/v1/profiles":  {`200 {}`},
+		"POST /rollcall/v1/packages":    {`201 {"bundle":"cGVt"}`, `201 {"bundle":"cGVt"}`},
+		"DELETE /rollcall/v1/packages":  {`200 {}`, `404 {"error":{"message":"gone"}}`},
 		"DELETE /rollcall/v1/users":     {`200 {}`},
 	})
 	s, err := r.Steps(ctx, "x.invalid")
@@ -110,8 +112,28 @@ func TestWindowsSteps(t *testing.T) {
 	if err := s.Profile(ctx, "PC", "conform-PC", nil); err != nil {
 		t.Error(err)
 	}
+	names := map[any]bool{}
+	for range 2 {
+		bundle, err := s.Package(ctx, 3)
+		last := (*got)[len(*got)-1]
+		if names[last.body["name"]] = true; err != nil || string(bundle) != "pem" || last.body["machines"] != 3.0 {
+			t.Errorf("a package: %q, %v, asked by %v", bundle, err, last.body)
+		}
+	}
+	if len(names) != 2 {
+		t.Errorf("two packages are called %v", names)
+	}
 	if err := s.Leave(ctx); err != nil {
 		t.Error(err)
+	}
+	revoked := 0
+	for _, x := range *got {
+		if x.method == "DELETE" && strings.HasPrefix(x.target, "/rollcall/v1/packages?name=conform-") {
+			revoked++
+		}
+	}
+	if revoked != 2 {
+		t.Errorf("%d packages are revoked at the end, want 2", revoked)
 	}
 }
 
@@ -179,7 +201,7 @@ func TestLines(t *testing.T) {
 	l := Lines{
 		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > ` + out, "push": "true",
 		"upload": `test "$ROLLCALL_CONFIRM" = yes || { echo never mind >&2; echo another topic >&2; exit 3; }`, "forget": "head -c 2000000 /dev/zero",
-		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "unlicensed": `echo bob; echo pw`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
+		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "unlicensed": `echo bob; echo pw`, "package": `echo "pem $ROLLCALL_MACHINES"`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
 	}
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
@@ -194,6 +216,9 @@ func TestLines(t *testing.T) {
 	}
 	if user, password, err := s.Unlicensed(ctx); err != nil || user != "bob" || password != "pw" {
 		t.Errorf("a user without a licence is %q with %q, %v", user, password, err)
+	}
+	if bundle, err := s.Package(ctx, 30); err != nil || string(bundle) != "pem 30\n" {
+		t.Errorf("a package is %q, %v", bundle, err)
 	}
 	if err := s.Profile(ctx, "A", "p", []byte("document")); err != nil {
 		t.Error(err)

@@ -76,6 +76,9 @@ func init() {
 		"WIN-065/lives": endedManages, "WIN-065/key": renewsSameKey, "WIN-067/user": somebodysMachine, "WIN-068/never": ownsNothing, "WIN-070.removal/keeps": keepsSettings,
 		"WIN-071/early": movesAtOnce, "HST-001.windows/form": anyForm, "HST-006.windows/gone": goneIfBroken, "HST-037.windows/once": answersOnce,
 
+		"WIN-067.package": somebodysPackage, "WIN-067.limits": anyMachine, "WIN-067.limits/replayed": anyReplay, "WIN-067.limits/stranger": anyBootstrap, "WIN-067.limits/old": anyTime,
+		"WIN-024.package": keepsMachine, "HST-018.package": anySignature,
+
 		"AUTH-32": noWayBack, "AUTH-33": tooLate, "AUTH-33.warnings": noWarning, "AUTH-34": endedCertificate, "HST-044": linkIsSpent,
 	}
 }

@@ -93,7 +93,7 @@ func (m *Mischief) Before(next http.Handler, ca *certs.Authority, config *tls.Co
 	m.BeforeJudge(next, ca)
 	if verify := config.VerifyConnection; verify != nil {
 		config.VerifyConnection = func(cs tls.ConnectionState) error {
-			if err := verify(cs); err != nil && !m.is("HST-030", "APL-091", "APL-094/ended", "HST-030.android/itself", "AND-079/lives", "AND-080.leave/lives", "WIN-024", "WIN-029/itself") {
+			if err := verify(cs); err != nil && !m.is("HST-030", "APL-091", "APL-094/ended", "HST-030.android/itself", "AND-079/lives", "AND-080.leave/lives", "WIN-024", "WIN-024.package", "WIN-029/itself") {
 				return err
 			}
 			return nil

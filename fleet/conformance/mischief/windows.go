@@ -322,6 +322,10 @@ func leavesRecords(c *call) {
 // keepsHardware lets a device go on whose hardware has enrolled anew.
 func keepsHardware(c *call) {
 	_, rst := c.rst()
+	c.keepsHardware(rst)
+}
+
+func (c *call) keepsHardware(rst *windows.RequestSecurityToken) {
 	a := c.ask(c.body)
 	if rst != nil && a.status == http.StatusOK {
 		id := rst.Item(windows.ItemDeviceID)
