@@ -74,6 +74,12 @@ var (
 	stampOf = regexp.MustCompile(`<u:Timestamp.*</u:Timestamp>`)
 )
 
+// digestOf is what a Reference says of a piece in canonical form.
+func digestOf(piece string) string {
+	sum := sha256.Sum256([]byte(piece))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 // resigned is a message with its SignedInfo, which was changed, signed again.
 func resigned(t testing.TB, key *rsa.PrivateKey, message string) string {
 	t.Helper()
@@ -138,6 +144,11 @@ func TestHST018Signatures(t *testing.T) {
 		return strings.Replace(whole, old, with, 1)
 	}
 	again := func(old, with string) string { return resigned(t, key, swap(old, with)) }
+	endless := func(without string) string { // signed by who has the key, as all of again's are
+		cut := regexp.MustCompile("<"+without+">[^<]*</"+without+">").ReplaceAllString(stamp, "")
+		message := strings.Replace(swap(stamp, cut), digestOf(stamp), digestOf(cut), 1)
+		return resigned(t, key, message)
+	}
 	transform := `<ds:Transform Algorithm="` + algorithmCanonical + `"></ds:Transform>`
 	keyInfo := regexp.MustCompile(`<ds:KeyInfo>.*</ds:KeyInfo>`).FindString(whole)
 	reference := regexp.MustCompile(`<ds:Reference URI="#_2">.*?</ds:Reference>`).FindString(whole)
@@ -161,6 +172,8 @@ func TestHST018Signatures(t *testing.T) {
 		{"the token wrapped in KeyInfo", swap(keyInfo, "<ds:KeyInfo>"+token+"</ds:KeyInfo>")},
 		{"the Timestamp twice", swap(stamp, stamp+stamp)},
 		{"no Timestamp", swap(stamp, "")},
+		{"a Timestamp without its end", endless("u:Expires")},
+		{"a Timestamp without its beginning", endless("u:Created")},
 		{"the signature twice", swap("</wsse:Security>", whole[strings.Index(whole, "<ds:Signature "):strings.Index(whole, "</wsse:Security>")]+"</wsse:Security>")},
 		{"the signature outside Security", swap("</wsse:Security>", "</wsse:Security><ds:Signature xmlns:ds=\""+namespaces[nsSignature]+"\"/>")},
 		{"a signature and a password", swap(token, "<wsse:UsernameToken><wsse:Username>a</wsse:Username><wsse:Password>b</wsse:Password></wsse:UsernameToken>")},
@@ -181,6 +194,7 @@ func TestHST018Signatures(t *testing.T) {
 		{"no transform", again("<ds:Transforms>"+transform+"</ds:Transforms>", "")},
 
 		{"a reference to everything", again(`URI="#_2"`, `URI=""`)},
+		{"a reference without its #", again(`URI="#_2"`, `URI="_2"`)},
 		{"a reference without a URI", again(` URI="#_2"`, "")},
 		{"a reference to a file", again(`URI="#_2"`, `URI="file:///etc/passwd"`)},
 		{"a reference to a host", again(`URI="#_2"`, `URI="https://attacker.example/x"`)},

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
 	"rollcall/server"
 	"rollcall/server/delivery"
@@ -222,7 +223,7 @@ func TestWIN024PackageMachine(t *testing.T) {
 // long, gets nothing and changes nothing.
 func TestHST041PackageReplayed(t *testing.T) {
 	l := newWindowsLab(t)
-	b, p := l.newPackage("office", 3), l.pc(pcID(1))
+	b, p := l.newPackage("office", 4), l.pc(pcID(1))
 	raw := p.packaged(b)
 	first, code := p.certified(raw)
 	second, again := p.certified(raw)
@@ -243,7 +244,8 @@ func TestHST041PackageReplayed(t *testing.T) {
 	}{
 		{"an old one", -15 * time.Minute, 5 * time.Minute, windows.EAuthentication},
 		{"one of the future", 10 * time.Minute, 5 * time.Minute, windows.EAuthentication},
-		{"one good for ever", 0, 100 * 24 * time.Hour, windows.EAuthentication},
+		{"one good for too long", 0, longestSigned + time.Millisecond, windows.EAuthentication},
+		{"the longest", 0, longestSigned, 0},
 		{"a clock somewhat behind", -9 * time.Minute, 5 * time.Minute, 0},
 		{"a clock somewhat ahead", 4 * time.Minute, 5 * time.Minute, 0},
 	} {
@@ -252,6 +254,33 @@ func TestHST041PackageReplayed(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, code, tt.want)
 		}
 	}
+}
+
+// TestHST041PackageReplayedLater: the request of a machine that was set up anew, or has left, brings nothing of it back.
+func TestHST041PackageReplayedLater(t *testing.T) {
+	l := newWindowsLab(t)
+	b, old, again := l.newPackage("office", 3), l.pc(pcID(1)), l.pc(pcID(2))
+	again.hardware = old.hardware
+	raw, later := old.packaged(b), again.packaged(b)
+	for _, code := range []windows.HRESULT{old.unpacks(raw), again.unpacks(later)} {
+		if code != 0 {
+			t.Fatalf("%v\n%s", code, l.log)
+		}
+	}
+	replayed := func(p *pc, raw []byte, want delivery.Life) {
+		t.Helper()
+		if _, code := p.certified(raw); code != windows.EAuthentication || !l.journalled("HST-041", "package office", server.ErrReplayed.Error()) {
+			t.Errorf("%v", code)
+		}
+		if o, a := old.state().Life, again.state().Life; o != delivery.Ended || a != want {
+			t.Errorf("the machine is %s as it was and %s as it is, want %s and %s", o, a, delivery.Ended, want)
+		}
+	}
+	replayed(old, raw, delivery.Enrolled)
+	l.order(again.id, protocol.Retire)
+	again.must(again.begin())
+	again.must(again.begin(leaving))
+	replayed(again, later, delivery.Ended)
 }
 
 // TestHST018PackageSignature: a signature that is refused is the protocol's fault, and the request is in the journal and nowhere else.
