@@ -69,6 +69,7 @@ var rooms = map[string]room{
 	"fleet/rehearsal":            {line: 5},
 	"fleet/conformance":          {line: 5, tower: "device"},
 	"fleet/conformance/mischief": {line: 1, tower: "device"},
+	"fleet/cloud/streamtest":     {line: 3, tower: "device"},
 	"cmd/rollcall":               {line: 6},
 }
 

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/plan"
 )
@@ -141,7 +142,7 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 				return err
 			}
 			c := apns.Config{AnyToken: true, Hosts: hosts, RequireHeaders: strict, Seed: f.seed, ErrorLog: log.New(notes, "apns: ", log.LstdFlags)}
-			if c.PerToken.Pushes, c.PerToken.Per, err = rateOf(rate); err != nil {
+			if c.PerToken.Messages, c.PerToken.Per, err = rateOf(rate); err != nil {
 				return fmt.Errorf("--rate: %w", err)
 			}
 			if c.Faults.Share, err = sharesOf[apns.Fault](f.faults); err != nil {
@@ -190,19 +191,13 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 // cloudStreams are flags of a push service that machines hold streams to.
 type cloudStreams struct{ address, identity string }
 
-// A simulator is a push service that machines can hold streams to.
-type simulator interface {
-	Serve(context.Context, net.Listener) error
-	ServeDevices(context.Context, net.Listener, *tls.Config) error
-}
-
 func (f *cloudStreams) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.address, "courier", "", "address and port where machines hold their streams (default: none)")
 	flags.StringVar(&f.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
 }
 
 // beside returns what serves the push service, and streams where they are wanted.
-func (f *cloudStreams) beside(service simulator, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
+func (f *cloudStreams) beside(service wakingService, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
 	if f.address == "" {
 		if f.identity != "" {
 			return nil, errors.New("--courier-identity is what --courier shows: give both")
@@ -224,7 +219,7 @@ func (f *cloudStreams) beside(service simulator, notes io.Writer) (serve func(co
 	fmt.Fprintf(notes, "machines hold their streams to %s\n", streams.Addr())
 	return func(ctx context.Context, ln net.Listener) error {
 		group, ctx := errgroup.WithContext(ctx)
-		group.Go(func() error { return service.ServeDevices(ctx, streams, config) })
+		group.Go(func() error { return cloud.ServeStreams(ctx, streams, config, service.Doorman()) })
 		group.Go(func() error { return service.Serve(ctx, ln) })
 		return group.Wait()
 	}, nil

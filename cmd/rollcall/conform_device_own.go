@@ -19,6 +19,7 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/conformance"
 	"rollcall/protocol"
@@ -57,7 +58,7 @@ func startOwnDevice(ctx context.Context, ca *certs.Authority, keys link.Config) 
 	if o.link, err = link.New(keys); err != nil {
 		return nil, err
 	}
-	if o.pushes, err = apns.New(apns.Config{RequireHeaders: true, PerToken: apns.Rate{Pushes: -1}, ErrorLog: log.New(io.Discard, "", 0)}); err != nil {
+	if o.pushes, err = apns.New(apns.Config{RequireHeaders: true, PerToken: cloud.Rate{Messages: -1}, ErrorLog: log.New(io.Discard, "", 0)}); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/certs"
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/conformance"
 	"rollcall/fleet/conformance/mischief"
@@ -207,7 +208,7 @@ type pushView struct {
 func newPushView(now func() time.Time) (*pushView, error) {
 	v := &pushView{got: map[string][]conformance.Push{}, watched: map[string]func(){}}
 	var err error
-	v.Service, err = apns.New(apns.Config{AnyToken: true, RequireHeaders: true, Now: func() time.Time { return now().Add(-time.Duration(v.behind.Load())) }, PerToken: apns.Rate{Pushes: -1}, ErrorLog: log.New(io.Discard, "", 0)})
+	v.Service, err = apns.New(apns.Config{AnyToken: true, RequireHeaders: true, Now: func() time.Time { return now().Add(-time.Duration(v.behind.Load())) }, PerToken: cloud.Rate{Messages: -1}, ErrorLog: log.New(io.Discard, "", 0)})
 	return v, err
 }
 

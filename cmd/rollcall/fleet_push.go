@@ -85,7 +85,7 @@ func (f *pushFlags) start(ctx context.Context, notes io.Writer, c *load.Config) 
 	}{
 		{"APNs", "apns", f.apns, func(_ string, face *tls.Certificate) (service, error) {
 			s, err := apns.New(apns.Config{
-				Certificate: face, PerToken: apns.Rate{Pushes: -1},
+				Certificate: face, PerToken: cloud.Rate{Messages: -1},
 				AnyToken: true, // the server may push before the devices of a kept fleet are there
 			})
 			c.Push = pushDevices{s}

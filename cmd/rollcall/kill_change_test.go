@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/fleet/cloud"
 	"rollcall/fleet/cloud/apns"
 	"rollcall/fleet/target"
 	"rollcall/server/delivery"
@@ -38,7 +39,7 @@ type changer struct {
 
 func newChanger(t *testing.T, dir string) *changer {
 	a := &changer{epoch: 1, pushes: map[string]int{}, before: map[int]map[string]int{}, pushed: make(chan struct{}, 1), ca: filepath.Join(dir, "apns.pem")}
-	service, err := apns.New(apns.Config{AnyToken: true, PerToken: apns.Rate{Pushes: -1}, Observe: a.observe})
+	service, err := apns.New(apns.Config{AnyToken: true, PerToken: cloud.Rate{Messages: -1}, Observe: a.observe})
 	if err != nil {
 		t.Fatal(err)
 	}

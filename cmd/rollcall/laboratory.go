@@ -188,7 +188,7 @@ func (l *laboratory) startPush(ctx context.Context, p *plan.Plan) (err error) {
 	}
 	// No rate for a token or channel: a driven clock puts what an hour brings into one moment.
 	l.cfg.Push.URL, l.cfg.Push.Roots, err = serve(func(string) (_ service, err error) {
-		l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: apns.Rate{Pushes: -1}, RequireHeaders: true})
+		l.apns, err = apns.New(apns.Config{Now: l.clock.Time, Seed: seed, PerToken: cloud.Rate{Messages: -1}, RequireHeaders: true})
 		return l.apns, err
 	})
 	if err != nil {

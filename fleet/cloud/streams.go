@@ -24,7 +24,8 @@ const (
 
 // A Doorman takes the streams that machines hold to a service (package protocol/wake). Its functions are called from many goroutines.
 type Doorman struct {
-	ALPN string // of the service
+	ALPN         string            // of the service
+	Certificates []tls.Certificate // of the service, for streams that are shown no other
 	// Online brings a device online whose pushes go to st from then on, in place of an older stream of its. It returns the address that
 	// the device is welcomed with, at which it is reached (empty: it knows), or why not; empty: it did.
 	Online func(st *Stream, token [wake.TokenSize]byte, topic string) (address, why string)
@@ -32,12 +33,16 @@ type Doorman struct {
 	Offline func(st *Stream)
 	// GiveBack gets, after that, what the stream was given and the device has not said to have.
 	GiveBack func(st *Stream, unread any)
-	Shaken   func(error) // the end of each handshake; nil: nobody asks
+	Replaced func(what any) // it was displaced in a stream before the device said to have it
+	Shaken   func(error)    // the end of each handshake; nil: nobody asks
 }
 
 // ServeStreams takes streams on ln, each by the doorman of its service, until ctx ends; then it closes them and ln and returns nil. Any
-// other end is an error. The certificate is config's.
+// other end is an error. The certificate is config's; without a config it is that of the first doorman's service.
 func ServeStreams(ctx context.Context, ln net.Listener, config *tls.Config, doormen ...*Doorman) error {
+	if config == nil {
+		config = &tls.Config{Certificates: doormen[0].Certificates}
+	}
 	config = config.Clone()
 	config.MinVersion, config.NextProtos = tls.VersionTLS13, nil
 	for _, d := range doormen {
@@ -87,7 +92,8 @@ const acceptAgain = 50 * time.Millisecond
 type Stream struct {
 	Device any // as its service knows it; set by Online
 
-	conn *tls.Conn
+	conn    *tls.Conn
+	doorman *Doorman
 
 	mu       sync.Mutex
 	kept     any // the last that the device has not said to have
@@ -108,12 +114,13 @@ func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
 	st.conn.SetDeadline(time.Now().Add(helloFor))
 	var space [frameSpace]byte
 	f, err := wake.ReadFrame(st.conn, space[:])
-	var d *Doorman
+	d := doormen[0]
 	for _, x := range doormen {
-		if d == nil || x.ALPN == st.conn.ConnectionState().NegotiatedProtocol {
+		if x.ALPN == st.conn.ConnectionState().NegotiatedProtocol {
 			d = x
 		}
 	}
+	st.doorman = d
 	if d.Shaken != nil {
 		d.Shaken(err)
 	}
@@ -160,21 +167,30 @@ func (st *Stream) welcome(address string) {
 	st.send()
 }
 
-// Close breaks the stream off: its end gives back what it had.
-func (st *Stream) Close() { st.conn.NetConn().Close() }
-
-// Deliver sends the payload of what came for the device, and waits for nobody. Replaced is what it displaced, that the device had not said
-// to have; nil: nothing. Not ok: the stream is over, and somebody else must keep it.
-func (st *Stream) Deliver(what any, payload []byte) (replaced any, ok bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.over {
-		return nil, false
+// Close breaks the stream off, if there is one: its end gives back what it had.
+func (st *Stream) Close() {
+	if st != nil {
+		st.conn.NetConn().Close()
 	}
-	replaced, st.kept, st.payload = st.kept, what, payload
+}
+
+// Deliver sends the payload of what came for the device, and waits for nobody. The doorman hears what that displaces; where the stream is
+// over he is given it back. So no lock may be held that he takes.
+func (st *Stream) Deliver(what any, payload []byte) {
+	st.mu.Lock()
+	if st.over {
+		st.mu.Unlock()
+		st.doorman.GiveBack(st, what)
+		return
+	}
+	replaced := st.kept
+	st.kept, st.payload = what, payload
 	st.number++
 	st.send()
-	return replaced, true
+	st.mu.Unlock()
+	if replaced != nil {
+		st.doorman.Replaced(replaced)
+	}
 }
 
 // send has somebody send what is kept. The lock is held.

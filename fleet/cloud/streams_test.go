@@ -1,4 +1,4 @@
-package cloud
+package cloud_test
 
 import (
 	"crypto/tls"
@@ -8,47 +8,52 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rollcall/fleet/cloud"
+	"rollcall/fleet/cloud/streamtest"
 	"rollcall/protocol/wake"
 )
 
-// What comes for a device between its hello and its welcome is sent after the welcome: the last of it.
+// What comes for a device between its hello and its welcome is sent after the welcome: the last of it. What it does not have is given
+// back at the end of its stream, and from then on at once.
 func TestAStreamIsWelcomedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cert, ca, err := Certificate("test", time.Now(), "localhost")
+		cert, ca, err := cloud.Certificate("test", time.Now(), "localhost")
 		if err != nil {
 			t.Fatal(err)
 		}
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(ca)
 		ours, theirs := net.Pipe()
-		defer ours.Close()
-		online := func(st *Stream, _ [wake.TokenSize]byte, _ string) (address, why string) {
+		var stream *cloud.Stream
+		online := func(st *cloud.Stream, _ [wake.TokenSize]byte, _ string) (address, why string) {
+			stream = st
 			st.Deliver(1, []byte("one"))
-			if replaced, ok := st.Deliver(2, []byte("two")); replaced != 1 || !ok {
-				t.Errorf("the second displaced %v, %v", replaced, ok)
-			}
+			st.Deliver(2, []byte("two"))
 			synctest.Wait() // whoever could send it now has
 			return "here", ""
 		}
-		unread := make(chan any, 1)
-		d := &Doorman{ALPN: wake.APNs, Online: online, Offline: func(*Stream) {}, GiveBack: func(_ *Stream, what any) { unread <- what }}
-		go ServeStream(theirs, &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: []string{d.ALPN}, SessionTicketsDisabled: true}, d)
-		device := tls.Client(ours, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{d.ALPN}})
-		if _, err := device.Write(wake.AppendFrame(nil, wake.Hello, make([]byte, wake.TokenSize))); err != nil {
-			t.Fatal(err)
+		replaced, unread := make(chan any, 1), make(chan any, 1)
+		d := &cloud.Doorman{
+			ALPN: wake.APNs, Online: online, Offline: func(*cloud.Stream) {},
+			Replaced: func(what any) { replaced <- what }, GiveBack: func(_ *cloud.Stream, what any) { unread <- what },
 		}
-		for _, want := range []struct {
-			kind wake.Kind
-			body string
-		}{{wake.Welcome, "here"}, {wake.Push, "\x00\x00\x00\x02two"}} {
-			f, err := wake.ReadFrame(device, nil)
-			if err != nil || f.Kind != want.kind || string(f.Body) != want.body {
-				t.Fatalf("kind %d %q, %v; want kind %d %q", f.Kind, f.Body, err, want.kind, want.body)
-			}
+		go cloud.ServeStream(theirs, &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: []string{d.ALPN}, SessionTicketsDisabled: true}, d)
+		device := streamtest.On(t, ours, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{d.ALPN}}, string(make([]byte, wake.TokenSize)))
+		if address := device.Want(wake.Welcome); address != "here" {
+			t.Errorf("it is welcomed with %q", address)
+		}
+		if number := device.WantPush("two"); number != "\x00\x00\x00\x02" {
+			t.Errorf("its number is %q", number)
+		}
+		if got := <-replaced; got != 1 {
+			t.Errorf("the second displaced %v", got)
 		}
 		ours.Close()
 		if got := <-unread; got != 2 {
 			t.Errorf("%v is given back", got)
+		}
+		if stream.Deliver(3, []byte("three")); <-unread != 3 {
+			t.Error("what comes after the end is not given back")
 		}
 	})
 }

@@ -99,13 +99,13 @@ func (s *Service) tlsConfig(cert *tls.Certificate, issuers *x509.CertPool) *tls.
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
-		Time:       s.now,
+		Time:       s.cfg.Now,
 		ClientAuth: tls.RequestClientCert,
 		VerifyConnection: func(state tls.ConnectionState) error { // of a resumed connection too
 			if len(state.PeerCertificates) == 0 {
 				return nil // 403 MissingProviderToken comes later, in words
 			}
-			return current(state.PeerCertificates[0], s.now())
+			return current(state.PeerCertificates[0], s.cfg.Now())
 		},
 	}
 	if issuers != nil {

@@ -227,7 +227,7 @@ func (c *conn) sayGoodbye() {
 		c.goodbye = true
 		return
 	}
-	c.SetWriteDeadline(time.Now().Add(patience / 4)) // the peer may not be reading
+	c.SetWriteDeadline(time.Now().Add(time.Second / 2)) // the peer may not be reading
 	defer c.SetWriteDeadline(time.Time{})
 	c.Conn.Write(appendGoAway(nil, c.last, c.reason())) // a peer that is gone needs none
 	if c.parting = true; len(c.open) == 0 {

@@ -7,7 +7,7 @@
 // connected device has been handed to it before the 200 leaves, so a process whose clients have all been
 // answered has no notification in flight. What the service saw is in [Service.Counters].
 //
-// [Service.ServeDevices] takes the streams. Apple's protocol is not public: this one is package protocol/wake's
+// [Service.Doorman] takes the streams. Apple's protocol is not public: this one is package protocol/wake's
 // (wake.APNs). Who has the token, 32 bytes that only the device, its server and the service see, is the device; a
 // newer stream takes the place of an older one. A notification that the device has not said to have is kept for its
 // next stream, so that it may come twice and never gets lost by a broken line. Streams of tokens that nobody pushed

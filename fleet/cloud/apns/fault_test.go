@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"rollcall/fleet/cloud"
 )
 
 // HST-081: what a provider's clients must survive, as this one serves it.
@@ -135,7 +137,7 @@ func TestHangUntilReleased(t *testing.T) {
 
 func TestShareFollowsSeedAndToken(t *testing.T) {
 	story := func(seed uint64, names ...string) map[string]string {
-		s, err := New(Config{Seed: seed, Faults: Faults{Share: map[Fault]float64{Fault(ServiceUnavailable): 0.25, Drop: 0.25}}, PerToken: Rate{Pushes: -1}})
+		s, err := New(Config{Seed: seed, Faults: Faults{Share: map[Fault]float64{Fault(ServiceUnavailable): 0.25, Drop: 0.25}}, PerToken: cloud.Rate{Messages: -1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +189,7 @@ func TestSetFaultsRefusesNonsense(t *testing.T) {
 	if err := s.SetFaults(Faults{Script: []Fault{NoFault, Drop}, Share: map[Fault]float64{Drop: 1.0 / 3, Hang: 1.0 / 3, Reset: 1.0 / 3}}); err != nil {
 		t.Errorf("good faults: %v", err)
 	}
-	if _, err := New(Config{PerToken: Rate{Pushes: 5}}); err == nil {
+	if _, err := New(Config{PerToken: cloud.Rate{Messages: 5}}); err == nil {
 		t.Error("rate without a span: no error")
 	}
 }

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rollcall/fleet/cloud"
 )
 
 const topic = "com.apple.mgmt.External.6f1c"
@@ -53,8 +55,8 @@ func start(t testing.TB, c Config) *bench {
 	t.Helper()
 	b := &bench{t: t, now: noon}
 	c.Now = b.clock
-	if c.PerToken == (Rate{}) {
-		c.PerToken = Rate{Pushes: -1}
+	if c.PerToken == (cloud.Rate{}) {
+		c.PerToken = cloud.Rate{Messages: -1}
 	}
 	c.ErrorLog = log.New(io.Discard, "", 0)
 	s, err := New(c)

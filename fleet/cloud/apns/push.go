@@ -69,7 +69,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 // read checks all of a request that can be checked without knowing the devices, in the order that the
 // package's Divergences tell, and fills p.
 func (s *Service) read(r *http.Request, who *provider, p *Push) (Notification, Reason) {
-	n := Notification{ID: r.Header.Get("Apns-Id"), Topic: r.Header.Get("Apns-Topic"), At: s.now()}
+	n := Notification{ID: r.Header.Get("Apns-Id"), Topic: r.Header.Get("Apns-Topic"), At: s.cfg.Now()}
 	goodID := n.ID == "" || isUUID(n.ID)
 	if n.ID == "" || !goodID {
 		n.ID = s.makeID()
@@ -99,7 +99,7 @@ func (s *Service) read(r *http.Request, who *provider, p *Push) (Notification, R
 	if !goodID {
 		return n, BadMessageID
 	}
-	if n.Topic == "" && len(who.topics) == 1 && !s.strict {
+	if n.Topic == "" && len(who.topics) == 1 && !s.cfg.RequireHeaders {
 		n.Topic = who.topics[0]
 		p.Topic = n.Topic
 	}
@@ -112,7 +112,7 @@ func (s *Service) read(r *http.Request, who *provider, p *Push) (Notification, R
 		return n, TopicDisallowed
 	}
 	kind := r.Header.Get("Apns-Push-Type")
-	if kind == "" && s.strict || kind != "" && !slices.Contains(pushTypes, kind) ||
+	if kind == "" && s.cfg.RequireHeaders || kind != "" && !slices.Contains(pushTypes, kind) ||
 		kind != "" && kind != "mdm" && strings.HasPrefix(n.Topic, mdmTopic) {
 		return n, InvalidPushType
 	}
@@ -223,7 +223,7 @@ func (s *Service) lookUp(tok string, n *Notification) (*device, answer) {
 		return nil, answer{Reason: BadDeviceToken}
 	}
 	d := s.devices[t]
-	if d == nil && s.anyToken {
+	if d == nil && s.cfg.AnyToken {
 		d = s.add(t, n.Topic)
 	}
 	if d != nil {
@@ -236,17 +236,10 @@ func (s *Service) lookUp(tok string, n *Notification) (*device, answer) {
 		return nil, answer{Reason: DeviceTokenNotForTopic}
 	case !d.gone.IsZero():
 		return nil, answer{Reason: Unregistered, Timestamp: d.gone.UnixMilli()}
-	case s.rate.Pushes < 0:
-		return d, answer{}
 	}
-	// Generic cell rate algorithm: every push moves the theoretical arrival time on by its share of the span;
-	// it may run ahead of the clock by one span.
-	now := n.At.UnixNano()
-	next := max(d.tat, now) + int64(s.rate.Per)/int64(s.rate.Pushes)
-	if early := next - now - int64(s.rate.Per); early > 0 {
-		return nil, answer{Reason: TooManyRequests, retry: time.Duration(early)}
+	if wait := d.meter.Take(n.At, s.cfg.PerToken); wait > 0 {
+		return nil, answer{Reason: TooManyRequests, retry: wait}
 	}
-	d.tat = next
 	return d, answer{}
 }
 
@@ -284,7 +277,7 @@ func (s *Service) reply(w http.ResponseWriter, c *conn, p *Push, a answer) {
 		s.count.Refused[p.Reason]++
 		s.mu.Unlock()
 	}
-	s.observe(*p)
+	s.cfg.Observe(*p)
 
 	h := w.Header()
 	switch p.Fault {

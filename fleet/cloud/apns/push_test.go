@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/fleet/cloud"
 )
 
 func TestEachReason(t *testing.T) {
@@ -209,7 +211,7 @@ func TestAnyToken(t *testing.T) {
 }
 
 func TestRatePerToken(t *testing.T) {
-	b := start(t, Config{PerToken: Rate{3, time.Minute}})
+	b := start(t, Config{PerToken: cloud.Rate{Messages: 3, Per: time.Minute}})
 	tok, other := b.Register(topic), b.Register(topic)
 	c := b.client(identity(t, nil))
 	for i := range 3 {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"fmt"
 	"log"
 	"maps"
 	"math/rand/v2"
@@ -23,7 +23,7 @@ type Config struct {
 	Hosts          []string         // more names and addresses for a made certificate, beside loopback and Apple's
 	Issuers        *x509.CertPool   // whose push certificates are taken; nil: anybody's that has a topic
 	Now            func() time.Time // clock for everything but the network's timeouts; nil: time.Now
-	PerToken       Rate             // pushes to one token before it is 429; zero: 60 a minute
+	PerToken       cloud.Rate       // pushes to one token before it is 429; zero: 60 a minute
 	RequireHeaders bool             // refuse pushes without apns-topic or apns-push-type, which Apple lets pass
 	AnyToken       bool             // take every well-formed token: an unknown one is registered by its first push
 	IdleTimeout    time.Duration    // real time until a connection without requests is closed; zero: one hour
@@ -31,12 +31,6 @@ type Config struct {
 	Seed           uint64           // tokens and chance
 	Observe        func(Push)       // called once for each push, when its answer is decided; may be nil
 	ErrorLog       *log.Logger      // where net/http tells of broken connections; nil: the log package's own
-}
-
-// A Rate is so many pushes in each span of Per, all at once if need be. A negative Pushes is no limit.
-type Rate struct {
-	Pushes int
-	Per    time.Duration
 }
 
 // A Push is one request as the service saw it.
@@ -71,16 +65,9 @@ type Counters struct {
 
 // A Service is a simulated push service; make one with [New]. Its methods are safe for concurrent use.
 type Service struct {
-	now      func() time.Time
-	seed     uint64
-	rate     Rate
-	strict   bool
-	anyToken bool
-	idle     time.Duration
-	log      *log.Logger
-	observe  func(Push)
-	ca       []byte
-	tls      *tls.Config
+	cfg Config
+	ca  []byte
+	tls *tls.Config
 
 	mu       sync.Mutex
 	devices  map[token]*device
@@ -98,8 +85,20 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.PerToken, err = c.PerToken.Or(cloud.Rate{Messages: 60, Per: time.Minute}); err != nil {
+		return nil, fmt.Errorf("rate per token: %w", err)
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = time.Hour
+	}
+	if c.Observe == nil {
+		c.Observe = func(Push) {}
+	}
 	s := &Service{
-		now: c.Now, seed: c.Seed, rate: c.PerToken, strict: c.RequireHeaders, anyToken: c.AnyToken, idle: c.IdleTimeout, observe: c.Observe, log: c.ErrorLog,
+		cfg:     c,
 		devices: map[token]*device{},
 		names:   map[[2]string]uint64{},
 		ids:     rand.NewChaCha8([32]byte{byte(c.Seed), byte(c.Seed >> 8), byte(c.Seed >> 16), byte(c.Seed >> 24)}),
@@ -107,24 +106,9 @@ func New(c Config) (*Service, error) {
 		release: make(chan struct{}),
 		count:   Counters{Refused: map[Reason]uint64{}, Faults: map[Fault]uint64{}},
 	}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	if s.rate == (Rate{}) {
-		s.rate = Rate{60, time.Minute}
-	}
-	if s.rate.Pushes == 0 || s.rate.Per <= 0 && s.rate.Pushes > 0 {
-		return nil, errors.New("rate per token: want pushes and a span of time above zero")
-	}
-	if s.idle == 0 {
-		s.idle = time.Hour
-	}
-	if s.observe == nil {
-		s.observe = func(Push) {}
-	}
 	cert := c.Certificate
 	if cert == nil {
-		if cert, s.ca, err = cloud.Certificate("APNs", s.now(), append(slices.Clone(appleNames), c.Hosts...)...); err != nil {
+		if cert, s.ca, err = cloud.Certificate("APNs", c.Now(), append(slices.Clone(appleNames), c.Hosts...)...); err != nil {
 			return nil, err
 		}
 	}
@@ -165,9 +149,6 @@ func (s *Service) Counters() Counters {
 	return c
 }
 
-// patience is how long Serve waits, at its end, for pushes under way.
-const patience = 2 * time.Second
-
 // Serve takes connections of ln until ctx ends; then it says so by GOAWAY (reason Shutdown), lets hanging
 // pushes go, answers what is under way, closes everything, ln included, and returns nil. Any other end is an
 // error. The Service may be served again.
@@ -180,8 +161,8 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: 10 * time.Second, // TLS handshake and preface
 		ReadTimeout:       time.Minute,      // body of a push
-		IdleTimeout:       s.idle,
-		ErrorLog:          s.log,
+		IdleTimeout:       s.cfg.IdleTimeout,
+		ErrorLog:          s.cfg.ErrorLog,
 		MaxHeaderBytes:    16 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -190,22 +171,8 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	srv.Protocols.SetHTTP1(true)
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
+	return cloud.ServeUntil(ctx, srv, func() error { return srv.Serve(l) }, func() {
 		l.sayGoodbye()
 		s.Release()
-		late, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if srv.Shutdown(late) != nil {
-			srv.Close()
-		}
 	})
-	err := srv.Serve(l)
-	if stop() { // the listener failed by itself
-		srv.Close()
-		return err
-	}
-	<-ended
-	return nil
 }

@@ -1,28 +1,15 @@
 package apns
 
 import (
-	"context"
-	"crypto/tls"
-	"net"
-
 	"rollcall/fleet/cloud"
 	"rollcall/protocol/wake"
 )
 
-// ServeDevices takes the streams of devices (package protocol/wake) on ln until ctx ends; then it closes them and ln and
-// returns nil. Any other end is an error. The certificate is config's, which may not be nil unless New made the service's own.
-func (s *Service) ServeDevices(ctx context.Context, ln net.Listener, config *tls.Config) error {
-	if config == nil {
-		config = &tls.Config{Certificates: s.tls.Certificates}
-	}
-	return cloud.ServeStreams(ctx, ln, config, s.Doorman())
-}
-
 // Doorman takes the streams of devices.
 func (s *Service) Doorman() *cloud.Doorman {
-	return &cloud.Doorman{ALPN: wake.APNs, Shaken: s.shaken, Online: s.begin, Offline: s.end, GiveBack: func(st *cloud.Stream, unread any) {
-		s.giveBack(st.Device.(*device), unread.(Notification))
-	}}
+	return &cloud.Doorman{
+		ALPN: wake.APNs, Certificates: s.tls.Certificates, Shaken: s.shaken, Online: s.begin, Offline: s.end, Replaced: s.replaced, GiveBack: s.giveBack,
+	}
 }
 
 // begin brings the device online, in place of an older stream of its. It says why not.
@@ -33,7 +20,7 @@ func (s *Service) begin(st *cloud.Stream, t [TokenSize]byte, topic string) (addr
 	s.mu.Lock()
 	d := s.devices[t]
 	switch {
-	case d == nil && !s.anyToken:
+	case d == nil && !s.cfg.AnyToken:
 		why = "the token is not known here"
 	case d == nil:
 		d = s.add(t, topic)
@@ -50,12 +37,10 @@ func (s *Service) begin(st *cloud.Stream, t [TokenSize]byte, topic string) (addr
 	old := d.stream
 	st.Device, d.stream = d, st
 	s.count.Streams++
-	deliver := func(n Notification) { s.hand(st, d, n) }
+	deliver := func(n Notification) { st.Deliver(n, n.Payload) }
 	n := s.online(d, deliver)
 	s.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
+	old.Close()
 	if n != nil {
 		deliver(*n)
 	}
@@ -79,7 +64,8 @@ func (s *Service) end(st *cloud.Stream) {
 }
 
 // giveBack keeps a notification that was handed over and has not arrived.
-func (s *Service) giveBack(d *device, n Notification) {
+func (s *Service) giveBack(st *cloud.Stream, unread any) {
+	d, n := st.Device.(*device), unread.(Notification)
 	s.mu.Lock()
 	s.count.Delivered--
 	var deliver func(Notification)
@@ -97,17 +83,9 @@ func (s *Service) giveBack(d *device, n Notification) {
 	}
 }
 
-// hand gives a stream what comes for its device.
-func (s *Service) hand(st *cloud.Stream, d *device, n Notification) {
-	replaced, ok := st.Deliver(n, n.Payload)
-	if !ok {
-		s.giveBack(d, n)
-		return
-	}
-	if replaced != nil {
-		s.mu.Lock()
-		s.count.Delivered--
-		s.count.Replaced++
-		s.mu.Unlock()
-	}
+func (s *Service) replaced(any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.Delivered--
+	s.count.Replaced++
 }

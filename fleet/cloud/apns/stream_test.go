@@ -1,7 +1,6 @@
 package apns
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -9,90 +8,31 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"rollcall/fleet/cloud"
+	"rollcall/fleet/cloud/streamtest"
 	"rollcall/protocol/wake"
 )
 
-// devices has b take streams; stop waits for all of them to end.
-func (b *bench) devices() (addr string, stop func()) {
+func (b *bench) machine(addr string, tok []byte, topic string) *streamtest.Machine {
 	b.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.ServeDevices(ctx, ln, nil) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.t.Errorf("ServeDevices: %v", err)
-		}
-	})
-	b.t.Cleanup(stop)
-	return ln.Addr().String(), stop
+	return streamtest.Dial(b.t, addr, b.machineTLS(), string(tok)+topic)
 }
 
-// A machine is the device's end of a stream.
-type machine struct {
-	*tls.Conn
-	t testing.TB
-}
-
-func (b *bench) machine(addr string, tok []byte, topic string) *machine {
-	b.t.Helper()
-	raw, err := net.Dial("tcp", addr)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return b.machineOn(raw, tok, topic)
-}
-
-func (b *bench) machineOn(raw net.Conn, tok []byte, topic string) *machine {
+func (b *bench) machineTLS() *tls.Config {
 	config := b.clientTLS(nil)
 	config.NextProtos = []string{wake.APNs}
-	m := &machine{tls.Client(raw, config), b.t}
-	b.t.Cleanup(func() { raw.Close() })
-	m.send(wake.Hello, tok, []byte(topic))
-	return m
-}
-
-func (m *machine) send(kind wake.Kind, parts ...[]byte) {
-	m.t.Helper()
-	if _, err := m.Write(wake.AppendFrame(nil, kind, parts...)); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// want reads a frame of a kind, and returns its body.
-func (m *machine) want(kind wake.Kind) []byte {
-	m.t.Helper()
-	f, err := wake.ReadFrame(m, nil)
-	if err != nil || f.Kind != kind {
-		m.t.Fatalf("got kind %d %q, %v; want kind %d", f.Kind, f.Body, err, kind)
-	}
-	return f.Body
-}
-
-func (m *machine) wantPush(payload string) (number []byte) {
-	m.t.Helper()
-	b := m.want(wake.Push)
-	if string(b[4:]) != payload {
-		m.t.Fatalf("push %q, want %q", b[4:], payload)
-	}
-	return b[:4]
+	return config
 }
 
 // A device that comes gets the last notification, and gets it again until it has said that it has it.
 func TestAPL107AStreamStoresAndForwards(t *testing.T) {
 	t.Parallel()
 	b := start(t, Config{})
-	addr, stop := b.devices()
+	addr, stop := streamtest.Serve(t, b.Doorman())
 	tok := b.Register(topic)
 	c := b.client(identity(t, nil))
 	push := func(s string) {
@@ -104,26 +44,23 @@ func TestAPL107AStreamStoresAndForwards(t *testing.T) {
 	push("one")
 	push("two")
 	m := b.machine(addr, tok, topic)
-	m.want(wake.Welcome)
-	m.wantPush("two")
+	m.Want(wake.Welcome)
+	m.WantPush("two")
 	m = b.machine(addr, tok, topic) // the old stream ends without a word of the push
-	m.want(wake.Welcome)
-	number := m.wantPush("two")
-	m.send(wake.Got, number)
-	m.send(wake.Ping)
-	m.want(wake.Pong) // it has heard both
-	push("three")     // at once
-	m.send(wake.Got, m.wantPush("three"))
-	m.send(wake.Ping)
-	m.want(wake.Pong)
+	m.Want(wake.Welcome)
+	m.Got(m.WantPush("two"))
+	push("three") // at once
+	m.Got(m.WantPush("three"))
 	m = b.machine(addr, tok, topic)
-	m.want(wake.Welcome)
+	m.Want(wake.Welcome)
 	push("four") // nothing of what was got came again
-	m.wantPush("four")
+	m.WantPush("four")
+	push("five") // in place of it
+	m.WantPush("five")
 	stop()
-	push("five")
+	push("six")
 	n := b.Counters()
-	if n.Streams != 0 || n.Accepted != 5 || n.Delivered != 2 || n.Replaced != 2 || n.Waiting != 1 { // two and three; one, and four, which nobody said to have; five
+	if n.Streams != 0 || n.Accepted != 6 || n.Delivered != 2 || n.Replaced != 3 || n.Waiting != 1 { // two and three; one, and four and five, which nobody said to have; six
 		t.Errorf("counted %+v", n)
 	}
 }
@@ -131,7 +68,7 @@ func TestAPL107AStreamStoresAndForwards(t *testing.T) {
 func TestAPL107AStreamHonoursExpiration(t *testing.T) {
 	t.Parallel()
 	b := start(t, Config{})
-	addr, _ := b.devices()
+	addr, _ := streamtest.Serve(t, b.Doorman())
 	tok := b.Register(topic)
 	r := b.request(tok, body("old"))
 	r.Header.Set("apns-expiration", fmt.Sprint(noon.Add(time.Minute).Unix()))
@@ -139,9 +76,9 @@ func TestAPL107AStreamHonoursExpiration(t *testing.T) {
 	b.do(c, r)
 	b.advance(time.Minute)
 	m := b.machine(addr, tok, topic)
-	m.want(wake.Welcome)
+	m.Want(wake.Welcome)
 	b.do(c, b.request(tok, body("new")))
-	m.wantPush("new")
+	m.WantPush("new")
 }
 
 // What is not to be kept reaches a device that comes from the moment it has its stream on: nothing is lost between that and the welcome.
@@ -154,8 +91,8 @@ func TestAStreamIsReachedAtOnce(t *testing.T) {
 		t.Fatal(why)
 	}
 	b.do(b.client(identity(t, nil)), b.request(tok, header("apns-expiration", "0")))
-	if n, _ := st.Deliver(nil, nil); n == nil {
-		t.Error("it did not get a push")
+	if n := b.Counters(); n.Delivered != 1 {
+		t.Errorf("counted %+v", n)
 	}
 }
 
@@ -163,7 +100,7 @@ func TestAStreamIsReachedAtOnce(t *testing.T) {
 func TestAStreamIsTheDevices(t *testing.T) {
 	t.Parallel()
 	b := start(t, Config{})
-	addr, _ := b.devices()
+	addr, _ := streamtest.Serve(t, b.Doorman())
 	tok := b.Register(topic)
 	gone := b.Register(topic)
 	b.Unregister(gone)
@@ -179,19 +116,19 @@ func TestAStreamIsTheDevices(t *testing.T) {
 		{"no topic", tok, "a b", "no topic can be called that"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(b.machine(addr, tt.tok, tt.topic).want(wake.Bye)); got != tt.want {
+			if got := b.machine(addr, tt.tok, tt.topic).Want(wake.Bye); got != tt.want {
 				t.Errorf("it says %q", got)
 			}
 		})
 	}
 	any := start(t, Config{AnyToken: true})
-	addr, stop := any.devices()
+	addr, stop := streamtest.Serve(t, any.Doorman())
 	m := any.machine(addr, tok, topic)
-	m.want(wake.Welcome)
+	m.Want(wake.Welcome)
 	other := any.machine(addr, gone, topic)
-	other.want(wake.Welcome)
+	other.Want(wake.Welcome)
 	any.do(any.client(identity(t, nil)), any.request(tok, nil))
-	m.wantPush(`{"mdm":"magic"}`)
+	m.WantPush(`{"mdm":"magic"}`)
 	stop()
 	if n := any.Counters(); n.Registered != 1 || n.Waiting != 1 {
 		t.Errorf("counted %+v", n)
@@ -213,13 +150,12 @@ func TestAQuietStreamEnds(t *testing.T) {
 			defer close(ended)
 			cloud.ServeStream(theirs, config, s.Doorman())
 		}()
-		m := b.machineOn(ours, s.Register(topic), topic)
-		m.want(wake.Welcome)
+		m := streamtest.On(t, ours, b.machineTLS(), string(s.Register(topic))+topic)
+		m.Want(wake.Welcome)
 		begun := time.Now()
 		for range 5 {
 			time.Sleep(wake.Beat)
-			m.send(wake.Ping)
-			m.want(wake.Pong)
+			m.Beat()
 		}
 		if _, err := m.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("read %v", err)
@@ -236,12 +172,12 @@ func BenchmarkStreams(b *testing.B) {
 	s := start(b, Config{AnyToken: true})
 	const streams = 1000
 	for b.Loop() {
-		addr, stop := s.devices()
+		addr, stop := streamtest.Serve(b, s.Doorman())
 		before := memory()
-		conns := make([]*machine, streams)
+		conns := make([]*streamtest.Machine, streams)
 		for i := range conns {
 			conns[i] = s.machine(addr, binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)), topic)
-			conns[i].want(wake.Welcome)
+			conns[i].Want(wake.Welcome)
 		}
 		b.ReportMetric(float64(memory()-before)/streams, "bytes/stream")
 		for _, c := range conns {

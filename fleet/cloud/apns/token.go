@@ -30,8 +30,8 @@ type token [TokenSize]byte
 // A device is one token's state; guarded by Service.mu.
 type device struct {
 	topic   string
-	chance  rand.PCG           // faults for this token
-	tat     int64              // rate limit: theoretical arrival time of the next push, Unix nanoseconds
+	chance  rand.PCG // faults for this token
+	meter   cloud.Meter
 	gone    time.Time          // unregistered since; zero: registered
 	deliver func(Notification) // nil: offline
 	kept    *Notification      // the last one that came while offline
@@ -87,7 +87,7 @@ func (s *Service) Unregister(tok []byte) {
 	if d == nil {
 		return
 	}
-	d.gone = s.now()
+	d.gone = s.cfg.Now()
 	d.deliver = nil
 	if d.kept != nil {
 		d.kept = nil
@@ -124,7 +124,7 @@ func (s *Service) online(d *device, deliver func(Notification)) *Notification {
 	}
 	d.kept = nil
 	s.count.Waiting--
-	if !n.Expires.After(s.now()) {
+	if !n.Expires.After(s.cfg.Now()) {
 		s.count.Expired++
 		return nil
 	}
@@ -161,7 +161,7 @@ func (s *Service) register(topic, name string, n uint64) []byte {
 
 func (s *Service) add(t token, topic string) *device {
 	d := &device{topic: topic, token: t}
-	d.chance.Seed(s.seed, binary.BigEndian.Uint64(t[:]))
+	d.chance.Seed(s.cfg.Seed, binary.BigEndian.Uint64(t[:]))
 	s.devices[t] = d
 	s.count.Registered++
 	return d
@@ -174,7 +174,7 @@ func (s *Service) tokenOf(topic, name string, n uint64) token {
 	h.Write([]byte{0})
 	h.Write([]byte(name))
 	h.Write(binary.BigEndian.AppendUint64([]byte{0}, n))
-	pcg := rand.NewPCG(s.seed, h.Sum64())
+	pcg := rand.NewPCG(s.cfg.Seed, h.Sum64())
 	var t token
 	for i := 0; i < len(t); i += 8 {
 		binary.BigEndian.PutUint64(t[i:], pcg.Uint64())

@@ -1,30 +1,17 @@
 package google
 
 import (
-	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
-	"net"
 
 	"rollcall/fleet/cloud"
 	"rollcall/protocol/wake"
 )
 
-// ServeDevices takes the streams of machines (package protocol/wake) on ln until ctx ends; then it closes them and ln and returns nil.
-// Any other end is an error. The certificate is config's, which may not be nil unless New made the service's own.
-func (s *Service) ServeDevices(ctx context.Context, ln net.Listener, config *tls.Config) error {
-	if config == nil {
-		config = &tls.Config{Certificates: s.face.TLS.Certificates}
-	}
-	return cloud.ServeStreams(ctx, ln, config, s.Doorman())
-}
-
-// Doorman takes the streams of machines. The address is the id of the machine's registration, the same at each of its streams.
+// Doorman takes the streams of machines. The address is the id of the machine's registration, the same at each of its streams. A machine
+// hears that something came, and nothing of what.
 func (s *Service) Doorman() *cloud.Doorman {
-	return &cloud.Doorman{ALPN: wake.FCM, Online: s.online, Offline: s.offline, GiveBack: func(st *cloud.Stream, unread any) {
-		s.giveBack(st.Device.(*registration), unread.(Message))
-	}}
+	return &cloud.Doorman{ALPN: wake.FCM, Certificates: s.face.TLS.Certificates, Online: s.online, Offline: s.offline, Replaced: s.replaced, GiveBack: s.giveBack}
 }
 
 func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, _ string) (address, why string) {
@@ -38,12 +25,10 @@ func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, _ string
 		r.id, r.unasked = id, true
 	}
 	old := r.stream
-	r.gone, r.stream, r.deliver, r.box.online, st.Device = false, st, func(m Message) { s.hand(st, r, m) }, true, r
+	r.gone, r.stream, r.deliver, r.box.online, st.Device = false, st, func(m Message) { st.Deliver(m, nil) }, true, r
 	calls := s.flush(r, s.cfg.Now())
 	s.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
+	old.Close()
 	for _, call := range calls {
 		call()
 	}
@@ -64,23 +49,19 @@ func (s *Service) offline(st *cloud.Stream) {
 	}
 }
 
-// hand gives a stream what comes for its machine, which hears that something came, and nothing of what.
-func (s *Service) hand(st *cloud.Stream, r *registration, m Message) {
-	replaced, ok := st.Deliver(m, nil)
-	if !ok {
-		s.giveBack(r, m)
+func (s *Service) replaced(what any) {
+	if what.(Message).Deleted { // it is none
 		return
 	}
-	if was, _ := replaced.(Message); replaced != nil && !was.Deleted {
-		s.mu.Lock()
-		s.count.Delivered--
-		s.count.Replaced++
-		s.mu.Unlock()
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.Delivered--
+	s.count.Replaced++
 }
 
 // giveBack keeps a message that was handed over and has not arrived, as long as it is to be kept.
-func (s *Service) giveBack(r *registration, m Message) {
+func (s *Service) giveBack(st *cloud.Stream, unread any) {
+	r, m := st.Device.(*registration), unread.(Message)
 	s.change(r, func() {
 		if m.Deleted { // it is none
 			r.box.deleted = true

@@ -1,70 +1,25 @@
 package google
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	"rollcall/fleet/cloud"
+	"rollcall/fleet/cloud/streamtest"
 	"rollcall/protocol/wake"
 )
 
-// A machine is the device's end of a stream.
-type machine struct {
-	*tls.Conn
-	t *testing.T
-}
-
 // machines has s take streams, and returns what makes one, which says its secret; stop waits for all of them to end.
-func (s *sender) machines() (machineOf func(secret byte) *machine, stop func()) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.service.ServeDevices(ctx, ln, nil) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.Errorf("ServeDevices: %v", err)
-		}
-	})
-	s.Cleanup(stop)
+func (s *sender) machines() (machineOf func(secret byte) *streamtest.Machine, stop func()) {
+	addr, stop := streamtest.Serve(s, s.service.Doorman())
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.service.CA())
-	return func(secret byte) *machine {
-		conn, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: roots, NextProtos: []string{wake.FCM}})
-		if err != nil {
-			s.Fatal(err)
-		}
-		s.Cleanup(func() { conn.Close() })
-		m := &machine{conn, s.T}
-		m.say(wake.Hello, bytes.Repeat([]byte{secret}, wake.TokenSize))
-		return m
+	config := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", NextProtos: []string{wake.FCM}}
+	return func(secret byte) *streamtest.Machine {
+		return streamtest.Dial(s, addr, config, strings.Repeat(string(rune(secret)), wake.TokenSize))
 	}, stop
-}
-
-func (m *machine) say(kind wake.Kind, parts ...[]byte) {
-	m.t.Helper()
-	if _, err := m.Write(wake.AppendFrame(nil, kind, parts...)); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// want reads a frame of a kind, and returns its body.
-func (m *machine) want(kind wake.Kind) string {
-	m.t.Helper()
-	f, err := wake.ReadFrame(m, nil)
-	if err != nil || f.Kind != kind {
-		m.t.Fatalf("got kind %d %q, %v; want kind %d", f.Kind, f.Body, err, kind)
-	}
-	return string(f.Body)
 }
 
 // TestAND091AStreamStoresAndForwards: a machine hears under which id it is reached, the same one each time, and is woken until it has said
@@ -73,8 +28,8 @@ func TestAND091AStreamStoresAndForwards(t *testing.T) {
 	s := newSender(t, Config{}).signedIn()
 	machineOf, stop := s.machines()
 	m, idle := machineOf(1), machineOf(2)
-	id := m.want(wake.Welcome)
-	if other := idle.want(wake.Welcome); other == id || len(id) != 22 {
+	id := m.Want(wake.Welcome)
+	if other := idle.Want(wake.Welcome); other == id || len(id) != 22 {
 		t.Fatalf("ids %q and %q", id, other)
 	}
 	push := func() {
@@ -83,24 +38,22 @@ func TestAND091AStreamStoresAndForwards(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 	}
-	push()
-	m.want(wake.Push)
+	for range 2 { // the second in place of the first
+		push()
+		m.WantPush("")
+	}
 	m = machineOf(1) // the old stream ends without a word of it
-	if again := m.want(wake.Welcome); again != id {
+	if again := m.Want(wake.Welcome); again != id {
 		t.Errorf("it is reached at %q, and was at %q", again, id)
 	}
-	number := m.want(wake.Push)
-	m.say(wake.Got, []byte(number))
-	m.say(wake.Ping)
-	m.want(wake.Pong) // it has heard both
+	m.Got(m.WantPush(""))
 	m = machineOf(1)
-	m.want(wake.Welcome)
-	m.say(wake.Ping)
-	m.want(wake.Pong) // nothing of what was got came again
+	m.Want(wake.Welcome)
+	m.Beat() // nothing of what was got came again
 	stop()
 	push()
 	push()
-	if n := s.service.Counters(); n.Registered != 1 || n.Accepted != 3 || n.Delivered != 1 || n.Replaced != 1 || n.Waiting != 1 {
+	if n := s.service.Counters(); n.Registered != 1 || n.Accepted != 4 || n.Delivered != 1 || n.Replaced != 2 || n.Waiting != 1 {
 		t.Errorf("counted %+v", n)
 	}
 }
@@ -116,7 +69,7 @@ func TestAStreamIsReachedAtOnce(t *testing.T) {
 	if o := s.send(strings.Replace(wakeUp(id), "28800s", "0s", 1)); o.status != 200 {
 		t.Fatalf("%+v", o)
 	}
-	if m, _ := st.Deliver(nil, nil); m == nil {
-		t.Error("it did not get the message")
+	if n := s.service.Counters(); n.Delivered != 1 {
+		t.Errorf("counted %+v", n)
 	}
 }

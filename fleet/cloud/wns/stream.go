@@ -1,11 +1,8 @@
 package wns
 
 import (
-	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,21 +11,10 @@ import (
 	"rollcall/protocol/wake"
 )
 
-// ServeDevices takes the streams of machines (package protocol/wake) on ln until ctx ends; then it closes them and ln and returns nil.
-// Any other end is an error. The certificate is config's, which may not be nil unless New made the service's own.
-func (s *Service) ServeDevices(ctx context.Context, ln net.Listener, config *tls.Config) error {
-	if config == nil {
-		config = &tls.Config{Certificates: s.face.TLS.Certificates}
-	}
-	return cloud.ServeStreams(ctx, ln, config, s.Doorman())
-}
-
 // Doorman takes the streams of machines. The topic is the package family name that the machine's server told it; the address is its
 // channel's URI, the same at each of its streams, and good while one is up and 30 days from then.
 func (s *Service) Doorman() *cloud.Doorman {
-	return &cloud.Doorman{ALPN: wake.WNS, Online: s.online, Offline: s.offline, GiveBack: func(st *cloud.Stream, unread any) {
-		s.giveBack(st.Device.(*channel), unread.(Notification))
-	}}
+	return &cloud.Doorman{ALPN: wake.WNS, Certificates: s.face.TLS.Certificates, Online: s.online, Offline: s.offline, Replaced: s.replaced, GiveBack: s.giveBack}
 }
 
 func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn string) (address, why string) {
@@ -45,12 +31,10 @@ func (s *Service) online(st *cloud.Stream, secret [wake.TokenSize]byte, pfn stri
 	}
 	old := c.stream
 	c.pfn, c.closed, c.stream, st.Device = pfn, false, st, c
-	deliver := func(n Notification) { s.hand(st, c, n) }
+	deliver := func(n Notification) { st.Deliver(n, n.Payload) }
 	kept := s.connect(c, deliver)
 	s.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
+	old.Close()
 	for _, n := range kept {
 		deliver(n)
 	}
@@ -71,26 +55,19 @@ func (s *Service) offline(st *cloud.Stream) {
 	}
 }
 
-// hand gives a stream what comes for its machine.
-func (s *Service) hand(st *cloud.Stream, c *channel, n Notification) {
-	replaced, ok := st.Deliver(n, n.Payload)
-	if !ok {
-		s.giveBack(c, n)
-		return
-	}
-	if replaced != nil {
-		s.mu.Lock()
-		s.count.Delivered--
-		s.count.Replaced++
-		s.mu.Unlock()
-	}
+func (s *Service) replaced(any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.Delivered--
+	s.count.Replaced++
 }
 
 // giveBack keeps a notification that was handed over and has not arrived, as far as it was to be kept.
-func (s *Service) giveBack(c *channel, n Notification) {
+func (s *Service) giveBack(st *cloud.Stream, unread any) {
+	n := unread.(Notification)
 	s.mu.Lock()
 	s.count.Delivered--
-	_, deliver := s.send(c, n)
+	_, deliver := s.send(st.Device.(*channel), n)
 	s.mu.Unlock()
 	if deliver != nil {
 		deliver(n)

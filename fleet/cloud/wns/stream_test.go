@@ -1,71 +1,27 @@
 package wns
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"net/http"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
 	"rollcall/fleet/cloud"
+	"rollcall/fleet/cloud/streamtest"
 	"rollcall/protocol/wake"
 )
 
-// A machine is the device's end of a stream.
-type machine struct {
-	*tls.Conn
-	t *testing.T
-}
-
 // machines has s take streams, and returns what makes one, which says its secret and name; stop waits for all of them to end.
-func (s *sender) machines() (machineOf func(secret byte, pfn string) *machine, stop func()) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.service.ServeDevices(ctx, ln, nil) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.Errorf("ServeDevices: %v", err)
-		}
-	})
-	s.Cleanup(stop)
+func (s *sender) machines() (machineOf func(secret byte, pfn string) *streamtest.Machine, stop func()) {
+	addr, stop := streamtest.Serve(s, s.service.Doorman())
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.service.CA())
-	return func(secret byte, pfn string) *machine {
-		conn, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: roots, Time: s.service.cfg.Now, NextProtos: []string{wake.WNS}})
-		if err != nil {
-			s.Fatal(err)
-		}
-		s.Cleanup(func() { conn.Close() })
-		m := &machine{conn, s.T}
-		m.say(wake.Hello, bytes.Repeat([]byte{secret}, wake.TokenSize), []byte(pfn))
-		return m
+	config := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", Time: s.service.cfg.Now, NextProtos: []string{wake.WNS}}
+	return func(secret byte, pfn string) *streamtest.Machine {
+		return streamtest.Dial(s, addr, config, strings.Repeat(string(rune(secret)), wake.TokenSize)+pfn)
 	}, stop
-}
-
-func (m *machine) say(kind wake.Kind, parts ...[]byte) {
-	m.t.Helper()
-	if _, err := m.Write(wake.AppendFrame(nil, kind, parts...)); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// want reads a frame of a kind, and returns its body.
-func (m *machine) want(kind wake.Kind) string {
-	m.t.Helper()
-	f, err := wake.ReadFrame(m, nil)
-	if err != nil || f.Kind != kind {
-		m.t.Fatalf("got kind %d %q, %v; want kind %d", f.Kind, f.Body, err, kind)
-	}
-	return string(f.Body)
 }
 
 // A machine hears at which channel it is reached, the same one each time, and gets what comes there until it has said that it has it.
@@ -73,7 +29,7 @@ func TestAStreamStoresAndForwards(t *testing.T) {
 	s := newSender(t, Config{}).signedIn()
 	machineOf, stop := s.machines()
 	m := machineOf(1, pfn)
-	channel := m.want(wake.Welcome)
+	channel := m.Want(wake.Welcome)
 	push := func(body string) {
 		t.Helper()
 		if got := s.send(channel, body, "X-WNS-Cache-Policy", "cache"); got.StatusCode != http.StatusOK {
@@ -81,34 +37,26 @@ func TestAStreamStoresAndForwards(t *testing.T) {
 		}
 	}
 	push("one")
-	if got := m.want(wake.Push); got[4:] != "one" {
-		t.Errorf("it got %q", got)
-	}
+	m.WantPush("one")
 	m = machineOf(1, pfn) // the old stream ends without a word of it
-	if again := m.want(wake.Welcome); again != channel {
+	if again := m.Want(wake.Welcome); again != channel {
 		t.Errorf("it is reached at %q, and was at %q", again, channel)
 	}
-	got := m.want(wake.Push)
-	if got[4:] != "one" {
-		t.Errorf("it got %q", got)
-	}
-	m.say(wake.Got, []byte(got[:4]))
-	m.say(wake.Ping)
-	m.want(wake.Pong)                   // it has heard both
-	s.pass(ChannelLife + time.Hour)     // a channel lasts while a stream is up
-	s.signedIn()                        // the token has ended
-	push("two")                         // at once
-	if m.want(wake.Push)[4:] != "two" { // and nothing before it
-		t.Error("it did not get the second")
-	}
+	m.Got(m.WantPush("one"))
+	s.pass(ChannelLife + time.Hour) // a channel lasts while a stream is up
+	s.signedIn()                    // the token has ended
+	push("two")                     // at once
+	m.WantPush("two")               // and nothing before it
+	push("three")                   // in place of it
+	m.WantPush("three")
 	stop()
-	push("three")
-	if n := s.service.Counters(); n.Accepted != 3 || n.Waiting != 1 || n.Delivered != 1 || n.Replaced != 1 {
+	push("four")
+	if n := s.service.Counters(); n.Accepted != 4 || n.Waiting != 1 || n.Delivered != 1 || n.Replaced != 2 {
 		t.Errorf("counted %+v", n)
 	}
 	s.pass(ChannelLife)
 	s.signedIn()
-	if got := s.send(channel, "four"); got.StatusCode != http.StatusGone {
+	if got := s.send(channel, "five"); got.StatusCode != http.StatusGone {
 		t.Errorf("30 days after its stream the channel answers %s", got.Status)
 	}
 }
@@ -117,18 +65,16 @@ func TestAStreamStoresAndForwards(t *testing.T) {
 func TestAStreamIsTheMachines(t *testing.T) {
 	s := newSender(t, Config{}).signedIn()
 	machineOf, stop := s.machines()
-	if got := machineOf(1, "Other_8wekyb3d8bbwe").want(wake.Bye); got != "no app here has that package family name" {
+	if got := machineOf(1, "Other_8wekyb3d8bbwe").Want(wake.Bye); got != "no app here has that package family name" {
 		t.Errorf("it says %q", got)
 	}
 	first, second := machineOf(1, pfn), machineOf(2, pfn)
-	channel, other := first.want(wake.Welcome), second.want(wake.Welcome)
+	channel, other := first.Want(wake.Welcome), second.Want(wake.Welcome)
 	if channel == other {
 		t.Fatal("two machines have one channel")
 	}
 	s.send(other, "for the second")
-	if got := second.want(wake.Push); got[4:] != "for the second" {
-		t.Errorf("it got %q", got)
-	}
+	second.WantPush("for the second")
 	stop()
 	if n := s.service.Counters(); n.Channels != 1 {
 		t.Errorf("%d channels are kept, want that which was sent to", n.Channels)
@@ -144,7 +90,7 @@ func TestAStreamIsReachedAtOnce(t *testing.T) {
 		t.Fatal(why)
 	}
 	s.send(channel, "now or never")
-	if n, _ := st.Deliver(nil, nil); n == nil {
-		t.Error("it did not get the notification")
+	if n := s.service.Counters(); n.Delivered != 1 {
+		t.Errorf("counted %+v", n)
 	}
 }
