@@ -21,9 +21,17 @@ import (
 	"rollcall/server/authority"
 )
 
+// startTestServer starts a server, on a port that is its own after a restart too.
 func startTestServer(t *testing.T, cfg serveConfig) *runningServer {
 	t.Helper()
-	s, err := startServer(t.Context(), cfg)
+	var err error
+	if cfg.Listen == "" {
+		cfg.Listen, err = freeAddress()
+	}
+	var s *runningServer
+	if err == nil {
+		s, err = startServer(t.Context(), cfg)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,11 +196,17 @@ func TestHST030TestPushIsNoIdentity(t *testing.T) {
 	}
 }
 
-// A file that fleet push-ca makes is a CA to trust for identities too, though its registration authority lies beside it; one without
-// a CA is refused.
+// A file with a CA is one to trust for identities, though its registration authority lies beside it; one without a CA is refused.
 func TestReadAuthorities(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lab.pem")
-	ca, err := pushCA(name)
+	ca, err := certs.NewAuthority(certs.P256, "lab CA", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, _, err := ca.PEM()
+	if err == nil {
+		err = os.WriteFile(name, both, 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
