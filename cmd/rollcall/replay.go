@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,9 @@ func replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replay FILE", Short: "Play an event log's story again and say whether it is the same", Args: cobra.ExactArgs(1),
 		Long: `Read an event log that rehearse --log has written, play its plan with its seed again, and hold every line against the file: an
-event log is a whole bug report. Where something differs, the first difference is named, and the exit code is 2. A log of a
-tenant's own devices needs the same --export. A rehearsal that was interrupted is played up to there.
+event log is a whole bug report. Where something differs, the first line that does is named, and how both have it; the story is
+played no further than that takes, and the exit code is 2. A log of a tenant's own devices needs the same --export. A rehearsal
+that was interrupted is played up to there.
 
 When an invariant of the model or a limit of the plan does not hold in the story, --shrink FILE writes the least plan in which it
 still does not: fewer devices, fewer actions and faults, a shorter time. It is the first invariant that was violated or, where none
@@ -60,9 +62,6 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if log.Header == nil {
 		return fmt.Errorf("%s: it has no plan and seed in its first line, as the log of a live run; only a rehearsal's log can be played again (rollcall rehearse --log)", name)
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	p, err := log.Header.Replayed()
 	if err != nil {
 		return err
@@ -71,10 +70,10 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if err != nil {
 		return err
 	}
-	against := &comparison{file: bufio.NewReaderSize(file, 1<<20)}
+	against := &comparison{file: bufio.NewReaderSize(io.NewSectionReader(file, 0, math.MaxInt64), 1<<20)}
 	bar := newProgress(cmd.ErrOrStderr(), f.language)
 	played, err := rehearsal.Play(cmd.Context(), rehearsal.Config{
-		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Partitions: log.Header.Partitions, Workers: f.workers, Progress: bar.show, Log: against,
+		Plan: p, Population: pop, Start: log.Header.Start, Source: log.Header.Population, Partition: log.Header.Partition, Partitions: log.Header.Partitions, Workers: f.workers, Progress: bar.show, Against: log, Log: against,
 	})
 	bar.done()
 	if err != nil && !errors.Is(err, errDiffers) && !errors.Is(err, errCut) {
@@ -100,8 +99,8 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 		in := f.language
 		if against.differs {
 			fmt.Fprintln(w, in.Say("Line %d differs.", against.n))
-			fmt.Fprintln(w, "  "+in.Say("the file: %s", orEnd(in, against.was)))
-			fmt.Fprintln(w, "  "+in.Say("now:      %s", orEnd(in, against.is)))
+			fmt.Fprintln(w, "  "+in.Say("the file: %s", orEnd(in, against.was, against.is)))
+			fmt.Fprintln(w, "  "+in.Say("now:      %s", orEnd(in, against.is, against.was)))
 			return
 		}
 		if against.cut != 0 {

@@ -129,9 +129,18 @@ func (c *comparison) end() {
 	}
 }
 
-func orEnd(in lang.Language, line []byte) string {
+// orEnd is a line as it is shown: of a long one, such as the header with its plan, where it differs from the other.
+func orEnd(in lang.Language, line, other []byte) string {
+	const shown, before = 300, 60
 	if len(line) == 0 {
 		return in.Say("(it has ended)")
 	}
-	return string(line[:min(len(line), 300)])
+	from := 0
+	for from < min(len(line), len(other)) && line[from] == other[from] {
+		from++
+	}
+	if from -= before; from <= 0 || len(line) <= shown {
+		return string(line[:min(len(line), shown)])
+	}
+	return "..." + string(line[from:min(len(line), from+shown)])
 }

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type Config struct {
 	Wire       plan.Share           // of the devices speak: what they say by rule goes over the wire too. It changes no result but [Played.Wire]
 	Partition  int                  // devices in a partition; 0: 8,192. They change who is woken first after a change
 	Partitions int                  // that are played, the first ones: see [LogHeader]; 0: all
+	Against    *ReadLog             // an earlier log of this story, its lines still to come; Log is to hold it against what it gets, which is all up to the first line that differs, and more. nil: there is none
 
 	fault func(s dialect.Step, answer bool, body []byte) []byte // see [Wire]
 	plain bool                                                  // every event has its turn and goes through Server.Handle: the same, slowly
@@ -43,11 +45,25 @@ const (
 //
 // Where ctx ends first there is what was played until then, Partial, and no error: the first partitions, as far as they are through; where
 // not even the first is, that one up to the moment it has come to. The error says at which moment the plan did
-// what the server refuses, and wraps that [protocol.Refusal].
+// what the server refuses, and wraps that [protocol.Refusal]. Where the story is another than that of Against, it is played no further
+// than it takes to know the first line that differs, and what Log says of what it gets is the error.
 func Play(ctx context.Context, c Config) (*Played, error) {
 	s, err := newStage(&c)
 	if err != nil {
 		return nil, err
+	}
+	if c.Against != nil {
+		header, err := s.header(s.meant())
+		if err == nil && !bytes.Equal(header, c.Against.header) {
+			_, err = c.Log.Write(header)
+			return nil, err
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.was, err = s.recall(c.Against); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.play(ctx); err != nil {
 		return nil, err
@@ -125,11 +141,12 @@ func (p *player) story(ctx context.Context) error {
 // run plays the partition up to a moment, and not what happens in it: then the plan acts first. Where ctx ends it stops between two
 // windows.
 func (p *player) run(ctx context.Context, to protocol.Time) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case p.stops(p):
-		return errElsewhere
+	err := ctx.Err()
+	if err == nil {
+		err = p.stops(p)
+	}
+	if err != nil {
+		return err
 	}
 	if err := p.part.through(context.WithoutCancel(ctx), to); err != nil {
 		return err
@@ -137,6 +154,11 @@ func (p *player) run(ctx context.Context, to protocol.Time) error {
 	p.now = min(to, p.end)
 	if to > p.end {
 		p.part.lastHour()
+	}
+	if p.was != nil {
+		if at := p.part.compare(p.was); at != 0 {
+			p.differs(at)
+		}
 	}
 	p.report(p)
 	return nil

@@ -45,31 +45,40 @@ type Source struct {
 
 // log puts the lines of the tenant and of partitions in order, sums them for out, and writes them where somebody wants them.
 func (s *stage) log(out *Played, tenant []Line, sheaves []*sheaf) error {
-	header := LogHeader{
-		EventLog: LogVersion, Name: s.plan.Name, Plan: s.plan.Source(), Seed: s.plan.Seed, Population: s.cfg.Source, Start: s.start,
-		Until: time.Duration(s.plan.Until).Seconds(), Partition: s.size(),
-	}
-	if len(sheaves) < len(s.shares) {
-		header.Partitions = len(sheaves)
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(header); err != nil {
+	header, err := s.header(len(sheaves))
+	if err != nil {
 		return err
 	}
 	var whole sheaf
 	for i := range tenant {
 		whole.add(&tenant[i], 0)
 	}
-	w := &logWriter{sum: sha256.New(), out: s.cfg.Log, name: func(device uint32) string { return s.pop.Devices[device-1].UDID }}
-	err := w.flush(b.Bytes())
-	if err == nil {
+	w := &logWriter{sum: sha256.New(), out: s.cfg.Log, name: s.named}
+	if err = w.flush(header); err == nil {
 		err = w.write(append([]*sheaf{&whole}, sheaves...), s.workers())
 	}
 	out.LogSHA256, out.LogLines = hex.EncodeToString(w.sum.Sum(nil)), w.lines+1
 	return err
 }
+
+// header is the first line of the log of a story of which so many partitions were played.
+func (s *stage) header(partitions int) ([]byte, error) {
+	header := LogHeader{
+		EventLog: LogVersion, Name: s.plan.Name, Plan: s.plan.Source(), Seed: s.plan.Seed, Population: s.cfg.Source, Start: s.start,
+		Until: time.Duration(s.plan.Until).Seconds(), Partition: s.size(),
+	}
+	if partitions < len(s.shares) {
+		header.Partitions = partitions
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(header)
+	return b.Bytes(), err
+}
+
+// named is what the wire calls a device of the population plus 1.
+func (s *stage) named(device uint32) string { return s.pop.Devices[device-1].UDID }
 
 // A logWriter writes and sums text.
 type logWriter struct {

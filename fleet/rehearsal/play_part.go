@@ -32,6 +32,7 @@ type part struct {
 	licensed   []protocol.Time          // by device: when the next of them concerns it; 0: none does; nil: there was none yet
 	about      int                      // the device that is logged about
 	lines      *sheaf                   // of the log
+	compared   int                      // of them, how many the earlier log has alike
 	ends       protocol.Time            // no identity ends sooner
 	census     census                   // how the devices stand now
 	hours      []census                 // how they stood at the end of each hour of the story

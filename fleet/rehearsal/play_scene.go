@@ -57,7 +57,8 @@ func (p *player) scene() *scene {
 	return x
 }
 
-// add adds what another partition has to tell; x may have nothing yet.
+// add adds what another partition has to tell; x may have nothing yet. Both tell as much, unless the story was ended by a difference:
+// then what both tell is added.
 func (x *scene) add(y *scene) {
 	if x.minutes == nil {
 		*x = *y
@@ -74,12 +75,12 @@ func (x *scene) add(y *scene) {
 		x.barred[rule] += n
 	}
 	x.spoke.add(&y.spoke)
-	for i := range y.told {
+	for i := range min(len(x.told), len(y.told)) {
 		for c, n := range y.told[i].n {
 			x.told[i].n[c] += n
 		}
 	}
-	for h := range y.hours {
+	for h := range min(len(x.hours), len(y.hours)) {
 		y.hours[h].into((*Hour)(&x.hours[h]))
 	}
 	for m := range y.minutes {
@@ -165,5 +166,8 @@ func (s *stage) played() (*Played, error) {
 		}
 		lines = append(lines, Line{At: at, Side: OfPlan, What: Interrupted})
 	}
-	return out, s.log(out, lines, s.sheaves[:n])
+	if err := s.log(out, lines, s.sheaves[:n]); err != nil {
+		return nil, err
+	}
+	return out, nil
 }

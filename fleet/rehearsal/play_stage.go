@@ -37,6 +37,7 @@ type stage struct {
 	ca        *certs.Authority // of push certificates
 	pushes    pushes           // certificates that were made so far; guarded by itself
 	wire      *Wire            // nil: nobody speaks
+	was       *recalled        // nil: there is no earlier log
 	speakers  []int            // devices that speak where the share is of none of their kind
 	lives     []Life           // by device of the population
 	sheaves   []*sheaf         // by partition, of those that are added: their lines
@@ -222,6 +223,7 @@ type ending struct {
 	err         error         // that of the earliest moment; nil: none
 	at          protocol.Time // of err
 	part        int           // that it is of
+	differs     protocol.Time // the earliest moment at which a partition is not as the earlier log has it; 0: none
 	reached     []stood       // by partition
 }
 
@@ -231,17 +233,36 @@ func (e *ending) stopped() bool {
 	return e.interrupted
 }
 
-// stops tells whether another partition has failed before p has come so far.
-func (s *stage) stops(p *player) bool {
+// stops tells why p goes no further: another partition has failed before p has come so far, or one differs from the earlier log.
+func (s *stage) stops(p *player) error {
 	e := &s.ending
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.err != nil && (e.at < p.now || e.at == p.now && e.part < p.part.number)
+	switch {
+	case e.err != nil && (e.at < p.now || e.at == p.now && e.part < p.part.number):
+		return errElsewhere
+	case e.differs != 0 && e.differs < p.now:
+		return errRecalled
+	}
+	return nil
+}
+
+// differs takes note of a moment at which a partition is not as the earlier log has it.
+func (s *stage) differs(at protocol.Time) {
+	e := &s.ending
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.differs == 0 || at < e.differs {
+		e.differs = at
+	}
 }
 
 // finished takes note of what became of a partition: it is through, or has failed, or was interrupted.
 func (s *stage) finished(p *player, err error, interrupted bool) {
 	k, e := p.part.number, &s.ending
+	if errors.Is(err, errRecalled) {
+		err = nil
+	}
 	var x *scene
 	if err == nil || interrupted && k == 0 {
 		x = p.scene()

@@ -21,11 +21,12 @@ const longestLine = 4 << 20
 type ReadLog struct {
 	Header *LogHeader
 
-	name  string
-	lines *bufio.Scanner
-	n     int    // of the line read last
-	ahead []byte // the first line, where it is no header
-	err   error
+	name   string
+	lines  *bufio.Scanner
+	n      int    // of the line read last
+	header []byte // its line
+	ahead  []byte // the first line, where it is no header
+	err    error
 }
 
 // OpenLog reads the header of a log that messages call name.
@@ -52,7 +53,7 @@ func OpenLog(name string, r io.Reader) (*ReadLog, error) {
 	if *version.EventLog != LogVersion {
 		return nil, l.fail("an event log of version %d: this program reads version %d", *version.EventLog, LogVersion)
 	}
-	l.Header = &LogHeader{}
+	l.Header, l.header = &LogHeader{}, append(bytes.Clone(first), '\n')
 	if err := strictly(first, l.Header); err != nil {
 		return nil, l.fail("no header of an event log: %s", said(err))
 	}
