@@ -37,14 +37,17 @@ func cloudCommand() *cobra.Command {
 
 // cloudFlags are those of every simulated service.
 type cloudFlags struct {
-	listen, caOut string
-	faults        []string
-	seed          uint64
-	asJSON, force bool
+	listen, caOut     string
+	courier, identity string // where machines hold streams to it, and what they are shown
+	faults            []string
+	seed              uint64
+	asJSON, force     bool
 }
 
 func (f *cloudFlags) add(flags *pflag.FlagSet, listen, faults string) {
 	flags.StringVar(&f.listen, "listen", listen, "address and port")
+	flags.StringVar(&f.courier, "courier", "", "address and port where machines hold their streams (default: none)")
+	flags.StringVar(&f.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
 	flags.StringVar(&f.caOut, "ca-out", "", "write the CA that clients must trust to this file (PEM)")
 	flags.BoolVar(&f.force, "force", false, "replace files that are there already")
 	flags.StringArrayVar(&f.faults, "fault", nil, "share of pushes that meet a fault, as NAME=SHARE: "+faults+"; may be given again")
@@ -63,6 +66,9 @@ func (f *cloudFlags) check() (hosts []string, err error) {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if f.identity != "" && f.courier == "" {
+		return nil, errors.New("--courier-identity is what --courier shows: give both")
 	}
 	if f.caOut != "" && !f.force && exists(f.caOut) {
 		return nil, fmt.Errorf("--ca-out: %s is there already; --force replaces it", f.caOut)
@@ -87,35 +93,50 @@ func (f *cloudFlags) tellCA(notes io.Writer, ca []byte) error {
 
 // A simulated service is one that has been made and is to be served.
 type simulated struct {
+	wakingService
 	name  string // as the ready line says it
 	ca    []byte
-	serve func(ctx context.Context, ln net.Listener) error
 	count func() (counters any, words string)
 }
 
 // run serves until the command's context ends, and says what was counted.
 func (f *cloudFlags) run(cmd *cobra.Command, ln net.Listener, s simulated) error {
 	out, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if err := f.tellCA(notes, s.ca); err != nil {
+	serve, err := f.beside(s, notes)
+	if err == nil {
+		err = f.tellCA(notes, s.ca)
+	}
+	if err != nil {
 		ln.Close()
 		return err
 	}
 	fmt.Fprintf(notes, "simulated %s listens on https://%s\n", s.name, ln.Addr())
-	if err := s.serve(cmd.Context(), ln); err != nil {
+	if err := serve(cmd.Context(), ln); err != nil {
 		return err
 	}
 	counters, words := s.count()
 	if f.asJSON {
 		return json.NewEncoder(out).Encode(counters)
 	}
-	_, err := fmt.Fprintln(out, words)
+	_, err = fmt.Fprintln(out, words)
 	return err
 }
 
-// watched tells whether somebody looks on: then each push is a line.
-func watched(notes io.Writer) bool {
-	f, ok := notes.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+// watched prints a line for each push, if somebody looks on. Whom it is for is shortened: it is enough to tell devices apart.
+func watched[Push any](notes io.Writer, tell func(Push) (status int, whom, what, fault string)) func(Push) {
+	if f, ok := notes.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	var mu sync.Mutex
+	return func(p Push) {
+		mu.Lock()
+		defer mu.Unlock()
+		status, whom, what, fault := tell(p)
+		if fault != "" {
+			what = strings.TrimSpace(what + " (fault " + fault + ")")
+		}
+		fmt.Fprintf(notes, "%s  %3d  %-10.8q  %.100q\n", time.Now().Format(time.TimeOnly), status, whom, what)
+	}
 }
 
 func cloudAPNsCommand() *cobra.Command {
@@ -123,7 +144,6 @@ func cloudAPNsCommand() *cobra.Command {
 		f             cloudFlags
 		issuers, rate string
 		strict        bool
-		own           cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "apns",
@@ -156,9 +176,9 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 					return fmt.Errorf("--issuers: %w", err)
 				}
 			}
-			if watched(notes) {
-				c.Observe = apnsLines(notes)
-			}
+			c.Observe = watched(notes, func(p apns.Push) (status int, whom, what, fault string) {
+				return p.Status, p.Token, strings.TrimSpace(string(p.Reason) + " " + p.Topic), string(p.Fault)
+			})
 			service, err := apns.New(c)
 			if err != nil {
 				return err
@@ -167,12 +187,7 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 			if err != nil {
 				return cannotListen(f.listen, err)
 			}
-			serve, err := own.beside(service, notes)
-			if err != nil {
-				ln.Close()
-				return err
-			}
-			return f.run(cmd, ln, simulated{"APNs", service.CA(), serve, func() (any, string) {
+			return f.run(cmd, ln, simulated{service, "APNs", service.CA(), func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d pushes accepted, %d notifications kept at the end, %d replaced by later ones, %d expired; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Refused, n.Faults)
@@ -181,27 +196,15 @@ woken. Stopped by a signal, it says goodbye (GOAWAY), prints what it counted and
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:2197", "Drop, GoAway, Half, HTML, Reset or a reason of APNs")
-	own.add(flags)
 	flags.StringVar(&issuers, "issuers", "", "take push certificates of the CAs in this PEM file only (default: any with a topic)")
 	flags.StringVar(&rate, "rate", "60/1m", "pushes to one token in each span of time before 429, or none")
 	flags.BoolVar(&strict, "require-headers", false, "refuse pushes without apns-topic or apns-push-type, which Apple lets pass")
 	return cmd
 }
 
-// cloudStreams are flags of a push service that machines hold streams to.
-type cloudStreams struct{ address, identity string }
-
-func (f *cloudStreams) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.address, "courier", "", "address and port where machines hold their streams (default: none)")
-	flags.StringVar(&f.identity, "courier-identity", "", "PEM `FILE` with the certificate and the key that machines are shown: of the CA that their --ca names (default: the service's own)")
-}
-
 // beside returns what serves the push service, and streams where they are wanted.
-func (f *cloudStreams) beside(service wakingService, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
-	if f.address == "" {
-		if f.identity != "" {
-			return nil, errors.New("--courier-identity is what --courier shows: give both")
-		}
+func (f *cloudFlags) beside(service wakingService, notes io.Writer) (serve func(context.Context, net.Listener) error, err error) {
+	if f.courier == "" {
 		return service.Serve, nil
 	}
 	var config *tls.Config // nil: as the service
@@ -212,9 +215,9 @@ func (f *cloudStreams) beside(service wakingService, notes io.Writer) (serve fun
 		}
 		config = &tls.Config{Certificates: []tls.Certificate{own}}
 	}
-	streams, err := net.Listen("tcp", f.address)
+	streams, err := net.Listen("tcp", f.courier)
 	if err != nil {
-		return nil, fmt.Errorf("--courier: %w", cannotListen(f.address, err))
+		return nil, fmt.Errorf("--courier: %w", cannotListen(f.courier, err))
 	}
 	fmt.Fprintf(notes, "machines hold their streams to %s\n", streams.Addr())
 	return func(ctx context.Context, ln net.Listener) error {
@@ -223,20 +226,6 @@ func (f *cloudStreams) beside(service wakingService, notes io.Writer) (serve fun
 		group.Go(func() error { return service.Serve(ctx, ln) })
 		return group.Wait()
 	}, nil
-}
-
-// apnsLines prints a line for each push. The token is shortened: it is enough to tell devices apart.
-func apnsLines(w io.Writer) func(apns.Push) {
-	var mu sync.Mutex
-	return func(p apns.Push) {
-		mu.Lock()
-		defer mu.Unlock()
-		what := string(p.Reason)
-		if p.Fault != apns.NoFault {
-			what = strings.TrimSpace(what + " (fault " + string(p.Fault) + ")")
-		}
-		fmt.Fprintf(w, "%s  %3d  %-8.8q  %.64q  %s\n", time.Now().Format(time.TimeOnly), p.Status, p.Token, p.Topic, what)
-	}
 }
 
 // rateOf reads 60/1m, or none, which is a negative count.

@@ -5,14 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log"
 	"net"
 	"os"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +20,6 @@ func cloudFCMCommand() *cobra.Command {
 		f                            cloudFlags
 		address, rate, file, project string
 		demote                       float64
-		own                          cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "fcm",
@@ -51,9 +46,9 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 			if c.Faults.Share, err = sharesOf[google.Fault](f.faults); err != nil {
 				return fmt.Errorf("--fault: %w", err)
 			}
-			if watched(notes) {
-				c.Observe = fcmLines(notes)
-			}
+			c.Observe = watched(notes, func(p google.Push) (status int, whom, what, fault string) {
+				return p.Status, p.Registration, p.Code, string(p.Fault)
+			})
 			ln, err := net.Listen("tcp", f.listen)
 			if err != nil {
 				return cannotListen(f.listen, err)
@@ -69,12 +64,7 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 				ln.Close()
 				return err
 			}
-			serve, err := own.beside(service, notes)
-			if err != nil {
-				ln.Close()
-				return err
-			}
-			return f.run(cmd, ln, simulated{"FCM", service.CA(), serve, func() (any, string) {
+			return f.run(cmd, ln, simulated{service, "FCM", service.CA(), func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d messages accepted, %d kept at the end, %d replaced by later ones, %d expired; %d access tokens; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Expired, n.Tokens, n.Refused, n.Faults)
@@ -83,7 +73,6 @@ own it takes every fid or token and keeps what comes. Stopped by a signal, it pr
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:8445", "Drop, Half, HTML, Reset or an errorCode of FCM")
-	own.add(flags)
 	flags.StringVar(&address, "url", "", "where clients reach the service, where that is not --listen: https, host and port")
 	flags.StringVar(&file, "key", "", "key `FILE` of the service account that may send, as serve --fcm takes it; made where there is none")
 	flags.StringVar(&project, "project", "rollcall-lab", "project of an account that is made")
@@ -111,18 +100,4 @@ func fcmAccount(service *google.Service, f ownFile, project string, force bool) 
 		return fmt.Errorf("%s: %w", f.flag, err)
 	}
 	return nil
-}
-
-// fcmLines prints a line for each message. The registration is shortened: it is enough to tell devices apart.
-func fcmLines(w io.Writer) func(google.Push) {
-	var mu sync.Mutex
-	return func(p google.Push) {
-		mu.Lock()
-		defer mu.Unlock()
-		what := p.Code
-		if p.Fault != "" {
-			what = strings.TrimSpace(what + " (fault " + string(p.Fault) + ")")
-		}
-		fmt.Fprintf(w, "%s  %3d  %-10.8q  %.100q\n", time.Now().Format(time.TimeOnly), p.Status, p.Registration, what)
-	}
 }

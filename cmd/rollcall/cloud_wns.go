@@ -3,20 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log"
 	"net"
 	"net/url"
 	"os"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +25,6 @@ func cloudWNSCommand() *cobra.Command {
 	var (
 		f                         cloudFlags
 		address, rate, file, name string
-		own                       cloudStreams
 	)
 	cmd := &cobra.Command{
 		Use:   "wns",
@@ -53,9 +49,9 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 			if c.Faults.Share, err = sharesOf[wns.Fault](f.faults); err != nil {
 				return fmt.Errorf("--fault: %w", err)
 			}
-			if watched(notes) {
-				c.Observe = wnsLines(notes)
-			}
+			c.Observe = watched(notes, func(p wns.Push) (status int, whom, what, fault string) {
+				return p.Status, p.Channel, cmp.Or(p.Reason, p.Outcome), string(p.Fault)
+			})
 			ln, err := net.Listen("tcp", f.listen)
 			if err != nil {
 				return cannotListen(f.listen, err)
@@ -68,12 +64,7 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 				ln.Close()
 				return err
 			}
-			serve, err := own.beside(service, notes)
-			if err != nil {
-				ln.Close()
-				return err
-			}
-			return f.run(cmd, ln, simulated{"WNS", service.CA(), serve, func() (any, string) {
+			return f.run(cmd, ln, simulated{service, "WNS", service.CA(), func() (any, string) {
 				n := service.Counters()
 				return n, fmt.Sprintf("%d notifications accepted, %d kept at the end, %d replaced by later ones, %d dropped; %d access tokens; refused: %v; faults: %v",
 					n.Accepted, n.Waiting, n.Replaced, n.Dropped, n.Tokens, n.Refused, n.Faults)
@@ -82,7 +73,6 @@ it is asked to keep. Without --identity anybody is an app. Stopped by a signal, 
 	}
 	flags := cmd.Flags()
 	f.add(flags, "127.0.0.1:8444", "Drop, Half, HTML, Redirect, Reset or a status such as 406")
-	own.add(flags)
 	flags.StringVar(&address, "url", "", "what channel URIs begin with, where that is not --listen: https, host and port")
 	flags.StringVar(&file, "identity", "", "`FILE` of the one app that may send, as serve --wns takes it; made where there is none")
 	flags.StringVar(&name, "pfn", "Rollcall.Lab_8wekyb3d8bbwe", "package family name of an identity that is made")
@@ -118,11 +108,7 @@ func wnsService(c wns.Config, f ownFile, pfn string, force bool) (*wns.Service, 
 	}
 	if id.TokenURL == "" { // it was made just now
 		id.TokenURL = service.TokenURL()
-		text, err := json.MarshalIndent(id, "", "  ")
-		if err == nil {
-			err = writeFile(f.name, append(text, '\n'), 0o600)
-		}
-		if err != nil {
+		if err := writeWNSIdentity(f.name, id); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.flag, err)
 		}
 	}
@@ -142,19 +128,10 @@ func newWNSIdentity(pfn, host string) *push.WNSIdentity {
 	return &push.WNSIdentity{ClientID: sid, ClientSecret: rand.Text(), PFN: pfn, Scope: push.LiveScope, Hosts: []string{host}}
 }
 
-// wnsLines prints a line for each notification. The channel's token is shortened: it is enough to tell devices apart.
-func wnsLines(w io.Writer) func(wns.Push) {
-	var mu sync.Mutex
-	return func(p wns.Push) {
-		mu.Lock()
-		defer mu.Unlock()
-		what := p.Outcome
-		if p.Reason != "" {
-			what = p.Reason
-		}
-		if p.Fault != "" {
-			what = strings.TrimSpace(what + " (fault " + string(p.Fault) + ")")
-		}
-		fmt.Fprintf(w, "%s  %3d  %-10.8q  %.100q\n", time.Now().Format(time.TimeOnly), p.Status, p.Channel, what)
+func writeWNSIdentity(name string, id *push.WNSIdentity) error {
+	text, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
 	}
+	return writeFile(name, append(text, '\n'), 0o600)
 }

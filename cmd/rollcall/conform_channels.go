@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -108,10 +107,7 @@ func (f *conformFlags) listenWNS(ctx context.Context) (v *channelView, stop func
 	if v, err = newChannelView("https://"+host, time.Now); err == nil {
 		id := newWNSIdentity("rollcall.conform_1", host)
 		id.TokenURL = v.TokenURL()
-		var text []byte
-		if text, err = json.MarshalIndent(id, "", "  "); err == nil {
-			err = os.WriteFile(f.wnsIdentity, append(text, '\n'), 0o600)
-		}
+		err = writeWNSIdentity(f.wnsIdentity, id)
 	}
 	if err == nil && f.wnsCA != "" {
 		err = os.WriteFile(f.wnsCA, v.CA(), 0o644)
