@@ -132,7 +132,7 @@ func (r *Runner) licences(ctx context.Context, s *Step) (string, error) {
 	if err == nil {
 		p, err = r.Server.SetLicences(ctx, list, p.ID)
 	}
-	return lang.English.Say("%d devices are to move", p.Pending), err
+	return lang.English.Say("%d more {device is|devices are} to move, %d in all", p.NewlyPending, p.Pending), err
 }
 
 func (r *Runner) profile(ctx context.Context, s *Step) (string, error) {

@@ -21,6 +21,7 @@ type Preview struct {
 
 	Enrolled           int            `json:"enrolled"`
 	Pending            int            `json:"pending"`
+	NewlyPending       int            `json:"newly_pending"` // of these, by this change
 	Stale              int            `json:"stale"`
 	Blocked            int            `json:"blocked"`
 	Stranded           int            `json:"stranded"`

@@ -56,6 +56,7 @@ type preview struct {
 
 	Enrolled           int            `json:"enrolled"`
 	Pending            int            `json:"pending"`
+	NewlyPending       int            `json:"newly_pending"` // of these, by this change
 	Stale              int            `json:"stale"`
 	Blocked            int            `json:"blocked"`
 	Stranded           int            `json:"stranded"`
@@ -143,7 +144,7 @@ func (h *Handler) preview(ctx context.Context, p *server.Preview) (*preview, err
 	out := &preview{
 		ID: p.ID, Before: wantedOf(&p.Before), After: wantedOf(&p.After), Epoch: p.After.Epoch, ChangedAt: p.After.ChangedAt,
 		Unsupported: p.Unsupported, Confirm: p.Confirm, OpensGap: p.OpensGap,
-		Enrolled: p.Enrolled, Pending: p.Pending, Stale: p.Stale, Blocked: p.Blocked, Stranded: p.Stranded, NeedsSupport: p.NeedsSupport,
+		Enrolled: p.Enrolled, Pending: p.Pending, NewlyPending: p.NewlyPending, Stale: p.Stale, Blocked: p.Blocked, Stranded: p.Stranded, NeedsSupport: p.NeedsSupport,
 		MustEnrol: p.MustEnrol, Unlicensed: p.Unlicensed, Leaving: p.Leaving, WouldMove: p.WouldMove, WouldMoveReachable: p.WouldMoveReachable,
 		WouldMoveBlocked: p.WouldMoveBlocked, WouldStay: p.WouldStay, Prompts: p.Prompts, Unprotected: p.Unprotected,
 		UnitsKnown: p.Need.Units.Known, Units: p.Need.Units.Owned, UnitsFree: p.Need.Units.Free, UnitsShort: p.Need.Short, Users: p.Need.Users,

@@ -22,6 +22,7 @@ type Preview struct {
 
 	Enrolled, Pending, Stale, Blocked, Stranded, NeedsSupport, MustEnrol, Unlicensed, Leaving int
 
+	NewlyPending       int // of the pending ones, those that were not before the change
 	WouldMove          int // pending, not stranded, not leaving; and those that support has ordered to (AUTH-18)
 	WouldMoveReachable int // of these, in contact within 90 days
 	WouldMoveBlocked   int // of these, held by the push certificate
@@ -154,6 +155,7 @@ func (p *planner) count(c *Subject, j *Judgement) {
 		is bool
 	}{
 		{&o.Pending, j.Pending},
+		{&o.NewlyPending, j.Pending && (c.Was == nil || j.Before.Authority == protocol.Unknown || j.Before.Authority == c.Registered)},
 		{&o.Stale, j.Stale},
 		{&o.Blocked, j.Blocked != ""},
 		{&o.Stranded, j.Stranded != NotStranded},

@@ -103,6 +103,20 @@ func TestAUTH35Groups(t *testing.T) {
 	}
 }
 
+// TestAUTH35NewlyPending: devices that a change makes pending are told apart from those that have been since another.
+func TestAUTH35NewlyPending(t *testing.T) {
+	all := fleet(10)
+	if p := authority.Plan(&adding, pointers(all), nil); p.Pending != 2 || p.NewlyPending != 2 {
+		t.Errorf("Intune is added: %d devices are pending, %d of them newly, want 2 and 2", p.Pending, p.NewlyPending)
+	}
+	licences := adding
+	licences.Before = licences.After
+	all[1].Is = entitled
+	if p := authority.Plan(&licences, pointers(all), nil); p.Pending != 3 || p.NewlyPending != 1 {
+		t.Errorf("a licence is assigned afterwards: %d devices are pending, %d of them newly, want 3 and 1", p.Pending, p.NewlyPending)
+	}
+}
+
 // TestAUTH26Misnamed: an old profile that another of its family, or another of its name, does not overwrite is counted with it.
 func TestAUTH26Misnamed(t *testing.T) {
 	profile := func(name string, f protocol.Family) authority.Profile {
