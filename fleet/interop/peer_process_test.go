@@ -5,6 +5,7 @@ package interop
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -20,10 +21,9 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -58,9 +58,10 @@ import (
 // A contender is one server, as its process sees it.
 type contender struct {
 	peerHello
-	order     func() error                                    // queues peerCommands commands for each device
-	challenge func() (string, error)                          // one for SCEP
-	also      func(used time.Duration) (time.Duration, error) // adds the CPU time of other processes; nil: there are none
+	order     func() error                                   // queues peerCommands commands for each device
+	challenge func() (string, error)                         // one for SCEP
+	issue     func(public any, sum [32]byte) ([]byte, error) // a certificate for a key, whose hash that is
+	also      func(what string, reply *peerReply) error      // adds what other processes say to that line; nil: there are none
 }
 
 // TestPeerProcess is a server process of BenchmarkPeer: it says how to reach it, and then answers a line with a line.
@@ -78,6 +79,8 @@ func TestPeerProcess(t *testing.T) {
 	switch {
 	case name == "rollcall":
 		c = ourselves(t)
+	case name == nothingName:
+		c = nothing(t)
 	case strings.Contains(name, "PostgreSQL"):
 		kept, cpu, err := startPostgres(t)
 		if err != nil {
@@ -86,12 +89,13 @@ func TestPeerProcess(t *testing.T) {
 		}
 		c = nanomdmOn(t, authority(t), kept, true)
 		proxy := c.also
-		c.also = func(used time.Duration) (time.Duration, error) {
-			used, err := cpu(used)
+		c.also = func(what string, r *peerReply) error {
+			used, err := cpu()
+			r.CPU += used
 			if err == nil {
-				used, err = proxy(used)
+				err = proxy(what, r)
 			}
-			return used, err
+			return err
 		}
 	case strings.Contains(name, "scep"):
 		ca := must(rsaAuthority())(t) // it decrypts itself, as micromdm's programs have it
@@ -101,6 +105,12 @@ func TestPeerProcess(t *testing.T) {
 	default:
 		c = nanomdmOn(t, authority(t), inmem.New(), strings.Contains(name, "front"))
 	}
+	if c.issue != nil {
+		var err error
+		if c.Identities, _, err = c.identities(peerDevices); err != nil {
+			c.Error = err.Error()
+		}
+	}
 	out.Encode(c.peerHello)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var r peerReply
@@ -108,6 +118,8 @@ func TestPeerProcess(t *testing.T) {
 		switch in.Text() {
 		case "order":
 			err = c.order()
+		case "identities":
+			r.Identities, r.Issuing, err = c.identities(peerMinted)
 		case "challenges":
 			for len(r.Challenges) < peerEnrolments && err == nil {
 				var challenge string
@@ -115,13 +127,11 @@ func TestPeerProcess(t *testing.T) {
 				r.Challenges = append(r.Challenges, challenge)
 			}
 		}
-		var u syscall.Rusage
 		if err == nil {
-			err = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+			err = r.measure(in.Text())
 		}
-		r.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 		if err == nil && c.also != nil {
-			r.CPU, err = c.also(r.CPU)
+			err = c.also(in.Text(), &r)
 		}
 		if err != nil {
 			r.Error = err.Error()
@@ -130,20 +140,58 @@ func TestPeerProcess(t *testing.T) {
 	}
 }
 
-// everyDevice calls do for each device at the same time.
-func everyDevice(do func(i int) error) error {
-	errs := make([]error, peerDevices)
-	var wg sync.WaitGroup
-	for i := range errs {
-		wg.Go(func() { errs[i] = do(i) })
-	}
-	wg.Wait()
-	for _, err := range errs {
+// measure says what this process has used, and, where it was asked for, what it holds after a garbage collection.
+func (r *peerReply) measure(what string) (err error) {
+	if what == "memory" {
+		debug.FreeOSMemory()
+		status, err := os.ReadFile("/proc/self/status")
 		if err != nil {
 			return err
 		}
+		_, line, _ := strings.Cut(string(status), "VmRSS:")
+		if _, err := fmt.Sscan(line, &r.Memory); err != nil {
+			return err
+		}
 	}
-	return nil
+	r.CPU, err = ownTime()
+	return err
+}
+
+// ownTime is the CPU time of this process.
+func ownTime() (time.Duration, error) {
+	var u syscall.Rusage
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
+}
+
+// identities makes n identities. issuing is the CPU time of it without making the keys.
+func (c *contender) identities(n int) (list []peerIdentity, issuing time.Duration, err error) {
+	list, keys := make([]peerIdentity, n), make([]crypto.Signer, n)
+	err = together(n, func(i int) (err error) {
+		if keys[i], err = certs.GenerateKey(certs.P256); err == nil {
+			list[i].Key, err = x509.MarshalPKCS8PrivateKey(keys[i])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := ownTime()
+	if err != nil {
+		return nil, 0, err
+	}
+	err = together(n, func(i int) error {
+		public, err := x509.MarshalPKIXPublicKey(keys[i].Public())
+		if err == nil {
+			list[i].Certificate, err = c.issue(keys[i].Public(), sha256.Sum256(public))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	after, err := ownTime()
+	return list, after - before, err
 }
 
 // ourselves is our server as serve runs it, over SQLite.
@@ -176,23 +224,24 @@ func ourselves(t *testing.T) *contender {
 		Addr: listener.Addr().String(), CheckIn: "/apple/checkin", Command: "/apple/mdm", SCEP: enrolment.URL + "/scep", CA: ca.Certificate().Raw,
 	}}
 	c.challenge = func() (string, error) { return core.Grant(ctx, now(), store.Grant{Purpose: delivery.ForEnrolment}) }
-	for range peerDevices {
-		challenge := must(c.challenge())(t)
-		c.issue(t, func(public any, sum [32]byte) []byte {
-			return must(core.Issue(ctx, now(), server.Claim{
-				Challenge: challenge, Transaction: challenge, Request: sum, Key: sum,
-				Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
-					leaf, err := ca.Issue(certs.IssueRequest{Public: public, Handle: challenge, Now: time.Now()})
-					if err != nil {
-						return nil, 0, 0, err
-					}
-					return leaf.Raw, protocol.At(leaf.NotBefore), protocol.At(leaf.NotAfter), nil
-				},
-			}))(t)
+	c.issue = func(public any, sum [32]byte) ([]byte, error) {
+		challenge, err := c.challenge()
+		if err != nil {
+			return nil, err
+		}
+		return core.Issue(ctx, now(), server.Claim{
+			Challenge: challenge, Transaction: challenge, Request: sum, Key: sum,
+			Make: func(*store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
+				leaf, err := ca.Issue(certs.IssueRequest{Public: public, Handle: challenge, Now: time.Now()})
+				if err != nil {
+					return nil, 0, 0, err
+				}
+				return leaf.Raw, protocol.At(leaf.NotBefore), protocol.At(leaf.NotAfter), nil
+			},
 		})
 	}
 	c.order = func() error {
-		return everyDevice(func(i int) error {
+		return together(peerDevices, func(i int) error {
 			d, err := kept.Device(ctx, peerUDID(i))
 			for n := 0; err == nil && n < peerCommands; n++ {
 				_, err = core.Order(ctx, now(), d, protocol.Command{Kind: protocol.SecurityInfo})
@@ -206,13 +255,6 @@ func ourselves(t *testing.T) *contender {
 	config.Certificates = []tls.Certificate{*tlsCertificate(signer)}
 	go device.HTTPServer(handler, config, logger).ServeTLS(listener, "", "")
 	return c
-}
-
-// issue makes one more identity with the certificate that make returns for its key.
-func (c *contender) issue(t *testing.T, make func(public any, sum [32]byte) []byte) {
-	key := must(certs.GenerateKey(certs.P256))(t)
-	public := must(x509.MarshalPKIXPublicKey(key.Public()))(t)
-	c.Identities = append(c.Identities, peerIdentity{make(key.Public(), sha256.Sum256(public)), must(x509.MarshalPKCS8PrivateKey(key))(t)})
 }
 
 // nanoStore is what nanomdm's program wants of a store.
@@ -248,13 +290,15 @@ func nanomdmOn(t *testing.T, ca *certs.Authority, kept nanoStore, front bool) *c
 		go http.Serve(listener, nanohttp.CertExtractTLSMiddleware(handler, logger))
 		c.Addr = listener.Addr().String()
 	}
-	for range peerDevices {
-		c.issue(t, func(public any, sum [32]byte) []byte {
-			return must(ca.Issue(certs.IssueRequest{Public: public, Handle: fmt.Sprintf("%x", sum[:8]), Now: time.Now()}))(t).Raw
-		})
+	c.issue = func(public any, sum [32]byte) ([]byte, error) {
+		leaf, err := ca.Issue(certs.IssueRequest{Public: public, Handle: fmt.Sprintf("%x", sum[:8]), Now: time.Now()})
+		if err != nil {
+			return nil, err
+		}
+		return leaf.Raw, nil
 	}
 	c.order = func() error {
-		return everyDevice(func(i int) error {
+		return together(peerDevices, func(i int) error {
 			for range peerCommands {
 				cmd, err := mdm.DecodeCommand(securityInfo())
 				if err == nil {
@@ -313,39 +357,34 @@ func (e *frontEdge) listen(t *testing.T) net.Listener {
 	}))(t)
 }
 
-// startFront starts a front in a process of its own, as everybody's is, and returns its address; cpu adds the time of its process.
-func startFront(t *testing.T, edge *frontEdge) (addr string, cpu func(time.Duration) (time.Duration, error)) {
-	cmd := exec.Command(must(os.Executable())(t), "-test.run", "^TestPeerProcess$")
-	cmd.Env = append(os.Environ(), peerVariable+"="+frontName)
-	cmd.Stderr = os.Stderr
-	in, out := must(cmd.StdinPipe())(t), must(cmd.StdoutPipe())(t)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		io.Copy(io.Discard, out)
-		cmd.Wait()
-	})
+// startFront starts a front in a process of its own, as everybody's is, and returns its address; also adds what its process says.
+func startFront(t *testing.T, edge *frontEdge) (addr string, also func(string, *peerReply) error) {
 	var said peerHello
-	err := json.NewEncoder(in).Encode(edge)
+	front, err := startProcess(t, frontName)
 	if err == nil {
-		err = json.NewDecoder(out).Decode(&said)
+		err = json.NewEncoder(front.in).Encode(edge)
+	}
+	if err == nil {
+		err = front.read(&said)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return said.Addr, func(used time.Duration) (time.Duration, error) {
-		theirs, err := familyTime(cmd.Process.Pid)
-		return used + theirs, err
+	return said.Addr, func(what string, r *peerReply) error {
+		theirs, err := front.reply(what)
+		r.CPU += theirs.CPU
+		r.Memory += theirs.Memory
+		return err
 	}
 }
 
 // serveFront is a front: a reverse proxy that passes the certificate on. It holds as many connections to the server behind it as there
-// are devices, and ends with its standard input.
+// are devices at a time, and ends with its standard input.
 func serveFront(t *testing.T) {
 	var edge frontEdge
-	if err := json.NewDecoder(os.Stdin).Decode(&edge); err != nil {
+	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
+	in.Scan()
+	if err := json.Unmarshal(in.Bytes(), &edge); err != nil {
 		t.Fatal(err)
 	}
 	to := &url.URL{Scheme: "http", Host: edge.To}
@@ -358,8 +397,14 @@ func serveFront(t *testing.T) {
 		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * peerDevices},
 		ErrorLog:  log.New(io.Discard, "", 0),
 	})
-	json.NewEncoder(os.Stdout).Encode(peerHello{Addr: listener.Addr().String()})
-	io.Copy(io.Discard, os.Stdin)
+	out.Encode(peerHello{Addr: listener.Addr().String()})
+	for in.Scan() {
+		var r peerReply
+		if err := r.measure(in.Text()); err != nil {
+			r.Error = err.Error()
+		}
+		out.Encode(r)
+	}
 }
 
 // securityInfo is a SecurityInfo command with an id of its own.
