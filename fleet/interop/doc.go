@@ -13,9 +13,11 @@
 // Commands for nanohub are made, and results and our commands read, by mdmcommands, which is generated from Apple's
 // schema by yet another hand.
 //
-// BenchmarkPeer measures our server beside nanomdm's, in memory and on a PostgreSQL of its own where one is installed:
+// BenchmarkPeer measures our server beside nanomdm's, in memory and on a PostgreSQL of its own where one is installed, and
+// BenchmarkFleet our devices beside a client that is nothing else:
 //
-//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x)
+//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x -timeout 30m)
+//	(cd fleet/interop && go test -run xxx -bench Fleet -benchtime 1x -timeout 30m)
 //
 // # Divergences
 //

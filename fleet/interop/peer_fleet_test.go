@@ -142,11 +142,16 @@ func spending(b *testing.B, n int, do func(i int) error) time.Duration {
 
 const asleepDevices = 1000
 
-// asleep is what each of our devices holds that has enrolled, with its place in a load.
+// asleep is what each of our devices holds that has enrolled, with its place in a load, whose own share is taken off.
 func (s *simulation) asleep(b *testing.B) float64 {
+	return (s.held(b, asleepDevices+1) - s.held(b, 1)) / asleepDevices
+}
+
+// held is what a load of n devices holds.
+func (s *simulation) held(b *testing.B, n int) float64 {
 	before := heap()
 	c := load.Config{Link: s.config, Pace: load.Constant(1, time.Second), Start: load.ByProfile(s.start.Profile)}
-	for i := range asleepDevices {
+	for i := range n {
 		c.Devices = append(c.Devices, simulated(i))
 	}
 	l := must(load.New(c))(b)
@@ -154,7 +159,7 @@ func (s *simulation) asleep(b *testing.B) float64 {
 	must(l.Enrol(b.Context()))(b)
 	used := heap() - before
 	runtime.KeepAlive(c)
-	return used / asleepDevices
+	return used
 }
 
 // bareAsleep is what nobody can do without.

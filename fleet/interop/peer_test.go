@@ -40,7 +40,7 @@ const (
 // BenchmarkPeer has the same devices do the same work at our server and at nanomdm, in turn, five times, and prints for
 // each what one CPU-second of its processes is good for, or what they hold (medians), and how many times a peer's that is ours:
 //
-//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x)
+//	(cd fleet/interop && go test -run xxx -bench Peer -benchtime 1x -timeout 30m)
 //
 // Every server is a process of its own. 64 devices hold one connection each, TLS 1.3 with mutual authentication, P-256
 // throughout, X25519. token updates are TokenUpdates with a new token; commands are fetched and acknowledged, five waiting
@@ -61,7 +61,7 @@ const (
 //
 // A kept connection is one of 1,024 devices that have enrolled before, each of which has sent two TokenUpdates on it: what the resident
 // memory of a server's processes grew by, after a garbage collection before and after. Each round has processes of its own. Between a
-// front and nanomdm there are as many connections as devices talk at a time, 64.
+// front and nanomdm there are as many connections as devices talk at a time, 64. Here less is better.
 func BenchmarkPeer(b *testing.B) {
 	b.Run("memory", func(b *testing.B) {
 		comparePeers(b, "rollcall", "nanomdm in memory behind a front", "nanomdm in memory, bare")
