@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,11 +169,13 @@ func TestGoAwayInABatch(t *testing.T) {
 	b.Connect(tok, in.deliver)
 	c := b.client(identity(t, nil))
 	var wg sync.WaitGroup
+	var unanswered atomic.Uint64
 	for range pushes {
 		wg.Go(func() {
 			for {
 				resp, err := c.Do(b.request(tok, nil))
-				if err != nil { // a stream that GOAWAY left behind; was not looked at
+				if err != nil {
+					unanswered.Add(1)
 					continue
 				}
 				resp.Body.Close()
@@ -183,8 +186,11 @@ func TestGoAwayInABatch(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := b.Counters(); n.Accepted != pushes || len(in.got) != pushes || n.Refused[Shutdown] != 2 || n.Connections < 2 {
-		t.Errorf("%d arrived, counters %+v; want %d accepted after two GOAWAYs", len(in.got), n, pushes)
+	// net/http sends again by itself what GOAWAY left behind, which was not looked at. A second after its GOAWAY the server hangs up,
+	// and a client that was not given the processor until then loses answers: only what it was told has failed may have come twice.
+	n := b.Counters()
+	if n.Accepted < pushes || n.Accepted > pushes+unanswered.Load() || uint64(len(in.got)) != n.Accepted || n.Refused[Shutdown] != 2 || n.Connections < 2 {
+		t.Errorf("%d arrived, %d had no answer, counters %+v; want %d accepted after two GOAWAYs", len(in.got), unanswered.Load(), n, pushes)
 	}
 }
 
