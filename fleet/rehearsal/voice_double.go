@@ -411,7 +411,9 @@ func (vs *voices) placed(i int, verb protocol.Verb) {
 	if vs == nil || verb != protocol.Enrol || vs.loop.places[i].named == "" || vs.loop.out.State.Device == 0 {
 		return
 	}
-	vs.loop.store.Lend(vs.loop.out.State.Device).Place = delivery.PlaceOf(vs.loop.places[i].named)
+	if r := vs.loop.store.Lend(vs.loop.out.State.Device); r != nil { // else it was turned away, and left nothing
+		r.Place = delivery.PlaceOf(vs.loop.places[i].named)
+	}
 }
 
 // spoken is what went over the wire in the story, which is over: a device that a fault has torn did not come together again.
@@ -430,11 +432,13 @@ func (vs *voices) observer(observe observer) observer {
 		return nil
 	}
 	return func(now protocol.Time, w *delivery.World, ev *delivery.Event, before, after *delivery.State, out *delivery.Outcome) {
-		if i := vs.loop.index; int(after.Device) < len(i) {
-			if p := &vs.loop.places[i[after.Device]]; p.named != "" {
-				for k := range out.Effects {
-					out.Effects[k].Detail = strings.Replace(out.Effects[k].Detail, p.id, p.named, 1)
-				}
+		i, known := vs.loop.contact.Device, ev.Kind == delivery.CheckInRound // whom the server turns away has no number there
+		if !known && int(after.Device) < len(vs.loop.index) {
+			i, known = int(vs.loop.index[after.Device]), true
+		}
+		if known && vs.loop.places[i].named != "" {
+			for k := range out.Effects {
+				out.Effects[k].Detail = strings.Replace(out.Effects[k].Detail, vs.loop.places[i].id, vs.loop.places[i].named, 1)
 			}
 		}
 		observe(now, w, ev, before, after, out)

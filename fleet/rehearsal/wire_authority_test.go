@@ -3,6 +3,9 @@ package rehearsal_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"rollcall/fleet/plan"
 	"rollcall/fleet/rehearsal"
 )
@@ -32,5 +35,32 @@ timeline:
 	}
 	if out.Wire.Parted > 0 {
 		t.Errorf("%+v", out.Wire)
+	}
+}
+
+// Who is turned away is so on the wire too, however it enrols, and the story is the same: some are over their user's limit, and whoever
+// enrols by a way that the limit does not count is not (AUTH-47).
+func TestAUTH47WireLimit(t *testing.T) {
+	p := parsed(t, `
+until: 12h
+tenant: {device_limit: 1}
+population:
+  devices: 24
+  mix: {ios: 15, android: 15, windows: 70}
+  devices_per_user: {4: 100}
+  ways: {manager: 15, group_policy: 15, joined: 15, autopilot: 15, registered: 20, self_deploying: 35, bootstrap: 35}
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 0s, enrol: {userless: {windows: 4}, co_managed: 2, over: 1h}}
+`)
+	rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	for _, d := range wire.Wire.Differences {
+		t.Error(d.String())
+	}
+	if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
+		t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
+	}
+	if count, devices, _, _ := finding(wire, "AUTH-47", "Devices that cannot enrol"); devices == 0 || devices > 18 || count == 0 {
+		t.Errorf("%d devices were turned away, %d times", devices, count)
 	}
 }
