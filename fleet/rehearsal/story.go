@@ -264,7 +264,7 @@ func (t *telling) notShown() []string {
 		not = append(not, t.Say("The plan's moments were squeezed into the time there was; the lives of certificates, eight-hour schedules and the waits between tries are not, so what takes hours did not happen."))
 	}
 	if t.Imported {
-		not = append(not, t.Say("Every device of the export got a fresh identity: when its own ends, and what was queued for it, is not played."))
+		not = append(not, t.Say("Every device of the export enrolled here anew, and a server issues identities from that day on, for as long as the plan says: when the export's own end, and what was queued for a device, is not played; rollcall rehearse --export plays both (AUTH-40)."))
 		if gapBefore(t.Plan, t.Population) != 0 {
 			not = append(not, t.Say("The export shows the gap open since the change of authority. No Apple device could enrol here in it, so it is closed; rollcall rehearse --export plays it (AUTH-30)."))
 		}
