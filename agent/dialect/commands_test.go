@@ -460,3 +460,31 @@ func TestReportSaysWhatItIsAbout(t *testing.T) {
 		s.answer(200, nil)
 	}
 }
+
+// TestHST120ProfilesAreBounded: a server puts no more of profiles onto a device than its state can hold. What is there stays, and a newer
+// version takes the place of its older one.
+func TestHST120ProfilesAreBounded(t *testing.T) {
+	s := enrolled(t, iPhone, plainHabits)
+	text := strings.Repeat("d", mostTexts/2-outlineSize*4)
+	install := func(name, description string, want protocol.Status) {
+		t.Helper()
+		s.now++
+		p := apple.NewProfile(name, "first", protocol.WiFi)
+		p.Description = description
+		if m, _ := s.command(s.now.String(), apple.InstallProfile{Payload: apple.EncodeProfile(p)}); m.Status != want {
+			t.Fatalf("%s: %s %+v, want %s", name, m.Status, m.ErrorChain, want)
+		}
+	}
+	install("a", text, protocol.Acknowledged)
+	install("b", text, protocol.Acknowledged)
+	install("c", text, protocol.Failed)
+	install("a", text+"2", protocol.Acknowledged)
+	install("d", text+text+text, protocol.Failed)
+	if n := len(s.d.Profiles()); n != 3 {
+		t.Errorf("%d profiles", n)
+	}
+	b, err := s.d.AppendBinary(nil)
+	if err != nil || len(b) > 2*mostTexts {
+		t.Errorf("its state has %d bytes, %v", len(b), err)
+	}
+}

@@ -53,6 +53,17 @@ type outline struct {
 
 const payloadFields = 5
 
+// mostTexts bounds what a device keeps of all its profiles together, in bytes: a server does not grow its state beyond what a restart
+// reads (HST-120).
+const mostTexts = 8 << 20
+
+// outlineSize is what an outline takes beside its texts.
+const outlineSize = 256
+
+func (o *outline) size() int {
+	return outlineSize + len(o.identifier) + len(o.name) + len(o.description) + len(o.organization) + len(o.uuids) + len(o.payloads) + len(o.certificates) + len(o.signers)
+}
+
 // A bond is the server's side of an enrolment: what all devices of one server have in common.
 type bond struct {
 	serverURL, checkInURL   string // checkInURL empty: serverURL
@@ -99,7 +110,7 @@ func open(raw []byte) (opened, error) {
 	return o, nil
 }
 
-// outline reduces a profile. The error names a payload whose certificate cannot be read.
+// outline reduces a profile. The error names a payload whose certificate cannot be read, or says that it is too long.
 func (o *opened) outline() (outline, error) {
 	uuids := []string{plain(o.UUID)}
 	var payloads, certificates strings.Builder
@@ -115,10 +126,14 @@ func (o *opened) outline() (outline, error) {
 		}
 		certificates.Write(der)
 	}
-	return outline{
+	x := outline{
 		o.Identifier, o.DisplayName, o.Description, o.Organization, o.RemovalDisallowed, o.Family(), o.content,
 		strings.Join(uuids, separator), payloads.String(), certificates.String(), o.signers,
-	}, nil
+	}
+	if x.size() > mostTexts {
+		return outline{}, fmt.Errorf("profile %q: its texts and certificates are longer than a device keeps", o.Identifier)
+	}
+	return x, nil
 }
 
 // certificateOf returns the certificate of a payload that is one, as DER; other payloads have none.
@@ -214,6 +229,15 @@ func (d *Apple) install(now protocol.Time, o *opened) error {
 	x, err := o.outline()
 	if err != nil {
 		return err
+	}
+	room := mostTexts - x.size()
+	for _, h := range d.docs {
+		if other := h.Value(); other.identifier != x.identifier {
+			room -= other.size()
+		}
+	}
+	if room < 0 {
+		return fmt.Errorf("profile %q: no room for it beside the others", o.Identifier)
 	}
 	if d.habits.Fails(&d.core, o.Identifier, now) {
 		return fmt.Errorf("profile %q: could not be installed", o.Identifier)

@@ -63,7 +63,7 @@ func takeFolder(dir string) (*folder, error) {
 
 // hold takes the lock of a file, which is made where there is none, until it is closed; nil: process pid has it.
 func hold(name string) (lock *os.File, pid string, err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	f, err := openFile(name, os.O_RDWR|os.O_CREATE|noFollow)
 	if err != nil {
 		return nil, "", err
 	}
@@ -146,6 +146,9 @@ func (f *folder) save(r *record) error {
 	if err != nil {
 		return err
 	}
+	if len(b) > maxState { // nothing is written that a restart does not read
+		return fmt.Errorf("%w, of %d bytes: what was there before stays", errTooLong, len(b))
+	}
 	next := filepath.Join(f.dir, nextFile)
 	if err := writeSynced(next, b); err != nil {
 		os.Remove(next) // whatever is there of it is of no use, and a full disk wants it back
@@ -180,8 +183,31 @@ func writeSynced(name string, b []byte) error {
 	return errors.Join(err, w.Close())
 }
 
-// errDamaged is that a state file was read that save did not write.
-var errDamaged = errors.New("the state file is damaged")
+var (
+	// errDamaged is that a state file was read that save did not write.
+	errDamaged = errors.New("the state file is damaged: enrol again with rollcall agent enroll --anew, which puts back what was there before profiles")
+	// errTooLong is that a server has made the state longer than an agent keeps.
+	errTooLong = errors.New("the server has this machine keep more than an agent does")
+	// errNoFile is that something else stands in the place of a file.
+	errNoFile = errors.New("it is no file: remove it")
+)
+
+// openFile opens a file, and nothing else in its place: a pipe would hold the agent for ever.
+func openFile(name string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(name, flags|noWait, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", name, errNoFile)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
 
 // load reads the state of a folder: the newest that is whole. A folder without any gives an empty record. The error names a state
 // of a newer program, or says that nothing whole is left.
@@ -203,7 +229,10 @@ func load(dir string) (*record, error) {
 }
 
 func readState(name string) (*record, error) {
-	f, err := os.Open(name)
+	f, err := openFile(name, os.O_RDONLY)
+	if errors.Is(err, errNoFile) {
+		return nil, fmt.Errorf("%w: %w", err, errDamaged)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +242,7 @@ func readState(name string) (*record, error) {
 	}
 	var s sealedState
 	if err := json.NewDecoder(f).Decode(&s); err != nil {
-		return nil, fmt.Errorf("%s: %w: enrol again with rollcall agent enroll --anew", name, errDamaged)
+		return nil, fmt.Errorf("%s: %w", name, errDamaged)
 	}
 	if s.Version > stateVersion {
 		return nil, fmt.Errorf("%s is of version %d, and this program knows up to %d: use the newer one", name, s.Version, stateVersion)
@@ -221,7 +250,7 @@ func readState(name string) (*record, error) {
 	sum := sha256.Sum256(s.State)
 	r := &record{}
 	if s.Version < 1 || s.SHA256 != hex.EncodeToString(sum[:]) || json.Unmarshal(s.State, r) != nil {
-		return nil, fmt.Errorf("%s: %w: enrol again with rollcall agent enroll --anew", name, errDamaged)
+		return nil, fmt.Errorf("%s: %w", name, errDamaged)
 	}
 	return r, nil
 }

@@ -89,6 +89,27 @@ func TestHST121TheNewestWholeStateIsUsed(t *testing.T) {
 	}
 }
 
+// Nothing is written that a restart would not read: what was there before stays, and a state that is too long all the same says what to do.
+func TestHST120AStateIsNeverLongerThanItIsRead(t *testing.T) {
+	f := take(t)
+	saved(t, f, "one")
+	if err := f.save(&record{UDID: strings.Repeat("x", maxState)}); !errors.Is(err, errTooLong) {
+		t.Errorf("save = %v", err)
+	}
+	if r, err := load(f.dir); err != nil || r.UDID != "one" {
+		t.Errorf("load = %+v, %v", r, err)
+	}
+	for _, name := range []string{stateFile, previousFile} {
+		b := []byte(`{"version":1,"state":{}}`) // whole, but for its length
+		if err := errors.Join(os.WriteFile(f.path(name), b, 0o600), os.Truncate(f.path(name), maxState+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := load(f.dir); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "--anew") {
+		t.Errorf("load = %v", err)
+	}
+}
+
 // flip changes a text in a file.
 func flip(name, from, to string) error {
 	b, err := os.ReadFile(name)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func (f *folder) note(e Entry) error {
 			return f.trouble(err)
 		}
 	}
-	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|noFollow, 0o600)
+	w, err := openFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|noFollow)
 	if err != nil {
 		return f.trouble(err)
 	}
@@ -67,10 +68,15 @@ func (f *folder) note(e Entry) error {
 func Journal(dir string) ([]Entry, error) {
 	var list []Entry
 	for _, name := range []string{olderFile, journalFile} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		f, err := openFile(filepath.Join(dir, name), os.O_RDONLY)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		b, err := io.ReadAll(f)
+		f.Close()
 		if err != nil {
 			return nil, err
 		}

@@ -155,7 +155,16 @@ func (h *Host) settle(err error) error {
 		err = explain(err, h.rec.Link.Host, h.real())
 		h.rec.Bad, h.rec.Why = now, err.Error()
 	}
-	if no := h.keep(h.device, &dialect.Act{}); err == nil { // else it may well be the same
+	no := h.keep(h.device, &dialect.Act{})
+	if errors.Is(no, errTooLong) { // from here on it is what a restart would make of it
+		bad, why := h.rec.Bad, h.rec.Why
+		if err := h.reload(); err != nil {
+			return err
+		}
+		h.rec.Bad, h.rec.Why = bad, why
+		no = errors.Join(no, h.folder.save(h.rec))
+	}
+	if err == nil { // else it may well be the same
 		err = explain(no, h.rec.Link.Host, h.real())
 	}
 	if no := h.follow(); err == nil { // what could not be done before, and what somebody changed
@@ -211,6 +220,9 @@ func (h *Host) reload() error {
 	h.rec, h.device = r, nil
 	if r.Device == nil {
 		return nil
+	}
+	if h.link != nil {
+		h.link.Close()
 	}
 	return h.wake()
 }

@@ -26,6 +26,9 @@ func TryLock(f *os.File) (bool, error) {
 // noFollow has a file opened that is no symbolic link to another: root works in folders of users who may do less.
 const noFollow = unix.O_NOFOLLOW
 
+// noWait has nobody waited for at the other end of a pipe.
+const noWait = unix.O_NONBLOCK
+
 // privateFolder makes a folder that nobody else looks into, or makes one that is there so. One that everybody may write to is for
 // everybody, and is refused.
 func privateFolder(dir string) error {

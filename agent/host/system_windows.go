@@ -22,6 +22,9 @@ func TryLock(f *os.File) (bool, error) {
 // noFollow is nothing that Windows has: only administrators make links there.
 const noFollow = 0
 
+// noWait neither: a pipe is no file of a folder there.
+const noWait = 0
+
 // ownersOnly gives full access to the system, to administrators and to the folder's owner, inherits that to what is made inside, and
 // takes nothing from the folder above: those of ProgramData may be read by every user.
 const ownersOnly = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"

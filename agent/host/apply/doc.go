@@ -24,8 +24,8 @@
 // # Undoing
 //
 // Before a path is touched for the first time, its content, mode, owner and age, or its absence, are in the state folder, and a ledger, of
-// which there is a copy, says so. A file with other names (hard links) waits beside its place, and is the same file again afterwards. What
-// somebody made of a file meanwhile stays when its profile leaves; [Store.Kept] says so. A crash
+// which there is a copy, says so. A file waits beside its place where the file system can, and is the very file again afterwards, with its
+// other names, access lists and labels. What somebody made of a file meanwhile stays when its profile leaves; [Store.Kept] says so. A crash
 // between any two steps is followed by the same steps again (HST-121): a profile is there or not, never half. Symbolic links are followed
 // inside the root alone; in the place of a file they are left alone, as is whatever else is no file.
 //

@@ -31,6 +31,7 @@ type target struct {
 	content []byte
 	part    *Part  // whose it is; nil: what was there before comes back
 	was     before // that
+	own     bool   // what is there now is the very file of before
 }
 
 // follow brings the files below one root to what is wished, in three steps: what was there and what will be done is kept first, then it is
@@ -64,6 +65,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		case err != nil:
 			errs = append(errs, err)
 		case !now.is(&t):
+			t.own = was.Held && now.Modified == was.Modified && now.Mode == was.Mode
 			changed = append(changed, t)
 		}
 	}
@@ -76,7 +78,11 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 			s.led.Files[t.path] = was
 		}
 	}
-	if err := s.save(); err != nil { // from here on a crash is followed by the same again
+	err = s.save() // from here on a crash is followed by the same again
+	if err == nil {
+		err = s.hold(root, changed)
+	}
+	if err != nil {
 		return err
 	}
 	for _, t := range changed {
@@ -138,7 +144,7 @@ func (s *Store) targets(root *os.Root, wishes []wish) (list []target, err error)
 		was := s.led.Files[name]
 		t := target{path: name, absent: was.Absent, mode: was.Mode, was: was}
 		if !was.Absent {
-			b, no := os.ReadFile(s.backup(name))
+			b, no := readFile(s.backup(name))
 			if no != nil {
 				err = errors.Join(err, fmt.Errorf("what was at %s: %w", name, no))
 				continue
@@ -154,7 +160,6 @@ func (s *Store) targets(root *os.Root, wishes []wish) (list []target, err error)
 type sight struct {
 	before
 	content []byte
-	names   uint64 // that the file has, where the system tells
 }
 
 func (s *sight) is(t *target) bool {
@@ -191,7 +196,7 @@ func look(root *os.Root, name string) (sight, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxBefore))
-	return sight{before{Mode: st.Mode() & modeKept, Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b, namesOf(st)}, err
+	return sight{before{Mode: st.Mode() & modeKept, Modified: st.ModTime().UnixNano(), Owner: ownerOf(st)}, b}, err
 }
 
 func (s *Store) backup(name string) string {
@@ -209,15 +214,34 @@ func (s *Store) keep(root *os.Root, name string, now sight) error {
 			return err
 		}
 	}
-	if now.names > 1 {
-		root.Remove(heldAt(name)) // of a step that a crash cut short
-		now.Held = root.Link(filepath.FromSlash(name), heldAt(name)) == nil
-	}
+	now.Held = !now.Absent
 	s.led.Files[name] = now.before
 	return nil
 }
 
-// heldAt is where a file that has other names waits while another is in its place.
+// hold has the files themselves wait that something is about to replace for the first time: a copy would lose other names, access lists and
+// labels. What cannot wait the ledger knows before it is replaced.
+func (s *Store) hold(root *os.Root, targets []target) error {
+	lost := false
+	for _, t := range targets {
+		if t.part == nil || !t.own {
+			continue
+		}
+		s.step()
+		root.Remove(heldAt(t.path)) // of a step that a crash cut short
+		if root.Link(filepath.FromSlash(t.path), heldAt(t.path)) != nil {
+			was := s.led.Files[t.path]
+			was.Held, lost = false, true
+			s.led.Files[t.path] = was
+		}
+	}
+	if !lost {
+		return nil
+	}
+	return s.save()
+}
+
+// heldAt is where a file waits while another is in its place.
 func heldAt(name string) string { return nextTo(name) + "-before" }
 
 // letGo forgets what was at a path.
@@ -290,7 +314,7 @@ func restored(root *os.Root, name string, was before, backup string) bool {
 			return true // it is the file itself, whatever was written by its other names
 		}
 	}
-	b, err := os.ReadFile(backup)
+	b, err := readFile(backup)
 	return err == nil && now.Mode == was.Mode && bytes.Equal(now.content, b)
 }
 

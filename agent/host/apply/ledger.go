@@ -53,7 +53,7 @@ type before struct {
 	// What its restoration brings back too, where the agent may; zero: not known.
 	Modified int64  `json:"modified,omitempty"` // nanoseconds since 1970
 	Owner    *owner `json:"owner,omitempty"`
-	// Held is that the file had other names: the file itself waits beside its place, so that they are names of one file again.
+	// Held is that the file itself waits beside its place: all that it has comes back with it. Not every file system can.
 	Held bool `json:"held,omitempty"`
 	// Made are hashes of what was put in its place: last, and while a crash may come in between, before that. What has none of them is
 	// somebody's own.
@@ -111,7 +111,7 @@ func readOne(dir, file string) (l ledger, err error) {
 	if err == nil && st.Size() > maxLedger {
 		return l, fmt.Errorf("%s: longer than it ever is", name)
 	}
-	b, err := os.ReadFile(name)
+	b, err := readFile(name)
 	if err != nil {
 		return l, err
 	}
@@ -119,6 +119,14 @@ func readOne(dir, file string) (l ledger, err error) {
 		return ledger{}, fmt.Errorf("%s is damaged (%w)", name, err)
 	}
 	return l, nil
+}
+
+// readFile reads a file of the store, and nothing else in its place: a pipe would hold the agent for ever.
+func readFile(name string) ([]byte, error) {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is there, and is no file", name)
+	}
+	return os.ReadFile(name)
 }
 
 // Read tells what was made of profiles, whoever has the store, and below which root.

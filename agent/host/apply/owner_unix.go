@@ -7,15 +7,6 @@ import (
 	"syscall"
 )
 
-// namesOf is how many names a file has.
-func namesOf(st fs.FileInfo) uint64 {
-	s, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return uint64(s.Nlink)
-}
-
 // ownerOf is whose a file is.
 func ownerOf(st fs.FileInfo) *owner {
 	s, ok := st.Sys().(*syscall.Stat_t)

@@ -212,7 +212,7 @@ func (s *Store) wanted(c Config, want []Installed) (profiles []Profile, wishes [
 				p.Told, p.Note = old.Told, old.Note
 			}
 		}
-		document, err := os.ReadFile(filepath.Join(s.dir, p.Folder, documentFile))
+		document, err := readFile(filepath.Join(s.dir, p.Folder, documentFile))
 		var decoded *apple.Profile
 		if err == nil {
 			decoded, err = apple.DecodeProfile(document)
@@ -255,7 +255,7 @@ func (s *Store) tell(ctx context.Context, c Config) error {
 		if p.Told || p.Folder == "" {
 			continue
 		}
-		document, err := os.ReadFile(filepath.Join(s.dir, p.Folder, documentFile))
+		document, err := readFile(filepath.Join(s.dir, p.Folder, documentFile))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -287,7 +287,7 @@ func (s *Store) gone(ctx context.Context, c Config, now []Profile) error {
 		if !old.Told || slices.ContainsFunc(now, func(p Profile) bool { return p.Identifier == old.Identifier }) {
 			continue
 		}
-		document, _ := os.ReadFile(filepath.Join(s.dir, old.Folder, documentFile)) // without it the identifier has to do
+		document, _ := readFile(filepath.Join(s.dir, old.Folder, documentFile)) // without it the identifier has to do
 		s.step()
 		errs = append(errs, c.Run(ctx, []string{c.OnProfile}, environment("remove", old.Identifier), document))
 	}

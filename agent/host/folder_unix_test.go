@@ -1,0 +1,40 @@
+//go:build unix
+
+package host
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Something else than a file in the place of one holds nobody up.
+func TestHST120APipeHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{lockFile, stateFile, previousFile, nextFile, journalFile, olderFile} {
+		f := take(t)
+		saved(t, f, "one")
+		saved(t, f, "two")
+		os.Remove(f.path(name))
+		if err := unix.Mkfifo(f.path(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := load(f.dir)
+		if err != nil || r.UDID != "two" && name != stateFile || r.UDID != "one" && name == stateFile {
+			t.Errorf("%s: load = %+v, %v", name, r, err)
+		}
+		saved(t, f, "three")
+		if err := f.note(Entry{What: "enrolled"}); (err == nil) != (name != journalFile) {
+			t.Errorf("%s: note = %v", name, err)
+		}
+		if _, err := Journal(f.dir); (err == nil) != (name != journalFile && name != olderFile) {
+			t.Errorf("%s: the journal: %v", name, err)
+		}
+		if lock, _, err := hold(f.path(name)); name == lockFile && (lock != nil || err == nil) {
+			t.Errorf("a pipe is locked: %v", err)
+		} else if lock != nil {
+			lock.Close()
+		}
+	}
+}
