@@ -233,7 +233,7 @@ func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *p
 		made.Seed = f.who.seed
 	}
 	if f.who.devices > 0 {
-		pop, made.Tenant.Units = pop.Resample(f.who.devices, made.Seed), nil // those that the tenant owns are for its own number of users
+		pop, made.Tenant.Units = pop.Resample(f.who.devices, made.Seed), nil // the sample says how many it owns
 	}
 	p, err := plan.Parse("the story before the waves", made.Encode(nil))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -212,6 +213,43 @@ func TestResample(t *testing.T) {
 	}
 	if empty := new(Population).Resample(10, 1); len(empty.Devices) != 0 || empty.Total != 0 {
 		t.Error("devices out of nothing")
+	}
+}
+
+// TestAUTH09UnitsOfASample gives a sample units in proportion: a tenant that owns some owns some at every size, and what sufficed for
+// its users suffices for the sample's.
+func TestAUTH09UnitsOfASample(t *testing.T) {
+	all := make([]User, 40)
+	for i := range 8 {
+		all[i].Licence = IntuneLicence
+	}
+	sample := func(holders, others int) []User {
+		return append(slices.Clone(all[:holders]), make([]User, others)...)
+	}
+	for _, tt := range []struct {
+		name   string
+		units  Units
+		sample []User
+		want   Units
+	}{
+		{"nobody of the sample holds one", Units{true, 10, 2}, sample(0, 5), Units{true, 1, 1}},
+		{"ten times as many", Units{true, 12, 4}, slices.Repeat(all, 10), Units{true, 120, 40}},
+		{"one for everybody", Units{true, 40, 32}, sample(1, 15), Units{true, 16, 15}},
+		{"fewer than are held", Units{true, 4, 0}, slices.Repeat(all, 2), Units{true, 8, 0}},
+		{"fewer than are held, in a small sample", Units{true, 1, 0}, sample(0, 5), Units{true, 1, 0}},
+		{"none", Units{true, 0, 0}, sample(2, 3), Units{true, 0, 0}},
+		{"not known", Units{}, sample(2, 3), Units{}},
+	} {
+		if got := (&Population{Users: all, Tenant: Tenant{Units: tt.units}}).unitsFor(&Population{Users: tt.sample}); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+	p := &Population{Users: all, Devices: make([]Device, len(all)), Tenant: Tenant{Units: Units{true, 12, 4}}}
+	for i := range p.Devices {
+		p.Devices[i].User = int32(i)
+	}
+	if got := p.Resample(400, 1).Tenant.Units; got != (Units{true, 120, 40}) {
+		t.Errorf("a sample ten times as large owns %+v", got)
 	}
 }
 

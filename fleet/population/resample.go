@@ -1,14 +1,16 @@
 package population
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Resample returns a population of n devices like p's. It copies users with all their devices, and userless devices,
 // again and again in a drawn order, until there are n; each copy has its own name, serial number, UDID and user. So
-// proportions stay, and what belongs together stays together. Doubts are about the original and are not copied. Same
+// proportions stay, the units owned too, and what belongs together stays together. Doubts are about the original and are not copied. Same
 // n and seed, same result; an empty p gives an empty result.
 func (p *Population) Resample(n int, seed uint64) *Population {
 	out := &Population{Tenant: p.Tenant, Groups: p.Groups, Total: n, Assumed: p.Assumed, Findings: p.Findings, Returns: p.Returns}
-	out.Tenant.Units = Units{}
 	units := p.units()
 	if len(units) == 0 {
 		out.Total = 0
@@ -23,7 +25,25 @@ func (p *Population) Resample(n int, seed uint64) *Population {
 			s.copy(unit[:min(len(unit), n-len(out.Devices))])
 		}
 	}
+	out.Tenant.Units = p.unitsFor(out)
 	return out
+}
+
+// unitsFor returns how many units a sample of p owns: to spare as many for each user who holds none as p, so that what sufficed
+// suffices. Who owned one owns one.
+func (p *Population) unitsFor(sample *Population) Units {
+	u, users, now := p.Tenant.Units, len(p.Users), len(sample.Users)
+	if u.Owned == 0 || users == 0 {
+		return u
+	}
+	held, heldNow := p.Holders().entitled(), sample.Holders().entitled()
+	of, ofNow := users-held, now-heldNow
+	if of == 0 || u.Owned < held {
+		of, ofNow = users, now
+	}
+	scaled := func(n int) int { return int(math.Ceil(float64(n) * float64(ofNow) / float64(of))) }
+	owned := max(1, heldNow+scaled(u.Owned-held))
+	return Units{Known: u.Known, Owned: owned, Free: min(owned, scaled(u.Free))}
 }
 
 // units returns the devices of p in groups that share a user.
