@@ -35,12 +35,13 @@
 // certificate made for a key that the caller makes ([MakeRequest]). In a session it carries out what the server says on a tree of
 // settings: a description that all devices share says what may be done to each node, what servers wrote is held once for all
 // devices that have it, and the rest is computed when it is asked for. It answers each command by its code, puts large objects
-// together, and takes the notice of a change of authority out of DeviceManageability/Provider/<provider>/ConfigInfo. A session by
-// the signed-in user's own poll sets is that user's alone (synctype), where it was told to it keeps one alive while it is at the server's
-// commands, and it shows tokens of its directory where they are asked for. It has no session of a second user, makes no signature over its messages, asks no SCEP authority (a profile is done once Enroll was
-// executed), sends no large objects of its own and no generic alert but that of leaving, and reads nothing out of a profile's document. After RemoteWipe, and before
-// a restart, the session ends with the device's answer to the order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a
-// switch; its zero value is rollcall's choice. A real machine (WindowsHabits.Seal) leaves by an order that its server signed alone, and tells
+// together, and takes the notice of a change of authority out of DeviceManageability/Provider/<provider>/ConfigInfo. A session that
+// the signed-in user's own poll brings about is that user's alone (synctype). Where it was told to, the device keeps a session alive while it
+// is at the server's commands, and it shows tokens of its directory where they are asked for. It has no session of a second user, signs no
+// message of a session, asks no SCEP authority (a profile is done once Enroll was executed), sends no large objects of its own and no
+// generic alert but that of leaving, and reads nothing out of a profile's document. After RemoteWipe, and before a restart, the session
+// ends with the device's answer to the order. Where windows.md marks a behaviour as open, [WindowsDoubts] has a switch; its zero value is
+// rollcall's choice. A real machine (WindowsHabits.Seal) leaves by an order that its server signed alone, and tells
 // what it knows of itself alone. A renewed identity takes the old one's place at once; when the answer that brings it
 // is lost, the old one goes on until RetryInterval has passed.
 //

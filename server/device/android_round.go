@@ -371,23 +371,10 @@ func (h *Handler) androidMetered(x *androidRound, began time.Time, err error) {
 	if m == nil {
 		return
 	}
-	rule, failed, message := protocol.Rule(""), false, "Android check-in"
-	no, refused := errors.AsType[*protocol.Refusal](err)
-	who, unknown := errors.AsType[*stranger](err)
-	switch {
-	case err == nil, errors.Is(err, errMethod):
-	case refused:
-		rule = no.Rule
-	case unknown:
-		rule = who.rule
-	case errors.Is(err, errTooLarge):
-		rule, message = "HST-001", ""
-	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
-		rule, message = "HST-014", ""
-	case errors.Is(err, errEncoding):
-		rule, message = "HST-012", ""
-	default:
-		failed = true
+	rule, failed, told := judged(err, "HST-014")
+	message := ""
+	if told {
+		message = "Android check-in"
 	}
 	m.CheckIn(message, rule, failed, time.Since(began))
 }

@@ -26,27 +26,9 @@ func (h *Handler) metered(x *exchange, began time.Time, err error) {
 	if m == nil {
 		return
 	}
-	rule, failed := protocol.Rule(""), false
-	no, refused := errors.AsType[*protocol.Refusal](err)
-	who, unknown := errors.AsType[*stranger](err)
-	switch {
-	case err == nil:
-	case refused:
-		rule = no.Rule
-	case unknown:
-		rule = who.rule
-	case errors.Is(err, errTooLarge), errors.Is(err, apple.ErrTooLarge):
-		rule = "HST-001"
-	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
-		rule = "HST-002"
-	case errors.Is(err, errEncoding):
-		rule = "HST-012"
-	case errors.Is(err, errMethod), errors.Is(err, errNotOffered), errors.Is(err, errUser):
-	default:
-		failed = true
-	}
-	message := "" // it could not be told
-	if x != nil && rule != "HST-001" && rule != "HST-002" && rule != "HST-012" {
+	rule, failed, told := judged(err, "HST-002")
+	message := ""
+	if x != nil && told {
 		if message = x.msg.MessageType.String(); x.msg.MessageType == apple.NoMessageType {
 			message = cmp.Or(x.msg.Status.String(), "Idle")
 		}
@@ -60,6 +42,29 @@ func (h *Handler) metered(x *exchange, began time.Time, err error) {
 			m.Enrolled(x.out.State.Platform)
 		}
 	}
+}
+
+// judged is the rule by which a message was refused, if any was; whether it failed for a fault of ours; and whether it could be told what
+// it was. Malformed is the platform's rule for one that could not be read.
+func judged(err error, malformed protocol.Rule) (rule protocol.Rule, failed, told bool) {
+	no, refused := errors.AsType[*protocol.Refusal](err)
+	who, unknown := errors.AsType[*stranger](err)
+	switch {
+	case err == nil:
+	case refused:
+		rule = no.Rule
+	case unknown:
+		rule = who.rule
+	case errors.Is(err, errTooLarge), errors.Is(err, apple.ErrTooLarge):
+		return "HST-001", false, false
+	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
+		return malformed, false, false
+	case errors.Is(err, errEncoding):
+		return "HST-012", false, false
+	default:
+		failed = !errors.Is(err, errMethod) && !errors.Is(err, errMediaType) && !errors.Is(err, errNotOffered) && !errors.Is(err, errUser)
+	}
+	return rule, failed, true
 }
 
 func (h *Handler) shaken(cs tls.ConnectionState, rule protocol.Rule) {

@@ -260,25 +260,7 @@ func (h *Handler) windowsMetered(t *turn, began time.Time, err error) {
 	if m == nil {
 		return
 	}
-	rule, failed := protocol.Rule(""), false
-	no, refused := errors.AsType[*protocol.Refusal](err)
-	who, unknown := errors.AsType[*stranger](err)
-	switch {
-	case err == nil:
-	case refused:
-		rule = no.Rule
-	case unknown:
-		rule = who.rule
-	case errors.Is(err, errTooLarge):
-		rule = "HST-001"
-	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
-		rule = "HST-002"
-	case errors.Is(err, errEncoding):
-		rule = "HST-012"
-	case errors.Is(err, errMethod), errors.Is(err, errMediaType):
-	default:
-		failed = true
-	}
+	rule, failed, _ := judged(err, "HST-002")
 	message := ""
 	switch {
 	case err != nil:
