@@ -5,6 +5,7 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/fleet/population"
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
 )
 
@@ -19,10 +20,14 @@ func TestDirectory(t *testing.T) {
 		population.Joined:              {Device: true},
 		population.DirectoryRegistered: {},
 		population.GroupPolicy:         {Device: true, Automatic: true},
+		population.ByManager:           {Device: true, Automatic: true}, // no limit counts it (AUTH-47)
 		population.CoManagement:        {Device: true, Automatic: true},
 		population.Autopilot:           {Device: true, Oobe: true, ZeroTouch: "d1"},
 		population.SelfDeployed:        {Device: true, Automatic: true, Oobe: true, ZeroTouch: "d1"},
 	} {
+		if d := (&population.Device{Platform: protocol.Windows, Enrolment: way}); way != population.SelfDeployed && !InDirectory(d) {
+			t.Errorf("way %d brings no token of the directory", way)
+		}
 		got := dialect.WindowsStart{}
 		(&Joining{Token: "t", Way: way, Device: "d1"}).directory(&got)
 		if string(got.Credential.Token) != "t" || got.Credential.Kind != windows.JWT || got.Directory != "d1" {

@@ -134,7 +134,7 @@ func (j *Joining) directory(s *dialect.WindowsStart) {
 	s.Credential, s.Directory = windows.Credential{Kind: windows.JWT, Token: []byte(j.Token)}, j.Device
 	s.Device = j.Way != population.DirectoryRegistered // whose is its user's, not the machine's
 	switch j.Way {
-	case population.GroupPolicy, population.CoManagement:
+	case population.GroupPolicy, population.CoManagement, population.ByManager: // no message says whose account a manager is: it comes as by policy
 		s.Automatic = true
 	case population.SelfDeployed:
 		s.Automatic, s.Oobe, s.ZeroTouch = true, true, j.Device
@@ -160,7 +160,7 @@ func InDirectory(d *population.Device) bool {
 		return false
 	}
 	switch d.Enrolment {
-	case population.Joined, population.DirectoryRegistered, population.GroupPolicy, population.CoManagement, population.Autopilot, population.CloudPC:
+	case population.Joined, population.DirectoryRegistered, population.GroupPolicy, population.ByManager, population.CoManagement, population.Autopilot, population.CloudPC:
 		return !d.Userless()
 	case population.SelfDeployed:
 		return d.Userless()

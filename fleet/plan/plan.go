@@ -154,8 +154,8 @@ type Licences struct {
 	Intune int `yaml:"intune" jsonschema:"minimum=0"`
 }
 
-// Ways are how Windows PCs enrol (AUTH-47, windows.md section 9), in parts of 100. Where devices speak, all but the manager's bring a
-// token of the directory.
+// Ways are how Windows PCs enrol (AUTH-47, windows.md section 9), in parts of 100. Where devices speak, they bring a token of the
+// directory, and a manager's say what a group policy's say.
 type Ways struct {
 	Manager     int `yaml:"manager" jsonschema:"minimum=0" jsonschema_description:"a device-enrolment manager's account"`
 	GroupPolicy int `yaml:"group_policy" jsonschema:"minimum=0"`
