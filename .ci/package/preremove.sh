@@ -1,9 +1,9 @@
 #!/bin/sh
-# dpkg says "remove" and rpm says how many versions stay: an upgrade lets the agent run.
+# dpkg says "remove" and rpm says how many versions stay: an upgrade lets the agent run. What dpkg installs again after that starts at boot
+# if it did before.
 set -e
-case "$1" in
-remove | 0) ;;
-*) exit 0 ;;
-esac
 [ -d /run/systemd/system ] || exit 0
-systemctl disable --now --quiet rollcall-agent.service
+case "$1" in
+remove) systemctl stop --quiet rollcall-agent.service || true ;;
+0) systemctl disable --now --quiet rollcall-agent.service || true ;;
+esac

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -215,11 +216,12 @@ func drivenBy(header http.Header) (t protocol.Time) {
 	return t
 }
 
-// firstLine is what a refusal says of itself.
+// firstLine is what a refusal says of itself, escaped where it would do something to a terminal (HST-068).
 func firstLine(contentType string, body []byte) string {
 	if !strings.HasPrefix(contentType, "text/plain") {
 		return ""
 	}
 	line, _, _ := strings.Cut(string(body[:min(len(body), maxWord)]), "\n")
-	return strings.TrimSpace(line)
+	quoted := strconv.Quote(strings.ToValidUTF8(strings.TrimSpace(line), ""))
+	return quoted[1 : len(quoted)-1]
 }

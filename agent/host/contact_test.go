@@ -133,6 +133,14 @@ func TestHST120AHostileFirstAnswer(t *testing.T) {
 	}
 }
 
+// What a server says reaches a terminal as text, some of it (HST-068).
+func TestHST068AServersWordIsText(t *testing.T) {
+	got := firstLine("text/plain", []byte("no\x1b[2J\r\x1b]0;x\a \xff"+strings.Repeat("a", 1000)+"\nmore"))
+	if want := `no\x1b[2J\r\x1b]0;x\a ` + strings.Repeat("a", 50); !strings.HasPrefix(got, want) || len(got) > maxWord+20 {
+		t.Errorf("%q (%d)", got, len(got))
+	}
+}
+
 func TestParsePin(t *testing.T) {
 	const digits = "0FF5E88524D6FBA9792C4AEB568F947A7E267C39045556027F4DD42DACE7D623"
 	want := pinPrefix + strings.ToLower(digits)

@@ -2,33 +2,8 @@
 
 package host
 
-import (
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-)
+import "io"
 
 // TakeMachine makes this process the one agent of the machine until the Closer is closed; nil: this user has no say over the machine, or
 // somebody who has no say over this user holds its lock, which stops nothing. The error wraps [ErrRuns] and says which process has it.
 func TakeMachine() (io.Closer, error) { return takeMachine(MachineFolder() + ".lock") }
-
-// takeMachine takes the lock of a machine: a file that stays, where only who looks after the machine can make one or gets at it.
-func takeMachine(name string) (io.Closer, error) {
-	lock, pid, err := hold(name)
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
-		return nil, nil // the lock of the state folder has to do
-	case err == nil && lock == nil && squats(name):
-		return nil, nil
-	case err == nil && lock == nil:
-		return nil, machineRuns(pid)
-	}
-	if err == nil {
-		if err = keepPrivate(name); err == nil {
-			return lock, nil
-		}
-		lock.Close()
-	}
-	return nil, fmt.Errorf("the lock of this machine's agent: %w", err)
-}

@@ -136,6 +136,23 @@ func TestInstallIsForRoot(t *testing.T) {
 	}
 }
 
+// After rollcall agent uninstall a package's unit is there and is not started at boot: nobody is told that the system keeps the machine managed.
+func TestAUnitThatIsDisabledKeepsNothing(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a service is there or not on this system")
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	for answer, want := range map[string]bool{"0": true, "1": false} {
+		if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte("#!/bin/sh\n[ \"$*\" = \"is-enabled --quiet rollcall-agent.service\" ] && exit "+answer+"\nexit 2\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := enabled(); got != want {
+			t.Errorf("systemctl says %s: enabled %v", answer, got)
+		}
+	}
+}
+
 // A logbook is a system's log.
 type logbook struct {
 	service.Logger

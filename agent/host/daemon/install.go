@@ -102,13 +102,18 @@ func (s *Service) packaged() bool {
 	return err == nil && no == nil && string(got) == want
 }
 
-// Start has the system start the agent now, where it is installed; false: it is not.
+// enabled tells whether the system starts the agent at each boot, where it is installed.
+func enabled() bool {
+	return runtime.GOOS != "linux" || systemctl("is-enabled", "--quiet", unitName) == nil
+}
+
+// Start has the system start the agent now, where it does so at each boot; false: it does not, as after [Uninstall] of a package's.
 func Start() (bool, error) {
 	m, err := newManager(&service.Config{Name: Name})
 	if err != nil { // no service manager, or nobody who may ask it
 		return false, nil
 	}
-	if _, err := m.Status(); errors.Is(err, service.ErrNotInstalled) {
+	if _, err := m.Status(); errors.Is(err, service.ErrNotInstalled) || !enabled() {
 		return false, nil
 	}
 	return true, failed(restart(m))

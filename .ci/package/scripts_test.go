@@ -1,0 +1,151 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A scripted stands for one that runs the scripts of a package: a folder for its root, and a systemctl that writes down what it is told.
+type scripted struct {
+	t    *testing.T
+	root string
+}
+
+const fakeSystemctl = `#!/bin/sh
+echo "$*" >>"$ROOT/told"
+case "$1" in
+is-enabled) [ -e "$ROOT/enabled" ] ;;
+enable) [ ! -e "$ROOT/masked" ] && : >"$ROOT/enabled" ;;
+disable) rm -f "$ROOT/enabled" ;;
+restart | try-restart) [ ! -e "$ROOT/masked" ] ;;
+esac
+`
+
+func newScripted(t *testing.T) *scripted {
+	t.Helper()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no shell runs scripts of packages here")
+	}
+	m := &scripted{t, t.TempDir()}
+	m.put("run/systemd/system/x", "")
+	m.put("bin/systemctl", fakeSystemctl)
+	if err := os.Chmod(m.path("bin/systemctl"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *scripted) path(name string) string { return filepath.Join(m.root, name) }
+
+func (m *scripted) put(name, text string) {
+	m.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(m.path(name)), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(m.path(name), []byte(text), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *scripted) there(name string) bool {
+	_, err := os.Lstat(m.path(name))
+	return err == nil
+}
+
+// run runs a script below the root, and returns what systemctl was told.
+func (m *scripted) run(script string, args ...string) (told string) {
+	m.t.Helper()
+	b, err := os.ReadFile(script)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	text := strings.NewReplacer("/var/lib/", m.root+"/var/lib/", "/etc/", m.root+"/etc/", "/run/systemd", m.root+"/run/systemd").Replace(string(b))
+	os.Remove(m.path("told"))
+	cmd := exec.Command("sh", append([]string{"-c", text, script}, args...)...)
+	cmd.Env = append(os.Environ(), "ROOT="+m.root, "PATH="+m.path("bin")+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		m.t.Errorf("%s %q: %v: %s", script, args, err, out)
+	}
+	list, _ := os.ReadFile(m.path("told"))
+	return string(list)
+}
+
+// The first installation has the agent started at each boot. A newer one leaves that as its owner has it, and nothing of it fails where the
+// unit is masked.
+func TestAnUpgradeKeepsWhatItsOwnerChose(t *testing.T) {
+	t.Parallel()
+	for _, args := range []struct{ first, newer []string }{
+		{[]string{"configure", ""}, []string{"configure", "1.0.0"}}, // dpkg
+		{[]string{"1"}, []string{"2"}},                              // rpm
+	} {
+		m := newScripted(t)
+		if told := m.run("postinstall.sh", args.first...); !m.there("enabled") || !strings.Contains(told, "\nrestart ") {
+			t.Errorf("%q: %s", args.first, told)
+		}
+		if told := m.run("postinstall.sh", args.newer...); !m.there("enabled") || !strings.Contains(told, "\nrestart ") {
+			t.Errorf("%q: %s", args.newer, told)
+		}
+		os.Remove(m.path("enabled")) // rollcall agent uninstall
+		if told := m.run("postinstall.sh", args.newer...); m.there("enabled") || strings.Contains(told, "\nrestart ") {
+			t.Errorf("%q after rollcall agent uninstall: %s", args.newer, told)
+		}
+		m.put("masked", "")
+		m.run("postinstall.sh", args.first...)
+		m.run("postinstall.sh", args.newer...)
+	}
+}
+
+// What dpkg removes and installs again starts at boot as before; an upgrade stops nothing.
+func TestInstalledAgainAfterRemove(t *testing.T) {
+	t.Parallel()
+	m := newScripted(t)
+	m.run("postinstall.sh", "configure", "")
+	if told := m.run("preremove.sh", "upgrade", "2.0.0") + m.run("preremove.sh", "1"); told != "" {
+		t.Errorf("an upgrade: %s", told)
+	}
+	if told := m.run("preremove.sh", "remove"); !strings.HasPrefix(told, "stop ") {
+		t.Errorf("remove: %s", told)
+	}
+	if m.run("postinstall.sh", "configure", "1.0.0"); !m.there("enabled") {
+		t.Error("it does not start any more")
+	}
+	if m.run("preremove.sh", "0"); m.there("enabled") {
+		t.Error("rpm leaves what it removes enabled")
+	}
+}
+
+// A purge takes the state, but for what was there before profiles: by the ledger, its copy, or one that was cut short.
+func TestPurgeKeepsWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	const whole, none = `{"root":"/","files":{"etc/x":{"mode":420}}}`, `{"root":"/","profiles":[{"identifier":"a"}]}`
+	const ledger, state = "var/lib/rollcall-agent/profiles/files.json", "var/lib/rollcall-agent"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		keeps bool
+	}{
+		"none":                     {map[string]string{state + "/agent.json": "{}"}, false},
+		"nothing touched":          {map[string]string{ledger: none, ledger + ".copy": none}, false},
+		"the ledger":               {map[string]string{ledger: whole}, true},
+		"the copy of a cut one":    {map[string]string{ledger: `{"root":"/","fi`, ledger + ".copy": whole}, true},
+		"the copy alone":           {map[string]string{ledger + ".copy": whole}, true},
+		"both cut short":           {map[string]string{ledger: `{"ro`, ledger + ".copy": ""}, true},
+		"what was before, no list": {map[string]string{state + "/profiles/before/a1": "own"}, true},
+	} {
+		m := newScripted(t)
+		for file, text := range tt.files {
+			m.put(file, text)
+		}
+		m.put("etc/systemd/system/multi-user.target.wants/rollcall-agent.service", "")
+		m.run("postremove.sh", "remove")
+		if !m.there(state) {
+			t.Errorf("%s: removed without a purge", name)
+		}
+		m.run("postremove.sh", "purge")
+		if m.there(state) != tt.keeps || !tt.keeps && m.there("etc/systemd/system/multi-user.target.wants/rollcall-agent.service") {
+			t.Errorf("%s: the state is there: %v", name, m.there(state))
+		}
+	}
+}
