@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 
 	"rollcall/protocol"
@@ -14,12 +15,15 @@ type Standing struct {
 	seen       protocol.Time
 	seq        uint64
 	registered protocol.Authority
+	address    []byte
+	said       string
 }
 
-// StandingOf is that of an Ask of which out was decided when so much was shown, and which changed nothing but when the device was seen.
-func StandingOf(shown uint64, out *delivery.Outcome) Standing {
+// StandingOf is that of an Ask of a device whose facts were these, of which out was decided when so much was shown, or more, and which
+// changed nothing but when the device was seen.
+func StandingOf(shown uint64, facts *delivery.Facts, out *delivery.Outcome) Standing {
 	st := &out.State
-	return Standing{shown: shown, told: out.Reply.Notice, seen: st.LastSeen, seq: st.Seq, registered: st.Registered}
+	return Standing{shown: shown, told: out.Reply.Notice, seen: st.LastSeen, seq: st.Seq, registered: st.Registered, address: st.Push.Token, said: facts.Said}
 }
 
 // Again is [Server.Handle] of an Ask of device d with its credential, where the device and the world are as at says and nothing waits for the
@@ -35,7 +39,8 @@ func (s *Server) Again(ctx context.Context, now protocol.Time, d protocol.Device
 	}
 	defer tx.End()
 	st, snap := tx.State(), s.snap.Load()
-	if snap.nth != at.shown || st.LastSeen != at.seen || st.Seq != at.seq || st.Registered != at.registered || tx.Answered(key, out) {
+	if snap.nth != at.shown || st.LastSeen != at.seen || st.Seq != at.seq || st.Registered != at.registered ||
+		!bytes.Equal(st.Push.Token, at.address) || tx.Said() != at.said || tx.Answered(key, out) {
 		return false
 	}
 	if told, ok := snap.world.Rests(now, st, c); !ok || told != at.told {

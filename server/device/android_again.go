@@ -54,7 +54,7 @@ func (x *androidRound) keep(now protocol.Time, shown uint64) {
 		return
 	}
 	s := p.steady
-	s.at, s.answer = server.StandingOf(shown, &x.out), append(s.answer[:0], x.answer...)
+	s.at, s.answer = server.StandingOf(shown, &x.facts, &x.out), append(s.answer[:0], x.answer...)
 	_, s.until = next(now, st)
 	s.good = s.said.Keep(x.body)
 }

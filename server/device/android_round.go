@@ -254,9 +254,8 @@ func (x *androidRound) resume(_ []byte, s *delivery.State) {
 			if m.Round == 1 && x.stale(s, before) { // once in a check-in: who takes no policy is not asked for ever
 				b.Phase, version = delivery.Asking, before // until it keeps to a new one
 			}
-			x.said = server.AppendAndroid(x.said[:0], record.Facts.Said, version, m)
+			x.said, x.facts = server.AppendAndroid(x.said[:0], record.Facts.Said, version, m), record.Facts
 			if changed := string(x.said) != record.Facts.Said; changed || m.Status != nil {
-				x.facts = record.Facts
 				if changed {
 					x.facts.Said = string(x.said)
 				}

@@ -263,6 +263,16 @@ func (r *record) Answered(key delivery.Key, out *delivery.Outcome) bool {
 	return false
 }
 
+// Said is Said of the device's facts.
+func (r *record) Said() string {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if facts := r.m.facts[r.number]; facts != nil {
+		return facts.Said
+	}
+	return ""
+}
+
 // End gives the device back.
 func (r *record) End() {
 	r.m.mu.Lock()

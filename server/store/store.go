@@ -98,6 +98,9 @@ type Tx interface {
 	// State is the device's state; read only, valid until End.
 	State() *delivery.State
 
+	// Said is Said of the device's facts.
+	Said() string
+
 	// Answered fills out.Exchange and returns true when a message with this key was answered before.
 	Answered(key delivery.Key, out *delivery.Outcome) bool
 

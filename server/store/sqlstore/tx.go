@@ -22,6 +22,8 @@ type tx struct {
 
 func (t *tx) State() *delivery.State { return &t.e.state }
 
+func (t *tx) Said() string { return t.e.facts.Said } // only the holder writes it
+
 func (t *tx) End() {
 	e := t.e
 	if e == nil {
