@@ -101,6 +101,13 @@ func (c *conversation) scep(ctx context.Context) (crypto.Signer, *x509.Certifica
 		Subject: s.Subject, Extensions: s.KeyUsage, Challenge: s.Challenge, Retries: s.Retries, RetryDelay: s.RetryDelay,
 		Now: l.config.Now(),
 	}
+	if _, is := c.device.(*dialect.Android); is && s.Challenge == "" { // a renewal
+		current, err := c.device.Signer(dialect.Current)
+		if err != nil {
+			return nil, nil, err
+		}
+		request.Renew = &current
+	}
 	var own *rsa.PrivateKey
 	if c.attested == nil {
 		if own, err = l.rsaKey(c.device); err != nil {

@@ -322,6 +322,9 @@ func checkAND081(a *asking) {
 	if !asked {
 		a.fail("forty days before its identity ends a device is not asked to renew it")
 	}
+	if offer.Method != d.offer.Method {
+		a.fail("a device that got its identity by %s is to renew it by %s, which it may not know", d.offer.Method, offer.Method)
+	}
 	old, renewed := d.identity, d.apply(d.device, offer)
 	c := renewed.Certificate
 	if c == nil {

@@ -56,7 +56,9 @@
 // report there; no other is owed. complete:true ends the check-in; only with it does a device move from one authority to another. At most
 // 16 rounds.
 //
-// A round that got no answer is sent again as it was: for a day the server answers with the bytes of the first time, and nothing is done twice.
+// A round that got no answer is sent again as it was, before any other: for a day the server answers with the bytes of the first time, and
+// nothing is done twice. It keeps a device's eight latest answers that brought or changed something, fewer than a check-in has rounds: of
+// an older one it says what is so now.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //
@@ -99,8 +101,9 @@
 //
 // # Renewal and leaving
 //
-// Renew in an answer asks for a renewal in the last 42 days of the certificate: POST URL/simplereenroll over mutual TLS with the
-// certificate in use, its subject or that of the [Offer], and a new key. The old certificate holds until the new one was used once (AUTH-41); then it gets 403. The
+// Renew in an answer asks for a renewal in the last 42 days of the certificate, by the method that its [Offer] names, for a new key. Method
+// est: POST URL/simplereenroll over mutual TLS with the certificate in use, with its subject or that of the offer. Method scep, which is
+// offered only to who came by it with an RSA key: a RenewalReq that the certificate in use signs, with its subject. The old certificate holds until the new one was used once (AUTH-41); then it gets 403. The
 // device takes a certificate only for its own key, with the subject that it has, and signed by one of the identity keys. The common name
 // of a subject is the device's name, its organizational unit the enrolment, whatever the request says: a server that was restored from a
 // backup knows by it whether the certificate is of the enrolment that it knows (HST-101).

@@ -183,10 +183,17 @@ var errUnlicensed = errors.New("unlicensed")
 
 // offer says how a device gets its certificate. Without a challenge it is for a renewal.
 func (h *Handler) offer(device, challenge string, ends protocol.Time) android.Offer {
-	o := android.Offer{Method: android.EST, URL: h.cfg.Enrolment.URL + android.ESTPath, Challenge: challenge, Subject: "CN=" + device, KeyAlgorithm: android.P256, Expires: ends}
-	if h.cfg.Android.RSA {
-		o.Method, o.URL, o.KeyAlgorithm = android.SCEP, h.cfg.Enrolment.URL+scepPath, android.RSA2048
+	o := android.Offer{Challenge: challenge, Subject: "CN=" + device, Expires: ends}
+	if !h.cfg.Android.RSA {
+		return h.offerEST(o)
 	}
+	o.Method, o.URL, o.KeyAlgorithm = android.SCEP, h.cfg.Enrolment.URL+scepPath, android.RSA2048
+	return o
+}
+
+// offerEST is o by EST.
+func (h *Handler) offerEST(o android.Offer) android.Offer {
+	o.Method, o.URL, o.KeyAlgorithm = android.EST, h.cfg.Enrolment.URL+android.ESTPath, android.P256
 	return o
 }
 

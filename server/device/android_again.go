@@ -44,7 +44,7 @@ func (x *androidRound) again(ctx context.Context, now protocol.Time) bool {
 // connections have one check-in.
 func (x *androidRound) keep(now protocol.Time, shown uint64) {
 	p, st := x.p, &x.out.State
-	if !x.composed || x.moved || shown != x.shown || x.ev.Verb != protocol.Ask || x.ev.Facts != nil || x.msg.Round != 1 || len(x.body) > maxKept ||
+	if !x.composed || x.ev.Verb != protocol.Ask || len(x.body) > maxKept ||
 		x.out.Changed != 0 || !x.out.Steady() || !x.out.Completed || st.Life != delivery.Enrolled || x.h.watched {
 		p.steady = nil
 		return

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -24,7 +25,6 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 		return nil // it is to be enrolled first
 	}
 	w := h.cfg.Server.World()
-	x.shown = h.cfg.Server.Shown()
 	to, _, _ := w.Target(st)
 	expected, _ := next(h.now(), st)
 	a := android.CheckInAnswer{
@@ -98,7 +98,9 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 		return true
 	case protocol.RenewIdentity:
 		offer := x.h.offer(x.p.id, "", 0)
-		offer.Method, offer.URL, offer.KeyAlgorithm = android.EST, x.h.cfg.Enrolment.URL+android.ESTPath, android.P256
+		if _, signs := x.p.leaf.PublicKey.(*rsa.PublicKey); !signs { // no other key signs a RenewalReq
+			offer = x.h.offerEST(offer)
+		}
 		a.Renew = &offer
 		return false
 	case protocol.Lock:

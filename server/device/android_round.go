@@ -35,7 +35,6 @@ type androidRound struct {
 	moved    bool // the device has another push id than the server knows
 	gone     bool // the answer is that the device has to leave
 	answer   []byte
-	shown    uint64 // when it was composed
 	prepare  func(prior []byte, s *delivery.State)
 	encode   func(dst []byte, out *delivery.Outcome) []byte
 }
