@@ -44,6 +44,9 @@ func (h *Host) asked(o *dialect.Order) error {
 	e := Entry{At: protocol.At(h.now()), What: o.Command, UUID: o.UUID, Status: o.Status.String()}
 	if act := actOf(o.Command); act != "" && o.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
 		e.Note = "nothing was done: --allow " + act + "=COMMAND was not given"
+		if act == "erase" {
+			e.Note = "the agent's own state is removed, and nothing else: --allow erase=COMMAND was not given"
+		}
 	}
 	if o.Profile != "" {
 		e.Note = "profile " + o.Profile

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -70,6 +71,11 @@ func (c *Change) check() error {
 	}
 	if c.Apply != nil && len(c.Apply.Families) > 0 && c.Apply.Root == "" && runtime.GOOS != "linux" {
 		return errors.New("--apply is for Linux: on this system --on-profile runs a command of yours for each profile")
+	}
+	if c.Apply != nil && c.Apply.Root != "" {
+		if st, err := os.Stat(c.Apply.Root); err != nil || !st.IsDir() {
+			return fmt.Errorf("--root %s: there is no such folder: make it first", c.Apply.Root)
+		}
 	}
 	if c.Courier == nil {
 		return nil

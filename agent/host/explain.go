@@ -26,6 +26,9 @@ type linkError struct {
 
 func (e *linkError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.word) }
 
+// toLeave is in what is said to a machine that has to be enrolled anew.
+const toLeave = "rollcall agent unenroll, then "
+
 // An Advice is an error in one sentence that says what to do.
 type Advice struct {
 	Text  string
@@ -83,7 +86,7 @@ func advice(err error, host string, now time.Time) string {
 		return "the server gives no certificate for this enrolment link: it was used, or is too old; ask for a new line (rollcall users invite)"
 	}
 	if link.Barred(err) {
-		return fmt.Sprintf("%s does not take this machine's certificate any more: its record was removed, its identity ended, or a copy of this machine took its place; rollcall agent unenroll, then enrol with a new line, a copy with --draw-id", host)
+		return fmt.Sprintf("%s does not take this machine's certificate any more: its record was removed, its identity ended, or a copy of this machine took its place; %senrol with a new line, a copy with --draw-id", host, toLeave)
 	}
 	if e, ok := errors.AsType[*dialect.Failure](err); ok && e.Status != 0 {
 		return failed(e, host)
@@ -117,7 +120,7 @@ func (e *linkError) advice(host string) string {
 const replacedRule = "HST-032"
 
 func replacedBy(host string) string {
-	return fmt.Sprintf("%s has a newer identity for this machine's identifier (%s): another machine, a copy of this one or its original, or another agent here, enrolled after it; rollcall agent unenroll, then enrol with a new line, a copy with --draw-id", host, replacedRule)
+	return fmt.Sprintf("%s has a newer identity for this machine's identifier (%s): another machine, a copy of this one or its original, or another agent here, enrolled after it; %senrol with a new line, a copy with --draw-id", host, replacedRule, toLeave)
 }
 
 // takenWindows begins what a server says to a Windows device whose identifier another has.

@@ -3,11 +3,13 @@ package host
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
@@ -99,6 +101,36 @@ func TestHST121WhatDidNotComeBackIsToldAndTriedAgain(t *testing.T) {
 	list, err := Journal(dir)
 	if err != nil || len(list) != 3 || list[0].What != "ended" || list[1].Status != "failed" || list[2].Status != "done" {
 		t.Errorf("the journal has %+v, %v", list, err)
+	}
+}
+
+// A folder that stands for the system's root is there when it is named, or nothing is taken.
+func TestARootThatIsNotThereIsRefused(t *testing.T) {
+	root := t.TempDir()
+	for folder, want := range map[string]bool{root: true, filepath.Join(root, "none"): false} {
+		if err := (&Change{Apply: &apply.Config{Root: folder}}).check(); (err == nil) != want || !want && !strings.Contains(err.Error(), "make it first") {
+			t.Errorf("%s: %v", folder, err)
+		}
+	}
+}
+
+// The journal says of an erase what it takes.
+func TestTheJournalSaysWhatAnEraseTakes(t *testing.T) {
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	for command, want := range map[string]string{"EraseDevice": "own state is removed, and nothing else", "DeviceLock": "nothing was done"} {
+		if err := h.asked(&dialect.Order{Command: command, Status: protocol.Acknowledged}); err != nil || !strings.Contains(h.rec.Asked.Note, want) {
+			t.Errorf("%s: %+v, %v", command, h.rec.Asked, err)
+		}
+	}
+}
+
+// Who has just left, without its server's knowing, is not told to leave.
+func TestWhoHasLeftIsNotToldToLeave(t *testing.T) {
+	h := bare(t, filepath.Join(t.TempDir(), "state"))
+	h.rec.Link = &pasted{Host: "lab.example.org:8443"}
+	err := h.left(&dialect.Failure{Step: dialect.CheckOut, Status: http.StatusUnauthorized, Err: errors.New("HST-032: the identity was replaced by a newer one")})
+	if !errors.Is(err, ErrUntold) || !strings.Contains(err.Error(), "enrol with a new line") || strings.Contains(err.Error(), "agent unenroll") {
+		t.Error(err)
 	}
 }
 

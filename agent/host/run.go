@@ -130,7 +130,7 @@ func (h *Host) outlived() error {
 var errOutlived = errors.New("the identity has ended")
 
 func outlivedAt(end protocol.Time) string {
-	return fmt.Sprintf("the certificate of this machine ended on %s, before it was renewed: rollcall agent unenroll, then enrol with a new line", day(end.Time()))
+	return fmt.Sprintf("the certificate of this machine ended on %s, before it was renewed: %senrol with a new line", day(end.Time()), toLeave)
 }
 
 // settle keeps what a conversation came to.
@@ -177,7 +177,11 @@ func (h *Host) settle(err error) error {
 func (h *Host) left(untold error) error {
 	why := "it was taken out of management here"
 	if untold != nil {
-		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, explain(untold, h.rec.Link.Host, h.real()))
+		untold = explain(untold, h.rec.Link.Host, h.real())
+		if a, ok := errors.AsType[*Advice](untold); ok { // it has left
+			untold = &Advice{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
+		}
+		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, untold)
 		why += ", but " + untold.Error()
 	}
 	err := h.over(why)

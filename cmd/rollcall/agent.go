@@ -23,13 +23,13 @@ import (
 
 func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, set, doctor, install, unenroll",
+		Use: "agent", Short: "Have this machine managed: enroll, run, check-in, status, journal, set, doctor, install, unenroll",
 		Long: `Have this machine managed as a device: it enrols by one pasted line, reports true facts, takes profiles and commands, and renews its
 certificate. Nothing harmful is done to it that was not allowed by name, and nothing outside the state folder is touched but what --apply names.`,
 	}
 	a := &agentFlags{}
 	cmd.PersistentFlags().StringVar(&a.state, "state", host.DefaultFolder(), "folder of the agent's state, for its user alone")
-	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentSetCommand(a), agentDoctorCommand(a), agentInstallCommand(a), agentUninstallCommand(), agentUnenrollCommand(a))
+	cmd.AddCommand(agentEnrollCommand(a), agentRunCommand(a), agentCheckInCommand(a), agentStatusCommand(a), agentJournalCommand(a), agentSetCommand(a), agentDoctorCommand(a), agentInstallCommand(a), agentUninstallCommand(), agentUnenrollCommand(a))
 	return cmd
 }
 
@@ -142,7 +142,7 @@ alone. Without it the system's CAs decide.`,
 	flags.StringVar(&j.Apply.OnProfile, "on-profile", "", "`COMMAND` that gets each profile on its standard input, with ROLLCALL_ACTION (install, remove) and ROLLCALL_PROFILE (its identifier)")
 	flags.StringVar(&offset, "clock-offset", "", "`TIME` by which the agent's clock is ahead of this machine's, or of a driven server's, such as 340d or -2h; this machine's own certificate is judged by it, the server's is not, and the server renews by its own")
 	flags.BoolVar(&j.Draw, "draw-id", false, "an identifier by chance: this machine is a copy of another that is enrolled")
-	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine")
+	flags.BoolVar(&anew, "anew", false, "replace a state that is damaged or of another machine, and put back what was there before profiles")
 	return cmd
 }
 
@@ -262,6 +262,46 @@ func agentStatusCommand(a *agentFlags) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&profiles, "profiles", false, "list the profiles, and the files that were made of them")
 	return cmd
+}
+
+func agentJournalCommand(a *agentFlags) *cobra.Command {
+	last := 20
+	cmd := &cobra.Command{
+		Use: "journal", Short: "Show what was asked of this machine, and what became of it", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := host.Journal(a.state)
+			if err != nil {
+				return err
+			}
+			if last > 0 {
+				list = list[max(len(list)-last, 0):]
+			}
+			return printJournal(cmd.OutOrStdout(), list, asJSON(cmd))
+		},
+	}
+	cmd.Flags().IntVar(&last, "last", last, "how many of the newest entries (0: all that are kept)")
+	return cmd
+}
+
+// printJournal prints entries, as JSON one a line.
+func printJournal(out io.Writer, list []host.Entry, lines bool) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if !lines {
+		line(w, "TIME", "WHAT", "STATUS", "NOTE")
+	}
+	for _, e := range list {
+		if lines {
+			if err := json.NewEncoder(out).Encode(e); err != nil {
+				return err
+			}
+			continue
+		}
+		if e.Shown != "" {
+			e.Note = strings.TrimPrefix(e.Note+"; to be shown: "+e.Shown, "; ")
+		}
+		line(w, statusTime(e.At), e.What, e.Status, e.Note)
+	}
+	return w.Flush()
 }
 
 // tell prints the agent's state, and for people what has just been done.
