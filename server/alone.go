@@ -69,20 +69,24 @@ func (s *Server) Rest(now protocol.Time, d protocol.Device, c *delivery.Credenti
 	return s.World().Rest(now, st, c)
 }
 
-// Calm is how a server stands at whose devices there is nothing to do but what their schedules say: until when nothing else of it
-// comes to them unless somebody asks for it, and whether their wake-ups go out, each when it is due. False: there may be
+// Calm is how a server stands at whose devices of p, Apple's or the others, there is nothing to do but what their schedules say: until when nothing
+// else of it comes to them unless somebody asks for it, and whether their wake-ups go out, each when it is due. False: there may be
 // more to do at any time.
-func (s *Server) Calm(now protocol.Time) (w *delivery.World, until protocol.Time, wakes, ok bool) {
+func (s *Server) Calm(now protocol.Time, p protocol.Platform) (w *delivery.World, until protocol.Time, wakes, ok bool) {
 	w = s.World()
-	held := s.outbox.held.Load() || s.holds(now, w)
-	if w.Doubt || running(w) && !held || !s.unwatched() {
+	apple := !s.outbox.held.Load() && s.wakesApple(now, w)
+	others := s.wakesOthers()
+	if w.Doubt || running(w) && (apple || others) || !s.unwatched() {
 		return w, 0, false, false
+	}
+	if wakes = others; p.Apple() {
+		wakes = apple
 	}
 	until = math.MaxInt64
 	if w.Settings.Silent != 0 { // a sweep asks when a device was seen last
 		until = now.Add(renewal.Unfinished).Sooner(s.outbox.nextSweep()) - 1
 	}
-	return w, until, !held, true
+	return w, until, wakes, true
 }
 
 // unwatched tells whether nobody observes what is steady.
@@ -143,11 +147,11 @@ func (s *Server) wakeDue(ctx context.Context, now protocol.Time) error {
 		snap := s.snap.Load()
 		if !snap.world.Push.Usable(now) {
 			s.outbox.held.Store(snap.world.Push.Topic != "")
-			return failed
 		}
 		if s.holds(now, snap.world) {
 			return failed
 		}
+		a.store.WithoutApple(!s.wakesApple(now, snap.world))
 		d, at := a.store.FirstDue()
 		if d == 0 || at > now || ctx.Err() != nil {
 			return errors.Join(failed, ctx.Err())

@@ -161,11 +161,10 @@ func (s *Server) wakesApple(now protocol.Time, w *delivery.World) bool {
 }
 
 // wakesOthers tells whether wake-ups can go out to other devices than Apple's: the gap and the push certificate are nothing to
-// services of their own (AUTH-30). Who has the store alone takes all devices in one order, where they would stand behind those that
-// are held.
+// services of their own (AUTH-30).
 func (s *Server) wakesOthers() bool {
 	p := &s.cfg.Push
-	return s.alone == nil && (p.Windows != nil && p.Windows != p.Apple || p.Android != nil && p.Android != p.Apple)
+	return p.Windows != nil && p.Windows != p.Apple || p.Android != nil && p.Android != p.Apple
 }
 
 // expires is how long the push service keeps a wake-up for a device that it cannot reach; zero: it does not. Who polls comes by

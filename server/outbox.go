@@ -78,6 +78,9 @@ func (s *Server) Next(ctx context.Context) (protocol.Time, error) {
 	if running(w) { // others wait until it is over
 		return next.Sooner(w.Wakes.Turn(w.Wakes.Cursor + 1)), nil
 	}
+	if s.alone != nil {
+		s.alone.store.WithoutApple(!apple)
+	}
 	due, err := s.store.NextDue(ctx, apple)
 	if err != nil {
 		return 0, fmt.Errorf("outbox: %w", err)

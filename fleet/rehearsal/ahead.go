@@ -20,7 +20,7 @@ func (l *Loop) ahead(i uint32) bool {
 		return false
 	}
 	s := l.store.Lend(p.number)
-	w, until, wakes, calm := l.server.Calm(l.now)
+	w, until, wakes, calm := l.server.Calm(l.now, d.Platform())
 	if s == nil || !calm || d.Phase() != agent.Enrolled || d.Owes() || l.index[p.number] != i { // else the server has its address
 		return false
 	}
@@ -78,7 +78,7 @@ func (l *Loop) rests(w *delivery.World, s *delivery.State, i uint32, at protocol
 	what := agent.Tick
 	if woken {
 		what = agent.Woken
-		if s.Wake.Reason != delivery.Scheduled || !w.Push.Usable(at) || s.Platform.Apple() && s.Push.Topic != w.Push.Topic {
+		if s.Wake.Reason != delivery.Scheduled || s.Platform.Apple() && (!w.Push.Usable(at) || s.Push.Topic != w.Push.Topic) {
 			return false
 		}
 	}

@@ -186,7 +186,7 @@ func NewLoop(ctx context.Context, cfg LoopConfig) (*Loop, error) {
 // Restart ends the server and opens it again over what it has kept.
 func (l *Loop) Restart() (err error) {
 	l.server, err = server.Open(l.ctx, l.Clock(), server.Config{
-		Store: l.store, Push: push.Services{Apple: l, Windows: l, Android: l}, Observe: l.cfg.Observe, ChangesOnly: l.cfg.ChangesOnly, Unseen: l.cfg.Unseen, Rand: l.chance.Uint64, Part: l.cfg.Part, Others: l.cfg.Others,
+		Store: l.store, Push: push.Services{Apple: l, Windows: others{l}, Android: others{l}}, Observe: l.cfg.Observe, ChangesOnly: l.cfg.ChangesOnly, Unseen: l.cfg.Unseen, Rand: l.chance.Uint64, Part: l.cfg.Part, Others: l.cfg.Others,
 		Renewal: func(_ context.Context, _ protocol.Time, _ *delivery.State, challenge string) ([]byte, error) {
 			return []byte(challenge), nil
 		},

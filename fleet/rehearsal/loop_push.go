@@ -67,6 +67,9 @@ func (l *Loop) Push(_ context.Context, n push.Notification) push.Answer {
 	return a
 }
 
+// others is the push service of the other platforms: another one than Apple's, which the push certificate does not hold (AUTH-30).
+type others struct{ *Loop }
+
 func (l *Loop) push(i uint32, n *push.Notification) push.Answer {
 	d, p := &l.devices[i], &l.places[i]
 	switch {

@@ -20,20 +20,21 @@ import (
 type Memory struct {
 	applying sync.Mutex // held by Apply
 
-	mu       guard // guards everything below
-	closed   bool
-	byID     index                               // by what the wire calls them
-	records  []*record                           // by number; [0] and those that are gone are nil
-	blank    []record                            // for those to come
-	spare    *record                             // one that came to nothing, where one goroutine has the store alone
-	due      Calendar                            // by number
-	taken    []Due                               // of the latest Due
-	journal  []Line                              // by Seq
-	lines    uint64                              // written so far
-	removed  map[protocol.Device]string          // what the wire called those that are gone
-	facts    map[protocol.Device]*delivery.Facts // of those that have said some
-	content  *Content
-	previews []Preview // newest first
+	mu           guard // guards everything below
+	closed       bool
+	byID         index                               // by what the wire calls them
+	records      []*record                           // by number; [0] and those that are gone are nil
+	blank        []record                            // for those to come
+	spare        *record                             // one that came to nothing, where one goroutine has the store alone
+	due          Calendar                            // by number
+	withoutApple bool                                // of those that are due Apple's are left out, see WithoutApple
+	taken        []Due                               // of the latest Due
+	journal      []Line                              // by Seq
+	lines        uint64                              // written so far
+	removed      map[protocol.Device]string          // what the wire called those that are gone
+	facts        map[protocol.Device]*delivery.Facts // of those that have said some
+	content      *Content
+	previews     []Preview // newest first
 	identities
 }
 
@@ -391,7 +392,13 @@ func dueOf(s *delivery.State) protocol.Time {
 }
 
 // schedule has the calendar know when r is due. The caller has the lock.
-func (m *Memory) schedule(r *record) { m.due.Set(uint32(r.number), dueOf(&r.state)) }
+func (m *Memory) schedule(r *record) {
+	due := dueOf(&r.state)
+	if m.withoutApple && r.state.Platform.Apple() {
+		due = 0
+	}
+	m.due.Set(uint32(r.number), due)
+}
 
 // Due returns the devices whose wake-up is due.
 func (m *Memory) Due(_ context.Context, now protocol.Time, n int, apple bool) ([]protocol.Device, error) {
@@ -424,7 +431,7 @@ func (m *Memory) NextDue(_ context.Context, apple bool) (protocol.Time, error) {
 	if m.closed {
 		return 0, ErrClosed
 	}
-	if !apple {
+	if !apple && !m.withoutApple {
 		m.taken = m.due.Take(m.taken[:0], math.MaxInt64, len(m.records))
 		for _, d := range m.taken {
 			if !m.apples(d.Device) {

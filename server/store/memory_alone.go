@@ -29,6 +29,20 @@ func (m *Memory) FirstDue() (d protocol.Device, at protocol.Time) {
 	return protocol.Device(first.Device), first.At
 }
 
+// WithoutApple leaves Apple's devices out of what is due, or takes them in again, each when its wake-up says: while they are held the others are
+// not to stand behind them.
+func (m *Memory) WithoutApple(is bool) {
+	if m.withoutApple == is {
+		return
+	}
+	m.withoutApple = is
+	for _, r := range m.records {
+		if r != nil && r.state.Platform.Apple() {
+			m.schedule(r)
+		}
+	}
+}
+
 // Coming is what FirstDue will return in the near future (see [Calendar.Coming]).
 func (m *Memory) Coming() ([]Due, uint64) { return m.due.Coming() }
 
