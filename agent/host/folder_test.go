@@ -93,15 +93,15 @@ func TestHST121TheNewestWholeStateIsUsed(t *testing.T) {
 func TestHST120AStateIsNeverLongerThanItIsRead(t *testing.T) {
 	f := take(t)
 	saved(t, f, "one")
-	if err := f.save(&record{UDID: strings.Repeat("x", maxState)}); !errors.Is(err, errTooLong) {
+	if err := f.save(&record{Device: make([]byte, maxState/4*3)}); !errors.Is(err, errTooLong) {
 		t.Errorf("save = %v", err)
 	}
 	if r, err := load(f.dir); err != nil || r.UDID != "one" {
 		t.Errorf("load = %+v, %v", r, err)
 	}
-	for _, name := range []string{stateFile, previousFile} {
-		b := []byte(`{"version":1,"state":{}}`) // whole, but for its length
-		if err := errors.Join(os.WriteFile(f.path(name), b, 0o600), os.Truncate(f.path(name), maxState+1)); err != nil {
+	saved(t, f, "two")
+	for _, name := range []string{stateFile, previousFile} { // whole, but for their length
+		if err := os.Truncate(f.path(name), maxState+1); err != nil {
 			t.Fatal(err)
 		}
 	}

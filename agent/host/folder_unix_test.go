@@ -3,7 +3,9 @@
 package host
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,28 @@ func TestHST120APipeHoldsNobodyUp(t *testing.T) {
 			t.Errorf("a pipe is locked: %v", err)
 		} else if lock != nil {
 			lock.Close()
+		}
+	}
+}
+
+// What root gives back is what stands in the folder, never what a link in it leads to.
+func TestHST120LinksAreGivenBackThemselves(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files to others")
+	}
+	t.Parallel()
+	const nobody = 65534
+	dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(victim, nil, 0o600), os.Symlink(victim, link), os.Chown(dir, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	if err := giveBack(dir); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]int{link: nobody, victim: 0} {
+		if st, err := os.Lstat(name); err != nil || ownerOf(st) != want {
+			t.Errorf("%s is of %d, %v", name, ownerOf(st), err)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (s *Store) follow(ctx context.Context, c Config, at string, profiles []Prof
 		}
 	}
 	for _, t := range changed {
-		if dir := path.Dir(t.path); updates[dir] != nil && at == "/" {
+		if dir := path.Dir(t.path); owed(at, dir) {
 			s.led.Debts = append(slices.DeleteFunc(s.led.Debts, func(d debt) bool { return d.Folder == dir }), debt{Folder: dir})
 		}
 		if was := s.led.Files[t.path]; t.part != nil {
@@ -317,6 +317,9 @@ func restored(root *os.Root, name string, was before, backup string) bool {
 	b, err := readFile(backup)
 	return err == nil && now.Mode == was.Mode && bytes.Equal(now.content, b)
 }
+
+// owed tells whether a program of the system is to be told of a change in a folder: of the machine's own, not of one that stands for it.
+func owed(at, dir string) bool { return at == "/" && updates[dir] != nil }
 
 // mostTries is how often a command that fails is tried: after one call, two, four and so on.
 const mostTries = 6

@@ -121,6 +121,18 @@ func TestHST121EditsStay(t *testing.T) {
 	}
 }
 
+// Programs are told of what changed on the machine itself, by their own command, and of no folder that stands for it.
+func TestProgramsAreToldOfTheMachineAlone(t *testing.T) {
+	for dir := range updates {
+		if !owed("/", dir) || owed("/srv/root", dir) {
+			t.Errorf("%s: owed %v, elsewhere %v", dir, owed("/", dir), owed("/srv/root", dir))
+		}
+	}
+	if len(updates) < 3 || owed("/", "etc") {
+		t.Errorf("%d commands", len(updates))
+	}
+}
+
 // A command of the system that fails is tried at later calls, ever fewer of them, six times in all, and each call says so until it is done.
 func TestACommandThatFailsIsTriedAgain(t *testing.T) {
 	s := system(t)
