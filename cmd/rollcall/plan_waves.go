@@ -50,7 +50,8 @@ made up: Intune is added with a push certificate renewed ten minutes later, and 
 Waves are for the users that they were computed with. A plan from plan import only draws users like those of the export, so give
 the export here too (--export) where the waves are to be rehearsed with it, or applied to its tenant.
 
-Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
+The bounds are for the whole rehearsal: what the plan's own changes break before the first wave no size of waves mends, so it is told
+by itself. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
 		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
   rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
   rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --export ./my-tenant --out waves.yaml

@@ -52,6 +52,7 @@ func (w *WavePlan) judge(with, without *Played) (results []BoundResult) {
 			return l.Say("unprotected <= %s", plan.Duration(b.Unprotected)), l.Say("%s, %d {device|devices} longer than that", plan.Duration(longest.Round(time.Minute)), n)
 		}))
 	}
+	results = append(results, w.before(without)...)
 	if with.Violated > 0 {
 		results = append(results, boundResult(false, 0, func(l lang.Language) (string, string) {
 			return l.Say("invariants"), l.Say("%d {violation|violations}", with.Violated)
@@ -83,6 +84,52 @@ func (w *WavePlan) peaks(what lang.Key, bound float64, with, without *Played, of
 	return []BoundResult{boundResult(over == 0, over, func(l lang.Language) (string, string) {
 		return fmt.Sprintf("%s <= %g/min", l.Say(what), bound), l.Say("%d/min (without any wave %d/min)", n, anyhow)
 	})}
+}
+
+// before tells which bounds the story breaks itself, with the changes that it makes before the first wave: no size of waves mends that.
+func (w *WavePlan) before(without *Played) (broken []BoundResult) {
+	b := &w.bounds
+	for _, p := range []struct {
+		what  lang.Key
+		bound float64
+		of    func(m *Minute) uint32
+	}{
+		{lang.Key("check-ins"), b.CheckIns, func(m *Minute) uint32 { return m.CheckIns }},
+		{lang.Key("certificates"), b.Certificates, func(m *Minute) uint32 { return m.Issued }},
+	} {
+		n, when := uint32(0), time.Duration(0)
+		for i := range without.Minutes[:min(len(without.Minutes), int(w.Days[0].At/time.Minute))] {
+			if is := p.of(&without.Minutes[i]); is > n {
+				n, when = is, time.Duration(i)*time.Minute
+			}
+		}
+		if p.bound > 0 && float64(n) > p.bound {
+			broken = append(broken, boundResult(false, 0, func(l lang.Language) (string, string) {
+				return fmt.Sprintf("%s <= %g/min", l.Say(p.what), p.bound), l.Say("%d/min after %s, before the first wave, by the plan's own changes", n, plan.Duration(when))
+			}))
+		}
+	}
+	n, longest := 0, time.Duration(0)
+	for i := range without.Lives {
+		life := &without.Lives[i]
+		if life.MovedAt == 0 {
+			continue // it lacks what it lacks, and no move is at fault
+		}
+		lack := life.Lack()
+		bare := slices.Max(lack.Unprotected[:])
+		if without.Population.Tenant.Coexistence {
+			bare -= life.MovedAt.Sub(life.FirstPending)
+		}
+		if longest = max(longest, bare); bare > b.Unprotected {
+			n++
+		}
+	}
+	if b.Unprotected > 0 && n > 0 {
+		broken = append(broken, boundResult(false, 0, func(l lang.Language) (string, string) {
+			return l.Say("unprotected <= %s", plan.Duration(b.Unprotected)), l.Say("%s, %d {device|devices} longer than that without any wave, by the plan's own changes", plan.Duration(longest.Round(time.Minute)), n)
+		}))
+	}
+	return broken
 }
 
 // outside counts the licences that the waves give outside working hours.

@@ -96,7 +96,7 @@ func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
 			plan.Action{At: plan.Duration(70 * time.Minute), APNs: &plan.Upload{Upload: plan.Renewed, Slot: protocol.Intune}},
 		)
 	}
-	assign(2 * time.Hour)
+	assign(time.Hour) // whose user has a licence already moves at its first check-in from here on
 	slices.SortStableFunc(p.Timeline, func(a, b plan.Action) int { return cmp.Compare(a.At, b.At) })
 	return note, nil
 }
