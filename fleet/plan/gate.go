@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -41,7 +43,7 @@ func (d *decoder) parse(data []byte) (root ast.Node) {
 			d.refuse(nil, "", "not YAML that can be read")
 		}
 	}()
-	if !d.tabs(data) {
+	if !d.utf8(data) || !d.tabs(data) {
 		return nil
 	}
 	tokens := lexer.Tokenize(string(data))
@@ -80,6 +82,19 @@ func (d *decoder) syntax(err error) {
 	if strings.Contains(e.Message, "already defined") {
 		e.Rule = ruleYAML
 	}
+}
+
+// utf8 refuses bytes that are no UTF-8: an event log would repeat the plan with other ones.
+func (d *decoder) utf8(data []byte) bool {
+	line := 0
+	for text := range bytes.Lines(data) {
+		line++
+		if !utf8.Valid(text) {
+			d.refuse(&token.Token{Position: &token.Position{Line: line, Column: 1}}, "", "not UTF-8; save the file as UTF-8")
+			return false
+		}
+	}
+	return true
 }
 
 // tabs refuses a tab in the indentation, which YAML forbids and the library reads in its own way.

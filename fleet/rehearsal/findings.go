@@ -297,12 +297,10 @@ func (a *Answers) moment(l lang.Language, p Peak) string { return l.Moment(p.At,
 // share. A few devices are no crowd.
 func crowded(most, all, weeks int) bool { return most >= 100 && 4*most > all && most*weeks > 3*all }
 
-// prompts counts the devices whose users may be asked for their mail password (AUTH-37).
+// prompts counts the devices whose users may have been asked for their mail password (AUTH-37).
 func (a *Answers) prompts() (n int) {
 	for i := range a.Lives {
-		if l := &a.Lives[i]; l.Moved && l.Registered == protocol.Intune {
-			n++
-		}
+		n += one(a.Lives[i].Prompted)
 	}
 	return n
 }

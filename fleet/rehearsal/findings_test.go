@@ -67,7 +67,7 @@ func invented(n int) *Played {
 			l.Registered, l.Standing, l.FirstPending, l.why = protocol.Office365, Standing{Pending: true, Blocked: true}, at(hour), reasonOf(protocol.RulePushExpired)
 			l.Silenced = 24 * hour
 		default:
-			l.Moved, l.FirstPending = true, at(hour)
+			l.Moved, l.Prompted, l.FirstPending = true, true, at(hour)
 			l.MovedAt = at(hour + time.Duration(r.ExpFloat64()*float64(4*hour)))
 			if d.Platform.Apple() {
 				l.Blocked = 4*24*hour - hour

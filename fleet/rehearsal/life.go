@@ -18,6 +18,7 @@ type Life struct {
 	Cut        bool  // a push certificate with another topic stranded it, whatever became of it since
 	Lapsed     bool  // its identity had ended before it enrolled again
 	Bare       bool  // it is at the end without a profile that it had had
+	Prompted   bool  // its user may have been asked to sign in to mail again (AUTH-37)
 	Redundant  uint8 // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
 	FirstPending protocol.Time // when it could have begun to move; 0: it was never to

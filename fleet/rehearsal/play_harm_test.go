@@ -145,6 +145,37 @@ func TestAUTH38Unprotected(t *testing.T) {
 	}
 }
 
+// Who may be asked for a mail password has a user, and had mail of Basic Mobility and Security, or nobody knows what it had (AUTH-37).
+func TestAUTH37Prompts(t *testing.T) {
+	const moves = "timeline: [{at: 0s, enrol: {over: 1m}}, {at: 1d, authority: {set: coexistence}}, {at: 1d, apns: {upload: renewed}}, {at: 2d, licences: {assign: intune, to: all}}]"
+	const people = "population: {devices: 5, mix: {android: 100}, licences: {basic: 100}}"
+	own := "until: 3d\ntenant: {authority: office365, release: 1910, units: 10}\n"
+	half := exported(20, onBMS, func(i int, d *population.Device, u *population.User) {
+		if u.Licence |= population.IntuneLicence; i%2 == 0 {
+			d.User, d.Enrolment = population.Nobody, population.Automated
+		}
+	})
+	for name, tt := range map[string]struct {
+		c    rehearsal.Config
+		want int
+	}{
+		"mail":                       {rehearsal.Config{Plan: parsed(t, own+people+"\nprofiles: [{name: mail, family: email, assigned: all}]\n"+moves)}, 5},
+		"no mail":                    {rehearsal.Config{Plan: parsed(t, own+people+"\nprofiles: [{name: passcode, family: configuration, assigned: all}]\n"+moves)}, 0},
+		"an export's, half userless": {rehearsal.Config{Plan: parsed(t, "until: 4d\npopulation: {already: {ios: 1, userless: {ios: 1}}}\ntenant: {authority: office365, release: 1910}\ntimeline: [{at: 1d, authority: {set: coexistence}}, {at: 1d, apns: {upload: renewed}}, {at: 2d, support_move: all}]"), Population: half}, 10},
+	} {
+		out := played(t, tt.c)
+		moved := 0
+		for i := range out.Lives {
+			if out.Lives[i].Moved {
+				moved++
+			}
+		}
+		if _, devices, _, _ := finding(out, "AUTH-37", "Users asked"); devices != tt.want || moved != len(out.Lives) {
+			t.Errorf("%s: %d devices, want %d; %d of %d moved", name, devices, tt.want, moved, len(out.Lives))
+		}
+	}
+}
+
 // In the question that needs no plan exported devices have their authority's profiles as the story begins: who stays loses nothing, who is silent neither,
 // and who moves is without from the move on; that a later renewal counts fewer hours is said (AUTH-23, AUTH-38).
 func TestAUTH38Question(t *testing.T) {

@@ -80,6 +80,9 @@ func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event,
 	life := &k.lives[k.units[i].device]
 	if now >= k.start {
 		life.registers(now, before, after)
+		if before.Registered == protocol.Office365 && after.Registered == protocol.Intune && k.mails(i) {
+			life.Prompted = true
+		}
 	}
 	if out.Changed&^delivery.Wakes != 0 {
 		k.settle(i, k.watch.device(after.Device), now)
@@ -98,6 +101,14 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved:
 		l.MovedAt = now
 	}
+}
+
+// mails tells whether device i, as it was seen last, has a user whose mail is set up. What was on an export's devices before the story
+// nobody knows: mail may have been.
+func (k *part) mails(i int) bool {
+	u := &k.units[i]
+	unknown := k.pop.Tenant.AsOf != 0 && k.lives[u.device].Enrolments == 0
+	return !k.pop.Devices[u.device].Userless() && (unknown || u.had.has(protocol.Email))
 }
 
 // turn notes that the tenant, or the time, has changed how devices stand.
