@@ -34,6 +34,10 @@ const (
 	CoarseEnd       DoubtKind = "certificate_end"
 	CoarseEpoch     DoubtKind = "epoch"
 	LoneContact     DoubtKind = "latest_contact"
+	Unfollowed      DoubtKind = "next_page"
+	LateChange      DoubtKind = "change_after_export"
+	LateContact     DoubtKind = "contact_after_export"
+	EarlyContact    DoubtKind = "contact_before_enrolment"
 )
 
 // latest takes the latest contact for the moment of the export. One that is far from every other may be a clock's or a hand's mistake,
@@ -60,12 +64,17 @@ func (im *importer) finish(files *export) {
 	if t.AsOf == 0 {
 		im.latest()
 	}
+	if t.ChangedAt > t.AsOf {
+		im.doubt(LateChange, -1, lang.Later("the last change of authority (%s) is after the moment of the export (%s); taken as it is written", t.ChangedAt.Time().Format(time.DateOnly), t.AsOf.Time().Format(time.DateOnly)),
+			lang.Later("it was before, and devices in contact since then have heard of it: mend changedAt, or give the moment by --as-of"))
+	}
 	directory := im.owners != nil
 	for i := range p.Devices {
 		d := &p.Devices[i]
 		if directory && d.Contact.Earliest != 0 {
 			d.Contact.Latest = max(d.Contact.Earliest, min(d.Contact.Earliest.Add(coarse), t.AsOf))
 		}
+		im.contact(i, d)
 		im.certificate(i, d, directory)
 		im.epoch(i, d)
 	}
@@ -89,6 +98,19 @@ func (im *importer) finish(files *export) {
 	im.findings()
 	for _, f := range files.empty {
 		p.Findings = append(p.Findings, Finding{Rule: ruleExport, Text: lang.Later("%s holds no device record; the devices were read from other files", clean(filepath.Base(f.path)))})
+	}
+}
+
+// contact doubts a last contact that cannot have been: more than a day after the export, which takes a while itself, or before the
+// enrolment.
+func (im *importer) contact(i int, d *Device) {
+	if d.Contact.Earliest > im.pop.Tenant.AsOf.Add(oneDay) {
+		im.doubt(LateContact, i, lang.Later("its last contact (%s) is after the moment of the export; taken as in contact", d.Contact.Earliest.Time().Format(time.DateOnly)),
+			lang.Later("it may have been silent for long"))
+	}
+	if d.Contact.Earliest != 0 && d.Contact.Latest < d.Enrolled {
+		im.doubt(EarlyContact, i, lang.Later("its last contact (%s) is before its enrolment (%s); both were taken", d.Contact.Latest.Time().Format(time.DateOnly), d.Enrolled.Time().Format(time.DateOnly)),
+			lang.Later("it enrolled again and has not been in contact since, or one of the two is wrong"))
 	}
 }
 

@@ -315,3 +315,62 @@ func holds(t *testing.T, fsys fstest.MapFS) {
 	}
 	_ = p.Resample(len(p.Devices)+1, 1)
 }
+
+// An export that contradicts itself is taken with a doubt for each contradiction, or refused where a user has two different licences.
+func TestHST122Contradictions(t *testing.T) {
+	const (
+		tenant = `{"organization":{"mobileDeviceManagementAuthority":2},"rollcall":{"coexistence":false,"changedAt":"%s","asOf":"2026-11-01T00:00:00Z"}}`
+		device = `{"%svalue":[{"id":"d1","operatingSystem":"iOS","managementAgent":"mdm","userId":"u1","enrolledDateTime":"2026-01-01T00:00:00Z","lastSyncDateTime":"%s"}]}`
+		basic  = `{"id":"u1","userPrincipalName":"one@example.com","assignedLicenses":[{"skuId":"3b555118-da6a-4418-894f-7df1e2096870","disabledPlans":[]}]}`
+		none   = `{"id":"u1","userPrincipalName":"one@example.com","assignedLicenses":[]}`
+		hidden = `{"id":"u1","userPrincipalName":"one@example.com"}`
+		before = "2026-01-01T00:00:00Z"
+		recent = "2026-10-31T00:00:00Z"
+		next   = `@odata.nextLink":"https://graph.example.com/next","`
+	)
+	read := func(changed, devices, users string) (*Population, error) {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"tenant.json": fmt.Sprintf(tenant, changed), "managedDevices.json": devices, "users.json": users} {
+			must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		}
+		return Import(Options{Path: dir})
+	}
+	list := "[" + basic + "]"
+	last := fmt.Sprintf(device, "", recent)
+	for name, tt := range map[string]struct {
+		changed, devices, users string
+		want                    DoubtKind
+	}{
+		"none":                       {before, last, list, ""},
+		"a page unfollowed":          {before, fmt.Sprintf(device, next, recent), list, Unfollowed},
+		"its last page is there too": {before, fmt.Sprintf(device, next, recent) + `{"value":[]}`, list, ""},
+		"a page of users":            {before, last, `{"value":[` + basic + `],"@odata.nextLink": "https://graph.example.com/next"}`, Unfollowed},
+		"no next page":               {before, last, `{"value":[` + basic + `],"@odata.nextLink": null}`, ""},
+		"changed after the export":   {"2027-01-01T00:00:00Z", last, list, LateChange},
+		"contact in the future":      {before, fmt.Sprintf(device, "", "2036-01-01T00:00:00Z"), list, LateContact},
+		"contact before enrolment":   {before, fmt.Sprintf(device, "", "2025-12-01T00:00:00Z"), list, EarlyContact},
+	} {
+		p, err := read(tt.changed, tt.devices, tt.users)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var kinds []DoubtKind
+		for _, d := range p.Doubts {
+			kinds = append(kinds, d.Kind)
+		}
+		if len(kinds) > 1 || tt.want != "" && !slices.Contains(kinds, tt.want) || tt.want == "" && len(kinds) > 0 {
+			t.Errorf("%s: doubts %v, want %q", name, p.Doubts, tt.want)
+		}
+	}
+	for _, users := range []string{basic + "\n" + none, none + "\n" + basic} {
+		if _, err := read(before, last, users); err == nil || !strings.Contains(err.Error(), "users.json:2") || !strings.Contains(err.Error(), "has other licences in line 1 already (HST-122)") {
+			t.Errorf("a user with two licences: %v", err)
+		}
+	}
+	for _, users := range []string{basic + "\n" + hidden, hidden + "\n" + basic, basic + "\n" + basic} {
+		if p, err := read(before, last, users); err != nil || len(p.Users) != 1 || p.Users[0].Licence != BMSLicence || p.Users[0].Assumed {
+			t.Errorf("a user twice with one licence: %v", err)
+		}
+	}
+}

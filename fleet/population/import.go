@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -118,12 +119,15 @@ type importer struct {
 	key       uint64              // of the present one
 	users     map[string]int32    // by "id " or "upn " and the value in lower case
 	userIDs   []string            // of the users so far; empty: not known
+	userLines []int32             // where those of the export's files are
 	usersRead bool                // there is a file about users
 	owners    map[ownerKey]int32  // Entra: the device of this name and owner so far
 	models    map[Model]*Model
 	shared    map[string]string
 	strings   arena
 	scratch   []byte
+
+	more, last int // pages of the present files that name another one, and that do not
 
 	bad     plan.Errors
 	left    map[LeftOut]int // Records stays 0 in the keys
@@ -187,7 +191,8 @@ func (im *importer) records(files []input, take func(file string, at place, raw 
 		if err != nil {
 			return err
 		}
-		err = newElements(r).read(func(raw []byte, at place) error {
+		pages := newElements(r)
+		err = pages.read(func(raw []byte, at place) error {
 			if e := take(f.path, at, raw); e != nil {
 				return im.reject(e)
 			}
@@ -196,11 +201,28 @@ func (im *importer) records(files []input, take func(file string, at place, raw 
 			return im.reject(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
 		})
 		r.Close()
+		im.paged(pages)
 		if err != nil {
 			return im.ended(err)
 		}
 	}
+	im.unfollowed(files)
 	return nil
+}
+
+// paged counts the pages of a file that was read.
+func (im *importer) paged(e *elements) { im.more, im.last = im.more+e.more, im.last+e.last }
+
+// unfollowed doubts files all of whose pages name another one (@odata.nextLink): the last page is in none of them.
+func (im *importer) unfollowed(files []input) {
+	if im.more > 0 && im.last == 0 {
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{
+			Kind: Unfollowed, Device: -1, Owner: Nobody,
+			Text:  lang.Later("%s ends with a page that names another one (@odata.nextLink), which is not here; taken as all there is", clean(filepath.Base(files[len(files)-1].path))),
+			Other: lang.Later("there are more records: export again, and follow every page"),
+		})
+	}
+	im.more, im.last = 0, 0
 }
 
 func (im *importer) ended(err error) error {

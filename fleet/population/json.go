@@ -25,6 +25,8 @@ type elements struct {
 	at    place // of the byte read last
 	depth int   // of arrays and pages around the record
 	buf   []byte
+
+	more, last int // pages so far that name another one, and that do not
 }
 
 func newElements(r io.Reader) *elements {
@@ -117,7 +119,7 @@ func (e *elements) read(take func(raw []byte, at place) error, bad func(at place
 func (e *elements) object(take func([]byte, place) error, bad func(place, error) error) error {
 	start := e.at
 	e.buf = append(e.buf[:0], '{')
-	depth, page := 1, false
+	depth, page, more := 1, false, false
 	var wrong error
 	key, inKey := "", true
 	for depth > 0 {
@@ -144,7 +146,9 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 		case ':':
 			if depth == 1 {
 				inKey = false
-				if c, _ := e.afterSpace(page); c == '[' && strings.EqualFold(key, "value") {
+				c, _ := e.afterSpace(page)
+				more = more || c == '"' && strings.EqualFold(key, "@odata.nextLink")
+				if c == '[' && strings.EqualFold(key, "value") {
 					page, wrong = true, nil
 					if err := e.page(take, bad); err != nil {
 						return err
@@ -162,7 +166,11 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 		}
 	}
 	switch {
+	case page && more:
+		e.more++
+		return nil
 	case page:
+		e.last++
 		return nil
 	case wrong != nil:
 		return bad(start, wrong)

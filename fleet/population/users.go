@@ -1,7 +1,9 @@
 package population
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"rollcall/fleet/plan"
@@ -28,6 +30,7 @@ func (im *importer) allUsers(files *export) error {
 				return err
 			}
 		}
+		im.unfollowed(files.usersJSON)
 	case len(files.usersCSV) > 0:
 		im.usersRead = true
 		return im.userTables(files.usersCSV, im.add)
@@ -38,8 +41,22 @@ func (im *importer) allUsers(files *export) error {
 // A taker takes a user from a line of a file, or says why it does not.
 type taker func(id, upn string, u User, line int) (complaint string)
 
-func (im *importer) add(id, upn string, u User, _ int) string {
-	im.addUser(id, upn, u)
+// add takes a user of the export. One who is there twice with different licences is a bad row, as in [importer.later]; of a row that
+// shows none and one that does the latter counts, in whatever order they come.
+func (im *importer) add(id, upn string, u User, line int) string {
+	n := im.addUser(id, upn, u)
+	if int(n) == len(im.userLines) {
+		im.userLines = append(im.userLines, int32(line))
+		return ""
+	}
+	switch have := &im.pop.Users[n]; {
+	case u.Assumed:
+	case have.Assumed:
+		have.Licence, have.PlanOff, have.Assumed = u.Licence, u.PlanOff, false
+		im.userLines[n] = int32(line)
+	case have.Licence != u.Licence:
+		return fmt.Sprintf("%s has other licences in line %d already", im.tokens.upn(cmp.Or(upn, id)), im.userLines[n])
+	}
 	return ""
 }
 
@@ -66,7 +83,8 @@ func (im *importer) userFile(f input, take taker) error {
 		return err
 	}
 	defer r.Close()
-	err = newElements(r).read(func(raw []byte, at place) error {
+	e := newElements(r)
+	err = e.read(func(raw []byte, at place) error {
 		var row userRow
 		if err := json.Unmarshal(raw, &row); err != nil {
 			return im.tell(jsonError(f.path, at, raw, &row, err))
@@ -88,6 +106,7 @@ func (im *importer) userFile(f input, take taker) error {
 	}, func(at place, err error) error {
 		return im.tell(&plan.Error{File: f.path, Line: at.line, Column: at.column, Message: err.Error()})
 	})
+	im.paged(e)
 	if err != nil {
 		return im.ended(err)
 	}
