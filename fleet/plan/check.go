@@ -96,6 +96,7 @@ func (c *checker) tenant() {
 	}
 	if c.plan.Until == 0 {
 		c.fail("until", ruleContradiction, "the story has no length; want until: 14d or so")
+		c.plan.Until = Duration(365 * Day) // refused as it is: nothing in it shall seem too late besides
 	}
 	if c.plan.Step > c.plan.Until && c.plan.Until > 0 {
 		c.fail("step", ruleContradiction, "a step (%s) is longer than the story (%s)", c.plan.Step, c.plan.Until)
