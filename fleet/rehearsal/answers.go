@@ -168,7 +168,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 			a.Began = l.FirstPending
 		}
 		if l.Moved && l.MovedAt != 0 { // else before the beginning
-			if l.FirstPending != 0 { // else support moved it
+			if l.FirstPending != 0 && l.MovedAt >= l.FirstPending { // else support moved it, or it was pending for nothing since
 				waited = append(waited, l.MovedAt.Sub(l.FirstPending))
 			}
 			if a.Last < 0 || l.MovedAt > p.Lives[a.Last].MovedAt {

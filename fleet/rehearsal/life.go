@@ -21,7 +21,7 @@ type Life struct {
 	Prompted   bool  // its user may have been asked to sign in to mail again (AUTH-37)
 	Redundant  uint8 // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
-	FirstPending protocol.Time // when it could have begun to move; 0: it was never to
+	FirstPending protocol.Time // when it could have begun its latest move; 0: it was never to
 	MovedAt      protocol.Time // when it moved or registered anew; the latest; 0: it did not
 	LastSeen     protocol.Time // end of its latest completed check-in; 0: none
 	CertEnd      protocol.Time // end of its identity certificate; 0: it has none, or had one before the story and nobody knows its end

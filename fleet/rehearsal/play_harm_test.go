@@ -176,6 +176,25 @@ func TestAUTH37Prompts(t *testing.T) {
 	}
 }
 
+// A device that moves twice took the time of its latest move, and one that is pending again and away to the end has not moved (AUTH-21).
+func TestAUTH21MovesTwice(t *testing.T) {
+	const before = "until: 20d\ntenant: {authority: office365, release: 1910, units: 10}\npopulation: {devices: 5, mix: {android: 100}, licences: {basic: 100}}\ntimeline: [{at: 0s, enrol: {over: 1m}}, {at: 2d, authority: {set: coexistence}}, {at: 2d, apns: {upload: renewed}}, {at: 3d, licences: {assign: intune, to: all}}, "
+	for name, tt := range map[string]struct {
+		then  string
+		moved int // and could
+	}{
+		"back and forth": {"{at: 6d, licences: {remove: intune, to: all}}, {at: 10d, licences: {assign: intune, to: all}}]", 5},
+		"pending again":  {"{at: 5d, absence: {of: all, lasts: 20d}}, {at: 6d, licences: {remove: intune, to: all}}]", 0},
+	} {
+		out := played(t, rehearsal.Config{Plan: parsed(t, before+tt.then)})
+		a := out.Answer(0)
+		took, _ := out.Result(a).Sections["moved"].(map[string]float64)
+		if a.All.Moved != tt.moved || a.All.Movable != tt.moved || a.Half > oneDay && tt.moved > 0 || (took != nil) != (tt.moved > 0) || took["p95_ms"] > float64(oneDay/time.Millisecond) {
+			t.Errorf("%s: %d of %d moved, half after %s, %v; want %d", name, a.All.Moved, a.All.Movable, a.Half, took, tt.moved)
+		}
+	}
+}
+
 // In the question that needs no plan exported devices have their authority's profiles as the story begins: who stays loses nothing, who is silent neither,
 // and who moves is without from the move on; that a later renewal counts fewer hours is said (AUTH-23, AUTH-38).
 func TestAUTH38Question(t *testing.T) {

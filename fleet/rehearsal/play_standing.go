@@ -94,10 +94,10 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 	switch {
 	case before.Registered == protocol.Unknown || after.Registered == protocol.Unknown:
 	case before.Registered != after.Registered:
-		l.MovedAt = now
-		if l.FirstPending == 0 { // by a new enrolment
+		if l.settled() { // by a new enrolment
 			l.FirstPending = now
 		}
+		l.MovedAt = now
 	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved:
 		l.MovedAt = now
 	}
@@ -110,6 +110,9 @@ func (k *part) mails(i int) bool {
 	unknown := k.pop.Tenant.AsOf != 0 && k.lives[u.device].Enrolments == 0
 	return !k.pop.Devices[u.device].Userless() && (unknown || u.had.has(protocol.Email))
 }
+
+// settled tells whether the device has not been pending since it moved.
+func (l *Life) settled() bool { return l.FirstPending == 0 || l.MovedAt >= l.FirstPending }
 
 // turn notes that the tenant, or the time, has changed how devices stand.
 func (k *part) turn(now protocol.Time) {
@@ -165,7 +168,7 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 		k.census.add(p, &s, enrolled, 1)
 		life.Standing, life.Enrolled = s, enrolled
 	}
-	if s.Pending && !s.Blocked && life.FirstPending == 0 && now >= k.start {
+	if s.Pending && !s.Blocked && life.settled() && now >= k.start {
 		life.FirstPending = now
 	}
 	u.lacks, u.late, u.silenced = 0, 0, false

@@ -119,7 +119,7 @@ func (a *Answers) whyLast(l lang.Language) string {
 	if life.FirstPending == 0 {
 		return l.Say("support moved it (AUTH-18)")
 	}
-	late, wait := life.FirstPending.Sub(a.Began), life.MovedAt.Sub(life.FirstPending)
+	late, wait := life.FirstPending.Sub(a.Began), max(0, life.MovedAt.Sub(life.FirstPending))
 	switch {
 	case life.Cut && life.Again > 0:
 		return l.Say("a push certificate with another topic had stranded it until it enrolled again (AUTH-32)")

@@ -19,7 +19,7 @@ import (
 
 // A Standing is where a device stands between the authorities, in the Words of the authority specification.
 type Standing struct {
-	Moved, Reregistered    bool // in this run
+	Moved, Reregistered    bool // in this run; one that is pending again has not moved
 	Pending, Stale         bool
 	Blocked                bool
 	Stranded, NeedsSupport bool
@@ -78,7 +78,7 @@ func (w *Watch) stand(now protocol.Time, d *watched, v *Standing) {
 	other := s.Platform.Apple() && (otherTopic(world, s) || w.lost != 0 && now > w.lost)
 	userless := u == nil && !s.Support && belongs(world, s, &anybody) != s.Registered
 	over := (pending || userless) && mustEnrol(now, s)
-	v.Moved, v.Reregistered, v.Pending, v.Stale, v.Unlicensed = d.moved, d.again, pending, stale, unlicensedUser
+	v.Moved, v.Reregistered, v.Pending, v.Stale, v.Unlicensed = d.moved && !pending, d.again, pending, stale, unlicensedUser
 	v.Blocked = (pending || stale) && held(now, world, s)
 	v.NeedsSupport = userless && !over && !other // the first reason counts
 	v.Stranded = over || other || userless || pending && w.over && gone(now, d.away)

@@ -191,7 +191,7 @@ func (w *WavePlan) exposed(with, without *Played, most time.Duration) (devices [
 			if life.MovedAt == 0 {
 				continue
 			}
-			over -= life.MovedAt.Sub(life.FirstPending)
+			over -= max(0, life.MovedAt.Sub(life.FirstPending))
 		}
 		if longest = max(longest, over); over > most {
 			devices = append(devices, i)
