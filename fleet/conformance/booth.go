@@ -208,7 +208,7 @@ func (b *booth) checkIn(w http.ResponseWriter, r *http.Request, body []byte) {
 	switch {
 	case a != nil:
 	case b.gone:
-		a = b.farewell(b.seal, boothDevice)
+		a = farewell(b.order(b.seal, boothDevice, android.Reset))
 		b.left = true
 	default:
 		a = b.usual(m)
@@ -217,21 +217,18 @@ func (b *booth) checkIn(w http.ResponseWriter, r *http.Request, body []byte) {
 	m.utterance.answer(w, a)
 }
 
-// farewell is 410 with an order that a seal signed for a device.
-func (b *booth) farewell(seal *certs.Seal, device string) *reply {
+// farewell is 410 with an order; empty: without one.
+func farewell(order string) *reply {
 	e := android.NewError(http.StatusGone, android.Unenrolled, "the device was removed", nil)
-	if order := b.order(seal, device); order != "" {
+	if order != "" {
 		e.Error.Details = append(e.Error.Details, android.ErrorDetail{Type: android.UnenrollOrder, JWS: order})
 	}
 	return jsonReply(http.StatusGone, e)
 }
 
-// order is one to leave; empty: seal is nil, or cannot sign.
-func (b *booth) order(seal *certs.Seal, device string) string {
-	if seal == nil {
-		return ""
-	}
-	text, err := seal.JWS(android.OrderType, android.Append(nil, &android.Order{Device: device, Enrollment: boothEnrollment, IssuedAt: time.Now().Unix(), Mode: android.Reset}))
+// order tells a device to leave in one way; empty: the seal cannot sign.
+func (b *booth) order(seal *certs.Seal, device string, how android.Removal) string {
+	text, err := seal.JWS(android.OrderType, android.Append(nil, &android.Order{Device: device, Enrollment: boothEnrollment, IssuedAt: time.Now().Unix(), Mode: how}))
 	if err != nil {
 		return ""
 	}

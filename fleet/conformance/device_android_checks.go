@@ -101,6 +101,30 @@ var androidDeviceStatements = []Statement{
 		Fix:    "Read what you know; pass over the rest.",
 	},
 	{
+		ID: "HST-027.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryHST027Device,
+		Says:   "An order of a kind that the device's mode does not have is none, beside 410 and beside a wipe.",
+		Source: "android.md 3, 8; HST-027",
+		Why:    "One that goes astray would reset what is to be released, and a user's own device.",
+		How:    "A dedicated device is told by its server's own order to release itself, as the answer to a check-in and beside a wipe.",
+		Fix:    "Compare the order's mode with the device's before anything ends.",
+	},
+	{
+		ID: "HST-053.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryHST053Device,
+		Says:   "A policy older than the one in force is not applied.",
+		Source: "android.md 8; HST-053",
+		Why:    "Whoever has kept one could bring back what has been mended since.",
+		How:    "Version 2 is applied, then version 1 comes again, well signed; what the device keeps to is read in its next rounds.",
+		Fix:    "Remember the version in force, and refuse lower ones.",
+	},
+	{
+		ID: "HST-055.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryHST055Device,
+		Says:   "A command that comes again is not carried out again, and is reported as the first time.",
+		Source: "android.md 8; HST-055",
+		Why:    "A server that lost the report in a restart sends it again.",
+		How:    "Lost mode is started by the same command twice; a device that is in it already cannot start it.",
+		Fix:    "Remember the ids of commands that were carried out.",
+	},
+	{
 		ID: "HST-120.device", Suite: AndroidDevice, Class: OfAndroid, Must: true, try: tryHST120Device,
 		Says:   "An offer of a certificate at another server is not taken.",
 		Source: "hostile.md, HST-120",
@@ -213,7 +237,7 @@ func tryAND077Device(t *trial) {
 
 func tryAND078Device(t *trial) {
 	b := t.admittedAt(nil)
-	t.survives(b, b.farewell(nil, boothDevice), b.farewell(b.other, boothDevice), b.farewell(b.seal, "d-another"))
+	t.survives(b, farewell(""), farewell(b.order(b.other, boothDevice, android.Reset)), farewell(b.order(b.seal, "d-another", android.Reset)))
 	t.set(b, b.dismiss)
 	t.checksIn(b)
 	t.set(b, func() { b.gone = false })
@@ -227,7 +251,7 @@ func tryAND079Device(t *trial) {
 	if r := t.orders(b, android.Command{ID: "c-bare", Type: android.Wipe})["c-bare"]; r.State != android.ResultError {
 		t.fail("a wipe without an order is reported as %q", r.State)
 	}
-	r := t.orders(b, android.Command{ID: "c-wipe", Type: android.Wipe, Order: b.order(b.seal, boothDevice)})["c-wipe"]
+	r := t.orders(b, android.Command{ID: "c-wipe", Type: android.Wipe, Order: b.order(b.seal, boothDevice, android.Reset)})["c-wipe"]
 	if r.State != android.ResultDone {
 		t.fail("a wipe with an order is reported as %q %s", r.State, r.ErrorCode)
 	}
@@ -294,6 +318,45 @@ func tryHST014Device(t *trial) {
 	t.set(b, func() { b.answers = nil })
 	if r := t.checksIn(b)[0]; r.Applied.PolicyVersion != 2 {
 		t.failBy(r.Exchange, "a policy that came beside members of another time is not applied: the device has version %d", r.Applied.PolicyVersion)
+	}
+}
+
+func tryHST027Device(t *trial) {
+	b := t.admittedAt(nil)
+	release := b.order(b.seal, boothDevice, android.Release)
+	t.survives(b, farewell(release))
+	if r := t.orders(b, android.Command{ID: "c-release", Type: android.Wipe, Order: release})["c-release"]; r.State != android.ResultError {
+		t.fail("a wipe of a dedicated device with an order to release it is reported as %q", r.State)
+	}
+}
+
+func tryHST053Device(t *trial) {
+	b := t.admittedAt(nil)
+	t.set(b, func() { b.version = 2 })
+	t.checksIn(b)
+	if r := t.checksIn(b)[0]; r.Applied.PolicyVersion != 2 {
+		t.unasked("the device does not apply a newer policy: it has version %d", r.Applied.PolicyVersion)
+	}
+	t.set(b, func() {
+		b.change = func(a *android.CheckInAnswer) { a.Policy, a.Complete = b.policy(b.seal, 1), false }
+	})
+	all := t.checksIn(b)
+	t.set(b, func() { b.change = nil })
+	for _, r := range append(all, t.checksIn(b)...) {
+		if r.Applied.PolicyVersion < 2 {
+			t.failBy(r.Exchange, "the device has gone back to version %d of its policy", r.Applied.PolicyVersion)
+		}
+	}
+}
+
+func tryHST055Device(t *trial) {
+	b := t.admittedAt(nil)
+	lost := android.Command{ID: "c-lost", Type: android.StartLostMode, LostModeParams: &android.LostModeParams{LostMessage: "conform"}}
+	if r := t.orders(b, lost)["c-lost"]; r.State != android.ResultDone {
+		t.unasked("the device does not start lost mode: it is reported as %q %s", r.State, r.ErrorCode)
+	}
+	if r := t.orders(b, lost)["c-lost"]; r.State != android.ResultDone {
+		t.fail("a command that was done is reported as %q %s when it comes again", r.State, r.ErrorCode)
 	}
 }
 

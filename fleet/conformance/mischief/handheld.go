@@ -2,9 +2,12 @@ package mischief
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"rollcall/protocol/android"
 )
@@ -12,11 +15,12 @@ import (
 // Faults of Android devices, before who judges them.
 
 var handheldFaults = map[string]func(c *call){
-	"AND-038.device": tells(`"state":"ERROR","errorCode":"`+android.CodeUnsupported+`"`, `"state":"DONE"`), "AND-061.device": appliesAnything,
+	"AND-038.device": tells(`"state":"ERROR","errorCode":"`+android.CodeUnsupported+`"`, `"state":"DONE"`), "AND-061.device": applies(false),
 	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
 	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": comesNoMore(http.StatusGone),
 	"AND-079.device": tells(`"state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
-	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-120.device": certifiedAnywhere,
+	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-027.device": releasedAnyway,
+	"HST-053.device": applies(true), "HST-055.device": obeysTwice, "HST-120.device": certifiedAnywhere,
 }
 
 func (c *call) roundBelow() bool { return c.postsBelow(android.CheckInPath) }
@@ -35,16 +39,60 @@ func tells(pattern, with string) func(c *call) {
 
 var policyVersion = regexp.MustCompile(`"policyVersion":"[0-9]+"`)
 
-// appliesAnything applies whatever policy comes.
-func appliesAnything(c *call) {
-	body := c.body
-	if version := c.m.noted("policy of " + c.desk()); c.roundBelow() && version != "" {
-		body = policyVersion.ReplaceAll(body, []byte(`"policyVersion":"`+version+`"`))
+// applies applies every policy that is older than the one in force, or every one that is not, whoever signed it.
+func applies(older bool) func(c *call) {
+	return func(c *call) {
+		if !c.roundBelow() {
+			c.pass()
+			return
+		}
+		body, key := c.body, "policy of "+c.desk()
+		if version := c.m.noted(key); version != "" {
+			body = policyVersion.ReplaceAll(body, []byte(`"policyVersion":"`+version+`"`))
+		}
+		a := c.ask(body)
+		var said android.CheckIn
+		var answer android.CheckInAnswer
+		if android.Decode(c.body, &said) == nil && android.Decode(a.body, &answer) == nil && answer.Policy != nil {
+			version := ""
+			if p := answer.Policy; (p.Version < said.Applied.PolicyVersion) == older {
+				version = strconv.FormatInt(p.Version, 10)
+			}
+			c.m.note(key, version)
+		}
+		c.give(a)
+	}
+}
+
+// releasedAnyway is gone after any order to be released.
+func releasedAnyway(c *call) {
+	if c.roundBelow() && c.m.noted("released "+c.desk()) != "" {
+		c.say(http.StatusServiceUnavailable)
+		return
+	}
+	a := c.ask(c.body)
+	var no android.Error
+	if c.roundBelow() && a.status == http.StatusGone && android.Decode(a.body, &no) == nil {
+		if part := strings.Split(no.Order(), "."); len(part) == 3 {
+			payload, _ := base64.RawURLEncoding.DecodeString(part[1]) // nothing is in what is not base64
+			var o android.Order
+			if json.Unmarshal(payload, &o) == nil && o.Mode == android.Release {
+				c.m.note("released "+c.desk(), "yes")
+			}
+		}
+	}
+	c.give(a)
+}
+
+// obeysTwice starts lost mode again by a command that did so before.
+func obeysTwice(c *call) {
+	body, key := c.body, "lost "+c.desk()
+	if c.roundBelow() && c.m.noted(key) == "again" {
+		body = bytes.Replace(body, []byte(`"state":"DONE"`), []byte(`"state":"ERROR","errorCode":"`+android.CodeAlreadyLost+`"`), 1)
 	}
 	a := c.ask(body)
-	var answer android.CheckInAnswer
-	if c.roundBelow() && android.Decode(a.body, &answer) == nil && answer.Policy != nil {
-		c.m.note("policy of "+c.desk(), strconv.FormatInt(answer.Policy.Version, 10))
+	if c.roundBelow() && bytes.Contains(a.body, []byte(android.StartLostMode)) && c.m.note(key, "once") != "" {
+		c.m.note(key, "again")
 	}
 	c.give(a)
 }
