@@ -440,7 +440,7 @@ func TestByteOrderMark(t *testing.T) {
 
 // A plan without a length has that one mistake: what it does is not too late besides (HST-123).
 func TestHST123NoLength(t *testing.T) {
-	_, err := Parse("p.yaml", []byte("population: {devices: 5}\ntimeline:\n  - {at: 0s, enrol: {over: 1m}}\n  - {at: 2d, ask: {sync: all}}\n"))
+	_, err := Parse("p.yaml", []byte("tenant: {authority: office365}\npopulation: {devices: 5}\ntimeline:\n  - {at: 0s, enrol: {over: 1m}}\n  - {at: 2d, authority: {set: coexistence}}\n"))
 	if err == nil || strings.Contains(err.Error(), "end of the story") || strings.Contains(err.Error(), "after the story") || !strings.Contains(err.Error(), "the story has no length") {
 		t.Errorf("%v", err)
 	}
