@@ -17,9 +17,9 @@ import (
 var handheldFaults = map[string]func(c *call){
 	"AND-038.device": tells(`"state":"ERROR","errorCode":"`+android.CodeUnsupported+`"`, `"state":"DONE"`), "AND-061.device": applies(false),
 	"AND-070.device": tells(`"reason":"ENROLLED"`, `"reason":"SCHEDULE"`), "AND-073.device": repeatsAnew, "AND-076.device": comesNoMore(http.StatusNotFound),
-	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": comesNoMore(http.StatusGone),
-	"AND-079.device": tells(`"state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
-	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-027.device": releasedAnyway,
+	"AND-077.device": comesNoMore(http.StatusUnauthorized), "AND-078.device": goneBy(false),
+	"AND-079.device": tells(`"c-bare","state":"ERROR","errorCode":"`+android.CodeNoOrder+`"`, `"c-bare","state":"DONE"`), "AND-080.device": tells(`"checkin":"[^"]*"`, `"checkin":"c-same"`),
+	"AND-081.device": losesRenewal, "HST-014.device": strictReader, "HST-027.device": goneBy(true),
 	"HST-053.device": applies(true), "HST-055.device": obeysTwice, "HST-120.device": certifiedAnywhere,
 }
 
@@ -64,24 +64,35 @@ func applies(older bool) func(c *call) {
 	}
 }
 
-// releasedAnyway is gone after any order to be released.
-func releasedAnyway(c *call) {
-	if c.roundBelow() && c.m.noted("released "+c.desk()) != "" {
-		c.say(http.StatusServiceUnavailable)
-		return
-	}
-	a := c.ask(c.body)
-	var no android.Error
-	if c.roundBelow() && a.status == http.StatusGone && android.Decode(a.body, &no) == nil {
-		if part := strings.Split(no.Order(), "."); len(part) == 3 {
-			payload, _ := base64.RawURLEncoding.DecodeString(part[1]) // nothing is in what is not base64
-			var o android.Order
-			if json.Unmarshal(payload, &o) == nil && o.Mode == android.Release {
-				c.m.note("released "+c.desk(), "yes")
-			}
+// goneBy is gone for good after 410 with an order to be released, or after any other.
+func goneBy(release bool) func(c *call) {
+	return func(c *call) {
+		key := "gone " + c.desk()
+		if c.roundBelow() && c.m.noted(key) != "" {
+			c.say(http.StatusServiceUnavailable)
+			return
 		}
+		a := c.ask(c.body)
+		if c.roundBelow() && a.status == http.StatusGone && releases(a) == release {
+			c.m.note(key, "yes")
+		}
+		c.give(a)
 	}
-	c.give(a)
+}
+
+// releases tells whether an order to be released, whoever signed it, comes with a refusal.
+func releases(a *answer) bool {
+	var no android.Error
+	if android.Decode(a.body, &no) != nil {
+		return false
+	}
+	part := strings.Split(no.Order(), ".")
+	if len(part) != 3 {
+		return false
+	}
+	var o android.Order
+	payload, err := base64.RawURLEncoding.DecodeString(part[1])
+	return err == nil && json.Unmarshal(payload, &o) == nil && o.Mode == android.Release
 }
 
 // obeysTwice starts lost mode again by a command that did so before.
