@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -81,7 +82,7 @@ func (l *Limit) UnmarshalText(b []byte) error {
 	if len(b) > maxLimitBytes || strings.Count(l.text, "(")+strings.Count(l.text, "[")+strings.Count(l.text, "{") > maxDepth {
 		return &limitError{message: fmt.Sprintf("a limit is at most %d characters with %d brackets", maxLimitBytes, maxDepth), rule: ruleExpression}
 	}
-	text, err := spellOut(l.text)
+	text, spelled, err := spellOut(l.text)
 	if err != nil {
 		return err
 	}
@@ -102,6 +103,9 @@ func (l *Limit) UnmarshalText(b []byte) error {
 	if len(l.figures) == 0 {
 		return &limitError{message: fmt.Sprintf("%q names no figure of the result", clip(l.text))}
 	}
+	if err := l.measured(tree.Node, spelled); err != nil {
+		return err
+	}
 	if l.program, err = expr.Compile(text, options...); err != nil {
 		return l.misread(err)
 	}
@@ -120,17 +124,18 @@ func (l *Limit) misread(err error) error {
 	return e
 }
 
-// spellOut writes each length of time as nanoseconds: the expression language has no units. Texts in quotes
-// and figures such as p99 stay as they are.
-func spellOut(s string) (string, error) {
+// spellOut writes each length of time as nanoseconds, and tells where: the expression language has no units, and counts in runes.
+// Texts in quotes and figures such as p99 stay as they are.
+func spellOut(s string) (string, map[int]bool, error) {
 	var b strings.Builder
+	spelled := map[int]bool{}
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
 		case c == '"' || c == '\'' || c == '`':
 			end := strings.IndexByte(s[i+1:], c)
 			if end < 0 {
-				return "", &limitError{message: "a text without its closing quote"}
+				return "", nil, &limitError{message: "a text without its closing quote"}
 			}
 			b.WriteString(s[i : i+end+2])
 			i += end + 2
@@ -152,15 +157,16 @@ func spellOut(s string) (string, error) {
 			}
 			d, err := ParseDuration(number)
 			if err != nil {
-				return "", &limitError{message: fmt.Sprintf("%q: %v", clip(number), err)}
+				return "", nil, &limitError{message: fmt.Sprintf("%q: %v", clip(number), err)}
 			}
+			spelled[utf8.RuneCountInString(b.String())] = d != 0
 			b.WriteString(strconv.FormatInt(int64(d), 10))
 		default:
 			b.WriteByte(c)
 			i++
 		}
 	}
-	return b.String(), nil
+	return b.String(), spelled, nil
 }
 
 func letter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
@@ -251,7 +257,7 @@ func condition(n ast.Node) bool {
 }
 
 // figures are the common keys of every result (architecture, section 1). A key that is absent from a result
-// belongs to another kind of run. A section not named here is a job's own, and only its result knows what is in it.
+// belongs to another kind of run.
 var figures = map[string][]string{
 	"devices": {
 		"total", "enrolled", "enrolling", "left_out", "left_out_by", "moved", "reregistered", "pending", "stale", "blocked",
@@ -268,16 +274,37 @@ var figures = map[string][]string{
 	"peak_rss_bytes": nil, "version": nil, "command": nil,
 }
 
+// jobFigures are the sections that a job adds to its result before it holds that against limits.
+var jobFigures = map[string][]string{
+	"rehearsal": {"answers", "export", "findings", "gaps", "push_ended", "plan", "enrolments", "event_log_lines", "wire"},
+	"load": {
+		"loop", "arrivals", "pace", "seconds", "target", "server", "shared_host", "identity", "authentication",
+		"woken_by", "connections", "handshakes", "key_exchange", "source_addresses", "think_ms", "retries", "retried",
+		"not_started", "called", "not_woken", "lost", "unheard", "commands", "done_by", "full_handshakes",
+		"resumed_handshakes", "sent_bytes", "received_bytes", "steps", "every_outcome", "from_sending",
+		"wait_for_device", "devices_needed", "woken", "enrolment", "generator", "window_seconds", "windows", "histogram",
+		"trouble", "baseline",
+	},
+	"ledger": {
+		"ordered", "taken", "delivered", "confirmed", "void", "retries", "unordered", "open", "profiles", "refused",
+		"lost", "doubled", "reordered", "stuck", "misdelivered", "never_converged", "findings",
+	},
+	"enrolments": {"done", "broke_off"},
+	"faults":     {"dropped_responses", "resets", "busy"},
+	"rsa_keys":   {"beforehand", "seconds", "later"},
+}
+
 func knownFigure(key string) (near string, known bool) {
 	section, rest, _ := strings.Cut(key, ".")
 	inside, common := figures[section]
-	switch {
-	case common:
-	case rest == "": // a job's own section is no figure itself
-		return wholeFigure(section), false
-	default:
-		near = Nearest(section, slices.Sorted(maps.Keys(figures)))
-		return near, near == ""
+	if !common {
+		var own bool
+		switch inside, own = jobFigures[section]; {
+		case rest == "": // a job's own section is no figure itself
+			return wholeFigure(section), false
+		case !own:
+			return Nearest(section, slices.Sorted(maps.Keys(sections()))), false
+		}
 	}
 	first, _, _ := strings.Cut(rest, ".")
 	if inside == nil || first == "" {
@@ -290,6 +317,13 @@ func knownFigure(key string) (near string, known bool) {
 		near = section + "." + near
 	}
 	return near, false
+}
+
+// sections are those of all results.
+func sections() map[string][]string {
+	all := maps.Clone(figures)
+	maps.Copy(all, jobFigures)
+	return all
 }
 
 // wholeFigure is the dotted key of the figure that has this name in its section, or a name near this one that stands alone; "": none.

@@ -13,7 +13,7 @@ func TestEvaluate(t *testing.T) {
 	var result map[string]any
 	if err := json.Unmarshal([]byte(`{"verdict": "ok", "devices": {"total": 1000, "enrolled": 999, "by_platform": {"ios": {"total": 450}}},
 		"checkins": {"done": 5000, "failed": 3, "p99_ms": 11.2}, "moved": {"p95_seconds": 43201}, "wall_seconds": 59.5,
-		"invariants": {"violated": 0}, "certificates": {"renewed": 7}}`), &result); err != nil {
+		"invariants": {"violated": 0}, "ledger": {"confirmed": 7}}`), &result); err != nil {
 		t.Fatal(err)
 	}
 	p := new(Plan)
@@ -35,8 +35,8 @@ func TestEvaluate(t *testing.T) {
 		{`verdict == "ok"`, "ok", true},
 		{`verdict < 5`, "ok; not comparable", false},
 		{"devices.stranded == 0", "not applicable", true},
-		{"certificates.renewed > 0", "7", true},
-		{"certificates.lost == 0", "no figure certificates.lost in this result", false},
+		{"ledger.confirmed > 0", "7", true},
+		{"ledger.lost == 0", "no figure ledger.lost in this result", false},
 	} {
 		var l Limit
 		if err := l.UnmarshalText([]byte(r.Limit)); err != nil {
@@ -77,6 +77,36 @@ func TestHST016Whole(t *testing.T) {
 		var mistake *limitError
 		if err := l.UnmarshalText([]byte(text)); !errors.As(err, &mistake) || mistake.nearest != near {
 			t.Errorf("%s: %+v, want an error that names %q", text, err, near)
+		}
+	}
+}
+
+// TestHST016Names: a figure that no result can have is refused before a run, in sections of a job as well.
+func TestHST016Names(t *testing.T) {
+	for text, near := range map[string]string{
+		"foo.bar < 1": "", "loda.lost == 0": "load", "load.lots == 0": "load.lost", "ledger.foo == 0": "", "rehearsal.answers.movable > 0": "taken",
+		"rsa_keys.later == 0": "taken", "ledger.confirmed == 8": "taken", "load.baseline.p99.percent < 10": "taken",
+	} {
+		var l Limit
+		var mistake *limitError
+		if err := l.UnmarshalText([]byte(text)); (err == nil) != (near == "taken") || errors.As(err, &mistake) && mistake.nearest != near {
+			t.Errorf("%s: %+v, want %q", text, err, near)
+		}
+	}
+}
+
+// TestHST016Units: a length of time is held against lengths of time, and a count against numbers.
+func TestHST016Units(t *testing.T) {
+	for text, want := range map[string]bool{
+		"moved.p95 < 12": false, "moved.p95 < 12h": true, "moved.p95_ms < 12": true, "moved.p95_ms < 12h": false, "devices.moved < 12h": false,
+		"12 > moved.p95": false, "moved.p95 == 0": true, "moved.p95 < 2 * moved.p50": true, "moved.p95 / moved.p50 < 3": true, "moved.p95 < 1h + 2": false,
+		"moved.p95 - 30m < 1h": true, "moved.p95 / 2 < 1": false, "wall < 1m and devices.moved > 5": true, "wall < 1m and cpu < 5": false, "not (wall < 1)": false,
+		`verdict == "ö" or wall < 1m`: true, `verdict == "ö" or wall < 1`: false, "load.lost < 1h": true, "devices.by_platform.ios.wire == true": true,
+		"wall < 1.5": false, "cpu < 1.5 * wall": true, "checkins.failed / checkins.done < 0.01": true, "devices.moved < 0s": true,
+	} {
+		var l Limit
+		if err := l.UnmarshalText([]byte(text)); (err == nil) != want {
+			t.Errorf("%s: %v, want taken %t", text, err, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/protocol"
@@ -172,6 +173,17 @@ func TestAUTH37Prompts(t *testing.T) {
 		}
 		if _, devices, _, _ := finding(out, "AUTH-37", "Users asked"); devices != tt.want || moved != len(out.Lives) {
 			t.Errorf("%s: %d devices, want %d; %d of %d moved", name, devices, tt.want, moved, len(out.Lives))
+		}
+	}
+}
+
+// TestHST016Figures: a limit may name each figure that a rehearsal has.
+func TestHST016Figures(t *testing.T) {
+	out := played(t, rehearsal.Config{Plan: parsed(t, "until: 1d\npopulation: {devices: 1, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {over: 1m}}]")})
+	for name := range out.Result(out.Answer(0)).Sections["rehearsal"].(map[string]any) {
+		var l plan.Limit
+		if err := l.UnmarshalText([]byte("rehearsal." + name + " == 0")); err != nil {
+			t.Error(err)
 		}
 	}
 }
