@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 )
 
@@ -36,5 +37,44 @@ func TestHST011Android(t *testing.T) {
 	}
 	if after := l.record(p.id); !reflect.DeepEqual(before, after) {
 		t.Errorf("the record was\n%+v\nand is\n%+v", before, after)
+	}
+}
+
+// TestHST053Android: the newest enrolment wins. What an older one says, as a device restored from a backup does, is refused, its push id is
+// never that of the device again, and nothing of it is kept over a new enrolment.
+func TestHST053Android(t *testing.T) {
+	const id = "d-0123456789abcdef0000"
+	l := newDroidLab(t)
+	reached := func(m []byte, fid string) []byte {
+		return bytes.Replace(m, []byte(`"compliant":true`), []byte(`"compliant":true,"push":{"kind":"fcm","fid":"`+fid+`"}`), 1)
+	}
+	wants := func(when, fid string) {
+		t.Helper()
+		if p := l.record(id).State.Push; string(p.Token) != fid {
+			t.Errorf("%s the device is woken at %q, want %q", when, p.Token, fid)
+		}
+	}
+	old, m := l.android(id)
+	if got := l.line(old).says(reached(m, "f-old"), "c-old"); !strings.HasPrefix(got, "200 ") {
+		t.Fatal(got)
+	}
+	wants("by its first enrolment", "f-old")
+	l.setClock(l.now().Add(time.Hour)) // its old identity is valid for long
+	fresh, steady := l.android(id)
+	wants("enrolled again", "")
+	for _, fid := range []string{"f-old", "f-older"} {
+		before := l.record(id)
+		for _, message := range [][]byte{reached(m, fid), bytes.Replace(reached(m, fid), []byte(`"SCHEDULE"`), []byte(`"ENROLLED"`), 1)} {
+			if got := l.line(old).says(message, "c-"+fid); strings.HasPrefix(got, "200 ") {
+				t.Errorf("the older enrolment is answered %s", got)
+			}
+		}
+		if after := l.record(id).State; !reflect.DeepEqual(before.State, after) {
+			t.Errorf("the older enrolment changed\n%+v\nto\n%+v", before.State, after)
+		}
+		if got := l.line(fresh).says(reached(steady, "f-new"), "c-new-"+fid); !strings.HasPrefix(got, "200 ") {
+			t.Fatal(got)
+		}
+		wants("by its newest enrolment", "f-new")
 	}
 }

@@ -194,6 +194,11 @@ func (l *lab) identity(g store.Grant) certs.Signer {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	if g.Platform == protocol.Android { // its challenge is a token, which is of no device even if it names one that is known
+		challenge += " of nobody"
+		g.Hash, g.Expires = sha256.Sum256([]byte(challenge)), l.pnow().Add(time.Hour)
+		l.must(l.store.AddGrant(ctx, &g))
+	}
 	key := newKey()
 	public, _ := x509.MarshalPKIXPublicKey(key.Public())
 	var leaf *x509.Certificate
