@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"rollcall/protocol/lang"
 )
 
 func TestSummaryFitsATerminal(t *testing.T) {
@@ -58,5 +60,15 @@ func TestSummaryNotJudged(t *testing.T) {
 	}
 	if text := b.String(); !strings.Contains(text, "The plan's 2 limits were not judged.") || strings.Contains(text, "broken") || strings.Contains(text, "no limits") {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestHST016NoFigure: a limit whose figure a run of this kind does not have is said to be unjudged; none of none did not hold.
+func TestHST016NoFigure(t *testing.T) {
+	r := &Result{Command: "rehearse", Verdict: OK, Limits: []Limit{{"checkins.p99 < 50ms", NotApplicable, true}}}
+	for in, want := range map[lang.Language]string{lang.English: "1 limit could not be judged.", lang.Dutch: "1 grens kon niet worden beoordeeld."} {
+		if got := checks(in, r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

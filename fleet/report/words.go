@@ -72,8 +72,8 @@ func checks(l lang.Language, r *Result) string {
 		}
 	case n > 0:
 		text = l.Say("The plan's %d {limit was|limits were} not judged.", n)
-	case len(r.Limits) > 0:
-		text = l.Say("%d of %d {limit|limits} held.", held, measured)
+	case len(r.Limits) > 0: // a run of this kind has none of their figures
+		text = l.Say("%d {limit|limits} could not be judged.", len(r.Limits))
 	}
 	switch n := r.Invariants.Checked; {
 	case n == 0:
