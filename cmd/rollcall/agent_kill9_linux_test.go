@@ -339,6 +339,7 @@ func (v *victim) whole(what string) (version string) {
 	for name, text := range v.files() {
 		switch {
 		case v.kind != "ipad" && strings.Contains(name, mailFolder) && text == v.before[name]: // their mail has no such file
+		case text == v.before[waiting(name)]: // the file that was there, until its place is free again
 		case text == v.before[name]:
 			seen["none"] = true
 		case strings.Contains(text, "psk=correct horse one\n"), strings.Contains(text, "<displayName>one</displayName>") && strings.Contains(text, "</clientConfig>"):
@@ -354,6 +355,16 @@ func (v *victim) whole(what string) (version string) {
 		}
 	}
 	return version
+}
+
+// waiting is the place of a file that waits beside it; empty: name is of none.
+func waiting(name string) string {
+	dir, file := filepath.Split(name)
+	place, is := strings.CutSuffix(strings.TrimPrefix(file, "."), ".rollcall-before")
+	if !is {
+		return ""
+	}
+	return dir + place
 }
 
 // watchFolders calls step at everything that happens to files in folders and below, until stop.

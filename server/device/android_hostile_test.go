@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf16"
+
+	"rollcall/server/delivery"
 )
 
 // TestHST011Android: messages are JSON in UTF-8 without a mark; any other charset is malformed, and nothing of the message is heard.
@@ -62,6 +64,9 @@ func TestHST053Android(t *testing.T) {
 	l.setClock(l.now().Add(time.Hour)) // its old identity is valid for long
 	fresh, steady := l.android(id)
 	wants("enrolled again", "")
+	if life := l.record(id).State.Life; life != delivery.Enrolled { // both call their first check-in the same: what the first one was answered is not repeated
+		t.Errorf("enrolled again it is %s", life)
+	}
 	for _, fid := range []string{"f-old", "f-older"} {
 		before := l.record(id)
 		for _, message := range [][]byte{reached(m, fid), bytes.Replace(reached(m, fid), []byte(`"SCHEDULE"`), []byte(`"ENROLLED"`), 1)} {

@@ -165,13 +165,26 @@ func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
 			return err
 		}
 		kept := x.out.Exchange.Answer
-		if now < protocol.Time(binary.BigEndian.Uint64(kept)).Add(keepsAnswers) {
+		if at := protocol.Time(binary.BigEndian.Uint64(kept)); now < at.Add(keepsAnswers) && !x.enrolledSince(ctx, at) {
 			x.answer = append(x.answer[:0], kept[stampSize:]...)
 			return nil
 		}
-		sum := sha256.Sum256(append(x.ev.Key[:], kept[:stampSize]...)) // whoever calls a check-in as one of long ago means another
+		sum := sha256.Sum256(append(x.ev.Key[:], kept[:stampSize]...)) // whoever calls a check-in as one of long ago, or of an enrolment before, means another
 		x.ev.Key = delivery.Key(sum[:16])
 	}
+}
+
+// enrolledSince tells whether the device's enrolment is younger than an answer of then.
+func (x *androidRound) enrolledSince(ctx context.Context, then protocol.Time) bool {
+	record, err := x.h.cfg.Server.Store().Record(ctx, x.p.cred.Device)
+	if err != nil {
+		return false // it is gone meanwhile, and the answer says nothing to anybody
+	}
+	begun := record.State.EnrolledAt
+	if record.State.Life == delivery.Enrolling {
+		begun = record.State.LastSeen
+	}
+	return then < begun
 }
 
 // keepsAnswers is how long a round that comes again gets the answer of the first time (android.md, section 8).
