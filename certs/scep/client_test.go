@@ -138,7 +138,7 @@ func TestAPL009Fingerprint(t *testing.T) {
 			{"MD5", m[:], nil},
 			{"SHA-1", s1[:], nil},
 			{"SHA-256", s2[:], nil},
-			{"of another certificate", append([]byte{1}, s2[1:]...), ErrCA},
+			{"of another certificate", append([]byte{s2[0] ^ 1}, s2[1:]...), ErrCA},
 			{"of odd length", s2[:31], ErrCA},
 		} {
 			d := newDesk(ca, "c")
