@@ -61,7 +61,7 @@ type Android struct {
 // An androidBond is the server's side of an enrolment: what all devices of one server and mode have in common.
 type androidBond struct {
 	url     string // https://host:port, no slash at its end
-	est     string // where a renewal is asked for; empty: not by EST
+	renewal string // where the device renews when nobody asks it to: an address of EST, or after "SCEP " one of SCEP
 	keys    string // of orders, policies and notices: points, one after another
 	issuers string // keys that sign identities, DER, one after another
 	anchors string // of TLS, DER, one after another; empty: the caller's

@@ -151,13 +151,13 @@ func (d *Android) UnmarshalBinary(b []byte) error {
 }
 
 func (w *pen) androidBond(b *androidBond) {
-	for _, s := range [...]string{b.url, b.est, b.keys, b.issuers, b.anchors, string(b.mode)} {
+	for _, s := range [...]string{b.url, b.renewal, b.keys, b.issuers, b.anchors, string(b.mode)} {
 		w.text(s)
 	}
 }
 
 func (r *eye) androidBond() (b androidBond) {
-	b.url, b.est, b.keys, b.issuers, b.anchors = r.text(), r.text(), r.text(), r.text(), r.text()
+	b.url, b.renewal, b.keys, b.issuers, b.anchors = r.text(), r.text(), r.text(), r.text(), r.text()
 	if b.mode.UnmarshalText([]byte(r.text())) != nil || len(b.keys)%sealPoint != 0 {
 		r.bad = true
 	}

@@ -176,10 +176,20 @@ func (d *Android) taken(r *Response, out *Act) {
 	}
 	d.names = a.Device + separator + a.Enrollment
 	b := d.bond.Value()
-	if a.Certificate.Method == android.EST {
-		b.est = a.Certificate.URL
+	if b.renewal = a.Certificate.URL; a.Certificate.Method == android.SCEP {
+		b.renewal = bySCEP + b.renewal
 	}
 	d.bond = unique.Make(b)
+}
+
+const bySCEP = "SCEP "
+
+// offer is by what the device renews when nobody asks it to: where its identity came from.
+func (b *androidBond) offer() *android.Offer {
+	if u, is := strings.CutPrefix(b.renewal, bySCEP); is {
+		return &android.Offer{Method: android.SCEP, URL: u}
+	}
+	return &android.Offer{Method: android.EST, URL: b.renewal}
 }
 
 // offered turns an offer into the wish for an identity.

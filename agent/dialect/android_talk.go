@@ -283,10 +283,10 @@ func (d *Android) send(now protocol.Time, c *protocol.CheckIn, out *Act) {
 		if d.offered(offer, device, out) != nil {
 			d.release(out)
 		}
-	case d.no >= patience && b.est != "" && d.incoming == nil && c.Verb == protocol.Ask: // perhaps another certificate is known (AND-077)
+	case d.no >= patience && b.renewal != "" && d.incoming == nil && c.Verb == protocol.Ask: // perhaps another certificate is known (AND-077)
 		d.no, d.held = 0, &r
 		device, _ := d.Names()
-		if d.offered(&android.Offer{Method: android.EST, URL: b.est}, device, out) != nil {
+		if d.offered(b.offer(), device, out) != nil {
 			d.release(out)
 		}
 	}

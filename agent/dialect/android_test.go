@@ -283,6 +283,46 @@ func TestAND077NotRecognised(t *testing.T) {
 	s.has("p-wifi", "p-config")
 }
 
+// So does one that has its identity by SCEP, by SCEP, and still after a restart.
+func TestAND077BySCEP(t *testing.T) {
+	s := newAndroidScene(t, android.FullyManaged, plainHabits)
+	if err := s.d.Enrol(s.now, AndroidStart{URL: "https://mdm.example/", Token: "token", Mode: s.mode}, &s.act); err != nil {
+		t.Fatal(err)
+	}
+	s.answer(200, &android.Discovery{
+		Protocol: 1, SCEP: "/scep", PolicyKeys: []android.PolicyKey{{KID: s.seal.KID(), SPKI: spki(s.seal)}},
+		IdentityKeys: []string{base64.StdEncoding.EncodeToString(s.ca.Certificate().RawSubjectPublicKeyInfo)},
+	})
+	s.answer(200, &android.EnrollAnswer{Device: "d-1", Enrollment: "e-1", Authority: protocol.Intune, Epoch: 1, Certificate: android.Offer{
+		Method: android.SCEP, URL: "https://mdm.example/scep", Challenge: "secret", Subject: "CN=d-1", KeyAlgorithm: android.RSA2048,
+	}})
+	key, err := certs.GenerateKey(certs.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.ca.Issue(certs.IssueRequest{Public: key.Public(), Handle: "d-1", Unit: "e-1", Now: s.now.Time()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.d.GotIdentity(s.now, key, c, nil, &s.act)
+	s.checksIn(1, android.ReasonEnrolled)
+	s.policy(s.entries("p-wifi"), nil)
+	s.checksIn(2, android.ReasonEnrolled)
+	s.complete()
+	s.rests()
+	s.restarts()
+	for range patience {
+		s.now = max(s.now.Add(6*time.Hour), s.d.Due())
+		s.begins(Scheduled)
+		s.wants(CheckIn)
+		s.answer(401, android.NewError(401, android.NotRecognised, "who?", nil))
+	}
+	s.now = max(s.now.Add(6*time.Hour), s.d.Due())
+	if s.begins(Scheduled); s.act.Kind != GetIdentity || s.act.SCEP.URL != "https://mdm.example/scep" || s.act.SCEP.Challenge != "" {
+		t.Errorf("after %d refusals: %+v, want a renewal by SCEP", patience, s.act)
+	}
+}
+
 // anothers is how devices of the mode never leave.
 func anothers(m android.Mode) android.Removal {
 	if m == android.WorkProfilePersonal {

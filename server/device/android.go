@@ -175,25 +175,20 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 	to := authority.Resolve(world.Tenant, userOf(world, t.User), authority.Device{Platform: protocol.Android})
 	return &android.EnrollAnswer{
 		Device: device, Enrollment: server.EnrollmentOf(token), Authority: to.Authority, Epoch: world.Tenant.Epoch,
-		Certificate: h.offer(device, token, t.Expires), CheckinBy: t.Expires,
+		Certificate: h.offer(h.cfg.Android.RSA, device, token, t.Expires), CheckinBy: t.Expires,
 	}, nil
 }
 
 var errUnlicensed = errors.New("unlicensed")
 
 // offer says how a device gets its certificate. Without a challenge it is for a renewal.
-func (h *Handler) offer(device, challenge string, ends protocol.Time) android.Offer {
+func (h *Handler) offer(scep bool, device, challenge string, ends protocol.Time) android.Offer {
 	o := android.Offer{Challenge: challenge, Subject: "CN=" + device, Expires: ends}
-	if !h.cfg.Android.RSA {
-		return h.offerEST(o)
+	if scep {
+		o.Method, o.URL, o.KeyAlgorithm = android.SCEP, h.cfg.Enrolment.URL+scepPath, android.RSA2048
+	} else {
+		o.Method, o.URL, o.KeyAlgorithm = android.EST, h.cfg.Enrolment.URL+android.ESTPath, android.P256
 	}
-	o.Method, o.URL, o.KeyAlgorithm = android.SCEP, h.cfg.Enrolment.URL+scepPath, android.RSA2048
-	return o
-}
-
-// offerEST is o by EST.
-func (h *Handler) offerEST(o android.Offer) android.Offer {
-	o.Method, o.URL, o.KeyAlgorithm = android.EST, h.cfg.Enrolment.URL+android.ESTPath, android.P256
 	return o
 }
 

@@ -97,10 +97,8 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 	case protocol.InstallProfile, protocol.RemoveProfile:
 		return true
 	case protocol.RenewIdentity:
-		offer := x.h.offer(x.p.id, "", 0)
-		if _, signs := x.p.leaf.PublicKey.(*rsa.PublicKey); !signs { // no other key signs a RenewalReq
-			offer = x.h.offerEST(offer)
-		}
+		_, signs := x.p.leaf.PublicKey.(*rsa.PublicKey) // whatever is offered to new devices: it came by SCEP, and no other key signs a RenewalReq
+		offer := x.h.offer(signs, x.p.id, "", 0)
 		a.Renew = &offer
 		return false
 	case protocol.Lock:
