@@ -80,7 +80,7 @@ func (f *folder) putThere() error {
 }
 
 // close gives the folder back.
-func (f *folder) close() error { return f.lock.Close() }
+func (f *folder) close() error { return errors.Join(unlock(f.lock), f.lock.Close()) }
 
 func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
 
