@@ -94,14 +94,15 @@ const mostTries = 3
 // conversation is tried again.
 func (w *twin) plan(u *unit, anew bool) {
 	wanted := w.wanted(u)
+	// A device that may have dropped what it should have, or be about to, gets it again, once: one that heard of the change with
+	// profiles of the authority before on it, and one that missed an epoch, of which nobody knows what it heard.
+	again := u.owner >= 0 && u.epoch < w.epoch && u.fresh != w.epoch && (w.epoch-u.epoch > 1 || w.old(u))
+	// What nobody wants any more is not tried; that it was on its way has counted.
 	for version := range u.tries {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(wanted)), func(s *setting) bool { return s.version == version }) {
 			delete(u.tries, version)
 		}
 	}
-	// A device that may have dropped what it should have, or be about to, gets it again, once: one that heard of the change with
-	// profiles of the authority before on it, and one that missed an epoch, of which nobody knows what it heard.
-	again := u.owner >= 0 && u.epoch < w.epoch && u.fresh != w.epoch && (w.epoch-u.epoch > 1 || w.old(u))
 	if again {
 		u.fresh = w.epoch
 	}
