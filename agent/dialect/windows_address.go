@@ -1,0 +1,73 @@
+package dialect
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// forceDevice is the bit of ForceAadToken that has the device show its own token in each session.
+const forceDevice = 1
+
+// shows adds the tokens of the directory that the server has asked for: its user's (AADResourceID), or the device's own where it was told
+// to show that while there is no user (AADSendDeviceToken) or always, in a header of its own (ForceAadToken) (windows.md section 9).
+func (d *Windows) shows(r *Request) {
+	own := d.own()
+	if d.habits.Directory == nil || own[ownDirectory] == "" {
+		return
+	}
+	token := func(upn string) string {
+		text, err := d.habits.Directory.Token(upn, own[ownDirectory])
+		if err != nil {
+			return ""
+		}
+		return text
+	}
+	switch asked := d.tree.value(d.node("AADResourceID")) != ""; {
+	case asked && d.login == uint8(LoginUser) && own[ownUser] != "":
+		r.Bearer = token(own[ownUser])
+	case asked && isTrue(d.tree.value(d.node("AADSendDeviceToken"))):
+		r.Bearer = token("")
+	}
+	var force uint32
+	if d.number("ForceAadToken", &force); force&forceDevice != 0 {
+		r.DeviceToken = token("")
+	}
+}
+
+// address is where sessions go: the server may have moved them (ManagementServiceAddress), or given several, of which the next one
+// is taken after each failure. Where no session could go, none does: a device that believed such an address would be out of
+// management for good (HST-120).
+func (d *Windows) address() string {
+	if list := d.tree.value(d.node("ManagementServerAddressList")); list != "" {
+		all := strings.FieldsFunc(list, func(r rune) bool { return r == '<' || r == '>' })
+		if all = slices.DeleteFunc(all, func(s string) bool { return !secure(s) }); len(all) > 0 {
+			return all[int(d.failures)%len(all)]
+		}
+	}
+	if moved := d.tree.value(d.node("ManagementServiceAddress")); secure(moved) {
+		return moved
+	}
+	return d.account.Value().address
+}
+
+// managementURL is the address with what Windows appends.
+func (d *Windows) managementURL() string {
+	address := d.address()
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	mode := "mode=Machine"
+	if d.login == uint8(LoginUser) {
+		mode = "mode=Maintenance"
+	}
+	if d.model.ARM {
+		mode += "&Platform=WoA"
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += mode
+	return u.String()
+}
