@@ -251,6 +251,42 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
+// The busiest minute is the first of those in which there was most, and none where nothing happened.
+func TestBusiestMinute(t *testing.T) {
+	a := &Answers{Played: &Played{Minutes: []Minute{{CheckIns: 1}, {CheckIns: 3, Wakes: 2}, {Issued: 5}, {CheckIns: 3, Wakes: 2, Issued: 5}}}}
+	a.storm()
+	if a.CheckInPeak != (Peak{time.Minute, 3}) || a.WakePeak != (Peak{time.Minute, 2}) || a.IssuePeak != (Peak{2 * time.Minute, 5}) {
+		t.Errorf("most check-ins %+v, pushes %+v, certificates %+v", a.CheckInPeak, a.WakePeak, a.IssuePeak)
+	}
+	a = &Answers{Played: &Played{Minutes: make([]Minute, 3)}}
+	if a.storm(); a.CheckInPeak != (Peak{}) {
+		t.Errorf("without any check-in the busiest minute is %+v", a.CheckInPeak)
+	}
+}
+
+// Check-ins are counted by what became of them: what the server refused is none that failed, and an enrolment is none.
+func TestCheckInsByOutcome(t *testing.T) {
+	k, u := new(part), new(unit)
+	for _, c := range []Contact{
+		{Done: true},
+		{Refusal: protocol.RulePushGap},
+		{Refusal: protocol.RuleOtherTopic},
+		{},
+		{Began: protocol.Enrol, Done: true},
+		{Began: protocol.Enrol, Refusal: protocol.RuleGates},
+	} {
+		k.count(&c, u)
+	}
+	if k.done != 1 || k.refused != 2 || k.failed != 1 || u.checkIns != 1 {
+		t.Errorf("%d done, %d refused, %d failed, %d of the device; want 1, 2, 1, 1", k.done, k.refused, k.failed, u.checkIns)
+	}
+	p := invented(1)
+	p.CheckIns, p.Failed, p.Refused = 100, 20, 3
+	if got, want := p.Result(p.Answer(0)).CheckIns, (report.CheckIns{Offered: 123, Started: 123, Done: 100, Failed: 20, Refused: 3}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestEntries(t *testing.T) {
 	a := invented(100).Answer(0)
 	var got []Entry
@@ -260,6 +296,8 @@ func TestEntries(t *testing.T) {
 	for i, want := range map[int]Entry{
 		0: {"device-1", "", "AUTH-18: it has no user, so nothing moves it by itself", "have support move it, or unenrol it and enrol it again (AUTH-18, AUTH-44)"},
 		1: {"device-2", "user-1", "AUTH-42: its identity certificate has ended or was revoked", "have its user enrol it again (AUTH-44)"},
+		4: {"device-5", "user-3", "AUTH-17: its user holds no licence for who manages it", "assign a licence to its user, or retire it"},
+		5: {"device-6", "user-3", "AUTH-21: it has not completed a check-in since it could move", "wait for it, or ask its user to sync (AUTH-22)"},
 		7: {"device-8", "user-4", "AUTH-33: Apple's push certificate is not renewed, so it cannot check in", "upload the renewed push certificate, with the same Apple ID (AUTH-31)"},
 	} {
 		if got[i] != want {

@@ -157,7 +157,7 @@ func TestShrinkPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(least.Timeline) != 1 || len(least.Faults) != 0 || len(least.Acts) != 0 || least.Devices() > 3 {
+	if len(least.Timeline) != 1 || len(least.Faults) != 0 || len(least.Acts) != 0 || least.Devices() > 3 || time.Duration(least.Until-least.Timeline[0].At) > time.Hour {
 		t.Errorf("after %d plays: %d devices, %d actions, %d faults, %s\n%s", plays, least.Devices(), len(least.Timeline), len(least.Faults), least.Until, least.Source())
 	}
 	again, err := plan.Parse("again", []byte(least.Source()))

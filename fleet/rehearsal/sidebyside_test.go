@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/fleet/report"
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -51,6 +52,53 @@ func TestSideBySide(t *testing.T) {
 	same := Compare(column("a", late), column("b", late))
 	if _, differ, _ := same.turns(); differ != 0 {
 		t.Errorf("a rehearsal differs from itself in %d devices", differ)
+	}
+}
+
+// Each thing that two columns can differ in makes a difference by itself, and the list says it in its own cells.
+func TestDifferences(t *testing.T) {
+	base := invented(9)
+	base.Lives = base.Lives[8:]
+	base.Population.Devices = base.Population.Devices[8:]
+	for _, tt := range []struct {
+		name   string
+		change func(*Life)
+		want   []string // outcome, moved, blocked, unprotected: of each column; nil: no difference
+	}{
+		{"nothing", func(*Life) {}, nil},
+		{"less than counts", func(l *Life) {
+			l.MovedAt, l.Blocked = l.MovedAt.Add(59*time.Second), 59*time.Second
+			l.lacks().Unprotected[protocol.Email] += 59 * time.Second
+		}, nil},
+		{"its outcome", func(l *Life) { l.Moved, l.Standing.Unlicensed = false, true }, []string{"moved", "as before", "1.00", "", "", "", "1.00", "1.00"}},
+		{"when it moved", func(l *Life) { l.MovedAt = l.MovedAt.Add(time.Hour) }, []string{"moved", "moved", "1.00", "2.00", "", "", "1.00", "1.00"}},
+		{"how long the gap held it", func(l *Life) { l.Blocked = 2 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "", "2.00", "1.00", "1.00"}},
+		{"how long no push could reach it", func(l *Life) { l.Silenced = 3 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "", "3.00", "1.00", "1.00"}},
+		{"how long it was without protection", func(l *Life) { l.lacks().Unprotected[protocol.Email] += 30 * time.Minute }, []string{"moved", "moved", "1.00", "1.00", "", "", "1.00", "1.50"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			of := func(change func(*Life)) Column {
+				p := *base
+				p.Lives = []Life{{
+					Enrolled: true, Standing: Standing{Moved: true}, MovedAt: p.Start.Add(time.Hour),
+					lack: &Lack{Unprotected: [6]time.Duration{protocol.Email: time.Hour}},
+				}}
+				change(&p.Lives[0])
+				return column("a", &p)
+			}
+			c := Compare(of(func(*Life) {}), of(tt.change))
+			var got []string
+			if err := c.Differences(lang.English, base.Population, func(cells []string) error { got = cells; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			want := append([]string{"device-9", "user-1"}, tt.want...)
+			if tt.want == nil {
+				want = []string{"device", "user", "outcome: a", "outcome: a", "moved after hours: a", "moved after hours: a", "blocked hours: a", "blocked hours: a", "unprotected hours: a", "unprotected hours: a"}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("the last row is %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -122,6 +122,21 @@ func TestWaves(t *testing.T) {
 	}
 }
 
+// What a device lacks that never moved is no fault of the plan's own changes, for no move is at fault; of one that moved it is.
+func TestWavesBeforeIsAboutMoves(t *testing.T) {
+	w := &WavePlan{Days: []WaveDay{{At: time.Hour}}, bounds: Bounds{Unprotected: time.Hour}}
+	without := &Played{Population: new(population.Population), Lives: make([]Life, 2)}
+	without.Lives[0].lacks().Unprotected[protocol.Email] = 5 * time.Hour
+	if broken := w.before(without); len(broken) != 0 {
+		t.Errorf("nobody moved, and the plan's own changes broke %+v", broken)
+	}
+	without.Lives[1].MovedAt = fleet.Begin
+	without.Lives[1].lacks().Unprotected[protocol.Email] = 2 * time.Hour
+	if broken := w.before(without); len(broken) != 1 || broken[0].OK || broken[0].Got != "2h, 1 device longer than that without any wave, by the plan's own changes" {
+		t.Errorf("one moved: %+v", broken)
+	}
+}
+
 // before tells whether a bound is said to be broken before the first wave.
 func before(r BoundResult) bool { return strings.Contains(r.Got, "before the first wave") }
 
