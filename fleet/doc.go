@@ -14,7 +14,9 @@
 //
 // On the real clock everything happens when it is due. A driven [Clock] steps to the next moment at which anybody,
 // device, server or plan, has something to do; what is due within one step is taken together, and the clock stands still
-// while a request is in flight, so weeks take seconds and no timeout of the network is ever shortened.
+// while a request is in flight, so weeks take seconds and no timeout of the network is ever shortened. A device that polls more
+// often than a step is long, as one does that has just enrolled, comes once in a step: with steps of ten minutes a run counts
+// fewer check-ins than a rehearsal of the same plan, and with short ones the same.
 //
 // # Chance
 //

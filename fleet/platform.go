@@ -186,7 +186,8 @@ func (f *Fleet) due(i int) protocol.Time {
 	return d.Due()
 }
 
-// open opens a channel for device i that wants one, or another one; it tells its server at once. f.mu is held.
+// open opens a channel for device i that wants one, or another one: the session that it is in tells its server, else one at once. The device
+// is not at anything else meanwhile.
 func (f *Fleet) open(i int, now protocol.Time) {
 	w, ok := f.devices[i].Device.(*dialect.Windows)
 	if !ok || f.wns == nil {

@@ -8,12 +8,15 @@ import (
 )
 
 // BeforeSend plays resets, draws whether a busy server refuses, and has the push service know a device before the server can
-// push to it.
+// push to it. A PC has its channel when its first session asks for it.
 func (f *Fleet) BeforeSend(d protocol.Device, s dialect.Step) bool {
 	i := int(d) - 1
 	of := &f.devices[i]
-	if s == dialect.TokenUpdate || s == dialect.CheckIn && !of.managed {
+	switch {
+	case s == dialect.TokenUpdate, s == dialect.CheckIn && !of.managed:
 		f.plug(i)
+	case s == dialect.Session && !of.managed:
+		f.open(i, f.clock.Now())
 	}
 	of.request = of.request.Next(f.clock.Now().Sub(f.start))
 	reset := f.draws.Reset(i, of.request, plan.Share(f.reset.Load()))

@@ -19,7 +19,7 @@ import (
 )
 
 // Wire and rehearsal agree: one plan and seed, played live (server, SQLite, push service and devices over real mutual TLS, on a
-// clock that is driven from moment to moment) and rehearsed, bring every device through the same history of states. By itself it
+// clock that is driven from moment to moment) and rehearsed, bring every device through the same history of states, and count the same check-ins. By itself it
 // is a small tenant's, and one in which most profiles do not install at first; ROLLCALL_AGREE names others, and how large they are,
 // such as "lab=500 support=200 fails=400".
 func TestWireAndRehearsalAgree(t *testing.T) {
@@ -54,7 +54,7 @@ func TestWireAndRehearsalAgree(t *testing.T) {
 func agree(t *testing.T, p *plan.Plan, devices int) played {
 	live := playLab(t, t.Context(), p, labFlags{together: time.Microsecond}, nil)
 	var log rehearsal.Log
-	_, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Lines: log.Add})
+	out, err := rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: population.New(p), Lines: log.Add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +64,10 @@ func agree(t *testing.T, p *plan.Plan, devices int) played {
 	}
 	if len(wire) != devices {
 		t.Errorf("%d devices have a history, want %d", len(wire), devices)
+	}
+	// What faults take away depends on how many requests a conversation has, and that is the wire's.
+	if c := live.result.CheckIns; len(p.Faults) == 0 && (c.Done != out.CheckIns || c.Refused != out.Refused || c.Failed != out.Failed) {
+		t.Errorf("live %d check-ins, %d refused, %d failed; rehearsed %d, %d, %d", c.Done, c.Refused, c.Failed, out.CheckIns, out.Refused, out.Failed)
 	}
 	seen := map[string]bool{}
 	for _, line := range log.Lines() {

@@ -48,8 +48,9 @@ func labCommand() *cobra.Command {
 loopback, and play a story: who enrols, what is assigned, who is away, what fails. Without an argument it is five acts
 in two weeks of 1,000 devices, in a minute or so: a tenant of Basic Mobility and Security adds Intune, waits
 for a renewed push certificate, enrols new devices and moves the others by licences. Server and devices share a clock that
-steps to the next moment at which anybody has something to do. With --export it is two ordinary weeks of a tenant's own
-devices, registered as the export says (the ready plan tenant).
+steps to the next moment at which anybody has something to do. A device that polls more often than a step is long comes once
+in it, so that fewer check-ins are counted than by a rehearsal, which has no steps; --step 1s counts the same. With --export it
+is two ordinary weeks of a tenant's own devices, registered as the export says (the ready plan tenant).
 
 On the driven clock one plan and --seed tell the same story of each device every time, --restart-server or not.
 
