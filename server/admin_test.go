@@ -297,7 +297,7 @@ func TestAPL064OrderChecks(t *testing.T) {
 func TestAUTH53Delete(t *testing.T) {
 	x := newTenant(t)
 	p := x.enrolled(1)
-	x.must(x.Delete(x.ctx, x.now, p.number))
+	x.deleted(p.number)
 	if p.state().Life != delivery.Enrolled {
 		t.Fatalf("life %s before the device has heard of it", p.state().Life)
 	}

@@ -299,7 +299,7 @@ func misfit(r *store.Record, c *protocol.Command) error {
 		return refuse("HST-014", "%s needs a text: the packages, or what the lost device shows", c.Kind)
 	case mode == "":
 		return nil
-	case c.Kind == protocol.Retire && mode.Removal() == "": // personal data would go, which retiring is to keep
+	case c.Kind == protocol.Retire && keepsNothing(mode): // personal data would go, which retiring is to keep
 		return refuse(protocol.RuleRetire, "a device of mode %s cannot be retired, only wiped", mode)
 	case c.Kind == protocol.Restart && mode.WorkProfile():
 		return refuse("AND-038", "of a device of mode %s only the work profile is managed: it cannot be restarted", mode)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -120,6 +119,18 @@ func (s *Server) readBlasts(ctx context.Context, now protocol.Time) error {
 	}
 }
 
+// someOf is what the journal names of these devices.
+func someOf(devices []string) string {
+	some := make([]string, 0, blastNames+1)
+	for _, id := range devices[:min(len(devices), blastNames)] {
+		some = append(some, logs.Escape(id))
+	}
+	if more := len(devices) - blastNames; more > 0 {
+		some = append(some, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(some, ", ")
+}
+
 // counted holds the number that an administrator has typed against the devices that an act touches.
 func counted(what string, typed, n int) error {
 	if n == typed || n == 0 {
@@ -141,78 +152,4 @@ func (s *Server) strands(ctx context.Context, now protocol.Time, n, typed int, a
 		return err
 	}
 	return s.spend(ctx, now, n, about+", which strands them")
-}
-
-// A Wiping is one device of a wipe: what was ordered, or would be, or why not.
-type Wiping struct {
-	Device  protocol.Device
-	ID      string
-	Command protocol.CommandID
-	No      error // it cannot be wiped; nil: it is
-}
-
-// PreviewWipe says which of these devices a wipe would erase, without erasing any. The error wraps store.ErrNotFound where
-// one is not known.
-func (s *Server) PreviewWipe(ctx context.Context, devices []protocol.Device) ([]Wiping, error) {
-	out := make([]Wiping, len(devices))
-	for i, d := range devices {
-		r, err := s.store.Record(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = Wiping{Device: d, ID: r.ID}
-		if r.State.Life != delivery.Enrolled {
-			out[i].No = refuse(protocol.RuleNotRenewed, "the device is not enrolled")
-		}
-	}
-	return out, nil
-}
-
-// Wipe erases devices at their next check-in. Of several their number is asked for, as typed by whoever wants it; all count
-// against what an hour may do, and before the first order the journal says what is about to be done (HST-071). One that is not
-// enrolled is refused by itself, and the others are erased.
-func (s *Server) Wipe(ctx context.Context, now protocol.Time, who Actor, devices []protocol.Device, pin string, typed int) (out []Wiping, err error) {
-	s.admin.Lock()
-	err = s.attempt(ctx, now, who, "wipe", who.helps(), func(ctx context.Context) error {
-		if out, err = s.PreviewWipe(ctx, devices); err != nil {
-			return err
-		}
-		if len(devices) > 1 {
-			if err := counted("the wipe erases", typed, len(devices)); err != nil {
-				return err
-			}
-		}
-		var names []string
-		n := 0
-		for i := range out {
-			if out[i].No != nil {
-				continue
-			}
-			if n++; n <= blastNames {
-				names = append(names, logs.Escape(out[i].ID))
-			}
-		}
-		if n > blastNames {
-			names = append(names, fmt.Sprintf("%d more", n-blastNames))
-		}
-		if n == 0 {
-			return nil
-		}
-		return s.spend(ctx, now, n, "about to be wiped: "+strings.Join(names, ", "))
-	})
-	s.admin.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	ctx = As(ctx, who.Name)
-	for i := range out {
-		if out[i].No != nil && len(out) > 1 {
-			continue
-		}
-		out[i].Command, out[i].No = s.Order(ctx, now, out[i].Device, protocol.Command{Kind: protocol.Erase, PIN: pin})
-		if _, refused := errors.AsType[*protocol.Refusal](out[i].No); out[i].No != nil && !refused {
-			return out, out[i].No // the caller may ask again: who has the order already gets a second one, which erases nothing more
-		}
-	}
-	return out, nil
 }

@@ -34,17 +34,14 @@ func (s *Server) Order(ctx context.Context, now protocol.Time, d protocol.Device
 	return s.order(ctx, now, d, protocol.Command{Kind: c.Kind, PIN: c.PIN, Text: c.Text})
 }
 
-// Delete retires a device and removes its record once the device has heard of it (AUTH-53); one that is not enrolled is
-// removed at once.
-func (s *Server) Delete(ctx context.Context, now protocol.Time, d protocol.Device) error {
-	_, err := s.order(ctx, now, d, protocol.Command{Kind: protocol.Retire, Text: delivery.AndDelete})
-	return err
-}
-
 // Drop retires a device by its platform's own answer instead of a command: for one that carries no commands out. Its record says that it
-// is leaving until the device says good-bye, which it may never do.
+// is leaving until the device says good-bye, which it may never do. One that would erase itself is refused, as by a retirement.
 func (s *Server) Drop(ctx context.Context, now protocol.Time, d protocol.Device) (protocol.CommandID, error) {
-	return s.order(ctx, now, d, protocol.Command{Kind: protocol.Retire, Text: delivery.AndDrop})
+	c := protocol.Command{Kind: protocol.Retire, Text: delivery.AndDrop}
+	if err := s.suits(ctx, now, d, &c); err != nil {
+		return protocol.CommandID{}, err
+	}
+	return s.order(ctx, now, d, c)
 }
 
 func (s *Server) order(ctx context.Context, now protocol.Time, d protocol.Device, c protocol.Command) (id protocol.CommandID, err error) {

@@ -330,7 +330,8 @@ func TestAND078Deleted(t *testing.T) {
 		r := l.record(d)
 		kept, err := d.AppendBinary(nil)
 		l.check(err)
-		l.check(l.core.Delete(t.Context(), l.pnow(), r.State.Device))
+		_, err = l.core.Delete(t.Context(), l.pnow(), server.System, []protocol.Device{r.State.Device}, 1)
+		l.check(err)
 		if _, err := l.link.Converse(t.Context(), d, dialect.Scheduled); err == nil && d.Phase() == agent.Enrolled {
 			l.wait(time.Hour)
 		}

@@ -137,7 +137,7 @@ func authoritySettingsCommand(c *client) *cobra.Command {
 	flags.StringVar(&gate, "licence-gate", "", "whether enrolment asks for the user's licence: where-known, always or never (AUTH-47)")
 	flags.StringToStringVar(&workloads, "workload", nil, "who decides a workload of co-managed PCs, as in compliance=pilot: configmgr, pilot or intune (AUTH-51)")
 	flags.StringVar(&pilots, "pilot-group", "", "group of the users whose PCs are in the pilot (AUTH-51)")
-	flags.IntVar(&blast, "blast-limit", 0, "devices that wipes and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
+	flags.IntVar(&blast, "blast-limit", 0, "devices that wipes, deletions and changes may touch in an hour; 0: 1000; -1: any number (HST-071)")
 	flags.IntVar(&limit, "device-limit", 0, "devices a user may have, 1 to 15; 0: 15 (AUTH-47)")
 	flags.StringSliceVar(&attempts, "attempts", nil, "when a device that does not answer a change is woken again, after the first time: three, as in 15m,1h,4h, which is the default (AUTH-20)")
 	flags.IntVar(&lag, "console-lag-days", 0, "days for which the console's compliance figures may lag behind a change; 0: 7 (AUTH-29)")

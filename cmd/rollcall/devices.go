@@ -358,29 +358,6 @@ Nothing else moves it. A device with a user, or one that is where it belongs, is
 	}
 }
 
-func devicesDeleteCommand(c *client) *cobra.Command {
-	return &cobra.Command{
-		Use: "delete DEVICE", Short: "Take a device out of management and remove its record", Args: cobra.ExactArgs(1),
-		Long: `Take a device out of management at its next check-in, and remove its record once it has heard of it (AUTH-53). The record of
-a device that is not enrolled is removed at once. What happened to it stays in the journal.
-An Android device that is fully managed, dedicated or without a user has no other way out than a factory reset: it erases itself, with
-all that is on it.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := c.target()
-			if err != nil {
-				return err
-			}
-			id, err := onDevice(cmd.Context(), t, args[0], func(id string) error { return t.Delete(cmd.Context(), id) })
-			if err != nil {
-				return err
-			}
-			return show(cmd, map[string]any{"device": id, "order": "delete"}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: removed, once it has heard that it is managed no more\n", id)
-			})
-		},
-	}
-}
-
 func devicesReenrolCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use: "reenrol DEVICE", Short: "Unenrol a device and make a link to enrol it again", Args: cobra.ExactArgs(1),

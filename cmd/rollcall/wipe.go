@@ -38,17 +38,12 @@ prints which devices they are, and erases none. Exit code 2 when it is refused, 
 			if dry {
 				return tellWipe(cmd, t.PreviewWipe, w, "would be erased")
 			}
-			if in, ok := cmd.InOrStdin().(*os.File); ok && len(args) > 1 && w.Count == 0 && term.IsTerminal(int(in.Fd())) {
+			if in := terminal(cmd); in != nil && len(args) > 1 && w.Count == 0 {
 				if err := tellWipe(cmd, t.PreviewWipe, w, "is to be erased"); err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "Type the number of devices to erase them: ")
-				text, err := bufio.NewReader(in).ReadString('\n')
-				if err != nil && err != io.EOF {
+				if w.Count, err = askErased(cmd, in); err != nil {
 					return err
-				}
-				if w.Count, err = strconv.Atoi(strings.TrimSpace(text)); err != nil {
-					return fmt.Errorf("%q is no number; nothing is erased", strings.TrimSpace(text))
 				}
 			}
 			return tellWipe(cmd, t.Wipe, w, "wipe: queued")
@@ -58,6 +53,29 @@ prints which devices they are, and erases none. Exit code 2 when it is refused, 
 	cmd.Flags().IntVar(&w.Count, "count", 0, "number of the devices, to say that they are meant (HST-071)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what it would do, and do nothing")
 	return cmd
+}
+
+// terminal is where a person types answers; nil: nobody is there, or a program reads what comes.
+func terminal(cmd *cobra.Command) *os.File {
+	if in, ok := cmd.InOrStdin().(*os.File); ok && !asJSON(cmd) && term.IsTerminal(int(in.Fd())) {
+		return in
+	}
+	return nil
+}
+
+// askErased asks a person for the number of devices that are to be erased.
+func askErased(cmd *cobra.Command, in io.Reader) (int, error) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "Type the number of devices to erase them: ")
+	text, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	text = strings.TrimSpace(text)
+	count, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no number; nothing is erased", text)
+	}
+	return count, nil
 }
 
 // tellWipe does something to devices and prints what came of it for each.

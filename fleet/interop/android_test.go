@@ -170,7 +170,7 @@ func TestAndroidNaiveClient(t *testing.T) {
 	if life := h.recordOf(other).State.Life; life != delivery.Ended {
 		t.Errorf("%s after the wipe", life)
 	}
-	if err := h.core.Delete(ctx, h.at(), r.State.Device); err != nil {
+	if _, err := h.core.Delete(ctx, h.at(), server.System, []protocol.Device{r.State.Device}, 0); err != nil {
 		t.Fatal(err)
 	}
 	d.tells(told{"status": 410, "outcome": "left", "mode": "RELEASE"}, "checkin", "SCHEDULE")

@@ -226,9 +226,48 @@ func (r *Rollcall) RemoveUser(ctx context.Context, upn string) error {
 	return r.call(ctx, http.MethodDelete, "/rollcall/v1/users?"+url.Values{"upn": {upn}}.Encode(), nil, nil)
 }
 
-// Delete retires a device and removes its record once it has heard of it; at once where it is not enrolled (AUTH-53).
+// Delete retires a device and removes its record once it has heard of it; at once where it is not enrolled (AUTH-53). One that would
+// erase itself is refused.
 func (r *Rollcall) Delete(ctx context.Context, device string) error {
 	return r.call(ctx, http.MethodDelete, "/rollcall/v1/devices/"+url.PathEscape(device), nil, nil)
+}
+
+// A Deletion is what a deletion does to devices, or would do.
+type Deletion struct {
+	Devices []Deleted `json:"devices"`
+	Erases  int       `json:"erases"`  // how many of them erase themselves
+	ByMode  []Erased  `json:"by_mode"` // the same by their mode
+}
+
+// Erased is how many devices of a mode erase themselves.
+type Erased struct {
+	Mode    string `json:"mode"`
+	Devices int    `json:"devices"`
+}
+
+// A Deleted is one device of a deletion.
+type Deleted struct {
+	Device string `json:"device"`
+	Mode   string `json:"mode,omitempty"` // of an Android device
+	Erases bool   `json:"erases"`         // it has no other way out than to erase itself
+}
+
+// A DeleteOrder is devices to be deleted.
+type DeleteOrder struct {
+	Devices []string `json:"devices"`
+	Count   int      `json:"count,omitempty"` // of those that erase themselves by it, as whoever wants it has typed (HST-071)
+}
+
+// PreviewDelete tells what a deletion would do. Nothing is changed.
+func (r *Rollcall) PreviewDelete(ctx context.Context, o DeleteOrder) (d Deletion, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/orders/delete/preview", o, &d)
+	return d, err
+}
+
+// DeleteAll is [Rollcall.Delete] of several devices, and of those that erase themselves.
+func (r *Rollcall) DeleteAll(ctx context.Context, o DeleteOrder) (d Deletion, err error) {
+	err = r.call(ctx, http.MethodPost, "/rollcall/v1/orders/delete", o, &d)
+	return d, err
 }
 
 // Reenrol unenrols a device at its next check-in and makes a link for its user to enrol it again (AUTH-44).

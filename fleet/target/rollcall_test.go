@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,20 @@ func TestRequests(t *testing.T) {
 		{"SupportMove", func(r *Rollcall) error { return r.SupportMove(ctx, "A") }, "POST", "/rollcall/v1/devices/A/support-move", `{}`, `{}`},
 		{"Reenrol", func(r *Rollcall) error { _, err := r.Reenrol(ctx, "A"); return err }, "POST", "/rollcall/v1/devices/A/reenrol", `{"url":"u"}`, `{}`},
 		{"Delete", func(r *Rollcall) error { return r.Delete(ctx, "A/B") }, "DELETE", "/rollcall/v1/devices/A%2FB", `{}`, `null`},
+		{"PreviewDelete", func(r *Rollcall) error {
+			d, err := r.PreviewDelete(ctx, DeleteOrder{Devices: []string{"A"}})
+			if d.Erases != 1 || !slices.Equal(d.ByMode, []Erased{{"DEDICATED", 1}}) || d.Devices[0] != (Deleted{"A", "DEDICATED", true}) {
+				return fmt.Errorf("read %+v", d)
+			}
+			return err
+		}, "POST", "/rollcall/v1/orders/delete/preview", `{"devices":[{"device":"A","mode":"DEDICATED","erases":true}],"erases":1,"by_mode":[{"mode":"DEDICATED","devices":1}]}`, `{"devices":["A"]}`},
+		{"DeleteAll", func(r *Rollcall) error {
+			d, err := r.DeleteAll(ctx, DeleteOrder{Devices: []string{"A"}, Count: 1})
+			if d.Erases != 1 {
+				return fmt.Errorf("read %+v", d)
+			}
+			return err
+		}, "POST", "/rollcall/v1/orders/delete", `{"devices":[],"erases":1,"by_mode":[]}`, `{"count":1,"devices":["A"]}`},
 		{"VerifyJournal", func(r *Rollcall) error { _, err := r.VerifyJournal(ctx); return err }, "GET", "/rollcall/v1/audit/verify", `{"sound":true}`, `null`},
 		{"MakePackage", func(r *Rollcall) error {
 			p, err := r.MakePackage(ctx, "x", 2, time.Hour)

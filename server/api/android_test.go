@@ -95,6 +95,40 @@ func TestHST014AndroidInvitation(t *testing.T) {
 	o.call("POST", invitationsPath, map[string]any{"users": []string{"ada@example.org"}, "platform": "android", "mode": "AOSP_USER"}, 409)
 }
 
+// TestHST071Delete: the preview says what would be erased and in what mode, the deletion wants the number of it, and does what the preview
+// said.
+func TestHST071Delete(t *testing.T) {
+	o := newAndroidOffice(t)
+	company, personal := o.enrolAndroid(android.FullyManaged), o.enrolAndroid(android.WorkProfilePersonal)
+	in := map[string]any{"devices": []string{company, o.device, personal}}
+	queued := func(id string) float64 {
+		return o.call("GET", "/rollcall/v1/devices/"+id, nil, 200)["queue"].(float64)
+	}
+	before, others := queued(company), queued(personal)
+	want := map[string]any{
+		"devices": []any{
+			map[string]any{"device": company, "mode": "FULLY_MANAGED", "erases": true},
+			map[string]any{"device": o.device, "erases": false},
+			map[string]any{"device": personal, "mode": "WORK_PROFILE_PERSONAL", "erases": false},
+		},
+		"erases": 1.0, "by_mode": []any{map[string]any{"mode": "FULLY_MANAGED", "devices": 1.0}},
+	}
+	if got := o.call("POST", "/rollcall/v1/orders/delete/preview", in, 200); !reflect.DeepEqual(got, want) {
+		t.Errorf("preview: %v", got)
+	}
+	no := o.call("POST", "/rollcall/v1/orders/delete", in, 409)["error"].(map[string]any)
+	if no["rule"] != "HST-071" || queued(company) != before || queued(personal) != others {
+		t.Errorf("without the number: %v", no)
+	}
+	in["count"] = 1
+	if got := o.call("POST", "/rollcall/v1/orders/delete", in, 200); !reflect.DeepEqual(got, want) || queued(company) != before+1 || queued(personal) != others+1 {
+		t.Errorf("deletion: %v", got)
+	}
+	if got := o.call("DELETE", "/rollcall/v1/devices/"+company+"?count=1", nil, 200); got["erases"] != 1.0 || queued(company) != before+1 {
+		t.Errorf("once more: %v", got)
+	}
+}
+
 // enrolAndroid puts an Android device of Ada's in a mode into the core without a wire.
 func (o *office) enrolAndroid(mode android.Mode) (id string) {
 	o.t.Helper()

@@ -471,6 +471,8 @@ func TestRoutesAnswer(t *testing.T) {
 	}
 	o.call("POST", "/rollcall/v1/orders/wipe/preview", map[string]any{"devices": []any{o.device}}, 200)
 	o.call("POST", "/rollcall/v1/orders/wipe", map[string]any{"devices": []any{o.device}, "count": 1}, 200)
+	o.call("POST", "/rollcall/v1/orders/delete/preview", map[string]any{"devices": []any{o.device}}, 200)
+	o.call("POST", "/rollcall/v1/orders/delete", map[string]any{"devices": []any{o.device}}, 200)
 	made := o.call("POST", "/rollcall/v1/apns/make-test", map[string]any{"topic": "com.apple.mgmt.External.2", "lifetime_seconds": 40000000}, 201)
 	if got := o.call("POST", "/rollcall/v1/apns/preview", map[string]any{"certificate": made["certificate"]}, 200); got["other_topic"] != true || got["stranded"] != float64(1) {
 		t.Errorf("preview of an upload: %v", got)

@@ -247,7 +247,7 @@ type settings struct {
 	Workloads        []workload          `json:"workloads,omitzero"`              // AUTH-51; in a change those that are switched
 	PilotGroup       *string             `json:"pilot_group,omitzero"`            // AUTH-51: of the users whose clients are in the pilot
 	UnlicensedAdmins *bool               `json:"unlicensed_admins,omitzero"`      // AUTH-08: an administrator need hold no Intune licence
-	Blast            *int                `json:"blast_limit,omitzero"`            // HST-071: devices that wipes and changes may touch in an hour; 0: 1000; -1: any number
+	Blast            *int                `json:"blast_limit,omitzero"`            // HST-071: devices that wipes, deletions and changes may touch in an hour; 0: 1000; -1: any number
 }
 
 // unitsUnknown is that nobody says how many licences the tenant owns.

@@ -298,14 +298,6 @@ func (h *Handler) record(c *call) (store.Record, error) {
 	return h.cfg.Server.Store().Record(c.Context(), d)
 }
 
-func (h *Handler) deleteDevice(c *call) (any, error) {
-	record, err := h.record(c)
-	if err != nil {
-		return nil, err
-	}
-	return done{}, h.cfg.Server.Delete(c.Context(), c.now, record.State.Device)
-}
-
 type orderBody struct {
 	PIN      string   `json:"pin,omitempty"`
 	Message  string   `json:"message,omitempty"`  // lock, start-lost-mode
@@ -392,83 +384,6 @@ func (h *Handler) order(c *call, kind protocol.CommandKind) (any, error) {
 		return ordered{}, err
 	}
 	return ordered{id.String()}, nil
-}
-
-type wipe struct {
-	Devices []string `json:"devices"`
-	PIN     string   `json:"pin,omitempty"`   // six digits, for Macs
-	Count   int      `json:"count,omitempty"` // of the devices, as whoever wants it has typed
-}
-
-type wiped struct {
-	Devices []wipedDevice `json:"devices"`
-}
-
-type wipedDevice struct {
-	Device  string        `json:"device"`
-	Command string        `json:"command"` // its id; empty: none was given
-	Rule    protocol.Rule `json:"rule"`    // why it is not erased; empty: it is
-	Reason  string        `json:"reason"`
-}
-
-// numbered are the devices of a wipe, each once.
-func (h *Handler) numbered(c *call) (*wipe, []protocol.Device, error) {
-	in := c.body.(*wipe)
-	switch {
-	case len(in.Devices) == 0:
-		return nil, nil, missing("devices")
-	case in.PIN != "" && (len(in.PIN) != 6 || strings.Trim(in.PIN, "0123456789") != ""):
-		return nil, nil, wrongValue("pin", "want six digits")
-	}
-	numbers := make([]protocol.Device, len(in.Devices))
-	seen := make(map[protocol.Device]bool, len(numbers))
-	for i, id := range in.Devices {
-		at := fmt.Sprintf("devices[%d]", i)
-		d, err := h.cfg.Server.Store().Device(c.Context(), id)
-		switch {
-		case isNotFound(err):
-			return nil, nil, wrongValue(at, "there is no device %q", id)
-		case err != nil:
-			return nil, nil, err
-		case seen[d]:
-			return nil, nil, wrongValue(at, "given twice")
-		}
-		numbers[i], seen[d] = d, true
-	}
-	return in, numbers, nil
-}
-
-func (h *Handler) previewWipe(c *call) (any, error) {
-	_, numbers, err := h.numbered(c)
-	if err != nil {
-		return nil, err
-	}
-	list, err := h.cfg.Server.PreviewWipe(c.Context(), numbers)
-	return wipedOf(list), err
-}
-
-func (h *Handler) wipe(c *call) (any, error) {
-	in, numbers, err := h.numbered(c)
-	if err != nil {
-		return nil, err
-	}
-	list, err := h.cfg.Server.Wipe(c.Context(), c.now, c.who, numbers, in.PIN, in.Count)
-	return wipedOf(list), err
-}
-
-func wipedOf(list []server.Wiping) wiped {
-	out := wiped{make([]wipedDevice, len(list))}
-	for i, w := range list {
-		one := wipedDevice{Device: w.ID}
-		if w.Command != (protocol.CommandID{}) {
-			one.Command = w.Command.String()
-		}
-		if no, ok := errors.AsType[*protocol.Refusal](w.No); ok {
-			one.Rule, one.Reason = no.Rule, no.Reason
-		}
-		out.Devices[i] = one
-	}
-	return out
 }
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/protocol/android"
 	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -74,6 +75,11 @@ func TestRefusals(t *testing.T) {
 		if _, err := o.core.SetAuthority(context.Background(), o.now(), server.System, authority.Change{Authority: protocol.Office365, Coexistence: true}, o.previewID("coexistence"), 0); err != nil {
 			t.Fatal(err)
 		}
+		return o
+	}
+	managed := func(t *testing.T) *office {
+		o := newOffice(t)
+		o.enrolAndroid(android.FullyManaged)
 		return o
 	}
 	bare := func(t *testing.T) *office { return newBare(t, authority.Tenant{Authority: protocol.Intune}) }
@@ -175,6 +181,10 @@ func TestRefusals(t *testing.T) {
 		{"support for a device with a user", intune, "POST", "devices/DEVICE/support-move", nil, "AUTH-18", as},
 		{"a lock under BMS", bms, "POST", "devices/DEVICE/lock", nil, "AUTH-46", as},
 		{"a second lock", after(intune, "POST", "/rollcall/v1/devices/DEVICE/lock", object{}), "POST", "devices/DEVICE/lock", nil, "APL-064", as},
+		{"a reader deletes", intune, "DELETE", "devices/DEVICE", nil, "AUTH-08", store.Reader},
+		{"a device that erases itself is deleted", managed, "DELETE", "devices/d-FULLY_MANAGED", nil, "HST-071", as},
+		{"two for one that erases itself", managed, "POST", "orders/delete", func(*office) any { return object{"devices": []string{"d-FULLY_MANAGED"}, "count": 2} }, "HST-071", as},
+		{"too many deleted in an hour", after(after(managed, "POST", "/rollcall/v1/devices/DEVICE/wipe", object{}), "POST", "/rollcall/v1/settings", object{"blast_limit": 1}), "DELETE", "devices/d-FULLY_MANAGED?count=1", nil, "HST-071", as},
 		{"too many in an hour", after(after(intune, "POST", "/rollcall/v1/devices/DEVICE/wipe", object{}), "POST", "/rollcall/v1/settings", object{"blast_limit": 1}), "POST", "devices/DEVICE/wipe", nil, "HST-071", as},
 	}
 	wanted := map[string]string{ // what the journal says that a role may not (AUTH-08): no key, no more than was asked
@@ -258,6 +268,8 @@ func TestHST014Audited(t *testing.T) {
 		{"a device that there is not, to support", "POST", "devices/nobody/support-move", "", 404, object{}},
 		{"a device that there is not, to retire", "POST", "devices/nobody/retire", "", 404, object{}},
 		{"a device that there is not, to delete", "DELETE", "devices/nobody", "", 404, nil},
+		{"a device that there is not, among others to delete", "POST", "orders/delete", "devices[0]", 400, object{"devices": []string{"nobody"}}},
+		{"a number that is none", "DELETE", "devices/nobody?count=all", "count", 400, nil},
 		{"a user that there is not", "DELETE", "users?upn=nobody@example.org", "", 404, nil},
 		{"a profile that there is not", "DELETE", "profiles?name=nothing", "", 404, nil},
 		{"a package that there is not", "DELETE", "packages?name=nobody", "", 404, nil},

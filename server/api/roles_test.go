@@ -35,11 +35,12 @@ func (o *office) lines(f store.LineFilter) []store.Line {
 // least is the role that each route needs, typed by hand. What a reader may not see is not there; what is refused
 // otherwise is refused by AUTH-08.
 var least = map[string]store.Role{
-	"POST /rollcall/v1/invitations": store.Helpdesk,
-	"POST /rollcall/v1/orders/wipe": store.Helpdesk,
-	"GET /rollcall/v1/tokens":       store.GlobalAdministrator,
-	"POST /rollcall/v1/tokens":      store.GlobalAdministrator,
-	"DELETE /rollcall/v1/tokens":    store.GlobalAdministrator,
+	"POST /rollcall/v1/invitations":   store.Helpdesk,
+	"POST /rollcall/v1/orders/wipe":   store.Helpdesk,
+	"POST /rollcall/v1/orders/delete": store.Helpdesk,
+	"GET /rollcall/v1/tokens":         store.GlobalAdministrator,
+	"POST /rollcall/v1/tokens":        store.GlobalAdministrator,
+	"DELETE /rollcall/v1/tokens":      store.GlobalAdministrator,
 }
 
 // reads tells whether a route only shows something.

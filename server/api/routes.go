@@ -229,7 +229,8 @@ func routes() []route {
 		},
 		{
 			method: "DELETE", path: "/rollcall/v1/devices/{id}", needs: store.Helpdesk, journals: true,
-			summary: "retire it, and remove its record once it has heard; at once where it is not enrolled (AUTH-53); an Android device with no other way out resets itself", out: done{}, serve: (*Handler).deleteDevice,
+			summary: "retire it, and remove its record once it has heard; at once where it is not enrolled (AUTH-53); an Android device with no other way out erases itself, which wants count=1 (HST-071)",
+			query:   []param{{"count", "integer", "1, to say that it is meant to erase itself"}}, out: deleted{}, serve: (*Handler).deleteDevice,
 		},
 		{
 			method: "POST", path: "/rollcall/v1/devices/{id}/support-move", needs: store.Helpdesk, journals: true,
@@ -246,6 +247,14 @@ func routes() []route {
 		{
 			method: "POST", path: "/rollcall/v1/orders/wipe/preview", needs: store.Reader, asks: true, summary: "which devices a wipe would erase (HST-071)",
 			in: body[wipe](), out: wiped{}, serve: (*Handler).previewWipe,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/orders/delete", needs: store.Helpdesk, journals: true,
+			summary: "delete several devices; of those that erase themselves by it it wants the number, and an hour has a bound (HST-071)", in: body[deletion](), out: deleted{}, serve: (*Handler).delete,
+		},
+		{
+			method: "POST", path: "/rollcall/v1/orders/delete/preview", needs: store.Reader, asks: true, summary: "what a deletion would do to devices, and which it would erase (HST-071)",
+			in: body[deletion](), out: deleted{}, serve: (*Handler).previewDelete,
 		},
 		{
 			method: "GET", path: "/rollcall/v1/portals/{authority}/devices", needs: store.Reader, summary: "list the devices that an authority manages (AUTH-45)", query: page,

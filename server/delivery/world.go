@@ -76,7 +76,7 @@ type Settings struct {
 	Licences  LicenceGate        // whether enrolment asks for the user's licence (AUTH-47)
 	Workloads authority.Deciders // of co-managed clients (AUTH-51)
 	Pilots    string             // group of the users whose clients are in the pilot; empty: there is none
-	Blast     int                // devices that wipes and changes may touch in an hour; 1000; negative: any number (HST-071)
+	Blast     int                // devices that wipes, deletions and changes may touch in an hour; 1000; negative: any number (HST-071)
 
 	UnlicensedAdmins bool // an administrator need hold no Intune licence (AUTH-08)
 }
