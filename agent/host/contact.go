@@ -167,6 +167,15 @@ func (e *ElsewhereError) Error() string {
 	return fmt.Sprintf("the server names %s, and this agent talks to %s alone", e.Got, e.Want)
 }
 
+// client makes one for a server that is known, whose certificate is judged by the time now.
+func (p *pasted) client(now func() time.Time) *http.Client {
+	name, _, _ := net.SplitHostPort(p.Host)
+	return clientOf(p.Host, func(cs tls.ConnectionState) error {
+		_, err := verify(&cs, name, p.Pin, now())
+		return err
+	})
+}
+
 // dialTo opens connections to one host and no other (HST-120).
 func dialTo(host string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	want := withPort(host)
@@ -187,12 +196,7 @@ func withPort(host string) string {
 
 // readClock asks the server what time it is, without an identity: an ended one would not be let in.
 func (h *Host) readClock(ctx context.Context) {
-	at := h.real()
-	name, _, _ := net.SplitHostPort(h.rec.Link.Host)
-	client := clientOf(h.rec.Link.Host, func(cs tls.ConnectionState) error {
-		_, err := verify(&cs, name, h.rec.Link.Pin, at)
-		return err
-	})
+	client := h.rec.Link.client(h.real)
 	defer client.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+h.rec.Link.Host+"/healthz", nil)
 	if err != nil {

@@ -96,14 +96,20 @@ func (d *doctor) folder(ctx context.Context) bool {
 		return false
 	}
 	if err == nil {
-		d.dev, err = d.rec.read()
+		if d.dev, err = d.rec.read(); err != nil {
+			err = &lostError{err}
+		}
+	}
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		d.ill("folder", toGoOn, "%v", lost.why)
+		return false
 	}
 	if err != nil {
-		d.ill("folder", "enrol again with rollcall agent enroll --anew and a new line", "%v", err)
+		d.ill("folder", "take the program that wrote it, or check the disk", "%v", err)
 		return false
 	}
 	if here := machineOf(d.cfg.Machine(ctx)); d.rec.Machine != "" && here != "" && d.rec.Machine != here {
-		d.ill("folder", "enrol this one with rollcall agent enroll --anew and a new line", "the state in %s is of another machine", d.dir)
+		d.ill("folder", toGoOn, "%s: %v", d.dir, errForeign)
 		return false
 	}
 	if says, do := folderTrouble(d.dir); says != "" {
@@ -166,13 +172,13 @@ func (d *doctor) agent(ctx context.Context) {
 		d.wakeUps(ctx)
 		return
 	}
-	lock, err := os.Open(filepath.Join(d.dir, lockFile))
+	file, err := os.Open(filepath.Join(d.dir, lockFile))
 	if err != nil {
 		d.ill("agent", start, "no agent runs on this state")
 		return
 	}
-	defer lock.Close()
-	switch free, err := TryLock(lock); {
+	defer (&lock{file}).Close()
+	switch free, err := TryLock(file); {
 	case err != nil:
 		d.ill("agent", "check the file system that the folder is on: it has to know locks", "the lock cannot be tried: %v", err)
 	case free:
@@ -349,7 +355,7 @@ func (d *doctor) certificate() bool {
 func (d *doctor) identity(ctx context.Context, name string) {
 	signer, err := d.dev.Signer(dialect.Current)
 	if err != nil {
-		d.ill("identity", "enrol again with rollcall agent enroll --anew and a new line", "the key of this machine cannot be read: %v", err)
+		d.ill("identity", toGoOn, "the key of this machine cannot be read: %v", err)
 		return
 	}
 	mine := &tls.Certificate{Certificate: [][]byte{d.dev.Certificate(dialect.Current)}, PrivateKey: signer.Key}

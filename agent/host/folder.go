@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // The files of a state folder.
@@ -34,9 +32,20 @@ var ErrRuns = errors.New("another agent runs on this state")
 // A folder is a state folder that this process has.
 type folder struct {
 	dir  string
-	lock *os.File
+	lock *lock
 	lent bool // root has it, and it is another user's: what stands in it gets nothing done that this user may not do
+	disk medium
 }
+
+// A medium is how a folder has the system keep what it is given.
+type medium struct {
+	sync       func(*os.File) error        // what was written is there after a crash
+	rename     func(from, to string) error // replaces to
+	syncFolder func(dir string) error      // so are the names in dir
+}
+
+// systems is the one there is.
+var systems = medium{(*os.File).Sync, rename, SyncFolder}
 
 // takeFolder makes the folder where there is none, and takes it.
 func takeFolder(dir string) (*folder, error) {
@@ -44,7 +53,7 @@ func takeFolder(dir string) (*folder, error) {
 	if err == nil {
 		err = privateFolder(dir)
 	}
-	var lock *os.File
+	var lock *lock
 	var pid string
 	if err == nil {
 		lock, pid, err = hold(filepath.Join(dir, lockFile))
@@ -58,30 +67,7 @@ func takeFolder(dir string) (*folder, error) {
 	if lock == nil {
 		return nil, fmt.Errorf("%w (%s, process %s): stop it first, or give another folder by --state", ErrRuns, dir, pid)
 	}
-	return &folder{dir, lock, lent(dir)}, nil
-}
-
-// hold takes the lock of a file, which is made where there is none, until it is closed; nil: process pid has it.
-func hold(name string) (lock *os.File, pid string, err error) {
-	f, err := openFile(name, os.O_RDWR|os.O_CREATE|noFollow)
-	if err != nil {
-		return nil, "", err
-	}
-	ok, err := TryLock(f)
-	if err != nil || !ok {
-		text, _ := os.ReadFile(name)
-		f.Close()
-		return nil, strings.TrimSpace(string(text)), err
-	}
-	if f.Truncate(0) == nil { // for people to read: a full disk keeps no agent from running
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	return f, "", nil
-}
-
-// machineRuns is that a process is the agent of this machine already.
-func machineRuns(pid string) error {
-	return fmt.Errorf("%w: process %s is this machine's agent: stop it first, or have this one run beside it with --beside", ErrRuns, pid)
+	return &folder{dir, lock, lent(dir), systems}, nil
 }
 
 // errNotOwn is that a folder was there before any agent.
@@ -150,7 +136,7 @@ func (f *folder) save(r *record) error {
 		return fmt.Errorf("%w, of %d bytes: what was there before stays", errTooLong, len(b))
 	}
 	next := filepath.Join(f.dir, nextFile)
-	if err := writeSynced(next, b); err != nil {
+	if err := f.writeSynced(next, b); err != nil {
 		os.Remove(next) // whatever is there of it is of no use, and a full disk wants it back
 		return f.trouble(err)
 	}
@@ -158,17 +144,17 @@ func (f *folder) save(r *record) error {
 		return f.trouble(err)
 	}
 	now, before := filepath.Join(f.dir, stateFile), filepath.Join(f.dir, previousFile)
-	if err := rename(now, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.disk.rename(now, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return f.trouble(err)
 	}
-	if err := rename(next, now); err != nil {
+	if err := f.disk.rename(next, now); err != nil {
 		return f.trouble(err)
 	}
-	return SyncFolder(f.dir)
+	return f.disk.syncFolder(f.dir)
 }
 
 // writeSynced makes a file anew. What is in its place goes, whatever it is: root may write here, into a folder of a user who may do less.
-func writeSynced(name string, b []byte) error {
+func (f *folder) writeSynced(name string, b []byte) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -178,19 +164,33 @@ func writeSynced(name string, b []byte) error {
 	}
 	_, err = w.Write(b)
 	if err == nil {
-		err = w.Sync()
+		err = f.disk.sync(w)
 	}
 	return errors.Join(err, w.Close())
 }
 
 var (
 	// errDamaged is that a state file was read that save did not write.
-	errDamaged = errors.New("the state file is damaged: enrol again with rollcall agent enroll --anew, which puts back what was there before profiles")
+	errDamaged = errors.New("the state file is damaged")
+	// errForeign is that the state came with a copied folder or a cloned disk.
+	errForeign = errors.New("the state is of another machine")
 	// errTooLong is that a server has made the state longer than an agent keeps.
 	errTooLong = errors.New("the server has this machine keep more than an agent does")
 	// errNoFile is that something else stands in the place of a file.
 	errNoFile = errors.New("it is no file: remove it")
 )
+
+// A lostError is that nobody can go on with the state of a folder. Its files are known all the same.
+type lostError struct{ why error }
+
+func (e *lostError) Error() string {
+	return e.why.Error() + ": " + toGoOn + "; both put back what was there before profiles"
+}
+
+func (e *lostError) Unwrap() error { return e.why }
+
+// toGoOn is what a machine can do whose state is lost.
+const toGoOn = "enrol again with rollcall agent enroll --anew and a new line, or leave with rollcall agent unenroll"
 
 // openFile opens a file, and nothing else in its place: a pipe would hold the agent for ever.
 func openFile(name string, flags int) (*os.File, error) {
@@ -210,8 +210,16 @@ func openFile(name string, flags int) (*os.File, error) {
 }
 
 // load reads the state of a folder: the newest that is whole. A folder without any gives an empty record. The error names a state
-// of a newer program, or says that nothing whole is left.
+// of a newer program, or is a lostError: nothing whole is left.
 func load(dir string) (*record, error) {
+	r, err := newest(dir)
+	if errors.Is(err, errDamaged) {
+		err = &lostError{err}
+	}
+	return r, err
+}
+
+func newest(dir string) (*record, error) {
 	r, err := readState(filepath.Join(dir, stateFile))
 	if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamaged) {
 		return r, err
@@ -263,5 +271,5 @@ func (f *folder) clear(r *record) error {
 	if err := os.Remove(filepath.Join(f.dir, previousFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return SyncFolder(f.dir)
+	return f.disk.syncFolder(f.dir)
 }

@@ -41,6 +41,29 @@ func TestHST120APipeHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// A lock is given back at once, whatever process that is being started has its file too at this moment.
+func TestALockIsGivenBackBeforeItsFile(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), lockFile)
+	l, _, err := hold(name)
+	if err != nil || l == nil {
+		t.Fatalf("%v, %v", l, err)
+	}
+	child, err := unix.Dup(int(l.file.Fd())) // as a fork has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(child)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	again, pid, err := hold(name)
+	if err != nil || again == nil {
+		t.Fatalf("after it: process %q has it, %v", pid, err)
+	}
+	again.Close()
+}
+
 // What root gives back is what stands in the folder, never what a link in it leads to.
 func TestHST120LinksAreGivenBackThemselves(t *testing.T) {
 	if os.Geteuid() != 0 {

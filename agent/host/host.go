@@ -33,6 +33,7 @@ type Config struct {
 	// Transport signs SCEP messages in place of a key that is made for it (apple.md section 3.3); nil: that.
 	Transport *rsa.PrivateKey
 	Anew      bool // a damaged state, or one of another machine, is no reason to refuse: it is replaced
+	Leave     bool // nor is it to [Host.Unenrol], and nothing else may be done with it
 }
 
 // fill puts the defaults in.
@@ -61,7 +62,8 @@ type Host struct {
 	folder *folder
 	rec    *record
 	facts  Facts
-	device device // nil: nothing enrolled, nor begun
+	lost   *lostError // why nothing can be done with the state but to leave; nil: it is whole
+	device device     // nil: nothing enrolled, nor begun
 	link   *link.Link
 
 	listener *listener                     // nil: no wake-ups come
@@ -86,11 +88,18 @@ func Open(ctx context.Context, dir string, cfg Config) (*Host, error) {
 	if h.rec, err = load(dir); err == nil {
 		err = h.mine(ctx)
 	}
-	if err != nil && cfg.Anew {
-		h.rec, err = &record{}, nil
-	}
 	if err == nil && h.rec.Device != nil {
 		err = h.wake()
+	}
+	if lost, ok := errors.AsType[*lostError](err); ok && cfg.Leave {
+		h.lost, h.device = lost, nil
+		if h.rec == nil {
+			h.rec = &record{}
+		}
+		return h, nil
+	}
+	if err != nil && cfg.Anew {
+		h.rec, h.device, err = &record{}, nil, nil
 	}
 	if err != nil {
 		f.close()
@@ -116,7 +125,7 @@ func (h *Host) resume() {
 func (h *Host) mine(ctx context.Context) error {
 	here := machineOf(h.cfg.Machine(ctx))
 	if h.rec.Machine != "" && here != "" && h.rec.Machine != here {
-		return fmt.Errorf("the state in %s is of another machine: enrol this one with rollcall agent enroll --anew", h.folder.dir)
+		return &lostError{fmt.Errorf("%s: %w", h.folder.dir, errForeign)}
 	}
 	return nil
 }
@@ -140,7 +149,7 @@ func (h *Host) real() time.Time { return h.rec.Clock.real(h.cfg.Now()) }
 func (h *Host) wake() error {
 	d, err := h.rec.read()
 	if err != nil {
-		return fmt.Errorf("the state in %s: %w: enrol again with rollcall agent enroll --anew", h.folder.dir, err)
+		return &lostError{fmt.Errorf("the state in %s: %w", h.folder.dir, err)}
 	}
 	d.share(h)
 	h.device = d
@@ -150,11 +159,11 @@ func (h *Host) wake() error {
 // connect makes the link to the one server.
 func (h *Host) connect() error {
 	if h.rec.Link == nil {
-		return fmt.Errorf("the state in %s names no server: enrol again with rollcall agent enroll --anew", h.folder.dir)
+		return &lostError{fmt.Errorf("the state in %s names no server", h.folder.dir)}
 	}
 	roots, err := h.rec.Link.roots()
 	if err != nil {
-		return fmt.Errorf("the CA in %s: %w", h.folder.dir, err)
+		return &lostError{fmt.Errorf("the CA in %s: %w", h.folder.dir, err)}
 	}
 	var transport []*rsa.PrivateKey
 	if h.cfg.Transport != nil {

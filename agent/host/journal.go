@@ -46,7 +46,7 @@ func (f *folder) note(e Entry) error {
 	}
 	name := filepath.Join(f.dir, journalFile)
 	if st, err := os.Stat(name); err == nil && st.Size() > maxJournal {
-		if err := rename(name, filepath.Join(f.dir, olderFile)); err != nil {
+		if err := f.disk.rename(name, filepath.Join(f.dir, olderFile)); err != nil {
 			return f.trouble(err)
 		}
 	}
@@ -56,7 +56,7 @@ func (f *folder) note(e Entry) error {
 	}
 	_, err = w.Write(append(line, '\n'))
 	if err == nil {
-		err = w.Sync()
+		err = f.disk.sync(w)
 	}
 	if err = errors.Join(err, w.Close(), f.giveBack()); err != nil {
 		return f.trouble(err)

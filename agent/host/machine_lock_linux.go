@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ const rootsFolder = "/run"
 // taken the name, which stops nothing. Anybody may take the name, so root's agents have a file as well. The error wraps [ErrRuns] and says
 // which process has it.
 func TakeMachine() (io.Closer, error) {
-	name, err := takeName()
+	name, err := takeName(MachineFolder())
 	if err != nil || os.Geteuid() != 0 {
 		return name, err
 	}
@@ -50,8 +51,9 @@ type locks [2]io.Closer
 
 func (l locks) Close() error { return errors.Join(l[0].Close(), l[1].Close()) }
 
-// takeName takes the name of this machine's agent; nil: somebody has it who has no say over this user.
-func takeName() (io.Closer, error) {
+// takeName takes the name of this machine's agent; nil: somebody has it who has no say over this user. The agent that the system runs is of
+// the user whose the folder machine is.
+func takeName(machine string) (io.Closer, error) {
 	l, err := net.Listen("unix", machineName)
 	if err == nil {
 		return l, nil
@@ -74,8 +76,8 @@ func takeName() (io.Closer, error) {
 		return nil, err
 	}
 	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
-		st, err := os.Stat(MachineFolder())
-		if err != nil || ownerOf(st) != int(peer.Uid) { // else it is the agent that the system runs, as a user of its own
+		st, err := os.Stat(machine)                                                                        // which systemd lets nobody look into whose user it has made
+		if err != nil && !errors.Is(err, fs.ErrPermission) || err == nil && ownerOf(st) != int(peer.Uid) { // else it is the agent that the system runs, as a user of its own
 			return nil, nil
 		}
 	}

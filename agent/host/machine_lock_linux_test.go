@@ -2,11 +2,15 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"rollcall/agent/courier"
 )
@@ -25,6 +29,71 @@ func TestOneAgentAMachine(t *testing.T) {
 		t.Fatalf("after it: %v", err)
 	}
 	lock.Close()
+}
+
+// Who has the name of the machine's agent stops whom it has a say over: root everybody, the agent that the system runs everybody, everybody
+// else themselves alone.
+func TestTheNameOfAnotherUserStopsNothing(t *testing.T) {
+	const nobody, other = 65534, 65533
+	dir, private := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.Chown(dir, nobody, -1), os.Chmod(private, 0o700)); err != nil {
+		t.Skipf("only root is another user: %v", err)
+	}
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(filepath.Join(private, "agent"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		has, wants int    // users
+		machine    string // folder of the agent that the system runs
+		stops      bool
+	}{
+		"root before root":                      {0, 0, t.TempDir(), true},
+		"root before a user":                    {0, nobody, t.TempDir(), true},
+		"a user before root":                    {nobody, 0, t.TempDir(), false},
+		"a user before another":                 {other, nobody, t.TempDir(), false},
+		"a user before the same":                {nobody, nobody, t.TempDir(), true},
+		"the system's agent before root":        {nobody, 0, dir, true},
+		"the system's agent before a user":      {nobody, other, dir, true},
+		"where nobody may look, before a user":  {nobody, other, filepath.Join(private, "agent"), true},
+		"a user before root, and a system's":    {other, 0, dir, false},
+		"a user before root, no system's there": {other, 0, filepath.Join(dir, "none"), false},
+	} {
+		done := make(chan string)
+		go func() { // whose thread is another user's and in a network of its own, and ends with it
+			runtime.LockOSThread()
+			done <- func() string {
+				if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+					return "skip: no network of its own: " + err.Error()
+				}
+				be := func(user int) {
+					if _, _, no := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(0), uintptr(user), uintptr(0)); no != 0 {
+						panic(no)
+					}
+				}
+				be(tt.has)
+				first, err := takeName(tt.machine)
+				be(0)
+				if err != nil || first == nil {
+					return fmt.Sprintf("the first: %v, %v", first, err)
+				}
+				defer first.Close()
+				be(tt.wants)
+				second, err := takeName(tt.machine)
+				be(0)
+				if stops := errors.Is(err, ErrRuns); second != nil || stops != tt.stops || (err != nil) != tt.stops {
+					return fmt.Sprintf("the second: %v, %v", second, err)
+				}
+				return ""
+			}()
+		}()
+		got := <-done
+		if why, skip := strings.CutPrefix(got, "skip: "); skip {
+			t.Skip(why)
+		}
+		if got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
 }
 
 // Whoever has the name, two agents of root's never run: only root makes the file that they have as well.

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"rollcall/agent"
 	"rollcall/agent/dialect"
+	"rollcall/agent/host/apply"
 	"rollcall/agent/link"
 	"rollcall/protocol"
 )
@@ -62,6 +64,8 @@ func (h *Host) Magic() string {
 // those of [Host.CheckIn]; one that wraps neither [ErrFiles] nor [ErrUntold] leaves the machine managed.
 func (h *Host) Unenrol(ctx context.Context) error {
 	switch {
+	case h.lost != nil:
+		return h.abandon()
 	case h.managed():
 		return h.converse(ctx, dialect.UserRemoves)
 	case h.leaving():
@@ -177,7 +181,11 @@ func (h *Host) settle(err error) error {
 func (h *Host) left(untold error) error {
 	why := "it was taken out of management here"
 	if untold != nil {
-		untold = explain(untold, h.rec.Link.Host, h.real())
+		server := ""
+		if h.rec.Link != nil { // else it is lost with the rest
+			server = h.rec.Link.Host
+		}
+		untold = explain(untold, server, h.real())
 		if a, ok := errors.AsType[*Advice](untold); ok { // it has left
 			untold = &Advice{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
 		}
@@ -197,6 +205,29 @@ func (h *Host) left(untold error) error {
 		err = fmt.Errorf("nobody manages this machine any more, but %w", err)
 	}
 	return err
+}
+
+// abandon ends an enrolment whose state is lost: the server hears nothing of it, and files go back as far as their list is there.
+func (h *Host) abandon() error {
+	if errors.Is(h.lost, errForeign) {
+		udid := h.rec.UDID
+		h.rec = &record{Apply: h.rec.Apply}
+		return h.over("what was here was of another machine, which its server manages on: where that is gone, remove it there with rollcall devices delete " + udid)
+	}
+	why := h.lost.why
+	if h.rec.Apply.OnProfile == "" { // nobody knows any more whether there was one
+		var told []string
+		list, _, _ := apply.Read(filepath.Join(h.folder.dir, profilesFolder)) // what is damaged is told where it is needed
+		for _, p := range list {
+			if p.Told {
+				told = append(told, p.Identifier)
+			}
+		}
+		if len(told) > 0 {
+			why = fmt.Errorf("%w; nor does the command of --on-profile, which is not known any more, hear that %s left", why, strings.Join(told, ", "))
+		}
+	}
+	return h.left(why)
 }
 
 // over leaves nothing of an enrolment but what people want to know of it, and of what was there before all. That it is over is kept first:

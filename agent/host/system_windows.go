@@ -10,13 +10,19 @@ import (
 
 // TryLock takes the lock of f without waiting; false: another process has it. The system frees it with the process.
 func TryLock(f *os.File) (bool, error) {
-	// One byte far beyond the text, which others may read.
-	at := &windows.Overlapped{Offset: 1 << 30}
-	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, locked())
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// locked is one byte far beyond the text, which others may read.
+func locked() *windows.Overlapped { return &windows.Overlapped{Offset: 1 << 30} }
+
+// Unlock gives the lock of f back: when it goes with f, the system may take its time.
+func Unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, locked())
 }
 
 // noFollow is nothing that Windows has: only administrators make links there.

@@ -92,11 +92,7 @@ func (h *Host) listen(ctx context.Context, reached bool) <-chan string {
 	// What the courier uses is its own: the host is not for two goroutines.
 	link, fixed, clock, real := *h.rec.Link, h.rec.Courier, h.rec.Clock, h.cfg.Now
 	now := func() time.Time { return clock.real(real()) }
-	ask := clientOf(link.Host, func(cs tls.ConnectionState) error {
-		name, _, _ := net.SplitHostPort(link.Host)
-		_, err := verify(&cs, name, link.Pin, now())
-		return err
-	})
+	ask := link.client(now)
 	ctx, cancel := context.WithCancel(ctx)
 	l := &listener{to: to, woken: make(chan string, 1)}
 	config := courier.Config{

@@ -6,11 +6,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"rollcall/agent/courier"
+	"rollcall/certs"
 	"rollcall/protocol/wake"
 )
 
@@ -32,6 +37,60 @@ func TestHST120WakeUpsComeFromItsServer(t *testing.T) {
 		if got != tt.want || (err == nil) != (tt.want != "") || errors.Is(err, courier.ErrNone) != tt.none {
 			t.Errorf("%q: %q, %v", tt.said, got, err)
 		}
+	}
+}
+
+// A managed is a device that says where it is woken, and nothing else.
+type managed struct{ device }
+
+func (managed) taken() bool { return true }
+func (managed) push() address {
+	return address{service: wake.APNs, topic: "topic", token: make([]byte, wake.TokenSize)}
+}
+
+// messages are what a log says.
+type messages chan *logrus.Entry
+
+func (m messages) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (m messages) Fire(e *logrus.Entry) error {
+	m <- e
+	return nil
+}
+
+// A stranger in the server's place is not asked where wake-ups come from (HST-120).
+func TestHST120AStrangerIsNotAskedForWakeUps(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	var chains [2]*url.URL
+	var pins [2]string
+	for i := range chains {
+		ca, err := certs.NewIssuer("lab", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, chain := serve(t, ca, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(wake.Header, "0") // which is no port: nothing more follows
+			asked <- r.Host
+		})
+		chains[i], pins[i] = u, Pin(chain[1])
+	}
+	own, stranger := chains[0], chains[1]
+	for server, want := range map[*url.URL]string{own: "is no port", stranger: "no certificate of the server is " + pins[0]} {
+		h := bare(t, filepath.Join(t.TempDir(), "state"))
+		said := make(messages, 10)
+		h.cfg.Log.AddHook(said)
+		h.device, h.rec.Link = managed{}, &pasted{Host: server.Host, Pin: pins[0]}
+		h.listen(t.Context(), true)
+		e := <-said
+		if err, _ := e.Data[logrus.ErrorKey].(error); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %s %v, want %q", server, e.Message, err, want)
+		}
+		h.deafen()
+		h.device = nil
+	}
+	if got := <-asked; got != own.Host || len(asked) > 0 {
+		t.Errorf("%s was asked, and %d more times", got, len(asked))
 	}
 }
 

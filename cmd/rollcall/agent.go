@@ -36,13 +36,13 @@ certificate. Nothing harmful is done to it that was not allowed by name, and not
 type agentFlags struct{ state string }
 
 // open takes the state folder.
-func (a *agentFlags) open(cmd *cobra.Command, anew bool) (*host.Host, error) {
-	return host.Open(cmd.Context(), a.state, host.Config{Anew: anew})
+func (a *agentFlags) open(cmd *cobra.Command, cfg host.Config) (*host.Host, error) {
+	return host.Open(cmd.Context(), a.state, cfg)
 }
 
 // ask has the agent that runs do it, or does it where none runs.
-func (a *agentFlags) ask(cmd *cobra.Command, what host.Request, do func(*host.Host, context.Context) error) error {
-	h, err := a.open(cmd, false)
+func (a *agentFlags) ask(cmd *cobra.Command, what host.Request, cfg host.Config, do func(*host.Host, context.Context) error) error {
+	h, err := a.open(cmd, cfg)
 	if errors.Is(err, host.ErrRuns) {
 		return host.Ask(cmd.Context(), a.state, what)
 	}
@@ -107,7 +107,7 @@ alone. Without it the system's CAs decide.`,
 					return err
 				}
 			}
-			h, err := a.open(cmd, anew)
+			h, err := a.open(cmd, host.Config{Anew: anew})
 			if err != nil {
 				return err
 			}
@@ -225,7 +225,7 @@ func agentCheckInCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "check-in", Short: "Check in once, now", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.ask(cmd, host.RequestCheckIn, (*host.Host).CheckIn); err != nil {
+			if err := a.ask(cmd, host.RequestCheckIn, host.Config{}, (*host.Host).CheckIn); err != nil {
 				return unmanaged(err)
 			}
 			return a.tell(cmd, false, "checked in")
@@ -236,9 +236,10 @@ func agentCheckInCommand(a *agentFlags) *cobra.Command {
 func agentUnenrollCommand(a *agentFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "unenroll", Short: "Take this machine out of management", Args: noArgs,
-		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or not.`,
+		Long: `Take this machine out of management: the server is told once, and the agent's identity and profiles are removed whether it heard or not. A state
+that is damaged, or of another machine, is left as well: what was there before profiles comes back, and what could not be done is said.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.ask(cmd, host.RequestUnenrol, (*host.Host).Unenrol); err != nil {
+			if err := a.ask(cmd, host.RequestUnenrol, host.Config{Leave: true}, (*host.Host).Unenrol); err != nil {
 				return unmanaged(err)
 			}
 			return a.tell(cmd, false, "nobody manages this machine any more")

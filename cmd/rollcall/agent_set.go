@@ -60,7 +60,7 @@ of profiles that is not named any more had made of the system is undone.`,
 			if c.Poll == nil && c.Courier == nil && c.Apply == nil && len(c.Allow) == 0 {
 				return errors.New("nothing is to be changed: see rollcall agent set --help")
 			}
-			h, err := a.open(cmd, false)
+			h, err := a.open(cmd, host.Config{})
 			switch {
 			case errors.Is(err, host.ErrRuns):
 				err = host.Set(cmd.Context(), a.state, c)
