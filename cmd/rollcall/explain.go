@@ -116,10 +116,7 @@ func (f *explainFlags) story(cmd *cobra.Command, h *rehearsal.LogHeader) (s logg
 	case h == nil, !h.Population.Made && f.who.export == "":
 		return s, f.who.onlyWithExport(cmd)
 	}
-	if s.plan, err = h.Replayed(); err != nil {
-		return s, err
-	}
-	if s.pop, err = f.who.replayed(cmd, s.plan, h); err != nil {
+	if s.plan, s.pop, err = f.who.replayed(cmd, h); err != nil {
 		return s, err
 	}
 	if s.names = s.pop; f.who.export != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
 
@@ -78,7 +79,7 @@ func planCheckCommand() *cobra.Command {
 		Use: "check PLAN", Short: "Say what is wrong with a plan, all of it at once", Args: cobra.ExactArgs(1),
 		Long: `Read a plan (a file, or the name of a ready plan) and say everything that is wrong with it: file, line, column, what
 was expected and the nearest valid word; with a population made as the plan says, whether the licences that it gives are
-owned. Exit code 0 when it can be played, 1 when not.`,
+owned. What can be played and may not be meant, such as devices that no action enrols, is told as a doubt. Exit code 0 when it can be played, 1 when not.`,
 		Example: "  rollcall plan check move.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := loadPlan(args[0])
@@ -92,14 +93,35 @@ owned. Exit code 0 when it can be played, 1 when not.`,
 			if err != nil {
 				return err
 			}
-			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed}
+			doubts := p.Doubts(nil)
+			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed, "doubts": doubtsOf(doubts)}
 			return show(cmd, summary, func(w io.Writer) {
 				fmt.Fprintln(w, l.Say("%s can be played: %d {device|devices}, %d {moment|moments}, %s long", p.Name, p.Devices(), len(p.Timeline)+len(p.Faults), p.Until.String()))
+				for i := range doubts {
+					fmt.Fprintln(w, "  "+l.Say("doubt: %s", doubts[i].In(l)))
+				}
 			})
 		},
 	}
 	cmd.Flags().Var(&l, "lang", "`LANGUAGE` of what is told: en or nl")
 	return cmd
+}
+
+// A toldDoubt is one doubt of a plan for programs.
+type toldDoubt struct {
+	Line  int           `json:"line"`
+	Field string        `json:"field"`
+	Rule  protocol.Rule `json:"rule"`
+	Text  string        `json:"text"`
+	Other string        `json:"other"`
+}
+
+func doubtsOf(doubts []plan.Doubt) []toldDoubt {
+	all := []toldDoubt{}
+	for _, d := range doubts {
+		all = append(all, toldDoubt{d.Line, d.Field, d.Rule, d.Text.String(), d.Other.String()})
+	}
+	return all
 }
 
 func planSchemaCommand() *cobra.Command {

@@ -192,7 +192,7 @@ func (f *planWavesFlags) compute(cmd *cobra.Command, s *rehearsal.WaveSearch, no
 		said[""] = append(said[""], in.Say("They are for the users that the plan draws: for those of an export, rollcall plan waves wants it too (--export)."))
 	}
 	text = w.Plan.Encode(said)
-	_, err = plan.Parse(cmp.Or(f.out, "the waves"), text)
+	_, err = w.Plan.Edited(cmp.Or(f.out, "the waves"), text)
 	return w, text, err
 }
 
@@ -218,7 +218,7 @@ func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *p
 				return made, err
 			}
 			notes = added
-			return plan.Parse("the plan with Intune added", made.Encode(nil))
+			return p.Edited("the plan with Intune added", made.Encode(nil))
 		})
 		return p, pop, notes, err
 	}

@@ -76,17 +76,24 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if name == "" && f.export != "" {
 		name = "tenant"
 	}
-	if p, err = loadPlan(name); err != nil {
-		return nil, nil, false, err
-	}
-	if cmd.Flags().Changed("seed") {
-		p.Seed = f.seed
-	}
-	if p, err = fit(p); err != nil {
-		return nil, nil, false, err
-	}
 	if f.devices < 0 || cmd.Flags().Changed("devices") && f.devices == 0 {
 		return nil, nil, false, errors.New("--devices: at least 1")
+	}
+	p, wrong := loadPlan(name)
+	if wrong != nil && (f.export == "" || !legible(wrong)) {
+		return nil, nil, false, wrong
+	}
+	mine := func() (err error) { // p as flags want it
+		if cmd.Flags().Changed("seed") {
+			p.Seed = f.seed
+		}
+		p, err = fit(p)
+		return err
+	}
+	if wrong == nil {
+		if err := mine(); err != nil {
+			return nil, nil, false, err
+		}
 	}
 	if f.export == "" {
 		if err := f.onlyWithExport(cmd); err != nil {
@@ -111,19 +118,40 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if err := f.room(max(f.devices, len(pop.Devices))); err != nil {
 		return nil, nil, false, err
 	}
+	if wrong != nil { // it has no devices or tenant of its own, or is wrong with these too
+		if p, err = loadPlanFor(name, pop.Tenancy()); err == nil {
+			err = mine()
+		}
+		if err != nil {
+			return nil, nil, false, err
+		}
+	}
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)
 	}
-	if t := &pop.Tenant; t.Authority != protocol.Unknown {
-		if err := p.Suits(t.Authority, t.Coexistence); err != nil {
-			return nil, nil, false, fmt.Errorf("the plan does not suit this export, whose authority is %s: %w", (&authority.Tenant{Authority: t.Authority, Coexistence: t.Coexistence}).Name(), err)
-		}
+	if err := suits(p, pop); err != nil {
+		return nil, nil, false, err
 	}
 	pop.Adopt(p)
 	if err := pop.Afford(p); err != nil {
 		return nil, nil, false, fmt.Errorf("the plan does not suit this export: %w; where rollcall plan waves has computed the plan, it did so for other users than the export's: compute it again with --export %s", err, f.export)
 	}
 	return p, pop, true, nil
+}
+
+// legible tells whether a plan was found and could be read, and mistakes in it are all that is wrong.
+func legible(wrong error) bool {
+	at, ok := errors.AsType[*plan.Error](wrong)
+	return ok && at.Line > 0
+}
+
+// suits refuses a plan that contradicts the export whose devices are to play it (HST-123).
+func suits(p *plan.Plan, pop *population.Population) error {
+	t := &pop.Tenant
+	if err := p.Suits(pop.Tenancy()); err != nil {
+		return fmt.Errorf("the plan does not suit this export, whose authority is %s: %w", (&authority.Tenant{Authority: t.Authority, Coexistence: t.Coexistence}).Name(), err)
+	}
+	return nil
 }
 
 // room sees to it that there is memory for so many devices, before they are made.

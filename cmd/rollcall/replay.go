@@ -62,11 +62,7 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	if log.Header == nil {
 		return fmt.Errorf("%s: it has no plan and seed in its first line, as the log of a live run; only a rehearsal's log can be played again (rollcall rehearse --log)", name)
 	}
-	p, err := log.Header.Replayed()
-	if err != nil {
-		return err
-	}
-	pop, err := f.who.replayed(cmd, p, log.Header)
+	p, pop, err := f.who.replayed(cmd, log.Header)
 	if err != nil {
 		return err
 	}

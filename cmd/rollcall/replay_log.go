@@ -33,26 +33,30 @@ func openLog(name string) (*os.File, *rehearsal.ReadLog, error) {
 	return file, log, nil
 }
 
-// replayed is the population of the header.
-func (f *populationFlags) replayed(cmd *cobra.Command, p *plan.Plan, h *rehearsal.LogHeader) (*population.Population, error) {
-	if h.Population.Made {
-		if f.export != "" {
-			return nil, errors.New("--export: the population of this log was made from its plan")
+// replayed are the plan and the population of the header.
+func (f *populationFlags) replayed(cmd *cobra.Command, h *rehearsal.LogHeader) (p *plan.Plan, pop *population.Population, err error) {
+	switch {
+	case h.Population.Made && f.export != "":
+		return nil, nil, errors.New("--export: the population of this log was made from its plan")
+	case h.Population.Made:
+		if p, err = h.Replayed(nil); err == nil {
+			pop, err = makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
 		}
-		return makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
+		return p, pop, err
+	case f.export == "":
+		return nil, nil, fmt.Errorf("the log is of a tenant's own devices (%s): name the same export by --export", h.Population.Export)
 	}
-	if f.export == "" {
-		return nil, fmt.Errorf("the log is of a tenant's own devices (%s): name the same export by --export", h.Population.Export)
+	if pop, err = f.imported(cmd); err != nil {
+		return nil, nil, err
 	}
-	pop, err := f.imported(cmd)
-	if err != nil {
-		return nil, err
+	if p, err = h.Replayed(pop.Tenancy()); err != nil {
+		return nil, nil, err
 	}
 	if len(pop.Devices) != h.Population.Devices {
 		pop = pop.Resample(h.Population.Devices, p.Seed)
 	}
 	pop.Adopt(p)
-	return pop, nil
+	return p, pop, nil
 }
 
 // errDiffers ends a replay at the first line that differs, errCut where the story in the file was interrupted.

@@ -83,10 +83,7 @@ func (c *checker) tenant() {
 	if t.Release != 0 && (t.Release < 1000 || t.Release%100 == 0 || t.Release%100 > 12 || t.Release > 9912) {
 		c.fail("tenant.release", ruleContradiction, "%d is no release; want year and month such as 1910", t.Release)
 	}
-	c.now = unset + Regime(t.Authority)
-	if t.Coexistence {
-		c.now = coexistence
-	}
+	c.now = regimeOf(t.Authority, t.Coexistence)
 	c.consents()
 	if t.Identity.Window >= t.Identity.Lifetime {
 		c.fail("tenant.identity.window", protocol.RuleRenewal, "the renewal window (%s) must be shorter than the lifetime (%s)", t.Identity.Window, t.Identity.Lifetime)

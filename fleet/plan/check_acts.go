@@ -122,7 +122,7 @@ func (c *checker) enrol(path string, a *Action) {
 		c.fail(path+".again", ruleContradiction, "again is about devices that were enrolled, not about new ones")
 	case e.Again && !c.enrolled:
 		c.fail(path+".again", ruleContradiction, "nobody has been enrolled before this")
-	case e.All() && c.plan.Population.Devices == 0:
+	case e.All() && c.plan.Population.Devices == 0 && !c.plan.exported(): // an export's are those whose enrolment is not complete, if any
 		c.fail(path, ruleContradiction, "nobody is left to enrol: population.devices is 0 and no number is given")
 	case alone && e.All() && c.plan.Population.Mix.MacOS > 0:
 		c.fail("population.mix.macos", protocol.RuleUnsupportedBMS, "a Mac is never under office365, which is in force when they enrol")

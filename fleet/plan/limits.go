@@ -223,7 +223,9 @@ func (g *limitGate) figure(n ast.Node) {
 	}
 	if near, known := knownFigure(key); !known {
 		hint := ""
-		if near == "" && !strings.Contains(key, ".") {
+		if names := inside(key); near == "" && len(names) > 0 {
+			hint = "; want one inside it, such as " + key + "." + names[0]
+		} else if near == "" && !strings.Contains(key, ".") {
 			hint = "; want one inside a section, such as devices.stranded"
 		}
 		g.unknown = cmp.Or(g.unknown, error(&limitError{message: fmt.Sprintf("%q: a result has no figure %s%s", clip(g.limit.text), key, hint), nearest: near}))
@@ -254,86 +256,6 @@ func condition(n ast.Node) bool {
 		return n.Operator == "not" || n.Operator == "!"
 	}
 	return false
-}
-
-// figures are the common keys of every result (architecture, section 1). A key that is absent from a result
-// belongs to another kind of run.
-var figures = map[string][]string{
-	"devices": {
-		"total", "enrolled", "enrolling", "left_out", "left_out_by", "moved", "reregistered", "pending", "stale", "blocked",
-		"stranded", "needs_support", "must_enrol_again", "unlicensed", "not_modelled", "by_platform",
-	},
-	"checkins":   {"offered", "started", "done", "failed", "refused", "per_second", "p50", "p99", "p999", "p50_ms", "p99_ms", "p999_ms"},
-	"invariants": {"checked", "violated"},
-	"moved":      {"p50", "p95", "p100", "p50_ms", "p95_ms", "p100_ms"},
-	"preview": {
-		"would_move", "would_move_reachable", "would_move_blocked", "would_stay", "leaving", "doubts",
-		"intune_units_short",
-	},
-	"verdict": nil, "seed": nil, "virtual_seconds": nil, "wall_seconds": nil, "cpu_seconds": nil, "virtual": nil, "wall": nil, "cpu": nil,
-	"peak_rss_bytes": nil, "version": nil, "command": nil,
-}
-
-// jobFigures are the sections that a job adds to its result before it holds that against limits.
-var jobFigures = map[string][]string{
-	"rehearsal": {"answers", "export", "findings", "gaps", "push_ended", "plan", "enrolments", "event_log_lines", "wire"},
-	"load": {
-		"loop", "arrivals", "pace", "seconds", "target", "server", "shared_host", "identity", "authentication",
-		"woken_by", "connections", "handshakes", "key_exchange", "source_addresses", "think_ms", "retries", "retried",
-		"not_started", "called", "not_woken", "lost", "unheard", "commands", "done_by", "full_handshakes",
-		"resumed_handshakes", "sent_bytes", "received_bytes", "steps", "every_outcome", "from_sending",
-		"wait_for_device", "devices_needed", "woken", "enrolment", "generator", "window_seconds", "windows", "histogram",
-		"trouble", "baseline",
-	},
-	"ledger": {
-		"ordered", "taken", "delivered", "confirmed", "void", "retries", "unordered", "open", "profiles", "refused",
-		"lost", "doubled", "reordered", "stuck", "misdelivered", "never_converged", "findings",
-	},
-	"enrolments": {"done", "broke_off"},
-	"faults":     {"dropped_responses", "resets", "busy"},
-	"rsa_keys":   {"beforehand", "seconds", "later"},
-}
-
-func knownFigure(key string) (near string, known bool) {
-	section, rest, _ := strings.Cut(key, ".")
-	inside, common := figures[section]
-	if !common {
-		var own bool
-		switch inside, own = jobFigures[section]; {
-		case rest == "": // a job's own section is no figure itself
-			return wholeFigure(section), false
-		case !own:
-			return Nearest(section, slices.Sorted(maps.Keys(sections()))), false
-		}
-	}
-	first, _, _ := strings.Cut(rest, ".")
-	if inside == nil || first == "" {
-		return section, rest == "" && inside == nil
-	}
-	if slices.Contains(inside, first) {
-		return "", true
-	}
-	if near = Nearest(first, inside); near != "" {
-		near = section + "." + near
-	}
-	return near, false
-}
-
-// sections are those of all results.
-func sections() map[string][]string {
-	all := maps.Clone(figures)
-	maps.Copy(all, jobFigures)
-	return all
-}
-
-// wholeFigure is the dotted key of the figure that has this name in its section, or a name near this one that stands alone; "": none.
-func wholeFigure(name string) string {
-	for _, section := range slices.Sorted(maps.Keys(figures)) {
-		if slices.Contains(figures[section], name) {
-			return section + "." + name
-		}
-	}
-	return Nearest(name, slices.Sorted(maps.Keys(figures)))
 }
 
 // Evaluate compares result with p's limits. result is the object of result.json as encoding/json decodes it. A figure

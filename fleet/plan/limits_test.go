@@ -71,7 +71,7 @@ func TestLimitOfDevices(t *testing.T) {
 func TestHST016Whole(t *testing.T) {
 	for text, near := range map[string]string{
 		"stranded == 0": "devices.stranded", "unprotected == 0": "", "load > 0": "", "p99 < 50ms": "checkins.p99",
-		"violated == 0": "invariants.violated", "wal < 1m": "wall", "devices == 5": "devices",
+		"violated == 0": "invariants.violated", "wal < 1m": "wall", "devices == 5": "",
 	} {
 		var l Limit
 		var mistake *limitError
@@ -86,6 +86,11 @@ func TestHST016Names(t *testing.T) {
 	for text, near := range map[string]string{
 		"foo.bar < 1": "", "loda.lost == 0": "load", "load.lots == 0": "load.lost", "ledger.foo == 0": "", "rehearsal.answers.movable > 0": "taken",
 		"rsa_keys.later == 0": "taken", "ledger.confirmed == 8": "taken", "load.baseline.p99.percent < 10": "taken",
+		"load.baseline.foo == 0": "", "load.baseline.pars == 0": "load.baseline.pairs", "load.baseline.p99.percnt < 10": "load.baseline.p99.percent",
+		"load.baseline.p99 < 10": "", "load.lost.twice == 0": "load.lost", "wall.foo < 1m": "wall", "load.woken.p99 < 1s": "taken", "load.done_by.ios > 0": "taken",
+		"load.done_by.linux > 0": "", "devices.by_platform.ios == 5": "", "devices.by_platform.ios.totl == 5": "devices.by_platform.ios.total",
+		"devices.left_out_by.printer == 0": "taken", "rehearsal.answers.peak.minutes_over == 0": "taken", "rehearsal.answers.peak.checkins.count < 50": "taken",
+		"rehearsal.answers.unprotected.email.hours == 0": "taken", "rehearsal.answers.unprotected.emails.hours == 0": "rehearsal.answers.unprotected.email",
 	} {
 		var l Limit
 		var mistake *limitError

@@ -19,17 +19,24 @@ import (
 // Load reads the plan in the file path. An error about its content is [Errors].
 func Load(path string) (*Plan, error) { return load(path, nil) }
 
-// LoadFor is [Load] for a plan that is applied to a tenant which is there: where it says nothing of devices, t's are meant, and where
-// it says nothing of the tenant either it is checked against t.
+// LoadFor is [Load] for a plan that is about a tenant which is there: where it says nothing of devices, t's are meant, and what it
+// says nothing of about the tenant is as t has it.
 func LoadFor(path string, t *Tenancy) (*Plan, error) { return load(path, t) }
 
-// A Tenancy is what a live tenant has of what a plan may leave out.
+// ParseFor is [Parse] for a plan that is about a tenant which is there, as [LoadFor] reads one.
+func ParseFor(name string, data []byte, t *Tenancy) (*Plan, error) { return parse(name, data, t) }
+
+// Edited reads text, which was made of p, as p was read.
+func (p *Plan) Edited(name string, text []byte) (*Plan, error) { return parse(name, text, p.there) }
+
+// A Tenancy is what a tenant that is there, a live one or an export's, has of what a plan may leave out.
 type Tenancy struct {
 	Authority   protocol.Authority `json:"authority"`
 	Coexistence bool               `json:"coexistence"`
 	Consents    []Consent          `json:"consents"`
 	Devices     ByPlatform         `json:"devices"` // with a user
 	Userless    ByPlatform         `json:"userless"`
+	Exported    bool               `json:"-"` // an export's: its devices play, whatever the plan says of others
 }
 
 // Add counts an enrolled device.
@@ -52,19 +59,37 @@ func (t *Tenancy) Add(p protocol.Platform, userless bool) {
 	}
 }
 
-// take puts what t has in place of what p leaves out.
+// take puts what t has in place of what p leaves out. An export's devices play in place of all that p says of devices.
 func (p *Plan) take(t *Tenancy) {
-	if p.Devices() > 0 {
+	pop, own := &p.Population, &p.Tenant
+	if p.Devices() > 0 && !t.Exported {
 		return
 	}
-	there := &p.Population.Already
+	p.there = t
+	if t.Exported {
+		pop.Devices, pop.Mix, pop.Silent = 0, ByPlatform{}, nil
+	}
+	there := &pop.Already
 	there.ByPlatform, there.Userless.ByPlatform = t.Devices, t.Userless
+	there.Registered, there.Userless.Registered = protocol.Unknown, protocol.Unknown
 	if t.Authority == protocol.SCCM { // which manages nobody: they were enrolled before
 		there.Registered, there.Userless.Registered = protocol.Intune, protocol.Intune
 	}
-	if _, said := p.where["tenant"]; !said {
-		p.Tenant.Authority, p.Tenant.Coexistence, p.Tenant.Consents = t.Authority, t.Coexistence, t.Consents
+	if t.Exported || !p.says("tenant.authority") && !p.says("tenant.coexistence") {
+		own.Authority, own.Coexistence = t.Authority, t.Coexistence
 	}
+	if !p.says("tenant.consents") {
+		own.Consents = t.Consents
+	}
+}
+
+// exported tells whether p was read for an export, whose devices and certificates are as they are.
+func (p *Plan) exported() bool { return p.there != nil && p.there.Exported }
+
+// says tells whether the file has something at a path.
+func (p *Plan) says(path string) bool {
+	_, said := p.where[path]
+	return said
 }
 
 func load(path string, t *Tenancy) (*Plan, error) {
@@ -149,7 +174,6 @@ func within(path, whole string) bool {
 
 // fill puts the defaults in place of what the plan does not say.
 func (p *Plan) fill() {
-	set := func(path string) bool { _, ok := p.where[path]; return ok }
 	or := func(d *Duration, otherwise Duration) {
 		if *d == 0 {
 			*d = otherwise
@@ -158,7 +182,7 @@ func (p *Plan) fill() {
 	if p.Name == "" {
 		p.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(p.file), filepath.Ext(p.file)), ".plan")
 	}
-	if !set("tenant.authority") && p.Tenant.Authority == protocol.Unknown {
+	if !p.says("tenant.authority") && p.Tenant.Authority == protocol.Unknown {
 		p.Tenant.Authority = protocol.Intune
 	}
 	if p.Tenant.APNs.Topic == "" {
@@ -169,7 +193,7 @@ func (p *Plan) fill() {
 		p.Tenant.BMS.Userless = Accept
 	}
 	or(&p.Tenant.Identity.Lifetime, Duration(365*Day))
-	if !set("tenant.identity.window") {
+	if !p.says("tenant.identity.window") {
 		p.Tenant.Identity.Window = min(Duration(42*Day), p.Tenant.Identity.Lifetime/3)
 	}
 	or(&p.Step, min(Duration(10*time.Minute), max(p.Until, 1)))
@@ -188,7 +212,7 @@ func (p *Plan) fill() {
 			there.Registered = p.Tenant.Authority
 		}
 	}
-	if !set("tenant.consents") && p.Tenant.Consents == nil {
+	if !p.says("tenant.consents") && p.Tenant.Consents == nil {
 		p.Tenant.Consents = Consents[:]
 	}
 	for i := range p.Timeline {
@@ -217,7 +241,7 @@ func (p *Plan) fill() {
 		}
 	}
 	for i := range p.Faults {
-		if !set(fmt.Sprintf("faults[%d].share", i)) {
+		if !p.says(fmt.Sprintf("faults[%d].share", i)) {
 			p.Faults[i].Share = Whole
 		}
 	}

@@ -27,6 +27,7 @@ type Plan struct {
 	text  []byte              // that it was parsed from
 	file  string              // for messages
 	where map[string]position // of each key and list item, by its path
+	there *Tenancy            // that it was read for; nil: it has its own
 }
 
 // A Tenant is who manages, and the tenant's settings.

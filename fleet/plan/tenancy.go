@@ -20,17 +20,16 @@ const (
 // maxTurns bounds in how many turns users get a licence.
 const maxTurns = 100_000
 
-// Suits checks p, which is checked, for a tenant of another authority than its own, such as an export's: the changes that there are
-// none of from there, and what is done under an authority that does not have it. The error is [Errors].
-func (p *Plan) Suits(a protocol.Authority, coexistence bool) error {
+// Suits checks p, which is checked, for a tenant that is there in place of its own, such as an export's: the changes that there are
+// none of from there, what is done under an authority that does not have it, and what would concern nobody. The error is [Errors], all of them.
+func (p *Plan) Suits(t *Tenancy) error {
 	q := *p
-	q.Tenant.Authority, q.Tenant.Coexistence = a, coexistence
+	q.take(t)
+	q.fill()
 	var errs Errors
 	for _, e := range q.contradictions() {
-		if e.Rule == ruleAuthorities || e.Rule == ruleNoReturn || e.Rule == protocol.RuleUnsupportedBMS {
-			if strings.HasPrefix(e.Field, "timeline") {
-				errs = append(errs, e)
-			}
+		if part := head(e.Field); part == "timeline" || part == "profiles" {
+			errs = append(errs, e)
 		}
 	}
 	return errs.or()
@@ -176,13 +175,14 @@ func (c *checker) upload(path string, a *Action) {
 		c.fail(path, ruleContradiction, "an upload of nothing; want upload: with one of %s", strings.Join(certificateNames[1:], ", "))
 	case c.now == unset:
 		c.fail(path, protocol.RuleUnset, "the authority is unknown at this time: there is no slot for a certificate")
+	case c.plan.exported(): // how old its certificate is the story says, and what comes of an upload
 	case renewed && at > c.pushEnd+grace:
 		c.fail(path, protocol.RulePushExpired, "the push certificate ended at %s: after %s of grace only one with another topic can be had", Duration(c.pushEnd), Duration(grace))
 	case renewed && at+year <= c.pushEnd:
 		c.fail(path, protocol.RuleUpload, "a certificate renewed at %s ends no later than the present one, so it is not newer", a.At)
 	}
 	if u := a.APNs.Upload; u.Refused() {
-		if u == Expired && at < c.firstPush {
+		if u == Expired && at < c.firstPush && !c.plan.exported() {
 			c.fail(path+".upload", ruleContradiction, "the certificate of the beginning ends at %s, so it is not expired yet; want not-newer", Duration(c.firstPush))
 		}
 		return

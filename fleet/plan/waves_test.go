@@ -110,7 +110,7 @@ func TestHST123PlanThatDoesNotSuitATenant(t *testing.T) {
 	} {
 		var errs Errors
 		var rules []protocol.Rule
-		err := p.Suits(tt.authority, tt.coexistence)
+		err := p.Suits(&Tenancy{Authority: tt.authority, Coexistence: tt.coexistence, Exported: true, Devices: ByPlatform{IOS: 5, Windows: 5}})
 		errors.As(err, &errs)
 		for _, e := range errs {
 			if rules = append(rules, e.Rule); e.Line == 0 {

@@ -45,6 +45,15 @@ type Tenant struct {
 	Units       Units
 }
 
+// Tenancy is what a plan that plays an export's devices has to do with.
+func (p *Population) Tenancy() *plan.Tenancy {
+	t := &plan.Tenancy{Authority: p.Tenant.Authority, Coexistence: p.Tenant.Coexistence, Exported: true}
+	for i := range p.Devices {
+		t.Add(p.Devices[i].Platform, p.Devices[i].Userless())
+	}
+	return t
+}
+
 // APNs is the Apple push certificate in force. A zero field is not known.
 type APNs struct {
 	Topic    string

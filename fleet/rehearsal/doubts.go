@@ -1,10 +1,19 @@
 package rehearsal
 
 import (
+	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
 	"rollcall/protocol/lang"
 )
+
+// doubts are those of a plan, on its own or with the tenant whose devices play it (HST-123).
+func doubts(p *plan.Plan, pop *population.Population) []plan.Doubt {
+	if pop.Tenant.AsOf == 0 {
+		return p.Doubts(nil)
+	}
+	return p.Doubts(pop.Tenancy())
+}
 
 // exportTables are what an export leaves open: records that can be read in two ways, contradictions, and what it cannot say. They are
 // empty where the population was made from a plan.

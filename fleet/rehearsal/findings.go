@@ -201,6 +201,13 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	of(leftProfiles)
 	add("", l.Say("Doubts of the export"), uint64(len(a.Population.Doubts)), 0,
 		l.Say("Records that can be read in two ways; what is said here is so by the likelier one."), l.Say("look at each in the report, or by rollcall preview, and mend the export where it is wrong"))
+	if doubts := doubts(a.Plan, a.Population); len(doubts) > 0 {
+		var all []string
+		for i := range doubts {
+			all = append(all, upper(doubts[i].In(l))+".")
+		}
+		add(doubts[0].Rule, l.Say("Doubts of the plan"), uint64(len(doubts)), 0, strings.Join(all, " "), l.Say("mend the plan where it is not meant so"))
+	}
 	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
 		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
 	return found

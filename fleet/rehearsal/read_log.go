@@ -125,9 +125,13 @@ func strictly(text []byte, into any) error {
 // said leaves out what encoding/json says of itself.
 func said(err error) string { return string(bytes.TrimPrefix([]byte(err.Error()), []byte("json: "))) }
 
-// Replayed is the plan of the header as it was played: its text, seed, length and number of devices.
-func (h *LogHeader) Replayed() (*plan.Plan, error) {
+// Replayed is the plan of the header as it was played: its text, seed, length and number of devices. there is the tenant of the export
+// that played it; nil: the plan made its population.
+func (h *LogHeader) Replayed(there *plan.Tenancy) (*plan.Plan, error) {
 	p, err := plan.Parse(h.Name, []byte(h.Plan))
+	if err != nil && there != nil {
+		p, err = plan.ParseFor(h.Name, []byte(h.Plan), there)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the plan in the log's header: %w", err)
 	}

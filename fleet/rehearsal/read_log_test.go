@@ -37,7 +37,7 @@ func TestLogPlaysAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := log.Header.Replayed()
+	p, err := log.Header.Replayed(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func FuzzOpenLog(f *testing.F) {
 			return
 		}
 		if log.Header != nil {
-			log.Header.Replayed()
+			log.Header.Replayed(nil)
 		}
 		for line := range log.Lines() {
 			Explain(lang.Dutch, &line)

@@ -92,7 +92,7 @@ func (f *finder) holds(ctx context.Context, aDay int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	written, err := plan.Parse("the waves", w.Plan.Encode(nil)) // as they will be read
+	written, err := w.Plan.Edited("the waves", w.Plan.Encode(nil)) // as they will be read
 	if err == nil {
 		err = f.Population.Afford(written)
 	}
