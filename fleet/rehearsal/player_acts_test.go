@@ -286,7 +286,7 @@ func (p *player) order(what string, d int, u *unit) {
 	case "retire":
 		_, err = s.Retire(p.ctx, now, boss, n)
 	case "delete":
-		err = s.Delete(p.ctx, now, n)
+		_, err = s.Delete(p.ctx, now, boss, []protocol.Device{n}, 1)
 		if u.life != "enrolled" {
 			want = ""
 		}
