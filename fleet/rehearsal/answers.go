@@ -77,11 +77,12 @@ type Peak struct {
 	Count uint32
 }
 
-// A Group counts devices that have something in common.
+// A Group counts devices that have something in common. Of the movable, Returning are those that moved and are pending again, and
+// Held those that the push certificate keeps from it at the end; Repeated are those that moved more often than once.
 type Group struct {
 	Name func(lang.Language) string `json:"-"`
 
-	Devices, Enrolled, Movable, Moved, Reregistered, Pending, Stale, Blocked, Stranded, NeedsSupport, MustEnrol, Unlicensed int
+	Devices, Enrolled, Movable, Moved, Returning, Held, Repeated, Reregistered, Pending, Stale, Blocked, Stranded, NeedsSupport, MustEnrol, Unlicensed int
 }
 
 func (g *Group) add(l *Life) {
@@ -93,6 +94,9 @@ func (g *Group) add(l *Life) {
 		{l.Enrolled, &g.Enrolled},
 		{l.movable(), &g.Movable},
 		{l.Moved, &g.Moved},
+		{l.returning(), &g.Returning},
+		{l.movable() && l.Standing.Blocked, &g.Held},
+		{l.Moves > 1, &g.Repeated},
 		{l.Reregistered, &g.Reregistered},
 		{l.Pending, &g.Pending},
 		{l.Stale, &g.Stale},
@@ -109,7 +113,10 @@ func (g *Group) add(l *Life) {
 }
 
 // movable tells whether the device moved, or could have without anybody's help.
-func (l *Life) movable() bool { return l.Moved || l.Pending && !l.Stranded }
+func (l *Life) movable() bool { return l.Moved || l.Pending && !l.Stranded || l.returning() }
+
+// returning tells whether the device moved, and is pending again.
+func (l *Life) returning() bool { return l.Pending && l.Moves > 0 }
 
 // held is how long the push certificate held the device, for want of a renewed one or because it had ended.
 func (l *Life) held() time.Duration { return l.Blocked + l.Silenced }

@@ -251,6 +251,56 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
+// The headline says what is so of every kind of device there is, in both languages.
+func TestHeadline(t *testing.T) {
+	moved := Life{Enrolled: true, Standing: Standing{Moved: true}, Moves: 1}
+	twice := Life{Enrolled: true, Standing: Standing{Moved: true}, Moves: 2}
+	again := Life{Enrolled: true, Standing: Standing{Pending: true}, Moves: 1}
+	lost := Life{Enrolled: true, Standing: Standing{Pending: true, Stranded: true}, Moves: 1}
+	waits := Life{Enrolled: true, Standing: Standing{Pending: true}}
+	blocked := Life{Enrolled: true, Standing: Standing{Pending: true, Blocked: true}}
+	older := Life{Enrolled: true, Standing: Standing{Stale: true, Blocked: true}}
+	anew := Life{Enrolled: true, Standing: Standing{Reregistered: true}}
+	gone := Life{Enrolled: true, Standing: Standing{Pending: true, Stranded: true}}
+	for _, tt := range []struct {
+		name           string
+		lives          []Life
+		partial        bool
+		english, dutch string
+	}{
+		{"nobody", nil, false, "No device was to move", "Geen enkel apparaat hoefde over te gaan"},
+		{"nobody moves", []Life{anew, anew}, false, "No device was to move; 2 devices registered anew", "Geen enkel apparaat hoefde over te gaan; 2 apparaten registreerden opnieuw"},
+		{"nobody moves, and who registers anew is blocked", []Life{older}, false, "No device was to move; 1 is blocked", "Geen enkel apparaat hoefde over te gaan; 1 wordt tegengehouden"},
+		{"nobody can", []Life{gone, anew}, false, "No device could move by itself; 1 never will by itself", "Geen enkel apparaat kon vanzelf overgaan; 1 gaat nooit vanzelf over"},
+		{"nobody has", []Life{waits, waits}, false, "None of the 2 devices that could move did", "Geen van de 2 apparaten die konden overgaan, ging over"},
+		{"one has not", []Life{waits}, false, "The one device that could move did not", "Het ene apparaat dat kon overgaan, ging niet over"},
+		{"one", []Life{moved}, false, "The one device that could move did", "Het ene apparaat dat kon overgaan, ging over"},
+		{"all", []Life{moved, moved}, false, "All 2 devices that could move did", "Alle 2 apparaten die konden overgaan, gingen over"},
+		{"some", []Life{moved, waits, gone}, false, "1 of the 2 devices that could move has; 1 never will by itself", "1 van de 2 apparaten die konden overgaan, ging over; 1 gaat nooit vanzelf over"},
+		{"some twice", []Life{moved, twice, twice}, false, "All 3 devices that could move did; 2 have moved more than once", "Alle 3 apparaten die konden overgaan, gingen over; 2 gingen meer dan eens over"},
+		{"pending again", []Life{again, again}, false, "All 2 devices that could move did; 2 are to move again", "Alle 2 apparaten die konden overgaan, gingen over; 2 moeten opnieuw overgaan"},
+		{"one pending again, and away", []Life{lost, anew}, false, "The one device that could move did; 1 is to move again; 1 never will by itself", "Het ene apparaat dat kon overgaan, ging over; 1 moet opnieuw overgaan; 1 gaat nooit vanzelf over"},
+		{"pending again and not yet", []Life{again, waits, moved}, false, "2 of the 3 devices that could move have; 1 is to move again", "2 van de 3 apparaten die konden overgaan, gingen over; 1 moet opnieuw overgaan"},
+		{"all blocked", []Life{blocked, blocked}, false, "All 2 devices that are to move are blocked", "Alle 2 apparaten die moeten overgaan, worden tegengehouden"},
+		{"all blocked, and one that registers anew", []Life{blocked, older}, false, "The one device that is to move is blocked; 1 more is blocked", "Het ene apparaat dat moet overgaan, wordt tegengehouden; nog 1 wordt tegengehouden"},
+		{"some blocked", []Life{moved, blocked}, false, "1 of the 2 devices that could move has; 1 is blocked", "1 van de 2 apparaten die konden overgaan, ging over; 1 wordt tegengehouden"},
+		{"cut short before", []Life{anew}, true, "Interrupted after 14 days; until then: no device was to move; 1 device registered anew", "Onderbroken na 14 dagen; tot dan: geen enkel apparaat hoefde over te gaan; 1 apparaat registreerde opnieuw"},
+		{"cut short between", []Life{moved, waits, gone}, true, "Interrupted after 14 days; until then: 1 of the 2 devices that could move has; 1 could not by itself", "Onderbroken na 14 dagen; tot dan: 1 van de 2 apparaten die konden overgaan, ging over; 1 kon dat niet vanzelf"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := invented(len(tt.lives))
+			p.Lives, p.Partial = tt.lives, tt.partial
+			a := p.Answer(0)
+			if got := a.headline(lang.English); got != tt.english {
+				t.Errorf("%q, want %q", got, tt.english)
+			}
+			if got := a.headline(lang.Dutch); got != tt.dutch {
+				t.Errorf("%q, want %q", got, tt.dutch)
+			}
+		})
+	}
+}
+
 // The busiest minute is the first of those in which there was most, and none where nothing happened.
 func TestBusiestMinute(t *testing.T) {
 	a := &Answers{Played: &Played{Minutes: []Minute{{CheckIns: 1}, {CheckIns: 3, Wakes: 2}, {Issued: 5}, {CheckIns: 3, Wakes: 2, Issued: 5}}}}

@@ -19,6 +19,7 @@ type Life struct {
 	Lapsed     bool  // its identity had ended before it enrolled again
 	Bare       bool  // it is at the end without a profile that it had had
 	Prompted   bool  // its user may have been asked to sign in to mail again (AUTH-37)
+	Moves      uint8 // how often another authority took it over; 255: that often or more
 	Redundant  uint8 // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 
 	FirstPending protocol.Time // when it could have begun its latest move; 0: it was never to

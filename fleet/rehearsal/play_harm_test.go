@@ -192,17 +192,22 @@ func TestHST016Figures(t *testing.T) {
 func TestAUTH21MovesTwice(t *testing.T) {
 	const before = "until: 20d\ntenant: {authority: office365, release: 1910, units: 10}\npopulation: {devices: 5, mix: {android: 100}, licences: {basic: 100}}\ntimeline: [{at: 0s, enrol: {over: 1m}}, {at: 2d, authority: {set: coexistence}}, {at: 2d, apns: {upload: renewed}}, {at: 3d, licences: {assign: intune, to: all}}, "
 	for name, tt := range map[string]struct {
-		then  string
-		moved int // and could
+		then                       string
+		moved, repeated, returning int // of 5 that could
+		headline                   string
 	}{
-		"back and forth": {"{at: 6d, licences: {remove: intune, to: all}}, {at: 10d, licences: {assign: intune, to: all}}]", 5},
-		"pending again":  {"{at: 5d, absence: {of: all, lasts: 20d}}, {at: 6d, licences: {remove: intune, to: all}}]", 0},
+		"once":           {"]", 5, 0, 0, "All 5 devices that could move did"},
+		"back and forth": {"{at: 6d, licences: {remove: intune, to: all}}, {at: 10d, licences: {assign: intune, to: all}}]", 5, 5, 0, "All 5 devices that could move did; 5 have moved more than once"},
+		"pending again":  {"{at: 5d, absence: {of: all, lasts: 20d}}, {at: 6d, licences: {remove: intune, to: all}}]", 0, 0, 5, "All 5 devices that could move did; 5 are to move again; 5 never will by themselves"},
 	} {
 		out := played(t, rehearsal.Config{Plan: parsed(t, before+tt.then)})
 		a := out.Answer(0)
 		took, _ := out.Result(a).Sections["moved"].(map[string]float64)
-		if a.All.Moved != tt.moved || a.All.Movable != tt.moved || a.Half > oneDay && tt.moved > 0 || (took != nil) != (tt.moved > 0) || took["p95_ms"] > float64(oneDay/time.Millisecond) {
-			t.Errorf("%s: %d of %d moved, half after %s, %v; want %d", name, a.All.Moved, a.All.Movable, a.Half, took, tt.moved)
+		if a.All.Moved != tt.moved || a.All.Movable != 5 || a.All.Repeated != tt.repeated || a.All.Returning != tt.returning || a.Half > oneDay && tt.moved > 0 || (took != nil) != (tt.moved > 0) || took["p95_ms"] > float64(oneDay/time.Millisecond) {
+			t.Errorf("%s: %+v, half after %s, %v; want %d", name, a.All, a.Half, took, tt.moved)
+		}
+		if got := a.Story(lang.English, out.Population).Headline; got != tt.headline {
+			t.Errorf("%s: %q, want %q", name, got, tt.headline)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -96,6 +97,9 @@ func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
 	case before.Registered != after.Registered:
 		if l.settled() { // by a new enrolment
 			l.FirstPending = now
+		}
+		if l.Moves < math.MaxUint8 {
+			l.Moves++
 		}
 		l.MovedAt = now
 	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved:

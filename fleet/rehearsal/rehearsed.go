@@ -36,35 +36,66 @@ func (a *Answers) title(l lang.Language) string {
 }
 
 func (a *Answers) headline(l lang.Language) string {
-	text := l.Say("No device was to move")
-	switch n := a.All.Stranded; {
-	case a.All.Movable == 0 && a.All.Reregistered > 0:
-		text = l.Say("No device was to move; %d registered anew", a.All.Reregistered)
-	case a.All.Movable == 1 && a.All.Moved == 1:
-		text = l.Say("The one device that could move did")
-	case a.All.Movable > 0 && a.All.Moved == a.All.Movable:
-		text = l.Say("All %d {device|devices} that could move did", a.All.Movable)
-	case a.All.Movable > 0:
-		text = l.Say("%d of the %d {device|devices} that could move did", a.All.Moved, a.All.Movable)
-	case n > 0:
-		text = l.Say("No device could move by itself")
+	never := lang.Key("%d never will by {itself|themselves}")
+	if a.Partial {
+		never = lang.Key("%d could not by {itself|themselves}") // who is off the network now may come back
 	}
-	if n := a.All.Stranded; n > 0 {
-		text += "; " + l.Say("%d never will by themselves", n)
+	blocked, more := a.All.Blocked, 0
+	if a.All.Held > 0 && a.All.Held == a.All.Movable && a.All.Returning == 0 { // they are the subject
+		blocked, more = 0, a.All.Blocked-a.All.Held
 	}
-	if n := a.Forced; n > 0 {
-		text += "; " + l.Say("%d had to enrol again", n)
+	parts := []string{a.moves(l)}
+	for _, x := range []struct {
+		n    int
+		what lang.Key
+	}{
+		{a.All.Repeated, lang.Key("%d {has|have} moved more than once")},
+		{a.All.Returning, lang.Key("%d {is|are} to move again")},
+		{blocked, lang.Key("%d {is|are} blocked")},
+		{more, lang.Key("%d more {is|are} blocked")},
+		{a.All.Stranded, never},
+		{a.Forced, lang.Key("%d had to enrol again")},
+		{a.All.MustEnrol, lang.Key("%d must enrol again")},
+	} {
+		if x.n > 0 {
+			parts = append(parts, l.Say(x.what, x.n))
+		}
 	}
-	if n := a.All.MustEnrol; n > 0 {
-		text += "; " + l.Say("%d must enrol again", n)
-	}
+	text := strings.Join(parts, "; ")
 	switch {
 	case a.Partial && a.Devices != nil:
-		text = l.Say("Interrupted: %d of %d {device|devices} were played, for %s; of these: %s", len(a.Lives), len(a.Lives)+a.Population.LeftOutBy()[string(population.NotPlayed)], l.Span(a.End.Sub(a.Start)), text)
+		return l.Say("Interrupted: %d of %d {device|devices} were played, for %s; of these: %s", len(a.Lives), len(a.Lives)+a.Population.LeftOutBy()[string(population.NotPlayed)], l.Span(a.End.Sub(a.Start)), lower(text))
 	case a.Partial:
-		text = l.Say("Interrupted after %s; until then: %s", l.Span(a.End.Sub(a.Start)), text)
+		return l.Say("Interrupted after %s; until then: %s", l.Span(a.End.Sub(a.Start)), lower(text))
 	}
 	return text
+}
+
+// moves says how many devices moved, of those that could.
+func (a *Answers) moves(l lang.Language) string {
+	g := &a.All
+	switch moved := g.Moved + g.Returning; {
+	case g.Movable == 0 && g.Stranded > 0:
+		return l.Say("No device could move by itself")
+	case g.Movable == 0 && g.Reregistered > 0:
+		return l.Say("No device was to move; %d {device|devices} registered anew", g.Reregistered)
+	case g.Movable == 0:
+		return l.Say("No device was to move")
+	case moved == 0 && g.Held == g.Movable && g.Movable == 1:
+		return l.Say("The one device that is to move is blocked")
+	case moved == 0 && g.Held == g.Movable:
+		return l.Say("All %d {device|devices} that are to move are blocked", g.Movable)
+	case moved == 0 && g.Movable == 1:
+		return l.Say("The one device that could move did not")
+	case moved == 0:
+		return l.Say("None of the %d {device|devices} that could move did", g.Movable)
+	case moved == g.Movable && g.Movable == 1:
+		return l.Say("The one device that could move did")
+	case moved == g.Movable:
+		return l.Say("All %d {device|devices} that could move did", g.Movable)
+	default:
+		return l.Say("%d of the %d {device|devices} that could move {1:has|have}", moved, g.Movable)
+	}
 }
 
 func (a *Answers) lead(l lang.Language, names *population.Population) (lead []string) {
@@ -73,6 +104,9 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 	}
 	if borrowed(a.Plan, a.Population) {
 		lead = append(lead, sayBorrowed(l, a.Plan))
+	}
+	if n := a.All.Returning; n > 0 {
+		lead = append(lead, l.Say("Devices that moved and are to move again do not count as moved in what follows: %d.", n))
 	}
 	switch {
 	case a.All.Movable > 0 && a.Began == 0:
@@ -191,6 +225,9 @@ func rulesIn(l lang.Language) map[string]string {
 	}
 	return all
 }
+
+// lower begins a part of a sentence without a capital.
+func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 // upper begins a sentence with a capital.
 func upper(s string) string {
