@@ -62,6 +62,9 @@ until: 20s
 	if x := &paced.Load; x.WokenBy != "push" || x.Woken.Count == 0 || x.DoneBy[protocol.Windows] == 0 || x.DoneBy[protocol.Android] == 0 || x.NotWoken > 0 {
 		t.Errorf("%+v, %+v", paced.CheckIns, x)
 	}
+	if c := paced.CheckIns; c.Offered != 10 || c.Done != 10 { // what was pushed while they enrolled is no arrival
+		t.Errorf("%+v, want the 10 of the plan", c)
+	}
 	if by := paced.Devices.ByPlatform; len(by) != 2 {
 		t.Errorf("platforms %v, want Windows and Android alone", by)
 	}

@@ -30,7 +30,7 @@ func TestCalled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
 				defer r.close()
-				service := &post{devices: map[string]func([]byte){}}
+				service := &post{devices: map[string]func([]byte){}, kept: map[string][]byte{}}
 				var l *Load
 				push := func(n int, fails error) func(context.Context) (string, error) {
 					return func(context.Context) (string, error) {

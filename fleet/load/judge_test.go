@@ -79,7 +79,7 @@ func TestPushThatNeverCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(http.ResponseWriter, *http.Request) {})
 		defer r.close()
-		service := &post{devices: map[string]func([]byte){}}
+		service := &post{devices: map[string]func([]byte){}, kept: map[string][]byte{}}
 		var asked atomic.Int32
 		var l *Load
 		l = r.load(5, Config{

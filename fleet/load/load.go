@@ -80,7 +80,7 @@ type Load struct {
 	number indices
 
 	books []*book
-	early struct { // of the enrolment before the load: books were begun anew for that
+	early struct { // of what was before the load: books were begun anew for that
 		sync.Mutex
 		*book
 	}
@@ -330,9 +330,10 @@ func (l *Load) ever() *book {
 
 // turnOver begins the books anew.
 func (l *Load) turnOver() {
+	all := l.ever()
 	l.early.Lock()
 	defer l.early.Unlock()
-	l.early.book = l.total()
+	l.early.book = all
 	for _, b := range l.books {
 		b.clear()
 	}

@@ -245,10 +245,12 @@ func raw(s string) http.HandlerFunc {
 	}
 }
 
-// A post is a push service without a network: what is pushed to a token reaches the device that connected with it.
+// A post is a push service without a network: what is pushed to a token reaches the device that connected with it, the last of it also
+// one that connects later.
 type post struct {
 	mu      sync.Mutex
 	devices map[string]func([]byte)
+	kept    map[string][]byte
 }
 
 func (p *post) RegisterToken(string, []byte) {}
@@ -261,16 +263,76 @@ func (p *post) Disconnect(token []byte) {
 
 func (p *post) Connect(token []byte, deliver func([]byte)) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.devices[string(token)] = deliver
+	kept := p.kept[string(token)]
+	delete(p.kept, string(token))
+	p.mu.Unlock()
+	if kept != nil {
+		deliver(kept)
+	}
 }
 
 func (p *post) push(d fleet.Device) {
 	_, token, magic := d.(*dialect.Apple).Push()
+	payload := apple.EncodePush(nil, magic)
 	p.mu.Lock()
 	deliver := p.devices[string(token)]
+	if deliver == nil {
+		p.kept[string(token)] = payload
+	}
 	p.mu.Unlock()
-	deliver(apple.EncodePush(nil, magic))
+	if deliver != nil {
+		deliver(payload)
+	}
+}
+
+// What a server pushed while devices enrolled is answered before the load, and is no arrival of it; one push more, in answer to that,
+// neither.
+func TestPushedBeforeTheLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := &post{devices: map[string]func([]byte){}, kept: map[string][]byte{}}
+		var l *Load
+		var asked atomic.Int32 // since they are enrolled
+		asked.Store(1)
+		r := newRig(t, func(http.ResponseWriter, *http.Request) {
+			if asked.Add(1) == 1 {
+				service.push(l.config.Devices[0])
+			}
+			time.Sleep(10 * time.Millisecond)
+		})
+		defer r.close()
+		l = r.load(5, Config{
+			Link: kept, Pace: Constant(10, time.Second), Push: service,
+			Wake: func(_ context.Context, udid string) error {
+				i := slices.IndexFunc(l.config.Devices, func(d fleet.Device) bool { return Name(d) == udid })
+				service.push(l.config.Devices[i])
+				return nil
+			},
+		})
+		defer l.Close()
+		e, err := l.Enrol(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range l.config.Devices[:3] {
+			service.push(d)
+			service.push(d)
+		}
+		asked.Store(0)
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := l.Tell(plain, e, Generator{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := got.CheckIns; c.Offered != 10 || c.Started != 10 || c.Done != 10 {
+			t.Errorf("%+v, want the 10 of the plan", c)
+		}
+		if n := got.Sections["load"].(*Section).Woken.Count; n != 10 || asked.Load() != 13 {
+			t.Errorf("%d pushes of the load and %d requests, want 10 and 13", n, asked.Load())
+		}
+	})
 }
 
 // Devices that are pushed come when the push does; how long the server took to push is told apart, and a push that nobody
@@ -279,7 +341,7 @@ func TestPushed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
 		defer r.close()
-		service := &post{devices: map[string]func([]byte){}}
+		service := &post{devices: map[string]func([]byte){}, kept: map[string][]byte{}}
 		var l *Load
 		var asked atomic.Int32
 		l = r.load(5, Config{

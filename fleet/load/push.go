@@ -1,8 +1,12 @@
 package load
 
 import (
+	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/fleet"
 	"rollcall/protocol"
@@ -83,6 +87,36 @@ func (l *Load) unplug() {
 			}
 		}
 	}
+}
+
+// catchUp has those come whom the server pushed to before the load, mostly for what their enrolment left: they are no arrivals of it, and how
+// they fared is the server's business. Each comes once.
+func (l *Load) catchUp(ctx context.Context) {
+	l.begin = time.Now()
+	came := map[int32]bool{}
+	for more := true; more; {
+		l.mu.Lock()
+		wakes := l.wakes
+		l.wakes = nil
+		l.mu.Unlock()
+		var talking errgroup.Group
+		talking.SetLimit(l.config.Parallel)
+		more = false
+		for _, w := range wakes {
+			d := l.config.Devices[w.device]
+			if ctx.Err() != nil || came[w.device] || d.Phase() != agent.Enrolled || !d.Woken(w.address) {
+				continue
+			}
+			came[w.device], more = true, true
+			talking.Go(func() error {
+				l.rise(w.device, time.Since(l.begin))
+				_, _ = l.link.Converse(ctx, d, dialect.Pushed)
+				return nil
+			})
+		}
+		_ = talking.Wait()
+	}
+	l.turnOver()
 }
 
 // pushed takes a push for a device. Called by the push services.

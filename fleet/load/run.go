@@ -17,6 +17,9 @@ import (
 // Run is the load: it returns when all that was meant to happen has, or has had its time. The error is ctx's when it was
 // interrupted; what was noted until then stays.
 func (l *Load) Run(ctx context.Context) error {
+	l.plug()
+	defer l.unplug()
+	l.catchUp(ctx)
 	if err := l.fill(); err != nil {
 		return err
 	}
@@ -37,8 +40,6 @@ func (l *Load) Run(ctx context.Context) error {
 	if l.config.Ledger != nil {
 		checking.Go(func() { l.check(life) })
 	}
-	l.plug()
-	defer l.unplug()
 	if l.config.Closed > 0 {
 		l.loop(life)
 	} else {
