@@ -40,7 +40,7 @@ func (w *World) Compliance(now protocol.Time, s *State) Compliance {
 	c.Console, c.ConsoleSince = c.Directory, c.Reported
 	if changed := w.Tenant.ChangedAt; w.Tenant.Epoch > 1 && s.EnrolledAt < changed && now < changed.Add(late) {
 		before := s.Before
-		if s.Heard != w.Tenant.Epoch { // nothing has been heard of it since
+		if s.Heard != w.Tenant.Epoch && s.LastSeen <= changed { // nothing has been heard of it since
 			before = s.latest()
 		}
 		c.Console, c.ConsoleSince = before.Complied && changed.Sub(before.At) <= valid, before.At

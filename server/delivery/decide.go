@@ -52,19 +52,31 @@ func Decide(now protocol.Time, w *World, s *State, in *Event, out *Outcome) {
 // notify tells an enrolled device of the newest change of authority, with whatever answer it gets (AUTH-27). A round with a Batch that is
 // none of the conversation's own, or that the device has not said all of, is not answered with it: it hears in the next.
 func (d *decision) notify() {
-	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" || d.in.Batch != nil && d.in.Batch.UserAlone {
+	if d.n.Life != Enrolled || d.w.Tenant.Epoch <= 1 || d.out.Refusal.Rule != "" {
+		return
+	}
+	unheard := d.n.Heard != d.w.Tenant.Epoch
+	if unheard && d.s.LastSeen <= d.w.Tenant.ChangedAt {
+		d.recall()
+	}
+	b := d.in.Batch
+	if b != nil && b.UserAlone {
 		return
 	}
 	d.out.Reply.Notice = d.w.Notice(d.n)
-	b := d.in.Batch
-	if untold := b != nil && (b.Phase == Partial || d.in.Verb == protocol.Ready); !untold && d.n.Heard != d.w.Tenant.Epoch {
+	if untold := b != nil && (b.Phase == Partial || b.Untold || d.in.Verb == protocol.Ready); unheard && !untold {
 		d.hear()
 	}
 }
 
-// hear notes that the device is told of the newest change, and what it had reported until then (AUTH-29).
+// hear notes that the device has been told of the newest change.
 func (d *decision) hear() {
 	d.n.Heard = d.w.Tenant.Epoch
+	d.out.Changed |= Core
+}
+
+// recall keeps what the device had reported before the newest change, at its first contact since (AUTH-29).
+func (d *decision) recall() {
 	d.n.Before = d.s.latest()
 	d.out.Changed |= Core
 }

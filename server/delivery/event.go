@@ -128,6 +128,7 @@ type Batch struct {
 	Phase     Phase
 	Late      bool // with Report, the first round in which commands are handed out, since the one before was Inquiring
 	SignedOut bool // nobody is signed in whose profiles the device could take: those of Profile.UserScope wait
+	Untold    bool // what the answer tells of a change of authority the device has heard of in the conversation's next round, not before
 	UserAlone bool // the conversation is the signed-in user's: all else waits, the notice of a change of authority too
 }
 

@@ -176,6 +176,7 @@ func (d *decision) blocked() bool {
 		d.out.Effects = d.out.Effects[:0]
 		return true
 	}
+	d.recall()
 	d.hear()
 	return true
 }

@@ -78,6 +78,39 @@ func TestAUTH29TheReportOfBefore(t *testing.T) {
 	}
 }
 
+// TestAUTH29BeforeItHears: what it reports in conversations in which it does not hear of the change is not of before.
+func TestAUTH29BeforeItHears(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		batch delivery.Batch
+	}{
+		{"lost", delivery.Batch{Phase: delivery.Asking, Untold: true}},
+		{"partial", delivery.Batch{Phase: delivery.Partial}},
+		{"its user's", delivery.Batch{UserAlone: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := settled(t)
+			at := p.now
+			p.now = p.now.Add(day)
+			p.w.Tenant = authority.Tenant{Authority: protocol.SCCM, Epoch: 2, ChangedAt: p.now}
+			check := func(heard bool) {
+				t.Helper()
+				if c := p.w.Compliance(p.now, &p.s); c.ConsoleSince != at || !c.Console || (p.s.Heard == 2) != heard {
+					t.Errorf("the console shows %v as of %s, want that of %s; heard of %d", c.Console, c.ConsoleSince, at, p.s.Heard)
+				}
+			}
+			for range 2 {
+				p.now = p.now.Add(time.Hour)
+				p.asks(tt.batch)
+				check(false)
+			}
+			p.now = p.now.Add(time.Hour)
+			p.tells(delivery.Batch{})
+			check(true)
+		})
+	}
+}
+
 // TestSteadyAskAfterAChange costs no memory under coexistence either.
 func TestSteadyAskAfterAChange(t *testing.T) {
 	p := settled(t)

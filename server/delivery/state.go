@@ -52,7 +52,7 @@ type State struct {
 	Workloads  authority.Workloads // that Intune decides, as the client told (AUTH-51)
 	Told       bool                // it told Workloads; else the tenant's deciders count
 	Epoch      uint32              // in which it registered (I2)
-	Heard      uint32              // newest change of authority that it was told of (AUTH-27)
+	Heard      uint32              // newest change of authority that it heard of (AUTH-27)
 	Fresh      uint32              // epoch for which its profiles were ordered to come again (AUTH-21)
 	Set        uint32              // version of the profile set that Profiles and Queue were last reconciled with, Unsettled or Unfinished
 	Place      uint32              // in the steady cadence, of 2^32; follows from its ID and is not kept on disk
@@ -71,7 +71,7 @@ type State struct {
 
 	RegisteredAt protocol.Time // when the registered authority took over
 	EndedAt      protocol.Time // with Ended
-	Before       Report        // its latest report before it was told of Heard (AUTH-29)
+	Before       Report        // its latest report before the newest change, kept at its first contact since (AUTH-29)
 	Rare         *Rare         // nil: all of it is zero
 }
 

@@ -140,10 +140,12 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 	n := &out.Reply.Notice
 	switch {
 	case t.retells && n.Epoch != 0:
+		t.talk.Told = n.Epoch
 		again := csp.Notice(ProviderID, world.Tenant.Authority, n)
 		again.Verb = windows.Add
 		return []windows.Command{again}
 	case !t.starts && t.tells:
+		t.talk.Told = n.Epoch
 		return []windows.Command{csp.Notice(ProviderID, world.Tenant.Authority, n)}
 	case !t.starts:
 		return nil
@@ -159,6 +161,7 @@ func (h *Handler) questions(t *turn, out *delivery.Outcome) (list []windows.Comm
 		get(csp.NodeConfigInfo)
 	}
 	if n.Epoch != 0 && (t.tells || out.Reply.Kind == protocol.Work) {
+		t.talk.Told = n.Epoch
 		list = append(list, csp.Notice(ProviderID, world.Tenant.Authority, n))
 	}
 	return list

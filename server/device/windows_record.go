@@ -54,7 +54,7 @@ func (s *session) append(dst []byte) []byte {
 	if s.User {
 		flags |= isUserOnly
 	}
-	dst = binary.AppendUvarint(append(dst, flags), uint64(s.Most))
+	dst = binary.AppendUvarint(binary.AppendUvarint(append(dst, flags), uint64(s.Most)), uint64(s.Told))
 	if s.Own != nil {
 		dst = s.Own.append(dst)
 	}
@@ -114,7 +114,7 @@ func (s *session) load(record []byte) {
 	case flags&hasOthers != 0:
 		s.Login = windows.LoginOthers
 	}
-	s.Inquired, s.User, s.Most = flags&isInquired != 0, flags&isUserOnly != 0, uint32(r.number())
+	s.Inquired, s.User, s.Most, s.Told = flags&isInquired != 0, flags&isUserOnly != 0, uint32(r.number()), uint32(r.number())
 	if flags&hasOwn != 0 {
 		s.Own = &flight{}
 		r.flight(s.Own)

@@ -279,8 +279,11 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.SignedOut, b.UserAlone = t.talk.Login != windows.LoginUser, t.talk.User
 	world := h.cfg.Server.World()
 	asks := t.starts && s.Life == delivery.Enrolled && !t.talk.User // of nodes that are the device's
-	t.tells = s.Life == delivery.Enrolled && !t.talk.User && world.Tenant.Epoch > 1 && (s.Heard != world.Tenant.Epoch || t.starts && unregistered(world, s))
+	epoch := world.Tenant.Epoch
+	untold := s.Heard != epoch && t.talk.Told != epoch // a device that answers has heard, and who lost the session before has not
+	t.tells = s.Life == delivery.Enrolled && !t.talk.User && epoch > 1 && (untold || t.starts && unregistered(world, s))
 	t.retells = t.talk.Own.flips()
+	b.Untold = t.tells || t.retells
 	t.asks = asks && h.cfg.Windows.PFN != ""
 	b.Late = t.talk.Inquired
 	t.talk.Inquired = asks && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
@@ -294,7 +297,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	}
 }
 
-// unregistered tells whether the device has yet to register in the tenant's epoch: it may have lost the session that told it of that.
+// unregistered tells whether the device has yet to register in the tenant's epoch: what it is told of that may have changed since.
 func unregistered(world *delivery.World, s *delivery.State) bool {
 	_, pending, stale := world.Target(s)
 	return s.Epoch < world.Tenant.Epoch && (pending || stale)

@@ -1096,7 +1096,7 @@ func TestWindowsCredentials(t *testing.T) {
 func TestSessionRecord(t *testing.T) {
 	for _, want := range []session{
 		{},
-		{Login: "user", Most: 8192, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true, Check: checkSCEP}}, Checks: []check{{Cmd: 3, Code: 200, Value: "16"}}}},
+		{Login: "user", Most: 8192, Told: 300, Inquired: true, Own: &flight{Msg: 1, Parts: []part{{Cmd: 7, Asks: true, Check: checkSCEP}}, Checks: []check{{Cmd: 3, Code: 200, Value: "16"}}}},
 		{Own: &flight{Msg: 1, Parts: []part{{Cmd: 7}}}, Object: &object{Msg: 3, Cmd: 4, Source: "./a", Size: 9, Data: "abc"}},
 		{Flights: []flight{{ID: noCommand, Kind: protocol.Retire, Msg: 3, Parts: []part{{Cmd: 1, Code: 418, Verb: windows.Add, Flip: true, User: true, Node: true, Off: 9, In: 1}}}, {ID: protocol.CommandID{1}}}},
 	} {

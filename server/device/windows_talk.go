@@ -15,6 +15,7 @@ type session struct {
 	User     bool    // only the signed-in user's nodes may be touched
 	Works    bool    // the device is still at the commands that it was given, and says no more than that
 	Most     uint32  // MaxMsgSize of the device; 0: not said
+	Told     uint32  // change of authority that the session told of last; 0: none
 	Inquired bool    // what the device should have waits for an answer to Own
 	Aborted  bool    // by the device's latest message
 	Next     bool    // that waits for the rest of ours
