@@ -177,6 +177,11 @@ func readBaseline(name string) (*load.Section, error) {
 
 // run calibrates, enrols and loads. Without a result there is an error; the devices are those to keep, with one too.
 func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Config, earlier *load.Section) (*report.Result, *report.Story, []fleet.Device, error) {
+	cpu := func() time.Duration {
+		used, _ := usage()
+		return used
+	}
+	c.CPU = cpu
 	l, err := load.New(c)
 	if err != nil {
 		return nil, nil, nil, err
@@ -194,10 +199,6 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	if f.from != "" {
 		setting.Identity = "kept"
 	}
-	cpu := func() time.Duration {
-		used, _ := usage()
-		return used
-	}
 	if f.metrics != "" {
 		stop, err := serveMetrics(f.metrics, l)
 		if err != nil {
@@ -207,7 +208,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 	}
 	var calibration *load.Calibration
 	if f.calibrate > 0 {
-		if calibration, err = load.Calibrate(ctx, c, f.calibrate, cpu); err != nil {
+		if calibration, err = load.Calibrate(ctx, c, f.calibrate); err != nil {
 			return nil, nil, nil, err
 		}
 		if calibration.Refuses() != "" {

@@ -12,8 +12,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
@@ -26,7 +24,6 @@ import (
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
 	"rollcall/certs"
-	"rollcall/certs/scep"
 	"rollcall/fleet"
 )
 
@@ -37,18 +34,14 @@ import (
 // TestMain lets the test's own program be the null server of a benchmark: it must not share the process whose processor
 // time is measured.
 func TestMain(m *testing.M) {
-	switch os.Getenv("ROLLCALL_NULL_SERVER") {
-	case "":
+	if os.Getenv("ROLLCALL_NULL_SERVER") == "" {
 		os.Exit(m.Run())
-	case "scep":
-		serveSCEP()
-		return
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	n, err := startNull(listener, time.Now)
+	n, err := startNull(listener, false, time.Now)
 	if err != nil {
 		panic(err)
 	}
@@ -66,42 +59,16 @@ func announce(url string, ca *certs.Authority) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// serveSCEP is the null server with SCEP.
-func serveSCEP() {
-	ca, err := certs.NewAuthority(certs.P256, "bench CA", time.Now())
-	if err != nil {
-		panic(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/mdm/scep", &scep.Server{CA: ca, Issue: func(_ context.Context, r *scep.Request) (*x509.Certificate, error) {
-		return ca.Issue(certs.IssueRequest{Public: r.CSR.PublicKey, Handle: "device", Now: time.Now()})
-	}})
-	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
-	key, err := certs.GenerateKey(certs.P256)
-	if err != nil {
-		panic(err)
-	}
-	own, err := ca.IssueServer([]string{"127.0.0.1"}, key.Public(), time.Now(), 0)
-	if err != nil {
-		panic(err)
-	}
-	s := httptest.NewUnstartedServer(mux)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}}, ClientAuth: tls.RequestClientCert}
-	s.StartTLS()
-	defer s.Close()
-	announce(s.URL, ca)
-}
-
 // An elsewhere is a null server in another process.
 type elsewhere struct {
 	URL       string
 	Cert, Key []byte
 }
 
-func startElsewhere(b *testing.B, kind string) (url string, ca *certs.Authority) {
+func startElsewhere(b *testing.B) (url string, ca *certs.Authority) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ROLLCALL_NULL_SERVER="+kind)
+	cmd.Env = append(os.Environ(), "ROLLCALL_NULL_SERVER=yes")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -137,14 +104,10 @@ func cpu() time.Duration {
 // second of processor time.
 func benchmark(b *testing.B, config link.Config, do func(l *link.Link, d *dialect.Apple, start dialect.Start) error) {
 	defer Tune(128, config.KeepOpen)()
-	kind := "null"
-	if config.TransportKeys != nil {
-		kind = "scep"
-	}
-	url, ca := startElsewhere(b, kind)
+	url, ca := startElsewhere(b)
 	config.Roots = x509.NewCertPool()
 	config.Roots.AddCert(ca.Certificate())
-	if kind == "null" {
+	if config.TransportKeys == nil {
 		config.Identity = Mint(ca, time.Now)
 	}
 	l, err := link.New(config)
@@ -219,7 +182,7 @@ func BenchmarkEnrol(b *testing.B) {
 // included.
 func BenchmarkAsleep(b *testing.B) {
 	const devices = 4000
-	url, ca := startElsewhere(b, "null")
+	url, ca := startElsewhere(b)
 	config := link.Config{Roots: x509.NewCertPool(), Identity: Mint(ca, time.Now)}
 	config.Roots.AddCert(ca.Certificate())
 	e := Endpoint{ServerURL: url + "/mdm", CheckInURL: url + "/checkin", Topic: "com.apple.mgmt.External.x"}
@@ -261,7 +224,7 @@ func BenchmarkLoad(b *testing.B) {
 	for name, config := range map[string]link.Config{"kept": {KeepOpen: true}, "resumed": {Sessions: 1000}} {
 		b.Run(name, func(b *testing.B) {
 			defer Tune(128, config.KeepOpen)()
-			url, ca := startElsewhere(b, "null")
+			url, ca := startElsewhere(b)
 			config.Roots = x509.NewCertPool()
 			config.Roots.AddCert(ca.Certificate())
 			config.Identity = Mint(ca, time.Now)

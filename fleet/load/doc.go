@@ -18,7 +18,9 @@
 // What the generator itself adds is measured apart: how much later than it could have a step began, how long its own turns
 // waited for a processor, pauses of its garbage collector, steps of the clock, sockets and files that ran out. One of them
 // beyond its bound makes the result invalid, and so do too few devices for the rate, and a rate above what the generator reached against a server that does
-// nothing, in this process: with the target on another machine the true ceiling is higher (HST-126).
+// nothing, in this process: with the target on another machine the true ceiling is higher (HST-126). Calibration makes the load's own handshakes,
+// enrols by SCEP where the load does and orders where it does; what else the load's conversations cost, such as those of other platforms, lowers
+// the ceiling after the run by as much as they took more processor time.
 //
 // # Whom the server calls
 //
@@ -31,6 +33,7 @@
 //
 // Identities come by SCEP from the server, are minted from a CA that it trusts ([Mint]), or were kept from an earlier fleet. A
 // device that has just enrolled has one conversation before the load: a server has first questions, which are no part of it.
+// What the server pushed meanwhile is answered before the load too.
 // Devices close their connections after the empty answer, as real ones do, unless the link keeps them.
 //
 // # What it does not do

@@ -53,7 +53,8 @@ type Config struct {
 	Acts   []Act          // what is done to the server meanwhile
 	Ledger *ledger.Ledger // hears what was asked for and what the devices saw; nil: nobody does
 
-	Progress func(Progress) // called every second by Run; nil: nobody
+	CPU      func() time.Duration // processor time that this process has used; nil: nobody measures it
+	Progress func(Progress)       // called every second by Run; nil: nobody
 }
 
 // DefaultThink is the planned time between two steps of a conversation.
@@ -110,6 +111,7 @@ type Load struct {
 	working  sync.WaitGroup
 	stopping atomic.Bool
 	ended    time.Duration          // when all was over
+	spent    time.Duration          // processor time until then; 0: not measured
 	trouble  atomic.Pointer[string] // the first one
 }
 
@@ -141,6 +143,9 @@ func New(c Config) (*Load, error) {
 		return nil, errors.New("load: without an end: say how long it lasts at most")
 	case !c.calls() && (c.Wake != nil) != c.pushes():
 		return nil, errors.New("load: wake-ups need a push service, and the other way round")
+	}
+	if c.CPU == nil {
+		c.CPU = func() time.Duration { return 0 }
 	}
 	if c.Think == 0 {
 		c.Think = DefaultThink

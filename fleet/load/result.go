@@ -112,6 +112,9 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 		}
 	}
 	g.StartDelay = quantiles(all.late)
+	if k := g.Calibration; k != nil {
+		k.corrected(all.sessions.started, l.spent)
+	}
 	answers := all.answers(!s.Interrupted)
 	section, err := l.section(&s, &e, &g, all, answers)
 	if err != nil {

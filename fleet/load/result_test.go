@@ -15,9 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rollcall/agent/dialect"
 	"rollcall/agent/link"
-	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 )
@@ -113,59 +111,6 @@ func TestHST126Judge(t *testing.T) {
 	}
 	if got := tightest(limits(t, "checkins.p99 < 50ms", "checkins.p999_ms <= 20", "checkins.failed == 0", "checkins.p50 < 1s")); got != 20*time.Millisecond {
 		t.Errorf("tightest limit %v, want 20ms", got)
-	}
-}
-
-// A rate above what the generator reaches against a server that does nothing is refused a verdict (HST-126).
-func TestHST126Ceiling(t *testing.T) {
-	c := Config{Link: link.Config{KeepOpen: true}, Pace: Constant(1e6, time.Second)}
-	k, err := Calibrate(t.Context(), c, 200*time.Millisecond, func() time.Duration { return 0 })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if k.Ceiling < 100 || k.Headroom >= 1 || !strings.Contains(k.Refuses(), "generator saturated: 1000000 a second") {
-		t.Errorf("%+v: %q", k, k.Refuses())
-	}
-	c.Pace = Constant(10, time.Second)
-	if k.Asked, k.Headroom = 10, k.Ceiling/10; k.Refuses() != "" {
-		t.Errorf("%+v: %q", k, k.Refuses())
-	}
-	c.Devices = append(c.Devices, newPhone(1))
-	l, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.Asked = 2 * k.Ceiling
-	got, _, err := l.Tell(Setting{}, Enrolled{}, Generator{Calibration: k})
-	if err != nil || got.Verdict != report.Invalid || got.Err() == nil {
-		t.Errorf("%+v (%v)", got, err)
-	}
-}
-
-func TestCalibrateEnrolments(t *testing.T) {
-	c := Config{Enrolments: true, Pace: Constant(1, time.Second)}
-	k, err := Calibrate(t.Context(), c, 50*time.Millisecond, func() time.Duration { return 0 })
-	if err != nil || k.Ceiling < 5 || len(k.LeavesOut) != 1 || !strings.HasPrefix(k.LeavesOut[0], "SCEP") {
-		t.Errorf("%+v (%v)", k, err)
-	}
-}
-
-// What calibration does not do, a result says, and also that there was none.
-func TestCalibrateLeavesOut(t *testing.T) {
-	c := Config{Acts: []Act{{}}, Devices: []fleet.Device{newPhone(1), new(dialect.Windows)}}
-	list := strings.Join(c.uncalibrated(), "; ")
-	for _, want := range []string{"Windows and Android", "orders", "a rate to hold"} {
-		if !strings.Contains(list, want) {
-			t.Errorf("%s; want %s", list, want)
-		}
-	}
-	var x Section
-	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "it was not calibrated") {
-		t.Error(got)
-	}
-	x.Generator.Calibration = &Calibration{LeavesOut: c.uncalibrated()}
-	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) {
-		t.Error(got)
 	}
 }
 

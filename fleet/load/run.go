@@ -34,6 +34,7 @@ func (l *Load) Run(ctx context.Context) error {
 			}
 		}
 	}
+	before := l.config.CPU()
 	l.begin, l.paced = time.Now(), l.config.Closed == 0
 	l.play(life)
 	var checking sync.WaitGroup
@@ -51,7 +52,7 @@ func (l *Load) Run(ctx context.Context) error {
 	l.working.Wait()
 	l.played.went.Wait()
 	checking.Wait()
-	l.ended = time.Since(l.begin)
+	l.ended, l.spent = time.Since(l.begin), l.config.CPU()-before
 	l.all.Store(l.total())
 	l.settle(ctx)
 	return ctx.Err()

@@ -39,7 +39,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	}
 	if k := x.Generator.Calibration; k != nil && k.Asked > 0 {
 		st.Figures = append(st.Figures, report.Figure{
-			Name: "headroom", Value: fmt.Sprintf("%.1f", k.Headroom), Note: fmt.Sprintf("the generator reaches %.0f/s here, %.0f/s were asked for", k.Ceiling, k.Asked), Bad: k.Headroom < 1,
+			Name: "headroom", Value: fmt.Sprintf("%.1f", k.Headroom), Note: fmt.Sprintf("the generator reaches %.0f/s here, %.0f/s were asked for", k.Reach, k.Asked), Bad: k.Headroom < 1,
 		})
 	}
 	if k := x.Called; k != nil {
@@ -156,6 +156,9 @@ func (x *Section) generator() report.Table {
 	add("requests without a socket, port or file", g.Exhausted, 0)
 	if k := g.Calibration; k != nil {
 		add("arrivals a second against a null server", k.Ceiling, fmt.Sprintf("at least %.0f, as asked", k.Asked))
+		if k.OwnPerCPUSecond > 0 {
+			add("the same, with conversations as dear as this load's", k.Reach, "the same")
+		}
 	}
 	return t
 }
