@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"rollcall/fleet/ledger"
-	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
 )
@@ -177,24 +176,4 @@ func TestSchemaSeldom(t *testing.T) {
 		Loop: "closed", Arrivals: "enrolments", Identity: "scep", Authentication: "mutual TLS", WokenBy: "themselves", Connections: "closed after the empty answer",
 		Baseline: Compare(wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1), wandering(rand.New(rand.NewPCG(1, 2)), 10, 0, 1)), Steps: []StepFigures{}, Windows: []Window{}, DoneBy: map[protocol.Platform]uint64{},
 	}}})
-}
-
-// TestHST016Figures: a limit may name each figure that a load and its ledger have.
-func TestHST016Figures(t *testing.T) {
-	b, err := json.Marshal(map[string]any{"load": &Section{Called: &Called{}, Enrolment: &Enrolled{}, Baseline: &Comparison{}}, "ledger": ledger.Result{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sections map[string]map[string]any
-	if err := json.Unmarshal(b, &sections); err != nil {
-		t.Fatal(err)
-	}
-	for section, figures := range sections {
-		for name := range figures {
-			var l plan.Limit
-			if err := l.UnmarshalText([]byte(section + "." + name + " == 0")); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 }

@@ -36,6 +36,7 @@ type Answers struct {
 	BareStill int                               // of these, those that are at the end
 	BareFor   DeviceTime                        // of all the time, that in which nobody had assigned another profile
 	Redundant int                               // profiles left behind
+	Lateness  Times                             // of users, from another authority until something of it was assigned to them (AUTH-38)
 
 	Again                 int // enrolments of devices that had one before
 	Cut, Lapsed, Reversed int // devices: stranded by another push topic, whatever became of them since; whose identity ended, the others that enrolled again
@@ -227,6 +228,11 @@ func (p *Played) Answer(capacity float64) *Answers {
 	}
 	slices.Sort(moved)
 	a.Half, a.Most, a.Whole = reached(moved, a.All.Movable, 50), reached(moved, a.All.Movable, 95), reached(moved, a.All.Movable, 100)
+	var late []time.Duration
+	for after, users := range p.Late {
+		late = append(late, slices.Repeat([]time.Duration{after}, users)...)
+	}
+	a.Lateness = timesOf(late)
 	a.Wait, a.Held, a.ByGap, a.Silenced = timesOf(waited), timesOf(held), timesOf(gap), timesOf(silenced)
 	for f := range bare {
 		a.Bare[f] = timesOf(bare[f])

@@ -171,6 +171,8 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	of(isSilenced)
 	of(isGone)
 	add("AUTH-38", l.Say("Device-hours without protection"), a.bareTotal().hours(), a.BareAny, a.bareInWords(l), a.protects(l))
+	add("AUTH-38", l.Say("Users to whom nothing was assigned in time"), uint64(a.Lateness.Devices+a.Unassigned), 0, a.lateInWords(l),
+		l.Say("assign before: create profiles of the new authority and assign them to their groups before the change"))
 	h := &a.ByGap
 	add(protocol.RulePushGap, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
 		l.Say("Half of them could not check in for %s or longer, the last for %s; %d {enrolment was|enrolments were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined),
@@ -271,6 +273,23 @@ func (a *Answers) bareInWords(l lang.Language) string {
 		text += " " + l.Say("%d {device is|devices are} without at the end: a later move only shortens the time that is counted.", a.BareStill)
 	}
 	return text
+}
+
+// lateInWords says how long after their change users had nothing assigned (AUTH-38).
+func (a *Answers) lateInWords(l lang.Language) string {
+	var parts []string
+	if t := &a.Lateness; t.Devices > 0 {
+		parts = append(parts, l.Say("To %d {user|users} something was assigned late: to half of them within %s of the change, to the last %s late.", t.Devices, hoursLate(l, t.Half), hoursLate(l, t.Longest)))
+	}
+	if a.Unassigned > 0 {
+		parts = append(parts, l.Say("To %d {user|users} nothing of the new authority is assigned at the end.", a.Unassigned))
+	}
+	return strings.Join(parts, " ")
+}
+
+// hoursLate writes how late something was in hours, as AUTH-38 has it.
+func hoursLate(l lang.Language, d time.Duration) string {
+	return l.Say("%s h", l.Number(math.Round(d.Hours()*10)/10))
 }
 
 // assignable tells whether devices were without a profile because nobody had assigned another one.

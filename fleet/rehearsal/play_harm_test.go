@@ -2,6 +2,7 @@ package rehearsal_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -177,14 +178,43 @@ func TestAUTH37Prompts(t *testing.T) {
 	}
 }
 
-// TestHST016Figures: a limit may name each figure that a rehearsal has.
+// TestHST016Figures: a limit may name each figure that a rehearsal has, however deep, and none beside them.
 func TestHST016Figures(t *testing.T) {
-	out := played(t, rehearsal.Config{Plan: parsed(t, "until: 1d\npopulation: {devices: 1, mix: {ios: 100}}\ntimeline: [{at: 0s, enrol: {over: 1m}}]")})
-	for name := range out.Result(out.Answer(0)).Sections["rehearsal"].(map[string]any) {
+	p := parsed(t, "until: 4d\ntenant: {authority: office365, units: 9}\npopulation: {devices: 9, mix: {ios: 50, windows: 50}, licences: {intune: 100}}\nprofiles: [{name: mail, family: email, assigned: all}]\n"+
+		"timeline: [{at: 0s, enrol: {over: 1m}}, {at: 1d, authority: {set: coexistence}}, {at: 2d, apns: {upload: renewed}}]")
+	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	result := out.Result(out.Answer(0))
+	var all map[string]any
+	b, err := json.Marshal(map[string]any{"rehearsal": result.Sections["rehearsal"], "devices": result.Devices})
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	var walk func(key string, v any)
+	walk = func(key string, v any) {
+		if inside, ok := v.(map[string]any); ok {
+			for name, v := range inside {
+				if !strings.Contains(name, "-") { // else nobody can write it
+					walk(strings.TrimPrefix(key+"."+name, "."), v)
+				}
+			}
+			return
+		}
+		n++
 		var l plan.Limit
-		if err := l.UnmarshalText([]byte("rehearsal." + name + " == 0")); err != nil {
+		if err := l.UnmarshalText([]byte(key + " == 0")); err != nil {
 			t.Error(err)
 		}
+		if l.UnmarshalText([]byte(key+".nothing == 0")) == nil {
+			t.Errorf("a limit on %s.nothing is taken", key)
+		}
+	}
+	walk("", all)
+	if n < 60 {
+		t.Errorf("only %d figures", n)
 	}
 }
 

@@ -43,6 +43,8 @@ type part struct {
 	minuteFrom protocol.Time            // its beginning
 	issued     uint64                   // identities that were counted
 	barred     map[protocol.Rule]uint64 // enrolments that the server refused
+	since      []protocol.Time          // by user: since when something of another authority is to be assigned; 0: nothing is
+	late       map[time.Duration]int    // users by how late something was
 	failedBy   protocol.Rule            // of the enrolment under way
 	world      *delivery.World          // that brings is about
 	brings     []families               // by set of the world
@@ -144,6 +146,7 @@ func (k *part) calm(i int) protocol.Time {
 // own notes which devices each user has.
 func (k *part) own() {
 	k.owns = make([]uint32, k.users+1)
+	k.since, k.late = make([]protocol.Time, k.users), map[time.Duration]int{}
 	for i := range k.units {
 		if d := &k.pop.Devices[k.units[i].device]; !d.Userless() {
 			k.owns[int(d.User)-k.first+1]++

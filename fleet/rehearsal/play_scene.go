@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/fleet"
 	"rollcall/protocol"
@@ -16,6 +17,8 @@ type scene struct {
 	checked, violated uint64
 	violations        []Violation
 	barred            map[protocol.Rule]uint64
+	late              map[time.Duration]int
+	unassigned        int
 	spoke             Spoken
 	told              []told
 	gaps, silences    []fleet.Gap
@@ -44,7 +47,7 @@ type tally [4]int
 // scene ends the story of p's partition, as far as it goes.
 func (p *player) scene() *scene {
 	k := p.part
-	x := &scene{at: max(p.now, p.start), counts: k.counts, barred: k.barred, told: p.told, gaps: p.gaps, silences: p.silences, hours: k.hours, minutes: k.minutes}
+	x := &scene{at: max(p.now, p.start), counts: k.counts, barred: k.barred, late: k.late, told: p.told, gaps: p.gaps, silences: p.silences, hours: k.hours, minutes: k.minutes}
 	if k.loop.voices != nil {
 		x.spoke.add(k.loop.voices.spoken())
 	}
@@ -52,6 +55,7 @@ func (p *player) scene() *scene {
 	for i := range k.units {
 		k.closes(i, p.now)
 	}
+	x.unassigned = k.unassigned()
 	x.checked, x.violated, x.violations = k.watch.Result()
 	k.lines.sort()
 	return x
@@ -74,6 +78,8 @@ func (x *scene) add(y *scene) {
 		}
 		x.barred[rule] += n
 	}
+	x.late = lateness(x.late, y.late)
+	x.unassigned += y.unassigned
 	x.spoke.add(&y.spoke)
 	for i := range min(len(x.told), len(y.told)) {
 		for c, n := range y.told[i].n {
@@ -158,6 +164,7 @@ func (s *stage) played() (*Played, error) {
 	out.CheckIns, out.Refused, out.Failed = x.done, x.refused, x.failed
 	out.Enrolments, out.Declined, out.Renewals, out.Removed, out.Barred = x.enrolments, x.declined, x.renewals, x.removed, x.barred
 	var lines []Line
+	out.Late, out.Unassigned = x.late, x.unassigned
 	out.Acts, lines = x.acts()
 	if out.Partial {
 		at := x.at

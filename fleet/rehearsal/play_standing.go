@@ -180,6 +180,7 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 		return
 	}
 	life.Registered = d.state.Registered
+	k.clock(i, d, life, now)
 	u.silenced = silent(now, k.watch.world, d.state)
 	has := k.has(i, d.state, now)
 	if k.over(now) { // what is left of the old authority's protects no more

@@ -1,6 +1,8 @@
 package rehearsal
 
 import (
+	"time"
+
 	"rollcall/fleet"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
@@ -32,6 +34,8 @@ type Played struct {
 	Enrolments uint64
 	Declined   uint64                   // enrolments that the gap refused
 	Barred     map[protocol.Rule]uint64 // enrolments that the server refused, by any rule
+	Late       map[time.Duration]int    // users to whom something of another authority was assigned only so long after it was theirs (AUTH-38)
+	Unassigned int                      // users to whom nothing of it is at the end
 	Renewals   uint64
 	Removed    uint64  // records removed (AUTH-43, AUTH-48)
 	Wire       *Spoken // nil: everything was played by rule alone

@@ -263,7 +263,8 @@ func (a *Answers) Sections() map[string]any {
 		"held":     map[string]any{"devices": a.Held.Devices, "half_seconds": a.Held.Half.Seconds(), "longest_seconds": a.Held.Longest.Seconds(), "enrolments_refused": a.Declined},
 		"silenced": map[string]any{"devices": a.Silenced.Devices, "half_seconds": a.Silenced.Half.Seconds(), "longest_seconds": a.Silenced.Longest.Seconds()},
 		"barred":   barred, "had_to_enrol_again": a.Forced, "stranded_by_topic": a.Cut,
-		"stranded": stranded, "unprotected": unprotected, "redundant_profiles": a.Redundant,
+		"assigned_late": map[string]any{"users": a.Lateness.Devices, "half_seconds": a.Lateness.Half.Seconds(), "longest_seconds": a.Lateness.Longest.Seconds(), "users_never": a.Unassigned},
+		"stranded":      stranded, "unprotected": unprotected, "redundant_profiles": a.Redundant,
 		"records_removed": a.Removed, "certificates_renewed": a.Renewals, "enrolments_again": a.Again,
 		"peak": map[string]any{"checkins": peak(a.CheckInPeak), "pushes": peak(a.WakePeak), "certificates": peak(a.IssuePeak), "capacity_per_second": a.Capacity, "minutes_over": a.Over},
 	}
