@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"crypto/rsa"
-	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +62,11 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	if out.Steady() && !wants {
 		return nil
 	}
-	return append(binary.BigEndian.AppendUint64(dst, uint64(h.now())), x.answer...)
+	given := int64(0)
+	if a.Policy != nil {
+		given = a.Policy.Version
+	}
+	return append(stamp(dst, h.now(), given), x.answer...)
 }
 
 // next says when the device is expected again (authority.md, table "Schedules"), and until when that is so.

@@ -31,9 +31,10 @@ type androidRound struct {
 
 	h        *Handler
 	p        *peer
-	composed bool // an answer was written, else the message is a repeat
-	moved    bool // the device has another push id than the server knows
-	gone     bool // the answer is that the device has to leave
+	composed bool  // an answer was written, else the message is a repeat
+	moved    bool  // the device has another push id than the server knows
+	gone     bool  // the answer is that the device has to leave
+	version  int64 // of the policy that the device keeps to, as far as it is believed; 0: of none that it was given
 	answer   []byte
 	prepare  func(prior []byte, s *delivery.State)
 	encode   func(dst []byte, out *delivery.Outcome) []byte
@@ -133,6 +134,9 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 		return x.enrols(ctx, now)
 	}
 	ev.Message.Device, ev.Verb, ev.Prepare = p.cred.Device, protocol.Ask, x.prepare
+	if m.Round > 1 {
+		ev.Prior = roundKey([]byte(m.CheckIn), m.Round-1)
+	}
 	err := x.handle(ctx, now)
 	if err == nil && x.composed && x.out.State.Life == delivery.Enrolling && m.Applied.PolicyVersion > 0 {
 		if err = x.ready(ctx, now); err == nil { // it has its first policy: it is enrolled, and this round goes on
@@ -147,8 +151,8 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 
 // roundKey names a round of the check-in with this id among those of its device.
 func roundKey(id []byte, round int) delivery.Key {
-	var room [96]byte // an id has at most 64 bytes
-	name := append(append(room[:0], "android\x00"...), id...)
+	var room [96]byte                                           // an id has at most 64 bytes
+	name := append(append(room[:0], "android 2\x00"...), id...) // 1 kept answers without the version
 	sum := sha256.Sum256(strconv.AppendInt(append(name, 0), int64(round), 10))
 	return delivery.Key(sum[:16])
 }
@@ -165,7 +169,7 @@ func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
 			return err
 		}
 		kept := x.out.Exchange.Answer
-		if at := protocol.Time(binary.BigEndian.Uint64(kept)); now < at.Add(keepsAnswers) && !x.enrolledSince(ctx, at) {
+		if at, _ := readStamp(kept); now < at.Add(keepsAnswers) && !x.enrolledSince(ctx, at) {
 			x.answer = append(x.answer[:0], kept[stampSize:]...)
 			return nil
 		}
@@ -190,8 +194,18 @@ func (x *androidRound) enrolledSince(ctx context.Context, then protocol.Time) bo
 // keepsAnswers is how long a round that comes again gets the answer of the first time (android.md, section 8).
 const keepsAnswers = 24 * time.Hour
 
-// stampSize is how long the time is that stands before a kept answer.
-const stampSize = 8
+// stampSize is how long the stamp is that stands before a kept answer.
+const stampSize = 16
+
+// stamp appends when an answer was given, and the version of the policy in it; 0: it brings none.
+func stamp(dst []byte, now protocol.Time, policy int64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, uint64(now)), uint64(policy))
+}
+
+// readStamp reads the stamp of a kept answer.
+func readStamp(kept []byte) (at protocol.Time, policy int64) {
+	return protocol.Time(binary.BigEndian.Uint64(kept)), int64(binary.BigEndian.Uint64(kept[8:]))
+}
 
 // impostor has the core say no to a device that calls itself another one: both stay as they are, and the journal says so (HST-033).
 func (x *androidRound) impostor(ctx context.Context, now protocol.Time) error {
@@ -253,20 +267,23 @@ func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
 	return x.h.cfg.Handle(ctx, now, &ev, &out)
 }
 
-// resume says the round in the words of delivery; s is the device's state.
-func (x *androidRound) resume(_ []byte, s *delivery.State) {
+// resume says the round in the words of delivery; prior is the kept answer to the round before it, s the device's state.
+func (x *androidRound) resume(prior []byte, s *delivery.State) {
 	m, b := &x.msg, &x.batch
-	*b = delivery.Batch{}
+	*b, x.version = delivery.Batch{}, 0
 	said := address(m)
 	x.moved = s.Life == delivery.Enrolled && said != nil && !bytes.Equal(said, s.Push.Token)
 	if s.Life == delivery.Enrolled {
 		if record, err := x.h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
-			before := server.AndroidVersion(&record.Facts)
-			version := max(before, m.Applied.PolicyVersion)
-			if m.Round == 1 && x.stale(s, before) { // once in a check-in: who takes no policy is not asked for ever
-				b.Phase, version = delivery.Asking, before // until it keeps to a new one
+			before, given := server.AndroidVersion(&record.Facts), int64(0)
+			if prior != nil {
+				_, given = readStamp(prior)
 			}
-			x.said, x.facts = server.AppendAndroid(x.said[:0], record.Facts.Said, version, m), record.Facts
+			x.version = x.believed(before, given)
+			if m.Round == 1 && x.stale(s) { // once in a check-in: who takes no policy is not asked for ever
+				b.Phase = delivery.Asking
+			}
+			x.said, x.facts = server.AppendAndroid(x.said[:0], record.Facts.Said, max(before, x.version), m), record.Facts
 			if changed := string(x.said) != record.Facts.Said; changed || m.Status != nil {
 				if changed {
 					x.facts.Said = string(x.said)
@@ -317,7 +334,7 @@ func known(s *delivery.State, id string) bool {
 func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, ok bool) {
 	m := &x.msg
 	r = delivery.CommandReport{Command: q.ID, Status: protocol.Acknowledged, Result: x.body}
-	applied := m.Applied.PolicyVersion >= int64(q.Seq) // it has seen a policy that was made since
+	applied := x.version >= int64(q.Seq) // it has seen a policy that was made since
 	switch q.Kind {
 	case protocol.InstallProfile:
 		if why := x.h.stuck(q.Profile, x.p); why != "" {

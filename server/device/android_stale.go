@@ -2,6 +2,7 @@ package device
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"rollcall/protocol"
@@ -10,22 +11,32 @@ import (
 	"rollcall/server/delivery"
 )
 
-// stale tells whether the device in state s keeps to another policy than the one that it should have, as far as the version known to be in
-// force there and the record of its profiles tell: it was set back, remembers nothing, or has what this server does not remember.
-func (x *androidRound) stale(s *delivery.State, known int64) bool {
+// believed is the version of the policy that the device keeps to: what it says, where that is known to be in force there or was given
+// with the answer to the round before; 0: it says another one, which nobody gave it.
+func (x *androidRound) believed(known, given int64) int64 {
 	a := &x.msg.Applied
-	if name, ok := strings.CutPrefix(a.PolicyName, policyPrefix); !ok || name != x.p.id || a.PolicyVersion != known {
-		return true
+	if name, ok := strings.CutPrefix(a.PolicyName, policyPrefix); !ok || name != x.p.id || a.PolicyVersion != known && a.PolicyVersion != given {
+		return 0
 	}
-	w := x.h.cfg.Server.World()
-	return x.lacks(w, s) || x.exceeds(w, s)
+	return a.PolicyVersion
 }
 
-// lacks tells whether the device does not have, as it says, what the server knows to be on it.
+// stale tells whether the device in state s keeps to another policy than the one that it should have, as far as the version known to be in
+// force there and the record of its profiles tell: it was set back, remembers nothing, or has what this server does not remember.
+func (x *androidRound) stale(s *delivery.State) bool {
+	w := x.h.cfg.Server.World()
+	return x.version == 0 || x.lacks(w, s) || x.exceeds(w, s)
+}
+
+// lacks tells whether the device does not have, as it says, what the server knows to be on it. What it still works on it has been told of.
 func (x *androidRound) lacks(w *delivery.World, s *delivery.State) bool {
 	owner := w.OwnerOf(s)
 	for i := range s.Profiles {
-		if a := &s.Profiles[i]; a.State == delivery.Installed && !w.Old(a.Profile, owner) && x.profile(a.Profile) == nil {
+		a := &s.Profiles[i]
+		if a.State != delivery.Installed || w.Old(a.Profile, owner) {
+			continue
+		}
+		if said := x.profile(a.Profile); said == nil || said.Status == android.Failed {
 			return true
 		}
 	}
@@ -33,25 +44,27 @@ func (x *androidRound) lacks(w *delivery.World, s *delivery.State) bool {
 }
 
 // exceeds tells whether the device has, as it says, what the server does not know to be on it, but for what stays on a device when it is
-// not assigned any more (AUTH-55).
+// not assigned any more (AUTH-55). Of a profile in two versions one is too many, and so it is of one that is listed twice.
 func (x *androidRound) exceeds(w *delivery.World, s *delivery.State) bool {
+	of := make(map[string]bool, 8) // whether the version of the list is there already
 	for i := range x.msg.Applied.Profiles {
 		a := &x.msg.Applied.Profiles[i]
-		if !assigned(w, s, a.ID) && !stays(w, s, a) {
+		if of[a.ID] {
+			return true
+		}
+		of[a.ID] = true
+		if !assigned(w, s, a) && !stays(w, s, a) {
 			return true
 		}
 	}
 	return false
 }
 
-// assigned tells whether a profile of this name, in whatever version, is on the device or on its way there.
-func assigned(w *delivery.World, s *delivery.State, identifier string) bool {
-	for i := range s.Profiles {
-		if w.Profiles[s.Profiles[i].Profile].Identifier == identifier {
-			return true
-		}
-	}
-	return false
+// assigned tells whether a profile is on the device, in the version that it says, or on its way there.
+func assigned(w *delivery.World, s *delivery.State, a *android.AppliedProfile) bool {
+	return slices.ContainsFunc(s.Profiles, func(p delivery.Assigned) bool {
+		return uint32(p.Profile) == a.Version && w.Profiles[p.Profile].Identifier == a.ID
+	})
 }
 
 func stays(w *delivery.World, s *delivery.State, a *android.AppliedProfile) bool {

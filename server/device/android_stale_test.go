@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"rollcall/protocol/apple"
 	"rollcall/server"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
 )
 
 var appliedSaid = regexp.MustCompile(`"applied":\{.*\},"compliant"`)
@@ -60,6 +62,21 @@ func TestAndroidStalePolicy(t *testing.T) {
 		{"none", func(a *android.AppliedPolicy) { *a = android.AppliedPolicy{State: android.Provisioning} }, false},
 		{"a profile that nobody knows", func(a *android.AppliedPolicy) { a.Profiles = append(a.Profiles, ghost) }, false},
 		{"a profile less", func(a *android.AppliedPolicy) { a.Profiles = nil }, false},
+		{"a profile that has failed since", func(a *android.AppliedPolicy) {
+			a.Profiles = []android.AppliedProfile{{ID: a.Profiles[0].ID, Version: a.Profiles[0].Version, Status: android.Failed, Reason: android.NotInstalled}}
+		}, false},
+		{"a profile that it works on", func(a *android.AppliedPolicy) {
+			a.Profiles = []android.AppliedProfile{{ID: a.Profiles[0].ID, Version: a.Profiles[0].Version, Status: android.Pending}}
+		}, true},
+		{"a profile in another version", func(a *android.AppliedPolicy) {
+			a.Profiles = []android.AppliedProfile{{ID: a.Profiles[0].ID, Version: a.Profiles[0].Version + 1, Status: android.Applied}}
+		}, false},
+		{"a profile in two versions", func(a *android.AppliedPolicy) {
+			a.Profiles = append(slices.Clone(a.Profiles), android.AppliedProfile{ID: a.Profiles[0].ID, Version: a.Profiles[0].Version + 1, Status: android.Applied})
+		}, false},
+		{"a profile twice", func(a *android.AppliedPolicy) {
+			a.Profiles = append(slices.Clone(a.Profiles), android.AppliedProfile{ID: a.Profiles[0].ID, Version: a.Profiles[0].Version, Status: android.Failed})
+		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, m := l.android(fmt.Sprintf("d-0123456789abcdef%04d", i))
@@ -115,6 +132,58 @@ func TestAndroidStalePolicy(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestHST009VersionNeverGiven: what a device says in a later round that it keeps to counts where the answer to the round before brought it,
+// and where it did already. Any other version carries no order out and is not written down, and the next check-in finds the device astray.
+func TestHST009VersionNeverGiven(t *testing.T) {
+	l := newDroidLab(t)
+	for i, tt := range []struct {
+		name   string
+		change func(*android.AppliedPolicy)
+		right  bool
+	}{
+		{"the one that was given", func(*android.AppliedPolicy) {}, true},
+		{"a newer one", func(a *android.AppliedPolicy) { a.PolicyVersion = 1 << 62 }, false},
+		{"the one after", func(a *android.AppliedPolicy) { a.PolicyVersion++ }, false},
+		{"another device's", func(a *android.AppliedPolicy) { a.PolicyName += "0" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, m := l.android(fmt.Sprintf("d-0123456789abcdef%04d", i))
+			r := l.record(p.id)
+			before := server.AndroidVersion(&r.Facts)
+			name := fmt.Sprint("org.wifi", i)
+			l.wifi(name)
+			c := l.line(p)
+			a := c.answered(m, "c-given")
+			if a.Policy == nil {
+				t.Fatalf("answered %s", android.Append(nil, &a))
+			}
+			in := android.AppliedPolicy{State: android.Active, PolicyName: a.Policy.Name, PolicyVersion: a.Policy.Version}
+			for _, e := range a.Policy.Profiles {
+				in.Profiles = append(in.Profiles, android.AppliedProfile{ID: e.ID, Version: e.Version, Status: android.Applied})
+			}
+			tt.change(&in)
+			second := bytes.Replace(keepsTo(m, in), []byte(`"round":1`), []byte(`"round":2`), 1)
+			if a := c.answered(second, "c-given"); a.Policy != nil || !a.Complete {
+				t.Errorf("then answered %s", android.Append(nil, &a))
+			}
+			r = l.record(p.id)
+			want, state := a.Policy.Version, delivery.Installed
+			if !tt.right {
+				want, state = before, delivery.Installing
+			}
+			if got := server.AndroidVersion(&r.Facts); got != want {
+				t.Errorf("version %d is written down, want %d", got, want)
+			}
+			if last := r.State.Profiles[len(r.State.Profiles)-1]; last.State != state {
+				t.Errorf("the profile is %s, want %s", last.State, state)
+			}
+			if a := c.answered(keepsTo(m, in), "c-next"); tt.right != (a.Policy == nil) {
+				t.Errorf("at the next check-in answered %s", android.Append(nil, &a))
+			}
+		})
+	}
 }
 
 // TestAND071FirstCheckInAgain: a device that begins its first check-in anew after the server has it enrolled, since the last answer was lost,
