@@ -251,3 +251,20 @@ func TestHST009PolicyVersion(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+// TestAndroidStaleVersion: a version of a profile that the server does not know to be there is too much, also where the device could not
+// take another one.
+func TestAndroidStaleVersion(t *testing.T) {
+	l := newDroidLab(t)
+	l.wifi("org.wifi")
+	w := l.core.World()
+	last := protocol.Profile(len(w.Profiles) - 1)
+	st := &delivery.State{Platform: protocol.Android, Life: delivery.Enrolled, Profiles: []delivery.Assigned{{Profile: last, State: delivery.InstallFailed}}}
+	for version, want := range map[uint32]bool{uint32(last): false, uint32(last) + 1: true, math.MaxUint32: true} {
+		x := androidRound{h: l.h}
+		x.msg.Applied.Profiles = []android.AppliedProfile{{ID: "org.wifi", Version: version, Status: android.Applied}}
+		if got := x.exceeds(w, st); got != want {
+			t.Errorf("version %d is too much: %t", version, got)
+		}
+	}
+}
