@@ -20,7 +20,7 @@ func TestDirectory(t *testing.T) {
 		population.Joined:              {Device: true},
 		population.DirectoryRegistered: {},
 		population.GroupPolicy:         {Device: true, Automatic: true},
-		population.ByManager:           {Device: true, Automatic: true}, // no limit counts it (AUTH-47)
+		population.ByManager:           {}, // that its user is one, the server knows (AUTH-47)
 		population.CoManagement:        {Device: true, Automatic: true},
 		population.Autopilot:           {Device: true, Oobe: true, ZeroTouch: "d1"},
 		population.SelfDeployed:        {Device: true, Automatic: true, Oobe: true, ZeroTouch: "d1"},

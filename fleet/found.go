@@ -155,11 +155,16 @@ func part(d time.Duration, k, n int) time.Duration {
 }
 
 // UsersAs are the users, with the licences that they have in truth: as Unknown. As Office365, those who
-// have a device there have no claim to Intune; as Intune, those who have a device there have one.
+// have a device there have no claim to Intune; as Intune, those who have a device there have one. Whoever has a device by an enrolment
+// manager is one.
 func (c *Cast) UsersAs(as protocol.Authority) []target.User {
-	theirs := map[int32]bool{}
+	theirs, managers := map[int32]bool{}, map[int32]*bool{}
 	for i := range c.Population.Devices {
-		if d := &c.Population.Devices[i]; as != protocol.Unknown && c.Here(i) && d.Registered == as && !d.Userless() {
+		d := &c.Population.Devices[i]
+		if d.Enrolment == population.ByManager {
+			managers[d.User] = new(true)
+		}
+		if as != protocol.Unknown && c.Here(i) && d.Registered == as && !d.Userless() {
 			theirs[d.User] = true
 		}
 	}
@@ -175,6 +180,7 @@ func (c *Cast) UsersAs(as protocol.Authority) []target.User {
 		user := target.User{
 			UPN: u.UPN, Groups: groups[u.Group+1], CoManaged: u.CoManaged, Premium: u.CoManaged, // without it nobody is co-managed (AUTH-51)
 			IntuneLicence: u.Licence&population.IntuneLicence != 0, BasicLicence: u.Licence&population.BMSLicence != 0,
+			Manager: managers[int32(i)],
 		}
 		if theirs[int32(i)] {
 			user.IntuneLicence = as == protocol.Intune

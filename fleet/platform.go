@@ -132,9 +132,9 @@ func Enrol(ctx context.Context, l *link.Link, of Device, j Joining) (link.Report
 // directory has s be that of a device of the directory (windows.md section 9).
 func (j *Joining) directory(s *dialect.WindowsStart) {
 	s.Credential, s.Directory = windows.Credential{Kind: windows.JWT, Token: []byte(j.Token)}, j.Device
-	s.Device = j.Way != population.DirectoryRegistered // whose is its user's, not the machine's
+	s.Device = j.Way != population.DirectoryRegistered && j.Way != population.ByManager // whose is its user's, not the machine's
 	switch j.Way {
-	case population.GroupPolicy, population.CoManagement, population.ByManager: // no message says whose account a manager is: it comes as by policy
+	case population.GroupPolicy, population.CoManagement:
 		s.Automatic = true
 	case population.SelfDeployed:
 		s.Automatic, s.Oobe, s.ZeroTouch = true, true, j.Device

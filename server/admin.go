@@ -197,7 +197,7 @@ func (s *Server) putUsers(ctx context.Context, now protocol.Time, names []string
 				if err := s.unmoved(ctx, &was, &u); err != nil {
 					return nil, err
 				}
-				c.Lines = append(c.Lines, licenceLine(&was.User, &u)...)
+				c.Lines = append(c.Lines, userLines(&was, &u)...)
 			}
 		} else {
 			change(i, &u)

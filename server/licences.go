@@ -28,7 +28,7 @@ func namesOf(licences []Licence) (names []string, become func(i int, u *authorit
 	}
 	return names, func(i int, u *authority.User) {
 		l := &licences[i]
-		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium, Manager: u.Manager}
 	}
 }
 
@@ -96,6 +96,22 @@ func (s *Server) SetLicencesWith(ctx context.Context, now protocol.Time, who Act
 // licenceLine is what the journal says of a change of one user's licences.
 func licenceLine(was *authority.User, is *store.User) []delivery.Effect {
 	return line(delivery.WhatLicences, licenceRule(was, &is.User), is.UPN+": "+holds(&is.User))
+}
+
+// userLines are what the journal says of a user who is another than before.
+func userLines(was, is *store.User) (out []delivery.Effect) {
+	if was.Manager != is.Manager {
+		now := "an enrolment manager"
+		if was.Manager {
+			now = "no enrolment manager any more"
+		}
+		out = line(delivery.WhatTenant, protocol.RuleGates, is.UPN+" is "+now)
+	}
+	held := was.User
+	if held.Manager = is.Manager; held != is.User {
+		out = append(out, licenceLine(&was.User, is)...)
+	}
+	return out
 }
 
 func licenceRule(was, is *authority.User) protocol.Rule {

@@ -8,6 +8,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server"
 	"rollcall/server/authority"
+	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
 
@@ -32,6 +33,31 @@ func TestHST070Licences(t *testing.T) {
 		u, _ := x.UserByUPN(names[0])
 		x.equal("what is held", u.User, authority.User{Premium: true})
 	}
+}
+
+// TestAUTH47ManagersStay: whoever is an enrolment manager is one whatever licences change, and the journal says since when.
+func TestAUTH47ManagersStay(t *testing.T) {
+	x := bms(t)
+	put := func(is bool) {
+		_, err := x.PutUsersWith(x.ctx, x.now, []string{"b@example.org"}, func(_ int, u *store.User) { u.Manager = is })
+		x.must(err)
+	}
+	put(true)
+	x.licences(server.Licence{UPN: "b@example.org", Premium: true})
+	u, _ := x.UserByUPN("b@example.org")
+	x.equal("what is held", u.User, authority.User{Premium: true, Manager: true})
+	put(false)
+	var said []string
+	for _, what := range []delivery.What{delivery.WhatTenant, delivery.WhatLicences} {
+		for _, l := range x.journal(what) {
+			if strings.HasPrefix(l.Detail, "b@example.org") {
+				said = append(said, string(l.Rule)+" "+l.Detail)
+			}
+		}
+	}
+	x.equal("the journal", said, []string{
+		"AUTH-47 b@example.org is an enrolment manager", "AUTH-47 b@example.org is no enrolment manager any more", "AUTH-23 b@example.org: premium",
+	})
 }
 
 // TestHST070LicencesOutdated: an id stands for what the users held when it was shown, too, and the refusal says what they hold by

@@ -23,6 +23,7 @@ func usersCommand() *cobra.Command {
 
 func usersAddCommand(c *client) *cobra.Command {
 	var u target.User
+	var manager bool
 	cmd := &cobra.Command{
 		Use: "add UPN...", Short: "Add users, or change those that exist", Args: cobra.MinimumNArgs(1),
 		Long: `Add users, or change those that exist: what is not given of these stays as it is. Where Intune was added beside Basic Mobility
@@ -31,6 +32,9 @@ and Security, the licences of users with devices are changed by rollcall users l
 			t, err := c.target()
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("enrolment-manager") {
+				u.Manager = &manager
 			}
 			users := make([]target.User, len(args))
 			for i, upn := range args {
@@ -47,11 +51,13 @@ and Security, the licences of users with devices are changed by rollcall users l
 	cmd.Flags().StringSliceVar(&u.Groups, "group", nil, "groups that the users are in")
 	cmd.Flags().BoolVar(&u.IntuneLicence, "intune", false, "they hold a licence that entitles Intune")
 	cmd.Flags().BoolVar(&u.BasicLicence, "basic", false, "they hold a licence that Basic Mobility and Security serves")
+	cmd.Flags().BoolVar(&manager, "enrolment-manager", false, "they enrol devices for others: up to 1,000 under Intune, whatever the device limit is; =false: no more (AUTH-47)")
 	return cmd
 }
 
 func usersListCommand(c *client) *cobra.Command {
-	return &cobra.Command{
+	var managers bool
+	cmd := &cobra.Command{
 		Use: "list", Short: "List users", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
@@ -63,16 +69,20 @@ func usersListCommand(c *client) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				list = append(list, u)
+				if !managers || u.Manages() {
+					list = append(list, u)
+				}
 			}
 			return show(cmd, map[string]any{"users": list}, func(w io.Writer) {
-				row(w, "UPN", "NAME", "GROUPS", "LICENCES")
+				row(w, "UPN", "NAME", "GROUPS", "LICENCES", "ENROLS FOR OTHERS")
 				for _, u := range list {
-					row(w, u.UPN, u.Name, strings.Join(u.Groups, ", "), licences(u))
+					row(w, u.UPN, u.Name, strings.Join(u.Groups, ", "), licences(u), map[bool]string{true: "yes"}[u.Manages()])
 				}
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&managers, "enrolment-managers", false, "those alone who enrol devices for others (AUTH-47)")
+	return cmd
 }
 
 func usersLicencesCommand(c *client) *cobra.Command {

@@ -156,7 +156,7 @@ type Licences struct {
 }
 
 // Ways are how Windows PCs enrol (AUTH-47, windows.md section 9), in parts of 100. Where devices speak, they bring a token of the
-// directory, and a manager's say what a group policy's say.
+// directory. The users of a manager's PCs are enrolment managers.
 type Ways struct {
 	Manager     int `yaml:"manager" jsonschema:"minimum=0" jsonschema_description:"a device-enrolment manager's account"`
 	GroupPolicy int `yaml:"group_policy" jsonschema:"minimum=0"`

@@ -201,7 +201,7 @@ func (k *part) handset(i int) Handset {
 
 // ways are how devices enrol, as the gates of AUTH-47 tell them apart.
 var ways = map[population.Enrolment]authority.Way{
-	population.ByManager: authority.ByManager, population.CoManagement: authority.CoManagement, population.GroupPolicy: authority.GroupPolicy,
+	population.CoManagement: authority.CoManagement, population.GroupPolicy: authority.GroupPolicy,
 	population.Joined: authority.DirectoryJoin, population.Bulk: authority.BulkEnrolment, population.Packaged: authority.BulkEnrolment, population.SelfDeployed: authority.BulkEnrolment, population.Autopilot: authority.Autopilot,
 }
 

@@ -89,7 +89,7 @@ func (k *part) addUsers(ctx context.Context, users []target.User) error {
 	list := make([]store.User, len(users))
 	for i := range users {
 		u := &users[i]
-		list[i] = store.User{UPN: u.UPN, Groups: u.Groups, User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium}}
+		list[i] = store.User{UPN: u.UPN, Groups: u.Groups, User: authority.User{IntuneLicence: u.IntuneLicence, BasicLicence: u.BasicLicence, CoManaged: u.CoManaged, Premium: u.Premium, Manager: u.Manages()}}
 	}
 	if len(list) == 0 {
 		return nil

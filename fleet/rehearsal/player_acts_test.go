@@ -232,10 +232,10 @@ func (p *player) upload(letter string, days int, confirm bool) {
 var kinds = map[string]rehearsal.Handset{
 	"mac": {Platform: protocol.MacOS}, "phone": {Platform: protocol.IOS}, "pad": {Platform: protocol.IPadOS}, "pc": {Platform: protocol.Windows},
 	"client": {Platform: protocol.Windows, CoManaged: true}, "android": {Platform: protocol.Android}, "api": {Platform: protocol.Android, AndroidAPI: true},
-	"auto":   {Platform: protocol.Windows, Way: authority.CoManagement},                               // Configuration Manager enrols it
-	"told":   {Platform: protocol.Windows, CoManaged: true, Workloads: new(authority.ResourceAccess)}, // says who decides its workloads
-	"helped": {Platform: protocol.IOS, Way: authority.ByManager}, "grouped": {Platform: protocol.Windows, Way: authority.GroupPolicy},
-	"taken": {Platform: protocol.Windows, OtherMDM: true}, // managed elsewhere
+	"auto":    {Platform: protocol.Windows, Way: authority.CoManagement},                               // Configuration Manager enrols it
+	"told":    {Platform: protocol.Windows, CoManaged: true, Workloads: new(authority.ResourceAccess)}, // says who decides its workloads
+	"grouped": {Platform: protocol.Windows, Way: authority.GroupPolicy},
+	"taken":   {Platform: protocol.Windows, OtherMDM: true}, // managed elsewhere
 }
 
 func (p *player) enrol(kind string, owner int) {

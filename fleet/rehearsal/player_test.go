@@ -13,6 +13,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/server/authority"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
 // A player plays a timeline on the real code and tells the twin what happens.
@@ -175,6 +176,13 @@ func (p *player) act(f []string) error {
 		p.confirm()
 	case "plans":
 		p.plans(number(1), arg(2))
+	case "helps":
+		who := number(1)
+		_, err := s.PutUsersWith(p.ctx, now, []string{upn(who)}, func(_ int, u *store.User) { u.Manager = arg(2) == "yes" })
+		if err != nil {
+			return err
+		}
+		w.people[who].helps = arg(2) == "yes"
 	case "units":
 		if err := s.SetUnits(p.ctx, now, boss, number(1)); err != nil {
 			return err

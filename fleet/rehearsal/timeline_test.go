@@ -21,6 +21,7 @@ var start = protocol.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 //	set AUTHORITY [force]     previewed and confirmed
 //	look AUTHORITY, confirm   an administrator's preview, and a later confirmation of the last one
 //	plans U LETTERS           a user's service plans, see opened; c: under co-management
+//	helps U yes|no            a user is an enrolment manager
 //	units N, limit N, silent DAYS, workload W WHO, gap on|off (gap.onCoexistence)
 //	days OLD RECORDS GRACE    of old profiles after a change, of records, of a push certificate that has ended
 //	counts DAYS, every HOURS  devices against the limit after their latest contact; wake-ups of the schedule
@@ -52,7 +53,7 @@ func drawTimeline(seed uint64) timeline {
 	user := func() string { return one("0", "1", "2", "2", "-") }
 	plans := func() string { return one("M", "MI", "I", "MO", "O", "A", "-", "Mi", "Mc", "c", "MIc", "MA", "MIA") }
 	kind := func() string {
-		return one("phone", "phone", "phone", "pad", "pad", "mac", "mac", "pc", "pc", "client", "client", "android", "android", "api", "api", "auto", "told", "helped", "grouped", "taken")
+		return one("phone", "phone", "phone", "pad", "pad", "mac", "mac", "pc", "pc", "client", "client", "android", "android", "api", "api", "auto", "told", "grouped", "taken")
 	}
 	place := func() string { return strconv.Itoa(r.IntN(len(shelf))) }
 	device := func() string { return strconv.Itoa(r.IntN(6)) }
@@ -113,6 +114,7 @@ func drawTimeline(seed uint64) timeline {
 			return "workload " + one("resource_access", "device_configuration") + " " + one("intune", "pilot", "configmgr")
 		}},
 		{1, func() string { return "limit " + one("1", "2", "15") }},
+		{1, func() string { return "helps " + one("0", "1", "2") + " " + one("yes", "yes", "no") }},
 		{1, func() string { return "silent " + one("0", "30") }},
 		{1, func() string { return "days " + one("7 180 30", "1 180 30", "12 180 90", "2 20 5") }},
 		{1, func() string { return "counts " + one("90", "3", "1") }},

@@ -106,7 +106,7 @@ func (w *twin) mayEnrol(u *unit) string {
 	if asked && u.owner >= 0 && u.kind == "auto" && !strings.Contains(w.people[u.owner].plans, "A") {
 		return "AUTH-51"
 	}
-	if u.owner >= 0 && to == "intune" && u.limited() && w.full(u) || u.kind == "taken" {
+	if u.owner >= 0 && to == "intune" && u.limited() && !w.people[u.owner].helps && w.full(u) || u.kind == "taken" {
 		return "AUTH-47"
 	}
 	return ""

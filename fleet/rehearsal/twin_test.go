@@ -19,6 +19,7 @@ const day = 24 * time.Hour
 type person struct {
 	plans   string // letters: I INTUNE_A, i the same but disabled, O INTUNE_O365, M EXCHANGE_S_STANDARD, A AAD_PREMIUM
 	managed bool   // under co-management
+	helps   bool   // is an enrolment manager, who may have more devices than any of these stories has
 	groups  string
 }
 
@@ -78,14 +79,14 @@ func (u *unit) apart() bool { return u.kind == "mac" || u.kind == "api" }
 func (u *unit) pc() bool { return u.client() || u.kind == "pc" || u.kind == "grouped" }
 
 func (u *unit) apple() bool {
-	return u.kind == "mac" || u.kind == "phone" || u.kind == "pad" || u.kind == "helped"
+	return u.kind == "mac" || u.kind == "phone" || u.kind == "pad"
 }
 
 // client tells whether Configuration Manager's client is on it.
 func (u *unit) client() bool { return u.kind == "client" || u.kind == "told" || u.kind == "auto" }
 
-// limited tells whether the device limit holds for it (AUTH-47).
-func (u *unit) limited() bool { return !u.client() && u.kind != "helped" && u.kind != "grouped" }
+// limited tells whether a device limit holds for it (AUTH-47).
+func (u *unit) limited() bool { return !u.client() && u.kind != "grouped" }
 
 // A twin is the model of a tenant.
 type twin struct {

@@ -30,7 +30,7 @@ func (x *pc) dialogue() dialogue { return x.device }
 // invited has the device ask where and how to enrol.
 func (x *pc) invited(f *double) error {
 	l, p := f.loop, &f.loop.places[f.index]
-	s := dialect.WindowsStart{Discovery: wireURL + windows.DiscoveryPath, Device: p.user == 0, Automatic: p.way == authority.GroupPolicy || p.way == authority.CoManagement || p.way == authority.ByManager}
+	s := dialect.WindowsStart{Discovery: wireURL + windows.DiscoveryPath, Device: p.user == 0, Automatic: p.way == authority.GroupPolicy || p.way == authority.CoManagement}
 	if p.user != 0 {
 		users := l.server.Content().Users
 		at, _ := slices.BinarySearchFunc(users, p.user, func(u store.User, id delivery.UserID) int { return cmp.Compare(u.ID, id) })

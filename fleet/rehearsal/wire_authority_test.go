@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 )
 
@@ -62,5 +63,17 @@ timeline:
 	}
 	if count, devices, _, _ := finding(wire, "AUTH-47", "Devices that cannot enrol"); devices == 0 || devices > 18 || count == 0 {
 		t.Errorf("%d devices were turned away, %d times", devices, count)
+	}
+	managers := 0
+	for i, d := range rule.Population.Devices {
+		if d.Enrolment == population.ByManager {
+			managers++
+			if n := rule.Lives[i].Enrolments; n != 1 {
+				t.Errorf("%s, of an enrolment manager, enrolled %d times", d.Name, n)
+			}
+		}
+	}
+	if managers < 2 {
+		t.Errorf("%d devices of enrolment managers", managers)
 	}
 }

@@ -63,7 +63,11 @@ type User struct {
 	BasicLicence  bool     `json:"basic_licence,omitempty"`
 	CoManaged     bool     `json:"co_managed,omitempty"`
 	Premium       bool     `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	Manager       *bool    `json:"enrolment_manager,omitzero"`  // enrols devices for others (AUTH-47); nil: as before, of a new one no
 }
+
+// Manages tells whether u is known to be an enrolment manager.
+func (u *User) Manages() bool { return u.Manager != nil && *u.Manager }
 
 // An Invitation is an enrolment link for one device.
 type Invitation struct {

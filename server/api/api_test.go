@@ -225,7 +225,7 @@ func TestPutUsersKeeps(t *testing.T) {
 	o := newBMS(t)
 	get := func() user {
 		u, _ := o.core.UserByUPN("ada@example.org")
-		return user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium}
+		return user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium, u.Manager}
 	}
 	put := func(more string) user {
 		o.call("POST", "/rollcall/v1/users", `{"users":[{"upn":"ada@example.org"`+more+`}]}`, 200)
@@ -246,9 +246,22 @@ func TestPutUsersKeeps(t *testing.T) {
 	if got := put(`,"groups":[],"directory_premium":true`); !reflect.DeepEqual(got, want) {
 		t.Errorf("no group, and a licence: %+v, want %+v", got, want)
 	}
+	want.Manager = true
+	if got := put(`,"enrolment_manager":true`); !reflect.DeepEqual(got, want) {
+		t.Errorf("an enrolment manager: %+v, want %+v", got, want)
+	}
 	want.Name, want.Premium = "", false
 	if got := put(`,"name":"","directory_premium":false`); !reflect.DeepEqual(got, want) {
 		t.Errorf("no name, and none: %+v, want %+v", got, want)
+	}
+	want.IntuneLicence, want.BasicLicence = false, false
+	o.call("POST", "/rollcall/v1/users/licences", `{"licences":[{"upn":"ada@example.org"}]}`, 200)
+	if got := get(); !reflect.DeepEqual(got, want) {
+		t.Errorf("no licences any more: %+v, want %+v", got, want)
+	}
+	want.Manager = false
+	if got := put(`,"enrolment_manager":false`); !reflect.DeepEqual(got, want) {
+		t.Errorf("no manager any more: %+v, want %+v", got, want)
 	}
 }
 

@@ -271,7 +271,7 @@ func (l *licence) check(at string) error {
 // become gives a user these licences.
 func (l *licence) become(u *authority.User) {
 	if len(l.Assign)+len(l.Remove) == 0 {
-		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium}
+		*u = authority.User{IntuneLicence: l.Intune, BasicLicence: l.Basic, CoManaged: l.CoManaged, Premium: l.Premium, Manager: u.Manager}
 		return
 	}
 	for _, e := range l.Assign {

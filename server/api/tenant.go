@@ -137,6 +137,7 @@ type user struct {
 	BasicLicence  bool     `json:"basic_licence,omitempty"`
 	CoManaged     bool     `json:"co_managed,omitempty"`
 	Premium       bool     `json:"directory_premium,omitempty"` // Azure AD Premium (AUTH-51)
+	Manager       bool     `json:"enrolment_manager,omitempty"` // enrols devices for others (AUTH-47)
 }
 
 type userPage struct {
@@ -157,6 +158,7 @@ type putUser struct {
 	BasicLicence  *bool    `json:"basic_licence,omitzero"`
 	CoManaged     *bool    `json:"co_managed,omitzero"`
 	Premium       *bool    `json:"directory_premium,omitzero"` // Azure AD Premium (AUTH-51)
+	Manager       *bool    `json:"enrolment_manager,omitzero"` // enrols devices for others (AUTH-47)
 }
 
 // change makes u what p says.
@@ -168,7 +170,7 @@ func (p *putUser) change(u *store.User) {
 	if p.Groups != nil {
 		u.Groups = p.Groups
 	}
-	for to, given := range map[*bool]*bool{&u.IntuneLicence: p.IntuneLicence, &u.BasicLicence: p.BasicLicence, &u.CoManaged: p.CoManaged, &u.Premium: p.Premium} {
+	for to, given := range map[*bool]*bool{&u.IntuneLicence: p.IntuneLicence, &u.BasicLicence: p.BasicLicence, &u.CoManaged: p.CoManaged, &u.Premium: p.Premium, &u.Manager: p.Manager} {
 		if given != nil {
 			*to = *given
 		}
@@ -192,7 +194,7 @@ func (h *Handler) getUsers(c *call) (any, error) {
 			out.Next = strconv.FormatUint(uint64(all[i-1].ID), 10)
 			break
 		}
-		out.Users = append(out.Users, user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium})
+		out.Users = append(out.Users, user{u.UPN, u.Name, u.Groups, u.IntuneLicence, u.BasicLicence, u.CoManaged, u.Premium, u.Manager})
 	}
 	return out, nil
 }

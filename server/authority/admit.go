@@ -40,9 +40,8 @@ type Way uint8
 
 // The ways. The limit holds for the first only.
 const (
-	ByUser Way = iota
-	ByManager
-	CoManagement // Configuration Manager enrols its client by itself (AUTH-51)
+	ByUser       Way = iota
+	CoManagement     // Configuration Manager enrols its client by itself (AUTH-51)
 	GroupPolicy
 	DirectoryJoin
 	BulkEnrolment
@@ -70,14 +69,15 @@ type Enrolment struct {
 	DeviceLicence  bool          // there is a device licence for a userless device
 	Way            Way           // who is outside the limit
 	Devices        int           // of the user that Counts counts
-	Limit          int           // of devices a user; 0: 15
+	Limit          int           // of devices a user; 0: 15; an enrolment manager may have 1,000
 	OtherMDM       bool          // it is enrolled elsewhere
 	RetryAfter     time.Duration // what a refusal for want of a push certificate says; 0: an hour
 }
 
-// Limits of devices a user, and how recent contact must be to count.
+// Limits of devices a user and an enrolment manager, and how recent contact must be to count. The manager's is Intune's own.
 const (
 	maxLimit   = 15
+	ofManager  = 1000
 	limitAfter = 90 * 24 * time.Hour
 	enrolAgain = time.Hour
 )
@@ -154,7 +154,7 @@ func (e *Enrolment) shut(t *Tenant, u *User, to Resolution) Gate {
 		return GateLicence
 	case e.Licences && u != nil && e.Way == CoManagement && !u.Premium:
 		return GatePremium
-	case u != nil && to.Authority == protocol.Intune && e.Way == ByUser && !to.CoManaged && e.Devices >= e.limit():
+	case u != nil && to.Authority == protocol.Intune && e.Way == ByUser && !to.CoManaged && e.Devices >= e.limit(u):
 		return GateLimit
 	case e.OtherMDM:
 		return GateOtherMDM
@@ -169,8 +169,11 @@ func (e *Enrolment) licensed(u *User, to Resolution) bool {
 	return u.BasicLicence
 }
 
-func (e *Enrolment) limit() int {
-	if e.Limit <= 0 {
+func (e *Enrolment) limit(u *User) int {
+	switch {
+	case u.Manager:
+		return ofManager
+	case e.Limit <= 0:
 		return maxLimit
 	}
 	return min(e.Limit, maxLimit)

@@ -13,5 +13,6 @@
 // Where authority.md leaves room: the device limit is asked of devices that Intune would manage, for only those count
 // against it; the move from coexistence to intune opens no gap in the push certificates, for the slot that AUTH-30 waits for
 // is Intune's already, and a gap that is open stays so; where the latest change of an intune tenant is past, a stale device's
-// profiles are taken as those of AUTH-21.
+// profiles are taken as those of AUTH-21. authority.md takes enrolment managers out of the device limit and names no other;
+// Intune gives each 1,000 devices, and so does [Admit].
 package authority

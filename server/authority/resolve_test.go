@@ -20,6 +20,7 @@ var (
 	basic     = &authority.User{BasicLicence: true}
 	none      = &authority.User{}
 	premium   = &authority.User{Premium: true}
+	manager   = &authority.User{IntuneLicence: true, Manager: true}
 )
 
 func TestResolve(t *testing.T) {

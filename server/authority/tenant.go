@@ -58,6 +58,7 @@ type User struct {
 	BasicLicence  bool // holds a licence that BMS serves
 	CoManaged     bool // is under co-management (AUTH-15)
 	Premium       bool // holds Azure AD Premium, which Configuration Manager's enrolment needs (AUTH-51)
+	Manager       bool // is an enrolment manager, who enrols devices for others: another device limit holds (AUTH-47)
 }
 
 // A Device is what the rules know of a device to say who should manage it.

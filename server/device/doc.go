@@ -72,9 +72,9 @@
 // With Windows.Verify a device may enrol with a token of its directory: a user's, a package's or its own (WIN-067). Which way that is
 // decides whether the device limit counts it (AUTH-47), and only what it says tells: Autopilot by ZeroTouchProvisioning, a group policy by
 // UXInitiated, registered by EnrollmentType Full, joined else. Configuration Manager's client says the same as a group policy: it is
-// taken for that where the user is under co-management (AUTH-15), and asked in each session. Nothing says that the user is an enrolment
-// manager, whose devices no limit counts: the server keeps no list of them, and one that enrols for another has to come as a group policy
-// does. Tokens that come with a session (Authorization, DeviceToken) are not looked at: the certificate says who it is (WIN-030). With Windows.Terms a user is shown the terms
+// taken for that where the user is under co-management (AUTH-15), and asked in each session. Whether the user is an enrolment manager no
+// device says: the tenant has a list of them (enrolment_manager of a user). Tokens that come with a session (Authorization, DeviceToken)
+// are not looked at: the certificate says who it is (WIN-030). With Windows.Terms a user is shown the terms
 // of use first; what that page gives comes back as EnrollmentData, and without it, or after an hour, the answer is InvalidEnrollmentData.
 //
 // # Divergences

@@ -16,6 +16,7 @@ import (
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/csp"
+	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
 
@@ -45,6 +46,34 @@ func (p *pc) brings(kind, token string, items ...string) *windows.Fault {
 		p.sync()
 	}
 	return f
+}
+
+// TestAUTH47EnrolmentManager: the devices that an enrolment manager registers, by a token or a link, are outside the device limit, and the
+// account is their user. Who is none any more keeps them, and gets no more.
+func TestAUTH47EnrolmentManager(t *testing.T) {
+	l := newDirectoryLab(t)
+	l.must(l.core.ChangeSettings(context.Background(), l.pnow(), server.System, "", func(s *server.Settings) { s.DeviceLimit = 1 }))
+	manages := func(is bool) {
+		_, err := l.core.PutUsersWith(context.Background(), l.pnow(), []string{ada}, func(_ int, u *store.User) { u.Manager = is })
+		l.must(err)
+	}
+	manages(true)
+	pcs := []*pc{l.pc(pcID(1)), l.pc(pcID(2)), l.pc(pcID(3))}
+	for i, p := range pcs[:2] {
+		if f := p.brings(windows.EnrollmentFull, ada+"|d"+string('1'+rune(i))); f != nil {
+			t.Fatal(f)
+		}
+	}
+	pcs[2].enrol()
+	manages(false)
+	if f := l.pc(pcID(4)).brings(windows.EnrollmentFull, ada+"|d4"); f == nil || f.HRESULT() != windows.EDeviceCapReached {
+		t.Errorf("of who is no manager any more: %v", f)
+	}
+	for i, p := range pcs {
+		if s := p.state(); s.Life != delivery.Enrolled || s.User != l.user {
+			t.Errorf("device %d is %s, of user %d", i, s.Life, s.User)
+		}
+	}
 }
 
 // TestAUTH47DirectoryWays: of a user's devices of the directory the limit counts those that are only registered with it.

@@ -48,10 +48,10 @@ func loadCatalogue(ctx context.Context, from reader) (*store.Content, error) {
 		{"SELECT service, granted_by, granted_at FROM consents ORDER BY service", func(r *row) {
 			c.Consents = append(c.Consents, store.Consent{Service: r.text(), By: r.text(), At: r.time()})
 		}},
-		{"SELECT id, upn, name, intune, basic, co_managed, premium, removed FROM users ORDER BY id", func(r *row) {
+		{"SELECT id, upn, name, intune, basic, co_managed, premium, manager, removed FROM users ORDER BY id", func(r *row) {
 			c.Users = append(c.Users, store.User{
 				ID: num[delivery.UserID](r), UPN: r.text(), Name: r.text(),
-				User: authority.User{IntuneLicence: r.flag(), BasicLicence: r.flag(), CoManaged: r.flag(), Premium: r.flag()}, Removed: r.flag(),
+				User: authority.User{IntuneLicence: r.flag(), BasicLicence: r.flag(), CoManaged: r.flag(), Premium: r.flag(), Manager: r.flag()}, Removed: r.flag(),
 			})
 		}},
 		{"SELECT user_id, name FROM user_groups ORDER BY user_id, place", func(r *row) {
@@ -187,7 +187,7 @@ func (a *administration) write(w *writer) error {
 	}
 	for i := range a.Users {
 		u := &a.Users[i]
-		b.do(putUser, int64(u.ID), u.UPN, u.Name, flag(u.IntuneLicence), flag(u.BasicLicence), flag(u.CoManaged), flag(u.Premium), flag(u.Removed))
+		b.do(putUser, int64(u.ID), u.UPN, u.Name, flag(u.IntuneLicence), flag(u.BasicLicence), flag(u.CoManaged), flag(u.Premium), flag(u.Manager), flag(u.Removed))
 		b.do(dropGroups, int64(u.ID))
 		for place, group := range u.Groups {
 			b.do(addGroup, int64(u.ID), int64(place), group)

@@ -137,7 +137,7 @@ var texts = [statements]string{
 	putRestoration:      upsert("restoration", 1, "one", "since", "at", "epoch"),
 	putClock:            upsert("clock", 1, "one", "at", "off"),
 	putSettings:         upsert("settings", 1, settingsColumns...),
-	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed", "premium", "removed"),
+	putUser:             upsert("users", 1, "id", "upn", "name", "intune", "basic", "co_managed", "premium", "manager", "removed"),
 	dropGroups:          "DELETE FROM user_groups WHERE user_id=?",
 	addGroup:            insert("user_groups", "user_id", "place", "name"),
 	putCatalogueProfile: upsert("profiles", 1, "number", "authority", "name", "family", "identifier", "payload", "removed"),

@@ -13,7 +13,7 @@ func catalogue(s *suite) {
 	want := new(store.Content)
 	s.each(func(when string) { s.content(when+"empty", want) })
 	user := func(id delivery.UserID, upn string, groups ...string) store.User {
-		return store.User{ID: id, UPN: upn, Name: "Näme", Groups: groups, User: authority.User{IntuneLicence: true, CoManaged: id%2 == 0, Premium: id%2 == 0, BasicLicence: id%2 == 1}, Removed: id == 3}
+		return store.User{ID: id, UPN: upn, Name: "Näme", Groups: groups, User: authority.User{IntuneLicence: true, CoManaged: id%2 == 0, Premium: id%2 == 0, BasicLicence: id%2 == 1, Manager: id%2 == 1}, Removed: id == 3}
 	}
 	slot := func(a protocol.Authority, from, uploaded protocol.Time) *store.PushCertificate {
 		return &store.PushCertificate{
