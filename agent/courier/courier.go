@@ -156,21 +156,21 @@ func (c *Config) connect(ctx context.Context) (_ *tls.Conn, err error) {
 	return conn, nil
 }
 
-// listen hears wake-ups until the stream ends. One that is quiet for a beat is asked whether anybody is there.
+// listen hears wake-ups until the stream ends. One that is quiet for a beat, or nearly, is asked whether anybody is there.
 func (c *Config) listen(conn *tls.Conn, state *State) error {
 	write := func(frame []byte) error {
 		conn.SetWriteDeadline(time.Now().Add(answerFor))
 		_, err := conn.Write(frame)
 		return err
 	}
-	beat := time.AfterFunc(wake.Beat, func() {
+	beat := time.AfterFunc(Together(time.Now(), wake.Beat), func() {
 		write(wake.AppendFrame(nil, wake.Ping)) // where that fails nothing is read either
 	})
 	defer beat.Stop()
 	for {
 		conn.SetReadDeadline(time.Now().Add(wake.Beat + answerFor))
 		f, err := wake.ReadFrame(conn, nil)
-		beat.Reset(wake.Beat)
+		beat.Reset(Together(time.Now(), wake.Beat))
 		switch {
 		case err != nil:
 			return err

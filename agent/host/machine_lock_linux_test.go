@@ -48,7 +48,7 @@ func TestTheNameOfAnotherUserStopsNothing(t *testing.T) {
 		stops      bool
 	}{
 		"root before root":                      {0, 0, t.TempDir(), true},
-		"root before a user":                    {0, nobody, t.TempDir(), true},
+		"root before a user":                    {0, nobody, filepath.Join(dir, "none"), true},
 		"a user before root":                    {nobody, 0, t.TempDir(), false},
 		"a user before another":                 {other, nobody, t.TempDir(), false},
 		"a user before the same":                {nobody, nobody, t.TempDir(), true},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rollcall/agent"
+	"rollcall/agent/courier"
 	"rollcall/agent/dialect"
 	"rollcall/agent/host/apply"
 	"rollcall/agent/link"
@@ -329,10 +330,11 @@ func (h *Host) answer(ctx context.Context, what Request) error {
 	return h.CheckIn(ctx)
 }
 
-// sleep is how long nothing is to be done: machines that were enrolled together drift apart by a tenth.
+// sleep is how long nothing is to be done: at most the poll interval. Machines that were enrolled together drift apart by a tenth.
 func (h *Host) sleep() time.Duration {
-	poll := cmp.Or(h.rec.Poll, DefaultPoll) // none once it is over, and something is not back yet
-	poll -= time.Duration(rand.Int64N(int64(poll)/10 + 1))
+	poll := cmp.Or(h.rec.Poll, DefaultPoll)                                     // none once it is over, and something is not back yet
+	drift := time.Duration(rand.Int64N(int64(poll)/10+1)) - rand.N(time.Minute) // the mean of it by whole minutes
+	poll = courier.Together(time.Now(), min(poll, poll-drift))
 	if h.device == nil || h.rec.Clock.Driven != 0 { // a clock that stands still says nothing of how long
 		return poll
 	}

@@ -192,6 +192,7 @@ func agentRunCommand(a *agentFlags) *cobra.Command {
 		Long: `Keep this machine managed until a signal ends it, or until nobody manages it any more: it checks in when it is woken, when
 something is due and at every poll interval, and sleeps in between. One agent runs on a machine.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			runtime.GOMAXPROCS(1) // it does one thing at a time, and mostly nothing: timers of several processors would each be waited for
 			log := logrus.New()
 			log.SetOutput(cmd.ErrOrStderr())
 			log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}) // quotes what a server might forge a line with

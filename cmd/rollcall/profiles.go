@@ -86,28 +86,32 @@ func tellProfile(cmd *cobra.Command, p *target.Preview, what string, err error) 
 	return tell(cmd, p, err, "nothing was changed", func(id string) string { return "the same command with --confirm " + id })
 }
 
-// printDone says in one line what was done to a profile and what becomes of it on the devices, and what to see to.
+// printDone says in one line what was done to a profile and what the devices do then, and what to see to. A device does as much as it has
+// profiles, and also what it had to do before.
 func printDone(w io.Writer, what string, p *target.Preview) {
 	var effects []string
-	devices := map[string]int{}
+	times := map[string]int{}
 	for i := range p.Profiles {
 		g := &p.Profiles[i]
 		if g.Effect == authority.Keeps.String() {
 			continue
 		}
-		if devices[g.Effect] == 0 {
+		if times[g.Effect] == 0 {
 			effects = append(effects, g.Effect)
 		}
-		devices[g.Effect] += g.Devices
+		times[g.Effect] += g.Devices
 	}
-	text := "nothing changes on the devices"
-	if len(effects) > 0 {
-		for i, effect := range effects {
-			effects[i] = fmt.Sprintf("%s on %d", effect, devices[effect])
+	for i, effect := range effects {
+		effects[i] = fmt.Sprintf("%s %d times", effect, times[effect])
+		if times[effect] == 1 {
+			effects[i] = effect + " once"
 		}
-		text = "at the next check-ins " + strings.Join(effects, ", ")
 	}
-	fmt.Fprintf(w, "%s; of %d enrolled devices: %s\n", what, p.Enrolled, text)
+	if len(effects) == 0 {
+		fmt.Fprintf(w, "%s; on the enrolled devices (%d) nothing changes\n", what, p.Enrolled)
+	} else {
+		fmt.Fprintf(w, "%s; profiles at the next check-ins of the enrolled devices (%d), with what waited before: %s\n", what, p.Enrolled, strings.Join(effects, ", "))
+	}
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(w, "%s: %s\n", warning.Rule, warning.Message)
 	}

@@ -15,11 +15,11 @@ func TestAUTH35ProfileDone(t *testing.T) {
 		p    target.Preview
 		want string
 	}{
-		{target.Preview{Enrolled: 3}, "mail: applied; of 3 enrolled devices: nothing changes on the devices\n"},
+		{target.Preview{Enrolled: 3}, "mail: applied; on the enrolled devices (3) nothing changes\n"},
 		{target.Preview{
-			Enrolled: 9, Profiles: []target.ProfileGroup{{Effect: "installed", Devices: 2}, {Effect: "keeps", Devices: 9}, {Effect: "overwritten", Devices: 1}, {Effect: "installed", Devices: 4}},
+			Enrolled: 5, Profiles: []target.ProfileGroup{{Effect: "installed", Devices: 5}, {Effect: "keeps", Devices: 9}, {Effect: "overwritten", Devices: 1}, {Effect: "installed", Devices: 5}},
 			Warnings: []target.Warning{{Rule: "AUTH-26", Message: "post stays"}},
-		}, "mail: applied; of 9 enrolled devices: at the next check-ins installed on 6, overwritten on 1\nAUTH-26: post stays\n"},
+		}, "mail: applied; profiles at the next check-ins of the enrolled devices (5), with what waited before: installed 10 times, overwritten once\nAUTH-26: post stays\n"},
 	} {
 		var out bytes.Buffer
 		printDone(&out, "mail: applied", &tt.p)

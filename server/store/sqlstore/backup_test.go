@@ -23,12 +23,17 @@ func TestHST101Backup(t *testing.T) {
 	s := openDir(t, dir)
 	const devices = 4
 	var acked, begun [devices]atomic.Uint64
+	var turns [devices]chan struct{} // one writer's, each time that it has written
 	var numbers [devices]protocol.Device
 	for i := range numbers {
+		turns[i] = make(chan struct{})
 		numbers[i] = enrol(t, s, string(rune('A'+i)))
 	}
-	stop := make(chan struct{})
+	stop, ended := make(chan struct{}), make(chan struct{})
+	end := sync.OnceFunc(func() { close(ended) }) // a writer cannot go on
 	var writers sync.WaitGroup
+	rest := sync.OnceFunc(func() { close(stop); writers.Wait() })
+	defer rest()
 	for i, d := range numbers {
 		writers.Go(func() {
 			for k := uint64(1); ; k++ {
@@ -40,9 +45,14 @@ func TestHST101Backup(t *testing.T) {
 				begun[i].Store(k)
 				if err := step(s, d, k); err != nil {
 					t.Error(err)
+					end()
 					return
 				}
 				acked[i].Store(k)
+				select {
+				case turns[i] <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
@@ -50,7 +60,12 @@ func TestHST101Backup(t *testing.T) {
 	var least, most [len(backups)][devices]uint64
 	for n := range backups {
 		for i := range numbers { // some more were written since the one before
-			for since := acked[i].Load(); acked[i].Load() < since+2 && !t.Failed(); {
+			for range 2 {
+				select {
+				case <-turns[i]:
+				case <-ended:
+					t.Fatal("a writer has ended")
+				}
 			}
 			least[n][i] = acked[i].Load()
 		}
@@ -62,8 +77,7 @@ func TestHST101Backup(t *testing.T) {
 			most[n][i] = begun[i].Load()
 		}
 	}
-	close(stop)
-	writers.Wait()
+	rest()
 	for n, file := range backups {
 		if st, err := os.Stat(file); err != nil || st.Mode().Perm()&0o077 != 0 {
 			t.Errorf("the backup: %v, %v; want it private", st.Mode(), err)
