@@ -14,10 +14,23 @@ touched() {
 	[ -n "$(ls -A "$state/profiles/before" 2>/dev/null)" ]
 }
 
+# value prints a text that the state has by a name; nothing where it has none.
+value() { sed -n "s/^.*\"$1\":\"\([^\"\\]*\)\".*\$/\1/p" "$now" 2>/dev/null; }
+
+# farewell tells what the server does not hear, since the program that could tell it is gone: this machine's identity goes with the state.
+farewell() {
+	now="$state/agent.json"
+	[ -e "$now" ] || now="$state/agent.json.previous"
+	if grep -q '"device":"' "$now" 2>/dev/null; then
+		echo "rollcall-agent: the server $(value host) was not told that this machine has left, and still lists it: rollcall devices delete $(value udid) takes it from there; another time, rollcall agent unenroll before the package goes" >&2
+	fi
+}
+
 if [ "$1" = purge ]; then
 	if touched; then
 		echo "rollcall-agent: files of profiles are still in the system, and what was there before is in $state: install this package again for rollcall agent unenroll, or, where it says that its state is damaged, enroll --anew; then purge it" >&2
 	else
+		farewell
 		rm -rf "$state" /var/lib/private/rollcall-agent
 		unit=/etc/systemd/system/rollcall-agent.service # as rollcall agent install wrote it
 		if grep -q '^ExecStart="/usr/bin/rollcall" ' "$unit" 2>/dev/null; then rm -f "$unit"; fi

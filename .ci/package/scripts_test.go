@@ -12,6 +12,7 @@ import (
 type scripted struct {
 	t    *testing.T
 	root string
+	said string // by the last script, to people
 }
 
 const fakeSystemctl = `#!/bin/sh
@@ -29,7 +30,7 @@ func newScripted(t *testing.T) *scripted {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("no shell runs scripts of packages here")
 	}
-	m := &scripted{t, t.TempDir()}
+	m := &scripted{t: t, root: t.TempDir()}
 	m.put("run/systemd/system/x", "")
 	m.put("bin/systemctl", fakeSystemctl)
 	if err := os.Chmod(m.path("bin/systemctl"), 0o755); err != nil {
@@ -66,9 +67,11 @@ func (m *scripted) run(script string, args ...string) (told string) {
 	os.Remove(m.path("told"))
 	cmd := exec.Command("sh", append([]string{"-c", text, script}, args...)...)
 	cmd.Env = append(os.Environ(), "ROOT="+m.root, "PATH="+m.path("bin")+":"+os.Getenv("PATH"))
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		m.t.Errorf("%s %q: %v: %s", script, args, err, out)
 	}
+	m.said = string(out)
 	list, _ := os.ReadFile(m.path("told"))
 	return string(list)
 }
@@ -114,6 +117,37 @@ func TestInstalledAgainAfterRemove(t *testing.T) {
 	}
 	if m.run("preremove.sh", "0"); m.there("enabled") {
 		t.Error("rpm leaves what it removes enabled")
+	}
+}
+
+// A purge of a machine that is managed says which server has not heard of it, and what to do there; of any other nothing.
+func TestPurgeSaysWhoWasNotTold(t *testing.T) {
+	t.Parallel()
+	const managed = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","kind":"ipados","link":{"url":"","host":"lab.example.org:8443","pin":"sha256:ab"},"device":"AQID","asked":{"what":"x","note":"say \"hi\""}}}`
+	const left = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","kind":"ipados","ended":"2026-03-02T09:00:00Z","ended_by":"it was taken out of management here"}}`
+	const state = "var/lib/rollcall-agent/"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		tells bool
+	}{
+		"managed":                  {map[string]string{state + "agent.json": managed, state + "agent.json.previous": left}, true},
+		"killed between renames":   {map[string]string{state + "agent.json.previous": managed}, true},
+		"left":                     {map[string]string{state + "agent.json": left}, false},
+		"no state":                 {nil, false},
+		"a state that nobody read": {map[string]string{state + "agent.json": ""}, false},
+	} {
+		m := newScripted(t)
+		for file, text := range tt.files {
+			m.put(file, text)
+		}
+		m.run("postremove.sh", "remove")
+		if m.said != "" {
+			t.Errorf("%s: on removal it says %q", name, m.said)
+		}
+		m.run("postremove.sh", "purge")
+		if want := "the server lab.example.org:8443 was not told"; strings.Contains(m.said, want) != tt.tells || strings.Contains(m.said, "devices delete 98E1-B003 ") != tt.tells || !tt.tells && m.said != "" || m.there(state) {
+			t.Errorf("%s: it says %q", name, m.said)
+		}
 	}
 }
 

@@ -2,12 +2,10 @@ package apns
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,32 +163,4 @@ func TestAQuietStreamEnds(t *testing.T) {
 			t.Errorf("it lasted %v", lasted)
 		}
 	})
-}
-
-// What a thousand streams cost: heap and stacks of the service's end and of the device's, which are both in this process.
-func BenchmarkStreams(b *testing.B) {
-	s := start(b, Config{AnyToken: true})
-	const streams = 1000
-	for b.Loop() {
-		addr, stop := streamtest.Serve(b, s.Doorman())
-		before := memory()
-		conns := make([]*streamtest.Machine, streams)
-		for i := range conns {
-			conns[i] = s.machine(addr, binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)), topic)
-			conns[i].Want(wake.Welcome)
-		}
-		b.ReportMetric(float64(memory()-before)/streams, "bytes/stream")
-		for _, c := range conns {
-			c.NetConn().Close()
-		}
-		stop()
-	}
-}
-
-func memory() uint64 {
-	runtime.GC()
-	runtime.GC() // pools are emptied by the second
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
 }
