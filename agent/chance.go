@@ -15,6 +15,8 @@ const (
 	chanceRetry Chance = iota
 	chancePlace
 	ChanceOfDialect
+
+	chanceReturn Chance = 1<<8 - 1 // counted from the end: what dialects draw stays what it was
 )
 
 // Draw returns a number from 0 up to n-1: a pure function of the device's seed and number, what the draw is for, and a key
@@ -38,6 +40,12 @@ func (d *Device) Draw(n uint64, what Chance, key uint64) uint64 {
 func (d *Device) someOf(all time.Duration, now protocol.Time) time.Duration {
 	hour := uint64(now) / uint64(time.Hour/time.Microsecond)
 	return time.Duration(d.Draw(uint64(all/time.Microsecond), chanceRetry, hour<<8|uint64(d.tries))) * time.Microsecond
+}
+
+// late draws how long after its return the device makes up for what it missed: for an hour, as a retry is.
+func (d *Device) late(most time.Duration, now protocol.Time) time.Duration {
+	hour := uint64(now) / uint64(time.Hour/time.Microsecond)
+	return time.Duration(d.Draw(uint64(most/time.Microsecond), chanceReturn, hour)) * time.Microsecond
 }
 
 // place is where in the steady cadence the device has its contacts, as a share of 2^64.

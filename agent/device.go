@@ -202,5 +202,7 @@ func (d *Device) Step(now protocol.Time, ev *Event, out *Actions) {
 		d.unenrol(ev, out)
 	case PowerOn:
 		d.flags &^= off
+	case Returned, Missed:
+		d.returned(now, ev.Kind == Missed, out)
 	}
 }

@@ -21,6 +21,8 @@ const (
 	NewToken                      // the push address changed: the server must hear of it
 	Unenrol                       // the user, or the server in its platform's own way, took the enrolment off: CheckOut; Then: Wipe, where the device is erased with it
 	PowerOn                       // somebody switched the device on
+	Returned                      // the device is on the network again: what was due meanwhile is made up for, as its platform does that
+	Missed                        // a wake-up was kept while the device was off the network, and has come now that it returned
 )
 
 // An Event is one thing that happened to a device. Step keeps nothing of it.

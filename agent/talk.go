@@ -31,6 +31,23 @@ func (d *Device) woken(out *Actions) {
 	}
 }
 
+// returned makes up for the contact that was due, or asked for, while the device was off the network: once, whatever it missed. Where its
+// platform's devices spread, those that an outage kept away together do not come back together.
+func (d *Device) returned(now protocol.Time, asked bool, out *Actions) {
+	spread := protocol.ScheduleOf(d.platform).Return
+	switch {
+	case asked && (spread == 0 || d.phase != Enrolled || !d.free()):
+		d.woken(out)
+	case spread == 0:
+		d.tick(now, out)
+	case asked || d.next != 0 && d.next <= now && d.free():
+		if d.next <= now {
+			d.next = 0
+		}
+		d.next = d.next.Sooner(now.Add(d.late(spread, now)))
+	}
+}
+
 // free tells whether a conversation may begin: an enrolling device has only its Ready to say.
 func (d *Device) free() bool {
 	return d.talk == quiet && d.flags&off == 0 && d.phase.managed()

@@ -113,6 +113,7 @@ type Fleet struct {
 
 	mailbox sync.Mutex // taken after mu, never before it
 	woken   []wake
+	back    int           // who is just returning: the index plus 1
 	nudge   chan struct{} // a conversation ended or a push came
 }
 
@@ -136,6 +137,7 @@ type device struct {
 type wake struct {
 	device int
 	magic  string // or the address that was woken, of a device that has none
+	kept   bool   // until the device returned
 }
 
 // Begin is the moment at which stories made from a plan begin.

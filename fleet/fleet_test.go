@@ -317,7 +317,7 @@ func TestPushWhileTalking(t *testing.T) {
 	f := stood(t, few)
 	f.devices[2].busy = true
 	jobs := map[int]job{}
-	f.hear(Begin, wake{2, "magic"}, jobs)
+	f.hear(Begin, wake{device: 2, magic: "magic"}, jobs)
 	if len(jobs) != 0 || len(f.woken) != 1 || len(f.mail()) != 1 || f.Counts().Wakes != 0 {
 		t.Errorf("jobs %v, %d pushes wait, counted %+v", jobs, len(f.woken), f.Counts())
 	}

@@ -306,7 +306,7 @@ func (f *Fleet) pushed(i int, magic string) {
 	f.mailbox.Lock()
 	lost := f.lost(i)
 	if !lost {
-		f.woken = append(f.woken, wake{i, magic})
+		f.woken = append(f.woken, wake{i, magic, f.back == i+1})
 	}
 	f.mailbox.Unlock()
 	if lost {

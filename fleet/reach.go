@@ -3,6 +3,7 @@ package fleet
 import (
 	"time"
 
+	"rollcall/agent/dialect"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol"
@@ -86,8 +87,15 @@ func (d Draws) Sync(i int, now protocol.Time) protocol.Time {
 	}
 }
 
+// returning says to whom the push service is about to give what it has kept: the index plus 1; 0: nobody.
+func (f *Fleet) returning(device int) {
+	f.mailbox.Lock()
+	f.back = device
+	f.mailbox.Unlock()
+}
+
 // moves changes why device i is off the network; coming back it hears of the last push that it missed, and what
-// was due meanwhile is due now.
+// was due meanwhile is due now, or for Android soon.
 func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	d := &f.devices[i]
 	before := d.away
@@ -123,9 +131,16 @@ func (f *Fleet) moves(i int, now protocol.Time, m moment) {
 	}
 	f.away--
 	f.note(now, i, Returned, "")
+	if a, ok := d.Device.(*dialect.Android); ok {
+		a.Return(now, false)
+	}
+	f.returning(i + 1)
 	f.plug(i)
+	f.returning(0)
 	if due := f.due(i); due != 0 && due <= now {
 		d.due = now
 		f.at(i, now, acts, 0)
+	} else {
+		f.schedule(i) // away, only profiles that leave had a moment
 	}
 }

@@ -136,7 +136,12 @@ func (f *Fleet) hear(now protocol.Time, w wake, jobs map[int]job) {
 			c.Stale++
 		}
 	})
-	if woken {
+	a, spreads := d.Device.(*dialect.Android)
+	switch {
+	case woken && w.kept && spreads:
+		a.Return(now, true)
+		f.schedule(w.device)
+	case woken:
 		add(jobs, w.device, job{why: dialect.Pushed})
 	}
 }

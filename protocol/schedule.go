@@ -11,6 +11,7 @@ type Schedule struct {
 	Polls  bool // the device comes by itself; Apple devices wait for a push instead
 	Steady time.Duration
 	Quick  []Phase
+	Return time.Duration // a device that is on the network again makes up for what it missed within this, not at once as all others; 0: at once
 }
 
 // LongestCadence is the most that a tenant may have between two contacts: what is due later than that was put there by a clock that
@@ -25,12 +26,16 @@ var (
 	pollSchedule  = Schedule{Polls: true, Steady: 8 * time.Hour, Quick: []Phase{
 		{3 * time.Minute, 15 * time.Minute}, {15 * time.Minute, 2*time.Hour + 15*time.Minute},
 	}}
+	androidSchedule = Schedule{Polls: true, Steady: pollSchedule.Steady, Quick: pollSchedule.Quick, Return: 5 * time.Minute} // android.md, section 7
 )
 
 // ScheduleOf returns the schedule of p's devices.
 func ScheduleOf(p Platform) *Schedule {
-	if p.Apple() {
+	switch {
+	case p.Apple():
 		return &appleSchedule
+	case p == Android:
+		return &androidSchedule
 	}
 	return &pollSchedule
 }

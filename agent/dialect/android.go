@@ -154,6 +154,17 @@ func (d *Android) PowerOn(now protocol.Time) {
 	d.core.Step(now, &agent.Event{Kind: agent.PowerOn}, &out)
 }
 
+// Return tells the device that it is on the network again, and whether a push was kept for it meanwhile: what it missed it makes up for with
+// one check-in, begun with [Scheduled] when Due says (AND-082).
+func (d *Android) Return(now protocol.Time, pushed bool) {
+	ev := agent.Event{Kind: agent.Returned}
+	if pushed {
+		ev.Kind = agent.Missed
+	}
+	var out agent.Actions
+	d.core.Step(now, &ev, &out)
+}
+
 // Epoch returns the newest change of authority that the device has heard of.
 func (d *Android) Epoch() uint32 { return d.core.Epoch() }
 

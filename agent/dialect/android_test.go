@@ -143,7 +143,15 @@ func TestAND072Cadence(t *testing.T) {
 func TestAND082OneCheckIn(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)
 	s.now = s.now.Add(30 * time.Hour)
-	s.begins(Scheduled)
+	s.d.Return(s.now, false)
+	for range 10 {
+		s.d.Return(s.now, true)
+	}
+	if late := s.d.Due().Sub(s.now); late <= 0 || late >= 5*time.Minute {
+		t.Errorf("it comes %s after its return, want within five minutes", late)
+	}
+	s.due()
+	s.checksIn(1, android.ReasonSchedule)
 	s.complete()
 	s.rests()
 	if s.d.Due() <= s.now || s.d.Begin(s.now, Scheduled, &s.act) {

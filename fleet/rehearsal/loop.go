@@ -297,13 +297,15 @@ func (l *Loop) Sync(i int) error {
 	return l.tell(i, agent.Woken)
 }
 
-// Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept.
+// Reach takes a device off the network, or brings it back: it then finds the wake-up that the push service kept, and makes up for what it
+// missed.
 func (l *Loop) Reach(i int, there bool) error {
 	l.places[i].away = !there
 	if !there {
 		return nil
 	}
-	return l.collect(i)
+	l.due.Set(uint32(i), l.dueOf(i)) // away, only profiles that leave had a moment
+	return l.collect(i, agent.Returned, agent.Missed)
 }
 
 func managed(d *agent.Device) bool {

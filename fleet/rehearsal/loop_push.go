@@ -17,7 +17,7 @@ func (l *Loop) Mute(is bool) error {
 	l.mute = is
 	for i := range l.places {
 		if p := &l.places[i]; !is && !p.away && p.mail != 0 {
-			if err := l.collect(i); err != nil {
+			if err := l.collect(i, agent.Tick, agent.Woken); err != nil {
 				return err
 			}
 		}
@@ -25,18 +25,20 @@ func (l *Loop) Mute(is bool) error {
 	return nil
 }
 
-// collect has a device that is there hear of the wake-up that the push service has kept for it, or else do what is due.
-func (l *Loop) collect(i int) error {
-	kept := protocol.Time(0)
+// collect has a device that is there hear of the wake-up that the push service has kept for it, or else do what is due: the events that
+// are one and the other.
+func (l *Loop) collect(i int, due, kept agent.EventKind) error {
+	mail := protocol.Time(0)
 	if p := &l.places[i]; !l.mute {
-		kept, p.mail = p.mail, 0
+		mail, p.mail = p.mail, 0
 	}
-	due := l.dueOf(i)
-	switch {
-	case kept > l.now && !l.loses(i):
-		return l.Sync(i)
-	case due != 0 && due <= l.now:
-		return l.tell(i, agent.Tick)
+	if at := l.dueOf(i); at != 0 && at <= l.now { // what is due at the same moment comes first
+		if err := l.tell(i, due); err != nil {
+			return err
+		}
+	}
+	if mail > l.now && !l.loses(i) {
+		return l.tell(i, kept)
 	}
 	return nil
 }

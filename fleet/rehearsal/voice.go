@@ -184,9 +184,9 @@ func (v *voice) begins(what agent.EventKind) {
 		return
 	}
 	switch what {
-	case agent.Tick:
+	case agent.Tick, agent.Returned:
 		v.device.Begin(v.now(), dialect.Scheduled, &v.act)
-	case agent.Woken:
+	case agent.Woken, agent.Missed:
 		v.device.Begin(v.now(), dialect.Synced, &v.act)
 	case agent.Unenrol:
 		v.device.Begin(v.now(), dialect.UserRemoves, &v.act)

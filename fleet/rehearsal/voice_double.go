@@ -203,13 +203,16 @@ func (f *double) begins(what agent.EventKind) {
 	}
 	f.act.Kind, f.act.Err, f.why = dialect.Rest, nil, dialect.Synced
 	switch what {
-	case agent.Tick:
+	case agent.Tick, agent.Returned:
 		f.why = dialect.Scheduled
 		f.dialogue().Expire(f.now())
 	case agent.Unenrol:
 		f.why = dialect.UserRemoves
 	}
 	f.quiet = true
+	if a, ok := f.dialogue().(*dialect.Android); ok && (what == agent.Returned || what == agent.Missed) {
+		a.Return(f.now(), what == agent.Missed)
+	}
 }
 
 // opens has the device say its first word, unless it has.
