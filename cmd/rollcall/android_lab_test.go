@@ -147,7 +147,12 @@ var androidModel = &dialect.AndroidModel{
 
 // device makes one that has never been managed.
 func (l *androidLab) device(n int, mode android.Mode) *dialect.Android {
-	w := dialect.AndroidWho{Number: protocol.Device(n), Seed: uint64(n), Serial: fmt.Sprintf("S-%03d", n), UPN: "kim@example.test"}
+	return l.deviceOf(n, mode, "kim@example.test")
+}
+
+// deviceOf makes one of a user, if its mode has one.
+func (l *androidLab) deviceOf(n int, mode android.Mode, upn string) *dialect.Android {
+	w := dialect.AndroidWho{Number: protocol.Device(n), Seed: uint64(n), Serial: fmt.Sprintf("S-%03d", n), UPN: upn}
 	if mode.Userless() {
 		w.UPN = ""
 	}
@@ -230,8 +235,8 @@ func (l *androidLab) on(d *dialect.Android) (names []string) {
 	return names
 }
 
-// says sends one request as d, or as nobody, and returns the answer.
-func (l *androidLab) says(d *dialect.Android, method, path string, header map[string]string, body []byte) (status int, answer []byte, err error) {
+// client makes requests as d, or as nobody.
+func (l *androidLab) client(d *dialect.Android) *http.Client {
 	config := &tls.Config{RootCAs: l.roots, ServerName: "mdm.example", Time: l.now}
 	if d != nil {
 		signer, err := d.Signer(dialect.Current)
@@ -243,13 +248,19 @@ func (l *androidLab) says(d *dialect.Android, method, path string, header map[st
 	transport := &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, l.addr)
 	}}
-	defer transport.CloseIdleConnections()
+	return &http.Client{Transport: transport}
+}
+
+// says sends one request as d, or as nobody, and returns the answer.
+func (l *androidLab) says(d *dialect.Android, method, path string, header map[string]string, body []byte) (status int, answer []byte, err error) {
+	client := l.client(d)
+	defer client.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(l.Context(), method, androidHost+path, bytes.NewReader(body))
 	l.check(err)
 	for k, v := range header {
 		r.Header.Set(k, v)
 	}
-	resp, err := (&http.Client{Transport: transport}).Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
