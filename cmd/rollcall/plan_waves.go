@@ -51,7 +51,8 @@ Waves are for the users that they were computed with. A plan from plan import on
 the export here too (--export) where the waves are to be rehearsed with it, or applied to its tenant.
 
 The bounds are for the whole rehearsal: what the plan's own changes break before the first wave no size of waves mends, so it is told
-by itself. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
+by itself. Where the story before the waves is made up, the storm that adding Intune makes by itself is told too, and held against no
+bound. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is written all the same.`,
 		Example: `  rollcall plan waves --export ./my-tenant --peak-checkins 100/min --unprotected 30m --hours 08:00-18:00 --out waves.yaml
   rollcall plan waves change.yaml --peak-checkins 500/min --peak-certificates 20/min
   rollcall plan import --export ./my-tenant --out my-tenant.yaml && rollcall plan waves my-tenant.yaml --export ./my-tenant --out waves.yaml
@@ -125,7 +126,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("%s: %s is there already; --force replaces it", flag, name)
 		}
 	}
-	base, pop, notes, err := f.base(cmd, args)
+	base, pop, madeUp, notes, err := f.base(cmd, args)
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	if asOf := pop.Tenant.AsOf; asOf != 0 {
 		start = asOf
 	}
-	w, text, err := f.compute(cmd, &rehearsal.WaveSearch{Plan: base, Population: pop, Start: start, Bounds: bounds, Watch: f.watch(cmd)}, notes)
+	w, text, err := f.compute(cmd, &rehearsal.WaveSearch{Plan: base, Population: pop, Start: start, Bounds: bounds, MadeUp: madeUp, Watch: f.watch(cmd)}, notes)
 	if err != nil {
 		return err
 	}
@@ -208,11 +209,10 @@ func (f *planWavesFlags) watch(cmd *cobra.Command) func(aDay int) (func(fleet.Pr
 	}
 }
 
-// base is the story before the waves, and whom it is about.
-func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *population.Population, []population.Note, error) {
+// base is the story before the waves, whom it is about, and whether it is made up.
+func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (p *plan.Plan, pop *population.Population, madeUp bool, notes []population.Note, err error) {
 	if f.who.plan != "" || len(args) > 0 {
-		var notes []population.Note
-		p, pop, _, err := f.who.load(cmd, args, func(p *plan.Plan) (led *plan.Plan, err error) {
+		p, pop, _, err = f.who.load(cmd, args, func(p *plan.Plan) (led *plan.Plan, err error) {
 			made, added, err := rehearsal.Led(p)
 			if err != nil || added == nil {
 				return made, err
@@ -220,15 +220,15 @@ func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *p
 			notes = added
 			return p.Edited("the plan with Intune added", made.Encode(nil))
 		})
-		return p, pop, notes, err
+		return p, pop, notes != nil, notes, err
 	}
-	pop, err := f.who.imported(cmd)
+	pop, err = f.who.imported(cmd)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, false, nil, err
 	}
 	made, notes, err := rehearsal.Prepare(pop)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, false, nil, err
 	}
 	if cmd.Flags().Changed("seed") {
 		made.Seed = f.who.seed
@@ -236,12 +236,12 @@ func (f *planWavesFlags) base(cmd *cobra.Command, args []string) (*plan.Plan, *p
 	if f.who.devices > 0 {
 		pop, made.Tenant.Units = pop.Resample(f.who.devices, made.Seed), nil // the sample says how many it owns
 	}
-	p, err := plan.Parse("the story before the waves", made.Encode(nil))
+	p, err = plan.Parse("the story before the waves", made.Encode(nil))
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, false, nil, err
 	}
 	pop.Adopt(p)
-	return p, pop, notes, pop.Afford(p)
+	return p, pop, true, notes, pop.Afford(p)
 }
 
 // A wavesTold is the object of --json.
@@ -255,7 +255,7 @@ type wavesTold struct {
 	Devices int                        `json:"devices"`
 	Waves   []aWave                    `json:"waves"`
 	Left    map[protocol.Rule][]string `json:"left_behind"` // tokens of devices
-	Exposed map[protocol.Rule][]string `json:"unprotected"` // tokens of devices that move, and are it for too long
+	Exposed map[protocol.Rule][]string `json:"unprotected"` // tokens of devices that are it for too long
 	NoUnit  int                        `json:"users_without_a_unit"`
 
 	Unserved []string `json:"without_a_unit"` // who they are, as the seed draws it
@@ -316,10 +316,13 @@ func (t *wavesTold) tell(out io.Writer, in lang.Language, w *rehearsal.WavePlan,
 		}
 	}
 	tellLeft(out, in, lang.Key("Will not make it: %d {device|devices}"), w.Left, names)
-	tellLeft(out, in, lang.Key("Moves, but unprotected for too long: %d {device|devices}"), w.Exposed, names)
+	tellLeft(out, in, lang.Key("Unprotected for longer than the bound: %d {device|devices}"), w.Exposed, names)
 	for _, b := range t.Bounds {
 		word := in.Say("held")
-		if !b.OK {
+		switch {
+		case b.Aside:
+			word = in.Say("not judged")
+		case !b.OK:
 			word = in.Say("BROKEN")
 		}
 		bound, got := b.In(in)

@@ -16,16 +16,25 @@ type WaveSearch struct {
 	Population *population.Population
 	Start      protocol.Time // of the story
 	Bounds     Bounds
-	Workers    int // as in [Config]
+	MadeUp     bool // the story before the waves is of [Led] or [Prepare]: what adding Intune stirs by itself is told, and held against no bound
+	Workers    int  // as in [Config]
 
 	// Watch is called before each rehearsal, with how many users a day its waves have; 0: it has none. What it returns is called after
 	// each window, and at the end. nil: nobody watches.
 	Watch func(aDay int) (progress func(fleet.Progress), done func())
 }
 
+func (s *WaveSearch) waving() (*waving, error) {
+	v, err := newWaving(s.Plan, s.Population, s.Start, s.Bounds)
+	if err == nil && s.MadeUp {
+		v.aside = aside(s.Plan)
+	}
+	return v, err
+}
+
 // Guess computes waves as large as they can be by the averages of check-ins and renewals, and rehearses nothing.
 func (s *WaveSearch) Guess() (*WavePlan, error) {
-	v, err := newWaving(s.Plan, s.Population, s.Start, s.Bounds)
+	v, err := s.waving()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +49,7 @@ func (s *WaveSearch) Guess() (*WavePlan, error) {
 // It tries as many sizes as it takes to know, in the same order every time. Where not even the smallest waves keep the bounds it
 // returns these; [WavePlan.Rehearsed] says what became of each bound.
 func (s *WaveSearch) Find(ctx context.Context) (*WavePlan, error) {
-	v, err := newWaving(s.Plan, s.Population, s.Start, s.Bounds)
+	v, err := s.waving()
 	if err != nil {
 		return nil, err
 	}

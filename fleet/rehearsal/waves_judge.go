@@ -16,6 +16,7 @@ type BoundResult struct {
 	Bound string `json:"bound"`
 	Got   string `json:"got"`
 	OK    bool   `json:"ok"`
+	Aside bool   `json:"aside,omitempty"` // it was not held, and by nothing that waves or the plan's own changes do: it is told only
 
 	Over float64 `json:"-"` // by how many a minute it was broken
 
@@ -45,6 +46,10 @@ func (w *WavePlan) judge(with, without *Played) (results []BoundResult) {
 		devices, longest := w.exposed(with, without, b.Unprotected)
 		w.Exposed = nil
 		for _, i := range devices {
+			if life := &with.Lives[i]; life.MovedAt == 0 { // its old profiles are nobody's any more, and it drops them
+				w.Exposed = append(w.Exposed, Left{i, lang.Key("its user's licence ends its old profiles, and it does not come for new ones"), protocol.RuleSevenDays, stuck(i, life).Action})
+				continue
+			}
 			w.Exposed = append(w.Exposed, Left{i, lang.Key("it moves, and is without a profile for longer than the bound"), protocol.RuleLicenceMoves, lang.Key("assign Intune's profiles before its wave")})
 		}
 		n := len(devices)
@@ -97,16 +102,31 @@ func (w *WavePlan) before(without *Played) (broken []BoundResult) {
 		{lang.Key("check-ins"), b.CheckIns, func(m *Minute) uint32 { return m.CheckIns }},
 		{lang.Key("certificates"), b.Certificates, func(m *Minute) uint32 { return m.Issued }},
 	} {
-		n, when := uint32(0), time.Duration(0)
-		for i := range without.Minutes[:min(len(without.Minutes), int(w.Days[0].At/time.Minute))] {
-			if is := p.of(&without.Minutes[i]); is > n {
-				n, when = is, time.Duration(i)*time.Minute
+		most := func(from, to time.Duration) (n uint32, when time.Duration) {
+			for i := int(from / time.Minute); i < min(len(without.Minutes), int(to/time.Minute)); i++ {
+				if is := p.of(&without.Minutes[i]); is > n {
+					n, when = is, time.Duration(i)*time.Minute
+				}
 			}
+			return n, when
 		}
-		if p.bound > 0 && float64(n) > p.bound {
-			broken = append(broken, boundResult(false, 0, func(l lang.Language) (string, string) {
-				return fmt.Sprintf("%s <= %g/min", l.Say(p.what), p.bound), l.Say("%d/min after %s, before the first wave, by the plan's own changes", n, plan.Duration(when))
-			}))
+		over := func(n uint32, when time.Duration, what lang.Key) BoundResult {
+			return boundResult(false, 0, func(l lang.Language) (string, string) {
+				return fmt.Sprintf("%s <= %g/min", l.Say(p.what), p.bound), l.Say(what, n, plan.Duration(when))
+			})
+		}
+		first := min(w.aside, w.Days[0].At)
+		if n, when := most(0, first); p.bound > 0 && float64(n) > p.bound {
+			why := lang.Key("%d/min after %s, as the story begins, whatever the waves")
+			if w.adds {
+				why = lang.Key("%d/min after %s, by adding Intune itself (AUTH-20), whatever the waves")
+			}
+			r := over(n, when, why)
+			r.OK, r.Aside = true, true
+			broken = append(broken, r)
+		}
+		if n, when := most(first, w.Days[0].At); p.bound > 0 && float64(n) > p.bound {
+			broken = append(broken, over(n, when, lang.Key("%d/min after %s, before the first wave, by the plan's own changes")))
 		}
 	}
 	n, longest := 0, time.Duration(0)

@@ -20,7 +20,7 @@ type WavePlan struct {
 	Days    []WaveDay
 	Movers  Movers
 	Left    []Left // who will not make it
-	Exposed []Left // who moves, and was without a profile for longer than the bound in the rehearsal
+	Exposed []Left // who was without a profile for longer than the bound in the rehearsal
 	NoUnit  []int  // users, by index in the population, for whom no licence is left (AUTH-09)
 
 	Rehearsed []BoundResult // nil: it was not
@@ -28,6 +28,8 @@ type WavePlan struct {
 	Larger    *Larger       // nil: there are no larger waves, for everybody is in one, or nobody has looked
 
 	bounds Bounds
+	aside  time.Duration // until when minutes are held against no bound
+	adds   bool          // the plan adds Intune
 	cast   fleet.Cast
 	given  map[int32]time.Duration // by user, when the waves give a licence
 }
@@ -48,7 +50,7 @@ type Left struct {
 
 // Prepare returns the story up to the waves for a tenant's export: Intune is added where it was not, with a renewed push
 // certificate ten minutes later, and Intune's email and configuration are assigned to everybody, in place of what BMS is taken to
-// have (AUTH-46). The plan leaves out what [plan.Parse] fills in. The error is that no licence moves anybody there.
+// have had there before the story (AUTH-46). The plan leaves out what [plan.Parse] fills in. The error is that no licence moves anybody there.
 func Prepare(pop *population.Population) (*plan.Plan, []population.Note, error) {
 	if pop.Tenant.Authority != protocol.Office365 {
 		return nil, nil, fmt.Errorf("the tenant's authority is %s: licences move devices only where Intune is added to office365 (AUTH-14)", pop.Tenant.Authority)
@@ -74,37 +76,52 @@ func Led(p *plan.Plan) (*plan.Plan, []population.Note, error) {
 // lead puts in what comes before waves: Intune, where it is not added yet, and its settings.
 func lead(p *plan.Plan, coexists bool) (note population.Note, err error) {
 	note = population.Note{Path: "profiles", Text: lang.Later("email and configuration stand for your own settings: nobody moves without Intune's in place (AUTH-23); before rollcall apply, put the names of your own profiles in their place"), Assumed: true}
-	own := []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}}
-	assign := func(at time.Duration) {
-		for _, f := range own {
-			p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(at), Profiles: &plan.Assignment{Assign: f.Name, Group: plan.All}})
-		}
-	}
-	for _, f := range own {
-		if !slices.ContainsFunc(p.Profiles, func(is plan.Profile) bool { return is.Name == f.Name }) {
+	own := []plan.Profile{{Name: "company mail", Family: protocol.Email, Assigned: plan.All}, {Name: "restrictions", Family: protocol.Configuration, Assigned: plan.All}}
+	for _, f := range own { // they were there before: an assignment in the story would wake everybody for it
+		i := slices.IndexFunc(p.Profiles, func(is plan.Profile) bool { return is.Name == f.Name })
+		if i < 0 {
 			p.Profiles = append(p.Profiles, f)
+			continue
 		}
+		p.Profiles[i].Assigned = plan.All
 	}
-	if !coexists {
-		assign(0)
-		set := &plan.Setting{}
-		if err := set.Set.UnmarshalText([]byte("coexistence")); err != nil {
-			return note, err
-		}
-		p.Timeline = append(p.Timeline,
-			plan.Action{At: plan.Duration(time.Hour), Authority: set},
-			plan.Action{At: plan.Duration(70 * time.Minute), APNs: &plan.Upload{Upload: plan.Renewed, Slot: protocol.Intune}},
-		)
+	if coexists {
+		return note, nil
 	}
-	assign(time.Hour) // whose user has a licence already moves at its first check-in from here on
+	set := &plan.Setting{}
+	if err := set.Set.UnmarshalText([]byte("coexistence")); err != nil {
+		return note, err
+	}
+	p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(time.Hour), Authority: set})
+	for _, f := range own { // whose user has a licence already moves at its first check-in from here on
+		p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(time.Hour), Profiles: &plan.Assignment{Assign: f.Name, Group: plan.All}})
+	}
+	p.Timeline = append(p.Timeline, plan.Action{At: plan.Duration(70 * time.Minute), APNs: &plan.Upload{Upload: plan.Renewed, Slot: protocol.Intune}})
 	slices.SortStableFunc(p.Timeline, func(a, b plan.Action) int { return cmp.Compare(a.At, b.At) })
 	return note, nil
+}
+
+// stirred is when what [Led] and [Prepare] put before the waves has stirred its last device: the wake-ups of a change of authority
+// end four hours after it (AUTH-20).
+const stirred = 6 * time.Hour
+
+// aside is until when the minutes of p are those of adding Intune alone: none of p's own actions stirs devices before. It is for a p
+// whose story before the waves is made up.
+func aside(p *plan.Plan) time.Duration {
+	until := stirred
+	for i := range p.Timeline {
+		if a := &p.Timeline[i]; a.Authority == nil && a.APNs == nil && a.Profiles == nil && a.Enrol == nil {
+			until = min(until, time.Duration(a.At))
+		}
+	}
+	return until
 }
 
 // A waving is what the waves of a plan, of whatever size, have in common.
 type waving struct {
 	plan   *plan.Plan
 	bounds Bounds
+	aside  time.Duration // see WavePlan
 	cast   fleet.Cast
 	after  time.Duration      // when the plan has made its last change that waves wait for
 	held   population.Holders // by then
@@ -169,7 +186,7 @@ func (v *waving) of(aDay int) (*WavePlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &WavePlan{Days: days, Movers: v.movers, bounds: v.bounds, cast: v.cast}
+	w := &WavePlan{Days: days, Movers: v.movers, bounds: v.bounds, aside: v.aside, adds: slices.ContainsFunc(v.plan.Timeline, func(a plan.Action) bool { return a.Authority != nil }), cast: v.cast}
 	w.compose(v.plan)
 	w.give(v.users)
 	w.leave(v.held)

@@ -110,6 +110,12 @@ func TestWaves(t *testing.T) {
 	if w.judge(&bare, played[1]); len(w.Left) != left || len(w.Exposed) != 1 || w.Exposed[0].Device != 7 || w.Exposed[0].Action != "assign Intune's profiles before its wave" {
 		t.Errorf("exposed: %+v, %d left behind and before %d", w.Exposed, len(w.Left), left)
 	}
+	lack = Lack{}
+	over := &bare.Lives[w.Left[0].Device]
+	over.MustEnrol, over.MovedAt, over.lack = true, 0, &Lack{Unprotected: [6]time.Duration{0: 5 * time.Hour}}
+	if w.judge(&bare, played[1]); len(w.Exposed) != 1 || w.Exposed[0].Rule != protocol.RuleSevenDays || w.Exposed[0].Action != "enrol it again" {
+		t.Errorf("exposed without a move: %+v", w.Exposed)
+	}
 	// Who was expected to stay and moved has made it; whose user got a licence and which did not move has not.
 	lives := slices.Clone(played[0].Lives)
 	gone := slices.IndexFunc(lives, func(l Life) bool { return l.MovedAt != 0 })
@@ -119,6 +125,58 @@ func TestWaves(t *testing.T) {
 	w.settle(&bare)
 	if i := slices.IndexFunc(w.Left, func(l Left) bool { return l.Device == gone }); slices.Contains(w.Left, first) || i < 0 || w.Left[i].Why != "it is off the network when the rehearsal ends" {
 		t.Errorf("left behind: %+v", w.Left)
+	}
+}
+
+// What is made up before the waves breaks no bound: settings are there before the story and wake nobody, and the storm that adding
+// Intune makes by itself is told aside (AUTH-20). The plan's own changes, and waves, are held against the bounds all the same.
+func TestAUTH20WavesMadeUp(t *testing.T) {
+	const bms = "until: 3d\ntenant: {authority: office365}\npopulation: {already: {android: 30, ios: 10}, licences: {basic: 90, intune: 10}}\n"
+	parsed := func(text string) *plan.Plan {
+		p, err := plan.Parse("base.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	pop := population.New(parsed(bms))
+	find := func(p *plan.Plan, pop *population.Population, aDay float64) []BoundResult {
+		b := office
+		b.CheckIns = aDay
+		w, err := (&WaveSearch{Plan: p, Population: pop, Start: fleet.Begin, Bounds: b, MadeUp: true}).Find(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Rehearsed
+	}
+	led, notes, err := Led(parsed(bms))
+	if err != nil || len(notes) == 0 {
+		t.Fatal(notes, err)
+	}
+	led = parsed(string(led.Encode(nil)))
+	out, err := Play(t.Context(), Config{Plan: led, Population: pop})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range out.Minutes[:59] {
+		if m.CheckIns > 3 || m.Wakes > 3 { // of 40
+			t.Errorf("%d check-ins and %d pushes in minute %d, before anything is changed", m.CheckIns, m.Wakes, i)
+		}
+	}
+	if r := find(led, pop, 3); len(r) != 3 || !r[0].OK || !r[1].OK || !r[2].OK || !r[2].Aside || !strings.Contains(r[2].Got, "by adding Intune itself (AUTH-20)") {
+		t.Errorf("made up: %+v", r)
+	}
+	own := parsed(string(led.Encode(nil)) + "  - {at: 3h, licences: {assign: intune, to: 50% of basic}}\n")
+	if r := find(own, pop, 3); len(r) != 4 || !r[2].Aside || r[3].OK || !before(r[3]) {
+		t.Errorf("with licences for many at once: %+v", r)
+	}
+	if r := find(led, pop, 1); r[0].OK {
+		t.Errorf("the least waves keep a bound that is below them: %+v", r)
+	}
+	// Where Intune is there already nothing is left to be made up but its settings, and they wake nobody.
+	made := parsed(bms)
+	if _, err := lead(made, true); err != nil || len(made.Timeline) != 0 || len(made.Profiles) != 2 || made.Profiles[0].Assigned != plan.All || made.Profiles[1].Assigned != plan.All {
+		t.Errorf("before waves of a tenant with Intune: %+v, %+v, %v", made.Timeline, made.Profiles, err)
 	}
 }
 
