@@ -69,7 +69,9 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 	}
 	summary := map[string]any{
 		"version": 1, "command": "plan import", "verdict": "ok", "file": f.out, "name": p.Name, "devices": p.Devices(), "until": p.Until.String(), "notes": notes, "plan": string(text),
+		"doubts": doubtsOfExport(pop),
 	}
+	tellDoubts(cmd.ErrOrStderr(), f.in, pop)
 	return writePlan(cmd, f.out, text, summary, func(w io.Writer) {
 		fmt.Fprintln(w, f.in.Say("%s: written, %d {device|devices}", f.out, p.Devices()))
 		for _, n := range notes {
@@ -80,6 +82,40 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 			fmt.Fprintf(w, "  %-8s %s: %s\n", what, n.Path, n.Text.In(f.in))
 		}
 	})
+}
+
+// An exportDoubt is one doubt of an export for programs, and fewDoubts how many are told one by one to people.
+type exportDoubt struct {
+	Kind   population.DoubtKind `json:"kind"`
+	Device string               `json:"device"` // empty: the tenant
+	Text   string               `json:"text"`
+	Other  string               `json:"other"`
+}
+
+const fewDoubts = 20
+
+func doubtsOfExport(pop *population.Population) []exportDoubt {
+	all := []exportDoubt{}
+	for i := range pop.Doubts {
+		d := &pop.Doubts[i]
+		all = append(all, exportDoubt{d.Kind, d.Name, d.Text.String(), d.Other.String()})
+	}
+	return all
+}
+
+// tellDoubts says what of an export can be read in two ways, and how it was read.
+func tellDoubts(w io.Writer, in lang.Language, pop *population.Population) {
+	for i := range pop.Doubts[:min(fewDoubts, len(pop.Doubts))] {
+		d := &pop.Doubts[i]
+		about := in.Say("%s. Otherwise: %s", d.Text.In(in), d.Other.In(in))
+		if d.Name != "" {
+			about = d.Name + ": " + about
+		}
+		fmt.Fprintln(w, in.Say("doubt: %s", about))
+	}
+	if n := len(pop.Doubts); n > fewDoubts {
+		fmt.Fprintln(w, in.Say("%d doubts in all; rollcall preview --export shows them", n))
+	}
 }
 
 // comments are what stands above the parts of a written plan.

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 	if f.sizes != nil {
 		return f.scale(cmd, args)
 	}
-	if err := f.places(); err != nil {
+	if err := cmp.Or(f.places(), isProgram(f.floor)); err != nil {
 		return err
 	}
 	p, pop, imported, err := f.who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })

@@ -59,7 +59,7 @@ func measureFloor(ctx context.Context, program string, workers int, r *report.Re
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		return nil, fmt.Errorf("--floor %s: %w: %.300s", program, err, bytes.TrimSpace(said.Bytes()))
+		return nil, notFloor(program, err.Error(), said.Bytes())
 	}
 	best := 0.0
 	for line := range strings.Lines(string(out)) {
@@ -75,10 +75,28 @@ func measureFloor(ctx context.Context, program string, workers int, r *report.Re
 		}
 	}
 	if best == 0 {
-		return nil, fmt.Errorf("--floor %s: it printed no line such as \"calendar, two shards n=%d million events per s 34.7 | per CPU-s 17.9\"", program, devices)
+		want := fmt.Sprintf("it printed no line such as \"calendar, two shards n=%d million events per s 34.7 | per CPU-s 17.9\"", devices)
+		return nil, notFloor(program, want, append(out, said.Bytes()...))
 	}
 	f.Ratio, f.CPURatio = r.WallSeconds/f.Seconds, r.CPUSeconds/f.CPUSeconds
 	return f, nil
+}
+
+// notFloor says why a program is no floor, and what it said itself.
+func notFloor(program, why string, said []byte) error {
+	said = bytes.TrimSpace(said)
+	if len(said) == 0 {
+		return fmt.Errorf("--floor %s: %s", program, why)
+	}
+	return fmt.Errorf("--floor %s: %s; it said: %.300q", program, why, said)
+}
+
+// isProgram sees to it, before anything is played, that there is such a program.
+func isProgram(name string) error {
+	if _, err := exec.LookPath(name); name != "" && err != nil {
+		return fmt.Errorf("--floor: want a program such as ./eventfloor: %w", err)
+	}
+	return nil
 }
 
 // says is what the floor says of a rehearsal, in a sentence.

@@ -35,6 +35,10 @@ const (
 	CoarseEpoch     DoubtKind = "epoch"
 	LoneContact     DoubtKind = "latest_contact"
 	Unfollowed      DoubtKind = "next_page"
+	Miscounted      DoubtKind = "count"
+	OtherAuthority  DoubtKind = "authority"
+	UnitsShort      DoubtKind = "units"
+	EarlyMoment     DoubtKind = "moment_of_export"
 	LateChange      DoubtKind = "change_after_export"
 	LateContact     DoubtKind = "contact_after_export"
 	EarlyContact    DoubtKind = "contact_before_enrolment"
@@ -69,6 +73,7 @@ func (im *importer) finish(files *export) {
 			lang.Later("it was before, and devices in contact since then have heard of it: mend changedAt, or give the moment by --as-of"))
 	}
 	directory := im.owners != nil
+	im.moment()
 	for i := range p.Devices {
 		d := &p.Devices[i]
 		if directory && d.Contact.Earliest != 0 {
@@ -101,10 +106,24 @@ func (im *importer) finish(files *export) {
 	}
 }
 
+// moment doubts that of the export where most devices have been in contact, or have enrolled, after it.
+func (im *importer) moment() {
+	p, after := im.pop, 0
+	for i := range p.Devices {
+		if d := &p.Devices[i]; max(d.Contact.Earliest, d.Enrolled) > p.Tenant.AsOf.Add(oneDay) {
+			after++
+		}
+	}
+	if im.early = after > 1 && 2*after > len(p.Devices); im.early { // else it may be the device that is wrong
+		im.doubt(EarlyMoment, -1, lang.Later("the moment of the export (%s) is before the enrolment or the last contact of %d of %d devices; taken as it is written", p.Tenant.AsOf.Time().Format(time.DateOnly), after, len(p.Devices)),
+			lang.Later("it was later: mend asOf, or give the moment by --as-of"))
+	}
+}
+
 // contact doubts a last contact that cannot have been: more than a day after the export, which takes a while itself, or before the
 // enrolment.
 func (im *importer) contact(i int, d *Device) {
-	if d.Contact.Earliest > im.pop.Tenant.AsOf.Add(oneDay) {
+	if d.Contact.Earliest > im.pop.Tenant.AsOf.Add(oneDay) && !im.early { // else all of them are doubted at once
 		im.doubt(LateContact, i, lang.Later("its last contact (%s) is after the moment of the export; taken as in contact", d.Contact.Earliest.Time().Format(time.DateOnly)),
 			lang.Later("it may have been silent for long"))
 	}
@@ -180,6 +199,10 @@ func (im *importer) unknowns(files *export) {
 	}
 	for _, l := range im.labels.unmatched() {
 		about(LabelUnknown, lang.Later("the label %s is not known (%d {row|rows}, first at %s)", clean(l.text), l.rows, clean(l.at)), lang.Later("name its meaning with --labels FILE"))
+	}
+	if u, n := im.pop.Tenant.Units, im.pop.Holders().entitled(); u.Known && n > u.Owned {
+		about(UnitsShort, lang.Later("%d users hold a licence that entitles Intune, and the tenant owns %d; those who have one keep it", n, u.Owned),
+			lang.Later("subscribedSkus is not complete, or licences are about to be taken away (AUTH-09)"))
 	}
 	if len(files.unused) > 0 {
 		im.assume(lang.Key("other files"), lang.Key("not needed"))

@@ -345,6 +345,12 @@ func TestHST122Contradictions(t *testing.T) {
 		"a page unfollowed":          {before, fmt.Sprintf(device, next, recent), list, Unfollowed},
 		"its last page is there too": {before, fmt.Sprintf(device, next, recent) + `{"value":[]}`, list, ""},
 		"a page of users":            {before, last, `{"value":[` + basic + `],"@odata.nextLink": "https://graph.example.com/next"}`, Unfollowed},
+		"a count that is right":      {before, fmt.Sprintf(device, `@odata.count":1,"`, recent), `{"@odata.count" : 1, "value":[` + basic + `]}`, ""},
+		"fewer than it counts":       {before, fmt.Sprintf(device, `@odata.count":12,"`, recent), list, Miscounted},
+		"more than it counts":        {before, last, `{"value":[` + basic + `,` + strings.ReplaceAll(basic, "one", "two") + `],"@odata.count":1}`, Miscounted},
+		"pages that count all":       {before, fmt.Sprintf(device, next+`@odata.count":2,"`, recent) + strings.Replace(fmt.Sprintf(device, "", recent), "d1", "d2", 1), list, ""},
+		"a page that counts itself":  {before, fmt.Sprintf(device, next, recent) + strings.Replace(fmt.Sprintf(device, `@odata.count":1,"`, recent), "d1", "d2", 1), list, ""},
+		"a count as text inside":     {before, last, `{"x":{"@odata.count":7},"value":[` + basic + `]}`, ""},
 		"no next page":               {before, last, `{"value":[` + basic + `],"@odata.nextLink": null}`, ""},
 		"changed after the export":   {"2027-01-01T00:00:00Z", last, list, LateChange},
 		"contact in the future":      {before, fmt.Sprintf(device, "", "2036-01-01T00:00:00Z"), list, LateContact},
@@ -362,6 +368,13 @@ func TestHST122Contradictions(t *testing.T) {
 		if len(kinds) > 1 || tt.want != "" && !slices.Contains(kinds, tt.want) || tt.want == "" && len(kinds) > 0 {
 			t.Errorf("%s: doubts %v, want %q", name, p.Doubts, tt.want)
 		}
+	}
+	most := func(dates string) string {
+		one := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf(device, "", dates), `{"value":[`), "]}")
+		return "[" + one + "," + strings.Replace(one, "d1", "d2", 1) + "," + strings.Replace(one, "d1", "d3", 1) + "]"
+	}
+	if p, err := read(before, most("2027-02-01T00:00:00Z"), list); err != nil || len(p.Doubts) != 1 || p.Doubts[0].Kind != EarlyMoment {
+		t.Errorf("an export whose moment is before all its contacts: %v, %v", err, p.Doubts)
 	}
 	for _, users := range []string{basic + "\n" + none, none + "\n" + basic} {
 		if _, err := read(before, last, users); err == nil || !strings.Contains(err.Error(), "users.json:2") || !strings.Contains(err.Error(), "has other licences in line 1 already (HST-122)") {

@@ -127,11 +127,13 @@ type importer struct {
 	strings   arena
 	scratch   []byte
 
-	more, last int // pages of the present files that name another one, and that do not
+	more, last    int // pages of the present files that name another one, and that do not
+	rows, counted int // their records, and how many there are by the highest @odata.count; 0: none is there
 
 	bad     plan.Errors
 	left    map[LeftOut]int // Records stays 0 in the keys
 	doubted map[doubtKey]bool
+	early   bool                        // the moment of the export is before most of it
 	assumed map[[2]lang.Key]*Assumption // by what and how
 }
 
@@ -211,18 +213,26 @@ func (im *importer) records(files []input, take func(file string, at place, raw 
 }
 
 // paged counts the pages of a file that was read.
-func (im *importer) paged(e *elements) { im.more, im.last = im.more+e.more, im.last+e.last }
+func (im *importer) paged(e *elements) {
+	im.more, im.last, im.rows, im.counted = im.more+e.more, im.last+e.last, im.rows+e.rows, max(im.counted, e.counted)
+}
 
-// unfollowed doubts files all of whose pages name another one (@odata.nextLink): the last page is in none of them.
+// unfollowed doubts files all of whose pages name another one (@odata.nextLink): the last page is in none of them. It doubts files
+// that say of themselves that they hold another number of records (@odata.count); one page of several may count itself alone.
 func (im *importer) unfollowed(files []input) {
-	if im.more > 0 && im.last == 0 {
-		im.pop.Doubts = append(im.pop.Doubts, Doubt{
-			Kind: Unfollowed, Device: -1, Owner: Nobody,
-			Text:  lang.Later("%s ends with a page that names another one (@odata.nextLink), which is not here; taken as all there is", clean(filepath.Base(files[len(files)-1].path))),
-			Other: lang.Later("there are more records: export again, and follow every page"),
-		})
+	name := clean(filepath.Base(files[len(files)-1].path))
+	about := func(kind DoubtKind, text, other lang.Text) {
+		im.pop.Doubts = append(im.pop.Doubts, Doubt{Kind: kind, Device: -1, Owner: Nobody, Text: text, Other: other})
 	}
-	im.more, im.last = 0, 0
+	switch missing := im.counted > im.rows; {
+	case im.more > 0 && im.last == 0:
+		about(Unfollowed, lang.Later("%s ends with a page that names another one (@odata.nextLink), which is not here; taken as all there is", name),
+			lang.Later("there are more records: export again, and follow every page"))
+	case missing, im.counted > 0 && im.counted < im.rows && im.more+im.last == 1:
+		about(Miscounted, lang.Later("%s says that it holds %d records (@odata.count), and it holds %d; taken as all there is", name, im.counted, im.rows),
+			lang.Later("records are missing, or were put in: export again"))
+	}
+	im.more, im.last, im.rows, im.counted = 0, 0, 0, 0
 }
 
 func (im *importer) ended(err error) error {

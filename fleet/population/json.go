@@ -12,6 +12,8 @@ import (
 const (
 	maxRow   = 1 << 20
 	maxDepth = 64
+
+	maxCounted = 1 << 40 // of an @odata.count
 )
 
 // A place is where something is in a file, counted from 1.
@@ -27,6 +29,8 @@ type elements struct {
 	buf   []byte
 
 	more, last int // pages so far that name another one, and that do not
+	rows       int // records so far, bad ones among them
+	counted    int // the highest @odata.count of a page
 }
 
 func newElements(r io.Reader) *elements {
@@ -122,6 +126,7 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 	depth, page, more := 1, false, false
 	var wrong error
 	key, inKey := "", true
+	count := -1 // @odata.count as far as it was read; -1: none is being read
 	for depth > 0 {
 		c, err := e.next()
 		if err != nil {
@@ -133,6 +138,9 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 			e.buf = append(e.buf, c)
 		case wrong == nil:
 			wrong = errLong
+		}
+		if count >= 0 && c >= '0' && c <= '9' {
+			count = min(count*10+int(c-'0'), maxCounted)
 		}
 		switch c {
 		case '"':
@@ -148,6 +156,9 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 				inKey = false
 				c, _ := e.afterSpace(page)
 				more = more || c == '"' && strings.EqualFold(key, "@odata.nextLink")
+				if strings.EqualFold(key, "@odata.count") {
+					count = 0
+				}
 				if c == '[' && strings.EqualFold(key, "value") {
 					page, wrong = true, nil
 					if err := e.page(take, bad); err != nil {
@@ -157,13 +168,18 @@ func (e *elements) object(take func([]byte, place) error, bad func(place, error)
 			}
 		case ',':
 			inKey = inKey || depth == 1
+			e.counted, count = max(e.counted, count), -1
 		case '{', '[':
 			if depth++; depth > maxDepth && wrong == nil {
 				wrong = errDeep
 			}
 		case '}', ']':
 			depth--
+			e.counted, count = max(e.counted, count), -1
 		}
+	}
+	if !page {
+		e.rows++
 	}
 	switch {
 	case page && more:

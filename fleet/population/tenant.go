@@ -9,6 +9,7 @@ import (
 
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 const maxTenantFile = 64 << 20
@@ -208,6 +209,13 @@ func (im *importer) settle(files *export) error {
 		return plan.Errors{{File: o.Path, Field: "authority", Message: "the export does not say who the tenant's authority is; give --authority office365 (or what it is)"}}
 	}
 	if im.coexistence != nil && *im.coexistence {
+		stated := o.Authority != nil || authority != ""
+		if contradicts := stated && t.Authority != protocol.Office365 && t.Authority != protocol.Intune; contradicts && o.Authority != nil && o.Coexistence != nil {
+			return &plan.Error{File: "--authority", Field: t.Authority.String(), Rule: "AUTH-04", Message: "coexistence is a flag beside office365, so --coexistence contradicts it"}
+		} else if contradicts {
+			im.doubt(OtherAuthority, -1, lang.Later("the authority is %s, and Intune has been added to Basic Mobility and Security; taken as coexistence", t.Authority.String()),
+				lang.Later("%s alone (--coexistence=false)", t.Authority.String()))
+		}
 		t.Authority, t.Coexistence = protocol.Office365, true
 	}
 	if r.Push != nil {
