@@ -75,28 +75,29 @@ func wrapped(text string, width int) (lines []string) {
 
 func planCheckCommand() *cobra.Command {
 	var l lang.Language
+	who := populationFlags{each: rehearsedDevice}
 	cmd := &cobra.Command{
 		Use: "check PLAN", Short: "Say what is wrong with a plan, all of it at once", Args: cobra.ExactArgs(1),
 		Long: `Read a plan (a file, or the name of a ready plan) and say everything that is wrong with it: file, line, column, what
 was expected and the nearest valid word; with a population made as the plan says, whether the licences that it gives are
-owned. What can be played and may not be meant, such as devices that no action enrols, is told as a doubt. Exit code 0 when it can be played, 1 when not.`,
-		Example: "  rollcall plan check move.yaml",
+owned. What can be played and may not be meant, such as devices that no action enrols, is told as a doubt.
+
+With --export it is held against a tenant's own export too, whose devices are to play it: what contradicts that is refused as well, and
+a plan that says nothing of devices or tenant takes them from there. Exit code 0 when it can be played, 1 when not.`,
+		Example: "  rollcall plan check move.yaml\n  rollcall plan check move.yaml --export ./my-tenant",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := loadPlan(args[0])
+			p, pop, imported, err := who.load(cmd, args, func(p *plan.Plan) (*plan.Plan, error) { return p, nil })
 			if err != nil {
 				return err
 			}
-			pop, err := makePopulation(cmd.Context(), cmd.ErrOrStderr(), p)
-			if err == nil {
-				err = pop.Afford(p)
+			var there *plan.Tenancy
+			if imported {
+				there = pop.Tenancy()
 			}
-			if err != nil {
-				return err
-			}
-			doubts := p.Doubts(nil)
-			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": p.Devices(), "until": p.Until.String(), "seed": p.Seed, "doubts": doubtsOf(doubts)}
+			doubts := p.Doubts(there)
+			summary := map[string]any{"version": 1, "command": "plan check", "verdict": "ok", "name": p.Name, "teaches": p.Teaches, "devices": len(pop.Devices), "until": p.Until.String(), "seed": p.Seed, "doubts": doubtsOf(doubts)}
 			return show(cmd, summary, func(w io.Writer) {
-				fmt.Fprintln(w, l.Say("%s can be played: %d {device|devices}, %d {moment|moments}, %s long", p.Name, p.Devices(), len(p.Timeline)+len(p.Faults), p.Until.String()))
+				fmt.Fprintln(w, l.Say("%s can be played: %d {device|devices}, %d {moment|moments}, %s long", p.Name, len(pop.Devices), len(p.Timeline)+len(p.Faults), p.Until.String()))
 				for i := range doubts {
 					fmt.Fprintln(w, "  "+l.Say("doubt: %s", doubts[i].In(l)))
 				}
@@ -104,6 +105,8 @@ owned. What can be played and may not be meant, such as devices that no action e
 		},
 	}
 	cmd.Flags().Var(&l, "lang", "`LANGUAGE` of what is told: en or nl")
+	cmd.Flags().StringVar(&who.export, "export", "", "a tenant's own devices that are to play it: `FOLDER` or FILE.csv")
+	who.registerReading(cmd)
 	return cmd
 }
 
