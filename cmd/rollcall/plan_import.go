@@ -71,7 +71,13 @@ func (f *planImportFlags) run(cmd *cobra.Command) error {
 		"version": 1, "command": "plan import", "verdict": "ok", "file": f.out, "name": p.Name, "devices": p.Devices(), "until": p.Until.String(), "notes": notes, "plan": string(text),
 		"doubts": doubtsOfExport(pop),
 	}
-	tellDoubts(cmd.ErrOrStderr(), f.in, pop)
+	names := pop
+	if len(pop.Doubts) > 0 {
+		if names, err = f.who.named(cmd, pop); err != nil {
+			return err
+		}
+	}
+	tellDoubts(cmd.ErrOrStderr(), f.in, names)
 	return writePlan(cmd, f.out, text, summary, func(w io.Writer) {
 		fmt.Fprintln(w, f.in.Say("%s: written, %d {device|devices}", f.out, p.Devices()))
 		for _, n := range notes {
@@ -103,7 +109,7 @@ func doubtsOfExport(pop *population.Population) []exportDoubt {
 	return all
 }
 
-// tellDoubts says what of an export can be read in two ways, and how it was read.
+// tellDoubts says on the screen, where names stay, what of an export can be read in two ways, and how it was read.
 func tellDoubts(w io.Writer, in lang.Language, pop *population.Population) {
 	for i := range pop.Doubts[:min(fewDoubts, len(pop.Doubts))] {
 		d := &pop.Doubts[i]
