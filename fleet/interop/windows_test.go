@@ -2,6 +2,10 @@ package interop
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,19 +13,20 @@ import (
 
 	"rollcall/certs"
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/device"
+	"rollcall/server/store"
 )
 
-// TestWindowsNaiveClient: a client in another language, written from Microsoft's and OMA's specifications, is managed by our server.
-func TestWindowsNaiveClient(t *testing.T) {
+// startWindows starts a server, and says how to start clients that know its authority and have a bundle of a package, PEM; nil: none.
+func startWindows(t *testing.T, pack []byte) (h *house, start func() *stranger) {
 	python := naive(t)
-	ctx := context.Background()
-	h := startServer(t, func(c *device.Config) { c.Windows = &device.Windows{} })
-	start := func() *stranger {
+	h = startServer(t, func(c *device.Config) { c.Windows = &device.Windows{} })
+	return h, func() *stranger {
 		dir := t.TempDir()
 		for name, text := range map[string][]byte{
-			"ca.pem": certs.CertificatesPEM(h.ca.Certificate()), "1.key": must(certs.KeyPEM(rsaKey()))(t), "2.key": must(certs.KeyPEM(spareKey()))(t),
+			"ca.pem": certs.CertificatesPEM(h.ca.Certificate()), "1.key": must(certs.KeyPEM(rsaKey()))(t), "2.key": must(certs.KeyPEM(spareKey()))(t), "package.pem": pack,
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 				t.Fatal(err)
@@ -29,6 +34,12 @@ func TestWindowsNaiveClient(t *testing.T) {
 		}
 		return startStranger(t, python, "windows.py", dir, h.url)
 	}
+}
+
+// TestWindowsNaiveClient: a client in another language, written from Microsoft's and OMA's specifications, is managed by our server.
+func TestWindowsNaiveClient(t *testing.T) {
+	ctx := context.Background()
+	h, start := startWindows(t, nil)
 	const ann = "ann@example.org"
 	link := must(h.core.Invite(ctx, h.at(), h.users[0], protocol.Windows, time.Hour))(t)
 	fault := told{"status": 500, "fault": "s:Authentication"}
@@ -67,4 +78,30 @@ func TestWindowsNaiveClient(t *testing.T) {
 	if s := h.recordOf(d).State; s.Life != delivery.Ended { // two intervals of silence (WIN-040)
 		t.Errorf("%s after the farewell and two intervals of silence", s.Life)
 	}
+}
+
+// TestWIN067NaivePackage: the same client enrols for nobody, by a provisioning package whose bootstrap certificate signs what it says, in
+// canonical forms and by a signature that are Python's and openssl's.
+func TestWIN067NaivePackage(t *testing.T) {
+	ctx := context.Background()
+	key := rsaKey()
+	der := must(x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key))(t)
+	cert := must(x509.ParseCertificate(der))(t)
+	h, start := startWindows(t, append(certs.CertificatesPEM(cert), must(certs.KeyPEM(key))(t)...))
+	authenticated := told{"status": 500, "fault": "s:Authentication"}
+	start().tells(authenticated, "enroll_by_package") // nobody knows the package
+	if err := h.core.PutPackage(ctx, h.at(), server.System, store.Package{
+		Name: "classroom", Certificate: sha256.Sum256(der), Most: 1, Made: h.at(), Ends: h.at().Add(time.Hour),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	start().tells(told{"status": 500, "fault": "a:InvalidSecurity"}, "enroll_by_package", true)
+	d := start()
+	d.tells(told{"poll": "3"}, "enroll_by_package")
+	d.device, _ = d.does("names")["device"].(string)
+	d.tells(told{"messages": 2, "header": "200"}, "session")
+	if s := h.recordOf(d).State; s.Life != delivery.Enrolled || s.User != 0 || s.Registered != protocol.Intune {
+		t.Errorf("%s, of user %d, registered with %s", s.Life, s.User, s.Registered)
+	}
+	start().tells(told{"status": 500, "kind": "DeviceCapReached"}, "enroll_by_package") // one machine was all
 }

@@ -4,14 +4,16 @@ library and the openssl command.
     windows.py FOLDER URL
 
 FOLDER has the authority that the administrator installed, ca.pem, and 1.key and 2.key, as if the device had made them: RSA takes a
-while. Each line of stdin is [METHOD, ARGUMENT...] as JSON and is answered with one line of JSON.
+while. Of a provisioning package it has the bootstrap certificate and key, package.pem. Each line of stdin is [METHOD, ARGUMENT...] as JSON and is answered with one line of JSON.
 """
 
 import base64
+import datetime
 import hashlib
 import http.client
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -25,6 +27,11 @@ ADDRESSING = "http://www.w3.org/2005/08/addressing"
 UTILITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 SECURITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 PASSWORD = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"
+SIGNATURE = "http://www.w3.org/2000/09/xmldsig#"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
+RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
+SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+X509 = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3"
 TRUST = "http://docs.oasis-open.org/ws-sx/ws-trust/200512"
 CONTEXT = "http://schemas.xmlsoap.org/ws/2006/12/authorization"
 DISCOVERY = "http://schemas.microsoft.com/windows/management/2012/01/enrollment"
@@ -33,10 +40,16 @@ WSTEP = "http://schemas.microsoft.com/windows/pki/2009/01/enrollment"
 TOKEN = "http://schemas.microsoft.com/5.0.0.0/ConfigurationManager/Enrollment/DeviceEnrollmentToken"
 SYNCML = "SYNCML:SYNCML1.2"
 LEAVE = "com.microsoft:mdm.unenrollment.userrequest"
+NAMES = f'xmlns:env="{SOAP}" xmlns:wsa="{ADDRESSING}" xmlns:sec="{SECURITY}" xmlns:wsu="{UTILITY}" xmlns:sig="{SIGNATURE}"'
 
 
 def openssl(*arguments, data=b""):
     return subprocess.run(["openssl", *arguments], input=data, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+
+
+def canonical(piece):
+    """The exclusive canonical form of a piece of an envelope, which declares NAMES."""
+    return ET.canonicalize(re.sub(r"^<([\w:]+)", rf"<\1 {NAMES}", piece)).encode()
 
 
 def text(element, path, space):
@@ -52,6 +65,7 @@ class Device:
     def __init__(self, folder, url):
         self.folder, self.url = folder, url
         self.id = uuid.uuid4().hex.upper()
+        self.store, self.login = "User", "user"
         self.identity, self.keys, self.session_number, self.tree, self.log = None, 0, 0, {}, []
 
     def path(self, name):
@@ -79,11 +93,14 @@ class Device:
     def ask(self, url, action, body, credential="", identity=None):
         """One question in SOAP; the body's first child of the answer."""
         message = "urn:uuid:" + str(uuid.uuid4())
+        body = f'<env:Body wsu:Id="said">{body}</env:Body>'
+        if callable(credential):
+            credential = credential(body)
         status, answer = self.post(url, "application/soap+xml; charset=utf-8", f"""<?xml version="1.0" encoding="utf-8"?>
-<env:Envelope xmlns:env="{SOAP}" xmlns:wsa="{ADDRESSING}" xmlns:sec="{SECURITY}" xmlns:wsu="{UTILITY}"><env:Header>
+<env:Envelope {NAMES}><env:Header>
 <wsa:Action env:mustUnderstand="1">{action}</wsa:Action><wsa:MessageID>{message}</wsa:MessageID>
 <wsa:ReplyTo><wsa:Address>{ADDRESSING}/anonymous</wsa:Address></wsa:ReplyTo><wsa:To env:mustUnderstand="1">{escape(url)}</wsa:To>
-{credential}</env:Header><env:Body>{body}</env:Body></env:Envelope>""", identity)
+{credential}</env:Header>{body}</env:Envelope>""", identity)
         try:
             envelope = ET.fromstring(answer)
         except ET.ParseError:
@@ -101,11 +118,30 @@ class Device:
         return f"""<sec:Security env:mustUnderstand="1"><sec:UsernameToken wsu:Id="uuid-1"><sec:Username>{escape(user)}</sec:Username>
 <sec:Password Type="{PASSWORD}">{escape(password)}</sec:Password></sec:UsernameToken></sec:Security>"""
 
-    def discover(self, user):
+    def signed(self, body):
+        """The security header of a request with this Body, by the package: its certificate, and a signature over all that counts."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        created, expires = (t.strftime("%Y-%m-%dT%H:%M:%SZ") for t in (now, now + datetime.timedelta(minutes=5)))
+        certificate = "".join(re.search("BEGIN CERTIFICATE-----(.*?)-----END", open(self.path("package.pem")).read(), re.S)[1].split())
+        stamp = f"""<wsu:Timestamp wsu:Id="when">
+<wsu:Created>{created}</wsu:Created><wsu:Expires>{expires}</wsu:Expires></wsu:Timestamp>"""
+        token = f"""<sec:BinarySecurityToken wsu:Id="who" ValueType="{X509}" EncodingType="{SECURITY}#base64binary">{certificate}</sec:BinarySecurityToken>"""
+        references = "".join(f"""<sig:Reference URI="#{name}"><sig:Transforms><sig:Transform Algorithm="{EXCLUSIVE}"/></sig:Transforms>
+<sig:DigestMethod Algorithm="{SHA256}"/><sig:DigestValue>{base64.b64encode(hashlib.sha256(canonical(piece)).digest()).decode()}</sig:DigestValue>
+</sig:Reference>""" for name, piece in (("said", body), ("when", stamp), ("who", token)))
+        info = f"""<sig:SignedInfo><sig:CanonicalizationMethod Algorithm="{EXCLUSIVE}"/><sig:SignatureMethod Algorithm="{RSA_SHA256}"/>
+{references}</sig:SignedInfo>"""
+        value = base64.b64encode(openssl("dgst", "-sha256", "-sign", self.path("package.pem"), data=canonical(info))).decode()
+        return f"""<sec:Security env:mustUnderstand="1">{stamp}{token}<sig:Signature>{info}<sig:SignatureValue>{value}</sig:SignatureValue>
+<sig:KeyInfo><sec:SecurityTokenReference><sec:Reference URI="#who" ValueType="{X509}"/></sec:SecurityTokenReference></sig:KeyInfo>
+</sig:Signature></sec:Security>"""
+
+    def discover(self, user, *policies):
+        policies = "".join(f"<AuthPolicy>{p}</AuthPolicy>" for p in policies or ("OnPremise", "Certificate"))
         result = self.ask(self.url + "/EnrollmentServer/Discovery.svc", DISCOVERY + "/IDiscoveryService/Discover", f"""
 <Discover xmlns="{DISCOVERY}"><request><EmailAddress>{escape(user)}</EmailAddress><RequestVersion>4.0</RequestVersion>
 <DeviceType>CIMClient_Windows</DeviceType><ApplicationVersion>10.0.22631.1</ApplicationVersion><OSEdition>48</OSEdition>
-<AuthPolicies><AuthPolicy>OnPremise</AuthPolicy><AuthPolicy>Certificate</AuthPolicy></AuthPolicies></request></Discover>""")
+<AuthPolicies>{policies}</AuthPolicies></request></Discover>""")
         found = {e.tag.split("}")[1]: (e.text or "").strip() for e in result[0]}
         self.policy_url, self.enrollment_url = found["EnrollmentPolicyServiceUrl"], found["EnrollmentServiceUrl"]
         return {"policy": found["AuthPolicy"], "version": found["EnrollmentVersion"]}
@@ -159,7 +195,7 @@ class Device:
         return {p.get("name"): p.get("value") for p in characteristic.findall("parm")}
 
     def certified(self, name, document):
-        store = self.under(document, "CertificateStore", "My", "User")
+        store = self.under(document, "CertificateStore", "My", self.store)
         assert any(c.get("type") == "PrivateKeyContainer" for c in store)
         (thumb,) = [c for c in store if c.get("type") != "PrivateKeyContainer"]
         der = base64.b64decode(self.parms(thumb)["EncodedCertificate"])
@@ -170,18 +206,27 @@ class Device:
 
     def enroll(self, user, password):
         self.discover(user)
-        credential = self.credential(user, password)
+        return self.enrolled(user, self.credential(user, password), {"EnrollmentType": "Full", "TargetedUserLoggedIn": "true", "UXInitiated": "true",
+                                                                     "NotInOobe": "true"})
+
+    def enroll_by_package(self, changed=False):
+        """The same for nobody, by a provisioning package; changed: somebody on the way has changed what was signed."""
+        assert self.discover("", "Certificate")["policy"] == "Certificate"
+        self.store, self.login, self.keys = "System", "none", 0
+        sign = (lambda body: self.signed(body.replace(self.id, self.id[::-1]))) if changed else self.signed
+        return self.enrolled(None, sign, {"EnrollmentType": "Device", "TargetedUserLoggedIn": "false", "UXInitiated": "false", "NotInOobe": "false"})
+
+    def enrolled(self, user, credential, how):
         name, der = self.request(self.policies(credential))
         document = self.token_request("Issue", "PKCS10", der, credential, {
             "DeviceType": "CIMClient_Windows", "ApplicationVersion": "10.0.22631.1", "OSEdition": "48", "DeviceName": "NAIVE-1",
-            "MAC": "02-00-00-00-00-01", "HWDevID": hashlib.sha256(self.id.encode()).hexdigest(), "DeviceID": self.id,
-            "EnrollmentType": "Full", "TargetedUserLoggedIn": "true", "UXInitiated": "true", "NotInOobe": "true",
+            "MAC": "02-00-00-00-00-01", "HWDevID": hashlib.sha256(self.id.encode()).hexdigest(), "DeviceID": self.id, **how,
         })
         self.identity = self.certified(name, document)
         application = self.parms(self.under(document, "APPLICATION"))
         self.management_url, self.provider = application["ADDR"], application["PROVIDER-ID"]
         client = self.under(document, "DMClient", "Provider", self.provider)
-        assert self.parms(client)["EntDMID"] and self.parms(client)["UPN"] == user
+        assert self.parms(client)["EntDMID"] and self.parms(client).get("UPN") == user
         account = "./Device/Vendor/MSFT/DMClient/Provider/" + self.provider
         self.tree = {"./DevInfo/DevId": self.id, "./DevInfo/Man": "naive", "./DevInfo/Mod": "one", "./DevInfo/DmV": "1.3",
                      "./DevInfo/Lang": "en-US", account + "/Push/Status": "4"}
@@ -217,7 +262,7 @@ class Device:
         known = [(k, v) for k, v in self.tree.items() if k.startswith("./DevInfo/")]
         info = "".join(f"<Item><Source><LocURI>{k}</LocURI></Source><Data>{v}</Data></Item>" for k, v in known)
         return f"""<Alert><CmdID>1</CmdID><Data>1201</Data></Alert><Alert><CmdID>2</CmdID><Data>1224</Data><Item><Meta>
-<Type xmlns="syncml:metinf">com.microsoft/MDM/LoginStatus</Type></Meta><Data>user</Data></Item></Alert>{alerts}
+<Type xmlns="syncml:metinf">com.microsoft/MDM/LoginStatus</Type></Meta><Data>{self.login}</Data></Item></Alert>{alerts}
 <Replace><CmdID>3</CmdID>{info}</Replace>"""
 
     def session(self, alerts="", source=None, twice=False):
