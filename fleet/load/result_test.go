@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,6 +318,60 @@ func TestCompare(t *testing.T) {
 	other.Target = "https://old"
 	if c := Compare(other, section(1)); !c.Comparable || !strings.Contains(c.String(), "was of https://old") {
 		t.Error(c)
+	}
+}
+
+// Two whole runs of which both are valid, the second on a server that is a fifth slower: by its kept result the first is a baseline, and the
+// change of p50, p99 and what was done comes in per cent, with its interval, into the result and the words of the second.
+func TestBaselineOfAValidRun(t *testing.T) {
+	run := func(t *testing.T, slower float64, baseline []byte) (kept []byte, result *report.Result, x *Section, story *report.Story) {
+		synctest.Test(t, func(t *testing.T) {
+			random, mu := rand.New(rand.NewPCG(5, 6)), sync.Mutex{}
+			r := newRig(t, func(http.ResponseWriter, *http.Request) {
+				mu.Lock()
+				took := slower * (8 + 4*random.Float64())
+				mu.Unlock()
+				time.Sleep(time.Duration(took * float64(time.Millisecond)))
+			})
+			defer r.close()
+			s := plain
+			if baseline != nil {
+				var err error
+				if s.Baseline, err = ReadBaseline(bytes.NewReader(baseline)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Limits = limits(t, "checkins.failed == 0")
+			result, x, story = r.tell(20, Config{Link: link.Config{KeepOpen: true}, Pace: Constant(120, 8*time.Second)}, s)
+			var b bytes.Buffer
+			if err := report.WriteJSON(&b, result); err != nil {
+				t.Fatal(err)
+			}
+			kept = b.Bytes()
+		})
+		return kept, result, x, story
+	}
+	first, result, _, _ := run(t, 1, nil)
+	if result.Verdict != report.OK {
+		t.Fatalf("%s %q", result.Verdict, result.Reasons)
+	}
+	_, result, x, story := run(t, 1.2, first)
+	conforms(t, result)
+	c := x.Baseline
+	if result.Verdict != report.OK || c == nil || !c.Comparable || c.Pairs != 8 {
+		t.Fatalf("%s %q, %+v", result.Verdict, result.Reasons, c)
+	}
+	if p := c.P50; !p.Clear() || p.Pairs != 8 || math.Abs(p.Percent-20) > 3 || p.Least < 10 || p.Most > 30 || p.Least == p.Most {
+		t.Errorf("p50 %+v", p)
+	}
+	if p := c.P99; !p.Clear() || math.Abs(p.Percent-20) > 5 {
+		t.Errorf("p99 %+v", p)
+	}
+	if c.Done.Clear() || c.Failed[1].Count != 0 {
+		t.Errorf("done %+v, failed %v", c.Done, c.Failed)
+	}
+	if text := strings.Join(story.Lead, " "); !strings.Contains(text, "p50 "+c.P50.String()) {
+		t.Error(text)
 	}
 }
 
