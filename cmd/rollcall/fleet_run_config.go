@@ -26,6 +26,11 @@ func (f *fleetRunFlags) places(p *plan.Plan) error {
 			return err
 		}
 	}
+	if f.junit != "" {
+		if err := report.CheckFile(f.junit); err != nil {
+			return fmt.Errorf("--junit: %w", err)
+		}
+	}
 	if f.keep != "" {
 		devices := p.Devices()
 		if st, err := os.Stat(f.from); f.from != "" && err == nil { // they are as big as they were

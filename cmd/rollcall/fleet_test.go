@@ -444,6 +444,7 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --calibrate 50ms --rate 900000/s --for 1s --metrics 127.0.0.1:none", "--metrics: "},
 		{"--target " + here + " --calibrate 0s --devices 2", "connection refused"},
 		{"--target " + here + " --report " + file("file", ""), "report folder"},
+		{"--target " + here + " --junit " + filepath.Join(dir, "no", "such.xml"), "--junit: "},
 	} {
 		got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run"}, strings.Fields(tt.args)...)...)
 		if got.err == nil || !strings.Contains(got.err.Error()+got.out, tt.want) {

@@ -273,9 +273,14 @@ func ReadBaseline(r io.Reader) (*Section, error) {
 	}
 	err = json.Unmarshal(b, &kept)
 	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)):
 		return nil, errors.New("the file is cut off: it ends in the middle of the result")
+	case errors.As(err, &kind) && kind.Field == "":
+		return nil, fmt.Errorf("no result of a fleet run: it is no JSON object, but one %s", kind.Value)
+	case errors.As(err, &kind):
+		return nil, fmt.Errorf("no result of a fleet run: %s is %s", kind.Field, kind.Value)
 	case err != nil:
 		return nil, fmt.Errorf("no result of a fleet run: %w", err)
 	case kept.Version != 1 || kept.Load == nil:

@@ -408,7 +408,8 @@ func TestReadBaselineRefuses(t *testing.T) {
 		"<html>":                          "no result",
 		`{"version":1}`:                   "no version 1 and load",
 		`{"version":2,"load":{}}`:         "no version 1",
-		`{"version":1,"load":{"loop":1}}`: "no result of a fleet run",
+		`{"version":1,"load":{"loop":1}}`: "no result of a fleet run: load.loop is number",
+		`[]`:                              "no result of a fleet run: it is no JSON object, but one array",
 		`{"version":1,"load":{}}`:         "has no loop",
 		`{"version":1,"verdict":"invalid","load":{}}`: "the verdict of that run is invalid",
 	} {
