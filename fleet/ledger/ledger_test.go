@@ -68,6 +68,7 @@ func TestFaults(t *testing.T) {
 			"lost before another", func(s *story) { s.order(1, one); s.order(1, two); s.does(1, two); s.idle(1) },
 			"lost: RestartDevice " + one + " of device D1: the server has told the device since that there was no work",
 		},
+		{"delivered after it was told that there was no work", func(s *story) { s.order(1, one); s.idle(1); s.Check(s.tick()); s.does(1, one) }, ""},
 		{"not asked for work since", func(s *story) { s.NoWork(s.tick(), 1); s.order(1, one) }, ""},
 		{"taken while the device was asking", func(s *story) {
 			begun := s.tick()
@@ -175,6 +176,8 @@ func TestFaults(t *testing.T) {
 				s.order(1, two)
 				s.Ordered(s.tick(), 1, three, "RestartDevice", 0)
 				s.Delivered(s.tick(), 1, one, "")
+				s.Wanted(s.now, 1, "vpn", "")
+				s.NotInstalled(1, "vpn")
 				s.Wanted(s.tick(), 1, "wifi", "")
 				s.order(2, four)
 				if n := s.Unheard(s.tick(), 1); n != 2 {
@@ -198,6 +201,15 @@ func TestFaults(t *testing.T) {
 		{"enrolment ended", func(s *story) { s.order(1, one); s.Ended(s.tick(), 1); later(s) }, ""},
 		{"enrolled anew", func(s *story) { s.order(1, one); s.Enrolled(s.tick(), 1); s.idle(1); later(s) }, ""},
 		{
+			"ordered as it enrolled anew", func(s *story) {
+				enrolled := s.tick()
+				s.order(1, one)
+				s.Enrolled(enrolled, 1)
+				later(s)
+			},
+			"stuck: RestartDevice " + one + " of device D1: taken and not delivered within 1m0s",
+		},
+		{
 			"ordered after a new enrolment", func(s *story) { s.Enrolled(s.tick(), 1); s.order(1, three); later(s) },
 			"stuck: RestartDevice " + three + " of device D1: taken and not delivered within 1m0s",
 		},
@@ -211,6 +223,14 @@ func TestFaults(t *testing.T) {
 			"stuck: RestartDevice " + one + " of device D1: taken and not delivered within 1m0s\n" +
 				"misdelivered: RestartDevice " + one + " of device D2: meant for D1\n" +
 				"doubled: RestartDevice " + one + " of device D2: delivered again after its report was confirmed",
+		},
+		{
+			"misdelivered, and handed out there again", func(s *story) {
+				s.order(1, one)
+				s.Delivered(s.tick(), 2, one, "RestartDevice")
+				s.does(2, one)
+			},
+			"misdelivered: RestartDevice " + one + " of device D2: meant for D1",
 		},
 		{
 			"misdelivered before its id was known", func(s *story) { s.does(2, one); s.order(1, one); s.idle(1) },
@@ -272,6 +292,16 @@ func TestFaults(t *testing.T) {
 			s.idle(1)
 		}, ""},
 		{"could not be installed", func(s *story) { s.Wanted(s.tick(), 1, "wifi", ""); s.NotInstalled(1, "wifi"); s.idle(1); later(s) }, ""},
+		{
+			"gone once it was installed after all", func(s *story) {
+				s.Wanted(s.tick(), 1, "wifi", "")
+				s.NotInstalled(1, "wifi")
+				s.Installed(s.tick(), 1, "wifi", "1")
+				s.Removed(1, "wifi")
+				s.idle(1)
+			},
+			"never converged: profile wifi of device D1: wanted, and not there",
+		},
 		{"gone with the enrolment", func(s *story) {
 			s.Wanted(s.tick(), 1, "wifi", "")
 			s.Installed(s.tick(), 1, "wifi", "1")
@@ -324,7 +354,7 @@ func TestAsked(t *testing.T) {
 		begun := s.tick()
 		s.Exchanged(begun, s.tick(), 1, &link.Exchange{Step: dialect.Idle, Status: step.status})
 		s.Check(s.tick())
-		if got := s.Result(); got.Stuck != step.stuck {
+		if got := s.Result(); got.Stuck != step.stuck || got.Open != 1-step.stuck { // what is named is open no more
 			t.Errorf("after an answer of %d: %+v", step.status, got.Counts)
 		}
 	}
