@@ -130,4 +130,12 @@ func TestCalibrateLeavesOut(t *testing.T) {
 	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) {
 		t.Error(got)
 	}
+	x.Generator.Calibration.OwnPerCPUSecond = 100
+	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) { // no rate was asked for
+		t.Error(got)
+	}
+	x.Generator.Calibration.Asked = 10
+	if got := strings.Join(x.notShown(), " "); strings.Contains(got, "calibration left out") {
+		t.Error(got)
+	}
 }

@@ -184,7 +184,7 @@ func (x *Section) notShown() []string {
 	}
 	if k := x.Generator.Calibration; k == nil {
 		not = append(not, "How much the generator could do at most: it was not calibrated before the load.")
-	} else if len(k.LeavesOut) > 0 {
+	} else if len(k.LeavesOut) > 0 && (k.OwnPerCPUSecond == 0 || k.Asked == 0) { // else it counts in what the generator reaches
 		not = append(not, "How much the generator could do at most of all that this load does. Its calibration left out "+strings.Join(k.LeavesOut, "; ")+".")
 	}
 	if len(x.Generator.Convicted) > 0 {
