@@ -50,15 +50,16 @@
 //
 // A check-in is one or more rounds with one checkin id, which the device makes. Each says what the device keeps to ([AppliedPolicy], in
 // the state of the last answer, PROVISIONING before any), round 1 also what it owes: results, and push when that is another one. The
-// [CheckInAnswer] brings the policy where what the device keeps to is not the right one, by its name, its version or its profiles; a device
-// that has none says neither name nor version. It brings commands, and the request to renew. The device does all that and says in the next
+// [CheckInAnswer] to round 1 brings the policy where what the device keeps to is not the right one, by its name, its version or its
+// profiles (one is missing, has failed, is there in another version or twice, or nobody knows it); a device that has none says neither name
+// nor version. A version that was not given to the device counts for nothing. The answer brings commands, and the request to renew. The device does all that and says in the next
 // round what came of it: a status for each profile of the policy, a [Result] for each command. REQUEST_DEVICE_INFO asks for a whole status
 // report there; no other is owed. complete:true ends the check-in; only with it does a device move from one authority to another. At most
 // 16 rounds.
 //
 // A round that got no answer is sent again as it was, before any other: for a day the server answers with the bytes of the first time, and
-// nothing is done twice. It keeps a device's eight latest answers that brought or changed something, fewer than a check-in has rounds: of
-// an older one it says what is so now.
+// nothing is done twice. It keeps a device's 16 latest answers that brought or changed something, as many as a check-in has rounds: of an
+// older one, or one that brought and changed nothing, it says what is so now.
 // The device keeps the names of the commands that it carried out, a thousand at least, and reports one that comes again without
 // carrying it out again. createTime is when it was ordered. A command past its expireTime is not carried out: EXPIRED.
 //

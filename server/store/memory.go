@@ -84,9 +84,6 @@ func (m *Memory) Alone() bool { return m.mu.alone }
 // blanks is how many records are made at once: almost 32 KiB, as the allocator likes it.
 const blanks = int(32 << 10 / unsafe.Sizeof(record{}))
 
-// exchangesKept is how many answers for repeated messages are kept of one device.
-const exchangesKept = 8
-
 // A record is one device. It is the Tx of whoever holds it, so that a round costs no memory.
 type record struct {
 	number protocol.Device
@@ -332,7 +329,7 @@ func (r *record) Commit(now protocol.Time, out *delivery.Outcome) error {
 		m.effect(now, r.number, &out.Effects[i])
 	}
 	if out.Exchange.Key != (delivery.Key{}) && r.past != nil {
-		if len(r.exchanges) == exchangesKept {
+		if len(r.exchanges) == ExchangesKept {
 			r.exchanges = slices.Delete(r.exchanges, 0, 1)
 		}
 		r.exchanges = append(r.exchanges, delivery.Exchange{Key: out.Exchange.Key, Answer: bytes.Clone(out.Exchange.Answer)})

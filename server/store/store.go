@@ -93,6 +93,10 @@ type Devices interface {
 	VerifyJournal(ctx context.Context) (Head, error)
 }
 
+// ExchangesKept is how many answers for repeated messages are kept of one device: those to all rounds of the longest conversation
+// there is, the check-in of an Android device (AND-073).
+const ExchangesKept = 16
+
 // A Tx is one event's hold on one device.
 type Tx interface {
 	// State is the device's state; read only, valid until End.
@@ -101,7 +105,8 @@ type Tx interface {
 	// Said is Said of the device's facts.
 	Said() string
 
-	// Answered fills out.Exchange and returns true when a message with this key was answered before.
+	// Answered fills out.Exchange and returns true when a message with this key was answered before, and is among the
+	// [ExchangesKept] latest that were.
 	Answered(key delivery.Key, out *delivery.Outcome) bool
 
 	// Commit makes everything in out durable as one: what Changed names of the state, commands, effects, facts and

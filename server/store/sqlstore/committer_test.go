@@ -340,7 +340,7 @@ func TestHistoryAndExchangesAreBounded(t *testing.T) {
 		}
 	}
 	verify(t, s, d, steps, steps)
-	for table, most := range map[string]int{"history": historyKept + historySlack, "exchanges": exchangesKept, "queue": 1} {
+	for table, most := range map[string]int{"history": historyKept + historySlack, "exchanges": store.ExchangesKept, "queue": 1} {
 		var n int
 		if err := s.read.db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n > most {
 			t.Errorf("%d rows of %s, %v; want %d at most", n, table, err, most)
@@ -471,5 +471,34 @@ func TestPrune(t *testing.T) {
 	}
 	if _, err := s.Credential(ctx, delivery.Fingerprint{2}); err != nil {
 		t.Errorf("Credential of the other one = %v", err)
+	}
+}
+
+// TestAND073OtherSlots: an answer is found in whatever slot it is: where a process kept fewer, it put them elsewhere.
+func TestAND073OtherSlots(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	d := enrol(t, s, "A")
+	for k := range uint64(8) {
+		if err := step(s, d, k+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var key []byte
+	if err := s.read.db.QueryRow("SELECT key FROM exchanges WHERE nth=3").Scan(&key); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, "UPDATE exchanges SET slot=slot+8")
+	s = openDir(t, dir)
+	tx, err := s.Begin(context.Background(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.End()
+	if !tx.Answered(delivery.Key(key), new(delivery.Outcome)) {
+		t.Error("an answer in another slot is not found")
 	}
 }

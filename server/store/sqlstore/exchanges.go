@@ -6,28 +6,25 @@ import (
 
 	"rollcall/protocol"
 	"rollcall/server/delivery"
+	"rollcall/server/store"
 )
 
-// exchangesKept is how many answers a device may ask for again. A device repeats its last message, or the few of a
-// conversation that broke.
-const exchangesKept = 8
-
 // exchanges are the keys of a device's latest answers; the answers are on disk, where they are hardly ever asked for. The
-// nth answer, counted from 0, is in slot nth modulo exchangesKept.
+// nth answer, counted from 0, is in slot nth modulo store.ExchangesKept.
 type exchanges struct {
 	next uint64
-	keys [exchangesKept]delivery.Key
+	keys [store.ExchangesKept]delivery.Key
 }
 
 func (x *exchanges) add(k delivery.Key) {
-	x.keys[x.next%exchangesKept] = k
+	x.keys[x.next%store.ExchangesKept] = k
 	x.next++
 }
 
 // find returns the number of the newest answer with this key.
 func (x *exchanges) find(k delivery.Key) (nth uint64, ok bool) {
-	for i := uint64(1); i <= min(x.next, exchangesKept); i++ {
-		if x.keys[(x.next-i)%exchangesKept] == k {
+	for i := uint64(1); i <= min(x.next, store.ExchangesKept); i++ {
+		if x.keys[(x.next-i)%store.ExchangesKept] == k {
 			return x.next - i, true
 		}
 	}
@@ -46,9 +43,9 @@ func (s *Store) loadExchanges(d protocol.Device, x *exchanges) error {
 func (s *Store) answer(d protocol.Device, nth uint64) ([]byte, error) {
 	var answer []byte
 	found := false
-	err := s.query(context.Background(), s.read, "SELECT answer FROM exchanges WHERE device=? AND slot=? AND nth=?", func(r *row) {
+	err := s.query(context.Background(), s.read, "SELECT answer FROM exchanges WHERE device=? AND nth=?", func(r *row) {
 		answer, found = r.blob(), true
-	}, int64(d), int64(nth%exchangesKept), int64(nth))
+	}, int64(d), int64(nth)) // in whatever slot: a process before this one may have had fewer
 	if err == nil && !found {
 		err = fmt.Errorf("answer %d of device %d is gone", nth, d)
 	}

@@ -179,7 +179,7 @@ func (t *tx) write(w *writer) error {
 	b.effects(t.now, e.number, out.Effects)
 	if x := &out.Exchange; x.Key != (delivery.Key{}) {
 		nth := e.exchanges.next
-		b.do(putExchange, d, int64(nth%exchangesKept), int64(nth), x.Key[:], x.Answer)
+		b.do(putExchange, d, int64(nth%store.ExchangesKept), int64(nth), x.Key[:], x.Answer)
 	}
 	return b.err
 }

@@ -97,6 +97,28 @@ func exchanges(s *suite) {
 	})
 }
 
+// exchangesBounded: of a device's answers the latest are kept, as many as the longest conversation has (AND-073), and no more.
+func exchangesBounded(s *suite) {
+	d := s.make("A", nil)
+	const answers = 3*store.ExchangesKept + 5
+	key := func(n int) delivery.Key { return delivery.Key{15: byte(n + 1)} }
+	for n := range answers {
+		s.change(d, func(out *delivery.Outcome) { out.Exchange = delivery.Exchange{Key: key(n), Answer: []byte{byte(n)}} })
+	}
+	s.each(func(when string) {
+		tx, err := s.Begin(s.ctx, d)
+		s.must(err)
+		defer tx.End()
+		for n := range answers {
+			var out delivery.Outcome
+			got := tx.Answered(key(n), &out)
+			if kept := n >= answers-store.ExchangesKept; got != kept || got && string(out.Exchange.Answer) != string([]byte{byte(n)}) {
+				s.Errorf("%sanswer %d of %d: %t %q, want %t", when, n, answers, got, out.Exchange.Answer, kept)
+			}
+		}
+	})
+}
+
 // atomic: a commit that fails leaves nothing behind, and neither does a Tx that ends without one.
 func atomic(s *suite) {
 	d := s.make("A", nil)

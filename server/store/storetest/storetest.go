@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, reopen ...func(t *te
 		{"two make one device", twoCreate},
 		{"queue and history", history},
 		{"exchanges", exchanges},
+		{"exchanges are bounded", exchangesBounded},
 		{"atomic", atomic},
 		{"gone", gone},
 		{"journal", journal},
