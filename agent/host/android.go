@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -44,10 +45,16 @@ func (d *androidDevice) enrol(ctx context.Context, h *Host) (link.Report, error)
 }
 
 func (d *androidDevice) share(h *Host) {
-	f := h.facts
-	d.Share(&dialect.AndroidModel{
-		Brand: f.Vendor, Name: f.Model, AndroidVersion: strings.TrimSpace(f.OS + " " + f.OSVersion), APILevel: androidLevel, Tell: f.androidStatus, FID: h.rec.Registration,
-	}, &dialect.Habits{Placer: placer{h}})
+	d.Share(h.facts.androidModel(h.rec.Registration), &dialect.Habits{Placer: placer{h}})
+}
+
+// androidModel is the machine in the words of an Android device, which has no name: one whose maker wrote no model into it, as most virtual
+// machines, would be nothing but a number in a list.
+func (f *Facts) androidModel(registration string) *dialect.AndroidModel {
+	return &dialect.AndroidModel{
+		Brand: f.Vendor, Name: cmp.Or(f.Model, f.product()), AndroidVersion: strings.TrimSpace(f.OS + " " + f.OSVersion), APILevel: androidLevel,
+		Tell: f.androidStatus, FID: registration,
+	}
 }
 
 // androidStatus fills in what the machine says of itself.

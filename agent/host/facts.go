@@ -148,10 +148,13 @@ var products = map[protocol.Platform]string{protocol.IPadOS: "iPad", protocol.IO
 // model is the machine in the words of an Apple device. tell reads it anew for each query.
 func (f *Facts) model(kind protocol.Platform, tell func(string) any) *dialect.Model {
 	return &dialect.Model{
-		Platform: kind, Name: strings.TrimSpace(f.Vendor + " " + f.Model), Number: f.Model, Product: products[kind] + " (rollcall agent on " + f.OS + ")",
+		Platform: kind, Name: strings.TrimSpace(f.Vendor + " " + f.Model), Number: f.Model, Product: products[kind] + " (" + f.product() + ")",
 		OSVersion: f.OSVersion, Build: f.Kernel, Tell: tell,
 	}
 }
+
+// product is what enrols, in place of what its maker calls it.
+func (f *Facts) product() string { return "rollcall agent on " + f.OS }
 
 const gigabyte = 1e9
 

@@ -61,6 +61,15 @@ func TestUDID(t *testing.T) {
 	}
 }
 
+// A machine that lives as an Android device is more than a number in a list, whether its maker wrote a model into it or not.
+func TestAnAndroidDeviceHasAModel(t *testing.T) {
+	for model, want := range map[string]string{"XPS 13": "XPS 13", "": "rollcall agent on debian"} {
+		if got := (&Facts{OS: "debian", Model: model}).androidModel(""); got.Name != want {
+			t.Errorf("%q: %q, want %q", model, got.Name, want)
+		}
+	}
+}
+
 func TestClock(t *testing.T) {
 	real := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
