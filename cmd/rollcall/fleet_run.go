@@ -19,12 +19,14 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/fleet/target"
+	"rollcall/protocol/lang"
 )
 
 // fleetRunFlags are the flags of fleet run as they were given.
 type fleetRunFlags struct {
 	targetFlags
 	pushed                                             pushFlags
+	language                                           lang.Language
 	plan, from, keep, report, baseline, junit, metrics string
 	rate, enrolments                                   plan.PerSecond
 	length, ramp, everyone, think, drain, calibrate    time.Duration
@@ -105,6 +107,7 @@ it (/etc/hosts: 127.0.0.1 api.push.apple.com, and --apns-listen 127.0.0.1:443) a
 	durationVar(flags, &f.calibrate, "calibrate", 3*time.Second, "how long the generator measures itself before the load")
 	flags.StringArrayVar(&f.limits, "limit", nil, "`CONDITION` that must hold, such as 'checkins.p99 < 50ms'; may be given again, beside the plan's; without a PLAN in place of the ready one's on the same figure")
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the result.json of an earlier run in `FILE`")
+	flags.Var(&f.language, "lang", "`LANGUAGE` of what is told and of the report: en or nl")
 	flags.StringVar(&f.report, "report", "", "write report.html and result.json into `DIR`")
 	flags.StringVar(&f.junit, "junit", "", "write the verdict and the limits as JUnit's XML to `FILE`")
 	flags.StringVar(&f.metrics, "metrics", "", "serve figures for Prometheus on this `ADDRESS` while the load runs")
@@ -159,7 +162,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if result == nil {
 		return errors.Join(err, f.keepDevices(devices))
 	}
-	return errors.Join(f.write(cmd, result, story, devices), result.Err())
+	return errors.Join(f.write(cmd, result, story, devices), result.ErrIn(f.language))
 }
 
 func readBaseline(name string) (*load.Section, error) {
@@ -194,7 +197,7 @@ func (f *fleetRunFlags) run(ctx context.Context, a *aim, p *plan.Plan, c load.Co
 		Authentication: map[string]string{"mtls": "mutual TLS", "signature": "Mdm-Signature", "header": "header"}[f.auth],
 		Handshakes:     p.Arrival.Handshakes.String(),
 		KeyExchange:    map[string]string{"x25519": "X25519", "hybrid": "X25519MLKEM768"}[f.exchange],
-		Title:          fmt.Sprintf("%s: %d devices on %s", p.Name, len(c.Devices), f.target), Baseline: earlier,
+		Title:          f.language.Say("%s: %d {device|devices} on %s", p.Name, len(c.Devices), f.target), Language: f.language, Baseline: earlier,
 	}
 	if f.from != "" {
 		setting.Identity = "kept"

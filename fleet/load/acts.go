@@ -14,6 +14,7 @@ import (
 	"rollcall/fleet"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // An Act is one thing that is done to the server's tenant while the load runs.
@@ -109,9 +110,9 @@ func (l *Load) Order(ctx context.Context, kind string, ask func(ctx context.Cont
 	}
 	close(todo)
 	asking.Wait()
-	outcome = fmt.Sprintf("Asked for %d, of which %d were refused.", ordered, refused)
+	outcome = lang.English.Say("Asked for %d, of which %d {was|were} refused.", ordered, refused)
 	if unnamed > 0 {
-		outcome += fmt.Sprintf(" The ids of %d are not known: the ledger cannot follow these.", unnamed)
+		outcome += " " + lang.English.Say("The ids of %d are not known: the ledger cannot follow these.", unnamed)
 	}
 	return outcome, err
 }

@@ -30,7 +30,7 @@ func TestActs(t *testing.T) {
 		reason  string
 	}{
 		{name: "kept", verdict: report.OK},
-		{name: "forgotten", forgets: true, verdict: report.Failed, reason: "the ledger found 1 faults: 1 lost"},
+		{name: "forgotten", forgets: true, verdict: report.Failed, reason: "the ledger found 1 fault: 1 lost"},
 		{name: "without ids", mute: true, verdict: report.OK},
 		{name: "refused", fails: errors.New("not today"), verdict: report.Failed, reason: "an order: SecurityInfo for "},
 	} {

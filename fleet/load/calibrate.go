@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/agent/dialect"
+	"rollcall/protocol/lang"
 )
 
 // A Calibration is what the generator reached against a server that does nothing, in this process and over loopback, with the
@@ -102,13 +103,13 @@ func (k *Calibration) corrected(conversations uint64, used time.Duration) {
 func (c *Config) uncalibrated() []string {
 	list := []string{}
 	if c.others() {
-		list = append(list, "what Windows and Android devices say: its devices were iPhones")
+		list = append(list, lang.English.Say("what Windows and Android devices say: its devices were iPhones"))
 	}
 	if len(c.Acts) > 0 {
-		list = append(list, "orders other than one question to each device in each conversation")
+		list = append(list, lang.English.Say("orders other than one question to each device in each conversation"))
 	}
 	if c.Closed == 0 && c.Pace.Peak() == 0 {
-		list = append(list, "a rate to hold against its ceiling: how many devices come at a time, the server's pushes decide")
+		list = append(list, lang.English.Say("a rate to hold against its ceiling: how many devices come at a time, the server's pushes decide"))
 	}
 	return list
 }
@@ -117,9 +118,9 @@ func (c *Config) uncalibrated() []string {
 func (k *Calibration) Refuses() string {
 	switch {
 	case k.Asked > k.Ceiling:
-		return fmt.Sprintf("generator saturated: %.0f a second were asked for, and against a server that does nothing this generator reaches %.0f here", k.Asked, k.Ceiling)
+		return lang.English.Say("generator saturated: %d a second were asked for, and against a server that does nothing this generator reaches %d here", int(math.Round(k.Asked)), int(math.Round(k.Ceiling)))
 	case k.Asked > k.Reach:
-		return fmt.Sprintf("generator saturated: %.0f a second were asked for, and with conversations as dear as this run's this generator reaches %.0f here", k.Asked, k.Reach)
+		return lang.English.Say("generator saturated: %d a second were asked for, and with conversations as dear as this run's this generator reaches %d here", int(math.Round(k.Asked)), int(math.Round(k.Reach)))
 	}
 	return ""
 }

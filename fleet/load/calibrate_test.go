@@ -18,6 +18,7 @@ import (
 	"rollcall/agent/link"
 	"rollcall/fleet"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 // A rate above what the generator reaches against a server that does nothing is refused a verdict (HST-126).
@@ -27,7 +28,7 @@ func TestHST126Ceiling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.Ceiling < 100 || k.Headroom >= 1 || !strings.Contains(k.Refuses(), "generator saturated: 1000000 a second") {
+	if k.Ceiling < 100 || k.Headroom >= 1 || !strings.Contains(k.Refuses(), "generator saturated: 1,000,000 a second") {
 		t.Errorf("%+v: %q", k, k.Refuses())
 	}
 	c.Pace = Constant(10, time.Second)
@@ -123,11 +124,11 @@ func TestCalibrateLeavesOut(t *testing.T) {
 		}
 	}
 	var x Section
-	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "it was not calibrated") {
+	if got := strings.Join(x.notShown(lang.English), " "); !strings.Contains(got, "it was not calibrated") {
 		t.Error(got)
 	}
 	x.Generator.Calibration = &Calibration{LeavesOut: c.uncalibrated()}
-	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) {
+	if got := strings.Join(x.notShown(lang.English), " "); !strings.Contains(got, "calibration left out: "+list) {
 		t.Error(got)
 	}
 	x.Generator.Calibration.OwnPerCPUSecond = 100

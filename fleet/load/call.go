@@ -8,6 +8,7 @@ import (
 	"rollcall/fleet/ledger"
 	"rollcall/fleet/plan"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Called is how those came whom the last act called that has the server call everybody.
@@ -120,7 +121,7 @@ func (l *Load) outcome() *Called {
 // pace tells in words when devices come.
 func (c *Config) pace() string {
 	if c.calls() {
-		return "those whom the server pushes to, for at most " + plan.Duration(c.For).String()
+		return lang.English.Say("those whom the server pushes to, for at most %s", plan.Duration(c.For))
 	}
 	return c.Pace.String()
 }

@@ -1,11 +1,10 @@
 package load
 
 import (
-	"fmt"
-
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"rollcall/agent/dialect"
+	"rollcall/protocol/lang"
 )
 
 // Quantiles are of a latency, in milliseconds.
@@ -56,16 +55,19 @@ type Enrolled struct {
 	Steps   []StepFigures `json:"steps"`
 }
 
-func (e *Enrolled) caption() string {
-	text := fmt.Sprintf("%d devices enrolled in %s, as fast as the server took them; no part of the load.", e.Devices-e.GaveUp, span(1000*e.Seconds))
-	if e.Patient > 0 {
-		text += fmt.Sprintf(" %d times one came again because the server had asked it to.", e.Patient)
-	}
-	if e.Again > 0 {
-		text += fmt.Sprintf(" %d times one came again because it had no answer.", e.Again)
-	}
-	if e.GaveUp > 0 {
-		text += fmt.Sprintf(" %d gave up.", e.GaveUp)
+func (e *Enrolled) caption(in lang.Language) string {
+	text := in.Say("%d {device|devices} enrolled in %s, as fast as the server took them; no part of the load.", e.Devices-e.GaveUp, in.Span(span(1000*e.Seconds)))
+	for _, x := range []struct {
+		n    int
+		what lang.Key
+	}{
+		{e.Patient, lang.Key("%d {time|times} one came again because the server had asked it to.")},
+		{e.Again, lang.Key("%d {time|times} one came again because it had no answer.")},
+		{e.GaveUp, lang.Key("%d gave up.")},
+	} {
+		if x.n > 0 {
+			text += " " + in.Say(x.what, x.n)
+		}
 	}
 	return text
 }

@@ -504,7 +504,7 @@ func TestHST126Foreign(t *testing.T) {
 				if len(l.Enrolled()) != 3 || all.sessions.done != 3 || all.sessions.failed == 0 || all.sessions.refused != 0 {
 					t.Errorf("%d enrolled, %+v", len(l.Enrolled()), all.sessions)
 				}
-				if why := strings.Join(got.Reasons, "; "); got.Verdict != report.Failed || !strings.Contains(why, "requests with something that is no property list") {
+				if why := strings.Join(got.Reasons, "; "); got.Verdict != report.Failed || !strings.Contains(why, "with something that is no property list") {
 					t.Errorf("%s %q", got.Verdict, why)
 				}
 				if x := got.Sections["load"].(*Section); !strings.HasPrefix(x.Trouble, tt.want) {

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/agent/dialect"
 	"rollcall/agent/link"
+	"rollcall/protocol/lang"
 )
 
 // An Outcome is what became of one request.
@@ -33,14 +34,14 @@ const (
 	Stopped                    // the run ended first
 )
 
-var outcomeNames = [...]string{
-	"ok", "shed", "refused", "server error", "redirected", "nonsense", "no property list", "certificate refused", "unreachable", "cut off", "no answer",
-	"generator exhausted", "unfinished",
+var outcomeNames = [...]lang.Key{
+	lang.Key("ok"), lang.Key("shed"), lang.Key("refused"), lang.Key("server error"), lang.Key("redirected"), lang.Key("nonsense"), lang.Key("no property list"), lang.Key("certificate refused"), lang.Key("unreachable"), lang.Key("cut off"), lang.Key("no answer"),
+	lang.Key("generator exhausted"), lang.Key("unfinished"),
 }
 
 const outcomes = len(outcomeNames)
 
-func (o Outcome) String() string { return outcomeNames[int(o)%outcomes] }
+func (o Outcome) String() string { return lang.English.Say(outcomeNames[int(o)%outcomes]) }
 
 // MarshalText gives the name that String gives.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }

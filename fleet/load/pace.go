@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 // A Pace is when arrivals are meant to happen: a rate over time, in pieces in each of which it changes evenly. It is pure:
@@ -105,13 +105,19 @@ func (p Pace) String() string {
 	for i, x := range p.pieces {
 		rate := perSecond(x.from)
 		if x.from != x.to {
-			rate += " to " + perSecond(x.to)
+			rate = lang.English.Say("%s to %s", rate, perSecond(x.to))
 		}
-		words[i] = fmt.Sprintf("%s for %s", rate, plan.Duration(x.lasts))
+		words[i] = lang.English.Say("%s for %s", rate, plan.Duration(x.lasts))
 	}
-	s := strings.Join(words, ", then ")
+	if len(words) == 0 {
+		return ""
+	}
+	s := words[0]
+	for _, next := range words[1:] {
+		s = lang.English.Say("%s, then %s", s, next)
+	}
 	if p.chance {
-		s += ", by chance (Poisson)"
+		s = lang.English.Say("%s, by chance (Poisson)", s)
 	}
 	return s
 }

@@ -17,6 +17,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // A Section is the key "load" of a result: what was asked for and how, what came of each request, and how the generator
@@ -90,7 +91,8 @@ type Setting struct {
 	KeyExchange    string // what the devices offer first
 	Seed           uint64
 	Title          string
-	Plan           string // as text; empty: none
+	Language       lang.Language // of the story
+	Plan           string        // as text; empty: none
 	Limits         []plan.Limit
 	CPU            time.Duration
 	PeakRSS        int64
@@ -176,17 +178,17 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		return nil, fmt.Errorf("histogram: %w", err)
 	}
 	c := &l.config
-	word := func(first bool, a, b string) string {
+	word := func(first bool, a, b lang.Key) string {
 		if first {
-			return a
+			return lang.English.Say(a)
 		}
-		return b
+		return lang.English.Say(b)
 	}
 	x := &Section{
-		Loop: word(c.Closed > 0, "closed", "open"), Arrivals: word(c.Enrolments, "enrolments", "check-ins"), Pace: c.pace(), Seconds: l.Length().Seconds(),
+		Loop: word(c.Closed > 0, lang.Key("closed"), lang.Key("open")), Arrivals: word(c.Enrolments, lang.Key("enrolments"), lang.Key("check-ins")), Pace: c.pace(), Seconds: l.Length().Seconds(),
 		Target: s.Target, Server: s.Server, SharedHost: s.SharedHost, Identity: s.Identity, Authentication: s.Authentication,
-		WokenBy: word(c.pushes(), "push", "themselves"), Connections: word(c.Link.KeepOpen, "kept", "closed after the empty answer"),
-		Handshakes: word(c.Link.Sessions > 0, "resumed", "full"), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
+		WokenBy: word(c.pushes(), lang.Key("push"), lang.Key("themselves")), Connections: word(c.Link.KeepOpen, lang.Key("kept"), lang.Key("closed after the empty answer")),
+		Handshakes: word(c.Link.Sessions > 0, lang.Key("resumed"), lang.Key("full")), KeyExchange: cmp.Or(all.keyExchange(), s.KeyExchange), Sources: s.Sources, Think: ms(c.Think), Retries: c.Retry,
 		Retried: all.sessions.retries, NotStarted: uint64(l.pending), NotWoken: l.count[ordered], Lost: l.lost, Unheard: l.unheard.devices, Called: l.outcome(), Commands: all.commands, DoneBy: all.doneBy(),
 		Full: all.full, Resumed: all.resumed, SentBytes: all.sent, ReceivedBytes: all.received, Steps: stepsOf(all), Every: quantiles(all.every()), Sent: quantiles(all.bare), Short: quantiles(all.short), Needed: l.needed(all), Woken: quantiles(all.woken),
 		Generator: *g, WindowSeconds: l.width.Seconds(), Histogram: string(encoded),
@@ -195,7 +197,7 @@ func (l *Load) section(s *Setting, e *Enrolled, g *Generator, all *book, answers
 		x.Authentication += "; mutual TLS where it is not Apple's"
 	}
 	if c.Closed > 0 {
-		x.Pace = fmt.Sprintf("%d devices at a time, each again as soon as it was answered, for %s", c.Closed, plan.Duration(c.For))
+		x.Pace = lang.English.Say("%d {device|devices} at a time, each again as soon as it was answered, for %s", c.Closed, plan.Duration(c.For))
 	}
 	if s.Handshakes != "" {
 		x.Handshakes = s.Handshakes
@@ -239,7 +241,7 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	held := true
 	if s.Unenrolled != "" {
 		held = false
-		r.Reasons = append(r.Reasons, "the enrolment before the load failed, and there was none: "+clipped(s.Unenrolled))
+		r.Reasons = append(r.Reasons, lang.English.Say("the enrolment before the load failed, and there was none: %s", clipped(s.Unenrolled)))
 	}
 	if l.ended == 0 { // there was no load
 		for _, limit := range s.Limits {
@@ -262,19 +264,19 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 			r.Limits = append(r.Limits, report.Limit(got))
 			if !got.OK {
 				held = false
-				r.Reasons = append(r.Reasons, fmt.Sprintf("the limit %s is broken: %s", got.Limit, got.Got))
+				r.Reasons = append(r.Reasons, lang.English.Say("the limit %s is broken: %s", got.Limit, got.Got))
 			}
 		}
 	}
 	c := &r.CheckIns
 	if c.Done == 0 && c.Offered > 0 && !s.Interrupted {
 		held = false
-		text := fmt.Sprintf("not one of %d %s was completed", c.Offered, x.Arrivals)
+		text := lang.English.Say("not one of %d %s was completed", c.Offered, x.Arrivals)
 		if x.NotWoken > 0 {
-			text += fmt.Sprintf("; the server was asked to push to %d devices, and not one push came to this push service", x.NotWoken)
+			text = lang.English.Say("%s; the server was asked to push to %d {device|devices}, and not one push came to this push service", text, x.NotWoken)
 		}
 		if x.Trouble != "" {
-			text += "; the first that went wrong: " + x.Trouble
+			text = lang.English.Say("%s; the first that went wrong: %s", text, x.Trouble)
 		}
 		r.Reasons = append(r.Reasons, text)
 	}
@@ -284,15 +286,15 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	}
 	if n := x.foreign(); n > 0 { // whatever else it does, such a server is none for devices
 		held = false
-		r.Reasons = append(r.Reasons, fmt.Sprintf("the server answered %d requests with something that is no property list", n))
+		r.Reasons = append(r.Reasons, lang.English.Say("the server answered %d {request|requests} with something that is no property list", n))
 	}
 	if e := x.Enrolment; e != nil && e.GaveUp > 0 {
 		held = false
-		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
+		r.Reasons = append(r.Reasons, lang.English.Say("of %d {device|devices} that were to enrol, %d gave up: no try of theirs was answered", e.Devices, e.GaveUp))
 	}
 	if k := x.Called; k != nil && k.Came < k.Devices && !s.Interrupted {
 		held = false
-		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d devices that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))
+		r.Reasons = append(r.Reasons, lang.English.Say("of %d {device|devices} that the server was to call, %d did not come", k.Devices, k.Devices-k.Came))
 	}
 	for _, a := range l.played.list {
 		if a.Failed {
@@ -307,7 +309,7 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 		}
 		if u := l.unheard; u.orders > 0 {
 			held = false
-			r.Reasons = append(r.Reasons, fmt.Sprintf("what became of %d orders is not known: %d devices could not ask for work once more at the end", u.orders, u.devices))
+			r.Reasons = append(r.Reasons, lang.English.Say("what became of %d {order|orders} is not known: %d {device|devices} could not ask for work once more at the end", u.orders, u.devices))
 		}
 	}
 	k := x.Generator.Calibration
@@ -323,9 +325,9 @@ func (l *Load) judge(r *report.Result, x *Section, s *Setting) error {
 	switch {
 	case s.Interrupted:
 		r.Verdict = report.Partial
-		text := "interrupted; what was measured until then is kept"
+		text := lang.English.Say("interrupted; what was measured until then is kept")
 		if len(convicted) > 0 {
-			text += ", and it is invalid: it says nothing of the server"
+			text = lang.English.Say("interrupted; what was measured until then is kept, and it is invalid: it says nothing of the server")
 		}
 		r.Reasons = append(append([]string{text}, convicted...), r.Reasons...)
 	case len(convicted) > 0:
@@ -378,8 +380,8 @@ func (x *Section) tooFew(devices int, tight time.Duration) string {
 	if x.Needed <= float64(devices) || x.Short.P99 <= ms(most) || tight > 0 && x.Sent.P99 > ms(tight) {
 		return ""
 	}
-	return fmt.Sprintf("too few devices for this rate: conversations as long as this server's keep %.0f busy at a time, and there are %d; one arrival in a hundred waited %s or more for one that was free",
-		math.Ceil(x.Needed), devices, millis(x.Short.P99))
+	return lang.English.Say("too few devices for this rate: conversations as long as this server's keep %d busy at a time, and there are %d; one arrival in a hundred waited %s or more for one that was free",
+		int(math.Ceil(x.Needed)), devices, millis(x.Short.P99))
 }
 
 // unspoken tells of arrivals that were not done though no limit says how many may be; empty: there are none. A device that was turned
@@ -392,19 +394,23 @@ func unspoken(c *report.CheckIns, notWoken int, limits []plan.Limit) string {
 	}
 	var parts []string
 	if c.Refused > 0 && !said("checkins.refused") {
-		parts = append(parts, fmt.Sprintf("%d were refused", c.Refused))
+		parts = append(parts, lang.English.Say("%d {was|were} refused", c.Refused))
 	}
 	if c.Failed > 0 && !said("checkins.failed") {
-		text := fmt.Sprintf("%d failed", c.Failed)
+		text := lang.English.Say("%d failed", c.Failed)
 		if notWoken > 0 {
-			text += fmt.Sprintf(", %d of them because no push came that the server was asked for", notWoken)
+			text = lang.English.Say("%d failed, %d of them because no push came that the server was asked for", c.Failed, notWoken)
 		}
 		parts = append(parts, text)
 	}
 	if c.Done >= c.Offered || len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("of %d offered %s, and no limit says how many may be (checkins.failed, checkins.refused)", c.Offered, strings.Join(parts, " and "))
+	what := parts[0]
+	if len(parts) > 1 {
+		what = lang.English.Say("%s and %s", parts[0], parts[1])
+	}
+	return lang.English.Say("of %d offered %s, and no limit says how many may be (checkins.failed, checkins.refused)", c.Offered, what)
 }
 
 // foreign counts the requests that were answered by what no MDM server says.
@@ -419,10 +425,10 @@ func (x *Section) foreign() (n int64) {
 
 // faults says what a ledger found, the first by its name.
 func faults(found *ledger.Result) string {
-	text := fmt.Sprintf("the ledger found %d faults: %d lost, %d doubled, %d reordered, %d stuck, %d misdelivered, %d never converged", found.Faults(),
+	text := lang.English.Say("the ledger found %d {fault|faults}: %d lost, %d doubled, %d reordered, %d stuck, %d misdelivered, %d never converged", found.Faults(),
 		found.Lost, found.Doubled, found.Reordered, found.Stuck, found.Misdelivered, found.NeverConverged)
 	if len(found.Findings) > 0 {
-		text += "; the first: " + found.Findings[0].String()
+		text = lang.English.Say("%s; the first: %s", text, found.Findings[0].String())
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 // A Generator is how the generator itself fared: what convicts it (HST-126).
@@ -37,20 +38,20 @@ const (
 func (g *Generator) judge(tight time.Duration) (why []string) {
 	most, what := mostLate, "10 ms"
 	if tight > 0 && tight/10 < most {
-		most, what = tight/10, "a tenth of the limit of "+plan.Duration(tight).String()
+		most, what = tight/10, lang.English.Say("a tenth of the limit of %s", plan.Duration(tight))
 	}
 	limit := float64(most) / float64(time.Millisecond)
-	over := func(cond bool, format string, args ...any) {
+	over := func(cond bool, format lang.Key, args ...any) {
 		if cond {
-			why = append(why, fmt.Sprintf(format, args...))
+			why = append(why, lang.English.Say(format, args...))
 		}
 	}
-	over(g.Exhausted > 0, "generator saturated: our own system had no more sockets, ports or files for %d requests", g.Exhausted)
-	over(g.StartDelay.P99 > limit, "generator saturated: one step in a hundred began %s or more after it could have; %s is allowed", millis(g.StartDelay.P99), what)
-	over(g.SchedulingP99 > limit, "generator saturated: one in a hundred of its own turns waited %s for a processor; %s is allowed", millis(g.SchedulingP99), what)
-	over(g.GCPause > ms(mostPause), "the generator's garbage collector stopped it for %s", millis(g.GCPause))
-	over(g.Standstill > ms(mostStill), "the generator itself stood still for %s", millis(g.Standstill))
-	over(g.ClockStep > ms(mostStep), "the system's clock was set by %s during the run", millis(g.ClockStep))
+	over(g.Exhausted > 0, lang.Key("generator saturated: our own system had no more sockets, ports or files for %d {request|requests}"), g.Exhausted)
+	over(g.StartDelay.P99 > limit, lang.Key("generator saturated: one step in a hundred began %s or more after it could have; %s is allowed"), millis(g.StartDelay.P99), what)
+	over(g.SchedulingP99 > limit, lang.Key("generator saturated: one in a hundred of its own turns waited %s for a processor; %s is allowed"), millis(g.SchedulingP99), what)
+	over(g.GCPause > ms(mostPause), lang.Key("the generator's garbage collector stopped it for %s"), millis(g.GCPause))
+	over(g.Standstill > ms(mostStill), lang.Key("the generator itself stood still for %s"), millis(g.Standstill))
+	over(g.ClockStep > ms(mostStep), lang.Key("the system's clock was set by %s during the run"), millis(g.ClockStep))
 	return why
 }
 

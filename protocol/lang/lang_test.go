@@ -103,7 +103,7 @@ var alike = map[string]bool{
 	"agent": true, "platform": true, "%d {iPhone|iPhones}": true, "%d {iPad|iPads}": true, "%d {Mac|Macs}": true, "per %s": true, "server": true, "Export": true,
 	"%s in %s": true, "plan %s": true, "check-ins": true, "Over %s": true, "Plan": true, "Platform": true, "Protocol": true, "Records": true, "Check-ins": true,
 	"%s, %s UTC": true, "Basic": true, "in bulk": true, "%s: %s.": true, "%d min": true, "%d s": true, "%s ms": true, "%s s": true, "%s min": true, "E-mail": true,
-	"VPN": true, "Wi-Fi": true, "Intune": true,
+	"VPN": true, "Wi-Fi": true, "Intune": true, "open": true,
 }
 
 // english are words that no Dutch sentence has.

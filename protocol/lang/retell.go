@@ -104,7 +104,7 @@ type saying struct {
 // sayings are the sentences of stories and of results, those with most words of their own first.
 var sayings = sync.OnceValue(func() (all []saying) {
 	forms := map[string]string{"d": `([0-9][0-9,]*)`, "q": `("(?:[^"\\]|\\.)*")`, "s": `(.+?)`}
-	for _, p := range slices.Concat(pairs("story"), pairs("reasons"), pairs("steps")) {
+	for _, p := range slices.Concat(pairs("story"), pairs("reasons"), pairs("steps"), pairs("loads")) {
 		text := p[English]
 		var form strings.Builder
 		plain, last := 0, 0
