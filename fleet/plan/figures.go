@@ -74,7 +74,7 @@ var nested = map[string][]string{
 		"start_delay", "scheduling_p99_ms", "longest_standstill_ms", "longest_gc_pause_ms", "gc_cpu_share", "clock_step_ms", "exhausted", "calibration", "convicted",
 	},
 	"load.generator.start_delay": quantiles,
-	"load.generator.calibration": {"seconds", "ceiling_per_second", "ceiling_per_cpu_second", "asked_per_second", "headroom", "leaves_out"},
+	"load.generator.calibration": {"seconds", "ceiling_per_second", "ceiling_per_cpu_second", "own_per_cpu_second", "reach_per_second", "asked_per_second", "headroom", "leaves_out"},
 	"load.baseline":              {"comparable", "why", "target", "pairs", "p50", "p99", "done", "failed"},
 	"load.baseline.p50":          change, "load.baseline.p99": change, "load.baseline.done": change,
 }
