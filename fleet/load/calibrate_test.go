@@ -132,11 +132,11 @@ func TestCalibrateLeavesOut(t *testing.T) {
 		t.Error(got)
 	}
 	x.Generator.Calibration.OwnPerCPUSecond = 100
-	if got := strings.Join(x.notShown(), " "); !strings.Contains(got, "calibration left out "+list) { // no rate was asked for
+	if got := strings.Join(x.notShown(lang.English), " "); !strings.Contains(got, "calibration left out: "+list) { // no rate was asked for
 		t.Error(got)
 	}
 	x.Generator.Calibration.Asked = 10
-	if got := strings.Join(x.notShown(), " "); strings.Contains(got, "calibration left out") {
+	if got := strings.Join(x.notShown(lang.English), " "); strings.Contains(got, "calibration left out") {
 		t.Error(got)
 	}
 }
