@@ -6,8 +6,12 @@ import (
 	"strings"
 )
 
-// forceDevice is the bit of ForceAadToken that has the device show its own token in each session.
-const forceDevice = 1
+// The bits of ForceAadToken: the device shows its own token in each session in a header of its own, or as AADSendDeviceToken has it. The
+// others, 2 and 8, Windows reserves for the future: nothing comes of them.
+const (
+	forceDevice = 1
+	forceBearer = 4
+)
 
 // shows adds the tokens of the directory that the server has asked for: its user's (AADResourceID), or the device's own where it was told
 // to show that while there is no user (AADSendDeviceToken) or always, in a header of its own (ForceAadToken) (windows.md section 9).
@@ -23,14 +27,15 @@ func (d *Windows) shows(r *Request) {
 		}
 		return text
 	}
+	var force uint32
+	d.number("ForceAadToken", &force)
 	switch asked := d.tree.value(d.node("AADResourceID")) != ""; {
 	case asked && d.login == uint8(LoginUser) && own[ownUser] != "":
 		r.Bearer = token(own[ownUser])
-	case asked && isTrue(d.tree.value(d.node("AADSendDeviceToken"))):
+	case asked && (force&forceBearer != 0 || isTrue(d.tree.value(d.node("AADSendDeviceToken")))):
 		r.Bearer = token("")
 	}
-	var force uint32
-	if d.number("ForceAadToken", &force); force&forceDevice != 0 {
+	if force&forceDevice != 0 {
 		r.DeviceToken = token("")
 	}
 }

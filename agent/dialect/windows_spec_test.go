@@ -262,9 +262,12 @@ func TestWindowsDirectoryTokens(t *testing.T) {
 	s.ends()
 	s.d.SignIn(s.now, LoginOther) // whose token is nobody's business
 	shows(s, "@dev1", "@dev1")
-	s.tell(on(windows.Replace, at+"ForceAadToken", "6", windows.FormatInt), on(windows.Delete, at+"AADSendDeviceToken"))
+	s.tell(on(windows.Replace, at+"ForceAadToken", "4", windows.FormatInt), on(windows.Delete, at+"AADSendDeviceToken"))
 	s.ends()
-	shows(s, "", "")
+	shows(s, "@dev1", "") // as by AADSendDeviceToken
+	s.tell(on(windows.Replace, at+"ForceAadToken", "10", windows.FormatInt))
+	s.ends()
+	shows(s, "", "") // both are reserved
 	s.tell(on(windows.Delete, at+"AADResourceID"), on(windows.Add, at+"AADSendDeviceToken", "true", windows.FormatBool))
 	s.ends()
 	shows(s, "", "") // for whom, nobody has said
