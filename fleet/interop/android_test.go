@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -176,6 +177,38 @@ func TestAndroidNaiveClient(t *testing.T) {
 	d.tells(told{"status": 410, "outcome": "left", "mode": "RELEASE"}, "checkin", "SCHEDULE")
 	if _, err := h.core.Store().Device(ctx, d.device); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the record after the farewell: %v", err)
+	}
+	d.tells(told{"outcome": "enrol again"}, "checkin", "SCHEDULE")
+}
+
+// TestAndroidNaiveClientBySCEP: the same client comes by SCEP where that is offered (AND-070), renews when it is asked to, and not before
+// (AND-081), and says good-bye when its user wants to leave.
+func TestAndroidNaiveClientBySCEP(t *testing.T) {
+	python := naive(t)
+	must(os.Stat("testdata/scep.py"))(t) // the test is run again when it changes
+	ctx := context.Background()
+	seal := must(certs.NewSeal("orders", time.Now()))(t)
+	h := startServer(t, func(c *device.Config) { c.Android, c.Enrolment.Seal = &device.Android{RSA: true}, seal })
+	if err := h.core.Consent(ctx, h.at(), server.System, server.ConsentAndroid); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := h.stranger(python, android.AOSPUser)
+	d.tells(told{"outcome": "complete", "rounds": 2, "did": "[apply mail]"}, "enroll")
+	d.named()
+	serial := d.does("names")["serial"]
+	d.tells(told{"status": "pkiStatus 2"}, "renew_now")
+	d.tells(told{"outcome": "complete", "did": "[]"}, "checkin", "SCHEDULE")
+	h.ahead(330 * 24 * time.Hour)
+	d.tells(told{"outcome": "complete", "did": "[renew 200]"}, "checkin", "SCHEDULE")
+	if now := d.does("names")["serial"]; now == serial {
+		t.Errorf("still known by the certificate %s", now)
+	}
+	d.tells(told{"outcome": "complete", "did": "[]"}, "checkin", "SCHEDULE")
+	d.tells(told{"status": 403, "rule": "HST-032"}, "say_as_before")
+	r := h.recordOf(d)
+	d.does("say_goodbye", "USER_REQUEST")
+	if life := must(h.core.Store().Record(ctx, r.State.Device))(t).State.Life; life != delivery.Ended {
+		t.Errorf("%s after the good-bye", life)
 	}
 	d.tells(told{"outcome": "enrol again"}, "checkin", "SCHEDULE")
 }

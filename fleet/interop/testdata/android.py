@@ -1,5 +1,5 @@
 """An agent of rollcall's protocol for Android, as a stranger writes one: from the page of protocol/android, its OpenAPI document and
-RFC 7030, with Python's standard library and the openssl command.
+RFC 7030 and RFC 8894, with Python's standard library and the openssl command.
 
     android.py FOLDER
 
@@ -19,6 +19,8 @@ import sys
 import time
 import urllib.parse
 import uuid
+
+import scep
 
 V1 = "/android/v1/"
 
@@ -96,7 +98,7 @@ class Agent:
         url = urllib.parse.urlsplit(urllib.parse.urljoin(self.url, path))
         connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=20, context=context or self.context(identity))
         try:
-            connection.request(method, url.path, body, headers or {})
+            connection.request(method, url.path + ("?" + url.query if url.query else ""), body, headers or {})
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         except ssl.SSLCertVerificationError:
@@ -137,7 +139,7 @@ class Agent:
             self.unrecognised += 1
             outcome = self.later(headers)
             if self.unrecognised == 3 and self.identity:
-                outcome["renewed"] = self.renew({"url": self.est})
+                outcome["renewed"] = self.renew(self.source)
             return reason | outcome
         if status == 503 and "notice" in reason:
             self.take_notice(reason.pop("notice"))
@@ -242,9 +244,9 @@ class Agent:
                       "-subj", "/" + subject, "-outform", "DER", "-config", os.devnull)
         return name, base64.b64encode(der)
 
-    def certified(self, name, answer):
+    def certified(self, name, certificate):
         with open(name + ".pem", "w") as f:
-            f.write(self.certificates(answer)[0])
+            f.write(certificate)
         if not self.issued(f.name):
             raise Ended({"outcome": "the certificate is a stranger's"})
         serial = openssl("x509", "-in", f.name, "-noout", "-serial").decode().strip().removeprefix("serial=")
@@ -273,21 +275,38 @@ class Agent:
         answer = self.register()
         self.device, self.enrollment, self.epoch = answer["device"], answer["enrollment"], answer["epoch"]
         offer = answer["certificate"]
-        self.est, self.subject = offer["url"], offer["subject"]
+        self.source, self.subject = {"method": offer["method"], "url": offer["url"]}, offer["subject"]
+        if offer["method"] == "scep":
+            self.identity = self.by_scep(offer["url"], subject=self.subject.removeprefix("CN="), challenge=offer["challenge"])
+            return self.checkin("ENROLLED")
+        self.est = offer["url"]
         name, request = self.request(self.subject)
         basic = base64.b64encode((self.device + ":" + offer["challenge"]).encode()).decode()
         status, headers, certificate = self.est_request(offer["url"], "simpleenroll", request, headers={"Authorization": "Basic " + basic})
         if status != 200:
             raise Ended({"outcome": "no certificate", "status": status, "text": certificate.decode()})
-        self.identity = self.certified(name, certificate)
+        self.identity = self.certified(name, self.certificates(certificate)[0])
         return self.checkin("ENROLLED")
 
+    def by_scep(self, url, **how):
+        client, name = scep.Client(self.folder, url, self.send), self.path(uuid.uuid4().hex)
+        try:
+            return self.certified(name, client.certificate(client.key(name + ".key"), **how))
+        except scep.Failed as no:
+            raise Ended({"outcome": "no certificate", "text": str(no)})
+
     def renew(self, offer):
+        if offer["method"] == "scep":
+            try:
+                self.before, self.identity = self.identity, self.by_scep(offer["url"], renew=self.identity)
+            except Ended as no:
+                return no.outcome["text"]
+            return 200
         name, request = self.request(offer.get("subject") or self.subject)
         status, _, certificate = self.est_request(offer["url"], "simplereenroll", request, identity=self.identity)
         if status != 200:
             return status
-        self.before, self.identity = self.identity, self.certified(name, certificate)
+        self.before, self.identity = self.identity, self.certified(name, self.certificates(certificate)[0])
         return status
 
     # A check-in
@@ -436,7 +455,7 @@ class Agent:
         return {"device": self.device, "enrollment": self.enrollment, "serial": self.identity["serial"]}
 
     def renew_now(self):
-        return {"status": self.renew({"url": self.est})}
+        return {"status": self.renew(self.source)}
 
     def say_as_before(self):
         """Say something with the identity of before the renewal."""
