@@ -71,6 +71,8 @@
 //
 // When to come: at once after the enrolment, then after next.after. In QUICK (every 3 min for 15 min, every 15 min for 2 h) that is the
 // interval; in STEADY, 8 h, each device keeps a place of its own in the interval. A push brings no content: it is a hint to check in.
+// A device that was off the network and missed contacts or pushes makes up for them with one check-in, by chance within five minutes of its
+// return, so that those that an outage kept away do not come back together.
 //
 // # What a device does with an answer
 //
