@@ -42,28 +42,15 @@ func (d *Windows) locate(uri string) (place, windows.Code) {
 	case strings.Contains(uri, "?"): // ?list=StructData and its like
 		return p, windows.OptionalNotSupported
 	}
-	rest, ok := strings.CutPrefix(uri, "./")
-	if !ok {
-		return p, windows.NotFound
-	}
-	for _, scope := range []struct{ prefix, to string }{{"Device/Vendor/MSFT/", "Device/"}, {"Vendor/MSFT/", "Device/"}, {"User/Vendor/MSFT/", "User/"}} {
-		if len(rest) >= len(scope.prefix) && strings.EqualFold(rest[:len(scope.prefix)], scope.prefix) {
-			rest, ok = scope.to+rest[len(scope.prefix):], false
-			break
-		}
-	}
-	if ok && !strings.HasPrefix(rest, "DevInfo") && !strings.HasPrefix(rest, "DevDetail") {
-		return p, windows.NotFound
+	spelled, code := windows.NodePath(strings.TrimSuffix(uri, "/"))
+	if code != windows.OK {
+		return p, code
 	}
 	at := settings
 	var path strings.Builder
-	for name := range strings.SplitSeq(strings.TrimSuffix(rest, "/"), "/") {
-		plain, err := windows.UnescapeNode(name)
-		if err != nil || name == "" {
-			return p, windows.BadRequest
-		}
-		next := at.find(plain)
-		if next == nil || next.name == provider && plain != d.provider() {
+	for name := range strings.SplitSeq(spelled, "/") {
+		next := at.find(name)
+		if next == nil || next.name == provider && name != windows.EscapeNode(d.provider()) {
 			return p, windows.NotFound
 		}
 		if path.Len() > 0 {
@@ -71,7 +58,7 @@ func (d *Windows) locate(uri string) (place, windows.Code) {
 		}
 		switch next.name {
 		case "", made, given, provider:
-			path.WriteString(windows.EscapeNode(plain))
+			path.WriteString(name)
 		default:
 			path.WriteString(next.name)
 		}

@@ -44,6 +44,18 @@ func DecodeMessage(b []byte, m *Message) error {
 	return s.finish()
 }
 
+// DecodeBody reads a SyncBody that stands alone, as [DecodeMessage] reads it in a message.
+func DecodeBody(b []byte, m *Message) error {
+	s := newScanner("SyncML", b)
+	defer s.release()
+	*m = Message{Commands: m.Commands[:0]}
+	if e := s.root(); s.err == nil && (!syncML(e.ns) || e.local != "SyncBody") {
+		s.fail("want SyncBody of SYNCML:SYNCML1.2")
+	}
+	s.syncBody(m)
+	return s.finish()
+}
+
 func syncML(ns namespace) bool { return ns == nsSyncML || ns == nsSyncML11 }
 
 // fields says which children an element has had that may come once.

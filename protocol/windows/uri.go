@@ -42,6 +42,38 @@ func UnescapeNode(s string) (string, error) {
 	return name, nil
 }
 
+// NodePath is the one spelling of the node that a LocURI names, for a device goes by what it says: Device/WiFi/Profile/office/WlanXml,
+// with ./Vendor being the device's own (windows.md section 6) and each name as [EscapeNode] writes it, in the case that it came in. The
+// code is a device's: [NotFound] of what is below no scope, [BadRequest] of an empty name or one that is none.
+func NodePath(uri string) (string, Code) {
+	rest, ok := strings.CutPrefix(uri, "./")
+	if !ok {
+		return "", NotFound
+	}
+	scoped := strings.HasPrefix(rest, "DevInfo") || strings.HasPrefix(rest, "DevDetail")
+	for _, scope := range [...][2]string{{"Device/Vendor/MSFT/", "Device/"}, {"Vendor/MSFT/", "Device/"}, {"User/Vendor/MSFT/", "User/"}} {
+		if from := scope[0]; len(rest) >= len(from) && strings.EqualFold(rest[:len(from)], from) {
+			rest, scoped = scope[1]+rest[len(from):], true
+			break
+		}
+	}
+	if !scoped {
+		return "", NotFound
+	}
+	var path strings.Builder
+	for name := range strings.SplitSeq(rest, "/") {
+		plain, err := UnescapeNode(name)
+		if err != nil || name == "" {
+			return "", BadRequest
+		}
+		if path.Len() > 0 {
+			path.WriteByte('/')
+		}
+		path.WriteString(EscapeNode(plain))
+	}
+	return path.String(), OK
+}
+
 // SearchCriteria writes the SSLCLIENTCERTSEARCHCRITERIA of a certificate whose subject is a common name alone (WIN-018).
 func SearchCriteria(commonName string, s Store) string {
 	return "Subject=" + escapeDN("CN="+commonName) + "&Stores=" + escapeDN(`My\`+string(s))

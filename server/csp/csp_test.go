@@ -75,10 +75,10 @@ func TestRemoveKeeps(t *testing.T) {
 		return p
 	}
 	const a, b = "./Device/Vendor/MSFT/Policy/Config/A/A", "./Device/Vendor/MSFT/Policy/Config/A/B"
-	if got := read(a, b).Remove(read(b)); len(got) != 1 || got[0].Items[0].Target != a {
+	if got := read(a, b).Remove(csp.Before{Kept: []*csp.Profile{read(b)}}); len(got) != 1 || got[0].Items[0].Target != a {
 		t.Errorf("taken off: %s", text(got))
 	}
-	if got := read(a).Remove(read(b, a)); len(got) != 0 {
+	if got := read(a).Remove(csp.Before{Kept: []*csp.Profile{read(b, a)}}); len(got) != 0 {
 		t.Errorf("taken off: %s", text(got))
 	}
 }
@@ -91,11 +91,11 @@ func TestFamilies(t *testing.T) {
 			if err != nil || p.Family != f {
 				t.Fatalf("%+v, %v", p, err)
 			}
-			golden(t, f.String()+".txt", "install\n"+text(p.Install(nil))+"remove\n"+text(p.Remove()))
-			if again := text(p.Overwrite(p)); again == "" || strings.Contains(again, "Add") { // another authority's: AUTH-26
+			golden(t, f.String()+".txt", "install\n"+text(p.Install(csp.Before{}))+"remove\n"+text(p.Remove(csp.Before{})))
+			if again := text(p.Install(csp.Before{Old: p, Others: true})); again == "" || strings.Contains(again, "Add") { // another authority's: AUTH-26
 				t.Errorf("a namesake is not written again: %s", again)
 			}
-			if again := p.Install(p); len(again) != 0 {
+			if again := p.Install(csp.Before{Old: p}); len(again) != 0 {
 				t.Errorf("what is there already is installed again: %s", text(again))
 			}
 			document, err := os.ReadFile(filepath.Join("testdata", f.String()+".xml"))
@@ -109,8 +109,8 @@ func TestFamilies(t *testing.T) {
 			if csp.UserScope(f, document) != strings.Contains(string(document), "./User/") && f != protocol.Email {
 				t.Error("its scope is not told")
 			}
-			golden(t, f.String()+".document.txt", "install\n"+text(own.Install(nil))+"remove\n"+text(own.Remove()))
-			for _, c := range append(own.Install(p), p.Install(own)...) { // another document of the same name
+			golden(t, f.String()+".document.txt", "install\n"+text(own.Install(csp.Before{}))+"remove\n"+text(own.Remove(csp.Before{})))
+			for _, c := range append(own.Install(csp.Before{Old: p}), p.Install(csp.Before{Old: own})...) { // another document of the same name
 				if c.Verb == windows.Unknown {
 					t.Errorf("%+v", c)
 				}
@@ -197,12 +197,12 @@ func TestWIN070Over(t *testing.T) {
 		},
 		{"Add where it is there", add("./Vendor/MSFT/Policy/Config/A/B", "int", "1"), add("./Vendor/MSFT/Policy/Config/A/B", "int", "2"), "Replace ./Vendor/MSFT/Policy/Config/A/B (int) = 2\n"},
 		{
-			"one leaf less", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "") + replace("./Vendor/MSFT/WiFi/Profile/a/WiFiCost", "int", "1"),
-			replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), "Delete ./Vendor/MSFT/WiFi/Profile/a/WiFiCost\n",
+			"one leaf less", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "&lt;a/&gt;") + replace("./Vendor/MSFT/WiFi/Profile/a/WiFiCost", "int", "1"),
+			replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "&lt;a/&gt;"), "Delete ./Vendor/MSFT/WiFi/Profile/a/WiFiCost\n",
 		},
 		{
-			"another node (FLEET 26904)", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", ""), replace("./Vendor/MSFT/WiFi/Profile/b/WlanXml", "chr", ""),
-			"Replace ./Vendor/MSFT/WiFi/Profile/b/WlanXml (chr)\nDelete ./Vendor/MSFT/WiFi/Profile/a\n",
+			"another node (FLEET 26904)", replace("./Vendor/MSFT/WiFi/Profile/a/WlanXml", "chr", "&lt;a/&gt;"), replace("./Vendor/MSFT/WiFi/Profile/b/WlanXml", "chr", "&lt;a/&gt;"),
+			"Replace ./Vendor/MSFT/WiFi/Profile/b/WlanXml (chr) = <a/>\nDelete ./Vendor/MSFT/WiFi/Profile/a\n",
 		},
 		{
 			"SCEP asks again", atomic("https://a"), atomic("https://b"),
@@ -211,7 +211,7 @@ func TestWIN070Over(t *testing.T) {
 		{"SCEP unchanged", atomic("https://a"), atomic("https://a"), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, text(read(tt.new).Install(read(tt.old)))); diff != "" {
+			if diff := cmp.Diff(tt.want, text(read(tt.new).Install(csp.Before{Old: read(tt.old)}))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -251,10 +251,10 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(p.Commands) == 0 || len(p.Install(nil)) == 0 || len(p.Install(p)) > len(p.Commands) {
+		if len(p.Commands) == 0 || len(p.Install(csp.Before{})) == 0 || len(p.Install(csp.Before{Old: p})) > len(p.Commands) {
 			t.Errorf("%+v", p)
 		}
-		for _, c := range p.Remove() {
+		for _, c := range p.Remove(csp.Before{}) {
 			if c.Verb != windows.Delete || c.Items[0].Target == "" {
 				t.Errorf("%+v", c)
 			}
@@ -280,11 +280,11 @@ func TestAddsOnce(t *testing.T) {
 			}
 			return p
 		}
-		got := profile("a", "b").Install(profile("a"))
+		got := profile("a", "b").Install(csp.Before{Old: profile("a")})
 		if len(got) != 1 || got[0].Verb != tt.want || got[0].Items[0].Target != tt.node+"/b" {
 			t.Errorf("%s: %+v, want %s of b", tt.node, got, tt.want)
 		}
-		if got := profile("a").Install(nil); len(got) != 1 || got[0].Verb != windows.Add {
+		if got := profile("a").Install(csp.Before{}); len(got) != 1 || got[0].Verb != windows.Add {
 			t.Errorf("%s: the first time %+v", tt.node, got)
 		}
 	}

@@ -6,9 +6,26 @@ import (
 	"rollcall/protocol"
 )
 
-// IsDocument tells whether a profile's payload is SyncML, for Windows alone, by its beginning.
+// IsDocument tells whether a profile's payload is SyncML, for Windows alone, by its beginning: that of its first element.
 func IsDocument(payload []byte) bool {
+	if wide(payload) {
+		return true
+	}
+	payload = bytes.TrimPrefix(payload, []byte("\ufeff"))
+	for more := true; more; {
+		payload, more = bytes.TrimLeft(payload, " \t\r\n"), false
+		for _, aside := range [][2]string{{"<?", "?>"}, {"<!--", "-->"}} {
+			if _, rest, ends := bytes.Cut(payload, []byte(aside[1])); ends && bytes.HasPrefix(payload, []byte(aside[0])) {
+				payload, more = rest, true
+			}
+		}
+	}
 	return bytes.Contains(payload[:min(len(payload), 1<<10)], []byte("SYNCML:SYNCML1."))
+}
+
+// wide tells whether a payload is SyncML in UTF-16, of either order of bytes.
+func wide(payload []byte) bool {
+	return bytes.Contains(payload[:min(len(payload), 4<<10)], []byte("S\x00Y\x00N\x00C\x00M\x00L\x00:"))
 }
 
 // UserScope tells whether a profile concerns nodes that are there only while its user is signed in (WIN-037): mail, which Windows

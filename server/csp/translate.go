@@ -237,8 +237,17 @@ func certificate(raw []byte) ([]windows.Command, error) {
 	if string(c.RawIssuer) == string(c.RawSubject) {
 		store = "Root"
 	}
+	return []windows.Command{trust(store, raw)}, nil
+}
+
+func trust(store string, raw []byte) windows.Command {
 	uri := fmt.Sprintf("%sRootCATrustedCertificates/%s/%X/EncodedCertificate", vendorNode, store, sha1.Sum(raw))
-	return []windows.Command{add(uri, windows.FormatB64, base64.StdEncoding.EncodeToString(raw))}, nil
+	return add(uri, windows.FormatB64, base64.StdEncoding.EncodeToString(raw))
+}
+
+// Trust is a profile of one trusted root certificate in DER.
+func Trust(root []byte) *Profile {
+	return &Profile{Family: protocol.Certificate, Commands: []windows.Command{trust("Root", root)}}
 }
 
 // scep has the device ask for a certificate of its own.

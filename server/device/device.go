@@ -15,6 +15,7 @@ import (
 	"rollcall/certs"
 	"rollcall/protocol"
 	"rollcall/server"
+	"rollcall/server/csp"
 	"rollcall/server/delivery"
 )
 
@@ -74,9 +75,10 @@ type Handler struct {
 	watched bool // Config.Handle is to have each round
 
 	android  androidState
-	accounts []byte    // key of Windows devices' accounts
-	profiles sync.Map  // of *csp.Profile, by protocol.Profile
-	turns    sync.Pool // of *turn
+	accounts []byte       // key of Windows devices' accounts
+	profiles sync.Map     // of *csp.Profile, by protocol.Profile
+	trusts   *csp.Profile // what a Windows device trusts by its enrolment
+	turns    sync.Pool    // of *turn
 }
 
 // New makes a handler. The error says which field of cfg is missing.

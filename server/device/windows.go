@@ -20,6 +20,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/windows"
 	"rollcall/server"
+	"rollcall/server/csp"
 	"rollcall/server/delivery"
 )
 
@@ -61,6 +62,7 @@ func (h *Handler) mountWindows(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	h.trusts = csp.Trust(h.ca.Certificate().Raw)
 	h.mux.HandleFunc(windows.DiscoveryPath, h.soap(false, h.discover))
 	h.mux.HandleFunc(windows.PolicyPath, h.soap(true, h.policies))
 	h.mux.HandleFunc(windows.EnrollmentPath, h.soap(true, h.token))

@@ -263,17 +263,13 @@ func (h *Handler) commandsOf(have []delivery.Assigned, c *protocol.Command) ([]w
 		if err != nil {
 			return nil, err
 		}
-		old, others := h.replaced(w, have, c.Profile)
-		if others {
-			return p.Overwrite(old), nil
-		}
-		return p.Install(old), nil
+		return p.Install(h.before(w, have, c.Profile)), nil
 	case protocol.RemoveProfile:
 		p, err := h.compiled(w, c.Profile)
 		if err != nil {
 			return nil, nil // it never was on the device
 		}
-		return p.Remove(h.kept(w, have, c.Profile)...), nil
+		return p.Remove(h.before(w, have, c.Profile)), nil
 	}
 	if commands := csp.Order(c.Kind, ProviderID); len(commands) > 0 {
 		return commands, nil
@@ -296,31 +292,27 @@ func (h *Handler) compiled(w *delivery.World, p protocol.Profile) (*csp.Profile,
 	return read, err
 }
 
-// replaced is the version on the device that p takes the place of: another one with the same identifier (WIN-070). Others tells that it
-// is another authority's.
-func (h *Handler) replaced(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (old *csp.Profile, others bool) {
+// before is what the profiles of a device have set on it before a command about p: that is about all with its identifier (WIN-070).
+func (h *Handler) before(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (b csp.Before) {
+	b.Kept = []*csp.Profile{h.trusts} // whichever profile brings the server's own authority too
 	for i := range have {
-		n := have[i].Profile
-		if n == p || int(n) >= len(w.Profiles) || w.Profiles[n].Identifier != w.Profiles[p].Identifier || have[i].State == delivery.InstallFailed {
+		n, state := have[i].Profile, have[i].State
+		if n == p || int(n) >= len(w.Profiles) {
 			continue
 		}
-		if old, err := h.compiled(w, n); err == nil {
-			return old, w.Profiles[n].Authority != w.Profiles[p].Authority
+		one, err := h.compiled(w, n)
+		same := w.Profiles[n].Identifier == w.Profiles[p].Identifier
+		switch {
+		case err != nil:
+		case same && state == delivery.Installed && b.Old == nil:
+			b.Old, b.Others = one, w.Profiles[n].Authority != w.Profiles[p].Authority
+		case same: // it is there in part, or may be
+			b.Tried = append(b.Tried, one)
+		case state != delivery.Removing && state != delivery.RemoveFailed:
+			b.Kept = append(b.Kept, one)
 		}
 	}
-	return nil, false
-}
-
-// kept are the profiles that a device keeps when p leaves it.
-func (h *Handler) kept(w *delivery.World, have []delivery.Assigned, p protocol.Profile) (list []*csp.Profile) {
-	for i := range have {
-		if a := &have[i]; a.Profile != p && (a.State == delivery.Installed || a.State == delivery.Installing) {
-			if k, err := h.compiled(w, a.Profile); err == nil {
-				list = append(list, k)
-			}
-		}
-	}
-	return list
+	return b
 }
 
 // pack puts what is to be sent of a command into the box, as far as there is room.

@@ -1,0 +1,146 @@
+package csp
+
+import (
+	"slices"
+
+	"rollcall/protocol/windows"
+)
+
+// Before is what profiles have set on a device before a command about one of them. The zero Before: nothing.
+type Before struct {
+	Old    *Profile   // what the profile takes the place of; nil: nothing
+	Others bool       // Old is the authority's before: what both have alike is written again, or the device would drop it with what is left of that authority (AUTH-26, AUTH-27)
+	Tried  []*Profile // what failed under the profile's name: each of their commands may have been done, and none need be
+	Kept   []*Profile // other profiles: what they have set stays
+}
+
+// Install returns what brings p to a device. A node that was there is replaced, never deleted and added, and one that is as it should be
+// is left alone (WIN-070); what only profiles had of which p takes the place goes last.
+func (p *Profile) Install(b Before) (out []windows.Command) {
+	have := b.have()
+	for i := range p.Commands {
+		if c := &p.Commands[i]; b.Others || have.changes(c) {
+			out = append(out, have.over(c))
+		}
+	}
+	return append(out, gone(b.left(), append(slices.Clone(b.Kept), p))...)
+}
+
+// Remove returns what takes p off a device, with what it took or was to take the place of. A node that is missing is as it should be
+// (404).
+func (p *Profile) Remove(b Before) []windows.Command {
+	return gone(append(slices.Clone(p.Commands), b.left()...), b.Kept)
+}
+
+// left is what installed the profiles of which another takes the place.
+func (b *Before) left() (commands []windows.Command) {
+	if b.Old != nil {
+		commands = slices.Clone(b.Old.Commands)
+	}
+	for _, p := range b.Tried {
+		commands = append(commands, p.Commands...)
+	}
+	return commands
+}
+
+// gone returns what deletes the nodes that commands have written, as wholes where nothing that is kept is in them.
+func gone(commands []windows.Command, kept []*Profile) (out []windows.Command) {
+	stays := map[key]bool{} // with all that it is below
+	for _, p := range kept {
+		for _, c := range leaves(p.Commands) {
+			for k := range keyOf(c.Items[0].Target).above {
+				stays[k] = true
+			}
+		}
+	}
+	deleted := map[key]bool{}
+	for _, c := range leaves(commands) {
+		node := c.Items[0].Target
+		if r := root(node); !stays[keyOf(r)] {
+			node = r
+		}
+		k := keyOf(node)
+		below := false
+		for up := range k.above {
+			below = below || deleted[up]
+		}
+		if c.Verb != windows.Exec && !stays[k] && !below {
+			deleted[k] = true
+			out = append(out, windows.Command{Verb: windows.Delete, Items: []windows.Item{{Target: node}}})
+		}
+	}
+	return out
+}
+
+// nodes are those that a device has.
+type nodes map[key]there
+
+// there is what a node holds; not sure: it may hold something else.
+type there struct {
+	item windows.Item
+	sure bool
+}
+
+func (b *Before) have() nodes {
+	have := nodes{}
+	if b.Old != nil {
+		for _, c := range leaves(b.Old.Commands) {
+			if c.Verb != windows.Exec {
+				have[keyOf(c.Items[0].Target)] = there{c.Items[0], true}
+			}
+		}
+	}
+	for _, p := range b.Tried {
+		for _, c := range leaves(p.Commands) {
+			uri := c.Items[0].Target
+			k := keyOf(uri)
+			if _, ok := have[k]; ok || AddsOnce(uri) { // what may be missing is added, and replaced where it is there: but for an account
+				have[k] = there{}
+			}
+		}
+	}
+	return have
+}
+
+// changes tells whether c does anything on a device that has nodes already.
+func (have nodes) changes(c *windows.Command) bool {
+	if c.Verb == windows.Atomic {
+		return slices.ContainsFunc(c.Commands, func(child windows.Command) bool { return child.Verb != windows.Exec && have.changes(&child) })
+	}
+	is := &c.Items[0]
+	was := have[keyOf(is.Target)]
+	return c.Verb == windows.Exec || !was.sure || was.item.Data != is.Data || was.item.Meta.Format != is.Meta.Format
+}
+
+// over is c for a device that has nodes already.
+func (have nodes) over(c *windows.Command) windows.Command {
+	out := *c
+	switch c.Verb {
+	case windows.Atomic:
+		out.Commands = nil
+		for i := range c.Commands {
+			child := &c.Commands[i]
+			if item := &child.Items[0]; child.Verb == windows.Add && item.Meta.Format == windows.FormatNode {
+				if _, ok := have[keyOf(item.Target)]; ok { // a node without a value cannot be replaced
+					continue
+				}
+			}
+			out.Commands = append(out.Commands, have.over(child))
+		}
+	case windows.Add:
+		uri := c.Items[0].Target
+		_, is := have[keyOf(uri)]
+		if !is && AddsOnce(uri) {
+			account := keyOf(root(uri))
+			for k := range have {
+				for up := range k.above {
+					is = is || up == account
+				}
+			}
+		}
+		if is {
+			out.Verb = windows.Replace
+		}
+	}
+	return out
+}
