@@ -24,6 +24,13 @@ func soapOf(header, body string) string {
 		`</s:Header><s:Body>` + body + `</s:Body></s:Envelope>`
 }
 
+// headLast puts the one Header behind the Body.
+func headLast(soap string) string {
+	const ends = "</s:Header>"
+	from, to := strings.Index(soap, "<s:Header>"), strings.Index(soap, ends)+len(ends)
+	return strings.TrimSuffix(soap[:from]+soap[to:], "</s:Envelope>") + soap[from:to] + "</s:Envelope>"
+}
+
 func discoverOf(inner string) string {
 	return `<Discover xmlns="` + namespaces[nsDiscovery] + `"><request><RequestVersion>5.0</RequestVersion>` + inner + `</request></Discover>`
 }
@@ -64,7 +71,8 @@ func TestHostileRefused(t *testing.T) {
 		{"HST-011", "UTF-16 declared, and UTF-8 sent", `<?xml version="1.0" encoding="UTF-16"?>` + soapOf("", discoverOf("")), ""},
 		{"HST-018", "two elements in the body", soapOf("", discoverOf("")+discoverOf("")), ""},
 		{"HST-018", "two bodies", strings.Replace(soapOf("", discoverOf("")), "</s:Envelope>", "<s:Body>"+discoverOf("")+"</s:Body></s:Envelope>", 1), ""},
-		{"HST-018", "header after body", strings.Replace(soapOf("", discoverOf("")), "</s:Envelope>", "<s:Header/></s:Envelope>", 1), ""},
+		{"HST-018", "two headers", strings.Replace(soapOf("", discoverOf("")), "</s:Envelope>", "<s:Header/></s:Envelope>", 1), ""},
+		{"HST-018", "header after body", headLast(soapOf("", discoverOf(""))), ""},
 		{"HST-018", "two security headers", soapOf("<o:Security/><o:Security/>", discoverOf("")), ""},
 		{"HST-018", "two tokens in one", soapOf("<o:Security>"+token+token+"</o:Security>", discoverOf("")), ""},
 		{"HST-018", "a token wrapped in the header", soapOf("<x><o:Security>"+token+"</o:Security></x>", discoverOf("")), ""},
@@ -80,6 +88,8 @@ func TestHostileRefused(t *testing.T) {
 		{"WIN-039", "markup in Data", "", syncMLOf("<Replace><CmdID>2</CmdID><Item><Data><WLANProfile/></Data></Item></Replace>")},
 		{"HST-017", "something after Final", "", syncMLOf("<Final/><Get><CmdID>1</CmdID></Get>")},
 		{"HST-017", "no head", "", `<SyncML xmlns="SYNCML:SYNCML1.2"><SyncBody/></SyncML>`},
+		{"HST-017", "no Target", "", strings.Replace(syncMLOf(""), "<Target><LocURI>t</LocURI></Target>", "", 1)},
+		{"HST-017", "no Source", "", strings.Replace(syncMLOf(""), "<Source><LocURI>s</LocURI></Source>", "", 1)},
 		{"HST-017", "MsgID 0", "", strings.Replace(syncMLOf(""), "<MsgID>1<", "<MsgID>0<", 1)},
 		{"HST-017", "no SessionID", "", strings.Replace(syncMLOf(""), "<SessionID>1</SessionID>", "", 1)},
 		{"WIN-012", "Renew with PKCS#10", soapOf("", strings.Replace(request(csr), requestIssue, requestRenew, 1)), ""},

@@ -79,7 +79,7 @@
 //
 // # Divergences
 //
-// A Windows device that says it leaves (alert 1226) has left: no poll is waited for to confirm it. A request by AuthPolicy
+// A request by AuthPolicy
 // Certificate is taken in one shape alone: the certificate of a package that is known here has signed Timestamp, token and Body, by their
 // ids, with RSA and SHA-256. Microsoft's example digests by an id "envelop" what it does not say, and has SHA-1 in one place: neither is
 // taken; nor is a request for policies that only shows the certificate. What a PC says of its hardware ends only an enrolment of the same

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -24,6 +25,8 @@ type Entra struct {
 	KeysURL   string          `json:"keys_url,omitempty"`     // JWKS of those who sign; empty: Keys
 	Keys      json.RawMessage `json:"keys,omitempty"`         // a JWKS, of a simulated directory
 	Terms     string          `json:"terms_of_use,omitempty"` // plain text that users accept before a device of theirs enrols; empty: none
+
+	transport http.RoundTripper // to KeysURL, in tests; nil: the usual one
 }
 
 // maxEntra bounds the file.
@@ -51,15 +54,42 @@ func ReadEntra(data []byte) (*Entra, error) {
 	case err != nil || e.KeysURL != "" && (u.Scheme != "https" || u.Host == "" || u.User != nil):
 		return nil, errors.New("directory: keys_url is no https address")
 	}
-	if _, err := e.keySet(context.Background()); err != nil {
+	if _, err := e.keySet(context.Background(), time.Now); err != nil {
 		return nil, fmt.Errorf("directory: keys: %w", err)
 	}
 	return e, nil
 }
 
-func (e *Entra) keySet(ctx context.Context) (oidc.KeySet, error) {
+// keysPause is how long no keys are fetched after they were: whoever sends a token decides whether its key is known.
+const keysPause = time.Minute
+
+// A sparing transport refuses what follows another request too soon (HST-043, HST-081).
+type sparing struct {
+	http.RoundTripper
+	now func() time.Time
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	now := s.now()
+	soon := !s.last.IsZero() && now.Sub(s.last) < keysPause
+	if !soon {
+		s.last = now
+	}
+	s.mu.Unlock()
+	if soon {
+		return nil, fmt.Errorf("they were fetched less than %v ago", keysPause)
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+func (e *Entra) keySet(ctx context.Context, now func() time.Time) (oidc.KeySet, error) {
 	if e.KeysURL != "" {
-		return oidc.NewRemoteKeySet(oidc.ClientContext(ctx, &http.Client{Timeout: patience}), e.KeysURL), nil
+		to := &sparing{RoundTripper: cmp.Or(e.transport, http.DefaultTransport), now: now}
+		return oidc.NewRemoteKeySet(oidc.ClientContext(ctx, &http.Client{Transport: to, Timeout: patience}), e.KeysURL), nil
 	}
 	var set jose.JSONWebKeySet
 	if err := json.Unmarshal(e.Keys, &set); err != nil {
@@ -80,19 +110,22 @@ func (e *Entra) keySet(ctx context.Context) (oidc.KeySet, error) {
 
 // Verifier returns a Windows.Verify: a token is signed by RS256 with one of the keys, of this tenant's issuer in either version, for one
 // of the audiences and valid by now, and only then is a word of it believed (HST-043). E is what [ReadEntra] made. Keys are fetched
-// with ctx, for as long as the server runs.
+// with ctx, for as long as the server runs, at most once a minute, and for no token that would be refused whoever signed it.
 func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx context.Context, token string) (*EntraClaims, error), error) {
-	keys, err := e.keySet(ctx)
+	keys, err := e.keySet(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	issuers := []string{"https://sts.windows.net/" + e.Tenant + "/", "https://login.microsoftonline.com/" + e.Tenant + "/v2.0"}
-	verifier := oidc.NewVerifier("", keys, &oidc.Config{
+	with := oidc.Config{
 		SkipClientIDCheck: true, SkipIssuerCheck: true, // there are two of each: see below
 		SupportedSigningAlgs: []string{oidc.RS256}, Now: now,
-	})
+	}
+	unsigned := with
+	unsigned.InsecureSkipSignatureCheck = true
+	verifier, reader := oidc.NewVerifier("", keys, &with), oidc.NewVerifier("", keys, &unsigned) // which tells what may be refused at once
 	return func(ctx context.Context, raw string) (*EntraClaims, error) {
-		token, err := verifier.Verify(ctx, raw)
+		token, err := reader.Verify(ctx, raw)
 		if err != nil {
 			return nil, err
 		}
@@ -118,6 +151,9 @@ func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx co
 		upn := cmp.Or(claims.UPN, claims.Name)
 		if upn == "" && claims.Scope != "" { // else it would count as its device's, which no gate of a user's holds up
 			return nil, errors.New("of a user, and does not say which")
+		}
+		if _, err := verifier.Verify(ctx, raw); err != nil {
+			return nil, err
 		}
 		return &EntraClaims{UPN: upn, Device: claims.Device}, nil
 	}, nil

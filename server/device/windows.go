@@ -117,6 +117,9 @@ func (h *Handler) inquire(in *inquiry, limited bool, answer func(*inquiry) (*win
 	if in.envelope, err = windows.DecodeRequest(body); err != nil {
 		return nil, err
 	}
+	if head := &in.envelope.Header; head.Action != actions[in.URL.Path].ask || head.MessageID == "" { // each request has both (windows.md section 1)
+		return nil, fmt.Errorf("a request without MessageID, or of Action %.100q: %w", head.Action, protocol.ErrMalformed)
+	}
 	return answer(in)
 }
 
@@ -186,14 +189,16 @@ func (h *Handler) fault(w http.ResponseWriter, in *inquiry, err error) {
 	}
 	fields["trace"] = trace
 	h.cfg.Log.WithError(err).WithFields(fields).Log(level, "enrolment refused")
-	out := &windows.Envelope{Header: windows.Header{Action: answerTo[in.URL.Path]}, Body: f}
+	out := &windows.Envelope{Header: windows.Header{Action: actions[in.URL.Path].answer}, Body: f}
 	h.relate(in, out)
 	writeWhole(w, windows.FaultStatus, windows.SOAPContentType, windows.EncodeEnvelope(nil, out))
 }
 
-// answerTo is the action of the answer in whose place a fault comes.
-var answerTo = map[string]string{
-	windows.DiscoveryPath: windows.ActionDiscoverResponse, windows.PolicyPath: windows.ActionGetPoliciesResponse, windows.EnrollmentPath: windows.ActionRSTRC,
+// actions are those of a request, and of the answer in whose place a fault may come.
+var actions = map[string]struct{ ask, answer string }{
+	windows.DiscoveryPath:  {windows.ActionDiscover, windows.ActionDiscoverResponse},
+	windows.PolicyPath:     {windows.ActionGetPolicies, windows.ActionGetPoliciesResponse},
+	windows.EnrollmentPath: {windows.ActionRST, windows.ActionRSTRC},
 }
 
 // readWhole appends the body of r, at most so many bytes of it.

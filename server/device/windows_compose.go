@@ -25,13 +25,12 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 	if t.talk.Lost {
 		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NoEndOfData})
 	}
-	if t.talk.Works { // Status alone, and no command (windows.md section 10)
+	said := t.msg.Final || t.talk.Next                            // all of its package
+	if t.talk.Works || t.talk.Aborted || t.talk.Stopped && said { // Status alone, and no command (windows.md sections 6.1 and 10)
 		return t.finish(dst, &m, out, true)
 	}
-	if t.talk.Aborted || t.talk.Object != nil || !t.msg.Final && !t.talk.Next {
-		if !t.talk.Aborted {
-			m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})
-		}
+	if t.talk.Object != nil || !said {
+		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})
 		return t.finish(dst, &m, out, true)
 	}
 	questions := h.questions(t, out)
@@ -71,7 +70,7 @@ func (t *turn) finish(dst []byte, m *windows.Message, out *delivery.Outcome, goe
 	return t.talk.keep(dst, t.answer)
 }
 
-// statuses answers each command of the device's message, in its order (WIN-033).
+// statuses answers each command of the device's message, in its order (WIN-033), unless it wants none: of that, only the head is answered.
 func (t *turn) statuses(m *windows.Message, next func() int32) {
 	answer := func(c windows.Command) {
 		c.Verb, c.CmdID, c.MsgRef = windows.Status, next(), t.msg.Header.MsgID
@@ -95,7 +94,9 @@ func (t *turn) statuses(m *windows.Message, next func() int32) {
 			if c.CmdID == 0 {
 				s.CmdRef, s.Code = windows.NoRef, windows.BadRequest
 			}
-			answer(s)
+			if !c.NoResp && !t.msg.Header.NoResp {
+				answer(s)
+			}
 			each(c.Commands, func(child *windows.Command) windows.Code {
 				if child.Verb == windows.Atomic || child.Verb == windows.Sequence {
 					return windows.CommandFailed
@@ -233,7 +234,7 @@ func (h *Handler) work(t *turn, out *delivery.Outcome) (jobs []job) {
 			t.settled = append(t.settled, delivery.CommandReport{Command: c.ID, Status: protocol.Failed, Final: true, Errors: "it is too large for the device's messages, and cannot be cut"})
 		default:
 			jobs = append(jobs, job{c.ID, c.Kind, commands, strings.HasPrefix(c.Text, delivery.Pending)})
-			t.final = t.final || ends(c.Kind)
+			t.talk.Ends = t.talk.Ends || ends(c.Kind)
 			t.left = append(t.left, c.ID)
 		}
 	}

@@ -206,6 +206,11 @@ func TestTermsOfUse(t *testing.T) {
 	if got := enrols(3, ada+"|d3", "", windows.ItemUXInitiated, "false"); got != 0 {
 		t.Errorf("by itself: %v", got)
 	}
+	_, err := l.core.PutUsers(context.Background(), l.pnow(), []store.User{{UPN: "bob@example.org", Groups: []string{"all"}, User: authority.User{IntuneLicence: true}}})
+	l.must(err)
+	if got := enrols(6, "bob@example.org|d6", blob); got != windows.EInvalidEnrollmentData {
+		t.Errorf("what another user has seen: %v", got)
+	}
 	l.setClock(l.now().Add(termsLife + time.Second))
 	if got := enrols(4, ada+"|d4", blob); got != windows.EInvalidEnrollmentData {
 		t.Errorf("too late: %v", got)

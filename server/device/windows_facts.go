@@ -79,12 +79,11 @@ func (t *turn) learn(uri, data string) {
 	switch {
 	case strings.HasSuffix(uri, "/Push/ChannelURI"):
 		t.channel = &data
+	case uri == csp.NodePushStatus(ProviderID):
+		t.unpushed = data
 	case uri == csp.NodeConfigInfo:
-		if on, ok := workloadsOf(data); ok {
-			t.ev.CoManaged, t.ev.WorkloadsKnown, t.ev.Workloads = true, true, on
-		} else if data == "" { // the client has gone (windows.md section 9)
-			t.ev.CoManaged, t.ev.WorkloadsKnown = false, true
-		}
+		t.ev.CoManaged, t.ev.WorkloadsKnown = data != "", true // else the client has gone (windows.md section 9)
+		t.ev.Workloads = workloadsOf(data)
 	case uri == csp.NodeDeviceName:
 		t.facts.Name = data
 	case uri == csp.NodeModel:
@@ -96,6 +95,13 @@ func (t *turn) learn(uri, data string) {
 	case uri == csp.NodeOSVersion:
 		t.facts.OSVersion = data
 	}
+}
+
+// pushFaults are what Push/Status may say beside 0, that all is well (windows.md section 8).
+var pushFaults = map[string]string{
+	"1": "the package family name that it was told is none (serve --wns)", "2": "its account at the push service is invalid or has expired",
+	"3": "the package family name is revoked", "4": "it has no channel", "5": "its channel has expired", "6": "it could not give up its old channel",
+	"7": "a push came and it could hold no session, for its power or its connection", "8": "it does not know why",
 }
 
 // coManagement are the bits of Configuration Manager's CoManagementFlags (windows.md section 9).
@@ -112,16 +118,17 @@ var coManagement = [...]struct {
 	{128, authority.OfficeApps},
 }
 
-// workloadsOf reads CoManagementFlags: the workloads that are not Configuration Manager's (WIN-068).
-func workloadsOf(data string) (on authority.Workloads, ok bool) {
+// workloadsOf reads CoManagementFlags: the workloads that are not Configuration Manager's (WIN-068). Of flags that are no number, or
+// without bit 1, nothing is known, and it keeps all.
+func workloadsOf(data string) (on authority.Workloads) {
 	flags, err := strconv.ParseUint(data, 10, 32)
 	if err != nil || flags&1 == 0 {
-		return 0, false
+		return 0
 	}
 	for _, c := range coManagement {
 		if flags&c.bit != 0 {
 			on |= c.on
 		}
 	}
-	return on, true
+	return on
 }

@@ -46,6 +46,8 @@ func (h *Handler) bootstrap(in *inquiry) (*applicant, error) {
 	switch now := h.cfg.Now(); {
 	case now.Add(clockSkew).Before(head.Created), !now.Add(-clockSkew).Before(head.Expires):
 		return nil, deny("HST-041", errors.New("the request's Timestamp is not of now: the device's clock is wrong, or the request is an old one"))
+	case !head.Created.Before(head.Expires):
+		return nil, deny("HST-041", errors.New("the request's Timestamp ends before it begins"))
 	case head.Expires.Sub(head.Created) > longestSigned:
 		return nil, deny("HST-041", fmt.Errorf("the request's Timestamp is good for longer than %v", longestSigned))
 	}

@@ -245,6 +245,7 @@ func TestHST041PackageReplayed(t *testing.T) {
 		{"an old one", -15 * time.Minute, 5 * time.Minute, windows.EAuthentication},
 		{"one of the future", 10 * time.Minute, 5 * time.Minute, windows.EAuthentication},
 		{"one good for too long", 0, longestSigned + time.Millisecond, windows.EAuthentication},
+		{"one that ends before it begins", 2 * time.Minute, -3 * time.Minute, windows.EAuthentication},
 		{"the longest", 0, longestSigned, 0},
 		{"a clock somewhat behind", -9 * time.Minute, 5 * time.Minute, 0},
 		{"a clock somewhat ahead", 4 * time.Minute, 5 * time.Minute, 0},

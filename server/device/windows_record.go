@@ -26,6 +26,8 @@ const (
 	hasOwn                 // session.Own
 	hasObject              // session.Object
 	isUserOnly             // session.User
+	isEnds                 // session.Ends
+	isStopped              // session.Stopped
 
 	isFlip = hasUser
 	isUser = hasOthers
@@ -53,6 +55,12 @@ func (s *session) append(dst []byte) []byte {
 	}
 	if s.User {
 		flags |= isUserOnly
+	}
+	if s.Ends {
+		flags |= isEnds
+	}
+	if s.Stopped {
+		flags |= isStopped
 	}
 	dst = binary.AppendUvarint(binary.AppendUvarint(append(dst, flags), uint64(s.Most)), uint64(s.Told))
 	if s.Own != nil {
@@ -114,7 +122,8 @@ func (s *session) load(record []byte) {
 	case flags&hasOthers != 0:
 		s.Login = windows.LoginOthers
 	}
-	s.Inquired, s.User, s.Most, s.Told = flags&isInquired != 0, flags&isUserOnly != 0, uint32(r.number()), uint32(r.number())
+	s.Inquired, s.User, s.Ends, s.Stopped = flags&isInquired != 0, flags&isUserOnly != 0, flags&isEnds != 0, flags&isStopped != 0
+	s.Most, s.Told = uint32(r.number()), uint32(r.number())
 	if flags&hasOwn != 0 {
 		s.Own = &flight{}
 		r.flight(s.Own)

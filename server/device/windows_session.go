@@ -1,7 +1,6 @@
 package device
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -35,7 +34,6 @@ type turn struct {
 	starts   bool                     // the message begins a session
 	asks     bool                     // the answer has questions of the endpoint's own
 	retells  bool                     // the device lacks the node for that: it is told with Add
-	final    bool                     // the answer makes an end of the device's management, by our order
 	tells    bool                     // the answer tells of a change of authority
 	composed bool                     // an answer was written, else the message is a repeat
 	answered int                      // statuses in it
@@ -44,6 +42,7 @@ type turn struct {
 	given    []protocol.CommandID     // those that were handed out before, whether the device got them or not
 	results  map[protocol.CommandID]*strings.Builder
 	channel  *string // what the device says of its push channel; nil: nothing
+	unpushed string  // Push/Status, why it cannot be woken; empty: it did not say
 	answer   []byte
 }
 
@@ -59,7 +58,7 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 		h.windowsRefuse(w, r, t, p, err)
 		return
 	}
-	if t.final {
+	if t.talk.Ends {
 		h.order(w, p)
 	}
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
@@ -156,9 +155,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		}
 		if !t.composed {
 			t.answer = append(t.answer[:0], answerOf(t.out.Exchange.Answer)...)
-			for _, node := range [...]string{"/DMClient/Unenroll<", "/RemoteWipe/doWipe<"} {
-				t.final = t.final || bytes.Contains(t.answer, []byte(node))
-			}
+			t.talk.load(t.out.Exchange.Answer) // what goes beside it is the same too
 			return nil
 		}
 		if len(t.settled) == 0 {
@@ -227,6 +224,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	t.talk, t.given = session{}, t.given[:0]
 	if !t.starts {
 		t.talk.load(prior)
+		t.talk.Ends = false // that was of the answer before
 	}
 	for i := range s.Queue {
 		if q := &s.Queue[i]; q.Offers > 0 {
@@ -249,6 +247,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 		case windows.Alert:
 			h.alert(t, c)
 		case windows.Status:
+			t.talk.Stopped = t.talk.Stopped || c.Code == windows.OperationCancelled
 			if c.CmdRef != 0 && !t.talk.status(c) {
 				unknown++
 			}
@@ -288,7 +287,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.Late = t.talk.Inquired
 	t.talk.Inquired = asks && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
 	switch {
-	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted, t.talk.Works:
+	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted, t.talk.Stopped, t.talk.Works:
 		b.Phase = delivery.Partial
 	case t.talk.Inquired:
 		b.Phase = delivery.Inquiring
@@ -389,6 +388,9 @@ func (t *turn) result(c *windows.Command) {
 
 // reported keeps what the session taught of the device beside its commands.
 func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
+	if why := pushFaults[t.unpushed]; why != "" {
+		h.cfg.Log.WithFields(logrus.Fields{"device": p.id, "status": t.unpushed}).Warn("the device says that it cannot be woken: " + why)
+	}
 	known := t.out.State.Life == delivery.Enrolled
 	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && push.CheckChannel(*t.channel, h.cfg.Windows.ChannelHosts) != nil {
 		return nil

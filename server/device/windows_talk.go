@@ -18,6 +18,8 @@ type session struct {
 	Told     uint32  // change of authority that the session told of last; 0: none
 	Inquired bool    // what the device should have waits for an answer to Own
 	Aborted  bool    // by the device's latest message
+	Ends     bool    // our latest answer makes an end of the device's management, by our order
+	Stopped  bool    // the device takes no more commands before its next session (214)
 	Next     bool    // that waits for the rest of ours
 	Own      *flight // questions of the endpoint's own
 	Flights  []flight

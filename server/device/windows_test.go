@@ -330,6 +330,9 @@ func TestHST018Envelopes(t *testing.T) {
 		"two bodies":                  strings.Replace(good, body, body+body, 1),
 		"header after body":           strings.Replace(good, header+body, body+header, 1),
 		"foreign namespace (HST-008)": strings.Replace(good, `<RequestSecurityToken xmlns="http://docs.oasis-open.org`, `<RequestSecurityToken xmlns="http://docs.oasis-closed.org`, 1),
+		"another action":              strings.Replace(good, "RST/wstep", "RST/xstep", 1),
+		"no action":                   strings.Replace(good, cut("<a:Action", "</a:Action>"), "", 1),
+		"no MessageID":                strings.Replace(good, cut("<a:MessageID", "</a:MessageID>"), "", 1),
 		"truncated":                   good[:len(good)-40],
 		"a document type (HST-003)":   `<!DOCTYPE s [<!ENTITY a "b">]>` + good,
 		"another body":                string(windows.EncodeEnvelope(nil, &windows.Envelope{Header: head, Body: &windows.GetPolicies{}})),
@@ -772,6 +775,22 @@ func TestWIN063Renewal(t *testing.T) {
 	}
 }
 
+// TestWIN063Store: a renewed certificate goes where the one before is (WIN-016).
+func TestWIN063Store(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1))
+	given, f := p.ask(password("kiosk", l.ticketFor(0)), p.rst(windows.EnrollmentDevice, csr(t, p.key)))
+	if f != nil {
+		t.Fatal(f)
+	}
+	p.wears(given.Client, p.key)
+	p.sync()
+	l.setClock(l.now().Add(330 * day))
+	if given, f = p.ask(password("kiosk", ""), renewal(t, newKey(), p.who, l.now())); f != nil || given.Store != windows.StoreSystem {
+		t.Errorf("%v, %+v", f, given)
+	}
+}
+
 func TestWIN064Doubled(t *testing.T) {
 	l := newWindowsLab(t)
 	p := l.pc(pcID(1)).enrol()
@@ -887,6 +906,39 @@ func TestHST010Facts(t *testing.T) {
 	}
 }
 
+// TestWIN068OtherQuestion: what a PC says of Configuration Manager's client in answer to another question is no word of it either.
+func TestWIN068OtherQuestion(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.DeviceInformation)
+	out := p.obey(p.must(p.begin()))
+	lied := false
+	for i := range out.Commands {
+		if c := &out.Commands[i]; c.Verb == windows.Status && c.Cmd == windows.Get {
+			c.Code = windows.OK
+			if !lied {
+				out.Commands = append(out.Commands, windows.Command{
+					Verb: windows.Results, CmdID: 90, MsgRef: c.MsgRef, CmdRef: c.CmdRef, Cmd: windows.Get, Items: []windows.Item{{Source: csp.NodeConfigInfo, Data: "1"}},
+				})
+			}
+			lied = true
+		}
+	}
+	if p.must(out); !lied || p.state().CoManaged {
+		t.Errorf("lied %v, co-managed %v", lied, p.state().CoManaged)
+	}
+}
+
+// TestWIN023Now: the answer is good from the moment that it is sent in, on a device whose clock is behind too (windows.md section 4).
+func TestWIN023Now(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1))
+	_, e := p.post(windows.EnrollmentPath, password(ada, l.ticketFor(l.user)), p.rst(windows.EnrollmentFull, csr(t, p.key)))
+	if h := &e.Header; h.Created.After(l.now().Add(-4*time.Minute)) || h.Expires.Before(l.now().Add(4*time.Minute)) {
+		t.Errorf("at %s it is good from %s to %s", l.now(), h.Created, h.Expires)
+	}
+}
+
 // TestWIN068Unasked: what a PC says without having been asked is no word of Configuration Manager's client, nor anything else.
 func TestWIN068Unasked(t *testing.T) {
 	l := newWindowsLab(t)
@@ -927,7 +979,9 @@ func TestWIN063ThroughProxy(t *testing.T) {
 	p := l.pc(pcID(1)).enrol()
 	header := http.Header{"Content-Type": {windows.SOAPContentType}, ProxyHeader: {":" + base64.StdEncoding.EncodeToString(p.who.Certificate.Raw) + ":"}}
 	p.http, _ = l.client(nil) // the proxy's connection
-	e := &windows.Envelope{Header: password(ada, ""), Body: &windows.GetPolicies{}}
+	head := password(ada, "")
+	head.MessageID = "urn:uuid:1"
+	e := &windows.Envelope{Header: head, Body: &windows.GetPolicies{}}
 	if a, err := p.do(http.MethodPost, windows.PolicyPath, header, windows.EncodeEnvelope(nil, e)); err != nil || a.status != http.StatusOK {
 		t.Errorf("answered %d, %v", a.status, err)
 	}

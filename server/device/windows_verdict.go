@@ -88,10 +88,22 @@ func (f *flight) judge(userAlone bool) (v verdict, missing bool, errors string, 
 		}
 		if one := verdictOf(p, userAlone); one > done && !csp.Reads(f.Kind) {
 			v = max(v, one)
-			said = append(said, fmt.Sprintf("%s %d", p.Verb, p.Code))
+			said = append(said, p.said())
 		}
 	}
 	return v, missing, strings.Join(said, "; "), true
+}
+
+// said is a status that was no success, and what else it means than a failure (windows.md section 6.1).
+func (p *part) said() string {
+	text := fmt.Sprintf("%s %d", p.Verb, p.Code)
+	switch p.Code {
+	case windows.OptionalNotSupported:
+		text += ": not applicable to the device"
+	case windows.RollBackFailed:
+		text += ": the device could not undo its half, look at it"
+	}
+	return text
 }
 
 // fails tells whether a part that is in the Atomic at is the reason why that failed.
