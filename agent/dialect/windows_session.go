@@ -75,7 +75,7 @@ func (d *Windows) Begin(now protocol.Time, why Why, out *Act) bool {
 		return false
 	}
 	if end := d.core.Identity().NotAfter; end != 0 && now >= end && why != UserRemoves { // only another enrolment helps, or a renewal all the same
-		if d.next = 0; why == Scheduled && d.renewal.due != 0 && now >= max(d.renewal.due, end+1) {
+		if why == Scheduled && d.renewal.due != 0 && now >= max(d.renewal.due, end+1) {
 			d.renew(out)
 			return true
 		}
@@ -143,8 +143,9 @@ func (d *Windows) leave(out *Act) {
 func (d *Windows) begin(why Why, out *Act) {
 	d.sessions++
 	t := d.winTask
-	t.step, t.session, t.msgID = Session, strconv.Itoa(int(d.sessions)), 0
-	if d.tree.value(d.node("SyncApplicationVersion")) >= "2.0" {
+	t.step, t.session, t.msgID = Session, strconv.Itoa(int(d.sessions)%1e4), 0 // of at most four characters
+	version, _, _ := strings.Cut(d.tree.value(d.node("SyncApplicationVersion")), ".")
+	if major, _ := strconv.Atoi(version); major >= 2 {
 		t.session = fmt.Sprintf("%02X", d.sessions)
 	}
 	t.url = d.managementURL()

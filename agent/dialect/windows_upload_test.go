@@ -76,6 +76,20 @@ func TestWIN052Uploads(t *testing.T) {
 		asks(s)
 		s.rests()
 	})
+	t.Run("refused before it begins", func(t *testing.T) { // another result is, and this one has nothing to do with it
+		s := begin(t)
+		asks(s, on(windows.Get, "./DevInfo/Man"), on(windows.Get, uri))
+		no := windows.Command{Verb: windows.Status, Cmd: windows.Results, Code: windows.ObjectTooLarge, MsgRef: s.hears().Header.MsgID}
+		for _, c := range s.hears().Commands {
+			if c.Verb == windows.Results {
+				no.CmdRef = c.CmdID
+			}
+		}
+		asks(s, no, next)
+		if item, _ := chunk(s); item.Meta.Size == 0 {
+			t.Errorf("it begins with %+v", item.Meta)
+		}
+	})
 	for _, no := range []windows.Command{
 		{Verb: windows.Status, Cmd: windows.Results, Code: windows.ObjectTooLarge}, {Verb: windows.Alert, Code: windows.NoEndOfData},
 	} {

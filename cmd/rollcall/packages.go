@@ -26,6 +26,7 @@ func packagesMakeCommand(c *client) *cobra.Command {
 	var machines int
 	var lifetime time.Duration
 	var out string
+	var force bool
 	cmd := &cobra.Command{
 		Use: "make NAME", Short: "Make a package: its bootstrap certificate and key", Args: cobra.ExactArgs(1),
 		Long: `Make a package: its bootstrap certificate and the key of it, which the server does not keep. Whoever has the file may enrol machines.
@@ -35,6 +36,9 @@ In Windows Configuration Designer the certificate with its key is imported as a 
 DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 		Example: `  rollcall packages make classroom --machines 30 --expires 14d`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := mayWrite(out, force); err != nil { // it may be the one copy of another package's key
+				return err
+			}
 			t, err := c.target()
 			if err != nil {
 				return err
@@ -63,6 +67,7 @@ DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 	flags.IntVar(&machines, "machines", 0, "machines that it may enrol, 1 to 10000")
 	durationVar(flags, &lifetime, "expires", 14*24*time.Hour, "time until it is of no use, at most 180 days")
 	flags.StringVar(&out, "out", "", "`FILE` to write, which is secret (default: the thumbprint with .pem)")
+	flags.BoolVar(&force, "force", false, "replace the file if it is there already")
 	cobra.CheckErr(cmd.MarkFlagRequired("machines"))
 	return cmd
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -206,7 +207,7 @@ func usersInviteCommand(c *client) *cobra.Command {
   DEDICATED              the company's device, without a user
   AOSP_USER              a device without Google's services, of a user
   AOSP_USERLESS          a device without Google's services and without a user
-A device without a user is invited without a UPN. Printed are the link, whose page says how to enrol, the text of a QR code to
+A device without a user is invited without a UPN, a PC too (--kind windows). Printed are the link, whose page says how to enrol, the text of a QR code to
 scan after a factory reset, and the same as a zero-touch configuration has it (DPC extras). Where rollcall serve knows the agent's APK
 (--android-agent), a device in its setup installs it by the QR code; else the agent must be on it. All but the AOSP modes want
 the consent for Google's services first: rollcall consent grant androidManagedStore (AUTH-05).`,
@@ -214,10 +215,14 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
   rollcall users invite ada@example.org --for agent --kind ipad --expires 2h
   rollcall users invite ada@example.org --android WORK_PROFILE_PERSONAL
   rollcall users invite --android AOSP_USERLESS --for agent
-  rollcall users invite --android DEDICATED --json`,
+  rollcall users invite --android DEDICATED --json
+  rollcall users invite --kind windows --for agent`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if mode == "" {
-				return cobra.MinimumNArgs(1)(cmd, args)
+			switch {
+			case mode == "" && len(args) == 0 && kind != "windows":
+				return errors.New("say whose device it is, by UPN; without a user is a PC, by --kind windows, and an Android device of some modes")
+			case mode == "":
+				return nil
 			}
 			if err := o.Mode.UnmarshalText([]byte(mode)); err != nil {
 				return fmt.Errorf("--android %w", err)
@@ -237,7 +242,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 			if o.Mode != "" {
 				o.Platform = protocol.Android
 			}
-			if o.Mode.Userless() {
+			if len(args) == 0 {
 				args = []string{""}
 			}
 			if whom != "" && whom != "agent" {
@@ -273,7 +278,7 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 						printAndroid(w, &i)
 						continue
 					}
-					row(w, i.User, i.URL, "until "+when(i.Expires))
+					row(w, cmp.Or(i.User, withoutUser), i.URL, "until "+when(i.Expires))
 				}
 			})
 		},
@@ -286,13 +291,12 @@ the consent for Google's services first: rollcall consent grant androidManagedSt
 	return cmd
 }
 
+// withoutUser stands where a user's name would.
+const withoutUser = "without a user"
+
 // printAndroid shows what an Android device is told. The texts are whole lines, so that they can be copied.
 func printAndroid(w io.Writer, i *target.Invitation) {
-	user := i.User
-	if user == "" {
-		user = "without a user"
-	}
-	fmt.Fprintf(w, "%s, until %s\nlink        %s\nQR code     %s\nzero-touch  %s\n", user, when(i.Expires), i.URL, i.QR, i.ZeroTouch)
+	fmt.Fprintf(w, "%s, until %s\nlink        %s\nQR code     %s\nzero-touch  %s\n", cmp.Or(i.User, withoutUser), when(i.Expires), i.URL, i.QR, i.ZeroTouch)
 }
 
 // agentLine is what to paste on a machine.

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -252,7 +253,7 @@ func (a *Application) readAddress(c *Characteristic) error {
 			return err
 		}
 		if u, err := url.Parse(a.Address); n != 0 && err == nil {
-			u.Host = u.Hostname() + ":" + strconv.FormatInt(n, 10)
+			u.Host = net.JoinHostPort(u.Hostname(), strconv.FormatInt(n, 10))
 			a.Address = u.String()
 		}
 	}

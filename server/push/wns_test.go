@@ -66,6 +66,8 @@ func TestWIN042Answers(t *testing.T) {
 		{406, "", later, false, time.Minute},
 		{406, "Retry-After: 3600", later, false, time.Hour},
 		{410, "", bad, false, 0},
+		{429, "", later, false, time.Minute},
+		{429, "Retry-After: 3600", later, false, time.Hour},
 		{413, "", later, false, time.Hour},
 		{500, "", later, false, 0},
 		{503, "Retry-After: 600", later, false, 10 * time.Minute},

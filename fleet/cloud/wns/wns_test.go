@@ -215,6 +215,16 @@ func TestAnswers(t *testing.T) {
 		})
 	}
 	s.pass(time.Minute)
+	r, err := http.NewRequest("POST", channel, io.MultiReader(strings.NewReader(strings.Repeat("x", 5000)), strings.NewReader("x"))) // in chunks: no length is said
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + s.token}, "X-Wns-Type": {"wns/raw"}, "Content-Type": {"application/octet-stream"}}
+	if resp, err := s.client.Do(r); err != nil || resp.StatusCode != 413 {
+		t.Errorf("5,001 bytes in chunks: %v, %v, want 413", resp, err)
+	} else {
+		resp.Body.Close()
+	}
 	if resp := s.send(channel, "x"); resp.StatusCode != 200 {
 		t.Errorf("%d after a minute, want 200", resp.StatusCode)
 	}
