@@ -8,12 +8,15 @@ import (
 	"time"
 )
 
-// owner is whose a profile version is: "3.2" is the second version of the third on the shelf.
-func owner(version string) string {
+// onShelf is the row of a profile version: "3.2" is the second version of the third on the shelf.
+func onShelf(version string) []string {
 	place, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(place)
-	return shelf[n][1]
+	return shelf[n]
 }
+
+// owner is whose a profile version is.
+func owner(version string) string { return onShelf(version)[1] }
 
 // stays tells whether a profile that is unassigned stays on a device (AUTH-55).
 func (u *unit) stays(family string) bool {
@@ -97,9 +100,9 @@ func (w *twin) plan(u *unit, anew bool) {
 	// A device that may have dropped what it should have, or be about to, gets it again, once: one that heard of the change with
 	// profiles of the authority before on it, and one that missed an epoch, of which nobody knows what it heard.
 	again := u.owner >= 0 && u.epoch < w.epoch && u.fresh != w.epoch && (w.epoch-u.epoch > 1 || w.old(u))
-	// What nobody wants any more is not tried; that it was on its way has counted.
+	// What nobody wants any more is not tried; that it was on its way has counted. A PC may have a part of it.
 	for version := range u.tries {
-		if !slices.ContainsFunc(slices.Collect(maps.Values(wanted)), func(s *setting) bool { return s.version == version }) {
+		if !u.pc() && !slices.ContainsFunc(slices.Collect(maps.Values(wanted)), func(s *setting) bool { return s.version == version }) {
 			delete(u.tries, version)
 		}
 	}
@@ -109,11 +112,12 @@ func (w *twin) plan(u *unit, anew bool) {
 	w.takeOff(u, wanted, false, anew)
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		s, has := wanted[id], u.listed[id]
+		anyway := again || u.pc() && (u.stuck[id] > 0 || u.inParts(id, s.version))
 		if has != nil && has.version == s.version && !u.awaits(id) {
 			delete(u.stuck, id) // nobody wants it to leave any more
 		}
 		switch {
-		case u.awaits(id), u.tries[s.version] >= mostTries, u.tries[s.version] > 0 && !anew, has != nil && has.version == s.version && !again:
+		case u.awaits(id), u.tries[s.version] >= mostTries, u.tries[s.version] > 0 && !anew, has != nil && has.version == s.version && !anyway:
 		default:
 			if has != nil && has.version == s.version {
 				delete(u.listed, id)
@@ -130,6 +134,18 @@ func (w *twin) plan(u *unit, anew bool) {
 // takeOff has profiles go: the authority's own, or those of the one before.
 func (w *twin) takeOff(u *unit, wanted map[string]*setting, old, anew bool) {
 	whose := w.profilesOf(u)
+	for _, version := range slices.Sorted(maps.Keys(u.tries)) { // on a PC: what there is of one that failed goes with its namesake, or by itself
+		f := onShelf(version)
+		id, next := f[4], wanted[f[4]]
+		switch {
+		case next != nil && next.version == version, (f[1] != whose) != old:
+		case u.awaits(id), u.listed[id] != nil, next != nil && u.tries[next.version] == 0:
+		default:
+			delete(u.tries, version)
+			u.listed[id] = &setting{whose: f[1], name: f[2], family: f[3], version: version}
+			u.waiting = append(u.waiting, &command{what: "remove", identifier: id})
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(u.listed)) {
 		s := u.listed[id]
 		switch {
@@ -146,9 +162,15 @@ func (w *twin) takeOff(u *unit, wanted map[string]*setting, old, anew bool) {
 
 // forget has nobody count the tries of profiles with an identifier any more: one of them is there.
 func (w *twin) forget(u *unit, identifier string) {
-	maps.DeleteFunc(u.tries, func(version string, _ int) bool {
-		place, _, _ := strings.Cut(version, ".")
-		n, _ := strconv.Atoi(place)
-		return shelf[n][4] == identifier
-	})
+	maps.DeleteFunc(u.tries, func(version string, _ int) bool { return onShelf(version)[4] == identifier })
+}
+
+// inParts tells whether another version of a profile has failed, and may be there in part.
+func (u *unit) inParts(identifier, version string) bool {
+	for v := range u.tries {
+		if v != version && onShelf(v)[4] == identifier {
+			return true
+		}
+	}
+	return false
 }

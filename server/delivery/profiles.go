@@ -105,8 +105,8 @@ func (d *decision) reconcile(again bool) {
 		case a.State == Installing:
 		case d.pending(d.w.profile(p).Identifier):
 			n.Set = Unfinished
-		case a.State == Installed && !refresh:
-		case a.State == RemoveFailed && !refresh: // wanted again before it was gone
+		case a.State == Installed && !refresh && !d.leftovers(p):
+		case a.State == RemoveFailed && !refresh && !d.inParts(): // wanted again before it was gone
 			d.put(p, Installed, 0)
 		case a.GivenUp():
 		case a.State == InstallFailed && !again:
@@ -130,15 +130,17 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 	for i := 0; i < len(n.Profiles); i++ {
 		a := n.Profiles[i]
 		p := d.w.profile(a.Profile)
+		never := a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile) // it came, and nobody wants it to
 		switch {
 		case d.w.Old(a.Profile, owner) != old:
-		case a.State == InstallFailed && !slices.Contains(set.Profiles, a.Profile): // not there, and nobody wants it there
+		case never && !d.inParts():
 			d.drop(a.Profile)
 			i--
-		case d.wanted(set, p.Identifier) && !(old && d.failed(set, p.Identifier)):
+		case d.wanted(set, p.Identifier) && !((old || never) && d.failed(set, p.Identifier)):
 		case d.pending(p.Identifier):
 			n.Set = Unfinished
-		case old && !d.ends(set, p) && !d.came(a.Profile):
+		case never && d.has(p.Identifier): // it goes with that
+		case old && !never && !d.ends(set, p) && !d.came(a.Profile):
 			if n.Set == set.Version {
 				n.Set = Leftover
 			}
@@ -149,10 +151,31 @@ func (d *decision) takeOff(set *Set, owner protocol.Authority, old, again bool) 
 		case a.State == RemoveFailed && !again:
 			d.unsettle()
 		default:
+			if never {
+				a.Tries = 0 // those were to install it
+			}
 			d.put(a.Profile, Removing, a.Tries)
 			d.queue(protocol.Command{Kind: protocol.RemoveProfile, Profile: a.Profile, Text: p.Identifier})
 		}
 	}
+}
+
+// inParts tells whether a profile is several commands to the device, of which one may fail and the others be done: what failed to come or to
+// go is there in part.
+func (d *decision) inParts() bool { return d.n.Platform == protocol.Windows }
+
+// leftovers tells whether a version of p that failed has left something on the device: p comes again then, and takes the place of that.
+func (d *decision) leftovers(p protocol.Profile) bool {
+	return d.inParts() && slices.ContainsFunc(d.n.Profiles, func(b Assigned) bool {
+		return b.Profile != p && b.State == InstallFailed && d.w.profile(b.Profile).Identifier == d.w.profile(p).Identifier
+	})
+}
+
+// has tells whether a profile with this identifier is on the device, as far as that is known.
+func (d *decision) has(identifier string) bool {
+	return slices.ContainsFunc(d.n.Profiles, func(b Assigned) bool {
+		return b.State != InstallFailed && d.w.profile(b.Profile).Identifier == identifier
+	})
 }
 
 // ends tells whether a profile of the authority before has to go now, where set is what the device should have: under
@@ -255,6 +278,9 @@ func (d *decision) installed(p protocol.Profile, done bool) {
 	}) {
 		d.n.Set = Unfinished // that may have to go all the same
 	}
+	if d.inParts() && !slices.Contains(d.w.set(d.n, d.w.OwnerOf(d.n)).Profiles, p) {
+		d.n.Set = Unfinished // and so has what there is of it
+	}
 	d.journal(WhatProfileFailed, "", name)
 }
 
@@ -266,6 +292,9 @@ func (d *decision) removed(p protocol.Profile, done bool) {
 		d.n.Profiles = slices.DeleteFunc(d.changeProfiles(), func(b Assigned) bool {
 			return b.State != InstallFailed && d.w.profile(b.Profile).Identifier == identifier
 		})
+		if d.leftovers(p) {
+			d.n.Set = Unfinished
+		}
 		d.journal(what, rule, name)
 		return
 	}

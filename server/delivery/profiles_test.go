@@ -143,3 +143,118 @@ func TestRemovalFails(t *testing.T) {
 	p.drain()
 	equal(t, "assigned again", p.profiles(), "wifi1 installed; mail3 installed")
 }
+
+// A profile is several commands to Windows: of one that failed the others may have been done. That goes when nobody wants it any more, and
+// its namesake that was there before comes again over it (windows.md section 11).
+func TestWIN038Remains(t *testing.T) {
+	fails := func(t *testing.T) *phone {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi1, mail, restrictions)
+		for range 3 {
+			p.ask()
+			p.report(protocol.Failed)
+			p.gotNothing()
+		}
+		equal(t, "profiles", p.profiles(), "wifi1 installed; mail3 installed; restrictions4 install failed")
+		want(p.w, 13, wifi1, mail)
+		return p
+	}
+	handed := func(t *testing.T, p *phone, kind protocol.CommandKind, profile protocol.Profile) {
+		t.Helper()
+		if c := p.out.Reply.Command; c.Kind != kind || c.Profile != profile {
+			t.Fatalf("handed out %+v, want %s of %d", p.out.Reply, kind, profile)
+		}
+	}
+	t.Run("removed", func(t *testing.T) {
+		p := fails(t)
+		p.ask()
+		handed(t, p, protocol.RemoveProfile, restrictions)
+		p.report(protocol.Acknowledged)
+		p.gotNothing()
+		equal(t, "profiles", p.profiles(), "wifi1 installed; mail3 installed")
+	})
+	t.Run("the removal fails, and it is wanted again", func(t *testing.T) {
+		p := fails(t)
+		for range 3 {
+			p.ask()
+			handed(t, p, protocol.RemoveProfile, restrictions)
+			p.report(protocol.Failed)
+			p.gotNothing()
+		}
+		equal(t, "profiles", p.profiles(), "wifi1 installed; mail3 installed; restrictions4 remove failed")
+		want(p.w, 14, wifi1, mail, restrictions)
+		p.ask()
+		handed(t, p, protocol.InstallProfile, restrictions)
+	})
+	t.Run("the version before is wanted again", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi2, mail)
+		p.ask()
+		p.report(protocol.Failed)
+		want(p.w, 13, wifi1, mail)
+		p.ask()
+		handed(t, p, protocol.InstallProfile, wifi1)
+		p.report(protocol.Acknowledged)
+		p.gotNothing()
+		equal(t, "profiles", p.profiles(), "wifi1 installed; mail3 installed")
+	})
+	t.Run("both versions go", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi2, mail)
+		p.ask()
+		want(p.w, 13, mail) // it is on its way
+		p.report(protocol.Failed)
+		handed(t, p, protocol.RemoveProfile, wifi1)
+		p.report(protocol.Acknowledged)
+		handed(t, p, protocol.RemoveProfile, wifi2)
+		p.report(protocol.Acknowledged)
+		p.gotNothing()
+		equal(t, "profiles", p.profiles(), "mail3 installed")
+	})
+	t.Run("both versions go, the failed one being the older", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi2, mail)
+		p.drain()
+		want(p.w, 13, wifi1, mail)
+		p.ask()
+		p.report(protocol.Failed)
+		want(p.w, 14, mail)
+		p.ask()
+		handed(t, p, protocol.RemoveProfile, wifi2)
+		p.report(protocol.Acknowledged)
+		handed(t, p, protocol.RemoveProfile, wifi1)
+		p.report(protocol.Acknowledged)
+		p.gotNothing()
+		equal(t, "profiles", p.profiles(), "mail3 installed")
+	})
+	t.Run("unassigned on its way", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, wifi1, mail, restrictions)
+		p.ask()
+		want(p.w, 13, wifi1, mail)
+		p.report(protocol.Failed)
+		handed(t, p, protocol.RemoveProfile, restrictions) // in the same conversation
+	})
+	t.Run("failed after it failed", func(t *testing.T) {
+		p := settled(t)
+		p.s.Platform = protocol.Windows
+		want(p.w, 12, mail)
+		p.drain()
+		want(p.w, 13, wifi1, mail)
+		p.ask()
+		p.report(protocol.Failed)
+		want(p.w, 14, wifi2, mail)
+		p.ask()
+		handed(t, p, protocol.InstallProfile, wifi2) // takes the place of what there is of the first
+		p.report(protocol.Failed)
+		p.ask()
+		handed(t, p, protocol.RemoveProfile, wifi1) // which goes by itself
+		p.report(protocol.Acknowledged)
+		equal(t, "profiles", p.profiles(), "wifi2 install failed; mail3 installed")
+	})
+}

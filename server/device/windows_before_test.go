@@ -12,6 +12,7 @@ import (
 	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/csp"
+	"rollcall/server/delivery"
 )
 
 func (l *lab) takes(name string) {
@@ -92,4 +93,49 @@ func TestWindowsTrustStays(t *testing.T) {
 	if p.sync(); writes(p) != "Delete "+policies+"One\n" || len(p.state().Profiles) != 0 {
 		t.Errorf("it is told\n%s%+v", p.verbs(), p.state().Profiles)
 	}
+}
+
+// TestWIN038Remains: what a profile set before one of its commands failed goes when nobody wants it any more, and with the next version
+// that no longer has it (windows.md section 11).
+func TestWIN038Remains(t *testing.T) {
+	one, two := set("Add", policies+"One", "int", "1"), set("Add", policies+"Two", "int", "1")
+	failing := func(t *testing.T) (*lab, *pc) {
+		l := newWindowsLab(t)
+		p := l.pc(pcID(1)).enrol()
+		p.fails["Add "+policies+"Two"] = windows.Forbidden
+		l.profile("p", "windows.p", protocol.Configuration, document(one+two))
+		if p.sync(); p.state().Profiles[0].State != delivery.InstallFailed || p.tree[policies+"One"] == "" {
+			t.Fatalf("it has not failed in part: %+v\n%s", p.state().Profiles, p.verbs())
+		}
+		p.told = nil
+		return l, p
+	}
+	t.Run("removed", func(t *testing.T) {
+		l, p := failing(t)
+		l.takes("p")
+		if p.sync(); writes(p) != "Delete "+policies+"One\nDelete "+policies+"Two\n" || len(p.tree) != 0 || len(p.state().Profiles) != 0 {
+			t.Errorf("it is told\n%s%v %+v", p.verbs(), p.tree, p.state().Profiles)
+		}
+	})
+	t.Run("newer", func(t *testing.T) {
+		l, p := failing(t)
+		l.profile("p", "windows.p", protocol.Configuration, document(set("Add", policies+"Three", "int", "1")))
+		p.sync()
+		if _, still := p.tree[policies+"One"]; still || p.tree[policies+"Three"] != "1" || len(p.state().Profiles) != 1 {
+			t.Errorf("it is told\n%s%v %+v", p.verbs(), p.tree, p.state().Profiles)
+		}
+	})
+	t.Run("over an older one", func(t *testing.T) {
+		l := newWindowsLab(t)
+		p := l.pc(pcID(1)).enrol()
+		l.profile("p", "windows.p", protocol.Configuration, document(set("Add", policies+"Old", "int", "1")))
+		p.sync()
+		p.fails["Add "+policies+"Two"] = windows.Forbidden
+		l.profile("p", "windows.p", protocol.Configuration, document(one+two))
+		p.sync()
+		l.takes("p")
+		if p.sync(); len(p.tree) != 0 || len(p.state().Profiles) != 0 {
+			t.Errorf("%v is left, and of the profiles %+v\n%s", p.tree, p.state().Profiles, p.verbs())
+		}
+	})
 }
