@@ -78,10 +78,15 @@ func TestHST027Repeats(t *testing.T) {
 	}
 	l.order(p.id, protocol.Erase)
 	raw := windows.EncodeMessage(nil, p.begin())
+	var in *windows.Message
 	for _, which := range []string{"first", "repeated"} {
-		if a, _ := p.sendRaw(raw); a.status != http.StatusOK || a.header.Get(apple.OrderHeader) == "" {
+		a, m := p.sendRaw(raw)
+		if in = m; a.status != http.StatusOK || a.header.Get(apple.OrderHeader) == "" {
 			t.Errorf("the order to erase, %s, has no proof: %d", which, a.status)
 		}
+	}
+	if a, _ := p.sends(p.obey(in)); a.status != http.StatusOK || a.header.Get(apple.OrderHeader) != "" {
+		t.Errorf("the answer after it, %d, has the order %q", a.status, a.header.Get(apple.OrderHeader))
 	}
 }
 
