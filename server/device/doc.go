@@ -79,11 +79,12 @@
 //
 // # Divergences
 //
-// A request by AuthPolicy
-// Certificate is taken in one shape alone: the certificate of a package that is known here has signed Timestamp, token and Body, by their
-// ids, with RSA and SHA-256. Microsoft's example digests by an id "envelop" what it does not say, and has SHA-1 in one place: neither is
-// taken; nor is a request for policies that only shows the certificate. What a PC says of its hardware ends only an enrolment of the same
-// user, or of the same package (WIN-024, HST-051).
+// A request by AuthPolicy Certificate is taken in one shape alone: the certificate of a package that is known here has signed Timestamp,
+// token and Body, by their ids, with RSA and SHA-256. Microsoft's example digests by an id "envelop" what it does not say, and has SHA-1
+// in one place: neither is taken; nor is a request for policies that only shows the certificate. What a PC says of its hardware ends only
+// an enrolment of the same user, or of the same package (WIN-024, HST-051). Whether anybody sits at a device of the directory only the
+// device says (UXInitiated): who has it say false sees no terms of use, and is none the more entitled. A large object comes in 64 pieces
+// at most.
 //
 // The user channel of a Mac is not managed: UserAuthenticate is answered 410, so that no digest is ever asked for; the
 // other messages are answered and change nothing, once their certificate is the device's. GetToken and

@@ -323,6 +323,7 @@ func TestWIN035Uploads(t *testing.T) {
 		{"too little", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 400}, MoreData: true}, {Data: big[100:150]}}, "213 424", false},
 		{"too much", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: 120}, MoreData: true}, {Data: big[100:150], MoreData: true}}, "213 424", false},
 		{"no size", []windows.Item{{Data: big[:100], MoreData: true}}, "411", false},
+		{"in crumbs", []windows.Item{{Data: big[:5], Meta: windows.Meta{Size: 400}, MoreData: true}}, "416", false}, // HST-056: 80 of them
 		{"larger than any", []windows.Item{{Data: big[:100], Meta: windows.Meta{Size: maxObject + 1}, MoreData: true}}, "416", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,6 +39,9 @@ type object struct {
 // maxObject bounds an object that is put together (HST-001).
 const maxObject = 1 << 20
 
+// mostPieces bounds how often all that came of an object is kept again (HST-056): each piece but the last is that part of it, or more.
+const mostPieces = 64
+
 // chunk takes a piece of a result and returns the whole when it is there (200); any other code is the answer to the piece.
 func (s *session) chunk(c *windows.Command, i *windows.Item) (string, windows.Code) {
 	o := s.Object
@@ -61,6 +64,9 @@ func (s *session) chunk(c *windows.Command, i *windows.Item) (string, windows.Co
 	case len(o.Data) > int(o.Size), !i.MoreData && len(o.Data) != int(o.Size):
 		s.Object = nil
 		return "", windows.SizeMismatch
+	case i.MoreData && len(i.Data) < int(o.Size)/mostPieces:
+		s.Object = nil
+		return "", windows.ObjectTooLarge
 	case i.MoreData:
 		return "", windows.ChunkBuffered
 	}

@@ -84,6 +84,9 @@ func TestWIN042Answers(t *testing.T) {
 			if a.Result != tt.result || a.Alarm != tt.alarm || a.RetryAfter < tt.least || a.Suspend || strings.Contains(a.Reason, "\x07") {
 				t.Errorf("%d %s: %+v, want %d, alarm %t, after %s", tt.status, tt.header, a, tt.result, tt.alarm, tt.least)
 			}
+			if tt.least == throttled && a.RetryAfter >= ourDefect {
+				t.Errorf("%d %s: a sender that is throttled waits %s", tt.status, tt.header, a.RetryAfter)
+			}
 			if a.Result != delivery.Accepted && a.Reason == "" {
 				t.Errorf("%d %s: no reason", tt.status, tt.header)
 			}
