@@ -186,7 +186,7 @@ func (k *check) cleanUp(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var err error
 	if k.asked {
-		if err = k.t.Delete(ctx, k.udid); gone(err) {
+		if err = k.t.Delete(ctx, k.udid, 0); gone(err) {
 			err = nil // it never got that far
 		}
 	}

@@ -49,7 +49,8 @@ func startBroken(t *testing.T) (*ownServer, *mischief.Mischief, conformance.Conf
 	return o, m, c
 }
 
-// askHealthy asks a server of ours everything, and holds that it keeps it and that all devices leave.
+// askHealthy asks a server of ours everything, and holds that it keeps it, that nothing was left unasked which can be asked by now, and
+// that all devices leave.
 func askHealthy(t *testing.T) map[string]conformance.Outcome {
 	t.Helper()
 	o, err := startOwn(t.Context(), nil)
@@ -77,6 +78,10 @@ func askHealthy(t *testing.T) map[string]conformance.Outcome {
 	}
 	out := map[string]conformance.Outcome{}
 	for _, f := range r.Findings {
+		s, _ := conformance.Find(f.ID)
+		if f.Outcome == conformance.NotApplicable && s.Until == "" && (f.ID != "APL-024" || c.ProxyFrom != "") {
+			t.Errorf("%s is not asked of a server of ours: %s", f.ID, f.Reason)
+		}
 		out[f.ID] = f.Outcome
 	}
 	return out
@@ -198,6 +203,29 @@ func TestFaultsHaveStatements(t *testing.T) {
 		if s, ok := conformance.Find(mischief.Against(id)); !ok || s.Until != "" {
 			t.Errorf("there is a fault against %s, and no such statement", id)
 		}
+	}
+}
+
+// TestAND078EveryRemovalIsAsked: a run has the administrator remove the devices too that erase themselves by it (HST-071).
+func TestAND078EveryRemovalIsAsked(t *testing.T) {
+	t.Parallel()
+	o, err := startOwn(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	c, err := o.config(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	patient(&c)
+	c.Only = []string{"AND-078"}
+	r, err := conformance.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := r.Findings[0]; f.Outcome != conformance.Pass {
+		t.Errorf("%s: %s", f.Outcome, f.Reason)
 	}
 }
 

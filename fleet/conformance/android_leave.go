@@ -111,7 +111,7 @@ func checkAND078(a *asking) {
 		err := a.Steps.Forget(ctx, d.device)
 		cancel()
 		if err != nil {
-			a.skip("the adapter %s does not remove a device that is enrolled: %v", a.Steps.Name, err)
+			a.unasked("the adapter %s does not remove a device of mode %s that is enrolled: %v", a.Steps.Name, mode, err)
 		}
 		m := d.message(android.ReasonUser)
 		x := d.round(&m)

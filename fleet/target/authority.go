@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"rollcall/protocol"
 )
@@ -227,9 +228,13 @@ func (r *Rollcall) RemoveUser(ctx context.Context, upn string) error {
 }
 
 // Delete retires a device and removes its record once it has heard of it; at once where it is not enrolled (AUTH-53). One that would
-// erase itself is refused.
-func (r *Rollcall) Delete(ctx context.Context, device string) error {
-	return r.call(ctx, http.MethodDelete, "/rollcall/v1/devices/"+url.PathEscape(device), nil, nil)
+// erase itself is refused, unless count is 1: it is meant (HST-071). Else count is 0.
+func (r *Rollcall) Delete(ctx context.Context, device string, count int) error {
+	path := "/rollcall/v1/devices/" + url.PathEscape(device)
+	if count != 0 {
+		path += "?count=" + strconv.Itoa(count)
+	}
+	return r.call(ctx, http.MethodDelete, path, nil, nil)
 }
 
 // A Deletion is what a deletion does to devices, or would do.

@@ -198,7 +198,8 @@ func TestRequests(t *testing.T) {
 		}, "POST", "/rollcall/v1/apns/csr", `{"request":"eA==","slot":"intune"}`, `{}`},
 		{"SupportMove", func(r *Rollcall) error { return r.SupportMove(ctx, "A") }, "POST", "/rollcall/v1/devices/A/support-move", `{}`, `{}`},
 		{"Reenrol", func(r *Rollcall) error { _, err := r.Reenrol(ctx, "A"); return err }, "POST", "/rollcall/v1/devices/A/reenrol", `{"url":"u"}`, `{}`},
-		{"Delete", func(r *Rollcall) error { return r.Delete(ctx, "A/B") }, "DELETE", "/rollcall/v1/devices/A%2FB", `{}`, `null`},
+		{"Delete", func(r *Rollcall) error { return r.Delete(ctx, "A/B", 0) }, "DELETE", "/rollcall/v1/devices/A%2FB", `{}`, `null`},
+		{"Delete, meant to erase", func(r *Rollcall) error { return r.Delete(ctx, "A/B", 1) }, "DELETE", "/rollcall/v1/devices/A%2FB?count=1", `{}`, `null`},
 		{"PreviewDelete", func(r *Rollcall) error {
 			d, err := r.PreviewDelete(ctx, DeleteOrder{Devices: []string{"A"}})
 			if d.Erases != 1 || !slices.Equal(d.ByMode, []Erased{{"DEDICATED", 1}}) || d.Devices[0] != (Deleted{"A", "DEDICATED", true}) {

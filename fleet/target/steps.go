@@ -44,7 +44,7 @@ type Steps struct {
 	Queue func(ctx context.Context, device string, o Order) (id string, err error)
 	// Known tells how a device stands. An error that [IsNotFound] takes is no device.
 	Known func(ctx context.Context, device string) (Standing, error)
-	// Forget removes what the server keeps of a device that is not enrolled any more.
+	// Forget removes a device: at once where it is not enrolled any more, else when it has heard that it is to leave, even by erasing itself.
 	Forget func(ctx context.Context, device string) error
 	// Devices lists the devices that the server has, each in a few words that change when anything of it does.
 	Devices func(ctx context.Context) (map[string]string, error)
@@ -191,7 +191,7 @@ func (r *Rollcall) Steps(ctx context.Context, domain string) (*Steps, error) {
 			}
 			return Standing{Enrolled: d.Life == "enrolled", Authority: d.Registered.String(), Epoch: d.Epoch, User: d.User, Queue: d.Queue, Commands: d.Commands}, nil
 		},
-		Forget: r.Delete,
+		Forget: func(ctx context.Context, device string) error { return r.Delete(ctx, device, 1) }, // what a run enrolled is nobody's to lose
 		Devices: func(ctx context.Context) (map[string]string, error) {
 			all := map[string]string{}
 			for d, err := range r.Devices(ctx, Filter{}) {
