@@ -20,7 +20,7 @@ func owner(version string) string { return onShelf(version)[1] }
 
 // stays tells whether a profile that is unassigned stays on a device (AUTH-55).
 func (u *unit) stays(family string) bool {
-	return family == "configuration" && (u.kind == "android" || u.kind == "api")
+	return family == "configuration" && u.android()
 }
 
 // old tells whether the server knows of profiles of the authority before, on the device or on their way.

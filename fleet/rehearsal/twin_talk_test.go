@@ -218,14 +218,15 @@ func (w *twin) reported(u *unit, d *deed) {
 }
 
 // leftBy tells whether a deed ends the enrolment: of a device that leaves once the server has confirmed it, or is wiped
-// whatever becomes of its word, and of the server's record once that has heard of it (AUTH-53).
+// whatever becomes of its word, unless it is Android's, which waits for that as well (AND-079), and of the server's record once that has
+// heard of it (AUTH-53).
 func (w *twin) leftBy(u *unit, d *deed, answered, heard bool) bool {
 	at := slices.IndexFunc(u.waiting, func(c *command) bool { return c.id == d.id })
 	if at < 0 || !u.waiting[at].isLeaving() || d.status != protocol.Acknowledged {
 		return false
 	}
 	what := u.waiting[at].what
-	if answered || what == "wipe" {
+	if answered || what == "wipe" && !u.android() {
 		u.forgets()
 	}
 	if heard {

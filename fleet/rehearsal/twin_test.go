@@ -82,6 +82,8 @@ func (u *unit) apple() bool {
 	return u.kind == "mac" || u.kind == "phone" || u.kind == "pad"
 }
 
+func (u *unit) android() bool { return u.kind == "android" || u.kind == "api" }
+
 // client tells whether Configuration Manager's client is on it.
 func (u *unit) client() bool { return u.kind == "client" || u.kind == "told" || u.kind == "auto" }
 

@@ -105,6 +105,18 @@ func (d *decision) rare() *Rare {
 	return d.n.Rare
 }
 
+// seen is that the device is heard of: after all that waits for it was queued, also where the clock was set back since (HST-110).
+func (d *decision) seen() {
+	d.n.LastSeen = d.now
+	for i := range d.n.Queue {
+		if d.n.Queue[i].At > d.now {
+			q := &d.changeQueue()[i]
+			q.At = d.now - 1
+			d.out.Commands = append(d.out.Commands, CommandChange{Queued: *q})
+		}
+	}
+}
+
 // round is a round of an identified device's conversation, other than Enrol.
 func (d *decision) round() {
 	if d.s.Life == Deleted {
@@ -120,7 +132,7 @@ func (d *decision) round() {
 		}
 		return
 	}
-	d.n.LastSeen = d.now
+	d.seen()
 	if d.in.Verb != protocol.Leave {
 		d.remains()
 	}

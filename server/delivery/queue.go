@@ -19,7 +19,7 @@ const maxOffers = 2
 func (d *decision) queue(c protocol.Command) protocol.CommandID {
 	d.n.Seq++
 	c.ID, c.Payload = d.id(), nil
-	q := Queued{Command: c, Seq: d.n.Seq, At: d.now}
+	q := Queued{Command: c, Seq: d.n.Seq, At: max(d.now, d.n.LastSeen)} // the clock may have been set back since (HST-110)
 	d.n.Queue = append(d.changeQueue(), q)
 	d.out.Commands = append(d.out.Commands, CommandChange{Queued: q})
 	d.out.Changed |= Counts

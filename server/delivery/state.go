@@ -187,7 +187,7 @@ type Assigned struct {
 type Queued struct {
 	protocol.Command               // Payload is nil: the world knows the document
 	Seq              uint64        // order within the device
-	At               protocol.Time // when it was queued
+	At               protocol.Time // when it was queued; before LastSeen only where the device was heard of since, however clocks are set
 	NotNow           bool          // answered so in the present conversation; on disk: the last answer
 	Offers           uint8         // in the present conversation; not kept on disk
 }

@@ -774,6 +774,25 @@ func TestWIN040ComesAgain(t *testing.T) {
 	}
 }
 
+// A clock that was set back since a device was here does not make it one that was here since it was told to leave, nor one that never was
+// (AUTH-53, HST-110).
+func TestHST110OrderedAndSilent(t *testing.T) {
+	l := newWindowsLab(t)
+	told, absent := l.pc(pcID(1)).enrol(), l.pc(pcID(2)).enrol()
+	l.setClock(l.now().Add(-5 * time.Minute))
+	l.order(told.id, protocol.Retire)
+	l.order(absent.id, protocol.Retire)
+	l.setClock(l.now().Add(time.Minute))
+	told.must(told.begin())
+	l.sweep(25 * time.Hour)
+	if s := told.state(); s.Life != delivery.Ended {
+		t.Errorf("what was told to leave is %s with %v", s.Life, s.Queue)
+	}
+	if s := absent.state(); s.Life != delivery.Enrolled || len(s.Queue) != 1 {
+		t.Errorf("what has not heard of it is %s with %v", s.Life, s.Queue)
+	}
+}
+
 // An order to leave is never answered: it is done on the farewell, or after 24 hours of silence (windows.md section 7). Of a device that
 // was not here since, silence says nothing.
 func TestWIN040OrderedAndSilent(t *testing.T) {
