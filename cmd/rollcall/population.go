@@ -83,7 +83,9 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if wrong != nil && (f.export == "" || !legible(wrong)) {
 		return nil, nil, false, wrong
 	}
+	var whole plan.Plan          // as it was read: what a run cuts off or puts in is no matter of the export's
 	mine := func() (err error) { // p as flags want it
+		whole = *p
 		if cmd.Flags().Changed("seed") {
 			p.Seed = f.seed
 		}
@@ -129,7 +131,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 	if f.devices > 0 {
 		pop = pop.Resample(f.devices, p.Seed)
 	}
-	if err := suits(p, pop); err != nil {
+	if err := suits(&whole, pop); err != nil {
 		return nil, nil, false, err
 	}
 	pop.Adopt(p)

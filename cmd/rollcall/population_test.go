@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -123,6 +124,18 @@ func TestPrevious(t *testing.T) {
 		_, err := readExport(t, tt.flags...)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %q", tt.flags, err, tt.want)
+		}
+	}
+}
+
+// What a lab leaves out of a plan, or puts in, is no contradiction with an export (HST-123).
+func TestHST123ARunCutShort(t *testing.T) {
+	for name, f := range map[string]labFlags{
+		"cut": {clock: "driven", length: 20 * time.Hour}, "with a restart": {clock: "driven", restart: true}, "squeezed": {clock: "real", length: time.Minute, restart: true},
+	} {
+		who := populationFlags{export: "../../fleet/population/testdata/coexistence"}
+		if _, _, _, err := who.load(labCommand(), nil, f.fit); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
