@@ -228,13 +228,16 @@ func (c *conversation) compose(r *dialect.Request, target *url.URL, body []byte,
 	}
 	field("DeviceToken", r.DeviceToken)
 	if name := c.link.config.CertificateHeader; name != "" && c.certificate != nil {
-		field(name, ":"+base64.StdEncoding.EncodeToString(c.certificate)+":")
+		field(name, inHeader(c.certificate))
 	}
 	if r.Method != http.MethodGet {
 		field("Content-Length", strconv.Itoa(len(body)))
 	}
 	c.out = append(append(b, "\r\n"...), body...)
 }
+
+// inHeader is a certificate as a header has it (RFC 9440, section 2.1).
+func inHeader(der []byte) string { return ":" + base64.StdEncoding.EncodeToString(der) + ":" }
 
 // read takes one answer off the connection. location is where a redirect points to.
 func (c *conversation) read() (answer dialect.Response, location string, err error) {

@@ -49,7 +49,7 @@ func (c *conversation) identify(ctx context.Context) (crypto.Signer, *x509.Certi
 }
 
 // est makes a P-256 key and obtains its certificate by EST: the first with name and challenge, the next over a connection of the identity
-// in use.
+// in use, or with its certificate in a header.
 func (c *conversation) est(ctx context.Context) (key crypto.Signer, certificate *x509.Certificate, err error) {
 	l, e := c.link, &c.act.EST
 	trust, err := l.trusts.of(&l.config, c.act.Trust)
@@ -67,6 +67,11 @@ func (c *conversation) est(ctx context.Context) (key crypto.Signer, certificate 
 	signer, err := c.device.Signer(dialect.Current)
 	if err != nil {
 		return nil, nil, err
+	}
+	if name := l.config.CertificateHeader; name != "" {
+		client.Header = http.Header{name: {inHeader(signer.Certificate.Raw)}}
+		certificate, err = client.Reenroll(ctx, key, e.Subject)
+		return key, certificate, err
 	}
 	transport := trust.client.Transport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -36,8 +37,9 @@ func (e *StatusError) Error() string {
 
 // A Client asks one EST server. Safe for concurrent use.
 type Client struct {
-	URL  string       // https://host/.well-known/est
-	HTTP *http.Client // for a renewal it presents the certificate in use; nil: http.DefaultClient
+	URL    string       // https://host/.well-known/est
+	HTTP   *http.Client // for a renewal it presents the certificate in use; nil: http.DefaultClient
+	Header http.Header  // of a renewal: what a proxy in front of the server would pass on of that certificate; nil: nothing
 }
 
 // Enroll obtains the first certificate for key, with the name and the challenge that the server gave (RFC 7030, section 4.2.1). The same
@@ -49,7 +51,7 @@ func (c *Client) Enroll(ctx context.Context, key crypto.Signer, subject pkix.Nam
 // Reenroll obtains the next certificate, for another key, over a connection that presents the one in use. Subject is that one's (RFC 7030,
 // section 4.2.2).
 func (c *Client) Reenroll(ctx context.Context, key crypto.Signer, subject pkix.Name) (*x509.Certificate, error) {
-	return c.certificate(ctx, "simplereenroll", key, subject, func(*http.Request) {})
+	return c.certificate(ctx, "simplereenroll", key, subject, func(r *http.Request) { maps.Copy(r.Header, c.Header) })
 }
 
 // CACertificates returns what the server calls its authority (RFC 7030, section 4.1). They are as good as the connection.

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"rollcall/agent/link"
 	"rollcall/certs"
 	"rollcall/certs/scep"
+	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/server/device"
 )
@@ -65,4 +67,20 @@ func TestAND081SCEPRenewalWire(t *testing.T) {
 		t.Errorf("the certificate before is taken after the new one was used: %s", answer)
 	}
 	l.talks(d)
+}
+
+// Behind a proxy that has taken TLS off, the certificate of a renewal by EST comes in the header that all else has it in (AND-081, APL-024).
+func TestAND081RenewalByHeader(t *testing.T) {
+	l := newAndroidLab(t, onMemory, func(c *device.Config, carries *link.Config) {
+		c.Proxies, c.ProxyHeader = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, "X-Client-Cert"
+		carries.CertificateHeader = c.ProxyHeader
+	})
+	d := l.enrolled(1, android.FullyManaged)
+	first := d.Identity()
+	l.wait(330 * 24 * time.Hour)
+	l.talks(d)
+	l.talks(d)
+	if next := d.Identity(); next.Serial == first.Serial || l.record(d).State.Identity.NotAfter != next.NotAfter || next.NotAfter <= protocol.At(l.now().Add(300*24*time.Hour)) {
+		t.Errorf("its identity was %+v and is %+v; the server has %+v", first, next, l.record(d).State.Identity)
+	}
 }
