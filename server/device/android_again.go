@@ -7,14 +7,13 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/server"
-	"rollcall/server/delivery"
 )
 
 // A device that stays connected says the same at each check-in, and nearly always it stands as it did. Such a message is known by its bytes,
 // and so is its answer; whether the identity still counts, whether the device and the world are as they were and whether it is a
 // repeat is asked each time. Whatever is otherwise goes the long way, which decides.
 
-// maxKept is how long a message may be that is kept in bytes: a report is longer, and not said twice.
+// maxKept is how long a message may be that is kept in bytes.
 const maxKept = 2 << 10
 
 // A steadyRound is the latest round of a connection's device, where it changed nothing.
@@ -41,11 +40,11 @@ func (x *androidRound) again(ctx context.Context, now protocol.Time) bool {
 }
 
 // keep has the next round held against this one, decided on when so much was shown, where it changed nothing, and neither did the one before: most
-// connections have one check-in.
+// connections have one check-in. That an Ask is steady says as well that it was decided now and completed a check-in: a repeat has the key of its
+// answer, and so has whatever brings work or a policy. Whether the device is enrolled, Again asks. A report goes by more facts than it asks for.
 func (x *androidRound) keep(now protocol.Time, shown uint64) {
-	p, st := x.p, &x.out.State
-	if !x.composed || x.ev.Verb != protocol.Ask || len(x.body) > maxKept ||
-		x.out.Changed != 0 || !x.out.Steady() || !x.out.Completed || st.Life != delivery.Enrolled || x.h.watched {
+	p := x.p
+	if x.ev.Verb != protocol.Ask || !x.out.Steady() || x.msg.Status != nil || len(x.body) > maxKept || x.h.watched {
 		p.steady = nil
 		return
 	}
@@ -55,7 +54,7 @@ func (x *androidRound) keep(now protocol.Time, shown uint64) {
 	}
 	s := p.steady
 	s.at, s.answer = server.StandingOf(shown, &x.facts, &x.out), append(s.answer[:0], x.answer...)
-	_, s.until = next(now, st)
+	_, s.until = next(now, &x.out.State)
 	s.good = s.said.Keep(x.body)
 }
 

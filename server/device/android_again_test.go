@@ -176,3 +176,35 @@ func TestAndroidAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestAND073Unkept: what tells more than that the device is as it was is heard each time, however often it is said in the same bytes.
+func TestAND073Unkept(t *testing.T) {
+	l := newDroidLab(t)
+	p, m := l.android("d-0123456789abcdef0000")
+	reports := func(version string) []byte {
+		return bytes.Replace(m, []byte(`"compliant":true`), []byte(`"compliant":true,"status":{"softwareInfo":{"apiLevel":34,"androidVersion":"`+version+`"}}`), 1)
+	}
+	for name, message := range map[string][]byte{
+		"a report": reports("14"), "a second round": bytes.Replace(m, []byte(`"round":1`), []byte(`"round":2`), 1),
+		"a long one": bytes.Replace(m, []byte(`"compliant":true`), fmt.Appendf(nil, `"compliant":true,"more":%q`, strings.Repeat("x", maxKept)), 1),
+	} {
+		c := l.line(p)
+		for n := range 4 {
+			if got := c.says(message, fmt.Sprintf("c-%d-%d", len(name), n)); !strings.HasPrefix(got, "200 ") {
+				t.Fatal(got)
+			}
+		}
+		if c.peer.steady != nil {
+			t.Errorf("%s is kept", name)
+		}
+	}
+	c := l.line(p)
+	for n := range 4 {
+		c.says(reports("14"), fmt.Sprint("c-here-", n))
+	}
+	l.line(p).says(reports("15"), "c-there") // at the same moment
+	c.says(reports("14"), "c-here")
+	if got := l.record(p.id).Facts.OSVersion; got != "14" {
+		t.Errorf("its newest report says version 14, and the record %s", got)
+	}
+}
