@@ -51,7 +51,9 @@ func TestAND073AgainAsItStood(t *testing.T) {
 			x.renew()
 			p.drain()
 			p.put(func(out *delivery.Outcome) { // the profile of Intune's that it has is more than it should have, of which it is told
-				changed(func(s *delivery.State) { s.Profiles = []delivery.Assigned{{Profile: 1, State: delivery.RemoveFailed, Tries: 3}} })(p, out)
+				changed(func(s *delivery.State) {
+					s.Profiles = []delivery.Assigned{{Profile: 1, State: delivery.RemoveFailed, Tries: 3}}
+				})(p, out)
 			})
 			cred, err := p.Credential(p.ctx, p.cert)
 			x.must(err)

@@ -127,17 +127,22 @@ func (s *Server) AndroidToken(ctx context.Context, now protocol.Time, token, dev
 	return t, nil
 }
 
-// checkedIn tells whether the device of a used grant has checked in under its certificate.
+// checkedIn tells whether the device of a used grant has checked in under its certificate: with an identity since, with none any more, or
+// with its record removed it has as well (AND-071).
 func (s *Server) checkedIn(ctx context.Context, g *store.Grant) (bool, error) {
-	d, err := s.store.Device(ctx, g.ID)
+	f := delivery.Fingerprint(sha256.Sum256(g.Certificate))
+	c, err := s.store.Credential(ctx, f)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // it went with its record
+		return true, nil
+	case err != nil, c.Device == 0:
+		return c.Revoked, err
+	}
+	r, err := s.store.Record(ctx, c.Device)
 	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+		return true, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	r, err := s.store.Record(ctx, d)
-	return err == nil && r.State.Identity.Fingerprint == sha256.Sum256(g.Certificate) && r.State.Life != delivery.Enrolling, err
+	return err == nil && (r.State.Identity.Fingerprint != f || r.State.Life != delivery.Enrolling), err
 }
 
 // BindAndroidToken makes a token the challenge of one device, for an hour: no other can use it from then on (HST-037). A device that is

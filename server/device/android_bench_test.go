@@ -27,8 +27,15 @@ func (l *lab) android(id string) (p *phone, steady []byte) {
 	l.t.Helper()
 	who := l.identity(store.Grant{Purpose: delivery.ForEnrolment, User: l.user, ID: id, Platform: protocol.Android, Serial: "e-1 FULLY_MANAGED"})
 	p = l.phoneOf(id, who)
+	return p, p.begins()
+}
+
+// begins is the first check-in of an Android device under its certificate; it returns a steady message.
+func (p *phone) begins() (steady []byte) {
+	l := p.lab
+	l.t.Helper()
 	m := android.CheckIn{
-		Protocol: 1, CheckIn: "c-1", Round: 1, Device: id, Reason: android.ReasonEnrolled, Time: l.pnow(), Applied: android.AppliedPolicy{State: android.Provisioning}, Compliant: true,
+		Protocol: 1, CheckIn: "c-1", Round: 1, Device: p.id, Reason: android.ReasonEnrolled, Time: l.pnow(), Applied: android.AppliedPolicy{State: android.Provisioning}, Compliant: true,
 		Status: &android.StatusReport{HardwareInfo: &android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"}, SoftwareInfo: &android.Software{APILevel: 34, AndroidVersion: "14"}},
 	}
 	var a android.CheckInAnswer
@@ -52,7 +59,7 @@ func (l *lab) android(id string) (p *phone, steady []byte) {
 		l.t.Fatalf("not enrolled: %+v", a)
 	}
 	m.CheckIn, m.Round, m.Reason, m.Epoch = "c-0000000000000002", 1, android.ReasonSchedule, a.Authority.Epoch
-	return p, android.Append(nil, &m)
+	return android.Append(nil, &m)
 }
 
 // processorTime is what the process has used, in nanoseconds: on a busy machine the wall clock says nothing.

@@ -4,6 +4,7 @@ package device
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -87,24 +88,23 @@ func TestHST041ESTReplay(t *testing.T) {
 
 // takesIn takes a device in, and says what it is called and how it asks for its certificate.
 func (l *lab) takesIn() (device string, ask func(csr string) *httptest.ResponseRecorder) {
-	token, err := l.core.InviteAndroid(l.t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
-	l.must(err)
-	m := android.EnrollRequest{
-		Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"},
-		Software: android.Software{APILevel: 34, AndroidVersion: "14"},
-	}
 	var a android.EnrollAnswer
-	w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, string(android.Append(nil, &m)), "Authorization", "Bearer "+token)
+	w := l.enrolls(l.invites(android.AOSPUser), nil)
 	l.must(android.Decode(w.Body.Bytes(), &a))
-	basic := base64.StdEncoding.EncodeToString([]byte(a.Device + ":" + a.Certificate.Challenge))
-	return a.Device, func(csr string) *httptest.ResponseRecorder {
-		return l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", csr, "Authorization", "Basic "+basic, "Content-Type", "application/pkcs10")
-	}
+	return a.Device, func(csr string) *httptest.ResponseRecorder { return l.asksAs(a.Device, &a, csr) }
+}
+
+// asksAs asks for the certificate that a offers as this user.
+func (l *lab) asksAs(user string, a *android.EnrollAnswer, csr string) *httptest.ResponseRecorder {
+	basic := base64.StdEncoding.EncodeToString([]byte(user + ":" + a.Certificate.Challenge))
+	return l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", csr, "Authorization", "Basic "+basic, "Content-Type", "application/pkcs10")
 }
 
 // request is one for a certificate, for a new key, in base64.
-func (l *lab) request(name string) string {
-	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, newKey())
+func (l *lab) request(name string) string { return l.requestOf(name, newKey()) }
+
+func (l *lab) requestOf(name string, key crypto.Signer) string {
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
 	l.must(err)
 	return base64.StdEncoding.EncodeToString(csr)
 }
