@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,14 +184,26 @@ func DocumentOf(name string, family protocol.Family) []byte {
 }
 
 // assign gives a profile of the plan to a group; the document is made the first time that it is used.
-func (f *Fleet) assign(ctx context.Context, a *plan.Assignment) error {
+// assign gives a profile of the plan to a group. of is whose profile it is; Unknown: of who assigns profiles now.
+func (f *Fleet) assign(ctx context.Context, a *plan.Assignment, of protocol.Authority) error {
 	var document []byte
-	made := ownProfile{a.Assign, f.owner}
+	made := ownProfile{a.Assign, cmp.Or(of, f.owner)}
 	if !f.made[made] {
 		_, document = Document(f.plan, a.Assign)
 	}
 	f.assigns(f.clock.Now(), a.Assign, a.Group, true)
-	if err := f.target.ApplyProfile(ctx, a.Assign, document, []string{a.Group}); err != nil {
+	apply := f.target.ApplyProfile
+	if made.owner != f.owner {
+		own, ok := f.target.(*target.Rollcall)
+		if !ok {
+			return fmt.Errorf("assign profile %s: only a rollcall server has profiles of two authorities", a.Assign)
+		}
+		apply = func(ctx context.Context, name string, document []byte, groups []string) error {
+			_, err := own.PutProfile(ctx, target.ProfileChange{Authority: of, Name: name, Document: document, Groups: groups})
+			return err
+		}
+	}
+	if err := apply(ctx, a.Assign, document, []string{a.Group}); err != nil {
 		return fmt.Errorf("assign profile %s: %w", a.Assign, err)
 	}
 	f.made[made] = true

@@ -296,7 +296,7 @@ func (f *Fleet) assignFirst(ctx context.Context) error {
 		if p.Assigned == "" {
 			continue
 		}
-		if err := f.assign(ctx, &plan.Assignment{Assign: p.Name, Group: p.Assigned}); err != nil {
+		if err := f.assign(ctx, &plan.Assignment{Assign: p.Name, Group: p.Assigned}, p.Of); err != nil {
 			return err
 		}
 		f.mu.Lock()

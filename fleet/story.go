@@ -105,7 +105,7 @@ func (f *Fleet) action(a *plan.Action, salt uint64) (do func(context.Context, pr
 			return nil
 		}
 	case a.Profiles != nil && a.Profiles.Assign != "":
-		do = func(ctx context.Context, _ protocol.Time) error { return f.assign(ctx, a.Profiles) }
+		do = func(ctx context.Context, _ protocol.Time) error { return f.assign(ctx, a.Profiles, protocol.Unknown) }
 	case a.Profiles != nil:
 		do = func(ctx context.Context, _ protocol.Time) error { return f.unassign(ctx, a.Profiles) }
 	case a.Command != nil:

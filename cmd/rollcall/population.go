@@ -135,6 +135,7 @@ func (f *populationFlags) load(cmd *cobra.Command, args []string, fit func(*plan
 		return nil, nil, false, err
 	}
 	pop.Adopt(p)
+	pop.Assume(p)
 	if err := pop.Afford(p); err != nil {
 		return nil, nil, false, fmt.Errorf("the plan does not suit this export: %w; where rollcall plan waves has computed the plan, it did so for other users than the export's: compute it again with --export %s", err, f.export)
 	}

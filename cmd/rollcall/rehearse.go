@@ -122,6 +122,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 			return err
 		}
 		pop.Adopt(p)
+		pop.Assume(p)
 		lead = f.language.Say("Nobody gave a plan, and Intune is in this tenant already: two weeks in which nobody changes anything.")
 	}
 	variants, err := f.variants(cmd, args, p, pop, imported)

@@ -56,6 +56,7 @@ func (f *populationFlags) replayed(cmd *cobra.Command, h *rehearsal.LogHeader) (
 		pop = pop.Resample(h.Population.Devices, p.Seed)
 	}
 	pop.Adopt(p)
+	pop.Assume(p)
 	return p, pop, nil
 }
 

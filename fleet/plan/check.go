@@ -272,6 +272,14 @@ func (c *checker) profiles() {
 		case f.Family == protocol.NoFamily:
 			c.fail(path, ruleContradiction, "profile %q has no family; want one of %s", f.Name, strings.Join(list(protocol.Families[:]), ", "))
 		}
+		t := &c.plan.Tenant
+		switch owns := f.Of == t.Authority || f.Of == protocol.Intune && t.Coexistence; {
+		case f.Of == protocol.Unknown:
+		case f.Assigned == "":
+			c.fail(path+".of", ruleContradiction, "only what is assigned before the story (assigned) can be another authority's than who assigns it")
+		case !owns:
+			c.fail(path+".of", ruleAuthorities, "%s has no profiles in this tenant", f.Of)
+		}
 		c.offered[f.Name] = f.Family
 	}
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,7 +30,7 @@ func (c *checker) timeline() {
 	c.assigned = map[assigned]bool{}
 	for i := range c.plan.Profiles {
 		if p := &c.plan.Profiles[i]; p.Assigned != "" {
-			c.assignment(fmt.Sprintf("profiles[%d]", i), ".assigned", &Assignment{Assign: p.Name, Group: p.Assigned})
+			c.assignment(fmt.Sprintf("profiles[%d]", i), ".assigned", &Assignment{Assign: p.Name, Group: p.Assigned}, p.Of)
 		}
 	}
 	before := Duration(0)
@@ -73,7 +74,7 @@ func (c *checker) action(path string, a *Action) {
 		c.supportMove(path+".support_move", *a.SupportMove)
 	}
 	if a.Profiles != nil {
-		c.assignment(path+".profiles", ".group", a.Profiles)
+		c.assignment(path+".profiles", ".group", a.Profiles, protocol.Unknown)
 	}
 	if a.Command != nil {
 		if a.Command.Kind == protocol.NoCommand {
@@ -149,7 +150,8 @@ func (c *checker) enrol(path string, a *Action) {
 }
 
 // assignment checks who gets a profile, or loses it; group is the key below path that names the group.
-func (c *checker) assignment(path, group string, a *Assignment) {
+// of is whose profile it is; Unknown: of who assigns profiles now.
+func (c *checker) assignment(path, group string, a *Assignment, of protocol.Authority) {
 	verb, name := "assign", a.Assign
 	if a.Assign == "" {
 		verb, name = "unassign", a.Unassign
@@ -168,10 +170,11 @@ func (c *checker) assignment(path, group string, a *Assignment) {
 			return
 		}
 	}
-	if f := c.offered[name]; c.now == office365 && f != protocol.Email && f != protocol.Configuration {
+	of = cmp.Or(of, c.now.slot())
+	if f := c.offered[name]; of == protocol.Office365 && f != protocol.Email && f != protocol.Configuration {
 		c.fail(path, protocol.RuleUnsupportedBMS, "profile %q is of family %s; office365 delivers email and configuration only", name, f)
 	}
-	key := assigned{name, a.Group, c.now.slot()}
+	key := assigned{name, a.Group, of}
 	if verb == "unassign" && !c.assigned[key] {
 		c.fail(path+".unassign", ruleContradiction, "profile %q is not assigned to %s at this time", name, a.Group)
 	}

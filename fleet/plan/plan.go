@@ -217,6 +217,9 @@ type Profile struct {
 	Name     string          `yaml:"name" jsonschema_description:"its name; with the family it decides what overwrites what (AUTH-26)"`
 	Family   protocol.Family `yaml:"family"`
 	Assigned string          `yaml:"assigned" jsonschema_description:"the group that it is assigned to before the story begins, or all: who is enrolled then has it; default: nobody, until the timeline assigns it"`
+
+	// Whose it is: in a tenant that coexistence is set for, profiles are Intune's unless they were left by Basic Mobility and Security.
+	Of protocol.Authority `yaml:"of" jsonschema_description:"whose profile it is that is assigned before the story: office365 or intune, under coexistence; default: of who assigns profiles then (AUTH-14)"`
 }
 
 // An Act is one part of the story, until the next begins.

@@ -31,6 +31,7 @@ func (p *Population) Fit() (*plan.Plan, []Note) {
 	f.offline()
 	f.silent()
 	f.habits()
+	f.profiles()
 	return f.to, f.notes
 }
 
@@ -362,6 +363,13 @@ func (r *Returns) rate(silent time.Duration) (plan.Share, bool) {
 func (f *fitter) habits() {
 	f.to.Population.Habits = plan.Habits{NotNow: 80_000, UnreachableNight: 300_000, SyncsByHand: plan.Rate{Share: 50_000, Per: oneDay}, ProfileFails: 10_000}
 	f.assume("population.habits", lang.Later("no export shows them: NotNow, nights switched off, syncs by hand and profiles that fail are a guess"))
+}
+
+// profiles are what an export is assumed to have of Basic Mobility and Security: see [Population.Assume].
+func (f *fitter) profiles() {
+	if f.from.Assume(f.to) {
+		f.assume("profiles", lang.Later("the export does not say what Basic Mobility and Security has put on its devices: email and configuration; put your own in their place"))
+	}
 }
 
 // shareOf is n of whole, to a hundredth of a percent.

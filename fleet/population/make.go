@@ -355,6 +355,27 @@ func (p *Population) Adopt(pl *plan.Plan) {
 	}
 }
 
+// Assume gives pl what no export says of a tenant under Basic Mobility and Security, and what its devices lose when they move
+// (AUTH-23): both families that it delivers (AUTH-46), assigned to everybody before the story. A plan that assigns profiles before
+// its story knows better, and stays as it is. It tells whether pl has changed.
+func (p *Population) Assume(pl *plan.Plan) bool {
+	before := func(f plan.Profile) bool { return f.Assigned != "" }
+	if p.Tenant.Authority != protocol.Office365 || slices.ContainsFunc(pl.Profiles, before) {
+		return false
+	}
+	pl.Profiles = slices.Clone(pl.Profiles)
+	for _, f := range []plan.Profile{{Name: "company mail", Family: protocol.Email}, {Name: "restrictions", Family: protocol.Configuration}} {
+		for slices.ContainsFunc(pl.Profiles, func(is plan.Profile) bool { return is.Name == f.Name }) {
+			f.Name += " of BMS" // the plan's of that name is another one
+		}
+		if f.Assigned = plan.All; p.Tenant.Coexistence {
+			f.Of = protocol.Office365
+		}
+		pl.Profiles = append(pl.Profiles, f)
+	}
+	return true
+}
+
 // Pick returns the devices that t means, ascending: those of a share are drawn under seed, and there is at least
 // one if t means any. salt tells the draws of one story apart; the action's index will do.
 func (p *Population) Pick(t plan.Target, seed, salt uint64) []int {

@@ -128,7 +128,9 @@ func (s *stage) action(a *plan.Action, salt uint64) (do doing, turns bool, err e
 			return p.part.supportMove(ctx, now, whom())
 		}, true, nil
 	case a.Profiles != nil && a.Profiles.Assign != "":
-		return quiet(func(ctx context.Context, p *player, now protocol.Time) error { return p.assign(ctx, now, a.Profiles) }), true, nil
+		return quiet(func(ctx context.Context, p *player, now protocol.Time) error {
+			return p.assign(ctx, now, a.Profiles, protocol.Unknown)
+		}), true, nil
 	case a.Profiles != nil:
 		return quiet(func(ctx context.Context, p *player, now protocol.Time) error {
 			return p.part.unassign(ctx, now, a.Profiles)

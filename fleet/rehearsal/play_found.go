@@ -123,7 +123,7 @@ func (p *player) assignFirst(ctx context.Context) error {
 		if x.Assigned == "" {
 			continue
 		}
-		if err := p.assign(context.WithoutCancel(ctx), p.now, &plan.Assignment{Assign: x.Name, Group: x.Assigned}); err != nil {
+		if err := p.assign(context.WithoutCancel(ctx), p.now, &plan.Assignment{Assign: x.Name, Group: x.Assigned}, x.Of); err != nil {
 			return err
 		}
 		p.told = append(p.told, told{Act: fleet.Act{At: p.start, Name: fleet.SayAssigned(x)}})

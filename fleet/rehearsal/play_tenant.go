@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,11 +190,11 @@ func (p *player) setAuthority(ctx context.Context, now protocol.Time, s *plan.Se
 	}}, nil
 }
 
-// assign gives a profile of the plan to a group.
-func (p *player) assign(ctx context.Context, now protocol.Time, a *plan.Assignment) error {
-	made := ownProfile{a.Assign, p.owner}
+// assign gives a profile of the plan to a group. of is whose profile it is; Unknown: of who assigns profiles now.
+func (p *player) assign(ctx context.Context, now protocol.Time, a *plan.Assignment, of protocol.Authority) error {
+	made := ownProfile{a.Assign, cmp.Or(of, p.owner)}
 	i := slices.IndexFunc(p.plan.Profiles, func(x plan.Profile) bool { return x.Name == a.Assign })
-	c := server.ProfileChange{Name: a.Assign, Family: p.plan.Profiles[i].Family, Groups: []string{a.Group}}
+	c := server.ProfileChange{Authority: of, Name: a.Assign, Family: p.plan.Profiles[i].Family, Groups: []string{a.Group}}
 	if !p.made[made] {
 		c.Identifier, c.Payload = fleet.Document(p.plan, a.Assign)
 	}
