@@ -23,12 +23,35 @@ var acts = map[string]string{
 // actWithin is how long a command that does an act is waited for: the next wake-up may not wait for long.
 const actWithin = time.Second
 
-// actOf is the act that a command is; empty: it is none.
-func actOf(command string) string {
+// actOf is the act that a command is; empty: it is none. A wipe of a work profile takes that alone: the user's own device is never reset
+// (android.md, section 3).
+func (h *Host) actOf(command string) string {
 	if strings.HasPrefix(command, "RemoteWipe/") {
-		return "erase"
+		return erase
+	}
+	if d, ok := h.device.(*androidDevice); ok && command == string(android.Wipe) && (d.Mode() == "" || d.Mode().Wiping() != android.Reset) {
+		return ""
 	}
 	return acts[command]
+}
+
+// erase is the act of an erase, and byOrder what it is begun for where no command says it but the order to leave that a device hears
+// whose record was deleted.
+const (
+	erase   = "erase"
+	byOrder = "order to leave"
+)
+
+// wiped ends an enrolment by the server's order to erase the machine, which is done now where no command brought it.
+func (h *Host) wiped() error {
+	if h.rec.Kind == protocol.Android && h.rec.Allow[erase] != "" && h.rec.Acted[erase] == "" {
+		h.act(erase, byOrder)
+	}
+	done := "the agent's state was removed, and nothing else"
+	if h.rec.Acted[erase] != "" {
+		done = "the command of --allow erase was begun, and the agent's state was removed"
+	}
+	return h.over("the server ordered to erase it: " + done)
 }
 
 // ordersOf is what a server hears with r that it asked for.
@@ -42,9 +65,9 @@ func ordersOf(r *dialect.Request) []dialect.Order {
 // asked writes down what the server asked for and how it is reported, before the report goes out.
 func (h *Host) asked(o *dialect.Order) error {
 	e := Entry{At: protocol.At(h.now()), What: o.Command, UUID: o.UUID, Status: o.Status.String()}
-	if act := actOf(o.Command); act != "" && o.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
+	if act := h.actOf(o.Command); act != "" && o.Status == protocol.Acknowledged && h.rec.Allow[act] == "" {
 		e.Note = "nothing was done: --allow " + act + "=COMMAND was not given"
-		if act == "erase" {
+		if act == erase {
 			e.Note = "the agent's own state is removed, and nothing else: --allow erase=COMMAND was not given"
 		}
 	}
@@ -72,8 +95,8 @@ func (w watcher) Exchanged(_ protocol.Device, x *link.Exchange) {
 		orders = []dialect.Order{{Command: x.Command, UUID: x.UUID, Status: x.Reported}}
 	}
 	for _, o := range orders {
-		act := actOf(o.Command)
-		once := act == "erase" && w.h.rec.Kind != protocol.Android // which says it until it is heard
+		act := w.h.actOf(o.Command)
+		once := act == erase && w.h.rec.Kind != protocol.Android // which says it until it is heard
 		if act != "" && !o.Again && o.Status == protocol.Acknowledged && (delivered || once) && w.h.rec.Allow[act] != "" {
 			w.h.act(act, o.UUID)
 		}

@@ -143,7 +143,7 @@ func (h *Host) settle(err error) error {
 	now := protocol.At(h.now())
 	switch p := h.device.Phase(); {
 	case p == agent.Wiped:
-		return h.over("the server ordered to erase it: the agent's state was removed, and nothing else")
+		return h.wiped()
 	case !h.managed():
 		if f, ok := errors.AsType[*dialect.Failure](err); ok && (f.Step == dialect.CheckOut || f.Step == dialect.Unenroll) {
 			err = nil // who ordered it need not hear the farewell

@@ -42,6 +42,11 @@ var otherKinds = map[string]struct {
 func kindMachine(t *testing.T, name string, change func(*host.Join)) (*bench, error) {
 	t.Helper()
 	tt := otherKinds[name]
+	return invitedMachine(t, tt.kind, tt.invite, change)
+}
+
+func invitedMachine(t *testing.T, kind protocol.Platform, invite target.InviteOptions, change func(*host.Join)) (*bench, error) {
+	t.Helper()
 	b := &bench{labMachine: newLabMachine(t, serveConfig{}), root: t.TempDir()}
 	for _, dir := range []string{"usr/local/share/ca-certificates", "etc/NetworkManager/system-connections"} {
 		if err := os.MkdirAll(filepath.Join(b.root, dir), 0o755); err != nil {
@@ -53,12 +58,17 @@ func kindMachine(t *testing.T, name string, change func(*host.Join)) (*bench, er
 	if err := b.api.AddUsers(t.Context(), []target.User{{UPN: b.user, IntuneLicence: true, Groups: []string{"bench"}}}); err != nil {
 		t.Fatal(err)
 	}
-	list, err := b.api.InviteFor(t.Context(), []string{b.user}, tt.invite)
+	if invite.Mode != "" && invite.Mode.Google() {
+		if err := b.api.Consent(t.Context(), "androidManagedStore"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := b.api.InviteFor(t.Context(), []string{b.user}, invite)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.h = b.open()
-	j := host.Join{URL: list[0].URL, CA: "sha256:" + b.s.Fingerprint, As: tt.kind, Apply: apply.Config{Root: b.root, Families: protocol.Families[:]}}
+	j := host.Join{URL: list[0].URL, CA: "sha256:" + b.s.Fingerprint, As: kind, Apply: apply.Config{Root: b.root, Families: protocol.Families[:]}}
 	if change != nil {
 		change(&j)
 	}
@@ -300,5 +310,57 @@ func TestAUTH41AWindowsMachineRenews(t *testing.T) {
 	}
 	if err := b.h.CheckIn(t.Context()); err != nil || b.status().State != "managed" {
 		t.Error(err)
+	}
+}
+
+// A machine is erased, where that was allowed, by the orders that reset a device of its mode, by whichever way they come, and by no other: the
+// user's own device is never reset (android.md, section 3; AND-078, AND-079).
+func TestAND078WhatErasesAMachine(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	deletes := func(b *bench) error { return b.api.Delete(t.Context(), b.device().ID, 1) }
+	orders := func(kind target.OrderKind) func(b *bench) error {
+		return func(b *bench) error {
+			_, err := b.api.Order(t.Context(), b.device().ID, target.Order{Kind: kind})
+			return err
+		}
+	}
+	for name, tt := range map[string]struct {
+		mode   android.Mode
+		order  func(b *bench) error
+		erased string
+	}{
+		"a work profile that retires":       {android.WorkProfilePersonal, orders(target.Retire), ""},
+		"a work profile that is wiped":      {android.WorkProfilePersonal, orders(target.Wipe), ""},
+		"a work profile that is deleted":    {android.WorkProfilePersonal, deletes, ""},
+		"a device that retires":             {android.AOSPUser, orders(target.Retire), ""},
+		"a device that is deleted":          {android.AOSPUser, deletes, ""},
+		"a device that is wiped":            {android.AOSPUser, orders(target.Wipe), "erased\n"},
+		"one that leaves by a reset alone":  {android.FullyManaged, deletes, "erased\n"},
+		"a company's device that is wiped":  {android.WorkProfileCompany, orders(target.Wipe), "erased\n"},
+		"a company's device that goes free": {android.WorkProfileCompany, orders(target.Retire), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "erased")
+			b, err := invitedMachine(t, protocol.Android, target.InviteOptions{Platform: protocol.Android, Mode: tt.mode}, func(j *host.Join) { j.Allow = map[string]string{"erase": "echo erased >>" + file} })
+			if err == nil {
+				err = errors.Join(b.h.CheckIn(t.Context()), tt.order(b))
+			}
+			if err == nil {
+				err = b.h.CheckIn(t.Context())
+			}
+			s := b.status()
+			if err != nil || s.State != "unmanaged" {
+				t.Fatalf("the machine is %s: %v", s.State, err)
+			}
+			if text, _ := os.ReadFile(file); string(text) != tt.erased {
+				t.Errorf("the owner's command left %q, want %q", text, tt.erased)
+			}
+			if said := strings.Contains(s.EndedBy, "the command of --allow erase was begun"); said != (tt.erased != "") || strings.Contains(s.EndedBy, "nothing else") {
+				t.Errorf("it ended because %q", s.EndedBy)
+			}
+		})
 	}
 }
