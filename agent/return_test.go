@@ -89,3 +89,21 @@ func TestReturnAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A PC is enrolled with its certificate, whatever becomes of its first session; all others with the second word (WIN-025, APL-031, AND-070).
+func TestWIN025EnrolledWithTheCertificate(t *testing.T) {
+	for _, platform := range protocol.Platforms {
+		var out Actions
+		d := NewDevice(1, platform, 1)
+		d.Step(1, &Event{Kind: Enrol}, &out)
+		d.Step(1, &Event{Kind: Answered}, &out)
+		d.Step(1, &Event{Kind: Failed}, &out)
+		want := Enrolling
+		if platform == protocol.Windows {
+			want = Enrolled
+		}
+		if d.Phase() != want || !d.Owes() || d.Due() == 0 {
+			t.Errorf("%s is %s, want %s; it owes its first word: %v, at %s", platform, d.Phase(), want, d.Owes(), d.Due())
+		}
+	}
+}

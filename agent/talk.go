@@ -116,12 +116,13 @@ func (d *Device) answered(now protocol.Time, ev *Event, out *Actions) {
 			d.flags = d.flags&^renewing | reportDue
 			d.status, d.then = protocol.Acknowledged, Nothing
 		}
+		if d.platform == protocol.Windows { // it is enrolled with its certificate (windows.md section 4); next is its first session
+			d.taken(now)
+		}
 		d.say(readying, protocol.CheckIn{Verb: protocol.Ready}, out)
 	case readying:
 		d.flags &^= readyDue
-		if d.phase == Enrolling {
-			d.phase, d.enrolledAt = Enrolled, now
-		}
+		d.taken(now)
 		if d.flags&(reportDue|wanted) != 0 {
 			d.proceed(out)
 		} else {
@@ -134,6 +135,13 @@ func (d *Device) answered(now protocol.Time, ev *Event, out *Actions) {
 		d.delivered(now, ev, out)
 	case leaving:
 		d.end(Removed, out)
+	}
+}
+
+// taken is that the enrolment, if it is one, has come about.
+func (d *Device) taken(now protocol.Time) {
+	if d.phase == Enrolling {
+		d.phase, d.enrolledAt = Enrolled, now
 	}
 }
 

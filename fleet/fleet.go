@@ -241,14 +241,9 @@ func Phone(p *population.Population, i int, seed uint64) *dialect.Android {
 	return m.androidAs(i, strings.ReplaceAll(p.Devices[i].UDID, "-", ""))
 }
 
-// PC makes device i of p, a Windows device, as [Devices] does, but for its habits: it has none.
+// PC makes device i of p, a Windows device, as [Devices] does.
 func PC(p *population.Population, i int, seed uint64) *dialect.Windows {
-	m := newMaker(p, seed, nil)
-	d := m.pc(i)
-	for _, model := range m.windows { // the only one
-		d.Share(model, m.habits[0])
-	}
-	return d
+	return newMaker(p, seed, nil).pc(i)
 }
 
 func appleOf(models map[modelKey]*dialect.Model, p *population.Population, i int, seed uint64) *dialect.Apple {

@@ -128,7 +128,7 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 			return nil
 		}
 	}
-	if err := l.dress(i, c); err != nil {
+	if err := l.dress(i, c, passage); err != nil {
 		return err
 	}
 	var err error
@@ -198,7 +198,7 @@ func (l *Loop) fails() {
 }
 
 // dress makes ev the round that a device sends. The certificate decides which device it is.
-func (l *Loop) dress(i int, c *protocol.CheckIn) error {
+func (l *Loop) dress(i int, c *protocol.CheckIn, passage Passage) error {
 	p, m := &l.places[i], &l.ev.Message
 	cert := p.cert
 	if c.Verb == protocol.Enrol && l.renewed[i] != nil {
@@ -233,10 +233,31 @@ func (l *Loop) dress(i int, c *protocol.CheckIn) error {
 	case protocol.Ready:
 		m.Topic, m.Token, m.Awaiting = l.topics[p.topic], l.token(i), p.awaits
 		l.dressed = true
+	case protocol.Ask:
+		if p.platform == protocol.Windows && passage == Unanswered {
+			m.Batch = l.opening(p)
+			l.dressed = m.Batch != nil
+		}
 	case protocol.Leave:
 		if p.platform == protocol.Windows { // which says only that it tries (windows.md section 7)
 			m.Batch, l.dressed = &delivery.Batch{}, true
 		}
+	}
+	return nil
+}
+
+// opening is what the first message of a PC's session is, where it cannot be the last one: the session goes on until the device has said that
+// it has heard of the newest change of authority, and until a client of Configuration Manager's has said what is its business. So with the
+// answer the rest of the session is lost, and the device does not move (AUTH-21). Nil: the message may be the last one, as the rule has it.
+func (l *Loop) opening(p *place) *delivery.Batch {
+	w, s := l.server.World(), l.store.Lend(p.number)
+	switch {
+	case s == nil || s.Life != delivery.Enrolled:
+		return nil
+	case w.Tenant.Authority == protocol.SCCM || s.CoManaged:
+		return &delivery.Batch{Phase: delivery.Inquiring, Untold: true}
+	case w.Tenant.Epoch > 1 && (s.Heard != w.Tenant.Epoch || w.Unregistered(s)):
+		return &delivery.Batch{Phase: delivery.Asking, Untold: true}
 	}
 	return nil
 }

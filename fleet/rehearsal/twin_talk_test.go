@@ -136,7 +136,7 @@ func (u *unit) following(last protocol.Status) *command {
 		}
 	}
 	for _, c := range u.waiting {
-		if c.offers < 2 && last != protocol.NotNow {
+		if u.apple() && c.offers < 2 && last != protocol.NotNow { // the others come again by themselves
 			return c
 		}
 	}

@@ -30,6 +30,7 @@ type double struct {
 	index   int
 	act     dialect.Act
 	state   delivery.State          // the copy, from the conversation's second word on
+	began   delivery.ReportCounts   // those of the state when that began
 	records map[delivery.Key][]byte // what its server keeps of the conversation's answers
 	twice   bool                    // there is one
 	whole   bool                    // a conversation, its commands with it, has been compared
@@ -230,11 +231,11 @@ func (f *double) misses(wait time.Duration) {
 		return
 	}
 	f.opens()
+	f.failed = f.failed || !f.twice
 	switch {
 	case f.twice:
 		f.torn = true
 	case f.act.Kind == dialect.Send:
-		f.failed = true
 		r := dialect.Response{Err: errNoAnswer}
 		if wait > 0 {
 			r = dialect.Response{Status: http.StatusServiceUnavailable, RetryAfter: wait}
@@ -270,6 +271,7 @@ func (f *double) carries(c *protocol.CheckIn) error {
 		return l.round()
 	}
 	f.keep(state)
+	f.began = state.Reports
 	f.twice, f.early = true, c.Verb == protocol.Ready
 	f.talks()
 	err := l.round()
@@ -293,8 +295,11 @@ func (f *double) renews(by *delivery.Identity) *x509.Certificate {
 	if f.silent() || !f.twice || f.loop.devices[f.index].Phase() != agent.Enrolled {
 		return nil
 	}
-	if !f.owed {
-		f.torn = true // it has asked for one before, and a fault has kept that from the rule
+	if !f.owed { // it has asked for one before, and a fault has kept that from the rule
+		if f.torn {
+			f.parts() // from now on each has an identity of its own
+		}
+		f.torn = true
 		return nil
 	}
 	f.owed = false

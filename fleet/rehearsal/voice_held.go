@@ -26,6 +26,10 @@ func (f *double) ends() {
 	if f.silent() {
 		return
 	}
+	if f.torn && f.owed { // it was to have another identity, and the fault that cut the rule's conversation in two has kept that from it
+		f.dialogue().Abandon(f.now())
+		f.act, f.owed = dialect.Act{}, false
+	}
 	if f.act.Kind != dialect.Rest {
 		f.differs("end of the conversation", "", f.wants())
 		return

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"rollcall/agent"
 	"rollcall/agent/dialect"
 	"rollcall/certs"
 	"rollcall/certs/est"
@@ -66,10 +67,15 @@ func (x *phone) renewed(f *double) *x509.Certificate {
 
 // begin has it come by itself where it is due.
 func (x *phone) begin(f *double, why dialect.Why) {
-	if due := x.device.Due(); why == dialect.Scheduled && (due == 0 || due > f.now()) { // after a failure it comes by its own rule, and now because the rule has it come
+	now, due := f.now(), x.device.Due()
+	switch { // after a failure it comes by its own rule, and now because the rule has it come
+	case why != dialect.Scheduled || due != 0 && due <= now:
+	case x.device.Phase() == agent.Enrolling: // whom nobody else can have come
+		now = max(now, due)
+	default:
 		why = dialect.Synced
 	}
-	x.device.Begin(f.now(), why, &f.act)
+	x.device.Begin(now, why, &f.act)
 }
 
 func (x *phone) pauses(f *double) bool { return f.act.Kind == dialect.GetIdentity }

@@ -68,6 +68,12 @@ func (w *World) Target(s *State) (to authority.Resolution, pending, stale bool) 
 	return to, pending, !pending && s.User != 0 && s.Epoch < w.Tenant.Epoch
 }
 
+// Unregistered tells whether the device in state s has yet to register in the tenant's epoch: what it was told of that may have changed since.
+func (w *World) Unregistered(s *State) bool {
+	_, pending, stale := w.Target(s)
+	return s.Epoch < w.Tenant.Epoch && (pending || stale)
+}
+
 // register makes the device's authority the one that resolves, in the tenant's epoch, at the end of a completed check-in
 // (AUTH-21, I2).
 func (d *decision) register() {

@@ -11,8 +11,8 @@ import (
 	"rollcall/protocol"
 )
 
-// maxOffers is how often a command that is answered NotNow is handed out in one conversation: without a limit two commands that are answered
-// NotNow would go round for ever (apple.md section 6.4).
+// maxOffers is how often a command that an Apple device answers NotNow is handed out in one conversation: without a limit two commands that are
+// answered NotNow would go round for ever (apple.md section 6.4). To all others it is handed out once, as in a [Batch].
 const maxOffers = 2
 
 // queue puts c at the end of the queue under a new id.
@@ -248,7 +248,7 @@ func (d *decision) next(last protocol.Status) {
 		case !q.NotNow: // new in this conversation, or handed out and not answered
 			d.offer(i)
 			return
-		case q.Offers < maxOffers && again < 0:
+		case q.Offers < maxOffers && again < 0 && d.s.Platform.Apple():
 			again = i
 		}
 	}

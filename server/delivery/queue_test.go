@@ -212,6 +212,28 @@ func TestAPL052NotNowTwice(t *testing.T) {
 	}
 }
 
+// What a device that is not Apple's puts off is handed out once in a conversation, whatever it says after it, as in one message of many
+// commands (WIN-036).
+func TestWIN036PutOffOnce(t *testing.T) {
+	for _, platform := range []protocol.Platform{protocol.Windows, protocol.Android, protocol.IOS} {
+		p := settled(t)
+		p.s.Platform = platform
+		ids := p.orders(protocol.InstalledApplicationList, protocol.CertificateList)
+		p.ask()
+		p.got(ids[0])
+		p.report(protocol.NotNow)
+		p.got(ids[1])
+		p.report(protocol.Acknowledged)
+		if platform.Apple() {
+			p.got(ids[0])
+			continue
+		}
+		p.gotNothing()
+		p.ask()
+		p.got(ids[0])
+	}
+}
+
 func TestAPL056BothNotNow(t *testing.T) {
 	p := settled(t)
 	ids := p.orders(protocol.InstalledApplicationList, protocol.CertificateList)

@@ -280,7 +280,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	asks := t.starts && s.Life == delivery.Enrolled && !t.talk.User // of nodes that are the device's
 	epoch := world.Tenant.Epoch
 	untold := s.Heard != epoch && t.talk.Told != epoch // a device that answers has heard, and who lost the session before has not
-	t.tells = s.Life == delivery.Enrolled && !t.talk.User && epoch > 1 && (untold || t.starts && unregistered(world, s))
+	t.tells = s.Life == delivery.Enrolled && !t.talk.User && epoch > 1 && (untold || t.starts && world.Unregistered(s))
 	t.retells = t.talk.Own.flips()
 	b.Untold = t.tells || t.retells
 	t.asks = asks && h.cfg.Windows.PFN != ""
@@ -294,12 +294,6 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	case t.tells, t.retells, t.asks:
 		b.Phase = delivery.Asking
 	}
-}
-
-// unregistered tells whether the device has yet to register in the tenant's epoch: what it is told of that may have changed since.
-func unregistered(world *delivery.World, s *delivery.State) bool {
-	_, pending, stale := world.Target(s)
-	return s.Epoch < world.Tenant.Epoch && (pending || stale)
 }
 
 // leaves tells whether the message says that the device leaves.

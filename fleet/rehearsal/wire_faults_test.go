@@ -1,0 +1,73 @@
+package rehearsal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/rehearsal"
+	"rollcall/protocol"
+)
+
+// On bad networks, at busy servers, and with profiles that do not install, devices of all five platforms say over the wire what they say by
+// rule: from their enrolment, whose answers are lost too, over a change that some miss, to identities that are renewed or run out.
+func TestWireUnderFaults(t *testing.T) {
+	seeds := number(t, "ROLLCALL_WIRE_SEEDS", 3)
+	for seed := 1; seed <= seeds; seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			p := parsed(t, fmt.Sprintf(`
+seed: %d
+until: 9d
+tenant: {authority: office365, identity: {lifetime: 5d, window: 2d}, co_management: {pilot: office, compliance: intune}}
+population:
+  devices: 30
+  mix: {ios: 15, ipados: 15, android: 30, windows: 40}
+  licences: {basic: 60, intune: 40}
+  groups: {office: 50, field: 50}
+  ways: {joined: 30, registered: 20, autopilot: 10, group_policy: 20, self_deploying: 20}
+  offline: {share: 5%%, lasts: 2h}
+  habits: {not_now: 30%%, syncs_by_hand: 20%%/d, profile_fails: 60%%}
+profiles:
+  - {name: mail, family: email}
+  - {name: rules, family: configuration}
+  - {name: office, family: wifi}
+timeline:
+  - {at: 0s, enrol: {over: 2h}}
+  - {at: 3h, profiles: {assign: mail, group: all}}
+  - {at: 4h, profiles: {assign: rules, group: all}}
+  - {at: 5h, profiles: {assign: mail, group: all}}
+  - {at: 1d, command: {kind: DeviceInformation, to: all}}
+  - {at: 1d, absence: {of: 10%%, lasts: "uniform(3d, 5d)"}}
+  - {at: 2d, authority: {set: coexistence}}
+  - {at: 2d, apns: {upload: renewed, slot: intune}}
+  - {at: 2d1h, profiles: {assign: mail, group: all}}
+  - {at: 2d2h, profiles: {assign: rules, group: all}}
+  - {at: 2d3h, profiles: {assign: office, group: office}}
+  - {at: 2d4h, enrol: {userless: {macos: 2, windows: 2}, co_managed: 2, over: 1h}}
+  - {at: 3d, licences: {assign: intune, to: 50%% of basic, over: 1d}}
+  - {at: 6d, profiles: {unassign: office, group: office}}
+  - {at: 8d, enrol: {again: true, over: 1h}}
+faults:
+  - {share: 4%%, drop_response: true}
+  - {share: 2%%, reset: true}
+  - {at: 4d, for: 1h, share: 30%%, server: busy}
+`, seed))
+			rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+			for _, d := range wire.Wire.Differences {
+				t.Error(d.String())
+			}
+			if diff := cmp.Diff(rule, wire, cmpopts.IgnoreFields(rehearsal.Played{}, "Plan", "Population", "Wire"), cmp.AllowUnexported(rehearsal.Life{})); diff != "" {
+				t.Errorf("by rule (-) and over the wire (+):\n%s", diff)
+			}
+			for _, platform := range protocol.Platforms {
+				if wire.Wire.Devices[platform-1] == 0 {
+					t.Errorf("no %s has spoken", platform)
+				}
+			}
+		})
+	}
+}
