@@ -53,6 +53,9 @@ func (d *Android) obey(now protocol.Time, c *android.Command, r *android.Result)
 	case c.Type.Ends() && !d.mayEnd(c):
 		no(android.CodeNoOrder)
 		return
+	case d.real() && (c.Type == android.ResetPassword || c.Type == android.ClearAppData): // nobody allows these to a machine, whatever is in them
+		no(android.CodeUnsupported)
+		return
 	}
 	switch c.Type {
 	case android.Lock:

@@ -553,8 +553,9 @@ func TestAND079ReportedFirst(t *testing.T) {
 // What each kind of device may be asked (android.md, section 2.5).
 func TestAND038Commands(t *testing.T) {
 	lost := &android.LostModeParams{LostPhoneNumber: "1"}
-	old := *pixel
+	old, machine := *pixel, *pixel
 	old.APILevel = 23
+	machine.Tell = func(*android.StatusReport) {}
 	for _, tt := range []struct {
 		mode  android.Mode
 		model *AndroidModel
@@ -573,6 +574,8 @@ func TestAND038Commands(t *testing.T) {
 		{android.Dedicated, pixel, android.Command{Type: android.StopLostMode}, android.CodeNotLost},
 		{android.FullyManaged, pixel, android.Command{Type: android.ResetPassword, NewPassword: "1234"}, android.CodeInvalidValue},
 		{android.FullyManaged, &old, android.Command{Type: android.ResetPassword, NewPassword: "1234"}, ""},
+		{android.FullyManaged, &machine, android.Command{Type: android.ResetPassword, NewPassword: "correct horse"}, android.CodeUnsupported},
+		{android.FullyManaged, &machine, android.Command{Type: android.ClearAppData, ClearAppsDataParams: &android.ClearAppsDataParams{PackageNames: []string{"x"}}}, android.CodeUnsupported},
 		{android.FullyManaged, pixel, android.Command{Type: android.ResetPassword, NewPassword: "correct horse"}, ""},
 		{android.FullyManaged, &old, android.Command{Type: android.ClearAppData, ClearAppsDataParams: &android.ClearAppsDataParams{PackageNames: []string{"x"}}}, android.CodeAPILevel},
 		{android.FullyManaged, pixel, android.Command{Type: android.ClearAppData}, android.CodeInvalidValue},
