@@ -402,6 +402,40 @@ func TestHST027ProxyAnswers(t *testing.T) {
 	s.has("p-wifi", "p-config")
 }
 
+// A refusal that stands is asked about again by the schedule; what may be a mistake of the moment, soon (android.md, section 7).
+func TestAND076RefusalsStand(t *testing.T) {
+	for status, soon := range map[int]bool{403: false, 400: true, 401: true, 500: true} {
+		s := androidEnrolled(t, android.FullyManaged, plainHabits)
+		s.now = s.now.Add(24 * time.Hour) // the schedule is steady by now
+		s.begins(Synced)
+		s.answer(status, android.NewError(status, android.AuthorityUnknown, "none", nil))
+		if wait := s.d.Due().Sub(s.now); (wait <= 30*time.Minute) != soon || wait <= 0 || wait > 10*time.Hour {
+			t.Errorf("after %d it comes again in %s", status, wait)
+		}
+	}
+}
+
+// Of its networks a device tells where the policy asks for that, and nowhere else (AND-027).
+func TestAND027NetworksWhereAsked(t *testing.T) {
+	model := *pixel
+	model.Tell = func(s *android.StatusReport) {
+		s.NetworkInfo = &android.NetworkInfo{WiFiMACAddress: "02:00:00:00:00:01"}
+	}
+	for _, asked := range []bool{false, true} {
+		s := androidEnrolled(t, android.FullyManaged, plainHabits)
+		s.d.Share(&model, plainHabits)
+		s.begins(Pushed)
+		s.policy(s.entries("p-config"), &android.Policy{StatusReportingSettings: &android.StatusReportingSettings{NetworkInfo: asked}},
+			func(a *android.CheckInAnswer) {
+				a.Commands = []android.Command{{ID: "c-1", Type: android.RequestDeviceInfo}}
+			})
+		m := s.checksIn(2, android.ReasonPush)
+		if m.Status == nil || (m.Status.NetworkInfo != nil) != asked {
+			t.Errorf("asked %t: %+v", asked, m.Status)
+		}
+	}
+}
+
 // A policy that is older than the one in force, another device's or not signed by the server is not applied (HST-057).
 func TestHST057StalePolicy(t *testing.T) {
 	s := androidEnrolled(t, android.FullyManaged, plainHabits)
