@@ -48,7 +48,7 @@ func Read(document []byte) (*Profile, error) {
 	return translate(p)
 }
 
-// readPolicy reads a policy to the last member: an unknown word is a mistake (HST-014).
+// readPolicy reads a policy to the last member: an unknown word is a mistake, and so is what no Android could keep to (HST-014).
 func readPolicy(document []byte) (*Profile, error) {
 	var p android.Policy
 	if err := android.DecodeKnown(document, &p); err != nil {
@@ -57,15 +57,8 @@ func readPolicy(document []byte) (*Profile, error) {
 	if p.StatusReportingSettings != nil {
 		return nil, fmt.Errorf("%w: statusReportingSettings: the server's own", protocol.ErrMalformed)
 	}
-	for i := range p.Applications {
-		if p.Applications[i].PackageName == "" {
-			return nil, fmt.Errorf("%w: applications[%d].packageName: empty", protocol.ErrMalformed, i)
-		}
-	}
-	for i, r := range p.PolicyEnforcementRules {
-		if (r.BlockAction == nil) != (r.WipeAction == nil) || r.BlockAction != nil && r.BlockAction.BlockAfterDays >= r.WipeAction.WipeAfterDays {
-			return nil, fmt.Errorf("%w: policyEnforcementRules[%d]: want a block action and a later wipe action", protocol.ErrMalformed, i)
-		}
+	if err := possible(&p); err != nil {
+		return nil, err
 	}
 	out := &Profile{Family: familyOf(&p), Settings: p}
 	if len(android.Append(nil, &p)) == len("{}") {

@@ -49,11 +49,11 @@ func TestHST014Documents(t *testing.T) {
 		}
 	}
 	for document, family := range map[string]protocol.Family{
-		`{"openNetworkConfiguration":{"NetworkConfigurations":[{"GUID":"g","Name":"n","Type":"WiFi"}]}}`: protocol.WiFi,
-		`{"alwaysOnVpnPackage":{"packageName":"x"}}`:                                                     protocol.VPN,
-		`{"openNetworkConfiguration":{"Certificates":[{"GUID":"g","Type":"Authority"}]}}`:                protocol.Certificate,
-		`{"applications":[{"packageName":"x","managedConfiguration":{"email_address":"a"}}]}`:            protocol.Email,
-		` {"cameraAccess":"CAMERA_ACCESS_DISABLED"}`:                                                     protocol.Configuration,
+		`{"openNetworkConfiguration":{"NetworkConfigurations":[{"GUID":"g","Name":"n","Type":"WiFi","WiFi":{"SSID":"s","Security":"None"}}]}}`: protocol.WiFi,
+		`{"alwaysOnVpnPackage":{"packageName":"x"}}`:                                          protocol.VPN,
+		`{"openNetworkConfiguration":{"Certificates":[{"GUID":"g","Type":"Authority"}]}}`:     protocol.Certificate,
+		`{"applications":[{"packageName":"x","managedConfiguration":{"email_address":"a"}}]}`: protocol.Email,
+		` {"cameraAccess":"CAMERA_ACCESS_DISABLED"}`:                                          protocol.Configuration,
 	} {
 		p, err := Read([]byte(document))
 		if err != nil || p.Family != family || !IsDocument([]byte(document)) {
@@ -79,4 +79,31 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%s is not a policy: %v", document, err)
 		}
 	})
+}
+
+// A network is translated as what it is, or not at all: not an enterprise's as one with a password, which no device could join (AND-062).
+func TestAND062Networks(t *testing.T) {
+	type keys = map[string]any
+	for _, tt := range []struct {
+		settings keys
+		want     string // empty: nothing has a counterpart
+	}{
+		{keys{"EncryptionType": "WPA2", "Password": "secret12"}, `{"SSID":"Office","AutoConnect":true,"Security":"WPA-PSK","Passphrase":"secret12"}`},
+		{keys{"EncryptionType": "WEP", "AutoJoin": true}, `{"SSID":"Office","AutoConnect":true,"Security":"WEP-PSK"}`},
+		{keys{"EncryptionType": "None", "AutoJoin": false}, `{"SSID":"Office","Security":"None"}`},
+		{keys{"EncryptionType": "WPA2", "EAPClientConfiguration": keys{"AcceptEAPTypes": []any{int64(25)}}}, ""},
+	} {
+		profile := apple.NewProfile("com.example.x", "Office", protocol.WiFi)
+		tt.settings["SSID_STR"] = "Office"
+		profile.Payloads[0].Settings = tt.settings
+		p, err := Read(apple.EncodeProfile(profile))
+		switch {
+		case tt.want == "" && !errors.Is(err, ErrNoCounterpart):
+			t.Errorf("%v: %v, want that nothing has a counterpart", tt.settings, err)
+		case tt.want != "" && err != nil:
+			t.Errorf("%v: %v", tt.settings, err)
+		case tt.want != "" && !strings.Contains(string(android.Append(nil, &p.Settings)), tt.want):
+			t.Errorf("%v: %s, want %s", tt.settings, android.Append(nil, &p.Settings), tt.want)
+		}
+	}
 }
