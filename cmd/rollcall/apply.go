@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +96,9 @@ refused by line and field. The users of ask_users_to_sync are not written to: th
 }
 
 func (f *applyFlags) run(cmd *cobra.Command, c *client, name string) (err error) {
+	if cmd.Flags().Changed("confirm") && f.confirm == "" {
+		return errors.New("--confirm: empty; want the ID that the rehearsal has shown, or no --confirm to rehearse")
+	}
 	start, err := moment("start", f.start)
 	if err != nil {
 		return err
@@ -139,8 +141,10 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 		switch now, err = apply.Read(cmd.Context(), t); {
 		case errors.Is(err, apply.ErrNoDevices): // which is why a plan about the tenant's own could not be read
 			return nil, nil, err
-		case err != nil:
-			return nil, nil, cmp.Or(wrong, err)
+		case err != nil && unread(wrong):
+			return nil, nil, wrong
+		case err != nil: // the cause: without the tenant nobody knows whether the plan suits it
+			return nil, nil, err
 		}
 		there = now.Tenancy()
 	}
@@ -153,6 +157,12 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 		p.Seed = f.seed
 	}
 	return p, now, nil
+}
+
+// unread tells whether err is about a plan that could not be read at all, whatever tenant it is for: it names no line.
+func unread(err error) bool {
+	e, ok := errors.AsType[*plan.Error](err)
+	return err != nil && (!ok || e.Line == 0)
 }
 
 // again is the command that does what was rehearsed.

@@ -39,6 +39,12 @@ func (p *Plan) Suits(t *Tenancy) error {
 func (c *checker) setting(path string, s *Setting) {
 	from, to := c.now, s.Set
 	units := c.plan.Tenant.Units
+	fail := func(rule protocol.Rule, format string, args ...any) {
+		if from == intune && c.changes == 0 && c.plan.there == nil && !c.plan.says("tenant.authority") { // which whoever meant a tenant that is there does not know
+			format += "; without tenant.authority a plan with devices of its own means intune"
+		}
+		c.fail(path+".set", rule, format, args...)
+	}
 	adds := from == office365 && (to == coexistence || to == intune)
 	unsupported := from == office365 && to == intune || from == intune && to == office365
 	switch {
@@ -46,16 +52,16 @@ func (c *checker) setting(path string, s *Setting) {
 		c.fail(path, ruleContradiction, "a change to nothing; want set: with one of %s", strings.Join(regimeNames[2:], ", "))
 		return
 	case to == from:
-		c.fail(path+".set", ruleContradiction, "the authority is %s already at this time", from)
+		fail(ruleContradiction, "the authority is %s already at this time", from)
 	case to == unset:
 		c.fail(path+".set", ruleNoReturn, "no authority returns to unknown")
 	case from == unset && to == coexistence:
 		c.fail(path+".set", ruleAuthorities, "coexistence adds Intune to office365, and the authority is unknown at this time; set office365 first")
 	case from == unset:
 	case unsupported && !s.Force:
-		c.fail(path+".set", ruleAuthorities, "from %s to %s in one step is unsupported; want force: true where that is meant", from, to)
+		fail(ruleAuthorities, "from %s to %s in one step is unsupported; want force: true where that is meant", from, to)
 	case !unsupported && !slices.Contains(changes[from], to):
-		c.fail(path+".set", ruleAuthorities, "there is no change from %s to %s; want one of %s", from, to, strings.Join(list(changes[from]), ", "))
+		fail(ruleAuthorities, "there is no change from %s to %s; want one of %s", from, to, strings.Join(list(changes[from]), ", "))
 	case adds && units != nil && *units == 0:
 		c.fail(path+".set", ruleUnits, "the tenant owns no licence that entitles Intune (units: 0)")
 	}
