@@ -29,7 +29,8 @@ type AndroidStart struct {
 	Attestation [][]byte // what the device's key store says of the key that it will ask a certificate for: a chain, DER; nil: nothing
 }
 
-// AndroidStartOf reads the text of a QR code, or the extras of a zero-touch configuration.
+// AndroidStartOf reads the text of a QR code, or the extras of a zero-touch configuration. By whose certificate the server is known
+// (rollcall.CA_SHA256) is held against its TLS by the caller, who has the connection.
 func AndroidStartOf(text []byte) (AndroidStart, error) {
 	var p android.ProvisioningData
 	if err := android.Decode(text, &p); err != nil {

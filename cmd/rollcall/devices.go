@@ -108,7 +108,7 @@ func devicesListCommand(c *client) *cobra.Command {
 			return show(cmd, map[string]any{"devices": list}, func(w io.Writer) {
 				row(w, "ID", "NAME", "PLATFORM", "MODEL", "SERIAL", "USER", "STATE", "AUTHORITY", "LAST SEEN", "WAITING")
 				for _, d := range list {
-					row(w, d.ID, d.Name, platformOf(&d), d.Model, d.Serial, d.User, lifeOf(&d), d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
+					row(w, d.ID, narrow(d.Name), platformOf(&d), narrow(d.Model), narrow(d.Serial), d.User, lifeOf(&d), d.Registered.String(), when(d.LastSeen), strconv.Itoa(d.Queue))
 				}
 			})
 		},
@@ -118,6 +118,15 @@ func devicesListCommand(c *client) *cobra.Command {
 	cmd.Flags().StringVar(&portal, "portal", "", "only those that this authority manages: intune or office365")
 	cmd.Flags().BoolVar(&asCSV, "csv", false, "print comma-separated values")
 	return cmd
+}
+
+// narrow is what a device says of itself, as a column on the screen bears it; --json and --csv have it whole.
+func narrow(s string) string {
+	const most = 40
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 // mostTwins is how many of them are told of: a factory may give all its machines one number.

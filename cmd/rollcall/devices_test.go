@@ -78,3 +78,15 @@ func TestShowOfAPCThatLeaves(t *testing.T) {
 		t.Errorf("one that stays is shown as\n%s", &out)
 	}
 }
+
+// A device that calls itself ever so much widens no table; a short name is whole, whatever its letters.
+func TestDevicesOfLongNames(t *testing.T) {
+	for in, want := range map[string]string{
+		strings.Repeat("é", 40):  strings.Repeat("é", 40),
+		strings.Repeat("é", 300): strings.Repeat("é", 39) + "…",
+	} {
+		if got := narrow(in); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
