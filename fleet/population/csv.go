@@ -1,6 +1,7 @@
 package population
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -121,8 +122,10 @@ func newTable(f input) (*table, error) {
 	return t, nil
 }
 
-// columns finds kind's fields among the headers. The error names those that are missing.
+// columns finds kind's fields among the headers, of which the first row was read last. The error names those that are missing or there
+// twice: nobody can tell which of two is meant.
 func (t *table) columns(kind *columns) error {
+	var twice plan.Errors
 	for field, names := range kind.headers {
 		for _, name := range names {
 			if i := slices.Index(t.head, name); i >= 0 {
@@ -130,6 +133,19 @@ func (t *table) columns(kind *columns) error {
 				break
 			}
 		}
+		for i, name := range t.head {
+			if first := slices.Index(t.head, name); first < i && slices.Contains(names, name) {
+				line, column := t.csv.FieldPos(i)
+				twice = append(twice, &plan.Error{
+					File: t.path, Line: line, Column: column, Field: strings.TrimSpace(t.shown[i]), Rule: ruleExport,
+					Message: fmt.Sprintf("the header is there twice: in columns %d and %d of the table", first+1, i+1),
+				})
+			}
+		}
+	}
+	if twice != nil {
+		slices.SortFunc(twice, func(a, b *plan.Error) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+		return twice
 	}
 	var missing plan.Errors
 	for _, oneOf := range kind.needed {

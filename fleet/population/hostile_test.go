@@ -39,6 +39,12 @@ func TestHST122(t *testing.T) {
 			"stale-device example", "a.csv", "AccountEnabled,DeviceId,OperatingSystem,DisplayName\nTrue,d1,Windows,x\n",
 			"a.csv:1:1: isManaged: the column is missing; want a header such as ismanaged (HST-122)", -1,
 		},
+		{
+			"a header twice", "a.csv", "OS," + strings.TrimSuffix(head, "\n") + ",device  ID,Category,Category\nx," + strings.TrimSuffix(good, "\n") + ",d9,a,b\n",
+			"a.csv:1:65: OS: the header is there twice: in columns 1 and 7 of the table (HST-122)\n" +
+				"a.csv:1:97: device  ID: the header is there twice: in columns 2 and 10 of the table (HST-122)", -1,
+		},
+		{"nobody left", "a.csv", head + strings.Replace(good, "Windows", "Linux", 1), "FOLDER: all 1 of its records are left out (platform 1), and nobody is left; want devices enrolled in MDM of one of the five platforms (HST-122)", -1},
 		{"empty CSV", "a.csv", "", "a.csv:1:1: the file is empty; want a line of column names (HST-122)", -1},
 		{"not ours", "a.csv", "a,b\n1,2\n", "FOLDER: no devices here; want managedDevices.json, devices.json or the console's CSV (HST-122)", -1},
 		{
@@ -224,7 +230,11 @@ func (f *rowsFile) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		f.left--
-		f.text = fmt.Appendf(f.text, `{"id":"device %d","managementAgent":"jamf","notes":"%02000d"}`+"\n", f.left, 0)
+		agent := "jamf"
+		if f.left == 0 { // one of them is taken
+			agent = "mdm"
+		}
+		f.text = fmt.Appendf(f.text, `{"id":"device %d","managementAgent":%q,"operatingSystem":"iOS","notes":"%02000d"}`+"\n", f.left, agent, 0)
 	}
 	n := copy(p, f.text)
 	f.text = f.text[n:]
@@ -240,7 +250,7 @@ func TestHST122Memory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	p, err := load(Options{}, fsys, "", BMSLicence)
 	runtime.ReadMemStats(&after)
-	if err != nil || p.Total != rows || p.LeftOutBy()["agent"] != rows {
+	if err != nil || p.Total != rows || p.LeftOutBy()["agent"] != rows-1 {
 		t.Fatalf("%v, %+v", err, p)
 	}
 	if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 24<<20 {

@@ -101,7 +101,23 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 		return nil, append(noRecord(files.devices()).(plan.Errors), im.bad...)
 	}
 	im.finish(files)
+	if len(im.pop.Devices) == 0 {
+		return nil, append(plan.Errors{nobody(o.Path, im.pop)}, im.bad...)
+	}
 	return im.pop, nil
+}
+
+// nobody is that all records of an export were left out, which says more often that it was misread than that the tenant is empty.
+func nobody(path string, p *Population) *plan.Error {
+	var why []string
+	by := p.LeftOutBy()
+	for _, reason := range slices.Sorted(maps.Keys(by)) {
+		why = append(why, fmt.Sprintf("%s %d", reason, by[reason]))
+	}
+	return &plan.Error{
+		File: path, Rule: ruleExport,
+		Message: fmt.Sprintf("all %d of its records are left out (%s), and nobody is left; want devices enrolled in MDM of one of the five platforms", p.Total, strings.Join(why, ", ")),
+	}
 }
 
 // An importer is one import under way.
