@@ -250,6 +250,9 @@ func printDevice(w io.Writer, d *target.Details) {
 		for _, no := range a.NonCompliance {
 			row(w, "does not keep to", strings.TrimSpace(no.Setting+" "+no.Package)+": "+no.Reason)
 		}
+		for _, no := range a.LeftOut {
+			row(w, "not in its policy", no.Setting+" of "+no.Profile+": "+no.Reason)
+		}
 	}
 	row(w, "last seen", when(d.LastSeen))
 	row(w, "wake-up due", when(d.Wake))

@@ -90,3 +90,13 @@ func TestDevicesOfLongNames(t *testing.T) {
 		}
 	}
 }
+
+// A setting that did not get into an Android device's policy is shown with the profile that it is of, and why (AND-062).
+func TestAND062ShowOfWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	d := &target.Details{Device: target.Device{ID: "A", Android: &target.AndroidDevice{LeftOut: []target.LeftOut{{Profile: "android.updates", Setting: "systemUpdate", Reason: "MANAGEMENT_MODE"}}}}}
+	var out strings.Builder
+	if printDevice(&out, d); !strings.Contains(out.String(), "systemUpdate of android.updates: MANAGEMENT_MODE") {
+		t.Errorf("shown as\n%s", &out)
+	}
+}

@@ -156,8 +156,16 @@ type AndroidDevice struct {
 	Mode          android.Mode    `json:"mode"`
 	Enrollment    string          `json:"enrollment"` // by which token it enrolled
 	APILevel      int             `json:"api_level"`
-	PolicyVersion int64           `json:"policy_version"` // of the policy that it has applied; 0: none yet
-	NonCompliance []NonCompliance `json:"non_compliance"` // empty: it complies
+	PolicyVersion int64           `json:"policy_version"`     // of the policy that it has applied; 0: none yet
+	NonCompliance []NonCompliance `json:"non_compliance"`     // empty: it complies
+	LeftOut       []LeftOut       `json:"left_out,omitempty"` // of [Details] alone
+}
+
+// A LeftOut is a setting of a profile's that is not in its device's policy.
+type LeftOut struct {
+	Profile string `json:"profile"` // its identifier
+	Setting string `json:"setting"`
+	Reason  string `json:"reason"`
 }
 
 // A NonCompliance is why a device does not keep to a setting of its policy, as its latest report said.

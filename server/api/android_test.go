@@ -267,6 +267,30 @@ func TestAND028Shown(t *testing.T) {
 	}
 }
 
+// TestAND062LeftOut: a setting that did not get into a device's policy is shown with it: its mode has none such, or another profile was first.
+func TestAND062LeftOut(t *testing.T) {
+	o := newAndroidOffice(t)
+	for _, p := range [][2]string{
+		{"first", `{"cameraAccess":"CAMERA_ACCESS_DISABLED","systemUpdate":{"type":"AUTOMATIC"},"applications":[{"packageName":"a.b","installType":"BLOCKED"}]}`},
+		{"second", `{"minimumApiLevel":30,"applications":[{"packageName":"a.b","installType":"KIOSK"}]}`},
+	} {
+		_, err := o.core.PutProfile(t.Context(), o.now(), server.System, server.ProfileChange{
+			Name: p[0], Family: protocol.Configuration, Identifier: "android." + p[0], Payload: []byte(p[1]), Groups: []string{"field"},
+		}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := o.enrolAndroid(android.WorkProfilePersonal)
+	want := []any{
+		map[string]any{"profile": "android.first", "setting": "systemUpdate", "reason": "MANAGEMENT_MODE"},
+		map[string]any{"profile": "android.second", "setting": "applications[0].installType", "reason": "INVALID_VALUE"},
+	}
+	if a := o.call("GET", "/rollcall/v1/devices/"+id, nil, 200)["android"].(map[string]any); !reflect.DeepEqual(a["left_out"], want) {
+		t.Errorf("%v, want %v", a, want)
+	}
+}
+
 // tells is a round in which an Android device says f of itself.
 func (o *office) tells(id string, f *delivery.Facts) {
 	o.t.Helper()

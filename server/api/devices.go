@@ -60,8 +60,16 @@ type androidDevice struct {
 	Mode          string          `json:"mode"`
 	Enrollment    string          `json:"enrollment"` // by which token it enrolled
 	APILevel      int             `json:"api_level"`
-	PolicyVersion int64           `json:"policy_version"` // of the policy that it has applied; 0: none yet
-	NonCompliance []nonCompliance `json:"non_compliance"` // why it does not comply, as its latest report said
+	PolicyVersion int64           `json:"policy_version"`     // of the policy that it has applied; 0: none yet
+	NonCompliance []nonCompliance `json:"non_compliance"`     // why it does not comply, as its latest report said
+	LeftOut       []leftOut       `json:"left_out,omitempty"` // settings that are not in its policy; of one device alone, lists have none
+}
+
+// A leftOut is a setting of a profile's that is not in its device's policy.
+type leftOut struct {
+	Profile string `json:"profile"`
+	Setting string `json:"setting"`
+	Reason  string `json:"reason"` // INVALID_VALUE: a profile before it has another; MANAGEMENT_MODE or API_LEVEL: the device has none such
 }
 
 type nonCompliance struct {
@@ -74,7 +82,7 @@ type nonCompliance struct {
 func androidOf(f *delivery.Facts) *androidDevice {
 	enrollment, mode, level := server.AndroidEnrolment(f)
 	version, reasons := server.AndroidPolicy(f)
-	a := &androidDevice{string(mode), enrollment, level, version, make([]nonCompliance, len(reasons))}
+	a := &androidDevice{Mode: string(mode), Enrollment: enrollment, APILevel: level, PolicyVersion: version, NonCompliance: make([]nonCompliance, len(reasons))}
 	for i, r := range reasons {
 		a.NonCompliance[i] = nonCompliance(r)
 	}
@@ -255,6 +263,11 @@ func (h *Handler) getDevice(c *call) (any, error) {
 	}
 	out := details{device: h.device(&record), CoManaged: record.State.CoManaged, Workloads: []string{}, Commands: make([]command, len(history))}
 	w := h.cfg.Server.World()
+	if a := out.Android; a != nil && record.State.Life == delivery.Enrolled {
+		for _, no := range h.cfg.Server.AndroidLeftOut(c.now, &record) {
+			a.LeftOut = append(a.LeftOut, leftOut{no.Profile, no.Field, string(no.Reason)})
+		}
+	}
 	if s := &record.State; s.Life == delivery.Enrolled {
 		k := w.Compliance(c.now, s)
 		out.Compliance = &compliance{k.Device, k.Reported, k.Directory, k.Console, k.ConsoleSince, k.ConfigMgr}

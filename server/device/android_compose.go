@@ -13,7 +13,6 @@ import (
 	"rollcall/protocol/android"
 	"rollcall/server"
 	"rollcall/server/delivery"
-	"rollcall/server/policy"
 )
 
 // compose writes the answer to a round, and returns what a repeat gets; nil: nothing was decided that a repeat could not decide again.
@@ -137,19 +136,6 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 	return false
 }
 
-// newest adds a profile, or puts its newer version in the place of the one that it replaces.
-func newest(list []android.Part, p android.Part) []android.Part {
-	for i := range list {
-		if list[i].ID == p.ID {
-			if list[i].Version < p.Version {
-				list[i] = p
-			}
-			return list
-		}
-	}
-	return append(list, p)
-}
-
 // firstOrders is how many orders beside those for profiles an enrolment brings.
 const firstOrders = 2
 
@@ -161,37 +147,10 @@ func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *an
 	if m.Status != nil && m.Status.SoftwareInfo != nil {
 		level = m.Status.SoftwareInfo.APILevel
 	}
-	owner := w.OwnerOf(st)
-	var here, old []android.Part
-	for i := range st.Profiles {
-		a := &st.Profiles[i]
-		part := h.part(w, a.Profile)
-		switch {
-		case a.State == delivery.InstallFailed: // it is not there, and nobody tries it now
-		case a.State == delivery.Removing:
-			part.RemoveAfter = h.now()
-			old = append(old, part)
-		case w.Old(a.Profile, owner):
-			part.RemoveAfter = w.Tenant.OldEnd()
-			old = append(old, part)
-		default:
-			here = newest(here, part)
-		}
-	}
+	here, old := server.AndroidParts(w, h.now(), st, func(p protocol.Profile) android.Part { return h.part(w, p) })
 	version := max(int64(st.Seq), after(max(m.Applied.PolicyVersion, server.AndroidVersion(facts)), 1))
 	if st.Life == delivery.Enrolling {
-		for _, q := range w.Sets[w.SetOf(st)].Profiles {
-			here = append(here, h.part(w, q))
-		}
 		version = after(version, firstOrders+len(here)) // those that its enrolment brings, which this policy carries out
-	}
-	old = slices.DeleteFunc(old, func(o android.Part) bool { // a namesake takes its place (AUTH-26)
-		return slices.ContainsFunc(here, func(p android.Part) bool { return p.ID == o.ID })
-	})
-	for i := range old { // what has to go is told, and sets nothing any more
-		if old[i].RemoveAfter <= h.now() {
-			old[i].Settings = android.Policy{}
-		}
 	}
 	c := android.Compile(mode, level, append(here, old...))
 	for _, no := range c.Conflicts {
@@ -221,18 +180,14 @@ func (h *Handler) factsOf(p *peer) *delivery.Facts {
 	return &delivery.Facts{Said: p.cred.Serial}
 }
 
-// part is a profile on its way into a policy. One that says nothing to Android is listed all the same, and sets nothing.
+// part is what a profile says, read once.
 func (h *Handler) part(w *delivery.World, p protocol.Profile) android.Part {
 	if known, ok := h.android.parts.Load(p); ok {
 		return *known.(*android.Part)
 	}
-	q := &w.Profiles[p]
-	part := &android.Part{ManifestEntry: android.ManifestEntry{ID: q.Identifier, Name: q.Name, Family: q.Family, Authority: q.Authority, Version: uint32(p)}}
-	document, err := policy.Read(q.Payload)
-	if err == nil {
-		part.Settings = document.Settings
-	} else {
-		h.cfg.Log.WithError(err).WithField("profile", q.Name).Info("a profile says nothing to Android devices")
+	part, err := server.AndroidPart(w, p)
+	if err != nil {
+		h.cfg.Log.WithError(err).WithField("profile", part.Name).Info("a profile says nothing to Android devices")
 	}
 	h.android.parts.Store(p, part)
 	return *part
