@@ -21,9 +21,9 @@ type Answers struct {
 	All                           Group
 	ByPlatform, ByAuthority, Ways []Group       // by whom they are registered with at the end; by how they enrolled
 	Began                         protocol.Time // when the first device could move; 0: none was to
-	Half, Most, Whole             time.Duration // from Began until 50, 95 and 100 % of the movable had moved; Never: they did not
-	Wait                          Times         // of each device that moved, from when it could until it did
-	Last                          int           // the device that moved last; -1: none did
+	Half, Most, Whole             time.Duration // from Began until 50, 95 and 100 % of the movable had moved first; Never: they did not
+	Wait                          Times         // of each device that moved, from when it could until it did; of several moves the longest
+	Last                          int           // the device whose first move was the last; -1: none did
 
 	// What the gap, or a push certificate that had ended, held up.
 	Held, ByGap, Silenced Times
@@ -176,8 +176,8 @@ func (p *Played) Answer(capacity float64) *Answers {
 			a.Began = l.FirstPending
 		}
 		if l.Moved && l.MovedAt != 0 { // else before the beginning
-			if l.FirstPending != 0 && l.MovedAt >= l.FirstPending { // else support moved it, or it was pending for nothing since
-				waited = append(waited, l.MovedAt.Sub(l.FirstPending))
+			if l.moved() { // else support moved it, or it was pending for nothing
+				waited = append(waited, l.longest())
 			}
 			if a.Last < 0 || l.MovedAt > p.Lives[a.Last].MovedAt {
 				a.Last = i

@@ -25,3 +25,6 @@ func Processor(tb testing.TB) time.Duration {
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
+
+// Waited has the device have waited so long for a move after its first.
+func (l *Life) Waited(d time.Duration) { l.waited(d) }

@@ -15,15 +15,17 @@ type Life struct {
 	MustEnrol  bool // only a new enrolment helps (AUTH-42)
 	Away       bool // off the network at the end
 	Registered protocol.Authority
-	Cut        bool  // a push certificate with another topic stranded it, whatever became of it since
-	Lapsed     bool  // its identity had ended before it enrolled again
-	Bare       bool  // it is at the end without a profile that it had had
-	Prompted   bool  // its user may have been asked to sign in to mail again (AUTH-37)
-	Moves      uint8 // how often another authority took it over; 255: that often or more
-	Redundant  uint8 // profiles that nobody assigns any more, left on it at the end (AUTH-36)
+	Cut        bool   // a push certificate with another topic stranded it, whatever became of it since
+	Lapsed     bool   // its identity had ended before it enrolled again
+	Bare       bool   // it is at the end without a profile that it had had
+	Prompted   bool   // its user may have been asked to sign in to mail again (AUTH-37)
+	Moves      uint8  // how often another authority took it over; 255: that often or more
+	Redundant  uint8  // profiles that nobody assigns any more, left on it at the end (AUTH-36)
+	Back       bool   // its first move was back to Basic Mobility and Security (AUTH-24)
+	later      uint32 // seconds: its longest wait for a move after its first
 
-	FirstPending protocol.Time // when it could have begun its latest move; 0: it was never to
-	MovedAt      protocol.Time // when it moved or registered anew; the latest; 0: it did not
+	FirstPending protocol.Time // when it could have begun its first move; 0: it was never to
+	MovedAt      protocol.Time // when it moved first, or registered anew; 0: it did not
 	LastSeen     protocol.Time // end of its latest completed check-in; 0: none
 	CertEnd      protocol.Time // end of its identity certificate; 0: it has none, or had one before the story and nobody knows its end
 	Blocked      time.Duration // time that the gap kept it from moving or registering anew
@@ -34,6 +36,23 @@ type Life struct {
 	Enrolments uint16
 	Again      uint8 // of these, after another one
 	why        reason
+}
+
+// moved tells whether the device has ended the wait for its first move.
+func (l *Life) moved() bool { return l.FirstPending != 0 && l.MovedAt >= l.FirstPending }
+
+// waited notes a wait for a later move, in whole seconds, rounded up.
+func (l *Life) waited(d time.Duration) {
+	l.later = max(l.later, uint32((d+time.Second-1)/time.Second))
+}
+
+// longest is the device's longest wait for any of its moves, once the first is over: no quick one hides a slow one.
+func (l *Life) longest() time.Duration {
+	first, later := l.MovedAt.Sub(l.FirstPending), time.Duration(l.later)*time.Second
+	if later-first >= time.Second {
+		return later
+	}
+	return first
 }
 
 // A Lack is for how long a device was without profiles that it had had.

@@ -13,6 +13,9 @@ func (k *part) closes(i int, now protocol.Time) {
 	u := &k.units[i]
 	life := &k.lives[u.device]
 	k.resettle(i, now)
+	if life.Pending && !life.Stranded { // the stranded never will
+		k.movesAgain(i, life, now)
+	}
 	life.Away, life.LastSeen, life.CheckIns = u.away != 0, u.seen, u.checkIns
 	of := &k.pop.Devices[u.device]
 	if last := of.Contact.Latest; last != 0 && life.LastSeen != 0 && life.LastSeen < k.start { // the export knows better than the foreword

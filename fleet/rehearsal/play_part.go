@@ -43,6 +43,7 @@ type part struct {
 	minuteFrom protocol.Time            // its beginning
 	issued     uint64                   // identities that were counted
 	barred     map[protocol.Rule]uint64 // enrolments that the server refused
+	again      map[int]protocol.Time    // since when devices wait for a move after their first
 	since      []protocol.Time          // by user: since when something of another authority is to be assigned; 0: nothing is
 	late       map[time.Duration]int    // users by how late something was
 	failedBy   protocol.Rule            // of the enrolment under way

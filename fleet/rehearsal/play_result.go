@@ -44,15 +44,15 @@ func (p *Played) Result(a *Answers) *report.Result {
 	return r
 }
 
-// moves are how long each device took to move since it was pending and not blocked, the shortest first. One that has still to
-// move has taken the time until the end so far; the stranded never will.
+// moves are how long each device took to move since it was pending and not blocked, the shortest first: of several moves the
+// longest. One that has still to move has taken the time until the end so far; the stranded never will.
 func (p *Played) moves() (took []time.Duration) {
 	for i := range p.Lives {
 		l := &p.Lives[i]
 		switch {
 		case l.FirstPending == 0:
-		case l.MovedAt >= l.FirstPending:
-			took = append(took, l.MovedAt.Sub(l.FirstPending))
+		case l.moved():
+			took = append(took, l.longest())
 		case l.Pending && !l.Stranded:
 			took = append(took, p.End.Sub(l.FirstPending))
 		}

@@ -80,7 +80,7 @@ func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event,
 	}
 	life := &k.lives[k.units[i].device]
 	if now >= k.start {
-		life.registers(now, before, after)
+		k.registers(i, life, now, before, after)
 		if before.Registered == protocol.Office365 && after.Registered == protocol.Intune && k.mails(i) {
 			life.Prompted = true
 		}
@@ -90,20 +90,45 @@ func (k *part) observe(now protocol.Time, w *delivery.World, ev *delivery.Event,
 	}
 }
 
-// registers notes when a device moves or, unless it did, takes a newer epoch.
-func (l *Life) registers(now protocol.Time, before, after *delivery.State) {
+// registers notes when device i moves or, unless it did, takes a newer epoch.
+func (k *part) registers(i int, l *Life, now protocol.Time, before, after *delivery.State) {
 	switch {
 	case before.Registered == protocol.Unknown || after.Registered == protocol.Unknown:
 	case before.Registered != after.Registered:
-		if l.settled() { // by a new enrolment
-			l.FirstPending = now
-		}
 		if l.Moves < math.MaxUint8 {
 			l.Moves++
 		}
+		if l.moved() {
+			k.movesAgain(i, l, now)
+			return
+		}
+		if l.FirstPending == 0 { // by a new enrolment
+			l.FirstPending = now
+		}
+		l.MovedAt, l.Back = now, after.Registered == protocol.Office365
+	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved && !l.moved():
 		l.MovedAt = now
-	case before.Epoch != 0 && before.Epoch != after.Epoch && !l.Moved:
-		l.MovedAt = now
+	}
+}
+
+// waits notes that device i is to move, and that nothing but itself keeps it.
+func (k *part) waits(i int, l *Life, now protocol.Time) {
+	switch {
+	case l.FirstPending == 0:
+		l.FirstPending = now
+	case l.moved() && k.again[i] == 0:
+		if k.again == nil {
+			k.again = map[int]protocol.Time{}
+		}
+		k.again[i] = now
+	}
+}
+
+// movesAgain ends the wait of device i for a move after its first.
+func (k *part) movesAgain(i int, l *Life, now protocol.Time) {
+	if since, ok := k.again[i]; ok { // else it moves by a new enrolment
+		l.waited(now.Sub(since))
+		delete(k.again, i)
 	}
 }
 
@@ -114,9 +139,6 @@ func (k *part) mails(i int) bool {
 	unknown := k.pop.Tenant.AsOf != 0 && k.lives[u.device].Enrolments == 0
 	return !k.pop.Devices[u.device].Userless() && (unknown || u.had.has(protocol.Email))
 }
-
-// settled tells whether the device has not been pending since it moved.
-func (l *Life) settled() bool { return l.FirstPending == 0 || l.MovedAt >= l.FirstPending }
 
 // turn notes that the tenant, or the time, has changed how devices stand.
 func (k *part) turn(now protocol.Time) {
@@ -172,8 +194,11 @@ func (k *part) settle(i int, d *watched, now protocol.Time) {
 		k.census.add(p, &s, enrolled, 1)
 		life.Standing, life.Enrolled = s, enrolled
 	}
-	if s.Pending && !s.Blocked && life.settled() && now >= k.start {
-		life.FirstPending = now
+	switch {
+	case s.Pending && !s.Blocked && now >= k.start:
+		k.waits(i, life, now)
+	case enrolled && !s.Pending:
+		delete(k.again, i)
 	}
 	u.lacks, u.late, u.silenced = 0, 0, false
 	if !enrolled {

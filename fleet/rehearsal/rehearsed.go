@@ -147,7 +147,7 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 	return lead
 }
 
-// whyLast says why the device that moved last was last: what took most of its time.
+// whyLast says why the device whose first move was last was last: what took most of its time.
 func (a *Answers) whyLast(l lang.Language) string {
 	life := &a.Lives[a.Last]
 	if life.FirstPending == 0 {
@@ -163,6 +163,8 @@ func (a *Answers) whyLast(l lang.Language) string {
 		return l.Say("the push certificate held it for %s (%s)", l.Span(life.held()), protocol.RulePushExpired)
 	case 2*life.held() > max(wait, late):
 		return l.Say("the push certificate held it for %s (%s)", l.Span(life.held()), protocol.RulePushGap)
+	case late > wait && life.Back:
+		return l.Say("it was to move back only %s after the first could move (AUTH-24)", l.Span(late))
 	case late > wait:
 		return l.Say("it could move only %s after the first, when its turn came (AUTH-23)", l.Span(late))
 	}

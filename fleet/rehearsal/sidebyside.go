@@ -129,7 +129,7 @@ func (c *Comparison) differs(i int) bool {
 	return false
 }
 
-// took is when the device moved, from the start; 0: it did not.
+// took is when the device moved first, from the start; 0: it did not.
 func (c *Comparison) took(column int, l *Life) time.Duration {
 	if l == nil || !l.Moved || l.MovedAt == 0 {
 		return 0
