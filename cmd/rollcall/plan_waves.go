@@ -64,7 +64,7 @@ bound. Exit code 0; 2 if a bound did not hold in the rehearsal, and the plan is 
 	flags := cmd.Flags()
 	flags.StringVar(&f.checkIns, "peak-checkins", "", "at most `N/min` check-ins of all devices in any minute (default: any number)")
 	flags.StringVar(&f.certificates, "peak-certificates", "", "at most `N/min` certificates issued in any minute (default: any number)")
-	durationVar(flags, &f.unprotected, "unprotected", 0, "how long a device may be without a profile that it should have; 0: any time")
+	durationVar(flags, &f.unprotected, "unprotected", 0, "how long a device may be without a profile that it should have, such as 30m (default: any time)")
 	flags.StringVar(&f.hours, "hours", "08:00-18:00", "working `HOURS`, in UTC")
 	flags.BoolVar(&f.weekends, "weekends", false, "Saturdays and Sundays are worked too")
 	flags.StringVar(&f.out, "out", "", "`FILE` to write the plan to (default: stdout)")
@@ -117,6 +117,9 @@ func (f *planWavesFlags) run(cmd *cobra.Command, args []string) error {
 	bounds, err := f.bounds()
 	if err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("unprotected") && f.unprotected == 0 {
+		return errors.New("--unprotected 0: want a length above 0, such as 1m; a device that moves is without its profiles for moments at least")
 	}
 	if f.who.export == "" && f.who.plan == "" && len(args) == 0 {
 		return errors.New("want a plan, or a tenant's --export: rollcall plan waves --export FOLDER")

@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -158,9 +157,6 @@ func largest(lo, guess, hi int, holds func(n int) (bool, error)) (n int, ok bool
 	}
 	return below, below >= lo, nil
 }
-
-// errNobody is that waves have nobody in them.
-var errNobody = errors.New("nobody moves by a licence")
 
 // workday returns the first beginning of working hours that is not before a moment of the story.
 func workday(start protocol.Time, after time.Duration, b Bounds) time.Duration {

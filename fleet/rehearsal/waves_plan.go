@@ -147,10 +147,23 @@ func newWaving(p *plan.Plan, pop *population.Population, start protocol.Time, b 
 		v.movers.Users = min(free, len(v.users))
 	}
 	if v.movers.Users == 0 {
-		return nil, errNobody
+		return nil, v.nobody()
 	}
 	v.count()
 	return v, nil
+}
+
+// nobody says why there is nobody to put into waves, and what to do.
+func (v *waving) nobody() error {
+	p := v.plan
+	given := slices.IndexFunc(p.Timeline, func(a plan.Action) bool { return a.Licences != nil && a.Licences.Assign == plan.IntuneLicence })
+	switch {
+	case len(v.users) > 0:
+		return p.Mistake("tenant.units", "AUTH-09", "nobody moves by a licence: %d users wait for one that entitles Intune, and of those that the tenant owns none is free; want more units", len(v.users))
+	case given >= 0:
+		return p.Mistake(fmt.Sprintf("timeline[%d]", given), protocol.RuleEntitled, "nobody moves by a licence: once the plan has given its own, no user with a basic licence is left without one that entitles Intune; leave this out, and the waves that are computed take its place")
+	}
+	return p.Mistake("population.licences", protocol.RuleEntitled, "nobody moves by a licence: no user has a basic licence and none that entitles Intune; waves are for those alone")
 }
 
 // before finds out when the plan has made the last change that waves wait for, and what the users hold then.
