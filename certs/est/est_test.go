@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,7 +44,7 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{issued: map[[sha256.Size]byte]*x509.Certificate{}}
-	d.Server = &Server{CA: ca, Issue: d.issue, Refused: func(_ context.Context, err error) { d.no = append(d.no, err) }}
+	d.Server = &Server{CA: ca, Root: "/.well-known/est", Issue: d.issue, Refused: func(_ context.Context, err error) { d.no = append(d.no, err) }}
 	d.http = httptest.NewUnstartedServer(d.Server)
 	d.http.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	d.http.Config.ErrorLog = nil
@@ -123,6 +124,31 @@ func TestRefusals(t *testing.T) {
 		}
 		return base64.StdEncoding.EncodeToString(der)
 	}
+	weakly := func(key crypto.Signer) string { // crypto/x509 signs nothing with SHA-1 any more
+		der, err := base64.StdEncoding.DecodeString(csr(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var request struct {
+			Info      asn1.RawValue
+			Algorithm pkix.AlgorithmIdentifier
+			Signature asn1.BitString
+		}
+		if _, err := asn1.Unmarshal(der, &request); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha1.Sum(request.Info.FullBytes)
+		signature, err := key.Sign(rand.Reader, sum[:], crypto.SHA1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Algorithm.Algorithm = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1} // ecdsa-with-SHA1
+		request.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
+		if der, err = asn1.Marshal(request); err != nil {
+			t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString(der)
+	}
 	good := csr(key)
 	der, _ := base64.StdEncoding.DecodeString(good)
 	der[len(der)-1] ^= 1
@@ -148,6 +174,11 @@ func TestRefusals(t *testing.T) {
 		{"HST-001", "POST", "simpleenroll", strings.Repeat("A", maxMessage+1), typeRequest, "", true, 413, "too large"},
 		{"HST-012", "POST", "simpleenroll", good, typeRequest, "gzip", true, 415, "unexpected"},
 		{"another type", "POST", "simpleenroll", good, "text/plain", "", true, 415, "unexpected"},
+		{"type with a parameter", "POST", "simpleenroll", good, "Application/PKCS10; charset=utf-8", "Identity", true, 200, ""},
+		{"no type", "POST", "simpleenroll", good, "", "", true, 415, "unexpected"},
+		{"HST-022 beneath", "POST", "simpleenroll/simpleenroll", good, typeRequest, "", true, 404, "not served"},
+		{"HST-022 slash", "POST", "simpleenroll/", good, typeRequest, "", true, 404, "not served"},
+		{"HST-040 SHA-1", "POST", "simpleenroll", weakly(key), typeRequest, "", true, 400, "SHA1"},
 		{"no base64", "POST", "simpleenroll", "****", typeRequest, "", true, 400, "base64"},
 		{"nothing", "POST", "simpleenroll", "", typeRequest, "", true, 400, "base64"},
 		{"no request", "POST", "simpleenroll", "MAA=", typeRequest, "", true, 400, "malformed"},
@@ -189,6 +220,13 @@ func TestHST037Challenge(t *testing.T) {
 	no, ok := errors.AsType[*StatusError](err)
 	if !ok || no.Status != 403 || no.Text != ErrRefused.Error() || len(d.no) != 1 {
 		t.Errorf("another device: %v, %d refusals noted", err, len(d.no))
+	}
+	asked := false
+	issue := d.Issue
+	d.Issue = func(ctx context.Context, r *Request) (*x509.Certificate, error) { asked = true; return issue(ctx, r) }
+	_, err = d.client().Enroll(t.Context(), newKey(t), subject, "d-1", "")
+	if no, ok = errors.AsType[*StatusError](err); !ok || no.Status != 401 || asked { // a grant without a challenge is nobody's
+		t.Errorf("no challenge: %v, asked for a certificate: %t", err, asked)
 	}
 	d.err = errors.New("disk")
 	if _, err = d.client().Enroll(t.Context(), newKey(t), subject, "d-1", "secret"); err == nil || strings.Contains(err.Error(), "disk") {

@@ -12,9 +12,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"mime"
 	"net/http"
-	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/certs"
@@ -48,10 +49,11 @@ func (p *Pending) Error() string {
 	return "the certificate is not ready: again in " + p.RetryAfter.String()
 }
 
-// A Server answers EST requests for one authority. It is an [http.Handler] for the paths under its root, whose last element is the
+// A Server answers EST requests for one authority. It is an [http.Handler] for the paths under its Root, of which one element is the
 // operation; set its fields before it serves.
 type Server struct {
-	CA *certs.Authority
+	CA   *certs.Authority
+	Root string // path before the slash and the operation, such as /.well-known/est: an operation has one path (HST-022)
 	// Issue decides about a request: with a certificate, with a *Pending or with what wraps ErrRefused. Any other error is ours to mend
 	// and becomes a 503. Issue is called for every request, a repeat too; the same CSRHash of the same asker must get the same certificate.
 	Issue func(ctx context.Context, r *Request) (*x509.Certificate, error)
@@ -71,7 +73,7 @@ var (
 // ServeHTTP answers the operations.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := http.MethodPost
-	operation := path.Base(r.URL.Path)
+	operation, _ := strings.CutPrefix(r.URL.Path, s.Root+"/")
 	switch operation {
 	case "cacerts":
 		method = http.MethodGet
@@ -133,8 +135,8 @@ func (s *Server) who(r *http.Request, operation string, q *Request) (err error) 
 
 // read takes the CSR out of the body.
 func (q *Request) read(w http.ResponseWriter, r *http.Request) error {
-	media := r.Header.Get("Content-Type")
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" || media != typeRequest { // HST-012
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))                                                                                  // it has no case, and may have parameters (RFC 9110, section 8.3.1)
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") || err != nil || media != typeRequest { // HST-012
 		return errMedia
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))

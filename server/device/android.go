@@ -65,7 +65,7 @@ func (h *Handler) mountAndroid() error {
 	h.mux.HandleFunc(android.EnrollPath, h.androidEnroll)
 	h.mux.HandleFunc(android.CheckInPath, h.androidCheckIn)
 	h.mux.HandleFunc(android.UnenrollPath, h.androidUnenroll)
-	h.mux.Handle(android.ESTPath+"/", h.certificates(&est.Server{CA: h.ca, Issue: h.estIssue, Present: h.estPresent, Refused: h.noCertificate}))
+	h.mux.Handle(android.ESTPath+"/", h.certificates(&est.Server{CA: h.ca, Root: android.ESTPath, Issue: h.estIssue, Present: h.estPresent, Refused: h.noCertificate}))
 	return nil
 }
 
