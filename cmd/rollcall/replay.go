@@ -93,6 +93,10 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	}
 	err = show(cmd, found, func(w io.Writer) {
 		in := f.language
+		if against.torn {
+			fmt.Fprintln(w, in.Say("The file ends inside line %d; up to there it is the same story.", against.n))
+			return
+		}
 		if against.differs {
 			fmt.Fprintln(w, in.Say("Line %d differs.", against.n))
 			fmt.Fprintln(w, "  "+in.Say("the file: %s", orEnd(in, against.was, against.is)))
@@ -110,6 +114,9 @@ func replay(cmd *cobra.Command, name, shrink string, f *rehearseFlags) error {
 	}
 	if shrink != "" {
 		return f.shrink(cmd, shrink, p, log.Header, played, against)
+	}
+	if against.torn {
+		return failed{fmt.Sprintf("%s: the file ends inside line %d: it was cut off", name, against.n)}
 	}
 	if against.differs {
 		return failed{fmt.Sprintf("%s: line %d differs from what is played now", name, against.n)}

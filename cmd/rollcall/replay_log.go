@@ -72,6 +72,7 @@ type comparison struct {
 	rest    []byte // of what was written: no whole line yet
 	n       uint64 // lines that were compared
 	differs bool
+	torn    bool          // the file ends inside the line that differs
 	cut     protocol.Time // when the story in the file was interrupted; 0: it was not, or not yet
 	was, is []byte        // the first lines that differ; empty: the end
 }
@@ -97,14 +98,17 @@ func (c *comparison) Write(b []byte) (int, error) {
 func (c *comparison) next(line []byte) error {
 	was, err := c.file.ReadBytes('\n')
 	if err == nil {
-		was = was[:len(was)-1]
+		was = bytes.TrimSuffix(was[:len(was)-1], []byte("\r")) // by mail, or from an editor on Windows
 	}
-	c.n++
+	if c.n++; c.n == 1 {
+		was = bytes.TrimPrefix(was, []byte("\ufeff"))
+	}
 	if err != nil && len(was) == 0 || string(was) != string(line) {
 		if c.interrupted(was) {
 			return errCut
 		}
 		c.differs, c.was, c.is = true, was, append([]byte(nil), line...)
+		c.torn = err != nil && len(was) > 0 && bytes.HasPrefix(line, was)
 		return errDiffers
 	}
 	return nil

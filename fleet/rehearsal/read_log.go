@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"rollcall/fleet/plan"
@@ -40,10 +41,11 @@ func OpenLog(name string, r io.Reader) (*ReadLog, error) {
 		}
 		return nil, l.err
 	}
+	first = bytes.TrimPrefix(first, []byte("\ufeff")) // editors on Windows begin UTF-8 with it
 	var version struct {
 		EventLog *int `json:"event_log"`
 	}
-	if err := json.Unmarshal(first, &version); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(first)).Decode(&version); err != nil {
 		return nil, l.fail("no JSON: %s", said(err))
 	}
 	if version.EventLog == nil {
@@ -122,8 +124,16 @@ func strictly(text []byte, into any) error {
 	return nil
 }
 
-// said leaves out what encoding/json says of itself.
-func said(err error) string { return string(bytes.TrimPrefix([]byte(err.Error()), []byte("json: "))) }
+// said is what encoding/json says of a line, without what it says of itself.
+func said(err error) string {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the line is cut off"
+	case errors.Is(err, io.EOF):
+		return "the line is empty"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
 
 // Replayed is the plan of the header as it was played: its text, seed, length and number of devices. there is the tenant of the export
 // that played it; nil: the plan made its population.

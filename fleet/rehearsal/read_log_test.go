@@ -57,11 +57,15 @@ func TestLogPlaysAgain(t *testing.T) {
 func TestLogErrors(t *testing.T) {
 	const header = `{"event_log":1,"name":"x","plan":"until: 1d","seed":7,"population":{"made":true,"devices":1},"start":"2026-01-05T08:00:00Z","until_seconds":1,"partition":1}`
 	for text, want := range map[string]string{
-		"":                      "x: empty: no event log",
-		"no\n":                  "x:1:1: no JSON: invalid character 'o' in literal null (expecting 'u')",
-		`{"event_log":9}`:       "x:1:1: an event log of version 9: this program reads version 1",
-		`{"event_log":1,"y":2}`: `x:1:1: no header of an event log: unknown field "y"`,
-		header + "\n{}":         "x:2:1: no event: it needs a moment (at) and what happened (what)",
+		"":                               "x: empty: no event log",
+		"no\n":                           "x:1:1: no JSON: invalid character 'o' in literal null (expecting 'u')",
+		`{"event_log":9}`:                "x:1:1: an event log of version 9: this program reads version 1",
+		`{"event_log":1,"y":2}`:          `x:1:1: no header of an event log: unknown field "y"`,
+		header[:40]:                      "x:1:1: no JSON: the line is cut off",
+		header + "\n{\"at\":":            "x:2:1: no event: the line is cut off",
+		header + "\n\n":                  "x:2:1: no event: the line is empty",
+		"\ufeff" + header + "\r\n{}\r\n": "x:2:1: no event: it needs a moment (at) and what happened (what)",
+		header + "\n{}":                  "x:2:1: no event: it needs a moment (at) and what happened (what)",
 		header + "\n{\"at\":\"2026-01-05T08:00:00Z\",\"what\":\"x\",\"z\":1}": `x:2:1: no event: unknown field "z"`,
 		header + "\n" + strings.Repeat("x", longestLine+1):                    "x:2:1: longer than 4194304 bytes",
 	} {
