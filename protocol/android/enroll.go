@@ -204,7 +204,7 @@ type UnenrollAnswer struct {
 	Device string `json:"device"`
 }
 
-var errID = errors.New("want 1 to 64 letters, digits, hyphens, dots or underscores (HST-050)")
+var errID = breaks("HST-050", "want 1 to 64 letters, digits, hyphens, dots or underscores")
 
 // ValidID tells whether s may name a device, an enrolment, a check-in or a command (HST-050): it means nothing in a path, a query or a
 // format.

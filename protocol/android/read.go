@@ -39,7 +39,8 @@ func (r Raw) MarshalJSON() ([]byte, error) {
 // Decode reads one message into v, a pointer to a type of this package, in one strict pass: UTF-8, no member twice, nothing before or
 // behind the object, at most 64 levels, names compared byte by byte, numbers and times that exist (HST-004, 006, 007, 009, 010, 014).
 // Members that v does not have are passed over, as the protocol wants it (android.md section 8), but read as strictly; those that it
-// must have are demanded. Whatever v held before is gone, though its room may be used again. The error names the member and wraps [protocol.ErrMalformed] or [ErrTooLarge].
+// must have are demanded. Whatever v held before is gone, though its room may be used again. The error names the member and wraps
+// [protocol.ErrMalformed], with the [protocol.Rule] that its text ends in, or [ErrTooLarge].
 func Decode(body []byte, v any) error { return decode(body, v, false) }
 
 // DecodeKnown is Decode that refuses members which v does not have: for what people write, where an unknown word is a mistake.
@@ -56,7 +57,7 @@ func decode(body []byte, v any, known bool) error {
 		return malformed(c.check())
 	}
 	if !utf8.Valid(body) {
-		return fmt.Errorf("%w: not UTF-8 (HST-010)", protocol.ErrMalformed)
+		return malformed(breaks("HST-010", "not UTF-8"))
 	}
 	to := reflect.ValueOf(v).Elem()
 	to.SetZero()
@@ -64,7 +65,7 @@ func decode(body []byte, v any, known bool) error {
 	err := r.value(to, shapeOf(to.Type()))
 	if err == nil {
 		if r.space(); r.at < len(r.b) {
-			err = errors.New("bytes after the object (HST-006)")
+			err = breaks("HST-006", "bytes after the object")
 		}
 	}
 	if err == nil {
@@ -73,6 +74,11 @@ func decode(body []byte, v any, known bool) error {
 		}
 	}
 	return malformed(err)
+}
+
+// breaks is an error by a rule, which ends its text and which errors.As finds as a [protocol.Rule].
+func breaks(rule protocol.Rule, format string, args ...any) error {
+	return fmt.Errorf(format+" (%w)", append(args, rule)...)
 }
 
 func malformed(err error) error {
@@ -248,7 +254,7 @@ func (r *reader) fields(s *shape, each func(m *member) error) error {
 		i := s.find(name, after)
 		if i < 0 {
 			if r.known {
-				return in(quote(name), errors.New("unknown member (HST-014)"))
+				return in(quote(name), breaks("HST-014", "unknown member"))
 			}
 			if !others.add(string(name)) {
 				return in(quote(name), errTwice)

@@ -57,19 +57,19 @@ func (r *reader) word(w string) bool {
 
 func (r *reader) want(what string) error {
 	if r.next() == 0 {
-		return fmt.Errorf("ends where %s should be (HST-002)", what)
+		return breaks("HST-002", "ends where %s should be", what)
 	}
 	return fmt.Errorf("want %s at byte %d", what, r.at)
 }
 
 func (r *reader) deeper() error {
 	if r.depth++; r.depth > maxDepth {
-		return errors.New("nested too deep (HST-004)")
+		return breaks("HST-004", "nested too deep")
 	}
 	return nil
 }
 
-var errTwice = errors.New("duplicate member (HST-006)")
+var errTwice = breaks("HST-006", "duplicate member")
 
 // quote shows a name that a device made up, or its beginning (HST-068).
 func quote(name []byte) string { return strconv.Quote(string(name[:min(len(name), 64)])) }
@@ -226,7 +226,7 @@ func unsigned(text []byte, bits int) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(string(text), 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number of its range (HST-009)", text)
+		return 0, breaks("HST-009", "%.40q is no whole number of its range", text)
 	}
 	return n, nil
 }
@@ -240,7 +240,7 @@ func signed(text []byte, bits int) (int64, error) {
 	}
 	n, err := strconv.ParseInt(string(text), 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number of its range (HST-009)", text)
+		return 0, breaks("HST-009", "%.40q is no whole number of its range", text)
 	}
 	return n, nil
 }
@@ -287,7 +287,7 @@ func (r *reader) number() error {
 		return fmt.Errorf("%.40q is no number", text)
 	}
 	if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsInf(f, 0) {
-		return fmt.Errorf("%.40q is beyond all numbers (HST-009)", text)
+		return breaks("HST-009", "%.40q is beyond all numbers", text)
 	}
 	return nil
 }
@@ -307,7 +307,7 @@ func (r *reader) bytes() ([]byte, error) {
 	r.at = at
 	switch {
 	case at >= len(b):
-		return nil, errors.New("ends in a string (HST-002)")
+		return nil, breaks("HST-002", "ends in a string")
 	case b[at] == '"':
 		r.at++
 		return b[from:at], nil
@@ -354,11 +354,11 @@ func (r *reader) escaped(from int) ([]byte, error) {
 			u = (u-0xd800)<<10 + low - 0xdc00 + 0x10000
 		}
 		if !ok || u == 0 || u >= 0xdc00 && u < 0xe000 {
-			return nil, fmt.Errorf("no such character at byte %d (HST-010)", r.at)
+			return nil, breaks("HST-010", "no such character at byte %d", r.at)
 		}
 		out = utf8.AppendRune(out, u)
 	}
-	return nil, errors.New("ends in a string (HST-002)")
+	return nil, breaks("HST-002", "ends in a string")
 }
 
 func (r *reader) hex() (u rune, ok bool) {

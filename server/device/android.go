@@ -339,7 +339,7 @@ func (h *Handler) androidRefuse(w http.ResponseWriter, r *http.Request, turned *
 	case errors.Is(err, android.ErrVersion):
 		code, reason, text, retry = 400, android.ProtocolUnsupported, err.Error(), 0
 	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
-		code, reason, text, retry, rule = 400, android.Malformed, err.Error(), 0, "HST-014"
+		code, reason, text, retry, rule = 400, android.Malformed, err.Error(), 0, broken(err, "HST-014")
 	}
 	if rule != "" {
 		metadata["rule"] = string(rule)

@@ -83,3 +83,21 @@ func TestHST053Android(t *testing.T) {
 		wants("by its newest enrolment", "f-new")
 	}
 }
+
+// TestHST014AndroidRules: the rule that a refusal names is the one that its text ends in: a reader of either hears the same.
+func TestHST014AndroidRules(t *testing.T) {
+	l := newDroidLab(t)
+	p, m := l.android("d-0123456789abcdef0000")
+	with := func(member string) []byte {
+		return bytes.Replace(m, []byte(`"reason":"SCHEDULE"`), []byte(`"reason":"SCHEDULE",`+member), 1)
+	}
+	for rule, body := range map[string][]byte{
+		"HST-002": m[:len(m)-1], "HST-004": with(`"x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70)), "HST-006": with(`"epoch":1,"epoch":1`),
+		"HST-009": with(`"x":1e400`), "HST-010": with("\"x\":\"\xe9\""), "HST-014": with(`"push":1`),
+	} {
+		got := l.line(p).says(body, "c-rules")
+		if !strings.HasPrefix(got, "400 ") || !strings.Contains(got, `"metadata":{"rule":"`+rule+`"}`) || rule != "HST-014" && !strings.Contains(got, "("+rule+")") {
+			t.Errorf("%s: answered %s", rule, got)
+		}
+	}
+}

@@ -58,13 +58,21 @@ func judged(err error, malformed protocol.Rule) (rule protocol.Rule, failed, tol
 	case errors.Is(err, errTooLarge), errors.Is(err, apple.ErrTooLarge):
 		return "HST-001", false, false
 	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, errBody):
-		return malformed, false, false
+		return broken(err, malformed), false, false
 	case errors.Is(err, errEncoding):
 		return "HST-012", false, false
 	default:
 		failed = !errors.Is(err, errMethod) && !errors.Is(err, errMediaType) && !errors.Is(err, errNotOffered) && !errors.Is(err, errUser)
 	}
 	return rule, failed, true
+}
+
+// broken is the rule that a message breaks which could not be read, as the error says; otherwise the one for all such messages.
+func broken(err error, otherwise protocol.Rule) protocol.Rule {
+	if rule, ok := errors.AsType[protocol.Rule](err); ok {
+		return rule
+	}
+	return otherwise
 }
 
 func (h *Handler) shaken(cs tls.ConnectionState, rule protocol.Rule) {

@@ -21,6 +21,7 @@ func TestJudged(t *testing.T) {
 		{errTooLarge, "HST-001", false, false},
 		{protocol.ErrMalformed, "HST-014", false, false},
 		{errBody, "HST-014", false, false},
+		{fmt.Errorf("%w: twice (%w)", protocol.ErrMalformed, protocol.Rule("HST-006")), "HST-006", false, false},
 		{errEncoding, "HST-012", false, false},
 		{errMethod, "", false, true},
 		{errMediaType, "", false, true},
