@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -253,7 +252,7 @@ func (a *Application) readAddress(c *Characteristic) error {
 			return err
 		}
 		if u, err := url.Parse(a.Address); n != 0 && err == nil {
-			u.Host = net.JoinHostPort(u.Hostname(), strconv.FormatInt(n, 10))
+			u.Host = strings.TrimSuffix(u.Host, ":"+u.Port()) + ":" + strconv.FormatInt(n, 10) // brackets of an IPv6 host stay
 			a.Address = u.String()
 		}
 	}
