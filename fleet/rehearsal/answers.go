@@ -27,7 +27,8 @@ type Answers struct {
 
 	// What the gap, or a push certificate that had ended, held up.
 	Held, ByGap, Silenced Times
-	Declined              uint64 // enrolments
+	Declined              uint64 // attempts to enrol
+	Turned                int    // devices that made them
 
 	Stranded map[authority.Reason]int
 
@@ -208,6 +209,7 @@ func (p *Played) Answer(capacity float64) *Answers {
 			a.BareStill += one(l.Bare)
 			a.BareFor.add(l.Lack().Unassigned)
 		}
+		a.Turned += one(l.Declined)
 		a.Redundant += int(l.Redundant)
 		a.Again += int(l.Again)
 		switch again := l.Again > 0; {

@@ -44,7 +44,7 @@ func invented(n int) *Played {
 	}
 	for i := range n {
 		d := population.Device{Name: fmt.Sprintf("device-%d", i+1), UDID: fmt.Sprintf("%08X", i+1), Platform: protocol.Platforms[i%5], User: int32(i / 2 % len(p.Population.Users))}
-		l := Life{Enrolled: true, Registered: protocol.Intune, LastSeen: at(13*24*hour + 20*hour), CertEnd: at(365*24*hour + time.Duration(i%3)*24*hour), CheckIns: 42, Enrolments: 1}
+		l := Life{Enrolled: true, Registered: protocol.Intune, LastSeen: at(13*24*hour + 20*hour), CertEnd: at(365*24*hour + time.Duration(i%3)*24*hour), CheckIns: 42, Enrolments: 1, Declined: i < 3}
 		switch kind := i % 100; {
 		case kind == 0: // userless
 			d.User, d.Enrolment = population.Nobody, population.Automated
@@ -144,6 +144,7 @@ func TestAnswers(t *testing.T) {
 		{"2 silenced", a.Silenced, Times{Devices: 10, Half: 24 * time.Hour, Longest: 24 * time.Hour, NinetyFive: 24 * time.Hour, Total: 240 * 3_600_000}},
 		{"2 longest", a.Held.Longest, 95 * time.Hour},
 		{"2 enrolments", a.Declined, uint64(7)},
+		{"2 devices that could not enrol", a.Turned, 3},
 		{"3 userless", a.Stranded[authority.Userless], 10},
 		{"3 expired", a.Stranded[authority.Expired], 10},
 		{"3 topic", a.Stranded[authority.TopicChanged], 10},

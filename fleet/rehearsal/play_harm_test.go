@@ -113,8 +113,8 @@ func TestAUTH47RefusedEnrolments(t *testing.T) {
 		{"tenant: {device_limit: 1}\npopulation: {devices: 8, mix: {android: 100}, devices_per_user: {2: 100}}", "AUTH-47", "raise the device limit"},
 	} {
 		out := played(t, rehearsal.Config{Plan: parsed(t, "until: 2d\n"+tt.plan+"\ntimeline: [{at: 0s, enrol: {over: 1h}}]")})
-		count, devices, _, action := finding(out, protocol.Rule(tt.rule), "Devices that cannot enrol")
-		if devices != 4 || count < 8 || !strings.Contains(action, tt.action) {
+		count, devices, consequence, action := finding(out, protocol.Rule(tt.rule), "Devices that cannot enrol")
+		if devices != 4 || count != 4 || out.Barred["AUTH-47"] < 8 || !strings.Contains(consequence, fmt.Sprintf("refused %d attempts to enrol", out.Barred["AUTH-47"])) || !strings.Contains(action, tt.action) {
 			t.Errorf("%s: %d devices, refused %d times, %q; %v", tt.rule, devices, count, action, out.Barred)
 		}
 		if list := entries(t, out); len(list) != 4 || !strings.Contains(list[0], tt.rule+": the server refuses to enrol it") || !strings.Contains(list[0], tt.action) {
@@ -239,6 +239,34 @@ func TestAUTH21MovesTwice(t *testing.T) {
 		}
 		if got := a.Story(lang.English, out.Population).Headline; got != tt.headline {
 			t.Errorf("%s: %q, want %q", name, got, tt.headline)
+		}
+	}
+}
+
+// Enrolments that the gap refuses are counted as attempts, with the devices that made them (question 2).
+func TestAUTH30AttemptsInTheGap(t *testing.T) {
+	out := played(t, rehearsal.Config{Plan: parsed(t, "until: 4d\ntenant: {authority: office365, release: 1910}\npopulation: {devices: 9, mix: {ios: 50, android: 50}, licences: {intune: 100}}\ntimeline: [{at: 1h, authority: {set: coexistence}}, {at: 2h, enrol: {over: 1h}}, {at: 2d, apns: {upload: renewed}}]")})
+	a := out.Answer(0)
+	apple := 0
+	for i := range out.Population.Devices {
+		if out.Population.Devices[i].Platform.Apple() {
+			apple++
+		}
+	}
+	want := fmt.Sprintf("%d attempts to enrol were refused in the gap, of %d devices.", a.Declined, apple)
+	if lead := strings.Join(a.Story(lang.English, out.Population).Lead, " "); apple < 2 || a.Declined <= uint64(apple) || !strings.Contains(lead, want) {
+		t.Errorf("%q, want %q", lead, want)
+	}
+}
+
+// Of devices that all move within moments none is called the last, with a reason for it; of others one is (question 1).
+func TestNobodyIsLastOfAllAtOnce(t *testing.T) {
+	for absent, last := range map[string]bool{"": false, "{at: 1h, absence: {of: 50%, lasts: 40h}}, ": true} {
+		out := played(t, rehearsal.Config{Plan: parsed(t, "until: 4d\nseed: 3\ntenant: {authority: office365, release: 1910}\npopulation: {already: {android: 6}, licences: {intune: 100}}\ntimeline: ["+absent+"{at: 1d, authority: {set: coexistence}}]")})
+		a := out.Answer(0)
+		answers, _ := a.Sections()["answers"].(map[string]any)
+		if lead := strings.Join(a.Story(lang.English, out.Population).Lead, " "); strings.Contains(lead, "The last, ") != last || a.All.Moved != 6 || (answers["last"] != nil) != last {
+			t.Errorf("%q: %d moved; %s; %v", absent, a.All.Moved, lead, answers["last"])
 		}
 	}
 }

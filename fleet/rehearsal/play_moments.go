@@ -190,6 +190,7 @@ func (k *part) bars(u *unit, now protocol.Time) {
 	k.lives[u.device].why = reasonOf(k.failedBy)
 	if k.failedBy == protocol.RulePushGap {
 		k.counts.declined++
+		k.lives[u.device].Declined = true
 	}
 }
 

@@ -32,8 +32,8 @@ type Played struct {
 	Refused    uint64      // conversations that it refused
 	Failed     uint64      // conversations that broke off
 	Enrolments uint64
-	Declined   uint64                   // enrolments that the gap refused
-	Barred     map[protocol.Rule]uint64 // enrolments that the server refused, by any rule
+	Declined   uint64                   // attempts to enrol that the gap refused
+	Barred     map[protocol.Rule]uint64 // attempts to enrol that the server refused, by any rule
 	Late       map[time.Duration]int    // users to whom something of another authority was assigned only so long after it was theirs (AUTH-38)
 	Unassigned int                      // users to whom nothing of it is at the end
 	Renewals   uint64

@@ -129,14 +129,14 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 		}
 		lead = append(lead, l.Say("Counted from the first device that could move: %s.", strings.Join(parts, ", ")))
 	}
-	if a.Last >= 0 {
+	if a.Last >= 0 && !a.atOnce() {
 		lead = append(lead, l.Say("The last, %s, moved on %s: %s.", names.Devices[a.Last].Name, l.Moment(a.Lives[a.Last].MovedAt.Sub(a.Start), a.End.Sub(a.Start)), a.whyLast(l)))
 	}
 	if a.Held.Devices > 0 {
 		lead = append(lead, l.Say("Apple's push certificate held %d {device|devices}, the last of them for %s.", a.Held.Devices, l.Span(a.Held.Longest)))
 	}
 	if a.Declined > 0 {
-		lead = append(lead, l.Say("%d {enrolment was|enrolments were} refused in the gap.", a.Declined))
+		lead = append(lead, l.Say("%d {attempt|attempts} to enrol {1:was|were} refused in the gap, of %d {device|devices}.", a.Declined, a.Turned))
 	}
 	if a.Wire != nil {
 		lead = append(lead, a.Wire.says(l))
@@ -145,6 +145,11 @@ func (a *Answers) lead(l lang.Language, names *population.Population) (lead []st
 		lead = append(lead, l.Say("Invariants of the model were violated %d {time|times}: this result is not to be relied on.", a.Violated))
 	}
 	return lead
+}
+
+// atOnce tells whether all that moved did so within moments, so that being the last of them says nothing.
+func (a *Answers) atOnce() bool {
+	return a.Began != 0 && a.Lives[a.Last].MovedAt.Sub(a.Began) < changeover
 }
 
 // whyLast says why the device whose first move was last was last: what took most of its time.
@@ -270,7 +275,7 @@ func (a *Answers) Sections() map[string]any {
 		"records_removed": a.Removed, "certificates_renewed": a.Renewals, "enrolments_again": a.Again,
 		"peak": map[string]any{"checkins": peak(a.CheckInPeak), "pushes": peak(a.WakePeak), "certificates": peak(a.IssuePeak), "capacity_per_second": a.Capacity, "minutes_over": a.Over},
 	}
-	if a.Last >= 0 {
+	if a.Last >= 0 && !a.atOnce() {
 		answers["last"] = map[string]any{"device": a.Population.Devices[a.Last].Name, "why": a.whyLast(lang.English)}
 	}
 	return map[string]any{"answers": answers, "export": exportSection(a.Population), "findings": append([]report.Finding{}, a.Findings(lang.English)...)}

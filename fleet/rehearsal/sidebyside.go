@@ -308,7 +308,7 @@ func (c *Comparison) figures(l lang.Language) report.Table {
 		{lang.Key("all had moved by, from the beginning"), func(a *Answers) any { return after(a, a.Whole) }},
 		{lang.Key("devices held by the push certificate"), func(a *Answers) any { return a.Held.Devices }},
 		{lang.Key("held longest"), func(a *Answers) any { return a.Held.Longest }},
-		{lang.Key("enrolments that the gap refused"), func(a *Answers) any { return a.Declined }},
+		{lang.Key("attempts to enrol that the gap refused"), func(a *Answers) any { return a.Declined }},
 		{lang.Key("devices that never move by themselves"), func(a *Answers) any { return a.All.Stranded }},
 		{lang.Key("devices that must enrol again"), func(a *Answers) any { return a.All.MustEnrol }},
 		{lang.Key("devices of users without a licence"), func(a *Answers) any { return a.All.Unlicensed }},
