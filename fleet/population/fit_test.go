@@ -139,3 +139,26 @@ func TestAUTH05FitAssumesConsents(t *testing.T) {
 		t.Errorf("%v, said %t: %v", err, said, notes)
 	}
 }
+
+// A plan fitted to a tenant under Configuration Manager can be played: its devices, those without a user too, were enrolled before it was
+// given the authority, so Intune has them.
+func TestFitUnderConfigurationManager(t *testing.T) {
+	p := &Population{
+		Tenant: Tenant{Authority: protocol.SCCM, AsOf: Begin},
+		Users:  []User{{UPN: "user", Licence: IntuneLicence}},
+		Devices: []Device{
+			{Name: "own", Platform: protocol.IOS, Registered: protocol.Intune, Joins: Already},
+			{Name: "kiosk", Platform: protocol.Windows, User: Nobody, Registered: protocol.Intune, Joins: Already},
+		},
+	}
+	fitted, _ := p.Fit()
+	again, err := plan.Parse("fitted.yaml", fitted.Encode(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range New(again).Devices {
+		if d.Registered != protocol.Intune {
+			t.Errorf("device %d, without a user %t, is registered with %s, want intune", i, d.Userless(), d.Registered)
+		}
+	}
+}

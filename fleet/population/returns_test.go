@@ -85,3 +85,30 @@ func TestComeback(t *testing.T) {
 		t.Errorf("of 2,000 devices each %v came back within the time between the exports, want about 1,500 and 400", within[1:3])
 	}
 }
+
+// Of two coarse times nobody knows whether the device was back between them, and what had to enrol again comes back by no network: neither
+// is counted as back, the latter not as silent either (AUTH-42).
+func TestAUTH42SinceCountsWhatIsKnown(t *testing.T) {
+	later := protocol.At(time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC))
+	earlier := later.Add(-10 * oneDay)
+	at := func(asOf protocol.Time, spans ...Span) *Population {
+		p := &Population{Tenant: Tenant{AsOf: asOf}}
+		for i, s := range spans {
+			p.keys = append(p.keys, uint64(i))
+			p.Devices = append(p.Devices, Device{Contact: s})
+		}
+		return p
+	}
+	was := Span{earlier.Add(-20 * oneDay), earlier.Add(-8 * oneDay)}
+	back := Span{later.Add(-oneDay), later}
+	old := at(earlier, was, was, was, was)
+	old.Devices[2].CertEnd = earlier
+	old.Devices[3].Traits = Revoked
+	p := at(later, Span{was.Earliest, was.Latest.Add(oneDay)}, back, back, back)
+	if err := p.Since(old); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.Returns.Bands[1], (Return{7 * oneDay, 30 * oneDay, 2, 1}); got != want {
+		t.Errorf("of those silent for over a week %+v, want %+v", got, want)
+	}
+}
