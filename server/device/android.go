@@ -89,9 +89,6 @@ func (h *Handler) Provisioning(token string, mode android.Mode) (*android.Provis
 	})
 }
 
-// maxEnroll bounds a request to enrol: one with an attestation is some KiB (HST-001).
-const maxEnroll = 128 << 10
-
 // androidEnroll takes a device in, up to its certificate.
 func (h *Handler) androidEnroll(w http.ResponseWriter, r *http.Request) {
 	var m android.EnrollRequest
@@ -126,7 +123,7 @@ func (h *Handler) enroll(r *http.Request, m *android.EnrollRequest, who *server.
 	if no := h.tooMany(r, token); no != nil {
 		return nil, no
 	}
-	body, err := readAndroid(nil, r, maxEnroll)
+	body, err := readAndroid(nil, r, android.MaxMessage)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +249,7 @@ func (h *Handler) farewell(r *http.Request, m *android.UnenrollRequest) (*peer, 
 	case !h.presents(r):
 		return nil, errNoIdentity
 	}
-	body, err := readAndroid(nil, r, maxEnroll)
+	body, err := readAndroid(nil, r, android.MaxMessage)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,24 @@ func TestAND061GivenUp(t *testing.T) {
 		u := l.h.policyOf(w, st, &peer{}, &android.CheckIn{Device: "d-1"})
 		if len(u.Profiles) != 1 || u.Profiles[0].Version != uint32(tt.want) {
 			t.Errorf("with the new version %s the policy lists %+v, want version %d", tt.state, u.Profiles, tt.want)
+		}
+	}
+}
+
+// TestHST001AndroidRequests: a request may have the 1 MiB that the protocol's page says, one to enrol too, and no byte more.
+func TestHST001AndroidRequests(t *testing.T) {
+	l := newDroidLab(t)
+	token, err := l.core.InviteAndroid(t.Context(), l.pnow(), l.user, android.AOSPUser, time.Hour)
+	l.must(err)
+	m := android.EnrollRequest{
+		Protocol: 1, Role: android.DPC, Mode: android.AOSPUser, Hardware: android.Hardware{Brand: "acme", Model: "A1", SerialNumber: "S-1"},
+		Software: android.Software{APILevel: 34, AndroidVersion: "14"},
+	}
+	body := string(android.Append(nil, &m))
+	for more, want := range map[int]int{0: http.StatusOK, 1: http.StatusRequestEntityTooLarge} {
+		whole := body + strings.Repeat(" ", android.MaxMessage-len(body)+more)
+		if w := l.from("192.0.2.7:1", http.MethodPost, android.EnrollPath, whole, "Authorization", "Bearer "+token); w.Code != want {
+			t.Errorf("%d bytes are answered %d, want %d", len(whole), w.Code, want)
 		}
 	}
 }
