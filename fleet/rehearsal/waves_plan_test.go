@@ -195,6 +195,29 @@ func TestWavesBeforeIsAboutMoves(t *testing.T) {
 	}
 }
 
+// Of a tenant in coexistence nobody knows the profiles from before the story: until a device moves they are on it, so it is unprotected from its move
+// on only, with waves and without (AUTH-25).
+func TestAUTH25WavesOfCoexistence(t *testing.T) {
+	life := Life{FirstPending: fleet.Begin, MovedAt: fleet.Begin.Add(5 * time.Hour)}
+	life.lacks().Unprotected[protocol.Email] = 6 * time.Hour
+	for _, coexistence := range []bool{true, false} {
+		pop := &population.Population{Tenant: population.Tenant{Coexistence: coexistence}}
+		moved, none := &Played{Population: pop, Lives: []Life{life}}, &Played{Population: pop, Lives: make([]Life, 1)}
+		w := &WavePlan{Days: []WaveDay{{At: time.Hour}}, bounds: Bounds{Unprotected: 2 * time.Hour}}
+		want := 6 * time.Hour
+		if coexistence {
+			want = time.Hour
+		}
+		devices, longest := w.exposed(moved, none, 2*time.Hour)
+		if longest != want || (len(devices) == 0) != coexistence {
+			t.Errorf("coexistence %t: %d exposed, for %s at most; want %s", coexistence, len(devices), longest, want)
+		}
+		if broken := w.before(moved); (len(broken) == 0) != coexistence {
+			t.Errorf("coexistence %t: before the waves %+v", coexistence, broken)
+		}
+	}
+}
+
 // before tells whether a bound is said to be broken before the first wave.
 func before(r BoundResult) bool { return strings.Contains(r.Got, "before the first wave") }
 
