@@ -136,10 +136,14 @@ func counted(what string, typed, n int) error {
 	if n == typed || n == 0 {
 		return nil
 	}
-	if typed == 0 {
-		return refuse(protocol.RuleBlast, "%s %d devices: say that number to do it (count)", what, n)
+	devices := "devices"
+	if n == 1 {
+		devices = "device"
 	}
-	return refuse(protocol.RuleBlast, "%s %d devices, not %d (count)", what, n, typed)
+	if typed == 0 {
+		return refuse(protocol.RuleBlast, "%s %d %s: say that number to do it (count)", what, n, devices)
+	}
+	return refuse(protocol.RuleBlast, "%s %d %s, not %d (count)", what, n, devices, typed)
 }
 
 // strands holds an act that strands n devices against their number, as typed by whoever wants it, and against what an hour may

@@ -83,6 +83,8 @@ type Deletion struct {
 	ID     string
 	Mode   android.Mode // of an Android device; empty: of another, or not known
 	Erases bool         // the device has no other way out than to erase itself
+
+	told bool // it is on its way out already
 }
 
 // PreviewDelete says what a deletion would do to these devices, and does nothing to any. The error wraps store.ErrNotFound where one
@@ -94,7 +96,7 @@ func (s *Server) PreviewDelete(ctx context.Context, devices []protocol.Device) (
 		if err != nil {
 			return nil, err
 		}
-		out[i] = Deletion{Device: d, ID: r.ID}
+		out[i] = Deletion{Device: d, ID: r.ID, told: s.World().Deleted(&r.State)}
 		if r.State.Platform == protocol.Android {
 			_, out[i].Mode, _ = AndroidEnrolment(&r.Facts)
 			out[i].Erases = r.State.Life == delivery.Enrolled && keepsNothing(out[i].Mode)
@@ -108,23 +110,24 @@ func keepsNothing(m android.Mode) bool { return m != "" && m.Removal() == "" }
 
 // Delete retires devices and removes the record of each once it has heard of it (AUTH-53); one that is not enrolled is removed at once.
 // Of those that erase themselves by it the number is asked for, be it one, as typed by whoever wants it: the word does not say so. They
-// count against what an hour may do, and before the first order the journal says what is about to be done (HST-071).
+// count against what an hour may do, once each, and before the first order the journal says what is about to be done (HST-071).
 func (s *Server) Delete(ctx context.Context, now protocol.Time, who Actor, devices []protocol.Device, typed int) (out []Deletion, err error) {
 	s.admin.Lock()
 	err = s.attempt(ctx, now, who, "delete", who.helps(), func(ctx context.Context) error {
 		if out, err = s.PreviewDelete(ctx, devices); err != nil {
 			return err
 		}
-		var ids []string
+		var ids []string // of those that are not told already
+		erased := 0
 		for i := range out {
-			if out[i].Erases {
+			if !out[i].Erases {
+				continue
+			}
+			if erased++; !out[i].told {
 				ids = append(ids, out[i].ID)
 			}
 		}
-		if len(ids) == 0 {
-			return nil
-		}
-		if err := counted("the deletion erases", typed, len(ids)); err != nil {
+		if err := counted("the deletion erases", typed, erased); err != nil || len(ids) == 0 {
 			return err
 		}
 		return s.spend(ctx, now, len(ids), "about to be deleted, which erases them: "+someOf(ids))

@@ -76,7 +76,7 @@ func TestHST071Delete(t *testing.T) {
 	x.equal("mode of an iPhone", list[3].Mode, android.Mode(""))
 	x.equal("orders after a preview", orders(), 0)
 
-	refused(resets[:1], 0, "erases 1 devices: say that number")
+	refused(resets[:1], 0, "erases 1 device: say that number")
 	refused(all, 0, "erases 3 devices: say that number")
 	refused(all, len(all), "erases 3 devices, not 8")
 	x.decide(func(set *server.Settings) { set.Blast = 2 })
@@ -94,6 +94,11 @@ func TestHST071Delete(t *testing.T) {
 	if q := x.last(delivery.WhatQueued); q.Seq < l.Seq || q.Actor != boss.Name || q.Device != resets[0] {
 		t.Errorf("order %+v, want it after line %d", q, l.Seq)
 	}
+	blasts := len(x.journal(delivery.WhatBlast))
+	again, err := x.Delete(x.ctx, x.now, boss, resets[:1], 1) // it is told already, and erased once
+	x.must(err)
+	x.equal("erased, once more", again[0].Erases, true)
+	x.equal("lines about deletions, once more", len(x.journal(delivery.WhatBlast)), blasts)
 	_, err = x.Wipe(x.ctx, x.now, boss, []protocol.Device{profile}, "", 0)
 	x.must(err)
 	refused(resets[1:2], 1, "of which 2 were already")

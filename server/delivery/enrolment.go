@@ -332,9 +332,12 @@ const partsFor = time.Hour
 
 func leaves(k protocol.CommandKind) bool { return k == protocol.Retire || k == protocol.Erase }
 
-func (d *decision) deleted() bool {
-	return slices.ContainsFunc(d.n.Queue, func(q Queued) bool {
-		return q.Kind == protocol.Retire && q.Text == AndDelete && q.At >= d.w.Restored.At
+func (d *decision) deleted() bool { return d.w.Deleted(d.n) }
+
+// Deleted tells whether a device is on its way out by an order to retire after which its record is removed.
+func (w *World) Deleted(s *State) bool {
+	return slices.ContainsFunc(s.Queue, func(q Queued) bool {
+		return q.Kind == protocol.Retire && q.Text == AndDelete && q.At >= w.Restored.At
 	})
 }
 
