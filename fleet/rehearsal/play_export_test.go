@@ -261,3 +261,17 @@ func TestAUTH30OpenInTheExport(t *testing.T) {
 		t.Errorf("%d devices in the finding, %v, told %q", devices, out.Violations, told(out))
 	}
 }
+
+// The clean-up counts from the last contact that the export shows of a silent device, not from the story's beginning (AUTH-48).
+func TestAUTH48SilentInTheExport(t *testing.T) {
+	pop := exported(6, onIntune, func(i int, d *population.Device, u *population.User) {
+		u.Licence |= population.IntuneLicence
+		if i < 2 {
+			d.Contact.Latest, d.Contact.Earliest = asOf.Add(-50*oneDay), asOf.Add(-50*oneDay)
+		}
+	})
+	out := played(t, rehearsal.Config{Plan: quiet(t, 14, "tenant: {clean_up: 60d}"), Population: pop})
+	if out.Removed != 2 || out.Violated != 0 {
+		t.Errorf("%d records removed, want the 2 that are silent for 60 days; %v", out.Removed, out.Violations)
+	}
+}
