@@ -95,6 +95,16 @@ func TestHST120ThePinDecides(t *testing.T) {
 	}
 }
 
+// A clock that is minutes behind a certificate's beginning, on its very day, is told from it (HST-120).
+func TestHST120AClockMinutesOff(t *testing.T) {
+	begins := time.Date(2026, 11, 26, 20, 41, 0, 0, time.UTC)
+	err := x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{NotBefore: begins, NotAfter: begins.AddDate(0, 0, 3)}}
+	const want = "clock says 2026-11-26 20:22 UTC, and the certificate of mdm.example is good from 2026-11-26 20:41 UTC to 2026-11-29 20:41 UTC"
+	if got := explain(err, "mdm.example", begins.Add(-19*time.Minute)).Error(); !strings.Contains(got, want) {
+		t.Errorf("%s, want %q", got, want)
+	}
+}
+
 // A server without end, one that sends elsewhere and one that says no cannot do more than be told about (HST-120).
 func TestHST120AHostileFirstAnswer(t *testing.T) {
 	ca, err := certs.NewIssuer("lab", time.Now())

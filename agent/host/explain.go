@@ -71,7 +71,7 @@ func advice(err error, host string, now time.Time) string {
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
 		return fmt.Sprintf("this machine's clock says %s, and the certificate of %s is good from %s to %s: set the clock, or the server's",
-			day(now), host, day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+			minute(now), host, minute(e.Cert.NotBefore), minute(e.Cert.NotAfter))
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return fmt.Sprintf("%s does not speak TLS: check the port in the line, and what stands in front of the server", host)
@@ -167,3 +167,6 @@ func names(c *x509.Certificate) (list []string) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// minute is for instants of which some may be of one day.
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
