@@ -215,6 +215,42 @@ func TestApplySurvivesKills(t *testing.T) {
 	}
 }
 
+// A step that is killed twice is looked up since it was begun first: what was done before the first kill is not done again.
+func TestApplyBegunOnce(t *testing.T) {
+	s := newSite(t, sync3)
+	r := s.rehearse()
+	s.later(time.Minute) // a device is asked as it enrols, too
+	own, first := s.api.HTTP.Transport, protocol.Time(0)
+	for _, n := range []int{2, 1} { // the first device is told; the second never is
+		ctx, die := context.WithCancel(t.Context())
+		s.api.HTTP.Transport = &killer{own, n, false, die}
+		if err := s.runner(r).Run(ctx); err == nil || ctx.Err() == nil || r.Steps[0].State != apply.Begun {
+			t.Fatalf("killed at request %d: %v, step %+v", n, err, r.Steps[0])
+		}
+		if first == 0 {
+			first = r.Steps[0].Begun
+		}
+		s.api.HTTP.Transport = own
+		s.must(r.Close())
+		r = s.open()
+		s.later(time.Minute)
+	}
+	s.must(s.runner(r).Run(t.Context()))
+	for _, d := range s.phones {
+		details, err := s.api.Device(t.Context(), d.UDID())
+		s.must(err)
+		n := 0
+		for _, c := range details.Commands {
+			if c.Kind == "DeviceInformation" && c.At >= first {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s was asked for its information %d times, want once: %+v", d.UDID(), n, details.Commands)
+		}
+	}
+}
+
 // A refuser answers requests in place of the server: those that ask says so for.
 type refuser struct {
 	http.RoundTripper
