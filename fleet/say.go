@@ -82,7 +82,7 @@ func sayRefusedUpload(c plan.Certificate) Words {
 
 func (c *Cast) sayEnrol(a *plan.Action) Words {
 	e := a.Enrol
-	w := Words{Text: en.Say("Each opens its user's link, obtains an identity by SCEP, and is managed from its first TokenUpdate on.")}
+	w := Words{Text: en.Say("Each opens its user's link, obtains an identity certificate, and is managed from its first check-in on.")}
 	w.Name = en.Say("All devices enrol")
 	switch imported := c.Population.Tenant.AsOf != 0; {
 	case e.All() && !c.somebodyJoins(a), !e.All() && imported: // an export has no other devices than its own

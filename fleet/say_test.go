@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +170,13 @@ func TestActsAreRetoldInDutch(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// An enrolment of any platform is told in words of none: only Apple's has SCEP and a TokenUpdate.
+func TestSayEnrolOfAnyPlatform(t *testing.T) {
+	c := &Cast{Plan: &plan.Plan{}, Population: &population.Population{Devices: []population.Device{{Platform: protocol.Android, Joins: time.Hour}}}}
+	if w := c.Say(&plan.Action{Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{Android: 5}}}); w.Name != "5 more devices enrol" || strings.Contains(w.Text, "SCEP") || strings.Contains(w.Text, "TokenUpdate") {
+		t.Errorf("said %+v", w)
 	}
 }
