@@ -83,6 +83,7 @@ type Deletion struct {
 	ID     string
 	Mode   android.Mode // of an Android device; empty: of another, or not known
 	Erases bool         // the device has no other way out than to erase itself
+	Gone   bool         // its record goes at once: it is not enrolled, and nobody is there to be told
 
 	told bool // it is on its way out already
 }
@@ -96,7 +97,7 @@ func (s *Server) PreviewDelete(ctx context.Context, devices []protocol.Device) (
 		if err != nil {
 			return nil, err
 		}
-		out[i] = Deletion{Device: d, ID: r.ID, told: s.World().Deleted(&r.State)}
+		out[i] = Deletion{Device: d, ID: r.ID, Gone: r.State.Life != delivery.Enrolled, told: s.World().Deleted(&r.State)}
 		if r.State.Platform == protocol.Android {
 			_, out[i].Mode, _ = AndroidEnrolment(&r.Facts)
 			out[i].Erases = r.State.Life == delivery.Enrolled && keepsNothing(out[i].Mode)

@@ -68,7 +68,7 @@ func TestHST071Delete(t *testing.T) {
 	list, err := x.PreviewDelete(x.ctx, all)
 	x.must(err)
 	for i, d := range list {
-		if d.Device != all[i] || d.Erases != (i < len(resets)) {
+		if d.Device != all[i] || d.Erases != (i < len(resets)) || d.Gone != (d.Device == gone) {
 			t.Errorf("preview %+v", d)
 		}
 	}

@@ -51,7 +51,7 @@ become of each device, with the number of those that would be erased by their mo
 				if err != nil {
 					return err
 				}
-				return tellDelete(cmd, &d, "would be removed", "would erase itself")
+				return tellDelete(cmd, &d, "would be removed", "would be removed at once: it is not enrolled", "would erase itself")
 			}
 			if in := terminal(cmd); in != nil && o.Count == 0 {
 				d, err := t.PreviewDelete(cmd.Context(), o)
@@ -59,7 +59,7 @@ become of each device, with the number of those that would be erased by their mo
 					return err
 				}
 				if d.Erases > 0 {
-					if err := tellDelete(cmd, &d, "is to be removed", "is to erase itself"); err != nil {
+					if err := tellDelete(cmd, &d, "is to be removed", "is to be removed at once: it is not enrolled", "is to erase itself"); err != nil {
 						return err
 					}
 					if o.Count, err = askErased(cmd, in); err != nil {
@@ -71,7 +71,7 @@ become of each device, with the number of those that would be erased by their mo
 			if err != nil {
 				return err
 			}
-			return tellDelete(cmd, &d, "removed, once it has heard that it is managed no more", "erases itself, and is removed with that")
+			return tellDelete(cmd, &d, "removed, once it has heard that it is managed no more", "removed: it was not enrolled", "erases itself, and is removed with that")
 		},
 	}
 	cmd.Flags().IntVar(&o.Count, "count", 0, "number of the devices that erase themselves by it, to say that this is meant (HST-071)")
@@ -80,12 +80,15 @@ become of each device, with the number of those that would be erased by their mo
 }
 
 // tellDelete prints what a deletion does to each device, and how many are erased.
-func tellDelete(cmd *cobra.Command, d *target.Deletion, removed, erased string) error {
+func tellDelete(cmd *cobra.Command, d *target.Deletion, removed, gone, erased string) error {
 	return show(cmd, d, func(w io.Writer) {
 		for _, one := range d.Devices {
-			if one.Erases {
+			switch {
+			case one.Erases:
 				row(w, one.Device, one.Mode+": "+erased)
-			} else {
+			case one.Gone:
+				row(w, one.Device, gone)
+			default:
 				row(w, one.Device, removed)
 			}
 		}

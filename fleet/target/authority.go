@@ -255,6 +255,7 @@ type Deleted struct {
 	Device string `json:"device"`
 	Mode   string `json:"mode,omitempty"` // of an Android device
 	Erases bool   `json:"erases"`         // it has no other way out than to erase itself
+	Gone   bool   `json:"gone,omitempty"` // it is not enrolled, and its record goes at once
 }
 
 // A DeleteOrder is devices to be deleted.

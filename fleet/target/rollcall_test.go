@@ -202,7 +202,7 @@ func TestRequests(t *testing.T) {
 		{"Delete, meant to erase", func(r *Rollcall) error { return r.Delete(ctx, "A/B", 1) }, "DELETE", "/rollcall/v1/devices/A%2FB?count=1", `{}`, `null`},
 		{"PreviewDelete", func(r *Rollcall) error {
 			d, err := r.PreviewDelete(ctx, DeleteOrder{Devices: []string{"A"}})
-			if d.Erases != 1 || !slices.Equal(d.ByMode, []Erased{{"DEDICATED", 1}}) || d.Devices[0] != (Deleted{"A", "DEDICATED", true}) {
+			if d.Erases != 1 || !slices.Equal(d.ByMode, []Erased{{"DEDICATED", 1}}) || d.Devices[0] != (Deleted{Device: "A", Mode: "DEDICATED", Erases: true}) {
 				return fmt.Errorf("read %+v", d)
 			}
 			return err

@@ -114,6 +114,7 @@ type deletedDevice struct {
 	Device string       `json:"device"`
 	Mode   android.Mode `json:"mode,omitempty"` // of an Android device
 	Erases bool         `json:"erases"`         // it has no other way out than to erase itself
+	Gone   bool         `json:"gone,omitempty"` // it is not enrolled, and its record goes at once
 }
 
 func (h *Handler) previewDelete(c *call) (any, error) {
@@ -155,7 +156,7 @@ func deletedOf(list []server.Deletion) deleted {
 	out := deleted{Devices: make([]deletedDevice, len(list)), ByMode: []erased{}}
 	in := map[android.Mode]int{}
 	for i, d := range list {
-		out.Devices[i] = deletedDevice{Device: d.ID, Mode: d.Mode, Erases: d.Erases}
+		out.Devices[i] = deletedDevice{Device: d.ID, Mode: d.Mode, Erases: d.Erases, Gone: d.Gone}
 		if d.Erases {
 			out.Erases++
 			in[d.Mode]++
