@@ -101,6 +101,9 @@ func load(o Options, fsys fs.FS, only string, def Licence) (*Population, error) 
 		return nil, append(noRecord(files.devices()).(plan.Errors), im.bad...)
 	}
 	im.finish(files)
+	if im.early && o.AsOf != 0 { // what the export says of itself is doubted; what somebody has just given can be given right
+		return nil, plan.Errors{{File: "--as-of", Rule: ruleExport, Message: fmt.Sprintf("%s is before the enrolment or the last contact of most devices of this export; want the moment when it was made", o.AsOf)}}
+	}
 	if len(im.pop.Devices) == 0 {
 		return nil, append(plan.Errors{nobody(o.Path, im.pop)}, im.bad...)
 	}

@@ -269,8 +269,8 @@ func TestFlags(t *testing.T) {
 	if n := count(p, protocol.Office365); n != bms {
 		t.Errorf("BMSAgent: %d under BMS, want %d", n, bms)
 	}
-	p = mustImport(t, Options{Path: csv, AsOf: 1, Labels: map[string]string{"Managed by: Intune": "jamf"}, APNs: APNs{Topic: "t", Expires: 5}})
-	if p.Tenant.AsOf != 1 || p.LeftOutBy()["agent"] == 0 || p.Tenant.APNs.Topic != "t" || p.Tenant.APNs.Expires != 5 {
+	p = mustImport(t, Options{Path: csv, AsOf: mustTime("2027-01-01T00:00:00Z"), Labels: map[string]string{"Managed by: Intune": "jamf"}, APNs: APNs{Topic: "t", Expires: 5}})
+	if p.Tenant.AsOf != mustTime("2027-01-01T00:00:00Z") || p.LeftOutBy()["agent"] == 0 || p.Tenant.APNs.Topic != "t" || p.Tenant.APNs.Expires != 5 {
 		t.Errorf("flags: %+v, %v", p.Tenant, p.LeftOut)
 	}
 	if _, err := Import(Options{Path: csv, BMSAgent: []string{"258", "microsoft365ManagedMdn"}}); err == nil || !strings.Contains(err.Error(), `did you mean "microsoft365managedmdm"?`) {

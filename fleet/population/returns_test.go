@@ -112,3 +112,12 @@ func TestAUTH42SinceCountsWhatIsKnown(t *testing.T) {
 		t.Errorf("of those silent for over a week %+v, want %+v", got, want)
 	}
 }
+
+// A moment that is given, and is before most of what the export has, is refused, and not played with all that follows from it (HST-122).
+func TestHST122EarlyMoment(t *testing.T) {
+	intune := protocol.Intune
+	_, err := Import(Options{Path: "testdata/bms-only", Authority: &intune, AsOf: mustTime("2020-01-01T00:00:00Z")})
+	if err == nil || !strings.HasPrefix(err.Error(), "--as-of: 2020-01-01T00:00:00Z is before ") {
+		t.Errorf("%v, want a word about --as-of", err)
+	}
+}
