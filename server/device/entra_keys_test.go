@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
@@ -71,5 +72,12 @@ func TestHST043Fetches(t *testing.T) {
 	step("a new key, too soon", token(keys["k2"], "k2", "a1"), false, 1)
 	step("a key that is known", token(keys["k1"], "k1", "a1"), true, 1)
 	now = now.Add(keysPause)
-	step("a new key", token(keys["k2"], "k2", "a1"), true, 2)
+	newKey := token(keys["k2"], "k2", "a1")
+	for range 1000 { // the library may not have cleared away the refused fetch of before yet
+		if _, err := verify(t.Context(), newKey); err == nil {
+			break
+		}
+		runtime.Gosched()
+	}
+	step("a new key", newKey, true, 2)
 }
