@@ -197,7 +197,7 @@ func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // one that is used up repeats its answer, below
 		return nil, err
 	}
-	cert, err := h.certificate(rst.Token, who.key, func(c server.Claim) ([]byte, error) {
+	cert, err := h.certificate(now, rst.Token, who.key, func(c server.Claim) ([]byte, error) {
 		c.Challenge, c.Transaction = who.challenge, id
 		return h.cfg.Server.Issue(ctx, now, c)
 	}, func(*store.Grant) string { return h.cfg.Server.Subject(&store.Grant{ID: id, User: who.user}) }) // whose it is, a restored server knows by it (HST-101)
@@ -251,8 +251,9 @@ func issueFault(err error) error {
 	return err
 }
 
-// certificate has issue give a certificate for a key, once for the same request.
-func (h *Handler) certificate(request []byte, key crypto.PublicKey, issue func(server.Claim) ([]byte, error), subject func(*store.Grant) string) (*x509.Certificate, error) {
+// certificate has issue give a certificate for a key, once for the same request. It is valid at now, when the request came: a
+// clock that is set meanwhile leaves no device with a certificate of the future.
+func (h *Handler) certificate(now protocol.Time, request []byte, key crypto.PublicKey, issue func(server.Claim) ([]byte, error), subject func(*store.Grant) string) (*x509.Certificate, error) {
 	public, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return nil, err
@@ -261,7 +262,7 @@ func (h *Handler) certificate(request []byte, key crypto.PublicKey, issue func(s
 		Request: sha256.Sum256(request), Key: sha256.Sum256(public),
 		Make: func(g *store.Grant) ([]byte, protocol.Time, protocol.Time, error) {
 			cert, err := h.ca.Issue(certs.IssueRequest{
-				Public: key, Handle: subject(g), Now: h.cfg.Now(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
+				Public: key, Handle: subject(g), Now: now.Time(), Lifetime: h.cfg.Server.World().Settings.Lifetime,
 			})
 			if err != nil {
 				return nil, 0, 0, err

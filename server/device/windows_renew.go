@@ -46,7 +46,7 @@ func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if opens := due.Time().Add(-min(renewGrace, windowOf(set)/10)); err == nil && now.Time().Before(opens) {
 		return nil, refuse(protocol.RuleRenewal, fmt.Errorf("the certificate renews from %s on", opens.UTC().Format(time.DateOnly)))
 	}
-	cert, err := h.certificate(signed.Content, key, func(c server.Claim) ([]byte, error) {
+	cert, err := h.certificate(now, signed.Content, key, func(c server.Claim) ([]byte, error) {
 		return h.cfg.Server.Reissue(in.Context(), now, p.cred.Fingerprint, c)
 	}, func(*store.Grant) string { return p.leaf.Subject.CommonName })
 	if err != nil {

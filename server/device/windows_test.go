@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -936,6 +937,28 @@ func TestWIN023Now(t *testing.T) {
 	_, e := p.post(windows.EnrollmentPath, password(ada, l.ticketFor(l.user)), p.rst(windows.EnrollmentFull, csr(t, p.key)))
 	if h := &e.Header; h.Created.After(l.now().Add(-4*time.Minute)) || h.Expires.Before(l.now().Add(4*time.Minute)) {
 		t.Errorf("at %s it is good from %s to %s", l.now(), h.Created, h.Expires)
+	}
+}
+
+// TestHST031ClockSetMeanwhile: a PC whose enrolment the server's clock is set ahead under gets a certificate that is valid when
+// the enrolment is.
+func TestHST031ClockSetMeanwhile(t *testing.T) {
+	var jump atomic.Bool
+	var l *lab
+	l = newWindowsLab(t, func(c *Config) {
+		now := c.Now
+		c.Now = func() time.Time {
+			if jump.Load() {
+				l.setClock(l.now().Add(11 * time.Minute))
+			}
+			return now()
+		}
+	})
+	p := l.pc(pcID(1))
+	asked, csr := password(ada, l.ticketFor(l.user)), csr(t, p.key)
+	jump.Store(true)
+	if _, f := p.ask(asked, p.rst(windows.EnrollmentFull, csr)); f != nil {
+		t.Errorf("%v\n%s", f, l.log)
 	}
 }
 
