@@ -239,6 +239,16 @@ func VerifyAttached(data []byte, p Policy) (*Signed, error) {
 	return s, nil
 }
 
+// Content is what somebody signed, whoever it was (APL-002): who uploaded it, or the device that it is for, judges the signer.
+// Errors as [VerifyAttached].
+func Content(data []byte) ([]byte, error) {
+	s, err := VerifyAttached(data, Policy{Legacy: true})
+	if err != nil {
+		return nil, err
+	}
+	return s.Content, nil
+}
+
 // VerifyDetached checks a detached signature over body, made by an identity of ca that holds at now, and
 // returns that identity: what the header Mdm-Signature carries in base64 (apple.md section 4.2). sig may be
 // BER, with or without signed attributes. A signing time may lie up to 5 minutes outside the certificate's

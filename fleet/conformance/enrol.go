@@ -74,15 +74,10 @@ var browsers = map[string]string{
 // readEnrolment reads an enrolment profile, signed or not.
 func readEnrolment(raw []byte) (e enrolment, err error) {
 	e.raw = raw
-	e.document, err = apple.DecodeProfile(raw)
-	if errors.Is(err, apple.ErrSigned) {
-		var signed *certs.Signed
-		if signed, err = certs.VerifyAttached(raw, certs.Policy{Legacy: true}); err != nil {
-			return e, err
-		}
+	e.document, err = apple.OpenProfile(raw, func(cms []byte) ([]byte, error) {
 		e.signed = true
-		e.document, err = apple.DecodeProfile(signed.Content)
-	}
+		return certs.Content(cms)
+	})
 	if err != nil {
 		return e, err
 	}

@@ -47,6 +47,17 @@ func EncodeProfile(p *Profile) []byte {
 	return encodePlist(&top)
 }
 
+// OpenProfile reads a profile, signed or not: content takes it out of its CMS. The error is that of content or of [DecodeProfile].
+func OpenProfile(body []byte, content func(cms []byte) ([]byte, error)) (*Profile, error) {
+	p, err := DecodeProfile(body)
+	if errors.Is(err, ErrSigned) {
+		if body, err = content(body); err == nil {
+			p, err = DecodeProfile(body)
+		}
+	}
+	return p, err
+}
+
 // DecodeProfile reads an unsigned profile and holds it against the required keys of apple.md section 2.1. The
 // error wraps [ErrSigned] for CMS, else [protocol.ErrMalformed], and names payload and key.
 func DecodeProfile(body []byte) (*Profile, error) {

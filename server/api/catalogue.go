@@ -150,14 +150,7 @@ func (in *putProfile) change() (change server.ProfileChange, err error) {
 // readProfile reads a document as a device will: XML, or CMS around it. A profile that would enrol the device
 // elsewhere is none of an administrator's documents.
 func readProfile(document []byte) (*apple.Profile, error) {
-	p, err := apple.DecodeProfile(document)
-	if errors.Is(err, apple.ErrSigned) {
-		signed, verifyErr := certs.VerifyAttached(document, certs.Policy{Legacy: true}) // the device judges the signer
-		if verifyErr != nil {
-			return nil, wrongValue("document", "%v", verifyErr)
-		}
-		p, err = apple.DecodeProfile(signed.Content)
-	}
+	p, err := apple.OpenProfile(document, certs.Content)
 	if err != nil {
 		return nil, wrongValue("document", "%v", err)
 	}

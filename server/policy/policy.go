@@ -34,14 +34,7 @@ func Read(document []byte) (*Profile, error) {
 	if IsDocument(document) {
 		return readPolicy(document)
 	}
-	p, err := apple.DecodeProfile(document)
-	if errors.Is(err, apple.ErrSigned) {
-		signed, verifyErr := certs.VerifyAttached(document, certs.Policy{Legacy: true}) // whoever uploaded it answers for the signer
-		if verifyErr != nil {
-			return nil, verifyErr
-		}
-		p, err = apple.DecodeProfile(signed.Content)
-	}
+	p, err := apple.OpenProfile(document, certs.Content)
 	if err != nil {
 		return nil, err
 	}
