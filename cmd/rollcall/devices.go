@@ -254,6 +254,14 @@ func printDevice(w io.Writer, d *target.Details) {
 			row(w, "not in its policy", no.Setting+" of "+no.Profile+": "+no.Reason)
 		}
 	}
+	if pc := d.Windows; pc != nil {
+		if pc.PushFault != "" {
+			row(w, "cannot be woken", pc.PushFault)
+		}
+		for _, p := range pc.Torn {
+			row(w, "look at it", "it could not undo its half of "+p+" (516)")
+		}
+	}
 	row(w, "last seen", when(d.LastSeen))
 	row(w, "wake-up due", when(d.Wake))
 	row(w, "certificate", d.Identity.Fingerprint+", until "+when(d.Identity.NotAfter))

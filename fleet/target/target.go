@@ -149,6 +149,13 @@ type Device struct {
 	Reports      Reports            `json:"reports"`
 	Profiles     []DeviceProfile    `json:"profiles"`
 	Android      *AndroidDevice     `json:"android,omitempty"` // nil: it is of another platform
+	Windows      *WindowsDevice     `json:"windows,omitempty"` // nil: it is of another platform, or a PC of which there is nothing to say
+}
+
+// A WindowsDevice is what a PC says that an administrator should know.
+type WindowsDevice struct {
+	PushFault string   `json:"push_fault,omitempty"` // why it cannot be woken
+	Torn      []string `json:"torn,omitempty"`       // identifiers of profiles that it carried out in part, which it could not undo (516)
 }
 
 // An AndroidDevice is what is known of an Android device beyond others.

@@ -54,6 +54,21 @@ type device struct {
 	Reports      reports            `json:"reports"`
 	Profiles     []deviceProfile    `json:"profiles"`
 	Android      *androidDevice     `json:"android,omitempty"` // of Android devices alone
+	Windows      *windowsDevice     `json:"windows,omitempty"` // of PCs alone, of which there is something to say
+}
+
+type windowsDevice struct {
+	PushFault string   `json:"push_fault,omitempty"` // why it cannot be woken, as it says
+	Torn      []string `json:"torn,omitempty"`       // identifiers of profiles that it carried out in part, which it could not undo (516)
+}
+
+// windowsOf is what the record of a PC says beyond others; nil: nothing.
+func windowsOf(f *delivery.Facts) *windowsDevice {
+	w := windowsDevice{server.PushFault(f), server.Torn(f)}
+	if w.PushFault == "" && len(w.Torn) == 0 {
+		return nil
+	}
+	return &w
 }
 
 type androidDevice struct {
@@ -160,6 +175,9 @@ func (h *Handler) device(r *store.Record) device {
 	}
 	if s.Platform == protocol.Android {
 		d.Android = androidOf(&r.Facts)
+	}
+	if s.Platform == protocol.Windows {
+		d.Windows = windowsOf(&r.Facts)
 	}
 	if users := h.cfg.Server.Content().Users; s.User > 0 && int(s.User) <= len(users) {
 		d.User = users[s.User-1].UPN

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/protocol"
+	"rollcall/server"
 	"rollcall/server/delivery"
 	"rollcall/server/store"
 )
@@ -30,6 +32,21 @@ func TestWIN039Upload(t *testing.T) {
 	}
 	if reply := o.round(protocol.CheckIn{Verb: protocol.Ask}); reply.Command.Kind == protocol.InstallProfile {
 		t.Error("an iPhone is given a document for Windows")
+	}
+}
+
+// TestWIN041Shown: why a PC cannot be woken, and what of it is to be looked at (516), is in its record as administrators have it; of a PC that is
+// well there is nothing.
+func TestWIN041Shown(t *testing.T) {
+	o := newOffice(t)
+	said := server.KeepTorn(server.KeepPushStatus(`{"MAC":["A2-19"]}`, "5"), "windows.office", true)
+	d := o.h.device(&store.Record{Facts: delivery.Facts{Said: said}, State: delivery.State{Platform: protocol.Windows, Rare: new(delivery.Rare)}})
+	if d.Windows == nil || d.Windows.PushFault != "its channel has expired" || !slices.Equal(d.Windows.Torn, []string{"windows.office"}) {
+		t.Errorf("%s is shown as %+v", said, d.Windows)
+	}
+	said = server.KeepTorn(server.KeepPushStatus(said, "0"), "windows.office", false)
+	if d = o.h.device(&store.Record{Facts: delivery.Facts{Said: said}, State: delivery.State{Platform: protocol.Windows, Rare: new(delivery.Rare)}}); d.Windows != nil {
+		t.Errorf("%s is shown as %+v", said, d.Windows)
 	}
 }
 

@@ -25,9 +25,9 @@ func (h *Handler) compose(dst []byte, t *turn, p *peer, out *delivery.Outcome) [
 	if t.talk.Lost {
 		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NoEndOfData})
 	}
-	said := t.msg.Final || t.talk.Next                            // all of its package
-	if t.talk.Works || t.talk.Aborted || t.talk.Stopped && said { // Status alone, and no command (windows.md sections 6.1 and 10)
-		return t.finish(dst, &m, out, true)
+	said := t.msg.Final || t.talk.Next // all of its package
+	if t.talk.Works || t.talk.Aborted || t.talk.Stopped && said || t.msg.Header.MsgID == mostMessages {
+		return t.finish(dst, &m, out, true) // Status alone, and no command (windows.md sections 6.1 and 10)
 	}
 	if t.talk.Object != nil || !said {
 		m.Commands = append(m.Commands, windows.Command{Verb: windows.Alert, CmdID: next(), Code: windows.NextMessage})

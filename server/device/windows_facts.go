@@ -1,13 +1,18 @@
 package device
 
 import (
+	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/text/unicode/norm"
 
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
+	"rollcall/server"
 	"rollcall/server/authority"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
@@ -80,7 +85,7 @@ func (t *turn) learn(uri, data string) {
 	case strings.HasSuffix(uri, "/Push/ChannelURI"):
 		t.channel = &data
 	case uri == csp.NodePushStatus(ProviderID):
-		t.unpushed = data
+		t.pushable = data
 	case uri == csp.NodeConfigInfo:
 		t.ev.CoManaged, t.ev.WorkloadsKnown = data != "", true // else the client has gone (windows.md section 9)
 		t.ev.Workloads = workloadsOf(data)
@@ -97,11 +102,43 @@ func (t *turn) learn(uri, data string) {
 	}
 }
 
-// pushFaults are what Push/Status may say beside 0, that all is well (windows.md section 8).
-var pushFaults = map[string]string{
-	"1": "the package family name that it was told is none (serve --wns)", "2": "its account at the push service is invalid or has expired",
-	"3": "the package family name is revoked", "4": "it has no channel", "5": "its channel has expired", "6": "it could not give up its old channel",
-	"7": "a push came and it could hold no session, for its power or its connection", "8": "it does not know why",
+// learnt has the record keep what the message says of the device, where that is new: torn are the commands of which it could not undo its
+// half.
+func (h *Handler) learnt(t *turn, s *delivery.State, torn []protocol.CommandID) {
+	if t.facts == (delivery.Facts{}) && t.pushable == "" && len(t.batch.Reports) == 0 {
+		return
+	}
+	record, err := h.cfg.Server.Store().Record(context.Background(), s.Device) // it is in memory, and held
+	if err != nil {
+		return
+	}
+	briefly(&t.facts)
+	now := merged(record.Facts, &t.facts)
+	if t.pushable != "" {
+		now.Said = server.KeepPushStatus(now.Said, t.pushable)
+	}
+	profiles := h.cfg.Server.World().Profiles
+	for i := range t.batch.Reports {
+		r := &t.batch.Reports[i]
+		at := slices.IndexFunc(s.Queue, func(q delivery.Queued) bool { return q.ID == r.Command })
+		if at < 0 || s.Queue[at].Profile == 0 || int(s.Queue[at].Profile) >= len(profiles) {
+			continue
+		}
+		if half := slices.Contains(torn, r.Command); half || r.Status == protocol.Acknowledged {
+			now.Said = server.KeepTorn(now.Said, profiles[s.Queue[at].Profile].Identifier, half)
+		}
+	}
+	if now == record.Facts {
+		return
+	}
+	if why := server.PushFault(&now); why != "" {
+		h.cfg.Log.WithField("device", t.ev.ID).Warn("the device says that it cannot be woken: " + why)
+	}
+	if len(torn) > 0 {
+		h.cfg.Log.WithFields(logrus.Fields{"device": t.ev.ID, "profiles": server.Torn(&now)}).Warn("the device could not undo its half of a profile (516): look at it")
+	}
+	t.facts = now
+	t.ev.Facts = &t.facts
 }
 
 // coManagement are the bits of Configuration Manager's CoManagementFlags (windows.md section 9).

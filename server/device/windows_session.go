@@ -42,7 +42,7 @@ type turn struct {
 	given    []protocol.CommandID     // those that were handed out before, whether the device got them or not
 	results  map[protocol.CommandID]*strings.Builder
 	channel  *string // what the device says of its push channel; nil: nothing
-	unpushed string  // Push/Status, why it cannot be woken; empty: it did not say
+	pushable string  // Push/Status, whether it can be woken; empty: it did not say
 	answer   []byte
 }
 
@@ -125,6 +125,9 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 		return h.dismiss(t, windows.ProtocolNotSupported, nil)
 	case head.VerDTD != "1.2":
 		return h.dismiss(t, windows.DTDNotSupported, nil)
+	case head.MsgID > mostMessages:
+		h.cfg.Log.WithFields(logrus.Fields{"rule": "HST-056", "device": p.id, "message": head.MsgID}).Warn("refused: it goes on after the last message of its session")
+		return h.dismiss(t, windows.ServiceUnavailable, nil)
 	case head.Cred != nil:
 		if chal := h.challenges(p, head.Cred); chal != nil {
 			return h.dismiss(t, windows.InvalidCredentials, chal)
@@ -261,16 +264,9 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	if t.talk.Own != nil && slices.ContainsFunc(t.talk.Own.Parts, func(p part) bool { return p.Asks && p.Code == windows.NotFound }) {
 		ev.CoManaged, ev.WorkloadsKnown = false, true // the client has gone (windows.md section 9)
 	}
-	if t.facts != (delivery.Facts{}) {
-		briefly(&t.facts)
-		if record, err := h.cfg.Server.Store().Record(context.Background(), s.Device); err == nil { // it is in memory, and held
-			if now := merged(record.Facts, &t.facts); now != record.Facts {
-				t.facts = now
-				ev.Facts = &t.facts
-			}
-		}
-	}
-	b.Reports = t.talk.reports(t.results)
+	var torn []protocol.CommandID
+	b.Reports, torn = t.talk.reports(t.results)
+	h.learnt(t, s, torn)
 	if unknown > 0 && !t.starts { // of commands that were never given (HST-017)
 		b.Reports = append(b.Reports, delivery.CommandReport{Command: noCommand, Status: protocol.Failed})
 	}
@@ -287,7 +283,7 @@ func (h *Handler) resume(t *turn, prior []byte, s *delivery.State) {
 	b.Late = t.talk.Inquired
 	t.talk.Inquired = asks && (world.Tenant.Authority == protocol.SCCM || s.CoManaged) // it may be co-managed (WIN-068)
 	switch {
-	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted, t.talk.Stopped, t.talk.Works:
+	case !t.msg.Final && !t.talk.Next, t.talk.Object != nil, t.talk.Aborted, t.talk.Stopped, t.talk.Works, t.msg.Header.MsgID == mostMessages:
 		b.Phase = delivery.Partial
 	case t.talk.Inquired:
 		b.Phase = delivery.Inquiring
@@ -382,9 +378,6 @@ func (t *turn) result(c *windows.Command) {
 
 // reported keeps what the session taught of the device beside its commands.
 func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
-	if why := pushFaults[t.unpushed]; why != "" {
-		h.cfg.Log.WithFields(logrus.Fields{"device": p.id, "status": t.unpushed}).Warn("the device says that it cannot be woken: " + why)
-	}
 	known := t.out.State.Life == delivery.Enrolled
 	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && push.CheckChannel(*t.channel, h.cfg.Windows.ChannelHosts) != nil {
 		return nil

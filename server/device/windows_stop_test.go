@@ -9,6 +9,7 @@ import (
 	"rollcall/protocol"
 	"rollcall/protocol/apple"
 	"rollcall/protocol/windows"
+	"rollcall/server"
 	"rollcall/server/csp"
 	"rollcall/server/delivery"
 )
@@ -107,7 +108,7 @@ func TestWIN033NoResp(t *testing.T) {
 	}
 }
 
-// TestWIN041Status: why a device cannot be woken is in the log.
+// TestWIN041Status: why a device cannot be woken is in the log once, and in its record for as long as it says so.
 func TestWIN041Status(t *testing.T) {
 	l := newWindowsLab(t, func(c *Config) { c.Windows.PFN = "Rollcall.Test_1" })
 	p := l.pc(pcID(1))
@@ -119,6 +120,68 @@ func TestWIN041Status(t *testing.T) {
 	p.tree[csp.NodePushStatus(ProviderID)] = "3"
 	if p.sync(); !l.logged("cannot be woken", "revoked", p.id) {
 		t.Errorf("the log does not say so:\n%s", l.log)
+	}
+	kept := l.record(p.id).Facts
+	if got := server.PushFault(&kept); !strings.Contains(got, "revoked") {
+		t.Errorf("its record says %q", got)
+	}
+	if p.sync(); strings.Count(l.log.String(), "cannot be woken") != 1 || l.record(p.id).Facts != kept {
+		t.Errorf("the same again is in the log again, or in the record: %+v", l.record(p.id).Facts)
+	}
+	p.tree[csp.NodePushStatus(ProviderID)] = "0"
+	p.sync()
+	if now := l.record(p.id).Facts; server.PushFault(&now) != "" || enrolledAs(&now) != enrolledAs(&kept) || enrolledAs(&now) == "" {
+		t.Errorf("once all is well, its record says %+v", now)
+	}
+}
+
+// TestWIN038Torn: a device that could not undo its half of a profile (516) is one to look at, until the profile is whole again
+// (windows.md section 6.1).
+func TestWIN038Torn(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	torn := func() string { r := l.record(p.id); return strings.Join(server.Torn(&r.Facts), " ") }
+	node := msft + "Policy/Config/P/"
+	l.profile("whole", "windows.whole", protocol.Configuration, document("<Atomic><CmdID>1</CmdID>"+set("Replace", node+"A", "chr", "a")+set("Replace", node+"B", "chr", "b")+"</Atomic>"))
+	l.profile("other", "windows.other", protocol.Configuration, document(set("Replace", node+"C", "chr", "c")))
+	p.fails["Replace "+node+"A"], p.fails["Replace "+node+"B"] = windows.RollBackFailed, windows.CommandFailed
+	if p.sync(); torn() != "windows.whole" || !l.logged("could not undo", p.id) {
+		t.Fatalf("to be looked at: %q\n%s", torn(), l.log)
+	}
+	clear(p.fails)
+	if p.sync(); torn() != "" {
+		t.Errorf("carried out whole, it is still to be looked at: %q", torn())
+	}
+}
+
+// TestHST056Messages: a session comes to an end by the server, and what was left of it comes in the next; who goes on with it is turned away.
+func TestHST056Messages(t *testing.T) {
+	l := newWindowsLab(t)
+	p := l.pc(pcID(1)).enrol()
+	l.order(p.id, protocol.Lock)
+	for _, final := range []bool{true, false} {
+		m := p.begin()
+		m.Header.MsgID, p.msg = mostMessages-1, mostMessages-1
+		in := p.must(m)
+		if !p.more(in) {
+			t.Fatalf("the last message but one has no work: %s", codes(in))
+		}
+		l.order(p.id, protocol.Restart)
+		last := p.obey(in)
+		last.Final = final
+		if in = p.must(last); p.more(in) {
+			t.Errorf("the last message asks for more: %s", windows.EncodeMessage(nil, in))
+		}
+		if q := p.state().Queue; len(q) != 1 || q[0].Offers != 0 {
+			t.Errorf("of what it is not given: %+v", q)
+		}
+		in = p.must(&windows.Message{Header: p.head(), Final: true, Commands: []windows.Command{{Verb: windows.Alert, CmdID: 1, Code: windows.NextMessage}}})
+		if codes(in) != "SyncHdr/0=503" || !in.Final || !l.logged("refused", "HST-056", p.id) {
+			t.Errorf("one more: %s\n%s", codes(in), l.log)
+		}
+	}
+	if p.sync(); len(p.state().Queue) != 0 {
+		t.Errorf("after the next session %d commands wait", len(p.state().Queue))
 	}
 }
 

@@ -137,8 +137,9 @@ func (f *flight) repeat(at int) {
 	}
 }
 
-// reports takes the commands that are through out of the session, and says what became of them.
-func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out []delivery.CommandReport) {
+// reports takes the commands that are through out of the session, and says what became of them: of those that are torn, the device has
+// carried out a part and could not undo it.
+func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out []delivery.CommandReport, torn []protocol.CommandID) {
 	left := s.Flights[:0]
 	for i := range s.Flights {
 		f := s.Flights[i]
@@ -164,7 +165,10 @@ func (s *session) reports(results map[protocol.CommandID]*strings.Builder) (out 
 			r.Result = []byte(b.String())
 		}
 		out = append(out, r)
+		if slices.ContainsFunc(f.Parts, func(p part) bool { return p.Code == windows.RollBackFailed }) {
+			torn = append(torn, f.ID)
+		}
 	}
 	s.Flights = left
-	return out
+	return out, torn
 }
