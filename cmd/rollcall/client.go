@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -46,10 +47,10 @@ func clientCommand(cmd *cobra.Command) (*cobra.Command, *client) {
 }
 
 func (c *client) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.server, "server", "https://"+defaultListen, "the server's URL")
+	flags.StringVar(&c.server, "server", "", "the server's URL (default: of the one whose data folder --data is, else https://"+defaultListen+")")
 	flags.StringVar(&c.ca, "ca", "", "trust the CAs in this PEM file (default: ca.pem in --data, else the system's)")
 	flags.StringVar(&c.tokenFile, "token-file", "", "read the token from this file (default: ROLLCALL_TOKEN, else admin.token in --data)")
-	flags.StringVar(&c.data, "data", defaultData, "data folder of a server on this machine, for its CA and its token")
+	flags.StringVar(&c.data, "data", defaultData, "data folder of a server on this machine, for its address, its CA and its token")
 }
 
 // target returns the API's client.
@@ -78,7 +79,18 @@ func (c *client) target() (*target.Rollcall, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.ResponseHeaderTimeout = &tls.Config{RootCAs: roots}, c.wait
-	return &target.Rollcall{URL: c.server, Token: token, HTTP: &http.Client{Transport: hinting{transport}, CheckRedirect: stay}}, nil
+	url := c.server
+	if url == "" {
+		at, err := addressIn(c.data)
+		if err != nil {
+			return nil, err
+		}
+		url, transport.Proxy = at.URL, nil
+		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, at.Listen)
+		}
+	}
+	return &target.Rollcall{URL: url, Token: token, HTTP: &http.Client{Transport: hinting{transport}, CheckRedirect: stay}}, nil
 }
 
 // stay follows no redirect: an administration has one address, and nothing of it is for another host.

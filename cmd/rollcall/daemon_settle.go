@@ -30,6 +30,9 @@ func (s *runningServer) settle(ctx context.Context, cfg *serveConfig, testPush f
 	if err := writeFile(s.CAFile, s.CA, 0o644); err != nil {
 		return err
 	}
+	if err := (address{s.URL, s.Addr}).write(cfg.Data); err != nil {
+		return err
+	}
 	if err := s.administrator(ctx, cfg.Data, now); err != nil {
 		return err
 	}
