@@ -22,7 +22,9 @@ farewell() {
 	now="$state/agent.json"
 	[ -e "$now" ] || now="$state/agent.json.previous"
 	if grep -q '"device":"' "$now" 2>/dev/null; then
-		echo "rollcall-agent: the server $(value host) was not told that this machine has left, and still lists it: rollcall devices delete $(value udid) takes it from there; another time, rollcall agent unenroll before the package goes" >&2
+		listed=$(value listed)
+		[ -n "$listed" ] || listed=$(value udid)
+		echo "rollcall-agent: the server $(value host) was not told that this machine has left, and still lists it: rollcall devices delete $listed takes it from there; another time, rollcall agent unenroll before the package goes" >&2
 	fi
 }
 

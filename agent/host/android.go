@@ -85,6 +85,11 @@ func (d *androidDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.A
 
 func (d *androidDevice) settled(now protocol.Time) { d.PowerOn(now) }
 
+func (d *androidDevice) listed() string {
+	name, _ := d.Names()
+	return name
+}
+
 func (d *androidDevice) organization() string { return "" }
 
 func (d *androidDevice) push() address { return address{service: wake.FCM, where: d.Push()} }

@@ -47,6 +47,8 @@ func (d *appleDevice) settled(now protocol.Time) {
 	}
 }
 
+func (d *appleDevice) listed() string { return "" }
+
 func (d *appleDevice) organization() string {
 	_, name := d.Manager()
 	return name

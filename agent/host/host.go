@@ -223,7 +223,7 @@ func (h *Host) keep(_ link.Device, a *dialect.Act) error {
 	if err != nil {
 		return err
 	}
-	h.rec.Device = b
+	h.rec.Device, h.rec.Listed = b, d.listed()
 	found, err := h.rec.read() // as a restart would find it
 	if err != nil {
 		return err

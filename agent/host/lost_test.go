@@ -42,9 +42,9 @@ func TestHST121ALostStateIsLeft(t *testing.T) {
 			return h.folder.save(h.rec)
 		}, []string{"was not told", "devices delete"}, "", true},
 		"of another machine": {func(h *Host) error {
-			h.rec.Machine, h.rec.UDID = machineOf(elsewhere), "A-1"
+			h.rec.Machine, h.rec.UDID, h.rec.Listed = machineOf(elsewhere), "A-1", "A1"
 			return h.folder.save(h.rec)
-		}, nil, "devices delete A-1", true},
+		}, nil, "devices delete A1", true},
 	} {
 		h, _, file := placed(t)
 		err := tt.lose(h)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
@@ -16,6 +17,7 @@ const stateVersion = 1
 // A record is all that an agent keeps. Its zero value is a machine that nobody manages.
 type record struct {
 	UDID    string            `json:"udid,omitempty"`
+	Listed  string            `json:"listed,omitempty"`  // as what its server lists it; empty: as its UDID
 	Drawn   bool              `json:"drawn,omitempty"`   // UDID is by chance, not of the machine's id
 	Machine string            `json:"machine,omitempty"` // hash of the machine's id; empty: it has none
 	Kind    protocol.Platform `json:"kind,omitzero"`
@@ -84,6 +86,9 @@ func (p *pasted) roots() (*x509.CertPool, error) {
 	pool.AddCert(c)
 	return pool, nil
 }
+
+// id is what its server lists the machine as.
+func (r *record) id() string { return cmp.Or(r.Listed, r.UDID) }
 
 // ended is the record of a machine whose enrolment is over: what it is called stays, secrets do not.
 func (r *record) ended(now protocol.Time, why string) *record {

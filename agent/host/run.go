@@ -190,7 +190,7 @@ func (h *Host) left(untold error) error {
 		if a, ok := errors.AsType[*Advice](untold); ok { // it has left
 			untold = &Advice{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
 		}
-		untold = fmt.Errorf("%w: remove it there with rollcall devices delete: %w", ErrUntold, untold)
+		untold = fmt.Errorf("%w: remove it there with %s: %w", ErrUntold, strings.TrimSpace("rollcall devices delete "+h.rec.id()), untold)
 		why += ", but " + untold.Error()
 	}
 	err := h.over(why)
@@ -211,9 +211,9 @@ func (h *Host) left(untold error) error {
 // abandon ends an enrolment whose state is lost: the server hears nothing of it, and files go back as far as their list is there.
 func (h *Host) abandon() error {
 	if errors.Is(h.lost, errForeign) {
-		udid := h.rec.UDID
+		id := h.rec.id()
 		h.rec = &record{Apply: h.rec.Apply}
-		return h.over("what was here was of another machine, which its server manages on: where that is gone, remove it there with rollcall devices delete " + udid)
+		return h.over("what was here was of another machine, which its server manages on: where that is gone, remove it there with rollcall devices delete " + id)
 	}
 	why := h.lost.why
 	if h.rec.Apply.OnProfile == "" { // nobody knows any more whether there was one

@@ -26,7 +26,7 @@ type Status struct {
 	Organization string            `json:"organization,omitempty"` // as its profile calls itself
 	CA           string            `json:"ca,omitempty"`           // pin; empty: the system's roots
 	Kind         protocol.Platform `json:"kind,omitzero"`          // as what the machine is managed
-	UDID         string            `json:"udid,omitempty"`
+	UDID         string            `json:"udid,omitempty"`         // or as what else its server lists it
 	Since        protocol.Time     `json:"since,omitzero"`
 	Rule         protocol.Rule     `json:"rule,omitempty"` // of the newest change of authority; empty: none since the enrolment
 	Epoch        uint32            `json:"epoch,omitempty"`
@@ -99,7 +99,7 @@ func Read(dir string, real time.Time, facts Facts) (Status, error) {
 	if err != nil {
 		return s, err
 	}
-	s.UDID, s.Kind, s.Ended, s.EndedBy = r.UDID, r.Kind, r.Ended, r.EndedBy
+	s.UDID, s.Kind, s.Ended, s.EndedBy = r.id(), r.Kind, r.Ended, r.EndedBy
 	s.Good, s.Bad, s.Why, s.Allowed, s.Driven = r.Good, r.Bad, r.Why, r.Allow, r.Clock.Driven
 	s.Applied, s.Root, s.OnProfile, s.Trouble = r.Apply.Families, r.Apply.Root, r.Apply.OnProfile, r.Trouble
 	s.ClockOffset = r.Clock.ahead()

@@ -121,6 +121,8 @@ func (d *windowsDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.A
 
 func (d *windowsDevice) settled(protocol.Time) {}
 
+func (d *windowsDevice) listed() string { return d.DeviceID() }
+
 func (d *windowsDevice) organization() string {
 	_, provider := d.Manager()
 	return provider
