@@ -51,13 +51,13 @@ var nested = map[string][]string{
 	"devices.by_platform": platforms, "devices.by_platform.*": {"total", "wire"}, "devices.left_out_by": {anyName},
 
 	"rehearsal.answers": {
-		"movable", "moved_50_seconds", "moved_95_seconds", "moved_100_seconds", "held", "silenced", "barred", "had_to_enrol_again", "stranded_by_topic",
+		"movable", "moved_50_seconds", "moved_95_seconds", "moved_100_seconds", "held", "silenced", "barred", "barred_devices", "had_to_enrol_again", "stranded_by_topic",
 		"stranded", "unprotected", "assigned_late", "redundant_profiles", "records_removed", "certificates_renewed", "enrolments_again", "peak", "last",
 	},
-	"rehearsal.answers.held":          {"devices", "half_seconds", "longest_seconds", "enrolments_refused"},
+	"rehearsal.answers.held":          {"devices", "half_seconds", "longest_seconds", "enrolments_refused", "devices_refused"},
 	"rehearsal.answers.silenced":      {"devices", "half_seconds", "longest_seconds"},
 	"rehearsal.answers.assigned_late": {"users", "half_seconds", "longest_seconds", "users_never"},
-	"rehearsal.answers.barred":        {anyName}, "rehearsal.answers.stranded": {anyName},
+	"rehearsal.answers.barred":        {anyName}, "rehearsal.answers.barred_devices": {anyName}, "rehearsal.answers.stranded": {anyName},
 	"rehearsal.answers.unprotected": {"email", "vpn", "certificate", "wifi", "configuration"}, "rehearsal.answers.unprotected.*": {"devices", "hours", "longest_seconds"},
 	"rehearsal.answers.peak":          {"checkins", "pushes", "certificates", "capacity_per_second", "minutes_over"},
 	"rehearsal.answers.peak.checkins": peak, "rehearsal.answers.peak.pushes": peak, "rehearsal.answers.peak.certificates": peak,

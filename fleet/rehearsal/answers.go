@@ -156,7 +156,8 @@ func (l *Life) reason(d *population.Device) authority.Reason {
 
 // Answer counts what became of the devices. capacity is in check-ins a second; 0: nobody measured the server.
 func (p *Played) Answer(capacity float64) *Answers {
-	a := &Answers{Played: p, Capacity: capacity, Half: Never, Most: Never, Whole: Never, Last: -1, Declined: p.Declined, Stranded: map[authority.Reason]int{}}
+	a := &Answers{Played: p, Capacity: capacity, Half: Never, Most: Never, Whole: Never, Last: -1, Stranded: map[authority.Reason]int{}}
+	a.Declined, a.Turned = p.Barred[protocol.RulePushGap].Attempts, p.Barred[protocol.RulePushGap].Devices
 	a.Ways = make([]Group, len(enrolledBy)+1)
 	a.concerns = make([]uint16, len(p.Lives))
 	platforms := make([]Group, len(protocol.Platforms))
@@ -209,7 +210,6 @@ func (p *Played) Answer(capacity float64) *Answers {
 			a.BareStill += one(l.Bare)
 			a.BareFor.add(l.Lack().Unassigned)
 		}
-		a.Turned += one(l.Declined)
 		a.Redundant += int(l.Redundant)
 		a.Again += int(l.Again)
 		switch again := l.Again > 0; {

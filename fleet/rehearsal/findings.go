@@ -175,11 +175,11 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 		l.Say("assign before: create profiles of the new authority and assign them to their groups before the change"))
 	h := &a.ByGap
 	add(protocol.RulePushGap, l.Say("Devices held by the push certificate"), uint64(h.Devices), h.Devices,
-		l.Say("Half of them could not check in for %s or longer, the last for %s; %d {attempt|attempts} to enrol {3:was|were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Declined),
+		l.Say("Half of them could not check in for %s or longer, the last for %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushGap),
 		l.Say("have the renewed certificate ready and upload it within the hour of the change, from the same Apple ID (AUTH-31, AUTH-32)"))
 	h = &a.Silenced
 	add(protocol.RulePushExpired, l.Say("Devices silenced by a push certificate that had ended"), uint64(h.Devices), h.Devices,
-		l.Say("Nobody could reach half of them for %s or longer, the last for %s; %d {attempt|attempts} to enrol {3:was|were} refused meanwhile.", l.Span(h.Half), l.Span(h.Longest), a.Barred[protocol.RulePushExpired]),
+		l.Say("Nobody could reach half of them for %s or longer, the last for %s.", l.Span(h.Half), l.Span(h.Longest))+a.refused(l, protocol.RulePushExpired),
 		l.Say("renew the push certificate before it ends, with the same Apple ID"))
 	add(protocol.RuleNotRenewed, l.Say("Devices whose identity had ended and that enrolled again"), uint64(a.Lapsed), a.Lapsed,
 		l.Say("They were away while identities are renewed, so the server refused them until their users enrolled them again."), l.Say("bring silent devices on line before their certificate ends"))
@@ -215,6 +215,15 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	return found
 }
 
+// refused says how many attempts to enrol were refused by rule meanwhile, and of how many devices; none: nothing.
+func (a *Answers) refused(l lang.Language, rule protocol.Rule) string {
+	r := a.Barred[rule]
+	if r.Attempts == 0 {
+		return ""
+	}
+	return " " + l.Say("%d {attempt|attempts} to enrol {1:was|were} refused meanwhile, of %d {device|devices}.", r.Attempts, r.Devices)
+}
+
 // barred are the findings about devices that the server does not enrol, one for each rule: the most first.
 func (a *Answers) barred(l lang.Language) (found []report.Finding) {
 	devices := map[protocol.Rule]int{}
@@ -227,7 +236,7 @@ func (a *Answers) barred(l lang.Language) (found []report.Finding) {
 	for _, rule := range rules {
 		found = append(found, report.Finding{
 			Rule: rule, Title: l.Say(concernWords[cannotEnrol].title), Count: uint64(devices[rule]), Devices: devices[rule],
-			Consequence: l.Say("The server refused %d {attempt|attempts} to enrol by this rule, and %d {device is|devices are} not enrolled at the end.", a.Barred[rule], devices[rule]),
+			Consequence: l.Say("The server refused %d {attempt|attempts} of %d {device|devices} to enrol by this rule, and %d {device is|devices are} not enrolled at the end.", a.Barred[rule].Attempts, a.Barred[rule].Devices, devices[rule]),
 			Action:      l.Say(opens(rule)),
 		})
 	}

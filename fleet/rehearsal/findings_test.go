@@ -36,7 +36,7 @@ func invented(n int) *Played {
 		Acts: []fleet.Act{
 			{At: at(hour), Name: "Intune is added beside Basic Mobility and Security", Text: "Each user's licences decide from now on; devices keep working as they are until their next completed check-in. The gap opens: Apple devices get 503.", Rule: "AUTH-04"}, {At: at(4 * 24 * hour), Name: "A renewed push certificate is uploaded", Rule: protocol.RuleGapClosed},
 		},
-		Checked: 12345, CheckIns: uint64(42 * n), Refused: uint64(n), Enrolments: uint64(n), Declined: 7, Renewals: 3, Removed: 2,
+		Checked: 12345, CheckIns: uint64(42 * n), Refused: uint64(n), Enrolments: uint64(n), Barred: map[protocol.Rule]Refusals{protocol.RulePushGap: {7, 3}, protocol.RulePushExpired: {5, 2}}, Renewals: 3, Removed: 2,
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for u := range max(1, n/2) {
@@ -44,7 +44,7 @@ func invented(n int) *Played {
 	}
 	for i := range n {
 		d := population.Device{Name: fmt.Sprintf("device-%d", i+1), UDID: fmt.Sprintf("%08X", i+1), Platform: protocol.Platforms[i%5], User: int32(i / 2 % len(p.Population.Users))}
-		l := Life{Enrolled: true, Registered: protocol.Intune, LastSeen: at(13*24*hour + 20*hour), CertEnd: at(365*24*hour + time.Duration(i%3)*24*hour), CheckIns: 42, Enrolments: 1, Declined: i < 3}
+		l := Life{Enrolled: true, Registered: protocol.Intune, LastSeen: at(13*24*hour + 20*hour), CertEnd: at(365*24*hour + time.Duration(i%3)*24*hour), CheckIns: 42, Enrolments: 1}
 		switch kind := i % 100; {
 		case kind == 0: // userless
 			d.User, d.Enrolment = population.Nobody, population.Automated

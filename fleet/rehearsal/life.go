@@ -22,7 +22,6 @@ type Life struct {
 	Moves      uint8  // how often another authority took it over; 255: that often or more
 	Redundant  uint8  // profiles that nobody assigns any more, left on it at the end (AUTH-36)
 	Back       bool   // its first move was back to Basic Mobility and Security (AUTH-24)
-	Declined   bool   // the gap refused to enrol it
 	later      uint32 // seconds: its longest wait for a move after its first
 
 	FirstPending protocol.Time // when it could have begun its first move; 0: it was never to

@@ -94,7 +94,7 @@ type player struct {
 func (s *stage) player(k int, room []logged) *player {
 	p := &player{stage: s, now: s.begin, tenancy: tenancy{made: map[ownProfile]bool{}, owner: fleet.SlotOf(s.pop)}}
 	share := &s.shares[k]
-	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes(), lines: &sheaf{lines: room[:0]}}
+	p.part = &part{player: p, number: k, units: make([]unit, len(share.devices)), first: share.first, users: share.users, minutes: s.noMinutes(), barred: map[protocol.Rule]*bars{}, lines: &sheaf{lines: room[:0]}}
 	for i, d := range share.devices {
 		p.part.units[i].device = d
 	}

@@ -114,7 +114,7 @@ func TestAUTH47RefusedEnrolments(t *testing.T) {
 	} {
 		out := played(t, rehearsal.Config{Plan: parsed(t, "until: 2d\n"+tt.plan+"\ntimeline: [{at: 0s, enrol: {over: 1h}}]")})
 		count, devices, consequence, action := finding(out, protocol.Rule(tt.rule), "Devices that cannot enrol")
-		if devices != 4 || count != 4 || out.Barred["AUTH-47"] < 8 || !strings.Contains(consequence, fmt.Sprintf("refused %d attempts to enrol", out.Barred["AUTH-47"])) || !strings.Contains(action, tt.action) {
+		if devices != 4 || count != 4 || out.Barred["AUTH-47"].Attempts < 8 || !strings.Contains(consequence, fmt.Sprintf("refused %d attempts of 4 devices to enrol", out.Barred["AUTH-47"].Attempts)) || !strings.Contains(action, tt.action) {
 			t.Errorf("%s: %d devices, refused %d times, %q; %v", tt.rule, devices, count, action, out.Barred)
 		}
 		if list := entries(t, out); len(list) != 4 || !strings.Contains(list[0], tt.rule+": the server refuses to enrol it") || !strings.Contains(list[0], tt.action) {
@@ -243,19 +243,55 @@ func TestAUTH21MovesTwice(t *testing.T) {
 	}
 }
 
-// Enrolments that the gap refuses are counted as attempts, with the devices that made them (question 2).
+// Enrolments that the push certificate has the server refuse are counted as attempts, and with them the devices that made them: in the
+// finding, beside the tables and in what programs read (question 2).
 func TestAUTH30AttemptsInTheGap(t *testing.T) {
-	out := played(t, rehearsal.Config{Plan: parsed(t, "until: 4d\ntenant: {authority: office365, release: 1910}\npopulation: {devices: 9, mix: {ios: 50, android: 50}, licences: {intune: 100}}\ntimeline: [{at: 1h, authority: {set: coexistence}}, {at: 2h, enrol: {over: 1h}}, {at: 2d, apns: {upload: renewed}}]")})
-	a := out.Answer(0)
-	apple := 0
-	for i := range out.Population.Devices {
-		if out.Population.Devices[i].Platform.Apple() {
-			apple++
+	const people = "population: {devices: 9, already: {ios: 4}, mix: {ios: 50, android: 50}, licences: {intune: 100}}\n"
+	for _, tt := range []struct {
+		rule                 protocol.Rule
+		plan, finding, story string
+	}{
+		{
+			protocol.RulePushGap, "until: 4d\ntenant: {authority: office365, release: 1910}\n" + people + "timeline: [{at: 1h, authority: {set: coexistence}}, {at: 2h, enrol: {over: 1h}}, {at: 2d, apns: {upload: renewed}}]",
+			"Devices held by the push certificate", "%d attempts to enrol were refused in the gap, of %d devices.",
+		},
+		{
+			protocol.RulePushExpired, "until: 6d\ntenant: {authority: intune, apns: {topic: com.apple.mgmt.External.1, expires: +1d}}\n" + people + "timeline: [{at: 2d, enrol: {over: 1h}}, {at: 4d, apns: {upload: renewed}}]",
+			"Devices silenced by a push certificate", "",
+		},
+	} {
+		out := played(t, rehearsal.Config{Plan: parsed(t, tt.plan)})
+		a := out.Answer(0)
+		apple := 0
+		for i := range out.Population.Devices {
+			if d := &out.Population.Devices[i]; d.Platform.Apple() && d.Joins > 0 {
+				apple++
+			}
 		}
-	}
-	want := fmt.Sprintf("%d attempts to enrol were refused in the gap, of %d devices.", a.Declined, apple)
-	if lead := strings.Join(a.Story(lang.English, out.Population).Lead, " "); apple < 2 || a.Declined <= uint64(apple) || !strings.Contains(lead, want) {
-		t.Errorf("%q, want %q", lead, want)
+		attempts := out.Barred[tt.rule].Attempts
+		if apple < 2 || attempts <= uint64(apple) {
+			t.Errorf("%s: %d attempts of %d devices", tt.rule, attempts, apple)
+		}
+		want := fmt.Sprintf(" %d attempts to enrol were refused meanwhile, of %d devices.", attempts, apple)
+		if _, _, consequence, _ := finding(out, tt.rule, tt.finding); !strings.HasSuffix(consequence, want) {
+			t.Errorf("%s: finding %q, want %q", tt.rule, consequence, want)
+		}
+		b, err := json.Marshal(a.Sections()["answers"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		inJSON := []string{fmt.Sprintf(`"barred":{"%s":%d}`, tt.rule, attempts), fmt.Sprintf(`"barred_devices":{"%s":%d}`, tt.rule, apple)}
+		if tt.story != "" {
+			inJSON = append(inJSON, fmt.Sprintf(`"devices_refused":%d,`, apple), fmt.Sprintf(`"enrolments_refused":%d,`, attempts))
+			if lead := strings.Join(a.Story(lang.English, out.Population).Lead, " "); !strings.Contains(lead, fmt.Sprintf(tt.story, attempts, apple)) {
+				t.Errorf("%s: %q, want %q", tt.rule, lead, fmt.Sprintf(tt.story, attempts, apple))
+			}
+		}
+		for _, want := range inJSON {
+			if !bytes.Contains(b, []byte(want)) {
+				t.Errorf("%s: %s has no %s", tt.rule, b, want)
+			}
+		}
 	}
 }
 

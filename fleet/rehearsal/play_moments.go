@@ -172,26 +172,32 @@ func (k *part) enrol(i int, now protocol.Time) error {
 		}
 	}
 	k.note(now, i, fleet.NotJoined, k.failedBy, "")
-	k.bars(u, now)
+	k.bars(i, now)
 	k.moments.add(moment{at: now.Add(k.draws.TryLater(int(u.device), now, u.tries)), device: uint32(i), kind: enrols})
 	u.tries = min(u.tries+1, 5)
 	return nil
 }
 
-// bars notes by which rule the server has just refused to enrol a device.
-func (k *part) bars(u *unit, now protocol.Time) {
+// bars notes by which rule the server has just refused to enrol device i.
+func (k *part) bars(i int, now protocol.Time) {
 	if k.failedBy == "" || k.failedBy == ruleBusy || now < k.start {
 		return
 	}
-	if k.barred == nil {
-		k.barred = map[protocol.Rule]uint64{}
+	b := k.barred[k.failedBy]
+	if b == nil {
+		b = &bars{of: make([]bool, len(k.units))}
+		k.barred[k.failedBy] = b
 	}
-	k.barred[k.failedBy]++
-	k.lives[u.device].why = reasonOf(k.failedBy)
-	if k.failedBy == protocol.RulePushGap {
-		k.counts.declined++
-		k.lives[u.device].Declined = true
-	}
+	b.Attempts++
+	b.Devices += one(!b.of[i])
+	b.of[i] = true
+	k.lives[k.units[i].device].why = reasonOf(k.failedBy)
+}
+
+// bars are the enrolments that the server refused by one rule.
+type bars struct {
+	Refusals
+	of []bool // by device of the loop: it was refused
 }
 
 // fetched tells whether device i gets its enrolment profile: a request like those of a conversation.

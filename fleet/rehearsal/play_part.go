@@ -21,40 +21,40 @@ type part struct {
 	number     int
 	loop       *Loop
 	watch      *Watch
-	units      []unit                   // by the loop's index
-	first      int                      // of its users in the population
-	owned      []uint32                 // devices of its users, one user after the other
-	owns       []uint32                 // where in owned the devices of each user begin
-	users      int                      // how many they are; at the server they have the numbers from 1 on
-	known      []uint32                 // by the server's number: the loop's index plus 1
-	moments    moments                  // that are to come
-	horizon    protocol.Time            // until then the plan does nothing but the waves of the window
-	licensed   []protocol.Time          // by device: when the next of them concerns it; 0: none does; nil: there was none yet
-	about      int                      // the device that is logged about
-	lines      *sheaf                   // of the log
-	compared   int                      // of them, how many the earlier log has alike
-	ends       protocol.Time            // no identity ends sooner
-	census     census                   // how the devices stand now
-	hours      []census                 // how they stood at the end of each hour of the story
-	waived     bool                     // in the conversation under way a profile left because it was unassigned
-	counts                              // since the story began
-	minutes    []Minute                 // of the story
-	minuteNow  *Minute                  // of minutes, the one that was counted in last
-	minuteFrom protocol.Time            // its beginning
-	issued     uint64                   // identities that were counted
-	barred     map[protocol.Rule]uint64 // enrolments that the server refused
-	again      map[int]protocol.Time    // since when devices wait for a move after their first
-	since      []protocol.Time          // by user: since when something of another authority is to be assigned; 0: nothing is
-	late       map[time.Duration]int    // users by how late something was
-	failedBy   protocol.Rule            // of the enrolment under way
-	world      *delivery.World          // that brings is about
-	brings     []families               // by set of the world
-	witness    func(*Contact)           // sees each conversation; nil: nobody does
+	units      []unit                  // by the loop's index
+	first      int                     // of its users in the population
+	owned      []uint32                // devices of its users, one user after the other
+	owns       []uint32                // where in owned the devices of each user begin
+	users      int                     // how many they are; at the server they have the numbers from 1 on
+	known      []uint32                // by the server's number: the loop's index plus 1
+	moments    moments                 // that are to come
+	horizon    protocol.Time           // until then the plan does nothing but the waves of the window
+	licensed   []protocol.Time         // by device: when the next of them concerns it; 0: none does; nil: there was none yet
+	about      int                     // the device that is logged about
+	lines      *sheaf                  // of the log
+	compared   int                     // of them, how many the earlier log has alike
+	ends       protocol.Time           // no identity ends sooner
+	census     census                  // how the devices stand now
+	hours      []census                // how they stood at the end of each hour of the story
+	waived     bool                    // in the conversation under way a profile left because it was unassigned
+	counts                             // since the story began
+	minutes    []Minute                // of the story
+	minuteNow  *Minute                 // of minutes, the one that was counted in last
+	minuteFrom protocol.Time           // its beginning
+	issued     uint64                  // identities that were counted
+	barred     map[protocol.Rule]*bars // enrolments that the server refused
+	again      map[int]protocol.Time   // since when devices wait for a move after their first
+	since      []protocol.Time         // by user: since when something of another authority is to be assigned; 0: nothing is
+	late       map[time.Duration]int   // users by how late something was
+	failedBy   protocol.Rule           // of the enrolment under way
+	world      *delivery.World         // that brings is about
+	brings     []families              // by set of the world
+	witness    func(*Contact)          // sees each conversation; nil: nobody does
 }
 
 // counts are what happened to the devices of a partition.
 type counts struct {
-	done, refused, failed, enrolments, declined, renewals, removed, wakes uint64
+	done, refused, failed, enrolments, renewals, removed, wakes uint64
 }
 
 // A unit is what a partition keeps of one device beside the device itself: as much as fits into one line of a processor's cache.

@@ -16,7 +16,7 @@ type scene struct {
 	counts
 	checked, violated uint64
 	violations        []Violation
-	barred            map[protocol.Rule]uint64
+	barred            map[protocol.Rule]Refusals
 	late              map[time.Duration]int
 	unassigned        int
 	spoke             Spoken
@@ -47,13 +47,16 @@ type tally [4]int
 // scene ends the story of p's partition, as far as it goes.
 func (p *player) scene() *scene {
 	k := p.part
-	x := &scene{at: max(p.now, p.start), counts: k.counts, barred: k.barred, late: k.late, told: p.told, gaps: p.gaps, silences: p.silences, hours: k.hours, minutes: k.minutes}
+	x := &scene{at: max(p.now, p.start), counts: k.counts, barred: map[protocol.Rule]Refusals{}, late: k.late, told: p.told, gaps: p.gaps, silences: p.silences, hours: k.hours, minutes: k.minutes}
 	if k.loop.voices != nil {
 		x.spoke.add(k.loop.voices.spoken())
 	}
 	k.watch.Close(p.now)
 	for i := range k.units {
 		k.closes(i, p.now)
+	}
+	for rule, b := range k.barred {
+		x.barred[rule] = b.Refusals
 	}
 	x.unassigned = k.unassigned()
 	x.checked, x.violated, x.violations = k.watch.Result()
@@ -72,11 +75,8 @@ func (x *scene) add(y *scene) {
 	x.checked += y.checked
 	x.violated += y.violated
 	x.violations = append(x.violations, y.violations...)
-	for rule, n := range y.barred {
-		if x.barred == nil {
-			x.barred = map[protocol.Rule]uint64{}
-		}
-		x.barred[rule] += n
+	for rule, r := range y.barred {
+		x.barred[rule] = x.barred[rule].plus(r)
 	}
 	x.late = lateness(x.late, y.late)
 	x.unassigned += y.unassigned
@@ -102,7 +102,6 @@ func (c *counts) add(d *counts) {
 	c.refused += d.refused
 	c.failed += d.failed
 	c.enrolments += d.enrolments
-	c.declined += d.declined
 	c.renewals += d.renewals
 	c.removed += d.removed
 	c.wakes += d.wakes
@@ -162,7 +161,7 @@ func (s *stage) played() (*Played, error) {
 	slices.SortStableFunc(out.Violations, func(a, b Violation) int { return int(a.At - b.At) })
 	out.Violations = out.Violations[:min(len(out.Violations), Kept)]
 	out.CheckIns, out.Refused, out.Failed = x.done, x.refused, x.failed
-	out.Enrolments, out.Declined, out.Renewals, out.Removed, out.Barred = x.enrolments, x.declined, x.renewals, x.removed, x.barred
+	out.Enrolments, out.Renewals, out.Removed, out.Barred = x.enrolments, x.renewals, x.removed, x.barred
 	var lines []Line
 	out.Late, out.Unassigned = x.late, x.unassigned
 	out.Acts, lines = x.acts()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -360,8 +361,8 @@ func TestHST118Partitions(t *testing.T) {
 					t.Errorf("device %d among all: %+v\namong few: %+v", i, a, b)
 				}
 			}
-			if whole.Enrolments != parts.Enrolments || whole.Declined != parts.Declined || len(whole.Gaps) != len(parts.Gaps) {
-				t.Errorf("%d enrolments and %d declined, or %d and %d", whole.Enrolments, whole.Declined, parts.Enrolments, parts.Declined)
+			if whole.Enrolments != parts.Enrolments || !maps.Equal(whole.Barred, parts.Barred) || len(whole.Gaps) != len(parts.Gaps) {
+				t.Errorf("%d enrolments and %v refused, or %d and %v", whole.Enrolments, whole.Barred, parts.Enrolments, parts.Barred)
 			}
 		})
 	}

@@ -32,15 +32,25 @@ type Played struct {
 	Refused    uint64      // conversations that it refused
 	Failed     uint64      // conversations that broke off
 	Enrolments uint64
-	Declined   uint64                   // attempts to enrol that the gap refused
-	Barred     map[protocol.Rule]uint64 // attempts to enrol that the server refused, by any rule
-	Late       map[time.Duration]int    // users to whom something of another authority was assigned only so long after it was theirs (AUTH-38)
-	Unassigned int                      // users to whom nothing of it is at the end
+	Barred     map[protocol.Rule]Refusals // enrolments that the server refused
+	Late       map[time.Duration]int      // users to whom something of another authority was assigned only so long after it was theirs (AUTH-38)
+	Unassigned int                        // users to whom nothing of it is at the end
 	Renewals   uint64
 	Removed    uint64  // records removed (AUTH-43, AUTH-48)
 	Wire       *Spoken // nil: everything was played by rule alone
 	LogSHA256  string  // of the event log's lines
 	LogLines   uint64
+}
+
+// Refusals count attempts that the server refused by one rule, and the devices that made them.
+type Refusals struct {
+	Attempts uint64
+	Devices  int
+}
+
+// plus adds those of other devices.
+func (r Refusals) plus(s Refusals) Refusals {
+	return Refusals{r.Attempts + s.Attempts, r.Devices + s.Devices}
 }
 
 // An Hour is how many devices stood how at its end, by platform ([protocol.Platform] minus one).

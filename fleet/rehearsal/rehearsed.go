@@ -1,7 +1,6 @@
 package rehearsal
 
 import (
-	"maps"
 	"strings"
 	"time"
 
@@ -256,8 +255,10 @@ func (a *Answers) Sections() map[string]any {
 	for r, n := range a.Stranded {
 		stranded[r.String()] = n
 	}
-	barred := map[protocol.Rule]uint64{}
-	maps.Copy(barred, a.Barred)
+	barred, barredDevices := map[protocol.Rule]uint64{}, map[protocol.Rule]int{}
+	for rule, r := range a.Barred {
+		barred[rule], barredDevices[rule] = r.Attempts, r.Devices
+	}
 	seconds := func(d time.Duration) any {
 		if d == Never {
 			return nil
@@ -267,9 +268,9 @@ func (a *Answers) Sections() map[string]any {
 	peak := func(p Peak) map[string]any { return map[string]any{"count": p.Count, "at_seconds": p.At.Seconds()} }
 	answers := map[string]any{
 		"movable": a.All.Movable, "moved_50_seconds": seconds(a.Half), "moved_95_seconds": seconds(a.Most), "moved_100_seconds": seconds(a.Whole),
-		"held":     map[string]any{"devices": a.Held.Devices, "half_seconds": a.Held.Half.Seconds(), "longest_seconds": a.Held.Longest.Seconds(), "enrolments_refused": a.Declined},
+		"held":     map[string]any{"devices": a.Held.Devices, "half_seconds": a.Held.Half.Seconds(), "longest_seconds": a.Held.Longest.Seconds(), "enrolments_refused": a.Declined, "devices_refused": a.Turned},
 		"silenced": map[string]any{"devices": a.Silenced.Devices, "half_seconds": a.Silenced.Half.Seconds(), "longest_seconds": a.Silenced.Longest.Seconds()},
-		"barred":   barred, "had_to_enrol_again": a.Forced, "stranded_by_topic": a.Cut,
+		"barred":   barred, "barred_devices": barredDevices, "had_to_enrol_again": a.Forced, "stranded_by_topic": a.Cut,
 		"assigned_late": map[string]any{"users": a.Lateness.Devices, "half_seconds": a.Lateness.Half.Seconds(), "longest_seconds": a.Lateness.Longest.Seconds(), "users_never": a.Unassigned},
 		"stranded":      stranded, "unprotected": unprotected, "redundant_profiles": a.Redundant,
 		"records_removed": a.Removed, "certificates_renewed": a.Renewals, "enrolments_again": a.Again,

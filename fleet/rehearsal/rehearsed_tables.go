@@ -133,6 +133,7 @@ func (a *Answers) upkeep(l lang.Language) report.Table {
 		{lang.Key("enrolments"), a.Enrolments, ""},
 		{lang.Key("of them of devices that had one before"), uint64(a.Again), protocol.RuleAgain},
 		{lang.Key("attempts to enrol that the gap refused"), a.Declined, protocol.RulePushGap},
+		{lang.Key("devices that made them"), uint64(a.Turned), protocol.RulePushGap},
 		{lang.Key("devices that another push topic stranded"), uint64(a.Cut), protocol.RuleOtherTopic},
 		{lang.Key("certificates renewed"), a.Renewals, protocol.RuleRenewal},
 		{lang.Key("devices that must enrol again"), uint64(a.All.MustEnrol), protocol.RuleNotRenewed},
