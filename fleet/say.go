@@ -95,15 +95,34 @@ func (c *Cast) sayEnrol(a *plan.Action) Words {
 		w.Rule = "AUTH-51"
 	case !e.All() && e.Total()+e.CoManaged == 0:
 		w.Name = en.Say("%d {device|devices} without a user {enrols|enrol}", e.Userless.Total())
-		w.Text = en.Say("Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured.")
+		w.Text = sayUserless(&e.Userless)
 		w.Rule = "AUTH-19"
 	case !e.All():
 		w.Name = en.Say("%d more {device enrols|devices enrol}", e.New())
+		if n := e.Userless.Total(); n > 0 {
+			w.Text = en.Say("Whoever has a user opens its link, obtains an identity certificate, and is managed from its first check-in on.") + " " +
+				en.Say("%d of them {has|have} no user.", n) + " " + sayUserless(&e.Userless)
+		}
 	}
 	if e.Over > 0 {
 		w.Name = en.Say("%s within %s", w.Name, short(e.Over))
 	}
 	return w
+}
+
+// sayUserless says how devices without a user enrol, each platform in its own way.
+func sayUserless(of *plan.ByPlatform) string {
+	var ways []string
+	if of.IOS+of.IPadOS+of.MacOS > 0 {
+		ways = append(ways, en.Say("Apple's automated enrolment: a device proves itself by its factory identity, and is held in Setup Assistant until it is configured."))
+	}
+	if of.Android > 0 {
+		ways = append(ways, en.Say("Android's dedicated mode: after a factory reset the device scans a code, whose enrolment token belongs to no user."))
+	}
+	if of.Windows > 0 {
+		ways = append(ways, en.Say("Windows' bulk enrolment: a provisioning package brings a token that stands for no user."))
+	}
+	return strings.Join(ways, " ")
 }
 
 // somebodyJoins tells whether a device enrols by a.

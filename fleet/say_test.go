@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,5 +179,40 @@ func TestSayEnrolOfAnyPlatform(t *testing.T) {
 	c := &Cast{Plan: &plan.Plan{}, Population: &population.Population{Devices: []population.Device{{Platform: protocol.Android, Joins: time.Hour}}}}
 	if w := c.Say(&plan.Action{Enrol: &plan.Enrol{ByPlatform: plan.ByPlatform{Android: 5}}}); w.Name != "5 more devices enrol" || strings.Contains(w.Text, "SCEP") || strings.Contains(w.Text, "TokenUpdate") {
 		t.Errorf("said %+v", w)
+	}
+}
+
+// Devices without a user are told to enrol in their own platform's way and in no other's, in both languages (AUTH-19).
+func TestAUTH19SayUserless(t *testing.T) {
+	c := &Cast{Plan: &plan.Plan{}, Population: &population.Population{}}
+	apple, android, windows := [2]string{"Setup Assistant", "configuratie-assistent"}, [2]string{"dedicated mode", "Toegewezen Android-apparaten"}, [2]string{"provisioning package", "inrichtingspakket"}
+	link := [2]string{"opens its", "opent"}
+	all := [][2]string{apple, android, windows, link}
+	for _, tt := range []struct {
+		of   plan.Enrol
+		says [][2]string
+	}{
+		{plan.Enrol{Userless: plan.ByPlatform{IOS: 1}}, [][2]string{apple}},
+		{plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1}}, [][2]string{apple}},
+		{plan.Enrol{Userless: plan.ByPlatform{MacOS: 1}}, [][2]string{apple}},
+		{plan.Enrol{Userless: plan.ByPlatform{Android: 1}}, [][2]string{android}},
+		{plan.Enrol{Userless: plan.ByPlatform{Windows: 1}}, [][2]string{windows}},
+		{plan.Enrol{Userless: plan.ByPlatform{IPadOS: 1, Android: 1, Windows: 1}}, [][2]string{apple, android, windows}},
+		{plan.Enrol{ByPlatform: plan.ByPlatform{MacOS: 8}, Userless: plan.ByPlatform{Windows: 5}}, [][2]string{link, {"5 of them have no user.", "5 daarvan hebben geen gebruiker."}, windows}},
+		{plan.Enrol{ByPlatform: plan.ByPlatform{MacOS: 8}}, [][2]string{link}},
+	} {
+		text := c.Say(&plan.Action{Enrol: &tt.of}).Text
+		for l, told := range []string{text, lang.Dutch.Retell(text)} {
+			for _, way := range all {
+				if want := slices.Contains(tt.says, way); strings.Contains(told, way[l]) != want {
+					t.Errorf("%+v: %q: %q said: %t", tt.of, told, way[l], !want)
+				}
+			}
+			for _, way := range tt.says {
+				if !strings.Contains(told, way[l]) {
+					t.Errorf("%+v: %q does not say %q", tt.of, told, way[l])
+				}
+			}
+		}
 	}
 }

@@ -28,7 +28,7 @@ func TestSay(t *testing.T) {
 		{English, "%d of %d {limit|limits} held.", []any{1, 2}, "1 of 2 limits held."},
 		{English, "Invariants were checked %d {time|times} and violated %d {time|times}.", []any{2, 1}, "Invariants were checked 2 times and violated 1 time."},
 		{English, "%s with %d {device|devices}", []any{"x", 1}, "x with 1 device"},
-		{Dutch, "Half of them could not check in for %s or longer, the last for %s; %d {attempt|attempts} to enrol {3:was|were} refused meanwhile.", []any{"a", "b", 1}, "De helft kon a of langer niet inchecken, het laatste apparaat b; ondertussen werd 1 poging tot inschrijving geweigerd."},
+		{Dutch, "%d {attempt|attempts} to enrol {1:was|were} refused meanwhile, of %d {device|devices}.", []any{1, 2}, "Ondertussen werd 1 poging tot inschrijving geweigerd, van 2 apparaten."},
 		{Dutch, "no such sentence: %s", []any{"x"}, "no such sentence: x"},
 	} {
 		if got := tt.l.Say(tt.key, tt.args...); got != tt.want {
