@@ -16,6 +16,7 @@ import (
 // them, and what must be there.
 type columns struct {
 	headers map[string][]string // by field
+	twice   []string            // fields that Microsoft's reports have twice, as a label and as a number
 	needed  [][]string          // of each of these lists one field
 	signs   [][]string          // headers by which the kind is recognised: all of one list
 }
@@ -31,6 +32,7 @@ var managedColumns = columns{
 		"operatingSystem": {"os", "devicetype"}, "deviceEnrollmentType": {"enrollmenttype"},
 		"managementCertificateExpirationDate": {"managementcertificateexpirationdate", "certexpirationdate"}, "udid": {"udid"},
 	},
+	twice:  []string{"managementAgent", "managedDeviceOwnerType", "managementState", "operatingSystem"},
 	needed: [][]string{{"id"}, {"enrolledDateTime"}, {"lastSyncDateTime"}, {"managementAgent"}, {"managedDeviceOwnerType"}, {"operatingSystem"}, {"userId", "userPrincipalName"}},
 	signs:  [][]string{{"managedby"}, {"managementagent"}, {"managementagents"}},
 }
@@ -92,11 +94,12 @@ type table struct {
 	file  io.Closer
 	bound *bounded
 	csv   *csv.Reader
-	lines int      // before the present csv.Reader
-	begin int      // line where the next row begins, blank ones apart
-	head  []string // headers as [header] writes them
-	shown []string // as they are
-	index map[string]int
+	lines int              // before the present csv.Reader
+	begin int              // line where the next row begins, blank ones apart
+	head  []string         // headers as [header] writes them
+	shown []string         // as they are
+	index map[string][]int // by field its columns, the likeliest first
+	twice []string         // fields of more columns than one
 }
 
 // newTable opens a CSV and reads its header.
@@ -105,7 +108,7 @@ func newTable(f input) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{path: f.path, file: r, bound: &bounded{r: r}, index: map[string]int{}}
+	t := &table{path: f.path, file: r, bound: &bounded{r: r}, index: map[string][]int{}}
 	t.restart()
 	if t.shown, err = t.csv.Read(); err == io.EOF {
 		err = errors.New("the file is empty; want a line of column names")
@@ -123,26 +126,38 @@ func newTable(f input) (*table, error) {
 }
 
 // columns finds kind's fields among the headers, of which the first row was read last. The error names those that are missing or there
-// twice: nobody can tell which of two is meant.
+// twice, as one header or as two that mean the same: nobody can tell which of two is meant.
 func (t *table) columns(kind *columns) error {
 	var twice plan.Errors
+	again := func(i int, message string) {
+		line, column := t.csv.FieldPos(i)
+		twice = append(twice, &plan.Error{File: t.path, Line: line, Column: column, Field: strings.TrimSpace(t.shown[i]), Rule: ruleExport, Message: message})
+	}
 	for field, names := range kind.headers {
 		for _, name := range names {
 			if i := slices.Index(t.head, name); i >= 0 {
-				t.index[field] = i
-				break
+				t.index[field] = append(t.index[field], i)
 			}
 		}
 		for i, name := range t.head {
 			if first := slices.Index(t.head, name); first < i && slices.Contains(names, name) {
-				line, column := t.csv.FieldPos(i)
-				twice = append(twice, &plan.Error{
-					File: t.path, Line: line, Column: column, Field: strings.TrimSpace(t.shown[i]), Rule: ruleExport,
-					Message: fmt.Sprintf("the header is there twice: in columns %d and %d of the table", first+1, i+1),
-				})
+				again(i, fmt.Sprintf("the header is there twice: in columns %d and %d of the table", first+1, i+1))
+			}
+		}
+		switch of := t.index[field]; {
+		case len(of) < 2:
+		case slices.Contains(kind.twice, field):
+			t.twice = append(t.twice, field)
+		default:
+			first := slices.Min(of)
+			for _, i := range of {
+				if i != first {
+					again(i, fmt.Sprintf("the header means what %q of column %d does; want one of the two", strings.TrimSpace(t.shown[first]), first+1))
+				}
 			}
 		}
 	}
+	slices.Sort(t.twice)
 	if twice != nil {
 		slices.SortFunc(twice, func(a, b *plan.Error) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 		return twice
@@ -241,19 +256,36 @@ type line struct {
 
 // cell returns a field, or "" where the table has no such column.
 func (l *line) cell(field string) string {
-	if i, ok := l.table.index[field]; ok {
+	if i := l.column(field); i >= 0 {
 		return plainCell(l.cells[i])
 	}
 	return ""
 }
 
+// column is where a field is read: of several columns the first that says something; -1: the table has no such column.
+func (l *line) column(field string) int {
+	of := l.table.index[field]
+	for _, i := range of {
+		if l.cells[i] != "" {
+			return i
+		}
+	}
+	if len(of) == 0 {
+		return -1
+	}
+	return of[0]
+}
+
 func (l *line) error(field, message string) *plan.Error {
-	i, ok := l.table.index[field]
-	if !ok {
+	i := l.column(field)
+	if i < 0 {
 		return l.at(0, field, message)
 	}
-	return l.at(i, strings.TrimSpace(l.table.shown[i]), message)
+	return l.at(i, l.shown(i), message)
 }
+
+// shown is the header of column i as it is.
+func (l *line) shown(i int) string { return strings.TrimSpace(l.table.shown[i]) }
 
 func (l *line) at(i int, field, message string) *plan.Error {
 	e := &plan.Error{File: l.table.path, Field: field, Message: message, Rule: ruleExport}
@@ -314,7 +346,9 @@ func (im *importer) tables(files []input, kind columns, bad func(*plan.Error) er
 		for err = t.columns(&kind); err == nil; {
 			l, e, end := t.next()
 			if l != nil {
-				e = take(l)
+				if e = im.agrees(l); e == nil {
+					e = take(l)
+				}
 			}
 			if err = end; e != nil {
 				if stop := bad(e); stop != nil {

@@ -18,6 +18,29 @@ import (
 	"rollcall/protocol"
 )
 
+// TestHST122EmptyCellOfTwo: of two columns that Microsoft's report has of one field, the one that says something is read; and a table of
+// users is held to the same headers.
+func TestHST122EmptyCellOfTwo(t *testing.T) {
+	const head = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OwnerType,OS,Primary user UPN\n"
+	const row = ",2026-01-01T00:00:00Z,2026-10-01T00:00:00Z,Intune,%s,%s,Windows,a@example.com\n"
+	p, err := load(Options{Path: "FOLDER"}, fstest.MapFS{"a.csv": {Data: []byte(head + "d1" + fmt.Sprintf(row, "", "2") + "d2" + fmt.Sprintf(row, "Corporate", "") + "d3" + fmt.Sprintf(row, "Personal", "0"))}}, "", BMSLicence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var owners []Ownership
+	for i := range p.Devices {
+		owners = append(owners, p.Devices[i].Ownership)
+	}
+	if want := []Ownership{Personal, Company, Personal}; !slices.Equal(owners, want) {
+		t.Errorf("owners %v, want %v", owners, want)
+	}
+	users := "UserPrincipalName,Licenses,Licences\na@example.com,Intune,\n"
+	_, err = load(Options{Path: "FOLDER"}, fstest.MapFS{"a.csv": {Data: []byte(head + "d1" + fmt.Sprintf(row, "", "2"))}, "users.csv": {Data: []byte(users)}}, "", BMSLicence)
+	if want := `users.csv:1:28: Licences: the header means what "Licenses" of column 2 does; want one of the two (HST-122)`; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // TestHST122 is the table of bad exports: each row is named by file, line, column and field; nothing is loaded, or
 // the rest under Lenient.
 func TestHST122(t *testing.T) {
@@ -43,6 +66,21 @@ func TestHST122(t *testing.T) {
 			"a header twice", "a.csv", "OS," + strings.TrimSuffix(head, "\n") + ",device  ID,Category,Category\nx," + strings.TrimSuffix(good, "\n") + ",d9,a,b\n",
 			"a.csv:1:65: OS: the header is there twice: in columns 1 and 7 of the table (HST-122)\n" +
 				"a.csv:1:97: device  ID: the header is there twice: in columns 2 and 10 of the table (HST-122)", -1,
+		},
+		{
+			"two headers of one field", "a.csv", "Created date," + strings.TrimSuffix(head, "\n") + ",UPN\nx," + strings.TrimSuffix(good, "\n") + ",b\n",
+			"a.csv:1:24: Enrollment date: the header means what \"Created date\" of column 1 does; want one of the two (HST-122)\n" +
+				"a.csv:1:107: UPN: the header means what \"Primary user UPN\" of column 8 does; want one of the two (HST-122)", -1,
+		},
+		{
+			"two headers of one field, of the directory", "a.csv", "DeviceId,IsManaged,OperatingSystem,DeviceOSType\nd1,True,iPad,iPad\n",
+			"a.csv:1:36: DeviceOSType: the header means what \"OperatingSystem\" of column 3 does; want one of the two (HST-122)", -1,
+		},
+		{
+			"label and number", "a.csv", "OwnerType,ManagementAgents,DeviceType," + head + "2,2,0," + good + "1,2,0,d2" + good[2:] + "2,258,0,d3" + good[2:] + "0,,,d4" + good[2:] + "2,2,9,d5" + good[2:],
+			"a.csv:3:1: OwnerType: \"1\" contradicts Ownership of the same row, which is \"Personal\" (HST-122)\n" +
+				"a.csv:4:3: ManagementAgents: \"258\" contradicts Managed by of the same row, which is \"Intune\" (HST-122)\n" +
+				"a.csv:6:5: DeviceType: \"9\" contradicts OS of the same row, which is \"Windows\" (HST-122)", 2,
 		},
 		{"nobody left", "a.csv", head + strings.Replace(good, "Windows", "Linux", 1), "FOLDER: all 1 of its records are left out (platform 1), and nobody is left; want devices enrolled in MDM of one of the five platforms (HST-122)", -1},
 		{"empty CSV", "a.csv", "", "a.csv:1:1: the file is empty; want a line of column names (HST-122)", -1},

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"rollcall/fleet/plan"
+	"rollcall/protocol"
 )
 
 // The labels that the console shows in place of members, by field. They vary with its age and language, so that
@@ -147,22 +148,10 @@ func (im *importer) label(l *line, field string) word {
 	if label == "" {
 		return ""
 	}
-	if m, ok := im.labels.added[[2]string{field, label}]; ok {
-		return word(m)
+	if m, ok := im.labels.known(field, label); ok {
+		return m
 	}
-	if m, ok := consoleLabels[field][label]; ok {
-		return word(m)
-	}
-	numbers := memberNumbers[field]
-	if _, ok := numbers[label]; ok {
-		return word(label)
-	}
-	for _, m := range numbers {
-		if m == label {
-			return word(label)
-		}
-	}
-	key := [2]string{strings.TrimSpace(l.table.shown[l.table.index[field]]), strings.Clone(cell)}
+	key := [2]string{l.shown(l.column(field)), strings.Clone(cell)}
 	if of := im.labels.unknown[key]; of != nil {
 		of.rows++
 	} else if len(im.labels.unknown) < maxBad {
@@ -170,6 +159,66 @@ func (im *importer) label(l *line, field string) word {
 		im.labels.unknown[key] = &seen{1, fmt.Sprintf("%s:%d:%d", filepath.Base(at.File), at.Line, at.Column)}
 	}
 	return word(label)
+}
+
+// known returns the member that a label of a field means; a member or its number means itself.
+func (l *labels) known(field, label string) (word, bool) {
+	if m, ok := l.added[[2]string{field, label}]; ok {
+		return word(m), true
+	}
+	if m, ok := consoleLabels[field][label]; ok {
+		return word(m), true
+	}
+	numbers := memberNumbers[field]
+	if _, ok := numbers[label]; ok {
+		return word(label), true
+	}
+	for _, m := range numbers {
+		if m == label {
+			return word(label), true
+		}
+	}
+	return "", false
+}
+
+// agrees holds the columns of each field that l's table has twice against each other. What is empty or not known
+// contradicts nothing.
+func (im *importer) agrees(l *line) *plan.Error {
+	for _, field := range l.table.twice {
+		before, meant := -1, ""
+		for _, i := range l.table.index[field] {
+			m, ok := im.labels.known(field, header(plainCell(l.cells[i])))
+			if !ok {
+				continue
+			}
+			means := member(memberNumbers[field], string(m))
+			if field == "operatingSystem" {
+				means = systemOf(means)
+			}
+			if means == "unknown" {
+				continue
+			}
+			if before >= 0 && means != meant {
+				return l.at(i, l.shown(i), fmt.Sprintf("%q contradicts %s of the same row, which is %q", l.cells[i], l.shown(before), l.cells[before]))
+			}
+			before, meant = i, means
+		}
+	}
+	return nil
+}
+
+// systemOf is the platform of what a column of systems or of types of devices means, as far as both can tell: the console has one label
+// for iPhones and iPads.
+func systemOf(means string) string {
+	system, _, _ := strings.Cut(means, " ")
+	switch p := cmp.Or(platformOf(system, "", ""), platformOf("", means, "")); p {
+	case protocol.NoPlatform:
+		return means
+	case protocol.IPadOS:
+		return protocol.IOS.String()
+	default:
+		return p.String()
+	}
 }
 
 type unmatched struct {
