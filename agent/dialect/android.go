@@ -235,7 +235,7 @@ func (d *Android) Fields(profile string) []string {
 	return nil
 }
 
-// manifest returns the profiles of the policy in force.
+// manifest returns the profiles of the policy in force, and those that stay on the device though it does not list them (AUTH-55).
 func (d *Android) manifest() []android.ManifestEntry {
 	if d.ver == 0 {
 		return nil

@@ -2,10 +2,12 @@ package dialect
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
 	"rollcall/agent"
+	"rollcall/protocol"
 	"rollcall/protocol/android"
 )
 
@@ -48,5 +50,21 @@ func TestHST120OfferElsewhere(t *testing.T) {
 				t.Errorf("%s at %q: act %d, %v", method, url, s.act.Kind, s.act.Err)
 			}
 		}
+	}
+}
+
+// TestHST120Staying: what stays on a device that no policy lists any more is bounded, whatever a server puts there.
+func TestHST120Staying(t *testing.T) {
+	s := androidEnrolled(t, android.FullyManaged, plainHabits)
+	big := strings.Repeat("n", mostStaying/3)
+	for i := range 6 {
+		s.begins(Synced)
+		s.policy([]android.ManifestEntry{{ID: fmt.Sprint("p-", i), Name: big, Family: protocol.Configuration, Authority: protocol.Intune, Version: 1}}, nil)
+		s.checksIn(2, android.ReasonUser)
+		s.complete()
+	}
+	s.has("p-5", "p-4", "p-3")
+	if n := len(s.d.core.Profiles()); n != 3 {
+		t.Errorf("%d profiles", n)
 	}
 }

@@ -67,7 +67,7 @@ func (d *Android) apply(now protocol.Time, p *android.PolicyUpdate) {
 			d.unlisted(q.Name)
 		}
 	}
-	in := policyInForce{policy: string(p.Policy), profiles: string(android.Append(nil, p.Profiles))}
+	in := policyInForce{policy: string(p.Policy), profiles: string(android.Append(nil, slices.Concat(p.Profiles, d.staying(listed))))}
 	d.policy, d.ver = unique.Make(in), p.Version
 	for _, e := range fresh {
 		o := Order{Command: ProfileOrder, Profile: e.ID, Status: protocol.Acknowledged}
@@ -100,6 +100,30 @@ func (d *Android) install(now protocol.Time, e *android.ManifestEntry, policy []
 // profileIn is a profile of a policy as the core knows it.
 func profileIn(e *android.ManifestEntry) agent.Profile {
 	return agent.Profile{Name: id(e.ID), Content: uint64(e.Version), Family: e.Family}
+}
+
+// mostStaying bounds the profiles of earlier policies, in bytes.
+const mostStaying = android.MaxMessage / 4
+
+// staying are the profiles of the policy in force so far that are on the device though the new one does not list them: of that they set
+// nothing. What is more than a message has room for goes (HST-120).
+func (d *Android) staying(listed map[uint64]bool) (list []android.ManifestEntry) {
+	room := mostStaying
+	for _, e := range d.manifest() {
+		name := id(e.ID)
+		at := d.core.Find(name)
+		if at < 0 || listed[name] {
+			continue
+		}
+		if room -= len(android.Append(nil, &e)); room < 0 {
+			d.core.Uninstall(at)
+			d.unlisted(name)
+			continue
+		}
+		e.Fields = nil
+		list = append(list, e)
+	}
+	return list
 }
 
 // unlisted tells of a profile of the policy in force so far that has left since the new one does not list it.

@@ -482,9 +482,7 @@ func TestAND058OldProfiles(t *testing.T) {
 	s.policy(s.entries("p-vpn"), nil)
 	s.checksIn(2, android.ReasonUser)
 	s.complete()
-	if !slices.ContainsFunc(s.d.core.Profiles(), func(p agent.Profile) bool { return p.Name == id("p-config") }) || len(s.d.core.Profiles()) != 2 {
-		t.Errorf("%+v, want the configuration and p-vpn", s.d.core.Profiles())
-	}
+	s.has("p-vpn", "p-config")
 
 	s = androidEnrolled(t, android.FullyManaged, plainHabits)
 	old := s.entries("p-wifi", "p-config", "p-new")
@@ -657,7 +655,7 @@ func TestNonCompliance(t *testing.T) {
 	if m.Compliant || !slices.Equal(m.NonComplianceDetails, want) {
 		t.Errorf("details %+v", m.NonComplianceDetails)
 	}
-	if p := m.Applied.Profiles; len(p) != 2 || p[0].Status != android.Failed || p[0].Reason != android.NotInstalled || p[1].Reason != android.NotOSPermitted {
+	if p := m.Applied.Profiles; len(p) != 3 || p[2].Status != android.Applied || p[0].Status != android.Failed || p[0].Reason != android.NotInstalled || p[1].Reason != android.NotOSPermitted {
 		t.Errorf("profiles %+v", p)
 	}
 	s.policy(s.entries("p-vpn"), nil)

@@ -34,7 +34,7 @@ type double struct {
 	records map[delivery.Key][]byte // what its server keeps of the conversation's answers
 	twice   bool                    // there is one
 	whole   bool                    // a conversation, its commands with it, has been compared
-	early   bool                    // it is an enrolment's, which brings over the wire what by rule the next one does
+	early   bool                    // the latest that came through was an enrolment's, which brings over the wire what by rule the next one does
 	failed  bool                    // a message was not answered, or refused: the protocol has the device come again by its own rule
 	why     dialect.Why             // it talks
 	quiet   bool                    // and it has not begun to
@@ -197,9 +197,10 @@ func (f *double) begins(what agent.EventKind) {
 	if f.silent() {
 		return
 	}
-	f.twice, f.early, f.failed, f.owed = false, false, false, false
+	f.twice, f.failed, f.owed = false, false, false
 	f.records, f.barred = nil, nil
 	if what == agent.Enrol { // it was invited
+		f.early = false
 		return
 	}
 	f.act.Kind, f.act.Err, f.why = dialect.Rest, nil, dialect.Synced

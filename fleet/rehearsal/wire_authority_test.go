@@ -9,6 +9,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
+	"rollcall/protocol"
 )
 
 // A namesake of the new authority's takes the place of an old profile on the wire too, however long after the change it comes and
@@ -75,5 +76,36 @@ timeline:
 	}
 	if managers < 2 {
 		t.Errorf("%d devices of enrolment managers", managers)
+	}
+}
+
+// What is unassigned leaves over the wire or stays there as by rule: settings stay on Android alone, and are told by the device as long as they
+// do; those of an authority before have their seven days all the same (AUTH-55, AUTH-27).
+func TestAUTH55WireStays(t *testing.T) {
+	p := parsed(t, `
+until: 12d
+population: {devices: 8, mix: {ios: 25, android: 50, windows: 25}, licences: {basic: 0, intune: 100}}
+tenant: {authority: sccm}
+profiles: [{name: mail, family: email}, {name: office, family: wifi}, {name: rules, family: configuration}]
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 2h, profiles: {assign: mail, group: all}}
+  - {at: 2h, profiles: {assign: office, group: all}}
+  - {at: 2h, profiles: {assign: rules, group: all}}
+  - {at: 1d, profiles: {unassign: rules, group: all}}
+  - {at: 1d1h, profiles: {unassign: mail, group: all}}
+  - {at: 1d2h, profiles: {assign: rules, group: all}}
+  - {at: 1d3h, profiles: {unassign: rules, group: all}}
+  - {at: 2d, authority: {set: intune}}
+  - {at: 2d, apns: {upload: renewed}}
+  - {at: 3d, profiles: {assign: rules, group: all}}
+  - {at: 4d, profiles: {unassign: rules, group: all}}
+`)
+	out := played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	for _, d := range out.Wire.Differences {
+		t.Error(d.String())
+	}
+	if out.Wire.Parted > 0 || out.Wire.Devices[protocol.Android-1] != 4 {
+		t.Errorf("%+v", out.Wire)
 	}
 }

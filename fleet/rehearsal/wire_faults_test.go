@@ -13,10 +13,11 @@ import (
 )
 
 // On bad networks, at busy servers, and with profiles that do not install, devices of all five platforms say over the wire what they say by
-// rule: from their enrolment, whose answers are lost too, over a change that some miss, to identities that are renewed or run out.
+// rule: from their enrolment, whose answers are lost too, over a change that some miss, to identities that are renewed or run out. Seeds are
+// ROLLCALL_WIRE_SEED to ROLLCALL_WIRE_SEEDS.
 func TestWireUnderFaults(t *testing.T) {
 	seeds := number(t, "ROLLCALL_WIRE_SEEDS", 3)
-	for seed := 1; seed <= seeds; seed++ {
+	for seed := number(t, "ROLLCALL_WIRE_SEED", 1); seed <= seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			p := parsed(t, fmt.Sprintf(`
