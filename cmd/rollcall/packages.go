@@ -5,10 +5,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/fleet/target"
 )
 
 func packagesCommand() *cobra.Command {
@@ -73,8 +76,10 @@ DiscoveryServiceFullUrl, and the printed thumbprint as Secret.`,
 }
 
 func packagesListCommand(c *client) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use: "list", Short: "List packages, and how many machines each has admitted", Args: noArgs,
+		Long: `List packages, and how many machines each has admitted. One that is revoked is listed by --all alone: its name stays taken.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := c.target()
 			if err != nil {
@@ -83,6 +88,10 @@ func packagesListCommand(c *client) *cobra.Command {
 			list, err := t.Packages(cmd.Context())
 			if err != nil {
 				return err
+			}
+			every := len(list)
+			if !all {
+				list = slices.DeleteFunc(list, func(p target.Package) bool { return p.Revoked })
 			}
 			return show(cmd, map[string]any{"packages": list}, func(w io.Writer) {
 				row(w, "NAME", "MACHINES", "MADE", "ENDS", "STATE")
@@ -93,9 +102,14 @@ func packagesListCommand(c *client) *cobra.Command {
 					}
 					row(w, p.Name, fmt.Sprintf("%d of %d", p.Admitted, p.Machines), when(p.Made), when(p.Ends), state)
 				}
+				if hidden := every - len(list); hidden > 0 {
+					fmt.Fprintf(w, "and %d revoked (--all)\n", hidden)
+				}
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "those too that are revoked")
+	return cmd
 }
 
 func packagesRevokeCommand(c *client) *cobra.Command {

@@ -123,7 +123,7 @@ func (s *scanner) fail(what string) {
 	if len(s.at) > 0 {
 		where = fmt.Sprintf(" near key %.64q", string(s.at))
 	}
-	s.err = fmt.Errorf("%w: plist: byte %d%s: %s", protocol.ErrMalformed, s.i, where, what)
+	s.err = fmt.Errorf("%w: plist: %s%s: %s", protocol.ErrMalformed, protocol.Place(s.b, s.i), where, what)
 	s.i = len(s.b)
 }
 

@@ -89,7 +89,7 @@ func (s *scanner) fail(what string) {
 	if n := len(s.open); n > 0 {
 		where = fmt.Sprintf(" in <%.64s>", s.open[n-1].raw)
 	}
-	s.err = fmt.Errorf("%w: byte %d%s: %s", s.malformed(), s.i, where, what)
+	s.err = fmt.Errorf("%w: %s%s: %s", s.malformed(), protocol.Place(s.b, s.i), where, what)
 	s.i = len(s.b)
 }
 

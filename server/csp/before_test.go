@@ -3,6 +3,7 @@ package csp_test
 import (
 	"crypto/sha1"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,8 +64,8 @@ func TestWIN070Spelling(t *testing.T) {
 		}
 	}
 	for upper, lower := range map[string]string{
-		"./User/Vendor/MSFT/EMAIL2/%7BAB%7D/NAME":                         "./User/Vendor/MSFT/EMAIL2/{ab}/NAME",
-		device + "RootCATrustedCertificates/Root/ABCD/EncodedCertificate": device + "RootCATrustedCertificates/Root/abcd/EncodedCertificate",
+		"./User/Vendor/MSFT/EMAIL2/%7BAB%7D/NAME":                                                             "./User/Vendor/MSFT/EMAIL2/{ab}/NAME",
+		device + "RootCATrustedCertificates/Root/29E2DCFBB16F63BB0254DF7585A15BB6FB5E927D/EncodedCertificate": device + "RootCATrustedCertificates/Root/29e2dcfbb16f63bb0254df7585a15bb6fb5e927d/EncodedCertificate",
 		config + "A/B": "./Vendor/MSFT/policy/config/a/b",
 	} {
 		if got := read(t, adds(lower, "chr", "AAAA")).Install(csp.Before{Old: read(t, adds(upper, "chr", "AAAA"))}); len(got) != 0 {
@@ -158,6 +159,25 @@ func TestWIN039Nodes(t *testing.T) {
 	}
 }
 
+// TestWIN039Trusted: a trusted certificate's node is called by its SHA-1, so that no profile puts another in the place of the server's own.
+func TestWIN039Trusted(t *testing.T) {
+	der := []byte("a certificate")
+	data := base64.StdEncoding.EncodeToString(der)
+	for _, tt := range []struct{ verb, node, data, want string }{
+		{"Add", "%sRootCATrustedCertificates/Root/%X/EncodedCertificate", data[:8] + "\r\n " + data[8:], ""},
+		{"Replace", "%sRootCATrustedCertificates/TrustedPublisher/%x/EncodedCertificate", data, ""},
+		{"Replace", "%sRootCATrustedCertificates/Root/%X/EncodedCertificate", "AAAA", "SHA-1"},
+		{"Add", "%srootCATrustedCertificates/Ro%%6Ft/%x/EncodedCertificate", "AAAA", "SHA-1"},
+		{"Exec", "%sRootCATrustedCertificates/CA/%X/EncodedCertificate", "AAAA", "SHA-1"},
+	} {
+		node := fmt.Sprintf(tt.node, device, sha1.Sum(der))
+		one := "<" + tt.verb + "><Item><Target><LocURI>" + node + `</LocURI></Target><Meta><Format xmlns="syncml:metinf">b64</Format></Meta><Data>` + tt.data + "</Data></Item></" + tt.verb + ">"
+		if _, err := csp.Read([]byte(body(one))); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s %s = %s: %v, want %q", tt.verb, node, tt.data, err, tt.want)
+		}
+	}
+}
+
 // TestWIN039XML: a network or VPN that is no single document of XML is refused at upload; a policy's value may be text, or fragments.
 func TestWIN039XML(t *testing.T) {
 	const network, vpn = device + "WiFi/Profile/a/WlanXml", "./User/Vendor/MSFT/VPNv2/a/ProfileXML"
@@ -181,7 +201,7 @@ func TestWIN039XML(t *testing.T) {
 	}
 }
 
-// An error names a byte of the document as it was uploaded; and what stands before its first element does not hide what it is.
+// An error names the line and column of the document as it was uploaded; and what stands before its first element does not hide what it is.
 func TestUploadErrors(t *testing.T) {
 	good := body(replace(config+"A/B", "int", "1"))
 	comment := "<!--" + strings.Repeat("-.", 2<<10) + "-->"
@@ -190,9 +210,9 @@ func TestUploadErrors(t *testing.T) {
 			t.Errorf("%.60q: %v", document, err)
 		}
 	}
-	bad := strings.Replace(good, "</Replace>", "</Remove>", 1)
-	if _, err := csp.Read([]byte(bad)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte %d ", strings.Index(bad, "</Remove>"))) {
-		t.Errorf("%v, want byte %d", err, strings.Index(bad, "</Remove>"))
+	bad := "\n<!-- überall -->\n" + strings.Replace(good, "</Replace>", "\n  <!--\u00e9--></Remove>", 1)
+	if _, err := csp.Read([]byte(bad)); err == nil || !strings.Contains(err.Error(), "line 4, column 11 ") {
+		t.Errorf("%v, want line 4, column 11", err)
 	}
 	for _, wide := range []string{"\xff\xfe" + strings.Join(strings.Split(good, ""), "\x00") + "\x00", "\xfe\xff\x00" + strings.Join(strings.Split(good, ""), "\x00")} {
 		if _, err := csp.Read([]byte(wide)); err == nil || !strings.Contains(err.Error(), "UTF-16") || !csp.IsDocument([]byte(wide)) {

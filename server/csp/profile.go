@@ -2,6 +2,7 @@ package csp
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
@@ -115,6 +116,23 @@ func check(c *windows.Command, seen map[key]bool, top bool) error {
 		if err := checkData(item.Target, meta.Format, item.Data); err != nil {
 			return fmt.Errorf("%s: %w", item.Target, err)
 		}
+		if err := checkCertificate(at, item.Data); err != nil {
+			return fmt.Errorf("%s: %w", item.Target, err)
+		}
+	}
+	return nil
+}
+
+// checkCertificate holds a trusted certificate against its node, which is called by its SHA-1. Under the name of the server's own authority,
+// which every device has, none but that can be put.
+func checkCertificate(at key, data string) error {
+	names := strings.Split(string(at), "/")
+	if len(names) != 5 || names[1] != "rootcatrustedcertificates" || names[4] != "encodedcertificate" {
+		return nil
+	}
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(data), ""))
+	if sum := fmt.Sprintf("%x", sha1.Sum(der)); err != nil || sum != names[3] {
+		return errors.New("its data is not the certificate, in base64, that the node's name is the SHA-1 of")
 	}
 	return nil
 }
