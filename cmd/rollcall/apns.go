@@ -165,7 +165,7 @@ func apnsMakeTestCommand(c *client) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&topic, "topic", "", "topic (default: the present one, or a new one)")
-	durationVar(cmd.Flags(), &lifetime, "lifetime", 365*24*time.Hour, "how long it is valid")
+	durationVar(cmd.Flags(), &lifetime, "lifetime", 0, "how long it is valid (default: a year, or longer where only that renews the present one)")
 	cmd.Flags().StringVar(&out, "out", "push.pem", "file to write")
 	return cmd
 }

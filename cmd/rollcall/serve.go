@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -237,7 +238,7 @@ func (f *serveFlags) config() (cfg serveConfig, err error) {
 		cfg.Clock = realClock{}
 	case "driven":
 		if !f.lab && !net.ParseIP(host).IsLoopback() && host != "localhost" {
-			return cfg, fmt.Errorf("--clock driven on %s: certificates and tokens would follow a clock that others can step; add --lab if this is a lab", host)
+			return cfg, fmt.Errorf("--clock driven on %s: certificates and tokens would follow a clock that others can step; add --lab if this is a lab", cmp.Or(host, "every address"))
 		}
 		cfg.Clock = newDrivenClock(f.data, time.Now())
 	default:

@@ -318,8 +318,8 @@ func pushRefusal(err error) error {
 }
 
 type pushTest struct {
-	Topic    string `json:"topic,omitempty"` // left out: the present one, or a new one
-	Lifetime int64  `json:"lifetime_seconds,omitempty"`
+	Topic    string `json:"topic,omitempty"`            // left out: the present one, or a new one
+	Lifetime int64  `json:"lifetime_seconds,omitempty"` // 0: a year, or longer where the present one would end no earlier (AUTH-34)
 }
 
 type pushMade struct {
@@ -347,6 +347,9 @@ func (h *Handler) makeTestPush(c *call) (any, error) {
 	}
 	if life == 0 {
 		life = 365 * 24 * time.Hour
+		if present, _ := h.cfg.Server.PushStatus(c.now); present != nil {
+			life = max(life, present.NotAfter.Sub(c.now)+24*time.Hour)
+		}
 	}
 	pem, err := h.cfg.TestPush(topic, c.now.Time(), c.now.Add(life).Time())
 	if errors.Is(err, certs.ErrPushTopic) {
