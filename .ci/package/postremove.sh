@@ -21,7 +21,7 @@ value() { sed -n "s/^.*\"$1\":\"\([^\"\\]*\)\".*\$/\1/p" "$now" 2>/dev/null; }
 farewell() {
 	now="$state/agent.json"
 	[ -e "$now" ] || now="$state/agent.json.previous"
-	if grep -q '"device":"' "$now" 2>/dev/null; then
+	if grep -q '"device":"' "$now" 2>/dev/null && ! grep -q '"why":"[^"]*HST-032' "$now"; then # else by its name the server has another
 		listed=$(value listed)
 		[ -n "$listed" ] || listed=$(value udid)
 		echo "rollcall-agent: the server $(value host) was not told that this machine has left, and still lists it: rollcall devices delete $listed takes it from there; another time, rollcall agent unenroll before the package goes" >&2

@@ -125,6 +125,7 @@ func TestPurgeSaysWhoWasNotTold(t *testing.T) {
 	t.Parallel()
 	const managed = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","kind":"ipados","link":{"url":"","host":"lab.example.org:8443","pin":"sha256:ab"},"device":"AQID","asked":{"what":"x","note":"say \"hi\""}}}`
 	const pc = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","listed":"98E1B003","kind":"windows","link":{"url":"","host":"lab.example.org:8443","pin":"sha256:ab"},"device":"AQID"}}`
+	const replaced = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","kind":"ipados","link":{"url":"","host":"lab.example.org:8443"},"device":"AQID","why":"it has a newer identity (HST-032)"}}`
 	const left = `{"version":1,"sha256":"ab","state":{"udid":"98E1-B003","kind":"ipados","ended":"2026-03-02T09:00:00Z","ended_by":"it was taken out of management here"}}`
 	const state = "var/lib/rollcall-agent/"
 	for name, tt := range map[string]struct {
@@ -135,6 +136,7 @@ func TestPurgeSaysWhoWasNotTold(t *testing.T) {
 		"a PC":                     {map[string]string{state + "agent.json": pc}, "98E1B003"},
 		"killed between renames":   {map[string]string{state + "agent.json.previous": managed}, "98E1-B003"},
 		"left":                     {map[string]string{state + "agent.json": left}, ""},
+		"another took its place":   {map[string]string{state + "agent.json": replaced}, ""},
 		"no state":                 {nil, ""},
 		"a state that nobody read": {map[string]string{state + "agent.json": ""}, ""},
 	} {

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -128,9 +129,25 @@ func TestTheJournalSaysWhatAnEraseTakes(t *testing.T) {
 func TestWhoHasLeftIsNotToldToLeave(t *testing.T) {
 	h := bare(t, filepath.Join(t.TempDir(), "state"))
 	h.rec.Link = &pasted{Host: "lab.example.org:8443"}
-	err := h.left(&dialect.Failure{Step: dialect.CheckOut, Status: http.StatusUnauthorized, Err: errors.New("HST-032: the identity was replaced by a newer one")})
+	err := h.left(&dialect.Failure{Step: dialect.CheckOut, Err: &net.OpError{Op: "remote error", Err: errors.New("tls: revoked certificate")}})
 	if !errors.Is(err, ErrUntold) || !strings.Contains(err.Error(), "enrol with a new line") || strings.Contains(err.Error(), "agent unenroll") {
 		t.Error(err)
+	}
+}
+
+// Who leaves after another machine, or agent, took its place is not told to remove that one from the server, whether the server says so now
+// or has before.
+func TestHST032AReplacedMachineLeavesAlone(t *testing.T) {
+	for name, tt := range map[string]struct{ says, said string }{
+		"now":    {"HST-032: the identity was replaced by a newer one", ""},
+		"before": {"connection refused", replacedBy("lab.example.org:8443")},
+	} {
+		h := bare(t, filepath.Join(t.TempDir(), "state"))
+		h.rec.Link, h.rec.UDID, h.rec.Why = &pasted{Host: "lab.example.org:8443"}, "A-1", tt.said
+		err := h.left(&dialect.Failure{Step: dialect.CheckOut, Status: http.StatusUnauthorized, Err: errors.New(tt.says)})
+		if err != nil || strings.Contains(h.rec.EndedBy, "devices delete") || !strings.Contains(h.rec.EndedBy, "HST-032") {
+			t.Errorf("%s: %v, %q", name, err, h.rec.EndedBy)
+		}
 	}
 }
 

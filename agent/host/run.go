@@ -187,6 +187,9 @@ func (h *Host) left(untold error) error {
 			server = h.rec.Link.Host
 		}
 		untold = explain(untold, server, h.real())
+		if strings.Contains(untold.Error(), replacedRule) || strings.Contains(h.rec.Why, replacedRule) { // by this name it knows another, which is not to leave
+			return h.over(why + "; its server goes on with what enrolled after it by the same identifier (" + replacedRule + ")")
+		}
 		if a, ok := errors.AsType[*Advice](untold); ok { // it has left
 			untold = &Advice{strings.ReplaceAll(a.Text, toLeave, ""), a.cause}
 		}
