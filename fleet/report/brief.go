@@ -11,8 +11,8 @@ import (
 const briefRows = 12
 
 // Brief writes a story that is an answer and no run: headline, lead, its tables in aligned columns of at most 100 characters a
-// line, the last column broken where it must be, and what was found, as [Summary]. Long tables are shortened, and say so. color
-// uses ANSI sequences.
+// line, the last column broken where it must be, and charts, what happened and what was found, as [Summary]. Long tables are
+// shortened, and say so; those in detail are left out. color uses ANSI sequences.
 func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 	t := &terminal{words: s.Language, color: color, columns: columns(w)}
 	t.verdict(r, s)
@@ -26,9 +26,14 @@ func Brief(w io.Writer, r *Result, s *Story, color bool) error {
 		t.gap()
 		t.paragraph("", clean(l))
 	}
+	t.table(s.Beside)
 	for _, table := range s.Tables {
-		t.table(table)
+		if !table.Detail {
+			t.table(table)
+		}
 	}
+	t.charts(s)
+	t.acts(s)
 	t.findings(s.Findings)
 	if len(s.NotShown) > 0 {
 		t.heading(t.words.Say("What this does not show"))

@@ -26,15 +26,22 @@ const (
 type drawing struct {
 	lang.Language
 	Title, Caption, Unit string
-	Height               int
-	Lines                []stroke
-	XTicks, YTicks       []tick
-	Spans                []band
-	Marks                []mark
-	Cuts                 []band // bars that are higher than the chart, with their values
-	Slots                []band // with tooltips
-	Data                 grid   // the same as a table
-	Summary              string // for those who cannot see it
+	Panels               []panel
+	Over                 bool // bars are higher than the chart
+	Data                 grid // the same as a table
+}
+
+// A panel is one plot of a chart.
+type panel struct {
+	Height         int
+	Name           string // empty: it is the only one
+	Lines          []stroke
+	XTicks, YTicks []tick
+	Spans          []band
+	Marks          []mark
+	Cuts           []band // bars that are higher than the chart, with their values
+	Slots          []band // with tooltips
+	Summary        string // for those who cannot see it
 }
 
 type stroke struct {
@@ -47,6 +54,7 @@ type tick struct {
 	At    string // per cent or pixels
 	Label string
 	Minor bool   // left out on narrow screens
+	Rare  bool   // left out on the narrowest
 	Side  string // start, middle or end
 }
 
@@ -59,55 +67,73 @@ type mark struct {
 	Minor   bool // but not on a narrow screen
 }
 
-// draw lays a chart out. marks are the story's, the same in each chart.
+// draw lays a chart out. Spans and marks are the story's, the same in each chart.
 func draw(c Chart, s *Story, points int) drawing {
 	l := s.Language
-	d := drawing{
-		Language: l,
-		Title:    clean(c.Title), Caption: clean(c.Caption), Unit: clean(c.Unit),
-		Height: plotTop + plotHeight + plotBottom,
-		XTicks: timeTicks(l, s.Until),
-		Spans:  bands(s),
-		Marks:  marks(s),
+	d := drawing{Language: l, Title: clean(c.Title), Caption: clean(c.Caption), Unit: clean(c.Unit)}
+	var all [][]Series
+	var cuts [][]Point
+	highest := 0.0
+	for _, of := range c.panels() {
+		series := make([]Series, len(of.Series))
+		for i, x := range of.Series {
+			series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points), x.Limit}
+		}
+		h, over := height(series, c.Kind)
+		highest = max(highest, h)
+		all, cuts = append(all, series), append(cuts, over)
 	}
-	series := make([]Series, len(c.Series))
-	for i, x := range c.Series {
-		series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points), x.Limit}
-	}
-	highest, cuts := height(series, c.Kind)
 	top, ticks := scale(highest)
-	for _, p := range cuts {
-		d.Cuts = append(d.Cuts, band{share(p.At, s.Until), share(barWidth(series[0].Points, s.Until), s.Until), l.Number(p.Value)})
-	}
-	for _, v := range ticks {
-		d.YTicks = append(d.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(l, v)})
-	}
-	var piled []string
-	if c.Kind == Bars {
-		piled = piles(series, s.Until, top)
-	}
-	colours := colours(series)
-	for i, x := range series {
-		st := stroke{N: colours[i], Name: x.Name}
-		if c.Kind == Bars {
-			st.Area = piled[i]
-		} else {
-			st.Line = steps(x.Points, s.Until, top)
-			if len(series) == 1 && st.Line != "" {
-				st.Area = st.Line + "V" + strconv.Itoa(plotHeight) + "H" + across(first(x.Points), s.Until) + "Z"
+	slots := d.read(c, s)
+	for i, of := range c.panels() {
+		p := panel{
+			Height: plotTop + plotHeight + plotBottom, Name: clean(of.Name), XTicks: timeTicks(l, s.Until), Spans: bands(s, of.Name), Marks: marks(s, of.Name),
+			Lines: strokes(all[i], c.Kind, s.Until, top), Slots: slots[i], Summary: inWords(of.Series, c.Kind, s),
+		}
+		for _, x := range cuts[i] {
+			if x.Value > top {
+				d.Over = true
+				p.Cuts = append(p.Cuts, band{share(x.At, s.Until), share(barWidth(all[i][0].Points, s.Until), s.Until), l.Number(x.Value)})
 			}
 		}
-		d.Lines = append(d.Lines, st)
+		for _, v := range ticks {
+			p.YTicks = append(p.YTicks, tick{At: decimal(plotTop + float64(plotHeight*(1-v/top))), Label: short(l, v)})
+		}
+		d.Panels = append(d.Panels, p)
 	}
-	d.Slots, d.Data = slots(c, s)
-	d.Summary = inWords(c, s)
 	return d
 }
 
-// thin leaves at most limit points: bars are averaged, of lines the extremes of each stretch are kept.
-func thin(points []Point, until time.Duration, kind ChartKind, limit int) []Point {
+// strokes are the lines or bars of series on an axis that ends at top.
+func strokes(series []Series, kind ChartKind, until time.Duration, top float64) []stroke {
+	var piled []string
 	if kind == Bars {
+		piled = piles(series, until, top)
+	}
+	all, colours := make([]stroke, len(series)), colours(series)
+	for i, x := range series {
+		st := stroke{N: colours[i], Name: x.Name}
+		if kind == Bars {
+			st.Area = piled[i]
+		} else {
+			st.Line = steps(x.Points, until, top)
+			if len(series) == 1 && st.Line != "" {
+				st.Area = st.Line + "V" + strconv.Itoa(plotHeight) + "H" + across(first(x.Points), until) + "Z"
+			}
+		}
+		all[i] = st
+	}
+	return all
+}
+
+// thin leaves at most limit points: bars are averaged, of lines the extremes of each stretch are kept. A state that goes on needs no
+// point: it holds until the next.
+func thin(points []Point, until time.Duration, kind ChartKind, limit int) []Point {
+	switch kind {
+	case Bars:
 		limit = min(limit, manyBars)
+	case Lines:
+		points = turns(points)
 	}
 	if len(points) <= limit {
 		return points
@@ -139,6 +165,17 @@ func thin(points []Point, until time.Duration, kind ChartKind, limit int) []Poin
 		slices.Sort(keep)
 		for _, i := range slices.Compact(keep) {
 			out = append(out, part[i])
+		}
+	}
+	return out
+}
+
+// turns leaves out the points that say what the one before them says.
+func turns(points []Point) []Point {
+	out := make([]Point, 0, len(points))
+	for i, p := range points {
+		if i == 0 || p.Value != points[i-1].Value {
+			out = append(out, p)
 		}
 	}
 	return out
@@ -296,9 +333,13 @@ func colours(series []Series) []string {
 	return out
 }
 
-func bands(s *Story) []band {
+// bands are the spans that the panel of this name shows.
+func bands(s *Story, of string) []band {
 	var out []band
 	for _, x := range s.Spans {
+		if x.Of != "" && x.Of != of {
+			continue
+		}
 		from, to := max(x.From, 0), min(x.To, s.Until)
 		if to > from {
 			out = append(out, band{share(from, s.Until), share(to-from, s.Until), clean(x.Name)})
@@ -307,17 +348,22 @@ func bands(s *Story) []band {
 	return out
 }
 
-// marks numbers the marked acts from 1; a number is left out where there is no room for it.
-func marks(s *Story) []mark {
+// marks numbers the marked acts from 1, and returns those that the panel of this name shows, or all where it has none; a number is
+// left out where there is no room for it.
+func marks(s *Story, of string) []mark {
 	const room, narrow = 2.8, 7 // per cent
+	n := 0
 	var out []mark
 	last, lastNarrow := -room, -float64(narrow)
 	for _, a := range s.Acts {
 		if !a.Mark {
 			continue
 		}
+		if n++; of != "" && len(a.Of) > 0 && !slices.Contains(a.Of, of) {
+			continue
+		}
 		at := 100 * ratio(a.At, s.Until)
-		m := mark{X: share(a.At, s.Until), N: len(out) + 1, Text: s.Language.Moment(a.At, s.Until) + ": " + clean(a.Title), Label: at-last >= room && at <= 99}
+		m := mark{X: share(a.At, s.Until), N: n, Text: s.Language.Moment(a.At, s.Until) + ": " + a.title(), Label: at-last >= room && at <= 99}
 		if m.Label {
 			last = at
 			if m.Minor = at-lastNarrow < narrow; !m.Minor {
@@ -355,7 +401,7 @@ func timeTicks(l lang.Language, until time.Duration) []tick {
 	step := roundSpan(until, 8)
 	var out []tick
 	for at := time.Duration(0); at <= until; at += step {
-		t := tick{At: share(at, until), Minor: len(out)%2 == 1, Side: "middle"}
+		t := tick{At: share(at, until), Minor: len(out)%2 == 1, Rare: len(out)%4 == 2, Side: "middle"}
 		switch {
 		case step >= day:
 			t.Label = l.Say("day %d", int(at/day))
@@ -370,73 +416,6 @@ func timeTicks(l lang.Language, until time.Duration) []tick {
 		out = append(out, t)
 	}
 	return out
-}
-
-// slots cuts the time axis into parts with a tooltip each, and the same numbers as a table: what came in each
-// part for bars, the highest of it for peaks, the state at its end for lines.
-func slots(c Chart, s *Story) ([]band, grid) {
-	l := s.Language
-	g := grid{Title: clean(c.Title), Columns: []heading{{Name: l.Say("From")}}}
-	for _, x := range c.Series {
-		g.Columns = append(g.Columns, heading{Name: clean(x.Name), Numeric: true})
-	}
-	if s.Until <= 0 {
-		return nil, g
-	}
-	step := roundSpan(s.Until, manySlots)
-	next := make([]int, len(c.Series)) // first point that is not used yet
-	state := make([]float64, len(c.Series))
-	var out []band
-	for from := time.Duration(0); from < s.Until; from += step {
-		to := min(from+step, s.Until)
-		row := []field{{Text: l.Moment(from, s.Until)}}
-		text := l.Say("%s to %s", l.Moment(from, s.Until), l.Moment(to, s.Until))
-		for i, x := range c.Series {
-			if c.Kind == Bars || c.Kind == Peaks && len(x.Points) > 1 { // one point holds throughout, as a bound does
-				state[i] = 0
-			}
-			for next[i] < len(x.Points) && (x.Points[next[i]].At < to || to == s.Until) {
-				switch v := x.Points[next[i]].Value; c.Kind {
-				case Bars:
-					state[i] += v
-				case Peaks:
-					state[i] = max(state[i], v)
-				default:
-					state[i] = v
-				}
-				next[i]++
-			}
-			v := l.Number(state[i])
-			row = append(row, field{Text: v, Numeric: true})
-			text += "\n" + clean(x.Name) + ": " + v
-		}
-		g.Rows = append(g.Rows, row)
-		out = append(out, band{share(from, s.Until), share(to-from, s.Until), text})
-	}
-	return out, g
-}
-
-// inWords says what a chart shows at its end or in all.
-func inWords(c Chart, s *Story) string {
-	l := s.Language
-	var parts []string
-	for _, x := range c.Series {
-		var sum, top, last float64
-		var when time.Duration
-		for _, p := range x.Points {
-			sum += p.Value
-			last = p.Value
-			if p.Value > top {
-				top, when = p.Value, p.At
-			}
-		}
-		end := l.Say("at the end %s", l.Number(last))
-		if c.Kind == Bars {
-			end = l.Say("in all %s", l.Number(sum))
-		}
-		parts = append(parts, clean(x.Name)+": "+l.Say("most %s on %s", l.Number(top), l.Moment(when, s.Until))+", "+end)
-	}
-	return strings.Join(parts, "; ")
 }
 
 func first(points []Point) time.Duration {

@@ -30,9 +30,13 @@ func TestThinKeepsWhatMatters(t *testing.T) {
 		points = append(points, Point{time.Duration(i) * time.Minute, 100})
 	}
 	points[4321].Value, points[7654].Value = 7, 300 // a dip and a peak of one minute
-	lines := thin(points, 10_000*time.Minute, Lines, 300)
-	if len(lines) > 300 || !slices.Contains(lines, points[4321]) || !slices.Contains(lines, points[7654]) || lines[len(lines)-1] != points[9999] {
-		t.Errorf("%d points; the dip, the peak or the end is lost", len(lines))
+	rates := thin(points, 10_000*time.Minute, Peaks, 300)
+	if len(rates) > 300 || !slices.Contains(rates, points[4321]) || !slices.Contains(rates, points[7654]) || rates[len(rates)-1] != points[9999] {
+		t.Errorf("%d points; the dip, the peak or the end is lost", len(rates))
+	}
+	turning := []Point{points[0], points[4321], points[4322], points[7654], points[7655]}
+	if lines := thin(points, 10_000*time.Minute, Lines, 300); !slices.Equal(lines, turning) {
+		t.Errorf("a state that changes four times: %v", lines)
 	}
 	bars := thin(points, 10_000*time.Minute, Bars, 700)
 	if len(bars) > manyBars || bars[0] != points[0] {
@@ -45,7 +49,7 @@ func TestThinKeepsWhatMatters(t *testing.T) {
 	if mean := sum / float64(len(bars)); mean < 99.9 || mean > 100.2 {
 		t.Errorf("the bars' mean is %v, want about 100", mean)
 	}
-	if got := thin(points[:5], time.Hour, Lines, 300); len(got) != 5 {
+	if got := thin(points[:5], time.Hour, Peaks, 300); len(got) != 5 {
 		t.Errorf("few points: %d, want all 5", len(got))
 	}
 }
@@ -58,15 +62,16 @@ func TestOneHighBarIsCut(t *testing.T) {
 	points[3].Value = 5000
 	s := &Story{Until: 100 * time.Hour}
 	d := draw(Chart{Kind: Bars, Series: []Series{{Name: "x", Points: points}}}, s, 700)
-	if len(d.Cuts) != 1 || d.Cuts[0].Text != "5,000" || d.Cuts[0].X != "3%" {
-		t.Errorf("cuts %+v, want one at 3%% with 5,000", d.Cuts)
+	p := d.Panels[0]
+	if len(p.Cuts) != 1 || p.Cuts[0].Text != "5,000" || p.Cuts[0].X != "3%" || !d.Over {
+		t.Errorf("cuts %+v, want one at 3%% with 5,000", p.Cuts)
 	}
-	if top := d.YTicks[len(d.YTicks)-1].Label; top != "60" {
+	if top := p.YTicks[len(p.YTicks)-1].Label; top != "60" {
 		t.Errorf("the axis ends at %s, want 60", top)
 	}
 	points[3].Value = 55
-	if d := draw(Chart{Kind: Bars, Series: []Series{{Name: "x", Points: points}}}, s, 700); len(d.Cuts) != 0 {
-		t.Errorf("an ordinary bar is cut: %+v", d.Cuts)
+	if d := draw(Chart{Kind: Bars, Series: []Series{{Name: "x", Points: points}}}, s, 700); len(d.Panels[0].Cuts) != 0 || d.Over {
+		t.Errorf("an ordinary bar is cut: %+v", d.Panels[0].Cuts)
 	}
 }
 
@@ -76,21 +81,68 @@ func TestSlotsSumBarsAndHoldLines(t *testing.T) {
 		hourly = append(hourly, Point{time.Duration(i) * time.Hour, 2})
 	}
 	state = []Point{{0, 1}, {30 * time.Hour, 9}}
-	s := &Story{Until: 48 * time.Hour}
-	bands, bars := slots(Chart{Kind: Bars, Series: []Series{{Name: "n", Points: hourly}}}, s)
-	_, lines := slots(Chart{Kind: Lines, Series: []Series{{Name: "n", Points: state}}}, s)
-	if len(bars.Rows) != 48 || bars.Rows[0][1].Text != "2" {
+	read := func(kind ChartKind, until time.Duration, points []Point) ([]band, grid) {
+		d := draw(Chart{Kind: kind, Series: []Series{{Name: "n", Points: points}}}, &Story{Until: until}, 700)
+		return d.Panels[0].Slots, d.Data
+	}
+	bands, bars := read(Bars, 48*time.Hour, hourly)
+	if len(bars.Rows) != 48 || bars.Rows[0][1].Text != "2" || bars.Caption != "" {
 		t.Errorf("%d rows, the first %v", len(bars.Rows), bars.Rows[0])
 	}
 	if !strings.Contains(bands[30].Text, "day 1, 06:00 to day 1, 07:00") || !strings.Contains(bands[30].Text, "n: 2") {
 		t.Errorf("tooltip %q", bands[30].Text)
 	}
-	if lines.Rows[29][1].Text != "1" || lines.Rows[30][1].Text != "9" || lines.Rows[47][1].Text != "9" {
-		t.Errorf("state before and after: %v %v %v", lines.Rows[29], lines.Rows[30], lines.Rows[47])
+	bands, lines := read(Lines, 48*time.Hour, state)
+	if r := lines.Rows; len(r) != 2 || r[0][1].Text != "1" || r[1][0].Text != "day 1, 06:00" || r[1][1].Text != "9" || lines.Caption != "A row holds until the next." {
+		t.Errorf("the state before and after, and nothing else: %v, %q", lines.Rows, lines.Caption)
 	}
-	_, wide := slots(Chart{Kind: Bars, Series: []Series{{Name: "n", Points: hourly}}}, &Story{Until: 14 * day})
+	if len(bands) != 2 || !strings.Contains(bands[0].Text, "day 0, 00:00 to day 1, 06:00") || bands[1] != (band{"62.5%", "37.5%", "day 1, 06:00 to day 2, 00:00\nn: 9"}) {
+		t.Errorf("tooltips %v", bands)
+	}
+	_, wide := read(Bars, 14*day, hourly)
 	if len(wide.Rows) != 56 || wide.Rows[0][1].Text != "12" {
 		t.Errorf("14 days: %d rows, the first %v; want 56 of 6 hours", len(wide.Rows), wide.Rows[0])
+	}
+}
+
+// Panels show stories beside one another: on one scale, each with its own spans and marks and those of all, and one table of all.
+func TestPanels(t *testing.T) {
+	state := func(values ...float64) []Series {
+		x := Series{Name: "moved"}
+		for i, v := range values {
+			x.Points = append(x.Points, Point{time.Duration(i) * day, v})
+		}
+		return []Series{x}
+	}
+	c := Chart{Title: "iOS", Detail: true, Panels: []Panel{{"now", state(0, 8)}, {"<later>", state(0, 0, 1000)}}}
+	s := &Story{
+		Until: 4 * day, Charts: []Chart{c, {Title: "All", Series: state(0, 3)}},
+		Spans: []Span{{0, day, "down", ""}, {day, 2 * day, "gap", "<later>"}},
+		Acts:  []Act{{At: day, Title: "change", Mark: true}, {At: day, Title: "renewed", Mark: true, Of: []string{"now"}}, {At: 2 * day, Title: "renewed", Mark: true, Of: []string{"<later>"}}},
+	}
+	d := draw(c, s, 700)
+	if len(d.Panels) != 2 || d.Panels[0].YTicks[4].Label != "1,000" || !slices.Equal(d.Panels[0].YTicks, d.Panels[1].YTicks) {
+		t.Fatalf("%d panels; the axes %v", len(d.Panels), d.Panels[0].YTicks)
+	}
+	if line := d.Panels[0].Lines[0].Line; line != "M0 168H250V166.7H1000" {
+		t.Errorf("8 of 1,000 is drawn as %s", line)
+	}
+	for i, want := range []struct{ spans, marks int }{{1, 2}, {2, 2}} {
+		if p := d.Panels[i]; len(p.Spans) != want.spans || len(p.Marks) != want.marks || p.Marks[1].N != i+2 {
+			t.Errorf("panel %s: spans %v, marks %v", p.Name, p.Spans, p.Marks)
+		}
+	}
+	if len(d.Data.Rows) != 3 || d.Data.Columns[2].Name != "<later>: moved" || d.Data.Rows[2][2].Text != "1,000" {
+		t.Errorf("the table %+v", d.Data)
+	}
+	if all := draw(s.Charts[1], s, 700).Panels[0]; len(all.Spans) != 1 || len(all.Marks) != 3 {
+		t.Errorf("a chart of all stories: spans %v, marks %v; want what is of all, and every mark", all.Spans, all.Marks)
+	}
+	page := string(render(t, &Result{Command: "x", Verdict: OK}, s))
+	for _, want := range []string{"<h4><bdi>&lt;later&gt;</bdi></h4>", "&lt;later&gt;: renewed", "&lt;later&gt;: gap, day 1, 00:00 to day 2, 00:00", `"of":"now"`, `aria-label="iOS, now. moved: most 8`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
 	}
 }
 
@@ -99,7 +151,7 @@ func TestMarksLeaveRoom(t *testing.T) {
 		{At: 0, Mark: true}, {At: time.Hour, Mark: true}, {At: 5 * time.Hour}, {At: 5 * time.Hour, Mark: true}, {At: 20 * time.Hour, Mark: true},
 	}}
 	var labels []string
-	for _, m := range marks(s) {
+	for _, m := range marks(s, "") {
 		switch {
 		case !m.Label:
 			labels = append(labels, "none")
@@ -112,7 +164,7 @@ func TestMarksLeaveRoom(t *testing.T) {
 	if got := strings.Join(labels, " "); got != "shown none minor shown" {
 		t.Errorf("labels: %s", got)
 	}
-	if m := marks(s); m[3].N != 4 || m[3].X != "20%" {
+	if m := marks(s, ""); m[3].N != 4 || m[3].X != "20%" {
 		t.Errorf("fourth mark %+v", m[3])
 	}
 }
@@ -161,7 +213,7 @@ func TestColours(t *testing.T) {
 // What the others should stay below is drawn apart, and takes no colour from them.
 func TestLimitOfAChart(t *testing.T) {
 	c := Chart{Kind: Peaks, Series: []Series{{Name: "capacity", Points: []Point{{0, 60}}, Limit: true}, {Name: "check-ins", Points: []Point{{0, 3}, {time.Hour, 9}}}}}
-	if d := draw(c, &Story{Until: 2 * time.Hour}, 700); d.Lines[0].N != "limit" || d.Lines[1].N != "1" || d.Lines[0].Line == "" {
+	if d := draw(c, &Story{Until: 2 * time.Hour}, 700).Panels[0]; d.Lines[0].N != "limit" || d.Lines[1].N != "1" || d.Lines[0].Line == "" {
 		t.Errorf("%+v", d.Lines)
 	}
 }

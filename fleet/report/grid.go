@@ -32,8 +32,11 @@ type field struct {
 
 // tables lists all tables of a report in their order.
 func tables(r *Result, s *Story) []Table {
-	out := []Table{devicesTable(s.Language, r), leftOutTable(s.Language, r)}
-	out = append(out, s.Tables...)
+	devices, left := devicesTable(s.Language, r), leftOutTable(s.Language, r)
+	if s.Column != "" {
+		devices.Caption = s.Language.Say("%s: %s.", s.Column, strings.TrimSuffix(devices.Caption, "."))
+	}
+	out := append([]Table{devices, left}, s.Tables...)
 	out = append(out, latencyTable(s))
 	if len(s.Devices.Rows) > 0 {
 		t := s.Devices
@@ -130,7 +133,7 @@ func limits(l lang.Language, r *Result) *grid {
 func acts(s *Story, limit int) (out []actView, more string) {
 	n := 0
 	for _, a := range s.Acts {
-		v := actView{At: s.Language.Moment(a.At, s.Until), Title: clean(a.Title), Text: clean(a.Text), Failed: a.Failed}
+		v := actView{At: s.Language.Moment(a.At, s.Until), Title: a.title(), Text: clean(a.Text), Failed: a.Failed}
 		for _, name := range a.Rules {
 			v.Rules = append(v.Rules, ruleView{clean(name), clean(s.Rules[name])})
 		}
@@ -147,6 +150,14 @@ func acts(s *Story, limit int) (out []actView, more string) {
 	return out, more
 }
 
+// title is that of an act, and whose it is.
+func (a *Act) title() string {
+	if len(a.Of) > 0 {
+		return clean(strings.Join(a.Of, ", ")) + ": " + clean(a.Title)
+	}
+	return clean(a.Title)
+}
+
 // newGrid formats t. A column is numeric if all its cells are; a bar is as long as its number's share of the
 // column's greatest.
 func newGrid(l lang.Language, t Table, limit int) grid {
@@ -159,6 +170,15 @@ func newGrid(l lang.Language, t Table, limit int) grid {
 	}
 	g.Long = len(rows) > 30
 	tops := greatest(t)
+	if t.Scale {
+		for i, most := range tops {
+			tops[i] = 0
+			if t.Columns[i].Bar {
+				tops[i] = most
+			}
+		}
+		tops = slices.Repeat([]float64{slices.Max(tops)}, len(tops))
+	}
 	for i, c := range t.Columns {
 		h := heading{Name: clean(c.Name), Numeric: true, Bar: c.Bar}
 		for _, row := range rows {

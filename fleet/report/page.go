@@ -80,11 +80,13 @@ type page struct {
 	Lead     []string
 	Parts    []part
 	Figures  []fact
+	Beside   *grid
 	Findings []findingView
 	Charts   []chartView
 	Details  []chartView
 	Marked   bool
-	Troubles []string
+	Troubles []string // drawn into all charts
+	Owned    []string // drawn into the panels of one story
 	Acts     []actView
 	MoreActs string
 	Limits   *grid
@@ -160,17 +162,29 @@ func newPage(r *Result, s *Story, d detail) *page {
 		rule := clean(string(f.Rule))
 		p.Findings = append(p.Findings, findingView{l.Number(float64(f.Count)), clean(f.Title), clean(f.Consequence), clean(f.Action), ruleView{rule, clean(s.Rules[rule])}})
 	}
+	if len(s.Beside.Rows) > 0 {
+		g := newGrid(l, s.Beside, d.rows)
+		p.Beside = &g
+	}
 	for i, c := range s.Charts {
-		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7, Wide: c.Kind == Peaks}
+		v := chartView{drawing: draw(c, s, d.points), ID: i + 1, Top: plotTop, Plot: plotHeight, Bottom: plotTop + plotHeight, Cut: plotTop + 7, Wide: c.Kind == Peaks || len(c.Panels) > 0}
 		if c.Detail {
 			p.Details = append(p.Details, v)
 		} else {
 			p.Charts = append(p.Charts, v)
 		}
-		p.Marked = p.Marked || len(v.Marks) > 0
 	}
+	p.Marked = slices.ContainsFunc(s.Acts, func(a Act) bool { return a.Mark })
 	for _, x := range s.Spans {
-		p.Troubles = append(p.Troubles, l.Say("%s, %s to %s", clean(x.Name), l.Moment(x.From, s.Until), l.Moment(x.To, s.Until)))
+		if x.To <= x.From {
+			continue
+		}
+		text := l.Say("%s, %s to %s", clean(x.Name), l.Moment(x.From, s.Until), l.Moment(x.To, s.Until))
+		if x.Of == "" {
+			p.Troubles = append(p.Troubles, text)
+		} else {
+			p.Owned = append(p.Owned, clean(x.Of)+": "+text)
+		}
 	}
 	p.Acts, p.MoreActs = acts(s, d.acts)
 	p.Limits = limits(l, r)
@@ -227,6 +241,9 @@ func (p *page) parts() []part {
 			out = append(out, part{id, name})
 		}
 	}
+	if p.Beside != nil {
+		add(true, "beside", p.Beside.Title)
+	}
 	add(len(p.Charts) > 0, "timeline", p.Say("Over time"))
 	add(len(p.Findings) > 0, "findings", p.Say("Findings"))
 	add(len(p.Acts) > 0, "acts", p.Say("What happened"))
@@ -282,11 +299,15 @@ func runFacts(r *Result, s *Story) []fact {
 	if r.PeakRSSBytes > 0 {
 		add(l.Say("Memory at most"), bytesInWords(l, r.PeakRSSBytes))
 	}
+	of := ""
+	if s.Column != "" {
+		of = " (" + clean(s.Column) + ")"
+	}
 	if c := r.CheckIns; c.Offered+c.Started+c.Done > 0 {
-		add(l.Say("Check-ins"), checkInsInWords(l, c))
+		add(l.Say("Check-ins")+of, checkInsInWords(l, c))
 	}
 	if r.EventLogSHA256 != "" {
-		add(l.Say("Event log, SHA-256"), clean(r.EventLogSHA256))
+		add(l.Say("Event log, SHA-256")+of, clean(r.EventLogSHA256))
 	}
 	if !s.Start.IsZero() {
 		add(l.Say("The story begins"), l.Say("%s, %s UTC", l.Date(s.Start), s.Start.UTC().Format("15:04")))
@@ -298,6 +319,7 @@ func runFacts(r *Result, s *Story) []fact {
 func data(r *Result, s *Story, d detail) (json.RawMessage, error) {
 	type series struct {
 		Name   string       `json:"name"`
+		Of     string       `json:"of,omitempty"` // the story of several
 		Points [][2]float64 `json:"points"`
 	}
 	type chart struct {
@@ -308,12 +330,14 @@ func data(r *Result, s *Story, d detail) (json.RawMessage, error) {
 	charts := []chart{}
 	for _, c := range s.Charts {
 		v := chart{Title: c.Title, Unit: c.Unit, Series: []series{}}
-		for _, x := range c.Series {
-			points := [][2]float64{}
-			for _, p := range thin(x.Points, s.Until, c.Kind, d.points) {
-				points = append(points, [2]float64{p.At.Seconds(), p.Value})
+		for _, of := range c.panels() {
+			for _, x := range of.Series {
+				points := [][2]float64{}
+				for _, p := range thin(x.Points, s.Until, c.Kind, d.points) {
+					points = append(points, [2]float64{p.At.Seconds(), p.Value})
+				}
+				v.Series = append(v.Series, series{x.Name, of.Name, points})
 			}
-			v.Series = append(v.Series, series{x.Name, points})
 		}
 		charts = append(charts, v)
 	}
@@ -331,12 +355,20 @@ func data(r *Result, s *Story, d detail) (json.RawMessage, error) {
 func finite(s *Story) *Story {
 	out := *s
 	out.Charts = slices.Clone(s.Charts)
-	for i, c := range out.Charts {
-		out.Charts[i].Series = slices.Clone(c.Series)
-		for j, x := range c.Series {
-			out.Charts[i].Series[j].Points = slices.DeleteFunc(slices.Clone(x.Points), func(p Point) bool {
+	numbers := func(series []Series) []Series {
+		series = slices.Clone(series)
+		for j := range series {
+			series[j].Points = slices.DeleteFunc(slices.Clone(series[j].Points), func(p Point) bool {
 				return math.IsNaN(p.Value) || math.IsInf(p.Value, 0)
 			})
+		}
+		return series
+	}
+	for i := range out.Charts {
+		c := &out.Charts[i]
+		c.Series, c.Panels = numbers(c.Series), slices.Clone(c.Panels)
+		for k := range c.Panels {
+			c.Panels[k].Series = numbers(c.Panels[k].Series)
 		}
 	}
 	return &out

@@ -128,7 +128,7 @@ func checkData(t *testing.T, page []byte, title string) {
 	if want := strings.ToValidUTF8(title, "\uFFFD"); data.Result.Command != want && !strings.Contains(title, "\xff") {
 		t.Errorf("command %q, want %q", data.Result.Command, want)
 	}
-	if data.Result.Seed != 7 || len(data.Charts) != 5 || len(data.Charts[0].Series[0].Points) == 0 {
+	if data.Result.Seed != 7 || len(data.Charts) != 6 || len(data.Charts[0].Series[0].Points) == 0 {
 		t.Errorf("JSON block: %+v", data.Result)
 	}
 }
@@ -221,9 +221,9 @@ func TestOddStories(t *testing.T) {
 	point := func(at time.Duration, v float64) []Series { return []Series{{Name: "x", Points: []Point{{at, v}}}} }
 	for name, s := range map[string]*Story{
 		"empty":            {},
-		"no length":        {Charts: []Chart{{Series: point(0, 1)}, {Kind: Bars, Series: point(0, 1)}}, Acts: []Act{{At: 5, Mark: true}}, Spans: []Span{{0, 1, "x"}}},
+		"no length":        {Charts: []Chart{{Series: point(0, 1)}, {Kind: Bars, Series: point(0, 1)}}, Acts: []Act{{At: 5, Mark: true}}, Spans: []Span{{To: 1, Name: "x"}}},
 		"no points":        {Until: day, Charts: []Chart{{Series: []Series{{Name: "x"}}}, {Kind: Bars, Series: []Series{{Name: "x"}}}, {}}},
-		"outside":          {Until: day, Charts: []Chart{{Series: point(-day, -5)}, {Kind: Bars, Series: point(3*day, 1)}}, Spans: []Span{{-day, 5 * day, "x"}, {day, 0, "back"}}},
+		"outside":          {Until: day, Charts: []Chart{{Series: point(-day, -5)}, {Kind: Bars, Series: point(3*day, 1)}}, Spans: []Span{{From: -day, To: 5 * day, Name: "x"}, {From: day, Name: "back"}}},
 		"not numbers":      {Until: day, Charts: []Chart{{Series: point(0, math.NaN())}, {Series: point(0, math.Inf(1))}, {Series: point(0, 1e300)}}},
 		"rows of any size": {Devices: Table{Columns: []Column{{Name: "a", Bar: true}, {Name: "b", Bar: true}}, Rows: [][]any{{}, {1, 2, 3}, {nil, "x"}, {math.NaN(), -3}}}},
 		"one second":       {Until: time.Second, Charts: []Chart{{Series: point(0, 0.001)}}},

@@ -53,20 +53,20 @@ func sample(t testing.TB) (*Result, *Story) {
 		},
 		Plan: "name: fourteen days\nseed: 7\npopulation:\n  devices: 1000\n  mix: {ios: 45, ipados: 25, macos: 30}\n  offline: {share: 4%, lasts: lognormal(3d, 2.5)}\ntimeline:\n  - {at: 0s, enrol: {over: 10m}}\n  - {at: 9d, apns: {upload: renewed}}\nfaults:\n  - {at: 5d, for: 6h, server: down}\nuntil: 14d\nlimits: [\"checkins.p99 < 50ms\", \"devices.enrolled >= 990\", \"invariants.violated == 0\"]\n",
 		Spans: []Span{
-			{5 * day, 5*day + 6*time.Hour, "server down"},
-			{8*day + 12*time.Hour, 9 * day, "push service answers 503"},
+			{From: 5 * day, To: 5*day + 6*time.Hour, Name: "server down"},
+			{From: 8*day + 12*time.Hour, To: 9 * day, Name: "push service answers 503"},
 		},
 		Acts: []Act{
-			{0, "1,000 devices begin to enrol", "Each makes its own key, asks for a certificate by SCEP and says TokenUpdate; all within ten minutes.", []string{"AUTH-11", "APL-041"}, true, false},
-			{time.Hour, "Five profiles are assigned to the group sales", "", nil, false, false},
-			{2 * day, "Wi-Fi profile taken from 310 devices", "It is removed at the next check-in; what came with it goes too.", []string{"AUTH-55"}, true, false},
-			{3*day + 9*time.Hour, "Forty users sync by hand", "", []string{"AUTH-22"}, false, false},
-			{5 * day, "The server goes down for six hours", "Nothing that had been acknowledged was lost; devices come again with back-off.", nil, true, true},
-			{6*day + 4*time.Hour, "Macs are locked with a PIN", "12 commands queued, 12 acknowledged.", nil, false, false},
-			{8*day + 12*time.Hour, "The push service answers 503", "", []string{"HST-081"}, true, true},
-			{9 * day, "The push certificate is renewed, before its end", "The same topic: no device is stranded.", []string{"AUTH-30", "AUTH-34"}, true, false},
-			{11 * day, "Identity certificates enter their window", "997 renewals within two days, spread so that no hour has more than 60.", []string{"AUTH-41"}, true, false},
-			{13*day + 2*time.Hour, "Two devices come back too late", "Their certificates ended while they were away; both must enrol again.", []string{"AUTH-42"}, false, true},
+			{At: 0, Title: "1,000 devices begin to enrol", Text: "Each makes its own key, asks for a certificate by SCEP and says TokenUpdate; all within ten minutes.", Rules: []string{"AUTH-11", "APL-041"}, Mark: true},
+			{At: time.Hour, Title: "Five profiles are assigned to the group sales"},
+			{At: 2 * day, Title: "Wi-Fi profile taken from 310 devices", Text: "It is removed at the next check-in; what came with it goes too.", Rules: []string{"AUTH-55"}, Mark: true},
+			{At: 3*day + 9*time.Hour, Title: "Forty users sync by hand", Rules: []string{"AUTH-22"}},
+			{At: 5 * day, Title: "The server goes down for six hours", Text: "Nothing that had been acknowledged was lost; devices come again with back-off.", Mark: true, Failed: true},
+			{At: 6*day + 4*time.Hour, Title: "Macs are locked with a PIN", Text: "12 commands queued, 12 acknowledged."},
+			{At: 8*day + 12*time.Hour, Title: "The push service answers 503", Rules: []string{"HST-081"}, Mark: true, Failed: true},
+			{At: 9 * day, Title: "The push certificate is renewed, before its end", Text: "The same topic: no device is stranded.", Rules: []string{"AUTH-30", "AUTH-34"}, Mark: true},
+			{At: 11 * day, Title: "Identity certificates enter their window", Text: "997 renewals within two days, spread so that no hour has more than 60.", Rules: []string{"AUTH-41"}, Mark: true},
+			{At: 13*day + 2*time.Hour, Title: "Two devices come back too late", Text: "Their certificates ended while they were away; both must enrol again.", Rules: []string{"AUTH-42"}, Failed: true},
 		},
 		NotShown: []string{
 			"How fast the server is: server, cloud and devices shared one machine.",
@@ -113,17 +113,15 @@ func sample(t testing.TB) (*Result, *Story) {
 	}
 	s.Charts = []Chart{
 		{
-			"Check-ins", "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", "per hour", Bars,
-			[]Series{{Name: "answered", Points: checkins}, {Name: "failed or refused", Points: refusals}},
-			false,
+			Title: "Check-ins", Caption: "Each bar is one hour. Devices come in the morning, and all at once when the server is back.", Unit: "per hour", Kind: Bars,
+			Series: []Series{{Name: "answered", Points: checkins}, {Name: "failed or refused", Points: refusals}},
 		},
-		{"Devices enrolled", "With a record that nothing has ended.", "devices", Lines, []Series{{Name: "enrolled", Points: enrolled}}, false},
+		{Title: "Devices enrolled", Caption: "With a record that nothing has ended.", Unit: "devices", Kind: Lines, Series: []Series{{Name: "enrolled", Points: enrolled}}},
 		{
-			"Profiles and certificates", "Profiles that devices say they have, and identity certificates renewed so far.", "", Lines,
-			[]Series{{Name: "profiles installed", Points: profiles}, {Name: "certificates renewed", Points: renewed}},
-			false,
+			Title: "Profiles and certificates", Caption: "Profiles that devices say they have, and identity certificates renewed so far.", Kind: Lines,
+			Series: []Series{{Name: "profiles installed", Points: profiles}, {Name: "certificates renewed", Points: renewed}},
 		},
-		{"Pushes accepted by the push service", "", "per hour", Bars, []Series{{Name: "pushes", Points: pushes}}, false},
+		{Title: "Pushes accepted by the push service", Unit: "per hour", Kind: Bars, Series: []Series{{Name: "pushes", Points: pushes}}},
 	}
 	s.Tables = []Table{
 		{
@@ -225,10 +223,12 @@ func spoil(r *Result, s *Story, bad string) {
 	s.Title, s.Lead, s.Plan, s.NotShown = bad, []string{bad}, bad, []string{bad}
 	s.Figures = append(s.Figures, Figure{bad, bad, bad, true})
 	s.Findings = append(s.Findings, Finding{Rule: protocol.Rule(bad), Title: bad, Count: 1, Consequence: bad, Action: bad})
-	s.Spans = append(s.Spans, Span{day, 2 * day, bad})
-	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true})
-	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{Name: bad, Points: []Point{{0, 3}}}}, true})
-	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true, bad})
+	s.Spans = append(s.Spans, Span{day, 2 * day, bad, ""}, Span{day, 2 * day, bad, bad})
+	s.Acts = append(s.Acts, Act{13 * day, bad, bad, []string{bad}, true, true, []string{bad}})
+	s.Charts = append(s.Charts, Chart{bad, bad, bad, Bars, []Series{{Name: bad, Points: []Point{{0, 3}}}}, nil, true})
+	s.Charts = append(s.Charts, Chart{Title: bad, Panels: []Panel{{bad, []Series{{Name: bad, Points: []Point{{0, 3}}}}}}})
+	s.Tables = append(s.Tables, Table{bad, bad, []Column{{Name: bad, Bar: true}, {Name: bad, Bar: false}}, [][]any{{bad, protocol.Rule(bad)}, {1, errText(bad)}}, 9, true, false, false, bad})
+	s.Column, s.Beside = bad, s.Tables[len(s.Tables)-1]
 	s.Latency = append(s.Latency, Latency{Name: bad})
 	s.Devices.Title, s.Devices.Rows[0][0] = bad, bad
 }

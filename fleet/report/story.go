@@ -20,6 +20,8 @@ type Story struct {
 	Until    time.Duration // its length; the time axis of all charts
 	Lead     []string      // one or two sentences under the headline
 	Figures  []Figure      // the numbers to see first
+	Beside   Table         // the same where several stories are told side by side: a column for each
+	Column   string        // of those the one whose devices, check-ins and event log the result has
 	Findings []Finding     // what went wrong or will, the worst first
 	Charts   []Chart
 	Spans    []Span  // times of trouble, drawn into every chart
@@ -64,7 +66,22 @@ type Chart struct {
 	Unit    string // of the values, such as "devices" or "per hour"
 	Kind    ChartKind
 	Series  []Series
-	Detail  bool // of what another chart shows: on the page, not on a terminal
+	Panels  []Panel // in place of Series: the same series of several stories, beside one another on one scale
+	Detail  bool    // of what another chart shows: on the page, not on a terminal
+}
+
+// A Panel is one of several drawings of a chart. All panels of a chart have series of the same names.
+type Panel struct {
+	Name   string // of the story, as [Act] and [Span] have it
+	Series []Series
+}
+
+// panels are what c draws: the one that has no name where there are no others.
+func (c *Chart) panels() []Panel {
+	if len(c.Panels) > 0 {
+		return c.Panels
+	}
+	return []Panel{{Series: c.Series}}
 }
 
 // A ChartKind is how the series of a chart are drawn.
@@ -96,6 +113,7 @@ type Point struct {
 type Span struct {
 	From, To time.Duration
 	Name     string
+	Of       string // of several stories side by side the one that it is of, drawn into its panels alone; empty: of all
 }
 
 // An Act is one thing that happened.
@@ -106,6 +124,7 @@ type Act struct {
 	Rules  []string // AUTH-nn, APL-nnn, HST-nnn
 	Mark   bool     // drawn into the charts
 	Failed bool     // it did not go as it should
+	Of     []string // of several stories side by side those that it is of, drawn into no other's panels; empty: of all
 }
 
 // A Table has typed cells: numbers are aligned and grouped by thousands, a time.Duration and a time.Time are
@@ -117,6 +136,8 @@ type Table struct {
 	Rows    [][]any
 	Total   int    // rows there would be; 0: as many as Rows
 	Heads   bool   // a terminal shows the columns' names too
+	Detail  bool   // on the page, not on a terminal
+	Scale   bool   // the bars of all columns are as long as their share of the greatest of all
 	Rest    string // where the rows are that are not shown, a sentence; empty: nowhere
 }
 

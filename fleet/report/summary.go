@@ -223,6 +223,9 @@ func (t *terminal) charts(s *Story) {
 		scale += len(" per 10 minutes")
 	}
 	for _, c := range s.Charts {
+		if len(s.Beside.Rows) > 0 { // the series are stories: of what, the title says
+			t.WriteString("  " + clean(c.Title) + "\n")
+		}
 		for _, x := range c.Series {
 			name := []rune(clean(x.Name))
 			name = name[:min(len(name), width)]
@@ -277,7 +280,7 @@ func (t *terminal) acts(s *Story) {
 			t.paragraph("  ", t.words.Say("%d more {is|are} in the report.", len(s.Acts)-mostActs))
 			break
 		}
-		title := clean(a.Title)
+		title := a.title()
 		if a.Failed {
 			title = t.in(red, title)
 		}

@@ -16,10 +16,11 @@ import (
 
 // The files of a report's folder.
 const (
-	PageFile   = "report.html"
-	ResultFile = "result.json"
-	EventsFile = "events.jsonl"
-	ListFile   = "devices.csv" // which a job writes beside them, where it has one
+	PageFile        = "report.html"
+	ResultFile      = "result.json"
+	EventsFile      = "events.jsonl"
+	ListFile        = "devices.csv"     // which a job writes beside them, where it has one
+	DifferencesFile = "differences.csv" // so too, of several stories side by side
 )
 
 // CheckDir makes dir if need be and tells whether [WriteDir] could write there. A job calls it before it
@@ -29,7 +30,7 @@ func CheckDir(dir string, force bool) error {
 		return fmt.Errorf("report folder: %w", err)
 	}
 	if !force {
-		for _, name := range []string{PageFile, ResultFile, EventsFile, ListFile} {
+		for _, name := range []string{PageFile, ResultFile, EventsFile, ListFile, DifferencesFile} {
 			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 				return fmt.Errorf("report folder %s holds a report already (%s): name another, or use --force to replace it", dir, name)
 			} else if !errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +83,7 @@ const trialSize = 64 << 10
 // WriteDir writes a report into dir, which it makes if need be: the page, the result, and, unless events is
 // nil, the event log that events writes. All files are written beside their places and synced before the
 // first is renamed into place, the result last; so an error before that leaves what was there, and a full disk
-// is such an error. Without force a folder that holds a report is left alone.
+// is such an error. Lists of an earlier report go: the job writes its own afterwards. Without force a folder that holds a report is left alone.
 func WriteDir(dir string, r *Result, s *Story, events func(io.Writer) error, force bool) error {
 	if err := CheckDir(dir, force); err != nil {
 		return err
@@ -91,6 +92,8 @@ func WriteDir(dir string, r *Result, s *Story, events func(io.Writer) error, for
 		name  string
 		write func(io.Writer) error
 	}{
+		{ListFile, nil},
+		{DifferencesFile, nil},
 		{EventsFile, events},
 		{PageFile, func(w io.Writer) error { return Page(w, r, s) }},
 		{ResultFile, func(w io.Writer) error { return WriteJSON(w, r) }},
