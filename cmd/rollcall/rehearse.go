@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,9 +76,9 @@ partial (130): of many devices, which are played some after the others, the firs
 	f.who.register(cmd)
 	cmd.Flag("plan").Usage = "`PLAN` to play: a file, or the name of a ready plan (default: the argument)"
 	flags := cmd.Flags()
-	flags.StringVar(&f.report, "report", "", "write report.html, result.json and the list of devices into `DIR`")
+	flags.StringVar(&f.report, "report", "", "write report.html, result.json and the lists of devices into `DIR`")
 	flags.StringVar(&f.log, "log", "", "write the event log to `FILE`: with it the story can be played again")
-	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`")
+	flags.StringVar(&f.csv, "csv", "", "write the list to act on, one device a line, to `FILE`; with --compare, what differs for each device")
 	flags.StringVar(&f.compare, "compare", "", "rehearse `PLAN2` too and say what differs for each device")
 	flags.Var(&f.language, "lang", "`LANGUAGE` of summary, report and list: en or nl")
 	flags.Var(&f.capacity, "capacity", "check-ins a second that the server takes, `N/s` or the result.json of a fleet run, to be held against the storm")
@@ -160,7 +162,7 @@ func rehearse(cmd *cobra.Command, args []string, f *rehearseFlags) error {
 func (f *rehearseFlags) places() error {
 	taken := map[string]string{} // by place, which flag writes there
 	if f.report != "" {
-		for _, name := range []string{report.PageFile, report.ResultFile, report.EventsFile, report.ListFile} {
+		for _, name := range []string{report.PageFile, report.ResultFile, report.EventsFile, report.ListFile, report.DifferencesFile} {
 			taken[filepath.Join(f.report, name)] = "--report"
 		}
 	}
@@ -231,16 +233,21 @@ func (f *rehearseFlags) whereReport(cmd *cobra.Command) error {
 	return err
 }
 
+// A listing writes a list of devices with these names.
+type listing func(w io.Writer, names *population.Population) error
+
 // write writes the report, without the names that stay here, and the list to act on, with them.
 func (f *rehearseFlags) write(result *report.Result, a *rehearsal.Answers, names *population.Population) error {
-	return f.writeFiles(result, a.Story(f.language, a.Population), names, a.Population, func(list io.Writer, names *population.Population) error {
-		return writeEntries(list, f.language, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
-	})
+	list := func(w io.Writer, names *population.Population) error {
+		return writeEntries(w, f.language, func(entry func(rehearsal.Entry) error) error { return a.Entries(f.language, names, entry) })
+	}
+	return f.writeFiles(result, a.Story(f.language, a.Population), names, a.Population, list, map[string]listing{report.ListFile: list})
 }
 
-// writeFiles writes the list of devices with names to --csv, and into --report the page, the result and the list without them.
-func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, names, tokens *population.Population, list func(io.Writer, *population.Population) error) error {
-	write := func(name string, names *population.Population) error {
+// writeFiles writes the list of devices with names to --csv, and into --report the page, the result and the lists beside them, by the
+// names of their files, without.
+func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, names, tokens *population.Population, list listing, beside map[string]listing) error {
+	write := func(name string, list listing, names *population.Population) error {
 		var b bytes.Buffer
 		err := list(&b, names)
 		if err == nil {
@@ -250,7 +257,7 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 	}
 	var failed error
 	if f.csv != "" {
-		if err := write(f.csv, names); err != nil {
+		if err := write(f.csv, list, names); err != nil {
 			failed = fmt.Errorf("--csv %s: %w", f.csv, err)
 		}
 	}
@@ -259,8 +266,10 @@ func (f *rehearseFlags) writeFiles(result *report.Result, story *report.Story, n
 	}
 	story.Private = f.who.keepNames
 	err := report.WriteDir(f.report, result, story, nil, f.force)
-	if err == nil {
-		err = write(filepath.Join(f.report, report.ListFile), tokens)
+	for _, name := range slices.Sorted(maps.Keys(beside)) {
+		if err == nil {
+			err = write(filepath.Join(f.report, name), beside[name], tokens)
+		}
 	}
 	return errors.Join(failed, err)
 }

@@ -15,6 +15,7 @@ import (
 	"rollcall/fleet/population"
 	"rollcall/fleet/rehearsal"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 // A variant is one of the rehearsals that are put side by side.
@@ -106,23 +107,27 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 	return errors.Join(result.ErrIn(f.language), err)
 }
 
-// writeBeside writes the report, without the names that stay here, and with them the difference for each device; of more than two
-// plans what is to be done about each device by each of them.
+// writeBeside writes the report, without the names that stay here, beside it what differs for each device and what is to be done about
+// each; and with the names the one of these lists that was asked for.
 func (f *rehearseFlags) writeBeside(result *report.Result, c *rehearsal.Comparison, names *population.Population) error {
 	first := c.Columns[0]
-	return f.writeFiles(result, c.Story(f.language, first.Population), names, first.Population, func(list io.Writer, names *population.Population) error {
-		out := csv.NewWriter(list)
-		rows := c.Differences
-		if len(c.Columns) > 2 {
-			rows = c.Entries
+	list := func(rows func(lang.Language, *population.Population, func(cells []string) error) error) listing {
+		return func(w io.Writer, names *population.Population) error {
+			out := csv.NewWriter(w)
+			err := rows(f.language, names, func(cells []string) error {
+				for i, cell := range cells {
+					cells[i] = harmless(cell)
+				}
+				return out.Write(cells)
+			})
+			out.Flush()
+			return errors.Join(err, out.Error())
 		}
-		err := rows(f.language, names, func(cells []string) error {
-			for i, cell := range cells {
-				cells[i] = harmless(cell)
-			}
-			return out.Write(cells)
-		})
-		out.Flush()
-		return errors.Join(err, out.Error())
-	})
+	}
+	entries, differences := list(c.Entries), list(c.Differences)
+	asked := entries
+	if f.compare != "" {
+		asked = differences
+	}
+	return f.writeFiles(result, c.Story(f.language, first.Population), names, first.Population, asked, map[string]listing{report.ListFile: entries, report.DifferencesFile: differences})
 }

@@ -338,16 +338,16 @@ func (a *Answers) busiest() (at, most, all int) {
 	return at, most, all
 }
 
-// slowest returns at most n devices by what they have most of, the first those that have most; of devices that have the same
-// the first comes first.
-func (a *Answers) slowest(n int, of func(*Life) time.Duration) []int {
+// slowest returns at most n of so many devices by what they have most of, the first those that have most; of devices that have the
+// same the first comes first.
+func slowest(n, all int, of func(device int) time.Duration) []int {
 	type one struct {
 		device int
 		time.Duration
 	}
 	var top []one
-	for i := range a.Lives {
-		d := of(&a.Lives[i])
+	for i := range all {
+		d := of(i)
 		if d <= 0 || len(top) == n && d <= top[n-1].Duration {
 			continue
 		}

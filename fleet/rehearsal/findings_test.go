@@ -416,19 +416,8 @@ func TestDutchReportIsDutch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := []string{summary.String()}
-	for n := range root.Descendants() {
-		if n.Type == html.TextNode && n.Parent.Data != "style" && n.Parent.Data != "script" {
-			texts = append(texts, n.Data)
-		}
-		for _, attr := range n.Attr {
-			if attr.Key == "aria-label" || attr.Key == "title" {
-				texts = append(texts, attr.Val)
-			}
-		}
-	}
 	sentences := inEnglish(t)
-	for _, text := range texts {
+	for _, text := range append(textsOf(root), summary.String()) {
 		if word := english.FindString(deviceNames.ReplaceAllString(text, "")); word != "" {
 			t.Errorf("%q in %.200q", word, text)
 		}
@@ -439,6 +428,21 @@ func TestDutchReportIsDutch(t *testing.T) {
 			}
 		}
 	}
+}
+
+// textsOf are the texts of a page, as people see and hear them.
+func textsOf(root *html.Node) (texts []string) {
+	for n := range root.Descendants() {
+		if n.Type == html.TextNode && n.Parent.Data != "style" && n.Parent.Data != "script" {
+			texts = append(texts, n.Data)
+		}
+		for _, attr := range n.Attr {
+			if attr.Key == "aria-label" || attr.Key == "title" {
+				texts = append(texts, attr.Val)
+			}
+		}
+	}
+	return texts
 }
 
 // inEnglish are the parts of the catalogue's English sentences between their arguments that are several words, and in no Dutch one.

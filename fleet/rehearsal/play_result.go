@@ -44,21 +44,29 @@ func (p *Played) Result(a *Answers) *report.Result {
 	return r
 }
 
-// moves are how long each device took to move since it was pending and not blocked, the shortest first: of several moves the
-// longest. One that has still to move has taken the time until the end so far; the stranded never will.
+// moves are how long each device took to move, the shortest first.
 func (p *Played) moves() (took []time.Duration) {
 	for i := range p.Lives {
-		l := &p.Lives[i]
-		switch {
-		case l.FirstPending == 0:
-		case l.moved():
-			took = append(took, l.longest())
-		case l.Pending && !l.Stranded:
-			took = append(took, p.End.Sub(l.FirstPending))
+		if d, ok := p.wait(&p.Lives[i]); ok {
+			took = append(took, d)
 		}
 	}
 	slices.Sort(took)
 	return took
+}
+
+// wait is how long a device took to move since it was pending and not blocked: of several moves the longest. One that has still to
+// move has taken the time until the end so far; the stranded never will, and do not count.
+func (p *Played) wait(l *Life) (took time.Duration, ok bool) {
+	switch {
+	case l.FirstPending == 0:
+		return 0, false
+	case l.moved():
+		return l.longest(), true
+	case l.Pending && !l.Stranded:
+		return p.End.Sub(l.FirstPending), true
+	}
+	return 0, false
 }
 
 func (p *Played) countDevices(d *report.Devices) {

@@ -9,69 +9,97 @@ import (
 	"rollcall/protocol/lang"
 )
 
-// charts are the timeline, of all and by platform, and the storm.
-func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
-	type counts = [len(protocol.Platforms)]uint32
-	states := []struct {
-		name lang.Key
-		of   func(*Hour) counts
-	}{
-		{lang.Key("moved"), func(h *Hour) counts { return h.Moved }},
-		{lang.Key("to come"), func(h *Hour) (n counts) {
-			for p := range n {
-				n[p] = h.Pending[p] + h.Stale[p]
-			}
-			return n
-		}},
-		{lang.Key("blocked"), func(h *Hour) counts { return h.Blocked }},
-		{lang.Key("stranded"), func(h *Hour) counts { return h.Stranded }},
+// byPlatform counts devices by platform ([protocol.Platform] minus one).
+type byPlatform = [len(protocol.Platforms)]uint32
+
+// timeline is the states that charts show over time.
+var timeline = [...]struct {
+	name lang.Key
+	of   func(*Hour) byPlatform
+}{
+	{lang.Key("moved"), func(h *Hour) byPlatform { return h.Moved }},
+	{lang.Key("to come"), func(h *Hour) (n byPlatform) {
+		for p := range n {
+			n[p] = h.Pending[p] + h.Stale[p]
+		}
+		return n
+	}},
+	{lang.Key("blocked"), func(h *Hour) byPlatform { return h.Blocked }},
+	{lang.Key("stranded"), func(h *Hour) byPlatform { return h.Stranded }},
+}
+
+// everywhere byPlatform the devices of all platforms.
+func everywhere(n byPlatform) (sum float64) {
+	for _, v := range n {
+		sum += float64(v)
 	}
-	chart := func(title, caption string, detail bool, count func(counts) float64) {
-		c := report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: detail}
-		some := false
-		for _, state := range states {
-			s := report.Series{Name: l.Say(state.name), Points: make([]report.Point, 0, len(a.Hours)+1)}
-			s.Points = append(s.Points, report.Point{})
-			for i := range a.Hours {
-				v := count(state.of(&a.Hours[i]))
-				some = some || v > 0
-				s.Points = append(s.Points, report.Point{At: min(time.Duration(i+1)*time.Hour, a.End.Sub(a.Start)), Value: v})
-			}
-			c.Series = append(c.Series, s)
-		}
-		if some {
-			charts = append(charts, c)
-		}
+	return sum
+}
+
+// on byPlatform those of one platform.
+func on(p protocol.Platform) func(byPlatform) float64 {
+	return func(n byPlatform) float64 { return float64(n[p-1]) }
+}
+
+// hourly is how many devices were in a state at the end of each hour; some: there were any.
+func (p *Played) hourly(name string, state func(*Hour) byPlatform, count func(byPlatform) float64) (s report.Series, some bool) {
+	s = report.Series{Name: name, Points: make([]report.Point, 0, len(p.Hours)+1)}
+	s.Points = append(s.Points, report.Point{})
+	for i := range p.Hours {
+		v := count(state(&p.Hours[i]))
+		some = some || v > 0
+		s.Points = append(s.Points, report.Point{At: min(time.Duration(i+1)*time.Hour, p.End.Sub(p.Start)), Value: v})
 	}
-	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), false, func(n counts) (sum float64) {
-		for _, v := range n {
-			sum += float64(v)
-		}
-		return sum
-	})
-	timeline := len(charts)
-	storm := report.Chart{Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began and pushes that the server sent, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks}
-	for _, x := range []struct {
-		name string
-		of   func(*Minute) uint32
-	}{
-		{l.Say("pushes"), func(m *Minute) uint32 { return m.Wakes }},
-		{l.Say("check-ins"), func(m *Minute) uint32 { return m.CheckIns }},
-	} {
-		s := report.Series{Name: x.name, Points: make([]report.Point, len(a.Minutes))}
-		for i := range a.Minutes {
-			s.Points[i] = report.Point{At: time.Duration(i) * time.Minute, Value: float64(x.of(&a.Minutes[i]))}
-		}
-		storm.Series = append(storm.Series, s)
+	return s, some
+}
+
+// states are the series of all states of the timeline; some: there were devices in any.
+func (p *Played) states(l lang.Language, count func(byPlatform) float64) (all []report.Series, some bool) {
+	for _, state := range timeline {
+		s, any := p.hourly(l.Say(state.name), state.of, count)
+		all, some = append(all, s), some || any
 	}
+	return all, some
+}
+
+// minutely is what the server met in each minute.
+func (p *Played) minutely(name string, of func(*Minute) uint32) report.Series {
+	s := report.Series{Name: name, Points: make([]report.Point, len(p.Minutes))}
+	for i := range p.Minutes {
+		s.Points[i] = report.Point{At: time.Duration(i) * time.Minute, Value: float64(of(&p.Minutes[i]))}
+	}
+	return s
+}
+
+// bounded draws what the server takes into a chart of check-ins a minute, where somebody measured it.
+func (a *Answers) bounded(l lang.Language, storm *report.Chart) {
 	if a.Capacity > 0 {
 		storm.Caption += " " + l.Say("The broken line is what the server takes, %s check-ins a minute.", l.Number(a.Capacity*60))
 		storm.Series = append(storm.Series, report.Series{Name: l.Say("capacity"), Points: []report.Point{{Value: a.Capacity * 60}}, Limit: true})
 	}
+}
+
+// charts are the timeline, of all and by platform, and the storm.
+func (a *Answers) charts(l lang.Language) (charts []report.Chart) {
+	chart := func(title, caption string, detail bool, count func(byPlatform) float64) {
+		if series, some := a.states(l, count); some {
+			charts = append(charts, report.Chart{Title: title, Caption: caption, Unit: l.Say("devices"), Kind: report.Lines, Detail: detail, Series: series})
+		}
+	}
+	chart(l.Say("Moved, to come and blocked"), l.Say("Devices of all platforms at the end of each hour. To come are those that have still to move or to register anew; the blocked are among them."), false, everywhere)
+	some := len(charts) > 0
+	storm := report.Chart{
+		Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began and pushes that the server sent, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks,
+		Series: []report.Series{
+			a.minutely(l.Say("pushes"), func(m *Minute) uint32 { return m.Wakes }),
+			a.minutely(l.Say("check-ins"), func(m *Minute) uint32 { return m.CheckIns }),
+		},
+	}
+	a.bounded(l, &storm)
 	charts = append(charts, storm)
-	if timeline > 0 {
+	if some {
 		for _, p := range protocol.Platforms {
-			chart(lang.Platform(p), "", true, func(n counts) float64 { return float64(n[p-1]) })
+			chart(lang.Platform(p), "", true, on(p))
 		}
 	}
 	return charts

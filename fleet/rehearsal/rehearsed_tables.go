@@ -79,19 +79,29 @@ func (a *Answers) strandedTable(l lang.Language) report.Table {
 	return t
 }
 
+// concernTable is the list of the devices of a concern, without columns and rows.
+func concernTable(l lang.Language, c concern, assignable bool) report.Table {
+	w := &concernWords[c]
+	action := w.action
+	if c == isBare && !assignable {
+		action = waitsForIt
+	}
+	caption := l.Say(w.caption) + " " + upper(l.Say(action)) + "."
+	if c == isBare {
+		caption += " " + l.Say("The times are sums over the families of profiles.")
+	}
+	return report.Table{
+		Title: l.Say(w.title), Caption: caption, Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
+		Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}},
+	}
+}
+
 // lists are the devices to act on, a list for each concern; the CSV has them all.
 func (a *Answers) lists(l lang.Language, names *population.Population) []report.Table {
 	tables := make([]report.Table, concerns)
 	for c := range tables {
-		w := &concernWords[c]
-		action := w.action
-		if concern(c) == isBare && !a.assignable() {
-			action = waitsForIt
-		}
-		tables[c] = report.Table{
-			Title: l.Say(w.title), Caption: l.Say(w.caption) + " " + upper(l.Say(action)) + ".", Rest: l.Say("All of them are in %s beside this page.", report.ListFile),
-			Columns: []report.Column{{Name: l.Say("Device"), Whole: true}, {Name: l.Say("Platform")}, {Name: l.Say("User"), Whole: true}, {Name: l.Say("Last seen"), Whole: true}, {Name: l.Say("Without protection")}},
-		}
+		tables[c] = concernTable(l, concern(c), a.assignable())
+		tables[c].Columns = append(tables[c].Columns, report.Column{Name: l.Say("Last seen"), Whole: true}, report.Column{Name: l.Say("Without protection")})
 	}
 	row := func(c concern, i int) {
 		life := &a.Lives[i]
@@ -117,7 +127,7 @@ func (a *Answers) lists(l lang.Language, names *population.Population) []report.
 			}
 		}
 	}
-	for _, i := range a.slowest(rows, (*Life).bare) {
+	for _, i := range slowest(rows, len(a.Lives), func(i int) time.Duration { return a.Lives[i].bare() }) {
 		row(isBare, i)
 	}
 	return tables

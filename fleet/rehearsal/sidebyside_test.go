@@ -34,15 +34,15 @@ func prompt(n int) *Played {
 func TestSideBySide(t *testing.T) {
 	late, soon := invented(1000), prompt(1000)
 	c := Compare(column("after 4 days", late), column("at once", soon))
-	n, differ, _ := c.turns()
-	if len(n) != 1 || n[[2]fate{isBlocked, hasToCome}] != 10 || differ != 550 {
-		t.Errorf("turns %v, %d differ; want 10 from blocked to come, and 550", n, differ)
+	d := c.differ
+	if !slices.Equal(d.turns, []turn{{[2]fate{isBlocked, hasToCome}, 10}}) || d.devices != 550 || d.lost != 0 || d.added != 0 {
+		t.Errorf("%+v; want 10 from blocked to come, and 550", d)
 	}
 	var rows [][]string
 	if err := c.Differences(lang.English, late.Population, func(cells []string) error { rows = append(rows, cells); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 1+differ || !slices.Equal(rows[1][:4], []string{"device-8", "user-4", "blocked", "to come"}) || rows[1][6] != "24.00" || rows[1][7] != "" {
+	if len(rows) != 1+d.devices || !slices.Equal(rows[1][:4], []string{"device-8", "user-4", "blocked", "to come"}) || rows[1][8] != "24.00" || rows[1][9] != "" {
 		t.Errorf("%d rows, the first %q", len(rows), rows[1])
 	}
 	stop := errors.New("stop")
@@ -50,8 +50,8 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("a row that cannot be written: %v", err)
 	}
 	same := Compare(column("a", late), column("b", late))
-	if _, differ, _ := same.turns(); differ != 0 {
-		t.Errorf("a rehearsal differs from itself in %d devices", differ)
+	if same.differ.devices != 0 || same.differ.turns != nil {
+		t.Errorf("a rehearsal differs from itself: %+v", same.differ)
 	}
 }
 
@@ -63,24 +63,25 @@ func TestDifferences(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*Life)
-		want   []string // outcome, moved, blocked, unprotected: of each column; nil: no difference
+		want   []string // outcome, moved, waited, blocked, unprotected: of each column; nil: no difference
 	}{
 		{"nothing", func(*Life) {}, nil},
 		{"less than counts", func(l *Life) {
 			l.MovedAt, l.Blocked = l.MovedAt.Add(59*time.Second), 59*time.Second
 			l.lacks().Unprotected[protocol.Email] += 59 * time.Second
 		}, nil},
-		{"its outcome", func(l *Life) { l.Moved, l.Standing.Unlicensed = false, true }, []string{"moved", "as before", "1.00", "", "", "", "1.00", "1.00"}},
-		{"when it moved", func(l *Life) { l.MovedAt = l.MovedAt.Add(time.Hour) }, []string{"moved", "moved", "1.00", "2.00", "", "", "1.00", "1.00"}},
-		{"how long the gap held it", func(l *Life) { l.Blocked = 2 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "", "2.00", "1.00", "1.00"}},
-		{"how long no push could reach it", func(l *Life) { l.Silenced = 3 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "", "3.00", "1.00", "1.00"}},
-		{"how long it was without protection", func(l *Life) { l.lacks().Unprotected[protocol.Email] += 30 * time.Minute }, []string{"moved", "moved", "1.00", "1.00", "", "", "1.00", "1.50"}},
+		{"its outcome", func(l *Life) { l.Moved, l.Standing.Unlicensed = false, true }, []string{"moved", "as before", "1.00", "", "0.50", "0.50", "", "", "1.00", "1.00"}},
+		{"when it moved", func(l *Life) { l.MovedAt = l.MovedAt.Add(time.Hour) }, []string{"moved", "moved", "1.00", "2.00", "0.50", "1.50", "", "", "1.00", "1.00"}},
+		{"how long the gap held it", func(l *Life) { l.Blocked = 2 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "2.00", "1.00", "1.00"}},
+		{"how long no push could reach it", func(l *Life) { l.Silenced = 3 * time.Hour }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "3.00", "1.00", "1.00"}},
+		{"how long it was without protection", func(l *Life) { l.lacks().Unprotected[protocol.Email] += 30 * time.Minute }, []string{"moved", "moved", "1.00", "1.00", "0.50", "0.50", "", "", "1.00", "1.50"}},
+		{"AUTH-21: how long it waited for a later move", func(l *Life) { l.waited(29 * time.Hour) }, []string{"moved", "moved", "1.00", "1.00", "0.50", "29.00", "", "", "1.00", "1.00"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			of := func(change func(*Life)) Column {
 				p := *base
 				p.Lives = []Life{{
-					Enrolled: true, Standing: Standing{Moved: true}, MovedAt: p.Start.Add(time.Hour),
+					Enrolled: true, Standing: Standing{Moved: true}, FirstPending: p.Start.Add(30 * time.Minute), MovedAt: p.Start.Add(time.Hour),
 					lack: &Lack{Unprotected: [6]time.Duration{protocol.Email: time.Hour}},
 				}}
 				change(&p.Lives[0])
@@ -93,7 +94,7 @@ func TestDifferences(t *testing.T) {
 			}
 			want := append([]string{"device-9", "user-1"}, tt.want...)
 			if tt.want == nil {
-				want = []string{"device", "user", "outcome: a", "outcome: a", "moved after hours: a", "moved after hours: a", "blocked hours: a", "blocked hours: a", "unprotected hours: a", "unprotected hours: a"}
+				want = []string{"device", "user", "outcome: a", "outcome: a", "moved after hours: a", "moved after hours: a", "longest wait hours: a", "longest wait hours: a", "blocked hours: a", "blocked hours: a", "unprotected hours: a", "unprotected hours: a"}
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("the last row is %q, want %q", got, want)
@@ -113,11 +114,12 @@ func TestSideBySideOtherPopulation(t *testing.T) {
 	slices.Reverse(b.Population.Devices)
 	b.Population.Devices[0].UDID = "another" // device-20
 	c := Compare(column("a", a), column("b", b))
-	n, differ, lost := c.turns()
-	if differ != 0 || lost != 1 || n[[2]fate{hasMoved, absent}] != 1 {
-		t.Errorf("%d differ, %d are not in both: %v", differ, lost, n)
+	if d := c.differ; d.devices != 0 || d.lost != 1 || d.added != 1 || !slices.Equal(d.turns, []turn{{[2]fate{hasMoved, absent}, 1}}) {
+		t.Errorf("%+v; want one in the first alone and one in the second alone", d)
 	}
-	if s := c.Story(lang.English, a.Population); !strings.Contains(s.Headline, "0 of 19 devices") || !strings.Contains(strings.Join(s.Lead, " "), "1 of 20 devices of a are not in b") {
+	s := c.Story(lang.English, a.Population)
+	lead := strings.Join(s.Lead, " ")
+	if !strings.Contains(s.Headline, "0 of 19 devices") || !strings.Contains(lead, "1 of 20 devices of a are not in b") || !strings.Contains(lead, "1 of 20 devices of b are not in a. The lists do not name them.") {
 		t.Errorf("headline %q, lead %q: they do not say that the populations differ", s.Headline, s.Lead)
 	}
 }

@@ -1,0 +1,206 @@
+package rehearsal
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"rollcall/fleet/plan"
+	"rollcall/fleet/report"
+	"rollcall/protocol"
+	"rollcall/protocol/lang"
+)
+
+// beside is three answers to a question, of which the third alone has a gap and renews the push certificate late.
+func beside(n int) *Comparison {
+	early := func() *Played {
+		p := prompt(n)
+		p.Gaps = nil
+		p.Acts = slices.Clone(p.Acts)
+		p.Acts[1].At = p.Acts[0].At
+		for i := range p.Hours {
+			p.Hours[i].Blocked = byPlatform{}
+		}
+		return p
+	}
+	return Compare(column("at once", early()), column("soon", early()), column("after 4 days", invented(n)))
+}
+
+// The page of answers side by side has what that of one has: the timeline of each platform on one scale, the storm with what the server
+// takes, the hours without protection by family, what happened in all and in each, and the lists.
+func TestSideBySidePage(t *testing.T) {
+	c := beside(1000)
+	for i := range c.Columns {
+		c.Columns[i].Answers = c.Columns[i].Played.Answer(0.5)
+	}
+	s := c.Story(lang.English, c.Columns[0].Population)
+	var charts []string
+	for _, x := range s.Charts {
+		text := x.Title
+		for _, series := range x.Series {
+			text += ", " + series.Name
+		}
+		for _, p := range x.Panels {
+			text += fmt.Sprintf("; %s: %d", p.Name, len(p.Series))
+		}
+		charts = append(charts, text)
+	}
+	want := []string{"Moved, at once, soon, after 4 days", "To come, at once, soon, after 4 days", "Blocked, at once, soon, after 4 days", "The storm, at once, soon, after 4 days, capacity"}
+	for _, p := range protocol.Platforms {
+		want = append(want, lang.Platform(p)+"; At once: 4; Soon: 4; After 4 days: 4")
+	}
+	if !slices.Equal(charts, want) {
+		t.Errorf("the charts are\n%s\nwant\n%s", strings.Join(charts, "\n"), strings.Join(want, "\n"))
+	}
+	at := func(series report.Series, d time.Duration) (v float64) {
+		for _, p := range series.Points {
+			if p.At <= d {
+				v = p.Value
+			}
+		}
+		return v
+	}
+	noon := 12 * time.Hour
+	if blocked := s.Charts[2].Series; at(blocked[0], noon) != 0 || at(blocked[2], noon) != 550 {
+		t.Errorf("blocked at noon: %v at once, %v after 4 days; want 0 and 550", at(blocked[0], noon), at(blocked[2], noon))
+	}
+	if ios := s.Charts[4].Panels[2].Series; at(ios[2], noon) != 180 || at(ios[0], 10*24*time.Hour) != 180 {
+		t.Errorf("iOS after 4 days: %v blocked at noon, %v moved on day 10; want 180 and 180", at(ios[2], noon), at(ios[0], 10*24*time.Hour))
+	}
+	for i, want := range []struct {
+		title string
+		of    []string
+	}{
+		{"Intune is added beside Basic Mobility and Security", nil},
+		{"A renewed push certificate is uploaded", []string{"At once", "Soon"}},
+		{"A renewed push certificate is uploaded", []string{"After 4 days"}},
+	} {
+		if len(s.Acts) != 3 || s.Acts[i].Title != want.title || !slices.Equal(s.Acts[i].Of, want.of) {
+			t.Errorf("act %d of %d: %+v, want %s of %q", i, len(s.Acts), s.Acts[i], want.title, want.of)
+		}
+	}
+	if len(s.Spans) != 1 || s.Spans[0].Of != "After 4 days" {
+		t.Errorf("spans %+v, want the gap of the last", s.Spans)
+	}
+	tables := map[string]report.Table{}
+	for _, x := range s.Tables {
+		tables[x.Title] = x
+	}
+	email := tables["Without protection, by family"].Rows[0]
+	if !slices.Equal(email, []any{protocol.Email, uint64(1700), uint64(1700), uint64(1700)}) {
+		t.Errorf("hours without protection: %v", email)
+	}
+	if over := s.Beside.Rows[len(s.Beside.Rows)-1]; over[0] != "minutes over the server's capacity" || over[1] == 0 {
+		t.Errorf("the last figure is %v", over)
+	}
+	for _, x := range []struct {
+		list string
+		n    int
+		row  []any
+	}{
+		{"Devices blocked at the end", 10, []any{"device-8", protocol.MacOS, "user-4", nil, nil, true}},
+		{"Devices still to come", 20, []any{"device-6", protocol.IOS, "user-3", true, true, true}},
+		{"Devices without a user", 0, nil},
+	} {
+		l := tables[x.list]
+		if l.Total != x.n || x.n > 0 && (!l.Detail || !slices.Equal(l.Rows[0], x.row)) {
+			t.Errorf("%s: %d, %v, want %d, %v", x.list, l.Total, l.Rows, x.n, x.row)
+		}
+	}
+	bare := tables["Devices without protection for a while"]
+	if bare.Total != 530 || len(bare.Rows) != rows || bare.Rows[0][3] != 6*24*time.Hour {
+		t.Errorf("without protection: %d of %d, the first %v; want 200 of 530, the longest first", len(bare.Rows), bare.Total, bare.Rows[0])
+	}
+}
+
+// What one column alone has is in the lists, and which column that is.
+func TestSideBySideListsOfOne(t *testing.T) {
+	c := beside(1000)
+	other := c.Columns[1].Answers
+	other.Lives = slices.Clone(other.Lives)
+	life := &other.Lives[8]
+	life.Unlicensed, life.lack = true, &Lack{Unprotected: [6]time.Duration{protocol.WiFi: 9 * 24 * time.Hour}}
+	c = Compare(c.Columns[0], Column{"soon", c.Columns[1].Result, other.Answer(0)}, c.Columns[2])
+	tables := map[string]report.Table{}
+	for _, x := range c.Story(lang.English, c.Columns[0].Population).Tables {
+		tables[x.Title] = x
+	}
+	if l := tables["Devices of users without a licence"]; l.Total != 11 || !slices.Equal(l.Rows[1], []any{"device-9", protocol.Android, "user-5", nil, true, nil}) {
+		t.Errorf("without a licence: %d, %v", l.Total, l.Rows)
+	}
+	if l := tables["Devices without protection for a while"]; l.Rows[0][0] != "device-9" || l.Rows[0][4] != 9*24*time.Hour {
+		t.Errorf("the longest without protection: %v", l.Rows[0])
+	}
+}
+
+// The limits and checks of a comparison are those of all its columns, and a limit says whose it is.
+func TestSideBySideResult(t *testing.T) {
+	late, soon := invented(1000), prompt(1000)
+	limited, err := plan.Parse("own.yaml", []byte("name: own\nuntil: 14d\ntenant: {authority: office365}\npopulation: {devices: 1000, mix: {ios: 100}}\nlimits: [\"moved.p95 < 9h\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.Plan, soon.Plan = limited, limited
+	a, b := column("A", late), column("B", soon)
+	a.Judge(a.Result)
+	b.Judge(b.Result)
+	r := Compare(b, a).Result()
+	if len(r.Limits) != 2 || r.Limits[0].Limit != "B: moved.p95 < 9h" || r.Limits[1].Limit != "A: moved.p95 < 9h" || r.Limits[1].OK {
+		t.Errorf("limits %+v", r.Limits)
+	}
+	if r.Verdict != report.Failed || r.Invariants.Checked != 2*12345 {
+		t.Errorf("verdict %s, %d checks", r.Verdict, r.Invariants.Checked)
+	}
+}
+
+// A page of answers side by side is as small as any, whatever the number of devices, and its lists show 200 rows and how many there are.
+func TestSideBySidePageOfMany(t *testing.T) {
+	three := beside(100_000)
+	two := Compare(three.Columns[2], three.Columns[0])
+	for _, c := range []*Comparison{two, three} {
+		for l, shown := range map[lang.Language]string{lang.English: "200 of 1,000 are shown. All of them are in devices.csv beside this page.", lang.Dutch: "200 van 53.000"} {
+			var page bytes.Buffer
+			if err := report.Page(&page, c.Result(), c.Story(l, c.Columns[0].Population)); err != nil {
+				t.Fatal(err)
+			}
+			if page.Len() > 500_000 || !bytes.Contains(page.Bytes(), []byte(shown)) {
+				t.Errorf("%d columns in %s: %d bytes, %q", len(c.Columns), l, page.Len(), shown)
+			}
+			t.Logf("%d columns in %s: %d bytes", len(c.Columns), l, page.Len())
+		}
+	}
+}
+
+// No English reaches the Dutch page of answers side by side.
+func TestSideBySideIsDutch(t *testing.T) {
+	c := beside(1000)
+	for i, name := range []string{"meteen", "na 1 dag", "na 4 dagen"} {
+		c.Columns[i].Name, c.Columns[i].Capacity, c.Columns[i].Plan = name, 1, &plan.Plan{Name: "vraag"}
+	}
+	for _, c := range []*Comparison{c, Compare(c.Columns[2], c.Columns[0])} {
+		var page bytes.Buffer
+		if err := report.Page(&page, c.Result(), c.Story(lang.Dutch, c.Columns[0].Population)); err != nil {
+			t.Fatal(err)
+		}
+		root, err := html.Parse(&page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sentences := inEnglish(t)
+		for _, text := range textsOf(root) {
+			if word := english.FindString(deviceNames.ReplaceAllString(text, "")); word != "" {
+				t.Errorf("%q in %.200q", word, text)
+			}
+			for _, sentence := range sentences {
+				if strings.Contains(text, sentence) {
+					t.Errorf("%q is told in English: %.200q", sentence, text)
+				}
+			}
+		}
+	}
+}
