@@ -37,6 +37,7 @@ type Request struct {
 	Present        *x509.Certificate        // simplereenroll: of the connection; nil in simpleenroll
 	CSR            *x509.CertificateRequest // gives the key, not the subject (HST-039)
 	CSRHash        [sha256.Size]byte        // of the CSR's DER; tells a repeat
+	Now            time.Time                // when it came, by the Server's clock: the one moment that all of it is decided at
 }
 
 // ErrRefused is wrapped by an error of Issue by which who asks may not have the certificate; asking again will not help.
@@ -53,13 +54,14 @@ func (p *Pending) Error() string {
 // operation; set its fields before it serves.
 type Server struct {
 	CA   *certs.Authority
-	Root string // path before the slash and the operation, such as /.well-known/est: an operation has one path (HST-022)
+	Root string           // path before the slash and the operation, such as /.well-known/est: an operation has one path (HST-022)
+	Now  func() time.Time // nil: time.Now
 	// Issue decides about a request: with a certificate, with a *Pending or with what wraps ErrRefused. Any other error is ours to mend
 	// and becomes a 503. Issue is called for every request, a repeat too; the same CSRHash of the same asker must get the same certificate.
 	Issue func(ctx context.Context, r *Request) (*x509.Certificate, error)
-	// Present returns the certificate with which a renewal comes, verified; an error refuses it. Nil: that of the TLS connection, which
-	// whoever accepted that has verified.
-	Present func(r *http.Request) (*x509.Certificate, error)
+	// Present returns the certificate with which a renewal comes, verified at now; an error refuses it. Nil: that of the TLS connection,
+	// which whoever accepted that has verified.
+	Present func(r *http.Request, now time.Time) (*x509.Certificate, error)
 	// Refused, if set, is told why a request was refused, for the log: what wraps certs' errors, an *http.MaxBytesError, or Issue's or Present's error.
 	Refused func(ctx context.Context, err error)
 }
@@ -89,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	certificate := s.CA.Certificate()
 	if method == http.MethodPost {
-		q := new(Request)
+		q := &Request{Now: s.now()}
 		err := s.who(r, operation, q)
 		if err == nil {
 			err = q.read(w, r)
@@ -112,6 +114,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, base64.StdEncoding.EncodeToString(der)+"\n")
 }
 
+func (s *Server) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
 // who finds out who asks, before a byte of the body is read.
 func (s *Server) who(r *http.Request, operation string, q *Request) (err error) {
 	if operation == "simpleenroll" {
@@ -123,7 +132,7 @@ func (s *Server) who(r *http.Request, operation string, q *Request) (err error) 
 	}
 	switch {
 	case s.Present != nil:
-		q.Present, err = s.Present(r)
+		q.Present, err = s.Present(r, q.Now)
 	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
 		q.Present = r.TLS.PeerCertificates[0]
 	}

@@ -32,6 +32,7 @@ type Request struct {
 	CSR       *x509.CertificateRequest // gives the key, not the subject (HST-039); nil in a CertPoll
 	CSRHash   [sha256.Size]byte        // of the CSR's DER; with TransactionID it tells a repeat (HST-041)
 	Challenge string                   // the CSR's challengePassword; may be empty
+	Now       time.Time                // when it was read, by the Server's clock: the one moment that all of it is decided at
 }
 
 // A Server answers SCEP requests for one authority. It is an [http.Handler] for any path; set its fields
@@ -234,7 +235,7 @@ func (s *Server) decide(ctx context.Context, m *message, now time.Time) (*x509.C
 	case err != nil:
 		return nil, unreadable
 	}
-	r := &Request{Type: m.kind, TransactionID: string(m.transactionID.Bytes), Signer: m.Signer}
+	r := &Request{Type: m.kind, TransactionID: string(m.transactionID.Bytes), Signer: m.Signer, Now: now}
 	if m.kind == CertPoll {
 		var names []asn1.RawValue // issuer and subject (RFC 8894, section 3.3.3); the transactionID says it all
 		if rest, err := asn1.Unmarshal(content, &names); err != nil || len(rest) > 0 || len(names) != 2 {

@@ -113,7 +113,7 @@ func (w *Wire) older(d interface {
 }
 
 // directory believes the tokens that the devices of a rehearsal enrol with by themselves.
-func directory(_ context.Context, token string) (*device.EntraClaims, error) {
+func directory(_ context.Context, _ protocol.Time, token string) (*device.EntraClaims, error) {
 	upn, id, ok := strings.Cut(token, " ")
 	if !ok {
 		return nil, errors.New("no token of the rehearsal's directory")

@@ -65,7 +65,7 @@ func (h *Handler) mountAndroid() error {
 	h.mux.HandleFunc(android.EnrollPath, h.androidEnroll)
 	h.mux.HandleFunc(android.CheckInPath, h.androidCheckIn)
 	h.mux.HandleFunc(android.UnenrollPath, h.androidUnenroll)
-	h.mux.Handle(android.ESTPath+"/", h.certificates(&est.Server{CA: h.ca, Root: android.ESTPath, Issue: h.estIssue, Present: h.estPresent, Refused: h.noCertificate}))
+	h.mux.Handle(android.ESTPath+"/", h.certificates(&est.Server{CA: h.ca, Root: android.ESTPath, Now: h.cfg.Now, Issue: h.estIssue, Present: h.estPresent, Refused: h.noCertificate}))
 	return nil
 }
 
@@ -253,7 +253,8 @@ func (h *Handler) farewell(r *http.Request, m *android.UnenrollRequest) (*peer, 
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.identify(r, body)
+	now := h.now()
+	p, err := h.identify(r, body, now)
 	if err == nil {
 		err = android.Decode(body, m)
 	}
@@ -273,7 +274,7 @@ func (h *Handler) farewell(r *http.Request, m *android.UnenrollRequest) (*peer, 
 		return nil, errOther
 	}
 	var out delivery.Outcome
-	if err = h.cfg.Handle(r.Context(), h.now(), &ev, &out); errors.Is(err, store.ErrNotFound) {
+	if err = h.cfg.Handle(r.Context(), now, &ev, &out); errors.Is(err, store.ErrNotFound) {
 		err = errOther
 	}
 	return p, err
@@ -395,8 +396,8 @@ func (h *Handler) androidNotice(n protocol.Notice) string {
 }
 
 // androidOrder signs an order to leave.
-func (h *Handler) androidOrder(device, enrollment string, mode android.Removal) string {
-	o := android.Order{Device: device, Enrollment: enrollment, IssuedAt: int64(h.now() / 1e6), Mode: mode}
+func (h *Handler) androidOrder(now protocol.Time, device, enrollment string, mode android.Removal) string {
+	o := android.Order{Device: device, Enrollment: enrollment, IssuedAt: int64(now / 1e6), Mode: mode}
 	text, err := h.cfg.Enrolment.Seal.JWS(android.OrderType, android.Append(nil, &o))
 	if err != nil {
 		h.cfg.Log.WithError(err).WithField("device", device).Error("an order cannot be signed")
@@ -405,7 +406,7 @@ func (h *Handler) androidOrder(device, enrollment string, mode android.Removal) 
 }
 
 // androidGone tells a device to leave, as an administrator ordered: the one answer by which it does.
-func (h *Handler) androidGone(w http.ResponseWriter, device, enrollment string, mode android.Mode) {
+func (h *Handler) androidGone(w http.ResponseWriter, now protocol.Time, device, enrollment string, mode android.Mode) {
 	how := mode.Removal()
 	switch {
 	case mode == "": // nobody knows what else would go
@@ -414,7 +415,7 @@ func (h *Handler) androidGone(w http.ResponseWriter, device, enrollment string, 
 		how = android.Reset
 	}
 	e := android.NewError(410, android.Unenrolled, "management of this device has ended, by an administrator's order", nil)
-	e.Error.Details = append(e.Error.Details, android.ErrorDetail{Type: android.UnenrollOrder, JWS: h.androidOrder(device, enrollment, how)})
+	e.Error.Details = append(e.Error.Details, android.ErrorDetail{Type: android.UnenrollOrder, JWS: h.androidOrder(now, device, enrollment, how)})
 	h.cfg.Log.WithField("device", device).Info("told to give up its management, by an administrator's order")
 	writeWhole(w, 410, android.ContentType, android.Append(nil, e))
 }

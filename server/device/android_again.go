@@ -26,13 +26,13 @@ type steadyRound struct {
 }
 
 // again answers a round that is the same as the one before. False: nothing has happened.
-func (x *androidRound) again(ctx context.Context, now protocol.Time) bool {
+func (x *androidRound) again(ctx context.Context) bool {
 	s := x.p.steady
-	if s == nil || !s.good || now >= s.until {
+	if s == nil || !s.good || x.now >= s.until {
 		return false
 	}
 	id, ok := s.said.Matches(x.body)
-	if !ok || !x.h.cfg.Server.Again(ctx, now, x.p.cred.Device, &x.p.cred, roundKey(id, 1), &s.at, &x.out) {
+	if !ok || !x.h.cfg.Server.Again(ctx, x.now, x.p.cred.Device, &x.p.cred, roundKey(id, 1), &s.at, &x.out) {
 		return false
 	}
 	x.answer = append(x.answer[:0], s.answer...)
@@ -42,7 +42,7 @@ func (x *androidRound) again(ctx context.Context, now protocol.Time) bool {
 // keep has the next round held against this one, decided on when so much was shown, where it changed nothing, and neither did the one before: most
 // connections have one check-in. That an Ask is steady says as well that it was decided now and completed a check-in: a repeat has the key of its
 // answer, and so has whatever brings work or a policy. Whether the device is enrolled, Again asks. A report goes by more facts than it asks for.
-func (x *androidRound) keep(now protocol.Time, shown uint64) {
+func (x *androidRound) keep(shown uint64) {
 	p := x.p
 	if x.ev.Verb != protocol.Ask || !x.out.Steady() || x.msg.Status != nil || len(x.body) > maxKept || x.h.watched {
 		p.steady = nil
@@ -54,7 +54,7 @@ func (x *androidRound) keep(now protocol.Time, shown uint64) {
 	}
 	s := p.steady
 	s.at, s.answer = server.StandingOf(shown, &x.facts, &x.out), append(s.answer[:0], x.answer...)
-	_, s.until = next(now, &x.out.State)
+	_, s.until = next(x.now, &x.out.State)
 	s.good = s.said.Keep(x.body)
 }
 

@@ -24,7 +24,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	}
 	w := h.cfg.Server.World()
 	to, _, _ := w.Target(st)
-	expected, _ := next(h.now(), st)
+	expected, _ := next(x.now, st)
 	a := android.CheckInAnswer{
 		Round: m.Round, Complete: out.Completed, State: android.Active, Next: expected,
 		Authority: android.AuthorityState{Registered: st.Registered, Resolved: to.Authority, Epoch: w.Tenant.Epoch},
@@ -55,7 +55,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	}
 	if wants {
 		a.Complete = false
-		a.Policy = h.policyOf(w, st, x.p, &x.msg)
+		a.Policy = h.policyOf(w, x.now, st, x.p, &x.msg)
 	}
 	x.answer = android.AppendAnswer(x.answer[:0], &a)
 	if out.Steady() && !wants {
@@ -65,7 +65,7 @@ func (x *androidRound) compose(dst []byte, out *delivery.Outcome) []byte {
 	if a.Policy != nil {
 		given = a.Policy.Version
 	}
-	return append(stamp(dst, h.now(), given), x.answer...)
+	return append(stamp(dst, x.now, given), x.answer...)
 }
 
 // next says when the device is expected again (authority.md, table "Schedules"), and until when that is so.
@@ -117,7 +117,7 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 		out.Type = android.StopLostMode
 	case protocol.Erase:
 		out.Type = android.Wipe
-		out.Order = x.h.androidOrder(x.p.id, enrollment, mode.Wiping())
+		out.Order = x.h.androidOrder(x.now, x.p.id, enrollment, mode.Wiping())
 	case protocol.Retire:
 		if c.Text == delivery.AndDrop || c.Text == delivery.AndDelete {
 			x.gone = true
@@ -126,7 +126,7 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 		if out.Type = android.RelinquishOwnership; mode.Removal() == android.RemoveProfile {
 			out.Type = android.Wipe
 		}
-		out.Order = x.h.androidOrder(x.p.id, enrollment, mode.Removal())
+		out.Order = x.h.androidOrder(x.now, x.p.id, enrollment, mode.Removal())
 	case protocol.DeviceInformation, protocol.SecurityInfo, protocol.ProfileList, protocol.CertificateList, protocol.InstalledApplicationList:
 		out.Type = android.RequestDeviceInfo
 	default: // nothing that an Android device could do; it says so
@@ -140,14 +140,14 @@ func (x *androidRound) commands(a *android.CheckInAnswer, st *delivery.State, c 
 const firstOrders = 2
 
 // policyOf compiles the policy of the device in state st: what it should have, what is on it, and what of an authority before has to go.
-func (h *Handler) policyOf(w *delivery.World, st *delivery.State, p *peer, m *android.CheckIn) *android.PolicyUpdate {
+func (h *Handler) policyOf(w *delivery.World, now protocol.Time, st *delivery.State, p *peer, m *android.CheckIn) *android.PolicyUpdate {
 	id := m.Device
 	facts := h.factsOf(p)
 	enrollment, mode, level := server.AndroidEnrolment(facts)
 	if m.Status != nil && m.Status.SoftwareInfo != nil {
 		level = m.Status.SoftwareInfo.APILevel
 	}
-	here, old := server.AndroidParts(w, h.now(), st, func(p protocol.Profile) android.Part { return h.part(w, p) })
+	here, old := server.AndroidParts(w, now, st, func(p protocol.Profile) android.Part { return h.part(w, p) })
 	version := max(int64(st.Seq), after(max(m.Applied.PolicyVersion, server.AndroidVersion(facts)), 1))
 	if st.Life == delivery.Enrolling {
 		version = after(version, firstOrders+len(here)) // those that its enrolment brings, which this policy carries out

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"rollcall/certs"
 	"rollcall/certs/est"
@@ -18,11 +19,11 @@ import (
 )
 
 // estPresent is the certificate of a renewal: whoever it is, it must be one that counts, at this request too.
-func (h *Handler) estPresent(r *http.Request) (*x509.Certificate, error) {
+func (h *Handler) estPresent(r *http.Request, now time.Time) (*x509.Certificate, error) {
 	if !h.presents(r) {
 		return nil, nil
 	}
-	p, err := h.identify(r, nil)
+	p, err := h.identify(r, nil, protocol.At(now))
 	if err == nil && p.leaf == nil {
 		err = errUnbound
 	}
@@ -48,7 +49,7 @@ func (h *Handler) estIssue(ctx context.Context, r *est.Request) (*x509.Certifica
 	if r.Present == nil && h.rates.token(r.Password) > 0 {
 		return nil, errAgain
 	}
-	now, core := h.now(), h.cfg.Server
+	now, core := protocol.At(r.Now), h.cfg.Server
 	settings := &core.World().Settings
 	var made *x509.Certificate
 	claim := server.Claim{

@@ -19,7 +19,7 @@ func TestAND078UnknownMode(t *testing.T) {
 		android.AOSPUser: android.Release, android.FullyManaged: android.Reset, android.Dedicated: android.Reset, android.AOSPUserless: android.Reset,
 	} {
 		w := httptest.NewRecorder()
-		l.h.androidGone(w, "d-1", "e-1", mode)
+		l.h.androidGone(w, l.h.now(), "d-1", "e-1", mode)
 		var e android.Error
 		l.must(json.Unmarshal(w.Body.Bytes(), &e))
 		payload, ok := l.h.cfg.Enrolment.Seal.Key().OpenJWS(android.OrderType, e.Order())

@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/http"
 
+	"rollcall/protocol"
 	"rollcall/protocol/android"
 	"rollcall/protocol/windows"
 	"rollcall/server/delivery"
@@ -19,8 +20,8 @@ var androidPage = template.Must(template.New("android").Parse(`<!doctype html><h
 
 // enrolAndroid tells a person, on the device or at a PC, how to enrol an Android device with its link: there is no profile that a browser
 // could take. Looking uses nothing up. Our own agent gets what a QR code says, and whose the device is.
-func (h *Handler) enrolAndroid(w http.ResponseWriter, r *http.Request, token string, user delivery.UserID) error {
-	t, err := h.cfg.Server.AndroidToken(r.Context(), h.now(), token, "")
+func (h *Handler) enrolAndroid(w http.ResponseWriter, r *http.Request, now protocol.Time, token string, user delivery.UserID) error {
+	t, err := h.cfg.Server.AndroidToken(r.Context(), now, token, "")
 	if err != nil {
 		return errTicket
 	}

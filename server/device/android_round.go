@@ -30,6 +30,7 @@ type androidRound struct {
 	said  []byte // what its record keeps of the report
 
 	h        *Handler
+	now      protocol.Time // when the round was read
 	p        *peer
 	composed bool  // an answer was written, else the message is a repeat
 	moved    bool  // the device has another push id than the server knows
@@ -58,7 +59,7 @@ func (h *Handler) androidCheckIn(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		enrollment, mode, _ := server.AndroidEnrolment(&record.Facts)
-		h.androidGone(w, x.p.id, enrollment, mode)
+		h.androidGone(w, x.now, x.p.id, enrollment, mode)
 	default:
 		w.Header()["Content-Type"] = jsonType // net/http counts the content
 		w.Write(x.answer)
@@ -94,30 +95,30 @@ func (x *androidRound) serve(r *http.Request) (err error) {
 	if x.body, err = readAndroid(x.body, r, android.MaxMessage); err != nil {
 		return err
 	}
-	if x.p, err = h.identify(r, x.body); err != nil {
+	x.now = h.now()
+	if x.p, err = h.identify(r, x.body, x.now); err != nil {
 		return err
 	}
-	now := h.now()
-	if x.again(r.Context(), now) {
+	if x.again(r.Context()) {
 		return nil
 	}
 	if err := android.Decode(x.body, &x.msg); err != nil {
 		return err
 	}
 	if x.p.forgotten != nil {
-		if err := h.recall(r.Context(), x.p, x.msg.Device); err != nil {
+		if err := h.recall(r.Context(), x.now, x.p, x.msg.Device); err != nil {
 			return err
 		}
 	}
 	shown := h.cfg.Server.Shown()
-	if err = x.decide(r.Context(), now); err == nil {
-		x.keep(now, shown)
+	if err = x.decide(r.Context()); err == nil {
+		x.keep(shown)
 	}
 	return err
 }
 
 // decide has the server decide what the round means, and leaves the answer in x.
-func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
+func (x *androidRound) decide(ctx context.Context) error {
 	m, p := &x.msg, x.p
 	if x.prepare == nil { // made once, for all rounds that use x
 		x.prepare, x.encode = x.resume, x.compose
@@ -129,22 +130,22 @@ func (x *androidRound) decide(ctx context.Context, now protocol.Time) error {
 	ev.Epoch, ev.Round = m.Epoch, uint16(m.Round)
 	switch {
 	case p.cred.Device == 0 && p.cred.ID != m.Device, p.cred.Device != 0 && p.id != m.Device:
-		return x.impostor(ctx, now)
+		return x.impostor(ctx)
 	case p.cred.Device == 0:
-		return x.enrols(ctx, now)
+		return x.enrols(ctx)
 	}
 	ev.Message.Device, ev.Verb, ev.Prepare = p.cred.Device, protocol.Ask, x.prepare
 	if m.Round > 1 {
 		ev.Prior = roundKey([]byte(m.CheckIn), m.Round-1)
 	}
-	err := x.handle(ctx, now)
+	err := x.handle(ctx)
 	if err == nil && x.composed && x.out.State.Life == delivery.Enrolling && m.Applied.PolicyVersion > 0 {
-		if err = x.ready(ctx, now); err == nil { // it has its first policy: it is enrolled, and this round goes on
+		if err = x.ready(ctx); err == nil { // it has its first policy: it is enrolled, and this round goes on
 			ev.Verb = protocol.Ask
-			err = x.handle(ctx, now)
+			err = x.handle(ctx)
 		}
 	} else if err == nil && x.moved {
-		err = x.ready(ctx, now)
+		err = x.ready(ctx)
 	}
 	return err
 }
@@ -158,10 +159,10 @@ func roundKey(id []byte, round int) delivery.Key {
 }
 
 // handle is one decision about the round, or the answer of the first time.
-func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
+func (x *androidRound) handle(ctx context.Context) error {
 	for {
 		x.composed = false
-		err := x.h.cfg.Handle(ctx, now, &x.ev, &x.out)
+		err := x.h.cfg.Handle(ctx, x.now, &x.ev, &x.out)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return errOther
@@ -169,7 +170,7 @@ func (x *androidRound) handle(ctx context.Context, now protocol.Time) error {
 			return err
 		}
 		kept := x.out.Exchange.Answer
-		if at, _ := readStamp(kept); now < at.Add(keepsAnswers) && !x.enrolledSince(ctx, at) {
+		if at, _ := readStamp(kept); x.now < at.Add(keepsAnswers) && !x.enrolledSince(ctx, at) {
 			x.answer = append(x.answer[:0], kept[stampSize:]...)
 			return nil
 		}
@@ -208,17 +209,17 @@ func readStamp(kept []byte) (at protocol.Time, policy int64) {
 }
 
 // impostor has the core say no to a device that calls itself another one: both stay as they are, and the journal says so (HST-033).
-func (x *androidRound) impostor(ctx context.Context, now protocol.Time) error {
+func (x *androidRound) impostor(ctx context.Context) error {
 	ev := delivery.Event{Kind: delivery.CheckInRound, ID: x.msg.Device}
 	ev.Verb, ev.Credential = protocol.Ask, x.p.cred
-	if err := x.h.cfg.Handle(ctx, now, &ev, new(delivery.Outcome)); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := x.h.cfg.Handle(ctx, x.now, &ev, new(delivery.Outcome)); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return errOther
 }
 
 // enrols is the first word of a device under its certificate: it gets its first policy, and is enrolled when it has applied that.
-func (x *androidRound) enrols(ctx context.Context, now protocol.Time) error {
+func (x *androidRound) enrols(ctx context.Context) error {
 	ev, m := &x.ev, &x.msg
 	ev.Verb, ev.ID, ev.Device = protocol.Enrol, m.Device, 0
 	x.facts = delivery.Facts{Said: x.p.cred.Serial}
@@ -226,7 +227,7 @@ func (x *androidRound) enrols(ctx context.Context, now protocol.Time) error {
 	ev.Token = address(m)
 	x.learn(&x.facts)
 	ev.Facts = &x.facts
-	return x.handle(ctx, now)
+	return x.handle(ctx)
 }
 
 // learn takes note of what a status report says of the device itself.
@@ -249,14 +250,14 @@ func (x *androidRound) learn(f *delivery.Facts) {
 }
 
 // ready tells where the device is woken; the first time it completes the enrolment.
-func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
+func (x *androidRound) ready(ctx context.Context) error {
 	ev := delivery.Event{Kind: delivery.CheckInRound, Device: x.p.cred.Device, ID: x.p.id}
 	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, x.p.cred, protocol.Android, &delivery.Batch{}
 	if ev.Token = address(&x.msg); ev.Token == nil { // it said so in the first round
 		ev.Token = x.out.State.Push.Token
 	}
 	var out delivery.Outcome
-	err := x.h.cfg.Handle(ctx, now, &ev, &out)
+	err := x.h.cfg.Handle(ctx, x.now, &ev, &out)
 	if err != nil || !out.Completed {
 		return err
 	}
@@ -264,7 +265,7 @@ func (x *androidRound) ready(ctx context.Context, now protocol.Time) error {
 		x.h.cfg.Meter.Enrolled(protocol.Android)
 	}
 	ev.Verb = protocol.Ask // what it should have is ordered before it says what of that is there
-	return x.h.cfg.Handle(ctx, now, &ev, &out)
+	return x.h.cfg.Handle(ctx, x.now, &ev, &out)
 }
 
 // resume says the round in the words of delivery; prior is the kept answer to the round before it, s the device's state.
@@ -379,7 +380,7 @@ func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, o
 // would be refused as too early (AND-081).
 func (x *androidRound) renewed() bool {
 	due, err := identities.DueAt(x.p.cred.NotBefore, x.p.cred.NotAfter, x.h.cfg.Server.World().Settings.Window)
-	return err == nil && x.h.now() < due
+	return err == nil && x.now < due
 }
 
 // profile is what the round says of a profile in this version; nil: it is not on the device.

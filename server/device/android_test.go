@@ -116,7 +116,7 @@ func TestAND061GivenUp(t *testing.T) {
 		st := &delivery.State{Life: delivery.Enrolled, Registered: w.Profiles[last].Authority, Profiles: []delivery.Assigned{
 			{Profile: last - 1, State: delivery.Installed}, {Profile: last, State: tt.state, Tries: 3},
 		}}
-		u := l.h.policyOf(w, st, &peer{}, &android.CheckIn{Device: "d-1"})
+		u := l.h.policyOf(w, l.h.now(), st, &peer{}, &android.CheckIn{Device: "d-1"})
 		if len(u.Profiles) != 1 || u.Profiles[0].Version != uint32(tt.want) {
 			t.Errorf("with the new version %s the policy lists %+v, want version %d", tt.state, u.Profiles, tt.want)
 		}

@@ -29,6 +29,7 @@ const keepBuffer = 64 << 10
 
 // An exchange is what one request needs, used again for the next.
 type exchange struct {
+	now    protocol.Time // when the request was read
 	ev     delivery.Event
 	out    delivery.Outcome
 	msg    apple.Message
@@ -69,9 +70,10 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	x := h.spare.Get().(*exchange)
 	defer h.release(x)
 	err := x.read(r)
+	x.now = h.now()
 	var p *peer
 	if err == nil {
-		p, err = h.identify(r, x.body)
+		p, err = h.identify(r, x.body, x.now)
 	}
 	if err == nil || p != nil {
 		// Who obeyed the order to leave says farewell with an identity that is revoked by then, and is answered (APL-036): the core
@@ -88,7 +90,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	}
 	h.metered(x, began, err)
 	if errors.Is(err, errDropped) {
-		h.drop(w, p)
+		h.drop(w, p, x.now)
 		return
 	}
 	if err != nil {
@@ -97,7 +99,7 @@ func (h *Handler) appleMessage(w http.ResponseWriter, r *http.Request) {
 	}
 	h.notify(w, &x.out.Reply.Notice)
 	if k := x.out.Reply.Command.Kind; ends(k) {
-		h.order(w, p)
+		h.order(w, p, x.now)
 	}
 	if len(x.answer) > 0 {
 		w.Header()["Content-Type"] = answerType
@@ -120,7 +122,7 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	m := &x.msg
 	x.answer, x.out.Reply = x.answer[:0], protocol.Reply{}
 	if p.forgotten != nil {
-		if err := h.recall(r.Context(), p, m.DeviceID()); err != nil {
+		if err := h.recall(r.Context(), x.now, p, m.DeviceID()); err != nil {
 			return err
 		}
 	}
@@ -142,7 +144,7 @@ func (h *Handler) appleHandle(r *http.Request, x *exchange, p *peer) error {
 	if x.ev.Verb == protocol.Report && bytes.Contains(x.body, []byte("<key>ProfileList</key>")) {
 		x.ev.Installed = managed(x.body)
 	}
-	err := h.cfg.Handle(r.Context(), h.now(), &x.ev, &x.out)
+	err := h.cfg.Handle(r.Context(), x.now, &x.ev, &x.out)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && p.cred.Revoked && x.ev.Device != 0:
 		return nil // the farewell of one whose record went with it

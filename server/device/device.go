@@ -137,4 +137,5 @@ func New(cfg Config) (*Handler, error) {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.edge.ServeHTTP(w, r) }
 
+// now is the present moment. A request reads it once, so that all of it is decided at the same: the clock may be set meanwhile.
 func (h *Handler) now() protocol.Time { return protocol.At(h.cfg.Now()) }

@@ -76,7 +76,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	case ticket.Platform == protocol.Android:
 		if no := gate(h.cfg.Server.World(), ticket.User, protocol.Android, true, now); no != nil {
 			h.enrolRefuse(w, r, "a device of "+h.nameOf(ticket.User), no)
-		} else if err := h.enrolAndroid(w, r, token, ticket.User); err != nil {
+		} else if err := h.enrolAndroid(w, r, now, token, ticket.User); err != nil {
 			h.enrolRefuse(w, r, "", err)
 		}
 		return
@@ -107,7 +107,7 @@ func (h *Handler) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	var body []byte
 	if err == nil {
-		body, err = h.profile(platform, token)
+		body, err = h.profile(now, platform, token)
 	}
 	if err != nil {
 		h.enrolRefuse(w, r, "", err)
@@ -182,23 +182,23 @@ func (h *Handler) automatedProfile(r *http.Request) (profile []byte, device stri
 		return nil, device, errOutdated
 	}
 	platform := platformOf(&apple.Message{ProductName: info.Product})
-	world := h.cfg.Server.World()
-	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(h.now(), authority.Device{Platform: platform}, true)); no != nil {
+	world, now := h.cfg.Server.World(), h.now()
+	if _, no := authority.Admit(world.Tenant, userOf(world, serial.User), world.Enrolment(now, authority.Device{Platform: platform}, true)); no != nil {
 		return nil, device, no
 	}
-	challenge, err := h.cfg.Server.Grant(r.Context(), h.now(), store.Grant{
+	challenge, err := h.cfg.Server.Grant(r.Context(), now, store.Grant{
 		Purpose: delivery.ForEnrolment, User: serial.User, Serial: info.Serial, ID: info.UDID, Automated: true,
 	})
 	if err != nil {
 		return nil, device, err
 	}
-	profile, err = h.profile(platform, challenge)
+	profile, err = h.profile(now, platform, challenge)
 	return profile, device, err
 }
 
 // profile returns the enrolment profile with this challenge.
-func (h *Handler) profile(p protocol.Platform, challenge string) ([]byte, error) {
-	return h.cfg.Enrolment.Profile(p, h.cfg.Server.World().Push.Topic, challenge, h.cfg.Now())
+func (h *Handler) profile(now protocol.Time, p protocol.Platform, challenge string) ([]byte, error) {
+	return h.cfg.Enrolment.Profile(p, h.cfg.Server.World().Push.Topic, challenge, now.Time())
 }
 
 // gate is what can be said before the device says who it is. Where the platform is a guess, it is no objection.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+
+	"rollcall/protocol"
 )
 
 // Entra says whose tokens Windows devices enrol with; its JSON is the file that administrators keep it in.
@@ -75,7 +77,7 @@ type sparing struct {
 func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	now := s.now()
-	soon := !s.last.IsZero() && now.Sub(s.last) < keysPause
+	soon := !s.last.IsZero() && now.Sub(s.last).Abs() < keysPause // a clock that was set back by more tells nothing of when that was
 	if !soon {
 		s.last = now
 	}
@@ -110,22 +112,21 @@ func (e *Entra) keySet(ctx context.Context, now func() time.Time) (oidc.KeySet, 
 
 // Verifier returns a Windows.Verify: a token is signed by RS256 with one of the keys, of this tenant's issuer in either version, for one
 // of the audiences and valid by now, and only then is a word of it believed (HST-043). E is what [ReadEntra] made. Keys are fetched
-// with ctx, for as long as the server runs, at most once a minute, and for no token that would be refused whoever signed it.
-func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx context.Context, token string) (*EntraClaims, error), error) {
-	keys, err := e.keySet(ctx, now)
+// with ctx, for as long as the server runs, at most once a minute, and for no token that would be refused whoever signed it; when that was, clock says.
+func (e *Entra) Verifier(ctx context.Context, clock func() time.Time) (func(ctx context.Context, now protocol.Time, token string) (*EntraClaims, error), error) {
+	keys, err := e.keySet(ctx, clock)
 	if err != nil {
 		return nil, err
 	}
 	issuers := []string{"https://sts.windows.net/" + e.Tenant + "/", "https://login.microsoftonline.com/" + e.Tenant + "/v2.0"}
-	with := oidc.Config{
-		SkipClientIDCheck: true, SkipIssuerCheck: true, // there are two of each: see below
-		SupportedSigningAlgs: []string{oidc.RS256}, Now: now,
-	}
-	unsigned := with
-	unsigned.InsecureSkipSignatureCheck = true
-	verifier, reader := oidc.NewVerifier("", keys, &with), oidc.NewVerifier("", keys, &unsigned) // which tells what may be refused at once
-	return func(ctx context.Context, raw string) (*EntraClaims, error) {
-		token, err := reader.Verify(ctx, raw)
+	return func(ctx context.Context, now protocol.Time, raw string) (*EntraClaims, error) {
+		with := oidc.Config{
+			SkipClientIDCheck: true, SkipIssuerCheck: true, // there are two of each: see below
+			SupportedSigningAlgs: []string{oidc.RS256}, Now: now.Time,
+		}
+		unsigned := with
+		unsigned.InsecureSkipSignatureCheck = true
+		token, err := oidc.NewVerifier("", keys, &unsigned).Verify(ctx, raw) // which tells what may be refused at once
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +153,7 @@ func (e *Entra) Verifier(ctx context.Context, now func() time.Time) (func(ctx co
 		if upn == "" && claims.Scope != "" { // else it would count as its device's, which no gate of a user's holds up
 			return nil, errors.New("of a user, and does not say which")
 		}
-		if _, err := verifier.Verify(ctx, raw); err != nil {
+		if _, err := oidc.NewVerifier("", keys, &with).Verify(ctx, raw); err != nil {
 			return nil, err
 		}
 		return &EntraClaims{UPN: upn, Device: claims.Device}, nil

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"rollcall/protocol"
 )
 
 // TestHST043Fetches: whoever sends tokens does not decide how often the directory is asked for keys, and a token that would be refused
 // whoever signed it asks nobody. A key that is new there counts once the pause is over.
 func TestHST043Fetches(t *testing.T) {
 	keys := map[string]*rsa.PrivateKey{}
-	for _, kid := range []string{"k1", "k2"} {
+	for _, kid := range []string{"k1", "k2", "k3"} {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			t.Fatal(err)
@@ -59,7 +61,7 @@ func TestHST043Fetches(t *testing.T) {
 	}
 	step := func(name, text string, taken bool, want int) {
 		t.Helper()
-		if _, err := verify(t.Context(), text); (err == nil) != taken || fetches != want {
+		if _, err := verify(t.Context(), protocol.At(now), text); (err == nil) != taken || fetches != want {
 			t.Errorf("%s: %v, with %d fetches until now; want taken %v and %d", name, err, fetches, taken, want)
 		}
 	}
@@ -71,13 +73,19 @@ func TestHST043Fetches(t *testing.T) {
 	publish("k2")
 	step("a new key, too soon", token(keys["k2"], "k2", "a1"), false, 1)
 	step("a key that is known", token(keys["k1"], "k1", "a1"), true, 1)
-	now = now.Add(keysPause)
-	newKey := token(keys["k2"], "k2", "a1")
-	for range 1000 { // the library may not have cleared away the refused fetch of before yet
-		if _, err := verify(t.Context(), newKey); err == nil {
-			break
+	later := func(name, kid string, by time.Duration, want int) {
+		t.Helper()
+		now = now.Add(by)
+		newKey := token(keys[kid], kid, "a1")
+		for range 1000 { // the library may not have cleared away the refused fetch of before yet
+			if _, err := verify(t.Context(), protocol.At(now), newKey); err == nil {
+				break
+			}
+			runtime.Gosched()
 		}
-		runtime.Gosched()
+		step(name, newKey, true, want)
 	}
-	step("a new key", newKey, true, 2)
+	later("a new key", "k2", keysPause, 2)
+	publish("k3")
+	later("a new key, when the clock was set back", "k3", -30*day, 3)
 }

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -90,10 +89,10 @@ func (h *Handler) signature(r *http.Request) string {
 	return r.Header.Get("Mdm-Signature")
 }
 
-// identify finds out whose request this is: from the certificate of the TLS connection, from that which a trusted proxy passes
+// identify finds out whose request of now this is: from the certificate of the TLS connection, from that which a trusted proxy passes
 // on or, as a setting, from the signature over body. The error wraps one of those above, or is the store's; beside errRevoked there
 // is whose identity it was, where that is known.
-func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
+func (h *Handler) identify(r *http.Request, body []byte, now protocol.Time) (*peer, error) {
 	p, _ := r.Context().Value(peerKey{}).(*peer)
 	if p == nil {
 		p = new(peer)
@@ -102,7 +101,7 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		leaf = r.TLS.PeerCertificates[0]
 	}
-	switch seen, err := h.proxied(r); {
+	switch seen, err := h.proxied(r, now); {
 	case err != nil:
 		return nil, err
 	case seen == nil:
@@ -111,9 +110,8 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	default:
 		p, leaf = new(peer), seen // the connection is the proxy's, for many devices
 	}
-	now := h.cfg.Now()
 	if header := h.signature(r); header != "" {
-		signer, err := h.verifySignature(header, body)
+		signer, err := h.verifySignature(header, body, now)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +128,7 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	if p.leaf != leaf {
 		cred, err := h.credential(r.Context(), leaf)
 		if errors.Is(err, errNew) {
-			cred, err = h.adopt(r.Context(), leaf)
+			cred, err = h.adopt(r.Context(), now, leaf)
 		}
 		*p = peer{cred: cred}
 		if errors.Is(err, errForgotten) { // the message will say whose it is
@@ -158,23 +156,23 @@ func (h *Handler) identify(r *http.Request, body []byte) (*peer, error) {
 	switch {
 	case p.cred.Revoked: // perhaps since this connection began
 		return p, errRevoked
-	case now.After(p.cred.NotAfter.Time()):
+	case now > p.cred.NotAfter:
 		return nil, errExpired // inside a session: refused at the next request (HST-031)
 	}
 	return p, nil
 }
 
 // verifySignature checks an Mdm-Signature over the bytes received and returns its signer's certificate.
-func (h *Handler) verifySignature(header string, body []byte) (*x509.Certificate, error) {
+func (h *Handler) verifySignature(header string, body []byte, now protocol.Time) (*x509.Certificate, error) {
 	sig, err := base64.StdEncoding.DecodeString(header)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSignature, err)
 	}
 	policy := certs.Policy{Legacy: h.cfg.LegacySignature}
-	signer, err := certs.VerifyDetached(sig, body, h.ca, h.cfg.Now(), policy)
+	signer, err := certs.VerifyDetached(sig, body, h.ca, now.Time(), policy)
 	for _, ca := range h.lab {
 		if errors.Is(err, certs.ErrForeign) {
-			signer, err = certs.VerifyDetached(sig, body, ca, h.cfg.Now(), policy)
+			signer, err = certs.VerifyDetached(sig, body, ca, now.Time(), policy)
 		}
 	}
 	if err != nil {
@@ -237,15 +235,15 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 		h.shaken(cs, "")
 		return nil
 	}
-	leaf := cs.PeerCertificates[0]
-	err := h.trusted(leaf, h.cfg.Now())
+	leaf, now := cs.PeerCertificates[0], h.now()
+	err := h.trusted(leaf, now)
 	if err == nil {
 		var cred delivery.Credential
 		cred, err = h.credential(context.Background(), leaf)
 		switch {
 		case errors.Is(err, errForgotten), errors.Is(err, errNew):
 			err = nil // told, recalled or adopted at the first message
-		case errors.Is(err, errRevoked) && h.now() < cred.Farewell:
+		case errors.Is(err, errRevoked) && now < cred.Farewell:
 			err = nil // for a farewell: identify says no to all else
 		}
 	}
@@ -265,7 +263,7 @@ func (h *Handler) verifyConnection(cs tls.ConnectionState) error {
 
 // recall has the server know a certificate again that it issued and forgot, where it was issued for the device that the
 // message names (HST-101).
-func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
+func (h *Handler) recall(ctx context.Context, now protocol.Time, p *peer, id string) error {
 	leaf := p.forgotten
 	if !validID(id) {
 		return errUnbound
@@ -274,7 +272,7 @@ func (h *Handler) recall(ctx context.Context, p *peer, id string) error {
 	if err != nil {
 		return errForeign
 	}
-	cred, err := h.cfg.Server.Recall(ctx, h.now(), &server.Forgotten{
+	cred, err := h.cfg.Server.Recall(ctx, now, &server.Forgotten{
 		Identity: p.cred.Identity, Subject: leaf.Subject.CommonName, Unit: strings.Join(leaf.Subject.OrganizationalUnit, "+"),
 		Key: sha256.Sum256(public), Certificate: leaf.Raw,
 	}, id)
@@ -295,7 +293,7 @@ func (h *Handler) fromLab(leaf *x509.Certificate) bool {
 }
 
 // adopt has the server know a laboratory's certificate, for the device that it is made out to.
-func (h *Handler) adopt(ctx context.Context, leaf *x509.Certificate) (delivery.Credential, error) {
+func (h *Handler) adopt(ctx context.Context, now protocol.Time, leaf *x509.Certificate) (delivery.Credential, error) {
 	id := leaf.Subject.CommonName
 	if !validID(id) {
 		return delivery.Credential{}, fmt.Errorf("%w: its common name is no device's", errUnbound)
@@ -308,7 +306,7 @@ func (h *Handler) adopt(ctx context.Context, leaf *x509.Certificate) (delivery.C
 		return delivery.Credential{}, fmt.Errorf("%w: %w", errForeign, err)
 	}
 	i := delivery.Identity{Fingerprint: sha256.Sum256(leaf.Raw), NotBefore: protocol.At(leaf.NotBefore), NotAfter: protocol.At(leaf.NotAfter)}
-	cred, err := h.cfg.Server.Adopt(ctx, h.now(), i, leaf.Raw, sha256.Sum256(public), id)
+	cred, err := h.cfg.Server.Adopt(ctx, now, i, leaf.Raw, sha256.Sum256(public), id)
 	if errors.Is(err, server.ErrKeyReused) {
 		err = fmt.Errorf("%w: %w", errForeign, err)
 	}
@@ -318,15 +316,15 @@ func (h *Handler) adopt(ctx context.Context, leaf *x509.Certificate) (delivery.C
 // trusted tells why leaf is no identity of ours, or of a laboratory's, that is valid at now. One that the store knows by the hash of
 // all its bytes is what we signed, or was checked when it was adopted; only of others the signature has to be checked, which costs
 // a quarter of a full handshake.
-func (h *Handler) trusted(leaf *x509.Certificate, now time.Time) error {
+func (h *Handler) trusted(leaf *x509.Certificate, now protocol.Time) error {
 	check := (*certs.Authority).Verify
 	if _, err := h.cfg.Server.Credential(context.Background(), sha256.Sum256(leaf.Raw)); err == nil {
 		check = (*certs.Authority).Usable
 	}
-	err := check(h.ca, leaf, now)
+	err := check(h.ca, leaf, now.Time())
 	for _, ca := range h.lab {
 		if errors.Is(err, certs.ErrForeign) {
-			err = check(ca, leaf, now)
+			err = check(ca, leaf, now.Time())
 		}
 	}
 	switch {

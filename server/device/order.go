@@ -10,11 +10,11 @@ import (
 
 // order proves to a device that the answer which ends its management is this server's (HST-027). Without a seal, or where it cannot
 // be signed, which the log says, nothing is proved.
-func (h *Handler) order(w http.ResponseWriter, p *peer) {
+func (h *Handler) order(w http.ResponseWriter, p *peer, now protocol.Time) {
 	if h.cfg.Enrolment.Seal == nil || p == nil || p.id == "" {
 		return
 	}
-	words := apple.OrderWords(&apple.Order{Device: p.id, Certificate: p.cred.Fingerprint, At: h.now()})
+	words := apple.OrderWords(&apple.Order{Device: p.id, Certificate: p.cred.Fingerprint, At: now})
 	signature, err := h.cfg.Enrolment.Seal.Sign(apple.OrderHeader, words)
 	if err != nil {
 		h.cfg.Log.WithError(err).WithField("device", p.id).Error("an order cannot be signed")
@@ -31,8 +31,8 @@ func ends(k protocol.CommandKind) bool { return k == protocol.Retire || k == pro
 
 // drop answers a device that an administrator ordered to be dropped: the one answer by which it gives up its management (apple.md
 // section 12).
-func (h *Handler) drop(w http.ResponseWriter, p *peer) {
-	h.order(w, p)
+func (h *Handler) drop(w http.ResponseWriter, p *peer, now protocol.Time) {
+	h.order(w, p, now)
 	h.cfg.Log.WithField("device", p.id).Info("told to give up its management, by an administrator's order")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusForbidden)

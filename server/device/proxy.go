@@ -12,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"rollcall/certs"
+	"rollcall/protocol"
 )
 
 // ProxyHeader is the header in which a proxy passes a device's certificate on, unless told otherwise (RFC 9440, section 2.2).
@@ -115,7 +116,7 @@ func passedOn(r *http.Request) []string {
 
 // proxied returns the certificate that a trusted proxy vouches for having seen the key of, checked as at a handshake of ours; nil:
 // there is none. It is read once; whose it is, time and revocation are looked at in every request.
-func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
+func (h *Handler) proxied(r *http.Request, now protocol.Time) (*x509.Certificate, error) {
 	values := passedOn(r)
 	switch {
 	case len(values) == 0:
@@ -131,7 +132,7 @@ func (h *Handler) proxied(r *http.Request) (*x509.Certificate, error) {
 			return nil, fmt.Errorf("%w: %w", errHeader, err)
 		}
 	}
-	if err := h.trusted(leaf, h.cfg.Now()); err != nil {
+	if err := h.trusted(leaf, now); err != nil {
 		return nil, err
 	}
 	h.proxies.known.Add(sum, leaf)

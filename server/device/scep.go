@@ -81,7 +81,7 @@ func (h *Handler) issue(ctx context.Context, r *scep.Request) (*x509.Certificate
 	if h.rates.token(r.Challenge) > 0 {
 		return nil, errAgain
 	}
-	now := h.now()
+	now := protocol.At(r.Now)
 	var made *x509.Certificate
 	claim := server.Claim{
 		Challenge: r.Challenge, Transaction: r.TransactionID, Request: r.CSRHash, Key: sha256.Sum256(public),

@@ -36,7 +36,7 @@ type Windows struct {
 
 	// Verify reads a token of Entra that a device enrols with: signature, issuer, audience, tenant and time are its to check, before it
 	// believes a word of it (HST-043). Nil: such tokens are refused.
-	Verify func(ctx context.Context, token string) (*EntraClaims, error)
+	Verify func(ctx context.Context, now protocol.Time, token string) (*EntraClaims, error)
 	Terms  string // of use, plain text, which users of the directory accept before a device of theirs enrols; empty: none
 }
 
@@ -78,6 +78,7 @@ func (h *Handler) mountWindows(ctx context.Context) (err error) {
 // An inquiry is one request of the enrolment phase.
 type inquiry struct {
 	*http.Request
+	now      protocol.Time // when it was read
 	envelope *windows.Envelope
 	who      string // whom the journal names when it is refused; empty: nobody knows
 }
@@ -114,6 +115,7 @@ func (h *Handler) inquire(in *inquiry, limited bool, answer func(*inquiry) (*win
 	if err != nil {
 		return nil, err
 	}
+	in.now = h.now()
 	if in.envelope, err = windows.DecodeRequest(body); err != nil {
 		return nil, err
 	}

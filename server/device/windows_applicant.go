@@ -47,13 +47,13 @@ func (h *Handler) applicant(in *inquiry) (*applicant, error) {
 	if wait := h.rates.token(token); wait > 0 {
 		return nil, refusalOf("link", wait)
 	}
-	ticket, err := h.cfg.Server.Ticket(in.Context(), h.now(), token)
+	ticket, err := h.cfg.Server.Ticket(in.Context(), in.now, token)
 	if errors.Is(err, store.ErrNotFound) { // perhaps the answer was lost
 		switch m := in.envelope.Body.(type) {
 		case *windows.RequestSecurityToken:
-			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, sha256.Sum256(m.Token), m.Item(windows.ItemDeviceID))
+			ticket, err = h.cfg.Server.Repeats(in.Context(), in.now, token, sha256.Sum256(m.Token), m.Item(windows.ItemDeviceID))
 		case *windows.GetPolicies:
-			ticket, err = h.cfg.Server.Repeats(in.Context(), h.now(), token, [32]byte{}, "")
+			ticket, err = h.cfg.Server.Repeats(in.Context(), in.now, token, [32]byte{}, "")
 		}
 	}
 	switch {
@@ -81,7 +81,7 @@ func (h *Handler) entra(in *inquiry, token string) (*applicant, error) {
 	if h.cfg.Windows.Verify == nil {
 		return nil, &enrolFault{subcode: windows.SubcodeAuthentication, rule: "HST-043", err: errors.New("tokens of Entra are not taken here")}
 	}
-	claims, err := h.cfg.Windows.Verify(in.Context(), token)
+	claims, err := h.cfg.Windows.Verify(in.Context(), in.now, token)
 	if err != nil {
 		return nil, &enrolFault{subcode: windows.SubcodeAuthentication, rule: "HST-043", err: fmt.Errorf("the token of Entra is refused: %w", err)}
 	}

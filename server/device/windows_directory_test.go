@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
 	"rollcall/server"
 	"rollcall/server/authority"
@@ -23,7 +24,7 @@ import (
 // newDirectoryLab believes tokens that say "user|device"; one without a bar is forged.
 func newDirectoryLab(t *testing.T, change ...func(*Config)) *lab {
 	return newWindowsLab(t, append([]func(*Config){func(c *Config) {
-		c.Windows.Verify = func(_ context.Context, token string) (*EntraClaims, error) {
+		c.Windows.Verify = func(_ context.Context, _ protocol.Time, token string) (*EntraClaims, error) {
 			upn, device, ok := strings.Cut(token, "|")
 			if !ok {
 				return nil, errMethod

@@ -59,7 +59,7 @@ func (h *Handler) policies(in *inquiry) (*windows.Envelope, error) {
 	}
 	var err error
 	if h.presents(in.Request) { // a renewing device has nothing else to show
-		_, err = h.identify(in.Request, nil)
+		_, err = h.identify(in.Request, nil, in.now)
 	} else {
 		_, err = h.applicant(in)
 	}
@@ -105,7 +105,7 @@ func (h *Handler) token(in *inquiry) (*windows.Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := h.cfg.Now().Truncate(time.Millisecond)
+	now := in.now.Time().Truncate(time.Millisecond)
 	return &windows.Envelope{
 		Header: windows.Header{Created: now.Add(-5 * time.Minute), Expires: now.Add(5 * time.Minute)},
 		Body:   &windows.RequestSecurityTokenResponse{Document: windows.EncodeDocument(nil, document.Document())},
@@ -134,7 +134,7 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	}
 	if who.way == authority.DirectoryJoin {
 		who.way = h.wayOf(rst, who.user)
-		if err := h.accepted(who, rst.Item(windows.ItemEnrollmentData)); err != nil {
+		if err := h.accepted(in.now, who, rst.Item(windows.ItemEnrollmentData)); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +148,7 @@ func (h *Handler) admit(in *inquiry, rst *windows.RequestSecurityToken) (*window
 		return h.unpack(in, rst, &applied{who, id, place, key, &facts})
 	}
 	var out *windows.Provisioning
-	err = h.cfg.Server.Tie(in.Context(), h.now(), facts.Directory, facts.Hardware, id, func() (err error) {
+	err = h.cfg.Server.Tie(in.Context(), in.now, facts.Directory, facts.Hardware, id, func() (err error) {
 		out, err = h.enrolled(in, rst, &applied{who, id, place, key, &facts})
 		return err
 	})
@@ -172,7 +172,7 @@ func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *
 	id, facts := who.id, who.facts
 	ev := delivery.Event{Kind: delivery.CheckInRound, ID: id}
 	ev.Verb, ev.Platform, ev.Way, ev.Facts, ev.Batch = protocol.Enrol, protocol.Windows, who.way, facts, &delivery.Batch{}
-	now, ctx := h.now(), in.Context()
+	now, ctx := in.now, in.Context()
 	gate, no, err := h.cfg.Server.Gate(ctx, now, who.user, &ev.Message, id)
 	switch {
 	case err != nil:
@@ -185,7 +185,7 @@ func (h *Handler) enrolled(in *inquiry, rst *windows.RequestSecurityToken, who *
 	}
 	switch {
 	case who.pack != nil:
-		err = h.admitted(in, now, who)
+		err = h.admitted(in, who)
 	case who.challenge != "":
 		err = h.cfg.Server.OpenTicket(ctx, now, who.challenge)
 	default:

@@ -36,14 +36,14 @@ func (h *Handler) bootstrap(in *inquiry) (*applicant, error) {
 		return &enrolFault{subcode: windows.SubcodeAuthentication, rule: rule, err: err}
 	}
 	f := sha256.Sum256(head.Credential.Token)
-	p, err := h.cfg.Server.Package(h.now(), f)
+	p, err := h.cfg.Server.Package(in.now, f)
 	if p.Name != "" {
 		in.who = "a machine of package " + p.Name
 	}
 	if err != nil {
 		return nil, deny("WIN-067", err)
 	}
-	switch now := h.cfg.Now(); {
+	switch now := in.now.Time(); {
 	case now.Add(clockSkew).Before(head.Created), !now.Add(-clockSkew).Before(head.Expires):
 		return nil, deny("HST-041", errors.New("the request's Timestamp is not of now: the device's clock is wrong, or the request is an old one"))
 	case !head.Created.Before(head.Expires):
@@ -63,7 +63,7 @@ func (h *Handler) unpack(in *inquiry, rst *windows.RequestSecurityToken, who *ap
 	fmt.Fprintf(hash, "%x %q ", who.pack.certificate, who.id)
 	hash.Write(rst.Token)
 	who.pack.challenge = hex.EncodeToString(h.account(hex.EncodeToString(hash.Sum(nil)), "package"))
-	err = h.cfg.Server.Unpack(in.Context(), h.now(), who.pack.certificate, who.facts.Hardware, who.id, func(place func() error) (err error) {
+	err = h.cfg.Server.Unpack(in.Context(), in.now, who.pack.certificate, who.facts.Hardware, who.id, func(place func() error) (err error) {
 		who.pack.place = place
 		out, err = h.enrolled(in, rst, who)
 		return err
@@ -81,9 +81,9 @@ func (h *Handler) unpack(in *inquiry, rst *windows.RequestSecurityToken, who *ap
 }
 
 // admitted takes who's place in its package and makes the challenge of the certificate that the request gets.
-func (h *Handler) admitted(in *inquiry, now protocol.Time, who *applied) error {
+func (h *Handler) admitted(in *inquiry, who *applied) error {
 	p := who.pack
-	if err := h.cfg.Server.Promise(in.Context(), now, p.challenge, store.Grant{Purpose: delivery.ForEnrolment, Platform: protocol.Windows}); err != nil {
+	if err := h.cfg.Server.Promise(in.Context(), in.now, p.challenge, store.Grant{Purpose: delivery.ForEnrolment, Platform: protocol.Windows}); err != nil {
 		return err
 	}
 	who.challenge = p.challenge

@@ -22,7 +22,7 @@ func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	refuse := func(rule protocol.Rule, err error) error {
 		return &enrolFault{subcode: windows.SubcodeCertificateRequest, kind: windows.ErrorNotEligibleToRenew, rule: rule, err: err}
 	}
-	p, err := h.identify(in.Request, nil)
+	p, err := h.identify(in.Request, nil, in.now)
 	if who, ok := errors.AsType[*stranger](err); ok {
 		return nil, refuse(who.rule, err)
 	}
@@ -41,7 +41,7 @@ func (h *Handler) renew(in *inquiry, rst *windows.RequestSecurityToken) (*window
 	if err != nil {
 		return nil, refuse("WIN-012", err)
 	}
-	set, now := &h.cfg.Server.World().Settings, h.now()
+	set, now := &h.cfg.Server.World().Settings, in.now
 	due, err := identities.DueAt(protocol.At(p.leaf.NotBefore), protocol.At(p.leaf.NotAfter), set.Window)
 	if opens := due.Time().Add(-min(renewGrace, windowOf(set)/10)); err == nil && now.Time().Before(opens) {
 		return nil, refuse(protocol.RuleRenewal, fmt.Errorf("the certificate renews from %s on", opens.UTC().Format(time.DateOnly)))

@@ -23,6 +23,7 @@ import (
 
 // A turn is one message of a management session and its answer.
 type turn struct {
+	now   protocol.Time // when the message was read
 	ev    delivery.Event
 	out   delivery.Outcome
 	msg   windows.Message
@@ -59,7 +60,7 @@ func (h *Handler) windowsMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t.talk.Ends {
-		h.order(w, p)
+		h.order(w, p, t.now)
 	}
 	writeWhole(w, http.StatusOK, windows.SyncMLContentType, t.answer)
 }
@@ -93,7 +94,8 @@ func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request, t *turn) (
 	if t.body, err = readWhole(t.body[:0], r, windows.MaxMessage); err != nil {
 		return nil, err
 	}
-	p, err := h.identify(r, t.body)
+	t.now = h.now()
+	p, err := h.identify(r, t.body, t.now)
 	if err != nil && p == nil {
 		return p, err
 	}
@@ -105,7 +107,7 @@ func (h *Handler) windowsTurn(w http.ResponseWriter, r *http.Request, t *turn) (
 		return p, err
 	}
 	if p.forgotten != nil {
-		if err := h.recall(r.Context(), p, t.msg.Header.Source); err != nil {
+		if err := h.recall(r.Context(), t.now, p, t.msg.Header.Source); err != nil {
 			return p, err
 		}
 	}
@@ -136,9 +138,8 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 	t.starts = slices.ContainsFunc(t.msg.Commands, func(c windows.Command) bool {
 		return c.Verb == windows.Alert && (c.Code == windows.ServerInitiated || c.Code == windows.ClientInitiated)
 	})
-	now := h.now()
 	if t.starts {
-		if err := h.windowsReady(ctx, now, t, p); err != nil {
+		if err := h.windowsReady(ctx, t, p); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 	t.ev.Encode = func(dst []byte, out *delivery.Outcome) []byte { return h.compose(dst, t, p, out) }
 	for {
 		t.settled, t.composed = t.settled[:0], false
-		err := h.cfg.Handle(ctx, now, &t.ev, &t.out)
+		err := h.cfg.Handle(ctx, t.now, &t.ev, &t.out)
 		if err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (h *Handler) converse(ctx context.Context, t *turn, p *peer) error {
 			return nil
 		}
 		if len(t.settled) == 0 {
-			return h.reported(ctx, now, t, p)
+			return h.reported(ctx, t, p)
 		}
 		// Some commands need no message at all: they are through, and the round goes on with what is left.
 		t.ev.Verb, t.ev.Prepare, t.ev.Prior = protocol.Report, nil, delivery.Key{}
@@ -182,7 +183,7 @@ func exchangeKey(p *peer, sessionID string, msgID uint32) delivery.Key {
 }
 
 // windowsReady completes an enrolment with its first session.
-func (h *Handler) windowsReady(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
+func (h *Handler) windowsReady(ctx context.Context, t *turn, p *peer) error {
 	record, err := h.cfg.Server.Store().Record(ctx, p.cred.Device)
 	if errors.Is(err, store.ErrNotFound) {
 		return errUnbound
@@ -193,7 +194,7 @@ func (h *Handler) windowsReady(ctx context.Context, now protocol.Time, t *turn, 
 	ev := delivery.Event{Kind: delivery.CheckInRound, Device: p.cred.Device, ID: p.id}
 	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, p.cred, protocol.Windows, &delivery.Batch{}
 	ev.Message.Device = p.cred.Device
-	if err := h.cfg.Handle(ctx, now, &ev, &t.out); err != nil {
+	if err := h.cfg.Handle(ctx, t.now, &ev, &t.out); err != nil {
 		return err
 	}
 	if h.cfg.Meter != nil {
@@ -377,7 +378,7 @@ func (t *turn) result(c *windows.Command) {
 }
 
 // reported keeps what the session taught of the device beside its commands.
-func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *peer) error {
+func (h *Handler) reported(ctx context.Context, t *turn, p *peer) error {
 	known := t.out.State.Life == delivery.Enrolled
 	if t.channel == nil || !known || string(t.out.State.Push.Token) == *t.channel || *t.channel != "" && push.CheckChannel(*t.channel, h.cfg.Windows.ChannelHosts) != nil {
 		return nil
@@ -386,7 +387,7 @@ func (h *Handler) reported(ctx context.Context, now protocol.Time, t *turn, p *p
 	ev.Verb, ev.Credential, ev.Platform, ev.Batch = protocol.Ready, p.cred, protocol.Windows, &delivery.Batch{}
 	ev.Message.Device = p.cred.Device
 	ev.Token = []byte(*t.channel)
-	return h.cfg.Handle(ctx, now, &ev, new(delivery.Outcome))
+	return h.cfg.Handle(ctx, t.now, &ev, new(delivery.Outcome))
 }
 
 // impostor answers a message that names another device than its certificate: that one hears of it in the journal, and neither changes
@@ -396,7 +397,7 @@ func (h *Handler) impostor(ctx context.Context, t *turn, p *peer) error {
 	if id := t.msg.Header.Source; validID(id) {
 		ev := delivery.Event{Kind: delivery.CheckInRound, ID: id}
 		ev.Verb, ev.Credential, ev.Batch = protocol.Ask, p.cred, &delivery.Batch{}
-		kept := h.cfg.Handle(ctx, h.now(), &ev, &t.out)
+		kept := h.cfg.Handle(ctx, t.now, &ev, &t.out)
 		if kept == nil || !errors.Is(kept, store.ErrNotFound) {
 			err = errors.Join(errOther, kept)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"rollcall/protocol"
 	"rollcall/protocol/windows"
 	"rollcall/server/authority"
 )
@@ -74,7 +75,8 @@ func (h *Handler) terms(w http.ResponseWriter, r *http.Request) {
 		answer("error", "invalid_request", "error_description", "a token of the directory is missing")
 		return
 	}
-	claims, err := h.cfg.Windows.Verify(r.Context(), strings.TrimSpace(token))
+	now := h.now()
+	claims, err := h.cfg.Windows.Verify(r.Context(), now, strings.TrimSpace(token))
 	if err != nil {
 		h.cfg.Log.WithError(err).WithFields(logrus.Fields{"rule": "HST-043", "remote": r.RemoteAddr}).Warn("terms of use refused: the token does not hold")
 		answer("error", "unauthorized_client", "error_description", "the token of the directory is refused")
@@ -85,7 +87,7 @@ func (h *Handler) terms(w http.ResponseWriter, r *http.Request) {
 		answer("error", "access_denied", "error_description", "the user of the token is not known here")
 		return
 	}
-	blob := h.blob(user.UPN, h.cfg.Now())
+	blob := h.blob(user.UPN, now.Time())
 	if h.cfg.Windows.Terms == "" {
 		answer("IsAccepted", "true", "OpaqueBlob", blob)
 		return
@@ -101,14 +103,13 @@ func (h *Handler) blob(upn string, shown time.Time) string {
 
 // accepted tells whether the user of a device of the directory has accepted the terms of use, if there are any: nil, or the fault. Nobody
 // sits at one that enrols by itself.
-func (h *Handler) accepted(who *applicant, data string) error {
+func (h *Handler) accepted(now protocol.Time, who *applicant, data string) error {
 	if h.cfg.Windows.Terms == "" || who.way == authority.GroupPolicy || who.way == authority.CoManagement {
 		return nil
 	}
-	at, _, _ := strings.Cut(data, ".")
-	shown, err := strconv.ParseInt(at, 36, 64)
-	now := h.cfg.Now()
-	if s := time.Unix(shown, 0); err == nil && !s.After(now) && now.Sub(s) <= termsLife && hmac.Equal([]byte(data), []byte(h.blob(h.nameOf(who.user), s))) {
+	text, _, _ := strings.Cut(data, ".")
+	shown, err := strconv.ParseInt(text, 36, 64)
+	if s := time.Unix(shown, 0); err == nil && !s.After(now.Time()) && now.Time().Sub(s) <= termsLife && hmac.Equal([]byte(data), []byte(h.blob(h.nameOf(who.user), s))) {
 		return nil
 	}
 	return &enrolFault{

@@ -383,7 +383,7 @@ func TestWIN014Credentials(t *testing.T) {
 		"nobody":  {UPN: "eve@example.org"},
 	}
 	l := newWindowsLab(t, func(c *Config) {
-		c.Windows.Verify = func(_ context.Context, token string) (*EntraClaims, error) {
+		c.Windows.Verify = func(_ context.Context, _ protocol.Time, token string) (*EntraClaims, error) {
 			if claims := verified[token]; claims != nil {
 				return claims, nil
 			}
@@ -443,7 +443,7 @@ func TestWIN014Credentials(t *testing.T) {
 // others are above the limit (AUTH-47). The same machine, set up anew, takes its own place; where the first has left, another may come.
 func TestHST043OneMachine(t *testing.T) {
 	l := newWindowsLab(t, func(c *Config) {
-		c.Windows.Verify = func(_ context.Context, token string) (*EntraClaims, error) {
+		c.Windows.Verify = func(_ context.Context, _ protocol.Time, token string) (*EntraClaims, error) {
 			upn, device, _ := strings.Cut(token, "|")
 			return &EntraClaims{UPN: upn, Device: device}, nil
 		}
