@@ -274,7 +274,9 @@ func TestHST039Subject(t *testing.T) {
 			t.Errorf("%s as UTF8String: %d, want %d", name, resp.StatusCode, want)
 		}
 	}
-	d.Present = func(*http.Request, time.Time) (*x509.Certificate, error) { return nil, fmt.Errorf("%w: old", ErrRefused) }
+	d.Present = func(*http.Request, time.Time) (*x509.Certificate, error) {
+		return nil, fmt.Errorf("%w: old", ErrRefused)
+	}
 	_, err = d.presenting(key, first).Reenroll(t.Context(), newKey(t), subject)
 	if no, ok := errors.AsType[*StatusError](err); !ok || no.Status != 403 {
 		t.Errorf("a certificate that is not taken: %v", err)

@@ -26,7 +26,7 @@ var automatedStatements = []Statement{
 		Fix:    "Answer application/json with code and details.OSVersion.",
 	},
 	{
-		ID: "APL-086", Suite: Apple, Class: OfApple, Must: true, check: checkAPL086,
+		ID: "APL-086", Suite: Apple, Class: OfApple, Must: true, passes: true, check: checkAPL086,
 		Says:   "A device that waits in Setup Assistant is pushed again if it does not come, and gets DeviceConfigured, once, after everything else.",
 		Source: "apple.md 10.4",
 		Why:    "Without it the device waits for ever; too early, its user meets a device without its profiles.",

@@ -17,7 +17,7 @@ type Messages interface {
 
 var androidPushStatements = []Statement{
 	{
-		ID: "AND-093", Suite: Android, Class: OfAndroid, Must: true, check: checkAND093,
+		ID: "AND-093", Suite: Android, Class: OfAndroid, Must: true, passes: true, check: checkAND093,
 		Says:   "An address that FCM calls UNREGISTERED is not sent to again; the device stays enrolled, comes by its schedule, says another, and is woken at that.",
 		Source: "android.md 10, 13",
 		Why:    "Who goes on sending to ended addresses is throttled for all of them; who takes their end for the device's has lost a device that was restored.",

@@ -141,8 +141,17 @@ func (a *asking) settle() {
 	a.step(func(now time.Time) time.Time { return now })
 }
 
+// ages ends a check that would set the clock ahead under others: links, challenges and signatures are good for minutes, and a busy
+// machine takes its time between getting and using one.
+func (a *asking) ages() {
+	if a.Steps.Step != nil && !a.statement.inTurn() {
+		a.unasked("it lets time pass, and is asked beside others: this is a fault of rollcall's")
+	}
+}
+
 // pass lets some time go by, where time can be set.
 func (a *asking) pass(d time.Duration) {
+	a.ages()
 	if a.Steps.Step != nil {
 		a.step(func(now time.Time) time.Time { return now.Add(d) })
 	}
@@ -150,6 +159,7 @@ func (a *asking) pass(d time.Duration) {
 
 // stepTo sets the clock ahead; a time that is past changes nothing.
 func (a *asking) stepTo(to time.Time) {
+	a.ages()
 	a.step(func(now time.Time) time.Time {
 		if to.Before(now) {
 			return now

@@ -16,7 +16,7 @@ import (
 
 var enrolmentStatements = []Statement{
 	{
-		ID: "APL-031", Suite: Apple, Class: OfApple, Must: true, check: checkAPL031,
+		ID: "APL-031", Suite: Apple, Class: OfApple, Must: true, passes: true, check: checkAPL031,
 		Says:   "Authenticate alone enrols nobody: no listing, no command, no push; the first TokenUpdate does, once.",
 		Source: "apple.md 5; Apple, Authenticate",
 		Why:    "Other payloads may still fail: a server that counts the device then has one that was never managed, and pushes by the token of an enrolment that is over (Apple forum thread 738806). Enrol-time work that starts twice comes twice (fleet#12159).",
@@ -24,7 +24,7 @@ var enrolmentStatements = []Statement{
 		Fix:    "Wait for TokenUpdate with everything that an enrolment starts, and forget token and magic at Authenticate.",
 	},
 	{
-		ID: "APL-032", Suite: Apple, Class: OfApple, Must: true, check: checkAPL032,
+		ID: "APL-032", Suite: Apple, Class: OfApple, Must: true, passes: true, check: checkAPL032,
 		Says:   "A later TokenUpdate replaces token and PushMagic, and does not start the work of an enrolment again.",
 		Source: "apple.md 5; Apple, Token Update",
 		Why:    "Tokens change; a server that keeps the first one pushes into the void. One that enrols again at each sends its first commands for ever (fleet#12159, nanomdm#16).",
@@ -48,7 +48,7 @@ var enrolmentStatements = []Statement{
 		Fix:    "Clear queue and tokens of this enrolment at its Authenticate, unless it is a renewal.",
 	},
 	{
-		ID: "APL-036", Suite: Apple, Class: OfApple, Must: true, check: checkAPL036,
+		ID: "APL-036", Suite: Apple, Class: OfApple, Must: true, passes: true, check: checkAPL036,
 		Says:   "CheckOut ends the enrolment and its pushes, a second one is answered 200 as well, and the device may enrol anew.",
 		Source: "apple.md 5; Apple, Check Out",
 		Why:    "A device that left and is still pushed and counted makes every figure wrong, and hides those that lost their management (fleet#25361).",

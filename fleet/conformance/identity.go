@@ -57,7 +57,7 @@ var identityStatements = []Statement{
 		Fix:    "Read the header from your proxies alone, in both forms, and check what it says as at a handshake.",
 	},
 	{
-		ID: "APL-025", Suite: Apple, Class: OfApple, Must: true, check: checkAPL025,
+		ID: "APL-025", Suite: Apple, Class: OfApple, Must: true, passes: true, check: checkAPL025,
 		Says:   "The user channel of a device has an address of its own: its TokenUpdate does not replace the device's.",
 		Source: "apple.md 4.4, 9.1",
 		Why:    "A push with the wrong channel's token wakes the wrong queue, and the device seems dead (micromdm#1083).",

@@ -137,7 +137,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		case s.alone:
 			alone = append(alone, i)
 			continue
-		case s.serial:
+		case s.serial, s.passes && c.Steps.Step != nil:
 			serial = append(serial, i)
 			continue
 		case s.last:

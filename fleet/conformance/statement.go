@@ -54,6 +54,7 @@ type Statement struct {
 	check  func(a *asking) // of a server
 	try    func(t *trial)  // of a device
 	serial bool            // it counts what other checks would count among
+	passes bool            // minutes pass in it, by which what other checks were just given would end: in its turn, where the clock can be set
 	alone  bool            // it changes what other checks stand on: the tenant, or time
 	first  bool            // alone, before any other check: of a tenant in which nobody has done anything
 	last   bool            // what a device met in any other check decides it too
@@ -92,6 +93,9 @@ func Find(id string) (s Statement, ok bool) {
 	}
 	return all[i], true
 }
+
+// inTurn tells whether no other check is asked beside it, on a server whose clock can be set.
+func (s *Statement) inTurn() bool { return s.serial || s.passes || s.alone || s.first || s.last }
 
 // Level is must or should.
 func (s *Statement) Level() string {

@@ -89,6 +89,7 @@ func (w *wakened) news(status int) (got, refused int) {
 
 // wakes tells whether a notification reaches the device within some minutes.
 func (w *wakened) wakes() bool {
+	w.a.ages()
 	for tries, began := 0, time.Now(); ; tries++ {
 		if w.a.Steps.Step != nil {
 			w.a.settle()
