@@ -51,6 +51,8 @@ type Handler struct {
 	cfg Config
 	mux *http.ServeMux
 
+	stepping sync.Mutex // of whoever sets a driven clock
+
 	ending chan struct{} // closed by End
 	end    sync.Once
 }

@@ -606,6 +606,29 @@ func TestClockIsDriven(t *testing.T) {
 	o.call("POST", "/rollcall/v1/clock", map[string]any{"to": later}, 409)
 }
 
+// An overtaken clock is set ahead by somebody else once it was read.
+type overtaken struct {
+	*testClock
+	by time.Duration
+}
+
+func (c *overtaken) Now() time.Time {
+	now := c.now
+	c.now, c.by = now.Add(c.by), 0
+	return now
+}
+
+// TestClockIsNotSetBack: of two who set a driven clock at once, the one with the earlier time is refused.
+func TestClockIsNotSetBack(t *testing.T) {
+	o := newOffice(t)
+	now := o.clock.now
+	o.h.cfg.Clock = &overtaken{o.clock, 2 * time.Hour}
+	o.call("POST", "/rollcall/v1/clock", map[string]any{"to": protocol.At(now.Add(time.Hour))}, 400)
+	if got := o.clock.now.Sub(now); got != 2*time.Hour {
+		t.Errorf("the clock is %v ahead, want 2h", got)
+	}
+}
+
 func TestHST014Requests(t *testing.T) {
 	o := newOffice(t)
 	mdm := apple.EncodeProfile(&apple.Profile{Identifier: "x", UUID: "x", Payloads: []apple.Payload{

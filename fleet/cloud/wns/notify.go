@@ -47,30 +47,30 @@ func refuse(status int, detail string) answer {
 // notify answers one notification. The 200 leaves after it was delivered or kept.
 func (s *Service) notify(w http.ResponseWriter, r *http.Request) {
 	p := Push{Channel: r.URL.Query().Get("token")}
-	n, a := s.read(r)
+	n, app, a := s.read(r)
 	asked := strings.EqualFold(r.Header.Get("X-WNS-RequestForStatus"), "true")
 	if a.status == 0 {
-		a = s.accept(r, n, &p)
+		a = s.accept(r, n, app, &p)
 	}
 	s.reply(w, &p, a, asked)
 }
 
-// read checks all that can be checked without knowing channels.
-func (s *Service) read(r *http.Request) (n Notification, a answer) {
+// read checks all that can be checked without knowing channels, and tells which app sends.
+func (s *Service) read(r *http.Request) (n Notification, app string, a answer) {
 	if r.Method != http.MethodPost {
-		return n, refuse(http.StatusMethodNotAllowed, "")
+		return n, "", refuse(http.StatusMethodNotAllowed, "")
 	}
 	n.At = s.cfg.Now()
-	if _, ok := s.tokens.Of(r, n.At); !ok {
-		return n, refuse(http.StatusUnauthorized, "")
+	app, ok := s.tokens.Of(r, n.At)
+	if !ok {
+		return n, "", refuse(http.StatusUnauthorized, "")
 	}
 	n.Type = r.Header.Get("X-WNS-Type")
-	return n, answer{}
+	return n, app, answer{}
 }
 
 // accept looks the channel up, checks what the headers and the body say, and delivers or keeps.
-func (s *Service) accept(r *http.Request, n Notification, p *Push) answer {
-	app, _ := s.tokens.Of(r, n.At)
+func (s *Service) accept(r *http.Request, n Notification, app string, p *Push) answer {
 	if r.Host != s.face.Host {
 		return refuse(http.StatusNotFound, "")
 	}

@@ -379,3 +379,21 @@ func FuzzReadHeaders(f *testing.F) {
 		}
 	})
 }
+
+// TestATokenEndsBetweenRequests: a token that was good when its notification came is good for it, whatever another request finds meanwhile.
+func TestATokenEndsBetweenRequests(t *testing.T) {
+	s := newSender(t, Config{}).signedIn()
+	r, err := http.NewRequest(http.MethodPost, s.service.OpenChannel(pfn, "pc"), strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + s.token}, "X-Wns-Type": {"wns/raw"}, "Content-Type": {"application/octet-stream"}}
+	n, app, a := s.service.read(r)
+	s.service.ForgetTokens()
+	if a.status == 0 {
+		a = s.service.accept(r, n, app, &Push{Channel: r.URL.Query().Get("token")})
+	}
+	if a.status != http.StatusOK {
+		t.Errorf("answered %d %s", a.status, a.reason)
+	}
+}
