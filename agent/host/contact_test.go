@@ -122,6 +122,10 @@ func TestHST120AHostileFirstAnswer(t *testing.T) {
 				}
 			}
 		}, "longer than an enrolment profile ever is"},
+		"a header without end": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 128<<10))
+			io.WriteString(w, "profile")
+		}, "header"},
 		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://192.0.2.1/", http.StatusFound)
 		}, "status 302"},

@@ -32,8 +32,9 @@ type Config struct {
 	Log     *logrus.Logger                   // nil: silent
 	// Transport signs SCEP messages in place of a key that is made for it (apple.md section 3.3); nil: that.
 	Transport *rsa.PrivateKey
-	Anew      bool // a damaged state, or one of another machine, is no reason to refuse: it is replaced
-	Leave     bool // nor is it to [Host.Unenrol], and nothing else may be done with it
+	Talk      time.Duration // a conversation takes no longer: a server that always has one more command keeps no machine busy for ever (HST-120); 0: 10 min
+	Anew      bool          // a damaged state, or one of another machine, is no reason to refuse: it is replaced
+	Leave     bool          // nor is it to [Host.Unenrol], and nothing else may be done with it
 }
 
 // fill puts the defaults in.
@@ -46,6 +47,9 @@ func (cfg *Config) fill() {
 	}
 	if cfg.Machine == nil {
 		cfg.Machine = machineID
+	}
+	if cfg.Talk == 0 {
+		cfg.Talk = 10 * time.Minute
 	}
 	if cfg.Log == nil {
 		cfg.Log = logrus.New()

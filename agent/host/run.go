@@ -22,9 +22,6 @@ import (
 // soonest is the least time between two conversations that nobody asked for.
 const soonest = time.Second
 
-// talkFor bounds a conversation: a server that always has one more command does not keep the machine busy for ever (HST-120).
-const talkFor = 10 * time.Minute
-
 // CheckIn has one conversation with the server, and goes on with what was interrupted: an enrolment, or the end of one. The error says in
 // one sentence what to do; it wraps [ErrUnmanaged] when there is no enrolment, and [ErrFiles] when all went well but the files of profiles.
 func (h *Host) CheckIn(ctx context.Context) error {
@@ -107,7 +104,7 @@ func (h *Host) converse(ctx context.Context, why dialect.Why) error {
 			return err
 		}
 	}
-	talking, stop := context.WithTimeoutCause(ctx, talkFor, errEndless)
+	talking, stop := context.WithTimeoutCause(ctx, h.cfg.Talk, errEndless)
 	r, err := h.link.Converse(talking, h.device, why)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = context.Cause(talking)

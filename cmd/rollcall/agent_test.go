@@ -38,6 +38,7 @@ type labMachine struct {
 	api   *target.Rollcall
 	dir   string
 	ahead time.Duration // of its clock
+	talk  time.Duration // host.Config's
 	id    string
 	user  string
 	facts host.Facts
@@ -85,6 +86,7 @@ func (m *labMachine) tryOpen(anew bool) (*host.Host, error) {
 		Facts:   func(context.Context) host.Facts { return m.facts },
 		Machine: func(context.Context) string { return m.id },
 		Anew:    anew,
+		Talk:    m.talk,
 
 		Transport: transportKey(),
 	})
@@ -593,6 +595,21 @@ func TestHST057AMachineKnowsTheRule(t *testing.T) {
 	s := m.status()
 	if s.State != "managed" || s.Rule == "" || s.Epoch != 2 || s.ChangedAt != now || s.Bad == 0 {
 		t.Errorf("after the change: %+v", s)
+	}
+}
+
+// A server that never comes to an end is left, as one that cannot be talked to, and the machine is what it was (HST-120).
+func TestHST120AnEndlessConversation(t *testing.T) {
+	t.Parallel()
+	m, h := enrolledMachine(t, serveConfig{})
+	for _, talk := range []time.Duration{1, 0} {
+		h.Close()
+		m.talk = talk
+		h = m.open()
+		err := h.CheckIn(t.Context())
+		if s := m.status(); s.State != "managed" || (err == nil) != (talk == 0) || err != nil && !(strings.Contains(err.Error(), "without end") && s.Why == err.Error()) {
+			t.Errorf("within %s: %v, %+v", talk, err, s)
+		}
 	}
 }
 
