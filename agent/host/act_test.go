@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/agent/dialect"
+	"rollcall/agent/link"
+	"rollcall/protocol"
 )
 
 // A command that an owner allowed holds the agent up for a moment at most, whatever it leaves running, and one that goes on, as a locked
@@ -64,5 +68,37 @@ func TestAND074AnActIsDoneOnce(t *testing.T) {
 	}
 	if b, err := os.ReadFile(file); err != nil || strings.Count(string(b), "restart") != 2 {
 		t.Errorf("two commands did %q (%v)", b, err)
+	}
+}
+
+// An act is done for a command that was acknowledged, and that its server knows to be: not before its report is delivered, but for an erase,
+// whose report goes out once; and not without its owner's leave (HST-120).
+func TestHST120WhenAnActIsDone(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	for name, tt := range map[string]struct {
+		command string
+		status  int
+		word    protocol.Status
+		allow   string
+		done    bool
+	}{
+		"delivered":                {"RestartDevice", 200, protocol.Acknowledged, "restart", true},
+		"refused by a proxy":       {"RestartDevice", 403, protocol.Acknowledged, "restart", false},
+		"no answer":                {"RestartDevice", 0, protocol.Acknowledged, "restart", false},
+		"a command in error":       {"RestartDevice", 200, protocol.Failed, "restart", false},
+		"another act is allowed":   {"RestartDevice", 200, protocol.Acknowledged, "lock", false},
+		"no act":                   {"DeviceInformation", 200, protocol.Acknowledged, "restart", false},
+		"an erase, with no answer": {"EraseDevice", 0, protocol.Acknowledged, "erase", true},
+		"an erase in error":        {"EraseDevice", 200, protocol.Failed, "erase", false},
+	} {
+		h := bare(t, filepath.Join(t.TempDir(), "state"))
+		h.rec.Allow, h.patience = map[string]string{tt.allow: "exit 0"}, time.Hour
+		watcher{h}.Exchanged(1, &link.Exchange{Step: dialect.Report, Status: tt.status, Command: tt.command, UUID: "1", Reported: tt.word})
+		if done := len(h.rec.Acted) > 0; done != tt.done {
+			t.Errorf("%s: done is %t", name, done)
+		}
 	}
 }
