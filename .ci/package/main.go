@@ -92,7 +92,7 @@ func packFor(out, version, target string) (made []string, err error) {
 		name += ".exe"
 	}
 	program := filepath.Join(dir, name)
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-tags", "agentonly,nethttpomithttp2", "-o", program}
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w -X main.packaged=" + version, "-tags", "agentonly,nethttpomithttp2", "-o", program}
 	if system != "linux" {
 		for _, packages := range notInlined {
 			args = append(args, "-gcflags", packages+"=-l")

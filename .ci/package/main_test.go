@@ -67,6 +67,9 @@ func TestPackages(t *testing.T) {
 	if text, err := exec.Command(name, "agent", "status", "--state", filepath.Join(t.TempDir(), "none")).CombinedOutput(); err != nil || !strings.Contains(string(text), "nobody") {
 		t.Errorf("the packed program: %v: %s", err, text)
 	}
+	if text, err := exec.Command(name, "version").Output(); err != nil || !strings.HasPrefix(string(text), "rollcall 1.2.3 ") {
+		t.Errorf("the packed program is, by its own word, %s (%v)", text, err)
+	}
 	if len(program) > 10_000_000 {
 		t.Errorf("it has %d bytes, over 10 MB", len(program))
 	}

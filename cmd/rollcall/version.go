@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+// packaged is the version of the package that this program came in; the linker sets it. Empty: it came in none.
+var packaged string
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -20,9 +24,9 @@ func versionCommand() *cobra.Command {
 				Revision string `json:"revision,omitempty"`
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
-			}{"(devel)", "", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			}{cmp.Or(packaged, "(devel)"), "", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" {
+				if packaged == "" && info.Main.Version != "" {
 					v.Version = info.Main.Version
 				}
 				for _, s := range info.Settings {
