@@ -31,6 +31,7 @@ type scene struct {
 	services chan *tls.Conn
 	woken    chan struct{}
 	config   Config
+	newest   uint16 // of TLS that services know; 0: any
 }
 
 func newScene(t *testing.T) *scene {
@@ -60,7 +61,7 @@ func newScene(t *testing.T) *scene {
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			server := tls.Server(theirs, &tls.Config{
-				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true,
+				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{wake.APNs}, SessionTicketsDisabled: true, MaxVersion: s.newest,
 			})
 			select {
 			case s.services <- server:
@@ -188,6 +189,12 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 			s.send(c, wake.Got, "1234")
 			return c
 		},
+		"another word than welcome": func(s *scene) *tls.Conn {
+			c := <-s.services
+			s.want(c, wake.Hello, string(token)+topic)
+			s.send(c, wake.Pong)
+			return c
+		},
 		"silent before the welcome": func(s *scene) *tls.Conn {
 			c := <-s.services
 			s.want(c, wake.Hello, string(token)+topic)
@@ -219,6 +226,38 @@ func TestAStreamIsMadeAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A service that is never there is tried ever more rarely, ten minutes apart in the end.
+func TestTriesBecomeRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		stop := s.run()
+		left := time.Now()
+		for i := range 14 {
+			c := <-s.services
+			if most := min(firstWait<<max(i-1, 0), mostWait); i > 0 && (time.Since(left) < most/2 || time.Since(left) > most) {
+				t.Errorf("try %d came after %v, want half of %v to all of it", i, time.Since(left), most)
+			}
+			c.NetConn().Close()
+			left = time.Now()
+		}
+		stop()
+	})
+}
+
+// A stream is of TLS 1.3: older ones would show who the device is.
+func TestAStreamIsOfTLS13(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.newest = tls.VersionTLS12
+		stop := s.run()
+		c := <-s.services
+		if n, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("it was told %d bytes", n)
+		}
+		stop()
+	})
 }
 
 // Whoever asks how a stream stands hears when it came up, when it woke and why it is down, in this order.

@@ -173,6 +173,27 @@ func TestResumes(t *testing.T) {
 	}
 }
 
+// What cannot be kept is not sent, and the device goes on from what was (HST-121).
+func TestHST121WhatIsNotKeptIsNotSent(t *testing.T) {
+	s := serve(t, nil)
+	full := errors.New("the disk is full")
+	var watched record
+	var no error
+	l := s.link(Config{Watcher: &watched, Keep: func(Device, *dialect.Act) error { return no }})
+	d := device(1)
+	if _, err := l.Enrol(t.Context(), d, dialect.Start{URL: s.URL + "/enrol"}); err != nil {
+		t.Fatal(err)
+	}
+	watched.list, no = nil, full
+	if _, err := l.Converse(t.Context(), d, dialect.Synced); !errors.Is(err, full) || len(watched.list) > 0 {
+		t.Errorf("Converse = %v, after %d requests", err, len(watched.list))
+	}
+	no = nil
+	if _, err := l.Converse(t.Context(), d, dialect.Synced); err != nil || len(watched.list) == 0 {
+		t.Errorf("once there is room: %v, after %d requests", err, len(watched.list))
+	}
+}
+
 func TestKeepOpen(t *testing.T) {
 	s := serve(t, nil)
 	var watched record
