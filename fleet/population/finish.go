@@ -39,6 +39,8 @@ const (
 	OtherAuthority  DoubtKind = "authority"
 	UnitsShort      DoubtKind = "units"
 	EarlyMoment     DoubtKind = "moment_of_export"
+	LongCertificate DoubtKind = "certificate_too_long"
+	LateUpload      DoubtKind = "push_certificate_after_export"
 	LateChange      DoubtKind = "change_after_export"
 	LateContact     DoubtKind = "contact_after_export"
 	EarlyContact    DoubtKind = "contact_before_enrolment"
@@ -74,6 +76,7 @@ func (im *importer) finish(files *export) {
 	}
 	directory := im.owners != nil
 	im.moment()
+	im.certificates()
 	for i := range p.Devices {
 		d := &p.Devices[i]
 		if directory && d.Contact.Earliest != 0 {
@@ -117,6 +120,37 @@ func (im *importer) moment() {
 	if im.early = after > 1 && 2*after > len(p.Devices); im.early { // else it may be the device that is wrong
 		im.doubt(EarlyMoment, -1, lang.Later("the moment of the export (%s) is before the enrolment or the last contact of %d of %d devices; taken as it is written", p.Tenant.AsOf.Time().Format(time.DateOnly), after, len(p.Devices)),
 			lang.Later("it was later: mend asOf, or give the moment by --as-of"))
+	}
+}
+
+// longest is how long a certificate lives at most from the moment of the export on: a year from its issue (AUTH-33, AUTH-40), which a day
+// may lie between.
+const longest = 366 * oneDay
+
+// certificates doubts those that cannot have been there at the moment of the export: what ends later than a certificate lives was issued
+// after it. A push certificate is then taken as issued at that moment, or no renewed one could end later (AUTH-34).
+func (im *importer) certificates() {
+	if im.early { // which says why
+		return
+	}
+	p, t := im.pop, &im.pop.Tenant
+	day := func(at protocol.Time) string { return at.Time().Format(time.DateOnly) }
+	otherwise := lang.Later("the moment of the export was later: mend asOf, or give it by --as-of")
+	switch {
+	case t.APNs.Expires > t.AsOf.Add(longest):
+		im.doubt(LongCertificate, -1, lang.Later("the Apple push certificate ends on %s, and one lives a year: it was made after the moment of the export (%s); taken as made at that moment", day(t.APNs.Expires), day(t.AsOf)), otherwise)
+		t.APNs.Expires = t.AsOf.Add(longest - oneDay)
+	case t.APNs.Modified > t.AsOf.Add(oneDay):
+		im.doubt(LateUpload, -1, lang.Later("the Apple push certificate was uploaded (%s) after the moment of the export (%s); taken as it is written", day(t.APNs.Modified), day(t.AsOf)), otherwise)
+	}
+	n := 0
+	for i := range p.Devices {
+		if p.Devices[i].CertEnd > t.AsOf.Add(longest) {
+			n++
+		}
+	}
+	if n > 0 {
+		im.doubt(LongCertificate, -1, lang.Later("the identity certificates of %d of %d devices end more than a year after the moment of the export (%s), and one lives a year; taken as it is written", n, len(p.Devices), day(t.AsOf)), otherwise)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,5 +121,41 @@ func TestHST122EarlyMoment(t *testing.T) {
 	_, err := Import(Options{Path: "testdata/bms-only", Authority: &intune, AsOf: mustTime("2020-01-01T00:00:00Z")})
 	if err == nil || !strings.HasPrefix(err.Error(), "--as-of: 2020-01-01T00:00:00Z is before ") {
 		t.Errorf("%v, want a word about --as-of", err)
+	}
+}
+
+// Certificates that cannot have been there at the moment of an export are doubted, and of a push certificate no more is taken than a
+// renewed one can outlive; what just can have been is not doubted (HST-122, AUTH-33, AUTH-40).
+func TestHST122MomentBeforeCertificates(t *testing.T) {
+	const head = "Device ID,Enrollment date,Last check-in,Managed by,Ownership,OS,Primary user UPN,Management certificate expiration date\n"
+	const row = ",2026-01-01T00:00:00Z,2026-10-01T00:00:00Z,Intune,Personal,iOS,a@example.com,"
+	asOf := mustTime("2026-10-01T12:00:00Z")
+	for _, tt := range []struct {
+		name, end string // of d2's certificate
+		apns      APNs
+		want      []DoubtKind
+		says      string
+		expires   protocol.Time
+	}{
+		{name: "all a year at most", end: "2027-10-01T00:00:00Z", apns: APNs{Expires: asOf.Add(365 * oneDay), Modified: asOf}, expires: asOf.Add(365 * oneDay)},
+		{name: "push certificate", end: "2027-01-01T00:00:00Z", apns: APNs{Expires: mustTime("2030-01-01T00:00:00Z")}, want: []DoubtKind{LongCertificate}, says: "ends on 2030-01-01", expires: asOf.Add(365 * oneDay)},
+		{name: "uploaded later", end: "2027-01-01T00:00:00Z", apns: APNs{Expires: asOf.Add(300 * oneDay), Modified: asOf.Add(3 * oneDay)}, want: []DoubtKind{LateUpload}, says: "(2026-10-04) after the moment of the export (2026-10-01)", expires: asOf.Add(300 * oneDay)},
+		{name: "identity", end: "2027-10-04T00:00:00Z", apns: APNs{Expires: asOf.Add(300 * oneDay)}, want: []DoubtKind{LongCertificate}, says: "of 1 of 2 devices end more than a year", expires: asOf.Add(300 * oneDay)},
+	} {
+		p, err := load(Options{Path: "FOLDER", AsOf: asOf, APNs: tt.apns}, fstest.MapFS{"a.csv": {Data: []byte(head + "d1" + row + "2027-01-01T00:00:00Z\nd2" + row + tt.end + "\n")}}, "", BMSLicence)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		var kinds []DoubtKind
+		var said []string
+		for i := range p.Doubts {
+			if k := p.Doubts[i].Kind; k == LongCertificate || k == LateUpload {
+				kinds, said = append(kinds, k), append(said, p.Doubts[i].Text.String())
+			}
+		}
+		if !slices.Equal(kinds, tt.want) || !strings.Contains(strings.Join(said, "; "), tt.says) || p.Tenant.APNs.Expires != tt.expires {
+			t.Errorf("%s: doubts %v %q, the push certificate ends on %s", tt.name, kinds, said, p.Tenant.APNs.Expires)
+		}
 	}
 }
