@@ -138,12 +138,10 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 	p, wrong := loadPlan(name)
 	there := record.There
 	if begun := record.Start != 0 && f.confirm != ""; !begun {
-		switch now, err = apply.Read(cmd.Context(), t); {
-		case errors.Is(err, apply.ErrNoDevices): // which is why a plan about the tenant's own could not be read
-			return nil, nil, err
-		case err != nil && unread(wrong):
-			return nil, nil, wrong
-		case err != nil: // the cause: without the tenant nobody knows whether the plan suits it
+		if now, err = apply.Read(cmd.Context(), t); err != nil { // then nobody knows whether the plan suits the tenant, but what is wrong with it for any is known
+			if mistakes := apply.Mistakes(func(of *plan.Tenancy) (*plan.Plan, error) { return loadPlanFor(name, of) }); mistakes != nil {
+				return nil, nil, mistakes
+			}
 			return nil, nil, err
 		}
 		there = now.Tenancy()
@@ -157,12 +155,6 @@ func (f *applyFlags) look(cmd *cobra.Command, t *target.Rollcall, record *apply.
 		p.Seed = f.seed
 	}
 	return p, now, nil
-}
-
-// unread tells whether err is about a plan that could not be read at all, whatever tenant it is for: it names no line.
-func unread(err error) bool {
-	e, ok := errors.AsType[*plan.Error](err)
-	return err != nil && (!ok || e.Line == 0)
 }
 
 // again is the command that does what was rehearsed.
