@@ -13,6 +13,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // acts are what the timeline does to the server's tenant meanwhile, as far as a load plays it; before it, all enrol.
@@ -23,7 +24,7 @@ func (f *fleetRunFlags) acts(a *aim, p *plan.Plan) (acts []load.Act) {
 			act.At = time.Duration(action.At)
 			acts = append(acts, act)
 		} else if action.Enrol == nil {
-			f.unplayed = append(f.unplayed, fmt.Sprintf("%s at %s", action.Kind(), action.At))
+			f.unplayed = append(f.unplayed, f.language.Say("%s at %s", action.Kind(), action.At.String()))
 		}
 	}
 	for i := range p.Faults {
@@ -36,11 +37,11 @@ func (f *fleetRunFlags) acts(a *aim, p *plan.Plan) (acts []load.Act) {
 func (f *fleetRunFlags) act(a *aim, p *plan.Plan, action *plan.Action) load.Act {
 	switch r := a.rollcall; {
 	case action.Authority != nil && r != nil:
-		return load.Act{Name: fmt.Sprintf("The authority is set to %s", action.Authority.Set), Calls: true, Do: func(ctx context.Context) (string, error) {
+		return load.Act{Name: lang.English.Say("The authority is set to %s", action.Authority.Set), Calls: true, Do: func(ctx context.Context) (string, error) {
 			return f.setAuthority(ctx, r, action.Authority)
 		}}
 	case action.APNs != nil && action.APNs.Upload == plan.Renewed && r != nil:
-		return load.Act{Name: "A renewed push certificate is uploaded", Calls: true, Do: func(ctx context.Context) (string, error) {
+		return load.Act{Name: lang.English.Say("A renewed push certificate is uploaded"), Calls: true, Do: func(ctx context.Context) (string, error) {
 			const life = 400 * 24 * time.Hour // longer than that of any before it
 			made, err := r.MakeTestPush(ctx, "", life)
 			if err == nil {
@@ -52,7 +53,7 @@ func (f *fleetRunFlags) act(a *aim, p *plan.Plan, action *plan.Action) load.Act 
 		return f.assignment(r, p, action.Profiles)
 	case action.Command != nil && a.order != nil && action.Command.To == (plan.Target{Share: plan.Whole, Whom: plan.All}):
 		kind := action.Command.Kind
-		return load.Act{Name: fmt.Sprintf("%s is ordered for all devices", kind), Calls: true, Do: func(ctx context.Context) (string, error) {
+		return load.Act{Name: lang.English.Say("%s is ordered for all devices", kind), Calls: true, Do: func(ctx context.Context) (string, error) {
 			return f.loading.Order(ctx, kind.String(), func(ctx context.Context, udid string) (string, error) {
 				return a.order(ctx, udid, target.Order{Kind: fleet.OrderOf(kind)})
 			})
@@ -73,9 +74,9 @@ func (f *fleetRunFlags) setAuthority(ctx context.Context, r *target.Rollcall, s 
 		return "", err
 	}
 	f.loading.Changes(p.Epoch)
-	outcome = fmt.Sprintf("Previewed and confirmed: of %d devices %d move, %d register anew.", p.Enrolled, p.Pending, p.Stale)
+	outcome = lang.English.Say("Previewed and confirmed: of %d devices %d move, %d register anew.", p.Enrolled, p.Pending, p.Stale)
 	if p.OpensGap {
-		outcome += " The gap opens: Apple devices get 503 until a renewed push certificate is uploaded."
+		outcome += " " + lang.English.Say("The gap opens: Apple devices get 503 until a renewed push certificate is uploaded.")
 	}
 	return outcome, nil
 }
@@ -83,13 +84,13 @@ func (f *fleetRunFlags) setAuthority(ctx context.Context, r *target.Rollcall, s 
 // assignment gives a profile to all, or takes it from them.
 func (f *fleetRunFlags) assignment(r *target.Rollcall, p *plan.Plan, a *plan.Assignment) load.Act {
 	if a.Unassign != "" {
-		return load.Act{Name: fmt.Sprintf("The profile %s is taken from all", a.Unassign), Calls: true, Do: func(ctx context.Context) (string, error) {
+		return load.Act{Name: lang.English.Say("The profile %s is taken from all", a.Unassign), Calls: true, Do: func(ctx context.Context) (string, error) {
 			f.loading.Assigns(fleet.ProfileOf(p, a.Unassign), false)
 			return "", r.Unassign(ctx, a.Unassign, a.Group)
 		}}
 	}
 	_, document := fleet.Document(p, a.Assign)
-	return load.Act{Name: fmt.Sprintf("The profile %s is assigned to all", a.Assign), Calls: true, Do: func(ctx context.Context) (string, error) {
+	return load.Act{Name: lang.English.Say("The profile %s is assigned to all", a.Assign), Calls: true, Do: func(ctx context.Context) (string, error) {
 		f.loading.Assigns(fleet.ProfileOf(p, a.Assign), true)
 		return "", r.ApplyProfile(ctx, a.Assign, document, []string{a.Group})
 	}}
@@ -111,11 +112,11 @@ func ownArrival(p *plan.Plan, whole time.Duration, called bool) *plan.Arrival {
 // remarks are what to know of a plan before it is played.
 func (f *fleetRunFlags) remarks(p *plan.Plan) (list []string) {
 	if len(f.unplayed) > 0 {
-		list = append(list, fmt.Sprintf("not played by fleet run, of the plan %s: %s", p.Name, strings.Join(f.unplayed, ", ")))
+		list = append(list, f.language.Say("not played by fleet run, of the plan %s: %s", p.Name, strings.Join(f.unplayed, ", ")))
 	}
 	if f.unsaid && !f.called {
-		list = append(list, fmt.Sprintf("the plan %s has no arrival: its devices come as often as they do by themselves, %s in all; --apns-listen has the server call them, --rate says another rate",
-			p.Name, p.Arrival.CheckIns))
+		list = append(list, f.language.Say("the plan %s has no arrival: its devices come as often as they do by themselves, %s in all; --apns-listen has the server call them, --rate says another rate",
+			p.Name, p.Arrival.CheckIns.String()))
 	}
 	return list
 }

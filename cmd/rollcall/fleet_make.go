@@ -13,6 +13,7 @@ import (
 	"rollcall/fleet/load"
 	"rollcall/fleet/report"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 func fleetMakeCommand() *cobra.Command {
@@ -60,7 +61,7 @@ enrolled by then. They are Apple's: a plan's PCs and Android devices are left ou
 			if all := p.Devices(); len(devices) < all {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of the plan's %d devices are made: those of Windows and Android are left out, for a kept fleet has Apple devices alone\n", len(devices), all)
 			}
-			bar := newLoadProgress(cmd.ErrOrStderr())
+			bar := newLoadProgress(cmd.ErrOrStderr(), lang.English)
 			c := load.Config{
 				Devices: devices, Link: a.link(1), Start: a.start, Parallel: parallel, Progress: bar.show,
 				Closed: 1, For: time.Second, // there will be no load

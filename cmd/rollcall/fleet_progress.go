@@ -18,7 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/fleet/load"
-	"rollcall/fleet/plan"
+	"rollcall/protocol/lang"
 )
 
 // loadProgress shows how far a load has come: a bar on a terminal, nothing in a pipe.
@@ -26,14 +26,15 @@ type loadProgress struct {
 	bars *mpb.Progress
 	bar  *mpb.Bar
 	last atomic.Pointer[load.Progress]
+	in   lang.Language
 }
 
-func newLoadProgress(w io.Writer) *loadProgress {
+func newLoadProgress(w io.Writer, in lang.Language) *loadProgress {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return &loadProgress{}
 	}
-	p := &loadProgress{}
+	p := &loadProgress{in: in}
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
 	p.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(), mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.text() })))
 	return p
@@ -63,15 +64,15 @@ func (p *loadProgress) text() string {
 	now := p.last.Load()
 	switch {
 	case now == nil:
-		return " the generator measures itself"
+		return " " + p.in.Say("the generator measures itself")
 	case now.Enrolling && now.GaveUp > 0:
-		return fmt.Sprintf(" %d of %d devices enrolled, %d gave up", now.Enrolled, now.Devices, now.GaveUp)
+		return " " + p.in.Say("%d of %d {device|devices} enrolled, %d gave up", now.Enrolled, now.Devices, now.GaveUp)
 	case now.Enrolling:
-		return fmt.Sprintf(" %d of %d devices enrolled", now.Enrolled, now.Devices)
+		return " " + p.in.Say("%d of %d {device|devices} enrolled", now.Enrolled, now.Devices)
 	}
-	text := fmt.Sprintf(" %s of %s · %d offered · %d done · %d failed · %d talk", plan.Duration(now.At.Round(time.Second)), plan.Duration(now.Length), now.Offered, now.Done, now.Failed, now.Busy)
+	text := " " + p.in.Say("%s of %s · %d offered · %d done · %d failed · %d talk", p.in.Span(now.At.Round(time.Second)), p.in.Span(now.Length), now.Offered, now.Done, now.Failed, now.Busy)
 	if now.Faults > 0 {
-		text += fmt.Sprintf(" · %d went wrong", now.Faults)
+		text += " · " + p.in.Say("%d went wrong", now.Faults)
 	}
 	return text
 }

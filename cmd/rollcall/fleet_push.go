@@ -23,6 +23,7 @@ import (
 	"rollcall/fleet/cloud/wns"
 	"rollcall/fleet/load"
 	"rollcall/protocol"
+	"rollcall/protocol/lang"
 )
 
 // pushFlags say which simulated push services stand between a server and the devices of a load.
@@ -67,7 +68,7 @@ func (f *pushFlags) wakes(p protocol.Platform) bool {
 }
 
 // start starts the push services and gives them to a load.
-func (f *pushFlags) start(ctx context.Context, notes io.Writer, c *load.Config) (stop func() error, err error) {
+func (f *pushFlags) start(ctx context.Context, l lang.Language, notes io.Writer, c *load.Config) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running errgroup.Group
 	halt := func() error {
@@ -118,7 +119,7 @@ func (f *pushFlags) start(ctx context.Context, notes io.Writer, c *load.Config) 
 			listener.Close()
 			return nil, err
 		}
-		fmt.Fprintf(notes, "simulated %s listens on https://%s\n", of.name, listener.Addr())
+		fmt.Fprintln(notes, l.Say("simulated %s listens on https://%s", of.name, listener.Addr().String()))
 		running.Go(func() error { return s.Serve(ctx, listener) })
 	}
 	return halt, nil

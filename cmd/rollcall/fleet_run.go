@@ -141,7 +141,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	stop, err := f.pushed.start(ctx, cmd.ErrOrStderr(), &config)
+	stop, err := f.pushed.start(ctx, f.language, cmd.ErrOrStderr(), &config)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func fleetRun(cmd *cobra.Command, args []string, f *fleetRunFlags) (err error) {
 	for _, text := range f.remarks(p) {
 		fmt.Fprintln(cmd.ErrOrStderr(), text)
 	}
-	bar := newLoadProgress(cmd.ErrOrStderr())
+	bar := newLoadProgress(cmd.ErrOrStderr(), f.language)
 	config.Progress = bar.show
 	result, story, devices, err := f.run(ctx, a, p, config, earlier)
 	bar.done()

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"rollcall/fleet/load"
+	"rollcall/protocol/lang"
 	"rollcall/server/push"
 )
 
@@ -29,7 +30,7 @@ func TestFleetPushHostNames(t *testing.T) {
 	address, roots := pushService(t, ca)
 	f := pushFlags{apns: address, ca: ca}
 	var c load.Config
-	stop, err := f.start(t.Context(), io.Discard, &c)
+	stop, err := f.start(t.Context(), lang.English, io.Discard, &c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 // A Comparison holds a result against an earlier one that was made alike, window by window: those at the same place of both
@@ -33,8 +34,6 @@ type Part struct {
 	Of    uint64 `json:"of"`
 }
 
-func (p Part) String() string { return fmt.Sprintf("%d of %d", p.Count, p.Of) }
-
 func (p Part) share() float64 { return float64(p.Count) / float64(max(p.Of, 1)) }
 
 // A Change is in per cent: the mean over the pairs, of latencies the geometric one. Between Least and Most lies what the
@@ -49,42 +48,49 @@ type Change struct {
 // Clear tells whether a change is one: no change at all lies outside its interval.
 func (c Change) Clear() bool { return c.Pairs > 0 && (c.Least > 0 || c.Most < 0) }
 
-func (c Change) String() string {
+// In says in l what a change comes to.
+func (c Change) In(l lang.Language) string {
 	if c.Pairs == 0 {
-		return "cannot be told: too few windows with enough answers and no failure, or each too much like the one before"
+		return l.Say("cannot be told: too few windows with answers enough, or each too much like the one before")
 	}
-	text := fmt.Sprintf("%+.1f%% (%+.1f%% to %+.1f%%)", c.Percent, c.Least, c.Most)
+	text := l.Say("%s (%s to %s)", l.Signed(c.Percent), l.Signed(c.Least), l.Signed(c.Most))
 	if !c.Clear() {
-		return "no clear change, " + text
+		return l.Say("no clear change, %s", text)
 	}
 	return text
 }
 
-// String is the comparison in a few sentences, short enough for a report to show whole.
-func (c *Comparison) String() string {
+// String is the comparison in a few sentences of English.
+func (c *Comparison) String() string { return c.In(lang.English) }
+
+// In is the comparison in a few sentences of l, short enough for a report to show whole.
+func (c *Comparison) In(l lang.Language) string {
 	if !c.Comparable {
-		return "Not comparable with the baseline: " + strings.Join(c.Why, "; ") + "."
+		why := make([]string, len(c.Why))
+		for i := range why {
+			why[i] = l.Retell(c.Why[i])
+		}
+		return l.Say("Not comparable with the baseline: %s.", strings.Join(why, "; "))
 	}
-	text := "Against the baseline"
+	parts := []string{l.Say("Against the baseline")}
 	if c.Target != "" {
-		text += ", which was of " + c.Target
+		parts[0] = l.Say("Against the baseline, which was of %s", c.Target)
 	}
 	then, now := c.Failed[0], c.Failed[1]
-	switch {
+	switch failed := []any{now.Count, now.Of, then.Count, then.Of}; {
 	case now.share() > then.share():
-		text += fmt.Sprintf(": worse: %s failed, %s then", now, then)
+		parts = append(parts, l.Say("worse: %d of %d failed, %d of %d then", failed...))
 	case now != then:
-		text += fmt.Sprintf(": %s failed, %s then", now, then)
+		parts = append(parts, l.Say("%d of %d failed, %d of %d then", failed...))
 	}
-	text += fmt.Sprintf(": done %s; ", c.Done)
+	latencies := "p50 " + c.P50.In(l) + "; p99 " + c.P99.In(l)
 	if c.P50.Pairs == 0 && c.P99.Pairs == 0 {
-		text += fmt.Sprintf("p50 and p99 %s.", c.P50)
-	} else {
-		text += fmt.Sprintf("p50 %s; p99 %s.", c.P50, c.P99)
+		latencies = l.Say("p50 and p99") + " " + c.P50.In(l)
 	}
-	text += " In brackets: 95%, by the wander within these two runs."
+	parts = append(parts, l.Say("done %s", c.Done.In(l))+"; "+latencies+".")
+	text := strings.Join(parts, ": ") + " " + l.Say("In brackets: 95%%, by the wander within these two runs.")
 	if left := c.Pairs - c.P50.Pairs; c.P50.Pairs > 0 && left > 0 {
-		text += fmt.Sprintf(" %d of %d pairs of windows had too few answers, or failures, and are no part of the latencies.", left, c.Pairs)
+		text += " " + l.Say("%d of %d pairs of windows had too few answers, or failures, and do not count for latencies.", left, c.Pairs)
 	}
 	return text
 }
@@ -97,7 +103,7 @@ func Compare(earlier, x *Section) *Comparison {
 	}
 	c.Pairs = min(len(earlier.Windows), len(x.Windows))
 	if len(c.Why) == 0 && c.Pairs < fewestPairs {
-		c.Why = append(c.Why, fmt.Sprintf("only %d pairs of windows; %d are needed", c.Pairs, fewestPairs))
+		c.Why = append(c.Why, lang.English.Say("only %d {pair|pairs} of windows; %d are needed", c.Pairs, fewestPairs))
 	}
 	if len(c.Why) > 0 {
 		return c
@@ -136,32 +142,43 @@ const fewestPairs = 5
 func differences(a, b *Section) []string {
 	why := []string{}
 	for _, f := range []struct {
-		what string
+		what lang.Key
 		a, b any
 	}{
-		{"devices", a.devices, b.devices},
-		{"loop", a.Loop, b.Loop},
-		{"arrivals", a.Arrivals, b.Arrivals},
-		{"pace", a.Pace, b.Pace},
-		{"seconds", a.Seconds, b.Seconds},
-		{"server", a.Server, b.Server},
-		{"identity", a.Identity, b.Identity},
-		{"authentication", a.Authentication, b.Authentication},
-		{"woken_by", a.WokenBy, b.WokenBy},
-		{"connections", a.Connections, b.Connections},
-		{"handshakes", a.Handshakes, b.Handshakes},
-		{"key_exchange", a.KeyExchange, b.KeyExchange},
-		{"source_addresses", a.Sources, b.Sources},
-		{"think_ms", a.Think, b.Think},
-		{"retries", a.Retries, b.Retries},
-		{"window_seconds", a.WindowSeconds, b.WindowSeconds},
-		{"shared_host", a.SharedHost, b.SharedHost},
+		{lang.Key("devices"), a.devices, b.devices},
+		{lang.Key("loop"), a.Loop, b.Loop},
+		{lang.Key("arrivals"), a.Arrivals, b.Arrivals},
+		{lang.Key("pace"), a.Pace, b.Pace},
+		{lang.Key("seconds in all"), a.Seconds, b.Seconds},
+		{lang.Key("kind of server"), a.Server, b.Server},
+		{lang.Key("identities"), a.Identity, b.Identity},
+		{lang.Key("authentication"), a.Authentication, b.Authentication},
+		{lang.Key("woken by"), a.WokenBy, b.WokenBy},
+		{lang.Key("connections"), a.Connections, b.Connections},
+		{lang.Key("TLS handshakes"), a.Handshakes, b.Handshakes},
+		{lang.Key("key exchange"), a.KeyExchange, b.KeyExchange},
+		{lang.Key("source addresses"), a.Sources, b.Sources},
+		{lang.Key("milliseconds from a step to the next"), a.Think, b.Think},
+		{lang.Key("devices turned away come again"), a.Retries, b.Retries},
+		{lang.Key("seconds of a window"), a.WindowSeconds, b.WindowSeconds},
+		{lang.Key("on one host with the server"), a.SharedHost, b.SharedHost},
 	} {
 		if f.a != f.b {
-			why = append(why, fmt.Sprintf("%s: %v then, %v now", f.what, f.a, f.b))
+			why = append(why, lang.English.Say("%s: %s then, %s now", lang.English.Say(f.what), told(f.a), told(f.b)))
 		}
 	}
 	return why
+}
+
+// told is one thing that a run did.
+func told(x any) string {
+	switch x {
+	case true:
+		return lang.English.Say("yes")
+	case false:
+		return lang.English.Say("no")
+	}
+	return fmt.Sprint(x)
 }
 
 // sizeOf says how many devices of what platforms took part.

@@ -146,7 +146,7 @@ func (l *Load) Tell(s Setting, e Enrolled, g Generator) (*report.Result, *report
 		return nil, nil, err
 	}
 	if s.Baseline != nil && (r.Verdict == report.Invalid || r.Verdict == report.Partial) { // as no such run may be a baseline
-		section.Baseline = &Comparison{Why: append(differences(s.Baseline, section), "the verdict of this run is "+r.Verdict)}
+		section.Baseline = &Comparison{Why: append(differences(s.Baseline, section), lang.English.Say("the verdict of this run is %s", lang.English.Say(map[string]lang.Key{report.Invalid: lang.Key("invalid"), report.Partial: lang.Key("partial")}[r.Verdict])))}
 	}
 	return r, l.story(r, section, &s, all), nil
 }
@@ -347,15 +347,15 @@ func (x *Section) incomparable(l *plan.Limit) string {
 		}
 		b := x.Baseline
 		if b == nil {
-			return "there is no baseline to compare with"
+			return lang.English.Say("there is no baseline to compare with")
 		}
 		name, _, _ = strings.Cut(name, ".")
 		change, ok := map[string]Change{"p50": b.P50, "p99": b.P99, "done": b.Done}[name]
 		switch {
 		case ok && !b.Comparable:
-			return b.String()
+			return lang.English.Say("not comparable with the baseline, for one: %s", strings.Join(b.Why[:min(1, len(b.Why))], ""))
 		case ok && change.Pairs == 0:
-			return change.String()
+			return change.In(lang.English)
 		}
 	}
 	return ""

@@ -15,10 +15,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"rollcall/agent/link"
 	"rollcall/fleet/plan"
 	"rollcall/fleet/report"
+	"rollcall/protocol/lang"
 )
 
 var update = flag.Bool("update", false, "rewrite the files that tests compare with")
@@ -300,13 +302,13 @@ func TestCompare(t *testing.T) {
 	if !c.Comparable || !c.P99.Clear() || math.Abs(c.P99.Percent-30) > 8 || c.P99.Least > 30 || c.P99.Most < 30 || c.P50.Clear() || c.Done.Clear() {
 		t.Errorf("%+v", c)
 	}
-	if !strings.Contains(c.P50.String(), "no clear change") || !strings.Contains(c.String(), "within these two runs") {
+	if !strings.Contains(c.P50.In(lang.English), "no clear change") || !strings.Contains(c.String(), "within these two runs") {
 		t.Error(c)
 	}
 	for name, edit := range map[string]func(*Section){
 		"devices": func(x *Section) { x.devices = "20" }, "pace": func(x *Section) { x.Pace = "2/s" }, "connections": func(x *Section) { x.Connections = "kept" },
-		"identity": func(x *Section) { x.Identity = "minted" }, "source_addresses": func(x *Section) { x.Sources = 2 },
-		"retries": func(x *Section) { x.Retries = true }, "only 3 pairs of windows": func(x *Section) { x.Windows = x.Windows[:3] },
+		"identities": func(x *Section) { x.Identity = "minted" }, "source addresses": func(x *Section) { x.Sources = 2 },
+		"devices turned away": func(x *Section) { x.Retries = true }, "only 3 pairs of windows": func(x *Section) { x.Windows = x.Windows[:3] },
 	} {
 		other := section(1)
 		edit(other)
@@ -370,7 +372,7 @@ func TestBaselineOfAValidRun(t *testing.T) {
 	if c.Done.Clear() || c.Failed[1].Count != 0 {
 		t.Errorf("done %+v, failed %v", c.Done, c.Failed)
 	}
-	if text := strings.Join(story.Lead, " "); !strings.Contains(text, "p50 "+c.P50.String()) {
+	if text := strings.Join(story.Lead, " "); !strings.Contains(text, "p50 "+c.P50.In(lang.English)) {
 		t.Error(text)
 	}
 }
@@ -387,7 +389,7 @@ func TestCompareFailures(t *testing.T) {
 	if !c.Comparable || !c.Done.Clear() || math.Abs(c.Done.Percent+33.3) > 0.1 || c.Failed != [2]Part{{0, 6000}, {2000, 6000}} || c.Pairs != 60 || c.P50.Pairs != 40 {
 		t.Errorf("%+v", c)
 	}
-	for _, want := range []string{"worse: 2000 of 6000 failed, 0 of 6000 then", "20 of 60 pairs of windows had"} {
+	for _, want := range []string{"worse: 2,000 of 6,000 failed, 0 of 6,000 then", "20 of 60 pairs of windows had"} {
 		if !strings.Contains(c.String(), want) {
 			t.Errorf("%s; want %s", c, want)
 		}
@@ -473,8 +475,10 @@ func TestComparisonIsShort(t *testing.T) {
 		{Comparable: true, Target: far, Pairs: 600, Failed: failed, Done: told},
 		{Comparable: true, Target: far, Pairs: 601, Failed: failed, Done: told, P50: told},
 	} {
-		if text := c.String(); len(text) > 500 {
-			t.Errorf("%d characters: %s", len(text), text)
+		for _, l := range []lang.Language{lang.English, lang.Dutch} {
+			if text := c.In(l); utf8.RuneCountInString(text) > 500 {
+				t.Errorf("%d characters: %s", utf8.RuneCountInString(text), text)
+			}
 		}
 	}
 }

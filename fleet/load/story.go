@@ -23,7 +23,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 		st.Lead = append(st.Lead, in.Say("The first request that went wrong: %s.", x.Trouble))
 	}
 	if x.Baseline != nil {
-		st.Lead = append(st.Lead, in.Retell(x.Baseline.String()))
+		st.Lead = append(st.Lead, x.Baseline.In(in))
 	}
 	late := time.Duration(x.Generator.StartDelay.P99 * float64(time.Millisecond))
 	st.Figures = []report.Figure{
@@ -74,7 +74,7 @@ func (l *Load) story(r *report.Result, x *Section, s *Setting, all *book) *repor
 	}
 	for step := range all.steps {
 		if h := all.steps[step][Good]; h != nil {
-			st.Latency = append(st.Latency, report.LatencyOf(dialect.Step(step).String(), h))
+			st.Latency = append(st.Latency, report.LatencyOf(in.Say(lang.Key(dialect.Step(step).String())), h))
 		}
 	}
 	if all.woken != nil {
@@ -117,7 +117,7 @@ func (x *Section) requests(in lang.Language, title string, steps []StepFigures) 
 		Columns: []report.Column{{Name: in.Say("Request")}, {Name: in.Say("Outcome")}, {Name: in.Say("Count"), Bar: true}, {Name: "p50"}, {Name: "p99"}, {Name: in.Say("p99.9")}, {Name: in.Say("Longest")}},
 	}
 	for _, s := range steps {
-		t.Rows = append(t.Rows, []any{s.Step, in.Retell(s.Outcome), s.Count, span(s.P50), span(s.P99), span(s.P999), span(s.Max)})
+		t.Rows = append(t.Rows, []any{in.Say(lang.Key(s.Step)), in.Retell(s.Outcome), s.Count, span(s.P50), span(s.P99), span(s.P999), span(s.Max)})
 	}
 	return t
 }

@@ -88,7 +88,7 @@ func latencyTable(s *Story) Table {
 	t := Table{
 		Title:   l.Say("Latency"),
 		Caption: latencyCaption(s),
-		Columns: []Column{{Name: l.Say("Request")}, {Name: l.Say("Count")}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: "p99.9"}, {Name: l.Say("Longest")}},
+		Columns: []Column{{Name: l.Say("Request")}, {Name: l.Say("Count")}, {Name: "p50"}, {Name: "p90"}, {Name: "p99", Bar: true}, {Name: l.Say("p99.9")}, {Name: l.Say("Longest")}},
 	}
 	for _, x := range s.Latency {
 		t.Rows = append(t.Rows, []any{x.Name, x.Count, x.P50, x.P90, x.P99, x.P999, x.Max})
@@ -117,7 +117,7 @@ func limits(l lang.Language, r *Result) *grid {
 	}
 	g := &grid{Title: l.Say("Limits"), Columns: []heading{{Name: l.Say("Limit")}, {Name: l.Say("Got")}, {Name: l.Say("Outcome")}}}
 	for _, x := range r.Limits {
-		got, outcome := clean(x.Got), field{Text: l.Say("held"), Class: "word ok"}
+		got, outcome := clean(l.Retell(x.Got)), field{Text: l.Say("held"), Class: "word ok"}
 		nothing, none := unmeasured[x.Got]
 		switch {
 		case none:

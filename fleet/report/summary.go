@@ -62,7 +62,7 @@ func Summary(w io.Writer, r *Result, s *Story, color bool) error {
 	t.row(l.Say("checks"), checks(l, r))
 	for _, x := range r.Limits {
 		if !x.OK {
-			t.row("", t.in(red, l.Say("broken:"))+" "+l.Say("%s, got %s", clean(x.Limit), clean(x.Got)))
+			t.row("", t.in(red, l.Say("broken:"))+" "+l.Say("%s, got %s", clean(x.Limit), clean(l.Retell(x.Got))))
 		}
 	}
 	t.row(l.Say("run"), runInWords(l, r))

@@ -72,3 +72,21 @@ func TestHST016NoFigure(t *testing.T) {
 		}
 	}
 }
+
+// What a broken limit got is told in the report's language where it is a sentence, and left as it is where it is a figure.
+func TestSummaryGotInDutch(t *testing.T) {
+	r := &Result{Command: "fleet run", Verdict: Failed, Limits: []Limit{{"load.baseline.p99.percent < 1", "there is no baseline to compare with", false}, {"checkins.p99 < 1ms", "6.23ms", false}}}
+	var text strings.Builder
+	if err := Summary(&text, r, &Story{Language: lang.Dutch}, false); err != nil {
+		t.Fatal(err)
+	}
+	told := text.String()
+	for _, row := range limits(lang.Dutch, r).Rows {
+		told += " | " + row[1].Text
+	}
+	for _, want := range []string{"gemeten er is geen eerdere run", "| er is geen eerdere run om mee te vergelijken", "gemeten 6.23ms", "| 6.23ms"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%q is not in %s", want, told)
+		}
+	}
+}

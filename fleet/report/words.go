@@ -147,7 +147,7 @@ func checkInsInWords(l lang.Language, c CheckIns) string {
 		text += "; " + l.Say("%s a second", l.Number(math.Round(c.PerSecond)))
 	}
 	if c.P99 > 0 {
-		text += "; p50 " + l.Number(c.P50) + " ms, p99 " + l.Number(c.P99) + " ms, p99.9 " + l.Number(c.P999) + " ms"
+		text += "; p50 " + l.Number(c.P50) + " ms, p99 " + l.Number(c.P99) + " ms, " + l.Say("p99.9") + " " + l.Number(c.P999) + " ms"
 	}
 	return text
 }

@@ -60,6 +60,15 @@ func (l Language) Percent(f float64) string {
 	return l.Number(math.Round(f)) + "%"
 }
 
+// Signed writes a change in per cent with its sign and one decimal: +2.6%.
+func (l Language) Signed(percent float64) string {
+	s := l.grouped(strconv.FormatFloat(math.Abs(percent), 'f', 1, 64), percent < 0) + "%"
+	if percent > 0 {
+		s = "+" + s
+	}
+	return s
+}
+
 const day = 24 * time.Hour
 
 // Span writes a length of time in its two largest units.

@@ -72,11 +72,11 @@ func (l Language) argument(verb, text string) any {
 	if d, ok := written(text); ok {
 		return l.Span(d)
 	}
-	return decimal.ReplaceAllString(l.Retell(text), "${1}"+separators[l].decimals+"${2}%")
+	return decimal.ReplaceAllString(l.Retell(text), "${1}"+separators[l].decimals+"${2}${3}")
 }
 
 var (
-	decimal = regexp.MustCompile(`\b([0-9]+)\.([0-9]+)%`)
+	decimal = regexp.MustCompile(`\b([0-9]+)\.([0-9]+)(%| ms\b| s\b)`)
 	length  = regexp.MustCompile(`^(?:([0-9]{1,5})d)?((?:[0-9]{1,5}h)?(?:[0-9]{1,5}m)?(?:[0-9]{1,5}s)?)$`)
 )
 

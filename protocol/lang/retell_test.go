@@ -19,6 +19,7 @@ func TestRetell(t *testing.T) {
 		"The server is down for 8d12h":                       "De server ligt stil gedurende 8 dagen 12 u",
 		"The users of 0.5% of all devices are asked to sync": "De gebruikers van 0,5% van alle apparaten wordt gevraagd te synchroniseren",
 		"quite unheard-of":                                   "quite unheard-of",
+		"generator saturated: one step in a hundred began 4.82 ms or more after it could have; 1.50 s is allowed":                         "generator verzadigd: één op de honderd stappen begon 4,82 ms of meer nadat het had gekund; 1,50 s is toegestaan",
 		"in the column \"na 1 dag\": I3 does not hold for 7F: the queue changed between two events: 2 commands were waiting, 1 are":       "in de kolom \"na 1 dag\": I3 geldt niet voor 7F: de wachtrij veranderde tussen twee gebeurtenissen: er wachtten 2 opdrachten, nu 1",
 		"ledger: stuck: RestartDevice 7F of device D1: taken and not delivered within 1m0s":                                               "boekhouding: blijven steken: RestartDevice 7F van apparaat D1: aangenomen en niet binnen 1 min bezorgd",
 		"ledger: never converged: profile wifi of device D1: wanted, and not there":                                                       "boekhouding: nooit bijgetrokken: profiel wifi van apparaat D1: gewenst, en niet aanwezig",
