@@ -127,15 +127,12 @@ func (s *Server) AndroidToken(ctx context.Context, now protocol.Time, token, dev
 	return t, nil
 }
 
-// checkedIn tells whether the device of a used grant has checked in under its certificate: with an identity since, with none any more, or
-// with its record removed it has as well (AND-071).
+// checkedIn tells whether the device of a used grant has checked in under its certificate: with another identity since, with its record
+// removed, or turned away for good, it has as well (AND-071). The store keeps a certificate for longer than its grant.
 func (s *Server) checkedIn(ctx context.Context, g *store.Grant) (bool, error) {
 	f := delivery.Fingerprint(sha256.Sum256(g.Certificate))
 	c, err := s.store.Credential(ctx, f)
-	switch {
-	case errors.Is(err, store.ErrNotFound): // it went with its record
-		return true, nil
-	case err != nil, c.Device == 0:
+	if err != nil || c.Device == 0 {
 		return c.Revoked, err
 	}
 	r, err := s.store.Record(ctx, c.Device)

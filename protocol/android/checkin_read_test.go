@@ -45,7 +45,8 @@ func TestTwin(t *testing.T) {
 		}
 	}
 	for _, body := range []string{
-		steady + `,"applied":{"state":"ACTIVE"}}`, steady + `,"time":""}`, steady + `,"time":null,"push":null}`, steady + `,"reason":null}`,
+		steady + `,"applied":{"state":"ACTIVE"}}`, steady + `,"time":""}`, steady + `,"time":null,"push":null}`,
+		strings.Replace(steady, `"epoch"`, `"time":"1970-01-01T00:00:00Z","epoch"`, 1) + `}`, strings.Replace(steady, `"epoch"`, `"time":"","epoch"`, 1) + `}`, steady + `,"reason":null}`,
 		`{"applied":{"profiles":[],"state":"LOST","profiles":[]}}`, `{"applied":{"profiles":[]},"applied":null}`, `{"applied":{"profiles":[null]}}`,
 		`{"applied":{"profiles":[{"version":-1}]}}`, `{"applied":{"policyVersion":7}}`, `{"applied":{"policyVersion":"007"}}`,
 		`{"protocol":99999999999999999999,"round":-1}`, `{"compliant":"true"}`,

@@ -74,6 +74,29 @@ func TestHST037ESTSubject(t *testing.T) {
 	}
 }
 
+// TestHST037ESTRate: one challenge is tried so often and no more, from wherever: a guess of its key costs time. It is not used up, and others
+// are not concerned.
+func TestHST037ESTRate(t *testing.T) {
+	l := newDroidLab(t)
+	device, ask := l.takesIn()
+	now := l.limited(1000)
+	csr := l.request("d-ffff")
+	codes := map[int]int{}
+	for range tokenBurst + 5 {
+		codes[ask(csr).Code]++
+	}
+	if codes[403] != tokenBurst || codes[503] != 5 {
+		t.Errorf("answered %v, want %d looked at and 5 told to come again", codes, tokenBurst)
+	}
+	if w := l.from("192.0.2.7:1", http.MethodPost, android.ESTPath+"/simpleenroll", csr, "Authorization", "Basic eDp5", "Content-Type", "application/pkcs10"); w.Code != 403 {
+		t.Errorf("by another challenge answered %d %s", w.Code, w.Body)
+	}
+	*now = now.Add(time.Minute)
+	if w := ask(l.request(device)); w.Code != 200 {
+		t.Errorf("in the end its own request is answered %d %s", w.Code, w.Body)
+	}
+}
+
 // A request for a certificate that comes again gets the certificate of the first time; another one by the same challenge none (HST-041).
 func TestHST041ESTReplay(t *testing.T) {
 	l := newDroidLab(t)

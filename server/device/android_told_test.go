@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,25 @@ func TestHST052AndroidStray(t *testing.T) {
 	}
 	if strays != 2 {
 		t.Errorf("the journal has %d strays, want 2: %+v", strays, lines)
+	}
+}
+
+// TestAUTH30AndroidRetry: who is refused with the notice of a change comes again in 15 minutes, whenever else it would (android.md section 8).
+func TestAUTH30AndroidRetry(t *testing.T) {
+	l := newDroidLab(t)
+	for _, tt := range []struct {
+		notice protocol.Notice
+		reason string
+		retry  string
+	}{
+		{protocol.Notice{Epoch: 2, ChangedAt: l.pnow()}, android.AuthorityChanged, "900"},
+		{protocol.Notice{}, android.TryLater, "3600"},
+	} {
+		w := httptest.NewRecorder()
+		l.h.androidRefuse(w, httptest.NewRequest("POST", android.CheckInPath, nil), nil, &protocol.Refusal{Rule: protocol.RulePushGap, Reason: "wait", RetryAfter: time.Hour, Notice: tt.notice})
+		if w.Code != 503 || w.Header().Get("Retry-After") != tt.retry || !strings.Contains(w.Body.String(), tt.reason) {
+			t.Errorf("%+v: answered %d, Retry-After %s, %s", tt.notice, w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
 	}
 }
 
