@@ -642,7 +642,7 @@ func TestAND038CommandsWire(t *testing.T) {
 	info := order(d, protocol.DeviceInformation, "")
 	l.talks(d)
 	result(d, lost, protocol.Acknowledged, "")
-	result(d, clear, protocol.Acknowledged, "")
+	result(d, clear, protocol.Acknowledged, "com.example.none: APP_NOT_FOUND")
 	result(d, passcode, protocol.Failed, android.CodeInvalidValue)
 	result(d, info, protocol.Acknowledged, "")
 	if d.State() != android.Lost {

@@ -370,10 +370,23 @@ func (x *androidRound) reported(q *delivery.Queued) (r delivery.CommandReport, o
 			r.Status, r.Errors = protocol.Failed, one.ErrorCode
 		case android.ResultLater:
 			r.Status = protocol.NotNow
+		default:
+			r.Errors = uncleared(q.Text, one.ClearAppsDataStatus)
 		}
 		return r, true
 	}
 	return r, false
+}
+
+// uncleared says of which of the apps that were named the data are still there, and why, as far as the device says (android.md section 2.5).
+func uncleared(names string, said map[string]android.AppResult) string {
+	var out []string
+	for _, name := range strings.Fields(names) {
+		if one, ok := said[name]; ok && one.Result != android.AppCleared {
+			out = append(out, name+": "+brief(one.Result))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // renewed tells whether the round comes under an identity that is not due: the device renewed and never said so, and a second renewal
