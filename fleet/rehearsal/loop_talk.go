@@ -138,7 +138,7 @@ func (l *Loop) deliver(i int, c *protocol.CheckIn, v *voice) error {
 	case f != nil && passage != Unanswered:
 		err = f.carries(c)
 	default:
-		err = l.round()
+		err = l.decide(i, c)
 	}
 	no := &l.out.Refusal
 	switch {
@@ -260,6 +260,27 @@ func (l *Loop) opening(p *place) *delivery.Batch {
 		return &delivery.Batch{Phase: delivery.Asking, Untold: true}
 	}
 	return nil
+}
+
+// decide has the server decide on what device i says in c. A PC that leaves before its first session has that and says so with one message, which
+// only announces that it tries (windows.md section 7).
+func (l *Loop) decide(i int, c *protocol.CheckIn) error {
+	if c.Verb == protocol.Leave && l.places[i].platform == protocol.Windows {
+		if s := l.store.Lend(l.places[i].number); s != nil && s.Life == delivery.Enrolling {
+			first := *c
+			first.Verb, l.stale = protocol.Ready, true
+			if err := l.dress(i, &first, Whole); err != nil {
+				return err
+			}
+			if err := l.round(); err != nil || l.out.Refusal.Rule != "" {
+				return err
+			}
+			if err := l.dress(i, c, Whole); err != nil {
+				return err
+			}
+		}
+	}
+	return l.round()
 }
 
 // round has the server decide on ev. What it refuses is in out, and is no error.

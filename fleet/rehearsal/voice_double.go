@@ -56,6 +56,7 @@ type speaker interface {
 	pauses(f *double) bool               // it has, since another identity is wanted first
 	renewed(f *double) *x509.Certificate // another identity; nil: there is none, and the difference is noted
 	rests(f *double)                     // holds what is the protocol's own
+	owes() bool                          // the server has still to hear something of it
 	profiles(f *double) (rule, wire []string)
 	drops(f *double) (rule, wire protocol.Time) // when the first profile leaves by itself; 0: none will
 }
@@ -252,7 +253,7 @@ func (f *double) misses(wait time.Duration) {
 func (f *double) carries(c *protocol.CheckIn) error {
 	l := f.loop
 	if f.silent() || f.twice {
-		return l.round()
+		return l.decide(f.index, c)
 	}
 	f.opens()
 	switch {
@@ -260,7 +261,7 @@ func (f *double) carries(c *protocol.CheckIn) error {
 		return f.hello(f)
 	case f.act.Kind == dialect.Rest && f.act.Err != nil: // its protocol has it say nothing, and the rule must come to nothing
 		f.failed = true
-		err := l.round()
+		err := l.decide(f.index, c)
 		if err == nil && l.out.Refusal.Rule == "" {
 			f.differs("message", c.Verb, f.wants())
 		}
@@ -269,13 +270,13 @@ func (f *double) carries(c *protocol.CheckIn) error {
 	state := l.store.Lend(l.places[f.index].number)
 	if state == nil || f.act.Kind != dialect.Send {
 		f.differs("message", c.Verb, f.wants())
-		return l.round()
+		return l.decide(f.index, c)
 	}
 	f.keep(state)
 	f.began = state.Reports
 	f.twice, f.early = true, c.Verb == protocol.Ready
 	f.talks()
-	err := l.round()
+	err := l.decide(f.index, c)
 	if err == nil && f.barred != nil && l.out.Refusal.Rule == "" {
 		f.differs("gate", "let in", f.barred)
 	}

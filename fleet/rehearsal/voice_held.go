@@ -69,7 +69,7 @@ func (f *double) mends(state *delivery.State) {
 	}
 	rule, wire := f.profiles(f)
 	if core.Phase() == agent.Enrolled && f.twice && !f.early && state != nil && f.abreast() && slices.Equal(rule, wire) &&
-		state.Identity == mine.Identity && len(state.Queue) == len(mine.Queue) && f.assigned(state) == f.assigned(mine) && !core.Owes() {
+		state.Identity == mine.Identity && len(state.Queue) == len(mine.Queue) && f.assigned(state) == f.assigned(mine) && !core.Owes() && !f.owes() {
 		f.torn = false
 	}
 }

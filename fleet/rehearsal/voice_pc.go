@@ -155,6 +155,9 @@ func (x *pc) rests(f *double) {
 	f.check("identity", span(core.Identity().NotBefore, core.Identity().NotAfter), span(id.NotBefore, id.NotAfter))
 }
 
+// owes says no: its sessions keep nothing for the next.
+func (x *pc) owes() bool { return false }
+
 // drops are of the profiles themselves: a device that got another in the same conversation looks after the first all the same.
 func (x *pc) drops(f *double) (rule, wire protocol.Time) {
 	for _, p := range f.loop.Device(f.index).Profiles() {

@@ -104,10 +104,12 @@ func (x *phone) hello(f *double) error {
 func (x *phone) rests(f *double) {
 	core := f.loop.Device(f.index)
 	f.check("next contact", core.Due(), x.device.Due())
-	f.check("owing", core.Owes(), x.device.Owes())
+	f.check("owing", core.Owes(), x.owes())
 	id := x.device.Identity()
 	f.check("identity", span(core.Identity().NotBefore, core.Identity().NotAfter), span(id.NotBefore, id.NotAfter))
 }
+
+func (x *phone) owes() bool { return x.device.Owes() }
 
 func (x *phone) drops(f *double) (rule, wire protocol.Time) {
 	return f.loop.Device(f.index).Drops(), x.device.Drops()

@@ -53,7 +53,10 @@ timeline:
   - {at: 6d, profiles: {unassign: office, group: office}}
   - {at: 8d, enrol: {again: true, over: 1h}}
 faults:
-  - {share: 4%%, drop_response: true}
+  - {at: 0s, for: 3h, share: 25%%, drop_response: true}
+  - {at: 3h, for: 45h, share: 4%%, drop_response: true}
+  - {at: 2d, for: 4h, share: 25%%, drop_response: true}
+  - {at: 2d4h, share: 4%%, drop_response: true}
   - {share: 2%%, reset: true}
   - {at: 4d, for: 1h, share: 30%%, server: busy}
 `, seed))
@@ -68,6 +71,35 @@ faults:
 				if wire.Wire.Devices[platform-1] == 0 {
 					t.Errorf("no %s has spoken", platform)
 				}
+			}
+		})
+	}
+}
+
+// A PC whose first session did not get through is enrolled all the same (WIN-025). Where its user takes it out before the next try, that
+// farewell is the first that the server hears of it: the enrolment is completed, and then the PC is leaving, for it says only that it tries
+// (WIN-040, windows.md section 7).
+func TestWIN040WireLeavesBeforeItsFirstSession(t *testing.T) {
+	for _, fault := range []string{"reset: true", "server: busy"} {
+		t.Run(fault, func(t *testing.T) {
+			p := parsed(t, `
+until: 1d
+tenant: {authority: intune}
+population: {devices: 30, mix: {windows: 100}, licences: {basic: 0, intune: 100}, ways: {joined: 30, registered: 20, autopilot: 10, group_policy: 20, self_deploying: 20}}
+profiles: [{name: mail, family: email}]
+timeline:
+  - {at: 0s, enrol: {over: 30s}}
+  - {at: 31s, unenrol: 100%}
+  - {at: 2h, profiles: {assign: mail, group: all}}
+  - {at: 3h, enrol: {again: true, over: 1h}}
+faults: [{at: 0s, for: 30s, share: 50%, `+fault+`}]
+`)
+			rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+			for _, d := range wire.Wire.Differences {
+				t.Error(d.String())
+			}
+			if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Parted > 0 {
+				t.Errorf("the story is another, or %d parted", wire.Wire.Parted)
 			}
 		})
 	}
