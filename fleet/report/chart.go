@@ -53,8 +53,8 @@ type stroke struct {
 type tick struct {
 	At    string // per cent or pixels
 	Label string
-	Minor bool   // left out on narrow screens
-	Rare  bool   // left out on the narrowest
+	Minor bool   // left out where a chart is narrow
+	Rare  bool   // left out where it is very narrow
 	Side  string // start, middle or end
 }
 
@@ -64,7 +64,8 @@ type mark struct {
 	X, Text string
 	N       int
 	Label   bool // there is room for its number
-	Minor   bool // but not on a narrow screen
+	Minor   bool // but not where a chart is narrow
+	Rare    bool // or very narrow
 }
 
 // draw lays a chart out. Spans and marks are the story's, the same in each chart.
@@ -351,10 +352,10 @@ func bands(s *Story, of string) []band {
 // marks numbers the marked acts from 1, and returns those that the panel of this name shows, or all where it has none; a number is
 // left out where there is no room for it.
 func marks(s *Story, of string) []mark {
-	const room, narrow = 2.8, 7 // per cent
+	const room, narrow, slim = 2.8, 7, 12 // per cent
 	n := 0
 	var out []mark
-	last, lastNarrow := -room, -float64(narrow)
+	last, lastNarrow, lastSlim := -room, -float64(narrow), -float64(slim)
 	for _, a := range s.Acts {
 		if !a.Mark {
 			continue
@@ -368,6 +369,9 @@ func marks(s *Story, of string) []mark {
 			last = at
 			if m.Minor = at-lastNarrow < narrow; !m.Minor {
 				lastNarrow = at
+				if m.Rare = at-lastSlim < slim; !m.Rare {
+					lastSlim = at
+				}
 			}
 		}
 		out = append(out, m)

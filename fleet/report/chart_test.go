@@ -148,7 +148,7 @@ func TestPanels(t *testing.T) {
 
 func TestMarksLeaveRoom(t *testing.T) {
 	s := &Story{Until: 100 * time.Hour, Acts: []Act{
-		{At: 0, Mark: true}, {At: time.Hour, Mark: true}, {At: 5 * time.Hour}, {At: 5 * time.Hour, Mark: true}, {At: 20 * time.Hour, Mark: true},
+		{At: 0, Mark: true}, {At: time.Hour, Mark: true}, {At: 5 * time.Hour}, {At: 5 * time.Hour, Mark: true}, {At: 9 * time.Hour, Mark: true}, {At: 20 * time.Hour, Mark: true},
 	}}
 	var labels []string
 	for _, m := range marks(s, "") {
@@ -157,15 +157,17 @@ func TestMarksLeaveRoom(t *testing.T) {
 			labels = append(labels, "none")
 		case m.Minor:
 			labels = append(labels, "minor")
+		case m.Rare:
+			labels = append(labels, "rare")
 		default:
 			labels = append(labels, "shown")
 		}
 	}
-	if got := strings.Join(labels, " "); got != "shown none minor shown" {
+	if got := strings.Join(labels, " "); got != "shown none minor rare shown" {
 		t.Errorf("labels: %s", got)
 	}
-	if m := marks(s, ""); m[3].N != 4 || m[3].X != "20%" {
-		t.Errorf("fourth mark %+v", m[3])
+	if m := marks(s, ""); m[4].N != 5 || m[4].X != "20%" {
+		t.Errorf("fifth mark %+v", m[4])
 	}
 }
 
