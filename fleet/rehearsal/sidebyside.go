@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"strings"
+	"time"
 
 	"rollcall/fleet/population"
 	"rollcall/fleet/report"
@@ -71,6 +72,9 @@ func (c *Comparison) life(column, i int) *Life {
 	return &c.Columns[column].Lives[place]
 }
 
+// lasted is the length of the column's story.
+func (c *Column) lasted() time.Duration { return c.End.Sub(c.Start) }
+
 // called is a column's name as a sentence begins with it: the name of a plan stays as it is.
 func (c *Comparison) called(column int) string {
 	if name := c.Columns[column].Name; len(c.Columns) > 2 {
@@ -107,7 +111,7 @@ func (c *Comparison) Result() *report.Result {
 func (c *Comparison) Story(l lang.Language, names *population.Population) *report.Story {
 	first := c.Columns[0]
 	s := &report.Story{
-		Language: l, Headline: c.headline(l), Title: first.title(l), Start: first.Start.Time(), Beside: c.figures(l), Column: c.called(0),
+		Language: l, Headline: c.headline(l), Start: first.Start.Time(), Beside: c.figures(l), Column: c.called(0),
 		Charts: c.charts(l), Spans: c.spans(l), Acts: c.acts(l), Rules: rulesIn(l), NotShown: first.notShown(l),
 	}
 	if c.Lead != "" {
@@ -120,10 +124,11 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	}
 	var plans []string
 	for k, column := range c.Columns {
-		s.Until = max(s.Until, column.End.Sub(column.Start))
+		s.Until = max(s.Until, column.lasted())
 		plans = append(plans, "# "+column.Name+"\n"+column.Plan.Source())
 		s.Lead = append(s.Lead, l.Say("%s: %s.", c.called(k), column.headline(l)))
 	}
+	s.Title = l.Say("%s with %d {device|devices}", l.Span(s.Until), len(first.Lives))
 	s.Plan = strings.Join(plans, "\n")
 	s.Lead = append(s.Lead, c.others(l)...)
 	var counts report.Table
@@ -137,22 +142,25 @@ func (c *Comparison) Story(l lang.Language, names *population.Population) *repor
 	return s
 }
 
-// others says what two populations that are not the same mean for what is said of all devices.
+// others says what cannot be compared, where two plans have different lengths or populations.
 func (c *Comparison) others(l lang.Language) (said []string) {
-	d, first := &c.differ, &c.Columns[0]
 	if len(c.Columns) > 2 || c.Columns[1].Partial {
 		return nil
 	}
-	second := &c.Columns[1]
+	d, first, second := &c.differ, &c.Columns[0], &c.Columns[1]
+	if first.lasted() != second.lasted() {
+		said = append(said, l.Say("%s ends after %s, and %s after %s: what grows with time, such as hours without protection, cannot be compared. Give both the same until.", first.Name, l.Span(first.lasted()), second.Name, l.Span(second.lasted())))
+	}
+	var parts []string
 	if d.lost > 0 {
-		said = append(said, l.Say("%d of %d {device|devices} of %s are not in %s.", d.lost, len(first.Lives), first.Name, second.Name))
+		parts = append(parts, l.Say("%d of %d {device|devices} of %s are not in %s.", d.lost, len(first.Lives), first.Name, second.Name))
 	}
 	if d.added > 0 {
-		said = append(said, l.Say("%d of %d {device|devices} of %s are not in %s.", d.added, len(second.Lives), second.Name, first.Name)+" "+l.Say("The lists do not name them."))
+		parts = append(parts, l.Say("%d of %d {device|devices} of %s are not in %s.", d.added, len(second.Lives), second.Name, first.Name), l.Say("The lists do not name them."))
 	}
-	if said != nil {
-		said = append(said, l.Say("The plans have different populations, and what is said of all devices cannot be compared. Give both the same population, or rehearse both with one --export."))
-		said = []string{strings.Join(said, " ")}
+	if parts != nil {
+		parts = append(parts, l.Say("The plans have different populations, and what is said of all devices cannot be compared. Give both the same population, or rehearse both with one --export."))
+		said = append(said, strings.Join(parts, " "))
 	}
 	return said
 }

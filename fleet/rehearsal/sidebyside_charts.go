@@ -25,6 +25,7 @@ func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
 		some := false
 		for _, column := range c.Columns {
 			s, any := column.hourly(column.Name, x.state, everywhere)
+			s.End = column.lasted()
 			chart.Series, some = append(chart.Series, s), some || any
 		}
 		if some {
@@ -33,7 +34,9 @@ func (c *Comparison) charts(l lang.Language) (charts []report.Chart) {
 	}
 	storm := report.Chart{Title: l.Say("The storm"), Caption: l.Say("Check-ins that devices began, in each minute."), Unit: l.Say("per minute"), Kind: report.Peaks}
 	for _, column := range c.Columns {
-		storm.Series = append(storm.Series, column.minutely(column.Name, func(m *Minute) uint32 { return m.CheckIns }))
+		s := column.minutely(column.Name, func(m *Minute) uint32 { return m.CheckIns })
+		s.End = column.lasted()
+		storm.Series = append(storm.Series, s)
 	}
 	c.Columns[0].bounded(l, &storm)
 	return append(append(charts, storm), c.byPlatform(l)...)
@@ -46,6 +49,9 @@ func (c *Comparison) byPlatform(l lang.Language) (charts []report.Chart) {
 		some := false
 		for k := range c.Columns {
 			series, any := c.Columns[k].states(l, on(p))
+			for i := range series {
+				series[i].End = c.Columns[k].lasted()
+			}
 			chart.Panels, some = append(chart.Panels, report.Panel{Name: c.called(k), Series: series}), some || any
 		}
 		if !some {

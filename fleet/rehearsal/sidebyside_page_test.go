@@ -138,6 +138,29 @@ func TestSideBySideListsOfOne(t *testing.T) {
 	}
 }
 
+// Plans of different lengths are not compared without a word: the page is as long as the longer, the shorter's lines end where it does.
+func TestSideBySideOfOtherLength(t *testing.T) {
+	long, short := invented(100), invented(100)
+	short.End = short.Start.Add(7 * 24 * time.Hour)
+	short.Hours, short.Minutes = short.Hours[:7*24], short.Minutes[:7*24*60]
+	s := Compare(column("short", short), column("long", long)).Story(lang.English, long.Population)
+	if want := "short ends after 7 days, and long after 14 days"; !strings.Contains(strings.Join(s.Lead, " "), want) || s.Title != "14 days with 100 devices" {
+		t.Errorf("title %q, lead %q, want %q", s.Title, s.Lead, want)
+	}
+	for _, x := range s.Charts {
+		series := x.Series
+		for _, p := range x.Panels {
+			series = append(series, p.Series[1])
+		}
+		if series[0].End != 7*24*time.Hour || series[1].End != 14*24*time.Hour {
+			t.Errorf("%s ends after %v and %v", x.Title, series[0].End, series[1].End)
+		}
+	}
+	if same := Compare(column("a", long), column("b", long)).Story(lang.English, long.Population); strings.Contains(strings.Join(same.Lead, " "), "ends after") {
+		t.Errorf("of the same length: %q", same.Lead)
+	}
+}
+
 // The limits and checks of a comparison are those of all its columns, and a limit says whose it is.
 func TestSideBySideResult(t *testing.T) {
 	late, soon := invented(1000), prompt(1000)

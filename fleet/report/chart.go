@@ -78,7 +78,8 @@ func draw(c Chart, s *Story, points int) drawing {
 	for _, of := range c.panels() {
 		series := make([]Series, len(of.Series))
 		for i, x := range of.Series {
-			series[i] = Series{clean(x.Name), thin(x.Points, s.Until, c.Kind, points), x.Limit}
+			series[i] = x
+			series[i].Name, series[i].Points = clean(x.Name), thin(x.Points, s.Until, c.Kind, points)
 		}
 		h, over := height(series, c.Kind)
 		highest = max(highest, h)
@@ -117,7 +118,7 @@ func strokes(series []Series, kind ChartKind, until time.Duration, top float64) 
 		if kind == Bars {
 			st.Area = piled[i]
 		} else {
-			st.Line = steps(x.Points, until, top)
+			st.Line = steps(x, until, top)
 			if len(series) == 1 && st.Line != "" {
 				st.Area = st.Line + "V" + strconv.Itoa(plotHeight) + "H" + across(first(x.Points), until) + "Z"
 			}
@@ -259,10 +260,13 @@ func short(l lang.Language, v float64) string {
 	return l.Number(v)
 }
 
-// steps is a line that holds each value until the next.
-func steps(points []Point, until time.Duration, top float64) string {
+// over tells whether the series has nothing to say of a time.
+func (x *Series) over(at time.Duration) bool { return x.End > 0 && at >= x.End }
+
+// steps is a line that holds each value until the next, and the last until the end.
+func steps(s Series, until time.Duration, top float64) string {
 	var b strings.Builder
-	for i, p := range points {
+	for i, p := range s.Points {
 		x, y := across(p.At, until), up(p.Value, top)
 		if i == 0 {
 			b.WriteString("M" + x + " " + y)
@@ -270,8 +274,8 @@ func steps(points []Point, until time.Duration, top float64) string {
 		}
 		b.WriteString("H" + x + "V" + y)
 	}
-	if len(points) > 0 {
-		b.WriteString("H" + strconv.Itoa(pathWidth))
+	if len(s.Points) > 0 {
+		b.WriteString("H" + across(cmp.Or(s.End, until), until))
 	}
 	return b.String()
 }

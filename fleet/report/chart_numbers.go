@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ type reading struct {
 }
 
 // readings cuts the time into parts of this length: what came in each part for bars, the highest of it for peaks, the state at its
-// end for lines.
+// end for lines; no number where a series is over.
 func readings(series []Series, kind ChartKind, until, step time.Duration) (all []reading) {
 	next := make([]int, len(series)) // first point that is not used yet
 	state := make([]float64, len(series))
@@ -34,6 +35,9 @@ func readings(series []Series, kind ChartKind, until, step time.Duration) (all [
 				}
 				next[i]++
 			}
+			if x.over(from) {
+				state[i] = math.NaN()
+			}
 		}
 		all = append(all, reading{from, to, slices.Clone(state)})
 	}
@@ -46,7 +50,7 @@ func lasting(all []reading, kind ChartKind) (out []reading) {
 		return all
 	}
 	for _, r := range all {
-		if n := len(out); n > 0 && slices.Equal(out[n-1].values, r.values) {
+		if n := len(out); n > 0 && slices.Compare(out[n-1].values, r.values) == 0 { // which takes no number for equal to itself
 			out[n-1].to = r.to
 			continue
 		}

@@ -105,6 +105,22 @@ func TestSlotsSumBarsAndHoldLines(t *testing.T) {
 	}
 }
 
+// A series that ends before the story does is drawn and told no further.
+func TestSeriesThatEnds(t *testing.T) {
+	x := Series{Name: "short", Points: []Point{{0, 1}, {day, 4}}, End: 2 * day}
+	s := &Story{Until: 4 * day, Charts: []Chart{{Series: []Series{x}}}}
+	d := draw(s.Charts[0], s, 700)
+	if line := d.Panels[0].Lines[0].Line; line != "M0 126H250V0H500" {
+		t.Errorf("it is drawn as %s", line)
+	}
+	if r := d.Data.Rows; len(r) != 3 || r[2][0].Text != "day 2, 00:00" || r[2][1].Text != "–" || len(d.Panels[0].Slots) != 3 {
+		t.Errorf("its table: %v", r)
+	}
+	if line, top := spark(&x, s, Lines, 8); line != "▂▂██    " || top != 4 {
+		t.Errorf("on a terminal: %q to %v", line, top)
+	}
+}
+
 // Panels show stories beside one another: on one scale, each with its own spans and marks and those of all, and one table of all.
 func TestPanels(t *testing.T) {
 	state := func(values ...float64) []Series {

@@ -99,8 +99,9 @@ const (
 // A Series is one line or one colour of bars.
 type Series struct {
 	Name   string
-	Points []Point // in order of time
-	Limit  bool    // what the others should stay below
+	Points []Point       // in order of time
+	Limit  bool          // what the others should stay below
+	End    time.Duration // from when on there is nothing to say; 0: the story's end
 }
 
 // A Point is a value at a time since the story's start.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"rollcall/protocol/lang"
@@ -229,7 +230,7 @@ func (t *terminal) charts(s *Story) {
 		for _, x := range c.Series {
 			name := []rune(clean(x.Name))
 			name = name[:min(len(name), width)]
-			line, top := spark(x.Points, s, c.Kind, max(8, min(mostSpark, t.columns-width-6-scale)))
+			line, top := spark(&x, s, c.Kind, max(8, min(mostSpark, t.columns-width-6-scale)))
 			unit := ""
 			if c.Kind == Bars && units { // of a state the name says enough
 				unit = " " + clean(c.Unit)
@@ -241,12 +242,15 @@ func (t *terminal) charts(s *Story) {
 
 // spark draws a series in so many characters, each as high as the greatest value in its part of the story, and returns that
 // of all.
-func spark(points []Point, s *Story, kind ChartKind, width int) (string, float64) {
+func spark(x *Series, s *Story, kind ChartKind, width int) (string, float64) {
 	const blocks = " ▁▂▃▄▅▆▇█"
 	high := make([]float64, width)
 	var top, state float64
-	next := 0
+	next, points := 0, x.Points
 	for i := range high {
+		if x.over(s.Until * time.Duration(i) / time.Duration(width)) {
+			break
+		}
 		if kind == Lines || len(points) == 1 {
 			high[i] = state
 		}
