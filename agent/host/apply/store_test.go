@@ -372,7 +372,27 @@ func (s *scene) killedAt(at int, f func(*Store)) (dead bool) {
 	return false
 }
 
-// A path where something else than a file is, or a folder that leads out of the root, is left alone.
+// fileOf is the name of the file that the profile of a family is to be.
+func fileOf(t *testing.T, list []doc, family protocol.Family) string {
+	t.Helper()
+	for _, d := range list {
+		p, err := apple.DecodeProfile(d.bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if apple.FamilyOf(p.Payloads[0].Type) == family {
+			f, err := planned(&p.Payloads[0], tagOf(p.Identifier, p.Payloads[0].Identifier))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f.places[0].name
+		}
+	}
+	t.Fatalf("there is no profile of %s", family)
+	return ""
+}
+
+// A path where something else than a file is, be it a link inside the root, or a folder that leads out of the root, is left alone.
 func TestHST120NothingOutsideTheRoot(t *testing.T) {
 	t.Parallel()
 	s := system(t)
@@ -389,6 +409,11 @@ func TestHST120NothingOutsideTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	policies := filepath.Join(s.root, "etc/security/pwquality.conf.d") // whose file leads to another inside the root
+	s.put("etc/security/own.conf", "the owner's own", 0o644)
+	if err := os.Symlink("../own.conf", filepath.Join(policies, fileOf(t, five(1), protocol.Configuration))); err != nil {
+		t.Fatal(err)
+	}
 	victim := filepath.Join(outside, "victim")
 	if err := os.WriteFile(victim, []byte("untouched"), 0o600); err != nil {
 		t.Fatal(err)
@@ -403,7 +428,7 @@ func TestHST120NothingOutsideTheRoot(t *testing.T) {
 	s.match(store, five(1)...)
 	list, _, _ := Read(s.dir)
 	for _, p := range list {
-		linked := p.Parts[0].Family == protocol.WiFi || p.Parts[0].Family == protocol.VPN || p.Parts[0].Family == protocol.Email
+		linked := p.Parts[0].Family != protocol.Certificate
 		if linked != (p.Parts[0].File == "") || linked != (p.Parts[0].Note != "") {
 			t.Errorf("%+v", p)
 		}
@@ -567,38 +592,45 @@ func TestAPlaceThatIsTaken(t *testing.T) {
 	}
 }
 
-// What comes back is as old, and the same user's, as it was.
+// What comes back is as old, and the same user's, as it was: the file itself, or where that could not wait, a copy.
 func TestUndoRestoresOwnerAndTime(t *testing.T) {
 	t.Parallel()
-	s := system(t)
-	isp := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
-	then := time.Date(2021, 3, 4, 5, 6, 7, 89, time.UTC)
-	if err := os.Chtimes(isp, then, then); err != nil {
-		t.Fatal(err)
-	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(isp, 4711, 4712); err != nil {
+	for _, copied := range []bool{false, true} {
+		s := system(t)
+		isp := filepath.Join(s.root, "usr/lib/thunderbird/isp/example.org.xml")
+		then := time.Date(2021, 3, 4, 5, 6, 7, 89, time.UTC)
+		if err := os.Chtimes(isp, then, then); err != nil {
 			t.Fatal(err)
 		}
-	}
-	look := func() (time.Time, *owner) {
-		t.Helper()
-		st, err := os.Stat(isp)
-		if err != nil {
-			t.Fatal(err)
+		if os.Geteuid() == 0 {
+			if err := os.Chown(isp, 4711, 4712); err != nil {
+				t.Fatal(err)
+			}
 		}
-		return st.ModTime(), ownerOf(st)
-	}
-	_, whose := look()
-	store := s.open()
-	s.take(store, profile(protocol.Email, 1))
-	s.match(store, profile(protocol.Email, 1))
-	if at, _ := look(); at.Equal(then) {
-		t.Error("nothing was applied")
-	}
-	s.match(s.open())
-	if at, now := look(); !at.Equal(then) || whose != nil && *now != *whose {
-		t.Errorf("it is of %v and %+v, was of %v and %+v", at, now, then, whose)
+		look := func() (time.Time, *owner) {
+			t.Helper()
+			st, err := os.Stat(isp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return st.ModTime(), ownerOf(st)
+		}
+		_, whose := look()
+		store := s.open()
+		s.take(store, profile(protocol.Email, 1))
+		s.match(store, profile(protocol.Email, 1))
+		if at, _ := look(); at.Equal(then) {
+			t.Error("nothing was applied")
+		}
+		if copied {
+			if err := os.Remove(filepath.Join(s.root, heldAt("usr/lib/thunderbird/isp/example.org.xml"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.match(s.open())
+		if at, now := look(); !at.Equal(then) || whose != nil && *now != *whose {
+			t.Errorf("copied %v: it is of %v and %+v, was of %v and %+v", copied, at, now, then, whose)
+		}
 	}
 }
 
