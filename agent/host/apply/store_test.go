@@ -440,6 +440,26 @@ func TestHST120NothingOutsideTheRoot(t *testing.T) {
 	s.same("removed", first)
 }
 
+// A profile of very many parts becomes a bounded number of files, of the system and of the store.
+func TestHST120AProfileOfManyParts(t *testing.T) {
+	t.Parallel()
+	s := system(t)
+	p := apple.NewProfile("org.example.many", "x", protocol.WiFi)
+	part := p.Payloads[0]
+	for n := range 2 * maxPayloads {
+		part.Identifier, part.UUID = fmt.Sprint("org.example.many.", n), fmt.Sprintf("6A1F2C30-0000-4000-8000-%012d", n)
+		p.Payloads = append(p.Payloads, part)
+	}
+	store, many := s.open(), docOf(1, p)
+	s.take(store, many)
+	s.match(store, many)
+	made, _ := filepath.Glob(filepath.Join(s.root, "etc/NetworkManager/system-connections/rollcall-*"))
+	kept, _ := filepath.Glob(filepath.Join(s.dir, "p-*", "*"))
+	if len(made) != maxPayloads || len(kept) != maxPayloads+1 { // and the document
+		t.Errorf("%d files of the system, %d of the store, want %d each and the document", len(made), len(kept), maxPayloads)
+	}
+}
+
 // Whatever a profile is called, it gets a folder of its own inside the store and nothing else; too many, and too long ones, get none.
 func TestHST120HostileNames(t *testing.T) {
 	t.Parallel()
