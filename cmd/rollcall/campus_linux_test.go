@@ -348,6 +348,19 @@ func (m *campusMachine) status() (s struct {
 	return s
 }
 
+// profiles are the identifiers of what is installed.
+func (m *campusMachine) profiles() (list []string) {
+	m.campus.t.Helper()
+	var s struct{ Profiles []struct{ Identifier string } }
+	if err := json.Unmarshal([]byte(m.must("status", "--json")), &s); err != nil {
+		m.campus.t.Fatal(err)
+	}
+	for _, p := range s.Profiles {
+		list = append(list, p.Identifier)
+	}
+	return list
+}
+
 // line asks the server for the machine's line, as what follows agent enroll.
 func (m *campusMachine) line() []string {
 	m.campus.t.Helper()

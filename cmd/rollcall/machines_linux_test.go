@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 
 	"rollcall/fleet/target"
 	"rollcall/protocol"
+	"rollcall/protocol/apple"
 	"rollcall/server/delivery"
 )
 
@@ -45,9 +47,13 @@ func tellStory(t *testing.T, s *campus) {
 	}
 	var users []target.User
 	for _, m := range s.machines {
-		users = append(users, target.User{UPN: m.user, BasicLicence: true})
+		users = append(users, target.User{UPN: m.user, BasicLicence: true, Groups: []string{"lab"}})
 	}
 	if err := s.api.AddUsers(ctx, users); err != nil {
+		t.Fatal(err)
+	}
+	mail := apple.NewProfile("org.example.mail", "Mail", protocol.Email)
+	if err := s.api.ApplyProfile(ctx, "mail", apple.EncodeProfile(mail), []string{"lab"}); err != nil {
 		t.Fatal(err)
 	}
 	together(s.machines, func(m *campusMachine) {
@@ -62,6 +68,7 @@ func tellStory(t *testing.T, s *campus) {
 	s.sees(delivery.WhatRegistered, "office365", s.machines...)
 	together(s.machines, (*campusMachine).start)
 	together(s.machines, (*campusMachine).connected)
+	s.sees(delivery.WhatProfileInstalled, "", s.machines...)
 
 	s.act("Intune is added, and the gap opens")
 	change := target.Change{Authority: "coexistence"}
@@ -188,7 +195,38 @@ func tellStory(t *testing.T, s *campus) {
 	if n != len(s.machines) {
 		t.Errorf("%d machines are %d devices", len(s.machines), n)
 	}
-	together(s.machines, (*campusMachine).halt)
+
+	s.act("a week on, what Basic Mobility and Security had on those that moved is gone (AUTH-27)")
+	s.step(8 * 24 * time.Hour)
+	for _, m := range s.machines {
+		m.must("check-in")
+		if had := slices.Contains(m.profiles(), "org.example.mail"); had != (m == stays) {
+			t.Errorf("%s has %q", m.name, m.profiles())
+		}
+	}
+
+	s.act("a year on, all renew but one that is off (AUTH-41)")
+	cut.halt()
+	there := slices.DeleteFunc(slices.Clone(s.machines), func(m *campusMachine) bool { return m == cut })
+	s.step(320 * 24 * time.Hour)
+	s.sees(delivery.WhatRenewed, "", there...)
+
+	s.act("that one's identity ends, and its record goes half a year later (AUTH-42, AUTH-43)")
+	s.step(40 * 24 * time.Hour)
+	cut.refuses("the certificate of this machine ended on", "check-in")
+	if is := cut.status(); is.State != "managed" || is.Certificate.Serial != cut.serial {
+		t.Errorf("%s has lost more than its time: %+v", cut.name, is)
+	}
+	s.step(180 * 24 * time.Hour)
+	if last := s.sees(delivery.WhatRecordRemoved, "", cut); last.Rule != protocol.RuleRecordKept {
+		t.Errorf("the record went by %q", last.Rule)
+	}
+	for _, m := range there {
+		if is := m.status(); is.State != "managed" || is.Certificate.Serial == m.serial {
+			t.Errorf("%s: %+v", m.name, is)
+		}
+	}
+	together(there, (*campusMachine).halt)
 	stopFollowing()
 }
 
