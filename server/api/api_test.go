@@ -700,3 +700,17 @@ func TestHST068NoTokensInTheLog(t *testing.T) {
 		t.Error("refusals are not in the log")
 	}
 }
+
+// TestAPL031Enrolling: a device that has said hello and no more is in the list, as enrolling, and in no portal.
+func TestAPL031Enrolling(t *testing.T) {
+	o := newOffice(t)
+	o.who = o.identity(store.Grant{})
+	o.round(protocol.CheckIn{Verb: protocol.Enrol}) // the device of the office anew
+	got := o.call("GET", "/rollcall/v1/devices", nil, 200)["devices"].([]any)
+	if len(got) != 1 || got[0].(map[string]any)["life"] != "enrolling" {
+		t.Errorf("listed: %v", got)
+	}
+	if got := o.call("GET", "/rollcall/v1/portals/intune/devices", nil, 200)["devices"].([]any); len(got) != 0 {
+		t.Errorf("in the portal: %v", got)
+	}
+}

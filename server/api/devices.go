@@ -192,7 +192,7 @@ func (h *Handler) device(r *store.Record) device {
 	return d
 }
 
-// getDevices lists devices that have enrolled, ended ones too; one that has only said hello is not a device yet
+// getDevices lists devices, ended ones too, and as enrolling those that have said hello and no more: who got stuck there is to be found
 // (APL-031).
 func (h *Handler) getDevices(c *call) (any, error) {
 	after, limit, err := c.page()
@@ -226,7 +226,7 @@ func (h *Handler) getDevices(c *call) (any, error) {
 		for i := range records {
 			s := &records[i].State
 			at = s.Device
-			if s.Life < delivery.Enrolled || platform != protocol.NoPlatform && s.Platform != platform || who != 0 && s.User != who {
+			if s.Life < delivery.Enrolling || platform != protocol.NoPlatform && s.Platform != platform || who != 0 && s.User != who {
 				continue
 			}
 			if out.Devices = append(out.Devices, h.device(&records[i])); len(out.Devices) == limit {

@@ -220,7 +220,7 @@ func routes() []route {
 		},
 
 		{
-			method: "GET", path: "/rollcall/v1/devices", needs: store.Reader, summary: "list devices", out: devicePage{}, serve: (*Handler).getDevices,
+			method: "GET", path: "/rollcall/v1/devices", needs: store.Reader, summary: "list devices, those too that are enrolling or have ended", out: devicePage{}, serve: (*Handler).getDevices,
 			query: append([]param{{"platform", "string", "ios, ipados, macos, android or windows"}, {"user", "string", "UPN"}}, page...),
 		},
 		{

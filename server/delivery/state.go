@@ -8,7 +8,7 @@ import (
 // A Life is how far an enrolment has come.
 type Life uint8
 
-// The lives. An Enrolling device has said hello (Apple: Authenticate) and is not listed yet; Ended keeps its record
+// The lives. An Enrolling device has said hello (Apple: Authenticate) and is managed by nobody yet; Ended keeps its record
 // (AUTH-43). Deleted is an enrolment whose record the clean-up rule took from all lists, until the device is heard of again
 // (AUTH-48).
 const (
