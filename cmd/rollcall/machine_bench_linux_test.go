@@ -65,7 +65,7 @@ func build(b *testing.B, tags string) string {
 
 // BenchmarkStreamsOfMachines is what each of a thousand streams costs the process of a server whose push service has them: resident memory
 // before, with one stream so that what every stream needs is there, and after, when all are up. That has what handshakes have left, up to
-// the 64 MB of heap that a server fills before it collects at all; what streams hold is seen when it has settled, after ROLLCALL_IDLE (at
+// what a server lets gather before it collects (device.SpareHeap); what streams hold is seen when it has settled, after ROLLCALL_IDLE (at
 // least 150s: the runtime collects every two minutes). What the kernel keeps of sockets is in neither. The devices' ends are agents' own, in
 // this process. Each run has a server of its own: memory that streams before have left would be a gift.
 func BenchmarkStreamsOfMachines(b *testing.B) {

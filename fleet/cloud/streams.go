@@ -14,6 +14,8 @@ import (
 
 const (
 	helloFor   = 15 * time.Second // real time for handshake and hello
+	atOnce     = 32               // handshakes
+	turnFor    = time.Second      // real time after which a handshake waits for no other: they may be of callers that say nothing
 	writeFor   = 15 * time.Second // real time until what is sent is with the system
 	maxStreams = 20_000           // at once
 	frameSpace = wake.TokenSize + 64
@@ -55,6 +57,7 @@ func ServeStreams(ctx context.Context, ln net.Listener, config *tls.Config, door
 	var streams sync.WaitGroup
 	defer streams.Wait()
 	room := make(chan struct{}, maxStreams)
+	turns := make(chan struct{}, atOnce)
 	for {
 		raw, err := ln.Accept()
 		switch {
@@ -80,7 +83,7 @@ func ServeStreams(ctx context.Context, ln net.Listener, config *tls.Config, door
 			defer func() { <-room }()
 			stop := context.AfterFunc(ctx, func() { raw.Close() })
 			defer stop()
-			ServeStream(raw, config, doormen...)
+			serveStream(raw, config, turns, doormen)
 		})
 	}
 }
@@ -106,14 +109,18 @@ type Stream struct {
 
 // ServeStream serves one connection to its end.
 func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
+	serveStream(raw, config, make(chan struct{}, 1), doormen)
+}
+
+// serveStream has its handshake when it gets a turn.
+func serveStream(raw net.Conn, config *tls.Config, turns chan struct{}, doormen []*Doorman) {
 	defer raw.Close()
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		tcp.SetKeepAlive(false) // the device's beat is enough, and probes would wake it
 	}
 	st := &Stream{conn: tls.Server(raw, config)}
-	st.conn.SetDeadline(time.Now().Add(helloFor))
 	var space [frameSpace]byte
-	f, err := wake.ReadFrame(st.conn, space[:])
+	f, err := st.hello(space[:], turns)
 	d := doormen[0]
 	for _, x := range doormen {
 		if x.ALPN == st.conn.ConnectionState().NegotiatedProtocol {
@@ -156,6 +163,25 @@ func ServeStream(raw net.Conn, config *tls.Config, doormen ...*Doorman) {
 			return
 		}
 	}
+}
+
+// hello shakes hands and reads the first word. Of a thousand machines that come at once most wait, which costs little. A handshake fills
+// much of a stack: that goes with it, and the stream's own stays small.
+func (st *Stream) hello(space []byte, turns chan struct{}) (f wake.Frame, err error) {
+	impatient := time.NewTimer(turnFor)
+	defer impatient.Stop()
+	select {
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
+	case <-impatient.C:
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		st.conn.SetDeadline(time.Now().Add(helloFor))
+		f, err = wake.ReadFrame(st.conn, space)
+	})
+	done.Wait()
+	return f, err
 }
 
 // welcome is the first word, and what has come until then the second. Where that fails, whoever reads next finds it broken.

@@ -1,6 +1,7 @@
 package cloud_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -12,6 +13,81 @@ import (
 	"rollcall/fleet/cloud/streamtest"
 	"rollcall/protocol/wake"
 )
+
+// Handshakes take turns, so that a thousand machines at once do not each hold what one takes; nobody waits long for callers that say
+// nothing, and these are given up.
+func TestHandshakesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cert, ca, err := cloud.Certificate("test", time.Now(), "localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca)
+		d := &cloud.Doorman{
+			ALPN: wake.APNs, Certificates: []tls.Certificate{*cert},
+			Online:  func(*cloud.Stream, [wake.TokenSize]byte, string) (address, why string) { return "", "" },
+			Offline: func(*cloud.Stream) {},
+		}
+		ln := make(pipes)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- cloud.ServeStreams(ctx, ln, nil, d) }()
+		device := func() *streamtest.Machine {
+			return streamtest.On(t, ln.dial(), &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{d.ALPN}}, string(make([]byte, wake.TokenSize)))
+		}
+		begun := time.Now()
+		device().Want(wake.Welcome)
+		if waited := time.Since(begun); waited != 0 {
+			t.Errorf("the first waits %v", waited)
+		}
+		silent := make([]net.Conn, 100)
+		for i := range silent {
+			silent[i] = ln.dial()
+		}
+		synctest.Wait()
+		device().Want(wake.Welcome)
+		if waited := time.Since(begun); waited == 0 || waited > 5*time.Second {
+			t.Errorf("behind callers that say nothing it waits %v", waited)
+		}
+		for _, c := range silent {
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Error("whoever says nothing is answered")
+			}
+		}
+		if waited := time.Since(begun); waited > time.Minute {
+			t.Errorf("whoever says nothing is given up after %v", waited)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// pipes is a listener without a network.
+type pipes chan net.Conn
+
+func (p pipes) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	p <- theirs
+	return ours
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error {
+	close(p)
+	return nil
+}
+
+func (p pipes) Addr() net.Addr { return nil }
 
 // What comes for a device between its hello and its welcome is sent after the welcome: the last of it. What it does not have is given
 // back at the end of its stream, and from then on at once.

@@ -9,11 +9,13 @@ import (
 )
 
 // spare is how many bytes may be allocated between two garbage collections however few are in use.
-const spare = 64 << 20
+const spare = 24 << 20
 
-// SpareHeap has the garbage collector of a server's process wait until 64 MiB were allocated since it last came, or as many as were in
+// SpareHeap has the garbage collector of a server's process wait until 24 MiB were allocated since it last came, or as many as were in
 // use then if these are more, as it does by itself. Left alone, it collects the small heap of a server with few devices dozens of
-// times a second, which is a tenth of what enrolments cost. Where the environment has a GOGC, that holds. stop sets back what was.
+// times a second, which is a tenth of what enrolments cost; so it is a twentieth at most. More would win some hundredths, and cost each machine's
+// stream of wake-ups the garbage of its handshake (cmd/rollcall's BenchmarkStreamsOfMachines). Where the environment has a GOGC, that
+// holds. stop sets back what was.
 func SpareHeap() (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -53,7 +55,7 @@ func (h *heap) watch() {
 
 // collectAt is the GOGC with which spare is kept, 100 at least.
 func collectAt(inUse uint64) int {
-	const most = 1600
+	const most = 100 * spare / (4 << 20) // of which the runtime makes a heap of spare, whatever is in use
 	return int(min(max(100*spare/max(inUse, 1), 100), most))
 }
 

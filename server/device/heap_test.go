@@ -10,7 +10,7 @@ func TestSpareHeap(t *testing.T) {
 	for _, tt := range []struct {
 		inUse uint64
 		want  int
-	}{{0, 1600}, {1 << 20, 1600}, {16 << 20, 400}, {32 << 20, 200}, {64 << 20, 100}, {1 << 40, 100}} {
+	}{{0, 600}, {1 << 20, 600}, {8 << 20, 300}, {16 << 20, 150}, {24 << 20, 100}, {1 << 40, 100}} {
 		if got := collectAt(tt.inUse); got != tt.want {
 			t.Errorf("with %d in use: %d, want %d", tt.inUse, got, tt.want)
 		}
