@@ -392,6 +392,13 @@ func TestAND093Expired(t *testing.T) {
 	if no := reg(); no == nil || no.fcm != "UNREGISTERED" {
 		t.Errorf("after 271 days: %+v", no)
 	}
+	s.service.Connect(id, func(Message) {})
+	s.pass(300 * 24 * time.Hour)
+	s.service.Disconnect(id)
+	s.pass(24 * time.Hour)
+	if no := reg(); no != nil {
+		t.Errorf("a day after 300 days online: %+v", no)
+	}
 }
 
 func TestDemotion(t *testing.T) {

@@ -47,6 +47,13 @@ type mailbox struct {
 	hour    cloud.Meter
 }
 
+// leave takes the device offline.
+func (m *mailbox) leave(now time.Time) {
+	if m.online {
+		m.contact, m.online = now, false
+	}
+}
+
 // charge counts a message against the device's rates, and says how long to wait where it is one too many.
 func (m *mailbox) charge(now time.Time) time.Duration {
 	if wait := m.minute.Take(now, perMinute); wait > 0 {

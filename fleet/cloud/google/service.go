@@ -262,7 +262,7 @@ func (s *Service) Connect(id string, deliver func(Message)) {
 
 // Disconnect takes a device offline.
 func (s *Service) Disconnect(id string) {
-	s.with(id, func(r *registration) { r.deliver, r.box.online = nil, false })
+	s.with(id, func(r *registration) { r.deliver = nil; r.box.leave(s.cfg.Now()) })
 }
 
 // Idle says that a device is not used from now on: after an hour it dozes. Used says that it is: what waited for a window of doze is

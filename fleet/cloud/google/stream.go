@@ -42,7 +42,8 @@ func (s *Service) offline(st *cloud.Stream) {
 	if r.stream != st { // a newer one is in its place
 		return
 	}
-	r.stream, r.deliver, r.box.online = nil, nil, false
+	r.stream, r.deliver = nil, nil
+	r.box.leave(s.cfg.Now())
 	if r.unasked { // nobody ever sent to it: whoever makes secrets up costs nothing
 		delete(s.registrations, r.id)
 		s.count.Registered--
