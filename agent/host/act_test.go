@@ -13,6 +13,9 @@ import (
 	"rollcall/protocol"
 )
 
+// word is a path as one word of a shell's, whatever the folder for temporary files is called.
+func word(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
+
 // A command that an owner allowed holds the agent up for a moment at most, whatever it leaves running, and one that goes on, as a locked
 // screen does, is neither stopped nor started again beside itself; what came of it is written down when it ends.
 func TestACommandThatRunsOn(t *testing.T) {
@@ -22,10 +25,10 @@ func TestACommandThatRunsOn(t *testing.T) {
 	h := bare(t, filepath.Join(t.TempDir(), "state"))
 	dir := t.TempDir()
 	left, gate := filepath.Join(dir, "left"), filepath.Join(dir, "gate") // each has one who reads
-	if err := run(t.Context(), []string{"mkfifo " + left + " " + gate}, nil, nil); err != nil {
+	if err := run(t.Context(), []string{"mkfifo " + word(left) + " " + word(gate)}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	h.rec.Allow = map[string]string{"restart": "read x <" + left + " & exit 0", "lock": "read x <" + gate + "; exit 3"}
+	h.rec.Allow = map[string]string{"restart": "read x <" + word(left) + " & exit 0", "lock": "read x <" + word(gate) + "; exit 3"}
 	h.patience = time.Hour
 	h.act("restart", "1") // what it leaves behind has its output
 	h.patience = 0
@@ -61,7 +64,7 @@ func TestAND074AnActIsDoneOnce(t *testing.T) {
 	dir, file := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "acts")
 	for _, uuid := range []string{"1", "1", "2", "2"} {
 		h := bare(t, dir)
-		h.rec.Allow, h.patience = map[string]string{"restart": "echo restart >>" + file}, time.Hour
+		h.rec.Allow, h.patience = map[string]string{"restart": "echo restart >>" + word(file)}, time.Hour
 		h.act("restart", uuid)
 		h.act("restart", uuid)
 		h.Close()

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -118,7 +119,11 @@ func TestSignatureAlone(t *testing.T) {
 func TestHST112SilentServerIsAskedOnce(t *testing.T) {
 	s := serve(t, nil)
 	var watched record
-	l := s.link(Config{KeepOpen: true, Watcher: &watched, Timeout: time.Second})
+	var dialled net.Conn
+	l := s.link(Config{KeepOpen: true, Watcher: &watched, Dial: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
+		dialled, err = new(net.Dialer).DialContext(ctx, network, address)
+		return dialled, err
+	}})
 	d := s.enrolled(l, 1)
 	release := make(chan struct{})
 	defer close(release)
@@ -127,6 +132,7 @@ func TestHST112SilentServerIsAskedOnce(t *testing.T) {
 	s.before = func(http.ResponseWriter, *http.Request, []byte) bool {
 		asked.Add(1)
 		s.mu.Unlock()
+		dialled.SetReadDeadline(time.Unix(1, 0)) // the device's patience is over
 		<-release
 		s.mu.Lock()
 		return true
