@@ -66,7 +66,7 @@ func TestProgram(t *testing.T) {
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "admin")
-	script := "#!/bin/sh\necho \"$@\" >>" + dir + "/calls\n" +
+	script := "#!/bin/sh\necho \"$@\" >>\"" + dir + "/calls\"\n" +
 		"case $1 in invite) echo https://a.example/1; echo; echo https://a.example/2;; order) [ \"$3\" = bad ] && { echo no such device >&2; exit 3; }; echo an-id;; esac\nexit 0\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)

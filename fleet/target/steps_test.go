@@ -199,7 +199,7 @@ func TestLines(t *testing.T) {
 	ctx := context.Background()
 	out := filepath.Join(t.TempDir(), "out")
 	l := Lines{
-		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > ` + out, "push": "true",
+		"enrol": `echo "https://x/$ROLLCALL_PLATFORM"`, "queue": `echo "$ROLLCALL_DEVICE $ROLLCALL_COMMAND" > "` + out + `"`, "push": "true",
 		"upload": `test "$ROLLCALL_CONFIRM" = yes || { echo never mind >&2; echo another topic >&2; exit 3; }`, "forget": "head -c 2000000 /dev/zero",
 		"windows": `echo " ann "; echo "pw $ROLLCALL_USERLESS"`, "unlicensed": `echo bob; echo pw`, "package": `echo "pem $ROLLCALL_MACHINES"`, "profile": `test "$ROLLCALL_DEVICE $ROLLCALL_PROFILE $(cat)" = "A p document"`,
 	}
@@ -262,8 +262,8 @@ func TestLinesThatTell(t *testing.T) {
 	s := new(Steps)
 	Lines{
 		"known": `test "$ROLLCALL_DEVICE" = A && echo enrolled || echo gone`, "devices": `printf 'A enrolled, moved\n\nB\n'`,
-		"assign": `echo "$ROLLCALL_SERIAL $ROLLCALL_AWAITING" > ` + out, "pushstate": `printf 'com.apple.mgmt.x\n2027-03-01T09:00:00Z\nit ends soon\n'`,
-		"authority": "true", "clock": "echo 2026-03-01T10:00:00+01:00", "step": `echo "$ROLLCALL_TIME" > ` + out,
+		"assign": `echo "$ROLLCALL_SERIAL $ROLLCALL_AWAITING" > "` + out + `"`, "pushstate": `printf 'com.apple.mgmt.x\n2027-03-01T09:00:00Z\nit ends soon\n'`,
+		"authority": "true", "clock": "echo 2026-03-01T10:00:00+01:00", "step": `echo "$ROLLCALL_TIME" > "` + out + `"`,
 	}.Over(s)
 	if a, err := s.Known(ctx, "A"); err != nil || !a.Enrolled {
 		t.Errorf("A: %+v, %v", a, err)
