@@ -112,6 +112,10 @@ func (d *doctor) folder(ctx context.Context) bool {
 		d.ill("folder", toGoOn, "%s: %v", d.dir, errForeign)
 		return false
 	}
+	if _, err := readState(filepath.Join(d.dir, stateFile)); errors.Is(err, errDamaged) {
+		d.ill("folder", "check the disk; the next check-in writes it anew", "%v, and the one before it is used", err)
+		return true
+	}
 	if says, do := folderTrouble(d.dir); says != "" {
 		d.ill("folder", do, "%s", says)
 		return true

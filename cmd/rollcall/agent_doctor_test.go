@@ -114,6 +114,7 @@ func TestAgentDoctor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(m.dir, "agent.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	only("a damaged state, and a whole one before it", "folder", []string{"agent", "port", "check-ins"}, "the one before it is used", "check the disk")
 	os.Remove(filepath.Join(m.dir, "agent.json.previous"))
 	only("a damaged state", "folder", nil, "damaged", "--anew")
 	m.dir += "-none"
