@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,7 @@ func run() int {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofFlag(err) })
 	root.PersistentFlags().Bool("json", false, "print one JSON object on stdout, everything else on stderr")
 	root.AddCommand(commands()...)
+	sayWhatIsWanted(root)
 	var unknown error // cobra would show a group's help for a command that it does not have, and call that well done
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -120,6 +122,24 @@ func ofFlag(err error) error {
 		want = "true or false"
 	}
 	return fmt.Errorf("--%s %q: want %s", wrong.GetFlag().Name, wrong.GetValue(), want)
+}
+
+// sayWhatIsWanted has commands that get too few arguments, or too many, say what they take, where cobra has but a number.
+func sayWhatIsWanted(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		sayWhatIsWanted(c)
+	}
+	count := cmd.Args
+	if count == nil {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		err := count(cmd, args)
+		if err == nil || !strings.Contains(err.Error(), "arg(s)") {
+			return err
+		}
+		return fmt.Errorf("want %s, and got %s", cmd.UseLine(), cmp.Or(strings.Join(args, " "), "no argument"))
+	}
 }
 
 // noArgs refuses arguments of a command that takes none.
