@@ -149,7 +149,7 @@ func (c *Comparison) others(l lang.Language) (said []string) {
 	}
 	d, first, second := &c.differ, &c.Columns[0], &c.Columns[1]
 	if first.lasted() != second.lasted() {
-		said = append(said, l.Say("%s ends after %s, and %s after %s: what grows with time, such as hours without protection, cannot be compared. Give both the same until.", first.Name, l.Span(first.lasted()), second.Name, l.Span(second.lasted())))
+		said = append(said, l.Say("%s ends after %s, and %s after %s: what grows with time, such as hours without protection, cannot be compared. Give both plans the same until.", first.Name, l.Span(first.lasted()), second.Name, l.Span(second.lasted())))
 	}
 	var parts []string
 	if d.lost > 0 {

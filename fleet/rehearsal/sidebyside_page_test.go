@@ -138,6 +138,35 @@ func TestSideBySideListsOfOne(t *testing.T) {
 	}
 }
 
+// How much longer a device waited is told beside how much later it moved first, where that says more: of a slow later move (AUTH-21).
+func TestAUTH21WaitedLonger(t *testing.T) {
+	one := func(change func(*Life)) Column {
+		p := invented(9)
+		p.Lives, p.Population.Devices = p.Lives[8:], p.Population.Devices[8:]
+		p.Lives[0] = Life{Enrolled: true, Standing: Standing{Moved: true}, FirstPending: p.Start.Add(time.Hour), MovedAt: p.Start.Add(2 * time.Hour)}
+		change(&p.Lives[0])
+		return column("a", p)
+	}
+	first := one(func(*Life) {})
+	for _, tt := range []struct {
+		name   string
+		change func(*Life)
+		want   []any // after the outcomes
+		shown  bool  // that it waited longer
+	}{
+		{"its first move was slower", func(l *Life) { l.MovedAt = l.MovedAt.Add(3 * time.Hour) }, []any{3 * time.Hour, nil, nil}, false},
+		{"it could move later", func(l *Life) { l.FirstPending, l.MovedAt = l.FirstPending.Add(3*time.Hour), l.MovedAt.Add(3*time.Hour) }, []any{3 * time.Hour, nil, nil, nil}, true},
+		{"a later move was slow", func(l *Life) { l.waited(29 * time.Hour) }, []any{nil, 28 * time.Hour, nil, nil}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := Compare(first, one(tt.change)).list(lang.English, first.Population)
+			if got := l.Rows[0][4:]; l.Total != 1 || !slices.Equal(got, tt.want) || (l.Columns[5].Name == "Waited longer by") != tt.shown || len(l.Columns) != len(l.Rows[0]) {
+				t.Errorf("%v under %v, want %v", got, l.Columns, tt.want)
+			}
+		})
+	}
+}
+
 // Plans of different lengths are not compared without a word: the page is as long as the longer, the shorter's lines end where it does.
 func TestSideBySideOfOtherLength(t *testing.T) {
 	long, short := invented(100), invented(100)

@@ -183,6 +183,20 @@ func (c *Comparison) list(l lang.Language, names *population.Population) report.
 		}
 		t.Rows = append(t.Rows, row)
 	}
+	if later := 2 + len(c.Columns); two && !slices.ContainsFunc(t.Rows, func(row []any) bool { return len(row) > later+1 && row[later+1] != row[later] }) {
+		t = without(t, later+1) // it says the same
+	}
+	return t
+}
+
+// without returns t without one of its columns.
+func without(t report.Table, column int) report.Table {
+	t.Columns = slices.Delete(t.Columns, column, column+1)
+	for i, row := range t.Rows {
+		if len(row) > column {
+			t.Rows[i] = slices.Delete(row, column, column+1)
+		}
+	}
 	return t
 }
 
