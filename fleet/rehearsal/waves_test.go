@@ -134,3 +134,38 @@ func TestLargest(t *testing.T) {
 		t.Errorf("%t, %v", ok, err)
 	}
 }
+
+// What the waves come to in a minute is the most of the minutes that they can be held to: where the time of the day is above the bound
+// without any wave, only what waves put above that. The figure beside it is the most without waves.
+func TestPeaksGot(t *testing.T) {
+	w := WavePlan{Days: []WaveDay{{At: 10 * time.Minute}}}
+	story := func(edit func(m []Minute)) *Played {
+		p := &Played{Minutes: make([]Minute, 200)}
+		for i := range p.Minutes {
+			p.Minutes[i].CheckIns = 20
+		}
+		edit(p.Minutes)
+		return p
+	}
+	without := story(func(m []Minute) { m[5].CheckIns, m[100].CheckIns = 500, 90 }) // the former is before the first wave
+	for _, tt := range []struct {
+		name string
+		edit func(m []Minute)
+		got  string
+		over float64
+	}{
+		{"at another time", func(m []Minute) { m[5].CheckIns, m[60].CheckIns, m[100].CheckIns = 500, 45, 88 }, "45/min (without any wave 90/min)", 0},
+		{"just as much at that time", func(m []Minute) { m[100].CheckIns, m[85].CheckIns = 90, 90 }, "20/min (without any wave 90/min)", 0},
+		{"more at that time", func(m []Minute) { m[100].CheckIns = 93 }, "93/min (without any wave 90/min)", 3},
+		{"more than the bound", func(m []Minute) { m[60].CheckIns, m[100].CheckIns = 57, 90 }, "57/min (without any wave 90/min)", 7},
+		{"at the end", func(m []Minute) { m[199].CheckIns = 61 }, "61/min (without any wave 90/min)", 11},
+	} {
+		got := w.peaks("check-ins", 50, story(tt.edit), without, func(m *Minute) uint32 { return m.CheckIns })
+		if len(got) != 1 || got[0].Got != tt.got || got[0].Over != tt.over || got[0].OK != (tt.over == 0) {
+			t.Errorf("%s: %+v, want %s, %g over", tt.name, got, tt.got, tt.over)
+		}
+	}
+	if got := w.peaks("check-ins", 0, without, without, func(m *Minute) uint32 { return m.CheckIns }); got != nil {
+		t.Errorf("without a bound: %+v", got)
+	}
+}
