@@ -295,6 +295,16 @@ func TestAUTH30AttemptsInTheGap(t *testing.T) {
 	}
 }
 
+// A device without a user that is last was moved by support, and by no licence (question 1).
+func TestAUTH18SupportMovesTheLast(t *testing.T) {
+	out := played(t, rehearsal.Config{Plan: ready(t, "userless", 80)})
+	a := out.Answer(0)
+	lead := strings.Join(a.Story(lang.English, out.Population).Lead, " ")
+	if !out.Population.Devices[a.Last].Userless() || !strings.Contains(lead, "support moved it only 2 days after the first could move (AUTH-18)") {
+		t.Errorf("%q", lead)
+	}
+}
+
 // Of devices that all move within moments none is called the last, with a reason for it; of others one is (question 1).
 func TestNobodyIsLastOfAllAtOnce(t *testing.T) {
 	for absent, last := range map[string]bool{"": false, "{at: 1h, absence: {of: 50%, lasts: 40h}}, ": true} {
