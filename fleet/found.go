@@ -250,7 +250,7 @@ func (f *Fleet) found(ctx context.Context) error {
 				f.at(i, f.start.Add(stays), returns, absence)
 			}
 		}
-		text := en.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")
+		text := SayBefore(f.population)
 		if !f.clock.driven {
 			text = "They enrolled as the run began, each registered with the authority that manages it."
 		}

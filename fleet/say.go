@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/fleet/plan"
+	"rollcall/fleet/population"
 	"rollcall/protocol"
 	"rollcall/protocol/lang"
 )
@@ -168,6 +169,14 @@ func (c *Cast) sayAbsence(a *plan.Absence) Words {
 
 // SayAlready says that so many devices are there when the story begins.
 func SayAlready(n int) string { return en.Say("Enrolled already: %d {device|devices}", n) }
+
+// SayBefore says since when devices of a population are there: an export's have enrolled when it says.
+func SayBefore(p *population.Population) string {
+	if p.Tenant.AsOf != 0 {
+		return en.Say("They are as the export has them, each registered with the authority that manages it.")
+	}
+	return en.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")
+}
 
 // SayLeaving says that devices leave whose retirement, wipe or removal was pending in an export (AUTH-53).
 func SayLeaving(n int) Words {

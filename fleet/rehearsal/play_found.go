@@ -106,7 +106,7 @@ func (p *player) found(ctx context.Context) error {
 		}
 	}
 	p.told = append(p.told, told{
-		Act:     fleet.Act{At: p.start, Text: lang.English.Say("They enrolled in the eight hours before, each registered with the authority that manages it.")},
+		Act:     fleet.Act{At: p.start, Text: fleet.SayBefore(p.pop)},
 		outcome: outcome{n: tally{there}, name: func(n tally) string { return fleet.SayAlready(n[0]) }},
 	})
 	return nil

@@ -109,15 +109,15 @@ func (p *Preview) identityDates() (all []date) {
 			}
 		}
 	})
-	what := lang.Later("the first identity certificate of the %d that renew within 42 days ends: those devices must check in before, or enrol again", due)
+	what := lang.Later("the first identity certificate ends: %d {device is|devices are} to renew within 42 days, and must check in before that or enrol again", due)
 	if assumed {
-		what = lang.Later("the first identity certificate (assumed from the day of enrolment) of the %d that renew within 42 days ends: those devices must check in before, or enrol again", due)
+		what = lang.Later("the first identity certificate ends (assumed from the day of enrolment): %d {device is|devices are} to renew within 42 days, and must check in before that or enrol again", due)
 	}
 	if due > 0 {
 		all = append(all, date{first, protocol.RuleRenewal, what})
 	}
 	if gone > 0 {
-		all = append(all, date{removed, protocol.RuleRecordKept, lang.Later("the first record is removed of the %d devices whose identity certificate has ended", gone)})
+		all = append(all, date{removed, protocol.RuleRecordKept, lang.Later("the first record is removed: the identity certificate of %d {device|devices} has ended", gone)})
 	}
 	return all
 }

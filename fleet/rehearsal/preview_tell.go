@@ -152,7 +152,7 @@ func (p *Preview) title(l lang.Language, names *population.Population) string {
 }
 
 func (p *Preview) lead(l lang.Language) []string {
-	first := l.Say("%d {record was|records were} read and %d left out%s. Of %d enrolled {device|devices} %d move, %d stay and %d leave.",
+	first := l.Say("%d {record was|records were} read and %d left out%s. Of %d enrolled {device|devices} %d {moves|move}, %d {stays|stay} and %d {leaves|leave}.",
 		p.Population.Total, p.Population.Total-len(p.Population.Devices), p.leftOut(l), p.Enrolled, p.WouldMove, p.WouldStay, p.Leaving)
 	if n := len(p.Population.Devices) - p.Enrolled; n > 0 {
 		first += " " + l.Say("%d are not enrolled yet.", n)
@@ -277,7 +277,7 @@ func (p *Preview) licences(l lang.Language) report.Table {
 	if !n.Units.Known && n.Users == 0 {
 		return t
 	}
-	t.Rows = append(t.Rows, []any{n.Users + n.PlansOff, l.Say("users whose devices stay"), l.Say("%d need a unit, %d only need a plan switched on", n.Users, n.PlansOff)})
+	t.Rows = append(t.Rows, []any{n.Users + n.PlansOff, l.Say("users whose devices stay"), l.Say("%d {needs|need} a unit, %d only {needs|need} a plan switched on", n.Users, n.PlansOff)})
 	if n.Units.Known {
 		t.Rows = append(t.Rows, []any{n.Units.Owned, l.Say("units owned that entitle Intune"), l.Say("%d free", n.Units.Free)})
 	} else {
