@@ -239,7 +239,7 @@ func TestHST120RootDoesNothingForAnotherUser(t *testing.T) {
 	h, _, file := placed(t)
 	h.folder.lent = true
 	done := filepath.Join(t.TempDir(), "done")
-	h.rec.Allow = map[string]string{"lock": "touch " + done}
+	h.rec.Allow = map[string]string{"lock": "touch " + word(done)}
 	h.act("lock", "1")
 	if _, err := os.Stat(done); err == nil {
 		t.Error("root ran the user's command")

@@ -110,7 +110,7 @@ func TestAgentAsAnotherKind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			locked := filepath.Join(t.TempDir(), "locked")
-			b, err := kindMachine(t, name, func(j *host.Join) { j.Allow = map[string]string{"lock": "echo locked >>" + locked} })
+			b, err := kindMachine(t, name, func(j *host.Join) { j.Allow = map[string]string{"lock": `echo locked >>"` + locked + `"`} })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,7 +344,7 @@ func TestAND078WhatErasesAMachine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "erased")
-			b, err := invitedMachine(t, protocol.Android, target.InviteOptions{Platform: protocol.Android, Mode: tt.mode}, func(j *host.Join) { j.Allow = map[string]string{"erase": "echo erased >>" + file} })
+			b, err := invitedMachine(t, protocol.Android, target.InviteOptions{Platform: protocol.Android, Mode: tt.mode}, func(j *host.Join) { j.Allow = map[string]string{"erase": `echo erased >>"` + file + `"`} })
 			if err == nil {
 				err = errors.Join(b.h.CheckIn(t.Context()), tt.order(b))
 			}

@@ -303,7 +303,7 @@ func TestAgentActsWhereItIsAllowed(t *testing.T) {
 		t.Skip("the command is one of a Unix shell")
 	}
 	done := filepath.Join(t.TempDir(), "done")
-	m, h := enrolledMachine(t, serveConfig{}, func(j *host.Join) { j.Allow = map[string]string{"lock": "echo locked >>" + done} })
+	m, h := enrolledMachine(t, serveConfig{}, func(j *host.Join) { j.Allow = map[string]string{"lock": `echo locked >>"` + done + `"`} })
 	for _, kind := range []target.OrderKind{target.Restart, target.Lock} {
 		if _, err := m.api.Order(t.Context(), m.device().ID, target.Order{Kind: kind}); err != nil {
 			t.Fatal(err)

@@ -162,7 +162,8 @@ func TestCloudFCM(t *testing.T) {
 }
 
 func TestCloudOthersBadInput(t *testing.T) {
-	broken := filepath.Join(t.TempDir(), "broken.json")
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.json")
 	if err := os.WriteFile(broken, []byte(`{"client_secret":"very secret","private_key":"very secret"`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestCloudOthersBadInput(t *testing.T) {
 		cmd := cloudCommand()
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		cmd.SetErr(io.Discard)
-		args := strings.Fields(tt.args)
+		args := fields(tt.args, dir)
 		if !strings.Contains(tt.args, "--listen") {
 			args = append(args, "--listen=127.0.0.1:0")
 		}

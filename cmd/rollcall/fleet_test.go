@@ -446,7 +446,7 @@ func TestFleetRefuses(t *testing.T) {
 		{"--target " + here + " --report " + file("file", ""), "report folder"},
 		{"--target " + here + " --junit " + filepath.Join(dir, "no", "such.xml"), "--junit: "},
 	} {
-		got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run"}, strings.Fields(tt.args)...)...)
+		got := call(t.Context(), fleetCommand(), append([]string{"fleet", "run"}, fields(tt.args, dir)...)...)
 		if got.err == nil || !strings.Contains(got.err.Error()+got.out, tt.want) {
 			t.Errorf("fleet run %s: %v, want %q", tt.args, got.err, tt.want)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,4 +36,13 @@ func freeAddress() (string, error) {
 			return address, l.Close()
 		}
 	}
+}
+
+// fields splits a command line at its spaces, but for those in the name of a folder.
+func fields(line, folder string) []string {
+	out := strings.Fields(strings.ReplaceAll(line, folder, "\x00"))
+	for i := range out {
+		out[i] = strings.ReplaceAll(out[i], "\x00", folder)
+	}
+	return out
 }
