@@ -49,8 +49,6 @@
 //
 // An Android device whose server asks for too many rounds, or sends a policy that is not its own, has had a failed check-in and keeps what
 // it has. One whose first check-in was cut off goes on with the certificate that it has, when it is told to enrol again with the same token.
-// Simulated ones that return after an absence spread their check-in over five minutes (android.md, section 7); a machine's agent, which
-// somebody starts and watches, checks in at once, and spreads only its retries.
 //
 // A simulated device remembers the last commands that it carried out beyond the 2xx for their report: a server that
 // forgot the report and hands the same CommandUUID out again gets the same Acknowledged without a second installation

@@ -90,6 +90,15 @@ func (d *androidDevice) listed() string {
 	return name
 }
 
+// back puts off a contact that was missed (AND-082). What the server has still to hear waits for nothing.
+func (d *androidDevice) back(now protocol.Time) (wait bool) {
+	if due := d.Due(); due == 0 || due > now || d.Owes() || d.Phase() != agent.Enrolled {
+		return false
+	}
+	d.Return(now, false)
+	return d.Due() > now
+}
+
 func (d *androidDevice) organization() string { return "" }
 
 func (d *androidDevice) push() address { return address{service: wake.FCM, where: d.Push()} }

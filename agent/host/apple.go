@@ -40,6 +40,8 @@ func (d *appleDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.Act
 	return d.Apple.Begin(now, why, out)
 }
 
+func (*appleDevice) back(protocol.Time) (wait bool) { return false }
+
 // settled: a machine that was to be shut down was not.
 func (d *appleDevice) settled(now protocol.Time) {
 	if d.Off() {

@@ -24,6 +24,7 @@ type device interface {
 	share(h *Host)                                           // what the machine is now, and what is done for the device
 	taken() bool                                             // the server has it: there is nothing to begin again
 	settled(now protocol.Time)                               // after each conversation
+	back(now protocol.Time) (wait bool)                      // it was away, and is to wait until it is due: not all that were come at once
 	listed() string                                          // as what its server lists it; empty: as its UDID
 	organization() string                                    // as the server calls itself
 	push() address

@@ -29,6 +29,7 @@
 // [Host.Run] keeps a stream of package courier to the push service of its server, at the port of the same host that the server's answers
 // name (wake.Header), or where [Join.Courier] says, with the same trust. It polls all the same: a push may be lost. After each
 // conversation a stream whose own address has left the machine is made anew, and so is one that waits while the server can be reached.
+// A machine that starts checks in at once; an Android device that was away past its time spreads that over five minutes (AND-082).
 //
 // As a Windows or an Android device it has a stream to a service that simulates their vendors', where its server has one: that says at
 // which address it reaches the machine, and the machine tells its server.

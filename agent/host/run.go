@@ -278,7 +278,11 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 	} else {
 		h.cfg.Log.WithError(err).Warn("nobody can ask this agent for anything while it runs")
 	}
-	for err := h.CheckIn(ctx); ; {
+	var err error
+	if !h.late() {
+		err = h.CheckIn(ctx)
+	}
+	for {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -308,6 +312,17 @@ func (h *Host) Run(ctx context.Context, wakes <-chan string) error {
 		}
 		wait.Stop()
 	}
+}
+
+// late tells whether a machine that has just started is to come later, at a moment of its own: many that an outage kept away past their
+// time do not all come at once (AND-082). Whoever asks for a check-in has it at once.
+func (h *Host) late() bool {
+	now := protocol.At(h.now())
+	if !h.managed() || h.leaving() || !h.device.back(now) {
+		return false
+	}
+	h.cfg.Log.WithField("in", h.device.Due().Sub(now).String()).Info("the time of a check-in has passed: it comes at a moment of its own, as others were away too (AND-082)")
+	return true
 }
 
 // idle tells whether there is nothing to do for anybody.

@@ -119,6 +119,8 @@ func (d *windowsDevice) Begin(now protocol.Time, why dialect.Why, out *dialect.A
 	return d.Windows.Begin(now, why, out)
 }
 
+func (*windowsDevice) back(protocol.Time) (wait bool) { return false }
+
 func (d *windowsDevice) settled(protocol.Time) {}
 
 func (d *windowsDevice) listed() string { return d.DeviceID() }
