@@ -35,6 +35,7 @@ type double struct {
 	twice   bool                    // there is one
 	whole   bool                    // a conversation, its commands with it, has been compared
 	early   bool                    // the latest that came through was an enrolment's, which brings over the wire what by rule the next one does
+	again   bool                    // after a renewal a PC has another session, in which what has failed is tried once more; by rule it is the same one
 	failed  bool                    // a message was not answered, or refused: the protocol has the device come again by its own rule
 	why     dialect.Why             // it talks
 	quiet   bool                    // and it has not begun to
@@ -198,7 +199,7 @@ func (f *double) begins(what agent.EventKind) {
 	if f.silent() {
 		return
 	}
-	f.twice, f.failed, f.owed = false, false, false
+	f.twice, f.again, f.failed, f.owed = false, false, false, false
 	f.records, f.barred = nil, nil
 	if what == agent.Enrol { // it was invited
 		f.early = false

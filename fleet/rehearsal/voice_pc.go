@@ -136,9 +136,7 @@ func (x *pc) renewed(f *double) *x509.Certificate {
 		return nil
 	}
 	f.issued(cert)
-	if s := f.loop.store.Lend(f.loop.places[f.index].number); s != nil && (s.Reports.Failed != f.began.Failed || s.Reports.NotNow != f.began.NotNow) {
-		f.torn = true // what failed by rule too is tried once more in the session under the new identity, which by rule is the same one
-	}
+	f.again = true
 	x.device.Begin(f.now(), dialect.Synced, &f.act)
 	return cert
 }

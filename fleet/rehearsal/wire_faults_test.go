@@ -104,3 +104,27 @@ faults: [{at: 0s, for: 30s, share: 50%, `+fault+`}]
 		})
 	}
 }
+
+// A PC whose identity is renewed in a conversation in which profiles fail, or are put off, comes out of it as by rule, to the last of them:
+// the server tries them once more in the session under the new identity (WIN-061), which counts as another report and changes nothing.
+func TestWIN061WireRenewsWhereProfilesFail(t *testing.T) {
+	text := `
+until: 4d
+tenant: {authority: intune, identity: {lifetime: 4d, window: 2d}}
+population: {devices: 12, mix: {windows: 100}, licences: {basic: 0, intune: 100}, ways: {joined: 50, registered: 50}, habits: {profile_fails: 50%}}
+profiles:
+`
+	timeline := "timeline:\n  - {at: 0s, enrol: {over: 1h}}\n"
+	for i := range 24 { // some meets each PC as it renews
+		text += fmt.Sprintf("  - {name: p%d, family: %s}\n", i, []protocol.Family{protocol.Email, protocol.Configuration}[i%2])
+		timeline += fmt.Sprintf("  - {at: %dh, profiles: {assign: p%d, group: all}}\n", 48+i, i)
+	}
+	p := parsed(t, text+timeline)
+	rule, wire := played(t, rehearsal.Config{Plan: p}), played(t, rehearsal.Config{Plan: p, Wire: plan.Whole})
+	for _, d := range wire.Wire.Differences {
+		t.Error(d.String())
+	}
+	if rule.LogSHA256 != wire.LogSHA256 || wire.Wire.Parted > 0 {
+		t.Errorf("the story is another, or %d parted", wire.Wire.Parted)
+	}
+}
