@@ -2,8 +2,15 @@ package apply
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"rollcall/protocol"
@@ -166,4 +173,45 @@ func TestKeyAsPassphrase(t *testing.T) {
 	if _, err := passphrase(strings.Repeat("x", 64), "wpa-psk"); err == nil {
 		t.Error("64 characters that are no key")
 	}
+}
+
+// Only a CA that signed itself becomes an anchor of the system: no other CA's, none that but says so, and no server's certificate.
+func TestHST120WhatIsNoAnchor(t *testing.T) {
+	t.Parallel()
+	key, other := newKey(t), newKey(t)
+	made := func(subject, issuer string, ca bool, by *ecdsa.PrivateKey) []byte {
+		t.Helper()
+		c := func(name string) *x509.Certificate {
+			return &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IsCA: ca, BasicConstraintsValid: true}
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c(subject), c(issuer), key.Public(), by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	for name, tt := range map[string]struct {
+		der    []byte
+		anchor bool
+	}{
+		"a root":                      {made("root", "root", true, key), true},
+		"a CA of another's":           {made("below", "root", true, other), false},
+		"one that says it is its own": {made("root", "root", true, other), false},
+		"another's, by the same key":  {made("below", "root", true, key), false},
+		"a server that signed itself": {made("server", "server", false, key), false},
+	} {
+		f, err := trustAnchor(&apple.Payload{Type: apple.RootPayload, Certificate: tt.der}, "tag")
+		if (f != nil) != tt.anchor || (err == nil) != tt.anchor {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+	}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
