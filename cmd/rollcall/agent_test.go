@@ -129,8 +129,12 @@ func TestAgentEnrolsAndChecksIn(t *testing.T) {
 	t.Parallel()
 	m := newLabMachine(t, serveConfig{})
 	h := m.open()
-	if err := h.Enrol(t.Context(), host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}); err != nil {
+	link := m.invite()
+	if err := h.Enrol(t.Context(), host.Join{URL: link, CA: "sha256:" + m.s.Fingerprint}); err != nil {
 		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(m.dir, "agent.json")); err != nil || strings.Contains(string(b), link[strings.LastIndex(link, "/"):]) {
+		t.Errorf("the link's token is kept: %v", err)
 	}
 	if d := m.device(); d.Life != "enrolled" || d.Serial != "PF1ABCDE" || d.Platform != protocol.IPadOS {
 		t.Errorf("the server has %+v", d)
@@ -404,6 +408,37 @@ func TestAgentJoiningMistakes(t *testing.T) {
 	copied.URL = list[0].URL
 	if err := h.Enrol(t.Context(), copied); err != nil {
 		t.Errorf("a copy with an identifier by chance: %v", err)
+	}
+}
+
+// An enrolment that was begun and cut off, and whose challenge is too old by the time it goes on, is given up: another line begins anew, and
+// an agent that runs asks for nothing more.
+func TestAnEnrolmentTooOldIsGivenUp(t *testing.T) {
+	t.Parallel()
+	clock := newDrivenClock(t.TempDir(), time.Now())
+	var cut atomic.Bool
+	m := newLabMachine(t, serveConfig{Clock: clock, Devices: func(inner http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if cut.Load() && strings.HasPrefix(r.URL.Path, "/scep") {
+				panic(http.ErrAbortHandler)
+			}
+			inner.ServeHTTP(w, r)
+		})
+	}})
+	h := m.open()
+	j := host.Join{URL: m.invite(), CA: "sha256:" + m.s.Fingerprint}
+	cut.Store(true)
+	if err := h.Enrol(t.Context(), j); err == nil || m.status().State != "enrolling" {
+		t.Fatalf("cut off: %v, %s", err, m.status().State)
+	}
+	cut.Store(false)
+	clock.Step(clock.Now().AddDate(0, 2, 0))
+	if err := h.CheckIn(t.Context()); err == nil || !strings.Contains(err.Error(), "ask for a new line") || m.status().State != "unmanaged" {
+		t.Errorf("too old: %v, %s", err, m.status().State)
+	}
+	j.URL = m.invite()
+	if err := h.Enrol(t.Context(), j); err != nil {
+		t.Errorf("by another line: %v", err)
 	}
 }
 
