@@ -2,6 +2,7 @@ package apple
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,7 @@ func TestAPL040Refused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := *messages["error"] // something that must not stay
+			m.ErrorChain = slices.Clone(m.ErrorChain)
 			err := DecodeMessage([]byte(tt.body), &m)
 			if !errors.Is(err, protocol.ErrMalformed) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("DecodeMessage = %v, want %q and %q in it", err, protocol.ErrMalformed, tt.want)
