@@ -44,7 +44,7 @@ func (f *rehearseFlags) alternatives(cmd *cobra.Command, p *plan.Plan, pop *popu
 // answersTo are the plans of the question that needs none.
 func (f *rehearseFlags) answersTo(seed uint64, pop *population.Population) (all []variant, err error) {
 	for _, wait := range rehearsal.Waits {
-		p, err := rehearsal.Question(wait, seed)
+		p, err := rehearsal.Question(wait, seed, pop)
 		if err != nil {
 			return nil, err
 		}
@@ -92,6 +92,9 @@ func (f *rehearseFlags) besides(cmd *cobra.Command, variants []variant, names *p
 	c := rehearsal.Compare(columns[0], columns[1:]...)
 	if f.compare == "" {
 		c.Lead = f.language.Say("Intune is added a day after the beginning, and Apple's push certificate renewed at once, a day later, or four days later. Nobody has assigned profiles of Intune.")
+		if columns[0].Population.Unowned() {
+			c.Lead += " " + f.language.Say("The tenant owns no licence that entitles Intune, which it must before Intune can be added (AUTH-09): this is played as if it had bought some.")
+		}
 	}
 	result := c.Result()
 	err := f.writeBeside(result, c, names)

@@ -86,6 +86,15 @@ func (h Holders) entitled() (n int) {
 
 const ruleUnits protocol.Rule = "AUTH-09"
 
+// Unowned tells whether p's tenant owns no licence that entitles Intune (AUTH-09), or nobody holds one where it does not say what
+// it owns.
+func (p *Population) Unowned() bool {
+	if u := p.Tenant.Units; u.Known {
+		return u.Owned == 0
+	}
+	return p.Holders().entitled() == 0
+}
+
 // Afford holds the licences that pl gives to p's users, and those that it says they have, against the units that the tenant
 // owns (AUTH-09), of which it needs one to add Intune; who does not say how many it owns owns those that are assigned. An export may
 // have more assigned than owned; then a plan may not add to that. The error is a [*plan.Error] with the line.

@@ -161,6 +161,9 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	}
 	add("", l.Say("Invariants violated"), a.Violated, 0,
 		l.Say("The model broke a rule of its own %d {time|times}; what follows may be wrong.", a.Violated), l.Say("send plan, seed and event log to whoever makes rollcall"))
+	add("AUTH-09", l.Say("Users whose licences for Intune are to be bought"), uint64(a.unbought()), 0,
+		l.Say("The tenant owns no licence that entitles Intune, as far as its export says, and without one Intune cannot be added; this is played as if it had bought some."),
+		l.Say("buy one for each user who is to move, before the change"))
 	of(enrolsAgain)
 	of(losesTopic)
 	add(protocol.RuleOtherTopic, l.Say("Devices that another push topic has stranded"), uint64(a.Cut), a.Cut,
@@ -213,6 +216,23 @@ func (a *Answers) Findings(l lang.Language) (found []report.Finding) {
 	add(protocol.RuleRecordKept, l.Say("Records removed"), a.Removed, 0,
 		l.Say("Their identity ended 180 days before, or a clean-up rule removed them; the devices are not wiped."), l.Say("bring silent devices on line before their certificate ends"))
 	return found
+}
+
+// unbought counts the users with devices for whom a licence is still to be bought, where the plan has the tenant own some and its export
+// says that it owns none.
+func (a *Answers) unbought() int {
+	if u := a.Plan.Tenant.Units; u == nil || *u == 0 || a.Population.Tenant.AsOf == 0 || !a.Population.Unowned() {
+		return 0
+	}
+	with := make([]bool, len(a.Population.Users))
+	n := 0
+	for i := range a.Population.Devices {
+		if d := &a.Population.Devices[i]; !d.Userless() && !with[d.User] {
+			with[d.User] = true
+			n++
+		}
+	}
+	return n
 }
 
 // refused says how many attempts to enrol were refused by rule meanwhile, and of how many devices; none: nothing.

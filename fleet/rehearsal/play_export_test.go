@@ -173,20 +173,36 @@ func TestAUTH33EndedInTheExport(t *testing.T) {
 	}
 }
 
-// A tenant that has bought units and assigned none, as AUTH-35 advises, can be asked the question; one that owns none cannot (AUTH-09).
+// A tenant that has bought units and assigned none, as AUTH-35 advises, can be asked the question; one that owns none is told that it
+// must, and what would happen then; a plan of one's own is refused (AUTH-09).
 func TestAUTH09UnitsOfTheExport(t *testing.T) {
-	for owned, want := range map[int]bool{10: true, 0: false} {
+	for _, tt := range []struct {
+		name   string
+		units  population.Units
+		unsaid bool // that it owns some
+	}{
+		{"bought", population.Units{Known: true, Owned: 10, Free: 10}, false},
+		{"none", population.Units{Known: true}, true},
+		{"nobody says", population.Units{}, true},
+	} {
 		tenant := onBMS
-		tenant.Units = population.Units{Known: true, Owned: owned, Free: owned}
-		p, err := rehearsal.Question(0, 7)
+		tenant.Units = tt.units
+		pop := exported(8, tenant, asItIs)
+		for i := range pop.Users {
+			pop.Users[i].Licence = population.BMSLicence
+		}
+		p, err := rehearsal.Question(0, 7, pop)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pop := exported(8, tenant, asItIs)
 		pop.Adopt(p)
-		_, err = rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: pop})
-		if (err == nil) != want {
-			t.Errorf("%d units: %v", owned, err)
+		out := played(t, rehearsal.Config{Plan: p, Population: pop})
+		if n, _, _, _ := finding(out, "AUTH-09", "Users whose licences"); (n == 8) != tt.unsaid || n%8 != 0 {
+			t.Errorf("%s: licences are to be bought for %d users", tt.name, n)
+		}
+		p.Tenant.Units = nil
+		if _, err = rehearsal.Play(t.Context(), rehearsal.Config{Plan: p, Population: pop}); (err != nil) != tt.unsaid {
+			t.Errorf("%s: a plan without a word of it: %v", tt.name, err)
 		}
 	}
 }

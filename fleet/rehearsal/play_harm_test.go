@@ -405,7 +405,7 @@ func TestAUTH38Question(t *testing.T) {
 	pop.Tenant.Units = population.Units{Known: true, Owned: 10}
 	before := uint64(0)
 	for _, wait := range rehearsal.Waits {
-		p, err := rehearsal.Question(wait, 7)
+		p, err := rehearsal.Question(wait, 7, pop)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,10 +25,15 @@ var Waits = [...]time.Duration{0, 24 * time.Hour, 4 * 24 * time.Hour}
 // Asks tells whether a tenant can ask that question: Basic Mobility and Security alone manages it.
 func Asks(t *population.Tenant) bool { return t.Authority == protocol.Office365 && !t.Coexistence }
 
-// Question is the plan of the question that needs none: Intune is added, and the push certificate renewed so long after
-// (one of [Waits]).
-func Question(wait time.Duration, seed uint64) (*plan.Plan, error) {
-	return own("question.yaml", strings.Replace(question, "RENEWED", plan.Duration(24*time.Hour+wait).String(), 1), seed)
+// Question is the plan of the question that needs none, of pop's tenant: Intune is added, and the push certificate renewed so long
+// after (one of [Waits]). Who asks before buying is answered too: the tenant then owns a licence in the plan (AUTH-09), which a
+// finding says.
+func Question(wait time.Duration, seed uint64, pop *population.Population) (*plan.Plan, error) {
+	p, err := own("question.yaml", strings.Replace(question, "RENEWED", plan.Duration(24*time.Hour+wait).String(), 1), seed)
+	if err == nil && pop.Unowned() {
+		p.Tenant.Units = new(1)
+	}
+	return p, err
 }
 
 func own(name, text string, seed uint64) (*plan.Plan, error) {
