@@ -305,6 +305,15 @@ func TestAUTH18SupportMovesTheLast(t *testing.T) {
 	}
 }
 
+// A device that was kept from moving and moves by its new enrolment is last because of that, and of no licence (question 1).
+func TestAUTH44TheLastEnrolsAgain(t *testing.T) {
+	out := played(t, rehearsal.Config{Plan: parsed(t, "until: 9d\ntenant: {authority: office365, release: 1910}\npopulation: {already: {ios: 2, android: 2}, licences: {intune: 100}}\ntimeline: [{at: 1d, authority: {set: coexistence}}, {at: 2d, reenrol: {of: ios}}, {at: 5d, apns: {upload: renewed}}]")})
+	lead := strings.Join(out.Answer(0).Story(lang.English, out.Population).Lead, " ")
+	if !strings.Contains(lead, "it moved by enrolling again, 4 days") || !strings.Contains(lead, "(AUTH-44)") {
+		t.Errorf("%q", lead)
+	}
+}
+
 // Of devices that all move within moments none is called the last, with a reason for it; of others one is (question 1).
 func TestNobodyIsLastOfAllAtOnce(t *testing.T) {
 	for absent, last := range map[string]bool{"": false, "{at: 1h, absence: {of: 50%, lasts: 40h}}, ": true} {

@@ -169,6 +169,8 @@ func (a *Answers) whyLast(l lang.Language) string {
 		return l.Say("the push certificate held it for %s (%s)", l.Span(life.held()), protocol.RulePushGap)
 	case late > wait && life.Back:
 		return l.Say("it was to move back only %s after the first could move (AUTH-24)", l.Span(late))
+	case late > 0 && wait == 0 && life.Again > 0:
+		return l.Say("it moved by enrolling again, %s after the first could move (AUTH-44)", l.Span(late))
 	case late > wait && a.Population.Devices[a.Last].Userless():
 		return l.Say("support moved it only %s after the first could move (AUTH-18)", l.Span(late))
 	case late > wait:
