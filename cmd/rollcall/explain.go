@@ -76,7 +76,11 @@ func explain(cmd *cobra.Command, name string, f *explainFlags) error {
 		return err
 	}
 	if !found {
-		return fmt.Errorf("%s: nothing happened to a device %q; --device takes the identifier that the log has, or the name or serial number of a device", name, f.device)
+		hint := ""
+		if log.Header != nil && of.pop == nil {
+			hint = fmt.Sprintf("; the log is of a tenant's own devices (%s): --export says which names they have", log.Header.Population.Export)
+		}
+		return fmt.Errorf("%s: nothing happened to a device %q; --device takes the identifier that the log has, or the name or serial number of a device%s", name, f.device, hint)
 	}
 	start := lines[0].At
 	if log.Header != nil {

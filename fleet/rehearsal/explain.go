@@ -75,7 +75,7 @@ func inWords(l lang.Language, detail string) string {
 	if a.UnmarshalText([]byte(detail)) == nil {
 		return l.Authority(a)
 	}
-	return detail
+	return known(l, detail)
 }
 
 // happening says each event in words, with its detail where it has one.

@@ -4,9 +4,11 @@ import "rollcall/protocol/lang"
 
 // known says in t's language what a ready plan calls an act, the server's journal and lists say of a device, or a request is called;
 // what it does not know is from a plan's author or has a name in it, and stays as it is.
-func (t *telling) known(said string) string {
+func (t *telling) known(said string) string { return known(t.Language, said) }
+
+func known(l lang.Language, said string) string {
 	if key := lang.Key(said); fromElsewhere[key] {
-		return t.Say(key)
+		return l.Say(key)
 	}
 	return said
 }

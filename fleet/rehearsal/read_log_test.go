@@ -10,6 +10,7 @@ import (
 	"rollcall/fleet/plan"
 	"rollcall/fleet/population"
 	"rollcall/protocol/lang"
+	"rollcall/server/delivery"
 )
 
 // logged plays a ready plan with so many devices and returns its log.
@@ -139,6 +140,17 @@ func TestExplain(t *testing.T) {
 			got.WriteByte('\n')
 		}
 		golden(t, "explain."+name+".txt", []byte(got.String()))
+	}
+}
+
+// Why an enrolment ended is told in the reader's language, as far as it is ours; what a plan's author or an administrator wrote is not.
+func TestExplainDetailInDutch(t *testing.T) {
+	for detail, want := range map[string]string{
+		"the device left": "De server beëindigt de inschrijving: het apparaat vertrok", "of Ada's": "De server beëindigt de inschrijving: of Ada's",
+	} {
+		if got := Explain(lang.Dutch, &Line{Side: OfServer, What: string(delivery.WhatEnded), Detail: detail}).Text; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
