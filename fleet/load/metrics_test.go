@@ -108,6 +108,37 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
+// What the pace has offered is more than what was begun where the fleet is too small, and that is shown.
+func TestMetricsOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		r := newRig(t, func(http.ResponseWriter, *http.Request) {
+			if slow.Load() {
+				time.Sleep(10 * time.Second)
+			}
+		})
+		defer r.close()
+		registry := prometheus.NewPedanticRegistry()
+		l := r.load(1, Config{Link: kept, Pace: Constant(10, time.Second), Drain: time.Second})
+		defer l.Close()
+		err := registry.Register(l.Metrics())
+		if err == nil {
+			_, err = l.Enrol(t.Context())
+		}
+		slow.Store(true)
+		if err == nil {
+			err = l.Run(t.Context())
+		}
+		now, wrong := figures(registry)
+		if err := errors.Join(err, wrong); err != nil {
+			t.Fatal(err)
+		}
+		if began := l.ever().sessions.started; now["rollcall_fleet_offered_total"] != 10 || began >= 10 {
+			t.Errorf("%v are shown as offered, want 10, and %d began", now["rollcall_fleet_offered_total"], began)
+		}
+	})
+}
+
 // figures are what a scrape shows, by name and the values of the labels: of a histogram its count, and by each bound what is below that.
 func figures(registry *prometheus.Registry) (map[string]float64, error) {
 	families, err := registry.Gather()
