@@ -85,11 +85,15 @@ func (f *Fleet) upn(i int) string {
 	return ""
 }
 
-// modeOf is how an Android device is managed: what has no user is dedicated, whatever else is said of it.
+// modeOf is how an Android device is managed: what has no user is dedicated or of AOSP, whatever else is said of it.
 func modeOf(d *population.Device) android.Mode {
 	switch {
+	case d.Userless() && d.Enrolment == population.AOSP:
+		return android.AOSPUserless
 	case d.Userless():
 		return android.Dedicated
+	case d.Enrolment == population.AOSP:
+		return android.AOSPUser
 	case d.Enrolment == population.FullyManaged, d.Enrolment == population.Dedicated:
 		return android.FullyManaged
 	case d.Ownership == population.Company:

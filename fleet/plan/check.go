@@ -195,6 +195,9 @@ func (c *checker) population() {
 	if n := p.Ways.SelfDeploying + p.Ways.Bootstrap; n > 100 {
 		c.fail("population.ways.self_deploying", ruleContradiction, "%d parts of 100", n)
 	}
+	if n := p.Ways.FullyManaged + p.Ways.AOSP; n > 100 {
+		c.fail("population.ways.aosp", ruleContradiction, "with fully_managed %d parts of 100", n)
+	}
 	if m := &c.plan.Tenant.CoManaged; m.Pilot != "" && p.Groups[m.Pilot] == 0 {
 		c.fail("tenant.co_management.pilot", ruleContradiction, "no group is called %q", m.Pilot).Nearest = Nearest(m.Pilot, slices.Sorted(maps.Keys(p.Groups)))
 	} else if m.Pilot == "" && slices.Contains(list(deciders(m)), ByPilot.String()) {

@@ -155,8 +155,8 @@ type Licences struct {
 	Intune int `yaml:"intune" jsonschema:"minimum=0"`
 }
 
-// Ways are how Windows PCs enrol (AUTH-47, windows.md section 9), in parts of 100. Where devices speak, they bring a token of the
-// directory. The users of a manager's PCs are enrolment managers.
+// Ways are how Windows PCs and Android devices enrol (AUTH-47, windows.md section 9, android.md section 8), in parts of 100. Where PCs
+// speak, they bring a token of the directory. The users of a manager's PCs are enrolment managers.
 type Ways struct {
 	Manager     int `yaml:"manager" jsonschema:"minimum=0" jsonschema_description:"a device-enrolment manager's account"`
 	GroupPolicy int `yaml:"group_policy" jsonschema:"minimum=0"`
@@ -166,6 +166,9 @@ type Ways struct {
 
 	Bootstrap     int `yaml:"bootstrap" jsonschema:"minimum=0" jsonschema_description:"of the PCs without a user, in parts of 100: by a provisioning package with a bootstrap certificate"`
 	SelfDeploying int `yaml:"self_deploying" jsonschema:"minimum=0" jsonschema_description:"of the PCs without a user, in parts of 100: by Autopilot with the device's own token; the others by a provisioning package"`
+
+	FullyManaged int `yaml:"fully_managed" jsonschema:"minimum=0" jsonschema_description:"of the users' Android devices, in parts of 100"`
+	AOSP         int `yaml:"aosp" jsonschema:"minimum=0" jsonschema_description:"of the Android devices, in parts of 100: without Google's services; the others are work profiles, and dedicated where they have no user"`
 }
 
 // Total is the parts that users' PCs do not enrol by an enrolment link.

@@ -296,7 +296,7 @@ func (im *importer) findings() {
 		if d.Platform.Apple() {
 			apple++
 		}
-		if d.Platform == protocol.Android && d.Enrolment != ByUser || d.Has(AndroidAPI) {
+		if d.Platform == protocol.Android && d.Enrolment != ByUser && d.Enrolment != AOSP || d.Has(AndroidAPI) {
 			work++
 		}
 	}

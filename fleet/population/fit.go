@@ -228,14 +228,21 @@ func hundred(parts ...int) []int {
 	return out
 }
 
-// ways takes how Windows PCs were enrolled. Which of them are co-managed a plan cannot say of devices that are there: these count as
+// ways takes how Windows PCs and Android devices were enrolled. Which of them are co-managed a plan cannot say of devices that are there: these count as
 // joined, which the device limit does not count either.
 func (f *fitter) ways() {
 	var n [6]int
-	var alone [3]int // without a user: by a package, self-deploying, by a package with a certificate
+	var alone [3]int   // without a user: by a package, self-deploying, by a package with a certificate
+	var android [3]int // with a work profile or dedicated, fully managed, without Google's services
 	for i := range f.from.Devices {
 		d := &f.from.Devices[i]
 		switch {
+		case d.Platform == protocol.Android && d.Enrolment == AOSP:
+			android[2]++
+		case d.Platform == protocol.Android && d.Enrolment == FullyManaged:
+			android[1]++
+		case d.Platform == protocol.Android:
+			android[0]++
 		case d.Platform != protocol.Windows:
 		case d.Userless() && d.Enrolment == SelfDeployed:
 			alone[1]++
@@ -257,9 +264,10 @@ func (f *fitter) ways() {
 			n[0]++
 		}
 	}
-	parts, userless := hundred(n[:]...), hundred(alone[:]...)
+	parts, userless, droids := hundred(n[:]...), hundred(alone[:]...), hundred(android[:]...)
 	f.to.Population.Ways = plan.Ways{
 		Manager: parts[1], GroupPolicy: parts[2], Joined: parts[3], Autopilot: parts[4], Registered: parts[5], SelfDeploying: userless[1], Bootstrap: userless[2],
+		FullyManaged: droids[1], AOSP: droids[2],
 	}
 }
 

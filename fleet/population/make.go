@@ -255,7 +255,7 @@ func (m *maker) workloads(u *User) (w Workloads) {
 	return w
 }
 
-// ways draws how Windows PCs enrol, and what is managed elsewhere (AUTH-47).
+// ways draws how Windows PCs and Android devices enrol, and what is managed elsewhere (AUTH-47).
 func (m *maker) ways() {
 	p := &m.plan.Population
 	w := &p.Ways
@@ -277,6 +277,18 @@ func (m *maker) ways() {
 		}
 		if d.Joins != Already && happens(r, p.OtherMDM) {
 			d.Traits |= Elsewhere
+		}
+		if d.Platform == protocol.Android {
+			switch weighted(r, 100, w.FullyManaged, w.AOSP) {
+			case 0:
+				if !d.Userless() {
+					d.Enrolment, d.Ownership = FullyManaged, Company
+					d.Traits |= AndroidAPI
+				}
+			case 1:
+				d.Enrolment, d.Ownership = AOSP, Company
+				d.Traits &^= AndroidAPI
+			}
 		}
 	})
 }

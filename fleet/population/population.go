@@ -176,6 +176,7 @@ const (
 	Autopilot                            // Windows Autopilot, by the user
 	DirectoryRegistered                  // Windows registered with the directory: its user's own
 	Packaged                             // Windows bulk enrolment by a package with a bootstrap certificate
+	AOSP                                 // Android without Google's services
 )
 
 // Traits are yes-or-no facts of a device.

@@ -74,6 +74,47 @@ timeline:
 	}
 }
 
+// TestAndroidWays: a plan says which of its Android devices are fully managed or without Google's services, those without a user too; such
+// are the company's, and not Google's to manage. An export that has them says so.
+func TestAndroidWays(t *testing.T) {
+	p, err := plan.Parse("test.yaml", []byte(`
+until: 2d
+tenant: {authority: intune}
+population:
+  devices: 400
+  mix: {android: 100}
+  ways: {fully_managed: 30, aosp: 30}
+timeline:
+  - {at: 0s, enrol: {over: 1h}}
+  - {at: 1d, enrol: {userless: {android: 100}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with, without [AOSP + 1]int
+	made := New(p)
+	for i := range made.Devices {
+		d := &made.Devices[i]
+		if google := d.Enrolment == FullyManaged || d.Enrolment == Dedicated; d.Has(AndroidAPI) != google || d.Enrolment != ByUser && d.Ownership != Company {
+			t.Fatalf("%+v", d)
+		}
+		if d.Userless() {
+			without[d.Enrolment]++
+		} else {
+			with[d.Enrolment]++
+		}
+	}
+	if with[FullyManaged] < 80 || with[FullyManaged] > 160 || with[AOSP] < 80 || with[AOSP] > 160 || with[ByUser]+with[FullyManaged]+with[AOSP] != 400 ||
+		without[AOSP] < 15 || without[AOSP] > 45 || without[AOSP]+without[Dedicated] != 100 {
+		t.Errorf("with a user %v, without %v", with, without)
+	}
+	for text, want := range map[string]Enrolment{"androidAOSPUserOwnedDeviceEnrollment": AOSP, "19": AOSP, "18": AOSP} {
+		if got, userless := enrolmentOf(member(enrolmentNumbers, text)); got != want || userless != (text == "19") {
+			t.Errorf("%s: %d, userless %t", text, got, userless)
+		}
+	}
+}
+
 // What an export says of a user's PC beside its enrolment type decides whether the device limit counts it (AUTH-47): how it belongs to the
 // directory, and whether Autopilot set it up.
 func TestAUTH47DirectoryWays(t *testing.T) {

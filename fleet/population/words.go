@@ -29,6 +29,7 @@ var (
 		"9": "windowscomanagement", "10": "windowsazureadjoinusingdeviceauth", "11": "appleuserenrollment",
 		"12": "appleuserenrollmentwithserviceaccount", "14": "azureadjoinusingazurevmextension",
 		"15": "androidenterprisededicateddevice", "16": "androidenterprisefullymanaged", "17": "androidenterprisecorporateworkprofile",
+		"18": "androidaospuserowneddeviceenrollment", "19": "androidaospuserlessdeviceenrollment",
 	}
 	stateNumbers = map[string]string{
 		"0": "managed", "1": "retirepending", "2": "retirefailed", "3": "wipepending", "4": "wipefailed", "5": "unhealthy",
@@ -79,6 +80,10 @@ func enrolmentOf(member string) (e Enrolment, userless bool) {
 		return Dedicated, true
 	case "androidenterprisefullymanaged":
 		return FullyManaged, false
+	case "androidaospuserowneddeviceenrollment":
+		return AOSP, false
+	case "androidaospuserlessdeviceenrollment":
+		return AOSP, true
 	case "androidenterprisecorporateworkprofile":
 		return WorkProfile, false
 	}

@@ -374,5 +374,5 @@ var enrolledBy = [...]lang.Key{
 	population.CoManagement: lang.Key("through Configuration Manager"), population.AppleUser: lang.Key("by Apple user enrolment"),
 	population.Dedicated: lang.Key("as a dedicated device"), population.FullyManaged: lang.Key("fully managed"), population.WorkProfile: lang.Key("with a work profile"),
 	population.CloudPC: lang.Key("as a cloud PC"), population.GroupPolicy: lang.Key("by group policy"), population.Autopilot: lang.Key("by Autopilot"),
-	population.DirectoryRegistered: lang.Key("registered with the directory"),
+	population.DirectoryRegistered: lang.Key("registered with the directory"), population.AOSP: lang.Key("without Google's services"),
 }
